@@ -1,0 +1,359 @@
+//! IPv4 and IPv6 prefixes, always held as network addresses.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// An IPv4 prefix. `addr` is in host order, and its bits behind `len` are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct V4Net {
+    addr: u32,
+    len: u8,
+}
+
+/// An IPv6 prefix. `addr` is in host order, and its bits behind `len` are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct V6Net {
+    addr: u128,
+    len: u8,
+}
+
+/// An IPv4 or IPv6 prefix, always a network address: host bits are masked when it is made.
+///
+/// The order is IPv4 first, then by address, then by prefix length: the order in which lists are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cidr {
+    /// An IPv4 prefix, /0 to /32.
+    V4(V4Net),
+    /// An IPv6 prefix, /0 to /128. IPv4-mapped ones stay IPv6.
+    V6(V6Net),
+}
+
+/// Why a text is not a CIDR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CidrError {
+    /// There is no `/prefix`.
+    #[error("a CIDR needs its prefix length, as in 192.0.2.0/24")]
+    NoPrefix,
+    /// What stands before the slash is not an IPv4 or IPv6 address.
+    #[error("not an IPv4 or IPv6 address")]
+    Address,
+    /// What stands behind the slash is not a number, or too large for the address family.
+    #[error("the prefix length must be a number from 0 to {max}")]
+    Prefix {
+        /// The largest prefix length of the family.
+        max: u8,
+    },
+}
+
+impl V4Net {
+    /// Masks the host bits. None where `len` is over 32.
+    #[must_use]
+    pub fn new(addr: u32, len: u8) -> Option<Self> {
+        (len <= 32).then(|| Self {
+            addr: addr & mask4(len),
+            len,
+        })
+    }
+
+    /// The network address in host order.
+    #[must_use]
+    pub const fn addr(self) -> u32 {
+        self.addr
+    }
+
+    /// The prefix length, 0 to 32.
+    #[must_use]
+    pub const fn len(self) -> u8 {
+        self.len
+    }
+
+    /// Whether the prefix is /0, which covers every address.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether `addr` (host order) lies in the prefix.
+    #[must_use]
+    pub fn contains(self, addr: u32) -> bool {
+        addr & mask4(self.len) == self.addr
+    }
+}
+
+impl V6Net {
+    /// Masks the host bits. None where `len` is over 128.
+    #[must_use]
+    pub fn new(addr: u128, len: u8) -> Option<Self> {
+        (len <= 128).then(|| Self {
+            addr: addr & mask6(len),
+            len,
+        })
+    }
+
+    /// The network address in host order.
+    #[must_use]
+    pub const fn addr(self) -> u128 {
+        self.addr
+    }
+
+    /// The prefix length, 0 to 128.
+    #[must_use]
+    pub const fn len(self) -> u8 {
+        self.len
+    }
+
+    /// Whether the prefix is /0, which covers every address.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether `addr` (host order) lies in the prefix.
+    #[must_use]
+    pub fn contains(self, addr: u128) -> bool {
+        addr & mask6(self.len) == self.addr
+    }
+}
+
+fn mask4(len: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0)
+}
+
+fn mask6(len: u8) -> u128 {
+    u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0)
+}
+
+impl Cidr {
+    /// The prefix of length `len` around `addr`; host bits are masked.
+    ///
+    /// # Errors
+    /// [`CidrError::Prefix`] where `len` is over 32 (IPv4) or 128 (IPv6).
+    pub fn new(addr: IpAddr, len: u8) -> Result<Self, CidrError> {
+        match addr {
+            IpAddr::V4(a) => V4Net::new(a.to_bits(), len)
+                .map(Self::V4)
+                .ok_or(CidrError::Prefix { max: 32 }),
+            IpAddr::V6(a) => V6Net::new(a.to_bits(), len)
+                .map(Self::V6)
+                .ok_or(CidrError::Prefix { max: 128 }),
+        }
+    }
+
+    /// The /32 or /128 of one address.
+    #[must_use]
+    pub fn host(addr: IpAddr) -> Self {
+        match addr {
+            IpAddr::V4(a) => Self::V4(V4Net {
+                addr: a.to_bits(),
+                len: 32,
+            }),
+            IpAddr::V6(a) => Self::V6(V6Net {
+                addr: a.to_bits(),
+                len: 128,
+            }),
+        }
+    }
+
+    /// Reads a CIDR, or a bare address as /32 or /128: what people type.
+    ///
+    /// # Errors
+    /// As [`Cidr::from_str`], save for the missing prefix.
+    pub fn parse_lenient(text: &str) -> Result<Self, CidrError> {
+        match text.parse() {
+            Err(CidrError::NoPrefix) => {
+                text.parse().map(Self::host).map_err(|_| CidrError::Address)
+            }
+            other => other,
+        }
+    }
+
+    /// The network address.
+    #[must_use]
+    pub fn addr(self) -> IpAddr {
+        match self {
+            Self::V4(n) => Ipv4Addr::from_bits(n.addr).into(),
+            Self::V6(n) => Ipv6Addr::from_bits(n.addr).into(),
+        }
+    }
+
+    /// The prefix length: 0 to 32, or 0 to 128.
+    #[must_use]
+    pub const fn prefix(self) -> u8 {
+        match self {
+            Self::V4(n) => n.len,
+            Self::V6(n) => n.len,
+        }
+    }
+
+    /// Whether this is an IPv4 prefix.
+    #[must_use]
+    pub const fn is_ipv4(self) -> bool {
+        matches!(self, Self::V4(_))
+    }
+
+    /// Whether `addr` lies in the prefix. An IPv4 address never lies in an IPv6 prefix, mapped or not: the frame's
+    /// own family counts.
+    #[must_use]
+    pub fn contains(self, addr: IpAddr) -> bool {
+        match (self, addr) {
+            (Self::V4(n), IpAddr::V4(a)) => n.contains(a.to_bits()),
+            (Self::V6(n), IpAddr::V6(a)) => n.contains(a.to_bits()),
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = CidrError;
+
+    /// Reads `ADDRESS/PREFIX`. Stricter than most parsers: no blanks, no sign or leading zero in the prefix, no
+    /// netmask, no zone.
+    fn from_str(text: &str) -> Result<Self, CidrError> {
+        let (addr, len) = text.split_once('/').ok_or(CidrError::NoPrefix)?;
+        let addr: IpAddr = addr.parse().map_err(|_| CidrError::Address)?;
+        let max = if addr.is_ipv4() { 32 } else { 128 };
+        let digits = matches!(
+            len.as_bytes(),
+            [b'0'..=b'9'] | [b'1'..=b'9', b'0'..=b'9', ..]
+        );
+        let len = digits
+            .then(|| len.parse().ok())
+            .flatten()
+            .ok_or(CidrError::Prefix { max })?;
+        Self::new(addr, len)
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.addr(), self.prefix())
+    }
+}
+
+impl Serialize for Cidr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cidr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for Cidr {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        <String as utoipa::PartialSchema>::schema()
+    }
+}
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for Cidr {}
+
+impl From<IpNetwork> for Cidr {
+    fn from(net: IpNetwork) -> Self {
+        match net {
+            IpNetwork::V4(n) => Self::V4(V4Net {
+                addr: n.ip().to_bits() & mask4(n.prefix()),
+                len: n.prefix(),
+            }),
+            IpNetwork::V6(n) => Self::V6(V6Net {
+                addr: n.ip().to_bits() & mask6(n.prefix()),
+                len: n.prefix(),
+            }),
+        }
+    }
+}
+
+impl From<Cidr> for IpNetwork {
+    fn from(cidr: Cidr) -> Self {
+        // A Cidr's length always fits its family, so the fallback is never taken.
+        Self::new(cidr.addr(), cidr.prefix()).unwrap_or_else(|_| Self::from(cidr.addr()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn accepts_and_masks() {
+        for (text, shown) in [
+            ("192.168.1.100/24", "192.168.1.0/24"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("255.255.255.255/32", "255.255.255.255/32"),
+            ("2001:DB8:0:0::1/32", "2001:db8::/32"),
+            ("::ffff:1.2.3.4/128", "::ffff:1.2.3.4/128"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(text.parse::<Cidr>().unwrap().to_string(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses() {
+        for (text, error) in [
+            ("1.2.3.4", CidrError::NoPrefix),
+            ("", CidrError::NoPrefix),
+            ("1.2.3.4/33", CidrError::Prefix { max: 32 }),
+            ("1.2.3.4/", CidrError::Prefix { max: 32 }),
+            ("1.2.3.4/+8", CidrError::Prefix { max: 32 }),
+            ("1.2.3.4/08", CidrError::Prefix { max: 32 }),
+            ("1.2.3.4//8", CidrError::Prefix { max: 32 }),
+            ("1.2.3.4/8/8", CidrError::Prefix { max: 32 }),
+            ("1.2.3.4/255.0.0.0", CidrError::Prefix { max: 32 }),
+            ("1.2.3.4/ 8", CidrError::Prefix { max: 32 }),
+            ("1.2.3.4/99999999999", CidrError::Prefix { max: 32 }),
+            ("::1/129", CidrError::Prefix { max: 128 }),
+            (" 1.2.3.4/8", CidrError::Address),
+            ("1.2.3/8", CidrError::Address),
+            ("1.2.3.04/8", CidrError::Address),
+            ("fe80::1%eth0/64", CidrError::Address),
+        ] {
+            assert_eq!(text.parse::<Cidr>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn lenient_takes_bare_addresses() {
+        assert_eq!(
+            Cidr::parse_lenient("1.2.3.4").unwrap().to_string(),
+            "1.2.3.4/32"
+        );
+        assert_eq!(Cidr::parse_lenient("::1").unwrap().to_string(), "::1/128");
+        assert_eq!(
+            Cidr::parse_lenient("1.2.3.4/40"),
+            Err(CidrError::Prefix { max: 32 })
+        );
+        assert_eq!(Cidr::parse_lenient("example.org"), Err(CidrError::Address));
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_ipnetwork_round_trip(addr: IpAddr, len in 0u8..=128) {
+            if let Ok(cidr) = Cidr::new(addr, len) {
+                prop_assert_eq!(cidr.to_string().parse::<Cidr>(), Ok(cidr));
+                prop_assert_eq!(Cidr::from(IpNetwork::from(cidr)), cidr);
+                prop_assert_eq!(IpNetwork::new(addr, len).unwrap().network(), cidr.addr());
+                prop_assert!(cidr.contains(addr));
+            } else {
+                prop_assert!(addr.is_ipv4() && len > 32);
+            }
+        }
+
+        #[test]
+        fn any_text_is_judged_without_panic(text in "\\PC{0,40}") {
+            let _ = text.parse::<Cidr>();
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Entries of a policy, and the requests that make them.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Cidr, Tag};
+
+/// A rule as the API shows it. Times are Unix seconds; expiration 0 means never.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Entry {
+    /// When the rule was first added.
+    pub creation: u64,
+    /// The network that is covered.
+    pub cidr: Cidr,
+    /// The label, if any. A set's entries carry `NAME.couic`.
+    pub tag: Option<Tag>,
+    /// When the rule ends; 0 = never.
+    pub expiration: u64,
+}
+
+/// A request for an entry, as it came over the wire: well-formed JSON, values not yet judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EntryRequest {
+    /// `ADDRESS/PREFIX`; host bits are masked.
+    pub cidr: String,
+    /// Unix seconds, in the future; 0 = never.
+    pub expiration: u64,
+    /// The label; empty means none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Handed through to reports, untouched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// Add the rule although a guard rail objects.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+    /// Ask for the guard rails, whether or not the daemon enforces them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<GuardRequest>,
+}
+
+/// Asks the daemon to refuse a `drop` that would cut off this host or the caller.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct GuardRequest {
+    /// Addresses that must stay reachable besides the host's own: where the caller's SSH session comes from.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub protect: Vec<IpAddr>,
+}
+
+/// Why a rule was added or removed, in the words of who did it. Goes to reports, untouched.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Metadata {
+    /// The kind of source, say `fail2ban`.
+    pub kind: String,
+    /// What happened.
+    pub detail: String,
+    /// Anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub extra: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// What a job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum PeerAction {
+    /// Add or renew the entry.
+    Add,
+    /// Remove the entry with this CIDR.
+    Remove,
+}
+
+/// A change that a peer sends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PeerJob {
+    /// Add or remove.
+    pub action: PeerAction,
+    /// The entry meant.
+    pub entry: EntryRequest,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn object_and_positional_form_are_the_same() {
+        let object: EntryRequest =
+            serde_json::from_str(r#"{"cidr":"1.2.3.4/32","expiration":5,"tag":"a","other":1}"#)
+                .unwrap();
+        let array: EntryRequest = serde_json::from_str(r#"["1.2.3.4/32",5,"a"]"#).unwrap();
+        assert_eq!(object, array);
+        assert_eq!(array.tag.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn wrong_types_are_refused() {
+        for bad in [
+            r#"{"cidr":"1.2.3.4/32","expiration":"5"}"#,
+            r#"{"cidr":"1.2.3.4/32","expiration":5.0}"#,
+            r#"{"cidr":"1.2.3.4/32","expiration":-5}"#,
+            r#"{"cidr":1,"expiration":5}"#,
+            r#"{"cidr":"1.2.3.4/32"}"#,
+            r#"{"expiration":5}"#,
+            r#"{"cidr":"1.2.3.4/32","expiration":5,"metadata":{"kind":"x"}}"#,
+            r#"{"cidr":"1.2.3.4/32","expiration":5,"metadata":{"kind":"x","detail":"y","extra":[]}}"#,
+            r#"{"cidr":"1.2.3.4/32","expiration":5,"tag":7}"#,
+        ] {
+            assert!(serde_json::from_str::<EntryRequest>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn entry_keeps_the_order_of_the_contract() {
+        let entry = Entry {
+            creation: 1,
+            cidr: "1.2.3.0/24".parse().unwrap(),
+            tag: None,
+            expiration: 0,
+        };
+        let text = serde_json::to_string(&entry).unwrap();
+        assert_eq!(
+            text,
+            r#"{"creation":1,"cidr":"1.2.3.0/24","tag":null,"expiration":0}"#
+        );
+        assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry);
+    }
+}

@@ -1,0 +1,73 @@
+//! Whether the filter stands.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Policy;
+
+/// How an XDP program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum XdpMode {
+    /// In the driver, before the kernel allocates anything for the frame.
+    Native,
+    /// In the network stack (SKB mode): works everywhere, costs more.
+    Generic,
+    /// In the network card.
+    Offloaded,
+}
+
+/// The state as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum HealthStatus {
+    /// All is well.
+    Ok,
+    /// Filtering, but something wants attention.
+    Degraded,
+    /// An interface is not filtered.
+    Down,
+}
+
+/// Answer of `GET /v1/health`: status 200, or 503 where an interface is not filtered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Health {
+    /// The state as a whole.
+    pub status: HealthStatus,
+    /// Of the daemon.
+    pub version: String,
+    /// Every configured interface.
+    pub interfaces: Vec<InterfaceHealth>,
+    /// Set files that were not loaded.
+    pub set_problems: Vec<SetProblem>,
+}
+
+/// One interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct InterfaceHealth {
+    /// Its name.
+    pub name: String,
+    /// Whether our program is attached.
+    pub attached: bool,
+    /// How.
+    pub mode: Option<XdpMode>,
+    /// Why it is not attached.
+    pub problem: Option<String>,
+}
+
+/// A set file that was not loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SetProblem {
+    /// The policy whose folder it lies in.
+    pub policy: Policy,
+    /// The file's name.
+    pub file: String,
+    /// The first bad line, counted from 1, where one is to blame.
+    pub line: Option<u64>,
+    /// What is wrong.
+    pub message: String,
+}

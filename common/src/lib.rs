@@ -1,0 +1,31 @@
+//! Domain types of Couic, shared by the daemon, its clients and others' programs.
+//!
+//! Whatever can be wrong is checked once, when a value is made: a [`Cidr`] is always a network address, a [`Tag`]
+//! always fits the wire and the metrics, a [`SetName`] is always safe as a file name. Everything else here is the
+//! wire form of the REST API, version 1. No IO, no async runtime, no kernel interface.
+
+mod batch;
+mod cidr;
+mod client;
+mod entry;
+mod error;
+mod health;
+mod lookup;
+mod names;
+mod policy;
+mod sets;
+mod stats;
+mod tag;
+
+pub use batch::{BatchFailure, BatchJob, BatchOutcome, BatchRule, RemovedByTag};
+pub use cidr::{Cidr, CidrError, V4Net, V6Net};
+pub use client::{ClientInfo, ClientRequest, Group};
+pub use entry::{Entry, EntryRequest, GuardRequest, Metadata, PeerAction, PeerJob};
+pub use error::{ApiError, ErrorCode, ErrorDetail};
+pub use health::{Health, HealthStatus, InterfaceHealth, SetProblem, XdpMode};
+pub use lookup::{Lookup, LookupRule, Verdict};
+pub use names::{ClientName, NameError, SetName};
+pub use policy::{Policy, PolicyError};
+pub use sets::{ReloadStatus, SetBody, SetDeleted, SetSummary};
+pub use stats::{ActionStats, Counter, Metrics, Stats, TagStats};
+pub use tag::{Tag, TagError, TagPattern, UNTAGGED};

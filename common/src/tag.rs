@@ -1,0 +1,212 @@
+//! The label of a rule, and patterns over labels.
+
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::SetName;
+
+/// Under this name the figures of entries without a tag are shown.
+pub const UNTAGGED: &str = "untagged";
+
+/// The label of a rule: 1 to 64 bytes of `[A-Za-z0-9_-]`, or a set's `NAME.couic`. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(Arc<str>);
+
+/// Why a text is not a tag that a client may give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TagError {
+    /// Over 64 bytes.
+    #[error("a tag has at most 64 characters")]
+    TooLong,
+    /// A character outside of the alphabet.
+    #[error("a tag consists of letters, digits, _ and -")]
+    Character,
+    /// Ends in `.couic`.
+    #[error("tags ending in .couic belong to sets")]
+    OfSet,
+    /// `untagged`, in any case.
+    #[error("untagged is the name for entries without a tag")]
+    Reserved,
+}
+
+impl Tag {
+    /// Reads what a client sent. Empty means no tag.
+    ///
+    /// # Errors
+    /// [`TagError`] names the rule that the text breaks.
+    pub fn parse(text: &str) -> Result<Option<Self>, TagError> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        if text.ends_with(".couic") {
+            return Err(TagError::OfSet);
+        }
+        if text.len() > 64 {
+            return Err(TagError::TooLong);
+        }
+        if !text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        {
+            return Err(TagError::Character);
+        }
+        if text.eq_ignore_ascii_case(UNTAGGED) {
+            return Err(TagError::Reserved);
+        }
+        Ok(Some(Self(text.into())))
+    }
+
+    /// The tag of a set's entries: `NAME.couic`.
+    #[must_use]
+    pub fn of_set(name: &SetName) -> Self {
+        Self(format!("{name}.couic").into())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl Serialize for Tag {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tag {
+    /// Reads a tag from a daemon's answer, where a set's tag is legal too.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        if let Some(name) = text.strip_suffix(".couic") {
+            return name
+                .parse()
+                .map(|name| Self::of_set(&name))
+                .map_err(de::Error::custom);
+        }
+        Self::parse(&text)
+            .map_err(de::Error::custom)?
+            .ok_or_else(|| de::Error::custom("an empty tag"))
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for Tag {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        <String as utoipa::PartialSchema>::schema()
+    }
+}
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for Tag {}
+
+/// Alternatives over tags, separated by commas; `*` stands for any number of characters. `untagged` (or an empty
+/// alternative) matches entries without a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagPattern(Vec<String>);
+
+impl TagPattern {
+    /// Whether a rule with this tag is meant.
+    #[must_use]
+    pub fn matches(&self, tag: Option<&str>) -> bool {
+        let tag = tag.unwrap_or(UNTAGGED);
+        self.0
+            .iter()
+            .any(|glob| glob_matches(glob.as_bytes(), tag.as_bytes()))
+    }
+}
+
+impl FromStr for TagPattern {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let part = |p: &str| {
+            if p.trim().is_empty() {
+                UNTAGGED.to_owned()
+            } else {
+                p.trim().to_owned()
+            }
+        };
+        Ok(Self(text.split(',').map(part).collect()))
+    }
+}
+
+/// Greedy matching with one point of return: linear memory, at most quadratic time in 64 bytes of tag.
+fn glob_matches(glob: &[u8], text: &[u8]) -> bool {
+    let (mut g, mut t, mut retry) = (0, 0, None);
+    while t < text.len() {
+        if glob.get(g) == Some(&b'*') {
+            retry = Some((g, t));
+            g += 1;
+        } else if glob.get(g) == Some(&text[t]) {
+            g += 1;
+            t += 1;
+        } else if let Some((star, from)) = retry {
+            retry = Some((star, from + 1));
+            g = star + 1;
+            t = from + 1;
+        } else {
+            return false;
+        }
+    }
+    glob[g..].iter().all(|b| *b == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parse_follows_the_contract() {
+        assert_eq!(Tag::parse(""), Ok(None));
+        assert_eq!(Tag::parse("a-Z_9").unwrap().unwrap().as_str(), "a-Z_9");
+        assert_eq!(
+            Tag::parse(&"x".repeat(64)).unwrap().unwrap().as_str().len(),
+            64
+        );
+        assert_eq!(Tag::parse(&"x".repeat(65)), Err(TagError::TooLong));
+        assert_eq!(Tag::parse("a.couic"), Err(TagError::OfSet));
+        assert_eq!(Tag::parse("UnTagged"), Err(TagError::Reserved));
+        for bad in ["a b", "a.b", "é", "a\n", "*"] {
+            assert_eq!(Tag::parse(bad), Err(TagError::Character), "{bad}");
+        }
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, tag, expected) in [
+            ("ssh", Some("ssh"), true),
+            ("ssh", Some("sshd"), false),
+            ("ssh*", Some("sshd"), true),
+            ("*d", Some("sshd"), true),
+            ("s*h*d", Some("sshd"), true),
+            ("s*x*d", Some("sshd"), false),
+            ("*", None, true),
+            ("untagged", None, true),
+            ("", None, true),
+            ("a,b*", Some("bcd"), true),
+            ("a, c", Some("c"), true),
+            (
+                "a*a*a*a*b",
+                Some("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+                false,
+            ),
+        ] {
+            let Ok(parsed) = pattern.parse::<TagPattern>();
+            assert_eq!(parsed.matches(tag), expected, "{pattern} against {tag:?}");
+        }
+    }
+}

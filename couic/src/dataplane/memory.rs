@@ -1,0 +1,110 @@
+//! The facade's plain model: an ordered map and a linear scan. Slow and obviously right.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use couic_common::{ActionStats, Cidr, Counter, Policy, Verdict};
+use parking_lot::Mutex;
+
+use super::{Counters, Plane, PlaneError, PlaneRule, TagSlot};
+
+/// A data plane without a kernel. Clones share the same rules and counters.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryPlane(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    rules: BTreeMap<(Policy, Cidr), PlaneRule>,
+    tags: BTreeMap<(Policy, TagSlot), Counter>,
+    actions: ActionStats,
+    heartbeat: u64,
+    fail_next_put_after: Option<usize>,
+}
+
+impl MemoryPlane {
+    /// Judges a packet as the data plane would, and counts it.
+    pub fn packet(&self, source: IpAddr, bytes: u64) -> Verdict {
+        let mut state = self.0.lock();
+        let found = Policy::ALL.into_iter().find_map(|policy| {
+            let covering = state
+                .rules
+                .iter()
+                .filter(|((p, cidr), _)| *p == policy && cidr.contains(source));
+            covering
+                .max_by_key(|((_, cidr), _)| cidr.prefix())
+                .map(|(_, rule)| (policy, rule.slot))
+        });
+        let verdict = if matches!(found, Some((Policy::Drop, _))) {
+            Verdict::Drop
+        } else {
+            Verdict::Pass
+        };
+        if let Some(key) = found {
+            count(state.tags.entry(key).or_default(), bytes);
+        }
+        match verdict {
+            Verdict::Drop => count(&mut state.actions.xdp_drop, bytes),
+            Verdict::Pass => count(&mut state.actions.xdp_pass, bytes),
+        }
+        verdict
+    }
+
+    /// Every rule in force.
+    #[must_use]
+    pub fn rules(&self) -> BTreeMap<(Policy, Cidr), PlaneRule> {
+        self.0.lock().rules.clone()
+    }
+
+    /// The time of the last heartbeat, Unix seconds.
+    #[must_use]
+    pub fn last_heartbeat(&self) -> u64 {
+        self.0.lock().heartbeat
+    }
+
+    /// Lets `n` more puts succeed and refuses the one after them, once: for tests of what must not half-apply.
+    pub fn fail_put_after(&self, n: usize) {
+        self.0.lock().fail_next_put_after = Some(n);
+    }
+}
+
+fn count(counter: &mut Counter, bytes: u64) {
+    counter.rx_packets += 1;
+    counter.rx_bytes += bytes;
+}
+
+impl Plane for MemoryPlane {
+    fn put(&mut self, policy: Policy, cidr: Cidr, rule: PlaneRule) -> Result<(), PlaneError> {
+        let mut state = self.0.lock();
+        if let Some(left) = state.fail_next_put_after {
+            state.fail_next_put_after = left.checked_sub(1);
+            if left == 0 {
+                return Err(PlaneError::Full { table: "memory" });
+            }
+        }
+        state.rules.insert((policy, cidr), rule);
+        Ok(())
+    }
+
+    fn remove(&mut self, policy: Policy, cidr: Cidr) -> Result<(), PlaneError> {
+        self.0.lock().rules.remove(&(policy, cidr));
+        Ok(())
+    }
+
+    fn heartbeat(&mut self, now: u64) {
+        self.0.lock().heartbeat = now;
+    }
+}
+
+impl Counters for MemoryPlane {
+    fn actions(&self) -> ActionStats {
+        self.0.lock().actions
+    }
+
+    fn tag(&self, policy: Policy, slot: TagSlot) -> Counter {
+        self.0
+            .lock()
+            .tags
+            .get(&(policy, slot))
+            .copied()
+            .unwrap_or_default()
+    }
+}

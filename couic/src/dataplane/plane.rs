@@ -1,0 +1,121 @@
+//! What the firewall core wants of a data plane.
+
+use couic_common::{ActionStats, Cidr, Counter, Policy};
+
+/// How many tags a policy can have at a time, the untagged slot included.
+pub const MAX_TAGS: usize = 8192;
+
+/// Where a rule's packets are counted: an index below [`MAX_TAGS`], of its own per policy. Slot 0 is for rules
+/// without a tag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TagSlot(u16);
+
+impl TagSlot {
+    /// The slot of rules without a tag.
+    pub const UNTAGGED: Self = Self(0);
+
+    /// None where `index` is not below [`MAX_TAGS`].
+    #[must_use]
+    pub fn new(index: usize) -> Option<Self> {
+        if index < MAX_TAGS {
+            u16::try_from(index).ok().map(Self)
+        } else {
+            None
+        }
+    }
+
+    /// The index.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// How many rules the tables must hold, per policy, in each address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Rules of policy drop.
+    pub drop_entries: usize,
+    /// Rules of policy ignore.
+    pub ignore_entries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            drop_entries: 1_048_576,
+            ignore_entries: 65_536,
+        }
+    }
+}
+
+impl Limits {
+    /// The limit of one policy, per address family.
+    #[must_use]
+    pub fn of(self, policy: Policy) -> usize {
+        match policy {
+            Policy::Drop => self.drop_entries,
+            Policy::Ignore => self.ignore_entries,
+        }
+    }
+}
+
+/// What the data plane knows of a rule besides its policy and CIDR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaneRule {
+    /// Where its packets are counted.
+    pub slot: TagSlot,
+    /// Unix seconds at which it stops matching should no daemon run; 0 = never.
+    pub deadline: u64,
+}
+
+/// The data plane refused a rule.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaneError {
+    /// The tables are full. The core checks [`Limits`] first, so this means that the tables are sized wrongly.
+    #[error("the data plane's {table} table is full")]
+    Full {
+        /// Which table.
+        table: &'static str,
+    },
+    /// The kernel refused an update.
+    #[error("the kernel refused an update of {table}: {source}")]
+    Kernel {
+        /// Which map.
+        table: &'static str,
+        /// Its error.
+        source: std::io::Error,
+    },
+}
+
+/// The tables that decide about packets. One writer: the owner of the rules.
+///
+/// For every packet the answer is: pass if a rule of policy ignore covers the source; else drop if one of policy
+/// drop does; else pass. It counts under the slot of the longest covering prefix of the deciding policy. A packet
+/// sees the state before a call or the one after it, nothing else.
+pub trait Plane: Send {
+    /// Adds a rule, or replaces slot and deadline of the one with this policy and CIDR.
+    ///
+    /// # Errors
+    /// Nothing has changed then.
+    fn put(&mut self, policy: Policy, cidr: Cidr, rule: PlaneRule) -> Result<(), PlaneError>;
+
+    /// Takes a rule away. Without effect where there is none.
+    ///
+    /// # Errors
+    /// The rule may still be in force then.
+    fn remove(&mut self, policy: Policy, cidr: Cidr) -> Result<(), PlaneError>;
+
+    /// Tells the data plane that the daemon lives, and what time it is (Unix seconds): while this is called at
+    /// least every few seconds, deadlines are the daemon's business.
+    fn heartbeat(&mut self, now: u64);
+}
+
+/// What the data plane counted. Reads never disturb packets nor updates.
+pub trait Counters: Send + Sync {
+    /// Frames by verdict.
+    fn actions(&self) -> ActionStats;
+
+    /// Packets that the rules of one policy and slot decided about, since the program was loaded.
+    fn tag(&self, policy: Policy, slot: TagSlot) -> Counter;
+}

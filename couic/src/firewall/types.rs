@@ -1,0 +1,163 @@
+//! What goes into the firewall core and what comes out of it.
+
+use std::{fmt, sync::Arc};
+
+use couic_common::{Cidr, ClientName, Entry, Metadata, Policy, SetName, Tag};
+
+use crate::dataplane::PlaneError;
+
+/// Who made a change. Decides whose claim it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Actor {
+    /// A client of the API, by name. All of them share one claim: the API's.
+    Client(ClientName),
+    /// A peer, by the name of its token. Has a claim of its own.
+    Peer(ClientName),
+    /// A set file.
+    Set(SetName),
+    /// Time: the entry's expiration passed.
+    Expiry,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(name) => write!(f, "client {name}"),
+            Self::Peer(name) => write!(f, "peer {name}"),
+            Self::Set(name) => write!(f, "set {name}"),
+            Self::Expiry => f.write_str("expiry"),
+        }
+    }
+}
+
+/// Who made a change and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// Who.
+    pub actor: Actor,
+    /// Why, in the requester's words; goes to reports untouched.
+    pub metadata: Option<Arc<Metadata>>,
+}
+
+/// A rule that somebody wants, values already checked one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRule {
+    /// The network.
+    pub cidr: Cidr,
+    /// The label.
+    pub tag: Option<Tag>,
+    /// Unix seconds; 0 = never. Whether it lies in the future is checked by the core, against its clock.
+    pub expiration: u64,
+}
+
+/// One change of a batch.
+#[derive(Clone, Debug)]
+pub enum Job {
+    /// Add, or renew what is there.
+    Add(NewRule, Option<Arc<Metadata>>),
+    /// Take the actor's claim away.
+    Remove(Cidr, Option<Arc<Metadata>>),
+}
+
+/// What a change did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The entry is new.
+    Added,
+    /// Its tag or expiration changed.
+    Updated,
+    /// It was as wanted already.
+    Unchanged,
+    /// The claim was taken away.
+    Removed,
+}
+
+/// What happens to a rule, as followers hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// The rule is in force from now on.
+    Added,
+    /// Its shown tag or expiration changed.
+    Updated,
+    /// It is no longer in force.
+    Removed,
+}
+
+/// A change of what is in force. Followers get these in the order in which they took effect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleEvent {
+    /// Counts from 1 without gaps, over all events of the process.
+    pub seq: u64,
+    /// Unix seconds.
+    pub at: u64,
+    /// What happened.
+    pub kind: EventKind,
+    /// What the rule wants.
+    pub policy: Policy,
+    /// The rule as it is shown, or as it was shown before it went.
+    pub entry: Entry,
+    /// Who did it, and why.
+    pub origin: Origin,
+}
+
+/// Why a change was refused. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum FirewallError {
+    /// There is such an entry already.
+    #[error("{policy} {cidr} is there already")]
+    Exists {
+        /// The policy asked for.
+        policy: Policy,
+        /// The network.
+        cidr: Cidr,
+    },
+    /// There is no such entry.
+    #[error("{policy} {cidr} is not there")]
+    NotFound {
+        /// The policy asked for.
+        policy: Policy,
+        /// The network.
+        cidr: Cidr,
+    },
+    /// A set defines the entry, so that only a change of the set takes it away.
+    #[error("{policy} {cidr} is defined by the set {set}: take it out of that set and reload")]
+    OfSet {
+        /// The policy asked for.
+        policy: Policy,
+        /// The network.
+        cidr: Cidr,
+        /// The first set that claims it, in the order of names.
+        set: SetName,
+    },
+    /// The expiration does not lie in the future.
+    #[error("the expiration {expiration} is not in the future: it is {now} now")]
+    Expired {
+        /// What was asked for, Unix seconds.
+        expiration: u64,
+        /// The daemon's time, Unix seconds.
+        now: u64,
+    },
+    /// The table is full.
+    #[error(
+        "the {policy} table for {family} is full: {limit} entries; raise [limits] {policy}_entries and restart, or remove entries"
+    )]
+    Full {
+        /// The policy asked for.
+        policy: Policy,
+        /// `IPv4` or `IPv6`.
+        family: &'static str,
+        /// Its capacity.
+        limit: usize,
+    },
+    /// As many tags are in use as can be counted.
+    #[error("{limit} different tags are in use for {policy}: remove some rules or use fewer tags")]
+    TooManyTags {
+        /// The policy asked for.
+        policy: Policy,
+        /// How many there can be.
+        limit: usize,
+    },
+    /// The data plane failed.
+    #[error("the data plane failed")]
+    Plane(#[from] PlaneError),
+}

@@ -1,0 +1,4 @@
+//! The Couic daemon as a library, so that tests, benchmarks and fuzz targets can drive its parts.
+
+pub mod dataplane;
+pub mod firewall;
