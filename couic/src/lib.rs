@@ -2,3 +2,5 @@
 
 pub mod dataplane;
 pub mod firewall;
+pub mod privileges;
+pub mod rbac;
