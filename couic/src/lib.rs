@@ -2,5 +2,6 @@
 
 pub mod dataplane;
 pub mod firewall;
+pub mod guard;
 pub mod privileges;
 pub mod rbac;
