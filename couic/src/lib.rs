@@ -3,5 +3,6 @@
 pub mod dataplane;
 pub mod firewall;
 pub mod guard;
+pub mod metrics;
 pub mod privileges;
 pub mod rbac;
