@@ -4,6 +4,7 @@ pub mod config;
 pub mod dataplane;
 pub mod firewall;
 pub mod guard;
+pub mod logging;
 pub mod metrics;
 pub mod privileges;
 pub mod rbac;
