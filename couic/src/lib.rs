@@ -2,3 +2,7 @@
 
 pub mod dataplane;
 pub mod firewall;
+pub mod guard;
+pub mod metrics;
+pub mod privileges;
+pub mod rbac;
