@@ -7,10 +7,6 @@ use super::{
     answer::{Answer, OPENMETRICS, Outcome},
     call::Call,
 };
-use crate::{
-    firewall::Firewall,
-    metrics::{Figures, RuleUsage},
-};
 
 /// `GET /v1/stats`.
 pub(super) fn global(call: &Call) -> Outcome {
@@ -27,7 +23,7 @@ pub(super) fn tags(call: &Call) -> Outcome {
 pub(super) fn metrics(call: &Call) -> Outcome {
     let firewall = call.firewall();
     if call.query("format") == Some("prometheus") {
-        let text = call.api().metrics.render_figures(&figures(firewall));
+        let text = call.api().metrics.render(firewall);
         return Ok(Answer::whole(
             StatusCode::OK,
             OPENMETRICS,
@@ -39,19 +35,4 @@ pub(super) fn metrics(call: &Call) -> Outcome {
         drop_tags: firewall.tag_stats(Policy::Drop),
         ignore_tags: firewall.tag_stats(Policy::Ignore),
     })
-}
-
-fn figures(firewall: &Firewall) -> Figures {
-    let usage = firewall.usage().into_iter().map(|usage| RuleUsage {
-        policy: usage.policy,
-        family: usage.family,
-        rules: usage.rules,
-        limit: usage.limit,
-    });
-    Figures {
-        stats: firewall.stats(),
-        drop_tags: firewall.tag_stats(Policy::Drop),
-        ignore_tags: firewall.tag_stats(Policy::Ignore),
-        usage: usage.collect(),
-    }
 }
