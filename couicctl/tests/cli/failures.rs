@@ -97,7 +97,7 @@ fn a_client_file_that_may_not_be_read() {
     let daemon = StandIn::always(200, "[]");
     let config = config(&daemon);
     let client_file = daemon.dir.path().join("client.toml");
-    fs::set_permissions(&client_file, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&client_file, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(&client_file).is_ok() {
         println!("skipped: this user may read everything");
         return;
