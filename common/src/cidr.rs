@@ -16,10 +16,13 @@ pub struct V4Net {
     len: u8,
 }
 
-/// An IPv6 prefix. `addr` is in host order, and its bits behind `len` are zero.
+/// An IPv6 prefix. Its bits behind `len` are zero.
+///
+/// The address is held in two halves, in host order: a `u128` would align to 16 bytes, and a [`Cidr`] take 48.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct V6Net {
-    addr: u128,
+    high: u64,
+    low: u64,
     len: u8,
 }
 
@@ -90,16 +93,21 @@ impl V6Net {
     /// Masks the host bits. None where `len` is over 128.
     #[must_use]
     pub fn new(addr: u128, len: u8) -> Option<Self> {
-        (len <= 128).then(|| Self {
-            addr: addr & mask6(len),
-            len,
-        })
+        (len <= 128).then(|| Self::masked(addr, len))
+    }
+
+    /// `len` is at most 128.
+    fn masked(addr: u128, len: u8) -> Self {
+        let addr = addr & mask6(len);
+        #[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
+        let (high, low) = ((addr >> 64) as u64, addr as u64);
+        Self { high, low, len }
     }
 
     /// The network address in host order.
     #[must_use]
     pub const fn addr(self) -> u128 {
-        self.addr
+        (self.high as u128) << 64 | self.low as u128
     }
 
     /// The prefix length, 0 to 128.
@@ -117,7 +125,7 @@ impl V6Net {
     /// Whether `addr` (host order) lies in the prefix.
     #[must_use]
     pub fn contains(self, addr: u128) -> bool {
-        addr & mask6(self.len) == self.addr
+        addr & mask6(self.len) == self.addr()
     }
 }
 
@@ -153,10 +161,7 @@ impl Cidr {
                 addr: a.to_bits(),
                 len: 32,
             }),
-            IpAddr::V6(a) => Self::V6(V6Net {
-                addr: a.to_bits(),
-                len: 128,
-            }),
+            IpAddr::V6(a) => Self::V6(V6Net::masked(a.to_bits(), 128)),
         }
     }
 
@@ -178,7 +183,7 @@ impl Cidr {
     pub fn addr(self) -> IpAddr {
         match self {
             Self::V4(n) => Ipv4Addr::from_bits(n.addr).into(),
-            Self::V6(n) => Ipv6Addr::from_bits(n.addr).into(),
+            Self::V6(n) => Ipv6Addr::from_bits(n.addr()).into(),
         }
     }
 
@@ -265,10 +270,7 @@ impl From<IpNetwork> for Cidr {
                 addr: n.ip().to_bits() & mask4(n.prefix()),
                 len: n.prefix(),
             }),
-            IpNetwork::V6(n) => Self::V6(V6Net {
-                addr: n.ip().to_bits() & mask6(n.prefix()),
-                len: n.prefix(),
-            }),
+            IpNetwork::V6(n) => Self::V6(V6Net::masked(n.ip().to_bits(), n.prefix())),
         }
     }
 }
@@ -285,6 +287,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn is_small() {
+        assert_eq!(size_of::<Cidr>(), 32);
+    }
 
     #[test]
     fn accepts_and_masks() {

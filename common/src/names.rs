@@ -1,6 +1,6 @@
 //! Names that become file names: of clients and of sets.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[error("a name has 1 to 48 characters: letters, digits, _ and -")]
 pub struct NameError;
 
-fn check(text: &str) -> Result<Box<str>, NameError> {
+fn check(text: &str) -> Result<Arc<str>, NameError> {
     let fits = (1..=48).contains(&text.len());
     let clean = text
         .bytes()
@@ -25,7 +25,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The text.
@@ -73,11 +73,11 @@ macro_rules! name {
 }
 
 name! {
-    /// The name of an API client: 1 to 48 of `[A-Za-z0-9_-]`, so that it is safe as a file name.
+    /// The name of an API client: 1 to 48 of `[A-Za-z0-9_-]`, so that it is safe as a file name. Cheap to clone.
     ClientName
 }
 name! {
-    /// The name of a set: 1 to 48 of `[A-Za-z0-9_-]`, so that it is safe as a file name.
+    /// The name of a set: 1 to 48 of `[A-Za-z0-9_-]`, so that it is safe as a file name. Cheap to clone.
     SetName
 }
 

@@ -1,1 +1,42 @@
-//! x
+//! What the end-to-end tests stand on: namespaces joined by a veth pair, the real daemon and the real `couicctl`, and
+//! frames made byte by byte.
+//!
+//! Guarantees: everything is undone on drop, also when a test panics or is killed, since the namespaces have no name
+//! and die with the last process in them; nothing has a fixed path or a name that another test could see, so tests
+//! run side by side; nothing is sent outside of those namespaces. Waiting always means awaiting a condition, with a
+//! deadline. Where a test cannot run it prints `skipped: why` and returns.
+//!
+//! ```no_run
+//! use couic_e2e::{Frame, Lab};
+//!
+//! let Some(lab) = Lab::quiet() else { return };
+//! let daemon = lab.daemon().start();
+//! daemon.api().add("drop", "198.51.100.7/32", None, 0);
+//! let mut wire = lab.wire();
+//! let frames = [Frame::v4("198.51.100.7"), Frame::v4("198.51.100.8")];
+//! assert_eq!(wire.arrivals(&frames), [0, 1]);
+//! ```
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a library for tests: a step that fails ends the test and names its place"
+)]
+
+mod api;
+mod daemon;
+mod foreign;
+mod frame;
+mod lab;
+mod netns;
+mod packet_socket;
+mod wait;
+mod wire;
+
+pub use api::{Api, Reply};
+pub use daemon::{CtlOutput, Daemon, DaemonBuilder, Refusal};
+pub use foreign::{AttachedBy, FOREIGN_NAME, Foreign};
+pub use frame::{ETH_P_8021AD, ETH_P_8021Q, Frame, SYNC_FRAME_LEN};
+pub use lab::{HOST_IFACE, HOST_V4, HOST_V6, Lab, OUTSIDE_IFACE, OUTSIDE_V4, OUTSIDE_V6};
+pub use netns::Netns;
+pub use wait::{unix_now, until};
+pub use wire::Wire;

@@ -50,6 +50,22 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What a data plane must hold so that a reload of sets never leaves a gap: for a moment, new rules are there
+    /// before old ones go.
+    #[must_use]
+    pub fn with_reload_headroom(self) -> Self {
+        let Self {
+            drop_entries,
+            ignore_entries,
+        } = self;
+        Self {
+            drop_entries: drop_entries
+                .saturating_add(drop_entries / 8)
+                .saturating_add(1024),
+            ignore_entries: ignore_entries.saturating_mul(2),
+        }
+    }
+
     /// The limit of one policy, per address family.
     #[must_use]
     pub fn of(self, policy: Policy) -> usize {

@@ -1,5 +1,179 @@
-//! The owner of the rules. Synchronous; knows neither HTTP nor an async runtime.
+//! The owner of the rules.
+//!
+//! What holds, whoever asks:
+//! - A rule filters while one claim on it lives, and no longer. Claims of the API, of each set and of each peer do not
+//!   disturb each other.
+//! - Changes take effect one after the other, and every follower of the event stream sees that order.
+//! - A refused change has changed nothing.
+//! - An expired claim is gone at the first [`Firewall::expire_due`] or change after its time, whatever the clock did.
+//!
+//! Synchronous; knows neither HTTP nor an async runtime. Every call takes microseconds, so it may be made from async
+//! code; what walks over many rules does so in short spells, letting others in between.
 
+mod change;
+mod claims;
+mod clock;
+mod core;
+mod deadlines;
+mod events;
+mod query;
+mod reload;
+mod setfile;
+mod sets;
+mod table;
+mod tags;
+#[cfg(test)]
+mod tests;
 mod types;
 
-pub use types::{Actor, Applied, EventKind, FirewallError, Job, NewRule, Origin, RuleEvent};
+use std::sync::Arc;
+
+use couic_common::{Cidr, Entry, Policy};
+use parking_lot::Mutex;
+
+use self::core::Core;
+pub use self::{
+    clock::{Clock, ManualClock, SystemClock},
+    events::{Received, Subscription},
+    query::Usage,
+    reload::{SetCatalog, SetChange},
+    setfile::{BadLine, parse_set},
+    sets::{MAX_SET_FILE, SetError, SetStore},
+    types::{Actor, Applied, EventKind, FirewallError, Job, NewRule, Origin, RuleEvent},
+};
+use crate::dataplane::{Counters, Limits, Plane};
+
+/// How many rules are walked over under one hold of the lock.
+const SPELL: usize = 4096;
+
+/// The rules, their owner and the data plane behind them. Share it as an `Arc`.
+pub struct Firewall {
+    core: Mutex<Core>,
+    counters: Arc<dyn Counters>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Firewall {
+    /// An empty firewall over an empty data plane.
+    #[must_use]
+    pub fn new(
+        plane: Box<dyn Plane>,
+        counters: Arc<dyn Counters>,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let core = Core::new(plane, Arc::clone(&counters), limits);
+        Self {
+            core: Mutex::new(core),
+            counters,
+            clock,
+        }
+    }
+
+    /// The time by which expirations are judged, Unix seconds.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// Adds a rule that is not there yet.
+    ///
+    /// # Errors
+    /// [`FirewallError::Exists`] where anybody claims such a rule already, `Expired`, `Full`, `TooManyTags`, `Plane`.
+    pub fn add(
+        &self,
+        policy: Policy,
+        rule: &NewRule,
+        origin: &Origin,
+    ) -> Result<Entry, FirewallError> {
+        self.change(|core, now| core.add(policy, rule, now, origin))
+    }
+
+    /// Takes away the claim of the origin's owner, and answers the rule as it was shown. A client takes the API's
+    /// claim, or those of peers where the API has none; the rule goes on filtering where others claim it.
+    ///
+    /// # Errors
+    /// [`FirewallError::NotFound`], or `OfSet` where only sets claim the rule.
+    pub fn remove(
+        &self,
+        policy: Policy,
+        cidr: Cidr,
+        origin: &Origin,
+    ) -> Result<Entry, FirewallError> {
+        self.change(|core, now| core.remove(policy, cidr, now, origin))
+    }
+
+    /// Applies jobs in order, each judged by itself. Adding what is there renews it; removing what is not there
+    /// changes nothing.
+    pub fn apply(
+        &self,
+        policy: Policy,
+        jobs: Vec<Job>,
+        actor: &Actor,
+    ) -> Vec<Result<Applied, FirewallError>> {
+        let mut results = Vec::with_capacity(jobs.len());
+        let mut jobs = jobs.into_iter().peekable();
+        while jobs.peek().is_some() {
+            self.change(|core, now| {
+                let spell = jobs.by_ref().take(SPELL);
+                results.extend(spell.map(|job| apply_one(core, policy, job, actor, now)));
+            });
+        }
+        results
+    }
+
+    /// Takes away every claim whose time has come. Returns how many.
+    pub fn expire_due(&self) -> usize {
+        let mut expired = 0;
+        loop {
+            let (some, more) = self.core.lock().expire(self.clock.now(), SPELL);
+            expired += some;
+            if !more {
+                return expired;
+            }
+        }
+    }
+
+    /// Tells the data plane that the daemon lives.
+    pub fn heartbeat(&self) {
+        self.core.lock().heartbeat(self.clock.now());
+    }
+
+    /// Follows all changes from now on. The queue holds `capacity` events.
+    #[must_use]
+    pub fn subscribe(&self, capacity: usize) -> Subscription {
+        self.core.lock().bus.subscribe(capacity)
+    }
+
+    /// Runs a change under the lock, on rules none of which is past its time.
+    fn change<T>(&self, change: impl FnOnce(&mut Core, u64) -> T) -> T {
+        let mut core = self.core.lock();
+        let now = self.clock.now();
+        while core.expire(now, SPELL).1 {}
+        change(&mut core, now)
+    }
+}
+
+fn apply_one(
+    core: &mut Core,
+    policy: Policy,
+    job: Job,
+    actor: &Actor,
+    now: u64,
+) -> Result<Applied, FirewallError> {
+    let origin = |metadata| Origin {
+        actor: actor.clone(),
+        metadata,
+    };
+    match job {
+        Job::Add(rule, metadata) => core.upsert(policy, &rule, now, &origin(metadata)),
+        Job::Remove(cidr, metadata) => match core.remove(policy, cidr, now, &origin(metadata)) {
+            Ok(_) => Ok(Applied::Removed),
+            Err(FirewallError::NotFound { .. }) => Ok(Applied::Unchanged),
+            Err(FirewallError::OfSet { .. }) if matches!(actor, Actor::Peer(_)) => {
+                Ok(Applied::Unchanged)
+            }
+            Err(error) => Err(error),
+        },
+    }
+}

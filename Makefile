@@ -1,0 +1,39 @@
+# Every task in one command each. What is missing on the machine is installed by scripts/setup.
+.DEFAULT_GOAL := help
+.PHONY: help setup build test lint deny demo bench fuzz clean
+
+export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/sbin:/sbin
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' Makefile
+
+setup: ## install what is missing: toolchain, bpf-linker, packages
+	@scripts/setup
+
+build: setup ## release binaries: target/release/couic and couicctl
+	cargo build --release --locked -p couic -p couicctl
+
+test: setup ## build everything, run every test; those with packets need root
+	@scripts/test
+
+lint: setup ## rustfmt and clippy over the whole workspace, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+deny: ## licences, advisories and sources of the dependencies
+	@scripts/setup ci
+	@scripts/deny
+
+demo: setup ## start the daemon between two namespaces and watch it drop pings (needs root)
+	@scripts/demo
+
+bench: setup ## measure against the figures to reach, as a table (needs root)
+	@scripts/bench
+
+fuzz: ## fuzz the decoders, FUZZ_SECONDS (60) each
+	@scripts/setup fuzz
+	@scripts/fuzz
+
+clean: ## remove what was built; installed tools stay
+	cargo clean
+	rm -rf fuzz/target

@@ -1,0 +1,179 @@
+//! What is asked of the rules one at a time: add, renew, remove, expire. Each ends in one [`Core::install`].
+
+use couic_common::{Cidr, Entry, Policy};
+
+use super::{
+    Actor, Applied, FirewallError, NewRule, Origin,
+    claims::{Claim, Claims, Owner, OwnerId},
+    core::Core,
+};
+use crate::dataplane::MAX_TAGS;
+
+/// What an add found.
+enum Found {
+    New(OwnerId, Claims),
+    Same,
+    Other(OwnerId, Claims),
+}
+
+impl Core {
+    /// Adds a rule, or renews the claim of the origin's owner: the later tag and expiration win.
+    pub(super) fn upsert(
+        &mut self,
+        policy: Policy,
+        rule: &NewRule,
+        now: u64,
+        origin: &Origin,
+    ) -> Result<Applied, FirewallError> {
+        let NewRule {
+            cidr,
+            tag,
+            expiration,
+        } = rule;
+        check_expiration(*expiration, now)?;
+        let (applied, owner, claims) = match self.find(policy, rule, origin) {
+            Found::Same => return Ok(Applied::Unchanged),
+            Found::New(owner, claims) => {
+                self.check_room(policy, *cidr)?;
+                (Applied::Added, owner, claims)
+            }
+            Found::Other(owner, claims) => (Applied::Updated, owner, claims),
+        };
+        let (tags, counters) = self.tags_mut(policy);
+        let slot = tags
+            .slot(tag.as_ref(), counters)
+            .ok_or(FirewallError::TooManyTags {
+                policy,
+                limit: MAX_TAGS - 1,
+            })?;
+        let creation = claims.of(owner).map_or(now, |claim| claim.creation);
+        let claim = Claim {
+            expiration: *expiration,
+            creation,
+            owner,
+            slot,
+        };
+        let claims = claims.with(claim, self.owners());
+        self.install(policy, *cidr, claims, now, origin)?;
+        Ok(applied)
+    }
+
+    fn find(&mut self, policy: Policy, rule: &NewRule, origin: &Origin) -> Found {
+        let owner = self.owner_id(&Owner::of(&origin.actor).unwrap_or(Owner::Api));
+        let claims = self.table(policy).claims(rule.cidr);
+        if claims.shown().is_none() {
+            return Found::New(owner, claims);
+        }
+        let tag_of = |claim: &Claim| self.tags(policy).name(claim.slot);
+        match claims.of(owner) {
+            Some(own) if own.expiration == rule.expiration && tag_of(own) == rule.tag => {
+                Found::Same
+            }
+            _ => Found::Other(owner, claims),
+        }
+    }
+
+    /// Adds a rule that is not there yet.
+    pub(super) fn add(
+        &mut self,
+        policy: Policy,
+        rule: &NewRule,
+        now: u64,
+        origin: &Origin,
+    ) -> Result<Entry, FirewallError> {
+        let NewRule { cidr, .. } = *rule;
+        if self.table(policy).shown(cidr).is_some() {
+            return Err(FirewallError::Exists { policy, cidr });
+        }
+        self.upsert(policy, rule, now, origin)?;
+        let shown = self.table(policy).shown(cidr);
+        let entry = shown.map(|claim| self.entry(policy, cidr, claim));
+        entry.ok_or(FirewallError::NotFound { policy, cidr })
+    }
+
+    /// Takes the claim of the origin's owner away. A client takes the API's claim, or, where the API has none, those
+    /// of peers: the operator is master of his own machine. What a set defines only the set can take away.
+    pub(super) fn remove(
+        &mut self,
+        policy: Policy,
+        cidr: Cidr,
+        now: u64,
+        origin: &Origin,
+    ) -> Result<Entry, FirewallError> {
+        let claims = self.table(policy).claims(cidr);
+        let entry = claims.shown().map(|claim| self.entry(policy, cidr, claim));
+        let Some(entry) = entry else {
+            return Err(FirewallError::NotFound { policy, cidr });
+        };
+        let taken = self.removable(&claims, &origin.actor);
+        if taken.is_empty() {
+            return Err(self.not_removable(policy, cidr, &claims));
+        }
+        let left = claims.without(|claim| taken.contains(&claim.owner));
+        self.install(policy, cidr, left, now, origin)?;
+        Ok(entry)
+    }
+
+    /// The owners whose claims go when this actor removes the rule.
+    pub(super) fn removable(&self, claims: &Claims, actor: &Actor) -> Vec<OwnerId> {
+        let own = Owner::of(actor);
+        let of = |wanted: &dyn Fn(&Owner) -> bool| -> Vec<OwnerId> {
+            let ids = claims.iter().map(|claim| claim.owner);
+            ids.filter(|id| wanted(self.owners().get(*id))).collect()
+        };
+        let taken = of(&|owner| Some(owner) == own.as_ref());
+        if taken.is_empty() && matches!(actor, Actor::Client(_)) {
+            return of(&|owner| matches!(owner, Owner::Peer(_)));
+        }
+        taken
+    }
+
+    fn not_removable(&self, policy: Policy, cidr: Cidr, claims: &Claims) -> FirewallError {
+        let first_set = claims
+            .iter()
+            .find_map(|claim| match self.owners().get(claim.owner) {
+                Owner::Set(name) => Some(name.clone()),
+                _ => None,
+            });
+        match first_set {
+            Some(set) => FirewallError::OfSet { policy, cidr, set },
+            None => FirewallError::NotFound { policy, cidr },
+        }
+    }
+
+    /// Takes away up to `most` claims whose time has come. Returns how many, and whether there may be more.
+    pub(super) fn expire(&mut self, now: u64, most: usize) -> (usize, bool) {
+        let origin = Origin {
+            actor: Actor::Expiry,
+            metadata: None,
+        };
+        let mut expired = 0;
+        for _ in 0..most {
+            let Some((at, policy, cidr)) = self.deadlines_mut().pop_due(now) else {
+                return (expired, false);
+            };
+            let claims = self.table(policy).claims(cidr);
+            if !claims.iter().any(|claim| claim.expiration == at) {
+                self.deadlines_mut().popped_stale();
+                continue;
+            }
+            let left = claims.without(|claim| claim.expiration == at);
+            if self.install(policy, cidr, left, now, &origin).is_ok() {
+                expired += 1;
+            } else {
+                // The data plane still has the rule: try again at the next tick.
+                self.deadlines_mut().push(at, policy, cidr);
+                return (expired, false);
+            }
+        }
+        (expired, true)
+    }
+}
+
+fn check_expiration(expiration: u64, now: u64) -> Result<(), FirewallError> {
+    if expiration == 0 || expiration > now {
+        Ok(())
+    } else {
+        Err(FirewallError::Expired { expiration, now })
+    }
+}

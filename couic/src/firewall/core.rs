@@ -1,0 +1,214 @@
+//! The state behind the firewall's lock.
+//!
+//! Every change of a rule, whoever asks for it, is the same step: [`Core::install`] puts a new list of claims in place
+//! of the old one. It is the only place that writes the data plane, the tables, the tags and the deadlines, and the
+//! only one that emits events, so they cannot disagree.
+
+use std::sync::Arc;
+
+use couic_common::{Cidr, Entry, Policy};
+
+use super::{
+    EventKind, FirewallError, Origin, RuleEvent,
+    claims::{Claim, Claims, Owner, OwnerId, Owners},
+    deadlines::Deadlines,
+    events::EventBus,
+    table::RuleTable,
+    tags::TagTable,
+};
+use crate::dataplane::{Counters, Limits, Plane, PlaneError};
+
+pub(super) struct Core {
+    plane: Box<dyn Plane>,
+    counters: Arc<dyn Counters>,
+    limits: Limits,
+    tables: [RuleTable; 2],
+    tags: [TagTable; 2],
+    owners: Owners,
+    deadlines: Deadlines,
+    pub(super) bus: EventBus,
+}
+
+impl Core {
+    pub(super) fn new(plane: Box<dyn Plane>, counters: Arc<dyn Counters>, limits: Limits) -> Self {
+        Self {
+            plane,
+            counters,
+            limits,
+            tables: Default::default(),
+            tags: [TagTable::new(Policy::Drop), TagTable::new(Policy::Ignore)],
+            owners: Owners::default(),
+            deadlines: Deadlines::default(),
+            bus: EventBus::default(),
+        }
+    }
+
+    pub(super) fn table(&self, policy: Policy) -> &RuleTable {
+        &self.tables[policy as usize]
+    }
+
+    pub(super) fn tags(&self, policy: Policy) -> &TagTable {
+        &self.tags[policy as usize]
+    }
+
+    pub(super) fn tags_mut(&mut self, policy: Policy) -> (&mut TagTable, &dyn Counters) {
+        (&mut self.tags[policy as usize], &*self.counters)
+    }
+
+    pub(super) fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
+    pub(super) fn owner_id(&mut self, owner: &Owner) -> OwnerId {
+        self.owners.id(owner)
+    }
+
+    pub(super) fn deadlines_mut(&mut self) -> &mut Deadlines {
+        &mut self.deadlines
+    }
+
+    pub(super) fn heartbeat(&mut self, now: u64) {
+        self.plane.heartbeat(now);
+    }
+
+    /// The rule as it is shown.
+    pub(super) fn entry(&self, policy: Policy, cidr: Cidr, shown: &Claim) -> Entry {
+        let Claim {
+            expiration,
+            creation,
+            slot,
+            ..
+        } = *shown;
+        Entry {
+            creation,
+            cidr,
+            tag: self.tags(policy).name(slot),
+            expiration,
+        }
+    }
+
+    /// Puts `new` in place of the claims on a rule.
+    ///
+    /// # Errors
+    /// Nothing has changed then.
+    pub(super) fn install(
+        &mut self,
+        policy: Policy,
+        cidr: Cidr,
+        new: Claims,
+        now: u64,
+        origin: &Origin,
+    ) -> Result<(), PlaneError> {
+        let old = self.table(policy).claims(cidr);
+        if old == new {
+            return Ok(());
+        }
+        match (old.plane_rule(), new.plane_rule()) {
+            (before, Some(rule)) if before != Some(rule) => self.plane.put(policy, cidr, rule)?,
+            (Some(_), None) => self.plane.remove(policy, cidr)?,
+            _ => {}
+        }
+        self.publish(policy, cidr, (old.shown(), new.shown()), now, origin);
+        self.account(policy, cidr, &old, &new);
+        self.tables[policy as usize].set(cidr, new);
+        Ok(())
+    }
+
+    /// Keeps tags and deadlines in step with a change of claims.
+    fn account(&mut self, policy: Policy, cidr: Cidr, old: &Claims, new: &Claims) {
+        let tags = &mut self.tags[policy as usize];
+        // Held before released, so that a tag that stays never looks unused.
+        new.iter().for_each(|claim| tags.hold(claim.slot));
+        old.iter().for_each(|claim| tags.release(claim.slot));
+        let mut sweep = false;
+        for claim in old.iter() {
+            if new
+                .of(claim.owner)
+                .is_none_or(|c| c.expiration != claim.expiration)
+            {
+                sweep |= self.deadlines.left_behind(claim.expiration);
+            }
+        }
+        for claim in new.iter() {
+            if old
+                .of(claim.owner)
+                .is_none_or(|c| c.expiration != claim.expiration)
+            {
+                self.deadlines.push(claim.expiration, policy, cidr);
+            }
+        }
+        if sweep {
+            let Self {
+                deadlines, tables, ..
+            } = self;
+            deadlines.sweep(|at, policy, cidr| {
+                tables[policy as usize]
+                    .claims(cidr)
+                    .iter()
+                    .any(|claim| claim.expiration == at)
+            });
+        }
+    }
+
+    fn publish(
+        &mut self,
+        policy: Policy,
+        cidr: Cidr,
+        (old, new): (Option<&Claim>, Option<&Claim>),
+        at: u64,
+        origin: &Origin,
+    ) {
+        let (kind, shown) = match (old, new) {
+            (None, Some(new)) => (EventKind::Added, *new),
+            (Some(old), None) => (EventKind::Removed, *old),
+            (Some(old), Some(new)) if (old.slot, old.expiration) != (new.slot, new.expiration) => {
+                (EventKind::Updated, *new)
+            }
+            _ => return,
+        };
+        let tags = &self.tags[policy as usize];
+        self.bus.publish(|seq| {
+            let Claim {
+                expiration,
+                creation,
+                slot,
+                ..
+            } = shown;
+            let entry = Entry {
+                creation,
+                cidr,
+                tag: tags.name(slot),
+                expiration,
+            };
+            RuleEvent {
+                seq,
+                at,
+                kind,
+                policy,
+                entry,
+                origin: origin.clone(),
+            }
+        });
+    }
+
+    pub(super) fn check_room(&self, policy: Policy, cidr: Cidr) -> Result<(), FirewallError> {
+        let limit = self.limits.of(policy);
+        if self.table(policy).count_like(cidr) < limit {
+            return Ok(());
+        }
+        Err(FirewallError::Full {
+            policy,
+            family: family(cidr),
+            limit,
+        })
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+}
+
+/// The family's name in messages and metrics.
+pub(super) fn family(cidr: Cidr) -> &'static str {
+    if cidr.is_ipv4() { "IPv4" } else { "IPv6" }
+}

@@ -1,0 +1,193 @@
+//! Questions about the rules. None of them changes anything.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use couic_common::{Cidr, Counter, Entry, Lookup, LookupRule, Policy, Stats, TagPattern, Verdict};
+
+use super::{Firewall, Origin, SPELL, claims::Claim};
+
+/// How full a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The policy.
+    pub policy: Policy,
+    /// `IPv4` or `IPv6`.
+    pub family: &'static str,
+    /// Rules in force.
+    pub rules: usize,
+    /// How many there can be.
+    pub limit: usize,
+}
+
+impl Firewall {
+    /// One rule as it is shown.
+    #[must_use]
+    pub fn entry(&self, policy: Policy, cidr: Cidr) -> Option<Entry> {
+        self.change(|core, _| {
+            let shown = core.table(policy).shown(cidr);
+            shown.map(|claim| core.entry(policy, cidr, claim))
+        })
+    }
+
+    /// Up to `limit` rules behind `after` whose tag `filter` means, in the order of CIDRs.
+    #[must_use]
+    pub fn page(
+        &self,
+        policy: Policy,
+        after: Option<Cidr>,
+        limit: usize,
+        filter: Option<&TagPattern>,
+    ) -> Vec<Entry> {
+        let mut page = Vec::new();
+        let mut after = after;
+        while page.len() < limit {
+            match self.spell(policy, after, limit, filter, &mut page) {
+                Some(last) => after = Some(last),
+                None => break,
+            }
+        }
+        page
+    }
+
+    /// Adds to `page` from the next rules. Returns the last one walked over, None at the end.
+    fn spell(
+        &self,
+        policy: Policy,
+        after: Option<Cidr>,
+        limit: usize,
+        filter: Option<&TagPattern>,
+        page: &mut Vec<Entry>,
+    ) -> Option<Cidr> {
+        self.change(|core, _| {
+            let meant = filter.map(|pattern| core.tags(policy).matching(pattern));
+            let is_meant =
+                |claim: &Claim| meant.as_ref().is_none_or(|slots| slots[claim.slot.index()]);
+            let mut last = None;
+            for (cidr, claim) in core.table(policy).iter_after(after).take(SPELL) {
+                if page.len() == limit {
+                    break;
+                }
+                if is_meant(claim) {
+                    page.push(core.entry(policy, cidr, claim));
+                }
+                last = Some(cidr);
+            }
+            last
+        })
+    }
+
+    /// Removes, as a client's DELETE would, every rule whose removable claims carry a tag that `pattern` means.
+    /// Returns how many rules lost a claim.
+    pub fn remove_by_tag(&self, policy: Policy, pattern: &TagPattern, origin: &Origin) -> u64 {
+        let (mut after, mut removed) = (None, 0);
+        loop {
+            let walked = self.change(|core, now| {
+                let meant = core.tags(policy).matching(pattern);
+                let mut found = Vec::new();
+                let mut last = None;
+                for (cidr, shown) in core.table(policy).iter_after(after).take(SPELL) {
+                    last = Some(cidr);
+                    if core
+                        .table(policy)
+                        .all_claims(cidr, shown)
+                        .any(|claim| meant[claim.slot.index()])
+                    {
+                        found.push(cidr);
+                    }
+                }
+                for cidr in found {
+                    let claims = core.table(policy).claims(cidr);
+                    let taken = core.removable(&claims, &origin.actor);
+                    let is_meant =
+                        |claim: &Claim| taken.contains(&claim.owner) && meant[claim.slot.index()];
+                    if claims.iter().any(is_meant) && core.remove(policy, cidr, now, origin).is_ok()
+                    {
+                        removed += 1;
+                    }
+                }
+                last
+            });
+            match walked {
+                Some(last) => after = Some(last),
+                None => return removed,
+            }
+        }
+    }
+
+    /// What happens to a packet from this address, and which rules say so.
+    #[must_use]
+    pub fn lookup(&self, ip: IpAddr) -> Lookup {
+        let mut covering: Vec<LookupRule> = self.change(|core, _| {
+            let core = &*core;
+            let of = |policy| {
+                let rules = core.table(policy).covering(ip).into_iter();
+                rules.map(move |(cidr, claim)| LookupRule {
+                    policy,
+                    entry: core.entry(policy, cidr, &claim),
+                })
+            };
+            Policy::ALL.into_iter().flat_map(of).collect()
+        });
+        let decided_by = if covering.is_empty() {
+            None
+        } else {
+            Some(covering.remove(0))
+        };
+        let dropped = decided_by
+            .as_ref()
+            .is_some_and(|rule| rule.policy == Policy::Drop);
+        let verdict = if dropped {
+            Verdict::Drop
+        } else {
+            Verdict::Pass
+        };
+        Lookup {
+            ip,
+            verdict,
+            decided_by,
+            also_covered_by: covering,
+        }
+    }
+
+    /// How many rules there are, and what happened to packets.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let count = |policy| {
+            let (v4, v6) = self.change(|core, _| core.table(policy).counts());
+            (v4 + v6) as u64
+        };
+        Stats {
+            drop_cidr_count: count(Policy::Drop),
+            ignore_cidr_count: count(Policy::Ignore),
+            xdp: self.counters.actions(),
+        }
+    }
+
+    /// What the rules of a policy decided about, by tag.
+    #[must_use]
+    pub fn tag_stats(&self, policy: Policy) -> BTreeMap<String, Counter> {
+        self.change(|core, _| core.tags(policy).figures(&*self.counters))
+    }
+
+    /// How full the tables are.
+    #[must_use]
+    pub fn usage(&self) -> Vec<Usage> {
+        self.change(|core, _| {
+            let of = |policy| {
+                let (v4, v6) = core.table(policy).counts();
+                let limit = core.limits().of(policy);
+                let usage = move |family, rules| Usage {
+                    policy,
+                    family,
+                    rules,
+                    limit,
+                };
+                [usage("IPv4", v4), usage("IPv6", v6)]
+            };
+            [Policy::Drop, Policy::Ignore]
+                .into_iter()
+                .flat_map(of)
+                .collect()
+        })
+    }
+}

@@ -1,0 +1,390 @@
+//! Adds, removals and renewals by one owner and several.
+
+use super::*;
+
+#[test]
+fn ignore_beats_drop_whatever_the_lengths() {
+    let house = House::new();
+    house
+        .firewall
+        .add(Policy::Drop, &rule("10.1.2.3/32", "", 0), &client())
+        .unwrap();
+    house
+        .firewall
+        .add(Policy::Ignore, &rule("10.0.0.0/8", "", 0), &client())
+        .unwrap();
+    assert_eq!(house.verdict("10.1.2.3"), Verdict::Pass);
+    house
+        .firewall
+        .remove(Policy::Ignore, cidr("10.0.0.0/8"), &client())
+        .unwrap();
+    assert_eq!(house.verdict("10.1.2.3"), Verdict::Drop);
+}
+
+#[test]
+fn a_second_add_is_refused_and_changes_nothing() {
+    let house = House::new();
+    house
+        .firewall
+        .add(Policy::Drop, &rule("10.0.0.0/8", "a", 0), &client())
+        .unwrap();
+    let error = house
+        .firewall
+        .add(Policy::Drop, &rule("10.0.0.0/8", "b", 2000), &client())
+        .unwrap_err();
+    assert!(matches!(error, FirewallError::Exists { .. }));
+    let entry = house
+        .firewall
+        .entry(Policy::Drop, cidr("10.0.0.0/8"))
+        .unwrap();
+    assert_eq!(
+        (
+            entry.tag.unwrap().as_str(),
+            entry.expiration,
+            entry.creation
+        ),
+        ("a", 0, 1000)
+    );
+    assert!(
+        house
+            .firewall
+            .add(Policy::Ignore, &rule("10.0.0.0/8", "b", 0), &client())
+            .is_ok()
+    );
+}
+
+#[test]
+fn an_expiration_must_lie_in_the_future() {
+    let house = House::new();
+    for past in [1, 999, 1000] {
+        let error = house
+            .firewall
+            .add(Policy::Drop, &rule("10.0.0.0/8", "", past), &client())
+            .unwrap_err();
+        assert!(matches!(error, FirewallError::Expired { now: 1000, .. }));
+    }
+    house
+        .firewall
+        .add(Policy::Drop, &rule("10.0.0.0/8", "", 1001), &client())
+        .unwrap();
+}
+
+#[test]
+fn a_full_table_refuses_and_the_other_family_goes_on() {
+    let house = House::with(Limits {
+        drop_entries: 2,
+        ignore_entries: 1,
+    });
+    house
+        .firewall
+        .add(Policy::Drop, &rule("10.0.0.0/8", "", 0), &client())
+        .unwrap();
+    house
+        .firewall
+        .add(Policy::Drop, &rule("11.0.0.0/8", "", 0), &client())
+        .unwrap();
+    let error = house
+        .firewall
+        .add(Policy::Drop, &rule("12.0.0.0/8", "t", 0), &client())
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            FirewallError::Full {
+                limit: 2,
+                family: "IPv4",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(house.verdict("12.0.0.1"), Verdict::Pass);
+    house
+        .firewall
+        .add(Policy::Drop, &rule("2001:db8::/32", "", 0), &client())
+        .unwrap();
+    // Renewing takes no room.
+    let jobs = vec![Job::Add(rule("10.0.0.0/8", "new", 5000), None)];
+    let results = house.firewall.apply(Policy::Drop, jobs, &client().actor);
+    assert_eq!(results[0].as_ref().unwrap(), &Applied::Updated);
+}
+
+#[test]
+fn a_refusal_of_the_data_plane_leaves_all_as_it_was() {
+    let house = House::new();
+    house.plane.fail_put_after(0);
+    house
+        .firewall
+        .add(Policy::Drop, &rule("10.0.0.0/8", "t", 2000), &client())
+        .unwrap_err();
+    assert_eq!(house.firewall.entry(Policy::Drop, cidr("10.0.0.0/8")), None);
+    assert!(house.heard().is_empty() && house.firewall.tag_stats(Policy::Drop).is_empty());
+    house
+        .firewall
+        .add(Policy::Drop, &rule("10.0.0.0/8", "t", 2000), &client())
+        .unwrap();
+}
+
+#[test]
+fn renewal_through_apply() {
+    let house = House::new();
+    let actor = client().actor;
+    let apply = |job| {
+        house
+            .firewall
+            .apply(Policy::Drop, vec![job], &actor)
+            .remove(0)
+            .unwrap()
+    };
+    assert_eq!(
+        apply(Job::Add(rule("10.0.0.0/8", "a", 2000), None)),
+        Applied::Added
+    );
+    assert_eq!(
+        apply(Job::Add(rule("10.0.0.0/8", "a", 2000), None)),
+        Applied::Unchanged
+    );
+    house.clock.set(1500);
+    assert_eq!(
+        apply(Job::Add(rule("10.0.0.0/8", "b", 1600), None)),
+        Applied::Updated
+    );
+    let entry = house
+        .firewall
+        .entry(Policy::Drop, cidr("10.0.0.0/8"))
+        .unwrap();
+    assert_eq!((entry.creation, entry.expiration), (1000, 1600));
+    assert_eq!(
+        apply(Job::Remove(cidr("10.0.0.0/8"), None)),
+        Applied::Removed
+    );
+    assert_eq!(
+        apply(Job::Remove(cidr("10.0.0.0/8"), None)),
+        Applied::Unchanged
+    );
+    assert_eq!(
+        house.heard(),
+        [
+            "+ drop 10.0.0.0/8 tag=a until=2000 by client c",
+            "~ drop 10.0.0.0/8 tag=b until=1600 by client c",
+            "- drop 10.0.0.0/8 tag=b until=1600 by client c",
+        ]
+    );
+}
+
+#[test]
+fn peers_and_the_api_do_not_take_each_others_claims() {
+    let house = House::new();
+    let actor = peer().actor;
+    house
+        .firewall
+        .add(Policy::Drop, &rule("10.0.0.0/8", "api", 0), &client())
+        .unwrap();
+    let by_peer = |job| {
+        house
+            .firewall
+            .apply(Policy::Drop, vec![job], &actor)
+            .remove(0)
+            .unwrap()
+    };
+    assert_eq!(
+        by_peer(Job::Remove(cidr("10.0.0.0/8"), None)),
+        Applied::Unchanged
+    );
+    assert_eq!(
+        by_peer(Job::Add(rule("10.0.0.0/8", "peer", 3000), None)),
+        Applied::Updated
+    );
+    house
+        .firewall
+        .remove(Policy::Drop, cidr("10.0.0.0/8"), &client())
+        .unwrap();
+    assert_eq!(house.verdict("10.0.0.1"), Verdict::Drop);
+    let entry = house
+        .firewall
+        .entry(Policy::Drop, cidr("10.0.0.0/8"))
+        .unwrap();
+    assert_eq!(
+        (entry.tag.unwrap().as_str(), entry.expiration),
+        ("peer", 3000)
+    );
+    // Now nobody but the peer claims it, and the operator may take that.
+    house
+        .firewall
+        .remove(Policy::Drop, cidr("10.0.0.0/8"), &client())
+        .unwrap();
+    assert_eq!(house.verdict("10.0.0.1"), Verdict::Pass);
+    let gone = house
+        .firewall
+        .remove(Policy::Drop, cidr("10.0.0.0/8"), &client());
+    assert!(matches!(gone, Err(FirewallError::NotFound { .. })));
+}
+
+#[test]
+fn a_peer_cannot_take_what_a_set_defines() {
+    let house = House::new();
+    house
+        .firewall
+        .replace_sets(&catalog(&[(Policy::Drop, "s", &["10.0.0.0/8"])]))
+        .unwrap();
+    let actor = peer().actor;
+    let result = house.firewall.apply(
+        Policy::Drop,
+        vec![Job::Remove(cidr("10.0.0.0/8"), None)],
+        &actor,
+    );
+    assert_eq!(result[0].as_ref().unwrap(), &Applied::Unchanged);
+    assert_eq!(house.verdict("10.0.0.1"), Verdict::Drop);
+}
+
+#[test]
+fn remove_by_tag_takes_what_a_delete_would() {
+    let house = House::new();
+    house
+        .firewall
+        .replace_sets(&catalog(&[(Policy::Drop, "s", &["10.0.0.0/8"])]))
+        .unwrap();
+    let jobs = (0..10_000u32).map(|i| {
+        let tag = if i % 2 == 0 { "even" } else { "odd" };
+        Job::Add(
+            rule(&format!("20.0.{}.{}/32", i >> 8, i & 255), tag, 0),
+            None,
+        )
+    });
+    let house_big = House::with(Limits::default());
+    assert!(
+        house_big
+            .firewall
+            .apply(Policy::Drop, jobs.collect(), &client().actor)
+            .iter()
+            .all(Result::is_ok)
+    );
+    let pattern = "ev*,nothing".parse().unwrap();
+    assert_eq!(
+        house_big
+            .firewall
+            .remove_by_tag(Policy::Drop, &pattern, &client()),
+        5000
+    );
+    assert_eq!(house_big.firewall.stats().drop_cidr_count, 5000);
+    assert_eq!(
+        house
+            .firewall
+            .remove_by_tag(Policy::Drop, &"*".parse().unwrap(), &client()),
+        0
+    );
+    assert_eq!(house.verdict("10.0.0.1"), Verdict::Drop);
+}
+
+#[test]
+fn pages_follow_each_other_without_gap_or_repeat() {
+    let house = House::with(Limits::default());
+    let networks = (0..9000u32).map(|i| rule(&format!("20.0.{}.{}/32", i >> 8, i & 255), "t", 0));
+    let sixes = (0..1000).map(|i| rule(&format!("2001:db8:{i:x}::/48"), "", 0));
+    let jobs = networks
+        .chain(sixes)
+        .map(|rule| Job::Add(rule, None))
+        .collect();
+    house.firewall.apply(Policy::Drop, jobs, &client().actor);
+    let mut all = Vec::new();
+    loop {
+        let page = house
+            .firewall
+            .page(Policy::Drop, all.last().map(|e: &Entry| e.cidr), 777, None);
+        if page.is_empty() {
+            break;
+        }
+        all.extend(page);
+    }
+    assert_eq!(all.len(), 10_000);
+    assert!(all.is_sorted_by(|a, b| a.cidr < b.cidr));
+    let untagged = "untagged".parse().unwrap();
+    let sixes = house
+        .firewall
+        .page(Policy::Drop, None, usize::MAX, Some(&untagged));
+    assert!(sixes.len() == 1000 && sixes.iter().all(|e| !e.cidr.is_ipv4()));
+}
+
+#[test]
+fn lookup_explains_the_verdict() {
+    let house = House::new();
+    for (policy, network) in [
+        (Policy::Drop, "10.1.0.0/16"),
+        (Policy::Ignore, "10.0.0.0/8"),
+        (Policy::Drop, "10.1.2.3/32"),
+    ] {
+        house
+            .firewall
+            .add(policy, &rule(network, "", 0), &client())
+            .unwrap();
+    }
+    let lookup = house.firewall.lookup("10.1.2.3".parse().unwrap());
+    assert_eq!(lookup.verdict, Verdict::Pass);
+    assert_eq!(lookup.decided_by.unwrap().entry.cidr, cidr("10.0.0.0/8"));
+    let others: Vec<String> = lookup
+        .also_covered_by
+        .iter()
+        .map(|r| r.entry.cidr.to_string())
+        .collect();
+    assert_eq!(others, ["10.1.2.3/32", "10.1.0.0/16"]);
+    assert_eq!(
+        house.firewall.lookup("::1".parse().unwrap()).decided_by,
+        None
+    );
+}
+
+#[test]
+fn tag_figures_count_by_the_deciding_rule() {
+    let house = House::new();
+    house
+        .firewall
+        .add(Policy::Drop, &rule("10.0.0.0/8", "wide", 0), &client())
+        .unwrap();
+    house
+        .firewall
+        .add(Policy::Drop, &rule("10.1.0.0/16", "", 0), &client())
+        .unwrap();
+    house.verdict("10.2.0.1");
+    house.verdict("10.1.0.1");
+    house.verdict("10.1.0.2");
+    let figures = house.firewall.tag_stats(Policy::Drop);
+    assert_eq!(
+        (figures["wide"].rx_packets, figures["untagged"].rx_packets),
+        (1, 2)
+    );
+    house
+        .firewall
+        .remove(Policy::Drop, cidr("10.0.0.0/8"), &client())
+        .unwrap();
+    assert_eq!(house.firewall.tag_stats(Policy::Drop)["wide"].rx_packets, 1);
+}
+
+#[test]
+fn a_peer_cannot_take_another_peers_claim() {
+    let house = House::new();
+    let add = vec![Job::Add(rule("10.0.0.0/8", "", 0), None)];
+    house.firewall.apply(Policy::Drop, add, &peer().actor);
+    let other = Actor::Peer("q".parse().unwrap());
+    let remove = vec![Job::Remove(cidr("10.0.0.0/8"), None)];
+    let result = house.firewall.apply(Policy::Drop, remove, &other);
+    assert_eq!(result[0].as_ref().unwrap(), &Applied::Unchanged);
+    assert_eq!(house.verdict("10.0.0.1"), Verdict::Drop);
+}
+
+#[test]
+fn remove_by_a_sets_tag_leaves_the_ban_beneath_it() {
+    let house = House::new();
+    let ban = rule("10.0.0.0/8", "ban", 0);
+    house.firewall.add(Policy::Drop, &ban, &client()).unwrap();
+    let sets = catalog(&[(Policy::Drop, "s", &["10.0.0.0/8"])]);
+    house.firewall.replace_sets(&sets).unwrap();
+    let pattern = "s.couic".parse().unwrap();
+    assert_eq!(
+        house
+            .firewall
+            .remove_by_tag(Policy::Drop, &pattern, &client()),
+        0
+    );
+    house.firewall.replace_sets(&SetCatalog::default()).unwrap();
+    assert_eq!(house.verdict("10.0.0.1"), Verdict::Drop);
+}

@@ -1,0 +1,166 @@
+//! Set files on a real disk.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::MetadataExt,
+};
+
+use couic_common::{SetName, SetSummary};
+
+use super::*;
+
+fn store() -> (tempfile::TempDir, SetStore) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SetStore::open(dir.path()).unwrap();
+    (dir, store)
+}
+
+fn cidrs(texts: &[&str]) -> Vec<Cidr> {
+    texts.iter().map(|t| t.parse().unwrap()).collect()
+}
+
+#[test]
+fn create_replace_delete() {
+    let (_dir, store) = store();
+    let name: SetName = "bad-guys".parse().unwrap();
+    let first = cidrs(&["10.0.0.0/8", "1.2.3.4/32", "10.0.0.0/8"]);
+    let summary = store.create(Policy::Drop, &name, &first).unwrap();
+    assert_eq!((summary.entry_count, summary.file_size), (2, 22));
+    assert_eq!(
+        store.read(Policy::Drop, &name).unwrap(),
+        cidrs(&["1.2.3.4/32", "10.0.0.0/8"])
+    );
+    assert!(matches!(
+        store.create(Policy::Drop, &name, &[]),
+        Err(SetError::Exists { .. })
+    ));
+    assert!(matches!(
+        store.replace(Policy::Ignore, &name, &[]),
+        Err(SetError::NotFound { .. })
+    ));
+    store
+        .replace(Policy::Drop, &name, &cidrs(&["::/0"]))
+        .unwrap();
+    let listed = store.list(Policy::Drop).unwrap();
+    assert_eq!(
+        listed,
+        [SetSummary {
+            name: name.clone(),
+            entry_count: 1,
+            file_size: 5
+        }]
+    );
+    assert!(store.list(Policy::Ignore).unwrap().is_empty());
+    store.delete(Policy::Drop, &name).unwrap();
+    assert!(matches!(
+        store.delete(Policy::Drop, &name),
+        Err(SetError::NotFound { .. })
+    ));
+    assert!(matches!(
+        store.read(Policy::Drop, &name),
+        Err(SetError::NotFound { .. })
+    ));
+}
+
+#[test]
+fn nothing_is_left_behind_and_nobody_else_can_write() {
+    let (dir, store) = store();
+    let name: SetName = "a".parse().unwrap();
+    store
+        .create(Policy::Drop, &name, &cidrs(&["10.0.0.0/8"]))
+        .unwrap();
+    store
+        .create(Policy::Drop, &name, &cidrs(&["10.0.0.0/8"]))
+        .unwrap_err();
+    let folder = dir.path().join("sets/drop");
+    let files: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|f| f.unwrap().file_name())
+        .collect();
+    assert_eq!(files, ["a.couic"]);
+    let mode = fs::metadata(folder.join("a.couic")).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o640);
+}
+
+#[test]
+fn strict_names_the_line_and_lenient_loads_the_rest() {
+    let (dir, store) = store();
+    fs::write(
+        dir.path().join("sets/drop/bad.couic"),
+        "10.0.0.0/8\nnonsense\n",
+    )
+    .unwrap();
+    fs::write(dir.path().join("sets/drop/good.couic"), "10.0.0.0/8\n").unwrap();
+    fs::write(dir.path().join("sets/drop/readme.txt"), "nonsense").unwrap();
+    fs::write(dir.path().join("sets/drop/.hidden.couic"), "nonsense").unwrap();
+    let error = store.load_strict().unwrap_err();
+    assert!(
+        matches!(&error, SetError::BadLine { file, line: 2, .. } if file == "bad.couic"),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("sets/drop/bad.couic line 2: nonsense"),
+        "{error}"
+    );
+    let (catalog, problems) = store.load_lenient();
+    assert_eq!(
+        catalog
+            .0
+            .iter()
+            .map(|s| s.name.as_str())
+            .collect::<Vec<_>>(),
+        ["good"]
+    );
+    assert_eq!(
+        (problems.len(), problems[0].line, problems[0].file.as_str()),
+        (1, Some(2), "bad.couic")
+    );
+    assert_eq!(
+        store
+            .list(Policy::Drop)
+            .unwrap()
+            .iter()
+            .map(|s| s.entry_count)
+            .collect::<Vec<_>>(),
+        [0, 1]
+    );
+}
+
+#[test]
+fn too_large_is_refused_both_ways() {
+    let (dir, store) = store();
+    let name: SetName = "big".parse().unwrap();
+    let many: Vec<Cidr> = (0..400_000u32)
+        .map(|i| Cidr::host(std::net::Ipv4Addr::from(i + 0x6000_0000).into()))
+        .collect();
+    assert!(matches!(
+        store.create(Policy::Drop, &name, &many),
+        Err(SetError::TooLarge { .. })
+    ));
+    assert!(store.list(Policy::Drop).unwrap().is_empty());
+    let file = File::create(dir.path().join("sets/drop/big.couic")).unwrap();
+    file.set_len(MAX_SET_FILE + 1).unwrap();
+    assert!(matches!(
+        store.read(Policy::Drop, &name),
+        Err(SetError::TooLarge { .. })
+    ));
+}
+
+#[test]
+fn folders_and_fifos_are_refused() {
+    let (dir, store) = store();
+    fs::create_dir(dir.path().join("sets/drop/folder.couic")).unwrap();
+    nix::unistd::mkfifo(
+        &dir.path().join("sets/drop/pipe.couic"),
+        nix::sys::stat::Mode::S_IRWXU,
+    )
+    .unwrap();
+    for name in ["folder", "pipe"] {
+        let error = store
+            .read(Policy::Drop, &name.parse().unwrap())
+            .unwrap_err();
+        assert!(matches!(error, SetError::Io { .. }), "{error}");
+    }
+}

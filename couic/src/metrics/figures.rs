@@ -1,0 +1,124 @@
+//! What the firewall counts, as metric families. The names are the contract's.
+
+use std::collections::BTreeMap;
+
+use couic_common::{ActionStats, Counter, Policy, Stats};
+use prometheus::{IntCounterVec, Opts, core::Collector, proto::MetricFamily};
+
+use super::gauge_vec;
+use crate::firewall::{Firewall, Usage};
+
+/// One reading of the firewall.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// Rules, and frames by verdict.
+    pub stats: Stats,
+    /// Of policy drop, by tag.
+    pub drop_tags: BTreeMap<String, Counter>,
+    /// Of policy ignore, by tag.
+    pub ignore_tags: BTreeMap<String, Counter>,
+    /// How full the tables are.
+    pub usage: Vec<Usage>,
+}
+
+impl Figures {
+    /// Reads them now.
+    #[must_use]
+    pub fn of(firewall: &Firewall) -> Self {
+        Self {
+            stats: firewall.stats(),
+            drop_tags: firewall.tag_stats(Policy::Drop),
+            ignore_tags: firewall.tag_stats(Policy::Ignore),
+            usage: firewall.usage(),
+        }
+    }
+
+    pub(super) fn families(&self) -> Vec<MetricFamily> {
+        let mut families = self.rules();
+        families.extend(counters(
+            "couic_stats",
+            "action",
+            "seen, by what became of them",
+            &actions(&self.stats.xdp),
+        ));
+        for (policy, tags) in [
+            (Policy::Drop, &self.drop_tags),
+            (Policy::Ignore, &self.ignore_tags),
+        ] {
+            let rows: Vec<_> = tags.iter().map(|(tag, c)| (tag.as_str(), *c)).collect();
+            let what = format!("that rules of policy {policy} decided about, by tag");
+            families.extend(counters(
+                &format!("couic_{policy}_tag"),
+                "tag",
+                &what,
+                &rows,
+            ));
+        }
+        families
+    }
+
+    fn rules(&self) -> Vec<MetricFamily> {
+        let mut families = Vec::new();
+        for (policy, count) in [
+            (Policy::Drop, self.stats.drop_cidr_count),
+            (Policy::Ignore, self.stats.ignore_cidr_count),
+        ] {
+            let help = format!("Rules of policy {policy}, both address families.");
+            let gauge = gauge_vec(&format!("couic_{policy}_cidr_total"), &help, &[]);
+            gauge
+                .with_label_values::<&str>(&[])
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+            families.extend(gauge.collect());
+        }
+        let labels = ["policy", "family"];
+        let rules = gauge_vec("couic_rules", "Rules in force.", &labels);
+        let limits = gauge_vec("couic_rules_limit", "Rules that fit.", &labels);
+        for usage in &self.usage {
+            let labels = [usage.policy.as_str(), usage.family];
+            for (gauge, value) in [(&rules, usage.rules), (&limits, usage.limit)] {
+                gauge
+                    .with_label_values(&labels)
+                    .set(i64::try_from(value).unwrap_or(i64::MAX));
+            }
+        }
+        families.extend(rules.collect());
+        families.extend(limits.collect());
+        families
+    }
+}
+
+fn actions(stats: &ActionStats) -> [(&'static str, Counter); 5] {
+    [
+        ("XDP_ABORTED", stats.xdp_aborted),
+        ("XDP_DROP", stats.xdp_drop),
+        ("XDP_PASS", stats.xdp_pass),
+        ("XDP_TX", stats.xdp_tx),
+        ("XDP_REDIRECT", stats.xdp_redirect),
+    ]
+}
+
+/// Two families, packets and bytes, with one sample a row.
+#[expect(
+    clippy::expect_used,
+    reason = "names are constants, and every test of this room makes them"
+)]
+fn counters(prefix: &str, label: &str, what: &str, rows: &[(&str, Counter)]) -> Vec<MetricFamily> {
+    let vec = |unit: &str, noun: &str| {
+        let opts = Opts::new(
+            format!("{prefix}_rx_{unit}_total"),
+            format!("{noun} {what}."),
+        );
+        IntCounterVec::new(opts, &[label]).expect("a valid name")
+    };
+    let packets = vec("packets", "Frames");
+    let bytes = vec("bytes", "Bytes of frames");
+    for (value, counter) in rows {
+        packets
+            .with_label_values(&[value])
+            .inc_by(counter.rx_packets);
+        bytes.with_label_values(&[value]).inc_by(counter.rx_bytes);
+    }
+    let mut families = packets.collect();
+    families.extend(bytes.collect());
+    families
+}

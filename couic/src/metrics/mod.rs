@@ -1,0 +1,113 @@
+//! What is counted, as OpenMetrics 1.0 text.
+//!
+//! Counting a request costs two atomic additions: handles are found once for each route, method and status. The
+//! figures of rules and packets are read when somebody asks for them; nothing is kept twice.
+
+mod figures;
+mod openmetrics;
+mod process;
+mod requests;
+
+use std::time::Duration;
+
+use prometheus::{IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily};
+
+use crate::firewall::Firewall;
+pub use figures::Figures;
+use process::ProcessFigures;
+#[cfg(test)]
+pub(crate) use process::cpu_seconds;
+use requests::Requests;
+
+/// Everything that the daemon counts about itself.
+pub struct MetricsRegistry {
+    registry: Registry,
+    requests: Requests,
+    process: ProcessFigures,
+}
+
+impl std::fmt::Debug for MetricsRegistry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MetricsRegistry").finish_non_exhaustive()
+    }
+}
+
+impl Default for MetricsRegistry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MetricsRegistry {
+    /// An empty registry. Make one a process, at its start: it tells the start time.
+    #[must_use]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let requests = Requests::new();
+        requests.register(&registry);
+        register(&registry, build_info());
+        Self {
+            registry,
+            requests,
+            process: ProcessFigures::since_now(),
+        }
+    }
+
+    /// Counts a request and how long it took. `route` is the pattern, not the path: few and known beforehand.
+    pub fn observe_request(
+        &self,
+        route: &'static str,
+        method: &'static str,
+        status: u16,
+        elapsed: Duration,
+    ) {
+        self.requests.observe(route, method, status, elapsed);
+    }
+
+    /// OpenMetrics text of the firewall's figures and the daemon's own. Ends in `# EOF` and a line feed.
+    #[must_use]
+    pub fn render(&self, firewall: &Firewall) -> String {
+        self.render_figures(&Figures::of(firewall))
+    }
+
+    /// OpenMetrics text of these figures and the daemon's own. Ends in `# EOF` and a line feed.
+    #[must_use]
+    pub fn render_figures(&self, figures: &Figures) -> String {
+        let mut families: Vec<MetricFamily> = self.registry.gather();
+        families.extend(figures.families());
+        families.extend(self.process.families());
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        openmetrics::encode(&families)
+    }
+}
+
+fn build_info() -> IntGaugeVec {
+    let gauge = gauge_vec(
+        "couic_build_info",
+        "The version that runs; always 1.",
+        &["version"],
+    );
+    gauge.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    gauge
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "names are constants, and every test of this room makes them"
+)]
+fn register(registry: &Registry, collector: impl Collector + 'static) {
+    registry
+        .register(Box::new(collector))
+        .expect("each name is registered once");
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "names are constants, and every test of this room makes them"
+)]
+fn gauge_vec(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    IntGaugeVec::new(Opts::new(name, help), labels).expect("a valid name")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! The process itself, under the names that the Prometheus conventions give them.
+
+use std::{fs, time::SystemTime};
+
+use prometheus::{Counter, Gauge, core::Collector, proto::MetricFamily};
+
+/// `times` of the kernel's interface to programs are hundredths of a second on every Linux (`USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+pub(super) struct ProcessFigures {
+    start: f64,
+}
+
+impl ProcessFigures {
+    pub(super) fn since_now() -> Self {
+        let start = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .map_or(0.0, |d| d.as_secs_f64());
+        Self { start }
+    }
+
+    /// What `/proc` does not tell is left out rather than shown as nought.
+    pub(super) fn families(&self) -> Vec<MetricFamily> {
+        let mut families = gauge(
+            "process_start_time_seconds",
+            "When the process started, Unix time.",
+            self.start,
+        );
+        if let Some(bytes) = resident_bytes() {
+            families.extend(gauge(
+                "process_resident_memory_bytes",
+                "Resident memory.",
+                bytes,
+            ));
+        }
+        if let Ok(fds) = fs::read_dir("/proc/self/fd") {
+            let count = u32::try_from(fds.count()).unwrap_or(u32::MAX);
+            families.extend(gauge(
+                "process_open_fds",
+                "Open file descriptors.",
+                count.into(),
+            ));
+        }
+        families.extend(cpu_seconds().map(cpu_family).unwrap_or_default());
+        families
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "names are constants, and every test of this room makes them"
+)]
+fn gauge(name: &str, help: &str, value: f64) -> Vec<MetricFamily> {
+    let gauge = Gauge::new(name, help).expect("a valid name");
+    gauge.set(value);
+    gauge.collect()
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "names are constants, and every test of this room makes them"
+)]
+fn cpu_family(seconds: f64) -> Vec<MetricFamily> {
+    let counter = Counter::new(
+        "process_cpu_seconds_total",
+        "Processor time used, user and system.",
+    )
+    .expect("a valid name");
+    counter.inc_by(seconds);
+    counter.collect()
+}
+
+fn resident_bytes() -> Option<f64> {
+    let statm = fs::read_to_string("/proc/self/status").ok()?;
+    let line = statm.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024.0)
+}
+
+/// Processor time of this process.
+pub(crate) fn cpu_seconds() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The program's name stands in brackets and may hold anything; utime and stime are the 12th and 13th field
+    // behind it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut times = fields.split_whitespace().skip(11);
+    let ticks = times.next()?.parse::<f64>().ok()? + times.next()?.parse::<f64>().ok()?;
+    Some(ticks / TICKS_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_proc_tells_of_this_process() {
+        assert!(resident_bytes().unwrap() > 100_000.0);
+        let before = cpu_seconds().unwrap();
+        let mut sum = 0_u64;
+        while cpu_seconds().unwrap() < before + 0.03 {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        let names: Vec<_> = ProcessFigures::since_now()
+            .families()
+            .iter()
+            .map(|f| f.name().to_owned())
+            .collect();
+        assert_eq!(names.len(), 4, "{names:?}");
+    }
+}

@@ -1,0 +1,137 @@
+//! Making files and directories that belong to the owner of the directory they are in.
+
+use std::{
+    fs::{self, DirBuilder, File, Metadata, Permissions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown, lchown},
+    path::Path,
+};
+
+use nix::unistd::{Uid, User, geteuid};
+
+/// Writes a new file: it has `mode` from its birth, is on the disk when this returns, and belongs to the owner of its
+/// directory. Readers see all of it or nothing.
+///
+/// # Errors
+/// `AlreadyExists` where there is something of that name; otherwise what the system says. Nothing is left behind.
+pub fn create_file(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    let dir = path
+        .parent()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut temp = tempfile::Builder::new()
+        .prefix(".new-")
+        .suffix(".tmp")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(dir)?;
+    let owner = fs::metadata(dir)?;
+    let file = temp.as_file_mut();
+    // The umask may have taken bits away.
+    file.set_permissions(Permissions::from_mode(mode))?;
+    if foreign_to_us(&owner) {
+        fchown(&*file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    file.write_all(content)?;
+    file.sync_all()?;
+    temp.persist_noclobber(path).map_err(|e| e.error)?;
+    File::open(dir)?.sync_all()
+}
+
+/// Makes a directory with `mode` where it is missing, belonging to the owner of the one it lies in. One that is there
+/// must be a real directory, and writable by its owner alone.
+///
+/// # Errors
+/// What the system says, or why the directory cannot be trusted, with the command that mends it.
+pub fn ensure_dir(path: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => {
+            let parent = path.parent().unwrap_or_else(|| Path::new("/"));
+            let owner = fs::metadata(parent)?;
+            if foreign_to_us(&owner) {
+                lchown(path, Some(owner.uid()), Some(owner.gid()))?;
+            }
+            Ok(())
+        }
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => trusted(path),
+        Err(e) => Err(e),
+    }
+}
+
+fn trusted(path: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    let refuse = |why: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    if !found.is_dir() {
+        return refuse("it is not a directory: move it away".to_owned());
+    }
+    if found.mode() & 0o022 != 0 {
+        return refuse(format!(
+            "others may write to it: run chmod go-w {}",
+            path.display()
+        ));
+    }
+    Ok(())
+}
+
+/// Only root has to give its files away.
+fn foreign_to_us(owner: &Metadata) -> bool {
+    geteuid().is_root() && owner.uid() != 0
+}
+
+/// The name of a user for messages; the number where it has none.
+#[must_use]
+pub fn owner_name(uid: u32) -> String {
+    match User::from_uid(Uid::from_raw(uid)) {
+        Ok(Some(user)) => user.name,
+        _ => uid.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_is_private_whole_and_never_replaces_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        create_file(&path, 0o600, b"one").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        let again = create_file(&path, 0o600, b"two").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "nothing left behind"
+        );
+    }
+
+    #[test]
+    fn what_root_makes_belongs_to_the_owner_of_the_directory() {
+        if !geteuid().is_root() {
+            println!("skipped: only root can give files away");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(dir.path(), Some(4242), Some(4343)).unwrap();
+        let sub = dir.path().join("sub");
+        ensure_dir(&sub, 0o700).unwrap();
+        create_file(&sub.join("a"), 0o600, b"").unwrap();
+        for path in [&sub, &sub.join("a")] {
+            let found = fs::metadata(path).unwrap();
+            assert_eq!((found.uid(), found.gid()), (4242, 4343));
+        }
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_to_is_refused_with_the_fix() {
+        let dir = tempfile::tempdir().unwrap();
+        let sub = dir.path().join("sub");
+        ensure_dir(&sub, 0o700).unwrap();
+        ensure_dir(&sub, 0o700).unwrap();
+        fs::set_permissions(&sub, Permissions::from_mode(0o777)).unwrap();
+        let told = ensure_dir(&sub, 0o700).unwrap_err().to_string();
+        assert!(told.contains("chmod go-w"), "{told}");
+        fs::write(dir.path().join("file"), b"").unwrap();
+        assert!(ensure_dir(&dir.path().join("file"), 0o700).is_err());
+    }
+}

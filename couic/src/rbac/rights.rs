@@ -1,0 +1,105 @@
+//! The rights of each group: the table of the contract.
+
+use couic_common::{ClientName, Group};
+
+/// Something that a route needs its caller to be allowed to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Right {
+    /// List a policy's entries.
+    PolicyList,
+    /// Read one entry.
+    PolicyGet,
+    /// Add entries.
+    PolicyCreate,
+    /// Delete entries.
+    PolicyDelete,
+    /// Send jobs as a peer.
+    PolicyPeer,
+    /// List sets.
+    SetsList,
+    /// Read one set.
+    SetsGet,
+    /// Create, replace and reload sets.
+    SetsCreate,
+    /// Delete sets.
+    SetsDelete,
+    /// Read the global figures.
+    StatsList,
+    /// Read the figures of tags.
+    StatsGet,
+    /// Manage clients.
+    Clients,
+}
+
+/// Who sent a request, once the token is known to be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The client's name.
+    pub name: ClientName,
+    /// Its group, which decides its rights.
+    pub group: Group,
+}
+
+impl Identity {
+    /// Whether the client has that right.
+    #[must_use]
+    pub fn may(&self, right: Right) -> bool {
+        use Right as R;
+        match self.group {
+            Group::Admin => true,
+            Group::ClientRw => matches!(
+                right,
+                R::PolicyList
+                    | R::PolicyGet
+                    | R::PolicyCreate
+                    | R::PolicyDelete
+                    | R::SetsList
+                    | R::SetsGet
+                    | R::SetsCreate
+                    | R::SetsDelete
+            ),
+            Group::ClientRo => matches!(
+                right,
+                R::PolicyList | R::PolicyGet | R::SetsList | R::SetsGet
+            ),
+            Group::Monitoring => matches!(right, R::StatsList | R::StatsGet),
+            Group::Peering => right == R::PolicyPeer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rights from the top; a column a group, in the order of `Group::ALL`.
+    const TABLE: [(Right, [bool; 5]); 12] = {
+        const Y: bool = true;
+        const N: bool = false;
+        [
+            (Right::PolicyList, [Y, Y, Y, N, N]),
+            (Right::PolicyGet, [Y, Y, Y, N, N]),
+            (Right::PolicyCreate, [Y, Y, N, N, N]),
+            (Right::PolicyDelete, [Y, Y, N, N, N]),
+            (Right::PolicyPeer, [Y, N, N, N, Y]),
+            (Right::SetsList, [Y, Y, Y, N, N]),
+            (Right::SetsGet, [Y, Y, Y, N, N]),
+            (Right::SetsCreate, [Y, Y, N, N, N]),
+            (Right::SetsDelete, [Y, Y, N, N, N]),
+            (Right::StatsList, [Y, N, N, Y, N]),
+            (Right::StatsGet, [Y, N, N, Y, N]),
+            (Right::Clients, [Y, N, N, N, N]),
+        ]
+    };
+
+    #[test]
+    fn every_cell_of_the_contract() {
+        for (right, row) in TABLE {
+            for (group, expected) in Group::ALL.into_iter().zip(row) {
+                let name = "x".parse().unwrap();
+                let identity = Identity { name, group };
+                assert_eq!(identity.may(right), expected, "{group} {right:?}");
+            }
+        }
+    }
+}

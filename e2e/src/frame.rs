@@ -1,0 +1,226 @@
+//! Ethernet frames, made byte by byte.
+
+use std::net::IpAddr;
+
+/// EtherType of an 802.1Q tag.
+pub const ETH_P_8021Q: u16 = 0x8100;
+/// EtherType of an 802.1ad tag (QinQ's outer one).
+pub const ETH_P_8021AD: u16 = 0x88a8;
+/// "Local experimental" (IEEE 802): no rule concerns it, so it always passes.
+const ETH_P_EXPERIMENTAL: u16 = 0x88b5;
+const ETH_P_IP: u16 = 0x0800;
+const ETH_P_IPV6: u16 = 0x86dd;
+/// Recognises our frames behind the filter.
+const MAGIC: [u8; 8] = *b"couic-e2";
+const MACS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+
+/// Bytes of the frames that [`crate::Wire`] paces itself with: they count as passed.
+pub const SYNC_FRAME_LEN: u64 = 30;
+
+/// A frame to be sent. Its payload gets a label when it is, so that it is recognised where it arrives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    tags: Vec<u16>,
+    kind: Kind,
+    padding: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Udp(IpAddr),
+    Raw(Vec<u8>),
+}
+
+impl Frame {
+    /// A UDP packet over IPv4 from `source`.
+    ///
+    /// # Panics
+    /// Where that is not an IPv4 address.
+    #[must_use]
+    pub fn v4(source: &str) -> Self {
+        let source: IpAddr = source.parse().expect("an address");
+        assert!(source.is_ipv4());
+        Self::udp(source)
+    }
+
+    /// A UDP packet over IPv6 from `source`.
+    ///
+    /// # Panics
+    /// Where that is not an IPv6 address.
+    #[must_use]
+    pub fn v6(source: &str) -> Self {
+        let source: IpAddr = source.parse().expect("an address");
+        assert!(source.is_ipv6());
+        Self::udp(source)
+    }
+
+    /// A UDP packet from `source`.
+    #[must_use]
+    pub const fn udp(source: IpAddr) -> Self {
+        Self {
+            tags: Vec::new(),
+            kind: Kind::Udp(source),
+            padding: 0,
+        }
+    }
+
+    /// EtherType and payload as given, without a label: for runts. Such a frame is never seen to arrive.
+    #[must_use]
+    pub fn raw(ethertype: u16, payload: &[u8]) -> Self {
+        let mut bytes = ethertype.to_be_bytes().to_vec();
+        bytes.extend_from_slice(payload);
+        Self {
+            tags: Vec::new(),
+            kind: Kind::Raw(bytes),
+            padding: 0,
+        }
+    }
+
+    /// Adds a VLAN tag inside of those that are there.
+    #[must_use]
+    pub fn vlan(mut self, tpid: u16, id: u16) -> Self {
+        self.tags.extend([tpid, id]);
+        self
+    }
+
+    /// Adds bytes to the payload.
+    #[must_use]
+    pub const fn padded(mut self, bytes: usize) -> Self {
+        self.padding += bytes;
+        self
+    }
+
+    /// How long the frame is, Ethernet header included, checksum not.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.bytes(0, 0).len() as u64
+    }
+
+    /// Never: a frame has its header.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The frame with its label.
+    pub(crate) fn bytes(&self, round: u32, index: u32) -> Vec<u8> {
+        let mut frame = MACS.to_vec();
+        for word in &self.tags {
+            frame.extend(word.to_be_bytes());
+        }
+        match &self.kind {
+            Kind::Raw(bytes) => frame.extend_from_slice(bytes),
+            Kind::Udp(source) => {
+                let mut payload = label(round, index).to_vec();
+                payload.resize(payload.len() + self.padding, 0);
+                frame.extend(ip_packet(*source, &payload));
+            }
+        }
+        frame
+    }
+}
+
+/// A frame that no rule concerns.
+pub(crate) fn sync_frame(round: u32, index: u32) -> Vec<u8> {
+    let mut frame = MACS.to_vec();
+    frame.extend(ETH_P_EXPERIMENTAL.to_be_bytes());
+    frame.extend(label(round, index));
+    frame
+}
+
+fn label(round: u32, index: u32) -> [u8; 16] {
+    let mut label = [0; 16];
+    label[..8].copy_from_slice(&MAGIC);
+    label[8..12].copy_from_slice(&round.to_be_bytes());
+    label[12..].copy_from_slice(&index.to_be_bytes());
+    label
+}
+
+/// The label of a frame that arrived, wherever in it it stands.
+pub(crate) fn find_label(frame: &[u8]) -> Option<(u32, u32)> {
+    let at = frame.windows(8).position(|w| w == MAGIC)? + 8;
+    let word = |from: usize| {
+        frame
+            .get(from..from + 4)?
+            .try_into()
+            .ok()
+            .map(u32::from_be_bytes)
+    };
+    Some((word(at)?, word(at + 4)?))
+}
+
+/// EtherType, IP header, UDP header, payload. The destination is nobody's address here: the host throws away what
+/// arrives, after it was counted.
+fn ip_packet(source: IpAddr, payload: &[u8]) -> Vec<u8> {
+    let udp_len = u16::try_from(8 + payload.len()).expect("fits a packet");
+    let mut packet = Vec::new();
+    match source {
+        IpAddr::V4(source) => {
+            packet.extend(ETH_P_IP.to_be_bytes());
+            let mut header = [0; 20];
+            header[0] = 0x45;
+            header[2..4].copy_from_slice(&(20 + udp_len).to_be_bytes());
+            (header[8], header[9]) = (64, 17);
+            header[12..16].copy_from_slice(&source.octets());
+            header[16..20].copy_from_slice(&[203, 0, 113, 1]);
+            let sum = checksum(&header);
+            header[10..12].copy_from_slice(&sum.to_be_bytes());
+            packet.extend(header);
+        }
+        IpAddr::V6(source) => {
+            packet.extend(ETH_P_IPV6.to_be_bytes());
+            packet.extend([0x60, 0, 0, 0]);
+            packet.extend(udp_len.to_be_bytes());
+            packet.extend([17, 64]);
+            packet.extend(source.octets());
+            packet.extend([0x20, 1, 0xd, 0xb8, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        }
+    }
+    // Ports 9 (discard); no UDP checksum.
+    packet.extend([0, 9, 0, 9]);
+    packet.extend(udp_len.to_be_bytes());
+    packet.extend([0, 0]);
+    packet.extend_from_slice(payload);
+    packet
+}
+
+/// RFC 1071.
+fn checksum(header: &[u8; 20]) -> u16 {
+    let mut sum: u32 = header
+        .chunks_exact(2)
+        .map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])))
+        .sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_stand_where_they_must() {
+        let frame = Frame::v4("198.51.100.7")
+            .vlan(ETH_P_8021AD, 5)
+            .vlan(ETH_P_8021Q, 6)
+            .bytes(1, 2);
+        assert_eq!(frame[12..22], [0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 8, 0]);
+        assert_eq!(frame[34..38], [198, 51, 100, 7]);
+        assert_eq!(find_label(&frame), Some((1, 2)));
+        // The IPv4 header's sum over itself, checksum included, is zero by definition.
+        assert_eq!(checksum(frame[22..42].try_into().unwrap()), 0);
+        let v6 = Frame::v6("2001:db8::7").padded(100);
+        assert_eq!(v6.len(), 14 + 40 + 8 + 16 + 100);
+        assert_eq!(v6.bytes(0, 0)[22..24], [0x20, 1]);
+    }
+
+    #[test]
+    fn labels_are_found_or_not() {
+        assert_eq!(find_label(&sync_frame(7, 9)), Some((7, 9)));
+        assert_eq!(sync_frame(0, 0).len() as u64, SYNC_FRAME_LEN);
+        assert_eq!(find_label(b"couic-e2 cut"), None);
+        assert_eq!(find_label(&Frame::raw(0x800, &[0x45]).bytes(1, 1)), None);
+    }
+}
