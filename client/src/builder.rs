@@ -69,10 +69,10 @@ impl Builder {
                 http.tls_backend_preconfigured(tls::client_config(self.extra_ca.as_deref())?)
             }
             Endpoint::Tcp { tls: false, .. } => {
-                http.tls_backend_preconfigured(tls::unused_config()?)
+                http.tls_backend_preconfigured(tls::untrusting_config()?)
             }
             Endpoint::Unix(path) => http
-                .tls_backend_preconfigured(tls::unused_config()?)
+                .tls_backend_preconfigured(tls::untrusting_config()?)
                 .unix_socket(path.as_path()),
         };
         let http = http

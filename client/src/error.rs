@@ -122,13 +122,17 @@ impl Cause {
         let mut next = error.source();
         while let Some(inner) = next {
             cause.text = inner.to_string();
-            if let Some(io) = inner.downcast_ref::<io::Error>() {
-                cause.kind = Some(io.kind());
-                if let Some(tls) = io.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
+            let mut io = inner.downcast_ref::<io::Error>();
+            // An I/O error hides what it wraps from `source`, and the libraries wrap one in the other.
+            while let Some(error) = io {
+                cause.kind = Some(error.kind());
+                let wrapped = error.get_ref();
+                if let Some(tls) = wrapped.and_then(|e| e.downcast_ref::<rustls::Error>()) {
                     cause.tls = true;
                     cause.text = tls.to_string();
-                    break;
+                    return cause;
                 }
+                io = wrapped.and_then(|e| e.downcast_ref::<io::Error>());
             }
             next = inner.source();
         }

@@ -126,10 +126,10 @@ mod tests {
             let chunks: Vec<&[u8]> = cuts.windows(2).map(|w| &text.as_bytes()[w[0]..w[1]]).collect();
             let mut got = all(&chunks);
             // Only the last line, which has no newline, is trimmed.
-            if let (Some(last), Some(expected)) = (got.last_mut(), whole.last()) {
-                if last.trim_ascii() == expected.trim_ascii() {
-                    last.clone_from(expected);
-                }
+            if let (Some(last), Some(expected)) = (got.last_mut(), whole.last())
+                && last.trim_ascii() == expected.trim_ascii()
+            {
+                last.clone_from(expected);
             }
             prop_assert_eq!(got, whole);
         }

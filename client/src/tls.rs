@@ -34,7 +34,10 @@ pub fn client_config(extra_ca: Option<&[u8]>) -> Result<ClientConfig, SetupError
 }
 
 /// For connections without TLS: trusts nobody, and costs no look at the trust store.
-pub(crate) fn unused_config() -> Result<ClientConfig, SetupError> {
+///
+/// # Errors
+/// [`SetupError::Tls`], which takes a broken TLS library.
+pub fn untrusting_config() -> Result<ClientConfig, SetupError> {
     Ok(ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|e| SetupError::Tls(e.to_string()))?

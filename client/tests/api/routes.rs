@@ -164,7 +164,7 @@ async fn figures() {
         "GET /v1/lookup/2001:db8::7" => Answer::json(
             200,
             format!(
-                r#"{{"ip":"2001:db8::7","verdict":"drop","decided_by":{{"policy":"drop",{}},"also_covered_by":[]}}"#,
+                r#"{{"ip":"2001:db8::7","verdict":"drop","decided_by":{{"policy":"drop",{},"also_covered_by":[]}}"#,
                 &ENTRY[1..]
             ),
         ),

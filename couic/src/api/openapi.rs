@@ -25,6 +25,7 @@ use super::{
     routes::PATHS,
     table::{Access, Operation, Verb},
 };
+use crate::rbac::Right;
 
 /// What the document says of an operation besides path, method and rights.
 pub(super) struct Doc {
@@ -33,6 +34,8 @@ pub(super) struct Doc {
     pub(super) query: &'static [Query],
     pub(super) body: Option<Shape>,
     pub(super) answer: (u16, Shape),
+    /// Other statuses with an answer of the same shape.
+    pub(super) also: &'static [u16],
     /// Statuses of refusal besides those that every route with a token has.
     pub(super) errors: &'static [u16],
 }
@@ -179,21 +182,40 @@ fn describe(pattern: &'static str, operation: &'static Operation) -> PathOperati
         errors.push(401);
     }
     if let Access::Rights(rights) = access {
-        builder = builder.description(Some(format!("Needs the rights {rights:?}.")));
+        let names: Vec<&str> = rights.iter().copied().map(right_name).collect();
+        let text = format!("The client's group needs: {}.", names.join(", "));
+        builder = builder.description(Some(text));
     }
     errors.extend([500]);
     errors.sort_unstable();
     let (status, shape) = doc.answer;
     let mut responses =
         ResponsesBuilder::new().response(status.to_string(), shape.response(status));
-    if matches!(doc.id, "health") {
-        responses = responses.response("503", shape.response(503));
+    for status in doc.also {
+        responses = responses.response(status.to_string(), shape.response(*status));
     }
     for status in errors {
         let error = Shape::Json(Of::type_::<ApiError>());
         responses = responses.response(status.to_string(), error.response(status));
     }
     builder.responses(responses.build()).build()
+}
+
+const fn right_name(right: Right) -> &'static str {
+    match right {
+        Right::PolicyList => "policy list",
+        Right::PolicyGet => "policy get",
+        Right::PolicyCreate => "policy create",
+        Right::PolicyDelete => "policy delete",
+        Right::PolicyPeer => "policy peer",
+        Right::SetsList => "sets list",
+        Right::SetsGet => "sets get",
+        Right::SetsCreate => "sets create",
+        Right::SetsDelete => "sets delete",
+        Right::StatsList => "stats list",
+        Right::StatsGet => "stats get",
+        Right::Clients => "clients",
+    }
 }
 
 fn variable(part: &'static str) -> Option<&'static str> {

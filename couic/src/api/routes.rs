@@ -63,6 +63,7 @@ const fn operation(
         query: &[],
         body: None,
         answer,
+        also: &[],
         errors: &[],
     };
     Operation {
@@ -81,6 +82,11 @@ impl Operation {
 
     const fn body(mut self, body: Shape) -> Self {
         self.doc.body = Some(body);
+        self
+    }
+
+    const fn also(mut self, statuses: &'static [u16]) -> Self {
+        self.doc.also = statuses;
         self
     }
 
@@ -104,7 +110,8 @@ pub(super) static PATHS: &[Path] = &[
             Run::Blocking(health::show),
             ("health", "Whether every interface is filtered; 503 where one is not"),
             (200, Shape::Json(Of::type_::<Health>())),
-        )],
+        )
+        .also(&[503])],
     },
     Path {
         pattern: "/v1/openapi.json",

@@ -17,42 +17,42 @@ use tokio::{
 use warp::{Filter, http::Response};
 
 /// The token that tests use.
-pub const TOKEN: &str = "bbfa1388-3218-463c-9722-6805507c14bb";
+pub(crate) const TOKEN: &str = "bbfa1388-3218-463c-9722-6805507c14bb";
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    pub method: String,
-    pub path: String,
-    pub query: String,
-    pub authorization: Option<String>,
-    pub content_type: Option<String>,
-    pub accept: Option<String>,
-    pub body: Vec<u8>,
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) authorization: Option<String>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) accept: Option<String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Seen {
     /// `METHOD /path` or `METHOD /path?query`.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let mark = if self.query.is_empty() { "" } else { "?" };
         format!("{} {}{mark}{}", self.method, self.path, self.query)
     }
 
     /// The body as JSON.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 /// What to answer.
-pub struct Answer {
-    pub status: u16,
-    pub kind: &'static str,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) kind: &'static str,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn json(status: u16, body: impl Into<String>) -> Self {
+    pub(crate) fn json(status: u16, body: impl Into<String>) -> Self {
         Self {
             status,
             kind: "application/json",
@@ -60,7 +60,7 @@ impl Answer {
         }
     }
 
-    pub fn text(status: u16, kind: &'static str, body: impl Into<String>) -> Self {
+    pub(crate) fn text(status: u16, kind: &'static str, body: impl Into<String>) -> Self {
         Self {
             status,
             kind,
@@ -70,28 +70,28 @@ impl Answer {
 }
 
 /// The stand-in. Ends when it is dropped.
-pub struct StandIn {
-    pub socket: PathBuf,
-    pub address: Option<SocketAddr>,
+pub(crate) struct StandIn {
+    pub(crate) socket: PathBuf,
+    pub(crate) address: Option<SocketAddr>,
     seen: Arc<Mutex<Vec<Seen>>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    pub dir: TempDir,
+    pub(crate) dir: TempDir,
 }
 
 impl StandIn {
     /// Listens on a Unix socket in a new directory.
-    pub fn unix(handler: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn unix(handler: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
         Self::start(false, handler)
     }
 
     /// Listens on a TCP port of loopback.
-    pub fn tcp(handler: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn tcp(handler: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
         Self::start(true, handler)
     }
 
     /// Always answers the same.
-    pub fn always(status: u16, body: &'static str) -> Self {
+    pub(crate) fn always(status: u16, body: &'static str) -> Self {
         Self::unix(move |_| Answer::json(status, body))
     }
 
@@ -132,12 +132,12 @@ impl StandIn {
     }
 
     /// Every request so far, oldest first.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
     /// The only request so far.
-    pub fn only(&self) -> Seen {
+    pub(crate) fn only(&self) -> Seen {
         let seen = self.seen();
         assert_eq!(seen.len(), 1, "{seen:?}");
         seen[0].clone()
@@ -146,7 +146,10 @@ impl StandIn {
 
 impl Drop for StandIn {
     fn drop(&mut self) {
-        drop(self.stop.take().map(|stop| stop.send(())));
+        if let Some(stop) = self.stop.take() {
+            // Whether the thread still listens is seen when it is joined.
+            let _ = stop.send(());
+        }
         if let Some(thread) = self.thread.take() {
             let ended = thread.join();
             assert!(ended.is_ok() || std::thread::panicking());
