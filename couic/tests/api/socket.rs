@@ -215,6 +215,61 @@ async fn pipelined_requests_are_answered_in_order() {
     );
 }
 
+/// Not after some timer: the connection's own wake-ups must suffice.
+#[tokio::test]
+async fn answers_leave_at_once() {
+    let server = run(ServeSettings::default());
+    let mut client = server.connect().await;
+    let started = Instant::now();
+    for i in 0..50 {
+        assert_eq!(
+            client
+                .ask(server.add(&format!("10.0.0.{i}/32")))
+                .await
+                .status,
+            201
+        );
+        assert_eq!(
+            client.ask(server.head("GET", "/v1/stats", "")).await.status,
+            200
+        );
+        assert_eq!(
+            client
+                .ask(server.head("GET", "/v1/sets/drop", ""))
+                .await
+                .status,
+            200
+        );
+    }
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+/// The first answer does not wait for the second, although a third request is there already.
+#[tokio::test]
+async fn an_answer_does_not_wait_for_the_work_behind_it() {
+    let server = run(ServeSettings::default());
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let blocked = move || {
+        let _ = wait.lock().unwrap().recv_timeout(LONG);
+        crate::support::healthy()
+    };
+    *server.test.health.lock().unwrap() = Box::new(blocked);
+    let mut client = server.connect().await;
+    let health = server.head("GET", "/v1/health", "");
+    client
+        .send([server.add("1.0.0.0/8"), health, server.add("2.0.0.0/8")].concat())
+        .await;
+    assert_eq!(client.answer().await.status, 201);
+    go.send(()).unwrap();
+    assert_eq!(client.answer().await.status, 200);
+    assert_eq!(client.answer().await.status, 201);
+}
+
 #[tokio::test]
 async fn errors_between_pipelined_requests_do_not_break_the_connection() {
     let server = run(ServeSettings::default());

@@ -38,13 +38,16 @@ impl HostSource for Host {
     }
 }
 
+pub(crate) type HealthSource = Box<dyn Fn() -> Health + Send>;
+
 /// An API with all that it needs.
 pub(crate) struct TestApi {
     pub(crate) api: Arc<Api>,
     pub(crate) dir: TempDir,
     pub(crate) plane: MemoryPlane,
     pub(crate) clock: Arc<ManualClock>,
-    pub(crate) health: Arc<Mutex<Option<Health>>>,
+    /// What answers for the health.
+    pub(crate) health: Arc<Mutex<HealthSource>>,
 }
 
 pub(crate) fn start() -> TestApi {
@@ -66,7 +69,7 @@ pub(crate) fn start_with(limits: Limits, enforce: bool) -> TestApi {
         let name = group.as_str().parse().unwrap();
         clients.create(name, group).unwrap();
     }
-    let health = Arc::new(Mutex::new(Some(healthy())));
+    let health = Arc::new(Mutex::new(Box::new(healthy) as HealthSource));
     let state = Arc::clone(&health);
     let api = Arc::new(Api {
         firewall: Arc::new(firewall),
@@ -74,7 +77,7 @@ pub(crate) fn start_with(limits: Limits, enforce: bool) -> TestApi {
         clients: Arc::new(clients),
         guard: Guard::with_source(enforce, Box::new(Host)),
         metrics: Arc::new(MetricsRegistry::new()),
-        health: Arc::new(move || state.lock().unwrap().clone().unwrap()),
+        health: Arc::new(move || (*state.lock().unwrap())()),
     });
     TestApi {
         api,
