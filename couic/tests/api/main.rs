@@ -1,0 +1,19 @@
+//! The REST API against its contract: in-process through warp, and over a real Unix socket where the bytes matter.
+//!
+//! One binary, so that it links once. Every answer goes through the same check of what holds for all answers.
+
+#![allow(missing_docs, reason = "tests are documented by their names")]
+
+mod batch;
+mod clients;
+mod entries;
+mod errors;
+mod guard;
+mod lists;
+mod openapi;
+mod peer;
+mod rights;
+mod sets;
+
+mod stats;
+mod support;
