@@ -52,7 +52,8 @@ pub(super) async fn run<F: Args + Override>(
 }
 
 fn failures(outcome: &BatchOutcome) -> String {
-    let mut text = format!("{} were refused:", outcome.failed);
+    let verb = if outcome.failed == 1 { "was" } else { "were" };
+    let mut text = format!("{} {verb} refused:", outcome.failed);
     for failure in outcome.failures.iter().take(SHOWN) {
         let cidr = failure.cidr.as_deref().unwrap_or("?");
         text += &format!("\n  {cidr}: {}", failure.message);
