@@ -7,6 +7,10 @@ use std::{
 };
 
 use couic_client::{ClientError, SetupError};
+use couic_common::ApiError;
+
+/// So many details of a refusal are shown.
+const SHOWN: usize = 20;
 
 /// Why a command was not done.
 #[derive(Debug)]
@@ -67,12 +71,28 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The daemon's words: its message, and the details that say more than that.
+fn refusal(error: &ApiError) -> String {
+    let details: Vec<_> = error
+        .errors
+        .iter()
+        .filter(|(_, detail)| detail.message != error.message)
+        .collect();
+    let mut text = error.message.clone();
+    for (field, detail) in details.iter().take(SHOWN) {
+        text += &format!("\n  {field}: {}", detail.message);
+    }
+    if details.len() > SHOWN {
+        text += &format!("\n  and {} more", details.len() - SHOWN);
+    }
+    text
+}
+
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        let text = error.to_string();
         match error {
-            ClientError::Refused { .. } => Self::Refused(text),
-            _ => Self::Unreachable(text),
+            ClientError::Refused { error, .. } => Self::Refused(refusal(&error)),
+            other => Self::Unreachable(other.to_string()),
         }
     }
 }
@@ -107,6 +127,26 @@ mod tests {
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\r\nc\u{9b}d"), "a?[2Jb?\nc?d");
         assert!(matches!(printable("é │\n"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn details_that_repeat_or_flood_are_left_away() {
+        let code = couic_common::ErrorCode::Invalid;
+        let detail = |message: &str| couic_common::ErrorDetail {
+            code,
+            message: message.into(),
+        };
+        let error = |details: Vec<(String, couic_common::ErrorDetail)>| ApiError {
+            code,
+            message: "no".into(),
+            errors: details.into_iter().collect(),
+        };
+        let details = vec![("cidr".into(), detail("no")), ("tag".into(), detail("nor"))];
+        assert_eq!(refusal(&error(details)), "no\n  tag: nor");
+        let many = (0..5_000).map(|n| (format!("entries[{n:04}]"), detail("bad")));
+        let text = refusal(&error(many.collect()));
+        assert_eq!(text.lines().count(), 22);
+        assert!(text.ends_with("\n  and 4980 more"), "{text}");
     }
 
     #[test]

@@ -1,16 +1,9 @@
 //! `/v1/sets`: the set files. Rules follow them at the next reload.
 
-use couic_common::{Cidr, Policy, ReloadStatus, SetBody, SetDeleted, SetName, SetSummary};
+use couic_common::{Policy, ReloadStatus, SetBody, SetDeleted, SetName, SetSummary, SetUpdate};
 use reqwest::Method;
 
 use crate::{Client, ClientError};
-
-fn body_of(name: &SetName, entries: &[Cidr]) -> SetBody {
-    SetBody {
-        name: name.to_string(),
-        entries: entries.iter().map(ToString::to_string).collect(),
-    }
-}
 
 impl Client {
     /// `GET /v1/sets/{policy}`: the sets of a policy.
@@ -24,16 +17,12 @@ impl Client {
     /// `POST /v1/sets/{policy}`: writes a new set file. Rules follow at the next reload.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 409 where there is a set of this name.
-    pub async fn create_set(
-        &self,
-        policy: Policy,
-        name: &SetName,
-        entries: &[Cidr],
-    ) -> Result<(), ClientError> {
+    /// [`ClientError::Refused`] with 409 where there is a set of this name, with 422 where a value is invalid or a
+    /// guard rail objects.
+    pub async fn create_set(&self, policy: Policy, set: &SetBody) -> Result<(), ClientError> {
         let request = self
             .request(Method::POST, self.url(&["sets", policy.as_str()]))
-            .json(&body_of(name, entries))
+            .json(set)
             .timeout(self.timeout);
         self.send(request).await.map(drop)
     }
@@ -49,17 +38,18 @@ impl Client {
     /// `PUT /v1/sets/{policy}/{name}`: replaces the entries of a set file. Rules follow at the next reload.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where there is none of this name.
+    /// [`ClientError::Refused`] with 404 where there is none of this name, with 422 where a value is invalid or a
+    /// guard rail objects.
     pub async fn replace_set(
         &self,
         policy: Policy,
         name: &SetName,
-        entries: &[Cidr],
+        set: &SetUpdate,
     ) -> Result<(), ClientError> {
         let url = self.url(&["sets", policy.as_str(), name.as_str()]);
         let request = self
             .request(Method::PUT, url)
-            .json(&body_of(name, entries))
+            .json(set)
             .timeout(self.timeout);
         self.send(request).await.map(drop)
     }

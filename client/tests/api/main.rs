@@ -1,9 +1,6 @@
 //! The client against a stand-in daemon: what it sends for each route, what it makes of each kind of answer.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failing test says so by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a failing test says so by panicking")]
 
 mod errors;
 mod routes;

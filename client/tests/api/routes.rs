@@ -3,8 +3,8 @@
 use couic_client::{
     ListQuery,
     common::{
-        Cidr, ClientName, EntryRequest, Group, GuardRequest, PeerAction, PeerJob, Policy, SetName,
-        Verdict,
+        Cidr, ClientName, EntryRequest, Group, GuardRequest, PeerAction, PeerJob, Policy, SetBody,
+        SetName, SetUpdate, Verdict,
     },
 };
 use serde_json::json;
@@ -98,12 +98,24 @@ async fn sets() {
     });
     let client = client(&daemon);
     let name: SetName = "a".parse().unwrap();
-    let entries = ["10.0.0.0/8".parse().unwrap()];
+    let entries = vec!["10.0.0.0/8".to_owned()];
+    let new = SetBody {
+        name: "a".into(),
+        entries: entries.clone(),
+        force: false,
+        guard: None,
+    };
+    let update = SetUpdate {
+        name: None,
+        entries,
+        force: true,
+        guard: Some(GuardRequest::default()),
+    };
     let policy = Policy::Drop;
 
     assert_eq!(client.sets(policy).await.unwrap()[0].file_size, 9);
-    client.create_set(policy, &name, &entries).await.unwrap();
-    client.replace_set(policy, &name, &entries).await.unwrap();
+    client.create_set(policy, &new).await.unwrap();
+    client.replace_set(policy, &name, &update).await.unwrap();
     let set = client.set(policy, &name).await.unwrap();
     assert_eq!(set.entries, ["10.0.0.0/8"]);
     assert!(
@@ -117,6 +129,7 @@ async fn sets() {
 
     let body = json!({"name": "a", "entries": ["10.0.0.0/8"]});
     assert_eq!(daemon.seen()[1].json(), body);
+    let body = json!({"entries": ["10.0.0.0/8"], "force": true, "guard": {"protect": []}});
     assert_eq!(daemon.seen()[2].json(), body);
     assert!(daemon.seen()[5].body.is_empty());
 }

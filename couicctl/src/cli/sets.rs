@@ -42,6 +42,8 @@ pub(crate) enum SetsCommand {
         set: SetArg,
         #[command(flatten)]
         source: SetSource,
+        #[command(flatten)]
+        force: SetForce,
     },
     /// Replace all entries of a set
     #[command(after_long_help = SOURCES.replace("VERB", "update"))]
@@ -50,6 +52,8 @@ pub(crate) enum SetsCommand {
         set: SetArg,
         #[command(flatten)]
         source: SetSource,
+        #[command(flatten)]
+        force: SetForce,
     },
     /// Delete a set
     #[command(after_long_help = "Rules change at the next couicctl sets reload.")]
@@ -87,6 +91,14 @@ pub(crate) struct SetSource {
     /// The prefixes that an autonomous system announces
     #[arg(long, value_name = "AS")]
     pub(crate) from_asn: Option<Asn>,
+}
+
+/// The override of the guard rails, which sets of policy drop have.
+#[derive(Args)]
+pub(crate) struct SetForce {
+    /// In sets of drop, take even what would cut off this host, its gateway or your own SSH session
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 fn policy_parser() -> impl clap::builder::TypedValueParser<Value = Policy> {

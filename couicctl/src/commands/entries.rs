@@ -103,7 +103,7 @@ async fn add<F: Args + Override>(
     let request = request(args.cidr, &args.label, &args.force, guard.as_ref());
     if !args.renew {
         let added = cx.client.add(policy, &request).await;
-        return added.map_err(|error| conflict(&error).unwrap_or_else(|| cx.failed(error)));
+        return added.map_err(|error| conflict(error, cx));
     }
     let outcome = cx.client.batch(policy, &[job(request)]).await;
     let outcome = outcome.map_err(|e| cx.failed(e))?;
@@ -114,12 +114,14 @@ async fn add<F: Args + Override>(
     entry.map_err(|e| cx.failed(e))
 }
 
-fn conflict(error: &ClientError) -> Option<Failure> {
-    (error.status() == Some(409)).then(|| {
-        Failure::Refused(format!(
-            "{error}\n  to give it another tag or expiration, say --renew"
-        ))
-    })
+fn conflict(error: ClientError, cx: &Context) -> Failure {
+    let exists = error.status() == Some(409);
+    match cx.failed(error) {
+        Failure::Refused(text) if exists => Failure::Refused(format!(
+            "{text}\n  to give it another tag or expiration, say --renew"
+        )),
+        failure => failure,
+    }
 }
 
 async fn delete(policy: Policy, args: DeleteArgs, cx: &mut Context) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use couic_common::Cidr;
+use couic_common::{Cidr, GuardRequest, Policy, SetBody, SetUpdate};
 use serde_json::json;
 
 use super::Context;
@@ -10,7 +10,7 @@ use crate::{
     asn,
     cli::{SetArg, SetSource, SetsCommand},
     failure::Failure,
-    input, render,
+    input, render, session,
 };
 
 pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Failure> {
@@ -20,17 +20,28 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
             cx.output.table(&sets, || render::sets(policy, &sets))
         }
         SetsCommand::Inspect { set, quiet } => inspect(&set, quiet, cx).await,
-        SetsCommand::Create { set, source } => {
+        SetsCommand::Create { set, source, force } => {
             let entries = collect(&set, source, cx).await?;
-            let made = cx.client.create_set(set.policy, &set.name, &entries).await;
+            let body = SetBody {
+                name: set.name.to_string(),
+                entries,
+                force: force.force,
+                guard: guard_of(set.policy),
+            };
+            let made = cx.client.create_set(set.policy, &body).await;
             made.map_err(|e| cx.failed(e))?;
-            written(&set, &entries, cx)
+            written(&set, body.entries.len(), cx)
         }
-        SetsCommand::Update { set, source } => {
-            let entries = collect(&set, source, cx).await?;
-            let replaced = cx.client.replace_set(set.policy, &set.name, &entries).await;
+        SetsCommand::Update { set, source, force } => {
+            let body = SetUpdate {
+                name: Some(set.name.to_string()),
+                entries: collect(&set, source, cx).await?,
+                force: force.force,
+                guard: guard_of(set.policy),
+            };
+            let replaced = cx.client.replace_set(set.policy, &set.name, &body).await;
             replaced.map_err(|e| cx.failed(e))?;
-            written(&set, &entries, cx)
+            written(&set, body.entries.len(), cx)
         }
         SetsCommand::Delete { set } => {
             let SetArg { policy, name } = set;
@@ -66,7 +77,7 @@ async fn inspect(set: &SetArg, quiet: bool, cx: &mut Context) -> Result<(), Fail
 }
 
 /// All sources together, ordered, each CIDR once. Nothing at all is refused: it is the sign of a broken pipeline.
-async fn collect(set: &SetArg, source: SetSource, cx: &Context) -> Result<Vec<Cidr>, Failure> {
+async fn collect(set: &SetArg, source: SetSource, cx: &Context) -> Result<Vec<String>, Failure> {
     let mut entries: BTreeSet<Cidr> = source.cidrs.into_iter().collect();
     if let Some(path) = &source.from_file {
         entries.extend(input::read(path)?);
@@ -80,12 +91,18 @@ async fn collect(set: &SetArg, source: SetSource, cx: &Context) -> Result<Vec<Ci
             "there is no CIDR in the input, nothing was changed\n  to get rid of a set: couicctl sets delete {policy} {name}"
         )));
     }
-    Ok(entries.into_iter().collect())
+    Ok(entries.iter().map(ToString::to_string).collect())
 }
 
-fn written(set: &SetArg, entries: &[Cidr], cx: &mut Context) -> Result<(), Failure> {
+/// A set of drop bans as surely as an entry does.
+fn guard_of(policy: Policy) -> Option<GuardRequest> {
+    (policy == Policy::Drop).then(|| GuardRequest {
+        protect: session::addresses(),
+    })
+}
+
+fn written(set: &SetArg, count: usize, cx: &mut Context) -> Result<(), Failure> {
     let SetArg { policy, name } = set;
-    let count = entries.len();
     let value =
         json!({"policy": policy, "name": name, "entry_count": count, "reload_required": true});
     cx.output.show(&value, |out| {

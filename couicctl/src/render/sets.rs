@@ -50,6 +50,8 @@ mod tests {
         let body = SetBody {
             name: "office".into(),
             entries: vec!["10.0.0.0/8".into()],
+            force: false,
+            guard: None,
         };
         let expected = "\
 ┌────────┬────────┬────────────┐

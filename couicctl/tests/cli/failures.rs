@@ -1,9 +1,13 @@
 //! Who refused or was not there: texts and exit codes.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs::{self, Permissions},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::Path,
+};
 
 use crate::{
-    bare, command, config, couicctl, run,
+    Run, bare, command, config, couicctl, run,
     support::{Answer, StandIn, TOKEN},
 };
 
@@ -92,18 +96,51 @@ fn a_client_file_that_is_missing_or_damaged() {
     assert!(daemon.seen().is_empty());
 }
 
+/// Runs a command as a user who is neither root nor in group couic, where this user may do that.
+fn as_nobody(daemon: &StandIn) -> Option<Run> {
+    let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let config = config(daemon);
+    mode(daemon.dir.path(), 0o755);
+    mode(&config, 0o644);
+    let mut command = command(&config, &["drop", "list"]);
+    command.uid(65_534).gid(65_534);
+    if command
+        .output()
+        .is_ok_and(|output| output.status.code() != Some(64))
+    {
+        return Some(run(command, ""));
+    }
+    println!("skipped: this user cannot run couicctl as another");
+    None
+}
+
 #[test]
 fn a_client_file_that_may_not_be_read() {
     let daemon = StandIn::always(200, "[]");
-    let config = config(&daemon);
+    config(&daemon);
     let client_file = daemon.dir.path().join("client.toml");
-    fs::set_permissions(&client_file, fs::Permissions::from_mode(0o000)).unwrap();
-    if fs::read(&client_file).is_ok() {
-        println!("skipped: this user may read everything");
+    fs::set_permissions(&client_file, Permissions::from_mode(0o600)).unwrap();
+    let Some(shown) = as_nobody(&daemon) else {
         return;
-    }
-    let error = run(command(&config, &["drop", "list"]), "").failed(3);
+    };
+    let error = shown.failed(3);
+    assert!(
+        error.contains("client.toml cannot be read: Permission denied"),
+        "{error}"
+    );
     assert!(error.contains("run this as root"), "{error}");
+}
+
+#[test]
+fn a_socket_that_may_not_be_used() {
+    let daemon = StandIn::always(200, "[]");
+    fs::set_permissions(&daemon.socket, Permissions::from_mode(0o770)).unwrap();
+    let Some(shown) = as_nobody(&daemon) else {
+        return;
+    };
+    let error = shown.failed(3);
+    assert!(error.contains("couic.sock: Permission denied"), "{error}");
+    assert!(error.contains("a member of the group"), "{error}");
 }
 
 #[test]

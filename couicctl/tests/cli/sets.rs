@@ -78,9 +78,11 @@ fn create_takes_all_sources_together() {
     );
     let seen = daemon.only();
     assert_eq!(seen.line(), "POST /v1/sets/drop");
+    let body = seen.json();
+    assert_eq!(body["name"], "bad");
     assert_eq!(
-        seen.json(),
-        json!({"name": "bad", "entries": ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::1/128"]})
+        body["entries"],
+        json!(["10.0.0.0/8", "192.0.2.7/32", "2001:db8::1/128"])
     );
 }
 
@@ -115,6 +117,39 @@ fn an_empty_input_does_not_empty_a_set() {
         "{error}"
     );
     assert!(daemon.seen().is_empty());
+}
+
+#[test]
+fn sets_of_drop_have_guard_rails() {
+    let daemon = StandIn::always(201, "{}");
+    let mut create = command(
+        &config(&daemon),
+        &["sets", "create", "drop", "bad", "10.0.0.0/8"],
+    );
+    create.env("SSH_CLIENT", "203.0.113.9 50000 22");
+    run(create, "").done();
+    couicctl(
+        &daemon,
+        &["sets", "update", "drop", "bad", "10.0.0.0/8", "--force"],
+    )
+    .done();
+    couicctl(&daemon, &["sets", "create", "ignore", "good", "10.0.0.0/8"]).done();
+    let bodies: Vec<_> = daemon
+        .seen()
+        .iter()
+        .map(crate::support::Seen::json)
+        .collect();
+    let protected = bodies[0]["guard"]["protect"].as_array().unwrap();
+    assert!(
+        protected.iter().any(|a| a == "203.0.113.9"),
+        "{protected:?}"
+    );
+    assert_eq!(bodies[0].get("force"), None);
+    assert_eq!(bodies[1]["force"], json!(true));
+    assert_eq!(
+        bodies[2],
+        json!({"name": "good", "entries": ["10.0.0.0/8"]})
+    );
 }
 
 #[test]
