@@ -71,7 +71,9 @@ async fn lines<'a, S: Chunks>(
                 jobs.apply();
             }
         });
-        // A piece is a millisecond of work or so: others on this thread get their turn.
+        // What has come is in force before more is waited for. A piece is a millisecond of work or so: others on this
+        // thread get their turn.
+        jobs.apply();
         tokio::task::yield_now().await;
     }
     if let Some(line) = splitter.last() {

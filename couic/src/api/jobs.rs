@@ -135,6 +135,9 @@ impl<'a> Jobs<'a> {
         let firewall = self.call.firewall();
         self.now = firewall.now();
         self.applied = self.seen;
+        if self.waiting.is_empty() {
+            return;
+        }
         let waiting = std::mem::replace(&mut self.waiting, Vec::with_capacity(SPELL));
         let results = firewall.apply(self.policy, waiting, &self.actor);
         let names = std::mem::replace(&mut self.names, Vec::with_capacity(SPELL));

@@ -40,7 +40,7 @@ const BUFFER: usize = 64 * 1024;
 
 /// What a connection beyond the limit is told.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: application/json\r\ncontent-length: 84\r\nconnection: close\r\n\r\n\
+    content-type: application/json\r\ncontent-length: 85\r\nconnection: close\r\n\r\n\
     {\"code\":\"internal\",\"message\":\"too many connections: close some, or wait\",\"errors\":{}}";
 
 /// Limits of the service.

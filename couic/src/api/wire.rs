@@ -1,8 +1,8 @@
 //! One connection's bytes, between hyper and the socket.
 //!
-//! - Answers to pipelined requests leave together: what hyper writes is collected until hyper wants to read, which it
-//!   does once it has answered all it had. (hyper's own `pipeline_flush` does the like, but then takes streamed bodies
-//!   into memory whole.)
+//! - Answers to pipelined requests leave together: what hyper flushes is collected while it has requests left to answer
+//!   at once. It has none when the socket has nothing to read, or when a handler has to wait. (hyper's own
+//!   `pipeline_flush` does the like, but then takes streamed bodies into memory whole.)
 //! - [`Progress`] knows what the connection waits for and since when, so that clients that stop in the middle of a
 //!   request, or of reading an answer, do not stay for ever.
 //! - A client that is told off while it still sends gets the time to read why: after the last answer what it sends is
@@ -92,6 +92,11 @@ impl Progress {
         self.phase.store(IDLE, Relaxed);
     }
 
+    /// Whether a handler has a request and is not done with it.
+    fn is_working(&self) -> bool {
+        self.phase.load(Relaxed) == WORKING
+    }
+
     fn received(&self) {
         if self.phase.load(Relaxed) == IDLE {
             self.phase.store(HEAD, Relaxed);
@@ -132,6 +137,8 @@ pub(super) struct Wire {
     /// Collected, of which the first `sent` bytes have left.
     out: Vec<u8>,
     sent: usize,
+    /// Whether the socket had nothing when it was last read.
+    dry: bool,
     shut: bool,
     lingering: Option<Pin<Box<Sleep>>>,
 }
@@ -143,6 +150,7 @@ impl Wire {
             progress,
             out: Vec::new(),
             sent: 0,
+            dry: false,
             shut: false,
             lingering: None,
         }
@@ -194,12 +202,9 @@ impl Read for Wire {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        // All that could be answered is. Where the client does not take it, its next requests are read all the same:
-        // it may be one that writes everything before it reads.
-        if let Poll::Ready(Err(error)) = self.drain(cx) {
-            return Poll::Ready(Err(error));
-        }
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.dry = read.is_pending();
+        ready!(read)?;
         self.progress.received();
         Poll::Ready(Ok(()))
     }
@@ -226,8 +231,11 @@ impl Write for Wire {
         Poll::Ready(Ok(buf.len()))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Later, in poll_read or poll_shutdown.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.dry || self.progress.is_working() {
+            return self.drain(cx);
+        }
+        // hyper goes on with the next request, and flushes again after it.
         Poll::Ready(Ok(()))
     }
 

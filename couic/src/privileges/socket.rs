@@ -4,9 +4,12 @@
 use std::{
     fs::{self, DirBuilder, File},
     io,
-    os::unix::{
-        fs::{DirBuilderExt, FileTypeExt, MetadataExt, lchown},
-        net::{UnixListener, UnixStream},
+    os::{
+        fd::AsRawFd,
+        unix::{
+            fs::{DirBuilderExt, FileTypeExt, MetadataExt, lchown},
+            net::UnixListener,
+        },
     },
     path::{Path, PathBuf},
 };
@@ -14,7 +17,10 @@ use std::{
 use nix::{
     errno::Errno,
     fcntl::{AT_FDCWD, Flock, FlockArg},
-    sys::stat::{FchmodatFlags, Mode, fchmodat},
+    sys::{
+        socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket},
+        stat::{FchmodatFlags, Mode, fchmodat},
+    },
     unistd::geteuid,
 };
 
@@ -64,6 +70,14 @@ pub struct ListeningSocket {
 }
 
 impl ListeningSocket {
+    /// Whether [`ListeningSocket::bind`] would find the place taken: to be asked before a long start.
+    ///
+    /// # Errors
+    /// [`SocketError::InUse`], [`SocketError::NotOurs`].
+    pub fn check(path: &Path) -> Result<(), SocketError> {
+        look(path).map(|_| ())
+    }
+
     /// Listens. A socket that a crash left over is removed first, after a connection to it was refused.
     ///
     /// # Errors
@@ -128,40 +142,54 @@ fn make_dir(dir: &Path, owner: &Owner) -> io::Result<()> {
 }
 
 fn remove_left_over(path: &Path) -> Result<(), SocketError> {
+    if let Place::LeftOver = look(path)? {
+        let shown = path.display();
+        tracing::info!("removing the socket {shown} that a crash left over");
+        fs::remove_file(path).map_err(failed("remove", path))?;
+    }
+    Ok(())
+}
+
+/// What is at the socket's path.
+enum Place {
+    Free,
+    /// A socket whose process has died.
+    LeftOver,
+}
+
+fn look(path: &Path) -> Result<Place, SocketError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Place::Free),
         Err(e) => return Err(failed("look at", path)(e)),
     };
     let path_owned = path.to_owned();
     if !found.file_type().is_socket() {
         return Err(SocketError::NotOurs { path: path_owned });
     }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(SocketError::InUse { path: path_owned }),
-        // Nobody listens: its process has died.
-        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
-            tracing::info!(
-                "removing the socket {} that a crash left over",
-                path.display()
-            );
-            fs::remove_file(path).map_err(failed("remove", path))
-        }
-        // Its queue is full, so somebody listens.
-        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-            Err(SocketError::InUse { path: path_owned })
-        }
+    match knock(path) {
+        // EAGAIN: so many wait to be accepted that there must be a listener.
+        Ok(()) | Err(Errno::EAGAIN) => Err(SocketError::InUse { path: path_owned }),
+        Err(Errno::ECONNREFUSED) => Ok(Place::LeftOver),
         // A datagram socket.
-        Err(e) if e.raw_os_error() == Some(libc::EPROTOTYPE) => {
-            Err(SocketError::NotOurs { path: path_owned })
-        }
-        Err(e) => Err(failed("connect to", path)(e)),
+        Err(Errno::EPROTOTYPE) => Err(SocketError::NotOurs { path: path_owned }),
+        Err(e) => Err(failed("connect to", path)(e.into())),
     }
+}
+
+/// Connects, and waits for nobody: a daemon that hangs must not make this one hang.
+fn knock(path: &Path) -> nix::Result<()> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Read, os::unix::net::UnixDatagram};
+    use std::{
+        io::Read,
+        os::unix::net::{UnixDatagram, UnixStream},
+    };
 
     use nix::unistd::getegid;
 
@@ -213,6 +241,18 @@ mod tests {
             .to_string();
         assert!(told.starts_with("another couic is running"), "{told}");
         UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn a_listener_that_hangs_is_a_live_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("couic.sock");
+        let _hangs = UnixListener::bind(&path).unwrap();
+        // Sockets that wait in the queue stay there after their client has gone.
+        while knock(&path).is_ok() {}
+        assert_eq!(knock(&path), Err(Errno::EAGAIN));
+        let told = ListeningSocket::check(&path).unwrap_err().to_string();
+        assert!(told.starts_with("another couic is running"), "{told}");
     }
 
     #[test]

@@ -382,10 +382,11 @@ async fn health_needs_no_token_and_says_503_where_nothing_filters() {
         json!({"name": "test0", "attached": true, "mode": "native", "problem": null})
     );
     for (status, expected) in [(HealthStatus::Degraded, 200), (HealthStatus::Down, 503)] {
-        *test.health.lock().unwrap() = Some(couic_common::Health {
+        let unwell = move || couic_common::Health {
             status,
             ..healthy()
-        });
+        };
+        *test.health.lock().unwrap() = Box::new(unwell);
         test.anonymous("GET", "/v1/health")
             .send()
             .await
@@ -400,7 +401,7 @@ async fn health_needs_no_token_and_says_503_where_nothing_filters() {
 #[tokio::test]
 async fn a_panic_is_a_500_for_that_request_alone() {
     let test = start();
-    *test.health.lock().unwrap() = None;
+    *test.health.lock().unwrap() = Box::new(|| panic!("the test's panic"));
     test.anonymous("GET", "/v1/health")
         .send()
         .await

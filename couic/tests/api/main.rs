@@ -2,7 +2,12 @@
 //!
 //! One binary, so that it links once. Every answer goes through the same check of what holds for all answers.
 
-#![allow(missing_docs, reason = "tests are documented by their names")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
 mod batch;
 mod clients;
@@ -14,6 +19,7 @@ mod openapi;
 mod peer;
 mod rights;
 mod sets;
+mod socket;
 
 mod stats;
 mod support;

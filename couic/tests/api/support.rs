@@ -23,10 +23,10 @@ use warp::{
 };
 
 /// What the tests' clock shows at first.
-pub const NOW: u64 = 1_800_000_000;
+pub(crate) const NOW: u64 = 1_800_000_000;
 
 /// An address of the tests' host.
-pub const HOST: &str = "198.51.100.7";
+pub(crate) const HOST: &str = "198.51.100.7";
 
 struct Host;
 
@@ -38,20 +38,23 @@ impl HostSource for Host {
     }
 }
 
+pub(crate) type HealthSource = Box<dyn Fn() -> Health + Send>;
+
 /// An API with all that it needs.
-pub struct TestApi {
-    pub api: Arc<Api>,
-    pub dir: TempDir,
-    pub plane: MemoryPlane,
-    pub clock: Arc<ManualClock>,
-    pub health: Arc<Mutex<Option<Health>>>,
+pub(crate) struct TestApi {
+    pub(crate) api: Arc<Api>,
+    pub(crate) dir: TempDir,
+    pub(crate) plane: MemoryPlane,
+    pub(crate) clock: Arc<ManualClock>,
+    /// What answers for the health.
+    pub(crate) health: Arc<Mutex<HealthSource>>,
 }
 
-pub fn start() -> TestApi {
+pub(crate) fn start() -> TestApi {
     start_with(Limits::default(), false)
 }
 
-pub fn start_with(limits: Limits, enforce: bool) -> TestApi {
+pub(crate) fn start_with(limits: Limits, enforce: bool) -> TestApi {
     let dir = tempfile::tempdir().unwrap();
     let plane = MemoryPlane::default();
     let clock = Arc::new(ManualClock::new(NOW));
@@ -66,7 +69,7 @@ pub fn start_with(limits: Limits, enforce: bool) -> TestApi {
         let name = group.as_str().parse().unwrap();
         clients.create(name, group).unwrap();
     }
-    let health = Arc::new(Mutex::new(Some(healthy())));
+    let health = Arc::new(Mutex::new(Box::new(healthy) as HealthSource));
     let state = Arc::clone(&health);
     let api = Arc::new(Api {
         firewall: Arc::new(firewall),
@@ -74,7 +77,7 @@ pub fn start_with(limits: Limits, enforce: bool) -> TestApi {
         clients: Arc::new(clients),
         guard: Guard::with_source(enforce, Box::new(Host)),
         metrics: Arc::new(MetricsRegistry::new()),
-        health: Arc::new(move || state.lock().unwrap().clone().unwrap()),
+        health: Arc::new(move || (*state.lock().unwrap())()),
     });
     TestApi {
         api,
@@ -85,7 +88,7 @@ pub fn start_with(limits: Limits, enforce: bool) -> TestApi {
     }
 }
 
-pub fn healthy() -> Health {
+pub(crate) fn healthy() -> Health {
     Health {
         status: HealthStatus::Ok,
         version: "2.0.0".to_owned(),
@@ -101,19 +104,19 @@ pub fn healthy() -> Health {
 
 /// An answer.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
     #[track_caller]
-    pub fn is(self, status: u16) -> Self {
+    pub(crate) fn is(self, status: u16) -> Self {
         let body = String::from_utf8_lossy(&self.body);
         assert_eq!(self.status.as_u16(), status, "{body}");
         self
@@ -121,7 +124,7 @@ impl Reply {
 
     /// An error with this status and code; the names of its details.
     #[track_caller]
-    pub fn error(self, status: u16, code: &str) -> Vec<String> {
+    pub(crate) fn error(self, status: u16, code: &str) -> Vec<String> {
         let reply = self.is(status);
         let json = reply.json();
         assert_eq!(json["code"], code, "{json}");
@@ -135,20 +138,20 @@ impl Reply {
 }
 
 /// A request on its way.
-pub struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     test: &'a TestApi,
     method: Method,
     builder: RequestBuilder,
 }
 
 impl TestApi {
-    pub fn token(&self, group: Group) -> Uuid {
+    pub(crate) fn token(&self, group: Group) -> Uuid {
         let name = group.as_str().parse().unwrap();
         self.api.clients.get(&name).unwrap().token
     }
 
     /// A request without a token.
-    pub fn anonymous(&self, method: &str, path: &str) -> Asked<'_> {
+    pub(crate) fn anonymous(&self, method: &str, path: &str) -> Asked<'_> {
         let method: Method = method.parse().unwrap();
         let builder = warp::test::request().method(method.as_str()).path(path);
         Asked {
@@ -158,60 +161,60 @@ impl TestApi {
         }
     }
 
-    pub fn as_group(&self, group: Group, method: &str, path: &str) -> Asked<'_> {
+    pub(crate) fn as_group(&self, group: Group, method: &str, path: &str) -> Asked<'_> {
         let bearer = format!("Bearer {}", self.token(group));
         self.anonymous(method, path)
             .header("authorization", &bearer)
     }
 
-    pub fn ask(&self, method: &str, path: &str) -> Asked<'_> {
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Asked<'_> {
         self.as_group(Group::Admin, method, path)
     }
 
-    pub async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         self.ask("GET", path).send().await
     }
 
-    pub async fn delete(&self, path: &str) -> Reply {
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
         self.ask("DELETE", path).send().await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
         self.ask("POST", path).json(body).send().await
     }
 
-    pub async fn put(&self, path: &str, body: &Value) -> Reply {
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Reply {
         self.ask("PUT", path).json(body).send().await
     }
 
     /// Adds an entry that never expires.
-    pub async fn add(&self, policy: &str, cidr: &str, tag: Option<&str>) {
+    pub(crate) async fn add(&self, policy: &str, cidr: &str, tag: Option<&str>) {
         let body = serde_json::json!({"cidr": cidr, "expiration": 0, "tag": tag});
         self.post(&format!("/v1/{policy}"), &body).await.is(201);
     }
 }
 
 impl Asked<'_> {
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.builder = self.builder.header(name, value);
         self
     }
 
-    pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn body(mut self, body: impl AsRef<[u8]>) -> Self {
         self.builder = self.builder.body(body);
         self
     }
 
     /// A body that says that it is JSON.
-    pub fn text(self, body: &str) -> Self {
+    pub(crate) fn text(self, body: &str) -> Self {
         self.header("content-type", "application/json").body(body)
     }
 
-    pub fn json(self, body: &Value) -> Self {
+    pub(crate) fn json(self, body: &Value) -> Self {
         self.text(&body.to_string())
     }
 
-    pub async fn send(self) -> Reply {
+    pub(crate) async fn send(self) -> Reply {
         let filter = routes(Arc::clone(&self.test.api));
         let response = self.builder.reply(&filter).await;
         let reply = Reply {
