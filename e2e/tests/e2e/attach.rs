@@ -34,13 +34,11 @@ fn without_a_mode_in_the_configuration_it_is_auto() {
 #[test]
 fn auto_falls_back_to_generic_interface_by_interface() {
     let Some(lab) = Lab::quiet() else { return };
-    // The dummy driver knows no XDP.
-    lab.host
-        .run("ip", &["link", "add", "dummy0", "type", "dummy"]);
+    // The loopback driver knows no XDP.
     let daemon = lab
         .daemon()
         .mode("auto")
-        .ifaces(&[HOST_IFACE, "dummy0"])
+        .ifaces(&[HOST_IFACE, "lo"])
         .start();
     let (_, health) = daemon.api().health();
     let modes: Vec<_> = health
@@ -52,23 +50,21 @@ fn auto_falls_back_to_generic_interface_by_interface() {
         modes,
         [
             (HOST_IFACE, Some(XdpMode::Native)),
-            ("dummy0", Some(XdpMode::Generic))
+            ("lo", Some(XdpMode::Generic))
         ]
     );
-    assert_eq!(lab.kernel_mode("dummy0"), Some(XdpMode::Generic));
+    assert_eq!(lab.kernel_mode("lo"), Some(XdpMode::Generic));
 }
 
 #[test]
 fn native_is_refused_where_the_driver_cannot_and_nothing_stays_attached() {
     let Some(lab) = Lab::quiet() else { return };
-    lab.host
-        .run("ip", &["link", "add", "dummy0", "type", "dummy"]);
-    let builder = lab.daemon().mode("native").ifaces(&[HOST_IFACE, "dummy0"]);
-    let refusal = builder.try_start().expect_err("dummy0 has no native XDP");
+    let builder = lab.daemon().mode("native").ifaces(&[HOST_IFACE, "lo"]);
+    let refusal = builder.try_start().expect_err("lo has no native XDP");
     assert!(!refusal.status.success());
-    assert!(refusal.output.contains("dummy0"), "{}", refusal.output);
+    assert!(refusal.output.contains("lo"), "{}", refusal.output);
     assert_eq!(lab.kernel_mode(HOST_IFACE), None);
-    assert_eq!(lab.kernel_mode("dummy0"), None);
+    assert_eq!(lab.kernel_mode("lo"), None);
 }
 
 #[test]
