@@ -6,7 +6,7 @@ use std::{
 };
 
 /// A request with a body.
-pub fn post(path: &str, kind: &str, token: &str, body: &str) -> Vec<u8> {
+pub(crate) fn post(path: &str, kind: &str, token: &str, body: &str) -> Vec<u8> {
     format!(
         "POST {path} HTTP/1.1\r\nhost: couic\r\nauthorization: Bearer {token}\r\ncontent-type: {kind}\r\n\
          content-length: {}\r\n\r\n{body}",
@@ -16,20 +16,20 @@ pub fn post(path: &str, kind: &str, token: &str, body: &str) -> Vec<u8> {
 }
 
 /// A request without one.
-pub fn get(path: &str, token: &str) -> Vec<u8> {
+pub(crate) fn get(path: &str, token: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: couic\r\nauthorization: Bearer {token}\r\n\r\n")
         .into_bytes()
 }
 
 /// Reads answers off a connection.
-pub struct Answers {
+pub(crate) struct Answers {
     buf: Vec<u8>,
     start: usize,
     end: usize,
 }
 
 impl Answers {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             buf: vec![0; 256 * 1024],
             start: 0,
@@ -38,7 +38,7 @@ impl Answers {
     }
 
     /// Reads what is there, at least something.
-    pub fn fill(&mut self, stream: &mut UnixStream) {
+    pub(crate) fn fill(&mut self, stream: &mut UnixStream) {
         self.buf.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
@@ -48,7 +48,7 @@ impl Answers {
     }
 
     /// Takes one whole answer with a `content-length`, and checks its status.
-    pub fn take(&mut self, status: &str) -> bool {
+    pub(crate) fn take(&mut self, status: &str) -> bool {
         let text = &self.buf[self.start..self.end];
         let Some(head) = text.windows(4).position(|w| w == b"\r\n\r\n") else {
             return false;
@@ -79,7 +79,7 @@ fn content_length(head: &[u8]) -> usize {
 }
 
 /// One request, one answer with a `content-length`. Returns the head and the body.
-pub fn exchange(stream: &mut UnixStream, request: &[u8]) -> String {
+pub(crate) fn exchange(stream: &mut UnixStream, request: &[u8]) -> String {
     stream.write_all(request).unwrap();
     let mut text = Vec::new();
     let mut buf = vec![0; 256 * 1024];
@@ -96,7 +96,7 @@ pub fn exchange(stream: &mut UnixStream, request: &[u8]) -> String {
 }
 
 /// One request whose answer is streamed. Returns how many bytes came.
-pub fn download(stream: &mut UnixStream, request: &[u8]) -> usize {
+pub(crate) fn download(stream: &mut UnixStream, request: &[u8]) -> usize {
     stream.write_all(request).unwrap();
     let mut buf = vec![0; 256 * 1024];
     let (mut total, mut tail) = (0, Vec::new());

@@ -3,6 +3,8 @@
 //! `cargo bench -p couic --bench api`. Server and load share the machine's cores, so the figures are those of a host
 //! that does both. The child runs the daemon's `serve()` with its allocator, its firewall core and its metrics.
 
+#![expect(clippy::unwrap_used, reason = "a measurement that fails ends the run")]
+
 mod ask;
 mod load;
 mod report;
@@ -42,7 +44,9 @@ fn single_adds() -> Vec<Row> {
     const COUNT: u32 = 500_000;
     const LONE: u32 = 20_000;
     let server = Server::start();
+    println!("behind the firewall core: {}\n", server.plane);
     let per_second = load::pipelined_adds(&server, 4, 64, COUNT);
+    assert_eq!(load::rules(&server), COUNT);
     let lone = load::lone_adds(&server, COUNT, LONE);
     vec![
         Row {
@@ -116,8 +120,8 @@ fn memory() -> Row {
     Row {
         what: "resident memory at 262,144 rules",
         method: format!(
-            "VmRSS after adding them all, {before:.0} MB of it before the first; data plane: {}",
-            server::PLANE
+            "VmRSS after adding them all, {before:.0} MB of it before the first; tables: {}",
+            server.plane
         ),
         value: server.resident_mb(),
         unit: "MB",

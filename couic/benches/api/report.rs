@@ -1,23 +1,23 @@
 //! The table.
 
 /// What must be reached.
-pub enum Target {
+pub(crate) enum Target {
     AtLeast(f64),
     Below(f64),
 }
 
 /// A figure.
-pub struct Row {
-    pub what: &'static str,
-    pub method: String,
-    pub value: f64,
-    pub unit: &'static str,
-    pub target: Option<Target>,
+pub(crate) struct Row {
+    pub(crate) what: &'static str,
+    pub(crate) method: String,
+    pub(crate) value: f64,
+    pub(crate) unit: &'static str,
+    pub(crate) target: Option<Target>,
 }
 
 impl Row {
     /// Whether the figure is as good as it must be.
-    pub fn is_met(&self) -> bool {
+    pub(crate) fn is_met(&self) -> bool {
         match self.target {
             None => true,
             Some(Target::AtLeast(least)) => self.value >= least,
@@ -27,7 +27,7 @@ impl Row {
 }
 
 /// Prints figures as a table of Markdown.
-pub fn print(rows: &[Row]) {
+pub(crate) fn print(rows: &[Row]) {
     println!("| figure | measured | target | method |");
     println!("|---|---|---|---|");
     for row in rows {

@@ -12,7 +12,7 @@ use std::{
 
 use couic::{
     api::{Api, serve},
-    dataplane::{Counters, Limits, Plane, PlaneError, PlaneRule, TagSlot},
+    dataplane::{self, Counters, Limits, Loaded, Plane, PlaneError, PlaneRule, TagSlot},
     firewall::{Firewall, SetStore, SystemClock},
     guard::Guard,
     metrics::MetricsRegistry,
@@ -24,10 +24,7 @@ use tokio::net::UnixListener;
 
 use crate::SERVE;
 
-/// What stands behind the firewall core in the child.
-pub const PLANE: &str = "none (updates do nothing), so that only the API and the core are measured";
-
-/// A data plane that does nothing.
+/// A data plane that does nothing, for machines where the real one cannot be loaded.
 struct NoPlane;
 
 impl Plane for NoPlane {
@@ -53,14 +50,16 @@ impl Counters for NoPlane {
 }
 
 /// A running child.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     dir: TempDir,
-    pub token: String,
+    pub(crate) token: String,
+    /// What stands behind the firewall core in the child.
+    pub(crate) plane: String,
 }
 
 impl Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut child = Command::new(env::current_exe().unwrap())
             .arg(SERVE)
@@ -73,17 +72,22 @@ impl Server {
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
             .unwrap();
-        assert_eq!(line.trim(), "ready");
+        let plane = line.trim().strip_prefix("ready: ").unwrap().to_owned();
         let file = fs::read_to_string(dir.path().join("rbac/clients/couicctl.toml")).unwrap();
         let token = file
             .lines()
             .find_map(|line| line.strip_prefix("token = "))
             .unwrap();
         let token = token.trim_matches('"').to_owned();
-        Self { child, dir, token }
+        Self {
+            child,
+            dir,
+            token,
+            plane,
+        }
     }
 
-    pub fn connect(&self) -> UnixStream {
+    pub(crate) fn connect(&self) -> UnixStream {
         let stream = UnixStream::connect(socket(self.dir.path())).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
@@ -91,14 +95,14 @@ impl Server {
         stream
     }
 
-    pub fn set_file(&self, name: &str) -> PathBuf {
+    pub(crate) fn set_file(&self, name: &str) -> PathBuf {
         self.dir
             .path()
             .join("sets/drop")
             .join(format!("{name}.couic"))
     }
 
-    pub fn resident_mb(&self) -> f64 {
+    pub(crate) fn resident_mb(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status
             .lines()
@@ -122,13 +126,27 @@ fn socket(dir: &Path) -> PathBuf {
 }
 
 /// What the child does: it serves until its input ends.
-pub fn child(dir: &Path) -> ExitCode {
-    let firewall = Firewall::new(
-        Box::new(NoPlane),
-        Arc::new(NoPlane),
-        Limits::default(),
-        Arc::new(SystemClock),
-    );
+pub(crate) fn child(dir: &Path) -> ExitCode {
+    let limits = Limits::default();
+    // The program is loaded and attached nowhere: what is measured is not packets.
+    let (plane, counters, name, program): (Box<dyn Plane>, Arc<dyn Counters>, _, _) =
+        match dataplane::load(limits) {
+            Ok(Loaded {
+                plane,
+                counters,
+                program,
+            }) => (
+                plane,
+                counters,
+                "the XDP program's tables".to_owned(),
+                Some(program),
+            ),
+            Err(error) => {
+                let name = format!("none, updates do nothing ({error})");
+                (Box::new(NoPlane), Arc::new(NoPlane), name, None)
+            }
+        };
+    let firewall = Firewall::new(plane, counters, limits, Arc::new(SystemClock));
     let health = Health {
         status: HealthStatus::Ok,
         version: String::new(),
@@ -149,7 +167,7 @@ pub fn child(dir: &Path) -> ExitCode {
         .unwrap();
     runtime.block_on(async {
         let listener = UnixListener::bind(socket(dir)).unwrap();
-        println!("ready");
+        println!("ready: {name}");
         std::io::stdout().flush().unwrap();
         let input_ends = async {
             let wait = || std::io::stdin().read_line(&mut String::new()).unwrap_or(0);
@@ -157,5 +175,6 @@ pub fn child(dir: &Path) -> ExitCode {
         };
         serve(listener, api, input_ends, Duration::from_secs(1)).await;
     });
+    drop(program);
     ExitCode::SUCCESS
 }

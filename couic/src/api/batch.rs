@@ -13,7 +13,7 @@ use super::{
     answer::{Answer, Outcome},
     body::{Body, Chunks, Content, MAX_JSON, next_chunk, read_all},
     call::Call,
-    dispatch::announced,
+    dispatch::{announced, blocking},
     error::Fault,
     jobs::Jobs,
 };
@@ -22,38 +22,32 @@ use super::{
 pub(super) const MAX_LINE: usize = 64 * 1024;
 
 /// `POST /v1/{policy}/batch`.
-pub(super) async fn run<S: Chunks>(call: &Call, headers: &HeaderMap, body: Pin<&mut S>) -> Outcome {
-    let jobs = Jobs::new(call, call.policy()?, call.actor()?);
-    let outcome = match Content::of(headers) {
-        Content::NdJson => lines(jobs, body).await?,
-        content => {
-            let bytes = read_all(body, announced(headers), MAX_JSON).await?;
-            array(jobs, &Body { content, bytes }).await?
-        }
-    };
-    Answer::ok(&outcome.finish())
+pub(super) async fn run<S: Chunks>(call: Call, headers: &HeaderMap, body: Pin<&mut S>) -> Outcome {
+    let content = Content::of(headers);
+    if content == Content::NdJson {
+        return lines(Jobs::new(&call)?, body).await;
+    }
+    let bytes = read_all(body, announced(headers), MAX_JSON).await?;
+    blocking(move || array(&call, &Body { content, bytes })).await
 }
 
-async fn array<'a>(mut jobs: Jobs<'a>, body: &Body) -> Result<Jobs<'a>, Fault> {
+fn array(call: &Call, body: &Body) -> Outcome {
     if body.content == Content::Other {
         let message = "a batch is application/json or application/x-ndjson: see Content-Type";
         return Err(Fault::bad_request(message));
     }
     let wanted: Vec<BatchJob> = body.json()?;
+    let mut jobs = Jobs::new(call)?;
     for job in wanted {
         jobs.push(job);
         if jobs.is_full() {
             jobs.apply();
-            tokio::task::yield_now().await;
         }
     }
-    Ok(jobs)
+    Answer::ok(&jobs.finish())
 }
 
-async fn lines<'a, S: Chunks>(
-    mut jobs: Jobs<'a>,
-    mut body: Pin<&mut S>,
-) -> Result<Jobs<'a>, Fault> {
+async fn lines<S: Chunks>(mut jobs: Jobs<'_>, mut body: Pin<&mut S>) -> Outcome {
     let mut splitter = Splitter::default();
     loop {
         let chunk = match next_chunk(body.as_mut()).await {
@@ -79,7 +73,7 @@ async fn lines<'a, S: Chunks>(
     if let Some(line) = splitter.last() {
         read_line(&mut jobs, line);
     }
-    Ok(jobs)
+    Answer::ok(&jobs.finish())
 }
 
 fn read_line(jobs: &mut Jobs<'_>, line: Line<'_>) {

@@ -107,11 +107,18 @@ pub(super) async fn read_all<S: Chunks>(
 }
 
 /// The next piece of a body, None at its end.
-pub(super) async fn next_chunk<S: Chunks>(mut stream: Pin<&mut S>) -> Result<Option<Bytes>, Fault> {
+pub(super) async fn next_chunk<S: Chunks>(stream: Pin<&mut S>) -> Result<Option<Bytes>, Fault> {
+    next_chunk_within(stream, SILENCE).await
+}
+
+async fn next_chunk_within<S: Chunks>(
+    mut stream: Pin<&mut S>,
+    silence: Duration,
+) -> Result<Option<Bytes>, Fault> {
     // Mostly it is there already: no timer then.
     let item = match stream.next().now_or_never() {
         Some(item) => item,
-        None => in_time(stream.next()).await?,
+        None => in_time(stream.next(), silence).await?,
     };
     match item {
         None => Ok(None),
@@ -123,9 +130,9 @@ pub(super) async fn next_chunk<S: Chunks>(mut stream: Pin<&mut S>) -> Result<Opt
     }
 }
 
-async fn in_time<F: Future>(next: F) -> Result<F::Output, Fault> {
-    tokio::time::timeout(SILENCE, next).await.map_err(|_| {
-        let seconds = SILENCE.as_secs();
+async fn in_time<F: Future>(next: F, silence: Duration) -> Result<F::Output, Fault> {
+    tokio::time::timeout(silence, next).await.map_err(|_| {
+        let seconds = silence.as_secs();
         let message = format!("nothing more of the body came for {seconds} s");
         Fault::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message).closing()
     })
@@ -142,4 +149,62 @@ fn too_large(limit: usize) -> Fault {
         message,
     )
     .closing()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    type Piece = Result<Bytes, warp::Error>;
+
+    fn pieces(texts: &[&'static str]) -> impl Stream<Item = Piece> + Send + use<> {
+        let pieces: Vec<Piece> = texts
+            .iter()
+            .map(|t| Ok(Bytes::from_static(t.as_bytes())))
+            .collect();
+        stream::iter(pieces)
+    }
+
+    async fn read(texts: &[&'static str], announced: Option<u64>) -> Result<Bytes, u16> {
+        let body = pin!(pieces(texts));
+        let read = read_all(body, announced, 10).await;
+        read.map_err(|fault| fault.status.as_u16())
+    }
+
+    #[tokio::test]
+    async fn bodies_are_put_together_up_to_the_limit() {
+        assert_eq!(read(&[], None).await.unwrap(), "");
+        assert_eq!(read(&["0123456789"], None).await.unwrap(), "0123456789");
+        assert_eq!(
+            read(&["01234", "", "56789"], Some(10)).await.unwrap(),
+            "0123456789"
+        );
+        assert_eq!(read(&["0123456789a"], None).await, Err(413));
+        assert_eq!(read(&["01234", "56789", "a"], Some(5)).await, Err(413));
+        assert_eq!(read(&[], Some(11)).await, Err(413));
+        assert_eq!(read(&["0"], Some(u64::MAX)).await, Err(413));
+    }
+
+    #[tokio::test]
+    async fn a_client_may_be_silent_for_so_long_and_no_longer() {
+        let silence = Duration::from_millis(50);
+        let mut silent = pin!(pieces(&["01"]).chain(stream::pending()));
+        let first = next_chunk_within(silent.as_mut(), silence).await.unwrap();
+        assert_eq!(first.unwrap(), "01");
+        let fault = next_chunk_within(silent, silence).await.unwrap_err();
+        assert_eq!((fault.status.as_u16(), fault.close), (408, true));
+        // What comes late, but in time, is taken.
+        let mut late = pin!(pieces(&["0", "1"]).then(|piece| async {
+            tokio::task::yield_now().await;
+            piece
+        }));
+        for expected in [Some("0"), Some("1"), None] {
+            let chunk = next_chunk_within(late.as_mut(), Duration::from_secs(60)).await;
+            assert_eq!(chunk.unwrap().as_deref(), expected.map(str::as_bytes));
+        }
+    }
 }

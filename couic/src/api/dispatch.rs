@@ -25,6 +25,9 @@ use super::{
     table::{self, Found, Run},
 };
 
+/// Longer bodies are worked on where waiting is allowed: they take milliseconds.
+const MAX_INLINE: usize = 64 * 1024;
+
 /// What came before the body.
 pub(super) struct Head {
     pub(super) method: Method,
@@ -87,14 +90,21 @@ async fn answer<S: Chunks>(
     };
     match operation.run {
         Run::Inline(run) => run(&call),
-        Run::Body(run) => run(&call, &receive(headers, body).await?),
+        Run::Body(run) => {
+            let body = receive(headers, body).await?;
+            if body.bytes.len() <= MAX_INLINE {
+                run(&call, &body)
+            } else {
+                blocking(move || run(&call, &body)).await
+            }
+        }
         Run::Blocking(run) => blocking(move || run(&call)).await,
         Run::BlockingBody(run) => {
             let body = receive(headers, body).await?;
             blocking(move || run(&call, &body)).await
         }
         // Boxed, so that the future that every request takes with it stays small.
-        Run::Batch => Box::pin(batch::run(&call, headers, body)).await,
+        Run::Batch => Box::pin(batch::run(call, headers, body)).await,
     }
 }
 
@@ -110,7 +120,8 @@ pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
     value.to_str().ok()?.parse().ok()
 }
 
-async fn blocking(work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+/// Runs work that takes long where it keeps nobody from being served.
+pub(super) async fn blocking(work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
         Err(error) => match error.try_into_panic() {

@@ -45,8 +45,9 @@ pub(super) struct Jobs<'a> {
 }
 
 impl<'a> Jobs<'a> {
-    pub(super) fn new(call: &'a Call, policy: Policy, actor: Actor) -> Self {
-        Self {
+    pub(super) fn new(call: &'a Call) -> Result<Self, Fault> {
+        let (policy, actor) = (call.policy()?, call.actor()?);
+        Ok(Self {
             call,
             policy,
             actor,
@@ -59,7 +60,7 @@ impl<'a> Jobs<'a> {
             waiting: Vec::with_capacity(SPELL),
             names: Vec::with_capacity(SPELL),
             outcome: BatchOutcome::default(),
-        }
+        })
     }
 
     /// Takes the next job.

@@ -61,7 +61,7 @@ pub(super) enum Access {
 pub(super) enum Run {
     /// At once; microseconds.
     Inline(fn(&Call) -> Outcome),
-    /// With the body, at once.
+    /// With the body, at once where it is short.
     Body(fn(&Call, &Body) -> Outcome),
     /// Where waiting for a disk or the kernel is allowed.
     Blocking(fn(&Call) -> Outcome),
