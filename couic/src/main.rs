@@ -1,2 +1,47 @@
-//! x
-fn main() {}
+//! The daemon: reads its configuration and runs.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use couic::{
+    config::{Config, DEFAULT_PATH},
+    daemon,
+};
+
+/// Drops unwanted sources in the network driver, ruled by a REST API.
+#[derive(Debug, Parser)]
+#[command(name = "couic", version, about)]
+struct Args {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    /// Check the configuration file, say what is wrong with it, and exit.
+    #[arg(long)]
+    check_config: bool,
+}
+
+/// `EX_CONFIG` would be 78; the contract says 64.
+const BAD_CONFIGURATION: u8 = 64;
+const START_FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return BAD_CONFIGURATION.into();
+        }
+    };
+    if args.check_config {
+        println!("{}: no mistakes", args.config.display());
+        return ExitCode::SUCCESS;
+    }
+    match daemon::run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("couic: {error}");
+            START_FAILED.into()
+        }
+    }
+}

@@ -76,7 +76,13 @@ fn refusal(error: &ApiError) -> String {
     let details: Vec<_> = error
         .errors
         .iter()
-        .filter(|(_, detail)| detail.message != error.message)
+        .filter(|(field, detail)| {
+            let told = [
+                detail.message.clone(),
+                format!("{field}: {}", detail.message),
+            ];
+            !told.contains(&error.message)
+        })
         .collect();
     let mut text = error.message.clone();
     for (field, detail) in details.iter().take(SHOWN) {
@@ -143,6 +149,11 @@ mod tests {
         };
         let details = vec![("cidr".into(), detail("no")), ("tag".into(), detail("nor"))];
         assert_eq!(refusal(&error(details)), "no\n  tag: nor");
+        let repeated = ApiError {
+            message: "cidr: no".into(),
+            ..error(vec![("cidr".into(), detail("no"))])
+        };
+        assert_eq!(refusal(&repeated), "cidr: no");
         let many = (0..5_000).map(|n| (format!("entries[{n:04}]"), detail("bad")));
         let text = refusal(&error(many.collect()));
         assert_eq!(text.lines().count(), 22);

@@ -5,8 +5,10 @@
 //! entry says what its own rule says, the lookup walks the lengths that exist, longest first, keeps the first drop,
 //! and after that only looks where ignore rules exist, nearly always nowhere.
 
-#[expect(clippy::wildcard_imports, reason = "a lookup uses most of the layout")]
-use crate::layout::*;
+use crate::layout::{
+    Beat, CODE_DROP, CODE_IGNORE, CODE_PASS, Cell, Config, DROP, Deadlines4, Entry6, IGNORE, Line4,
+    Line6, SEEN_JIFFIES, STALE_NS, Steps, TAG_MASK, TOP_DROP, TOP_IGNORE, Top, VALID,
+};
 pub use crate::{lookup4::*, lookup6::*};
 
 /// No rule found.

@@ -1,7 +1,9 @@
 //! IPv4: one bit settles nearly every innocent source; what is flagged walks the lengths that its /16 knows.
 
-#[expect(clippy::wildcard_imports, reason = "a lookup uses most of the layout")]
-use crate::layout::*;
+use crate::layout::{
+    CODE_IGNORE, CODE_PASS, DROP, IGNORE, LINE, LINES_TRIED, Line4, MORE_SHIFT, TAG_BITS, TAG_MASK,
+    key4,
+};
 use crate::{
     hash::{Place, place4},
     lookup::{ATTEMPTS, NONE, Tables, finish, holds, load, time_without_daemon},

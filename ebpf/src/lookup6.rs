@@ -1,8 +1,10 @@
 //! IPv6: the top 16 bits say whether anything is near; a cell over the top 32 bits says which lengths from /32 on
 //! may exist; for each of them one line of fingerprints tells nearly always whether there is a rule.
 
-#[expect(clippy::wildcard_imports, reason = "a lookup uses most of the layout")]
-use crate::layout::*;
+use crate::layout::{
+    CODE_IGNORE, CODE_PASS, DROP, IGNORE, LINE, LINES_TRIED, MAX_STEPS, MORE6, TAG_BITS, TAG_MASK,
+    ident6,
+};
 use crate::{
     hash::{Place, cell6, place6},
     lookup::{ATTEMPTS, NONE, Tables, finish, holds, load, time_without_daemon},

@@ -13,9 +13,6 @@ use std::{env, process::ExitCode, time::Duration};
 use report::{Row, Target};
 use server::Server;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The argument by which the child knows that it is one.
 const SERVE: &str = "--serve-for-bench";
 

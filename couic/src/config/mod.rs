@@ -16,12 +16,11 @@ mod system;
 use std::{fs, path::Path, path::PathBuf};
 
 pub use error::{ConfigErrors, Mistake};
-pub use mode::OperationMode;
 pub use network::{Notifier, Peer, Peering, Reporting};
 pub use secret::Secret;
 pub use system::{LogFormat, LogLevel, Logging, Owner, Rotation};
 
-use crate::dataplane::Limits;
+use crate::dataplane::{Limits, OperationMode};
 use reader::{Reader, Section};
 
 /// Where the file is, unless `-c` says otherwise.

@@ -13,8 +13,8 @@ const LONGEST_INTERFACE: usize = 15;
 /// `sun_path` less its terminator.
 const LONGEST_SOCKET: usize = 107;
 
-/// Far above what the tables were measured with, and far below what overflows a size computation.
-const MOST_ENTRIES: u64 = 1 << 26;
+/// What the tables can hold at most. [`Limits::check`] judges the two limits together.
+const MOST_ENTRIES: u64 = 1 << 24;
 
 /// Whose the daemon's files and its socket are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,11 +162,18 @@ pub(super) fn limits(root: &mut Section<'_>) -> Option<Limits> {
     };
     let drop_entries = entries("drop_entries", default.drop_entries);
     let ignore_entries = entries("ignore_entries", default.ignore_entries);
+    let limits = drop_entries
+        .zip(ignore_entries)
+        .map(|(drop_entries, ignore_entries)| Limits {
+            drop_entries,
+            ignore_entries,
+        });
+    let limits = limits.and_then(|limits| match limits.check() {
+        Ok(()) => Some(limits),
+        Err(e) => section.mistake(None, "drop_entries", e.to_string()),
+    });
     section.finish();
-    Some(Limits {
-        drop_entries: drop_entries?,
-        ignore_entries: ignore_entries?,
-    })
+    limits
 }
 
 pub(super) fn logging(root: &mut Section<'_>) -> Option<Logging> {

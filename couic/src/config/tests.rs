@@ -127,7 +127,7 @@ fn one_message_for_each_bad_value() {
         ("limits = 1", "4: limits: must be a table, not an integer"),
         (
             "[limits]\ndrop_entries = 0",
-            "5: limits.drop_entries: 0 is not in the range from 1 to 67108864",
+            "5: limits.drop_entries: 0 is not in the range from 1 to 16777216",
         ),
         (
             "[limits]\nignore_entries = -5",
@@ -329,6 +329,17 @@ fn an_unknown_account_is_told_with_the_command_that_makes_it() {
     assert!(told.contains("useradd --system no-such-account"));
     let told = only_mistake("ifaces = [\"eth0\"]\nuser = \"root\"\ngroup = \"no-such-account\"\n");
     assert!(told.contains("groupadd --system no-such-account"), "{told}");
+}
+
+#[test]
+fn limits_that_no_table_holds_together() {
+    let told = only_mistake(&format!("{HEAD}[limits]\ndrop_entries = 16000000\n"));
+    assert!(told.starts_with("4: limits.drop_entries: "), "{told}");
+    assert!(
+        told.contains("lower drop_entries or ignore_entries"),
+        "{told}"
+    );
+    assert!(Config::parse(&format!("{HEAD}[limits]\ndrop_entries = 8000000\n")).is_ok());
 }
 
 #[test]

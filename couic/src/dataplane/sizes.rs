@@ -27,13 +27,23 @@ pub(super) struct Sizes {
 /// More rules than the tables can be made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "[limits] asks for {asked} entries a family (drop and ignore together); the data plane can hold {most}: lower drop_entries or ignore_entries"
+    "[limits] asks for {asked} entries a family (drop, ignore and room for reloads together); the data plane can hold {most}: lower drop_entries or ignore_entries"
 )]
 pub struct TooManyRules {
     /// Drop and ignore together.
     pub asked: usize,
     /// The most that is possible.
     pub most: usize,
+}
+
+impl Limits {
+    /// Whether tables can be made for these, headroom for a reload included.
+    ///
+    /// # Errors
+    /// [`TooManyRules`].
+    pub fn check(self) -> Result<(), TooManyRules> {
+        Sizes::of(self.with_reload_headroom(), 1).map(|_| ())
+    }
 }
 
 impl Sizes {

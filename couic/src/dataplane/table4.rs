@@ -238,10 +238,4 @@ impl Table4 {
             }
         }
     }
-
-    /// Lines in use.
-    #[cfg(test)]
-    pub(super) fn lines(&self) -> usize {
-        self.lines
-    }
 }

@@ -86,6 +86,32 @@ impl TablePlane {
             .beat(monotonic().saturating_sub(seconds * 1_000_000_000), unix);
     }
 
+    /// Words that are not zero in what packets decide by: for tests of what removals leave behind.
+    #[cfg(test)]
+    pub(super) fn residue(&self) -> usize {
+        use super::region::read;
+        let s = &self.store;
+        let mut left = 0;
+        for at in 0..s.prefilter4.in_reach() {
+            left += usize::from(read!(s.prefilter4, at) != 0);
+        }
+        for at in 0..s.top4.in_reach() {
+            left += usize::from(read!(s.top4, at, word) != 0)
+                + usize::from(read!(s.top6, at, word) != 0);
+            left += usize::from(read!(s.cell6, at, mask) != 0);
+        }
+        for at in 0..s.short4.in_reach() {
+            left += usize::from(read!(s.short4, at) != 0) + usize::from(read!(s.short6, at) != 0);
+        }
+        for at in 0..s.line4.in_reach() {
+            for slot in 0..couic_ebpf::layout::LINE {
+                left += usize::from(read!(s.line4, at, slots[slot]) != 0);
+                left += usize::from(read!(s.line6, at, lanes[slot]) != 0);
+            }
+        }
+        left
+    }
+
     /// Whether packets take the daemon for dead.
     #[must_use]
     pub fn is_stale(&self) -> bool {

@@ -109,12 +109,6 @@ impl V4 {
                 });
         }
     }
-
-    /// Lines of the bucket table in use.
-    #[cfg(test)]
-    pub(super) fn lines(&self) -> usize {
-        self.table.lines()
-    }
 }
 
 /// What the tables say about rules of /17 and longer.

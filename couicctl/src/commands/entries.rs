@@ -25,8 +25,10 @@ pub(super) async fn run<F: Args + Override>(
 ) -> Result<(), Failure> {
     match command {
         EntryCommand::Add(args) => {
-            let entry = add(policy, &args, cx).await?;
-            show(policy, &entry, cx)
+            // Shown as of the moment from which the expiration counts: 2h is not shown as 1h 59m.
+            let at = now();
+            let entry = add(policy, &args, at, cx).await?;
+            show(policy, &entry, at, cx)
         }
         EntryCommand::Delete(args) => delete(policy, args, cx).await,
         EntryCommand::List(args) => list(policy, args, cx).await,
@@ -36,27 +38,28 @@ pub(super) async fn run<F: Args + Override>(
                 .entry(policy, cidr)
                 .await
                 .map_err(|e| cx.failed(e))?;
-            show(policy, &entry, cx)
+            show(policy, &entry, now(), cx)
         }
         EntryCommand::Import(args) => import::run(policy, &args, cx).await,
     }
 }
 
-fn show(policy: Policy, entry: &Entry, cx: &mut Context) -> Result<(), Failure> {
+fn show(policy: Policy, entry: &Entry, at: u64, cx: &mut Context) -> Result<(), Failure> {
     cx.output
-        .table(entry, || render::entries(policy, [entry], now()))
+        .table(entry, || render::entries(policy, [entry], at))
 }
 
-/// The request for one entry. Guard rails are asked for wherever the policy has any.
+/// The request for one entry, its expiration counted from `at` (Unix seconds).
 pub(super) fn request<F: Override>(
     cidr: Cidr,
     label: &Label,
     force: &F,
     guard: Option<&GuardRequest>,
+    at: u64,
 ) -> EntryRequest {
     EntryRequest {
         cidr: cidr.to_string(),
-        expiration: label.expiration.map_or(0, |span| now() + span.as_secs()),
+        expiration: label.expiration.map_or(0, |span| at + span.as_secs()),
         tag: label.tag.as_ref().map(ToString::to_string),
         metadata: None,
         force: force.guard() == Some(true),
@@ -97,10 +100,11 @@ pub(super) fn job(request: EntryRequest) -> BatchJob {
 async fn add<F: Args + Override>(
     policy: Policy,
     args: &AddArgs<F>,
+    at: u64,
     cx: &Context,
 ) -> Result<Entry, Failure> {
     let guard = guard_of(&args.force);
-    let request = request(args.cidr, &args.label, &args.force, guard.as_ref());
+    let request = request(args.cidr, &args.label, &args.force, guard.as_ref(), at);
     if !args.renew {
         let added = cx.client.add(policy, &request).await;
         return added.map_err(|error| conflict(error, cx));

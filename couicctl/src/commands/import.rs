@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     cli::{ImportArgs, Override},
+    duration::now,
     failure::{Failure, say},
     input,
 };
@@ -23,10 +24,10 @@ pub(super) async fn run<F: Args + Override>(
     cx: &mut Context,
 ) -> Result<(), Failure> {
     let cidrs = input::read(&args.file)?;
-    let guard = guard_of(&args.force);
+    let (guard, at) = (guard_of(&args.force), now());
     let jobs: Vec<_> = cidrs
         .into_iter()
-        .map(|cidr| job(request(cidr, &args.label, &args.force, guard.as_ref())))
+        .map(|cidr| job(request(cidr, &args.label, &args.force, guard.as_ref(), at)))
         .collect();
     let outcome = cx.client.batch_stream(policy, stream::iter(jobs)).await;
     let outcome = outcome.map_err(|e| cx.failed(e))?;
@@ -52,7 +53,8 @@ pub(super) async fn run<F: Args + Override>(
 }
 
 fn failures(outcome: &BatchOutcome) -> String {
-    let mut text = format!("{} were refused:", outcome.failed);
+    let verb = if outcome.failed == 1 { "was" } else { "were" };
+    let mut text = format!("{} {verb} refused:", outcome.failed);
     for failure in outcome.failures.iter().take(SHOWN) {
         let cidr = failure.cidr.as_deref().unwrap_or("?");
         text += &format!("\n  {cidr}: {}", failure.message);

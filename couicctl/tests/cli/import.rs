@@ -95,7 +95,7 @@ fn what_was_refused_is_told_and_exits_with_1() {
     );
     assert_eq!(
         shown.err,
-        "couicctl: 1 were refused:\n  10.0.0.0/8: it covers 10.0.0.1 of eth0\n"
+        "couicctl: 1 was refused:\n  10.0.0.0/8: it covers 10.0.0.1 of eth0\n"
     );
 }
 

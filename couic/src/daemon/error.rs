@@ -1,0 +1,67 @@
+//! Why the daemon did not start. Exit code 1.
+
+use std::{error::Error, io};
+
+use crate::{
+    logging::LogError,
+    privileges::{DirError, LockError, SocketError},
+    rbac::RbacError,
+};
+
+/// A step of the start failed. What was done before it is undone when this is returned.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The working directory, or whose process this is.
+    #[error(transparent)]
+    Dir(#[from] DirError),
+    /// Another daemon.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The clients.
+    #[error(transparent)]
+    Clients(#[from] RbacError),
+    /// The data plane.
+    #[error("cannot load the XDP program: {}", chain(.0))]
+    Load(crate::dataplane::LoadError),
+    /// The interfaces.
+    #[error("cannot filter: {}", chain(.0))]
+    Attach(crate::dataplane::AttachError),
+    /// The socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The sets' directory.
+    #[error("cannot use the directory of sets in the working directory: {0}")]
+    Sets(io::Error),
+    /// Threads, signals.
+    #[error("cannot {doing}: {source}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    pub(super) fn system(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System { doing, source }
+    }
+}
+
+/// An error and what led to it, on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Some libraries repeat their source in their own message.
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

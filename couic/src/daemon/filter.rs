@@ -1,0 +1,259 @@
+//! The attached program as the daemon sees it: is it still where it was put?
+
+use std::collections::BTreeMap;
+
+use couic_common::{Health, HealthStatus, InterfaceHealth, Policy, SetName, SetProblem};
+use parking_lot::Mutex;
+
+use crate::firewall::{Firewall, SetError, SetStore};
+
+/// A program that is attached to interfaces.
+pub(super) trait Attached: Send {
+    /// What the kernel says now about every configured interface.
+    fn health(&self) -> Vec<InterfaceHealth>;
+
+    /// Takes it off all of them.
+    fn detach(self: Box<Self>);
+}
+
+/// The attached program (detached when this is dropped), the set files that were not loaded, and with them the answer of `GET /v1/health`.
+pub(super) struct Filter {
+    attached: Mutex<Option<Box<dyn Attached>>>,
+    set_problems: Mutex<Vec<SetProblem>>,
+}
+
+impl Filter {
+    pub(super) fn new(attached: Box<dyn Attached>, set_problems: Vec<SetProblem>) -> Self {
+        Self {
+            attached: Mutex::new(Some(attached)),
+            set_problems: Mutex::new(set_problems),
+        }
+    }
+
+    pub(super) fn interfaces(&self) -> Vec<InterfaceHealth> {
+        let attached = self.attached.lock();
+        attached.as_ref().map(|a| a.health()).unwrap_or_default()
+    }
+
+    /// Asks the kernel; may block.
+    pub(super) fn health(&self) -> Health {
+        let interfaces = self.interfaces();
+        let set_problems = self.set_problems.lock().clone();
+        let all_attached = !interfaces.is_empty() && interfaces.iter().all(|i| i.attached);
+        let status = match (all_attached, set_problems.is_empty()) {
+            (false, _) => HealthStatus::Down,
+            (true, false) => HealthStatus::Degraded,
+            (true, true) => HealthStatus::Ok,
+        };
+        Health {
+            status,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            interfaces,
+            set_problems,
+        }
+    }
+
+    /// Opens the wall.
+    pub(super) fn detach(&self) {
+        if let Some(attached) = self.attached.lock().take() {
+            attached.detach();
+        }
+    }
+
+    /// Forgets the problem of each set file that is gone, or that can be read by now and whose entries are in force:
+    /// somebody mended it and reloaded.
+    pub(super) fn forget_mended(&self, sets: &SetStore, firewall: &Firewall) {
+        // Files are read without holding up an answer.
+        let problems = self.set_problems.lock().clone();
+        if problems.is_empty() {
+            return;
+        }
+        let left: Vec<_> = problems
+            .into_iter()
+            .filter(|p| !is_mended(p, sets, firewall))
+            .collect();
+        *self.set_problems.lock() = left;
+    }
+}
+
+impl Drop for Filter {
+    fn drop(&mut self) {
+        self.detach();
+    }
+}
+
+fn is_mended(problem: &SetProblem, sets: &SetStore, firewall: &Firewall) -> bool {
+    let SetProblem { policy, file, .. } = problem;
+    let name: Option<SetName> = file.strip_suffix(".couic").and_then(|n| n.parse().ok());
+    let mended = match name.map(|name| sets.read(*policy, &name)) {
+        Some(Ok(entries)) => entries
+            .iter()
+            .all(|cidr| firewall.entry(*policy, *cidr).is_some()),
+        Some(Err(SetError::NotFound { .. })) => true,
+        _ => false,
+    };
+    if mended {
+        tracing::info!("the {policy} set file {file} is fine again");
+    }
+    mended
+}
+
+/// Notices when an interface comes or goes.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    attached: BTreeMap<String, bool>,
+}
+
+/// Whether an interface is filtered has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It is not any more, and why.
+    Lost(String, String),
+    /// It is again.
+    Back(String),
+}
+
+impl Watch {
+    /// What has changed since the last time.
+    pub(super) fn turns(&mut self, interfaces: &[InterfaceHealth]) -> Vec<Turn> {
+        let mut turns = Vec::new();
+        for interface in interfaces {
+            let InterfaceHealth {
+                name,
+                attached,
+                problem,
+                mode: _,
+            } = interface;
+            let before = self.attached.insert(name.clone(), *attached);
+            match (before.unwrap_or(true), attached) {
+                (true, false) => {
+                    let why = problem.clone().unwrap_or_else(|| "unknown why".to_owned());
+                    turns.push(Turn::Lost(name.clone(), why));
+                }
+                (false, true) => turns.push(Turn::Back(name.clone())),
+                _ => {}
+            }
+        }
+        turns
+    }
+}
+
+impl Turn {
+    pub(super) fn log(&self) {
+        match self {
+            Self::Lost(name, why) => tracing::error!("NOT filtering on {name} any more: {why}"),
+            Self::Back(name) => tracing::info!("filtering on {name} again"),
+        }
+    }
+}
+
+/// The problem of a start at which the sets did not fit.
+pub(super) fn sets_problem(policy: Policy, message: String) -> SetProblem {
+    SetProblem {
+        policy,
+        file: String::new(),
+        line: None,
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::Arc};
+
+    use super::*;
+    use crate::{
+        dataplane::{Limits, MemoryPlane},
+        firewall::SystemClock,
+    };
+
+    struct Fake(Arc<Mutex<Vec<InterfaceHealth>>>);
+
+    impl Attached for Fake {
+        fn health(&self) -> Vec<InterfaceHealth> {
+            self.0.lock().clone()
+        }
+
+        fn detach(self: Box<Self>) {
+            self.0.lock().clear();
+        }
+    }
+
+    fn interface(name: &str, attached: bool) -> InterfaceHealth {
+        InterfaceHealth {
+            name: name.to_owned(),
+            attached,
+            mode: None,
+            problem: (!attached).then(|| "it is gone".to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_worst_of_interfaces_and_sets_is_the_state() {
+        let state = Arc::new(Mutex::new(vec![interface("a", true), interface("b", true)]));
+        let filter = Filter::new(Box::new(Fake(Arc::clone(&state))), Vec::new());
+        assert_eq!(filter.health().status, HealthStatus::Ok);
+        *filter.set_problems.lock() = vec![sets_problem(Policy::Drop, "full".to_owned())];
+        assert_eq!(filter.health().status, HealthStatus::Degraded);
+        state.lock()[1] = interface("b", false);
+        let health = filter.health();
+        assert_eq!(health.status, HealthStatus::Down);
+        assert_eq!(health.interfaces[1].problem.as_deref(), Some("it is gone"));
+        filter.detach();
+        assert!(state.lock().is_empty(), "detached");
+        assert_eq!(filter.health().status, HealthStatus::Down);
+    }
+
+    #[test]
+    fn each_turn_is_noticed_once() {
+        let mut watch = Watch::default();
+        assert_eq!(
+            watch.turns(&[interface("a", true), interface("b", true)]),
+            []
+        );
+        let lost = Turn::Lost("b".to_owned(), "it is gone".to_owned());
+        assert_eq!(
+            watch.turns(&[interface("a", true), interface("b", false)]),
+            [lost]
+        );
+        assert_eq!(
+            watch.turns(&[interface("a", true), interface("b", false)]),
+            []
+        );
+        let back = Turn::Back("b".to_owned());
+        assert_eq!(
+            watch.turns(&[interface("a", true), interface("b", true)]),
+            [back]
+        );
+    }
+
+    #[test]
+    fn a_set_file_is_fine_again_once_it_is_mended_and_reloaded_or_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let sets = SetStore::open(dir.path()).unwrap();
+        let file = |name: &str| dir.path().join("sets/drop").join(name);
+        fs::write(file("a.couic"), "nonsense\n").unwrap();
+        fs::write(file("b.couic"), "nonsense\n").unwrap();
+        let plane = MemoryPlane::default();
+        let firewall = Firewall::new(
+            Box::new(plane.clone()),
+            Arc::new(plane),
+            Limits::default(),
+            Arc::new(SystemClock),
+        );
+        let (_, problems) = sets.load_lenient();
+        assert_eq!(problems.len(), 2);
+        let filter = Filter::new(Box::new(Fake(Arc::default())), problems);
+        let files = || {
+            filter.forget_mended(&sets, &firewall);
+            let problems = filter.health().set_problems;
+            problems.into_iter().map(|p| p.file).collect::<Vec<_>>()
+        };
+        assert_eq!(files(), ["a.couic", "b.couic"]);
+        fs::remove_file(file("b.couic")).unwrap();
+        fs::write(file("a.couic"), "192.0.2.0/24\n").unwrap();
+        assert_eq!(files(), ["a.couic"], "mended, but not in force yet");
+        firewall.replace_sets(&sets.load_strict().unwrap()).unwrap();
+        assert_eq!(files(), [""; 0]);
+    }
+}

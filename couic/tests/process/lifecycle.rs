@@ -1,0 +1,188 @@
+//! Starts that succeed, and their ends.
+
+use std::{
+    fs,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        net::UnixListener,
+    },
+};
+
+use nix::sys::signal::{Signal, kill};
+
+use crate::harness::{Place, get};
+
+fn token(place: &Place) -> String {
+    let file = place.working_dir().join("rbac/clients/couicctl.toml");
+    let text = fs::read_to_string(file).unwrap();
+    let token = text.lines().find_map(|l| l.strip_prefix("token = \""));
+    token.unwrap().trim_end_matches('"').to_owned()
+}
+
+#[test]
+fn sigterm_and_sigint_end_well_and_leave_nothing() {
+    for (signal, name) in [(Signal::SIGTERM, "SIGTERM"), (Signal::SIGINT, "SIGINT")] {
+        let place = Place::new();
+        let Some(daemon) = place.start(&[]) else {
+            return;
+        };
+        let (status, body) = get(&place, "/v1/health", None);
+        assert_eq!(status, 200, "{body}");
+        assert!(
+            body.contains("\"status\":\"ok\"") && body.contains("\"lo\""),
+            "{body}"
+        );
+        assert_eq!(daemon.end(signal), 0);
+        assert!(!place.socket().exists());
+        let log = place.log();
+        for line in [
+            "couic 2",
+            "filtering on lo in mode generic",
+            name,
+            "no longer filtering on lo",
+            "couic has stopped",
+        ] {
+            assert!(log.contains(line), "{line} not in {log}");
+        }
+    }
+}
+
+#[test]
+fn a_signal_is_obeyed_while_a_request_hangs() {
+    let place = Place::new();
+    let Some(daemon) = place.start(&[]) else {
+        return;
+    };
+    // Half a request: its rest never comes.
+    let mut stream = std::os::unix::net::UnixStream::connect(place.socket()).unwrap();
+    std::io::Write::write_all(&mut stream, b"POST /v1/drop HTTP/1.1\r\nHost: x\r\n").unwrap();
+    let start = std::time::Instant::now();
+    assert_eq!(daemon.end(Signal::SIGTERM), 0);
+    assert!(start.elapsed().as_secs() < 9, "{:?}", start.elapsed());
+}
+
+#[test]
+fn the_socket_that_a_crash_left_over_is_replaced() {
+    let place = Place::new();
+    fs::create_dir(place.path("run")).unwrap();
+    drop(UnixListener::bind(place.socket()).unwrap());
+    let Some(daemon) = place.start(&[]) else {
+        return;
+    };
+    let found = fs::symlink_metadata(place.socket()).unwrap();
+    assert_eq!(found.mode() & 0o7777, 0o770);
+    kill(daemon.pid(), Signal::SIGKILL).unwrap();
+    drop(daemon);
+    assert!(
+        place.socket().exists(),
+        "killed, it could not remove its socket"
+    );
+    let daemon = place.start(&[]).unwrap();
+    assert_eq!(get(&place, "/v1/drop", Some(&token(&place))).0, 200);
+    assert_eq!(daemon.end(Signal::SIGTERM), 0);
+    assert!(place.log().contains("that a crash left over"));
+}
+
+#[test]
+fn a_second_daemon_is_refused_and_does_not_disturb_the_first() {
+    let place = Place::new();
+    let Some(daemon) = place.start(&[]) else {
+        return;
+    };
+    place.refused(&format!("another couic (process {})", daemon.pid()));
+    assert_eq!(get(&place, "/v1/health", None).0, 200);
+    assert_eq!(daemon.end(Signal::SIGTERM), 0);
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_named_and_nothing_is_left() {
+    let mut place = Place::new();
+    if place.start(&[]).is_none() {
+        return;
+    }
+    place.ifaces = "[\"lo\", \"no-such-if\"]".to_owned();
+    let output = place.run();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("cannot filter: ") && told.contains("no-such-if"),
+        "{told}"
+    );
+}
+
+#[test]
+fn an_interface_that_goes_away_is_logged_and_health_is_503() {
+    let mut place = Place::new();
+    place.ifaces = "[\"lo\", \"gone0\"]".to_owned();
+    let link: &[&[&str]] = &[&[
+        "ip", "link", "add", "gone0", "type", "veth", "peer", "name", "gone1",
+    ]];
+    let Some(mut daemon) = place.start(link) else {
+        return;
+    };
+    assert_eq!(get(&place, "/v1/health", None).0, 200);
+    daemon.inside(&["ip", "link", "delete", "gone0"]);
+    let log = daemon.wait_for("NOT filtering on gone0 any more: ");
+    assert!(log.is_ok_and(|l| l.contains("ERROR")));
+    let (status, body) = get(&place, "/v1/health", None);
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("\"status\":\"down\""), "{body}");
+    assert_eq!(daemon.end(Signal::SIGTERM), 0);
+}
+
+#[test]
+fn a_bad_set_file_is_skipped_and_told() {
+    let place = Place::new();
+    let sets = place.working_dir().join("sets");
+    for dir in [sets.clone(), sets.join("drop"), sets.join("ignore")] {
+        fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o750)).unwrap();
+    }
+    fs::write(
+        sets.join("drop/good.couic"),
+        "192.0.2.0/24\n198.51.100.7/32\n",
+    )
+    .unwrap();
+    fs::write(sets.join("drop/bad.couic"), "192.0.2.0/24\nnonsense\n").unwrap();
+    let Some(daemon) = place.start(&[]) else {
+        return;
+    };
+    let (status, body) = get(&place, "/v1/health", None);
+    assert_eq!(status, 200, "{body}");
+    assert!(
+        body.contains("\"status\":\"degraded\"") && body.contains("bad.couic"),
+        "{body}"
+    );
+    let (_, rules) = get(&place, "/v1/drop", Some(&token(&place)));
+    assert!(
+        rules.contains("198.51.100.7/32") && rules.contains("good.couic"),
+        "{rules}"
+    );
+    assert_eq!(daemon.end(Signal::SIGTERM), 0);
+    let log = place.log();
+    assert!(log.contains("2 rules from set files"), "{log}");
+    let line = "ERROR couic::daemon: a set file is not loaded: sets/drop/bad.couic line 2: ";
+    assert!(log.contains(line), "{log}");
+}
+
+#[test]
+fn changes_are_in_the_log_with_who_made_them() {
+    let place = Place::new();
+    let Some(mut daemon) = place.start(&[]) else {
+        return;
+    };
+    let body = "{\"cidr\":\"192.0.2.7/32\",\"expiration\":0,\"tag\":\"ssh\"}";
+    let mut stream = std::os::unix::net::UnixStream::connect(place.socket()).unwrap();
+    let request = format!(
+        "POST /v1/drop HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        token(&place),
+        body.len()
+    );
+    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    let line = "client couicctl added drop 192.0.2.7/32 tag=ssh expires=never";
+    assert!(daemon.wait_for(line).is_ok());
+    assert_eq!(daemon.end(Signal::SIGTERM), 0);
+    let log = place.log();
+    assert!(log.contains(line), "{log}");
+    assert!(!log.contains(&token(&place)), "a token in the log");
+}

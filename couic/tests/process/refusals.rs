@@ -1,0 +1,175 @@
+//! Starts that are refused, before anything on the machine is touched.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
+    process::Command,
+};
+
+use couic::{config::Owner, privileges::WorkLock};
+use nix::unistd::{getegid, geteuid};
+
+use crate::harness::Place;
+
+fn set_mode(path: impl AsRef<std::path::Path>, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_bad_configuration_is_64_with_all_mistakes_and_touches_nothing() {
+    let mut place = Place::new();
+    place.ifaces = "[]".to_owned();
+    place.more = "colour = 1\n[guard]\nenforce = 2\n".to_owned();
+    let output = place.run();
+    assert_eq!(output.status.code(), Some(64));
+    let told = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = told.lines().collect();
+    let file = place.path("couic.toml");
+    let shown = file.display();
+    assert_eq!(lines.len(), 3, "{told}");
+    assert!(
+        lines[0].starts_with(&format!("{shown}:1: ifaces: is empty")),
+        "{told}"
+    );
+    assert!(
+        lines[1].starts_with(&format!("{shown}:14: server.colour: unknown key")),
+        "{told}"
+    );
+    assert!(
+        lines[2].starts_with(&format!("{shown}:16: guard.enforce: must be true or false")),
+        "{told}"
+    );
+    assert!(!place.path("log").exists(), "no log was opened");
+    assert_eq!(fs::read_dir(place.working_dir()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_missing_file_is_64_and_named() {
+    let output = Command::new(env!("CARGO_BIN_EXE_couic"))
+        .args(["-c", "/no/such/couic.toml"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.starts_with("/no/such/couic.toml: cannot be read: No such file"),
+        "{told}"
+    );
+}
+
+#[test]
+fn version_and_check_config_do_only_that() {
+    let couic = || Command::new(env!("CARGO_BIN_EXE_couic"));
+    let output = couic().arg("--version").output().unwrap();
+    assert_eq!(
+        output.stdout,
+        concat!("couic ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("couic.toml");
+    for (text, code) in [
+        (
+            "ifaces = [\"eth0\"]\nuser = \"root\"\ngroup = \"root\"\n",
+            0,
+        ),
+        ("ifaces = 1\nuser = \"root\"\ngroup = \"root\"\n", 64),
+    ] {
+        fs::write(&file, text).unwrap();
+        let output = couic()
+            .arg("--check-config")
+            .arg("-c")
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+    }
+}
+
+#[test]
+fn the_working_directory_is_missing() {
+    let place = Place::new();
+    fs::remove_dir(place.working_dir()).unwrap();
+    place.refused("does not exist: run install -d -m 0750 -o ");
+}
+
+#[test]
+fn the_working_directory_is_open_to_others() {
+    let place = Place::new();
+    set_mode(place.working_dir(), 0o777);
+    place.refused("run chmod go-w ");
+}
+
+#[test]
+fn the_working_directory_is_somebody_elses() {
+    if !geteuid().is_root() {
+        println!("skipped: only root can give directories away");
+        return;
+    }
+    let place = Place::new();
+    std::os::unix::fs::chown(place.working_dir(), Some(4242), None).unwrap();
+    place.refused("belongs to 4242, not to root: run chown -R root:");
+}
+
+#[test]
+fn another_daemon_has_the_working_directory() {
+    let place = Place::new();
+    let owner = Owner {
+        user: String::new(),
+        group: String::new(),
+        uid: geteuid().as_raw(),
+        gid: getegid().as_raw(),
+    };
+    let _held = WorkLock::take(&place.working_dir(), &owner).unwrap();
+    place.refused(&format!(
+        "another couic (process {}) works with this working_dir",
+        std::process::id()
+    ));
+}
+
+#[test]
+fn another_daemon_listens_on_the_socket() {
+    let place = Place::new();
+    fs::create_dir(place.path("run")).unwrap();
+    let _live = UnixListener::bind(place.socket()).unwrap();
+    place.refused("another couic is running: it listens on ");
+}
+
+#[test]
+fn something_else_is_where_the_socket_goes() {
+    let place = Place::new();
+    fs::create_dir(place.path("run")).unwrap();
+    fs::write(place.socket(), "precious").unwrap();
+    place.refused("is not a socket of couic: move it away");
+    assert_eq!(fs::read(place.socket()).unwrap(), b"precious");
+}
+
+#[test]
+fn a_client_file_that_others_can_read() {
+    let place = Place::new();
+    let clients = place.working_dir().join("rbac/clients");
+    fs::create_dir_all(&clients).unwrap();
+    set_mode(place.working_dir().join("rbac"), 0o700);
+    set_mode(&clients, 0o700);
+    let file = clients.join("web.toml");
+    fs::write(
+        &file,
+        "token = \"550e8400-e29b-41d4-a716-446655440000\"\ngroup = \"admin\"\n",
+    )
+    .unwrap();
+    set_mode(&file, 0o644);
+    place.refused("web.toml: has mode 0644, but holds a secret: run chmod 0600 ");
+    assert!(!place.log().contains("550e8400"), "a token in the log");
+}
+
+#[test]
+fn the_log_cannot_be_opened() {
+    let place = Place::new();
+    fs::write(place.path("log"), "a file where the directory goes").unwrap();
+    let output = place.run();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.starts_with("couic: cannot open the log file ") && told.contains("[logging] dir"),
+        "{told}"
+    );
+}

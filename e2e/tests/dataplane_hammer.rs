@@ -1,0 +1,195 @@
+//! Updates on one thread while packets run on another: no verdict may be one that no order of the updates allows.
+//!
+//! Every source is in a situation whose verdict is the same before and after each single update, although the rules
+//! that decide it change all the time; meanwhile other rules near and far come and go and the tables grow.
+
+mod dataplane_common;
+
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use couic::dataplane::{Limits, Plane, PlaneRule, TagSlot, load_tables};
+use couic_common::{Cidr, Policy};
+use dataplane_common::{Random, TestRun, XDP_DROP, XDP_PASS, frame, may_run};
+
+struct Writer<P: Plane> {
+    plane: P,
+    updates: u64,
+}
+
+impl<P: Plane> Writer<P> {
+    fn put(&mut self, policy: Policy, cidr: &str) {
+        self.put_cidr(policy, cidr.parse().unwrap());
+    }
+
+    fn put_cidr(&mut self, policy: Policy, cidr: Cidr) {
+        let slot = TagSlot::new(usize::try_from(self.updates % 8192).unwrap()).unwrap();
+        self.plane
+            .put(policy, cidr, PlaneRule { slot, deadline: 0 })
+            .unwrap();
+        self.updates += 1;
+    }
+
+    fn remove(&mut self, policy: Policy, cidr: &str) {
+        self.plane.remove(policy, cidr.parse().unwrap()).unwrap();
+        self.updates += 1;
+    }
+
+    /// Covers change hands, the new one always in place before the old one goes.
+    fn hand_over(&mut self, policy: Policy, covers: &[&str]) {
+        for (n, cover) in covers.iter().enumerate() {
+            self.put(policy, cover);
+            self.remove(policy, covers[(n + covers.len() - 1) % covers.len()]);
+        }
+    }
+
+    /// A drop comes after the ignore that overrules it, and goes before.
+    fn shielded(&mut self, shield: &str, drops: &[&str]) {
+        self.put(Policy::Ignore, shield);
+        for drop in drops {
+            self.put(Policy::Drop, drop);
+        }
+        for drop in drops {
+            self.remove(Policy::Drop, drop);
+        }
+        self.remove(Policy::Ignore, shield);
+    }
+}
+
+/// Always dropped, always passed, whatever moment a packet comes.
+const SOURCES: [(&str, u32); 9] = [
+    ("10.1.2.3", XDP_DROP),
+    ("10.77.2.3", XDP_DROP),
+    ("2001:db8:1:2::3", XDP_DROP),
+    ("10.1.7.7", XDP_PASS),
+    ("2a00:db8:1:7::7", XDP_PASS),
+    ("10.1.99.1", XDP_PASS),
+    ("172.16.0.1", XDP_PASS),
+    ("10.200.0.1", XDP_DROP),
+    ("2001:db8:ffff::1", XDP_DROP),
+];
+
+fn hammer<P: Plane>(writer: &mut Writer<P>, random: &mut Random, round: u64) {
+    let near = [
+        "10.1.2.3/32",
+        "10.1.2.0/24",
+        "10.1.2.2/31",
+        "10.1.0.0/22",
+        "10.1.2.0/28",
+    ];
+    let short = [
+        "10.77.2.3/32",
+        "10.77.0.0/16",
+        "10.77.0.0/17",
+        "10.76.0.0/15",
+        "10.77.2.0/24",
+    ];
+    let wide = [
+        "2001:db8:1:2::3/128",
+        "2001:db8:1::/48",
+        "2001:db8::/29",
+        "2001:db8:1:2::/64",
+        "2001::/16",
+        "2001:db8::/32",
+    ];
+    for covers in [&near[..], &short, &wide] {
+        writer.hand_over(Policy::Drop, covers);
+        writer.put(Policy::Drop, covers[0]);
+    }
+    writer.shielded(
+        "10.1.7.0/24",
+        &["10.1.7.7/32", "10.1.7.0/25", "10.1.7.6/31"],
+    );
+    writer.shielded(
+        "10.1.7.7/32",
+        &["10.1.7.0/24", "10.1.4.0/22", "10.1.7.7/32"],
+    );
+    writer.shielded(
+        "2a00:db8:1:7::/64",
+        &["2a00:db8:1:7::7/128", "2a00:db8:1:7::/64", "2a00:db8::/30"],
+    );
+    writer.shielded(
+        "2a00:db8::/20",
+        &["2a00:db8:1:7::/64", "2a00:db8:1:7::/127", "2a00::/16"],
+    );
+    if round % 64 == 0 {
+        writer.shielded(
+            "172.0.0.0/8",
+            &["172.16.0.0/12", "172.16.0.1/32", "172.16.0.0/16"],
+        );
+    }
+    // Neighbours come and go, in the same /16, /24 and /32, and the tables grow.
+    for _ in 0..8 {
+        let n = u32::try_from(random.below(1 << 16)).unwrap();
+        let far = Cidr::host(IpAddr::from((0x0b00_0000 + (n << 8)).to_be_bytes()));
+        writer.put_cidr(Policy::Drop, far);
+        let near = Cidr::host(IpAddr::from((0x0a01_c800 | n & 0xff).to_be_bytes()));
+        writer.put_cidr(Policy::Drop, near);
+        writer.plane.remove(Policy::Drop, near).unwrap();
+        let wide = 0x2001_0db8_0001_0009_u128 << 64 | u128::from(n);
+        writer.put_cidr(Policy::Drop, Cidr::host(IpAddr::from(wide.to_be_bytes())));
+    }
+}
+
+#[test]
+fn no_packet_sees_what_is_neither_before_nor_after() {
+    if !may_run() {
+        return;
+    }
+    let mut random = Random::from_environment("dataplane_hammer");
+    let limits = Limits {
+        drop_entries: 200_000,
+        ignore_entries: 1000,
+    };
+    let (plane, _counters, mut program) = load_tables(limits).unwrap();
+    let run = TestRun::of(&mut program);
+    let mut writer = Writer { plane, updates: 0 };
+    for cidr in [
+        "10.1.2.3/32",
+        "2001:db8:1:2::3/128",
+        "10.200.0.0/16",
+        "2001:db8:ffff::/48",
+    ] {
+        writer.put(Policy::Drop, cidr);
+    }
+    let (stop, verdicts) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let packets = scope.spawn(|| {
+            let frames = SOURCES
+                .map(|(source, verdict)| (source, frame(source.parse().unwrap(), &[], 0), verdict));
+            let (mut wrong, begin) = (Vec::new(), Instant::now());
+            while !stop.load(Ordering::Relaxed) {
+                for (source, frame, expected) in &frames {
+                    let verdict = run.run(frame);
+                    if verdict != *expected {
+                        wrong.push((*source, verdict, begin.elapsed().as_millis()));
+                    }
+                }
+                verdicts.fetch_add(frames.len() as u64, Ordering::Relaxed);
+            }
+            wrong
+        });
+        let end = Instant::now() + Duration::from_secs(8);
+        let mut round = 0;
+        while Instant::now() < end || verdicts.load(Ordering::Relaxed) < 10_000 {
+            hammer(&mut writer, &mut random, round);
+            writer.plane.heartbeat(1);
+            round += 1;
+        }
+        stop.store(true, Ordering::Relaxed);
+        let wrong = packets.join().unwrap();
+        let (updates, verdicts) = (writer.updates, verdicts.load(Ordering::Relaxed));
+        println!("{updates} updates beside {verdicts} verdicts");
+        assert!(
+            wrong.is_empty(),
+            "{} of {verdicts} wrong: {:?}",
+            wrong.len(),
+            &wrong[..wrong.len().min(9)]
+        );
+        assert!(updates > 10_000);
+    });
+}

@@ -1,0 +1,115 @@
+//! Programs for couic/benches/dataplane.rs, not shipped: the same frame, with sources drawn from a sample, so that one
+//! run of BPF_PROG_TEST_RUN meets many. `floor` parses and draws; `ours` asks Couic's tables besides; `lpm` asks two of
+//! the kernel's LPM tries, ignore then drop, and counts in per-CPU maps: the usual design.
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+
+#[cfg(target_arch = "bpf")]
+mod frame;
+#[cfg(target_arch = "bpf")]
+mod maps;
+#[cfg(target_arch = "bpf")]
+mod usual;
+
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}
+
+#[cfg(target_arch = "bpf")]
+mod bench {
+    use aya_ebpf::{
+        bindings::{
+            BPF_F_MMAPABLE,
+            xdp_action::{XDP_ABORTED, XDP_DROP, XDP_PASS},
+        },
+        macros::{map, xdp},
+        maps::Array,
+        programs::XdpContext,
+    };
+    use couic_ebpf::layout::CODE_IGNORE;
+
+    use crate::{
+        frame::{Source, parse},
+        maps::{count, judge4, judge6},
+        usual,
+    };
+
+    const SAMPLE: u32 = 1 << 20;
+
+    #[map]
+    static SOURCES: Array<[u64; 2]> = Array::with_max_entries(SAMPLE, BPF_F_MMAPABLE);
+    #[map]
+    static NEXT: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+    /// The next source of the sample; for IPv4 the address is the first word.
+    #[inline(always)]
+    fn draw() -> Option<[u64; 2]> {
+        let next = NEXT.get_ptr_mut(0)?;
+        // SAFETY: one run at a time, on one CPU.
+        let number = unsafe {
+            *next += 1;
+            *next
+        };
+        SOURCES.get(number as u32 & (SAMPLE - 1)).copied()
+    }
+
+    #[inline(always)]
+    fn run(
+        context: &XdpContext,
+        v4: impl FnOnce(u32, u64) -> u32,
+        v6: impl FnOnce(u64, u64, u64) -> u32,
+    ) -> u32 {
+        let (start, end) = (context.data(), context.data_end());
+        let Some([a, b]) = draw() else {
+            return XDP_ABORTED;
+        };
+        match parse(start, end) {
+            Source::V4 { source, .. } => v4(source ^ a as u32, (end - start) as u64),
+            Source::V6 { hi, lo, .. } => v6(hi ^ a, lo ^ b, (end - start) as u64),
+            _ => XDP_ABORTED,
+        }
+    }
+
+    #[inline(always)]
+    fn answer(code: u32, bytes: u64) -> u32 {
+        count(code, bytes);
+        if code < CODE_IGNORE {
+            XDP_DROP
+        } else {
+            XDP_PASS
+        }
+    }
+
+    #[xdp]
+    pub(crate) fn floor(context: XdpContext) -> u32 {
+        let verdict = |bit: u64| if bit & 1 == 0 { XDP_DROP } else { XDP_PASS };
+        run(
+            &context,
+            |source, _| verdict(source.into()),
+            |hi, lo, _| verdict(hi ^ lo),
+        )
+    }
+
+    #[xdp]
+    pub(crate) fn ours(context: XdpContext) -> u32 {
+        run(
+            &context,
+            |source, bytes| answer(judge4(source), bytes),
+            |hi, lo, bytes| answer(judge6(hi, lo), bytes),
+        )
+    }
+
+    #[xdp]
+    pub(crate) fn lpm(context: XdpContext) -> u32 {
+        run(&context, usual::judge4, usual::judge6)
+    }
+}
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[cfg(target_arch = "bpf")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
