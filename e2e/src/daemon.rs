@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::chown, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, ExitStatus, Stdio},
     thread,
@@ -12,7 +12,7 @@ use std::{
 use couic_common::Policy;
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::Pid,
+    unistd::{Pid, User},
 };
 use tempfile::TempDir;
 
@@ -31,6 +31,7 @@ pub struct DaemonBuilder<'lab> {
     ifaces: Vec<String>,
     mode: Option<String>,
     more: String,
+    capabilities: Option<String>,
 }
 
 /// A daemon that did not start.
@@ -77,6 +78,7 @@ impl<'lab> DaemonBuilder<'lab> {
             ifaces: vec![HOST_IFACE.to_owned()],
             mode: None,
             more: String::new(),
+            capabilities: None,
         }
     }
 
@@ -98,6 +100,13 @@ impl<'lab> DaemonBuilder<'lab> {
     #[must_use]
     pub fn config(mut self, toml: &str) -> Self {
         self.more.push_str(toml);
+        self
+    }
+
+    /// Runs as nobody, with these capabilities alone, in the form of `setpriv(1)`: `+bpf,+net_admin`.
+    #[must_use]
+    pub fn unprivileged(mut self, capabilities: &str) -> Self {
+        self.capabilities = Some(format!("-all,{capabilities}"));
         self
     }
 
@@ -130,7 +139,10 @@ impl<'lab> DaemonBuilder<'lab> {
     /// How it gave up.
     pub fn try_start(self) -> Result<Daemon<'lab>, Refusal> {
         self.write_config();
-        Daemon::launch(self.lab, self.home)
+        if self.capabilities.is_some() {
+            give_to_nobody(self.home.path());
+        }
+        Daemon::launch(self.lab, self.home, self.capabilities.as_deref())
     }
 
     fn write_config(&self) {
@@ -139,8 +151,12 @@ impl<'lab> DaemonBuilder<'lab> {
             .mode
             .as_ref()
             .map_or(String::new(), |m| format!("operation_mode = \"{m}\"\n"));
+        let (user, group) = match self.capabilities {
+            Some(_) => ("nobody", "nogroup"),
+            None => ("root", "root"),
+        };
         let config = format!(
-            "ifaces = {:?}\n{mode}working_dir = \"{home}/work\"\nuser = \"root\"\ngroup = \"root\"\n\
+            "ifaces = {:?}\n{mode}working_dir = \"{home}/work\"\nuser = \"{user}\"\ngroup = \"{group}\"\n\
              [logging]\ndir = \"{home}/log\"\nrotation = \"never\"\nmax_log_files = 1\nformat = \"text\"\n\
              [server]\nsocket = \"{home}/couic.sock\"\n{}",
             self.ifaces, self.more
@@ -153,21 +169,59 @@ impl<'lab> DaemonBuilder<'lab> {
     }
 }
 
+/// Everything that the daemon writes to, and the way to it.
+fn give_to_nobody(home: &Path) {
+    let nobody = User::from_name("nobody")
+        .ok()
+        .flatten()
+        .expect("a user nobody");
+    for dir in [
+        "",
+        "log",
+        "work",
+        "work/sets",
+        "work/sets/drop",
+        "work/sets/ignore",
+    ] {
+        chown(
+            home.join(dir),
+            Some(nobody.uid.as_raw()),
+            Some(nobody.gid.as_raw()),
+        )
+        .expect("chown");
+    }
+}
+
 fn write_set_file(home: &Path, policy: Policy, name: &str, text: &str) {
     let path = home.join(format!("work/sets/{policy}/{name}.couic"));
     fs::write(&path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 }
 
 impl<'lab> Daemon<'lab> {
-    fn launch(lab: &'lab Lab, home: TempDir) -> Result<Self, Refusal> {
+    fn launch(lab: &'lab Lab, home: TempDir, capabilities: Option<&str>) -> Result<Self, Refusal> {
         let output = File::options()
             .create(true)
             .append(true)
             .open(home.path().join("output"))
             .expect("a file for the output");
-        let child = lab
-            .host
-            .command(lab.binary("couic"))
+        let mut command = match capabilities {
+            None => lab.host.command(lab.binary("couic")),
+            Some(capabilities) => {
+                let mut setpriv = lab.host.command("setpriv");
+                setpriv.args([
+                    "--reuid=nobody",
+                    "--regid=nogroup",
+                    "--clear-groups",
+                    "--no-new-privs",
+                ]);
+                for kind in ["inh-caps", "ambient-caps", "bounding-set"] {
+                    setpriv.arg(format!("--{kind}={capabilities}"));
+                }
+                setpriv.arg(lab.binary("couic"));
+                setpriv
+            }
+        };
+        let child = command
             .arg("-c")
             .arg(home.path().join("couic.toml"))
             .stdin(Stdio::null())
@@ -212,7 +266,7 @@ impl<'lab> Daemon<'lab> {
         assert!(ended.is_some(), "couic still runs");
         let empty = TempDir::new().expect("a temporary directory");
         let home = std::mem::replace(&mut self.home, empty);
-        Self::launch(self.lab, home).unwrap_or_else(|r| panic!("{}\n{}", r.status, r.output))
+        Self::launch(self.lab, home, None).unwrap_or_else(|r| panic!("{}\n{}", r.status, r.output))
     }
 
     /// The API, with the admin's token.

@@ -2,8 +2,10 @@
 
 mod attach;
 mod counters;
+mod demo;
 mod expiry;
 mod guard;
+mod hostile;
 mod lab;
 mod lifecycle;
 mod sets;

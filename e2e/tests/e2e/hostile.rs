@@ -1,0 +1,144 @@
+//! Clients that mean no good: the filter, the API and the memory stand.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    time::Duration,
+};
+
+use couic_e2e::{Daemon, Frame, Lab, until};
+
+fn connect(daemon: &Daemon<'_>) -> UnixStream {
+    let stream = UnixStream::connect(daemon.socket()).expect("connect");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("set a timeout");
+    stream
+}
+
+/// The most that was ever resident.
+fn peak_mib(daemon: &Daemon<'_>) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("status");
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
+    kib.expect("VmHWM") / 1024
+}
+
+#[test]
+fn a_thousand_idle_connections_hold_nobody_up() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
+    let idle: Vec<UnixStream> = (0..1000).map(|_| connect(&daemon)).collect();
+    daemon.api().add("drop", "198.51.100.7/32", None, 0);
+    assert!(!lab.wire().passes(&Frame::v4("198.51.100.7")));
+    drop(idle);
+    assert_eq!(daemon.api().health().0, 200);
+}
+
+#[test]
+fn half_sent_requests_hold_nobody_up() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
+    let token = daemon.token();
+    let head = format!(
+        "POST /v1/drop HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{\"cidr\":"
+    );
+    let halves: Vec<UnixStream> = (0..100)
+        .map(|n| {
+            let mut stream = connect(&daemon);
+            // Cut anywhere: in the request line, in a header, in the body.
+            let cut = head.len() * (n + 1) / 100;
+            stream.write_all(&head.as_bytes()[..cut]).expect("send");
+            stream
+        })
+        .collect();
+    daemon.api().add("drop", "198.51.100.7/32", None, 0);
+    drop(halves);
+    assert_eq!(
+        daemon.api().stats().drop_cidr_count,
+        1,
+        "no half was applied"
+    );
+}
+
+#[test]
+fn a_body_of_100_mb_is_refused_and_does_not_fill_the_memory() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
+    let before = peak_mib(&daemon);
+    let token = daemon.token();
+    for length in ["Content-Length: 104857600", "Transfer-Encoding: chunked"] {
+        let mut stream = connect(&daemon);
+        let head = format!(
+            "POST /v1/drop HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\n{length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("send");
+        let chunk = if length.starts_with('T') {
+            [
+                b"100000\r\n".to_vec(),
+                vec![b' '; 1 << 20],
+                b"\r\n".to_vec(),
+            ]
+            .concat()
+        } else {
+            vec![b' '; 1 << 20]
+        };
+        // Until the daemon has had enough and closes.
+        let _ = (0..100).try_for_each(|_| stream.write_all(&chunk));
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        assert!(answer.starts_with("HTTP/1.1 413"), "{length}: {answer:?}");
+    }
+    // Less than one such body: what is kept until the limit of 16 MiB is reached, and what growing it costs.
+    let after = peak_mib(&daemon);
+    assert!(
+        after < before + 80,
+        "{before} MiB before, {after} MiB after"
+    );
+    assert_eq!(daemon.api().stats().drop_cidr_count, 0);
+}
+
+#[test]
+fn a_full_table_refuses_what_is_new_and_keeps_what_is_there() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().config("[limits]\ndrop_entries = 2\n").start();
+    let api = daemon.api();
+    api.add("drop", "198.51.100.1/32", None, 0);
+    api.add("drop", "198.51.100.2/32", None, 0);
+    let body = r#"{"cidr":"198.51.100.3/32","expiration":0}"#;
+    let refused = api.request("POST", "/v1/drop", Some(body)).expect(422);
+    assert!(
+        refused.body.contains("drop_entries"),
+        "what to raise: {refused:?}"
+    );
+    // The other family and the other policy have room of their own.
+    api.add("drop", "2001:db8:7::/48", None, 0);
+    api.add("ignore", "198.51.100.2/32", None, 0);
+    let frames = ["198.51.100.1", "198.51.100.2", "198.51.100.3"].map(Frame::v4);
+    assert_eq!(lab.wire().arrivals(&frames), [0, 1, 1]);
+    api.remove("drop", "198.51.100.1/32");
+    api.add("drop", "198.51.100.3/32", None, 0);
+    assert_eq!(lab.wire().arrivals(&frames), [1, 1, 0]);
+}
+
+#[test]
+fn a_rejected_token_is_not_in_the_log() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
+    let token = "12345678-9abc-4def-8123-456789abcdef";
+    let refused = daemon
+        .api_as(token)
+        .request("GET", "/v1/drop", None)
+        .expect(401);
+    assert!(!refused.body.contains(token), "{refused:?}");
+    // A change behind it: when that one is logged, the refusal would have been.
+    daemon.api().add("drop", "198.51.100.7/32", None, 0);
+    until("the change is logged", Duration::from_secs(5), || {
+        daemon.output().contains("198.51.100.7").then_some(())
+    });
+    assert!(!daemon.output().contains(token));
+    assert!(!daemon.output().contains(&daemon.token()));
+}
