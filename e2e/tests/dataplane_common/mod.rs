@@ -2,6 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of tests")]
 #![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops where something fails"
+)]
+#![allow(
     clippy::allow_attributes,
     reason = "whether one is needed depends on the test binary"
 )]
