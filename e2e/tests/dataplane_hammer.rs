@@ -3,6 +3,14 @@
 //! Every source is in a situation whose verdict is the same before and after each single update, although the rules
 //! that decide it change all the time; meanwhile other rules near and far come and go and the tables grow.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "a test stops where something fails"
+)]
+
 mod dataplane_common;
 
 use std::{

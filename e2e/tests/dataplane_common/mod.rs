@@ -212,12 +212,8 @@ pub fn in_namespace(test: impl FnOnce() + Send + 'static) {
     }
     let thread = std::thread::spawn(|| {
         // SAFETY: changes the network namespace of this thread only.
-        assert_eq!(
-            unsafe { libc::unshare(libc::CLONE_NEWNET) },
-            0,
-            "unshare: {}",
-            io::Error::last_os_error()
-        );
+        let left = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+        assert_eq!(left, 0, "unshare: {}", io::Error::last_os_error());
         test();
     });
     if let Err(panic) = thread.join() {
