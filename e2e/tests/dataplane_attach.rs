@@ -1,5 +1,13 @@
 //! Attaching to interfaces, in a network namespace per test.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "a test stops where something fails"
+)]
+
 mod dataplane_common;
 
 use std::process::Command;

@@ -3,6 +3,14 @@
 //! Every source is in a situation whose verdict is the same before and after each single update, although the rules
 //! that decide it change all the time; meanwhile other rules near and far come and go and the tables grow.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "a test stops where something fails"
+)]
+
 mod dataplane_common;
 
 use std::{
@@ -116,7 +124,7 @@ fn hammer(writer: &mut Writer, random: &mut Random, round: u64) {
         "2a00:db8::/20",
         &["2a00:db8:1:7::/64", "2a00:db8:1:7::/127", "2a00::/16"],
     );
-    if round % 64 == 0 {
+    if round.is_multiple_of(64) {
         writer.shielded(
             "172.0.0.0/8",
             &["172.16.0.0/12", "172.16.0.1/32", "172.16.0.0/16"],

@@ -1,6 +1,15 @@
 //! The shipped program against a linear scan over the rules, on real frames: random rule sets of all lengths, both
 //! policies, overlaps, adds, removals, renewals and expiries. COUIC_SEED repeats a run; COUIC_SECONDS makes it longer.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "a test stops where something fails"
+)]
+
 mod dataplane_common;
 
 use std::{

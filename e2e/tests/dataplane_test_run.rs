@@ -1,5 +1,13 @@
 //! The shipped XDP program on real frames, through BPF_PROG_TEST_RUN.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "a test stops where something fails"
+)]
+
 mod dataplane_common;
 
 use std::net::IpAddr;

@@ -20,6 +20,7 @@ mod bench {
             BPF_F_MMAPABLE,
             xdp_action::{XDP_ABORTED, XDP_DROP, XDP_PASS},
         },
+        helpers::bpf_ktime_get_ns,
         macros::{map, xdp},
         maps::Array,
         programs::XdpContext,
@@ -36,6 +37,9 @@ mod bench {
 
     #[map]
     static SOURCES: Array<[u64; 2]> = Array::with_max_entries(SAMPLE, BPF_F_MMAPABLE);
+    /// When each window of runs ended.
+    #[map]
+    static STAMPS: Array<u64> = Array::with_max_entries(64, BPF_F_MMAPABLE);
     #[map]
     static NEXT: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
@@ -48,6 +52,12 @@ mod bench {
             *next += 1;
             *next
         };
+        if number & 4095 == 0
+            && let Some(stamp) = STAMPS.get_ptr_mut((number >> 12) as u32 & 63)
+        {
+            // SAFETY: as above; the helper takes nothing and reads a clock.
+            unsafe { *stamp = bpf_ktime_get_ns() };
+        }
         SOURCES.get(number as u32 & (SAMPLE - 1)).copied()
     }
 

@@ -7,8 +7,8 @@ use couic_ebpf::layout::{self, LINE, MAX_POOL, MIN_LINES};
 
 use super::Limits;
 
-/// Slots per rule: lines are at most 60 % full on average, at which the chance that one of a million keys finds all of
-/// its [`layout::LINES_TRIED`] lines full is below 1 in 10^7, and a random seed makes it nobody's choice.
+/// How full a bucket table gets. At 60 % some 12 % of its lines are full (simulated), so a rule finds all of its 16
+/// ([`layout::LINES_TRIED`]) lines full with a chance of 0.12^16, 2 in 10^15; a random seed makes it nobody's choice.
 pub(super) const FULL_PERCENT: usize = 60;
 
 /// Records per table.

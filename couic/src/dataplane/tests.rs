@@ -46,7 +46,7 @@ fn rule(slot: usize, deadline: u64) -> PlaneRule {
 /// Addresses that lie close together often, so that prefixes overlap.
 fn address() -> impl Strategy<Value = IpAddr> {
     let v4 = prop_oneof![
-        (0u32..2, 0u32..4, 0u32..4).prop_map(|(b, c, d)| 10 << 24 | b << 16 | c << 8 | d * 63),
+        (0u32..2, 0u32..4, 0u32..4).prop_map(|(b, c, d)| 10 << 24 | b << 16 | c << 8 | (d * 63)),
         any::<u32>(),
         prop_oneof![
             Just(0),

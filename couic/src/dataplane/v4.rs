@@ -165,7 +165,7 @@ impl Rules<'_> {
                     ((1 << size) - 1) << (nth * size)
                 };
                 if bits & !covered & here != 0
-                    && self.exists(policy, first + (nth * size << 8), len)
+                    && self.exists(policy, first + ((nth * size) << 8), len)
                 {
                     covered |= here;
                 }

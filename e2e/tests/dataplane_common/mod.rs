@@ -2,6 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of tests")]
 #![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops where something fails"
+)]
+#![allow(
     clippy::allow_attributes,
     reason = "whether one is needed depends on the test binary"
 )]
@@ -207,12 +212,8 @@ pub fn in_namespace(test: impl FnOnce() + Send + 'static) {
     }
     let thread = std::thread::spawn(|| {
         // SAFETY: changes the network namespace of this thread only.
-        assert_eq!(
-            unsafe { libc::unshare(libc::CLONE_NEWNET) },
-            0,
-            "unshare: {}",
-            io::Error::last_os_error()
-        );
+        let left = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+        assert_eq!(left, 0, "unshare: {}", io::Error::last_os_error());
         test();
     });
     if let Err(panic) = thread.join() {
