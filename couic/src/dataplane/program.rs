@@ -124,6 +124,8 @@ pub fn open(
     let sizes = Sizes::of(limits, cpus)?;
     let entries = |records: usize| u32::try_from(records).unwrap_or(u32::MAX);
     let mut ebpf = EbpfLoader::new()
+        // The program reads no kernel structure, so the kernel's BTF has nothing to relocate.
+        .btf(None)
         .map_max_entries("LINE4S", entries(sizes.lines4))
         .map_max_entries("DEADLINES4", entries(sizes.lines4))
         .map_max_entries("LINE6S", entries(sizes.lines6))
