@@ -16,9 +16,10 @@ build: setup ## release binaries: target/release/couic and couicctl
 test: setup ## build everything, run every test; those with packets need root
 	@scripts/test
 
+# The profile of the tests, so that build scripts, and with them the XDP program, are built once for both.
 lint: setup ## rustfmt and clippy over the whole workspace, warnings are errors
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --profile test --locked -- -D warnings
 
 deny: ## licences, advisories and sources of the dependencies
 	@scripts/setup ci

@@ -1,4 +1,5 @@
 //! End-to-end tests: the real daemon, the real `couicctl`, real frames. One binary, so that linking is paid once.
+#![expect(clippy::expect_used, reason = "helpers of tests may fail as tests do")]
 
 mod attach;
 mod counters;
