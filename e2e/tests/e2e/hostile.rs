@@ -1,5 +1,7 @@
 //! Clients that mean no good: the filter, the API and the memory stand.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
+
 use std::{
     fs,
     io::{Read, Write},
