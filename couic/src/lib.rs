@@ -1,5 +1,6 @@
 //! The Couic daemon as a library, so that tests, benchmarks and fuzz targets can drive its parts.
 
+pub mod config;
 pub mod dataplane;
 pub mod firewall;
 pub mod guard;

@@ -1,0 +1,262 @@
+//! Reading spanned TOML key by key, so that each mistake has its line and none hides another.
+//!
+//! serde's derive with `deny_unknown_fields` would be shorter, and stops at the first mistake.
+
+use std::{cell::RefCell, collections::BTreeSet, path::PathBuf};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::Mistake;
+
+/// Parses the text. Where it is not TOML, the mistakes are those of the syntax alone: what would be said about the
+/// rest is guesswork.
+pub(super) fn document(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Mistake>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        return Ok(table);
+    }
+    let mistake = |e: toml::de::Error| Mistake {
+        line: e.span().map(|s| line_at(text, s.start)),
+        key: None,
+        message: format!("not TOML: {}", e.message()),
+    };
+    Err(errors.into_iter().map(mistake).collect())
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    let before = &text.as_bytes()[..offset.min(text.len())];
+    1 + before.iter().filter(|b| **b == b'\n').count()
+}
+
+/// Collects mistakes.
+pub(super) struct Reader<'t> {
+    text: &'t str,
+    mistakes: RefCell<Vec<Mistake>>,
+}
+
+impl<'t> Reader<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            mistakes: RefCell::default(),
+        }
+    }
+
+    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
+        self.mistakes.into_inner()
+    }
+}
+
+/// A table that is being read. A key that was never asked for is unknown: [`Section::finish`] says so.
+pub(super) struct Section<'a> {
+    reader: &'a Reader<'a>,
+    name: String,
+    line: Option<usize>,
+    table: Option<&'a DeTable<'a>>,
+    asked: BTreeSet<&'static str>,
+}
+
+/// A value, and where it stands.
+pub(super) struct Found<'a> {
+    pub(super) value: &'a DeValue<'a>,
+    pub(super) line: usize,
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn root(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Self {
+        Self::new(reader, String::new(), None, Some(table))
+    }
+
+    fn new(
+        reader: &'a Reader<'a>,
+        name: String,
+        line: Option<usize>,
+        table: Option<&'a DeTable<'a>>,
+    ) -> Self {
+        Self {
+            reader,
+            name,
+            line,
+            table,
+            asked: BTreeSet::new(),
+        }
+    }
+
+    /// Notes a mistake. Always None, so that the caller can answer with it.
+    pub(super) fn mistake<T>(&self, line: Option<usize>, key: &str, message: String) -> Option<T> {
+        self.reader.mistakes.borrow_mut().push(Mistake {
+            line: line.or(self.line),
+            key: Some(self.full(key)),
+            message,
+        });
+        None
+    }
+
+    fn full(&self, key: &str) -> String {
+        match self.name.as_str() {
+            "" => key.to_owned(),
+            name => format!("{name}.{key}"),
+        }
+    }
+
+    fn found(&self, spanned: &'a Spanned<DeValue<'a>>) -> Found<'a> {
+        Found {
+            line: line_at(self.reader.text, spanned.span().start),
+            value: spanned.get_ref(),
+        }
+    }
+
+    pub(super) fn get(&mut self, key: &'static str) -> Option<Found<'a>> {
+        self.asked.insert(key);
+        Some(self.found(self.table?.get(key)?))
+    }
+
+    fn wrong_type<T>(&self, key: &str, found: &Found<'_>, wanted: &str) -> Option<T> {
+        let got = found.value.type_str();
+        let article = if got.starts_with(['a', 'i', 'o']) {
+            "an"
+        } else {
+            "a"
+        };
+        let message = format!("must be {wanted}, not {article} {got}");
+        self.mistake(Some(found.line), key, message)
+    }
+
+    /// A table of this one; an empty one where it is missing.
+    pub(super) fn table(&mut self, key: &'static str) -> Section<'a> {
+        let name = self.full(key);
+        let Some(found) = self.get(key) else {
+            return Self::new(self.reader, name, None, None);
+        };
+        let table = found.value.as_table();
+        if table.is_none() {
+            self.wrong_type::<()>(key, &found, "a table");
+        }
+        Self::new(self.reader, name, Some(found.line), table)
+    }
+
+    /// The tables of an array, as `[[…]]` makes them. None where something in it is not a table.
+    pub(super) fn tables(&mut self, key: &'static str) -> Option<Vec<Section<'a>>> {
+        let Some(found) = self.get(key) else {
+            return Some(Vec::new());
+        };
+        let Some(items) = found.value.as_array() else {
+            return self.wrong_type(key, &found, "an array of tables");
+        };
+        let section = |(n, item): (usize, &'a Spanned<DeValue<'a>>)| {
+            let item = self.found(item);
+            let name = format!("{}[{n}]", self.full(key));
+            match item.value.as_table() {
+                Some(table) => Some(Self::new(self.reader, name, Some(item.line), Some(table))),
+                None => self.wrong_type(&format!("{key}[{n}]"), &item, "a table"),
+            }
+        };
+        let sections: Vec<_> = items.iter().enumerate().map(section).collect();
+        sections.into_iter().collect()
+    }
+
+    /// The strings of an array, each with its line.
+    pub(super) fn strings(&mut self, key: &'static str) -> Option<Vec<(String, usize)>> {
+        let found = self.get(key)?;
+        let Some(items) = found.value.as_array() else {
+            return self.wrong_type(key, &found, "an array of strings");
+        };
+        let text = |(n, item): (usize, &'a Spanned<DeValue<'a>>)| {
+            let item = self.found(item);
+            match item.value.as_str() {
+                Some(text) => Some((text.to_owned(), item.line)),
+                None => self.wrong_type(&format!("{key}[{n}]"), &item, "a string"),
+            }
+        };
+        let texts: Vec<_> = items.iter().enumerate().map(text).collect();
+        texts.into_iter().collect()
+    }
+
+    /// `Ok(None)` where the key is missing; `Err` where a mistake was noted.
+    pub(super) fn string(&mut self, key: &'static str) -> Result<Option<(&'a str, usize)>, ()> {
+        let Some(found) = self.get(key) else {
+            return Ok(None);
+        };
+        match found.value.as_str() {
+            Some(text) => Ok(Some((text, found.line))),
+            None => self
+                .wrong_type::<()>(key, &found, "a string")
+                .map_or(Err(()), |()| Err(())),
+        }
+    }
+
+    pub(super) fn bool(&mut self, key: &'static str, default: bool) -> Option<bool> {
+        let Some(found) = self.get(key) else {
+            return Some(default);
+        };
+        found
+            .value
+            .as_bool()
+            .or_else(|| self.wrong_type(key, &found, "true or false"))
+    }
+
+    pub(super) fn int(
+        &mut self,
+        key: &'static str,
+        range: std::ops::RangeInclusive<u64>,
+        default: Option<u64>,
+    ) -> Option<u64> {
+        let Some(found) = self.get(key) else {
+            return default.or_else(|| self.mistake(None, key, "is missing".to_owned()));
+        };
+        let Some(number) = found.value.as_integer() else {
+            return self.wrong_type(key, &found, "a whole number");
+        };
+        let (low, high) = (range.start(), range.end());
+        u64::from_str_radix(number.as_str(), number.radix())
+            .ok()
+            .filter(|n| range.contains(n))
+            .or_else(|| {
+                let message = format!("{number} is not in the range from {low} to {high}");
+                self.mistake(Some(found.line), key, message)
+            })
+    }
+
+    pub(super) fn one_of<T: Copy>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&str, T)],
+        default: T,
+    ) -> Option<T> {
+        let Some((text, line)) = self.string(key).ok()? else {
+            return Some(default);
+        };
+        if let Some((_, choice)) = choices.iter().find(|(name, _)| *name == text) {
+            return Some(*choice);
+        }
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let message = format!("{text:?} is none of: {}", names.join(", "));
+        self.mistake(Some(line), key, message)
+    }
+
+    /// An absolute path.
+    pub(super) fn path(&mut self, key: &'static str, default: &str) -> Option<PathBuf> {
+        let Some((text, line)) = self.string(key).ok()? else {
+            return Some(default.into());
+        };
+        if text.starts_with('/') && !text.contains('\0') {
+            return Some(text.into());
+        }
+        let message = format!("{text:?} must be an absolute path, as in {default:?}");
+        self.mistake(Some(line), key, message)
+    }
+
+    /// Notes every key that nobody asked for.
+    pub(super) fn finish(self) {
+        let table = self.table.into_iter().flat_map(|t| t.iter());
+        for (key, _) in table.filter(|(k, _)| !self.asked.contains(k.get_ref().as_ref())) {
+            let line = line_at(self.reader.text, key.span().start);
+            let known: Vec<&str> = self.asked.iter().copied().collect();
+            let message = format!("unknown key; known here: {}", known.join(", "));
+            self.mistake::<()>(Some(line), key.get_ref(), message);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The keys about this machine: interfaces, owner, limits, log, socket.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use nix::unistd::{Group, User};
+
+use super::reader::Section;
+use crate::dataplane::Limits;
+
+/// `IFNAMSIZ` less its terminator.
+const LONGEST_INTERFACE: usize = 15;
+
+/// `sun_path` less its terminator.
+const LONGEST_SOCKET: usize = 107;
+
+/// Far above what the tables were measured with, and far below what overflows a size computation.
+const MOST_ENTRIES: u64 = 1 << 26;
+
+/// Whose the daemon's files and its socket are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The user's name.
+    pub user: String,
+    /// The group's name.
+    pub group: String,
+    /// The user's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+}
+
+/// Where the log goes, and how it looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logging {
+    /// The directory of log files.
+    pub dir: PathBuf,
+    /// When the next file is begun.
+    pub rotation: Rotation,
+    /// How many files are kept.
+    pub max_log_files: usize,
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// What is worth a line.
+    pub level: LogLevel,
+    /// Whether lines go to standard output too.
+    pub stdout: bool,
+}
+
+/// When the next log file is begun, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// At midnight.
+    Daily,
+    /// At midnight before Sunday.
+    Weekly,
+    /// There is one file.
+    Never,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For eyes.
+    Text,
+    /// For programs: an object a line.
+    Json,
+}
+
+/// The least severe lines that are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Errors.
+    Error,
+    /// Warnings too.
+    Warn,
+    /// Changes and milestones too.
+    Info,
+    /// Details for finding a fault.
+    Debug,
+    /// All.
+    Trace,
+}
+
+/// As the kernel's `dev_valid_name` judges.
+fn interface_name(text: &str) -> bool {
+    (1..=LONGEST_INTERFACE).contains(&text.len())
+        && text != "."
+        && text != ".."
+        && !text
+            .bytes()
+            .any(|b| b == b'/' || b == b':' || b == 0 || b.is_ascii_whitespace() || b == 0x0b)
+}
+
+pub(super) fn ifaces(root: &mut Section<'_>) -> Option<Vec<String>> {
+    const KEY: &str = "ifaces";
+    let Some(line) = root.get(KEY).map(|f| f.line) else {
+        let message = "is missing: name the interfaces to filter on, as in [\"eth0\"]";
+        return root.mistake(None, KEY, message.to_owned());
+    };
+    let names = root.strings(KEY)?;
+    if names.is_empty() {
+        let message = "is empty: name at least one interface, as in [\"eth0\"]";
+        return root.mistake(Some(line), KEY, message.to_owned());
+    }
+    let mut seen = BTreeSet::new();
+    let mut fine = true;
+    for (name, line) in &names {
+        let problem = if !interface_name(name) {
+            "cannot be the name of an interface"
+        } else if seen.insert(name) {
+            continue;
+        } else {
+            "is named twice"
+        };
+        root.mistake::<()>(Some(*line), KEY, format!("{name:?} {problem}"));
+        fine = false;
+    }
+    fine.then(|| names.into_iter().map(|(name, _)| name).collect())
+}
+
+pub(super) fn owner(root: &mut Section<'_>) -> Option<Owner> {
+    let user = account(root, "user", |name| {
+        Ok(User::from_name(name)?.map(|u| u.uid.as_raw()))
+    });
+    let group = account(root, "group", |name| {
+        Ok(Group::from_name(name)?.map(|g| g.gid.as_raw()))
+    });
+    let ((user, uid), (group, gid)) = (user?, group?);
+    Some(Owner {
+        user,
+        group,
+        uid,
+        gid,
+    })
+}
+
+fn account(
+    root: &mut Section<'_>,
+    key: &'static str,
+    find: impl Fn(&str) -> nix::Result<Option<u32>>,
+) -> Option<(String, u32)> {
+    let (name, line) = match root.string(key).ok()? {
+        Some((name, line)) => (name, Some(line)),
+        None => ("couic", None),
+    };
+    let message = match find(name) {
+        Ok(Some(id)) => return Some((name.to_owned(), id)),
+        Ok(None) => format!(
+            "there is no {key} {name:?} on this machine: run {key}add --system {name}, or name another"
+        ),
+        Err(e) => format!("the {key} {name:?} cannot be looked up: {e}"),
+    };
+    root.mistake(line, key, message)
+}
+
+pub(super) fn limits(root: &mut Section<'_>) -> Option<Limits> {
+    let default = Limits::default();
+    let mut section = root.table("limits");
+    let mut entries = |key, default: usize| {
+        let found = section.int(key, 1..=MOST_ENTRIES, u64::try_from(default).ok());
+        found.and_then(|n| usize::try_from(n).ok())
+    };
+    let drop_entries = entries("drop_entries", default.drop_entries);
+    let ignore_entries = entries("ignore_entries", default.ignore_entries);
+    section.finish();
+    Some(Limits {
+        drop_entries: drop_entries?,
+        ignore_entries: ignore_entries?,
+    })
+}
+
+pub(super) fn logging(root: &mut Section<'_>) -> Option<Logging> {
+    let mut section = root.table("logging");
+    let dir = section.path("dir", "/var/log/couic");
+    let rotations = [
+        ("daily", Rotation::Daily),
+        ("weekly", Rotation::Weekly),
+        ("never", Rotation::Never),
+    ];
+    let rotation = section.one_of("rotation", &rotations, Rotation::Daily);
+    let max_log_files = section.int("max_log_files", 1..=10_000, Some(7));
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let format = section.one_of("format", &formats, LogFormat::Text);
+    let levels = [
+        ("error", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
+    ];
+    let level = section.one_of("level", &levels, LogLevel::Info);
+    let stdout = section.bool("stdout", true);
+    section.finish();
+    Some(Logging {
+        dir: dir?,
+        rotation: rotation?,
+        max_log_files: usize::try_from(max_log_files?).ok()?,
+        format: format?,
+        level: level?,
+        stdout: stdout?,
+    })
+}
+
+pub(super) fn socket(root: &mut Section<'_>) -> Option<PathBuf> {
+    let mut section = root.table("server");
+    let socket = section.path("socket", "/var/run/couic/couic.sock");
+    let line = section.get("socket").map(|f| f.line);
+    let socket = socket.and_then(|path| {
+        let length = path.as_os_str().len();
+        if path.file_name().is_none() || path.to_string_lossy().ends_with('/') {
+            return section.mistake(line, "socket", "must name a file".to_owned());
+        }
+        if length > LONGEST_SOCKET {
+            let message = format!(
+                "has {length} bytes, but a socket's path has at most {LONGEST_SOCKET}: choose a shorter one"
+            );
+            return section.mistake(line, "socket", message);
+        }
+        Some(path)
+    });
+    section.finish();
+    socket
+}
+
+pub(super) fn guard(root: &mut Section<'_>) -> Option<bool> {
+    let mut section = root.table("guard");
+    let enforce = section.bool("enforce", false);
+    section.finish();
+    enforce
+}
+
+pub(super) fn plugins(root: &mut Section<'_>) -> Option<PathBuf> {
+    let mut section = root.table("plugins");
+    let dir = section.path("dir", "/usr/lib/couic/plugins");
+    section.finish();
+    dir
+}
