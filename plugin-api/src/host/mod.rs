@@ -1,0 +1,1 @@
+//! What a program needs that loads plugins and delivers through them.
