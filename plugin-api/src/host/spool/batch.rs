@@ -26,7 +26,10 @@ pub(super) enum Op {
         seq: u64,
         done: u64,
     },
-    Counter(u64),
+    Counter {
+        slot: u64,
+        value: u64,
+    },
 }
 
 /// Changes that are to reach the disk together.
@@ -35,7 +38,7 @@ pub(super) struct Batch {
     data: BTreeMap<u64, (u64, Arc<[u8]>)>,
     progress: BTreeMap<u64, u64>,
     acks: BTreeSet<u64>,
-    counter: Option<u64>,
+    counters: BTreeMap<u64, u64>,
     /// Events of a group that failed half way: they may be on disk, so they need their acknowledgement there.
     suspect: BTreeSet<u64>,
 }
@@ -59,7 +62,9 @@ impl Batch {
             Op::Progress { seq, done } => {
                 self.progress.insert(seq, done);
             }
-            Op::Counter(value) => self.counter = Some(value),
+            Op::Counter { slot, value } => {
+                self.counters.insert(slot, value);
+            }
         }
     }
 
@@ -67,7 +72,7 @@ impl Batch {
         self.data.is_empty()
             && self.progress.is_empty()
             && self.acks.is_empty()
-            && self.counter.is_none()
+            && self.counters.is_empty()
     }
 
     /// Remembers that this group may have reached the disk in part.
@@ -87,8 +92,9 @@ impl Batch {
             });
         let progress = (self.progress.iter()).map(|(&seq, &done)| Record::Progress { seq, done });
         let acks = self.acks.iter().map(|&seq| Record::Ack { seq });
-        let counter = self.counter.iter().map(|&value| Record::Counter { value });
-        data.chain(progress).chain(acks).chain(counter)
+        let counters =
+            (self.counters.iter()).map(|(&slot, &value)| Record::Counter { slot, value });
+        data.chain(progress).chain(acks).chain(counters)
     }
 }
 
@@ -136,14 +142,14 @@ mod tests {
     fn the_last_counter_and_progress_hold() {
         let mut batch = Batch::default();
         for n in 1..=3 {
-            batch.absorb(Op::Counter(n));
+            batch.absorb(Op::Counter { slot: 1, value: n });
             batch.absorb(Op::Progress { seq: 5, done: n });
         }
         assert_eq!(
             batch.records().collect::<Vec<_>>(),
             [
                 Record::Progress { seq: 5, done: 3 },
-                Record::Counter { value: 3 }
+                Record::Counter { slot: 1, value: 3 }
             ]
         );
     }

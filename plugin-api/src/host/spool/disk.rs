@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::{
     batch::{Batch, Op},
-    record::{RECORD_OVERHEAD, Record, SEGMENT_HEAD, SegmentHead},
-    recover::{Found, Loaded, segment_path, sync_dir},
+    record::{COUNTERS, RECORD_OVERHEAD, Record, SEGMENT_HEAD, SegmentHead},
+    recover::{Found, Loaded, segment_path, set_counter, sync_dir},
 };
 
 /// Written at once at most, so that a large group needs no second copy of itself.
@@ -77,7 +77,7 @@ pub(super) struct Disk {
     live_bytes: u64,
     next_index: u64,
     next_seq: u64,
-    counter: u64,
+    counters: [u64; COUNTERS],
 }
 
 impl Disk {
@@ -97,7 +97,7 @@ impl Disk {
             live_bytes: 0,
             next_index: loaded.next_index,
             next_seq: loaded.next_seq,
-            counter: loaded.counter,
+            counters: loaded.counters,
         };
         for (seq, event) in loaded.events {
             disk.live_bytes += cost(event.payload.len());
@@ -146,7 +146,7 @@ impl Disk {
                     live.done = *done;
                 }
             }
-            Op::Counter(value) => self.counter = *value,
+            Op::Counter { slot, value } => set_counter(&mut self.counters, *slot, *value),
         }
     }
 
@@ -245,7 +245,7 @@ impl Disk {
         let head = SegmentHead {
             salt: Uuid::new_v4().as_u64_pair().0,
             next_seq: self.next_seq,
-            counter: self.counter,
+            counters: self.counters,
         };
         // Also where this fails: the file may be there.
         self.next_index += 1;
@@ -331,7 +331,7 @@ impl Disk {
     }
 
     pub(super) fn counter(&self) -> u64 {
-        self.counter
+        self.counters[0]
     }
 
     pub(super) fn segments(&self) -> usize {

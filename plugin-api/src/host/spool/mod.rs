@@ -33,7 +33,7 @@ use std::{
 
 use batch::Op;
 use disk::{Disk, Medium, RealMedium};
-use record::MAX_PAYLOAD;
+use record::{COUNTERS, MAX_PAYLOAD};
 use writer::{Shared, Writer};
 
 /// How long a dropped spool waits for its last group. A disk that hangs must not hang the shutdown.
@@ -116,8 +116,8 @@ pub struct Recovery {
 pub struct Recovered {
     /// Everything that was not acknowledged, in order.
     pub events: Vec<StoredEvent>,
-    /// The owner's counter.
-    pub counter: u64,
+    /// The owner's counters, by slot.
+    pub counters: [u64; COUNTERS],
     /// How sound it was.
     pub recovery: Recovery,
 }
@@ -182,7 +182,7 @@ impl Spool {
         events.sort_by_key(|event| (event.order, event.seq));
         let recovered = Recovered {
             events,
-            counter: loaded.counter,
+            counters: loaded.counters,
             recovery: loaded.recovery,
         };
         let next_seq = loaded.next_seq;
@@ -232,9 +232,9 @@ impl Spool {
         self.shared.submit(Op::Progress { seq, done });
     }
 
-    /// Keeps a number for the owner, beside the events.
-    pub fn set_counter(&self, value: u64) {
-        self.shared.submit(Op::Counter(value));
+    /// Keeps a number for the owner, beside the events. There are two slots, 0 and 1.
+    pub fn set_counter(&self, slot: u64, value: u64) {
+        self.shared.submit(Op::Counter { slot, value });
     }
 
     /// Waits until everything handed in so far is on disk, or is known not to get there for now.

@@ -4,7 +4,7 @@
 //! which is text chosen by attackers, nor stale blocks of an older file can ever pass for a record.
 //!
 //! ```text
-//! segment  "COUICSP1" | salt u64 | next_seq u64 | counter u64 | xxh3 u64 of these 32 bytes, seed 0
+//! segment  "COUICSP1" | salt u64 | next_seq u64 | 2 counters u64 | xxh3 u64 of these 40 bytes, seed 0
 //! record   "CREC" | len u32 | seq u64 | arg u64 | kind u32 | 0 u32 | payload[len] | xxh3 u64, seed salt
 //! ```
 //! All numbers are little endian.
@@ -14,7 +14,9 @@ use twox_hash::XxHash3_64;
 const SEGMENT_MAGIC: [u8; 8] = *b"COUICSP1";
 const RECORD_MAGIC: [u8; 4] = *b"CREC";
 /// Bytes of a segment's header.
-pub(super) const SEGMENT_HEAD: usize = 40;
+pub(super) const SEGMENT_HEAD: usize = 48;
+/// How many counters the owner has.
+pub(super) const COUNTERS: usize = 2;
 const RECORD_HEAD: usize = 32;
 const CHECKSUM: usize = 8;
 /// What a record costs beside its payload.
@@ -29,8 +31,8 @@ pub(super) struct SegmentHead {
     pub(super) salt: u64,
     /// The lowest sequence number that no segment before this one has used.
     pub(super) next_seq: u64,
-    /// The owner's counter as it was then.
-    pub(super) counter: u64,
+    /// The owner's counters as they were then.
+    pub(super) counters: [u64; COUNTERS],
 }
 
 impl SegmentHead {
@@ -39,21 +41,22 @@ impl SegmentHead {
         bytes[..8].copy_from_slice(&SEGMENT_MAGIC);
         bytes[8..16].copy_from_slice(&self.salt.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.next_seq.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.counter.to_le_bytes());
-        let sum = XxHash3_64::oneshot(&bytes[..32]);
-        bytes[32..].copy_from_slice(&sum.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.counters[0].to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.counters[1].to_le_bytes());
+        let sum = XxHash3_64::oneshot(&bytes[..40]);
+        bytes[40..].copy_from_slice(&sum.to_le_bytes());
         bytes
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (magic, rest) = bytes.split_at_checked(8)?;
-        if magic != SEGMENT_MAGIC || read_u64(bytes, 32)? != XxHash3_64::oneshot(&bytes[..32]) {
+        if magic != SEGMENT_MAGIC || read_u64(bytes, 40)? != XxHash3_64::oneshot(&bytes[..40]) {
             return None;
         }
         Some(Self {
             salt: read_u64(rest, 0)?,
             next_seq: read_u64(rest, 8)?,
-            counter: read_u64(rest, 16)?,
+            counters: [read_u64(rest, 16)?, read_u64(rest, 24)?],
         })
     }
 }
@@ -71,8 +74,8 @@ pub(super) enum Record<'a> {
     Ack { seq: u64 },
     /// The first `done` parts of the event are dealt with.
     Progress { seq: u64, done: u64 },
-    /// The owner's counter has this value.
-    Counter { value: u64 },
+    /// The owner's counter in this slot has this value.
+    Counter { slot: u64, value: u64 },
 }
 
 impl Record<'_> {
@@ -86,7 +89,7 @@ impl Record<'_> {
             } => (1, seq, order, payload),
             Record::Ack { seq } => (2, seq, 0, &[]),
             Record::Progress { seq, done } => (3, seq, done, &[]),
-            Record::Counter { value } => (4, 0, value, &[]),
+            Record::Counter { slot, value } => (4, slot, value, &[]),
         };
         let start = out.len();
         // `Spool::append` refuses what is longer than MAX_PAYLOAD, which fits.
@@ -125,7 +128,10 @@ pub(super) fn decode(bytes: &[u8], salt: u64) -> Option<(Record<'_>, usize)> {
         },
         2 => Record::Ack { seq },
         3 => Record::Progress { seq, done: arg },
-        4 => Record::Counter { value: arg },
+        4 => Record::Counter {
+            slot: seq,
+            value: arg,
+        },
         _ => return None,
     };
     Some((record, signed + CHECKSUM))
@@ -167,7 +173,7 @@ mod tests {
                 seq: 7,
                 done: 5_000,
             },
-            Record::Counter { value: 12 },
+            Record::Counter { slot: 1, value: 12 },
         ]
     }
 
@@ -187,7 +193,7 @@ mod tests {
         let head = SegmentHead {
             salt: 1,
             next_seq: 2,
-            counter: 3,
+            counters: [3, 4],
         };
         let bytes = head.encode();
         assert_eq!(SegmentHead::decode(&bytes), Some(head));

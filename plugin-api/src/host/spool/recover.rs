@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     Recovery, StoredEvent,
-    record::{self, Record, SEGMENT_HEAD, SegmentHead},
+    record::{self, COUNTERS, Record, SEGMENT_HEAD, SegmentHead},
 };
 
 const EXTENSION: &str = "seg";
@@ -35,7 +35,7 @@ pub(super) struct Loaded {
     pub(super) events: BTreeMap<u64, StoredEvent>,
     pub(super) next_seq: u64,
     pub(super) next_index: u64,
-    pub(super) counter: u64,
+    pub(super) counters: [u64; COUNTERS],
     pub(super) recovery: Recovery,
 }
 
@@ -94,7 +94,7 @@ fn load_segment(
         return set_aside(loaded, path, bytes.len());
     };
     loaded.next_seq = loaded.next_seq.max(head.next_seq);
-    loaded.counter = head.counter;
+    loaded.counters = head.counters;
     let mut found = Found {
         index,
         path: path.to_owned(),
@@ -136,7 +136,7 @@ fn load_segment(
             Record::Progress { seq, done } => {
                 progress.insert(seq, done);
             }
-            Record::Counter { value } => loaded.counter = value,
+            Record::Counter { slot, value } => set_counter(&mut loaded.counters, slot, value),
         }
     }
     found.bytes = at as u64;
@@ -164,4 +164,12 @@ fn cut(path: &Path, len: usize) -> io::Result<()> {
 /// Makes creations, renames and removals in a folder durable.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+/// A slot that a later version added is ignored.
+pub(super) fn set_counter(counters: &mut [u64; COUNTERS], slot: u64, value: u64) {
+    let slot = usize::try_from(slot).ok();
+    if let Some(counter) = slot.and_then(|slot| counters.get_mut(slot)) {
+        *counter = value;
+    }
 }

@@ -241,7 +241,7 @@ enum Step {
     Append { len: usize, order: Option<u8> },
     Ack(prop::sample::Index),
     Progress(prop::sample::Index, u64),
-    Counter(u64),
+    Counter(u64, u64),
     Settle,
     Room(i64),
     Syncs(bool),
@@ -254,7 +254,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(len, order)| Step::Append { len, order }),
         5 => any::<prop::sample::Index>().prop_map(Step::Ack),
         1 => (any::<prop::sample::Index>(), 0_u64..9).prop_map(|(at, done)| Step::Progress(at, done)),
-        1 => any::<u64>().prop_map(Step::Counter),
+        1 => (0_u64..2, any::<u64>()).prop_map(|(slot, value)| Step::Counter(slot, value)),
         3 => Just(Step::Settle),
         1 => (0_i64..2_000).prop_map(Step::Room),
         1 => any::<bool>().prop_map(Step::Syncs),
@@ -266,7 +266,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct Oracle {
     events: BTreeMap<u64, StoredEvent>,
-    counter: u64,
+    counters: [u64; COUNTERS],
 }
 
 impl Oracle {
@@ -308,9 +308,9 @@ impl Oracle {
                     spool.progress(seq, *done);
                 }
             }
-            Step::Counter(value) => {
-                self.counter = *value;
-                spool.set_counter(*value);
+            Step::Counter(slot, value) => {
+                self.counters[usize::try_from(*slot).unwrap()] = *value;
+                spool.set_counter(*slot, *value);
             }
             Step::Settle | Step::Room(_) | Step::Syncs(_) | Step::Reopen => {}
         }
@@ -340,7 +340,7 @@ async fn run_steps(steps: &[Step]) {
                 let recovered;
                 (spool, recovered) = open();
                 assert_eq!(recovered.events, oracle.sorted());
-                assert_eq!(recovered.counter, oracle.counter);
+                assert_eq!(recovered.counters, oracle.counters);
                 assert_eq!(recovered.recovery.damaged_bytes, 0);
                 let live: usize = oracle.events.values().map(|e| e.payload.len() + 40).sum();
                 let bytes = spool.status().bytes;

@@ -143,7 +143,8 @@ impl Writer {
     fn write(&mut self, batch: &mut Batch, failed: bool) -> io::Result<()> {
         if failed && batch.is_empty() {
             // Something harmless, to see whether the disk is back.
-            batch.absorb(Op::Counter(self.disk.counter()));
+            let value = self.disk.counter();
+            batch.absorb(Op::Counter { slot: 0, value });
         }
         match self.commit(batch) {
             Ok(()) => {
