@@ -27,7 +27,7 @@ pub use health::{Health, HealthStatus, InterfaceHealth, SetProblem, XdpMode};
 pub use lookup::{Lookup, LookupRule, Verdict};
 pub use names::{ClientName, NameError, SetName};
 pub use policy::{Policy, PolicyError};
-pub use report::{Report, ReportAction};
+pub use report::Report;
 pub use sets::{ReloadStatus, SetBody, SetDeleted, SetSummary};
 pub use stats::{ActionStats, Counter, Metrics, Stats, TagStats};
 pub use tag::{Tag, TagError, TagPattern, UNTAGGED};

@@ -9,7 +9,7 @@
 
 use std::{borrow::Cow, cell::Cell, fmt};
 
-use couic_common::{Cidr, Policy, ReportAction};
+use couic_common::{Cidr, PeerAction, Policy};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, IgnoredAny, SeqAccess, Visitor},
@@ -55,7 +55,7 @@ pub(crate) fn parse(body: &[u8], id: Option<Uuid>, source: &str) -> Result<Batch
 
 #[derive(Deserialize)]
 struct WireReport<'a> {
-    action: ReportAction,
+    action: PeerAction,
     #[serde(rename = "policy")]
     _policy: Option<Policy>,
     #[serde(borrow)]
@@ -109,8 +109,8 @@ impl<'de> DeserializeSeed<'de> for One<'_> {
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
         let report = WireReport::deserialize(json)?;
         match report.action {
-            ReportAction::Remove => self.0.remove(),
-            ReportAction::Add => {
+            PeerAction::Remove => self.0.remove(),
+            PeerAction::Add => {
                 let tag = report.entry.tag.as_ref().map_or("", |tag| &tag.0);
                 self.0.add(report.entry.cidr, tag);
             }
@@ -239,7 +239,7 @@ mod tests {
             let text = serde_json::to_string(&json).unwrap();
             let full: Vec<couic_common::Report> = serde_json::from_str(&text).unwrap();
             let (adds, removes, ledger) = counted(&text).unwrap();
-            let added: Vec<_> = full.iter().filter(|r| r.action == ReportAction::Add).collect();
+            let added: Vec<_> = full.iter().filter(|r| r.action == PeerAction::Add).collect();
             prop_assert_eq!(adds as usize, added.len());
             prop_assert_eq!(removes as usize, full.len() - added.len());
             let distinct: std::collections::BTreeSet<_> = added.iter().map(|r| r.entry.cidr).collect();

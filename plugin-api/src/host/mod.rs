@@ -1,0 +1,3 @@
+//! What a program needs that loads plugins and delivers through them.
+
+pub mod spool;

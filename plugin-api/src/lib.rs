@@ -1,0 +1,15 @@
+//! Notifiers of Couic: one trait, whatever stands behind it.
+
+#[cfg(feature = "host")]
+pub mod host;
+mod notification;
+mod notifier;
+mod wire;
+
+pub use async_trait::async_trait;
+pub use couic_common::Report;
+pub use notification::{Digest, Kind, Notice, Notification, Severity, Summary, TagCount};
+pub use notifier::{Notifier, NotifyError, Plugin, Receipt};
+pub use serde;
+pub use serde_json;
+pub use uuid::Uuid;
