@@ -1,6 +1,7 @@
 //! x
 #![expect(dead_code)]
 mod codec;
+pub mod config;
 mod figures;
 mod ingest;
 mod state;
