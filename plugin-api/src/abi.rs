@@ -138,6 +138,11 @@ unsafe impl Sync for Descriptor {}
 // SAFETY: as above.
 unsafe impl Send for Descriptor {}
 
+// SAFETY: ctx is opaque, and the header allows log and done from any thread.
+unsafe impl Send for Host {}
+// SAFETY: as above.
+unsafe impl Sync for Host {}
+
 impl Slice {
     /// A slice of `bytes`, borrowed for as long as the other side may look at it.
     #[must_use]

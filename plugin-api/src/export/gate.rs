@@ -49,11 +49,6 @@ thread_local! {
 #[derive(Clone)]
 pub(super) struct Gate(Arc<RwLock<Option<Host>>>);
 
-// SAFETY: the header allows log and done from any thread, and makes ctx opaque.
-unsafe impl Send for Gate {}
-// SAFETY: as above.
-unsafe impl Sync for Gate {}
-
 impl Gate {
     pub(super) fn new(host: Host) -> Self {
         Self(Arc::new(RwLock::new(Some(host))))
