@@ -29,12 +29,21 @@ fn enqueue(dispatcher: &NotificationDispatcher, text: &str) {
 }
 
 /// Waits until the only member looks like this: in virtual time, seconds pass meanwhile.
-async fn until(dispatcher: &NotificationDispatcher, looks: impl Fn(&NotifierStatus) -> bool) -> NotifierStatus {
-    poll(dispatcher, looks, || tokio::time::sleep(Duration::from_secs(1))).await
+async fn until(
+    dispatcher: &NotificationDispatcher,
+    looks: impl Fn(&NotifierStatus) -> bool,
+) -> NotifierStatus {
+    poll(dispatcher, looks, || {
+        tokio::time::sleep(Duration::from_secs(1))
+    })
+    .await
 }
 
 /// The same for tests with a real disk, whose clock is real.
-async fn soon(dispatcher: &NotificationDispatcher, looks: impl Fn(&NotifierStatus) -> bool) -> NotifierStatus {
+async fn soon(
+    dispatcher: &NotificationDispatcher,
+    looks: impl Fn(&NotifierStatus) -> bool,
+) -> NotifierStatus {
     poll(dispatcher, looks, tokio::task::yield_now).await
 }
 
