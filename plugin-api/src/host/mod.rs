@@ -1,3 +1,25 @@
 //! What a program needs that loads plugins and delivers through them.
 
+mod attempts;
+pub mod dispatcher;
+mod elf;
+mod error;
+mod file;
+mod loaded;
+mod log;
+mod plugin;
 pub mod spool;
+mod text;
+
+pub use error::{LoadError, Reason};
+pub use file::PluginFile;
+pub use loaded::LoadedNotifier;
+pub use plugin::{PluginInfo, PluginOptions, PluginStats};
+
+use crate::{Notification, NotifyError};
+
+/// The JSON that a plugin is given.
+fn encode(notification: &Notification) -> Result<Vec<u8>, NotifyError> {
+    serde_json::to_vec(notification)
+        .map_err(|error| NotifyError::permanent(format!("cannot be written as JSON: {error}")))
+}

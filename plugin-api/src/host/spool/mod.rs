@@ -32,6 +32,8 @@ use std::{
 };
 
 use batch::Op;
+use parking_lot::Mutex;
+
 use disk::{Disk, Medium, RealMedium};
 use record::{COUNTERS, MAX_PAYLOAD};
 use writer::{Shared, Writer};
@@ -145,7 +147,7 @@ pub struct SpoolStatus {
 /// An open spool. See the [module](self).
 pub struct Spool {
     shared: Arc<Shared>,
-    closed: mpsc::Receiver<()>,
+    closed: Mutex<mpsc::Receiver<()>>,
     /// Held for the lock on it.
     _lock: File,
 }
@@ -204,7 +206,7 @@ impl Spool {
             .map_err(io)?;
         let spool = Self {
             shared,
-            closed,
+            closed: Mutex::new(closed),
             _lock: lock,
         };
         Ok((spool, recovered))
@@ -265,7 +267,7 @@ impl Drop for Spool {
     fn drop(&mut self) {
         self.shared.stop();
         // Never a message: the end of the sender is the sign.
-        if self.closed.recv_timeout(CLOSE_TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if self.closed.lock().recv_timeout(CLOSE_TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {
             tracing::error!("the disk hangs: the last notifications may not be in the spool");
         }
     }
