@@ -29,6 +29,16 @@ pub(crate) struct NotReports {
     message: String,
 }
 
+impl NotReports {
+    /// Parsing itself failed.
+    pub(crate) fn fault() -> Self {
+        Self {
+            index: None,
+            message: "it cannot be parsed, by a fault of couic-report".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for NotReports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("not a JSON array of reports: ")?;

@@ -4,6 +4,7 @@
 //! Couic 1.0 works unchanged.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -110,7 +111,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     let mut plugins = root.table("plugins");
     let plugins_dir = plugins.path("dir", "/usr/lib/couic/plugins");
     plugins.finish();
-    Some(Config {
+    let config = Config {
         interval: Duration::from_secs(interval?),
         server: server?,
         thresholds: thresholds?,
@@ -118,7 +119,21 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         slack: slack?,
         notifiers: notifiers?,
         plugins_dir: plugins_dir?,
-    })
+    };
+    names_differ(root, &config).then_some(config)
+}
+
+/// Every notifier has a name of its own, and a spool under it.
+fn names_differ(root: &Section<'_>, config: &Config) -> bool {
+    let mut seen = BTreeSet::new();
+    let twice = crate::notify::wanted(config)
+        .into_iter()
+        .map(|wanted| wanted.name().to_owned())
+        .find(|name| !seen.insert(name.clone()));
+    let Some(name) = twice else { return true };
+    let message = format!("two notifiers are called {name:?}: give one another name = \"…\"");
+    root.mistake::<()>(None, "notifiers", message);
+    false
 }
 
 fn server(root: &mut Section<'_>) -> Option<Server> {

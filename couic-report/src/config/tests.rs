@@ -94,6 +94,7 @@ fn colours_start_at_their_thresholds() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table: a row a bad value")]
 fn one_message_for_each_bad_value() {
     for (old, new, expected) in [
         (
@@ -201,4 +202,25 @@ fn notifiers_are_read() {
         Some("https://t0ken")
     );
     assert!(!format!("{config:?}").contains("t0ken"));
+}
+
+#[test]
+fn two_notifiers_of_one_name_are_a_mistake() {
+    let table = "[[notifiers]]\nplugin = \"slack\"\n";
+    assert_eq!(
+        only_mistake(&format!("{OLD}{table}")),
+        "-: notifiers: two notifiers are called \"slack\": give one another name = \"…\""
+    );
+    let named = format!("{OLD}{table}name = \"slack-2\"\nisolated = false\ntimeout_secs = 5\n");
+    assert_eq!(Config::parse(&named).unwrap().notifier_count(), 3);
+    for (key, says) in [
+        ("name = \".x\"", "must be 1 to 64 letters"),
+        ("sha256 = \"abc\"", "is not a SHA-256"),
+        ("timeout_secs = 0", "not in the range"),
+        ("memory_mib = 1", "not in the range"),
+        ("isolated = 1", "must be true or false"),
+    ] {
+        let mistake = only_mistake(&format!("{OLD}{table}{key}\n"));
+        assert!(mistake.contains(says), "{mistake}");
+    }
 }

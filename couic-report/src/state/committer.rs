@@ -15,7 +15,9 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::{
-    Batch, Ledger, Seal, Sealed, StateError, record,
+    Batch, Seal, Sealed, StateError,
+    ledger::Ledger,
+    record,
     recover::{self, Recovered},
     store::Store,
 };

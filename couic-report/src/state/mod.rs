@@ -19,8 +19,10 @@ mod store;
 mod tests;
 
 pub(crate) use self::{
-    committer::{Accepted, Journal, Overview, Refused},
-    ledger::{Ledger, Sealed},
+    committer::{Accepted, Journal, Refused},
+    ledger::Sealed,
     record::{Batch, BatchWriter, Seal},
 };
 pub use recover::StateError;
+#[cfg(test)]
+pub(crate) use {committer::Committer, ledger::Ledger};

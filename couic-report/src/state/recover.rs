@@ -9,8 +9,8 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Ledger,
     frame::{self, HeadError, Kind},
+    ledger::Ledger,
     store::{self, Store},
 };
 use crate::codec::Take;

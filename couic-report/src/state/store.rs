@@ -13,8 +13,8 @@ use std::{
 };
 
 use super::{
-    Ledger,
     frame::{self, FILE_HEAD, Kind},
+    ledger::Ledger,
 };
 
 /// A journal that is longer is replaced by a snapshot at the next opportunity.

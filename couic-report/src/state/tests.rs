@@ -6,8 +6,9 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{
-    BatchWriter, Ledger, Seal,
+    BatchWriter, Seal,
     frame::Kind,
+    ledger::Ledger,
     record::handed,
     recover,
     store::{self, Store},

@@ -19,6 +19,7 @@ mod clock;
 mod envelope;
 mod lane;
 mod merge;
+mod once;
 mod parts;
 mod policy;
 mod queue;

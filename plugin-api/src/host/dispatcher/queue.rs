@@ -122,6 +122,11 @@ impl Queue {
             .collect()
     }
 
+    /// All that waits, the head included.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Item> {
+        self.head.iter().chain(self.items.values())
+    }
+
     /// When the longest waiting was accepted.
     pub(super) fn oldest(&self) -> Option<u64> {
         // Digests and replays make the order of places differ from that of ages only slightly: look at the front.
