@@ -172,6 +172,11 @@ impl Committer {
     }
 }
 
+type Answer = (
+    oneshot::Sender<Result<Accepted, Refused>>,
+    Result<Accepted, Refused>,
+);
+
 struct Owner {
     ledger: Ledger,
     store: Store,
@@ -201,7 +206,6 @@ impl Owner {
             }
             if !group.is_empty() {
                 self.commit(group);
-                self.publish();
             }
         }
         // A clean end: the next start has nothing to replay.
@@ -231,12 +235,21 @@ impl Owner {
         let (known, new): (Vec<_>, Vec<_>) = group
             .into_iter()
             .partition(|write| write.id.is_some_and(|id| self.ledger.knows(id)));
-        for write in known {
-            drop(write.reply.send(Ok(Accepted::Repeated)));
+        let mut answers: Vec<Answer> = known
+            .into_iter()
+            .map(|write| (write.reply, Ok(Accepted::Repeated)))
+            .collect();
+        if !new.is_empty() {
+            answers.extend(self.write(new));
         }
-        if new.is_empty() {
-            return;
+        // Before anybody hears of it: who was answered sees the state with what was answered in it.
+        self.publish();
+        for (reply, answer) in answers {
+            drop(reply.send(answer));
         }
+    }
+
+    fn write(&mut self, new: Vec<Write>) -> Vec<Answer> {
         let payloads = new.iter().map(|write| &*write.payload);
         let written = if self.store.must_rotate() {
             let rotated = self.store.rotate(&self.ledger);
@@ -250,12 +263,13 @@ impl Owner {
         }
     }
 
-    fn apply(&mut self, group: Vec<Write>) {
+    fn apply(&mut self, group: Vec<Write>) -> Vec<Answer> {
         if self.history.failure.take().is_some() {
             info!("the state can be written again");
         }
         self.history.commits += 1;
         let interval = self.ledger.interval;
+        let mut answers = Vec::with_capacity(group.len());
         for write in group {
             // Twice in one group: both are on disk, and the ledger counts the first alone, now and at a replay.
             let repeated = write.id.is_some_and(|id| self.ledger.knows(id));
@@ -267,11 +281,12 @@ impl Owner {
             } else {
                 Accepted::Counted
             };
-            drop(write.reply.send(Ok(accepted)));
+            answers.push((write.reply, Ok(accepted)));
         }
         if self.ledger.interval != interval || self.store.is_long() {
             self.snapshot();
         }
+        answers
     }
 
     /// Replaces the journal by a snapshot. Where that fails, the journal goes on.
@@ -287,7 +302,7 @@ impl Owner {
         }
     }
 
-    fn refuse(&mut self, group: Vec<Write>, error: &io::Error) {
+    fn refuse(&mut self, group: Vec<Write>, error: &io::Error) -> Vec<Answer> {
         let text = error.to_string();
         self.history.failures += 1;
         if self.history.failure.as_ref() != Some(&text) {
@@ -296,10 +311,11 @@ impl Owner {
                  make room in the state folder"
             );
         }
-        for write in group {
-            drop(write.reply.send(Err(Refused(text.clone()))));
-        }
-        self.history.failure = Some(text);
+        self.history.failure = Some(text.clone());
+        group
+            .into_iter()
+            .map(|write| (write.reply, Err(Refused(text.clone()))))
+            .collect()
     }
 
     fn publish(&self) {
