@@ -1,1 +1,40 @@
-//! x
+//! Async client of Couic's REST API, version 1: over the daemon's Unix socket, or over TCP with TLS.
+//!
+//! One method per route, typed results, and an error type that tells apart what callers act upon: nobody there, the
+//! daemon said no, or somebody else answered. Tokens are in no `Debug` and no error. Redirects are not followed and
+//! proxies of the environment not used, so a token goes to nobody but the endpoint. It needs a Tokio runtime.
+//!
+//! # Examples
+//! Who is banned on this machine:
+//! ```no_run
+//! use couic_client::{Client, ClientError, ListQuery, Token, common::Policy};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let token: Token = "00000000-0000-0000-0000-000000000000".parse()?;
+//! let client = Client::unix("/var/run/couic/couic.sock", token)?;
+//! match client.entries(Policy::Drop, &ListQuery::default()).await {
+//!     Ok(entries) => entries.iter().for_each(|e| println!("{}", e.cidr)),
+//!     Err(ClientError::Refused { status: 401, .. }) => eprintln!("the token has no right to this"),
+//!     Err(error) => eprintln!("{error}"),
+//! }
+//! # Ok(()) }
+//! ```
+
+mod builder;
+mod endpoint;
+mod error;
+mod ndjson;
+mod routes;
+pub mod tls;
+mod token;
+mod transport;
+
+/// The types that travel: entries, sets, statistics, error bodies.
+pub use couic_common as common;
+
+pub use builder::Builder;
+pub use endpoint::Endpoint;
+pub use error::{ClientError, SetupError};
+pub use routes::{EntryStream, ListQuery};
+pub use token::{Token, TokenError};
+pub use transport::Client;

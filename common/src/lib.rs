@@ -28,6 +28,6 @@ pub use lookup::{Lookup, LookupRule, Verdict};
 pub use names::{ClientName, NameError, SetName};
 pub use policy::{Policy, PolicyError};
 pub use report::Report;
-pub use sets::{ReloadStatus, SetBody, SetDeleted, SetSummary};
+pub use sets::{ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate};
 pub use stats::{ActionStats, Counter, Metrics, Stats, TagStats};
 pub use tag::{Tag, TagError, TagPattern, UNTAGGED};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::SetName;
+use crate::{GuardRequest, SetName};
 
 /// A set in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,29 @@ pub struct SetBody {
     pub name: String,
     /// CIDRs.
     pub entries: Vec<String>,
+    /// Write the set although a guard rail objects to an entry.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+    /// Ask for the guard rails, whether or not the daemon enforces them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<GuardRequest>,
+}
+
+/// New contents for a set. Values not yet judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SetUpdate {
+    /// The name, where it is given: that of the path. Renaming is not served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// CIDRs.
+    pub entries: Vec<String>,
+    /// Write the set although a guard rail objects to an entry.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+    /// Ask for the guard rails, whether or not the daemon enforces them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<GuardRequest>,
 }
 
 /// Answer to the deletion of a set.

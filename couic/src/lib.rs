@@ -1,9 +1,11 @@
 //! The Couic daemon as a library, so that tests, benchmarks and fuzz targets can drive its parts.
 
+pub mod api;
 pub mod config;
 pub mod dataplane;
 pub mod firewall;
 pub mod guard;
+pub mod logging;
 pub mod metrics;
 pub mod privileges;
 pub mod rbac;

@@ -1,2 +1,52 @@
-//! x
-fn main() {}
+//! couicctl, the command line of Couic.
+//!
+//! A command goes three steps, each in a room of its own: [`cli`] says what may be typed (help, completions and man
+//! pages come from there too), [`commands`] turn it into calls of the client library, [`render`] turns answers into
+//! text. Exit codes are decided in [`failure`] alone.
+
+mod asn;
+mod cli;
+mod commands;
+mod config;
+mod connect;
+mod duration;
+mod failure;
+mod input;
+mod output;
+mod render;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::FromArgMatches;
+
+use cli::Cli;
+use commands::Context;
+use failure::Failure;
+use output::Output;
+
+fn main() -> ExitCode {
+    let matches = cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let mut output = Output::stdout(cli.json);
+    let Some(command) = commands::offline(cli.command, &mut output)? else {
+        return output.finish();
+    };
+    let settings = config::load(cli.config.as_deref())?;
+    let context = Context::new(&settings, output)?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::Failed(format!("the async runtime does not start: {e}")))?
+        .block_on(commands::run(command, context))
+}

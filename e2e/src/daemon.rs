@@ -313,7 +313,12 @@ impl<'lab> Daemon<'lab> {
         self.home.path().join("couic.sock")
     }
 
-    fn token(&self) -> String {
+    /// The admin's token.
+    ///
+    /// # Panics
+    /// Where its file is not as the daemon writes it.
+    #[must_use]
+    pub fn token(&self) -> String {
         let path = self.home.path().join("work/rbac/clients/couicctl.toml");
         let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         text.lines()

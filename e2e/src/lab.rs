@@ -2,6 +2,8 @@
 
 use std::{fs, path::PathBuf};
 
+use couic_common::XdpMode;
+
 use crate::{DaemonBuilder, Netns, Wire};
 
 /// The interface of the protected side, where the filter goes.
@@ -109,6 +111,20 @@ impl Lab {
         args.extend(source.iter().flat_map(|s| ["-I", *s]));
         args.push(address);
         self.outside.output("ping", &args).status.success()
+    }
+
+    /// How the kernel says that an XDP program is attached to an interface of the host.
+    #[must_use]
+    pub fn kernel_mode(&self, iface: &str) -> Option<XdpMode> {
+        let shown = self.host.run("ip", &["-j", "-d", "link", "show", iface]);
+        let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON of ip");
+        // XDP_ATTACHED_* of linux/if_link.h.
+        match shown[0]["xdp"]["mode"].as_u64()? {
+            1 => Some(XdpMode::Native),
+            2 => Some(XdpMode::Generic),
+            3 => Some(XdpMode::Offloaded),
+            other => panic!("attached in a mode not known here: {other}"),
+        }
     }
 
     /// A daemon for the host's side, not yet started.

@@ -24,6 +24,7 @@
 
 mod api;
 mod daemon;
+mod foreign;
 mod frame;
 mod lab;
 mod netns;
@@ -33,6 +34,7 @@ mod wire;
 
 pub use api::{Api, Reply};
 pub use daemon::{CtlOutput, Daemon, DaemonBuilder, Refusal};
+pub use foreign::{AttachedBy, FOREIGN_NAME, Foreign};
 pub use frame::{ETH_P_8021AD, ETH_P_8021Q, Frame, SYNC_FRAME_LEN};
 pub use lab::{HOST_IFACE, HOST_V4, HOST_V6, Lab, OUTSIDE_IFACE, OUTSIDE_V4, OUTSIDE_V6};
 pub use netns::Netns;

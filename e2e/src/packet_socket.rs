@@ -21,7 +21,7 @@ impl PacketSocket {
         netns.enter(|| Self::open(iface, 0)).expect("a raw socket")
     }
 
-    /// One that receives what comes in on the interface behind XDP, and waits at most a few milliseconds.
+    /// One that receives what comes in on the interface behind XDP, and waits at most 50 ms.
     pub(crate) fn receiver(netns: &Netns, iface: &str) -> Self {
         let everything = u16::try_from(libc::ETH_P_ALL).expect("an EtherType");
         let socket = netns
@@ -29,7 +29,7 @@ impl PacketSocket {
             .expect("a raw socket");
         let wait = libc::timeval {
             tv_sec: 0,
-            tv_usec: 10_000,
+            tv_usec: 50_000,
         };
         socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1i32);
         socket.set(libc::SOL_SOCKET, libc::SO_RCVTIMEO, &wait);

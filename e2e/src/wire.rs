@@ -57,8 +57,7 @@ impl Wire {
             for (index, frame) in (0u32..).zip(burst) {
                 self.sender.send(&frame.bytes(self.round, index));
             }
-            self.sender.send(&sync_frame(self.round, u32::MAX));
-            self.syncs += 1;
+            self.sync();
             self.collect(&mut counts[nth * BURST..nth * BURST + burst.len()]);
         }
         assert_eq!(self.receiver.lost(), 0, "the receiving socket overflowed");
@@ -76,11 +75,18 @@ impl Wire {
         self.syncs
     }
 
-    fn collect(&self, counts: &mut [u32]) {
+    fn sync(&mut self) {
+        self.sender.send(&sync_frame(self.round, u32::MAX));
+        self.syncs += 1;
+    }
+
+    fn collect(&mut self, counts: &mut [u32]) {
         let start = Instant::now();
         let mut buffer = vec![0; 1 << 16];
         while start.elapsed() < DEADLINE {
             let Some(frame) = self.receiver.receive(&mut buffer) else {
+                // Attaching XDP resets the receiving queues, so even this frame can be lost.
+                self.sync();
                 continue;
             };
             match find_label(frame) {

@@ -1,10 +1,35 @@
 //! The data plane: what decides about packets, behind a facade.
 //!
 //! The firewall core writes rules through [`Plane`] and reads figures through [`Counters`]; it does not know what
-//! stands behind them. [`MemoryPlane`] is the plain model for tests and for running without privileges.
+//! stands behind them. [`load`] gives the real one: tables in memory that the XDP program reads, written with plain
+//! stores. [`MemoryPlane`] is the plain model for tests and for running without privileges.
+//!
+//! docs/data-plane.md tells the layout and what it guarantees. This is the only room that knows aya.
 
+mod attach;
+mod cells6;
+mod counters;
 mod memory;
+mod netlink;
 mod plane;
+mod prefilter4;
+mod program;
+mod region;
+mod sizes;
+mod store;
+mod table4;
+mod table6;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod tops;
+mod v4;
+mod v6;
 
+pub use attach::{AttachError, Attachments, ModeError, OperationMode};
+pub use counters::MappedCounters;
 pub use memory::MemoryPlane;
 pub use plane::{Counters, Limits, MAX_TAGS, Plane, PlaneError, PlaneRule, TagSlot};
+pub use program::{LoadError, Loaded, XdpProgram, load, load_tables, open};
+pub use sizes::TooManyRules;
+pub use tables::TablePlane;

@@ -6,6 +6,7 @@ use couic_common::{ActionStats, Counter, Policy, Stats};
 use prometheus::{IntCounterVec, Opts, core::Collector, proto::MetricFamily};
 
 use super::gauge_vec;
+use crate::firewall::{Firewall, Usage};
 
 /// One reading of the firewall.
 #[derive(Clone, Debug, Default)]
@@ -17,23 +18,21 @@ pub struct Figures {
     /// Of policy ignore, by tag.
     pub ignore_tags: BTreeMap<String, Counter>,
     /// How full the tables are.
-    pub usage: Vec<RuleUsage>,
-}
-
-/// How full one table is.
-#[derive(Clone, Copy, Debug)]
-pub struct RuleUsage {
-    /// Whose rules.
-    pub policy: Policy,
-    /// `IPv4` or `IPv6`.
-    pub family: &'static str,
-    /// Rules in force.
-    pub rules: usize,
-    /// Rules that fit.
-    pub limit: usize,
+    pub usage: Vec<Usage>,
 }
 
 impl Figures {
+    /// Reads them now.
+    #[must_use]
+    pub fn of(firewall: &Firewall) -> Self {
+        Self {
+            stats: firewall.stats(),
+            drop_tags: firewall.tag_stats(Policy::Drop),
+            ignore_tags: firewall.tag_stats(Policy::Ignore),
+            usage: firewall.usage(),
+        }
+    }
+
     pub(super) fn families(&self) -> Vec<MetricFamily> {
         let mut families = self.rules();
         families.extend(counters(

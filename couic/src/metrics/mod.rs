@@ -12,8 +12,11 @@ use std::time::Duration;
 
 use prometheus::{IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily};
 
-pub use figures::{Figures, RuleUsage};
+use crate::firewall::Firewall;
+pub use figures::Figures;
 use process::ProcessFigures;
+#[cfg(test)]
+pub(crate) use process::cpu_seconds;
 use requests::Requests;
 
 /// Everything that the daemon counts about itself.
@@ -59,6 +62,12 @@ impl MetricsRegistry {
         elapsed: Duration,
     ) {
         self.requests.observe(route, method, status, elapsed);
+    }
+
+    /// OpenMetrics text of the firewall's figures and the daemon's own. Ends in `# EOF` and a line feed.
+    #[must_use]
+    pub fn render(&self, firewall: &Firewall) -> String {
+        self.render_figures(&Figures::of(firewall))
     }
 
     /// OpenMetrics text of these figures and the daemon's own. Ends in `# EOF` and a line feed.

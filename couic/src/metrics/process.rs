@@ -77,7 +77,8 @@ fn resident_bytes() -> Option<f64> {
     Some(kib * 1024.0)
 }
 
-fn cpu_seconds() -> Option<f64> {
+/// Processor time of this process.
+pub(crate) fn cpu_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // The program's name stands in brackets and may hold anything; utime and stime are the 12th and 13th field
     // behind it.

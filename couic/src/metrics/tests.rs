@@ -5,6 +5,7 @@ use openmetrics_parser::openmetrics::parse_openmetrics;
 use proptest::prelude::*;
 
 use super::*;
+use crate::firewall::Usage;
 
 fn figures() -> Figures {
     let mut figures = Figures::default();
@@ -17,7 +18,7 @@ fn figures() -> Figures {
         .insert("untagged".to_owned(), counter(2, 200));
     for (policy, limit) in [(Policy::Ignore, 65_536), (Policy::Drop, 1_048_576)] {
         for family in ["IPv4", "IPv6"] {
-            figures.usage.push(RuleUsage {
+            figures.usage.push(Usage {
                 policy,
                 family,
                 rules: 2,

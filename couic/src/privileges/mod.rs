@@ -1,6 +1,15 @@
-//! Whose files these are: what the daemon makes in its working directory belongs to the configured user, is whole or
-//! not there, and is never readable by others, not even for a moment.
+//! Whose files these are, and that one daemon works with them.
+//!
+//! What the daemon makes belongs to the configured user, is whole or not there, and is never readable by others, not
+//! even for a moment. What it finds must be owned as the configuration says; every refusal names the command that
+//! mends it.
 
 mod files;
+mod lock;
+mod socket;
+mod workdir;
 
 pub use files::{create_file, ensure_dir, owner_name};
+pub use lock::{LockError, WorkLock};
+pub use socket::{ListeningSocket, SocketError};
+pub use workdir::{DirError, check_process_user, check_working_dir};

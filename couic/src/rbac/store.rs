@@ -171,12 +171,22 @@ fn client_files(dir: &Path) -> Result<Vec<PathBuf>, RbacError> {
         let hidden = path
             .file_name()
             .is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|e| e == "toml") {
+        if is_unfinished(&path) {
+            fs::remove_file(&path).map_err(failed("remove", &path))?;
+        } else if !hidden && path.extension().is_some_and(|e| e == "toml") {
             paths.push(path);
         }
     }
     paths.sort();
     Ok(paths)
+}
+
+/// What a crash left of a client that was being made: nobody has heard of its token.
+fn is_unfinished(path: &Path) -> bool {
+    path.file_name().is_some_and(|n| {
+        let name = n.as_encoded_bytes();
+        name.starts_with(b".new-") && name.ends_with(b".tmp")
+    })
 }
 
 fn read_one(path: &Path, owner: u32) -> Result<ClientInfo, String> {

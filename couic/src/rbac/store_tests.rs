@@ -161,10 +161,14 @@ fn other_files_are_none_of_our_business() {
     let dir = with_files(&[
         ("README", 0o644, "x"),
         (".web.toml", 0o644, "x"),
+        (".new-1.tmp", 0o600, "left by a crash"),
         ("web.toml.bak", 0o644, "x"),
     ]);
     let store = ClientStore::open(dir.path()).unwrap();
     assert_eq!(store.list().len(), 1);
+    let clients = dir.path().join("rbac/clients");
+    assert!(clients.join(".web.toml").exists());
+    assert!(!clients.join(".new-1.tmp").exists());
 }
 
 #[test]

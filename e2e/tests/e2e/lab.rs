@@ -1,6 +1,9 @@
 //! The lab itself, without a daemon: otherwise "nothing arrived" would prove nothing.
 
-use couic_e2e::{ETH_P_8021AD, ETH_P_8021Q, Frame, HOST_V4, HOST_V6, Lab};
+use couic_e2e::{
+    AttachedBy, ETH_P_8021AD, ETH_P_8021Q, FOREIGN_NAME, Foreign, Frame, HOST_IFACE, HOST_V4,
+    HOST_V6, Lab,
+};
 
 #[test]
 fn unfiltered_frames_arrive_once_each() {
@@ -27,4 +30,19 @@ fn both_ends_answer_pings() {
     assert!(lab.ping(HOST_V4));
     assert!(lab.ping(HOST_V6));
     assert!(!lab.ping("192.0.2.77"), "nobody has that address");
+}
+
+#[test]
+fn a_foreign_program_is_what_the_kernel_lists() {
+    for by in [AttachedBy::Link, AttachedBy::Netlink] {
+        let Some(lab) = Lab::quiet() else { return };
+        let _foreign = Foreign::attach(&lab.host, HOST_IFACE, by);
+        let shown = lab.host.run("ip", &["-d", "link", "show", HOST_IFACE]);
+        assert!(shown.contains("prog/xdp"), "{by:?}: {shown}");
+        assert!(
+            shown.contains(FOREIGN_NAME) || shown.contains(" id "),
+            "{shown}"
+        );
+        assert_eq!(lab.wire().arrivals(&[Frame::v4("198.51.100.7")]), [1]);
+    }
 }

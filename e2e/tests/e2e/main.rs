@@ -1,3 +1,10 @@
 //! End-to-end tests: the real daemon, the real `couicctl`, real frames. One binary, so that linking is paid once.
 
+mod attach;
+mod counters;
+mod expiry;
+mod guard;
 mod lab;
+mod lifecycle;
+mod sets;
+mod verdicts;

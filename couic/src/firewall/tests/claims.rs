@@ -358,3 +358,33 @@ fn tag_figures_count_by_the_deciding_rule() {
         .unwrap();
     assert_eq!(house.firewall.tag_stats(Policy::Drop)["wide"].rx_packets, 1);
 }
+
+#[test]
+fn a_peer_cannot_take_another_peers_claim() {
+    let house = House::new();
+    let add = vec![Job::Add(rule("10.0.0.0/8", "", 0), None)];
+    house.firewall.apply(Policy::Drop, add, &peer().actor);
+    let other = Actor::Peer("q".parse().unwrap());
+    let remove = vec![Job::Remove(cidr("10.0.0.0/8"), None)];
+    let result = house.firewall.apply(Policy::Drop, remove, &other);
+    assert_eq!(result[0].as_ref().unwrap(), &Applied::Unchanged);
+    assert_eq!(house.verdict("10.0.0.1"), Verdict::Drop);
+}
+
+#[test]
+fn remove_by_a_sets_tag_leaves_the_ban_beneath_it() {
+    let house = House::new();
+    let ban = rule("10.0.0.0/8", "ban", 0);
+    house.firewall.add(Policy::Drop, &ban, &client()).unwrap();
+    let sets = catalog(&[(Policy::Drop, "s", &["10.0.0.0/8"])]);
+    house.firewall.replace_sets(&sets).unwrap();
+    let pattern = "s.couic".parse().unwrap();
+    assert_eq!(
+        house
+            .firewall
+            .remove_by_tag(Policy::Drop, &pattern, &client()),
+        0
+    );
+    house.firewall.replace_sets(&SetCatalog::default()).unwrap();
+    assert_eq!(house.verdict("10.0.0.1"), Verdict::Drop);
+}

@@ -240,3 +240,30 @@ fn no_gap_in_either_direction() {
     assert_eq!(at("+ ignore 30.0.0.0/15"), 0);
     assert_eq!(at("- ignore 30.1.0.0/16"), heard.len() - 1);
 }
+
+#[test]
+fn two_new_sets_never_share_the_last_tag() {
+    let house = House::with(Limits::default());
+    let hosts = (0..8190u32).map(|i| {
+        let network = format!("20.0.{}.{}/32", i >> 8, i & 255);
+        Job::Add(rule(&network, &format!("t{i}"), 0), None)
+    });
+    let added = house
+        .firewall
+        .apply(Policy::Drop, hosts.collect(), &client().actor);
+    assert!(added.iter().all(Result::is_ok));
+    let a = (Policy::Drop, "a", &["10.0.0.0/8"][..]);
+    let b = (Policy::Drop, "b", &["11.0.0.0/8"][..]);
+    let error = house.firewall.replace_sets(&catalog(&[a, b])).unwrap_err();
+    assert!(
+        matches!(error, FirewallError::TooManyTags { .. }),
+        "{error}"
+    );
+    assert_eq!(house.firewall.stats().drop_cidr_count, 8190);
+    house.firewall.replace_sets(&catalog(&[b])).unwrap();
+    let shown = house
+        .firewall
+        .entry(Policy::Drop, cidr("11.0.0.0/8"))
+        .unwrap();
+    assert_eq!(shown.tag.unwrap().as_str(), "b.couic");
+}

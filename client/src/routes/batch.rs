@@ -1,0 +1,117 @@
+//! `POST /v1/{policy}/batch`: many changes in one call, each judged by itself.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use couic_common::{BatchJob, BatchOutcome, Policy};
+use futures_util::{Stream, StreamExt};
+use reqwest::{Body, Method, header::CONTENT_TYPE};
+
+use crate::{Client, ClientError, ndjson};
+
+/// So many jobs make one chunk: some 100 KiB.
+const CHUNK: usize = 1024;
+
+impl Client {
+    /// `POST /v1/{policy}/batch` with a JSON array. Adding what is there is no error here: the later tag and
+    /// expiration win.
+    ///
+    /// # Errors
+    /// [`ClientError`]. Jobs that failed are no error: they are in the outcome.
+    pub async fn batch(
+        &self,
+        policy: Policy,
+        jobs: &[BatchJob],
+    ) -> Result<BatchOutcome, ClientError> {
+        self.post(&[policy.as_str(), "batch"], jobs).await
+    }
+
+    /// `POST /v1/{policy}/batch` as NDJSON: any number of jobs, in bounded memory. The time limit is on silence: it
+    /// runs while the daemon neither takes jobs nor answers, and stands still while `jobs` has none to give.
+    ///
+    /// # Errors
+    /// [`ClientError`]. Jobs that failed are no error: they are in the outcome. Where the connection breaks, the
+    /// jobs sent before may have been applied.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn run(client: couic_client::Client) -> Result<(), couic_client::ClientError> {
+    /// use couic_client::common::{BatchJob, BatchRule, PeerAction, Policy};
+    /// use futures_util::stream;
+    ///
+    /// let jobs = stream::iter((0..=255).map(|n| BatchJob {
+    ///     action: PeerAction::Add,
+    ///     entry: BatchRule {
+    ///         cidr: format!("198.51.100.{n}/32"),
+    ///         expiration: 0,
+    ///         tag: Some("abuse".into()),
+    ///         metadata: None,
+    ///         force: false,
+    ///         guard: None,
+    ///     },
+    /// }));
+    /// let outcome = client.batch_stream(Policy::Drop, jobs).await?;
+    /// println!("{} added, {} failed", outcome.added, outcome.failed);
+    /// # Ok(()) }
+    /// ```
+    pub async fn batch_stream(
+        &self,
+        policy: Policy,
+        jobs: impl Stream<Item = BatchJob> + Send + 'static,
+    ) -> Result<BatchOutcome, ClientError> {
+        let progress = Arc::new(Progress::default());
+        let url = self.url(&[policy.as_str(), "batch"]);
+        let request = self
+            .request(Method::POST, url)
+            .header(CONTENT_TYPE, "application/x-ndjson")
+            .body(Body::wrap_stream(chunks(jobs, Arc::clone(&progress))));
+        let exchange = async {
+            let response = self.send(request).await?;
+            self.decode(response).await
+        };
+        tokio::pin!(exchange);
+        loop {
+            let seen = progress.sent.load(Ordering::Relaxed);
+            match tokio::time::timeout(self.timeout, &mut exchange).await {
+                Ok(outcome) => return outcome,
+                Err(_) if progress.moved_since(seen) => {}
+                Err(_) => {
+                    return Err(ClientError::Timeout {
+                        endpoint: self.endpoint.clone(),
+                        waited: self.timeout,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Who is to blame for silence.
+#[derive(Default)]
+struct Progress {
+    sent: AtomicU64,
+    /// The caller's stream has nothing to give at the moment.
+    starved: AtomicBool,
+}
+
+impl Progress {
+    fn moved_since(&self, seen: u64) -> bool {
+        self.starved.load(Ordering::Relaxed) || self.sent.load(Ordering::Relaxed) != seen
+    }
+}
+
+fn chunks(
+    jobs: impl Stream<Item = BatchJob> + Send + 'static,
+    progress: Arc<Progress>,
+) -> impl Stream<Item = Result<bytes::Bytes, serde_json::Error>> + Send {
+    let jobs = Box::pin(jobs.ready_chunks(CHUNK));
+    futures_util::stream::unfold((jobs, progress), |(mut jobs, progress)| async move {
+        progress.starved.store(true, Ordering::Relaxed);
+        let chunk = jobs.next().await;
+        progress.starved.store(false, Ordering::Relaxed);
+        progress.sent.fetch_add(1, Ordering::Relaxed);
+        chunk.map(|chunk| (ndjson::encode(&chunk), (jobs, progress)))
+    })
+}

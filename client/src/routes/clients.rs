@@ -1,0 +1,47 @@
+//! `/v1/client`: the API's clients and their tokens.
+
+use couic_common::{ClientInfo, ClientName, ClientRequest, Group};
+
+use crate::{Client, ClientError};
+
+impl Client {
+    /// `GET /v1/client`: every client, with its token.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn clients(&self) -> Result<Vec<ClientInfo>, ClientError> {
+        self.get(&["client"]).await
+    }
+
+    /// `POST /v1/client`: makes a client and its token.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 422 where the name is taken.
+    pub async fn create_client(
+        &self,
+        name: &ClientName,
+        group: Group,
+    ) -> Result<ClientInfo, ClientError> {
+        let request = ClientRequest {
+            name: name.to_string(),
+            group: group.to_string(),
+        };
+        self.post(&["client"], &request).await
+    }
+
+    /// `GET /v1/client/{name}`: one client.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 404 where there is none of this name.
+    pub async fn client(&self, name: &ClientName) -> Result<ClientInfo, ClientError> {
+        self.get(&["client", name.as_str()]).await
+    }
+
+    /// `DELETE /v1/client/{name}`: takes the token back at once.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 404 where there is none of this name, with 422 for `couicctl` itself.
+    pub async fn delete_client(&self, name: &ClientName) -> Result<(), ClientError> {
+        self.remove(&["client", name.as_str()]).await
+    }
+}

@@ -1,0 +1,11 @@
+//! One method per route of the API, one file per resource.
+
+mod batch;
+mod clients;
+mod entries;
+mod list;
+mod sets;
+mod stats;
+
+pub use entries::ListQuery;
+pub use list::EntryStream;

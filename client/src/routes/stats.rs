@@ -1,0 +1,82 @@
+//! Figures, the verdict for an address, health, and the description of the API itself.
+
+use std::net::IpAddr;
+
+use couic_common::{Health, Lookup, Metrics, Policy, Stats, TagStats};
+use reqwest::{Method, StatusCode};
+
+use crate::{Client, ClientError};
+
+impl Client {
+    /// `GET /v1/stats`: rules, packets and bytes since the program was loaded.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn stats(&self) -> Result<Stats, ClientError> {
+        self.get(&["stats"]).await
+    }
+
+    /// `GET /v1/stats/tags/{policy}`: packets and bytes by tag.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn tag_stats(&self, policy: Policy) -> Result<TagStats, ClientError> {
+        self.get(&["stats", "tags", policy.as_str()]).await
+    }
+
+    /// `GET /v1/metrics`: all figures in one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn metrics(&self) -> Result<Metrics, ClientError> {
+        self.get(&["metrics"]).await
+    }
+
+    /// `GET /v1/metrics?format=prometheus`: all figures as OpenMetrics text.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn metrics_text(&self) -> Result<String, ClientError> {
+        let mut url = self.url(&["metrics"]);
+        url.query_pairs_mut().append_pair("format", "prometheus");
+        self.text(self.request(Method::GET, url)).await
+    }
+
+    /// `GET /v1/lookup/{ip}`: what would happen to a packet from this address, and why.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn lookup(&self, ip: IpAddr) -> Result<Lookup, ClientError> {
+        self.get(&["lookup", &ip.to_string()]).await
+    }
+
+    /// `GET /v1/health`: whether the filter stands. Needs no token, and none is sent. A daemon that reports itself
+    /// down (503) is an answer, not an error.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        let request = self
+            .http
+            .request(Method::GET, self.url(&["health"]))
+            .timeout(self.timeout);
+        let response = request.send().await.map_err(|e| self.transport(&e))?;
+        let status = response.status();
+        if status.is_success() {
+            return self.decode(response).await;
+        }
+        let body = self.body(response, 1 << 20).await?;
+        match serde_json::from_slice(&body) {
+            Ok(health) if status == StatusCode::SERVICE_UNAVAILABLE => Ok(health),
+            _ => Err(self.refused(status, &body)),
+        }
+    }
+
+    /// `GET /v1/openapi.json`: the OpenAPI 3.1 document.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn openapi(&self) -> Result<serde_json::Value, ClientError> {
+        self.get(&["openapi.json"]).await
+    }
+}

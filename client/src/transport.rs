@@ -1,0 +1,201 @@
+//! One exchange with the daemon: URL, token, time limit, and the reading of what comes back.
+//!
+//! Every answer that is not a success becomes a [`ClientError::Refused`] where it carries Couic's error body, and a
+//! [`ClientError::Protocol`] where it does not: then something else answered, say a proxy. Memory is bounded.
+
+use std::{fmt, time::Duration};
+
+use couic_common::ApiError;
+use reqwest::{
+    Method, RequestBuilder, Response, StatusCode, Url,
+    header::{AUTHORIZATION, HeaderValue},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Builder, ClientError, Endpoint, SetupError, Token};
+
+/// The largest answer that is read whole: a list of two million entries fits.
+const MAX_ANSWER: usize = 256 << 20;
+
+/// The largest error body that is read.
+const MAX_ERROR: usize = 256 << 10;
+
+/// A client of one daemon. Cheap to clone; clones share their connections. `Debug` hides the token.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) http: reqwest::Client,
+    pub(crate) base: Url,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) timeout: Duration,
+}
+
+impl Client {
+    /// Settings for a client of the daemon at `endpoint`.
+    ///
+    /// # Examples
+    /// ```
+    /// use couic_client::{Client, Endpoint, Token};
+    ///
+    /// let token: Token = "00000000-0000-0000-0000-000000000000".parse()?;
+    /// let client = Client::builder(Endpoint::tls("couic.tld", 2900))
+    ///     .token(token)
+    ///     .timeout(std::time::Duration::from_secs(5))
+    ///     .build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn builder(endpoint: Endpoint) -> Builder {
+        Builder::new(endpoint)
+    }
+
+    /// A client of the daemon on this machine, with default settings.
+    ///
+    /// # Errors
+    /// [`SetupError`] where the HTTP library cannot be set up.
+    pub fn unix(socket: impl AsRef<std::path::Path>, token: Token) -> Result<Self, SetupError> {
+        Self::builder(Endpoint::unix(socket)).token(token).build()
+    }
+
+    /// Where the daemon is.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(crate) fn url(&self, segments: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        // Both schemes that a base URL can have do take path segments.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear().push("v1").extend(segments);
+        }
+        url
+    }
+
+    pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        let request = self.http.request(method, url);
+        match &self.authorization {
+            Some(value) => request.header(AUTHORIZATION, value),
+            None => request,
+        }
+    }
+
+    /// Sends, and answers the response if it is a success.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request.send().await.map_err(|e| self.transport(&e))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.refusal(response).await)
+    }
+
+    /// Sends, and reads the answer as JSON.
+    pub(crate) async fn json<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<T, ClientError> {
+        let response = self.send(request.timeout(self.timeout)).await?;
+        self.decode(response).await
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+    ) -> Result<T, ClientError> {
+        self.json(self.request(Method::GET, self.url(segments)))
+            .await
+    }
+
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        body: &(impl Serialize + ?Sized),
+    ) -> Result<T, ClientError> {
+        self.json(self.request(Method::POST, self.url(segments)).json(body))
+            .await
+    }
+
+    /// Sends a DELETE whose success has no body.
+    pub(crate) async fn remove(&self, segments: &[&str]) -> Result<(), ClientError> {
+        let request = self
+            .request(Method::DELETE, self.url(segments))
+            .timeout(self.timeout);
+        self.send(request).await.map(drop)
+    }
+
+    pub(crate) async fn decode<T: DeserializeOwned>(
+        &self,
+        response: Response,
+    ) -> Result<T, ClientError> {
+        let body = self.body(response, MAX_ANSWER).await?;
+        serde_json::from_slice(&body).map_err(|e| {
+            ClientError::protocol(&self.endpoint, format!("its JSON is not what the API promises: {e}\n  are daemon and client of the same version?"))
+        })
+    }
+
+    pub(crate) async fn text(&self, request: RequestBuilder) -> Result<String, ClientError> {
+        let response = self.send(request.timeout(self.timeout)).await?;
+        let body = self.body(response, MAX_ANSWER).await?;
+        String::from_utf8(body)
+            .map_err(|_| ClientError::protocol(&self.endpoint, "the text is not UTF-8"))
+    }
+
+    pub(crate) async fn body(
+        &self,
+        mut response: Response,
+        limit: usize,
+    ) -> Result<Vec<u8>, ClientError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.transport(&e))? {
+            if body.len() + chunk.len() > limit {
+                return Err(ClientError::protocol(
+                    &self.endpoint,
+                    format!("the answer is larger than {} MiB", limit >> 20),
+                ));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    pub(crate) async fn refusal(&self, response: Response) -> ClientError {
+        let status = response.status();
+        // However the body fails, the status is what matters.
+        let body = self.body(response, MAX_ERROR).await.unwrap_or_default();
+        self.refused(status, &body)
+    }
+
+    pub(crate) fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        match serde_json::from_slice::<ApiError>(body) {
+            Ok(error) => ClientError::Refused {
+                status: status.as_u16(),
+                error,
+            },
+            Err(_) => ClientError::protocol(&self.endpoint, foreign(status)),
+        }
+    }
+
+    pub(crate) fn transport(&self, error: &reqwest::Error) -> ClientError {
+        ClientError::from_transport(error, &self.endpoint, self.timeout)
+    }
+}
+
+fn foreign(status: StatusCode) -> String {
+    let advice = match status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            "a proxy answered: is the daemon behind it running?"
+        }
+        s if s.is_redirection() => "redirects are not followed: check host, port and tls",
+        _ => "something else listens there: check the address",
+    };
+    format!("status {status} without Couic's error body\n  {advice}")
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("endpoint", &self.endpoint)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,139 @@
+//! Every way in which a call fails, and what the user reads then.
+
+use std::{os::unix::net::UnixListener, time::Duration};
+
+use couic_client::{
+    Client, ClientError, Endpoint,
+    common::{Cidr, ErrorCode, Policy},
+};
+
+use crate::{
+    client,
+    support::{Answer, StandIn, TOKEN},
+};
+
+fn at(endpoint: Endpoint) -> Client {
+    Client::builder(endpoint)
+        .token(TOKEN.parse().unwrap())
+        .timeout(Duration::from_millis(300))
+        .build()
+        .unwrap()
+}
+
+async fn failure(client: &Client) -> ClientError {
+    let error = client.stats().await.unwrap_err();
+    let all = format!("{error} {error:?} {client:?}");
+    assert!(!all.contains(&TOKEN[..8]), "{all}");
+    assert!(!all.contains("http://"), "{all}");
+    error
+}
+
+#[tokio::test]
+async fn no_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("none.sock");
+    let error = failure(&at(Endpoint::unix(&path))).await;
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot reach couic at {0}: No such file or directory (os error 2)\n  is the daemon running \
+             (systemctl status couic), and is {0} the `socket` of its [server] settings?",
+            path.display()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_socket_left_over_from_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("old.sock");
+    drop(UnixListener::bind(&path).unwrap());
+    let error = failure(&at(Endpoint::unix(&path))).await.to_string();
+    assert!(error.contains("Connection refused"), "{error}");
+    assert!(error.contains("the daemon is not running"), "{error}");
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let error = failure(&at(Endpoint::plain("127.0.0.1", port))).await;
+    let ClientError::Unreachable { endpoint, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(endpoint.to_string(), format!("127.0.0.1:{port}"));
+    assert!(error.to_string().contains("nothing listens there"));
+}
+
+#[tokio::test]
+async fn a_daemon_that_does_not_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("silent.sock");
+    let _silent = UnixListener::bind(&path).unwrap();
+    let error = failure(&at(Endpoint::unix(&path))).await;
+    assert!(matches!(error, ClientError::Timeout { .. }), "{error:?}");
+    assert!(error.to_string().contains("within 0.3 s"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_before_the_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rude.sock");
+    let rude = UnixListener::bind(&path).unwrap();
+    let hangs_up = std::thread::spawn(move || {
+        use std::io::Read;
+        let (mut stream, _) = rude.accept().unwrap();
+        let read = stream.read(&mut [0; 4096]).unwrap();
+        assert!(read > 0);
+    });
+    let error = failure(&at(Endpoint::unix(&path))).await;
+    hangs_up.join().unwrap();
+    assert!(
+        matches!(error, ClientError::Unreachable { .. }),
+        "{error:?}"
+    );
+    assert!(
+        error.to_string().contains("look before you repeat"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_the_daemons_words() {
+    let daemon = StandIn::always(
+        422,
+        r#"{"code":"invalid","message":"invalid entry","errors":{"tag":{"code":"invalid","message":"too long"}}}"#,
+    );
+    let net: Cidr = "10.0.0.0/8".parse().unwrap();
+    let error = client(&daemon).entry(Policy::Drop, net).await.unwrap_err();
+    assert_eq!(error.status(), Some(422));
+    assert_eq!(error.to_string(), "invalid entry\n  tag: too long");
+    let ClientError::Refused { error, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(error.code, ErrorCode::Invalid);
+}
+
+#[tokio::test]
+async fn somebody_else_answers() {
+    for (status, advice) in [
+        (502, "a proxy answered"),
+        (301, "redirects are not followed"),
+        (404, "something else listens there"),
+    ] {
+        let proxy = StandIn::tcp(move |_| Answer::text(status, "text/html", "<h1>no</h1>"));
+        let error = failure(&client(&proxy)).await;
+        assert!(matches!(error, ClientError::Protocol { .. }), "{error:?}");
+        assert!(error.to_string().contains(advice), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_what_was_asked_for() {
+    for body in ["", "{", "[]", "{\"drop_cidr_count\":-1}"] {
+        let daemon = StandIn::always(200, body);
+        let error = failure(&client(&daemon)).await;
+        assert!(error.to_string().contains("same version"), "{error}");
+    }
+}

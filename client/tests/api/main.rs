@@ -1,0 +1,24 @@
+//! The client against a stand-in daemon: what it sends for each route, what it makes of each kind of answer.
+
+#![expect(clippy::unwrap_used, reason = "a failing test says so by panicking")]
+
+mod errors;
+mod routes;
+mod streams;
+#[expect(dead_code, reason = "couicctl's tests share it, and use other parts")]
+mod support;
+mod tls;
+
+use couic_client::{Client, Endpoint};
+use support::{StandIn, TOKEN};
+
+fn client(stand_in: &StandIn) -> Client {
+    let endpoint = match stand_in.address {
+        Some(address) => Endpoint::plain(address.ip().to_string(), address.port()),
+        None => Endpoint::unix(&stand_in.socket),
+    };
+    Client::builder(endpoint)
+        .token(TOKEN.parse().unwrap())
+        .build()
+        .unwrap()
+}

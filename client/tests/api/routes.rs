@@ -1,0 +1,206 @@
+//! One request per route: method, path, query, token, body.
+
+use couic_client::{
+    ListQuery,
+    common::{
+        Cidr, ClientName, EntryRequest, Group, GuardRequest, PeerAction, PeerJob, Policy, SetBody,
+        SetName, SetUpdate, Verdict,
+    },
+};
+use serde_json::json;
+
+use crate::{
+    client,
+    support::{Answer, StandIn, TOKEN},
+};
+
+const ENTRY: &str = r#"{"creation":7,"cidr":"10.0.0.0/8","tag":null,"expiration":0,"later":1}"#;
+const STATS: &str = r#"{"drop_cidr_count":2,"ignore_cidr_count":1,"xdp":{
+    "XDP_ABORTED":{"rx_packets":0,"rx_bytes":0},"XDP_DROP":{"rx_packets":5,"rx_bytes":300},
+    "XDP_PASS":{"rx_packets":1,"rx_bytes":60},"XDP_TX":{"rx_packets":0,"rx_bytes":0},
+    "XDP_REDIRECT":{"rx_packets":0,"rx_bytes":0}}"#;
+
+fn request(cidr: &str) -> EntryRequest {
+    EntryRequest {
+        cidr: cidr.into(),
+        expiration: 9,
+        tag: Some("a".into()),
+        metadata: None,
+        force: true,
+        guard: Some(GuardRequest {
+            protect: vec!["192.0.2.1".parse().unwrap()],
+        }),
+    }
+}
+
+#[tokio::test]
+async fn entries() {
+    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
+        "GET /v1/drop" | "GET /v1/drop?tag=a*%2Cb+c&limit=5&after=2001%3Adb8%3A%3A%2F32" => {
+            Answer::json(200, format!("[{ENTRY}]"))
+        }
+        "POST /v1/ignore" => Answer::json(201, ENTRY),
+        "GET /v1/drop/2001:db8::/32" => Answer::json(200, ENTRY),
+        "DELETE /v1/drop/10.0.0.0/8" => Answer::json(204, ""),
+        "DELETE /v1/drop?tag=scan-*" => Answer::json(200, r#"{"removed":3}"#),
+        "POST /v1/drop/peer" => Answer::json(201, String::from_utf8(seen.body.clone()).unwrap()),
+        other => panic!("{other}"),
+    });
+    let client = client(&daemon);
+    let net: Cidr = "10.0.0.0/8".parse().unwrap();
+    let v6: Cidr = "2001:db8::/32".parse().unwrap();
+
+    let all = client.entries(Policy::Drop, &ListQuery::default()).await;
+    assert_eq!(all.unwrap()[0].cidr, net);
+    let query = ListQuery {
+        tag: Some("a*,b c".into()),
+        limit: Some(5),
+        after: Some(v6),
+    };
+    assert_eq!(client.entries(Policy::Drop, &query).await.unwrap().len(), 1);
+    let added = client.add(Policy::Ignore, &request("10.1.2.3/8")).await;
+    assert_eq!(added.unwrap().creation, 7);
+    assert_eq!(client.entry(Policy::Drop, v6).await.unwrap().cidr, net);
+    client.delete(Policy::Drop, net).await.unwrap();
+    let removed = client.delete_by_tag(Policy::Drop, "scan-*").await.unwrap();
+    assert_eq!(removed.removed, 3);
+    let job = PeerJob {
+        action: PeerAction::Remove,
+        entry: request("10.0.0.0/8"),
+    };
+    let peered = client.peer(Policy::Drop, std::slice::from_ref(&job)).await;
+    assert_eq!(peered.unwrap(), [job]);
+
+    let seen = daemon.seen();
+    let bearer = format!("Bearer {TOKEN}");
+    assert!(
+        seen.iter()
+            .all(|s| s.authorization.as_ref() == Some(&bearer))
+    );
+    assert_eq!(
+        seen[2].json(),
+        json!({"cidr": "10.1.2.3/8", "expiration": 9, "tag": "a", "force": true,
+               "guard": {"protect": ["192.0.2.1"]}})
+    );
+    assert_eq!(seen[2].content_type.as_deref(), Some("application/json"));
+}
+
+#[tokio::test]
+async fn sets() {
+    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
+        "GET /v1/sets/drop" => Answer::json(200, r#"[{"name":"a","entry_count":1,"file_size":9}]"#),
+        "POST /v1/sets/drop" => Answer::json(201, "whatever"),
+        "PUT /v1/sets/drop/a" => Answer::json(200, ""),
+        "GET /v1/sets/drop/a" => Answer::json(200, r#"{"name":"a","entries":["10.0.0.0/8"]}"#),
+        "DELETE /v1/sets/drop/a" => Answer::json(200, r#"{"deleted":true,"reload_required":true}"#),
+        "POST /v1/sets/reload" => Answer::json(201, r#"{"reload_status":"OK"}"#),
+        other => panic!("{other}"),
+    });
+    let client = client(&daemon);
+    let name: SetName = "a".parse().unwrap();
+    let entries = vec!["10.0.0.0/8".to_owned()];
+    let new = SetBody {
+        name: "a".into(),
+        entries: entries.clone(),
+        force: false,
+        guard: None,
+    };
+    let update = SetUpdate {
+        name: None,
+        entries,
+        force: true,
+        guard: Some(GuardRequest::default()),
+    };
+    let policy = Policy::Drop;
+
+    assert_eq!(client.sets(policy).await.unwrap()[0].file_size, 9);
+    client.create_set(policy, &new).await.unwrap();
+    client.replace_set(policy, &name, &update).await.unwrap();
+    let set = client.set(policy, &name).await.unwrap();
+    assert_eq!(set.entries, ["10.0.0.0/8"]);
+    assert!(
+        client
+            .delete_set(policy, &name)
+            .await
+            .unwrap()
+            .reload_required
+    );
+    assert_eq!(client.reload_sets().await.unwrap().reload_status, "OK");
+
+    let body = json!({"name": "a", "entries": ["10.0.0.0/8"]});
+    assert_eq!(daemon.seen()[1].json(), body);
+    let body = json!({"entries": ["10.0.0.0/8"], "force": true, "guard": {"protect": []}});
+    assert_eq!(daemon.seen()[2].json(), body);
+    assert!(daemon.seen()[5].body.is_empty());
+}
+
+#[tokio::test]
+async fn clients() {
+    let info = format!(r#"{{"name":"web","group":"clientrw","token":"{TOKEN}"}}"#);
+    let daemon = StandIn::tcp(move |seen| match seen.line().as_str() {
+        "GET /v1/client" => Answer::json(200, format!("[{info}]")),
+        "POST /v1/client" => Answer::json(201, info.as_str()),
+        "GET /v1/client/web" => Answer::json(200, info.as_str()),
+        "DELETE /v1/client/web" => Answer::json(204, ""),
+        other => panic!("{other}"),
+    });
+    let client = client(&daemon);
+    let name: ClientName = "web".parse().unwrap();
+
+    assert_eq!(client.clients().await.unwrap()[0].group, Group::ClientRw);
+    let made = client.create_client(&name, Group::ClientRw).await.unwrap();
+    assert_eq!(made.token.to_string(), TOKEN);
+    assert_eq!(client.client(&name).await.unwrap().name, name);
+    client.delete_client(&name).await.unwrap();
+    assert_eq!(
+        daemon.seen()[1].json(),
+        json!({"name": "web", "group": "clientrw"})
+    );
+}
+
+#[tokio::test]
+async fn figures() {
+    let daemon = StandIn::tcp(|seen| match seen.line().as_str() {
+        "GET /v1/stats" => Answer::json(200, format!("{STATS}}}")),
+        "GET /v1/stats/tags/ignore" => Answer::json(
+            200,
+            r#"{"tags":{"untagged":{"rx_packets":1,"rx_bytes":2}}}"#,
+        ),
+        "GET /v1/metrics" => Answer::json(
+            200,
+            format!(r#"{STATS},"drop_tags":{{}},"ignore_tags":{{}}}}"#),
+        ),
+        "GET /v1/metrics?format=prometheus" => {
+            Answer::text(200, "application/openmetrics-text", "# EOF\n")
+        }
+        "GET /v1/openapi.json" => Answer::json(200, r#"{"openapi":"3.1.0"}"#),
+        "GET /v1/lookup/2001:db8::7" => Answer::json(
+            200,
+            format!(
+                r#"{{"ip":"2001:db8::7","verdict":"drop","decided_by":{{"policy":"drop",{},"also_covered_by":[]}}"#,
+                &ENTRY[1..]
+            ),
+        ),
+        other => panic!("{other}"),
+    });
+    let client = client(&daemon);
+
+    assert_eq!(client.stats().await.unwrap().xdp.xdp_drop.rx_bytes, 300);
+    let tags = client.tag_stats(Policy::Ignore).await.unwrap().tags;
+    assert_eq!(tags["untagged"].rx_packets, 1);
+    assert_eq!(client.metrics().await.unwrap().stats.drop_cidr_count, 2);
+    assert_eq!(client.metrics_text().await.unwrap(), "# EOF\n");
+    assert_eq!(client.openapi().await.unwrap()["openapi"], "3.1.0");
+    let lookup = client.lookup("2001:db8::7".parse().unwrap()).await.unwrap();
+    assert_eq!(lookup.verdict, Verdict::Drop);
+    assert_eq!(lookup.decided_by.unwrap().entry.creation, 7);
+}
+
+#[tokio::test]
+async fn health_is_asked_without_token_and_down_is_an_answer() {
+    const DOWN: &str = r#"{"status":"down","version":"2","interfaces":[],"set_problems":[]}"#;
+    let daemon = StandIn::always(503, DOWN);
+    let health = client(&daemon).health().await.unwrap();
+    assert_eq!(health.version, "2");
+    assert_eq!(daemon.only().authorization, None);
+}

@@ -1,0 +1,161 @@
+//! The serving side: a child process, so that its memory is its own.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use couic::{
+    api::{Api, serve},
+    dataplane::{Counters, Limits, Plane, PlaneError, PlaneRule, TagSlot},
+    firewall::{Firewall, SetStore, SystemClock},
+    guard::Guard,
+    metrics::MetricsRegistry,
+    rbac::ClientStore,
+};
+use couic_common::{ActionStats, Cidr, Counter, Health, HealthStatus, Policy};
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+
+use crate::SERVE;
+
+/// What stands behind the firewall core in the child.
+pub const PLANE: &str = "none (updates do nothing), so that only the API and the core are measured";
+
+/// A data plane that does nothing.
+struct NoPlane;
+
+impl Plane for NoPlane {
+    fn put(&mut self, _: Policy, _: Cidr, _: PlaneRule) -> Result<(), PlaneError> {
+        Ok(())
+    }
+
+    fn remove(&mut self, _: Policy, _: Cidr) -> Result<(), PlaneError> {
+        Ok(())
+    }
+
+    fn heartbeat(&mut self, _: u64) {}
+}
+
+impl Counters for NoPlane {
+    fn actions(&self) -> ActionStats {
+        ActionStats::default()
+    }
+
+    fn tag(&self, _: Policy, _: TagSlot) -> Counter {
+        Counter::default()
+    }
+}
+
+/// A running child.
+pub struct Server {
+    child: Child,
+    dir: TempDir,
+    pub token: String,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env::current_exe().unwrap())
+            .arg(SERVE)
+            .arg(dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line.trim(), "ready");
+        let file = fs::read_to_string(dir.path().join("rbac/clients/couicctl.toml")).unwrap();
+        let token = file
+            .lines()
+            .find_map(|line| line.strip_prefix("token = "))
+            .unwrap();
+        let token = token.trim_matches('"').to_owned();
+        Self { child, dir, token }
+    }
+
+    pub fn connect(&self) -> UnixStream {
+        let stream = UnixStream::connect(socket(self.dir.path())).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        stream
+    }
+
+    pub fn set_file(&self, name: &str) -> PathBuf {
+        self.dir
+            .path()
+            .join("sets/drop")
+            .join(format!("{name}.couic"))
+    }
+
+    pub fn resident_mb(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kib * 1024.0 / 1e6
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The child ends when its input does.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn socket(dir: &Path) -> PathBuf {
+    dir.join("socket")
+}
+
+/// What the child does: it serves until its input ends.
+pub fn child(dir: &Path) -> ExitCode {
+    let firewall = Firewall::new(
+        Box::new(NoPlane),
+        Arc::new(NoPlane),
+        Limits::default(),
+        Arc::new(SystemClock),
+    );
+    let health = Health {
+        status: HealthStatus::Ok,
+        version: String::new(),
+        interfaces: Vec::new(),
+        set_problems: Vec::new(),
+    };
+    let api = Arc::new(Api {
+        firewall: Arc::new(firewall),
+        sets: Arc::new(SetStore::open(dir).unwrap()),
+        clients: Arc::new(ClientStore::open(dir).unwrap()),
+        guard: Guard::new(false),
+        metrics: Arc::new(MetricsRegistry::new()),
+        health: Arc::new(move || health.clone()),
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let listener = UnixListener::bind(socket(dir)).unwrap();
+        println!("ready");
+        std::io::stdout().flush().unwrap();
+        let input_ends = async {
+            let wait = || std::io::stdin().read_line(&mut String::new()).unwrap_or(0);
+            let _ = tokio::task::spawn_blocking(wait).await;
+        };
+        serve(listener, api, input_ends, Duration::from_secs(1)).await;
+    });
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,141 @@
+//! What a handler answers, and how that becomes a response.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Serialize;
+use warp::{
+    Reply,
+    http::{HeaderValue, Response, StatusCode, header},
+    reply,
+};
+
+use super::error::Fault;
+
+/// What comes out of a handler.
+pub(super) type Outcome = Result<Answer, Fault>;
+
+pub(super) const JSON: &str = "application/json";
+pub(super) const NDJSON: &str = "application/x-ndjson";
+pub(super) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The pieces of a body that is made while it is sent.
+pub(super) type Pieces = Box<dyn Iterator<Item = Bytes> + Send + Sync>;
+
+/// The answer to a request that was not refused.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    content: &'static str,
+    body: Payload,
+}
+
+enum Payload {
+    Empty,
+    Whole(Vec<u8>),
+    Pieces(Pieces),
+}
+
+impl Answer {
+    /// A body that is there already.
+    pub(super) fn whole(status: StatusCode, content: &'static str, body: Vec<u8>) -> Self {
+        let body = Payload::Whole(body);
+        Self {
+            status,
+            content,
+            body,
+        }
+    }
+
+    /// A body that is made while it is sent, so that no more of it than a piece is ever in memory.
+    pub(super) fn pieces(content: &'static str, pieces: Pieces) -> Self {
+        Self {
+            status: StatusCode::OK,
+            content,
+            body: Payload::Pieces(pieces),
+        }
+    }
+
+    pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Outcome {
+        serde_json::to_vec(value)
+            .map(|body| Self::whole(status, JSON, body))
+            .map_err(|error| Fault::internal("writing an answer", &error))
+    }
+
+    pub(super) fn ok<T: Serialize>(value: &T) -> Outcome {
+        Self::json(StatusCode::OK, value)
+    }
+
+    pub(super) fn created<T: Serialize>(value: &T) -> Outcome {
+        Self::json(StatusCode::CREATED, value)
+    }
+
+    /// 204: done, and nothing to say.
+    pub(super) fn no_content() -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT,
+            content: "",
+            body: Payload::Empty,
+        }
+    }
+
+    /// The response; for `HEAD` the same headers without the body.
+    pub(super) fn into_response(self, head: bool) -> reply::Response {
+        let Self {
+            status,
+            content,
+            body,
+        } = self;
+        let mut response = match body {
+            Payload::Empty => Response::new(Bytes::new()).into_response(),
+            Payload::Whole(body) if head => {
+                let length = body.len();
+                let mut response = Response::new(Bytes::new()).into_response();
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+                response
+            }
+            Payload::Whole(body) => Response::new(body).into_response(),
+            Payload::Pieces(_) if head => Response::new(Bytes::new()).into_response(),
+            Payload::Pieces(pieces) => {
+                let pieces = pieces.map(Ok::<_, Infallible>);
+                reply::stream(stream::iter(pieces)).into_response()
+            }
+        };
+        *response.status_mut() = status;
+        if !content.is_empty() {
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content));
+        }
+        response
+    }
+}
+
+impl Fault {
+    /// The response to a request that was refused.
+    pub(super) fn into_response(self, head: bool) -> reply::Response {
+        let Self {
+            status,
+            body,
+            allow,
+            close,
+        } = self;
+        // The body consists of strings and numbers: it can always be written.
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = Answer::whole(status, JSON, body).into_response(head);
+        let headers = response.headers_mut();
+        if let Some(allow) = allow.and_then(|methods| HeaderValue::try_from(methods).ok()) {
+            headers.insert(header::ALLOW, allow);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let bearer = HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        if close {
+            let close = HeaderValue::from_static("close");
+            headers.insert(header::CONNECTION, close);
+        }
+        response
+    }
+}

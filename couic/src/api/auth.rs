@@ -1,0 +1,89 @@
+//! Who sends a request, and whether they may. Decided once, for all routes, before anything of the request is judged
+//! but its method and path.
+//!
+//! Whatever is wrong, the answer is 401: a token without the right looks like no token. The token itself goes nowhere
+//! but into the comparison.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+use warp::http::{HeaderMap, header};
+
+use super::{error::Fault, table::Access};
+use crate::rbac::{ClientStore, Identity};
+
+/// The client behind a request, None on routes that want no token.
+///
+/// # Errors
+/// 401.
+pub(super) fn authorize(
+    clients: &ClientStore,
+    headers: &HeaderMap,
+    access: Access,
+) -> Result<Option<Arc<Identity>>, Fault> {
+    let rights = match access {
+        Access::Open => return Ok(None),
+        Access::Any => &[],
+        Access::Rights(rights) => rights,
+    };
+    let token = bearer(headers).ok_or_else(|| {
+        Fault::unauthorized("send Authorization: Bearer with your client's token")
+    })?;
+    let who = clients
+        .authenticate(&token)
+        .ok_or_else(|| Fault::unauthorized("no client has this token"))?;
+    if rights.iter().all(|right| who.may(*right)) {
+        Ok(Some(who))
+    } else {
+        let Identity { name, group } = &*who;
+        let message = format!("the client {name} is in group {group}, which may not do this");
+        Err(Fault::unauthorized(&message))
+    }
+}
+
+/// The token of the only `Authorization` header.
+fn bearer(headers: &HeaderMap) -> Option<Uuid> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let token = value.as_bytes().strip_prefix(b"Bearer ")?;
+    Uuid::try_parse_ascii(token).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use warp::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_one_bearer_uuid_will_do() {
+        let token = "bbfa1388-3218-463c-9722-6805507c14bb";
+        let read = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+                headers.append(header::AUTHORIZATION, value);
+            }
+            bearer(&headers).map(|t| t.to_string())
+        };
+        let good = format!("Bearer {token}");
+        assert_eq!(read(&[&good]).as_deref(), Some(token));
+        for bad in [
+            token.to_owned(),
+            format!("bearer {token}"),
+            format!("Bearer  {token}"),
+            format!("Bearer {token} "),
+            format!("Basic {token}"),
+            "Bearer".to_owned(),
+            "Bearer ".to_owned(),
+            "Bearer x".to_owned(),
+            "Bearer é".to_owned(),
+        ] {
+            assert_eq!(read(&[&bad]), None, "{bad}");
+        }
+        assert_eq!(read(&[&good, &good]), None);
+        assert_eq!(read(&[]), None);
+    }
+}

@@ -1,0 +1,228 @@
+//! Many changes in one call, each judged by itself, applied while the body comes in.
+//!
+//! NDJSON may be of any length: at no time is more of it in memory than a piece of the network's and the jobs of one
+//! spell. A line that cannot be read is one failed job. What was applied stays applied when the client goes away in
+//! the middle. A JSON array is read whole first, so one that is no array of jobs changes nothing.
+
+use std::pin::Pin;
+
+use couic_common::{BatchJob, ErrorCode};
+use warp::http::HeaderMap;
+
+use super::{
+    answer::{Answer, Outcome},
+    body::{Body, Chunks, Content, MAX_JSON, next_chunk, read_all},
+    call::Call,
+    dispatch::announced,
+    error::Fault,
+    jobs::Jobs,
+};
+
+/// The longest line.
+pub(super) const MAX_LINE: usize = 64 * 1024;
+
+/// `POST /v1/{policy}/batch`.
+pub(super) async fn run<S: Chunks>(call: &Call, headers: &HeaderMap, body: Pin<&mut S>) -> Outcome {
+    let jobs = Jobs::new(call, call.policy()?, call.actor()?);
+    let outcome = match Content::of(headers) {
+        Content::NdJson => lines(jobs, body).await?,
+        content => {
+            let bytes = read_all(body, announced(headers), MAX_JSON).await?;
+            array(jobs, &Body { content, bytes }).await?
+        }
+    };
+    Answer::ok(&outcome.finish())
+}
+
+async fn array<'a>(mut jobs: Jobs<'a>, body: &Body) -> Result<Jobs<'a>, Fault> {
+    if body.content == Content::Other {
+        let message = "a batch is application/json or application/x-ndjson: see Content-Type";
+        return Err(Fault::bad_request(message));
+    }
+    let wanted: Vec<BatchJob> = body.json()?;
+    for job in wanted {
+        jobs.push(job);
+        if jobs.is_full() {
+            jobs.apply();
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(jobs)
+}
+
+async fn lines<'a, S: Chunks>(
+    mut jobs: Jobs<'a>,
+    mut body: Pin<&mut S>,
+) -> Result<Jobs<'a>, Fault> {
+    let mut splitter = Splitter::default();
+    loop {
+        let chunk = match next_chunk(body.as_mut()).await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => break,
+            Err(fault) => {
+                jobs.apply();
+                jobs.broken_off(&fault);
+                return Err(fault);
+            }
+        };
+        splitter.feed(&chunk, |line| {
+            read_line(&mut jobs, line);
+            if jobs.is_full() {
+                jobs.apply();
+            }
+        });
+        // What has come is in force before more is waited for. A piece is a millisecond of work or so: others on this
+        // thread get their turn.
+        jobs.apply();
+        tokio::task::yield_now().await;
+    }
+    if let Some(line) = splitter.last() {
+        read_line(&mut jobs, line);
+    }
+    Ok(jobs)
+}
+
+fn read_line(jobs: &mut Jobs<'_>, line: Line<'_>) {
+    match line {
+        Line::TooLong => {
+            let message = format!("the line is longer than {} KiB", MAX_LINE / 1024);
+            jobs.fail(None, ErrorCode::BadRequest, message);
+        }
+        Line::Text(line) if line.iter().all(u8::is_ascii_whitespace) => {}
+        Line::Text(line) => match serde_json::from_slice(line) {
+            Ok(job) => jobs.push(job),
+            Err(error) => {
+                let message = format!("the line cannot be read: {error}");
+                jobs.fail(None, ErrorCode::BadRequest, message);
+            }
+        },
+    }
+}
+
+/// Finds lines in pieces of text that are cut anywhere.
+#[derive(Default)]
+struct Splitter {
+    /// The beginning of a line whose end has not come yet.
+    begun: Vec<u8>,
+    /// Whether that line is too long, so that its rest is skipped.
+    skipping: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line<'a> {
+    Text(&'a [u8]),
+    TooLong,
+}
+
+impl Splitter {
+    /// Hands out every line that ends in this piece, without its end.
+    fn feed(&mut self, mut piece: &[u8], mut with: impl FnMut(Line<'_>)) {
+        while let Some(end) = line_end(piece) {
+            let (line, behind) = (&piece[..end], &piece[end + 1..]);
+            piece = behind;
+            if self.begun.is_empty() && !self.skipping {
+                with(checked(line));
+                continue;
+            }
+            self.keep(line);
+            if let Some(line) = self.last() {
+                with(line);
+            }
+            self.begun.clear();
+            self.skipping = false;
+        }
+        self.keep(piece);
+    }
+
+    /// What stands behind the last line end.
+    fn last(&self) -> Option<Line<'_>> {
+        if self.skipping {
+            Some(Line::TooLong)
+        } else if self.begun.is_empty() {
+            None
+        } else {
+            Some(Line::Text(&self.begun))
+        }
+    }
+
+    fn keep(&mut self, text: &[u8]) {
+        self.skipping |= self.begun.len() + text.len() > MAX_LINE;
+        if self.skipping {
+            self.begun.clear();
+        } else {
+            self.begun.extend_from_slice(text);
+        }
+    }
+}
+
+/// Where the line ends.
+fn line_end(text: &[u8]) -> Option<usize> {
+    text.iter().position(|byte| *byte == b'\n')
+}
+
+fn checked(line: &[u8]) -> Line<'_> {
+    if line.len() > MAX_LINE {
+        Line::TooLong
+    } else {
+        Line::Text(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn split(pieces: &[&[u8]]) -> Vec<Option<Vec<u8>>> {
+        let own = |line: Line<'_>| match line {
+            Line::Text(text) => Some(text.to_vec()),
+            Line::TooLong => None,
+        };
+        let mut splitter = Splitter::default();
+        let mut found = Vec::new();
+        for piece in pieces {
+            splitter.feed(piece, |line| found.push(own(line)));
+        }
+        found.extend(splitter.last().map(own));
+        found
+    }
+
+    #[test]
+    fn long_lines_are_skipped_whole_and_alone() {
+        let fits = vec![b'x'; MAX_LINE];
+        let mut long = vec![b'x'; MAX_LINE + 1];
+        long.push(b'\n');
+        assert_eq!(
+            split(&[&fits, b"\n", b"a\n"]),
+            [Some(fits.clone()), Some(b"a".to_vec())]
+        );
+        assert_eq!(split(&[&long, b"a\n"]), [None, Some(b"a".to_vec())]);
+        assert_eq!(
+            split(&[&long[..9], &long[9..], b"a"]),
+            [None, Some(b"a".to_vec())]
+        );
+        assert_eq!(
+            split(&[&fits, b"y", b"more", b"\na"]),
+            [None, Some(b"a".to_vec())]
+        );
+        assert_eq!(split(&[&fits, b"y"]), [None]);
+    }
+
+    proptest! {
+        /// However a text is cut into pieces, its lines are those of the whole.
+        #[test]
+        fn cuts_do_not_matter(text in "[ab\n]{0,60}", cuts in proptest::collection::vec(0usize..60, 0..8)) {
+            let bytes = text.as_bytes();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(bytes.len())).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|w| &bytes[w[0]..w[1]]).collect();
+            let mut expected: Vec<_> = text.split('\n').map(|l| Some(l.as_bytes().to_vec())).collect();
+            if expected.last() == Some(&Some(Vec::new())) {
+                expected.pop();
+            }
+            prop_assert_eq!(split(&pieces), expected);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A request as handlers see it: authenticated, its path understood.
+
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
+
+use couic_common::{Cidr, ClientName, Policy, SetName};
+use parking_lot::Mutex;
+use percent_encoding::percent_decode_str;
+use warp::http::{HeaderMap, header};
+
+use super::{Api, answer::NDJSON, error::Fault};
+use crate::{
+    firewall::{Actor, Firewall},
+    rbac::Identity,
+};
+
+/// What all requests share.
+pub(super) struct Shared {
+    pub(super) api: Arc<Api>,
+    /// Held while sets are read and put in force, so that the older of two reloads never wins.
+    pub(super) reloading: Mutex<()>,
+}
+
+/// One request.
+pub(super) struct Call {
+    pub(super) shared: Arc<Shared>,
+    /// Who asks. None on routes that want no token.
+    pub(super) who: Option<Arc<Identity>>,
+    pub(super) params: Params,
+    pub(super) query: Vec<(String, String)>,
+    /// Whether the client asked for a line per item rather than an array.
+    pub(super) wants_lines: bool,
+}
+
+/// What the variable parts of a path say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Params {
+    pub(super) policy: Option<Policy>,
+    pub(super) ip: Option<IpAddr>,
+    pub(super) cidr: Option<Cidr>,
+    pub(super) set: Option<SetName>,
+    pub(super) client: Option<ClientName>,
+}
+
+impl Call {
+    pub(super) fn api(&self) -> &Api {
+        &self.shared.api
+    }
+
+    pub(super) fn firewall(&self) -> &Firewall {
+        &self.shared.api.firewall
+    }
+
+    pub(super) fn who(&self) -> Result<&Identity, Fault> {
+        self.who
+            .as_deref()
+            .ok_or_else(|| missing("a route that needs to know the client wants no token"))
+    }
+
+    /// The client as the one who changes rules.
+    pub(super) fn actor(&self) -> Result<Actor, Fault> {
+        Ok(Actor::Client(self.who()?.name.clone()))
+    }
+
+    pub(super) fn policy(&self) -> Result<Policy, Fault> {
+        self.params.policy.ok_or_else(|| missing("no {policy}"))
+    }
+
+    pub(super) fn ip(&self) -> Result<IpAddr, Fault> {
+        self.params.ip.ok_or_else(|| missing("no {ip}"))
+    }
+
+    pub(super) fn cidr(&self) -> Result<Cidr, Fault> {
+        self.params.cidr.ok_or_else(|| missing("no {ip}/{prefix}"))
+    }
+
+    pub(super) fn set(&self) -> Result<&SetName, Fault> {
+        self.params.set.as_ref().ok_or_else(|| missing("no {set}"))
+    }
+
+    pub(super) fn client(&self) -> Result<&ClientName, Fault> {
+        self.params
+            .client
+            .as_ref()
+            .ok_or_else(|| missing("no {client}"))
+    }
+
+    /// The first value of a query parameter.
+    pub(super) fn query(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.query.iter();
+        pairs.find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+/// The route table and a handler disagree. No request can bring this about; a test drives every route.
+fn missing(what: &str) -> Fault {
+    tracing::error!("a route's pattern does not fit its handler: {what}");
+    Fault::internal_logged()
+}
+
+/// Whether `Accept` names NDJSON.
+pub(super) fn wants_lines(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|range| {
+            let kind = range.split(';').next().unwrap_or_default();
+            kind.trim().eq_ignore_ascii_case(NDJSON)
+        })
+}
+
+/// A part of a path with its `%xx` resolved. What is not UTF-8 then is nothing that any route knows.
+pub(super) fn decoded(part: &str) -> Cow<'_, str> {
+    if part.contains('%') {
+        percent_decode_str(part).decode_utf8_lossy()
+    } else {
+        Cow::Borrowed(part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use warp::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn accept_is_read_as_a_list() {
+        for (value, expected) in [
+            ("application/x-ndjson", true),
+            ("application/json, Application/X-NDJSON;q=0.5", true),
+            ("application/json", false),
+            ("*/*", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(value));
+            assert_eq!(wants_lines(&headers), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn parts_are_decoded_once() {
+        assert_eq!(decoded("2001%3adb8%3A%3A"), "2001:db8::");
+        assert_eq!(decoded("%2564rop"), "%64rop");
+        assert_eq!(decoded("a%2Fb"), "a/b");
+        assert_eq!(decoded("%ff%"), "\u{fffd}%");
+    }
+}

@@ -1,0 +1,143 @@
+//! The way of every request: path and method, token, path variables, body, handler, response, metrics.
+
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use warp::{
+    filters::path::FullPath,
+    http::{HeaderMap, Method, header},
+    reply,
+};
+
+use super::{
+    answer::Outcome,
+    auth, batch,
+    body::{Body, Chunks, Content, MAX_JSON, read_all},
+    call::{Call, Shared, wants_lines},
+    error::Fault,
+    table::{self, Found, Run},
+};
+
+/// What came before the body.
+pub(super) struct Head {
+    pub(super) method: Method,
+    pub(super) path: FullPath,
+    pub(super) query: Vec<(String, String)>,
+    pub(super) headers: HeaderMap,
+}
+
+/// Answers one request, whatever it is and whatever happens.
+pub(super) async fn dispatch<S: Chunks>(
+    shared: Arc<Shared>,
+    head: Head,
+    body: S,
+) -> reply::Response {
+    let started = Instant::now();
+    let metrics = Arc::clone(&shared.api.metrics);
+    let Head {
+        method,
+        path,
+        query,
+        headers,
+    } = head;
+    let found = table::find(path.as_str());
+    let route = found.as_ref().map_or("unmatched", |f| f.path.pattern);
+    let body = pin!(body);
+    let work = answer(shared, &method, found, query, &headers, body);
+    let outcome = AssertUnwindSafe(work).catch_unwind().await;
+    let outcome = outcome.unwrap_or_else(|panic| Err(panicked(route, &*panic)));
+    if let Err(fault) = &outcome {
+        tracing::debug!(%method, route, status = fault.status.as_u16(), "request refused");
+    }
+    let head = method == Method::HEAD;
+    let response = match outcome {
+        Ok(answer) => answer.into_response(head),
+        Err(fault) => fault.into_response(head),
+    };
+    let status = response.status().as_u16();
+    metrics.observe_request(route, name(&method), status, started.elapsed());
+    response
+}
+
+async fn answer<S: Chunks>(
+    shared: Arc<Shared>,
+    method: &Method,
+    found: Option<Found<'_>>,
+    query: Vec<(String, String)>,
+    headers: &HeaderMap,
+    body: Pin<&mut S>,
+) -> Outcome {
+    let found = found.ok_or_else(|| Fault::not_found("there is no such path"))?;
+    let operation = found.operation(method)?;
+    let who = auth::authorize(&shared.api.clients, headers, operation.access)?;
+    let params = found.params()?;
+    let call = Call {
+        shared,
+        who,
+        params,
+        query,
+        wants_lines: wants_lines(headers),
+    };
+    match operation.run {
+        Run::Inline(run) => run(&call),
+        Run::Body(run) => run(&call, &receive(headers, body).await?),
+        Run::Blocking(run) => blocking(move || run(&call)).await,
+        Run::BlockingBody(run) => {
+            let body = receive(headers, body).await?;
+            blocking(move || run(&call, &body)).await
+        }
+        // Boxed, so that the future that every request takes with it stays small.
+        Run::Batch => Box::pin(batch::run(&call, headers, body)).await,
+    }
+}
+
+async fn receive<S: Chunks>(headers: &HeaderMap, body: Pin<&mut S>) -> Result<Body, Fault> {
+    let bytes: Bytes = read_all(body, announced(headers), MAX_JSON).await?;
+    let content = Content::of(headers);
+    Ok(Body { content, bytes })
+}
+
+/// The length that the client announces for its body.
+pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(header::CONTENT_LENGTH)?;
+    value.to_str().ok()?.parse().ok()
+}
+
+async fn blocking(work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(Fault::internal("running a request", &error)),
+        },
+    }
+}
+
+fn panicked(route: &str, panic: &(dyn Any + Send)) -> Fault {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("no message");
+    tracing::error!(route, "a handler panicked, which is a bug: {text}");
+    Fault::internal_logged()
+}
+
+/// Methods as metrics label them: a bounded set, whatever clients send.
+fn name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "other",
+    }
+}

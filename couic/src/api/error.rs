@@ -1,0 +1,222 @@
+//! The one place that turns failures into statuses and error bodies.
+//!
+//! The rooms below know nothing of HTTP: their errors are mapped here, and only here. What a client did wrong is told
+//! to the client; what went wrong inside is told to the log, and the client learns no more than where to look.
+
+use std::{collections::BTreeMap, error::Error, fmt::Write as _};
+
+use couic_common::{ApiError, ErrorCode, ErrorDetail};
+use warp::http::StatusCode;
+
+use crate::{
+    firewall::{FirewallError, SetError},
+    guard::GuardRefusal,
+    rbac::RbacError,
+};
+
+/// A request that was refused or failed: what will be answered.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) status: StatusCode,
+    pub(super) body: ApiError,
+    /// The methods that the path serves, for 405.
+    pub(super) allow: Option<String>,
+    /// Whether what is left of the request cannot be read, so that the connection ends with the answer.
+    pub(super) close: bool,
+}
+
+impl Fault {
+    pub(super) fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
+        let body = ApiError {
+            code,
+            message: message.into(),
+            errors: BTreeMap::new(),
+        };
+        Self {
+            status,
+            body,
+            allow: None,
+            close: false,
+        }
+    }
+
+    /// The request cannot be read.
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, message)
+    }
+
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, message)
+    }
+
+    pub(super) fn unauthorized(message: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
+    }
+
+    /// One field's value is invalid.
+    pub(super) fn invalid(field: &str, message: impl Into<String>) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self::about(status, ErrorCode::Invalid, field, message.into())
+    }
+
+    /// The request is valid, but the present state refuses it.
+    pub(super) fn refused(field: &str, message: impl Into<String>) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self::about(status, ErrorCode::Processing, field, message.into())
+    }
+
+    /// A failure whose blame lies with one field.
+    fn about(status: StatusCode, code: ErrorCode, field: &str, message: String) -> Self {
+        let mut fault = Self::new(status, code, message.clone());
+        let detail = ErrorDetail { code, message };
+        fault.body.errors.insert(field.to_owned(), detail);
+        fault
+    }
+
+    /// A fault of ours. The log gets all of it, the client nothing but the hint.
+    pub(super) fn internal(doing: &str, error: &(dyn Error + 'static)) -> Self {
+        tracing::error!("{doing} failed: {}", chain(error));
+        Self::internal_logged()
+    }
+
+    /// A fault of ours that stands in the log already.
+    pub(super) fn internal_logged() -> Self {
+        let message = "the daemon failed on this request: its log says why";
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::Internal,
+            message,
+        )
+    }
+
+    /// The same failure where the contract wants 422 for whatever is wrong with a body.
+    pub(super) fn unprocessable(mut self) -> Self {
+        if self.status == StatusCode::BAD_REQUEST {
+            self.status = StatusCode::UNPROCESSABLE_ENTITY;
+        }
+        self
+    }
+
+    /// The same failure, and the end of the connection.
+    pub(super) fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+}
+
+/// An error with everything that caused it.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+impl From<FirewallError> for Fault {
+    fn from(error: FirewallError) -> Self {
+        let code = code_of(&error);
+        let text = error.to_string();
+        match error {
+            FirewallError::Exists { .. } => Self::about(StatusCode::CONFLICT, code, "cidr", text),
+            FirewallError::NotFound { .. } => Self::not_found(text),
+            FirewallError::Expired { .. } => Self::invalid("expiration", text),
+            FirewallError::OfSet { .. } | FirewallError::Full { .. } => Self::refused("cidr", text),
+            FirewallError::TooManyTags { .. } => Self::refused("tag", text),
+            FirewallError::Plane(_) => Self::internal("changing the data plane", &error),
+        }
+    }
+}
+
+/// The code under which a refused change is reported, alone or in a batch.
+pub(super) fn code_of(error: &FirewallError) -> ErrorCode {
+    match error {
+        FirewallError::Exists { .. } => ErrorCode::Conflict,
+        FirewallError::NotFound { .. } => ErrorCode::NotFound,
+        FirewallError::Expired { .. } => ErrorCode::Invalid,
+        FirewallError::OfSet { .. }
+        | FirewallError::Full { .. }
+        | FirewallError::TooManyTags { .. } => ErrorCode::Processing,
+        FirewallError::Plane(_) => ErrorCode::Internal,
+    }
+}
+
+impl From<SetError> for Fault {
+    fn from(error: SetError) -> Self {
+        let text = error.to_string();
+        match &error {
+            SetError::Exists { .. } => {
+                Self::about(StatusCode::CONFLICT, ErrorCode::Conflict, "name", text)
+            }
+            SetError::NotFound { .. } => Self::not_found(text),
+            SetError::BadLine { file, .. } => Self::refused(&file.clone(), text),
+            SetError::TooLarge { .. } => Self::invalid("entries", text),
+            SetError::Io { .. } => Self::internal("reading or writing set files", &error),
+        }
+    }
+}
+
+impl From<RbacError> for Fault {
+    fn from(error: RbacError) -> Self {
+        match &error {
+            RbacError::Exists { .. } | RbacError::Protected { .. } => {
+                Self::refused("name", error.to_string())
+            }
+            RbacError::NotFound { .. } => Self::not_found(error.to_string()),
+            RbacError::Files(_) | RbacError::Io { .. } => {
+                Self::internal("reading or writing client files", &error)
+            }
+        }
+    }
+}
+
+impl From<GuardRefusal> for Fault {
+    fn from(refusal: GuardRefusal) -> Self {
+        Self::refused("cidr", refusal.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use couic_common::Policy;
+
+    use super::*;
+    use crate::dataplane::PlaneError;
+
+    #[test]
+    fn internal_failures_tell_the_client_nothing() {
+        let source = io::Error::other("secret path");
+        let kernel = PlaneError::Kernel {
+            table: "secret table",
+            source,
+        };
+        let fault = Fault::from(FirewallError::from(kernel));
+        assert_eq!(fault.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(fault.body.code, ErrorCode::Internal);
+        assert!(!format!("{:?}", fault.body).contains("secret"));
+    }
+
+    #[test]
+    fn the_chain_names_every_cause() {
+        let source = io::Error::other("the cause");
+        let error = FirewallError::from(PlaneError::Kernel { table: "t", source });
+        assert!(chain(&error).contains("the cause"), "{}", chain(&error));
+    }
+
+    #[test]
+    fn unprocessable_changes_bad_requests_only() {
+        assert_eq!(Fault::bad_request("x").unprocessable().status.as_u16(), 422);
+        assert_eq!(Fault::not_found("x").unprocessable().status.as_u16(), 404);
+        let policy = Policy::Drop;
+        let full = FirewallError::Full {
+            policy,
+            family: "IPv4",
+            limit: 1,
+        };
+        assert_eq!(Fault::from(full).body.code, ErrorCode::Processing);
+    }
+}

@@ -1,0 +1,189 @@
+//! Judging the values of a well-formed body: all of them, so that the client hears of every defect at once.
+
+use std::collections::BTreeMap;
+
+use couic_common::{Cidr, EntryRequest, ErrorCode, ErrorDetail, Policy, Tag};
+use warp::http::StatusCode;
+
+use super::error::Fault;
+use crate::{
+    firewall::{FirewallError, NewRule},
+    guard::{Guard, GuardCheck},
+};
+
+/// How many defects are told one by one.
+const MAX_DETAILS: usize = 100;
+
+/// What is wrong with the values of a body, by field.
+#[derive(Debug, Default)]
+pub(super) struct Defects {
+    details: BTreeMap<String, ErrorDetail>,
+    untold: usize,
+    /// Whether a value is invalid in itself, rather than refused in the present state.
+    invalid: bool,
+}
+
+impl Defects {
+    /// An invalid value.
+    pub(super) fn invalid(&mut self, field: String, message: String) {
+        self.invalid = true;
+        self.add(field, ErrorCode::Invalid, message);
+    }
+
+    /// A valid value that is refused.
+    pub(super) fn refused(&mut self, field: String, message: String) {
+        self.add(field, ErrorCode::Processing, message);
+    }
+
+    fn add(&mut self, field: String, code: ErrorCode, message: String) {
+        if self.details.len() < MAX_DETAILS {
+            self.details.insert(field, ErrorDetail { code, message });
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    /// Passes where there is no defect.
+    ///
+    /// # Errors
+    /// 422 with one detail a field.
+    pub(super) fn none(self) -> Result<(), Fault> {
+        let Self {
+            details,
+            untold,
+            invalid,
+        } = self;
+        let Some((field, first)) = details.first_key_value() else {
+            return Ok(());
+        };
+        let mut message = format!("{field}: {}", first.message);
+        match details.len() - 1 + untold {
+            0 => {}
+            more => message.push_str(&format!("; and {more} more")),
+        }
+        let code = if invalid {
+            ErrorCode::Invalid
+        } else {
+            ErrorCode::Processing
+        };
+        let mut fault = Fault::new(StatusCode::UNPROCESSABLE_ENTITY, code, message);
+        fault.body.errors = details;
+        Err(fault)
+    }
+}
+
+/// Reads the values of an entry. `defect` hears of each one that is invalid.
+///
+/// # Errors
+/// Nothing: None where `defect` heard of something.
+pub(super) fn rule(
+    cidr: &str,
+    tag: Option<&str>,
+    expiration: u64,
+    now: u64,
+    mut defect: impl FnMut(&'static str, String),
+) -> Option<NewRule> {
+    let cidr = cidr.parse::<Cidr>();
+    let cidr = cidr.map_err(|e| defect("cidr", e.to_string())).ok();
+    let tag = tag.map_or(Ok(None), Tag::parse);
+    let tag = tag.map_err(|e| defect("tag", e.to_string())).ok();
+    if expiration != 0 && expiration <= now {
+        let error = FirewallError::Expired { expiration, now };
+        defect("expiration", error.to_string());
+        return None;
+    }
+    let (cidr, tag) = (cidr?, tag?);
+    Some(NewRule {
+        cidr,
+        tag,
+        expiration,
+    })
+}
+
+/// Reads and judges a request for one entry, the guard rails included.
+///
+/// # Errors
+/// 422.
+pub(super) fn entry(
+    guard: &Guard,
+    policy: Policy,
+    request: &EntryRequest,
+    now: u64,
+) -> Result<NewRule, Fault> {
+    let EntryRequest {
+        cidr,
+        expiration,
+        tag,
+        metadata: _,
+        force,
+        guard: asked,
+    } = request;
+    let mut defects = Defects::default();
+    let mut defect = |field: &str, message| defects.invalid(field.to_owned(), message);
+    let rule = rule(cidr, tag.as_deref(), *expiration, now, &mut defect);
+    defects.none()?;
+    let Some(rule) = rule else {
+        return Err(Fault::invalid("cidr", "the entry cannot be used"));
+    };
+    let check = if *force {
+        None
+    } else {
+        guard.for_request(policy, asked.as_ref())
+    };
+    passes(check.as_ref(), rule.cidr)?;
+    Ok(rule)
+}
+
+/// Asks the guard rails, where there are any.
+///
+/// # Errors
+/// 422 that says how to insist.
+pub(super) fn passes(check: Option<&GuardCheck>, cidr: Cidr) -> Result<(), Fault> {
+    match check {
+        Some(check) => Ok(check.check(cidr)?),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bad_field_is_named_at_once() {
+        let mut fields = Vec::new();
+        let bad = rule("1.2.3.4", Some("a b"), 5, 5, |field, _| fields.push(field));
+        assert_eq!(bad, None);
+        assert_eq!(fields, ["cidr", "tag", "expiration"]);
+    }
+
+    #[test]
+    fn expirations_lie_in_the_future() {
+        for (expiration, good) in [
+            (0, true),
+            (9, false),
+            (10, false),
+            (11, true),
+            (u64::MAX, true),
+        ] {
+            let mut heard = false;
+            let read = rule("1.2.3.4/32", None, expiration, 10, |_, _| heard = true);
+            assert_eq!((read.is_some(), heard), (good, !good), "{expiration}");
+        }
+    }
+
+    #[test]
+    fn details_are_bounded() {
+        let mut defects = Defects::default();
+        for i in 0..250 {
+            defects.invalid(format!("entries[{i}]"), "bad".to_owned());
+        }
+        let fault = defects.none().unwrap_err();
+        assert_eq!(fault.body.errors.len(), MAX_DETAILS);
+        assert!(
+            fault.body.message.ends_with("and 249 more"),
+            "{}",
+            fault.body.message
+        );
+    }
+}

@@ -1,0 +1,11 @@
+//! What would happen to a packet, and why.
+
+use super::{
+    answer::{Answer, Outcome},
+    call::Call,
+};
+
+/// `GET /v1/lookup/{ip}`.
+pub(super) fn show(call: &Call) -> Outcome {
+    Answer::ok(&call.firewall().lookup(call.ip()?))
+}

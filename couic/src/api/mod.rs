@@ -1,0 +1,103 @@
+//! The REST API, version 1, on warp.
+//!
+//! What holds for every request:
+//! - One table (`routes`) says which paths and methods there are, who may use them and what they do; the OpenAPI
+//!   document is made from it. Judged in this order: path (404), method (405), token (401), path variables (400), body
+//!   (400, 413, 422), the present state (404, 409, 422).
+//! - Every error answer carries the error body. Answers of status 500 tell nothing of the inside; the log does.
+//! - Tokens and headers are never logged.
+//! - Memory is bounded: JSON bodies have a limit, NDJSON and lists are streamed.
+//! - A panic in a handler is a 500 for that request and nothing else.
+//!
+//! warp's usual style, a filter a route joined by `or`, tries one route after the other and decides about 404, 405
+//! and 401 by ranking rejections. Here warp takes requests apart and puts responses together, and the table decides.
+
+mod answer;
+mod auth;
+mod batch;
+mod body;
+mod call;
+mod clients;
+mod dispatch;
+mod entry_json;
+mod error;
+mod health;
+mod jobs;
+mod judge;
+mod list;
+mod lookup;
+mod openapi;
+mod peer;
+mod policy;
+mod routes;
+mod serve;
+mod sets;
+mod stats;
+mod table;
+mod wire;
+
+use std::sync::Arc;
+
+use couic_common::Health;
+use parking_lot::Mutex;
+use warp::{Filter, Rejection, filters, reply};
+
+pub use self::serve::{ServeSettings, ServeSummary, serve, serve_with};
+use self::{
+    call::Shared,
+    dispatch::{Head, dispatch},
+};
+use crate::{
+    firewall::{Firewall, SetStore},
+    guard::Guard,
+    metrics::MetricsRegistry,
+    rbac::ClientStore,
+};
+
+/// What the API serves.
+pub struct Api {
+    /// The rules.
+    pub firewall: Arc<Firewall>,
+    /// The set files.
+    pub sets: Arc<SetStore>,
+    /// Who may ask.
+    pub clients: Arc<ClientStore>,
+    /// The guard rails.
+    pub guard: Guard,
+    /// Where requests are counted.
+    pub metrics: Arc<MetricsRegistry>,
+    /// The state of the filter now. May block.
+    pub health: Arc<dyn Fn() -> Health + Send + Sync>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+/// Every route, as one filter that never rejects a request.
+pub fn routes(
+    api: Arc<Api>,
+) -> impl Filter<Extract = (reply::Response,), Error = Rejection> + Clone + Send + Sync + 'static {
+    let shared = Arc::new(Shared {
+        api,
+        reloading: Mutex::new(()),
+    });
+    warp::any()
+        .map(move || Arc::clone(&shared))
+        .and(warp::method())
+        .and(warp::path::full())
+        .and(warp::query())
+        .and(warp::header::headers_cloned())
+        .and(filters::body::stream())
+        .then(|shared, method, path, query, headers, body| {
+            let head = Head {
+                method,
+                path,
+                query,
+                headers,
+            };
+            dispatch(shared, head, body)
+        })
+}

@@ -1,0 +1,317 @@
+//! The OpenAPI 3.1 document, made from the route table and the types on the wire.
+
+use std::sync::LazyLock;
+
+use couic_common::{ApiError, ErrorCode, ErrorDetail};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder,
+        PathsBuilder, Ref, RefOr, Required, ResponseBuilder, ResponsesBuilder, Schema,
+        path::{
+            Operation as PathOperation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
+            PathItem,
+        },
+        request_body::{RequestBody, RequestBodyBuilder},
+        schema::{ArrayBuilder, ObjectBuilder, Type},
+        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+    },
+};
+use warp::http::StatusCode;
+
+use super::{
+    answer::{Answer, JSON, NDJSON, OPENMETRICS, Outcome},
+    call::Call,
+    routes::PATHS,
+    table::{Access, Operation, Verb},
+};
+use crate::rbac::Right;
+
+/// What the document says of an operation besides path, method and rights.
+pub(super) struct Doc {
+    pub(super) id: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) query: &'static [Query],
+    pub(super) body: Option<Shape>,
+    pub(super) answer: (u16, Shape),
+    /// Other statuses with an answer of the same shape.
+    pub(super) also: &'static [u16],
+    /// Statuses of refusal besides those that every route with a token has.
+    pub(super) errors: &'static [u16],
+}
+
+/// A query parameter.
+pub(super) struct Query {
+    pub(super) name: &'static str,
+    pub(super) text: &'static str,
+    pub(super) required: bool,
+    pub(super) number: bool,
+}
+
+/// A body.
+#[derive(Clone, Copy)]
+pub(super) enum Shape {
+    Empty,
+    Json(Of),
+    Array(Of),
+    /// A JSON array, or the same items a line each.
+    ArrayOrLines(Of),
+    /// JSON, or text for Prometheus.
+    JsonOrMetrics(Of),
+    /// This document.
+    OpenApi,
+}
+
+/// A type that has a schema.
+#[derive(Clone, Copy)]
+pub(super) struct Of {
+    name: fn() -> String,
+    collect: fn(&mut Vec<(String, RefOr<Schema>)>),
+}
+
+impl Of {
+    pub(super) const fn type_<T: ToSchema>() -> Self {
+        Self {
+            name: || T::name().into_owned(),
+            collect: |schemas| {
+                schemas.push((T::name().into_owned(), T::schema()));
+                T::schemas(schemas);
+            },
+        }
+    }
+
+    fn reference(self) -> RefOr<Schema> {
+        Ref::from_schema_name((self.name)()).into()
+    }
+}
+
+const SCHEME: &str = "token";
+
+static DOCUMENT: LazyLock<Result<Vec<u8>, serde_json::Error>> =
+    LazyLock::new(|| serde_json::to_vec(&document()));
+
+/// `GET /v1/openapi.json`.
+pub(super) fn show(_call: &Call) -> Outcome {
+    match &*DOCUMENT {
+        Ok(document) => Ok(Answer::whole(StatusCode::OK, JSON, document.clone())),
+        Err(error) => Err(super::error::Fault::internal(
+            "writing the OpenAPI document",
+            error,
+        )),
+    }
+}
+
+fn document() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Couic")
+        .version("1")
+        .description(Some(
+            "The REST API of the Couic eBPF firewall, over a Unix socket. Times are Unix seconds; an expiration of 0 \
+             means never. Unknown JSON fields are ignored. HEAD is served wherever GET is.",
+        ))
+        .build();
+    let mut paths = PathsBuilder::new();
+    let mut schemas = Vec::new();
+    for of in [
+        Of::type_::<ApiError>(),
+        Of::type_::<ErrorDetail>(),
+        Of::type_::<ErrorCode>(),
+    ] {
+        (of.collect)(&mut schemas);
+    }
+    for path in PATHS {
+        for operation in path.operations {
+            let described = describe(path.pattern, operation);
+            let item = PathItem::new(http_method(operation.verb), described);
+            paths = paths.path(path.pattern, item);
+            let Doc { body, answer, .. } = &operation.doc;
+            for shape in body.iter().chain([&answer.1]) {
+                if let Some(of) = shape.of() {
+                    (of.collect)(&mut schemas);
+                }
+            }
+        }
+    }
+    schemas.sort_by(|(a, _), (b, _)| a.cmp(b));
+    schemas.dedup_by(|(a, _), (b, _)| a == b);
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    let components = ComponentsBuilder::new()
+        .schemas_from_iter(schemas)
+        .security_scheme(SCHEME, bearer)
+        .build();
+    OpenApiBuilder::new()
+        .info(info)
+        .paths(paths.build())
+        .components(Some(components))
+        .build()
+}
+
+const fn http_method(verb: Verb) -> HttpMethod {
+    match verb {
+        Verb::Get => HttpMethod::Get,
+        Verb::Post => HttpMethod::Post,
+        Verb::Put => HttpMethod::Put,
+        Verb::Delete => HttpMethod::Delete,
+    }
+}
+
+fn describe(pattern: &'static str, operation: &'static Operation) -> PathOperation {
+    let Operation {
+        access,
+        doc,
+        run: _,
+        verb: _,
+        ..
+    } = operation;
+    let mut builder = OperationBuilder::new()
+        .operation_id(Some(doc.id))
+        .summary(Some(doc.summary));
+    for part in pattern.split('/').filter_map(variable) {
+        builder = builder.parameter(path_parameter(part));
+    }
+    for query in doc.query {
+        builder = builder.parameter(query.parameter());
+    }
+    if let Some(shape) = doc.body {
+        builder = builder.request_body(Some(shape.request()));
+    }
+    let mut errors = doc.errors.to_vec();
+    if !matches!(access, Access::Open) {
+        let none: [&str; 0] = [];
+        builder = builder.security(SecurityRequirement::new(SCHEME, none));
+        errors.push(401);
+    }
+    if let Access::Rights(rights) = access {
+        let names: Vec<&str> = rights.iter().copied().map(right_name).collect();
+        let text = format!("The client's group needs: {}.", names.join(", "));
+        builder = builder.description(Some(text));
+    }
+    errors.extend([500]);
+    errors.sort_unstable();
+    let (status, shape) = doc.answer;
+    let mut responses =
+        ResponsesBuilder::new().response(status.to_string(), shape.response(status));
+    for status in doc.also {
+        responses = responses.response(status.to_string(), shape.response(*status));
+    }
+    for status in errors {
+        let error = Shape::Json(Of::type_::<ApiError>());
+        responses = responses.response(status.to_string(), error.response(status));
+    }
+    builder.responses(responses.build()).build()
+}
+
+const fn right_name(right: Right) -> &'static str {
+    match right {
+        Right::PolicyList => "policy list",
+        Right::PolicyGet => "policy get",
+        Right::PolicyCreate => "policy create",
+        Right::PolicyDelete => "policy delete",
+        Right::PolicyPeer => "policy peer",
+        Right::SetsList => "sets list",
+        Right::SetsGet => "sets get",
+        Right::SetsCreate => "sets create",
+        Right::SetsDelete => "sets delete",
+        Right::StatsList => "stats list",
+        Right::StatsGet => "stats get",
+        Right::Clients => "clients",
+    }
+}
+
+fn variable(part: &'static str) -> Option<&'static str> {
+    part.strip_prefix('{')?.strip_suffix('}')
+}
+
+fn path_parameter(name: &'static str) -> Parameter {
+    let (text, kind) = match name {
+        "policy" => ("drop or ignore; case matters", Type::String),
+        "ip" => ("an IPv4 or IPv6 address", Type::String),
+        "prefix" => (
+            "0 to 32, or 0 to 128; host bits of the address are masked",
+            Type::Integer,
+        ),
+        _ => ("a name: 1 to 48 of A-Z a-z 0-9 _ -", Type::String),
+    };
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(text))
+        .schema(Some(ObjectBuilder::new().schema_type(kind)))
+        .build()
+}
+
+impl Query {
+    fn parameter(&self) -> Parameter {
+        let Self {
+            name,
+            text,
+            required,
+            number,
+        } = *self;
+        let kind = if number { Type::Integer } else { Type::String };
+        let required = if required {
+            Required::True
+        } else {
+            Required::False
+        };
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Query)
+            .required(required)
+            .description(Some(text))
+            .schema(Some(ObjectBuilder::new().schema_type(kind)))
+            .build()
+    }
+}
+
+impl Shape {
+    fn of(self) -> Option<Of> {
+        match self {
+            Self::Empty | Self::OpenApi => None,
+            Self::Json(of) | Self::Array(of) | Self::ArrayOrLines(of) | Self::JsonOrMetrics(of) => {
+                Some(of)
+            }
+        }
+    }
+
+    /// Content types with their schemas.
+    fn contents(self) -> Vec<(&'static str, RefOr<Schema>)> {
+        let array = |of: Of| -> RefOr<Schema> {
+            RefOr::T(Schema::Array(
+                ArrayBuilder::new().items(of.reference()).build(),
+            ))
+        };
+        let text = || <String as PartialSchema>::schema();
+        match self {
+            Self::Empty => Vec::new(),
+            Self::Json(of) => vec![(JSON, of.reference())],
+            Self::Array(of) => vec![(JSON, array(of))],
+            Self::ArrayOrLines(of) => vec![(JSON, array(of)), (NDJSON, of.reference())],
+            Self::JsonOrMetrics(of) => vec![(JSON, of.reference()), (OPENMETRICS, text())],
+            Self::OpenApi => {
+                let object = ObjectBuilder::new().schema_type(Type::Object).build();
+                vec![(JSON, RefOr::T(Schema::Object(object)))]
+            }
+        }
+    }
+
+    fn request(self) -> RequestBody {
+        let mut builder = RequestBodyBuilder::new().required(Some(Required::True));
+        for (kind, schema) in self.contents() {
+            builder = builder.content(kind, ContentBuilder::new().schema(Some(schema)).build());
+        }
+        builder.build()
+    }
+
+    fn response(self, status: u16) -> RefOr<utoipa::openapi::Response> {
+        let reason = StatusCode::from_u16(status)
+            .ok()
+            .and_then(|s| s.canonical_reason());
+        let mut builder = ResponseBuilder::new().description(reason.unwrap_or_default());
+        for (kind, schema) in self.contents() {
+            builder = builder.content(kind, ContentBuilder::new().schema(Some(schema)).build());
+        }
+        builder.build().into()
+    }
+}

@@ -1,0 +1,116 @@
+//! What a peer tells: adds and removes, judged as a whole before the first is applied.
+//!
+//! A peer's changes are its own claims: it renews and takes back what it added, and nothing else. Telling what is known
+//! already is no error, so a peer may repeat itself after a failure.
+
+use std::sync::Arc;
+
+use couic_common::{Cidr, PeerAction, PeerJob, Policy};
+
+use super::{
+    answer::{Answer, Outcome},
+    body::Body,
+    call::Call,
+    error::Fault,
+    judge::{self, Defects},
+};
+use crate::firewall::{Actor, Firewall, FirewallError, Job};
+
+/// How many jobs are applied before other requests get their turn at the rules.
+const SPELL: usize = 4096;
+
+/// `POST /v1/{policy}/peer`.
+pub(super) fn apply(call: &Call, body: &Body) -> Outcome {
+    let policy = call.policy()?;
+    let wanted: Vec<PeerJob> = body.json().map_err(Fault::unprocessable)?;
+    let mut jobs = judged(call, policy, &wanted)?;
+    let actor = Actor::Peer(call.who()?.name.clone());
+    let firewall = call.firewall();
+    has_room(firewall, policy, &jobs)?;
+    let mut failures = Defects::default();
+    let mut index = 0;
+    while !jobs.is_empty() {
+        let rest = jobs.split_off(jobs.len().min(SPELL));
+        for result in firewall.apply(policy, jobs, &actor) {
+            match result {
+                Err(error @ FirewallError::Plane(_)) => return Err(error.into()),
+                Err(error) => failures.refused(field(index, "cidr"), error.to_string()),
+                Ok(_) => {}
+            }
+            index += 1;
+        }
+        jobs = rest;
+    }
+    failures.none()?;
+    Answer::created(&wanted)
+}
+
+/// The jobs with their values read.
+fn judged(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>, Fault> {
+    let now = call.firewall().now();
+    let guard = &call.api().guard;
+    let enforced = guard.for_request(policy, None);
+    let mut defects = Defects::default();
+    let mut jobs = Vec::with_capacity(wanted.len());
+    for (index, PeerJob { action, entry }) in wanted.iter().enumerate() {
+        let metadata = || entry.metadata.clone().map(Arc::new);
+        // What a remove says of tag and expiration does not matter: the entry may have expired on the way.
+        let (tag, expiration) = match action {
+            PeerAction::Add => (entry.tag.as_deref(), entry.expiration),
+            PeerAction::Remove => (None, 0),
+        };
+        let defect = |name: &'static str, message| defects.invalid(field(index, name), message);
+        let Some(rule) = judge::rule(&entry.cidr, tag, expiration, now, defect) else {
+            continue;
+        };
+        match action {
+            PeerAction::Remove => jobs.push(Job::Remove(rule.cidr, metadata())),
+            PeerAction::Add => {
+                let asked = entry.guard.as_ref();
+                let own = asked.and_then(|asked| guard.for_request(policy, Some(asked)));
+                let check = own.as_ref().or(enforced.as_ref()).filter(|_| !entry.force);
+                if let Err(fault) = judge::passes(check, rule.cidr) {
+                    defects.refused(field(index, "cidr"), fault.body.message);
+                }
+                jobs.push(Job::Add(rule, metadata()));
+            }
+        }
+    }
+    defects.none()?;
+    Ok(jobs)
+}
+
+/// Refuses more new rules than there is room for, before any is added. Changes by others in between may still fill
+/// the table; what did not fit is named then.
+fn has_room(firewall: &Firewall, policy: Policy, jobs: &[Job]) -> Result<(), Fault> {
+    let usage = firewall.usage();
+    for usage in usage.iter().filter(|usage| usage.policy == policy) {
+        let ipv4 = usage.family == "IPv4";
+        let room = usage.limit.saturating_sub(usage.rules);
+        let added = jobs.iter().filter_map(|job| match job {
+            Job::Add(rule, _) if rule.cidr.is_ipv4() == ipv4 => Some(rule.cidr),
+            _ => None,
+        });
+        if added.clone().count() <= room {
+            continue;
+        }
+        let mut new: Vec<Cidr> = added.collect();
+        new.sort_unstable();
+        new.dedup();
+        new.retain(|cidr| firewall.entry(policy, *cidr).is_none());
+        if new.len() > room {
+            let (family, limit) = (usage.family, usage.limit);
+            return Err(FirewallError::Full {
+                policy,
+                family,
+                limit,
+            }
+            .into());
+        }
+    }
+    Ok(())
+}
+
+fn field(index: usize, name: &str) -> String {
+    format!("[{index}].entry.{name}")
+}

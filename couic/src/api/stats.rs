@@ -1,0 +1,38 @@
+//! Figures, as JSON and for Prometheus.
+
+use couic_common::{Metrics, Policy, TagStats};
+use warp::http::StatusCode;
+
+use super::{
+    answer::{Answer, OPENMETRICS, Outcome},
+    call::Call,
+};
+
+/// `GET /v1/stats`.
+pub(super) fn global(call: &Call) -> Outcome {
+    Answer::ok(&call.firewall().stats())
+}
+
+/// `GET /v1/stats/tags/{policy}`.
+pub(super) fn tags(call: &Call) -> Outcome {
+    let tags = call.firewall().tag_stats(call.policy()?);
+    Answer::ok(&TagStats { tags })
+}
+
+/// `GET /v1/metrics`: OpenMetrics text where that is asked for, else JSON.
+pub(super) fn metrics(call: &Call) -> Outcome {
+    let firewall = call.firewall();
+    if call.query("format") == Some("prometheus") {
+        let text = call.api().metrics.render(firewall);
+        return Ok(Answer::whole(
+            StatusCode::OK,
+            OPENMETRICS,
+            text.into_bytes(),
+        ));
+    }
+    Answer::ok(&Metrics {
+        stats: firewall.stats(),
+        drop_tags: firewall.tag_stats(Policy::Drop),
+        ignore_tags: firewall.tag_stats(Policy::Ignore),
+    })
+}

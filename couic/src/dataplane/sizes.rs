@@ -1,0 +1,81 @@
+//! How large the tables are for given limits, and what that costs.
+//!
+//! Room is taken when the program is loaded, once: after that no system call is needed that wants privileges. The
+//! kernel holds it whether it is used or not; the daemon maps what it uses.
+
+use couic_ebpf::layout::{self, LINE, MAX_POOL, MIN_LINES};
+
+use super::Limits;
+
+/// Slots per rule: lines are at most 60 % full on average, at which the chance that one of a million keys finds all of
+/// its [`layout::LINES_TRIED`] lines full is below 1 in 10^7, and a random seed makes it nobody's choice.
+pub(super) const FULL_PERCENT: usize = 60;
+
+/// Records per table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sizes {
+    /// Lines of the IPv4 bucket table, a power of two.
+    pub(super) lines4: usize,
+    /// Lines of the IPv6 bucket table, a power of two.
+    pub(super) lines6: usize,
+    /// IPv6 entries, the unused one at index 0 included.
+    pub(super) pool6: usize,
+    /// CPUs that may count.
+    pub(super) cpus: usize,
+}
+
+/// More rules than the tables can be made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "[limits] asks for {asked} entries a family (drop and ignore together); the data plane can hold {most}: lower drop_entries or ignore_entries"
+)]
+pub struct TooManyRules {
+    /// Drop and ignore together.
+    pub asked: usize,
+    /// The most that is possible.
+    pub most: usize,
+}
+
+impl Sizes {
+    /// # Errors
+    /// Where the tables could not hold so many.
+    pub(super) fn of(limits: Limits, cpus: usize) -> Result<Self, TooManyRules> {
+        let asked = limits.drop_entries.saturating_add(limits.ignore_entries);
+        let most = MAX_POOL as usize - 1;
+        if asked > most {
+            return Err(TooManyRules { asked, most });
+        }
+        let lines = (asked * 100).div_ceil(FULL_PERCENT * LINE);
+        let lines = lines.next_power_of_two().max(MIN_LINES as usize);
+        Ok(Self {
+            lines4: lines,
+            lines6: lines,
+            pool6: asked + 1,
+            cpus: cpus.max(1),
+        })
+    }
+
+    /// Bits that an index of the pool needs.
+    pub(super) fn index_bits(self) -> u32 {
+        usize::BITS - self.pool6.leading_zeros()
+    }
+
+    /// Bytes of tables for IPv4, and for IPv6.
+    pub(super) fn bytes(self) -> (usize, usize) {
+        let heads = layout::TOPS as usize * size_of::<layout::Top>() + layout::SHORTS as usize * 8;
+        let v4 = heads
+            + layout::PREFILTER_WORDS as usize * 8
+            + self.lines4 * (size_of::<layout::Line4>() + size_of::<layout::Deadlines4>());
+        let v6 = heads
+            + layout::CELLS as usize * size_of::<layout::Cell>()
+            + 2 * size_of::<layout::Steps>()
+            + self.lines6 * size_of::<layout::Line6>()
+            + self.pool6 * size_of::<layout::Entry6>();
+        (v4, v6)
+    }
+
+    /// Bytes of counters.
+    pub(super) fn counter_bytes(self) -> usize {
+        self.cpus * layout::CODES as usize * size_of::<layout::Count>()
+    }
+}

@@ -1,0 +1,149 @@
+//! All tables, and the lookup's view of them from user space: the same lookup that the kernel runs, on the same
+//! memory. The writers ask it nothing; tests ask it everything.
+
+use couic_ebpf::{
+    Tables,
+    layout::{
+        Beat, CELLS, Cell, Config, Deadlines4, Entry6, Line4, Line6, PREFILTER_WORDS, SHORTS,
+        STALE_NS, Steps, TOPS, Top,
+    },
+};
+
+use super::{
+    region::{Region, read, write},
+    sizes::Sizes,
+};
+
+/// The tables of one program.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) config: Region<Config>,
+    pub(super) beat: Region<Beat>,
+    pub(super) prefilter4: Region<u64>,
+    pub(super) top4: Region<Top>,
+    pub(super) top6: Region<Top>,
+    pub(super) short4: Region<u64>,
+    pub(super) short6: Region<u64>,
+    pub(super) line4: Region<Line4>,
+    pub(super) deadlines4: Region<Deadlines4>,
+    pub(super) cell6: Region<Cell>,
+    pub(super) steps6: Region<Steps>,
+    pub(super) line6: Region<Line6>,
+    pub(super) entry6: Region<Entry6>,
+    /// As in the config record.
+    pub(super) seed: [u64; 3],
+    /// As in the config record.
+    pub(super) index_bits: u32,
+}
+
+/// Makes the region with a map's name, of so many records.
+pub(super) trait Maker {
+    /// Why it cannot.
+    type Error;
+    /// # Errors
+    /// Where there is no such map, or it cannot be mapped.
+    fn region<T>(&mut self, name: &'static str, records: usize) -> Result<Region<T>, Self::Error>;
+}
+
+impl Store {
+    /// The tables for `sizes`, empty, under `seed`.
+    ///
+    /// # Errors
+    /// The maker's.
+    pub(super) fn new<M: Maker>(
+        maker: &mut M,
+        sizes: Sizes,
+        seed: [u64; 3],
+    ) -> Result<Self, M::Error> {
+        Ok(Self {
+            config: maker.region("CONFIG", 1)?,
+            beat: maker.region("BEAT", 1)?,
+            prefilter4: maker.region("PREFILTER4", PREFILTER_WORDS as usize)?,
+            top4: maker.region("TOP4", TOPS as usize)?,
+            top6: maker.region("TOP6", TOPS as usize)?,
+            short4: maker.region("SHORT4", SHORTS as usize)?,
+            short6: maker.region("SHORT6", SHORTS as usize)?,
+            line4: maker.region("LINE4S", sizes.lines4)?,
+            deadlines4: maker.region("DEADLINES4", sizes.lines4)?,
+            cell6: maker.region("CELL6", CELLS as usize)?,
+            steps6: maker.region("STEPS6", 2)?,
+            line6: maker.region("LINE6S", sizes.lines6)?,
+            entry6: maker.region("ENTRY6", sizes.pool6)?,
+            seed,
+            index_bits: sizes.index_bits(),
+        })
+    }
+
+    /// Sets the sign of life: at `mono` nanoseconds it was `unix`.
+    pub(super) fn beat(&self, mono: u64, unix: u64) {
+        write!(self.beat, 0, unix => unix);
+        write!(self.beat, 0, mono => mono);
+        write!(self.beat, 0, seen => 0);
+    }
+
+    /// Whether a packet would take the daemon for dead now.
+    pub(super) fn is_stale(&self) -> bool {
+        monotonic().saturating_sub(read!(self.beat, 0, mono)) >= STALE_NS
+    }
+}
+
+/// `CLOCK_MONOTONIC_COARSE` in nanoseconds: the clock that the program reads.
+pub(super) fn monotonic() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes into `time`.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+impl Tables for Store {
+    fn config(&self) -> *const Config {
+        self.config.peek(0)
+    }
+    fn beat(&self) -> *mut Beat {
+        self.beat.peek(0)
+    }
+    fn prefilter4(&self, word: u32) -> *const u64 {
+        self.prefilter4.peek(word)
+    }
+    fn top4(&self, head: u32) -> *const Top {
+        self.top4.peek(head)
+    }
+    fn top6(&self, head: u32) -> *const Top {
+        self.top6.peek(head)
+    }
+    fn short4(&self, node: u32) -> *const u64 {
+        self.short4.peek(node)
+    }
+    fn short6(&self, node: u32) -> *const u64 {
+        self.short6.peek(node)
+    }
+    fn line4(&self, line: u32) -> *const Line4 {
+        self.line4.peek(line)
+    }
+    fn deadlines4(&self, line: u32) -> *const Deadlines4 {
+        self.deadlines4.peek(line)
+    }
+    fn cell6(&self, cell: u32) -> *const Cell {
+        self.cell6.peek(cell)
+    }
+    fn steps6(&self, which: u32) -> *const Steps {
+        self.steps6.peek(which)
+    }
+    fn line6(&self, line: u32) -> *const Line6 {
+        self.line6.peek(line)
+    }
+    fn entry6(&self, index: u32) -> *const Entry6 {
+        self.entry6.peek(index)
+    }
+    fn jiffies(&self) -> u64 {
+        // Always long after the last look, so that user space asks the clock each time.
+        1 << 40
+    }
+    fn mono(&self) -> u64 {
+        monotonic()
+    }
+}

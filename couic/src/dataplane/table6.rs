@@ -1,0 +1,285 @@
+//! The writer of the IPv6 pool and bucket table: rules of /17 and longer.
+//!
+//! The rules themselves stand in a pool, filled from the front; a line of the bucket table holds eight fingerprints
+//! with an index into the pool each, so that a length that has no rule for a source costs one half of a cache line.
+//! The table doubles in place as the IPv4 one does.
+
+use couic_ebpf::{
+    hash::{Place, place6},
+    layout::{LINE, LINES_TRIED, MIN_LINES, MORE6, TAG_BITS, TAG_MASK, VALID, ident6},
+};
+
+use super::{
+    PlaneError,
+    region::{read, write},
+    sizes::FULL_PERCENT,
+    store::Store,
+    tops::Tops,
+};
+
+/// So many entries of the pool are brought into reach at a time: 1.5 MiB.
+const POOL_CHUNK: usize = 65_536;
+
+/// What identifies an IPv6 rule: its prefix in two halves, and twice its length plus its policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key6 {
+    pub(super) hi: u64,
+    pub(super) lo: u64,
+    pub(super) len_policy: u64,
+}
+
+/// Where a rule lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spot6 {
+    line: usize,
+    lane: usize,
+    nth: u32,
+    index: u32,
+}
+
+/// What user space knows of the table besides its memory.
+#[derive(Debug)]
+pub(super) struct Table6 {
+    lines: usize,
+    used: usize,
+    /// Entries that found a line full, per line in use.
+    passed: Vec<u32>,
+    /// The first free entry that was used before; 0 = none.
+    free: u32,
+    /// Entries from here on were never used.
+    fresh: u32,
+}
+
+impl Table6 {
+    pub(super) fn new(store: &mut Store) -> Result<Self, PlaneError> {
+        let lines = MIN_LINES as usize;
+        store.line6.reach(lines)?;
+        write!(store.config, 0, mask6 => MIN_LINES - 1);
+        write!(store.config, 0, index_bits => store.index_bits);
+        Ok(Self {
+            lines,
+            used: 0,
+            passed: vec![0; lines],
+            free: 0,
+            fresh: 1,
+        })
+    }
+
+    fn place(store: &Store, key: Key6) -> Place {
+        place6(&store.seed, key.hi, key.lo, key.len_policy)
+    }
+
+    fn line(&self, place: Place, nth: u32) -> usize {
+        place.line(nth, mask(self.lines)) as usize
+    }
+
+    /// Where the rule with this key lies.
+    pub(super) fn find(&self, store: &Store, key: Key6) -> Option<Spot6> {
+        let place = Self::place(store, key);
+        let fingerprint = place.fingerprint(store.index_bits);
+        for nth in 0..LINES_TRIED {
+            let line = self.line(place, nth);
+            for lane in 0..LINE {
+                let value = read!(store.line6, line, lanes[lane]) & !MORE6;
+                let index = value & mask(1 << store.index_bits);
+                if value >> store.index_bits == fingerprint && Self::is(store, index, key) {
+                    return Some(Spot6 {
+                        line,
+                        lane,
+                        nth,
+                        index,
+                    });
+                }
+            }
+            if self.passed[line] == 0 {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn is(store: &Store, index: u32, key: Key6) -> bool {
+        let entry = index as usize;
+        read!(store.entry6, entry, meta) >> TAG_BITS == ident6(key.len_policy, 0)
+            && read!(store.entry6, entry, hi) == key.hi
+            && read!(store.entry6, entry, lo) == key.lo
+    }
+
+    /// Adds a rule that is not there. Packets see it once its length is known to its head or cell.
+    pub(super) fn add(
+        &mut self,
+        store: &mut Store,
+        tops: &Tops,
+        key: Key6,
+        (tag, deadline): (u32, u32),
+    ) -> Result<(), PlaneError> {
+        let slots = self.lines * LINE;
+        if (self.used + 1) * 100 > slots * FULL_PERCENT && self.can_grow(store) {
+            self.grow(store, tops)?;
+        }
+        let (line, lane, nth) = loop {
+            match self.room(store, key) {
+                Some(room) => break room,
+                None if self.can_grow(store) => self.grow(store, tops)?,
+                None => {
+                    return Err(PlaneError::Full {
+                        table: "IPv6 bucket",
+                    });
+                }
+            }
+        };
+        let index = self.allocate(store)?;
+        let entry = index as usize;
+        write!(store.entry6, entry, hi => key.hi);
+        write!(store.entry6, entry, lo => key.lo);
+        write!(store.entry6, entry, deadline => deadline);
+        let meta = ident6(key.len_policy, 0) << TAG_BITS | tag | VALID;
+        write!(store.entry6, entry, meta => meta);
+        let place = Self::place(store, key);
+        for passed in 0..nth {
+            self.pass(store, self.line(place, passed));
+        }
+        let lane_value = place.fingerprint(store.index_bits) << store.index_bits | index;
+        let more = read!(store.line6, line, lanes[lane]) & MORE6;
+        write!(store.line6, line, lanes[lane] => more | lane_value);
+        self.used += 1;
+        Ok(())
+    }
+
+    /// Gives a rule another tag slot and deadline.
+    pub(super) fn renew(store: &Store, spot: Spot6, (tag, deadline): (u32, u32)) {
+        let entry = spot.index as usize;
+        write!(store.entry6, entry, deadline => deadline);
+        let meta = read!(store.entry6, entry, meta) & !TAG_MASK;
+        write!(store.entry6, entry, meta => meta | tag);
+    }
+
+    /// Takes a rule out.
+    pub(super) fn take(&mut self, store: &Store, key: Key6, spot: Spot6) {
+        let more = read!(store.line6, spot.line, lanes[spot.lane]) & MORE6;
+        write!(store.line6, spot.line, lanes[spot.lane] => more);
+        let entry = spot.index as usize;
+        write!(store.entry6, entry, meta => 0);
+        write!(store.entry6, entry, deadline => self.free);
+        self.free = spot.index;
+        let place = Self::place(store, key);
+        for nth in 0..spot.nth {
+            let line = self.line(place, nth);
+            self.passed[line] -= 1;
+            self.show_passed(store, line);
+        }
+        self.used -= 1;
+    }
+
+    /// A free entry of the pool.
+    fn allocate(&mut self, store: &mut Store) -> Result<u32, PlaneError> {
+        if self.free != 0 {
+            let index = self.free;
+            self.free = read!(store.entry6, index as usize, deadline);
+            return Ok(index);
+        }
+        let index = self.fresh as usize;
+        if index >= store.entry6.capacity() {
+            return Err(PlaneError::Full { table: "IPv6 rule" });
+        }
+        store
+            .entry6
+            .reach((index + 1).next_multiple_of(POOL_CHUNK))?;
+        self.fresh += 1;
+        Ok(self.fresh - 1)
+    }
+
+    /// The first line of a key with a free lane.
+    fn room(&self, store: &Store, key: Key6) -> Option<(usize, usize, u32)> {
+        let place = Self::place(store, key);
+        for nth in 0..LINES_TRIED {
+            let line = self.line(place, nth);
+            let free = (0..LINE).find(|lane| read!(store.line6, line, lanes[*lane]) & !MORE6 == 0);
+            if let Some(lane) = free {
+                return Some((line, lane, nth));
+            }
+        }
+        None
+    }
+
+    fn pass(&mut self, store: &Store, line: usize) {
+        self.passed[line] += 1;
+        self.show_passed(store, line);
+    }
+
+    /// Tells packets whether entries lie further on.
+    fn show_passed(&self, store: &Store, line: usize) {
+        let first = read!(store.line6, line, lanes[0]) & !MORE6;
+        let more = if self.passed[line] == 0 { 0 } else { MORE6 };
+        write!(store.line6, line, lanes[0] => first | more);
+    }
+
+    fn can_grow(&self, store: &Store) -> bool {
+        self.lines * 2 <= store.line6.capacity()
+    }
+
+    /// Doubles the table, as `Table4` does.
+    fn grow(&mut self, store: &mut Store, tops: &Tops) -> Result<(), PlaneError> {
+        let (old, new) = (self.lines, self.lines * 2);
+        store.line6.reach(new)?;
+        let mut passed = vec![0; new];
+        let mut moved = Vec::new();
+        self.each_move(store, new, |line, lane, nth, place, to| {
+            if to != line {
+                let value = read!(store.line6, line, lanes[lane]) & !MORE6;
+                let more = read!(store.line6, to, lanes[lane]) & MORE6;
+                write!(store.line6, to, lanes[lane] => more | value);
+                moved.push((line, lane));
+            }
+            for n in 0..nth {
+                passed[place.line(n, mask(new)) as usize] += 1;
+            }
+        });
+        self.passed = passed;
+        for line in old..new {
+            self.show_passed(store, line);
+        }
+        write!(store.config, 0, mask6 => mask(new));
+        tops.bump_all(store);
+        for (line, lane) in moved {
+            let more = read!(store.line6, line, lanes[lane]) & MORE6;
+            write!(store.line6, line, lanes[lane] => more);
+        }
+        for line in 0..old {
+            self.show_passed(store, line);
+        }
+        self.lines = new;
+        Ok(())
+    }
+
+    fn each_move(
+        &self,
+        store: &Store,
+        new: usize,
+        mut visit: impl FnMut(usize, usize, u32, Place, usize),
+    ) {
+        for line in 0..self.lines {
+            for lane in 0..LINE {
+                let value = read!(store.line6, line, lanes[lane]) & !MORE6;
+                if value == 0 {
+                    continue;
+                }
+                let entry = (value & mask(1 << store.index_bits)) as usize;
+                let key = Key6 {
+                    hi: read!(store.entry6, entry, hi),
+                    lo: read!(store.entry6, entry, lo),
+                    len_policy: u64::from(read!(store.entry6, entry, meta) >> (TAG_BITS + 1)),
+                };
+                let place = Self::place(store, key);
+                let nth = (0..LINES_TRIED)
+                    .find(|n| self.line(place, *n) == line)
+                    .unwrap_or(0);
+                visit(line, lane, nth, place, place.line(nth, mask(new)) as usize);
+            }
+        }
+    }
+}
+
+fn mask(size: usize) -> u32 {
+    u32::try_from(size - 1).unwrap_or(u32::MAX)
+}

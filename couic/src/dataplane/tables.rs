@@ -1,0 +1,147 @@
+//! The data plane proper: [`Plane`] over mapped tables.
+
+use couic_common::{Cidr, Policy};
+
+use super::{
+    Limits, Plane, PlaneError, PlaneRule,
+    region::{Region, write},
+    sizes::{Sizes, TooManyRules},
+    store::{Maker, Store, monotonic},
+    v4::V4,
+    v6::V6,
+};
+
+/// Rules in tables that packets read. What is written here is in force when the call returns.
+#[derive(Debug)]
+pub struct TablePlane {
+    store: Store,
+    v4: V4,
+    v6: V6,
+}
+
+struct Heap;
+
+impl Maker for Heap {
+    type Error = std::convert::Infallible;
+
+    fn region<T>(&mut self, name: &'static str, records: usize) -> Result<Region<T>, Self::Error> {
+        Ok(Region::heap(name, records))
+    }
+}
+
+impl TablePlane {
+    /// Takes over tables that are empty, and says that a daemon lives.
+    pub(super) fn over(mut store: Store) -> Result<Self, PlaneError> {
+        store.config.reach(1)?;
+        store.beat.reach(1)?;
+        for (at, seed) in store.seed.into_iter().enumerate() {
+            write!(store.config, 0, seed[at] => seed);
+        }
+        store.beat(monotonic(), unix_now());
+        let v4 = V4::new(&mut store)?;
+        let v6 = V6::new(&mut store)?;
+        Ok(Self { store, v4, v6 })
+    }
+
+    /// Tables on the heap, without a kernel: for tests and measurements of the writers.
+    ///
+    /// # Errors
+    /// [`TooManyRules`].
+    pub fn on_heap(limits: Limits, seed: [u64; 3]) -> Result<Self, TooManyRules> {
+        let sizes = Sizes::of(limits, 1)?;
+        let Ok(store) = Store::new(&mut Heap, sizes, seed);
+        // Heap memory is in reach from the start, so nothing can fail.
+        Self::over(store).map_err(|_| TooManyRules { asked: 0, most: 0 })
+    }
+
+    /// What the program answers for a source, computed by the same lookup on the same memory: a verdict code, see
+    /// `couic_ebpf::layout`.
+    #[must_use]
+    pub fn judge(&self, source: std::net::IpAddr) -> u32 {
+        use couic_ebpf::{layout::CODE_PASS, lookup};
+        match source {
+            std::net::IpAddr::V4(a) => {
+                let a = a.to_bits();
+                if lookup::flagged4(&self.store, a) {
+                    lookup::lookup4(&self.store, a)
+                } else {
+                    CODE_PASS
+                }
+            }
+            std::net::IpAddr::V6(a) => {
+                #[expect(clippy::cast_possible_truncation, reason = "the two halves are wanted")]
+                let (hi, lo) = ((a.to_bits() >> 64) as u64, a.to_bits() as u64);
+                if lookup::flagged6(&self.store, hi) {
+                    lookup::lookup6(&self.store, hi, lo)
+                } else {
+                    CODE_PASS
+                }
+            }
+        }
+    }
+
+    /// Makes packets believe that the last sign of life was `seconds` ago, when it was `unix`: for tests.
+    pub fn backdate_heartbeat(&mut self, seconds: u64, unix: u64) {
+        self.store
+            .beat(monotonic().saturating_sub(seconds * 1_000_000_000), unix);
+    }
+
+    /// Words that are not zero in what packets decide by: for tests of what removals leave behind.
+    #[cfg(test)]
+    pub(super) fn residue(&self) -> usize {
+        use super::region::read;
+        let s = &self.store;
+        let mut left = 0;
+        for at in 0..s.prefilter4.in_reach() {
+            left += usize::from(read!(s.prefilter4, at) != 0);
+        }
+        for at in 0..s.top4.in_reach() {
+            left += usize::from(read!(s.top4, at, word) != 0)
+                + usize::from(read!(s.top6, at, word) != 0);
+            left += usize::from(read!(s.cell6, at, mask) != 0);
+        }
+        for at in 0..s.short4.in_reach() {
+            left += usize::from(read!(s.short4, at) != 0) + usize::from(read!(s.short6, at) != 0);
+        }
+        for at in 0..s.line4.in_reach() {
+            for slot in 0..couic_ebpf::layout::LINE {
+                left += usize::from(read!(s.line4, at, slots[slot]) != 0);
+                left += usize::from(read!(s.line6, at, lanes[slot]) != 0);
+            }
+        }
+        left
+    }
+
+    /// Whether packets take the daemon for dead.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.store.is_stale()
+    }
+}
+
+fn unix_now() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+impl Plane for TablePlane {
+    fn put(&mut self, policy: Policy, cidr: Cidr, rule: PlaneRule) -> Result<(), PlaneError> {
+        match cidr {
+            Cidr::V4(net) => self.v4.put(&mut self.store, policy, net, rule),
+            Cidr::V6(net) => self.v6.put(&mut self.store, policy, net, rule),
+        }
+    }
+
+    fn remove(&mut self, policy: Policy, cidr: Cidr) -> Result<(), PlaneError> {
+        match cidr {
+            Cidr::V4(net) => self.v4.remove(&self.store, policy, net),
+            Cidr::V6(net) => self.v6.remove(&self.store, policy, net),
+        }
+        Ok(())
+    }
+
+    fn heartbeat(&mut self, now: u64) {
+        self.store.beat(monotonic(), now);
+    }
+}

@@ -1,0 +1,197 @@
+//! What the 16 bits on top of an address say, for either family: which lengths exist below, and the best rule of
+//! /16 or shorter.
+//!
+//! Rules up to /16 live in a binary tree in heap order; each of its leaves, a /16, has the longest covering rule of
+//! each policy folded into its [`Top::word`]. A /1 in or out walks the half of the tree below it, 65,536 nodes.
+
+use couic_common::Policy;
+use couic_ebpf::layout::{TAG_MASK, TOP_DROP, TOP_IGNORE, TOPS, Top, VALID};
+
+use super::{
+    PlaneError, PlaneRule,
+    region::{Region, read, write},
+    store::Store,
+};
+
+/// A family's heads and what user space must know to clear their bits again.
+#[derive(Debug)]
+pub(super) struct Tops {
+    v6: bool,
+    /// Rules per policy, length bit and head: pages of what does not occur are never touched.
+    counts: Vec<u32>,
+}
+
+/// The policy as a number in keys and indices.
+pub(super) fn number(policy: Policy) -> u32 {
+    match policy {
+        Policy::Drop => couic_ebpf::layout::DROP,
+        Policy::Ignore => couic_ebpf::layout::IGNORE,
+    }
+}
+
+/// A rule's deadline as 32 bits of Unix seconds; what lies behind 2106 is left to the daemon.
+pub(super) fn deadline(rule: PlaneRule) -> u32 {
+    u32::try_from(rule.deadline).unwrap_or(0)
+}
+
+/// A rule's tag slot.
+pub(super) fn tag(rule: PlaneRule) -> u32 {
+    u32::try_from(rule.slot.index()).unwrap_or(0) & TAG_MASK
+}
+
+impl Tops {
+    pub(super) fn new(v6: bool) -> Self {
+        Self {
+            v6,
+            counts: vec![0; 2 * 16 * TOPS as usize],
+        }
+    }
+
+    fn tops<'a>(&self, store: &'a Store) -> &'a Region<Top> {
+        if self.v6 { &store.top6 } else { &store.top4 }
+    }
+
+    fn shorts<'a>(&self, store: &'a Store) -> &'a Region<u64> {
+        if self.v6 {
+            &store.short6
+        } else {
+            &store.short4
+        }
+    }
+
+    /// The word of a head.
+    pub(super) fn word(&self, store: &Store, head: usize) -> u64 {
+        read!(self.tops(store), head, word)
+    }
+
+    /// Ends a change that concerns packets from under `head`.
+    pub(super) fn bump(&self, store: &Store, head: usize) {
+        let tops = self.tops(store);
+        write!(tops, head, version => read!(tops, head, version).wrapping_add(1));
+    }
+
+    /// Ends a change that concerns everybody.
+    pub(super) fn bump_all(&self, store: &Store) {
+        for head in 0..self.tops(store).in_reach() {
+            self.bump(store, head);
+        }
+    }
+
+    /// One more rule of the length that `bit` stands for. Its entry is in place already.
+    pub(super) fn add(&mut self, store: &Store, head: usize, policy: Policy, bit: usize) {
+        let count = &mut self.counts[Self::place(head, policy, bit)];
+        *count += 1;
+        if *count == 1 {
+            let tops = self.tops(store);
+            write!(tops, head, word => read!(tops, head, word) | Self::bit(policy, bit));
+        }
+    }
+
+    /// One rule less. Its entry is gone already.
+    pub(super) fn take(&mut self, store: &Store, head: usize, policy: Policy, bit: usize) {
+        let count = &mut self.counts[Self::place(head, policy, bit)];
+        *count -= 1;
+        if *count == 0 {
+            let tops = self.tops(store);
+            write!(tops, head, word => read!(tops, head, word) & !Self::bit(policy, bit));
+        }
+    }
+
+    fn place(head: usize, policy: Policy, bit: usize) -> usize {
+        (number(policy) as usize * 16 + bit) * TOPS as usize + head
+    }
+
+    /// A policy's bit for a length in [`Top::word`].
+    pub(super) fn bit(policy: Policy, bit: usize) -> u64 {
+        1 << (number(policy) as usize * 16 + bit)
+    }
+
+    /// Adds or replaces a rule of /16 or shorter; `head` is its prefix. Calls `leaf` for each /16 whose word changed.
+    pub(super) fn put_short(
+        &self,
+        store: &mut Store,
+        policy: Policy,
+        (head, len): (usize, u8),
+        rule: PlaneRule,
+        leaf: &mut dyn FnMut(&Store, usize),
+    ) -> Result<(), PlaneError> {
+        let shorts = if self.v6 {
+            &mut store.short6
+        } else {
+            &mut store.short4
+        };
+        shorts.reach(shorts.capacity())?;
+        let node = node(head, len);
+        let value = tag(rule) | VALID;
+        let record = u64::from(deadline(rule)) << 32 | u64::from(value);
+        write!(self.shorts(store), node * 2 + number(policy) as usize => record);
+        self.fill(store, policy, node, value, leaf);
+        Ok(())
+    }
+
+    /// Takes such a rule away. False where there is none.
+    pub(super) fn take_short(
+        &self,
+        store: &Store,
+        policy: Policy,
+        (head, len): (usize, u8),
+        leaf: &mut dyn FnMut(&Store, usize),
+    ) -> bool {
+        let node = node(head, len);
+        if self.rule_at(store, policy, node) == 0 {
+            return false;
+        }
+        write!(self.shorts(store), node * 2 + number(policy) as usize => 0);
+        let mut above = node >> 1;
+        let mut value = 0;
+        while above != 0 && value == 0 {
+            value = self.rule_at(store, policy, above);
+            above >>= 1;
+        }
+        self.fill(store, policy, node, value, leaf);
+        true
+    }
+
+    /// The tag slot and [`VALID`] of the rule at a node, or 0.
+    fn rule_at(&self, store: &Store, policy: Policy, node: usize) -> u32 {
+        let shorts = self.shorts(store);
+        if shorts.in_reach() == 0 {
+            return 0;
+        }
+        let record = read!(shorts, node * 2 + number(policy) as usize);
+        u32::try_from(record & u64::from(VALID | TAG_MASK)).unwrap_or(0)
+    }
+
+    /// Gives `value` to every leaf under `node` that has no longer rule of this policy.
+    fn fill(
+        &self,
+        store: &Store,
+        policy: Policy,
+        node: usize,
+        value: u32,
+        leaf: &mut dyn FnMut(&Store, usize),
+    ) {
+        if let Some(head) = node.checked_sub(TOPS as usize) {
+            let shift = match policy {
+                Policy::Drop => TOP_DROP,
+                Policy::Ignore => TOP_IGNORE,
+            };
+            let tops = self.tops(store);
+            let rest = read!(tops, head, word) & !(u64::from(VALID | TAG_MASK) << shift);
+            write!(tops, head, word => rest | u64::from(value) << shift);
+            self.bump(store, head);
+            leaf(store, head);
+            return;
+        }
+        for child in [node * 2, node * 2 + 1] {
+            if self.rule_at(store, policy, child) == 0 {
+                self.fill(store, policy, child, value, leaf);
+            }
+        }
+    }
+}
+
+/// Heap order: the root is 1, the /16s are 65,536 and up.
+fn node(head: usize, len: u8) -> usize {
+    (TOPS as usize | head) >> (16 - len)
+}

@@ -1,0 +1,176 @@
+//! IPv4 rules into tables. The order of stores is what keeps packets from half states: the entry, the head's word, the
+//! head's version, the prefilter. A packet that began before a change of its head ended looks again.
+
+use couic_common::{Policy, V4Net};
+use couic_ebpf::layout::key4;
+
+use super::{
+    PlaneError, PlaneRule,
+    prefilter4::{MANY, Prefilter4},
+    store::Store,
+    table4::Table4,
+    tops::{Tops, deadline, number, tag},
+};
+
+/// The writer of the IPv4 tables.
+#[derive(Debug)]
+pub(super) struct V4 {
+    tops: Tops,
+    table: Table4,
+    prefilter: Prefilter4,
+}
+
+fn head(net: V4Net) -> usize {
+    (net.addr() >> 16) as usize
+}
+
+fn key(policy: Policy, address: u32, len: u8) -> u64 {
+    key4(address & mask(len), 32 - u32::from(len), number(policy))
+}
+
+fn mask(len: u8) -> u32 {
+    u32::MAX << (32 - u32::from(len)).min(31)
+}
+
+impl V4 {
+    pub(super) fn new(store: &mut Store) -> Result<Self, PlaneError> {
+        store.prefilter4.reach(store.prefilter4.capacity())?;
+        store.top4.reach(store.top4.capacity())?;
+        Ok(Self {
+            tops: Tops::new(false),
+            table: Table4::new(store)?,
+            prefilter: Prefilter4::new(),
+        })
+    }
+
+    pub(super) fn put(
+        &mut self,
+        store: &mut Store,
+        policy: Policy,
+        net: V4Net,
+        rule: PlaneRule,
+    ) -> Result<(), PlaneError> {
+        let len = net.len();
+        if len <= 16 {
+            let prefilter = &self.prefilter;
+            let mut leaf = |store: &Store, head| prefilter.refresh_head(store, head);
+            return self
+                .tops
+                .put_short(store, policy, (head(net), len), rule, &mut leaf);
+        }
+        let key = key(policy, net.addr(), len);
+        let value = (tag(rule), deadline(rule));
+        if let Some(spot) = self.table.find(store, key) {
+            self.table.renew(store, spot, value)?;
+            self.tops.bump(store, head(net));
+            return Ok(());
+        }
+        self.table.add(store, &self.tops, key, value)?;
+        self.tops
+            .add(store, head(net), policy, usize::from(len - 17));
+        self.tops.bump(store, head(net));
+        if len > 24 {
+            self.prefilter.add_long(store, net.addr());
+        } else {
+            self.prefilter.add_mid(store, net.addr(), len);
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, store: &Store, policy: Policy, net: V4Net) {
+        let len = net.len();
+        if len <= 16 {
+            let prefilter = &self.prefilter;
+            let mut leaf = |store: &Store, head| prefilter.refresh_head(store, head);
+            self.tops
+                .take_short(store, policy, (head(net), len), &mut leaf);
+            return;
+        }
+        let key = key(policy, net.addr(), len);
+        let Some(spot) = self.table.find(store, key) else {
+            return;
+        };
+        self.table.take(store, key, spot);
+        self.tops
+            .take(store, head(net), policy, usize::from(len - 17));
+        self.tops.bump(store, head(net));
+        let rules = Rules {
+            tops: &self.tops,
+            table: &self.table,
+            store,
+        };
+        if len > 24 {
+            self.prefilter
+                .take_long(store, net.addr(), || rules.count_long(net.addr()));
+        } else {
+            self.prefilter
+                .take_mid(store, net.addr(), len, |first, bits| {
+                    rules.covered(first, bits)
+                });
+        }
+    }
+}
+
+/// What the tables say about rules of /17 and longer.
+struct Rules<'a> {
+    tops: &'a Tops,
+    table: &'a Table4,
+    store: &'a Store,
+}
+
+impl Rules<'_> {
+    fn exists(&self, policy: Policy, address: u32, len: u8) -> bool {
+        self.table
+            .find(self.store, key(policy, address, len))
+            .is_some()
+    }
+
+    /// Policies and lengths of a range that exist under the /16 of an address.
+    fn lengths(&self, address: u32, from: u8, to: u8) -> impl Iterator<Item = (Policy, u8)> {
+        let word = self.tops.word(self.store, (address >> 16) as usize);
+        let all = Policy::ALL
+            .into_iter()
+            .flat_map(move |p| (from..=to).map(move |len| (p, len)));
+        all.filter(move |(policy, len)| word & Tops::bit(*policy, usize::from(len - 17)) != 0)
+    }
+
+    /// How many rules from /25 on lie in the /24 of `address`, up to [`MANY`].
+    fn count_long(&self, address: u32) -> u8 {
+        let mut found = 0;
+        for (policy, len) in self.lengths(address, 25, 32) {
+            for nth in 0..1u32 << (len - 24) {
+                let prefix = address & mask(24) | nth << (32 - len);
+                found += u8::from(self.exists(policy, prefix, len));
+                if found == MANY {
+                    return MANY;
+                }
+            }
+        }
+        found
+    }
+
+    /// Which of the 64 /24s from `first` on, out of those in `bits`, rules of /17 to /24 cover.
+    fn covered(&self, first: u32, bits: u64) -> u64 {
+        let mut covered = 0u64;
+        for (policy, len) in self.lengths(first, 17, 24) {
+            let (size, count) = if len <= 18 {
+                (64, 1)
+            } else {
+                (1u32 << (24 - len), 1 << (len - 18))
+            };
+            for nth in 0..count {
+                let here = if size == 64 {
+                    u64::MAX
+                } else {
+                    ((1 << size) - 1) << (nth * size)
+                };
+                if bits & !covered & here != 0
+                    && self.exists(policy, first + (nth * size << 8), len)
+                {
+                    covered |= here;
+                }
+            }
+        }
+        covered
+    }
+}

@@ -1,0 +1,122 @@
+//! IPv6 rules into tables. The order of stores is what keeps packets from half states: the entry, the steps, the
+//! head's word, the cell's mask, the version of the head (up to /31) or of the cell (from /32 on).
+
+use couic_common::{Policy, V6Net};
+
+use super::{
+    PlaneError, PlaneRule,
+    cells6::Cells6,
+    store::Store,
+    table6::{Key6, Table6},
+    tops::{Tops, deadline, number, tag},
+};
+
+/// The bit in a head's word that stands for /32 and longer.
+const LONG: usize = 15;
+
+/// The writer of the IPv6 tables.
+#[derive(Debug)]
+pub(super) struct V6 {
+    tops: Tops,
+    table: Table6,
+    cells: Cells6,
+}
+
+fn halves(net: V6Net) -> (u64, u64) {
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves are wanted")]
+    ((net.addr() >> 64) as u64, net.addr() as u64)
+}
+
+fn head(net: V6Net) -> usize {
+    usize::try_from(net.addr() >> 112).unwrap_or(0)
+}
+
+fn key(policy: Policy, net: V6Net) -> Key6 {
+    let (hi, lo) = halves(net);
+    Key6 {
+        hi,
+        lo,
+        len_policy: u64::from(net.len()) * 2 + u64::from(number(policy)),
+    }
+}
+
+impl V6 {
+    pub(super) fn new(store: &mut Store) -> Result<Self, PlaneError> {
+        store.steps6.reach(2)?;
+        Ok(Self {
+            tops: Tops::new(true),
+            table: Table6::new(store)?,
+            cells: Cells6::new(),
+        })
+    }
+
+    pub(super) fn put(
+        &mut self,
+        store: &mut Store,
+        policy: Policy,
+        net: V6Net,
+        rule: PlaneRule,
+    ) -> Result<(), PlaneError> {
+        store.top6.reach(store.top6.capacity())?;
+        store.cell6.reach(store.cell6.capacity())?;
+        let len = net.len();
+        if len <= 16 {
+            return self
+                .tops
+                .put_short(store, policy, (head(net), len), rule, &mut |_, _| {});
+        }
+        let (key, value) = (key(policy, net), (tag(rule), deadline(rule)));
+        if let Some(spot) = self.table.find(store, key) {
+            Table6::renew(store, spot, value);
+            self.ended(store, net);
+            return Ok(());
+        }
+        self.table.add(store, &self.tops, key, value)?;
+        if len < 32 {
+            self.tops
+                .add(store, head(net), policy, usize::from(len - 17));
+        } else {
+            if self.cells.prepare(store, len) {
+                self.tops.bump_all(store);
+            }
+            self.tops.add(store, head(net), policy, LONG);
+            self.cells.add(store, policy, key.hi, len);
+        }
+        self.ended(store, net);
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, store: &Store, policy: Policy, net: V6Net) {
+        let len = net.len();
+        if store.top6.in_reach() == 0 {
+            return;
+        }
+        if len <= 16 {
+            self.tops
+                .take_short(store, policy, (head(net), len), &mut |_, _| {});
+            return;
+        }
+        let key = key(policy, net);
+        let Some(spot) = self.table.find(store, key) else {
+            return;
+        };
+        self.table.take(store, key, spot);
+        if len < 32 {
+            self.tops
+                .take(store, head(net), policy, usize::from(len - 17));
+        } else {
+            self.tops.take(store, head(net), policy, LONG);
+            self.cells.take(store, policy, key.hi, len);
+        }
+        self.ended(store, net);
+    }
+
+    /// Ends a change of a rule of /17 or longer.
+    fn ended(&self, store: &Store, net: V6Net) {
+        if net.len() < 32 {
+            self.tops.bump(store, head(net));
+        } else {
+            self.cells.bump(store, halves(net).0);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The log as a whole: lines of tracing and of rule changes in one file, over a real firewall.
+
+use std::{fs, path::Path, time::Instant};
+
+use couic_common::{Cidr, Policy};
+use nix::unistd::{getegid, geteuid};
+
+use super::*;
+use crate::{
+    config::Rotation,
+    dataplane::{Limits, MemoryPlane},
+    firewall::{Actor, Firewall, Job, ManualClock, NewRule},
+};
+
+fn logging(dir: &Path, format: LogFormat, level: LogLevel) -> Logging {
+    Logging {
+        dir: dir.to_owned(),
+        rotation: Rotation::Never,
+        max_log_files: 1,
+        format,
+        level,
+        stdout: false,
+    }
+}
+
+fn open(logging: &Logging) -> Log {
+    let owner = Owner {
+        user: "root".to_owned(),
+        group: "root".to_owned(),
+        uid: geteuid().as_raw(),
+        gid: getegid().as_raw(),
+    };
+    Log::with_sinks(logging, &owner).unwrap()
+}
+
+fn firewall() -> Firewall {
+    let plane = MemoryPlane::default();
+    let clock = Arc::new(ManualClock::default());
+    clock.set(1_795_248_000);
+    Firewall::new(
+        Box::new(plane.clone()),
+        Arc::new(plane),
+        Limits::default(),
+        clock,
+    )
+}
+
+fn jobs(range: std::ops::Range<u32>) -> Vec<Job> {
+    range
+        .map(|n| {
+            let rule = NewRule {
+                cidr: Cidr::host(std::net::Ipv4Addr::from(0x0a00_0000 + n).into()),
+                tag: None,
+                expiration: 0,
+            };
+            Job::Add(rule, None)
+        })
+        .collect()
+}
+
+fn web() -> Actor {
+    Actor::Client("web".parse().unwrap())
+}
+
+#[test]
+fn traced_lines_have_the_shape_of_change_lines() {
+    for format in [LogFormat::Text, LogFormat::Json] {
+        let dir = tempfile::tempdir().unwrap();
+        let log = open(&logging(dir.path(), format, LogLevel::Info));
+        let subscriber = Registry::default().with(log.layer());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(target: "couic::test", "started");
+            tracing::debug!("not worth a line");
+        });
+        log.close(Duration::from_secs(30));
+        let text = fs::read_to_string(dir.path().join("couic.log")).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        match format {
+            LogFormat::Text => {
+                assert!(text.ends_with("Z  INFO couic::test: started\n"), "{text}");
+                assert_eq!(
+                    text.find("Z  INFO"),
+                    Some("2026-11-21T08:00:00.123456".len())
+                );
+            }
+            LogFormat::Json => {
+                let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(value["message"], "started");
+                assert_eq!(value["target"], "couic::test");
+                assert_eq!(value["level"], "INFO");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_change_of_a_batch_has_its_line_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&logging(dir.path(), LogFormat::Text, LogLevel::Info));
+    let firewall = firewall();
+    let changes = log.follow(firewall.subscribe(1 << 16)).unwrap().unwrap();
+    firewall.apply(Policy::Drop, jobs(0..30_000), &web());
+    firewall.remove_by_tag(
+        Policy::Drop,
+        &"untagged".parse().unwrap(),
+        &crate::firewall::Origin {
+            actor: web(),
+            metadata: None,
+        },
+    );
+    changes.close();
+    log.close(Duration::from_secs(30));
+    let text = fs::read_to_string(dir.path().join("couic.log")).unwrap();
+    let mut added = text
+        .lines()
+        .filter(|l| l.contains(" client web added drop "));
+    for n in 0..30_000_u32 {
+        let address = std::net::Ipv4Addr::from(0x0a00_0000 + n);
+        let line = added.next().unwrap();
+        assert!(
+            line.ends_with(&format!(" {address}/32 expires=never")),
+            "{line}"
+        );
+    }
+    assert_eq!(
+        text.lines()
+            .filter(|l| l.contains(" client web removed drop "))
+            .count(),
+        30_000
+    );
+    assert_eq!(text.lines().count(), 60_000);
+}
+
+#[test]
+fn a_log_that_lags_says_how_much_it_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&logging(dir.path(), LogFormat::Text, LogLevel::Info));
+    let firewall = firewall();
+    let queue = firewall.subscribe(100);
+    firewall.apply(Policy::Drop, jobs(0..1_000), &web());
+    log.follow(queue).unwrap().unwrap().close();
+    log.close(Duration::from_secs(30));
+    let text = fs::read_to_string(dir.path().join("couic.log")).unwrap();
+    let mut lines = text.lines();
+    assert!(
+        lines
+            .next()
+            .unwrap()
+            .contains("900 rule changes before this are not logged")
+    );
+    assert_eq!(lines.count(), 100);
+}
+
+#[test]
+fn a_level_above_info_leaves_changes_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&logging(dir.path(), LogFormat::Text, LogLevel::Warn));
+    assert!(log.follow(firewall().subscribe(1)).unwrap().is_none());
+}
+
+/// What the log costs the machine, all threads together: `cargo test --release -p couic --lib
+/// the_whole_way -- --nocapture` prints it.
+#[test]
+fn the_whole_way_of_a_change_is_cheap() {
+    let cost = |follow: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let log = open(&logging(dir.path(), LogFormat::Text, LogLevel::Info));
+        let firewall = firewall();
+        let changes = follow.then(|| log.follow(firewall.subscribe(1 << 16)).unwrap().unwrap());
+        let before = processor_time();
+        let start = Instant::now();
+        for n in 0..50 {
+            firewall.apply(Policy::Drop, jobs(n * 4_000..(n + 1) * 4_000), &web());
+        }
+        if let Some(changes) = changes {
+            changes.close();
+        }
+        log.close(Duration::from_secs(30));
+        let text = fs::read_to_string(dir.path().join("couic.log")).unwrap();
+        (
+            processor_time() - before,
+            start.elapsed(),
+            text.lines().count(),
+        )
+    };
+    let (without, _, _) = cost(false);
+    let (with, elapsed, lines) = cost(true);
+    let each = with.saturating_sub(without) / 200_000;
+    println!(
+        "200,000 changes logged in {elapsed:?}, {lines} lines, {each:?} of processor time each"
+    );
+    assert!(each < Duration::from_micros(50), "{each:?}");
+}
+
+/// To the hundredth of a second.
+fn processor_time() -> Duration {
+    Duration::from_secs_f64(crate::metrics::cpu_seconds().unwrap())
+}

@@ -1,0 +1,286 @@
+//! The API's Unix socket: mode 0770, owned by the configured user and group, and never one that somebody else listens
+//! on.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io,
+    os::{
+        fd::AsRawFd,
+        unix::{
+            fs::{DirBuilderExt, FileTypeExt, MetadataExt, lchown},
+            net::UnixListener,
+        },
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{AT_FDCWD, Flock, FlockArg},
+    sys::{
+        socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket},
+        stat::{FchmodatFlags, Mode, fchmodat},
+    },
+    unistd::geteuid,
+};
+
+use crate::config::Owner;
+
+/// The socket cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// A process answers there.
+    #[error("another couic is running: it listens on {}; stop it first, or name another [server] socket", path.display())]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// There is something that is not ours to delete.
+    #[error("{} is there and is not a socket of couic: move it away, or name another [server] socket", path.display())]
+    NotOurs {
+        /// What was found.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> SocketError + 'a {
+    move |source| SocketError::Io {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// The path of a socket that this process listens on.
+#[derive(Debug)]
+pub struct ListeningSocket {
+    path: PathBuf,
+    /// Device and inode: whether what is there is still ours.
+    identity: (u64, u64),
+}
+
+impl ListeningSocket {
+    /// Whether [`ListeningSocket::bind`] would find the place taken: to be asked before a long start.
+    ///
+    /// # Errors
+    /// [`SocketError::InUse`], [`SocketError::NotOurs`].
+    pub fn check(path: &Path) -> Result<(), SocketError> {
+        look(path).map(|_| ())
+    }
+
+    /// Listens. A socket that a crash left over is removed first, after a connection to it was refused.
+    ///
+    /// # Errors
+    /// [`SocketError`].
+    pub fn bind(path: &Path, owner: &Owner) -> Result<(UnixListener, Self), SocketError> {
+        let dir = path.parent().unwrap_or_else(|| Path::new("/"));
+        make_dir(dir, owner).map_err(failed("make the directory", dir))?;
+        // Two daemons that start at a time must not remove each other's socket as a left-over.
+        let dir_file = File::open(dir).map_err(failed("open the directory", dir))?;
+        let _alone =
+            Flock::lock(dir_file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
+                Errno::EWOULDBLOCK => SocketError::InUse {
+                    path: path.to_owned(),
+                },
+                other => failed("lock the directory", dir)(other.into()),
+            })?;
+        remove_left_over(path)?;
+        let listener = UnixListener::bind(path).map_err(failed("listen on", path))?;
+        let socket = open_up(path, owner).map_err(failed("set owner and mode of", path))?;
+        Ok((listener, socket))
+    }
+
+    /// Removes the socket, unless another has taken its place.
+    ///
+    /// # Errors
+    /// [`SocketError::Io`].
+    pub fn remove(self) -> Result<(), SocketError> {
+        let still_ours =
+            fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.identity);
+        if still_ours {
+            fs::remove_file(&self.path).map_err(failed("remove", &self.path))?;
+        }
+        Ok(())
+    }
+}
+
+/// Owner first: the mode must not open the socket to a group that is not the configured one. A link that somebody put
+/// in the socket's place is not followed.
+fn open_up(path: &Path, owner: &Owner) -> io::Result<ListeningSocket> {
+    if geteuid().is_root() {
+        lchown(path, Some(owner.uid), Some(owner.gid))?;
+    }
+    let mode = Mode::from_bits_truncate(0o770);
+    fchmodat(AT_FDCWD, path, mode, FchmodatFlags::NoFollowSymlink)?;
+    let found = fs::symlink_metadata(path)?;
+    Ok(ListeningSocket {
+        path: path.to_owned(),
+        identity: (found.dev(), found.ino()),
+    })
+}
+
+/// `/run` is empty after every boot, so a missing directory is ordinary.
+fn make_dir(dir: &Path, owner: &Owner) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
+    if geteuid().is_root() {
+        lchown(dir, Some(owner.uid), Some(owner.gid))?;
+    }
+    Ok(())
+}
+
+fn remove_left_over(path: &Path) -> Result<(), SocketError> {
+    if let Place::LeftOver = look(path)? {
+        let shown = path.display();
+        tracing::info!("removing the socket {shown} that a crash left over");
+        fs::remove_file(path).map_err(failed("remove", path))?;
+    }
+    Ok(())
+}
+
+/// What is at the socket's path.
+enum Place {
+    Free,
+    /// A socket whose process has died.
+    LeftOver,
+}
+
+fn look(path: &Path) -> Result<Place, SocketError> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Place::Free),
+        Err(e) => return Err(failed("look at", path)(e)),
+    };
+    let path_owned = path.to_owned();
+    if !found.file_type().is_socket() {
+        return Err(SocketError::NotOurs { path: path_owned });
+    }
+    match knock(path) {
+        // EAGAIN: so many wait to be accepted that there must be a listener.
+        Ok(()) | Err(Errno::EAGAIN) => Err(SocketError::InUse { path: path_owned }),
+        Err(Errno::ECONNREFUSED) => Ok(Place::LeftOver),
+        // A datagram socket.
+        Err(Errno::EPROTOTYPE) => Err(SocketError::NotOurs { path: path_owned }),
+        Err(e) => Err(failed("connect to", path)(e.into())),
+    }
+}
+
+/// Connects, and waits for nobody: a daemon that hangs must not make this one hang.
+fn knock(path: &Path) -> nix::Result<()> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Read,
+        os::unix::net::{UnixDatagram, UnixStream},
+    };
+
+    use nix::unistd::getegid;
+
+    use super::*;
+
+    fn owner() -> Owner {
+        let root = geteuid().is_root();
+        Owner {
+            user: String::new(),
+            group: String::new(),
+            uid: if root { 4242 } else { geteuid().as_raw() },
+            gid: if root { 4343 } else { getegid().as_raw() },
+        }
+    }
+
+    #[test]
+    fn listens_with_mode_and_owner_of_the_contract_and_cleans_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/couic/couic.sock");
+        let (listener, socket) = ListeningSocket::bind(&path, &owner()).unwrap();
+        let found = fs::symlink_metadata(&path).unwrap();
+        assert_eq!(found.mode() & 0o7777, 0o770);
+        assert_eq!((found.uid(), found.gid()), (owner().uid, owner().gid));
+        UnixStream::connect(&path).unwrap();
+        drop(listener);
+        socket.remove().unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_crash_left_over_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("couic.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let (listener, _socket) = ListeningSocket::bind(&path, &owner()).unwrap();
+        let client = std::thread::spawn(move || UnixStream::connect(path).unwrap());
+        let (mut accepted, _) = listener.accept().unwrap();
+        drop(client.join().unwrap());
+        assert_eq!(accepted.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_live_socket_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("couic.sock");
+        let _live = UnixListener::bind(&path).unwrap();
+        let told = ListeningSocket::bind(&path, &owner())
+            .unwrap_err()
+            .to_string();
+        assert!(told.starts_with("another couic is running"), "{told}");
+        UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn a_listener_that_hangs_is_a_live_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("couic.sock");
+        let _hangs = UnixListener::bind(&path).unwrap();
+        // Sockets that wait in the queue stay there after their client has gone.
+        while knock(&path).is_ok() {}
+        assert_eq!(knock(&path), Err(Errno::EAGAIN));
+        let told = ListeningSocket::check(&path).unwrap_err().to_string();
+        assert!(told.starts_with("another couic is running"), "{told}");
+    }
+
+    #[test]
+    fn what_is_not_ours_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "precious").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let datagram = dir.path().join("datagram");
+        let _bound = UnixDatagram::bind(&datagram).unwrap();
+        for path in [&file, &link, &datagram, &dir.path().to_owned()] {
+            let told = ListeningSocket::bind(path, &owner())
+                .unwrap_err()
+                .to_string();
+            assert!(told.contains("is not a socket of couic"), "{told}");
+        }
+        assert_eq!(fs::read(&file).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_successor_keeps_its_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("couic.sock");
+        let (_listener, socket) = ListeningSocket::bind(&path, &owner()).unwrap();
+        fs::remove_file(&path).unwrap();
+        let _successor = UnixListener::bind(&path).unwrap();
+        socket.remove().unwrap();
+        assert!(path.exists());
+    }
+}

@@ -1,0 +1,190 @@
+//! The working directory: who may write to it decides who may make themselves an administrator.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::geteuid;
+
+use super::owner_name;
+use crate::config::Owner;
+
+/// The working directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirError {
+    /// It is not there.
+    #[error(
+        "the working directory {} does not exist: run install -d -m 0750 -o {user} -g {group} {}",
+        path.display(), path.display()
+    )]
+    Missing {
+        /// It.
+        path: PathBuf,
+        /// Whose it should be.
+        user: String,
+        /// Which group's it should be.
+        group: String,
+    },
+    /// It is something else.
+    #[error("the working directory {} is not a directory: move it away, or name another working_dir", path.display())]
+    NotADirectory {
+        /// It.
+        path: PathBuf,
+    },
+    /// It is somebody else's.
+    #[error(
+        "the working directory {} belongs to {found}, not to {user}: run chown -R {user}:{group} {}",
+        path.display(), path.display()
+    )]
+    ForeignOwner {
+        /// It.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        user: String,
+        /// Which group's it should be.
+        group: String,
+    },
+    /// Others may change what is in it.
+    #[error(
+        "others than its owner may write to the working directory {} (mode {mode:04o}): run chmod go-w {}",
+        path.display(), path.display()
+    )]
+    Open {
+        /// It.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// It cannot be looked at.
+    #[error("cannot look at the working directory {}: {source}", path.display())]
+    Io {
+        /// It.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The process can neither be nor serve the configured user.
+    #[error(
+        "couic runs as {running}, but the configuration says user = {user:?}: start it as root"
+    )]
+    WrongUser {
+        /// Whose process this is.
+        running: String,
+        /// The configured user.
+        user: String,
+    },
+}
+
+/// The process must be root's, which can give files away, or the configured user's.
+///
+/// # Errors
+/// [`DirError::WrongUser`].
+pub fn check_process_user(owner: &Owner) -> Result<(), DirError> {
+    let running = geteuid();
+    if running.is_root() || running.as_raw() == owner.uid {
+        return Ok(());
+    }
+    Err(DirError::WrongUser {
+        running: owner_name(running.as_raw()),
+        user: owner.user.clone(),
+    })
+}
+
+/// It must be there, be a directory, belong to the configured user, and be writable by nobody else.
+///
+/// # Errors
+/// [`DirError`], with the command that mends it.
+pub fn check_working_dir(path: &Path, owner: &Owner) -> Result<(), DirError> {
+    let path = path.to_owned();
+    let (user, group) = (owner.user.clone(), owner.group.clone());
+    let found = match fs::metadata(&path) {
+        Ok(found) => found,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(DirError::Missing { path, user, group });
+        }
+        Err(source) => return Err(DirError::Io { path, source }),
+    };
+    if !found.is_dir() {
+        return Err(DirError::NotADirectory { path });
+    }
+    if found.uid() != owner.uid {
+        let found = owner_name(found.uid());
+        return Err(DirError::ForeignOwner {
+            path,
+            found,
+            user,
+            group,
+        });
+    }
+    let mode = found.mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        return Err(DirError::Open { path, mode });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn owner(uid: u32) -> Owner {
+        Owner {
+            user: "couic".to_owned(),
+            group: "wheel".to_owned(),
+            uid,
+            gid: 0,
+        }
+    }
+
+    #[test]
+    fn each_refusal_names_its_fix() {
+        let me = geteuid().as_raw();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path();
+        let shown = path.display();
+        check_working_dir(path, &owner(me)).unwrap();
+        let told = |path: &Path, uid| {
+            check_working_dir(path, &owner(uid))
+                .unwrap_err()
+                .to_string()
+        };
+        let missing = told(&path.join("x"), me);
+        assert!(
+            missing.ends_with(&format!(
+                "run install -d -m 0750 -o couic -g wheel {shown}/x"
+            )),
+            "{missing}"
+        );
+        let foreign = told(path, me + 1);
+        assert!(
+            foreign.ends_with(&format!("not to couic: run chown -R couic:wheel {shown}")),
+            "{foreign}"
+        );
+        for mode in [0o770, 0o707, 0o1777] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            let open = told(path, me);
+            assert!(
+                open.ends_with(&format!("(mode {mode:04o}): run chmod go-w {shown}")),
+                "{open}"
+            );
+        }
+        fs::write(path.join("file"), "").unwrap();
+        assert!(told(&path.join("file"), me).contains("is not a directory"));
+    }
+
+    #[test]
+    fn root_or_the_user_itself() {
+        let me = geteuid();
+        check_process_user(&owner(me.as_raw())).unwrap();
+        assert_eq!(
+            check_process_user(&owner(me.as_raw() + 1)).is_ok(),
+            me.is_root()
+        );
+    }
+}

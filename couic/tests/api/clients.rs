@@ -1,0 +1,154 @@
+//! Clients.
+
+use couic_common::Group;
+use serde_json::{Value, json};
+
+use crate::support::start;
+
+#[tokio::test]
+async fn a_client_is_made_with_a_token_that_works() {
+    let test = start();
+    let body = json!({"name": "web-1_A", "group": "clientro"});
+    let made = test.post("/v1/client", &body).await.is(201).json();
+    let keys: Vec<&String> = made.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["name", "group", "token"]);
+    assert_eq!(
+        (&made["name"], &made["group"]),
+        (&json!("web-1_A"), &json!("clientro"))
+    );
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let asked = test
+        .anonymous("GET", "/v1/drop")
+        .header("authorization", &bearer);
+    asked.send().await.is(200);
+    assert_eq!(test.get("/v1/client/web-1_A").await.is(200).json(), made);
+    let listed = test.get("/v1/client").await.is(200).json();
+    assert!(listed.as_array().unwrap().contains(&made));
+    let file = test.dir.path().join("rbac/clients/web-1_A.toml");
+    assert!(file.exists());
+    test.delete("/v1/client/web-1_A").await.is(204);
+    assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn the_list_has_couicctl_and_every_group() {
+    let test = start();
+    let listed = test.get("/v1/client").await.is(200).json();
+    let names: Vec<&str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "admin",
+            "clientro",
+            "clientrw",
+            "couicctl",
+            "monitoring",
+            "peering"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn bad_names_and_groups_are_422_both_at_once() {
+    let test = start();
+    let reply = test
+        .post("/v1/client", &json!({"name": "a.b", "group": "root"}))
+        .await;
+    assert_eq!(reply.error(422, "invalid"), ["group", "name"]);
+    for name in ["", "..", "a/b", "a b", "é", &"x".repeat(49)] {
+        let reply = test
+            .post("/v1/client", &json!({"name": name, "group": "admin"}))
+            .await;
+        assert_eq!(reply.error(422, "invalid"), ["name"], "{name}");
+    }
+    for group in ["", "Admin", "root"] {
+        let reply = test
+            .post("/v1/client", &json!({"name": "x", "group": group}))
+            .await;
+        assert_eq!(reply.error(422, "invalid"), ["group"], "{group}");
+    }
+    test.post(
+        "/v1/client",
+        &json!({"name": "x".repeat(48), "group": "admin"}),
+    )
+    .await
+    .is(201);
+}
+
+#[tokio::test]
+async fn malformed_clients_are_400() {
+    let test = start();
+    for body in [
+        json!({}),
+        json!({"name": "x"}),
+        json!({"group": "admin"}),
+        json!({"name": 5, "group": "admin"}),
+        json!([]),
+    ] {
+        test.post("/v1/client", &body)
+            .await
+            .error(400, "bad_request");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_is_422() {
+    let test = start();
+    let before = test.token(Group::Peering);
+    let reply = test
+        .post("/v1/client", &json!({"name": "peering", "group": "admin"}))
+        .await;
+    assert_eq!(reply.error(422, "processing"), ["name"]);
+    assert_eq!(test.token(Group::Peering), before);
+}
+
+#[tokio::test]
+async fn couicctl_stays() {
+    let test = start();
+    test.delete("/v1/client/couicctl")
+        .await
+        .error(422, "processing");
+    test.get("/v1/client/couicctl").await.is(200);
+}
+
+#[tokio::test]
+async fn clients_that_are_not_there_are_404() {
+    let test = start();
+    for path in [
+        "/v1/client/nobody",
+        "/v1/client/a.b",
+        "/v1/client/%2e%2e",
+        "/v1/client/..%2Fx",
+    ] {
+        test.get(path).await.error(404, "not_found");
+        test.delete(path).await.error(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn no_error_tells_a_token() {
+    let test = start();
+    let tokens: Vec<String> = Group::ALL
+        .into_iter()
+        .map(|g| test.token(g).to_string())
+        .collect();
+    for (method, path, body) in [
+        (
+            "POST",
+            "/v1/client",
+            json!({"name": "peering", "group": "admin"}),
+        ),
+        ("DELETE", "/v1/client/couicctl", Value::Null),
+        ("GET", "/v1/client/nobody", Value::Null),
+        ("POST", "/v1/client", json!({"name": 1})),
+    ] {
+        let reply = test.ask(method, path).json(&body).send().await;
+        let text = String::from_utf8_lossy(&reply.body).into_owned();
+        assert!(tokens.iter().all(|token| !text.contains(token)), "{text}");
+    }
+}

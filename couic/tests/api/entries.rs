@@ -1,0 +1,352 @@
+//! Entries one at a time.
+
+use serde_json::{Value, json};
+
+use crate::support::{NOW, start, start_with};
+
+#[tokio::test]
+async fn an_add_answers_the_entry_with_its_network_address() {
+    let test = start();
+    let body = json!({"cidr": "192.168.1.100/24", "expiration": NOW + 60, "tag": "ssh"});
+    let reply = test.post("/v1/drop", &body).await.is(201);
+    let expected = format!(
+        r#"{{"creation":{NOW},"cidr":"192.168.1.0/24","tag":"ssh","expiration":{}}}"#,
+        NOW + 60
+    );
+    assert_eq!(String::from_utf8(reply.body).unwrap(), expected);
+    assert_eq!(reply.headers["content-type"], "application/json");
+    let (cidr, policy) = (
+        "192.168.1.0/24".parse().unwrap(),
+        couic_common::Policy::Drop,
+    );
+    assert!(test.plane.rules().contains_key(&(policy, cidr)));
+}
+
+#[tokio::test]
+async fn requests_may_be_positional_and_have_unknown_fields() {
+    let test = start();
+    let object = r#"{"cidr":"1.0.0.0/8","expiration":0,"colour":"red","deep":{"a":[1]}}"#;
+    test.ask("POST", "/v1/ignore")
+        .text(object)
+        .send()
+        .await
+        .is(201);
+    let array = r#"["2.0.0.0/8",0,"tag",{"kind":"k","detail":"d"}]"#;
+    let reply = test
+        .ask("POST", "/v1/ignore")
+        .text(array)
+        .send()
+        .await
+        .is(201);
+    assert_eq!(reply.json()["tag"], "tag");
+    assert_eq!(
+        test.get("/v1/ignore")
+            .await
+            .is(200)
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn an_empty_tag_means_none() {
+    let test = start();
+    for (cidr, tag) in [("1.0.0.0/8", json!("")), ("2.0.0.0/8", Value::Null)] {
+        let body = json!({"cidr": cidr, "expiration": 0, "tag": tag});
+        let reply = test.post("/v1/drop", &body).await.is(201);
+        assert_eq!(reply.json()["tag"], Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn metadata_reaches_the_event_untouched() {
+    let test = start();
+    let events = test.api.firewall.subscribe(10);
+    let metadata = json!({"kind": "fail2ban", "detail": "sshd", "extra": {"n": [1, {"x": null}]}});
+    let body = json!({"cidr": "1.2.3.4/32", "expiration": 0, "metadata": metadata});
+    test.post("/v1/drop", &body).await.is(201);
+    let received = events.recv_timeout(std::time::Duration::from_secs(5));
+    let heard = received.events[0].origin.metadata.as_deref().unwrap();
+    assert_eq!(serde_json::to_value(heard).unwrap(), metadata);
+    assert_eq!(received.events[0].origin.actor.to_string(), "client admin");
+}
+
+#[tokio::test]
+async fn every_bad_value_is_named_at_once() {
+    let test = start();
+    let body = json!({"cidr": "1.2.3.4", "expiration": NOW, "tag": "a b"});
+    let fields = test.post("/v1/drop", &body).await.error(422, "invalid");
+    assert_eq!(fields, ["cidr", "expiration", "tag"]);
+}
+
+#[tokio::test]
+async fn invalid_cidrs_are_422() {
+    let test = start();
+    for cidr in [
+        "",
+        "1.2.3.4",
+        "1.2.3.4/33",
+        " 1.2.3.4/32",
+        "1.2.3.4/32 ",
+        "1.2.3.4//32",
+        "1.2.3.4/-1",
+        "::1/129",
+        "fe80::1%eth0/64",
+        "x/8",
+        "1.2.3.4/32/",
+        "256.0.0.0/8",
+    ] {
+        let body = json!({"cidr": cidr, "expiration": 0});
+        let fields = test.post("/v1/drop", &body).await.error(422, "invalid");
+        assert_eq!(fields, ["cidr"], "{cidr}");
+    }
+}
+
+#[tokio::test]
+async fn boundary_cidrs_are_taken() {
+    let test = start();
+    for (cidr, shown) in [
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("255.255.255.255/32", "255.255.255.255/32"),
+        ("::/0", "::/0"),
+        ("::ffff:1.2.3.4/128", "::ffff:1.2.3.4/128"),
+        ("FFFF::1/16", "ffff::/16"),
+    ] {
+        let body = json!({"cidr": cidr, "expiration": u64::MAX});
+        let reply = test.post("/v1/ignore", &body).await.is(201).json();
+        assert_eq!(reply["cidr"], shown);
+        assert_eq!(reply["expiration"], u64::MAX);
+    }
+}
+
+#[tokio::test]
+async fn tags_follow_their_rules() {
+    let test = start();
+    for (i, (tag, status)) in [
+        ("x".repeat(64), 201),
+        ("x".repeat(65), 422),
+        ("a-Z_9".to_owned(), 201),
+        ("a.b".to_owned(), 422),
+        ("a b".to_owned(), 422),
+        ("é".to_owned(), 422),
+        ("set.couic".to_owned(), 422),
+        ("untagged".to_owned(), 422),
+        ("UNTagged".to_owned(), 422),
+        ("untagged2".to_owned(), 201),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = json!({"cidr": format!("1.2.3.{i}/32"), "expiration": 0, "tag": tag});
+        let reply = test.post("/v1/drop", &body).await.is(status);
+        if status == 422 {
+            assert_eq!(reply.error(422, "invalid"), ["tag"], "{tag}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_expiration_is_later_than_now() {
+    let test = start();
+    for (i, (expiration, status)) in [
+        (0, 201),
+        (1, 422),
+        (NOW - 1, 422),
+        (NOW, 422),
+        (NOW + 1, 201),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = json!({"cidr": format!("1.2.3.{i}/32"), "expiration": expiration});
+        test.post("/v1/drop", &body).await.is(status);
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_is_there_is_a_conflict() {
+    let test = start();
+    test.add("drop", "1.2.3.0/24", None).await;
+    let again = json!({"cidr": "1.2.3.99/24", "expiration": NOW + 5, "tag": "other"});
+    test.post("/v1/drop", &again).await.error(409, "conflict");
+    test.post("/v1/ignore", &again).await.is(201);
+    let entry = test.get("/v1/drop/1.2.3.0/24").await.is(200).json();
+    assert_eq!(entry["expiration"], 0, "a refused add changed the entry");
+}
+
+#[tokio::test]
+async fn one_entry_is_read_and_deleted_whatever_its_host_bits() {
+    let test = start();
+    test.add("drop", "10.1.2.0/24", Some("t")).await;
+    test.add("drop", "2001:db8::/32", None).await;
+    let entry = test.get("/v1/drop/10.1.2.77/24").await.is(200).json();
+    assert_eq!(entry["cidr"], "10.1.2.0/24");
+    for path in [
+        "/v1/drop/2001:db8::5/32",
+        "/v1/drop/2001%3Adb8%3a%3A/32",
+        "/v1/drop/2001:DB8::/32/",
+    ] {
+        assert_eq!(test.get(path).await.is(200).json()["cidr"], "2001:db8::/32");
+    }
+    let gone = test.delete("/v1/drop/10.1.2.200/24").await.is(204);
+    assert!(gone.headers.get("content-type").is_none());
+    test.get("/v1/drop/10.1.2.0/24")
+        .await
+        .error(404, "not_found");
+    test.delete("/v1/drop/10.1.2.0/24")
+        .await
+        .error(404, "not_found");
+    test.get("/v1/ignore/2001:db8::/32")
+        .await
+        .error(404, "not_found");
+}
+
+#[tokio::test]
+async fn an_expired_entry_is_gone_and_may_be_added_again() {
+    let test = start();
+    let body = json!({"cidr": "1.2.3.4/32", "expiration": NOW + 1});
+    test.post("/v1/drop", &body).await.is(201);
+    test.clock.advance(1);
+    test.get("/v1/drop/1.2.3.4/32")
+        .await
+        .error(404, "not_found");
+    let body = json!({"cidr": "1.2.3.4/32", "expiration": NOW + 2});
+    assert_eq!(
+        test.post("/v1/drop", &body).await.is(201).json()["creation"],
+        NOW + 1
+    );
+}
+
+#[tokio::test]
+async fn what_a_set_defines_cannot_be_deleted() {
+    let test = start();
+    let set = json!({"name": "office", "entries": ["10.0.0.0/8"]});
+    test.post("/v1/sets/ignore", &set).await.is(201);
+    test.ask("POST", "/v1/sets/reload").send().await.is(201);
+    let reply = test.delete("/v1/ignore/10.0.0.0/8").await;
+    assert_eq!(reply.error(422, "processing"), ["cidr"]);
+    let body = json!({"cidr": "10.0.0.0/8", "expiration": 0});
+    test.post("/v1/ignore", &body).await.error(409, "conflict");
+    assert_eq!(
+        test.get("/v1/ignore/10.0.0.0/8").await.json()["tag"],
+        "office.couic"
+    );
+}
+
+#[tokio::test]
+async fn a_full_table_refuses_and_changes_nothing() {
+    let limits = couic::dataplane::Limits {
+        drop_entries: 2,
+        ignore_entries: 1,
+    };
+    let test = start_with(limits, false);
+    test.add("drop", "1.0.0.0/8", None).await;
+    test.add("drop", "2.0.0.0/8", None).await;
+    let body = json!({"cidr": "3.0.0.0/8", "expiration": 0, "tag": "new"});
+    let reply = test.post("/v1/drop", &body).await;
+    let message = reply.json()["message"].as_str().unwrap().to_owned();
+    assert!(
+        message.contains("drop") && message.contains("IPv4") && message.contains('2'),
+        "{message}"
+    );
+    reply.error(422, "processing");
+    assert_eq!(test.plane.rules().len(), 2);
+    assert_eq!(
+        test.get("/v1/drop").await.json().as_array().unwrap().len(),
+        2
+    );
+    test.add("drop", "::/0", None).await;
+    test.add("ignore", "3.0.0.0/8", None).await;
+}
+
+#[tokio::test]
+async fn a_failing_data_plane_is_a_500_that_tells_nothing() {
+    let test = start();
+    test.plane.fail_put_after(0);
+    let body = json!({"cidr": "3.0.0.0/8", "expiration": 0});
+    let reply = test.post("/v1/drop", &body).await;
+    assert!(
+        !String::from_utf8_lossy(&reply.body).contains("memory"),
+        "{reply:?}"
+    );
+    reply.error(500, "internal");
+    test.get("/v1/drop/3.0.0.0/8").await.error(404, "not_found");
+    test.add("drop", "3.0.0.0/8", None).await;
+}
+
+#[tokio::test]
+async fn entries_go_by_tag() {
+    let test = start();
+    for (cidr, tag) in [
+        ("1.0.0.0/8", Some("ssh")),
+        ("2.0.0.0/8", Some("sshd")),
+        ("3.0.0.0/8", None),
+    ] {
+        test.add("drop", cidr, tag).await;
+    }
+    test.add("ignore", "1.0.0.0/8", Some("ssh")).await;
+    for path in [
+        "/v1/drop",
+        "/v1/drop?tag=",
+        "/v1/drop?tag=ssh,",
+        "/v1/drop?tag=%20",
+        "/v1/drop?Tag=ssh",
+    ] {
+        test.delete(path).await.error(400, "bad_request");
+    }
+    assert_eq!(
+        test.delete("/v1/drop?tag=none").await.is(200).json(),
+        json!({"removed": 0})
+    );
+    assert_eq!(
+        test.delete("/v1/drop?tag=ssh*").await.is(200).json(),
+        json!({"removed": 2})
+    );
+    assert_eq!(
+        test.delete("/v1/drop?tag=untagged").await.is(200).json(),
+        json!({"removed": 1})
+    );
+    assert_eq!(
+        test.get("/v1/ignore")
+            .await
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn lookup_says_what_happens_and_why() {
+    let test = start();
+    test.add("drop", "10.0.0.0/8", Some("wide")).await;
+    test.add("drop", "10.1.0.0/16", Some("narrow")).await;
+    let found = test.get("/v1/lookup/10.1.2.3").await.is(200).json();
+    assert_eq!(found["ip"], "10.1.2.3");
+    assert_eq!(found["verdict"], "drop");
+    let decided = json!({"policy": "drop", "creation": NOW, "cidr": "10.1.0.0/16", "tag": "narrow", "expiration": 0});
+    assert_eq!(found["decided_by"], decided);
+    assert_eq!(found["also_covered_by"][0]["tag"], "wide");
+    test.add("ignore", "10.0.0.0/8", None).await;
+    let found = test.get("/v1/lookup/10.1.2.3").await.json();
+    assert_eq!(
+        (&found["verdict"], &found["decided_by"]["policy"]),
+        (&json!("pass"), &json!("ignore"))
+    );
+    let found = test.get("/v1/lookup/2001%3Adb8::1").await.is(200).json();
+    assert_eq!(
+        found,
+        json!({"ip": "2001:db8::1", "verdict": "pass", "decided_by": null, "also_covered_by": []})
+    );
+    for path in [
+        "/v1/lookup/10.1.2",
+        "/v1/lookup/x",
+        "/v1/lookup/10.1.2.3%2F8",
+    ] {
+        test.get(path).await.error(400, "bad_request");
+    }
+}

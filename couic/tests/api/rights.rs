@@ -1,0 +1,88 @@
+//! Every route for every group.
+
+use couic_common::Group;
+use serde_json::json;
+
+use crate::support::start;
+
+/// Method, path, content type, body, and who may: admin, clientrw, clientro, monitoring, peering.
+type Row = (&'static str, &'static str, &'static str, [bool; 5]);
+
+const Y: bool = true;
+const N: bool = false;
+
+const ROWS: &[Row] = &[
+    ("GET", "/v1/drop", "", [Y, Y, Y, N, N]),
+    ("HEAD", "/v1/drop", "", [Y, Y, Y, N, N]),
+    ("GET", "/v1/ignore?limit=1&tag=a", "", [Y, Y, Y, N, N]),
+    (
+        "POST",
+        "/v1/drop",
+        r#"{"cidr":"9.9.9.9/32","expiration":0}"#,
+        [Y, Y, N, N, N],
+    ),
+    ("DELETE", "/v1/drop?tag=nobody", "", [Y, Y, N, N, N]),
+    ("GET", "/v1/drop/1.2.3.4/32", "", [Y, Y, Y, N, N]),
+    ("DELETE", "/v1/drop/1.2.3.4/32", "", [Y, Y, N, N, N]),
+    ("POST", "/v1/drop/peer", "[]", [Y, N, N, N, Y]),
+    ("POST", "/v1/drop/batch", "[]", [Y, Y, N, N, N]),
+    ("GET", "/v1/lookup/1.2.3.4", "", [Y, Y, Y, N, N]),
+    ("GET", "/v1/sets/drop", "", [Y, Y, Y, N, N]),
+    (
+        "POST",
+        "/v1/sets/drop",
+        r#"{"name":"n","entries":[]}"#,
+        [Y, Y, N, N, N],
+    ),
+    ("GET", "/v1/sets/drop/s", "", [Y, Y, Y, N, N]),
+    (
+        "PUT",
+        "/v1/sets/drop/s",
+        r#"{"entries":[]}"#,
+        [Y, Y, N, N, N],
+    ),
+    ("DELETE", "/v1/sets/drop/s", "", [Y, Y, N, N, N]),
+    ("POST", "/v1/sets/reload", "", [Y, Y, N, N, N]),
+    ("GET", "/v1/stats", "", [Y, N, N, Y, N]),
+    ("GET", "/v1/stats/tags/drop", "", [Y, N, N, Y, N]),
+    ("GET", "/v1/metrics", "", [Y, N, N, Y, N]),
+    ("GET", "/v1/metrics?format=prometheus", "", [Y, N, N, Y, N]),
+    ("GET", "/v1/client", "", [Y, N, N, N, N]),
+    (
+        "POST",
+        "/v1/client",
+        r#"{"name":"n","group":"admin"}"#,
+        [Y, N, N, N, N],
+    ),
+    ("GET", "/v1/client/couicctl", "", [Y, N, N, N, N]),
+    ("DELETE", "/v1/client/couicctl", "", [Y, N, N, N, N]),
+    ("GET", "/v1/openapi.json", "", [Y, Y, Y, Y, Y]),
+    ("GET", "/v1/health", "", [Y, Y, Y, Y, Y]),
+];
+
+#[tokio::test]
+async fn every_route_for_every_group() {
+    for (method, path, body, may) in ROWS {
+        let test = start();
+        test.add("drop", "1.2.3.4/32", None).await;
+        let set = json!({"name": "s", "entries": ["5.6.7.0/24"]});
+        test.post("/v1/sets/drop", &set).await.is(201);
+        let mut groups: Vec<(Group, bool)> = Group::ALL.into_iter().zip(*may).collect();
+        // Those who may not come first, and must not have changed anything.
+        groups.sort_by_key(|(_, may)| *may);
+        for (group, may) in groups {
+            let asked = test.as_group(group, method, path);
+            let reply = asked.text(body).send().await;
+            let status = reply.status.as_u16();
+            assert_eq!(status != 401, may, "{group}: {method} {path}: {status}");
+            assert_ne!(status, 403, "{group}: {method} {path}");
+            if !may {
+                let what = format!("{group}: {method} {path} changed something");
+                assert_eq!(test.plane.rules().len(), 1, "{what}");
+                let sets = test.api.sets.list(couic_common::Policy::Drop).unwrap();
+                assert_eq!(sets.len(), 1, "{what}");
+                assert_eq!(test.api.clients.list().len(), 6, "{what}");
+            }
+        }
+    }
+}

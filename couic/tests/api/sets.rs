@@ -1,0 +1,285 @@
+//! Sets and their reload.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::start;
+
+#[tokio::test]
+async fn a_set_is_written_and_read_with_network_addresses() {
+    let test = start();
+    let body = json!({"name": "office", "entries": ["10.1.2.3/8", "2001:db8::1/32", "10.0.0.0/8"]});
+    let reply = test.post("/v1/sets/ignore", &body).await.is(201).json();
+    assert_eq!(
+        reply,
+        json!({"name": "office", "entries": ["10.0.0.0/8", "2001:db8::/32"]})
+    );
+    assert_eq!(
+        test.get("/v1/sets/ignore/office").await.is(200).json(),
+        reply
+    );
+    let file = test.dir.path().join("sets/ignore/office.couic");
+    let size = fs::metadata(file).unwrap().len();
+    let listed = test.get("/v1/sets/ignore").await.is(200).json();
+    assert_eq!(
+        listed,
+        json!([{"name": "office", "entry_count": 2, "file_size": size}])
+    );
+    assert_eq!(test.get("/v1/sets/drop").await.is(200).body, b"[]");
+    assert!(test.plane.rules().is_empty(), "rules change at reload");
+}
+
+#[tokio::test]
+async fn a_set_that_is_there_is_a_conflict() {
+    let test = start();
+    test.post(
+        "/v1/sets/drop",
+        &json!({"name": "s", "entries": ["1.0.0.0/8"]}),
+    )
+    .await
+    .is(201);
+    let again = json!({"name": "s", "entries": []});
+    test.post("/v1/sets/drop", &again)
+        .await
+        .error(409, "conflict");
+    test.post("/v1/sets/ignore", &again).await.is(201);
+    assert_eq!(
+        test.get("/v1/sets/drop/s").await.json()["entries"],
+        json!(["1.0.0.0/8"])
+    );
+}
+
+#[tokio::test]
+async fn put_replaces_and_keeps_the_name() {
+    let test = start();
+    let entries = json!({"entries": ["2.0.0.0/8"]});
+    test.put("/v1/sets/drop/s", &entries)
+        .await
+        .error(404, "not_found");
+    test.post(
+        "/v1/sets/drop",
+        &json!({"name": "s", "entries": ["1.0.0.0/8"]}),
+    )
+    .await
+    .is(201);
+    let reply = test.put("/v1/sets/drop/s", &entries).await.is(200).json();
+    assert_eq!(reply, json!({"name": "s", "entries": ["2.0.0.0/8"]}));
+    let named = json!({"name": "s", "entries": ["3.0.0.0/8"]});
+    test.put("/v1/sets/drop/s", &named).await.is(200);
+    let renamed = json!({"name": "t", "entries": ["4.0.0.0/8"]});
+    assert_eq!(
+        test.put("/v1/sets/drop/s", &renamed)
+            .await
+            .error(422, "invalid"),
+        ["name"]
+    );
+    assert_eq!(
+        test.get("/v1/sets/drop/s").await.json()["entries"],
+        json!(["3.0.0.0/8"])
+    );
+}
+
+#[tokio::test]
+async fn every_bad_value_is_named() {
+    let test = start();
+    let body = json!({"name": "../x", "entries": ["1.0.0.0/8", "bad", "1.2.3.4"]});
+    let fields = test
+        .post("/v1/sets/drop", &body)
+        .await
+        .error(422, "invalid");
+    assert_eq!(fields, ["entries[1]", "entries[2]", "name"]);
+    for name in ["", "a.b", "a/b", "é", &"x".repeat(49)] {
+        let body = json!({"name": name, "entries": []});
+        assert_eq!(
+            test.post("/v1/sets/drop", &body)
+                .await
+                .error(422, "invalid"),
+            ["name"]
+        );
+    }
+    test.post(
+        "/v1/sets/drop",
+        &json!({"name": "x".repeat(48), "entries": []}),
+    )
+    .await
+    .is(201);
+    let put = json!({"entries": ["bad"]});
+    let path = format!("/v1/sets/drop/{}", "x".repeat(48));
+    assert_eq!(
+        test.put(&path, &put).await.error(422, "invalid"),
+        ["entries[0]"]
+    );
+}
+
+#[tokio::test]
+async fn malformed_sets_are_400() {
+    let test = start();
+    for body in [
+        json!({"name": "s"}),
+        json!({"entries": []}),
+        json!({"name": 5, "entries": []}),
+        json!({"name": "s", "entries": "1.0.0.0/8"}),
+        json!({"name": "s", "entries": [5]}),
+        json!([]),
+    ] {
+        test.post("/v1/sets/drop", &body)
+            .await
+            .error(400, "bad_request");
+    }
+    for body in [json!({}), json!({"name": "s"}), json!({"entries": [null]})] {
+        test.put("/v1/sets/drop/s", &body)
+            .await
+            .error(400, "bad_request");
+    }
+    test.ask("POST", "/v1/sets/drop")
+        .body("{\"name\":\"s\",\"entries\":[]}")
+        .send()
+        .await
+        .error(400, "bad_request");
+}
+
+#[tokio::test]
+async fn delete_says_that_a_reload_is_due() {
+    let test = start();
+    test.post(
+        "/v1/sets/drop",
+        &json!({"name": "s", "entries": ["1.0.0.0/8"]}),
+    )
+    .await
+    .is(201);
+    let reply = test.delete("/v1/sets/drop/s").await.is(200).json();
+    assert_eq!(reply, json!({"deleted": true, "reload_required": true}));
+    for path in [
+        "/v1/sets/drop/s",
+        "/v1/sets/drop/a.b",
+        "/v1/sets/drop/%2e%2e",
+    ] {
+        test.delete(path).await.error(404, "not_found");
+        test.get(path).await.error(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn reload_puts_files_in_force_and_back() {
+    let test = start();
+    test.add("drop", "1.0.0.0/8", Some("mine")).await;
+    test.post(
+        "/v1/sets/drop",
+        &json!({"name": "s", "entries": ["1.0.0.0/8", "2.0.0.0/8"]}),
+    )
+    .await
+    .is(201);
+    let reply = test
+        .ask("POST", "/v1/sets/reload")
+        .send()
+        .await
+        .is(201)
+        .json();
+    assert_eq!(reply, json!({"reload_status": "OK"}));
+    assert_eq!(
+        test.get("/v1/drop/1.0.0.0/8").await.json()["tag"],
+        "s.couic"
+    );
+    test.delete("/v1/sets/drop/s").await.is(200);
+    test.get("/v1/drop/2.0.0.0/8").await.is(200);
+    test.ask("POST", "/v1/sets/reload").send().await.is(201);
+    test.get("/v1/drop/2.0.0.0/8").await.error(404, "not_found");
+    assert_eq!(test.get("/v1/drop/1.0.0.0/8").await.json()["tag"], "mine");
+}
+
+#[tokio::test]
+async fn a_bad_line_refuses_the_reload_and_is_named() {
+    let test = start();
+    let folder = test.dir.path().join("sets/drop");
+    fs::write(folder.join("good.couic"), "1.0.0.0/8\n").unwrap();
+    fs::write(
+        folder.join("bad.couic"),
+        "# a comment\n2.0.0.0/8\n\nnonsense\n",
+    )
+    .unwrap();
+    let reply = test.ask("POST", "/v1/sets/reload").send().await;
+    let message = reply.json()["message"].as_str().unwrap().to_owned();
+    for part in ["bad.couic", "4", "nonsense"] {
+        assert!(message.contains(part), "{part} is missing: {message}");
+    }
+    reply.error(422, "processing");
+    assert!(test.plane.rules().is_empty());
+    test.get("/v1/sets/drop/bad").await.error(422, "processing");
+    fs::remove_file(folder.join("bad.couic")).unwrap();
+    test.ask("POST", "/v1/sets/reload").send().await.is(201);
+    assert_eq!(test.plane.rules().len(), 1);
+}
+
+#[tokio::test]
+async fn a_reload_beyond_the_table_is_refused_whole() {
+    let limits = couic::dataplane::Limits {
+        drop_entries: 2,
+        ignore_entries: 2,
+    };
+    let test = crate::support::start_with(limits, false);
+    let entries = json!({"name": "s", "entries": ["1.0.0.0/8", "2.0.0.0/8", "3.0.0.0/8"]});
+    test.post("/v1/sets/drop", &entries).await.is(201);
+    test.ask("POST", "/v1/sets/reload")
+        .send()
+        .await
+        .error(422, "processing");
+    assert!(test.plane.rules().is_empty());
+}
+
+/// The contract documents 5 MiB a file; the body is larger by its quotes.
+#[tokio::test]
+async fn sets_of_5_mib_fit_and_larger_ones_are_422() {
+    let test = start();
+    let cidr = |i: usize| {
+        format!(
+            "{}.{}.{}.{}/32",
+            100 + (i >> 24),
+            i >> 16 & 255,
+            i >> 8 & 255,
+            i & 255
+        )
+    };
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    while bytes < 5 * 1024 * 1024 - 200 {
+        entries.push(cidr(entries.len() * 7));
+        bytes += entries.last().unwrap().len() + 1;
+    }
+    test.post("/v1/sets/drop", &json!({"name": "big", "entries": entries}))
+        .await
+        .is(201);
+    let listed = test.get("/v1/sets/drop").await.is(200).json();
+    assert_eq!(listed[0]["entry_count"], entries.len());
+    assert!(listed[0]["file_size"].as_u64().unwrap() > 5 * 1024 * 1024 - 1000);
+    let more = (0..100).map(|i| format!("200.0.{i}.0/24"));
+    entries.extend(more);
+    let reply = test
+        .post(
+            "/v1/sets/drop",
+            &json!({"name": "bigger", "entries": entries}),
+        )
+        .await;
+    assert_eq!(reply.error(422, "invalid"), ["entries"]);
+    assert_eq!(
+        test.get("/v1/sets/drop")
+            .await
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_is_a_500_that_tells_no_path() {
+    let test = start();
+    fs::remove_dir(test.dir.path().join("sets/drop")).unwrap();
+    let reply = test
+        .post("/v1/sets/drop", &json!({"name": "s", "entries": []}))
+        .await;
+    let text = String::from_utf8_lossy(&reply.body).into_owned();
+    assert!(!text.contains(test.dir.path().to_str().unwrap()), "{text}");
+    reply.error(500, "internal");
+}

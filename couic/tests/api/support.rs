@@ -1,0 +1,281 @@
+//! The API over a model of the data plane, and a check of what holds for every answer.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use couic::{
+    api::{Api, routes},
+    dataplane::{Limits, MemoryPlane},
+    firewall::{Firewall, ManualClock, SetStore},
+    guard::{Guard, HostAddress, HostSource},
+    metrics::MetricsRegistry,
+    rbac::ClientStore,
+};
+use couic_common::{Group, Health, HealthStatus, InterfaceHealth, XdpMode};
+use serde_json::Value;
+use tempfile::TempDir;
+use uuid::Uuid;
+use warp::{
+    http::{HeaderMap, Method, StatusCode, header},
+    test::RequestBuilder,
+};
+
+/// What the tests' clock shows at first.
+pub(crate) const NOW: u64 = 1_800_000_000;
+
+/// An address of the tests' host.
+pub(crate) const HOST: &str = "198.51.100.7";
+
+struct Host;
+
+impl HostSource for Host {
+    fn addresses(&self) -> io::Result<Vec<HostAddress>> {
+        let addr = HOST.parse().unwrap();
+        let role = "an address of this host (test0)".to_owned();
+        Ok(vec![HostAddress { addr, role }])
+    }
+}
+
+pub(crate) type HealthSource = Box<dyn Fn() -> Health + Send>;
+
+/// An API with all that it needs.
+pub(crate) struct TestApi {
+    pub(crate) api: Arc<Api>,
+    pub(crate) dir: TempDir,
+    pub(crate) plane: MemoryPlane,
+    pub(crate) clock: Arc<ManualClock>,
+    /// What answers for the health.
+    pub(crate) health: Arc<Mutex<HealthSource>>,
+}
+
+pub(crate) fn start() -> TestApi {
+    start_with(Limits::default(), false)
+}
+
+pub(crate) fn start_with(limits: Limits, enforce: bool) -> TestApi {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = MemoryPlane::default();
+    let clock = Arc::new(ManualClock::new(NOW));
+    let firewall = Firewall::new(
+        Box::new(plane.clone()),
+        Arc::new(plane.clone()),
+        limits,
+        Arc::clone(&clock) as _,
+    );
+    let clients = ClientStore::open(dir.path()).unwrap();
+    for group in Group::ALL {
+        let name = group.as_str().parse().unwrap();
+        clients.create(name, group).unwrap();
+    }
+    let health = Arc::new(Mutex::new(Box::new(healthy) as HealthSource));
+    let state = Arc::clone(&health);
+    let api = Arc::new(Api {
+        firewall: Arc::new(firewall),
+        sets: Arc::new(SetStore::open(dir.path()).unwrap()),
+        clients: Arc::new(clients),
+        guard: Guard::with_source(enforce, Box::new(Host)),
+        metrics: Arc::new(MetricsRegistry::new()),
+        health: Arc::new(move || (*state.lock().unwrap())()),
+    });
+    TestApi {
+        api,
+        dir,
+        plane,
+        clock,
+        health,
+    }
+}
+
+pub(crate) fn healthy() -> Health {
+    Health {
+        status: HealthStatus::Ok,
+        version: "2.0.0".to_owned(),
+        interfaces: vec![InterfaceHealth {
+            name: "test0".to_owned(),
+            attached: true,
+            mode: Some(XdpMode::Native),
+            problem: None,
+        }],
+        set_problems: Vec::new(),
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn is(self, status: u16) -> Self {
+        let body = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.status.as_u16(), status, "{body}");
+        self
+    }
+
+    /// An error with this status and code; the names of its details.
+    #[track_caller]
+    pub(crate) fn error(self, status: u16, code: &str) -> Vec<String> {
+        let reply = self.is(status);
+        let json = reply.json();
+        assert_eq!(json["code"], code, "{json}");
+        json["errors"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect()
+    }
+}
+
+/// A request on its way.
+pub(crate) struct Asked<'a> {
+    test: &'a TestApi,
+    method: Method,
+    builder: RequestBuilder,
+}
+
+impl TestApi {
+    pub(crate) fn token(&self, group: Group) -> Uuid {
+        let name = group.as_str().parse().unwrap();
+        self.api.clients.get(&name).unwrap().token
+    }
+
+    /// A request without a token.
+    pub(crate) fn anonymous(&self, method: &str, path: &str) -> Asked<'_> {
+        let method: Method = method.parse().unwrap();
+        let builder = warp::test::request().method(method.as_str()).path(path);
+        Asked {
+            test: self,
+            method,
+            builder,
+        }
+    }
+
+    pub(crate) fn as_group(&self, group: Group, method: &str, path: &str) -> Asked<'_> {
+        let bearer = format!("Bearer {}", self.token(group));
+        self.anonymous(method, path)
+            .header("authorization", &bearer)
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Asked<'_> {
+        self.as_group(Group::Admin, method, path)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.ask("GET", path).send().await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.ask("DELETE", path).send().await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.ask("POST", path).json(body).send().await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Reply {
+        self.ask("PUT", path).json(body).send().await
+    }
+
+    /// Adds an entry that never expires.
+    pub(crate) async fn add(&self, policy: &str, cidr: &str, tag: Option<&str>) {
+        let body = serde_json::json!({"cidr": cidr, "expiration": 0, "tag": tag});
+        self.post(&format!("/v1/{policy}"), &body).await.is(201);
+    }
+}
+
+impl Asked<'_> {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.builder = self.builder.header(name, value);
+        self
+    }
+
+    pub(crate) fn body(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.builder = self.builder.body(body);
+        self
+    }
+
+    /// A body that says that it is JSON.
+    pub(crate) fn text(self, body: &str) -> Self {
+        self.header("content-type", "application/json").body(body)
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.text(&body.to_string())
+    }
+
+    pub(crate) async fn send(self) -> Reply {
+        let filter = routes(Arc::clone(&self.test.api));
+        let response = self.builder.reply(&filter).await;
+        let reply = Reply {
+            status: response.status(),
+            headers: response.headers().clone(),
+            body: response.body().to_vec(),
+        };
+        check(&self.method, &reply);
+        reply
+    }
+}
+
+/// What holds for every answer.
+fn check(method: &Method, reply: &Reply) {
+    let kind = reply.headers.get(header::CONTENT_TYPE);
+    let kind = kind.map(|value| value.to_str().unwrap());
+    let status = reply.status.as_u16();
+    if *method == Method::HEAD || status == 204 {
+        assert!(reply.body.is_empty(), "a body where none may be: {reply:?}");
+        return;
+    }
+    match status {
+        // No entries are no lines.
+        200 if kind == Some("application/x-ndjson") => {}
+        200 | 201 => assert!(kind.is_some() && !reply.body.is_empty(), "{reply:?}"),
+        503 => assert!(reply.json()["interfaces"].is_array(), "{reply:?}"),
+        _ => check_error(status, kind, reply),
+    }
+}
+
+fn check_error(status: u16, kind: Option<&str>, reply: &Reply) {
+    assert_eq!(kind, Some("application/json"), "{reply:?}");
+    let error: Value = reply.json();
+    let keys: Vec<&String> = error.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["code", "message", "errors"], "{error}");
+    let codes: &[&str] = match status {
+        400 | 408 | 413 => &["bad_request"],
+        401 => &["unauthorized"],
+        404 => &["not_found"],
+        405 => &["not_implemented"],
+        409 => &["conflict"],
+        422 => &["invalid", "processing", "bad_request"],
+        500 => &["internal"],
+        other => panic!("{other} is no status of the contract: {error}"),
+    };
+    assert!(
+        codes.contains(&error["code"].as_str().unwrap()),
+        "{status} {error}"
+    );
+    assert!(!error["message"].as_str().unwrap().is_empty(), "{error}");
+    for (field, detail) in error["errors"].as_object().unwrap() {
+        let keys: Vec<&String> = detail.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["code", "message"], "{field} in {error}");
+        assert!(
+            detail["code"].is_string() && detail["message"].is_string(),
+            "{error}"
+        );
+    }
+    assert_eq!(status == 405, reply.headers.contains_key(header::ALLOW));
+    assert_eq!(
+        status == 401,
+        reply.headers.contains_key(header::WWW_AUTHENTICATE)
+    );
+}

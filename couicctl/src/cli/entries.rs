@@ -1,0 +1,170 @@
+//! `drop` and `ignore`: the same commands on two policies. Only `drop` has guard rails to override.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand};
+use couic_common::{Cidr, Tag};
+
+use crate::duration;
+
+/// A policy's commands.
+#[derive(Args)]
+pub(crate) struct EntryArgs<F: Args> {
+    #[command(subcommand)]
+    pub(crate) command: EntryCommand<F>,
+}
+
+/// What can be done to the entries of a policy.
+#[derive(Subcommand)]
+pub(crate) enum EntryCommand<F: Args> {
+    /// Add an entry
+    #[command(after_long_help = "\
+Examples:
+  couicctl drop add 192.0.2.7                      for ever
+  couicctl drop add 192.0.2.7 -t ssh-scan -e 2h    for two hours, under a tag
+  couicctl drop add 192.0.2.7 --renew -e 1d        whether or not it is there already
+
+An entry that is there already is refused without --renew.")]
+    Add(AddArgs<F>),
+    /// Delete an entry, or all entries with certain tags
+    #[command(after_long_help = "\
+Examples:
+  couicctl drop delete 192.0.2.7
+  couicctl drop delete --tag 'ssh-*'
+
+Entries of sets (their tag ends in .couic) are changed with couicctl sets.")]
+    Delete(DeleteArgs),
+    /// List entries
+    #[command(after_long_help = "\
+Examples:
+  couicctl drop list
+  couicctl drop list -t 'ssh*,untagged'      by tag; untagged are those without one
+  couicctl drop list -q > banned.txt         only the CIDRs: what import reads")]
+    List(ListArgs),
+    /// Show one entry
+    #[command(after_long_help = "\
+Example:
+  couicctl drop inspect 192.0.2.0/24
+
+It shows the entry of exactly this CIDR; couicctl check ADDRESS shows all that cover an address.")]
+    Inspect {
+        /// ADDRESS/PREFIX, or an address for its /32 or /128
+        #[arg(value_parser = Cidr::parse_lenient)]
+        cidr: Cidr,
+    },
+    /// Add or renew many entries at once, from a file
+    #[command(after_long_help = "\
+Examples:
+  couicctl drop import banned.txt -t blocklist -e 1d
+  curl -fsS https://lists.example/bad.txt | couicctl drop import - -t blocklist
+
+One CIDR or address a line; # and ; begin comments. A file with a bad line is refused whole.
+Entries that are there already get the new tag and expiration.")]
+    Import(ImportArgs<F>),
+}
+
+/// An entry to add.
+#[derive(Args)]
+pub(crate) struct AddArgs<F: Args> {
+    /// ADDRESS/PREFIX, or an address for its /32 or /128
+    #[arg(value_parser = Cidr::parse_lenient)]
+    pub(crate) cidr: Cidr,
+    #[command(flatten)]
+    pub(crate) label: Label,
+    /// Where there is such an entry already, give it this tag and expiration
+    #[arg(long)]
+    pub(crate) renew: bool,
+    #[command(flatten)]
+    pub(crate) force: F,
+}
+
+/// What is the same for one entry and for many.
+#[derive(Args)]
+pub(crate) struct Label {
+    /// A label: up to 64 letters, digits, _ and -
+    #[arg(short, long, value_parser = parse_tag)]
+    pub(crate) tag: Option<Tag>,
+    /// For how long: 30s, 1m, 2h, 7d or 1h30m [default: for ever]
+    #[arg(short, long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) expiration: Option<Duration>,
+}
+
+/// Which entries to delete.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct DeleteArgs {
+    /// ADDRESS/PREFIX, or an address for its /32 or /128
+    #[arg(value_parser = Cidr::parse_lenient)]
+    pub(crate) cidr: Option<Cidr>,
+    /// All entries with these tags: alternatives with commas between, * for any characters
+    #[arg(short, long, value_name = "PATTERN", value_parser = not_blank)]
+    pub(crate) tag: Option<String>,
+}
+
+/// Which entries to list, and how.
+#[derive(Args)]
+pub(crate) struct ListArgs {
+    /// Only entries with these tags: alternatives with commas between, * for any characters
+    #[arg(short, long, value_name = "PATTERN")]
+    pub(crate) tag: Option<String>,
+    /// Only the CIDRs, one a line
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Entries to add.
+#[derive(Args)]
+pub(crate) struct ImportArgs<F: Args> {
+    /// A file, or - for standard input
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) label: Label,
+    #[command(flatten)]
+    pub(crate) force: F,
+}
+
+/// The override of policy drop.
+#[derive(Args)]
+pub(crate) struct Force {
+    /// Ban even what would cut off this host, its gateway or your own SSH session, or a very short prefix
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Policy ignore has no guard rails.
+#[derive(Args)]
+pub(crate) struct NoForce {}
+
+/// What the command line says of the guard rails.
+pub(crate) trait Override {
+    /// Whether they are on (`Some`), and whether they were overridden.
+    fn guard(&self) -> Option<bool>;
+}
+
+impl Override for Force {
+    fn guard(&self) -> Option<bool> {
+        Some(self.force)
+    }
+}
+
+impl Override for NoForce {
+    fn guard(&self) -> Option<bool> {
+        None
+    }
+}
+
+fn parse_tag(text: &str) -> Result<Tag, String> {
+    match Tag::parse(text) {
+        Ok(Some(tag)) => Ok(tag),
+        Ok(None) => Err("a tag cannot be empty; leave -t away for none".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// An empty pattern, say of an unset shell variable, would mean all entries without a tag.
+fn not_blank(text: &str) -> Result<String, String> {
+    if text.split(',').any(|part| part.trim().is_empty()) {
+        return Err("a pattern cannot be empty; untagged means entries without a tag".into());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,175 @@
+//! `couicctl drop` and `couicctl ignore`.
+
+use std::io;
+
+use clap::Args;
+use couic_client::{ClientError, ListQuery};
+use couic_common::{
+    BatchJob, BatchRule, Cidr, Entry, EntryRequest, GuardRequest, PeerAction, Policy,
+};
+use futures_util::TryStreamExt;
+use serde_json::json;
+
+use super::{Context, import};
+use crate::{
+    cli::{AddArgs, DeleteArgs, EntryCommand, Label, ListArgs, Override},
+    duration::now,
+    failure::Failure,
+    render, session,
+};
+
+pub(super) async fn run<F: Args + Override>(
+    policy: Policy,
+    command: EntryCommand<F>,
+    cx: &mut Context,
+) -> Result<(), Failure> {
+    match command {
+        EntryCommand::Add(args) => {
+            // Shown as of the moment from which the expiration counts: 2h is not shown as 1h 59m.
+            let at = now();
+            let entry = add(policy, &args, at, cx).await?;
+            show(policy, &entry, at, cx)
+        }
+        EntryCommand::Delete(args) => delete(policy, args, cx).await,
+        EntryCommand::List(args) => list(policy, args, cx).await,
+        EntryCommand::Inspect { cidr } => {
+            let entry = cx
+                .client
+                .entry(policy, cidr)
+                .await
+                .map_err(|e| cx.failed(e))?;
+            show(policy, &entry, now(), cx)
+        }
+        EntryCommand::Import(args) => import::run(policy, &args, cx).await,
+    }
+}
+
+fn show(policy: Policy, entry: &Entry, at: u64, cx: &mut Context) -> Result<(), Failure> {
+    cx.output
+        .table(entry, || render::entries(policy, [entry], at))
+}
+
+/// The request for one entry, its expiration counted from `at` (Unix seconds).
+pub(super) fn request<F: Override>(
+    cidr: Cidr,
+    label: &Label,
+    force: &F,
+    guard: Option<&GuardRequest>,
+    at: u64,
+) -> EntryRequest {
+    EntryRequest {
+        cidr: cidr.to_string(),
+        expiration: label.expiration.map_or(0, |span| at + span.as_secs()),
+        tag: label.tag.as_ref().map(ToString::to_string),
+        metadata: None,
+        force: force.guard() == Some(true),
+        guard: guard.cloned(),
+    }
+}
+
+/// The guard rails to ask for, if the policy has any: the operator's SSH session must live.
+pub(super) fn guard_of<F: Override>(force: &F) -> Option<GuardRequest> {
+    force.guard().map(|_| GuardRequest {
+        protect: session::addresses(),
+    })
+}
+
+/// As a job of a batch, which renews where a plain add would refuse.
+pub(super) fn job(request: EntryRequest) -> BatchJob {
+    let EntryRequest {
+        cidr,
+        expiration,
+        tag,
+        metadata,
+        force,
+        guard,
+    } = request;
+    BatchJob {
+        action: PeerAction::Add,
+        entry: BatchRule {
+            cidr,
+            expiration,
+            tag,
+            metadata,
+            force,
+            guard,
+        },
+    }
+}
+
+async fn add<F: Args + Override>(
+    policy: Policy,
+    args: &AddArgs<F>,
+    at: u64,
+    cx: &Context,
+) -> Result<Entry, Failure> {
+    let guard = guard_of(&args.force);
+    let request = request(args.cidr, &args.label, &args.force, guard.as_ref(), at);
+    if !args.renew {
+        let added = cx.client.add(policy, &request).await;
+        return added.map_err(|error| conflict(error, cx));
+    }
+    let outcome = cx.client.batch(policy, &[job(request)]).await;
+    let outcome = outcome.map_err(|e| cx.failed(e))?;
+    if let Some(failure) = outcome.failures.into_iter().next() {
+        return Err(Failure::Refused(failure.message));
+    }
+    let entry = cx.client.entry(policy, args.cidr).await;
+    entry.map_err(|e| cx.failed(e))
+}
+
+fn conflict(error: ClientError, cx: &Context) -> Failure {
+    let exists = error.status() == Some(409);
+    match cx.failed(error) {
+        Failure::Refused(text) if exists => Failure::Refused(format!(
+            "{text}\n  to give it another tag or expiration, say --renew"
+        )),
+        failure => failure,
+    }
+}
+
+async fn delete(policy: Policy, args: DeleteArgs, cx: &mut Context) -> Result<(), Failure> {
+    if let Some(cidr) = args.cidr {
+        let deleted = cx.client.delete(policy, cidr).await;
+        deleted.map_err(|e| cx.failed(e))?;
+        let value = json!({"policy": policy, "cidr": cidr, "deleted": true});
+        return cx.output.show(&value, |out| {
+            writeln!(out, "{cidr} is deleted from {policy}.")
+        });
+    }
+    let pattern = args.tag.unwrap_or_default();
+    let removed = cx.client.delete_by_tag(policy, &pattern).await;
+    let removed = removed.map_err(|e| cx.failed(e))?;
+    cx.output.show(&removed, |out| {
+        let noun = if removed.removed == 1 {
+            "entry is"
+        } else {
+            "entries are"
+        };
+        writeln!(out, "{} {noun} deleted from {policy}.", removed.removed)
+    })
+}
+
+async fn list(policy: Policy, args: ListArgs, cx: &mut Context) -> Result<(), Failure> {
+    let query = ListQuery {
+        tag: args.tag,
+        ..ListQuery::default()
+    };
+    let stream = cx.client.stream_entries(policy, &query).await;
+    let stream = stream.map_err(|e| cx.failed(e))?;
+    if args.quiet && !cx.output.is_json() {
+        // Nothing to align, so nothing to keep.
+        let mut entries = stream;
+        while let Some(entry) = entries.try_next().await.map_err(|e| cx.failed(e))? {
+            writeln!(cx.output.writer(), "{}", entry.cidr)?;
+        }
+        return Ok(());
+    }
+    let entries: Vec<Entry> = stream.try_collect().await.map_err(|e| cx.failed(e))?;
+    if args.quiet {
+        let cidrs: Vec<Cidr> = entries.iter().map(|e| e.cidr).collect();
+        return cx.output.show(&cidrs, |_| Ok::<(), io::Error>(()));
+    }
+    cx.output
+        .table(&entries, || render::entries(policy, &entries, now()))
+}

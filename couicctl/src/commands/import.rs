@@ -1,0 +1,100 @@
+//! `couicctl drop import` and `couicctl ignore import`: many entries in one call.
+
+use clap::Args;
+use couic_common::{BatchOutcome, Policy};
+use futures_util::stream;
+
+use super::{
+    Context,
+    entries::{guard_of, job, request},
+};
+use crate::{
+    cli::{ImportArgs, Override},
+    duration::now,
+    failure::{Failure, say},
+    input,
+};
+
+/// So many failures are shown.
+const SHOWN: usize = 20;
+
+pub(super) async fn run<F: Args + Override>(
+    policy: Policy,
+    args: &ImportArgs<F>,
+    cx: &mut Context,
+) -> Result<(), Failure> {
+    let cidrs = input::read(&args.file)?;
+    let (guard, at) = (guard_of(&args.force), now());
+    let jobs: Vec<_> = cidrs
+        .into_iter()
+        .map(|cidr| job(request(cidr, &args.label, &args.force, guard.as_ref(), at)))
+        .collect();
+    let outcome = cx.client.batch_stream(policy, stream::iter(jobs)).await;
+    let outcome = outcome.map_err(|e| cx.failed(e))?;
+    cx.output.show(&outcome, |out| {
+        let BatchOutcome {
+            added,
+            updated,
+            unchanged,
+            failed,
+            ..
+        } = &outcome;
+        writeln!(
+            out,
+            "{policy}: {added} added, {updated} updated, {unchanged} unchanged, {failed} failed"
+        )
+    })?;
+    if outcome.failed == 0 {
+        return Ok(());
+    }
+    cx.output.flush()?;
+    say(&failures(&outcome));
+    Err(Failure::Said)
+}
+
+fn failures(outcome: &BatchOutcome) -> String {
+    let verb = if outcome.failed == 1 { "was" } else { "were" };
+    let mut text = format!("{} {verb} refused:", outcome.failed);
+    for failure in outcome.failures.iter().take(SHOWN) {
+        let cidr = failure.cidr.as_deref().unwrap_or("?");
+        text += &format!("\n  {cidr}: {}", failure.message);
+    }
+    let shown = outcome.failures.len().min(SHOWN) as u64;
+    let rest = outcome.failed.saturating_sub(shown);
+    if rest > 0 {
+        text += &format!("\n  and {rest} more; --json lists up to 1000 of them");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use couic_common::{BatchFailure, ErrorCode};
+
+    use super::*;
+
+    #[test]
+    fn failures_are_cut_where_they_would_flood() {
+        let failure = |index| BatchFailure {
+            index,
+            cidr: (index > 0).then(|| format!("10.0.0.{index}/32")),
+            code: ErrorCode::Invalid,
+            message: "no".into(),
+        };
+        let outcome = BatchOutcome {
+            failed: 5_000,
+            failures: (0..1_000).map(failure).collect(),
+            ..BatchOutcome::default()
+        };
+        let text = failures(&outcome);
+        assert!(
+            text.starts_with("5000 were refused:\n  ?: no\n  10.0.0.1/32: no\n"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("and 4980 more; --json lists up to 1000 of them"),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 22);
+    }
+}

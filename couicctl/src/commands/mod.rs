@@ -1,0 +1,111 @@
+//! One file a command group: arguments in, calls of the client library, answers to [`crate::render`].
+
+mod clients;
+mod entries;
+mod import;
+mod live;
+mod sets;
+mod stats;
+
+use couic_client::{Client, ClientError};
+use couic_common::{HealthStatus, Policy};
+
+use crate::{
+    cli::{self, Command, StatsCommand},
+    config::Settings,
+    connect,
+    duration::now,
+    failure::Failure,
+    output::Output,
+    render,
+};
+
+/// What every command that talks to the daemon needs.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) output: Output,
+    pub(crate) asn_url: String,
+    token_source: String,
+}
+
+impl Context {
+    pub(crate) fn new(settings: &Settings, output: Output) -> Result<Self, Failure> {
+        let (client, token_source) = connect::connect(settings)?;
+        Ok(Self {
+            client,
+            output,
+            asn_url: settings.asn_url.clone(),
+            token_source,
+        })
+    }
+
+    /// The failure of a call, with what this program knows beyond the daemon's words.
+    pub(crate) fn failed(&self, error: ClientError) -> Failure {
+        let denied = error.status() == Some(401);
+        match error.into() {
+            Failure::Refused(text) if denied => Failure::Refused(format!(
+                "{text}\n  the token comes from {}: the daemon does not know it, or its group has no right to this",
+                self.token_source
+            )),
+            failure => failure,
+        }
+    }
+}
+
+/// Does what needs no daemon. Gives back what does.
+pub(crate) fn offline(command: Command, output: &mut Output) -> Result<Option<Command>, Failure> {
+    match command {
+        Command::Completions { shell } => {
+            let shell = clap_complete::Shell::from(shell);
+            // Generators panic where they cannot write, so they write to memory.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut cli::command(), "couicctl", &mut script);
+            output.writer().write_all(&script)?;
+        }
+        Command::Man { dir: None } => {
+            clap_mangen::Man::new(cli::command()).render(output.writer())?;
+        }
+        Command::Man { dir: Some(dir) } => {
+            clap_mangen::generate_to(cli::command(), &dir).map_err(|e| {
+                Failure::Usage(format!(
+                    "man pages cannot be written to {}: {e}",
+                    dir.display()
+                ))
+            })?;
+        }
+        other => return Ok(Some(other)),
+    }
+    Ok(None)
+}
+
+/// Does what needs the daemon.
+pub(crate) async fn run(command: Command, mut context: Context) -> Result<(), Failure> {
+    let cx = &mut context;
+    match command {
+        Command::Drop(args) => entries::run(Policy::Drop, args.command, cx).await,
+        Command::Ignore(args) => entries::run(Policy::Ignore, args.command, cx).await,
+        Command::Sets(command) => sets::run(command, cx).await,
+        Command::Stats(StatsCommand::Global { live: true }) => live::run(cx).await,
+        Command::Stats(command) => stats::run(&command, cx).await,
+        Command::Check { ip } => {
+            let lookup = cx.client.lookup(ip).await.map_err(|e| cx.failed(e))?;
+            cx.output
+                .show(&lookup, |out| render::lookup(&lookup, now(), out))
+        }
+        Command::Health => health(cx).await,
+        Command::Clients(command) => clients::run(command, cx).await,
+        Command::Completions { .. } | Command::Man { .. } => Ok(()),
+    }?;
+    context.output.finish()
+}
+
+async fn health(cx: &mut Context) -> Result<(), Failure> {
+    let health = cx.client.health().await.map_err(|e| cx.failed(e))?;
+    cx.output
+        .show(&health, |out| render::health(&health, out))?;
+    if health.status == HealthStatus::Down {
+        cx.output.flush()?;
+        return Err(Failure::Said);
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Time spans: what people type for `-e`, and what remains of an entry.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const UNITS: [(char, u64); 5] = [
+    ('w', 604_800),
+    ('d', 86_400),
+    ('h', 3_600),
+    ('m', 60),
+    ('s', 1),
+];
+
+/// Unix seconds, rounded up: an expiration computed from it is never too early.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    since.as_secs() + u64::from(since.subsec_nanos() > 0)
+}
+
+/// Reads `30s`, `1m`, `2h`, `7d`, `2w`, and combinations as `1h30m`, in seconds.
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    let wrong = || {
+        format!(
+            "{text:?} is not a duration: a number and its unit (s, m, h, d, w), as in 30s, 2h or 1h30m"
+        )
+    };
+    let mut total: u64 = 0;
+    let mut rest = text;
+    let mut allowed = &UNITS[..];
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let unit = rest[digits..].chars().next().ok_or_else(wrong)?;
+        let place = allowed.iter().position(|(c, _)| *c == unit);
+        let place = place.ok_or_else(wrong)?;
+        let count: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        total = count
+            .checked_mul(allowed[place].1)
+            .and_then(|seconds| total.checked_add(seconds))
+            .filter(|total| *total <= MAX)
+            .ok_or_else(|| {
+                format!("{text:?} is too long: at most 100 years, and without -e it is for ever")
+            })?;
+        // Each unit once, from the largest: `1m1m` and `30s1h` are slips of the hand.
+        allowed = &allowed[place + 1..];
+        rest = &rest[digits + unit.len_utf8()..];
+    }
+    if total == 0 {
+        return Err(if text.is_empty() {
+            wrong()
+        } else {
+            "the duration must be more than 0".into()
+        });
+    }
+    Ok(Duration::from_secs(total))
+}
+
+/// 100 years.
+const MAX: u64 = 100 * 365 * 86_400;
+
+/// What remains until `expiration` (Unix seconds, 0 = never), in its two largest units.
+pub(crate) fn remaining(expiration: u64, now: u64) -> String {
+    if expiration == 0 {
+        return "never".into();
+    }
+    let left = expiration.saturating_sub(now);
+    // No weeks here: days are easier to compare.
+    let units = &UNITS[1..];
+    let Some(first) = units.iter().position(|(_, seconds)| left >= *seconds) else {
+        return "0s".into();
+    };
+    let (unit, seconds) = units[first];
+    let mut text = format!("{}{unit}", left / seconds);
+    if let Some((unit, next)) = units.get(first + 1) {
+        let count = left % seconds / next;
+        if count > 0 {
+            text += &format!(" {count}{unit}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans() {
+        for (text, seconds) in [
+            ("30s", 30),
+            ("1m", 60),
+            ("2h", 7_200),
+            ("7d", 604_800),
+            ("1w", 604_800),
+            ("1h30m", 5_400),
+            ("1d2h3m4s", 93_784),
+            ("0h5s", 5),
+            ("36500d", MAX),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn slips_are_refused() {
+        for bad in [
+            "",
+            "5",
+            "s",
+            "5x",
+            "5 s",
+            " 5s",
+            "-5s",
+            "+5s",
+            "1.5h",
+            "1m1m",
+            "30s1h",
+            "5é",
+            "0s",
+            "36500d1s",
+            "99999999999999999999s",
+            "9999999999999999w",
+            "5ms",
+            "never",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_remains() {
+        for (left, text) in [
+            (1, "1s"),
+            (59, "59s"),
+            (60, "1m"),
+            (90, "1m 30s"),
+            (3_600, "1h"),
+            (7_503, "2h 5m"),
+            (7_210, "2h"),
+            (86_400 * 40 + 3_600 * 5 + 59, "40d 5h"),
+        ] {
+            assert_eq!(remaining(1_000 + left, 1_000), text);
+        }
+        assert_eq!(remaining(0, 1_000), "never");
+        assert_eq!(remaining(1_000, 1_000), "0s");
+        assert_eq!(remaining(1, 1_000), "0s");
+    }
+}

@@ -1,0 +1,97 @@
+//! CIDRs from files and standard input. A file with a bad line is refused whole, before anything is sent.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use couic_common::Cidr;
+
+use crate::failure::Failure;
+
+/// So many bad lines are shown.
+const SHOWN: usize = 20;
+
+/// Reads one CIDR or bare address a line from `path`, `-` being standard input. `#` and `;` begin comments.
+pub(crate) fn read(path: &Path) -> Result<Vec<Cidr>, Failure> {
+    let mut bytes = Vec::new();
+    let (name, result) = if path == Path::new("-") {
+        (
+            "standard input".to_owned(),
+            io::stdin().read_to_end(&mut bytes),
+        )
+    } else {
+        let opened = File::open(path);
+        (
+            path.display().to_string(),
+            opened.and_then(|mut file| file.read_to_end(&mut bytes)),
+        )
+    };
+    result
+        .map_err(|e| Failure::Usage(format!("{name} cannot be read: {e}; nothing was changed")))?;
+    parse(&name, &String::from_utf8_lossy(&bytes))
+}
+
+fn parse(name: &str, text: &str) -> Result<Vec<Cidr>, Failure> {
+    let mut cidrs = Vec::new();
+    let mut mistakes = Vec::new();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    for (number, line) in (1..).zip(text.lines()) {
+        let word = line.split(['#', ';']).next().unwrap_or_default().trim();
+        if word.is_empty() {
+            continue;
+        }
+        match Cidr::parse_lenient(word) {
+            Ok(cidr) => cidrs.push(cidr),
+            Err(problem) => mistakes.push((number, word, problem)),
+        }
+    }
+    if mistakes.is_empty() {
+        return Ok(cidrs);
+    }
+    let mut report = format!("{name} is not usable, nothing was changed");
+    for (number, word, problem) in mistakes.iter().take(SHOWN) {
+        let short: String = word.chars().take(60).collect();
+        report += &format!("\n  line {number}: {short:?}: {problem}");
+    }
+    if mistakes.len() > SHOWN {
+        report += &format!("\n  and {} more bad lines", mistakes.len() - SHOWN);
+    }
+    Err(Failure::Usage(report))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_comments_and_bare_addresses() {
+        let text = "\u{feff}# a list\r\n10.1.2.3/8\r\n\n  192.0.2.7 # one host\n2001:db8::1;SBL1\n";
+        let cidrs = parse("f", text).unwrap();
+        let shown: Vec<String> = cidrs.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::1/128"]);
+    }
+
+    #[test]
+    fn every_bad_line_is_named() {
+        let Err(Failure::Usage(report)) = parse("f", "10.0.0.0/8\nx/8\n\n10.0.0.0/33\n") else {
+            panic!("accepted");
+        };
+        assert_eq!(
+            report,
+            "f is not usable, nothing was changed\n  line 2: \"x/8\": not an IPv4 or IPv6 address\n  \
+             line 4: \"10.0.0.0/33\": the prefix length must be a number from 0 to 32"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_no_list_does_not_flood_the_terminal() {
+        let Err(Failure::Usage(report)) = parse("f", &"<html>\u{1b}[2J\n".repeat(1000)) else {
+            panic!("accepted");
+        };
+        assert_eq!(report.lines().count(), 22);
+        assert!(report.ends_with("and 980 more bad lines"));
+        assert!(!report.contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,89 @@
+//! Whether the filter stands.
+
+use std::io::{self, Write};
+
+use couic_common::{Health, HealthStatus, XdpMode};
+
+use super::Table;
+use crate::failure::printable;
+
+/// A sentence, the interfaces, and what was not loaded.
+pub(crate) fn health(health: &Health, out: &mut dyn Write) -> io::Result<()> {
+    let state = match health.status {
+        HealthStatus::Ok => "filters",
+        HealthStatus::Degraded => "filters, but wants attention",
+        HealthStatus::Down => "does NOT filter everywhere",
+    };
+    writeln!(out, "couic {} {state}.", printable(&health.version))?;
+    let mut table = Table::new(&["Interface", "Attached", "Mode", "Problem"]);
+    for interface in &health.interfaces {
+        let mode = interface.mode.map_or("", |mode| match mode {
+            XdpMode::Native => "native",
+            XdpMode::Generic => "generic",
+            XdpMode::Offloaded => "offloaded",
+        });
+        let attached = if interface.attached { "yes" } else { "NO" };
+        let problem = interface.problem.as_deref().unwrap_or("");
+        table.row(&[&interface.name, &attached, &mode, &problem]);
+    }
+    table.write(out)?;
+    for problem in &health.set_problems {
+        let at = problem
+            .line
+            .map_or(String::new(), |n| format!(", line {n}"));
+        let text = format!(
+            "set file {}/{}{at}: {}",
+            problem.policy, problem.file, problem.message
+        );
+        writeln!(out, "Not loaded: {}", printable(&text))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use couic_common::{InterfaceHealth, Policy, SetProblem};
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_stands_out() {
+        let state = Health {
+            status: HealthStatus::Down,
+            version: "2.0.0".into(),
+            interfaces: vec![
+                InterfaceHealth {
+                    name: "eth0".into(),
+                    attached: true,
+                    mode: Some(XdpMode::Native),
+                    problem: None,
+                },
+                InterfaceHealth {
+                    name: "eth1".into(),
+                    attached: false,
+                    mode: None,
+                    problem: Some("no such interface".into()),
+                },
+            ],
+            set_problems: vec![SetProblem {
+                policy: Policy::Drop,
+                file: "bad.couic".into(),
+                line: Some(3),
+                message: "not a CIDR".into(),
+            }],
+        };
+        let mut shown = Vec::new();
+        health(&state, &mut shown).unwrap();
+        let expected = "\
+couic 2.0.0 does NOT filter everywhere.
+┌───────────┬──────────┬────────┬───────────────────┐
+│ Interface ┆ Attached ┆ Mode   ┆ Problem           │
+╞═══════════╪══════════╪════════╪═══════════════════╡
+│ eth0      ┆ yes      ┆ native ┆                   │
+│ eth1      ┆ NO       ┆        ┆ no such interface │
+└───────────┴──────────┴────────┴───────────────────┘
+Not loaded: set file drop/bad.couic, line 3: not a CIDR
+";
+        assert_eq!(String::from_utf8(shown).unwrap(), expected);
+    }
+}

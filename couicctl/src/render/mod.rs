@@ -1,0 +1,25 @@
+//! Answers become text. Pure functions: what the time is, is told to them.
+
+mod clients;
+mod entries;
+mod health;
+mod lookup;
+mod sets;
+mod stats;
+mod table;
+
+pub(crate) use clients::clients;
+pub(crate) use entries::entries;
+pub(crate) use health::health;
+pub(crate) use lookup::lookup;
+pub(crate) use sets::{set, sets};
+pub(crate) use stats::{Rates, stats, stats_line, tag_stats};
+pub(crate) use table::Table;
+
+/// Text of a table, for tests.
+#[cfg(test)]
+fn drawn(table: &Table) -> String {
+    let mut bytes = Vec::new();
+    table.write(&mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}

@@ -1,0 +1,241 @@
+//! Packets and bytes: totals, rates, by tag.
+
+use std::{
+    cmp::Reverse,
+    io::{self, Write},
+    time::{Duration, SystemTime},
+};
+
+use couic_common::{ActionStats, Counter, Stats, TagStats};
+
+use super::Table;
+
+/// What happened a second, between two readings. Without two readings, or where counters fell because the daemon
+/// was restarted, there is none.
+#[derive(Default)]
+pub(crate) struct Rates([Option<(f64, f64)>; 5]);
+
+impl Rates {
+    /// The rates of the time between two readings.
+    pub(crate) fn between(before: &Stats, after: &Stats, elapsed: Duration) -> Self {
+        let seconds = elapsed.as_secs_f64();
+        let mut rates = Self::default();
+        for (rate, ((_, old), (_, new))) in rates
+            .0
+            .iter_mut()
+            .zip(actions(&before.xdp).into_iter().zip(actions(&after.xdp)))
+        {
+            let packets = new.rx_packets.checked_sub(old.rx_packets);
+            let bytes = new.rx_bytes.checked_sub(old.rx_bytes);
+            *rate = packets
+                .zip(bytes)
+                .filter(|_| seconds > 0.0)
+                .map(|(p, b)| (p as f64 / seconds, b as f64 / seconds));
+        }
+        rates
+    }
+}
+
+fn actions(stats: &ActionStats) -> [(&'static str, Counter); 5] {
+    let ActionStats {
+        xdp_aborted,
+        xdp_drop,
+        xdp_pass,
+        xdp_tx,
+        xdp_redirect,
+    } = *stats;
+    [
+        ("XDP_ABORTED", xdp_aborted),
+        ("XDP_DROP", xdp_drop),
+        ("XDP_PASS", xdp_pass),
+        ("XDP_TX", xdp_tx),
+        ("XDP_REDIRECT", xdp_redirect),
+    ]
+}
+
+/// Rules, and frames by verdict; with rates, two more columns.
+pub(crate) fn stats(stats: &Stats, rates: Option<&Rates>, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = match rates {
+        None => Table::new(&["Action", ">Packets", ">Bytes"]),
+        Some(_) => Table::new(&["Action", ">Packets", ">Bytes", ">Packets/s", ">Bytes/s"]),
+    };
+    for (index, (name, counter)) in actions(&stats.xdp).into_iter().enumerate() {
+        let size = bytes(counter.rx_bytes);
+        let Some(rates) = rates else {
+            table.row(&[&name, &counter.rx_packets, &size]);
+            continue;
+        };
+        let (packets, volume) = match rates.0[index] {
+            Some((p, b)) => (format!("{p:.0}"), bytes(b as u64)),
+            None => ("-".into(), "-".into()),
+        };
+        table.row(&[&name, &counter.rx_packets, &size, &packets, &volume]);
+    }
+    table.write(out)?;
+    let Stats {
+        drop_cidr_count,
+        ignore_cidr_count,
+        ..
+    } = stats;
+    writeln!(
+        out,
+        "Rules: {drop_cidr_count} drop, {ignore_cidr_count} ignore"
+    )
+}
+
+/// The same on one line, for logs.
+pub(crate) fn stats_line(
+    stats: &Stats,
+    rates: Option<&Rates>,
+    now: SystemTime,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    write!(out, "{}", humantime::format_rfc3339_seconds(now))?;
+    // What Couic never answers with, TX and REDIRECT, is left away.
+    for (index, (name, counter)) in actions(&stats.xdp).into_iter().take(3).enumerate() {
+        let label = name.trim_start_matches("XDP_").to_ascii_lowercase();
+        write!(out, " {label}={}", counter.rx_packets)?;
+        if let Some((packets, _)) = rates.and_then(|r| r.0[index]) {
+            write!(out, " {label}/s={packets:.0}")?;
+        }
+    }
+    writeln!(
+        out,
+        " drop_rules={} ignore_rules={}",
+        stats.drop_cidr_count, stats.ignore_cidr_count
+    )
+}
+
+/// By tag, the busiest first.
+pub(crate) fn tag_stats(stats: &TagStats) -> Table {
+    let mut rows: Vec<(&String, &Counter)> = stats.tags.iter().collect();
+    rows.sort_by_key(|(tag, counter)| (Reverse(counter.rx_packets), *tag));
+    let mut table = Table::new(&["Tag", ">Packets", ">Bytes"]);
+    for (tag, counter) in rows {
+        table.row(&[tag, &counter.rx_packets, &bytes(counter.rx_bytes)]);
+    }
+    table
+}
+
+/// A count of bytes in the largest unit that fits. `--json` has them exactly.
+pub(super) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = 0;
+    // 1023.95 would be shown as 1024.0.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(packets: u64, bytes: u64) -> Stats {
+        let mut stats = Stats {
+            drop_cidr_count: 12,
+            ignore_cidr_count: 3,
+            ..Stats::default()
+        };
+        stats.xdp.xdp_drop = Counter {
+            rx_packets: packets,
+            rx_bytes: bytes,
+        };
+        stats
+    }
+
+    fn text(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        write(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn totals() {
+        let expected = "\
+┌──────────────┬─────────┬─────────┐
+│ Action       ┆ Packets ┆   Bytes │
+╞══════════════╪═════════╪═════════╡
+│ XDP_ABORTED  ┆       0 ┆     0 B │
+│ XDP_DROP     ┆      25 ┆ 1.5 KiB │
+│ XDP_PASS     ┆       0 ┆     0 B │
+│ XDP_TX       ┆       0 ┆     0 B │
+│ XDP_REDIRECT ┆       0 ┆     0 B │
+└──────────────┴─────────┴─────────┘
+Rules: 12 drop, 3 ignore
+";
+        let shown = text(|out| stats(&sample(25, 1_536), None, out));
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn rates_and_their_absence() {
+        let rates = Rates::between(&sample(5, 500), &sample(25, 2_500), Duration::from_secs(2));
+        let shown = text(|out| stats(&sample(25, 2_500), Some(&rates), out));
+        assert!(
+            shown.contains("│ XDP_DROP     ┆      25 ┆ 2.4 KiB ┆        10 ┆  1000 B │"),
+            "{shown}"
+        );
+        let fallen = Rates::between(&sample(25, 2_500), &sample(0, 0), Duration::from_secs(1));
+        let shown = text(|out| stats(&sample(0, 0), Some(&fallen), out));
+        assert!(
+            shown.contains("│ XDP_DROP     ┆       0 ┆   0 B ┆         - ┆       - │"),
+            "{shown}"
+        );
+        let at_once = Rates::between(&sample(0, 0), &sample(1, 1), Duration::ZERO);
+        assert!(at_once.0.iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_line_for_logs() {
+        let rates = Rates::between(&sample(5, 0), &sample(25, 0), Duration::from_secs(1));
+        let shown =
+            text(|out| stats_line(&sample(25, 0), Some(&rates), SystemTime::UNIX_EPOCH, out));
+        assert_eq!(
+            shown,
+            "1970-01-01T00:00:00Z aborted=0 aborted/s=0 drop=25 drop/s=20 pass=0 pass/s=0 drop_rules=12 ignore_rules=3\n"
+        );
+    }
+
+    #[test]
+    fn tags_by_traffic() {
+        let counter = |rx_packets| Counter {
+            rx_packets,
+            rx_bytes: 60 * rx_packets,
+        };
+        let tags = [("b", 1), ("a", 1), ("busy", 9)];
+        let stats = TagStats {
+            tags: tags.map(|(t, n)| (t.to_owned(), counter(n))).into(),
+        };
+        let expected = "\
+┌──────┬─────────┬───────┐
+│ Tag  ┆ Packets ┆ Bytes │
+╞══════╪═════════╪═══════╡
+│ busy ┆       9 ┆ 540 B │
+│ a    ┆       1 ┆  60 B │
+│ b    ┆       1 ┆  60 B │
+└──────┴─────────┴───────┘
+";
+        assert_eq!(crate::render::drawn(&tag_stats(&stats)), expected);
+    }
+
+    #[test]
+    fn sizes() {
+        for (count, text) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1.0 KiB"),
+            (1_048_575, "1.0 MiB"),
+            (5 << 20, "5.0 MiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The configuration file: both modes, and what is wrong with it.
+
+use std::fs;
+
+use crate::{
+    command, run,
+    support::{StandIn, TOKEN},
+};
+
+#[test]
+fn remote_mode() {
+    let daemon = StandIn::always(404, "");
+    drop(daemon);
+    let daemon = StandIn::tcp(|_| crate::support::Answer::json(200, "[]"));
+    let address = daemon.address.unwrap();
+    let path = daemon.dir.path().join("remote.toml");
+    let text = format!(
+        "mode = \"remote\"\ntls = false\nhost = \"{}\"\nport = {}\ntoken = \"{TOKEN}\"\n",
+        address.ip(),
+        address.port()
+    );
+    fs::write(&path, text).unwrap();
+    let shown = run(command(&path, &["clients", "list", "--json"]), "").json();
+    assert_eq!(shown, serde_json::json!([]));
+    assert_eq!(daemon.only().authorization, Some(format!("Bearer {TOKEN}")));
+}
+
+#[test]
+fn remote_mode_where_nobody_listens() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let path = dir.path().join("remote.toml");
+    let text = format!(
+        "mode = \"remote\"\ntls = false\nhost = \"127.0.0.1\"\nport = {port}\ntoken = \"{TOKEN}\"\n"
+    );
+    fs::write(&path, text).unwrap();
+    let error = run(command(&path, &["drop", "list"]), "").failed(3);
+    assert!(
+        error.contains(&format!("127.0.0.1:{port}: Connection refused")),
+        "{error}"
+    );
+}
+
+#[test]
+fn every_mistake_is_reported_with_64() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c.toml");
+    let text = format!("mode = \"remote\"\nport = 70000\nsoket = \"/x\"\ntoken = \"{TOKEN}x\"\n");
+    fs::write(&path, text).unwrap();
+    let error = run(command(&path, &["drop", "list"]), "").failed(64);
+    let shown = path.display();
+    assert_eq!(
+        error,
+        format!(
+            "couicctl: {shown} is not usable, nothing was done\n  \
+             line 2: port must be a number from 1 to 65535\n  \
+             line 3: unknown key \"soket\"; known are mode, socket, client_file, tls, host, port, token, ca_file, asn_url\n  \
+             line 4: token must be a UUID, as in 00000000-0000-0000-0000-000000000000\n  \
+             tls is missing: mode \"remote\" needs it\n  \
+             host is missing: mode \"remote\" needs it\n"
+        )
+    );
+}
+
+#[test]
+fn a_file_that_was_named_must_be_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("none.toml");
+    let error = run(command(&path, &["drop", "list"]), "").failed(64);
+    assert!(
+        error.contains("none.toml cannot be read: No such file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_ca_file_that_is_not_usable() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c.toml");
+    let text = format!(
+        "mode = \"remote\"\ntls = true\nhost = \"localhost\"\nport = 1\ntoken = \"{TOKEN}\"\nca_file = \"/nonexistent/ca.pem\"\n"
+    );
+    fs::write(&path, text).unwrap();
+    let error = run(command(&path, &["drop", "list"]), "").failed(64);
+    assert!(
+        error.contains("ca_file /nonexistent/ca.pem cannot be read"),
+        "{error}"
+    );
+}

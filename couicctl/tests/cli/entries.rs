@@ -1,0 +1,243 @@
+//! `drop` and `ignore`: add, delete, list, inspect.
+
+use std::process::Stdio;
+
+use serde_json::json;
+
+use crate::{
+    bare, command, config, couicctl, now,
+    support::{Answer, StandIn, TOKEN},
+};
+
+const ENTRY: &str = r#"{"creation":7,"cidr":"192.0.2.7/32","tag":"scan","expiration":0}"#;
+const TABLE: &str = "\
+┌────────┬──────────────┬──────┬────────────┐
+│ Policy ┆ CIDR         ┆ Tag  ┆ Expiration │
+╞════════╪══════════════╪══════╪════════════╡
+│ drop   ┆ 192.0.2.7/32 ┆ scan ┆ never      │
+└────────┴──────────────┴──────┴────────────┘
+";
+
+#[test]
+fn add_sends_one_entry_and_shows_it() {
+    let daemon = StandIn::always(201, ENTRY);
+    let before = now();
+    let shown = couicctl(
+        &daemon,
+        &["drop", "add", "192.0.2.7", "-t", "scan", "-e", "1h30m"],
+    );
+    assert_eq!(shown.done(), TABLE);
+    let seen = daemon.only();
+    assert_eq!(seen.line(), "POST /v1/drop");
+    assert_eq!(seen.authorization, Some(format!("Bearer {TOKEN}")));
+    let body = seen.json();
+    assert_eq!(body["cidr"], "192.0.2.7/32");
+    assert_eq!(body["tag"], "scan");
+    let expiration = body["expiration"].as_u64().unwrap();
+    assert!(
+        (before + 5_400..=now() + 5_401).contains(&expiration),
+        "{body}"
+    );
+}
+
+#[test]
+fn add_without_duration_is_for_ever_and_ignore_has_no_guard() {
+    let daemon = StandIn::always(201, ENTRY);
+    let shown = couicctl(&daemon, &["ignore", "add", "2001:DB8::1/32", "--json"]).json();
+    assert_eq!(
+        shown,
+        serde_json::from_str::<serde_json::Value>(ENTRY).unwrap()
+    );
+    assert_eq!(daemon.only().line(), "POST /v1/ignore");
+    assert_eq!(
+        daemon.only().json(),
+        json!({"cidr": "2001:db8::/32", "expiration": 0})
+    );
+}
+
+#[test]
+fn add_of_what_is_there_says_how_to_renew() {
+    let daemon = StandIn::always(
+        409,
+        r#"{"code":"conflict","message":"192.0.2.7/32 is in drop already","errors":{}}"#,
+    );
+    let error = couicctl(&daemon, &["drop", "add", "192.0.2.7"]).failed(1);
+    assert_eq!(
+        error,
+        "couicctl: 192.0.2.7/32 is in drop already\n  to give it another tag or expiration, say --renew\n"
+    );
+}
+
+#[test]
+fn renew_goes_through_the_batch_route() {
+    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
+        "POST /v1/drop/batch" => Answer::json(
+            200,
+            r#"{"added":0,"updated":1,"unchanged":0,"removed":0,"failed":0,"failures":[]}"#,
+        ),
+        "GET /v1/drop/192.0.2.7/32" => Answer::json(200, ENTRY),
+        other => panic!("{other}"),
+    });
+    let shown = couicctl(
+        &daemon,
+        &["drop", "add", "192.0.2.7", "--renew", "-t", "scan"],
+    );
+    assert_eq!(shown.done(), TABLE);
+    let jobs = daemon.seen()[0].json();
+    assert_eq!(jobs[0]["action"], "add");
+    assert_eq!(jobs[0]["entry"]["cidr"], "192.0.2.7/32");
+}
+
+#[test]
+fn renew_that_is_refused_is_a_failure() {
+    let daemon = StandIn::always(
+        200,
+        r#"{"added":0,"updated":0,"unchanged":0,"removed":0,"failed":1,"failures":
+            [{"index":0,"cidr":"192.0.2.7/32","code":"processing","message":"the table is full"}]}"#,
+    );
+    let error = couicctl(&daemon, &["drop", "add", "192.0.2.7", "--renew"]).failed(1);
+    assert_eq!(error, "couicctl: the table is full\n");
+}
+
+#[test]
+fn delete_by_cidr_and_by_tag() {
+    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
+        "DELETE /v1/drop/192.0.2.0/24" => Answer::json(204, ""),
+        "DELETE /v1/ignore?tag=ssh-*%2Cuntagged" => Answer::json(200, r#"{"removed":3}"#),
+        other => panic!("{other}"),
+    });
+    let masked = couicctl(&daemon, &["drop", "delete", "192.0.2.7/24"]);
+    assert_eq!(masked.done(), "192.0.2.0/24 is deleted from drop.\n");
+    let shown = couicctl(&daemon, &["drop", "delete", "192.0.2.7/24", "--json"]).json();
+    assert_eq!(
+        shown,
+        json!({"policy": "drop", "cidr": "192.0.2.0/24", "deleted": true})
+    );
+    let shown = couicctl(&daemon, &["ignore", "delete", "-t", "ssh-*,untagged"]);
+    assert_eq!(shown.done(), "3 entries are deleted from ignore.\n");
+}
+
+#[test]
+fn inspect_shows_one() {
+    let daemon = StandIn::always(200, ENTRY);
+    assert_eq!(
+        couicctl(&daemon, &["drop", "inspect", "192.0.2.7"]).done(),
+        TABLE
+    );
+    assert_eq!(daemon.only().line(), "GET /v1/drop/192.0.2.7/32");
+    let shown = couicctl(&daemon, &["drop", "inspect", "192.0.2.7", "--json"]).json();
+    assert_eq!(shown["creation"], 7);
+}
+
+fn listing() -> StandIn {
+    let lines = format!(
+        "{ENTRY}\n{}\n",
+        ENTRY.replace("192.0.2.7/32", "2001:db8::/32")
+    );
+    StandIn::unix(move |_| Answer::text(200, "application/x-ndjson", lines.as_str()))
+}
+
+#[test]
+fn list_in_its_three_forms() {
+    let daemon = listing();
+    let table = couicctl(&daemon, &["drop", "list", "-t", "scan*"]).done();
+    assert_eq!(daemon.only().line(), "GET /v1/drop?tag=scan*");
+    assert!(
+        table.starts_with("┌────────┬───────────────┬──────┬────────────┐\n"),
+        "{table}"
+    );
+    assert_eq!(table.lines().count(), 6);
+    let quiet = couicctl(&daemon, &["drop", "list", "-q"]).done();
+    assert_eq!(quiet, "192.0.2.7/32\n2001:db8::/32\n");
+    let all = couicctl(&daemon, &["drop", "list", "--json"]).json();
+    assert_eq!(all[1]["cidr"], "2001:db8::/32");
+    let cidrs = couicctl(&daemon, &["drop", "list", "-q", "--json"]).json();
+    assert_eq!(cidrs, json!(["192.0.2.7/32", "2001:db8::/32"]));
+}
+
+#[test]
+fn a_list_that_breaks_off_prints_no_half_table() {
+    let daemon = StandIn::unix(|_| {
+        Answer::text(
+            200,
+            "application/x-ndjson",
+            format!("{ENTRY}\n{{\"creation\":"),
+        )
+    });
+    let error = couicctl(&daemon, &["drop", "list"]).failed(3);
+    assert!(error.contains("is not an entry"), "{error}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let line = format!("{ENTRY}\n");
+    let daemon =
+        StandIn::unix(move |_| Answer::text(200, "application/x-ndjson", line.repeat(20_000)));
+    let config = config(&daemon);
+    for args in [
+        &["drop", "list"][..],
+        &["drop", "list", "-q"],
+        &["drop", "list", "--json"],
+    ] {
+        let mut child = command(&config, args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), error.as_str()),
+            (Some(0), ""),
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    let daemon = listing();
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else {
+        println!("skipped: there is no /dev/full");
+        return;
+    };
+    let output = command(&config(&daemon), &["drop", "list"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("the output cannot be written"), "{error}");
+}
+
+#[test]
+fn wrong_values_are_usage_errors_and_nothing_is_sent() {
+    let daemon = StandIn::always(201, ENTRY);
+    let config = config(&daemon);
+    for args in [
+        &["drop", "add", "192.0.2.7/33"][..],
+        &["drop", "add", "192.0.2"],
+        &["drop", "add"],
+        &["drop", "add", "192.0.2.7", "-t", "a b"],
+        &["drop", "add", "192.0.2.7", "-t", ""],
+        &["drop", "add", "192.0.2.7", "-t", "x.couic"],
+        &["drop", "add", "192.0.2.7", "-e", "soon"],
+        &["drop", "add", "192.0.2.7", "-e", "0s"],
+        &["ignore", "add", "192.0.2.7", "--force"],
+        &["drop", "delete"],
+        &["drop", "delete", "192.0.2.7", "-t", "x"],
+        &["drop", "delete", "-t", ""],
+        &["drop", "delete", "-t", "a,,b"],
+        &["Drop", "list"],
+        &["drop"],
+    ] {
+        let output = bare().arg("-c").arg(&config).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(
+            output.stdout.is_empty() && !output.stderr.is_empty(),
+            "{args:?}"
+        );
+    }
+    assert!(daemon.seen().is_empty());
+}

@@ -1,0 +1,155 @@
+//! Who refused or was not there: texts and exit codes.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::Path,
+};
+
+use crate::{
+    Run, bare, command, config, couicctl, run,
+    support::{Answer, StandIn, TOKEN},
+};
+
+#[test]
+fn the_daemon_refuses() {
+    let daemon = StandIn::always(
+        422,
+        r#"{"code":"invalid","message":"invalid entry","errors":{
+            "cidr":{"code":"invalid","message":"no"},"tag":{"code":"invalid","message":"nor this"}}}"#,
+    );
+    let error = couicctl(&daemon, &["drop", "inspect", "10.0.0.0/8"]).failed(1);
+    assert_eq!(
+        error,
+        "couicctl: invalid entry\n  cidr: no\n  tag: nor this\n"
+    );
+}
+
+#[test]
+fn a_token_without_that_right() {
+    let daemon = StandIn::always(
+        401,
+        r#"{"code":"unauthorized","message":"unauthorized","errors":{}}"#,
+    );
+    let error = couicctl(&daemon, &["stats", "global", "--json"]).failed(1);
+    assert!(
+        error.starts_with("couicctl: unauthorized\n  the token comes from /"),
+        "{error}"
+    );
+    assert!(
+        error.contains("client.toml") && !error.contains(TOKEN),
+        "{error}"
+    );
+}
+
+#[test]
+fn no_daemon() {
+    let daemon = StandIn::always(200, "[]");
+    let config = config(&daemon);
+    fs::remove_file(&daemon.socket).unwrap();
+    let error = run(command(&config, &["drop", "list"]), "").failed(3);
+    let socket = daemon.socket.display().to_string();
+    assert!(
+        error.starts_with(&format!(
+            "couicctl: cannot reach couic at {socket}: No such file"
+        )),
+        "{error}"
+    );
+    assert!(error.contains("systemctl status couic"), "{error}");
+}
+
+#[test]
+fn something_else_answers() {
+    let proxy = StandIn::unix(|_| Answer::text(502, "text/html", "<h1>Bad Gateway</h1>"));
+    let error = couicctl(&proxy, &["drop", "list"]).failed(3);
+    assert!(
+        error.contains("status 502 Bad Gateway without Couic's error body"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_hostile_daemon_cannot_steer_the_terminal() {
+    let daemon = StandIn::always(
+        422,
+        r#"{"code":"invalid","message":"\u001b]0;owned\u0007","errors":{}}"#,
+    );
+    let error = couicctl(&daemon, &["drop", "list"]).failed(1);
+    assert_eq!(error, "couicctl: ?]0;owned?\n");
+}
+
+#[test]
+fn a_client_file_that_is_missing_or_damaged() {
+    let daemon = StandIn::always(200, "[]");
+    let config = config(&daemon);
+    let client_file = daemon.dir.path().join("client.toml");
+    fs::write(&client_file, format!("tokken = \"{TOKEN}\"\n")).unwrap();
+    let error = run(command(&config, &["drop", "list"]), "").failed(64);
+    assert!(error.contains("client.toml holds no `token"), "{error}");
+    assert!(!error.contains(TOKEN), "{error}");
+    fs::remove_file(&client_file).unwrap();
+    let error = run(command(&config, &["drop", "list"]), "").failed(3);
+    assert!(
+        error.contains("the daemon makes it when it first starts"),
+        "{error}"
+    );
+    assert!(daemon.seen().is_empty());
+}
+
+/// Runs a command as a user who is neither root nor in group couic, where this user may do that.
+fn as_nobody(daemon: &StandIn) -> Option<Run> {
+    let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let config = config(daemon);
+    mode(daemon.dir.path(), 0o755);
+    mode(&config, 0o644);
+    let mut command = command(&config, &["drop", "list"]);
+    command.uid(65_534).gid(65_534);
+    if command
+        .output()
+        .is_ok_and(|output| output.status.code() != Some(64))
+    {
+        return Some(run(command, ""));
+    }
+    println!("skipped: this user cannot run couicctl as another");
+    None
+}
+
+#[test]
+fn a_client_file_that_may_not_be_read() {
+    let daemon = StandIn::always(200, "[]");
+    config(&daemon);
+    let client_file = daemon.dir.path().join("client.toml");
+    fs::set_permissions(&client_file, Permissions::from_mode(0o600)).unwrap();
+    let Some(shown) = as_nobody(&daemon) else {
+        return;
+    };
+    let error = shown.failed(3);
+    assert!(
+        error.contains("client.toml cannot be read: Permission denied"),
+        "{error}"
+    );
+    assert!(error.contains("run this as root"), "{error}");
+}
+
+#[test]
+fn a_socket_that_may_not_be_used() {
+    let daemon = StandIn::always(200, "[]");
+    fs::set_permissions(&daemon.socket, Permissions::from_mode(0o770)).unwrap();
+    let Some(shown) = as_nobody(&daemon) else {
+        return;
+    };
+    let error = shown.failed(3);
+    assert!(error.contains("couic.sock: Permission denied"), "{error}");
+    assert!(error.contains("a member of the group"), "{error}");
+}
+
+#[test]
+fn usage_comes_before_all_else() {
+    let output = bare()
+        .args(["-c", "/nonexistent", "drop", "add", "x"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let output = bare().output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}

@@ -1,0 +1,93 @@
+//! `stats`, `check`, `health`.
+
+use serde_json::json;
+
+use crate::{
+    couicctl,
+    support::{Answer, StandIn},
+};
+
+pub(crate) const STATS: &str = r#"{"drop_cidr_count":2,"ignore_cidr_count":1,"xdp":{
+    "XDP_ABORTED":{"rx_packets":0,"rx_bytes":0},"XDP_DROP":{"rx_packets":5,"rx_bytes":3000},
+    "XDP_PASS":{"rx_packets":1,"rx_bytes":60},"XDP_TX":{"rx_packets":0,"rx_bytes":0},
+    "XDP_REDIRECT":{"rx_packets":0,"rx_bytes":0}}}"#;
+
+#[test]
+fn global_figures() {
+    let daemon = StandIn::always(200, STATS);
+    let shown = couicctl(&daemon, &["stats", "global"]).done();
+    assert!(
+        shown.contains("│ XDP_DROP     ┆       5 ┆ 2.9 KiB │\n"),
+        "{shown}"
+    );
+    assert!(shown.ends_with("Rules: 2 drop, 1 ignore\n"), "{shown}");
+    assert_eq!(daemon.only().line(), "GET /v1/stats");
+    let exact = couicctl(&daemon, &["stats", "global", "--json"]).json();
+    assert_eq!(exact["xdp"]["XDP_DROP"]["rx_bytes"], 3000);
+}
+
+#[test]
+fn figures_by_tag() {
+    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
+        "GET /v1/stats/tags/drop" => Answer::json(
+            200,
+            r#"{"tags":{"quiet":{"rx_packets":1,"rx_bytes":60},"untagged":{"rx_packets":9,"rx_bytes":540}}}"#,
+        ),
+        "GET /v1/stats/tags/ignore" => Answer::json(200, r#"{"tags":{}}"#),
+        other => panic!("{other}"),
+    });
+    let expected = "\
+┌──────────┬─────────┬───────┐
+│ Tag      ┆ Packets ┆ Bytes │
+╞══════════╪═════════╪═══════╡
+│ untagged ┆       9 ┆ 540 B │
+│ quiet    ┆       1 ┆  60 B │
+└──────────┴─────────┴───────┘
+";
+    assert_eq!(couicctl(&daemon, &["stats", "drop"]).done(), expected);
+    let none = couicctl(&daemon, &["stats", "ignore", "--json"]).json();
+    assert_eq!(none, json!({"tags": {}}));
+}
+
+#[test]
+fn the_verdict_for_an_address() {
+    let daemon = StandIn::always(
+        200,
+        r#"{"ip":"2001:db8::7","verdict":"drop","decided_by":
+            {"policy":"drop","creation":1000000000,"cidr":"2001:db8::/32","tag":null,"expiration":0},
+            "also_covered_by":[]}"#,
+    );
+    let shown = couicctl(&daemon, &["check", "2001:DB8:0::7"]).done();
+    assert!(
+        shown.starts_with("2001:db8::7 is dropped: drop 2001:db8::/32 decides.\n"),
+        "{shown}"
+    );
+    assert_eq!(daemon.only().line(), "GET /v1/lookup/2001:db8::7");
+    let answer = couicctl(&daemon, &["check", "2001:db8::7", "--json"]).json();
+    assert_eq!(answer["verdict"], "drop");
+    couicctl(&daemon, &["check", "192.0.2.0/24"]).failed(2);
+}
+
+#[test]
+fn health_tells_by_its_exit_code() {
+    const OK: &str = r#"{"status":"ok","version":"2","interfaces":[],"set_problems":[]}"#;
+    const DOWN: &str = r#"{"status":"down","version":"2","interfaces":
+        [{"name":"eth0","attached":false,"mode":null,"problem":"it is gone"}],"set_problems":[]}"#;
+    let daemon = StandIn::always(200, OK);
+    let shown = couicctl(&daemon, &["health"]).done();
+    assert!(shown.starts_with("couic 2 filters.\n"), "{shown}");
+    let daemon = StandIn::always(503, DOWN);
+    let shown = couicctl(&daemon, &["health"]);
+    assert_eq!((shown.code, shown.err.as_str()), (1, ""));
+    assert!(
+        shown
+            .out
+            .contains("│ eth0      ┆ NO       ┆      ┆ it is gone │"),
+        "{}",
+        shown.out
+    );
+    let shown = couicctl(&daemon, &["health", "--json"]);
+    assert_eq!(shown.code, 1);
+    let state: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!(state["status"], "down");
+}

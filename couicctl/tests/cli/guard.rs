@@ -1,0 +1,89 @@
+//! The guard rails: what couicctl asks for, and what it says when the daemon refuses.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::{command, config, couicctl, run, support::StandIn};
+
+const ENTRY: &str = r#"{"creation":7,"cidr":"192.0.2.0/24","tag":null,"expiration":0}"#;
+const BATCH: &str = r#"{"added":1,"updated":0,"unchanged":0,"removed":0,"failed":0,"failures":[]}"#;
+
+fn protects(body: &Value, address: &str) -> bool {
+    let list = body["guard"]["protect"].as_array().unwrap();
+    list.iter().any(|a| a == address)
+}
+
+#[test]
+fn every_drop_asks_for_them() {
+    let daemon = StandIn::always(201, ENTRY);
+    couicctl(&daemon, &["drop", "add", "192.0.2.0/24"]).done();
+    let body = daemon.only().json();
+    assert!(body["guard"]["protect"].is_array(), "{body}");
+    assert_eq!(body.get("force"), None);
+}
+
+#[test]
+fn the_ssh_session_is_protected() {
+    for (name, value) in [
+        ("SSH_CONNECTION", "203.0.113.9 50000 10.0.0.1 22"),
+        ("SSH_CLIENT", "203.0.113.9 50000 22"),
+    ] {
+        let daemon = StandIn::always(201, ENTRY);
+        let mut command = command(&config(&daemon), &["drop", "add", "192.0.2.0/24"]);
+        command.env(name, value);
+        run(command, "").done();
+        assert!(protects(&daemon.only().json(), "203.0.113.9"), "{name}");
+    }
+}
+
+#[test]
+fn the_ssh_session_is_protected_behind_sudo() {
+    let daemon = StandIn::always(201, ENTRY);
+    let config = config(&daemon);
+    // As sudo does: a parent that knows the session starts a child with a clean environment.
+    let script = r#"env -i "$0" -c "$1" drop add 192.0.2.0/24; exit $?"#;
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", script, env!("CARGO_BIN_EXE_couicctl")])
+        .arg(&config)
+        .env("SSH_CONNECTION", "2001:db8::9 50000 2001:db8::1 22");
+    run(shell, "").done();
+    assert!(protects(&daemon.only().json(), "2001:db8::9"));
+}
+
+#[test]
+fn import_asks_for_them_in_every_job() {
+    let daemon = StandIn::always(200, BATCH);
+    let mut command = command(&config(&daemon), &["drop", "import", "-", "--force"]);
+    command.env("SSH_CLIENT", "203.0.113.9 50000 22");
+    run(command, "192.0.2.0/24\n198.51.100.0/24\n").done();
+    let lines = String::from_utf8(daemon.only().body).unwrap();
+    assert_eq!(lines.lines().count(), 2);
+    for line in lines.lines() {
+        let job: Value = serde_json::from_str(line).unwrap();
+        assert!(protects(&job["entry"], "203.0.113.9"), "{job}");
+        assert_eq!(job["entry"]["force"], json!(true));
+    }
+}
+
+#[test]
+fn force_is_sent() {
+    let daemon = StandIn::always(201, ENTRY);
+    couicctl(&daemon, &["drop", "add", "0.0.0.0/0", "--force"]).done();
+    assert_eq!(daemon.only().json()["force"], json!(true));
+}
+
+#[test]
+fn a_refusal_shows_the_daemons_reason() {
+    let daemon = StandIn::always(
+        422,
+        r#"{"code":"invalid","message":"invalid entry","errors":{"cidr":{"code":"invalid",
+            "message":"it covers 10.0.0.1 of eth0; say force (couicctl --force) if you mean it"}}}"#,
+    );
+    let error = couicctl(&daemon, &["drop", "add", "10.0.0.0/8"]).failed(1);
+    assert_eq!(
+        error,
+        "couicctl: invalid entry\n  cidr: it covers 10.0.0.1 of eth0; say force (couicctl --force) if you mean it\n"
+    );
+}

@@ -1,0 +1,110 @@
+//! `import`: many entries in one call.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::{
+    command, config, couicctl, run,
+    support::{Answer, Seen, StandIn},
+};
+
+const DONE: &str = r#"{"added":2,"updated":1,"unchanged":0,"removed":0,"failed":0,"failures":[]}"#;
+
+fn jobs(seen: &Seen) -> Vec<Value> {
+    assert_eq!(seen.content_type.as_deref(), Some("application/x-ndjson"));
+    let lines = serde_json::Deserializer::from_slice(&seen.body).into_iter();
+    lines.collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn from_a_file() {
+    let daemon = StandIn::always(200, DONE);
+    let file = daemon.dir.path().join("list.txt");
+    fs::write(
+        &file,
+        "# bad ones\n192.0.2.7\n10.1.2.3/8 # all of it\n\n2001:db8::1\n",
+    )
+    .unwrap();
+    let args = ["drop", "import", file.to_str().unwrap(), "-t", "list"];
+    let shown = couicctl(&daemon, &args).done();
+    assert_eq!(shown, "drop: 2 added, 1 updated, 0 unchanged, 0 failed\n");
+    let seen = daemon.only();
+    assert_eq!(seen.line(), "POST /v1/drop/batch");
+    let jobs = jobs(&seen);
+    let cidrs: Vec<&Value> = jobs.iter().map(|j| &j["entry"]["cidr"]).collect();
+    assert_eq!(cidrs, ["192.0.2.7/32", "10.0.0.0/8", "2001:db8::1/128"]);
+    assert!(
+        jobs.iter()
+            .all(|j| j["action"] == "add" && j["entry"]["tag"] == "list")
+    );
+}
+
+#[test]
+fn from_standard_input_into_ignore() {
+    let daemon = StandIn::always(200, DONE);
+    let command = command(&config(&daemon), &["ignore", "import", "-", "--json"]);
+    let shown = run(command, "192.0.2.7\n").json();
+    assert_eq!(shown["updated"], 1);
+    assert_eq!(
+        jobs(&daemon.only()),
+        [json!({"action": "add", "entry": {"cidr": "192.0.2.7/32", "expiration": 0}})]
+    );
+}
+
+#[test]
+fn a_bad_line_refuses_the_whole_file() {
+    let daemon = StandIn::always(200, DONE);
+    let command = command(&config(&daemon), &["drop", "import", "-"]);
+    let error = run(command, "192.0.2.7\n192.0.2.256\n").failed(2);
+    assert_eq!(
+        error,
+        "couicctl: standard input is not usable, nothing was changed\n  \
+         line 2: \"192.0.2.256\": not an IPv4 or IPv6 address\n"
+    );
+    assert!(daemon.seen().is_empty());
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let daemon = StandIn::always(200, DONE);
+    let error = couicctl(&daemon, &["drop", "import", "/nonexistent/list"]).failed(2);
+    assert!(
+        error.contains("/nonexistent/list cannot be read: No such file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_was_refused_is_told_and_exits_with_1() {
+    let daemon = StandIn::unix(|_| {
+        Answer::json(
+            200,
+            r#"{"added":1,"updated":0,"unchanged":0,"removed":0,"failed":1,"failures":
+                [{"index":1,"cidr":"10.0.0.0/8","code":"processing","message":"it covers 10.0.0.1 of eth0"}]}"#,
+        )
+    });
+    let shown = run(
+        command(&config(&daemon), &["drop", "import", "-"]),
+        "192.0.2.7\n10.0.0.0/8\n",
+    );
+    assert_eq!(shown.code, 1);
+    assert_eq!(
+        shown.out,
+        "drop: 1 added, 0 updated, 0 unchanged, 1 failed\n"
+    );
+    assert_eq!(
+        shown.err,
+        "couicctl: 1 was refused:\n  10.0.0.0/8: it covers 10.0.0.1 of eth0\n"
+    );
+}
+
+#[test]
+fn many_thousands() {
+    let daemon = StandIn::always(200, DONE);
+    let list: String = (0..30_000u32)
+        .map(|n| format!("{}\n", std::net::Ipv4Addr::from_bits(0x0a00_0000 + n)))
+        .collect();
+    run(command(&config(&daemon), &["drop", "import", "-"]), &list).done();
+    assert_eq!(jobs(&daemon.only()).len(), 30_000);
+}

@@ -1,0 +1,123 @@
+//! The real binary against a stand-in daemon: what it sends, what it prints, and with which code it exits.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failing test says so by panicking"
+)]
+
+mod config;
+mod entries;
+mod failures;
+mod figures;
+mod guard;
+mod import;
+mod live;
+mod manuals;
+mod sets;
+#[expect(
+    dead_code,
+    reason = "shared with the client's tests, which use other parts"
+)]
+#[path = "../../../client/tests/api/support/mod.rs"]
+mod support;
+mod tokens;
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use support::{StandIn, TOKEN};
+
+/// What a run left behind.
+#[derive(Debug)]
+struct Run {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Run {
+    /// Done, nothing on stderr.
+    #[track_caller]
+    fn done(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (0, ""), "{self:?}");
+        self.out
+    }
+
+    /// Done, and one JSON document on stdout.
+    #[track_caller]
+    fn json(self) -> serde_json::Value {
+        serde_json::from_str(&self.done()).unwrap()
+    }
+
+    /// Not done: nothing on stdout.
+    #[track_caller]
+    fn failed(self, code: i32) -> String {
+        assert_eq!((self.code, self.out.as_str()), (code, ""), "{self:?}");
+        self.err
+    }
+}
+
+/// The binary, knowing of no SSH session of its own.
+fn bare() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_couicctl"));
+    command
+        .env_remove("SSH_CONNECTION")
+        .env_remove("SSH_CLIENT");
+    command
+}
+
+/// Writes a configuration for the stand-in, with the client file beside it.
+fn config(daemon: &StandIn) -> PathBuf {
+    let dir = daemon.dir.path();
+    let client_file = dir.join("client.toml");
+    fs::write(
+        &client_file,
+        format!("token = \"{TOKEN}\"\ngroup = \"admin\"\n"),
+    )
+    .unwrap();
+    let path = dir.join("couicctl.toml");
+    let text = format!(
+        "mode = \"local\"\nsocket = {:?}\nclient_file = {client_file:?}\n",
+        daemon.socket
+    );
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn command(config: &Path, args: &[&str]) -> Command {
+    let mut command = bare();
+    command.arg("-c").arg(config).args(args);
+    command
+}
+
+fn run(mut command: Command, stdin: &str) -> Run {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that does not read its input may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Run {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs a command against the stand-in.
+fn couicctl(daemon: &StandIn, args: &[&str]) -> Run {
+    run(command(&config(daemon), args), "")
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    since.as_secs()
+}

@@ -1,0 +1,250 @@
+//! `sets`.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::{
+    command, config, couicctl, run,
+    support::{Answer, StandIn},
+};
+
+fn daemon() -> StandIn {
+    StandIn::unix(|seen| match seen.line().as_str() {
+        "GET /v1/sets/drop" => {
+            Answer::json(200, r#"[{"name":"bad","entry_count":2,"file_size":2048}]"#)
+        }
+        "GET /v1/sets/drop/bad" => Answer::json(
+            200,
+            r#"{"name":"bad","entries":["10.0.0.0/8","192.0.2.7/32"]}"#,
+        ),
+        "POST /v1/sets/drop" | "PUT /v1/sets/drop/bad" => Answer::json(201, "{}"),
+        "DELETE /v1/sets/drop/bad" => {
+            Answer::json(200, r#"{"deleted":true,"reload_required":true}"#)
+        }
+        "POST /v1/sets/reload" => Answer::json(201, r#"{"reload_status":"OK"}"#),
+        other => panic!("{other}"),
+    })
+}
+
+#[test]
+fn list_and_inspect() {
+    let daemon = daemon();
+    let expected = "\
+┌────────┬──────┬─────────┬─────────┐
+│ Policy ┆ Name ┆ Entries ┆    Size │
+╞════════╪══════╪═════════╪═════════╡
+│ drop   ┆ bad  ┆       2 ┆ 2.0 KiB │
+└────────┴──────┴─────────┴─────────┘
+";
+    assert_eq!(
+        couicctl(&daemon, &["sets", "list", "drop"]).done(),
+        expected
+    );
+    let all = couicctl(&daemon, &["sets", "list", "drop", "--json"]).json();
+    assert_eq!(all[0]["file_size"], 2048);
+    let table = couicctl(&daemon, &["sets", "inspect", "drop", "bad"]).done();
+    assert!(
+        table.contains("│ drop   ┆ bad  ┆ 192.0.2.7/32 │\n"),
+        "{table}"
+    );
+    let quiet = couicctl(&daemon, &["sets", "inspect", "drop", "bad", "-q"]).done();
+    assert_eq!(quiet, "10.0.0.0/8\n192.0.2.7/32\n");
+    let quiet = couicctl(&daemon, &["sets", "inspect", "drop", "bad", "-q", "--json"]).json();
+    assert_eq!(quiet, json!(["10.0.0.0/8", "192.0.2.7/32"]));
+}
+
+#[test]
+fn create_takes_all_sources_together() {
+    let daemon = daemon();
+    let file = daemon.dir.path().join("list");
+    fs::write(&file, "192.0.2.7\n10.9.9.9/8\n").unwrap();
+    let shown = couicctl(
+        &daemon,
+        &[
+            "sets",
+            "create",
+            "drop",
+            "bad",
+            "10.0.0.0/8",
+            "2001:db8::1",
+            "--from-file",
+            file.to_str().unwrap(),
+        ],
+    );
+    assert_eq!(
+        shown.done(),
+        "Set drop/bad is written, 3 entries. Its rules change at the next couicctl sets reload.\n"
+    );
+    let seen = daemon.only();
+    assert_eq!(seen.line(), "POST /v1/sets/drop");
+    let body = seen.json();
+    assert_eq!(body["name"], "bad");
+    assert_eq!(
+        body["entries"],
+        json!(["10.0.0.0/8", "192.0.2.7/32", "2001:db8::1/128"])
+    );
+}
+
+#[test]
+fn update_from_standard_input() {
+    let daemon = daemon();
+    let args = [
+        "sets",
+        "update",
+        "drop",
+        "bad",
+        "--from-file",
+        "-",
+        "--json",
+    ];
+    let shown = run(command(&config(&daemon), &args), "192.0.2.7 # one\n").json();
+    assert_eq!(
+        shown,
+        json!({"policy": "drop", "name": "bad", "entry_count": 1, "reload_required": true})
+    );
+    assert_eq!(daemon.only().line(), "PUT /v1/sets/drop/bad");
+    assert_eq!(daemon.only().json()["entries"], json!(["192.0.2.7/32"]));
+}
+
+#[test]
+fn an_empty_input_does_not_empty_a_set() {
+    let daemon = daemon();
+    let args = ["sets", "update", "drop", "bad", "--from-file", "-"];
+    let error = run(command(&config(&daemon), &args), "# the download failed\n").failed(2);
+    assert!(
+        error.contains("there is no CIDR in the input, nothing was changed"),
+        "{error}"
+    );
+    assert!(daemon.seen().is_empty());
+}
+
+#[test]
+fn sets_of_drop_have_guard_rails() {
+    let daemon = StandIn::always(201, "{}");
+    let mut create = command(
+        &config(&daemon),
+        &["sets", "create", "drop", "bad", "10.0.0.0/8"],
+    );
+    create.env("SSH_CLIENT", "203.0.113.9 50000 22");
+    run(create, "").done();
+    couicctl(
+        &daemon,
+        &["sets", "update", "drop", "bad", "10.0.0.0/8", "--force"],
+    )
+    .done();
+    couicctl(&daemon, &["sets", "create", "ignore", "good", "10.0.0.0/8"]).done();
+    let bodies: Vec<_> = daemon
+        .seen()
+        .iter()
+        .map(crate::support::Seen::json)
+        .collect();
+    let protected = bodies[0]["guard"]["protect"].as_array().unwrap();
+    assert!(
+        protected.iter().any(|a| a == "203.0.113.9"),
+        "{protected:?}"
+    );
+    assert_eq!(bodies[0].get("force"), None);
+    assert_eq!(bodies[1]["force"], json!(true));
+    assert_eq!(
+        bodies[2],
+        json!({"name": "good", "entries": ["10.0.0.0/8"]})
+    );
+}
+
+#[test]
+fn delete_and_reload() {
+    let daemon = daemon();
+    assert_eq!(
+        couicctl(&daemon, &["sets", "delete", "drop", "bad"]).done(),
+        "Set drop/bad is deleted. Its rules go at the next couicctl sets reload.\n"
+    );
+    assert_eq!(
+        couicctl(&daemon, &["sets", "reload"]).done(),
+        "The rules are what the set files say.\n"
+    );
+    let shown = couicctl(&daemon, &["sets", "reload", "--json"]).json();
+    assert_eq!(shown, json!({"reload_status": "OK"}));
+}
+
+/// A configuration whose prefixes come from another stand-in.
+fn with_source(daemon: &StandIn, source: &StandIn) -> std::path::PathBuf {
+    let path = config(daemon);
+    let mut text = fs::read_to_string(&path).unwrap();
+    let address = source.address.unwrap();
+    text += &format!("asn_url = \"http://{address}/data.json?resource=AS{{asn}}&key=hidden\"\n");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn from_an_autonomous_system() {
+    let source = StandIn::tcp(|_| {
+        Answer::json(
+            200,
+            r#"{"status":"ok","data":{"prefixes":[{"prefix":"2001:db8::/32"},{"prefix":"192.0.2.0/24"}]}}"#,
+        )
+    });
+    let daemon = daemon();
+    let config = with_source(&daemon, &source);
+    let args = [
+        "sets",
+        "create",
+        "drop",
+        "bad",
+        "--from-asn",
+        "AS64496",
+        "198.51.100.0/24",
+    ];
+    let shown = run(command(&config, &args), "").done();
+    assert!(
+        shown.starts_with("Set drop/bad is written, 3 entries."),
+        "{shown}"
+    );
+    let asked = source.only();
+    assert_eq!(asked.line(), "GET /data.json?resource=AS64496&key=hidden");
+    assert_eq!(asked.authorization, None);
+    assert_eq!(
+        daemon.only().json()["entries"],
+        json!(["192.0.2.0/24", "198.51.100.0/24", "2001:db8::/32"])
+    );
+}
+
+#[test]
+fn a_source_that_fails_changes_nothing_and_its_url_is_not_shown() {
+    for (status, body, text) in [
+        (500, "", "it answered 500 Internal Server Error"),
+        (200, "<html>", "not of RIPEstat's form"),
+        (200, r#"{"data":{"prefixes":[]}}"#, "it knows no prefix"),
+    ] {
+        let source = StandIn::tcp(move |_| Answer::json(status, body));
+        let daemon = daemon();
+        let config = with_source(&daemon, &source);
+        let args = ["sets", "update", "drop", "bad", "--from-asn", "64496"];
+        let error = run(command(&config, &args), "").failed(1);
+        assert!(
+            error.contains(text) && error.contains("from 127.0.0.1"),
+            "{error}"
+        );
+        assert!(!error.contains("hidden"), "{error}");
+        assert!(daemon.seen().is_empty());
+    }
+}
+
+#[test]
+fn what_is_typed_wrong() {
+    let daemon = daemon();
+    for args in [
+        &["sets", "list", "DROP"][..],
+        &["sets", "list"],
+        &["sets", "create", "drop", "bad"],
+        &["sets", "create", "drop", "b/d", "10.0.0.0/8"],
+        &["sets", "create", "drop", "bad", "10.0.0.0/x"],
+        &["sets", "create", "drop", "bad", "--from-asn", "ASX"],
+        &["sets", "update", "drop", "bad"],
+    ] {
+        let error = couicctl(&daemon, args).failed(2);
+        assert!(error.contains("error: "), "{args:?}: {error}");
+    }
+    assert!(daemon.seen().is_empty());
+}

@@ -1,0 +1,218 @@
+//! The figures that the API has to reach, measured on the real daemon over its real socket, the program attached.
+//! `make bench` builds both in release mode and runs this. Prints one table; every row says how it was measured.
+#![expect(clippy::panic, reason = "a measurement that fails ends the run")]
+
+mod connection;
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use connection::{Connection, add_request};
+use couic_common::Policy;
+use couic_e2e::{Daemon, Lab};
+use serde_json::json;
+
+const CONNECTIONS: u32 = 4;
+const IN_FLIGHT: usize = 64;
+
+/// One line of the table.
+struct Row {
+    what: &'static str,
+    wanted: String,
+    measured: String,
+    reached: bool,
+    method: String,
+}
+
+fn main() {
+    let Some(lab) = Lab::quiet() else { return };
+    let rows = [
+        single_adds(&lab),
+        lone_add(&lab),
+        batch_and_list(&lab),
+        vec![reload(&lab)],
+        vec![memory(&lab)],
+    ];
+    let cpus = thread::available_parallelism().map_or(0, usize::from);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    println!(
+        "\n{cpus} CPUs, Linux {}, load generator on the same machine\n",
+        kernel.trim()
+    );
+    println!("| figure | wanted | measured | | method |\n|---|---|---|---|---|");
+    for row in rows.into_iter().flatten() {
+        let verdict = if row.reached { "reached" } else { "MISSED" };
+        println!(
+            "| {} | {} | {} | {verdict} | {} |",
+            row.what, row.wanted, row.measured, row.method
+        );
+    }
+}
+
+fn rate(n: u32, elapsed: Duration) -> f64 {
+    f64::from(n) / elapsed.as_secs_f64()
+}
+
+fn daemon(lab: &Lab) -> Daemon<'_> {
+    lab.daemon()
+        .config("[limits]\ndrop_entries = 1048576\n")
+        .start()
+}
+
+/// Four connections, each with a window of 64 pipelined requests.
+fn single_adds(lab: &Lab) -> Vec<Row> {
+    const ADDS: u32 = 400_000;
+    let daemon = daemon(lab);
+    let token = daemon.token();
+    let (socket, share) = (daemon.socket(), ADDS / CONNECTIONS);
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for worker in 0..CONNECTIONS {
+            let (socket, token) = (&socket, &token);
+            scope.spawn(move || {
+                let requests = (0..share).map(|n| add_request(token, worker * share + n));
+                Connection::open(socket).pipeline(requests, IN_FLIGHT, 201);
+            });
+        }
+    });
+    let elapsed = start.elapsed();
+    assert_eq!(daemon.api().stats().drop_cidr_count, u64::from(ADDS));
+    let measured = rate(ADDS, elapsed);
+    vec![Row {
+        what: "single adds a second",
+        wanted: "≥ 100,000".into(),
+        measured: format!("{measured:.0}"),
+        reached: measured >= 100_000.0,
+        method: format!(
+            "{ADDS} POST /v1/drop of distinct /32, {CONNECTIONS} connections, {IN_FLIGHT} in flight each"
+        ),
+    }]
+}
+
+/// One connection, one request at a time.
+fn lone_add(lab: &Lab) -> Vec<Row> {
+    const ADDS: u32 = 20_000;
+    let daemon = daemon(lab);
+    let token = daemon.token();
+    let mut connection = Connection::open(&daemon.socket());
+    let mut latencies: Vec<Duration> = (0..ADDS)
+        .map(|n| {
+            let request = add_request(&token, n);
+            let start = Instant::now();
+            connection.pipeline([request], 1, 201);
+            start.elapsed()
+        })
+        .collect();
+    latencies.sort_unstable();
+    let at = |percent: usize| latencies[latencies.len() * percent / 100];
+    let (p50, p99) = (at(50), at(99));
+    vec![Row {
+        what: "p99 of a lone add",
+        wanted: "< 1 ms".into(),
+        measured: format!("{:.3} ms", p99.as_secs_f64() * 1e3),
+        reached: p99 < Duration::from_millis(1),
+        method: format!(
+            "{ADDS} POST /v1/drop one after the other on one connection; median {:.3} ms",
+            p50.as_secs_f64() * 1e3
+        ),
+    }]
+}
+
+fn batch_and_list(lab: &Lab) -> Vec<Row> {
+    const ENTRIES: u32 = 200_000;
+    let daemon = daemon(lab);
+    let jobs: Vec<_> = (0..ENTRIES)
+        .map(|n| json!({"action": "add", "entry": {"cidr": connection::cidr(n), "tag": "bench"}}))
+        .collect();
+    let body: String = jobs.iter().map(|job| format!("{job}\n")).collect();
+    let start = Instant::now();
+    let outcome = daemon
+        .api()
+        .request("POST", "/v1/drop/batch", Some(&body))
+        .expect(200);
+    let batch = start.elapsed();
+    assert_eq!(outcome.json()["added"], ENTRIES, "{outcome:?}");
+    let start = Instant::now();
+    let list = daemon.api().request("GET", "/v1/drop", None).expect(200);
+    let listed = start.elapsed();
+    let entries = list.json().as_array().map_or(0, Vec::len);
+    assert_eq!(entries, ENTRIES as usize);
+    vec![
+        below_half_a_second(
+            "batch of 200,000 adds",
+            batch,
+            format!(
+                "one POST /v1/drop/batch, NDJSON, {} bytes, on an empty table",
+                body.len()
+            ),
+        ),
+        below_half_a_second(
+            "list of 200,000 entries",
+            listed,
+            format!(
+                "one GET /v1/drop, {} bytes of JSON read to the end",
+                list.body.len()
+            ),
+        ),
+    ]
+}
+
+fn reload(lab: &Lab) -> Row {
+    const LINES: u32 = 150_000;
+    let daemon = daemon(lab);
+    let text: String = (0..LINES).map(|n| connection::cidr(n) + "\n").collect();
+    daemon.set_file(Policy::Drop, "list", &text);
+    let start = Instant::now();
+    daemon.api().reload();
+    let elapsed = start.elapsed();
+    assert_eq!(daemon.api().stats().drop_cidr_count, u64::from(LINES));
+    below_half_a_second(
+        "reload of a 150,000-line set",
+        elapsed,
+        "one POST /v1/sets/reload, every line new".into(),
+    )
+}
+
+fn below_half_a_second(what: &'static str, elapsed: Duration, method: String) -> Row {
+    Row {
+        what,
+        wanted: "< 0.5 s".into(),
+        measured: format!("{:.3} s", elapsed.as_secs_f64()),
+        reached: elapsed < Duration::from_millis(500),
+        method,
+    }
+}
+
+fn memory(lab: &Lab) -> Row {
+    const RULES: u32 = 262_144;
+    let daemon = lab.daemon().start();
+    let jobs: Vec<_> = (0..RULES)
+        .map(|n| json!({"action": "add", "entry": {"cidr": connection::cidr(n)}}))
+        .collect();
+    for chunk in jobs.chunks(10_000) {
+        assert_eq!(daemon.api().batch("drop", chunk)["failed"], 0);
+    }
+    let path = format!("/proc/{}/status", daemon.pid());
+    let status = fs::read_to_string(path).unwrap_or_default();
+    let mib = |key: &str| {
+        let line = status.lines().find_map(|l| l.strip_prefix(key));
+        let kib = line.and_then(|l| l.trim_start_matches(':').split_whitespace().next());
+        kib.and_then(|k| k.parse::<f64>().ok())
+            .map_or(f64::NAN, |k| k / 1024.0)
+    };
+    let resident = mib("VmRSS");
+    Row {
+        what: "resident memory at 262,144 rules",
+        wanted: "< 60 MB".into(),
+        measured: format!("{resident:.1} MiB"),
+        reached: resident * 1.048_576 < 60.0,
+        method: format!(
+            "VmRSS after batches of 10,000 distinct /32; of it {:.1} MiB anonymous, {:.1} MiB files, {:.1} MiB shared",
+            mib("RssAnon"),
+            mib("RssFile"),
+            mib("RssShmem")
+        ),
+    }
+}

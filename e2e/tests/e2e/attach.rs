@@ -1,0 +1,151 @@
+//! Attaching: which mode, and what happens when it cannot be.
+
+use couic_common::XdpMode;
+use couic_e2e::{AttachedBy, FOREIGN_NAME, Foreign, Frame, HOST_IFACE, Lab, OUTSIDE_IFACE};
+
+#[test]
+fn the_mode_is_what_was_asked_for_and_is_reported() {
+    for (asked, expected) in [
+        ("native", XdpMode::Native),
+        ("generic", XdpMode::Generic),
+        // veth can do native XDP.
+        ("auto", XdpMode::Native),
+    ] {
+        let Some(lab) = Lab::quiet() else { return };
+        let daemon = lab.daemon().mode(asked).start();
+        let (status, health) = daemon.api().health();
+        assert_eq!(status, 200, "{health:?}");
+        let [iface] = &health.interfaces[..] else {
+            panic!("{health:?}");
+        };
+        assert_eq!((iface.name.as_str(), iface.attached), (HOST_IFACE, true));
+        assert_eq!(iface.mode, Some(expected), "{asked}");
+        assert_eq!(lab.kernel_mode(HOST_IFACE), Some(expected), "{asked}");
+    }
+}
+
+#[test]
+fn without_a_mode_in_the_configuration_it_is_auto() {
+    let Some(lab) = Lab::quiet() else { return };
+    let _daemon = lab.daemon().start();
+    assert_eq!(lab.kernel_mode(HOST_IFACE), Some(XdpMode::Native));
+}
+
+#[test]
+fn auto_falls_back_to_generic_interface_by_interface() {
+    let Some(lab) = Lab::quiet() else { return };
+    // The loopback driver knows no XDP.
+    let daemon = lab
+        .daemon()
+        .mode("auto")
+        .ifaces(&[HOST_IFACE, "lo"])
+        .start();
+    let (_, health) = daemon.api().health();
+    let modes: Vec<_> = health
+        .interfaces
+        .iter()
+        .map(|i| (i.name.as_str(), i.mode))
+        .collect();
+    assert_eq!(
+        modes,
+        [
+            (HOST_IFACE, Some(XdpMode::Native)),
+            ("lo", Some(XdpMode::Generic))
+        ]
+    );
+    assert_eq!(lab.kernel_mode("lo"), Some(XdpMode::Generic));
+}
+
+#[test]
+fn native_is_refused_where_the_driver_cannot_and_nothing_stays_attached() {
+    let Some(lab) = Lab::quiet() else { return };
+    let builder = lab.daemon().mode("native").ifaces(&[HOST_IFACE, "lo"]);
+    let refusal = builder.try_start().expect_err("lo has no native XDP");
+    assert!(!refusal.status.success());
+    assert!(refusal.output.contains("lo"), "{}", refusal.output);
+    assert_eq!(lab.kernel_mode(HOST_IFACE), None);
+    assert_eq!(lab.kernel_mode("lo"), None);
+}
+
+#[test]
+fn every_interface_is_filtered() {
+    let Some(lab) = Lab::quiet() else { return };
+    lab.join("eth1", "wire1");
+    let daemon = lab.daemon().ifaces(&[HOST_IFACE, "eth1"]).start();
+    daemon.api().add("drop", "198.51.100.7/32", Some("both"), 0);
+    let frames = ["198.51.100.7", "198.51.100.8"].map(Frame::v4);
+    assert_eq!(lab.wire().arrivals(&frames), [0, 1]);
+    assert_eq!(lab.wire_between("eth1", "wire1").arrivals(&frames), [0, 1]);
+    assert_eq!(daemon.api().tags("drop")["both"].rx_packets, 2);
+}
+
+#[test]
+fn a_foreign_program_is_named_and_left_alone_and_nothing_is_half_attached() {
+    for by in [AttachedBy::Link, AttachedBy::Netlink] {
+        for mode in ["auto", "native", "generic"] {
+            let Some(lab) = Lab::quiet() else { return };
+            lab.join("eth1", "wire1");
+            let foreign = Foreign::attach(&lab.host, "eth1", by);
+            let builder = lab.daemon().mode(mode).ifaces(&[HOST_IFACE, "eth1"]);
+            let refusal = builder.try_start().expect_err("eth1 has a foreign program");
+            let case = format!("{by:?}, {mode}: {}", refusal.output);
+            assert!(!refusal.status.success(), "{case}");
+            assert!(refusal.output.contains(FOREIGN_NAME), "{case}");
+            assert!(refusal.output.contains("eth1"), "{case}");
+            assert_eq!(lab.kernel_mode(HOST_IFACE), None, "{case}");
+            // Still theirs, still working.
+            let shown = lab.host.run("ip", &["-d", "link", "show", "eth1"]);
+            assert!(shown.contains(FOREIGN_NAME), "{case}\n{shown}");
+            let mut wire = lab.wire_between("eth1", "wire1");
+            assert!(wire.passes(&Frame::v4("198.51.100.7")), "{case}");
+            drop(foreign);
+        }
+    }
+}
+
+#[test]
+fn an_interface_that_does_not_exist_is_named_and_nothing_is_attached() {
+    let Some(lab) = Lab::quiet() else { return };
+    let builder = lab.daemon().ifaces(&[HOST_IFACE, "nosuch7"]);
+    let refusal = builder.try_start().expect_err("there is no nosuch7");
+    assert!(!refusal.status.success());
+    assert!(refusal.output.contains("nosuch7"), "{}", refusal.output);
+    assert_eq!(lab.kernel_mode(HOST_IFACE), None);
+}
+
+#[test]
+fn an_interface_that_goes_away_makes_health_503_and_the_rest_goes_on() {
+    let Some(lab) = Lab::quiet() else { return };
+    lab.join("eth1", "wire1");
+    let daemon = lab.daemon().ifaces(&[HOST_IFACE, "eth1"]).start();
+    assert_eq!(daemon.api().health().0, 200);
+    lab.outside.run("ip", &["link", "del", OUTSIDE_IFACE]);
+    let (health, _) = couic_e2e::until("health is 503", std::time::Duration::from_secs(5), || {
+        let (status, health) = daemon.api().health();
+        (status == 503).then_some(health)
+    });
+    let states: Vec<_> = health
+        .interfaces
+        .iter()
+        .map(|i| (i.name.as_str(), i.attached))
+        .collect();
+    assert_eq!(states, [(HOST_IFACE, false), ("eth1", true)]);
+    assert!(health.interfaces[0].problem.is_some(), "{health:?}");
+    daemon.api().add("drop", "198.51.100.7/32", None, 0);
+    let frames = ["198.51.100.7", "198.51.100.8"].map(Frame::v4);
+    assert_eq!(lab.wire_between("eth1", "wire1").arrivals(&frames), [0, 1]);
+}
+
+#[test]
+fn an_interface_that_comes_back_under_its_name_is_not_taken_for_the_old_one() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
+    lab.outside.run("ip", &["link", "del", OUTSIDE_IFACE]);
+    lab.join(HOST_IFACE, OUTSIDE_IFACE);
+    assert_eq!(
+        lab.kernel_mode(HOST_IFACE),
+        None,
+        "the new one has no filter"
+    );
+    assert_eq!(daemon.api().health().0, 503);
+}

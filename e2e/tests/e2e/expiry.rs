@@ -1,0 +1,158 @@
+//! Time ends rules: on the second, and not before.
+
+use std::time::Duration;
+
+use couic_e2e::{Api, Frame, Lab, Wire, unix_now, until};
+use serde_json::json;
+
+/// The next whole second that is at least `seconds` away.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "Unix seconds of this century"
+)]
+fn in_seconds(seconds: u64) -> u64 {
+    unix_now().ceil() as u64 + seconds
+}
+
+/// Sends until a frame gets through; answers how many seconds after `deadline` that one was sent.
+#[expect(clippy::cast_precision_loss, reason = "Unix seconds of this century")]
+fn first_pass_after(wire: &mut Wire, frame: &Frame, deadline: u64) -> f64 {
+    let (sent, _) = until("the ban ends", Duration::from_secs(10), || {
+        let sent = unix_now();
+        wire.passes(frame).then_some(sent)
+    });
+    sent - deadline as f64
+}
+
+fn listed(api: &Api, policy: &str) -> usize {
+    let list = api.get(&format!("/v1/{policy}"));
+    list.as_array().map_or(usize::MAX, Vec::len)
+}
+
+#[test]
+fn a_ban_ends_within_a_second_of_its_expiration_and_not_before() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
+    let mut wire = lab.wire();
+    for (cidr, frame) in [
+        ("198.51.100.7/32", Frame::v4("198.51.100.7")),
+        ("203.0.113.0/24", Frame::v4("203.0.113.99")),
+        ("2001:db8:7::/64", Frame::v6("2001:db8:7::7")),
+    ] {
+        let deadline = in_seconds(1);
+        daemon.api().add("drop", cidr, Some("brief"), deadline);
+        assert!(!wire.passes(&frame), "{cidr}");
+        let late = first_pass_after(&mut wire, &frame, deadline);
+        assert!(
+            (0.0..=1.0).contains(&late),
+            "{cidr} ended {late:.3} s after its expiration"
+        );
+        assert_eq!(listed(daemon.api(), "drop"), 0, "{cidr} is still listed");
+    }
+}
+
+#[test]
+fn couicctl_takes_a_duration() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
+    let mut wire = lab.wire();
+    let frame = Frame::v4("198.51.100.7");
+    daemon.ctl_ok(&["drop", "add", "198.51.100.7", "-e", "2s"]);
+    let start = unix_now();
+    assert!(!wire.passes(&frame));
+    let (ended, _) = until("the ban ends", Duration::from_secs(10), || {
+        wire.passes(&frame).then(unix_now)
+    });
+    // Whole seconds: the fraction of the one in which it was added may be lost or won.
+    let lasted = ended - start;
+    assert!((1.0..=3.2).contains(&lasted), "2 s lasted {lasted:.3} s");
+}
+
+#[test]
+fn when_an_ignore_rule_expires_the_drop_under_it_is_back() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
+    let mut wire = lab.wire();
+    let frame = Frame::v4("198.51.100.7");
+    daemon.api().add("drop", "198.51.100.0/24", None, 0);
+    daemon
+        .api()
+        .add("ignore", "198.51.100.7/32", None, in_seconds(1));
+    assert!(wire.passes(&frame));
+    until("the drop is back", Duration::from_secs(10), || {
+        (!wire.passes(&frame)).then_some(())
+    });
+    assert_eq!(listed(daemon.api(), "ignore"), 0);
+}
+
+#[test]
+fn a_batch_renews_a_ban_before_it_ends() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
+    let mut wire = lab.wire();
+    let frame = Frame::v4("198.51.100.7");
+    let first = in_seconds(1);
+    daemon
+        .api()
+        .add("drop", "198.51.100.7/32", Some("old"), first);
+    // The single add is strict, as in 1.0; the batch renews.
+    let strict = json!({"cidr": "198.51.100.7/32", "expiration": first + 9}).to_string();
+    let _ = daemon
+        .api()
+        .request("POST", "/v1/drop", Some(&strict))
+        .expect(409);
+    let second = first + 3;
+    let entry = json!({"cidr": "198.51.100.7/32", "tag": "new", "expiration": second});
+    let outcome = daemon
+        .api()
+        .batch("drop", &[json!({"action": "add", "entry": entry})]);
+    assert_eq!(
+        (&outcome["updated"], &outcome["failed"]),
+        (&json!(1), &json!(0)),
+        "{outcome}"
+    );
+    let shown = daemon.api().get("/v1/drop/198.51.100.7/32");
+    assert_eq!(
+        (&shown["tag"], &shown["expiration"]),
+        (&json!("new"), &json!(second))
+    );
+    // Every frame until the new deadline is dropped, across the old one.
+    let late = first_pass_after(&mut wire, &frame, second);
+    assert!(
+        (0.0..=1.0).contains(&late),
+        "ended {late:.3} s after the renewed expiration"
+    );
+}
+
+#[test]
+fn a_thousand_bans_with_one_deadline_end_together() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
+    let mut wire = lab.wire();
+    let deadline = in_seconds(2);
+    let jobs: Vec<_> = (0..1000)
+        .map(|n| {
+            let cidr = format!("10.7.{}.{}/32", n / 250, n % 250);
+            json!({"action": "add", "entry": {"cidr": cidr, "expiration": deadline}})
+        })
+        .collect();
+    assert_eq!(daemon.api().batch("drop", &jobs)["added"], 1000);
+    let frames: Vec<Frame> = (0..1000)
+        .map(|n| Frame::v4(&format!("10.7.{}.{}", n / 250, n % 250)))
+        .collect();
+    let (ended, _) = until("all bans end", Duration::from_secs(10), || {
+        let sent = unix_now();
+        wire.arrivals(&frames)
+            .iter()
+            .all(|n| *n == 1)
+            .then_some(sent)
+    });
+    #[expect(clippy::cast_precision_loss, reason = "Unix seconds of this century")]
+    let late = ended - deadline as f64;
+    assert!(
+        (0.0..=1.0).contains(&late),
+        "ended {late:.3} s after the expiration"
+    );
+    assert_eq!(listed(daemon.api(), "drop"), 0);
+}

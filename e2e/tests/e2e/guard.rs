@@ -1,0 +1,93 @@
+//! The guard rails: what would cut off this host or its operator is refused, unless forced.
+
+use couic_e2e::{Frame, HOST_IFACE, HOST_V4, HOST_V6, Lab, OUTSIDE_V4, OUTSIDE_V6};
+use serde_json::json;
+
+const SSH: [(&str, &str); 1] = [("SSH_CONNECTION", "198.51.100.22 50022 192.0.2.1 22")];
+
+#[test]
+fn couicctl_refuses_to_cut_off_the_host_and_says_how_to_insist() {
+    let Some(lab) = Lab::addressed() else { return };
+    lab.host
+        .run("ip", &["route", "add", "default", "via", OUTSIDE_V4]);
+    lab.host.run(
+        "ip",
+        &[
+            "-6", "route", "add", "default", "via", OUTSIDE_V6, "dev", HOST_IFACE,
+        ],
+    );
+    let daemon = lab.daemon().start();
+    for cidr in [
+        HOST_V4,
+        "192.0.2.0/24",
+        HOST_V6,
+        "2001:db8::/64",
+        OUTSIDE_V4,
+        OUTSIDE_V6,
+        "198.51.100.22",
+        "198.51.100.0/24",
+        "0.0.0.0/0",
+        "16.0.0.0/7",
+        "::/0",
+        "3000::/18",
+    ] {
+        let refused = daemon.ctl_with_env(&["drop", "add", cidr], &SSH);
+        assert_eq!(refused.code, 1, "{cidr}: {refused:?}");
+        assert!(refused.stderr.contains("--force"), "{cidr}: {refused:?}");
+    }
+    assert_eq!(daemon.api().stats().drop_cidr_count, 0);
+    assert!(lab.ping(HOST_V4) && lab.ping(HOST_V6));
+}
+
+#[test]
+fn couicctl_lets_by_what_harms_nobody_and_what_is_forced() {
+    let Some(lab) = Lab::addressed() else { return };
+    let daemon = lab.daemon().start();
+    for cidr in ["198.51.100.23", "10.0.0.0/8", "2a00::/19"] {
+        let done = daemon.ctl_with_env(&["drop", "add", cidr], &SSH);
+        assert_eq!(done.code, 0, "{cidr}: {done:?}");
+    }
+    // An ignore rule cuts nobody off.
+    let done = daemon.ctl_with_env(&["ignore", "add", "0.0.0.0/0"], &SSH);
+    assert_eq!(done.code, 0, "{done:?}");
+    daemon.ctl_ok(&["ignore", "delete", "0.0.0.0/0"]);
+    let forced = daemon.ctl_with_env(&["drop", "add", "198.51.100.22", "--force"], &SSH);
+    assert_eq!(forced.code, 0, "{forced:?}");
+    let frames = [
+        "198.51.100.22",
+        "198.51.100.23",
+        "10.1.1.1",
+        "198.51.100.24",
+    ]
+    .map(Frame::v4);
+    assert_eq!(lab.wire().arrivals(&frames), [0, 0, 0, 1]);
+}
+
+#[test]
+fn clients_of_1_0_are_not_guarded_unless_the_configuration_says_so() {
+    let Some(lab) = Lab::addressed() else { return };
+    let body = json!({"cidr": "192.0.2.0/24", "expiration": 0}).to_string();
+    let forced = json!({"cidr": "192.0.2.0/24", "expiration": 0, "force": true}).to_string();
+    let daemon = lab.daemon().start();
+    let _ = daemon
+        .api()
+        .request("POST", "/v1/drop", Some(&body))
+        .expect(201);
+    assert!(!lab.ping(HOST_V4));
+    drop(daemon);
+    let daemon = lab.daemon().config("[guard]\nenforce = true\n").start();
+    let refused = daemon
+        .api()
+        .request("POST", "/v1/drop", Some(&body))
+        .expect(422);
+    assert!(refused.body.contains("force"), "{refused:?}");
+    let job = json!({"action": "add", "entry": {"cidr": "192.0.2.0/24"}});
+    let outcome = daemon.api().batch("drop", &[job]);
+    assert_eq!(outcome["failed"], 1, "{outcome}");
+    assert!(lab.ping(HOST_V4));
+    let _ = daemon
+        .api()
+        .request("POST", "/v1/drop", Some(&forced))
+        .expect(201);
+    assert!(!lab.ping(HOST_V4));
+}

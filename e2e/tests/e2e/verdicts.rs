@@ -1,0 +1,253 @@
+//! What is dropped and what passes.
+
+use couic_e2e::{
+    Daemon, ETH_P_8021AD, ETH_P_8021Q, Frame, HOST_IFACE, HOST_V4, HOST_V6, Lab, OUTSIDE_IFACE,
+    OUTSIDE_V4, OUTSIDE_V6,
+};
+
+/// A rule, a source at each end of it, a source just beyond each end.
+type Edges<'s> = (&'s str, [&'s str; 2], [&'s str; 2]);
+
+const EDGES_V4: [Edges<'_>; 5] = [
+    (
+        "198.51.100.7/32",
+        ["198.51.100.7"; 2],
+        ["198.51.100.6", "198.51.100.8"],
+    ),
+    (
+        "203.0.112.0/31",
+        ["203.0.112.0", "203.0.112.1"],
+        ["203.0.111.255", "203.0.112.2"],
+    ),
+    (
+        "10.9.0.0/17",
+        ["10.9.0.0", "10.9.127.255"],
+        ["10.8.255.255", "10.9.128.0"],
+    ),
+    (
+        "10.20.0.0/16",
+        ["10.20.0.0", "10.20.255.255"],
+        ["10.19.255.255", "10.21.0.0"],
+    ),
+    (
+        "64.0.0.0/3",
+        ["64.0.0.1", "95.255.255.255"],
+        ["63.255.255.255", "96.0.0.0"],
+    ),
+];
+const EDGES_V6: [Edges<'_>; 5] = [
+    (
+        "2001:db8::7/128",
+        ["2001:db8::7"; 2],
+        ["2001:db8::6", "2001:db8::8"],
+    ),
+    (
+        "2001:db8:1::/65",
+        ["2001:db8:1::", "2001:db8:1:0:7fff::"],
+        ["2001:db8:1:0:8000::", "2001:db8:0:ffff::"],
+    ),
+    (
+        "2001:db8:2::/48",
+        ["2001:db8:2::1", "2001:db8:2:ffff::"],
+        ["2001:db8:1::", "2001:db8:3::"],
+    ),
+    (
+        "2a00:10::/31",
+        ["2a00:10::", "2a00:11:ffff::"],
+        ["2a00:f:ffff::", "2a00:12::"],
+    ),
+    ("4000::/2", ["4000::1", "7fff::"], ["3fff::", "8000::"]),
+];
+
+#[test]
+fn drop_concerns_the_covered_sources_alone() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
+    let mut wire = lab.wire();
+    for (edges, make) in [
+        (EDGES_V4, Frame::v4 as fn(&str) -> Frame),
+        (EDGES_V6, Frame::v6),
+    ] {
+        for (cidr, inside, beyond) in edges {
+            let frames: Vec<Frame> = inside.iter().chain(&beyond).map(|s| make(s)).collect();
+            assert_eq!(wire.arrivals(&frames), [1, 1, 1, 1], "before {cidr}");
+            daemon.api().add("drop", cidr, None, 0);
+            assert_eq!(wire.arrivals(&frames), [0, 0, 1, 1], "{cidr}");
+            daemon.api().remove("drop", cidr);
+            assert_eq!(wire.arrivals(&frames), [1, 1, 1, 1], "after {cidr}");
+        }
+    }
+}
+
+#[test]
+fn the_default_routes_cover_their_own_family_alone() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
+    let mut wire = lab.wire();
+    let frames = [
+        Frame::v4("198.51.100.7"),
+        Frame::v6("2001:db8::7"),
+        Frame::v6("::ffff:198.51.100.7"),
+    ];
+    daemon.api().add("drop", "0.0.0.0/0", None, 0);
+    assert_eq!(wire.arrivals(&frames), [0, 1, 1]);
+    daemon.api().add("drop", "::/0", None, 0);
+    assert_eq!(wire.arrivals(&frames), [0, 0, 0]);
+    daemon.api().remove("drop", "0.0.0.0/0");
+    assert_eq!(wire.arrivals(&frames), [1, 0, 0]);
+}
+
+#[test]
+fn ignore_beats_drop_whatever_the_lengths() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
+    let mut wire = lab.wire();
+    let lengths4 = [0, 7, 8, 15, 16, 17, 24, 31, 32].map(|len| format!("198.51.100.7/{len}"));
+    let lengths6 =
+        [0, 16, 31, 32, 47, 48, 64, 65, 127, 128].map(|len| format!("2001:db8::7/{len}"));
+    let v4 = Frame::v4("198.51.100.7");
+    let v6 = Frame::v6("2001:db8::7");
+    for (lengths, frame) in [(&lengths4[..], v4), (&lengths6[..], v6)] {
+        for drop in lengths {
+            for ignore in lengths {
+                check_ignore_beats_drop(&daemon, &mut wire, &frame, drop, ignore);
+            }
+        }
+    }
+}
+
+fn check_ignore_beats_drop(
+    daemon: &Daemon<'_>,
+    wire: &mut couic_e2e::Wire,
+    frame: &Frame,
+    drop: &str,
+    ignore: &str,
+) {
+    let api = daemon.api();
+    api.add("drop", drop, None, 0);
+    assert!(!wire.passes(frame), "drop {drop}");
+    api.add("ignore", ignore, None, 0);
+    assert!(wire.passes(frame), "ignore {ignore} behind drop {drop}");
+    api.remove("drop", drop);
+    assert!(wire.passes(frame), "ignore {ignore} alone");
+    api.add("drop", drop, None, 0);
+    assert!(wire.passes(frame), "drop {drop} behind ignore {ignore}");
+    api.remove("ignore", ignore);
+    assert!(!wire.passes(frame), "drop {drop}, ignore {ignore} gone");
+    api.remove("drop", drop);
+    assert!(wire.passes(frame), "nothing left of {drop} and {ignore}");
+}
+
+#[test]
+fn ignore_opens_no_more_than_it_covers() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
+    let mut wire = lab.wire();
+    daemon.api().add("drop", "10.0.0.0/8", None, 0);
+    daemon.api().add("ignore", "10.1.2.0/24", None, 0);
+    daemon.api().add("drop", "10.1.2.3/32", None, 0);
+    let frames = ["10.1.2.3", "10.1.2.255", "10.1.3.0", "10.1.1.255"].map(Frame::v4);
+    assert_eq!(wire.arrivals(&frames), [1, 1, 0, 0]);
+    daemon.api().add("drop", "2001:db8::/32", None, 0);
+    daemon.api().add("ignore", "2001:db8:5::/64", None, 0);
+    daemon.api().add("drop", "2001:db8:5::3/128", None, 0);
+    let frames = [
+        "2001:db8:5::3",
+        "2001:db8:5::4",
+        "2001:db8:5:1::",
+        "2001:db8:4::",
+    ]
+    .map(Frame::v6);
+    assert_eq!(wire.arrivals(&frames), [1, 1, 0, 0]);
+}
+
+/// Untagged, and behind every legal stack of one or two tags.
+fn in_every_wrapping(source: &Frame) -> Vec<Frame> {
+    let mut frames = vec![source.clone()];
+    for outer in [ETH_P_8021Q, ETH_P_8021AD] {
+        frames.push(source.clone().vlan(outer, 5));
+        for inner in [ETH_P_8021Q, ETH_P_8021AD] {
+            // Priority bits and a large id: more than the id's low byte must be stepped over.
+            frames.push(source.clone().vlan(outer, 0xeffe).vlan(inner, 6));
+        }
+    }
+    frames
+}
+
+#[test]
+fn vlan_and_qinq_frames_are_filtered() {
+    for mode in ["native", "generic"] {
+        let Some(lab) = Lab::quiet() else { return };
+        let daemon = lab.daemon().mode(mode).start();
+        let mut wire = lab.wire();
+        daemon.api().add("drop", "198.51.100.0/24", None, 0);
+        daemon.api().add("ignore", "198.51.100.9/32", None, 0);
+        daemon.api().add("drop", "2001:db8:7::/48", None, 0);
+        daemon.api().add("ignore", "2001:db8:7::9/128", None, 0);
+        for (frame, expected) in [
+            (Frame::v4("198.51.100.7"), 0),
+            (Frame::v4("198.51.100.9"), 1),
+            (Frame::v4("198.51.101.7"), 1),
+            (Frame::v6("2001:db8:7::7"), 0),
+            (Frame::v6("2001:db8:7::9"), 1),
+            (Frame::v6("2001:db8:8::7"), 1),
+        ] {
+            let frames = in_every_wrapping(&frame);
+            assert_eq!(wire.arrivals(&frames), [expected; 7], "{mode}: {frame:?}");
+        }
+    }
+}
+
+/// The kernel keeps its own VLAN tags beside the frame where the device can, and in it where not.
+#[test]
+fn vlan_interfaces_are_filtered_with_and_without_offload() {
+    for offload in ["on", "off"] {
+        let Some(lab) = Lab::addressed() else { return };
+        let probe = [
+            "link", "add", "link", HOST_IFACE, "name", "v4", "type", "vlan", "id", "4",
+        ];
+        if !lab.host.output("ip", &probe).status.success() {
+            println!("skipped: this kernel makes no VLAN interfaces (no module 8021q)");
+            return;
+        }
+        for (netns, iface, address) in [
+            (&lab.host, HOST_IFACE, "192.0.3.1/24"),
+            (&lab.outside, OUTSIDE_IFACE, "192.0.3.2/24"),
+        ] {
+            netns.run("ethtool", &["-K", iface, "txvlan", offload]);
+            netns.run(
+                "ip",
+                &[
+                    "link", "add", "link", iface, "name", "v5", "type", "vlan", "id", "5",
+                ],
+            );
+            netns.run("ip", &["addr", "add", address, "dev", "v5"]);
+            netns.run("ip", &["link", "set", "v5", "up"]);
+        }
+        let daemon = lab.daemon().start();
+        assert!(lab.ping("192.0.3.1"), "offload {offload}: no rule");
+        daemon.api().add("drop", "192.0.3.2/32", None, 0);
+        assert!(!lab.ping("192.0.3.1"), "offload {offload}: dropped");
+        daemon.api().add("ignore", "192.0.3.0/24", None, 0);
+        assert!(lab.ping("192.0.3.1"), "offload {offload}: ignored");
+    }
+}
+
+#[test]
+fn pings_follow_the_rules_in_every_mode() {
+    for mode in ["native", "generic", "auto"] {
+        let Some(lab) = Lab::addressed() else { return };
+        let daemon = lab.daemon().mode(mode).start();
+        for (host, outside) in [(HOST_V4, OUTSIDE_V4), (HOST_V6, OUTSIDE_V6)] {
+            assert!(lab.ping(host), "{mode}: no rule");
+            daemon.ctl_ok(&["drop", "add", outside]);
+            assert!(!lab.ping(host), "{mode}: dropped");
+            daemon.ctl_ok(&["ignore", "add", outside]);
+            assert!(lab.ping(host), "{mode}: ignored");
+            daemon.ctl_ok(&["ignore", "delete", outside]);
+            assert!(!lab.ping(host), "{mode}: dropped again");
+            daemon.ctl_ok(&["drop", "delete", outside]);
+            assert!(lab.ping(host), "{mode}: no rule again");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Where in the tables a key lies: multiply and shift under a random seed, so that nobody who can only add rules can
+//! aim at one line. Not a cryptographic hash.
+
+const M1: u64 = 0x9E37_79B9_7F4A_7C15;
+const M2: u64 = 0xD6E8_FEB8_6659_FD93;
+
+/// A key's place in a bucket table.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// All bits of the hash.
+    pub hash: u64,
+}
+
+impl Place {
+    /// The `n`th line to try, with lines given as their number minus one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn line(self, n: u32, mask: u32) -> u32 {
+        // An odd step visits every line of a power of two before one comes twice.
+        (self.hash as u32).wrapping_add(n.wrapping_mul(self.step())) & mask
+    }
+
+    /// From one line to the next.
+    #[inline(always)]
+    #[must_use]
+    pub const fn step(self) -> u32 {
+        (self.hash >> 30) as u32 | 1
+    }
+
+    /// The slot to try first, 0 to 7.
+    #[inline(always)]
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        (self.hash >> 61) as u32
+    }
+
+    /// The fingerprint, in the 31 - `index_bits` bits that a lane has for it. Never 0.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fingerprint(self, index_bits: u32) -> u32 {
+        let bits = (self.hash >> 33) as u32 >> (index_bits & 31);
+        if bits == 0 { 1 } else { bits }
+    }
+}
+
+/// For the keys of `key4`.
+#[inline(always)]
+#[must_use]
+pub const fn place4(seed: &[u64; 3], key: u64) -> Place {
+    let x = (key ^ seed[0]).wrapping_mul(seed[1] | 1);
+    let x = (x ^ (x >> 32)).wrapping_mul(M1);
+    Place {
+        hash: x ^ (x >> 32),
+    }
+}
+
+/// For an IPv6 prefix; `len_policy` is twice its length plus its policy.
+#[inline(always)]
+#[must_use]
+pub const fn place6(seed: &[u64; 3], hi: u64, lo: u64, len_policy: u64) -> Place {
+    let x = (hi ^ seed[0]).wrapping_mul(seed[1] | 1);
+    let x = (x ^ (x >> 32) ^ lo).wrapping_mul(seed[2] | 1);
+    let x = (x ^ (x >> 32) ^ len_policy).wrapping_mul(M1);
+    let x = (x ^ (x >> 29)).wrapping_mul(M2);
+    Place {
+        hash: x ^ (x >> 32),
+    }
+}
+
+/// The cell of an IPv6 address: over its top 32 bits.
+#[inline(always)]
+#[must_use]
+pub const fn cell6(seed: &[u64; 3], hi: u64) -> u32 {
+    let x = ((hi >> 32) ^ seed[2]).wrapping_mul(seed[0] | 1);
+    let x = (x ^ (x >> 32)).wrapping_mul(M2);
+    (x >> 48) as u32
+}

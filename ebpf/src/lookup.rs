@@ -1,0 +1,187 @@
+//! From a source address to a verdict code.
+//!
+//! For every packet: ignore if any ignore rule covers the source, else drop if any drop rule does, counted under the
+//! longest covering prefix of the policy that decides. Nothing is folded into the entries when rules change: an
+//! entry says what its own rule says, the lookup walks the lengths that exist, longest first, keeps the first drop,
+//! and after that only looks where ignore rules exist, nearly always nowhere.
+
+use crate::layout::{
+    Beat, CODE_DROP, CODE_IGNORE, CODE_PASS, Cell, Config, DROP, Deadlines4, Entry6, IGNORE, Line4,
+    Line6, SEEN_JIFFIES, STALE_NS, Steps, TAG_MASK, TOP_DROP, TOP_IGNORE, Top, VALID,
+};
+pub use crate::{lookup4::*, lookup6::*};
+
+/// No rule found.
+pub(crate) const NONE: u32 = u32::MAX;
+/// Lookups of one packet, should the writer change what concerns it meanwhile.
+pub(crate) const ATTEMPTS: u32 = 8;
+
+/// Where the tables are. Pointers are null where the index lies outside, which the lookups never ask for; they are
+/// valid for reads otherwise. All reads are volatile: the writer may store at any time.
+pub trait Tables: Sized {
+    /// The one record.
+    fn config(&self) -> *const Config;
+    /// The one record.
+    fn beat(&self) -> *mut Beat;
+    /// 64 bits of the IPv4 prefilter.
+    fn prefilter4(&self, word: u32) -> *const u64;
+    /// By the top 16 bits of an IPv4 address.
+    fn top4(&self, head: u32) -> *const Top;
+    /// By the top 16 bits of an IPv6 address.
+    fn top6(&self, head: u32) -> *const Top;
+    /// Node of the tree of IPv4 prefixes up to /16, times two, plus policy.
+    fn short4(&self, node: u32) -> *const u64;
+    /// The same for IPv6.
+    fn short6(&self, node: u32) -> *const u64;
+    /// Of the IPv4 bucket table.
+    fn line4(&self, line: u32) -> *const Line4;
+    /// Beside the IPv4 bucket table.
+    fn deadlines4(&self, line: u32) -> *const Deadlines4;
+    /// By the hash of the top 32 bits.
+    fn cell6(&self, cell: u32) -> *const Cell;
+    /// 0 or 1.
+    fn steps6(&self, which: u32) -> *const Steps;
+    /// Of the IPv6 bucket table.
+    fn line6(&self, line: u32) -> *const Line6;
+    /// Of the IPv6 pool.
+    fn entry6(&self, index: u32) -> *const Entry6;
+    /// The kernel's tick count.
+    fn jiffies(&self) -> u64;
+    /// `CLOCK_MONOTONIC_COARSE`, nanoseconds.
+    fn mono(&self) -> u64;
+
+    // The steps of a lookup, or functions of their own around them: the verifier looks at such a one once, not once
+    // for each call and each round of the loop that the call is in.
+
+    /// [`walk4`].
+    #[inline(always)]
+    fn once4(&self, source: u32, word: u64) -> u32 {
+        walk4(self, source, word)
+    }
+    /// [`walk6`].
+    #[inline(always)]
+    fn once6(&self, hi: u64, lo: u64, word: u64, cell: u64) -> u32 {
+        walk6(self, hi, lo, word, cell)
+    }
+    /// [`longer6`].
+    #[inline(always)]
+    fn long6(&self, hi: u64, lo: u64, cell: u64, now: u64) -> u32 {
+        longer6(self, hi, lo, cell, now)
+    }
+    /// [`short_rule`].
+    #[inline(always)]
+    fn short(&self, head: u32, v6: bool, policy: u32, now: u64) -> u32 {
+        short_rule(self, head, v6, policy, now)
+    }
+    /// [`probe4`].
+    #[inline(always)]
+    fn find4(&self, key: u64, now: u64) -> u32 {
+        probe4(self, key, now)
+    }
+    /// [`probe6`].
+    #[inline(always)]
+    fn find6(&self, hi: u64, lo: u64, len_policy: u64, now: u64) -> u32 {
+        probe6(self, hi, lo, len_policy, now)
+    }
+}
+
+/// Reads a field that the writer may be storing to.
+macro_rules! load {
+    ($pointer:expr, $($field:tt)+) => {
+        // SAFETY: `Tables` gave the pointer, not null and checked by the caller, and it is valid for reads.
+        unsafe { core::ptr::read_volatile(core::ptr::addr_of!((*$pointer).$($field)+)) }
+    };
+}
+pub(crate) use load;
+
+/// 0 while a daemon lives, else the time in Unix seconds: rules with a deadline up to it are over.
+#[inline(always)]
+pub(crate) fn time_without_daemon<T: Tables>(t: &T) -> u64 {
+    let beat = t.beat();
+    if beat.is_null() {
+        return 0;
+    }
+    let jiffies = t.jiffies();
+    if jiffies.wrapping_sub(load!(beat, seen)) < SEEN_JIFFIES {
+        return 0;
+    }
+    ask_the_clock(t, jiffies)
+}
+
+/// Once every [`SEEN_JIFFIES`] while a daemon lives, for every packet that meets a rule after that.
+#[inline(never)]
+fn ask_the_clock<T: Tables>(t: &T, jiffies: u64) -> u64 {
+    let beat = t.beat();
+    if beat.is_null() {
+        return 0;
+    }
+    let (now, last) = (t.mono(), load!(beat, mono));
+    if now < last || now - last < STALE_NS {
+        // SAFETY: not null, so valid; a word that packets race for with like values.
+        unsafe { core::ptr::write_volatile(core::ptr::addr_of_mut!((*beat).seen), jiffies) };
+        return 0;
+    }
+    load!(beat, unix) + (now - last) / 1_000_000_000
+}
+
+/// Whether a rule with this deadline still holds.
+#[inline(always)]
+pub(crate) fn holds(deadline: u32, now: u64) -> bool {
+    deadline == 0 || u64::from(deadline) > now
+}
+
+/// The verdict of prefixes up to /16 under what longer ones said: `found` is a drop rule's tag slot, or [`NONE`].
+#[inline(always)]
+pub(crate) fn finish<T: Tables>(
+    t: &T,
+    word: u64,
+    head: u32,
+    v6: bool,
+    now: u64,
+    found: u32,
+) -> u32 {
+    let mut drop = (word >> TOP_DROP) as u32 & (VALID | TAG_MASK);
+    let mut ignore = (word >> TOP_IGNORE) as u32 & (VALID | TAG_MASK);
+    if now != 0 {
+        // Rules up to /16 are folded into `word`, so what lies under an expired one must be looked for.
+        drop = if drop == 0 {
+            0
+        } else {
+            t.short(head, v6, DROP, now)
+        };
+        ignore = if ignore == 0 {
+            0
+        } else {
+            t.short(head, v6, IGNORE, now)
+        };
+    }
+    if ignore != 0 {
+        CODE_IGNORE + (ignore & TAG_MASK)
+    } else if found != NONE {
+        CODE_DROP + found
+    } else if drop != 0 {
+        CODE_DROP + (drop & TAG_MASK)
+    } else {
+        CODE_PASS
+    }
+}
+
+/// The longest prefix up to /16 that covers `head` and still holds, as [`VALID`] and tag slot, or 0.
+#[inline(always)]
+pub fn short_rule<T: Tables>(t: &T, head: u32, v6: bool, policy: u32, now: u64) -> u32 {
+    let mut node = (1 << 16) | (head & 0xffff);
+    for _ in 0..17 {
+        let index = node * 2 + policy;
+        let pointer = if v6 { t.short6(index) } else { t.short4(index) };
+        if pointer.is_null() {
+            return 0;
+        }
+        // SAFETY: not null, so valid.
+        let rule = unsafe { pointer.read_volatile() };
+        if rule as u32 & VALID != 0 && holds((rule >> 32) as u32, now) {
+            return rule as u32 & (VALID | TAG_MASK);
+        }
+        node >>= 1;
+    }
+    0
+}

@@ -1,0 +1,59 @@
+//! The set-file parser against a reading of the format that is as plain as can be.
+#![no_main]
+
+use std::collections::BTreeSet;
+
+use couic::firewall::parse_set;
+use couic_common::Cidr;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let expected = plain(bytes);
+    match parse_set(bytes) {
+        Ok(entries) => {
+            assert_eq!(Ok(entries.iter().copied().collect()), expected);
+            assert!(entries.is_sorted(), "not sorted");
+            let text: String = entries.iter().map(|cidr| format!("{cidr}\n")).collect();
+            assert_eq!(
+                parse_set(text.as_bytes()).ok(),
+                Some(entries),
+                "written and read again"
+            );
+        }
+        Err(bad) => {
+            assert_eq!(Err(bad.line), expected);
+            assert!(
+                !bad.text.chars().any(char::is_control),
+                "raw control character"
+            );
+            assert!(
+                bad.text.chars().count() <= 60 * 10 + 1,
+                "the text is not shortened"
+            );
+        }
+    }
+});
+
+/// The entries, or the number of the first bad line.
+fn plain(bytes: &[u8]) -> Result<BTreeSet<Cidr>, u64> {
+    let mut entries = BTreeSet::new();
+    let mut number = 1_u64;
+    let mut line = Vec::new();
+    for byte in bytes.iter().chain(b"\n") {
+        if *byte != b'\n' {
+            line.push(*byte);
+            continue;
+        }
+        if let Some(comment) = line.iter().position(|b| *b == b'#') {
+            line.truncate(comment);
+        }
+        let text = line.trim_ascii();
+        if !text.is_empty() {
+            let text = std::str::from_utf8(text).map_err(|_| number)?;
+            entries.insert(text.parse().map_err(|_| number)?);
+        }
+        line.clear();
+        number += 1;
+    }
+    Ok(entries)
+}
