@@ -10,6 +10,7 @@ mod file;
 mod isolated;
 mod loaded;
 mod log;
+mod members;
 mod open;
 mod plugin;
 pub mod spool;
@@ -21,6 +22,7 @@ pub use error::{LoadError, Reason};
 pub use file::PluginFile;
 pub use isolated::{ChildCommand, IsolatedNotifier, Isolation, PluginState, RunAs, child_main};
 pub use loaded::LoadedNotifier;
+pub use members::Failed;
 pub use open::{Loader, NotifierConfig};
 pub use plugin::{PluginInfo, PluginOptions, PluginStats};
 
