@@ -2,7 +2,13 @@
 
 mod support;
 
-use std::{collections::BTreeMap, fs, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use support::*;
@@ -68,39 +74,28 @@ fn green_tells_every_interval_an_empty_one_too() {
 /// A sender that repeats a request until it is answered with 200 is counted once, however often the service dies.
 #[test]
 fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
-    const ROUNDS: u32 = 8;
-    const BATCHES: u32 = 40;
-    const EACH: u32 = 25;
+    const ROUNDS: u64 = 8;
     let (url, told) = stand_in();
     let home = Home::new(1, &json_notifier(&url));
-    let sender = thread::scope(|scope| {
-        let sender = scope.spawn(|| {
-            let mut attempts = 0;
-            for batch in 0..ROUNDS * BATCHES {
-                let reports: Vec<Value> =
-                    (0..EACH).map(|n| report(batch * EACH + n, "ssh")).collect();
-                let id = uuid::Uuid::from_u128(u128::from(batch) + 1);
-                let header = format!("idempotency-key: {id}\r\n");
-                loop {
-                    attempts += 1;
-                    if home.post(&json!(reports), &header) == Some(200) {
-                        break;
-                    }
-                    thread::sleep(Duration::from_millis(2));
-                }
-            }
-            attempts
+    let over = AtomicBool::new(false);
+    let sent = thread::scope(|scope| {
+        let senders = [0, 1].map(|n| {
+            let (home, over) = (&home, &over);
+            scope.spawn(move || send_until(over, home, n))
         });
         for round in 0..ROUNDS {
             let mut service = home.serve();
-            thread::sleep(Duration::from_millis(u64::from(150 + 97 * round)));
+            thread::sleep(Duration::from_millis(150 + 97 * round));
             service.kill();
         }
         let _service = home.serve();
-        sender.join().unwrap()
+        over.store(true, Ordering::Relaxed);
+        senders.map(|sender| sender.join().unwrap())
     });
     let _service = home.serve();
-    let all = u64::from(ROUNDS * BATCHES * EACH);
+    let batches: u64 = sent.iter().map(|(batches, _)| batches).sum();
+    let attempts: u64 = sent.iter().map(|(_, attempts)| attempts).sum();
+    let all = batches * u64::from(EACH);
     let (mut totals, mut repeated) = (BTreeMap::new(), 0);
     while totals.values().sum::<u64>() < all {
         let message = told.recv_timeout(PATIENCE).expect("a summary is lost");
@@ -110,14 +105,39 @@ fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
             repeated += 1;
         }
     }
-    assert_eq!(totals.values().sum::<u64>(), all);
     println!(
-        "{all} adds in {} summaries over {ROUNDS} kill -9, {attempts} attempts for {} requests, {repeated} summaries told twice",
+        "{all} adds in {} summaries over {ROUNDS} kill -9; {attempts} attempts for {batches} requests; {repeated} summaries told twice",
         totals.len(),
-        ROUNDS * BATCHES,
-        attempts = sender,
     );
-    assert!(repeated <= u64::from(ROUNDS), "{repeated}");
+    assert_eq!(totals.values().sum::<u64>(), all);
+    assert!(
+        attempts > batches,
+        "no request was interrupted: this shows nothing"
+    );
+    assert!(repeated <= ROUNDS, "{repeated}");
+}
+
+/// Reports in a request of the test above.
+const EACH: u32 = 25;
+
+/// Sends one request after the other, each until it is accepted. Returns how many, and in how many attempts.
+fn send_until(over: &AtomicBool, home: &Home, sender: u32) -> (u64, u64) {
+    let (mut batches, mut attempts) = (0, 0);
+    while !over.load(Ordering::Relaxed) {
+        let reports: Vec<Value> = (0..EACH)
+            .map(|n| report(sender * EACH + n, "ssh"))
+            .collect();
+        let header = format!("idempotency-key: {}\r\n", uuid::Uuid::new_v4());
+        batches += 1;
+        loop {
+            attempts += 1;
+            if home.post(&json!(reports), &header) == Some(200) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+    (batches, attempts)
 }
 
 #[test]

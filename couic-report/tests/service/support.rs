@@ -14,13 +14,13 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub const SECRET: &str = "550e8400-e29b-41d4-a716-446655440000";
+pub(crate) const SECRET: &str = "550e8400-e29b-41d4-a716-446655440000";
 
 /// Nothing that is awaited here takes that long, however busy the machine is.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Takes every request, answers 204, and passes on the bodies.
-pub fn stand_in() -> (String, mpsc::Receiver<Value>) {
+pub(crate) fn stand_in() -> (String, mpsc::Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook/t0ken", listener.local_addr().unwrap());
     let (tell, told) = mpsc::channel();
@@ -57,14 +57,14 @@ fn answer(stream: &TcpStream, tell: &mpsc::Sender<Value>) -> Option<()> {
 }
 
 /// A folder with a configuration and a state.
-pub struct Home {
-    pub dir: TempDir,
-    pub port: u16,
+pub(crate) struct Home {
+    pub(crate) dir: TempDir,
+    pub(crate) port: u16,
 }
 
 impl Home {
     /// `more` are further tables.
-    pub fn new(interval: u64, more: &str) -> Self {
+    pub(crate) fn new(interval: u64, more: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
@@ -75,7 +75,7 @@ impl Home {
         Self { dir, port }
     }
 
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_couic-report"));
         command
             .arg("-c")
@@ -85,16 +85,16 @@ impl Home {
         command
     }
 
-    pub fn state(&self) -> std::path::PathBuf {
+    pub(crate) fn state(&self) -> std::path::PathBuf {
         self.dir.path().join("state")
     }
 
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
     /// Starts the service and waits until it answers.
-    pub fn serve(&self) -> Service {
+    pub(crate) fn serve(&self) -> Service {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -116,11 +116,11 @@ impl Home {
         service
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    pub fn get(&self, path: &str) -> Option<(u16, Vec<u8>)> {
+    pub(crate) fn get(&self, path: &str) -> Option<(u16, Vec<u8>)> {
         self.request(
             &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
             b"",
@@ -128,7 +128,7 @@ impl Home {
     }
 
     /// The status, where there was an answer.
-    pub fn post(&self, reports: &Value, headers: &str) -> Option<u16> {
+    pub(crate) fn post(&self, reports: &Value, headers: &str) -> Option<u16> {
         let body = reports.to_string();
         let head = format!(
             "POST /v1/reports/{SECRET} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
@@ -153,18 +153,18 @@ impl Home {
 }
 
 /// A running service. Killed when it goes out of scope.
-pub struct Service {
+pub(crate) struct Service {
     child: Child,
 }
 
 impl Service {
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// SIGTERM; the exit code.
-    pub fn terminate(&mut self) -> Option<i32> {
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").arg(&pid).status().unwrap().success());
         self.child.wait().unwrap().code()
@@ -179,14 +179,14 @@ impl Drop for Service {
     }
 }
 
-pub fn report(host: u32, tag: &str) -> Value {
+pub(crate) fn report(host: u32, tag: &str) -> Value {
     let addr = std::net::Ipv4Addr::from_bits(0x0a00_0000 + host);
     serde_json::json!({"action":"add","policy":"drop","timestamp":1,"metadata":null,
         "entry":{"creation":1,"cidr":format!("{addr}/32"),"tag":tag,"expiration":0}})
 }
 
 /// A tmpfs of so many KiB on `dir`, where we may mount one.
-pub fn small_disk(dir: &Path, kib: u32) -> Option<Mounted> {
+pub(crate) fn small_disk(dir: &Path, kib: u32) -> Option<Mounted> {
     fs::create_dir_all(dir).unwrap();
     let options = format!("size={kib}k,mode=700");
     let mut mount = Command::new("mount");
@@ -198,7 +198,7 @@ pub fn small_disk(dir: &Path, kib: u32) -> Option<Mounted> {
         .then(|| Mounted(dir.to_owned()))
 }
 
-pub struct Mounted(std::path::PathBuf);
+pub(crate) struct Mounted(std::path::PathBuf);
 
 impl Drop for Mounted {
     fn drop(&mut self) {
