@@ -151,7 +151,8 @@ fn replay(
     }
     if whole < body.len() {
         damage.push(format!(
-            "{}: {} bytes at the end are incomplete and left out; nobody was told that they were accepted",
+            "{}: {} bytes at the end are left out: a record that was being written in a crash, which nobody was told \
+             was accepted, or damage by the disk",
             path.display(),
             body.len() - whole
         ));
