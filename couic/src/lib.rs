@@ -10,3 +10,4 @@ pub mod logging;
 pub mod metrics;
 pub mod privileges;
 pub mod rbac;
+pub mod reporting;

@@ -6,22 +6,19 @@
 //!
 //! A file of Couic 1.0 works unchanged: its five tables and their keys keep their names and meaning.
 
-mod error;
 mod mode;
 mod network;
-mod reader;
-mod secret;
 mod system;
 
-use std::{fs, path::Path, path::PathBuf};
+use std::path::{Path, PathBuf};
 
-pub use error::{ConfigErrors, Mistake};
-pub use network::{Notifier, Peer, Peering, Reporting};
-pub use secret::Secret;
+pub use couic_settings::{ConfigErrors, Mistake, NotifierConfig, Secret};
+pub use network::{Peer, Peering, Reporting};
 pub use system::{LogFormat, LogLevel, Logging, Owner, Rotation};
 
+use couic_settings::Section;
+
 use crate::dataplane::{Limits, OperationMode};
-use reader::{Reader, Section};
 
 /// Where the file is, unless `-c` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/couic/couic.toml";
@@ -59,11 +56,7 @@ impl Config {
     /// # Errors
     /// Every mistake in it, or why it cannot be read.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
-        let text = fs::read_to_string(path).map_err(|e| {
-            let message = format!("cannot be read: {e}");
-            ConfigErrors::new(path, vec![Mistake::of_file(message)])
-        })?;
-        Self::parse(&text).map_err(|mistakes| ConfigErrors::new(path, mistakes))
+        couic_settings::load(path, read)
     }
 
     /// Checks a text.
@@ -71,13 +64,7 @@ impl Config {
     /// # Errors
     /// Every mistake in it.
     pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
-        let document = reader::document(text)?;
-        let reader = Reader::new(text);
-        let config = read(&reader, document.get_ref());
-        match (config, reader.into_mistakes()) {
-            (Some(config), mistakes) if mistakes.is_empty() => Ok(config),
-            (_, mistakes) => Err(mistakes),
-        }
+        couic_settings::parse(text, read)
     }
 
     /// What the file asks for and this version does not do. The daemon warns of it at its start.
@@ -97,20 +84,18 @@ impl Config {
 }
 
 /// Every part is read, whatever is wrong with the ones before: all mistakes are wanted.
-fn read(reader: &Reader<'_>, table: &toml::de::DeTable<'_>) -> Option<Config> {
-    let mut root = Section::root(reader, table);
-    let ifaces = system::ifaces(&mut root);
+fn read(root: &mut Section<'_>) -> Option<Config> {
+    let ifaces = system::ifaces(root);
     let operation_mode = root.one_of("operation_mode", mode::CHOICES, OperationMode::Auto);
     let working_dir = root.path("working_dir", "/var/lib/couic");
-    let owner = system::owner(&mut root);
-    let limits = system::limits(&mut root);
-    let logging = system::logging(&mut root);
-    let socket = system::socket(&mut root);
-    let enforce_guard = system::guard(&mut root);
-    let reporting = network::reporting(&mut root);
-    let peering = network::peering(&mut root);
-    let plugins_dir = system::plugins(&mut root);
-    root.finish();
+    let owner = system::owner(root);
+    let limits = system::limits(root);
+    let logging = system::logging(root);
+    let socket = system::socket(root);
+    let enforce_guard = system::guard(root);
+    let reporting = network::reporting(root);
+    let peering = network::peering(root);
+    let plugins_dir = system::plugins(root);
     Some(Config {
         ifaces: ifaces?,
         operation_mode: operation_mode?,

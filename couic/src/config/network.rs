@@ -5,12 +5,8 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use hyper::Uri;
-use serde::Deserialize;
-use toml::{Spanned, de::ValueDeserializer};
+use couic_settings::{Noted, NotifierConfig, Secret, Section};
 use uuid::Uuid;
-
-use super::{Secret, reader::Section};
 
 /// Whom rule changes are reported to.
 #[derive(Clone, Debug)]
@@ -20,16 +16,7 @@ pub struct Reporting {
     /// An http or https URL. Its path is a secret.
     pub webhook: Option<Secret<String>>,
     /// More notifiers, as plugins.
-    pub notifiers: Vec<Notifier>,
-}
-
-/// A notifier that a plugin provides.
-#[derive(Clone, Debug)]
-pub struct Notifier {
-    /// A name in `[plugins] dir`, or a path.
-    pub plugin: String,
-    /// Handed to the plugin; may hold secrets.
-    pub config: Secret<toml::Table>,
+    pub notifiers: Vec<NotifierConfig>,
 }
 
 /// Whom rule changes are shared with.
@@ -57,11 +44,8 @@ pub struct Peer {
 pub(super) fn reporting(root: &mut Section<'_>) -> Option<Reporting> {
     let mut section = root.table("reporting");
     let enabled = section.bool("enabled", false);
-    let webhook = webhook(&mut section);
-    let notifiers = section.tables("notifiers").and_then(|tables| {
-        let read: Vec<_> = tables.into_iter().map(notifier).collect();
-        read.into_iter().collect::<Option<Vec<_>>>()
-    });
+    let webhook = section.url("webhook");
+    let notifiers = NotifierConfig::read_all(&mut section, "notifiers");
     if let (Some(true), Some(None), Some([])) = (enabled, &webhook, notifiers.as_deref()) {
         let message = "is missing: [reporting] is enabled and has nobody to report to";
         section.mistake::<()>(None, "webhook", message.to_owned());
@@ -71,55 +55,6 @@ pub(super) fn reporting(root: &mut Section<'_>) -> Option<Reporting> {
         enabled: enabled?,
         webhook: webhook?,
         notifiers: notifiers?,
-    })
-}
-
-/// The URL is not quoted in messages: it is a secret. An empty one counts as none.
-fn webhook(section: &mut Section<'_>) -> Option<Option<Secret<String>>> {
-    let Some((text, line)) = section.string("webhook").ok()? else {
-        return Some(None);
-    };
-    if text.is_empty() {
-        return Some(None);
-    }
-    let uri: Option<Uri> = text.parse().ok();
-    let fine = uri.is_some_and(|u| {
-        matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some_and(|h| !h.is_empty())
-    });
-    if fine {
-        return Some(Some(Secret::new(text.to_owned())));
-    }
-    let message = "is not an http or https URL (not shown here: it may hold a secret)";
-    section.mistake(Some(line), "webhook", message.to_owned())
-}
-
-fn notifier(mut section: Section<'_>) -> Option<Notifier> {
-    let plugin = match section.string("plugin") {
-        Ok(Some((name, _))) if !name.is_empty() => Some(name.to_owned()),
-        Ok(Some((_, line))) => section.mistake(Some(line), "plugin", "is empty".to_owned()),
-        Ok(None) => section.mistake(None, "plugin", "is missing".to_owned()),
-        Err(()) => None,
-    };
-    let config = match section.get("config") {
-        None => Some(toml::Table::new()),
-        Some(found) if !found.value.is_table() => {
-            let message = "must be a table".to_owned();
-            section.mistake(Some(found.line), "config", message)
-        }
-        Some(found) => toml::Table::deserialize(ValueDeserializer::from(Spanned::new(
-            0..0,
-            found.value.clone(),
-        )))
-        .ok()
-        .or_else(|| {
-            let message = "holds a value that cannot be read".to_owned();
-            section.mistake(Some(found.line), "config", message)
-        }),
-    };
-    section.finish();
-    Some(Notifier {
-        plugin: plugin?,
-        config: Secret::new(config?),
     })
 }
 
@@ -146,7 +81,7 @@ fn peer(mut section: Section<'_>, seen: &mut BTreeSet<(String, u16)>) -> Option<
             section.mistake(Some(line), "host", message)
         }
         Ok(None) => section.mistake(None, "host", "is missing".to_owned()),
-        Err(()) => None,
+        Err(Noted) => None,
     };
     let port = section.int("port", 1..=65_535, None);
     let port = port.and_then(|p| u16::try_from(p).ok());
@@ -157,7 +92,7 @@ fn peer(mut section: Section<'_>, seen: &mut BTreeSet<(String, u16)>) -> Option<
             section.mistake(Some(line), "token", message.to_owned())
         }),
         Ok(None) => section.mistake(None, "token", "is missing".to_owned()),
-        Err(()) => None,
+        Err(Noted) => None,
     };
     if let (Some(host), Some(port)) = (&host, port)
         && !seen.insert((host.to_ascii_lowercase(), port))

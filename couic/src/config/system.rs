@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
+use couic_settings::Section;
 use nix::unistd::{Group, User};
 
-use super::reader::Section;
 use crate::dataplane::Limits;
 
 /// `IFNAMSIZ` less its terminator.

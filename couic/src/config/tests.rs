@@ -1,5 +1,7 @@
 //! Every kind of bad value, by name, and the files that must work.
 
+use std::fs;
+
 use super::*;
 
 /// What a file of Couic 1.0 looks like, on a machine that has root.

@@ -9,11 +9,11 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::Mistake;
+use crate::Mistake;
 
 /// Parses the text. Where it is not TOML, the mistakes are those of the syntax alone: what would be said about the
 /// rest is guesswork.
-pub(super) fn document(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Mistake>> {
+pub(crate) fn document(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Mistake>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         return Ok(table);
@@ -32,26 +32,26 @@ fn line_at(text: &str, offset: usize) -> usize {
 }
 
 /// Collects mistakes.
-pub(super) struct Reader<'t> {
+pub(crate) struct Reader<'t> {
     text: &'t str,
     mistakes: RefCell<Vec<Mistake>>,
 }
 
 impl<'t> Reader<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(crate) fn new(text: &'t str) -> Self {
         Self {
             text,
             mistakes: RefCell::default(),
         }
     }
 
-    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
+    pub(crate) fn into_mistakes(self) -> Vec<Mistake> {
         self.mistakes.into_inner()
     }
 }
 
 /// A table that is being read. A key that was never asked for is unknown: [`Section::finish`] says so.
-pub(super) struct Section<'a> {
+pub struct Section<'a> {
     reader: &'a Reader<'a>,
     name: String,
     line: Option<usize>,
@@ -59,14 +59,21 @@ pub(super) struct Section<'a> {
     asked: BTreeSet<&'static str>,
 }
 
+/// A mistake was noted already; there is nothing to add.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted;
+
 /// A value, and where it stands.
-pub(super) struct Found<'a> {
-    pub(super) value: &'a DeValue<'a>,
-    pub(super) line: usize,
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// As it was written.
+    pub value: &'a DeValue<'a>,
+    /// Counted from 1.
+    pub line: usize,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn root(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Self {
+    pub(crate) fn root(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Self {
         Self::new(reader, String::new(), None, Some(table))
     }
 
@@ -86,7 +93,7 @@ impl<'a> Section<'a> {
     }
 
     /// Notes a mistake. Always None, so that the caller can answer with it.
-    pub(super) fn mistake<T>(&self, line: Option<usize>, key: &str, message: String) -> Option<T> {
+    pub fn mistake<T>(&self, line: Option<usize>, key: &str, message: String) -> Option<T> {
         self.reader.mistakes.borrow_mut().push(Mistake {
             line: line.or(self.line),
             key: Some(self.full(key)),
@@ -109,7 +116,8 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(super) fn get(&mut self, key: &'static str) -> Option<Found<'a>> {
+    /// The value of a key, whatever its type.
+    pub fn get(&mut self, key: &'static str) -> Option<Found<'a>> {
         self.asked.insert(key);
         Some(self.found(self.table?.get(key)?))
     }
@@ -126,7 +134,7 @@ impl<'a> Section<'a> {
     }
 
     /// A table of this one; an empty one where it is missing.
-    pub(super) fn table(&mut self, key: &'static str) -> Section<'a> {
+    pub fn table(&mut self, key: &'static str) -> Section<'a> {
         let name = self.full(key);
         let Some(found) = self.get(key) else {
             return Self::new(self.reader, name, None, None);
@@ -139,7 +147,7 @@ impl<'a> Section<'a> {
     }
 
     /// The tables of an array, as `[[…]]` makes them. None where something in it is not a table.
-    pub(super) fn tables(&mut self, key: &'static str) -> Option<Vec<Section<'a>>> {
+    pub fn tables(&mut self, key: &'static str) -> Option<Vec<Section<'a>>> {
         let Some(found) = self.get(key) else {
             return Some(Vec::new());
         };
@@ -159,7 +167,7 @@ impl<'a> Section<'a> {
     }
 
     /// The strings of an array, each with its line.
-    pub(super) fn strings(&mut self, key: &'static str) -> Option<Vec<(String, usize)>> {
+    pub fn strings(&mut self, key: &'static str) -> Option<Vec<(String, usize)>> {
         let found = self.get(key)?;
         let Some(items) = found.value.as_array() else {
             return self.wrong_type(key, &found, "an array of strings");
@@ -175,8 +183,11 @@ impl<'a> Section<'a> {
         texts.into_iter().collect()
     }
 
-    /// `Ok(None)` where the key is missing; `Err` where a mistake was noted.
-    pub(super) fn string(&mut self, key: &'static str) -> Result<Option<(&'a str, usize)>, ()> {
+    /// A string and its line; `Ok(None)` where the key is missing.
+    ///
+    /// # Errors
+    /// [`Noted`] where it is no string.
+    pub fn string(&mut self, key: &'static str) -> Result<Option<(&'a str, usize)>, Noted> {
         let Some(found) = self.get(key) else {
             return Ok(None);
         };
@@ -184,11 +195,12 @@ impl<'a> Section<'a> {
             Some(text) => Ok(Some((text, found.line))),
             None => self
                 .wrong_type::<()>(key, &found, "a string")
-                .map_or(Err(()), |()| Err(())),
+                .map_or(Err(Noted), |()| Err(Noted)),
         }
     }
 
-    pub(super) fn bool(&mut self, key: &'static str, default: bool) -> Option<bool> {
+    /// `true` or `false`.
+    pub fn bool(&mut self, key: &'static str, default: bool) -> Option<bool> {
         let Some(found) = self.get(key) else {
             return Some(default);
         };
@@ -198,7 +210,8 @@ impl<'a> Section<'a> {
             .or_else(|| self.wrong_type(key, &found, "true or false"))
     }
 
-    pub(super) fn int(
+    /// A whole number in a range. Without a default the key is required.
+    pub fn int(
         &mut self,
         key: &'static str,
         range: std::ops::RangeInclusive<u64>,
@@ -220,7 +233,8 @@ impl<'a> Section<'a> {
             })
     }
 
-    pub(super) fn one_of<T: Copy>(
+    /// One of a few words.
+    pub fn one_of<T: Copy>(
         &mut self,
         key: &'static str,
         choices: &[(&str, T)],
@@ -238,7 +252,7 @@ impl<'a> Section<'a> {
     }
 
     /// An absolute path.
-    pub(super) fn path(&mut self, key: &'static str, default: &str) -> Option<PathBuf> {
+    pub fn path(&mut self, key: &'static str, default: &str) -> Option<PathBuf> {
         let Some((text, line)) = self.string(key).ok()? else {
             return Some(default.into());
         };
@@ -249,8 +263,18 @@ impl<'a> Section<'a> {
         self.mistake(Some(line), key, message)
     }
 
+    /// A string that must be there and not be empty.
+    pub fn required(&mut self, key: &'static str) -> Option<(&'a str, usize)> {
+        match self.string(key) {
+            Ok(Some((text, line))) if !text.is_empty() => Some((text, line)),
+            Ok(Some((_, line))) => self.mistake(Some(line), key, "is empty".to_owned()),
+            Ok(None) => self.mistake(None, key, "is missing".to_owned()),
+            Err(Noted) => None,
+        }
+    }
+
     /// Notes every key that nobody asked for.
-    pub(super) fn finish(self) {
+    pub fn finish(self) {
         let table = self.table.into_iter().flat_map(|t| t.iter());
         for (key, _) in table.filter(|(k, _)| !self.asked.contains(k.get_ref().as_ref())) {
             let line = line_at(self.reader.text, key.span().start);

@@ -17,7 +17,7 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    pub(super) fn of_file(message: String) -> Self {
+    pub(crate) fn of_file(message: String) -> Self {
         Self {
             line: None,
             key: None,
@@ -36,7 +36,7 @@ pub struct ConfigErrors {
 }
 
 impl ConfigErrors {
-    pub(super) fn new(path: &Path, mut mistakes: Vec<Mistake>) -> Self {
+    pub(crate) fn new(path: &Path, mut mistakes: Vec<Mistake>) -> Self {
         mistakes.sort_by_key(|m| m.line);
         Self {
             path: path.to_owned(),

@@ -1,0 +1,105 @@
+//! The command line.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Parser, Subcommand};
+use couic_report::{
+    config::{Config, DEFAULT_PATH},
+    notify,
+};
+
+/// Collects the reports of Couic firewalls and tells Discord, Slack or any plugin once an interval what happened.
+///
+/// Without a command, it serves. The log goes to stderr; COUIC_REPORT_LOG=debug tells more. Exit codes: 0 done,
+/// 1 it did not work, 64 the configuration is wrong.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_PATH, global = true)]
+    pub(crate) config: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Send a sample to every configured notifier, and say what became of it
+    TestNotify,
+    /// Check the configuration and load every notifier; send nothing
+    CheckConfig,
+}
+
+/// How long what was sent may take to end.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Says what the configuration amounts to.
+pub(crate) async fn check(path: &Path, config: &Config) -> ExitCode {
+    let (dispatcher, failed) = match notify::start(config, None).await {
+        Ok(started) => started,
+        Err(error) => return refused(&error),
+    };
+    for failed in &failed {
+        eprintln!("notifier {}: {}", failed.name, failed.reason);
+    }
+    if !failed.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    let names: Vec<String> = dispatcher.list().into_iter().map(|n| n.name).collect();
+    let names = match names.as_slice() {
+        [] => "nobody (no notifier is configured)".to_owned(),
+        names => names.join(", "),
+    };
+    println!("{}: valid", path.display());
+    println!("listens on  {}", config.server.addr);
+    println!("interval    {} s", config.interval.as_secs());
+    println!("tells       {names}");
+    dispatcher.drain(DRAIN).await;
+    ExitCode::SUCCESS
+}
+
+/// Sends a sample to everybody. Nothing is spooled: a service that runs meanwhile is not disturbed.
+pub(crate) async fn test(config: &Config) -> ExitCode {
+    let (dispatcher, failed) = match notify::start(config, None).await {
+        Ok(started) => started,
+        Err(error) => return refused(&error),
+    };
+    let list = dispatcher.list();
+    if list.is_empty() {
+        eprintln!("no notifier is configured: add [discord], [slack] or [[notifiers]]");
+        return ExitCode::FAILURE;
+    }
+    let mut all_well = true;
+    for name in list.into_iter().map(|n| n.name) {
+        if let Some(failed) = failed.iter().find(|failed| failed.name == name) {
+            all_well = false;
+            println!("{name}: not started: {}", failed.reason);
+            continue;
+        }
+        match dispatcher.test(&name).await {
+            Ok(receipt) => match receipt.http_status {
+                Some(status) => println!("{name}: delivered (HTTP {status})"),
+                None => println!("{name}: delivered"),
+            },
+            Err(error) => {
+                all_well = false;
+                println!("{name}: not delivered: {error}");
+            }
+        }
+    }
+    dispatcher.drain(DRAIN).await;
+    if all_well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn refused(error: &impl std::fmt::Display) -> ExitCode {
+    eprintln!("couic-report: {error}");
+    ExitCode::FAILURE
+}

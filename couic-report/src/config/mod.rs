@@ -1,0 +1,222 @@
+//! The configuration file: checked key by key, and handed out as a struct that cannot be wrong.
+//!
+//! All mistakes are reported, each with file, line and key, before anything on the machine is touched. A file of
+//! Couic 1.0 works unchanged.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use couic_plugin_api::Severity;
+use couic_settings::{ConfigErrors, Mistake, Noted, NotifierConfig, Secret, Section};
+use uuid::Uuid;
+
+/// Where the file is, unless `-c` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/couic-report/config.toml";
+
+/// The checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How long an interval is: a second to a week.
+    pub interval: Duration,
+    /// The service itself.
+    pub server: Server,
+    /// What the colours mean.
+    pub thresholds: Thresholds,
+    /// The URL of a Discord webhook.
+    pub discord: Option<Secret<String>>,
+    /// The URL of a Slack incoming webhook.
+    pub slack: Option<Secret<String>>,
+    /// More notifiers, as plugins.
+    pub notifiers: Vec<NotifierConfig>,
+    /// Where plugins are looked for.
+    pub plugins_dir: PathBuf,
+}
+
+/// The HTTP service.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// How summaries call this server.
+    pub name: String,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// The last part of the path that reports are sent to.
+    pub secret: Secret<Uuid>,
+    /// The largest body of a request, in bytes.
+    pub max_body: usize,
+}
+
+/// From how many adds in an interval a summary is orange or red, and from which colour on it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Orange from here on; less than red.
+    pub orange: u64,
+    /// Red from here on.
+    pub red: u64,
+    /// The mildest colour that is told. Green: every interval, an empty one too.
+    pub min: Severity,
+}
+
+impl Thresholds {
+    /// The colour of an interval with so many adds.
+    #[must_use]
+    pub fn colour(&self, adds: u64) -> Severity {
+        if adds >= self.red {
+            Severity::Red
+        } else if adds >= self.orange {
+            Severity::Orange
+        } else {
+            Severity::Green
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks the file.
+    ///
+    /// # Errors
+    /// Every mistake in it, or why it cannot be read.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        couic_settings::load(path, read)
+    }
+
+    /// Checks a text.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+        couic_settings::parse(text, read)
+    }
+
+    /// How many notifiers there are.
+    #[must_use]
+    pub fn notifier_count(&self) -> usize {
+        usize::from(self.discord.is_some())
+            + usize::from(self.slack.is_some())
+            + self.notifiers.len()
+    }
+}
+
+/// Every part is read, whatever is wrong with the ones before: all mistakes are wanted.
+fn read(root: &mut Section<'_>) -> Option<Config> {
+    let interval = root.int("batch_interval_secs", 1..=604_800, Some(900));
+    let server = server(root);
+    let thresholds = thresholds(root);
+    let discord = chat(root, "discord");
+    let slack = chat(root, "slack");
+    let notifiers = NotifierConfig::read_all(root, "notifiers");
+    let mut plugins = root.table("plugins");
+    let plugins_dir = plugins.path("dir", "/usr/lib/couic/plugins");
+    plugins.finish();
+    let config = Config {
+        interval: Duration::from_secs(interval?),
+        server: server?,
+        thresholds: thresholds?,
+        discord: discord?,
+        slack: slack?,
+        notifiers: notifiers?,
+        plugins_dir: plugins_dir?,
+    };
+    names_differ(root, &config).then_some(config)
+}
+
+/// Every notifier has a name of its own, and a spool under it.
+fn names_differ(root: &Section<'_>, config: &Config) -> bool {
+    let mut seen = BTreeSet::new();
+    let twice = crate::notify::wanted(config)
+        .into_iter()
+        .map(|wanted| wanted.name().to_owned())
+        .find(|name| !seen.insert(name.clone()));
+    let Some(name) = twice else { return true };
+    let message = format!("two notifiers are called {name:?}: give one another name = \"…\"");
+    root.mistake::<()>(None, "notifiers", message);
+    false
+}
+
+fn server(root: &mut Section<'_>) -> Option<Server> {
+    let mut section = root.table("server");
+    let name = name(&mut section);
+    let ip = address(&mut section);
+    let port = section.int("port", 1..=65_535, Some(8000));
+    let port = port.and_then(|port| u16::try_from(port).ok());
+    let secret = section.required("secret").and_then(|(text, line)| {
+        Uuid::parse_str(text).ok().or_else(|| {
+            let message = "is not a UUID (not shown here: it is a secret); uuidgen makes one";
+            section.mistake(Some(line), "secret", message.to_owned())
+        })
+    });
+    let max_mib = section.int("max_request_mib", 1..=1024, Some(64));
+    section.finish();
+    Some(Server {
+        name: name?,
+        addr: SocketAddr::new(ip?, port?),
+        secret: Secret::new(secret?),
+        max_body: usize::try_from(max_mib?).ok()? << 20,
+    })
+}
+
+fn name(section: &mut Section<'_>) -> Option<String> {
+    let (text, line) = section.required("name")?;
+    if text.chars().count() <= 100 && !text.chars().any(char::is_control) {
+        return Some(text.to_owned());
+    }
+    let message = "must have at most 100 characters, no control characters among them";
+    section.mistake(Some(line), "name", message.to_owned())
+}
+
+fn address(section: &mut Section<'_>) -> Option<IpAddr> {
+    let (text, line) = match section.string("addr") {
+        Ok(Some(found)) => found,
+        Ok(None) => return Some(IpAddr::from([127, 0, 0, 1])),
+        Err(Noted) => return None,
+    };
+    text.parse().ok().or_else(|| {
+        let message = format!("{text:?} is not an address to listen on, as in \"127.0.0.1\"");
+        section.mistake(Some(line), "addr", message)
+    })
+}
+
+fn thresholds(root: &mut Section<'_>) -> Option<Thresholds> {
+    const COLOURS: [(&str, Severity); 3] = [
+        ("green", Severity::Green),
+        ("orange", Severity::Orange),
+        ("red", Severity::Red),
+    ];
+    let mut section = root.table("thresholds");
+    let orange = section.int("orange", 1..=u64::MAX, Some(10));
+    let red = section.int("red", 1..=u64::MAX, Some(100));
+    let min = section.one_of("threshold_min", &COLOURS, Severity::Green);
+    if let (Some(orange), Some(red)) = (orange, red)
+        && orange >= red
+    {
+        let message = format!("{orange} must be less than thresholds.red, which is {red}");
+        let line = section.get("orange").or_else(|| section.get("red"));
+        section.mistake::<()>(line.map(|found| found.line), "orange", message);
+    }
+    section.finish();
+    Some(Thresholds {
+        orange: orange?,
+        red: red?,
+        min: min?,
+    })
+}
+
+/// `[discord]` or `[slack]`. A table that is there must have its URL; an empty one switches it off, as in 1.0.
+fn chat(root: &mut Section<'_>, key: &'static str) -> Option<Option<Secret<String>>> {
+    let there = root.get(key).is_some_and(|found| found.value.is_table());
+    let mut section = root.table(key);
+    let missing = there && section.get("webhook_url").is_none();
+    if missing {
+        let message = "is missing: set it, or take the table out".to_owned();
+        section.mistake::<()>(None, "webhook_url", message);
+    }
+    let url = section.url("webhook_url");
+    section.finish();
+    url
+}
+
+#[cfg(test)]
+mod tests;

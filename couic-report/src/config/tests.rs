@@ -1,0 +1,226 @@
+//! Every kind of bad value, by name, and the files that must work.
+
+use std::fs;
+
+use super::*;
+
+/// What a file of Couic 1.0 looks like.
+const OLD: &str = r#"batch_interval_secs = 900
+[server]
+name = "production-server"
+addr = "127.0.0.1"
+port = 8000
+secret = "550e8400-e29b-41d4-a716-446655440000"
+[thresholds]
+orange = 10
+red = 100
+threshold_min = "green"
+[discord]
+webhook_url = "https://discord.com/api/webhooks/ID/TOKEN"
+[slack]
+webhook_url = "https://hooks.slack.com/services/A/B/C"
+"#;
+
+const HEAD: &str = "[server]\nname = \"a\"\nsecret = \"550e8400-e29b-41d4-a716-446655440000\"\n";
+
+fn only_mistake(text: &str) -> String {
+    let mistakes = Config::parse(text).unwrap_err();
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    let Mistake { line, key, message } = mistakes.into_iter().next().unwrap();
+    let line = line.map_or_else(|| "-".to_owned(), |l| l.to_string());
+    format!("{line}: {}: {message}", key.unwrap_or_default())
+}
+
+#[test]
+fn a_file_of_1_0_works_unchanged_and_hides_its_secrets() {
+    let config = Config::parse(OLD).unwrap();
+    assert_eq!(config.interval, Duration::from_secs(900));
+    assert_eq!(config.server.addr, "127.0.0.1:8000".parse().unwrap());
+    assert_eq!(config.notifier_count(), 2);
+    let shown = format!("{config:?}");
+    for secret in ["550e8400", "TOKEN", "A/B/C"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
+fn the_shortest_file_has_the_documented_defaults() {
+    let config = Config::parse(HEAD).unwrap();
+    let old = Config::parse(OLD).unwrap();
+    assert_eq!(config.thresholds, old.thresholds);
+    assert_eq!(config.server.addr, old.server.addr);
+    assert_eq!(
+        (config.interval, config.server.max_body),
+        (old.interval, 64 << 20)
+    );
+    assert_eq!(config.notifier_count(), 0);
+    let off = Config::parse(&format!("{HEAD}[slack]\nwebhook_url = \"\"\n")).unwrap();
+    assert!(off.slack.is_none());
+}
+
+/// The example that is shipped is valid as it is, and with all that is commented out.
+#[test]
+fn the_example_is_valid() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/couic-report.toml");
+    let text = fs::read_to_string(path).unwrap();
+    let example = Config::parse(&text).unwrap();
+    assert_eq!(
+        format!("{:?}", example.thresholds),
+        format!("{:?}", Config::parse(HEAD).unwrap().thresholds)
+    );
+    let all: String = text
+        .lines()
+        .map(|line| match line.strip_prefix("#=") {
+            Some(key) => format!("{key}\n"),
+            None => format!("{line}\n"),
+        })
+        .collect();
+    assert_eq!(Config::parse(&all).unwrap().notifier_count(), 3);
+}
+
+#[test]
+fn colours_start_at_their_thresholds() {
+    let thresholds = Config::parse(OLD).unwrap().thresholds;
+    for (adds, colour) in [
+        (0, Severity::Green),
+        (9, Severity::Green),
+        (10, Severity::Orange),
+        (99, Severity::Orange),
+        (100, Severity::Red),
+        (u64::MAX, Severity::Red),
+    ] {
+        assert_eq!(thresholds.colour(adds), colour, "{adds}");
+    }
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table: a row a bad value")]
+fn one_message_for_each_bad_value() {
+    for (old, new, expected) in [
+        (
+            "900",
+            "0",
+            "1: batch_interval_secs: 0 is not in the range from 1 to 604800",
+        ),
+        (
+            "900",
+            "\"900\"",
+            "1: batch_interval_secs: must be a whole number, not a string",
+        ),
+        (
+            "name = \"production-server\"\n",
+            "",
+            "2: server.name: is missing",
+        ),
+        (
+            "production-server",
+            "a\\nb",
+            "3: server.name: must have at most 100 characters, no control characters among them",
+        ),
+        (
+            "127.0.0.1",
+            "localhost",
+            "4: server.addr: \"localhost\" is not an address to listen on, as in \"127.0.0.1\"",
+        ),
+        (
+            "8000",
+            "0",
+            "5: server.port: 0 is not in the range from 1 to 65535",
+        ),
+        (
+            "8400-e29b",
+            "8400-e2",
+            "6: server.secret: is not a UUID (not shown here: it is a secret); uuidgen makes one",
+        ),
+        (
+            "orange = 10",
+            "orange = 100",
+            "8: thresholds.orange: 100 must be less than thresholds.red, which is 100",
+        ),
+        (
+            "red = 100",
+            "red = -1",
+            "9: thresholds.red: -1 is not in the range from 1 to 18446744073709551615",
+        ),
+        (
+            "\"green\"",
+            "\"blue\"",
+            "10: thresholds.threshold_min: \"blue\" is none of: green, orange, red",
+        ),
+        (
+            "https://discord",
+            "discord",
+            "12: discord.webhook_url: is not an http or https URL (not shown here: it may hold a secret)",
+        ),
+        ("[slack]\nwebhook_url", "[slack]\nurl", "-"),
+        (
+            "[slack]",
+            "[slak]",
+            "13: slak: unknown key; known here: batch_interval_secs, discord, notifiers, plugins, server, slack, thresholds",
+        ),
+    ] {
+        let text = OLD.replacen(old, new, 1);
+        if expected == "-" {
+            let mistakes = Config::parse(&text).unwrap_err();
+            let keys: Vec<_> = mistakes.iter().map(|m| m.key.as_deref().unwrap()).collect();
+            assert_eq!(keys, ["slack.webhook_url", "slack.url"]);
+            continue;
+        }
+        assert_eq!(only_mistake(&text), expected);
+    }
+}
+
+#[test]
+fn every_mistake_is_told_with_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    fs::write(&path, "batch_interval_secs = 0\n[server]\nport = 0\n").unwrap();
+    let text = Config::load(&path).unwrap_err().to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(
+        lines[0].ends_with(
+            "config.toml:1: batch_interval_secs: 0 is not in the range from 1 to 604800"
+        )
+    );
+    assert!(
+        lines.iter().all(|l| l.starts_with(path.to_str().unwrap())),
+        "{text}"
+    );
+}
+
+#[test]
+fn notifiers_are_read() {
+    let text = format!(
+        "{HEAD}[[notifiers]]\nplugin = \"ntfy\"\nconfig = {{ url = \"https://t0ken\" }}\n[[notifiers]]\nplugin = \"\"\n"
+    );
+    assert_eq!(only_mistake(&text), "8: notifiers[1].plugin: is empty");
+    let config = Config::parse(&text.replace("plugin = \"\"", "plugin = \"other\"")).unwrap();
+    assert_eq!(config.notifiers[0].plugin, "ntfy");
+    assert_eq!(
+        config.notifiers[0].config.expose()["url"].as_str(),
+        Some("https://t0ken")
+    );
+    assert!(!format!("{config:?}").contains("t0ken"));
+}
+
+#[test]
+fn two_notifiers_of_one_name_are_a_mistake() {
+    let table = "[[notifiers]]\nplugin = \"slack\"\n";
+    assert_eq!(
+        only_mistake(&format!("{OLD}{table}")),
+        "-: notifiers: two notifiers are called \"slack\": give one another name = \"…\""
+    );
+    let named = format!("{OLD}{table}name = \"slack-2\"\nisolated = false\ntimeout_secs = 5\n");
+    assert_eq!(Config::parse(&named).unwrap().notifier_count(), 3);
+    for (key, says) in [
+        ("name = \".x\"", "must be 1 to 64 letters"),
+        ("sha256 = \"abc\"", "is not a SHA-256"),
+        ("timeout_secs = 0", "not in the range"),
+        ("memory_mib = 1", "not in the range"),
+        ("isolated = 1", "must be true or false"),
+    ] {
+        let mistake = only_mistake(&format!("{OLD}{table}{key}\n"));
+        assert!(mistake.contains(says), "{mistake}");
+    }
+}

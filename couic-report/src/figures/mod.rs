@@ -1,0 +1,105 @@
+//! The figures of one interval: what was added, how many different CIDRs, under which tags, by which Couic instance.
+//!
+//! Bounded: some 9 MiB at worst, whatever arrives. Deterministic: the same batches in the same order give the same
+//! figures, so that the journal can be replayed.
+
+mod distinct;
+mod tags;
+
+use std::collections::BTreeMap;
+
+use couic_common::Cidr;
+
+use self::{distinct::Distinct, tags::TopTags};
+use crate::codec::{Malformed, Put, Take};
+
+/// How many instances are told apart. Those beyond are counted in the total only.
+pub(crate) const MAX_SOURCES: usize = 64;
+
+/// What happened in an interval.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    adds: u64,
+    removes: u64,
+    distinct: Distinct,
+    tags: TopTags,
+    sources: BTreeMap<Box<str>, u64>,
+}
+
+impl Figures {
+    /// Counts an `add`. An empty tag is none.
+    pub(crate) fn add(&mut self, cidr: Cidr, tag: &str) {
+        self.adds += 1;
+        self.distinct.insert(cidr);
+        if !tag.is_empty() {
+            self.tags.count(tag);
+        }
+    }
+
+    /// Counts `remove`s. Nothing else is made of them.
+    pub(crate) fn remove(&mut self, count: u64) {
+        self.removes += count;
+    }
+
+    /// Notes who sent `adds` of them.
+    pub(crate) fn heard_from(&mut self, source: &str, adds: u64) {
+        if let Some(count) = self.sources.get_mut(source) {
+            *count += adds;
+        } else if self.sources.len() < MAX_SOURCES {
+            self.sources.insert(source.into(), adds);
+        }
+    }
+
+    /// How many rules were added.
+    pub(crate) fn adds(&self) -> u64 {
+        self.adds
+    }
+
+    /// How many rules were removed.
+    pub(crate) fn removes(&self) -> u64 {
+        self.removes
+    }
+
+    /// How many different CIDRs were added, and whether that is an estimate.
+    pub(crate) fn distinct(&self) -> (u64, bool) {
+        self.distinct.count()
+    }
+
+    /// The most frequent tags.
+    pub(crate) fn top_tags(&self, n: usize) -> Vec<(&str, u64)> {
+        self.tags.top(n)
+    }
+
+    /// Who sent how many adds, by name.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.sources.iter().map(|(name, adds)| (&**name, *adds))
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.adds);
+        out.put_u64(self.removes);
+        self.distinct.encode(out);
+        self.tags.encode(out);
+        out.put_u32(u32::try_from(self.sources.len()).unwrap_or(u32::MAX));
+        for (name, adds) in &self.sources {
+            out.put_short(name);
+            out.put_u64(*adds);
+        }
+    }
+
+    pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, Malformed> {
+        let (adds, removes) = (from.u64()?, from.u64()?);
+        let distinct = Distinct::decode(from)?;
+        let tags = TopTags::decode(from)?;
+        let len = from.u32()?;
+        let one = |_| Ok((from.short()?.into(), from.u64()?));
+        let sources: Result<_, _> = (0..len).map(one).collect();
+        Ok(Self {
+            adds,
+            removes,
+            distinct,
+            tags,
+            sources: sources?,
+        })
+    }
+}

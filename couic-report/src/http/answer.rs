@@ -1,0 +1,48 @@
+//! The forms of answers.
+
+use std::collections::BTreeMap;
+
+use couic_common::{ApiError, ErrorCode};
+use serde::Serialize;
+use warp::{
+    Reply,
+    http::{HeaderValue, StatusCode, header},
+    reply::{self, Response},
+};
+
+/// Content type of the Prometheus text format, version 0.0.4.
+const PROMETHEUS: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    reply::with_status(reply::json(body), status).into_response()
+}
+
+pub(super) fn text(body: String) -> Response {
+    reply::with_header(body, header::CONTENT_TYPE, PROMETHEUS).into_response()
+}
+
+/// An error in the form that all of Couic's errors have.
+pub(super) fn error(status: StatusCode, message: impl Into<String>) -> Response {
+    let code = match status {
+        StatusCode::UNAUTHORIZED => ErrorCode::Unauthorized,
+        StatusCode::NOT_FOUND => ErrorCode::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => ErrorCode::NotImplemented,
+        status if status.is_server_error() => ErrorCode::Internal,
+        _ => ErrorCode::BadRequest,
+    };
+    let body = ApiError {
+        code,
+        message: message.into(),
+        errors: BTreeMap::new(),
+    };
+    json(status, &body)
+}
+
+/// "Not now": what the sender keeps is welcome in a moment.
+pub(super) fn later(message: impl Into<String>) -> Response {
+    let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, message);
+    let wait = HeaderValue::from_static("5");
+    answer.headers_mut().insert(header::RETRY_AFTER, wait);
+    answer
+}

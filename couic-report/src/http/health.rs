@@ -1,0 +1,78 @@
+//! `GET /v1/health`: 200 where reports are taken, 503 where they are not. What else is wrong is named.
+
+use couic_plugin_api::host::dispatcher::NotifierStatus;
+use serde::Serialize;
+use warp::{http::StatusCode, reply::Response};
+
+use super::{Context, answer::json};
+
+#[derive(Serialize)]
+struct Health {
+    /// `ok`, `degraded` (reports are taken, but something needs a look) or `failed` (reports are refused).
+    status: &'static str,
+    version: &'static str,
+    interval: Interval,
+    /// Summaries that no notifier has taken yet.
+    outbox: usize,
+    notifiers: Vec<Notifier>,
+    /// What needs a look, a sentence each.
+    problems: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Interval {
+    /// Unix seconds.
+    from: u64,
+    length_secs: u64,
+    adds: u64,
+    removes: u64,
+    distinct_cidrs: u64,
+    distinct_is_estimate: bool,
+}
+
+#[derive(Serialize)]
+struct Notifier {
+    name: String,
+    state: &'static str,
+    waiting: usize,
+    dead_letters: usize,
+}
+
+pub(super) fn answer(context: &Context) -> Response {
+    let overview = context.journal.overview();
+    let list = context.dispatcher.list();
+    let mut problems: Vec<String> = list.iter().flat_map(NotifierStatus::alarms).collect();
+    let refusing = overview.failure.is_some();
+    if let Some(failure) = overview.failure {
+        problems.push(format!(
+            "the state cannot be written ({failure}): reports are refused; make room in the state folder"
+        ));
+    }
+    let (code, status) = match (refusing, problems.is_empty()) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
+        (false, false) => (StatusCode::OK, "degraded"),
+        (false, true) => (StatusCode::OK, "ok"),
+    };
+    let notifiers = list.into_iter().map(|n| Notifier {
+        name: n.name,
+        state: n.state.as_str(),
+        waiting: n.queue_events,
+        dead_letters: n.dead_letters,
+    });
+    let health = Health {
+        status,
+        version: env!("CARGO_PKG_VERSION"),
+        interval: Interval {
+            from: overview.from,
+            length_secs: context.interval_secs,
+            adds: overview.adds,
+            removes: overview.removes,
+            distinct_cidrs: overview.distinct,
+            distinct_is_estimate: overview.estimated,
+        },
+        outbox: overview.outbox,
+        notifiers: notifiers.collect(),
+        problems,
+    };
+    json(code, &health)
+}

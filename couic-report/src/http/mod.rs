@@ -1,0 +1,111 @@
+//! The HTTP service: reports in, health and metrics out.
+//!
+//! Authentication comes before the body: who does not know the secret costs a few hundred bytes. Bodies are bounded
+//! one by one and all together, and a sender that stops in the middle is given up.
+
+mod answer;
+mod health;
+mod metrics;
+mod reports;
+mod serve;
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+
+use couic_plugin_api::host::dispatcher::NotificationDispatcher;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+use warp::{Filter, Rejection, Reply, http::StatusCode, reject::MethodNotAllowed, reply::Response};
+
+use self::answer::{error, text};
+pub(crate) use self::{
+    metrics::Meter,
+    serve::{ServeSettings, serve},
+};
+use crate::{config::Config, state::Journal};
+
+/// What requests work with.
+pub(crate) struct Context {
+    pub(crate) journal: Journal,
+    pub(crate) dispatcher: Arc<NotificationDispatcher>,
+    pub(crate) meter: Meter,
+    /// How long an interval is, in seconds.
+    pub(crate) interval_secs: u64,
+    secret: couic_settings::Secret<Uuid>,
+    max_body: usize,
+    /// KiB of bodies that may be in memory at a time.
+    room: Semaphore,
+}
+
+/// How many of the largest requests fit into memory at a time.
+const BODIES: usize = 4;
+
+impl Context {
+    pub(crate) fn new(
+        config: &Config,
+        journal: Journal,
+        dispatcher: Arc<NotificationDispatcher>,
+    ) -> Self {
+        Self {
+            journal,
+            dispatcher,
+            meter: Meter::default(),
+            interval_secs: config.interval.as_secs(),
+            secret: config.server.secret.clone(),
+            max_body: config.server.max_body,
+            room: Semaphore::new(BODIES * config.server.max_body / 1024),
+        }
+    }
+}
+
+/// Every route.
+pub(crate) fn routes(
+    context: Arc<Context>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
+    let meter = Arc::clone(&context);
+    let with = warp::any().map(move || Arc::clone(&context));
+    let read = || warp::get().or(warp::head()).unify();
+    let reports = warp::path!("v1" / "reports" / String)
+        .and(warp::post())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<SocketAddr>())
+        .and(warp::body::stream())
+        .and(with.clone())
+        .then(reports::accept);
+    let health = warp::path!("v1" / "health")
+        .and(read())
+        .and(with.clone())
+        .map(|context: Arc<Context>| health::answer(&context));
+    let metrics = warp::path!("v1" / "metrics")
+        .and(read())
+        .and(with)
+        .map(|context: Arc<Context>| text(metrics::render(&context)));
+    reports
+        .or(health)
+        .unify()
+        .or(metrics)
+        .unify()
+        .recover(rejected)
+        .unify()
+        .map(move |answer: Response| {
+            meter.meter.answered(answer.status());
+            answer
+        })
+}
+
+/// What no route took.
+async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
+    let answer = if rejection.find::<MethodNotAllowed>().is_some() {
+        error(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this method is not served on this path",
+        )
+    } else if rejection.is_not_found() {
+        error(StatusCode::NOT_FOUND, "there is nothing on this path")
+    } else {
+        error(StatusCode::BAD_REQUEST, "the request cannot be read")
+    };
+    Ok(answer.into_response())
+}
+
+#[cfg(test)]
+mod tests;

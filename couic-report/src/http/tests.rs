@@ -1,0 +1,166 @@
+//! The routes, without a socket.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use warp::http::Response as HttpResponse;
+
+use super::*;
+use crate::state::Committer;
+
+const SECRET: &str = "550e8400-e29b-41d4-a716-446655440000";
+
+struct Fixture {
+    context: Arc<Context>,
+    _committer: Committer,
+    _dir: TempDir,
+}
+
+async fn fixture() -> Fixture {
+    let text = format!("[server]\nname = \"a\"\nsecret = \"{SECRET}\"\nmax_request_mib = 1\n");
+    let config = Config::parse(&text).unwrap();
+    let dir = TempDir::new().unwrap();
+    let (journal, committer, _) = Journal::open(dir.path(), 1_000).unwrap();
+    let (dispatcher, _) = crate::notify::start(&config, None).await.unwrap();
+    Fixture {
+        context: Arc::new(Context::new(&config, journal, Arc::new(dispatcher))),
+        _committer: committer,
+        _dir: dir,
+    }
+}
+
+fn report(host: u8) -> Value {
+    json!({"action":"add","entry":{"creation":1,"cidr":format!("192.0.2.{host}/32"),"tag":"ssh","expiration":0}})
+}
+
+async fn send(f: &Fixture, method: &str, path: &str, body: &str) -> HttpResponse<bytes::Bytes> {
+    let request = warp::test::request().method(method).path(path).body(body);
+    request.reply(&routes(Arc::clone(&f.context))).await
+}
+
+/// Every error has the same form.
+fn code(answer: &HttpResponse<bytes::Bytes>) -> (u16, String) {
+    let body: Value = serde_json::from_slice(answer.body()).unwrap();
+    assert!(
+        body["message"].is_string() && body["errors"].is_object(),
+        "{body}"
+    );
+    (
+        answer.status().as_u16(),
+        body["code"].as_str().unwrap().to_owned(),
+    )
+}
+
+#[tokio::test]
+async fn statuses_are_those_of_the_contract() {
+    let f = fixture().await;
+    let path = format!("/v1/reports/{SECRET}");
+    let good = json!([report(1), report(1), report(2)]).to_string();
+    let answer = send(&f, "POST", &path, &good).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.body(), r#"{"accepted":3,"repeated":false}"#);
+    let wrong = "/v1/reports/550e8400-e29b-41d4-a716-446655440001";
+    let huge = format!("[{}]", " ".repeat(1 << 20));
+    for (method, path, body, expected) in [
+        ("POST", wrong, good.as_str(), (401, "unauthorized")),
+        ("POST", "/v1/reports/x", "", (401, "unauthorized")),
+        ("POST", &path, "{}", (400, "bad_request")),
+        ("POST", &path, "[{}]", (400, "bad_request")),
+        ("POST", &path, &good[..50], (400, "bad_request")),
+        ("POST", &path, &huge, (413, "bad_request")),
+        ("GET", &path, "", (405, "not_implemented")),
+        ("PUT", &path, &good, (405, "not_implemented")),
+        ("DELETE", "/v1/health", "", (405, "not_implemented")),
+        ("POST", "/v1/reports", &good, (404, "not_found")),
+        ("GET", "/", "", (404, "not_found")),
+    ] {
+        let (status, name) = code(&send(&f, method, path, body).await);
+        assert_eq!((status, name.as_str()), expected, "{method} {path:.20}");
+    }
+    let overview = f.context.journal.overview();
+    assert_eq!(
+        (overview.adds, overview.distinct),
+        (3, 2),
+        "what was refused is not counted"
+    );
+}
+
+#[tokio::test]
+async fn a_repeated_request_is_counted_once_and_answered_twice() {
+    let f = fixture().await;
+    let send = || {
+        let request = warp::test::request()
+            .method("POST")
+            .path(&format!("/v1/reports/{SECRET}"))
+            .header("idempotency-key", "7e57d004-2b97-4e7a-b45f-5387367791cd")
+            .body(json!([report(1)]).to_string());
+        let routes = routes(Arc::clone(&f.context));
+        async move { request.reply(&routes).await }
+    };
+    let answers = futures_util::future::join_all((0..8).map(|_| send())).await;
+    assert!(answers.iter().all(|answer| answer.status() == 200));
+    let fresh = answers
+        .iter()
+        .filter(|a| a.body() == r#"{"accepted":1,"repeated":false}"#);
+    assert_eq!(fresh.count(), 1);
+    assert_eq!(f.context.journal.overview().adds, 1);
+}
+
+#[tokio::test]
+async fn two_hundred_thousand_reports_in_one_request() {
+    let text = format!("[server]\nname = \"a\"\nsecret = \"{SECRET}\"\n");
+    let mut f = fixture().await;
+    let big = Context::new(
+        &Config::parse(&text).unwrap(),
+        f.context.journal.clone(),
+        Arc::clone(&f.context.dispatcher),
+    );
+    f.context = Arc::new(big);
+    let one = |n: u32| {
+        format!(
+            r#"{{"action":"add","policy":"drop","entry":{{"creation":1,"cidr":"{}/32","tag":"ssh","expiration":0}},"metadata":null,"timestamp":1}}"#,
+            std::net::Ipv4Addr::from_bits(n)
+        )
+    };
+    let all: Vec<String> = (0..200_000).map(one).collect();
+    let body = format!("[{}]", all.join(","));
+    let answer = send(&f, "POST", &format!("/v1/reports/{SECRET}"), &body).await;
+    assert_eq!(answer.body(), r#"{"accepted":200000,"repeated":false}"#);
+    let overview = f.context.journal.overview();
+    assert!(overview.estimated && overview.adds == 200_000);
+    assert!(
+        (196_000..204_000).contains(&overview.distinct),
+        "{}",
+        overview.distinct
+    );
+}
+
+#[tokio::test]
+async fn health_and_metrics_say_what_is() {
+    let f = fixture().await;
+    let body = json!([report(1), report(2)]).to_string();
+    send(&f, "POST", &format!("/v1/reports/{SECRET}"), &body).await;
+    send(&f, "POST", "/v1/reports/x", "").await;
+    let health = send(&f, "GET", "/v1/health", "").await;
+    let health: Value = serde_json::from_slice(health.body()).unwrap();
+    assert_eq!(health["status"], "ok");
+    assert_eq!(health["interval"]["adds"], 2);
+    assert_eq!(health["interval"]["length_secs"], 900);
+    assert_eq!(send(&f, "HEAD", "/v1/health", "").await.status(), 200);
+    let metrics = send(&f, "GET", "/v1/metrics", "").await;
+    let text = std::str::from_utf8(metrics.body()).unwrap();
+    for line in [
+        "couic_report_requests_total{status=\"401\"} 1",
+        "couic_report_reports_total{action=\"add\"} 2",
+        "couic_report_interval_distinct_cidrs 2",
+        "couic_report_journal_failing 0",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains(SECRET));
+    for line in text.lines().filter(|l| !l.starts_with('#')) {
+        assert!(
+            line.rsplit(' ').next().unwrap().parse::<f64>().is_ok(),
+            "{line}"
+        );
+    }
+}

@@ -1,0 +1,259 @@
+//! From a request's body to a batch: the fast path.
+//!
+//! Reports are read from the body without a copy and written into the batch's journal record as they come; nothing
+//! is allocated for a single report. A body that is not an array of reports as a whole yields nothing.
+//!
+//! Lenient where Couic 1.0 or a newer version may differ (unknown fields, no policy, no timestamp), and with tags:
+//! whatever a sender calls its rules is counted, longer than 255 bytes cut. Strict with what is counted: the action
+//! and the CIDR.
+
+use std::{borrow::Cow, cell::Cell, fmt};
+
+use couic_common::{Cidr, PeerAction, Policy};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, SeqAccess, Visitor},
+};
+use uuid::Uuid;
+
+use crate::state::{Batch, BatchWriter};
+
+/// Bytes that a report takes in the journal, roughly, for each that it takes in a body.
+const SHRINKS_BY: usize = 8;
+
+/// The body is not a JSON array of reports.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) struct NotReports {
+    /// Which report, from 0; None where the body is no array at all.
+    index: Option<u32>,
+    message: String,
+}
+
+impl NotReports {
+    /// Parsing itself failed.
+    pub(crate) fn fault() -> Self {
+        Self {
+            index: None,
+            message: "it cannot be parsed, by a fault of couic-report".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for NotReports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a JSON array of reports: ")?;
+        if let Some(index) = self.index {
+            write!(f, "report {index} (counted from 0): ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Reads a body. `id` is the request's, the same in every attempt; `source` is who sends it.
+pub(crate) fn parse(body: &[u8], id: Option<Uuid>, source: &str) -> Result<Batch, NotReports> {
+    let at = Cell::new(None);
+    let writer = BatchWriter::new(id, source, body.len() / SHRINKS_BY);
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let batch = json
+        .deserialize_seq(Reports { writer, at: &at })
+        .and_then(|writer| json.end().map(|()| writer.finish()));
+    batch.map_err(|error| NotReports {
+        index: at.get(),
+        message: error.to_string(),
+    })
+}
+
+#[derive(Deserialize)]
+struct WireReport<'a> {
+    action: PeerAction,
+    #[serde(rename = "policy")]
+    _policy: Option<Policy>,
+    #[serde(borrow)]
+    entry: WireEntry<'a>,
+    #[serde(rename = "metadata")]
+    _metadata: Option<IgnoredAny>,
+    #[serde(rename = "timestamp")]
+    _timestamp: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct WireEntry<'a> {
+    cidr: Cidr,
+    #[serde(borrow)]
+    tag: Option<Text<'a>>,
+}
+
+/// Borrowed unless it has escapes. (serde borrows a `Cow` in a field of its own only, not within an `Option`.)
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct Reports<'s> {
+    writer: BatchWriter,
+    at: &'s Cell<Option<u32>>,
+}
+
+impl<'de> Visitor<'de> for Reports<'_> {
+    type Value = BatchWriter;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut reports: A) -> Result<BatchWriter, A::Error> {
+        loop {
+            self.at.set(Some(self.writer.len()));
+            if reports.next_element_seed(One(&mut self.writer))?.is_none() {
+                // What follows the array is nobody's report.
+                self.at.set(None);
+                return Ok(self.writer);
+            }
+        }
+    }
+}
+
+struct One<'w>(&'w mut BatchWriter);
+
+impl<'de> DeserializeSeed<'de> for One<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        let report = WireReport::deserialize(json)?;
+        match report.action {
+            PeerAction::Remove => self.0.remove(),
+            PeerAction::Add => {
+                let tag = report.entry.tag.as_ref().map_or("", |tag| &tag.0);
+                self.0.add(report.entry.cidr, tag);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::state::Ledger;
+
+    fn counted(body: &str) -> Result<(u32, u32, Ledger), NotReports> {
+        let batch = parse(body.as_bytes(), None, "fw1")?;
+        let mut ledger = Ledger::new(Uuid::nil(), 0);
+        ledger.apply(&batch.payload).unwrap();
+        Ok((batch.adds, batch.removes, ledger))
+    }
+
+    #[test]
+    fn old_and_new_senders_are_understood() {
+        let body = r#" [
+            {"action":"add","entry":{"creation":1,"cidr":"192.0.2.9/24","tag":"ssh","expiration":0}},
+            {"action":"add","policy":"ignore","entry":{"cidr":"192.0.2.0\/24","tag":null},"metadata":null,"timestamp":7},
+            {"timestamp":7,"new":{"x":[1,{}]},"entry":{"tag":"s\u0073h","cidr":"2001:db8::/32","more":1},"action":"add",
+             "metadata":{"kind":"k","detail":"d","extra":{"deep":[[[]]]}}},
+            {"action":"remove","entry":{"cidr":"192.0.2.0/24","tag":"ssh"}}
+        ] "#;
+        let (adds, removes, ledger) = counted(body).unwrap();
+        assert_eq!((adds, removes), (3, 1));
+        assert_eq!(ledger.figures.distinct(), (2, false));
+        assert_eq!(ledger.figures.top_tags(9), [("ssh", 2)]);
+        assert_eq!(counted("[]").map(|(a, r, _)| (a, r)), Ok((0, 0)));
+    }
+
+    #[test]
+    fn hostile_tags_are_only_text() {
+        for tag in [
+            "@everyone <!channel> [x](http://x) `*_~|",
+            "\u{202e}\u{0}\u{7}\n\r\t\u{feff}",
+            &"\u{1F1E6}\u{0301}".repeat(32),
+            "\"},{\"action\":\"add\"",
+        ] {
+            let report = serde_json::json!([{"action":"add","entry":{"cidr":"::1/128","tag":tag}}]);
+            let (_, _, ledger) = counted(&report.to_string()).unwrap();
+            let top = ledger.figures.top_tags(1);
+            assert!(
+                top[0].0.len() <= 255 && tag.starts_with(top[0].0),
+                "{tag:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_array_of_reports_is_refused_by_its_place() {
+        let good = r#"{"action":"add","entry":{"cidr":"::1/128"}}"#;
+        for (body, says) in [
+            (String::new(), "reports: EOF"),
+            ("{}".to_owned(), "reports: invalid type: map"),
+            ("null".to_owned(), "reports: invalid type: null"),
+            (format!("[{good}"), "report 1 (counted from 0): EOF"),
+            (format!("[{good}]]"), "reports: trailing characters"),
+            (
+                format!("[{good},]"),
+                "report 1 (counted from 0): trailing comma",
+            ),
+            (
+                format!("[{good},1]"),
+                "report 1 (counted from 0): invalid type",
+            ),
+            (
+                r#"[{"action":"ban","entry":{"cidr":"::1/128"}}]"#.to_owned(),
+                "unknown variant",
+            ),
+            (
+                r#"[{"action":"add","entry":{"cidr":"::1"}}]"#.to_owned(),
+                "prefix length",
+            ),
+            (
+                r#"[{"action":"add","entry":{}}]"#.to_owned(),
+                "missing field `cidr`",
+            ),
+            (
+                r#"[{"action":"add","policy":"x","entry":{"cidr":"::1/128"}}]"#.to_owned(),
+                "unknown variant",
+            ),
+            (
+                r#"[{"action":"add","entry":{"cidr":"::1/128","tag":5}}]"#.to_owned(),
+                "invalid type",
+            ),
+            ("[[[".repeat(60_000), "report 0"),
+        ] {
+            let error = counted(&body).unwrap_err().to_string();
+            assert!(error.contains(says), "{body:.60}: {error}");
+        }
+        assert!(parse(b"[\xff]", None, "").is_err());
+    }
+
+    #[test]
+    fn a_deep_document_does_not_overflow_the_stack() {
+        let (open, close) = ("[".repeat(1_000_000), "]".repeat(1_000_000));
+        let metadata = format!(r#""metadata":{open}{close}"#);
+        let deep = format!(r#"[{{"action":"add","entry":{{"cidr":"::1/128"}},{metadata}}}]"#);
+        assert_eq!(counted(&deep).unwrap().0, 1);
+        assert!(counted(&deep[..1_500_000]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic(body: Vec<u8>, text in "[\\[\\]{}\",:a-z0-9/.]{0,80}") {
+            let _ = parse(&body, None, "");
+            let _ = parse(text.as_bytes(), None, "");
+        }
+
+        #[test]
+        fn agrees_with_the_full_type(reports in proptest::collection::vec((any::<bool>(), any::<u32>(), 0u8..=32, "[a-z]{0,4}"), 0..30)) {
+            let json: Vec<_> = reports.iter().map(|(add, addr, len, tag)| {
+                let action = if *add { "add" } else { "remove" };
+                let cidr = format!("{}/{len}", std::net::Ipv4Addr::from_bits(*addr));
+                let tag = (!tag.is_empty() && tag != "untagged").then_some(tag);
+                serde_json::json!({"action": action, "entry": {"creation": 1, "cidr": cidr, "tag": tag, "expiration": 0}})
+            }).collect();
+            let text = serde_json::to_string(&json).unwrap();
+            let full: Vec<couic_common::Report> = serde_json::from_str(&text).unwrap();
+            let (adds, removes, ledger) = counted(&text).unwrap();
+            let added: Vec<_> = full.iter().filter(|r| r.action == PeerAction::Add).collect();
+            prop_assert_eq!(adds as usize, added.len());
+            prop_assert_eq!(removes as usize, full.len() - added.len());
+            let distinct: std::collections::BTreeSet<_> = added.iter().map(|r| r.entry.cidr).collect();
+            prop_assert_eq!(ledger.figures.distinct().0, distinct.len() as u64);
+        }
+    }
+}

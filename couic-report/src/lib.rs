@@ -1,0 +1,16 @@
+//! couic-report: collects the reports of Couic firewalls, and tells people once an interval what happened.
+//!
+//! Requests are journaled before they are answered ([`service`]); an interval's figures become one summary, which the
+//! notifiers deliver. A library only so that the program's parts can be tested.
+
+mod codec;
+pub mod config;
+mod figures;
+mod http;
+mod ingest;
+mod intervals;
+pub mod notify;
+pub mod service;
+mod state;
+
+pub use state::StateError;

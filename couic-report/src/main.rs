@@ -1,0 +1,89 @@
+//! The program: a list of steps.
+
+mod cli;
+
+use std::{io::IsTerminal as _, process::ExitCode};
+
+use clap::Parser as _;
+use couic_plugin_api::host;
+use couic_report::{config::Config, notify, service};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The configuration is wrong (EX_USAGE).
+const EXIT_CONFIG: u8 = 64;
+
+fn main() -> ExitCode {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|arg| arg == notify::PLUGIN_HOST)
+    {
+        return host::child_main();
+    }
+    let cli = Cli::parse();
+    let config = match Config::load(&cli.config) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            eprintln!("{mistakes}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    log();
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("no runtime: {error}")),
+    };
+    runtime.block_on(async {
+        match cli.command {
+            Some(Command::CheckConfig) => cli::check(&cli.config, &config).await,
+            Some(Command::TestNotify) => cli::test(&config).await,
+            None => serve(&config).await,
+        }
+    })
+}
+
+async fn serve(config: &Config) -> ExitCode {
+    let signals = signal(SignalKind::terminate()).and_then(|term| {
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok((term, interrupt))
+    });
+    let (mut term, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => return failed(&format!("signals cannot be caught: {error}")),
+    };
+    let shutdown = async move {
+        tokio::select! {
+            _ = term.recv() => info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => info!("SIGINT: stopping"),
+        }
+    };
+    match service::run(config, &service::state_dir(), shutdown).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error.to_string()),
+    }
+}
+
+/// To stderr, where systemd collects it. `COUIC_REPORT_LOG=debug` tells more.
+fn log() {
+    let filter = EnvFilter::try_from_env("COUIC_REPORT_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}
+
+fn failed(what: &str) -> ExitCode {
+    eprintln!("couic-report: {what}");
+    ExitCode::FAILURE
+}

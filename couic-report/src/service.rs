@@ -1,0 +1,123 @@
+//! The service from start to end, in steps.
+
+use std::{
+    future::Future,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use couic_plugin_api::host::{dispatcher::DispatchError, spool::Durability};
+use tokio::{net::TcpListener, sync::watch, task};
+use tracing::{error, info, warn};
+
+use crate::{
+    config::Config,
+    http::{self, Context, ServeSettings},
+    intervals::{Intervals, unix_now},
+    notify,
+    state::{Journal, StateError},
+};
+
+/// How long notifiers may go on delivering after the signal to stop. What is left stays in their spools.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its state cannot be used.
+    #[error("the state cannot be used: {0}")]
+    State(#[from] StateError),
+    /// Its address cannot be used.
+    #[error("cannot listen on {addr}: {source}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The notifiers cannot be named as configured.
+    #[error(transparent)]
+    Notifiers(#[from] DispatchError),
+}
+
+/// Where the state is: what systemd says, else the documented place.
+#[must_use]
+pub fn state_dir() -> PathBuf {
+    let given = std::env::var_os("STATE_DIRECTORY").filter(|dir| !dir.is_empty());
+    given.map_or_else(
+        || "/var/lib/couic-report".into(),
+        |dirs| {
+            // systemd separates several by colons; ours is the first.
+            std::env::split_paths(&dirs).next().unwrap_or_default()
+        },
+    )
+}
+
+/// Serves until `shutdown`, then finishes what is under way and writes everything down.
+///
+/// # Errors
+/// Where the service cannot start.
+pub async fn run(
+    config: &Config,
+    state: &Path,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    let addr = config.server.addr;
+    let listener = TcpListener::bind(addr)
+        .await
+        .map_err(|source| StartError::Listen { addr, source })?;
+    let (journal, committer, damage) = Journal::open(state, unix_now())?;
+    damage.iter().for_each(|what| warn!("{what}"));
+    let (dispatcher, failed) = notify::start(config, Some(&state.join("spool"))).await?;
+    for failed in failed {
+        error!("notifier {} has failed: {}", failed.name, failed.reason);
+    }
+    let dispatcher = Arc::new(dispatcher);
+    if config.notifier_count() == 0 {
+        warn!("no notifier is configured: summaries are made and told to nobody");
+    }
+
+    let (stop, stopping) = watch::channel(false);
+    let intervals = Intervals {
+        journal: journal.clone(),
+        dispatcher: Arc::clone(&dispatcher),
+        thresholds: config.thresholds,
+        length: config.interval,
+        server: config.server.name.clone(),
+        in_memory: Default::default(),
+    };
+    let intervals = tokio::spawn(intervals.run(stopping));
+    let context = Arc::new(Context::new(config, journal, Arc::clone(&dispatcher)));
+    info!(
+        "couic-report {} listens on {addr}, state in {}",
+        env!("CARGO_PKG_VERSION"),
+        state.display()
+    );
+    let cut = http::serve(listener, context, shutdown, ServeSettings::default()).await;
+
+    if cut > 0 {
+        warn!("{cut} connections were cut off: their requests were not answered");
+    }
+    stop.send_replace(true);
+    if intervals.await.is_err() {
+        error!("the task that closes intervals has panicked");
+    }
+    for left in dispatcher.drain(DRAIN).await {
+        let kept = match left.kept {
+            Durability::Disk => "kept, and delivered after the next start",
+            Durability::Memory => "lost, because the spool could not be written",
+        };
+        warn!(
+            "notifier {}: {} notifications are {kept}",
+            left.name, left.events
+        );
+    }
+    // Every handle on the journal is gone, so its thread writes the last snapshot and ends.
+    if task::spawn_blocking(|| committer.join()).await.is_err() {
+        error!("the journal did not end as it should");
+    }
+    info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,337 @@
+//! The thread that owns the state, and the handle by which everybody else asks for changes.
+
+use std::{
+    fs::File,
+    io,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use super::{
+    Batch, Seal, Sealed, StateError,
+    ledger::Ledger,
+    record,
+    recover::{self, Recovered},
+    store::Store,
+};
+
+/// How many requests may wait for the disk. Their bodies are bounded elsewhere.
+const WAITING: usize = 1024;
+
+/// A group is written once it has so many bytes; what comes later joins the next.
+const GROUP_BYTES: usize = 16 << 20;
+
+/// How long after a snapshot that failed the next is tried.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(10);
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    /// Counted, and on disk.
+    Counted,
+    /// A request with this id was counted before.
+    Repeated,
+}
+
+/// The disk did not take it. Nothing was counted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the state cannot be written: {0}")]
+pub(crate) struct Refused(pub(crate) String);
+
+/// What the open interval looks like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Overview {
+    /// When it started, Unix seconds.
+    pub(crate) from: u64,
+    pub(crate) adds: u64,
+    pub(crate) removes: u64,
+    pub(crate) distinct: u64,
+    pub(crate) estimated: bool,
+    /// Summaries that wait for the dispatcher.
+    pub(crate) outbox: usize,
+    /// How long the journal is.
+    pub(crate) journal_bytes: u64,
+    /// Groups that were written, each with one fdatasync.
+    pub(crate) commits: u64,
+    /// Groups that the disk refused.
+    pub(crate) failures: u64,
+    /// Why the last group was refused; None where it was not.
+    pub(crate) failure: Option<String>,
+}
+
+enum Command {
+    Write(Write),
+    Outbox(oneshot::Sender<Vec<Sealed>>),
+}
+
+/// A record that somebody wants written and applied.
+struct Write {
+    /// The request's id, where it has one.
+    id: Option<Uuid>,
+    payload: Vec<u8>,
+    reply: oneshot::Sender<Result<Accepted, Refused>>,
+}
+
+/// The handle. Clones share the same state; the last one to go lets the thread end.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    commands: mpsc::Sender<Command>,
+    overview: Arc<Mutex<Overview>>,
+}
+
+/// The thread. Waiting for it makes sure that everything is written.
+pub(crate) struct Committer(thread::JoinHandle<()>);
+
+impl Journal {
+    /// Finds the state in a folder, or begins one, and starts its thread. Also answers what was damaged.
+    pub(crate) fn open(dir: &Path, now: u64) -> Result<(Self, Committer, Vec<String>), StateError> {
+        let Recovered {
+            ledger,
+            store,
+            lock,
+            damage,
+        } = recover::open(dir, now)?;
+        let (commands, inbox) = mpsc::channel(WAITING);
+        let overview = Arc::new(Mutex::default());
+        let mut owner = Owner {
+            ledger,
+            store,
+            overview: Arc::clone(&overview),
+            history: History::default(),
+            snapshot_not_before: None,
+            _lock: lock,
+        };
+        owner.publish();
+        let thread = thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || owner.run(inbox))
+            .map_err(|source| StateError::Io {
+                path: dir.to_owned(),
+                source,
+            })?;
+        Ok((Self { commands, overview }, Committer(thread), damage))
+    }
+
+    /// Counts a batch; answers once it is on disk.
+    pub(crate) async fn accept(&self, batch: Batch) -> Result<Accepted, Refused> {
+        self.write(batch.id, batch.payload).await
+    }
+
+    /// Ends the open interval.
+    pub(crate) async fn seal(&self, seal: Seal) -> Result<(), Refused> {
+        self.write(None, seal.encode()).await.map(drop)
+    }
+
+    /// Forgets a summary, because the dispatcher has it.
+    pub(crate) async fn handed(&self, id: Uuid) -> Result<(), Refused> {
+        self.write(None, record::handed(id)).await.map(drop)
+    }
+
+    async fn write(&self, id: Option<Uuid>, payload: Vec<u8>) -> Result<Accepted, Refused> {
+        self.ask(|reply| Command::Write(Write { id, payload, reply }))
+            .await?
+    }
+
+    /// The summaries that wait for the dispatcher, oldest first.
+    pub(crate) async fn outbox(&self) -> Result<Vec<Sealed>, Refused> {
+        self.ask(Command::Outbox).await
+    }
+
+    /// The open interval, as of the last group.
+    pub(crate) fn overview(&self) -> Overview {
+        self.overview.lock().clone()
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Refused> {
+        let gone = || Refused("its thread has ended".to_owned());
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(command(reply))
+            .await
+            .map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+}
+
+impl Committer {
+    /// Waits until the thread has written everything; it ends once every [`Journal`] is gone.
+    pub(crate) fn join(self) {
+        if self.0.join().is_err() {
+            error!("the thread of the journal has panicked");
+        }
+    }
+}
+
+type Answer = (
+    oneshot::Sender<Result<Accepted, Refused>>,
+    Result<Accepted, Refused>,
+);
+
+struct Owner {
+    ledger: Ledger,
+    store: Store,
+    overview: Arc<Mutex<Overview>>,
+    history: History,
+    /// After a snapshot that failed, the next one waits.
+    snapshot_not_before: Option<Instant>,
+    _lock: File,
+}
+
+#[derive(Default)]
+struct History {
+    commits: u64,
+    failures: u64,
+    failure: Option<String>,
+}
+
+impl Owner {
+    fn run(&mut self, mut inbox: mpsc::Receiver<Command>) {
+        while let Some(first) = inbox.blocking_recv() {
+            let mut group = Vec::new();
+            let mut bytes = self.take(first, &mut group);
+            while bytes < GROUP_BYTES
+                && let Ok(command) = inbox.try_recv()
+            {
+                bytes += self.take(command, &mut group);
+            }
+            if !group.is_empty() {
+                self.commit(group);
+            }
+        }
+        // A clean end: the next start has nothing to replay.
+        if let Err(error) = self.store.rotate(&self.ledger) {
+            warn!("no snapshot at the end ({error}): the next start replays the journal");
+        }
+    }
+
+    /// Answers a question, or adds a record to the group. Returns its size.
+    fn take(&self, command: Command, group: &mut Vec<Write>) -> usize {
+        match command {
+            Command::Outbox(reply) => {
+                // Who does not wait for the answer does not need it; here and below.
+                drop(reply.send(self.ledger.outbox.iter().cloned().collect()));
+                0
+            }
+            Command::Write(write) => {
+                let bytes = write.payload.len();
+                group.push(write);
+                bytes
+            }
+        }
+    }
+
+    /// Writes a group, applies it, answers.
+    fn commit(&mut self, group: Vec<Write>) {
+        let (known, new): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .partition(|write| write.id.is_some_and(|id| self.ledger.knows(id)));
+        let mut answers: Vec<Answer> = known
+            .into_iter()
+            .map(|write| (write.reply, Ok(Accepted::Repeated)))
+            .collect();
+        if !new.is_empty() {
+            answers.extend(self.write(new));
+        }
+        // Before anybody hears of it: who was answered sees the state with what was answered in it.
+        self.publish();
+        for (reply, answer) in answers {
+            drop(reply.send(answer));
+        }
+    }
+
+    fn write(&mut self, new: Vec<Write>) -> Vec<Answer> {
+        let payloads = new.iter().map(|write| &*write.payload);
+        let written = if self.store.must_rotate() {
+            let rotated = self.store.rotate(&self.ledger);
+            rotated.and_then(|()| self.store.append(payloads))
+        } else {
+            self.store.append(payloads)
+        };
+        match written {
+            Ok(()) => self.apply(new),
+            Err(error) => self.refuse(new, &error),
+        }
+    }
+
+    fn apply(&mut self, group: Vec<Write>) -> Vec<Answer> {
+        if self.history.failure.take().is_some() {
+            info!("the state can be written again");
+        }
+        self.history.commits += 1;
+        let interval = self.ledger.interval;
+        let mut answers = Vec::with_capacity(group.len());
+        for write in group {
+            // Twice in one group: both are on disk, and the ledger counts the first alone, now and at a replay.
+            let repeated = write.id.is_some_and(|id| self.ledger.knows(id));
+            if self.ledger.apply(&write.payload).is_err() {
+                error!("a record that we wrote makes no sense: this is a fault of couic-report");
+            }
+            let accepted = if repeated {
+                Accepted::Repeated
+            } else {
+                Accepted::Counted
+            };
+            answers.push((write.reply, Ok(accepted)));
+        }
+        if self.ledger.interval != interval || self.store.is_long() {
+            self.snapshot();
+        }
+        answers
+    }
+
+    /// Replaces the journal by a snapshot. Where that fails, the journal goes on.
+    fn snapshot(&mut self) {
+        let now = Instant::now();
+        if self.snapshot_not_before.is_some_and(|at| now < at) {
+            return;
+        }
+        self.snapshot_not_before = None;
+        if let Err(error) = self.store.rotate(&self.ledger) {
+            warn!("no snapshot could be written ({error}): the journal goes on and grows");
+            self.snapshot_not_before = Some(now + SNAPSHOT_RETRY);
+        }
+    }
+
+    fn refuse(&mut self, group: Vec<Write>, error: &io::Error) -> Vec<Answer> {
+        let text = error.to_string();
+        self.history.failures += 1;
+        if self.history.failure.as_ref() != Some(&text) {
+            error!(
+                "the state cannot be written ({text}): reports are refused with 503 until it can; \
+                 make room in the state folder"
+            );
+        }
+        self.history.failure = Some(text.clone());
+        group
+            .into_iter()
+            .map(|write| (write.reply, Err(Refused(text.clone()))))
+            .collect()
+    }
+
+    fn publish(&self) {
+        let figures = &self.ledger.figures;
+        let (distinct, estimated) = figures.distinct();
+        *self.overview.lock() = Overview {
+            from: self.ledger.from,
+            adds: figures.adds(),
+            removes: figures.removes(),
+            distinct,
+            estimated,
+            outbox: self.ledger.outbox.len(),
+            journal_bytes: self.store.len(),
+            commits: self.history.commits,
+            failures: self.history.failures,
+            failure: self.history.failure.clone(),
+        };
+    }
+}

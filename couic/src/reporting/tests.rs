@@ -1,0 +1,252 @@
+//! What is reported, and that nobody waits for it.
+
+use std::{sync::mpsc, time::Instant};
+
+use couic_common::{Cidr, Metadata, PeerAction, Policy as RulePolicy, Report, Tag};
+use couic_plugin_api::{
+    Kind, Notification, Notifier, NotifyError, Receipt, async_trait, host::dispatcher::Member,
+};
+
+use super::*;
+use crate::{
+    dataplane::{Limits, MemoryPlane},
+    firewall::{Actor, ManualClock, NewRule, Origin, SetCatalog},
+};
+
+/// Sends on what it is given; answers never, where it hangs.
+struct Channel {
+    told: parking_lot::Mutex<mpsc::Sender<Notification>>,
+    hangs: bool,
+}
+
+#[async_trait]
+impl Notifier for Channel {
+    fn name(&self) -> &str {
+        "channel"
+    }
+
+    async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
+        self.told.lock().send(notification.clone()).unwrap();
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        Ok(Receipt::default())
+    }
+}
+
+fn firewall() -> (Arc<Firewall>, Arc<ManualClock>) {
+    let plane = MemoryPlane::default();
+    let clock = Arc::new(ManualClock::new(1_000));
+    let firewall = Firewall::new(
+        Box::new(plane.clone()),
+        Arc::new(plane),
+        Limits::default(),
+        Arc::clone(&clock) as _,
+    );
+    (Arc::new(firewall), clock)
+}
+
+fn following(firewall: &Firewall, hangs: bool) -> (Reporting, mpsc::Receiver<Notification>) {
+    let (told, hears) = mpsc::channel();
+    let told = parking_lot::Mutex::new(told);
+    let member = Member::new(Arc::new(Channel { told, hangs }), Policy::default());
+    let group = NotificationDispatcher::start("t", "here", None, vec![member]).unwrap();
+    let reporting = Reporting::follow(firewall, Arc::new(group), "here").unwrap();
+    (reporting, hears)
+}
+
+fn origin(metadata: Option<Metadata>) -> Origin {
+    Origin {
+        actor: Actor::Client("ops".parse().unwrap()),
+        metadata: metadata.map(Arc::new),
+    }
+}
+
+fn rule(cidr: &str, expiration: u64) -> NewRule {
+    NewRule {
+        cidr: cidr.parse().unwrap(),
+        tag: Tag::parse("ssh").unwrap(),
+        expiration,
+    }
+}
+
+fn reports(hears: &mpsc::Receiver<Notification>) -> Vec<Report> {
+    hears
+        .try_iter()
+        .flat_map(|notification| match notification.kind {
+            Kind::Reports(reports) => reports,
+            other => panic!("unexpected: {other:?}"),
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_is_reported_in_order_with_its_reason() {
+    let (firewall, clock) = firewall();
+    let (reporting, hears) = following(&firewall, false);
+    let words: Metadata =
+        serde_json::from_str(r#"{"kind":"f2b","detail":"sshd","extra":{"z":1,"a":[2]}}"#).unwrap();
+    let drop = RulePolicy::Drop;
+    firewall
+        .add(
+            drop,
+            &rule("192.0.2.0/24", 1_005),
+            &origin(Some(words.clone())),
+        )
+        .unwrap();
+    let renewed = rule("192.0.2.0/24", 1_010);
+    let actor = origin(None).actor;
+    firewall.apply(drop, vec![crate::firewall::Job::Add(renewed, None)], &actor);
+    clock.set(1_010);
+    assert_eq!(firewall.expire_due(), 1);
+    firewall
+        .add(RulePolicy::Ignore, &rule("2001:db8::/32", 0), &origin(None))
+        .unwrap();
+    let ipv6: Cidr = "2001:db8::/32".parse().unwrap();
+    firewall
+        .remove(RulePolicy::Ignore, ipv6, &origin(None))
+        .unwrap();
+    let left = reporting.stop(Duration::from_secs(20)).await;
+    assert_eq!(left, []);
+
+    let told = reports(&hears);
+    let seen: Vec<_> = told
+        .iter()
+        .map(|r| {
+            let detail = r.metadata.as_ref().map(|m| m.detail.as_str());
+            (
+                r.action,
+                r.policy.unwrap(),
+                r.entry.expiration,
+                detail,
+                r.timestamp,
+            )
+        })
+        .collect();
+    let (add, remove, ignore) = (PeerAction::Add, PeerAction::Remove, RulePolicy::Ignore);
+    let expected = [
+        (add, drop, 1_005, Some("sshd"), 1_000),
+        (add, drop, 1_010, None, 1_000),
+        (remove, drop, 1_010, Some("expired"), 1_010),
+        (add, ignore, 0, None, 1_010),
+        (remove, ignore, 0, None, 1_010),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!(told[0].metadata.as_ref(), Some(&words), "untouched");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_reload_is_reported_as_what_it_changes() {
+    let (firewall, _) = firewall();
+    let (reporting, hears) = following(&firewall, false);
+    let dir = tempfile::tempdir().unwrap();
+    let store = crate::firewall::SetStore::open(dir.path()).unwrap();
+    let name = "bots".parse().unwrap();
+    let cidrs = ["192.0.2.1/32", "192.0.2.2/32"].map(|c| c.parse::<Cidr>().unwrap());
+    store.create(RulePolicy::Drop, &name, &cidrs).unwrap();
+    firewall.replace_sets(store.load_strict().unwrap()).unwrap();
+    store.replace(RulePolicy::Drop, &name, &cidrs[..1]).unwrap();
+    firewall.replace_sets(store.load_strict().unwrap()).unwrap();
+    firewall.replace_sets(SetCatalog::default()).unwrap();
+    reporting.stop(Duration::from_secs(20)).await;
+    let told = reports(&hears);
+    let seen: Vec<_> = told
+        .iter()
+        .map(|r| {
+            (
+                r.action,
+                r.entry.cidr,
+                r.metadata.as_ref().unwrap().detail.as_str(),
+            )
+        })
+        .collect();
+    let (add, remove) = (PeerAction::Add, PeerAction::Remove);
+    let expected = [
+        (add, cidrs[0], "set bots"),
+        (add, cidrs[1], "set bots"),
+        (remove, cidrs[1], "set bots"),
+        (remove, cidrs[0], "set bots"),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!(told[0].entry.tag.as_ref().unwrap().as_str(), "bots.couic");
+}
+
+/// How long it takes to add these rules.
+fn adds(firewall: &Firewall, from: u32, count: u32) -> Duration {
+    let origin = origin(None);
+    let begun = Instant::now();
+    for n in from..from + count {
+        let cidr = Cidr::host(std::net::Ipv4Addr::from_bits(n).into());
+        let rule = NewRule {
+            cidr,
+            tag: None,
+            expiration: 0,
+        };
+        firewall.add(RulePolicy::Drop, &rule, &origin).unwrap();
+    }
+    begun.elapsed()
+}
+
+/// The firewall publishes into a queue and nobody behind that queue can reach it. The bound is wide because machines
+/// that run tests are busy; a firewall that waited for the endpoint would take for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hanging_endpoint_slows_nobody_down() {
+    const ADDS: u32 = 20_000;
+    let (alone, _) = firewall();
+    let without = adds(&alone, 0, ADDS);
+    let (followed, _) = firewall();
+    let (reporting, hears) = following(&followed, true);
+    let with = adds(&followed, 0, ADDS);
+    println!("{ADDS} adds: {without:?} without reporting, {with:?} with a hanging endpoint");
+    assert!(
+        with < without * 10 + Duration::from_secs(1),
+        "{with:?} against {without:?}"
+    );
+    while reporting.counted().reported() + reporting.counted().missed() < u64::from(ADDS) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(reporting.counted().missed(), 0);
+    assert!(
+        hears.try_iter().count() <= 1,
+        "one attempt hangs, nothing overtakes it"
+    );
+    let left = reporting.stop(Duration::from_millis(10)).await;
+    assert!(left[0].events > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_missed_is_counted_and_told() {
+    let (firewall, _) = firewall();
+    let (told, hears) = mpsc::channel();
+    let told = parking_lot::Mutex::new(told);
+    let member = Member::new(Arc::new(Channel { told, hangs: false }), Policy::default());
+    let group = NotificationDispatcher::start("t", "here", None, vec![member]).unwrap();
+    let events = firewall.subscribe(2);
+    adds(&firewall, 0, 5);
+    let counted = Arc::<Counted>::default();
+    let dispatcher = Arc::new(group);
+    let collector = collect::Collector {
+        events,
+        dispatcher: Arc::clone(&dispatcher),
+        counted: Arc::clone(&counted),
+        stop: Arc::new(AtomicBool::new(true)),
+        source: "here".to_owned(),
+    };
+    tokio::task::spawn_blocking(|| collector.run())
+        .await
+        .unwrap();
+    dispatcher.drain(Duration::from_secs(20)).await;
+    assert_eq!((counted.missed(), counted.reported()), (3, 2));
+    let notice = hears.try_iter().find_map(|n| match n.kind {
+        Kind::Notice(notice) => Some(notice),
+        _ => None,
+    });
+    let notice = notice.unwrap();
+    assert!(
+        notice
+            .message
+            .starts_with("3 rule changes are not reported"),
+        "{}",
+        notice.message
+    );
+}

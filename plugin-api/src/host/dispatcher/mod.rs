@@ -1,0 +1,404 @@
+//! Delivery: what a notifier must not have to care about.
+//!
+//! A [`Notifier`] makes one attempt and says how it ended. The [`NotificationDispatcher`] makes of that:
+//! - **at least once per notifier**: what was accepted is delivered or ends as a dead letter with a reason, across
+//!   crash and restart. Every attempt carries the same id; duplicates happen only when the process dies between a
+//!   delivery and its acknowledgement;
+//! - **isolation**: one task, queue, pace and spool per notifier. Producers only hand over and never wait;
+//! - **order**: first in, first out, one in flight. What may pass (no connection, 5xx, 429) holds the head, what will
+//!   not removes only that message;
+//! - **bounds** by events, bytes and age ([`Policy`]): over 80 % neighbours are merged, full means that the oldest of
+//!   the least severe go, counted, and one notice tells how many;
+//! - **manners**: full jitter between attempts, `Retry-After` never undercut (across a restart neither), a pace, parts
+//!   of bounded size, and no hammering on 401, 403, 404, 410.
+//!
+//! It is a [`Notifier`] itself, so that groups compose: as one, it reports success once every member has the
+//! notification on disk.
+
+mod clock;
+mod envelope;
+mod lane;
+mod merge;
+mod once;
+mod parts;
+mod policy;
+mod queue;
+mod relief;
+mod retry;
+mod status;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod worker;
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+
+pub use policy::{Merge, Policy};
+pub use status::{
+    ATTEMPT_BUCKETS, AttemptTimes, Counters, DeadLetter, LaneState, LastError, NotifierStatus,
+    OperateError, SpoolState, TestOutcome,
+};
+
+use super::spool::{Durability, Spool, SpoolConfig};
+use crate::{Kind, Notification, Notifier, NotifyError, Receipt, Severity, async_trait};
+use clock::Clock;
+use lane::Lane;
+use parts::Limits;
+use worker::{TestRequest, Worker};
+
+/// How long a drain waits for the disk, after its deadline.
+const DISK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Tells how often a notifier's process was restarted.
+pub type Restarts = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// A notifier of the group, with its limits.
+#[derive(Clone)]
+pub struct Member {
+    /// The notifier.
+    pub notifier: Arc<dyn Notifier>,
+    /// Its limits.
+    pub policy: Policy,
+    /// Where it runs in a process of its own.
+    pub restarts: Option<Restarts>,
+}
+
+impl Member {
+    /// A member with these limits.
+    #[must_use]
+    pub fn new(notifier: Arc<dyn Notifier>, policy: Policy) -> Self {
+        Self {
+            notifier,
+            policy,
+            restarts: None,
+        }
+    }
+}
+
+/// Why a group cannot start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DispatchError {
+    /// The name cannot be a folder's, or is used twice.
+    #[error("notifier name {name:?}: {why}")]
+    BadName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+/// What is left after a drain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// The notifier.
+    pub name: String,
+    /// Notifications that were not delivered.
+    pub events: usize,
+    /// Where they are: on disk they are delivered after the next start.
+    pub kept: Durability,
+}
+
+struct Running {
+    lane: Arc<Lane>,
+    tests: mpsc::Sender<TestRequest>,
+}
+
+/// A group of notifiers. See the [module](self).
+pub struct NotificationDispatcher {
+    name: String,
+    source: String,
+    members: Vec<Running>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    stopping: watch::Sender<Option<Instant>>,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for NotificationDispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let members: Vec<_> = self
+            .members
+            .iter()
+            .map(|member| &member.lane.name)
+            .collect();
+        f.debug_struct("NotificationDispatcher")
+            .field("name", &self.name)
+            .field("members", &members)
+            .finish_non_exhaustive()
+    }
+}
+
+impl NotificationDispatcher {
+    /// Starts one task per member, inside the current tokio runtime. Each member's spool is a folder of its name in
+    /// `spool_dir`; without that, all is in memory. Reading the spools back blocks for a moment. A spool that cannot
+    /// be opened is an alarm, not an error: that member is memory only.
+    ///
+    /// `source` is this server's name, as notices of the dispatcher itself show it.
+    ///
+    /// # Errors
+    /// [`DispatchError::BadName`].
+    pub fn start(
+        name: &str,
+        source: &str,
+        spool_dir: Option<&Path>,
+        members: Vec<Member>,
+    ) -> Result<Self, DispatchError> {
+        check_names(&members)?;
+        let clock = Clock::new();
+        let stopping = watch::Sender::new(None);
+        let mut running = Vec::new();
+        let mut tasks = Vec::new();
+        for member in members {
+            let dir = spool_dir.map(|dir| dir.join(member.notifier.name()));
+            let spool = open_spool(dir, member.notifier.name());
+            let lane = Arc::new(Lane::new(member, spool, clock));
+            let (tests, requests) = mpsc::channel(1);
+            let worker = Worker::new(
+                Arc::clone(&lane),
+                source.to_owned(),
+                requests,
+                stopping.subscribe(),
+            );
+            tasks.push(tokio::spawn(worker.run()));
+            running.push(Running { lane, tests });
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            source: source.to_owned(),
+            members: running,
+            tasks: Mutex::new(tasks),
+            stopping,
+            clock,
+        })
+    }
+
+    /// Hands a notification to every member. Never waits; [`durable`](Self::durable) tells when it is safe.
+    ///
+    /// A long list of reports is taken as several notifications, each with an id of its own.
+    ///
+    /// # Errors
+    /// [`NotifyError::Cancelled`] once the group is stopping, [`NotifyError::Permanent`] for what cannot be stored.
+    pub fn enqueue(&self, notification: &Notification) -> Result<(), NotifyError> {
+        if self.stopping.borrow().is_some() {
+            return Err(NotifyError::Cancelled);
+        }
+        for member in &self.members {
+            let limits = Limits {
+                reports: member.lane.policy.part_reports.max(1),
+                // By bytes it is split when it goes out: here that would mean to write it all twice.
+                bytes: usize::MAX,
+            };
+            let mut done = 0;
+            loop {
+                let (part, after) = parts::next(notification, done, limits);
+                self.hand_over(&member.lane, &part)?;
+                done = after;
+                if done >= parts::total(notification) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_over(&self, lane: &Lane, part: &Notification) -> Result<(), NotifyError> {
+        let queued = self.clock.unix_secs();
+        let sealed = envelope::waiting(queued, part).map_err(|error| error.to_string());
+        sealed
+            .and_then(|payload| lane.enqueue(part.severity, queued, payload))
+            .map_err(NotifyError::permanent)
+    }
+
+    /// Waits until all that was handed over so far is on every member's disk, or known not to get there for now.
+    pub async fn durable(&self) -> Durability {
+        let mut all = Durability::Disk;
+        for member in &self.members {
+            if member.lane.durable().await == Durability::Memory {
+                all = Durability::Memory;
+            }
+        }
+        all
+    }
+
+    /// The members as they are now, in the order of their configuration.
+    #[must_use]
+    pub fn list(&self) -> Vec<NotifierStatus> {
+        self.members
+            .iter()
+            .map(|member| member.lane.status())
+            .collect()
+    }
+
+    /// Delivers a sample through one member, past its queue. A success repairs a failed one.
+    ///
+    /// # Errors
+    /// [`OperateError`]; [`OperateError::NotDelivered`] says how the attempt ended.
+    pub async fn test(&self, name: &str) -> TestOutcome {
+        let member = self.member(name)?;
+        let sample = Notification::new(Kind::Test, Severity::Green, self.source.clone());
+        let (answer, outcome) = oneshot::channel();
+        let sent = member.tests.send((sample, answer)).await;
+        sent.map_err(|_| OperateError::Stopping)?;
+        let outcome = outcome.await.map_err(|_| OperateError::Stopping)?;
+        outcome.map_err(OperateError::NotDelivered)
+    }
+
+    /// The dead letters of all members, or of one, the oldest first.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`].
+    pub fn dead_letters(&self, name: Option<&str>) -> Result<Vec<DeadLetter>, OperateError> {
+        if let Some(name) = name {
+            return Ok(self.member(name)?.lane.dead_letters());
+        }
+        let all = self
+            .members
+            .iter()
+            .flat_map(|member| member.lane.dead_letters());
+        Ok(all.collect())
+    }
+
+    /// Puts dead letters of a member back into its queue, one or all. Returns how many.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`], [`OperateError::NoSuchLetter`].
+    pub fn replay(&self, name: &str, key: Option<u64>) -> Result<usize, OperateError> {
+        self.member(name)?.lane.replay(key)
+    }
+
+    /// Forgets dead letters of a member, one or all. Returns how many.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`], [`OperateError::NoSuchLetter`].
+    pub fn discard(&self, name: &str, key: Option<u64>) -> Result<usize, OperateError> {
+        self.member(name)?.lane.discard(key)
+    }
+
+    /// Lets a failed member try again. Does not cut short a wait that the other side asked for.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`].
+    pub fn resume(&self, name: &str) -> Result<(), OperateError> {
+        let lane = &self.member(name)?.lane;
+        {
+            let mut inner = lane.inner.lock();
+            if inner.state == LaneState::Failed {
+                inner.state = LaneState::Ok;
+            }
+        }
+        lane.changed.notify_one();
+        Ok(())
+    }
+
+    /// Takes no more, and delivers what can be delivered within this time. What is left stays in the spools.
+    pub async fn drain(&self, within: Duration) -> Vec<Leftover> {
+        let deadline = Instant::now() + within;
+        self.stopping.send_replace(Some(deadline));
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for mut task in tasks {
+            if timeout_at(deadline, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+        let mut left = Vec::new();
+        for member in &self.members {
+            // A disk that hangs must not hang the shutdown.
+            let settled = timeout_at(deadline + DISK_PATIENCE, member.lane.durable()).await;
+            let kept = settled.unwrap_or(Durability::Memory);
+            member.lane.inner.lock().state = LaneState::Stopped;
+            let events = member.lane.inner.lock().queue.len();
+            if events > 0 {
+                let name = member.lane.name.clone();
+                left.push(Leftover { name, events, kept });
+            }
+        }
+        left
+    }
+
+    fn member(&self, name: &str) -> Result<&Running, OperateError> {
+        let found = self.members.iter().find(|member| member.lane.name == name);
+        found.ok_or_else(|| OperateError::Unknown {
+            name: name.to_owned(),
+        })
+    }
+}
+
+impl Drop for NotificationDispatcher {
+    /// Without a drain the tasks end at once. Their spools write what they have.
+    fn drop(&mut self) {
+        self.tasks.lock().iter().for_each(JoinHandle::abort);
+    }
+}
+
+#[async_trait]
+impl Notifier for NotificationDispatcher {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Success means accepted: on disk, or in memory where there is no disk.
+    async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
+        self.enqueue(notification)?;
+        self.durable().await;
+        Ok(Receipt::default())
+    }
+}
+
+fn check_names(members: &[Member]) -> Result<(), DispatchError> {
+    let mut seen = HashSet::new();
+    for member in members {
+        let name = member.notifier.name();
+        let bad = |why| DispatchError::BadName {
+            name: name.to_owned(),
+            why,
+        };
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(fits) {
+            return Err(bad(
+                "1 to 64 letters, digits, '-', '_' or '.', and no '.' at the start",
+            ));
+        }
+        if !seen.insert(name) {
+            return Err(bad("another notifier has the same name"));
+        }
+    }
+    Ok(())
+}
+
+fn open_spool(
+    dir: Option<PathBuf>,
+    name: &str,
+) -> Result<Option<(Spool, super::spool::Recovered)>, String> {
+    let Some(dir) = dir else { return Ok(None) };
+    match Spool::open(&SpoolConfig::new(dir)) {
+        Ok((spool, recovered)) => {
+            let found = recovered.recovery;
+            if found.damaged_bytes > 0 {
+                tracing::error!(
+                    notifier = name,
+                    bytes = found.damaged_bytes,
+                    "the notification spool was damaged: some notifications are lost. Check the disk"
+                );
+            }
+            Ok(Some((spool, recovered)))
+        }
+        Err(error) => {
+            tracing::error!(notifier = name, %error, "notifications are kept in memory only");
+            Err(error.to_string())
+        }
+    }
+}

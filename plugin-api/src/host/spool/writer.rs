@@ -1,0 +1,193 @@
+//! The one thread that touches the disk.
+//!
+//! While it waits for one fsync, further changes pile up; the next fsync takes them all (group commit). Where the
+//! disk fails it keeps them in memory, raises the alarm and tries again: nobody ever waits for it but those who ask
+//! to.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+
+use super::{
+    batch::{Batch, Op},
+    disk::Disk,
+};
+
+/// How things stand on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    /// Everything up to this change is durable.
+    pub(super) durable: u64,
+    /// Why the spool is memory only, if it is.
+    pub(super) alarm: Option<Arc<str>>,
+    pub(super) bytes: u64,
+    pub(super) segments: usize,
+}
+
+/// What the owner and the thread share.
+pub(super) struct Shared {
+    inbox: Mutex<Inbox>,
+    wake: Condvar,
+    pub(super) state: watch::Sender<State>,
+}
+
+struct Inbox {
+    ops: Vec<Op>,
+    next_seq: u64,
+    /// Changes handed in so far.
+    count: u64,
+    stop: bool,
+}
+
+impl Shared {
+    pub(super) fn new(next_seq: u64, disk: &Disk) -> Self {
+        Self {
+            inbox: Mutex::new(Inbox {
+                ops: Vec::new(),
+                next_seq,
+                count: 0,
+                stop: false,
+            }),
+            wake: Condvar::new(),
+            state: watch::Sender::new(State {
+                bytes: disk.bytes(),
+                segments: disk.segments(),
+                ..State::default()
+            }),
+        }
+    }
+
+    /// Hands in an event and returns its number.
+    pub(super) fn append(&self, order: Option<u64>, payload: Arc<[u8]>) -> u64 {
+        let mut inbox = self.inbox.lock();
+        let seq = inbox.next_seq;
+        inbox.next_seq += 1;
+        inbox.count += 1;
+        inbox.ops.push(Op::Append {
+            seq,
+            order: order.unwrap_or(seq),
+            payload,
+        });
+        self.wake.notify_one();
+        seq
+    }
+
+    pub(super) fn submit(&self, op: Op) {
+        let mut inbox = self.inbox.lock();
+        inbox.count += 1;
+        inbox.ops.push(op);
+        self.wake.notify_one();
+    }
+
+    /// How many changes were handed in.
+    pub(super) fn count(&self) -> u64 {
+        self.inbox.lock().count
+    }
+
+    pub(super) fn stop(&self) {
+        self.inbox.lock().stop = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits for changes, at most until `deadline`.
+    fn take(&self, deadline: Option<Instant>) -> (Vec<Op>, u64, bool) {
+        let mut inbox = self.inbox.lock();
+        while inbox.ops.is_empty() && !inbox.stop {
+            match deadline {
+                None => self.wake.wait(&mut inbox),
+                Some(deadline) if self.wake.wait_until(&mut inbox, deadline).timed_out() => break,
+                Some(_) => {}
+            }
+        }
+        (std::mem::take(&mut inbox.ops), inbox.count, inbox.stop)
+    }
+}
+
+/// The thread's own state.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) disk: Disk,
+    pub(super) retry_every: Duration,
+}
+
+impl Writer {
+    /// Runs until the owner stops it, and writes what is left then.
+    pub(super) fn run(mut self) {
+        let mut batch = Batch::default();
+        let mut retry_at = None;
+        loop {
+            let (ops, count, stop) = self.shared.take(retry_at);
+            for op in ops {
+                self.disk.apply(&op);
+                batch.absorb(op);
+            }
+            let failed = retry_at.is_some();
+            let due = stop || retry_at.is_none_or(|at| at <= Instant::now());
+            let written = due.then(|| self.write(&mut batch, failed));
+            self.disk.tidy();
+            if let Some(written) = &written {
+                retry_at = (written.is_err()).then(|| Instant::now() + self.retry_every);
+            }
+            self.publish(written, count);
+            if stop {
+                return;
+            }
+        }
+    }
+
+    fn write(&mut self, batch: &mut Batch, failed: bool) -> io::Result<()> {
+        if failed && batch.is_empty() {
+            // Something harmless, to see whether the disk is back.
+            let value = self.disk.counter();
+            batch.absorb(Op::Counter { slot: 0, value });
+        }
+        match self.commit(batch) {
+            Ok(()) => {
+                *batch = Batch::default();
+                if failed {
+                    tracing::info!("the notification spool is on disk again");
+                }
+                Ok(())
+            }
+            Err(error) => {
+                batch.mark_suspect();
+                if !failed {
+                    tracing::error!(%error, "cannot write the notification spool: notifications are kept in memory \
+                        only until it works again");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: &Batch) -> io::Result<()> {
+        if !batch.is_empty() {
+            self.disk.commit(batch)?;
+        }
+        if self.disk.is_wasteful() {
+            self.disk.compact()?;
+        }
+        Ok(())
+    }
+
+    fn publish(&self, written: Option<io::Result<()>>, count: u64) {
+        let (bytes, segments) = (self.disk.bytes(), self.disk.segments());
+        self.shared.state.send_modify(|state| {
+            state.bytes = bytes;
+            state.segments = segments;
+            match written {
+                Some(Ok(())) => {
+                    state.durable = count;
+                    state.alarm = None;
+                }
+                Some(Err(error)) => state.alarm = Some(Arc::from(error.to_string())),
+                None => {}
+            }
+        });
+    }
+}

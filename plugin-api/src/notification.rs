@@ -1,0 +1,210 @@
+//! What a notifier is given to tell.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use couic_common::Report;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// One message to be delivered.
+///
+/// Its JSON form is what crosses the plugin ABI and what the spool keeps: a field `version`, `kind` and, under the
+/// name of the kind, its content. `text` is a line for notifiers that do not know a kind. Unknown fields are ignored;
+/// a kind that is not known yet arrives as [`Kind::Other`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notification {
+    /// The same in every attempt to deliver it: receivers can tell duplicates by it.
+    pub id: Uuid,
+    /// What happened.
+    pub kind: Kind,
+    /// How bad it is. Where room runs out, the least severe goes first.
+    pub severity: Severity,
+    /// When it was made, in Unix seconds.
+    pub created: u64,
+    /// The name of the server that tells it.
+    pub source: String,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The figures of an interval.
+    Summary(Summary),
+    /// Every change of the rules, complete and in order.
+    Reports(Vec<Report>),
+    /// What is left of several notifications that had to be merged because the queue was nearly full.
+    Digest(Digest),
+    /// A word about Couic itself, say that notifications were dropped.
+    Notice(Notice),
+    /// Somebody asked for a sample.
+    Test,
+    /// A kind that a newer host sends. [`Notification::text`] still says what it is about.
+    Other {
+        /// The name of the kind.
+        name: String,
+        /// The line that came with it.
+        text: String,
+    },
+}
+
+/// How bad it is, mildest first.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Nothing to worry about.
+    #[default]
+    Green,
+    /// Worth a look.
+    Orange,
+    /// An attack is on, or Couic itself is in trouble.
+    Red,
+}
+
+/// The figures of an interval.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Start of the interval, in Unix seconds.
+    pub from: u64,
+    /// End of the interval, in Unix seconds.
+    pub until: u64,
+    /// How many rules were added.
+    pub total: u64,
+    /// How many different networks were among them.
+    pub distinct_cidrs: u64,
+    /// True where there were too many networks to count them exactly.
+    #[serde(default)]
+    pub distinct_is_estimate: bool,
+    /// The most frequent tags, the most frequent one first.
+    #[serde(default)]
+    pub top_tags: Vec<TagCount>,
+    /// The Couic instances that reported, where they have names.
+    #[serde(default)]
+    pub sources: Vec<String>,
+}
+
+/// A tag and how often it occurred. The text comes from clients: treat it as hostile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagCount {
+    /// The tag.
+    pub tag: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// What is left of notifications that were merged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// When the first of them was made, in Unix seconds.
+    pub from: u64,
+    /// When the last of them was made, in Unix seconds.
+    pub until: u64,
+    /// How many notifications were merged.
+    pub merged: u64,
+    /// How many rules they said were added.
+    pub added: u64,
+    /// How many rules they said were removed.
+    pub removed: u64,
+    /// The most frequent tags among the added, the most frequent one first.
+    #[serde(default)]
+    pub top_tags: Vec<TagCount>,
+}
+
+/// A word about Couic itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// A name for programs, say `dropped`.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+impl Notification {
+    /// A notification made now, with an id of its own.
+    #[must_use]
+    pub fn new(kind: Kind, severity: Severity, source: impl Into<String>) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            id: Uuid::new_v4(),
+            kind,
+            severity,
+            created: now.map_or(0, |since| since.as_secs()),
+            source: source.into(),
+        }
+    }
+
+    /// One plain line that says it all, for notifiers without anything better.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.kind.text()
+    }
+}
+
+impl Kind {
+    /// The name in JSON.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Summary(_) => "summary",
+            Self::Reports(_) => "reports",
+            Self::Digest(_) => "digest",
+            Self::Notice(_) => "notice",
+            Self::Test => "test",
+            Self::Other { name, .. } => name,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Summary(summary) => summary.text(),
+            Self::Reports(reports) if reports.len() == 1 => "1 change of the rules".to_owned(),
+            Self::Reports(reports) => format!("{} changes of the rules", reports.len()),
+            Self::Digest(digest) => digest.text(),
+            Self::Notice(notice) => notice.message.clone(),
+            Self::Test => "Test notification: delivery works.".to_owned(),
+            Self::Other { text, .. } => text.clone(),
+        }
+    }
+}
+
+impl Summary {
+    fn text(&self) -> String {
+        let Self {
+            total,
+            distinct_cidrs,
+            ..
+        } = self;
+        let about = if self.distinct_is_estimate {
+            "about "
+        } else {
+            ""
+        };
+        let seconds = self.until.saturating_sub(self.from);
+        let mut text =
+            format!("{total} added in {seconds} s, {about}{distinct_cidrs} distinct CIDRs");
+        push_top(&mut text, &self.top_tags);
+        text
+    }
+}
+
+impl Digest {
+    fn text(&self) -> String {
+        let Self {
+            merged,
+            added,
+            removed,
+            ..
+        } = self;
+        let mut text = format!("{merged} notifications merged: {added} added, {removed} removed");
+        push_top(&mut text, &self.top_tags);
+        text
+    }
+}
+
+fn push_top(text: &mut String, tags: &[TagCount]) {
+    if let Some(TagCount { tag, count }) = tags.first() {
+        text.push_str(&format!(", top tag {tag} ({count})"));
+    }
+}

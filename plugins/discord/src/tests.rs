@@ -1,0 +1,213 @@
+use couic_plugin_api::{Digest, Kind, Notice, Summary, TagCount};
+use couic_plugin_shared::{
+    stand_in::{Reply, StandIn, status, with_header},
+    text::units,
+};
+use proptest::prelude::*;
+
+use super::*;
+
+fn summary(tags: &[String], source: &str) -> Notification {
+    let top_tags = tags.iter().map(|tag| TagCount {
+        tag: tag.clone(),
+        count: u64::MAX,
+    });
+    let summary = Summary {
+        from: 1_700_000_000,
+        until: 1_700_000_900,
+        total: 120,
+        distinct_cidrs: 80,
+        top_tags: top_tags.collect(),
+        sources: tags.to_vec(),
+        ..Summary::default()
+    };
+    Notification::new(Kind::Summary(summary), Severity::Red, source)
+}
+
+fn fields(body: &Value) -> Vec<(&str, &str)> {
+    let fields = body["embeds"][0]["fields"].as_array().unwrap();
+    fields
+        .iter()
+        .map(|f| (f["name"].as_str().unwrap(), f["value"].as_str().unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_summary_is_one_embed() {
+    let body = render(&summary(&["ssh".to_owned()], "gateway-1"));
+    let embed = &body["embeds"][0];
+    assert_eq!(embed["title"], r"Couic\: summary");
+    assert_eq!(embed["color"], 0xe7_4c_3c);
+    let max = u64::MAX;
+    assert_eq!(
+        fields(&body),
+        [
+            ("Total", "120"),
+            ("Distinct CIDRs", "80"),
+            ("Top tags", &format!(r"ssh \({max}\)")),
+            (
+                "Interval",
+                r"2023\-11\-14 22\:13\:20 to 2023\-11\-14 22\:28\:20 UTC \(15 min\)"
+            ),
+            ("Reported by", "ssh"),
+            ("Server", r"gateway\-1"),
+        ]
+    );
+    assert_eq!(body["allowed_mentions"], json!({"parse": []}));
+    assert!(
+        body.get("content").is_none(),
+        "only content could mention somebody"
+    );
+}
+
+#[test]
+fn colours_follow_the_severity() {
+    for (severity, color) in [
+        (Severity::Green, 0x2e_cc_71),
+        (Severity::Orange, 0xe6_7e_22),
+        (Severity::Red, 0xe7_4c_3c),
+    ] {
+        let notification = Notification::new(Kind::Test, severity, "here");
+        assert_eq!(render(&notification)["embeds"][0]["color"], color);
+    }
+}
+
+#[test]
+fn hostile_tags_are_only_text() {
+    let hostile = "@everyone <@1> **b** [x](https://evil) `c` ||s|| <t:1:R>\u{202e}";
+    let body = render(&summary(&[hostile.to_owned()], "x"));
+    let (_, shown) = fields(&body)[2];
+    let expected =
+        r"\@everyone \<\@1\> \*\*b\*\* \[x\]\(https\://evil\) \`c\` \|\|s\|\| \<t\:1\:R\>";
+    assert!(shown.starts_with(expected), "{shown}");
+}
+
+/// Discord's own limits, from its documentation.
+fn check_limits(body: &Value) -> Result<(), TestCaseError> {
+    let embed = &body["embeds"][0];
+    let length = |value: &Value| units(value.as_str().unwrap_or_default());
+    let title = length(&embed["title"]);
+    let description = length(&embed["description"]);
+    let footer = length(&embed["footer"]["text"]);
+    prop_assert!(title <= 256 && description <= 4_096 && footer <= 2_048);
+    let fields = embed["fields"].as_array().unwrap();
+    prop_assert!(fields.len() <= 25);
+    let mut sum = title + description + footer;
+    for field in fields {
+        let (name, value) = (length(&field["name"]), length(&field["value"]));
+        prop_assert!((1..=256).contains(&name) && (1..=1_024).contains(&value));
+        prop_assert!(!field["value"].as_str().unwrap().trim().is_empty());
+        sum += name + value;
+    }
+    prop_assert!(sum <= 6_000, "{sum} in all");
+    Ok(())
+}
+
+/// No character that means something stands without a backslash.
+fn check_escapes(text: &str) -> Result<(), TestCaseError> {
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\\' {
+            let next = chars.next();
+            prop_assert!(
+                next.is_some_and(|next| SPECIAL.contains(next)),
+                "half an escape in {text:?}"
+            );
+        } else {
+            prop_assert!(!SPECIAL.contains(c), "bare {c:?} in {text:?}");
+        }
+    }
+    Ok(())
+}
+
+fn hostile() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        r"[\\*_~`|>#<@\[\]()é👨\u{301}\u{202e}\u{200d} a]{0,900}",
+        Just("\u{301}".repeat(3_000)),
+        Just("👨\u{200d}".repeat(900)),
+        Just("\u{200b}".repeat(9)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn within_every_limit_whatever_the_text(
+        tags in prop::collection::vec(hostile(), 0..12),
+        source in hostile(),
+        message in hostile(),
+    ) {
+        let notice = Notice { code: String::new(), message };
+        let digest = Digest { merged: u64::MAX, ..Digest::default() };
+        for notification in [
+            summary(&tags, &source),
+            Notification::new(Kind::Notice(notice), Severity::Green, source.clone()),
+            Notification::new(Kind::Digest(digest), Severity::Green, source.clone()),
+        ] {
+            let body = render(&notification);
+            check_limits(&body)?;
+            for (_, value) in fields(&body) {
+                check_escapes(value)?;
+            }
+            check_escapes(body["embeds"][0]["description"].as_str().unwrap_or_default())?;
+        }
+    }
+}
+
+async fn discord(reply: Reply) -> (Discord, StandIn) {
+    let server = StandIn::start([], reply).await.unwrap();
+    let config = json!({ "webhook_url": server.url("/api/webhooks/1/token") });
+    let discord = Discord::create(serde_json::from_value(config).unwrap()).unwrap();
+    (discord, server)
+}
+
+#[tokio::test]
+async fn the_last_drop_of_the_bucket_asks_for_a_pause() {
+    for (remaining, expected) in [("0", Some(Duration::from_millis(1_250))), ("1", None)] {
+        let (discord, server) = discord(Reply::Answer {
+            status: 204,
+            headers: vec![
+                ("X-RateLimit-Remaining", remaining.to_owned()),
+                ("X-RateLimit-Reset-After", "1.25".to_owned()),
+            ],
+            body: String::new(),
+        })
+        .await;
+        let receipt = discord.notify(&summary(&[], "x")).await.unwrap();
+        assert_eq!((receipt.http_status, receipt.pause), (Some(204), expected));
+        let body: Value = serde_json::from_slice(&server.requests()[0].body).unwrap();
+        assert_eq!(body["embeds"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn outcomes_pass_through() {
+    let (limited, _server) = discord(with_header(429, "retry-after", "0.5")).await;
+    let error = limited.notify(&summary(&[], "x")).await.unwrap_err();
+    assert!(
+        matches!(error, NotifyError::RateLimited { retry_after, .. } if retry_after == Duration::from_millis(500))
+    );
+    for code in [400, 401, 403, 404] {
+        let (discord, _server) = discord(status(code)).await;
+        let error = discord.notify(&summary(&[], "x")).await.unwrap_err();
+        assert_eq!(error.http_status(), Some(code));
+        assert!(matches!(error, NotifyError::Permanent { .. }));
+    }
+    let (down, _server) = discord(Reply::Reset).await;
+    assert!(matches!(
+        down.notify(&summary(&[], "x")).await,
+        Err(NotifyError::Retry { .. })
+    ));
+    assert_eq!(down.named("ops").name(), "ops");
+}
+
+#[test]
+fn configuration_is_checked() {
+    assert!(serde_json::from_value::<Config>(json!({})).is_err());
+    let config: Config = serde_json::from_value(json!({"webhook_url": "x/token"})).unwrap();
+    let error = Discord::create(config).err().unwrap().to_string();
+    assert!(
+        error.contains("webhook_url") && !error.contains("token"),
+        "{error}"
+    );
+}

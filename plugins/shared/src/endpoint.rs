@@ -1,0 +1,216 @@
+//! One POST to one URL, bounded in time and in what is read.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use couic_plugin_api::{NotifyError, Uuid};
+use reqwest::{
+    Client, Response, Url,
+    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
+    redirect,
+};
+use rustls::{ClientConfig, crypto::ring};
+use rustls_platform_verifier::Verifier;
+use tokio::time::{Instant, timeout_at};
+
+use crate::USER_AGENT;
+
+/// What is read of an answer. The rest is of no use to us, however long it is.
+const MAX_ANSWER: usize = 16 << 10;
+/// What a message to operators shows of an answer.
+const MAX_SHOWN: usize = 200;
+
+/// Where to post.
+#[derive(Clone)]
+pub struct EndpointConfig {
+    /// The URL, `http` or `https`.
+    pub url: String,
+    /// For connection, request and answer together.
+    pub timeout: Duration,
+    /// Sent as `Authorization: Bearer …`, where there is one.
+    pub token: Option<String>,
+}
+
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointConfig")
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The other side's answer: its status is a success.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status, 200 to 299.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+}
+
+/// See [`Endpoint::post`].
+#[derive(Clone)]
+pub struct Endpoint {
+    client: Client,
+    url: Url,
+    timeout: Duration,
+    token: Option<HeaderValue>,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// Prepares for posting. Connects nowhere.
+    ///
+    /// # Errors
+    /// [`NotifyError::BadConfig`]. `key` is what the operator calls the URL in the configuration.
+    pub fn new(key: &str, config: EndpointConfig) -> Result<Self, NotifyError> {
+        let bad = |why: &str| NotifyError::bad_config(format!("{key}: {why}"));
+        let url: Url = (config.url.parse()).map_err(|_| bad("this is not a URL"))?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(bad("a URL that starts with http:// or https:// is needed"));
+        }
+        let token = config.token.map(|token| {
+            let header = HeaderValue::try_from(format!("Bearer {token}"));
+            header.map_err(|_| NotifyError::bad_config("token: contains control characters"))
+        });
+        let token = token.transpose()?.map(|mut header| {
+            header.set_sensitive(true);
+            header
+        });
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls()?)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .http1_only()
+            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_max_idle_per_host(1)
+            .user_agent(USER_AGENT)
+            .build()
+            .map_err(|error| NotifyError::bad_config(chain(error)))?;
+        Ok(Self {
+            client,
+            url,
+            timeout: config.timeout,
+            token,
+        })
+    }
+
+    /// Posts JSON. `id` goes along as `Idempotency-Key`, so that receivers can tell a repetition.
+    ///
+    /// # Errors
+    /// By status, see [`NotifyError::from_http`]; a `Retry-After` is read as seconds, whole or not, or as a date. No
+    /// connection, a reset and an early end are [`NotifyError::Retry`], silence is [`NotifyError::Timeout`].
+    pub async fn post(&self, body: Vec<u8>, id: Uuid) -> Result<Answer, NotifyError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut request = (self.client.post(self.url.clone()))
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json")
+            .header("idempotency-key", id.to_string())
+            .body(body);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", token);
+        }
+        let after = self.timeout;
+        let sent = timeout_at(deadline, request.send()).await;
+        let sent = sent.map_err(|_| NotifyError::Timeout { after })?;
+        let mut response = sent.map_err(|error| NotifyError::retry(chain(error)))?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        // A short body is read so that the connection can be used again. Whatever goes wrong with it, the status
+        // has decided.
+        let body = timeout_at(deadline, read_some(&mut response)).await;
+        if status.is_success() {
+            let status = status.as_u16();
+            return Ok(Answer { status, headers });
+        }
+        let body = body.unwrap_or_default();
+        let wait = retry_after(&headers).max(body_retry_after(&body));
+        Err(explain(
+            NotifyError::from_http(status.as_u16(), wait),
+            &body,
+        ))
+    }
+}
+
+/// TLS 1.2 and 1.3 with the machine's own trust store. The provider is handed over, not installed for the process.
+fn tls() -> Result<ClientConfig, NotifyError> {
+    let failed =
+        |error: rustls::Error| NotifyError::bad_config(format!("TLS cannot be used: {error}"));
+    let provider = Arc::new(ring::default_provider());
+    let verifier = Verifier::new(Arc::clone(&provider)).map_err(failed)?;
+    let builder = ClientConfig::builder_with_provider(provider);
+    Ok((builder
+        .with_safe_default_protocol_versions()
+        .map_err(failed)?)
+    .dangerous()
+    .with_custom_certificate_verifier(Arc::new(verifier))
+    .with_no_client_auth())
+}
+
+async fn read_some(response: &mut Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        let room = MAX_ANSWER - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() >= MAX_ANSWER {
+            break;
+        }
+    }
+    body
+}
+
+/// The causes of the failure, without the URL.
+fn chain(error: reqwest::Error) -> String {
+    NotifyError::chain(&error.without_url())
+}
+
+/// `Retry-After` in seconds (Discord sends fractions) or as a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    // A date in the past: now.
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// `{"retry_after": 1.5}`, as Discord has it.
+fn body_retry_after(body: &[u8]) -> Option<Duration> {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        retry_after: f64,
+    }
+    let body: Body = couic_plugin_api::serde_json::from_slice(body).ok()?;
+    Duration::try_from_secs_f64(body.retry_after).ok()
+}
+
+/// Adds what the other side said, where that helps an operator.
+fn explain(error: NotifyError, body: &[u8]) -> NotifyError {
+    let said = String::from_utf8_lossy(body);
+    let said = crate::text::fit(&crate::text::clean(&said), MAX_SHOWN, crate::text::plain);
+    let said = said.trim();
+    match error {
+        NotifyError::Permanent {
+            message,
+            http_status,
+        } if !said.is_empty() => NotifyError::Permanent {
+            message: format!("{message}: {said}"),
+            http_status,
+        },
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,297 @@
+//! What a notification says, for people: a title, a line, some fields. All of it plain text without tricks; escaping
+//! and cutting is the business of who knows the receiver.
+
+use std::collections::{BTreeSet, HashMap};
+
+use couic_common::PeerAction;
+use couic_plugin_api::{Digest, Kind, Notification, Report, Severity, Summary, TagCount};
+use time::{OffsetDateTime, macros::format_description};
+
+use crate::text::clean;
+
+/// Tags that are named.
+const TOP: usize = 5;
+/// Networks that are told apart exactly in one list of reports. Senders split lists long before.
+const MAX_DISTINCT: usize = 100_000;
+
+/// See the [module](self).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// What it is.
+    pub title: String,
+    /// A sentence, where there is one.
+    pub text: Option<String>,
+    /// Names and values.
+    pub fields: Vec<Field>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// When it was made, in Unix seconds.
+    pub created: u64,
+}
+
+/// A name and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The name, ours.
+    pub name: &'static str,
+    /// The value, often somebody else's. Never empty.
+    pub value: String,
+}
+
+impl Message {
+    /// What this notification says.
+    #[must_use]
+    pub fn new(notification: &Notification) -> Self {
+        let server = notification.source.as_str();
+        let (title, text, fields) = match &notification.kind {
+            Kind::Summary(summary) => ("Couic: summary", None, of_summary(summary)),
+            Kind::Digest(digest) => ("Couic: several summaries in one", None, of_digest(digest)),
+            Kind::Reports(reports) => ("Couic: rules changed", None, of_reports(reports)),
+            Kind::Notice(_) => ("Couic: notice", Some(notification.text()), Vec::new()),
+            Kind::Test => ("Couic: test", Some(notification.text()), Vec::new()),
+            _ => ("Couic", Some(notification.text()), Vec::new()),
+        };
+        let mut message = Self {
+            title: title.to_owned(),
+            text: text.map(|text| clean(&text)),
+            fields,
+            severity: notification.severity,
+            created: notification.created,
+        };
+        message.fields.push(field("Server", clean(server)));
+        message
+    }
+
+    /// All of it in one line, for previews.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut line = self.title.clone();
+        if let Some(text) = &self.text {
+            line.push_str(". ");
+            line.push_str(text);
+        }
+        for Field { name, value } in &self.fields {
+            line.push_str(&format!("; {name}: {value}"));
+        }
+        line
+    }
+}
+
+fn field(name: &'static str, value: String) -> Field {
+    // Receivers refuse empty values.
+    let value = if value.trim().is_empty() {
+        "none".to_owned()
+    } else {
+        value
+    };
+    Field { name, value }
+}
+
+fn of_summary(summary: &Summary) -> Vec<Field> {
+    let about = if summary.distinct_is_estimate {
+        "about "
+    } else {
+        ""
+    };
+    let mut fields = vec![
+        field("Total", summary.total.to_string()),
+        field(
+            "Distinct CIDRs",
+            format!("{about}{}", summary.distinct_cidrs),
+        ),
+        field("Top tags", tags(&summary.top_tags)),
+        field("Interval", interval(summary.from, summary.until)),
+    ];
+    if !summary.sources.is_empty() {
+        let names: Vec<_> = summary.sources.iter().map(|name| clean(name)).collect();
+        fields.push(field("Reported by", names.join(", ")));
+    }
+    fields
+}
+
+fn of_digest(digest: &Digest) -> Vec<Field> {
+    vec![
+        field("Total", digest.added.to_string()),
+        field("Removed", digest.removed.to_string()),
+        field("Top tags", tags(&digest.top_tags)),
+        field("Notifications merged", digest.merged.to_string()),
+        field("Interval", interval(digest.from, digest.until)),
+    ]
+}
+
+fn of_reports(reports: &[Report]) -> Vec<Field> {
+    let mut networks = BTreeSet::new();
+    let mut counts: HashMap<&str, u64> = HashMap::new();
+    let (mut added, mut removed) = (0_u64, 0_u64);
+    for report in reports {
+        if report.action != PeerAction::Add {
+            removed += 1;
+            continue;
+        }
+        added += 1;
+        if networks.len() < MAX_DISTINCT {
+            networks.insert(report.entry.cidr);
+        }
+        if let Some(tag) = &report.entry.tag {
+            *counts.entry(tag.as_str()).or_default() += 1;
+        }
+    }
+    let mut top: Vec<_> = (counts.into_iter())
+        .map(|(tag, count)| TagCount {
+            tag: tag.to_owned(),
+            count,
+        })
+        .collect();
+    top.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.tag.cmp(&b.tag)));
+    let more = if networks.len() == MAX_DISTINCT {
+        "at least "
+    } else {
+        ""
+    };
+    let times = reports
+        .iter()
+        .map(|report| report.timestamp)
+        .filter(|&at| at > 0);
+    let (from, until) = (times.clone().min(), times.max());
+    let mut fields = vec![
+        field("Total", added.to_string()),
+        field("Removed", removed.to_string()),
+        field("Distinct CIDRs", format!("{more}{}", networks.len())),
+        field("Top tags", tags(&top)),
+    ];
+    if let (Some(from), Some(until)) = (from, until) {
+        fields.push(field("Interval", interval(from, until)));
+    }
+    fields
+}
+
+fn tags(top: &[TagCount]) -> String {
+    let named = top.iter().take(TOP);
+    let named: Vec<_> = named
+        .map(|top| format!("{} ({})", clean(&top.tag), top.count))
+        .collect();
+    named.join(", ")
+}
+
+/// `2026-11-21 12:00:00 to 12:15:00 UTC (15 min)`.
+fn interval(from: u64, until: u64) -> String {
+    let seconds = until.saturating_sub(from);
+    let length = match seconds {
+        0..60 => format!("{seconds} s"),
+        60..7200 if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        60..7200 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    };
+    format!("{} to {} UTC ({length})", moment(from), moment(until))
+}
+
+fn moment(unix: u64) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+    let seconds = i64::try_from(unix).unwrap_or(i64::MAX);
+    let moment = OffsetDateTime::from_unix_timestamp(seconds).ok();
+    // A year beyond 9999: show the number.
+    moment
+        .and_then(|at| at.format(format).ok())
+        .unwrap_or_else(|| unix.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(kind: Kind) -> Vec<(String, String)> {
+        let notification = Notification::new(kind, Severity::Red, "gate\u{202e}way");
+        let fields = Message::new(&notification).fields;
+        fields
+            .into_iter()
+            .map(|f| (f.name.to_owned(), f.value))
+            .collect()
+    }
+
+    fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        list.iter()
+            .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn a_summary_shows_all_its_figures() {
+        let tag = |tag: &str, count| TagCount {
+            tag: tag.to_owned(),
+            count,
+        };
+        let summary = Summary {
+            from: 1_700_000_000,
+            until: 1_700_000_900,
+            total: 120,
+            distinct_cidrs: 80,
+            distinct_is_estimate: true,
+            top_tags: vec![tag("ssh", 100), tag("a\nb", 2)],
+            sources: vec!["one".to_owned(), "two".to_owned()],
+        };
+        let expected = [
+            ("Total", "120"),
+            ("Distinct CIDRs", "about 80"),
+            ("Top tags", "ssh (100), a b (2)"),
+            (
+                "Interval",
+                "2023-11-14 22:13:20 to 2023-11-14 22:28:20 UTC (15 min)",
+            ),
+            ("Reported by", "one, two"),
+            ("Server", "gateway"),
+        ];
+        assert_eq!(shown(Kind::Summary(summary)), pairs(&expected));
+        let empty = shown(Kind::Summary(Summary::default()));
+        assert!(empty.contains(&("Top tags".to_owned(), "none".to_owned())));
+    }
+
+    #[test]
+    fn reports_are_counted() {
+        let report = |action: &str, cidr: &str, tag: &str| {
+            let text = format!(
+                r#"{{"action":"{action}","entry":{{"creation":1,"cidr":"{cidr}","tag":"{tag}","expiration":0}},"timestamp":60}}"#
+            );
+            couic_plugin_api::serde_json::from_str::<Report>(&text).unwrap()
+        };
+        let reports = vec![
+            report("add", "192.0.2.0/24", "ssh"),
+            report("add", "192.0.2.0/24", "web"),
+            report("add", "198.51.100.0/24", "web"),
+            report("remove", "198.51.100.0/24", "old"),
+        ];
+        let expected = [
+            ("Total", "3"),
+            ("Removed", "1"),
+            ("Distinct CIDRs", "2"),
+            ("Top tags", "web (2), ssh (1)"),
+            (
+                "Interval",
+                "1970-01-01 00:01:00 to 1970-01-01 00:01:00 UTC (0 s)",
+            ),
+            ("Server", "gateway"),
+        ];
+        assert_eq!(shown(Kind::Reports(reports)), pairs(&expected));
+    }
+
+    #[test]
+    fn times_that_no_calendar_has() {
+        assert!(interval(0, u64::MAX).contains(&u64::MAX.to_string()));
+        assert_eq!(
+            interval(0, 3_601),
+            "1970-01-01 00:00:00 to 1970-01-01 01:00:01 UTC (60 min 1 s)"
+        );
+    }
+
+    #[test]
+    fn words_are_shown_as_words() {
+        let message = Message::new(&Notification::new(Kind::Test, Severity::Green, ""));
+        assert_eq!(
+            message.text.as_deref(),
+            Some("Test notification: delivery works.")
+        );
+        assert_eq!(
+            message.line(),
+            "Couic: test. Test notification: delivery works.; Server: none"
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! Tells a Slack channel what Couic does: one Block Kit message a notification, with a green, orange or red bar.
+//!
+//! Whatever a tag contains, the message stays within Slack's limits and is only text: `&`, `<` and `>` are escaped, so
+//! that nothing becomes a mention or a link, and all that others wrote stands in `plain_text`, which knows no markup.
+//! Slack takes one message a second: give the dispatcher that pace.
+
+use std::time::Duration;
+
+use couic_plugin_api::{
+    Notification, Notifier, NotifyError, Plugin, Receipt, Severity, async_trait, serde::Deserialize,
+};
+use couic_plugin_shared::{Endpoint, EndpointConfig, Field, Message, text};
+use serde_json::{Value, json};
+
+#[cfg(feature = "export")]
+couic_plugin_api::export_notifier!(Slack, name = "slack");
+
+/// Slack's are 150, 3,000 and 2,000, and about 13 kB in all: these keep the sum below it.
+const MAX_HEADER: usize = 150;
+const MAX_TEXT: usize = 600;
+const MAX_FIELD: usize = 250;
+const MAX_FIELDS: usize = 10;
+const MAX_PREVIEW: usize = 300;
+/// One message a second.
+pub const PACE: Duration = Duration::from_secs(1);
+
+/// `config = { … }` of this notifier.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The channel's incoming webhook. It is a password.
+    pub webhook_url: String,
+    /// For connection, request and answer together.
+    #[serde(default = "default_timeout")]
+    pub timeout_ms: u64,
+}
+
+fn default_timeout() -> u64 {
+    5_000
+}
+
+/// See the [crate].
+pub struct Slack {
+    name: String,
+    endpoint: Endpoint,
+}
+
+impl Slack {
+    /// The same under another name.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+}
+
+impl Plugin for Slack {
+    type Config = Config;
+
+    fn create(config: Config) -> Result<Self, NotifyError> {
+        let endpoint = EndpointConfig {
+            url: config.webhook_url,
+            timeout: Duration::from_millis(config.timeout_ms),
+            token: None,
+        };
+        Ok(Self {
+            name: "slack".to_owned(),
+            endpoint: Endpoint::new("webhook_url", endpoint)?,
+        })
+    }
+}
+
+#[async_trait]
+impl Notifier for Slack {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
+        let body = render(notification).to_string().into_bytes();
+        let answer = self.endpoint.post(body, notification.id).await?;
+        Ok(Receipt {
+            http_status: Some(answer.status),
+            pause: None,
+        })
+    }
+}
+
+/// The request that Slack gets.
+#[must_use]
+pub fn render(notification: &Notification) -> Value {
+    let message = Message::new(notification);
+    let mut blocks = vec![json!({ "type": "header", "text": plain(&message.title, MAX_HEADER) })];
+    if let Some(line) = &message.text {
+        blocks.push(json!({ "type": "section", "text": plain(line, MAX_TEXT) }));
+    }
+    let fields = message.fields.iter().take(MAX_FIELDS);
+    let fields = fields.map(|Field { name, value }| plain(&format!("{name}\n{value}"), MAX_FIELD));
+    blocks.push(json!({ "type": "section", "fields": fields.collect::<Vec<_>>() }));
+    blocks.push(json!({
+        "type": "context",
+        "elements": [plain(couic_plugin_shared::USER_AGENT, MAX_HEADER)],
+    }));
+    json!({
+        // What notifications on a phone show.
+        "text": text::fit(&message.line(), MAX_PREVIEW, escape),
+        "mrkdwn": false,
+        "unfurl_links": false,
+        "unfurl_media": false,
+        "attachments": [{ "color": color(message.severity), "blocks": blocks }],
+    })
+}
+
+fn plain(content: &str, limit: usize) -> Value {
+    json!({ "type": "plain_text", "text": text::fit(content, limit, escape), "emoji": false })
+}
+
+fn color(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Green => "#2ecc71",
+        Severity::Orange => "#e67e22",
+        Severity::Red => "#e74c3c",
+    }
+}
+
+fn escape(grapheme: &str, out: &mut String) {
+    for c in grapheme.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            c => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+use couic_plugin_api::{Kind, Notice, Summary, TagCount};
+use couic_plugin_shared::{
+    stand_in::{Reply, StandIn, status, with_header},
+    text::units,
+};
+use proptest::prelude::*;
+
+use super::*;
+
+fn summary(tags: &[String], source: &str) -> Notification {
+    let top_tags = tags.iter().map(|tag| TagCount {
+        tag: tag.clone(),
+        count: u64::MAX,
+    });
+    let summary = Summary {
+        from: 1_700_000_000,
+        until: 1_700_000_900,
+        total: 120,
+        distinct_cidrs: 80,
+        top_tags: top_tags.collect(),
+        sources: tags.to_vec(),
+        ..Summary::default()
+    };
+    Notification::new(Kind::Summary(summary), Severity::Orange, source)
+}
+
+fn blocks(body: &Value) -> &Vec<Value> {
+    body["attachments"][0]["blocks"].as_array().unwrap()
+}
+
+/// Every text object of the message.
+fn texts(body: &Value) -> Vec<&Value> {
+    let mut all = Vec::new();
+    for block in blocks(body) {
+        all.extend(block.get("text"));
+        for list in ["fields", "elements"] {
+            all.extend(
+                block
+                    .get(list)
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten(),
+            );
+        }
+    }
+    all
+}
+
+#[test]
+fn a_summary_is_blocks_with_a_bar() {
+    let body = render(&summary(&["ssh".to_owned()], "gateway-1"));
+    assert_eq!(body["attachments"][0]["color"], "#e67e22");
+    assert_eq!(blocks(&body)[0]["type"], "header");
+    let shown: Vec<_> = texts(&body)
+        .iter()
+        .map(|t| t["text"].as_str().unwrap())
+        .collect();
+    let max = u64::MAX;
+    assert_eq!(
+        shown,
+        [
+            "Couic: summary",
+            "Total\n120",
+            "Distinct CIDRs\n80",
+            &format!("Top tags\nssh ({max})"),
+            "Interval\n2023-11-14 22:13:20 to 2023-11-14 22:28:20 UTC (15 min)",
+            "Reported by\nssh",
+            "Server\ngateway-1",
+            couic_plugin_shared::USER_AGENT,
+        ]
+    );
+    assert!(
+        body["text"]
+            .as_str()
+            .unwrap()
+            .starts_with("Couic: summary; Total: 120; ")
+    );
+}
+
+#[test]
+fn hostile_tags_are_only_text() {
+    let hostile = "<!channel> <https://evil|x> & *b*\u{202e}";
+    let body = render(&summary(&[hostile.to_owned()], "x"));
+    let shown = texts(&body)[3]["text"].as_str().unwrap();
+    let expected = "Top tags\n&lt;!channel&gt; &lt;https://evil|x&gt; &amp; *b* (";
+    assert!(shown.starts_with(expected), "{shown}");
+    assert!(
+        texts(&body).iter().all(|t| t["type"] == "plain_text"),
+        "no markup anywhere"
+    );
+    assert_eq!(body["mrkdwn"], false);
+}
+
+/// Slack's own limits, from its documentation.
+fn check_limits(body: &Value) -> Result<(), TestCaseError> {
+    prop_assert!(blocks(body).len() <= 50);
+    prop_assert!(
+        body.to_string().len() <= 13_000,
+        "{} bytes",
+        body.to_string().len()
+    );
+    for block in blocks(body) {
+        let length = |value: &Value| units(value["text"].as_str().unwrap_or_default());
+        let limit = if block["type"] == "header" {
+            150
+        } else {
+            3_000
+        };
+        prop_assert!(
+            block
+                .get("text")
+                .is_none_or(|text| (1..=limit).contains(&length(text)))
+        );
+        let fields = block.get("fields").and_then(Value::as_array);
+        prop_assert!(fields.is_none_or(|f| f.len() <= 10 && f.iter().all(|f| (1..=2_000).contains(&length(f)))));
+    }
+    Ok(())
+}
+
+fn check_escapes(text: &str) -> Result<(), TestCaseError> {
+    prop_assert!(!text.contains(['<', '>']), "{text:?}");
+    let rest = text
+        .replace("&amp;", "")
+        .replace("&lt;", "")
+        .replace("&gt;", "");
+    prop_assert!(!rest.contains('&'), "half an escape in {text:?}");
+    Ok(())
+}
+
+fn hostile() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        r"[<>&!@*_~`é👨\u{301}\u{202e}\u{200d} a]{0,900}",
+        Just("\u{301}".repeat(3_000)),
+        Just("👨\u{200d}".repeat(900)),
+        Just("\"\\".repeat(900)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn within_every_limit_whatever_the_text(
+        tags in prop::collection::vec(hostile(), 0..12),
+        source in hostile(),
+        message in hostile(),
+    ) {
+        let notice = Notice { code: String::new(), message };
+        for notification in [
+            summary(&tags, &source),
+            Notification::new(Kind::Notice(notice), Severity::Green, source.clone()),
+        ] {
+            let body = render(&notification);
+            check_limits(&body)?;
+            check_escapes(body["text"].as_str().unwrap())?;
+            for text in texts(&body) {
+                check_escapes(text["text"].as_str().unwrap())?;
+            }
+        }
+    }
+}
+
+async fn slack(reply: Reply) -> (Slack, StandIn) {
+    let server = StandIn::start([], reply).await.unwrap();
+    let config = json!({ "webhook_url": server.url("/services/T/B/token") });
+    (
+        Slack::create(serde_json::from_value(config).unwrap()).unwrap(),
+        server,
+    )
+}
+
+#[tokio::test]
+async fn outcomes_pass_through() {
+    let (works, server) = slack(status(200)).await;
+    let receipt = works.notify(&summary(&[], "x")).await.unwrap();
+    assert_eq!(receipt.http_status, Some(200));
+    let body: Value = serde_json::from_slice(&server.requests()[0].body).unwrap();
+    assert_eq!(body["attachments"].as_array().unwrap().len(), 1);
+    let (limited, _server) = slack(with_header(429, "retry-after", "30")).await;
+    let error = limited.notify(&summary(&[], "x")).await.unwrap_err();
+    assert!(
+        matches!(error, NotifyError::RateLimited { retry_after, .. } if retry_after.as_secs() == 30)
+    );
+    for code in [400, 403, 404, 410] {
+        let (slack, _server) = slack(status(code)).await;
+        let error = slack.notify(&summary(&[], "x")).await.unwrap_err();
+        assert_eq!(error.http_status(), Some(code));
+        assert!(matches!(error, NotifyError::Permanent { .. }));
+    }
+    let (down, _server) = slack(Reply::Close).await;
+    assert!(matches!(
+        down.notify(&summary(&[], "x")).await,
+        Err(NotifyError::Retry { .. })
+    ));
+    assert_eq!(down.named("ops").name(), "ops");
+}
+
+#[test]
+fn configuration_is_checked() {
+    assert!(serde_json::from_value::<Config>(json!({})).is_err());
+    let config: Config = serde_json::from_value(json!({"webhook_url": "x/token"})).unwrap();
+    let error = Slack::create(config).err().unwrap().to_string();
+    assert!(
+        error.contains("webhook_url") && !error.contains("token"),
+        "{error}"
+    );
+}

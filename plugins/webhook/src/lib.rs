@@ -1,0 +1,168 @@
+//! Posts every change of the rules to a URL, complete and in order: for `couic-report`, a SIEM, a script.
+//!
+//! One POST carries a JSON array of reports, of 5,000 reports or 1 MiB at most. A longer list goes out in several, one
+//! after the other; when one fails, the next attempt at the same notification goes on with that one.
+
+use std::time::Duration;
+
+use couic_plugin_api::{
+    Kind, Notification, Notifier, NotifyError, Plugin, Receipt, Report, Uuid, async_trait,
+    serde::Deserialize,
+};
+use couic_plugin_shared::{Endpoint, EndpointConfig};
+use serde_json as json;
+use std::sync::{Mutex, PoisonError};
+
+#[cfg(feature = "export")]
+couic_plugin_api::export_notifier!(Webhook, name = "webhook");
+
+/// Reports in one POST.
+pub const MAX_REPORTS: usize = 5_000;
+/// Bytes in one POST, as JSON. A single report that is larger goes alone.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// What is posted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Arrays of reports, as Couic 1.0 sent them. Other notifications are left out; a test posts an empty array.
+    #[default]
+    Reports,
+    /// Whole notifications, of every kind, one a POST.
+    Notifications,
+}
+
+/// `config = { … }` of this notifier.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to post.
+    pub url: String,
+    /// For connection, request and answer together.
+    #[serde(default = "default_timeout")]
+    pub timeout_ms: u64,
+    /// Sent as `Authorization: Bearer …`.
+    pub token: Option<String>,
+    /// What is posted.
+    #[serde(default)]
+    pub format: Format,
+}
+
+fn default_timeout() -> u64 {
+    2_000
+}
+
+/// See the [crate].
+pub struct Webhook {
+    name: String,
+    endpoint: Endpoint,
+    format: Format,
+    /// The notification that went out in part, and how many of its reports did.
+    partly: Mutex<Option<(Uuid, usize)>>,
+}
+
+impl Webhook {
+    /// The same under another name.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    async fn post(&self, body: json::Result<Vec<u8>>, id: Uuid) -> Result<Receipt, NotifyError> {
+        let body = body.map_err(|error| NotifyError::permanent(error.to_string()))?;
+        let answer = self.endpoint.post(body, id).await?;
+        Ok(Receipt {
+            http_status: Some(answer.status),
+            pause: None,
+        })
+    }
+
+    async fn post_reports(&self, id: Uuid, reports: &[Report]) -> Result<Receipt, NotifyError> {
+        let mut done = self.done(id).min(reports.len());
+        let mut receipt = Receipt::default();
+        while done < reports.len() {
+            let (body, count) = part(&reports[done..])?;
+            let outcome = self.post(Ok(body), part_id(id, done)).await;
+            self.note(outcome.is_err().then_some((id, done)));
+            receipt = outcome?;
+            done += count;
+        }
+        Ok(receipt)
+    }
+
+    fn done(&self, id: Uuid) -> usize {
+        let partly = self.partly.lock().unwrap_or_else(PoisonError::into_inner);
+        partly
+            .filter(|(of, _)| *of == id)
+            .map_or(0, |(_, done)| done)
+    }
+
+    fn note(&self, progress: Option<(Uuid, usize)>) {
+        *self.partly.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    }
+}
+
+impl Plugin for Webhook {
+    type Config = Config;
+
+    fn create(config: Config) -> Result<Self, NotifyError> {
+        let endpoint = EndpointConfig {
+            url: config.url,
+            timeout: Duration::from_millis(config.timeout_ms),
+            token: config.token,
+        };
+        Ok(Self {
+            name: "webhook".to_owned(),
+            endpoint: Endpoint::new("url", endpoint)?,
+            format: config.format,
+            partly: Mutex::new(None),
+        })
+    }
+}
+
+#[async_trait]
+impl Notifier for Webhook {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
+        let id = notification.id;
+        match (self.format, &notification.kind) {
+            (Format::Notifications, _) => self.post(json::to_vec(notification), id).await,
+            (Format::Reports, Kind::Reports(reports)) => self.post_reports(id, reports).await,
+            (Format::Reports, Kind::Test) => self.post(Ok(b"[]".to_vec()), id).await,
+            (Format::Reports, _) => Ok(Receipt::default()),
+        }
+    }
+}
+
+/// The JSON array of as many of the first reports as fit, and how many these are: one at least.
+fn part(reports: &[Report]) -> Result<(Vec<u8>, usize), NotifyError> {
+    let mut body = vec![b'['];
+    let mut count = 0;
+    for report in reports.iter().take(MAX_REPORTS) {
+        let before = body.len();
+        if count > 0 {
+            body.push(b',');
+        }
+        json::to_writer(&mut body, report)
+            .map_err(|error| NotifyError::permanent(error.to_string()))?;
+        if count > 0 && body.len() >= MAX_BYTES {
+            body.truncate(before);
+            break;
+        }
+        count += 1;
+    }
+    body.push(b']');
+    Ok((body, count))
+}
+
+/// The first part has the notification's own id, the others one that is made from it: the same in every attempt.
+fn part_id(id: Uuid, done: usize) -> Uuid {
+    Uuid::from_u128(id.as_u128() ^ done as u128)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! What every program's file says of notifiers: a plugin and its table, or a URL that is a secret.
+
+use http::Uri;
+use serde::Deserialize;
+use toml::{Spanned, de::ValueDeserializer};
+
+use crate::{Secret, Section};
+
+/// A notifier that a plugin provides: `plugin = "…"`, `config = { … }`.
+#[derive(Clone, Debug)]
+pub struct NotifierConfig {
+    /// A name in the plugins' folder, or a path.
+    pub plugin: String,
+    /// What operators call it; the plugin's name where it is missing.
+    pub name: Option<String>,
+    /// Handed to the plugin; may hold secrets.
+    pub config: Secret<toml::Table>,
+    /// Whether a plugin's file runs in a process of its own.
+    pub isolated: bool,
+    /// The SHA-256 that the file must have, hexadecimal.
+    pub sha256: Option<String>,
+    /// For one attempt.
+    pub timeout_secs: u64,
+    /// How much memory the process of a plugin may have; None = as much as the host gives by default.
+    pub memory_mib: Option<u64>,
+}
+
+impl NotifierConfig {
+    /// The notifiers of an array of tables, in its order. None where a mistake was noted.
+    pub fn read_all(section: &mut Section<'_>, key: &'static str) -> Option<Vec<Self>> {
+        let tables = section.tables(key)?;
+        // Every table is read, whatever is wrong with the ones before.
+        let read: Vec<_> = tables.into_iter().map(Self::read).collect();
+        read.into_iter().collect()
+    }
+
+    fn read(mut section: Section<'_>) -> Option<Self> {
+        let plugin = section.required("plugin").map(|(name, _)| name.to_owned());
+        let name = section.notifier_name();
+        let config = section.free_table("config");
+        let isolated = section.bool("isolated", true);
+        let sha256 = section.sha256();
+        let timeout_secs = section.int("timeout_secs", 1..=600, Some(30));
+        let memory_mib = match section.get("memory_mib") {
+            Some(_) => section.int("memory_mib", 16..=65_536, None).map(Some),
+            None => Some(None),
+        };
+        section.finish();
+        Some(Self {
+            plugin: plugin?,
+            name: name?,
+            config: Secret::new(config?),
+            isolated: isolated?,
+            sha256: sha256?,
+            timeout_secs: timeout_secs?,
+            memory_mib: memory_mib?,
+        })
+    }
+}
+
+impl Section<'_> {
+    /// An http or https URL, `Some(None)` where it is missing or empty. It is never quoted: it may hold a secret.
+    pub fn url(&mut self, key: &'static str) -> Option<Option<Secret<String>>> {
+        let Some((text, line)) = self.string(key).ok()? else {
+            return Some(None);
+        };
+        if text.is_empty() {
+            return Some(None);
+        }
+        let uri: Option<Uri> = text.parse().ok();
+        let fine = uri.is_some_and(|u| {
+            matches!(u.scheme_str(), Some("http" | "https"))
+                && u.host().is_some_and(|h| !h.is_empty())
+        });
+        if fine {
+            return Some(Some(Secret::new(text.to_owned())));
+        }
+        let message = "is not an http or https URL (not shown here: it may hold a secret)";
+        self.mistake(Some(line), key, message.to_owned())
+    }
+
+    /// A name that can also be a folder's.
+    fn notifier_name(&mut self) -> Option<Option<String>> {
+        let Some((text, line)) = self.string("name").ok()? else {
+            return Some(None);
+        };
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if (1..=64).contains(&text.len()) && !text.starts_with('.') && text.chars().all(fits) {
+            return Some(Some(text.to_owned()));
+        }
+        let message = format!(
+            "{text:?} must be 1 to 64 letters, digits, '-', '_' or '.', and no '.' at the start"
+        );
+        self.mistake(Some(line), "name", message)
+    }
+
+    fn sha256(&mut self) -> Option<Option<String>> {
+        let Some((text, line)) = self.string("sha256").ok()? else {
+            return Some(None);
+        };
+        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Some(Some(text.to_ascii_lowercase()));
+        }
+        let message = "is not a SHA-256: 64 hexadecimal digits, as sha256sum prints them";
+        self.mistake(Some(line), "sha256", message.to_owned())
+    }
+
+    /// A table whose keys somebody else judges; an empty one where it is missing.
+    fn free_table(&mut self, key: &'static str) -> Option<toml::Table> {
+        let Some(found) = self.get(key) else {
+            return Some(toml::Table::new());
+        };
+        if !found.value.is_table() {
+            return self.mistake(Some(found.line), key, "must be a table".to_owned());
+        }
+        let value = Spanned::new(0..0, found.value.clone());
+        toml::Table::deserialize(ValueDeserializer::from(value))
+            .ok()
+            .or_else(|| {
+                let message = "holds a value that cannot be read".to_owned();
+                self.mistake(Some(found.line), key, message)
+            })
+    }
+}
