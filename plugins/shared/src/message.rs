@@ -181,7 +181,7 @@ fn interval(from: u64, until: u64) -> String {
     let seconds = until.saturating_sub(from);
     let length = match seconds {
         0..60 => format!("{seconds} s"),
-        60..7200 if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        60..7200 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         60..7200 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     };

@@ -200,7 +200,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
             Reply::HangInBody(status) => {
                 let head = format!("HTTP/1.1 {status} x\r\ncontent-length: 100\r\n\r\nhalf");
                 stream.write_all(head.as_bytes()).await?;
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             Reply::Gigabyte(status) => return gigabyte(&mut stream, status, &shared.sent).await,
         }

@@ -1,6 +1,8 @@
 //! Kill -9 under load, end to end: dispatcher, spool and webhook in a process of their own, against a server that
 //! answers 429, 503, resets and hangs. At most duplicates, never a loss, and no request within a `Retry-After`.
 
+#![expect(clippy::unwrap_used, reason = "a test: what fails is to end it")]
+
 use std::{
     collections::{HashMap, HashSet},
     env,
@@ -21,7 +23,7 @@ use couic_plugin_shared::stand_in::{Reply, StandIn, status, with_header};
 use couic_plugin_webhook::{Config, Webhook};
 use serde_json as json;
 
-const ROUNDS: usize = 6;
+const ROUNDS: u64 = 6;
 const VARIABLE: &str = "COUIC_KILL_TEST";
 const RETRY_AFTER: Duration = Duration::from_millis(700);
 /// How long a process that was told to wait lives at least to write that down.
@@ -122,84 +124,106 @@ fn numbers(server: &StandIn) -> Vec<u64> {
     all
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_under_load_nothing_is_lost() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().to_str().unwrap().to_owned();
-    let bad = [
-        status(503),
-        Reply::Reset,
-        Reply::Hang,
-        Reply::Close,
-        with_header(429, "retry-after", "0.7"),
-    ];
-    let mut acknowledged = HashSet::new();
-    let mut delivered: HashMap<u64, u32> = HashMap::new();
-    let mut first = 1;
-    let mut early = 0;
-    let mut quiet = None;
-    for round in 0..ROUNDS {
-        // Each round's server fails first, then works, then fails once more while the process is killed.
-        let mut script = bad.to_vec();
-        script.extend(vec![status(200); 20 * (round + 1)]);
-        script.push(with_header(429, "retry-after", "0.7"));
+/// What the rounds add up to.
+#[derive(Default)]
+struct Tally {
+    acknowledged: HashSet<u64>,
+    delivered: HashMap<u64, u32>,
+    early: usize,
+    /// Until when no request may come, across a restart too.
+    quiet: Option<Instant>,
+}
+
+impl Tally {
+    /// Runs a sender against a server that fails first, then works, then asks for patience, and kills it meanwhile.
+    async fn round(&mut self, dir: &str, round: u64) {
+        let limited = || with_header(429, "retry-after", "0.7");
+        let mut script = vec![
+            status(503),
+            Reply::Reset,
+            Reply::Hang,
+            Reply::Close,
+            limited(),
+        ];
+        script.extend(vec![
+            status(200);
+            20 * (usize::try_from(round).unwrap() + 1)
+        ]);
+        script.push(limited());
         let server = StandIn::start(script.clone(), status(200)).await.unwrap();
-        let mut sender = spawn(&path, &server.url("/"), first, true);
-        let end = Instant::now() + Duration::from_millis(1_300 + 170 * round as u64);
+        let first = self
+            .acknowledged
+            .iter()
+            .max()
+            .map_or(1, |last| last + 1_000);
+        let mut sender = spawn(dir, &server.url("/"), first, true);
+        let end = Instant::now() + Duration::from_millis(1_300 + 170 * round);
         while let Ok(line) = sender
             .lines
             .recv_timeout(end.saturating_duration_since(Instant::now()))
         {
-            acknowledged.extend(line.parse::<u64>());
+            self.acknowledged.extend(line.parse::<u64>());
         }
         sender.child.kill().unwrap();
         let killed = Instant::now();
         sender.child.wait().unwrap();
         while let Ok(line) = sender.lines.recv() {
-            acknowledged.extend(line.parse::<u64>());
+            self.acknowledged.extend(line.parse::<u64>());
         }
-        first = acknowledged.iter().max().map_or(first, |last| last + 1_000);
-        early += count(&server, &script, &mut delivered, &mut quiet);
+        self.early += count(&server, &script, &mut self.delivered, &mut self.quiet);
         // A 429 that the process did not live to write down binds nobody.
-        quiet = quiet.filter(|until| *until + KNOWN < killed + RETRY_AFTER);
+        self.quiet = self
+            .quiet
+            .filter(|until| *until + KNOWN < killed + RETRY_AFTER);
     }
-    let server = StandIn::start([], status(200)).await.unwrap();
-    let mut sender = spawn(&path, &server.url("/"), 0, false);
-    let missing = |delivered: &HashMap<u64, u32>| {
-        acknowledged
-            .iter()
-            .filter(|n| !delivered.contains_key(n))
-            .count()
-    };
-    let end = Instant::now() + Duration::from_secs(30);
-    let mut seen = delivered.clone();
-    while missing(&seen) > 0 && Instant::now() < end {
-        let more = server.wait_requests(server.requests().len() + 1);
-        tokio::time::timeout(Duration::from_secs(1), more)
-            .await
-            .ok();
-        seen.clone_from(&delivered);
-        numbers(&server)
-            .into_iter()
-            .for_each(|n| *seen.entry(n).or_default() += 1);
+
+    /// Lets a last sender deliver what is left.
+    async fn settle(&mut self, dir: &str) {
+        let server = StandIn::start([], status(200)).await.unwrap();
+        let mut sender = spawn(dir, &server.url("/"), 0, false);
+        let before = self.delivered.clone();
+        let end = Instant::now() + Duration::from_secs(30);
+        while self.lost() > 0 && Instant::now() < end {
+            let more = server.wait_requests(server.requests().len() + 1);
+            tokio::time::timeout(Duration::from_secs(1), more)
+                .await
+                .ok();
+            self.delivered.clone_from(&before);
+            for number in numbers(&server) {
+                *self.delivered.entry(number).or_default() += 1;
+            }
+        }
+        sender.child.kill().unwrap();
+        sender.child.wait().unwrap();
     }
-    sender.child.kill().unwrap();
-    sender.child.wait().unwrap();
-    let twice = seen.values().filter(|&&times| times > 1).count();
+
+    fn lost(&self) -> usize {
+        let lost = |number: &&u64| !self.delivered.contains_key(number);
+        self.acknowledged.iter().filter(lost).count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_under_load_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let mut tally = Tally::default();
+    for round in 0..ROUNDS {
+        tally.round(path, round).await;
+    }
+    tally.settle(path).await;
+    let accepted = tally.acknowledged.len();
+    let twice = tally.delivered.values().filter(|&&times| times > 1).count();
+    let (lost, early) = (tally.lost(), tally.early);
     println!(
-        "{ROUNDS} kills: {} acknowledged, {} lost, {twice} delivered twice, {early} requests within a Retry-After",
-        acknowledged.len(),
-        missing(&seen)
+        "{ROUNDS} kills: {accepted} acknowledged, {lost} lost, {twice} delivered twice, {early} requests within a \
+         Retry-After"
     );
-    assert!(
-        acknowledged.len() > 100,
-        "hardly any load: {}",
-        acknowledged.len()
-    );
-    assert_eq!(missing(&seen), 0, "accepted and lost");
+    assert!(accepted > 100, "hardly any load: {accepted}");
+    assert_eq!(lost, 0, "accepted and lost");
     assert_eq!(early, 0, "requests within a Retry-After");
-    // A kill between a delivery and its acknowledgement can repeat what was in flight, and what the disk had not yet.
-    assert!(twice <= acknowledged.len() / 10, "{twice} duplicates");
+    // What was in flight at a kill, or not yet acknowledged on disk.
+    assert!(twice <= accepted / 10, "{twice} duplicates");
 }
 
 /// Counts what was delivered, and the requests that came too early. `quiet`: until when none may come, also after a
