@@ -9,10 +9,7 @@ mod instance;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    any::Any,
-    ffi::{CStr, c_char},
-};
+use std::ffi::{CStr, c_char};
 
 pub use gate::{Level, log};
 
@@ -90,13 +87,4 @@ const fn c_str(text: &'static str) -> *const c_char {
         Ok(text) => text.as_ptr(),
         Err(_) => panic!("the name and the schema of a plugin contain no NUL"),
     }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
-    payload
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a message".to_owned())
 }

@@ -7,6 +7,7 @@ pub mod host;
 mod notification;
 mod notifier;
 mod outcome;
+mod panics;
 mod wire;
 
 pub use async_trait::async_trait;

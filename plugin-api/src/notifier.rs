@@ -144,6 +144,18 @@ impl NotifyError {
         }
     }
 
+    /// [`NotifyError::BadConfig`] from what serde says, without the value that stands there: it may be a secret.
+    #[must_use]
+    pub fn from_config(error: &serde_json::Error) -> Self {
+        let text = error.to_string();
+        // `invalid type: string "secret", expected …`: values come in quotes, names of keys in backticks.
+        let message = match (text.find('"'), text.rfind('"')) {
+            (Some(from), Some(to)) if from < to => format!("{}…{}", &text[..from], &text[to + 1..]),
+            _ => text,
+        };
+        Self::BadConfig { message }
+    }
+
     /// Reads an HTTP status: 429 and 503 with their `Retry-After`, 408, 425 and 5xx as [`Retry`](Self::Retry), 413 as
     /// [`TooLarge`](Self::TooLarge), anything else as [`Permanent`](Self::Permanent).
     ///

@@ -7,7 +7,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Poll,
     time::Duration,
 };
 
@@ -16,14 +15,12 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{
-    gate::{Gate, hook_panics},
-    panic_text,
-};
+use super::gate::{Gate, hook_panics};
 use crate::{
     Notification, NotifyError, Plugin, Receipt,
     abi::{self, ErrBuf, Host, Request, Slice},
     outcome::Outcome,
+    panics::{catch, panic_text},
 };
 
 /// How long destroy waits for tasks to let go.
@@ -79,8 +76,8 @@ impl<P: Plugin> Instance<P> {
         let gate = Gate::new(host);
         let plugin = gate.enter(|| {
             let _context = runtime.enter();
-            let config = serde_json::from_slice(config)
-                .map_err(|error| NotifyError::bad_config(describe(&error)))?;
+            let config =
+                serde_json::from_slice(config).map_err(|error| NotifyError::from_config(&error))?;
             P::create(config)
         })?;
         Ok(Box::new(Self {
@@ -133,42 +130,15 @@ impl<P: Plugin> Instance<P> {
     }
 }
 
-/// One attempt, every poll of which may panic.
+/// One attempt, as code of this instance.
 async fn attempt<P: Plugin>(
     plugin: &P,
     notification: &Notification,
     gate: &Gate,
 ) -> Result<Receipt, NotifyError> {
-    let started = catch_unwind(AssertUnwindSafe(|| {
-        gate.enter(|| plugin.notify(notification))
-    }));
-    let future = started.map_err(|payload| panicked(&*payload))?;
+    let future = gate.enter(|| catch(|| plugin.notify(notification)));
     let mut future = pin!(future);
-    poll_fn(|context| {
-        let poll = || gate.enter(|| future.as_mut().poll(context));
-        match catch_unwind(AssertUnwindSafe(poll)) {
-            Ok(poll) => poll,
-            Err(payload) => Poll::Ready(Err(panicked(&*payload))),
-        }
-    })
-    .await
-}
-
-fn panicked(payload: &(dyn std::any::Any + Send)) -> NotifyError {
-    NotifyError::Panic {
-        message: panic_text(payload),
-    }
-}
-
-/// Where the configuration is wrong, without what stands there: that may be a secret.
-fn describe(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    // "invalid type: string "secret", expected u16 at line 1 column 5": the value is between the first two quotes.
-    // Names of fields come in backticks and stay.
-    match (text.find('"'), text.rfind('"')) {
-        (Some(from), Some(to)) if from < to => format!("{}…{}", &text[..from], &text[to + 1..]),
-        _ => text,
-    }
+    poll_fn(|context| gate.enter(|| future.as_mut().poll(context))).await
 }
 
 /// Runs an entry; a panic inside becomes `on_panic`.

@@ -123,11 +123,6 @@ impl PluginFile {
         self.copy.as_fd()
     }
 
-    /// The sealed copy, for good.
-    pub(crate) fn into_copy(self) -> OwnedFd {
-        self.copy
-    }
-
     /// A path that leads to the sealed copy, for this process.
     pub(crate) fn copy_path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.copy.as_raw_fd()).into()

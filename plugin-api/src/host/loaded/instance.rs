@@ -56,6 +56,7 @@ pub(crate) struct Instance {
     commands: mpsc::Sender<Command>,
     limit: usize,
     info: PluginInfo,
+    ended: oneshot::Receiver<()>,
 }
 
 /// An attempt under way. Dropping it cancels the attempt.
@@ -86,6 +87,7 @@ impl Instance {
         let shared = Shared::register(setup.log);
         let (commands, inbox) = mpsc::channel();
         let (ready, created) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
         let worker = Arc::clone(&shared);
         let config = setup.config;
         let name: String = setup.name.chars().take(6).collect();
@@ -98,8 +100,12 @@ impl Instance {
                     Err(reason) => drop(ready.send(Err(reason))),
                 }
                 worker.unregister();
+                drop(end);
             })
-            .map_err(|error| Reason::Process(error.to_string()))?;
+            .map_err(|error| {
+                shared.unregister();
+                Reason::Process(error.to_string())
+            })?;
         let library = match timeout(create_timeout, created).await {
             Ok(Ok(created)) => created?,
             Ok(Err(_)) => return Err(Reason::Create("its thread ended".to_owned())),
@@ -111,6 +117,7 @@ impl Instance {
             commands,
             limit: if concurrent { max_in_flight.max(1) } else { 1 },
             info: info(library, path.to_owned(), sha256),
+            ended,
         })
     }
 
@@ -120,6 +127,13 @@ impl Instance {
 
     pub(crate) fn stats(&self) -> PluginStats {
         self.shared.stats()
+    }
+
+    /// Destroys the instance and waits for its thread, but not longer than `wait`.
+    pub(crate) async fn close(self, wait: Duration) {
+        drop(self.commands);
+        // Where it takes longer, the thread is left to itself.
+        let _ = timeout(wait, self.ended).await;
     }
 
     pub(crate) fn count_timeout(&self) {
@@ -160,6 +174,12 @@ fn gone() -> NotifyError {
 }
 
 impl Flight {
+    /// Asks the plugin to stop, and still waits for what it says.
+    pub(crate) fn cancel(&self) {
+        // Where the thread is gone, so is what there was to cancel.
+        let _ = self.commands.send(Command::Cancel(self.token));
+    }
+
     pub(crate) async fn outcome(&mut self) -> Outcome {
         match (&mut self.outcome).await {
             Ok(outcome) => outcome,
@@ -171,8 +191,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         if self.shared.give_up(self.token) {
-            // Where the thread is gone, so is what there was to cancel.
-            let _ = self.commands.send(Command::Cancel(self.token));
+            self.cancel();
         }
     }
 }
@@ -241,7 +260,7 @@ fn refusal(status: i32, said: &str) -> String {
         abi::BAD_CONFIG => format!("bad configuration: {said}"),
         abi::PANIC => format!("it panicked: {said}"),
         abi::RETRY..=abi::BUSY => said.to_owned(),
-        other => format!("{said} (unknown status {other})"),
+        other => format!("unknown status {other}: {said}"),
     }
 }
 

@@ -57,9 +57,11 @@ impl Library {
         let flags = RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE;
         // SAFETY: loading runs code of the plugin. That this file may run is what its owner, its mode, its pin and
         // the operator's configuration say, and PluginFile has checked the first three.
-        let handle = unsafe { Handle::open(Some(file.copy_path()), flags) }.map_err(dlopen)?;
+        let handle = unsafe { Handle::open(Some(file.copy_path()), flags) }
+            .map_err(|error| dlopen(&error))?;
         // SAFETY: the symbol is data, as was checked in the file, so it is taken as an address of it.
-        let symbol = unsafe { handle.get::<*const Descriptor>(abi::SYMBOL) }.map_err(dlopen)?;
+        let symbol = unsafe { handle.get::<*const Descriptor>(abi::SYMBOL) }
+            .map_err(|error| dlopen(&error))?;
         // SAFETY: in the file the symbol has at least struct_size bytes, which is not less than a Descriptor, and it
         // stays mapped. Unaligned, since a foreign compiler may have put it anywhere.
         let descriptor = unsafe { (*symbol).read_unaligned() };
@@ -80,8 +82,8 @@ impl Library {
 
 const NAME: Reason = Reason::Descriptor("its name is missing or not UTF-8");
 
-fn dlopen(error: libloading::Error) -> Reason {
-    Reason::Dlopen(crate::NotifyError::chain(&error))
+fn dlopen(error: &libloading::Error) -> Reason {
+    Reason::Dlopen(crate::NotifyError::chain(error))
 }
 
 fn check(descriptor: &Descriptor, file: &PluginFile) -> Result<(), Reason> {

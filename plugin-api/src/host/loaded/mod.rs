@@ -10,7 +10,7 @@ mod shared;
 
 use std::time::Duration;
 
-pub(crate) use instance::{Instance, Setup};
+pub(crate) use instance::{Flight, Instance, Setup};
 pub(crate) use shared::LogSink;
 
 use super::{
@@ -53,6 +53,11 @@ impl LoadedNotifier {
             timeout: options.timeout,
             attempts: Attempts::default(),
         })
+    }
+
+    /// Destroys the instance, and waits up to `wait` for it to let go.
+    pub async fn close(self, wait: Duration) {
+        self.instance.close(wait).await;
     }
 
     /// What the plugin says about itself.
