@@ -116,7 +116,7 @@ impl Supervisor {
         let (Some(mut stdin), Some(mut stdout), Some(stderr)) = (stdin, stdout, stderr) else {
             return Err(Reason::Process("it has no pipes".to_owned()));
         };
-        let death = AsyncFd::register(death_of(&child).map_err(broken)?).map_err(broken)?;
+        let death = death_of(&child).map_err(broken)?;
         let last_words = LastWords::default();
         let listener = tokio::spawn(listen(stderr, last_words.clone(), Arc::clone(&self.log)));
         let patience = self.options.create_timeout + EXEC;
