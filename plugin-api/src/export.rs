@@ -20,10 +20,8 @@ use crate::{
 
 /// Exports a [`Plugin`] from a crate of type `cdylib`: the ELF note and the symbol `couic_notifier_plugin`.
 ///
-/// ```ignore
-/// couic_plugin_api::export_notifier!(MyNotifier, name = "mine");
-/// couic_plugin_api::export_notifier!(MyNotifier, name = "mine", config_schema = r#"{"type":"object"}"#);
-/// ```
+/// `export_notifier!(Type, name = "mine")`, or with `config_schema = r#"{"type":"object"}"#`; the example of the
+/// [crate] uses it.
 ///
 /// A library has one such symbol: two crates that export cannot be linked into one program. A crate that is also
 /// linked in as an `rlib` puts the macro behind a feature of its own, off by default.

@@ -1,4 +1,57 @@
-//! Notifiers of Couic: one trait, whatever stands behind it.
+//! Notifiers of [Couic](https://example.invalid/couic): how an operator hears of what his firewall does.
+//!
+//! A notifier gets a [`Notification`] and makes **one** attempt to deliver it. Queues, retries, pacing, a spool that
+//! survives crashes: all of that is the host's. Whoever writes a plugin writes this, in a crate of type `cdylib`:
+//!
+//! ```
+//! use couic_plugin_api::{Kind, Notification, Notifier, NotifyError, Plugin, Receipt, async_trait, serde};
+//!
+//! #[derive(serde::Deserialize)]
+//! #[serde(deny_unknown_fields, crate = "couic_plugin_api::serde")]
+//! struct Config {
+//!     path: std::path::PathBuf,
+//! }
+//!
+//! struct FileNotifier(Config);
+//!
+//! impl Plugin for FileNotifier {
+//!     type Config = Config;
+//!
+//!     fn create(config: Config) -> Result<Self, NotifyError> {
+//!         if !config.path.is_absolute() {
+//!             return Err(NotifyError::bad_config("path: must be absolute"));
+//!         }
+//!         Ok(Self(config))
+//!     }
+//! }
+//!
+//! #[async_trait]
+//! impl Notifier for FileNotifier {
+//!     fn name(&self) -> &str {
+//!         "file"
+//!     }
+//!
+//!     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
+//!         let text = match &notification.kind {
+//!             Kind::Reports(reports) => format!("{} changes of the rules", reports.len()),
+//!             _ => notification.text(),
+//!         };
+//!         std::fs::write(&self.0.path, text)
+//!             .map_err(|error| NotifyError::retry(error.to_string()))?;
+//!         Ok(Receipt::default())
+//!     }
+//! }
+//!
+//! couic_plugin_api::export_notifier!(FileNotifier, name = "file");
+//! # fn main() {}
+//! ```
+//!
+//! A package to copy lies in `examples/rust`, one in C in `examples/c`; the header is `include/couic_notifier.h`, and
+//! `docs/plugins.md` tells the rest. The program `couic-plugin` (feature `host`) checks a plugin as Couic would, and
+//! lets it deliver a sample.
+//!
+//! # Features
+//! `host`: what a program needs that loads plugins and delivers through them, see module `host`.
 
 pub mod abi;
 pub mod export;

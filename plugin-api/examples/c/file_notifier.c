@@ -7,6 +7,7 @@
  * The configuration is a JSON string: the path. notify blocks while it writes, so neither COUIC_F_ASYNC nor
  * COUIC_F_CONCURRENT is set: the host then waits for one write before it asks for the next.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <couic_notifier.h>
 #include <errno.h>
 #include <fcntl.h>

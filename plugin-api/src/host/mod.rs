@@ -1,4 +1,20 @@
 //! What a program needs that loads plugins and delivers through them.
+//!
+//! A [`Loader`] turns a table `[[notifiers]]` of a configuration ([`NotifierConfig`]) into a notifier: built in,
+//! [loaded](LoadedNotifier) into this process, or, as files are by default, [isolated](IsolatedNotifier) in one of its
+//! own. The program that isolates needs a hidden subcommand which calls [`child_main`] before anything else.
+//!
+//! ```no_run
+//! use couic_plugin_api::{Kind, Notification, Notifier, Severity, host};
+//!
+//! # async fn sample() -> Result<(), Box<dyn std::error::Error>> {
+//! let command = host::ChildCommand::this_program(["isolated-plugin"]);
+//! let loader = host::Loader::new("/usr/lib/couic/plugins", host::Isolation::new(command));
+//! let config = serde_json::from_str(r#"{"plugin":"slack","config":{"webhook_url":"https://…"}}"#)?;
+//! let notifier = loader.open(&config).await?;
+//! notifier.notify(&Notification::new(Kind::Test, Severity::Green, "fw1")).await?;
+//! # Ok(()) }
+//! ```
 
 mod any;
 mod attempts;

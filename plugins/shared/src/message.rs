@@ -19,7 +19,7 @@ const MAX_DISTINCT: usize = 100_000;
 pub struct Message {
     /// What it is.
     pub title: String,
-    /// A sentence, where there is one.
+    /// A sentence, where there is one. Never empty.
     pub text: Option<String>,
     /// Names and values.
     pub fields: Vec<Field>,
@@ -53,7 +53,10 @@ impl Message {
         };
         let mut message = Self {
             title: title.to_owned(),
-            text: text.map(|text| clean(&text)),
+            // Receivers refuse empty texts.
+            text: text
+                .map(|text| clean(&text))
+                .filter(|text| !text.trim().is_empty()),
             fields,
             severity: notification.severity,
             created: notification.created,
@@ -178,7 +181,7 @@ fn interval(from: u64, until: u64) -> String {
     let seconds = until.saturating_sub(from);
     let length = match seconds {
         0..60 => format!("{seconds} s"),
-        60..7200 if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        60..7200 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         60..7200 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     };
@@ -280,6 +283,16 @@ mod tests {
             interval(0, 3_601),
             "1970-01-01 00:00:00 to 1970-01-01 01:00:01 UTC (60 min 1 s)"
         );
+    }
+
+    #[test]
+    fn a_notice_without_words_has_no_text() {
+        let notice = couic_plugin_api::Notice {
+            message: "\u{200b} \n".to_owned(),
+            ..Default::default()
+        };
+        let notification = Notification::new(Kind::Notice(notice), Severity::Green, "here");
+        assert_eq!(Message::new(&notification).text, None);
     }
 
     #[test]

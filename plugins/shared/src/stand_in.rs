@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -74,6 +74,8 @@ pub struct Request {
     pub head: String,
     /// The body.
     pub body: Vec<u8>,
+    /// When it was whole.
+    pub at: Instant,
 }
 
 struct Shared {
@@ -198,7 +200,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
             Reply::HangInBody(status) => {
                 let head = format!("HTTP/1.1 {status} x\r\ncontent-length: 100\r\n\r\nhalf");
                 stream.write_all(head.as_bytes()).await?;
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             Reply::Gigabyte(status) => return gigabyte(&mut stream, status, &shared.sent).await,
         }
@@ -245,5 +247,9 @@ fn split_request(buffer: &mut Vec<u8>) -> Option<Request> {
     let rest = buffer.split_off(end + length);
     let mut request = std::mem::replace(buffer, rest);
     let body = request.split_off(end);
-    Some(Request { head, body })
+    Some(Request {
+        head,
+        body,
+        at: Instant::now(),
+    })
 }

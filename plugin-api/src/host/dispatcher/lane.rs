@@ -265,6 +265,12 @@ impl Lane {
         }
     }
 
+    /// An item is dealt with, head or not.
+    pub(super) fn retire(&self, item: &Item) {
+        self.inner.lock().queue.retire(item);
+        self.ack(item.seq);
+    }
+
     /// Keeps a dead letter. The caller then advances or finishes the head: the log has both in this order.
     pub(super) fn bury(&self, notification: Option<Notification>, reason: String) {
         let died = self.clock.unix_secs();
@@ -412,7 +418,10 @@ impl Lane {
             next_attempt_secs: next.map(|left| left.as_secs_f64().ceil() as u64),
             queue_events: inner.queue.len(),
             queue_bytes: inner.queue.bytes(),
-            oldest_age_secs: inner.queue.oldest().map_or(0, |at| now.saturating_sub(at)),
+            oldest_age_secs: inner
+                .queue
+                .oldest()
+                .map_or(0, |item| now.saturating_sub(item.queued)),
             dead_letters: inner.dead.len(),
             counters: inner.counters.clone(),
             restarts: self.restarts.as_ref().map_or(0, |count| count()),

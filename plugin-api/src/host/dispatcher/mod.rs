@@ -34,7 +34,7 @@ mod verdict;
 mod worker;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet, hash_map::Entry},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -196,31 +196,22 @@ impl NotificationDispatcher {
         if self.stopping.borrow().is_some() {
             return Err(NotifyError::Cancelled);
         }
+        let queued = self.clock.unix_secs();
+        let mut sealed: HashMap<usize, Vec<Sealed>> = HashMap::new();
+        let mut outcome = Ok(());
         for member in &self.members {
-            let limits = Limits {
-                reports: member.lane.policy.part_reports.max(1),
-                // By bytes it is split when it goes out: here that would mean to write it all twice.
-                bytes: usize::MAX,
+            let reports = member.lane.policy.part_reports.max(1);
+            let parts = match sealed.entry(reports) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(seal(notification, reports, queued)?),
             };
-            let mut done = 0;
-            loop {
-                let (part, after) = parts::next(notification, done, limits);
-                self.hand_over(&member.lane, &part)?;
-                done = after;
-                if done >= parts::total(notification) {
-                    break;
-                }
+            for (severity, payload) in parts {
+                let taken = member.lane.enqueue(*severity, queued, Arc::clone(payload));
+                // One that cannot take it is no reason to leave out the others.
+                outcome = outcome.and(taken.map_err(NotifyError::permanent));
             }
         }
-        Ok(())
-    }
-
-    fn hand_over(&self, lane: &Lane, part: &Notification) -> Result<(), NotifyError> {
-        let queued = self.clock.unix_secs();
-        let sealed = envelope::waiting(queued, part).map_err(|error| error.to_string());
-        sealed
-            .and_then(|payload| lane.enqueue(part.severity, queued, payload))
-            .map_err(NotifyError::permanent)
+        outcome
     }
 
     /// Waits until all that was handed over so far is on every member's disk, or known not to get there for now.
@@ -355,6 +346,33 @@ impl Notifier for NotificationDispatcher {
         self.enqueue(notification)?;
         self.durable().await;
         Ok(Receipt::default())
+    }
+}
+
+/// A part of a notification as it waits.
+type Sealed = (Severity, Arc<[u8]>);
+
+/// By bytes it is split when it goes out: here that would mean to write it all twice.
+fn seal(
+    notification: &Notification,
+    reports: usize,
+    queued: u64,
+) -> Result<Vec<Sealed>, NotifyError> {
+    let limits = Limits {
+        reports,
+        bytes: usize::MAX,
+    };
+    let mut sealed = Vec::new();
+    let mut done = 0;
+    loop {
+        let (part, after) = parts::next(notification, done, limits);
+        let payload = envelope::waiting(queued, &part);
+        let payload = payload.map_err(|error| NotifyError::permanent(error.to_string()))?;
+        sealed.push((part.severity, payload));
+        done = after;
+        if done >= parts::total(notification) {
+            return Ok(sealed);
+        }
     }
 }
 

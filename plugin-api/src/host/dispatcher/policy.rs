@@ -39,6 +39,26 @@ pub struct Policy {
     pub max_dead_bytes: usize,
 }
 
+impl Policy {
+    /// The limits that suit a plugin of this name: Slack takes one message a second, and what goes to machines is
+    /// merged without loss. Otherwise the defaults.
+    #[must_use]
+    pub fn of_plugin(name: &str) -> Self {
+        let policy = Self::default();
+        match name {
+            "slack" => Self {
+                pace: Some(Duration::from_secs(1)),
+                ..policy
+            },
+            "webhook" => Self {
+                merge: Merge::Batches,
+                ..policy
+            },
+            _ => policy,
+        }
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {

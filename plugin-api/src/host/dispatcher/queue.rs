@@ -127,11 +127,21 @@ impl Queue {
         self.head.iter().chain(self.items.values())
     }
 
-    /// When the longest waiting was accepted.
-    pub(super) fn oldest(&self) -> Option<u64> {
-        // Digests and replays make the order of places differ from that of ages only slightly: look at the front.
+    /// The longest waiting.
+    pub(super) fn oldest(&self) -> Option<&Item> {
+        // Digests, replays and notices make the order of places differ from that of ages only slightly: look at the
+        // front.
         let front = self.items.values().take(16);
-        front.chain(&self.head).map(|item| item.queued).min()
+        self.head.iter().chain(front).min_by_key(|item| item.queued)
+    }
+
+    /// Takes it out, head or not.
+    pub(super) fn retire(&mut self, item: &Item) {
+        if self.head.as_ref().is_some_and(|head| head.seq == item.seq) {
+            self.finish();
+        } else {
+            self.remove(item.key());
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -201,6 +211,25 @@ mod tests {
         );
         assert_eq!(drain(&mut queue), [1, 3]);
         assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn the_oldest_goes_wherever_it_stands() {
+        let mut queue = Queue::new(9, 1_000);
+        for (seq, queued) in [(1, 50), (2, 10), (3, 30)] {
+            queue.push(Item {
+                queued,
+                ..item(seq, 0, 1)
+            });
+        }
+        queue.head();
+        let mut gone = Vec::new();
+        while let Some(oldest) = queue.oldest().cloned() {
+            queue.retire(&oldest);
+            gone.push(oldest.seq);
+        }
+        assert_eq!(gone, [2, 3, 1]);
+        assert_eq!((queue.len(), queue.bytes()), (0, 0));
     }
 
     #[test]

@@ -36,7 +36,8 @@ pub(super) fn judge(outcome: &Result<Receipt, NotifyError>) -> Verdict {
         NotifyError::RateLimited { retry_after, .. } => Verdict::Hold(*retry_after),
         NotifyError::TooLarge { .. } => Verdict::Split,
         NotifyError::Permanent { http_status, .. } => match http_status {
-            Some(401 | 403 | 404 | 410) => Verdict::Fail,
+            // A redirect too: it is the URL that is wrong, not the message.
+            Some(300..=399 | 401 | 403 | 404 | 410) => Verdict::Fail,
             _ => Verdict::Dead,
         },
         NotifyError::BadConfig { .. } => Verdict::Fail,
@@ -76,12 +77,13 @@ mod tests {
         let wait = Duration::from_secs(7);
         for (status, retry_after, expected) in [
             (400, None, Verdict::Dead),
+            (422, None, Verdict::Dead),
             (401, None, Verdict::Fail),
             (403, None, Verdict::Fail),
             (404, None, Verdict::Fail),
             (410, None, Verdict::Fail),
             (413, None, Verdict::Split),
-            (302, None, Verdict::Dead),
+            (302, None, Verdict::Fail),
             (408, None, Verdict::Retry),
             (500, None, Verdict::Retry),
             (503, None, Verdict::Retry),

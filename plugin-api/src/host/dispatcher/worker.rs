@@ -55,6 +55,8 @@ pub(super) struct Worker {
     suspects: u32,
     last_notice: Option<Instant>,
     relieved: Key,
+    /// The head as it was read, by its number: a long one goes out in many parts.
+    read: Option<(u64, Arc<Notification>)>,
 }
 
 enum Step {
@@ -82,6 +84,7 @@ impl Worker {
             suspects: 0,
             last_notice: None,
             relieved: (0, 0),
+            read: None,
         }
     }
 
@@ -118,7 +121,10 @@ impl Worker {
         if idle {
             return Step::Wait(None);
         }
-        let expiry = inner.queue.oldest().and_then(|at| self.expiry(at));
+        let expiry = inner
+            .queue
+            .oldest()
+            .and_then(|item| self.expiry(item.queued));
         match ready {
             _ if failed => Step::Wait(expiry),
             Some(ready) => Step::Wait(Some(expiry.map_or(ready, |at| at.min(ready)))),
@@ -161,46 +167,55 @@ impl Worker {
         let max_age = self.lane.policy.max_age.as_secs();
         loop {
             let now = self.lane.clock.unix_secs();
-            let (payload, done, why) = {
-                let mut inner = self.lane.inner.lock();
-                let Some(queued) = inner.queue.oldest() else {
+            let (item, why) = {
+                let inner = self.lane.inner.lock();
+                let Some(oldest) = inner.queue.oldest() else {
                     return;
                 };
-                if now.saturating_sub(queued) < max_age {
+                if now.saturating_sub(oldest.queued) < max_age {
                     return;
                 }
                 let why = inner.last_error.as_ref().map(|error| error.message.clone());
-                let Some(head) = inner.queue.head() else {
-                    return;
-                };
-                if now.saturating_sub(head.queued) < max_age {
-                    // An older one stands behind it: its turn comes.
-                    return;
-                }
-                (Arc::clone(&head.payload), head.done, why)
+                (oldest.clone(), why)
             };
             let why = why.unwrap_or_else(|| "it never came to its turn".to_owned());
-            let left = envelope::open(&payload).ok().map(|n| rest(n, done));
+            let left = envelope::open(&item.payload)
+                .ok()
+                .map(|n| rest(&n, item.done));
             self.lane
                 .bury(left, format!("not delivered within {max_age} s: {why}"));
-            self.lane.finish();
+            self.lane.retire(&item);
             self.suspects = 0;
         }
     }
 
-    async fn attempt(&mut self) {
-        let Some((payload, done)) = ({
+    /// The head and how much of it is dealt with. One that cannot be read is buried.
+    fn head(&mut self) -> Option<(Arc<Notification>, u64)> {
+        let (seq, payload, done) = {
             let mut inner = self.lane.inner.lock();
-            (inner.queue.head()).map(|head| (Arc::clone(&head.payload), head.done))
-        }) else {
-            return;
+            let head = inner.queue.head()?;
+            (head.seq, Arc::clone(&head.payload), head.done)
         };
-        let notification = match envelope::open(&payload) {
-            Ok(notification) => notification,
+        if let Some((_, read)) = self.read.as_ref().filter(|(of, _)| *of == seq) {
+            return Some((Arc::clone(read), done));
+        }
+        match envelope::open(&payload) {
+            Ok(notification) => {
+                let notification = Arc::new(notification);
+                self.read = Some((seq, Arc::clone(&notification)));
+                Some((notification, done))
+            }
             Err(why) => {
                 self.lane.bury(None, format!("cannot be read: {why}"));
-                return self.lane.finish();
+                self.lane.finish();
+                None
             }
+        }
+    }
+
+    async fn attempt(&mut self) {
+        let Some((notification, done)) = self.head() else {
+            return;
         };
         let limits = Limits {
             reports: self.part_reports,
@@ -270,6 +285,7 @@ impl Worker {
         self.backoff.reset();
         self.suspects = 0;
         if last {
+            self.read = None;
             self.lane.finish();
         } else {
             self.lane.advance(after);
@@ -431,12 +447,12 @@ fn describe(outcome: &Outcome) -> String {
 }
 
 /// What is left of a notification whose first reports were delivered.
-fn rest(notification: Notification, done: u64) -> Notification {
+fn rest(notification: &Notification, done: u64) -> Notification {
     let all = Limits {
         reports: usize::MAX,
         bytes: usize::MAX,
     };
-    parts::next(&notification, done, all).0
+    parts::next(notification, done, all).0
 }
 
 /// A panic in a notifier is an outcome like another.

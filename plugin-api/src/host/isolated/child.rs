@@ -23,7 +23,7 @@ use tokio::{
 use super::frame::{self, Answer, Order, Start};
 use crate::{
     host::{
-        LoadError, PluginFile,
+        LoadError, PluginFile, Reason,
         loaded::{Flight, Instance, Setup},
         log::Budget,
     },
@@ -104,7 +104,11 @@ async fn live(orders: OwnedFd, answers: OwnedFd) -> io::Result<()> {
     match create(start, &sender).await {
         Ok(instance) => obey(&mut orders, instance, sender).await,
         Err(error) => {
-            let _ = sender.send(Answer::Refused(error.reason.to_string()));
+            let why = match error.reason {
+                Reason::Create(why) => why,
+                other => other.to_string(),
+            };
+            let _ = sender.send(Answer::Refused(why));
             drop(sender);
             let _ = tokio::time::timeout(GOODBYE, writer).await;
             Ok(())

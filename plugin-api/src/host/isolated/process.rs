@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     io,
     os::{
-        fd::{AsRawFd, BorrowedFd, RawFd},
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
         unix::process::ExitStatusExt,
     },
     path::PathBuf,
@@ -15,7 +15,10 @@ use nix::{
     sys::signal::{Signal, killpg},
     unistd::{Pid, geteuid},
 };
-use tokio::process::{Child, Command};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    process::{Child, Command},
+};
 
 /// How this program is started so that it calls [`child_main`](super::child_main).
 #[derive(Clone, Debug)]
@@ -164,7 +167,21 @@ fn done(result: libc::c_int) -> io::Result<()> {
     }
 }
 
-/// Ends the process and whatever it started.
+/// A descriptor that is readable once the process has ended, reaped or not.
+pub(super) fn death_of(child: &Child) -> io::Result<AsyncFd<OwnedFd>> {
+    let id = child.id().ok_or_else(|| io::Error::other("it has ended"))?;
+    // SAFETY: takes no pointer.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, id, 0) };
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+    done(fd)?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    let death = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: an OwnedFd has the same descriptor for as long as it lives.
+    let death = unsafe { AsyncFd::register_with_interest(death, Interest::READABLE) };
+    death.map_err(io::Error::from)
+}
+
+/// Ends the process and whatever it started. Before it is reaped: afterwards its number may be another's.
 pub(super) fn kill(child: &Child) {
     let group = child.id().and_then(|id| i32::try_from(id).ok());
     if let Some(group) = group {

@@ -3,21 +3,24 @@
 use std::{
     collections::VecDeque,
     io,
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::{
+    io::unix::AsyncFd,
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
     process::{Child, ChildStdin, ChildStdout},
     sync::{mpsc, oneshot},
+    task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
 
 use super::{
     frame::{self, Answer, Order, Start},
-    link::{Link, Overdue, backoff},
-    process::{Isolation, describe, kill},
+    link::{self, Link, Overdue, backoff},
+    process::{Isolation, death_of, describe, kill},
 };
 use crate::host::{PluginFile, PluginInfo, PluginOptions, Reason, loaded::LogSink, text::clean};
 
@@ -27,6 +30,8 @@ const WELL: Duration = Duration::from_secs(60);
 const GOODBYE: Duration = Duration::from_secs(4);
 /// For exec, and for what the child does before it creates the instance.
 const EXEC: Duration = Duration::from_secs(5);
+/// For a process that is ending, and for what it said until then to arrive.
+const LAST_BREATH: Duration = Duration::from_millis(500);
 /// Answers that wait for the supervisor. The pipe holds back the rest.
 const ANSWERS: usize = 64;
 
@@ -52,7 +57,10 @@ enum End {
 /// A process that has started.
 struct Running {
     child: Child,
+    /// Readable once it has ended, and before it is reaped: until then its number is nobody else's.
+    death: AsyncFd<OwnedFd>,
     answers: mpsc::Receiver<io::Result<Answer>>,
+    listener: JoinHandle<()>,
     last_words: LastWords,
 }
 
@@ -108,6 +116,7 @@ impl Supervisor {
         let (Some(mut stdin), Some(mut stdout), Some(stderr)) = (stdin, stdout, stderr) else {
             return Err(Reason::Process("it has no pipes".to_owned()));
         };
+        let death = death_of(&child).map_err(broken)?;
         let last_words = LastWords::default();
         let listener = tokio::spawn(listen(stderr, last_words.clone(), Arc::clone(&self.log)));
         let patience = self.options.create_timeout + EXEC;
@@ -131,14 +140,14 @@ impl Supervisor {
         tokio::spawn(write(stdin, outbox));
         tokio::spawn(read(stdout, inbox));
         self.link.up(child.id().unwrap_or_default(), orders);
-        Ok((
-            info,
-            Running {
-                child,
-                answers,
-                last_words,
-            },
-        ))
+        let running = Running {
+            child,
+            death,
+            answers,
+            listener,
+            last_words,
+        };
+        Ok((info, running))
     }
 
     /// Sends what the process needs; `None` where it ended instead of answering.
@@ -170,19 +179,20 @@ impl Supervisor {
     /// Passes answers on until the process ends, is stuck, or is not wanted any more.
     async fn watch(&mut self, mut running: Running) -> End {
         let mut watched: VecDeque<Overdue> = VecDeque::new();
-        loop {
+        let because = loop {
             let deadline = watched.front().map(|overdue| overdue.at);
             tokio::select! {
                 answer = running.answers.recv() => match answer {
                     Some(Ok(answer)) => self.take(answer),
-                    Some(Err(error)) => return running.end(&format!("broke the protocol ({error}) and")).await,
-                    None => return running.end("").await,
+                    Some(Err(error)) => break format!("broke the protocol ({error}) and "),
+                    None => break String::new(),
                 },
+                _ = running.death.readable() => break String::new(),
                 Some(overdue) = self.overdue.recv() => watched.push_back(overdue),
                 () = wait(deadline) => {
                     let token = watched.pop_front().map(|overdue| overdue.token);
                     if token.is_some_and(|token| self.link.is_stuck(token)) {
-                        return running.end("did not come back from an attempt that was given up, and").await;
+                        break "did not come back from an attempt that was given up, and ".to_owned();
                     }
                 }
                 _ = &mut self.close => {
@@ -191,7 +201,25 @@ impl Supervisor {
                     return End::Closed;
                 }
             }
-        }
+        };
+        End::Gone(because + &self.end(running).await)
+    }
+
+    /// Ends the process and whatever it started, hears what it still has to say, and tells how it ended.
+    async fn end(&self, mut running: Running) -> String {
+        // One that is about to end by itself may say how.
+        let _ = timeout(LAST_BREATH, running.death.readable()).await;
+        kill(&running.child);
+        let rest = async {
+            while let Some(Ok(answer)) = running.answers.recv().await {
+                self.take(answer);
+            }
+            let _ = (&mut running.listener).await;
+        };
+        let _ = timeout(LAST_BREATH, rest).await;
+        let status = running.child.wait().await;
+        let how = status.map_or_else(|error| format!("is lost: {error}"), describe);
+        running.last_words.add_to(how)
     }
 
     fn take(&self, answer: Answer) {
@@ -202,8 +230,10 @@ impl Supervisor {
                 stats,
             } => {
                 outcome.message = clean(&outcome.message);
-                // Only the parent says that a process crashed.
-                outcome.status = outcome.status.max(0);
+                // Only the parent says that a process crashed: this stays as unknown as it was.
+                if outcome.status == link::CRASHED {
+                    outcome.status = i32::MIN;
+                }
                 self.link.complete(token, outcome, stats);
             }
             Answer::Log { level, text } => (self.log)(level, &clean(&text)),
@@ -220,30 +250,11 @@ async fn wait(deadline: Option<Instant>) {
 }
 
 impl Running {
-    /// Ends the process, if it has not ended, and says how.
-    async fn end(mut self, because: &str) -> End {
-        if !because.is_empty() {
-            kill(&self.child);
-        }
-        // Its pipe is closed, or it is being killed: where it lives on nevertheless, it is killed now.
-        let status = match timeout(Duration::from_millis(500), self.child.wait()).await {
-            Ok(status) => status,
-            Err(_) => {
-                kill(&self.child);
-                self.child.wait().await
-            }
-        };
-        let how = status.map_or_else(|error| format!("is lost: {error}"), describe);
-        let text = format!("{because} {how}");
-        End::Gone(self.last_words.add_to(text.trim().to_owned()))
-    }
-
     /// Its orders have ended: it leaves by itself, or is made to.
     async fn close(mut self) {
-        if timeout(GOODBYE, self.child.wait()).await.is_err() {
-            kill(&self.child);
-            let _ = self.child.wait().await;
-        }
+        let _ = timeout(GOODBYE, self.death.readable()).await;
+        kill(&self.child);
+        let _ = self.child.wait().await;
     }
 }
 

@@ -260,7 +260,7 @@ fn refusal(status: i32, said: &str) -> String {
         abi::BAD_CONFIG => format!("bad configuration: {said}"),
         abi::PANIC => format!("it panicked: {said}"),
         abi::RETRY..=abi::BUSY => said.to_owned(),
-        other => format!("{said} (unknown status {other})"),
+        other => format!("unknown status {other}: {said}"),
     }
 }
 

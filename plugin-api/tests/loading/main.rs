@@ -1,0 +1,15 @@
+//! Real plugins, good and bad, through the real loader: in this process and in one of their own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test binary: its helpers fail the test that calls them"
+)]
+
+mod attempts;
+mod authors;
+mod kit;
+mod opening;
+mod process;
+mod refused;
+mod starting;

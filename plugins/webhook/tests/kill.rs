@@ -1,0 +1,252 @@
+//! Kill -9 under load, end to end: dispatcher, spool and webhook in a process of their own, against a server that
+//! answers 429, 503, resets and hangs. At most duplicates, never a loss, and no request within a `Retry-After`.
+
+#![expect(clippy::unwrap_used, reason = "a test: what fails is to end it")]
+
+use std::{
+    collections::{HashMap, HashSet},
+    env,
+    io::{BufRead, BufReader, Write},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use couic_plugin_api::{
+    Kind, Notification, Plugin, Report, Severity,
+    host::{
+        dispatcher::{Member, NotificationDispatcher, Policy},
+        spool::Durability,
+    },
+};
+use couic_plugin_shared::stand_in::{Reply, StandIn, status, with_header};
+use couic_plugin_webhook::{Config, Webhook};
+use serde_json as json;
+
+const ROUNDS: u64 = 6;
+const VARIABLE: &str = "COUIC_KILL_TEST";
+const RETRY_AFTER: Duration = Duration::from_millis(700);
+/// How long a process that was told to wait lives at least to write that down.
+const KNOWN: Duration = Duration::from_millis(50);
+
+fn report(number: u64) -> Report {
+    let text = format!(
+        r#"{{"action":"add","entry":{{"creation":{number},"cidr":"192.0.2.0/24","tag":null,"expiration":0}},"timestamp":7}}"#
+    );
+    json::from_str(&text).unwrap()
+}
+
+/// The process that is killed: takes in numbers as fast as the disk goes, and prints each one that is safe.
+#[test]
+fn sender() {
+    let Ok(told) = env::var(VARIABLE) else {
+        eprintln!("skipped: this is the other test's child process");
+        return;
+    };
+    let told: json::Value = json::from_str(&told).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let config: Config = json::from_value(told["config"].clone()).unwrap();
+        let policy = Policy {
+            max_backoff: Duration::from_millis(50),
+            ..Policy::of_plugin("webhook")
+        };
+        let member = Member::new(Arc::new(Webhook::create(config).unwrap()), policy);
+        let dir = told["dir"].as_str().unwrap();
+        let dispatcher =
+            NotificationDispatcher::start("all", "here", Some(dir.as_ref()), vec![member]).unwrap();
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "\nready").unwrap();
+        let first = told["first"].as_u64().unwrap();
+        // The last process only delivers what is left.
+        let numbers = if told["sends"].as_bool().unwrap() {
+            first..
+        } else {
+            u64::MAX..
+        };
+        for number in numbers {
+            if number == u64::MAX {
+                std::future::pending::<()>().await;
+            }
+            let kind = Kind::Reports(vec![report(number)]);
+            dispatcher
+                .enqueue(&Notification::new(kind, Severity::Green, "here"))
+                .unwrap();
+            assert_eq!(dispatcher.durable().await, Durability::Disk);
+            writeln!(out, "{number}").unwrap();
+            out.flush().unwrap();
+        }
+    });
+}
+
+struct Sender {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+fn spawn(dir: &str, url: &str, first: u64, sends: bool) -> Sender {
+    let told = json::json!({
+        "dir": dir, "first": first, "sends": sends,
+        "config": { "url": url, "timeout_ms": 200 },
+    });
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--exact", "sender", "--nocapture"])
+        .env(VARIABLE, told.to_string());
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    let (sender, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        out.lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| sender.send(line))
+    });
+    let wait = Duration::from_secs(30);
+    while lines.recv_timeout(wait).unwrap() != "ready" {}
+    Sender { child, lines }
+}
+
+/// How often each number came with an answer of success, in the order of the script.
+fn numbers(server: &StandIn) -> Vec<u64> {
+    let mut all = Vec::new();
+    for request in server.requests() {
+        let reports: Vec<Report> = json::from_slice(&request.body).unwrap();
+        all.extend(reports.iter().map(|report| report.entry.creation));
+    }
+    all
+}
+
+/// What the rounds add up to.
+#[derive(Default)]
+struct Tally {
+    acknowledged: HashSet<u64>,
+    delivered: HashMap<u64, u32>,
+    early: usize,
+    /// Until when no request may come, across a restart too.
+    quiet: Option<Instant>,
+}
+
+impl Tally {
+    /// Runs a sender against a server that fails first, then works, then asks for patience, and kills it meanwhile.
+    async fn round(&mut self, dir: &str, round: u64) {
+        let limited = || with_header(429, "retry-after", "0.7");
+        let mut script = vec![
+            status(503),
+            Reply::Reset,
+            Reply::Hang,
+            Reply::Close,
+            limited(),
+        ];
+        script.extend(vec![
+            status(200);
+            20 * (usize::try_from(round).unwrap() + 1)
+        ]);
+        script.push(limited());
+        let server = StandIn::start(script.clone(), status(200)).await.unwrap();
+        let first = self
+            .acknowledged
+            .iter()
+            .max()
+            .map_or(1, |last| last + 1_000);
+        let mut sender = spawn(dir, &server.url("/"), first, true);
+        let end = Instant::now() + Duration::from_millis(1_300 + 170 * round);
+        while let Ok(line) = sender
+            .lines
+            .recv_timeout(end.saturating_duration_since(Instant::now()))
+        {
+            self.acknowledged.extend(line.parse::<u64>());
+        }
+        sender.child.kill().unwrap();
+        let killed = Instant::now();
+        sender.child.wait().unwrap();
+        while let Ok(line) = sender.lines.recv() {
+            self.acknowledged.extend(line.parse::<u64>());
+        }
+        self.early += count(&server, &script, &mut self.delivered, &mut self.quiet);
+        // A 429 that the process did not live to write down binds nobody.
+        self.quiet = self
+            .quiet
+            .filter(|until| *until + KNOWN < killed + RETRY_AFTER);
+    }
+
+    /// Lets a last sender deliver what is left.
+    async fn settle(&mut self, dir: &str) {
+        let server = StandIn::start([], status(200)).await.unwrap();
+        let mut sender = spawn(dir, &server.url("/"), 0, false);
+        let before = self.delivered.clone();
+        let end = Instant::now() + Duration::from_secs(30);
+        while self.lost() > 0 && Instant::now() < end {
+            let more = server.wait_requests(server.requests().len() + 1);
+            tokio::time::timeout(Duration::from_secs(1), more)
+                .await
+                .ok();
+            self.delivered.clone_from(&before);
+            for number in numbers(&server) {
+                *self.delivered.entry(number).or_default() += 1;
+            }
+        }
+        sender.child.kill().unwrap();
+        sender.child.wait().unwrap();
+    }
+
+    fn lost(&self) -> usize {
+        let lost = |number: &&u64| !self.delivered.contains_key(number);
+        self.acknowledged.iter().filter(lost).count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_under_load_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let mut tally = Tally::default();
+    for round in 0..ROUNDS {
+        tally.round(path, round).await;
+    }
+    tally.settle(path).await;
+    let accepted = tally.acknowledged.len();
+    let twice = tally.delivered.values().filter(|&&times| times > 1).count();
+    let (lost, early) = (tally.lost(), tally.early);
+    println!(
+        "{ROUNDS} kills: {accepted} acknowledged, {lost} lost, {twice} delivered twice, {early} requests within a \
+         Retry-After"
+    );
+    assert!(accepted > 100, "hardly any load: {accepted}");
+    assert_eq!(lost, 0, "accepted and lost");
+    assert_eq!(early, 0, "requests within a Retry-After");
+    // What was in flight at a kill, or not yet acknowledged on disk.
+    assert!(twice <= accepted / 10, "{twice} duplicates");
+}
+
+/// Counts what was delivered, and the requests that came too early. `quiet`: until when none may come, also after a
+/// restart.
+fn count(
+    server: &StandIn,
+    script: &[Reply],
+    delivered: &mut HashMap<u64, u32>,
+    quiet: &mut Option<Instant>,
+) -> usize {
+    let mut early = 0;
+    for (at, request) in server.requests().iter().enumerate() {
+        early += usize::from(quiet.take().is_some_and(|until| request.at < until));
+        match script.get(at) {
+            None | Some(Reply::Answer { status: 200, .. }) => {
+                let reports: Vec<Report> = json::from_slice(&request.body).unwrap();
+                for report in reports {
+                    *delivered.entry(report.entry.creation).or_default() += 1;
+                }
+            }
+            Some(Reply::Answer { status: 429, .. }) => *quiet = Some(request.at + RETRY_AFTER),
+            Some(_) => {}
+        }
+    }
+    early
+}
