@@ -15,7 +15,7 @@ use couic_plugin_api::{
     Kind, Notification, Notifier, NotifyError, Plugin, Receipt, Severity, async_trait,
     host::{
         BuiltIn, ChildCommand, IsolatedNotifier, Isolation, LoadedNotifier, PluginFile,
-        PluginOptions, child_main,
+        PluginOptions, PluginState, child_main,
     },
 };
 use serde_json::{Value, json};
@@ -46,7 +46,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
     if std::env::args().nth(1).is_some_and(|arg| arg == CHILD) {
-        child_main();
+        // Does not return.
+        let _ = child_main();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = { runtime }.worker_threads(2).enable_all().build()?;
@@ -85,7 +86,7 @@ async fn measure() -> Result<(), Failure> {
         "starting isolated, with every check",
         begin.elapsed()
     );
-    let before = resident(isolated.state())?;
+    let before = resident(&isolated.state())?;
     report("isolated", &isolated).await?;
     println!("{:40} {before:>7} KiB", "memory of its process, idle");
     Ok(())
@@ -121,8 +122,8 @@ async fn report(name: &str, notifier: &dyn Notifier) -> Result<(), Failure> {
 }
 
 /// Resident memory of a process in KiB, without what it shares with the file of this program.
-fn resident(state: couic_plugin_api::host::PluginState) -> Result<u64, Failure> {
-    let couic_plugin_api::host::PluginState::Running { pid } = state else {
+fn resident(state: &PluginState) -> Result<u64, Failure> {
+    let PluginState::Running { pid } = state else {
         return Err("it does not run".into());
     };
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;

@@ -1,12 +1,6 @@
 //! What a stranger would write: built out of tree with other tools, dropped into the folder, and notified.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, sync::OnceLock, time::Duration};
 
 use couic_plugin_api::{
     NotifyError,
@@ -15,8 +9,8 @@ use couic_plugin_api::{
 use serde_json::json;
 
 use crate::kit::{
-    Ask as _, BOTH, Mode, compile, compile_with, folder, isolation, options, start, start_with,
-    until,
+    Ask as _, BOTH, Built, Mode, compile, compile_with, folder, isolation, options, start,
+    start_with, until,
 };
 
 fn manifest() -> &'static Path {
@@ -24,8 +18,9 @@ fn manifest() -> &'static Path {
 }
 
 /// Builds a package of its own outside of this workspace. `None`, and a word, where that is not possible here.
-fn cargo(package: &str, library: &str, toolchain: Option<&str>) -> Option<PathBuf> {
-    let away = folder().keep();
+fn cargo(package: &str, library: &str, toolchain: Option<&str>) -> Option<Vec<u8>> {
+    let folder = folder();
+    let away = folder.path();
     let from = manifest().join(package);
     fs::create_dir(away.join("src")).unwrap();
     fs::copy(from.join("src/lib.rs"), away.join("src/lib.rs")).unwrap();
@@ -54,7 +49,7 @@ fn cargo(package: &str, library: &str, toolchain: Option<&str>) -> Option<PathBu
     let output = command
         .args(["build", "--release", "--offline", "--quiet", "--target-dir"])
         .arg(&target)
-        .current_dir(&away)
+        .current_dir(away)
         .output();
     let Ok(output) = output else {
         eprintln!("skipped: no {command:?}");
@@ -68,22 +63,19 @@ fn cargo(package: &str, library: &str, toolchain: Option<&str>) -> Option<PathBu
         return None;
     }
     assert!(output.status.success(), "{errors}");
-    let built = target.join("release").join(library);
-    let to = away.join(library);
-    fs::copy(built, &to).unwrap();
-    Some(to)
+    Some(fs::read(target.join("release").join(library)).unwrap())
 }
 
-fn example() -> Option<&'static Path> {
-    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
+fn example() -> Option<Built> {
+    static BYTES: OnceLock<Option<Vec<u8>>> = OnceLock::new();
     let build = || cargo("examples/rust", "libfile_notifier.so", None);
-    BUILT.get_or_init(build).as_deref()
+    BYTES.get_or_init(build).as_deref().map(Built::new)
 }
 
-fn panics() -> Option<&'static Path> {
-    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
+fn panics() -> Option<Built> {
+    static BYTES: OnceLock<Option<Vec<u8>>> = OnceLock::new();
     let build = || cargo("tests/plugins/panics", "libpanics.so", None);
-    BUILT.get_or_init(build).as_deref()
+    BYTES.get_or_init(build).as_deref().map(Built::new)
 }
 
 /// A folder that `nobody` may write into.
@@ -133,12 +125,12 @@ async fn the_c_example_is_notified() {
 async fn the_rust_example_is_notified() {
     let Some(path) = example() else { return };
     is_notified(
-        path,
+        &path,
         |to| json!({ "path": to }),
         "Test notification: delivery works.",
     )
     .await;
-    let error = start(Mode::Isolated, path, r#"{"path":"x"}"#)
+    let error = start(Mode::Isolated, &path, r#"{"path":"x"}"#)
         .await
         .unwrap_err();
     assert!(
@@ -157,9 +149,10 @@ async fn one_from_another_toolchain_is_notified() {
     if !nightly {
         return eprintln!("skipped: there is no nightly toolchain");
     }
-    let Some(path) = cargo("examples/rust", "libfile_notifier.so", Some("nightly")) else {
+    let Some(bytes) = cargo("examples/rust", "libfile_notifier.so", Some("nightly")) else {
         return;
     };
+    let path = Built::new(&bytes);
     is_notified(
         &path,
         |to| json!({ "path": to }),
@@ -226,12 +219,12 @@ async fn a_plugin_of_a_later_minor_loads() {
 async fn panics_are_errors_and_the_plugin_stays_usable() {
     let Some(path) = panics() else { return };
     for mode in BOTH {
-        let error = start(mode, path, r#"{"panic":true}"#).await.unwrap_err();
+        let error = start(mode, &path, r#"{"panic":true}"#).await.unwrap_err();
         assert!(
             error.to_string().ends_with("it panicked: in create"),
             "{mode:?}: {error}"
         );
-        let notifier = start(mode, path, "{}").await.unwrap();
+        let notifier = start(mode, &path, "{}").await.unwrap();
         for _ in 0..3 {
             let error = notifier.ask("panic").await.unwrap_err();
             assert_eq!(
@@ -255,7 +248,7 @@ async fn an_exported_plugin_lets_go_when_it_is_cancelled() {
         ..options()
     };
     for mode in BOTH {
-        let notifier = start_with(mode, path, "{}", &hasty).await.unwrap();
+        let notifier = start_with(mode, &path, "{}", &hasty).await.unwrap();
         for _ in 0..5 {
             assert!(matches!(
                 notifier.ask("hang").await,

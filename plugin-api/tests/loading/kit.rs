@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    ops::Deref,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -66,15 +67,43 @@ pub(crate) fn compile(source: &str, flags: &[&str], to: &Path) -> Option<()> {
     compile_with("cc", &plugins().join(source), flags, to)
 }
 
-/// The plugin that misbehaves as it is told. Built once.
-pub(crate) fn chameleon() -> Option<PathBuf> {
-    static BUILT: OnceLock<Option<(TempDir, PathBuf)>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| {
+/// A plugin in a folder of its own, for as long as this lives.
+pub(crate) struct Built {
+    path: PathBuf,
+    _folder: TempDir,
+}
+
+impl Built {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        let folder = folder();
+        let path = folder.path().join("plugin.so");
+        fs::write(&path, bytes).unwrap();
+        // Whatever the umask is here.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        Self {
+            path,
+            _folder: folder,
+        }
+    }
+}
+
+impl Deref for Built {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The plugin that misbehaves as it is told. Compiled once.
+pub(crate) fn chameleon() -> Option<Built> {
+    static BYTES: OnceLock<Option<Vec<u8>>> = OnceLock::new();
+    let compiled = BYTES.get_or_init(|| {
         let folder = folder();
         let path = folder.path().join("chameleon.so");
-        compile("chameleon.c", &[], &path).map(|()| (folder, path))
+        compile("chameleon.c", &[], &path).map(|()| fs::read(path).unwrap())
     });
-    built.as_ref().map(|(_, path)| path.clone())
+    compiled.as_deref().map(Built::new)
 }
 
 pub(crate) fn isolation() -> Isolation {

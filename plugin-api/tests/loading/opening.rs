@@ -49,7 +49,7 @@ async fn a_name_is_found_in_the_folder_isolated_by_default() {
         ("b-c", "libb_c.so"),
         ("d", "libcouic_plugin_d.so"),
     ] {
-        fs::copy(&good, dir.path().join(file)).unwrap();
+        fs::copy(&*good, dir.path().join(file)).unwrap();
         let notifier = loader
             .open(&NotifierConfig::new(name, json!({})))
             .await
@@ -100,7 +100,7 @@ async fn a_file_comes_before_what_is_built_in() {
     let error = notifier.ask("panic").await.unwrap_err();
     assert!(matches!(error, NotifyError::Panic { .. }), "{error:?}");
     notifier.ask("ok").await.unwrap();
-    fs::copy(&good, dir.path().join("sample.so")).unwrap();
+    fs::copy(&*good, dir.path().join("sample.so")).unwrap();
     assert_eq!(loader.open(&config).await.unwrap().mode(), "isolated");
     // One that is there and cannot be used is an error, not a reason to take another.
     fs::write(dir.path().join("sample.so"), "text").unwrap();

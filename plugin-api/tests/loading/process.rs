@@ -24,7 +24,7 @@ async fn isolated() -> Option<AnyNotifier> {
 async fn crash(notifier: &AnyNotifier, source: &str, how: &str) {
     match notifier.ask(source).await {
         Err(NotifyError::Crashed { message }) => {
-            assert!(message.contains(how), "{source}: {message}")
+            assert!(message.contains(how), "{source}: {message}");
         }
         other => panic!("{source}: {other:?}"),
     }

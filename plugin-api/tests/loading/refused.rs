@@ -69,7 +69,7 @@ fn what_is_no_library() {
 #[test]
 fn other_libraries_and_other_machines() {
     let Some(good) = chameleon() else { return };
-    let bytes = fs::read(good).unwrap();
+    let bytes = fs::read(&*good).unwrap();
     let dir = folder();
     let patched = |name: &str, at: usize, new: &[u8]| {
         let mut bytes = bytes.clone();
@@ -280,7 +280,7 @@ fn what_others_could_change() {
     fs::create_dir(&inner).unwrap();
     chmod(&inner, 0o755);
     let path = inner.join("a.so");
-    fs::copy(&good, &path).unwrap();
+    fs::copy(&*good, &path).unwrap();
     for mode in [0o666, 0o664, 0o646] {
         chmod(&path, mode);
         let reason = refuse(&path);
@@ -316,7 +316,7 @@ fn what_belongs_to_somebody_else() {
     let Some(good) = chameleon() else { return };
     let dir = folder();
     let path = dir.path().join("a.so");
-    fs::copy(&good, &path).unwrap();
+    fs::copy(&*good, &path).unwrap();
     chmod(&path, 0o644);
     chown(&path, Some(1234), None).unwrap();
     assert!(matches!(
@@ -340,14 +340,14 @@ fn what_belongs_to_somebody_else() {
 fn a_link_stays_in_its_folder() {
     let Some(good) = chameleon() else { return };
     let dir = folder();
-    fs::copy(&good, dir.path().join("a-1.0.so")).unwrap();
+    fs::copy(&*good, dir.path().join("a-1.0.so")).unwrap();
     chmod(&dir.path().join("a-1.0.so"), 0o644);
     symlink("a-1.0.so", dir.path().join("a.so")).unwrap();
     PluginFile::check(&dir.path().join("a.so"), None).unwrap();
-    symlink(&good, dir.path().join("out.so")).unwrap();
+    symlink(&*good, dir.path().join("out.so")).unwrap();
     let reason = refuse(&dir.path().join("out.so"));
     assert!(
-        matches!(&reason, Reason::Outside { target, .. } if *target == good),
+        matches!(&reason, Reason::Outside { target, .. } if **target == *good),
         "{reason}"
     );
 }
@@ -361,7 +361,7 @@ async fn the_copy_runs_not_the_file() {
     for mode in BOTH {
         let dir = folder();
         let path = dir.path().join("a.so");
-        fs::copy(&good, &path).unwrap();
+        fs::copy(&*good, &path).unwrap();
         chmod(&path, 0o644);
         let file = PluginFile::check(&path, None).unwrap();
         let size = fs::metadata(&path).unwrap().len();

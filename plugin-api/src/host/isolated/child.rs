@@ -22,6 +22,7 @@ use tokio::{
 
 use super::frame::{self, Answer, Order, Start};
 use crate::{
+    NotifyError,
     host::{
         LoadError, PluginFile, Reason,
         loaded::{Flight, Instance, Setup},
@@ -168,10 +169,7 @@ async fn obey(orders: &mut pipe::Receiver, instance: Instance, answers: Answers)
                 cancels.insert(token, cancel);
                 let (instance, answers) = (Rc::clone(&instance), answers.clone());
                 tokio::task::spawn_local(async move {
-                    let outcome = match flight {
-                        Ok(flight) => fly(flight, cancelled).await,
-                        Err(error) => error.into(),
-                    };
+                    let outcome = fly(flight, cancelled).await;
                     let stats = instance.stats();
                     let _ = answers.send(Answer::Done {
                         token,
@@ -194,7 +192,11 @@ async fn obey(orders: &mut pipe::Receiver, instance: Instance, answers: Answers)
 }
 
 /// Waits for the outcome, however long it takes: the parent's patience is what counts.
-async fn fly(mut flight: Flight, cancelled: oneshot::Receiver<()>) -> Outcome {
+async fn fly(flight: Result<Flight, NotifyError>, cancelled: oneshot::Receiver<()>) -> Outcome {
+    let mut flight = match flight {
+        Ok(flight) => flight,
+        Err(error) => return error.into(),
+    };
     tokio::select! {
         outcome = flight.outcome() => return outcome,
         Ok(()) = cancelled => flight.cancel(),

@@ -111,11 +111,10 @@ impl Instance {
             Ok(Err(_)) => return Err(Reason::Create("its thread ended".to_owned())),
             Err(_) => return Err(Reason::CreateTimeout(create_timeout.as_secs_f64())),
         };
-        let concurrent = library.descriptor.head.flags & abi::FLAG_CONCURRENT != 0;
         Ok(Self {
             shared,
             commands,
-            limit: if concurrent { max_in_flight.max(1) } else { 1 },
+            limit: limit(library, max_in_flight),
             info: info(library, path.to_owned(), sha256),
             ended,
         })
@@ -193,6 +192,15 @@ impl Drop for Flight {
         if self.shared.give_up(self.token) {
             self.cancel();
         }
+    }
+}
+
+/// How many attempts it is given at once.
+fn limit(library: &Library, max_in_flight: usize) -> usize {
+    if library.descriptor.head.flags & abi::FLAG_CONCURRENT == 0 {
+        1
+    } else {
+        max_in_flight.max(1)
     }
 }
 
