@@ -3,6 +3,11 @@
 //!
 //! Also prints the CPU time that the program took, since a client that is slower than it would hide the figure.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a measurement that cannot be made should stop at once"
+)]
+
 use std::{
     fs,
     io::{Read as _, Write as _},

@@ -144,10 +144,14 @@ async fn a_set_reload_is_reported_as_what_it_changes() {
     let name = "bots".parse().unwrap();
     let cidrs = ["192.0.2.1/32", "192.0.2.2/32"].map(|c| c.parse::<Cidr>().unwrap());
     store.create(RulePolicy::Drop, &name, &cidrs).unwrap();
-    firewall.replace_sets(store.load_strict().unwrap()).unwrap();
+    firewall
+        .replace_sets(&store.load_strict().unwrap())
+        .unwrap();
     store.replace(RulePolicy::Drop, &name, &cidrs[..1]).unwrap();
-    firewall.replace_sets(store.load_strict().unwrap()).unwrap();
-    firewall.replace_sets(SetCatalog::default()).unwrap();
+    firewall
+        .replace_sets(&store.load_strict().unwrap())
+        .unwrap();
+    firewall.replace_sets(&SetCatalog::default()).unwrap();
     reporting.stop(Duration::from_secs(20)).await;
     let told = reports(&hears);
     let seen: Vec<_> = told
