@@ -209,10 +209,10 @@ fn memory(lab: &Lab) -> Row {
         measured: format!("{resident:.1} MiB"),
         reached: resident * 1.048_576 < 60.0,
         method: format!(
-            "VmRSS after batches of 10,000 distinct /32; of it {:.1} MiB anonymous, {:.1} MiB files, {:.1} MiB shared",
+            "VmRSS after batches of 10,000 distinct /32; of it {:.1} MiB anonymous, {:.1} MiB files; without the \
+             tables, which are the kernel's memory: the log says how large",
             mib("RssAnon"),
-            mib("RssFile"),
-            mib("RssShmem")
+            mib("RssFile")
         ),
     }
 }

@@ -1,5 +1,4 @@
 //! End-to-end tests: the real daemon, the real `couicctl`, real frames. One binary, so that linking is paid once.
-#![expect(clippy::expect_used, reason = "helpers of tests may fail as tests do")]
 
 mod attach;
 mod counters;
