@@ -26,6 +26,9 @@ impl Random {
     }
 }
 
+/// Draws the rules of a case.
+type Draw = Box<dyn Fn(&mut Random) -> Vec<Cidr>>;
+
 /// A rule set and where its innocent sources come from.
 pub struct Case {
     pub name: &'static str,
@@ -33,7 +36,7 @@ pub struct Case {
     pub count: usize,
     /// Whether the plot shows it.
     pub plotted: bool,
-    pub rules: Box<dyn Fn(&mut Random) -> Vec<Cidr>>,
+    pub rules: Draw,
     pub source: fn(&mut Random) -> IpAddr,
 }
 
