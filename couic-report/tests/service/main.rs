@@ -1,5 +1,7 @@
 //! couic-report as a process, with a stand-in for Discord: what it tells, and what survives.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 mod support;
 
 use std::{
@@ -200,7 +202,7 @@ fn a_hundred_thousand_reports_arrive_in_a_second_or_so() {
             let home = &home;
             scope.spawn(move || {
                 part.iter()
-                    .for_each(|b| assert_eq!(home.post(b, ""), Some(200)))
+                    .for_each(|b| assert_eq!(home.post(b, ""), Some(200)));
             });
         }
     });

@@ -193,13 +193,22 @@ impl NotificationDispatcher {
     /// # Errors
     /// [`NotifyError::Cancelled`] once the group is stopping, [`NotifyError::Permanent`] for what cannot be stored.
     pub fn enqueue(&self, notification: &Notification) -> Result<(), NotifyError> {
+        self.enqueue_where(notification, |_| true)
+    }
+
+    /// Hands a notification to the members whose lane is `meant`.
+    fn enqueue_where(
+        &self,
+        notification: &Notification,
+        meant: impl Fn(&Lane) -> bool,
+    ) -> Result<(), NotifyError> {
         if self.stopping.borrow().is_some() {
             return Err(NotifyError::Cancelled);
         }
         let queued = self.clock.unix_secs();
         let mut sealed: HashMap<usize, Vec<Sealed>> = HashMap::new();
         let mut outcome = Ok(());
-        for member in &self.members {
+        for member in self.members.iter().filter(|member| meant(&member.lane)) {
             let reports = member.lane.policy.part_reports.max(1);
             let parts = match sealed.entry(reports) {
                 Entry::Occupied(known) => known.into_mut(),

@@ -16,15 +16,7 @@ impl NotificationDispatcher {
     /// # Errors
     /// As `enqueue`.
     pub fn enqueue_once(&self, notification: &Notification) -> Result<(), NotifyError> {
-        if self.stopping.borrow().is_some() {
-            return Err(NotifyError::Cancelled);
-        }
-        for member in &self.members {
-            if !holds(&member.lane, notification.id) {
-                self.hand_over(&member.lane, notification)?;
-            }
-        }
-        Ok(())
+        self.enqueue_where(notification, |lane| !holds(lane, notification.id))
     }
 }
 
