@@ -6,7 +6,9 @@ use clap::Parser;
 use couic::{
     config::{Config, DEFAULT_PATH},
     daemon,
+    reporting::PLUGIN_HOST,
 };
+use couic_plugin_api::host;
 
 /// Drops unwanted sources in the network driver, ruled by a REST API.
 #[derive(Debug, Parser)]
@@ -25,6 +27,13 @@ const BAD_CONFIGURATION: u8 = 64;
 const START_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
+    // Nothing comes before this: the process of an isolated plugin has its privileges taken and its memory limited.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|arg| arg == PLUGIN_HOST)
+    {
+        return host::child_main();
+    }
     let args = Args::parse();
     let config = match Config::load(&args.config) {
         Ok(config) => config,

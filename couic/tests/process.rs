@@ -13,3 +13,5 @@ mod harness;
 mod lifecycle;
 #[path = "process/refusals.rs"]
 mod refusals;
+#[path = "process/reporting.rs"]
+mod reporting;

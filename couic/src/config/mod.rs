@@ -71,9 +71,6 @@ impl Config {
     #[must_use]
     pub fn not_done_yet(&self) -> Vec<&'static str> {
         let mut missing = Vec::new();
-        if self.reporting.enabled {
-            missing.push("[reporting] is enabled, but this version sends no reports yet");
-        }
         if self.peering.enabled {
             missing.push(
                 "[peering] is enabled, but this version sends nothing to peers yet; it takes their jobs",

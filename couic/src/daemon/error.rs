@@ -32,6 +32,9 @@ pub enum StartError {
     /// The socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The notifiers.
+    #[error(transparent)]
+    Reporting(#[from] crate::reporting::ReportingError),
     /// The sets' directory.
     #[error("cannot use the directory of sets in the working directory: {0}")]
     Sets(io::Error),

@@ -11,7 +11,7 @@ mod every;
 mod filter;
 mod signals;
 
-use std::{os::unix::net::UnixListener, panic, sync::Arc, time::Duration};
+use std::{fs, os::unix::net::UnixListener, panic, sync::Arc, time::Duration};
 
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
@@ -29,6 +29,7 @@ use crate::{
     metrics::MetricsRegistry,
     privileges::{ListeningSocket, WorkLock, check_process_user, check_working_dir},
     rbac::ClientStore,
+    reporting::Reporting,
 };
 use couic_common::{InterfaceHealth, Policy, SetProblem};
 pub use error::StartError;
@@ -108,6 +109,7 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
     let (clients, _lock) = claim(config)?;
     let (rules, program) = load_rules(config)?;
     let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
+    let reporting = start_reporting(config, &runtime, &rules.firewall)?;
     let filter = filter_packets(config, &rules, program)?;
     let mut repeaters = repeaters(&rules, &filter).map_err(StartError::system("start threads"))?;
     let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
@@ -126,6 +128,9 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
 
     repeaters.stop();
     filter.detach();
+    if let Some(reporting) = reporting {
+        stop_reporting(&runtime, reporting);
+    }
     if let Some(changes) = changes {
         changes.close();
     }
@@ -164,6 +169,45 @@ fn load_rules(config: &Config) -> Result<(Rules, XdpProgram), StartError> {
         problems,
     };
     Ok((rules, program))
+}
+
+/// The set files' rules are in force already: a restart is not a change that anybody wants to hear of.
+fn start_reporting(
+    config: &Config,
+    runtime: &Runtime,
+    firewall: &Firewall,
+) -> Result<Option<Reporting>, StartError> {
+    if !config.reporting.enabled {
+        return Ok(None);
+    }
+    let source = fs::read_to_string("/proc/sys/kernel/hostname");
+    let source = source.as_deref().map_or("couic", str::trim);
+    let (reporting, failed) = runtime.block_on(Reporting::start(
+        &config.reporting,
+        &config.plugins_dir,
+        &config.working_dir,
+        source,
+        firewall,
+    ))?;
+    for notifier in failed {
+        tracing::error!(
+            "the notifier {} does not start, what is meant for it is kept: {}",
+            notifier.name,
+            notifier.reason
+        );
+    }
+    tracing::info!("reporting rule changes");
+    Ok(Some(reporting))
+}
+
+fn stop_reporting(runtime: &Runtime, reporting: Reporting) {
+    for left in runtime.block_on(reporting.stop(LAST_LINES)) {
+        tracing::warn!(
+            "{} notifications for {} are kept for the next start",
+            left.events,
+            left.name
+        );
+    }
 }
 
 fn filter_packets(

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
     os::unix::{fs::PermissionsExt, net::UnixStream, process::ExitStatusExt},
     path::PathBuf,
     process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio},
@@ -182,6 +183,16 @@ impl Daemon {
                 assert!(status.success(), "{words:?}");
             });
         });
+    }
+
+    /// Opens a port of the daemon's own loopback, whose ports nobody else uses.
+    pub(crate) fn listen(&self, port: u16) -> TcpListener {
+        let namespace = self.namespace.try_clone().unwrap();
+        let listener = std::thread::spawn(move || {
+            nix::sched::setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            TcpListener::bind(("127.0.0.1", port)).unwrap()
+        });
+        listener.join().unwrap()
     }
 
     pub(crate) fn pid(&self) -> Pid {

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::harness::{Place, get};
 
-fn token(place: &Place) -> String {
+pub(crate) fn token(place: &Place) -> String {
     let file = place.working_dir().join("rbac/clients/couicctl.toml");
     let text = fs::read_to_string(file).unwrap();
     let token = text.lines().find_map(|l| l.strip_prefix("token = \""));

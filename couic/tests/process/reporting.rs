@@ -1,0 +1,76 @@
+//! What the daemon tells its webhook.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    os::unix::net::UnixStream,
+};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::{harness::Place, lifecycle::token};
+
+/// Takes one request and accepts it: its head in lower case, and its body.
+fn take_one(listener: &TcpListener) -> (String, Value) {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(reader.read_line(&mut head).unwrap(), 0, "{head}");
+    }
+    let head = head.to_ascii_lowercase();
+    let length = head
+        .lines()
+        .find_map(|l| l.strip_prefix("content-length: "));
+    let mut body = vec![0; length.unwrap().parse().unwrap()];
+    reader.read_exact(&mut body).unwrap();
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    (head, serde_json::from_slice(&body).unwrap())
+}
+
+#[test]
+fn a_change_is_posted_with_its_metadata_untouched() {
+    let mut place = Place::new();
+    place.more =
+        "[reporting]\nenabled = true\nwebhook = \"http://127.0.0.1:8000/v1/reports/s3cret\"\n"
+            .into();
+    let Some(daemon) = place.start(&[&["ip", "link", "set", "lo", "up"]]) else {
+        return;
+    };
+    let listener = daemon.listen(8000);
+    let metadata = json!({"kind": "sshd", "detail": "5 failures", "extra": {"user": ["root", 7]}});
+    let entry =
+        json!({"cidr": "192.0.2.7/32", "expiration": 0, "tag": "ssh", "metadata": metadata});
+    let body = entry.to_string();
+    let mut api = UnixStream::connect(place.socket()).unwrap();
+    let (token, length) = (token(&place), body.len());
+    write!(
+        api,
+        "POST /v1/drop HTTP/1.1\r\nHost: couic\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    api.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+
+    let (head, reports) = take_one(&listener);
+    assert!(
+        head.starts_with("post /v1/reports/s3cret http/1.1\r\n"),
+        "{head}"
+    );
+    assert!(head.contains("user-agent: couic/2"), "{head}");
+    assert!(head.contains("content-type: application/json"), "{head}");
+    let report = &reports.as_array().unwrap()[0];
+    assert_eq!(
+        (&report["action"], &report["policy"]),
+        (&json!("add"), &json!("drop"))
+    );
+    assert_eq!(report["entry"]["cidr"], "192.0.2.7/32");
+    assert_eq!(report["metadata"], metadata);
+    assert_eq!(daemon.end(Signal::SIGTERM), 0);
+    assert!(!place.log().contains("s3cret"), "{}", place.log());
+}
