@@ -10,8 +10,8 @@ help: ## list these targets
 setup: ## install what is missing: toolchain, bpf-linker, packages
 	@scripts/setup
 
-build: setup ## release binaries: target/release/couic and couicctl
-	cargo build --release --locked -p couic -p couicctl
+build: setup ## release binaries: couic, couicctl and couic-report in target/release
+	cargo build --release --locked -p couic -p couicctl -p couic-report
 
 test: setup ## build everything, run every test; those with packets need root
 	@scripts/test
