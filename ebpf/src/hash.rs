@@ -34,6 +34,13 @@ impl Place {
         (self.hash >> 61) as u32
     }
 
+    /// The two bits of an IPv6 prefix in its line of the filter.
+    #[inline(always)]
+    #[must_use]
+    pub const fn marks(self) -> [u32; 2] {
+        [(self.hash >> 46) as u32 & 511, (self.hash >> 55) as u32]
+    }
+
     /// The fingerprint, in the 31 - `index_bits` bits that a lane has for it. Never 0.
     #[inline(always)]
     #[must_use]
@@ -41,6 +48,28 @@ impl Place {
         let bits = (self.hash >> 33) as u32 >> (index_bits & 31);
         if bits == 0 { 1 } else { bits }
     }
+}
+
+/// An IPv4 host's place in the table of hosts: a permutation of all addresses, so that place and slot together tell
+/// the address.
+#[inline(always)]
+#[must_use]
+pub const fn scatter4(seed: &[u64; 3], address: u32) -> u32 {
+    let x = (address ^ seed[0] as u32).wrapping_mul(seed[1] as u32 | 1);
+    let x = (x ^ (x >> 15)).wrapping_mul((seed[1] >> 32) as u32 | 1);
+    x ^ (x >> 16)
+}
+
+/// The filter line and the two bits in it that the top 48 bits of an IPv6 address have.
+#[inline(always)]
+#[must_use]
+pub const fn near6(seed: &[u64; 3], hi: u64) -> (u32, [u32; 2]) {
+    let x = ((hi >> 16) ^ seed[1]).wrapping_mul(seed[2] | 1);
+    let x = (x ^ (x >> 32)).wrapping_mul(M1);
+    (
+        (x >> 32) as u32,
+        [(x >> 9) as u32 & 511, (x >> 18) as u32 & 511],
+    )
 }
 
 /// For the keys of `key4`.

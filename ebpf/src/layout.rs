@@ -36,8 +36,18 @@ pub const TOPS: u32 = 1 << 16;
 pub const SHORTS: u32 = 2 << 17;
 /// Cells over a hash of the top 32 bits of an IPv6 address.
 pub const CELLS: u32 = 1 << 16;
-/// Slots in a line of either bucket table.
+/// Slots in a line of any bucket table.
 pub const LINE: usize = 8;
+/// Bits of a permuted IPv4 address that choose a line of hosts at least: the other 18 are in the slot.
+pub const HOST_BITS: u32 = 14;
+/// Fewest lines of the table of IPv4 hosts.
+pub const MIN_HOSTS: u32 = 1 << HOST_BITS;
+/// 64-bit words in a line of the IPv6 filter.
+pub const FILTER_WORDS: usize = 8;
+/// Fewest lines of the IPv6 filter.
+pub const MIN_FILTERS: u32 = 64;
+/// From this IPv6 prefix length on, rules are in the filter.
+pub const FILTERED: u64 = 48;
 /// Lines that an entry may lie in, first choice included.
 pub const LINES_TRIED: u32 = 16;
 /// Fewest lines a bucket table has: more than [`LINES_TRIED`], so that no line is tried twice.
@@ -47,20 +57,24 @@ pub const MAX_STEPS: usize = 97;
 /// Most rules that the IPv6 pool can hold, so that a lane still has 7 bits of fingerprint.
 pub const MAX_POOL: u32 = 1 << 24;
 
-/// What the 16 bits on top of an address say.
+/// What the 16 bits on top of an address say, in one word: bits 0 to 15 which lengths of drop rules exist below
+/// (bit `n` = /17+n; for IPv6 bit 15 = /32 and longer), bits 16 to 31 the same for ignore, bits 32 to 45 the rule of
+/// the longest drop prefix up to /16 (tag slot and [`VALID`]), bits 46 to 59 the same for ignore.
 ///
-/// `word`: bits 0 to 15 which lengths of drop rules exist below (bit `n` = /17+n; for IPv6 bit 15 = /32 and longer),
-/// bits 16 to 31 the same for ignore, bits 32 to 45 the rule of the longest drop prefix up to /16 (tag slot and
-/// [`VALID`]), bits 46 to 59 the same for ignore.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub struct Top {
-    /// See above.
-    pub word: u64,
-    /// Stored anew after every change that concerns packets from here: a reader that finds another number after its
-    /// lookup looks again.
-    pub version: u64,
-}
+/// IPv4 hosts in the table of hosts have no bit here.
+pub type Top = u64;
+
+/// The same for IPv4, shorter, and with a version, so that one load tells most packets what they must know: bits 0 to
+/// 15 as in [`Top`], then [`HEAD_HOSTS`] and [`HEAD_MORE`]; the upper half is stored anew after every change that
+/// concerns packets from here. A reader that finds another word after its lookup looks again.
+pub type Head4 = u64;
+
+/// There are hosts of policy drop in the table of hosts.
+pub const HEAD_HOSTS: u64 = 1 << 16;
+/// There are ignore rules, or rules up to /16: ask [`Top`].
+pub const HEAD_MORE: u64 = 1 << 17;
+/// Where the version begins.
+pub const HEAD_VERSION: u32 = 32;
 
 /// Where the drop rule lies in [`Top::word`].
 pub const TOP_DROP: u32 = 32;
@@ -81,7 +95,26 @@ pub struct Line4 {
 /// Where the count of entries further on begins in slot 0.
 pub const MORE_SHIFT: u32 = 52;
 
-/// Deadlines beside a [`Line4`]: Unix seconds, 0 = never.
+/// Eight IPv4 hosts of policy drop. An address is permuted ([`crate::hash::scatter4`]); its low bits choose the line,
+/// bits 14 to 31 stand in the slot as they are, over [`VALID`] and the tag slot. What finds its line full lies in the
+/// table of [`Line4`]s.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(32))]
+pub struct Hosts4 {
+    /// The slots.
+    pub slots: [u32; LINE],
+}
+
+/// A line of the IPv6 filter, by a hash of the top 48 bits: a Bloom filter of the rules of /48 and longer there, two
+/// bits for the 48 bits and two for each prefix. A superset of the truth is allowed, it costs time only.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+pub struct Filter6 {
+    /// 512 bits.
+    pub words: [u64; FILTER_WORDS],
+}
+
+/// Deadlines beside a [`Line4`] or [`Hosts4`]: Unix seconds, 0 = never.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Deadlines4 {
@@ -124,7 +157,7 @@ pub struct Entry6 {
 pub struct Cell {
     /// See above. A superset of the truth is allowed, it costs time only.
     pub mask: u64,
-    /// As [`Top::version`].
+    /// As the upper half of [`Head4`].
     pub version: u64,
 }
 
@@ -164,10 +197,16 @@ pub struct Config {
     pub mask4: u32,
     /// Lines of the IPv6 bucket table in use, minus 1.
     pub mask6: u32,
+    /// Lines of the table of IPv4 hosts in use, minus 1.
+    pub hosts_mask: u32,
+    /// Lines of the IPv6 filter in use, minus 1.
+    pub filter_mask: u32,
     /// Bits of a pool index in a lane.
     pub index_bits: u32,
     /// Which of the two [`Steps`] holds.
     pub steps: u32,
+    /// Bits of [`Cell::mask`] that stand, or may stand, for lengths that are not in the filter.
+    pub unfiltered: u64,
 }
 
 /// The daemon's sign of life. One record.

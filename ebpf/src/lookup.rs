@@ -6,8 +6,9 @@
 //! and after that only looks where ignore rules exist, nearly always nowhere.
 
 use crate::layout::{
-    Beat, CODE_DROP, CODE_IGNORE, CODE_PASS, Cell, Config, DROP, Deadlines4, Entry6, IGNORE, Line4,
-    Line6, SEEN_JIFFIES, STALE_NS, Steps, TAG_MASK, TOP_DROP, TOP_IGNORE, Top, VALID,
+    Beat, CODE_DROP, CODE_IGNORE, CODE_PASS, Cell, Config, DROP, Deadlines4, Entry6, Filter6,
+    Head4, Hosts4, IGNORE, Line4, Line6, SEEN_JIFFIES, SHORTS, STALE_NS, Steps, TAG_MASK, TOP_DROP,
+    TOP_IGNORE, Top, VALID,
 };
 pub use crate::{lookup4::*, lookup6::*};
 
@@ -16,35 +17,49 @@ pub(crate) const NONE: u32 = u32::MAX;
 /// Lookups of one packet, should the writer change what concerns it meanwhile.
 pub(crate) const ATTEMPTS: u32 = 8;
 
-/// Where the tables are. Pointers are null where the index lies outside, which the lookups never ask for; they are
-/// valid for reads otherwise. All reads are volatile: the writer may store at any time.
+/// Where the tables are. All reads are volatile: the writer may store at any time.
+///
+/// Tables of a fixed size give a pointer that is valid for reads at every index that the types below allow. Those
+/// that the daemon sizes give null where the index lies outside, which the lookups never ask for.
 pub trait Tables: Sized {
     /// The one record.
     fn config(&self) -> *const Config;
     /// The one record.
     fn beat(&self) -> *mut Beat;
-    /// 64 bits of the IPv4 prefilter.
+    /// 64 bits of the IPv4 prefilter, below [`crate::layout::PREFILTER_WORDS`].
     fn prefilter4(&self, word: u32) -> *const u64;
+    /// By the top 16 bits of an IPv4 address.
+    fn head4(&self, head: u32) -> *const Head4;
     /// By the top 16 bits of an IPv4 address.
     fn top4(&self, head: u32) -> *const Top;
     /// By the top 16 bits of an IPv6 address.
     fn top6(&self, head: u32) -> *const Top;
+    /// Of the top 16 bits of an IPv6 address: another one after every change of rules up to /31.
+    fn version6(&self, head: u32) -> *const u32;
     /// Node of the tree of IPv4 prefixes up to /16, times two, plus policy.
     fn short4(&self, node: u32) -> *const u64;
     /// The same for IPv6.
     fn short6(&self, node: u32) -> *const u64;
-    /// Of the IPv4 bucket table.
-    fn line4(&self, line: u32) -> *const Line4;
-    /// Beside the IPv4 bucket table.
-    fn deadlines4(&self, line: u32) -> *const Deadlines4;
     /// By the hash of the top 32 bits.
     fn cell6(&self, cell: u32) -> *const Cell;
     /// 0 or 1.
     fn steps6(&self, which: u32) -> *const Steps;
+
+    /// Of the table of IPv4 hosts.
+    fn hosts4(&self, line: u32) -> *const Hosts4;
+    /// Beside the table of IPv4 hosts.
+    fn host_deadlines4(&self, line: u32) -> *const Deadlines4;
+    /// Of the IPv4 bucket table.
+    fn line4(&self, line: u32) -> *const Line4;
+    /// Beside the IPv4 bucket table.
+    fn deadlines4(&self, line: u32) -> *const Deadlines4;
+    /// Of the IPv6 filter.
+    fn filter6(&self, line: u32) -> *const Filter6;
     /// Of the IPv6 bucket table.
     fn line6(&self, line: u32) -> *const Line6;
     /// Of the IPv6 pool.
     fn entry6(&self, index: u32) -> *const Entry6;
+
     /// The kernel's tick count.
     fn jiffies(&self) -> u64;
     /// `CLOCK_MONOTONIC_COARSE`, nanoseconds.
@@ -53,42 +68,52 @@ pub trait Tables: Sized {
     // The steps of a lookup, or functions of their own around them: the verifier looks at such a one once, not once
     // for each call and each round of the loop that the call is in.
 
+    /// [`again4`].
+    #[inline(always)]
+    fn again4(&self, source: u32) -> u32 {
+        again4(self, source)
+    }
     /// [`walk4`].
     #[inline(always)]
-    fn once4(&self, source: u32, word: u64) -> u32 {
-        walk4(self, source, word)
-    }
-    /// [`walk6`].
-    #[inline(always)]
-    fn once6(&self, hi: u64, lo: u64, word: u64, cell: u64) -> u32 {
-        walk6(self, hi, lo, word, cell)
-    }
-    /// [`longer6`].
-    #[inline(always)]
-    fn long6(&self, hi: u64, lo: u64, cell: u64, now: u64) -> u32 {
-        longer6(self, hi, lo, cell, now)
-    }
-    /// [`short_rule`].
-    #[inline(always)]
-    fn short(&self, head: u32, v6: bool, policy: u32, now: u64) -> u32 {
-        short_rule(self, head, v6, policy, now)
+    fn walk4(&self, source: u32, head: u64) -> u32 {
+        walk4(self, source, head)
     }
     /// [`probe4`].
     #[inline(always)]
     fn find4(&self, key: u64, now: u64) -> u32 {
         probe4(self, key, now)
     }
+    /// [`again6`].
+    #[inline(always)]
+    fn again6(&self, hi: u64, lo: u64) -> u32 {
+        again6(self, hi, lo)
+    }
+    /// [`walk6`].
+    #[inline(always)]
+    fn walk6(&self, hi: u64, lo: u64, word: u64, mask: u64) -> u32 {
+        walk6(self, hi, lo, word, mask)
+    }
+    /// [`longer6`].
+    #[inline(always)]
+    fn longer6(&self, hi: u64, lo: u64, mask: u64) -> u32 {
+        longer6(self, hi, lo, mask)
+    }
     /// [`probe6`].
     #[inline(always)]
-    fn find6(&self, hi: u64, lo: u64, len_policy: u64, now: u64) -> u32 {
-        probe6(self, hi, lo, len_policy, now)
+    fn find6(&self, hi: u64, lo: u64, len_policy: u64) -> u32 {
+        probe6(self, hi, lo, len_policy)
+    }
+    /// [`short_rule`].
+    #[inline(always)]
+    fn short(&self, head: u32, v6: bool, policy: u32, now: u64) -> u32 {
+        short_rule(self, head, v6, policy, now)
     }
 }
 
 /// Reads a field that the writer may be storing to.
 macro_rules! load {
     ($pointer:expr, $($field:tt)+) => {
-        // SAFETY: `Tables` gave the pointer, not null and checked by the caller, and it is valid for reads.
+        // SAFETY: `Tables` gave the pointer, the caller checked it where it can be null, and it is valid for reads.
         unsafe { core::ptr::read_volatile(core::ptr::addr_of!((*$pointer).$($field)+)) }
     };
 }
@@ -97,12 +122,8 @@ pub(crate) use load;
 /// 0 while a daemon lives, else the time in Unix seconds: rules with a deadline up to it are over.
 #[inline(always)]
 pub(crate) fn time_without_daemon<T: Tables>(t: &T) -> u64 {
-    let beat = t.beat();
-    if beat.is_null() {
-        return 0;
-    }
     let jiffies = t.jiffies();
-    if jiffies.wrapping_sub(load!(beat, seen)) < SEEN_JIFFIES {
+    if jiffies.wrapping_sub(load!(t.beat(), seen)) < SEEN_JIFFIES {
         return 0;
     }
     ask_the_clock(t, jiffies)
@@ -112,12 +133,9 @@ pub(crate) fn time_without_daemon<T: Tables>(t: &T) -> u64 {
 #[inline(never)]
 fn ask_the_clock<T: Tables>(t: &T, jiffies: u64) -> u64 {
     let beat = t.beat();
-    if beat.is_null() {
-        return 0;
-    }
     let (now, last) = (t.mono(), load!(beat, mono));
     if now < last || now - last < STALE_NS {
-        // SAFETY: not null, so valid; a word that packets race for with like values.
+        // SAFETY: valid, see `Tables`; a word that packets race for with like values.
         unsafe { core::ptr::write_volatile(core::ptr::addr_of_mut!((*beat).seen), jiffies) };
         return 0;
     }
@@ -171,12 +189,9 @@ pub(crate) fn finish<T: Tables>(
 pub fn short_rule<T: Tables>(t: &T, head: u32, v6: bool, policy: u32, now: u64) -> u32 {
     let mut node = (1 << 16) | (head & 0xffff);
     for _ in 0..17 {
-        let index = node * 2 + policy;
+        let index = (node * 2 + (policy & 1)) & (SHORTS - 1);
         let pointer = if v6 { t.short6(index) } else { t.short4(index) };
-        if pointer.is_null() {
-            return 0;
-        }
-        // SAFETY: not null, so valid.
+        // SAFETY: valid, see `Tables`.
         let rule = unsafe { pointer.read_volatile() };
         if rule as u32 & VALID != 0 && holds((rule >> 32) as u32, now) {
             return rule as u32 & (VALID | TAG_MASK);

@@ -1,11 +1,12 @@
-//! IPv4: one bit settles nearly every innocent source; what is flagged walks the lengths that its /16 knows.
+//! IPv4: one bit settles nearly every innocent source, one line of the table of hosts nearly every dropped one; what is
+//! left walks the lengths that its /16 knows.
 
 use crate::layout::{
-    CODE_IGNORE, CODE_PASS, DROP, IGNORE, LINE, LINES_TRIED, Line4, MORE_SHIFT, TAG_BITS, TAG_MASK,
-    key4,
+    CODE_DROP, CODE_IGNORE, CODE_PASS, DROP, HEAD_HOSTS, HEAD_MORE, HOST_BITS, Hosts4, IGNORE,
+    LINE, LINES_TRIED, Line4, MORE_SHIFT, TAG_BITS, TAG_MASK, VALID, key4,
 };
 use crate::{
-    hash::{Place, place4},
+    hash::{Place, place4, scatter4},
     lookup::{ATTEMPTS, NONE, Tables, finish, holds, load, time_without_daemon},
 };
 
@@ -13,38 +14,118 @@ use crate::{
 #[inline(always)]
 pub fn flagged4<T: Tables>(t: &T, source: u32) -> bool {
     let word = t.prefilter4(source >> 14);
-    if word.is_null() {
-        return false;
-    }
-    // SAFETY: not null, so valid.
+    // SAFETY: valid, see `Tables`.
     (unsafe { core::ptr::read_volatile(word) } >> ((source >> 8) & 63)) & 1 != 0
 }
 
 /// The verdict code for a source. Call it where [`flagged4`] says so: without it the answer is the same, and later.
 #[inline(always)]
 pub fn lookup4<T: Tables>(t: &T, source: u32) -> u32 {
-    let top = t.top4(source >> 16);
-    if top.is_null() {
-        return CODE_PASS;
+    let head = head4(t, source);
+    let code = once4(t, source, head);
+    if head4(t, source) == head {
+        code
+    } else {
+        t.again4(source)
     }
+}
+
+/// The same for who met a change on the way.
+#[inline(always)]
+pub fn again4<T: Tables>(t: &T, source: u32) -> u32 {
     let mut code = CODE_PASS;
     for _ in 0..ATTEMPTS {
-        let version = load!(top, version);
-        code = t.once4(source, load!(top, word));
-        if load!(top, version) == version {
+        let head = head4(t, source);
+        code = t.walk4(source, head);
+        if head4(t, source) == head {
             break;
         }
     }
     code
 }
 
+#[inline(always)]
+fn head4<T: Tables>(t: &T, source: u32) -> u64 {
+    // SAFETY: valid, see `Tables`.
+    unsafe { core::ptr::read_volatile(t.head4(source >> 16)) }
+}
+
+/// What most flagged packets need: a host, where no ignore rule is near.
+#[inline(always)]
+fn once4<T: Tables>(t: &T, source: u32, head: u64) -> u32 {
+    if head & (HEAD_HOSTS | HEAD_MORE) == HEAD_HOSTS {
+        let tag = host4(t, source);
+        if tag != NONE {
+            return CODE_DROP + tag;
+        }
+        if head & 0xffff == 0 {
+            return CODE_PASS;
+        }
+    }
+    t.walk4(source, head)
+}
+
+/// The tag slot of a host of policy drop in the table of hosts, or all ones.
+#[inline(always)]
+fn host4<T: Tables>(t: &T, source: u32) -> u32 {
+    let x = scatter4(&load!(t.config(), seed), source);
+    let number = x & load!(t.config(), hosts_mask);
+    let line = t.hosts4(number);
+    if line.is_null() {
+        return NONE;
+    }
+    let want = (x >> HOST_BITS << HOST_BITS) | VALID;
+    let first = (x >> 29) as usize;
+    let value = load!(line, slots[first]);
+    let (slot, value) = if value & !TAG_MASK == want {
+        (first, value)
+    } else {
+        scan_hosts(line, want)
+    };
+    if slot == LINE {
+        return NONE;
+    }
+    let now = time_without_daemon(t);
+    if now != 0 {
+        let deadlines = t.host_deadlines4(number);
+        if !deadlines.is_null() && !holds(load!(deadlines, at[slot & (LINE - 1)]), now) {
+            return NONE;
+        }
+    }
+    value & TAG_MASK
+}
+
+/// All slots of a line: which one holds the host and what it says, or [`LINE`].
+#[inline(always)]
+fn scan_hosts(line: *const Hosts4, want: u32) -> (usize, u32) {
+    for slot in 0..LINE {
+        let value = load!(line, slots[slot]);
+        if value & !TAG_MASK == want {
+            return (slot, value);
+        }
+    }
+    (LINE, 0)
+}
+
 /// One lookup, given what the head says: the verdict code.
 #[inline(always)]
-pub fn walk4<T: Tables>(t: &T, source: u32, word: u64) -> u32 {
+pub fn walk4<T: Tables>(t: &T, source: u32, head: u64) -> u32 {
     let now = time_without_daemon(t);
+    let mut word = head & 0xffff;
+    if head & HEAD_MORE != 0 {
+        // SAFETY: valid, see `Tables`.
+        word = unsafe { core::ptr::read_volatile(t.top4(source >> 16)) };
+    }
     let (drops, ignores) = (word as u32 & 0xffff, (word >> 16) as u32 & 0xffff);
     let mut left = drops | ignores;
     let mut found = NONE;
+    if head & HEAD_HOSTS != 0 {
+        found = host4(t, source);
+        if found != NONE {
+            // From here on only an ignore rule can change the verdict.
+            left = ignores;
+        }
+    }
     // /32 is bit 15: shifted out at the top, longest first.
     for host_bits in 0..16 {
         if left == 0 {
@@ -65,7 +146,6 @@ pub fn walk4<T: Tables>(t: &T, source: u32, word: u64) -> u32 {
         if found == NONE && drops & bit != 0 {
             found = t.find4(key4(prefix, host_bits, DROP), now);
             if found != NONE {
-                // From here on only an ignore rule can change the verdict.
                 left &= ignores;
             }
         }
@@ -76,12 +156,8 @@ pub fn walk4<T: Tables>(t: &T, source: u32, word: u64) -> u32 {
 /// The tag slot of the rule with this key, or all ones.
 #[inline(always)]
 pub fn probe4<T: Tables>(t: &T, key: u64, now: u64) -> u32 {
-    let config = t.config();
-    if config.is_null() {
-        return NONE;
-    }
-    let place = place4(&load!(config, seed), key);
-    let mask = load!(config, mask4);
+    let place = place4(&load!(t.config(), seed), key);
+    let mask = load!(t.config(), mask4);
     let number = place.line(0, mask);
     let line = t.line4(number);
     if line.is_null() {

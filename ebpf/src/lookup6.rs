@@ -1,53 +1,121 @@
 //! IPv6: the top 16 bits say whether anything is near; a cell over the top 32 bits says which lengths from /32 on
-//! may exist; for each of them one line of fingerprints tells nearly always whether there is a rule.
+//! may exist; one line of a Bloom filter says for /48 and longer whether anything is under these 48 bits, and for
+//! each length whether it is worth a look into the bucket table.
 
 use crate::layout::{
-    CODE_IGNORE, CODE_PASS, DROP, IGNORE, LINE, LINES_TRIED, MAX_STEPS, MORE6, TAG_BITS, TAG_MASK,
-    ident6,
+    CODE_IGNORE, CODE_PASS, Cell, DROP, FILTER_WORDS, FILTERED, Filter6, IGNORE, LINE, LINES_TRIED,
+    MAX_STEPS, MORE6, TAG_BITS, TAG_MASK, ident6,
 };
 use crate::{
-    hash::{Place, cell6, place6},
+    hash::{cell6, near6, place6},
     lookup::{ATTEMPTS, NONE, Tables, finish, holds, load, time_without_daemon},
 };
+
+/// Where rules of /32 and longer are known in the word of a head, both policies.
+const LONG: u64 = 0x8000_8000;
+
+/// What the lookup of a source goes by. The sum changes with every change of a rule that may concern it.
+#[derive(Clone, Copy)]
+struct Near {
+    word: u64,
+    mask: u64,
+    versions: u64,
+}
 
 /// Whether any rule may cover a source under these 16 bits.
 #[inline(always)]
 pub fn flagged6<T: Tables>(t: &T, hi: u64) -> bool {
-    let top = t.top6((hi >> 48) as u32);
-    !top.is_null() && load!(top, word) != 0
+    word(t, hi) != 0
+}
+
+#[inline(always)]
+fn word<T: Tables>(t: &T, hi: u64) -> u64 {
+    // SAFETY: valid, see `Tables`.
+    unsafe { core::ptr::read_volatile(t.top6((hi >> 48) as u32)) }
+}
+
+/// Versions first: what is read after them is as new as they are, or newer.
+#[inline(always)]
+fn near<T: Tables>(t: &T, hi: u64, cell: *const Cell) -> Near {
+    Near {
+        versions: versions(t, hi, cell),
+        word: word(t, hi),
+        mask: load!(cell, mask),
+    }
+}
+
+#[inline(always)]
+fn versions<T: Tables>(t: &T, hi: u64, cell: *const Cell) -> u64 {
+    // SAFETY: valid, see `Tables`.
+    let head = unsafe { core::ptr::read_volatile(t.version6((hi >> 48) as u32)) };
+    load!(cell, version) + u64::from(head)
 }
 
 /// The verdict code for a source, given as two halves. Call it where [`flagged6`] says so.
 #[inline(always)]
 pub fn lookup6<T: Tables>(t: &T, hi: u64, lo: u64) -> u32 {
-    let config = t.config();
-    let top = t.top6((hi >> 48) as u32);
-    if top.is_null() || config.is_null() {
-        return CODE_PASS;
+    let seed = load!(t.config(), seed);
+    let cell = t.cell6(cell6(&seed, hi));
+    let near = near(t, hi, cell);
+    let code = if near.word & !LONG == 0 && innocent6(t, hi, near.mask, &seed) {
+        CODE_PASS
+    } else {
+        t.walk6(hi, lo, near.word, near.mask)
+    };
+    if versions(t, hi, cell) == near.versions {
+        code
+    } else {
+        t.again6(hi, lo)
     }
-    let cell = t.cell6(cell6(&load!(config, seed), hi));
-    if cell.is_null() {
-        return CODE_PASS;
-    }
+}
+
+/// The same for who met a change on the way.
+#[inline(always)]
+pub fn again6<T: Tables>(t: &T, hi: u64, lo: u64) -> u32 {
+    let cell = t.cell6(cell6(&load!(t.config(), seed), hi));
     let mut code = CODE_PASS;
     for _ in 0..ATTEMPTS {
-        let (top_version, cell_version) = (load!(top, version), load!(cell, version));
-        code = t.once6(hi, lo, load!(top, word), load!(cell, mask));
-        if load!(top, version) == top_version && load!(cell, version) == cell_version {
+        let near = near(t, hi, cell);
+        code = t.walk6(hi, lo, near.word, near.mask);
+        if versions(t, hi, cell) == near.versions {
             break;
         }
     }
     code
 }
 
+/// Whether no rule from /32 on covers the source, as far as the cell and one line of the filter tell.
+#[inline(always)]
+fn innocent6<T: Tables>(t: &T, hi: u64, mask: u64, seed: &[u64; 3]) -> bool {
+    if mask == 0 {
+        return true;
+    }
+    if mask & load!(t.config(), unfiltered) != 0 {
+        return false;
+    }
+    let (line, marks) = near6(seed, hi);
+    let filter = t.filter6(line & load!(t.config(), filter_mask));
+    !filter.is_null() && !marked(filter, marks)
+}
+
+/// Whether both bits are set in a line of the filter.
+#[inline(always)]
+fn marked(filter: *const Filter6, marks: [u32; 2]) -> bool {
+    let word = |mark: u32| {
+        let at = (mark >> 6) as usize & (FILTER_WORDS - 1);
+        load!(filter, words[at]) >> (mark & 63)
+    };
+    word(marks[0]) & word(marks[1]) & 1 != 0
+}
+
 /// One lookup, given what the head and the cell say: the verdict code.
 #[inline(always)]
-pub fn walk6<T: Tables>(t: &T, hi: u64, lo: u64, word: u64, cell: u64) -> u32 {
+pub fn walk6<T: Tables>(t: &T, hi: u64, lo: u64, word: u64, mask: u64) -> u32 {
     let now = time_without_daemon(t);
     let (drops, ignores) = (word as u32 & 0xffff, (word >> 16) as u32 & 0xffff);
     let mut found = NONE;
-    if cell != 0 && (drops | ignores) & 0x8000 != 0 {
-        let code = t.long6(hi, lo, cell, now);
+    if mask != 0 && (drops | ignores) & 0x8000 != 0 {
+        let code = t.longer6(hi, lo, mask);
         if code >= CODE_IGNORE && code != NONE {
             return code;
         }
@@ -70,13 +138,13 @@ pub fn walk6<T: Tables>(t: &T, hi: u64, lo: u64, word: u64, cell: u64) -> u32 {
         let prefix = hi & (u64::MAX << (32 + host_bits));
         let len2 = (32 - host_bits as u64) * 2;
         if ignores & bit != 0 {
-            let tag = t.find6(prefix, 0, len2 | IGNORE as u64, now);
+            let tag = t.find6(prefix, 0, len2 | IGNORE as u64);
             if tag != NONE {
                 return CODE_IGNORE + (tag & TAG_MASK);
             }
         }
         if found == NONE && drops & bit != 0 {
-            found = t.find6(prefix, 0, len2 | DROP as u64, now);
+            found = t.find6(prefix, 0, len2 | DROP as u64);
             if found != NONE {
                 left &= ignores;
             }
@@ -87,17 +155,10 @@ pub fn walk6<T: Tables>(t: &T, hi: u64, lo: u64, word: u64, cell: u64) -> u32 {
 
 /// Prefixes of /32 and longer: an ignore rule's verdict code, or a drop rule's, or all ones.
 #[inline(always)]
-pub fn longer6<T: Tables>(t: &T, hi: u64, lo: u64, cell: u64, now: u64) -> u32 {
-    let config = t.config();
-    if config.is_null() {
-        return NONE;
-    }
-    let steps = t.steps6(load!(config, steps) & 1);
-    if steps.is_null() {
-        return NONE;
-    }
+pub fn longer6<T: Tables>(t: &T, hi: u64, lo: u64, mask: u64) -> u32 {
+    let steps = t.steps6(load!(t.config(), steps) & 1);
     let count = load!(steps, count);
-    let mut left = cell;
+    let mut left = mask;
     let mut found = NONE;
     for i in 0..MAX_STEPS {
         if left == 0 || i as u64 >= count {
@@ -114,13 +175,13 @@ pub fn longer6<T: Tables>(t: &T, hi: u64, lo: u64, cell: u64, now: u64) -> u32 {
         );
         let len2 = load!(steps, steps[i].len2);
         if here >> 32 != 0 {
-            let tag = t.find6(prefix.0, prefix.1, len2 | IGNORE as u64, now);
+            let tag = t.find6(prefix.0, prefix.1, len2 | IGNORE as u64);
             if tag != NONE {
                 return CODE_IGNORE + (tag & TAG_MASK);
             }
         }
         if here as u32 != 0 && found == NONE {
-            found = t.find6(prefix.0, prefix.1, len2 | DROP as u64, now);
+            found = t.find6(prefix.0, prefix.1, len2 | DROP as u64);
             if found != NONE {
                 left &= u64::MAX << 32;
             }
@@ -129,15 +190,21 @@ pub fn longer6<T: Tables>(t: &T, hi: u64, lo: u64, cell: u64, now: u64) -> u32 {
     found
 }
 
-/// The tag slot of the rule with this prefix, or all ones.
+/// The tag slot of the rule with this prefix, or all ones. For /48 and longer the filter nearly always knows that
+/// there is none.
 #[inline(always)]
-pub fn probe6<T: Tables>(t: &T, hi: u64, lo: u64, len_policy: u64, now: u64) -> u32 {
-    let config = t.config();
-    if config.is_null() {
-        return NONE;
+pub fn probe6<T: Tables>(t: &T, hi: u64, lo: u64, len_policy: u64) -> u32 {
+    let seed = load!(t.config(), seed);
+    let place = place6(&seed, hi, lo, len_policy);
+    if len_policy >= FILTERED * 2 {
+        let (line, _) = near6(&seed, hi);
+        let filter = t.filter6(line & load!(t.config(), filter_mask));
+        if filter.is_null() || !marked(filter, place.marks()) {
+            return NONE;
+        }
     }
-    let place = place6(&load!(config, seed), hi, lo, len_policy);
-    let (mask, index_bits) = (load!(config, mask6), load!(config, index_bits) & 31);
+    let mask = load!(t.config(), mask6);
+    let index_bits = load!(t.config(), index_bits) & 31;
     let fingerprint = place.fingerprint(index_bits);
     for n in 0..LINES_TRIED {
         let line = t.line6(place.line(n, mask));
@@ -150,11 +217,7 @@ pub fn probe6<T: Tables>(t: &T, hi: u64, lo: u64, len_policy: u64, now: u64) -> 
                 let index = value & ((1 << index_bits) - 1);
                 let tag = entry6(t, index, hi, lo, len_policy);
                 if tag != NONE {
-                    return if now != 0 && !in_time(t, index, now) {
-                        NONE
-                    } else {
-                        tag
-                    };
+                    return if in_time(t, index) { tag } else { NONE };
                 }
             }
         }
@@ -181,10 +244,11 @@ fn entry6<T: Tables>(t: &T, index: u32, hi: u64, lo: u64, len_policy: u64) -> u3
 }
 
 #[inline(always)]
-fn in_time<T: Tables>(t: &T, index: u32, now: u64) -> bool {
+fn in_time<T: Tables>(t: &T, index: u32) -> bool {
+    let now = time_without_daemon(t);
+    if now == 0 {
+        return true;
+    }
     let entry = t.entry6(index);
     entry.is_null() || holds(load!(entry, deadline), now)
 }
-
-/// A [`Place`] is a number: what the BPF calling convention passes in a register.
-const _: () = assert!(size_of::<Place>() == 8);

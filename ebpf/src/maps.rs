@@ -8,68 +8,135 @@ use aya_ebpf::{
 };
 use couic_ebpf::{Tables, layout::*, lookup};
 
-macro_rules! tables {
+/// Tables that the daemon sizes when it loads: looking one up costs some ten instructions.
+macro_rules! sized {
     ($($name:ident: $record:ty = $entries:expr;)+) => {
         $(#[map]
         static $name: Array<$record> = Array::with_max_entries($entries, BPF_F_MMAPABLE);)+
     };
 }
 
-tables! {
-    CONFIG: Config = 1;
-    BEAT: Beat = 1;
-    PREFILTER4: u64 = PREFILTER_WORDS;
-    TOP4: Top = TOPS;
-    TOP6: Top = TOPS;
-    SHORT4: u64 = SHORTS;
-    SHORT6: u64 = SHORTS;
+sized! {
+    HOSTS4: Hosts4 = MIN_HOSTS;
+    HOST_ENDS4: Deadlines4 = MIN_HOSTS;
     LINE4S: Line4 = MIN_LINES;
     DEADLINES4: Deadlines4 = MIN_LINES;
-    CELL6: Cell = CELLS;
-    STEPS6: Steps = 2;
+    FILTER6: Filter6 = MIN_FILTERS;
     LINE6S: Line6 = MIN_LINES;
     ENTRY6: Entry6 = 1;
     COUNTS: Count = CODES;
 }
 
-/// The maps of this program. A map of type array hands out a null pointer where the index is too large, and the
-/// verifier wants to see that asked.
+/// Tables of a fixed size, as sections: the program has their address, so a record is one addition away. Every read
+/// and write of them is volatile, since the compiler sees nobody who changes them.
+macro_rules! fixed {
+    ($($name:ident $section:literal: $record:ty = $entries:expr;)+) => {
+        $(#[unsafe(link_section = $section)]
+        static mut $name: [$record; $entries as usize] =
+            // SAFETY: records of integers.
+            unsafe { core::mem::zeroed() };)+
+    };
+}
+
+fixed! {
+    CONFIG ".bss.config": Config = 1;
+    BEAT ".bss.beat": Beat = 1;
+    PREFILTER4 ".bss.prefilter4": u64 = PREFILTER_WORDS;
+    HEAD4 ".bss.head4": Head4 = TOPS;
+    TOP4 ".bss.top4": Top = TOPS;
+    TOP6 ".bss.top6": Top = TOPS;
+    VERSION6 ".bss.version6": u32 = TOPS;
+    SHORT4 ".bss.short4": u64 = SHORTS;
+    SHORT6 ".bss.short6": u64 = SHORTS;
+    CELL6 ".bss.cell6": Cell = CELLS;
+    STEPS6 ".bss.steps6": Steps = 2;
+}
+
+/// The maps of this program.
 pub(crate) struct Kernel;
 
+/// A map of type array hands out a null pointer where the index is too large, and the verifier wants to see that
+/// asked.
 macro_rules! at {
     ($map:ident, $index:expr) => {
         $map.get_ptr($index).unwrap_or(core::ptr::null())
     };
 }
 
+/// The verifier wants to see the index masked right before it is used. All sizes are powers of two.
+macro_rules! within {
+    ($table:ident, $size:expr, $index:expr) => {
+        // SAFETY: below the number of records.
+        unsafe { (&raw mut $table).cast_const().cast_record().add(($index & ($size - 1)) as usize) }
+    };
+}
+
+/// From an array to its first record.
+trait CastRecord {
+    type Record;
+    fn cast_record(self) -> *const Self::Record;
+}
+
+impl<T, const N: usize> CastRecord for *const [T; N] {
+    type Record = T;
+    #[inline(always)]
+    fn cast_record(self) -> *const T {
+        self.cast()
+    }
+}
+
 impl Tables for Kernel {
     #[inline(always)]
     fn config(&self) -> *const Config {
-        at!(CONFIG, 0)
+        within!(CONFIG, 1, 0u32)
     }
     #[inline(always)]
     fn beat(&self) -> *mut Beat {
-        BEAT.get_ptr_mut(0).unwrap_or(core::ptr::null_mut())
+        within!(BEAT, 1, 0u32).cast_mut()
     }
     #[inline(always)]
     fn prefilter4(&self, word: u32) -> *const u64 {
-        at!(PREFILTER4, word)
+        within!(PREFILTER4, PREFILTER_WORDS, word)
+    }
+    #[inline(always)]
+    fn head4(&self, head: u32) -> *const Head4 {
+        within!(HEAD4, TOPS, head)
     }
     #[inline(always)]
     fn top4(&self, head: u32) -> *const Top {
-        at!(TOP4, head)
+        within!(TOP4, TOPS, head)
     }
     #[inline(always)]
     fn top6(&self, head: u32) -> *const Top {
-        at!(TOP6, head)
+        within!(TOP6, TOPS, head)
+    }
+    #[inline(always)]
+    fn version6(&self, head: u32) -> *const u32 {
+        within!(VERSION6, TOPS, head)
     }
     #[inline(always)]
     fn short4(&self, node: u32) -> *const u64 {
-        at!(SHORT4, node)
+        within!(SHORT4, SHORTS, node)
     }
     #[inline(always)]
     fn short6(&self, node: u32) -> *const u64 {
-        at!(SHORT6, node)
+        within!(SHORT6, SHORTS, node)
+    }
+    #[inline(always)]
+    fn cell6(&self, cell: u32) -> *const Cell {
+        within!(CELL6, CELLS, cell)
+    }
+    #[inline(always)]
+    fn steps6(&self, which: u32) -> *const Steps {
+        within!(STEPS6, 2, which)
+    }
+    #[inline(always)]
+    fn hosts4(&self, line: u32) -> *const Hosts4 {
+        at!(HOSTS4, line)
+    }
+    #[inline(always)]
+    fn host_deadlines4(&self, line: u32) -> *const Deadlines4 {
+        at!(HOST_ENDS4, line)
     }
     #[inline(always)]
     fn line4(&self, line: u32) -> *const Line4 {
@@ -80,12 +147,8 @@ impl Tables for Kernel {
         at!(DEADLINES4, line)
     }
     #[inline(always)]
-    fn cell6(&self, cell: u32) -> *const Cell {
-        at!(CELL6, cell)
-    }
-    #[inline(always)]
-    fn steps6(&self, which: u32) -> *const Steps {
-        at!(STEPS6, which)
+    fn filter6(&self, line: u32) -> *const Filter6 {
+        at!(FILTER6, line)
     }
     #[inline(always)]
     fn line6(&self, line: u32) -> *const Line6 {
@@ -106,28 +169,36 @@ impl Tables for Kernel {
         unsafe { bpf_ktime_get_coarse_ns() }
     }
     #[inline(always)]
-    fn once4(&self, source: u32, word: u64) -> u32 {
-        couic_walk4(source, word)
+    fn again4(&self, source: u32) -> u32 {
+        couic_again4(source)
     }
     #[inline(always)]
-    fn once6(&self, hi: u64, lo: u64, word: u64, cell: u64) -> u32 {
-        couic_walk6(hi, lo, word, cell)
-    }
-    #[inline(always)]
-    fn long6(&self, hi: u64, lo: u64, cell: u64, now: u64) -> u32 {
-        couic_long6(hi, lo, cell, now)
-    }
-    #[inline(always)]
-    fn short(&self, head: u32, v6: bool, policy: u32, now: u64) -> u32 {
-        couic_short(head, u32::from(v6), policy, now)
+    fn walk4(&self, source: u32, head: u64) -> u32 {
+        couic_walk4(source, head)
     }
     #[inline(always)]
     fn find4(&self, key: u64, now: u64) -> u32 {
         couic_probe4(key, now)
     }
     #[inline(always)]
-    fn find6(&self, hi: u64, lo: u64, len_policy: u64, now: u64) -> u32 {
-        couic_probe6(hi, lo, len_policy, now)
+    fn again6(&self, hi: u64, lo: u64) -> u32 {
+        couic_again6(hi, lo)
+    }
+    #[inline(always)]
+    fn walk6(&self, hi: u64, lo: u64, word: u64, mask: u64) -> u32 {
+        couic_walk6(hi, lo, word, mask)
+    }
+    #[inline(always)]
+    fn longer6(&self, hi: u64, lo: u64, mask: u64) -> u32 {
+        couic_longer6(hi, lo, mask)
+    }
+    #[inline(always)]
+    fn find6(&self, hi: u64, lo: u64, len_policy: u64) -> u32 {
+        couic_probe6(hi, lo, len_policy)
+    }
+    #[inline(always)]
+    fn short(&self, head: u32, v6: bool, policy: u32, now: u64) -> u32 {
+        couic_short(head, u32::from(v6), policy, now)
     }
 }
 
@@ -135,20 +206,32 @@ impl Tables for Kernel {
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn couic_walk4(source: u32, word: u64) -> u32 {
-    lookup::walk4(&Kernel, source, word)
+extern "C" fn couic_again4(source: u32) -> u32 {
+    lookup::again4(&Kernel, source)
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn couic_walk6(hi: u64, lo: u64, word: u64, cell: u64) -> u32 {
-    lookup::walk6(&Kernel, hi, lo, word, cell)
+extern "C" fn couic_again6(hi: u64, lo: u64) -> u32 {
+    lookup::again6(&Kernel, hi, lo)
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn couic_long6(hi: u64, lo: u64, cell: u64, now: u64) -> u32 {
-    lookup::longer6(&Kernel, hi, lo, cell, now)
+extern "C" fn couic_walk4(source: u32, head: u64) -> u32 {
+    lookup::walk4(&Kernel, source, head)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn couic_walk6(hi: u64, lo: u64, word: u64, mask: u64) -> u32 {
+    lookup::walk6(&Kernel, hi, lo, word, mask)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn couic_longer6(hi: u64, lo: u64, mask: u64) -> u32 {
+    lookup::longer6(&Kernel, hi, lo, mask)
 }
 
 #[unsafe(no_mangle)]
@@ -165,8 +248,8 @@ extern "C" fn couic_probe4(key: u64, now: u64) -> u32 {
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn couic_probe6(hi: u64, lo: u64, len_policy: u64, now: u64) -> u32 {
-    lookup::probe6(&Kernel, hi, lo, len_policy, now)
+extern "C" fn couic_probe6(hi: u64, lo: u64, len_policy: u64) -> u32 {
+    lookup::probe6(&Kernel, hi, lo, len_policy)
 }
 
 /// The verdict code for an IPv4 source.

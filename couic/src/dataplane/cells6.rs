@@ -8,7 +8,7 @@
 use couic_common::Policy;
 use couic_ebpf::{
     hash::cell6,
-    layout::{CELLS, MAX_STEPS},
+    layout::{CELLS, FILTERED, MAX_STEPS},
 };
 
 use super::{
@@ -124,6 +124,12 @@ impl Cells6 {
             write_step(store, to, at, [hi, lo, bits, keep, u64::from(step.len) * 2]);
         }
         write!(store.steps6, to, count => self.steps.len() as u64);
+        let unfiltered = self
+            .steps
+            .iter()
+            .filter(|step| u64::from(step.len) < FILTERED)
+            .fold(0, |bits, step| bits | 1u64 << step.bit | 1 << (32 + step.bit));
+        write!(store.config, 0, unfiltered => unfiltered);
         write!(store.config, 0, steps => which);
     }
 }

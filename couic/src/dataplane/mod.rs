@@ -9,6 +9,8 @@
 mod attach;
 mod cells6;
 mod counters;
+mod filter6;
+mod hosts4;
 mod memory;
 mod netlink;
 mod plane;

@@ -92,7 +92,7 @@ impl Prefilter4 {
 
     /// Computes bits of the prefilter anew.
     fn refresh(&self, store: &Store, word: usize, bits: u64) {
-        let rules = read!(store.top4, word / 4, word) >> TOP_DROP;
+        let rules = read!(store.top4, word / 4) >> TOP_DROP;
         let either = u64::from(VALID | TAG_MASK) * (1 | 1 << (TOP_IGNORE - TOP_DROP));
         let wanted = if rules & either == 0 {
             self.low[word] | self.high[word] | self.mid[word]

@@ -7,6 +7,7 @@
 use std::{
     fs::File,
     io::{self, Read},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     sync::Arc,
 };
 
@@ -126,6 +127,9 @@ pub fn open(
     let mut ebpf = EbpfLoader::new()
         // The program reads no kernel structure, so the kernel's BTF has nothing to relocate.
         .btf(None)
+        .map_max_entries("HOSTS4", entries(sizes.hosts4))
+        .map_max_entries("HOST_ENDS4", entries(sizes.hosts4))
+        .map_max_entries("FILTER6", entries(sizes.filters6))
         .map_max_entries("LINE4S", entries(sizes.lines4))
         .map_max_entries("DEADLINES4", entries(sizes.lines4))
         .map_max_entries("LINE6S", entries(sizes.lines6))
@@ -216,14 +220,64 @@ impl Maker for Maps<'_> {
             .info()
             .map_err(|error: MapError| bad(error.to_string()))?;
         let (size, count) = (info.value_size() as usize, info.max_entries() as usize);
-        if size != size_of::<T>() || count < records {
+        let fixed = name.starts_with(FIXED);
+        let fits = if fixed {
+            size == records * size_of::<T>()
+        } else {
+            size == size_of::<T>() && count >= records
+        };
+        if !fits {
             return Err(bad(format!(
                 "{count} records of {size} bytes, wanted {records} of {}",
                 size_of::<T>()
             )));
         }
+        if fixed {
+            make_mappable(map.fd().as_fd(), name, size)
+                .map_err(|source| LoadError::Map { name, source })?;
+        }
         Region::map(name, map, records).map_err(|source| LoadError::Map { name, source })
     }
+}
+
+/// How the sections begin that hold tables of a fixed size.
+const FIXED: &str = ".bss";
+
+/// Puts an array that can be mapped where aya made one of the same shape without `BPF_F_MMAPABLE`, as it does for
+/// every section of data: behind the same descriptor number, which is what the instructions of programs that are not
+/// loaded yet refer to.
+fn make_mappable(map: BorrowedFd<'_>, name: &str, bytes: usize) -> io::Result<()> {
+    const BPF_MAP_CREATE: libc::c_int = 0;
+    const BPF_MAP_TYPE_ARRAY: u32 = 2;
+    const BPF_F_MMAPABLE: u32 = 1 << 10;
+    let bytes = u32::try_from(bytes).map_err(io::Error::other)?;
+    // The head of union bpf_attr: map_type, key_size, value_size, max_entries, map_flags, inner_map_fd, numa_node and
+    // 16 bytes of name.
+    let mut attr = [0u32; 16];
+    attr[..5].copy_from_slice(&[BPF_MAP_TYPE_ARRAY, 4, bytes, 1, BPF_F_MMAPABLE]);
+    for (at, byte) in name.trim_start_matches(FIXED).bytes().skip(1).take(15).enumerate() {
+        attr[7 + at / 4] |= u32::from(byte) << (8 * (at % 4));
+    }
+    // SAFETY: reads `attr`, whose size is given; rest of the union is taken as zero.
+    let made = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_MAP_CREATE,
+            attr.as_ptr(),
+            size_of_val(&attr),
+        )
+    };
+    let Ok(made @ 0..) = libc::c_int::try_from(made) else {
+        return Err(io::Error::last_os_error());
+    };
+    // SAFETY: the kernel just gave this descriptor, nobody else has it.
+    let made = unsafe { OwnedFd::from_raw_fd(made) };
+    // SAFETY: replaces one open descriptor by another; its owner keeps owning it.
+    let done = unsafe { libc::dup3(made.as_raw_fd(), map.as_raw_fd(), libc::O_CLOEXEC) };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Three random words.

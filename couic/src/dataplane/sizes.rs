@@ -3,19 +3,26 @@
 //! Room is taken when the program is loaded, once: after that no system call is needed that wants privileges. The
 //! kernel holds it whether it is used or not; the daemon maps what it uses.
 
-use couic_ebpf::layout::{self, LINE, MAX_POOL, MIN_LINES};
+use couic_ebpf::layout::{self, LINE, MAX_POOL, MIN_FILTERS, MIN_HOSTS, MIN_LINES};
 
 use super::Limits;
 
-/// How full a bucket table gets. At 60 % some 12 % of its lines are full (simulated), so a rule finds all of its 16
-/// ([`layout::LINES_TRIED`]) lines full with a chance of 0.12^16, 2 in 10^15; a random seed makes it nobody's choice.
-pub(super) const FULL_PERCENT: usize = 60;
+/// How full a bucket table gets. At 65 % some 17 % of its lines are full (simulated), so a rule finds all of its 16
+/// ([`layout::LINES_TRIED`]) lines full with a chance of 0.17^16, 5 in 10^13; a random seed makes it nobody's choice.
+pub(super) const FULL_PERCENT: usize = 65;
+
+/// Rules of /48 and longer that a line of the IPv6 filter is for: 512 bits, at most four a rule.
+pub(super) const RULES_PER_FILTER: usize = 32;
 
 /// Records per table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sizes {
+    /// Lines of the table of IPv4 hosts, a power of two.
+    pub(super) hosts4: usize,
     /// Lines of the IPv4 bucket table, a power of two.
     pub(super) lines4: usize,
+    /// Lines of the IPv6 filter, a power of two.
+    pub(super) filters6: usize,
     /// Lines of the IPv6 bucket table, a power of two.
     pub(super) lines6: usize,
     /// IPv6 entries, the unused one at index 0 included.
@@ -57,8 +64,11 @@ impl Sizes {
         }
         let lines = (asked * 100).div_ceil(FULL_PERCENT * LINE);
         let lines = lines.next_power_of_two().max(MIN_LINES as usize);
+        let filters = asked.div_ceil(RULES_PER_FILTER).next_power_of_two();
         Ok(Self {
+            hosts4: lines.max(MIN_HOSTS as usize),
             lines4: lines,
+            filters6: filters.max(MIN_FILTERS as usize),
             lines6: lines,
             pool6: asked + 1,
             cpus: cpus.max(1),
@@ -73,12 +83,18 @@ impl Sizes {
     /// Bytes of tables for IPv4, and for IPv6.
     pub(super) fn bytes(self) -> (usize, usize) {
         let heads = layout::TOPS as usize * size_of::<layout::Top>() + layout::SHORTS as usize * 8;
+        let line4 = size_of::<layout::Line4>() + size_of::<layout::Deadlines4>();
+        let hosts4 = size_of::<layout::Hosts4>() + size_of::<layout::Deadlines4>();
         let v4 = heads
+            + layout::TOPS as usize * size_of::<layout::Head4>()
             + layout::PREFILTER_WORDS as usize * 8
-            + self.lines4 * (size_of::<layout::Line4>() + size_of::<layout::Deadlines4>());
+            + self.hosts4 * hosts4
+            + self.lines4 * line4;
         let v6 = heads
+            + layout::TOPS as usize * size_of::<u32>()
             + layout::CELLS as usize * size_of::<layout::Cell>()
             + 2 * size_of::<layout::Steps>()
+            + self.filters6 * size_of::<layout::Filter6>()
             + self.lines6 * size_of::<layout::Line6>()
             + self.pool6 * size_of::<layout::Entry6>();
         (v4, v6)

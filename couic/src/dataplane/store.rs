@@ -4,8 +4,8 @@
 use couic_ebpf::{
     Tables,
     layout::{
-        Beat, CELLS, Cell, Config, Deadlines4, Entry6, Line4, Line6, PREFILTER_WORDS, SHORTS,
-        STALE_NS, Steps, TOPS, Top,
+        Beat, CELLS, Cell, Config, Deadlines4, Entry6, Filter6, Head4, Hosts4, Line4, Line6,
+        PREFILTER_WORDS, SHORTS, STALE_NS, Steps, TOPS, Top,
     },
 };
 
@@ -20,14 +20,19 @@ pub(super) struct Store {
     pub(super) config: Region<Config>,
     pub(super) beat: Region<Beat>,
     pub(super) prefilter4: Region<u64>,
+    pub(super) head4: Region<Head4>,
     pub(super) top4: Region<Top>,
     pub(super) top6: Region<Top>,
+    pub(super) version6: Region<u32>,
     pub(super) short4: Region<u64>,
     pub(super) short6: Region<u64>,
+    pub(super) hosts4: Region<Hosts4>,
+    pub(super) host_deadlines4: Region<Deadlines4>,
     pub(super) line4: Region<Line4>,
     pub(super) deadlines4: Region<Deadlines4>,
     pub(super) cell6: Region<Cell>,
     pub(super) steps6: Region<Steps>,
+    pub(super) filter6: Region<Filter6>,
     pub(super) line6: Region<Line6>,
     pub(super) entry6: Region<Entry6>,
     /// As in the config record.
@@ -56,17 +61,22 @@ impl Store {
         seed: [u64; 3],
     ) -> Result<Self, M::Error> {
         Ok(Self {
-            config: maker.region("CONFIG", 1)?,
-            beat: maker.region("BEAT", 1)?,
-            prefilter4: maker.region("PREFILTER4", PREFILTER_WORDS as usize)?,
-            top4: maker.region("TOP4", TOPS as usize)?,
-            top6: maker.region("TOP6", TOPS as usize)?,
-            short4: maker.region("SHORT4", SHORTS as usize)?,
-            short6: maker.region("SHORT6", SHORTS as usize)?,
+            config: maker.region(".bss.config", 1)?,
+            beat: maker.region(".bss.beat", 1)?,
+            prefilter4: maker.region(".bss.prefilter4", PREFILTER_WORDS as usize)?,
+            head4: maker.region(".bss.head4", TOPS as usize)?,
+            top4: maker.region(".bss.top4", TOPS as usize)?,
+            top6: maker.region(".bss.top6", TOPS as usize)?,
+            version6: maker.region(".bss.version6", TOPS as usize)?,
+            short4: maker.region(".bss.short4", SHORTS as usize)?,
+            short6: maker.region(".bss.short6", SHORTS as usize)?,
+            cell6: maker.region(".bss.cell6", CELLS as usize)?,
+            steps6: maker.region(".bss.steps6", 2)?,
+            hosts4: maker.region("HOSTS4", sizes.hosts4)?,
+            host_deadlines4: maker.region("HOST_ENDS4", sizes.hosts4)?,
             line4: maker.region("LINE4S", sizes.lines4)?,
             deadlines4: maker.region("DEADLINES4", sizes.lines4)?,
-            cell6: maker.region("CELL6", CELLS as usize)?,
-            steps6: maker.region("STEPS6", 2)?,
+            filter6: maker.region("FILTER6", sizes.filters6)?,
             line6: maker.region("LINE6S", sizes.lines6)?,
             entry6: maker.region("ENTRY6", sizes.pool6)?,
             seed,
@@ -108,6 +118,21 @@ impl Tables for Store {
     }
     fn prefilter4(&self, word: u32) -> *const u64 {
         self.prefilter4.peek(word)
+    }
+    fn head4(&self, head: u32) -> *const Head4 {
+        self.head4.peek(head)
+    }
+    fn version6(&self, head: u32) -> *const u32 {
+        self.version6.peek(head)
+    }
+    fn hosts4(&self, line: u32) -> *const Hosts4 {
+        self.hosts4.peek(line)
+    }
+    fn host_deadlines4(&self, line: u32) -> *const Deadlines4 {
+        self.host_deadlines4.peek(line)
+    }
+    fn filter6(&self, line: u32) -> *const Filter6 {
+        self.filter6.peek(line)
     }
     fn top4(&self, head: u32) -> *const Top {
         self.top4.peek(head)

@@ -171,6 +171,24 @@ impl Table6 {
         self.used -= 1;
     }
 
+    /// Calls back with every rule.
+    pub(super) fn each(&self, store: &Store, back: &mut dyn FnMut(Key6)) {
+        for entry in 1..self.fresh as usize {
+            if read!(store.entry6, entry, meta) & VALID != 0 {
+                back(Self::key_of(store, entry));
+            }
+        }
+    }
+
+    /// What an entry of the pool stands for.
+    fn key_of(store: &Store, entry: usize) -> Key6 {
+        Key6 {
+            hi: read!(store.entry6, entry, hi),
+            lo: read!(store.entry6, entry, lo),
+            len_policy: u64::from(read!(store.entry6, entry, meta) >> (TAG_BITS + 1)),
+        }
+    }
+
     /// A free entry of the pool.
     fn allocate(&mut self, store: &mut Store) -> Result<u32, PlaneError> {
         if self.free != 0 {
@@ -265,12 +283,7 @@ impl Table6 {
                     continue;
                 }
                 let entry = (value & mask(1 << store.index_bits)) as usize;
-                let key = Key6 {
-                    hi: read!(store.entry6, entry, hi),
-                    lo: read!(store.entry6, entry, lo),
-                    len_policy: u64::from(read!(store.entry6, entry, meta) >> (TAG_BITS + 1)),
-                };
-                let place = Self::place(store, key);
+                let place = Self::place(store, Self::key_of(store, entry));
                 let nth = (0..LINES_TRIED)
                     .find(|n| self.line(place, *n) == line)
                     .unwrap_or(0);

@@ -71,7 +71,8 @@ impl TablePlane {
             std::net::IpAddr::V6(a) => {
                 #[expect(clippy::cast_possible_truncation, reason = "the two halves are wanted")]
                 let (hi, lo) = ((a.to_bits() >> 64) as u64, a.to_bits() as u64);
-                if lookup::flagged6(&self.store, hi) {
+                let known = self.store.top6.in_reach() != 0;
+                if known && lookup::flagged6(&self.store, hi) {
                     lookup::lookup6(&self.store, hi, lo)
                 } else {
                     CODE_PASS
@@ -96,9 +97,20 @@ impl TablePlane {
             left += usize::from(read!(s.prefilter4, at) != 0);
         }
         for at in 0..s.top4.in_reach() {
-            left += usize::from(read!(s.top4, at, word) != 0)
-                + usize::from(read!(s.top6, at, word) != 0);
+            left += usize::from(read!(s.head4, at) & u64::from(u32::MAX) != 0)
+                + usize::from(read!(s.top4, at) != 0)
+                + usize::from(read!(s.top6, at) != 0);
             left += usize::from(read!(s.cell6, at, mask) != 0);
+        }
+        for at in 0..s.hosts4.in_reach() {
+            for slot in 0..couic_ebpf::layout::LINE {
+                left += usize::from(read!(s.hosts4, at, slots[slot]) != 0);
+            }
+        }
+        for at in 0..s.filter6.in_reach() {
+            for word in 0..couic_ebpf::layout::FILTER_WORDS {
+                left += usize::from(read!(s.filter6, at, words[word]) != 0);
+            }
         }
         for at in 0..s.short4.in_reach() {
             left += usize::from(read!(s.short4, at) != 0) + usize::from(read!(s.short6, at) != 0);

@@ -2,10 +2,12 @@
 //! /16 or shorter.
 //!
 //! Rules up to /16 live in a binary tree in heap order; each of its leaves, a /16, has the longest covering rule of
-//! each policy folded into its [`Top::word`]. A /1 in or out walks the half of the tree below it, 65,536 nodes.
+//! each policy folded into its [`Top`]. A /1 in or out walks the half of the tree below it, 65,536 nodes.
 
 use couic_common::Policy;
-use couic_ebpf::layout::{TAG_MASK, TOP_DROP, TOP_IGNORE, TOPS, Top, VALID};
+use couic_ebpf::layout::{
+    HEAD_HOSTS, HEAD_MORE, HEAD_VERSION, TAG_MASK, TOP_DROP, TOP_IGNORE, TOPS, Top, VALID,
+};
 
 use super::{
     PlaneError, PlaneRule,
@@ -19,6 +21,8 @@ pub(super) struct Tops {
     v6: bool,
     /// Rules per policy, length bit and head: pages of what does not occur are never touched.
     counts: Vec<u32>,
+    /// IPv4 hosts in their own table, per head.
+    hosts: Vec<u32>,
 }
 
 /// The policy as a number in keys and indices.
@@ -44,6 +48,7 @@ impl Tops {
         Self {
             v6,
             counts: vec![0; 2 * 16 * TOPS as usize],
+            hosts: vec![0; TOPS as usize],
         }
     }
 
@@ -61,13 +66,43 @@ impl Tops {
 
     /// The word of a head.
     pub(super) fn word(&self, store: &Store, head: usize) -> u64 {
-        read!(self.tops(store), head, word)
+        read!(self.tops(store), head)
     }
 
-    /// Ends a change that concerns packets from under `head`.
+    /// Ends a change that concerns packets from under `head`: what its word and the table of hosts hold now is what
+    /// they go by.
     pub(super) fn bump(&self, store: &Store, head: usize) {
-        let tops = self.tops(store);
-        write!(tops, head, version => read!(tops, head, version).wrapping_add(1));
+        if self.v6 {
+            write!(store.version6, head => read!(store.version6, head).wrapping_add(1));
+            return;
+        }
+        let word = self.word(store, head);
+        let mut short = word & 0xffff;
+        if self.hosts[head] != 0 {
+            short |= HEAD_HOSTS;
+        }
+        if word >> 16 != 0 {
+            short |= HEAD_MORE;
+        }
+        let version = (read!(store.head4, head) >> HEAD_VERSION).wrapping_add(1);
+        write!(store.head4, head => short | version << HEAD_VERSION);
+    }
+
+    /// How many hosts under `head` are in the table of hosts.
+    pub(super) fn hosts(&self, head: usize) -> u32 {
+        self.hosts[head]
+    }
+
+    /// One host more there, and the end of that change.
+    pub(super) fn add_host(&mut self, store: &Store, head: usize) {
+        self.hosts[head] += 1;
+        self.bump(store, head);
+    }
+
+    /// One host less there, and the end of that change.
+    pub(super) fn take_host(&mut self, store: &Store, head: usize) {
+        self.hosts[head] -= 1;
+        self.bump(store, head);
     }
 
     /// Ends a change that concerns everybody.
@@ -83,7 +118,7 @@ impl Tops {
         *count += 1;
         if *count == 1 {
             let tops = self.tops(store);
-            write!(tops, head, word => read!(tops, head, word) | Self::bit(policy, bit));
+            write!(tops, head => read!(tops, head) | Self::bit(policy, bit));
         }
     }
 
@@ -93,7 +128,7 @@ impl Tops {
         *count -= 1;
         if *count == 0 {
             let tops = self.tops(store);
-            write!(tops, head, word => read!(tops, head, word) & !Self::bit(policy, bit));
+            write!(tops, head => read!(tops, head) & !Self::bit(policy, bit));
         }
     }
 
@@ -101,7 +136,7 @@ impl Tops {
         (number(policy) as usize * 16 + bit) * TOPS as usize + head
     }
 
-    /// A policy's bit for a length in [`Top::word`].
+    /// A policy's bit for a length in [`Top`].
     pub(super) fn bit(policy: Policy, bit: usize) -> u64 {
         1 << (number(policy) as usize * 16 + bit)
     }
@@ -177,8 +212,8 @@ impl Tops {
                 Policy::Ignore => TOP_IGNORE,
             };
             let tops = self.tops(store);
-            let rest = read!(tops, head, word) & !(u64::from(VALID | TAG_MASK) << shift);
-            write!(tops, head, word => rest | u64::from(value) << shift);
+            let rest = read!(tops, head) & !(u64::from(VALID | TAG_MASK) << shift);
+            write!(tops, head => rest | u64::from(value) << shift);
             self.bump(store, head);
             leaf(store, head);
             return;

@@ -6,6 +6,7 @@ use couic_ebpf::layout::key4;
 
 use super::{
     PlaneError, PlaneRule,
+    hosts4::Hosts4,
     prefilter4::{MANY, Prefilter4},
     store::Store,
     table4::Table4,
@@ -16,8 +17,14 @@ use super::{
 #[derive(Debug)]
 pub(super) struct V4 {
     tops: Tops,
+    hosts: Hosts4,
     table: Table4,
     prefilter: Prefilter4,
+}
+
+/// Whether a rule belongs into the table of hosts, where that has room.
+fn is_host(policy: Policy, len: u8) -> bool {
+    policy == Policy::Drop && len == 32
 }
 
 fn head(net: V4Net) -> usize {
@@ -35,9 +42,11 @@ fn mask(len: u8) -> u32 {
 impl V4 {
     pub(super) fn new(store: &mut Store) -> Result<Self, PlaneError> {
         store.prefilter4.reach(store.prefilter4.capacity())?;
+        store.head4.reach(store.head4.capacity())?;
         store.top4.reach(store.top4.capacity())?;
         Ok(Self {
             tops: Tops::new(false),
+            hosts: Hosts4::new(store)?,
             table: Table4::new(store)?,
             prefilter: Prefilter4::new(),
         })
@@ -58,23 +67,67 @@ impl V4 {
                 .tops
                 .put_short(store, policy, (head(net), len), rule, &mut leaf);
         }
-        let key = key(policy, net.addr(), len);
         let value = (tag(rule), deadline(rule));
-        if let Some(spot) = self.table.find(store, key) {
-            self.table.renew(store, spot, value)?;
+        if self.renew(store, policy, net, value)? {
             self.tops.bump(store, head(net));
             return Ok(());
         }
-        self.table.add(store, &self.tops, key, value)?;
-        self.tops
-            .add(store, head(net), policy, usize::from(len - 17));
-        self.tops.bump(store, head(net));
+        let hosts = is_host(policy, len);
+        if hosts && self.hosts.add(store, &self.tops, net.addr(), value)? {
+            self.tops.add_host(store, head(net));
+        } else {
+            let key = key(policy, net.addr(), len);
+            self.table.add(store, &self.tops, key, value)?;
+            self.tops
+                .add(store, head(net), policy, usize::from(len - 17));
+            self.tops.bump(store, head(net));
+        }
         if len > 24 {
             self.prefilter.add_long(store, net.addr());
         } else {
             self.prefilter.add_mid(store, net.addr(), len);
         }
         Ok(())
+    }
+
+    /// Gives a rule that is there another tag slot and deadline. False where it is not there.
+    fn renew(
+        &self,
+        store: &mut Store,
+        policy: Policy,
+        net: V4Net,
+        value: (u32, u32),
+    ) -> Result<bool, PlaneError> {
+        if is_host(policy, net.len())
+            && let Some(spot) = self.hosts.find(store, net.addr())
+        {
+            return self.hosts.renew(store, spot, value).map(|()| true);
+        }
+        match self.table.find(store, key(policy, net.addr(), net.len())) {
+            Some(spot) => self.table.renew(store, spot, value).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Takes a rule of /17 or longer out of the table that it is in. False where it is in none.
+    fn take(&mut self, store: &Store, policy: Policy, net: V4Net) -> bool {
+        let len = net.len();
+        if is_host(policy, len)
+            && let Some(spot) = self.hosts.find(store, net.addr())
+        {
+            self.hosts.take(store, spot);
+            self.tops.take_host(store, head(net));
+            return true;
+        }
+        let key = key(policy, net.addr(), len);
+        let Some(spot) = self.table.find(store, key) else {
+            return false;
+        };
+        self.table.take(store, key, spot);
+        self.tops
+            .take(store, head(net), policy, usize::from(len - 17));
+        self.tops.bump(store, head(net));
+        true
     }
 
     pub(super) fn remove(&mut self, store: &Store, policy: Policy, net: V4Net) {
@@ -86,16 +139,12 @@ impl V4 {
                 .take_short(store, policy, (head(net), len), &mut leaf);
             return;
         }
-        let key = key(policy, net.addr(), len);
-        let Some(spot) = self.table.find(store, key) else {
+        if !self.take(store, policy, net) {
             return;
-        };
-        self.table.take(store, key, spot);
-        self.tops
-            .take(store, head(net), policy, usize::from(len - 17));
-        self.tops.bump(store, head(net));
+        }
         let rules = Rules {
             tops: &self.tops,
+            hosts: &self.hosts,
             table: &self.table,
             store,
         };
@@ -114,20 +163,27 @@ impl V4 {
 /// What the tables say about rules of /17 and longer.
 struct Rules<'a> {
     tops: &'a Tops,
+    hosts: &'a Hosts4,
     table: &'a Table4,
     store: &'a Store,
 }
 
 impl Rules<'_> {
     fn exists(&self, policy: Policy, address: u32, len: u8) -> bool {
-        self.table
+        let host = is_host(policy, len) && self.hosts.find(self.store, address).is_some();
+        host || self
+            .table
             .find(self.store, key(policy, address, len))
             .is_some()
     }
 
     /// Policies and lengths of a range that exist under the /16 of an address.
     fn lengths(&self, address: u32, from: u8, to: u8) -> impl Iterator<Item = (Policy, u8)> {
-        let word = self.tops.word(self.store, (address >> 16) as usize);
+        let head = (address >> 16) as usize;
+        let mut word = self.tops.word(self.store, head);
+        if self.tops.hosts(head) != 0 {
+            word |= Tops::bit(Policy::Drop, 15);
+        }
         let all = Policy::ALL
             .into_iter()
             .flat_map(move |p| (from..=to).map(move |len| (p, len)));

@@ -6,6 +6,7 @@ use couic_common::{Policy, V6Net};
 use super::{
     PlaneError, PlaneRule,
     cells6::Cells6,
+    filter6::Filter6,
     store::Store,
     table6::{Key6, Table6},
     tops::{Tops, deadline, number, tag},
@@ -20,6 +21,7 @@ pub(super) struct V6 {
     tops: Tops,
     table: Table6,
     cells: Cells6,
+    filter: Filter6,
 }
 
 fn halves(net: V6Net) -> (u64, u64) {
@@ -47,6 +49,7 @@ impl V6 {
             tops: Tops::new(true),
             table: Table6::new(store)?,
             cells: Cells6::new(),
+            filter: Filter6::new(store)?,
         })
     }
 
@@ -58,6 +61,7 @@ impl V6 {
         rule: PlaneRule,
     ) -> Result<(), PlaneError> {
         store.top6.reach(store.top6.capacity())?;
+        store.version6.reach(store.version6.capacity())?;
         store.cell6.reach(store.cell6.capacity())?;
         let len = net.len();
         if len <= 16 {
@@ -71,7 +75,11 @@ impl V6 {
             self.ended(store, net);
             return Ok(());
         }
+        let table = &self.table;
+        self.filter
+            .prepare(store, |store, each| table.each(store, each))?;
         self.table.add(store, &self.tops, key, value)?;
+        self.filter.add(store, key);
         if len < 32 {
             self.tops
                 .add(store, head(net), policy, usize::from(len - 17));
@@ -108,6 +116,7 @@ impl V6 {
             self.tops.take(store, head(net), policy, LONG);
             self.cells.take(store, policy, key.hi, len);
         }
+        self.filter.take(store, key);
         self.ended(store, net);
     }
 

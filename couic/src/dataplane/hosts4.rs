@@ -1,0 +1,157 @@
+//! The writer of the table of IPv4 hosts: policy drop, /32, eight slots of 32 bits to half a cache line.
+//!
+//! An address is permuted under the seed; the low bits choose the line, the others stand in the slot, so that four
+//! bytes hold address and tag. A host has one line only: where that is full, the host goes to the table for all
+//! lengths ([`super::table4`]), which the caller does. The table doubles in place as that one does: in a table twice
+//! as large, a host's line is the old one or the old one plus the old size.
+
+use couic_ebpf::{
+    hash::scatter4,
+    layout::{HOST_BITS, LINE, MIN_HOSTS, TAG_MASK, VALID},
+};
+
+use super::{
+    PlaneError,
+    region::{read, write},
+    sizes::FULL_PERCENT,
+    store::Store,
+    tops::Tops,
+};
+
+/// Where a host lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HostSpot {
+    line: usize,
+    slot: usize,
+}
+
+/// What user space knows of the table besides its memory.
+#[derive(Debug)]
+pub(super) struct Hosts4 {
+    lines: usize,
+    used: usize,
+}
+
+/// What a slot holds of a permuted address.
+fn want(x: u32) -> u32 {
+    (x >> HOST_BITS << HOST_BITS) | VALID
+}
+
+fn last(lines: usize) -> u32 {
+    u32::try_from(lines - 1).unwrap_or(u32::MAX)
+}
+
+impl Hosts4 {
+    pub(super) fn new(store: &mut Store) -> Result<Self, PlaneError> {
+        let lines = MIN_HOSTS as usize;
+        store.hosts4.reach(lines)?;
+        write!(store.config, 0, hosts_mask => last(lines));
+        Ok(Self { lines, used: 0 })
+    }
+
+    /// Where a host lies.
+    pub(super) fn find(&self, store: &Store, address: u32) -> Option<HostSpot> {
+        let x = scatter4(&store.seed, address);
+        let line = (x & last(self.lines)) as usize;
+        (0..LINE)
+            .find(|slot| read!(store.hosts4, line, slots[*slot]) & !TAG_MASK == want(x))
+            .map(|slot| HostSpot { line, slot })
+    }
+
+    /// Adds a host that is not there. False where its line is full. Packets see it once its head knows of hosts.
+    pub(super) fn add(
+        &mut self,
+        store: &mut Store,
+        tops: &Tops,
+        address: u32,
+        (tag, deadline): (u32, u32),
+    ) -> Result<bool, PlaneError> {
+        let slots = self.lines * LINE;
+        if (self.used + 1) * 100 > slots * FULL_PERCENT && self.lines * 2 <= store.hosts4.capacity()
+        {
+            self.grow(store, tops)?;
+        }
+        if deadline != 0 {
+            store.host_deadlines4.reach(self.lines)?;
+        }
+        let x = scatter4(&store.seed, address);
+        let line = (x & last(self.lines)) as usize;
+        let first = (x >> 29) as usize;
+        let free = (0..LINE)
+            .map(|n| n ^ first)
+            .find(|slot| read!(store.hosts4, line, slots[*slot]) == 0);
+        let Some(slot) = free else {
+            return Ok(false);
+        };
+        Self::set_deadline(store, HostSpot { line, slot }, deadline);
+        write!(store.hosts4, line, slots[slot] => want(x) | tag);
+        self.used += 1;
+        Ok(true)
+    }
+
+    /// Gives a host another tag slot and deadline.
+    pub(super) fn renew(
+        &self,
+        store: &mut Store,
+        spot: HostSpot,
+        (tag, deadline): (u32, u32),
+    ) -> Result<(), PlaneError> {
+        if deadline != 0 {
+            store.host_deadlines4.reach(self.lines)?;
+        }
+        Self::set_deadline(store, spot, deadline);
+        let old = read!(store.hosts4, spot.line, slots[spot.slot]) & !TAG_MASK;
+        write!(store.hosts4, spot.line, slots[spot.slot] => old | tag);
+        Ok(())
+    }
+
+    /// Takes a host out.
+    pub(super) fn take(&mut self, store: &Store, spot: HostSpot) {
+        write!(store.hosts4, spot.line, slots[spot.slot] => 0);
+        self.used -= 1;
+    }
+
+    fn set_deadline(store: &Store, spot: HostSpot, deadline: u32) {
+        if store.host_deadlines4.in_reach() > spot.line {
+            write!(store.host_deadlines4, spot.line, at[spot.slot] => deadline);
+        }
+    }
+
+    /// Doubles the table. A packet sees the old table or the new one, whole.
+    fn grow(&mut self, store: &mut Store, tops: &Tops) -> Result<(), PlaneError> {
+        let (old, new) = (self.lines, self.lines * 2);
+        store.hosts4.reach(new)?;
+        let deadlines = store.host_deadlines4.in_reach() != 0;
+        if deadlines {
+            store.host_deadlines4.reach(new)?;
+        }
+        let mut moved = Vec::new();
+        for line in 0..old {
+            for slot in 0..LINE {
+                let value = read!(store.hosts4, line, slots[slot]);
+                if value == 0 || Self::line_of(value, line, new) == line {
+                    continue;
+                }
+                if deadlines {
+                    let at = read!(store.host_deadlines4, line, at[slot]);
+                    write!(store.host_deadlines4, line + old, at[slot] => at);
+                }
+                write!(store.hosts4, line + old, slots[slot] => value);
+                moved.push((line, slot));
+            }
+        }
+        write!(store.config, 0, hosts_mask => last(new));
+        tops.bump_all(store);
+        for (line, slot) in moved {
+            write!(store.hosts4, line, slots[slot] => 0);
+        }
+        self.lines = new;
+        Ok(())
+    }
+
+    /// The line in a table of `lines` of what stands in `line` of a smaller one.
+    fn line_of(value: u32, line: usize, lines: usize) -> usize {
+        let low = u32::try_from(line).unwrap_or(0) & (MIN_HOSTS - 1);
+        ((value >> HOST_BITS << HOST_BITS | low) & last(lines)) as usize
+    }
+}
