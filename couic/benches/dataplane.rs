@@ -3,6 +3,7 @@
 //! The program under test runs by BPF_PROG_TEST_RUN on one real frame; it parses the frame and takes its source from
 //! a shuffled sample of 1,048,576 addresses. `floor` does only that. Shown is the time above the floor, in
 //! nanoseconds a packet: least and median over windows of 4,096 runs, the three programs taking turns. Needs root.
+//! Arguments choose cases by parts of their names: `-- "1,000 hosts"`; only a whole run draws the plot.
 
 #![allow(
     clippy::unwrap_used,
@@ -312,8 +313,18 @@ fn main() {
     println!("|---|---|---|---|---|---|");
     let mut random = Random(0x0C01_1C00_5EED);
     let mut points = Vec::new();
-    for case in cases() {
-        points.extend(run(&case, &mut random));
+    // Cargo itself adds --bench.
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| arg != "--bench")
+        .collect();
+    let is_wanted =
+        |case: &Case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part));
+    for case in cases().iter().filter(|case| is_wanted(case)) {
+        points.extend(run(case, &mut random));
+    }
+    if !wanted.is_empty() {
+        return;
     }
     updates(&mut random);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/data-plane.svg");

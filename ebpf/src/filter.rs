@@ -48,6 +48,10 @@ fn length<const FRAGS: bool>(context: &XdpContext, here: usize, ip_end: usize) -
     here as u64
 }
 
+/// Aligned as frames are.
+#[repr(align(8))]
+struct Headers([u8; HEADERS]);
+
 /// The first buffer ends inside the headers: either the frame does too, or the rest lies in other buffers.
 #[inline(never)]
 fn elsewhere(context: &XdpContext, here: usize) -> u32 {
@@ -56,15 +60,15 @@ fn elsewhere(context: &XdpContext, here: usize) -> u32 {
     if length <= here as u64 {
         return aborted(here);
     }
-    let mut copy = [0u8; HEADERS];
+    let mut copy = Headers([0; HEADERS]);
     let wanted = if length < HEADERS as u64 {
         length as u32
     } else {
         HEADERS as u32
     };
     // SAFETY: `copy` holds `wanted` bytes.
-    let failed = unsafe { bpf_xdp_load_bytes(context.ctx, 0, copy.as_mut_ptr().cast(), wanted) };
-    let start = copy.as_ptr() as usize;
+    let failed = unsafe { bpf_xdp_load_bytes(context.ctx, 0, copy.0.as_mut_ptr().cast(), wanted) };
+    let start = copy.0.as_ptr() as usize;
     if failed != 0 {
         return aborted(length as usize);
     }

@@ -37,16 +37,17 @@ fn bytes(start: usize, end: usize, at: usize, len: usize) -> Option<*const u8> {
     (from + len <= end).then_some(from as *const u8)
 }
 
+/// Frames begin at even addresses, as the headroom before them is, and all that is read here lies at even offsets:
+/// by halves of words, since an unaligned read would be one of bytes.
 #[inline(always)]
 fn be16(from: *const u8, at: usize) -> u16 {
-    // SAFETY: in a range that `bytes` compared with the end of the frame.
-    u16::from_be(unsafe { from.add(at).cast::<u16>().read_unaligned() })
+    // SAFETY: in a range that `bytes` compared with the end of the frame; aligned, see above.
+    u16::from_be(unsafe { from.add(at).cast::<u16>().read() })
 }
 
 #[inline(always)]
 fn be32(from: *const u8, at: usize) -> u32 {
-    // SAFETY: as in `be16`.
-    u32::from_be(unsafe { from.add(at).cast::<u32>().read_unaligned() })
+    u32::from(be16(from, at)) << 16 | u32::from(be16(from, at + 2))
 }
 
 #[inline(always)]

@@ -41,6 +41,13 @@ impl Place {
         [(self.hash >> 46) as u32 & 511, (self.hash >> 55) as u32]
     }
 
+    /// The bit of an IPv6 prefix of /32 to /47 in its cell.
+    #[inline(always)]
+    #[must_use]
+    pub const fn cell_mark(self) -> u32 {
+        (self.hash >> 59) as u32
+    }
+
     /// The fingerprint, in the 31 - `index_bits` bits that a lane has for it. Never 0.
     #[inline(always)]
     #[must_use]
@@ -50,13 +57,24 @@ impl Place {
     }
 }
 
+/// What [`scatter4`] goes by, from the seed of all tables: the multipliers are odd.
+#[inline(always)]
+#[must_use]
+pub const fn host_seed(seed: &[u64; 3]) -> [u32; 3] {
+    [
+        seed[0] as u32,
+        seed[1] as u32 | 1,
+        (seed[1] >> 32) as u32 | 1,
+    ]
+}
+
 /// An IPv4 host's place in the table of hosts: a permutation of all addresses, so that place and slot together tell
 /// the address.
 #[inline(always)]
 #[must_use]
-pub const fn scatter4(seed: &[u64; 3], address: u32) -> u32 {
-    let x = (address ^ seed[0] as u32).wrapping_mul(seed[1] as u32 | 1);
-    let x = (x ^ (x >> 15)).wrapping_mul((seed[1] >> 32) as u32 | 1);
+pub const fn scatter4(seed: &[u32; 3], address: u32) -> u32 {
+    let x = (address ^ seed[0]).wrapping_mul(seed[1]);
+    let x = (x ^ (x >> 15)).wrapping_mul(seed[2]);
     x ^ (x >> 16)
 }
 

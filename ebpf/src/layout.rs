@@ -30,6 +30,8 @@ pub const CODES: u32 = CODE_PASS + 256;
 
 /// Words of 64 bits in the IPv4 prefilter: one bit per /24.
 pub const PREFILTER_WORDS: u32 = 1 << 18;
+/// Words of 64 bits before that prefilter: one bit per /16.
+pub const BUSY_WORDS: u32 = 1 << 10;
 /// Records per 16-bit address head.
 pub const TOPS: u32 = 1 << 16;
 /// Nodes of the tree of prefixes up to /16, two policies each.
@@ -151,14 +153,16 @@ pub struct Entry6 {
 }
 
 /// Which lengths from /32 on may exist under the /32s that share a cell. `mask`: low half drop, high half ignore;
-/// which length a bit stands for is in [`Steps`].
+/// which length a bit stands for is in [`Steps`]. A superset of the truth is allowed, it costs time only.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Cell {
-    /// See above. A superset of the truth is allowed, it costs time only.
+    /// See above.
     pub mask: u64,
     /// As the upper half of [`Head4`].
-    pub version: u64,
+    pub version: u32,
+    /// One bit for each rule from /32 to /47, by its hash: where it is clear, there is none with that prefix.
+    pub marks: u32,
 }
 
 /// One IPv6 prefix length in use.
@@ -199,6 +203,8 @@ pub struct Config {
     pub mask6: u32,
     /// Lines of the table of IPv4 hosts in use, minus 1.
     pub hosts_mask: u32,
+    /// What [`crate::hash::scatter4`] goes by.
+    pub host_seed: [u32; 3],
     /// Lines of the IPv6 filter in use, minus 1.
     pub filter_mask: u32,
     /// Bits of a pool index in a lane.

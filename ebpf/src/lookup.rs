@@ -26,6 +26,8 @@ pub trait Tables: Sized {
     fn config(&self) -> *const Config;
     /// The one record.
     fn beat(&self) -> *mut Beat;
+    /// 64 bits of what is before the IPv4 prefilter, below [`crate::layout::BUSY_WORDS`].
+    fn busy4(&self, word: u32) -> *const u64;
     /// 64 bits of the IPv4 prefilter, below [`crate::layout::PREFILTER_WORDS`].
     fn prefilter4(&self, word: u32) -> *const u64;
     /// By the top 16 bits of an IPv4 address.

@@ -1,5 +1,5 @@
-//! IPv4: one bit settles nearly every innocent source, one line of the table of hosts nearly every dropped one; what is
-//! left walks the lengths that its /16 knows.
+//! IPv4: a bit per /16 and one per /24 settle nearly every innocent source, one line of the table of hosts nearly every
+//! dropped one; what is left walks the lengths that its /16 knows.
 
 use crate::layout::{
     CODE_DROP, CODE_IGNORE, CODE_PASS, DROP, HEAD_HOSTS, HEAD_MORE, HOST_BITS, Hosts4, IGNORE,
@@ -10,12 +10,18 @@ use crate::{
     lookup::{ATTEMPTS, NONE, Tables, finish, holds, load, time_without_daemon},
 };
 
-/// Whether any rule may cover a source in this /24.
+/// Whether any rule may cover a source in this /24. The bits per /16 fit the L1 cache; those per /24 are only asked
+/// where rules are near.
 #[inline(always)]
 pub fn flagged4<T: Tables>(t: &T, source: u32) -> bool {
-    let word = t.prefilter4(source >> 14);
     // SAFETY: valid, see `Tables`.
-    (unsafe { core::ptr::read_volatile(word) } >> ((source >> 8) & 63)) & 1 != 0
+    let busy = unsafe { core::ptr::read_volatile(t.busy4(source >> 22)) };
+    if (busy >> ((source >> 16) & 63)) & 1 == 0 {
+        return false;
+    }
+    // SAFETY: as above.
+    let near = unsafe { core::ptr::read_volatile(t.prefilter4(source >> 14)) };
+    (near >> ((source >> 8) & 63)) & 1 != 0
 }
 
 /// The verdict code for a source. Call it where [`flagged4`] says so: without it the answer is the same, and later.
@@ -68,43 +74,65 @@ fn once4<T: Tables>(t: &T, source: u32, head: u64) -> u32 {
 /// The tag slot of a host of policy drop in the table of hosts, or all ones.
 #[inline(always)]
 fn host4<T: Tables>(t: &T, source: u32) -> u32 {
-    let x = scatter4(&load!(t.config(), seed), source);
+    let x = scatter4(&load!(t.config(), host_seed), source);
     let number = x & load!(t.config(), hosts_mask);
     let line = t.hosts4(number);
     if line.is_null() {
         return NONE;
     }
-    let want = (x >> HOST_BITS << HOST_BITS) | VALID;
-    let first = (x >> 29) as usize;
-    let value = load!(line, slots[first]);
-    let (slot, value) = if value & !TAG_MASK == want {
-        (first, value)
-    } else {
-        scan_hosts(line, want)
-    };
-    if slot == LINE {
+    let want = x >> HOST_BITS << HOST_BITS;
+    let found = scan_hosts(line, want);
+    if found & VALID == 0 {
         return NONE;
     }
     let now = time_without_daemon(t);
-    if now != 0 {
-        let deadlines = t.host_deadlines4(number);
-        if !deadlines.is_null() && !holds(load!(deadlines, at[slot & (LINE - 1)]), now) {
-            return NONE;
-        }
+    if now != 0 && !host_holds(t, number, want, now) {
+        return NONE;
     }
-    value & TAG_MASK
+    found & TAG_MASK
 }
 
-/// All slots of a line: which one holds the host and what it says, or [`LINE`].
+/// What the slot of a host says: [`VALID`] and its tag slot, or 0. Without a branch, for which one would depend on
+/// memory that is still on its way: a wrong guess costs more than all eight slots.
 #[inline(always)]
-fn scan_hosts(line: *const Hosts4, want: u32) -> (usize, u32) {
+fn scan_hosts(line: *const Hosts4, want: u32) -> u32 {
+    const KEY_BITS: u32 = 32 - HOST_BITS;
+    let mut found = 0u64;
     for slot in 0..LINE {
-        let value = load!(line, slots[slot]);
-        if value & !TAG_MASK == want {
-            return (slot, value);
+        let differs = load!(line, slots[slot]) ^ want;
+        // 0 where the bits of the key are the same, else 1.
+        let other = ((u64::from(differs) >> HOST_BITS) + ((1 << KEY_BITS) - 1)) >> KEY_BITS;
+        found |= u64::from(differs) & opaque(other).wrapping_sub(1);
+    }
+    found as u32
+}
+
+/// The same number, as something that the compiler knows nothing of: it would make a branch of it.
+#[inline(always)]
+fn opaque(number: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    let number = {
+        let mut number = number;
+        // SAFETY: moves a register to itself. (Without an instruction the line information would be refused.)
+        unsafe { core::arch::asm!("{0} = {0}", inout(reg) number, options(pure, nomem, nostack)) };
+        number
+    };
+    number
+}
+
+/// Whether a host's deadline lies ahead.
+#[inline(never)]
+fn host_holds<T: Tables>(t: &T, number: u32, want: u32, now: u64) -> bool {
+    let (line, deadlines) = (t.hosts4(number), t.host_deadlines4(number));
+    if line.is_null() || deadlines.is_null() {
+        return true;
+    }
+    for slot in 0..LINE {
+        if load!(line, slots[slot]) & !TAG_MASK == want | VALID {
+            return holds(load!(deadlines, at[slot]), now);
         }
     }
-    (LINE, 0)
+    false
 }
 
 /// One lookup, given what the head says: the verdict code.

@@ -14,7 +14,7 @@ use crate::{
 /// Where rules of /32 and longer are known in the word of a head, both policies.
 const LONG: u64 = 0x8000_8000;
 
-/// What the lookup of a source goes by. The sum changes with every change of a rule that may concern it.
+/// What the lookup of a source goes by. `versions` changes with every change of a rule that may concern it.
 #[derive(Clone, Copy)]
 struct Near {
     word: u64,
@@ -48,7 +48,7 @@ fn near<T: Tables>(t: &T, hi: u64, cell: *const Cell) -> Near {
 fn versions<T: Tables>(t: &T, hi: u64, cell: *const Cell) -> u64 {
     // SAFETY: valid, see `Tables`.
     let head = unsafe { core::ptr::read_volatile(t.version6((hi >> 48) as u32)) };
-    load!(cell, version) + u64::from(head)
+    u64::from(load!(cell, version)) << 32 | u64::from(head)
 }
 
 /// The verdict code for a source, given as two halves. Call it where [`flagged6`] says so.
@@ -93,6 +93,12 @@ fn innocent6<T: Tables>(t: &T, hi: u64, mask: u64, seed: &[u64; 3]) -> bool {
     if mask & load!(t.config(), unfiltered) != 0 {
         return false;
     }
+    nothing_near6(t, hi, seed)
+}
+
+/// Whether there is no rule of /48 or longer under the top 48 bits.
+#[inline(always)]
+fn nothing_near6<T: Tables>(t: &T, hi: u64, seed: &[u64; 3]) -> bool {
     let (line, marks) = near6(seed, hi);
     let filter = t.filter6(line & load!(t.config(), filter_mask));
     !filter.is_null() && !marked(filter, marks)
@@ -159,6 +165,9 @@ pub fn longer6<T: Tables>(t: &T, hi: u64, lo: u64, mask: u64) -> u32 {
     let steps = t.steps6(load!(t.config(), steps) & 1);
     let count = load!(steps, count);
     let mut left = mask;
+    if nothing_near6(t, hi, &load!(t.config(), seed)) {
+        left &= load!(t.config(), unfiltered);
+    }
     let mut found = NONE;
     for i in 0..MAX_STEPS {
         if left == 0 || i as u64 >= count {
@@ -190,8 +199,8 @@ pub fn longer6<T: Tables>(t: &T, hi: u64, lo: u64, mask: u64) -> u32 {
     found
 }
 
-/// The tag slot of the rule with this prefix, or all ones. For /48 and longer the filter nearly always knows that
-/// there is none.
+/// The tag slot of the rule with this prefix, or all ones. For /32 and longer the cell or the filter nearly always knows
+/// that there is none.
 #[inline(always)]
 pub fn probe6<T: Tables>(t: &T, hi: u64, lo: u64, len_policy: u64) -> u32 {
     let seed = load!(t.config(), seed);
@@ -200,6 +209,11 @@ pub fn probe6<T: Tables>(t: &T, hi: u64, lo: u64, len_policy: u64) -> u32 {
         let (line, _) = near6(&seed, hi);
         let filter = t.filter6(line & load!(t.config(), filter_mask));
         if filter.is_null() || !marked(filter, place.marks()) {
+            return NONE;
+        }
+    } else if len_policy >= 32 * 2 {
+        let marks = load!(t.cell6(cell6(&seed, hi)), marks);
+        if marks >> place.cell_mark() & 1 == 0 {
             return NONE;
         }
     }

@@ -41,6 +41,7 @@ macro_rules! fixed {
 fixed! {
     CONFIG ".bss.config": Config = 1;
     BEAT ".bss.beat": Beat = 1;
+    BUSY4 ".bss.busy4": u64 = BUSY_WORDS;
     PREFILTER4 ".bss.prefilter4": u64 = PREFILTER_WORDS;
     HEAD4 ".bss.head4": Head4 = TOPS;
     TOP4 ".bss.top4": Top = TOPS;
@@ -67,7 +68,12 @@ macro_rules! at {
 macro_rules! within {
     ($table:ident, $size:expr, $index:expr) => {
         // SAFETY: below the number of records.
-        unsafe { (&raw mut $table).cast_const().cast_record().add(($index & ($size - 1)) as usize) }
+        unsafe {
+            (&raw mut $table)
+                .cast_const()
+                .cast_record()
+                .add(($index & ($size - 1)) as usize)
+        }
     };
 }
 
@@ -93,6 +99,10 @@ impl Tables for Kernel {
     #[inline(always)]
     fn beat(&self) -> *mut Beat {
         within!(BEAT, 1, 0u32).cast_mut()
+    }
+    #[inline(always)]
+    fn busy4(&self, word: u32) -> *const u64 {
+        within!(BUSY4, BUSY_WORDS, word)
     }
     #[inline(always)]
     fn prefilter4(&self, word: u32) -> *const u64 {

@@ -7,13 +7,14 @@
 
 use couic_common::Policy;
 use couic_ebpf::{
-    hash::cell6,
+    hash::{cell6, place6},
     layout::{CELLS, FILTERED, MAX_STEPS},
 };
 
 use super::{
     region::{read, write},
     store::Store,
+    table6::Key6,
     tops::number,
 };
 
@@ -30,6 +31,8 @@ struct InUse {
 pub(super) struct Cells6 {
     /// Rules per policy, bit and cell: pages of what does not occur are never touched.
     counts: Vec<u32>,
+    /// Rules per cell and mark; a count that reached its end stays there until the cell is empty.
+    marks: Vec<u8>,
     /// Rules per length.
     rules: [u32; 129],
     /// Longest first, as in the steps.
@@ -40,6 +43,7 @@ impl Cells6 {
     pub(super) fn new() -> Self {
         Self {
             counts: vec![0; 64 * CELLS as usize],
+            marks: vec![0; 32 * CELLS as usize],
             rules: [0; 129],
             steps: Vec::new(),
         }
@@ -69,9 +73,16 @@ impl Cells6 {
     }
 
     /// One more rule of a length that was prepared, in the cell of `hi`. Its entry is in place already.
-    pub(super) fn add(&mut self, store: &Store, policy: Policy, hi: u64, len: u8) {
+    pub(super) fn add(&mut self, store: &Store, policy: Policy, key: Key6, len: u8) {
+        let hi = key.hi;
         self.rules[usize::from(len)] += 1;
         let cell = cell6(&store.seed, hi) as usize;
+        if u64::from(len) < FILTERED {
+            let mark = mark(store, key);
+            let count = &mut self.marks[cell * 32 + mark];
+            *count = count.saturating_add(1);
+            write!(store.cell6, cell, marks => read!(store.cell6, cell, marks) | 1 << mark);
+        }
         let bit = self.mask_bit(policy, len);
         let count = &mut self.counts[bit * CELLS as usize + cell];
         *count += 1;
@@ -82,7 +93,8 @@ impl Cells6 {
     }
 
     /// One rule less. Its entry is gone already.
-    pub(super) fn take(&mut self, store: &Store, policy: Policy, hi: u64, len: u8) {
+    pub(super) fn take(&mut self, store: &Store, policy: Policy, key: Key6, len: u8) {
+        let hi = key.hi;
         self.rules[usize::from(len)] -= 1;
         let cell = cell6(&store.seed, hi) as usize;
         let bit = self.mask_bit(policy, len);
@@ -91,7 +103,23 @@ impl Cells6 {
         if *count == 0 {
             write!(store.cell6, cell, mask => read!(store.cell6, cell, mask) & !(1 << bit));
         }
+        if u64::from(len) < FILTERED {
+            self.unmark(store, cell, mark(store, key));
+        }
         self.bump(store, hi);
+    }
+
+    fn unmark(&mut self, store: &Store, cell: usize, mark: usize) {
+        let counts = &mut self.marks[cell * 32..][..32];
+        if read!(store.cell6, cell, mask) == 0 {
+            counts.fill(0);
+        } else if counts[mark] != u8::MAX {
+            counts[mark] -= 1;
+        }
+        let marks = (0..32)
+            .filter(|n| counts[*n] != 0)
+            .fold(0, |marks, n| marks | 1 << n);
+        write!(store.cell6, cell, marks => marks);
     }
 
     /// Ends a change that concerns packets from under this /32.
@@ -128,10 +156,17 @@ impl Cells6 {
             .steps
             .iter()
             .filter(|step| u64::from(step.len) < FILTERED)
-            .fold(0, |bits, step| bits | 1u64 << step.bit | 1 << (32 + step.bit));
+            .fold(0, |bits, step| {
+                bits | 1u64 << step.bit | 1 << (32 + step.bit)
+            });
         write!(store.config, 0, unfiltered => unfiltered);
         write!(store.config, 0, steps => which);
     }
+}
+
+/// The bit of a rule of /32 to /47 in its cell.
+fn mark(store: &Store, key: Key6) -> usize {
+    place6(&store.seed, key.hi, key.lo, key.len_policy).cell_mark() as usize
 }
 
 fn write_step(store: &Store, to: usize, at: usize, words: [u64; 5]) {

@@ -6,7 +6,7 @@
 //! as large, a host's line is the old one or the old one plus the old size.
 
 use couic_ebpf::{
-    hash::scatter4,
+    hash::{host_seed, scatter4},
     layout::{HOST_BITS, LINE, MIN_HOSTS, TAG_MASK, VALID},
 };
 
@@ -28,6 +28,7 @@ pub(super) struct HostSpot {
 /// What user space knows of the table besides its memory.
 #[derive(Debug)]
 pub(super) struct Hosts4 {
+    seed: [u32; 3],
     lines: usize,
     used: usize,
 }
@@ -46,12 +47,20 @@ impl Hosts4 {
         let lines = MIN_HOSTS as usize;
         store.hosts4.reach(lines)?;
         write!(store.config, 0, hosts_mask => last(lines));
-        Ok(Self { lines, used: 0 })
+        let seed = host_seed(&store.seed);
+        for (at, part) in seed.into_iter().enumerate() {
+            write!(store.config, 0, host_seed[at] => part);
+        }
+        Ok(Self {
+            seed,
+            lines,
+            used: 0,
+        })
     }
 
     /// Where a host lies.
     pub(super) fn find(&self, store: &Store, address: u32) -> Option<HostSpot> {
-        let x = scatter4(&store.seed, address);
+        let x = scatter4(&self.seed, address);
         let line = (x & last(self.lines)) as usize;
         (0..LINE)
             .find(|slot| read!(store.hosts4, line, slots[*slot]) & !TAG_MASK == want(x))
@@ -62,7 +71,7 @@ impl Hosts4 {
     pub(super) fn add(
         &mut self,
         store: &mut Store,
-        tops: &Tops,
+        tops: &mut Tops,
         address: u32,
         (tag, deadline): (u32, u32),
     ) -> Result<bool, PlaneError> {
@@ -74,7 +83,7 @@ impl Hosts4 {
         if deadline != 0 {
             store.host_deadlines4.reach(self.lines)?;
         }
-        let x = scatter4(&store.seed, address);
+        let x = scatter4(&self.seed, address);
         let line = (x & last(self.lines)) as usize;
         let first = (x >> 29) as usize;
         let free = (0..LINE)
@@ -118,7 +127,7 @@ impl Hosts4 {
     }
 
     /// Doubles the table. A packet sees the old table or the new one, whole.
-    fn grow(&mut self, store: &mut Store, tops: &Tops) -> Result<(), PlaneError> {
+    fn grow(&mut self, store: &mut Store, tops: &mut Tops) -> Result<(), PlaneError> {
         let (old, new) = (self.lines, self.lines * 2);
         store.hosts4.reach(new)?;
         let deadlines = store.host_deadlines4.in_reach() != 0;

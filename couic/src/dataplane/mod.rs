@@ -7,6 +7,7 @@
 //! docs/data-plane.md tells the layout and what it guarantees. This is the only room that knows aya.
 
 mod attach;
+mod busy4;
 mod cells6;
 mod counters;
 mod filter6;

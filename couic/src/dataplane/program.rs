@@ -255,7 +255,13 @@ fn make_mappable(map: BorrowedFd<'_>, name: &str, bytes: usize) -> io::Result<()
     // 16 bytes of name.
     let mut attr = [0u32; 16];
     attr[..5].copy_from_slice(&[BPF_MAP_TYPE_ARRAY, 4, bytes, 1, BPF_F_MMAPABLE]);
-    for (at, byte) in name.trim_start_matches(FIXED).bytes().skip(1).take(15).enumerate() {
+    for (at, byte) in name
+        .trim_start_matches(FIXED)
+        .bytes()
+        .skip(1)
+        .take(15)
+        .enumerate()
+    {
         attr[7 + at / 4] |= u32::from(byte) << (8 * (at % 4));
     }
     // SAFETY: reads `attr`, whose size is given; rest of the union is taken as zero.

@@ -87,7 +87,7 @@ impl Sizes {
         let hosts4 = size_of::<layout::Hosts4>() + size_of::<layout::Deadlines4>();
         let v4 = heads
             + layout::TOPS as usize * size_of::<layout::Head4>()
-            + layout::PREFILTER_WORDS as usize * 8
+            + (layout::PREFILTER_WORDS + layout::BUSY_WORDS) as usize * 8
             + self.hosts4 * hosts4
             + self.lines4 * line4;
         let v6 = heads

@@ -4,8 +4,8 @@
 use couic_ebpf::{
     Tables,
     layout::{
-        Beat, CELLS, Cell, Config, Deadlines4, Entry6, Filter6, Head4, Hosts4, Line4, Line6,
-        PREFILTER_WORDS, SHORTS, STALE_NS, Steps, TOPS, Top,
+        BUSY_WORDS, Beat, CELLS, Cell, Config, Deadlines4, Entry6, Filter6, Head4, Hosts4, Line4,
+        Line6, PREFILTER_WORDS, SHORTS, STALE_NS, Steps, TOPS, Top,
     },
 };
 
@@ -19,6 +19,7 @@ use super::{
 pub(super) struct Store {
     pub(super) config: Region<Config>,
     pub(super) beat: Region<Beat>,
+    pub(super) busy4: Region<u64>,
     pub(super) prefilter4: Region<u64>,
     pub(super) head4: Region<Head4>,
     pub(super) top4: Region<Top>,
@@ -63,6 +64,7 @@ impl Store {
         Ok(Self {
             config: maker.region(".bss.config", 1)?,
             beat: maker.region(".bss.beat", 1)?,
+            busy4: maker.region(".bss.busy4", BUSY_WORDS as usize)?,
             prefilter4: maker.region(".bss.prefilter4", PREFILTER_WORDS as usize)?,
             head4: maker.region(".bss.head4", TOPS as usize)?,
             top4: maker.region(".bss.top4", TOPS as usize)?,
@@ -115,6 +117,9 @@ impl Tables for Store {
     }
     fn beat(&self) -> *mut Beat {
         self.beat.peek(0)
+    }
+    fn busy4(&self, word: u32) -> *const u64 {
+        self.busy4.peek(word)
     }
     fn prefilter4(&self, word: u32) -> *const u64 {
         self.prefilter4.peek(word)

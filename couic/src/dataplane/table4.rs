@@ -77,7 +77,7 @@ impl Table4 {
     pub(super) fn add(
         &mut self,
         store: &mut Store,
-        tops: &Tops,
+        tops: &mut Tops,
         key: u64,
         (tag, deadline): (u32, u32),
     ) -> Result<(), PlaneError> {
@@ -170,7 +170,7 @@ impl Table4 {
     }
 
     /// Doubles the table. A packet sees the old table or the new one, whole.
-    fn grow(&mut self, store: &mut Store, tops: &Tops) -> Result<(), PlaneError> {
+    fn grow(&mut self, store: &mut Store, tops: &mut Tops) -> Result<(), PlaneError> {
         let (old, new) = (self.lines, self.lines * 2);
         store.line4.reach(new)?;
         if store.deadlines4.in_reach() != 0 {

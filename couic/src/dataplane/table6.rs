@@ -109,7 +109,7 @@ impl Table6 {
     pub(super) fn add(
         &mut self,
         store: &mut Store,
-        tops: &Tops,
+        tops: &mut Tops,
         key: Key6,
         (tag, deadline): (u32, u32),
     ) -> Result<(), PlaneError> {
@@ -237,7 +237,7 @@ impl Table6 {
     }
 
     /// Doubles the table, as `Table4` does.
-    fn grow(&mut self, store: &mut Store, tops: &Tops) -> Result<(), PlaneError> {
+    fn grow(&mut self, store: &mut Store, tops: &mut Tops) -> Result<(), PlaneError> {
         let (old, new) = (self.lines, self.lines * 2);
         store.line6.reach(new)?;
         let mut passed = vec![0; new];

@@ -96,11 +96,15 @@ impl TablePlane {
         for at in 0..s.prefilter4.in_reach() {
             left += usize::from(read!(s.prefilter4, at) != 0);
         }
+        for at in 0..s.busy4.in_reach() {
+            left += usize::from(read!(s.busy4, at) != 0);
+        }
         for at in 0..s.top4.in_reach() {
             left += usize::from(read!(s.head4, at) & u64::from(u32::MAX) != 0)
                 + usize::from(read!(s.top4, at) != 0)
                 + usize::from(read!(s.top6, at) != 0);
-            left += usize::from(read!(s.cell6, at, mask) != 0);
+            left += usize::from(read!(s.cell6, at, mask) != 0)
+                + usize::from(read!(s.cell6, at, marks) != 0);
         }
         for at in 0..s.hosts4.in_reach() {
             for slot in 0..couic_ebpf::layout::LINE {

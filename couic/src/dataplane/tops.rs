@@ -11,6 +11,7 @@ use couic_ebpf::layout::{
 
 use super::{
     PlaneError, PlaneRule,
+    busy4::Busy4,
     region::{Region, read, write},
     store::Store,
 };
@@ -23,6 +24,7 @@ pub(super) struct Tops {
     counts: Vec<u32>,
     /// IPv4 hosts in their own table, per head.
     hosts: Vec<u32>,
+    busy: Busy4,
 }
 
 /// The policy as a number in keys and indices.
@@ -49,6 +51,7 @@ impl Tops {
             v6,
             counts: vec![0; 2 * 16 * TOPS as usize],
             hosts: vec![0; TOPS as usize],
+            busy: Busy4::new(),
         }
     }
 
@@ -71,7 +74,7 @@ impl Tops {
 
     /// Ends a change that concerns packets from under `head`: what its word and the table of hosts hold now is what
     /// they go by.
-    pub(super) fn bump(&self, store: &Store, head: usize) {
+    pub(super) fn bump(&mut self, store: &Store, head: usize) {
         if self.v6 {
             write!(store.version6, head => read!(store.version6, head).wrapping_add(1));
             return;
@@ -86,6 +89,7 @@ impl Tops {
         }
         let version = (read!(store.head4, head) >> HEAD_VERSION).wrapping_add(1);
         write!(store.head4, head => short | version << HEAD_VERSION);
+        self.busy.set(store, head, short != 0);
     }
 
     /// How many hosts under `head` are in the table of hosts.
@@ -106,7 +110,7 @@ impl Tops {
     }
 
     /// Ends a change that concerns everybody.
-    pub(super) fn bump_all(&self, store: &Store) {
+    pub(super) fn bump_all(&mut self, store: &Store) {
         for head in 0..self.tops(store).in_reach() {
             self.bump(store, head);
         }
@@ -143,7 +147,7 @@ impl Tops {
 
     /// Adds or replaces a rule of /16 or shorter; `head` is its prefix. Calls `leaf` for each /16 whose word changed.
     pub(super) fn put_short(
-        &self,
+        &mut self,
         store: &mut Store,
         policy: Policy,
         (head, len): (usize, u8),
@@ -166,7 +170,7 @@ impl Tops {
 
     /// Takes such a rule away. False where there is none.
     pub(super) fn take_short(
-        &self,
+        &mut self,
         store: &Store,
         policy: Policy,
         (head, len): (usize, u8),
@@ -199,7 +203,7 @@ impl Tops {
 
     /// Gives `value` to every leaf under `node` that has no longer rule of this policy.
     fn fill(
-        &self,
+        &mut self,
         store: &Store,
         policy: Policy,
         node: usize,

@@ -42,6 +42,7 @@ fn mask(len: u8) -> u32 {
 impl V4 {
     pub(super) fn new(store: &mut Store) -> Result<Self, PlaneError> {
         store.prefilter4.reach(store.prefilter4.capacity())?;
+        store.busy4.reach(store.busy4.capacity())?;
         store.head4.reach(store.head4.capacity())?;
         store.top4.reach(store.top4.capacity())?;
         Ok(Self {
@@ -73,11 +74,11 @@ impl V4 {
             return Ok(());
         }
         let hosts = is_host(policy, len);
-        if hosts && self.hosts.add(store, &self.tops, net.addr(), value)? {
+        if hosts && self.hosts.add(store, &mut self.tops, net.addr(), value)? {
             self.tops.add_host(store, head(net));
         } else {
             let key = key(policy, net.addr(), len);
-            self.table.add(store, &self.tops, key, value)?;
+            self.table.add(store, &mut self.tops, key, value)?;
             self.tops
                 .add(store, head(net), policy, usize::from(len - 17));
             self.tops.bump(store, head(net));

@@ -78,7 +78,7 @@ impl V6 {
         let table = &self.table;
         self.filter
             .prepare(store, |store, each| table.each(store, each))?;
-        self.table.add(store, &self.tops, key, value)?;
+        self.table.add(store, &mut self.tops, key, value)?;
         self.filter.add(store, key);
         if len < 32 {
             self.tops
@@ -88,7 +88,7 @@ impl V6 {
                 self.tops.bump_all(store);
             }
             self.tops.add(store, head(net), policy, LONG);
-            self.cells.add(store, policy, key.hi, len);
+            self.cells.add(store, policy, key, len);
         }
         self.ended(store, net);
         Ok(())
@@ -114,14 +114,14 @@ impl V6 {
                 .take(store, head(net), policy, usize::from(len - 17));
         } else {
             self.tops.take(store, head(net), policy, LONG);
-            self.cells.take(store, policy, key.hi, len);
+            self.cells.take(store, policy, key, len);
         }
         self.filter.take(store, key);
         self.ended(store, net);
     }
 
     /// Ends a change of a rule of /17 or longer.
-    fn ended(&self, store: &Store, net: V6Net) {
+    fn ended(&mut self, store: &Store, net: V6Net) {
         if net.len() < 32 {
             self.tops.bump(store, head(net));
         } else {
