@@ -182,13 +182,13 @@ fn changes_are_in_the_log_with_who_made_them() {
         return;
     };
     let body = "{\"cidr\":\"192.0.2.7/32\",\"expiration\":0,\"tag\":\"ssh\"}";
-    let mut stream = std::os::unix::net::UnixStream::connect(place.socket()).unwrap();
+    let mut stream = UnixStream::connect(place.socket()).unwrap();
     let request = format!(
         "POST /v1/drop HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         token(&place),
         body.len()
     );
-    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
     let line = "client couicctl added drop 192.0.2.7/32 tag=ssh expires=never";
     assert!(daemon.wait_for(line).is_ok());
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
