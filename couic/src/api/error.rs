@@ -151,7 +151,9 @@ impl From<SetError> for Fault {
                 Self::about(StatusCode::CONFLICT, ErrorCode::Conflict, "name", text)
             }
             SetError::NotFound { .. } => Self::not_found(text),
-            SetError::BadLine { file, .. } => Self::refused(&file.clone(), text),
+            SetError::BadLine { file, .. } | SetError::Unreadable { file, .. } => {
+                Self::refused(&file.clone(), text)
+            }
             SetError::TooLarge { .. } => Self::invalid("entries", text),
             SetError::Io { .. } => Self::internal("reading or writing set files", &error),
         }

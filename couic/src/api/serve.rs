@@ -26,7 +26,7 @@ use tokio::{
 };
 use warp::{
     Filter, Rejection,
-    http::{Request, header},
+    http::{Request, Uri, header},
     reply,
 };
 
@@ -198,7 +198,11 @@ async fn connection<F>(
     let progress = Arc::new(Progress::new());
     let wire = Wire::new(stream, Arc::clone(&progress));
     let routes = TowerToHyperService::new(warp::service(filter));
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        // `CONNECT host:port` and `GET host` have no path at all, on which warp panics: they get a 404.
+        if request.uri().path_and_query().is_none() {
+            *request.uri_mut() = Uri::from_static("/");
+        }
         let progress = &progress;
         progress.begin();
         let long_body = request

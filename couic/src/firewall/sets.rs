@@ -66,6 +66,16 @@ pub enum SetError {
         /// Bytes.
         size: u64,
     },
+    /// The file is there and cannot be read: it belongs to somebody else, or is no file.
+    #[error("sets/{policy}/{file} cannot be read: {source}")]
+    Unreadable {
+        /// The set's policy.
+        policy: Policy,
+        /// The file's name.
+        file: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The disk failed.
     #[error("{}: {source}", path.display())]
     Io {
@@ -126,11 +136,12 @@ impl SetStore {
     /// The entries of a set, sorted, each once.
     ///
     /// # Errors
-    /// `NotFound`, `BadLine`, `TooLarge`, `Io`.
+    /// `NotFound`, `BadLine`, `TooLarge`, `Unreadable`.
     pub fn read(&self, policy: Policy, name: &SetName) -> Result<Vec<Cidr>, SetError> {
         let path = self.path(policy, name);
-        let io_error = |source| SetError::Io {
-            path: path.clone(),
+        let unreadable = |source| SetError::Unreadable {
+            policy,
+            file: file_name(name),
             source,
         };
         // Non-blocking, so that a FIFO of that name cannot hang the daemon.
@@ -139,17 +150,18 @@ impl SetStore {
             .custom_flags(libc::O_NONBLOCK)
             .open(&path);
         let file = match opened {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+            // A symbolic link to nowhere is there, and is not what its maker meant.
+            Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
                 return Err(SetError::NotFound {
                     policy,
                     name: name.clone(),
                 });
             }
-            other => other.map_err(io_error)?,
+            other => other.map_err(unreadable)?,
         };
-        let meta = file.metadata().map_err(io_error)?;
+        let meta = file.metadata().map_err(unreadable)?;
         if !meta.is_file() {
-            return Err(io_error(io::Error::new(
+            return Err(unreadable(io::Error::new(
                 ErrorKind::InvalidInput,
                 "not a regular file",
             )));
@@ -158,7 +170,7 @@ impl SetStore {
             Vec::with_capacity(usize::try_from(meta.len().min(MAX_SET_FILE)).unwrap_or(0));
         file.take(MAX_SET_FILE + 1)
             .read_to_end(&mut bytes)
-            .map_err(io_error)?;
+            .map_err(unreadable)?;
         check_size(policy, name, (bytes.len() as u64).max(meta.len()))?;
         parse_set(&bytes).map_err(
             |BadLine {
@@ -302,17 +314,21 @@ impl SetStore {
     /// Every set, or the first thing that is wrong: for a reload.
     ///
     /// # Errors
-    /// `BadLine`, `TooLarge`, `Io`.
+    /// `BadLine`, `TooLarge`, `Unreadable`, `Io`.
     pub fn load_strict(&self) -> Result<SetCatalog, SetError> {
         let mut sets = Vec::new();
         for policy in Policy::ALL {
             for name in self.names(policy)? {
-                let entries = self.read(policy, &name)?;
-                sets.push(LoadedSet {
-                    policy,
-                    name,
-                    entries,
-                });
+                match self.read(policy, &name) {
+                    Ok(entries) => sets.push(LoadedSet {
+                        policy,
+                        name,
+                        entries,
+                    }),
+                    // Deleted since its folder was read.
+                    Err(SetError::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(SetCatalog(sets))

@@ -161,6 +161,6 @@ fn folders_and_fifos_are_refused() {
         let error = store
             .read(Policy::Drop, &name.parse().unwrap())
             .unwrap_err();
-        assert!(matches!(error, SetError::Io { .. }), "{error}");
+        assert!(matches!(error, SetError::Unreadable { .. }), "{error}");
     }
 }
