@@ -18,6 +18,12 @@ pub struct Entry {
     pub tag: Option<Tag>,
     /// When the rule ends; 0 = never.
     pub expiration: u64,
+    /// Frames that the rule decided about, where the daemon counts rules one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hits: Option<u64>,
+    /// When the last of them came; 0 = none yet. Where the daemon counts rules one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<u64>,
 }
 
 /// A request for an entry, as it came over the wire: well-formed JSON, values not yet judged.
@@ -125,6 +131,8 @@ mod tests {
             cidr: "1.2.3.0/24".parse().unwrap(),
             tag: None,
             expiration: 0,
+            hits: None,
+            last_seen: None,
         };
         let text = serde_json::to_string(&entry).unwrap();
         assert_eq!(

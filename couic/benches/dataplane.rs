@@ -63,12 +63,13 @@ fn rule(n: usize) -> PlaneRule {
 }
 
 impl Bench {
-    fn new(rules: usize) -> Self {
+    fn new(rules: usize, counting: bool) -> Self {
         let limits = Limits {
             drop_entries: rules.max(1000),
             ignore_entries: 1024,
         };
-        let (mut ebpf, plane, _counters) = open(OBJECT, limits).expect("load (needs root)");
+        let (mut ebpf, plane, _counters) =
+            open(OBJECT, limits, counting).expect("load (needs root)");
         for name in ["floor", "ours", "lpm"] {
             let program: &mut Xdp = ebpf.program_mut(name).unwrap().try_into().unwrap();
             program.load().unwrap();
@@ -186,7 +187,7 @@ fn measure(bench: &mut Bench, v6: bool) -> [Cost; 3] {
 
 fn run(case: &Case, random: &mut Random) -> Vec<Point> {
     let rules = (case.rules)(random);
-    let mut bench = Bench::new(rules.len());
+    let mut bench = Bench::new(rules.len(), false);
     let start = Instant::now();
     for (n, cidr) in rules.iter().enumerate() {
         bench.plane.put(Policy::Drop, *cidr, rule(n)).unwrap();

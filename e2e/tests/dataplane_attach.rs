@@ -17,12 +17,11 @@ use couic_common::XdpMode;
 use dataplane_common::{Veth, in_namespace, ip};
 
 fn program() -> XdpProgram {
-    load_tables(Limits {
+    let limits = Limits {
         drop_entries: 1000,
         ignore_entries: 100,
-    })
-    .unwrap()
-    .2
+    };
+    load_tables(limits, false).unwrap().2
 }
 
 fn attach(ifaces: &[&str], mode: OperationMode) -> Result<Attachments, AttachError> {

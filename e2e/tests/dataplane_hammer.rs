@@ -153,7 +153,7 @@ fn no_packet_sees_what_is_neither_before_nor_after() {
         drop_entries: 200_000,
         ignore_entries: 1000,
     };
-    let (plane, _counters, mut program) = load_tables(limits).unwrap();
+    let (plane, _counters, mut program) = load_tables(limits, false).unwrap();
     let run = TestRun::of(&mut program);
     let mut writer = Writer { plane, updates: 0 };
     for cidr in [

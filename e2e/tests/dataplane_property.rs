@@ -24,22 +24,26 @@ use dataplane_common::{Random, TestRun, XDP_DROP, XDP_PASS, frame, may_run};
 
 type Rules = Vec<(Policy, Cidr, PlaneRule)>;
 
-/// Who decides about a source: policy and tag slot of the longest covering prefix. `now` is 0 while a daemon lives.
-fn scan(rules: &Rules, source: IpAddr, now: u64) -> Option<(Policy, TagSlot)> {
-    let mut best: [Option<(u8, TagSlot)>; 2] = [None; 2];
+/// What each rule decided since it came.
+type Hits = BTreeMap<(Policy, Cidr), u64>;
+
+/// Who decides about a source: policy, tag slot and CIDR of the longest covering prefix. `now` is 0 while a daemon
+/// lives.
+fn scan(rules: &Rules, source: IpAddr, now: u64) -> Option<(Policy, TagSlot, Cidr)> {
+    let mut best: [Option<(Cidr, TagSlot)>; 2] = [None; 2];
     for (policy, cidr, rule) in rules {
         let over = now != 0 && rule.deadline != 0 && rule.deadline <= now;
         if over || !cidr.contains(source) {
             continue;
         }
         let best = &mut best[usize::from(*policy == Policy::Drop)];
-        if best.is_none_or(|(len, _)| len < cidr.prefix()) {
-            *best = Some((cidr.prefix(), rule.slot));
+        if best.is_none_or(|(other, _)| other.prefix() < cidr.prefix()) {
+            *best = Some((*cidr, rule.slot));
         }
     }
     match best {
-        [Some((_, slot)), _] => Some((Policy::Ignore, slot)),
-        [None, Some((_, slot))] => Some((Policy::Drop, slot)),
+        [Some((cidr, slot)), _] => Some((Policy::Ignore, slot, cidr)),
+        [None, Some((cidr, slot))] => Some((Policy::Drop, slot, cidr)),
         [None, None] => None,
     }
 }
@@ -96,6 +100,16 @@ fn change(random: &mut Random, plane: &mut dyn Plane, rules: &mut Rules, epoch: 
     rules.push((policy, cidr, rule));
 }
 
+/// What the data plane says of each rule is what the scan counted.
+fn compare_hits(plane: &dyn Plane, rules: &Rules, hits: &Hits) {
+    for (policy, cidr, _) in rules {
+        let usage = plane.usage(*policy, *cidr).unwrap();
+        let expected = hits.get(&(*policy, *cidr)).copied().unwrap_or(0);
+        assert_eq!(usage.hits, expected, "hits of {policy} {cidr}");
+        assert_eq!(usage.last_seen == 0, expected == 0, "{policy} {cidr}");
+    }
+}
+
 #[test]
 fn millions_of_verdicts_are_those_of_a_linear_scan() {
     if !may_run() {
@@ -110,15 +124,16 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
         drop_entries: 2000,
         ignore_entries: 2000,
     };
-    let (mut plane, counters, mut program) = load_tables(limits).unwrap();
+    let (mut plane, counters, mut program) = load_tables(limits, true).unwrap();
     let run = TestRun::of(&mut program);
     let mut expected: BTreeMap<(Policy, TagSlot), u64> = BTreeMap::new();
     let (mut verdicts, mut deciding, mut stale, mut epoch) = (0u64, 0u64, 0u64, 0);
-    let mut rules = Rules::new();
+    let (mut rules, mut hits) = (Rules::new(), Hits::new());
     let end = Instant::now() + Duration::from_secs(seconds);
     // However slow the machine.
     while Instant::now() < end || verdicts < 200_000 || stale == 0 {
         epoch += 1;
+        compare_hits(&plane, &rules, &hits);
         // Some epochs begin empty, so that few rules are tried as well as many.
         if epoch % 8 == 0 || rules.len() > 150 {
             for (policy, cidr, _) in rules.drain(..) {
@@ -128,6 +143,7 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
         for _ in 0..random.below(24) {
             change(&mut random, &mut plane, &mut rules, epoch);
         }
+        hits.retain(|(policy, cidr), _| rules.iter().any(|(p, c, _)| (p, c) == (policy, cidr)));
         // Without a daemon it is half past some thousand, give or take what the run takes; deadlines are full thousands.
         let now = if random.below(3) == 0 {
             random.below(8) * 1000 + 500
@@ -148,7 +164,7 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
                 _ => address(&mut random, epoch),
             };
             let decided = scan(&rules, source, now);
-            let verdict = if matches!(decided, Some((Policy::Drop, _))) {
+            let verdict = if matches!(decided, Some((Policy::Drop, ..))) {
                 XDP_DROP
             } else {
                 XDP_PASS
@@ -160,12 +176,14 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
             );
             verdicts += 1;
             stale += u64::from(now != 0);
-            if let Some(key) = decided {
-                *expected.entry(key).or_default() += 1;
+            if let Some((policy, slot, cidr)) = decided {
+                *expected.entry((policy, slot)).or_default() += 1;
+                *hits.entry((policy, cidr)).or_default() += 1;
                 deciding += 1;
             }
         }
     }
+    compare_hits(&plane, &rules, &hits);
     for ((policy, slot), packets) in expected {
         assert_eq!(
             counters.tag(policy, slot).rx_packets,

@@ -35,7 +35,7 @@ fn rig() -> Option<Rig> {
             drop_entries: 4000,
             ignore_entries: 1000,
         };
-        let (plane, counters, mut program) = load_tables(limits).unwrap();
+        let (plane, counters, mut program) = load_tables(limits, false).unwrap();
         Rig {
             plane,
             counters,

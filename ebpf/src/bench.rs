@@ -1,7 +1,7 @@
 //! Programs for couic/benches/dataplane.rs, not shipped: the same frame, with sources drawn from a sample, so that one
 //! run of BPF_PROG_TEST_RUN meets many. `floor` parses and draws; `ours` asks Couic's tables besides; `lpm` asks two of
 //! the kernel's LPM tries, ignore then drop, and counts in per-CPU maps: the usual design.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
 mod frame;

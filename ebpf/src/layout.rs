@@ -211,8 +211,23 @@ pub struct Config {
     pub index_bits: u32,
     /// Which of the two [`Steps`] holds.
     pub steps: u32,
+    /// Where in the records of [`RuleCount`] the bucket table, the IPv6 pool, and the two trees begin.
+    pub rule_bases: [u32; 4],
     /// Bits of [`Cell::mask`] that stand, or may stand, for lengths that are not in the filter.
     pub unfiltered: u64,
+}
+
+/// What one rule decided, where the daemon asked for that.
+///
+/// A rule's record has the number of its slot: those of IPv4 hosts come first, then those of the bucket table, the
+/// IPv6 pool, and the trees of IPv4 and IPv6 prefixes up to /16, from where [`Config::rule_bases`] says.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct RuleCount {
+    /// Frames.
+    pub hits: u64,
+    /// Unix seconds of the last one; 0 = none yet.
+    pub seen: u64,
 }
 
 /// The daemon's sign of life. One record.

@@ -6,12 +6,12 @@
 //!
 //! All numbers are in host byte order; addresses are numbers with the first byte of the address on top.
 #![no_std]
-#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod hash;
 pub mod layout;
 pub mod lookup;
 mod lookup4;
 mod lookup6;
+pub mod rule;
 
 pub use lookup::Tables;

@@ -105,6 +105,16 @@ pub trait Tables: Sized {
     fn find6(&self, hi: u64, lo: u64, len_policy: u64) -> u32 {
         probe6(self, hi, lo, len_policy)
     }
+    /// [`crate::rule::slot4`].
+    #[inline(always)]
+    fn slot4(&self, key: u64, tag: u32) -> u32 {
+        crate::rule::slot4(self, key, tag)
+    }
+    /// [`crate::rule::index6`].
+    #[inline(always)]
+    fn index6(&self, hi: u64, lo: u64, len_policy: u64, tag: u32) -> u32 {
+        crate::rule::index6(self, hi, lo, len_policy, tag)
+    }
     /// [`short_rule`].
     #[inline(always)]
     fn short(&self, head: u32, v6: bool, policy: u32, now: u64) -> u32 {
@@ -114,6 +124,10 @@ pub trait Tables: Sized {
 
 /// Reads a field that the writer may be storing to.
 macro_rules! load {
+    ($pointer:expr, [$at:expr]) => {
+        // SAFETY: as below.
+        unsafe { core::ptr::read_volatile(core::ptr::addr_of!((*$pointer)[$at])) }
+    };
     ($pointer:expr, $($field:tt)+) => {
         // SAFETY: `Tables` gave the pointer, the caller checked it where it can be null, and it is valid for reads.
         unsafe { core::ptr::read_volatile(core::ptr::addr_of!((*$pointer).$($field)+)) }

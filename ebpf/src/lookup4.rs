@@ -92,32 +92,22 @@ fn host4<T: Tables>(t: &T, source: u32) -> u32 {
     found & TAG_MASK
 }
 
-/// What the slot of a host says: [`VALID`] and its tag slot, or 0. Without a branch, for which one would depend on
-/// memory that is still on its way: a wrong guess costs more than all eight slots.
+/// What the slot of a host says: [`VALID`] and its tag slot, or 0. Two slots at a time and without a branch, for which
+/// one would depend on memory that is still on its way: a wrong guess costs more than all eight slots.
 #[inline(always)]
 fn scan_hosts(line: *const Hosts4, want: u32) -> u32 {
+    const ONES: u64 = 1 << 32 | 1;
     const KEY_BITS: u32 = 32 - HOST_BITS;
-    let mut found = 0u64;
-    for slot in 0..LINE {
-        let differs = load!(line, slots[slot]) ^ want;
-        // 0 where the bits of the key are the same, else 1.
-        let other = ((u64::from(differs) >> HOST_BITS) + ((1 << KEY_BITS) - 1)) >> KEY_BITS;
-        found |= u64::from(differs) & opaque(other).wrapping_sub(1);
+    const KEYS: u64 = ((1 << KEY_BITS) - 1) * ONES;
+    let want = u64::from(want) * ONES;
+    let mut found = 0;
+    for pair in 0..LINE / 2 {
+        let differs = load!(line.cast::<[u64; LINE / 2]>(), [pair]) ^ want;
+        // In each half: 0 where the bits of the key are the same, else 1; then none or all bits.
+        let other = (((differs >> HOST_BITS) & KEYS) + KEYS) >> KEY_BITS & ONES;
+        found |= differs & !(other * 0xffff_ffff);
     }
-    found as u32
-}
-
-/// The same number, as something that the compiler knows nothing of: it would make a branch of it.
-#[inline(always)]
-fn opaque(number: u64) -> u64 {
-    #[cfg(target_arch = "bpf")]
-    let number = {
-        let mut number = number;
-        // SAFETY: moves a register to itself. (Without an instruction the line information would be refused.)
-        unsafe { core::arch::asm!("{0} = {0}", inout(reg) number, options(pure, nomem, nostack)) };
-        number
-    };
-    number
+    (found | found >> 32) as u32
 }
 
 /// Whether a host's deadline lies ahead.

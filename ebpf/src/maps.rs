@@ -6,7 +6,7 @@ use aya_ebpf::{
     macros::map,
     maps::Array,
 };
-use couic_ebpf::{Tables, layout::*, lookup};
+use couic_ebpf::{Tables, layout::*, lookup, rule};
 
 /// Tables that the daemon sizes when it loads: looking one up costs some ten instructions.
 macro_rules! sized {
@@ -25,7 +25,13 @@ sized! {
     LINE6S: Line6 = MIN_LINES;
     ENTRY6: Entry6 = 1;
     COUNTS: Count = CODES;
+    RULE_COUNTS: RuleCount = 1;
 }
+
+/// Set by the daemon before the program is verified, where it counts per rule: where it is 0, the verifier takes away
+/// what depends on it.
+#[unsafe(no_mangle)]
+static COUNT_RULES: u32 = 0;
 
 /// Tables of a fixed size, as sections: the program has their address, so a record is one addition away. Every read
 /// and write of them is volatile, since the compiler sees nobody who changes them.
@@ -207,6 +213,14 @@ impl Tables for Kernel {
         couic_probe6(hi, lo, len_policy)
     }
     #[inline(always)]
+    fn slot4(&self, key: u64, tag: u32) -> u32 {
+        couic_slot4(key, tag)
+    }
+    #[inline(always)]
+    fn index6(&self, hi: u64, lo: u64, len_policy: u64, tag: u32) -> u32 {
+        couic_index6(hi, lo, len_policy, tag)
+    }
+    #[inline(always)]
     fn short(&self, head: u32, v6: bool, policy: u32, now: u64) -> u32 {
         couic_short(head, u32::from(v6), policy, now)
     }
@@ -262,11 +276,77 @@ extern "C" fn couic_probe6(hi: u64, lo: u64, len_policy: u64) -> u32 {
     lookup::probe6(&Kernel, hi, lo, len_policy)
 }
 
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn couic_slot4(key: u64, tag: u32) -> u32 {
+    rule::slot4(&Kernel, key, tag)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn couic_index6(hi: u64, lo: u64, len_policy: u64, tag: u32) -> u32 {
+    rule::index6(&Kernel, hi, lo, len_policy, tag)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn couic_count4(source: u32, code: u32) -> u32 {
+    count_rule(rule::rule4(&Kernel, source, code))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn couic_count6(hi: u64, lo: u64, code: u32) -> u32 {
+    count_rule(rule::rule6(&Kernel, hi, lo, code))
+}
+
+/// Counts a hit of the rule with this number. CPUs share the record.
+#[inline(always)]
+fn count_rule(number: u32) -> u32 {
+    if let Some(count) = RULE_COUNTS.get_ptr_mut(number) {
+        let beat = Kernel.beat();
+        // SAFETY: a record of the map, a record of the fixed table; helper without arguments (Linux 5.11).
+        unsafe {
+            // What core::sync::atomic would do: it has no fetch_add where there is no compare-and-swap.
+            core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) &raw mut (*count).hits, in(reg) 1u64);
+            let since =
+                bpf_ktime_get_coarse_ns().saturating_sub((&raw const (*beat).mono).read_volatile());
+            let now = (&raw const (*beat).unix).read_volatile() + since / 1_000_000_000;
+            (&raw mut (*count).seen).write_volatile(now);
+        }
+    }
+    number
+}
+
+#[inline(always)]
+fn counts_rules(code: u32) -> bool {
+    // SAFETY: a word of the program's own.
+    code < CODE_PASS && unsafe { (&raw const COUNT_RULES).read_volatile() } != 0
+}
+
+/// Counts the rule behind a verdict about an IPv4 source, where that was asked for.
+#[inline(always)]
+fn hit4(source: u32, code: u32) -> u32 {
+    if counts_rules(code) {
+        couic_count4(source, code);
+    }
+    code
+}
+
+/// The same for IPv6.
+#[inline(always)]
+fn hit6(hi: u64, lo: u64, code: u32) -> u32 {
+    if counts_rules(code) {
+        couic_count6(hi, lo, code);
+    }
+    code
+}
+
 /// The verdict code for an IPv4 source.
 #[inline(always)]
 pub(crate) fn judge4(source: u32) -> u32 {
     if lookup::flagged4(&Kernel, source) {
-        lookup::lookup4(&Kernel, source)
+        hit4(source, lookup::lookup4(&Kernel, source))
     } else {
         CODE_PASS
     }
@@ -276,7 +356,7 @@ pub(crate) fn judge4(source: u32) -> u32 {
 #[inline(always)]
 pub(crate) fn judge6(hi: u64, lo: u64) -> u32 {
     if lookup::flagged6(&Kernel, hi) {
-        lookup::lookup6(&Kernel, hi, lo)
+        hit6(hi, lo, lookup::lookup6(&Kernel, hi, lo))
     } else {
         CODE_PASS
     }

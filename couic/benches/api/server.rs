@@ -130,7 +130,7 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
     let limits = Limits::default();
     // The program is loaded and attached nowhere: what is measured is not packets.
     let (plane, counters, name, program): (Box<dyn Plane>, Arc<dyn Counters>, _, _) =
-        match dataplane::load(limits) {
+        match dataplane::load(limits, false) {
             Ok(Loaded {
                 plane,
                 counters,

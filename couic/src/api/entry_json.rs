@@ -7,8 +7,8 @@ use std::io::Write as _;
 
 use couic_common::{Cidr, Entry};
 
-/// No entry is longer: the keys, two numbers of 20 digits, a CIDR of 43 bytes, a tag of 64.
-pub(super) const ENTRY_MAX: usize = 224;
+/// No entry is longer: the keys, four numbers of 20 digits, a CIDR of 43 bytes, a tag of 64.
+pub(super) const ENTRY_MAX: usize = 288;
 
 /// Appends an entry.
 pub(super) fn write(out: &mut Vec<u8>, entry: &Entry) {
@@ -17,6 +17,8 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &Entry) {
         cidr,
         tag,
         expiration,
+        hits,
+        last_seen,
     } = entry;
     out.extend_from_slice(b"{\"creation\":");
     number(out, *creation);
@@ -31,6 +33,12 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &Entry) {
         None => out.extend_from_slice(b"\",\"tag\":null,\"expiration\":"),
     }
     number(out, *expiration);
+    for (key, figure) in [(&b",\"hits\":"[..], hits), (b",\"last_seen\":", last_seen)] {
+        if let Some(figure) = figure {
+            out.extend_from_slice(key);
+            number(out, *figure);
+        }
+    }
     out.push(b'}');
 }
 
@@ -84,6 +92,7 @@ mod tests {
             len in 0u8..=128,
             tag in proptest::option::of("[A-Za-z0-9_-]{1,64}"),
             of_set: bool,
+            usage: Option<(u64, u64)>,
         ) {
             let len = if addr.is_ipv4() { len.min(32) } else { len };
             let tag = match tag {
@@ -91,7 +100,7 @@ mod tests {
                 Some(tag) => Tag::parse(&tag).ok().flatten(),
                 None => None,
             };
-            let entry = Entry { creation, cidr: Cidr::new(addr, len).unwrap(), tag, expiration };
+            let entry = Entry { creation, cidr: Cidr::new(addr, len).unwrap(), tag, expiration, hits: usage.map(|u| u.0), last_seen: usage.map(|u| u.1) };
             let mut written = Vec::new();
             write(&mut written, &entry);
             prop_assert_eq!(&written, &serde_json::to_vec(&entry).unwrap());

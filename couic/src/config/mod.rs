@@ -36,6 +36,8 @@ pub struct Config {
     pub owner: Owner,
     /// Table sizes, per address family.
     pub limits: Limits,
+    /// Whether hits are counted for each rule.
+    pub rule_counters: bool,
     /// Where the log goes.
     pub logging: Logging,
     /// The API's Unix socket. Absolute, and short enough for an address.
@@ -87,6 +89,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     let working_dir = root.path("working_dir", "/var/lib/couic");
     let owner = system::owner(root);
     let limits = system::limits(root);
+    let rule_counters = system::statistics(root);
     let logging = system::logging(root);
     let socket = system::socket(root);
     let enforce_guard = system::guard(root);
@@ -99,6 +102,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         working_dir: working_dir?,
         owner: owner?,
         limits: limits?,
+        rule_counters: rule_counters?,
         logging: logging?,
         socket: socket?,
         enforce_guard: enforce_guard?,

@@ -176,6 +176,14 @@ pub(super) fn limits(root: &mut Section<'_>) -> Option<Limits> {
     limits
 }
 
+/// Whether hits are counted for each rule.
+pub(super) fn statistics(root: &mut Section<'_>) -> Option<bool> {
+    let mut section = root.table("statistics");
+    let per_rule = section.bool("per_rule", false);
+    section.finish();
+    per_rule
+}
+
 pub(super) fn logging(root: &mut Section<'_>) -> Option<Logging> {
     let mut section = root.table("logging");
     let dir = section.path("dir", "/var/log/couic");

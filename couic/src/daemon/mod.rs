@@ -161,7 +161,8 @@ fn load_rules(config: &Config) -> Result<(Rules, XdpProgram), StartError> {
         plane,
         counters,
         program,
-    } = dataplane::load(config.limits.with_reload_headroom()).map_err(StartError::Load)?;
+    } = dataplane::load(config.limits.with_reload_headroom(), config.rule_counters)
+        .map_err(StartError::Load)?;
     let clock = Arc::new(SystemClock);
     let firewall = Firewall::new(plane, counters, config.limits, clock);
     let (sets, problems) = load_sets(config, &firewall)?;

@@ -11,8 +11,9 @@ use couic_ebpf::{
 };
 
 use super::{
-    PlaneError,
+    PlaneError, RuleUsage,
     region::{read, write},
+    rule_counts::{RuleCounts, Slot, number},
     sizes::FULL_PERCENT,
     store::Store,
     tops::Tops,
@@ -31,6 +32,7 @@ pub(super) struct Hosts4 {
     seed: [u32; 3],
     lines: usize,
     used: usize,
+    rule_counts: RuleCounts,
 }
 
 /// What a slot holds of a permuted address.
@@ -43,7 +45,7 @@ fn last(lines: usize) -> u32 {
 }
 
 impl Hosts4 {
-    pub(super) fn new(store: &mut Store) -> Result<Self, PlaneError> {
+    pub(super) fn new(store: &mut Store, rule_counts: RuleCounts) -> Result<Self, PlaneError> {
         let lines = MIN_HOSTS as usize;
         store.hosts4.reach(lines)?;
         write!(store.config, 0, hosts_mask => last(lines));
@@ -55,6 +57,7 @@ impl Hosts4 {
             seed,
             lines,
             used: 0,
+            rule_counts,
         })
     }
 
@@ -93,6 +96,8 @@ impl Hosts4 {
             return Ok(false);
         };
         Self::set_deadline(store, HostSpot { line, slot }, deadline);
+        self.rule_counts
+            .begin(store, Slot::Host(number(line, slot)));
         write!(store.hosts4, line, slots[slot] => want(x) | tag);
         self.used += 1;
         Ok(true)
@@ -118,6 +123,12 @@ impl Hosts4 {
     pub(super) fn take(&mut self, store: &Store, spot: HostSpot) {
         write!(store.hosts4, spot.line, slots[spot.slot] => 0);
         self.used -= 1;
+    }
+
+    /// What a host decided.
+    pub(super) fn usage(&self, store: &Store, spot: HostSpot) -> Option<RuleUsage> {
+        let slot = Slot::Host(number(spot.line, spot.slot));
+        self.rule_counts.read(store, slot)
     }
 
     fn set_deadline(store: &Store, spot: HostSpot, deadline: u32) {
@@ -152,6 +163,9 @@ impl Hosts4 {
         write!(store.config, 0, hosts_mask => last(new));
         tops.bump_all(store);
         for (line, slot) in moved {
+            let (from, to) = (number(line, slot), number(line + old, slot));
+            self.rule_counts
+                .carry(store, Slot::Host(from), Slot::Host(to));
             write!(store.hosts4, line, slots[slot] => 0);
         }
         self.lines = new;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use couic_common::{ActionStats, Cidr, Counter, Policy, Verdict};
 use parking_lot::Mutex;
 
-use super::{Counters, Plane, PlaneError, PlaneRule, TagSlot};
+use super::{Counters, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot};
 
 /// A data plane without a kernel. Clones share the same rules and counters.
 #[derive(Clone, Debug, Default)]
@@ -15,12 +15,24 @@ pub struct MemoryPlane(Arc<Mutex<State>>);
 struct State {
     rules: BTreeMap<(Policy, Cidr), PlaneRule>,
     tags: BTreeMap<(Policy, TagSlot), Counter>,
+    /// Where rules are counted one by one.
+    usage: Option<BTreeMap<(Policy, Cidr), RuleUsage>>,
     actions: ActionStats,
     heartbeat: u64,
     fail_next_put_after: Option<usize>,
 }
 
 impl MemoryPlane {
+    /// One that counts rules one by one. What it says of when is the last heartbeat.
+    #[must_use]
+    pub fn counting_rules() -> Self {
+        let state = State {
+            usage: Some(BTreeMap::new()),
+            ..State::default()
+        };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
     /// Judges a packet as the data plane would, and counts it.
     pub fn packet(&self, source: IpAddr, bytes: u64) -> Verdict {
         let mut state = self.0.lock();
@@ -31,15 +43,21 @@ impl MemoryPlane {
                 .filter(|((p, cidr), _)| *p == policy && cidr.contains(source));
             covering
                 .max_by_key(|((_, cidr), _)| cidr.prefix())
-                .map(|(_, rule)| (policy, rule.slot))
+                .map(|((_, cidr), rule)| (policy, *cidr, rule.slot))
         });
-        let verdict = if matches!(found, Some((Policy::Drop, _))) {
+        let verdict = if matches!(found, Some((Policy::Drop, ..))) {
             Verdict::Drop
         } else {
             Verdict::Pass
         };
-        if let Some(key) = found {
-            count(state.tags.entry(key).or_default(), bytes);
+        if let Some((policy, cidr, slot)) = found {
+            count(state.tags.entry((policy, slot)).or_default(), bytes);
+            let now = state.heartbeat;
+            if let Some(usage) = &mut state.usage {
+                let rule = usage.entry((policy, cidr)).or_default();
+                rule.hits += 1;
+                rule.last_seen = now;
+            }
         }
         match verdict {
             Verdict::Drop => count(&mut state.actions.xdp_drop, bytes),
@@ -85,12 +103,23 @@ impl Plane for MemoryPlane {
     }
 
     fn remove(&mut self, policy: Policy, cidr: Cidr) -> Result<(), PlaneError> {
-        self.0.lock().rules.remove(&(policy, cidr));
+        let mut state = self.0.lock();
+        state.rules.remove(&(policy, cidr));
+        if let Some(usage) = &mut state.usage {
+            usage.remove(&(policy, cidr));
+        }
         Ok(())
     }
 
     fn heartbeat(&mut self, now: u64) {
         self.0.lock().heartbeat = now;
+    }
+
+    fn usage(&self, policy: Policy, cidr: Cidr) -> Option<RuleUsage> {
+        let state = self.0.lock();
+        let usage = state.usage.as_ref()?;
+        let known = state.rules.contains_key(&(policy, cidr));
+        known.then(|| usage.get(&(policy, cidr)).copied().unwrap_or_default())
     }
 }
 

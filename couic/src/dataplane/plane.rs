@@ -85,6 +85,15 @@ pub struct PlaneRule {
     pub deadline: u64,
 }
 
+/// What one rule decided since it was added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleUsage {
+    /// Frames.
+    pub hits: u64,
+    /// Unix seconds of the last one; 0 = none yet.
+    pub last_seen: u64,
+}
+
 /// The data plane refused a rule.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaneError {
@@ -125,6 +134,12 @@ pub trait Plane: Send {
     /// Tells the data plane that the daemon lives, and what time it is (Unix seconds): while this is called at
     /// least every few seconds, deadlines are the daemon's business.
     fn heartbeat(&mut self, now: u64);
+
+    /// What a rule decided. None where there is no such rule, or where rules are not counted one by one.
+    fn usage(&self, policy: Policy, cidr: Cidr) -> Option<RuleUsage> {
+        let _ = (policy, cidr);
+        None
+    }
 }
 
 /// What the data plane counted. Reads never disturb packets nor updates.

@@ -84,12 +84,13 @@ pub enum LoadError {
     Cpus(&'static str, io::Error),
 }
 
-/// Loads the program with tables for `limits`: verifies and maps, attaches nothing.
+/// Loads the program with tables for `limits`: verifies and maps, attaches nothing. With `rule_counters`, each rule's
+/// hits are counted ([`Plane::usage`]); every packet that a rule decides about pays for that.
 ///
 /// # Errors
 /// [`LoadError`]; nothing of it stays in the kernel then.
-pub fn load(limits: Limits) -> Result<Loaded, LoadError> {
-    let (plane, counters, program) = load_tables(limits)?;
+pub fn load(limits: Limits, rule_counters: bool) -> Result<Loaded, LoadError> {
+    let (plane, counters, program) = load_tables(limits, rule_counters)?;
     Ok(Loaded {
         plane: Box::new(plane),
         counters: Arc::new(counters),
@@ -101,8 +102,11 @@ pub fn load(limits: Limits) -> Result<Loaded, LoadError> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_tables(limits: Limits) -> Result<(TablePlane, MappedCounters, XdpProgram), LoadError> {
-    let (mut ebpf, plane, counters) = open(OBJECT, limits)?;
+pub fn load_tables(
+    limits: Limits,
+    rule_counters: bool,
+) -> Result<(TablePlane, MappedCounters, XdpProgram), LoadError> {
+    let (mut ebpf, plane, counters) = open(OBJECT, limits, rule_counters)?;
     let (entry, id, instructions) = verify(&mut ebpf)?;
     let program = XdpProgram {
         ebpf,
@@ -120,9 +124,10 @@ pub fn load_tables(limits: Limits) -> Result<(TablePlane, MappedCounters, XdpPro
 pub fn open(
     object: &[u8],
     limits: Limits,
+    rule_counters: bool,
 ) -> Result<(Ebpf, TablePlane, MappedCounters), LoadError> {
     let cpus = aya::util::nr_cpus().map_err(|(path, source)| LoadError::Cpus(path, source))?;
-    let sizes = Sizes::of(limits, cpus)?;
+    let sizes = Sizes::of(limits, cpus, rule_counters)?;
     let entries = |records: usize| u32::try_from(records).unwrap_or(u32::MAX);
     let mut ebpf = EbpfLoader::new()
         // The program reads no kernel structure, so the kernel's BTF has nothing to relocate.
@@ -135,6 +140,8 @@ pub fn open(
         .map_max_entries("LINE6S", entries(sizes.lines6))
         .map_max_entries("ENTRY6", entries(sizes.pool6))
         .map_max_entries("COUNTS", entries(cpus) * CODES)
+        .map_max_entries("RULE_COUNTS", entries(sizes.rule_counts()))
+        .override_global("COUNT_RULES", &u32::from(rule_counters), true)
         .load(object)?;
     let mut maps = Maps(&mut ebpf);
     let store = Store::new(&mut maps, sizes, seed().map_err(LoadError::Seed)?)?;
@@ -151,7 +158,7 @@ pub fn open(
     );
     Ok((
         ebpf,
-        TablePlane::over(store)?,
+        TablePlane::over(store, sizes)?,
         MappedCounters::new(counts, cpus),
     ))
 }

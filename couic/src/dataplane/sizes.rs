@@ -29,6 +29,8 @@ pub(super) struct Sizes {
     pub(super) pool6: usize,
     /// CPUs that may count.
     pub(super) cpus: usize,
+    /// Whether rules are counted one by one.
+    pub(super) rule_counters: bool,
 }
 
 /// More rules than the tables can be made for.
@@ -49,14 +51,18 @@ impl Limits {
     /// # Errors
     /// [`TooManyRules`].
     pub fn check(self) -> Result<(), TooManyRules> {
-        Sizes::of(self.with_reload_headroom(), 1).map(|_| ())
+        Sizes::of(self.with_reload_headroom(), 1, false).map(|_| ())
     }
 }
 
 impl Sizes {
     /// # Errors
     /// Where the tables could not hold so many.
-    pub(super) fn of(limits: Limits, cpus: usize) -> Result<Self, TooManyRules> {
+    pub(super) fn of(
+        limits: Limits,
+        cpus: usize,
+        rule_counters: bool,
+    ) -> Result<Self, TooManyRules> {
         let asked = limits.drop_entries.saturating_add(limits.ignore_entries);
         let most = MAX_POOL as usize - 1;
         if asked > most {
@@ -72,6 +78,7 @@ impl Sizes {
             lines6: lines,
             pool6: asked + 1,
             cpus: cpus.max(1),
+            rule_counters,
         })
     }
 
@@ -103,5 +110,24 @@ impl Sizes {
     /// Bytes of counters.
     pub(super) fn counter_bytes(self) -> usize {
         self.cpus * layout::CODES as usize * size_of::<layout::Count>()
+            + self.rule_counts() * size_of::<layout::RuleCount>()
+    }
+
+    /// Where the records of the IPv4 bucket table, the IPv6 pool and the two trees begin among those of rules; those
+    /// of IPv4 hosts begin at 0.
+    pub(super) fn rule_bases(self) -> [usize; 4] {
+        let line4 = self.hosts4 * LINE;
+        let pool6 = line4 + self.lines4 * LINE;
+        let short4 = pool6 + self.pool6;
+        [line4, pool6, short4, short4 + layout::SHORTS as usize]
+    }
+
+    /// Records of single rules: one where they are not counted.
+    pub(super) fn rule_counts(self) -> usize {
+        if self.rule_counters {
+            self.rule_bases()[3] + layout::SHORTS as usize
+        } else {
+            1
+        }
     }
 }

@@ -5,7 +5,7 @@ use couic_ebpf::{
     Tables,
     layout::{
         BUSY_WORDS, Beat, CELLS, Cell, Config, Deadlines4, Entry6, Filter6, Head4, Hosts4, Line4,
-        Line6, PREFILTER_WORDS, SHORTS, STALE_NS, Steps, TOPS, Top,
+        Line6, PREFILTER_WORDS, RuleCount, SHORTS, STALE_NS, Steps, TOPS, Top,
     },
 };
 
@@ -36,6 +36,7 @@ pub(super) struct Store {
     pub(super) filter6: Region<Filter6>,
     pub(super) line6: Region<Line6>,
     pub(super) entry6: Region<Entry6>,
+    pub(super) rule_counts: Region<RuleCount>,
     /// As in the config record.
     pub(super) seed: [u64; 3],
     /// As in the config record.
@@ -81,6 +82,7 @@ impl Store {
             filter6: maker.region("FILTER6", sizes.filters6)?,
             line6: maker.region("LINE6S", sizes.lines6)?,
             entry6: maker.region("ENTRY6", sizes.pool6)?,
+            rule_counts: maker.region("RULE_COUNTS", sizes.rule_counts())?,
             seed,
             index_bits: sizes.index_bits(),
         })

@@ -11,8 +11,9 @@ use couic_ebpf::{
 };
 
 use super::{
-    PlaneError,
+    PlaneError, RuleUsage,
     region::{read, write},
+    rule_counts::{RuleCounts, Slot, number},
     sizes::FULL_PERCENT,
     store::Store,
     tops::Tops,
@@ -35,14 +36,19 @@ pub(super) struct Spot {
 pub(super) struct Table4 {
     lines: usize,
     used: usize,
+    rule_counts: RuleCounts,
 }
 
 impl Table4 {
-    pub(super) fn new(store: &mut Store) -> Result<Self, PlaneError> {
+    pub(super) fn new(store: &mut Store, rule_counts: RuleCounts) -> Result<Self, PlaneError> {
         let lines = MIN_LINES as usize;
         store.line4.reach(lines)?;
         write!(store.config, 0, mask4 => MIN_LINES - 1);
-        Ok(Self { lines, used: 0 })
+        Ok(Self {
+            lines,
+            used: 0,
+            rule_counts,
+        })
     }
 
     fn mask(&self) -> u32 {
@@ -103,6 +109,7 @@ impl Table4 {
             self.count(store, self.line(store, key, nth), u64::wrapping_add);
         }
         self.set_deadline(store, spot, deadline);
+        self.rule_counts.begin(store, Self::record(spot));
         let first = read!(store.line4, spot.line, slots[spot.slot]) & COUNT;
         let value = first | key << (TAG_BITS + 1) | u64::from(VALID | tag);
         write!(store.line4, spot.line, slots[spot.slot] => value);
@@ -135,6 +142,15 @@ impl Table4 {
             self.count(store, self.line(store, key, nth), u64::wrapping_sub);
         }
         self.used -= 1;
+    }
+
+    fn record(spot: Spot) -> Slot {
+        Slot::Line4(number(spot.line, spot.slot))
+    }
+
+    /// What a rule decided.
+    pub(super) fn usage(&self, store: &Store, spot: Spot) -> Option<RuleUsage> {
+        self.rule_counts.read(store, Self::record(spot))
     }
 
     fn set_deadline(&self, store: &Store, spot: Spot, deadline: u32) {
@@ -200,6 +216,9 @@ impl Table4 {
         tops.bump_all(store);
         self.each_move(store, new, |line, slot, _, to, _| {
             if to != line {
+                let (from, to) = (number(line, slot), number(to, slot));
+                self.rule_counts
+                    .carry(store, Slot::Line4(from), Slot::Line4(to));
                 let count = read!(store.line4, line, slots[slot]) & COUNT;
                 write!(store.line4, line, slots[slot] => count);
             }

@@ -10,8 +10,9 @@ use couic_ebpf::{
 };
 
 use super::{
-    PlaneError,
+    PlaneError, RuleUsage,
     region::{read, write},
+    rule_counts::{RuleCounts, Slot},
     sizes::FULL_PERCENT,
     store::Store,
     tops::Tops,
@@ -48,10 +49,11 @@ pub(super) struct Table6 {
     free: u32,
     /// Entries from here on were never used.
     fresh: u32,
+    rule_counts: RuleCounts,
 }
 
 impl Table6 {
-    pub(super) fn new(store: &mut Store) -> Result<Self, PlaneError> {
+    pub(super) fn new(store: &mut Store, rule_counts: RuleCounts) -> Result<Self, PlaneError> {
         let lines = MIN_LINES as usize;
         store.line6.reach(lines)?;
         write!(store.config, 0, mask6 => MIN_LINES - 1);
@@ -62,6 +64,7 @@ impl Table6 {
             passed: vec![0; lines],
             free: 0,
             fresh: 1,
+            rule_counts,
         })
     }
 
@@ -130,6 +133,7 @@ impl Table6 {
         };
         let index = self.allocate(store)?;
         let entry = index as usize;
+        self.rule_counts.begin(store, Slot::Pool6(entry));
         write!(store.entry6, entry, hi => key.hi);
         write!(store.entry6, entry, lo => key.lo);
         write!(store.entry6, entry, deadline => deadline);
@@ -187,6 +191,12 @@ impl Table6 {
             lo: read!(store.entry6, entry, lo),
             len_policy: u64::from(read!(store.entry6, entry, meta) >> (TAG_BITS + 1)),
         }
+    }
+
+    /// What a rule decided.
+    pub(super) fn usage(&self, store: &Store, spot: Spot6) -> Option<RuleUsage> {
+        self.rule_counts
+            .read(store, Slot::Pool6(spot.index as usize))
     }
 
     /// A free entry of the pool.

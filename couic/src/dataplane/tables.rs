@@ -3,8 +3,9 @@
 use couic_common::{Cidr, Policy};
 
 use super::{
-    Limits, Plane, PlaneError, PlaneRule,
+    Limits, Plane, PlaneError, PlaneRule, RuleUsage,
     region::{Region, write},
+    rule_counts::RuleCounts,
     sizes::{Sizes, TooManyRules},
     store::{Maker, Store, monotonic},
     v4::V4,
@@ -31,15 +32,16 @@ impl Maker for Heap {
 
 impl TablePlane {
     /// Takes over tables that are empty, and says that a daemon lives.
-    pub(super) fn over(mut store: Store) -> Result<Self, PlaneError> {
+    pub(super) fn over(mut store: Store, sizes: Sizes) -> Result<Self, PlaneError> {
         store.config.reach(1)?;
         store.beat.reach(1)?;
         for (at, seed) in store.seed.into_iter().enumerate() {
             write!(store.config, 0, seed[at] => seed);
         }
         store.beat(monotonic(), unix_now());
-        let v4 = V4::new(&mut store)?;
-        let v6 = V6::new(&mut store)?;
+        let counts = RuleCounts::new(&mut store, sizes)?;
+        let v4 = V4::new(&mut store, counts)?;
+        let v6 = V6::new(&mut store, counts)?;
         Ok(Self { store, v4, v6 })
     }
 
@@ -48,10 +50,10 @@ impl TablePlane {
     /// # Errors
     /// [`TooManyRules`].
     pub fn on_heap(limits: Limits, seed: [u64; 3]) -> Result<Self, TooManyRules> {
-        let sizes = Sizes::of(limits, 1)?;
+        let sizes = Sizes::of(limits, 1, true)?;
         let Ok(store) = Store::new(&mut Heap, sizes, seed);
         // Heap memory is in reach from the start, so nothing can fail.
-        Self::over(store).map_err(|_| TooManyRules { asked: 0, most: 0 })
+        Self::over(store, sizes).map_err(|_| TooManyRules { asked: 0, most: 0 })
     }
 
     /// What the program answers for a source, computed by the same lookup on the same memory: a verdict code, see
@@ -159,5 +161,12 @@ impl Plane for TablePlane {
 
     fn heartbeat(&mut self, now: u64) {
         self.store.beat(monotonic(), now);
+    }
+
+    fn usage(&self, policy: Policy, cidr: Cidr) -> Option<RuleUsage> {
+        match cidr {
+            Cidr::V4(net) => self.v4.usage(&self.store, policy, net),
+            Cidr::V6(net) => self.v6.usage(&self.store, policy, net),
+        }
     }
 }

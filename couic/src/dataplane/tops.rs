@@ -10,9 +10,10 @@ use couic_ebpf::layout::{
 };
 
 use super::{
-    PlaneError, PlaneRule,
+    PlaneError, PlaneRule, RuleUsage,
     busy4::Busy4,
     region::{Region, read, write},
+    rule_counts::{RuleCounts, Slot},
     store::Store,
 };
 
@@ -25,6 +26,7 @@ pub(super) struct Tops {
     /// IPv4 hosts in their own table, per head.
     hosts: Vec<u32>,
     busy: Busy4,
+    rule_counts: RuleCounts,
 }
 
 /// The policy as a number in keys and indices.
@@ -46,12 +48,13 @@ pub(super) fn tag(rule: PlaneRule) -> u32 {
 }
 
 impl Tops {
-    pub(super) fn new(v6: bool) -> Self {
+    pub(super) fn new(v6: bool, rule_counts: RuleCounts) -> Self {
         Self {
             v6,
             counts: vec![0; 2 * 16 * TOPS as usize],
             hosts: vec![0; TOPS as usize],
             busy: Busy4::new(),
+            rule_counts,
         }
     }
 
@@ -162,6 +165,9 @@ impl Tops {
         shorts.reach(shorts.capacity())?;
         let node = node(head, len);
         let value = tag(rule) | VALID;
+        if self.rule_at(store, policy, node) == 0 {
+            self.rule_counts.begin(store, self.slot(policy, node));
+        }
         let record = u64::from(deadline(rule)) << 32 | u64::from(value);
         write!(self.shorts(store), node * 2 + number(policy) as usize => record);
         self.fill(store, policy, node, value, leaf);
@@ -199,6 +205,29 @@ impl Tops {
         }
         let record = read!(shorts, node * 2 + number(policy) as usize);
         u32::try_from(record & u64::from(VALID | TAG_MASK)).unwrap_or(0)
+    }
+
+    fn slot(&self, policy: Policy, node: usize) -> Slot {
+        let at = node * 2 + number(policy) as usize;
+        if self.v6 {
+            Slot::Short6(at)
+        } else {
+            Slot::Short4(at)
+        }
+    }
+
+    /// What such a rule decided.
+    pub(super) fn usage_of_short(
+        &self,
+        store: &Store,
+        policy: Policy,
+        (head, len): (usize, u8),
+    ) -> Option<RuleUsage> {
+        let node = node(head, len);
+        if self.rule_at(store, policy, node) == 0 {
+            return None;
+        }
+        self.rule_counts.read(store, self.slot(policy, node))
     }
 
     /// Gives `value` to every leaf under `node` that has no longer rule of this policy.

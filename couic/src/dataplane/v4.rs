@@ -5,9 +5,10 @@ use couic_common::{Policy, V4Net};
 use couic_ebpf::layout::key4;
 
 use super::{
-    PlaneError, PlaneRule,
+    PlaneError, PlaneRule, RuleUsage,
     hosts4::Hosts4,
     prefilter4::{MANY, Prefilter4},
+    rule_counts::RuleCounts,
     store::Store,
     table4::Table4,
     tops::{Tops, deadline, number, tag},
@@ -40,15 +41,15 @@ fn mask(len: u8) -> u32 {
 }
 
 impl V4 {
-    pub(super) fn new(store: &mut Store) -> Result<Self, PlaneError> {
+    pub(super) fn new(store: &mut Store, counts: RuleCounts) -> Result<Self, PlaneError> {
         store.prefilter4.reach(store.prefilter4.capacity())?;
         store.busy4.reach(store.busy4.capacity())?;
         store.head4.reach(store.head4.capacity())?;
         store.top4.reach(store.top4.capacity())?;
         Ok(Self {
-            tops: Tops::new(false),
-            hosts: Hosts4::new(store)?,
-            table: Table4::new(store)?,
+            tops: Tops::new(false, counts),
+            hosts: Hosts4::new(store, counts)?,
+            table: Table4::new(store, counts)?,
             prefilter: Prefilter4::new(),
         })
     }
@@ -89,6 +90,21 @@ impl V4 {
             self.prefilter.add_mid(store, net.addr(), len);
         }
         Ok(())
+    }
+
+    /// What a rule decided. None where it is not there, or nothing is counted.
+    pub(super) fn usage(&self, store: &Store, policy: Policy, net: V4Net) -> Option<RuleUsage> {
+        let len = net.len();
+        if len <= 16 {
+            return self.tops.usage_of_short(store, policy, (head(net), len));
+        }
+        if is_host(policy, len)
+            && let Some(spot) = self.hosts.find(store, net.addr())
+        {
+            return self.hosts.usage(store, spot);
+        }
+        let spot = self.table.find(store, key(policy, net.addr(), len))?;
+        self.table.usage(store, spot)
     }
 
     /// Gives a rule that is there another tag slot and deadline. False where it is not there.

@@ -4,9 +4,10 @@
 use couic_common::{Policy, V6Net};
 
 use super::{
-    PlaneError, PlaneRule,
+    PlaneError, PlaneRule, RuleUsage,
     cells6::Cells6,
     filter6::Filter6,
+    rule_counts::RuleCounts,
     store::Store,
     table6::{Key6, Table6},
     tops::{Tops, deadline, number, tag},
@@ -43,11 +44,11 @@ fn key(policy: Policy, net: V6Net) -> Key6 {
 }
 
 impl V6 {
-    pub(super) fn new(store: &mut Store) -> Result<Self, PlaneError> {
+    pub(super) fn new(store: &mut Store, counts: RuleCounts) -> Result<Self, PlaneError> {
         store.steps6.reach(2)?;
         Ok(Self {
-            tops: Tops::new(true),
-            table: Table6::new(store)?,
+            tops: Tops::new(true, counts),
+            table: Table6::new(store, counts)?,
             cells: Cells6::new(),
             filter: Filter6::new(store)?,
         })
@@ -118,6 +119,16 @@ impl V6 {
         }
         self.filter.take(store, key);
         self.ended(store, net);
+    }
+
+    /// What a rule decided. None where it is not there, or nothing is counted.
+    pub(super) fn usage(&self, store: &Store, policy: Policy, net: V6Net) -> Option<RuleUsage> {
+        let len = net.len();
+        if len <= 16 {
+            return self.tops.usage_of_short(store, policy, (head(net), len));
+        }
+        let spot = self.table.find(store, key(policy, net))?;
+        self.table.usage(store, spot)
     }
 
     /// Ends a change of a rule of /17 or longer.

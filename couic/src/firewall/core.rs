@@ -79,11 +79,14 @@ impl Core {
             slot,
             ..
         } = *shown;
+        let usage = self.plane.usage(policy, cidr);
         Entry {
             creation,
             cidr,
             tag: self.tags(policy).name(slot),
             expiration,
+            hits: usage.map(|usage| usage.hits),
+            last_seen: usage.map(|usage| usage.last_seen),
         }
     }
 
@@ -179,6 +182,8 @@ impl Core {
                 cidr,
                 tag: tags.name(slot),
                 expiration,
+                hits: None,
+                last_seen: None,
             };
             RuleEvent {
                 seq,

@@ -127,6 +127,8 @@ mod tests {
                 cidr: "10.0.0.0/8".parse().unwrap(),
                 tag: None,
                 expiration: 0,
+                hits: None,
+                last_seen: None,
             },
             origin: Origin {
                 actor: Actor::Expiry,

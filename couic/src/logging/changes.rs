@@ -220,6 +220,8 @@ pub(super) mod tests {
                 cidr: "192.0.2.7/32".parse().unwrap(),
                 tag: Tag::parse(tag).unwrap(),
                 expiration,
+                hits: None,
+                last_seen: None,
             },
             origin: Origin {
                 actor,

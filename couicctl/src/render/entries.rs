@@ -1,4 +1,4 @@
-//! Entries: Policy, CIDR, Tag, Expiration.
+//! Entries: Policy, CIDR, Tag, Expiration; and Hits, Last seen where the daemon counts rules one by one.
 
 use std::fmt::Display;
 
@@ -13,20 +13,32 @@ pub(crate) fn entries<'a>(
     entries: impl IntoIterator<Item = &'a Entry>,
     now: u64,
 ) -> Table {
-    let mut table = Table::new(&["Policy", "CIDR", "Tag", "Expiration"]);
+    let mut entries = entries.into_iter().peekable();
+    let counted = entries.peek().is_some_and(|entry| entry.hits.is_some());
+    let columns = ["Policy", "CIDR", "Tag", "Expiration", "Hits", "Last seen"];
+    let mut table = Table::new(if counted { &columns } else { &columns[..4] });
     for entry in entries {
         let tag: &dyn Display = match &entry.tag {
             Some(tag) => tag,
             None => &"",
         };
-        table.row(&[
-            &policy.as_str(),
-            &entry.cidr,
-            tag,
-            &remaining(entry.expiration, now),
-        ]);
+        let remaining = remaining(entry.expiration, now);
+        let seen = last_seen(entry.last_seen.unwrap_or(0), now);
+        let hits = entry.hits.unwrap_or(0);
+        let cells: [&dyn Display; 6] =
+            [&policy.as_str(), &entry.cidr, tag, &remaining, &hits, &seen];
+        table.row(if counted { &cells } else { &cells[..4] });
     }
     table
+}
+
+/// How long ago that was.
+fn last_seen(at: u64, now: u64) -> String {
+    match now.saturating_sub(at) {
+        _ if at == 0 => "never".to_owned(),
+        0 => "now".to_owned(),
+        ago => format!("{} ago", remaining(now + ago, now)),
+    }
 }
 
 #[cfg(test)]
@@ -41,6 +53,8 @@ mod tests {
             cidr: cidr.parse().unwrap(),
             tag: couic_common::Tag::parse(tag).unwrap(),
             expiration,
+            hits: None,
+            last_seen: None,
         };
         let list = [
             entry("192.0.2.7/32", "ssh-scan", 1_059),
@@ -53,6 +67,28 @@ mod tests {
 │ drop   ┆ 192.0.2.7/32  ┆ ssh-scan ┆ 59s        │
 │ drop   ┆ 2001:db8::/32 ┆          ┆ never      │
 └────────┴───────────────┴──────────┴────────────┘
+";
+        assert_eq!(drawn(&entries(Policy::Drop, &list, 1_000)), expected);
+    }
+
+    #[test]
+    fn hits_where_they_are_counted() {
+        let entry = |cidr: &str, hits, last_seen| Entry {
+            creation: 1,
+            cidr: cidr.parse().unwrap(),
+            tag: None,
+            expiration: 0,
+            hits: Some(hits),
+            last_seen: Some(last_seen),
+        };
+        let list = [entry("192.0.2.7/32", 12_345, 995), entry("::/0", 0, 0)];
+        let expected = "\
+┌────────┬──────────────┬─────┬────────────┬───────┬───────────┐
+│ Policy ┆ CIDR         ┆ Tag ┆ Expiration ┆ Hits  ┆ Last seen │
+╞════════╪══════════════╪═════╪════════════╪═══════╪═══════════╡
+│ drop   ┆ 192.0.2.7/32 ┆     ┆ never      ┆ 12345 ┆ 5s ago    │
+│ drop   ┆ ::/0         ┆     ┆ never      ┆ 0     ┆ never     │
+└────────┴──────────────┴─────┴────────────┴───────┴───────────┘
 ";
         assert_eq!(drawn(&entries(Policy::Drop, &list, 1_000)), expected);
     }

@@ -20,6 +20,8 @@ pub(crate) fn report(tag: &str) -> Report {
             cidr: "192.0.2.0/24".parse().unwrap(),
             tag: Tag::parse(tag).unwrap(),
             expiration: 0,
+            hits: None,
+            last_seen: None,
         },
         metadata: None,
         timestamp: 1,
