@@ -40,7 +40,7 @@ pub use isolated::{ChildCommand, IsolatedNotifier, Isolation, PluginState, RunAs
 pub use loaded::LoadedNotifier;
 pub use members::Failed;
 pub use open::{Loader, NotifierConfig};
-pub use plugin::{PluginInfo, PluginOptions, PluginStats};
+pub use plugin::{PluginInfo, PluginOptions, PluginStats, PluginStatus};
 
 use crate::{Notification, NotifyError};
 
