@@ -12,6 +12,7 @@
 
 mod collect;
 mod convert;
+mod operate;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ use serde_json::json;
 use crate::{config, firewall::Firewall};
 
 pub use convert::report;
+pub use operate::Notifiers;
 
 /// The hidden subcommand of the daemon that an isolated plugin's process runs: its `main` hands over to
 /// `couic_plugin_api::host::child_main`.
@@ -143,13 +145,13 @@ impl Reporting {
         })
     }
 
-    /// For the API: list, test, dead letters, replay.
+    /// For the API, health and metrics.
     #[must_use]
-    pub fn dispatcher(&self) -> &Arc<NotificationDispatcher> {
-        &self.dispatcher
+    pub fn notifiers(&self) -> Notifiers {
+        Notifiers::new(Arc::clone(&self.dispatcher), Arc::clone(&self.counted))
     }
 
-    /// For metrics.
+    /// What was reported and what was not.
     #[must_use]
     pub fn counted(&self) -> &Arc<Counted> {
         &self.counted

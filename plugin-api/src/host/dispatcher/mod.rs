@@ -17,6 +17,7 @@
 
 mod clock;
 mod envelope;
+mod figures;
 mod lane;
 mod merge;
 mod once;
@@ -48,6 +49,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+pub use figures::{FIGURES, Figure};
 pub use policy::{Merge, Policy};
 pub use status::{
     ATTEMPT_BUCKETS, AttemptTimes, Counters, DeadLetter, LaneState, LastError, NotifierStatus,
