@@ -40,10 +40,6 @@ use crate::{config, firewall::Firewall};
 pub use convert::report;
 pub use operate::Notifiers;
 
-/// The hidden subcommand of the daemon that an isolated plugin's process runs: its `main` hands over to
-/// `couic_plugin_api::host::child_main`.
-pub const PLUGIN_HOST: &str = "plugin-host";
-
 /// Events that wait for our thread: 50 ms at 1.3 million changes a second.
 const QUEUE: usize = 65_536;
 
@@ -108,7 +104,7 @@ impl Reporting {
         source: &str,
         firewall: &Firewall,
     ) -> Result<(Self, Vec<Failed>), ReportingError> {
-        let isolation = Isolation::new(ChildCommand::this_program([PLUGIN_HOST]));
+        let isolation = Isolation::new(ChildCommand::itself());
         let loader = Loader::new(plugins_dir, isolation)
             .with::<Webhook>("webhook")
             .with::<Discord>("discord")
@@ -191,6 +187,6 @@ fn policy(wanted: &NotifierConfig) -> Policy {
         } else {
             Merge::Batches
         },
-        ..Policy::default()
+        ..Policy::of_plugin(&wanted.plugin)
     }
 }

@@ -129,7 +129,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_does_not_start_is_failed_and_its_queue_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let isolation = Isolation::new(ChildCommand::this_program(["plugin-host"]));
+        let isolation = Isolation::new(ChildCommand::itself());
         let loader = Loader::new(dir.path(), isolation);
         let wanted = [NotifierConfig::new("absent", serde_json::json!({}))];
         let (members, failed) = loader.open_all(&wanted, |_| Policy::default()).await;
@@ -176,7 +176,7 @@ mod tests {
     async fn one_that_was_put_right_starts_at_the_next_attempt() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("wanted");
-        let isolation = Isolation::new(ChildCommand::this_program(["plugin-host"]));
+        let isolation = Isolation::new(ChildCommand::itself());
         let loader = Loader::new(dir.path(), isolation).with::<Picky>("picky");
         let wanted = [NotifierConfig::new(
             "picky",
