@@ -186,13 +186,12 @@ fn start_reporting(
     if !config.reporting.enabled {
         return Ok(None);
     }
-    let source = fs::read_to_string("/proc/sys/kernel/hostname");
-    let source = source.as_deref().map_or("couic", str::trim);
+    let source = config.reporting.name.clone().unwrap_or_else(host_name);
     let (reporting, failed) = runtime.block_on(Reporting::start(
         &config.reporting,
         &config.plugins_dir,
         &config.working_dir,
-        source,
+        &source,
         firewall,
     ))?;
     for notifier in failed {
@@ -204,6 +203,14 @@ fn start_reporting(
     }
     tracing::info!("reporting rule changes");
     Ok(Some(reporting))
+}
+
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "couic".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 fn stop_reporting(runtime: &Runtime, reporting: Reporting) {

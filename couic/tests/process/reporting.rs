@@ -35,7 +35,7 @@ fn take_one(listener: &TcpListener) -> (String, Value) {
 fn a_change_is_posted_with_its_metadata_untouched() {
     let mut place = Place::new();
     place.more =
-        "[reporting]\nenabled = true\nwebhook = \"http://127.0.0.1:8000/v1/reports/s3cret\"\n"
+        "[reporting]\nenabled = true\nname = \"FW 1\"\nwebhook = \"http://127.0.0.1:8000/v1/reports/s3cret\"\n"
             .into();
     let Some(daemon) = place.start(&[&["ip", "link", "set", "lo", "up"]]) else {
         return;
@@ -64,6 +64,7 @@ fn a_change_is_posted_with_its_metadata_untouched() {
     );
     assert!(head.contains("user-agent: couic/2"), "{head}");
     assert!(head.contains("content-type: application/json"), "{head}");
+    assert!(head.contains("couic-instance: fw 1\r\n"), "{head}");
     let report = &reports.as_array().unwrap()[0];
     assert_eq!(
         (&report["action"], &report["policy"]),

@@ -111,11 +111,25 @@ impl Endpoint {
     /// By status, see [`NotifyError::from_http`]; a `Retry-After` is read as seconds, whole or not, or as a date. No
     /// connection, a reset and an early end are [`NotifyError::Retry`], silence is [`NotifyError::Timeout`].
     pub async fn post(&self, body: Vec<u8>, id: Uuid) -> Result<Answer, NotifyError> {
+        self.post_with(body, id, HeaderMap::new()).await
+    }
+
+    /// As [`post`](Self::post), with more headers.
+    ///
+    /// # Errors
+    /// As `post`.
+    pub async fn post_with(
+        &self,
+        body: Vec<u8>,
+        id: Uuid,
+        more: HeaderMap,
+    ) -> Result<Answer, NotifyError> {
         let deadline = Instant::now() + self.timeout;
         let mut request = (self.client.post(self.url.clone()))
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
             .header("idempotency-key", id.to_string())
+            .headers(more)
             .body(body);
         if let Some(token) = &self.token {
             request = request.header("authorization", token);

@@ -82,6 +82,7 @@ impl Lane {
             notifier,
             policy,
             about,
+            failed,
         } = member;
         let no_spool = spool.as_ref().err().cloned();
         let (spool, recovered) = spool.ok().flatten().unzip();
@@ -90,9 +91,12 @@ impl Lane {
             queue: Queue::new(policy.max_events, policy.max_bytes),
             dead: BTreeMap::new(),
             dead_bytes: 0,
-            state: LaneState::Ok,
+            state: failed.as_ref().map_or(LaneState::Ok, |_| LaneState::Failed),
             next_attempt: clock.coming(recovered.counters[1]),
-            last_error: None,
+            last_error: failed.map(|message| LastError {
+                message,
+                at: clock.unix_secs(),
+            }),
             last_success: None,
             counters: Counters::default(),
             untold: recovered.counters[0],
@@ -115,7 +119,7 @@ impl Lane {
 
     fn restore(&self, recovered: Recovered) {
         let mut inner = self.inner.lock();
-        if inner.next_attempt.is_some() {
+        if inner.next_attempt.is_some() && inner.state == LaneState::Ok {
             inner.state = LaneState::RateLimited;
         }
         for event in recovered.events {
