@@ -71,6 +71,20 @@ pub(super) struct DeadItem {
     bytes: usize,
 }
 
+impl Inner {
+    /// Where nothing waits, and nothing is waited for any more, all is well again without an attempt to say so.
+    fn shown_state(&self, next: Option<Duration>) -> LaneState {
+        match self.state {
+            LaneState::Retrying | LaneState::RateLimited
+                if next.is_none() && self.queue.len() == 0 =>
+            {
+                LaneState::Ok
+            }
+            state => state,
+        }
+    }
+}
+
 impl Lane {
     /// Takes over what the spool held.
     pub(super) fn new(
@@ -421,7 +435,7 @@ impl Lane {
             .filter(|left| *left > Duration::ZERO);
         NotifierStatus {
             name: self.name.clone(),
-            state: inner.state,
+            state: inner.shown_state(next),
             last_error: inner.last_error.clone(),
             last_success: inner.last_success,
             next_attempt_secs: next.map(|left| left.as_secs_f64().ceil() as u64),

@@ -40,7 +40,11 @@ impl ChildCommand {
     }
 }
 
-/// Whom plugins run as where this program is root. Anybody else cannot change that, and plugins run as what it is.
+/// Whom plugins run as where this program is root. Anybody else cannot change that, and plugins run as what it is,
+/// without its capabilities.
+///
+/// That is judged at each start of a process. A program that gives up root should do so before it starts plugins: one
+/// that runs as somebody else by then could not be ended any more, and would come back as another user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunAs {
     /// User.
