@@ -1,6 +1,9 @@
 //! Notifiers: how they are, tests, dead letters.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use couic::reporting::{Counted, Notifiers};
 use couic_common::Group;
@@ -88,12 +91,14 @@ impl Place {
     }
 
     async fn until(&self, what: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             let siem = self.siem().await;
             if what(&siem) {
                 return siem;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            assert!(Instant::now() < deadline, "still {siem}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 

@@ -56,8 +56,9 @@ fn post(place: &Place, path: &str) -> (u16, Value) {
 fn notifiers_are_shown_and_tested_and_do_not_turn_health_over() {
     let mut place = Place::new();
     place.more = format!(
-        "[reporting]\nenabled = true\nwebhook = \"http://127.0.0.1:8001/\"\n[[reporting.notifiers]]\n\
-         plugin = \"absent\"\n[plugins]\ndir = {:?}\n",
+        "[reporting]\nenabled = true\n[[reporting.notifiers]]\nplugin = \"webhook\"\n\
+         config = {{ url = \"http://127.0.0.1:8001/\", timeout_ms = 60000 }}\n\
+         [[reporting.notifiers]]\nplugin = \"absent\"\n[plugins]\ndir = {:?}\n",
         place.path("plugins")
     );
     let Some(daemon) = place.start(&[&["ip", "link", "set", "lo", "up"]]) else {
