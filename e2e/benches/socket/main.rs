@@ -3,19 +3,18 @@
 #![expect(clippy::panic, reason = "a measurement that fails ends the run")]
 
 mod connection;
+mod load;
+mod reporting;
 
 use std::{
     fs, thread,
     time::{Duration, Instant},
 };
 
-use connection::{Connection, add_request};
 use couic_common::Policy;
 use couic_e2e::{Daemon, Lab};
+use load::{ADDS, CONNECTIONS, IN_FLIGHT, LONE_ADDS};
 use serde_json::json;
-
-const CONNECTIONS: u32 = 4;
-const IN_FLIGHT: usize = 64;
 
 /// One line of the table.
 struct Row {
@@ -34,6 +33,7 @@ fn main() {
         batch_and_list(&lab),
         vec![reload(&lab)],
         vec![memory(&lab)],
+        reporting::rows(&lab),
     ];
     let cpus = thread::available_parallelism().map_or(0, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -51,10 +51,6 @@ fn main() {
     }
 }
 
-fn rate(n: u32, elapsed: Duration) -> f64 {
-    f64::from(n) / elapsed.as_secs_f64()
-}
-
 fn daemon(lab: &Lab) -> Daemon<'_> {
     lab.daemon()
         .config("[limits]\ndrop_entries = 1048576\n")
@@ -63,23 +59,12 @@ fn daemon(lab: &Lab) -> Daemon<'_> {
 
 /// Four connections, each with a window of 64 pipelined requests.
 fn single_adds(lab: &Lab) -> Vec<Row> {
-    const ADDS: u32 = 400_000;
     let daemon = daemon(lab);
-    let token = daemon.token();
-    let (socket, share) = (daemon.socket(), ADDS / CONNECTIONS);
     let start = Instant::now();
-    thread::scope(|scope| {
-        for worker in 0..CONNECTIONS {
-            let (socket, token) = (&socket, &token);
-            scope.spawn(move || {
-                let requests = (0..share).map(|n| add_request(token, worker * share + n));
-                Connection::open(socket).pipeline(requests, IN_FLIGHT, 201);
-            });
-        }
-    });
+    load::pipelined_adds(&daemon, 0);
     let elapsed = start.elapsed();
     assert_eq!(daemon.api().stats().drop_cidr_count, u64::from(ADDS));
-    let measured = rate(ADDS, elapsed);
+    let measured = f64::from(ADDS) / elapsed.as_secs_f64();
     vec![Row {
         what: "single adds a second",
         wanted: "≥ 100,000".into(),
@@ -93,19 +78,7 @@ fn single_adds(lab: &Lab) -> Vec<Row> {
 
 /// One connection, one request at a time.
 fn lone_add(lab: &Lab) -> Vec<Row> {
-    const ADDS: u32 = 20_000;
-    let daemon = daemon(lab);
-    let token = daemon.token();
-    let mut connection = Connection::open(&daemon.socket());
-    let mut latencies: Vec<Duration> = (0..ADDS)
-        .map(|n| {
-            let request = add_request(&token, n);
-            let start = Instant::now();
-            connection.pipeline([request], 1, 201);
-            start.elapsed()
-        })
-        .collect();
-    latencies.sort_unstable();
+    let latencies = load::lone_adds(&daemon(lab));
     let at = |percent: usize| latencies[latencies.len() * percent / 100];
     let (p50, p99) = (at(50), at(99));
     vec![Row {
@@ -114,7 +87,7 @@ fn lone_add(lab: &Lab) -> Vec<Row> {
         measured: format!("{:.3} ms", p99.as_secs_f64() * 1e3),
         reached: p99 < Duration::from_millis(1),
         method: format!(
-            "{ADDS} POST /v1/drop one after the other on one connection; median {:.3} ms",
+            "{LONE_ADDS} POST /v1/drop one after the other on one connection; median {:.3} ms",
             p50.as_secs_f64() * 1e3
         ),
     }]
