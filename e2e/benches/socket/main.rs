@@ -1,5 +1,6 @@
 //! The figures that the API has to reach, measured on the real daemon over its real socket, the program attached.
 //! `make bench` builds both in release mode and runs this. Prints one table; every row says how it was measured.
+//! `cargo bench -p couic-e2e --bench socket -- reporting` measures only that.
 #![expect(clippy::panic, reason = "a measurement that fails ends the run")]
 
 mod connection;
@@ -7,7 +8,7 @@ mod load;
 mod reporting;
 
 use std::{
-    fs, thread,
+    env, fs, thread,
     time::{Duration, Instant},
 };
 
@@ -27,14 +28,22 @@ struct Row {
 
 fn main() {
     let Some(lab) = Lab::quiet() else { return };
-    let rows = [
-        single_adds(&lab),
-        lone_add(&lab),
-        batch_and_list(&lab),
-        vec![reload(&lab)],
-        vec![memory(&lab)],
-        reporting::rows(&lab),
+    let wanted: Vec<String> = env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
+    let measure: [(&str, fn(&Lab) -> Vec<Row>); 6] = [
+        ("adds", single_adds),
+        ("lone", lone_add),
+        ("batch", batch_and_list),
+        ("reload", |lab| vec![reload(lab)]),
+        ("memory", |lab| vec![memory(lab)]),
+        ("reporting", reporting::rows),
     ];
+    let rows = measure
+        .iter()
+        .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name))
+        .map(|(_, rows)| rows(&lab));
     let cpus = thread::available_parallelism().map_or(0, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     println!(
@@ -42,7 +51,7 @@ fn main() {
         kernel.trim()
     );
     println!("| figure | wanted | measured | | method |\n|---|---|---|---|---|");
-    for row in rows.into_iter().flatten() {
+    for row in rows.flatten() {
         let verdict = if row.reached { "reached" } else { "MISSED" };
         println!(
             "| {} | {} | {} | {verdict} | {} |",
