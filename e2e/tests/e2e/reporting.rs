@@ -3,10 +3,14 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
     time::Duration,
 };
 
 use couic_e2e::{Chat, Collector, Daemon, Frame, Lab, Post, until};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 /// Nothing that is awaited here takes that long, however busy the machine is.
@@ -111,7 +115,7 @@ fn an_attack_is_dropped_and_the_chat_hears_of_it_once_although_the_collector_die
     }
     assert_eq!(daemon.api().stats().drop_cidr_count, 12);
     // Whatever is still to come comes now: the daemon delivers what it has, and no interval holds anything.
-    daemon.signal(nix::sys::signal::Signal::SIGTERM);
+    daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.exit_code(), 0);
     let interval = &collector.health()["interval"];
     assert_eq!(interval["adds"], 0, "{interval}");
@@ -120,4 +124,43 @@ fn an_attack_is_dropped_and_the_chat_hears_of_it_once_although_the_collector_die
     let tags = BTreeMap::from([("sshd".to_owned(), 9), ("web".to_owned(), 3)]);
     assert_eq!((told.total, told.distinct, &told.tags), (12, 12, &tags));
     assert!(!daemon.log().contains("550e8400"), "a secret in the log");
+}
+
+/// The file that `make plugins` makes, put into the folder of plugins under a name that nothing built in has.
+#[test]
+fn a_plugin_file_tells_what_the_daemon_does_isolated_and_loaded() {
+    let Some(lab) = Lab::quiet() else { return };
+    let file = lab.binary("plugins/libcouic_plugin_discord.so");
+    if !file.is_file() {
+        println!("skipped: {} is not built: make test does", file.display());
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::copy(&file, folder.path().join("chatter.so")).expect("copy the plugin");
+    let mode = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(folder.path().join("chatter.so"), mode).expect("chmod");
+    for isolated in [true, false] {
+        let chat = Chat::open(&lab.host);
+        let config = format!(
+            "[plugins]\ndir = \"{}\"\n[reporting]\nenabled = true\n[[reporting.notifiers]]\nplugin = \"chatter\"\n\
+             isolated = {isolated}\nconfig = {{ webhook_url = \"{}\" }}\n",
+            folder.path().display(),
+            chat.webhook()
+        );
+        let mut daemon = lab.daemon().config(&config).start();
+        ban(&daemon, 1..2, "sshd");
+        let embed = &chat.next(PATIENCE).body["embeds"][0];
+        assert_eq!(field(embed, "Total"), "1");
+        assert_eq!(field(embed, "Top tags"), r"sshd \(1\)");
+        let children = format!("/proc/{0}/task/{0}/children", daemon.pid());
+        let tasks = Path::new(&children).ancestors().nth(2).expect("tasks");
+        let processes = fs::read_dir(tasks).expect("threads").flatten();
+        let processes = processes
+            .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
+            .filter(|children| !children.is_empty());
+        assert_eq!(processes.count(), usize::from(isolated), "{}", daemon.log());
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit_code(), 0);
+        assert!(!daemon.log().contains("t0ken"), "a secret in the log");
+    }
 }
