@@ -17,6 +17,9 @@ use couic_e2e::{Daemon, Lab};
 use load::{ADDS, CONNECTIONS, IN_FLIGHT, LONE_ADDS};
 use serde_json::json;
 
+/// A part of the table, by the name that asks for it alone.
+type Measure = (&'static str, fn(&Lab) -> Vec<Row>);
+
 /// One line of the table.
 struct Row {
     what: &'static str,
@@ -32,7 +35,7 @@ fn main() {
         .skip(1)
         .filter(|a| !a.starts_with('-'))
         .collect();
-    let measure: [(&str, fn(&Lab) -> Vec<Row>); 6] = [
+    let measure: [Measure; 6] = [
         ("adds", single_adds),
         ("lone", lone_add),
         ("batch", batch_and_list),

@@ -1,6 +1,12 @@
 //! The whole way of an attack's news: packets, a ban through `couicctl`, the daemon, its webhook, `couic-report`, and
 //! what a chat gets to see. All of them are real processes but the chat.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test: what is not as it should be is to end it"
+)]
+
 use std::{
     collections::{BTreeMap, HashSet},
     fs,

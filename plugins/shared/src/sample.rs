@@ -2,9 +2,7 @@
 
 use std::io;
 
-use couic_plugin_api::{
-    Kind, Notification, NotifyError, Plugin, Severity, Summary, TagCount,
-};
+use couic_plugin_api::{Kind, Notification, NotifyError, Plugin, Severity, Summary, TagCount};
 
 use crate::{
     ChatConfig,
