@@ -25,7 +25,8 @@ struct Row {
     what: &'static str,
     wanted: String,
     measured: String,
-    reached: bool,
+    /// None where nothing is wanted.
+    reached: Option<bool>,
     method: String,
 }
 
@@ -55,7 +56,11 @@ fn main() {
     );
     println!("| figure | wanted | measured | | method |\n|---|---|---|---|---|");
     for row in rows.flatten() {
-        let verdict = if row.reached { "reached" } else { "MISSED" };
+        let verdict = match row.reached {
+            Some(true) => "reached",
+            Some(false) => "MISSED",
+            None => "",
+        };
         println!(
             "| {} | {} | {} | {verdict} | {} |",
             row.what, row.wanted, row.measured, row.method
@@ -81,7 +86,7 @@ fn single_adds(lab: &Lab) -> Vec<Row> {
         what: "single adds a second",
         wanted: "≥ 100,000".into(),
         measured: format!("{measured:.0}"),
-        reached: measured >= 100_000.0,
+        reached: Some(measured >= 100_000.0),
         method: format!(
             "{ADDS} POST /v1/drop of distinct /32, {CONNECTIONS} connections, {IN_FLIGHT} in flight each"
         ),
@@ -97,7 +102,7 @@ fn lone_add(lab: &Lab) -> Vec<Row> {
         what: "p99 of a lone add",
         wanted: "< 1 ms".into(),
         measured: format!("{:.3} ms", p99.as_secs_f64() * 1e3),
-        reached: p99 < Duration::from_millis(1),
+        reached: Some(p99 < Duration::from_millis(1)),
         method: format!(
             "{LONE_ADDS} POST /v1/drop one after the other on one connection; median {:.3} ms",
             p50.as_secs_f64() * 1e3
@@ -165,7 +170,7 @@ fn below_half_a_second(what: &'static str, elapsed: Duration, method: String) ->
         what,
         wanted: "< 0.5 s".into(),
         measured: format!("{:.3} s", elapsed.as_secs_f64()),
-        reached: elapsed < Duration::from_millis(500),
+        reached: Some(elapsed < Duration::from_millis(500)),
         method,
     }
 }
@@ -192,7 +197,7 @@ fn memory(lab: &Lab) -> Row {
         what: "resident memory at 262,144 rules",
         wanted: "< 60 MB".into(),
         measured: format!("{resident:.1} MiB"),
-        reached: resident * 1.048_576 < 60.0,
+        reached: Some(resident * 1.048_576 < 60.0),
         method: format!(
             "VmRSS after batches of 10,000 distinct /32; of it {:.1} MiB anonymous, {:.1} MiB files; without the \
              tables, which are the kernel's memory: the log says how large",
