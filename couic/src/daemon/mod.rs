@@ -9,6 +9,7 @@
 mod error;
 mod every;
 mod filter;
+mod memory;
 mod signals;
 
 use std::{fs, os::unix::net::UnixListener, panic, sync::Arc, time::Duration};
@@ -76,6 +77,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     }));
     tracing::info!("couic {} starts", env!("CARGO_PKG_VERSION"));
     raise_descriptor_limit();
+    memory::give_back_large_buffers();
     for missing in config.not_done_yet() {
         tracing::warn!("{missing}");
     }

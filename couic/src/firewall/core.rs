@@ -198,7 +198,7 @@ impl Core {
         }
         Err(FirewallError::Full {
             policy,
-            family: family(cidr),
+            family: family(cidr.is_ipv4()),
             limit,
         })
     }
@@ -209,6 +209,6 @@ impl Core {
 }
 
 /// The family's name in messages and metrics.
-pub(super) fn family(cidr: Cidr) -> &'static str {
-    if cidr.is_ipv4() { "IPv4" } else { "IPv6" }
+pub(super) const fn family(is_ipv4: bool) -> &'static str {
+    if is_ipv4 { "IPv4" } else { "IPv6" }
 }

@@ -10,7 +10,7 @@ use couic_common::{Cidr, Policy, SetName, Tag};
 use super::{
     Actor, Firewall, FirewallError, Origin,
     claims::{Claim, Claims, Owner},
-    core::Core,
+    core::{Core, family},
 };
 use crate::dataplane::{MAX_TAGS, TagSlot};
 
@@ -275,7 +275,7 @@ fn check_room(core: &Core, steps: &[Step]) -> Result<(), FirewallError> {
             if count > limit || peak > core.limits().with_reload_headroom().of(policy) {
                 return Err(FirewallError::Full {
                     policy,
-                    family: if is_ipv4 { "IPv4" } else { "IPv6" },
+                    family: family(is_ipv4),
                     limit,
                 });
             }
