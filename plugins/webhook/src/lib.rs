@@ -54,7 +54,6 @@ fn default_timeout() -> u64 {
 
 /// See the [crate].
 pub struct Webhook {
-    name: String,
     endpoint: Endpoint,
     format: Format,
     /// The notification that went out in part, and how many of its reports did.
@@ -62,13 +61,6 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// The same under another name.
-    #[must_use]
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
     async fn post(
         &self,
         body: json::Result<Vec<u8>>,
@@ -123,7 +115,6 @@ impl Plugin for Webhook {
             token: config.token,
         };
         Ok(Self {
-            name: "webhook".to_owned(),
             endpoint: Endpoint::new("url", endpoint)?,
             format: config.format,
             partly: Mutex::new(None),
@@ -134,7 +125,7 @@ impl Plugin for Webhook {
 #[async_trait]
 impl Notifier for Webhook {
     fn name(&self) -> &str {
-        &self.name
+        "webhook"
     }
 
     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {

@@ -166,7 +166,7 @@ async fn outcomes_pass_through() {
         webhook.notify(&sent).await,
         Err(NotifyError::Retry { .. })
     ));
-    assert_eq!(webhook.named("siem").name(), "siem");
+    assert_eq!(webhook.name(), "webhook");
 }
 
 #[test]
