@@ -165,7 +165,8 @@ impl From<SetError> for Fault {
             }
             SetError::NotFound { .. } => Self::not_found(text),
             SetError::BadLine { file, .. }
-            | SetError::Unreadable { file, .. } => Self::refused(&file.clone(), text),
+            | SetError::Unreadable { file, .. }
+            | SetError::TooMany { file, .. } => Self::refused(&file.clone(), text),
             SetError::TooLarge { .. } => Self::invalid("entries", text),
             SetError::Io { source, .. } => {
                 Self::of_disk("reading or writing set files", &error, source)
