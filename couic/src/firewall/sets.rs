@@ -22,6 +22,9 @@ use crate::dataplane::Limits;
 /// The largest set file, bytes.
 pub const MAX_SET_FILE: u64 = 5 * 1024 * 1024;
 
+/// How the names of files begin that are not yet what they will be.
+const HALF_WRITTEN: &str = ".new-";
+
 /// Why a set cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SetError {
@@ -107,7 +110,7 @@ pub struct SetStore {
 }
 
 impl SetStore {
-    /// Makes the folders where they are missing.
+    /// Makes the folders where they are missing, and removes what a crash left half-written in them.
     ///
     /// # Errors
     /// What the system says, with the path.
@@ -119,6 +122,7 @@ impl SetStore {
         make_dir(&store.root)?;
         for policy in Policy::ALL {
             make_dir(&store.folder(policy))?;
+            remove_half_written(&store.folder(policy))?;
         }
         Ok(store)
     }
@@ -282,7 +286,7 @@ impl SetStore {
             source,
         };
         let mut aside = tempfile::Builder::new()
-            .prefix(".new-")
+            .prefix(HALF_WRITTEN)
             .permissions(Permissions::from_mode(0o640))
             .tempfile_in(&folder)
             .map_err(io_error)?;
@@ -438,6 +442,18 @@ fn make_dir(path: &Path) -> io::Result<()> {
                 .map_err(named)
         }
     }
+}
+
+fn remove_half_written(folder: &Path) -> io::Result<()> {
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        let name = file.file_name();
+        if name.as_encoded_bytes().starts_with(HALF_WRITTEN.as_bytes()) {
+            // Where that fails, it only takes room.
+            let _ = fs::remove_file(file.path());
+        }
+    }
+    Ok(())
 }
 
 /// Files made by a daemon that runs as root belong to whom the working directory belongs.

@@ -171,6 +171,19 @@ fn sets_are_not_loaded_beyond_what_rules_can_be() {
 }
 
 #[test]
+fn what_a_crash_left_half_written_is_removed_at_the_start() {
+    let (dir, _) = store();
+    let folder = dir.path().join("sets/drop");
+    for name in [".new-Xy12", "kept.couic", "notes.txt"] {
+        fs::write(folder.join(name), "10.0.0.0/8\n").unwrap();
+    }
+    let store = SetStore::open(dir.path()).unwrap();
+    assert!(!folder.join(".new-Xy12").exists());
+    assert!(folder.join("notes.txt").exists());
+    assert_eq!(store.list(Policy::Drop).unwrap().len(), 1);
+}
+
+#[test]
 fn folders_and_fifos_are_refused() {
     let (dir, store) = store();
     fs::create_dir(dir.path().join("sets/drop/folder.couic")).unwrap();
