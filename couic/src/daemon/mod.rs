@@ -257,6 +257,7 @@ fn load_sets(
     firewall: &Firewall,
 ) -> Result<(SetStore, Vec<SetProblem>), StartError> {
     let sets = SetStore::open(&config.working_dir).map_err(StartError::Sets)?;
+    let sets = sets.for_limits(config.limits);
     let (catalog, mut problems) = sets.load_lenient();
     match firewall.replace_sets(&catalog) {
         Ok(change) => tracing::info!("{} rules from set files", change.total),

@@ -202,6 +202,18 @@ async fn lists_are_streamed_over_http_1_0_too() {
 }
 
 #[tokio::test]
+async fn targets_without_a_path_are_404_and_the_connection_goes_on() {
+    let server = run(ServeSettings::default());
+    let mut client = server.connect().await;
+    for (method, target) in [("CONNECT", "x:1"), ("GET", "x"), ("OPTIONS", "*")] {
+        let answer = client.ask(server.head(method, target, "")).await;
+        assert_eq!(answer.status, 404, "{method} {target}");
+        assert_eq!(answer.json()["code"], "not_found");
+    }
+    assert_eq!(client.ask(server.add("1.0.0.0/8")).await.status, 201);
+}
+
+#[tokio::test]
 async fn what_is_not_http_is_refused_and_closed() {
     let server = run(ServeSettings::default());
     for text in [
