@@ -361,6 +361,12 @@ impl<'lab> Daemon<'lab> {
         fs::read_to_string(self.home.path().join("output")).unwrap_or_default()
     }
 
+    /// What stands in its log file so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("log/couic.log")).unwrap_or_default()
+    }
+
     /// The socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

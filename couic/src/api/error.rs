@@ -3,9 +3,10 @@
 //! The rooms below know nothing of HTTP: their errors are mapped here, and only here. What a client did wrong is told
 //! to the client; what went wrong inside is told to the log, and the client learns no more than where to look.
 
-use std::{collections::BTreeMap, error::Error, fmt::Write as _};
+use std::{collections::BTreeMap, error::Error, fmt::Write as _, io};
 
 use couic_common::{ApiError, ErrorCode, ErrorDetail};
+use couic_plugin_api::host::dispatcher::OperateError;
 use warp::http::StatusCode;
 
 use crate::{
@@ -77,6 +78,19 @@ impl Fault {
     pub(super) fn internal(doing: &str, error: &(dyn Error + 'static)) -> Self {
         tracing::error!("{doing} failed: {}", chain(error));
         Self::internal_logged()
+    }
+
+    /// A failure of the disk. That it is full is said to the client too: the log may be on the same disk.
+    fn of_disk(doing: &str, error: &(dyn Error + 'static), source: &io::Error) -> Self {
+        let mut fault = Self::internal(doing, error);
+        if matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        ) {
+            "the disk of the daemon is full, nothing has changed: make room, then try again"
+                .clone_into(&mut fault.body.message);
+        }
+        fault
     }
 
     /// A fault of ours that stands in the log already.
@@ -151,11 +165,13 @@ impl From<SetError> for Fault {
                 Self::about(StatusCode::CONFLICT, ErrorCode::Conflict, "name", text)
             }
             SetError::NotFound { .. } => Self::not_found(text),
-            SetError::BadLine { file, .. } | SetError::Unreadable { file, .. } => {
-                Self::refused(&file.clone(), text)
-            }
+            SetError::BadLine { file, .. }
+            | SetError::Unreadable { file, .. }
+            | SetError::TooMany { file, .. } => Self::refused(&file.clone(), text),
             SetError::TooLarge { .. } => Self::invalid("entries", text),
-            SetError::Io { .. } => Self::internal("reading or writing set files", &error),
+            SetError::Io { source, .. } => {
+                Self::of_disk("reading or writing set files", &error, source)
+            }
         }
     }
 }
@@ -167,8 +183,23 @@ impl From<RbacError> for Fault {
                 Self::refused("name", error.to_string())
             }
             RbacError::NotFound { .. } => Self::not_found(error.to_string()),
-            RbacError::Files(_) | RbacError::Io { .. } => {
-                Self::internal("reading or writing client files", &error)
+            RbacError::Files(_) => Self::internal("reading client files", &error),
+            RbacError::Io { source, .. } => {
+                Self::of_disk("reading or writing client files", &error, source)
+            }
+        }
+    }
+}
+
+impl From<OperateError> for Fault {
+    fn from(error: OperateError) -> Self {
+        let text = error.to_string();
+        match error {
+            OperateError::Unknown { .. } | OperateError::NoSuchLetter { .. } => {
+                Self::not_found(text)
+            }
+            OperateError::NotDelivered(_) | OperateError::Stopping => {
+                Self::refused("notifier", text)
             }
         }
     }
@@ -200,6 +231,18 @@ mod tests {
         assert_eq!(fault.status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(fault.body.code, ErrorCode::Internal);
         assert!(!format!("{:?}", fault.body).contains("secret"));
+    }
+
+    #[test]
+    fn a_full_disk_is_named_without_its_path() {
+        let full = |kind| {
+            let path = "/secret/path".into();
+            let source = io::Error::from(kind);
+            Fault::from(SetError::Io { path, source }).body.message
+        };
+        assert!(full(io::ErrorKind::StorageFull).contains("disk of the daemon is full"));
+        assert!(full(io::ErrorKind::TimedOut).contains("its log says why"));
+        assert!(!full(io::ErrorKind::StorageFull).contains("secret"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Rule changes become reports, and reports go to the webhook and to every other notifier.
 //!
 //! What holds, whatever the other side does:
-//! - The firewall never waits. Its events go into a bounded queue; a thread of ours empties it every 50 ms, so that
-//!   the owner of the rules is not even asked to wake somebody at each change.
+//! - The firewall never waits. It writes each event once, for all that follow; a thread of ours takes them every 50 ms,
+//!   so that the owner of the rules is not even asked to wake somebody at each change.
 //! - What does not fit the queue is counted, logged, and told to the notifiers as a notice.
 //! - From the dispatcher on, everything is on disk, and tried until it is delivered or a dead letter.
 //!
@@ -12,6 +12,7 @@
 
 mod collect;
 mod convert;
+mod operate;
 #[cfg(test)]
 mod tests;
 
@@ -37,13 +38,11 @@ use serde_json::json;
 use crate::{config, firewall::Firewall};
 
 pub use convert::report;
+pub use operate::Notifiers;
 
-/// The hidden subcommand of the daemon that an isolated plugin's process runs: its `main` hands over to
-/// `couic_plugin_api::host::child_main`.
-pub const PLUGIN_HOST: &str = "plugin-host";
-
-/// Events that wait for our thread: 50 ms at 1.3 million changes a second.
-const QUEUE: usize = 65_536;
+/// Events that wait for our thread, at about 110 bytes each. It empties the queue every 50 ms; more than that holds a
+/// second's worth at full load, or one batch of the API, should the thread get no processor meanwhile.
+const QUEUE: usize = 262_144;
 
 /// The folder of the spool in the working directory.
 const SPOOL: &str = "reporting";
@@ -106,7 +105,7 @@ impl Reporting {
         source: &str,
         firewall: &Firewall,
     ) -> Result<(Self, Vec<Failed>), ReportingError> {
-        let isolation = Isolation::new(ChildCommand::this_program([PLUGIN_HOST]));
+        let isolation = Isolation::new(ChildCommand::itself());
         let loader = Loader::new(plugins_dir, isolation)
             .with::<Webhook>("webhook")
             .with::<Discord>("discord")
@@ -143,13 +142,13 @@ impl Reporting {
         })
     }
 
-    /// For the API: list, test, dead letters, replay.
+    /// For the API, health and metrics.
     #[must_use]
-    pub fn dispatcher(&self) -> &Arc<NotificationDispatcher> {
-        &self.dispatcher
+    pub fn notifiers(&self) -> Notifiers {
+        Notifiers::new(Arc::clone(&self.dispatcher), Arc::clone(&self.counted))
     }
 
-    /// For metrics.
+    /// What was reported and what was not.
     #[must_use]
     pub fn counted(&self) -> &Arc<Counted> {
         &self.counted
@@ -189,6 +188,6 @@ fn policy(wanted: &NotifierConfig) -> Policy {
         } else {
             Merge::Batches
         },
-        ..Policy::default()
+        ..Policy::of_plugin(&wanted.plugin)
     }
 }

@@ -209,6 +209,28 @@ async fn a_hanging_endpoint_slows_nobody_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_thousand_changes_at_once_are_all_reported_in_order() {
+    const COUNT: u32 = 100_000;
+    let (firewall, _) = firewall();
+    let (reporting, hears) = following(&firewall, false);
+    let hosts = (0..COUNT).map(|n| Cidr::host(std::net::Ipv4Addr::from_bits(n).into()));
+    let jobs = hosts.clone().map(|cidr| {
+        let rule = NewRule {
+            cidr,
+            tag: None,
+            expiration: 0,
+        };
+        crate::firewall::Job::Add(rule, None)
+    });
+    firewall.apply(RulePolicy::Drop, jobs.collect(), &origin(None).actor);
+    let counted = Arc::clone(reporting.counted());
+    assert_eq!(reporting.stop(Duration::from_secs(60)).await, []);
+    assert_eq!((counted.reported(), counted.missed()), (COUNT.into(), 0));
+    let told = reports(&hears);
+    assert!(told.iter().map(|report| report.entry.cidr).eq(hosts));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_missed_is_counted_and_told() {
     let (firewall, _) = firewall();
     let (told, hears) = mpsc::channel();

@@ -255,5 +255,8 @@ async fn the_client_stands_in_the_events() {
         .await
         .is(200);
     let received = events.recv_timeout(std::time::Duration::from_secs(60));
-    assert_eq!(received.events[0].origin.actor.to_string(), "client admin");
+    assert_eq!(
+        received.events.first().unwrap().origin.actor.to_string(),
+        "client admin"
+    );
 }

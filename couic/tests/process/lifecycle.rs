@@ -49,6 +49,18 @@ fn sigterm_and_sigint_end_well_and_leave_nothing() {
 }
 
 #[test]
+fn sighup_ends_nothing() {
+    let place = Place::new();
+    let Some(mut daemon) = place.start(&[]) else {
+        return;
+    };
+    kill(daemon.pid(), Signal::SIGHUP).unwrap();
+    assert!(daemon.wait_for("SIGHUP: nothing to do").is_ok());
+    assert_eq!(get(&place, "/v1/health", None).0, 200);
+    assert_eq!(daemon.end(Signal::SIGTERM), 0);
+}
+
+#[test]
 fn a_signal_is_obeyed_while_a_request_hangs() {
     let place = Place::new();
     let Some(daemon) = place.start(&[]) else {

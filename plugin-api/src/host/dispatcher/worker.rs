@@ -91,6 +91,10 @@ impl Worker {
     /// Runs until it is asked to stop.
     pub(super) async fn run(mut self) {
         loop {
+            // An operator does not wait until a long queue is worked off.
+            if let Ok((sample, answer)) = self.tests.try_recv() {
+                answer.send(self.test(&sample).await).ok();
+            }
             self.expire();
             relieve(&self.lane, &mut self.relieved).await;
             match self.next_step() {
@@ -228,9 +232,9 @@ impl Worker {
             Verdict::Delivered { pause } => self.delivered(pause, after, last),
             Verdict::Hold(wait) => self.hold(wait),
             Verdict::Retry => self.retry(),
-            Verdict::Suspect => self.suspect(part, after, last, &outcome),
-            Verdict::Split => self.split(part, after, last, &outcome),
-            Verdict::Dead => self.dead(part, after, last, describe(&outcome)),
+            Verdict::Suspect => self.suspect(part.into_owned(), after, last, &outcome),
+            Verdict::Split => self.split(part.into_owned(), after, last, &outcome),
+            Verdict::Dead => self.dead(part.into_owned(), after, last, describe(&outcome)),
             Verdict::Fail => self.fail(),
         }
     }
@@ -256,11 +260,13 @@ impl Worker {
             .entry(verdict::label(&outcome))
             .or_default() += 1;
         counters.attempt_seconds.observe(start.elapsed());
-        if let Err(error) = &outcome {
-            inner.last_error = Some(LastError {
-                message: error.to_string(),
-                at: lane.clock.unix_secs(),
-            });
+        let at = lane.clock.unix_secs();
+        match &outcome {
+            Ok(_) => inner.last_success = Some(at),
+            Err(error) => {
+                let message = error.to_string();
+                inner.last_error = Some(LastError { message, at });
+            }
         }
         outcome
     }
@@ -452,7 +458,7 @@ fn rest(notification: &Notification, done: u64) -> Notification {
         reports: usize::MAX,
         bytes: usize::MAX,
     };
-    parts::next(notification, done, all).0
+    parts::next(notification, done, all).0.into_owned()
 }
 
 /// A panic in a notifier is an outcome like another.
