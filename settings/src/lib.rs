@@ -18,6 +18,29 @@ pub use secret::Secret;
 
 use reader::Reader;
 
+/// A configuration that cannot be wrong, with a file of its own.
+pub trait Settings: Sized {
+    /// Takes the root table apart, and answers None where it noted a mistake. Every part is read, whatever is wrong
+    /// with the ones before: all mistakes are wanted.
+    fn read(root: &mut Section<'_>) -> Option<Self>;
+
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Every mistake in it, or why it cannot be read.
+    fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        load(path, Self::read)
+    }
+
+    /// Checks a text.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+        parse(text, Self::read)
+    }
+}
+
 /// Reads a file and checks it as [`parse`] does.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Every kind of bad value, by name, and the files that must work.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use super::*;
 
@@ -87,6 +87,7 @@ fn the_example_is_valid_and_says_the_defaults() {
         .lines()
         .map(|l| {
             l.replacen("# webhook", "webhook", 1)
+                .replacen("# name =", "name =", 1)
                 .replacen("enabled = false", "enabled = true", 1)
         })
         .map(|l| match l.strip_prefix("# ") {
@@ -104,6 +105,7 @@ fn the_example_is_valid_and_says_the_defaults() {
         .collect();
     let full = Config::parse(&all).unwrap();
     assert!(full.reporting.webhook.is_some() && full.peering.peers.len() == 1);
+    assert_eq!(full.reporting.name.as_deref(), Some("fw-lyon"));
 }
 
 #[test]
@@ -210,6 +212,22 @@ fn one_message_for_each_bad_value() {
         (
             "[[reporting.notifiers]]\nplugin = \"a\"\nurl = 1",
             "6: reporting.notifiers[0].url: unknown key",
+        ),
+        (
+            "[reporting]\nwebhook = \"http://a/\"\n[[reporting.notifiers]]\nplugin = \"webhook\"",
+            "7: reporting.notifiers[0].plugin: a second notifier is called \"webhook\", after reporting.webhook",
+        ),
+        (
+            "[[reporting.notifiers]]\nplugin = \"a\"\n[[reporting.notifiers]]\nplugin = \"b\"\nname = \"a\"",
+            "8: reporting.notifiers[1].name: a second notifier is called \"a\", after reporting.notifiers[0]",
+        ),
+        (
+            "[[reporting.notifiers]]\nplugin = \"/opt/a b.so\"",
+            "5: reporting.notifiers[0].plugin: \"/opt/a b.so\" gives the notifier no name",
+        ),
+        (
+            "[reporting]\nname = \"pare-feu-é\"",
+            "5: reporting.name: must be 1 to 100 letters",
         ),
         (
             "[reporting]\nnotifiers = [1]",

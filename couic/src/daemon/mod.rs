@@ -30,7 +30,7 @@ use crate::{
     metrics::MetricsRegistry,
     privileges::{ListeningSocket, WorkLock, check_process_user, check_working_dir},
     rbac::ClientStore,
-    reporting::Reporting,
+    reporting::{Notifiers, Reporting},
 };
 use couic_common::{InterfaceHealth, Policy, SetProblem};
 pub use error::StartError;
@@ -118,13 +118,19 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
     tracing::info!("listening on {}", config.socket.display());
 
     let health = Arc::clone(&filter);
+    let notifiers = reporting.as_ref().map(Reporting::notifiers);
+    let delivery = notifiers.clone();
     let api = Api {
         firewall: rules.firewall,
         sets: rules.sets,
         clients: Arc::new(clients),
         guard: Guard::new(config.enforce_guard),
         metrics: Arc::new(MetricsRegistry::new()),
-        health: Arc::new(move || health.health()),
+        notifiers,
+        health: Arc::new(move || {
+            let problems = delivery.as_ref().map(Notifiers::problems);
+            health.health(problems.unwrap_or_default())
+        }),
     };
     serve(&runtime, listener, api, signals)?;
 
@@ -182,13 +188,12 @@ fn start_reporting(
     if !config.reporting.enabled {
         return Ok(None);
     }
-    let source = fs::read_to_string("/proc/sys/kernel/hostname");
-    let source = source.as_deref().map_or("couic", str::trim);
+    let source = config.reporting.name.clone().unwrap_or_else(host_name);
     let (reporting, failed) = runtime.block_on(Reporting::start(
         &config.reporting,
         &config.plugins_dir,
         &config.working_dir,
-        source,
+        &source,
         firewall,
     ))?;
     for notifier in failed {
@@ -200,6 +205,14 @@ fn start_reporting(
     }
     tracing::info!("reporting rule changes");
     Ok(Some(reporting))
+}
+
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "couic".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 fn stop_reporting(runtime: &Runtime, reporting: Reporting) {

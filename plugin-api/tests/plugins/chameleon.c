@@ -79,7 +79,7 @@ static void tell(struct instance *self, uint64_t token) {
   FILE *status = fopen("/proc/self/status", "r");
   while (status && fgets(line, sizeof line, status))
     if (!strncmp(line, "Uid", 3) || !strncmp(line, "Gid", 3) || !strncmp(line, "Groups", 6) ||
-        !strncmp(line, "CapEff", 6) || !strncmp(line, "CapPrm", 6) || !strncmp(line, "NoNewPrivs", 10))
+        !strncmp(line, "CapInh", 6) || !strncmp(line, "CapEff", 6) || !strncmp(line, "CapPrm", 6) || !strncmp(line, "NoNewPrivs", 10))
       len += (size_t)snprintf(text + len, sizeof text - len, " %s", line);
   len += (size_t)snprintf(text + len, sizeof text - len, " fds:");
   for (int fd = 0; fd < 256; fd++) {

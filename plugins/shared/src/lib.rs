@@ -19,6 +19,7 @@ pub mod text;
 pub use chat::ChatConfig;
 pub use endpoint::{Answer, Endpoint, EndpointConfig};
 pub use message::{Field, Message};
+pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// What every request says it comes from.
 pub const USER_AGENT: &str = concat!("couic/", env!("CARGO_PKG_VERSION"));

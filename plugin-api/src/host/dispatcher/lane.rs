@@ -46,7 +46,7 @@ pub(super) struct Lane {
     /// Why there is no spool although there should be.
     no_spool: Option<String>,
     next_seq: AtomicU64,
-    restarts: Option<super::Restarts>,
+    about: Option<super::About>,
 }
 
 /// What the lock protects.
@@ -57,6 +57,8 @@ pub(super) struct Inner {
     pub(super) state: LaneState,
     pub(super) next_attempt: Option<Instant>,
     pub(super) last_error: Option<LastError>,
+    /// When something was last delivered, in Unix seconds.
+    pub(super) last_success: Option<u64>,
     pub(super) counters: Counters,
     /// Notifications dropped since the last notice.
     pub(super) untold: u64,
@@ -69,6 +71,20 @@ pub(super) struct DeadItem {
     bytes: usize,
 }
 
+impl Inner {
+    /// Where nothing waits, and nothing is waited for any more, all is well again without an attempt to say so.
+    fn shown_state(&self, next: Option<Duration>) -> LaneState {
+        match self.state {
+            LaneState::Retrying | LaneState::RateLimited
+                if next.is_none() && self.queue.len() == 0 =>
+            {
+                LaneState::Ok
+            }
+            state => state,
+        }
+    }
+}
+
 impl Lane {
     /// Takes over what the spool held.
     pub(super) fn new(
@@ -79,7 +95,8 @@ impl Lane {
         let Member {
             notifier,
             policy,
-            restarts,
+            about,
+            failed,
         } = member;
         let no_spool = spool.as_ref().err().cloned();
         let (spool, recovered) = spool.ok().flatten().unzip();
@@ -88,9 +105,13 @@ impl Lane {
             queue: Queue::new(policy.max_events, policy.max_bytes),
             dead: BTreeMap::new(),
             dead_bytes: 0,
-            state: LaneState::Ok,
+            state: failed.as_ref().map_or(LaneState::Ok, |_| LaneState::Failed),
             next_attempt: clock.coming(recovered.counters[1]),
-            last_error: None,
+            last_error: failed.map(|message| LastError {
+                message,
+                at: clock.unix_secs(),
+            }),
+            last_success: None,
             counters: Counters::default(),
             untold: recovered.counters[0],
         };
@@ -104,7 +125,7 @@ impl Lane {
             spool,
             no_spool,
             next_seq: AtomicU64::new(1),
-            restarts,
+            about,
         };
         lane.restore(recovered);
         lane
@@ -112,7 +133,7 @@ impl Lane {
 
     fn restore(&self, recovered: Recovered) {
         let mut inner = self.inner.lock();
-        if inner.next_attempt.is_some() {
+        if inner.next_attempt.is_some() && inner.state == LaneState::Ok {
             inner.state = LaneState::RateLimited;
         }
         for event in recovered.events {
@@ -404,6 +425,7 @@ impl Lane {
     }
 
     pub(super) fn status(&self) -> NotifierStatus {
+        let plugin = self.about.as_ref().map(|about| about());
         let now = self.clock.unix_secs();
         let inner = self.inner.lock();
         let waits = |at: Instant| at.saturating_duration_since(Instant::now());
@@ -413,8 +435,9 @@ impl Lane {
             .filter(|left| *left > Duration::ZERO);
         NotifierStatus {
             name: self.name.clone(),
-            state: inner.state,
+            state: inner.shown_state(next),
             last_error: inner.last_error.clone(),
+            last_success: inner.last_success,
             next_attempt_secs: next.map(|left| left.as_secs_f64().ceil() as u64),
             queue_events: inner.queue.len(),
             queue_bytes: inner.queue.bytes(),
@@ -424,7 +447,8 @@ impl Lane {
                 .map_or(0, |item| now.saturating_sub(item.queued)),
             dead_letters: inner.dead.len(),
             counters: inner.counters.clone(),
-            restarts: self.restarts.as_ref().map_or(0, |count| count()),
+            restarts: plugin.as_ref().map_or(0, |plugin| plugin.stats.restarts),
+            plugin,
             spool: self.spool_state(),
         }
     }

@@ -1,7 +1,6 @@
 //! The process that a plugin gets for itself, and what is taken from it before it runs anything.
 
 use std::{
-    ffi::OsString,
     io,
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
@@ -11,6 +10,7 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
+use super::child::PLUGIN_HOST;
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::{Pid, geteuid},
@@ -20,32 +20,31 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// How this program is started so that it calls [`child_main`](super::child_main).
+/// How a program is started whose `main` begins with [`run_if_child`](super::run_if_child).
 #[derive(Clone, Debug)]
 pub struct ChildCommand {
     program: PathBuf,
-    args: Vec<OsString>,
 }
 
 impl ChildCommand {
-    /// This program, whatever became of its file since it was started, with the arguments of a hidden subcommand.
-    pub fn this_program(args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
-        Self::new("/proc/self/exe", args)
+    /// This program, whatever became of its file since it was started.
+    #[must_use]
+    pub fn itself() -> Self {
+        Self::new("/proc/self/exe")
     }
 
-    /// Another program that calls [`child_main`](super::child_main).
-    pub fn new(
-        program: impl Into<PathBuf>,
-        args: impl IntoIterator<Item = impl Into<OsString>>,
-    ) -> Self {
-        Self {
-            program: program.into(),
-            args: args.into_iter().map(Into::into).collect(),
-        }
+    /// Another program.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        let program = program.into();
+        Self { program }
     }
 }
 
-/// Whom plugins run as where this program is root. Anybody else cannot change that, and plugins run as what it is.
+/// Whom plugins run as where this program is root. Anybody else cannot change that, and plugins run as what it is,
+/// without its capabilities.
+///
+/// That is judged at each start of a process. A program that gives up root should do so before it starts plugins: one
+/// that runs as somebody else by then could not be ended any more, and would come back as another user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunAs {
     /// User.
@@ -90,7 +89,7 @@ impl Isolation {
     pub(super) fn spawn(&self, copy: BorrowedFd<'_>) -> io::Result<Child> {
         let mut command = Command::new(&self.command.program);
         command
-            .args(&self.command.args)
+            .arg(PLUGIN_HOST)
             .env_clear()
             // One arena for each of dozens of threads would be address space for nothing.
             .env("MALLOC_ARENA_MAX", "2")
@@ -144,6 +143,7 @@ fn confine(copy: RawFd, memory: u64) -> io::Result<()> {
             0,
         ))?;
     }
+    give_up_capabilities()?;
     // Nothing of ours but the pipes and the copy. Before Linux 5.11 there is no such call: then what keeps our
     // descriptors from it is that all of them are made close-on-exec.
     // SAFETY: takes no pointer.
@@ -157,6 +157,40 @@ fn confine(copy: RawFd, memory: u64) -> io::Result<()> {
     };
     // SAFETY: takes no pointer.
     done(unsafe { libc::fcntl(copy, libc::F_SETFD, 0) })
+}
+
+/// Of all sets. A service manager that hands capabilities to a user other than root makes them inheritable, and those
+/// outlive both the change of user and exec.
+fn give_up_capabilities() -> io::Result<()> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: libc::c_int,
+    }
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Sets {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    let header = Header {
+        // _LINUX_CAPABILITY_VERSION_3 of linux/capability.h: each set is two words long.
+        version: 0x2008_0522,
+        pid: 0,
+    };
+    let none = Sets {
+        effective: 0,
+        permitted: 0,
+        inheritable: 0,
+    };
+    let sets = [none; 2];
+    // SAFETY: both are lent for the call, and laid out as capset(2) says.
+    let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, &raw const sets) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 fn done(result: libc::c_int) -> io::Result<()> {

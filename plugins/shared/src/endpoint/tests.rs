@@ -132,6 +132,11 @@ async fn nobody_listens() {
     };
     assert!(matches!(error, NotifyError::Retry { .. }), "{error:?}");
     assert!(!error.to_string().contains("secret-path"), "{error}");
+    // In few words: none of the library's own, which say no more than that it failed.
+    let text = error.to_string();
+    let begins = ["cannot connect: ", "the request broke off: "];
+    assert!(begins.iter().any(|b| text.starts_with(b)), "{text}");
+    assert!(!text.contains("error sending request"), "{text}");
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ async fn what_is_too_large_is_halved_until_it_fits() {
     dispatcher.enqueue(&batch(2)).unwrap();
     enqueue(&dispatcher, "after");
     notifier.wait_delivered(2).await;
-    assert_eq!(notifier.texts(), ["1 change of the rules", "after"]);
+    assert_eq!(notifier.texts(), ["drop 192.0.2.0/24 added", "after"]);
     assert_eq!(
         dispatcher.dead_letters(None).unwrap().len(),
         1,
