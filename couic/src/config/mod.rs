@@ -66,36 +66,6 @@ impl Config {
     }
 }
 
-<<<<<<< HEAD
-/// Every part is read, whatever is wrong with the ones before: all mistakes are wanted.
-fn read(root: &mut Section<'_>) -> Option<Config> {
-    let ifaces = system::ifaces(root);
-    let operation_mode = root.one_of("operation_mode", mode::CHOICES, OperationMode::Auto);
-    let working_dir = root.path("working_dir", "/var/lib/couic");
-    let owner = system::owner(root);
-    let limits = system::limits(root);
-    let rule_counters = system::statistics(root);
-    let logging = system::logging(root);
-    let socket = system::socket(root);
-    let enforce_guard = system::guard(root);
-    let reporting = network::reporting(root);
-    let peering = network::peering(root);
-    let plugins_dir = system::plugins(root);
-    Some(Config {
-        ifaces: ifaces?,
-        operation_mode: operation_mode?,
-        working_dir: working_dir?,
-        owner: owner?,
-        limits: limits?,
-        rule_counters: rule_counters?,
-        logging: logging?,
-        socket: socket?,
-        enforce_guard: enforce_guard?,
-        reporting: reporting?,
-        peering: peering?,
-        plugins_dir: plugins_dir?,
-    })
-=======
 impl Settings for Config {
     fn read(root: &mut Section<'_>) -> Option<Self> {
         let ifaces = system::ifaces(root);
@@ -103,6 +73,7 @@ impl Settings for Config {
         let working_dir = root.path("working_dir", "/var/lib/couic");
         let owner = system::owner(root);
         let limits = system::limits(root);
+        let rule_counters = system::statistics(root);
         let logging = system::logging(root);
         let socket = system::socket(root);
         let enforce_guard = system::guard(root);
@@ -115,6 +86,7 @@ impl Settings for Config {
             working_dir: working_dir?,
             owner: owner?,
             limits: limits?,
+            rule_counters: rule_counters?,
             logging: logging?,
             socket: socket?,
             enforce_guard: enforce_guard?,
@@ -123,7 +95,6 @@ impl Settings for Config {
             plugins_dir: plugins_dir?,
         })
     }
->>>>>>> main
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ fn event(seq: u64) -> RuleEvent {
             cidr: "10.0.0.0/8".parse().unwrap(),
             tag: None,
             expiration: 0,
+            hits: None,
+            last_seen: None,
         },
         origin: Origin {
             actor: Actor::Expiry,
