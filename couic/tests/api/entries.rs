@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{NOW, start, start_with};
+use crate::support::{NOW, start, start_counting, start_with};
 
 #[tokio::test]
 async fn an_add_answers_the_entry_with_its_network_address() {
@@ -359,4 +359,31 @@ async fn lookup_says_what_happens_and_why() {
     ] {
         test.get(path).await.error(400, "bad_request");
     }
+}
+
+#[tokio::test]
+async fn hits_are_shown_wherever_the_rule_is_and_only_where_they_are_counted() {
+    let test = start_counting();
+    test.add("drop", "198.51.100.0/24", None).await;
+    test.add("drop", "198.51.100.7/32", None).await;
+    for source in ["198.51.100.7", "198.51.100.7", "198.51.100.8"] {
+        test.plane.packet(source.parse().unwrap(), 100);
+    }
+    let hits = |entry: &Value| entry["hits"].as_u64();
+    let one = test.get("/v1/drop/198.51.100.7/32").await.is(200).json();
+    assert_eq!(hits(&one), Some(2), "{one}");
+    let list = test.get("/v1/drop").await.is(200).json();
+    let all: Vec<_> = list.as_array().unwrap().iter().map(hits).collect();
+    assert_eq!(all, [Some(1), Some(2)]);
+    let lookup = test.get("/v1/lookup/198.51.100.7").await.is(200).json();
+    assert_eq!(hits(&lookup["decided_by"]), Some(2), "{lookup}");
+    assert_eq!(hits(&lookup["also_covered_by"][0]), Some(1), "{lookup}");
+
+    let test = start();
+    test.add("drop", "198.51.100.7/32", None).await;
+    let one = test.get("/v1/drop/198.51.100.7/32").await.is(200).json();
+    assert!(
+        one.get("hits").is_none() && one.get("last_seen").is_none(),
+        "{one}"
+    );
 }

@@ -57,16 +57,35 @@ pub(crate) fn start() -> TestApi {
 
 /// One that reports.
 pub(crate) fn start_reporting(notifiers: Notifiers) -> TestApi {
-    furnish(Limits::default(), false, Some(notifiers))
+    furnish(
+        MemoryPlane::default(),
+        Limits::default(),
+        false,
+        Some(notifiers),
+    )
 }
 
 pub(crate) fn start_with(limits: Limits, enforce: bool) -> TestApi {
-    furnish(limits, enforce, None)
+    furnish(MemoryPlane::default(), limits, enforce, None)
 }
 
-fn furnish(limits: Limits, enforce: bool, notifiers: Option<Notifiers>) -> TestApi {
+/// One that counts hits of each rule.
+pub(crate) fn start_counting() -> TestApi {
+    furnish(
+        MemoryPlane::counting_rules(),
+        Limits::default(),
+        false,
+        None,
+    )
+}
+
+fn furnish(
+    plane: MemoryPlane,
+    limits: Limits,
+    enforce: bool,
+    notifiers: Option<Notifiers>,
+) -> TestApi {
     let dir = tempfile::tempdir().unwrap();
-    let plane = MemoryPlane::default();
     let clock = Arc::new(ManualClock::new(NOW));
     let firewall = Firewall::new(
         Box::new(plane.clone()),

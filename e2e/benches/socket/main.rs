@@ -6,6 +6,7 @@
 mod connection;
 mod load;
 mod reporting;
+mod veth;
 
 use std::{
     env, fs, thread,
@@ -36,13 +37,14 @@ fn main() {
         .skip(1)
         .filter(|a| !a.starts_with('-'))
         .collect();
-    let measure: [Measure; 6] = [
+    let measure: [Measure; 7] = [
         ("adds", single_adds),
         ("lone", lone_add),
         ("batch", batch_and_list),
         ("reload", |lab| vec![reload(lab)]),
         ("memory", |lab| vec![memory(lab)]),
         ("reporting", reporting::rows),
+        ("veth", veth::rows),
     ];
     let rows = measure
         .iter()

@@ -188,3 +188,57 @@ fn figures_of_a_tag_outlive_its_last_rule() {
     assert!(!wire.passes(&frame));
     assert_eq!(tag(&daemon, "drop", "brief"), sum([&frame, &frame, &frame]));
 }
+
+#[test]
+fn each_rule_counts_its_hits_where_that_is_asked_for() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab
+        .daemon()
+        .config("[statistics]\nper_rule = true\n")
+        .start();
+    let mut wire = lab.wire();
+    let api = daemon.api();
+    for cidr in [
+        "198.51.100.7/32",
+        "198.51.100.0/24",
+        "198.0.0.0/8",
+        "2001:db8::/32",
+        "2001:db8:7::1/128",
+    ] {
+        api.add("drop", cidr, None, 0);
+    }
+    for (source, times) in [("198.51.100.7", 5), ("198.51.100.8", 3), ("198.1.1.1", 2)] {
+        wire.arrivals(&vec![Frame::v4(source); times]);
+    }
+    wire.arrivals(&vec![Frame::v6("2001:db8:7::1"); 4]);
+    wire.arrivals(&vec![Frame::v6("2001:db8:7::2"); 6]);
+    for (path, hits) in [
+        ("198.51.100.7/32", 5),
+        ("198.51.100.0/24", 3),
+        ("198.0.0.0/8", 2),
+        ("2001:db8::/32", 6),
+        ("2001:db8:7::1/128", 4),
+    ] {
+        let entry = api.get(&format!("/v1/drop/{path}"));
+        assert_eq!(entry["hits"], hits, "{entry}");
+        let ago = couic_e2e::unix_now() - entry["last_seen"].as_f64().unwrap();
+        assert!(ago.abs() < 60.0, "{entry}");
+    }
+    let table = daemon.ctl_ok(&["drop", "inspect", "198.51.100.7/32"]);
+    assert!(
+        table.contains("Hits") && table.contains("┆ 5 "),
+        "the figures of the rule are missing:\n{table}"
+    );
+    // A renewal keeps them, a rule that comes again begins at zero.
+    let entry = json!({"cidr": "198.51.100.0/24", "tag": "new", "expiration": 0});
+    let outcome = api.batch("drop", &[json!({"action": "add", "entry": entry})]);
+    assert_eq!(outcome["updated"], 1, "{outcome}");
+    assert_eq!(api.get("/v1/drop/198.51.100.0/24")["hits"], 3);
+    api.remove("drop", "198.51.100.0/24");
+    api.add("drop", "198.51.100.0/24", None, 0);
+    let entry = api.get("/v1/drop/198.51.100.0/24");
+    assert_eq!(
+        (&entry["hits"], &entry["last_seen"]),
+        (&json!(0), &json!(0))
+    );
+}
