@@ -7,8 +7,8 @@
 use crate::{
     hash::{cell6, place4, place6, scatter4},
     layout::{
-        CODE_IGNORE, DROP, HEAD_HOSTS, HOST_BITS, IGNORE, LINE, LINES_TRIED, MAX_STEPS, MORE_SHIFT,
-        MORE6, SHORTS, TAG_BITS, TAG_MASK, VALID, ident6, key4,
+        CODE_IGNORE, DROP, Deadlines4, HEAD_HOSTS, HOST_BITS, IGNORE, LINE, LINES_TRIED, MAX_STEPS,
+        MORE_SHIFT, MORE6, SHORTS, TAG_BITS, TAG_MASK, VALID, ident6, key4,
     },
     lookup::{NONE, Tables, holds, load, time_without_daemon},
 };
@@ -63,17 +63,20 @@ fn host<T: Tables>(t: &T, source: u32, tag: u32) -> u32 {
     let want = x >> HOST_BITS << HOST_BITS | VALID | tag;
     for slot in 0..LINE {
         if load!(line, slots[slot]) == want {
-            let now = time_without_daemon(t);
-            let deadlines = t.host_deadlines4(number);
-            let over = now != 0 && !deadlines.is_null() && !holds(load!(deadlines, at[slot]), now);
-            return if over {
-                NONE
-            } else {
-                number * LINE as u32 + slot as u32
-            };
+            return live(t, t.host_deadlines4(number), number, slot);
         }
     }
     NONE
+}
+
+/// The number of a slot in a line of a table, or all ones where its deadline has passed.
+#[inline(always)]
+fn live<T: Tables>(t: &T, deadlines: *const Deadlines4, number: u32, slot: usize) -> u32 {
+    let now = time_without_daemon(t);
+    if now != 0 && !deadlines.is_null() && !holds(load!(deadlines, at[slot]), now) {
+        return NONE;
+    }
+    number * LINE as u32 + slot as u32
 }
 
 /// The slot in the IPv4 bucket table of the rule with this key and tag slot, or all ones.
@@ -90,15 +93,7 @@ pub fn slot4<T: Tables>(t: &T, key: u64, tag: u32) -> u32 {
         }
         for slot in 0..LINE {
             if load!(line, slots[slot]) & ((1 << MORE_SHIFT) - 1) == want {
-                let now = time_without_daemon(t);
-                let deadlines = t.deadlines4(number);
-                let over =
-                    now != 0 && !deadlines.is_null() && !holds(load!(deadlines, at[slot]), now);
-                return if over {
-                    NONE
-                } else {
-                    number * LINE as u32 + slot as u32
-                };
+                return live(t, t.deadlines4(number), number, slot);
             }
         }
         if load!(line, slots[0]) >> MORE_SHIFT == 0 {
