@@ -42,6 +42,9 @@ pub struct Health {
     pub interfaces: Vec<InterfaceHealth>,
     /// Set files that were not loaded.
     pub set_problems: Vec<SetProblem>,
+    /// Notifiers that somebody must look at. They never make the state worse than degraded.
+    #[serde(default)]
+    pub notifier_problems: Vec<NotifierProblem>,
 }
 
 /// One interface.
@@ -69,5 +72,15 @@ pub struct SetProblem {
     /// The first bad line, counted from 1, where one is to blame.
     pub line: Option<u64>,
     /// What is wrong.
+    pub message: String,
+}
+
+/// A notifier that does not do what it should.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NotifierProblem {
+    /// Its name.
+    pub notifier: String,
+    /// What is wrong, as what follows the name in a sentence.
     pub message: String,
 }

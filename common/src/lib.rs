@@ -12,6 +12,7 @@ mod error;
 mod health;
 mod lookup;
 mod names;
+mod notifier;
 mod policy;
 mod report;
 mod sets;
@@ -23,9 +24,13 @@ pub use cidr::{Cidr, CidrError, V4Net, V6Net};
 pub use client::{ClientInfo, ClientRequest, Group};
 pub use entry::{Entry, EntryRequest, GuardRequest, Metadata, PeerAction, PeerJob};
 pub use error::{ApiError, ErrorCode, ErrorDetail};
-pub use health::{Health, HealthStatus, InterfaceHealth, SetProblem, XdpMode};
+pub use health::{Health, HealthStatus, InterfaceHealth, NotifierProblem, SetProblem, XdpMode};
 pub use lookup::{Lookup, LookupRule, Verdict};
-pub use names::{ClientName, NameError, SetName};
+pub use names::{ClientName, NameError, NotifierName, SetName};
+pub use notifier::{
+    DeadLetter, Discarded, NotifierFailure, NotifierInfo, NotifierMode, NotifierSpool,
+    NotifierState, NotifierTest, Replayed,
+};
 pub use policy::{Policy, PolicyError};
 pub use report::Report;
 pub use sets::{ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate};

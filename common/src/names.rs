@@ -1,13 +1,13 @@
-//! Names that become file names: of clients and of sets.
+//! Names that become file names: of clients, sets and notifiers.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The text is not 1 to 48 of `[A-Za-z0-9_-]`.
+/// The text has a character or a length that the name may not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a name has 1 to 48 characters: letters, digits, _ and -")]
-pub struct NameError;
+#[error("a name has {0}")]
+pub struct NameError(&'static str);
 
 fn check(text: &str) -> Result<Arc<str>, NameError> {
     let fits = (1..=48).contains(&text.len());
@@ -17,12 +17,24 @@ fn check(text: &str) -> Result<Arc<str>, NameError> {
     if fits && clean {
         Ok(text.into())
     } else {
-        Err(NameError)
+        let rule = "1 to 48 characters: letters, digits, _ and -";
+        Err(NameError(rule))
+    }
+}
+
+fn check_notifier(text: &str) -> Result<Arc<str>, NameError> {
+    let fits = (1..=64).contains(&text.len()) && !text.starts_with('.');
+    let clean = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    if fits && text.bytes().all(clean) {
+        Ok(text.into())
+    } else {
+        let rule = "1 to 64 characters: letters, digits, _, - and ., the last not at the start";
+        Err(NameError(rule))
     }
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $check:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -39,7 +51,7 @@ macro_rules! name {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                check(text).map(Self)
+                $check(text).map(Self)
             }
         }
 
@@ -74,11 +86,16 @@ macro_rules! name {
 
 name! {
     /// The name of an API client: 1 to 48 of `[A-Za-z0-9_-]`, so that it is safe as a file name. Cheap to clone.
-    ClientName
+    ClientName, check
 }
 name! {
     /// The name of a set: 1 to 48 of `[A-Za-z0-9_-]`, so that it is safe as a file name. Cheap to clone.
-    SetName
+    SetName, check
+}
+name! {
+    /// The name of a notifier: 1 to 64 of `[A-Za-z0-9_.-]`, no `.` at the start, so that it is safe as a folder's name.
+    /// Cheap to clone.
+    NotifierName, check_notifier
 }
 
 #[cfg(test)]
@@ -100,7 +117,11 @@ mod tests {
             "a\0",
             &"x".repeat(49),
         ] {
-            assert_eq!(bad.parse::<SetName>(), Err(NameError), "{bad:?}");
+            assert!(bad.parse::<SetName>().is_err(), "{bad:?}");
+        }
+        assert!("siem-2.Backup_x".parse::<NotifierName>().is_ok());
+        for bad in ["", ".", "..", ".a", "a/b", "é", "a b", &"x".repeat(65)] {
+            assert!(bad.parse::<NotifierName>().is_err(), "{bad:?}");
         }
     }
 }

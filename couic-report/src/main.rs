@@ -6,7 +6,10 @@ use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::Parser as _;
 use couic_plugin_api::host;
-use couic_report::{config::Config, notify, service};
+use couic_report::{
+    config::{Config, Settings as _},
+    service,
+};
 use tokio::{
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
@@ -23,11 +26,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXIT_CONFIG: u8 = 64;
 
 fn main() -> ExitCode {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|arg| arg == notify::PLUGIN_HOST)
-    {
-        return host::child_main();
+    if let Some(ended) = host::run_if_child() {
+        return ended;
     }
     let cli = Cli::parse();
     let config = match Config::load(&cli.config) {

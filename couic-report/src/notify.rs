@@ -14,9 +14,6 @@ use serde_json::json;
 
 use crate::config::Config;
 
-/// The hidden subcommand that an isolated plugin's process runs.
-pub const PLUGIN_HOST: &str = "plugin-host";
-
 /// What the configuration asks for; `[discord]` and `[slack]` first.
 pub(crate) fn wanted(config: &Config) -> Vec<NotifierConfig> {
     let chats = [("discord", &config.discord), ("slack", &config.slack)];
@@ -38,7 +35,7 @@ pub async fn start(
     config: &Config,
     spool: Option<&Path>,
 ) -> Result<(NotificationDispatcher, Vec<Failed>), DispatchError> {
-    let isolation = Isolation::new(ChildCommand::this_program([PLUGIN_HOST]));
+    let isolation = Isolation::new(ChildCommand::itself());
     let loader = Loader::new(&config.plugins_dir, isolation)
         .with::<Discord>("discord")
         .with::<Slack>("slack")

@@ -4,9 +4,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use couic::{
-    config::{Config, DEFAULT_PATH},
+    config::{Config, DEFAULT_PATH, Settings as _},
     daemon,
-    reporting::PLUGIN_HOST,
 };
 use couic_plugin_api::host;
 
@@ -27,12 +26,8 @@ const BAD_CONFIGURATION: u8 = 64;
 const START_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
-    // Nothing comes before this: the process of an isolated plugin has its privileges taken and its memory limited.
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|arg| arg == PLUGIN_HOST)
-    {
-        return host::child_main();
+    if let Some(ended) = host::run_if_child() {
+        return ended;
     }
     let args = Args::parse();
     let config = match Config::load(&args.config) {

@@ -113,11 +113,13 @@ impl Lab {
             clients: Arc::new(ClientStore::open(&home).expect("clients")),
             guard: Guard::new(false),
             metrics: Arc::new(MetricsRegistry::new()),
+            notifiers: None,
             health: Arc::new(|| Health {
                 status: HealthStatus::Ok,
                 version: "fuzz".to_owned(),
                 interfaces: Vec::new(),
                 set_problems: Vec::new(),
+                notifier_problems: Vec::new(),
             }),
         };
         let file = fs::read_to_string(home.join("rbac/clients/couicctl.toml")).expect("a token");

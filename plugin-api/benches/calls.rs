@@ -15,13 +15,12 @@ use couic_plugin_api::{
     Kind, Notification, Notifier, NotifyError, Plugin, Receipt, Severity, async_trait,
     host::{
         BuiltIn, ChildCommand, IsolatedNotifier, Isolation, LoadedNotifier, PluginFile,
-        PluginOptions, PluginState, child_main,
+        PluginOptions, PluginState, run_if_child,
     },
 };
 use serde_json::{Value, json};
 
 const CALLS: usize = 20_000;
-const CHILD: &str = "isolated-plugin";
 
 struct Nothing;
 
@@ -45,10 +44,8 @@ impl Notifier for Nothing {
 type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
-    if std::env::args().nth(1).is_some_and(|arg| arg == CHILD) {
-        // Does not return.
-        let _ = child_main();
-    }
+    // Where it is one, it does not return.
+    let _ = run_if_child();
     let runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = { runtime }.worker_threads(2).enable_all().build()?;
     runtime.block_on(async { tokio::spawn(measure()).await? })
@@ -77,7 +74,7 @@ async fn measure() -> Result<(), Failure> {
     );
     report("loaded", &loaded).await?;
 
-    let isolation = Isolation::new(ChildCommand::this_program([CHILD]));
+    let isolation = Isolation::new(ChildCommand::itself());
     let begin = Instant::now();
     let file = PluginFile::check(&path, None)?;
     let isolated = IsolatedNotifier::start(file, "isolated", "{}", &options, &isolation).await?;

@@ -188,6 +188,24 @@ impl NotifyError {
         }
     }
 
+    /// The kind of failure in a word, as metrics and the API name it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Retry { .. } => "retry",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::TooLarge { .. } => "too_large",
+            Self::Permanent { .. } => "permanent",
+            Self::BadConfig { .. } => "bad_config",
+            Self::Panic { .. } => "panic",
+            Self::Cancelled => "cancelled",
+            Self::Busy { .. } => "busy",
+            Self::Timeout { .. } => "timeout",
+            Self::Crashed { .. } => "crashed",
+            Self::Unavailable { .. } => "unavailable",
+        }
+    }
+
     /// The HTTP status, where there was one.
     #[must_use]
     pub fn http_status(&self) -> Option<u16> {

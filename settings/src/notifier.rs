@@ -1,5 +1,7 @@
 //! What every program's file says of notifiers: a plugin and its table, or a URL that is a secret.
 
+use std::{collections::BTreeMap, path::Path};
+
 use http::Uri;
 use serde::Deserialize;
 use toml::{Spanned, de::ValueDeserializer};
@@ -27,16 +29,42 @@ pub struct NotifierConfig {
 
 impl NotifierConfig {
     /// The notifiers of an array of tables, in its order. None where a mistake was noted.
-    pub fn read_all(section: &mut Section<'_>, key: &'static str) -> Option<Vec<Self>> {
+    ///
+    /// Each has a name of its own, for its spool and for operators. `taken` are names that other keys have given
+    /// away, each with that key.
+    pub fn read_all(
+        section: &mut Section<'_>,
+        key: &'static str,
+        taken: &[(&str, &str)],
+    ) -> Option<Vec<Self>> {
         let tables = section.tables(key)?;
+        let mut names: Names = taken
+            .iter()
+            .map(|(name, by)| ((*name).to_owned(), (*by).to_owned()))
+            .collect();
         // Every table is read, whatever is wrong with the ones before.
-        let read: Vec<_> = tables.into_iter().map(Self::read).collect();
+        let read: Vec<_> = tables
+            .into_iter()
+            .map(|table| Self::read(table, &mut names))
+            .collect();
         read.into_iter().collect()
     }
 
-    fn read(mut section: Section<'_>) -> Option<Self> {
-        let plugin = section.required("plugin").map(|(name, _)| name.to_owned());
+    /// What operators call it: its own name, else the plugin's, which is that of its file without the extension.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name
+            .as_deref()
+            .unwrap_or_else(|| default_name(&self.plugin))
+    }
+
+    fn read(mut section: Section<'_>, names: &mut Names) -> Option<Self> {
+        let plugin = section.required("plugin");
         let name = section.notifier_name();
+        let fine = plugin
+            .zip(name.as_ref())
+            .is_none_or(|(plugin, name)| section.names_a_notifier(plugin, name.as_deref(), names));
+        let plugin = plugin.map(|(plugin, _)| plugin.to_owned());
         let config = section.free_table("config");
         let isolated = section.bool("isolated", true);
         let sha256 = section.sha256();
@@ -46,6 +74,7 @@ impl NotifierConfig {
             None => Some(None),
         };
         section.finish();
+        fine.then_some(())?;
         Some(Self {
             plugin: plugin?,
             name: name?,
@@ -56,6 +85,20 @@ impl NotifierConfig {
             memory_mib: memory_mib?,
         })
     }
+}
+
+/// Names that are given away, and by which key.
+type Names = BTreeMap<String, String>;
+
+fn default_name(plugin: &str) -> &str {
+    let stem = Path::new(plugin).file_stem();
+    stem.and_then(|stem| stem.to_str()).unwrap_or(plugin)
+}
+
+/// One that can also be a folder's.
+fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=64).contains(&text.len()) && !text.starts_with('.') && text.chars().all(fits)
 }
 
 impl Section<'_> {
@@ -79,13 +122,39 @@ impl Section<'_> {
         self.mistake(Some(line), key, message.to_owned())
     }
 
-    /// A name that can also be a folder's.
+    /// Whether the notifier of this table has a name, and nobody else has it. Notes the mistake otherwise.
+    fn names_a_notifier(
+        &mut self,
+        (plugin, line): (&str, usize),
+        own: Option<&str>,
+        names: &mut Names,
+    ) -> bool {
+        let name = own.unwrap_or_else(|| default_name(plugin));
+        if !is_name(name) {
+            let message = format!("{plugin:?} gives the notifier no name: add name = \"…\"");
+            self.mistake::<()>(Some(line), "plugin", message);
+            return false;
+        }
+        let (key, line) = match self.get("name") {
+            Some(found) => ("name", found.line),
+            None => ("plugin", line),
+        };
+        if let Some(other) = names.get(name) {
+            let message = format!(
+                "a second notifier is called {name:?}, after {other}: give this one another name = \"…\""
+            );
+            self.mistake::<()>(Some(line), key, message);
+            return false;
+        }
+        names.insert(name.to_owned(), self.name().to_owned());
+        true
+    }
+
     fn notifier_name(&mut self) -> Option<Option<String>> {
         let Some((text, line)) = self.string("name").ok()? else {
             return Some(None);
         };
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if (1..=64).contains(&text.len()) && !text.starts_with('.') && text.chars().all(fits) {
+        if is_name(text) {
             return Some(Some(text.to_owned()));
         }
         let message = format!(

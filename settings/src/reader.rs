@@ -92,6 +92,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Where it stands in the file: `a.b[0]`; empty for the root.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Notes a mistake. Always None, so that the caller can answer with it.
     pub fn mistake<T>(&self, line: Option<usize>, key: &str, message: String) -> Option<T> {
         self.reader.mistakes.borrow_mut().push(Mistake {

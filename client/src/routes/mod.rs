@@ -4,6 +4,7 @@ mod batch;
 mod clients;
 mod entries;
 mod list;
+mod notifiers;
 mod sets;
 mod stats;
 

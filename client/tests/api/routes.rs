@@ -3,8 +3,8 @@
 use couic_client::{
     ListQuery,
     common::{
-        Cidr, ClientName, EntryRequest, Group, GuardRequest, PeerAction, PeerJob, Policy, SetBody,
-        SetName, SetUpdate, Verdict,
+        Cidr, ClientName, EntryRequest, Group, GuardRequest, NotifierName, NotifierState,
+        PeerAction, PeerJob, Policy, SetBody, SetName, SetUpdate, Verdict,
     },
 };
 use serde_json::json;
@@ -203,4 +203,42 @@ async fn health_is_asked_without_token_and_down_is_an_answer() {
     let health = client(&daemon).health().await.unwrap();
     assert_eq!(health.version, "2");
     assert_eq!(daemon.only().authorization, None);
+}
+
+#[tokio::test]
+async fn notifiers() {
+    const INFO: &str = r#"{"name":"siem","plugin":"webhook","mode":null,"state":"rate_limited","problems":[],
+        "last_error":null,"last_success":null,"next_attempt_secs":3,"queue_events":2,"queue_bytes":300,
+        "oldest_age_secs":9,"dead_letters":0,"enqueued":2,"delivered":0,"failed_attempts":4,"attempts":{"retry":4},
+        "dropped":0,"merged":0,"dead":0,"restarts":0,"spool":null}"#;
+    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
+        "GET /v1/notifiers" => Answer::json(200, format!("[{INFO}]")),
+        "GET /v1/notifiers/siem" | "POST /v1/notifiers/siem/resume" => Answer::json(200, INFO),
+        "POST /v1/notifiers/siem/test" => Answer::json(
+            200,
+            r#"{"name":"siem","delivered":false,"outcome":"busy","http_status":null,"message":"x","took_ms":1}"#,
+        ),
+        "GET /v1/notifiers/siem/dead?limit=5&after=3" => Answer::json(200, "[]"),
+        "POST /v1/notifiers/siem/replay" => Answer::json(200, r#"{"replayed":3}"#),
+        "POST /v1/notifiers/siem/replay?key=4" => Answer::json(200, r#"{"replayed":1}"#),
+        "DELETE /v1/notifiers/siem/dead?key=all" => Answer::json(200, r#"{"discarded":7}"#),
+        "DELETE /v1/notifiers/siem/dead?key=4" => Answer::json(200, r#"{"discarded":1}"#),
+        other => panic!("{other}"),
+    });
+    let client = client(&daemon);
+    let siem: NotifierName = "siem".parse().unwrap();
+    assert_eq!(client.notifiers().await.unwrap()[0].name, siem);
+    let info = client.notifier(&siem).await.unwrap();
+    assert_eq!((info.state, info.mode), (NotifierState::RateLimited, None));
+    assert_eq!(client.resume_notifier(&siem).await.unwrap(), info);
+    let test = client.test_notifier(&siem).await.unwrap();
+    assert_eq!((test.delivered, test.outcome.as_str()), (false, "busy"));
+    let dead = client.dead_letters(&siem, Some(3), 5).await.unwrap();
+    assert!(dead.is_empty());
+    for (key, replayed, discarded) in [(None, 3, 7), (Some(4), 1, 1)] {
+        let done = client.replay_dead_letters(&siem, key).await.unwrap();
+        assert_eq!(done.replayed, replayed);
+        let done = client.discard_dead_letters(&siem, key).await.unwrap();
+        assert_eq!(done.discarded, discarded);
+    }
 }

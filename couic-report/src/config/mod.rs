@@ -4,14 +4,14 @@
 //! Couic 1.0 works unchanged.
 
 use std::{
-    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
 use couic_plugin_api::Severity;
-use couic_settings::{ConfigErrors, Mistake, Noted, NotifierConfig, Secret, Section};
+pub use couic_settings::Settings;
+use couic_settings::{Noted, NotifierConfig, Secret, Section};
 use uuid::Uuid;
 
 /// Where the file is, unless `-c` says otherwise.
@@ -75,22 +75,6 @@ impl Thresholds {
 }
 
 impl Config {
-    /// Reads and checks the file.
-    ///
-    /// # Errors
-    /// Every mistake in it, or why it cannot be read.
-    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
-        couic_settings::load(path, read)
-    }
-
-    /// Checks a text.
-    ///
-    /// # Errors
-    /// Every mistake in it.
-    pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
-        couic_settings::parse(text, read)
-    }
-
     /// How many notifiers there are.
     #[must_use]
     pub fn notifier_count(&self) -> usize {
@@ -100,40 +84,33 @@ impl Config {
     }
 }
 
-/// Every part is read, whatever is wrong with the ones before: all mistakes are wanted.
-fn read(root: &mut Section<'_>) -> Option<Config> {
-    let interval = root.int("batch_interval_secs", 1..=604_800, Some(900));
-    let server = server(root);
-    let thresholds = thresholds(root);
-    let discord = chat(root, "discord");
-    let slack = chat(root, "slack");
-    let notifiers = NotifierConfig::read_all(root, "notifiers");
-    let mut plugins = root.table("plugins");
-    let plugins_dir = plugins.path("dir", "/usr/lib/couic/plugins");
-    plugins.finish();
-    let config = Config {
-        interval: Duration::from_secs(interval?),
-        server: server?,
-        thresholds: thresholds?,
-        discord: discord?,
-        slack: slack?,
-        notifiers: notifiers?,
-        plugins_dir: plugins_dir?,
-    };
-    names_differ(root, &config).then_some(config)
-}
-
-/// Every notifier has a name of its own, and a spool under it.
-fn names_differ(root: &Section<'_>, config: &Config) -> bool {
-    let mut seen = BTreeSet::new();
-    let twice = crate::notify::wanted(config)
-        .into_iter()
-        .map(|wanted| wanted.name().to_owned())
-        .find(|name| !seen.insert(name.clone()));
-    let Some(name) = twice else { return true };
-    let message = format!("two notifiers are called {name:?}: give one another name = \"…\"");
-    root.mistake::<()>(None, "notifiers", message);
-    false
+impl Settings for Config {
+    fn read(root: &mut Section<'_>) -> Option<Self> {
+        let interval = root.int("batch_interval_secs", 1..=604_800, Some(900));
+        let server = server(root);
+        let thresholds = thresholds(root);
+        let discord = chat(root, "discord");
+        let slack = chat(root, "slack");
+        let chats = [("discord", discord.as_ref()), ("slack", slack.as_ref())];
+        let taken: Vec<_> = chats
+            .into_iter()
+            .filter(|(_, url)| url.is_some_and(Option::is_some))
+            .map(|(name, _)| (name, name))
+            .collect();
+        let notifiers = NotifierConfig::read_all(root, "notifiers", &taken);
+        let mut plugins = root.table("plugins");
+        let plugins_dir = plugins.path("dir", "/usr/lib/couic/plugins");
+        plugins.finish();
+        Some(Self {
+            interval: Duration::from_secs(interval?),
+            server: server?,
+            thresholds: thresholds?,
+            discord: discord?,
+            slack: slack?,
+            notifiers: notifiers?,
+            plugins_dir: plugins_dir?,
+        })
+    }
 }
 
 fn server(root: &mut Section<'_>) -> Option<Server> {

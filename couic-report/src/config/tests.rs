@@ -1,6 +1,8 @@
 //! Every kind of bad value, by name, and the files that must work.
 
-use std::fs;
+use std::{fs, path::Path};
+
+use couic_settings::Mistake;
 
 use super::*;
 
@@ -209,7 +211,17 @@ fn two_notifiers_of_one_name_are_a_mistake() {
     let table = "[[notifiers]]\nplugin = \"slack\"\n";
     assert_eq!(
         only_mistake(&format!("{OLD}{table}")),
-        "-: notifiers: two notifiers are called \"slack\": give one another name = \"…\""
+        "16: notifiers[0].plugin: a second notifier is called \"slack\", after slack: give this one another name = \"…\""
+    );
+    let twice = format!("{HEAD}{table}[[notifiers]]\nplugin = \"webhook\"\nname = \"slack\"\n");
+    assert_eq!(
+        only_mistake(&twice),
+        "8: notifiers[1].name: a second notifier is called \"slack\", after notifiers[0]: give this one another name = \"…\""
+    );
+    let unnamed = format!("{HEAD}[[notifiers]]\nplugin = \"/opt/my plugin.so\"\n");
+    assert_eq!(
+        only_mistake(&unnamed),
+        "5: notifiers[0].plugin: \"/opt/my plugin.so\" gives the notifier no name: add name = \"…\""
     );
     let named = format!("{OLD}{table}name = \"slack-2\"\nisolated = false\ntimeout_secs = 5\n");
     assert_eq!(Config::parse(&named).unwrap().notifier_count(), 3);

@@ -1,6 +1,6 @@
 //! `GET /v1/health`: 200 where reports are taken, 503 where they are not. What else is wrong is named.
 
-use couic_plugin_api::host::dispatcher::NotifierStatus;
+use couic_plugin_api::host::dispatcher::{LastError, NotifierStatus};
 use serde::Serialize;
 use warp::{http::StatusCode, reply::Response};
 
@@ -36,6 +36,9 @@ struct Notifier {
     state: &'static str,
     waiting: usize,
     dead_letters: usize,
+    /// Unix seconds; null where nothing was delivered since the start.
+    last_success: Option<u64>,
+    last_error: Option<LastError>,
 }
 
 pub(super) fn answer(context: &Context) -> Response {
@@ -58,6 +61,8 @@ pub(super) fn answer(context: &Context) -> Response {
         state: n.state.as_str(),
         waiting: n.queue_events,
         dead_letters: n.dead_letters,
+        last_success: n.last_success,
+        last_error: n.last_error,
     });
     let health = Health {
         status,

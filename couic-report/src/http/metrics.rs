@@ -6,7 +6,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use couic_plugin_api::host::dispatcher::{ATTEMPT_BUCKETS, LaneState, NotifierStatus};
+use couic_plugin_api::host::dispatcher::{
+    ATTEMPT_BUCKETS, FIGURES, Figure, LaneState, NotifierStatus,
+};
 use parking_lot::Mutex;
 use warp::http::StatusCode;
 
@@ -173,77 +175,20 @@ fn state(page: &mut Page, context: &Context) {
     );
 }
 
-type Figure = (
-    &'static str,
-    &'static str,
-    &'static str,
-    fn(&NotifierStatus) -> u64,
-);
-
-const FIGURES: [Figure; 10] = [
-    (
-        "enqueued_total",
-        "counter",
-        "Notifications accepted for delivery.",
-        |n| n.counters.enqueued,
-    ),
-    (
-        "delivered_total",
-        "counter",
-        "Notifications delivered.",
-        |n| n.counters.delivered,
-    ),
-    (
-        "dropped_total",
-        "counter",
-        "Notifications dropped because the queue was full.",
-        |n| n.counters.dropped,
-    ),
-    ("dead_total", "counter", "Notifications given up.", |n| {
-        n.counters.dead
-    }),
-    (
-        "restarts_total",
-        "counter",
-        "Restarts of the notifier's process.",
-        |n| n.restarts,
-    ),
-    ("queue_events", "gauge", "Notifications that wait.", |n| {
-        n.queue_events as u64
-    }),
-    ("queue_bytes", "gauge", "Bytes that wait.", |n| {
-        n.queue_bytes as u64
-    }),
-    (
-        "oldest_age_seconds",
-        "gauge",
-        "Age of the oldest notification that waits.",
-        |n| n.oldest_age_secs,
-    ),
-    (
-        "dead_letters",
-        "gauge",
-        "Dead letters that are kept.",
-        |n| n.dead_letters as u64,
-    ),
-    (
-        "spool_failing",
-        "gauge",
-        "1 while notifications are kept in memory only.",
-        |n| u64::from(n.spool.as_ref().is_some_and(|spool| spool.alarm.is_some())),
-    ),
-];
-
 fn notifier_figures(page: &mut Page, list: &[NotifierStatus]) {
-    for (name, kind, help, value) in FIGURES {
+    for Figure {
+        name,
+        counter,
+        help,
+        value,
+    } in FIGURES
+    {
         let name = format!("couic_report_notifier_{name}");
-        page.family(&name, kind, help);
+        page.family(&name, if counter { "counter" } else { "gauge" }, help);
         for notifier in list {
-            page.sample(
-                &name,
-                &[("notifier", &notifier.name)],
-                float(value(notifier)),
-            );
+            if let Some(value) = value(notifier) {
+                page.sample(&name, &[("notifier", &notifier.name)], float(value));
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use warp::http::Response as HttpResponse;
 
 use super::*;
-use crate::state::Committer;
+use crate::{config::Settings as _, state::Committer};
 
 const SECRET: &str = "550e8400-e29b-41d4-a716-446655440000";
 

@@ -152,6 +152,7 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
         version: String::new(),
         interfaces: Vec::new(),
         set_problems: Vec::new(),
+        notifier_problems: Vec::new(),
     };
     let api = Arc::new(Api {
         firewall: Arc::new(firewall),
@@ -159,6 +160,7 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
         clients: Arc::new(ClientStore::open(dir).unwrap()),
         guard: Guard::new(false),
         metrics: Arc::new(MetricsRegistry::new()),
+        notifiers: None,
         health: Arc::new(move || health.clone()),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
-use couic_common::{Cidr, ClientName, Policy, SetName};
+use couic_common::{Cidr, ClientName, NotifierName, Policy, SetName};
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use warp::http::{HeaderMap, header};
@@ -39,6 +39,7 @@ pub(super) struct Params {
     pub(super) cidr: Option<Cidr>,
     pub(super) set: Option<SetName>,
     pub(super) client: Option<ClientName>,
+    pub(super) notifier: Option<NotifierName>,
 }
 
 impl Call {
@@ -82,6 +83,13 @@ impl Call {
             .client
             .as_ref()
             .ok_or_else(|| missing("no {client}"))
+    }
+
+    pub(super) fn notifier(&self) -> Result<&NotifierName, Fault> {
+        self.params
+            .notifier
+            .as_ref()
+            .ok_or_else(|| missing("no {notifier}"))
     }
 
     /// The first value of a query parameter.

@@ -103,6 +103,7 @@ async fn answer<S: Chunks>(
             let body = receive(headers, body).await?;
             blocking(move || run(&call, &body)).await
         }
+        Run::Async(run) => run(call).await,
         // Boxed, so that the future that every request takes with it stays small.
         Run::Batch => Box::pin(batch::run(call, headers, body)).await,
     }

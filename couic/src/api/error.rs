@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, error::Error, fmt::Write as _};
 
 use couic_common::{ApiError, ErrorCode, ErrorDetail};
+use couic_plugin_api::host::dispatcher::OperateError;
 use warp::http::StatusCode;
 
 use crate::{
@@ -167,6 +168,20 @@ impl From<RbacError> for Fault {
             RbacError::NotFound { .. } => Self::not_found(error.to_string()),
             RbacError::Files(_) | RbacError::Io { .. } => {
                 Self::internal("reading or writing client files", &error)
+            }
+        }
+    }
+}
+
+impl From<OperateError> for Fault {
+    fn from(error: OperateError) -> Self {
+        let text = error.to_string();
+        match error {
+            OperateError::Unknown { .. } | OperateError::NoSuchLetter { .. } => {
+                Self::not_found(text)
+            }
+            OperateError::NotDelivered(_) | OperateError::Stopping => {
+                Self::refused("notifier", text)
             }
         }
     }

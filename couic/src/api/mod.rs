@@ -26,6 +26,7 @@ mod jobs;
 mod judge;
 mod list;
 mod lookup;
+mod notifiers;
 mod openapi;
 mod peer;
 mod policy;
@@ -52,6 +53,7 @@ use crate::{
     guard::Guard,
     metrics::MetricsRegistry,
     rbac::ClientStore,
+    reporting::Notifiers,
 };
 
 /// What the API serves.
@@ -66,6 +68,8 @@ pub struct Api {
     pub guard: Guard,
     /// Where requests are counted.
     pub metrics: Arc<MetricsRegistry>,
+    /// Whom rule changes are reported to; None where reporting is off.
+    pub notifiers: Option<Notifiers>,
     /// The state of the filter now. May block.
     pub health: Arc<dyn Fn() -> Health + Send + Sync>,
 }

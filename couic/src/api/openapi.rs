@@ -215,6 +215,8 @@ const fn right_name(right: Right) -> &'static str {
         Right::StatsList => "stats list",
         Right::StatsGet => "stats get",
         Right::Clients => "clients",
+        Right::NotifiersList => "notifiers list",
+        Right::NotifiersOperate => "notifiers operate",
     }
 }
 
@@ -229,6 +231,10 @@ fn path_parameter(name: &'static str) -> Parameter {
         "prefix" => (
             "0 to 32, or 0 to 128; host bits of the address are masked",
             Type::Integer,
+        ),
+        "notifier" => (
+            "a notifier's name: 1 to 64 of A-Z a-z 0-9 _ - .",
+            Type::String,
         ),
         _ => ("a name: 1 to 48 of A-Z a-z 0-9 _ -", Type::String),
     };

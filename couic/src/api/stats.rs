@@ -23,7 +23,7 @@ pub(super) fn tags(call: &Call) -> Outcome {
 pub(super) fn metrics(call: &Call) -> Outcome {
     let firewall = call.firewall();
     if call.query("format") == Some("prometheus") {
-        let text = call.api().metrics.render(firewall);
+        let text = (call.api().metrics).render(firewall, call.api().notifiers.as_ref());
         return Ok(Answer::whole(
             StatusCode::OK,
             OPENMETRICS,

@@ -3,7 +3,7 @@
 //! The table in `routes` says all there is to say about a route; this is what reads it. It alone decides between 404
 //! (no such path) and 405 (no such method on that path), before anything else is looked at.
 
-use std::{array, sync::LazyLock};
+use std::{array, future::Future, pin::Pin, sync::LazyLock};
 
 use couic_common::Cidr;
 use warp::http::{Method, StatusCode};
@@ -67,6 +67,8 @@ pub(super) enum Run {
     Blocking(fn(&Call) -> Outcome),
     /// With the body, where waiting is allowed.
     BlockingBody(fn(&Call, &Body) -> Outcome),
+    /// While others are served: for what waits for the network.
+    Async(fn(Call) -> Pin<Box<dyn Future<Output = Outcome> + Send>>),
     /// While the body comes in.
     Batch,
 }
@@ -101,6 +103,7 @@ enum Part {
     Prefix,
     Set,
     Client,
+    Notifier,
 }
 
 impl Part {
@@ -111,6 +114,7 @@ impl Part {
             "{prefix}" => Self::Prefix,
             "{set}" => Self::Set,
             "{client}" => Self::Client,
+            "{notifier}" => Self::Notifier,
             word => Self::Word(word),
         }
     }
@@ -228,6 +232,10 @@ fn read(part: Part, text: &str, params: &mut Params) -> Result<(), Fault> {
             let wrong = |e| Fault::not_found(format!("there is no such client: {e}"));
             params.client = Some(text.parse().map_err(wrong)?);
         }
+        Part::Notifier => {
+            let wrong = |e| Fault::not_found(format!("there is no such notifier: {e}"));
+            params.notifier = Some(text.parse().map_err(wrong)?);
+        }
     }
     Ok(())
 }
@@ -278,6 +286,11 @@ mod tests {
             ("/v1/sets/drop/a", Some("/v1/sets/{policy}/{set}")),
             ("/v1/drop/1.2.3.4/32", Some("/v1/{policy}/{ip}/{prefix}")),
             ("/v1/drop/peer", Some("/v1/{policy}/peer")),
+            ("/v1/notifiers/peer", Some("/v1/notifiers/{notifier}")),
+            (
+                "/v1/notifiers/a/test",
+                Some("/v1/notifiers/{notifier}/test"),
+            ),
             ("/v1/drop/other", None),
             ("/v1", None),
             ("/", None),
@@ -323,6 +336,7 @@ mod tests {
             ("/v1/lookup/1.2.3.4%2F8", 400),
             ("/v1/sets/drop/a.b", 404),
             ("/v1/client/%2e%2e", 404),
+            ("/v1/notifiers/.a", 404),
         ] {
             let fault = find(path).unwrap().params().unwrap_err();
             assert_eq!(fault.status.as_u16(), status, "{path}");

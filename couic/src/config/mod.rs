@@ -10,9 +10,9 @@ mod mode;
 mod network;
 mod system;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-pub use couic_settings::{ConfigErrors, Mistake, NotifierConfig, Secret};
+pub use couic_settings::{ConfigErrors, Mistake, NotifierConfig, Secret, Settings};
 pub use network::{Peer, Peering, Reporting};
 pub use system::{LogFormat, LogLevel, Logging, Owner, Rotation};
 
@@ -51,22 +51,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads and checks the file.
-    ///
-    /// # Errors
-    /// Every mistake in it, or why it cannot be read.
-    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
-        couic_settings::load(path, read)
-    }
-
-    /// Checks a text.
-    ///
-    /// # Errors
-    /// Every mistake in it.
-    pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
-        couic_settings::parse(text, read)
-    }
-
     /// What the file asks for and this version does not do. The daemon warns of it at its start.
     #[must_use]
     pub fn not_done_yet(&self) -> Vec<&'static str> {
@@ -80,32 +64,33 @@ impl Config {
     }
 }
 
-/// Every part is read, whatever is wrong with the ones before: all mistakes are wanted.
-fn read(root: &mut Section<'_>) -> Option<Config> {
-    let ifaces = system::ifaces(root);
-    let operation_mode = root.one_of("operation_mode", mode::CHOICES, OperationMode::Auto);
-    let working_dir = root.path("working_dir", "/var/lib/couic");
-    let owner = system::owner(root);
-    let limits = system::limits(root);
-    let logging = system::logging(root);
-    let socket = system::socket(root);
-    let enforce_guard = system::guard(root);
-    let reporting = network::reporting(root);
-    let peering = network::peering(root);
-    let plugins_dir = system::plugins(root);
-    Some(Config {
-        ifaces: ifaces?,
-        operation_mode: operation_mode?,
-        working_dir: working_dir?,
-        owner: owner?,
-        limits: limits?,
-        logging: logging?,
-        socket: socket?,
-        enforce_guard: enforce_guard?,
-        reporting: reporting?,
-        peering: peering?,
-        plugins_dir: plugins_dir?,
-    })
+impl Settings for Config {
+    fn read(root: &mut Section<'_>) -> Option<Self> {
+        let ifaces = system::ifaces(root);
+        let operation_mode = root.one_of("operation_mode", mode::CHOICES, OperationMode::Auto);
+        let working_dir = root.path("working_dir", "/var/lib/couic");
+        let owner = system::owner(root);
+        let limits = system::limits(root);
+        let logging = system::logging(root);
+        let socket = system::socket(root);
+        let enforce_guard = system::guard(root);
+        let reporting = network::reporting(root);
+        let peering = network::peering(root);
+        let plugins_dir = system::plugins(root);
+        Some(Config {
+            ifaces: ifaces?,
+            operation_mode: operation_mode?,
+            working_dir: working_dir?,
+            owner: owner?,
+            limits: limits?,
+            logging: logging?,
+            socket: socket?,
+            enforce_guard: enforce_guard?,
+            reporting: reporting?,
+            peering: peering?,
+            plugins_dir: plugins_dir?,
+        })
+    }
 }
 
 #[cfg(test)]

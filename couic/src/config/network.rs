@@ -41,11 +41,16 @@ pub struct Peer {
     pub token: Secret<Uuid>,
 }
 
+/// What the notifier that `webhook` makes is called.
+const WEBHOOK_IS_TAKEN: (&str, &str) = ("webhook", "reporting.webhook");
+
 pub(super) fn reporting(root: &mut Section<'_>) -> Option<Reporting> {
     let mut section = root.table("reporting");
     let enabled = section.bool("enabled", false);
     let webhook = section.url("webhook");
-    let notifiers = NotifierConfig::read_all(&mut section, "notifiers");
+    let taken = webhook.iter().flatten().map(|_| WEBHOOK_IS_TAKEN);
+    let taken: Vec<_> = taken.collect();
+    let notifiers = NotifierConfig::read_all(&mut section, "notifiers", &taken);
     if let (Some(true), Some(None), Some([])) = (enabled, &webhook, notifiers.as_deref()) {
         let message = "is missing: [reporting] is enabled and has nobody to report to";
         section.mistake::<()>(None, "webhook", message.to_owned());

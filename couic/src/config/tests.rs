@@ -1,6 +1,6 @@
 //! Every kind of bad value, by name, and the files that must work.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use super::*;
 
@@ -210,6 +210,18 @@ fn one_message_for_each_bad_value() {
         (
             "[[reporting.notifiers]]\nplugin = \"a\"\nurl = 1",
             "6: reporting.notifiers[0].url: unknown key",
+        ),
+        (
+            "[reporting]\nwebhook = \"http://a/\"\n[[reporting.notifiers]]\nplugin = \"webhook\"",
+            "7: reporting.notifiers[0].plugin: a second notifier is called \"webhook\", after reporting.webhook",
+        ),
+        (
+            "[[reporting.notifiers]]\nplugin = \"a\"\n[[reporting.notifiers]]\nplugin = \"b\"\nname = \"a\"",
+            "8: reporting.notifiers[1].name: a second notifier is called \"a\", after reporting.notifiers[0]",
+        ),
+        (
+            "[[reporting.notifiers]]\nplugin = \"/opt/a b.so\"",
+            "5: reporting.notifiers[0].plugin: \"/opt/a b.so\" gives the notifier no name",
         ),
         (
             "[reporting]\nnotifiers = [1]",

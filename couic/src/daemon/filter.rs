@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use couic_common::{Health, HealthStatus, InterfaceHealth, Policy, SetName, SetProblem};
+use couic_common::{
+    Health, HealthStatus, InterfaceHealth, NotifierProblem, Policy, SetName, SetProblem,
+};
 use parking_lot::Mutex;
 
 use crate::firewall::{Firewall, SetError, SetStore};
@@ -35,12 +37,13 @@ impl Filter {
         attached.as_ref().map(|a| a.health()).unwrap_or_default()
     }
 
-    /// Asks the kernel; may block.
-    pub(super) fn health(&self) -> Health {
+    /// Asks the kernel; may block. A notifier that fails is worth a look, but the wall stands without it.
+    pub(super) fn health(&self, notifier_problems: Vec<NotifierProblem>) -> Health {
         let interfaces = self.interfaces();
         let set_problems = self.set_problems.lock().clone();
         let all_attached = !interfaces.is_empty() && interfaces.iter().all(|i| i.attached);
-        let status = match (all_attached, set_problems.is_empty()) {
+        let all_well = set_problems.is_empty() && notifier_problems.is_empty();
+        let status = match (all_attached, all_well) {
             (false, _) => HealthStatus::Down,
             (true, false) => HealthStatus::Degraded,
             (true, true) => HealthStatus::Ok,
@@ -50,6 +53,7 @@ impl Filter {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             interfaces,
             set_problems,
+            notifier_problems,
         }
     }
 
@@ -192,16 +196,24 @@ mod tests {
     fn the_worst_of_interfaces_and_sets_is_the_state() {
         let state = Arc::new(Mutex::new(vec![interface("a", true), interface("b", true)]));
         let filter = Filter::new(Box::new(Fake(Arc::clone(&state))), Vec::new());
-        assert_eq!(filter.health().status, HealthStatus::Ok);
+        assert_eq!(filter.health(Vec::new()).status, HealthStatus::Ok);
         *filter.set_problems.lock() = vec![sets_problem(Policy::Drop, "full".to_owned())];
-        assert_eq!(filter.health().status, HealthStatus::Degraded);
+        assert_eq!(filter.health(Vec::new()).status, HealthStatus::Degraded);
+        filter.set_problems.lock().clear();
+        let problem = NotifierProblem {
+            notifier: "siem".to_owned(),
+            message: "has failed".to_owned(),
+        };
+        let health = filter.health(vec![problem.clone()]);
+        assert_eq!(health.status, HealthStatus::Degraded);
+        assert_eq!(health.notifier_problems, [problem]);
         state.lock()[1] = interface("b", false);
-        let health = filter.health();
+        let health = filter.health(Vec::new());
         assert_eq!(health.status, HealthStatus::Down);
         assert_eq!(health.interfaces[1].problem.as_deref(), Some("it is gone"));
         filter.detach();
         assert!(state.lock().is_empty(), "detached");
-        assert_eq!(filter.health().status, HealthStatus::Down);
+        assert_eq!(filter.health(Vec::new()).status, HealthStatus::Down);
     }
 
     #[test]
@@ -246,7 +258,7 @@ mod tests {
         let filter = Filter::new(Box::new(Fake(Arc::default())), problems);
         let files = || {
             filter.forget_mended(&sets, &firewall);
-            let problems = filter.health().set_problems;
+            let problems = filter.health(Vec::new()).set_problems;
             problems.into_iter().map(|p| p.file).collect::<Vec<_>>()
         };
         assert_eq!(files(), ["a.couic", "b.couic"]);

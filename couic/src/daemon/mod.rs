@@ -29,7 +29,7 @@ use crate::{
     metrics::MetricsRegistry,
     privileges::{ListeningSocket, WorkLock, check_process_user, check_working_dir},
     rbac::ClientStore,
-    reporting::Reporting,
+    reporting::{Notifiers, Reporting},
 };
 use couic_common::{InterfaceHealth, Policy, SetProblem};
 pub use error::StartError;
@@ -116,13 +116,19 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
     tracing::info!("listening on {}", config.socket.display());
 
     let health = Arc::clone(&filter);
+    let notifiers = reporting.as_ref().map(Reporting::notifiers);
+    let delivery = notifiers.clone();
     let api = Api {
         firewall: rules.firewall,
         sets: rules.sets,
         clients: Arc::new(clients),
         guard: Guard::new(config.enforce_guard),
         metrics: Arc::new(MetricsRegistry::new()),
-        health: Arc::new(move || health.health()),
+        notifiers,
+        health: Arc::new(move || {
+            let problems = delivery.as_ref().map(Notifiers::problems);
+            health.health(problems.unwrap_or_default())
+        }),
     };
     serve(&runtime, listener, api, signals)?;
 

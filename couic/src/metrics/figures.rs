@@ -1,14 +1,14 @@
-//! What the firewall counts, as metric families. The names are the contract's.
+//! What the firewall and its surroundings count, as metric families. The names are the contract's.
 
 use std::collections::BTreeMap;
 
 use couic_common::{ActionStats, Counter, Policy, Stats};
 use prometheus::{IntCounterVec, Opts, core::Collector, proto::MetricFamily};
 
-use super::gauge_vec;
+use super::{ReportingFigures, gauge_vec};
 use crate::firewall::{Firewall, Usage};
 
-/// One reading of the firewall.
+/// One reading.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     /// Rules, and frames by verdict.
@@ -19,10 +19,12 @@ pub struct Figures {
     pub ignore_tags: BTreeMap<String, Counter>,
     /// How full the tables are.
     pub usage: Vec<Usage>,
+    /// Reporting, where it runs.
+    pub reporting: Option<ReportingFigures>,
 }
 
 impl Figures {
-    /// Reads them now.
+    /// Reads the firewall now.
     #[must_use]
     pub fn of(firewall: &Firewall) -> Self {
         Self {
@@ -30,6 +32,7 @@ impl Figures {
             drop_tags: firewall.tag_stats(Policy::Drop),
             ignore_tags: firewall.tag_stats(Policy::Ignore),
             usage: firewall.usage(),
+            reporting: None,
         }
     }
 
@@ -54,6 +57,7 @@ impl Figures {
                 &rows,
             ));
         }
+        families.extend(self.reporting.iter().flat_map(ReportingFigures::families));
         families
     }
 

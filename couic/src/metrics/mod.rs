@@ -4,6 +4,7 @@
 //! figures of rules and packets are read when somebody asks for them; nothing is kept twice.
 
 mod figures;
+mod notifiers;
 mod openmetrics;
 mod process;
 mod requests;
@@ -12,8 +13,9 @@ use std::time::Duration;
 
 use prometheus::{IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily};
 
-use crate::firewall::Firewall;
+use crate::{firewall::Firewall, reporting::Notifiers};
 pub use figures::Figures;
+pub use notifiers::ReportingFigures;
 use process::ProcessFigures;
 #[cfg(test)]
 pub(crate) use process::cpu_seconds;
@@ -64,10 +66,14 @@ impl MetricsRegistry {
         self.requests.observe(route, method, status, elapsed);
     }
 
-    /// OpenMetrics text of the firewall's figures and the daemon's own. Ends in `# EOF` and a line feed.
+    /// OpenMetrics text of the figures of the firewall, of reporting where it runs, and the daemon's own. Ends in
+    /// `# EOF` and a line feed.
     #[must_use]
-    pub fn render(&self, firewall: &Firewall) -> String {
-        self.render_figures(&Figures::of(firewall))
+    pub fn render(&self, firewall: &Firewall, notifiers: Option<&Notifiers>) -> String {
+        self.render_figures(&Figures {
+            reporting: notifiers.map(ReportingFigures::of),
+            ..Figures::of(firewall)
+        })
     }
 
     /// OpenMetrics text of these figures and the daemon's own. Ends in `# EOF` and a line feed.

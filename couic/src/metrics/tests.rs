@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::firewall::Usage;
+use couic_plugin_api::host::dispatcher::{LaneState, NotifierStatus, SpoolState};
 
 fn figures() -> Figures {
     let mut figures = Figures::default();
@@ -26,7 +27,41 @@ fn figures() -> Figures {
             });
         }
     }
+    figures.reporting = Some(ReportingFigures {
+        reported: 9,
+        missed: 1,
+        notifiers: vec![notifier("siem"), notifier("chat")],
+    });
     figures
+}
+
+fn notifier(name: &str) -> NotifierStatus {
+    let mut status = NotifierStatus {
+        name: name.to_owned(),
+        state: LaneState::Failed,
+        last_error: None,
+        last_success: Some(1_800_000_000),
+        next_attempt_secs: None,
+        queue_events: 4,
+        queue_bytes: 400,
+        oldest_age_secs: 7,
+        dead_letters: 2,
+        counters: Default::default(),
+        restarts: 1,
+        plugin: None,
+        spool: Some(SpoolState {
+            bytes: 4096,
+            segments: 1,
+            alarm: Some("the disk is full".to_owned()),
+        }),
+    };
+    let counters = &mut status.counters;
+    (counters.delivered, counters.dropped) = (12, 3);
+    counters.attempts.insert("retry", 5);
+    counters.attempt_seconds.buckets[0] = 2;
+    counters.attempt_seconds.buckets[10] = 1;
+    (counters.attempt_seconds.sum, counters.attempt_seconds.count) = (30.5, 3);
+    status
 }
 
 fn counter(rx_packets: u64, rx_bytes: u64) -> Counter {
@@ -65,6 +100,11 @@ fn a_strict_parser_reads_all_of_it() {
         ("process_cpu_seconds", "counter"),
         ("process_resident_memory_bytes", "gauge"),
         ("process_open_fds", "gauge"),
+        ("couic_reports", "counter"),
+        ("couic_notifier_delivered", "counter"),
+        ("couic_notifier_spool_bytes", "gauge"),
+        ("couic_notifier_last_success_timestamp_seconds", "gauge"),
+        ("couic_notifier_attempt_seconds", "histogram"),
     ] {
         let found = parsed
             .families
@@ -98,6 +138,21 @@ fn the_lines_of_the_contract() {
         "couic_api_request_duration_seconds_bucket{route=\"/v1/{policy}\",status=\"2xx\",le=\"0.000025\"} 1",
         "couic_api_request_duration_seconds_bucket{route=\"/v1/{policy}\",status=\"2xx\",le=\"+Inf\"} 2",
         "couic_api_request_duration_seconds_count{route=\"/v1/{policy}\",status=\"5xx\"} 1",
+        "couic_reports_total 9",
+        "couic_reports_missed_total 1",
+        "couic_notifier_delivered_total{notifier=\"siem\"} 12",
+        "couic_notifier_dropped_total{notifier=\"chat\"} 3",
+        "couic_notifier_queue_events{notifier=\"siem\"} 4",
+        "couic_notifier_spool_bytes{notifier=\"siem\"} 4096",
+        "couic_notifier_spool_failing{notifier=\"siem\"} 1",
+        "couic_notifier_dead_letters{notifier=\"siem\"} 2",
+        "couic_notifier_last_success_timestamp_seconds{notifier=\"siem\"} 1800000000",
+        "couic_notifier_state{notifier=\"siem\",state=\"failed\"} 1",
+        "couic_notifier_state{notifier=\"siem\",state=\"ok\"} 0",
+        "couic_notifier_attempts_total{notifier=\"siem\",outcome=\"retry\"} 5",
+        "couic_notifier_attempt_seconds_bucket{notifier=\"siem\",le=\"10\"} 2",
+        "couic_notifier_attempt_seconds_bucket{notifier=\"siem\",le=\"+Inf\"} 3",
+        "couic_notifier_attempt_seconds_sum{notifier=\"siem\"} 30.5",
         concat!(
             "couic_build_info{version=\"",
             env!("CARGO_PKG_VERSION"),

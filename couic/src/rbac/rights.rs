@@ -29,6 +29,10 @@ pub enum Right {
     StatsGet,
     /// Manage clients.
     Clients,
+    /// See how notifiers are.
+    NotifiersList,
+    /// Test notifiers, read, replay and discard their dead letters, resume them.
+    NotifiersOperate,
 }
 
 /// Who sent a request, once the token is known to be right.
@@ -62,7 +66,7 @@ impl Identity {
                 right,
                 R::PolicyList | R::PolicyGet | R::SetsList | R::SetsGet
             ),
-            Group::Monitoring => matches!(right, R::StatsList | R::StatsGet),
+            Group::Monitoring => matches!(right, R::StatsList | R::StatsGet | R::NotifiersList),
             Group::Peering => right == R::PolicyPeer,
         }
     }
@@ -73,7 +77,7 @@ mod tests {
     use super::*;
 
     /// Rights from the top; a column a group, in the order of `Group::ALL`.
-    const TABLE: [(Right, [bool; 5]); 12] = {
+    const TABLE: [(Right, [bool; 5]); 14] = {
         const Y: bool = true;
         const N: bool = false;
         [
@@ -89,6 +93,8 @@ mod tests {
             (Right::StatsList, [Y, N, N, Y, N]),
             (Right::StatsGet, [Y, N, N, Y, N]),
             (Right::Clients, [Y, N, N, N, N]),
+            (Right::NotifiersList, [Y, N, N, Y, N]),
+            (Right::NotifiersOperate, [Y, N, N, N, N]),
         ]
     };
 

@@ -12,6 +12,7 @@
 
 mod collect;
 mod convert;
+mod operate;
 #[cfg(test)]
 mod tests;
 
@@ -37,10 +38,7 @@ use serde_json::json;
 use crate::{config, firewall::Firewall};
 
 pub use convert::report;
-
-/// The hidden subcommand of the daemon that an isolated plugin's process runs: its `main` hands over to
-/// `couic_plugin_api::host::child_main`.
-pub const PLUGIN_HOST: &str = "plugin-host";
+pub use operate::Notifiers;
 
 /// Events that wait for our thread: 50 ms at 1.3 million changes a second.
 const QUEUE: usize = 65_536;
@@ -106,7 +104,7 @@ impl Reporting {
         source: &str,
         firewall: &Firewall,
     ) -> Result<(Self, Vec<Failed>), ReportingError> {
-        let isolation = Isolation::new(ChildCommand::this_program([PLUGIN_HOST]));
+        let isolation = Isolation::new(ChildCommand::itself());
         let loader = Loader::new(plugins_dir, isolation)
             .with::<Webhook>("webhook")
             .with::<Discord>("discord")
@@ -143,13 +141,13 @@ impl Reporting {
         })
     }
 
-    /// For the API: list, test, dead letters, replay.
+    /// For the API, health and metrics.
     #[must_use]
-    pub fn dispatcher(&self) -> &Arc<NotificationDispatcher> {
-        &self.dispatcher
+    pub fn notifiers(&self) -> Notifiers {
+        Notifiers::new(Arc::clone(&self.dispatcher), Arc::clone(&self.counted))
     }
 
-    /// For metrics.
+    /// What was reported and what was not.
     #[must_use]
     pub fn counted(&self) -> &Arc<Counted> {
         &self.counted
@@ -189,6 +187,6 @@ fn policy(wanted: &NotifierConfig) -> Policy {
         } else {
             Merge::Batches
         },
-        ..Policy::default()
+        ..Policy::of_plugin(&wanted.plugin)
     }
 }

@@ -15,6 +15,7 @@ mod entries;
 mod errors;
 mod guard;
 mod lists;
+mod notifiers;
 mod openapi;
 mod peer;
 mod rights;

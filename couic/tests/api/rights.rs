@@ -56,6 +56,18 @@ const ROWS: &[Row] = &[
     ),
     ("GET", "/v1/client/couicctl", "", [Y, N, N, N, N]),
     ("DELETE", "/v1/client/couicctl", "", [Y, N, N, N, N]),
+    ("GET", "/v1/notifiers", "", [Y, N, N, Y, N]),
+    ("GET", "/v1/notifiers/n", "", [Y, N, N, Y, N]),
+    ("POST", "/v1/notifiers/n/test", "", [Y, N, N, N, N]),
+    ("GET", "/v1/notifiers/n/dead", "", [Y, N, N, N, N]),
+    (
+        "DELETE",
+        "/v1/notifiers/n/dead?key=all",
+        "",
+        [Y, N, N, N, N],
+    ),
+    ("POST", "/v1/notifiers/n/replay", "", [Y, N, N, N, N]),
+    ("POST", "/v1/notifiers/n/resume", "", [Y, N, N, N, N]),
     ("GET", "/v1/openapi.json", "", [Y, Y, Y, Y, Y]),
     ("GET", "/v1/health", "", [Y, Y, Y, Y, Y]),
 ];

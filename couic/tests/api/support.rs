@@ -12,6 +12,7 @@ use couic::{
     guard::{Guard, HostAddress, HostSource},
     metrics::MetricsRegistry,
     rbac::ClientStore,
+    reporting::Notifiers,
 };
 use couic_common::{Group, Health, HealthStatus, InterfaceHealth, XdpMode};
 use serde_json::Value;
@@ -54,7 +55,16 @@ pub(crate) fn start() -> TestApi {
     start_with(Limits::default(), false)
 }
 
+/// One that reports.
+pub(crate) fn start_reporting(notifiers: Notifiers) -> TestApi {
+    furnish(Limits::default(), false, Some(notifiers))
+}
+
 pub(crate) fn start_with(limits: Limits, enforce: bool) -> TestApi {
+    furnish(limits, enforce, None)
+}
+
+fn furnish(limits: Limits, enforce: bool, notifiers: Option<Notifiers>) -> TestApi {
     let dir = tempfile::tempdir().unwrap();
     let plane = MemoryPlane::default();
     let clock = Arc::new(ManualClock::new(NOW));
@@ -77,6 +87,7 @@ pub(crate) fn start_with(limits: Limits, enforce: bool) -> TestApi {
         clients: Arc::new(clients),
         guard: Guard::with_source(enforce, Box::new(Host)),
         metrics: Arc::new(MetricsRegistry::new()),
+        notifiers,
         health: Arc::new(move || (*state.lock().unwrap())()),
     });
     TestApi {
@@ -99,6 +110,7 @@ pub(crate) fn healthy() -> Health {
             problem: None,
         }],
         set_problems: Vec::new(),
+        notifier_problems: Vec::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What may be typed. Help, shell completions and man pages are all made from these definitions.
 
 mod entries;
+mod notifiers;
 mod sets;
 
 use std::{net::IpAddr, path::PathBuf};
@@ -12,6 +13,7 @@ pub(crate) use entries::{
     AddArgs, DeleteArgs, EntryArgs, EntryCommand, Force, ImportArgs, Label, ListArgs, NoForce,
     Override,
 };
+pub(crate) use notifiers::NotifiersCommand;
 pub(crate) use sets::{SetArg, SetSource, SetsCommand};
 
 /// Talk to Couic, the XDP firewall: ban and unban sources, manage sets and tokens, read figures.
@@ -75,11 +77,14 @@ pub(crate) enum Command {
         /// An IPv4 or IPv6 address
         ip: IpAddr,
     },
-    /// Whether the filter stands: interfaces, modes, set files that were not loaded
+    /// Whether the filter stands: interfaces, modes, set files that were not loaded, notifiers that fail
     #[command(
         after_long_help = "Exits with 1 where an interface is not filtered. Needs no right beyond reaching the daemon."
     )]
     Health,
+    /// Whom rule changes are reported to: how it goes, tests, what was given up
+    #[command(subcommand)]
+    Notifiers(NotifiersCommand),
     /// The clients of the API and their tokens
     #[command(subcommand)]
     Clients(ClientsCommand),
@@ -162,7 +167,7 @@ pub(crate) enum GroupArg {
     Clientrw,
     /// Entries and sets, read only
     Clientro,
-    /// Statistics
+    /// Statistics and the state of notifiers
     Monitoring,
     /// What peers send, nothing else
     Peering,

@@ -4,6 +4,7 @@ mod clients;
 mod entries;
 mod import;
 mod live;
+mod notifiers;
 mod sets;
 mod stats;
 
@@ -93,6 +94,7 @@ pub(crate) async fn run(command: Command, mut context: Context) -> Result<(), Fa
                 .show(&lookup, |out| render::lookup(&lookup, now(), out))
         }
         Command::Health => health(cx).await,
+        Command::Notifiers(command) => notifiers::run(command, cx).await,
         Command::Clients(command) => clients::run(command, cx).await,
         Command::Completions { .. } | Command::Man { .. } => Ok(()),
     }?;

@@ -37,12 +37,16 @@ pub(crate) fn health(health: &Health, out: &mut dyn Write) -> io::Result<()> {
         );
         writeln!(out, "Not loaded: {}", printable(&text))?;
     }
+    for problem in &health.notifier_problems {
+        let text = format!("{} {}", problem.notifier, problem.message);
+        writeln!(out, "Notifier: {}", printable(&text))?;
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use couic_common::{InterfaceHealth, Policy, SetProblem};
+    use couic_common::{InterfaceHealth, NotifierProblem, Policy, SetProblem};
 
     use super::*;
 
@@ -71,6 +75,10 @@ mod tests {
                 line: Some(3),
                 message: "not a CIDR".into(),
             }],
+            notifier_problems: vec![NotifierProblem {
+                notifier: "siem".into(),
+                message: "has failed: the server answered 404".into(),
+            }],
         };
         let mut shown = Vec::new();
         health(&state, &mut shown).unwrap();
@@ -83,6 +91,7 @@ couic 2.0.0 does NOT filter everywhere.
 │ eth1      ┆ NO       ┆        ┆ no such interface │
 └───────────┴──────────┴────────┴───────────────────┘
 Not loaded: set file drop/bad.couic, line 3: not a CIDR
+Notifier: siem has failed: the server answered 404
 ";
         assert_eq!(String::from_utf8(shown).unwrap(), expected);
     }

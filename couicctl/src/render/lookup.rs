@@ -52,7 +52,7 @@ fn add(table: &mut Table, rule: &LookupRule, decides: bool, now: u64) {
 }
 
 /// RFC 3339, UTC. Years after 9999 have no such form.
-fn moment(seconds: u64) -> String {
+pub(super) fn moment(seconds: u64) -> String {
     match UNIX_EPOCH.checked_add(Duration::from_secs(seconds)) {
         Some(time) if seconds < 253_402_300_800 => {
             humantime::format_rfc3339_seconds(time).to_string()

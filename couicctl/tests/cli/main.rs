@@ -13,6 +13,7 @@ mod guard;
 mod import;
 mod live;
 mod manuals;
+mod notifiers;
 mod sets;
 #[expect(
     dead_code,

@@ -4,7 +4,7 @@ use std::{env, path::PathBuf, process::ExitCode};
 
 use couic_plugin_api::{
     Digest, Kind, Notice, Notification, Notifier, Severity, Summary, TagCount,
-    host::{ChildCommand, Isolation, Loader, NotifierConfig, PluginFile, child_main},
+    host::{ChildCommand, Isolation, Loader, NotifierConfig, PluginFile, run_if_child},
 };
 
 const USAGE: &str = "\
@@ -13,14 +13,11 @@ couic-plugin send FILE CONFIG [KIND] [--loaded]    starts it with CONFIG (JSON) 
                                                    KIND: test (default), summary, reports, digest, notice
                                                    --loaded: in this process instead of one of its own";
 
-/// The hidden subcommand that isolated plugins run under.
-const CHILD: &str = "isolated-plugin";
-
 fn main() -> ExitCode {
-    let mut args: Vec<String> = env::args().skip(1).collect();
-    if args.first().is_some_and(|arg| arg == CHILD) {
-        return child_main();
+    if let Some(ended) = run_if_child() {
+        return ended;
     }
+    let mut args: Vec<String> = env::args().skip(1).collect();
     let loaded = args.iter().any(|arg| arg == "--loaded");
     args.retain(|arg| arg != "--loaded");
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -72,7 +69,7 @@ fn send(file: &str, config: &str, kind: &str, loaded: bool) -> Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build()?;
     runtime.block_on(async {
-        let isolation = Isolation::new(ChildCommand::this_program([CHILD]));
+        let isolation = Isolation::new(ChildCommand::itself());
         let notifier = Loader::new("/", isolation).open(&config).await?;
         let receipt = notifier.notify(&sample).await?;
         let status = receipt

@@ -1,6 +1,8 @@
 //! A notifier that the configuration names, however it is run.
 
-use super::{BuiltIn, IsolatedNotifier, LoadedNotifier, PluginInfo, PluginState, PluginStats};
+use super::{
+    BuiltIn, IsolatedNotifier, LoadedNotifier, PluginInfo, PluginState, PluginStats, PluginStatus,
+};
 use crate::{Notification, Notifier, NotifyError, Receipt, async_trait};
 
 /// Built in, loaded or isolated.
@@ -52,6 +54,17 @@ impl AnyNotifier {
             Self::BuiltIn(_) => PluginStats::default(),
             Self::Loaded(notifier) => notifier.stats(),
             Self::Isolated(notifier) => notifier.stats(),
+        }
+    }
+
+    /// All of that, for operators.
+    #[must_use]
+    pub fn status(&self) -> PluginStatus {
+        PluginStatus {
+            plugin: self.plugin().to_owned(),
+            mode: Some(self.mode()),
+            process: self.state(),
+            stats: self.stats(),
         }
     }
 

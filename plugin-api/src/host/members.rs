@@ -1,14 +1,17 @@
 //! From the notifiers of a configuration file to the members of a dispatcher.
 //!
 //! One that cannot be started does not keep the others, or the program, from working: a stand-in takes its place. It
-//! fails every attempt with the reason, so that the dispatcher shows the notifier as failed and keeps what is meant
-//! for it until somebody has mended the configuration.
+//! tries again to start it at every attempt, and fails the attempt with the reason, so that the dispatcher shows the
+//! notifier as failed and keeps what is meant for it. Once somebody has put the file right, a test or a resume is
+//! enough; a mistake in the configuration takes a restart of the program.
 
 use std::sync::Arc;
 
+use tokio::sync::OnceCell;
+
 use super::{
-    AnyNotifier, LoadError, Loader, NotifierConfig,
-    dispatcher::{Member, Policy, Restarts},
+    AnyNotifier, LoadError, Loader, NotifierConfig, PluginStatus,
+    dispatcher::{About, Member, Policy},
 };
 use crate::{Notification, Notifier, NotifyError, Receipt, async_trait};
 
@@ -48,15 +51,16 @@ impl Loader {
         for config in wanted {
             let limits = policy(config);
             members.push(match self.open(config).await {
-                Ok(notifier) => member(notifier, limits),
+                Ok(notifier) => member(Arc::new(notifier), limits, AnyNotifier::status),
                 Err(reason) => {
                     let name = config.name().to_owned();
-                    let why = reason.to_string();
-                    failed.push(Failed {
-                        name: name.clone(),
-                        reason,
-                    });
-                    Member::new(Arc::new(StandIn { name, why }), limits)
+                    failed.push(Failed { name, reason });
+                    let stand_in = StandIn {
+                        loader: self.clone(),
+                        config: config.clone(),
+                        started: OnceCell::new(),
+                    };
+                    member(Arc::new(stand_in), limits, StandIn::status)
                 }
             });
         }
@@ -64,30 +68,50 @@ impl Loader {
     }
 }
 
-fn member(notifier: AnyNotifier, limits: Policy) -> Member {
-    let notifier = Arc::new(notifier);
-    let counted = Arc::clone(&notifier);
-    let restarts: Restarts = Arc::new(move || counted.stats().restarts);
+fn member<N: Notifier + 'static>(
+    notifier: Arc<N>,
+    limits: Policy,
+    status: fn(&N) -> PluginStatus,
+) -> Member {
+    let asked = Arc::clone(&notifier);
+    let about: About = Arc::new(move || status(&asked));
     Member {
-        restarts: Some(restarts),
+        about: Some(about),
         ..Member::new(notifier, limits)
     }
 }
 
-/// Takes the place of a notifier that could not be started.
+/// Takes the place of a notifier that could not be started, until it can.
 struct StandIn {
-    name: String,
-    why: String,
+    loader: Loader,
+    config: NotifierConfig,
+    started: OnceCell<AnyNotifier>,
+}
+
+impl StandIn {
+    fn status(&self) -> PluginStatus {
+        let none = || PluginStatus {
+            plugin: self.config.plugin.clone(),
+            ..PluginStatus::default()
+        };
+        self.started.get().map_or_else(none, AnyNotifier::status)
+    }
 }
 
 #[async_trait]
 impl Notifier for StandIn {
     fn name(&self) -> &str {
-        &self.name
+        self.config.name()
     }
 
-    async fn notify(&self, _: &Notification) -> Result<Receipt, NotifyError> {
-        Err(NotifyError::bad_config(self.why.clone()))
+    async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
+        let start = self
+            .started
+            .get_or_try_init(|| self.loader.open(&self.config));
+        match start.await {
+            Ok(notifier) => notifier.notify(notification).await,
+            Err(why) => Err(NotifyError::bad_config(why.to_string())),
+        }
     }
 }
 
@@ -97,7 +121,7 @@ mod tests {
 
     use super::super::{
         ChildCommand, Isolation,
-        dispatcher::{LaneState, NotificationDispatcher},
+        dispatcher::{LaneState, NotificationDispatcher, testing::Scripted},
     };
     use super::*;
     use crate::{Kind, Severity};
@@ -105,7 +129,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_does_not_start_is_failed_and_its_queue_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let isolation = Isolation::new(ChildCommand::this_program(["plugin-host"]));
+        let isolation = Isolation::new(ChildCommand::itself());
         let loader = Loader::new(dir.path(), isolation);
         let wanted = [NotifierConfig::new("absent", serde_json::json!({}))];
         let (members, failed) = loader.open_all(&wanted, |_| Policy::default()).await;
@@ -117,5 +141,64 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         assert_eq!(group.list()[0].queue_events, 1);
+    }
+
+    /// Wants a file to be there.
+    struct Picky(Scripted);
+
+    #[derive(serde::Deserialize)]
+    struct Wants {
+        file: std::path::PathBuf,
+    }
+
+    #[async_trait]
+    impl Notifier for Picky {
+        fn name(&self) -> &str {
+            self.0.name()
+        }
+
+        async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
+            self.0.notify(notification).await
+        }
+    }
+
+    impl crate::Plugin for Picky {
+        type Config = Wants;
+
+        fn create(config: Wants) -> Result<Self, NotifyError> {
+            let made = Arc::into_inner(Scripted::new("picky", []));
+            let made = made.filter(|_| config.file.exists()).map(Self);
+            made.ok_or_else(|| NotifyError::bad_config("file: is not there"))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_put_right_starts_at_the_next_attempt() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("wanted");
+        let isolation = Isolation::new(ChildCommand::itself());
+        let loader = Loader::new(dir.path(), isolation).with::<Picky>("picky");
+        let wanted = [NotifierConfig::new(
+            "picky",
+            serde_json::json!({"file": file}),
+        )];
+        let (members, failed) = loader.open_all(&wanted, |_| Policy::default()).await;
+        assert_eq!(failed.len(), 1);
+        let group = NotificationDispatcher::start("all", "here", None, members).unwrap();
+        let note = Notification::new(Kind::Test, Severity::Green, "here");
+        group.enqueue(&note).unwrap();
+        while group.list()[0].state != LaneState::Failed {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let before = group.list().remove(0).plugin.unwrap();
+        assert_eq!((before.plugin.as_str(), before.mode), ("picky", None));
+        assert!(group.test("picky").await.is_err(), "still not there");
+        std::fs::write(&file, "").unwrap();
+        group.test("picky").await.unwrap();
+        while group.list()[0].queue_events > 0 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let after = group.list().remove(0).plugin.unwrap();
+        assert_eq!(after.mode, Some("builtin"));
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! A [`Loader`] turns a table `[[notifiers]]` of a configuration ([`NotifierConfig`]) into a notifier: built in,
 //! [loaded](LoadedNotifier) into this process, or, as files are by default, [isolated](IsolatedNotifier) in one of its
-//! own. The program that isolates needs a hidden subcommand which calls [`child_main`] before anything else.
+//! own. That is the same program again: its `main` begins with [`run_if_child`].
 //!
 //! ```no_run
 //! use couic_plugin_api::{Kind, Notification, Notifier, Severity, host};
 //!
 //! # async fn sample() -> Result<(), Box<dyn std::error::Error>> {
-//! let command = host::ChildCommand::this_program(["isolated-plugin"]);
-//! let loader = host::Loader::new("/usr/lib/couic/plugins", host::Isolation::new(command));
+//! let isolation = host::Isolation::new(host::ChildCommand::itself());
+//! let loader = host::Loader::new("/usr/lib/couic/plugins", isolation);
 //! let config = serde_json::from_str(r#"{"plugin":"slack","config":{"webhook_url":"https://…"}}"#)?;
 //! let notifier = loader.open(&config).await?;
 //! notifier.notify(&Notification::new(Kind::Test, Severity::Green, "fw1")).await?;
@@ -36,11 +36,11 @@ pub use any::AnyNotifier;
 pub use builtin::BuiltIn;
 pub use error::{LoadError, Reason};
 pub use file::PluginFile;
-pub use isolated::{ChildCommand, IsolatedNotifier, Isolation, PluginState, RunAs, child_main};
+pub use isolated::{ChildCommand, IsolatedNotifier, Isolation, PluginState, RunAs, run_if_child};
 pub use loaded::LoadedNotifier;
 pub use members::Failed;
 pub use open::{Loader, NotifierConfig};
-pub use plugin::{PluginInfo, PluginOptions, PluginStats};
+pub use plugin::{PluginInfo, PluginOptions, PluginStats, PluginStatus};
 
 use crate::{Notification, NotifyError};
 

@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
+use super::PluginState;
+
 /// What a plugin says about itself, and which file it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct PluginInfo {
@@ -40,6 +42,19 @@ pub struct PluginStats {
     pub malformed: u64,
     /// How often its process had to be started again.
     pub restarts: u64,
+}
+
+/// How a notifier is run, as operators see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PluginStatus {
+    /// The plugin that it is made from.
+    pub plugin: String,
+    /// `builtin`, `loaded` or `isolated`; `None` where it could not be started.
+    pub mode: Option<&'static str>,
+    /// How its process is, where it has one.
+    pub process: Option<PluginState>,
+    /// What went wrong so far.
+    pub stats: PluginStats,
 }
 
 /// How much a plugin is given.

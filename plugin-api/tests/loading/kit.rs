@@ -126,7 +126,7 @@ pub(crate) fn isolation() -> Isolation {
     } else {
         reachable
     };
-    Isolation::new(ChildCommand::new(reachable, ["isolated-plugin"]))
+    Isolation::new(ChildCommand::new(reachable))
 }
 
 fn is_public(path: &Path) -> bool {

@@ -222,7 +222,7 @@ async fn a_child_without_a_parent_ends() {
     let program = env!("CARGO_BIN_EXE_couic-plugin");
     let mut command = Command::new(program);
     command
-        .arg("isolated-plugin")
+        .arg("plugin-host")
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     let output = command.output().unwrap();

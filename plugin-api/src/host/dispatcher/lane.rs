@@ -46,7 +46,7 @@ pub(super) struct Lane {
     /// Why there is no spool although there should be.
     no_spool: Option<String>,
     next_seq: AtomicU64,
-    restarts: Option<super::Restarts>,
+    about: Option<super::About>,
 }
 
 /// What the lock protects.
@@ -57,6 +57,8 @@ pub(super) struct Inner {
     pub(super) state: LaneState,
     pub(super) next_attempt: Option<Instant>,
     pub(super) last_error: Option<LastError>,
+    /// When something was last delivered, in Unix seconds.
+    pub(super) last_success: Option<u64>,
     pub(super) counters: Counters,
     /// Notifications dropped since the last notice.
     pub(super) untold: u64,
@@ -79,7 +81,7 @@ impl Lane {
         let Member {
             notifier,
             policy,
-            restarts,
+            about,
         } = member;
         let no_spool = spool.as_ref().err().cloned();
         let (spool, recovered) = spool.ok().flatten().unzip();
@@ -91,6 +93,7 @@ impl Lane {
             state: LaneState::Ok,
             next_attempt: clock.coming(recovered.counters[1]),
             last_error: None,
+            last_success: None,
             counters: Counters::default(),
             untold: recovered.counters[0],
         };
@@ -104,7 +107,7 @@ impl Lane {
             spool,
             no_spool,
             next_seq: AtomicU64::new(1),
-            restarts,
+            about,
         };
         lane.restore(recovered);
         lane
@@ -404,6 +407,7 @@ impl Lane {
     }
 
     pub(super) fn status(&self) -> NotifierStatus {
+        let plugin = self.about.as_ref().map(|about| about());
         let now = self.clock.unix_secs();
         let inner = self.inner.lock();
         let waits = |at: Instant| at.saturating_duration_since(Instant::now());
@@ -415,6 +419,7 @@ impl Lane {
             name: self.name.clone(),
             state: inner.state,
             last_error: inner.last_error.clone(),
+            last_success: inner.last_success,
             next_attempt_secs: next.map(|left| left.as_secs_f64().ceil() as u64),
             queue_events: inner.queue.len(),
             queue_bytes: inner.queue.bytes(),
@@ -424,7 +429,8 @@ impl Lane {
                 .map_or(0, |item| now.saturating_sub(item.queued)),
             dead_letters: inner.dead.len(),
             counters: inner.counters.clone(),
-            restarts: self.restarts.as_ref().map_or(0, |count| count()),
+            restarts: plugin.as_ref().map_or(0, |plugin| plugin.stats.restarts),
+            plugin,
             spool: self.spool_state(),
         }
     }

@@ -17,9 +17,11 @@
 
 mod clock;
 mod envelope;
+mod figures;
 mod lane;
 mod merge;
 mod once;
+mod operate;
 mod parts;
 mod policy;
 mod queue;
@@ -27,7 +29,7 @@ mod relief;
 mod retry;
 mod status;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -42,19 +44,23 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
 
+pub use figures::{FIGURES, Figure};
 pub use policy::{Merge, Policy};
 pub use status::{
     ATTEMPT_BUCKETS, AttemptTimes, Counters, DeadLetter, LaneState, LastError, NotifierStatus,
     OperateError, SpoolState, TestOutcome,
 };
 
-use super::spool::{Durability, Spool, SpoolConfig};
-use crate::{Kind, Notification, Notifier, NotifyError, Receipt, Severity, async_trait};
+use super::{
+    PluginStatus,
+    spool::{Durability, Spool, SpoolConfig},
+};
+use crate::{Notification, Notifier, NotifyError, Receipt, Severity, async_trait};
 use clock::Clock;
 use lane::Lane;
 use parts::Limits;
@@ -63,8 +69,8 @@ use worker::{TestRequest, Worker};
 /// How long a drain waits for the disk, after its deadline.
 const DISK_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Tells how often a notifier's process was restarted.
-pub type Restarts = Arc<dyn Fn() -> u64 + Send + Sync>;
+/// Tells how a notifier is run.
+pub type About = Arc<dyn Fn() -> PluginStatus + Send + Sync>;
 
 /// A notifier of the group, with its limits.
 #[derive(Clone)]
@@ -73,8 +79,8 @@ pub struct Member {
     pub notifier: Arc<dyn Notifier>,
     /// Its limits.
     pub policy: Policy,
-    /// Where it runs in a process of its own.
-    pub restarts: Option<Restarts>,
+    /// How it is run, where that is known.
+    pub about: Option<About>,
 }
 
 impl Member {
@@ -84,7 +90,7 @@ impl Member {
         Self {
             notifier,
             policy,
-            restarts: None,
+            about: None,
         }
     }
 }
@@ -234,76 +240,6 @@ impl NotificationDispatcher {
         all
     }
 
-    /// The members as they are now, in the order of their configuration.
-    #[must_use]
-    pub fn list(&self) -> Vec<NotifierStatus> {
-        self.members
-            .iter()
-            .map(|member| member.lane.status())
-            .collect()
-    }
-
-    /// Delivers a sample through one member, past its queue. A success repairs a failed one.
-    ///
-    /// # Errors
-    /// [`OperateError`]; [`OperateError::NotDelivered`] says how the attempt ended.
-    pub async fn test(&self, name: &str) -> TestOutcome {
-        let member = self.member(name)?;
-        let sample = Notification::new(Kind::Test, Severity::Green, self.source.clone());
-        let (answer, outcome) = oneshot::channel();
-        let sent = member.tests.send((sample, answer)).await;
-        sent.map_err(|_| OperateError::Stopping)?;
-        let outcome = outcome.await.map_err(|_| OperateError::Stopping)?;
-        outcome.map_err(OperateError::NotDelivered)
-    }
-
-    /// The dead letters of all members, or of one, the oldest first.
-    ///
-    /// # Errors
-    /// [`OperateError::Unknown`].
-    pub fn dead_letters(&self, name: Option<&str>) -> Result<Vec<DeadLetter>, OperateError> {
-        if let Some(name) = name {
-            return Ok(self.member(name)?.lane.dead_letters());
-        }
-        let all = self
-            .members
-            .iter()
-            .flat_map(|member| member.lane.dead_letters());
-        Ok(all.collect())
-    }
-
-    /// Puts dead letters of a member back into its queue, one or all. Returns how many.
-    ///
-    /// # Errors
-    /// [`OperateError::Unknown`], [`OperateError::NoSuchLetter`].
-    pub fn replay(&self, name: &str, key: Option<u64>) -> Result<usize, OperateError> {
-        self.member(name)?.lane.replay(key)
-    }
-
-    /// Forgets dead letters of a member, one or all. Returns how many.
-    ///
-    /// # Errors
-    /// [`OperateError::Unknown`], [`OperateError::NoSuchLetter`].
-    pub fn discard(&self, name: &str, key: Option<u64>) -> Result<usize, OperateError> {
-        self.member(name)?.lane.discard(key)
-    }
-
-    /// Lets a failed member try again. Does not cut short a wait that the other side asked for.
-    ///
-    /// # Errors
-    /// [`OperateError::Unknown`].
-    pub fn resume(&self, name: &str) -> Result<(), OperateError> {
-        let lane = &self.member(name)?.lane;
-        {
-            let mut inner = lane.inner.lock();
-            if inner.state == LaneState::Failed {
-                inner.state = LaneState::Ok;
-            }
-        }
-        lane.changed.notify_one();
-        Ok(())
-    }
-
     /// Takes no more, and delivers what can be delivered within this time. What is left stays in the spools.
     pub async fn drain(&self, within: Duration) -> Vec<Leftover> {
         let deadline = Instant::now() + within;
@@ -327,13 +263,6 @@ impl NotificationDispatcher {
             }
         }
         left
-    }
-
-    fn member(&self, name: &str) -> Result<&Running, OperateError> {
-        let found = self.members.iter().find(|member| member.lane.name == name);
-        found.ok_or_else(|| OperateError::Unknown {
-            name: name.to_owned(),
-        })
     }
 }
 

@@ -5,10 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{NotifyError, Receipt, Severity};
+use crate::{NotifyError, Receipt, Severity, host::PluginStatus};
 
 /// Upper bounds of the buckets of [`AttemptTimes`], in seconds. Beyond the last is one more bucket.
 pub const ATTEMPT_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// From so many seconds on, what waits because attempts fail is worth an alarm: a restart of the other side is over.
+const LATE_SECS: u64 = 600;
 
 /// What a notifier is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -124,6 +127,8 @@ pub struct NotifierStatus {
     pub state: LaneState,
     /// The last failure. It stays after later successes.
     pub last_error: Option<LastError>,
+    /// When something was last delivered since the start of the process, in Unix seconds.
+    pub last_success: Option<u64>,
     /// Seconds until the next attempt, where it waits for a time.
     pub next_attempt_secs: Option<u64>,
     /// Notifications that wait, the one under way included.
@@ -138,26 +143,35 @@ pub struct NotifierStatus {
     pub counters: Counters,
     /// How often its process was restarted.
     pub restarts: u64,
+    /// How it is run, where that is known.
+    pub plugin: Option<PluginStatus>,
     /// Its spool, where there is one.
     pub spool: Option<SpoolState>,
 }
 
 impl NotifierStatus {
-    /// What somebody must look at, in one line each.
+    /// What somebody must look at, in one line each, with the notifier's name.
     #[must_use]
     pub fn alarms(&self) -> Vec<String> {
-        let mut alarms = Vec::new();
+        let named = |problem| format!("notifier {} {problem}", self.name);
+        self.problems().into_iter().map(named).collect()
+    }
+
+    /// What somebody must look at, each as what follows the notifier's name in a sentence.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let why = self.last_error.as_ref().map_or("", |error| &error.message);
         if self.state == LaneState::Failed {
-            let why = self.last_error.as_ref().map_or("", |error| &error.message);
-            alarms.push(format!("notifier {} has failed: {why}", self.name));
+            problems.push(format!("has failed: {why}"));
+        } else if self.state == LaneState::Retrying && self.oldest_age_secs >= LATE_SECS {
+            let minutes = self.oldest_age_secs / 60;
+            problems.push(format!("has not delivered for {minutes} minutes: {why}"));
         }
         if let Some(why) = self.spool.as_ref().and_then(|spool| spool.alarm.as_ref()) {
-            alarms.push(format!(
-                "notifier {}: notifications are kept in memory only: {why}",
-                self.name
-            ));
+            problems.push(format!("keeps notifications in memory only: {why}"));
         }
-        alarms
+        problems
     }
 }
 

@@ -6,9 +6,8 @@ use couic_common::{Entry, PeerAction, Policy as RulePolicy, Tag};
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
-use crate::{
-    Kind, Notice, Notification, Notifier, NotifyError, Receipt, Report, Severity, async_trait,
-};
+pub(crate) use crate::Kind;
+use crate::{Notice, Notification, Notifier, NotifyError, Receipt, Report, Severity, async_trait};
 
 /// A rule that was added.
 pub(crate) fn report(tag: &str) -> Report {

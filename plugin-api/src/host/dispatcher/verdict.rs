@@ -52,20 +52,9 @@ pub(super) fn judge(outcome: &Result<Receipt, NotifyError>) -> Verdict {
 
 /// The outcome's name in metrics.
 pub(super) fn label(outcome: &Result<Receipt, NotifyError>) -> &'static str {
-    match outcome {
-        Ok(_) => "delivered",
-        Err(NotifyError::Retry { .. }) => "retry",
-        Err(NotifyError::RateLimited { .. }) => "rate_limited",
-        Err(NotifyError::TooLarge { .. }) => "too_large",
-        Err(NotifyError::Permanent { .. }) => "permanent",
-        Err(NotifyError::BadConfig { .. }) => "bad_config",
-        Err(NotifyError::Panic { .. }) => "panic",
-        Err(NotifyError::Cancelled) => "cancelled",
-        Err(NotifyError::Busy { .. }) => "busy",
-        Err(NotifyError::Timeout { .. }) => "timeout",
-        Err(NotifyError::Crashed { .. }) => "crashed",
-        Err(NotifyError::Unavailable { .. }) => "unavailable",
-    }
+    outcome
+        .as_ref()
+        .map_or_else(NotifyError::kind, |_| "delivered")
 }
 
 #[cfg(test)]

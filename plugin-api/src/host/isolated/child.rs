@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    env, fs, io,
     os::fd::{FromRawFd, OwnedFd},
     process::ExitCode,
     rc::Rc,
@@ -31,13 +31,23 @@ use crate::{
     outcome::Outcome,
 };
 
+/// The hidden subcommand of a program that isolates.
+pub(super) const PLUGIN_HOST: &str = "plugin-host";
+
+/// Where this process was started to run an isolated plugin (by a [`ChildCommand`](super::ChildCommand)),
+/// runs it, and tells with what to leave `main`. Call it first thing there: nothing may come before it, since this
+/// process has had its privileges taken and its memory limited.
+#[must_use]
+pub fn run_if_child() -> Option<ExitCode> {
+    let asked = env::args_os().nth(1).is_some_and(|arg| arg == PLUGIN_HOST);
+    asked.then(child_main)
+}
+
 /// How long an instance may take to let go when the parent closes.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// The whole life of an isolated plugin's process: call it from the hidden subcommand that the
-/// [`ChildCommand`](super::ChildCommand) names, first thing in `main`, and return what it returns.
-#[must_use]
-pub fn child_main() -> ExitCode {
+/// The whole life of an isolated plugin's process.
+fn child_main() -> ExitCode {
     let ended = prepare().and_then(|(orders, answers)| {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build()?;

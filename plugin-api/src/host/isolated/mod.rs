@@ -1,6 +1,6 @@
 //! A plugin in a process of its own: what it does to itself, it does to itself.
 //!
-//! The process is this program again, under a hidden subcommand that calls [`child_main`]. It runs as an unprivileged
+//! The process is this program again, whose `main` begins with [`run_if_child`]. It runs as an unprivileged
 //! user without capabilities, with `no_new_privs`, an empty environment and bounded memory, and has nothing of ours
 //! but three pipes and a sealed copy of the plugin. One that crashes, exits, or does not come back from an attempt
 //! that was given up is ended and started again, after 1, 2, 4 … 60 seconds.
@@ -13,7 +13,7 @@ mod supervisor;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-pub use child::child_main;
+pub use child::run_if_child;
 pub use link::PluginState;
 pub use process::{ChildCommand, Isolation, RunAs};
 use tokio::{

@@ -1,7 +1,6 @@
 //! The process that a plugin gets for itself, and what is taken from it before it runs anything.
 
 use std::{
-    ffi::OsString,
     io,
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
@@ -11,6 +10,7 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
+use super::child::PLUGIN_HOST;
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::{Pid, geteuid},
@@ -20,28 +20,23 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// How this program is started so that it calls [`child_main`](super::child_main).
+/// How a program is started whose `main` begins with [`run_if_child`](super::run_if_child).
 #[derive(Clone, Debug)]
 pub struct ChildCommand {
     program: PathBuf,
-    args: Vec<OsString>,
 }
 
 impl ChildCommand {
-    /// This program, whatever became of its file since it was started, with the arguments of a hidden subcommand.
-    pub fn this_program(args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
-        Self::new("/proc/self/exe", args)
+    /// This program, whatever became of its file since it was started.
+    #[must_use]
+    pub fn itself() -> Self {
+        Self::new("/proc/self/exe")
     }
 
-    /// Another program that calls [`child_main`](super::child_main).
-    pub fn new(
-        program: impl Into<PathBuf>,
-        args: impl IntoIterator<Item = impl Into<OsString>>,
-    ) -> Self {
-        Self {
-            program: program.into(),
-            args: args.into_iter().map(Into::into).collect(),
-        }
+    /// Another program.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        let program = program.into();
+        Self { program }
     }
 }
 
@@ -90,7 +85,7 @@ impl Isolation {
     pub(super) fn spawn(&self, copy: BorrowedFd<'_>) -> io::Result<Child> {
         let mut command = Command::new(&self.command.program);
         command
-            .args(&self.command.args)
+            .arg(PLUGIN_HOST)
             .env_clear()
             // One arena for each of dozens of threads would be address space for nothing.
             .env("MALLOC_ARENA_MAX", "2")

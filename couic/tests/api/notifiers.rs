@@ -1,0 +1,284 @@
+//! Notifiers: how they are, tests, dead letters.
+
+use std::sync::{Arc, Mutex};
+
+use couic::reporting::{Counted, Notifiers};
+use couic_common::Group;
+use couic_plugin_api::{
+    Kind, Notice, Notification, Notifier, NotifyError, Receipt, Severity, async_trait,
+    host::dispatcher::{Member, NotificationDispatcher, Policy},
+};
+use serde_json::{Value, json};
+
+use crate::support::{TestApi, start, start_reporting};
+
+/// Ends every attempt as it is told to.
+struct Double {
+    name: &'static str,
+    ends: Mutex<Result<Receipt, NotifyError>>,
+}
+
+#[async_trait]
+impl Notifier for Double {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    async fn notify(&self, _: &Notification) -> Result<Receipt, NotifyError> {
+        self.ends.lock().unwrap().clone()
+    }
+}
+
+impl Double {
+    fn ends(&self, result: Result<Receipt, NotifyError>) {
+        *self.ends.lock().unwrap() = result;
+    }
+}
+
+struct Place {
+    test: TestApi,
+    siem: Arc<Double>,
+    dispatcher: Arc<NotificationDispatcher>,
+}
+
+fn delivered() -> Result<Receipt, NotifyError> {
+    Ok(Receipt {
+        http_status: Some(204),
+        pause: None,
+    })
+}
+
+fn refused(status: u16) -> Result<Receipt, NotifyError> {
+    Err(NotifyError::from_http(status, None))
+}
+
+/// An API with the notifiers `siem` and `chat.ops`.
+fn place() -> Place {
+    let double = |name| {
+        let ends = Mutex::new(delivered());
+        Arc::new(Double { name, ends })
+    };
+    let siem = double("siem");
+    let members = [Arc::clone(&siem), double("chat.ops")];
+    let members = members.map(|double| Member::new(double, Policy::default()));
+    let dispatcher = NotificationDispatcher::start("t", "here", None, members.into()).unwrap();
+    let dispatcher = Arc::new(dispatcher);
+    let notifiers = Notifiers::new(Arc::clone(&dispatcher), Arc::<Counted>::default());
+    let test = start_reporting(notifiers);
+    Place {
+        test,
+        siem,
+        dispatcher,
+    }
+}
+
+impl Place {
+    fn tell(&self, message: &str) {
+        let notice = Notice {
+            code: "test".to_owned(),
+            message: message.to_owned(),
+        };
+        let notice = Notification::new(Kind::Notice(notice), Severity::Orange, "here");
+        self.dispatcher.enqueue(&notice).unwrap();
+    }
+
+    async fn siem(&self) -> Value {
+        let reply = self.test.get("/v1/notifiers/siem").await;
+        reply.is(200).json()
+    }
+
+    async fn until(&self, what: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let siem = self.siem().await;
+            if what(&siem) {
+                return siem;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+
+    async fn post(&self, what: &str) -> crate::support::Reply {
+        self.test
+            .ask("POST", &format!("/v1/notifiers/{what}"))
+            .send()
+            .await
+    }
+}
+
+#[tokio::test]
+async fn the_list_says_how_each_one_is() {
+    let place = place();
+    place.tell("hello");
+    place.until(|siem| siem["delivered"] == 1).await;
+    let list = place.test.get("/v1/notifiers").await.is(200).json();
+    let names: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|n| &n["name"])
+        .collect();
+    assert_eq!(names, ["siem", "chat.ops"]);
+    let siem = &list[0];
+    for (key, expected) in [
+        ("state", json!("ok")),
+        ("queue_events", json!(0)),
+        ("dead_letters", json!(0)),
+        ("attempts", json!({"delivered": 1})),
+        ("failed_attempts", json!(0)),
+        ("last_error", json!(null)),
+        ("problems", json!([])),
+        ("spool", json!(null)),
+    ] {
+        assert_eq!(siem[key], expected, "{key} of {siem}");
+    }
+    assert!(siem["last_success"].as_u64().unwrap() > 1_700_000_000);
+    // Another path of as many parts must not swallow a notifier's name.
+    place
+        .test
+        .get("/v1/notifiers/peer")
+        .await
+        .error(404, "not_found");
+    place.test.get("/v1/notifiers/chat.ops").await.is(200);
+}
+
+#[tokio::test]
+async fn a_test_tells_how_it_ended() {
+    let place = place();
+    let told = place.post("siem/test").await.is(200).json();
+    assert_eq!(told["delivered"], true);
+    assert_eq!(
+        (&told["outcome"], &told["http_status"], &told["message"]),
+        (&json!("delivered"), &json!(204), &json!(null))
+    );
+    place.siem.ends(refused(404));
+    let told = place.post("siem/test").await.is(200).json();
+    assert_eq!(
+        (&told["delivered"], &told["outcome"], &told["http_status"]),
+        (&json!(false), &json!("permanent"), &json!(404))
+    );
+    assert_eq!(told["message"], "the server answered 404");
+    let siem = place.siem().await;
+    assert_eq!(siem["state"], "failed");
+    assert_eq!(
+        siem["problems"],
+        json!(["has failed: the server answered 404"])
+    );
+    place.post("nobody/test").await.error(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_failed_one_is_resumed() {
+    let place = place();
+    place.siem.ends(refused(401));
+    place.tell("kept");
+    place.until(|siem| siem["state"] == "failed").await;
+    place.siem.ends(delivered());
+    let resumed = place.post("siem/resume").await.is(200).json();
+    assert_eq!(resumed["name"], "siem");
+    place.until(|siem| siem["delivered"] == 1).await;
+    place.post("nobody/resume").await.error(404, "not_found");
+}
+
+#[tokio::test]
+async fn dead_letters_are_read_by_page_replayed_and_discarded() {
+    let place = place();
+    place.siem.ends(refused(400));
+    for n in 0..5 {
+        place.tell(&format!("letter {n}"));
+    }
+    place.until(|siem| siem["dead_letters"] == 5).await;
+    let page = |query: &str| {
+        let path = format!("/v1/notifiers/siem/dead{query}");
+        let test = &place.test;
+        async move { test.get(&path).await.is(200).json() }
+    };
+    let all = page("").await;
+    assert_eq!(all.as_array().unwrap().len(), 5);
+    let first = &all[0];
+    assert_eq!(
+        (&first["text"], &first["severity"], &first["reason"]),
+        (
+            &json!("letter 0"),
+            &json!("orange"),
+            &json!("the server answered 400")
+        )
+    );
+    let key = |n: usize| all[n]["key"].as_u64().unwrap();
+    let two = page(&format!("?limit=2&after={}", key(1))).await;
+    assert_eq!(two, json!([all[2], all[3]]));
+    assert_eq!(page(&format!("?after={}", key(4))).await, json!([]));
+    for bad in ["?limit=0", "?limit=1001", "?limit=x", "?after=-1"] {
+        let path = format!("/v1/notifiers/siem/dead{bad}");
+        place.test.get(&path).await.error(400, "bad_request");
+    }
+
+    let discard = |query: String| {
+        let path = format!("/v1/notifiers/siem/dead{query}");
+        let test = &place.test;
+        async move { test.delete(&path).await }
+    };
+    let reply = discard(format!("?key={}", key(0))).await.is(200);
+    assert_eq!(reply.json(), json!({"discarded": 1}));
+    let gone = discard(format!("?key={}", key(0))).await;
+    gone.error(404, "not_found");
+    for bad in ["", "?kye=1", "?key=", "?key=ALL"] {
+        discard(bad.to_owned()).await.error(400, "bad_request");
+    }
+    place.siem.ends(delivered());
+    let one = place.post(&format!("siem/replay?key={}", key(1))).await;
+    assert_eq!(one.is(200).json(), json!({"replayed": 1}));
+    let gone = place.post(&format!("siem/replay?key={}", key(1))).await;
+    gone.error(404, "not_found");
+    place
+        .post("siem/replay?key=x")
+        .await
+        .error(400, "bad_request");
+    let reply = discard(format!("?key={}", key(2))).await.is(200);
+    assert_eq!(reply.json(), json!({"discarded": 1}));
+    let rest = place.post("siem/replay").await.is(200).json();
+    assert_eq!(rest, json!({"replayed": 2}));
+    let siem = place.until(|siem| siem["delivered"] == 3).await;
+    assert_eq!(
+        (&siem["dead_letters"], &siem["dead"]),
+        (&json!(0), &json!(5))
+    );
+    let none = discard("?key=all".to_owned()).await.is(200).json();
+    assert_eq!(none, json!({"discarded": 0}));
+}
+
+#[tokio::test]
+async fn without_reporting_there_are_none() {
+    let test = start();
+    assert_eq!(test.get("/v1/notifiers").await.is(200).json(), json!([]));
+    for (method, path) in [
+        ("GET", "siem"),
+        ("POST", "siem/test"),
+        ("GET", "siem/dead"),
+        ("DELETE", "siem/dead?key=all"),
+        ("POST", "siem/replay"),
+        ("POST", "siem/resume"),
+    ] {
+        let asked = test.ask(method, &format!("/v1/notifiers/{path}"));
+        asked.send().await.error(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn figures_of_delivery_are_in_the_metrics() {
+    let place = place();
+    place.tell("hello");
+    place.until(|siem| siem["delivered"] == 1).await;
+    let asked = place
+        .test
+        .as_group(Group::Monitoring, "GET", "/v1/metrics?format=prometheus");
+    let text = String::from_utf8(asked.send().await.is(200).body).unwrap();
+    for line in [
+        "couic_reports_total 0",
+        "couic_notifier_delivered_total{notifier=\"siem\"} 1",
+        "couic_notifier_state{notifier=\"siem\",state=\"ok\"} 1",
+        "couic_notifier_attempts_total{notifier=\"siem\",outcome=\"delivered\"} 1",
+        "couic_notifier_dead_letters{notifier=\"chat.ops\"} 0",
+    ] {
+        assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+    }
+}

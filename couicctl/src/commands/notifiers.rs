@@ -1,0 +1,78 @@
+//! `couicctl notifiers`.
+
+use couic_common::NotifierName;
+
+use super::Context;
+use crate::{cli::NotifiersCommand, duration::now, failure::Failure, render};
+
+pub(super) async fn run(command: NotifiersCommand, cx: &mut Context) -> Result<(), Failure> {
+    match command {
+        NotifiersCommand::List => {
+            let all = cx.client.notifiers().await.map_err(|e| cx.failed(e))?;
+            cx.output
+                .show(&all, |out| render::notifiers(&all, now(), out))
+        }
+        NotifiersCommand::Test { name } => test(&name, cx).await,
+        NotifiersCommand::Dead { name, limit, after } => {
+            let dead = cx.client.dead_letters(&name, after, limit).await;
+            let dead = dead.map_err(|e| cx.failed(e))?;
+            let full = dead.len() == limit as usize;
+            cx.output
+                .show(&dead, |out| render::dead_letters(&name, &dead, full, out))
+        }
+        NotifiersCommand::Replay { name, key } => {
+            let done = cx.client.replay_dead_letters(&name, key).await;
+            let done = done.map_err(|e| cx.failed(e))?;
+            cx.output.show(&done, |out| {
+                let letters = counted(done.replayed, "dead letter of", "dead letters of");
+                writeln!(out, "{letters} {name} put back behind what waits.")
+            })
+        }
+        NotifiersCommand::Discard { name, which } => {
+            let done = cx.client.discard_dead_letters(&name, which.key).await;
+            let done = done.map_err(|e| cx.failed(e))?;
+            cx.output.show(&done, |out| {
+                let letters = counted(done.discarded, "dead letter of", "dead letters of");
+                writeln!(out, "{letters} {name} forgotten.")
+            })
+        }
+        NotifiersCommand::Resume { name } => {
+            let info = cx.client.resume_notifier(&name).await;
+            let info = info.map_err(|e| cx.failed(e))?;
+            cx.output.show(&info, |out| {
+                let waits = counted(
+                    info.queue_events,
+                    "notification waits",
+                    "notifications wait",
+                );
+                writeln!(
+                    out,
+                    "{name} tries again, {waits}. How it goes: couicctl notifiers list"
+                )
+            })
+        }
+    }
+}
+
+/// What became of the sample is the result with `--json`; else one that was not delivered is an error like others.
+async fn test(name: &NotifierName, cx: &mut Context) -> Result<(), Failure> {
+    let test = cx.client.test_notifier(name).await;
+    let test = test.map_err(|e| cx.failed(e))?;
+    if !test.delivered && !cx.output.is_json() {
+        return Err(Failure::Refused(render::not_delivered(&test)));
+    }
+    cx.output.show(&test, |out| render::delivered(&test, out))?;
+    if test.delivered {
+        return Ok(());
+    }
+    cx.output.flush()?;
+    Err(Failure::Said)
+}
+
+fn counted(count: u64, one: &str, more: &str) -> String {
+    match count {
+        0 => format!("No {more}"),
+        1 => format!("1 {one}"),
+        _ => format!("{count} {more}"),
+    }
+}

@@ -1,0 +1,103 @@
+//! The figures of a notifier that a program shows as metrics, under the names that both of ours use.
+
+use super::NotifierStatus;
+
+/// One figure of every notifier.
+#[derive(Clone, Copy, Debug)]
+pub struct Figure {
+    /// What follows the program's prefix in the metric's name. Counters end in `_total`.
+    pub name: &'static str,
+    /// Counters only grow; everything else goes up and down.
+    pub counter: bool,
+    /// A sentence about it.
+    pub help: &'static str,
+    /// Its value; `None` where a notifier has none.
+    pub value: fn(&NotifierStatus) -> Option<u64>,
+}
+
+const fn counter(
+    name: &'static str,
+    help: &'static str,
+    value: fn(&NotifierStatus) -> Option<u64>,
+) -> Figure {
+    Figure {
+        name,
+        counter: true,
+        help,
+        value,
+    }
+}
+
+const fn gauge(
+    name: &'static str,
+    help: &'static str,
+    value: fn(&NotifierStatus) -> Option<u64>,
+) -> Figure {
+    Figure {
+        name,
+        counter: false,
+        help,
+        value,
+    }
+}
+
+/// All that are whole numbers with one sample a notifier. What has more labels or buckets (state, attempts by outcome,
+/// seconds an attempt) is in [`NotifierStatus`].
+pub const FIGURES: [Figure; 13] = [
+    counter(
+        "enqueued_total",
+        "Notifications accepted for delivery.",
+        |n| Some(n.counters.enqueued),
+    ),
+    counter("delivered_total", "Notifications delivered.", |n| {
+        Some(n.counters.delivered)
+    }),
+    counter(
+        "dropped_total",
+        "Notifications dropped because the queue was full.",
+        |n| Some(n.counters.dropped),
+    ),
+    counter(
+        "merged_total",
+        "Notifications that became part of another one because the queue was nearly full.",
+        |n| Some(n.counters.merged),
+    ),
+    counter("dead_total", "Notifications given up.", |n| {
+        Some(n.counters.dead)
+    }),
+    counter(
+        "restarts_total",
+        "Restarts of the notifier's process.",
+        |n| Some(n.restarts),
+    ),
+    gauge("queue_events", "Notifications that wait.", |n| {
+        Some(n.queue_events as u64)
+    }),
+    gauge("queue_bytes", "Bytes that wait.", |n| {
+        Some(n.queue_bytes as u64)
+    }),
+    gauge(
+        "oldest_age_seconds",
+        "Age of the oldest notification that waits.",
+        |n| Some(n.oldest_age_secs),
+    ),
+    gauge("dead_letters", "Dead letters that are kept.", |n| {
+        Some(n.dead_letters as u64)
+    }),
+    gauge("spool_bytes", "Bytes of the spool, on disk.", |n| {
+        n.spool.as_ref().map(|spool| spool.bytes)
+    }),
+    gauge(
+        "spool_failing",
+        "1 while notifications are kept in memory only.",
+        |n| {
+            let spool = n.spool.as_ref()?;
+            Some(u64::from(spool.alarm.is_some()))
+        },
+    ),
+    gauge(
+        "last_success_timestamp_seconds",
+        "When something was last delivered, Unix time.",
+        |n| n.last_success,
+    ),
+];
