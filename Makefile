@@ -1,11 +1,11 @@
 # Every task in one command each. What is missing on the machine is installed by scripts/setup.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint deny demo bench fuzz clean
+.PHONY: help setup build test lint deny demo demo-peering bench soak fuzz clean
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/sbin:/sbin
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: ## install what is missing: toolchain, bpf-linker, packages
 	@scripts/setup
@@ -28,8 +28,14 @@ deny: ## licences, advisories and sources of the dependencies
 demo: setup ## start the daemon between two namespaces and watch it drop pings (needs root)
 	@scripts/demo
 
+demo-peering: setup ## three instances that share rules: bans, deletions, a cut, a kill (needs root and nginx)
+	@scripts/demo-peering
+
 bench: setup ## measure against the figures to reach, as a table (needs root)
 	@scripts/bench
+
+soak: setup ## peering under chaos for SOAK_SECONDS (3600), seed printed (needs root)
+	@scripts/soak
 
 fuzz: ## fuzz the decoders, FUZZ_SECONDS (60) each
 	@scripts/setup fuzz

@@ -3,8 +3,8 @@
 /// The first pause, in milliseconds.
 const FIRST: u64 = 250;
 
-/// The longest pause.
-const LONGEST: u64 = 30_000;
+/// The longest pause. Short, since a peer that is back should hold the same rules within seconds; a try costs a packet.
+const LONGEST: u64 = 2_000;
 
 /// Pauses that double, each shortened by chance by up to a half, so that many nodes do not come back at once.
 #[derive(Clone, Copy, Debug, Default)]

@@ -12,6 +12,7 @@
 //!
 //! `Replica` is the state, [`Link`] is one node's view of one peer: it says what to ask next and takes the answer.
 
+mod ask;
 mod backoff;
 mod check;
 mod clock;
@@ -24,11 +25,12 @@ mod record;
 mod replica;
 mod wire;
 
+pub use ask::{Ask, Failure, LinkSettings, LinkState, LinkStatus, Next};
 pub use backoff::Backoff;
 pub use clock::{Gap, Hlc, MAX_AHEAD, Moment, NodeId, Stamp, TooFarAhead};
 pub use digest::{LEAVES, Tree};
 pub use limits::{Limits, Refusal, Tokens};
-pub use link::{Ask, Failure, Link, LinkSettings, LinkState, LinkStatus, Next, PullOutcome};
+pub use link::{Link, PullOutcome};
 pub use plain::PlainBatch;
 pub use record::{NEVER, Record, State};
 pub use replica::{Merge, Replica, Slot};

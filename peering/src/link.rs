@@ -7,39 +7,12 @@ use couic_common::{Cidr, Policy};
 
 pub use crate::check::PullOutcome;
 use crate::{
-    Backoff, DigestAnswer, Face, Gap, Moment, Of, PlainBatch, PullAnswer, PushAnswer, Record,
-    Replica, Slot,
+    Ask, Backoff, DigestAnswer, Face, Failure, Gap, LinkSettings, LinkState, LinkStatus, Moment,
+    Next, Of, PullAnswer, PushAnswer, Record, Replica, Slot,
     check::{Check, Known, Question},
     outbox::Outbox,
     plain::Plain,
 };
-
-/// How a peer is dealt with.
-#[derive(Clone, Debug)]
-pub struct LinkSettings {
-    /// The policies that are shared with it.
-    pub policies: Vec<Policy>,
-    /// Changes are gathered for so long, in milliseconds. The first one after a pause goes at once.
-    pub gather: u64,
-    /// Between two comparisons, in milliseconds; give or take a quarter.
-    pub compare: u64,
-    /// How many registers may wait.
-    pub queue: usize,
-    /// How many registers go into one request at most.
-    pub batch: usize,
-}
-
-impl Default for LinkSettings {
-    fn default() -> Self {
-        Self {
-            policies: vec![Policy::Drop],
-            gather: 250,
-            compare: 10_000,
-            queue: 100_000,
-            batch: 4_000,
-        }
-    }
-}
 
 /// How soon the comparison is repeated where something differed.
 const COMPARE_AGAIN: u64 = 1_000;
@@ -52,85 +25,6 @@ const TRY_STUBBORN: u32 = 30;
 
 /// How many registers a plain peer is told of at once when it is told everything.
 const WALK: usize = 1_000;
-
-/// A request to make.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Ask {
-    /// Digests.
-    Digest(Policy, Of),
-    /// The registers in these leaves.
-    Pull(Policy, Vec<(u16, u16)>),
-    /// Send these registers. What they say is looked up by who sends them.
-    Push(Policy, Vec<Cidr>),
-    /// Send these jobs to a node that knows nothing else.
-    Plain(PlainBatch),
-}
-
-/// What to do now.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Next {
-    /// Make this request, and tell how it went.
-    Ask(Ask),
-    /// Nothing before this monotonic time (ms), unless something changes.
-    Wait(u64),
-}
-
-/// Why a request was not answered as it should.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The body is larger than the peer, or a proxy before it, allows: 413.
-    TooLarge,
-    /// A Couic that does not know the route: 404 or 405.
-    Unknown,
-    /// A Couic that does not take these jobs: 422 or 409 to a plain request.
-    Refused(String),
-    /// Anything else.
-    Other(String),
-}
-
-/// Where a link stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkState {
-    /// There was no answer yet.
-    Connecting,
-    /// A comparison has found differences that are being levelled, or was not made yet.
-    Syncing,
-    /// The last comparison found nothing to do.
-    InSync,
-    /// The peer knows nothing but plain jobs: it is told what changes here.
-    Plain,
-    /// The last request failed.
-    Failing,
-}
-
-/// What can be seen of a link.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkStatus {
-    /// Where it stands.
-    pub state: LinkState,
-    /// Registers that wait.
-    pub queue: usize,
-    /// For how long the oldest of them has been waiting, in milliseconds.
-    pub lag: u64,
-    /// Registers that differed at the last comparison.
-    pub differing: u64,
-    /// Ranges that differ and that nothing can be done about: one side refuses registers in them.
-    pub refused_ranges: u64,
-    /// What went wrong last, and when (Unix ms).
-    pub last_error: Option<(u64, String)>,
-    /// When it last answered, Unix ms; 0 = never.
-    pub last_answer: u64,
-    /// When nothing differed the last time, Unix ms; 0 = never.
-    pub last_equal: u64,
-    /// By how much its clock is ahead of ours, ms.
-    pub gap: Option<i64>,
-    /// Registers that were sent.
-    pub sent: u64,
-    /// Registers that it did not take.
-    pub refused: u64,
-    /// How often too much waited, so that a comparison had to find it.
-    pub overflows: u64,
-}
 
 /// One peer.
 #[derive(Debug)]
@@ -246,7 +140,7 @@ impl Link {
         let ask = if self.is_plain {
             self.plain_ask(replica, now, tellable)
         } else {
-            self.ask(now)
+            self.ask(replica, now)
         };
         match ask {
             Some(ask) => {
@@ -265,12 +159,16 @@ impl Link {
         }
     }
 
-    fn ask(&mut self, now: Moment) -> Option<Ask> {
+    fn ask<L>(&mut self, replica: &Replica<L>, now: Moment) -> Option<Ask> {
         // Times can be translated only once a clock was seen.
         let may_push = self.gap.ms().is_some() && now.mono >= self.send_at;
-        if may_push && let Some((policy, cidrs)) = self.take() {
-            self.send_at = now.mono + self.settings.gather;
-            return Some(Ask::Push(policy, cidrs));
+        while may_push && let Some((policy, mut cidrs)) = self.take() {
+            // What was forgotten meanwhile is no business of the peer's any more.
+            cidrs.retain(|cidr| replica.get(policy, *cidr).is_some());
+            if !cidrs.is_empty() {
+                self.send_at = now.mono + self.settings.gather;
+                return Some(Ask::Push(policy, cidrs));
+            }
         }
         if self.check.is_none() && now.mono >= self.check_at {
             self.check = Some(Check::new(&self.settings.policies));
@@ -457,20 +355,14 @@ impl Link {
     }
 
     /// Takes the answer to [`Ask::Push`].
-    pub fn pushed<L>(
-        &mut self,
-        replica: &mut Replica<L>,
-        from: Face,
-        answer: &PushAnswer,
-        now: Moment,
-    ) {
-        let Some(Ask::Push(policy, mut cidrs)) = self.answered(replica, from, now) else {
+    pub fn pushed<L>(&mut self, replica: &mut Replica<L>, answer: &PushAnswer, now: Moment) {
+        let Some(Ask::Push(policy, mut cidrs)) = self.answered(replica, answer.from, now) else {
             return;
         };
         let taken = usize::try_from(answer.taken).map_or(cidrs.len(), |n| n.min(cidrs.len()));
         let rest = cidrs.split_off(taken);
         self.status.sent += taken as u64;
-        self.status.refused += answer.refused;
+        self.status.refused += answer.refused.min(taken as u64);
         if let Some(problem) = &answer.problem {
             let text: String = problem
                 .chars()

@@ -14,6 +14,7 @@ pub const MAX_PULL: usize = 10_000;
 
 /// Who speaks, and what its clocks show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Face {
     /// The node, for as long as it runs.
     pub node: NodeId,
@@ -36,6 +37,7 @@ impl Face {
 
 /// Which digests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Of {
     /// The one of everything.
@@ -46,8 +48,9 @@ pub enum Of {
     Leaves(Vec<u8>),
 }
 
-/// Body of `POST /v1/{policy}/peer/digest`.
+/// Body of `POST /v1/{policy}/digest`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DigestRequest {
     /// Who asks.
     pub from: Face,
@@ -57,6 +60,7 @@ pub struct DigestRequest {
 
 /// Its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DigestAnswer {
     /// Who answers.
     pub from: Face,
@@ -107,17 +111,20 @@ impl DigestAnswer {
     }
 }
 
-/// Body of `POST /v1/{policy}/peer/pull`.
+/// Body of `POST /v1/{policy}/pull`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PullRequest {
     /// Who asks.
     pub from: Face,
     /// Ranges of leaves, both ends included, in rising order.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<u16>>))]
     pub leaves: Vec<(u16, u16)>,
 }
 
 /// Its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PullAnswer {
     /// Who answers.
     pub from: Face,
@@ -159,8 +166,9 @@ impl PullAnswer {
     }
 }
 
-/// Body of `POST /v1/{policy}/peer/push`.
+/// Body of `POST /v1/{policy}/push`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PushRequest {
     /// Who sends.
     pub from: Face,
@@ -171,8 +179,11 @@ pub struct PushRequest {
 }
 
 /// Its answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PushAnswer {
+    /// Who answers.
+    pub from: Face,
     /// How many of the registers were dealt with, from the first one. The rest is to be sent again.
     pub taken: u64,
     /// How long to wait before that, in milliseconds.
@@ -186,6 +197,7 @@ pub struct PushAnswer {
 
 /// A register on its way. Values are not judged yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WireRecord {
     /// `ADDRESS/PREFIX`.
     pub cidr: String,

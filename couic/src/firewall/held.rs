@@ -55,6 +55,14 @@ pub enum Settled {
     Refused(FirewallError),
 }
 
+impl Settled {
+    /// Whether it holds.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(self, Self::Done(_))
+    }
+}
+
 impl Holder {
     fn of(owner: &Owner) -> Option<Self> {
         match owner {

@@ -3,18 +3,21 @@
 use std::{
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use couic::{
     api::{Api, routes},
     dataplane::{Limits, MemoryPlane},
-    firewall::{Firewall, ManualClock, SetStore},
+    firewall::{Clock, Firewall, ManualClock, SetStore},
     guard::{Guard, HostAddress, HostSource},
     metrics::MetricsRegistry,
+    peering::{Engine, PeerSettings, Time},
     rbac::ClientStore,
     reporting::Notifiers,
 };
 use couic_common::{Group, Health, HealthStatus, InterfaceHealth, XdpMode};
+use couic_peering::Limits as PeerLimits;
 use serde_json::Value;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -57,23 +60,44 @@ pub(crate) fn start() -> TestApi {
 
 /// One that reports.
 pub(crate) fn start_reporting(notifiers: Notifiers) -> TestApi {
-    furnish(Limits::default(), false, Some(notifiers))
+    furnish(Limits::default(), false, Some(notifiers), None)
+}
+
+/// One that shares rules with these peers, and with whoever has a token.
+pub(crate) fn start_peering(
+    peers: Vec<PeerSettings>,
+    clock: Arc<dyn Clock>,
+    time: Time,
+) -> TestApi {
+    furnish(Limits::default(), false, None, Some((peers, clock, time)))
 }
 
 pub(crate) fn start_with(limits: Limits, enforce: bool) -> TestApi {
-    furnish(limits, enforce, None)
+    furnish(limits, enforce, None, None)
 }
 
-fn furnish(limits: Limits, enforce: bool, notifiers: Option<Notifiers>) -> TestApi {
+type Shared = (Vec<PeerSettings>, Arc<dyn Clock>, Time);
+
+fn furnish(
+    limits: Limits,
+    enforce: bool,
+    notifiers: Option<Notifiers>,
+    peering: Option<Shared>,
+) -> TestApi {
     let dir = tempfile::tempdir().unwrap();
     let plane = MemoryPlane::default();
     let clock = Arc::new(ManualClock::new(NOW));
-    let firewall = Firewall::new(
+    let shown = peering.as_ref().map(|(_, clock, _)| Arc::clone(clock));
+    let firewall = Arc::new(Firewall::new(
         Box::new(plane.clone()),
         Arc::new(plane.clone()),
         limits,
-        Arc::clone(&clock) as _,
-    );
+        shown.unwrap_or_else(|| Arc::clone(&clock) as _),
+    ));
+    let peering = peering.map(|(peers, _, time)| {
+        let (limits, day) = (PeerLimits::default(), Duration::from_secs(86_400));
+        Arc::new(Engine::new(Arc::clone(&firewall), peers, limits, day, time))
+    });
     let clients = ClientStore::open(dir.path()).unwrap();
     for group in Group::ALL {
         let name = group.as_str().parse().unwrap();
@@ -82,12 +106,13 @@ fn furnish(limits: Limits, enforce: bool, notifiers: Option<Notifiers>) -> TestA
     let health = Arc::new(Mutex::new(Box::new(healthy) as HealthSource));
     let state = Arc::clone(&health);
     let api = Arc::new(Api {
-        firewall: Arc::new(firewall),
+        firewall,
         sets: Arc::new(SetStore::open(dir.path()).unwrap()),
         clients: Arc::new(clients),
         guard: Guard::with_source(enforce, Box::new(Host)),
         metrics: Arc::new(MetricsRegistry::new()),
         notifiers,
+        peering,
         health: Arc::new(move || (*state.lock().unwrap())()),
     });
     TestApi {
@@ -111,6 +136,7 @@ pub(crate) fn healthy() -> Health {
         }],
         set_problems: Vec::new(),
         notifier_problems: Vec::new(),
+        peer_problems: Vec::new(),
     }
 }
 

@@ -69,7 +69,7 @@ enum Message {
 enum Reply {
     Digest(DigestAnswer),
     Pull(PullAnswer),
-    Push(Face, PushAnswer),
+    Push(PushAnswer),
 }
 
 /// The rules in force on a node: stamp, tag, and when each ends in true time.
@@ -339,8 +339,8 @@ impl World {
             Event::Answer(Reply::Digest(answer)) => {
                 link.digests(&mut there.replica, &answer, moment);
             }
-            Event::Answer(Reply::Push(from, answer)) => {
-                link.pushed(&mut there.replica, from, &answer, moment);
+            Event::Answer(Reply::Push(answer)) => {
+                link.pushed(&mut there.replica, &answer, moment);
             }
             Event::Answer(Reply::Pull(answer)) => {
                 let outcome = link.pulled(&mut there.replica, &answer, moment);
@@ -381,10 +381,13 @@ impl World {
                     replica.merge(policy, cidr, record, (), moment);
                 }
                 let answer = PushAnswer {
+                    from: Face::of(replica, moment),
                     taken: request.records.len() as u64,
-                    ..PushAnswer::default()
+                    wait_ms: 0,
+                    refused: 0,
+                    problem: None,
                 };
-                Reply::Push(Face::of(replica, moment), answer)
+                Reply::Push(answer)
             }
         }
     }
@@ -443,7 +446,7 @@ fn size(event: &Event) -> usize {
         Event::Request(Message::Push(_, body)) => serde_json::to_string(body),
         Event::Answer(Reply::Digest(body)) => serde_json::to_string(body),
         Event::Answer(Reply::Pull(body)) => serde_json::to_string(body),
-        Event::Answer(Reply::Push(_, body)) => serde_json::to_string(body),
+        Event::Answer(Reply::Push(body)) => serde_json::to_string(body),
         Event::Wake | Event::Failure(_) => return 0,
     };
     text.unwrap().len()

@@ -51,7 +51,7 @@ fn one_claim_takes_the_place_of_all_but_sets() {
         settle(&house, before.clone(), Some(other.clone())),
         Settled::Done(Applied::Updated)
     ));
-    assert_eq!(seen(&house), [other.clone()]);
+    assert_eq!(seen(&house), std::slice::from_ref(&other));
     assert!(matches!(settle(&house, before, None), Settled::Moved));
     assert!(matches!(
         settle(&house, vec![other], None),
