@@ -14,6 +14,9 @@ const COUNT_BITS: u32 = 16;
 /// How many measurements of a clock's difference are kept.
 const SAMPLES: usize = 8;
 
+/// Clocks as near to each other as this count as equal, whatever the measurement, in milliseconds.
+const SAME_CLOCK: u64 = 20;
+
 /// A measurement is forgotten after this time: clocks drift.
 const SAMPLE_AGE: u64 = 10 * 60 * 1000;
 
@@ -26,10 +29,24 @@ pub struct Moment {
     pub mono: u64,
 }
 
-/// A node, for as long as it runs: made anew at each start, so that a node whose clock was set back while it was down
-/// never gives the same stamp twice.
+/// A node, for as long as it runs. The upper half is the machine's for good; the lower half is made anew at each start,
+/// so that a node whose clock was set back while it was down never gives the same stamp twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
+
+impl NodeId {
+    /// The node of a machine, from now on.
+    #[must_use]
+    pub fn started(machine: u32, start: u32) -> Self {
+        Self(u64::from(machine) << 32 | u64::from(start))
+    }
+
+    /// The machine, whenever the node was started.
+    #[must_use]
+    pub const fn machine(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
 
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -200,10 +217,15 @@ impl Gap {
         self.samples.iter().min_by_key(|s| s.round_trip)
     }
 
-    /// Milliseconds, positive where the peer's clock is ahead. None before the first measurement.
+    /// Milliseconds, positive where the peer's clock is ahead. None before the first measurement. Clocks that the
+    /// measurement cannot tell apart count as equal, so that nodes with NTP have the very same expirations.
     #[must_use]
     pub fn ms(&self) -> Option<i64> {
-        self.best().map(|s| s.gap)
+        let Sample {
+            gap, round_trip, ..
+        } = *self.best()?;
+        let apart = gap.unsigned_abs() > round_trip / 2 + SAME_CLOCK;
+        Some(if apart { gap } else { 0 })
     }
 }
 
@@ -262,6 +284,12 @@ mod tests {
         assert_eq!(gap.ms(), Some(300_000));
         gap.measure(at(5_000, 4_000), at(5_020, 4_020), 5_010);
         assert_eq!(gap.ms(), Some(0));
+        // Half of the round trip is what may be wrong.
+        let mut gap = Gap::default();
+        gap.measure(at(1_000, 0), at(2_000, 1_000), 1_950);
+        assert_eq!(gap.ms(), Some(0));
+        gap.measure(at(3_000, 2_000), at(3_100, 2_100), 3_550);
+        assert_eq!(gap.ms(), Some(500));
     }
 
     #[test]
@@ -269,6 +297,11 @@ mod tests {
         let id = NodeId(0xab);
         assert_eq!(id.to_string(), "00000000000000ab");
         assert_eq!(id.to_string().parse(), Ok(id));
+        let id = NodeId::started(7, 9);
+        assert_eq!(
+            (id.to_string().as_str(), id.machine()),
+            ("0000000700000009", 7)
+        );
         for bad in ["", "+0000000000000ab", "ab", "00000000000000ag"] {
             assert!(bad.parse::<NodeId>().is_err(), "{bad}");
         }

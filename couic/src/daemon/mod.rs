@@ -222,7 +222,12 @@ fn start_peering(
         return Ok(None);
     }
     let firewall = Arc::clone(firewall);
-    let peering = Peering::start(&config.peering, firewall, runtime.handle())?;
+    let peering = Peering::start(
+        &config.peering,
+        &config.working_dir,
+        firewall,
+        runtime.handle(),
+    )?;
     let peers = config.peering.peers.len();
     tracing::info!("sharing rules with {peers} configured peers");
     Ok(Some(peering))

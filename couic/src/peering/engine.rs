@@ -98,6 +98,8 @@ pub(super) struct Traffic {
     pub(super) not_accepted: u64,
     pub(super) last: u64,
     pub(super) problem: Option<(u64, String)>,
+    /// The machines that have spoken under this name.
+    pub(super) machines: BTreeSet<u32>,
 }
 
 /// A peer that this node talks to.
@@ -137,9 +139,10 @@ impl std::fmt::Debug for Engine {
 
 impl Engine {
     /// The rules of a firewall, to be shared with these peers. Who is none of them has the limits `defaults`.
-    /// Tombstones last for `tombstones`.
+    /// Tombstones last for `tombstones`. `machine` is this machine's number, the same at every start.
     #[must_use]
     pub fn new(
+        machine: u32,
         firewall: Arc<Firewall>,
         peers: Vec<PeerSettings>,
         defaults: Limits,
@@ -147,7 +150,7 @@ impl Engine {
         time: Time,
     ) -> Self {
         let now = (time.0)();
-        let node = NodeId(uuid::Uuid::new_v4().as_u64_pair().0);
+        let node = NodeId::started(machine, uuid::Uuid::new_v4().as_fields().0);
         let mut traffic = BTreeMap::new();
         let mut links = Vec::new();
         for peer in peers {
@@ -263,6 +266,15 @@ impl Traffic {
             not_accepted: 0,
             last: 0,
             problem: None,
+            machines: BTreeSet::new(),
+        }
+    }
+
+    /// Notes that a node has spoken under this name.
+    pub(super) fn spoken(&mut self, node: NodeId) {
+        // A name has one machine, or a few where it moved. Whoever makes numbers up gains nothing by it.
+        if self.machines.len() < 16 {
+            self.machines.insert(node.machine());
         }
     }
 

@@ -127,6 +127,7 @@ impl Engine {
         let observed = state.replica.hlc().observe(from.clock, now);
         let traffic = self.traffic(state, name, now);
         traffic.last = now.wall;
+        traffic.spoken(from.node);
         if let Err(error) = observed {
             traffic.refuse(error.to_string(), now);
             return Err(error);

@@ -39,6 +39,9 @@ use crate::{config, firewall::Firewall};
 /// How long to wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
+/// The file in the working directory with the machine's number.
+const MACHINE: &str = "peering-machine";
+
 /// How long to wait for a connection. Short, since the next try follows soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -58,6 +61,14 @@ pub enum PeeringError {
     Ca {
         /// As it is called.
         name: String,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        problem: io::Error,
+    },
+    /// The machine's number cannot be kept.
+    #[error("cannot read or write {}: {problem}", path.display())]
+    Machine {
         /// The file.
         path: PathBuf,
         /// Why not.
@@ -83,12 +94,15 @@ impl Peering {
     /// [`PeeringError`]. A peer that does not answer is none.
     pub fn start(
         wanted: &config::Peering,
+        working_dir: &Path,
         firewall: Arc<Firewall>,
         runtime: &Handle,
     ) -> Result<Self, PeeringError> {
+        let machine = machine(working_dir)?;
         let clients: Vec<Client> = wanted.peers.iter().map(client).collect::<Result<_, _>>()?;
         let settings = wanted.peers.iter().map(PeerSettings::from).collect();
         let engine = Engine::new(
+            machine,
             firewall,
             settings,
             wanted.limits.clone(),
@@ -157,6 +171,30 @@ fn client(peer: &config::Peer) -> Result<Client, PeeringError> {
         builder = builder.extra_ca(read_ca(path, peer)?);
     }
     builder.build().map_err(named)
+}
+
+/// This machine's number, made at the first start. Without it, nobody could tell after a restart which of the rules that
+/// come back were made here.
+fn machine(working_dir: &Path) -> Result<u32, PeeringError> {
+    let path = working_dir.join(MACHINE);
+    let failed = |problem| PeeringError::Machine {
+        path: path.clone(),
+        problem,
+    };
+    match std::fs::read_to_string(&path) {
+        // A file that a crash left half-written is as good as none: the number is nobody's secret, and not precious.
+        Ok(text) if text.len() == 9 => {
+            if let Ok(number) = u32::from_str_radix(text.trim_end(), 16) {
+                return Ok(number);
+            }
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let number = uuid::Uuid::new_v4().as_fields().0;
+    std::fs::write(&path, format!("{number:08x}\n")).map_err(failed)?;
+    Ok(number)
 }
 
 fn read_ca(path: &Path, peer: &config::Peer) -> Result<Vec<u8>, PeeringError> {

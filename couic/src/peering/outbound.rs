@@ -75,6 +75,9 @@ impl Engine {
         let state = &mut *state;
         if let Some(peer) = state.peers.get_mut(index) {
             peer.link.digests(&mut state.replica, answer, now);
+            if let Some(traffic) = state.traffic.get_mut(&peer.name) {
+                traffic.spoken(answer.from.node);
+            }
         }
     }
 

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use couic_common::{ClientName, PeerHealth, PeerInfo, PeerProblem, PeerState, Policy};
+use couic_common::{Cidr, ClientName, PeerHealth, PeerInfo, PeerProblem, PeerState, Policy};
 use couic_peering::{LinkState, Moment};
 
 use super::engine::{Engine, Peer, State, Traffic};
-use crate::firewall::{Actor, Holder};
+use crate::firewall::{Actor, Held, Holder};
 
 /// A peer that has not answered for so long is a problem, in milliseconds. A restart is none.
 const PATIENCE: u64 = 60_000;
@@ -69,15 +69,12 @@ impl Engine {
         state.peers.iter().filter(late).map(health).collect()
     }
 
-    /// Removes every rule that came from a peer, here and, as a deletion, on all nodes. Returns how many, None where
-    /// nobody has this name.
+    /// Removes every rule that came from a peer, here and, as a deletion, on all nodes. What it only passed on, and
+    /// this node or another peer wrote, stays as theirs. Returns how many were removed, None where nobody has this
+    /// name.
     #[must_use]
     pub fn forget(&self, name: &ClientName, by: &ClientName) -> Option<u64> {
-        let known = {
-            let state = self.state.lock();
-            state.traffic.contains_key(name)
-        };
-        let holder = Holder::Peer(name.clone());
+        let known = self.state.lock().traffic.contains_key(name);
         let actor = Actor::Client(by.clone());
         let mut removed = 0;
         for policy in Policy::ALL {
@@ -89,25 +86,62 @@ impl Engine {
                 let now = self.now();
                 let mut state = self.state.lock();
                 for (cidr, held, _) in page {
-                    let Some(claim) = held.iter().find(|h| h.holder == holder) else {
-                        continue;
-                    };
-                    let rest = held.iter().find(|h| *h != claim).cloned();
-                    if self
-                        .replace(policy, cidr, held, rest, &actor)
-                        .is_some_and(|s| s.is_done())
-                    {
-                        removed += 1;
-                        self.absorb(&mut state, policy, cidr, now);
-                    }
+                    let gone = self.forget_one(&mut state, (policy, cidr), held, name, &actor, now);
+                    removed += u64::from(gone);
                 }
             }
         }
         (known || removed > 0).then_some(removed)
     }
+
+    /// True where the rule is gone.
+    fn forget_one(
+        &self,
+        state: &mut State,
+        (policy, cidr): (Policy, Cidr),
+        held: Vec<Held>,
+        name: &ClientName,
+        actor: &Actor,
+        now: Moment,
+    ) -> bool {
+        let holder = Holder::Peer(name.clone());
+        let Some(claim) = held.iter().find(|h| h.holder == holder).cloned() else {
+            return false;
+        };
+        let writer = state
+            .writer(policy, cidr)
+            .filter(|writer| *writer != holder);
+        let wanted = match &writer {
+            Some(writer) => Some(Held {
+                holder: writer.clone(),
+                ..claim
+            }),
+            None => held.iter().find(|h| **h != claim).cloned(),
+        };
+        let settled = self.replace(policy, cidr, held, wanted, actor);
+        if !settled.is_some_and(|s| s.is_done()) {
+            return false;
+        }
+        if let (Some(writer), Some(local)) = (&writer, state.replica.local_mut(policy, cidr)) {
+            local.holder = writer.clone();
+        }
+        self.absorb(state, policy, cidr, now);
+        writer.is_none()
+    }
 }
 
 impl State {
+    /// Who wrote a register, where that is this node or a peer that is known.
+    fn writer(&self, policy: Policy, cidr: Cidr) -> Option<Holder> {
+        let machine = self.replica.get(policy, cidr)?.record.stamp.node.machine();
+        if machine == self.replica.node().machine() {
+            return Some(Holder::Api);
+        }
+        let mut all = self.traffic.iter();
+        let (name, _) = all.find(|(_, traffic)| traffic.machines.contains(&machine))?;
+        Some(Holder::Peer(name.clone()))
+    }
+
     fn rules_by_peer(&self, now: Moment) -> HashMap<ClientName, u64> {
         let mut rules = HashMap::new();
         for policy in Policy::ALL {

@@ -36,6 +36,11 @@ const ROOM: Capacity = Capacity {
 impl Node {
     /// A node that lists these peers. Its clock is `skew` seconds ahead.
     fn new(peers: &[&str], limits: &Limits, skew: i64, capacity: Capacity) -> Self {
+        let machine = uuid::Uuid::new_v4().as_fields().0;
+        Self::on(machine, peers, limits, skew, capacity)
+    }
+
+    fn on(machine: u32, peers: &[&str], limits: &Limits, skew: i64, capacity: Capacity) -> Self {
         let plane = MemoryPlane::default();
         let firewall = Arc::new(Firewall::new(
             Box::new(plane.clone()),
@@ -58,6 +63,7 @@ impl Node {
             link: link.clone(),
         };
         let engine = Engine::new(
+            machine,
             Arc::clone(&firewall),
             peers.iter().map(settings).collect(),
             limits.clone(),
@@ -289,7 +295,7 @@ fn expiries_agree_between_clocks_five_minutes_apart_and_are_no_deletions() {
     };
     assert!(apart(1) <= 1 && apart(2) <= 1);
     // One that ends: no node says that it was deleted, so a longer one elsewhere stays.
-    a.add(Policy::Drop, 3, "", SystemClock.now() + 1);
+    a.add(Policy::Drop, 3, "", SystemClock.now() + 3);
     level(&nodes);
     while !a.held(3).is_empty() || !b.held(3).is_empty() {
         thread::sleep(Duration::from_millis(20));
@@ -362,6 +368,31 @@ fn forgetting_a_peer_takes_its_rules_away_everywhere() {
     for node in &nodes {
         assert_eq!(node.rules(Policy::Drop), [(cidr(2), None)]);
     }
+}
+
+#[test]
+fn forgetting_a_peer_leaves_what_it_only_passed_on() {
+    let limits = Limits::default();
+    let a = Node::on(7, &["b"], &limits, 0, ROOM);
+    let b = Node::new(&["a"], &limits, 0, ROOM);
+    a.add(Policy::Drop, 1, "", 0);
+    b.add(Policy::Drop, 2, "", 0);
+    let nodes = [a, b];
+    level(&nodes);
+    let [a, b] = nodes;
+    // A starts again with nothing, and has its own rule back from B.
+    drop(a);
+    let nodes = [Node::on(7, &["b"], &limits, 0, ROOM), b];
+    level(&nodes);
+    let [a, b] = &nodes;
+    assert_eq!(a.held(1)[0].holder, Holder::Peer(name("b")));
+    assert_eq!(a.engine.forget(&name("b"), &name("c")), Some(1));
+    assert_eq!(a.held(1)[0].holder, Holder::Api, "its own");
+    level(&nodes);
+    for node in &nodes {
+        assert_eq!(node.rules(Policy::Drop), [(cidr(1), None)]);
+    }
+    assert_eq!(b.engine.peers()[0].rules, 1);
 }
 
 #[test]

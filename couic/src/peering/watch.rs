@@ -40,12 +40,11 @@ pub(super) fn start(
     // Before the first look, so that nothing falls in between.
     let shown = engine.firewall.subscribe(QUEUE);
     let hidden = engine.firewall.subscribe_hidden(QUEUE);
+    // Before the first peer is talked to, so that it is told of all that is there.
+    engine.take_stock();
     thread::Builder::new()
         .name("couic-peering".to_owned())
-        .spawn(move || {
-            engine.take_stock();
-            follow(&engine, [&shown, &hidden], &stop);
-        })
+        .spawn(move || follow(&engine, [&shown, &hidden], &stop))
 }
 
 fn follow(engine: &Engine, [shown, hidden]: [&Subscription; 2], stop: &AtomicBool) {

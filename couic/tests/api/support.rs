@@ -96,7 +96,15 @@ fn furnish(
     ));
     let peering = peering.map(|(peers, _, time)| {
         let (limits, day) = (PeerLimits::default(), Duration::from_secs(86_400));
-        Arc::new(Engine::new(Arc::clone(&firewall), peers, limits, day, time))
+        let machine = Uuid::new_v4().as_fields().0;
+        Arc::new(Engine::new(
+            machine,
+            Arc::clone(&firewall),
+            peers,
+            limits,
+            day,
+            time,
+        ))
     });
     let clients = ClientStore::open(dir.path()).unwrap();
     for group in Group::ALL {
