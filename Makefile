@@ -1,17 +1,30 @@
 # Every task in one command each. What is missing on the machine is installed by scripts/setup.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint deny demo demo-peering bench soak fuzz clean
+PLUGINS := webhook discord slack
+PLUGIN_DIR ?= /usr/lib/couic/plugins
+
+.PHONY: help setup build plugins install-plugins test lint deny demo demo-peering bench soak fuzz clean
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/sbin:/sbin
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 setup: ## install what is missing: toolchain, bpf-linker, packages
 	@scripts/setup
 
 build: setup ## release binaries: couic, couicctl and couic-report in target/release
 	cargo build --release --locked -p couic -p couicctl -p couic-report
+
+# A program has room for one exported plugin, so the symbol is behind a feature that only these files get.
+plugins: setup ## release files of the notifiers: libcouic_plugin_*.so in target/release, checked as Couic would
+	cargo build --release --locked $(PLUGINS:%=-p couic-plugin-%) --features "$(PLUGINS:%=couic-plugin-%/export)"
+	cargo build --release --locked -p couic-plugin-api --features host --bin couic-plugin
+	@scripts/check-plugins $(PLUGINS)
+
+install-plugins: plugins ## copy them to PLUGIN_DIR (/usr/lib/couic/plugins) below DESTDIR
+	install -d -m 0755 "$(DESTDIR)$(PLUGIN_DIR)"
+	for plugin in $(PLUGINS); do install -m 0644 target/release/libcouic_plugin_$$plugin.so "$(DESTDIR)$(PLUGIN_DIR)/" || exit 1; done
 
 test: setup ## build everything, run every test; those with packets need root
 	@scripts/test
@@ -25,7 +38,7 @@ deny: ## licences, advisories and sources of the dependencies
 	@scripts/setup ci
 	@scripts/deny
 
-demo: setup ## start the daemon between two namespaces and watch it drop pings (needs root)
+demo: setup ## start the daemon between two namespaces, watch it drop pings and tell a chat (needs root)
 	@scripts/demo
 
 demo-peering: setup ## three instances that share rules: bans, deletions, a cut, a kill (needs root and nginx)

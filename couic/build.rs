@@ -18,11 +18,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     // SAFETY: a build script has one thread here, so nobody reads the environment meanwhile.
     unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
     let ebpf = root.join("ebpf");
+    // Adds the object that benches/dataplane.rs measures; the shipped one is the same without.
+    let bench = env::var_os("CARGO_FEATURE_BENCH").is_some();
     let package = Package {
         name: "couic-ebpf",
         root_dir: ebpf.to_str().ok_or("the path of ebpf/ is not UTF-8")?,
-        // Adds the object that benches/dataplane.rs measures; the shipped one is the same without.
-        features: &["bench"],
+        features: if bench { &["bench"] } else { &[] },
         ..Package::default()
     };
     build_ebpf([package], Toolchain::Custom(&channel))?;

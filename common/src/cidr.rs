@@ -241,10 +241,40 @@ impl fmt::Display for Cidr {
     }
 }
 
+/// Lists and reports are mostly IPv4 networks, by the hundred thousand: these are written without the machinery of
+/// `fmt`.
 impl Serialize for Cidr {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let Self::V4(net) = self else {
+            return serializer.collect_str(self);
+        };
+        // 255.255.255.255/32
+        let mut text = [0; 18];
+        let mut len = 0;
+        for octet in net.addr.to_be_bytes() {
+            len = push_number(&mut text, len, octet);
+            text[len] = b'.';
+            len += 1;
+        }
+        text[len - 1] = b'/';
+        len = push_number(&mut text, len, net.len);
+        match std::str::from_utf8(&text[..len]) {
+            Ok(text) => serializer.serialize_str(text),
+            // Digits, dots and a slash are UTF-8.
+            Err(_) => serializer.collect_str(self),
+        }
     }
+}
+
+/// Writes a number in decimal, and answers where it ends.
+fn push_number(text: &mut [u8], mut at: usize, number: u8) -> usize {
+    for (least, unit) in [(100, 100), (10, 10), (0, 1)] {
+        if number >= least {
+            text[at] = b'0' + number / unit % 10;
+            at += 1;
+        }
+    }
+    at
 }
 
 impl<'de> Deserialize<'de> for Cidr {
@@ -350,6 +380,8 @@ mod tests {
         fn text_and_ipnetwork_round_trip(addr: IpAddr, len in 0u8..=128) {
             if let Ok(cidr) = Cidr::new(addr, len) {
                 prop_assert_eq!(cidr.to_string().parse::<Cidr>(), Ok(cidr));
+                let json = format!("\"{cidr}\"");
+                prop_assert_eq!(serde_json::to_string(&cidr).unwrap(), json);
                 prop_assert_eq!(Cidr::from(IpNetwork::from(cidr)), cidr);
                 prop_assert_eq!(IpNetwork::new(addr, len).unwrap().network(), cidr.addr());
                 prop_assert!(cidr.contains(addr));

@@ -1,4 +1,5 @@
-//! What a packet costs: Couic's tables beside the usual design, in one run. `cargo bench -p couic --bench dataplane`.
+//! What a packet costs: Couic's tables beside the usual design, in one run.
+//! `cargo bench -p couic --features bench --bench dataplane`.
 //!
 //! The program under test runs by BPF_PROG_TEST_RUN on one real frame; it parses the frame and takes its source from
 //! a shuffled sample of 1,048,576 addresses. `floor` does only that. Shown is the time above the floor, in
@@ -26,7 +27,7 @@ use std::{
 };
 
 use aya::{
-    Ebpf, include_bytes_aligned,
+    Ebpf,
     maps::{Array, LpmTrie, MapData, lpm_trie::Key},
     programs::Xdp,
 };
@@ -36,7 +37,10 @@ use couic_ebpf::layout::CODE_PASS;
 use dataplane_plot::Point;
 use dataplane_rules::{Case, Random, cases};
 
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/couic-bench"));
+#[cfg(feature = "bench")]
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/couic-bench"));
+#[cfg(not(feature = "bench"))]
+static OBJECT: &[u8] = &[];
 const SAMPLE: usize = 1 << 20;
 /// As in ebpf/src/bench.rs.
 const WINDOW: u64 = 4096;
@@ -298,6 +302,10 @@ fn updates(random: &mut Random) {
 }
 
 fn main() {
+    if !cfg!(feature = "bench") {
+        eprintln!("the object that this measures is not built: please add --features bench");
+        std::process::exit(1);
+    }
     // SAFETY: asks for a number.
     if unsafe { libc::geteuid() } != 0 {
         println!("skipped: the data plane's bench needs root");

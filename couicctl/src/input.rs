@@ -13,24 +13,33 @@ use crate::failure::Failure;
 /// So many bad lines are shown.
 const SHOWN: usize = 20;
 
+/// More than any list of a table's size: what is longer is the wrong file, or has no end.
+const LONGEST: u64 = 256 << 20;
+
 /// Reads one CIDR or bare address a line from `path`, `-` being standard input. `#` and `;` begin comments.
 pub(crate) fn read(path: &Path) -> Result<Vec<Cidr>, Failure> {
-    let mut bytes = Vec::new();
     let (name, result) = if path == Path::new("-") {
-        (
-            "standard input".to_owned(),
-            io::stdin().read_to_end(&mut bytes),
-        )
+        ("standard input".to_owned(), whole(io::stdin(), LONGEST))
     } else {
         let opened = File::open(path);
         (
             path.display().to_string(),
-            opened.and_then(|mut file| file.read_to_end(&mut bytes)),
+            opened.and_then(|file| whole(file, LONGEST)),
         )
     };
-    result
+    let bytes = result
         .map_err(|e| Failure::Usage(format!("{name} cannot be read: {e}; nothing was changed")))?;
     parse(&name, &String::from_utf8_lossy(&bytes))
+}
+
+fn whole(input: impl Read, longest: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    input.take(longest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > longest {
+        let message = format!("it is longer than {} MiB", longest >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
 }
 
 fn parse(name: &str, text: &str) -> Result<Vec<Cidr>, Failure> {
@@ -71,6 +80,13 @@ mod tests {
         let cidrs = parse("f", text).unwrap();
         let shown: Vec<String> = cidrs.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::1/128"]);
+    }
+
+    #[test]
+    fn an_input_without_end_is_refused() {
+        let error = whole(io::repeat(0), 1000).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(whole(&[b'#'; 1000][..], 1000).unwrap().len(), 1000);
     }
 
     #[test]

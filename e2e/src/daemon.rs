@@ -21,7 +21,7 @@ use crate::{Api, HOST_IFACE, Lab, until};
 /// Verifying the program and mapping its tables takes a debug build seconds on a busy machine.
 const START: Duration = Duration::from_secs(60);
 /// Longer than the daemon's own deadline for draining.
-const STOP: Duration = Duration::from_secs(30);
+const STOP: Duration = Duration::from_secs(60);
 
 /// How a daemon is to be started.
 #[derive(Debug)]
@@ -359,6 +359,12 @@ impl<'lab> Daemon<'lab> {
     #[must_use]
     pub fn output(&self) -> String {
         fs::read_to_string(self.home.path().join("output")).unwrap_or_default()
+    }
+
+    /// What stands in its log file so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("log/couic.log")).unwrap_or_default()
     }
 
     /// The socket.

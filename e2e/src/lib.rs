@@ -23,6 +23,8 @@
 )]
 
 mod api;
+mod chat;
+mod collector;
 mod daemon;
 mod foreign;
 mod frame;
@@ -34,6 +36,8 @@ mod wait;
 mod wire;
 
 pub use api::{Api, Reply};
+pub use chat::{Chat, Post};
+pub use collector::Collector;
 pub use daemon::{CtlOutput, Daemon, DaemonBuilder, Refusal};
 pub use foreign::{AttachedBy, FOREIGN_NAME, Foreign};
 pub use frame::{ETH_P_8021AD, ETH_P_8021Q, Frame, SYNC_FRAME_LEN};

@@ -116,7 +116,8 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
     let (mut verdicts, mut deciding, mut stale, mut epoch) = (0u64, 0u64, 0u64, 0);
     let mut rules = Rules::new();
     let end = Instant::now() + Duration::from_secs(seconds);
-    while Instant::now() < end {
+    // However slow the machine.
+    while Instant::now() < end || verdicts < 200_000 || stale == 0 {
         epoch += 1;
         // Some epochs begin empty, so that few rules are tried as well as many.
         if epoch % 8 == 0 || rules.len() > 150 {
@@ -181,7 +182,7 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
         "{verdicts} verdicts, {deciding} decided by a rule, {stale} without a daemon, all as the scan says"
     );
     assert!(
-        verdicts > 50_000 && deciding > verdicts / 10 && stale > 0,
+        deciding > verdicts / 10,
         "too few verdicts were worth anything"
     );
 }

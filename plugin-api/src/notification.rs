@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use couic_common::Report;
+use couic_common::{PeerAction, Report};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -159,8 +159,10 @@ impl Kind {
     fn text(&self) -> String {
         match self {
             Self::Summary(summary) => summary.text(),
-            Self::Reports(reports) if reports.len() == 1 => "1 change of the rules".to_owned(),
-            Self::Reports(reports) => format!("{} changes of the rules", reports.len()),
+            Self::Reports(reports) => match reports.as_slice() {
+                [one] => change(one),
+                all => format!("{} changes of the rules", all.len()),
+            },
             Self::Digest(digest) => digest.text(),
             Self::Notice(notice) => notice.message.clone(),
             Self::Test => "Test notification: delivery works.".to_owned(),
@@ -201,6 +203,15 @@ impl Digest {
         push_top(&mut text, &self.top_tags);
         text
     }
+}
+
+fn change(report: &Report) -> String {
+    let policy = report.policy.map_or("rule", |policy| policy.as_str());
+    let done = match report.action {
+        PeerAction::Add => "added",
+        PeerAction::Remove => "removed",
+    };
+    format!("{policy} {} {done}", report.entry.cidr)
 }
 
 fn push_top(text: &mut String, tags: &[TagCount]) {

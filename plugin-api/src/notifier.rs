@@ -57,7 +57,7 @@ pub enum NotifyError {
         http_status: Option<u16>,
     },
     /// The other side wants to be left alone for a while. That is no failed attempt.
-    #[error("rate limited: wait {} s", retry_after.as_secs_f64())]
+    #[error("rate limited: wait {} s", tenths(*retry_after))]
     RateLimited {
         /// Not before this has passed.
         retry_after: Duration,
@@ -118,6 +118,11 @@ pub enum NotifyError {
         /// Since when or why.
         message: String,
     },
+}
+
+/// In seconds, rounded up to a tenth.
+fn tenths(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10.0).ceil() / 10.0
 }
 
 impl NotifyError {

@@ -18,10 +18,10 @@ pub use secret::Secret;
 
 use reader::Reader;
 
-/// A configuration that cannot be wrong.
+/// A configuration that cannot be wrong, with a file of its own.
 pub trait Settings: Sized {
     /// Takes the root table apart, and answers None where it noted a mistake. Every part is read, whatever is wrong
-    /// with the ones before: all mistakes are wanted. Keys of the root that were not asked for are mistakes too.
+    /// with the ones before: all mistakes are wanted.
     fn read(root: &mut Section<'_>) -> Option<Self>;
 
     /// Reads and checks a file.
@@ -29,11 +29,7 @@ pub trait Settings: Sized {
     /// # Errors
     /// Every mistake in it, or why it cannot be read.
     fn load(path: &Path) -> Result<Self, ConfigErrors> {
-        let text = fs::read_to_string(path).map_err(|e| {
-            let message = format!("cannot be read: {e}");
-            ConfigErrors::new(path, vec![Mistake::of_file(message)])
-        })?;
-        Self::parse(&text).map_err(|mistakes| ConfigErrors::new(path, mistakes))
+        load(path, Self::read)
     }
 
     /// Checks a text.
@@ -41,14 +37,41 @@ pub trait Settings: Sized {
     /// # Errors
     /// Every mistake in it.
     fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
-        let document = reader::document(text)?;
-        let reader = Reader::new(text);
-        let mut root = Section::root(&reader, document.get_ref());
-        let checked = Self::read(&mut root);
-        root.finish();
-        match (checked, reader.into_mistakes()) {
-            (Some(checked), mistakes) if mistakes.is_empty() => Ok(checked),
-            (_, mistakes) => Err(mistakes),
-        }
+        parse(text, Self::read)
+    }
+}
+
+/// Reads a file and checks it as [`parse`] does.
+///
+/// # Errors
+/// Every mistake in it, or why it cannot be read.
+pub fn load<T>(
+    path: &Path,
+    read: impl FnOnce(&mut Section<'_>) -> Option<T>,
+) -> Result<T, ConfigErrors> {
+    let text = fs::read_to_string(path).map_err(|e| {
+        let message = format!("cannot be read: {e}");
+        ConfigErrors::new(path, vec![Mistake::of_file(message)])
+    })?;
+    parse(&text, read).map_err(|mistakes| ConfigErrors::new(path, mistakes))
+}
+
+/// Parses a text and hands its root table to `read`, which answers None where it noted a mistake. Keys of the root
+/// that `read` did not ask for are mistakes too.
+///
+/// # Errors
+/// Every mistake in it.
+pub fn parse<T>(
+    text: &str,
+    read: impl FnOnce(&mut Section<'_>) -> Option<T>,
+) -> Result<T, Vec<Mistake>> {
+    let document = reader::document(text)?;
+    let reader = Reader::new(text);
+    let mut root = Section::root(&reader, document.get_ref());
+    let checked = read(&mut root);
+    root.finish();
+    match (checked, reader.into_mistakes()) {
+        (Some(checked), mistakes) if mistakes.is_empty() => Ok(checked),
+        (_, mistakes) => Err(mistakes),
     }
 }

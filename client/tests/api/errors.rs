@@ -13,9 +13,13 @@ use crate::{
 };
 
 fn at(endpoint: Endpoint) -> Client {
+    patient(endpoint, Duration::from_secs(60))
+}
+
+fn patient(endpoint: Endpoint, timeout: Duration) -> Client {
     Client::builder(endpoint)
         .token(TOKEN.parse().unwrap())
-        .timeout(Duration::from_millis(300))
+        .timeout(timeout)
         .build()
         .unwrap()
 }
@@ -55,14 +59,14 @@ async fn a_socket_left_over_from_a_crash() {
 
 #[tokio::test]
 async fn a_port_where_nobody_listens() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
-    let error = failure(&at(Endpoint::plain("127.0.0.1", port))).await;
+    // Held, so that nobody else gets the port; the address beside it is refused.
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = held.local_addr().unwrap().port();
+    let error = failure(&at(Endpoint::plain("127.0.0.2", port))).await;
     let ClientError::Unreachable { endpoint, .. } = &error else {
         panic!("{error:?}");
     };
-    assert_eq!(endpoint.to_string(), format!("127.0.0.1:{port}"));
+    assert_eq!(endpoint.to_string(), format!("127.0.0.2:{port}"));
     assert!(error.to_string().contains("nothing listens there"));
 }
 
@@ -71,7 +75,8 @@ async fn a_daemon_that_does_not_answer() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("silent.sock");
     let _silent = UnixListener::bind(&path).unwrap();
-    let error = failure(&at(Endpoint::unix(&path))).await;
+    let hasty = patient(Endpoint::unix(&path), Duration::from_millis(300));
+    let error = failure(&hasty).await;
     assert!(matches!(error, ClientError::Timeout { .. }), "{error:?}");
     assert!(error.to_string().contains("within 0.3 s"), "{error}");
 }

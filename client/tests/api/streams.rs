@@ -118,13 +118,17 @@ async fn a_daemon_that_falls_silent_does_not_hold_a_batch_for_ever() {
 #[tokio::test]
 async fn a_caller_that_pauses_is_no_silence() {
     let daemon = StandIn::always(200, COUNTS);
+    let patience = Duration::from_secs(60);
     let client = couic_client::Client::builder(Endpoint::unix(&daemon.socket))
         .token(TOKEN.parse().unwrap())
-        .timeout(Duration::from_millis(100))
+        .timeout(patience)
         .build()
         .unwrap();
-    let slow = stream::unfold(0, |n| async move {
-        tokio::time::sleep(Duration::from_millis(350)).await;
+    let slow = stream::unfold(0, move |n| async move {
+        // In virtual time: meanwhile the client runs out of patience three times.
+        tokio::time::pause();
+        tokio::time::sleep(patience * 7 / 2).await;
+        tokio::time::resume();
         (n < 2).then(|| (job(n), n + 1))
     });
     let outcome = client.batch_stream(Policy::Drop, slow).await.unwrap();

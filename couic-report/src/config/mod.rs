@@ -91,11 +91,14 @@ impl Settings for Config {
         let thresholds = thresholds(root);
         let discord = chat(root, "discord");
         let slack = chat(root, "slack");
-        let chats = [("discord", discord.as_ref()), ("slack", slack.as_ref())];
+        let chats = [
+            ("discord", "[discord]", discord.as_ref()),
+            ("slack", "[slack]", slack.as_ref()),
+        ];
         let taken: Vec<_> = chats
             .into_iter()
-            .filter(|(_, url)| url.is_some_and(Option::is_some))
-            .map(|(name, _)| (name, name))
+            .filter(|(_, _, url)| url.is_some_and(Option::is_some))
+            .map(|(name, table, _)| (name, table))
             .collect();
         let notifiers = NotifierConfig::read_all(root, "notifiers", &taken);
         let mut plugins = root.table("plugins");

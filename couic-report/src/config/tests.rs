@@ -211,7 +211,7 @@ fn two_notifiers_of_one_name_are_a_mistake() {
     let table = "[[notifiers]]\nplugin = \"slack\"\n";
     assert_eq!(
         only_mistake(&format!("{OLD}{table}")),
-        "16: notifiers[0].plugin: a second notifier is called \"slack\", after slack: give this one another name = \"…\""
+        "16: notifiers[0].plugin: a second notifier is called \"slack\", after [slack]: give this one another name = \"…\""
     );
     let twice = format!("{HEAD}{table}[[notifiers]]\nplugin = \"webhook\"\nname = \"slack\"\n");
     assert_eq!(
@@ -232,7 +232,7 @@ fn two_notifiers_of_one_name_are_a_mistake() {
         ("memory_mib = 1", "not in the range"),
         ("isolated = 1", "must be true or false"),
     ] {
-        let mistake = only_mistake(&format!("{OLD}{table}{key}\n"));
+        let mistake = only_mistake(&format!("{HEAD}{table}{key}\n"));
         assert!(mistake.contains(says), "{mistake}");
     }
 }

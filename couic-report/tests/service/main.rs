@@ -7,9 +7,8 @@ mod support;
 use std::{
     collections::BTreeMap,
     fs,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
-    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -24,14 +23,20 @@ fn json_notifier(url: &str) -> String {
 
 #[test]
 fn discord_hears_of_an_attack_once_with_its_figures() {
+    const INTERVAL: u64 = 3;
     let (url, told) = stand_in();
     let home = Home::new(
-        2,
+        INTERVAL,
         &format!(
             "[thresholds]\norange = 3\nred = 5\nthreshold_min = \"orange\"\n[discord]\nwebhook_url = \"{url}\"\n"
         ),
     );
     let mut service = home.serve();
+    // Both requests are to fall into the same interval: one that has just begun.
+    let first = home.interval_from();
+    until("the next interval begins", || {
+        (home.interval_from() > first).then_some(())
+    });
     let hostile = "@everyone <!channel> **x** `\u{202e}[a](http://e)".repeat(2);
     let batch: Vec<Value> = (0..4).map(|n| report(n % 3, &hostile)).collect();
     assert_eq!(
@@ -51,8 +56,11 @@ fn discord_hears_of_an_attack_once_with_its_figures() {
     for part in ["tower", "fw1", "fw2"] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
-    // Intervals without anything to tell are not told: several pass until the process has ended.
-    thread::sleep(Duration::from_secs(3));
+    // Intervals without anything to tell are not told: two of them pass.
+    let told_in = home.interval_from();
+    until("two more intervals pass", || {
+        (home.interval_from() >= told_in + 2 * INTERVAL).then_some(())
+    });
     assert_eq!(service.terminate(), Some(0), "{}", home.log());
     assert_eq!(told.try_iter().count(), 0);
     assert!(!home.log().contains("t0ken") && !home.log().contains(SECRET));
@@ -79,15 +87,19 @@ fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
     const ROUNDS: u64 = 8;
     let (url, told) = stand_in();
     let home = Home::new(1, &json_notifier(&url));
-    let over = AtomicBool::new(false);
+    let (over, accepted) = (AtomicBool::new(false), AtomicU64::new(0));
     let sent = thread::scope(|scope| {
         let senders = [0, 1].map(|n| {
-            let (home, over) = (&home, &over);
-            scope.spawn(move || send_until(over, home, n))
+            let (home, over, accepted) = (&home, &over, &accepted);
+            scope.spawn(move || send_until(over, accepted, home, n))
         });
         for round in 0..ROUNDS {
             let mut service = home.serve();
-            thread::sleep(Duration::from_millis(150 + 97 * round));
+            // Under load, and each time at another point of it.
+            let enough = accepted.load(Ordering::Relaxed) + 20 + 37 * round;
+            until("requests are accepted", || {
+                (accepted.load(Ordering::Relaxed) >= enough).then_some(())
+            });
             service.kill();
         }
         let _service = home.serve();
@@ -123,7 +135,7 @@ fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
 const EACH: u32 = 25;
 
 /// Sends one request after the other, each until it is accepted. Returns how many, and in how many attempts.
-fn send_until(over: &AtomicBool, home: &Home, sender: u32) -> (u64, u64) {
+fn send_until(over: &AtomicBool, accepted: &AtomicU64, home: &Home, sender: u32) -> (u64, u64) {
     let (mut batches, mut attempts) = (0, 0);
     while !over.load(Ordering::Relaxed) {
         let reports: Vec<Value> = (0..EACH)
@@ -131,13 +143,11 @@ fn send_until(over: &AtomicBool, home: &Home, sender: u32) -> (u64, u64) {
             .collect();
         let header = format!("idempotency-key: {}\r\n", uuid::Uuid::new_v4());
         batches += 1;
-        loop {
+        until("the request is accepted", || {
             attempts += 1;
-            if home.post(&json!(reports), &header) == Some(200) {
-                break;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
+            (home.post(&json!(reports), &header) == Some(200)).then_some(())
+        });
+        accepted.fetch_add(1, Ordering::Relaxed);
     }
     (batches, attempts)
 }

@@ -19,6 +19,24 @@ pub(crate) const SECRET: &str = "550e8400-e29b-41d4-a716-446655440000";
 /// Nothing that is awaited here takes that long, however busy the machine is.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(3);
+
+/// Asks until there is an answer.
+pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = condition() {
+            return answer;
+        }
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        thread::sleep(LOOK);
+    }
+}
+
 /// Takes every request, answers 204, and passes on the bodies.
 pub(crate) fn stand_in() -> (String, mpsc::Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -102,18 +120,19 @@ impl Home {
             .unwrap();
         let child = self.command(&[]).stderr(Stdio::from(log)).spawn().unwrap();
         let mut service = Service { child };
-        let begun = Instant::now();
-        while self.get("/v1/health").is_none() {
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "it does not answer: {}",
-                self.log()
-            );
+        until("it answers", || {
             let ended = service.child.try_wait().unwrap();
             assert!(ended.is_none(), "it has ended: {}", self.log());
-            thread::sleep(Duration::from_millis(5));
-        }
+            self.get("/v1/health")
+        });
         service
+    }
+
+    /// When the open interval began, Unix seconds.
+    pub(crate) fn interval_from(&self) -> u64 {
+        let (_, health) = self.get("/v1/health").unwrap();
+        let health: Value = serde_json::from_slice(&health).unwrap();
+        health["interval"]["from"].as_u64().unwrap()
     }
 
     pub(crate) fn log(&self) -> String {

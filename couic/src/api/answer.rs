@@ -1,6 +1,6 @@
 //! What a handler answers, and how that becomes a response.
 
-use std::convert::Infallible;
+use std::io;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -99,8 +99,7 @@ impl Answer {
             Payload::Whole(body) => Response::new(body).into_response(),
             Payload::Pieces(_) if head => Response::new(Bytes::new()).into_response(),
             Payload::Pieces(pieces) => {
-                let pieces = pieces.map(Ok::<_, Infallible>);
-                reply::stream(stream::iter(pieces)).into_response()
+                reply::stream(stream::unfold(Some(pieces), next_piece)).into_response()
             }
         };
         *response.status_mut() = status;
@@ -109,6 +108,18 @@ impl Answer {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content));
         }
         response
+    }
+}
+
+/// Makes a piece where waiting is allowed. A piece that fails is the last, and the client sees the body break off.
+async fn next_piece(pieces: Option<Pieces>) -> Option<(io::Result<Bytes>, Option<Pieces>)> {
+    let mut pieces = pieces?;
+    match tokio::task::spawn_blocking(move || (pieces.next(), pieces)).await {
+        Ok((piece, pieces)) => piece.map(|piece| (Ok(piece), Some(pieces))),
+        Err(error) => {
+            tracing::error!("the rest of an answer cannot be made: {error}");
+            Some((Err(io::Error::other(error)), None))
+        }
     }
 }
 

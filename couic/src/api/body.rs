@@ -1,6 +1,11 @@
 //! Reading request bodies: bounded in size and in the time that a client may be silent.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
 
 use bytes::{Buf, Bytes, BytesMut};
 use couic_common::ErrorCode;
@@ -12,6 +17,12 @@ use super::error::Fault;
 
 /// The largest JSON body. A set file has at most 5 MiB; its lines need quotes and commas on the wire.
 pub(super) const MAX_JSON: usize = 16 * 1024 * 1024;
+
+/// What bodies that come in pieces may take together, however many connections they come over.
+const BUDGET: usize = 8 * MAX_JSON;
+
+/// What they take at present.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// How long a client may be silent in the middle of a body.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -93,17 +104,77 @@ pub(super) async fn read_all<S: Chunks>(
     // What a client announces is believed only so far: memory is taken as data comes.
     let announced = announced.map_or(0, |length| usize::try_from(length).unwrap_or(limit));
     let room = announced.min(1024 * 1024);
-    let mut whole = BytesMut::with_capacity(room.max(first.len() + second.len()));
-    whole.extend_from_slice(&first);
+    let mut whole = Whole::new(&TAKEN, BUDGET);
+    whole.make_room(room.max(first.len() + second.len()))?;
+    whole.bytes.extend_from_slice(&first);
     let mut next = Some(second);
     while let Some(chunk) = next {
-        if whole.len() + chunk.len() > limit {
+        let length = whole.bytes.len() + chunk.len();
+        if length > limit {
             return Err(too_large(limit));
         }
-        whole.extend_from_slice(&chunk);
+        if length > whole.share {
+            whole.make_room(length.max(2 * whole.share).min(limit))?;
+        }
+        whole.bytes.extend_from_slice(&chunk);
         next = next_chunk(stream.as_mut()).await?;
     }
-    Ok(whole.freeze())
+    Ok(Bytes::from_owner(whole))
+}
+
+/// A body that is being put together, with its share of the budget until it is dropped.
+struct Whole {
+    bytes: BytesMut,
+    share: usize,
+    taken: &'static AtomicUsize,
+    budget: usize,
+}
+
+impl Whole {
+    fn new(taken: &'static AtomicUsize, budget: usize) -> Self {
+        Self {
+            bytes: BytesMut::new(),
+            share: 0,
+            taken,
+            budget,
+        }
+    }
+
+    fn make_room(&mut self, room: usize) -> Result<(), Fault> {
+        let more = room - self.share;
+        let add = |taken: usize| Some(taken + more).filter(|sum| *sum <= self.budget);
+        if self.taken.fetch_update(Relaxed, Relaxed, add).is_err() {
+            return Err(crowded(self.budget));
+        }
+        self.share = room;
+        self.bytes.reserve(room - self.bytes.len());
+        Ok(())
+    }
+}
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(self.share, Relaxed);
+    }
+}
+
+fn crowded(budget: usize) -> Fault {
+    let mib = budget / (1024 * 1024);
+    let message = format!(
+        "the bodies of requests under way take {mib} MiB together, which is the most: try again in a moment"
+    );
+    Fault::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::Internal,
+        message,
+    )
+    .closing()
 }
 
 /// The next piece of a body, None at its end.
@@ -187,6 +258,27 @@ mod tests {
         assert_eq!(read(&["01234", "56789", "a"], Some(5)).await, Err(413));
         assert_eq!(read(&[], Some(11)).await, Err(413));
         assert_eq!(read(&["0"], Some(u64::MAX)).await, Err(413));
+    }
+
+    #[test]
+    fn bodies_have_a_budget_together() {
+        static TAKEN: AtomicUsize = AtomicUsize::new(0);
+        let mut one = Whole::new(&TAKEN, 100);
+        one.make_room(10).unwrap();
+        one.make_room(60).unwrap();
+        let mut other = Whole::new(&TAKEN, 100);
+        other.make_room(40).unwrap();
+        let fault = other.make_room(41).unwrap_err();
+        assert_eq!((fault.status.as_u16(), fault.close), (503, true));
+        let bytes = Bytes::from_owner(one);
+        let kept = bytes.clone();
+        drop(bytes);
+        assert_eq!(TAKEN.load(Relaxed), 100);
+        drop(kept);
+        assert_eq!(TAKEN.load(Relaxed), 40);
+        other.make_room(100).unwrap();
+        drop(other);
+        assert_eq!(TAKEN.load(Relaxed), 0);
     }
 
     #[tokio::test]

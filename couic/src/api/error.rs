@@ -3,7 +3,7 @@
 //! The rooms below know nothing of HTTP: their errors are mapped here, and only here. What a client did wrong is told
 //! to the client; what went wrong inside is told to the log, and the client learns no more than where to look.
 
-use std::{collections::BTreeMap, error::Error, fmt::Write as _};
+use std::{collections::BTreeMap, error::Error, fmt::Write as _, io};
 
 use couic_common::{ApiError, ErrorCode, ErrorDetail};
 use couic_peering::TooFarAhead;
@@ -81,6 +81,19 @@ impl Fault {
         Self::internal_logged()
     }
 
+    /// A failure of the disk. That it is full is said to the client too: the log may be on the same disk.
+    fn of_disk(doing: &str, error: &(dyn Error + 'static), source: &io::Error) -> Self {
+        let mut fault = Self::internal(doing, error);
+        if matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        ) {
+            "the disk of the daemon is full, nothing has changed: make room, then try again"
+                .clone_into(&mut fault.body.message);
+        }
+        fault
+    }
+
     /// A fault of ours that stands in the log already.
     pub(super) fn internal_logged() -> Self {
         let message = "the daemon failed on this request: its log says why";
@@ -153,9 +166,13 @@ impl From<SetError> for Fault {
                 Self::about(StatusCode::CONFLICT, ErrorCode::Conflict, "name", text)
             }
             SetError::NotFound { .. } => Self::not_found(text),
-            SetError::BadLine { file, .. } => Self::refused(&file.clone(), text),
+            SetError::BadLine { file, .. }
+            | SetError::Unreadable { file, .. }
+            | SetError::TooMany { file, .. } => Self::refused(&file.clone(), text),
             SetError::TooLarge { .. } => Self::invalid("entries", text),
-            SetError::Io { .. } => Self::internal("reading or writing set files", &error),
+            SetError::Io { source, .. } => {
+                Self::of_disk("reading or writing set files", &error, source)
+            }
         }
     }
 }
@@ -167,8 +184,9 @@ impl From<RbacError> for Fault {
                 Self::refused("name", error.to_string())
             }
             RbacError::NotFound { .. } => Self::not_found(error.to_string()),
-            RbacError::Files(_) | RbacError::Io { .. } => {
-                Self::internal("reading or writing client files", &error)
+            RbacError::Files(_) => Self::internal("reading client files", &error),
+            RbacError::Io { source, .. } => {
+                Self::of_disk("reading or writing client files", &error, source)
             }
         }
     }
@@ -220,6 +238,18 @@ mod tests {
         assert_eq!(fault.status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(fault.body.code, ErrorCode::Internal);
         assert!(!format!("{:?}", fault.body).contains("secret"));
+    }
+
+    #[test]
+    fn a_full_disk_is_named_without_its_path() {
+        let full = |kind| {
+            let path = "/secret/path".into();
+            let source = io::Error::from(kind);
+            Fault::from(SetError::Io { path, source }).body.message
+        };
+        assert!(full(io::ErrorKind::StorageFull).contains("disk of the daemon is full"));
+        assert!(full(io::ErrorKind::TimedOut).contains("its log says why"));
+        assert!(!full(io::ErrorKind::StorageFull).contains("secret"));
     }
 
     #[test]

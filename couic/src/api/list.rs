@@ -1,7 +1,8 @@
 //! Lists of entries, of any length: made page by page while they are sent.
 //!
 //! A list is ordered and names no entry twice, but it is no snapshot: what changes while it is sent may be in it or
-//! not. Neither the firewall's lock nor memory is held for longer than a page takes.
+//! not. Neither the firewall's lock nor memory is held for longer than a page takes. A page whose `?tag=` fits nothing
+//! walks over all rules, so pages are made where waiting is allowed, and no other request waits for them.
 
 use std::sync::Arc;
 
@@ -20,13 +21,16 @@ use crate::firewall::Firewall;
 /// Entries a page: some 80 KiB of JSON, a fraction of a millisecond of work.
 const PAGE: usize = 1024;
 
+/// The longest `?tag=`: 60 of the longest tags.
+const MAX_PATTERN: usize = 4096;
+
 /// `GET /v1/{policy}`.
 pub(super) fn list(call: &Call) -> Outcome {
     let mut pages = Pages {
         firewall: Arc::clone(&call.api().firewall),
         policy: call.policy()?,
         lines: call.wants_lines,
-        filter: filter(call),
+        filter: call.query("tag").map(pattern).transpose()?,
         after: after(call)?,
         left: limit(call)?,
         started: false,
@@ -42,11 +46,14 @@ pub(super) fn list(call: &Call) -> Outcome {
     Ok(Answer::pieces(content, Box::new(pieces)))
 }
 
-fn filter(call: &Call) -> Option<TagPattern> {
-    call.query("tag").map(|text| {
-        let Ok(pattern) = text.parse();
-        pattern
-    })
+/// Every tag is compared with every alternative while the rules are locked, so there may not be thousands.
+pub(super) fn pattern(text: &str) -> Result<TagPattern, Fault> {
+    if text.len() > MAX_PATTERN {
+        let message = format!("?tag= is longer than {MAX_PATTERN} bytes: ask in parts");
+        return Err(Fault::bad_request(message));
+    }
+    let Ok(pattern) = text.parse();
+    Ok(pattern)
 }
 
 fn after(call: &Call) -> Result<Option<Cidr>, Fault> {

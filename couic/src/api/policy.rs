@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use couic_common::{Entry, EntryRequest, RemovedByTag, TagPattern};
+use couic_common::{Entry, EntryRequest, RemovedByTag};
 use warp::http::StatusCode;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     call::Call,
     entry_json,
     error::Fault,
-    judge,
+    judge, list,
 };
 use crate::firewall::Origin;
 
@@ -59,7 +59,7 @@ pub(super) fn delete_by_tag(call: &Call) -> Outcome {
         let message = "the tag is empty; for entries without a tag say ?tag=untagged";
         return Err(Fault::bad_request(message));
     }
-    let Ok(pattern) = tag.parse::<TagPattern>();
+    let pattern = list::pattern(tag)?;
     let origin = Origin {
         actor: call.actor()?,
         metadata: None,

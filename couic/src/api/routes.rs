@@ -500,7 +500,7 @@ pub(super) static PATHS: &[Path] = &[
             operation(
                 Verb::Get,
                 right(&[Right::PolicyList]),
-                Run::Inline(list::list),
+                Run::Blocking(list::list),
                 (
                     "list_entries",
                     "The entries of a policy: IPv4 first, then by address and prefix. No snapshot: what changes \

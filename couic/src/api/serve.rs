@@ -26,7 +26,7 @@ use tokio::{
 };
 use warp::{
     Filter, Rejection,
-    http::{Request, header},
+    http::{Request, Uri, header},
     reply,
 };
 
@@ -182,6 +182,13 @@ impl Complaints {
     }
 }
 
+/// `CONNECT host:port` and `GET host` have no path at all, on which warp panics: they get a 404.
+fn give_a_path(request: &mut Request<Incoming>) {
+    if request.uri().path_and_query().is_none() {
+        *request.uri_mut() = Uri::from_static("/");
+    }
+}
+
 async fn connection<F>(
     stream: UnixStream,
     filter: F,
@@ -198,7 +205,8 @@ async fn connection<F>(
     let progress = Arc::new(Progress::new());
     let wire = Wire::new(stream, Arc::clone(&progress));
     let routes = TowerToHyperService::new(warp::service(filter));
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        give_a_path(&mut request);
         let progress = &progress;
         progress.begin();
         let long_body = request

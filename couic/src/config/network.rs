@@ -17,6 +17,8 @@ use uuid::Uuid;
 pub struct Reporting {
     /// Whether at all.
     pub enabled: bool,
+    /// How reports call this server; the host's name where it is missing.
+    pub name: Option<String>,
     /// An http or https URL. Its path is a secret.
     pub webhook: Option<Secret<String>>,
     /// More notifiers, as plugins.
@@ -61,6 +63,7 @@ const WEBHOOK_IS_TAKEN: (&str, &str) = ("webhook", "reporting.webhook");
 pub(super) fn reporting(root: &mut Section<'_>) -> Option<Reporting> {
     let mut section = root.table("reporting");
     let enabled = section.bool("enabled", false);
+    let name = instance_name(&mut section);
     let webhook = section.url("webhook");
     let taken = webhook.iter().flatten().map(|_| WEBHOOK_IS_TAKEN);
     let taken: Vec<_> = taken.collect();
@@ -72,9 +75,23 @@ pub(super) fn reporting(root: &mut Section<'_>) -> Option<Reporting> {
     section.finish();
     Some(Reporting {
         enabled: enabled?,
+        name: name?,
         webhook: webhook?,
         notifiers: notifiers?,
     })
+}
+
+/// A name that a header can hold.
+fn instance_name(section: &mut Section<'_>) -> Option<Option<String>> {
+    let Some((text, line)) = section.string("name").ok()? else {
+        return Some(None);
+    };
+    let printable = text.bytes().all(|b| (0x20..0x7f).contains(&b));
+    if (1..=100).contains(&text.len()) && printable && text.trim() == text {
+        return Some(Some(text.to_owned()));
+    }
+    let message = "must be 1 to 100 letters, digits, signs or blanks (ASCII), no blank at its ends";
+    section.mistake(Some(line), "name", message.to_owned())
 }
 
 pub(super) fn peering(root: &mut Section<'_>) -> Option<Peering> {

@@ -86,6 +86,7 @@ fn the_example_is_valid_and_says_the_defaults() {
         .lines()
         .map(|l| {
             l.replacen("# webhook", "webhook", 1)
+                .replacen("# name =", "name =", 1)
                 .replacen("enabled = false", "enabled = true", 1)
         })
         .map(|l| match l.strip_prefix("# ") {
@@ -105,6 +106,7 @@ fn the_example_is_valid_and_says_the_defaults() {
         .collect();
     let full = Config::parse(&all).unwrap();
     assert!(full.reporting.webhook.is_some() && full.peering.peers.len() == 1);
+    assert_eq!(full.reporting.name.as_deref(), Some("fw-lyon"));
 }
 
 #[test]
@@ -223,6 +225,10 @@ fn one_message_for_each_bad_value() {
         (
             "[[reporting.notifiers]]\nplugin = \"/opt/a b.so\"",
             "5: reporting.notifiers[0].plugin: \"/opt/a b.so\" gives the notifier no name",
+        ),
+        (
+            "[reporting]\nname = \"pare-feu-é\"",
+            "5: reporting.name: must be 1 to 100 letters",
         ),
         (
             "[reporting]\nnotifiers = [1]",

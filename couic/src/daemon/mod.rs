@@ -9,6 +9,7 @@
 mod error;
 mod every;
 mod filter;
+mod memory;
 mod signals;
 
 use std::{fs, os::unix::net::UnixListener, panic, sync::Arc, time::Duration};
@@ -77,6 +78,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     }));
     tracing::info!("couic {} starts", env!("CARGO_PKG_VERSION"));
     raise_descriptor_limit();
+    memory::give_back_large_buffers();
     let outcome = run_logged(config, &log);
     match &outcome {
         Ok(()) => tracing::info!("couic has stopped"),
@@ -192,13 +194,12 @@ fn start_reporting(
     if !config.reporting.enabled {
         return Ok(None);
     }
-    let source = fs::read_to_string("/proc/sys/kernel/hostname");
-    let source = source.as_deref().map_or("couic", str::trim);
+    let source = config.reporting.name.clone().unwrap_or_else(host_name);
     let (reporting, failed) = runtime.block_on(Reporting::start(
         &config.reporting,
         &config.plugins_dir,
         &config.working_dir,
-        source,
+        &source,
         firewall,
     ))?;
     for notifier in failed {
@@ -231,6 +232,14 @@ fn start_peering(
     let peers = config.peering.peers.len();
     tracing::info!("sharing rules with {peers} configured peers");
     Ok(Some(peering))
+}
+
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "couic".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 fn stop_reporting(runtime: &Runtime, reporting: Reporting) {
@@ -275,6 +284,7 @@ fn load_sets(
     firewall: &Firewall,
 ) -> Result<(SetStore, Vec<SetProblem>), StartError> {
     let sets = SetStore::open(&config.working_dir).map_err(StartError::Sets)?;
+    let sets = sets.for_limits(config.limits);
     let (catalog, mut problems) = sets.load_lenient();
     match firewall.replace_sets(&catalog) {
         Ok(change) => tracing::info!("{} rules from set files", change.total),

@@ -1,4 +1,5 @@
-//! The two signals that mean "end well".
+//! The two signals that mean "end well", and the one that must not end a firewall: SIGHUP, which comes when the
+//! terminal of a daemon in the foreground goes away, or from somebody who means "reload".
 
 use std::io;
 
@@ -9,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -17,14 +19,20 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for either.
+    /// Waits for either of the two.
     pub(super) async fn first(mut self) {
-        let name = tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+        let name = loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break "SIGTERM",
+                _ = self.interrupt.recv() => break "SIGINT",
+                _ = self.hangup.recv() => {
+                    tracing::info!("SIGHUP: nothing to do; set files are read again by couicctl sets reload");
+                }
+            }
         };
         tracing::info!("{name}: finishing what is being answered, then stopping");
     }

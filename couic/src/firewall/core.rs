@@ -206,7 +206,7 @@ impl Core {
         }
         Err(FirewallError::Full {
             policy,
-            family: family(cidr),
+            family: family(cidr.is_ipv4()),
             limit,
         })
     }
@@ -222,6 +222,6 @@ const fn seen(claim: &Claim) -> (TagSlot, u64) {
 }
 
 /// The family's name in messages and metrics.
-pub(super) fn family(cidr: Cidr) -> &'static str {
-    if cidr.is_ipv4() { "IPv4" } else { "IPv6" }
+pub(super) const fn family(is_ipv4: bool) -> &'static str {
+    if is_ipv4 { "IPv4" } else { "IPv6" }
 }

@@ -1,177 +1,247 @@
 //! The one stream of rule changes, and its followers.
 //!
-//! The owner of the rules never waits for a follower: each has a bounded queue of its own, and what does not fit is
-//! counted as missed. Everybody sees the same order.
+//! The owner of the rules never waits for a follower, and hardly pays for one: a change is written once, into a block
+//! in memory, however many follow. Followers take whole blocks and share them, so that all that they do with events,
+//! down to freeing them, happens off the lock and on their own threads. Each has a bound of its own; what it left
+//! lying beyond that is counted as missed. Everybody sees the same order.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Weak},
-    time::Duration,
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
 
 use super::RuleEvent;
 
+/// Events of a full block. Followers hold and free memory in these units.
+const BLOCK: usize = 64;
+
 /// The publishing side, owned by the core.
 #[derive(Debug, Default)]
 pub(super) struct EventBus {
-    followers: Vec<Weak<Queue>>,
+    journal: Arc<Mutex<Journal>>,
     seq: u64,
 }
 
-#[derive(Debug)]
-struct Queue {
-    state: Mutex<State>,
-    filled: Condvar,
-    capacity: usize,
+/// What was published and not taken by everybody. While somebody follows, numbers are without gaps, so that the number
+/// of an event tells where it stands.
+#[derive(Debug, Default)]
+struct Journal {
+    sealed: VecDeque<Block>,
+    open: Vec<RuleEvent>,
+    /// The number of the last event.
+    last: u64,
+    followers: Vec<Follower>,
+    /// Whether one of them sleeps.
+    asleep: bool,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    events: VecDeque<Arc<RuleEvent>>,
-    missed: u64,
-    waiting: bool,
+/// Events that are complete. The vector is never moved again.
+type Block = Arc<Vec<RuleEvent>>;
+
+#[derive(Debug)]
+struct Follower {
+    /// The number of the event that it gets next.
+    next: u64,
+    capacity: u64,
+    asleep: bool,
+    filled: Arc<Condvar>,
 }
 
 /// A follower's end of the stream. Dropping it ends the following.
 #[derive(Debug)]
-pub struct Subscription(Arc<Queue>);
+pub struct Subscription {
+    journal: Arc<Mutex<Journal>>,
+    /// Also what tells this follower from the others.
+    filled: Arc<Condvar>,
+}
 
 /// What a follower gets at a time.
 #[derive(Debug, Default)]
 pub struct Received {
     /// In the order in which they took effect. Empty where the time ran out.
-    pub events: Vec<Arc<RuleEvent>>,
+    pub events: Events,
     /// How many events before these were lost because the follower was slow.
     pub missed: u64,
 }
 
+/// Some events in a row, shared with other followers.
+#[derive(Debug, Default)]
+pub struct Events {
+    blocks: Vec<Block>,
+    /// Events of the first block that this follower had before, or missed.
+    skip: usize,
+}
+
+impl Events {
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &RuleEvent> {
+        let blocks = self.blocks.iter().flat_map(|block| block.iter());
+        blocks.skip(self.skip)
+    }
+
+    /// The first.
+    #[must_use]
+    pub fn first(&self) -> Option<&RuleEvent> {
+        self.iter().next()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+}
+
 impl EventBus {
     pub(super) fn subscribe(&mut self, capacity: usize) -> Subscription {
-        let queue = Arc::new(Queue {
-            state: Mutex::default(),
-            filled: Condvar::new(),
-            capacity: capacity.max(1),
+        let filled = Arc::<Condvar>::default();
+        self.journal.lock().followers.push(Follower {
+            next: self.seq + 1,
+            capacity: capacity.max(1) as u64,
+            asleep: false,
+            filled: Arc::clone(&filled),
         });
-        self.followers.push(Arc::downgrade(&queue));
-        Subscription(queue)
+        Subscription {
+            journal: Arc::clone(&self.journal),
+            filled,
+        }
     }
 
     /// Hands an event to every follower. `make` gets the event's number, and runs only if somebody follows.
     pub(super) fn publish(&mut self, make: impl FnOnce(u64) -> RuleEvent) {
         self.seq += 1;
-        if self.followers.is_empty() {
+        let mut journal = self.journal.lock();
+        journal.last = self.seq;
+        if journal.followers.is_empty() {
             return;
         }
-        let event = Arc::new(make(self.seq));
-        self.followers.retain(|follower| {
-            let Some(queue) = follower.upgrade() else {
-                return false;
-            };
-            queue.push(Arc::clone(&event));
-            true
-        });
+        journal.open.push(make(self.seq));
+        if journal.open.len() >= BLOCK {
+            journal.seal();
+            journal.open.reserve_exact(BLOCK);
+            drop(journal.unneeded());
+        }
+        if journal.asleep {
+            journal.wake();
+        }
     }
 }
 
-impl Queue {
-    fn push(&self, event: Arc<RuleEvent>) {
-        let mut state = self.state.lock();
-        if state.events.len() >= self.capacity {
-            // What is queued is what comes right after what was missed: the oldest goes.
-            state.events.pop_front();
-            state.missed += 1;
+impl Journal {
+    fn seal(&mut self) {
+        if !self.open.is_empty() {
+            self.sealed.push_back(Arc::new(mem::take(&mut self.open)));
         }
-        state.events.push_back(event);
-        if state.waiting {
-            state.waiting = false;
-            drop(state);
-            self.filled.notify_one();
+    }
+
+    fn wake(&mut self) {
+        self.asleep = false;
+        for follower in &mut self.followers {
+            if mem::take(&mut follower.asleep) {
+                follower.filled.notify_one();
+            }
         }
+    }
+
+    fn set_asleep(&mut self, filled: &Arc<Condvar>, asleep: bool) {
+        if let Some(follower) = self.follower(filled) {
+            follower.asleep = asleep;
+        }
+        self.asleep = self.followers.iter().any(|follower| follower.asleep);
+    }
+
+    /// Takes out what nobody is to get any more. Freeing it is left to the caller.
+    fn unneeded(&mut self) -> Vec<Block> {
+        let wanted = |follower: &Follower| follower.first(self.last);
+        let first = self.followers.iter().map(wanted).min();
+        let first = first.unwrap_or(u64::MAX);
+        let past = |block: &&Block| block.last().is_none_or(|event| event.seq < first);
+        let count = self.sealed.iter().take_while(past).count();
+        self.sealed.drain(..count).collect()
+    }
+
+    fn follower(&mut self, filled: &Arc<Condvar>) -> Option<&mut Follower> {
+        let mut all = self.followers.iter_mut();
+        all.find(|follower| Arc::ptr_eq(&follower.filled, filled))
+    }
+
+    /// What a follower has not seen yet, as far as its capacity goes.
+    fn take(&mut self, filled: &Arc<Condvar>) -> Received {
+        let last = self.last;
+        let Some(follower) = self.follower(filled) else {
+            return Received::default();
+        };
+        let first = follower.first(last);
+        let missed = first - follower.next;
+        follower.next = last + 1;
+        if first > last {
+            return Received::default();
+        }
+        self.seal();
+        let seen = |block: &&Block| block.last().is_none_or(|event| event.seq < first);
+        let blocks: Vec<Block> = self.sealed.iter().skip_while(seen).cloned().collect();
+        let begin = blocks.first().and_then(|block| block.first());
+        let skip = begin.map_or(0, |event| first.saturating_sub(event.seq));
+        Received {
+            events: Events {
+                blocks,
+                // Less than a block has.
+                skip: usize::try_from(skip).unwrap_or(usize::MAX),
+            },
+            missed,
+        }
+    }
+}
+
+impl Follower {
+    /// The number of the first event that it gets, where the last is this one: the oldest are those that it misses.
+    fn first(&self, last: u64) -> u64 {
+        self.next.max((last + 1).saturating_sub(self.capacity))
     }
 }
 
 impl Subscription {
-    /// Takes all that is queued; waits up to `timeout` for the first event.
+    /// Takes all that is there; waits up to `timeout` for the first event.
     #[must_use]
     pub fn recv_timeout(&self, timeout: Duration) -> Received {
-        let mut state = self.0.state.lock();
-        if state.events.is_empty() {
-            state.waiting = true;
-            self.0.filled.wait_for(&mut state, timeout);
-            state.waiting = false;
+        let mut journal = self.journal.lock();
+        let deadline = Instant::now() + timeout;
+        loop {
+            let received = journal.take(&self.filled);
+            if !received.events.is_empty() || timeout.is_zero() {
+                let unneeded = journal.unneeded();
+                drop(journal);
+                drop(unneeded);
+                return received;
+            }
+            journal.set_asleep(&self.filled, true);
+            let waited = self.filled.wait_until(&mut journal, deadline);
+            journal.set_asleep(&self.filled, false);
+            if waited.timed_out() {
+                return journal.take(&self.filled);
+            }
         }
-        Received {
-            events: state.events.drain(..).collect(),
-            missed: std::mem::take(&mut state.missed),
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut journal = self.journal.lock();
+        let followers = &mut journal.followers;
+        followers.retain(|follower| !Arc::ptr_eq(&follower.filled, &self.filled));
+        let mut open = Vec::new();
+        if followers.is_empty() {
+            mem::swap(&mut open, &mut journal.open);
         }
+        let unneeded = journal.unneeded();
+        drop(journal);
+        drop((unneeded, open));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use couic_common::{Entry, Policy};
-
-    use super::*;
-    use crate::firewall::{Actor, EventKind, Origin};
-
-    fn event(seq: u64) -> RuleEvent {
-        RuleEvent {
-            seq,
-            at: 0,
-            kind: EventKind::Added,
-            policy: Policy::Drop,
-            entry: Entry {
-                creation: 0,
-                cidr: "10.0.0.0/8".parse().unwrap(),
-                tag: None,
-                expiration: 0,
-            },
-            origin: Origin {
-                actor: Actor::Expiry,
-                metadata: None,
-            },
-        }
-    }
-
-    fn numbers(received: &Received) -> Vec<u64> {
-        received.events.iter().map(|e| e.seq).collect()
-    }
-
-    #[test]
-    fn a_slow_follower_misses_the_oldest_and_is_told() {
-        let mut bus = EventBus::default();
-        let (slow, fast) = (bus.subscribe(2), bus.subscribe(10));
-        for _ in 0..5 {
-            bus.publish(event);
-        }
-        let received = slow.recv_timeout(Duration::ZERO);
-        assert_eq!((numbers(&received), received.missed), (vec![4, 5], 3));
-        let received = fast.recv_timeout(Duration::ZERO);
-        assert_eq!(
-            (numbers(&received), received.missed),
-            (vec![1, 2, 3, 4, 5], 0)
-        );
-        assert!(slow.recv_timeout(Duration::ZERO).events.is_empty());
-    }
-
-    #[test]
-    fn who_left_costs_nothing() {
-        let mut bus = EventBus::default();
-        drop(bus.subscribe(2));
-        bus.publish(event);
-        assert!(bus.followers.is_empty());
-        bus.publish(|_| unreachable!("nobody follows"));
-    }
-
-    #[test]
-    fn a_waiting_follower_is_woken() {
-        let mut bus = EventBus::default();
-        let follower = bus.subscribe(2);
-        let waiter =
-            std::thread::spawn(move || numbers(&follower.recv_timeout(Duration::from_secs(30))));
-        bus.publish(event);
-        assert_eq!(waiter.join().unwrap(), [1]);
-    }
-}
+mod tests;

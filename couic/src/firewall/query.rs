@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use couic_common::{Cidr, Counter, Entry, Lookup, LookupRule, Policy, Stats, TagPattern, Verdict};
 
-use super::{Firewall, Origin, SPELL, claims::Claim};
+use super::{Firewall, Origin, SPELL, claims::Claim, core::family};
 
 /// How full a table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,13 +176,13 @@ impl Firewall {
             let of = |policy| {
                 let (v4, v6) = core.table(policy).counts();
                 let limit = core.limits().of(policy);
-                let usage = move |family, rules| Usage {
+                let usage = move |is_ipv4, rules| Usage {
                     policy,
-                    family,
+                    family: family(is_ipv4),
                     rules,
                     limit,
                 };
-                [usage("IPv4", v4), usage("IPv6", v6)]
+                [usage(true, v4), usage(false, v6)]
             };
             [Policy::Drop, Policy::Ignore]
                 .into_iter()

@@ -10,7 +10,7 @@ use couic_common::{Cidr, Policy, SetName, Tag};
 use super::{
     Actor, Firewall, FirewallError, Origin,
     claims::{Claim, Claims, Owner},
-    core::Core,
+    core::{Core, family},
 };
 use crate::dataplane::{MAX_TAGS, TagSlot};
 
@@ -106,6 +106,7 @@ fn replace(
     };
     let mut plan_of = |policy, core: &mut Core| -> Result<Vec<Step>, FirewallError> {
         let wanted = wanted_claims(core, catalog, policy, now, pinned)?;
+        check_wanted(core, policy, &wanted)?;
         Ok(plan(core, policy, &wanted, &mut change))
     };
     let ignore = plan_of(Policy::Ignore, core)?;
@@ -181,6 +182,28 @@ fn wanted_claims(
     }
     wanted.sort_by_key(|(cidr, _)| *cidr);
     Ok(wanted)
+}
+
+/// Whether the table could hold what the sets want if it were empty: before a plan is made, which takes the memory of
+/// many rules for each of them, under the lock.
+fn check_wanted(
+    core: &Core,
+    policy: Policy,
+    wanted: &[(Cidr, Claim)],
+) -> Result<(), FirewallError> {
+    let limit = core.limits().of(policy);
+    for is_ipv4 in [true, false] {
+        let rules = wanted.chunk_by(|(a, _), (b, _)| a == b);
+        let mine = rules.filter(|claims| claims[0].0.is_ipv4() == is_ipv4);
+        if mine.count() > limit {
+            return Err(FirewallError::Full {
+                policy,
+                family: family(is_ipv4),
+                limit,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The steps from the claims that sets have now to the wanted ones, in the order of CIDRs.
@@ -275,7 +298,7 @@ fn check_room(core: &Core, steps: &[Step]) -> Result<(), FirewallError> {
             if count > limit || peak > core.limits().with_reload_headroom().of(policy) {
                 return Err(FirewallError::Full {
                     policy,
-                    family: if is_ipv4 { "IPv4" } else { "IPv6" },
+                    family: family(is_ipv4),
                     limit,
                 });
             }

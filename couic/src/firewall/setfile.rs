@@ -1,4 +1,5 @@
-//! The format of a set file: one CIDR a line, `#` starts a comment, blank lines are skipped.
+//! The format of a set file: one CIDR a line, `#` starts a comment, blank lines are skipped. A byte order mark at the
+//! beginning and `\r\n` do no harm: files come from other systems.
 
 use couic_common::{Cidr, CidrError};
 
@@ -19,6 +20,7 @@ pub struct BadLine {
 /// The first line that is not a CIDR; then the whole set counts for nothing.
 pub fn parse_set(bytes: &[u8]) -> Result<Vec<Cidr>, BadLine> {
     let mut entries = Vec::new();
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     for (line, raw) in (1..).zip(bytes.split(|b| *b == b'\n')) {
         let code = raw
             .split(|b| *b == b'#')
@@ -88,6 +90,8 @@ mod tests {
             .collect();
         assert_eq!(shown, ["1.2.3.4/32", "10.0.0.0/8", "2001:db8::/32"]);
         assert_eq!(parse_set(b""), Ok(vec![]));
+        let marked = parse_set(b"\xef\xbb\xbf1.2.3.4/32\r\n").unwrap();
+        assert_eq!(marked[0].to_string(), "1.2.3.4/32");
     }
 
     #[test]

@@ -17,9 +17,13 @@ use super::{
     reload::{LoadedSet, SetCatalog},
     setfile::{BadLine, parse_set, write_set},
 };
+use crate::dataplane::Limits;
 
 /// The largest set file, bytes.
 pub const MAX_SET_FILE: u64 = 5 * 1024 * 1024;
+
+/// How the names of files begin that are not yet what they will be.
+const HALF_WRITTEN: &str = ".new-";
 
 /// Why a set cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +70,28 @@ pub enum SetError {
         /// Bytes.
         size: u64,
     },
+    /// The file is there and cannot be read: it belongs to somebody else, or is no file.
+    #[error("sets/{policy}/{file} cannot be read: {source}")]
+    Unreadable {
+        /// The set's policy.
+        policy: Policy,
+        /// The file's name.
+        file: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// With this set, those of its policy have more entries together than are worth comparing with the rules.
+    #[error(
+        "with sets/{policy}/{file} the {policy} sets have more than {most} entries together: take some out, or raise [limits] {policy}_entries and restart"
+    )]
+    TooMany {
+        /// The set's policy.
+        policy: Policy,
+        /// The file's name.
+        file: String,
+        /// How many there may be.
+        most: usize,
+    },
     /// The disk failed.
     #[error("{}: {source}", path.display())]
     Io {
@@ -80,22 +106,36 @@ pub enum SetError {
 #[derive(Clone, Debug)]
 pub struct SetStore {
     root: PathBuf,
+    limits: Limits,
 }
 
 impl SetStore {
-    /// Makes the folders where they are missing.
+    /// Makes the folders where they are missing, and removes what a crash left half-written in them.
     ///
     /// # Errors
     /// What the system says, with the path.
     pub fn open(working_dir: &Path) -> io::Result<Self> {
         let store = Self {
             root: working_dir.join("sets"),
+            limits: Limits::default(),
         };
         make_dir(&store.root)?;
         for policy in Policy::ALL {
             make_dir(&store.folder(policy))?;
+            remove_half_written(&store.folder(policy))?;
         }
         Ok(store)
+    }
+
+    /// Loads no more than rules with these limits can be: both families full, and every entry in two sets.
+    #[must_use]
+    pub fn for_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// What may be loaded into memory.
+    fn most(&self, policy: Policy) -> usize {
+        self.limits.of(policy).saturating_mul(4)
     }
 
     fn folder(&self, policy: Policy) -> PathBuf {
@@ -126,11 +166,12 @@ impl SetStore {
     /// The entries of a set, sorted, each once.
     ///
     /// # Errors
-    /// `NotFound`, `BadLine`, `TooLarge`, `Io`.
+    /// `NotFound`, `BadLine`, `TooLarge`, `Unreadable`.
     pub fn read(&self, policy: Policy, name: &SetName) -> Result<Vec<Cidr>, SetError> {
         let path = self.path(policy, name);
-        let io_error = |source| SetError::Io {
-            path: path.clone(),
+        let unreadable = |source| SetError::Unreadable {
+            policy,
+            file: file_name(name),
             source,
         };
         // Non-blocking, so that a FIFO of that name cannot hang the daemon.
@@ -139,17 +180,18 @@ impl SetStore {
             .custom_flags(libc::O_NONBLOCK)
             .open(&path);
         let file = match opened {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+            // A symbolic link to nowhere is there, and is not what its maker meant.
+            Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
                 return Err(SetError::NotFound {
                     policy,
                     name: name.clone(),
                 });
             }
-            other => other.map_err(io_error)?,
+            other => other.map_err(unreadable)?,
         };
-        let meta = file.metadata().map_err(io_error)?;
+        let meta = file.metadata().map_err(unreadable)?;
         if !meta.is_file() {
-            return Err(io_error(io::Error::new(
+            return Err(unreadable(io::Error::new(
                 ErrorKind::InvalidInput,
                 "not a regular file",
             )));
@@ -158,7 +200,7 @@ impl SetStore {
             Vec::with_capacity(usize::try_from(meta.len().min(MAX_SET_FILE)).unwrap_or(0));
         file.take(MAX_SET_FILE + 1)
             .read_to_end(&mut bytes)
-            .map_err(io_error)?;
+            .map_err(unreadable)?;
         check_size(policy, name, (bytes.len() as u64).max(meta.len()))?;
         parse_set(&bytes).map_err(
             |BadLine {
@@ -244,7 +286,7 @@ impl SetStore {
             source,
         };
         let mut aside = tempfile::Builder::new()
-            .prefix(".new-")
+            .prefix(HALF_WRITTEN)
             .permissions(Permissions::from_mode(0o640))
             .tempfile_in(&folder)
             .map_err(io_error)?;
@@ -285,8 +327,9 @@ impl SetStore {
                 problems.push(problem(policy, String::new(), &error));
                 Vec::new()
             });
+            let mut total = 0;
             for name in names {
-                match self.read(policy, &name) {
+                match self.read_bounded(policy, &name, &mut total) {
                     Ok(entries) => sets.push(LoadedSet {
                         policy,
                         name,
@@ -302,20 +345,42 @@ impl SetStore {
     /// Every set, or the first thing that is wrong: for a reload.
     ///
     /// # Errors
-    /// `BadLine`, `TooLarge`, `Io`.
+    /// `BadLine`, `TooLarge`, `TooMany`, `Unreadable`, `Io`.
     pub fn load_strict(&self) -> Result<SetCatalog, SetError> {
         let mut sets = Vec::new();
         for policy in Policy::ALL {
+            let mut total = 0;
             for name in self.names(policy)? {
-                let entries = self.read(policy, &name)?;
-                sets.push(LoadedSet {
-                    policy,
-                    name,
-                    entries,
-                });
+                match self.read_bounded(policy, &name, &mut total) {
+                    Ok(entries) => sets.push(LoadedSet {
+                        policy,
+                        name,
+                        entries,
+                    }),
+                    // Deleted since its folder was read.
+                    Err(SetError::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(SetCatalog(sets))
+    }
+
+    /// [`Self::read`], while all sets together are not too many. Counts those that are not.
+    fn read_bounded(
+        &self,
+        policy: Policy,
+        name: &SetName,
+        total: &mut usize,
+    ) -> Result<Vec<Cidr>, SetError> {
+        let entries = self.read(policy, name)?;
+        let (sum, most) = (*total + entries.len(), self.most(policy));
+        if sum > most {
+            let file = file_name(name);
+            return Err(SetError::TooMany { policy, file, most });
+        }
+        *total = sum;
+        Ok(entries)
     }
 
     /// The names of a policy's files, sorted. Files that are not called `NAME.couic` are somebody else's.
@@ -377,6 +442,18 @@ fn make_dir(path: &Path) -> io::Result<()> {
                 .map_err(named)
         }
     }
+}
+
+fn remove_half_written(folder: &Path) -> io::Result<()> {
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        let name = file.file_name();
+        if name.as_encoded_bytes().starts_with(HALF_WRITTEN.as_bytes()) {
+            // Where that fails, it only takes room.
+            let _ = fs::remove_file(file.path());
+        }
+    }
+    Ok(())
 }
 
 /// Files made by a daemon that runs as root belong to whom the working directory belongs.

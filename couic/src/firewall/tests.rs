@@ -52,11 +52,7 @@ impl House {
     fn heard(&self) -> Vec<String> {
         let received = self.events.recv_timeout(Duration::ZERO);
         assert_eq!(received.missed, 0);
-        received
-            .events
-            .iter()
-            .map(|event| describe(event))
-            .collect()
+        received.events.iter().map(describe).collect()
     }
 }
 

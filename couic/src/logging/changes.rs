@@ -64,8 +64,8 @@ fn follow(changes: &Subscription, fanout: &Fanout, mut lines: Lines, stop: &Atom
             lines.missed(received.missed);
         }
         let idle = received.events.is_empty();
-        for event in received.events {
-            lines.push(&event);
+        for event in received.events.iter() {
+            lines.push(event);
             if lines.text.len() >= PIECE {
                 lines.hand_on(fanout);
             }

@@ -94,7 +94,7 @@ impl Outlet {
 
 fn write_out(shared: &Shared, mut sink: impl Write, format: LogFormat) {
     let mut buffer = Vec::new();
-    let mut failed = 0;
+    let (mut failed, mut torn) = (0, false);
     loop {
         let mut state = shared.state.lock();
         while state.buffer.is_empty() && !state.closed {
@@ -109,11 +109,21 @@ fn write_out(shared: &Shared, mut sink: impl Write, format: LogFormat) {
         shared.emptied.notify_all();
 
         // Lost lines came after those in the buffer, or failed before them; either way the gap is told.
-        if failed > 0 && sink.write_all(told(failed, format).as_bytes()).is_ok() {
-            failed = 0;
+        if failed > 0 {
+            // On a line of its own, whatever became of the last one.
+            let text = if torn { "\n" } else { "" }.to_owned() + &told(failed, format);
+            let (written, outcome) = put(&mut sink, text.as_bytes());
+            torn = is_torn(&text.as_bytes()[..written], torn);
+            if outcome.is_ok() {
+                failed = 0;
+            }
         }
-        if sink.write_all(&buffer).and_then(|()| sink.flush()).is_err() {
-            failed += lines;
+        let (written, outcome) = put(&mut sink, &buffer);
+        if outcome.and_then(|()| sink.flush()).is_err() {
+            let written = &buffer[..written];
+            torn = is_torn(written, torn);
+            let whole = written.iter().filter(|b| **b == b'\n').count();
+            failed += lines.saturating_sub(whole as u64);
         }
         buffer.clear();
         if last {
@@ -122,6 +132,25 @@ fn write_out(shared: &Shared, mut sink: impl Write, format: LogFormat) {
             return;
         }
     }
+}
+
+/// Writes as much as the sink takes, and answers how much that was.
+fn put(sink: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match sink.write(&bytes[written..]) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(n) => written += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}
+
+/// Whether the output ends in the middle of a line, after this was written.
+fn is_torn(written: &[u8], before: bool) -> bool {
+    written.last().map_or(before, |last| *last != b'\n')
 }
 
 fn told(lost: u64, format: LogFormat) -> String {
@@ -217,5 +246,37 @@ mod tests {
         let all: Vec<Vec<u8>> = written.iter().collect();
         assert_eq!(all.len(), 2);
         assert_eq!((lost(&all[0]), &all[1][..]), (2, &b"three\n"[..]));
+    }
+
+    #[test]
+    fn a_line_that_a_full_disk_cut_off_ends_before_the_next() {
+        struct Filling(usize, mpsc::Sender<Vec<u8>>);
+        impl Write for Filling {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let taken = bytes.len().min(self.0);
+                if taken == 0 {
+                    // Somebody makes room.
+                    self.0 = 1 << 20;
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                self.0 -= taken;
+                self.1.send(bytes[..taken].to_vec()).unwrap();
+                Ok(taken)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (sender, written) = mpsc::channel();
+        let outlet = Outlet::start("test", Filling(6, sender), LogFormat::Text).unwrap();
+        outlet.push(b"one\ntwo\nthree\n", 3, Duration::ZERO);
+        while !outlet.0.state.lock().waiting {
+            thread::yield_now();
+        }
+        outlet.push(b"four\n", 1, Duration::ZERO);
+        outlet.close(Duration::from_secs(30));
+        let all: Vec<u8> = written.iter().flatten().collect();
+        assert_eq!(lost(&all), 2, "of three, one was written whole");
+        assert!(all.starts_with(b"one\ntw\n") && all.ends_with(b"\nfour\n"));
     }
 }

@@ -189,7 +189,8 @@ fn the_whole_way_of_a_change_is_cheap() {
     println!(
         "200,000 changes logged in {elapsed:?}, {lines} lines, {each:?} of processor time each"
     );
-    assert!(each < Duration::from_micros(50), "{each:?}");
+    // Other tests of this process count too, so only a gross slip is caught.
+    assert!(each < Duration::from_micros(500), "{each:?}");
 }
 
 /// To the hundredth of a second.

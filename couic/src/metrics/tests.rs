@@ -185,22 +185,20 @@ proptest! {
 }
 
 /// The budget is 200 ns in a release build: `cargo test --release -p couic --lib observing -- --nocapture` prints it.
-/// Unoptimised and on a busy machine only a gross slip is caught.
+/// Unoptimised and on a busy machine only a gross slip is caught: the best of many rounds, since others may interrupt.
 #[test]
 fn observing_is_cheap() {
     let metrics = observed();
-    let rounds = 200_000;
-    let start = std::time::Instant::now();
-    for n in 0..rounds {
-        let status = if n % 8 == 0 { 409 } else { 201 };
-        metrics.observe_request(
-            "/v1/{policy}",
-            "POST",
-            status,
-            Duration::from_micros(n % 700),
-        );
-    }
-    let each = start.elapsed() / u32::try_from(rounds).unwrap();
+    let round = |_| {
+        let start = std::time::Instant::now();
+        for n in 0..1_000 {
+            let status = if n % 8 == 0 { 409 } else { 201 };
+            let took = Duration::from_micros(n % 700);
+            metrics.observe_request("/v1/{policy}", "POST", status, took);
+        }
+        start.elapsed() / 1_000
+    };
+    let each = (0..200).map(round).min().unwrap();
     println!("observe_request: {each:?}");
     assert!(each < Duration::from_micros(5), "{each:?}");
 }

@@ -72,7 +72,7 @@ impl Engine {
             self.look_at_everything();
             return;
         }
-        let events = received.iter().flat_map(|r| &r.events);
+        let events = received.iter().flat_map(|r| r.events.iter());
         let meant = events.filter(|e| !matches!(e.origin.actor, Actor::Set(_)));
         let mut seen = HashSet::new();
         let keys: Vec<_> = meant

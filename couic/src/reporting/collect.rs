@@ -55,8 +55,8 @@ impl Collector {
         let mut received = first;
         loop {
             self.missed(received.missed);
-            for event in received.events {
-                batch.push(report(&event));
+            for event in received.events.iter() {
+                batch.push(report(event));
                 if batch.len() == BATCH {
                     self.hand_over(mem::take(&mut batch));
                 }

@@ -1,8 +1,8 @@
 //! Rule changes become reports, and reports go to the webhook and to every other notifier.
 //!
 //! What holds, whatever the other side does:
-//! - The firewall never waits. Its events go into a bounded queue; a thread of ours empties it every 50 ms, so that
-//!   the owner of the rules is not even asked to wake somebody at each change.
+//! - The firewall never waits. It writes each event once, for all that follow; a thread of ours takes them every 50 ms,
+//!   so that the owner of the rules is not even asked to wake somebody at each change.
 //! - What does not fit the queue is counted, logged, and told to the notifiers as a notice.
 //! - From the dispatcher on, everything is on disk, and tried until it is delivered or a dead letter.
 //!
@@ -40,8 +40,9 @@ use crate::{config, firewall::Firewall};
 pub use convert::report;
 pub use operate::Notifiers;
 
-/// Events that wait for our thread: 50 ms at 1.3 million changes a second.
-const QUEUE: usize = 65_536;
+/// Events that wait for our thread, at about 110 bytes each. It empties the queue every 50 ms; more than that holds a
+/// second's worth at full load, or one batch of the API, should the thread get no processor meanwhile.
+const QUEUE: usize = 262_144;
 
 /// The folder of the spool in the working directory.
 const SPOOL: &str = "reporting";

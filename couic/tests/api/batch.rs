@@ -254,6 +254,9 @@ async fn the_client_stands_in_the_events() {
     test.post("/v1/drop/batch", &json!([add("1.0.0.0/8")]))
         .await
         .is(200);
-    let received = events.recv_timeout(std::time::Duration::from_secs(5));
-    assert_eq!(received.events[0].origin.actor.to_string(), "client admin");
+    let received = events.recv_timeout(std::time::Duration::from_secs(60));
+    assert_eq!(
+        received.events.first().unwrap().origin.actor.to_string(),
+        "client admin"
+    );
 }

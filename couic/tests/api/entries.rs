@@ -68,10 +68,20 @@ async fn metadata_reaches_the_event_untouched() {
     let metadata = json!({"kind": "fail2ban", "detail": "sshd", "extra": {"n": [1, {"x": null}]}});
     let body = json!({"cidr": "1.2.3.4/32", "expiration": 0, "metadata": metadata});
     test.post("/v1/drop", &body).await.is(201);
-    let received = events.recv_timeout(std::time::Duration::from_secs(5));
-    let heard = received.events[0].origin.metadata.as_deref().unwrap();
+    let received = events.recv_timeout(std::time::Duration::from_secs(60));
+    let heard = received
+        .events
+        .first()
+        .unwrap()
+        .origin
+        .metadata
+        .as_deref()
+        .unwrap();
     assert_eq!(serde_json::to_value(heard).unwrap(), metadata);
-    assert_eq!(received.events[0].origin.actor.to_string(), "client admin");
+    assert_eq!(
+        received.events.first().unwrap().origin.actor.to_string(),
+        "client admin"
+    );
 }
 
 #[tokio::test]

@@ -153,4 +153,9 @@ async fn bad_queries_are_400() {
             .await
             .error(400, "bad_request");
     }
+    // Of many alternatives each is compared with each tag.
+    let long = format!("/v1/drop?tag={}", "*a*b,".repeat(1000));
+    test.get(&long).await.error(400, "bad_request");
+    let reply = test.ask("DELETE", &format!("{long}x")).send().await;
+    reply.error(400, "bad_request");
 }

@@ -1,6 +1,9 @@
 //! Notifiers: how they are, tests, dead letters.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use couic::reporting::{Counted, Notifiers};
 use couic_common::Group;
@@ -10,7 +13,7 @@ use couic_plugin_api::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{TestApi, start, start_reporting};
+use crate::support::{Reply, TestApi, start, start_reporting};
 
 /// Ends every attempt as it is told to.
 struct Double {
@@ -88,16 +91,18 @@ impl Place {
     }
 
     async fn until(&self, what: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             let siem = self.siem().await;
             if what(&siem) {
                 return siem;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            assert!(Instant::now() < deadline, "still {siem}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
-    async fn post(&self, what: &str) -> crate::support::Reply {
+    async fn post(&self, what: &str) -> Reply {
         self.test
             .ask("POST", &format!("/v1/notifiers/{what}"))
             .send()
@@ -179,21 +184,36 @@ async fn a_failed_one_is_resumed() {
     place.post("nobody/resume").await.error(404, "not_found");
 }
 
-#[tokio::test]
-async fn dead_letters_are_read_by_page_replayed_and_discarded() {
+/// Five dead letters, and their keys.
+async fn five_dead() -> (Place, Vec<u64>) {
     let place = place();
     place.siem.ends(refused(400));
     for n in 0..5 {
         place.tell(&format!("letter {n}"));
     }
     place.until(|siem| siem["dead_letters"] == 5).await;
-    let page = |query: &str| {
+    let all = place.dead("").await.is(200).json();
+    let all = all.as_array().unwrap().iter();
+    let keys = all.map(|letter| letter["key"].as_u64().unwrap()).collect();
+    (place, keys)
+}
+
+impl Place {
+    async fn dead(&self, query: &str) -> Reply {
         let path = format!("/v1/notifiers/siem/dead{query}");
-        let test = &place.test;
-        async move { test.get(&path).await.is(200).json() }
-    };
-    let all = page("").await;
-    assert_eq!(all.as_array().unwrap().len(), 5);
+        self.test.get(&path).await
+    }
+
+    async fn discard(&self, query: &str) -> Reply {
+        let path = format!("/v1/notifiers/siem/dead{query}");
+        self.test.delete(&path).await
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_are_read_by_page() {
+    let (place, keys) = five_dead().await;
+    let all = place.dead("").await.is(200).json();
     let first = &all[0];
     assert_eq!(
         (&first["text"], &first["severity"], &first["reason"]),
@@ -203,46 +223,40 @@ async fn dead_letters_are_read_by_page_replayed_and_discarded() {
             &json!("the server answered 400")
         )
     );
-    let key = |n: usize| all[n]["key"].as_u64().unwrap();
-    let two = page(&format!("?limit=2&after={}", key(1))).await;
-    assert_eq!(two, json!([all[2], all[3]]));
-    assert_eq!(page(&format!("?after={}", key(4))).await, json!([]));
+    let two = place.dead(&format!("?limit=2&after={}", keys[1])).await;
+    assert_eq!(two.is(200).json(), json!([all[2], all[3]]));
+    let none = place.dead(&format!("?after={}", keys[4])).await;
+    assert_eq!(none.is(200).json(), json!([]));
     for bad in ["?limit=0", "?limit=1001", "?limit=x", "?after=-1"] {
-        let path = format!("/v1/notifiers/siem/dead{bad}");
-        place.test.get(&path).await.error(400, "bad_request");
+        place.dead(bad).await.error(400, "bad_request");
     }
+}
 
-    let discard = |query: String| {
-        let path = format!("/v1/notifiers/siem/dead{query}");
-        let test = &place.test;
-        async move { test.delete(&path).await }
-    };
-    let reply = discard(format!("?key={}", key(0))).await.is(200);
-    assert_eq!(reply.json(), json!({"discarded": 1}));
-    let gone = discard(format!("?key={}", key(0))).await;
-    gone.error(404, "not_found");
+#[tokio::test]
+async fn dead_letters_are_replayed_and_discarded_one_by_one_or_all() {
+    let (place, keys) = five_dead().await;
+    let (first, second) = (format!("?key={}", keys[0]), format!("?key={}", keys[1]));
+    let gone = place.discard(&first).await.is(200).json();
+    assert_eq!(gone, json!({"discarded": 1}));
+    place.discard(&first).await.error(404, "not_found");
     for bad in ["", "?kye=1", "?key=", "?key=ALL"] {
-        discard(bad.to_owned()).await.error(400, "bad_request");
+        place.discard(bad).await.error(400, "bad_request");
     }
     place.siem.ends(delivered());
-    let one = place.post(&format!("siem/replay?key={}", key(1))).await;
-    assert_eq!(one.is(200).json(), json!({"replayed": 1}));
-    let gone = place.post(&format!("siem/replay?key={}", key(1))).await;
-    gone.error(404, "not_found");
-    place
-        .post("siem/replay?key=x")
-        .await
-        .error(400, "bad_request");
-    let reply = discard(format!("?key={}", key(2))).await.is(200);
-    assert_eq!(reply.json(), json!({"discarded": 1}));
+    let replay = format!("siem/replay{second}");
+    let one = place.post(&replay).await.is(200).json();
+    assert_eq!(one, json!({"replayed": 1}));
+    place.post(&replay).await.error(404, "not_found");
+    let wrong = place.post("siem/replay?key=x").await;
+    wrong.error(400, "bad_request");
     let rest = place.post("siem/replay").await.is(200).json();
-    assert_eq!(rest, json!({"replayed": 2}));
-    let siem = place.until(|siem| siem["delivered"] == 3).await;
+    assert_eq!(rest, json!({"replayed": 3}));
+    let siem = place.until(|siem| siem["delivered"] == 4).await;
     assert_eq!(
         (&siem["dead_letters"], &siem["dead"]),
         (&json!(0), &json!(5))
     );
-    let none = discard("?key=all".to_owned()).await.is(200).json();
+    let none = place.discard("?key=all").await.is(200).json();
     assert_eq!(none, json!({"discarded": 0}));
 }
 

@@ -211,6 +211,28 @@ async fn a_bad_line_refuses_the_reload_and_is_named() {
     assert_eq!(test.plane.rules().len(), 1);
 }
 
+/// Not a 404, nor a 500 that sends the operator to the log.
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_named() {
+    let test = start();
+    let file = test.dir.path().join("sets/drop/odd.couic");
+    for (target, why) in [
+        ("/nonexistent/list", "No such file"),
+        ("odd.couic", "symbolic links"),
+        ("/dev/zero", "not a regular file"),
+    ] {
+        std::os::unix::fs::symlink(target, &file).unwrap();
+        let reply = test.ask("POST", "/v1/sets/reload").send().await;
+        let message = reply.json()["message"].as_str().unwrap().to_owned();
+        assert!(
+            message.starts_with("sets/drop/odd.couic cannot be read: ") && message.contains(why),
+            "{message}"
+        );
+        assert_eq!(reply.error(422, "processing"), ["odd.couic"]);
+        fs::remove_file(&file).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_reload_beyond_the_table_is_refused_whole() {
     let limits = couic::dataplane::Limits {

@@ -10,8 +10,8 @@ pub(crate) enum NotifiersCommand {
     List,
     /// Deliver a sample now, and say how that ended; exits with 1 where it was not delivered
     #[command(after_long_help = "\
-The sample overtakes what waits. A success puts a failed notifier back to work. Where the other side has asked to be left
-alone, it is left alone. Takes up to 90 s.
+The sample overtakes what waits. A success puts a failed notifier back to work.
+Where the other side has asked to be left alone, it is left alone. Takes up to 90 s.
 
 Example:
   couicctl notifiers test webhook")]

@@ -40,11 +40,11 @@ pub(super) async fn run(command: NotifiersCommand, cx: &mut Context) -> Result<(
             let info = cx.client.resume_notifier(&name).await;
             let info = info.map_err(|e| cx.failed(e))?;
             cx.output.show(&info, |out| {
-                let waits = counted(
-                    info.queue_events,
-                    "notification waits",
-                    "notifications wait",
-                );
+                let waits = match info.queue_events {
+                    0 => "nothing waits".to_owned(),
+                    1 => "1 notification waits".to_owned(),
+                    count => format!("{count} notifications wait"),
+                };
                 writeln!(
                     out,
                     "{name} tries again, {waits}. How it goes: couicctl notifiers list"

@@ -1,33 +1,16 @@
 //! couicctl's configuration: a file of wire values becomes settings that cannot be wrong, or a list of every mistake.
 
-mod reader;
-
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use couic_client::{Client, Endpoint, Token};
+use couic_settings::{ConfigErrors, Section};
 
 use crate::{asn, failure::Failure};
-use reader::Reader;
 
 /// Where the file is, unless `-c` says otherwise.
 const DEFAULT_FILE: &str = "/etc/couic/couicctl.toml";
 const DEFAULT_SOCKET: &str = "/var/run/couic/couic.sock";
 const DEFAULT_CLIENT_FILE: &str = "/var/lib/couic/rbac/clients/couicctl.toml";
-
-const KEYS: [&str; 9] = [
-    "mode",
-    "socket",
-    "client_file",
-    "tls",
-    "host",
-    "port",
-    "token",
-    "ca_file",
-    "asn_url",
-];
 
 /// Which daemon, and where prefixes of autonomous systems are asked for.
 pub(crate) struct Settings {
@@ -65,82 +48,118 @@ impl Default for Settings {
 /// The settings of the file that was named, else of the default file, else the local defaults.
 pub(crate) fn load(named: Option<&Path>) -> Result<Settings, Failure> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
-    match fs::read_to_string(path) {
-        Ok(text) => parse(&text).map_err(|mistakes| report(path, &mistakes)),
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
-            Ok(Settings::default())
+    if named.is_none() && matches!(path.try_exists(), Ok(false)) {
+        return Ok(Settings::default());
+    }
+    couic_settings::load(path, read).map_err(|errors| report(&errors))
+}
+
+fn report(errors: &ConfigErrors) -> Failure {
+    let mistakes = errors.to_string().replace('\n', "\n  ");
+    Failure::Config(format!(
+        "the configuration is not usable, nothing was done\n  {mistakes}"
+    ))
+}
+
+/// Which daemon the file speaks of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Local,
+    Remote,
+}
+
+impl Mode {
+    const ALL: [(&str, Self); 2] = [("local", Self::Local), ("remote", Self::Remote)];
+
+    /// The keys without which the mode is of no use.
+    fn needs(self) -> &'static [&'static str] {
+        match self {
+            Self::Local => &["socket", "client_file"],
+            Self::Remote => &["tls", "host", "port", "token"],
         }
-        Err(error) => Err(Failure::Config(format!(
-            "the configuration {} cannot be read: {error}",
-            path.display()
-        ))),
     }
 }
 
-fn report(path: &Path, mistakes: &[String]) -> Failure {
-    let mut text = format!("{} is not usable, nothing was done", path.display());
-    for mistake in mistakes {
-        text += &format!("\n  {mistake}");
-    }
-    Failure::Config(text)
-}
-
-fn parse(text: &str) -> Result<Settings, Vec<String>> {
-    let mut file = Reader::new(text, &KEYS)?;
-    let mode = file.string("mode");
-    let socket = file.string("socket").map(PathBuf::from);
-    let client_file = file.string("client_file").map(PathBuf::from);
-    let tls = file.boolean("tls");
-    let host = file.checked("host", |host| {
+/// Reads every key, whatever the mode needs: all mistakes are wanted.
+fn read(root: &mut Section<'_>) -> Option<Settings> {
+    let mode = mode(root);
+    let socket = text(root, "socket");
+    let client_file = text(root, "client_file");
+    let tls = root.bool("tls", false);
+    let host = checked(root, "host", |host| {
         // The same check that a connection makes.
         let made = Client::builder(Endpoint::plain(host, 1)).build();
         made.map(|_| host.to_owned()).map_err(|e| e.to_string())
     });
-    let port = file.port("port");
-    let token: Option<Token> = file.checked("token", |t| {
-        t.parse()
-            .map_err(|_| "must be a UUID, as in 00000000-0000-0000-0000-000000000000".into())
+    let port = root.int("port", 1..=65_535, Some(1));
+    let token: Option<Option<Token>> = checked(root, "token", |token| {
+        let message = "is not a UUID (not shown here: it is a secret)";
+        token.parse().map_err(|_| message.to_owned())
     });
-    let ca_file = file.string("ca_file").map(PathBuf::from);
-    let asn_url = file.checked("asn_url", check_asn_url);
-    let target = match mode.as_deref() {
-        Some("local") => {
-            let socket = file.required("socket", socket, "mode \"local\"");
-            let client_file = file.required("client_file", client_file, "mode \"local\"");
-            socket
-                .zip(client_file)
-                .map(|(socket, client_file)| Target::Local {
-                    socket,
-                    client_file,
-                })
-        }
-        Some("remote") => {
-            let tls = file.required("tls", tls, "mode \"remote\"");
-            let host = file.required("host", host, "mode \"remote\"");
-            let port = file.required("port", port, "mode \"remote\"");
-            let token = file.required("token", token, "mode \"remote\"");
-            tls.zip(host)
-                .zip(port)
-                .zip(token)
-                .map(|(((tls, host), port), token)| Target::Remote {
-                    endpoint: Endpoint::Tcp { host, port, tls },
-                    token,
-                    ca_file,
-                })
-        }
-        Some(_) => {
-            file.wrong("mode", "must be \"local\" or \"remote\"");
-            None
-        }
-        None => file.required("mode", None, "couicctl (\"local\" or \"remote\")"),
+    let ca_file = text(root, "ca_file");
+    let asn_url = checked(root, "asn_url", check_asn_url)?;
+    let target = match mode? {
+        Mode::Local => Target::Local {
+            socket: socket??.into(),
+            client_file: client_file??.into(),
+        },
+        Mode::Remote => Target::Remote {
+            endpoint: Endpoint::Tcp {
+                host: host??,
+                port: u16::try_from(port?).ok()?,
+                tls: tls?,
+            },
+            token: token??,
+            ca_file: ca_file?.map(PathBuf::from),
+        },
     };
-    let mistakes = file.into_mistakes();
-    match target {
-        Some(target) if mistakes.is_empty() => Ok(Settings {
-            target,
-            asn_url: asn_url.unwrap_or_else(|| asn::DEFAULT_URL.into()),
-        }),
-        _ => Err(mistakes),
+    Some(Settings {
+        target,
+        asn_url: asn_url.unwrap_or_else(|| asn::DEFAULT_URL.into()),
+    })
+}
+
+/// The mode, with a mistake for each key that it needs and that is not there.
+fn mode(root: &mut Section<'_>) -> Option<Mode> {
+    if root.get("mode").is_none() {
+        let message = "is missing: must be \"local\" or \"remote\"";
+        return root.mistake(None, "mode", message.to_owned());
+    }
+    let mode = root.one_of("mode", &Mode::ALL, Mode::Local)?;
+    let name = if mode == Mode::Local {
+        "local"
+    } else {
+        "remote"
+    };
+    for key in mode.needs() {
+        if root.get(key).is_none() {
+            let message = format!("is missing: mode {name:?} needs it");
+            root.mistake::<()>(None, key, message);
+        }
+    }
+    Some(mode)
+}
+
+/// A string that is not empty. `Some(None)` where the key is missing, None where a mistake was noted.
+fn text(root: &mut Section<'_>, key: &'static str) -> Option<Option<String>> {
+    checked(root, key, |text| Ok(text.to_owned()))
+}
+
+/// The same, for a string that `check` turns into something better.
+fn checked<T>(
+    root: &mut Section<'_>,
+    key: &'static str,
+    check: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<Option<T>> {
+    let Some((text, line)) = root.string(key).ok()? else {
+        return Some(None);
+    };
+    if text.is_empty() {
+        return root.mistake(Some(line), key, "is empty".to_owned());
+    }
+    match check(text) {
+        Ok(value) => Some(Some(value)),
+        Err(message) => root.mistake(Some(line), key, message),
     }
 }
 

@@ -1,12 +1,27 @@
+use couic_settings::Mistake;
+
 use super::*;
 
 const TOKEN: &str = "bbfa1388-3218-463c-9722-6805507c14bb";
 
+fn parse(text: &str) -> Result<Settings, Vec<Mistake>> {
+    couic_settings::parse(text, read)
+}
+
+/// In the order in which they are noted; a file's are sorted by line.
 fn mistakes(text: &str) -> Vec<String> {
-    match parse(text) {
-        Ok(_) => panic!("accepted: {text}"),
-        Err(mistakes) => mistakes,
-    }
+    let Err(mistakes) = parse(text) else {
+        panic!("accepted: {text}");
+    };
+    let shown = mistakes.into_iter().map(|mistake| {
+        let line = mistake.line.map(|line| format!("{line}: "));
+        let key = mistake.key.map(|key| format!("{key}: "));
+        [line, key, Some(mistake.message)]
+            .into_iter()
+            .flatten()
+            .collect()
+    });
+    shown.collect()
 }
 
 fn remote() -> String {
@@ -73,11 +88,11 @@ fn every_mistake_is_named_with_its_line() {
     assert_eq!(
         mistakes(text),
         [
-            "line 2: unknown key \"sockte\"; known are mode, socket, client_file, tls, host, port, token, ca_file, asn_url",
-            "line 3: port must be a number from 1 to 65535",
-            "line 5: host \"a/b\" is not a host name or an IP address",
-            "line 6: tls must be true or false",
-            "token is missing: mode \"remote\" needs it",
+            "token: is missing: mode \"remote\" needs it",
+            "6: tls: must be true or false, not an integer",
+            "5: host: \"a/b\" is not a host name or an IP address",
+            "3: port: must be a whole number, not a string",
+            "2: sockte: unknown key; known here: asn_url, ca_file, client_file, host, mode, port, socket, tls, token",
         ]
     );
 }
@@ -85,34 +100,31 @@ fn every_mistake_is_named_with_its_line() {
 #[test]
 fn bad_values() {
     for (text, expected) in [
-        (
-            "",
-            "mode is missing: couicctl (\"local\" or \"remote\") needs it",
-        ),
+        ("", "mode: is missing: must be \"local\" or \"remote\""),
         (
             "mode = \"lokal\"",
-            "line 1: mode must be \"local\" or \"remote\"",
+            "1: mode: \"lokal\" is none of: local, remote",
         ),
-        ("mode = 5", "line 1: mode must be a string in quotes"),
+        ("mode = 5", "1: mode: must be a string, not an integer"),
         (
             "mode = \"local\"\nclient_file = \"/x\"",
-            "socket is missing: mode \"local\" needs it",
+            "socket: is missing: mode \"local\" needs it",
         ),
         (
             "mode = \"local\"\nsocket = \"\"\nclient_file = \"/x\"",
-            "line 2: socket must not be empty",
+            "2: socket: is empty",
         ),
         (
             "mode = \"local\"\nsocket = \"/s\"\nclient_file = [\"/x\"]",
-            "line 3: client_file must be a string in quotes",
+            "3: client_file: must be a string, not an array",
         ),
         (
             "mode = \"local\"\nsocket = \"/s\"\nclient_file = \"/x\"\nport = 0",
-            "line 4: port must be a number from 1 to 65535",
+            "4: port: 0 is not in the range from 1 to 65535",
         ),
         (
             "mode = \"local\"\nsocket = \"/s\"\nclient_file = \"/x\"\nasn_url = \"https://x/1\"",
-            "line 4: asn_url must be an http or https URL with {asn} where the number goes",
+            "4: asn_url: must be an http or https URL with {asn} where the number goes",
         ),
     ] {
         assert_eq!(mistakes(text), [expected], "{text}");
@@ -122,10 +134,10 @@ fn bad_values() {
 #[test]
 fn a_file_that_is_not_toml_is_refused_with_its_line() {
     let found = mistakes("mode = \"local\"\nsocket = /x\n");
-    assert!(found[0].starts_with("line 2: "), "{found:?}");
+    assert!(found[0].starts_with("2: "), "{found:?}");
     let found = mistakes("mode = \"local\"\nmode = \"local\"\n");
     assert!(
-        found[0].starts_with("line 2: ") && found[0].contains("duplicate"),
+        found[0].starts_with("2: ") && found[0].contains("duplicate"),
         "{found:?}"
     );
 }
@@ -136,7 +148,7 @@ fn a_mistyped_token_is_not_shown() {
     let found = mistakes(&text);
     assert_eq!(
         found,
-        ["line 5: token must be a UUID, as in 00000000-0000-0000-0000-000000000000"]
+        ["5: token: is not a UUID (not shown here: it is a secret)"]
     );
     let unclosed = remote().replace("bb\"\n", "bb\n");
     assert!(!mistakes(&unclosed).concat().contains("9722"));

@@ -80,6 +80,12 @@ fn remarks(info: &NotifierInfo, now: u64) -> Vec<String> {
             "{name} has given up notifications: couicctl notifiers dead {name}"
         ));
     }
+    if info.restarts > 0 {
+        lines.push(format!(
+            "{name} was started again after its process had ended, {} times so far: couic's log says why",
+            info.restarts
+        ));
+    }
     if info.dropped > 0 {
         lines.push(format!(
             "{name} has dropped {} notifications, because its queue was full",
@@ -207,6 +213,7 @@ mod tests {
                 info["last_error"] = json!({"message": "refused\u{1b}", "at": 880});
                 info["dead_letters"] = json!(3);
                 info["dropped"] = json!(5);
+                info["restarts"] = json!(2);
             }),
         ];
         let expected = "\
@@ -221,6 +228,7 @@ siem has failed: plugin /x: is not there
   what is meant for it is kept; when it is put right: couicctl notifiers test siem
 chat tries again in 7 s; 2m ago: refused?
 chat has given up notifications: couicctl notifiers dead chat
+chat was started again after its process had ended, 2 times so far: couic's log says why
 chat has dropped 5 notifications, because its queue was full
 ";
         assert_eq!(shown(&all), expected);

@@ -28,17 +28,17 @@ fn remote_mode() {
 #[test]
 fn remote_mode_where_nobody_listens() {
     let dir = tempfile::tempdir().unwrap();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    // Held, so that nobody else gets the port; the address beside it is refused.
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = held.local_addr().unwrap().port();
     let path = dir.path().join("remote.toml");
     let text = format!(
-        "mode = \"remote\"\ntls = false\nhost = \"127.0.0.1\"\nport = {port}\ntoken = \"{TOKEN}\"\n"
+        "mode = \"remote\"\ntls = false\nhost = \"127.0.0.2\"\nport = {port}\ntoken = \"{TOKEN}\"\n"
     );
     fs::write(&path, text).unwrap();
     let error = run(command(&path, &["drop", "list"]), "").failed(3);
     assert!(
-        error.contains(&format!("127.0.0.1:{port}: Connection refused")),
+        error.contains(&format!("127.0.0.2:{port}: Connection refused")),
         "{error}"
     );
 }
@@ -54,12 +54,12 @@ fn every_mistake_is_reported_with_64() {
     assert_eq!(
         error,
         format!(
-            "couicctl: {shown} is not usable, nothing was done\n  \
-             line 2: port must be a number from 1 to 65535\n  \
-             line 3: unknown key \"soket\"; known are mode, socket, client_file, tls, host, port, token, ca_file, asn_url\n  \
-             line 4: token must be a UUID, as in 00000000-0000-0000-0000-000000000000\n  \
-             tls is missing: mode \"remote\" needs it\n  \
-             host is missing: mode \"remote\" needs it\n"
+            "couicctl: the configuration is not usable, nothing was done\n  \
+             {shown}: tls: is missing: mode \"remote\" needs it\n  \
+             {shown}: host: is missing: mode \"remote\" needs it\n  \
+             {shown}:2: port: 70000 is not in the range from 1 to 65535\n  \
+             {shown}:3: soket: unknown key; known here: asn_url, ca_file, client_file, host, mode, port, socket, tls, token\n  \
+             {shown}:4: token: is not a UUID (not shown here: it is a secret)\n"
         )
     );
 }
@@ -70,7 +70,7 @@ fn a_file_that_was_named_must_be_there() {
     let path = dir.path().join("none.toml");
     let error = run(command(&path, &["drop", "list"]), "").failed(64);
     assert!(
-        error.contains("none.toml cannot be read: No such file"),
+        error.contains("none.toml: cannot be read: No such file"),
         "{error}"
     );
 }

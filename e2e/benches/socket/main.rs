@@ -1,40 +1,53 @@
 //! The figures that the API has to reach, measured on the real daemon over its real socket, the program attached.
 //! `make bench` builds both in release mode and runs this. Prints one table; every row says how it was measured.
+//! `cargo bench -p couic-e2e --bench socket -- reporting` measures only that.
 #![expect(clippy::panic, reason = "a measurement that fails ends the run")]
 
 mod connection;
+mod load;
+mod reporting;
 
 use std::{
-    fs, thread,
+    env, fs, thread,
     time::{Duration, Instant},
 };
 
-use connection::{Connection, add_request};
 use couic_common::Policy;
 use couic_e2e::{Daemon, Lab};
+use load::{ADDS, CONNECTIONS, IN_FLIGHT, LONE_ADDS};
 use serde_json::json;
 
-const CONNECTIONS: u32 = 4;
-const IN_FLIGHT: usize = 64;
+/// A part of the table, by the name that asks for it alone.
+type Measure = (&'static str, fn(&Lab) -> Vec<Row>);
 
 /// One line of the table.
 struct Row {
     what: &'static str,
     wanted: String,
     measured: String,
-    reached: bool,
+    /// None where nothing is wanted.
+    reached: Option<bool>,
     method: String,
 }
 
 fn main() {
     let Some(lab) = Lab::quiet() else { return };
-    let rows = [
-        single_adds(&lab),
-        lone_add(&lab),
-        batch_and_list(&lab),
-        vec![reload(&lab)],
-        vec![memory(&lab)],
+    let wanted: Vec<String> = env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
+    let measure: [Measure; 6] = [
+        ("adds", single_adds),
+        ("lone", lone_add),
+        ("batch", batch_and_list),
+        ("reload", |lab| vec![reload(lab)]),
+        ("memory", |lab| vec![memory(lab)]),
+        ("reporting", reporting::rows),
     ];
+    let rows = measure
+        .iter()
+        .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name))
+        .map(|(_, rows)| rows(&lab));
     let cpus = thread::available_parallelism().map_or(0, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     println!(
@@ -42,17 +55,17 @@ fn main() {
         kernel.trim()
     );
     println!("| figure | wanted | measured | | method |\n|---|---|---|---|---|");
-    for row in rows.into_iter().flatten() {
-        let verdict = if row.reached { "reached" } else { "MISSED" };
+    for row in rows.flatten() {
+        let verdict = match row.reached {
+            Some(true) => "reached",
+            Some(false) => "MISSED",
+            None => "",
+        };
         println!(
             "| {} | {} | {} | {verdict} | {} |",
             row.what, row.wanted, row.measured, row.method
         );
     }
-}
-
-fn rate(n: u32, elapsed: Duration) -> f64 {
-    f64::from(n) / elapsed.as_secs_f64()
 }
 
 fn daemon(lab: &Lab) -> Daemon<'_> {
@@ -63,28 +76,17 @@ fn daemon(lab: &Lab) -> Daemon<'_> {
 
 /// Four connections, each with a window of 64 pipelined requests.
 fn single_adds(lab: &Lab) -> Vec<Row> {
-    const ADDS: u32 = 400_000;
     let daemon = daemon(lab);
-    let token = daemon.token();
-    let (socket, share) = (daemon.socket(), ADDS / CONNECTIONS);
     let start = Instant::now();
-    thread::scope(|scope| {
-        for worker in 0..CONNECTIONS {
-            let (socket, token) = (&socket, &token);
-            scope.spawn(move || {
-                let requests = (0..share).map(|n| add_request(token, worker * share + n));
-                Connection::open(socket).pipeline(requests, IN_FLIGHT, 201);
-            });
-        }
-    });
+    load::pipelined_adds(&daemon, 0);
     let elapsed = start.elapsed();
     assert_eq!(daemon.api().stats().drop_cidr_count, u64::from(ADDS));
-    let measured = rate(ADDS, elapsed);
+    let measured = f64::from(ADDS) / elapsed.as_secs_f64();
     vec![Row {
         what: "single adds a second",
         wanted: "≥ 100,000".into(),
         measured: format!("{measured:.0}"),
-        reached: measured >= 100_000.0,
+        reached: Some(measured >= 100_000.0),
         method: format!(
             "{ADDS} POST /v1/drop of distinct /32, {CONNECTIONS} connections, {IN_FLIGHT} in flight each"
         ),
@@ -93,28 +95,16 @@ fn single_adds(lab: &Lab) -> Vec<Row> {
 
 /// One connection, one request at a time.
 fn lone_add(lab: &Lab) -> Vec<Row> {
-    const ADDS: u32 = 20_000;
-    let daemon = daemon(lab);
-    let token = daemon.token();
-    let mut connection = Connection::open(&daemon.socket());
-    let mut latencies: Vec<Duration> = (0..ADDS)
-        .map(|n| {
-            let request = add_request(&token, n);
-            let start = Instant::now();
-            connection.pipeline([request], 1, 201);
-            start.elapsed()
-        })
-        .collect();
-    latencies.sort_unstable();
+    let latencies = load::lone_adds(&daemon(lab));
     let at = |percent: usize| latencies[latencies.len() * percent / 100];
     let (p50, p99) = (at(50), at(99));
     vec![Row {
         what: "p99 of a lone add",
         wanted: "< 1 ms".into(),
         measured: format!("{:.3} ms", p99.as_secs_f64() * 1e3),
-        reached: p99 < Duration::from_millis(1),
+        reached: Some(p99 < Duration::from_millis(1)),
         method: format!(
-            "{ADDS} POST /v1/drop one after the other on one connection; median {:.3} ms",
+            "{LONE_ADDS} POST /v1/drop one after the other on one connection; median {:.3} ms",
             p50.as_secs_f64() * 1e3
         ),
     }]
@@ -180,7 +170,7 @@ fn below_half_a_second(what: &'static str, elapsed: Duration, method: String) ->
         what,
         wanted: "< 0.5 s".into(),
         measured: format!("{:.3} s", elapsed.as_secs_f64()),
-        reached: elapsed < Duration::from_millis(500),
+        reached: Some(elapsed < Duration::from_millis(500)),
         method,
     }
 }
@@ -207,7 +197,7 @@ fn memory(lab: &Lab) -> Row {
         what: "resident memory at 262,144 rules",
         wanted: "< 60 MB".into(),
         measured: format!("{resident:.1} MiB"),
-        reached: resident * 1.048_576 < 60.0,
+        reached: Some(resident * 1.048_576 < 60.0),
         method: format!(
             "VmRSS after batches of 10,000 distinct /32; of it {:.1} MiB anonymous, {:.1} MiB files; without the \
              tables, which are the kernel's memory: the log says how large",

@@ -120,7 +120,7 @@ fn an_interface_that_goes_away_makes_health_503_and_the_rest_goes_on() {
     let daemon = lab.daemon().ifaces(&[HOST_IFACE, "eth1"]).start();
     assert_eq!(daemon.api().health().0, 200);
     lab.outside.run("ip", &["link", "del", OUTSIDE_IFACE]);
-    let (health, _) = couic_e2e::until("health is 503", std::time::Duration::from_secs(5), || {
+    let (health, _) = couic_e2e::until("health is 503", std::time::Duration::from_secs(60), || {
         let (status, health) = daemon.api().health();
         (status == 503).then_some(health)
     });

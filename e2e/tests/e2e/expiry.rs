@@ -5,6 +5,9 @@ use std::time::Duration;
 use couic_e2e::{Api, Frame, Lab, Wire, unix_now, until};
 use serde_json::json;
 
+/// How far away expirations are: on a busy machine there must be time before them to look.
+const SOON: u64 = 3;
+
 /// The next whole second that is at least `seconds` away.
 #[expect(
     clippy::cast_possible_truncation,
@@ -15,14 +18,28 @@ fn in_seconds(seconds: u64) -> u64 {
     unix_now().ceil() as u64 + seconds
 }
 
-/// Sends until a frame gets through; answers how many seconds after `deadline` that one was sent.
+/// Sends until all frames get through, and checks that none did before `deadline`, and that none was stopped that was
+/// sent more than a second after it. However slowly this test runs, both hold.
 #[expect(clippy::cast_precision_loss, reason = "Unix seconds of this century")]
-fn first_pass_after(wire: &mut Wire, frame: &Frame, deadline: u64) -> f64 {
-    let (sent, _) = until("the ban ends", Duration::from_secs(10), || {
+fn ends_on_the_second(wire: &mut Wire, frames: &[Frame], deadline: u64) {
+    let deadline = deadline as f64;
+    until("the ban ends", Duration::from_secs(60), || {
         let sent = unix_now();
-        wire.passes(frame).then_some(sent)
+        let arrived = wire.arrivals(frames);
+        let early = deadline - unix_now();
+        let late = sent - deadline;
+        let through = arrived.iter().filter(|n| **n == 1).count();
+        assert!(
+            through == 0 || early <= 0.0,
+            "{through} frames got through {early:.3} s before the expiration"
+        );
+        assert!(
+            through == frames.len() || late <= 1.0,
+            "{through} of {} frames got through {late:.3} s after the expiration",
+            frames.len()
+        );
+        (through == frames.len()).then_some(())
     });
-    sent - deadline as f64
 }
 
 fn listed(api: &Api, policy: &str) -> usize {
@@ -40,14 +57,10 @@ fn a_ban_ends_within_a_second_of_its_expiration_and_not_before() {
         ("203.0.113.0/24", Frame::v4("203.0.113.99")),
         ("2001:db8:7::/64", Frame::v6("2001:db8:7::7")),
     ] {
-        let deadline = in_seconds(1);
+        let deadline = in_seconds(SOON);
         daemon.api().add("drop", cidr, Some("brief"), deadline);
         assert!(!wire.passes(&frame), "{cidr}");
-        let late = first_pass_after(&mut wire, &frame, deadline);
-        assert!(
-            (0.0..=1.0).contains(&late),
-            "{cidr} ended {late:.3} s after its expiration"
-        );
+        ends_on_the_second(&mut wire, &[frame], deadline);
         assert_eq!(listed(daemon.api(), "drop"), 0, "{cidr} is still listed");
     }
 }
@@ -58,15 +71,15 @@ fn couicctl_takes_a_duration() {
     let daemon = lab.daemon().start();
     let mut wire = lab.wire();
     let frame = Frame::v4("198.51.100.7");
-    daemon.ctl_ok(&["drop", "add", "198.51.100.7", "-e", "2s"]);
-    let start = unix_now();
+    let before = in_seconds(0);
+    daemon.ctl_ok(&["drop", "add", "198.51.100.7", "-e", "4s"]);
+    let after = in_seconds(0);
     assert!(!wire.passes(&frame));
-    let (ended, _) = until("the ban ends", Duration::from_secs(10), || {
-        wire.passes(&frame).then(unix_now)
-    });
-    // Whole seconds: the fraction of the one in which it was added may be lost or won.
-    let lasted = ended - start;
-    assert!((1.0..=3.2).contains(&lasted), "2 s lasted {lasted:.3} s");
+    let shown = daemon.api().get("/v1/drop/198.51.100.7/32");
+    let deadline = shown["expiration"].as_u64().expect("a number");
+    // Whole seconds: the fraction of the one in which it was added may be lost.
+    assert!((before + 3..=after + 4).contains(&deadline), "{shown}");
+    ends_on_the_second(&mut wire, &[frame], deadline);
 }
 
 #[test]
@@ -78,9 +91,9 @@ fn when_an_ignore_rule_expires_the_drop_under_it_is_back() {
     daemon.api().add("drop", "198.51.100.0/24", None, 0);
     daemon
         .api()
-        .add("ignore", "198.51.100.7/32", None, in_seconds(1));
+        .add("ignore", "198.51.100.7/32", None, in_seconds(SOON));
     assert!(wire.passes(&frame));
-    until("the drop is back", Duration::from_secs(10), || {
+    until("the drop is back", Duration::from_secs(60), || {
         (!wire.passes(&frame)).then_some(())
     });
     assert_eq!(listed(daemon.api(), "ignore"), 0);
@@ -92,7 +105,7 @@ fn a_batch_renews_a_ban_before_it_ends() {
     let daemon = lab.daemon().start();
     let mut wire = lab.wire();
     let frame = Frame::v4("198.51.100.7");
-    let first = in_seconds(1);
+    let first = in_seconds(SOON);
     daemon
         .api()
         .add("drop", "198.51.100.7/32", Some("old"), first);
@@ -118,11 +131,7 @@ fn a_batch_renews_a_ban_before_it_ends() {
         (&json!("new"), &json!(second))
     );
     // Every frame until the new deadline is dropped, across the old one.
-    let late = first_pass_after(&mut wire, &frame, second);
-    assert!(
-        (0.0..=1.0).contains(&late),
-        "ended {late:.3} s after the renewed expiration"
-    );
+    ends_on_the_second(&mut wire, &[frame], second);
 }
 
 #[test]
@@ -130,7 +139,7 @@ fn a_thousand_bans_with_one_deadline_end_together() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let mut wire = lab.wire();
-    let deadline = in_seconds(2);
+    let deadline = in_seconds(SOON);
     let jobs: Vec<_> = (0..1000)
         .map(|n| {
             let cidr = format!("10.7.{}.{}/32", n / 250, n % 250);
@@ -141,18 +150,6 @@ fn a_thousand_bans_with_one_deadline_end_together() {
     let frames: Vec<Frame> = (0..1000)
         .map(|n| Frame::v4(&format!("10.7.{}.{}", n / 250, n % 250)))
         .collect();
-    let (ended, _) = until("all bans end", Duration::from_secs(10), || {
-        let sent = unix_now();
-        wire.arrivals(&frames)
-            .iter()
-            .all(|n| *n == 1)
-            .then_some(sent)
-    });
-    #[expect(clippy::cast_precision_loss, reason = "Unix seconds of this century")]
-    let late = ended - deadline as f64;
-    assert!(
-        (0.0..=1.0).contains(&late),
-        "ended {late:.3} s after the expiration"
-    );
+    ends_on_the_second(&mut wire, &frames, deadline);
     assert_eq!(listed(daemon.api(), "drop"), 0);
 }

@@ -94,10 +94,11 @@ fn a_body_of_100_mb_is_refused_and_does_not_fill_the_memory() {
         let _ = stream.read_to_string(&mut answer);
         assert!(answer.starts_with("HTTP/1.1 413"), "{length}: {answer:?}");
     }
-    // Less than one such body: what is kept until the limit of 16 MiB is reached, and what growing it costs.
+    // What is kept until the limit of 16 MiB is reached, once: it grows without a copy and is given back. The rest is
+    // code that runs for the first time.
     let after = peak_mib(&daemon);
     assert!(
-        after < before + 80,
+        after < before + 32,
         "{before} MiB before, {after} MiB after"
     );
     assert_eq!(daemon.api().stats().drop_cidr_count, 0);
@@ -138,7 +139,7 @@ fn a_rejected_token_is_not_in_the_log() {
     assert!(!refused.body.contains(token), "{refused:?}");
     // A change behind it: when that one is logged, the refusal would have been.
     daemon.api().add("drop", "198.51.100.7/32", None, 0);
-    until("the change is logged", Duration::from_secs(5), || {
+    until("the change is logged", Duration::from_secs(60), || {
         daemon.output().contains("198.51.100.7").then_some(())
     });
     assert!(!daemon.output().contains(token));

@@ -8,5 +8,6 @@ mod guard;
 mod hostile;
 mod lab;
 mod lifecycle;
+mod reporting;
 mod sets;
 mod verdicts;

@@ -113,7 +113,7 @@ fn at_start_a_bad_file_is_skipped_and_reported_while_all_else_runs() {
         wire.arrivals(&[Frame::v4(BLOCKED), Frame::v4(OTHER)]),
         [0, 0]
     );
-    until("health is good again", Duration::from_secs(20), || {
+    until("health is good again", Duration::from_secs(60), || {
         let (_, health) = daemon.api().health();
         (health.status == HealthStatus::Ok && health.set_problems.is_empty()).then_some(())
     });

@@ -3,7 +3,11 @@
 use std::{
     ffi::c_void,
     ptr,
-    sync::{Mutex, mpsc},
+    sync::{
+        Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -22,6 +26,45 @@ struct Script {
     mode: String,
 }
 
+/// Where the mode "block" stops its thread: it says that it is there, and stays until it is let through.
+struct Gate {
+    state: Mutex<(bool, bool)>,
+    changed: Condvar,
+}
+
+static GATE: Gate = Gate {
+    state: Mutex::new((false, false)),
+    changed: Condvar::new(),
+};
+
+impl Gate {
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.0 = true;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(state, |state| !state.1).unwrap());
+    }
+
+    fn wait_for_arrival(&self) {
+        let state = self.state.lock().unwrap();
+        let waited = self
+            .changed
+            .wait_timeout_while(state, WAIT, |state| !state.0);
+        assert!(!waited.unwrap().1.timed_out(), "nobody came to the gate");
+    }
+
+    fn open(&self) {
+        self.state.lock().unwrap().1 = true;
+        self.changed.notify_all();
+    }
+}
+
+/// Whether this thread of ours waits for something.
+fn sleeps(tid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).unwrap();
+    stat.rsplit(") ").next().unwrap().starts_with('S')
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
@@ -37,13 +80,13 @@ impl Notifier for Script {
     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
         match (self.mode.as_str(), notification.source.as_str()) {
             ("panic-late", _) => {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                tokio::task::yield_now().await;
                 panic!("late {}", 7);
             }
             (_, "panic") => panic!("now"),
             ("hang", _) => std::future::pending().await,
             ("block", _) => {
-                std::thread::sleep(Duration::from_secs(1));
+                GATE.pass();
                 Ok(Receipt::default())
             }
             ("log", _) => {
@@ -235,7 +278,21 @@ fn cancel_and_destroy_complete_what_is_under_way_once() {
 fn a_task_that_blocks_while_destroyed_completes_before_destroy_returns() {
     let rig = Rig::create(r#"{"mode":"block"}"#).unwrap_or_else(|_| panic!());
     rig.notify(1, &event("s"));
-    assert_eq!(rig.destroy().len(), 1);
+    GATE.wait_for_arrival();
+    let destroying = AtomicBool::new(false);
+    let tid = nix::unistd::gettid().as_raw();
+    let completed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Let through once destroy waits for it.
+            while !(destroying.load(Ordering::SeqCst) && sleeps(tid)) {
+                std::thread::yield_now();
+            }
+            GATE.open();
+        });
+        destroying.store(true, Ordering::SeqCst);
+        rig.destroy()
+    });
+    assert_eq!(completed.len(), 1);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! From the notifiers of a configuration file to the members of a dispatcher.
 //!
 //! One that cannot be started does not keep the others, or the program, from working: a stand-in takes its place. It
-//! tries again to start it at every attempt, and fails the attempt with the reason, so that the dispatcher shows the
-//! notifier as failed and keeps what is meant for it. Once somebody has put the file right, a test or a resume is
+//! has failed from the start, with the reason, so that the dispatcher keeps what is meant for it; an attempt starts the
+//! notifier first. Once somebody has put the file right, a test or a resume is
 //! enough; a mistake in the configuration takes a restart of the program.
 
 use std::sync::Arc;
@@ -54,13 +54,17 @@ impl Loader {
                 Ok(notifier) => member(Arc::new(notifier), limits, AnyNotifier::status),
                 Err(reason) => {
                     let name = config.name().to_owned();
+                    let why = reason.to_string();
                     failed.push(Failed { name, reason });
                     let stand_in = StandIn {
                         loader: self.clone(),
                         config: config.clone(),
                         started: OnceCell::new(),
                     };
-                    member(Arc::new(stand_in), limits, StandIn::status)
+                    Member {
+                        failed: Some(why),
+                        ..member(Arc::new(stand_in), limits, StandIn::status)
+                    }
                 }
             });
         }
@@ -135,8 +139,11 @@ mod tests {
         let (members, failed) = loader.open_all(&wanted, |_| Policy::default()).await;
         assert_eq!((members.len(), failed[0].name.as_str()), (1, "absent"));
         let group = NotificationDispatcher::start("all", "here", None, members).unwrap();
+        let problems = group.list()[0].problems();
+        assert!(problems[0].contains("absent.so"), "{problems:?}");
         let note = Notification::new(Kind::Test, Severity::Green, "here");
         group.enqueue(&note).unwrap();
+        group.resume("absent").unwrap();
         while group.list()[0].state != LaneState::Failed {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
@@ -187,9 +194,6 @@ mod tests {
         let group = NotificationDispatcher::start("all", "here", None, members).unwrap();
         let note = Notification::new(Kind::Test, Severity::Green, "here");
         group.enqueue(&note).unwrap();
-        while group.list()[0].state != LaneState::Failed {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
         let before = group.list().remove(0).plugin.unwrap();
         assert_eq!((before.plugin.as_str(), before.mode), ("picky", None));
         assert!(group.test("picky").await.is_err(), "still not there");

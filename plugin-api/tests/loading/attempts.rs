@@ -119,11 +119,12 @@ async fn a_late_answer_frees_its_place() {
         assert_eq!(
             error,
             NotifyError::Timeout {
-                after: Duration::from_millis(150)
+                after: hasty().timeout
             },
             "{mode:?}"
         );
         assert_eq!(notifier.stats().stuck, 1, "{mode:?}");
+        notifier.ask("release").await.unwrap();
         until("the late answer", async || notifier.stats().late == 1).await;
         let PluginStats {
             stuck,
@@ -190,7 +191,7 @@ async fn a_plugin_that_cancels_is_not_stuck() {
     };
     for mode in BOTH {
         let notifier = start_with(mode, &path, "{}", &hasty()).await.unwrap();
-        for _ in 0..5 {
+        for _ in 0..3 {
             assert!(matches!(
                 notifier.ask("never").await,
                 Err(NotifyError::Timeout { .. })
@@ -203,7 +204,7 @@ async fn a_plugin_that_cancels_is_not_stuck() {
             restarts,
             ..
         } = notifier.stats();
-        assert_eq!((timeouts, late, restarts), (5, 0, 0), "{mode:?}");
+        assert_eq!((timeouts, late, restarts), (3, 0, 0), "{mode:?}");
     }
 }
 

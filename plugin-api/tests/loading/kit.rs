@@ -142,9 +142,10 @@ pub(crate) fn options() -> PluginOptions {
     }
 }
 
+/// For plugins that do not answer; those that do still have the time on a busy machine.
 pub(crate) fn hasty() -> PluginOptions {
     PluginOptions {
-        timeout: Duration::from_millis(150),
+        timeout: Duration::from_millis(500),
         ..options()
     }
 }

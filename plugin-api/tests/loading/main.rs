@@ -8,6 +8,7 @@
 
 mod attempts;
 mod authors;
+mod documentation;
 mod kit;
 mod opening;
 mod process;

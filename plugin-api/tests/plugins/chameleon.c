@@ -14,7 +14,7 @@
 
 struct instance {
   couic_host host;
-  uint64_t last;
+  uint64_t last, late;
 };
 
 /* CTOR is the path of a file that appears when code of this library runs. */
@@ -79,7 +79,7 @@ static void tell(struct instance *self, uint64_t token) {
   FILE *status = fopen("/proc/self/status", "r");
   while (status && fgets(line, sizeof line, status))
     if (!strncmp(line, "Uid", 3) || !strncmp(line, "Gid", 3) || !strncmp(line, "Groups", 6) ||
-        !strncmp(line, "CapEff", 6) || !strncmp(line, "CapPrm", 6) || !strncmp(line, "NoNewPrivs", 10))
+        !strncmp(line, "CapInh", 6) || !strncmp(line, "CapEff", 6) || !strncmp(line, "CapPrm", 6) || !strncmp(line, "NoNewPrivs", 10))
       len += (size_t)snprintf(text + len, sizeof text - len, " %s", line);
   len += (size_t)snprintf(text + len, sizeof text - len, " fds:");
   for (int fd = 0; fd < 256; fd++) {
@@ -133,7 +133,12 @@ static int32_t notify(void *handle, const couic_request *req) {
   if (status >= 0) return status;
   if (is(event, "source", "never")) return COUIC_OK;
   if (is(event, "source", "block")) for (;;) pause();
-  if (is(event, "source", "late")) { after(self, req->token, 400 * 1000); return COUIC_OK; }
+  if (is(event, "source", "late")) { self->late = req->token; return COUIC_OK; }
+  if (is(event, "source", "release")) {
+    done(self, self->late, COUIC_OK, slice(""));
+    done(self, req->token, COUIC_OK, slice(""));
+    return COUIC_OK;
+  }
   if (is(event, "source", "thread")) { after(self, req->token, 1000); return COUIC_OK; }
   if (is(event, "source", "segv")) { fputs("about to crash\n", stderr); *(volatile int *)8 = 1; }
   if (is(event, "source", "abort")) abort();

@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use couic_plugin_api::{
-    Notification, Notifier, NotifyError, Plugin, Receipt, Severity, async_trait, serde::Deserialize,
+    Notification, Notifier, NotifyError, Plugin, Receipt, Severity, async_trait,
 };
-use couic_plugin_shared::{Answer, Endpoint, EndpointConfig, Field, Message, text};
+use couic_plugin_shared::{Answer, ChatConfig, Endpoint, Field, Message, text};
 use serde_json::{Value, json};
 
 #[cfg(feature = "export")]
@@ -25,48 +25,17 @@ const MAX_FIELDS: usize = 10;
 /// What Discord takes for markup, mentions, links and lists.
 const SPECIAL: &str = r"\*_~`|>#-+<[]():@&";
 
-/// `config = { … }` of this notifier.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The channel's webhook. It is a password.
-    pub webhook_url: String,
-    /// For connection, request and answer together.
-    #[serde(default = "default_timeout")]
-    pub timeout_ms: u64,
-}
-
-fn default_timeout() -> u64 {
-    5_000
-}
-
 /// See the [crate].
 pub struct Discord {
-    name: String,
     endpoint: Endpoint,
 }
 
-impl Discord {
-    /// The same under another name.
-    #[must_use]
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-}
-
 impl Plugin for Discord {
-    type Config = Config;
+    type Config = ChatConfig;
 
-    fn create(config: Config) -> Result<Self, NotifyError> {
-        let endpoint = EndpointConfig {
-            url: config.webhook_url,
-            timeout: Duration::from_millis(config.timeout_ms),
-            token: None,
-        };
+    fn create(config: ChatConfig) -> Result<Self, NotifyError> {
         Ok(Self {
-            name: "discord".to_owned(),
-            endpoint: Endpoint::new("webhook_url", endpoint)?,
+            endpoint: config.endpoint()?,
         })
     }
 }
@@ -74,7 +43,7 @@ impl Plugin for Discord {
 #[async_trait]
 impl Notifier for Discord {
     fn name(&self) -> &str {
-        &self.name
+        "discord"
     }
 
     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {

@@ -1,27 +1,11 @@
-use couic_plugin_api::{Digest, Kind, Notice, Summary, TagCount};
-use couic_plugin_shared::{
-    stand_in::{Reply, StandIn, status, with_header},
-    text::units,
-};
+use couic_plugin_api::{Digest, Kind, Notice};
+use couic_plugin_shared::{sample, stand_in::Reply, text::units};
 use proptest::prelude::*;
 
 use super::*;
 
 fn summary(tags: &[String], source: &str) -> Notification {
-    let top_tags = tags.iter().map(|tag| TagCount {
-        tag: tag.clone(),
-        count: u64::MAX,
-    });
-    let summary = Summary {
-        from: 1_700_000_000,
-        until: 1_700_000_900,
-        total: 120,
-        distinct_cidrs: 80,
-        top_tags: top_tags.collect(),
-        sources: tags.to_vec(),
-        ..Summary::default()
-    };
-    Notification::new(Kind::Summary(summary), Severity::Red, source)
+    sample::summary(tags, Severity::Red, source)
 }
 
 fn fields(body: &Value) -> Vec<(&str, &str)> {
@@ -154,17 +138,10 @@ proptest! {
     }
 }
 
-async fn discord(reply: Reply) -> (Discord, StandIn) {
-    let server = StandIn::start([], reply).await.unwrap();
-    let config = json!({ "webhook_url": server.url("/api/webhooks/1/token") });
-    let discord = Discord::create(serde_json::from_value(config).unwrap()).unwrap();
-    (discord, server)
-}
-
 #[tokio::test]
 async fn the_last_drop_of_the_bucket_asks_for_a_pause() {
     for (remaining, expected) in [("0", Some(Duration::from_millis(1_250))), ("1", None)] {
-        let (discord, server) = discord(Reply::Answer {
+        let (discord, server) = sample::chat::<Discord>(Reply::Answer {
             status: 204,
             headers: vec![
                 ("X-RateLimit-Remaining", remaining.to_owned()),
@@ -172,7 +149,8 @@ async fn the_last_drop_of_the_bucket_asks_for_a_pause() {
             ],
             body: String::new(),
         })
-        .await;
+        .await
+        .unwrap();
         let receipt = discord.notify(&summary(&[], "x")).await.unwrap();
         assert_eq!((receipt.http_status, receipt.pause), (Some(204), expected));
         let body: Value = serde_json::from_slice(&server.requests()[0].body).unwrap();
@@ -182,32 +160,5 @@ async fn the_last_drop_of_the_bucket_asks_for_a_pause() {
 
 #[tokio::test]
 async fn outcomes_pass_through() {
-    let (limited, _server) = discord(with_header(429, "retry-after", "0.5")).await;
-    let error = limited.notify(&summary(&[], "x")).await.unwrap_err();
-    assert!(
-        matches!(error, NotifyError::RateLimited { retry_after, .. } if retry_after == Duration::from_millis(500))
-    );
-    for code in [400, 401, 403, 404] {
-        let (discord, _server) = discord(status(code)).await;
-        let error = discord.notify(&summary(&[], "x")).await.unwrap_err();
-        assert_eq!(error.http_status(), Some(code));
-        assert!(matches!(error, NotifyError::Permanent { .. }));
-    }
-    let (down, _server) = discord(Reply::Reset).await;
-    assert!(matches!(
-        down.notify(&summary(&[], "x")).await,
-        Err(NotifyError::Retry { .. })
-    ));
-    assert_eq!(down.named("ops").name(), "ops");
-}
-
-#[test]
-fn configuration_is_checked() {
-    assert!(serde_json::from_value::<Config>(json!({})).is_err());
-    let config: Config = serde_json::from_value(json!({"webhook_url": "x/token"})).unwrap();
-    let error = Discord::create(config).err().unwrap().to_string();
-    assert!(
-        error.contains("webhook_url") && !error.contains("token"),
-        "{error}"
-    );
+    sample::check_outcomes::<Discord>().await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! One POST to one URL, bounded in time and in what is read.
 
 use std::{
+    error::Error,
     fmt,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -111,11 +112,25 @@ impl Endpoint {
     /// By status, see [`NotifyError::from_http`]; a `Retry-After` is read as seconds, whole or not, or as a date. No
     /// connection, a reset and an early end are [`NotifyError::Retry`], silence is [`NotifyError::Timeout`].
     pub async fn post(&self, body: Vec<u8>, id: Uuid) -> Result<Answer, NotifyError> {
+        self.post_with(body, id, HeaderMap::new()).await
+    }
+
+    /// As [`post`](Self::post), with more headers.
+    ///
+    /// # Errors
+    /// As `post`.
+    pub async fn post_with(
+        &self,
+        body: Vec<u8>,
+        id: Uuid,
+        more: HeaderMap,
+    ) -> Result<Answer, NotifyError> {
         let deadline = Instant::now() + self.timeout;
         let mut request = (self.client.post(self.url.clone()))
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
             .header("idempotency-key", id.to_string())
+            .headers(more)
             .body(body);
         if let Some(token) = &self.token {
             request = request.header("authorization", token);
@@ -123,7 +138,7 @@ impl Endpoint {
         let after = self.timeout;
         let sent = timeout_at(deadline, request.send()).await;
         let sent = sent.map_err(|_| NotifyError::Timeout { after })?;
-        let mut response = sent.map_err(|error| NotifyError::retry(chain(error)))?;
+        let mut response = sent.map_err(|error| NotifyError::retry(why_not_sent(error)))?;
         let status = response.status();
         let headers = response.headers().clone();
         // A short body is read so that the connection can be used again. Whatever goes wrong with it, the status
@@ -167,6 +182,21 @@ async fn read_some(response: &mut Response) -> Vec<u8> {
         }
     }
     body
+}
+
+/// Why there is no answer, without the URL, and without the layers of the library that only say that it failed.
+fn why_not_sent(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let (what, cause) = if error.is_connect() {
+        let connector = error.source();
+        ("cannot connect", connector.and_then(Error::source))
+    } else {
+        ("the request broke off", error.source())
+    };
+    match cause {
+        Some(cause) => format!("{what}: {}", NotifyError::chain(cause)),
+        None => NotifyError::chain(&error),
+    }
 }
 
 /// The causes of the failure, without the URL.

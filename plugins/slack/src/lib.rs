@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use couic_plugin_api::{
-    Notification, Notifier, NotifyError, Plugin, Receipt, Severity, async_trait, serde::Deserialize,
+    Notification, Notifier, NotifyError, Plugin, Receipt, Severity, async_trait,
 };
-use couic_plugin_shared::{Endpoint, EndpointConfig, Field, Message, text};
+use couic_plugin_shared::{ChatConfig, Endpoint, Field, Message, text};
 use serde_json::{Value, json};
 
 #[cfg(feature = "export")]
@@ -24,48 +24,17 @@ const MAX_PREVIEW: usize = 300;
 /// One message a second.
 pub const PACE: Duration = Duration::from_secs(1);
 
-/// `config = { … }` of this notifier.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The channel's incoming webhook. It is a password.
-    pub webhook_url: String,
-    /// For connection, request and answer together.
-    #[serde(default = "default_timeout")]
-    pub timeout_ms: u64,
-}
-
-fn default_timeout() -> u64 {
-    5_000
-}
-
 /// See the [crate].
 pub struct Slack {
-    name: String,
     endpoint: Endpoint,
 }
 
-impl Slack {
-    /// The same under another name.
-    #[must_use]
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-}
-
 impl Plugin for Slack {
-    type Config = Config;
+    type Config = ChatConfig;
 
-    fn create(config: Config) -> Result<Self, NotifyError> {
-        let endpoint = EndpointConfig {
-            url: config.webhook_url,
-            timeout: Duration::from_millis(config.timeout_ms),
-            token: None,
-        };
+    fn create(config: ChatConfig) -> Result<Self, NotifyError> {
         Ok(Self {
-            name: "slack".to_owned(),
-            endpoint: Endpoint::new("webhook_url", endpoint)?,
+            endpoint: config.endpoint()?,
         })
     }
 }
@@ -73,7 +42,7 @@ impl Plugin for Slack {
 #[async_trait]
 impl Notifier for Slack {
     fn name(&self) -> &str {
-        &self.name
+        "slack"
     }
 
     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {

@@ -1,27 +1,11 @@
-use couic_plugin_api::{Kind, Notice, Summary, TagCount};
-use couic_plugin_shared::{
-    stand_in::{Reply, StandIn, status, with_header},
-    text::units,
-};
+use couic_plugin_api::{Kind, Notice};
+use couic_plugin_shared::{sample, stand_in::status, text::units};
 use proptest::prelude::*;
 
 use super::*;
 
 fn summary(tags: &[String], source: &str) -> Notification {
-    let top_tags = tags.iter().map(|tag| TagCount {
-        tag: tag.clone(),
-        count: u64::MAX,
-    });
-    let summary = Summary {
-        from: 1_700_000_000,
-        until: 1_700_000_900,
-        total: 120,
-        distinct_cidrs: 80,
-        top_tags: top_tags.collect(),
-        sources: tags.to_vec(),
-        ..Summary::default()
-    };
-    Notification::new(Kind::Summary(summary), Severity::Orange, source)
+    sample::summary(tags, Severity::Orange, source)
 }
 
 fn blocks(body: &Value) -> &Vec<Value> {
@@ -159,48 +143,16 @@ proptest! {
     }
 }
 
-async fn slack(reply: Reply) -> (Slack, StandIn) {
-    let server = StandIn::start([], reply).await.unwrap();
-    let config = json!({ "webhook_url": server.url("/services/T/B/token") });
-    (
-        Slack::create(serde_json::from_value(config).unwrap()).unwrap(),
-        server,
-    )
+#[tokio::test]
+async fn one_message_is_one_attachment() {
+    let (slack, server) = sample::chat::<Slack>(status(200)).await.unwrap();
+    let receipt = slack.notify(&summary(&[], "x")).await.unwrap();
+    assert_eq!((receipt.http_status, slack.name()), (Some(200), "slack"));
+    let body: Value = serde_json::from_slice(&server.requests()[0].body).unwrap();
+    assert_eq!(body["attachments"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn outcomes_pass_through() {
-    let (works, server) = slack(status(200)).await;
-    let receipt = works.notify(&summary(&[], "x")).await.unwrap();
-    assert_eq!(receipt.http_status, Some(200));
-    let body: Value = serde_json::from_slice(&server.requests()[0].body).unwrap();
-    assert_eq!(body["attachments"].as_array().unwrap().len(), 1);
-    let (limited, _server) = slack(with_header(429, "retry-after", "30")).await;
-    let error = limited.notify(&summary(&[], "x")).await.unwrap_err();
-    assert!(
-        matches!(error, NotifyError::RateLimited { retry_after, .. } if retry_after.as_secs() == 30)
-    );
-    for code in [400, 403, 404, 410] {
-        let (slack, _server) = slack(status(code)).await;
-        let error = slack.notify(&summary(&[], "x")).await.unwrap_err();
-        assert_eq!(error.http_status(), Some(code));
-        assert!(matches!(error, NotifyError::Permanent { .. }));
-    }
-    let (down, _server) = slack(Reply::Close).await;
-    assert!(matches!(
-        down.notify(&summary(&[], "x")).await,
-        Err(NotifyError::Retry { .. })
-    ));
-    assert_eq!(down.named("ops").name(), "ops");
-}
-
-#[test]
-fn configuration_is_checked() {
-    assert!(serde_json::from_value::<Config>(json!({})).is_err());
-    let config: Config = serde_json::from_value(json!({"webhook_url": "x/token"})).unwrap();
-    let error = Slack::create(config).err().unwrap().to_string();
-    assert!(
-        error.contains("webhook_url") && !error.contains("token"),
-        "{error}"
-    );
+    sample::check_outcomes::<Slack>().await.unwrap();
 }

@@ -9,7 +9,7 @@ use couic_plugin_api::{
     Kind, Notification, Notifier, NotifyError, Plugin, Receipt, Report, Uuid, async_trait,
     serde::Deserialize,
 };
-use couic_plugin_shared::{Endpoint, EndpointConfig};
+use couic_plugin_shared::{Endpoint, EndpointConfig, HeaderMap, HeaderName, HeaderValue};
 use serde_json as json;
 use std::sync::{Mutex, PoisonError};
 
@@ -54,7 +54,6 @@ fn default_timeout() -> u64 {
 
 /// See the [crate].
 pub struct Webhook {
-    name: String,
     endpoint: Endpoint,
     format: Format,
     /// The notification that went out in part, and how many of its reports did.
@@ -62,28 +61,31 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// The same under another name.
-    #[must_use]
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    async fn post(&self, body: json::Result<Vec<u8>>, id: Uuid) -> Result<Receipt, NotifyError> {
+    async fn post(
+        &self,
+        body: json::Result<Vec<u8>>,
+        id: Uuid,
+        source: &str,
+    ) -> Result<Receipt, NotifyError> {
         let body = body.map_err(|error| NotifyError::permanent(error.to_string()))?;
-        let answer = self.endpoint.post(body, id).await?;
+        let answer = self.endpoint.post_with(body, id, instance(source)).await?;
         Ok(Receipt {
             http_status: Some(answer.status),
             pause: None,
         })
     }
 
-    async fn post_reports(&self, id: Uuid, reports: &[Report]) -> Result<Receipt, NotifyError> {
+    async fn post_reports(
+        &self,
+        id: Uuid,
+        reports: &[Report],
+        source: &str,
+    ) -> Result<Receipt, NotifyError> {
         let mut done = self.done(id).min(reports.len());
         let mut receipt = Receipt::default();
         while done < reports.len() {
             let (body, count) = part(&reports[done..])?;
-            let outcome = self.post(Ok(body), part_id(id, done)).await;
+            let outcome = self.post(Ok(body), part_id(id, done), source).await;
             self.note(outcome.is_err().then_some((id, done)));
             receipt = outcome?;
             done += count;
@@ -113,7 +115,6 @@ impl Plugin for Webhook {
             token: config.token,
         };
         Ok(Self {
-            name: "webhook".to_owned(),
             endpoint: Endpoint::new("url", endpoint)?,
             format: config.format,
             partly: Mutex::new(None),
@@ -124,18 +125,31 @@ impl Plugin for Webhook {
 #[async_trait]
 impl Notifier for Webhook {
     fn name(&self) -> &str {
-        &self.name
+        "webhook"
     }
 
     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
-        let id = notification.id;
+        let (id, source) = (notification.id, notification.source.as_str());
         match (self.format, &notification.kind) {
-            (Format::Notifications, _) => self.post(json::to_vec(notification), id).await,
-            (Format::Reports, Kind::Reports(reports)) => self.post_reports(id, reports).await,
-            (Format::Reports, Kind::Test) => self.post(Ok(b"[]".to_vec()), id).await,
+            (Format::Notifications, _) => self.post(json::to_vec(notification), id, source).await,
+            (Format::Reports, Kind::Reports(reports)) => {
+                self.post_reports(id, reports, source).await
+            }
+            (Format::Reports, Kind::Test) => self.post(Ok(b"[]".to_vec()), id, source).await,
             (Format::Reports, _) => Ok(Receipt::default()),
         }
     }
+}
+
+/// Who reports, for receivers of several: `Couic-Instance`. A name that a header cannot hold is left out; the receiver
+/// then knows the sender by its address, as it knew 1.0.
+fn instance(source: &str) -> HeaderMap {
+    let fits = !source.is_empty() && source.bytes().all(|b| (0x20..0x7f).contains(&b));
+    let value = HeaderValue::from_str(source).ok().filter(|_| fits);
+    value
+        .map(|value| (HeaderName::from_static("couic-instance"), value))
+        .into_iter()
+        .collect()
 }
 
 /// The JSON array of as many of the first reports as fit, and how many these are: one at least.

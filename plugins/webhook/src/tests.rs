@@ -1,5 +1,5 @@
 use couic_plugin_api::Severity;
-use couic_plugin_shared::stand_in::{Reply, StandIn, status, with_header};
+use couic_plugin_shared::stand_in::{Reply, Request, StandIn, status, with_header};
 
 use super::*;
 
@@ -45,6 +45,29 @@ async fn reports_go_out_as_one_array() {
         .unwrap();
     assert_eq!(receipt.http_status, Some(200));
     assert_eq!(arrays(&server), [sent]);
+}
+
+#[tokio::test]
+async fn the_instance_names_itself_where_a_header_can_hold_its_name() {
+    let (webhook, server) = webhook([], json::json!({})).await;
+    let named = |source: &str| Notification {
+        source: source.to_owned(),
+        ..notification(Kind::Reports(vec![report(1)]))
+    };
+    for source in ["FW-Lyon 2", "pare-feu-é", "a\r\nx: y", ""] {
+        webhook.notify(&named(source)).await.unwrap();
+    }
+    let requests = server.requests();
+    assert!(
+        requests[0]
+            .head
+            .contains("\r\ncouic-instance: fw-lyon 2\r\n"),
+        "{}",
+        requests[0].head
+    );
+    for Request { head, .. } in &requests[1..] {
+        assert!(!head.contains("couic-instance"), "{head}");
+    }
 }
 
 #[tokio::test]
@@ -143,7 +166,7 @@ async fn outcomes_pass_through() {
         webhook.notify(&sent).await,
         Err(NotifyError::Retry { .. })
     ));
-    assert_eq!(webhook.named("siem").name(), "siem");
+    assert_eq!(webhook.name(), "webhook");
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn run(house: &House, model: &mut Model, step: Step) {
 
 /// What is listed, what the data plane holds, and what the events add up to, is what the model says.
 fn compare(house: &House, model: &Model, heard: &mut BTreeMap<(Policy, Cidr), (Option<Tag>, u64)>) {
-    for event in house.events.recv_timeout(Duration::ZERO).events {
+    for event in house.events.recv_timeout(Duration::ZERO).events.iter() {
         let key = (event.policy, event.entry.cidr);
         let value = (event.entry.tag.clone(), event.entry.expiration);
         match event.kind {

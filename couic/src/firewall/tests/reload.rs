@@ -62,6 +62,36 @@ fn set_over_dynamic_and_back() {
     );
 }
 
+/// The plan of a reload takes much memory, under the lock: not for what cannot be.
+#[test]
+fn more_than_the_table_holds_is_refused_before_it_is_planned() {
+    let house = House::with(Limits {
+        drop_entries: 2,
+        ignore_entries: 2,
+    });
+    let sets = catalog(&[
+        (Policy::Drop, "s", &["10.0.0.0/8", "11.0.0.0/8", "::/64"]),
+        (Policy::Drop, "t", &["10.0.0.0/8", "12.0.0.0/8"]),
+    ]);
+    let error = house.firewall.replace_sets(&sets).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            FirewallError::Full {
+                family: "IPv4",
+                limit: 2,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let sets = catalog(&[
+        (Policy::Drop, "s", &["10.0.0.0/8", "11.0.0.0/8", "::/64"]),
+        (Policy::Drop, "t", &["10.0.0.0/8"]),
+    ]);
+    assert_eq!(house.firewall.replace_sets(&sets).unwrap().added, 4);
+}
+
 #[test]
 fn a_client_cannot_delete_what_a_set_defines() {
     let house = House::new();

@@ -149,6 +149,41 @@ fn too_large_is_refused_both_ways() {
 }
 
 #[test]
+fn sets_are_not_loaded_beyond_what_rules_can_be() {
+    let (_dir, store) = store();
+    let store = store.for_limits(Limits {
+        drop_entries: 1,
+        ignore_entries: 1,
+    });
+    for name in ["a", "b", "c"] {
+        let entries = cidrs(&["10.0.0.0/8", "11.0.0.0/8"]);
+        let name = name.parse().unwrap();
+        store.create(Policy::Drop, &name, &entries).unwrap();
+    }
+    let error = store.load_strict().unwrap_err();
+    assert!(
+        matches!(&error, SetError::TooMany { file, most: 4, .. } if file == "c.couic"),
+        "{error}"
+    );
+    let (catalog, problems) = store.load_lenient();
+    assert_eq!((catalog.len(), problems.len()), (4, 1));
+    assert_eq!(problems[0].file, "c.couic");
+}
+
+#[test]
+fn what_a_crash_left_half_written_is_removed_at_the_start() {
+    let (dir, _) = store();
+    let folder = dir.path().join("sets/drop");
+    for name in [".new-Xy12", "kept.couic", "notes.txt"] {
+        fs::write(folder.join(name), "10.0.0.0/8\n").unwrap();
+    }
+    let store = SetStore::open(dir.path()).unwrap();
+    assert!(!folder.join(".new-Xy12").exists());
+    assert!(folder.join("notes.txt").exists());
+    assert_eq!(store.list(Policy::Drop).unwrap().len(), 1);
+}
+
+#[test]
 fn folders_and_fifos_are_refused() {
     let (dir, store) = store();
     fs::create_dir(dir.path().join("sets/drop/folder.couic")).unwrap();
@@ -161,6 +196,6 @@ fn folders_and_fifos_are_refused() {
         let error = store
             .read(Policy::Drop, &name.parse().unwrap())
             .unwrap_err();
-        assert!(matches!(error, SetError::Io { .. }), "{error}");
+        assert!(matches!(error, SetError::Unreadable { .. }), "{error}");
     }
 }

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Notification;
+use crate::{Kind, Notification};
 
 const HEAD: usize = 9;
+/// About what they take, so that a long list is not copied again and again while it grows.
+const ROOM: usize = 512;
+const REPORT_ROOM: usize = 192;
 const WAITING: u8 = 0;
 const DEAD: u8 = 1;
 
@@ -43,16 +46,21 @@ impl<'a> Envelope<'a> {
 
 /// Seals a notification that was accepted at this time.
 pub(super) fn waiting(at: u64, notification: &Notification) -> serde_json::Result<Arc<[u8]>> {
-    seal(WAITING, at, notification)
+    let reports = match &notification.kind {
+        Kind::Reports(reports) => reports.len(),
+        _ => 0,
+    };
+    seal(WAITING, at, notification, ROOM + reports * REPORT_ROOM)
 }
 
 /// Seals a dead letter.
 pub(super) fn dead(at: u64, dead: &Dead) -> serde_json::Result<Arc<[u8]>> {
-    seal(DEAD, at, dead)
+    seal(DEAD, at, dead, ROOM)
 }
 
-fn seal(tag: u8, at: u64, content: &impl Serialize) -> serde_json::Result<Arc<[u8]>> {
-    let mut bytes = vec![tag];
+fn seal(tag: u8, at: u64, content: &impl Serialize, room: usize) -> serde_json::Result<Arc<[u8]>> {
+    let mut bytes = Vec::with_capacity(room);
+    bytes.push(tag);
     bytes.extend_from_slice(&at.to_le_bytes());
     serde_json::to_writer(&mut bytes, content)?;
     Ok(Arc::from(bytes))
@@ -71,7 +79,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<Notification, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Kind, Severity};
+    use crate::Severity;
 
     #[test]
     fn sealed_and_opened() {

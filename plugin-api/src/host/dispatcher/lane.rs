@@ -71,6 +71,20 @@ pub(super) struct DeadItem {
     bytes: usize,
 }
 
+impl Inner {
+    /// Where nothing waits, and nothing is waited for any more, all is well again without an attempt to say so.
+    fn shown_state(&self, next: Option<Duration>) -> LaneState {
+        match self.state {
+            LaneState::Retrying | LaneState::RateLimited
+                if next.is_none() && self.queue.len() == 0 =>
+            {
+                LaneState::Ok
+            }
+            state => state,
+        }
+    }
+}
+
 impl Lane {
     /// Takes over what the spool held.
     pub(super) fn new(
@@ -82,6 +96,7 @@ impl Lane {
             notifier,
             policy,
             about,
+            failed,
         } = member;
         let no_spool = spool.as_ref().err().cloned();
         let (spool, recovered) = spool.ok().flatten().unzip();
@@ -90,9 +105,12 @@ impl Lane {
             queue: Queue::new(policy.max_events, policy.max_bytes),
             dead: BTreeMap::new(),
             dead_bytes: 0,
-            state: LaneState::Ok,
+            state: failed.as_ref().map_or(LaneState::Ok, |_| LaneState::Failed),
             next_attempt: clock.coming(recovered.counters[1]),
-            last_error: None,
+            last_error: failed.map(|message| LastError {
+                message,
+                at: clock.unix_secs(),
+            }),
             last_success: None,
             counters: Counters::default(),
             untold: recovered.counters[0],
@@ -115,7 +133,7 @@ impl Lane {
 
     fn restore(&self, recovered: Recovered) {
         let mut inner = self.inner.lock();
-        if inner.next_attempt.is_some() {
+        if inner.next_attempt.is_some() && inner.state == LaneState::Ok {
             inner.state = LaneState::RateLimited;
         }
         for event in recovered.events {
@@ -417,7 +435,7 @@ impl Lane {
             .filter(|left| *left > Duration::ZERO);
         NotifierStatus {
             name: self.name.clone(),
-            state: inner.state,
+            state: inner.shown_state(next),
             last_error: inner.last_error.clone(),
             last_success: inner.last_success,
             next_attempt_secs: next.map(|left| left.as_secs_f64().ceil() as u64),

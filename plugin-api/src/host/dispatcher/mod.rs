@@ -81,6 +81,8 @@ pub struct Member {
     pub policy: Policy,
     /// How it is run, where that is known.
     pub about: Option<About>,
+    /// Why it has failed before its first attempt, if it has: nothing is tried before an operator says so.
+    pub failed: Option<String>,
 }
 
 impl Member {
@@ -91,6 +93,7 @@ impl Member {
             notifier,
             policy,
             about: None,
+            failed: None,
         }
     }
 }

@@ -137,6 +137,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_wait_that_is_over_is_not_shown_for_ever() {
+        let minute = Duration::from_secs(60);
+        let notifier = Scripted::new("n", [rate_limited(minute)]);
+        let group = group(&notifier);
+        assert!(group.test("n").await.is_err());
+        assert_eq!(group.list()[0].state, LaneState::RateLimited);
+        tokio::time::sleep(minute).await;
+        assert_eq!(group.list()[0].state, LaneState::Ok);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn problems_name_what_has_failed_or_is_late() {
         let refused = || fails(NotifyError::retry("refused"));
         let late = Scripted::new("late", []).then(refused());

@@ -3,6 +3,8 @@
 //! Every attempt at the same part carries the same id, across restarts too: it is made from the notification's id and
 //! the place of the part's first report.
 
+use std::borrow::Cow;
+
 use twox_hash::XxHash3_64;
 use uuid::{Builder, Uuid};
 
@@ -16,16 +18,20 @@ pub(super) struct Limits {
 }
 
 /// The next part of a notification whose first `done` reports are dealt with, and how many are after it.
-pub(super) fn next(notification: &Notification, done: u64, limits: Limits) -> (Notification, u64) {
+pub(super) fn next(
+    notification: &Notification,
+    done: u64,
+    limits: Limits,
+) -> (Cow<'_, Notification>, u64) {
     let Kind::Reports(reports) = &notification.kind else {
-        return (notification.clone(), done + 1);
+        return (Cow::Borrowed(notification), done + 1);
     };
     let start = usize::try_from(done)
         .unwrap_or(usize::MAX)
         .min(reports.len());
     let count = fitting(&reports[start..], limits);
     if start == 0 && count == reports.len() {
-        return (notification.clone(), count as u64);
+        return (Cow::Borrowed(notification), count as u64);
     }
     let part = Notification {
         id: part_id(notification.id, start as u64),
@@ -34,7 +40,7 @@ pub(super) fn next(notification: &Notification, done: u64, limits: Limits) -> (N
         created: notification.created,
         source: notification.source.clone(),
     };
-    (part, (start + count) as u64)
+    (Cow::Owned(part), (start + count) as u64)
 }
 
 /// How many parts of its own a notification counts.
@@ -47,6 +53,10 @@ pub(super) fn total(notification: &Notification) -> u64 {
 
 /// How many of the first reports go together: as many as fit, and one at least.
 fn fitting(reports: &[Report], limits: Limits) -> usize {
+    if limits.bytes == usize::MAX {
+        // No need to write them just to know how long they are.
+        return limits.reports.clamp(1.min(reports.len()), reports.len());
+    }
     // The brackets of the array; each report brings a comma.
     let mut bytes = 2;
     let fits = |report: &&Report| {
@@ -109,11 +119,12 @@ mod tests {
                 let (part, after) = next(&whole, done, limits);
                 prop_assert!(after > done);
                 prop_assert_eq!(&next(&whole, done, limits).0, &part, "the same each time");
-                let Kind::Reports(some) = part.kind else { panic!("not reports") };
+                let id = part.id;
+                let Kind::Reports(some) = part.into_owned().kind else { panic!("not reports") };
                 let size = serde_json::to_vec(&some).unwrap().len();
                 prop_assert!(some.len() == 1 || (some.len() <= reports && size <= bytes));
                 seen.extend(some);
-                ids.push(part.id);
+                ids.push(id);
                 done = after;
             }
             prop_assert_eq!(seen, list);
@@ -131,8 +142,8 @@ mod tests {
             reports: 1,
             bytes: 1 << 20,
         };
-        assert_eq!(next(&whole, 0, limits), (whole, 1));
+        assert_eq!(next(&whole, 0, limits), (Cow::Borrowed(&whole), 1));
         let empty = Notification::new(Kind::Reports(Vec::new()), Severity::Green, "here");
-        assert_eq!(next(&empty, 0, limits), (empty, 0));
+        assert_eq!(next(&empty, 0, limits), (Cow::Borrowed(&empty), 0));
     }
 }

@@ -48,7 +48,8 @@ fn find_run<'a>(items: &'a [Item], policy: &Policy) -> Option<(&'a [Item], Notif
     let mut start = 0;
     let mut run: Vec<Notification> = Vec::new();
     for (at, item) in items.iter().enumerate() {
-        let open = envelope::open(&item.payload).ok();
+        let open = may_merge(items, at, policy).then(|| envelope::open(&item.payload).ok());
+        let open = open.flatten();
         let open = open.filter(|n| item.done == 0 && is_mergeable(&n.kind, policy.merge));
         let fits = open
             .as_ref()
@@ -69,6 +70,13 @@ fn find_run<'a>(items: &'a [Item], policy: &Policy) -> Option<(&'a [Item], Notif
         .then(|| merge(run, policy.merge))
         .flatten()?;
     Some((&items[start..], merged))
+}
+
+/// Whether an item could go with one of its neighbours, by size alone: large batches need not be read to know that.
+fn may_merge(items: &[Item], at: usize, policy: &Policy) -> bool {
+    let size = |at: usize| items.get(at).map_or(usize::MAX, |item| item.payload.len());
+    let smaller = size(at + 1).min(at.checked_sub(1).map_or(usize::MAX, size));
+    policy.merge == Merge::Digest || size(at).saturating_add(smaller) <= policy.part_bytes
 }
 
 /// A batch must still go out in one piece; a digest is small whatever goes into it.

@@ -232,9 +232,9 @@ impl Worker {
             Verdict::Delivered { pause } => self.delivered(pause, after, last),
             Verdict::Hold(wait) => self.hold(wait),
             Verdict::Retry => self.retry(),
-            Verdict::Suspect => self.suspect(part, after, last, &outcome),
-            Verdict::Split => self.split(part, after, last, &outcome),
-            Verdict::Dead => self.dead(part, after, last, describe(&outcome)),
+            Verdict::Suspect => self.suspect(part.into_owned(), after, last, &outcome),
+            Verdict::Split => self.split(part.into_owned(), after, last, &outcome),
+            Verdict::Dead => self.dead(part.into_owned(), after, last, describe(&outcome)),
             Verdict::Fail => self.fail(),
         }
     }
@@ -458,7 +458,7 @@ fn rest(notification: &Notification, done: u64) -> Notification {
         reports: usize::MAX,
         bytes: usize::MAX,
     };
-    parts::next(notification, done, all).0
+    parts::next(notification, done, all).0.into_owned()
 }
 
 /// A panic in a notifier is an outcome like another.

@@ -40,7 +40,11 @@ impl ChildCommand {
     }
 }
 
-/// Whom plugins run as where this program is root. Anybody else cannot change that, and plugins run as what it is.
+/// Whom plugins run as where this program is root. Anybody else cannot change that, and plugins run as what it is,
+/// without its capabilities.
+///
+/// That is judged at each start of a process. A program that gives up root should do so before it starts plugins: one
+/// that runs as somebody else by then could not be ended any more, and would come back as another user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunAs {
     /// User.
@@ -139,6 +143,7 @@ fn confine(copy: RawFd, memory: u64) -> io::Result<()> {
             0,
         ))?;
     }
+    give_up_capabilities()?;
     // Nothing of ours but the pipes and the copy. Before Linux 5.11 there is no such call: then what keeps our
     // descriptors from it is that all of them are made close-on-exec.
     // SAFETY: takes no pointer.
@@ -152,6 +157,40 @@ fn confine(copy: RawFd, memory: u64) -> io::Result<()> {
     };
     // SAFETY: takes no pointer.
     done(unsafe { libc::fcntl(copy, libc::F_SETFD, 0) })
+}
+
+/// Of all sets. A service manager that hands capabilities to a user other than root makes them inheritable, and those
+/// outlive both the change of user and exec.
+fn give_up_capabilities() -> io::Result<()> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: libc::c_int,
+    }
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Sets {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    let header = Header {
+        // _LINUX_CAPABILITY_VERSION_3 of linux/capability.h: each set is two words long.
+        version: 0x2008_0522,
+        pid: 0,
+    };
+    let none = Sets {
+        effective: 0,
+        permitted: 0,
+        inheritable: 0,
+    };
+    let sets = [none; 2];
+    // SAFETY: both are lent for the call, and laid out as capset(2) says.
+    let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, &raw const sets) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 fn done(result: libc::c_int) -> io::Result<()> {

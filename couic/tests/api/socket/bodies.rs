@@ -1,0 +1,142 @@
+//! Bodies: too large, unwanted, waited for, coming in pieces, broken off.
+
+use couic::api::ServeSettings;
+use serde_json::json;
+use tokio::{io::AsyncWriteExt, time::timeout};
+
+use super::{LONG, run};
+
+#[tokio::test]
+async fn bodies_of_100_mb_are_413_even_for_clients_that_send_before_they_read() {
+    let server = run(ServeSettings::default());
+    let announced = server.head(
+        "POST",
+        "/v1/drop",
+        "content-type: application/json\r\ncontent-length: 104857600\r\n",
+    );
+    let chunked = server.head(
+        "POST",
+        "/v1/drop",
+        "content-type: application/json\r\ntransfer-encoding: chunked\r\n",
+    );
+    for (head, chunk) in [
+        (announced, vec![b' '; 1 << 20]),
+        (chunked, {
+            let mut chunk = b"100000\r\n".to_vec();
+            chunk.extend(std::iter::repeat_n(b' ', 1 << 20));
+            chunk.extend(b"\r\n");
+            chunk
+        }),
+    ] {
+        let mut client = server.connect().await;
+        client.send(head).await;
+        for mib in 0..100 {
+            // The server reads on for some seconds, so that clients read why it refuses; not for ever.
+            let sent = client.stream.write_all(&chunk).await;
+            assert!(sent.is_ok() || mib > 24, "cut off after {mib} MiB");
+        }
+        let answer = client.answer().await;
+        assert_eq!(answer.status, 413);
+        assert_eq!(answer.json()["code"], "bad_request");
+        assert!(answer.head.contains("connection: close"), "{}", answer.head);
+        assert!(client.is_closed().await);
+    }
+    // Announced, it is refused before it is sent.
+    let mut client = server.connect().await;
+    let head = server.head(
+        "POST",
+        "/v1/drop",
+        "content-type: application/json\r\ncontent-length: 104857600\r\n",
+    );
+    assert_eq!(client.ask(head).await.status, 413);
+}
+
+#[tokio::test]
+async fn a_big_body_without_a_token_is_401_and_read_as_such() {
+    let server = run(ServeSettings::default());
+    let mut client = server.connect().await;
+    client
+        .send("POST /v1/drop HTTP/1.1\r\nhost: x\r\ncontent-length: 8388608\r\n\r\n")
+        .await;
+    for _ in 0..8 {
+        client.send(vec![b' '; 1 << 20]).await;
+    }
+    assert_eq!(client.answer().await.status, 401);
+}
+
+#[tokio::test]
+async fn who_expects_100_continue_gets_it_or_the_error_at_once() {
+    let server = run(ServeSettings::default());
+    let body = json!({"cidr": "1.0.0.0/8", "expiration": 0}).to_string();
+    let more = format!(
+        "content-type: application/json\r\nexpect: 100-continue\r\ncontent-length: {}\r\n",
+        body.len()
+    );
+    let mut client = server.connect().await;
+    client.send(server.head("POST", "/v1/drop", &more)).await;
+    assert_eq!(client.head().await.0, 100);
+    assert_eq!(client.ask(&body).await.status, 201);
+    let mut client = server.connect().await;
+    assert_eq!(
+        client
+            .ask(server.head("POST", "/v1/DROP", &more))
+            .await
+            .status,
+        400
+    );
+}
+
+#[tokio::test]
+async fn a_batch_takes_effect_while_it_comes_in() {
+    let server = run(ServeSettings::default());
+    let mut client = server.connect().await;
+    let more = "content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n";
+    client
+        .send(server.head("POST", "/v1/drop/batch", more))
+        .await;
+    for i in 0..1024_u32 {
+        let line = format!(
+            "{{\"action\":\"add\",\"entry\":{{\"cidr\":\"10.0.{}.{}/32\"}}}}\n",
+            i >> 8,
+            i & 255
+        );
+        // Chunks that end in the middle of lines.
+        let (a, b) = line.split_at(20);
+        client
+            .send(format!("{:x}\r\n{a}\r\n{:x}\r\n{b}\r\n", a.len(), b.len()))
+            .await;
+    }
+    let seen = async {
+        while server.rules() < 1024 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, seen)
+        .await
+        .expect("the first lines are not in force");
+    let answer = client.ask("0\r\n\r\n").await;
+    assert_eq!(
+        (answer.status, &answer.json()["added"]),
+        (200, &json!(1024))
+    );
+}
+
+#[tokio::test]
+async fn what_a_broken_batch_applied_stays() {
+    let server = run(ServeSettings::default());
+    let mut client = server.connect().await;
+    let more = "content-type: application/x-ndjson\r\ncontent-length: 100000\r\n";
+    client
+        .send(server.head("POST", "/v1/drop/batch", more))
+        .await;
+    client.send("{\"action\":\"add\",\"entry\":{\"cidr\":\"1.0.0.0/8\"}}\n{\"action\":\"add\",\"entry\":{\"cid").await;
+    drop(client);
+    let seen = async {
+        while server.rules() < 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, seen)
+        .await
+        .expect("the whole line is not in force");
+}

@@ -1,0 +1,172 @@
+//! The whole way of an attack's news: packets, a ban through `couicctl`, the daemon, its webhook, `couic-report`, and
+//! what a chat gets to see. All of them are real processes but the chat.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test: what is not as it should be is to end it"
+)]
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    time::Duration,
+};
+
+use couic_e2e::{Chat, Collector, Daemon, Frame, Lab, Post, until};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+/// Nothing that is awaited here takes that long, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Embeds added up. A summary that came twice has the same key twice, and counts once.
+#[derive(Debug, Default)]
+struct Told {
+    keys: HashSet<String>,
+    total: u64,
+    distinct: u64,
+    tags: BTreeMap<String, u64>,
+}
+
+impl Told {
+    fn add(&mut self, post: &Post) {
+        let key = post.header("idempotency-key").expect("a key");
+        if !self.keys.insert(key.to_owned()) {
+            return;
+        }
+        let embed = &post.body["embeds"][0];
+        let total = number(&field(embed, "Total"));
+        self.total += total;
+        self.distinct += number(&field(embed, "Distinct CIDRs"));
+        for tag in field(embed, "Top tags").replace('\\', "").split(", ") {
+            let (name, count) = tag.trim_end_matches(')').split_once(" (").expect("counted");
+            *self.tags.entry(name.to_owned()).or_default() += number(count);
+        }
+        let (orange, red) = (0xe6_7e_22, 0xe7_4c_3c);
+        assert_eq!(
+            embed["color"],
+            if total < 4 { orange } else { red },
+            "{embed:#}"
+        );
+        assert_eq!(field(embed, "Server"), "tower");
+    }
+}
+
+fn field(embed: &Value, name: &str) -> String {
+    let fields = embed["fields"].as_array().expect("fields");
+    let mut named = fields.iter().filter(|field| field["name"] == name);
+    let field = named
+        .next()
+        .unwrap_or_else(|| panic!("no {name}: {embed:#}"));
+    field["value"].as_str().expect("a text").to_owned()
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+/// Bans attackers one by one, as an operator would.
+fn ban(daemon: &Daemon<'_>, hosts: std::ops::Range<u8>, tag: &str) {
+    for host in hosts {
+        daemon.ctl_ok(&["drop", "add", &format!("198.51.100.{host}"), "-t", tag]);
+    }
+}
+
+#[test]
+fn an_attack_is_dropped_and_the_chat_hears_of_it_once_although_the_collector_dies() {
+    let Some(lab) = Lab::quiet() else { return };
+    let chat = Chat::open(&lab.host);
+    let mut collector = Collector::start(
+        &lab,
+        "tower",
+        2,
+        &format!(
+            "[thresholds]\norange = 1\nred = 4\nthreshold_min = \"orange\"\n[discord]\nwebhook_url = \"{}\"\n",
+            chat.webhook()
+        ),
+    );
+    let webhook = collector.webhook();
+    let mut daemon = lab
+        .daemon()
+        .config(&format!(
+            "[reporting]\nenabled = true\nwebhook = \"{webhook}\"\n"
+        ))
+        .start();
+    let attack: Vec<Frame> = (1..=12)
+        .map(|n| Frame::v4(&format!("198.51.100.{n}")))
+        .collect();
+    let mut wire = lab.wire();
+    assert_eq!(wire.arrivals(&attack), [1; 12]);
+
+    ban(&daemon, 1..7, "sshd");
+    let mut told = Told::default();
+    // At least some of them have arrived, in this interval or the one before.
+    until("the first bans are reported", PATIENCE, || {
+        chat.rest().iter().for_each(|post| told.add(post));
+        let now = collector.health()["interval"]["adds"].as_u64();
+        (told.total > 0 || now.is_some_and(|adds| adds > 0)).then_some(())
+    });
+    collector.kill();
+    ban(&daemon, 7..10, "sshd");
+    ban(&daemon, 10..13, "web");
+    assert_eq!(wire.arrivals(&attack), [0; 12]);
+    assert!(wire.passes(&Frame::v4("198.51.100.99")));
+    collector.resume();
+
+    while told.total < 12 {
+        told.add(&chat.next(PATIENCE));
+    }
+    assert_eq!(daemon.api().stats().drop_cidr_count, 12);
+    // Whatever is still to come comes now: the daemon delivers what it has, and no interval holds anything.
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.exit_code(), 0);
+    let interval = &collector.health()["interval"];
+    assert_eq!(interval["adds"], 0, "{interval}");
+    assert_eq!(collector.terminate(), Some(0));
+    chat.rest().iter().for_each(|post| told.add(post));
+    let tags = BTreeMap::from([("sshd".to_owned(), 9), ("web".to_owned(), 3)]);
+    assert_eq!((told.total, told.distinct, &told.tags), (12, 12, &tags));
+    assert!(!daemon.log().contains("550e8400"), "a secret in the log");
+}
+
+/// The file that `make plugins` makes, put into the folder of plugins under a name that nothing built in has.
+#[test]
+fn a_plugin_file_tells_what_the_daemon_does_isolated_and_loaded() {
+    let Some(lab) = Lab::quiet() else { return };
+    let file = lab.binary("plugins/libcouic_plugin_discord.so");
+    if !file.is_file() {
+        println!("skipped: {} is not built: make test does", file.display());
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::copy(&file, folder.path().join("chatter.so")).expect("copy the plugin");
+    let mode = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(folder.path().join("chatter.so"), mode).expect("chmod");
+    for isolated in [true, false] {
+        let chat = Chat::open(&lab.host);
+        let config = format!(
+            "[plugins]\ndir = \"{}\"\n[reporting]\nenabled = true\n[[reporting.notifiers]]\nplugin = \"chatter\"\n\
+             isolated = {isolated}\nconfig = {{ webhook_url = \"{}\" }}\n",
+            folder.path().display(),
+            chat.webhook()
+        );
+        let mut daemon = lab.daemon().config(&config).start();
+        ban(&daemon, 1..2, "sshd");
+        let embed = &chat.next(PATIENCE).body["embeds"][0];
+        assert_eq!(field(embed, "Total"), "1");
+        assert_eq!(field(embed, "Top tags"), r"sshd \(1\)");
+        let children = format!("/proc/{0}/task/{0}/children", daemon.pid());
+        let tasks = Path::new(&children).ancestors().nth(2).expect("tasks");
+        let processes = fs::read_dir(tasks).expect("threads").flatten();
+        let processes = processes
+            .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
+            .filter(|children| !children.is_empty());
+        assert_eq!(processes.count(), usize::from(isolated), "{}", daemon.log());
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit_code(), 0);
+        assert!(!daemon.log().contains("t0ken"), "a secret in the log");
+    }
+}
