@@ -3,7 +3,7 @@
 PLUGINS := webhook discord slack
 PLUGIN_DIR ?= /usr/lib/couic/plugins
 
-.PHONY: help setup build plugins install-plugins test lint deny demo bench fuzz clean
+.PHONY: help setup build plugins install-plugins test lint deny demo demo-peering bench soak fuzz clean
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/sbin:/sbin
 
@@ -41,8 +41,14 @@ deny: ## licences, advisories and sources of the dependencies
 demo: setup ## start the daemon between two namespaces, watch it drop pings and tell a chat (needs root)
 	@scripts/demo
 
+demo-peering: setup ## three instances that share rules: bans, deletions, a cut, a kill (needs root and nginx)
+	@scripts/demo-peering
+
 bench: setup ## measure against the figures to reach, as a table (needs root)
 	@scripts/bench
+
+soak: setup ## peering under chaos for SOAK_SECONDS (3600), seed printed (needs root)
+	@scripts/soak
 
 fuzz: ## fuzz the decoders, FUZZ_SECONDS (60) each
 	@scripts/setup fuzz

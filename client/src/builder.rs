@@ -18,6 +18,7 @@ pub struct Builder {
     endpoint: Endpoint,
     token: Option<Token>,
     timeout: Duration,
+    connect_timeout: Duration,
     extra_ca: Option<Vec<u8>>,
 }
 
@@ -27,6 +28,7 @@ impl Builder {
             endpoint,
             token: None,
             timeout: TIMEOUT,
+            connect_timeout: CONNECT_TIMEOUT,
             extra_ca: None,
         }
     }
@@ -45,6 +47,13 @@ impl Builder {
         self
     }
 
+    /// How long to wait for a connection, 10 s by default.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
     /// Certificate authorities (PEM) to trust besides those of the machine.
     #[must_use]
     pub fn extra_ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
@@ -59,7 +68,7 @@ impl Builder {
     pub fn build(self) -> Result<Client, SetupError> {
         let base = self.endpoint.base_url()?;
         let mut http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(self.connect_timeout)
             // A redirect or a proxy from the environment would carry the token to somebody else.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -103,11 +112,13 @@ impl fmt::Debug for Builder {
             endpoint,
             token: _,
             timeout,
+            connect_timeout,
             extra_ca,
         } = self;
         f.debug_struct("Builder")
             .field("endpoint", endpoint)
             .field("timeout", timeout)
+            .field("connect_timeout", connect_timeout)
             .field("extra_ca", &extra_ca.is_some())
             .finish_non_exhaustive()
     }

@@ -47,6 +47,8 @@ pub enum ClientError {
         endpoint: Endpoint,
         /// What was not understood.
         problem: String,
+        /// The HTTP status, where that is what was not understood.
+        status: Option<u16>,
     },
 }
 
@@ -78,10 +80,30 @@ impl ClientError {
         }
     }
 
+    /// The HTTP status of whoever answered, be it the daemon or a proxy before it.
+    #[must_use]
+    pub fn http_status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            Self::Protocol { status, .. } => *status,
+            _ => None,
+        }
+    }
+
     pub(crate) fn protocol(endpoint: &Endpoint, problem: impl Into<String>) -> Self {
         Self::Protocol {
             endpoint: endpoint.clone(),
             problem: problem.into(),
+            status: None,
+        }
+    }
+
+    /// A status without Couic's error body.
+    pub(crate) fn foreign(endpoint: &Endpoint, status: u16, problem: String) -> Self {
+        Self::Protocol {
+            endpoint: endpoint.clone(),
+            problem,
+            status: Some(status),
         }
     }
 

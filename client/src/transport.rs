@@ -171,7 +171,7 @@ impl Client {
                 status: status.as_u16(),
                 error,
             },
-            Err(_) => ClientError::protocol(&self.endpoint, foreign(status)),
+            Err(_) => ClientError::foreign(&self.endpoint, status.as_u16(), foreign(status)),
         }
     }
 

@@ -9,8 +9,8 @@ use std::{
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// An IPv4 prefix. `addr` is in host order, and its bits behind `len` are zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// An IPv4 prefix. `addr` is in host order, and its bits behind `len` are zero. The default is 0.0.0.0/0, the least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct V4Net {
     addr: u32,
     len: u8,

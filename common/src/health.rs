@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Policy;
+use crate::{PeerHealth, Policy};
 
 /// How an XDP program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,9 @@ pub struct Health {
     /// Notifiers that somebody must look at. They never make the state worse than degraded.
     #[serde(default)]
     pub notifier_problems: Vec<NotifierProblem>,
+    /// Peers that do not answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peer_problems: Vec<PeerHealth>,
 }
 
 /// One interface.

@@ -13,6 +13,7 @@ mod health;
 mod lookup;
 mod names;
 mod notifier;
+mod peers;
 mod policy;
 mod report;
 mod sets;
@@ -31,6 +32,7 @@ pub use notifier::{
     DeadLetter, Discarded, NotifierFailure, NotifierInfo, NotifierMode, NotifierSpool,
     NotifierState, NotifierTest, Replayed,
 };
+pub use peers::{PeerForgotten, PeerHealth, PeerInfo, PeerProblem, PeerState};
 pub use policy::{Policy, PolicyError};
 pub use report::Report;
 pub use sets::{ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate};

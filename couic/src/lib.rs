@@ -8,6 +8,7 @@ pub mod firewall;
 pub mod guard;
 pub mod logging;
 pub mod metrics;
+pub mod peering;
 pub mod privileges;
 pub mod rbac;
 pub mod reporting;

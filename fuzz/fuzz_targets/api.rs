@@ -114,12 +114,14 @@ impl Lab {
             guard: Guard::new(false),
             metrics: Arc::new(MetricsRegistry::new()),
             notifiers: None,
+            peering: None,
             health: Arc::new(|| Health {
                 status: HealthStatus::Ok,
                 version: "fuzz".to_owned(),
                 interfaces: Vec::new(),
                 set_problems: Vec::new(),
                 notifier_problems: Vec::new(),
+                peer_problems: Vec::new(),
             }),
         };
         let file = fs::read_to_string(home.join("rbac/clients/couicctl.toml")).expect("a token");

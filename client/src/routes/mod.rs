@@ -5,6 +5,7 @@ mod clients;
 mod entries;
 mod list;
 mod notifiers;
+mod peers;
 mod sets;
 mod stats;
 

@@ -153,6 +153,7 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
         interfaces: Vec::new(),
         set_problems: Vec::new(),
         notifier_problems: Vec::new(),
+        peer_problems: Vec::new(),
     };
     let api = Arc::new(Api {
         firewall: Arc::new(firewall),
@@ -161,6 +162,7 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
         guard: Guard::new(false),
         metrics: Arc::new(MetricsRegistry::new()),
         notifiers: None,
+        peering: None,
         health: Arc::new(move || health.clone()),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()

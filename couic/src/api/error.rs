@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, error::Error, fmt::Write as _, io};
 
 use couic_common::{ApiError, ErrorCode, ErrorDetail};
+use couic_peering::TooFarAhead;
 use couic_plugin_api::host::dispatcher::OperateError;
 use warp::http::StatusCode;
 
@@ -202,6 +203,12 @@ impl From<OperateError> for Fault {
                 Self::refused("notifier", text)
             }
         }
+    }
+}
+
+impl From<TooFarAhead> for Fault {
+    fn from(error: TooFarAhead) -> Self {
+        Self::refused("from", error.to_string())
     }
 }
 

@@ -21,6 +21,7 @@ mod clients;
 mod dispatch;
 mod entry_json;
 mod error;
+mod exchange;
 mod health;
 mod jobs;
 mod judge;
@@ -29,6 +30,7 @@ mod lookup;
 mod notifiers;
 mod openapi;
 mod peer;
+mod peers;
 mod policy;
 mod routes;
 mod serve;
@@ -52,6 +54,7 @@ use crate::{
     firewall::{Firewall, SetStore},
     guard::Guard,
     metrics::MetricsRegistry,
+    peering::Engine,
     rbac::ClientStore,
     reporting::Notifiers,
 };
@@ -70,6 +73,8 @@ pub struct Api {
     pub metrics: Arc<MetricsRegistry>,
     /// Whom rule changes are reported to; None where reporting is off.
     pub notifiers: Option<Notifiers>,
+    /// The rules shared with other nodes; None where peering is off.
+    pub peering: Option<Arc<Engine>>,
     /// The state of the filter now. May block.
     pub health: Arc<dyn Fn() -> Health + Send + Sync>,
 }

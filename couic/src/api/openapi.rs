@@ -215,6 +215,8 @@ const fn right_name(right: Right) -> &'static str {
         Right::StatsList => "stats list",
         Right::StatsGet => "stats get",
         Right::Clients => "clients",
+        Right::PeersList => "peers list",
+        Right::PeersForget => "peers forget",
         Right::NotifiersList => "notifiers list",
         Right::NotifiersOperate => "notifiers operate",
     }

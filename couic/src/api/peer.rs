@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use couic_common::{Cidr, PeerAction, PeerJob, Policy};
+use couic_common::{Cidr, Group, PeerAction, PeerJob, Policy, Tag};
 
 use super::{
     answer::{Answer, Outcome},
@@ -24,6 +24,7 @@ pub(super) fn apply(call: &Call, body: &Body) -> Outcome {
     let policy = call.policy()?;
     let wanted: Vec<PeerJob> = body.json().map_err(Fault::unprocessable)?;
     let mut jobs = judged(call, policy, &wanted)?;
+    within_limits(call, policy, &jobs)?;
     let actor = Actor::Peer(call.who()?.name.clone());
     let firewall = call.firewall();
     has_room(firewall, policy, &jobs)?;
@@ -43,6 +44,37 @@ pub(super) fn apply(call: &Call, body: &Body) -> Outcome {
     }
     failures.none()?;
     Answer::created(&wanted)
+}
+
+/// What holds for registers holds for plain jobs too, where peering is on. An admin is no peer.
+fn within_limits(call: &Call, policy: Policy, jobs: &[Job]) -> Result<(), Fault> {
+    let (Some(engine), who) = (&call.api().peering, call.who()?) else {
+        return Ok(());
+    };
+    if who.group != Group::Peering {
+        return Ok(());
+    }
+    let adds = jobs.iter().filter(|job| matches!(job, Job::Add(..)));
+    let (limits, admitted) = engine.admit(&who.name, adds.count());
+    let mut defects = Defects::default();
+    for (index, job) in jobs.iter().enumerate() {
+        let judged = match job {
+            Job::Add(rule, _) => {
+                limits.judge(policy, rule.cidr, rule.tag.as_ref().map(Tag::as_str))
+            }
+            Job::Remove(..) => Ok(()),
+        };
+        if let Err(refusal) = judged {
+            defects.refused(field(index, "cidr"), refusal.to_string());
+        }
+    }
+    defects.none()?;
+    if admitted {
+        return Ok(());
+    }
+    let most = limits.adds_per_second;
+    let message = format!("more than {most} adds a second are not accepted from this peer");
+    Err(Fault::refused("[]", message))
 }
 
 /// The jobs with their values read.

@@ -2,14 +2,18 @@
 
 use couic_common::{
     BatchJob, BatchOutcome, ClientInfo, ClientRequest, DeadLetter, Discarded, Entry, EntryRequest,
-    Health, Lookup, Metrics, NotifierInfo, NotifierTest, PeerJob, ReloadStatus, RemovedByTag,
-    Replayed, SetBody, SetDeleted, SetSummary, SetUpdate, Stats, TagStats,
+    Health, Lookup, Metrics, NotifierInfo, NotifierTest, PeerForgotten, PeerInfo, PeerJob,
+    ReloadStatus, RemovedByTag, Replayed, SetBody, SetDeleted, SetSummary, SetUpdate, Stats,
+    TagStats,
+};
+use couic_peering::{
+    DigestAnswer, DigestRequest, PullAnswer, PullRequest, PushAnswer, PushRequest,
 };
 
 use super::{
-    clients, health, list, lookup, notifiers,
+    clients, exchange, health, list, lookup, notifiers,
     openapi::{self, Doc, Of, Query, Shape},
-    peer, policy, sets, stats,
+    peer, peers, policy, sets, stats,
     table::{Access, Operation, Path, Run, Verb},
 };
 use crate::rbac::Right;
@@ -227,6 +231,27 @@ pub(super) static PATHS: &[Path] = &[
         ],
     },
     Path {
+        pattern: "/v1/peers",
+        operations: &[operation(
+            Verb::Get,
+            right(&[Right::PeersList]),
+            Run::Blocking(peers::list),
+            ("list_peers", "The nodes that rules are shared with; none where peering is off"),
+            (200, Shape::Array(Of::type_::<PeerInfo>())),
+        )],
+    },
+    Path {
+        pattern: "/v1/peers/{client}",
+        operations: &[operation(
+            Verb::Delete,
+            right(&[Right::PeersForget]),
+            Run::Blocking(peers::forget),
+            ("forget_peer", "Removes every rule that came from a peer, here and as a deletion on all nodes"),
+            (200, Shape::Json(Of::type_::<PeerForgotten>())),
+        )
+        .errors(&[404])],
+    },
+    Path {
         pattern: "/v1/notifiers",
         operations: &[operation(
             Verb::Get,
@@ -396,6 +421,42 @@ pub(super) static PATHS: &[Path] = &[
         )
         .body(Shape::Array(Of::type_::<PeerJob>()))
         .errors(&[400, 413, 422])],
+    },
+    Path {
+        pattern: "/v1/{policy}/digest",
+        operations: &[operation(
+            Verb::Post,
+            right(&[Right::PolicyPeer]),
+            Run::Body(exchange::digest),
+            ("peer_digest", "Among peers: digests of the rules that are shared; 404 where peering is off"),
+            (200, Shape::Json(Of::type_::<DigestAnswer>())),
+        )
+        .body(Shape::Json(Of::type_::<DigestRequest>()))
+        .errors(&[400, 404, 413, 422])],
+    },
+    Path {
+        pattern: "/v1/{policy}/pull",
+        operations: &[operation(
+            Verb::Post,
+            right(&[Right::PolicyPeer]),
+            Run::BlockingBody(exchange::pull),
+            ("peer_pull", "Among peers: the rules and tombstones in some ranges"),
+            (200, Shape::Json(Of::type_::<PullAnswer>())),
+        )
+        .body(Shape::Json(Of::type_::<PullRequest>()))
+        .errors(&[400, 404, 413, 422])],
+    },
+    Path {
+        pattern: "/v1/{policy}/push",
+        operations: &[operation(
+            Verb::Post,
+            right(&[Right::PolicyPeer]),
+            Run::BlockingBody(exchange::push),
+            ("peer_push", "Among peers: rules and tombstones; each is judged by itself, the later one wins"),
+            (200, Shape::Json(Of::type_::<PushAnswer>())),
+        )
+        .body(Shape::Json(Of::type_::<PushRequest>()))
+        .errors(&[400, 404, 413, 422])],
     },
     Path {
         pattern: "/v1/{policy}/batch",

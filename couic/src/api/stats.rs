@@ -23,7 +23,9 @@ pub(super) fn tags(call: &Call) -> Outcome {
 pub(super) fn metrics(call: &Call) -> Outcome {
     let firewall = call.firewall();
     if call.query("format") == Some("prometheus") {
-        let text = (call.api().metrics).render(firewall, call.api().notifiers.as_ref());
+        let api = call.api();
+        let peers = api.peering.as_ref().map(|engine| engine.peers());
+        let text = api.metrics.render(firewall, api.notifiers.as_ref(), peers);
         return Ok(Answer::whole(
             StatusCode::OK,
             OPENMETRICS,

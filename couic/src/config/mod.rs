@@ -52,19 +52,7 @@ pub struct Config {
     pub plugins_dir: PathBuf,
 }
 
-impl Config {
-    /// What the file asks for and this version does not do. The daemon warns of it at its start.
-    #[must_use]
-    pub fn not_done_yet(&self) -> Vec<&'static str> {
-        let mut missing = Vec::new();
-        if self.peering.enabled {
-            missing.push(
-                "[peering] is enabled, but this version sends nothing to peers yet; it takes their jobs",
-            );
-        }
-        missing
-    }
-}
+impl Config {}
 
 impl Settings for Config {
     fn read(root: &mut Section<'_>) -> Option<Self> {

@@ -3,8 +3,12 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv6Addr},
+    path::PathBuf,
+    time::Duration,
 };
 
+use couic_common::ClientName;
+use couic_peering::Limits;
 use couic_settings::{Noted, NotifierConfig, Secret, Section};
 use uuid::Uuid;
 
@@ -26,13 +30,19 @@ pub struct Reporting {
 pub struct Peering {
     /// Whether at all.
     pub enabled: bool,
-    /// Each host and port once.
+    /// How long a deletion is remembered: the longest outage after which nothing that was deleted comes back.
+    pub tombstones: Duration,
+    /// What those may do here who are none of the peers.
+    pub limits: Limits,
+    /// Each host and port once, and each name.
     pub peers: Vec<Peer>,
 }
 
 /// Another node.
 #[derive(Clone, Debug)]
 pub struct Peer {
+    /// What it is called here: that of its own client here, so that both ways are one peer's.
+    pub name: ClientName,
     /// A host name or an address.
     pub host: String,
     /// The TCP port.
@@ -41,6 +51,10 @@ pub struct Peer {
     pub tls: bool,
     /// The token of our client there.
     pub token: Secret<Uuid>,
+    /// More authorities to trust than those of the machine, PEM.
+    pub ca: Option<PathBuf>,
+    /// What it may do here. Rules of policy ignore are sent to it only where it may add such here.
+    pub limits: Limits,
 }
 
 /// What the notifier that `webhook` makes is called.
@@ -83,19 +97,57 @@ fn instance_name(section: &mut Section<'_>) -> Option<Option<String>> {
 pub(super) fn peering(root: &mut Section<'_>) -> Option<Peering> {
     let mut section = root.table("peering");
     let enabled = section.bool("enabled", false);
-    let mut seen = BTreeSet::new();
+    let days = section.int("tombstone_days", 1..=365, Some(7));
+    let limits = limits(&mut section, &Limits::default());
+    let defaults = limits.clone().unwrap_or_default();
+    let mut seen = Seen::default();
     let peers = section.tables("peers").and_then(|tables| {
-        let read: Vec<_> = tables.into_iter().map(|t| peer(t, &mut seen)).collect();
+        let read = tables.into_iter().map(|t| peer(t, &defaults, &mut seen));
+        let read: Vec<_> = read.collect();
         read.into_iter().collect::<Option<Vec<_>>>()
     });
     section.finish();
     Some(Peering {
         enabled: enabled?,
+        tombstones: Duration::from_secs(days? * 86_400),
+        limits: limits?,
         peers: peers?,
     })
 }
 
-fn peer(mut section: Section<'_>, seen: &mut BTreeSet<(String, u16)>) -> Option<Peer> {
+/// What a peer may do here; `defaults` holds for what is not said.
+fn limits(section: &mut Section<'_>, defaults: &Limits) -> Option<Limits> {
+    let ignore = section.bool("ignore", defaults.ignore);
+    let number = |n: u8| Some(u64::from(n));
+    let v4 = section.int("min_prefix_v4", 0..=32, number(defaults.min_prefix_v4));
+    let v6 = section.int("min_prefix_v6", 0..=128, number(defaults.min_prefix_v6));
+    let adds = Some(u64::from(defaults.adds_per_second));
+    let adds = section.int("adds_per_second", 1..=1_000_000, adds);
+    let tags = match section.string("tags") {
+        Ok(Some((text, _))) => {
+            let Ok(pattern) = text.parse();
+            Some(Some(pattern))
+        }
+        Ok(None) => Some(defaults.tags.clone()),
+        Err(Noted) => None,
+    };
+    Some(Limits {
+        ignore: ignore?,
+        min_prefix_v4: u8::try_from(v4?).ok()?,
+        min_prefix_v6: u8::try_from(v6?).ok()?,
+        adds_per_second: u32::try_from(adds?).ok()?,
+        tags: tags?,
+    })
+}
+
+/// What no two peers may have in common.
+#[derive(Default)]
+struct Seen {
+    places: BTreeSet<(String, u16)>,
+    names: BTreeSet<ClientName>,
+}
+
+fn peer(mut section: Section<'_>, defaults: &Limits, seen: &mut Seen) -> Option<Peer> {
     let host = match section.string("host") {
         Ok(Some((host, _))) if host_name(host) => Some(host.to_owned()),
         Ok(Some((host, line))) => {
@@ -116,19 +168,68 @@ fn peer(mut section: Section<'_>, seen: &mut BTreeSet<(String, u16)>) -> Option<
         Ok(None) => section.mistake(None, "token", "is missing".to_owned()),
         Err(Noted) => None,
     };
+    let ca = match section.get("ca") {
+        Some(_) => section.path("ca", "/etc/couic/ca.pem").map(Some),
+        None => Some(None),
+    };
+    let limits = limits(&mut section, defaults);
+    let name = peer_name(&mut section, host.as_deref(), port, seen);
     if let (Some(host), Some(port)) = (&host, port)
-        && !seen.insert((host.to_ascii_lowercase(), port))
+        && !seen.places.insert((host.to_ascii_lowercase(), port))
     {
         let message = format!("{host} port {port} is named twice");
         section.mistake::<()>(None, "host", message);
     }
     section.finish();
     Some(Peer {
+        name: name?,
         host: host?,
         port: port?,
         tls: tls?,
         token: Secret::new(token?),
+        ca: ca?,
+        limits: limits?,
     })
+}
+
+/// The name that is given, or one made of the host; with the port where two have the same host.
+fn peer_name(
+    section: &mut Section<'_>,
+    host: Option<&str>,
+    port: Option<u16>,
+    seen: &mut Seen,
+) -> Option<ClientName> {
+    let (text, line) = match section.string("name").ok()? {
+        Some((text, line)) => (text.to_owned(), Some(line)),
+        None => {
+            let (made, port) = (name_of(host?), port?);
+            let free = made.parse().is_ok_and(|name| !seen.names.contains(&name));
+            let with_port = || format!("{}-{port}", made.get(..42).unwrap_or(&made));
+            (if free { made.clone() } else { with_port() }, None)
+        }
+    };
+    let name = match text.parse::<ClientName>() {
+        Ok(name) => name,
+        Err(error) => return section.mistake(line, "name", format!("{text:?}: {error}")),
+    };
+    if !seen.names.insert(name.clone()) {
+        let message = format!("two peers are called {name}: give them names");
+        return section.mistake(line, "name", message);
+    }
+    Some(name)
+}
+
+/// A host as a name: at most 48 characters, and nothing but letters, digits, - and _.
+fn name_of(host: &str) -> String {
+    let fits = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '-' || c == '_' {
+            c
+        } else {
+            '-'
+        }
+    };
+    let bare = host.trim_matches(['[', ']', '.']);
+    bare.chars().map(fits).take(48).collect()
 }
 
 /// RFC 1123 labels (with the underscore that people use), or an address, IPv6 also in brackets.

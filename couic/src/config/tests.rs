@@ -55,7 +55,6 @@ fn a_file_of_1_0_works_unchanged() {
         (peer.host.as_str(), peer.port, peer.tls),
         ("couic2.couic.tld", 2900, true)
     );
-    assert_eq!(config.not_done_yet().len(), 1);
 }
 
 #[test]
@@ -93,9 +92,11 @@ fn the_example_is_valid_and_says_the_defaults() {
         .map(|l| match l.strip_prefix("# ") {
             Some(key)
                 if key.starts_with("[[")
-                    || ["host =", "port =", "tls =", "token ="]
-                        .iter()
-                        .any(|k| key.starts_with(k)) =>
+                    || [
+                        "name =", "host =", "port =", "tls =", "ca =", "ignore =", "token =",
+                    ]
+                    .iter()
+                    .any(|k| key.starts_with(k)) =>
             {
                 key.to_owned()
             }
@@ -452,4 +453,65 @@ fn a_disabled_reporting_with_an_empty_webhook_is_fine() {
     );
     let config = Config::parse(&text).unwrap();
     assert!(config.reporting.webhook.is_none() && config.peering.enabled);
+}
+
+#[test]
+fn what_a_peer_may_do() {
+    let token = "token = \"bbfa1388-3218-463c-9722-6805507c14bb\"\n";
+    let config = Config::parse(&format!(
+        "{HEAD}[peering]\nenabled = true\nmin_prefix_v4 = 12\ntombstone_days = 30\n\
+         [[peering.peers]]\nhost = \"b.example.org\"\nport = 1\n{token}\
+         [[peering.peers]]\nhost = \"b.example.org\"\nport = 2\n{token}ignore = true\nmin_prefix_v6 = 48\n\
+         adds_per_second = 7\ntags = \"ssh*\"\nca = \"/etc/ca.pem\"\n\
+         [[peering.peers]]\nname = \"c\"\nhost = \"[::1]\"\nport = 2\n{token}"
+    ))
+    .unwrap();
+    let Peering {
+        peers,
+        limits,
+        tombstones,
+        enabled,
+    } = config.peering;
+    assert!(enabled && !limits.ignore);
+    assert_eq!(tombstones.as_secs(), 30 * 86_400);
+    let names: Vec<&str> = peers.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(names, ["b-example-org", "b-example-org-2", "c"]);
+    assert_eq!(peers[0].limits, limits);
+    let second = &peers[1].limits;
+    assert_eq!((second.min_prefix_v4, second.min_prefix_v6), (12, 48));
+    assert!(second.ignore && second.adds_per_second == 7 && second.tags.is_some());
+    assert_eq!(peers[1].ca.as_deref(), Some(Path::new("/etc/ca.pem")));
+    for (bad, said) in [
+        (
+            "tombstone_days = 0",
+            "5: peering.tombstone_days: 0 is not in the range from 1 to 365",
+        ),
+        (
+            "min_prefix_v4 = 33",
+            "5: peering.min_prefix_v4: 33 is not in the range from 0 to 32",
+        ),
+        (
+            "adds_per_second = 0",
+            "5: peering.adds_per_second: 0 is not in the range",
+        ),
+        ("tags = 1", "5: peering.tags: must be a string"),
+        ("ignore = 1", "5: peering.ignore: must be true or false"),
+    ] {
+        let told = only_mistake(&format!("{HEAD}[peering]\n{bad}\n"));
+        assert!(told.contains(said), "{told}");
+    }
+    let peer = |more: &str| format!("[[peering.peers]]\nhost = \"h\"\nport = 1\n{token}{more}\n");
+    for (bad, said) in [
+        ("name = \"a b\"", "peering.peers[0].name: \"a b\": "),
+        (
+            "ca = \"ca.pem\"",
+            "peering.peers[0].ca: \"ca.pem\" must be an absolute path",
+        ),
+    ] {
+        let told = only_mistake(&format!("{HEAD}{}", peer(bad)));
+        assert!(told.contains(said), "{told}");
+    }
+    let twice = peer("name = \"x\"") + &peer("name = \"x\"").replace("\"h\"", "\"i\"");
+    let told = only_mistake(&format!("{HEAD}{twice}"));
+    assert!(told.contains("two peers are called x"), "{told}");
 }

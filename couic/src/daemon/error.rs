@@ -35,6 +35,9 @@ pub enum StartError {
     /// The notifiers.
     #[error(transparent)]
     Reporting(#[from] crate::reporting::ReportingError),
+    /// The peers.
+    #[error("[peering] {0}")]
+    Peering(#[from] crate::peering::PeeringError),
     /// The sets' directory.
     #[error("cannot use the directory of sets in the working directory: {0}")]
     Sets(io::Error),

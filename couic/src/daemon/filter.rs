@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use couic_common::{
-    Health, HealthStatus, InterfaceHealth, NotifierProblem, Policy, SetName, SetProblem,
+    Health, HealthStatus, InterfaceHealth, NotifierProblem, PeerHealth, Policy, SetName, SetProblem,
 };
 use parking_lot::Mutex;
 
@@ -38,11 +38,17 @@ impl Filter {
     }
 
     /// Asks the kernel; may block. A notifier that fails is worth a look, but the wall stands without it.
-    pub(super) fn health(&self, notifier_problems: Vec<NotifierProblem>) -> Health {
+    /// Neither is one without a peer that does not answer.
+    pub(super) fn health(
+        &self,
+        notifier_problems: Vec<NotifierProblem>,
+        peer_problems: Vec<PeerHealth>,
+    ) -> Health {
         let interfaces = self.interfaces();
         let set_problems = self.set_problems.lock().clone();
         let all_attached = !interfaces.is_empty() && interfaces.iter().all(|i| i.attached);
-        let all_well = set_problems.is_empty() && notifier_problems.is_empty();
+        let all_well =
+            set_problems.is_empty() && notifier_problems.is_empty() && peer_problems.is_empty();
         let status = match (all_attached, all_well) {
             (false, _) => HealthStatus::Down,
             (true, false) => HealthStatus::Degraded,
@@ -54,6 +60,7 @@ impl Filter {
             interfaces,
             set_problems,
             notifier_problems,
+            peer_problems,
         }
     }
 
@@ -196,24 +203,41 @@ mod tests {
     fn the_worst_of_interfaces_and_sets_is_the_state() {
         let state = Arc::new(Mutex::new(vec![interface("a", true), interface("b", true)]));
         let filter = Filter::new(Box::new(Fake(Arc::clone(&state))), Vec::new());
-        assert_eq!(filter.health(Vec::new()).status, HealthStatus::Ok);
+        assert_eq!(
+            filter.health(Vec::new(), Vec::new()).status,
+            HealthStatus::Ok
+        );
         *filter.set_problems.lock() = vec![sets_problem(Policy::Drop, "full".to_owned())];
-        assert_eq!(filter.health(Vec::new()).status, HealthStatus::Degraded);
+        assert_eq!(
+            filter.health(Vec::new(), Vec::new()).status,
+            HealthStatus::Degraded
+        );
         filter.set_problems.lock().clear();
         let problem = NotifierProblem {
             notifier: "siem".to_owned(),
             message: "has failed".to_owned(),
         };
-        let health = filter.health(vec![problem.clone()]);
+        let health = filter.health(vec![problem.clone()], Vec::new());
         assert_eq!(health.status, HealthStatus::Degraded);
         assert_eq!(health.notifier_problems, [problem]);
+        let problem = PeerHealth {
+            name: "b".parse().unwrap(),
+            since: 0,
+            problem: "gone".to_owned(),
+        };
+        let health = filter.health(Vec::new(), vec![problem.clone()]);
+        assert_eq!(health.status, HealthStatus::Degraded);
+        assert_eq!(health.peer_problems, [problem]);
         state.lock()[1] = interface("b", false);
-        let health = filter.health(Vec::new());
+        let health = filter.health(Vec::new(), Vec::new());
         assert_eq!(health.status, HealthStatus::Down);
         assert_eq!(health.interfaces[1].problem.as_deref(), Some("it is gone"));
         filter.detach();
         assert!(state.lock().is_empty(), "detached");
-        assert_eq!(filter.health(Vec::new()).status, HealthStatus::Down);
+        assert_eq!(
+            filter.health(Vec::new(), Vec::new()).status,
+            HealthStatus::Down
+        );
     }
 
     #[test]
@@ -258,7 +282,7 @@ mod tests {
         let filter = Filter::new(Box::new(Fake(Arc::default())), problems);
         let files = || {
             filter.forget_mended(&sets, &firewall);
-            let problems = filter.health(Vec::new()).set_problems;
+            let problems = filter.health(Vec::new(), Vec::new()).set_problems;
             problems.into_iter().map(|p| p.file).collect::<Vec<_>>()
         };
         assert_eq!(files(), ["a.couic", "b.couic"]);

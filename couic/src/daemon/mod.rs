@@ -28,6 +28,7 @@ use crate::{
     guard::Guard,
     logging::Log,
     metrics::MetricsRegistry,
+    peering::Peering,
     privileges::{ListeningSocket, WorkLock, check_process_user, check_working_dir},
     rbac::ClientStore,
     reporting::{Notifiers, Reporting},
@@ -78,9 +79,6 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     tracing::info!("couic {} starts", env!("CARGO_PKG_VERSION"));
     raise_descriptor_limit();
     memory::give_back_large_buffers();
-    for missing in config.not_done_yet() {
-        tracing::warn!("{missing}");
-    }
     let outcome = run_logged(config, &log);
     match &outcome {
         Ok(()) => tracing::info!("couic has stopped"),
@@ -120,6 +118,9 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
     let health = Arc::clone(&filter);
     let notifiers = reporting.as_ref().map(Reporting::notifiers);
     let delivery = notifiers.clone();
+    let peering = start_peering(config, &runtime, &rules.firewall)?;
+    let engine = peering.as_ref().map(Peering::engine);
+    let peers = engine.clone();
     let api = Api {
         firewall: rules.firewall,
         sets: rules.sets,
@@ -127,13 +128,18 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
         guard: Guard::new(config.enforce_guard),
         metrics: Arc::new(MetricsRegistry::new()),
         notifiers,
+        peering: engine,
         health: Arc::new(move || {
             let problems = delivery.as_ref().map(Notifiers::problems);
-            health.health(problems.unwrap_or_default())
+            let late = peers.as_ref().map(|engine| engine.problems());
+            health.health(problems.unwrap_or_default(), late.unwrap_or_default())
         }),
     };
     serve(&runtime, listener, api, signals)?;
 
+    if let Some(peering) = peering {
+        runtime.block_on(peering.stop());
+    }
     repeaters.stop();
     filter.detach();
     if let Some(reporting) = reporting {
@@ -206,6 +212,27 @@ fn start_reporting(
     }
     tracing::info!("reporting rule changes");
     Ok(Some(reporting))
+}
+
+/// Before the first request is answered, so that no change is made that peers do not hear of.
+fn start_peering(
+    config: &Config,
+    runtime: &Runtime,
+    firewall: &Arc<Firewall>,
+) -> Result<Option<Peering>, StartError> {
+    if !config.peering.enabled {
+        return Ok(None);
+    }
+    let firewall = Arc::clone(firewall);
+    let peering = Peering::start(
+        &config.peering,
+        &config.working_dir,
+        firewall,
+        runtime.handle(),
+    )?;
+    let peers = config.peering.peers.len();
+    tracing::info!("sharing rules with {peers} configured peers");
+    Ok(Some(peering))
 }
 
 fn host_name() -> String {

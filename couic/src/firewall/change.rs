@@ -170,7 +170,7 @@ impl Core {
     }
 }
 
-fn check_expiration(expiration: u64, now: u64) -> Result<(), FirewallError> {
+pub(super) fn check_expiration(expiration: u64, now: u64) -> Result<(), FirewallError> {
     if expiration == 0 || expiration > now {
         Ok(())
     } else {

@@ -16,7 +16,7 @@ use super::{
     table::RuleTable,
     tags::TagTable,
 };
-use crate::dataplane::{Counters, Limits, Plane, PlaneError};
+use crate::dataplane::{Counters, Limits, Plane, PlaneError, TagSlot};
 
 pub(super) struct Core {
     plane: Box<dyn Plane>,
@@ -27,6 +27,8 @@ pub(super) struct Core {
     owners: Owners,
     deadlines: Deadlines,
     pub(super) bus: EventBus,
+    /// Changes of claims beneath the one that is shown.
+    pub(super) hidden: EventBus,
 }
 
 impl Core {
@@ -40,6 +42,7 @@ impl Core {
             owners: Owners::default(),
             deadlines: Deadlines::default(),
             bus: EventBus::default(),
+            hidden: EventBus::default(),
         }
     }
 
@@ -164,13 +167,18 @@ impl Core {
         let (kind, shown) = match (old, new) {
             (None, Some(new)) => (EventKind::Added, *new),
             (Some(old), None) => (EventKind::Removed, *old),
-            (Some(old), Some(new)) if (old.slot, old.expiration) != (new.slot, new.expiration) => {
-                (EventKind::Updated, *new)
-            }
-            _ => return,
+            (Some(_), Some(new)) => (EventKind::Updated, *new),
+            (None, None) => return,
+        };
+        // Who follows claims rather than rules has to hear of the others all the same.
+        let is_shown = old.map(seen) != new.map(seen);
+        let bus = if is_shown {
+            &mut self.bus
+        } else {
+            &mut self.hidden
         };
         let tags = &self.tags[policy as usize];
-        self.bus.publish(|seq| {
+        bus.publish(|seq| {
             let Claim {
                 expiration,
                 creation,
@@ -211,6 +219,11 @@ impl Core {
     pub(super) fn limits(&self) -> Limits {
         self.limits
     }
+}
+
+/// What of a claim is shown and may change.
+const fn seen(claim: &Claim) -> (TagSlot, u64) {
+    (claim.slot, claim.expiration)
 }
 
 /// The family's name in messages and metrics.

@@ -16,6 +16,7 @@ mod clock;
 mod core;
 mod deadlines;
 mod events;
+mod held;
 mod query;
 mod reload;
 mod setfile;
@@ -35,6 +36,7 @@ use self::core::Core;
 pub use self::{
     clock::{Clock, ManualClock, SystemClock},
     events::{Received, Subscription},
+    held::{Held, Holder, Settle, Settled},
     query::Usage,
     reload::{SetCatalog, SetChange},
     setfile::{BadLine, parse_set},

@@ -2,6 +2,7 @@
 
 mod claims;
 mod expiry;
+mod held;
 mod oracle;
 mod reload;
 mod sets;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use couic_common::{ActionStats, Counter, Policy, Stats};
+use couic_common::{ActionStats, Counter, PeerInfo, Policy, Stats};
 use prometheus::{IntCounterVec, Opts, core::Collector, proto::MetricFamily};
 
-use super::{ReportingFigures, gauge_vec};
+use super::{ReportingFigures, gauge_vec, peers};
 use crate::firewall::{Firewall, Usage};
 
 /// One reading.
@@ -21,6 +21,8 @@ pub struct Figures {
     pub usage: Vec<Usage>,
     /// Reporting, where it runs.
     pub reporting: Option<ReportingFigures>,
+    /// The peers, where rules are shared.
+    pub peers: Option<Vec<PeerInfo>>,
 }
 
 impl Figures {
@@ -33,6 +35,7 @@ impl Figures {
             ignore_tags: firewall.tag_stats(Policy::Ignore),
             usage: firewall.usage(),
             reporting: None,
+            peers: None,
         }
     }
 
@@ -58,6 +61,7 @@ impl Figures {
             ));
         }
         families.extend(self.reporting.iter().flat_map(ReportingFigures::families));
+        families.extend(self.peers.iter().flat_map(|peers| peers::families(peers)));
         families
     }
 

@@ -6,11 +6,13 @@
 mod figures;
 mod notifiers;
 mod openmetrics;
+mod peers;
 mod process;
 mod requests;
 
 use std::time::Duration;
 
+use couic_common::PeerInfo;
 use prometheus::{IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily};
 
 use crate::{firewall::Firewall, reporting::Notifiers};
@@ -66,11 +68,17 @@ impl MetricsRegistry {
         self.requests.observe(route, method, status, elapsed);
     }
 
-    /// OpenMetrics text of the figures of the firewall, of reporting where it runs, and the daemon's own. Ends in
+    /// OpenMetrics text of the figures of the firewall, of reporting and peers where they run, and the daemon's own. Ends in
     /// `# EOF` and a line feed.
     #[must_use]
-    pub fn render(&self, firewall: &Firewall, notifiers: Option<&Notifiers>) -> String {
+    pub fn render(
+        &self,
+        firewall: &Firewall,
+        notifiers: Option<&Notifiers>,
+        peers: Option<Vec<PeerInfo>>,
+    ) -> String {
         self.render_figures(&Figures {
+            peers,
             reporting: notifiers.map(ReportingFigures::of),
             ..Figures::of(firewall)
         })

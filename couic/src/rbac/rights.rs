@@ -29,6 +29,10 @@ pub enum Right {
     StatsGet,
     /// Manage clients.
     Clients,
+    /// See how peers are.
+    PeersList,
+    /// Remove what came from a peer.
+    PeersForget,
     /// See how notifiers are.
     NotifiersList,
     /// Test notifiers, read, replay and discard their dead letters, resume them.
@@ -66,7 +70,10 @@ impl Identity {
                 right,
                 R::PolicyList | R::PolicyGet | R::SetsList | R::SetsGet
             ),
-            Group::Monitoring => matches!(right, R::StatsList | R::StatsGet | R::NotifiersList),
+            Group::Monitoring => matches!(
+                right,
+                R::StatsList | R::StatsGet | R::PeersList | R::NotifiersList
+            ),
             Group::Peering => right == R::PolicyPeer,
         }
     }
@@ -77,7 +84,7 @@ mod tests {
     use super::*;
 
     /// Rights from the top; a column a group, in the order of `Group::ALL`.
-    const TABLE: [(Right, [bool; 5]); 14] = {
+    const TABLE: [(Right, [bool; 5]); 16] = {
         const Y: bool = true;
         const N: bool = false;
         [
@@ -93,6 +100,8 @@ mod tests {
             (Right::StatsList, [Y, N, N, Y, N]),
             (Right::StatsGet, [Y, N, N, Y, N]),
             (Right::Clients, [Y, N, N, N, N]),
+            (Right::PeersList, [Y, N, N, Y, N]),
+            (Right::PeersForget, [Y, N, N, N, N]),
             (Right::NotifiersList, [Y, N, N, Y, N]),
             (Right::NotifiersOperate, [Y, N, N, N, N]),
         ]

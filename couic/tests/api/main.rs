@@ -15,12 +15,13 @@ mod entries;
 mod errors;
 mod guard;
 mod lists;
+mod nodes;
 mod notifiers;
 mod openapi;
 mod peer;
+mod peering;
 mod rights;
 mod sets;
 mod socket;
-
 mod stats;
 mod support;

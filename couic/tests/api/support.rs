@@ -3,18 +3,21 @@
 use std::{
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use couic::{
     api::{Api, routes},
     dataplane::{Limits, MemoryPlane},
-    firewall::{Firewall, ManualClock, SetStore},
+    firewall::{Clock, Firewall, ManualClock, SetStore},
     guard::{Guard, HostAddress, HostSource},
     metrics::MetricsRegistry,
+    peering::{Engine, PeerSettings, Time},
     rbac::ClientStore,
     reporting::Notifiers,
 };
 use couic_common::{Group, Health, HealthStatus, InterfaceHealth, XdpMode};
+use couic_peering::Limits as PeerLimits;
 use serde_json::Value;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -62,11 +65,27 @@ pub(crate) fn start_reporting(notifiers: Notifiers) -> TestApi {
         Limits::default(),
         false,
         Some(notifiers),
+        None,
+    )
+}
+
+/// One that shares rules with these peers, and with whoever has a token.
+pub(crate) fn start_peering(
+    peers: Vec<PeerSettings>,
+    clock: Arc<dyn Clock>,
+    time: Time,
+) -> TestApi {
+    furnish(
+        MemoryPlane::default(),
+        Limits::default(),
+        false,
+        None,
+        Some((peers, clock, time)),
     )
 }
 
 pub(crate) fn start_with(limits: Limits, enforce: bool) -> TestApi {
-    furnish(MemoryPlane::default(), limits, enforce, None)
+    furnish(MemoryPlane::default(), limits, enforce, None, None)
 }
 
 /// One that counts hits of each rule.
@@ -76,23 +95,40 @@ pub(crate) fn start_counting() -> TestApi {
         Limits::default(),
         false,
         None,
+        None,
     )
 }
+
+type Shared = (Vec<PeerSettings>, Arc<dyn Clock>, Time);
 
 fn furnish(
     plane: MemoryPlane,
     limits: Limits,
     enforce: bool,
     notifiers: Option<Notifiers>,
+    peering: Option<Shared>,
 ) -> TestApi {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(NOW));
-    let firewall = Firewall::new(
+    let shown = peering.as_ref().map(|(_, clock, _)| Arc::clone(clock));
+    let firewall = Arc::new(Firewall::new(
         Box::new(plane.clone()),
         Arc::new(plane.clone()),
         limits,
-        Arc::clone(&clock) as _,
-    );
+        shown.unwrap_or_else(|| Arc::clone(&clock) as _),
+    ));
+    let peering = peering.map(|(peers, _, time)| {
+        let (limits, day) = (PeerLimits::default(), Duration::from_secs(86_400));
+        let machine = Uuid::new_v4().as_fields().0;
+        Arc::new(Engine::new(
+            machine,
+            Arc::clone(&firewall),
+            peers,
+            limits,
+            day,
+            time,
+        ))
+    });
     let clients = ClientStore::open(dir.path()).unwrap();
     for group in Group::ALL {
         let name = group.as_str().parse().unwrap();
@@ -101,12 +137,13 @@ fn furnish(
     let health = Arc::new(Mutex::new(Box::new(healthy) as HealthSource));
     let state = Arc::clone(&health);
     let api = Arc::new(Api {
-        firewall: Arc::new(firewall),
+        firewall,
         sets: Arc::new(SetStore::open(dir.path()).unwrap()),
         clients: Arc::new(clients),
         guard: Guard::with_source(enforce, Box::new(Host)),
         metrics: Arc::new(MetricsRegistry::new()),
         notifiers,
+        peering,
         health: Arc::new(move || (*state.lock().unwrap())()),
     });
     TestApi {
@@ -130,6 +167,7 @@ pub(crate) fn healthy() -> Health {
         }],
         set_problems: Vec::new(),
         notifier_problems: Vec::new(),
+        peer_problems: Vec::new(),
     }
 }
 

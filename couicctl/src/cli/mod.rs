@@ -85,6 +85,12 @@ pub(crate) enum Command {
     /// Whom rule changes are reported to: how it goes, tests, what was given up
     #[command(subcommand)]
     Notifiers(NotifiersCommand),
+    /// The nodes that rules are shared with: state, what waits, what differs
+    Peers {
+        /// Nothing lists them
+        #[command(subcommand)]
+        command: Option<PeersCommand>,
+    },
     /// The clients of the API and their tokens
     #[command(subcommand)]
     Clients(ClientsCommand),
@@ -125,6 +131,24 @@ With --json too, that line is a JSON document.")]
     Drop,
     /// Packets and bytes that rules of policy ignore met, by tag
     Ignore,
+}
+
+/// Peers.
+#[derive(Subcommand)]
+pub(crate) enum PeersCommand {
+    /// List all peers: state, what waits for them, what differs, and what went wrong last
+    List,
+    /// Remove every rule that came from a peer, here and on all nodes
+    #[command(after_long_help = "\
+The rules are deleted as with delete, so other nodes delete them too. Take the peer's token away first, or it sends new
+ones: couicctl clients delete NAME
+
+Example:
+  couicctl peers forget frankfurt")]
+    Forget {
+        /// Its name, as in the list
+        name: ClientName,
+    },
 }
 
 /// Tokens.

@@ -5,6 +5,7 @@ mod entries;
 mod import;
 mod live;
 mod notifiers;
+mod peers;
 mod sets;
 mod stats;
 
@@ -94,6 +95,7 @@ pub(crate) async fn run(command: Command, mut context: Context) -> Result<(), Fa
                 .show(&lookup, |out| render::lookup(&lookup, now(), out))
         }
         Command::Health => health(cx).await,
+        Command::Peers { command } => peers::run(command, cx).await,
         Command::Notifiers(command) => notifiers::run(command, cx).await,
         Command::Clients(command) => clients::run(command, cx).await,
         Command::Completions { .. } | Command::Man { .. } => Ok(()),

@@ -41,12 +41,16 @@ pub(crate) fn health(health: &Health, out: &mut dyn Write) -> io::Result<()> {
         let text = format!("{} {}", problem.notifier, problem.message);
         writeln!(out, "Notifier: {}", printable(&text))?;
     }
+    for problem in &health.peer_problems {
+        let text = format!("{} does not answer: {}", problem.name, problem.problem);
+        writeln!(out, "Peer: {}", printable(&text))?;
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use couic_common::{InterfaceHealth, NotifierProblem, Policy, SetProblem};
+    use couic_common::{InterfaceHealth, NotifierProblem, PeerHealth, Policy, SetProblem};
 
     use super::*;
 
@@ -79,6 +83,11 @@ mod tests {
                 notifier: "siem".into(),
                 message: "has failed: the server answered 404".into(),
             }],
+            peer_problems: vec![PeerHealth {
+                name: "b".parse().unwrap(),
+                since: 0,
+                problem: "nobody there".into(),
+            }],
         };
         let mut shown = Vec::new();
         health(&state, &mut shown).unwrap();
@@ -92,6 +101,7 @@ couic 2.0.0 does NOT filter everywhere.
 └───────────┴──────────┴────────┴───────────────────┘
 Not loaded: set file drop/bad.couic, line 3: not a CIDR
 Notifier: siem has failed: the server answered 404
+Peer: b does not answer: nobody there
 ";
         assert_eq!(String::from_utf8(shown).unwrap(), expected);
     }

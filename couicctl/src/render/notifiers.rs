@@ -95,7 +95,7 @@ fn remarks(info: &NotifierInfo, now: u64) -> Vec<String> {
     lines
 }
 
-fn ago(at: u64, now: u64) -> String {
+pub(super) fn ago(at: u64, now: u64) -> String {
     match now.saturating_sub(at) {
         0 => "just now".to_owned(),
         since => format!("{} ago", remaining(since, 0)),

@@ -14,6 +14,7 @@ mod import;
 mod live;
 mod manuals;
 mod notifiers;
+mod peers;
 mod sets;
 #[expect(
     dead_code,

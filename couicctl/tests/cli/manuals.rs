@@ -51,6 +51,7 @@ fn man_pages() {
         "couicctl-ignore-import.1",
         "couicctl-sets-create.1",
         "couicctl-notifiers-replay.1",
+        "couicctl-peers-forget.1",
     ] {
         let text = fs::read_to_string(dir.path().join(page)).unwrap();
         assert!(text.contains(".SH SYNOPSIS"), "{page}");

@@ -1,0 +1,92 @@
+//! What peering counts, as metric families.
+
+use couic_common::{PeerInfo, PeerState};
+use prometheus::{IntCounterVec, Opts, core::Collector, proto::MetricFamily};
+
+use super::gauge_vec;
+
+/// A figure of a peer.
+type Figure = (&'static str, &'static str, fn(&PeerInfo) -> u64);
+
+const GAUGES: &[Figure] = &[
+    ("couic_peer_up", "Whether the peer answers; 1 = yes.", |p| {
+        u64::from(!matches!(
+            p.state,
+            PeerState::Failing | PeerState::Connecting
+        ))
+    }),
+    (
+        "couic_peer_in_sync",
+        "Whether the peer held the same rules at the last comparison; 1 = yes.",
+        |p| u64::from(p.state == PeerState::InSync && p.refused_ranges == 0),
+    ),
+    (
+        "couic_peer_rules",
+        "Rules here that came from the peer.",
+        |p| p.rules,
+    ),
+    (
+        "couic_peer_queue",
+        "Changes that wait to be sent to the peer.",
+        |p| p.queue,
+    ),
+    (
+        "couic_peer_lag_milliseconds",
+        "For how long the oldest of them has been waiting.",
+        |p| p.lag_ms,
+    ),
+    (
+        "couic_peer_differing",
+        "Rules that differed at the last comparison with the peer.",
+        |p| p.differing,
+    ),
+];
+
+const COUNTERS: &[Figure] = &[
+    ("couic_peer_sent_total", "Changes sent to the peer.", |p| {
+        p.sent
+    }),
+    (
+        "couic_peer_refused_total",
+        "Changes that the peer did not accept.",
+        |p| p.refused,
+    ),
+    (
+        "couic_peer_received_total",
+        "Changes received from the peer.",
+        |p| p.received,
+    ),
+    (
+        "couic_peer_not_accepted_total",
+        "Changes from the peer that were not accepted here.",
+        |p| p.not_accepted,
+    ),
+];
+
+/// A sample of each figure for each peer.
+#[expect(
+    clippy::expect_used,
+    reason = "names are constants, and every test of this room makes them"
+)]
+pub(super) fn families(peers: &[PeerInfo]) -> Vec<MetricFamily> {
+    let mut families = Vec::new();
+    for (name, help, value) in GAUGES {
+        let gauge = gauge_vec(name, help, &["peer"]);
+        for peer in peers {
+            let value = i64::try_from(value(peer)).unwrap_or(i64::MAX);
+            gauge.with_label_values(&[peer.name.as_str()]).set(value);
+        }
+        families.extend(gauge.collect());
+    }
+    for (name, help, value) in COUNTERS {
+        let counter = IntCounterVec::new(Opts::new(*name, *help), &["peer"]);
+        let counter = counter.expect("a valid name");
+        for peer in peers {
+            counter
+                .with_label_values(&[peer.name.as_str()])
+                .inc_by(value(peer));
+        }
+        families.extend(counter.collect());
+    }
+    families
+}

@@ -1,0 +1,350 @@
+//! What this node shares, and what it knows of each peer.
+//!
+//! One lock. Whoever holds it may ask the firewall, which never asks back.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use couic_common::{Cidr, ClientName, Policy};
+use couic_peering::{
+    Limits, Link, LinkSettings, Moment, NEVER, NodeId, Replica, State as Says, Tokens,
+};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::{
+    config,
+    firewall::{Actor, Firewall, Held, Holder, Settle, Settled},
+};
+
+/// How many registers there may be, tombstones included: two full tables of IPv4 and IPv6 drops.
+const REGISTERS: usize = 4 << 20;
+
+/// Where the time comes from, so that tests can turn it.
+#[derive(Clone)]
+pub struct Time(Arc<dyn Fn() -> Moment + Send + Sync>);
+
+impl Time {
+    /// The machine's clocks.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::skewed(0)
+    }
+
+    /// The machine's clocks, the wall clock being this many seconds ahead.
+    #[must_use]
+    pub fn skewed(seconds: i64) -> Self {
+        let start = Instant::now();
+        Self(Arc::new(move || {
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+            Moment {
+                wall: millis(wall.unwrap_or_default()).saturating_add_signed(seconds * 1_000),
+                mono: millis(start.elapsed()),
+            }
+        }))
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A peer that is configured.
+#[derive(Clone, Debug)]
+pub struct PeerSettings {
+    /// What it is called.
+    pub name: ClientName,
+    /// Where it is, for people.
+    pub endpoint: String,
+    /// What it may do here.
+    pub limits: Limits,
+    /// How it is dealt with.
+    pub link: LinkSettings,
+}
+
+impl From<&config::Peer> for PeerSettings {
+    fn from(peer: &config::Peer) -> Self {
+        let mut link = LinkSettings::default();
+        if peer.limits.ignore {
+            link.policies = Policy::ALL.to_vec();
+        }
+        Self {
+            name: peer.name.clone(),
+            endpoint: format!("{}:{}", peer.host, peer.port),
+            limits: peer.limits.clone(),
+            link,
+        }
+    }
+}
+
+/// What this node notes about a register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Local {
+    /// Whose claim it is here.
+    pub(super) holder: Holder,
+    /// Whether the firewall has it.
+    pub(super) in_force: bool,
+}
+
+/// What came from a peer.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    pub(super) limits: Limits,
+    pub(super) tokens: Tokens,
+    pub(super) received: u64,
+    pub(super) not_accepted: u64,
+    pub(super) last: u64,
+    pub(super) problem: Option<(u64, String)>,
+    /// The machines that have spoken under this name.
+    pub(super) machines: BTreeSet<u32>,
+}
+
+/// A peer that this node talks to.
+pub(super) struct Peer {
+    pub(super) name: ClientName,
+    pub(super) endpoint: String,
+    pub(super) link: Link,
+    pub(super) wake: Arc<Notify>,
+    /// What the log was last told.
+    pub(super) was_failing: bool,
+    /// Since when it has not answered, Unix ms.
+    pub(super) failing_since: Option<u64>,
+}
+
+pub(super) struct State {
+    pub(super) replica: Replica<Local>,
+    pub(super) peers: Vec<Peer>,
+    /// By the name under which things came.
+    pub(super) traffic: BTreeMap<ClientName, Traffic>,
+    /// Rules that the firewall did not take, say because it is full.
+    pub(super) waiting: BTreeSet<(Policy, Cidr)>,
+}
+
+/// The shared rules of this node.
+pub struct Engine {
+    pub(super) firewall: Arc<Firewall>,
+    pub(super) state: Mutex<State>,
+    defaults: Limits,
+    time: Time,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// The rules of a firewall, to be shared with these peers. Who is none of them has the limits `defaults`.
+    /// Tombstones last for `tombstones`. `machine` is this machine's number, the same at every start.
+    #[must_use]
+    pub fn new(
+        machine: u32,
+        firewall: Arc<Firewall>,
+        peers: Vec<PeerSettings>,
+        defaults: Limits,
+        tombstones: Duration,
+        time: Time,
+    ) -> Self {
+        let now = (time.0)();
+        let node = NodeId::started(machine, uuid::Uuid::new_v4().as_fields().0);
+        let mut traffic = BTreeMap::new();
+        let mut links = Vec::new();
+        for peer in peers {
+            let seed = uuid::Uuid::new_v4().as_u64_pair().1;
+            let known = Traffic::new(peer.limits, now);
+            traffic.insert(peer.name.clone(), known);
+            links.push(Peer {
+                name: peer.name,
+                endpoint: peer.endpoint,
+                link: Link::new(peer.link, seed),
+                wake: Arc::default(),
+                was_failing: false,
+                failing_since: None,
+            });
+        }
+        let state = State {
+            replica: Replica::new(node, now, millis(tombstones), REGISTERS),
+            peers: links,
+            traffic,
+            waiting: BTreeSet::new(),
+        };
+        Self {
+            firewall,
+            state: Mutex::new(state),
+            defaults,
+            time,
+        }
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        (self.time.0)()
+    }
+
+    pub(super) fn traffic<'a>(
+        &self,
+        state: &'a mut State,
+        name: &ClientName,
+        now: Moment,
+    ) -> &'a mut Traffic {
+        let traffic = state.traffic.entry(name.clone());
+        traffic.or_insert_with(|| Traffic::new(self.defaults.clone(), now))
+    }
+
+    /// Looks at a rule: what was done to it here, apart from what peers' registers did, becomes a register. Returns
+    /// what is claimed now.
+    pub(super) fn absorb(
+        &self,
+        state: &mut State,
+        policy: Policy,
+        cidr: Cidr,
+        now: Moment,
+    ) -> Vec<Held> {
+        let (held, second) = self.firewall.held(policy, cidr);
+        // What the firewall has is not what it should have, and nobody's doing.
+        if state.waiting.contains(&(policy, cidr)) {
+            return held;
+        }
+        let expected = state.expected(policy, cidr);
+        if held.iter().eq(expected.iter()) {
+            return held;
+        }
+        if let Some(news) = held.iter().find(|h| Some(*h) != expected.as_ref()) {
+            let news = news.clone();
+            state.write(policy, cidr, &news, now);
+            if held.len() > 1 {
+                // Where that comes too late, another hint is on its way.
+                self.replace(policy, cidr, held, Some(news.clone()), &Actor::of(&news));
+            }
+            return vec![news];
+        }
+        let ended = expected.is_some_and(|e| e.expiration != 0 && e.expiration <= second);
+        if ended {
+            if let Some(local) = state.replica.local_mut(policy, cidr) {
+                local.in_force = false;
+            }
+        } else {
+            state.write_deleted(policy, cidr, now);
+        }
+        held
+    }
+
+    /// Puts one claim in place of those that were seen.
+    pub(super) fn replace(
+        &self,
+        policy: Policy,
+        cidr: Cidr,
+        seen: Vec<Held>,
+        wanted: Option<Held>,
+        actor: &Actor,
+    ) -> Option<Settled> {
+        let job = Settle { cidr, seen, wanted };
+        self.firewall.settle(policy, vec![job], actor).pop()
+    }
+}
+
+impl Actor {
+    /// In whose name a claim is put in force.
+    pub(super) fn of(held: &Held) -> Self {
+        match &held.holder {
+            Holder::Peer(name) => Self::Peer(name.clone()),
+            // The claim is there already, and shown. Nobody hears of those that go beneath it.
+            Holder::Api => Self::Expiry,
+        }
+    }
+}
+
+impl Traffic {
+    fn new(limits: Limits, now: Moment) -> Self {
+        Self {
+            tokens: Tokens::new(limits.adds_per_second, now.mono),
+            limits,
+            received: 0,
+            not_accepted: 0,
+            last: 0,
+            problem: None,
+            machines: BTreeSet::new(),
+        }
+    }
+
+    /// Notes that a node has spoken under this name.
+    pub(super) fn spoken(&mut self, node: NodeId) {
+        // A name has one machine, or a few where it moved. Whoever makes numbers up gains nothing by it.
+        if self.machines.len() < 16 {
+            self.machines.insert(node.machine());
+        }
+    }
+
+    pub(super) fn refuse(&mut self, problem: String, now: Moment) {
+        self.not_accepted += 1;
+        self.problem = Some((now.wall, problem));
+    }
+}
+
+impl State {
+    /// What the firewall has of a register, unless somebody changed that.
+    fn expected(&self, policy: Policy, cidr: Cidr) -> Option<Held> {
+        let slot = self.replica.get(policy, cidr)?;
+        let Says::Live { tag, until } = &slot.record.state else {
+            return None;
+        };
+        slot.local.in_force.then(|| Held {
+            holder: slot.local.holder.clone(),
+            tag: tag.clone(),
+            expiration: seconds(*until),
+        })
+    }
+
+    /// A rule was added or renewed here.
+    fn write(&mut self, policy: Policy, cidr: Cidr, held: &Held, now: Moment) {
+        let says = Says::Live {
+            tag: held.tag.clone(),
+            until: milliseconds(held.expiration),
+        };
+        let local = Local {
+            holder: held.holder.clone(),
+            in_force: true,
+        };
+        self.replica.write(policy, cidr, says, local, now);
+        self.changed(policy, cidr, now);
+    }
+
+    /// A rule was deleted here.
+    pub(super) fn write_deleted(&mut self, policy: Policy, cidr: Cidr, now: Moment) {
+        let local = Local {
+            holder: Holder::Api,
+            in_force: false,
+        };
+        self.replica.write(policy, cidr, Says::Deleted, local, now);
+        self.changed(policy, cidr, now);
+    }
+
+    fn changed(&mut self, policy: Policy, cidr: Cidr, now: Moment) {
+        for peer in &mut self.peers {
+            peer.link.changed(policy, cidr, now);
+            peer.wake.notify_one();
+        }
+    }
+}
+
+/// Unix seconds as the firewall has them; 0 = never.
+pub(super) const fn seconds(until: u64) -> u64 {
+    match until {
+        NEVER => 0,
+        until => until.saturating_add(500) / 1_000,
+    }
+}
+
+pub(super) const fn milliseconds(expiration: u64) -> u64 {
+    match expiration {
+        0 => NEVER,
+        // Later than any time that can be told from never.
+        expiration => match expiration.checked_mul(1_000) {
+            Some(ms) if ms < NEVER - 1_000 => ms,
+            _ => NEVER,
+        },
+    }
+}

@@ -1,0 +1,289 @@
+//! What peers send, and what they ask.
+
+use couic_common::{Cidr, ClientName, Policy};
+use couic_peering::{
+    DigestAnswer, DigestRequest, Face, Limits, Merge, Moment, PullAnswer, PullRequest, PushAnswer,
+    PushRequest, Record, State as Says, TooFarAhead,
+};
+
+use super::engine::{Engine, Local, State, seconds};
+use crate::firewall::{Actor, FirewallError, Held, Holder, Settled};
+
+/// How many registers are taken before others get their turn.
+const SPELL: usize = 256;
+
+/// How many rules that did not fit are tried again at a time.
+const RETRIES: usize = 1_024;
+
+/// What became of registers that were sent.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// How many were dealt with, from the first one.
+    pub(super) count: usize,
+    /// How long to wait before sending the rest, in milliseconds.
+    pub(super) wait_ms: u64,
+    pub(super) refused: u64,
+    pub(super) problem: Option<String>,
+}
+
+impl Taken {
+    fn refuse(&mut self, problem: String) {
+        self.refused += 1;
+        self.problem.get_or_insert(problem);
+    }
+}
+
+impl Engine {
+    /// Answers `digest`.
+    ///
+    /// # Errors
+    /// [`TooFarAhead`].
+    pub fn digests(
+        &self,
+        name: &ClientName,
+        policy: Policy,
+        request: &DigestRequest,
+    ) -> Result<DigestAnswer, TooFarAhead> {
+        let (now, mut state) = (self.now(), self.state.lock());
+        let state = &mut *state;
+        let accepts = self.heard_from(state, (name, policy), request.from, now)?;
+        Ok(if accepts {
+            DigestAnswer::of(&mut state.replica, policy, &request.of, now)
+        } else {
+            DigestAnswer::declined(&mut state.replica, now)
+        })
+    }
+
+    /// Answers `pull`.
+    ///
+    /// # Errors
+    /// [`TooFarAhead`].
+    pub fn pull(
+        &self,
+        name: &ClientName,
+        policy: Policy,
+        request: &PullRequest,
+    ) -> Result<PullAnswer, TooFarAhead> {
+        let (now, mut state) = (self.now(), self.state.lock());
+        let state = &mut *state;
+        let accepts = self.heard_from(state, (name, policy), request.from, now)?;
+        let leaves: &[_] = if accepts { &request.leaves } else { &[] };
+        let replica = &mut state.replica;
+        Ok(PullAnswer::of(replica, policy, leaves, now, |_| true))
+    }
+
+    /// Answers `push`.
+    ///
+    /// # Errors
+    /// [`TooFarAhead`].
+    pub fn push(
+        &self,
+        name: &ClientName,
+        policy: Policy,
+        request: &PushRequest,
+    ) -> Result<PushAnswer, TooFarAhead> {
+        let now = self.now();
+        self.heard_from(&mut self.state.lock(), (name, policy), request.from, now)?;
+        let mut taken = Taken::default();
+        let mut records = Vec::with_capacity(request.records.len());
+        for record in &request.records {
+            match record.read(request.gap) {
+                Ok(read) => records.push(read),
+                Err(problem) => taken.refuse(problem),
+            }
+        }
+        let unreadable = taken.refused;
+        self.take(name, policy, &records, &mut taken);
+        // Where not all were taken, the unreadable ones are sent once more and refused once more: no harm.
+        let all = taken.count == records.len();
+        let from = Face::of(&mut self.state.lock().replica, self.now());
+        if unreadable > 0 {
+            let (mut state, problem) = (self.state.lock(), taken.problem.clone());
+            let traffic = self.traffic(&mut state, name, now);
+            traffic.not_accepted += unreadable;
+            traffic.problem = problem.map(|p| (now.wall, p));
+        }
+        Ok(PushAnswer {
+            from,
+            taken: if all {
+                request.records.len() as u64
+            } else {
+                taken.count as u64
+            },
+            wait_ms: taken.wait_ms,
+            refused: taken.refused,
+            problem: taken.problem,
+        })
+    }
+
+    /// Notes that a peer spoke. Whether a policy is shared with it.
+    fn heard_from(
+        &self,
+        state: &mut State,
+        (name, policy): (&ClientName, Policy),
+        from: Face,
+        now: Moment,
+    ) -> Result<bool, TooFarAhead> {
+        let observed = state.replica.hlc().observe(from.clock, now);
+        let traffic = self.traffic(state, name, now);
+        traffic.last = now.wall;
+        traffic.spoken(from.node);
+        if let Err(error) = observed {
+            traffic.refuse(error.to_string(), now);
+            return Err(error);
+        }
+        Ok(policy == Policy::Drop || traffic.limits.ignore)
+    }
+
+    /// The limits of a peer that sends plain jobs, after taking `adds` out of its allowance. False where it has used
+    /// that up.
+    pub fn admit(&self, name: &ClientName, adds: usize) -> (Limits, bool) {
+        let (now, mut state) = (self.now(), self.state.lock());
+        let traffic = self.traffic(&mut state, name, now);
+        traffic.last = now.wall;
+        let (taken, _) = traffic.tokens.take(adds, now.mono);
+        traffic.received += taken as u64;
+        (traffic.limits.clone(), taken == adds)
+    }
+
+    /// Takes registers that a peer sent: those within its limits that are later than ours, until its allowance is
+    /// used up.
+    pub(super) fn take(
+        &self,
+        name: &ClientName,
+        policy: Policy,
+        records: &[(Cidr, Record)],
+        taken: &mut Taken,
+    ) {
+        for spell in records.chunks(SPELL) {
+            let now = self.now();
+            let mut state = self.state.lock();
+            let traffic = self.traffic(&mut state, name, now);
+            let (allowed, wait) = traffic.tokens.take(spell.len(), now.mono);
+            traffic.received += allowed as u64;
+            for (cidr, record) in &spell[..allowed] {
+                let refused = self.take_one(&mut state, name, (policy, *cidr), record, now);
+                if let Err(problem) = refused {
+                    self.traffic(&mut state, name, now)
+                        .refuse(problem.clone(), now);
+                    taken.refuse(problem);
+                }
+            }
+            taken.count += allowed;
+            if allowed < spell.len() {
+                taken.wait_ms = wait;
+                return;
+            }
+        }
+    }
+
+    fn take_one(
+        &self,
+        state: &mut State,
+        name: &ClientName,
+        (policy, cidr): (Policy, Cidr),
+        record: &Record,
+        now: Moment,
+    ) -> Result<(), String> {
+        let limits = &self.traffic(state, name, now).limits;
+        limits
+            .judge_record(policy, cidr, record)
+            .map_err(|e| e.to_string())?;
+        // What was done to the rule here, and was not looked at yet, comes first.
+        let seen = self.absorb(state, policy, cidr, now);
+        let local = Local {
+            holder: Holder::Peer(name.clone()),
+            in_force: false,
+        };
+        match state
+            .replica
+            .merge(policy, cidr, record.clone(), local, now)
+        {
+            Merge::Newer => {
+                let actor = Actor::Peer(name.clone());
+                self.enforce(state, (policy, cidr), seen, &actor, now);
+                Ok(())
+            }
+            Merge::Same | Merge::Older | Merge::Over => Ok(()),
+            Merge::Ahead => Err(format!(
+                "{cidr}: it was written by a clock that is more than an hour ahead"
+            )),
+            Merge::Full => Err(format!("{cidr}: there are too many rules and tombstones")),
+        }
+    }
+
+    /// Puts a register that came from a peer in force, in place of the claims that were seen.
+    fn enforce(
+        &self,
+        state: &mut State,
+        (policy, cidr): (Policy, Cidr),
+        mut seen: Vec<Held>,
+        actor: &Actor,
+        now: Moment,
+    ) {
+        let register = |state: &State| state.replica.get(policy, cidr).map(|s| s.record.stamp);
+        let stamp = register(state);
+        // Whatever is done to the rule here meanwhile is seen at once, and is the later write.
+        while register(state) == stamp {
+            let wanted = state.wanted(policy, cidr);
+            if seen.is_empty() && wanted.is_none() {
+                state.waiting.remove(&(policy, cidr));
+                return;
+            }
+            let is_rule = wanted.is_some();
+            let settled = self.replace(policy, cidr, seen, wanted, actor);
+            if matches!(settled, Some(Settled::Moved)) {
+                seen = self.absorb(state, policy, cidr, now);
+                continue;
+            }
+            if let Some(local) = state.replica.local_mut(policy, cidr) {
+                local.in_force = is_rule && matches!(settled, Some(Settled::Done(_)));
+            }
+            match settled {
+                Some(Settled::Refused(error))
+                    if !matches!(error, FirewallError::Expired { .. }) =>
+                {
+                    state.waiting.insert((policy, cidr));
+                }
+                _ => {
+                    state.waiting.remove(&(policy, cidr));
+                }
+            }
+            return;
+        }
+    }
+
+    /// Tries the rules again that the firewall did not take.
+    pub(super) fn try_again(&self) {
+        let now = self.now();
+        let mut state = self.state.lock();
+        let some: Vec<_> = state.waiting.iter().take(RETRIES).copied().collect();
+        for (policy, cidr) in some {
+            let Some(slot) = state.replica.get(policy, cidr) else {
+                state.waiting.remove(&(policy, cidr));
+                continue;
+            };
+            let actor = match &slot.local.holder {
+                Holder::Peer(name) => Actor::Peer(name.clone()),
+                Holder::Api => Actor::Expiry,
+            };
+            let seen = self.firewall.held(policy, cidr).0;
+            self.enforce(&mut state, (policy, cidr), seen, &actor, now);
+        }
+    }
+}
+
+impl State {
+    /// What the firewall is to have of a register.
+    fn wanted(&self, policy: Policy, cidr: Cidr) -> Option<Held> {
+        let slot = self.replica.get(policy, cidr)?;
+        let Says::Live { tag, until } = &slot.record.state else {
+            return None;
+        };
+        Some(Held {
+            holder: slot.local.holder.clone(),
+            tag: tag.clone(),
+            expiration: seconds(*until),
+        })
+    }
+}

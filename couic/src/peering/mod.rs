@@ -1,0 +1,206 @@
+//! Rules are shared with other nodes, until all hold the same.
+//!
+//! What holds, whatever the others do:
+//! - The firewall never waits. Its events are hints which rules to look at; what is missed is found by looking at all.
+//! - Every peer has a task, a connection, a bounded queue and pauses of its own: none delays another.
+//! - What a peer sent is that peer's claim, and within the limits that are configured for it. It never touches sets.
+//! - A rule that is not taken for want of room or by a limit is not a deletion, and is never told as one.
+//!
+//! The state that is shared and its exchange are the crate `couic-peering`, which knows neither the firewall nor HTTP;
+//! this is what joins the three. [`Engine`] is synchronous; [`Peering`] has the threads and tasks.
+
+mod engine;
+mod exchange;
+mod inbound;
+mod outbound;
+mod status;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use couic_client::{Client, Endpoint, SetupError, Token};
+use tokio::{runtime::Handle, task::JoinSet};
+
+pub use engine::{Engine, PeerSettings, Time};
+
+use crate::{config, firewall::Firewall};
+
+/// How long to wait for an answer.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The file in the working directory with the machine's number.
+const MACHINE: &str = "peering-machine";
+
+/// How long to wait for a connection. Short, since the next try follows soon.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why rules cannot be shared.
+#[derive(Debug, thiserror::Error)]
+pub enum PeeringError {
+    /// A peer's connection cannot be set up.
+    #[error("the peer {name}: {problem}")]
+    Peer {
+        /// As it is called.
+        name: String,
+        /// Why not.
+        problem: SetupError,
+    },
+    /// The file of authorities cannot be read.
+    #[error("the peer {name}: cannot read ca = {}: {problem}", path.display())]
+    Ca {
+        /// As it is called.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        problem: io::Error,
+    },
+    /// The machine's number cannot be kept.
+    #[error("cannot read or write {}: {problem}", path.display())]
+    Machine {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        problem: io::Error,
+    },
+    /// No thread.
+    #[error("the thread for peering cannot be started: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// Peering, while it runs.
+pub struct Peering {
+    engine: Arc<Engine>,
+    stop: Arc<AtomicBool>,
+    watch: thread::JoinHandle<()>,
+    tasks: JoinSet<()>,
+}
+
+impl Peering {
+    /// Follows the firewall from now on, and talks to every peer on `runtime`.
+    ///
+    /// # Errors
+    /// [`PeeringError`]. A peer that does not answer is none.
+    pub fn start(
+        wanted: &config::Peering,
+        working_dir: &Path,
+        firewall: Arc<Firewall>,
+        runtime: &Handle,
+    ) -> Result<Self, PeeringError> {
+        let machine = machine(working_dir)?;
+        let clients: Vec<Client> = wanted.peers.iter().map(client).collect::<Result<_, _>>()?;
+        let settings = wanted.peers.iter().map(PeerSettings::from).collect();
+        let engine = Engine::new(
+            machine,
+            firewall,
+            settings,
+            wanted.limits.clone(),
+            wanted.tombstones,
+            Time::system(),
+        );
+        Self::run(Arc::new(engine), clients, runtime)
+    }
+
+    /// The same with an engine and clients that are there already, one for each peer.
+    ///
+    /// # Errors
+    /// [`PeeringError::Thread`].
+    pub fn run(
+        engine: Arc<Engine>,
+        clients: Vec<Client>,
+        runtime: &Handle,
+    ) -> Result<Self, PeeringError> {
+        let stop = Arc::<AtomicBool>::default();
+        let watch = watch::start(Arc::clone(&engine), Arc::clone(&stop))?;
+        let mut tasks = JoinSet::new();
+        for (index, client) in clients.into_iter().enumerate() {
+            let engine = Arc::clone(&engine);
+            tasks.spawn_on(exchange::run(engine, index, client), runtime);
+        }
+        Ok(Self {
+            engine,
+            stop,
+            watch,
+            tasks,
+        })
+    }
+
+    /// For the API.
+    #[must_use]
+    pub fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.engine)
+    }
+
+    /// Ends it. What was not sent is found by the peers when they compare, or lost with this node's memory.
+    pub async fn stop(mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.tasks.shutdown().await;
+        let ended = tokio::task::spawn_blocking(|| self.watch.join()).await;
+        if !matches!(ended, Ok(Ok(()))) {
+            tracing::error!("the thread for peering did not end as it should");
+        }
+    }
+}
+
+fn client(peer: &config::Peer) -> Result<Client, PeeringError> {
+    let named = |problem| PeeringError::Peer {
+        name: peer.name.to_string(),
+        problem,
+    };
+    let endpoint = if peer.tls {
+        Endpoint::tls(&peer.host, peer.port)
+    } else {
+        Endpoint::plain(&peer.host, peer.port)
+    };
+    let mut builder = Client::builder(endpoint)
+        .token(Token::from(*peer.token.expose()))
+        .timeout(TIMEOUT)
+        .connect_timeout(CONNECT_TIMEOUT);
+    if let Some(path) = &peer.ca {
+        builder = builder.extra_ca(read_ca(path, peer)?);
+    }
+    builder.build().map_err(named)
+}
+
+/// This machine's number, made at the first start. Without it, nobody could tell after a restart which of the rules that
+/// come back were made here.
+fn machine(working_dir: &Path) -> Result<u32, PeeringError> {
+    let path = working_dir.join(MACHINE);
+    let failed = |problem| PeeringError::Machine {
+        path: path.clone(),
+        problem,
+    };
+    match std::fs::read_to_string(&path) {
+        // A file that a crash left half-written is as good as none: the number is nobody's secret, and not precious.
+        Ok(text) if text.len() == 9 => {
+            if let Ok(number) = u32::from_str_radix(text.trim_end(), 16) {
+                return Ok(number);
+            }
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let number = uuid::Uuid::new_v4().as_fields().0;
+    std::fs::write(&path, format!("{number:08x}\n")).map_err(failed)?;
+    Ok(number)
+}
+
+fn read_ca(path: &Path, peer: &config::Peer) -> Result<Vec<u8>, PeeringError> {
+    std::fs::read(path).map_err(|problem| PeeringError::Ca {
+        name: peer.name.to_string(),
+        path: path.to_owned(),
+        problem,
+    })
+}

@@ -1,0 +1,156 @@
+//! What is asked of peers, and their answers.
+
+use std::{sync::Arc, time::Duration};
+
+use couic_common::{Cidr, ClientName, PeerJob, Policy};
+use couic_peering::{
+    Ask, DigestAnswer, DigestRequest, Face, Failure, LinkState, Next, PullAnswer, PullOutcome,
+    PullRequest, PushAnswer, PushRequest, Record, Slot, State as Says, WireRecord,
+};
+use tokio::sync::Notify;
+
+use super::{
+    engine::{Engine, Local},
+    inbound::Taken,
+};
+use crate::firewall::Holder;
+
+/// What the task of a peer is to do.
+#[derive(Debug)]
+pub(super) enum Step {
+    Wait(Duration),
+    Digest(Policy, DigestRequest),
+    Pull(Policy, PullRequest),
+    Push(Policy, PushRequest),
+    Plain(Policy, Vec<PeerJob>),
+}
+
+/// Whether a node that knows plain jobs alone is told of a register: as among Couic 1.0 nodes, each tells what was
+/// done on itself.
+fn is_told(slot: &Slot<Local>) -> bool {
+    slot.local.holder == Holder::Api && (slot.local.in_force || slot.record.state == Says::Deleted)
+}
+
+impl Engine {
+    /// What to do next about a peer.
+    pub(super) fn step(&self, index: usize) -> Step {
+        let now = self.now();
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let Some(peer) = state.peers.get_mut(index) else {
+            return Step::Wait(Duration::MAX);
+        };
+        let ask = match peer.link.poll(&state.replica, now, is_told) {
+            Next::Wait(until) => {
+                return Step::Wait(Duration::from_millis(until.saturating_sub(now.mono)));
+            }
+            Next::Ask(ask) => ask,
+        };
+        let gap = peer.link.gap();
+        let from = Face::of(&mut state.replica, now);
+        match ask {
+            Ask::Digest(policy, of) => Step::Digest(policy, DigestRequest { from, of }),
+            Ask::Pull(policy, leaves) => Step::Pull(policy, PullRequest { from, leaves }),
+            Ask::Plain(batch) => Step::Plain(batch.policy, batch.jobs),
+            Ask::Push(policy, cidrs) => {
+                let register = |cidr: &Cidr| {
+                    let slot = state.replica.get(policy, *cidr)?;
+                    Some(WireRecord::new(*cidr, &slot.record))
+                };
+                let records = cidrs.iter().filter_map(register).collect();
+                Step::Push(policy, PushRequest { from, gap, records })
+            }
+        }
+    }
+
+    /// Where the task of a peer hears that something is to be done.
+    pub(super) fn wake(&self, index: usize) -> Arc<Notify> {
+        let state = self.state.lock();
+        let peer = state.peers.get(index);
+        peer.map(|peer| Arc::clone(&peer.wake)).unwrap_or_default()
+    }
+
+    pub(super) fn answered_digest(&self, index: usize, answer: &DigestAnswer) {
+        let (now, mut state) = (self.now(), self.state.lock());
+        let state = &mut *state;
+        if let Some(peer) = state.peers.get_mut(index) {
+            peer.link.digests(&mut state.replica, answer, now);
+            if let Some(traffic) = state.traffic.get_mut(&peer.name) {
+                traffic.spoken(answer.from.node);
+            }
+        }
+    }
+
+    pub(super) fn answered_push(&self, index: usize, answer: &PushAnswer) {
+        let (now, mut state) = (self.now(), self.state.lock());
+        let state = &mut *state;
+        if let Some(peer) = state.peers.get_mut(index) {
+            peer.link.pushed(&mut state.replica, answer, now);
+        }
+    }
+
+    pub(super) fn answered_plain(&self, index: usize) {
+        let (now, mut state) = (self.now(), self.state.lock());
+        if let Some(peer) = state.peers.get_mut(index) {
+            peer.link.plain_taken(now);
+        }
+    }
+
+    /// Takes the answer to a pull. What is later there is to be taken next.
+    pub(super) fn answered_pull(
+        &self,
+        index: usize,
+        answer: &PullAnswer,
+    ) -> Option<(ClientName, PullOutcome)> {
+        let (now, mut state) = (self.now(), self.state.lock());
+        let state = &mut *state;
+        let peer = state.peers.get_mut(index)?;
+        let outcome = peer.link.pulled(&mut state.replica, answer, now);
+        Some((peer.name.clone(), outcome))
+    }
+
+    /// Takes pulled registers. Returns how many were dealt with, and how long to wait before the rest.
+    pub(super) fn take_pulled(
+        &self,
+        name: &ClientName,
+        policy: Policy,
+        records: &[(Cidr, Record)],
+    ) -> (usize, Duration) {
+        let mut taken = Taken::default();
+        self.take(name, policy, records, &mut taken);
+        (taken.count, Duration::from_millis(taken.wait_ms))
+    }
+
+    pub(super) fn failed(&self, index: usize, failure: Failure) {
+        let (now, mut state) = (self.now(), self.state.lock());
+        if let Some(peer) = state.peers.get_mut(index) {
+            peer.link.failed(failure, now);
+        }
+    }
+
+    /// Tells the log where a peer has stopped or begun to answer.
+    pub(super) fn log_turns(&self) {
+        let (now, mut state) = (self.now(), self.state.lock());
+        for peer in &mut state.peers {
+            let status = peer.link.status(now);
+            let failing = status.state == LinkState::Failing;
+            if failing {
+                peer.failing_since.get_or_insert(now.wall);
+            } else if status.state != LinkState::Connecting {
+                peer.failing_since = None;
+            }
+            if failing != peer.was_failing {
+                peer.was_failing = failing;
+                let (name, endpoint) = (&peer.name, &peer.endpoint);
+                if failing {
+                    let problem = status.last_error.map(|(_, text)| text).unwrap_or_default();
+                    tracing::warn!(
+                        "the peer {name} ({endpoint}) does not answer, what changes is sent later: {problem}"
+                    );
+                } else {
+                    tracing::info!("the peer {name} ({endpoint}) answers");
+                }
+            }
+        }
+    }
+}

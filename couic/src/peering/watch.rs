@@ -1,0 +1,157 @@
+//! The thread that turns the firewall's events into registers.
+
+use std::{
+    collections::HashSet,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use couic_common::{Cidr, Policy};
+use couic_peering::State as Says;
+
+use super::engine::{Engine, Local, State, milliseconds};
+use crate::firewall::{Actor, Held, Received, Subscription};
+
+/// Events that wait for the thread. What does not fit is found by looking at all rules.
+const QUEUE: usize = 1 << 16;
+
+/// How long the thread sleeps while nothing happens.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// Changes of so much time are looked at together. Between two rounds nobody waits on the stream, so that the firewall
+/// wakes no thread for each change.
+const ROUND: Duration = Duration::from_millis(5);
+
+/// Registers whose time is over are forgotten, and rules tried again that the firewall did not take.
+const TIDY: Duration = Duration::from_secs(1);
+
+/// How many rules are looked at before others get their turn.
+const SPELL: usize = 256;
+
+pub(super) fn start(
+    engine: Arc<Engine>,
+    stop: Arc<AtomicBool>,
+) -> io::Result<thread::JoinHandle<()>> {
+    // Before the first look, so that nothing falls in between.
+    let shown = engine.firewall.subscribe(QUEUE);
+    let hidden = engine.firewall.subscribe_hidden(QUEUE);
+    // Before the first peer is talked to, so that it is told of all that is there.
+    engine.take_stock();
+    thread::Builder::new()
+        .name("couic-peering".to_owned())
+        .spawn(move || follow(&engine, [&shown, &hidden], &stop))
+}
+
+fn follow(engine: &Engine, [shown, hidden]: [&Subscription; 2], stop: &AtomicBool) {
+    let mut tidied = Instant::now();
+    while !stop.load(Ordering::Acquire) {
+        let first = shown.recv_timeout(IDLE);
+        let second = hidden.recv_timeout(Duration::ZERO);
+        let idle = first.events.is_empty() && second.events.is_empty();
+        engine.hear(&[first, second]);
+        if tidied.elapsed() >= TIDY {
+            engine.tidy();
+            tidied = Instant::now();
+        }
+        if !idle {
+            thread::sleep(ROUND);
+        }
+    }
+}
+
+impl Engine {
+    /// Looks at the rules that events are about.
+    fn hear(&self, received: &[Received]) {
+        if received.iter().any(|r| r.missed > 0) {
+            tracing::debug!("peering missed events: looking at all rules");
+            self.look_at_everything();
+            return;
+        }
+        let events = received.iter().flat_map(|r| r.events.iter());
+        let meant = events.filter(|e| !matches!(e.origin.actor, Actor::Set(_)));
+        let mut seen = HashSet::new();
+        let keys: Vec<_> = meant
+            .map(|e| (e.policy, e.entry.cidr))
+            .filter(|key| seen.insert(*key))
+            .collect();
+        self.look_at(&keys);
+    }
+
+    pub(super) fn look_at(&self, keys: &[(Policy, Cidr)]) {
+        for spell in keys.chunks(SPELL) {
+            let now = self.now();
+            let mut state = self.state.lock();
+            for (policy, cidr) in spell {
+                self.absorb(&mut state, *policy, *cidr, now);
+            }
+        }
+    }
+
+    /// The rules that are there before anybody is talked to are as old as they say: what others did to them since
+    /// then wins.
+    pub(super) fn take_stock(&self) {
+        self.walk_rules(|state, policy, cidr, held, creation| {
+            let Some(held) = held.first() else { return };
+            let says = Says::Live {
+                tag: held.tag.clone(),
+                until: milliseconds(held.expiration),
+            };
+            let local = Local {
+                holder: held.holder.clone(),
+                in_force: true,
+            };
+            let ms = creation.saturating_mul(1_000);
+            state.replica.write_past(policy, cidr, says, local, ms);
+        });
+    }
+
+    fn walk_rules(&self, mut each: impl FnMut(&mut State, Policy, Cidr, &[Held], u64)) {
+        for policy in Policy::ALL {
+            let mut after = None;
+            loop {
+                let page = self.firewall.held_page(policy, after, SPELL);
+                let Some((last, ..)) = page.last() else { break };
+                after = Some(*last);
+                let mut state = self.state.lock();
+                for (cidr, held, creation) in &page {
+                    each(&mut state, policy, *cidr, held, *creation);
+                }
+            }
+        }
+    }
+
+    /// Looks at every rule, and at every register that should be one.
+    pub(super) fn look_at_everything(&self) {
+        let mut keys = Vec::new();
+        self.walk_rules(|_, policy, cidr, held, _| {
+            if !held.is_empty() {
+                keys.push((policy, cidr));
+            }
+        });
+        self.look_at(&keys);
+        for policy in Policy::ALL {
+            for first in (0..=u16::MAX).step_by(SPELL) {
+                let range = (first, first | (SPELL as u16 - 1));
+                let state = self.state.lock();
+                let slots = state.replica.in_leaves(policy, range);
+                let in_force = slots.filter(|(.., slot)| slot.local.in_force);
+                let keys: Vec<_> = in_force.map(|(_, cidr, _)| (policy, cidr)).collect();
+                drop(state);
+                self.look_at(&keys);
+            }
+        }
+    }
+
+    /// What is to be done now and then.
+    pub(super) fn tidy(&self) {
+        let now = self.now();
+        while self.state.lock().replica.bury(now.wall, SPELL) == SPELL {}
+        self.try_again();
+        self.log_turns();
+    }
+}

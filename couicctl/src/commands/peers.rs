@@ -1,0 +1,25 @@
+//! `couicctl peers`.
+
+use super::Context;
+use crate::{cli::PeersCommand, duration::now, failure::Failure, render};
+
+pub(super) async fn run(command: Option<PeersCommand>, cx: &mut Context) -> Result<(), Failure> {
+    match command {
+        None | Some(PeersCommand::List) => {
+            let all = cx.client.peers().await.map_err(|e| cx.failed(e))?;
+            cx.output.show(&all, |out| render::peers(&all, now(), out))
+        }
+        Some(PeersCommand::Forget { name }) => {
+            let done = cx.client.forget_peer(&name).await;
+            let done = done.map_err(|e| cx.failed(e))?;
+            cx.output.show(&done, |out| {
+                let rules = if done.removed == 1 { "rule" } else { "rules" };
+                writeln!(
+                    out,
+                    "{} {rules} that came from {name} removed.",
+                    done.removed
+                )
+            })
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Several machines with a daemon each, joined by a switch, that share rules. Any two of them can be cut off from each
+//! other, or one from all.
+//!
+//! Each daemon's Unix socket is reached from the others through a relay, which stands for the reverse proxy. It is part
+//! of the test's process, in the machine's namespace.
+
+use std::{
+    collections::HashSet,
+    fs,
+    io::copy,
+    net::{Shutdown, TcpListener, TcpStream},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use crate::{DaemonBuilder, Lab, Netns};
+
+/// Where the relays listen.
+pub const PEER_PORT: u16 = 2900;
+
+/// The switch, and who is cut off from whom.
+#[derive(Debug)]
+pub struct Mesh<'lab> {
+    labs: &'lab [Lab],
+    _switch: Netns,
+    cut: Mutex<HashSet<(usize, usize)>>,
+}
+
+impl<'lab> Mesh<'lab> {
+    /// Machines for so many daemons. None, with the reason printed, where this process may not make them.
+    #[must_use]
+    pub fn labs(count: usize) -> Option<Vec<Lab>> {
+        (0..count).map(|_| Lab::quiet()).collect()
+    }
+
+    /// Joins them.
+    ///
+    /// # Panics
+    /// Where the kernel refuses.
+    #[must_use]
+    pub fn join(labs: &'lab [Lab]) -> Self {
+        let switch = Netns::new().expect("a network namespace");
+        switch.run("ip", &["link", "add", "br0", "type", "bridge"]);
+        switch.run("ip", &["link", "set", "br0", "up"]);
+        for (index, lab) in labs.iter().enumerate() {
+            let (port, path) = (format!("port{index}"), lab.host.path());
+            let veth = [
+                "link", "add", &port, "type", "veth", "peer", "name", "peer0",
+            ];
+            switch.run("ip", &[&veth[..], &["netns", &path]].concat());
+            switch.run("ip", &["link", "set", &port, "master", "br0", "up"]);
+            let address = format!("{}/24", address(index));
+            lab.host
+                .run("ip", &["addr", "add", &address, "dev", "peer0"]);
+            lab.host.run("ip", &["link", "set", "peer0", "up"]);
+        }
+        Self {
+            labs,
+            _switch: switch,
+            cut: Mutex::default(),
+        }
+    }
+
+    /// A daemon that lists all the others, and whom they list, reached as soon as it has a socket. `more` is appended
+    /// to its section `[peering]`.
+    ///
+    /// # Panics
+    /// Where files cannot be written.
+    #[must_use]
+    pub fn daemon(&self, index: usize, more: &str) -> DaemonBuilder<'lab> {
+        let mut config = format!("[peering]\nenabled = true\n{more}\n");
+        for other in self.others(index) {
+            config += &format!(
+                "[[peering.peers]]\nname = \"n{other}\"\nhost = \"{}\"\nport = {PEER_PORT}\ntls = false\ntoken = \"{}\"\n",
+                address(other),
+                token(index, other)
+            );
+        }
+        let builder = self.labs[index].daemon().config(&config);
+        let clients = builder.working_dir().join("rbac/clients");
+        fs::create_dir_all(&clients).expect("a directory for clients");
+        for (dir, mode) in [("rbac", 0o700), ("rbac/clients", 0o700)] {
+            let path = builder.working_dir().join(dir);
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+        }
+        for other in self.others(index) {
+            let path = clients.join(format!("n{other}.toml"));
+            let text = format!("token = \"{}\"\ngroup = \"peering\"\n", token(other, index));
+            fs::write(&path, text).expect("write a client's file");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("chmod");
+        }
+        let socket = builder.working_dir().with_file_name("couic.sock");
+        self.relay(index, socket);
+        builder
+    }
+
+    fn others(&self, index: usize) -> impl Iterator<Item = usize> + use<> {
+        let count = self.labs.len();
+        (0..count).filter(move |other| *other != index)
+    }
+
+    /// Passes what comes to a machine on to the socket of its daemon, for as long as the test's process lives.
+    fn relay(&self, index: usize, socket: PathBuf) {
+        let bind = || TcpListener::bind(("0.0.0.0", PEER_PORT));
+        let listener = self.labs[index].host.enter(bind).expect("bind the relay");
+        let socket = Arc::new(socket);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let socket = Arc::clone(&socket);
+                thread::spawn(move || pass(&stream, &socket));
+            }
+        });
+    }
+
+    /// Lets no packet pass between two machines, or lets them pass again.
+    pub fn cut(&self, a: usize, b: usize, cut: bool) {
+        let pair = (a.min(b), a.max(b));
+        let mut all = self.cut.lock().expect("nobody panics here");
+        let changed = if cut {
+            a != b && all.insert(pair)
+        } else {
+            all.remove(&pair)
+        };
+        if !changed {
+            return;
+        }
+        let verb = if cut { "add" } else { "del" };
+        for (from, to) in [(a, b), (b, a)] {
+            let host = format!("{}/32", address(to));
+            let lab = &self.labs[from];
+            lab.host.run("ip", &["route", verb, "blackhole", &host]);
+        }
+    }
+
+    /// Whether two machines are cut off from each other.
+    #[must_use]
+    pub fn is_cut(&self, a: usize, b: usize) -> bool {
+        let all = self.cut.lock().expect("nobody panics here");
+        all.contains(&(a.min(b), a.max(b)))
+    }
+
+    /// Everybody reaches everybody.
+    pub fn heal(&self) {
+        let all: Vec<_> = {
+            let all = self.cut.lock().expect("nobody panics here");
+            all.iter().copied().collect()
+        };
+        for (a, b) in all {
+            self.cut(a, b, false);
+        }
+    }
+}
+
+/// A machine's address on the switch.
+#[must_use]
+pub fn address(index: usize) -> String {
+    format!("10.77.0.{}", index + 1)
+}
+
+/// The token with which one node comes to another.
+fn token(from: usize, to: usize) -> String {
+    format!("00000000-0000-4000-8000-{from:06}{to:06}")
+}
+
+fn pass(stream: &TcpStream, socket: &PathBuf) {
+    // Without a daemon there is nobody to talk to.
+    let Ok(daemon) = UnixStream::connect(socket) else {
+        return;
+    };
+    let _ = stream.set_nodelay(true);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _ = copy(&mut &*stream, &mut &daemon);
+            let _ = daemon.shutdown(Shutdown::Write);
+        });
+        let _ = copy(&mut &daemon, &mut &*stream);
+        let _ = stream.shutdown(Shutdown::Both);
+    });
+}

@@ -1,0 +1,205 @@
+//! Five daemons, and a network that fails in every shape; rules are added, renewed and deleted on all of them meanwhile,
+//! and daemons are killed. In the end all hold the same: no rule is back that was deleted, and none is missing.
+//!
+//! The seed is printed; `COUIC_SEED=n` repeats what is done, `COUIC_SOAK=seconds` does it for longer than a quarter of
+//! a minute.
+
+use std::{
+    collections::HashMap,
+    thread,
+    time::{Duration, Instant},
+};
+
+use couic_e2e::{Daemon, Mesh, unix_now, until};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::{LONG, Rule, await_sync, rules};
+
+const NODES: usize = 5;
+
+/// How many CIDRs are fought over.
+const CIDRS: u32 = 400;
+
+/// What was done last to a CIDR, where nobody else did something to it at about the same time.
+struct Last {
+    added: bool,
+    /// Unix seconds; 0 = never.
+    until: u64,
+    node: usize,
+    /// How often that node was killed before.
+    life: u32,
+    at: Instant,
+    /// Whether what came before it is too close for the order to be plain.
+    contested: bool,
+}
+
+struct Chaos<'a, 'lab> {
+    mesh: &'a Mesh<'lab>,
+    daemons: Vec<Daemon<'lab>>,
+    lives: [u32; NODES],
+    last: HashMap<String, Last>,
+    chance: fastrand::Rng,
+    done: u32,
+}
+
+/// The same rules, ending within a second.
+fn are_same(one: &[Rule], other: &[Rule]) -> bool {
+    let same = |((cidr, tag, until), other): (&Rule, &Rule)| {
+        (cidr, tag) == (&other.0, &other.1) && until.abs_diff(other.2) <= 1
+    };
+    one.len() == other.len() && one.iter().zip(other).all(same)
+}
+
+fn from_env(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+impl Chaos<'_, '_> {
+    fn act(&mut self) {
+        let node = self.chance.usize(..NODES);
+        match self.chance.u32(..1000) {
+            0..500 => self.add(node),
+            500..900 => self.delete(node),
+            900..960 => {
+                let other = self.chance.usize(..NODES);
+                let cut = !self.mesh.is_cut(node, other);
+                self.mesh.cut(node, other, cut);
+            }
+            960..975 => (0..NODES).for_each(|other| self.mesh.cut(node, other, true)),
+            975..997 => self.mesh.heal(),
+            _ => self.kill(node),
+        }
+    }
+
+    fn some_cidr(&mut self) -> String {
+        let n = self.chance.u32(..CIDRS);
+        format!("10.0.{}.{}/32", n >> 8, n & 255)
+    }
+
+    fn note(&mut self, cidr: String, added: bool, until: u64, node: usize) {
+        let before = self.last.get(&cidr);
+        let contested = before.is_some_and(|last| last.at.elapsed() < Duration::from_secs(2));
+        let last = Last {
+            added,
+            until,
+            node,
+            life: self.lives[node],
+            at: Instant::now(),
+            contested,
+        };
+        self.last.insert(cidr, last);
+        self.done += 1;
+    }
+
+    fn add(&mut self, node: usize) {
+        let cidr = self.some_cidr();
+        let until = match self.chance.u32(..3) {
+            0 => 0,
+            1 => unix_now() as u64 + self.chance.u64(2..10),
+            _ => unix_now() as u64 + 86_400,
+        };
+        let tag = ["a", "b", "c"][self.chance.usize(..3)];
+        let job =
+            json!({"action": "add", "entry": {"cidr": cidr, "tag": tag, "expiration": until}});
+        let outcome = self.daemons[node].api().batch("drop", &[job]);
+        assert_eq!(outcome["failed"], 0, "{outcome}");
+        // Where nothing changed, nothing was written.
+        if outcome["unchanged"] == 0 {
+            self.note(cidr, true, until, node);
+        }
+    }
+
+    fn delete(&mut self, node: usize) {
+        let cidr = self.some_cidr();
+        let path = format!("/v1/drop/{cidr}");
+        let reply = self.daemons[node].api().request("DELETE", &path, None);
+        match reply.status {
+            204 => self.note(cidr, false, 0, node),
+            404 => {}
+            other => panic!("{other}: {reply:?}"),
+        }
+    }
+
+    /// kill -9, and a start with nothing but the configuration.
+    fn kill(&mut self, node: usize) {
+        let mut daemon = self.daemons.remove(node);
+        daemon.signal(Signal::SIGKILL);
+        assert_eq!(daemon.exit_code(), -(Signal::SIGKILL as i32));
+        self.lives[node] += 1;
+        self.daemons.insert(node, daemon.restart());
+    }
+
+    fn settle(&mut self) {
+        self.mesh.heal();
+        await_sync(&self.daemons, unix_now() as u64);
+        // Rules that end just now end within a second on all, and are listed while others are asked.
+        let daemons = &self.daemons;
+        until("all nodes list the same rules", LONG, || {
+            let first = rules(&daemons[0]);
+            let mut others = daemons.iter().skip(1).map(rules);
+            others.all(|other| are_same(&first, &other)).then_some(())
+        });
+    }
+
+    /// What must be there and what must not, by the last thing that was done by somebody who lived on.
+    fn check(&self) {
+        let now = unix_now() as u64;
+        let found = rules(&self.daemons[0]);
+        let there = |cidr: &str| found.iter().any(|(c, ..)| c == cidr);
+        let mut checked = 0;
+        for (cidr, last) in &self.last {
+            if last.contested || self.lives[last.node] != last.life {
+                continue;
+            }
+            checked += 1;
+            if !last.added {
+                assert!(!there(cidr), "{cidr} is back");
+            } else if last.until == 0 || last.until > now + 2 {
+                assert!(there(cidr), "{cidr} is missing");
+            }
+        }
+        assert!(checked > 10, "the test checked {checked} CIDRs");
+        println!(
+            "{} changes, {} kills, {checked} of {} CIDRs with a plain history, {} rules in the end",
+            self.done,
+            self.lives.iter().sum::<u32>(),
+            self.last.len(),
+            found.len()
+        );
+    }
+}
+
+#[test]
+fn all_hold_the_same_in_the_end() {
+    let Some(labs) = Mesh::labs(NODES) else {
+        return;
+    };
+    let mesh = Mesh::join(&labs);
+    let seed = from_env("COUIC_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let lasts = Duration::from_secs(from_env("COUIC_SOAK").unwrap_or(15));
+    println!("COUIC_SEED={seed}, {lasts:?}");
+    let daemons = (0..NODES).map(|n| mesh.daemon(n, "").start()).collect();
+    let mut chaos = Chaos {
+        mesh: &mesh,
+        daemons,
+        lives: [0; NODES],
+        last: HashMap::new(),
+        chance: fastrand::Rng::with_seed(seed),
+        done: 0,
+    };
+    let start = Instant::now();
+    let mut settled = Instant::now();
+    while start.elapsed() < lasts {
+        chaos.act();
+        thread::sleep(Duration::from_millis(chaos.chance.u64(..30)));
+        // A long run checks every two minutes.
+        if settled.elapsed() > Duration::from_secs(120) {
+            chaos.settle();
+            chaos.check();
+            settled = Instant::now();
+        }
+    }
+    chaos.settle();
+    chaos.check();
+}

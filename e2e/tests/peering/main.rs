@@ -1,0 +1,59 @@
+//! Real daemons on machines of their own that share rules, while the network between them fails.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a failing test says so by panicking"
+)]
+
+mod chaos;
+mod proxy;
+
+use std::time::{Duration, Instant};
+
+use couic_e2e::{Daemon, until};
+use serde_json::Value;
+
+/// Longer than anything here takes on a busy machine.
+const LONG: Duration = Duration::from_secs(120);
+
+/// A rule: CIDR, tag and expiration.
+type Rule = (String, String, u64);
+
+/// The rules of policy drop, in order.
+fn rules(daemon: &Daemon<'_>) -> Vec<Rule> {
+    let list = daemon.api().get("/v1/drop");
+    let rule = |entry: &Value| {
+        let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+        (
+            text("cidr"),
+            text("tag"),
+            entry["expiration"].as_u64().unwrap(),
+        )
+    };
+    list.as_array().unwrap().iter().map(rule).collect()
+}
+
+/// What operators see of a daemon's peers.
+fn peers(daemon: &Daemon<'_>) -> Vec<Value> {
+    daemon.api().get("/v1/peers").as_array().unwrap().clone()
+}
+
+/// Waits until all say that they hold the same, having compared since `since` (Unix seconds).
+fn await_sync(daemons: &[Daemon<'_>], since: u64) {
+    let begin = Instant::now();
+    let mut told = false;
+    until("all peers are in sync", LONG, || {
+        // Before the deadline, so that a failure says why.
+        if begin.elapsed() > LONG / 2 && !std::mem::replace(&mut told, true) {
+            daemons.iter().for_each(|d| println!("{:#?}", peers(d)));
+        }
+        let all = daemons.iter().flat_map(peers);
+        let synced = |peer: Value| {
+            peer["state"] == "in_sync"
+                && peer["queue"] == 0
+                && peer["last_equal"].as_u64().unwrap() > since
+        };
+        let mut all = all.map(synced);
+        all.all(|synced| synced).then_some(())
+    });
+}

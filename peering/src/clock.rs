@@ -1,0 +1,309 @@
+//! Time: the order of writes, and the difference between two machines' clocks.
+
+use std::{collections::VecDeque, fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// How far a peer's clock may be ahead of ours. Beyond that it is taken for broken: one node with a clock in the next
+/// century would win every conflict for good.
+pub const MAX_AHEAD: u64 = 60 * 60 * 1000;
+
+/// The low bits of a stamp's time that count writes within a millisecond.
+const COUNT_BITS: u32 = 16;
+
+/// How many measurements of a clock's difference are kept.
+const SAMPLES: usize = 8;
+
+/// Clocks as near to each other as this count as equal, whatever the measurement, in milliseconds.
+const SAME_CLOCK: u64 = 20;
+
+/// A measurement is forgotten after this time: clocks drift.
+const SAMPLE_AGE: u64 = 10 * 60 * 1000;
+
+/// Now, by both of a machine's clocks, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Unix time. May jump.
+    pub wall: u64,
+    /// Since some moment of the past. Never jumps.
+    pub mono: u64,
+}
+
+/// A node, for as long as it runs. The upper half is the machine's for good; the lower half is made anew at each start,
+/// so that a node whose clock was set back while it was down never gives the same stamp twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u64);
+
+impl NodeId {
+    /// The node of a machine, from now on.
+    #[must_use]
+    pub fn started(machine: u32, start: u32) -> Self {
+        Self(u64::from(machine) << 32 | u64::from(start))
+    }
+
+    /// The machine, whenever the node was started.
+    #[must_use]
+    pub const fn machine(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let id = digits.then(|| u64::from_str_radix(text, 16).ok()).flatten();
+        id.map(Self).ok_or("a node is 16 hexadecimal digits")
+    }
+}
+
+impl Serialize for NodeId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for NodeId {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        <String as utoipa::PartialSchema>::schema()
+    }
+}
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for NodeId {}
+
+/// When and by whom a register was written. Later ones win; no two writes have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp {
+    /// Unix milliseconds of the logical clock in the upper 48 bits, a count in the lower 16.
+    pub time: u64,
+    /// Decides between writes of the same time.
+    pub node: NodeId,
+}
+
+impl Stamp {
+    /// Unix milliseconds, by the logical clock.
+    #[must_use]
+    pub const fn ms(self) -> u64 {
+        self.time >> COUNT_BITS
+    }
+}
+
+/// A peer's clock is further ahead than can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its clock is {} min ahead of ours: set the clocks (NTP), they may differ by an hour", .by_ms / 60_000)]
+pub struct TooFarAhead {
+    /// Milliseconds.
+    pub by_ms: u64,
+}
+
+/// A hybrid logical clock: never behind the wall clock, nor behind any stamp that was seen, and ticking by itself
+/// between messages. So a node whose clock is late still orders its writes after those that it knows, also after it
+/// was cut off from the others.
+#[derive(Clone, Copy, Debug)]
+pub struct Hlc {
+    node: NodeId,
+    /// What the clock showed, and the monotonic time then.
+    base: (u64, u64),
+    /// The last time that was given or seen.
+    last: u64,
+}
+
+impl Hlc {
+    /// The clock of a node that has heard of nobody.
+    #[must_use]
+    pub const fn new(node: NodeId, now: Moment) -> Self {
+        Self {
+            node,
+            base: (now.wall, now.mono),
+            last: 0,
+        }
+    }
+
+    /// Whose clock this is.
+    #[must_use]
+    pub const fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// What it shows, in the form of a stamp's time.
+    pub fn time(&mut self, now: Moment) -> u64 {
+        let (shown, at) = self.base;
+        let ticked = shown.saturating_add(now.mono.saturating_sub(at));
+        self.base = (ticked.max(now.wall), now.mono);
+        (self.base.0 << COUNT_BITS).max(self.last)
+    }
+
+    /// A stamp later than all that were given or seen.
+    pub fn stamp(&mut self, now: Moment) -> Stamp {
+        self.last = self.time(now).max(self.last.saturating_add(1));
+        Stamp {
+            time: self.last,
+            node: self.node,
+        }
+    }
+
+    /// Learns of a time that another node gave.
+    ///
+    /// # Errors
+    /// [`TooFarAhead`]: then nothing is learned.
+    pub fn observe(&mut self, time: u64, now: Moment) -> Result<(), TooFarAhead> {
+        let ms = time >> COUNT_BITS;
+        let by_ms = ms.saturating_sub(now.wall);
+        if by_ms > MAX_AHEAD {
+            return Err(TooFarAhead { by_ms });
+        }
+        self.time(now);
+        self.base.0 = self.base.0.max(ms);
+        self.last = self.last.max(time);
+        Ok(())
+    }
+}
+
+/// By how much a peer's wall clock is ahead of ours, measured as NTP does: half of a round trip is what the answer
+/// took. The measurement with the shortest round trip counts; it is wrong by half of that at most.
+#[derive(Clone, Debug, Default)]
+pub struct Gap {
+    samples: VecDeque<Sample>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    gap: i64,
+    round_trip: u64,
+    at: u64,
+}
+
+impl Gap {
+    /// Notes that a request sent at `sent` was answered at `received`, when the peer's clock had shown `theirs`.
+    pub fn measure(&mut self, sent: Moment, received: Moment, theirs: u64) {
+        let round_trip = received.mono.saturating_sub(sent.mono);
+        let ours = sent.wall.saturating_add(round_trip / 2);
+        let gap = theirs.cast_signed().wrapping_sub(ours.cast_signed());
+        let sample = Sample {
+            gap,
+            round_trip,
+            at: received.mono,
+        };
+        // Somebody set a clock: what was measured before is worth nothing.
+        if let Some(best) = self.best()
+            && best.gap.abs_diff(gap) > (best.round_trip + round_trip) / 2 + 100
+        {
+            self.samples.clear();
+        }
+        let oldest = received.mono.saturating_sub(SAMPLE_AGE);
+        self.samples.retain(|s| s.at >= oldest);
+        if self.samples.len() == SAMPLES {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(sample);
+    }
+
+    fn best(&self) -> Option<&Sample> {
+        self.samples.iter().min_by_key(|s| s.round_trip)
+    }
+
+    /// Milliseconds, positive where the peer's clock is ahead. None before the first measurement. Clocks that the
+    /// measurement cannot tell apart count as equal, so that nodes with NTP have the very same expirations.
+    #[must_use]
+    pub fn ms(&self) -> Option<i64> {
+        let Sample {
+            gap, round_trip, ..
+        } = *self.best()?;
+        let apart = gap.unsigned_abs() > round_trip / 2 + SAME_CLOCK;
+        Some(if apart { gap } else { 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(wall: u64, mono: u64) -> Moment {
+        Moment { wall, mono }
+    }
+
+    #[test]
+    fn stamps_only_grow_whatever_the_wall_clock_does() {
+        let mut hlc = Hlc::new(NodeId(1), at(1_000_000, 0));
+        let mut last = hlc.stamp(at(1_000_000, 0));
+        for (wall, mono) in [(1_000_000, 0), (1_000_005, 5), (400, 6), (900, 500)] {
+            let next = hlc.stamp(at(wall, mono));
+            assert!(next > last, "{next:?} after {last:?}");
+            last = next;
+        }
+        assert_eq!(last.ms(), 1_000_500, "it ticks on while the wall is behind");
+    }
+
+    #[test]
+    fn a_late_clock_follows_the_others_and_keeps_on_ticking() {
+        let mut late = Hlc::new(NodeId(1), at(700_000, 0));
+        let mut right = Hlc::new(NodeId(2), at(1_000_000, 0));
+        let seen = right.stamp(at(1_000_000, 0));
+        late.observe(seen.time, at(700_010, 10)).unwrap();
+        assert!(late.stamp(at(700_010, 10)) > seen);
+        // Cut off for a minute: a write of now comes after one of half a minute ago.
+        let theirs = right.stamp(at(1_030_000, 30_000));
+        assert!(late.stamp(at(760_000, 60_000)) > theirs);
+    }
+
+    #[test]
+    fn a_clock_in_the_next_century_is_refused() {
+        let mut hlc = Hlc::new(NodeId(1), at(1_000_000, 0));
+        let far = (1_000_000 + MAX_AHEAD + 60_000) << COUNT_BITS;
+        let error = hlc.observe(far, at(1_000_000, 0)).unwrap_err();
+        assert!(error.to_string().contains("61 min"), "{error}");
+        assert_eq!(hlc.stamp(at(1_000_000, 0)).ms(), 1_000_000);
+        assert!(hlc.observe(u64::MAX, at(0, 0)).is_err());
+    }
+
+    #[test]
+    fn the_shortest_round_trip_tells_the_gap() {
+        let mut gap = Gap::default();
+        assert_eq!(gap.ms(), None);
+        gap.measure(at(1_000, 0), at(1_100, 100), 301_090);
+        assert_eq!(gap.ms(), Some(300_040));
+        gap.measure(at(2_000, 1_000), at(2_010, 1_010), 302_005);
+        assert_eq!(gap.ms(), Some(300_000));
+        // A slow one does not spoil it, one that cannot be right by the same clock replaces all.
+        gap.measure(at(3_000, 2_000), at(4_000, 3_000), 303_900);
+        assert_eq!(gap.ms(), Some(300_000));
+        gap.measure(at(5_000, 4_000), at(5_020, 4_020), 5_010);
+        assert_eq!(gap.ms(), Some(0));
+        // Half of the round trip is what may be wrong.
+        let mut gap = Gap::default();
+        gap.measure(at(1_000, 0), at(2_000, 1_000), 1_950);
+        assert_eq!(gap.ms(), Some(0));
+        gap.measure(at(3_000, 2_000), at(3_100, 2_100), 3_550);
+        assert_eq!(gap.ms(), Some(500));
+    }
+
+    #[test]
+    fn ids_round_trip_as_text() {
+        let id = NodeId(0xab);
+        assert_eq!(id.to_string(), "00000000000000ab");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        let id = NodeId::started(7, 9);
+        assert_eq!(
+            (id.to_string().as_str(), id.machine()),
+            ("0000000700000009", 7)
+        );
+        for bad in ["", "+0000000000000ab", "ab", "00000000000000ag"] {
+            assert!(bad.parse::<NodeId>().is_err(), "{bad}");
+        }
+    }
+}

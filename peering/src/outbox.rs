@@ -1,0 +1,113 @@
+//! What waits to be sent to a peer: which registers, not what they say. So the last state of a CIDR is what goes out,
+//! however often it changed meanwhile.
+
+use std::collections::{HashSet, VecDeque};
+
+use couic_common::Cidr;
+
+/// The registers of one policy that a peer is to hear of, in the order in which they changed first.
+#[derive(Clone, Debug)]
+pub(crate) struct Outbox {
+    order: VecDeque<Cidr>,
+    waiting: HashSet<Cidr>,
+    capacity: usize,
+    /// Monotonic milliseconds since when something waits.
+    since: Option<u64>,
+}
+
+impl Outbox {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            order: VecDeque::new(),
+            waiting: HashSet::new(),
+            capacity: capacity.max(1),
+            since: None,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Since when something waits, by the monotonic clock.
+    pub(crate) fn since(&self) -> Option<u64> {
+        self.since
+    }
+
+    /// Notes a change. False where there is no room: then nothing waits any more, and digests must be compared.
+    #[must_use]
+    pub(crate) fn push(&mut self, cidr: Cidr, mono: u64) -> bool {
+        if self.waiting.contains(&cidr) {
+            return true;
+        }
+        if self.order.len() >= self.capacity {
+            *self = Self::new(self.capacity);
+            return false;
+        }
+        self.waiting.insert(cidr);
+        self.order.push_back(cidr);
+        self.since.get_or_insert(mono);
+        true
+    }
+
+    /// Takes the next ones.
+    pub(crate) fn take(&mut self, most: usize) -> Vec<Cidr> {
+        let most = most.min(self.order.len());
+        let taken: Vec<Cidr> = self.order.drain(..most).collect();
+        for cidr in &taken {
+            self.waiting.remove(cidr);
+        }
+        if self.order.is_empty() {
+            self.since = None;
+            // A burst's memory is not kept for good.
+            self.order.shrink_to(1024);
+            self.waiting.shrink_to(1024);
+        }
+        taken
+    }
+
+    /// Puts back what could not be sent. False as for [`Outbox::push`].
+    #[must_use]
+    pub(crate) fn put_back(&mut self, cidrs: Vec<Cidr>, mono: u64) -> bool {
+        cidrs.into_iter().all(|cidr| self.push(cidr, mono))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn cidr(n: u32) -> Cidr {
+        Cidr::host(Ipv4Addr::from_bits(n).into())
+    }
+
+    #[test]
+    fn a_cidr_waits_once_in_the_order_of_its_first_change() {
+        let mut outbox = Outbox::new(10);
+        for n in [3, 1, 3, 2, 1] {
+            assert!(outbox.push(cidr(n), u64::from(n)));
+        }
+        assert_eq!((outbox.len(), outbox.since()), (3, Some(3)));
+        assert_eq!(outbox.take(2), [cidr(3), cidr(1)]);
+        assert!(outbox.put_back(vec![cidr(3)], 9));
+        assert_eq!(outbox.take(9), [cidr(2), cidr(3)]);
+        assert_eq!((outbox.is_empty(), outbox.since()), (true, None));
+    }
+
+    #[test]
+    fn overflow_is_told_and_leaves_nothing_behind() {
+        let mut outbox = Outbox::new(3);
+        assert!((0..3).all(|n| outbox.push(cidr(n), 0)));
+        assert!(outbox.push(cidr(2), 0), "it waits already");
+        assert!(!outbox.push(cidr(3), 0));
+        assert!(outbox.is_empty());
+        assert!(outbox.push(cidr(3), 5));
+        assert_eq!(outbox.since(), Some(5));
+    }
+}

@@ -1,0 +1,250 @@
+//! Telling a Couic 1.0 node, which knows nothing but jobs: add this, remove that.
+//!
+//! Such a node refuses a whole request for one bad job, does the jobs of a request in any order, and does not renew
+//! what it has. So removals go before additions, in requests of their own; what is refused is halved until the job is
+//! found that it is about; and a renewal is a removal and an addition.
+
+use std::collections::VecDeque;
+
+use couic_common::{Cidr, EntryRequest, PeerAction, PeerJob, Policy};
+
+use crate::{Record, State, record::NEVER};
+
+/// How many jobs go into one request.
+const MOST: usize = 1_000;
+
+/// Jobs for one request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlainBatch {
+    /// Where to.
+    pub policy: Policy,
+    /// All adds, or all removes.
+    pub jobs: Vec<PeerJob>,
+    /// Whether an addition that is refused is tried once more behind a removal: it is there already, and is renewed.
+    insist: bool,
+}
+
+/// The requests for one node, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plain {
+    batches: VecDeque<PlainBatch>,
+}
+
+impl Plain {
+    pub(crate) fn waiting(&self) -> usize {
+        self.batches.iter().map(|batch| batch.jobs.len()).sum()
+    }
+
+    pub(crate) fn next(&self) -> Option<&PlainBatch> {
+        self.batches.front()
+    }
+
+    /// Adds what registers say. `insist` where they have changed just now.
+    pub(crate) fn tell<'a>(
+        &mut self,
+        policy: Policy,
+        records: impl Iterator<Item = (Cidr, &'a Record)>,
+        wall: u64,
+        insist: bool,
+    ) {
+        let (mut removes, mut adds) = (Vec::new(), Vec::new());
+        for (cidr, record) in records {
+            match &record.state {
+                State::Live { tag, until } if *until > wall => {
+                    let until = if *until == NEVER { 0 } else { until / 1_000 };
+                    let tag = tag.as_ref().map(|t| t.as_str().to_owned());
+                    adds.push(job(PeerAction::Add, cidr, until, tag));
+                }
+                State::Live { .. } => {}
+                State::Deleted => removes.push(job(PeerAction::Remove, cidr, 0, None)),
+            }
+        }
+        for jobs in [removes, adds] {
+            let mut jobs = jobs.into_iter().peekable();
+            while jobs.peek().is_some() {
+                let jobs = jobs.by_ref().take(MOST).collect();
+                self.batches.push_back(PlainBatch {
+                    policy,
+                    jobs,
+                    insist,
+                });
+            }
+        }
+    }
+
+    /// The first request was taken.
+    pub(crate) fn taken(&mut self) {
+        self.batches.pop_front();
+    }
+
+    /// It was refused, as a whole or in part. Returns how many jobs are given up.
+    pub(crate) fn refused(&mut self) -> usize {
+        let Some(mut batch) = self.batches.pop_front() else {
+            return 0;
+        };
+        if batch.jobs.len() > 1 {
+            self.halve(batch);
+            return 0;
+        }
+        let Some(add) = batch.jobs.pop().filter(|j| j.action == PeerAction::Add) else {
+            // It is not there: just what was wanted.
+            return 0;
+        };
+        if !batch.insist {
+            return 1;
+        }
+        let mut remove = add.clone();
+        remove.action = PeerAction::Remove;
+        for jobs in [vec![add], vec![remove]] {
+            self.batches.push_front(PlainBatch {
+                policy: batch.policy,
+                jobs,
+                insist: false,
+            });
+        }
+        0
+    }
+
+    /// It is too large for what stands between us. False where it cannot be made smaller.
+    pub(crate) fn too_large(&mut self) -> bool {
+        match self.batches.pop_front() {
+            Some(batch) if batch.jobs.len() > 1 => {
+                self.halve(batch);
+                true
+            }
+            Some(batch) => {
+                self.batches.push_front(batch);
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn halve(&mut self, mut batch: PlainBatch) {
+        let rest = batch.jobs.split_off(batch.jobs.len() / 2);
+        let rest = PlainBatch {
+            jobs: rest,
+            ..batch
+        };
+        self.batches.push_front(rest);
+        self.batches.push_front(batch);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.batches.clear();
+    }
+}
+
+fn job(action: PeerAction, cidr: Cidr, expiration: u64, tag: Option<String>) -> PeerJob {
+    PeerJob {
+        action,
+        entry: EntryRequest {
+            cidr: cidr.to_string(),
+            expiration,
+            tag,
+            metadata: None,
+            force: false,
+            guard: None,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, net::Ipv4Addr};
+
+    use super::*;
+    use crate::{NodeId, Stamp};
+
+    /// A node that refuses a request for one job that does not fit what it has, and then has done some of it.
+    #[derive(Default)]
+    struct Old(BTreeMap<String, u64>);
+
+    impl Old {
+        fn take(&mut self, batch: &PlainBatch) -> bool {
+            // In any order: backwards.
+            batch.jobs.iter().rev().all(|job| {
+                let cidr = job.entry.cidr.clone();
+                match job.action {
+                    PeerAction::Add if self.0.contains_key(&cidr) => false,
+                    PeerAction::Add => self.0.insert(cidr, job.entry.expiration).is_none(),
+                    PeerAction::Remove => self.0.remove(&cidr).is_some(),
+                }
+            })
+        }
+    }
+
+    fn record(state: State) -> Record {
+        Record {
+            stamp: Stamp {
+                time: 1,
+                node: NodeId(1),
+            },
+            state,
+            covers: 0,
+        }
+    }
+
+    fn cidr(n: u32) -> Cidr {
+        Cidr::host(Ipv4Addr::from_bits(n).into())
+    }
+
+    fn deliver(plain: &mut Plain, old: &mut Old) -> usize {
+        let mut lost = 0;
+        while let Some(batch) = plain.next() {
+            if old.take(batch) {
+                plain.taken();
+            } else {
+                lost += plain.refused();
+            }
+        }
+        lost
+    }
+
+    #[test]
+    fn one_bad_job_costs_the_others_nothing() {
+        let (mut plain, mut old) = (Plain::default(), Old::default());
+        old.0.insert(cidr(5).to_string(), 0);
+        let live = record(State::Live {
+            tag: None,
+            until: 9_000,
+        });
+        let gone = record(State::Deleted);
+        let over = record(State::Live {
+            tag: None,
+            until: 500,
+        });
+        let adds = (0..10).map(|n| (cidr(n), &live));
+        let rest = [(cidr(77), &gone), (cidr(78), &over)];
+        plain.tell(Policy::Drop, adds.chain(rest), 1_000, true);
+        assert_eq!(plain.waiting(), 11);
+        assert_eq!(deliver(&mut plain, &mut old), 0);
+        assert_eq!(old.0.len(), 10);
+        assert!(old.0.values().all(|until| *until == 9), "one is renewed");
+        // Told again without insisting, nothing changes.
+        plain.tell(
+            Policy::Drop,
+            (0..10).map(|n| (cidr(n), &live)),
+            1_000,
+            false,
+        );
+        deliver(&mut plain, &mut old);
+        assert_eq!(old.0.len(), 10);
+        plain.tell(Policy::Drop, (0..10).map(|n| (cidr(n), &gone)), 1_000, true);
+        assert_eq!(deliver(&mut plain, &mut old), 0);
+        assert!(old.0.is_empty());
+    }
+
+    #[test]
+    fn too_large_is_halved_down_to_one() {
+        let mut plain = Plain::default();
+        let gone = record(State::Deleted);
+        plain.tell(Policy::Drop, (0..4).map(|n| (cidr(n), &gone)), 0, true);
+        assert!(plain.too_large() && plain.too_large());
+        let first = plain.next().unwrap();
+        assert_eq!(first.jobs.len(), 1);
+        assert_eq!(first.jobs[0].entry.cidr, cidr(0).to_string());
+        assert!(!plain.too_large());
+        assert_eq!(plain.waiting(), 4);
+    }
+}

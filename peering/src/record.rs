@@ -1,0 +1,132 @@
+//! One register: what the last write to a policy's CIDR said.
+
+use couic_common::{Cidr, Policy, Tag};
+use twox_hash::XxHash3_64;
+
+use crate::Stamp;
+
+/// A time that never comes.
+pub const NEVER: u64 = u64::MAX;
+
+/// What a register says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There is such a rule.
+    Live {
+        /// Its label.
+        tag: Option<Tag>,
+        /// When it ends: Unix milliseconds by the clock of the machine that holds the register, or [`NEVER`].
+        until: u64,
+    },
+    /// It was deleted.
+    Deleted,
+}
+
+/// The last write to a register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// When and by whom.
+    pub stamp: Stamp,
+    /// What it says.
+    pub state: State,
+    /// Until when a write that this one replaced could still be in force on a node that has not heard of this one.
+    /// Where that is later than the rule itself lasts, the register is kept as a tombstone until then. 0 = none.
+    pub covers: u64,
+}
+
+impl Record {
+    /// Whether the rule is in force at this time (Unix ms).
+    #[must_use]
+    pub const fn is_live(&self, wall: u64) -> bool {
+        matches!(self.state, State::Live { until, .. } if until > wall)
+    }
+
+    /// When the register may be forgotten: Unix milliseconds.
+    #[must_use]
+    pub fn ends(&self, lifetime: u64) -> u64 {
+        let grave = self.stamp.ms().saturating_add(lifetime);
+        match self.state {
+            State::Live { until, .. } => until.max(grave.min(self.covers)),
+            State::Deleted => grave,
+        }
+    }
+
+    /// What a write in place of this one has to cover.
+    #[must_use]
+    pub fn to_cover(&self) -> u64 {
+        match self.state {
+            State::Live { until, .. } => until.max(self.covers),
+            State::Deleted => NEVER,
+        }
+    }
+}
+
+fn bytes_of(policy: Policy, cidr: Cidr) -> [u8; 18] {
+    let mut bytes = [0; 18];
+    bytes[0] = policy as u8 | if cidr.is_ipv4() { 0 } else { 2 };
+    bytes[1] = cidr.prefix();
+    match cidr {
+        Cidr::V4(net) => bytes[2..6].copy_from_slice(&net.addr().to_be_bytes()),
+        Cidr::V6(net) => bytes[2..18].copy_from_slice(&net.addr().to_be_bytes()),
+    }
+    bytes
+}
+
+/// The leaf of the digest tree in which a register lies: the same on every node, and spread evenly whatever the CIDRs.
+pub(crate) fn leaf_of(policy: Policy, cidr: Cidr) -> u16 {
+    let hash = XxHash3_64::oneshot(&bytes_of(policy, cidr));
+    (hash >> 48) as u16
+}
+
+/// What a register adds to the digests. A stamp is given once, so it stands for the content.
+pub(crate) fn digest_of(policy: Policy, cidr: Cidr, stamp: Stamp) -> u64 {
+    let mut bytes = [0; 34];
+    bytes[..18].copy_from_slice(&bytes_of(policy, cidr));
+    bytes[18..26].copy_from_slice(&stamp.time.to_be_bytes());
+    bytes[26..].copy_from_slice(&stamp.node.0.to_be_bytes());
+    XxHash3_64::oneshot(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NodeId;
+
+    fn record(state: State, covers: u64) -> Record {
+        let stamp = Stamp {
+            time: 1_000 << 16,
+            node: NodeId(1),
+        };
+        Record {
+            stamp,
+            state,
+            covers,
+        }
+    }
+
+    #[test]
+    fn a_register_is_kept_while_something_older_could_come_back() {
+        let live = |until, covers| record(State::Live { tag: None, until }, covers);
+        assert_eq!(record(State::Deleted, 0).ends(500), 1_500);
+        assert_eq!(live(NEVER, 0).ends(500), NEVER);
+        assert_eq!(live(1_200, 0).ends(500), 1_200, "nothing to cover");
+        assert_eq!(live(1_200, 1_300).ends(500), 1_300);
+        assert_eq!(live(1_200, NEVER).ends(500), 1_500);
+        assert_eq!(live(9_000, NEVER).ends(500), 9_000);
+    }
+
+    #[test]
+    fn keys_differ_by_policy_family_and_length() {
+        let parse = |text: &str| text.parse::<Cidr>().unwrap();
+        let keys = [
+            (Policy::Drop, parse("10.0.0.0/8")),
+            (Policy::Ignore, parse("10.0.0.0/8")),
+            (Policy::Drop, parse("10.0.0.0/9")),
+            (Policy::Drop, parse("a00::/8")),
+        ];
+        let mut all: Vec<_> = keys.iter().map(|(p, c)| bytes_of(*p, *c)).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), keys.len());
+    }
+}

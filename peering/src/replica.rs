@@ -1,0 +1,431 @@
+//! All registers of a node, with their digests.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    ops::Bound,
+};
+
+use couic_common::{Cidr, Policy, V4Net};
+
+use crate::{
+    Hlc, Moment, NodeId, Record, Stamp, State, Tree,
+    record::{NEVER, leaf_of},
+};
+
+/// How many entries of a queue of deadlines may belong to nothing any more.
+const STALE: usize = 4096;
+
+/// A register, and what the owner of the replica notes about it for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot<L> {
+    /// What every node agrees on.
+    pub record: Record,
+    /// What is this node's own business.
+    pub local: L,
+}
+
+/// What became of a register that another node sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// It is later than ours, which it replaced.
+    Newer,
+    /// It is the one we have.
+    Same,
+    /// Ours is later.
+    Older,
+    /// Its time is over.
+    Over,
+    /// Its stamp is further ahead than can be trusted.
+    Ahead,
+    /// There is no room for more registers.
+    Full,
+}
+
+/// The registers of one node.
+#[derive(Debug)]
+pub struct Replica<L> {
+    slots: [BTreeMap<(u16, Cidr), Slot<L>>; 2],
+    trees: [Tree; 2],
+    ends: BinaryHeap<Reverse<(u64, Policy, Cidr)>>,
+    hlc: Hlc,
+    lifetime: u64,
+    limit: usize,
+}
+
+impl<L> Replica<L> {
+    /// No registers. A tombstone is kept for `lifetime` milliseconds; other nodes' registers are refused where there
+    /// are `limit` already.
+    #[must_use]
+    pub fn new(node: NodeId, now: Moment, lifetime: u64, limit: usize) -> Self {
+        Self {
+            slots: Default::default(),
+            trees: Default::default(),
+            ends: BinaryHeap::new(),
+            hlc: Hlc::new(node, now),
+            lifetime,
+            limit,
+        }
+    }
+
+    /// Whose replica this is.
+    #[must_use]
+    pub const fn node(&self) -> NodeId {
+        self.hlc.node()
+    }
+
+    /// The logical clock.
+    pub const fn hlc(&mut self) -> &mut Hlc {
+        &mut self.hlc
+    }
+
+    /// The digests of a policy's registers.
+    #[must_use]
+    pub const fn tree(&self, policy: Policy) -> &Tree {
+        &self.trees[policy as usize]
+    }
+
+    /// How many registers there are, tombstones included.
+    #[must_use]
+    pub fn len(&self, policy: Policy) -> usize {
+        self.slots[policy as usize].len()
+    }
+
+    /// Whether there is nothing at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.iter().all(BTreeMap::is_empty)
+    }
+
+    /// One register.
+    #[must_use]
+    pub fn get(&self, policy: Policy, cidr: Cidr) -> Option<&Slot<L>> {
+        self.slots[policy as usize].get(&(leaf_of(policy, cidr), cidr))
+    }
+
+    /// What this node notes about a register.
+    pub fn local_mut(&mut self, policy: Policy, cidr: Cidr) -> Option<&mut L> {
+        let slot = self.slots[policy as usize].get_mut(&(leaf_of(policy, cidr), cidr));
+        slot.map(|slot| &mut slot.local)
+    }
+
+    /// The registers in a range of leaves, both ends included.
+    pub fn in_leaves(
+        &self,
+        policy: Policy,
+        (first, last): (u16, u16),
+    ) -> impl Iterator<Item = (u16, Cidr, &Slot<L>)> {
+        let least = (first, Cidr::V4(V4Net::default()));
+        let from = self.slots[policy as usize].range((Bound::Included(least), Bound::Unbounded));
+        from.take_while(move |((leaf, _), _)| *leaf <= last)
+            .map(|((leaf, cidr), slot)| (*leaf, *cidr, slot))
+    }
+
+    /// A write of this node, now.
+    pub fn write(&mut self, policy: Policy, cidr: Cidr, state: State, local: L, now: Moment) {
+        let stamp = self.hlc.stamp(now);
+        self.write_stamped(policy, cidr, state, local, stamp);
+    }
+
+    /// A write of this node at an earlier time, Unix milliseconds: of what was there before the replica. Does nothing
+    /// where there is a register already.
+    pub fn write_past(&mut self, policy: Policy, cidr: Cidr, state: State, local: L, ms: u64) {
+        if self.get(policy, cidr).is_none() {
+            let node = self.node();
+            let time = ms << 16;
+            self.write_stamped(policy, cidr, state, local, Stamp { time, node });
+        }
+    }
+
+    fn write_stamped(&mut self, policy: Policy, cidr: Cidr, state: State, local: L, stamp: Stamp) {
+        let before = self.get(policy, cidr);
+        let covers = before.map_or(0, |slot| slot.record.to_cover());
+        let record = Record {
+            stamp,
+            state,
+            covers,
+        };
+        self.put(policy, cidr, Slot { record, local });
+    }
+
+    /// Takes a register of another node, its times in this machine's. `local` is noted where it replaces ours.
+    pub fn merge(
+        &mut self,
+        policy: Policy,
+        cidr: Cidr,
+        mut record: Record,
+        local: L,
+        now: Moment,
+    ) -> Merge {
+        if record.ends(self.lifetime) <= now.wall {
+            return Merge::Over;
+        }
+        if self.hlc.observe(record.stamp.time, now).is_err() {
+            return Merge::Ahead;
+        }
+        let count = self.slots.iter().map(BTreeMap::len).sum::<usize>();
+        let Some(ours) = self.get(policy, cidr) else {
+            if count >= self.limit {
+                return Merge::Full;
+            }
+            self.put(policy, cidr, Slot { record, local });
+            return Merge::Newer;
+        };
+        if record.stamp > ours.record.stamp {
+            record.covers = record.covers.max(ours.record.to_cover());
+            self.put(policy, cidr, Slot { record, local });
+            return Merge::Newer;
+        }
+        let (covers, same) = if record.stamp == ours.record.stamp {
+            (record.covers, true)
+        } else {
+            (record.to_cover(), false)
+        };
+        self.cover(policy, cidr, covers);
+        if same { Merge::Same } else { Merge::Older }
+    }
+
+    /// A register has replaced something that lasts until then.
+    fn cover(&mut self, policy: Policy, cidr: Cidr, until: u64) {
+        let key = (leaf_of(policy, cidr), cidr);
+        let Some(slot) = self.slots[policy as usize].get_mut(&key) else {
+            return;
+        };
+        let before = slot.record.ends(self.lifetime);
+        slot.record.covers = slot.record.covers.max(until);
+        let ends = slot.record.ends(self.lifetime);
+        if ends != before {
+            self.ends.push(Reverse((ends, policy, cidr)));
+        }
+    }
+
+    fn put(&mut self, policy: Policy, cidr: Cidr, slot: Slot<L>) {
+        let stamp = slot.record.stamp;
+        let ends = slot.record.ends(self.lifetime);
+        let key = (leaf_of(policy, cidr), cidr);
+        let before = self.slots[policy as usize].insert(key, slot);
+        let tree = &mut self.trees[policy as usize];
+        if let Some(before) = before {
+            tree.toggle(policy, cidr, before.record.stamp);
+        }
+        tree.toggle(policy, cidr, stamp);
+        if ends != NEVER {
+            self.ends.push(Reverse((ends, policy, cidr)));
+            self.sweep();
+        }
+    }
+
+    /// Whether a register's time is over, so that it is as good as forgotten.
+    #[must_use]
+    pub fn is_over(&self, slot: &Slot<L>, now: Moment) -> bool {
+        slot.record.ends(self.lifetime) <= now.wall
+    }
+
+    /// Keeps the queue of deadlines from growing with every renewal.
+    fn sweep(&mut self) {
+        let count = self.slots.iter().map(BTreeMap::len).sum::<usize>();
+        if self.ends.len() <= 2 * count + STALE {
+            return;
+        }
+        let lifetime = self.lifetime;
+        let mut ends = Vec::with_capacity(count);
+        for policy in Policy::ALL {
+            for ((_, cidr), slot) in &self.slots[policy as usize] {
+                let at = slot.record.ends(lifetime);
+                if at != NEVER {
+                    ends.push(Reverse((at, policy, *cidr)));
+                }
+            }
+        }
+        self.ends = ends.into();
+    }
+
+    /// Forgets the registers whose time is over, up to `most`. Returns how many entries were looked at.
+    pub fn bury(&mut self, wall: u64, most: usize) -> usize {
+        let mut seen = 0;
+        while seen < most {
+            let Some(Reverse((_, policy, cidr))) = self
+                .ends
+                .peek()
+                .copied()
+                .filter(|Reverse((at, ..))| *at <= wall)
+            else {
+                break;
+            };
+            self.ends.pop();
+            seen += 1;
+            let over = |slot: &Slot<L>| slot.record.ends(self.lifetime) <= wall;
+            if self.get(policy, cidr).is_some_and(over) {
+                self.forget(policy, cidr);
+            }
+        }
+        seen
+    }
+
+    /// Forgets a register as if it had never been: not a deletion, and other nodes may send it again.
+    pub fn forget(&mut self, policy: Policy, cidr: Cidr) {
+        let key = (leaf_of(policy, cidr), cidr);
+        if let Some(slot) = self.slots[policy as usize].remove(&key) {
+            self.trees[policy as usize].toggle(policy, cidr, slot.record.stamp);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const DAY: u64 = 86_400_000;
+
+    fn at(wall: u64) -> Moment {
+        Moment { wall, mono: wall }
+    }
+
+    fn replica(node: u64) -> Replica<()> {
+        Replica::new(NodeId(node), at(1_000), DAY, 1_000_000)
+    }
+
+    fn cidr(n: u32) -> Cidr {
+        Cidr::host(Ipv4Addr::from_bits(n).into())
+    }
+
+    fn live(until: u64) -> State {
+        State::Live { tag: None, until }
+    }
+
+    fn record(replica: &Replica<()>, n: u32) -> Record {
+        replica.get(Policy::Drop, cidr(n)).unwrap().record.clone()
+    }
+
+    #[test]
+    fn the_last_write_wins_on_both_sides() {
+        let (mut a, mut b) = (replica(1), replica(2));
+        a.write(Policy::Drop, cidr(1), live(NEVER), (), at(1_000));
+        let first = record(&a, 1);
+        assert_eq!(
+            b.merge(Policy::Drop, cidr(1), first.clone(), (), at(1_000)),
+            Merge::Newer
+        );
+        assert_eq!(
+            b.merge(Policy::Drop, cidr(1), first.clone(), (), at(1_000)),
+            Merge::Same
+        );
+        // B's clock is late, and its deletion is later all the same.
+        b.write(Policy::Drop, cidr(1), State::Deleted, (), at(900));
+        assert_eq!(
+            b.merge(Policy::Drop, cidr(1), first, (), at(900)),
+            Merge::Older
+        );
+        assert_eq!(
+            a.merge(Policy::Drop, cidr(1), record(&b, 1), (), at(1_000)),
+            Merge::Newer
+        );
+        assert_eq!(a.tree(Policy::Drop).root(), b.tree(Policy::Drop).root());
+        assert_eq!(a.tree(Policy::Ignore).root(), 0);
+    }
+
+    #[test]
+    fn tombstones_last_their_time_and_are_forgotten() {
+        let mut a = replica(1);
+        a.write(Policy::Drop, cidr(1), live(NEVER), (), at(1_000));
+        let old = record(&a, 1);
+        a.write(Policy::Drop, cidr(1), State::Deleted, (), at(2_000));
+        a.bury(DAY, 100);
+        assert_eq!(
+            a.merge(Policy::Drop, cidr(1), old, (), at(DAY)),
+            Merge::Older,
+            "it does not come back"
+        );
+        a.bury(DAY + 2_001, 100);
+        assert!(a.is_empty());
+        assert_eq!(a.tree(Policy::Drop).root(), 0);
+    }
+
+    #[test]
+    fn an_expired_rule_stays_only_where_it_replaced_a_longer_one() {
+        let mut a = replica(1);
+        a.write(Policy::Drop, cidr(1), live(5_000), (), at(1_000));
+        a.write(Policy::Drop, cidr(2), live(9_000), (), at(1_000));
+        let longer = record(&a, 2);
+        a.write(Policy::Drop, cidr(2), live(5_000), (), at(1_000));
+        a.bury(5_000, 100);
+        assert!(a.get(Policy::Drop, cidr(1)).is_none());
+        assert_eq!(
+            a.merge(Policy::Drop, cidr(2), longer, (), at(5_001)),
+            Merge::Older
+        );
+        a.bury(9_000, 100);
+        assert!(a.is_empty());
+    }
+
+    #[test]
+    fn what_an_older_write_would_last_is_covered_whoever_hears_of_it_first() {
+        let (mut a, mut b) = (replica(1), replica(2));
+        b.write(Policy::Drop, cidr(1), live(9_000), (), at(1_000));
+        a.write(Policy::Drop, cidr(1), live(5_000), (), at(2_000));
+        // A hears of the older one, and keeps its own until that would be over.
+        let older = record(&b, 1);
+        assert_eq!(
+            a.merge(Policy::Drop, cidr(1), older, (), at(2_000)),
+            Merge::Older
+        );
+        a.bury(8_999, 100);
+        assert!(a.get(Policy::Drop, cidr(1)).is_some());
+        a.bury(9_000, 100);
+        assert!(a.is_empty());
+    }
+
+    #[test]
+    fn registers_are_bounded_and_too_late_or_too_early_ones_refused() {
+        let mut a: Replica<()> = Replica::new(NodeId(1), at(1_000), DAY, 1);
+        let mut b = replica(2);
+        for n in 1..=3 {
+            b.write(Policy::Drop, cidr(n), live(5_000), (), at(1_000));
+        }
+        let merge = |a: &mut Replica<()>, n, wall| {
+            a.merge(Policy::Drop, cidr(n), record(&b, n), (), at(wall))
+        };
+        assert_eq!(merge(&mut a, 1, 1_000), Merge::Newer);
+        assert_eq!(merge(&mut a, 2, 1_000), Merge::Full);
+        assert_eq!(merge(&mut a, 3, 5_000), Merge::Over);
+        let mut far = record(&b, 1);
+        far.stamp.time = u64::MAX;
+        far.state = live(NEVER);
+        assert_eq!(
+            a.merge(Policy::Drop, cidr(1), far, (), at(1_000)),
+            Merge::Ahead
+        );
+    }
+
+    #[test]
+    fn renewals_do_not_pile_up() {
+        let mut a = replica(1);
+        for n in 0..50_000 {
+            a.write(Policy::Drop, cidr(1), live(10_000 + n), (), at(1_000));
+        }
+        assert!(a.ends.len() <= STALE + 3, "{}", a.ends.len());
+        a.bury(70_000, 100_000);
+        assert!(a.is_empty());
+    }
+
+    #[test]
+    fn leaves_are_walked_in_order() {
+        let mut a = replica(1);
+        for n in 0..5_000 {
+            a.write(Policy::Drop, cidr(n), live(NEVER), (), at(1_000));
+        }
+        let all: Vec<u16> = a
+            .in_leaves(Policy::Drop, (0, u16::MAX))
+            .map(|(leaf, ..)| leaf)
+            .collect();
+        assert_eq!(all.len(), 5_000);
+        assert!(all.is_sorted());
+        let some = a.in_leaves(Policy::Drop, (100, 200)).count();
+        assert_eq!(
+            some,
+            all.iter().filter(|l| (100..=200).contains(*l)).count()
+        );
+    }
+}

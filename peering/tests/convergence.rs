@@ -1,0 +1,228 @@
+//! Whatever the network did, in the end all nodes hold the same rules: those that were written last.
+//!
+//! Every run has a seed, which is printed and which a failure names. `COUIC_SEED=n` repeats one.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failing test says so by panicking"
+)]
+
+mod sim;
+
+use std::collections::HashMap;
+
+use couic_common::Policy;
+use sim::{Rules, World, Written, cidr};
+
+const NODES: usize = 5;
+
+/// How many CIDRs are fought over.
+const CIDRS: u32 = 40;
+
+/// How long the network misbehaves, and how long it may take to converge then. Simulated ms.
+const TROUBLE: u64 = 60_000;
+const PEACE: u64 = 120_000;
+
+fn topology(chance: &mut fastrand::Rng) -> Vec<(usize, usize)> {
+    match chance.u32(..4) {
+        // A line, whose ends never talk.
+        0 => (1..NODES).flat_map(|n| [(n - 1, n), (n, n - 1)]).collect(),
+        // A ring in which only one of two lists the other.
+        1 => (0..NODES).map(|n| (n, (n + 1) % NODES)).collect(),
+        _ => World::mesh(NODES),
+    }
+}
+
+fn some_policy(chance: &mut fastrand::Rng) -> Policy {
+    if chance.u32(..4) == 0 {
+        Policy::Ignore
+    } else {
+        Policy::Drop
+    }
+}
+
+/// One thing that operators or fate do.
+fn act(world: &mut World) {
+    let node = world.chance.usize(..NODES);
+    let (policy, n) = (some_policy(&mut world.chance), world.chance.u32(..CIDRS));
+    match world.chance.u32(..1000) {
+        0..450 => {
+            let lasts = match world.chance.u32(..3) {
+                0 => None,
+                1 => Some(world.chance.u64(500..20_000)),
+                _ => Some(600_000),
+            };
+            world.add(node, policy, n, lasts);
+        }
+        450..800 => {
+            world.delete(node, policy, n);
+        }
+        800..900 => {
+            let pair = (world.chance.usize(..NODES), world.chance.usize(..NODES));
+            let pair = (pair.0.min(pair.1), pair.0.max(pair.1));
+            if !world.cut.remove(&pair) {
+                world.cut.insert(pair);
+            }
+        }
+        900..905 => world.restart(node),
+        905..910 => {
+            // A node is cut off from all others.
+            for other in 0..NODES {
+                world.cut.insert((node.min(other), node.max(other)));
+            }
+        }
+        910..920 => world.cut.clear(),
+        _ => world.loss = world.chance.u32(..30),
+    }
+}
+
+/// The last write to each register by somebody who was not killed since.
+fn last_writes(world: &World) -> HashMap<(Policy, couic_common::Cidr), &Written> {
+    let mut last: HashMap<_, &Written> = HashMap::new();
+    for written in &world.written {
+        let slot = last
+            .entry((written.policy, written.cidr))
+            .or_insert(written);
+        if written.stamp > slot.stamp {
+            *slot = written;
+        }
+    }
+    last.retain(|_, written| world.nodes[written.node].epoch == written.epoch);
+    last
+}
+
+/// Every rule of one is one of the other, and ends at the same time; those that end about now may be in one alone.
+fn same(one: &Rules, other: &Rules, now: u64, seed: u64) {
+    for (key, (stamp, tag, until)) in one {
+        let Some((other_stamp, other_tag, other_until)) = other.get(key) else {
+            assert!(
+                *until <= now + 1_000,
+                "seed {seed}: {key:?} is on one alone"
+            );
+            continue;
+        };
+        let same = (stamp, tag) == (other_stamp, other_tag);
+        assert!(same, "seed {seed}: {key:?} differs");
+        let apart = until.abs_diff(*other_until);
+        assert!(apart <= 1_000, "seed {seed}: {key:?} ends {apart} ms apart");
+    }
+}
+
+fn check(world: &World, seed: u64) {
+    let all: Vec<_> = (0..NODES).map(|node| world.live(node)).collect();
+    for (node, live) in all.iter().enumerate() {
+        for other in &all {
+            same(live, other, world.now, seed);
+        }
+        for (key, written) in last_writes(world) {
+            match live.get(&key) {
+                Some(found) if written.deleted => {
+                    panic!("seed {seed}: {key:?} is back on node {node}: {found:?}, {written:?}")
+                }
+                Some((stamp, ..)) if written.until > world.now + 2_000 => {
+                    assert_eq!(*stamp, written.stamp, "seed {seed}: {key:?}");
+                }
+                None if written.until > world.now + 2_000 => {
+                    panic!("seed {seed}: {key:?} is missing on node {node}: {written:?}")
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn run(seed: u64) {
+    let mut chance = fastrand::Rng::with_seed(seed);
+    // Clocks up to five minutes apart.
+    let mut world = World::new(NODES, topology(&mut chance), 150_000, seed);
+    world.delay = chance.u64(5..400);
+    let end = world.now + TROUBLE;
+    while world.now < end {
+        let next = world.now + world.chance.u64(0..60);
+        world.run_until(next);
+        act(&mut world);
+    }
+    world.cut.clear();
+    world.loss = 0;
+    let deadline = world.now + PEACE;
+    while !world.is_equal() {
+        let next = world.now + 500;
+        world.run_until(next);
+        assert!(world.now < deadline, "seed {seed}: not equal in time");
+    }
+    check(&world, seed);
+}
+
+#[test]
+fn five_nodes_agree_after_whatever_happened() {
+    let seeds: Vec<u64> = match std::env::var("COUIC_SEED") {
+        Ok(seed) => vec![seed.parse().unwrap()],
+        Err(_) => (0..60).map(|_| fastrand::u64(..)).collect(),
+    };
+    for seed in seeds {
+        println!("seed {seed}");
+        run(seed);
+    }
+}
+
+#[test]
+fn an_add_is_everywhere_within_a_gathering_and_a_journey() {
+    let mut world = World::new(5, World::mesh(5), 60_000, 1);
+    let settled = world.now + 5_000;
+    world.run_until(settled);
+    world.add(0, Policy::Drop, 1, Some(60_000));
+    let soon = world.now + 21;
+    world.run_until(soon);
+    let key = (Policy::Drop, cidr(1));
+    assert!((0..5).all(|node| world.live(node).contains_key(&key)));
+    // The next one waits for the first to be long enough ago.
+    world.add(0, Policy::Drop, 2, None);
+    let soon = world.now + 290;
+    world.run_until(soon);
+    let key = (Policy::Drop, cidr(2));
+    assert!((0..5).all(|node| world.live(node).contains_key(&key)));
+}
+
+#[test]
+fn a_deletion_and_an_addition_at_once_end_the_same_everywhere() {
+    for seed in 0..20 {
+        let mut world = World::new(2, World::mesh(2), 120_000, seed);
+        world.add(0, Policy::Drop, 1, None);
+        let settled = world.now + 20_000;
+        world.run_until(settled);
+        assert!(world.delete(1, Policy::Drop, 1));
+        world.add(0, Policy::Drop, 1, None);
+        let settled = world.now + 20_000;
+        world.run_until(settled);
+        assert!(world.is_equal(), "seed {seed}");
+        assert_eq!(world.live(0), world.live(1), "seed {seed}");
+    }
+}
+
+#[test]
+fn an_outage_with_more_changes_than_fit_the_queue_loses_none() {
+    let mut world = World::new(2, World::mesh(2), 0, 3);
+    let settled = world.now + 1_000;
+    world.run_until(settled);
+    world.cut.insert((0, 1));
+    for n in 0..150_000 {
+        world.add(0, Policy::Drop, n, None);
+    }
+    let later = world.now + 60_000;
+    world.run_until(later);
+    world.cut.clear();
+    let deadline = world.now + 120_000;
+    while !world.is_equal() {
+        let next = world.now + 100;
+        world.run_until(next);
+        assert!(world.now < deadline);
+    }
+    assert_eq!(world.live(1).len(), 150_000);
+    assert!(
+        world.nodes[0].links[0]
+            .link
+            .status(world.moment(0))
+            .overflows
+            > 0
+    );
+}
