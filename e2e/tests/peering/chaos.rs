@@ -96,7 +96,7 @@ impl Chaos<'_, '_> {
         let cidr = self.some_cidr();
         let until = match self.chance.u32(..3) {
             0 => 0,
-            1 => unix_now() as u64 + self.chance.u64(2..10),
+            1 => unix_now() as u64 + self.chance.u64(4..12),
             _ => unix_now() as u64 + 86_400,
         };
         let tag = ["a", "b", "c"][self.chance.usize(..3)];
