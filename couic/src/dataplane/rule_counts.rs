@@ -47,6 +47,11 @@ impl RuleCounts {
         Ok(Self { bases: Some(bases) })
     }
 
+    /// Whether anything is counted.
+    pub(super) const fn is_on(self) -> bool {
+        self.bases.is_some()
+    }
+
     fn at(self, slot: Slot) -> Option<usize> {
         let [line4, pool6, short4, short6] = self.bases?;
         Some(match slot {

@@ -18,6 +18,7 @@ pub struct TablePlane {
     store: Store,
     v4: V4,
     v6: V6,
+    counts: RuleCounts,
 }
 
 struct Heap;
@@ -42,7 +43,12 @@ impl TablePlane {
         let counts = RuleCounts::new(&mut store, sizes)?;
         let v4 = V4::new(&mut store, counts)?;
         let v6 = V6::new(&mut store, counts)?;
-        Ok(Self { store, v4, v6 })
+        Ok(Self {
+            store,
+            v4,
+            v6,
+            counts,
+        })
     }
 
     /// Tables on the heap, without a kernel: for tests and measurements of the writers.
@@ -164,6 +170,10 @@ impl Plane for TablePlane {
     }
 
     fn usage(&self, policy: Policy, cidr: Cidr) -> Option<RuleUsage> {
+        // Every entry of a list asks: without counters nobody looks the rule up.
+        if !self.counts.is_on() {
+            return None;
+        }
         match cidr {
             Cidr::V4(net) => self.v4.usage(&self.store, policy, net),
             Cidr::V6(net) => self.v6.usage(&self.store, policy, net),
