@@ -13,7 +13,7 @@ use couic_ebpf::{
 use super::{
     PlaneError,
     region::{read, write},
-    sizes::RULES_PER_FILTER,
+    sizes::{RULES_PER_FILTER, last},
     store::Store,
     table6::Key6,
 };
@@ -30,10 +30,6 @@ pub(super) struct Filter6 {
     rules: usize,
     /// Two counts a byte.
     counts: Vec<u8>,
-}
-
-fn last(lines: usize) -> u32 {
-    u32::try_from(lines - 1).unwrap_or(u32::MAX)
 }
 
 /// Whether rules of this length are in the filter.

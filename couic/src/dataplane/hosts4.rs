@@ -14,7 +14,7 @@ use super::{
     PlaneError, RuleUsage,
     region::{read, write},
     rule_counts::{RuleCounts, Slot, number},
-    sizes::FULL_PERCENT,
+    sizes::{FULL_PERCENT, last},
     store::Store,
     tops::Tops,
 };
@@ -38,10 +38,6 @@ pub(super) struct Hosts4 {
 /// What a slot holds of a permuted address.
 fn want(x: u32) -> u32 {
     (x >> HOST_BITS << HOST_BITS) | VALID
-}
-
-fn last(lines: usize) -> u32 {
-    u32::try_from(lines - 1).unwrap_or(u32::MAX)
 }
 
 impl Hosts4 {

@@ -14,6 +14,11 @@ pub(super) const FULL_PERCENT: usize = 65;
 /// Rules of /48 and longer that a line of the IPv6 filter is for: 512 bits, at most four a rule.
 pub(super) const RULES_PER_FILTER: usize = 32;
 
+/// The last line of a table: as its size is a power of two, the mask of a line's number too.
+pub(super) fn last(lines: usize) -> u32 {
+    u32::try_from(lines - 1).unwrap_or(u32::MAX)
+}
+
 /// Records per table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sizes {

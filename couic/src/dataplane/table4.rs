@@ -14,7 +14,7 @@ use super::{
     PlaneError, RuleUsage,
     region::{read, write},
     rule_counts::{RuleCounts, Slot, number},
-    sizes::FULL_PERCENT,
+    sizes::{FULL_PERCENT, last},
     store::Store,
     tops::Tops,
 };
@@ -52,7 +52,7 @@ impl Table4 {
     }
 
     fn mask(&self) -> u32 {
-        u32::try_from(self.lines - 1).unwrap_or(u32::MAX)
+        last(self.lines)
     }
 
     /// The line that a key tries as its `nth`.
@@ -205,14 +205,14 @@ impl Table4 {
             }
             let place = place4(&store.seed, key);
             for passed in 0..nth {
-                let mask = u32::try_from(new - 1).unwrap_or(u32::MAX);
+                let mask = last(new);
                 counts[place.line(passed, mask) as usize] += 1;
             }
         });
         for (line, count) in counts.iter().enumerate().skip(old) {
             self.set_count(store, line, *count);
         }
-        write!(store.config, 0, mask4 => u32::try_from(new - 1).unwrap_or(u32::MAX));
+        write!(store.config, 0, mask4 => last(new));
         tops.bump_all(store);
         self.each_move(store, new, |line, slot, _, to, _| {
             if to != line {
@@ -242,7 +242,7 @@ impl Table4 {
         new: usize,
         mut visit: impl FnMut(usize, usize, u32, usize, u64),
     ) {
-        let mask = u32::try_from(new - 1).unwrap_or(u32::MAX);
+        let mask = last(new);
         for line in 0..self.lines {
             for slot in 0..LINE {
                 let value = read!(store.line4, line, slots[slot]) & !COUNT;

@@ -13,7 +13,7 @@ use super::{
     PlaneError, RuleUsage,
     region::{read, write},
     rule_counts::{RuleCounts, Slot},
-    sizes::FULL_PERCENT,
+    sizes::{FULL_PERCENT, last},
     store::Store,
     tops::Tops,
 };
@@ -73,7 +73,7 @@ impl Table6 {
     }
 
     fn line(&self, place: Place, nth: u32) -> usize {
-        place.line(nth, mask(self.lines)) as usize
+        place.line(nth, last(self.lines)) as usize
     }
 
     /// Where the rule with this key lies.
@@ -84,7 +84,7 @@ impl Table6 {
             let line = self.line(place, nth);
             for lane in 0..LINE {
                 let value = read!(store.line6, line, lanes[lane]) & !MORE6;
-                let index = value & mask(1 << store.index_bits);
+                let index = value & last(1 << store.index_bits);
                 if value >> store.index_bits == fingerprint && Self::is(store, index, key) {
                     return Some(Spot6 {
                         line,
@@ -260,14 +260,14 @@ impl Table6 {
                 moved.push((line, lane));
             }
             for n in 0..nth {
-                passed[place.line(n, mask(new)) as usize] += 1;
+                passed[place.line(n, last(new)) as usize] += 1;
             }
         });
         self.passed = passed;
         for line in old..new {
             self.show_passed(store, line);
         }
-        write!(store.config, 0, mask6 => mask(new));
+        write!(store.config, 0, mask6 => last(new));
         tops.bump_all(store);
         for (line, lane) in moved {
             let more = read!(store.line6, line, lanes[lane]) & MORE6;
@@ -292,17 +292,13 @@ impl Table6 {
                 if value == 0 {
                     continue;
                 }
-                let entry = (value & mask(1 << store.index_bits)) as usize;
+                let entry = (value & last(1 << store.index_bits)) as usize;
                 let place = Self::place(store, Self::key_of(store, entry));
                 let nth = (0..LINES_TRIED)
                     .find(|n| self.line(place, *n) == line)
                     .unwrap_or(0);
-                visit(line, lane, nth, place, place.line(nth, mask(new)) as usize);
+                visit(line, lane, nth, place, place.line(nth, last(new)) as usize);
             }
         }
     }
-}
-
-fn mask(size: usize) -> u32 {
-    u32::try_from(size - 1).unwrap_or(u32::MAX)
 }
