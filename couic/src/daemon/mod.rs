@@ -1,7 +1,7 @@
 //! The daemon: its parts, put together in an order that matters.
 //!
 //! What holds:
-//! - The rules of all set files are in the tables before the first packet is judged.
+//! - The rules of all set files, and those of an earlier daemon, are in the tables before the first packet is judged.
 //! - What fails during the start undoes what was done before it: nothing stays attached, no socket stays behind.
 //! - On SIGTERM and SIGINT the requests in progress are answered (for [`DRAIN`] at most), then the filter is detached,
 //!   the socket removed and the log written out. Exit code 0.
@@ -11,6 +11,7 @@ mod every;
 mod filter;
 mod memory;
 mod signals;
+mod state;
 
 use std::{fs, os::unix::net::UnixListener, panic, sync::Arc, time::Duration};
 
@@ -121,8 +122,9 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
     let peering = start_peering(config, &runtime, &rules.firewall)?;
     let engine = peering.as_ref().map(Peering::engine);
     let peers = engine.clone();
+    let firewall = Arc::clone(&rules.firewall);
     let api = Api {
-        firewall: rules.firewall,
+        firewall: Arc::clone(&rules.firewall),
         sets: rules.sets,
         clients: Arc::new(clients),
         guard: Guard::new(config.enforce_guard),
@@ -132,7 +134,8 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
         health: Arc::new(move || {
             let problems = delivery.as_ref().map(Notifiers::problems);
             let late = peers.as_ref().map(|engine| engine.problems());
-            health.health(problems.unwrap_or_default(), late.unwrap_or_default())
+            let health = health.health(problems.unwrap_or_default(), late.unwrap_or_default());
+            state::add_to_health(health, &firewall)
         }),
     };
     serve(&runtime, listener, api, signals)?;
@@ -141,6 +144,7 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
         runtime.block_on(peering.stop());
     }
     repeaters.stop();
+    state::close(&rules.firewall);
     filter.detach();
     if let Some(reporting) = reporting {
         stop_reporting(&runtime, reporting);
@@ -178,6 +182,11 @@ fn load_rules(config: &Config) -> Result<(Rules, XdpProgram), StartError> {
     let clock = Arc::new(SystemClock);
     let firewall = Firewall::new(plane, counters, config.limits, clock);
     let (sets, problems) = load_sets(config, &firewall)?;
+    if config.persist {
+        state::restore(&config.working_dir, &firewall)?;
+    } else {
+        state::warn_of_unused(&config.working_dir);
+    }
     let rules = Rules {
         firewall: Arc::new(firewall),
         sets: Arc::new(sets),
@@ -186,7 +195,8 @@ fn load_rules(config: &Config) -> Result<(Rules, XdpProgram), StartError> {
     Ok((rules, program))
 }
 
-/// The set files' rules are in force already: a restart is not a change that anybody wants to hear of.
+/// The rules of set files and of an earlier daemon are in force already: a restart is not a change that anybody wants
+/// to hear of.
 fn start_reporting(
     config: &Config,
     runtime: &Runtime,
@@ -314,6 +324,7 @@ fn repeaters(rules: &Rules, filter: &Arc<Filter>) -> std::io::Result<Repeaters> 
     let firewall = Arc::clone(&rules.firewall);
     repeaters.every(SECOND, "couic-heart", move || firewall.heartbeat())?;
     // On a thread of its own: the kernel may take its time to answer.
+    state::keep_writing(&mut repeaters, &rules.firewall)?;
     let (firewall, sets) = (Arc::clone(&rules.firewall), Arc::clone(&rules.sets));
     let filter = Arc::clone(filter);
     let mut watch = Watch::default();
