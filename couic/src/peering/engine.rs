@@ -119,8 +119,8 @@ pub(super) struct State {
     pub(super) peers: Vec<Peer>,
     /// By the name under which things came.
     pub(super) traffic: BTreeMap<ClientName, Traffic>,
-    /// Rules that the firewall did not take, say because it is full.
-    pub(super) waiting: BTreeSet<(Policy, Cidr)>,
+    /// Rules that the firewall did not take, say because it is full, and what it has in their place.
+    pub(super) waiting: BTreeMap<(Policy, Cidr), Vec<Held>>,
 }
 
 /// The shared rules of this node.
@@ -170,7 +170,7 @@ impl Engine {
             replica: Replica::new(node, now, millis(tombstones), REGISTERS),
             peers: links,
             traffic,
-            waiting: BTreeSet::new(),
+            waiting: BTreeMap::new(),
         };
         Self {
             firewall,
@@ -204,9 +204,12 @@ impl Engine {
         now: Moment,
     ) -> Vec<Held> {
         let (held, second) = self.firewall.held(policy, cidr);
-        // What the firewall has is not what it should have, and nobody's doing.
-        if state.waiting.contains(&(policy, cidr)) {
-            return held;
+        // What the firewall has is not what it should have, and nobody's doing, unless there is something new.
+        if let Some(left) = state.waiting.get(&(policy, cidr)) {
+            if held.iter().all(|held| left.contains(held)) {
+                return held;
+            }
+            state.waiting.remove(&(policy, cidr));
         }
         let expected = state.expected(policy, cidr);
         if held.iter().eq(expected.iter()) {

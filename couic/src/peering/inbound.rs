@@ -223,33 +223,22 @@ impl Engine {
     ) {
         let register = |state: &State| state.replica.get(policy, cidr).map(|s| s.record.stamp);
         let stamp = register(state);
+        // By the firewall's clock: the rule that the register replaces has no claim to outlive it.
+        let mut ended = false;
         // Whatever is done to the rule here meanwhile is seen at once, and is the later write.
         while register(state) == stamp {
-            let wanted = state.wanted(policy, cidr);
+            let wanted = state.wanted(policy, cidr).filter(|_| !ended);
             if seen.is_empty() && wanted.is_none() {
-                state.waiting.remove(&(policy, cidr));
-                return;
+                return state.is_in_force(policy, cidr, false);
             }
             let is_rule = wanted.is_some();
-            let settled = self.replace(policy, cidr, seen, wanted, actor);
-            if matches!(settled, Some(Settled::Moved)) {
-                seen = self.absorb(state, policy, cidr, now);
-                continue;
+            let by = if ended { &Actor::Expiry } else { actor };
+            match self.replace(policy, cidr, seen.clone(), wanted, by) {
+                Some(Settled::Moved) => seen = self.absorb(state, policy, cidr, now),
+                Some(Settled::Refused(FirewallError::Expired { .. })) => ended = true,
+                Some(Settled::Refused(_)) => return state.is_refused(policy, cidr, seen),
+                Some(Settled::Done(_)) | None => return state.is_in_force(policy, cidr, is_rule),
             }
-            if let Some(local) = state.replica.local_mut(policy, cidr) {
-                local.in_force = is_rule && matches!(settled, Some(Settled::Done(_)));
-            }
-            match settled {
-                Some(Settled::Refused(error))
-                    if !matches!(error, FirewallError::Expired { .. }) =>
-                {
-                    state.waiting.insert((policy, cidr));
-                }
-                _ => {
-                    state.waiting.remove(&(policy, cidr));
-                }
-            }
-            return;
         }
     }
 
@@ -257,7 +246,7 @@ impl Engine {
     pub(super) fn try_again(&self) {
         let now = self.now();
         let mut state = self.state.lock();
-        let some: Vec<_> = state.waiting.iter().take(RETRIES).copied().collect();
+        let some: Vec<_> = state.waiting.keys().take(RETRIES).copied().collect();
         for (policy, cidr) in some {
             let Some(slot) = state.replica.get(policy, cidr) else {
                 state.waiting.remove(&(policy, cidr));
@@ -267,13 +256,29 @@ impl Engine {
                 Holder::Peer(name) => Actor::Peer(name.clone()),
                 Holder::Api => Actor::Expiry,
             };
-            let seen = self.firewall.held(policy, cidr).0;
+            let seen = self.absorb(&mut state, policy, cidr, now);
             self.enforce(&mut state, (policy, cidr), seen, &actor, now);
         }
     }
 }
 
 impl State {
+    /// The firewall has what a register says, which is a rule or none.
+    fn is_in_force(&mut self, policy: Policy, cidr: Cidr, is_rule: bool) {
+        self.waiting.remove(&(policy, cidr));
+        if let Some(local) = self.replica.local_mut(policy, cidr) {
+            local.in_force = is_rule;
+        }
+    }
+
+    /// The firewall does not take what a register says, and keeps `left`.
+    fn is_refused(&mut self, policy: Policy, cidr: Cidr, left: Vec<Held>) {
+        self.waiting.insert((policy, cidr), left);
+        if let Some(local) = self.replica.local_mut(policy, cidr) {
+            local.in_force = false;
+        }
+    }
+
     /// What the firewall is to have of a register.
     fn wanted(&self, policy: Policy, cidr: Cidr) -> Option<Held> {
         let slot = self.replica.get(policy, cidr)?;

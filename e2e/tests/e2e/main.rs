@@ -8,6 +8,7 @@ mod guard;
 mod hostile;
 mod lab;
 mod lifecycle;
+mod memory;
 mod reporting;
 mod sets;
 mod verdicts;

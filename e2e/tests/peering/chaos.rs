@@ -192,7 +192,6 @@ impl Chaos<'_, '_> {
 }
 
 #[test]
-#[ignore = "one run in some fifteen ends with a rule that one node alone still has (docs/known-issues.md); make soak runs it"]
 fn all_hold_the_same_in_the_end() {
     let Some(labs) = Mesh::labs(NODES) else {
         return;
