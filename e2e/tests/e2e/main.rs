@@ -11,4 +11,5 @@ mod lifecycle;
 mod memory;
 mod reporting;
 mod sets;
+mod state;
 mod verdicts;
