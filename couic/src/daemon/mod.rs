@@ -13,7 +13,7 @@ mod memory;
 mod signals;
 mod state;
 
-use std::{fs, os::unix::net::UnixListener, panic, sync::Arc, time::Duration};
+use std::{fs, mem, os::unix::net::UnixListener, panic, sync::Arc, time::Duration};
 
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
@@ -27,6 +27,7 @@ use crate::{
     dataplane::{self, Attachments, Loaded, XdpProgram},
     firewall::{Firewall, FirewallError, SetStore, SystemClock},
     guard::Guard,
+    journal::Registers,
     logging::Log,
     metrics::MetricsRegistry,
     peering::Peering,
@@ -108,7 +109,7 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
         Signals::catch().map_err(StartError::system("catch signals"))?
     };
     let (clients, _lock) = claim(config)?;
-    let (rules, program) = load_rules(config)?;
+    let (mut rules, program) = load_rules(config)?;
     let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
     let reporting = start_reporting(config, &runtime, &rules.firewall)?;
     let filter = filter_packets(config, &rules, program)?;
@@ -119,8 +120,11 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
     let health = Arc::clone(&filter);
     let notifiers = reporting.as_ref().map(Reporting::notifiers);
     let delivery = notifiers.clone();
-    let peering = start_peering(config, &runtime, &rules.firewall)?;
+    let registers = mem::take(&mut rules.registers);
+    let peering = start_peering(config, &runtime, &rules.firewall, registers)?;
     let engine = peering.as_ref().map(Peering::engine);
+    state::keep_writing(&mut repeaters, &rules.firewall, engine.clone())
+        .map_err(StartError::system("start threads"))?;
     let peers = engine.clone();
     let firewall = Arc::clone(&rules.firewall);
     let api = Api {
@@ -170,6 +174,8 @@ struct Rules {
     firewall: Arc<Firewall>,
     sets: Arc<SetStore>,
     problems: Vec<SetProblem>,
+    /// What peering knew of rules in an earlier life.
+    registers: Registers,
 }
 
 fn load_rules(config: &Config) -> Result<(Rules, XdpProgram), StartError> {
@@ -182,15 +188,17 @@ fn load_rules(config: &Config) -> Result<(Rules, XdpProgram), StartError> {
     let clock = Arc::new(SystemClock);
     let firewall = Firewall::new(plane, counters, config.limits, clock);
     let (sets, problems) = load_sets(config, &firewall)?;
-    if config.persist {
-        state::restore(&config.working_dir, &firewall)?;
+    let registers = if config.persist {
+        state::restore(&config.working_dir, &firewall)?
     } else {
         state::warn_of_unused(&config.working_dir);
-    }
+        Registers::new()
+    };
     let rules = Rules {
         firewall: Arc::new(firewall),
         sets: Arc::new(sets),
         problems,
+        registers,
     };
     Ok((rules, program))
 }
@@ -229,6 +237,7 @@ fn start_peering(
     config: &Config,
     runtime: &Runtime,
     firewall: &Arc<Firewall>,
+    registers: Registers,
 ) -> Result<Option<Peering>, StartError> {
     if !config.peering.enabled {
         return Ok(None);
@@ -237,7 +246,7 @@ fn start_peering(
     let peering = Peering::start(
         &config.peering,
         &config.working_dir,
-        firewall,
+        (firewall, registers),
         runtime.handle(),
     )?;
     let peers = config.peering.peers.len();
@@ -324,7 +333,6 @@ fn repeaters(rules: &Rules, filter: &Arc<Filter>) -> std::io::Result<Repeaters> 
     let firewall = Arc::clone(&rules.firewall);
     repeaters.every(SECOND, "couic-heart", move || firewall.heartbeat())?;
     // On a thread of its own: the kernel may take its time to answer.
-    state::keep_writing(&mut repeaters, &rules.firewall)?;
     let (firewall, sets) = (Arc::clone(&rules.firewall), Arc::clone(&rules.sets));
     let filter = Arc::clone(filter);
     let mut watch = Watch::default();

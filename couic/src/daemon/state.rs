@@ -1,22 +1,25 @@
 //! Rules that outlive the daemon: the journal's part of the start, of health, and of what is done over and over.
 
-use std::{path::Path, sync::Arc};
+use std::{iter, mem, path::Path, sync::Arc};
 
 use couic_common::{Health, HealthStatus, StateProblem};
 
 use super::every::Repeaters;
 use crate::{
     firewall::{Firewall, Restored},
-    journal::{Journal, Rows, SYNC, StateError, UPKEEP},
+    journal::{Journal, Registers, Rows, SYNC, StateError, UPKEEP},
+    peering::Engine,
 };
 
 /// Where the journal is, in the working directory.
 const DIR: &str = "state";
 
 /// Puts in force what an earlier daemon had, and records every change from now on. Before anybody follows the rules,
-/// and behind the set files: what a set file holds is not kept out by what was added beside it.
-pub(super) fn restore(working_dir: &Path, firewall: &Firewall) -> Result<(), StateError> {
-    let (journal, recovered) = Journal::open(&working_dir.join(DIR))?;
+/// and behind the set files: what a set file holds is not kept out by what was added beside it. Returns what peering
+/// knew of the rules.
+pub(super) fn restore(working_dir: &Path, firewall: &Firewall) -> Result<Registers, StateError> {
+    let (journal, mut recovered) = Journal::open(&working_dir.join(DIR))?;
+    let registers = mem::take(&mut recovered.registers);
     let Restored {
         rules,
         expired,
@@ -26,7 +29,7 @@ pub(super) fn restore(working_dir: &Path, firewall: &Firewall) -> Result<(), Sta
     if kept > 0 {
         tracing::error!("{}", kept_message(kept));
     }
-    Ok(())
+    Ok(registers)
 }
 
 /// With `persist = false` an old state is left alone, and would be back with `persist = true`.
@@ -48,6 +51,7 @@ pub(super) fn warn_of_unused(working_dir: &Path) {
 pub(super) fn keep_writing(
     repeaters: &mut Repeaters,
     firewall: &Arc<Firewall>,
+    peering: Option<Arc<Engine>>,
 ) -> std::io::Result<()> {
     let Some(journal) = firewall.journal() else {
         return Ok(());
@@ -56,8 +60,10 @@ pub(super) fn keep_writing(
     repeaters.every(SYNC, "couic-sync", move || synced.sync())?;
     let firewall = Arc::clone(firewall);
     repeaters.every(UPKEEP, "couic-state", move || {
-        let rows: &dyn Rows = &*firewall;
-        journal.maintain(&[rows]);
+        let rules: &dyn Rows = &*firewall;
+        let registers = peering.as_deref().map(|engine| engine as &dyn Rows);
+        let sources: Vec<_> = iter::once(rules).chain(registers).collect();
+        journal.maintain(&sources);
         let admitted = if firewall.kept_rules() > 0 {
             firewall.admit_kept()
         } else {
@@ -65,6 +71,9 @@ pub(super) fn keep_writing(
         };
         if admitted > 0 {
             tracing::info!("{admitted} restored rules that did not fit are in force now");
+            if let Some(engine) = &peering {
+                engine.look_at_everything();
+            }
         }
     })
 }

@@ -95,6 +95,12 @@ impl Firewall {
         restored.rules
     }
 
+    /// Whether a rule of an earlier life does not fit.
+    #[must_use]
+    pub fn is_kept(&self, policy: Policy, cidr: Cidr) -> bool {
+        self.core.lock().durable.kept.contains_key(&(policy, cidr))
+    }
+
     /// How many rules of an earlier life do not fit.
     #[must_use]
     pub fn kept_rules(&self) -> usize {

@@ -41,8 +41,8 @@ use parking_lot::Mutex;
 use self::{compact::Upkeep, folder::Folder, recover::Recovery, status::Alarm};
 pub use self::{
     folder::StateError,
-    record::{ClaimOwner, Record, RuleClaims, SavedClaim},
-    recover::Recovered,
+    record::{ClaimOwner, Record, Register, RegisterRow, RuleClaims, SavedClaim},
+    recover::{Recovered, Registers, SavedRegister},
     status::JournalFigures,
 };
 

@@ -5,17 +5,42 @@
 //!
 //! A payload is a byte for the kind and what that kind wants; numbers are little-endian. A text is a byte for its
 //! length and its bytes. Kind 1, claims: policy, network, `u16` count, for each claim the peer's name (empty for the
-//! API), the tag (empty for none), `u64` expiration, `u64` creation.
+//! API), the tag (empty for none), `u64` expiration, `u64` creation. Kind 2, a register of peering: policy, network, a
+//! byte for what it says (0 forgotten, 1 deleted, 2 live); unless forgotten `u64` time and `u64` node of the stamp, `u64`
+//! covers, the peer's name; if live the tag, `u64` until.
 
 use std::net::IpAddr;
 
 use couic_common::{Cidr, ClientName, Policy, Tag};
+use couic_peering::{NodeId, Record as Written, Stamp, State};
 
 /// Something that outlives the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// The claims on a rule.
     Claims(RuleClaims),
+    /// What nodes agree on about a rule.
+    Register(RegisterRow),
+}
+
+/// A register of peering, or that it was forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterRow {
+    /// The policy.
+    pub policy: Policy,
+    /// The network.
+    pub cidr: Cidr,
+    /// What it holds.
+    pub register: Option<Register>,
+}
+
+/// What a register holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// The last write.
+    pub record: Written,
+    /// Whose claim it is on this node.
+    pub holder: ClaimOwner,
 }
 
 /// What the API and peers want of a rule. No claims: the rule is theirs no more.
@@ -54,6 +79,12 @@ pub enum ClaimOwner {
 /// Kinds of payloads.
 const END: u8 = 0;
 const CLAIMS: u8 = 1;
+const REGISTER: u8 = 2;
+
+/// What a register says.
+const FORGOTTEN: u8 = 0;
+const DELETED: u8 = 1;
+const LIVE: u8 = 2;
 
 /// Claims of a rule that a record has room for: more than there can be peers in a mesh.
 const MAX_CLAIMS: usize = 4096;
@@ -77,17 +108,53 @@ impl Record {
                 let count = u16::try_from(claims.len()).unwrap_or(u16::MAX);
                 out.extend_from_slice(&count.to_le_bytes());
                 for claim in claims {
-                    let name = match &claim.owner {
-                        ClaimOwner::Api => "",
-                        ClaimOwner::Peer(name) => name.as_str(),
-                    };
-                    put_text(out, name);
+                    put_text(out, claim.owner.name());
                     put_text(out, claim.tag.as_ref().map_or("", Tag::as_str));
                     out.extend_from_slice(&claim.expiration.to_le_bytes());
                     out.extend_from_slice(&claim.creation.to_le_bytes());
                 }
             }
+            Self::Register(row) => {
+                out.push(REGISTER);
+                put_key(out, row.policy, row.cidr);
+                put_register(out, row.register.as_ref());
+            }
         }
+    }
+}
+
+impl ClaimOwner {
+    /// A peer's name, or nothing.
+    fn name(&self) -> &str {
+        match self {
+            Self::Api => "",
+            Self::Peer(name) => name.as_str(),
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "" => Some(Self::Api),
+            name => Some(Self::Peer(name.parse().ok()?)),
+        }
+    }
+}
+
+fn put_register(out: &mut Vec<u8>, register: Option<&Register>) {
+    let Some(Register { record, holder }) = register else {
+        return out.push(FORGOTTEN);
+    };
+    out.push(match record.state {
+        State::Deleted => DELETED,
+        State::Live { .. } => LIVE,
+    });
+    for number in [record.stamp.time, record.stamp.node.0, record.covers] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    put_text(out, holder.name());
+    if let State::Live { tag, until } = &record.state {
+        put_text(out, tag.as_ref().map_or("", Tag::as_str));
+        out.extend_from_slice(&until.to_le_bytes());
     }
 }
 
@@ -103,6 +170,7 @@ pub(super) fn read(payload: &[u8]) -> Option<Payload> {
     let payload = match reader.u8()? {
         END => Payload::End(reader.u64()?),
         CLAIMS => Payload::Record(Record::Claims(read_claims(&mut reader)?)),
+        REGISTER => Payload::Record(Record::Register(read_register(&mut reader)?)),
         _ => return None,
     };
     reader.0.is_empty().then_some(payload)
@@ -114,10 +182,7 @@ fn read_claims(reader: &mut Reader<'_>) -> Option<RuleClaims> {
     let mut claims = Vec::new();
     for _ in 0..count {
         claims.push(SavedClaim {
-            owner: match reader.text()? {
-                "" => ClaimOwner::Api,
-                name => ClaimOwner::Peer(name.parse().ok()?),
-            },
+            owner: ClaimOwner::named(reader.text()?)?,
             tag: Tag::parse(reader.text()?).ok()?,
             expiration: reader.u64()?,
             creation: reader.u64()?,
@@ -127,6 +192,41 @@ fn read_claims(reader: &mut Reader<'_>) -> Option<RuleClaims> {
         policy,
         cidr,
         claims,
+    })
+}
+
+fn read_register(reader: &mut Reader<'_>) -> Option<RegisterRow> {
+    let (policy, cidr) = reader.key()?;
+    let says = reader.u8()?;
+    let register = match says {
+        FORGOTTEN => None,
+        DELETED | LIVE => {
+            let stamp = Stamp {
+                time: reader.u64()?,
+                node: NodeId(reader.u64()?),
+            };
+            let covers = reader.u64()?;
+            let holder = ClaimOwner::named(reader.text()?)?;
+            let state = if says == DELETED {
+                State::Deleted
+            } else {
+                let tag = Tag::parse(reader.text()?).ok()?;
+                let until = reader.u64()?;
+                State::Live { tag, until }
+            };
+            let record = Written {
+                stamp,
+                state,
+                covers,
+            };
+            Some(Register { record, holder })
+        }
+        _ => return None,
+    };
+    Some(RegisterRow {
+        policy,
+        cidr,
+        register,
     })
 }
 

@@ -12,7 +12,7 @@ use super::{
     StateError,
     folder::{Folder, Kind, Name},
     frame::{self, HEADER, Header, Scanned},
-    record::{self, Payload, Record, SavedClaim},
+    record::{self, Payload, Record, Register, SavedClaim},
     window::ReadAt,
 };
 
@@ -21,23 +21,61 @@ use super::{
 pub struct Recovered {
     /// The claims of the API and of peers, by rule. Never empty lists.
     pub claims: BTreeMap<(Policy, Cidr), Vec<SavedClaim>>,
+    /// What peering knew.
+    pub registers: Registers,
+}
+
+/// Registers, by rule.
+pub type Registers = BTreeMap<(Policy, Cidr), SavedRegister>;
+
+/// A register that was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedRegister {
+    /// It.
+    pub register: Register,
+    /// Whether claims on the rule were recorded after it was.
+    pub is_older: bool,
 }
 
 impl Recovered {
     fn apply(&mut self, record: Record) {
         match record {
-            Record::Claims(rule) if rule.claims.is_empty() => {
-                self.claims.remove(&(rule.policy, rule.cidr));
-            }
             Record::Claims(rule) => {
-                self.claims.insert((rule.policy, rule.cidr), rule.claims);
+                let key = (rule.policy, rule.cidr);
+                if let Some(saved) = self.registers.get_mut(&key) {
+                    saved.is_older = true;
+                }
+                if rule.claims.is_empty() {
+                    self.claims.remove(&key);
+                } else {
+                    self.claims.insert(key, rule.claims);
+                }
             }
+            Record::Register(row) => {
+                let key = (row.policy, row.cidr);
+                match row.register {
+                    None => self.registers.remove(&key),
+                    Some(register) => {
+                        let is_older = false;
+                        self.registers
+                            .insert(key, SavedRegister { register, is_older })
+                    }
+                };
+            }
+        }
+    }
+
+    /// The order of a snapshot's records says nothing.
+    fn is_snapshot(&mut self) {
+        for saved in self.registers.values_mut() {
+            saved.is_older = false;
         }
     }
 
     /// What a snapshot says that is not whole.
     fn merge(&mut self, other: Self) {
         self.claims.extend(other.claims);
+        self.registers.extend(other.registers);
     }
 }
 
@@ -173,6 +211,7 @@ impl Recovery {
             }
             true
         });
+        snapshot.is_snapshot();
         self.snapshot_bytes = length;
         let is_whole = end == Some(records) && scanned.is_sound() && scanned.torn == 0;
         if is_whole {

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use crate::{
     config,
     firewall::{Actor, Firewall, Held, Holder, Settle, Settled},
+    journal::Journal,
 };
 
 /// How many registers there may be, tombstones included: two full tables of IPv4 and IPv6 drops.
@@ -127,6 +128,7 @@ pub(super) struct State {
 pub struct Engine {
     pub(super) firewall: Arc<Firewall>,
     pub(super) state: Mutex<State>,
+    pub(super) journal: Option<Arc<Journal>>,
     defaults: Limits,
     time: Time,
 }
@@ -173,6 +175,7 @@ impl Engine {
             waiting: BTreeMap::new(),
         };
         Self {
+            journal: firewall.journal(),
             firewall,
             state: Mutex::new(state),
             defaults,

@@ -44,7 +44,7 @@ impl Engine {
         policy: Policy,
         request: &DigestRequest,
     ) -> Result<DigestAnswer, TooFarAhead> {
-        let (now, mut state) = (self.now(), self.state.lock());
+        let (now, mut state) = (self.now(), self.locked());
         let state = &mut *state;
         let accepts = self.heard_from(state, (name, policy), request.from, now)?;
         Ok(if accepts {
@@ -64,7 +64,7 @@ impl Engine {
         policy: Policy,
         request: &PullRequest,
     ) -> Result<PullAnswer, TooFarAhead> {
-        let (now, mut state) = (self.now(), self.state.lock());
+        let (now, mut state) = (self.now(), self.locked());
         let state = &mut *state;
         let accepts = self.heard_from(state, (name, policy), request.from, now)?;
         let leaves: &[_] = if accepts { &request.leaves } else { &[] };
@@ -83,7 +83,7 @@ impl Engine {
         request: &PushRequest,
     ) -> Result<PushAnswer, TooFarAhead> {
         let now = self.now();
-        self.heard_from(&mut self.state.lock(), (name, policy), request.from, now)?;
+        self.heard_from(&mut self.locked(), (name, policy), request.from, now)?;
         let mut taken = Taken::default();
         let mut records = Vec::with_capacity(request.records.len());
         for record in &request.records {
@@ -96,9 +96,9 @@ impl Engine {
         self.take(name, policy, &records, &mut taken);
         // Where not all were taken, the unreadable ones are sent once more and refused once more: no harm.
         let all = taken.count == records.len();
-        let from = Face::of(&mut self.state.lock().replica, self.now());
+        let from = Face::of(&mut self.locked().replica, self.now());
         if unreadable > 0 {
-            let (mut state, problem) = (self.state.lock(), taken.problem.clone());
+            let (mut state, problem) = (self.locked(), taken.problem.clone());
             let traffic = self.traffic(&mut state, name, now);
             traffic.not_accepted += unreadable;
             traffic.problem = problem.map(|p| (now.wall, p));
@@ -138,7 +138,7 @@ impl Engine {
     /// The limits of a peer that sends plain jobs, after taking `adds` out of its allowance. False where it has used
     /// that up.
     pub fn admit(&self, name: &ClientName, adds: usize) -> (Limits, bool) {
-        let (now, mut state) = (self.now(), self.state.lock());
+        let (now, mut state) = (self.now(), self.locked());
         let traffic = self.traffic(&mut state, name, now);
         traffic.last = now.wall;
         let (taken, _) = traffic.tokens.take(adds, now.mono);
@@ -157,7 +157,7 @@ impl Engine {
     ) {
         for spell in records.chunks(SPELL) {
             let now = self.now();
-            let mut state = self.state.lock();
+            let mut state = self.locked();
             let traffic = self.traffic(&mut state, name, now);
             let (allowed, wait) = traffic.tokens.take(spell.len(), now.mono);
             traffic.received += allowed as u64;
@@ -213,7 +213,7 @@ impl Engine {
     }
 
     /// Puts a register that came from a peer in force, in place of the claims that were seen.
-    fn enforce(
+    pub(super) fn enforce(
         &self,
         state: &mut State,
         (policy, cidr): (Policy, Cidr),
@@ -245,7 +245,7 @@ impl Engine {
     /// Tries the rules again that the firewall did not take.
     pub(super) fn try_again(&self) {
         let now = self.now();
-        let mut state = self.state.lock();
+        let mut state = self.locked();
         let some: Vec<_> = state.waiting.keys().take(RETRIES).copied().collect();
         for (policy, cidr) in some {
             let Some(slot) = state.replica.get(policy, cidr) else {
@@ -264,7 +264,7 @@ impl Engine {
 
 impl State {
     /// The firewall has what a register says, which is a rule or none.
-    fn is_in_force(&mut self, policy: Policy, cidr: Cidr, is_rule: bool) {
+    pub(super) fn is_in_force(&mut self, policy: Policy, cidr: Cidr, is_rule: bool) {
         self.waiting.remove(&(policy, cidr));
         if let Some(local) = self.replica.local_mut(policy, cidr) {
             local.in_force = is_rule;
@@ -272,7 +272,7 @@ impl State {
     }
 
     /// The firewall does not take what a register says, and keeps `left`.
-    fn is_refused(&mut self, policy: Policy, cidr: Cidr, left: Vec<Held>) {
+    pub(super) fn is_refused(&mut self, policy: Policy, cidr: Cidr, left: Vec<Held>) {
         self.waiting.insert((policy, cidr), left);
         if let Some(local) = self.replica.local_mut(policy, cidr) {
             local.in_force = false;
@@ -280,7 +280,7 @@ impl State {
     }
 
     /// What the firewall is to have of a register.
-    fn wanted(&self, policy: Policy, cidr: Cidr) -> Option<Held> {
+    pub(super) fn wanted(&self, policy: Policy, cidr: Cidr) -> Option<Held> {
         let slot = self.replica.get(policy, cidr)?;
         let Says::Live { tag, until } = &slot.record.state else {
             return None;

@@ -5,6 +5,8 @@ use std::{net::Ipv4Addr, sync::Arc, thread, time::Duration};
 use couic_common::{Cidr, ClientName, PeerState, Policy, Tag};
 use couic_peering::{Limits, LinkSettings};
 
+mod durable;
+
 use super::{engine::*, outbound::Step};
 use crate::{
     dataplane::{Limits as Capacity, MemoryPlane},
@@ -41,13 +43,16 @@ impl Node {
     }
 
     fn on(machine: u32, peers: &[&str], limits: &Limits, skew: i64, capacity: Capacity) -> Self {
-        let plane = MemoryPlane::default();
-        let firewall = Arc::new(Firewall::new(
-            Box::new(plane.clone()),
-            Arc::new(plane),
-            capacity,
-            Arc::new(Skewed(skew)),
-        ));
+        Self::over(machine, peers, limits, skew, firewall(skew, capacity))
+    }
+
+    fn over(
+        machine: u32,
+        peers: &[&str],
+        limits: &Limits,
+        skew: i64,
+        firewall: Arc<Firewall>,
+    ) -> Self {
         let mut link = LinkSettings {
             gather: 0,
             compare: 1,
@@ -105,6 +110,16 @@ impl Node {
         let entries = self.firewall.page(policy, None, 1_000_000, None);
         entries.into_iter().map(|e| (e.cidr, e.tag)).collect()
     }
+}
+
+fn firewall(skew: i64, capacity: Capacity) -> Arc<Firewall> {
+    let plane = MemoryPlane::default();
+    Arc::new(Firewall::new(
+        Box::new(plane.clone()),
+        Arc::new(plane),
+        capacity,
+        Arc::new(Skewed(skew)),
+    ))
 }
 
 fn cidr(n: u32) -> Cidr {
