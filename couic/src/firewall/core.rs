@@ -19,6 +19,9 @@ use super::{
 };
 use crate::dataplane::{Counters, Limits, Plane, PlaneError, TagSlot};
 
+/// The claim that was shown before a change, and the one that is now.
+pub(super) type Shown = (Option<Claim>, Option<Claim>);
+
 pub(super) struct Core {
     plane: Box<dyn Plane>,
     counters: Arc<dyn Counters>,
@@ -114,7 +117,7 @@ impl Core {
         Ok(())
     }
 
-    /// The same, and nobody hears of it. Returns the claim that was shown and the one that is, if anything changed.
+    /// The same, and nobody hears of it. Returns what is shown, if anything changed.
     ///
     /// # Errors
     /// Nothing has changed then.
@@ -123,7 +126,7 @@ impl Core {
         policy: Policy,
         cidr: Cidr,
         new: Claims,
-    ) -> Result<Option<(Option<Claim>, Option<Claim>)>, PlaneError> {
+    ) -> Result<Option<Shown>, PlaneError> {
         let old = self.table(policy).claims(cidr);
         if old == new {
             return Ok(None);

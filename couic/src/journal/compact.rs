@@ -207,14 +207,14 @@ impl Journal {
         };
         upkeep.next = Some(number);
         let name = Name::new(number, Kind::Log);
-        let mut file = self.folder.create(name)?;
+        let mut file = self.folder.create(&name)?;
         let begun = file
             .write_all(&frame::header())
             .and_then(|()| file.sync_all())
             .and_then(|()| self.folder.sync());
         if let Err(e) = begun {
             // Where it stays, it says nothing.
-            let _ = self.folder.remove(name);
+            let _ = self.folder.remove(&name);
             return Err(e);
         }
         upkeep.next = Some(number + 1);
@@ -267,7 +267,7 @@ impl Journal {
         for name in mem::take(&mut upkeep.old) {
             let suspect = upkeep.suspects.iter().position(|s| s.name == name);
             let done = match suspect {
-                None => self.folder.remove(name),
+                None => self.folder.remove(&name),
                 Some(at) => {
                     let kept = damaged_name(name);
                     self.folder.rename(&name.to_string(), &kept).map(|()| {

@@ -4,6 +4,7 @@
 //! last part is the salt of the file's checksums. What could not be read whole is kept as `….damaged-TIME`.
 
 use std::{
+    fmt::Display,
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt,
@@ -53,7 +54,7 @@ impl Name {
     }
 }
 
-impl std::fmt::Display for Name {
+impl Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let end = match self.kind {
             Kind::Log => "log",
@@ -94,7 +95,7 @@ impl Folder {
         Self(path.to_owned())
     }
 
-    pub(super) fn path(&self, name: impl ToString) -> PathBuf {
+    pub(super) fn path(&self, name: &dyn Display) -> PathBuf {
         self.0.join(name.to_string())
     }
 
@@ -116,7 +117,7 @@ impl Folder {
                 listing.kept.push(text);
             } else if text.starts_with("journal-") && text.ends_with(".tmp") {
                 // Where it stays, it is overwritten by nobody and read by nobody.
-                let _ = fs::remove_file(self.path(text));
+                let _ = fs::remove_file(self.path(&text));
             }
         }
         listing.files.sort_unstable();
@@ -157,11 +158,11 @@ impl Folder {
     }
 
     pub(super) fn open(&self, name: Name) -> io::Result<File> {
-        File::open(self.path(name))
+        File::open(self.path(&name))
     }
 
     /// A new file that the owner alone may use.
-    pub(super) fn create(&self, name: impl ToString) -> io::Result<File> {
+    pub(super) fn create(&self, name: &dyn Display) -> io::Result<File> {
         create_new(&self.path(name), 0o600)
     }
 
@@ -171,16 +172,16 @@ impl Folder {
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path(from), self.path(to))
+        fs::rename(self.path(&from), self.path(&to))
     }
 
-    pub(super) fn remove(&self, name: impl ToString) -> io::Result<()> {
+    pub(super) fn remove(&self, name: &dyn Display) -> io::Result<()> {
         fs::remove_file(self.path(name))
     }
 
     pub(super) fn exists(&self, name: &str) -> bool {
         // Where it cannot be told, it is taken to be there.
-        fs::exists(self.path(name)).unwrap_or(true)
+        fs::exists(self.path(&name)).unwrap_or(true)
     }
 
     /// Removes the oldest kept files beyond what is bearable. Returns their names.
@@ -243,10 +244,10 @@ mod tests {
             Name::new(1, Kind::Log),
         ];
         for name in names {
-            folder.create(name).unwrap();
+            folder.create(&name).unwrap();
         }
-        folder.create("journal-x.tmp").unwrap();
-        folder.create("notes").unwrap();
+        folder.create(&"journal-x.tmp").unwrap();
+        folder.create(&"notes").unwrap();
         let kept = damaged_name(names[2]);
         folder.create(&kept).unwrap();
         let listing = folder.list().unwrap();
@@ -260,8 +261,8 @@ mod tests {
     fn what_others_could_have_written_is_refused_with_the_fix() {
         let (_home, folder) = folder();
         let name = Name::new(1, Kind::Log);
-        folder.create(name).unwrap();
-        let path = folder.path(name);
+        folder.create(&name).unwrap();
+        let path = folder.path(&name);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let told = folder.check(&[name]).unwrap_err().to_string();
         let fix = format!("run chmod 0600 {}", path.display());
@@ -272,7 +273,7 @@ mod tests {
         assert!(told.contains("not a file"), "{told}");
         if nix::unistd::geteuid().is_root() {
             fs::remove_file(&path).unwrap();
-            folder.create(name).unwrap();
+            folder.create(&name).unwrap();
             std::os::unix::fs::chown(&path, Some(4242), None).unwrap();
             let told = folder.check(&[name]).unwrap_err().to_string();
             assert!(told.contains("run chown --reference="), "{told}");

@@ -180,6 +180,16 @@ fn below_half_a_second(what: &'static str, elapsed: Duration, method: String) ->
     }
 }
 
+/// A line of the daemon's `/proc/PID/status`, in MiB.
+fn memory_of(daemon: &Daemon<'_>, key: &str) -> f64 {
+    let path = format!("/proc/{}/status", daemon.pid());
+    let status = fs::read_to_string(path).unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix(key));
+    let kib = line.and_then(|l| l.trim_start_matches(':').split_whitespace().next());
+    kib.and_then(|k| k.parse::<f64>().ok())
+        .map_or(f64::NAN, |k| k / 1024.0)
+}
+
 fn memory(lab: &Lab) -> Row {
     const RULES: u32 = 262_144;
     let daemon = lab.daemon().start();
@@ -189,14 +199,7 @@ fn memory(lab: &Lab) -> Row {
     for chunk in jobs.chunks(10_000) {
         assert_eq!(daemon.api().batch("drop", chunk)["failed"], 0);
     }
-    let path = format!("/proc/{}/status", daemon.pid());
-    let status = fs::read_to_string(path).unwrap_or_default();
-    let mib = |key: &str| {
-        let line = status.lines().find_map(|l| l.strip_prefix(key));
-        let kib = line.and_then(|l| l.trim_start_matches(':').split_whitespace().next());
-        kib.and_then(|k| k.parse::<f64>().ok())
-            .map_or(f64::NAN, |k| k / 1024.0)
-    };
+    let mib = |key| memory_of(&daemon, key);
     let resident = mib("VmRSS");
     Row {
         what: "resident memory at 262,144 rules",

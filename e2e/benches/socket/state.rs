@@ -103,6 +103,7 @@ fn start(lab: &Lab) -> Row {
             .expect(200);
         assert_eq!(reply.json()["added"], 100_000);
     }
+    let before = crate::memory_of(&daemon, "VmRSS");
     daemon.signal(nix::sys::signal::Signal::SIGKILL);
     let _ = daemon.exit_code();
     let full = Instant::now();
@@ -114,6 +115,9 @@ fn start(lab: &Lab) -> Row {
         wanted: "as short as may be".into(),
         measured: format!("{full:.2} s"),
         reached: None,
-        method: format!("until it answers; {empty:.2} s with none"),
+        method: format!(
+            "until it answers; {empty:.2} s with none. VmRSS {before:.0} MiB before the kill, {:.0} MiB after the start",
+            crate::memory_of(&daemon, "VmRSS")
+        ),
     }
 }

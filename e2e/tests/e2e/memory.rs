@@ -1,6 +1,7 @@
 //! Memory stays where it is, however many rules come and go.
 //!
 //! `COUIC_CHANGES=n` makes that many adds and removes rather than some hundred thousand: `make soak` makes ten million.
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
 
 use std::{fmt::Write as _, fs};
 

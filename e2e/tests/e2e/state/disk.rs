@@ -1,4 +1,5 @@
 //! Disks that are full, read-only or broken, in a mount namespace of the test's own thread.
+#![expect(clippy::panic, reason = "a test that cannot go on ends there")]
 
 use std::{
     fs::{self, File},
@@ -132,11 +133,12 @@ fn a_full_disk_stops_nothing_and_all_is_written_once_there_is_room() {
     daemon.api().add("drop", "198.51.100.7/32", None, 0);
     let sources = ["198.51.100.7", "10.1.0.0"].map(Frame::v4);
     assert_eq!(lab.wire().arrivals(&sources), [0, 1]);
-    assert!(
-        daemon.log().contains("state: cannot write the log"),
-        "{}",
-        daemon.log()
-    );
+    until("the log says so", DEADLINE, || {
+        daemon
+            .log()
+            .contains("state: cannot write the log")
+            .then_some(())
+    });
     drop(file);
     fs::remove_file(&filler).expect("remove");
     await_well(&daemon);
