@@ -26,7 +26,7 @@ pub const DEFAULT_PATH: &str = "/etc/couic/couic.toml";
 /// The checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Interfaces to filter on: at least one, no doubles.
+    /// Interfaces to filter on, by name or pattern: at least one, no doubles.
     pub ifaces: Vec<String>,
     /// How the XDP program is attached.
     pub operation_mode: OperationMode,
@@ -42,6 +42,8 @@ pub struct Config {
     pub logging: Logging,
     /// The API's Unix socket. Absolute, and short enough for an address.
     pub socket: PathBuf,
+    /// Whether the filter stays, where it can, when the daemon ends.
+    pub keep_filter: bool,
     /// Whether the guard rails hold for requests that do not ask for them.
     pub enforce_guard: bool,
     /// Whom rule changes are reported to.
@@ -64,6 +66,7 @@ impl Settings for Config {
         let rule_counters = system::statistics(root);
         let logging = system::logging(root);
         let socket = system::socket(root);
+        let keep_filter = system::state(root);
         let enforce_guard = system::guard(root);
         let reporting = network::reporting(root);
         let peering = network::peering(root);
@@ -77,6 +80,7 @@ impl Settings for Config {
             rule_counters: rule_counters?,
             logging: logging?,
             socket: socket?,
+            keep_filter: keep_filter?,
             enforce_guard: enforce_guard?,
             reporting: reporting?,
             peering: peering?,

@@ -81,7 +81,7 @@ pub enum LogLevel {
     Trace,
 }
 
-/// As the kernel's `dev_valid_name` judges.
+/// As the kernel's `dev_valid_name` judges; `*` and `?` make a pattern of it.
 fn interface_name(text: &str) -> bool {
     (1..=LONGEST_INTERFACE).contains(&text.len())
         && text != "."
@@ -242,6 +242,15 @@ pub(super) fn guard(root: &mut Section<'_>) -> Option<bool> {
     let enforce = section.bool("enforce", false);
     section.finish();
     enforce
+}
+
+/// Whether the filter stays when the daemon ends.
+pub(super) fn state(root: &mut Section<'_>) -> Option<bool> {
+    let mut section = root.table("state");
+    let choices = [("auto", true), ("never", false)];
+    let keep_filter = section.one_of("keep_filter", &choices, true);
+    section.finish();
+    keep_filter
 }
 
 pub(super) fn plugins(root: &mut Section<'_>) -> Option<PathBuf> {
