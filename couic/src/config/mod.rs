@@ -38,6 +38,8 @@ pub struct Config {
     pub limits: Limits,
     /// Whether hits are counted for each rule.
     pub rule_counters: bool,
+    /// Whether rules outlive the daemon.
+    pub persist: bool,
     /// Where the log goes.
     pub logging: Logging,
     /// The API's Unix socket. Absolute, and short enough for an address.
@@ -64,9 +66,9 @@ impl Settings for Config {
         let owner = system::owner(root);
         let limits = system::limits(root);
         let rule_counters = system::statistics(root);
+        let state = system::state(root);
         let logging = system::logging(root);
         let socket = system::socket(root);
-        let keep_filter = system::state(root);
         let enforce_guard = system::guard(root);
         let reporting = network::reporting(root);
         let peering = network::peering(root);
@@ -78,9 +80,10 @@ impl Settings for Config {
             owner: owner?,
             limits: limits?,
             rule_counters: rule_counters?,
+            persist: state?.0,
             logging: logging?,
             socket: socket?,
-            keep_filter: keep_filter?,
+            keep_filter: state?.1,
             enforce_guard: enforce_guard?,
             reporting: reporting?,
             peering: peering?,

@@ -184,6 +184,16 @@ pub(super) fn statistics(root: &mut Section<'_>) -> Option<bool> {
     per_rule
 }
 
+/// Whether rules survive a restart, and whether the filter stays when the daemon ends.
+pub(super) fn state(root: &mut Section<'_>) -> Option<(bool, bool)> {
+    let mut section = root.table("state");
+    let persist = section.bool("persist", true);
+    let choices = [("auto", true), ("never", false)];
+    let keep_filter = section.one_of("keep_filter", &choices, true);
+    section.finish();
+    persist.zip(keep_filter)
+}
+
 pub(super) fn logging(root: &mut Section<'_>) -> Option<Logging> {
     let mut section = root.table("logging");
     let dir = section.path("dir", "/var/log/couic");
@@ -242,15 +252,6 @@ pub(super) fn guard(root: &mut Section<'_>) -> Option<bool> {
     let enforce = section.bool("enforce", false);
     section.finish();
     enforce
-}
-
-/// Whether the filter stays when the daemon ends.
-pub(super) fn state(root: &mut Section<'_>) -> Option<bool> {
-    let mut section = root.table("state");
-    let choices = [("auto", true), ("never", false)];
-    let keep_filter = section.one_of("keep_filter", &choices, true);
-    section.finish();
-    keep_filter
 }
 
 pub(super) fn plugins(root: &mut Section<'_>) -> Option<PathBuf> {

@@ -1,7 +1,8 @@
 //! The daemon: its parts, put together in an order that matters.
 //!
 //! What holds:
-//! - The rules of all set files are in the tables before the first packet is judged by them.
+//! - The rules of all set files, and those of an earlier daemon, are in the tables before the first packet is judged by
+//!   them.
 //! - Putting the program on the interfaces is the last step of the start that can fail: where any does, the filter of a
 //!   daemon before this one stands as it stood, and no socket stays behind.
 //! - On SIGTERM and SIGINT the requests in progress are answered (for [`DRAIN`] at most), then the socket is removed and
@@ -14,10 +15,11 @@ mod filter;
 mod memory;
 mod selfcheck;
 mod signals;
+mod state;
 mod supervisor;
 
 use std::{
-    fs,
+    fs, mem,
     os::{fd::OwnedFd, unix::net::UnixListener},
     panic,
     sync::{
@@ -39,6 +41,7 @@ use crate::{
     dataplane::{self, Loaded, XdpProgram},
     firewall::{Firewall, FirewallError, SetStore, SystemClock},
     guard::Guard,
+    journal::Registers,
     keeper::{Keeper, KeeperError, Setup, Store},
     logging::Log,
     metrics::MetricsRegistry,
@@ -93,6 +96,9 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let outcome = run_logged(config, &log, kept);
     match &outcome {
         Ok(()) => tracing::info!("couic has stopped"),
+        Err(StartError::Filter(error @ KeeperError::Ended)) => {
+            tracing::error!("couic ends: {error}");
+        }
         Err(error) => tracing::error!("couic does not start: {error}"),
     }
     log.close(LAST_LINES);
@@ -119,31 +125,35 @@ fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartEr
     };
     let supervisor = Supervisor::find().map(Arc::new);
     let (clients, _lock) = claim(config)?;
-    let (rules, program) = load_rules(config)?;
+    let (mut rules, program) = load_rules(config)?;
     let keeper = start_keeper(config, program, supervisor.as_ref(), kept)?;
     let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
     let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
     let reporting = start_reporting(config, &runtime, &rules.firewall)?;
-    let peering = start_peering(config, &runtime, &rules.firewall)?;
+    let registers = mem::take(&mut rules.registers);
+    let peering = start_peering(config, &runtime, &rules.firewall, registers)?;
     let keeper_ended = keeper.ended();
     let filter = filter_packets(keeper, &rules)?;
     let metrics = Arc::new(MetricsRegistry::new());
-    let mut repeaters =
-        repeaters(&rules, &filter, &metrics).map_err(StartError::system("start threads"))?;
+    let engine = peering.as_ref().map(Peering::engine);
+    let mut repeaters = repeaters(&rules, &filter, &metrics)
+        .and_then(|mut all| {
+            state::keep_writing(&mut all, &rules.firewall, engine.clone()).map(|()| all)
+        })
+        .map_err(StartError::system("start threads"))?;
     tracing::info!("listening on {}", config.socket.display());
     if let Some(supervisor) = &supervisor {
         supervisor.ready();
     }
 
     let notifiers = reporting.as_ref().map(Reporting::notifiers);
-    let engine = peering.as_ref().map(Peering::engine);
     let api = Api {
-        firewall: rules.firewall,
+        firewall: Arc::clone(&rules.firewall),
         sets: rules.sets,
         clients: Arc::new(clients),
         guard: Guard::new(config.enforce_guard),
         metrics,
-        health: health(&filter, notifiers.clone(), engine.clone()),
+        health: health(&filter, &rules.firewall, notifiers.clone(), engine.clone()),
         notifiers,
         peering: engine,
     };
@@ -156,6 +166,7 @@ fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartEr
         runtime.block_on(peering.stop());
     }
     repeaters.stop();
+    state::close(&rules.firewall);
     if filter.leave() {
         tracing::info!("the filter stays on; it can be taken off by couic detach");
     }
@@ -175,14 +186,16 @@ fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartEr
 /// What `GET /v1/health` answers, asked anew each time.
 fn health(
     filter: &Arc<Filter>,
+    firewall: &Arc<Firewall>,
     notifiers: Option<Notifiers>,
     peers: Option<Arc<Engine>>,
 ) -> Arc<dyn Fn() -> Health + Send + Sync> {
-    let filter = Arc::clone(filter);
+    let (filter, firewall) = (Arc::clone(filter), Arc::clone(firewall));
     Arc::new(move || {
         let problems = notifiers.as_ref().map(Notifiers::problems);
         let late = peers.as_ref().map(|engine| engine.problems());
-        filter.health(problems.unwrap_or_default(), late.unwrap_or_default())
+        let health = filter.health(problems.unwrap_or_default(), late.unwrap_or_default());
+        state::add_to_health(health, &firewall)
     })
 }
 
@@ -215,6 +228,8 @@ struct Rules {
     firewall: Arc<Firewall>,
     sets: Arc<SetStore>,
     problems: Vec<SetProblem>,
+    /// What peering knew of rules in an earlier life.
+    registers: Registers,
 }
 
 fn load_rules(config: &Config) -> Result<(Rules, XdpProgram), StartError> {
@@ -227,15 +242,23 @@ fn load_rules(config: &Config) -> Result<(Rules, XdpProgram), StartError> {
     let clock = Arc::new(SystemClock);
     let firewall = Firewall::new(plane, counters, config.limits, clock);
     let (sets, problems) = load_sets(config, &firewall)?;
+    let registers = if config.persist {
+        state::restore(&config.working_dir, &firewall)?
+    } else {
+        state::warn_of_unused(&config.working_dir);
+        Registers::new()
+    };
     let rules = Rules {
         firewall: Arc::new(firewall),
         sets: Arc::new(sets),
         problems,
+        registers,
     };
     Ok((rules, program))
 }
 
-/// The set files' rules are in force already: a restart is not a change that anybody wants to hear of.
+/// The rules of set files and of an earlier daemon are in force already: a restart is not a change that anybody wants
+/// to hear of.
 fn start_reporting(
     config: &Config,
     runtime: &Runtime,
@@ -268,6 +291,7 @@ fn start_peering(
     config: &Config,
     runtime: &Runtime,
     firewall: &Arc<Firewall>,
+    registers: Registers,
 ) -> Result<Option<Peering>, StartError> {
     if !config.peering.enabled {
         return Ok(None);
@@ -276,7 +300,7 @@ fn start_peering(
     let peering = Peering::start(
         &config.peering,
         &config.working_dir,
-        firewall,
+        (firewall, registers),
         runtime.handle(),
     )?;
     let peers = config.peering.peers.len();

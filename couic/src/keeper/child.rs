@@ -56,7 +56,13 @@ fn live() -> io::Result<()> {
     nix::unistd::dup2_stdin(nothing)?;
     match line.receive()? {
         None => Ok(()),
-        Some((Order::Start(start), Some(program))) => Keeper::begin(line, &start, program)?.live(),
+        Some((Order::Start(start), Some(program))) => {
+            let answer = line.try_clone()?;
+            match Keeper::begin(line, &start, program) {
+                Ok(keeper) => keeper.live(),
+                Err(error) => answer.send(&Event::Refused(error.to_string()), None),
+            }
+        }
         Some(_) => Err(io::Error::other("the first order was not to start")),
     }
 }
@@ -121,7 +127,12 @@ impl Keeping {
         let Some(pins) = &self.pins else {
             return Ok(Vec::new());
         };
-        let all = pins.all()?.into_iter().map(|(name, link)| Kept {
+        let all = pins.all().map_err(|error| {
+            let dir = self.dir.display();
+            let text = format!("cannot take over the filter that {dir} holds: {error}");
+            io::Error::new(error.kind(), text)
+        });
+        let all = all?.into_iter().map(|(name, link)| Kept {
             from: Place::Pins,
             name,
             link,

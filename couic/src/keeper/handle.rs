@@ -189,6 +189,7 @@ impl Keeper {
         };
         match keeper.answer()? {
             Event::Ready => Ok(keeper),
+            Event::Refused(why) => Err(KeeperError::Refused(why)),
             _ => Err(KeeperError::Ended),
         }
     }
