@@ -38,8 +38,11 @@ pub struct Health {
     pub status: HealthStatus,
     /// Of the daemon.
     pub version: String,
-    /// Every configured interface.
+    /// Every interface that is to be filtered.
     pub interfaces: Vec<InterfaceHealth>,
+    /// What else is wrong with the filter: patterns that match nothing, a filter that cannot stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filter_problems: Vec<String>,
     /// Set files that were not loaded.
     pub set_problems: Vec<SetProblem>,
     /// Notifiers that somebody must look at. They never make the state worse than degraded.

@@ -7,6 +7,7 @@ pub mod dataplane;
 pub mod firewall;
 pub mod guard;
 pub mod journal;
+pub mod keeper;
 pub mod logging;
 pub mod metrics;
 pub mod peering;

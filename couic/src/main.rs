@@ -2,10 +2,10 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use couic::{
     config::{Config, DEFAULT_PATH, Settings as _},
-    daemon,
+    daemon, keeper,
 };
 use couic_plugin_api::host;
 
@@ -14,11 +14,19 @@ use couic_plugin_api::host;
 #[command(name = "couic", version, about)]
 struct Args {
     /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_PATH, global = true)]
     config: PathBuf,
     /// Check the configuration file, say what is wrong with it, and exit.
     #[arg(long)]
     check_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Open the wall: take the filter that an ended daemon left in place off the interfaces.
+    Detach,
 }
 
 /// `EX_CONFIG` would be 78; the contract says 64.
@@ -27,6 +35,9 @@ const START_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
     if let Some(ended) = host::run_if_child() {
+        return ended;
+    }
+    if let Some(ended) = keeper::run_if_child() {
         return ended;
     }
     let args = Args::parse();
@@ -41,6 +52,9 @@ fn main() -> ExitCode {
         println!("{}: no mistakes", args.config.display());
         return ExitCode::SUCCESS;
     }
+    if let Some(Command::Detach) = args.command {
+        return detach(&config);
+    }
     match daemon::run(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -48,4 +62,29 @@ fn main() -> ExitCode {
             START_FAILED.into()
         }
     }
+}
+
+fn detach(config: &Config) -> ExitCode {
+    let done = match keeper::detach(&keeper::Setup::of(config)) {
+        Ok(done) => done,
+        Err(error) => {
+            eprintln!("couic: {error}");
+            return START_FAILED.into();
+        }
+    };
+    for name in &done.opened {
+        println!("no longer filtering on {name}");
+    }
+    for (name, id) in &done.left {
+        eprintln!(
+            "couic: {name} still runs the XDP program {id} of a Couic: where systemd keeps it, systemctl stop couic opens the wall; else it belongs to another configuration"
+        );
+    }
+    if !done.left.is_empty() {
+        return START_FAILED.into();
+    }
+    if done.opened.is_empty() {
+        println!("nothing of this configuration is attached");
+    }
+    ExitCode::SUCCESS
 }

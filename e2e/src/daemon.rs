@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     os::unix::{fs::chown, process::ExitStatusExt},
     path::{Path, PathBuf},
-    process::{Child, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::Duration,
 };
@@ -16,7 +16,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use crate::{Api, HOST_IFACE, Lab, until};
+use crate::{Api, BpfFs, HOST_IFACE, Lab, until};
 
 /// Verifying the program and mapping its tables takes a debug build seconds on a busy machine.
 const START: Duration = Duration::from_secs(60);
@@ -31,7 +31,20 @@ pub struct DaemonBuilder<'lab> {
     ifaces: Vec<String>,
     mode: Option<String>,
     more: String,
+    stays: bool,
+    way: Way,
+}
+
+/// How the process is started, again each time.
+#[derive(Debug, Default)]
+struct Way {
     capabilities: Option<String>,
+    /// Another file than the workspace's.
+    binary: Option<PathBuf>,
+    bpffs: Option<BpfFs>,
+    /// A program that runs it, with its first arguments.
+    wrapper: Vec<String>,
+    env: Vec<(String, String)>,
 }
 
 /// A daemon that did not start.
@@ -41,6 +54,16 @@ pub struct Refusal {
     pub status: ExitStatus,
     /// What it printed.
     pub output: String,
+    home: TempDir,
+    way: Way,
+}
+
+impl Refusal {
+    /// A daemon in the same directories, as after [`Daemon::builder`].
+    #[must_use]
+    pub fn again(self, lab: &Lab) -> DaemonBuilder<'_> {
+        DaemonBuilder::again(lab, self.home, self.way)
+    }
 }
 
 /// A running daemon; killed on drop, with its log printed where the test failed.
@@ -48,6 +71,7 @@ pub struct Refusal {
 pub struct Daemon<'lab> {
     lab: &'lab Lab,
     home: TempDir,
+    way: Way,
     child: Child,
     api: Api,
 }
@@ -78,7 +102,20 @@ impl<'lab> DaemonBuilder<'lab> {
             ifaces: vec![HOST_IFACE.to_owned()],
             mode: None,
             more: String::new(),
-            capabilities: None,
+            stays: false,
+            way: Way::default(),
+        }
+    }
+
+    fn again(lab: &'lab Lab, home: TempDir, way: Way) -> Self {
+        Self {
+            lab,
+            home,
+            ifaces: vec![HOST_IFACE.to_owned()],
+            mode: None,
+            more: String::new(),
+            stays: true,
+            way,
         }
     }
 
@@ -106,8 +143,44 @@ impl<'lab> DaemonBuilder<'lab> {
     /// Runs as nobody, with these capabilities alone, in the form of `setpriv(1)`: `+bpf,+net_admin`.
     #[must_use]
     pub fn unprivileged(mut self, capabilities: &str) -> Self {
-        self.capabilities = Some(format!("-all,{capabilities}"));
+        self.way.capabilities = Some(format!("-all,{capabilities}"));
         self
+    }
+
+    /// Keeps the filter when the daemon ends, in this filesystem where there is one. Else `keep_filter` is `never`.
+    #[must_use]
+    pub fn stays(mut self, bpffs: Option<&BpfFs>) -> Self {
+        self.stays = true;
+        self.way.bpffs = bpffs.map(BpfFs::again);
+        self
+    }
+
+    /// Another build of the daemon.
+    #[must_use]
+    pub fn binary(mut self, path: PathBuf) -> Self {
+        self.way.binary = Some(path);
+        self
+    }
+
+    /// Starts it by another program, which gets the daemon's command line behind these words.
+    #[must_use]
+    pub fn wrapped(mut self, wrapper: &[&str], env: &[(&str, &str)]) -> Self {
+        self.way.wrapper = wrapper.iter().map(|&w| w.to_owned()).collect();
+        self.way.env = env
+            .iter()
+            .map(|&(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
+        self
+    }
+
+    /// Runs `couic detach` and answers its exit code and what it printed.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn detach(&self) -> (i32, String) {
+        self.write_config();
+        detach(self.lab, self.home.path(), &self.way)
     }
 
     /// Writes a set file before the start.
@@ -139,10 +212,10 @@ impl<'lab> DaemonBuilder<'lab> {
     /// How it gave up.
     pub fn try_start(self) -> Result<Daemon<'lab>, Refusal> {
         self.write_config();
-        if self.capabilities.is_some() {
+        if self.way.capabilities.is_some() {
             give_to_nobody(self.home.path());
         }
-        Daemon::launch(self.lab, self.home, self.capabilities.as_deref())
+        Daemon::launch(self.lab, self.home, self.way)
     }
 
     fn write_config(&self) {
@@ -151,7 +224,7 @@ impl<'lab> DaemonBuilder<'lab> {
             .mode
             .as_ref()
             .map_or(String::new(), |m| format!("operation_mode = \"{m}\"\n"));
-        let (user, group) = match self.capabilities {
+        let (user, group) = match self.way.capabilities {
             Some(_) => ("nobody", "nogroup"),
             None => ("root", "root"),
         };
@@ -159,7 +232,8 @@ impl<'lab> DaemonBuilder<'lab> {
             "ifaces = {:?}\n{mode}working_dir = \"{home}/work\"\nuser = \"{user}\"\ngroup = \"{group}\"\n\
              [logging]\ndir = \"{home}/log\"\nrotation = \"never\"\nmax_log_files = 1\nformat = \"text\"\n\
              [server]\nsocket = \"{home}/couic.sock\"\n{}",
-            self.ifaces, self.more
+            self.ifaces,
+            self.more_config()
         );
         fs::write(self.home.path().join("couic.toml"), config).expect("write couic.toml");
         let ctl = format!(
@@ -167,6 +241,63 @@ impl<'lab> DaemonBuilder<'lab> {
         );
         fs::write(self.home.path().join("couicctl.toml"), ctl).expect("write couicctl.toml");
     }
+
+    fn more_config(&self) -> String {
+        const STATE: &str = "[state]\n";
+        if self.stays {
+            return self.more.clone();
+        }
+        let never = format!("{STATE}keep_filter = \"never\"\n");
+        if self.more.contains(STATE) {
+            return self.more.replace(STATE, &never);
+        }
+        format!("{never}{}", self.more)
+    }
+}
+
+/// `couic`, as it is to be started, without its arguments.
+fn command(lab: &Lab, way: &Way) -> Command {
+    let binary = way.binary.clone().unwrap_or_else(|| lab.binary("couic"));
+    let mut command = match (&way.capabilities, way.wrapper.split_first()) {
+        (Some(capabilities), _) => {
+            let mut setpriv = lab.host.command("setpriv");
+            setpriv.args([
+                "--reuid=nobody",
+                "--regid=nogroup",
+                "--clear-groups",
+                "--no-new-privs",
+            ]);
+            for kind in ["inh-caps", "ambient-caps", "bounding-set"] {
+                setpriv.arg(format!("--{kind}={capabilities}"));
+            }
+            setpriv.arg(binary);
+            setpriv
+        }
+        (None, Some((wrapper, words))) => {
+            let mut command = lab.host.command(wrapper);
+            command.args(words).arg(binary);
+            command
+        }
+        (None, None) => lab.host.command(binary),
+    };
+    if let Some(bpffs) = &way.bpffs {
+        bpffs.around(&mut command);
+    }
+    command.envs(way.env.iter().map(|(k, v)| (k, v)));
+    command
+}
+
+fn detach(lab: &Lab, home: &Path, way: &Way) -> (i32, String) {
+    let mut command = command(lab, way);
+    let output = command
+        .arg("-c")
+        .arg(home.join("couic.toml"))
+        .arg("detach")
+        .output()
+        .expect("run couic detach");
+    let told = [output.stdout, output.stderr].concat();
+    let code = output.status.code().unwrap_or(-1);
+    (code, String::from_utf8_lossy(&told).into_owned())
 }
 
 /// Everything that the daemon writes to, and the way to it.
@@ -198,30 +329,13 @@ fn write_set_file(home: &Path, policy: Policy, name: &str, text: &str) {
 }
 
 impl<'lab> Daemon<'lab> {
-    fn launch(lab: &'lab Lab, home: TempDir, capabilities: Option<&str>) -> Result<Self, Refusal> {
+    fn launch(lab: &'lab Lab, home: TempDir, way: Way) -> Result<Self, Refusal> {
         let output = File::options()
             .create(true)
             .append(true)
             .open(home.path().join("output"))
             .expect("a file for the output");
-        let mut command = match capabilities {
-            None => lab.host.command(lab.binary("couic")),
-            Some(capabilities) => {
-                let mut setpriv = lab.host.command("setpriv");
-                setpriv.args([
-                    "--reuid=nobody",
-                    "--regid=nogroup",
-                    "--clear-groups",
-                    "--no-new-privs",
-                ]);
-                for kind in ["inh-caps", "ambient-caps", "bounding-set"] {
-                    setpriv.arg(format!("--{kind}={capabilities}"));
-                }
-                setpriv.arg(lab.binary("couic"));
-                setpriv
-            }
-        };
-        let child = command
+        let child = command(lab, &way)
             .arg("-c")
             .arg(home.path().join("couic.toml"))
             .stdin(Stdio::null())
@@ -233,14 +347,26 @@ impl<'lab> Daemon<'lab> {
         let mut daemon = Self {
             lab,
             home,
+            way,
             child,
             api,
         };
-        daemon.await_ready()?;
-        Ok(daemon)
+        match daemon.await_ready() {
+            Ok(()) => Ok(daemon),
+            Err(status) => {
+                let output = daemon.output();
+                let (home, way) = daemon.take();
+                Err(Refusal {
+                    status,
+                    output,
+                    home,
+                    way,
+                })
+            }
+        }
     }
 
-    fn await_ready(&mut self) -> Result<(), Refusal> {
+    fn await_ready(&mut self) -> Result<(), ExitStatus> {
         let ended = until("couic answers or gives up", START, || {
             if let Some(status) = self.child.try_wait().expect("wait for couic") {
                 return Some(Some(status));
@@ -249,8 +375,7 @@ impl<'lab> Daemon<'lab> {
             up.then_some(None)
         });
         if let Some(status) = ended.0 {
-            let output = self.output();
-            return Err(Refusal { status, output });
+            return Err(status);
         }
         self.api = Api::new(&self.socket(), self.token());
         Ok(())
@@ -264,9 +389,57 @@ impl<'lab> Daemon<'lab> {
     pub fn restart(mut self) -> Self {
         let ended = self.child.try_wait().expect("wait for couic");
         assert!(ended.is_some(), "couic still runs");
+        let (home, way) = self.take();
+        Self::launch(self.lab, home, way).unwrap_or_else(|r| panic!("{}\n{}", r.status, r.output))
+    }
+
+    /// A daemon in the same directories, started in the same way, that keeps the filter, with a configuration of its
+    /// own.
+    ///
+    /// # Panics
+    /// Where this one still runs.
+    #[must_use]
+    pub fn builder(mut self) -> DaemonBuilder<'lab> {
+        let ended = self.child.try_wait().expect("wait for couic");
+        assert!(ended.is_some(), "couic still runs");
+        let (home, way) = self.take();
+        DaemonBuilder::again(self.lab, home, way)
+    }
+
+    /// The process that attaches for it.
+    #[must_use]
+    pub fn keeper(&self) -> Option<Pid> {
+        let path = format!("/proc/{0}/task/{0}/children", self.pid());
+        let children = fs::read_to_string(path).unwrap_or_default();
+        children.split_whitespace().find_map(|pid| {
+            let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let is_it = line.split('\0').any(|word| word == "filter-keeper");
+            is_it.then(|| pid.parse().ok().map(Pid::from_raw))?
+        })
+    }
+
+    /// Ends it with a signal and waits.
+    ///
+    /// # Panics
+    /// Where it ends otherwise than that signal should make it.
+    #[must_use]
+    pub fn ended_by(mut self, signal: Signal) -> Self {
+        self.signal(signal);
+        let expected = if signal == Signal::SIGKILL { -9 } else { 0 };
+        assert_eq!(self.exit_code(), expected, "{}", self.output());
+        self
+    }
+
+    /// Runs `couic detach` and answers its exit code and what it printed.
+    #[must_use]
+    pub fn detach(&self) -> (i32, String) {
+        detach(self.lab, self.home.path(), &self.way)
+    }
+
+    fn take(&mut self) -> (TempDir, Way) {
         let empty = TempDir::new().expect("a temporary directory");
         let home = std::mem::replace(&mut self.home, empty);
-        Self::launch(self.lab, home, None).unwrap_or_else(|r| panic!("{}\n{}", r.status, r.output))
+        (home, std::mem::take(&mut self.way))
     }
 
     /// The API, with the admin's token.

@@ -151,3 +151,52 @@ fn netlink(program: RawFd, iface: u32) -> io::Result<()> {
         error => Err(io::Error::from_raw_os_error(-error)),
     }
 }
+
+/// Detaches every link on an interface, as `bpftool link detach` does. Answers how many there were.
+///
+/// # Panics
+/// Where the kernel refuses.
+#[must_use]
+pub fn detach_links(netns: &Netns, iface: &str) -> usize {
+    const BPF_LINK_GET_FD_BY_ID: libc::c_int = 30;
+    const BPF_LINK_GET_NEXT_ID: libc::c_int = 31;
+    const BPF_LINK_DETACH: libc::c_int = 34;
+    const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+    let ours = netns.run("ip", &["-d", "-j", "link", "show", "dev", iface]);
+    let ours: serde_json::Value = serde_json::from_str(&ours).expect("JSON of ip");
+    let program = &ours[0]["xdp"]["prog"]["id"];
+    let (mut id, mut detached) = (0u32, 0);
+    loop {
+        // start_id, then next_id, which the kernel writes.
+        let mut next = [id, 0, 0];
+        if command(BPF_LINK_GET_NEXT_ID, &mut next) < 0 {
+            return detached;
+        }
+        id = next[1];
+        let Ok(link) = bpf(BPF_LINK_GET_FD_BY_ID, &[id]) else {
+            continue;
+        };
+        // type, id, prog_id.
+        let mut info = [0u32; 32];
+        let mut attr = [0u64; 2];
+        attr[0] = u64::from(link.as_raw_fd().cast_unsigned()) | 128 << 32;
+        attr[1] = info.as_mut_ptr() as u64;
+        assert_eq!(
+            command(BPF_OBJ_GET_INFO_BY_FD, &mut attr),
+            0,
+            "the link's info"
+        );
+        if u64::from(info[2]) == program.as_u64().unwrap_or_default() {
+            let done = command(BPF_LINK_DETACH, &mut [link.as_raw_fd().cast_unsigned()]);
+            assert_eq!(done, 0, "BPF_LINK_DETACH: {}", io::Error::last_os_error());
+            detached += 1;
+        }
+    }
+}
+
+fn command<T>(command: libc::c_int, attributes: &mut T) -> libc::c_long {
+    let attributes: *mut T = attributes;
+    // SAFETY: pointer and size describe one live T, laid out as the command's part of union bpf_attr; pointers in it
+    // point to live buffers.
+    unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) }
+}

@@ -23,6 +23,7 @@
 )]
 
 mod api;
+mod bpffs;
 mod chat;
 mod collector;
 mod daemon;
@@ -32,17 +33,20 @@ mod lab;
 mod mesh;
 mod netns;
 mod packet_socket;
+mod stream;
 mod wait;
 mod wire;
 
 pub use api::{Api, Reply};
+pub use bpffs::BpfFs;
 pub use chat::{Chat, Post};
 pub use collector::Collector;
 pub use daemon::{CtlOutput, Daemon, DaemonBuilder, Refusal};
-pub use foreign::{AttachedBy, FOREIGN_NAME, Foreign};
+pub use foreign::{AttachedBy, FOREIGN_NAME, Foreign, detach_links};
 pub use frame::{ETH_P_8021AD, ETH_P_8021Q, Frame, SYNC_FRAME_LEN};
 pub use lab::{HOST_IFACE, HOST_V4, HOST_V6, Lab, OUTSIDE_IFACE, OUTSIDE_V4, OUTSIDE_V6};
 pub use mesh::{Mesh, PEER_PORT, address};
 pub use netns::Netns;
+pub use stream::{Stream, Tally};
 pub use wait::{unix_now, until};
 pub use wire::Wire;

@@ -90,6 +90,13 @@ impl PacketSocket {
         );
     }
 
+    /// Sends one frame, if there is room for it.
+    pub(crate) fn try_send(&self, frame: &[u8]) -> bool {
+        // SAFETY: pointer and length describe the live slice.
+        let sent = unsafe { libc::send(self.0.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
+        sent >= 0
+    }
+
     /// Receives one frame, or nothing within the timeout.
     pub(crate) fn receive<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
         let fd = self.0.as_raw_fd();

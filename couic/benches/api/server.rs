@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader, Write},
+    net::IpAddr,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
@@ -37,6 +38,20 @@ impl Plane for NoPlane {
     }
 
     fn heartbeat(&mut self, _: u64) {}
+
+    fn held(&self, _: Policy, _: Cidr) -> Option<PlaneRule> {
+        None
+    }
+
+    fn decides(&self, _: IpAddr) -> Option<(Policy, TagSlot)> {
+        None
+    }
+
+    fn erase(&mut self, _: Policy, _: Cidr) {}
+
+    fn walk(&self, _: usize, _: usize, _: &mut dyn FnMut(Policy, Cidr)) -> Option<usize> {
+        None
+    }
 }
 
 impl Counters for NoPlane {
@@ -151,6 +166,7 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
         status: HealthStatus::Ok,
         version: String::new(),
         interfaces: Vec::new(),
+        filter_problems: Vec::new(),
         set_problems: Vec::new(),
         notifier_problems: Vec::new(),
         peer_problems: Vec::new(),

@@ -26,7 +26,7 @@ pub const DEFAULT_PATH: &str = "/etc/couic/couic.toml";
 /// The checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Interfaces to filter on: at least one, no doubles.
+    /// Interfaces to filter on, by name or pattern: at least one, no doubles.
     pub ifaces: Vec<String>,
     /// How the XDP program is attached.
     pub operation_mode: OperationMode,
@@ -44,6 +44,8 @@ pub struct Config {
     pub logging: Logging,
     /// The API's Unix socket. Absolute, and short enough for an address.
     pub socket: PathBuf,
+    /// Whether the filter stays, where it can, when the daemon ends.
+    pub keep_filter: bool,
     /// Whether the guard rails hold for requests that do not ask for them.
     pub enforce_guard: bool,
     /// Whom rule changes are reported to.
@@ -64,7 +66,7 @@ impl Settings for Config {
         let owner = system::owner(root);
         let limits = system::limits(root);
         let rule_counters = system::statistics(root);
-        let persist = system::state(root);
+        let state = system::state(root);
         let logging = system::logging(root);
         let socket = system::socket(root);
         let enforce_guard = system::guard(root);
@@ -78,9 +80,10 @@ impl Settings for Config {
             owner: owner?,
             limits: limits?,
             rule_counters: rule_counters?,
-            persist: persist?,
+            persist: state?.0,
             logging: logging?,
             socket: socket?,
+            keep_filter: state?.1,
             enforce_guard: enforce_guard?,
             reporting: reporting?,
             peering: peering?,

@@ -81,7 +81,7 @@ pub enum LogLevel {
     Trace,
 }
 
-/// As the kernel's `dev_valid_name` judges.
+/// As the kernel's `dev_valid_name` judges; `*` and `?` make a pattern of it.
 fn interface_name(text: &str) -> bool {
     (1..=LONGEST_INTERFACE).contains(&text.len())
         && text != "."
@@ -184,12 +184,14 @@ pub(super) fn statistics(root: &mut Section<'_>) -> Option<bool> {
     per_rule
 }
 
-/// Whether rules outlive the daemon.
-pub(super) fn state(root: &mut Section<'_>) -> Option<bool> {
+/// Whether rules survive a restart, and whether the filter stays when the daemon ends.
+pub(super) fn state(root: &mut Section<'_>) -> Option<(bool, bool)> {
     let mut section = root.table("state");
     let persist = section.bool("persist", true);
+    let choices = [("auto", true), ("never", false)];
+    let keep_filter = section.one_of("keep_filter", &choices, true);
     section.finish();
-    persist
+    persist.zip(keep_filter)
 }
 
 pub(super) fn logging(root: &mut Section<'_>) -> Option<Logging> {

@@ -70,9 +70,20 @@ fn the_shortest_file_has_the_documented_defaults() {
         (Rotation::Daily, 7, LogLevel::Info)
     );
     assert!(!config.reporting.enabled && !config.peering.enabled);
+    assert!(config.keep_filter);
     assert!(config.persist);
     let volatile = Config::parse(&format!("{HEAD}[state]\npersist = false\n"));
     assert!(!volatile.unwrap().persist);
+}
+
+#[test]
+fn interfaces_may_be_patterns_and_the_filter_need_not_stay() {
+    let text = HEAD.replace("[\"eth0\"]", "[\"eth0\", \"veth*\", \"wan?\"]");
+    let config = Config::parse(&format!("{text}[state]\nkeep_filter = \"never\"\n")).unwrap();
+    assert_eq!(config.ifaces, ["eth0", "veth*", "wan?"]);
+    assert!(!config.keep_filter);
+    let told = only_mistake(&format!("{HEAD}[state]\nkeep_filter = true\n"));
+    assert!(told.contains("keep_filter"), "{told}");
 }
 
 /// The examples that are shipped say what the defaults are, with an account that every machine has.

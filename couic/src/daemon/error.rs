@@ -30,8 +30,8 @@ pub enum StartError {
     #[error("cannot load the XDP program: {}", chain(.0))]
     Load(crate::dataplane::LoadError),
     /// The interfaces.
-    #[error("cannot filter: {}", chain(.0))]
-    Attach(crate::dataplane::AttachError),
+    #[error(transparent)]
+    Filter(#[from] crate::keeper::KeeperError),
     /// The socket.
     #[error(transparent)]
     Socket(#[from] SocketError),

@@ -7,21 +7,57 @@ use couic_common::{
 };
 use parking_lot::Mutex;
 
-use crate::firewall::{Firewall, SetError, SetStore};
+use crate::{
+    firewall::{Firewall, SetError, SetStore},
+    keeper::Keeper,
+};
 
 /// A program that is attached to interfaces.
 pub(super) trait Attached: Send {
-    /// What the kernel says now about every configured interface.
+    /// What the kernel says now about every interface that is to be filtered.
     fn health(&self) -> Vec<InterfaceHealth>;
 
-    /// Takes it off all of them.
-    fn detach(self: Box<Self>);
+    /// What else somebody should look at.
+    fn problems(&self) -> Vec<String>;
+
+    /// How often what is attached was not what should be: mended, and not.
+    fn differences(&self) -> (u64, u64);
+
+    /// Mends what is not as it should be, now.
+    fn look(&self);
+
+    /// Looks after it no longer. Whether it stays where it is.
+    fn leave(self: Box<Self>) -> bool;
 }
 
-/// The attached program (detached when this is dropped), the set files that were not loaded, and with them the answer of `GET /v1/health`.
+impl Attached for Keeper {
+    fn health(&self) -> Vec<InterfaceHealth> {
+        Self::health(self)
+    }
+
+    fn problems(&self) -> Vec<String> {
+        Self::problems(self)
+    }
+
+    fn differences(&self) -> (u64, u64) {
+        Self::differences(self)
+    }
+
+    fn look(&self) {
+        Self::look(self);
+    }
+
+    fn leave(self: Box<Self>) -> bool {
+        Self::leave(*self)
+    }
+}
+
+/// The attached program (left to itself when this is dropped), the set files that were not loaded, and with them the answer of `GET /v1/health`.
 pub(super) struct Filter {
     attached: Mutex<Option<Box<dyn Attached>>>,
     set_problems: Mutex<Vec<SetProblem>>,
+    /// What the self-check could not mend.
+    table_problem: Mutex<Option<String>>,
 }
 
 impl Filter {
@@ -29,6 +65,7 @@ impl Filter {
         Self {
             attached: Mutex::new(Some(attached)),
             set_problems: Mutex::new(set_problems),
+            table_problem: Mutex::default(),
         }
     }
 
@@ -46,9 +83,14 @@ impl Filter {
     ) -> Health {
         let interfaces = self.interfaces();
         let set_problems = self.set_problems.lock().clone();
-        let all_attached = !interfaces.is_empty() && interfaces.iter().all(|i| i.attached);
-        let all_well =
-            set_problems.is_empty() && notifier_problems.is_empty() && peer_problems.is_empty();
+        let filter_problems = self.problems();
+        // Without any, a pattern waits for the first interface, which is a problem by itself.
+        let none = interfaces.is_empty() && filter_problems.is_empty();
+        let all_attached = !none && interfaces.iter().all(|i| i.attached);
+        let all_well = filter_problems.is_empty()
+            && set_problems.is_empty()
+            && notifier_problems.is_empty()
+            && peer_problems.is_empty();
         let status = match (all_attached, all_well) {
             (false, _) => HealthStatus::Down,
             (true, false) => HealthStatus::Degraded,
@@ -58,6 +100,7 @@ impl Filter {
             status,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             interfaces,
+            filter_problems,
             set_problems,
             notifier_problems,
             peer_problems,
@@ -65,11 +108,38 @@ impl Filter {
         }
     }
 
-    /// Opens the wall.
-    pub(super) fn detach(&self) {
-        if let Some(attached) = self.attached.lock().take() {
-            attached.detach();
+    /// Mends what is not as it should be, now.
+    pub(super) fn look(&self) {
+        if let Some(attached) = &*self.attached.lock() {
+            attached.look();
         }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let attached = self.attached.lock();
+        let mut problems = attached.as_ref().map(|a| a.problems()).unwrap_or_default();
+        problems.extend(self.table_problem.lock().clone());
+        problems
+    }
+
+    /// Says, until it is called again, what the tables have that cannot be mended.
+    pub(super) fn set_table_problem(&self, problem: Option<String>) {
+        *self.table_problem.lock() = problem;
+    }
+
+    /// How often what is attached was not what should be: mended, and not.
+    pub(super) fn differences(&self) -> (u64, u64) {
+        let attached = self.attached.lock();
+        attached
+            .as_ref()
+            .map(|a| a.differences())
+            .unwrap_or_default()
+    }
+
+    /// Looks after the interfaces no longer. Whether they are filtered all the same.
+    pub(super) fn leave(&self) -> bool {
+        let attached = self.attached.lock().take();
+        attached.is_some_and(Attached::leave)
     }
 
     /// Forgets the problem of each set file that is gone, or that can be read by now and whose entries are in force:
@@ -90,7 +160,7 @@ impl Filter {
 
 impl Drop for Filter {
     fn drop(&mut self) {
-        self.detach();
+        self.leave();
     }
 }
 
@@ -129,6 +199,9 @@ impl Watch {
     /// What has changed since the last time.
     pub(super) fn turns(&mut self, interfaces: &[InterfaceHealth]) -> Vec<Turn> {
         let mut turns = Vec::new();
+        // What matched a pattern and is gone is no loss, and not to be remembered.
+        self.attached
+            .retain(|name, _| interfaces.iter().any(|i| i.name == *name));
         for interface in interfaces {
             let InterfaceHealth {
                 name,
@@ -179,15 +252,27 @@ mod tests {
         firewall::SystemClock,
     };
 
-    struct Fake(Arc<Mutex<Vec<InterfaceHealth>>>);
+    #[derive(Clone, Default)]
+    struct Fake(Arc<Mutex<Vec<InterfaceHealth>>>, Arc<Mutex<Vec<String>>>);
 
     impl Attached for Fake {
         fn health(&self) -> Vec<InterfaceHealth> {
             self.0.lock().clone()
         }
 
-        fn detach(self: Box<Self>) {
+        fn problems(&self) -> Vec<String> {
+            self.1.lock().clone()
+        }
+
+        fn differences(&self) -> (u64, u64) {
+            (0, 0)
+        }
+
+        fn look(&self) {}
+
+        fn leave(self: Box<Self>) -> bool {
             self.0.lock().clear();
+            true
         }
     }
 
@@ -202,8 +287,10 @@ mod tests {
 
     #[test]
     fn the_worst_of_interfaces_and_sets_is_the_state() {
-        let state = Arc::new(Mutex::new(vec![interface("a", true), interface("b", true)]));
-        let filter = Filter::new(Box::new(Fake(Arc::clone(&state))), Vec::new());
+        let fake = Fake::default();
+        let state = Arc::clone(&fake.0);
+        *state.lock() = vec![interface("a", true), interface("b", true)];
+        let filter = Filter::new(Box::new(fake.clone()), Vec::new());
         assert_eq!(
             filter.health(Vec::new(), Vec::new()).status,
             HealthStatus::Ok
@@ -233,12 +320,27 @@ mod tests {
         let health = filter.health(Vec::new(), Vec::new());
         assert_eq!(health.status, HealthStatus::Down);
         assert_eq!(health.interfaces[1].problem.as_deref(), Some("it is gone"));
-        filter.detach();
-        assert!(state.lock().is_empty(), "detached");
+        assert!(filter.leave() && state.lock().is_empty());
         assert_eq!(
             filter.health(Vec::new(), Vec::new()).status,
             HealthStatus::Down
         );
+    }
+
+    #[test]
+    fn a_pattern_that_means_nothing_yet_is_no_outage() {
+        let fake = Fake::default();
+        let filter = Filter::new(Box::new(fake.clone()), Vec::new());
+        let status = || filter.health(Vec::new(), Vec::new()).status;
+        assert_eq!(
+            status(),
+            HealthStatus::Down,
+            "nothing is filtered, nobody knows why"
+        );
+        fake.1.lock().push("no interface matches veth*".to_owned());
+        assert_eq!(status(), HealthStatus::Degraded);
+        fake.0.lock().push(interface("a", false));
+        assert_eq!(status(), HealthStatus::Down);
     }
 
     #[test]
@@ -280,7 +382,7 @@ mod tests {
         );
         let (_, problems) = sets.load_lenient();
         assert_eq!(problems.len(), 2);
-        let filter = Filter::new(Box::new(Fake(Arc::default())), problems);
+        let filter = Filter::new(Box::new(Fake::default()), problems);
         let files = || {
             filter.forget_mended(&sets, &firewall);
             let problems = filter.health(Vec::new(), Vec::new()).set_problems;

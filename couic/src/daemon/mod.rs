@@ -1,19 +1,33 @@
 //! The daemon: its parts, put together in an order that matters.
 //!
 //! What holds:
-//! - The rules of all set files, and those of an earlier daemon, are in the tables before the first packet is judged.
-//! - What fails during the start undoes what was done before it: nothing stays attached, no socket stays behind.
-//! - On SIGTERM and SIGINT the requests in progress are answered (for [`DRAIN`] at most), then the filter is detached,
-//!   the socket removed and the log written out. Exit code 0.
+//! - The rules of all set files, and those of an earlier daemon, are in the tables before the first packet is judged by
+//!   them.
+//! - Putting the program on the interfaces is the last step of the start that can fail: where any does, the filter of a
+//!   daemon before this one stands as it stood, and no socket stays behind.
+//! - On SIGTERM and SIGINT the requests in progress are answered (for [`DRAIN`] at most), then the socket is removed and
+//!   the log written out. Exit code 0. The filter stays where the keeper could keep it, else it is detached.
+//! - Without its keeper the daemon ends, with exit code 1, so that whoever supervises it starts both anew.
 
 mod error;
 mod every;
 mod filter;
 mod memory;
+mod selfcheck;
 mod signals;
 mod state;
+mod supervisor;
 
-use std::{fs, mem, os::unix::net::UnixListener, panic, sync::Arc, time::Duration};
+use std::{
+    fs, mem,
+    os::{fd::OwnedFd, unix::net::UnixListener},
+    panic,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
@@ -24,22 +38,25 @@ use tokio::runtime::{Builder, Runtime};
 use crate::{
     api::{self, Api},
     config::Config,
-    dataplane::{self, Attachments, Loaded, XdpProgram},
+    dataplane::{self, Loaded, XdpProgram},
     firewall::{Firewall, FirewallError, SetStore, SystemClock},
     guard::Guard,
     journal::Registers,
+    keeper::{Keeper, KeeperError, Setup, Store},
     logging::Log,
     metrics::MetricsRegistry,
-    peering::Peering,
+    peering::{Engine, Peering},
     privileges::{ListeningSocket, WorkLock, check_process_user, check_working_dir},
     rbac::ClientStore,
     reporting::{Notifiers, Reporting},
 };
-use couic_common::{InterfaceHealth, Policy, SetProblem};
+use couic_common::{Health, Policy, SetProblem};
 pub use error::StartError;
 use every::Repeaters;
-use filter::{Attached, Filter, Watch, sets_problem};
+use filter::{Filter, Turn, Watch, sets_problem};
+use selfcheck::{Checker, Found};
 use signals::Signals;
+use supervisor::Supervisor;
 
 /// How long requests in progress may take to be answered at the end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -53,24 +70,19 @@ const EXPIRY: Duration = Duration::from_millis(200);
 /// Between two looks at the interfaces, and two heartbeats.
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Between two rounds of the self-check.
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// Changes that the log may lag behind: 100 ms at half a million a second, some 15 MB at most.
 const LOG_QUEUE: usize = 1 << 16;
-
-impl Attached for Attachments {
-    fn health(&self) -> Vec<InterfaceHealth> {
-        Self::health(self)
-    }
-
-    fn detach(self: Box<Self>) {
-        Self::detach(*self);
-    }
-}
 
 /// Runs until a signal ends it.
 ///
 /// # Errors
 /// [`StartError`], after which nothing is left behind.
 pub fn run(config: &Config) -> Result<(), StartError> {
+    // Before anything else is opened: what systemd passes on has fixed numbers.
+    let kept = supervisor::inherited();
     check_process_user(&config.owner)?;
     // Whatever asks for more is meant: the socket, log files.
     umask(Mode::from_bits_truncate(0o027));
@@ -81,9 +93,12 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     tracing::info!("couic {} starts", env!("CARGO_PKG_VERSION"));
     raise_descriptor_limit();
     memory::give_back_large_buffers();
-    let outcome = run_logged(config, &log);
+    let outcome = run_logged(config, &log, kept);
     match &outcome {
         Ok(()) => tracing::info!("couic has stopped"),
+        Err(StartError::Filter(error @ KeeperError::Ended)) => {
+            tracing::error!("couic ends: {error}");
+        }
         Err(error) => tracing::error!("couic does not start: {error}"),
     }
     log.close(LAST_LINES);
@@ -102,54 +117,59 @@ fn raise_descriptor_limit() {
     }
 }
 
-fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
+fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartError> {
     let runtime = runtime().map_err(StartError::system("start threads"))?;
     let signals = {
         let _inside = runtime.enter();
         Signals::catch().map_err(StartError::system("catch signals"))?
     };
+    let supervisor = Supervisor::find().map(Arc::new);
     let (clients, _lock) = claim(config)?;
     let (mut rules, program) = load_rules(config)?;
+    let keeper = start_keeper(config, program, supervisor.as_ref(), kept)?;
+    let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
     let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
     let reporting = start_reporting(config, &runtime, &rules.firewall)?;
-    let filter = filter_packets(config, &rules, program)?;
-    let mut repeaters = repeaters(&rules, &filter).map_err(StartError::system("start threads"))?;
-    let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
-    tracing::info!("listening on {}", config.socket.display());
-
-    let health = Arc::clone(&filter);
-    let notifiers = reporting.as_ref().map(Reporting::notifiers);
-    let delivery = notifiers.clone();
     let registers = mem::take(&mut rules.registers);
     let peering = start_peering(config, &runtime, &rules.firewall, registers)?;
+    let keeper_ended = keeper.ended();
+    let filter = filter_packets(keeper, &rules)?;
+    let metrics = Arc::new(MetricsRegistry::new());
     let engine = peering.as_ref().map(Peering::engine);
-    state::keep_writing(&mut repeaters, &rules.firewall, engine.clone())
+    let mut repeaters = repeaters(&rules, &filter, &metrics)
+        .and_then(|mut all| {
+            state::keep_writing(&mut all, &rules.firewall, engine.clone()).map(|()| all)
+        })
         .map_err(StartError::system("start threads"))?;
-    let peers = engine.clone();
-    let firewall = Arc::clone(&rules.firewall);
+    tracing::info!("listening on {}", config.socket.display());
+    if let Some(supervisor) = &supervisor {
+        supervisor.ready();
+    }
+
+    let notifiers = reporting.as_ref().map(Reporting::notifiers);
     let api = Api {
         firewall: Arc::clone(&rules.firewall),
         sets: rules.sets,
         clients: Arc::new(clients),
         guard: Guard::new(config.enforce_guard),
-        metrics: Arc::new(MetricsRegistry::new()),
+        metrics,
+        health: health(&filter, &rules.firewall, notifiers.clone(), engine.clone()),
         notifiers,
         peering: engine,
-        health: Arc::new(move || {
-            let problems = delivery.as_ref().map(Notifiers::problems);
-            let late = peers.as_ref().map(|engine| engine.problems());
-            let health = health.health(problems.unwrap_or_default(), late.unwrap_or_default());
-            state::add_to_health(health, &firewall)
-        }),
     };
-    serve(&runtime, listener, api, signals)?;
+    let alone = serve(&runtime, listener, api, signals, keeper_ended)?;
+    if let Some(supervisor) = &supervisor {
+        supervisor.stopping();
+    }
 
     if let Some(peering) = peering {
         runtime.block_on(peering.stop());
     }
     repeaters.stop();
     state::close(&rules.firewall);
-    filter.detach();
+    if filter.leave() {
+        tracing::info!("the filter stays on; it can be taken off by couic detach");
+    }
     if let Some(reporting) = reporting {
         stop_reporting(&runtime, reporting);
     }
@@ -157,7 +177,41 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
         changes.close();
     }
     socket.remove()?;
+    if alone {
+        return Err(KeeperError::Ended.into());
+    }
     Ok(())
+}
+
+/// What `GET /v1/health` answers, asked anew each time.
+fn health(
+    filter: &Arc<Filter>,
+    firewall: &Arc<Firewall>,
+    notifiers: Option<Notifiers>,
+    peers: Option<Arc<Engine>>,
+) -> Arc<dyn Fn() -> Health + Send + Sync> {
+    let (filter, firewall) = (Arc::clone(filter), Arc::clone(firewall));
+    Arc::new(move || {
+        let problems = notifiers.as_ref().map(Notifiers::problems);
+        let late = peers.as_ref().map(|engine| engine.problems());
+        let health = filter.health(problems.unwrap_or_default(), late.unwrap_or_default());
+        state::add_to_health(health, &firewall)
+    })
+}
+
+/// What systemd kept for us.
+type KeptLinks = Vec<(String, OwnedFd)>;
+
+/// The process that may attach. Nothing is attached yet, and nothing that was before is touched.
+fn start_keeper(
+    config: &Config,
+    program: XdpProgram,
+    supervisor: Option<&Arc<Supervisor>>,
+    kept: KeptLinks,
+) -> Result<Keeper, KeeperError> {
+    let store = supervisor.filter(|s| s.has_store());
+    let store = store.map(|s| Arc::clone(s) as Arc<dyn Store>);
+    Keeper::start(&Setup::of(config), program, store, kept)
 }
 
 /// Everything that can be refused before the kernel is asked for anything.
@@ -272,18 +326,13 @@ fn stop_reporting(runtime: &Runtime, reporting: Reporting) {
     }
 }
 
-fn filter_packets(
-    config: &Config,
-    rules: &Rules,
-    program: XdpProgram,
-) -> Result<Arc<Filter>, StartError> {
+/// The last step that can fail, so that a start that is refused leaves the filter of the one before as it was.
+fn filter_packets(keeper: Keeper, rules: &Rules) -> Result<Arc<Filter>, StartError> {
     // The first packet must not find deadlines that are nobody's business.
     rules.firewall.heartbeat();
-    let attachments = program
-        .attach_all(&config.ifaces, config.operation_mode)
-        .map_err(StartError::Attach)?;
+    keeper.raise()?;
     let problems = rules.problems.clone();
-    Ok(Arc::new(Filter::new(Box::new(attachments), problems)))
+    Ok(Arc::new(Filter::new(Box::new(keeper), problems)))
 }
 
 /// Two threads at least: one that is busy with a long list must not keep the others' requests waiting. More than eight
@@ -324,7 +373,11 @@ fn load_sets(
     Ok((sets, problems))
 }
 
-fn repeaters(rules: &Rules, filter: &Arc<Filter>) -> std::io::Result<Repeaters> {
+fn repeaters(
+    rules: &Rules,
+    filter: &Arc<Filter>,
+    metrics: &Arc<MetricsRegistry>,
+) -> std::io::Result<Repeaters> {
     let mut repeaters = Repeaters::default();
     let firewall = Arc::clone(&rules.firewall);
     repeaters.every(EXPIRY, "couic-expiry", move || {
@@ -332,15 +385,23 @@ fn repeaters(rules: &Rules, filter: &Arc<Filter>) -> std::io::Result<Repeaters> 
     })?;
     let firewall = Arc::clone(&rules.firewall);
     repeaters.every(SECOND, "couic-heart", move || firewall.heartbeat())?;
+    let firewall = Arc::clone(&rules.firewall);
+    let mut checker = Checker::new(firewall, Arc::clone(filter), Arc::clone(metrics));
+    repeaters.every(MINUTE, "couic-check", move || checker.round())?;
     // On a thread of its own: the kernel may take its time to answer.
     let (firewall, sets) = (Arc::clone(&rules.firewall), Arc::clone(&rules.sets));
     let filter = Arc::clone(filter);
-    let mut watch = Watch::default();
+    let (mut watch, mut found) = (Watch::default(), Found::default());
+    let metrics = Arc::clone(metrics);
     let mut round = 0_u32;
     repeaters.every(SECOND, "couic-watch", move || {
         for turn in watch.turns(&filter.interfaces()) {
             turn.log();
+            if matches!(turn, Turn::Lost(..)) {
+                filter.look();
+            }
         }
+        found.count(filter.differences(), &metrics);
         round = round.wrapping_add(1);
         if round.is_multiple_of(5) {
             filter.forget_mended(&sets, &firewall);
@@ -349,25 +410,34 @@ fn repeaters(rules: &Rules, filter: &Arc<Filter>) -> std::io::Result<Repeaters> 
     Ok(repeaters)
 }
 
+/// Serves until a signal comes. True where what came is the end of the keeper.
 fn serve(
     runtime: &Runtime,
     listener: UnixListener,
     api: Api,
     signals: Signals,
-) -> Result<(), StartError> {
+    keeper_ended: impl Future<Output = ()>,
+) -> Result<bool, StartError> {
     listener
         .set_nonblocking(true)
         .map_err(StartError::system("use the socket"))?;
     runtime.block_on(async {
         let listener = tokio::net::UnixListener::from_std(listener)
             .map_err(StartError::system("use the socket"))?;
-        let summary = api::serve(listener, Arc::new(api), signals.first(), DRAIN).await;
+        let alone = AtomicBool::new(false);
+        let stop = async {
+            tokio::select! {
+                () = signals.first() => {}
+                () = keeper_ended => alone.store(true, Ordering::Relaxed),
+            }
+        };
+        let summary = api::serve(listener, Arc::new(api), stop, DRAIN).await;
         tracing::info!(
             "{} connections served, {} refused, {} cut off at the end",
             summary.served,
             summary.refused,
             summary.aborted
         );
-        Ok(())
+        Ok(alone.load(Ordering::Relaxed))
     })
 }

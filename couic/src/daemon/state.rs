@@ -134,6 +134,7 @@ mod tests {
             status: HealthStatus::Ok,
             version: String::new(),
             interfaces: Vec::new(),
+            filter_problems: Vec::new(),
             set_problems: Vec::new(),
             notifier_problems: Vec::new(),
             peer_problems: Vec::new(),

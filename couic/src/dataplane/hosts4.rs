@@ -11,7 +11,7 @@ use couic_ebpf::{
 };
 
 use super::{
-    PlaneError, RuleUsage,
+    PlaneError, RuleUsage, inspect,
     region::{read, write},
     rule_counts::{RuleCounts, Slot, number},
     sizes::{FULL_PERCENT, last},
@@ -119,6 +119,37 @@ impl Hosts4 {
     pub(super) fn take(&mut self, store: &Store, spot: HostSpot) {
         write!(store.hosts4, spot.line, slots[spot.slot] => 0);
         self.used -= 1;
+    }
+
+    /// Tag slot and deadline of a host.
+    pub(super) fn held(store: &Store, spot: HostSpot) -> (u32, u32) {
+        let HostSpot { line, slot } = spot;
+        let tag = read!(store.hosts4, line, slots[slot]) & TAG_MASK;
+        let deadline = if store.host_deadlines4.in_reach() > line {
+            read!(store.host_deadlines4, line, at[slot])
+        } else {
+            0
+        };
+        (tag, deadline)
+    }
+
+    /// How many places there are in the lines that are in use.
+    pub(super) fn places(&self) -> usize {
+        self.lines * LINE
+    }
+
+    /// The host at a place.
+    pub(super) fn at(&self, store: &Store, place: usize) -> Option<u32> {
+        let (line, slot) = (place / LINE, place % LINE);
+        let value = read!(store.hosts4, line, slots[slot]);
+        (value != 0)
+            .then(|| inspect::host(&self.seed, line, value))
+            .flatten()
+    }
+
+    /// Takes out a host that was never added, and is not counted.
+    pub(super) fn erase(store: &Store, spot: HostSpot) {
+        write!(store.hosts4, spot.line, slots[spot.slot] => 0);
     }
 
     /// What a host decided.

@@ -20,6 +20,22 @@ struct State {
     actions: ActionStats,
     heartbeat: u64,
     fail_next_put_after: Option<usize>,
+    refuses_puts: bool,
+}
+
+impl State {
+    /// The rule that decides about packets from an address.
+    fn deciding(&self, source: IpAddr) -> Option<(Policy, Cidr, TagSlot)> {
+        Policy::ALL.into_iter().find_map(|policy| {
+            let covering = self
+                .rules
+                .iter()
+                .filter(|((p, cidr), _)| *p == policy && cidr.contains(source));
+            covering
+                .max_by_key(|((_, cidr), _)| cidr.prefix())
+                .map(|((_, cidr), rule)| (policy, *cidr, rule.slot))
+        })
+    }
 }
 
 impl MemoryPlane {
@@ -36,15 +52,7 @@ impl MemoryPlane {
     /// Judges a packet as the data plane would, and counts it.
     pub fn packet(&self, source: IpAddr, bytes: u64) -> Verdict {
         let mut state = self.0.lock();
-        let found = Policy::ALL.into_iter().find_map(|policy| {
-            let covering = state
-                .rules
-                .iter()
-                .filter(|((p, cidr), _)| *p == policy && cidr.contains(source));
-            covering
-                .max_by_key(|((_, cidr), _)| cidr.prefix())
-                .map(|((_, cidr), rule)| (policy, *cidr, rule.slot))
-        });
+        let found = state.deciding(source);
         let verdict = if matches!(found, Some((Policy::Drop, ..))) {
             Verdict::Drop
         } else {
@@ -64,6 +72,20 @@ impl MemoryPlane {
             Verdict::Pass => count(&mut state.actions.xdp_pass, bytes),
         }
         verdict
+    }
+
+    /// Refuses every put from now on, or none.
+    pub fn refuse_puts(&self, all: bool) {
+        self.0.lock().refuses_puts = all;
+    }
+
+    /// Changes a rule behind its owner's back: for tests of what notices that.
+    pub fn tamper(&self, policy: Policy, cidr: Cidr, rule: Option<PlaneRule>) {
+        let mut state = self.0.lock();
+        match rule {
+            Some(rule) => state.rules.insert((policy, cidr), rule),
+            None => state.rules.remove(&(policy, cidr)),
+        };
     }
 
     /// Every rule in force.
@@ -92,6 +114,9 @@ fn count(counter: &mut Counter, bytes: u64) {
 impl Plane for MemoryPlane {
     fn put(&mut self, policy: Policy, cidr: Cidr, rule: PlaneRule) -> Result<(), PlaneError> {
         let mut state = self.0.lock();
+        if state.refuses_puts {
+            return Err(PlaneError::Full { table: "memory" });
+        }
         if let Some(left) = state.fail_next_put_after {
             state.fail_next_put_after = left.checked_sub(1);
             if left == 0 {
@@ -113,6 +138,34 @@ impl Plane for MemoryPlane {
 
     fn heartbeat(&mut self, now: u64) {
         self.0.lock().heartbeat = now;
+    }
+
+    fn held(&self, policy: Policy, cidr: Cidr) -> Option<PlaneRule> {
+        let state = self.0.lock();
+        state.rules.get(&(policy, cidr)).map(|rule| rule.as_held())
+    }
+
+    fn decides(&self, source: IpAddr) -> Option<(Policy, TagSlot)> {
+        let found = self.0.lock().deciding(source);
+        found.map(|(policy, _, slot)| (policy, slot))
+    }
+
+    fn erase(&mut self, policy: Policy, cidr: Cidr) {
+        self.0.lock().rules.remove(&(policy, cidr));
+    }
+
+    fn walk(
+        &self,
+        from: usize,
+        places: usize,
+        show: &mut dyn FnMut(Policy, Cidr),
+    ) -> Option<usize> {
+        let state = self.0.lock();
+        let end = from.saturating_add(places);
+        for (policy, cidr) in state.rules.keys().skip(from).take(places) {
+            show(*policy, *cidr);
+        }
+        (end < state.rules.len()).then_some(end)
     }
 
     fn usage(&self, policy: Policy, cidr: Cidr) -> Option<RuleUsage> {

@@ -1,5 +1,7 @@
 //! What the firewall core wants of a data plane.
 
+use std::net::IpAddr;
+
 use couic_common::{ActionStats, Cidr, Counter, Policy};
 
 /// How many tags a policy can have at a time, the untagged slot included.
@@ -85,6 +87,18 @@ pub struct PlaneRule {
     pub deadline: u64,
 }
 
+impl PlaneRule {
+    /// As tables hold it: whole seconds up to 2106.
+    #[must_use]
+    pub fn as_held(self) -> Self {
+        let deadline = u32::try_from(self.deadline).unwrap_or(0);
+        Self {
+            deadline: deadline.into(),
+            ..self
+        }
+    }
+}
+
 /// What one rule decided since it was added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuleUsage {
@@ -134,6 +148,20 @@ pub trait Plane: Send {
     /// Tells the data plane that the daemon lives, and what time it is (Unix seconds): while this is called at
     /// least every few seconds, deadlines are the daemon's business.
     fn heartbeat(&mut self, now: u64);
+
+    /// A rule as the tables hold it, to be compared with what was put there. A deadline behind 2106 is shown as none.
+    fn held(&self, policy: Policy, cidr: Cidr) -> Option<PlaneRule>;
+
+    /// Which rules decide about packets from an address, by what packets look at; None where none does.
+    fn decides(&self, source: IpAddr) -> Option<(Policy, TagSlot)>;
+
+    /// Takes out what nobody put there: a rule of which only the tables know. Without effect where there is none.
+    fn erase(&mut self, policy: Policy, cidr: Cidr);
+
+    /// Shows rules that the tables hold, at `places` of their places from `from` on. Answers where to go on; None where
+    /// that was the last place.
+    fn walk(&self, from: usize, places: usize, show: &mut dyn FnMut(Policy, Cidr))
+    -> Option<usize>;
 
     /// What a rule decided. None where there is no such rule, or where rules are not counted one by one.
     fn usage(&self, policy: Policy, cidr: Cidr) -> Option<RuleUsage> {

@@ -30,7 +30,7 @@ use super::{
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/couic-xdp"));
 
 /// For frames in several buffers, and the fallback for kernels before 5.18.
-const ENTRIES: [&str; 2] = ["couic", "couic_single"];
+pub(crate) const ENTRIES: [&str; 2] = ["couic", "couic_single"];
 
 /// The program is in the kernel and its tables are empty.
 pub struct Loaded {
@@ -196,6 +196,16 @@ impl XdpProgram {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// A descriptor of the program, for who attaches it.
+    ///
+    /// # Errors
+    /// Where there are no descriptors left.
+    pub fn descriptor(&mut self) -> io::Result<OwnedFd> {
+        let program = self.xdp().map_err(io::Error::other)?;
+        let fd = program.fd().map_err(io::Error::other)?;
+        fd.as_fd().try_clone_to_owned()
     }
 
     /// The program itself, for test runs.

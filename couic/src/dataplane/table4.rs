@@ -148,6 +148,35 @@ impl Table4 {
         Slot::Line4(number(spot.line, spot.slot))
     }
 
+    /// Tag slot and deadline of a rule.
+    pub(super) fn held(store: &Store, spot: Spot) -> (u32, u32) {
+        let Spot { line, slot, .. } = spot;
+        let tag = read!(store.line4, line, slots[slot]) & u64::from(TAG_MASK);
+        let deadline = if store.deadlines4.in_reach() > line {
+            read!(store.deadlines4, line, at[slot])
+        } else {
+            0
+        };
+        (u32::try_from(tag).unwrap_or(0), deadline)
+    }
+
+    /// How many places there are in the lines that are in use.
+    pub(super) fn places(&self) -> usize {
+        self.lines * LINE
+    }
+
+    /// The key of the rule at a place.
+    pub(super) fn at(store: &Store, place: usize) -> Option<u64> {
+        let value = read!(store.line4, place / LINE, slots[place % LINE]) & !COUNT;
+        (value != 0).then_some(value >> (TAG_BITS + 1))
+    }
+
+    /// Takes out a rule that was never added, and is not counted.
+    pub(super) fn erase(store: &Store, spot: Spot) {
+        let count = read!(store.line4, spot.line, slots[spot.slot]) & COUNT;
+        write!(store.line4, spot.line, slots[spot.slot] => count);
+    }
+
     /// What a rule decided.
     pub(super) fn usage(&self, store: &Store, spot: Spot) -> Option<RuleUsage> {
         self.rule_counts.read(store, Self::record(spot))

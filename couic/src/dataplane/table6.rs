@@ -184,6 +184,33 @@ impl Table6 {
         }
     }
 
+    /// Tag slot and deadline of a rule.
+    pub(super) fn held(store: &Store, spot: Spot6) -> (u32, u32) {
+        let entry = spot.index as usize;
+        (
+            read!(store.entry6, entry, meta) & TAG_MASK,
+            read!(store.entry6, entry, deadline),
+        )
+    }
+
+    /// How many entries of the pool were ever in use.
+    pub(super) fn places(&self) -> usize {
+        self.fresh as usize
+    }
+
+    /// The key of the rule at a place.
+    pub(super) fn at(store: &Store, entry: usize) -> Option<Key6> {
+        let valid = read!(store.entry6, entry, meta) & VALID != 0;
+        valid.then(|| Self::key_of(store, entry))
+    }
+
+    /// Takes out a rule that was never added, and is not counted. Its entry in the pool may be in use for another one,
+    /// so it stays out of use.
+    pub(super) fn erase(store: &Store, spot: Spot6) {
+        let more = read!(store.line6, spot.line, lanes[spot.lane]) & MORE6;
+        write!(store.line6, spot.line, lanes[spot.lane] => more);
+    }
+
     /// What an entry of the pool stands for.
     fn key_of(store: &Store, entry: usize) -> Key6 {
         Key6 {

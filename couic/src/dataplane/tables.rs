@@ -1,9 +1,11 @@
 //! The data plane proper: [`Plane`] over mapped tables.
 
+use std::net::IpAddr;
+
 use couic_common::{Cidr, Policy};
 
 use super::{
-    Limits, Plane, PlaneError, PlaneRule, RuleUsage,
+    Limits, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot, inspect,
     region::{Region, write},
     rule_counts::RuleCounts,
     sizes::{Sizes, TooManyRules},
@@ -19,6 +21,20 @@ pub struct TablePlane {
     v4: V4,
     v6: V6,
     counts: RuleCounts,
+}
+
+/// What is damaged.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Corruption {
+    /// A host's slot is empty.
+    Host4,
+    /// A slot holds a host that nobody added.
+    Spurious4,
+    /// The prefilter says that there are no rules.
+    Prefilter4,
+    /// The first IPv6 rule has another address.
+    Pool6,
 }
 
 struct Heap;
@@ -65,10 +81,10 @@ impl TablePlane {
     /// What the program answers for a source, computed by the same lookup on the same memory: a verdict code, see
     /// `couic_ebpf::layout`.
     #[must_use]
-    pub fn judge(&self, source: std::net::IpAddr) -> u32 {
+    pub fn judge(&self, source: IpAddr) -> u32 {
         use couic_ebpf::{layout::CODE_PASS, lookup};
         match source {
-            std::net::IpAddr::V4(a) => {
+            IpAddr::V4(a) => {
                 let a = a.to_bits();
                 if lookup::flagged4(&self.store, a) {
                     lookup::lookup4(&self.store, a)
@@ -76,7 +92,7 @@ impl TablePlane {
                     CODE_PASS
                 }
             }
-            std::net::IpAddr::V6(a) => {
+            IpAddr::V6(a) => {
                 #[expect(clippy::cast_possible_truncation, reason = "the two halves are wanted")]
                 let (hi, lo) = ((a.to_bits() >> 64) as u64, a.to_bits() as u64);
                 let known = self.store.top6.in_reach() != 0;
@@ -93,6 +109,33 @@ impl TablePlane {
     pub fn backdate_heartbeat(&mut self, seconds: u64, unix: u64) {
         self.store
             .beat(monotonic().saturating_sub(seconds * 1_000_000_000), unix);
+    }
+
+    /// Overwrites the words by which packets find a rule: for tests of what notices that.
+    ///
+    /// # Panics
+    /// Where there is no such rule of the kind that the test asks for.
+    #[cfg(test)]
+    pub(crate) fn corrupt(&mut self, kind: Corruption) {
+        use super::region::{read, write};
+        let s = &self.store;
+        match kind {
+            Corruption::Host4 => {
+                let line = (0..s.hosts4.in_reach()).find(|n| read!(s.hosts4, *n, slots[0]) != 0);
+                write!(s.hosts4, line.unwrap(), slots[0] => 0);
+            }
+            Corruption::Spurious4 => {
+                let free = (0..s.hosts4.in_reach()).find(|n| read!(s.hosts4, *n, slots[0]) == 0);
+                let value = 0x8000_0000 | couic_ebpf::layout::VALID;
+                write!(s.hosts4, free.unwrap(), slots[0] => value);
+            }
+            Corruption::Prefilter4 => {
+                for word in 0..s.prefilter4.in_reach() {
+                    write!(s.prefilter4, word => 0);
+                }
+            }
+            Corruption::Pool6 => write!(s.entry6, 1, lo => !read!(s.entry6, 1, lo)),
+        }
     }
 
     /// Words that are not zero in what packets decide by: for tests of what removals leave behind.
@@ -167,6 +210,53 @@ impl Plane for TablePlane {
 
     fn heartbeat(&mut self, now: u64) {
         self.store.beat(monotonic(), now);
+    }
+
+    fn held(&self, policy: Policy, cidr: Cidr) -> Option<PlaneRule> {
+        let held = match cidr {
+            Cidr::V4(net) => self.v4.held(&self.store, policy, net),
+            Cidr::V6(net) => self.v6.held(&self.store, policy, net),
+        };
+        held.map(inspect::rule)
+    }
+
+    fn decides(&self, source: IpAddr) -> Option<(Policy, TagSlot)> {
+        inspect::decided(self.judge(source))
+    }
+
+    fn erase(&mut self, policy: Policy, cidr: Cidr) {
+        match cidr {
+            Cidr::V4(net) => self.v4.erase(&self.store, policy, net),
+            Cidr::V6(net) => self.v6.erase(&self.store, policy, net),
+        }
+    }
+
+    fn walk(
+        &self,
+        from: usize,
+        places: usize,
+        show: &mut dyn FnMut(Policy, Cidr),
+    ) -> Option<usize> {
+        let (v4, v6) = (self.v4.places(&self.store), self.v6.places(&self.store));
+        let tables = v4.into_iter().map(|n| (false, n));
+        let tables = tables.chain(v6.into_iter().map(|n| (true, n)));
+        let end = from.saturating_add(places);
+        let mut base = 0;
+        for (nth, (is_v6, size)) in tables.enumerate() {
+            let inside = from.max(base)..end.min(base + size);
+            for place in inside.map(|place| place - base) {
+                let found = if is_v6 {
+                    self.v6.at(&self.store, nth - v4.len(), place)
+                } else {
+                    self.v4.at(&self.store, nth, place)
+                };
+                if let Some((policy, cidr)) = found {
+                    show(policy, cidr);
+                }
+            }
+            base += size;
+        }
+        (end < base).then_some(end)
     }
 
     fn usage(&self, policy: Policy, cidr: Cidr) -> Option<RuleUsage> {

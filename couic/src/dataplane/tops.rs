@@ -4,7 +4,7 @@
 //! Rules up to /16 live in a binary tree in heap order; each of its leaves, a /16, has the longest covering rule of
 //! each policy folded into its [`Top`]. A /1 in or out walks the half of the tree below it, 65,536 nodes.
 
-use couic_common::Policy;
+use couic_common::{Cidr, Policy};
 use couic_ebpf::layout::{
     HEAD_HOSTS, HEAD_MORE, HEAD_VERSION, TAG_MASK, TOP_DROP, TOP_IGNORE, TOPS, Top, VALID,
 };
@@ -12,6 +12,7 @@ use couic_ebpf::layout::{
 use super::{
     PlaneError, PlaneRule, RuleUsage,
     busy4::Busy4,
+    inspect,
     region::{Region, read, write},
     rule_counts::{RuleCounts, Slot},
     store::Store,
@@ -205,6 +206,34 @@ impl Tops {
         }
         let record = read!(shorts, node * 2 + number(policy) as usize);
         u32::try_from(record & u64::from(VALID | TAG_MASK)).unwrap_or(0)
+    }
+
+    /// Tag slot and deadline of a rule of /16 or shorter; `head` is its prefix.
+    pub(super) fn held(
+        &self,
+        store: &Store,
+        policy: Policy,
+        (head, len): (usize, u8),
+    ) -> Option<(u32, u32)> {
+        let node = node(head, len);
+        let value = self.rule_at(store, policy, node);
+        if value == 0 {
+            return None;
+        }
+        let record = read!(self.shorts(store), node * 2 + number(policy) as usize);
+        let deadline = u32::try_from(record >> 32).unwrap_or(0);
+        Some((value & TAG_MASK, deadline))
+    }
+
+    /// How many places there are for rules of /16 or shorter.
+    pub(super) fn places(&self, store: &Store) -> usize {
+        self.shorts(store).in_reach()
+    }
+
+    /// The rule at a place.
+    pub(super) fn at(&self, store: &Store, place: usize) -> Option<(Policy, Cidr)> {
+        let held = read!(self.shorts(store), place) & u64::from(VALID) != 0;
+        held.then(|| inspect::short(self.v6, place)).flatten()
     }
 
     fn slot(&self, policy: Policy, node: usize) -> Slot {

@@ -1,12 +1,15 @@
 //! IPv4 rules into tables. The order of stores is what keeps packets from half states: the entry, the head's word, the
 //! head's version, the prefilter. A packet that began before a change of its head ended looks again.
 
-use couic_common::{Policy, V4Net};
+use std::net::Ipv4Addr;
+
+use couic_common::{Cidr, Policy, V4Net};
 use couic_ebpf::layout::key4;
 
 use super::{
     PlaneError, PlaneRule, RuleUsage,
     hosts4::Hosts4,
+    inspect,
     prefilter4::{MANY, Prefilter4},
     rule_counts::RuleCounts,
     store::Store,
@@ -90,6 +93,59 @@ impl V4 {
             self.prefilter.add_mid(store, net.addr(), len);
         }
         Ok(())
+    }
+
+    /// A rule as it is held.
+    pub(super) fn held(&self, store: &Store, policy: Policy, net: V4Net) -> Option<(u32, u32)> {
+        let len = net.len();
+        if len <= 16 {
+            return self.tops.held(store, policy, (head(net), len));
+        }
+        if is_host(policy, len)
+            && let Some(spot) = self.hosts.find(store, net.addr())
+        {
+            return Some(Hosts4::held(store, spot));
+        }
+        let spot = self.table.find(store, key(policy, net.addr(), len))?;
+        Some(Table4::held(store, spot))
+    }
+
+    /// Takes out a rule that was never added.
+    pub(super) fn erase(&mut self, store: &Store, policy: Policy, net: V4Net) {
+        let len = net.len();
+        if len <= 16 {
+            self.remove(store, policy, net);
+            return;
+        }
+        if is_host(policy, len)
+            && let Some(spot) = self.hosts.find(store, net.addr())
+        {
+            Hosts4::erase(store, spot);
+        } else if let Some(spot) = self.table.find(store, key(policy, net.addr(), len)) {
+            Table4::erase(store, spot);
+        }
+        self.tops.bump(store, head(net));
+    }
+
+    /// How many places the tables have, one after the other.
+    pub(super) fn places(&self, store: &Store) -> [usize; 3] {
+        [
+            self.tops.places(store),
+            self.hosts.places(),
+            self.table.places(),
+        ]
+    }
+
+    /// The rule at a place of one of the tables.
+    pub(super) fn at(&self, store: &Store, table: usize, place: usize) -> Option<(Policy, Cidr)> {
+        match table {
+            0 => self.tops.at(store, place),
+            1 => {
+                let address = Ipv4Addr::from_bits(self.hosts.at(store, place)?);
+                Some((Policy::Drop, Cidr::host(address.into())))
+            }
+            _ => inspect::long4(Table4::at(store, place)?),
+        }
     }
 
     /// What a rule decided. None where it is not there, or nothing is counted.

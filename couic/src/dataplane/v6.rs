@@ -1,12 +1,13 @@
 //! IPv6 rules into tables. The order of stores is what keeps packets from half states: the entry, the steps, the
 //! head's word, the cell's mask, the version of the head (up to /31) or of the cell (from /32 on).
 
-use couic_common::{Policy, V6Net};
+use couic_common::{Cidr, Policy, V6Net};
 
 use super::{
     PlaneError, PlaneRule, RuleUsage,
     cells6::Cells6,
     filter6::Filter6,
+    inspect,
     rule_counts::RuleCounts,
     store::Store,
     table6::{Key6, Table6},
@@ -119,6 +120,44 @@ impl V6 {
         }
         self.filter.take(store, key);
         self.ended(store, net);
+    }
+
+    /// A rule as it is held.
+    pub(super) fn held(&self, store: &Store, policy: Policy, net: V6Net) -> Option<(u32, u32)> {
+        let len = net.len();
+        if len <= 16 {
+            return self.tops.held(store, policy, (head(net), len));
+        }
+        let spot = self.table.find(store, key(policy, net))?;
+        Some(Table6::held(store, spot))
+    }
+
+    /// Takes out a rule that was never added.
+    pub(super) fn erase(&mut self, store: &Store, policy: Policy, net: V6Net) {
+        if net.len() <= 16 {
+            self.remove(store, policy, net);
+        } else if let Some(spot) = self.table.find(store, key(policy, net)) {
+            Table6::erase(store, spot);
+            self.ended(store, net);
+        }
+    }
+
+    /// How many places the tables have, one after the other.
+    pub(super) fn places(&self, store: &Store) -> [usize; 2] {
+        [self.tops.places(store), self.table.places()]
+    }
+
+    /// The rule at a place of one of the tables.
+    pub(super) fn at(&self, store: &Store, table: usize, place: usize) -> Option<(Policy, Cidr)> {
+        if table == 0 {
+            return self.tops.at(store, place);
+        }
+        // The first entry of the pool is never used, and in reach once another one is.
+        if place == 0 {
+            return None;
+        }
+        let key = Table6::at(store, place)?;
+        inspect::long6(key.hi, key.lo, key.len_policy)
     }
 
     /// What a rule decided. None where it is not there, or nothing is counted.

@@ -64,6 +64,10 @@ impl Core {
         (&mut self.tags[policy as usize], &*self.counters)
     }
 
+    pub(super) fn plane(&mut self) -> &mut dyn Plane {
+        &mut *self.plane
+    }
+
     pub(super) fn owners(&self) -> &Owners {
         &self.owners
     }

@@ -21,6 +21,7 @@ mod events;
 mod held;
 mod query;
 mod reload;
+mod selfcheck;
 mod setfile;
 mod sets;
 mod table;
@@ -42,6 +43,7 @@ pub use self::{
     held::{Held, Holder, Settle, Settled},
     query::Usage,
     reload::{SetCatalog, SetChange},
+    selfcheck::{SelfCheck, SelfChecked},
     setfile::{BadLine, parse_set},
     sets::{MAX_SET_FILE, SetError, SetStore},
     types::{Actor, Applied, EventKind, FirewallError, Job, NewRule, Origin, RuleEvent},

@@ -14,7 +14,9 @@ mod state;
 use std::time::Duration;
 
 use couic_common::PeerInfo;
-use prometheus::{IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily};
+use prometheus::{
+    IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily,
+};
 
 use crate::{firewall::Firewall, reporting::Notifiers};
 pub use figures::Figures;
@@ -29,6 +31,7 @@ pub use state::StateFigures;
 pub struct MetricsRegistry {
     registry: Registry,
     requests: Requests,
+    differences: IntCounterVec,
     process: ProcessFigures,
 }
 
@@ -52,9 +55,12 @@ impl MetricsRegistry {
         let requests = Requests::new();
         requests.register(&registry);
         register(&registry, build_info());
+        let differences = differences();
+        register(&registry, differences.clone());
         Self {
             registry,
             requests,
+            differences,
             process: ProcessFigures::since_now(),
         }
     }
@@ -68,6 +74,12 @@ impl MetricsRegistry {
         elapsed: Duration,
     ) {
         self.requests.observe(route, method, status, elapsed);
+    }
+
+    /// Counts what the self-check found: `what` was an interface or a rule, and was healed or was not.
+    pub fn count_differences(&self, what: &'static str, healed: bool, count: u64) {
+        let labels = [what, if healed { "yes" } else { "no" }];
+        self.differences.with_label_values(&labels).inc_by(count);
     }
 
     /// OpenMetrics text of the figures of the firewall, of reporting and peers where they run, and the daemon's own. Ends in
@@ -105,6 +117,24 @@ fn build_info() -> IntGaugeVec {
     );
     gauge.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     gauge
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "names are constants, and every test of this room makes them"
+)]
+fn differences() -> IntCounterVec {
+    let opts = Opts::new(
+        "couic_self_check_differences_total",
+        "What the self-check found otherwise than it should be, in attached programs and in the tables.",
+    );
+    let counter = IntCounterVec::new(opts, &["what", "healed"]).expect("a valid name");
+    for what in ["interface", "rule"] {
+        for healed in ["yes", "no"] {
+            counter.with_label_values(&[what, healed]).reset();
+        }
+    }
+    counter
 }
 
 #[expect(

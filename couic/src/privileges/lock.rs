@@ -3,8 +3,13 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, Write},
-    os::unix::fs::{OpenOptionsExt, fchown},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::fs::{OpenOptionsExt, fchown},
+    },
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -18,6 +23,12 @@ use crate::config::Owner;
 /// Its name in the working directory. It stays there; only the lock on it counts.
 const NAME: &str = "couic.lock";
 
+/// The keeper's, likewise.
+const KEEPER: &str = "keeper.lock";
+
+/// How long the keeper of a daemon that has ended may take to end, too.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The working directory could not be claimed.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -30,6 +41,11 @@ pub enum LockError {
         /// Its process, where it said so.
         pid: Option<u32>,
     },
+    /// The keeper of a daemon before this one still runs.
+    #[error(
+        "the keeper of a couic that has ended still works for this working_dir: look for `couic filter-keeper` with ps, and kill it"
+    )]
+    Keeper,
     /// The lock file cannot be used.
     #[error("cannot lock {}: {source}", path.display())]
     Io {
@@ -55,18 +71,7 @@ impl WorkLock {
             path: path.clone(),
             source,
         };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&path)
-            .map_err(failed)?;
-        if geteuid().is_root() {
-            fchown(&file, Some(owner.uid), Some(owner.gid)).map_err(failed)?;
-        }
+        let file = open(&path, owner).map_err(failed)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
                 lock.set_len(0).map_err(failed)?;
@@ -85,6 +90,71 @@ impl WorkLock {
             Err((_, errno)) => Err(failed(errno.into())),
         }
     }
+}
+
+/// The claim on being the one keeper of a working directory. It holds while anybody has this descriptor, so it is
+/// handed to the keeper.
+#[derive(Debug)]
+pub struct KeeperClaim(File);
+
+impl KeeperClaim {
+    /// Waits until no other keeper works for this directory: that of a daemon that was killed ends right after it.
+    ///
+    /// # Errors
+    /// [`LockError::Keeper`] where it does not.
+    pub fn take(working_dir: &Path, owner: &Owner) -> Result<Self, LockError> {
+        Self::take_within(working_dir, owner, PATIENCE)
+    }
+
+    fn take_within(
+        working_dir: &Path,
+        owner: &Owner,
+        patience: Duration,
+    ) -> Result<Self, LockError> {
+        let path = working_dir.join(KEEPER);
+        let failed = |source| LockError::Io {
+            path: path.clone(),
+            source,
+        };
+        let file = open(&path, owner).map_err(failed)?;
+        let start = Instant::now();
+        loop {
+            // Not what unlocks when it is dropped: the keeper has the same lock.
+            // SAFETY: takes no pointer.
+            if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+                return Ok(Self(file));
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::WouldBlock {
+                return Err(failed(error));
+            }
+            if start.elapsed() >= patience {
+                return Err(LockError::Keeper);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl AsFd for KeeperClaim {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn open(path: &Path, owner: &Owner) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)?;
+    if geteuid().is_root() {
+        fchown(&file, Some(owner.uid), Some(owner.gid))?;
+    }
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -116,6 +186,25 @@ mod tests {
         );
         drop(first);
         WorkLock::take(dir.path(), &owner()).unwrap();
+    }
+
+    #[test]
+    fn one_keeper_at_a_time_as_long_as_anybody_has_the_descriptor() {
+        let dir = tempfile::tempdir().unwrap();
+        let take = |patience| KeeperClaim::take_within(dir.path(), &owner(), patience);
+        let first = take(Duration::ZERO).unwrap();
+        let handed_on = first.as_fd().try_clone_to_owned().unwrap();
+        drop(first);
+        let told = take(Duration::ZERO).unwrap_err().to_string();
+        assert!(
+            told.starts_with("the keeper of a couic that has ended"),
+            "{told}"
+        );
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| take(PATIENCE));
+            drop(handed_on);
+            waiting.join().unwrap().unwrap();
+        });
     }
 
     #[test]

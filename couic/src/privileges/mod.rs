@@ -10,6 +10,6 @@ mod socket;
 mod workdir;
 
 pub use files::{create_file, create_new, ensure_dir, owner_name};
-pub use lock::{LockError, WorkLock};
+pub use lock::{KeeperClaim, LockError, WorkLock};
 pub use socket::{ListeningSocket, SocketError};
 pub use workdir::{DirError, check_process_user, check_working_dir};

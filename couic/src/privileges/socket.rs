@@ -105,12 +105,23 @@ impl ListeningSocket {
     /// # Errors
     /// [`SocketError::Io`].
     pub fn remove(self) -> Result<(), SocketError> {
+        self.unlink()
+    }
+
+    fn unlink(&self) -> Result<(), SocketError> {
         let still_ours =
             fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.identity);
         if still_ours {
             fs::remove_file(&self.path).map_err(failed("remove", &self.path))?;
         }
         Ok(())
+    }
+}
+
+/// A start that is refused leaves no socket behind.
+impl Drop for ListeningSocket {
+    fn drop(&mut self) {
+        let _ = self.unlink();
     }
 }
 

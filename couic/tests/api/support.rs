@@ -165,6 +165,7 @@ pub(crate) fn healthy() -> Health {
             mode: Some(XdpMode::Native),
             problem: None,
         }],
+        filter_problems: Vec::new(),
         set_problems: Vec::new(),
         notifier_problems: Vec::new(),
         peer_problems: Vec::new(),

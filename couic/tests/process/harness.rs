@@ -60,7 +60,7 @@ impl Place {
         let config = self.path("couic.toml");
         let text = format!(
             "ifaces = {}\noperation_mode = \"generic\"\nworking_dir = {:?}\nuser = {:?}\ngroup = {:?}\n\
-             [limits]\ndrop_entries = 1000\nignore_entries = 1000\n\
+             [state]\nkeep_filter = \"never\"\n[limits]\ndrop_entries = 1000\nignore_entries = 1000\n\
              [logging]\ndir = {:?}\nrotation = \"never\"\n[server]\nsocket = {:?}\n{}\n",
             self.ifaces,
             self.working_dir(),

@@ -32,11 +32,11 @@ fn a_bad_configuration_is_64_with_all_mistakes_and_touches_nothing() {
         "{told}"
     );
     assert!(
-        lines[1].starts_with(&format!("{shown}:14: server.colour: unknown key")),
+        lines[1].starts_with(&format!("{shown}:16: server.colour: unknown key")),
         "{told}"
     );
     assert!(
-        lines[2].starts_with(&format!("{shown}:16: guard.enforce: must be true or false")),
+        lines[2].starts_with(&format!("{shown}:18: guard.enforce: must be true or false")),
         "{told}"
     );
     assert!(!place.path("log").exists(), "no log was opened");

@@ -27,6 +27,9 @@ pub(crate) fn health(health: &Health, out: &mut dyn Write) -> io::Result<()> {
         table.row(&[&interface.name, &attached, &mode, &problem]);
     }
     table.write(out)?;
+    for problem in &health.filter_problems {
+        writeln!(out, "Filter: {}", printable(problem))?;
+    }
     for problem in &health.set_problems {
         let at = problem
             .line
@@ -81,6 +84,7 @@ mod tests {
                     problem: Some("no such interface".into()),
                 },
             ],
+            filter_problems: vec!["no interface matches veth*".to_owned()],
             set_problems: vec![SetProblem {
                 policy: Policy::Drop,
                 file: "bad.couic".into(),

@@ -137,15 +137,13 @@ fn an_interface_that_goes_away_makes_health_503_and_the_rest_goes_on() {
 }
 
 #[test]
-fn an_interface_that_comes_back_under_its_name_is_not_taken_for_the_old_one() {
+fn jumbo_frames_keep_native_mode() {
     let Some(lab) = Lab::quiet() else { return };
-    let daemon = lab.daemon().start();
-    lab.outside.run("ip", &["link", "del", OUTSIDE_IFACE]);
-    lab.join(HOST_IFACE, OUTSIDE_IFACE);
-    assert_eq!(
-        lab.kernel_mode(HOST_IFACE),
-        None,
-        "the new one has no filter"
-    );
-    assert_eq!(daemon.api().health().0, 503);
+    let mtu = |netns: &couic_e2e::Netns, iface| {
+        netns.run("ip", &["link", "set", iface, "mtu", "9000"]);
+    };
+    mtu(&lab.host, HOST_IFACE);
+    mtu(&lab.outside, OUTSIDE_IFACE);
+    let _daemon = lab.daemon().mode("native").start();
+    assert_eq!(lab.kernel_mode(HOST_IFACE), Some(XdpMode::Native));
 }

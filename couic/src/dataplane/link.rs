@@ -1,0 +1,174 @@
+//! XDP links by bpf(2) itself: what the keeper does with them, and nothing more, so that its process needs no library
+//! for that.
+//!
+//! A link is a kernel object that ties one program to one interface (Linux 5.9). It goes when nobody holds it any more:
+//! neither a process, nor systemd, nor a file in a bpf filesystem. Putting another program behind it is one atomic step
+//! for packets.
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+use couic_common::XdpMode;
+
+// enum bpf_cmd of linux/bpf.h.
+const BPF_OBJ_PIN: libc::c_int = 6;
+const BPF_OBJ_GET: libc::c_int = 7;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_LINK_CREATE: libc::c_int = 28;
+const BPF_LINK_UPDATE: libc::c_int = 29;
+const BPF_LINK_DETACH: libc::c_int = 34;
+
+/// enum bpf_attach_type.
+const BPF_XDP: u32 = 37;
+/// enum `bpf_link_type`.
+const BPF_LINK_TYPE_XDP: u32 = 6;
+
+/// What the kernel says of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LinkInfo {
+    /// The interface's index; 0 where the interface is gone or somebody detached the link.
+    pub(crate) index: u32,
+    /// The kernel's number for the program.
+    pub(crate) program: u32,
+}
+
+/// XDP_FLAGS_* of linux/if_link.h.
+fn flags(mode: XdpMode) -> u32 {
+    match mode {
+        XdpMode::Generic => 1 << 1,
+        XdpMode::Native => 1 << 2,
+        XdpMode::Offloaded => 1 << 3,
+    }
+}
+
+/// Attaches a program. Fails with `EBUSY` where another one is attached.
+pub(crate) fn create(program: BorrowedFd<'_>, index: u32, mode: XdpMode) -> io::Result<OwnedFd> {
+    new_fd(
+        BPF_LINK_CREATE,
+        &mut [raw(program), index, BPF_XDP, flags(mode)],
+    )
+}
+
+/// Puts another program in the place of the link's: each packet sees the one or the other.
+pub(crate) fn update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = [raw(link), raw(program), 0, 0];
+    bpf(BPF_LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// Takes the program off, whoever else holds the link.
+pub(crate) fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    bpf(BPF_LINK_DETACH, &mut [raw(link)]).map(drop)
+}
+
+/// Makes a file of a bpf filesystem hold the link.
+pub(crate) fn pin(link: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = PathAttr {
+        path: path.as_ptr() as u64,
+        fd: raw(link),
+        flags: 0,
+    };
+    bpf(BPF_OBJ_PIN, &mut attr).map(drop)
+}
+
+/// The link that a file of a bpf filesystem holds.
+pub(crate) fn pinned(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = PathAttr {
+        path: path.as_ptr() as u64,
+        fd: 0,
+        flags: 0,
+    };
+    new_fd(BPF_OBJ_GET, &mut attr)
+}
+
+/// What the kernel says of a link; an error of kind `InvalidData` where the descriptor is not one of XDP.
+pub(crate) fn info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
+    // struct bpf_link_info: type, id, prog_id, padding, then a union, in which ifindex comes first for XDP.
+    let mut info = [0u32; 32];
+    let mut attr = InfoAttr {
+        fd: raw(link),
+        len: 128,
+        info: info.as_mut_ptr() as u64,
+    };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    // Other objects than links have other records, of which only the first word is compared.
+    if info[0] != BPF_LINK_TYPE_XDP {
+        let text = "the descriptor is not an XDP link";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    Ok(LinkInfo {
+        index: info[4],
+        program: info[2],
+    })
+}
+
+/// The part of union `bpf_attr` for BPF_OBJ_PIN and BPF_OBJ_GET.
+#[repr(C)]
+struct PathAttr {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+/// The part of union `bpf_attr` for `BPF_OBJ_GET_INFO_BY_FD`.
+#[repr(C)]
+struct InfoAttr {
+    fd: u32,
+    len: u32,
+    info: u64,
+}
+
+fn raw(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().cast_unsigned()
+}
+
+fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_long> {
+    // SAFETY: pointer and size describe one live T, laid out as the command's part of union bpf_attr; the rest of the
+    // union counts as zero. Pointers in it point to what outlives the call.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attr),
+            size_of::<T>(),
+        )
+    };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(done)
+}
+
+fn new_fd<T>(command: libc::c_int, attr: &mut T) -> io::Result<OwnedFd> {
+    let fd = libc::c_int::try_from(bpf(command, attr)?).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor, close-on-exec, for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::AsFd};
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_link_is_refused() {
+        let file = File::open("/dev/null").unwrap();
+        assert!(info(file.as_fd()).is_err());
+        assert!(detach(file.as_fd()).is_err());
+        assert!(update(file.as_fd(), file.as_fd()).is_err());
+        assert!(create(file.as_fd(), 1, XdpMode::Generic).is_err());
+        let dir = tempfile::tempdir().unwrap();
+        assert!(pin(file.as_fd(), &dir.path().join("x")).is_err());
+        assert!(pinned(&dir.path().join("x")).is_err());
+        assert!(!dir.path().join("x").exists());
+    }
+}

@@ -1,0 +1,442 @@
+//! The keeper's process: one thread that waits for orders, for the kernel to say that an interface came or went, and
+//! for the minute to be over.
+//!
+//! It ends when the serving process does, however that ends; what it attached stays where it is kept.
+
+use std::{
+    env, io,
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use nix::fcntl::{FcntlArg, fcntl};
+
+use super::{
+    confine::confine_keeper,
+    keep::{Pins, Place, remove_dir, slot},
+    kernel::Linux,
+    pattern::Pattern,
+    wall::{Deed, How, Wall, shown_as},
+    wire::{Event, Level, Line, Order, Start},
+};
+use crate::dataplane::netlink::Changes;
+
+/// The hidden subcommand.
+pub(super) const KEEPER: &str = "filter-keeper";
+
+/// Where this process was started to be the keeper, is it, and tells with what to leave `main`. Call it first thing
+/// there.
+#[must_use]
+pub fn run_if_child() -> Option<ExitCode> {
+    let asked = env::args_os().nth(1).is_some_and(|arg| arg == KEEPER);
+    use io::ErrorKind::{BrokenPipe, UnexpectedEof};
+    asked.then(|| match live() {
+        Ok(()) => ExitCode::SUCCESS,
+        // The daemon has ended meanwhile.
+        Err(error) if matches!(error.kind(), BrokenPipe | UnexpectedEof) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("couic keeper: {error}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn live() -> io::Result<()> {
+    // They go to the whole group when the daemon is stopped, and the daemon decides when that is over.
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        // SAFETY: SIG_IGN is no function of ours.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+    let line = fcntl(io::stdin(), FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    // SAFETY: fcntl has just made it, and nobody else knows it.
+    let line = Line::new(unsafe { OwnedFd::from_raw_fd(line) });
+    let nothing = std::fs::File::open("/dev/null")?;
+    nix::unistd::dup2_stdin(nothing)?;
+    match line.receive()? {
+        None => Ok(()),
+        Some((Order::Start(start), Some(program))) => {
+            let answer = line.try_clone()?;
+            match Keeper::begin(line, &start, program) {
+                Ok(keeper) => keeper.live(),
+                Err(error) => answer.send(&Event::Refused(error.to_string()), None),
+            }
+        }
+        Some(_) => Err(io::Error::other("the first order was not to start")),
+    }
+}
+
+/// Where links are, between a daemon that ended and the next one.
+#[derive(Debug)]
+struct Keeping {
+    place: Place,
+    /// Files that hold links: kept up to date, or, where links are kept elsewhere, to be emptied.
+    pins: Option<Pins>,
+    dir: PathBuf,
+}
+
+/// A link from before.
+struct Kept {
+    from: Place,
+    name: String,
+    link: OwnedFd,
+}
+
+struct Keeper {
+    line: Line,
+    wall: Wall<Linux>,
+    keeping: Keeping,
+    /// Until the wall is up.
+    kept: Vec<Kept>,
+    claims: Vec<OwnedFd>,
+    changes: Changes,
+    period: Duration,
+    raised: bool,
+    /// Why the filter does not stay.
+    unkept: Option<String>,
+}
+
+impl Keeping {
+    /// Fails where links cannot be kept as they are to be, and says why; they are kept nowhere then.
+    fn begin(start: &Start) -> (Self, Option<String>) {
+        let mut keeping = Self {
+            place: start.place,
+            pins: None,
+            dir: start.pins.clone(),
+        };
+        if start.place != Place::Pins {
+            keeping.pins = Pins::find(&start.pins).ok().flatten();
+            return (keeping, None);
+        }
+        match Pins::enter(&start.pins, start.owner) {
+            Ok(pins) => {
+                keeping.pins = Some(pins);
+                (keeping, None)
+            }
+            Err(error) => {
+                keeping.place = Place::Nowhere;
+                let dir = start.pins.display();
+                (keeping, Some(unkept(&format!("{dir}: {error}"))))
+            }
+        }
+    }
+
+    /// What files hold from before.
+    fn found(&self) -> io::Result<Vec<Kept>> {
+        let Some(pins) = &self.pins else {
+            return Ok(Vec::new());
+        };
+        let all = pins.all().map_err(|error| {
+            let dir = self.dir.display();
+            let text = format!("cannot take over the filter that {dir} holds: {error}");
+            io::Error::new(error.kind(), text)
+        });
+        let all = all?.into_iter().map(|(name, link)| Kept {
+            from: Place::Pins,
+            name,
+            link,
+        });
+        Ok(all.collect())
+    }
+}
+
+fn unkept(why: &str) -> String {
+    format!("the filter ends with the daemon, since it cannot be kept in a bpf filesystem: {why}")
+}
+
+impl Keeper {
+    fn begin(line: Line, start: &Start, program: OwnedFd) -> io::Result<Self> {
+        let (keeping, unkept) = Keeping::begin(start);
+        let kept = keeping.found()?;
+        let changes = Changes::listen()?;
+        confine_keeper(start)?;
+        line.send(&Event::Ready, None)?;
+        if let Some(text) = unkept.clone() {
+            let level = Level::Error;
+            line.send(&Event::Note { level, text }, None)?;
+        }
+        let patterns = start.ifaces.iter().map(|text| Pattern::new(text)).collect();
+        Ok(Self {
+            line,
+            wall: Wall::new(Linux::new(program, start.program), patterns, start.mode),
+            keeping,
+            kept,
+            claims: Vec::new(),
+            changes,
+            period: Duration::from_millis(start.period.into()),
+            raised: false,
+            unkept,
+        })
+    }
+
+    fn live(mut self) -> io::Result<()> {
+        let mut due = Instant::now() + self.period;
+        loop {
+            let [order, change] = self.wait(due)?;
+            if order {
+                match self.line.receive()? {
+                    None => return Ok(()),
+                    Some((order, fd)) => self.obey(order, fd)?,
+                }
+                continue;
+            }
+            if change {
+                self.changes.drain();
+            }
+            if self.raised && (change || Instant::now() >= due) {
+                self.check()?;
+            }
+            if Instant::now() >= due {
+                due = Instant::now() + self.period;
+            }
+        }
+    }
+
+    /// Until an order has come, an interface has changed, or the time is there.
+    fn wait(&self, due: Instant) -> io::Result<[bool; 2]> {
+        let left = due.saturating_duration_since(Instant::now()).as_millis() + 1;
+        let entry = |fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let mut fds = [
+            entry(self.line.raw()),
+            entry(self.changes.as_fd().as_raw_fd()),
+        ];
+        let timeout = libc::c_int::try_from(left).unwrap_or(libc::c_int::MAX);
+        // SAFETY: pointer and length describe the live array.
+        let done = unsafe { libc::poll(fds.as_mut_ptr(), 2, timeout) };
+        if done < 0 {
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+            return Ok([false; 2]);
+        }
+        Ok(fds.map(|fd| fd.revents != 0))
+    }
+
+    fn obey(&mut self, order: Order, fd: Option<OwnedFd>) -> io::Result<()> {
+        match (order, fd) {
+            (Order::Kept { name }, Some(link)) => {
+                let from = Place::Store;
+                self.kept.push(Kept { from, name, link });
+            }
+            (Order::Claim, Some(claim)) => self.claims.push(claim),
+            (Order::Raise, _) if !self.raised => self.raise()?,
+            (Order::Check, _) if self.raised => self.check()?,
+            (Order::Lower, _) => {
+                let deeds = self.wall.lower();
+                self.tell(&deeds)?;
+                self.raised = false;
+                self.line.send(&Event::Lowered, None)?;
+            }
+            (order, _) => {
+                let text = format!("an order that makes no sense now: {order:?}");
+                return Err(io::Error::other(text));
+            }
+        }
+        Ok(())
+    }
+
+    fn raise(&mut self) -> io::Result<()> {
+        let mut names = Vec::new();
+        let mut links = Vec::new();
+        for Kept { from, name, link } in std::mem::take(&mut self.kept) {
+            names.push((from, name));
+            links.push(link);
+        }
+        match self.wall.raise(links) {
+            Ok(deeds) => {
+                self.tell(&deeds)?;
+                self.raised = true;
+                let adopted = |deed: &Deed| match deed {
+                    Deed::Filtering {
+                        index,
+                        how: How::Adopted,
+                        ..
+                    } => Some(*index),
+                    _ => None,
+                };
+                let adopted: Vec<u32> = deeds.iter().filter_map(adopted).collect();
+                self.settle(names, &adopted)?;
+                self.report()?;
+                self.line.send(&Event::Raised, None)
+            }
+            Err(error) => {
+                // Where a mode could not be changed, the link that took the old one's place is to stay as that did.
+                let held: Vec<u32> = self.wall.links().map(|(index, _)| index).collect();
+                for index in held {
+                    self.keep(index)?;
+                }
+                self.line.send(&Event::Refused(error.to_string()), None)
+            }
+        }
+    }
+
+    /// Links from before are kept where they are to be from now on, and those that are of no use any more nowhere.
+    fn settle(&mut self, before: Vec<(Place, String)>, adopted: &[u32]) -> io::Result<()> {
+        let held: Vec<u32> = self.wall.links().map(|(index, _)| index).collect();
+        for index in &held {
+            let here = (self.keeping.place, slot(*index));
+            // Under the same name there may be a link that was replaced.
+            if !adopted.contains(index) || !before.contains(&here) {
+                self.keep(*index)?;
+            }
+        }
+        for (from, name) in before {
+            let of_use = from == self.keeping.place && held.iter().any(|i| slot(*i) == name);
+            if !of_use {
+                self.forget(from, name)?;
+            }
+        }
+        if self.keeping.place != Place::Pins {
+            remove_dir(&self.keeping.dir);
+        }
+        Ok(())
+    }
+
+    fn check(&mut self) -> io::Result<()> {
+        match self.wall.check() {
+            Ok(deeds) => {
+                for deed in &deeds {
+                    let healed = match deed {
+                        Deed::Filtering { how: How::New, .. } | Deed::Left { .. } => continue,
+                        Deed::Filtering { .. } => true,
+                        Deed::Failed { .. } => false,
+                    };
+                    self.line.send(&Event::Difference { healed }, None)?;
+                }
+                self.tell(&deeds)?;
+                self.keep_what_is_not()?;
+            }
+            Err(error) => self.note(
+                Level::Error,
+                format!("cannot look whether all interfaces are filtered: {error}"),
+            )?,
+        }
+        self.report()
+    }
+
+    /// Somebody may have removed a file that holds a link.
+    fn keep_what_is_not(&mut self) -> io::Result<()> {
+        let (Place::Pins, Some(pins)) = (self.keeping.place, &self.keeping.pins) else {
+            return Ok(());
+        };
+        let missing: Vec<u32> = self
+            .wall
+            .links()
+            .map(|(index, _)| index)
+            .filter(|index| !pins.has(&slot(*index)))
+            .collect();
+        for index in missing {
+            self.keep(index)?;
+            let healed = self.unkept.is_none();
+            self.line.send(&Event::Difference { healed }, None)?;
+            let text = "the file that makes the filter stay was gone, and was made again";
+            if healed {
+                self.note(Level::Error, text.to_owned())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, deeds: &[Deed]) -> io::Result<()> {
+        for deed in deeds {
+            match deed {
+                Deed::Filtering {
+                    index,
+                    name,
+                    mode,
+                    how,
+                } => {
+                    let mode = shown_as(*mode);
+                    let (level, what) = match how {
+                        How::New => (Level::Info, ""),
+                        How::Adopted => (Level::Info, ", without a gap"),
+                        How::PutBack => (
+                            Level::Error,
+                            " again: somebody had detached our XDP program",
+                        ),
+                    };
+                    self.note(level, format!("filtering on {name} in mode {mode}{what}"))?;
+                    // At the start, settling does that.
+                    if self.raised && *how != How::Adopted {
+                        self.keep(*index)?;
+                    }
+                }
+                Deed::Left { index, name, why } => {
+                    self.note(Level::Info, format!("no longer filtering on {name}: {why}"))?;
+                    self.forget(self.keeping.place, slot(*index))?;
+                }
+                Deed::Failed { name, problem } => {
+                    self.note(Level::Error, format!("NOT filtering on {name}: {problem}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&self, level: Level, text: String) -> io::Result<()> {
+        self.line.send(&Event::Note { level, text }, None)
+    }
+
+    /// Makes a link stay when this process ends.
+    fn keep(&mut self, index: u32) -> io::Result<()> {
+        let name = slot(index);
+        let Some((_, link)) = self.wall.links().find(|(i, _)| *i == index) else {
+            return Ok(());
+        };
+        match (self.keeping.place, &self.keeping.pins) {
+            (Place::Store, _) => {
+                let forget = Event::Forget { name: name.clone() };
+                self.line.send(&forget, None)?;
+                self.line.send(&Event::Keep { name }, Some(link.as_fd()))
+            }
+            (Place::Pins, Some(pins)) => {
+                let kept = pins.keep(&name, link);
+                self.unkept = kept.err().map(|error| unkept(&error.to_string()));
+                match self.unkept.clone() {
+                    Some(text) => self.note(Level::Error, text),
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn forget(&self, from: Place, name: String) -> io::Result<()> {
+        match (from, &self.keeping.pins) {
+            (Place::Store, _) => self.line.send(&Event::Forget { name }, None),
+            (Place::Pins, Some(pins)) => {
+                // What cannot be removed holds a link that is detached: it does nothing.
+                let _ = pins.forget(&name);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn report(&self) -> io::Result<()> {
+        match self.wall.report() {
+            Ok((states, idle)) => {
+                for state in states {
+                    self.line.send(&Event::Interface(state), None)?;
+                }
+                for problem in idle {
+                    self.line.send(&Event::Problem(problem), None)?;
+                }
+                if let Some(why) = &self.unkept {
+                    self.line.send(&Event::Unkept(why.clone()), None)?;
+                }
+                self.line.send(&Event::Reported, None)
+            }
+            Err(error) => self.note(
+                Level::Error,
+                format!("the kernel does not say which interfaces there are: {error}"),
+            ),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `couic detach`: opens the wall of a configuration while no daemon runs.
+
+use std::{io, os::fd::AsFd};
+
+use super::{
+    handle::Setup,
+    keep::{Pins, pin_dir, remove_dir},
+    pattern::{Pattern, select},
+};
+use crate::{
+    dataplane::{ENTRIES, link, netlink, program_name},
+    privileges::{KeeperClaim, LockError, WorkLock},
+};
+
+/// Why the wall is not open.
+#[derive(Debug, thiserror::Error)]
+pub enum DetachError {
+    /// A daemon would put it up again.
+    #[error(
+        "couic{} runs with this working_dir: stop it first (systemctl stop couic, which opens the wall by itself; else kill it, then run couic detach)",
+        pid.map(|p| format!(" (process {p})")).unwrap_or_default()
+    )]
+    Running {
+        /// Its process, where it said so.
+        pid: Option<u32>,
+    },
+    /// Whether one runs cannot be told.
+    #[error(transparent)]
+    Lock(LockError),
+    /// What is kept cannot be reached.
+    #[error("cannot take away what {path} holds: {source}; run couic detach as root")]
+    Pins {
+        /// The directory.
+        path: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The kernel cannot be asked.
+    #[error("cannot ask the kernel for its interfaces: {0}")]
+    List(io::Error),
+}
+
+/// What was done, and what was not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Detached {
+    /// Interfaces that are open now; those that are gone meanwhile have no name.
+    pub opened: Vec<String>,
+    /// Interfaces on which a Couic's program is still, and its number.
+    pub left: Vec<(String, u32)>,
+}
+
+/// Takes the filter of this configuration off all interfaces.
+///
+/// # Errors
+/// [`DetachError`], with what to do.
+pub fn detach(setup: &Setup) -> Result<Detached, DetachError> {
+    let _claims = if setup.working_dir.exists() {
+        let lock =
+            WorkLock::take(&setup.working_dir, &setup.owner).map_err(|error| match error {
+                LockError::Running { pid } => DetachError::Running { pid },
+                other => DetachError::Lock(other),
+            })?;
+        let claim =
+            KeeperClaim::take(&setup.working_dir, &setup.owner).map_err(DetachError::Lock)?;
+        Some((lock, claim))
+    } else {
+        None
+    };
+    let interfaces = netlink::interfaces().map_err(DetachError::List)?;
+    let dir = pin_dir(&setup.working_dir);
+    let failed = |source| DetachError::Pins {
+        path: dir.display().to_string(),
+        source,
+    };
+    let mut done = Detached::default();
+    if let Some(pins) = Pins::find(&dir).map_err(failed)? {
+        for (file, held) in pins.all().map_err(failed)? {
+            let index = link::info(held.as_fd()).map_err(failed)?.index;
+            if index != 0 {
+                link::detach(held.as_fd()).map_err(failed)?;
+                let found = interfaces.iter().find(|i| i.index == index);
+                done.opened.extend(found.map(|i| i.name.clone()));
+            }
+            pins.forget(&file).map_err(failed)?;
+        }
+        remove_dir(&dir);
+    }
+    let patterns: Vec<Pattern> = setup.ifaces.iter().map(|text| Pattern::new(text)).collect();
+    let interfaces = netlink::interfaces().map_err(DetachError::List)?;
+    for wanted in select(&patterns, &interfaces) {
+        let Some(on) = wanted.interface.xdp else {
+            continue;
+        };
+        if program_name(on.id).is_some_and(|name| ENTRIES.contains(&name.as_str())) {
+            done.left.push((wanted.interface.name.clone(), on.id));
+        }
+    }
+    Ok(done)
+}

@@ -1,0 +1,224 @@
+//! Where links are kept while no process of ours runs.
+//!
+//! - With systemd and a descriptor store, there: kept over restarts and crashes, closed by `systemctl stop`.
+//! - Else in files of a bpf filesystem, one for each interface, in a directory of this configuration's own.
+//! - Else nowhere: the filter ends with the daemon, and health says so.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::{
+            ffi::OsStrExt,
+            fs::{DirBuilderExt, MetadataExt, lchown},
+        },
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::geteuid;
+use serde::{Deserialize, Serialize};
+
+use crate::dataplane::link;
+
+/// Where bpf filesystems are mounted.
+pub(crate) const BPF_FS: &str = "/sys/fs/bpf";
+/// Our directory there.
+const COUIC: &str = "couic";
+/// `BPF_FS_MAGIC` of linux/magic.h.
+const MAGIC: libc::c_ulong = 0xcafe_4a11;
+
+/// Where links are to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Place {
+    /// In systemd's descriptor store, to which the serving process sends them.
+    Store,
+    /// In files of a bpf filesystem.
+    Pins,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// What a link is called where it is kept. Names of interfaces change and may have dots, which bpf filesystems do not
+/// take; their indices do neither.
+pub(crate) fn slot(index: u32) -> String {
+    format!("if{index}")
+}
+
+/// The directory of links of the configuration with this working directory.
+pub(crate) fn pin_dir(working_dir: &Path) -> PathBuf {
+    let real = fs::canonicalize(working_dir);
+    let path = real.as_deref().unwrap_or(working_dir).as_os_str();
+    let readable: String = path.to_string_lossy().chars().map(plain).collect();
+    let readable: String = readable.trim_matches('-').chars().take(60).collect();
+    // FNV-1a, so that no two directories have the same name by accident.
+    let hash = path.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3)
+    });
+    Path::new(BPF_FS)
+        .join(COUIC)
+        .join(format!("{readable}-{hash:016x}"))
+}
+
+/// What the name of a file in a bpf filesystem may have.
+fn plain(c: char) -> char {
+    if c.is_ascii_alphanumeric() || c == '_' {
+        c
+    } else {
+        '-'
+    }
+}
+
+/// Whether links can be kept there.
+pub(crate) fn is_bpf_fs(path: &Path) -> bool {
+    let Ok(dir) = File::open(path) else {
+        return false;
+    };
+    // SAFETY: all-zero is a valid statfs.
+    let mut found: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: writes one statfs.
+    let done = unsafe { libc::fstatfs(dir.as_raw_fd(), &raw mut found) };
+    done == 0 && libc::c_ulong::try_from(found.f_type).is_ok_and(|kind| kind == MAGIC)
+}
+
+/// Files that hold links: the current directory of the keeper, so that it needs no right on the way there later.
+#[derive(Debug)]
+pub(crate) struct Pins {
+    dir: PathBuf,
+}
+
+impl Pins {
+    /// Makes the directory where it is missing, for this owner, and moves there.
+    pub(crate) fn enter(dir: &Path, (uid, gid): (u32, u32)) -> io::Result<Self> {
+        let above = dir.parent().unwrap_or(Path::new(BPF_FS));
+        make_dir(above, 0o755, uid)?;
+        make_dir(dir, 0o700, uid)?;
+        if geteuid().is_root() {
+            lchown(dir, Some(uid), Some(gid))?;
+        }
+        std::env::set_current_dir(dir)?;
+        let dir = PathBuf::from(".");
+        Ok(Self { dir })
+    }
+
+    /// The directory as it is, for taking everything out of it. None where it is not there.
+    pub(crate) fn find(dir: &Path) -> io::Result<Option<Self>> {
+        match fs::metadata(dir) {
+            Ok(_) => Ok(Some(Self {
+                dir: dir.to_owned(),
+            })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Everything that is kept: names and links. What is no link of XDP is not ours.
+    pub(crate) fn all(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        let mut all = Vec::new();
+        for file in fs::read_dir(&self.dir)? {
+            let file = file?;
+            let name = file.file_name().to_string_lossy().into_owned();
+            let link = link::pinned(&file.path())?;
+            if link::info(link.as_fd()).is_ok() {
+                all.push((name, link));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether there is a file of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.dir.join(name).exists()
+    }
+
+    /// Keeps a link, in the place of another of the name.
+    pub(crate) fn keep(&self, name: &str, link: &OwnedFd) -> io::Result<()> {
+        let new = format!("{name}-new");
+        self.forget(&new)?;
+        let new = self.dir.join(new);
+        link::pin(link.as_fd(), &new)?;
+        fs::rename(new, self.dir.join(name))
+    }
+
+    /// Does not keep it any more.
+    pub(crate) fn forget(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.dir.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Takes the directory away; what is still in it keeps it there.
+pub(crate) fn remove_dir(dir: &Path) {
+    let _ = fs::remove_dir(dir);
+}
+
+/// Everybody may write to the top of a bpf filesystem, so what lies there may be anybody's.
+fn make_dir(path: &Path, mode: u32, owner: u32) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let found = fs::symlink_metadata(path)?;
+    let ours = [0, owner, geteuid().as_raw()].contains(&found.uid());
+    if found.is_dir() && ours && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    let path = path.display();
+    let text = format!("{path} is somebody else's, or others may write to it: remove it");
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn each_working_directory_has_a_name_that_the_filesystem_takes() {
+        let a = pin_dir(Path::new("/no/such.dir/couic"));
+        let b = pin_dir(Path::new("/no/such-dir/couic"));
+        assert_ne!(a, b);
+        for dir in [&a, &b] {
+            assert_eq!(dir.parent(), Some(Path::new("/sys/fs/bpf/couic")));
+            let name = dir.file_name().unwrap().to_str().unwrap();
+            assert!(name.starts_with("no-such-dir-couic-"), "{name}");
+            assert!(!name.contains('.'), "{name}");
+        }
+        let long = pin_dir(Path::new(&format!("/{}", "x".repeat(4000))));
+        assert!(long.file_name().unwrap().len() < 100);
+    }
+
+    #[test]
+    fn a_directory_that_somebody_else_may_have_made_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let me = geteuid().as_raw();
+        let path = dir.path().join("couic");
+        make_dir(&path, 0o700, me).unwrap();
+        make_dir(&path, 0o700, me).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o770)).unwrap();
+        let told = make_dir(&path, 0o700, me).unwrap_err().to_string();
+        assert!(
+            told.ends_with("others may write to it: remove it"),
+            "{told}"
+        );
+        fs::remove_dir(&path).unwrap();
+        std::os::unix::fs::symlink("/", &path).unwrap();
+        assert!(
+            make_dir(&path, 0o700, me).is_err(),
+            "a link is not followed"
+        );
+    }
+
+    #[test]
+    fn an_ordinary_directory_is_no_bpf_filesystem() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!is_bpf_fs(dir.path()));
+        assert!(!is_bpf_fs(&dir.path().join("missing")));
+        assert!(Pins::find(&dir.path().join("missing")).unwrap().is_none());
+    }
+}

@@ -1,0 +1,170 @@
+//! The names in `ifaces`: plain ones, and patterns in which `*` stands for any characters and `?` for one.
+//!
+//! A pattern never means the loopback: who wants that names it.
+
+use super::Interface;
+
+/// A name of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pattern(String);
+
+/// An interface that the configuration means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted<'a> {
+    /// It.
+    pub(crate) interface: &'a Interface,
+    /// Whether it is named itself, not by a pattern.
+    pub(crate) named: bool,
+}
+
+impl Pattern {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// As in the configuration.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it names one interface.
+    pub(crate) fn is_name(&self) -> bool {
+        !self.0.contains(['*', '?'])
+    }
+
+    fn means(&self, interface: &Interface) -> bool {
+        if self.is_name() {
+            return self.0 == interface.name;
+        }
+        !interface.loopback && matches(self.0.as_bytes(), interface.name.as_bytes())
+    }
+}
+
+/// Linear but for steps back to the last `*`, so at worst the product of two lengths of at most 15.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut last_star: Option<(usize, usize)> = None;
+    while let Some(byte) = name.get(n) {
+        match pattern.get(p) {
+            Some(b'*') => {
+                last_star = Some((p, n));
+                p += 1;
+            }
+            Some(b'?') => (p, n) = (p + 1, n + 1),
+            Some(same) if same == byte => (p, n) = (p + 1, n + 1),
+            _ => match last_star {
+                Some((star, from)) => {
+                    last_star = Some((star, from + 1));
+                    (p, n) = (star + 1, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern
+        .get(p..)
+        .unwrap_or_default()
+        .iter()
+        .all(|byte| *byte == b'*')
+}
+
+/// The interfaces that the configuration means, in its order, each once.
+pub(crate) fn select<'a>(patterns: &[Pattern], interfaces: &'a [Interface]) -> Vec<Wanted<'a>> {
+    let mut wanted: Vec<Wanted<'a>> = Vec::new();
+    for pattern in patterns {
+        let named = pattern.is_name();
+        for interface in interfaces.iter().filter(|i| pattern.means(i)) {
+            match wanted
+                .iter_mut()
+                .find(|w| w.interface.index == interface.index)
+            {
+                Some(seen) => seen.named |= named,
+                None => wanted.push(Wanted { interface, named }),
+            }
+        }
+    }
+    wanted
+}
+
+/// The names and patterns that mean none of these interfaces.
+pub(crate) fn unmatched<'a>(
+    patterns: &'a [Pattern],
+    interfaces: &'a [Interface],
+) -> impl Iterator<Item = &'a Pattern> {
+    let none = |pattern: &&Pattern| !interfaces.iter().any(|i| pattern.means(i));
+    patterns.iter().filter(none)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn interface(index: u32, name: &str) -> Interface {
+        Interface {
+            index,
+            name: name.to_owned(),
+            loopback: name == "lo",
+            xdp: None,
+        }
+    }
+
+    #[test]
+    fn what_they_mean() {
+        for (pattern, name, expected) in [
+            ("eth0", "eth0", true),
+            ("eth0", "eth01", false),
+            ("eth?", "eth0", true),
+            ("eth?", "eth", false),
+            ("eth*", "eth", true),
+            ("*.100", "bond0.100", true),
+            ("v*h*0", "veth10", true),
+            ("v*h*0", "veth1", false),
+            ("*", "x", true),
+            ("*", "lo", false),
+            ("lo", "lo", true),
+        ] {
+            let means = Pattern::new(pattern).means(&interface(1, name));
+            assert_eq!(means, expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn each_is_wanted_once_and_named_wins() {
+        let all = [
+            interface(1, "lo"),
+            interface(2, "eth0"),
+            interface(3, "veth7"),
+        ];
+        let patterns: Vec<_> = ["*", "eth0", "wan?"].map(Pattern::new).into();
+        let wanted = select(&patterns, &all);
+        let shown: Vec<_> = wanted
+            .iter()
+            .map(|w| (w.interface.name.as_str(), w.named))
+            .collect();
+        assert_eq!(shown, [("eth0", true), ("veth7", false)]);
+        let missing: Vec<_> = unmatched(&patterns, &all).map(Pattern::text).collect();
+        assert_eq!(missing, ["wan?"]);
+    }
+
+    /// The plain definition.
+    fn oracle(pattern: &[u8], name: &[u8]) -> bool {
+        match (pattern.split_first(), name.split_first()) {
+            (None, None) => true,
+            (Some((b'*', rest)), _) => {
+                oracle(rest, name) || (!name.is_empty() && oracle(pattern, &name[1..]))
+            }
+            (Some((p, ps)), Some((n, ns))) => (*p == b'?' || p == n) && oracle(ps, ns),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn as_defined(pattern in "[ab*?]{0,8}", name in "[ab]{0,8}") {
+            let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+            prop_assert_eq!(matches(pattern, name), oracle(pattern, name));
+        }
+    }
+}

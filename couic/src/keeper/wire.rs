@@ -1,0 +1,270 @@
+//! What the serving process and its keeper say to each other: one JSON document a packet over a pair of
+//! `SOCK_SEQPACKET` sockets, with at most one descriptor (`SCM_RIGHTS`).
+//!
+//! The serving process may ask for what the configuration allows, and nothing else: after [`Order::Start`] no packet of
+//! it names an interface, a path or a program.
+
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    path::PathBuf,
+};
+
+use nix::{
+    cmsg_space,
+    sys::socket::{
+        AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
+        sendmsg, socketpair,
+    },
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{keep::Place, wall::State};
+use crate::dataplane::OperationMode;
+
+/// The longest packet. All names and messages in one are bounded far below.
+const LONGEST: usize = 64 << 10;
+
+/// What the keeper is to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// Comes first, with the program.
+    Start(Start),
+    /// A link that systemd had kept, which comes with it.
+    Kept {
+        /// What it is called in the store.
+        name: String,
+    },
+    /// Our own claim on being the one keeper of this working directory, which comes with it.
+    Claim,
+    /// Put our program on all interfaces; answered by `Raised` or `Refused`.
+    Raise,
+    /// Look at everything now; a report follows.
+    Check,
+    /// Take our program off all interfaces and keep nothing; answered by `Lowered`.
+    Lower,
+}
+
+/// What a keeper goes by, all its life.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Start {
+    /// `ifaces`.
+    pub(crate) ifaces: Vec<String>,
+    /// `operation_mode`.
+    pub(crate) mode: OperationMode,
+    /// The kernel's number for the program.
+    pub(crate) program: u32,
+    /// Where links are kept.
+    pub(crate) place: Place,
+    /// The directory of files that hold links, also where they are kept elsewhere from now on.
+    pub(crate) pins: PathBuf,
+    /// The configured user and group, numbers.
+    pub(crate) owner: (u32, u32),
+    /// Milliseconds between two looks at everything.
+    pub(crate) period: u32,
+}
+
+/// What the keeper says.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// It has its program and can begin.
+    Ready,
+    /// To [`Order::Raise`]: done.
+    Raised,
+    /// To [`Order::Raise`]: not done.
+    Refused(String),
+    /// To [`Order::Lower`]: done.
+    Lowered,
+    /// An interface, in a report.
+    Interface(State),
+    /// Something else that somebody should look at, in a report.
+    Problem(String),
+    /// The filter does not stay when this process ends, and why, in a report.
+    Unkept(String),
+    /// A report is complete: what was told before the one before it holds no more.
+    Reported,
+    /// A link to be kept by systemd comes with this.
+    Keep {
+        /// What to call it.
+        name: String,
+    },
+    /// What systemd keeps under this name is not needed any more.
+    Forget {
+        /// What it is called.
+        name: String,
+    },
+    /// Something for the log.
+    Note {
+        /// How bad it is.
+        level: Level,
+        /// What.
+        text: String,
+    },
+    /// What is attached was not what should be.
+    Difference {
+        /// Whether it is as it should be now.
+        healed: bool,
+    },
+}
+
+/// How bad a note is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Level {
+    /// As it should be.
+    Info,
+    /// Worth a look.
+    Warn,
+    /// Must be looked at.
+    Error,
+}
+
+/// One end.
+#[derive(Debug)]
+pub(crate) struct Line(OwnedFd);
+
+impl Line {
+    /// Two ends of a new line.
+    pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )?;
+        Ok((Self(ours), theirs))
+    }
+
+    pub(crate) const fn new(end: OwnedFd) -> Self {
+        Self(end)
+    }
+
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
+    pub(crate) fn raw(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Ends the line in both directions, for all who have this end.
+    pub(crate) fn hang_up(&self) {
+        // SAFETY: takes no pointer.
+        unsafe { libc::shutdown(self.raw(), libc::SHUT_RDWR) };
+    }
+
+    /// Sends a packet, with a descriptor or without.
+    pub(crate) fn send<T: Serialize>(
+        &self,
+        what: &T,
+        fd: Option<BorrowedFd<'_>>,
+    ) -> io::Result<()> {
+        let body = serde_json::to_vec(what)?;
+        if body.len() > LONGEST {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        let fds: Vec<RawFd> = fd.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&fds)];
+        let control = if fds.is_empty() {
+            &rights[..0]
+        } else {
+            &rights
+        };
+        let body = [IoSlice::new(&body)];
+        retry(|| sendmsg::<()>(self.raw(), &body, control, MsgFlags::MSG_NOSIGNAL, None))?;
+        Ok(())
+    }
+
+    /// Receives a packet; None at the end of the line.
+    pub(crate) fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Option<OwnedFd>)>> {
+        let mut body = vec![0; LONGEST];
+        let mut space = cmsg_space!(RawFd);
+        let (len, fds) = {
+            let mut buffers = [IoSliceMut::new(&mut body)];
+            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+            let got = retry(|| {
+                recvmsg::<()>(self.raw(), &mut buffers, Some(&mut space), flags)
+                    .map(|got| (got.bytes, descriptors(&got)))
+            })?;
+            (got.0, got.1)
+        };
+        if len == 0 {
+            return Ok(None);
+        }
+        let what = serde_json::from_slice(body.get(..len).unwrap_or_default())?;
+        Ok(Some((what, fds.into_iter().next())))
+    }
+}
+
+fn descriptors(got: &nix::sys::socket::RecvMsg<'_, '_, ()>) -> Vec<OwnedFd> {
+    let mut all = Vec::new();
+    for message in got.cmsgs().into_iter().flatten() {
+        if let ControlMessageOwned::ScmRights(fds) = message {
+            // SAFETY: the kernel has just made these for this process, and nobody else knows them.
+            all.extend(
+                fds.into_iter()
+                    .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
+            );
+        }
+    }
+    all
+}
+
+fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(nix::errno::Errno::EINTR) => {}
+            // Who has died without reading what was sent leaves this behind.
+            Err(nix::errno::Errno::ECONNRESET) => {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            other => return other.map_err(Into::into),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io::{Read, Write},
+        os::fd::AsFd,
+    };
+
+    use super::*;
+
+    #[test]
+    fn packets_and_descriptors_arrive_and_the_end_is_told() {
+        let (ours, theirs) = Line::pair().unwrap();
+        let theirs = Line::new(theirs);
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"hello").unwrap();
+        let keep = Event::Keep {
+            name: "if2".to_owned(),
+        };
+        theirs.send(&keep, Some(file.as_fd())).unwrap();
+        theirs.send(&Event::Raised, None).unwrap();
+        let (event, fd) = ours.receive::<Event>().unwrap().unwrap();
+        assert_eq!(event, keep);
+        let mut same = File::from(fd.unwrap());
+        io::Seek::rewind(&mut same).unwrap();
+        let mut text = String::new();
+        same.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "hello");
+        let (event, fd) = ours.receive::<Event>().unwrap().unwrap();
+        assert!(event == Event::Raised && fd.is_none());
+        drop(theirs);
+        assert!(ours.receive::<Event>().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_no_message_is_an_error_and_no_panic() {
+        let (ours, theirs) = Line::pair().unwrap();
+        let theirs = Line::new(theirs);
+        for text in ["", "x", "{\"Start\":{}}", "\"Fly\""] {
+            theirs.send(&text, None).unwrap();
+            assert!(ours.receive::<Order>().is_err(), "{text}");
+        }
+        let long = "x".repeat(LONGEST);
+        assert!(theirs.send(&long, None).is_err());
+    }
+}

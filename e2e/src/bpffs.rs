@@ -1,0 +1,91 @@
+//! A bpf filesystem that nobody else sees: in a mount namespace of its own, so that nothing of it is left behind.
+
+use std::{
+    fs::File,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::process::CommandExt,
+    },
+    process::Command,
+    thread,
+};
+
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, setns, unshare},
+};
+
+/// Where bpf filesystems are mounted.
+const PLACE: &str = "/sys/fs/bpf";
+
+/// A mount namespace with a new bpf filesystem. It goes when this is dropped and no process in it is left.
+#[derive(Debug)]
+pub struct BpfFs(File);
+
+impl BpfFs {
+    /// Makes one. None, with the reason printed, where this process may not.
+    #[must_use]
+    pub fn new() -> Option<Self> {
+        let made = thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNS).map_err(|e| format!("no mount namespace: {e}"))?;
+            let none: Option<&str> = None;
+            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+                .map_err(|e| format!("cannot make mounts private: {e}"))?;
+            mount(Some("bpf"), PLACE, Some("bpf"), MsFlags::empty(), none)
+                .map_err(|e| format!("cannot mount a bpf filesystem at {PLACE}: {e}"))?;
+            File::open("/proc/thread-self/ns/mnt").map_err(|e| e.to_string())
+        });
+        match made.join().expect("the thread") {
+            Ok(file) => Some(Self(file)),
+            Err(why) => {
+                println!("skipped: {why}");
+                None
+            }
+        }
+    }
+
+    /// Has the command run where this filesystem is mounted.
+    pub(crate) fn around(&self, command: &mut Command) {
+        let fd = self.0.as_raw_fd();
+        // SAFETY: between fork and exec only setns(2) is called, which is async-signal-safe; the descriptor is open in
+        // the child as well, since close-on-exec takes effect later.
+        unsafe {
+            command.pre_exec(move || {
+                setns(BorrowedFd::borrow_raw(fd), CloneFlags::CLONE_NEWNS).map_err(Into::into)
+            });
+        }
+    }
+
+    /// The names of all directories and files in it that the kernel has not made itself.
+    ///
+    /// # Panics
+    /// Where it cannot be read.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let shown = self.run("find", &[PLACE, "-mindepth", "1"]);
+        let made = shown.lines().filter(|name| !name.ends_with(".debug"));
+        made.map(str::to_owned).collect()
+    }
+
+    /// Runs a program in that namespace and returns what it printed.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub fn run(&self, program: &str, args: &[&str]) -> String {
+        let mut command = Command::new(program);
+        self.around(command.args(args));
+        let output = command.output().expect("run it");
+        assert!(output.status.success(), "{program} {args:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Another handle for the same namespace.
+    ///
+    /// # Panics
+    /// Without descriptors.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let fd = self.0.as_fd().try_clone_to_owned();
+        Self(fd.expect("a descriptor").into())
+    }
+}

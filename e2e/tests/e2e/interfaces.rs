@@ -1,0 +1,184 @@
+//! Interfaces that come, go, are made anew or renamed, while the daemon runs; and patterns in `ifaces`.
+
+use std::time::Duration;
+
+use couic_common::{Health, HealthStatus, Policy};
+use couic_e2e::{
+    AttachedBy, BpfFs, Daemon, Foreign, Frame, HOST_IFACE, Lab, OUTSIDE_IFACE, detach_links, until,
+};
+use nix::sys::signal::Signal;
+
+const BANNED: &str = "198.51.100.7";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn filtering<'lab>(lab: &'lab Lab, ifaces: &[&str]) -> Daemon<'lab> {
+    lab.daemon()
+        .ifaces(ifaces)
+        .set_file(Policy::Drop, "list", "198.51.100.0/24\n")
+        .start()
+}
+
+/// Whether frames of the two go as they should over a pair whose host end is filtered.
+fn stands(lab: &Lab, host: &str, outside: &str) -> bool {
+    let frames = [BANNED, "203.0.113.9"].map(Frame::v4);
+    lab.wire_between(host, outside).arrivals(&frames) == [0, 1]
+}
+
+fn healthy(daemon: &Daemon<'_>, what: &str, is: impl Fn(&Health) -> bool) -> Health {
+    let (health, _) = until(what, PATIENCE, || {
+        let (_, health) = daemon.api().health();
+        is(&health).then_some(health)
+    });
+    health
+}
+
+fn names(health: &Health) -> Vec<(&str, bool)> {
+    let shown = health.interfaces.iter();
+    shown.map(|i| (i.name.as_str(), i.attached)).collect()
+}
+
+#[test]
+fn what_matches_a_pattern_is_filtered_as_soon_as_it_comes() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = filtering(&lab, &[HOST_IFACE, "veth*", "wan?"]);
+    let (status, health) = daemon.api().health();
+    assert_eq!((status, health.status), (200, HealthStatus::Degraded));
+    assert_eq!(names(&health), [(HOST_IFACE, true)]);
+    assert_eq!(health.filter_problems.len(), 2, "{health:?}");
+    assert!(health.filter_problems[0].contains("no interface matches veth*"));
+    for name in ["veth1", "veth2", "wan0", "other0"] {
+        lab.join(name, &format!("x{name}"));
+    }
+    let health = healthy(&daemon, "all three are filtered", |health| {
+        health.status == HealthStatus::Ok && health.interfaces.len() == 4
+    });
+    let expected = [HOST_IFACE, "veth1", "veth2", "wan0"].map(|name| (name, true));
+    assert_eq!(names(&health), expected);
+    for name in ["veth1", "veth2", "wan0"] {
+        assert!(stands(&lab, name, &format!("x{name}")), "{name}");
+    }
+    assert_eq!(lab.kernel_mode("other0"), None);
+    // What is gone is no outage.
+    lab.host.run("ip", &["link", "del", "veth1"]);
+    let health = healthy(&daemon, "veth1 is forgotten", |h| h.interfaces.len() == 3);
+    assert_eq!(health.status, HealthStatus::Ok);
+}
+
+#[test]
+fn an_interface_that_is_made_anew_is_filtered_again() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = filtering(&lab, &[HOST_IFACE]);
+    for _ in 0..3 {
+        lab.outside.run("ip", &["link", "del", OUTSIDE_IFACE]);
+        let health = healthy(&daemon, "it is gone", |h| h.status == HealthStatus::Down);
+        let problem = health.interfaces[0].problem.as_deref().unwrap_or("");
+        assert!(
+            problem.contains("filtered again as soon as it is back"),
+            "{health:?}"
+        );
+        lab.join(HOST_IFACE, OUTSIDE_IFACE);
+        let _ = healthy(&daemon, "it is back", |h| h.status == HealthStatus::Ok);
+        assert!(stands(&lab, HOST_IFACE, OUTSIDE_IFACE));
+    }
+}
+
+#[test]
+fn names_are_what_counts_when_an_interface_is_renamed() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = filtering(&lab, &[HOST_IFACE, "wan*"]);
+    let rename = |from: &str, to: &str| {
+        lab.host.run("ip", &["link", "set", from, "down"]);
+        lab.host.run("ip", &["link", "set", from, "name", to]);
+        lab.host.run("ip", &["link", "set", to, "up"]);
+    };
+    rename(HOST_IFACE, "wan7");
+    let _ = healthy(&daemon, "the old name is missed", |h| {
+        names(h).contains(&(HOST_IFACE, false)) && names(h).contains(&("wan7", true))
+    });
+    assert!(stands(&lab, "wan7", OUTSIDE_IFACE));
+    rename("wan7", "lan0");
+    until("nobody asked for lan0", PATIENCE, || {
+        lab.kernel_mode("lan0").is_none().then_some(())
+    });
+    rename("lan0", HOST_IFACE);
+    let _ = healthy(&daemon, "it has its name back", |h| {
+        names(h) == [(HOST_IFACE, true)]
+    });
+    assert!(stands(&lab, HOST_IFACE, OUTSIDE_IFACE));
+}
+
+#[test]
+fn what_somebody_detached_is_put_back_and_counted() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = filtering(&lab, &[HOST_IFACE]);
+    let off = lab
+        .host
+        .output("ip", &["link", "set", "dev", HOST_IFACE, "xdp", "off"]);
+    assert!(!off.status.success(), "a link is not taken off by its name");
+    assert!(stands(&lab, HOST_IFACE, OUTSIDE_IFACE));
+    assert_eq!(detach_links(&lab.host, HOST_IFACE), 1);
+    let line = "filtering on eth0 in mode native again: somebody had detached our XDP program";
+    until("it is put back", PATIENCE, || {
+        daemon.log().contains(line).then_some(())
+    });
+    let _ = healthy(&daemon, "health is well again", |h| {
+        h.status == HealthStatus::Ok
+    });
+    assert!(stands(&lab, HOST_IFACE, OUTSIDE_IFACE));
+    let counted = "couic_self_check_differences_total{healed=\"yes\",what=\"interface\"} 1";
+    until("it is counted", PATIENCE, || {
+        let path = "/v1/metrics?format=prometheus";
+        let metrics = daemon.api().request("GET", path, None).expect(200).body;
+        metrics.contains(counted).then_some(())
+    });
+}
+
+#[test]
+fn a_file_that_makes_the_filter_stay_is_made_again() {
+    let Some((lab, fs)) = Lab::quiet().zip(BpfFs::new()) else {
+        return;
+    };
+    let daemon = lab
+        .daemon()
+        .set_file(Policy::Drop, "list", "198.51.100.0/24\n")
+        .stays(Some(&fs))
+        .start();
+    let files = fs.names();
+    let file = files.last().expect("a file");
+    fs.run("rm", &[file]);
+    // Any change makes the keeper look.
+    lab.join("other0", "other1");
+    until("the file is there again", PATIENCE, || {
+        (fs.names() == files).then_some(())
+    });
+    let _daemon = daemon.ended_by(Signal::SIGKILL);
+    assert!(stands(&lab, HOST_IFACE, OUTSIDE_IFACE));
+}
+
+#[test]
+fn a_foreign_program_is_never_replaced_and_left_when_it_goes() {
+    let Some(lab) = Lab::quiet() else { return };
+    lab.join("veth1", "xveth1");
+    for by in [AttachedBy::Link, AttachedBy::Netlink] {
+        let foreign = Foreign::attach(&lab.host, "veth1", by);
+        let daemon = filtering(&lab, &[HOST_IFACE, "veth*"]);
+        let (status, health) = daemon.api().health();
+        assert_eq!(
+            (status, names(&health)),
+            (503, vec![(HOST_IFACE, true), ("veth1", false)])
+        );
+        let problem = health.interfaces[1].problem.as_deref().unwrap_or("");
+        assert!(problem.contains("somebody_elses"), "{by:?} {problem}");
+        drop(foreign);
+        if matches!(by, AttachedBy::Netlink) {
+            lab.host
+                .run("ip", &["link", "set", "dev", "veth1", "xdp", "off"]);
+        }
+        // Any change makes the keeper look.
+        lab.host
+            .run("ip", &["link", "set", "dev", "veth1", "alias", "free"]);
+        let _ = healthy(&daemon, "it is ours then", |h| h.status == HealthStatus::Ok);
+        assert!(stands(&lab, "veth1", "xveth1"));
+        let _daemon = daemon.ended_by(Signal::SIGTERM);
+    }
+}

@@ -1,0 +1,280 @@
+//! The filter stays: over crashes, stops, upgrades, refused starts; until somebody opens the wall.
+
+use std::{fs, time::Duration};
+
+use couic_common::{HealthStatus, Policy, XdpMode};
+use couic_e2e::{BpfFs, DaemonBuilder, Frame, HOST_IFACE, Lab, Stream, Tally, unix_now, until};
+use nix::sys::signal::Signal;
+
+/// So many bursts are enough to be sure that frames flowed in the state that is asked about.
+const SOME: u64 = 40;
+
+const BANNED: &str = "198.51.100.7";
+const INNOCENT: &str = "203.0.113.9";
+
+fn lab() -> Option<(Lab, BpfFs)> {
+    Lab::quiet().zip(BpfFs::new())
+}
+
+fn banning(builder: DaemonBuilder<'_>) -> DaemonBuilder<'_> {
+    builder.set_file(Policy::Drop, "list", "198.51.100.0/24\n2001:db8:7::/48\n")
+}
+
+/// Whether frames from the two are let through as they should be while the filter stands.
+fn stands(lab: &Lab) -> bool {
+    lab.wire()
+        .arrivals(&[Frame::v4(BANNED), Frame::v4(INNOCENT)])
+        == [0, 1]
+}
+
+fn is_open(lab: &Lab) -> bool {
+    lab.wire()
+        .arrivals(&[Frame::v4(BANNED), Frame::v4(INNOCENT)])
+        == [1, 1]
+}
+
+#[test]
+fn not_one_frame_gets_through_or_lost_whatever_becomes_of_the_daemon() {
+    let Some((lab, fs)) = lab() else { return };
+    lab.join("eth1", "wire1");
+    let both = [HOST_IFACE, "eth1"];
+    let builder = banning(lab.daemon()).ifaces(&both).stays(Some(&fs));
+    let daemon = builder.start();
+    let stream = Stream::start(
+        &lab,
+        ("eth1", "wire1"),
+        &Frame::v4(BANNED),
+        &Frame::v4(INNOCENT),
+    );
+    stream.bursts(SOME);
+
+    let daemon = daemon.ended_by(Signal::SIGKILL);
+    stream.bursts(SOME);
+    let daemon = daemon.restart();
+    stream.bursts(SOME);
+
+    let daemon = daemon.ended_by(Signal::SIGTERM);
+    stream.bursts(SOME);
+    let daemon = daemon.restart();
+    stream.bursts(SOME);
+
+    // Another build, with other tables.
+    let other = daemon.socket().with_file_name("couic-other-build");
+    fs::copy(lab.binary("couic"), &other).expect("copy the binary");
+    let daemon = daemon.ended_by(Signal::SIGTERM).builder().binary(other);
+    let limits = "[limits]\ndrop_entries = 200000\nignore_entries = 1000\n";
+    let daemon = daemon.ifaces(&both).config(limits).start();
+    stream.bursts(SOME);
+
+    for round in 0..3 {
+        let more: String = (0..2000)
+            .map(|n| format!("10.{round}.{}.{}/32\n", n / 250, n % 250))
+            .collect();
+        daemon.set_file(Policy::Drop, "more", &more);
+        daemon.api().reload();
+        stream.bursts(SOME / 4);
+    }
+    let tally = stream.end();
+    println!("{tally:?}");
+    let Tally {
+        dropped_arrived,
+        allowed_lost,
+        ..
+    } = tally;
+    assert_eq!((dropped_arrived, allowed_lost), (0, 0), "{tally:?}");
+}
+
+#[test]
+fn detach_opens_the_wall_once_no_daemon_runs() {
+    let Some((lab, fs)) = lab() else { return };
+    let daemon = banning(lab.daemon()).stays(Some(&fs)).start();
+    let (code, told) = daemon.detach();
+    assert_eq!(code, 1, "{told}");
+    let pid = daemon.pid();
+    assert!(
+        told.contains(&format!("couic (process {pid}) runs")),
+        "{told}"
+    );
+    let daemon = daemon.ended_by(Signal::SIGTERM);
+    assert!(stands(&lab), "{}", daemon.output());
+    assert_eq!(fs.names().len(), 3, "{:?}", fs.names());
+    let (code, told) = daemon.detach();
+    assert_eq!((code, told.as_str()), (0, "no longer filtering on eth0\n"));
+    assert!(is_open(&lab));
+    assert_eq!(fs.names(), ["/sys/fs/bpf/couic"]);
+    let (code, told) = daemon.detach();
+    let nothing = "nothing of this configuration is attached\n";
+    assert_eq!((code, told.as_str()), (0, nothing));
+}
+
+#[test]
+fn without_a_place_to_stay_it_says_so_and_ends_with_the_daemon() {
+    let Some(lab) = Lab::quiet() else { return };
+    let nowhere = [
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        "umount -a -t bpf; exec \"$@\"",
+        "sh",
+    ];
+    let builder = banning(lab.daemon()).stays(None).wrapped(&nowhere, &[]);
+    let daemon = builder.start();
+    let (status, health) = daemon.api().health();
+    assert_eq!((status, health.status), (200, HealthStatus::Degraded));
+    let problem = &health.filter_problems[0];
+    assert!(
+        problem.contains("mount -t bpf bpf /sys/fs/bpf"),
+        "{problem}"
+    );
+    let _daemon = daemon.ended_by(Signal::SIGTERM);
+    assert!(is_open(&lab));
+}
+
+#[test]
+fn where_it_is_not_to_stay_it_goes_with_the_daemon_and_what_was_kept_too() {
+    let Some((lab, fs)) = lab() else { return };
+    let never = "[state]\nkeep_filter = \"never\"\n";
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let stays = banning(lab.daemon()).stays(Some(&fs)).start();
+        let builder = stays.ended_by(Signal::SIGKILL).builder();
+        let daemon = builder.config(never).start();
+        assert!(stands(&lab));
+        assert_eq!(daemon.api().health().1.status, HealthStatus::Ok);
+        assert_eq!(fs.names(), ["/sys/fs/bpf/couic"], "nothing is kept there");
+        let _daemon = daemon.ended_by(signal);
+        // The keeper of a killed one ends a moment later.
+        until("the wall is open", Duration::from_secs(60), || {
+            is_open(&lab).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_start_that_is_refused_leaves_the_wall_as_it_was() {
+    let Some((lab, fs)) = lab() else { return };
+    let mut daemon = banning(lab.daemon()).stays(Some(&fs)).start();
+    let refusals: [(&str, &[&str], &str, i32); 4] = [
+        ("auto", &[HOST_IFACE], "[limits]\ndrop_entries = 0\n", 64),
+        ("auto", &[HOST_IFACE, "nosuch7"], "", 1),
+        ("native", &[HOST_IFACE, "lo"], "", 1),
+        // Something else is where the socket goes.
+        ("auto", &[HOST_IFACE], "", 1),
+    ];
+    for (nth, (mode, ifaces, more, code)) in refusals.into_iter().enumerate() {
+        let socket = daemon.socket();
+        daemon = daemon.ended_by(Signal::SIGTERM);
+        let builder = daemon.builder().mode(mode).ifaces(ifaces).config(more);
+        if nth == 3 {
+            fs::create_dir(&socket).expect("something in the socket's place");
+        }
+        let refusal = builder.try_start().expect_err("it cannot start");
+        assert_eq!(refusal.status.code(), Some(code), "{}", refusal.output);
+        assert!(stands(&lab), "{nth}: {}", refusal.output);
+        assert_eq!(lab.kernel_mode(HOST_IFACE), Some(XdpMode::Native));
+        if nth == 3 {
+            fs::remove_dir(&socket).expect("remove it");
+        }
+        daemon = refusal.again(&lab).start();
+        assert!(stands(&lab), "{nth}");
+    }
+}
+
+#[test]
+fn interfaces_that_are_not_in_ifaces_any_more_are_opened_by_the_next_start() {
+    let Some((lab, fs)) = lab() else { return };
+    lab.join("eth1", "wire1");
+    let builder = banning(lab.daemon()).ifaces(&[HOST_IFACE, "eth1"]);
+    let daemon = builder.stays(Some(&fs)).start();
+    let daemon = daemon.ended_by(Signal::SIGTERM).builder();
+    let daemon = daemon.ifaces(&["eth1"]).start();
+    assert!(is_open(&lab), "{}", daemon.output());
+    assert_eq!(lab.kernel_mode(HOST_IFACE), None);
+    let frames = [BANNED, INNOCENT].map(Frame::v4);
+    assert_eq!(lab.wire_between("eth1", "wire1").arrivals(&frames), [0, 1]);
+    assert_eq!(fs.names().len(), 3, "{:?}", fs.names());
+}
+
+#[test]
+fn another_mode_is_taken_at_the_next_start() {
+    let Some((lab, fs)) = lab() else { return };
+    let mut daemon = banning(lab.daemon())
+        .mode("generic")
+        .stays(Some(&fs))
+        .start();
+    for (mode, expected) in [
+        ("native", XdpMode::Native),
+        ("auto", XdpMode::Native),
+        ("generic", XdpMode::Generic),
+        // What auto finds, it keeps.
+        ("auto", XdpMode::Generic),
+    ] {
+        daemon = daemon
+            .ended_by(Signal::SIGTERM)
+            .builder()
+            .mode(mode)
+            .start();
+        assert_eq!(lab.kernel_mode(HOST_IFACE), Some(expected), "{mode}");
+        assert!(stands(&lab), "{mode}");
+    }
+}
+
+#[test]
+fn rules_end_in_time_while_no_daemon_runs() {
+    let Some((lab, fs)) = lab() else { return };
+    let daemon = banning(lab.daemon()).stays(Some(&fs)).start();
+    let mut wire = lab.wire();
+    let banned = Frame::v4("192.0.2.99");
+    // Time enough for a slow machine to look before.
+    let deadline = unix_now() + 4.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "Unix seconds"
+    )]
+    let seconds = deadline.ceil() as u64;
+    daemon.api().add("drop", "192.0.2.99/32", None, seconds);
+    let _daemon = daemon.ended_by(Signal::SIGKILL);
+    until("the ban ends", Duration::from_secs(60), || {
+        let arrived = wire.passes(&banned);
+        let early = deadline - unix_now();
+        assert!(
+            !arrived || early <= 0.0,
+            "it got through {early:.3} s early"
+        );
+        arrived.then_some(())
+    });
+    assert!(stands(&lab), "rules that never expire go on");
+}
+
+#[test]
+fn two_daemons_do_not_take_each_others_interfaces() {
+    let Some((lab, fs)) = lab() else { return };
+    let first = banning(lab.daemon()).stays(Some(&fs)).start();
+    let refusal = lab.daemon().stays(Some(&fs)).try_start();
+    let told = refusal.expect_err("the interface is taken").output;
+    assert!(told.contains("of another Couic (id "), "{told}");
+    let _first = first.ended_by(Signal::SIGKILL);
+    let refusal = lab.daemon().stays(Some(&fs)).try_start();
+    let told = refusal.expect_err("its filter stays").output;
+    assert!(told.contains("couic detach -c FILE"), "{told}");
+    assert!(stands(&lab));
+}
+
+#[test]
+fn without_its_keeper_the_daemon_ends_and_the_wall_stands() {
+    let Some((lab, fs)) = lab() else { return };
+    let mut daemon = banning(lab.daemon()).stays(Some(&fs)).start();
+    let (keeper, _) = until("the keeper is found", Duration::from_secs(60), || {
+        daemon.keeper()
+    });
+    nix::sys::signal::kill(keeper, Signal::SIGTERM).expect("signal the keeper");
+    assert_eq!(daemon.api().health().0, 200, "it does not mind SIGTERM");
+    nix::sys::signal::kill(keeper, Signal::SIGKILL).expect("kill the keeper");
+    assert_eq!(daemon.exit_code(), 1, "{}", daemon.output());
+    assert!(daemon.output().contains("has ended"), "{}", daemon.output());
+    assert!(stands(&lab));
+    let daemon = daemon.restart();
+    assert_eq!(daemon.api().health().0, 200);
+    assert!(stands(&lab));
+}
