@@ -17,7 +17,7 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    caps::{Caps, Sets, clear_ambient, lower_bounding, set_sets},
+    caps::{Caps, Sets, clear_ambient, lower_bounding, set_sets, sets},
     done,
 };
 
@@ -40,7 +40,7 @@ static ANSWER: AtomicU64 = AtomicU64::new(0);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 impl ThreadStep {
-    /// Capabilities become `sets`, and none is ambient.
+    /// Of its capabilities a thread keeps what `sets` has, and none is ambient.
     #[must_use]
     pub const fn sets(sets: Sets) -> Self {
         Self {
@@ -81,7 +81,7 @@ impl ThreadStep {
             lower_bounding(keep)?;
         }
         clear_ambient()?;
-        set_sets(self.sets)?;
+        set_sets(self.sets.within(sets()?))?;
         // SAFETY: neither takes a pointer.
         unsafe {
             if self.no_new_privs {

@@ -94,6 +94,23 @@ impl Sets {
         inheritable: Caps::NONE,
     };
 
+    /// All that a thread has.
+    pub const ALL: Self = Self {
+        effective: Caps(u64::MAX),
+        permitted: Caps(u64::MAX),
+        inheritable: Caps(u64::MAX),
+    };
+
+    /// What of it `had` has, too: nobody gets what they did not have.
+    #[must_use]
+    pub const fn within(self, had: Self) -> Self {
+        Self {
+            effective: self.effective.within(had.permitted),
+            permitted: self.permitted.within(had.permitted),
+            inheritable: self.inheritable.within(had.inheritable),
+        }
+    }
+
     /// To use, and not to hand on.
     #[must_use]
     pub const fn to_use(caps: Caps) -> Self {

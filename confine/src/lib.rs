@@ -19,7 +19,7 @@ pub use caps::{
     Sets, last_known, lower_bounding, set_sets, sets,
 };
 pub use status::{ThreadStatus, threads, threads_of};
-pub use user::{hide_memory, lower, switch_user};
+pub use user::{hand_on, hide_memory, lower, switch_user};
 
 use std::io;
 

@@ -76,6 +76,16 @@ impl Calls {
         self
     }
 
+    /// This one only where all of that holds, whatever was said about it before.
+    #[must_use]
+    pub fn only_when(mut self, call: c_long, holds: &[Arg]) -> Self {
+        self.0.remove(&call);
+        match holds {
+            [] => self.all(&[call]),
+            holds => self.when(call, holds),
+        }
+    }
+
     fn rules(&self) -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
         let rule = |args: &Vec<Arg>| {
             let args = args.iter().map(|arg| {

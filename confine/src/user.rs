@@ -3,7 +3,8 @@
 use std::io;
 
 use crate::{
-    caps::{Caps, Sets, clear_ambient, lower_bounding, raise_ambient, set_sets},
+    ThreadStep,
+    caps::{Caps, Sets, clear_ambient, raise_ambient, set_sets},
     done,
 };
 
@@ -20,9 +21,11 @@ pub fn switch_user(uid: u32, gid: u32) -> io::Result<()> {
     }
 }
 
-/// Turns a root process that has no threads yet into what a service manager makes with `User=` and
-/// `AmbientCapabilities=`: `uid`'s, with `keep` and nothing else, in all sets, so that programs which it runs have them,
-/// too. The bounding set is empty afterwards.
+/// Turns a root process into what a service manager makes with `User=` and `AmbientCapabilities=`: `uid`'s, with `keep`
+/// and nothing else, in all sets, so that programs which it runs have them, too. The bounding set is empty afterwards.
+///
+/// That is the calling thread, and those that it starts. Other threads are `uid`'s and without bounding set, too; where
+/// that is root's, they still have what they had until a [`ThreadStep`].
 ///
 /// # Errors
 /// What the system says; the process must not go on then.
@@ -34,10 +37,22 @@ pub fn lower(uid: u32, gid: u32, keep: Caps) -> io::Result<()> {
         inheritable: keep,
         ..now
     })?;
-    lower_bounding(Caps::NONE)?;
+    // While all threads may: those that were there before lose the capability for it with their user.
+    ThreadStep::sets(Sets::ALL)
+        .bounding(Caps::NONE)
+        .on_every_thread()?;
     keep_capabilities(true)?;
     switch_user(uid, gid)?;
     keep_capabilities(false)?;
+    hand_on(keep)
+}
+
+/// Makes what the calling thread has of `keep` all that it has, and something that programs which it runs have, too.
+///
+/// # Errors
+/// What the system says; the process must not go on then.
+pub fn hand_on(keep: Caps) -> io::Result<()> {
+    let keep = keep.within(crate::sets()?.permitted);
     set_sets(Sets {
         effective: keep,
         permitted: keep,

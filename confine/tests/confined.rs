@@ -120,6 +120,7 @@ fn root_becomes_what_a_service_manager_would_make() {
                 (&[4242; 4][..], &[4343; 4][..])
             );
             assert_eq!(thread.groups, [4343]);
+            assert!(thread.bounding.is_empty(), "{thread:?}");
         }
         // A program that is run now has them, too.
         let output = Command::new("/bin/cat")

@@ -6,6 +6,7 @@ use clap::Parser;
 use couic::{
     config::{Config, DEFAULT_PATH, Settings as _},
     daemon,
+    privileges::check_config_file,
 };
 use couic_plugin_api::host;
 
@@ -37,11 +38,19 @@ fn main() -> ExitCode {
             return BAD_CONFIGURATION.into();
         }
     };
+    let warnings = match check_config_file(&args.config, &config) {
+        Ok(warnings) => warnings,
+        Err(refused) => {
+            eprintln!("{refused}");
+            return BAD_CONFIGURATION.into();
+        }
+    };
     if args.check_config {
+        warnings.iter().for_each(|text| println!("warning: {text}"));
         println!("{}: no mistakes", args.config.display());
         return ExitCode::SUCCESS;
     }
-    match daemon::run(&config) {
+    match daemon::run(&config, &warnings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("couic: {error}");

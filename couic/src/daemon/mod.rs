@@ -3,6 +3,8 @@
 //! What holds:
 //! - The rules of all set files are in the tables before the first packet is judged.
 //! - What fails during the start undoes what was done before it: nothing stays attached, no socket stays behind.
+//! - It is the configured user before it reads what others wrote, and has no privilege on any thread before it reports
+//!   or answers anything.
 //! - On SIGTERM and SIGINT the requests in progress are answered (for [`DRAIN`] at most), then the filter is detached,
 //!   the socket removed and the log written out. Exit code 0.
 
@@ -10,6 +12,7 @@ mod error;
 mod every;
 mod filter;
 mod memory;
+mod privilege;
 mod signals;
 
 use std::{fs, os::unix::net::UnixListener, panic, sync::Arc, time::Duration};
@@ -29,11 +32,14 @@ use crate::{
     logging::Log,
     metrics::MetricsRegistry,
     peering::Peering,
-    privileges::{ListeningSocket, WorkLock, check_process_user, check_working_dir},
+    privileges::{
+        ListeningSocket, WorkLock, check_process_user, check_working_dir, files_of, give_up,
+    },
     rbac::ClientStore,
     reporting::{Notifiers, Reporting},
 };
 use couic_common::{InterfaceHealth, Policy, SetProblem};
+use couic_plugin_api::host::Spawner;
 pub use error::StartError;
 use every::Repeaters;
 use filter::{Attached, Filter, Watch, sets_problem};
@@ -64,11 +70,11 @@ impl Attached for Attachments {
     }
 }
 
-/// Runs until a signal ends it.
+/// Runs until a signal ends it. `warnings` about the configuration file go to the log.
 ///
 /// # Errors
 /// [`StartError`], after which nothing is left behind.
-pub fn run(config: &Config) -> Result<(), StartError> {
+pub fn run(config: &Config, warnings: &[String]) -> Result<(), StartError> {
     check_process_user(&config.owner)?;
     // Whatever asks for more is meant: the socket, log files.
     umask(Mode::from_bits_truncate(0o027));
@@ -77,6 +83,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         tracing::error!("a bug in couic, please report it: {info}");
     }));
     tracing::info!("couic {} starts", env!("CARGO_PKG_VERSION"));
+    warnings.iter().for_each(|text| tracing::warn!("{text}"));
     raise_descriptor_limit();
     memory::give_back_large_buffers();
     let outcome = run_logged(config, &log);
@@ -107,12 +114,15 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
         Signals::catch().map_err(StartError::system("catch signals"))?
     };
     let (clients, _lock) = claim(config)?;
+    // Before root is given up, which may have to make its directory. Who connects now is answered in a moment.
+    let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
+    let spawner = privilege::become_user(config)?;
     let (rules, program) = load_rules(config)?;
     let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
-    let reporting = start_reporting(config, &runtime, &rules.firewall)?;
     let filter = filter_packets(config, &rules, program)?;
+    give_up(&files_of(config), &[])?;
+    let reporting = start_reporting(config, &runtime, &rules.firewall, spawner)?;
     let mut repeaters = repeaters(&rules, &filter).map_err(StartError::system("start threads"))?;
-    let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
     tracing::info!("listening on {}", config.socket.display());
 
     let health = Arc::clone(&filter);
@@ -148,7 +158,7 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
     if let Some(changes) = changes {
         changes.close();
     }
-    socket.remove()?;
+    drop(socket);
     Ok(())
 }
 
@@ -191,6 +201,7 @@ fn start_reporting(
     config: &Config,
     runtime: &Runtime,
     firewall: &Firewall,
+    spawner: Option<Spawner>,
 ) -> Result<Option<Reporting>, StartError> {
     if !config.reporting.enabled {
         return Ok(None);
@@ -202,6 +213,7 @@ fn start_reporting(
         &config.working_dir,
         &source,
         firewall,
+        spawner,
     ))?;
     for notifier in failed {
         tracing::error!(

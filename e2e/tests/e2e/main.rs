@@ -8,6 +8,8 @@ mod guard;
 mod hostile;
 mod lab;
 mod lifecycle;
+mod privileges;
 mod reporting;
 mod sets;
 mod verdicts;
+mod withstand;
