@@ -63,6 +63,7 @@ fn no_thread_has_a_privilege_and_nothing_that_would_give_one_is_permitted() {
         "serving::no_thread_has_a_privilege_and_nothing_that_would_give_one_is_permitted",
         || {
             let (_dir, config) = place();
+            let landlock = Some(version()).filter(|version| *version > 0);
             let hardening = serve(&config, |_| {
                 refused_calls(&[
                     ("bpf", libc::SYS_bpf),
@@ -100,7 +101,7 @@ fn no_thread_has_a_privilege_and_nothing_that_would_give_one_is_permitted() {
                 assert_eq!(thread.seccomp == 2, hardening.seccomp, "{thread:?}");
             }
             assert!(hardening.seccomp);
-            assert_eq!(hardening.landlock, Some(version()).filter(|v| *v > 0));
+            assert_eq!(hardening.landlock, landlock);
             // SAFETY: takes no pointer.
             assert_eq!(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }, 0);
         },

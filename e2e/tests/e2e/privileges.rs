@@ -13,7 +13,7 @@ use std::{
 
 use couic_common::Policy;
 use couic_confine::{CAP_KILL, CAP_SETGID, CAP_SETUID, ThreadStatus, threads_of};
-use couic_e2e::{Chat, Daemon, Frame, Lab, until};
+use couic_e2e::{Chat, Daemon, DaemonBuilder, Frame, Lab, until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::{Group, Pid, User},
@@ -203,7 +203,7 @@ fn with_plugin<'lab>(
     lab: &'lab Lab,
     folder: &Path,
     chat: &Chat,
-    start: impl FnOnce(couic_e2e::DaemonBuilder<'lab>) -> couic_e2e::DaemonBuilder<'lab>,
+    start: fn(DaemonBuilder<'lab>) -> DaemonBuilder<'lab>,
 ) -> Option<Daemon<'lab>> {
     let file = lab.binary("plugins/libcouic_plugin_discord.so");
     if !file.is_file() {
@@ -224,6 +224,14 @@ fn with_plugin<'lab>(
     Some(start(lab.daemon().config(&config)).start())
 }
 
+fn as_daemon(builder: DaemonBuilder<'_>) -> DaemonBuilder<'_> {
+    builder.user("daemon", "daemon")
+}
+
+fn like_the_unit(builder: DaemonBuilder<'_>) -> DaemonBuilder<'_> {
+    builder.unprivileged("+bpf,+net_admin,+perfmon")
+}
+
 /// The spawner and the plugin that it has started.
 fn spawned(daemon: &Daemon<'_>) -> (u32, u32) {
     let spawner = children(pid(daemon))["plugin-spawner"];
@@ -242,7 +250,6 @@ fn isolated_plugins_are_started_again_by_a_process_that_can_do_little_else() {
     );
     // Not nobody: that is whom plugins run as.
     let (uid, _) = ids("daemon", "daemon");
-    let as_daemon = |builder: couic_e2e::DaemonBuilder<'_>| builder.user("daemon", "daemon");
     let Some(mut daemon) = with_plugin(&lab, folder.path(), &chat, as_daemon) else {
         return;
     };
@@ -293,8 +300,6 @@ fn under_the_user_plugins_are_that_user_and_end_with_a_daemon_that_is_killed() {
         tempfile::tempdir().expect("a folder"),
     );
     let (uid, _) = ids("nobody", "nogroup");
-    let like_the_unit =
-        |builder: couic_e2e::DaemonBuilder<'_>| builder.unprivileged("+bpf,+net_admin,+perfmon");
     let Some(mut daemon) = with_plugin(&lab, folder.path(), &chat, like_the_unit) else {
         return;
     };

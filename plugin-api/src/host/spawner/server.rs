@@ -146,10 +146,9 @@ impl Spawner {
             .chain(watched)
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
-        loop {
-            match poll(&mut watched, PollTimeout::NONE) {
-                Err(nix::errno::Errno::EINTR) => {}
-                other => break other?,
+        while let Err(errno) = poll(&mut watched, PollTimeout::NONE) {
+            if errno != nix::errno::Errno::EINTR {
+                return Err(errno.into());
             }
         }
         let has_news = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
