@@ -25,7 +25,9 @@ pub use cidr::{Cidr, CidrError, V4Net, V6Net};
 pub use client::{ClientInfo, ClientRequest, Group};
 pub use entry::{Entry, EntryRequest, GuardRequest, Metadata, PeerAction, PeerJob};
 pub use error::{ApiError, ErrorCode, ErrorDetail};
-pub use health::{Health, HealthStatus, InterfaceHealth, NotifierProblem, SetProblem, XdpMode};
+pub use health::{
+    Health, HealthStatus, InterfaceHealth, NotifierProblem, SetProblem, StateProblem, XdpMode,
+};
 pub use lookup::{Lookup, LookupRule, Verdict};
 pub use names::{ClientName, NameError, NotifierName, SetName};
 pub use notifier::{

@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod dataplane;
 pub mod firewall;
 pub mod guard;
+pub mod journal;
 pub mod logging;
 pub mod metrics;
 pub mod peering;

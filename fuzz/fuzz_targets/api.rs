@@ -122,6 +122,7 @@ impl Lab {
                 set_problems: Vec::new(),
                 notifier_problems: Vec::new(),
                 peer_problems: Vec::new(),
+                state_problems: Vec::new(),
             }),
         };
         let file = fs::read_to_string(home.join("rbac/clients/couicctl.toml")).expect("a token");

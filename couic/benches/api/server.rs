@@ -154,6 +154,7 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
         set_problems: Vec::new(),
         notifier_problems: Vec::new(),
         peer_problems: Vec::new(),
+        state_problems: Vec::new(),
     };
     let api = Arc::new(Api {
         firewall: Arc::new(firewall),

@@ -1,7 +1,7 @@
 //! The daemon: its parts, put together in an order that matters.
 //!
 //! What holds:
-//! - The rules of all set files are in the tables before the first packet is judged.
+//! - The rules of all set files, and those of an earlier daemon, are in the tables before the first packet is judged.
 //! - What fails during the start undoes what was done before it: nothing stays attached, no socket stays behind.
 //! - It is the configured user before it reads what others wrote, and has no privilege on any thread before it reports
 //!   or answers anything.
@@ -14,8 +14,9 @@ mod filter;
 mod memory;
 mod privilege;
 mod signals;
+mod state;
 
-use std::{fs, os::unix::net::UnixListener, panic, sync::Arc, time::Duration};
+use std::{fs, mem, os::unix::net::UnixListener, panic, sync::Arc, time::Duration};
 
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
@@ -29,6 +30,7 @@ use crate::{
     dataplane::{self, Attachments, Loaded, XdpProgram},
     firewall::{Firewall, FirewallError, SetStore, SystemClock},
     guard::Guard,
+    journal::Registers,
     logging::Log,
     metrics::MetricsRegistry,
     peering::Peering,
@@ -117,7 +119,7 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
     // Before root is given up, which may have to make its directory. Who connects now is answered in a moment.
     let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
     let spawner = privilege::become_user(config)?;
-    let (rules, program) = load_rules(config)?;
+    let (mut rules, program) = load_rules(config)?;
     let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
     let filter = filter_packets(config, &rules, program)?;
     give_up(&files_of(config), &[])?;
@@ -128,11 +130,15 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
     let health = Arc::clone(&filter);
     let notifiers = reporting.as_ref().map(Reporting::notifiers);
     let delivery = notifiers.clone();
-    let peering = start_peering(config, &runtime, &rules.firewall)?;
+    let registers = mem::take(&mut rules.registers);
+    let peering = start_peering(config, &runtime, &rules.firewall, registers)?;
     let engine = peering.as_ref().map(Peering::engine);
+    state::keep_writing(&mut repeaters, &rules.firewall, engine.clone())
+        .map_err(StartError::system("start threads"))?;
     let peers = engine.clone();
+    let firewall = Arc::clone(&rules.firewall);
     let api = Api {
-        firewall: rules.firewall,
+        firewall: Arc::clone(&rules.firewall),
         sets: rules.sets,
         clients: Arc::new(clients),
         guard: Guard::new(config.enforce_guard),
@@ -142,7 +148,8 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
         health: Arc::new(move || {
             let problems = delivery.as_ref().map(Notifiers::problems);
             let late = peers.as_ref().map(|engine| engine.problems());
-            health.health(problems.unwrap_or_default(), late.unwrap_or_default())
+            let health = health.health(problems.unwrap_or_default(), late.unwrap_or_default());
+            state::add_to_health(health, &firewall)
         }),
     };
     serve(&runtime, listener, api, signals)?;
@@ -151,6 +158,7 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
         runtime.block_on(peering.stop());
     }
     repeaters.stop();
+    state::close(&rules.firewall);
     filter.detach();
     if let Some(reporting) = reporting {
         stop_reporting(&runtime, reporting);
@@ -176,6 +184,8 @@ struct Rules {
     firewall: Arc<Firewall>,
     sets: Arc<SetStore>,
     problems: Vec<SetProblem>,
+    /// What peering knew of rules in an earlier life.
+    registers: Registers,
 }
 
 fn load_rules(config: &Config) -> Result<(Rules, XdpProgram), StartError> {
@@ -188,15 +198,23 @@ fn load_rules(config: &Config) -> Result<(Rules, XdpProgram), StartError> {
     let clock = Arc::new(SystemClock);
     let firewall = Firewall::new(plane, counters, config.limits, clock);
     let (sets, problems) = load_sets(config, &firewall)?;
+    let registers = if config.persist {
+        state::restore(&config.working_dir, &firewall)?
+    } else {
+        state::warn_of_unused(&config.working_dir);
+        Registers::new()
+    };
     let rules = Rules {
         firewall: Arc::new(firewall),
         sets: Arc::new(sets),
         problems,
+        registers,
     };
     Ok((rules, program))
 }
 
-/// The set files' rules are in force already: a restart is not a change that anybody wants to hear of.
+/// The rules of set files and of an earlier daemon are in force already: a restart is not a change that anybody wants
+/// to hear of.
 fn start_reporting(
     config: &Config,
     runtime: &Runtime,
@@ -231,6 +249,7 @@ fn start_peering(
     config: &Config,
     runtime: &Runtime,
     firewall: &Arc<Firewall>,
+    registers: Registers,
 ) -> Result<Option<Peering>, StartError> {
     if !config.peering.enabled {
         return Ok(None);
@@ -239,7 +258,7 @@ fn start_peering(
     let peering = Peering::start(
         &config.peering,
         &config.working_dir,
-        firewall,
+        (firewall, registers),
         runtime.handle(),
     )?;
     let peers = config.peering.peers.len();

@@ -168,6 +168,7 @@ pub(crate) fn healthy() -> Health {
         set_problems: Vec::new(),
         notifier_problems: Vec::new(),
         peer_problems: Vec::new(),
+        state_problems: Vec::new(),
     }
 }
 
