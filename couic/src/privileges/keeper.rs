@@ -173,7 +173,10 @@ pub fn confine_keeper(
 
 fn files(pins: Option<&Path>) -> Files {
     let files = Files::default().read("/proc").read("/sys");
-    pins.iter().fold(files, |files, pins| files.write(pins))
+    match pins {
+        Some(pins) => files.write(pins),
+        None => files,
+    }
 }
 
 fn enter(step: ThreadStep, domain: io::Result<Option<Domain>>) -> io::Result<bool> {

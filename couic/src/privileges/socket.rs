@@ -223,7 +223,10 @@ fn knock(path: &Path) -> nix::Result<()> {
 mod tests {
     use std::{
         io::Read,
-        os::unix::net::{UnixDatagram, UnixStream},
+        os::unix::{
+            fs::PermissionsExt,
+            net::{UnixDatagram, UnixStream},
+        },
     };
 
     use nix::unistd::getegid;

@@ -52,23 +52,7 @@ fn it_keeps_what_filtering_takes_and_can_do_nothing_else() {
             let missing = confine_keeper(uid, gid, Some(pins.as_path())).unwrap();
             assert_eq!(missing, [""; 0], "this kernel has all of it");
             let keep = filtering().unwrap().within(had);
-            for thread in threads().unwrap() {
-                let own = thread.tid == nix::unistd::gettid().as_raw();
-                let expected = if own || !root { keep } else { Caps::NONE };
-                // Root's other threads lost theirs with the user.
-                assert!(expected.has(thread.effective), "{thread:?}");
-                assert!(!thread.permitted.has(CAP_SYS_ADMIN), "{thread:?}");
-                assert!(
-                    thread.inheritable.is_empty() && thread.ambient.is_empty(),
-                    "{thread:?}"
-                );
-                assert_eq!(
-                    (&thread.uids[..], &thread.gids[..]),
-                    (&[uid; 4][..], &[gid; 4][..])
-                );
-                assert!(thread.no_new_privs && thread.seccomp == 2, "{thread:?}");
-                assert!(thread.bounding.is_empty() || !root, "{thread:?}");
-            }
+            assert_threads(root, uid, gid, keep);
             let own = couic_confine::sets().unwrap();
             assert_eq!((own.effective, own.permitted), (keep, keep));
 
@@ -98,4 +82,21 @@ fn it_keeps_what_filtering_takes_and_can_do_nothing_else() {
             drop(line);
         },
     );
+}
+
+fn assert_threads(root: bool, uid: u32, gid: u32, keep: Caps) {
+    for thread in threads().unwrap() {
+        let own = thread.tid == nix::unistd::gettid().as_raw();
+        // Root's other threads lost theirs with the user.
+        let expected = if own || !root { keep } else { Caps::NONE };
+        assert!(expected.has(thread.effective), "{thread:?}");
+        assert!(!thread.permitted.has(CAP_SYS_ADMIN), "{thread:?}");
+        assert!(thread.inheritable.is_empty() && thread.ambient.is_empty());
+        assert_eq!(
+            (&thread.uids[..], &thread.gids[..]),
+            (&[uid; 4][..], &[gid; 4][..])
+        );
+        assert!(thread.no_new_privs && thread.seccomp == 2, "{thread:?}");
+        assert!(thread.bounding.is_empty() || !root, "{thread:?}");
+    }
 }
