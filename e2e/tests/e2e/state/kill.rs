@@ -1,4 +1,6 @@
 //! kill -9 at random points while rules change: what was acknowledged is what is restored.
+//!
+//! `COUIC_KILLS=n` kills so many times rather than ten: `make soak` does so two hundred times.
 
 use std::{
     collections::BTreeMap,
@@ -45,10 +47,10 @@ impl Writer {
                 })
                 .collect();
             // Small requests, too: a single change is a write of its own.
-            let (jobs, single) = if round % 3 == 0 {
-                (jobs[..1].to_vec(), true)
+            let jobs = if round % 3 == 0 {
+                jobs[..1].to_vec()
             } else {
-                (jobs, false)
+                jobs
             };
             let lines: String = jobs.iter().map(|job| format!("{}\n", line(job))).collect();
             let reply = api.try_request("POST", "/v1/drop/batch", Some(&format!("\n{lines}")));
@@ -57,7 +59,7 @@ impl Writer {
                 return;
             };
             let failed = reply.expect(200).json()["failed"].as_u64();
-            assert_eq!(failed, Some(0), "single: {single}");
+            assert_eq!(failed, Some(0), "round {round}");
             changes.fetch_add(jobs.len() as u64, Ordering::Relaxed);
             self.acknowledged.extend(jobs);
         }
@@ -101,35 +103,47 @@ fn restored(daemon: &Daemon<'_>) -> States {
     entries.map(state).collect()
 }
 
-/// Kills a daemon so many times, each time after a random number of changes.
-fn kill_under_load(kills: u32) {
+/// Kills the daemon after a random number of changes. Returns how many there were.
+fn kill_under_load(
+    daemon: &mut Daemon<'_>,
+    writers: &mut [Writer],
+    random: &mut fastrand::Rng,
+) -> u64 {
+    let changes = AtomicU64::new(0);
+    let target = random.u64(1..10_000);
+    thread::scope(|scope| {
+        for (n, writer) in (0..WRITERS).zip(writers) {
+            let (api, changes, seed) = (daemon.api(), &changes, random.u64(..));
+            scope.spawn(move || writer.work(api, seed, n, changes));
+        }
+        couic_e2e::until("so many changes", super::DEADLINE, || {
+            (changes.load(Ordering::Relaxed) >= target).then_some(())
+        });
+        daemon.signal(Signal::SIGKILL);
+    });
+    assert_eq!(daemon.exit_code(), -9);
+    changes.into_inner()
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    text.parse().ok()
+}
+
+#[test]
+fn what_was_acknowledged_is_restored_after_kill_9_under_load() {
     let Some(lab) = Lab::quiet() else { return };
-    let seed = std::env::var("COUIC_SEED")
-        .ok()
-        .and_then(|s| s.parse().ok());
-    let seed: u64 = seed.unwrap_or_else(|| fastrand::u64(..));
+    let kills = number("COUIC_KILLS").unwrap_or(10);
+    let seed = number("COUIC_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("COUIC_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let mut daemon = lab.daemon().start();
     let mut writers: Vec<Writer> = (0..WRITERS).map(|_| Writer::default()).collect();
     let (mut total, mut busy) = (0, Duration::ZERO);
     for kill in 0..kills {
-        let changes = AtomicU64::new(0);
-        let target = random.u64(1..10_000);
         let start = Instant::now();
-        thread::scope(|scope| {
-            for (n, writer) in (0..WRITERS).zip(&mut writers) {
-                let (api, changes, seed) = (daemon.api(), &changes, random.u64(..));
-                scope.spawn(move || writer.work(api, seed, n, changes));
-            }
-            couic_e2e::until("so many changes", super::DEADLINE, || {
-                (changes.load(Ordering::Relaxed) >= target).then_some(())
-            });
-            daemon.signal(Signal::SIGKILL);
-        });
+        total += kill_under_load(&mut daemon, &mut writers, &mut random);
         busy += start.elapsed();
-        total += changes.load(Ordering::Relaxed);
-        assert_eq!(daemon.exit_code(), -9);
         daemon = daemon.restart();
         let restored = restored(&daemon);
         let context = format!("seed {seed}, kill {kill}");
@@ -143,15 +157,4 @@ fn kill_under_load(kills: u32) {
     }
     let rate = total as f64 / busy.as_secs_f64();
     println!("{kills} kills, {total} changes acknowledged, {rate:.0} a second; all were restored");
-}
-
-#[test]
-fn what_was_acknowledged_is_restored_after_kill_9_under_load() {
-    kill_under_load(10);
-}
-
-#[test]
-#[ignore = "takes minutes: make soak runs it"]
-fn soak_kill_9_two_hundred_times_under_load() {
-    kill_under_load(200);
 }
