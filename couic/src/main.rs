@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use couic::{
     config::{Config, DEFAULT_PATH, Settings as _},
     daemon, keeper,
+    privileges::check_config_file,
 };
 use couic_plugin_api::host;
 
@@ -48,14 +49,22 @@ fn main() -> ExitCode {
             return BAD_CONFIGURATION.into();
         }
     };
+    let warnings = match check_config_file(&args.config, &config) {
+        Ok(warnings) => warnings,
+        Err(refused) => {
+            eprintln!("{refused}");
+            return BAD_CONFIGURATION.into();
+        }
+    };
     if args.check_config {
+        warnings.iter().for_each(|text| println!("warning: {text}"));
         println!("{}: no mistakes", args.config.display());
         return ExitCode::SUCCESS;
     }
     if let Some(Command::Detach) = args.command {
         return detach(&config);
     }
-    match daemon::run(&config) {
+    match daemon::run(&config, &warnings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("couic: {error}");

@@ -1,6 +1,6 @@
 //! From settings to a client of the daemon: reads the token, sets up the transport, connects to nothing yet.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use couic_client::{Client, Endpoint, Token};
 use serde::Deserialize;
@@ -24,6 +24,9 @@ pub(crate) fn connect(settings: &Settings) -> Result<(Client, String), Failure> 
             client_file,
         } => {
             let token = token_of(client_file)?;
+            if let Some(warning) = open_to_all(client_file) {
+                eprintln!("couicctl: {warning}");
+            }
             let client = Client::unix(socket, token)?;
             Ok((client, client_file.display().to_string()))
         }
@@ -62,6 +65,16 @@ fn token_of(path: &Path) -> Result<Token, Failure> {
     file.token.parse().map_err(|_| damaged())
 }
 
+/// The daemon refuses such a file among its own; a copy elsewhere is the owner's business, once he knows.
+fn open_to_all(path: &Path) -> Option<String> {
+    const READ_OTHERS: u32 = 0o004;
+    let mode = fs::metadata(path).ok()?.mode();
+    (mode & READ_OTHERS != 0).then(|| {
+        let shown = path.display();
+        format!("warning: everybody on this machine can read the token in {shown}: run chmod o-r {shown}")
+    })
+}
+
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let advice = match error.kind() {
         io::ErrorKind::PermissionDenied => {
@@ -80,6 +93,8 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn text(failure: Failure) -> String {
@@ -105,6 +120,19 @@ mod tests {
                 message.contains("c.toml") && !message.contains("secret"),
                 "{message}"
             );
+        }
+    }
+
+    #[test]
+    fn a_token_that_everybody_can_read_is_warned_of_with_the_fix() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        fs::write(&path, "token = \"secret-1234\"").unwrap();
+        for (mode, warns) in [(0o600, false), (0o640, false), (0o644, true)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let warning = open_to_all(&path);
+            assert_eq!(warning.is_some(), warns, "{mode:o}");
+            assert!(warning.is_none_or(|w| w.contains("run chmod o-r /") && !w.contains("secret")));
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::{
     fs::{self, File},
-    os::unix::{fs::chown, process::ExitStatusExt},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::ExitStatusExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -12,7 +15,7 @@ use std::{
 use couic_common::Policy;
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::{Pid, User},
+    unistd::{Group, Pid, User},
 };
 use tempfile::TempDir;
 
@@ -33,6 +36,9 @@ pub struct DaemonBuilder<'lab> {
     more: String,
     stays: bool,
     way: Way,
+    user: Option<(String, String)>,
+    home_of_root: bool,
+    config_mode: u32,
 }
 
 /// How the process is started, again each time.
@@ -104,6 +110,9 @@ impl<'lab> DaemonBuilder<'lab> {
             more: String::new(),
             stays: false,
             way: Way::default(),
+            user: None,
+            home_of_root: false,
+            config_mode: 0o644,
         }
     }
 
@@ -116,6 +125,9 @@ impl<'lab> DaemonBuilder<'lab> {
             more: String::new(),
             stays: true,
             way,
+            user: None,
+            home_of_root: false,
+            config_mode: 0o644,
         }
     }
 
@@ -144,6 +156,27 @@ impl<'lab> DaemonBuilder<'lab> {
     #[must_use]
     pub fn unprivileged(mut self, capabilities: &str) -> Self {
         self.way.capabilities = Some(format!("-all,{capabilities}"));
+        self.user("nobody", "nogroup")
+    }
+
+    /// `user` and `group` of the configuration, whose everything is that the daemon writes to.
+    #[must_use]
+    pub fn user(mut self, user: &str, group: &str) -> Self {
+        self.user = Some((user.to_owned(), group.to_owned()));
+        self
+    }
+
+    /// The directory of the socket stays root's, as `/run` is.
+    #[must_use]
+    pub fn keep_home_of_root(mut self) -> Self {
+        self.home_of_root = true;
+        self
+    }
+
+    /// The mode of the configuration file.
+    #[must_use]
+    pub fn config_mode(mut self, mode: u32) -> Self {
+        self.config_mode = mode;
         self
     }
 
@@ -212,8 +245,8 @@ impl<'lab> DaemonBuilder<'lab> {
     /// How it gave up.
     pub fn try_start(self) -> Result<Daemon<'lab>, Refusal> {
         self.write_config();
-        if self.way.capabilities.is_some() {
-            give_to_nobody(self.home.path());
+        if let Some((user, group)) = &self.user {
+            give_to(user, group, self.home.path(), self.home_of_root);
         }
         Daemon::launch(self.lab, self.home, self.way)
     }
@@ -224,10 +257,8 @@ impl<'lab> DaemonBuilder<'lab> {
             .mode
             .as_ref()
             .map_or(String::new(), |m| format!("operation_mode = \"{m}\"\n"));
-        let (user, group) = match self.way.capabilities {
-            Some(_) => ("nobody", "nogroup"),
-            None => ("root", "root"),
-        };
+        let root = ("root".to_owned(), "root".to_owned());
+        let (user, group) = self.user.as_ref().unwrap_or(&root);
         let config = format!(
             "ifaces = {:?}\n{mode}working_dir = \"{home}/work\"\nuser = \"{user}\"\ngroup = \"{group}\"\n\
              [logging]\ndir = \"{home}/log\"\nrotation = \"never\"\nmax_log_files = 1\nformat = \"text\"\n\
@@ -235,7 +266,10 @@ impl<'lab> DaemonBuilder<'lab> {
             self.ifaces,
             self.more_config()
         );
-        fs::write(self.home.path().join("couic.toml"), config).expect("write couic.toml");
+        let file = self.home.path().join("couic.toml");
+        fs::write(&file, config).expect("write couic.toml");
+        let mode = fs::Permissions::from_mode(self.config_mode);
+        fs::set_permissions(&file, mode).expect("chmod couic.toml");
         let ctl = format!(
             "mode = \"local\"\nsocket = \"{home}/couic.sock\"\nclient_file = \"{home}/work/rbac/clients/couicctl.toml\"\n"
         );
@@ -301,25 +335,23 @@ fn detach(lab: &Lab, home: &Path, way: &Way) -> (i32, String) {
 }
 
 /// Everything that the daemon writes to, and the way to it.
-fn give_to_nobody(home: &Path) {
-    let nobody = User::from_name("nobody")
-        .ok()
-        .flatten()
-        .expect("a user nobody");
+fn give_to(user: &str, group: &str, home: &Path, home_of_root: bool) {
+    let user = User::from_name(user).ok().flatten().expect("a user");
+    let group = Group::from_name(group).ok().flatten().expect("a group");
+    let (uid, gid) = (user.uid.as_raw(), group.gid.as_raw());
     for dir in [
-        "",
         "log",
         "work",
         "work/sets",
         "work/sets/drop",
         "work/sets/ignore",
     ] {
-        chown(
-            home.join(dir),
-            Some(nobody.uid.as_raw()),
-            Some(nobody.gid.as_raw()),
-        )
-        .expect("chown");
+        chown(home.join(dir), Some(uid), Some(gid)).expect("chown");
+    }
+    if home_of_root {
+        fs::set_permissions(home, fs::Permissions::from_mode(0o755)).expect("chmod");
+    } else {
+        chown(home, Some(uid), Some(gid)).expect("chown");
     }
 }
 

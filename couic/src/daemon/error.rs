@@ -4,7 +4,7 @@ use std::{error::Error, io};
 
 use crate::{
     logging::LogError,
-    privileges::{DirError, LockError, SocketError},
+    privileges::{DirError, LockError, PrivilegeError, SocketError},
     rbac::RbacError,
 };
 
@@ -35,6 +35,9 @@ pub enum StartError {
     /// The socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// What it has too much of.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
     /// The notifiers.
     #[error(transparent)]
     Reporting(#[from] crate::reporting::ReportingError),

@@ -3,6 +3,8 @@
 //! What holds:
 //! - The rules of all set files, and those of an earlier daemon, are in the tables before the first packet is judged by
 //!   them.
+//! - It is the configured user before it reads what others wrote, and has no privilege on any thread before it reports
+//!   or answers anything. The keeper, which attaches, can do nothing else.
 //! - Putting the program on the interfaces is the last step of the start that can fail: where any does, the filter of a
 //!   daemon before this one stands as it stood, and no socket stays behind.
 //! - On SIGTERM and SIGINT the requests in progress are answered (for [`DRAIN`] at most), then the socket is removed and
@@ -13,6 +15,7 @@ mod error;
 mod every;
 mod filter;
 mod memory;
+mod privilege;
 mod selfcheck;
 mod signals;
 mod state;
@@ -46,11 +49,14 @@ use crate::{
     logging::Log,
     metrics::MetricsRegistry,
     peering::{Engine, Peering},
-    privileges::{ListeningSocket, WorkLock, check_process_user, check_working_dir},
+    privileges::{
+        ListeningSocket, WorkLock, check_process_user, check_working_dir, files_of, give_up,
+    },
     rbac::ClientStore,
     reporting::{Notifiers, Reporting},
 };
 use couic_common::{Health, Policy, SetProblem};
+use couic_plugin_api::host::Spawner;
 pub use error::StartError;
 use every::Repeaters;
 use filter::{Filter, Turn, Watch, sets_problem};
@@ -76,11 +82,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Changes that the log may lag behind: 100 ms at half a million a second, some 15 MB at most.
 const LOG_QUEUE: usize = 1 << 16;
 
-/// Runs until a signal ends it.
+/// Runs until a signal ends it. `warnings` about the configuration file go to the log.
 ///
 /// # Errors
 /// [`StartError`], after which nothing is left behind.
-pub fn run(config: &Config) -> Result<(), StartError> {
+pub fn run(config: &Config, warnings: &[String]) -> Result<(), StartError> {
     // Before anything else is opened: what systemd passes on has fixed numbers.
     let kept = supervisor::inherited();
     check_process_user(&config.owner)?;
@@ -91,6 +97,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         tracing::error!("a bug in couic, please report it: {info}");
     }));
     tracing::info!("couic {} starts", env!("CARGO_PKG_VERSION"));
+    warnings.iter().for_each(|text| tracing::warn!("{text}"));
     raise_descriptor_limit();
     memory::give_back_large_buffers();
     let outcome = run_logged(config, &log, kept);
@@ -125,11 +132,16 @@ fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartEr
     };
     let supervisor = Supervisor::find().map(Arc::new);
     let (clients, _lock) = claim(config)?;
-    let (mut rules, program) = load_rules(config)?;
-    let keeper = start_keeper(config, program, supervisor.as_ref(), kept)?;
+    // Before root is given up, which may have to make its directory. Who connects now is answered in a moment.
     let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
+    privilege::hand_on(config)?;
+    let mut keeper = start_keeper(config, supervisor.as_ref(), kept)?;
+    let spawner = privilege::become_user(config)?;
+    let (mut rules, program) = load_rules(config)?;
+    keeper.take(program)?;
     let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
-    let reporting = start_reporting(config, &runtime, &rules.firewall)?;
+    give_up(&files_of(config), &[keeper.pid()])?;
+    let reporting = start_reporting(config, &runtime, &rules.firewall, spawner)?;
     let registers = mem::take(&mut rules.registers);
     let peering = start_peering(config, &runtime, &rules.firewall, registers)?;
     let keeper_ended = keeper.ended();
@@ -176,7 +188,7 @@ fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartEr
     if let Some(changes) = changes {
         changes.close();
     }
-    socket.remove()?;
+    drop(socket);
     if alone {
         return Err(KeeperError::Ended.into());
     }
@@ -202,16 +214,16 @@ fn health(
 /// What systemd kept for us.
 type KeptLinks = Vec<(String, OwnedFd)>;
 
-/// The process that may attach. Nothing is attached yet, and nothing that was before is touched.
+/// The process that may attach, while it can still be given what it needs. Nothing is attached yet, and nothing that was
+/// before is touched.
 fn start_keeper(
     config: &Config,
-    program: XdpProgram,
     supervisor: Option<&Arc<Supervisor>>,
     kept: KeptLinks,
 ) -> Result<Keeper, KeeperError> {
     let store = supervisor.filter(|s| s.has_store());
     let store = store.map(|s| Arc::clone(s) as Arc<dyn Store>);
-    Keeper::start(&Setup::of(config), program, store, kept)
+    Keeper::start(&Setup::of(config), store, kept)
 }
 
 /// Everything that can be refused before the kernel is asked for anything.
@@ -263,6 +275,7 @@ fn start_reporting(
     config: &Config,
     runtime: &Runtime,
     firewall: &Firewall,
+    spawner: Option<Spawner>,
 ) -> Result<Option<Reporting>, StartError> {
     if !config.reporting.enabled {
         return Ok(None);
@@ -274,6 +287,7 @@ fn start_reporting(
         &config.working_dir,
         &source,
         firewall,
+        spawner,
     ))?;
     for notifier in failed {
         tracing::error!(

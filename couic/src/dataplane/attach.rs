@@ -1,8 +1,8 @@
 //! How a program may be attached, and why it is not.
 
-use std::{fmt, io, str::FromStr};
+use std::{collections::HashMap, fmt, io, str::FromStr};
 
-use aya::programs::loaded_programs;
+use aya::programs::{ProgramInfo, loaded_programs};
 use couic_common::XdpMode;
 use serde::{Deserialize, Serialize};
 
@@ -134,12 +134,12 @@ impl AttachError {
     }
 }
 
-/// A program's name, as far as the kernel tells: only who may administrate the whole system may ask for other
+/// The names of the programs in the kernel, as far as it tells: only who may administrate the whole system may ask for other
 /// programs than one's own.
-pub(crate) fn program_name(id: u32) -> Option<String> {
+pub(crate) fn program_names() -> HashMap<u32, String> {
     let programs = loaded_programs().filter_map(Result::ok);
-    let found = programs.into_iter().find(|program| program.id() == id)?;
-    found.name_as_str().map(str::to_owned)
+    let name = |program: ProgramInfo| Some((program.id(), program.name_as_str()?.to_owned()));
+    programs.filter_map(name).collect()
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ mod tops;
 mod v4;
 mod v6;
 
-pub(crate) use attach::program_name;
+pub(crate) use attach::program_names;
 pub use attach::{AttachError, ModeError, OperationMode};
 pub use counters::MappedCounters;
 pub(crate) use link::LinkInfo;

@@ -14,14 +14,16 @@ use std::{
 use nix::fcntl::{FcntlArg, fcntl};
 
 use super::{
-    confine::confine_keeper,
     keep::{Pins, Place, remove_dir, slot},
     kernel::Linux,
     pattern::Pattern,
     wall::{Deed, How, Wall, shown_as},
     wire::{Event, Level, Line, Order, Start},
 };
-use crate::dataplane::netlink::Changes;
+use crate::{
+    dataplane::{netlink::Changes, program_names},
+    privileges::confine_keeper,
+};
 
 /// The hidden subcommand.
 pub(super) const KEEPER: &str = "filter-keeper";
@@ -56,9 +58,9 @@ fn live() -> io::Result<()> {
     nix::unistd::dup2_stdin(nothing)?;
     match line.receive()? {
         None => Ok(()),
-        Some((Order::Start(start), Some(program))) => {
+        Some((Order::Start(start), _)) => {
             let answer = line.try_clone()?;
-            match Keeper::begin(line, &start, program) {
+            match Keeper::begin(line, &start) {
                 Ok(keeper) => keeper.live(),
                 Err(error) => answer.send(&Event::Refused(error.to_string()), None),
             }
@@ -106,7 +108,8 @@ impl Keeping {
             dir: start.pins.clone(),
         };
         if start.place != Place::Pins {
-            keeping.pins = Pins::find(&start.pins).ok().flatten();
+            let found = Pins::find(&start.pins).ok().flatten();
+            keeping.pins = found.and_then(|pins| pins.move_there().ok());
             return (keeping, None);
         }
         match Pins::enter(&start.pins, start.owner) {
@@ -146,12 +149,19 @@ fn unkept(why: &str) -> String {
 }
 
 impl Keeper {
-    fn begin(line: Line, start: &Start, program: OwnedFd) -> io::Result<Self> {
+    fn begin(line: Line, start: &Start) -> io::Result<Self> {
         let (keeping, unkept) = Keeping::begin(start);
         let kept = keeping.found()?;
         let changes = Changes::listen()?;
-        confine_keeper(start)?;
+        let names = program_names();
+        let pins = keeping.pins.as_ref().map(|_| start.pins.as_path());
+        let (uid, gid) = start.owner;
+        let missing = confine_keeper(uid, gid, pins).map_err(io::Error::other)?;
         line.send(&Event::Ready, None)?;
+        let level = Level::Warn;
+        for text in missing {
+            line.send(&Event::Note { level, text }, None)?;
+        }
         if let Some(text) = unkept.clone() {
             let level = Level::Error;
             line.send(&Event::Note { level, text }, None)?;
@@ -159,7 +169,7 @@ impl Keeper {
         let patterns = start.ifaces.iter().map(|text| Pattern::new(text)).collect();
         Ok(Self {
             line,
-            wall: Wall::new(Linux::new(program, start.program), patterns, start.mode),
+            wall: Wall::new(Linux::new(names), patterns, start.mode),
             keeping,
             kept,
             claims: Vec::new(),
@@ -225,6 +235,7 @@ impl Keeper {
                 self.kept.push(Kept { from, name, link });
             }
             (Order::Claim, Some(claim)) => self.claims.push(claim),
+            (Order::Program(id), Some(program)) if !self.raised => self.wall.give(program, id),
             (Order::Raise, _) if !self.raised => self.raise()?,
             (Order::Check, _) if self.raised => self.check()?,
             (Order::Lower, _) => {

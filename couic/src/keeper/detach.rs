@@ -8,7 +8,7 @@ use super::{
     pattern::{Pattern, select},
 };
 use crate::{
-    dataplane::{ENTRIES, link, netlink, program_name},
+    dataplane::{ENTRIES, link, netlink, program_names},
     privileges::{KeeperClaim, LockError, WorkLock},
 };
 
@@ -87,11 +87,15 @@ pub fn detach(setup: &Setup) -> Result<Detached, DetachError> {
     }
     let patterns: Vec<Pattern> = setup.ifaces.iter().map(|text| Pattern::new(text)).collect();
     let interfaces = netlink::interfaces().map_err(DetachError::List)?;
+    let names = program_names();
     for wanted in select(&patterns, &interfaces) {
         let Some(on) = wanted.interface.xdp else {
             continue;
         };
-        if program_name(on.id).is_some_and(|name| ENTRIES.contains(&name.as_str())) {
+        if names
+            .get(&on.id)
+            .is_some_and(|name| ENTRIES.contains(&name.as_str()))
+        {
             done.left.push((wanted.interface.name.clone(), on.id));
         }
     }

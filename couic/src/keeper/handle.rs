@@ -131,13 +131,13 @@ struct Report {
 }
 
 impl Keeper {
-    /// Starts the process and hands it the program. Nothing is attached until [`Keeper::raise`].
+    /// Starts the process, which confines itself before this returns. To be called while this one may still do what the
+    /// keeper is to, and whatever it takes to make its directory of pins.
     ///
     /// # Errors
     /// [`KeeperError`].
     pub fn start(
         setup: &Setup,
-        mut program: XdpProgram,
         store: Option<Arc<dyn Store>>,
         kept: Vec<(String, OwnedFd)>,
     ) -> Result<Self, KeeperError> {
@@ -146,12 +146,9 @@ impl Keeper {
         if let Some(text) = &unkept {
             tracing::warn!("{text}");
         }
-        let id = program.id();
-        let descriptor = program.descriptor().map_err(KeeperError::Start)?;
         let start = Start {
             ifaces: setup.ifaces.clone(),
             mode: setup.mode,
-            program: id,
             place,
             pins: pin_dir(&setup.working_dir),
             owner: (setup.owner.uid, setup.owner.gid),
@@ -161,7 +158,7 @@ impl Keeper {
         let send = |order: &Order, fd: Option<BorrowedFd<'_>>| {
             line.send(order, fd).map_err(KeeperError::Start)
         };
-        send(&Order::Start(start), Some(descriptor.as_fd()))?;
+        send(&Order::Start(start), None)?;
         send(&Order::Claim, Some(claim.as_fd()))?;
         for (name, link) in kept {
             send(&Order::Kept { name }, Some(link.as_fd()))?;
@@ -180,7 +177,7 @@ impl Keeper {
         let keeper = Self {
             line,
             child,
-            program: id,
+            program: 0,
             place,
             shared,
             answers: Mutex::new(answers),
@@ -192,6 +189,24 @@ impl Keeper {
             Event::Refused(why) => Err(KeeperError::Refused(why)),
             _ => Err(KeeperError::Ended),
         }
+    }
+
+    /// Hands it the program. Nothing is attached until [`Keeper::raise`].
+    ///
+    /// # Errors
+    /// [`KeeperError`].
+    pub fn take(&mut self, mut program: XdpProgram) -> Result<(), KeeperError> {
+        self.program = program.id();
+        let descriptor = program.descriptor().map_err(KeeperError::Start)?;
+        let order = Order::Program(self.program);
+        let sent = self.line.send(&order, Some(descriptor.as_fd()));
+        sent.map_err(|_| KeeperError::Ended)
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Puts the program on all interfaces, in place of the one of a daemon before this one.

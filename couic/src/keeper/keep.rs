@@ -98,9 +98,8 @@ impl Pins {
         if geteuid().is_root() {
             lchown(dir, Some(uid), Some(gid))?;
         }
-        std::env::set_current_dir(dir)?;
-        let dir = PathBuf::from(".");
-        Ok(Self { dir })
+        let dir = dir.to_owned();
+        Self { dir }.move_there()
     }
 
     /// The directory as it is, for taking everything out of it. None where it is not there.
@@ -112,6 +111,13 @@ impl Pins {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// By the current directory from now on.
+    pub(crate) fn move_there(self) -> io::Result<Self> {
+        std::env::set_current_dir(&self.dir)?;
+        let dir = PathBuf::from(".");
+        Ok(Self { dir })
     }
 
     /// Everything that is kept: names and links. What is no link of XDP is not ours.

@@ -1,14 +1,15 @@
 //! What the wall needs of the kernel, as a trait: the real one, and a model in tests.
 
 use std::{
+    collections::HashMap,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use couic_common::XdpMode;
 
 use super::Interface;
-use crate::dataplane::{LinkInfo, link, netlink, program_name};
+use crate::dataplane::{LinkInfo, link, netlink, program_names};
 
 /// Interfaces, and links between them and our program.
 pub(crate) trait Kernel {
@@ -40,14 +41,30 @@ pub(crate) trait Kernel {
 /// The kernel that this runs on.
 #[derive(Debug)]
 pub(crate) struct Linux {
-    program: OwnedFd,
-    id: u32,
+    /// What is to be attached, and its number.
+    program: Option<(OwnedFd, u32)>,
+    /// Of programs that were there while this process could ask.
+    names: HashMap<u32, String>,
 }
 
 impl Linux {
+    /// Without a program yet.
+    pub(crate) const fn new(names: HashMap<u32, String>) -> Self {
+        Self {
+            program: None,
+            names,
+        }
+    }
+
     /// With the program that is to be attached, and its number.
-    pub(crate) const fn new(program: OwnedFd, id: u32) -> Self {
-        Self { program, id }
+    pub(crate) fn give(&mut self, program: OwnedFd, id: u32) {
+        self.program = Some((program, id));
+    }
+
+    fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        let program = self.program.as_ref();
+        let (program, _) = program.ok_or_else(|| io::Error::other("there is no program yet"))?;
+        Ok(program.as_fd())
     }
 }
 
@@ -59,11 +76,11 @@ impl Kernel for Linux {
     }
 
     fn attach(&self, index: u32, mode: XdpMode) -> io::Result<OwnedFd> {
-        link::create(self.program.as_fd(), index, mode)
+        link::create(self.descriptor()?, index, mode)
     }
 
     fn swap(&self, link: &OwnedFd) -> io::Result<()> {
-        link::update(link.as_fd(), self.program.as_fd())
+        link::update(link.as_fd(), self.descriptor()?)
     }
 
     fn info(&self, link: &OwnedFd) -> io::Result<LinkInfo> {
@@ -75,10 +92,11 @@ impl Kernel for Linux {
     }
 
     fn program(&self) -> u32 {
-        self.id
+        self.program.as_ref().map_or(0, |(_, id)| *id)
     }
 
     fn name_of(&self, program: u32) -> Option<String> {
-        program_name(program)
+        let known = self.names.get(&program).cloned();
+        known.or_else(|| program_names().remove(&program))
     }
 }

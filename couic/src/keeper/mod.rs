@@ -11,7 +11,6 @@
 //! - There is one keeper for a working directory at a time.
 
 mod child;
-mod confine;
 mod detach;
 mod handle;
 pub(crate) mod keep;

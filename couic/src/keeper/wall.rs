@@ -8,14 +8,14 @@
 //! - After [`Wall::check`], every interface that the configuration means runs our program, or [`Wall::report`] says why
 //!   not.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
 use couic_common::XdpMode;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Interface,
-    kernel::Kernel,
+    kernel::{Kernel, Linux},
     pattern::{Pattern, Wanted, select, unmatched},
 };
 use crate::dataplane::{AttachError, OnInterface, OperationMode};
@@ -101,6 +101,13 @@ struct Plan<'a, L> {
     change: Vec<(&'a Interface, XdpMode, L)>,
     /// Kept, but not wanted any more.
     drop: Vec<(String, u32, L)>,
+}
+
+impl Wall<Linux> {
+    /// The program, without which nothing can be attached.
+    pub(crate) fn give(&mut self, program: OwnedFd, id: u32) {
+        self.kernel.give(program, id);
+    }
 }
 
 impl<K: Kernel> Wall<K> {

@@ -2,7 +2,7 @@
 //! `SOCK_SEQPACKET` sockets, with at most one descriptor (`SCM_RIGHTS`).
 //!
 //! The serving process may ask for what the configuration allows, and nothing else: after [`Order::Start`] no packet of
-//! it names an interface, a path or a program.
+//! it names an interface or a path, and there is one program.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -28,8 +28,10 @@ const LONGEST: usize = 64 << 10;
 /// What the keeper is to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
-    /// Comes first, with the program.
+    /// Comes first.
     Start(Start),
+    /// Our program, which comes with it: the kernel's number for it.
+    Program(u32),
     /// A link that systemd had kept, which comes with it.
     Kept {
         /// What it is called in the store.
@@ -52,8 +54,6 @@ pub(crate) struct Start {
     pub(crate) ifaces: Vec<String>,
     /// `operation_mode`.
     pub(crate) mode: OperationMode,
-    /// The kernel's number for the program.
-    pub(crate) program: u32,
     /// Where links are kept.
     pub(crate) place: Place,
     /// The directory of files that hold links, also where they are kept elsewhere from now on.
@@ -67,7 +67,7 @@ pub(crate) struct Start {
 /// What the keeper says.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Event {
-    /// It has its program and can begin.
+    /// It is confined, and can begin when it has its program.
     Ready,
     /// To [`Order::Raise`]: done.
     Raised,

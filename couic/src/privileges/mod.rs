@@ -1,15 +1,33 @@
-//! Whose files these are, and that one daemon works with them.
+//! What the daemon may do, whose files these are, and that one daemon works with them.
 //!
-//! What the daemon makes belongs to the configured user, is whole or not there, and is never readable by others, not
-//! even for a moment. What it finds must be owned as the configuration says; every refusal names the command that
-//! mends it.
+//! - What the daemon makes belongs to the configured user, is whole or not there, and is never readable by others, not
+//!   even for a moment. What it finds must be owned as the configuration says; every refusal names the command that
+//!   mends it.
+//! - It is the configured user before it reads what others wrote ([`lower_to_user`]), and has no privilege on any thread
+//!   before it answers anybody ([`give_up`]). What goes on needing capabilities is a process of its own, which can do
+//!   little else ([`confine_keeper`]).
 
+mod config_file;
+mod error;
 mod files;
+mod give_up;
+mod inspect;
+mod keeper;
 mod lock;
+mod sandbox;
+mod serving;
 mod socket;
+mod user;
 mod workdir;
 
+pub use config_file::check_config_file;
+pub use error::PrivilegeError;
 pub use files::{create_file, create_new, ensure_dir, owner_name};
+pub use give_up::{Hardening, give_up};
+pub use inspect::{inspect_log_dir, inspect_working_dir};
+pub use keeper::confine_keeper;
 pub use lock::{KeeperClaim, LockError, WorkLock};
+pub use sandbox::files as files_of;
 pub use socket::{ListeningSocket, SocketError};
+pub use user::{filtering, lower_to_user};
 pub use workdir::{DirError, check_process_user, check_working_dir};

@@ -41,6 +41,17 @@ pub enum SocketError {
         /// What was found.
         path: PathBuf,
     },
+    /// Anybody can put another socket there.
+    #[error(
+        "everybody may replace the socket in {} (mode {mode:04o}), and would be sent the tokens of all clients: run chmod o-w {}",
+        path.display(), path.display()
+    )]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// The system refused.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
@@ -61,7 +72,7 @@ fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> 
     }
 }
 
-/// The path of a socket that this process listens on.
+/// The path of a socket that this process listens on. It is removed when this is dropped.
 #[derive(Debug)]
 pub struct ListeningSocket {
     path: PathBuf,
@@ -75,6 +86,9 @@ impl ListeningSocket {
     /// # Errors
     /// [`SocketError::InUse`], [`SocketError::NotOurs`].
     pub fn check(path: &Path) -> Result<(), SocketError> {
+        if let Some(dir) = path.parent().filter(|dir| dir.is_dir()) {
+            guarded(dir)?;
+        }
         look(path).map(|_| ())
     }
 
@@ -85,6 +99,7 @@ impl ListeningSocket {
     pub fn bind(path: &Path, owner: &Owner) -> Result<(UnixListener, Self), SocketError> {
         let dir = path.parent().unwrap_or_else(|| Path::new("/"));
         make_dir(dir, owner).map_err(failed("make the directory", dir))?;
+        guarded(dir)?;
         // Two daemons that start at a time must not remove each other's socket as a left-over.
         let dir_file = File::open(dir).map_err(failed("open the directory", dir))?;
         let _alone =
@@ -100,29 +115,38 @@ impl ListeningSocket {
         Ok((listener, socket))
     }
 
-    /// Removes the socket, unless another has taken its place.
-    ///
-    /// # Errors
-    /// [`SocketError::Io`].
-    pub fn remove(self) -> Result<(), SocketError> {
-        self.unlink()
-    }
-
-    fn unlink(&self) -> Result<(), SocketError> {
+    fn remove(&self) -> io::Result<()> {
         let still_ours =
             fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.identity);
         if still_ours {
-            fs::remove_file(&self.path).map_err(failed("remove", &self.path))?;
+            fs::remove_file(&self.path)?;
         }
         Ok(())
     }
 }
 
-/// A start that is refused leaves no socket behind.
+/// Unless another has taken its place. Where its directory is not the configured user's, as `/run`, it stays: the next
+/// start finds that nobody listens on it, and takes its place.
 impl Drop for ListeningSocket {
     fn drop(&mut self) {
-        let _ = self.unlink();
+        if let Err(error) = self.remove() {
+            let shown = self.path.display();
+            tracing::warn!(
+                "cannot remove the socket {shown}: {error}; a directory of its own that belongs to the configured user, as /run/couic, mends that"
+            );
+        }
     }
+}
+
+/// Who may replace the socket hears the tokens of all who ask. The sticky bit, as of `/tmp`, keeps others from that.
+fn guarded(dir: &Path) -> Result<(), SocketError> {
+    let found = fs::metadata(dir).map_err(failed("look at the directory", dir))?;
+    let mode = found.mode() & 0o7777;
+    if mode & 0o1002 == 0o002 {
+        let path = dir.to_owned();
+        return Err(SocketError::Open { path, mode });
+    }
+    Ok(())
 }
 
 /// Owner first: the mode must not open the socket to a group that is not the configured one. A link that somebody put
@@ -199,7 +223,10 @@ fn knock(path: &Path) -> nix::Result<()> {
 mod tests {
     use std::{
         io::Read,
-        os::unix::net::{UnixDatagram, UnixStream},
+        os::unix::{
+            fs::PermissionsExt,
+            net::{UnixDatagram, UnixStream},
+        },
     };
 
     use nix::unistd::getegid;
@@ -226,7 +253,7 @@ mod tests {
         assert_eq!((found.uid(), found.gid()), (owner().uid, owner().gid));
         UnixStream::connect(&path).unwrap();
         drop(listener);
-        socket.remove().unwrap();
+        drop(socket);
         assert!(!path.exists());
     }
 
@@ -285,13 +312,34 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_everybody_may_write_to_is_refused_with_the_fix() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        fs::create_dir(&run).unwrap();
+        let path = run.join("couic.sock");
+        for (mode, fine) in [
+            (0o777, false),
+            (0o757, false),
+            (0o1777, true),
+            (0o775, true),
+        ] {
+            fs::set_permissions(&run, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(ListeningSocket::check(&path).is_ok(), fine, "{mode:o}");
+            let bound = ListeningSocket::bind(&path, &owner());
+            let told = bound.map_or_else(|e| e.to_string(), |_| String::new());
+            let fix = format!("run chmod o-w {}", run.display());
+            assert_eq!(told.ends_with(&fix), !fine, "{mode:o}: {told}");
+        }
+    }
+
+    #[test]
     fn a_successor_keeps_its_socket() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("couic.sock");
         let (_listener, socket) = ListeningSocket::bind(&path, &owner()).unwrap();
         fs::remove_file(&path).unwrap();
         let _successor = UnixListener::bind(&path).unwrap();
-        socket.remove().unwrap();
+        drop(socket);
         assert!(path.exists());
     }
 }

@@ -27,7 +27,7 @@ use std::{
 };
 
 use couic_plugin_api::host::{
-    ChildCommand, Failed, Isolation, Loader, NotifierConfig,
+    ChildCommand, Failed, Isolation, Loader, NotifierConfig, RunAs, Spawner,
     dispatcher::{DispatchError, Leftover, Merge, NotificationDispatcher, Policy},
 };
 use couic_plugin_discord::Discord;
@@ -94,7 +94,7 @@ impl Reporting {
     /// deliver, before rules are loaded, so that those are reported too. Also answers which notifiers could not be
     /// started: they are shown as failed, and what is meant for them is kept.
     ///
-    /// `source` is this server's name.
+    /// `source` is this server's name, `spawner` comes from [`start_spawner`].
     ///
     /// # Errors
     /// [`ReportingError`]. A notifier that does not start is none.
@@ -104,12 +104,9 @@ impl Reporting {
         working_dir: &Path,
         source: &str,
         firewall: &Firewall,
+        spawner: Option<Spawner>,
     ) -> Result<(Self, Vec<Failed>), ReportingError> {
-        let isolation = Isolation::new(ChildCommand::itself());
-        let loader = Loader::new(plugins_dir, isolation)
-            .with::<Webhook>("webhook")
-            .with::<Discord>("discord")
-            .with::<Slack>("slack");
+        let loader = loader(plugins_dir, spawner);
         let (members, failed) = loader.open_all(&notifiers(wanted), policy).await;
         let spool = working_dir.join(SPOOL);
         let dispatcher = NotificationDispatcher::start("reporting", source, Some(&spool), members)?;
@@ -164,6 +161,40 @@ impl Reporting {
         }
         self.dispatcher.drain(within).await
     }
+}
+
+/// Starts the process that starts those of isolated notifiers, where there are any: later this process cannot, since it
+/// runs no programs any more. Call it while the process has what it was started with: as root it sees to it that
+/// plugins run as `nobody`.
+///
+/// # Errors
+/// What the system says.
+pub fn start_spawner(
+    wanted: &config::Reporting,
+    plugins_dir: &Path,
+    owner: &config::Owner,
+) -> std::io::Result<Option<Spawner>> {
+    let loader = loader(plugins_dir, None);
+    let isolated = notifiers(wanted).iter().any(|n| loader.isolates(n));
+    if !wanted.enabled || !isolated {
+        return Ok(None);
+    }
+    let own = RunAs {
+        uid: owner.uid,
+        gid: owner.gid,
+    };
+    Spawner::start(&ChildCommand::itself(), own, RunAs::default()).map(Some)
+}
+
+fn loader(plugins_dir: &Path, spawner: Option<Spawner>) -> Loader {
+    let isolation = Isolation {
+        spawner,
+        ..Isolation::new(ChildCommand::itself())
+    };
+    Loader::new(plugins_dir, isolation)
+        .with::<Webhook>("webhook")
+        .with::<Discord>("discord")
+        .with::<Slack>("slack")
 }
 
 /// The webhook first.

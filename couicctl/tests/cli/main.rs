@@ -27,6 +27,7 @@ mod tokens;
 use std::{
     fs,
     io::Write,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{SystemTime, UNIX_EPOCH},
@@ -82,6 +83,7 @@ fn config(daemon: &StandIn) -> PathBuf {
         format!("token = \"{TOKEN}\"\ngroup = \"admin\"\n"),
     )
     .unwrap();
+    fs::set_permissions(&client_file, fs::Permissions::from_mode(0o600)).unwrap();
     let path = dir.join("couicctl.toml");
     let text = format!(
         "mode = \"local\"\nsocket = {:?}\nclient_file = {client_file:?}\n",

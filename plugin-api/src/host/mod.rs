@@ -29,6 +29,7 @@ mod log;
 mod members;
 mod open;
 mod plugin;
+mod spawner;
 pub mod spool;
 mod text;
 
@@ -41,6 +42,7 @@ pub use loaded::LoadedNotifier;
 pub use members::Failed;
 pub use open::{Loader, NotifierConfig};
 pub use plugin::{PluginInfo, PluginOptions, PluginStats, PluginStatus};
+pub use spawner::Spawner;
 
 use crate::{Notification, NotifyError};
 

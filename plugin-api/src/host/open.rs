@@ -125,6 +125,14 @@ impl Loader {
         self
     }
 
+    /// Whether what `config` names runs in a process of its own.
+    #[must_use]
+    pub fn isolates(&self, config: &NotifierConfig) -> bool {
+        let built_in = self.built_in.iter().any(|(name, _)| *name == config.plugin);
+        let is_file = matches!(self.find(&config.plugin), Ok(Some(_)));
+        config.isolated && (is_file || !built_in)
+    }
+
     /// Starts what `config` names.
     ///
     /// # Errors

@@ -13,4 +13,5 @@ mod kit;
 mod opening;
 mod process;
 mod refused;
+mod spawner;
 mod starting;

@@ -34,11 +34,14 @@ use crate::{
 /// The hidden subcommand of a program that isolates.
 pub(super) const PLUGIN_HOST: &str = "plugin-host";
 
-/// Where this process was started to run an isolated plugin (by a [`ChildCommand`](super::ChildCommand)),
-/// runs it, and tells with what to leave `main`. Call it first thing there: nothing may come before it, since this
+/// Where this process was started to run an isolated plugin (by a [`ChildCommand`](super::ChildCommand)), or to start
+/// such processes (by a [`Spawner`](crate::host::Spawner)), does that, and tells with what to leave `main`. Call it first thing there: nothing may come before it, since this
 /// process has had its privileges taken and its memory limited.
 #[must_use]
 pub fn run_if_child() -> Option<ExitCode> {
+    if let Some(ended) = crate::host::spawner::run_if_spawner() {
+        return Some(ended);
+    }
     let asked = env::args_os().nth(1).is_some_and(|arg| arg == PLUGIN_HOST);
     asked.then(child_main)
 }

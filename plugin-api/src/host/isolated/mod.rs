@@ -16,6 +16,7 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use child::run_if_child;
 pub use link::PluginState;
 pub use process::{ChildCommand, Isolation, RunAs};
+pub(super) use process::{child_command, pidfd_of};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,

@@ -3,15 +3,13 @@
 use std::{
     collections::VecDeque,
     io,
-    os::fd::OwnedFd,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::{
-    io::unix::AsyncFd,
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
-    process::{Child, ChildStdin, ChildStdout},
+    net::unix::pipe,
     sync::{mpsc, oneshot},
     task::JoinHandle,
     time::{Instant, sleep_until, timeout},
@@ -20,7 +18,7 @@ use tokio::{
 use super::{
     frame::{self, Answer, Order, Start},
     link::{self, Link, Overdue, backoff},
-    process::{Isolation, death_of, describe, kill},
+    process::{Isolation, Process, describe},
 };
 use crate::host::{PluginFile, PluginInfo, PluginOptions, Reason, loaded::LogSink, text::clean};
 
@@ -56,9 +54,7 @@ enum End {
 
 /// A process that has started.
 struct Running {
-    child: Child,
-    /// Readable once it has ended, and before it is reaped: until then its number is nobody else's.
-    death: AsyncFd<OwnedFd>,
+    process: Process,
     answers: mpsc::Receiver<io::Result<Answer>>,
     listener: JoinHandle<()>,
     last_words: LastWords,
@@ -110,28 +106,34 @@ impl Supervisor {
 
     async fn start(&self) -> Result<(PluginInfo, Running), Reason> {
         let broken = |error: io::Error| Reason::Process(error.to_string());
-        let mut child = self.isolation.spawn(self.file.copy()).map_err(broken)?;
-        let (stdin, stdout, stderr) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(mut stdin), Some(mut stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+        let spawned = self.isolation.spawn(self.file.copy()).await;
+        let mut process = spawned.map_err(broken)?;
+        let (Some(mut stdin), Some(mut stdout), Some(stderr)) = (
+            process.stdin.take(),
+            process.stdout.take(),
+            process.stderr.take(),
+        ) else {
             return Err(Reason::Process("it has no pipes".to_owned()));
         };
-        let death = death_of(&child).map_err(broken)?;
         let last_words = LastWords::default();
         let listener = tokio::spawn(listen(stderr, last_words.clone(), Arc::clone(&self.log)));
         let patience = self.options.create_timeout + EXEC;
-        let first = timeout(patience, self.introduce(&mut stdin, &mut stdout)).await;
+        let first = timeout(
+            patience,
+            self.introduce(process.copy, &mut stdin, &mut stdout),
+        )
+        .await;
         let info = match first {
             Ok(Ok(Some(info))) => info?,
             Ok(Ok(None) | Err(_)) => {
-                kill(&child);
-                let status = child.wait().await.map_err(broken)?;
+                process.kill();
+                let status = process.wait().await.map_err(broken)?;
                 // What it printed is in the pipe by now.
                 let _ = timeout(Duration::from_secs(1), listener).await;
                 return Err(Reason::Create(last_words.add_to(describe(status))));
             }
             Err(_) => {
-                kill(&child);
+                process.kill();
                 return Err(Reason::CreateTimeout(patience.as_secs_f64()));
             }
         };
@@ -139,10 +141,9 @@ impl Supervisor {
         let (inbox, answers) = mpsc::channel(ANSWERS);
         tokio::spawn(write(stdin, outbox));
         tokio::spawn(read(stdout, inbox));
-        self.link.up(child.id().unwrap_or_default(), orders);
+        self.link.up(process.pid, orders);
         let running = Running {
-            child,
-            death,
+            process,
             answers,
             listener,
             last_words,
@@ -153,11 +154,12 @@ impl Supervisor {
     /// Sends what the process needs; `None` where it ended instead of answering.
     async fn introduce(
         &self,
-        stdin: &mut ChildStdin,
-        stdout: &mut ChildStdout,
+        copy: i32,
+        stdin: &mut pipe::Sender,
+        stdout: &mut pipe::Receiver,
     ) -> io::Result<Option<Result<PluginInfo, Reason>>> {
         let start = Start {
-            copy: std::os::fd::AsRawFd::as_raw_fd(&self.file.copy()),
+            copy,
             path: self.file.path().to_owned(),
             name: self.name.clone(),
             config: self.config.clone(),
@@ -187,7 +189,7 @@ impl Supervisor {
                     Some(Err(error)) => break format!("broke the protocol ({error}) and "),
                     None => break String::new(),
                 },
-                _ = running.death.readable() => break String::new(),
+                _ = running.process.death.readable() => break String::new(),
                 Some(overdue) = self.overdue.recv() => watched.push_back(overdue),
                 () = wait(deadline) => {
                     let token = watched.pop_front().map(|overdue| overdue.token);
@@ -208,8 +210,8 @@ impl Supervisor {
     /// Ends the process and whatever it started, hears what it still has to say, and tells how it ended.
     async fn end(&self, mut running: Running) -> String {
         // One that is about to end by itself may say how.
-        let _ = timeout(LAST_BREATH, running.death.readable()).await;
-        kill(&running.child);
+        let _ = timeout(LAST_BREATH, running.process.death.readable()).await;
+        running.process.kill();
         let rest = async {
             while let Some(Ok(answer)) = running.answers.recv().await {
                 self.take(answer);
@@ -217,7 +219,7 @@ impl Supervisor {
             let _ = (&mut running.listener).await;
         };
         let _ = timeout(LAST_BREATH, rest).await;
-        let status = running.child.wait().await;
+        let status = running.process.wait().await;
         let how = status.map_or_else(|error| format!("is lost: {error}"), describe);
         running.last_words.add_to(how)
     }
@@ -252,13 +254,13 @@ async fn wait(deadline: Option<Instant>) {
 impl Running {
     /// Its orders have ended: it leaves by itself, or is made to.
     async fn close(mut self) {
-        let _ = timeout(GOODBYE, self.death.readable()).await;
-        kill(&self.child);
-        let _ = self.child.wait().await;
+        let _ = timeout(GOODBYE, self.process.death.readable()).await;
+        self.process.kill();
+        let _ = self.process.wait().await;
     }
 }
 
-async fn write(mut stdin: ChildStdin, mut orders: mpsc::UnboundedReceiver<Order>) {
+async fn write(mut stdin: pipe::Sender, mut orders: mpsc::UnboundedReceiver<Order>) {
     while let Some(order) = orders.recv().await {
         if frame::send(&mut stdin, &order.encode()).await.is_err() {
             return;
@@ -266,7 +268,7 @@ async fn write(mut stdin: ChildStdin, mut orders: mpsc::UnboundedReceiver<Order>
     }
 }
 
-async fn read(stdout: ChildStdout, answers: mpsc::Sender<io::Result<Answer>>) {
+async fn read(stdout: pipe::Receiver, answers: mpsc::Sender<io::Result<Answer>>) {
     let mut stdout = BufReader::new(stdout);
     while let Some(answer) = frame::receive_json(&mut stdout, frame::FROM_CHILD)
         .await

@@ -1,0 +1,139 @@
+//! Who may change the configuration, and who may read the tokens in it.
+
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
+
+use nix::unistd::geteuid;
+
+use super::owner_name;
+use crate::config::Config;
+
+const WRITE_GROUP: u32 = 0o020;
+const WRITE_OTHERS: u32 = 0o002;
+const READ_OTHERS: u32 = 0o004;
+const STICKY: u32 = 0o1000;
+
+/// Looks at owner and mode of the configuration file. What nobody can mean is refused: who may write to it decides who
+/// may do what, on a daemon that starts as root. What may be meant, and worked before, is answered as warnings.
+///
+/// # Errors
+/// What is wrong, with the command that mends it.
+pub fn check_config_file(path: &Path, config: &Config) -> Result<Vec<String>, String> {
+    let shown = path.display();
+    // It has just been read.
+    let Ok(found) = fs::metadata(path) else {
+        return Ok(Vec::new());
+    };
+    // Such as a pipe: nobody else writes to that later.
+    if !found.is_file() {
+        return Ok(Vec::new());
+    }
+    let mode = found.mode();
+    if mode & WRITE_OTHERS != 0 {
+        return Err(format!(
+            "{shown}: everybody may change the configuration (mode {:04o}): run chmod o-w {shown}",
+            mode & 0o7777
+        ));
+    }
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    if fs::metadata(folder).is_ok_and(|f| f.mode() & (WRITE_OTHERS | STICKY) == WRITE_OTHERS) {
+        let folder = folder.display();
+        return Err(format!(
+            "{shown}: everybody may replace the configuration, since its folder is open to all: run chmod o-w {folder}"
+        ));
+    }
+    let mut warnings = Vec::new();
+    let mut warn = |text: String| warnings.push(text);
+    let expected = [0, geteuid().as_raw(), config.owner.uid];
+    if !expected.contains(&found.uid()) {
+        let whose = owner_name(found.uid());
+        warn(format!(
+            "{whose} may change the configuration: if that is not meant, run chown root {shown}"
+        ));
+    }
+    if mode & WRITE_GROUP != 0 && found.gid() != 0 {
+        warn(format!(
+            "a group may change the configuration: if that is not meant, run chmod g-w {shown}"
+        ));
+    }
+    if mode & READ_OTHERS != 0 && holds_secrets(config) {
+        warn(format!(
+            "everybody on this machine can read the tokens in the configuration: run chmod o-r {shown}, make sure that root or {} can still read it, and replace the tokens if somebody may have",
+            config.owner.user
+        ));
+    }
+    Ok(warnings)
+}
+
+fn holds_secrets(config: &Config) -> bool {
+    let reporting = &config.reporting;
+    reporting.webhook.is_some()
+        || reporting
+            .notifiers
+            .iter()
+            .any(|n| !n.config.expose().is_empty())
+        || !config.peering.peers.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
+    use super::*;
+    use crate::config::Settings as _;
+
+    fn judge(text: &str, mode: u32, folder_mode: u32) -> Result<Vec<String>, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("couic.toml");
+        let me = owner_name(geteuid().as_raw());
+        let group = nix::unistd::Group::from_gid(nix::unistd::getegid());
+        let group = group.unwrap().unwrap().name;
+        let text = format!("ifaces = [\"lo\"]\nuser = {me:?}\ngroup = {group:?}\n{text}");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let config = Config::load(&path).unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(folder_mode)).unwrap();
+        check_config_file(&path, &config)
+    }
+
+    const SECRET: &str = "[reporting]\nenabled = true\nwebhook = \"https://h/550e8400-e29b-41d4-a716-446655440000\"\n";
+
+    #[test]
+    fn what_nobody_can_mean_is_refused_with_the_fix() {
+        let told = judge("", 0o646, 0o700).unwrap_err();
+        assert!(told.contains("(mode 0646): run chmod o-w /"), "{told}");
+        let told = judge("", 0o600, 0o707).unwrap_err();
+        assert!(told.contains("run chmod o-w /"), "{told}");
+    }
+
+    #[test]
+    fn tokens_that_all_can_read_are_warned_of() {
+        assert_eq!(judge("", 0o644, 0o700), Ok(Vec::new()), "no secret");
+        assert_eq!(judge(SECRET, 0o640, 0o1777), Ok(Vec::new()), "not for all");
+        let told = judge(SECRET, 0o644, 0o700).unwrap();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("run chmod o-r /"), "{told:?}");
+        assert!(!told[0].contains("550e8400"), "{told:?}");
+    }
+
+    #[test]
+    fn another_owner_is_warned_of() {
+        if !geteuid().is_root() {
+            println!("skipped: only root can give files away");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("couic.toml");
+        fs::write(
+            &path,
+            "ifaces = [\"lo\"]\nuser = \"root\"\ngroup = \"root\"\n",
+        )
+        .unwrap();
+        let config = Config::load(&path).unwrap();
+        std::os::unix::fs::chown(&path, Some(4242), Some(4343)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o660)).unwrap();
+        let told = check_config_file(&path, &config).unwrap();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("4242 may change") && told[1].contains("chmod g-w"));
+    }
+}

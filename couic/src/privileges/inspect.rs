@@ -1,0 +1,250 @@
+//! What earlier daemons left in the working directory and among the logs, and what others made of it.
+//!
+//! Files that root made, as a daemon that kept root or an administrator does, are given to the configured user: it could
+//! not write to them any more once it is no longer root. That is root changing owners in a directory that belongs to
+//! somebody with fewer rights, so: no path is walked twice, no link is followed, nothing but plain files with one name
+//! and directories is given away, and only what belongs to root.
+
+use std::{
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::{MetadataExt, fchown},
+    },
+    path::Path,
+};
+
+use nix::{
+    dir::Dir,
+    fcntl::{AtFlags, OFlag, openat},
+    sys::stat::{Mode, SFlag, fstatat},
+    unistd::geteuid,
+};
+
+use crate::config::Owner;
+
+/// Deeper than anything of ours.
+const DEPTH: usize = 6;
+/// More than a daemon has, and little enough for a start.
+const MOST: usize = 100_000;
+/// Warnings of one kind that anybody reads.
+const TOLD: usize = 5;
+
+/// Gives what root left in the working directory to its owner, where this process is root, and warns of files that
+/// everybody may change.
+pub fn inspect_working_dir(working_dir: &Path, owner: &Owner) {
+    let mut walk = Walk::new(owner);
+    let walked = open(working_dir).and_then(|dir| walk.down(dir, working_dir, DEPTH));
+    walk.tell(working_dir, walked);
+}
+
+/// The same for the log, where the directory has nothing but our files.
+pub fn inspect_log_dir(dir: &Path, owner: &Owner) {
+    let only_ours = Dir::open(dir, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).is_ok_and(
+        |mut dir| {
+            dir.iter().flatten().all(|item| {
+                let name = item.file_name().to_bytes();
+                matches!(name, b"." | b"..") || name.starts_with(b"couic.log")
+            })
+        },
+    );
+    let mut walk = Walk::new(owner);
+    if only_ours {
+        let walked = open(dir).and_then(|file| {
+            walk.take_over(&file)?;
+            walk.down(file, dir, 1)
+        });
+        walk.tell(dir, walked);
+    } else if walk.may_give && !belongs_to(dir, owner) {
+        let (shown, user) = (dir.display(), &owner.user);
+        tracing::warn!(
+            "the log directory {shown} has other files, too, and does not belong to {user}, who couic runs as: new log files cannot be made there; name a directory of its own in [logging] dir"
+        );
+    }
+}
+
+fn belongs_to(dir: &Path, owner: &Owner) -> bool {
+    dir.metadata().is_ok_and(|found| found.uid() == owner.uid)
+}
+
+fn open(dir: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
+    Ok(nix::fcntl::open(dir, flags, Mode::empty())?)
+}
+
+struct Walk<'a> {
+    owner: &'a Owner,
+    may_give: bool,
+    left: usize,
+    given: usize,
+    open_to_all: Vec<String>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(owner: &'a Owner) -> Self {
+        Self {
+            owner,
+            may_give: geteuid().is_root() && owner.uid != 0,
+            left: MOST,
+            given: 0,
+            open_to_all: Vec::new(),
+        }
+    }
+
+    fn down(&mut self, dir: OwnedFd, path: &Path, depth: usize) -> io::Result<()> {
+        let mut dir = Dir::from_fd(dir)?;
+        let names: Vec<_> = dir
+            .iter()
+            .flatten()
+            .map(|item| item.file_name().to_owned())
+            .filter(|name| !matches!(name.to_bytes(), b"." | b".."))
+            .take(self.left)
+            .collect();
+        self.left -= names.len();
+        for name in names {
+            let found = fstatat(&dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;
+            let is_dir = kind == SFlag::S_IFDIR;
+            if !is_dir && kind != SFlag::S_IFREG {
+                continue;
+            }
+            let path = path.join(name.to_string_lossy().as_ref());
+            if found.st_mode & 0o002 != 0 {
+                self.open_to_all.push(path.display().to_string());
+            }
+            let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
+            // One that we may not read is not ours to give either.
+            let Ok(file) = openat(&dir, name.as_c_str(), flags, Mode::empty()) else {
+                continue;
+            };
+            self.take_over(&file)?;
+            if is_dir && depth > 1 {
+                self.down(file, &path, depth - 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// About what was opened: nobody can exchange it in between.
+    fn take_over(&mut self, file: &OwnedFd) -> io::Result<()> {
+        let found = File::from(file.try_clone()?).metadata()?;
+        let whole = found.is_dir() || (found.is_file() && found.nlink() == 1);
+        if self.may_give && found.uid() == 0 && whole {
+            fchown(file.as_fd(), Some(self.owner.uid), Some(self.owner.gid))?;
+            self.given += 1;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, dir: &Path, walked: io::Result<()>) {
+        let (shown, user) = (dir.display(), &self.owner.user);
+        if let Err(error) = walked {
+            tracing::warn!("cannot look through {shown}: {error}");
+        }
+        if self.given > 0 {
+            tracing::info!(
+                "{} files and directories in {shown} belonged to root; they are {user}'s now",
+                self.given
+            );
+        }
+        for path in self.open_to_all.iter().take(TOLD) {
+            tracing::warn!("everybody on this machine may change {path}: run chmod o-w {path}");
+        }
+        let more = self.open_to_all.len().saturating_sub(TOLD);
+        if more > 0 {
+            tracing::warn!("so they may {more} more in {shown}: run chmod -R o-w {shown}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::{PermissionsExt, symlink},
+    };
+
+    use super::*;
+
+    fn owner() -> Owner {
+        Owner {
+            user: "couic".to_owned(),
+            group: "couic".to_owned(),
+            uid: 4242,
+            gid: 4343,
+        }
+    }
+
+    fn uid(path: impl AsRef<Path>) -> u32 {
+        fs::symlink_metadata(path).unwrap().uid()
+    }
+
+    #[test]
+    fn what_root_left_is_given_away_and_nothing_else_is() {
+        if !geteuid().is_root() {
+            println!("skipped: only root can give files away");
+            return;
+        }
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("sets/drop")).unwrap();
+        fs::write(at("sets/drop/a.couic"), "").unwrap();
+        fs::write(at("theirs"), "").unwrap();
+        std::os::unix::fs::chown(at("theirs"), Some(77), None).unwrap();
+        // What somebody who owns the directory could put there, to be given files that are not his.
+        fs::write(outside.path().join("shadow"), "").unwrap();
+        symlink(outside.path().join("shadow"), at("link")).unwrap();
+        symlink(outside.path(), at("sets/link")).unwrap();
+        fs::hard_link(outside.path().join("shadow"), at("hard")).unwrap();
+        inspect_working_dir(dir.path(), &owner());
+        for ours in ["sets", "sets/drop", "sets/drop/a.couic"] {
+            assert_eq!(uid(at(ours)), 4242, "{ours}");
+        }
+        assert_eq!(uid(at("theirs")), 77);
+        for not in [
+            at("link"),
+            at("sets/link"),
+            at("hard"),
+            outside.path().join("shadow"),
+        ] {
+            assert_eq!(uid(&not), 0, "{}", not.display());
+        }
+        assert_eq!(uid(dir.path()), 0, "the directory itself was judged before");
+    }
+
+    #[test]
+    fn a_log_directory_is_given_away_only_if_it_is_ours_alone() {
+        if !geteuid().is_root() {
+            println!("skipped: only root can give files away");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("couic.log.2026-11-21"), "").unwrap();
+        fs::write(dir.path().join("syslog"), "").unwrap();
+        inspect_log_dir(dir.path(), &owner());
+        assert_eq!((uid(dir.path()), uid(dir.path().join("syslog"))), (0, 0));
+        fs::remove_file(dir.path().join("syslog")).unwrap();
+        inspect_log_dir(dir.path(), &owner());
+        assert_eq!(uid(dir.path()), 4242);
+        assert_eq!(uid(dir.path().join("couic.log.2026-11-21")), 4242);
+    }
+
+    #[test]
+    fn what_everybody_may_change_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("sets")).unwrap();
+        for (name, mode) in [("sets/open", 0o666), ("sets/closed", 0o664)] {
+            let path = dir.path().join(name);
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        }
+        let owner = owner();
+        let mut walk = Walk::new(&owner);
+        walk.may_give = false;
+        walk.down(open(dir.path()).unwrap(), dir.path(), DEPTH)
+            .unwrap();
+        let open = dir.path().join("sets/open").display().to_string();
+        assert_eq!(walk.open_to_all, [open]);
+    }
+}

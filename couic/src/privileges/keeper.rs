@@ -1,0 +1,234 @@
+//! The process that keeps the filter attached: the one that goes on having capabilities, and so the one that can do
+//! the least with anything else.
+//!
+//! It runs as the configured user with what [`filtering`](super::filtering) names, opens no file for writing but below
+//! the folder of pins, starts nothing, speaks to nobody but the kernel's rtnetlink and its parent, over descriptors that
+//! it has from the start. Of bpf(2) it may do what concerns links and what is attached: it can load no program, and
+//! make or change no table.
+
+use std::{io, os::fd::AsFd, path::Path, process};
+
+use couic_confine::{
+    Caps, Sets, ThreadStep,
+    files::{Domain, Files},
+    hide_memory,
+    seccomp::{self, Arg, Calls, NOBODYS_BUSINESS, PROGRAMS, SIGNALS, USERS},
+};
+use libc::c_long;
+use nix::unistd::geteuid;
+
+use super::{PrivilegeError, filtering};
+
+/// What the keeper may ask of bpf(2), by the kernel's numbers (`enum bpf_cmd` of linux/bpf.h).
+const BPF: &[(&str, u32)] = &[
+    ("BPF_OBJ_PIN", 6),
+    ("BPF_OBJ_GET", 7),
+    ("BPF_PROG_GET_NEXT_ID", 11),
+    ("BPF_PROG_GET_FD_BY_ID", 13),
+    ("BPF_OBJ_GET_INFO_BY_FD", 15),
+    ("BPF_PROG_QUERY", 16),
+    ("BPF_LINK_CREATE", 28),
+    ("BPF_LINK_UPDATE", 29),
+    ("BPF_LINK_GET_FD_BY_ID", 30),
+    ("BPF_LINK_GET_NEXT_ID", 31),
+    ("BPF_LINK_DETACH", 34),
+];
+
+/// Reading, writing and waiting; memory and time; an end. clone(2) is for threads alone.
+const CALLS: &[c_long] = &[
+    libc::SYS_bind,
+    libc::SYS_bpf,
+    libc::SYS_brk,
+    libc::SYS_capget,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_clone,
+    libc::SYS_close,
+    libc::SYS_dup,
+    libc::SYS_dup3,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_eventfd2,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_fcntl,
+    libc::SYS_fstat,
+    libc::SYS_fstatfs,
+    libc::SYS_futex,
+    libc::SYS_getdents64,
+    libc::SYS_getegid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getpid,
+    libc::SYS_getppid,
+    libc::SYS_getrandom,
+    libc::SYS_getsockname,
+    libc::SYS_getsockopt,
+    libc::SYS_gettid,
+    libc::SYS_getuid,
+    libc::SYS_ioctl,
+    libc::SYS_lseek,
+    libc::SYS_madvise,
+    libc::SYS_mkdirat,
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    libc::SYS_nanosleep,
+    libc::SYS_newfstatat,
+    libc::SYS_openat,
+    libc::SYS_pipe2,
+    libc::SYS_ppoll,
+    libc::SYS_prctl,
+    libc::SYS_pread64,
+    libc::SYS_read,
+    libc::SYS_readlinkat,
+    libc::SYS_readv,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_restart_syscall,
+    libc::SYS_rseq,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_sched_yield,
+    libc::SYS_sendmsg,
+    libc::SYS_sendto,
+    libc::SYS_set_robust_list,
+    libc::SYS_setsockopt,
+    libc::SYS_sigaltstack,
+    libc::SYS_socket,
+    libc::SYS_statfs,
+    libc::SYS_statx,
+    libc::SYS_tgkill,
+    libc::SYS_timerfd_create,
+    libc::SYS_timerfd_settime,
+    libc::SYS_unlinkat,
+    libc::SYS_write,
+    libc::SYS_writev,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_access,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_wait,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_mkdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_open,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rmdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_stat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_unlink,
+];
+
+/// Confines this process for good: the user `uid` and group `gid`, the capabilities that filtering takes on this kernel,
+/// no other; no program, no file for writing outside of `pins`, no socket but rtnetlink's. To be called when the process
+/// has its descriptors, its directory of pins is made and entered, and the names of foreign programs that it may have to
+/// tell are asked for: `CAP_SYS_ADMIN`, which that takes, is gone afterwards.
+///
+/// # Errors
+/// [`PrivilegeError`] where it keeps more than it should. What an old kernel does not have is in the answer instead, as
+/// warnings for the log.
+pub fn confine_keeper(
+    uid: u32,
+    gid: u32,
+    pins: Option<&Path>,
+) -> Result<Vec<String>, PrivilegeError> {
+    let keep = filtering().map_err(PrivilegeError::doing("tell the kernel's capabilities"))?;
+    // Before the change of user: the way to the pins is root's alone on most machines.
+    let domain = files(pins).domain();
+    if geteuid().is_root() {
+        couic_confine::lower(uid, gid, keep).map_err(|source| PrivilegeError::Switch {
+            user: uid.to_string(),
+            group: gid.to_string(),
+            source,
+        })?;
+    }
+    let having = couic_confine::sets().map_err(PrivilegeError::doing("tell its capabilities"))?;
+    let step = ThreadStep::sets(Sets::to_use(keep.within(having.permitted)))
+        .bounding(Caps::NONE)
+        .no_new_privs();
+    step.on_every_thread()
+        .map_err(PrivilegeError::doing("give up capabilities"))?;
+    hide_memory().map_err(PrivilegeError::doing("hide the memory"))?;
+    let mut missing = Vec::new();
+    let mut note = |what: &str, outcome: io::Result<bool>| match outcome {
+        Ok(true) => {}
+        Ok(false) => missing.push(format!(
+            "the keeper runs without {what}: this kernel has none"
+        )),
+        Err(e) => missing.push(format!("the keeper runs without {what}: {e}")),
+    };
+    note("Landlock", enter(step, domain));
+    note("seccomp", install().map(|()| true));
+    Ok(missing)
+}
+
+fn files(pins: Option<&Path>) -> Files {
+    let files = Files::default().read("/proc").read("/sys");
+    match pins {
+        Some(pins) => files.write(pins),
+        None => files,
+    }
+}
+
+fn enter(step: ThreadStep, domain: io::Result<Option<Domain>>) -> io::Result<bool> {
+    let Some(domain) = domain? else {
+        return Ok(false);
+    };
+    step.domain(domain.as_fd()).on_every_thread()?;
+    Ok(true)
+}
+
+fn install() -> io::Result<()> {
+    // With what installs the second filter, which refuses it.
+    let allowed = Calls::default().all(CALLS).all(&[libc::SYS_seccomp]);
+    let allowed = seccomp::allow_only(&allowed)?;
+    let refused = seccomp::refuse(&refused())?;
+    allowed.install(false)?;
+    refused.install(true)
+}
+
+fn refused() -> Calls {
+    let none_of = |values: &[u32]| -> Vec<Arg> {
+        values.iter().map(|value| Arg::is_not(0, *value)).collect()
+    };
+    let bpf: Vec<u32> = BPF.iter().map(|(_, number)| *number).collect();
+    let (netlink, route) = (
+        libc::AF_NETLINK.cast_unsigned(),
+        libc::NETLINK_ROUTE.cast_unsigned(),
+    );
+    let elsewhere: Vec<c_long> = NOBODYS_BUSINESS
+        .iter()
+        .copied()
+        .filter(|call| *call != libc::SYS_bpf)
+        .collect();
+    Calls::default()
+        .all(&elsewhere)
+        .all(PROGRAMS)
+        .all(SIGNALS)
+        .all(USERS)
+        .all(&[libc::SYS_seccomp])
+        .when(libc::SYS_bpf, &none_of(&bpf))
+        // if_nametoindex(3) asks through a socket of this family that is bound to nothing.
+        .when(libc::SYS_socket, &none_of(&[netlink, libc::AF_UNIX.cast_unsigned()]))
+        .when(libc::SYS_socket, &[Arg::is(0, netlink), Arg::is_not(2, route)])
+        .when(libc::SYS_clone, &[Arg::lacks(0, libc::CLONE_THREAD.cast_unsigned())])
+        .when(libc::SYS_tgkill, &[Arg::is_not(0, process::id())])
+        .when(
+            libc::SYS_prctl,
+            &none_of(&[libc::PR_SET_NAME, libc::PR_SET_VMA].map(i32::cast_unsigned)),
+        )
+        .when(
+            libc::SYS_mmap,
+            &[Arg::has(2, (libc::PROT_WRITE | libc::PROT_EXEC).cast_unsigned())],
+        )
+        .when(libc::SYS_mprotect, &[Arg::has(2, libc::PROT_EXEC.cast_unsigned())])
+}

@@ -1,0 +1,102 @@
+//! The process that keeps the filter attached.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    process::Command,
+};
+
+use couic::privileges::{confine_keeper, filtering};
+use couic_confine::{CAP_SYS_ADMIN, Caps, threads};
+use nix::unistd::{chdir, getegid, geteuid};
+
+use crate::{apart, errno, refused, refused_calls};
+
+fn bpf(command: u32) -> i32 {
+    let attributes = [0_u8; 128];
+    // SAFETY: lent for the call; with zeros for descriptors and paths nothing is made or changed.
+    errno(unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            attributes.as_ptr(),
+            attributes.len(),
+        )
+    })
+}
+
+#[test]
+fn it_keeps_what_filtering_takes_and_can_do_nothing_else() {
+    apart(
+        "keeper::it_keeps_what_filtering_takes_and_can_do_nothing_else",
+        || {
+            let root = geteuid().is_root();
+            let (uid, gid) = if root {
+                (4242, 4343)
+            } else {
+                (geteuid().as_raw(), getegid().as_raw())
+            };
+            // As /sys/fs/bpf: the way to the pins is root's alone.
+            let way = tempfile::tempdir().unwrap();
+            fs::set_permissions(way.path(), fs::Permissions::from_mode(0o700)).unwrap();
+            let pins = way.path().join("pins");
+            fs::create_dir(&pins).unwrap();
+            if root {
+                std::os::unix::fs::chown(&pins, Some(uid), Some(gid)).unwrap();
+            }
+            chdir(&pins).unwrap();
+            let had = couic_confine::sets().unwrap().permitted;
+            let (line, _theirs) = UnixStream::pair().unwrap();
+
+            let missing = confine_keeper(uid, gid, Some(pins.as_path())).unwrap();
+            assert_eq!(missing, [""; 0], "this kernel has all of it");
+            let keep = filtering().unwrap().within(had);
+            assert_threads(root, uid, gid, keep);
+            let own = couic_confine::sets().unwrap();
+            assert_eq!((own.effective, own.permitted), (keep, keep));
+
+            // What concerns links gets as far as the kernel's own checks; the others do not.
+            for (name, command) in [("map", 0), ("update", 2), ("load", 5), ("iterator", 33)] {
+                assert_eq!(bpf(command), libc::EPERM, "{name}");
+            }
+            for (name, command) in [("update a link", 29), ("look at one", 15)] {
+                assert_ne!(bpf(command), libc::EPERM, "{name}");
+            }
+            refused_calls(&[
+                ("execve", libc::SYS_execve),
+                ("ptrace", libc::SYS_ptrace),
+                ("mount", libc::SYS_mount),
+                ("kill", libc::SYS_kill),
+                ("clone without CLONE_THREAD", libc::SYS_clone),
+                ("setresuid", libc::SYS_setresuid),
+                ("capset", libc::SYS_capset),
+            ]);
+            refused("a program", Command::new("/bin/true").status());
+            refused("TCP", TcpListener::bind("127.0.0.1:0"));
+            refused("a file", fs::read("/etc/hosts"));
+            refused("a file elsewhere", fs::write("/tmp/couic-keeper-test", ""));
+            fs::write("if2", "a pin").unwrap();
+            fs::remove_file("if2").unwrap();
+            assert!(nix::net::if_::if_nametoindex("lo").is_ok());
+            drop(line);
+        },
+    );
+}
+
+fn assert_threads(root: bool, uid: u32, gid: u32, keep: Caps) {
+    for thread in threads().unwrap() {
+        let own = thread.tid == nix::unistd::gettid().as_raw();
+        // Root's other threads lost theirs with the user.
+        let expected = if own || !root { keep } else { Caps::NONE };
+        assert!(expected.has(thread.effective), "{thread:?}");
+        assert!(!thread.permitted.has(CAP_SYS_ADMIN), "{thread:?}");
+        assert!(thread.inheritable.is_empty() && thread.ambient.is_empty());
+        assert_eq!(
+            (&thread.uids[..], &thread.gids[..]),
+            (&[uid; 4][..], &[gid; 4][..])
+        );
+        assert!(thread.no_new_privs && thread.seccomp == 2, "{thread:?}");
+        assert!(thread.bounding.is_empty() || !root, "{thread:?}");
+    }
+}

@@ -1,0 +1,303 @@
+//! The serving process.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    net::{TcpListener, TcpStream, ToSocketAddrs},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::Path,
+    process::Command,
+    sync::mpsc,
+    thread,
+};
+
+use couic::{
+    config::{Config, Owner, Settings as _},
+    privileges::{Hardening, files_of, give_up, lower_to_user},
+};
+use couic_confine::{files::version, threads};
+use nix::unistd::{Group, User, getegid, geteuid};
+use tempfile::TempDir;
+
+use crate::{apart, errno, refused, refused_calls};
+
+/// A daemon's folders, and its configuration.
+fn place() -> (TempDir, Config) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for name in ["lib", "log", "run", "plugins", "other"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    fs::write(dir.path().join("ca.pem"), "a certificate").unwrap();
+    let user = User::from_uid(geteuid()).unwrap().unwrap().name;
+    let group = Group::from_gid(getegid()).unwrap().unwrap().name;
+    let text = format!(
+        "ifaces = [\"lo\"]\nuser = {user:?}\ngroup = {group:?}\nworking_dir = \"{0}/lib\"\n\
+         [logging]\ndir = \"{0}/log\"\n[server]\nsocket = \"{0}/run/couic.sock\"\n[plugins]\ndir = \"{0}/plugins\"\n\
+         [peering]\nenabled = true\n[[peering.peers]]\nname = \"b\"\nhost = \"b.example\"\nport = 1\ntls = true\n\
+         ca = \"{0}/ca.pem\"\ntoken = \"550e8400-e29b-41d4-a716-446655440000\"\n",
+        dir.path().display()
+    );
+    let config = Config::parse(&text).unwrap();
+    (dir, config)
+}
+
+/// Confines this process, with a thread that was there before, which then does `work`, too.
+fn serve(config: &Config, work: fn(&Config)) -> Hardening {
+    let (go, told) = mpsc::channel::<()>();
+    let copy = config.clone();
+    let before = thread::spawn(move || {
+        told.recv().unwrap();
+        work(&copy);
+    });
+    let hardening = give_up(&files_of(config), &[]).unwrap();
+    work(config);
+    go.send(()).unwrap();
+    before.join().unwrap();
+    hardening
+}
+
+#[test]
+fn no_thread_has_a_privilege_and_nothing_that_would_give_one_is_permitted() {
+    apart(
+        "serving::no_thread_has_a_privilege_and_nothing_that_would_give_one_is_permitted",
+        || {
+            let (_dir, config) = place();
+            let landlock = Some(version()).filter(|version| *version > 0);
+            let hardening = serve(&config, |_| {
+                refused_calls(&[
+                    ("bpf", libc::SYS_bpf),
+                    ("execve", libc::SYS_execve),
+                    ("execveat", libc::SYS_execveat),
+                    ("ptrace", libc::SYS_ptrace),
+                    ("process_vm_readv", libc::SYS_process_vm_readv),
+                    ("process_vm_writev", libc::SYS_process_vm_writev),
+                    ("pidfd_getfd", libc::SYS_pidfd_getfd),
+                    ("mount", libc::SYS_mount),
+                    ("unshare", libc::SYS_unshare),
+                    ("setns", libc::SYS_setns),
+                    ("kexec_load", libc::SYS_kexec_load),
+                    ("init_module", libc::SYS_init_module),
+                    ("keyctl", libc::SYS_keyctl),
+                    ("perf_event_open", libc::SYS_perf_event_open),
+                    ("userfaultfd", libc::SYS_userfaultfd),
+                    ("io_uring_setup", libc::SYS_io_uring_setup),
+                    ("setresuid", libc::SYS_setresuid),
+                    ("setgroups", libc::SYS_setgroups),
+                    ("capset", libc::SYS_capset),
+                    ("kill", libc::SYS_kill),
+                    ("clone without CLONE_THREAD", libc::SYS_clone),
+                    ("seccomp", libc::SYS_seccomp),
+                ]);
+                refused("a program", Command::new("/bin/true").status());
+            });
+            let all = threads().unwrap();
+            assert!(all.len() > 1);
+            for thread in &all {
+                assert!(thread.is_powerless() && thread.no_new_privs, "{thread:?}");
+                if geteuid().is_root() {
+                    assert!(thread.bounding.is_empty(), "{thread:?}");
+                }
+                assert_eq!(thread.seccomp == 2, hardening.seccomp, "{thread:?}");
+            }
+            assert!(hardening.seccomp);
+            assert_eq!(hardening.landlock, landlock);
+            // SAFETY: takes no pointer.
+            assert_eq!(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }, 0);
+        },
+    );
+}
+
+#[test]
+fn arguments_that_do_harm_are_refused_where_the_call_is_needed() {
+    apart(
+        "serving::arguments_that_do_harm_are_refused_where_the_call_is_needed",
+        || {
+            let (_dir, config) = place();
+            serve(&config, |_| {
+                let parent = nix::unistd::getppid().as_raw();
+                let both = libc::PROT_WRITE | libc::PROT_EXEC;
+                let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+                // SAFETY: no pointer that is passed is read or written; what might be mapped is not used.
+                unsafe {
+                    let calls = [
+                        (
+                            "a packet socket",
+                            libc::syscall(libc::SYS_socket, libc::AF_PACKET, libc::SOCK_RAW, 0),
+                        ),
+                        (
+                            "vsock",
+                            libc::syscall(libc::SYS_socket, libc::AF_VSOCK, libc::SOCK_STREAM, 0),
+                        ),
+                        (
+                            "netfilter",
+                            libc::syscall(
+                                libc::SYS_socket,
+                                libc::AF_NETLINK,
+                                libc::SOCK_RAW,
+                                libc::NETLINK_NETFILTER,
+                            ),
+                        ),
+                        (
+                            "a core dump",
+                            libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 1, 0, 0, 0),
+                        ),
+                        (
+                            "another's limits",
+                            libc::syscall(libc::SYS_prlimit64, parent, 0, 0, 0),
+                        ),
+                        (
+                            "a signal to another",
+                            libc::syscall(libc::SYS_tgkill, parent, parent, 0),
+                        ),
+                        (
+                            "memory to write and run",
+                            libc::syscall(libc::SYS_mmap, 0, 4096, both, flags, -1, 0),
+                        ),
+                        (
+                            "words in a terminal",
+                            libc::syscall(libc::SYS_ioctl, 0, 0x5412, 0),
+                        ),
+                    ];
+                    for (what, result) in calls {
+                        assert!(result < 0, "{what}");
+                    }
+                    let memory =
+                        libc::syscall(libc::SYS_mmap, 0, 4096, libc::PROT_READ, flags, -1, 0);
+                    let run = libc::syscall(libc::SYS_mprotect, memory, 4096, libc::PROT_EXEC);
+                    assert_eq!(errno(run), libc::EPERM, "memory to run");
+                }
+            });
+        },
+    );
+}
+
+#[test]
+fn its_own_files_can_be_used_and_no_others() {
+    apart("serving::its_own_files_can_be_used_and_no_others", || {
+        let (dir, config) = place();
+        fs::write(dir.path().join("other/secret"), "x").unwrap();
+        fs::write(dir.path().join("plugins/a.so"), "x").unwrap();
+        fs::write(dir.path().join("run/couic.sock"), "x").unwrap();
+        let hardening = serve(&config, |config| {
+            let (work, log) = (&config.working_dir, &config.logging.dir);
+            let name = format!("{:?}", thread::current().id());
+            for dir in [work, log] {
+                couic::privileges::create_file(&dir.join(&name), 0o600, b"x").unwrap();
+                fs::rename(dir.join(&name), dir.join("renamed")).unwrap();
+                fs::OpenOptions::new()
+                    .append(true)
+                    .open(dir.join("renamed"))
+                    .unwrap();
+                fs::remove_file(dir.join("renamed")).unwrap();
+            }
+            let root = work.parent().unwrap();
+            assert_eq!(fs::read(root.join("plugins/a.so")).unwrap(), b"x");
+            assert!(fs::read(root.join("ca.pem")).is_ok(), "a peer's authority");
+            assert!(fs::read_to_string("/proc/self/stat").is_ok());
+            assert!(fs::read_dir("/proc/self/fd").is_ok());
+            assert!(fs::read_dir("/sys/class/net").is_ok());
+        });
+        if hardening.landlock.is_none() {
+            println!("skipped: this kernel has no Landlock");
+            return;
+        }
+        refused("another folder", fs::read(dir.path().join("other/secret")));
+        refused(
+            "a new file there",
+            fs::write(dir.path().join("other/new"), ""),
+        );
+        refused("a plugin", fs::write(dir.path().join("plugins/a.so"), ""));
+        refused("shadow", fs::read("/etc/shadow"));
+        refused("a home", fs::read_dir("/root"));
+        refused("a device", fs::read("/dev/zero"));
+        refused(
+            "a socket of its own making",
+            fs::write(dir.path().join("run/new"), ""),
+        );
+        fs::remove_file(dir.path().join("run/couic.sock")).unwrap();
+    });
+}
+
+#[test]
+fn what_serving_takes_still_works() {
+    apart("serving::what_serving_takes_still_works", || {
+        let (_dir, config) = place();
+        serve(&config, |_| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let client = thread::spawn(move || {
+                let mut stream = TcpStream::connect(address).unwrap();
+                stream.write_all(b"hello").unwrap();
+            });
+            let mut text = String::new();
+            listener
+                .accept()
+                .unwrap()
+                .0
+                .read_to_string(&mut text)
+                .unwrap();
+            client.join().unwrap();
+            assert_eq!(text, "hello");
+            let (mut here, there) = UnixStream::pair().unwrap();
+            there.set_nonblocking(true).unwrap();
+            here.write_all(b"x").unwrap();
+            // By the C library, from /etc and its own libraries.
+            let found = ("localhost", 80).to_socket_addrs().unwrap();
+            assert!(found.into_iter().all(|address| address.ip().is_loopback()));
+            assert!(nix::ifaddrs::getifaddrs().unwrap().count() > 0, "netlink");
+            assert!(
+                couic::guard::Guard::new(true)
+                    .for_request(couic_common::Policy::Drop, None)
+                    .is_some()
+            );
+        });
+        let runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        let waited = runtime.block_on(async {
+            tokio::task::spawn_blocking(|| thread::sleep(std::time::Duration::from_millis(1))).await
+        });
+        assert!(waited.is_ok());
+    });
+}
+
+#[test]
+fn root_becomes_the_configured_user_and_cannot_come_back() {
+    apart(
+        "serving::root_becomes_the_configured_user_and_cannot_come_back",
+        || {
+            if !geteuid().is_root() {
+                println!("skipped: only root can become another user");
+                return;
+            }
+            let owner = Owner {
+                user: "somebody".to_owned(),
+                group: "somebody".to_owned(),
+                uid: 4242,
+                gid: 4343,
+            };
+            lower_to_user(&owner).unwrap();
+            refused("shadow", fs::read("/etc/shadow"));
+            let (_dir, config) = place_of_nobody_known();
+            give_up(&config, &[]).unwrap();
+            for thread in threads().unwrap() {
+                assert_eq!((thread.uids, thread.gids), (vec![4242; 4], vec![4343; 4]));
+                assert_eq!(thread.groups, [4343]);
+                assert!(thread.effective.is_empty() && thread.permitted.is_empty());
+                assert!(thread.inheritable.is_empty() && thread.ambient.is_empty());
+                assert!(thread.bounding.is_empty() && thread.no_new_privs);
+            }
+            let back = nix::unistd::setuid(nix::unistd::Uid::from_raw(0));
+            refused("root", back.map_err(io::Error::from));
+        },
+    );
+}
+
+fn place_of_nobody_known() -> (TempDir, couic_confine::files::Files) {
+    let dir = tempfile::tempdir().unwrap();
+    let files = couic_confine::files::Files::default()
+        .write(dir.path())
+        .read("/proc");
+    assert!(Path::new(dir.path()).is_dir());
+    (dir, files)
+}

@@ -1,0 +1,347 @@
+//! What the running daemon and its children may do, as `/proc` tells, on every thread; and that everything works
+//! without more.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on ends there"
+)]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::Path,
+    time::Duration,
+};
+
+use couic_common::Policy;
+use couic_confine::{CAP_KILL, CAP_SETGID, CAP_SETUID, ThreadStatus, threads_of};
+use couic_e2e::{Chat, Daemon, DaemonBuilder, Frame, Lab, until};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Group, Pid, User},
+};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+fn threads(pid: u32) -> Vec<ThreadStatus> {
+    let threads = threads_of(pid).expect("a running process");
+    assert!(!threads.is_empty());
+    threads
+}
+
+fn pid(daemon: &Daemon<'_>) -> u32 {
+    daemon.pid().as_raw().cast_unsigned()
+}
+
+/// Of all threads of the serving process.
+fn assert_confined(daemon: &Daemon<'_>, uid: u32, gid: u32) {
+    let all = threads(pid(daemon));
+    // The main thread, the log, the API's, expiry, heart, watch.
+    assert!(all.len() > 5, "{all:?}");
+    for thread in all {
+        assert!(thread.is_powerless() && thread.no_new_privs, "{thread:?}");
+        assert_eq!(thread.seccomp, 2, "{thread:?}");
+        assert_eq!(
+            (&thread.uids[..], &thread.gids[..]),
+            (&[uid; 4][..], &[gid; 4][..])
+        );
+    }
+    let log = daemon.log();
+    assert!(log.contains("no capabilities on "), "{log}");
+}
+
+/// Everything that writes a file or asks the kernel.
+fn assert_works(lab: &Lab, daemon: &Daemon<'_>) {
+    let api = daemon.api();
+    api.add("drop", "198.51.100.7/32", None, 0);
+    daemon.ctl_ok(&["sets", "create", "drop", "made", "198.51.100.9/32"]);
+    daemon.ctl_ok(&["sets", "reload"]);
+    daemon.ctl_ok(&["clients", "add", "-n", "watcher", "-g", "monitoring"]);
+    let frames = ["198.51.100.7", "198.51.100.8", "198.51.100.9"].map(Frame::v4);
+    assert_eq!(lab.wire().arrivals(&frames), [0, 1, 0]);
+    daemon.ctl_ok(&["clients", "delete", "watcher"]);
+    daemon.ctl_ok(&["sets", "delete", "drop", "made"]);
+    // The guard asks the kernel for addresses and routes.
+    assert_ne!(daemon.ctl(&["drop", "add", "127.0.0.0/8"]).code, 0);
+    let metrics = api
+        .request("GET", "/v1/metrics?format=prometheus", None)
+        .expect(200);
+    assert!(metrics.body.contains("process_open_fds"), "{metrics:?}");
+    assert_eq!(api.health().0, 200);
+}
+
+fn assert_ends_well(daemon: &mut Daemon<'_>) {
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.exit_code(), 0, "{}", daemon.output());
+    assert!(!daemon.socket().exists(), "{}", daemon.output());
+}
+
+fn ids(user: &str, group: &str) -> (u32, u32) {
+    let user = User::from_name(user).ok().flatten().expect("a user");
+    let group = Group::from_name(group).ok().flatten().expect("a group");
+    (user.uid.as_raw(), group.gid.as_raw())
+}
+
+#[test]
+fn started_as_root_it_is_the_configured_user_without_capabilities() {
+    let Some(lab) = Lab::quiet() else { return };
+    let (uid, gid) = ids("nobody", "nogroup");
+    let mut daemon = lab.daemon().user("nobody", "nogroup").start();
+    assert_confined(&daemon, uid, gid);
+    for thread in threads(pid(&daemon)) {
+        assert!(thread.bounding.is_empty(), "{thread:?}");
+        assert_eq!(thread.groups, [gid], "{thread:?}");
+    }
+    assert_works(&lab, &daemon);
+    // What others of the same user may not read.
+    let environ = format!("/proc/{}/environ", daemon.pid());
+    assert_eq!(fs::metadata(environ).expect("a running process").uid(), 0);
+    assert_ends_well(&mut daemon);
+    let daemon = daemon.restart();
+    assert_confined(&daemon, uid, gid);
+}
+
+#[test]
+fn configured_as_root_it_has_no_capabilities_either() {
+    let Some(lab) = Lab::quiet() else { return };
+    let mut daemon = lab.daemon().start();
+    assert_confined(&daemon, 0, 0);
+    assert!(threads(pid(&daemon)).iter().all(|t| t.bounding.is_empty()));
+    assert_works(&lab, &daemon);
+    assert_ends_well(&mut daemon);
+}
+
+#[test]
+fn started_as_the_user_with_three_capabilities_it_has_none_when_it_serves() {
+    let Some(lab) = Lab::quiet() else { return };
+    let (uid, gid) = ids("nobody", "nogroup");
+    let builder = lab.daemon().unprivileged("+bpf,+net_admin,+perfmon");
+    let mut daemon = builder.start();
+    assert_confined(&daemon, uid, gid);
+    assert_works(&lab, &daemon);
+    assert_ends_well(&mut daemon);
+}
+
+#[test]
+fn what_a_daemon_that_kept_root_left_behind_is_the_users_afterwards() {
+    let Some(lab) = Lab::quiet() else { return };
+    let builder =
+        lab.daemon()
+            .user("nobody", "nogroup")
+            .set_file(Policy::Drop, "list", "198.51.100.77/32\n");
+    let work = builder.working_dir();
+    let log = work.with_file_name("log");
+    fs::create_dir_all(work.join("rbac/clients")).expect("make a directory");
+    for dir in ["rbac", "rbac/clients"] {
+        let mode = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(work.join(dir), mode).expect("chmod");
+    }
+    fs::write(log.join("couic.log"), "an old line\n").expect("write");
+    let old = [
+        "rbac/clients",
+        "sets",
+        "sets/drop",
+        "sets/ignore",
+        "sets/drop/list.couic",
+    ];
+    for path in old
+        .map(|path| work.join(path))
+        .iter()
+        .chain([&log, &log.join("couic.log")])
+    {
+        chown(path, Some(0), Some(0)).expect("chown");
+    }
+    let mut daemon = builder.start();
+    assert_works(&lab, &daemon);
+    assert!(
+        daemon.log().starts_with("an old line\n"),
+        "{}",
+        daemon.log()
+    );
+    assert!(
+        daemon
+            .log()
+            .contains("belonged to root; they are nobody's now"),
+        "{}",
+        daemon.log()
+    );
+    assert_ends_well(&mut daemon);
+}
+
+#[test]
+fn a_socket_in_a_directory_of_root_is_served_and_left_over() {
+    let Some(lab) = Lab::quiet() else { return };
+    let builder = lab.daemon().user("nobody", "nogroup").keep_home_of_root();
+    let mut daemon = builder.start();
+    assert_eq!(daemon.api().health().0, 200);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.exit_code(), 0, "{}", daemon.output());
+    assert!(
+        daemon.log().contains("cannot remove the socket"),
+        "{}",
+        daemon.log()
+    );
+    let daemon = daemon.restart();
+    assert_eq!(daemon.api().health().0, 200);
+}
+
+/// The children of a process: what they were started as, and their numbers.
+fn children(of: u32) -> BTreeMap<String, u32> {
+    let tasks = fs::read_dir(format!("/proc/{of}/task")).expect("a running process");
+    let mut found = BTreeMap::new();
+    for task in tasks.flatten() {
+        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace() {
+            let words = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+            let role = words.split('\0').nth(1).unwrap_or_default().to_owned();
+            found.insert(role, child.parse().expect("a number"));
+        }
+    }
+    found
+}
+
+/// A daemon with a notifier that is a file, isolated, and the chat that it tells.
+fn with_plugin<'lab>(
+    lab: &'lab Lab,
+    folder: &Path,
+    chat: &Chat,
+    start: fn(DaemonBuilder<'lab>) -> DaemonBuilder<'lab>,
+) -> Option<Daemon<'lab>> {
+    let file = lab.binary("plugins/libcouic_plugin_discord.so");
+    if !file.is_file() {
+        println!("skipped: {} is not built: make test does", file.display());
+        return None;
+    }
+    let plugin = folder.join("chatter.so");
+    fs::copy(&file, &plugin).expect("copy the plugin");
+    for (path, mode) in [(folder, 0o755), (&*plugin, 0o644)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+    }
+    let config = format!(
+        "[plugins]\ndir = \"{}\"\n[reporting]\nenabled = true\n[[reporting.notifiers]]\nplugin = \"chatter\"\n\
+         config = {{ webhook_url = \"{}\" }}\n",
+        folder.display(),
+        chat.webhook()
+    );
+    Some(start(lab.daemon().config(&config)).start())
+}
+
+fn as_daemon(builder: DaemonBuilder<'_>) -> DaemonBuilder<'_> {
+    builder.user("daemon", "daemon")
+}
+
+fn like_the_unit(builder: DaemonBuilder<'_>) -> DaemonBuilder<'_> {
+    builder.unprivileged("+bpf,+net_admin,+perfmon")
+}
+
+/// The spawner and the plugin that it has started.
+fn spawned(daemon: &Daemon<'_>) -> (u32, u32) {
+    let spawner = children(pid(daemon))["plugin-spawner"];
+    let (plugin, _) = until("the plugin runs", PATIENCE, || {
+        children(spawner).get("plugin-host").copied()
+    });
+    (spawner, plugin)
+}
+
+#[test]
+fn isolated_plugins_are_started_again_by_a_process_that_can_do_little_else() {
+    let Some(lab) = Lab::quiet() else { return };
+    let (chat, folder) = (
+        Chat::open(&lab.host),
+        tempfile::tempdir().expect("a folder"),
+    );
+    // Not nobody: that is whom plugins run as.
+    let (uid, _) = ids("daemon", "daemon");
+    let Some(mut daemon) = with_plugin(&lab, folder.path(), &chat, as_daemon) else {
+        return;
+    };
+    let (spawner, plugin) = spawned(&daemon);
+    let [own] = &threads(spawner)[..] else {
+        panic!("one thread");
+    };
+    let kept = CAP_SETUID.and(CAP_SETGID).and(CAP_KILL);
+    assert_eq!((own.effective, own.permitted), (kept, kept), "{own:?}");
+    assert!(
+        own.bounding.is_empty() && own.inheritable.is_empty(),
+        "{own:?}"
+    );
+    assert!(
+        own.no_new_privs && own.seccomp == 2 && own.uids == [uid; 4],
+        "{own:?}"
+    );
+    for thread in threads(plugin) {
+        assert!(thread.is_powerless() && thread.no_new_privs, "{thread:?}");
+        assert!(
+            thread.seccomp == 2 && thread.bounding.is_empty(),
+            "{thread:?}"
+        );
+        assert_eq!(
+            (&thread.uids[..], &thread.groups[..]),
+            (&[65_534; 4][..], &[][..])
+        );
+    }
+    daemon.api().add("drop", "198.51.100.1/32", None, 0);
+    assert!(chat.next(PATIENCE).body["embeds"].is_array());
+
+    kill(Pid::from_raw(plugin.cast_signed()), Signal::SIGKILL).expect("kill the plugin");
+    let (again, _) = until("it is started again", PATIENCE, || {
+        let now = children(spawner).get("plugin-host").copied();
+        now.filter(|now| *now != plugin)
+    });
+    daemon.api().add("drop", "198.51.100.2/32", None, 0);
+    assert!(chat.next(PATIENCE).body["embeds"].is_array());
+    assert_ends_well(&mut daemon);
+    gone(&[spawner, again]);
+}
+
+#[test]
+fn under_the_user_plugins_are_that_user_and_end_with_a_daemon_that_is_killed() {
+    let Some(lab) = Lab::quiet() else { return };
+    let (chat, folder) = (
+        Chat::open(&lab.host),
+        tempfile::tempdir().expect("a folder"),
+    );
+    let (uid, _) = ids("nobody", "nogroup");
+    let Some(mut daemon) = with_plugin(&lab, folder.path(), &chat, like_the_unit) else {
+        return;
+    };
+    let (spawner, plugin) = spawned(&daemon);
+    for thread in threads(spawner).into_iter().chain(threads(plugin)) {
+        assert!(thread.is_powerless() && thread.no_new_privs, "{thread:?}");
+        assert!(thread.seccomp == 2 && thread.uids == [uid; 4], "{thread:?}");
+    }
+    daemon.signal(Signal::SIGKILL);
+    assert_eq!(daemon.exit_code(), -9);
+    gone(&[spawner, plugin]);
+}
+
+/// Ended; who reaps them is init.
+fn gone(processes: &[u32]) {
+    for process in processes {
+        until("it is gone", PATIENCE, || {
+            let stat = fs::read_to_string(format!("/proc/{process}/stat"));
+            stat.map_or(true, |stat| stat.contains(") Z "))
+                .then_some(())
+        });
+    }
+}
+
+#[test]
+fn what_others_may_change_is_refused_or_warned_of_with_the_fix() {
+    let Some(lab) = Lab::quiet() else { return };
+    let secret = "[reporting]\nenabled = true\nwebhook = \"http://127.0.0.1:1/v1/reports/550e8400-e29b-41d4-a716-446655440000\"\n";
+    let builder = lab.daemon().config(secret).config_mode(0o666);
+    let refusal = builder.try_start().expect_err("everybody may write to it");
+    assert_eq!(refusal.status.code(), Some(64), "{}", refusal.output);
+    assert!(
+        refusal.output.contains("run chmod o-w "),
+        "{}",
+        refusal.output
+    );
+
+    let daemon = lab.daemon().config(secret).config_mode(0o644).start();
+    assert!(daemon.log().contains("run chmod o-r "), "{}", daemon.log());
+    assert!(!daemon.log().contains("550e8400"), "a secret in the log");
+}

@@ -1,0 +1,140 @@
+//! What the daemon has to go through without losing anything: no descriptors left, a crowd that trickles bytes, and
+//! being stopped in its tracks.
+
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
+
+use std::{
+    env, fs,
+    io::Write,
+    os::unix::net::UnixStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use couic_e2e::{Daemon, Frame, Lab, unix_now, until};
+use nix::sys::{
+    resource::{Resource, getrlimit, setrlimit},
+    signal::Signal,
+};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+fn connect(daemon: &Daemon<'_>) -> UnixStream {
+    UnixStream::connect(daemon.socket()).expect("connect")
+}
+
+fn open_descriptors(daemon: &Daemon<'_>) -> u64 {
+    let open = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("a running process");
+    open.count() as u64
+}
+
+/// As `prlimit(1)` would: the hard limit stays what it is.
+fn limit_descriptors(daemon: &Daemon<'_>, soft: u64) {
+    let pid = daemon.pid().as_raw();
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let none = std::ptr::null();
+    // SAFETY: the limit is lent for the call, which writes it.
+    let asked = unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, none, &raw mut limit) };
+    limit.rlim_cur = soft;
+    // SAFETY: the limit is lent for the call, and the old one is not wanted.
+    let done = unsafe {
+        libc::prlimit(
+            pid,
+            libc::RLIMIT_NOFILE,
+            &raw const limit,
+            std::ptr::null_mut(),
+        )
+    };
+    let error = std::io::Error::last_os_error();
+    assert_eq!((asked, done), (0, 0), "{error}");
+}
+
+#[test]
+fn out_of_descriptors_it_goes_on_filtering_and_answers_once_there_are_some() {
+    let Some(lab) = Lab::quiet() else { return };
+    let mut daemon = lab.daemon().start();
+    daemon.api().add("drop", "198.51.100.7/32", None, 0);
+    limit_descriptors(&daemon, open_descriptors(&daemon) + 8);
+    let crowd: Vec<UnixStream> = (0..100).map(|_| connect(&daemon)).collect();
+    until("it complains", PATIENCE, || {
+        daemon.log().contains("Too many open files").then_some(())
+    });
+    let frames = ["198.51.100.7", "198.51.100.8"].map(Frame::v4);
+    assert_eq!(lab.wire().arrivals(&frames), [0, 1], "the filter stands");
+    drop(crowd);
+    until("it answers again", PATIENCE, || {
+        let health = daemon.api().try_request("GET", "/v1/health", None);
+        health.is_ok().then_some(())
+    });
+    daemon.api().add("drop", "198.51.100.8/32", None, 0);
+    daemon.ctl_ok(&["clients", "add", "-n", "watcher", "-g", "monitoring"]);
+    assert_eq!(lab.wire().arrivals(&frames), [0, 0]);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.exit_code(), 0, "{}", daemon.output());
+}
+
+#[test]
+fn two_thousand_clients_that_trickle_bytes_hold_nobody_up() {
+    let Some(lab) = Lab::quiet() else { return };
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("limits");
+    if hard < 4096 {
+        println!("skipped: {hard} open files are too few for 2,000 clients");
+        return;
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536), hard).expect("limits");
+    let daemon = lab.daemon().start();
+    let mut crowd: Vec<UnixStream> = (0..2000).map(|_| connect(&daemon)).collect();
+    let head = b"GET /v1/drop HTTP/1.1\r\nHost: couic\r\n";
+    for (round, byte) in head.iter().enumerate() {
+        // Who was given up for being slow is not there to write to any more.
+        crowd.retain_mut(|client| client.write_all(&[*byte]).is_ok());
+        if round % 8 == 0 {
+            let cidr = format!("198.51.100.{}/32", 1 + round / 8);
+            daemon.api().add("drop", &cidr, None, 0);
+        }
+    }
+    let frames = ["198.51.100.1", "198.51.100.200"].map(Frame::v4);
+    assert_eq!(lab.wire().arrivals(&frames), [0, 1]);
+    assert_eq!(daemon.api().health().0, 200);
+    drop(crowd);
+    assert_eq!(
+        daemon.api().stats().drop_cidr_count,
+        1 + (head.len() as u64 - 1) / 8
+    );
+}
+
+/// A few seconds here; `make soak` says `COUIC_STOPPED_SECONDS=60`.
+#[test]
+fn stopped_and_continued_all_is_as_it_should_be() {
+    let Some(lab) = Lab::quiet() else { return };
+    let seconds = env::var("COUIC_STOPPED_SECONDS").ok();
+    let seconds: u64 = seconds.and_then(|s| s.parse().ok()).unwrap_or(3);
+    let mut daemon = lab.daemon().start();
+    let api = daemon.api();
+    api.add("drop", "198.51.100.7/32", None, 0);
+    // While it is stopped, where that is long enough.
+    let expires = unix_now() as u64 + 5;
+    api.add("drop", "198.51.100.8/32", None, expires);
+    daemon.signal(Signal::SIGSTOP);
+    let started = Instant::now();
+    let mut wire = lab.wire();
+    let lasting = Frame::v4("198.51.100.7");
+    while started.elapsed() < Duration::from_secs(seconds) {
+        assert!(!wire.passes(&lasting), "the filter needs no daemon");
+        thread::sleep(Duration::from_millis(50));
+    }
+    daemon.signal(Signal::SIGCONT);
+    until("what has expired is gone", PATIENCE, || {
+        (daemon.api().stats().drop_cidr_count == 1).then_some(())
+    });
+    let frames = ["198.51.100.7", "198.51.100.8", "198.51.100.9"].map(Frame::v4);
+    assert_eq!(lab.wire().arrivals(&frames), [0, 1, 1]);
+    daemon.api().add("drop", "198.51.100.9/32", None, 0);
+    assert_eq!(lab.wire().arrivals(&frames), [0, 1, 0]);
+    assert_eq!(daemon.api().health().0, 200);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.exit_code(), 0, "{}", daemon.output());
+}
