@@ -61,14 +61,14 @@ pub struct Refusal {
     /// What it printed.
     pub output: String,
     home: TempDir,
-    way: Way,
+    way: Box<Way>,
 }
 
 impl Refusal {
     /// A daemon in the same directories, as after [`Daemon::builder`].
     #[must_use]
     pub fn again(self, lab: &Lab) -> DaemonBuilder<'_> {
-        DaemonBuilder::again(lab, self.home, self.way)
+        DaemonBuilder::again(lab, self.home, *self.way)
     }
 }
 
@@ -392,7 +392,7 @@ impl<'lab> Daemon<'lab> {
                     status,
                     output,
                     home,
-                    way,
+                    way: Box::new(way),
                 })
             }
         }

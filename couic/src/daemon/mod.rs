@@ -153,10 +153,7 @@ fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartEr
             state::keep_writing(&mut all, &rules.firewall, engine.clone()).map(|()| all)
         })
         .map_err(StartError::system("start threads"))?;
-    tracing::info!("listening on {}", config.socket.display());
-    if let Some(supervisor) = &supervisor {
-        supervisor.ready();
-    }
+    announce(config, supervisor.as_deref());
 
     let notifiers = reporting.as_ref().map(Reporting::notifiers);
     let api = Api {
@@ -193,6 +190,14 @@ fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartEr
         return Err(KeeperError::Ended.into());
     }
     Ok(())
+}
+
+/// The filter stands, and whoever has connected is answered from now on.
+fn announce(config: &Config, supervisor: Option<&Supervisor>) {
+    tracing::info!("listening on {}", config.socket.display());
+    if let Some(supervisor) = supervisor {
+        supervisor.ready();
+    }
 }
 
 /// What `GET /v1/health` answers, asked anew each time.

@@ -65,25 +65,28 @@ mod tests {
 
     use super::*;
 
+    fn interfaces() -> Vec<InterfaceHealth> {
+        let filtered = InterfaceHealth {
+            name: "eth0".into(),
+            attached: true,
+            mode: Some(XdpMode::Native),
+            problem: None,
+        };
+        let missing = InterfaceHealth {
+            name: "eth1".into(),
+            attached: false,
+            mode: None,
+            problem: Some("no such interface".into()),
+        };
+        vec![filtered, missing]
+    }
+
     #[test]
     fn what_is_wrong_stands_out() {
         let state = Health {
             status: HealthStatus::Down,
             version: "2.0.0".into(),
-            interfaces: vec![
-                InterfaceHealth {
-                    name: "eth0".into(),
-                    attached: true,
-                    mode: Some(XdpMode::Native),
-                    problem: None,
-                },
-                InterfaceHealth {
-                    name: "eth1".into(),
-                    attached: false,
-                    mode: None,
-                    problem: Some("no such interface".into()),
-                },
-            ],
+            interfaces: interfaces(),
             filter_problems: vec!["no interface matches veth*".to_owned()],
             set_problems: vec![SetProblem {
                 policy: Policy::Drop,
@@ -121,6 +124,7 @@ couic 2.0.0 does NOT filter everywhere.
 │ eth0      ┆ yes      ┆ native ┆                   │
 │ eth1      ┆ NO       ┆        ┆ no such interface │
 └───────────┴──────────┴────────┴───────────────────┘
+Filter: no interface matches veth*
 Not loaded: set file drop/bad.couic, line 3: not a CIDR
 Notifier: siem has failed: the server answered 404
 Peer: b does not answer: nobody there

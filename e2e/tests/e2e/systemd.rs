@@ -1,5 +1,10 @@
 //! Under systemd, links stay in its descriptor store: kept over restarts and crashes, closed by a stop.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a step of the fake that fails ends the test and names its place"
+)]
+
 use std::{
     collections::BTreeMap,
     io::IoSliceMut,
