@@ -61,6 +61,7 @@ impl Filter {
             set_problems,
             notifier_problems,
             peer_problems,
+            panic_since: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod every;
 mod filter;
 mod memory;
 mod signals;
+mod switches;
 
 use std::{fs, os::unix::net::UnixListener, panic, sync::Arc, time::Duration};
 
@@ -26,6 +27,7 @@ use crate::{
     dataplane::{self, Attachments, Loaded, XdpProgram},
     firewall::{Firewall, FirewallError, SetStore, SystemClock},
     guard::Guard,
+    host::Host,
     logging::Log,
     metrics::MetricsRegistry,
     peering::Peering,
@@ -38,6 +40,7 @@ pub use error::StartError;
 use every::Repeaters;
 use filter::{Attached, Filter, Watch, sets_problem};
 use signals::Signals;
+use switches::Switches;
 
 /// How long requests in progress may take to be answered at the end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -110,8 +113,12 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
     let (rules, program) = load_rules(config)?;
     let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
     let reporting = start_reporting(config, &runtime, &rules.firewall)?;
+    let switches = Switches::open(config, &rules)?;
     let filter = filter_packets(config, &rules, program)?;
     let mut repeaters = repeaters(&rules, &filter).map_err(StartError::system("start threads"))?;
+    switches
+        .watch(&mut repeaters)
+        .map_err(StartError::system("start threads"))?;
     let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
     tracing::info!("listening on {}", config.socket.display());
 
@@ -121,6 +128,11 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
     let peering = start_peering(config, &runtime, &rules.firewall)?;
     let engine = peering.as_ref().map(Peering::engine);
     let peers = engine.clone();
+    let Switches {
+        panic,
+        confirmations,
+    } = switches;
+    let switch = Arc::clone(&panic);
     let api = Api {
         firewall: rules.firewall,
         sets: rules.sets,
@@ -129,10 +141,15 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
         metrics: Arc::new(MetricsRegistry::new()),
         notifiers,
         peering: engine,
+        panic,
+        confirmations,
+        host: Host::new(&config.working_dir, Some(&config.logging.dir)),
         health: Arc::new(move || {
             let problems = delivery.as_ref().map(Notifiers::problems);
             let late = peers.as_ref().map(|engine| engine.problems());
-            health.health(problems.unwrap_or_default(), late.unwrap_or_default())
+            let mut found = health.health(problems.unwrap_or_default(), late.unwrap_or_default());
+            switch.mark(&mut found);
+            found
         }),
     };
     serve(&runtime, listener, api, signals)?;

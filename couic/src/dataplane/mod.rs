@@ -33,7 +33,9 @@ mod v6;
 pub use attach::{AttachError, Attachments, ModeError, OperationMode};
 pub use counters::MappedCounters;
 pub use memory::MemoryPlane;
-pub use plane::{Counters, Limits, MAX_TAGS, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot};
+pub use plane::{
+    Counters, Limits, MAX_TAGS, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot, Valve,
+};
 pub use program::{LoadError, Loaded, XdpProgram, load, load_tables, open};
 pub use sizes::TooManyRules;
 pub use tables::TablePlane;

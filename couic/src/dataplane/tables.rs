@@ -1,9 +1,12 @@
 //! The data plane proper: [`Plane`] over mapped tables.
 
+use std::sync::Arc;
+
 use couic_common::{Cidr, Policy};
+use couic_ebpf::layout::Config;
 
 use super::{
-    Limits, Plane, PlaneError, PlaneRule, RuleUsage,
+    Limits, Plane, PlaneError, PlaneRule, RuleUsage, Valve,
     region::{Region, write},
     rule_counts::RuleCounts,
     sizes::{Sizes, TooManyRules},
@@ -34,8 +37,7 @@ impl Maker for Heap {
 impl TablePlane {
     /// Takes over tables that are empty, and says that a daemon lives.
     pub(super) fn over(mut store: Store, sizes: Sizes) -> Result<Self, PlaneError> {
-        store.config.reach(1)?;
-        store.beat.reach(1)?;
+        store.reach_basics()?;
         for (at, seed) in store.seed.into_iter().enumerate() {
             write!(store.config, 0, seed[at] => seed);
         }
@@ -67,6 +69,9 @@ impl TablePlane {
     #[must_use]
     pub fn judge(&self, source: std::net::IpAddr) -> u32 {
         use couic_ebpf::{layout::CODE_PASS, lookup};
+        if lookup::is_open(&self.store) {
+            return CODE_PASS;
+        }
         match source {
             std::net::IpAddr::V4(a) => {
                 let a = a.to_bits();
@@ -167,6 +172,10 @@ impl Plane for TablePlane {
 
     fn heartbeat(&mut self, now: u64) {
         self.store.beat(monotonic(), now);
+    }
+
+    fn valve(&self) -> Arc<dyn Valve> {
+        Arc::<Region<Config>>::clone(&self.store.config)
     }
 
     fn usage(&self, policy: Policy, cidr: Cidr) -> Option<RuleUsage> {

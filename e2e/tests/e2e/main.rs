@@ -10,4 +10,5 @@ mod lab;
 mod lifecycle;
 mod reporting;
 mod sets;
+mod switch;
 mod verdicts;
