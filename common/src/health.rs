@@ -51,6 +51,9 @@ pub struct Health {
     /// Since when the panic switch lets everything pass, Unix seconds; nothing where it is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub panic_since: Option<u64>,
+    /// What may keep rules from outliving the daemon. They never make the state worse than degraded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub state_problems: Vec<StateProblem>,
 }
 
 /// One interface.
@@ -88,5 +91,16 @@ pub struct NotifierProblem {
     /// Its name.
     pub notifier: String,
     /// What is wrong, as what follows the name in a sentence.
+    pub message: String,
+}
+
+/// The rules on disk are not what they should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StateProblem {
+    /// The file in the daemon's state directory, where one is to blame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// What is wrong; where there is a file, as what follows its name in a sentence.
     pub message: String,
 }

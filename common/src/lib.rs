@@ -32,7 +32,9 @@ pub use confirm::{
 };
 pub use entry::{Entry, EntryRequest, GuardRequest, Metadata, PeerAction, PeerJob};
 pub use error::{ApiError, ErrorCode, ErrorDetail};
-pub use health::{Health, HealthStatus, InterfaceHealth, NotifierProblem, SetProblem, XdpMode};
+pub use health::{
+    Health, HealthStatus, InterfaceHealth, NotifierProblem, SetProblem, StateProblem, XdpMode,
+};
 pub use lookup::{Lookup, LookupRule, Verdict};
 pub use names::{ClientName, NameError, NotifierName, SetName};
 pub use notifier::{

@@ -8,6 +8,7 @@ pub mod dataplane;
 pub mod firewall;
 pub mod guard;
 pub mod host;
+pub mod journal;
 pub mod logging;
 pub mod metrics;
 pub mod peering;

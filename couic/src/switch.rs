@@ -332,6 +332,7 @@ mod tests {
             set_problems: Vec::new(),
             notifier_problems: Vec::new(),
             peer_problems: Vec::new(),
+            state_problems: Vec::new(),
             panic_since: None,
         };
         switch.mark(&mut health);

@@ -367,6 +367,12 @@ impl<'lab> Daemon<'lab> {
         fs::read_to_string(self.home.path().join("log/couic.log")).unwrap_or_default()
     }
 
+    /// The working directory.
+    #[must_use]
+    pub fn working_dir(&self) -> PathBuf {
+        self.home.path().join("work")
+    }
+
     /// The socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

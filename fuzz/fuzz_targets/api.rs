@@ -140,6 +140,7 @@ impl Lab {
                 notifier_problems: Vec::new(),
                 peer_problems: Vec::new(),
                 panic_since: None,
+                state_problems: Vec::new(),
             }),
         });
         let file = fs::read_to_string(home.join("rbac/clients/couicctl.toml")).expect("a token");

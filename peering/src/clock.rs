@@ -157,6 +157,11 @@ impl Hlc {
         }
     }
 
+    /// Learns of a time that this node gave or believed in an earlier life: whatever is written now is later.
+    pub fn recall(&mut self, time: u64) {
+        self.last = self.last.max(time);
+    }
+
     /// Learns of a time that another node gave.
     ///
     /// # Errors

@@ -164,6 +164,7 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
         notifier_problems: Vec::new(),
         peer_problems: Vec::new(),
         panic_since: None,
+        state_problems: Vec::new(),
     };
     let (firewall, sets) = (Arc::new(firewall), Arc::new(SetStore::open(dir).unwrap()));
     let confirmations = Confirmations::open(dir, Arc::clone(&firewall), Arc::clone(&sets)).unwrap();

@@ -38,6 +38,8 @@ pub struct Config {
     pub limits: Limits,
     /// Whether hits are counted for each rule.
     pub rule_counters: bool,
+    /// Whether rules outlive the daemon.
+    pub persist: bool,
     /// Where the log goes.
     pub logging: Logging,
     /// The API's Unix socket. Absolute, and short enough for an address.
@@ -62,6 +64,7 @@ impl Settings for Config {
         let owner = system::owner(root);
         let limits = system::limits(root);
         let rule_counters = system::statistics(root);
+        let persist = system::state(root);
         let logging = system::logging(root);
         let socket = system::socket(root);
         let enforce_guard = system::guard(root);
@@ -75,6 +78,7 @@ impl Settings for Config {
             owner: owner?,
             limits: limits?,
             rule_counters: rule_counters?,
+            persist: persist?,
             logging: logging?,
             socket: socket?,
             enforce_guard: enforce_guard?,

@@ -184,6 +184,14 @@ pub(super) fn statistics(root: &mut Section<'_>) -> Option<bool> {
     per_rule
 }
 
+/// Whether rules outlive the daemon.
+pub(super) fn state(root: &mut Section<'_>) -> Option<bool> {
+    let mut section = root.table("state");
+    let persist = section.bool("persist", true);
+    section.finish();
+    persist
+}
+
 pub(super) fn logging(root: &mut Section<'_>) -> Option<Logging> {
     let mut section = root.table("logging");
     let dir = section.path("dir", "/var/log/couic");

@@ -48,7 +48,7 @@ fn a_file_of_1_0_works_unchanged() {
     assert_eq!(config.operation_mode, OperationMode::Native);
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.logging.format, LogFormat::Text);
-    assert!(config.logging.stdout && !config.enforce_guard);
+    assert!(config.logging.stdout && !config.enforce_guard && config.persist);
     assert!(config.reporting.webhook.is_some());
     let peer = &config.peering.peers[0];
     assert_eq!(
@@ -70,6 +70,9 @@ fn the_shortest_file_has_the_documented_defaults() {
         (Rotation::Daily, 7, LogLevel::Info)
     );
     assert!(!config.reporting.enabled && !config.peering.enabled);
+    assert!(config.persist);
+    let volatile = Config::parse(&format!("{HEAD}[state]\npersist = false\n"));
+    assert!(!volatile.unwrap().persist);
 }
 
 /// The examples that are shipped say what the defaults are, with an account that every machine has.
@@ -185,6 +188,10 @@ fn one_message_for_each_bad_value() {
         (
             "[server]\nport = 1",
             "5: server.port: unknown key; known here: socket",
+        ),
+        (
+            "[state]\npersist = \"no\"",
+            "5: state.persist: must be true or false, not a string",
         ),
         (
             "[guard]\nenforce = 1",

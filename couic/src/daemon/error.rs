@@ -23,6 +23,9 @@ pub enum StartError {
     /// The clients.
     #[error(transparent)]
     Clients(#[from] RbacError),
+    /// The rules of an earlier daemon.
+    #[error(transparent)]
+    State(#[from] crate::journal::StateError),
     /// The data plane.
     #[error("cannot load the XDP program: {}", chain(.0))]
     Load(crate::dataplane::LoadError),

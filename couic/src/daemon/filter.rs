@@ -62,6 +62,7 @@ impl Filter {
             notifier_problems,
             peer_problems,
             panic_since: None,
+            state_problems: Vec::new(),
         }
     }
 

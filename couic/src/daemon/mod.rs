@@ -1,7 +1,7 @@
 //! The daemon: its parts, put together in an order that matters.
 //!
 //! What holds:
-//! - The rules of all set files are in the tables before the first packet is judged.
+//! - The rules of all set files, and those of an earlier daemon, are in the tables before the first packet is judged.
 //! - What fails during the start undoes what was done before it: nothing stays attached, no socket stays behind.
 //! - On SIGTERM and SIGINT the requests in progress are answered (for [`DRAIN`] at most), then the filter is detached,
 //!   the socket removed and the log written out. Exit code 0.
@@ -11,9 +11,10 @@ mod every;
 mod filter;
 mod memory;
 mod signals;
+mod state;
 mod switches;
 
-use std::{fs, os::unix::net::UnixListener, panic, sync::Arc, time::Duration};
+use std::{fs, mem, os::unix::net::UnixListener, panic, sync::Arc, time::Duration};
 
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
@@ -28,6 +29,7 @@ use crate::{
     firewall::{Firewall, FirewallError, SetStore, SystemClock},
     guard::Guard,
     host::Host,
+    journal::Registers,
     logging::Log,
     metrics::MetricsRegistry,
     peering::Peering,
@@ -110,7 +112,7 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
         Signals::catch().map_err(StartError::system("catch signals"))?
     };
     let (clients, _lock) = claim(config)?;
-    let (rules, program) = load_rules(config)?;
+    let (mut rules, program) = load_rules(config)?;
     let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
     let reporting = start_reporting(config, &runtime, &rules.firewall)?;
     let switches = Switches::open(config, &rules)?;
@@ -125,16 +127,20 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
     let health = Arc::clone(&filter);
     let notifiers = reporting.as_ref().map(Reporting::notifiers);
     let delivery = notifiers.clone();
-    let peering = start_peering(config, &runtime, &rules.firewall)?;
+    let registers = mem::take(&mut rules.registers);
+    let peering = start_peering(config, &runtime, &rules.firewall, registers)?;
     let engine = peering.as_ref().map(Peering::engine);
+    state::keep_writing(&mut repeaters, &rules.firewall, engine.clone())
+        .map_err(StartError::system("start threads"))?;
     let peers = engine.clone();
     let Switches {
         panic,
         confirmations,
     } = switches;
     let switch = Arc::clone(&panic);
+    let firewall = Arc::clone(&rules.firewall);
     let api = Api {
-        firewall: rules.firewall,
+        firewall: Arc::clone(&rules.firewall),
         sets: rules.sets,
         clients: Arc::new(clients),
         guard: Guard::new(config.enforce_guard),
@@ -147,9 +153,10 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
         health: Arc::new(move || {
             let problems = delivery.as_ref().map(Notifiers::problems);
             let late = peers.as_ref().map(|engine| engine.problems());
-            let mut found = health.health(problems.unwrap_or_default(), late.unwrap_or_default());
-            switch.mark(&mut found);
-            found
+            let health = health.health(problems.unwrap_or_default(), late.unwrap_or_default());
+            let mut health = state::add_to_health(health, &firewall);
+            switch.mark(&mut health);
+            health
         }),
     };
     serve(&runtime, listener, api, signals)?;
@@ -158,6 +165,7 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
         runtime.block_on(peering.stop());
     }
     repeaters.stop();
+    state::close(&rules.firewall);
     filter.detach();
     if let Some(reporting) = reporting {
         stop_reporting(&runtime, reporting);
@@ -183,6 +191,8 @@ struct Rules {
     firewall: Arc<Firewall>,
     sets: Arc<SetStore>,
     problems: Vec<SetProblem>,
+    /// What peering knew of rules in an earlier life.
+    registers: Registers,
 }
 
 fn load_rules(config: &Config) -> Result<(Rules, XdpProgram), StartError> {
@@ -195,15 +205,23 @@ fn load_rules(config: &Config) -> Result<(Rules, XdpProgram), StartError> {
     let clock = Arc::new(SystemClock);
     let firewall = Firewall::new(plane, counters, config.limits, clock);
     let (sets, problems) = load_sets(config, &firewall)?;
+    let registers = if config.persist {
+        state::restore(&config.working_dir, &firewall)?
+    } else {
+        state::warn_of_unused(&config.working_dir);
+        Registers::new()
+    };
     let rules = Rules {
         firewall: Arc::new(firewall),
         sets: Arc::new(sets),
         problems,
+        registers,
     };
     Ok((rules, program))
 }
 
-/// The set files' rules are in force already: a restart is not a change that anybody wants to hear of.
+/// The rules of set files and of an earlier daemon are in force already: a restart is not a change that anybody wants
+/// to hear of.
 fn start_reporting(
     config: &Config,
     runtime: &Runtime,
@@ -236,6 +254,7 @@ fn start_peering(
     config: &Config,
     runtime: &Runtime,
     firewall: &Arc<Firewall>,
+    registers: Registers,
 ) -> Result<Option<Peering>, StartError> {
     if !config.peering.enabled {
         return Ok(None);
@@ -244,7 +263,7 @@ fn start_peering(
     let peering = Peering::start(
         &config.peering,
         &config.working_dir,
-        firewall,
+        (firewall, registers),
         runtime.handle(),
     )?;
     let peers = config.peering.peers.len();

@@ -103,7 +103,8 @@ impl Core {
         let claims = self.table(policy).claims(cidr);
         let entry = claims.shown().map(|claim| self.entry(policy, cidr, claim));
         let Some(entry) = entry else {
-            return Err(FirewallError::NotFound { policy, cidr });
+            let kept = self.remove_kept(policy, cidr, &origin.actor);
+            return kept.ok_or(FirewallError::NotFound { policy, cidr });
         };
         let taken = self.removable(&claims, &origin.actor);
         if taken.is_empty() {

@@ -1,8 +1,8 @@
 //! The state behind the firewall's lock.
 //!
 //! Every change of a rule, whoever asks for it, is the same step: [`Core::install`] puts a new list of claims in place
-//! of the old one. It is the only place that writes the data plane, the tables, the tags and the deadlines, and the
-//! only one that emits events, so they cannot disagree.
+//! of the old one. It is the only place that writes the data plane, the tables, the tags and the deadlines, tells the
+//! journal, and emits events, so they cannot disagree.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::{
     EventKind, FirewallError, Origin, RuleEvent,
     claims::{Claim, Claims, Owner, OwnerId, Owners},
     deadlines::Deadlines,
+    durable::Durable,
     events::EventBus,
     table::RuleTable,
     tags::TagTable,
@@ -26,6 +27,7 @@ pub(super) struct Core {
     tags: [TagTable; 2],
     owners: Owners,
     deadlines: Deadlines,
+    pub(super) durable: Durable,
     pub(super) bus: EventBus,
     /// Changes of claims beneath the one that is shown.
     pub(super) hidden: EventBus,
@@ -41,6 +43,7 @@ impl Core {
             tags: [TagTable::new(Policy::Drop), TagTable::new(Policy::Ignore)],
             owners: Owners::default(),
             deadlines: Deadlines::default(),
+            durable: Durable::default(),
             bus: EventBus::default(),
             hidden: EventBus::default(),
         }
@@ -105,19 +108,36 @@ impl Core {
         now: u64,
         origin: &Origin,
     ) -> Result<(), PlaneError> {
+        if let Some((old, new)) = self.exchange(policy, cidr, new)? {
+            self.publish(policy, cidr, (old.as_ref(), new.as_ref()), now, origin);
+        }
+        Ok(())
+    }
+
+    /// The same, and nobody hears of it. Returns the claim that was shown and the one that is, if anything changed.
+    ///
+    /// # Errors
+    /// Nothing has changed then.
+    pub(super) fn exchange(
+        &mut self,
+        policy: Policy,
+        cidr: Cidr,
+        new: Claims,
+    ) -> Result<Option<(Option<Claim>, Option<Claim>)>, PlaneError> {
         let old = self.table(policy).claims(cidr);
         if old == new {
-            return Ok(());
+            return Ok(None);
         }
         match (old.plane_rule(), new.plane_rule()) {
             (before, Some(rule)) if before != Some(rule) => self.plane.put(policy, cidr, rule)?,
             (Some(_), None) => self.plane.remove(policy, cidr)?,
             _ => {}
         }
-        self.publish(policy, cidr, (old.shown(), new.shown()), now, origin);
+        self.record(policy, cidr, &old, &new);
         self.account(policy, cidr, &old, &new);
+        let shown = (old.shown().copied(), new.shown().copied());
         self.tables[policy as usize].set(cidr, new);
-        Ok(())
+        Ok(Some(shown))
     }
 
     /// Keeps tags and deadlines in step with a change of claims.

@@ -164,7 +164,7 @@ impl Firewall {
                 results.extend(
                     spell
                         .iter()
-                        .map(|change| core.exchange(change, now, origin)),
+                        .map(|change| core.undo_claim(change, now, origin)),
                 );
             });
         }
@@ -244,7 +244,7 @@ impl Core {
         (result, differing(policy, cidr, &before, &after))
     }
 
-    fn exchange(&mut self, change: &ClaimChange, now: u64, origin: &Origin) -> Exchanged {
+    fn undo_claim(&mut self, change: &ClaimChange, now: u64, origin: &Origin) -> Exchanged {
         let ClaimChange {
             policy,
             cidr,
@@ -263,13 +263,13 @@ impl Core {
         if !ClaimState::same(stands.as_ref(), after.as_ref()) {
             return Exchanged::Moved;
         }
-        match self.put_back(*policy, *cidr, (claims, holder), wanted, now, origin) {
+        match self.set_claim(*policy, *cidr, (claims, holder), wanted, now, origin) {
             Ok(()) => Exchanged::Done,
             Err(error) => Exchanged::Refused(error),
         }
     }
 
-    fn put_back(
+    fn set_claim(
         &mut self,
         policy: Policy,
         cidr: Cidr,

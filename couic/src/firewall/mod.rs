@@ -5,6 +5,7 @@
 //!   disturb each other.
 //! - Changes take effect one after the other, and every follower of the event stream sees that order.
 //! - A refused change has changed nothing.
+//! - Where there is a journal, what a call has changed outlives kill -9 once the call has returned.
 //! - An expired claim is gone at the first [`Firewall::expire_due`] or change after its time, whatever the clock did.
 //!
 //! Synchronous; knows neither HTTP nor an async runtime. Every call takes microseconds, so it may be made from async
@@ -15,6 +16,7 @@ mod claims;
 mod clock;
 mod core;
 mod deadlines;
+mod durable;
 mod events;
 mod exchange;
 mod held;
@@ -37,6 +39,7 @@ use parking_lot::Mutex;
 use self::core::Core;
 pub use self::{
     clock::{Clock, ManualClock, SystemClock},
+    durable::Restored,
     events::{Received, Subscription},
     exchange::{ClaimChange, ClaimState, Exchanged},
     held::{Held, Holder, Settle, Settled},
@@ -146,7 +149,7 @@ impl Firewall {
     pub fn expire_due(&self) -> usize {
         let mut expired = 0;
         loop {
-            let (some, more) = self.core.lock().expire(self.clock.now(), SPELL);
+            let (some, more) = self.locked(|core| core.expire(self.clock.now(), SPELL));
             expired += some;
             if !more {
                 return expired;
@@ -167,10 +170,24 @@ impl Firewall {
 
     /// Runs a change under the lock, on rules none of which is past its time.
     fn change<T>(&self, change: impl FnOnce(&mut Core, u64) -> T) -> T {
+        self.locked(|core| {
+            let now = self.clock.now();
+            while core.expire(now, SPELL).1 {}
+            change(core, now)
+        })
+    }
+
+    /// What was changed is with the journal's file when this returns. That is written without the lock, so that a slow
+    /// disk holds up those alone who change rules.
+    fn locked<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
         let mut core = self.core.lock();
-        let now = self.clock.now();
-        while core.expire(now, SPELL).1 {}
-        change(&mut core, now)
+        let outcome = change(&mut core);
+        let journal = core.durable.take_appended();
+        drop(core);
+        if let Some(journal) = journal {
+            journal.commit();
+        }
+        outcome
     }
 }
 

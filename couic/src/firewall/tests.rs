@@ -1,6 +1,7 @@
 //! The core as a whole, over the plain data plane.
 
 mod claims;
+mod durable;
 mod expiry;
 mod held;
 mod oracle;
@@ -31,8 +32,12 @@ impl House {
     }
 
     fn with(limits: Limits) -> Self {
+        Self::at(1000, limits)
+    }
+
+    fn at(now: u64, limits: Limits) -> Self {
         let plane = MemoryPlane::default();
-        let clock = Arc::new(ManualClock::new(1000));
+        let clock = Arc::new(ManualClock::new(now));
         let (writer, reader) = (Box::new(plane.clone()), Arc::new(plane.clone()));
         let firewall = Firewall::new(writer, reader, limits, Arc::<ManualClock>::clone(&clock));
         let events = firewall.subscribe(100_000);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use couic_common::{ActionStats, Counter, PeerInfo, Policy, Stats};
 use prometheus::{IntCounterVec, Opts, core::Collector, proto::MetricFamily};
 
-use super::{ReportingFigures, gauge_vec, peers};
+use super::{ReportingFigures, gauge_vec, peers, state::StateFigures};
 use crate::firewall::{Firewall, Usage};
 
 /// One reading.
@@ -19,6 +19,8 @@ pub struct Figures {
     pub ignore_tags: BTreeMap<String, Counter>,
     /// How full the tables are.
     pub usage: Vec<Usage>,
+    /// The rules on disk, where they are kept.
+    pub state: Option<StateFigures>,
     /// Reporting, where it runs.
     pub reporting: Option<ReportingFigures>,
     /// The peers, where rules are shared.
@@ -38,6 +40,7 @@ impl Figures {
             drop_tags: firewall.tag_stats(Policy::Drop),
             ignore_tags: firewall.tag_stats(Policy::Ignore),
             usage: firewall.usage(),
+            state: StateFigures::of(firewall),
             reporting: None,
             peers: None,
             panic: firewall.passes_all(),
@@ -67,6 +70,7 @@ impl Figures {
             ));
         }
         families.extend(self.switches());
+        families.extend(self.state.iter().flat_map(StateFigures::families));
         families.extend(self.reporting.iter().flat_map(ReportingFigures::families));
         families.extend(self.peers.iter().flat_map(|peers| peers::families(peers)));
         families

@@ -9,6 +9,7 @@ mod openmetrics;
 mod peers;
 mod process;
 mod requests;
+mod state;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use process::ProcessFigures;
 #[cfg(test)]
 pub(crate) use process::cpu_seconds;
 use requests::Requests;
+pub use state::StateFigures;
 
 /// Everything that the daemon counts about itself.
 pub struct MetricsRegistry {

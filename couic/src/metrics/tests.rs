@@ -5,7 +5,7 @@ use openmetrics_parser::openmetrics::parse_openmetrics;
 use proptest::prelude::*;
 
 use super::*;
-use crate::firewall::Usage;
+use crate::{firewall::Usage, journal::JournalFigures};
 use couic_plugin_api::host::dispatcher::{LaneState, NotifierStatus, SpoolState};
 
 fn figures() -> Figures {
@@ -27,6 +27,17 @@ fn figures() -> Figures {
             });
         }
     }
+    figures.state = Some(StateFigures {
+        journal: JournalFigures {
+            recording: true,
+            records: 11,
+            unrecorded: 3,
+            failures: 1,
+            log_bytes: 4_096,
+            snapshot_bytes: 900,
+        },
+        kept_rules: 5,
+    });
     figures.reporting = Some(ReportingFigures {
         reported: 9,
         missed: 1,
@@ -102,6 +113,8 @@ fn a_strict_parser_reads_all_of_it() {
         ("process_cpu_seconds", "counter"),
         ("process_resident_memory_bytes", "gauge"),
         ("process_open_fds", "gauge"),
+        ("couic_state_recording", "gauge"),
+        ("couic_state_records", "counter"),
         ("couic_reports", "counter"),
         ("couic_notifier_delivered", "counter"),
         ("couic_notifier_spool_bytes", "gauge"),
@@ -140,6 +153,13 @@ fn the_lines_of_the_contract() {
         "couic_api_request_duration_seconds_bucket{route=\"/v1/{policy}\",status=\"2xx\",le=\"0.000025\"} 1",
         "couic_api_request_duration_seconds_bucket{route=\"/v1/{policy}\",status=\"2xx\",le=\"+Inf\"} 2",
         "couic_api_request_duration_seconds_count{route=\"/v1/{policy}\",status=\"5xx\"} 1",
+        "couic_state_recording 1",
+        "couic_state_kept_rules 5",
+        "couic_state_log_bytes 4096",
+        "couic_state_snapshot_bytes 900",
+        "couic_state_records_total 11",
+        "couic_state_unrecorded_total 3",
+        "couic_state_failures_total 1",
         "couic_reports_total 9",
         "couic_reports_missed_total 1",
         "couic_notifier_delivered_total{notifier=\"siem\"} 12",

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use crate::{
     config,
     firewall::{Actor, Firewall, Held, Holder, Settle, Settled},
+    journal::Journal,
 };
 
 /// How many registers there may be, tombstones included: two full tables of IPv4 and IPv6 drops.
@@ -119,14 +120,15 @@ pub(super) struct State {
     pub(super) peers: Vec<Peer>,
     /// By the name under which things came.
     pub(super) traffic: BTreeMap<ClientName, Traffic>,
-    /// Rules that the firewall did not take, say because it is full.
-    pub(super) waiting: BTreeSet<(Policy, Cidr)>,
+    /// Rules that the firewall did not take, say because it is full, and what it has in their place.
+    pub(super) waiting: BTreeMap<(Policy, Cidr), Vec<Held>>,
 }
 
 /// The shared rules of this node.
 pub struct Engine {
     pub(super) firewall: Arc<Firewall>,
     pub(super) state: Mutex<State>,
+    pub(super) journal: Option<Arc<Journal>>,
     defaults: Limits,
     time: Time,
 }
@@ -170,9 +172,10 @@ impl Engine {
             replica: Replica::new(node, now, millis(tombstones), REGISTERS),
             peers: links,
             traffic,
-            waiting: BTreeSet::new(),
+            waiting: BTreeMap::new(),
         };
         Self {
+            journal: firewall.journal(),
             firewall,
             state: Mutex::new(state),
             defaults,
@@ -204,9 +207,12 @@ impl Engine {
         now: Moment,
     ) -> Vec<Held> {
         let (held, second) = self.firewall.held(policy, cidr);
-        // What the firewall has is not what it should have, and nobody's doing.
-        if state.waiting.contains(&(policy, cidr)) {
-            return held;
+        // What the firewall has is not what it should have, and nobody's doing, unless there is something new.
+        if let Some(left) = state.waiting.get(&(policy, cidr)) {
+            if held.iter().all(|held| left.contains(held)) {
+                return held;
+            }
+            state.waiting.remove(&(policy, cidr));
         }
         let expected = state.expected(policy, cidr);
         if held.iter().eq(expected.iter()) {

@@ -44,7 +44,7 @@ impl Engine {
         policy: Policy,
         request: &DigestRequest,
     ) -> Result<DigestAnswer, TooFarAhead> {
-        let (now, mut state) = (self.now(), self.state.lock());
+        let (now, mut state) = (self.now(), self.locked());
         let state = &mut *state;
         let accepts = self.heard_from(state, (name, policy), request.from, now)?;
         Ok(if accepts {
@@ -64,7 +64,7 @@ impl Engine {
         policy: Policy,
         request: &PullRequest,
     ) -> Result<PullAnswer, TooFarAhead> {
-        let (now, mut state) = (self.now(), self.state.lock());
+        let (now, mut state) = (self.now(), self.locked());
         let state = &mut *state;
         let accepts = self.heard_from(state, (name, policy), request.from, now)?;
         let leaves: &[_] = if accepts { &request.leaves } else { &[] };
@@ -83,7 +83,7 @@ impl Engine {
         request: &PushRequest,
     ) -> Result<PushAnswer, TooFarAhead> {
         let now = self.now();
-        self.heard_from(&mut self.state.lock(), (name, policy), request.from, now)?;
+        self.heard_from(&mut self.locked(), (name, policy), request.from, now)?;
         let mut taken = Taken::default();
         let mut records = Vec::with_capacity(request.records.len());
         for record in &request.records {
@@ -96,9 +96,9 @@ impl Engine {
         self.take(name, policy, &records, &mut taken);
         // Where not all were taken, the unreadable ones are sent once more and refused once more: no harm.
         let all = taken.count == records.len();
-        let from = Face::of(&mut self.state.lock().replica, self.now());
+        let from = Face::of(&mut self.locked().replica, self.now());
         if unreadable > 0 {
-            let (mut state, problem) = (self.state.lock(), taken.problem.clone());
+            let (mut state, problem) = (self.locked(), taken.problem.clone());
             let traffic = self.traffic(&mut state, name, now);
             traffic.not_accepted += unreadable;
             traffic.problem = problem.map(|p| (now.wall, p));
@@ -138,7 +138,7 @@ impl Engine {
     /// The limits of a peer that sends plain jobs, after taking `adds` out of its allowance. False where it has used
     /// that up.
     pub fn admit(&self, name: &ClientName, adds: usize) -> (Limits, bool) {
-        let (now, mut state) = (self.now(), self.state.lock());
+        let (now, mut state) = (self.now(), self.locked());
         let traffic = self.traffic(&mut state, name, now);
         traffic.last = now.wall;
         let (taken, _) = traffic.tokens.take(adds, now.mono);
@@ -157,7 +157,7 @@ impl Engine {
     ) {
         for spell in records.chunks(SPELL) {
             let now = self.now();
-            let mut state = self.state.lock();
+            let mut state = self.locked();
             let traffic = self.traffic(&mut state, name, now);
             let (allowed, wait) = traffic.tokens.take(spell.len(), now.mono);
             traffic.received += allowed as u64;
@@ -213,7 +213,7 @@ impl Engine {
     }
 
     /// Puts a register that came from a peer in force, in place of the claims that were seen.
-    fn enforce(
+    pub(super) fn enforce(
         &self,
         state: &mut State,
         (policy, cidr): (Policy, Cidr),
@@ -223,41 +223,30 @@ impl Engine {
     ) {
         let register = |state: &State| state.replica.get(policy, cidr).map(|s| s.record.stamp);
         let stamp = register(state);
+        // By the firewall's clock: the rule that the register replaces has no claim to outlive it.
+        let mut ended = false;
         // Whatever is done to the rule here meanwhile is seen at once, and is the later write.
         while register(state) == stamp {
-            let wanted = state.wanted(policy, cidr);
+            let wanted = state.wanted(policy, cidr).filter(|_| !ended);
             if seen.is_empty() && wanted.is_none() {
-                state.waiting.remove(&(policy, cidr));
-                return;
+                return state.is_in_force(policy, cidr, false);
             }
             let is_rule = wanted.is_some();
-            let settled = self.replace(policy, cidr, seen, wanted, actor);
-            if matches!(settled, Some(Settled::Moved)) {
-                seen = self.absorb(state, policy, cidr, now);
-                continue;
+            let by = if ended { &Actor::Expiry } else { actor };
+            match self.replace(policy, cidr, seen.clone(), wanted, by) {
+                Some(Settled::Moved) => seen = self.absorb(state, policy, cidr, now),
+                Some(Settled::Refused(FirewallError::Expired { .. })) => ended = true,
+                Some(Settled::Refused(_)) => return state.is_refused(policy, cidr, seen),
+                Some(Settled::Done(_)) | None => return state.is_in_force(policy, cidr, is_rule),
             }
-            if let Some(local) = state.replica.local_mut(policy, cidr) {
-                local.in_force = is_rule && matches!(settled, Some(Settled::Done(_)));
-            }
-            match settled {
-                Some(Settled::Refused(error))
-                    if !matches!(error, FirewallError::Expired { .. }) =>
-                {
-                    state.waiting.insert((policy, cidr));
-                }
-                _ => {
-                    state.waiting.remove(&(policy, cidr));
-                }
-            }
-            return;
         }
     }
 
     /// Tries the rules again that the firewall did not take.
     pub(super) fn try_again(&self) {
         let now = self.now();
-        let mut state = self.state.lock();
-        let some: Vec<_> = state.waiting.iter().take(RETRIES).copied().collect();
+        let mut state = self.locked();
+        let some: Vec<_> = state.waiting.keys().take(RETRIES).copied().collect();
         for (policy, cidr) in some {
             let Some(slot) = state.replica.get(policy, cidr) else {
                 state.waiting.remove(&(policy, cidr));
@@ -267,15 +256,31 @@ impl Engine {
                 Holder::Peer(name) => Actor::Peer(name.clone()),
                 Holder::Api => Actor::Expiry,
             };
-            let seen = self.firewall.held(policy, cidr).0;
+            let seen = self.absorb(&mut state, policy, cidr, now);
             self.enforce(&mut state, (policy, cidr), seen, &actor, now);
         }
     }
 }
 
 impl State {
+    /// The firewall has what a register says, which is a rule or none.
+    pub(super) fn is_in_force(&mut self, policy: Policy, cidr: Cidr, is_rule: bool) {
+        self.waiting.remove(&(policy, cidr));
+        if let Some(local) = self.replica.local_mut(policy, cidr) {
+            local.in_force = is_rule;
+        }
+    }
+
+    /// The firewall does not take what a register says, and keeps `left`.
+    pub(super) fn is_refused(&mut self, policy: Policy, cidr: Cidr, left: Vec<Held>) {
+        self.waiting.insert((policy, cidr), left);
+        if let Some(local) = self.replica.local_mut(policy, cidr) {
+            local.in_force = false;
+        }
+    }
+
     /// What the firewall is to have of a register.
-    fn wanted(&self, policy: Policy, cidr: Cidr) -> Option<Held> {
+    pub(super) fn wanted(&self, policy: Policy, cidr: Cidr) -> Option<Held> {
         let slot = self.replica.get(policy, cidr)?;
         let Says::Live { tag, until } = &slot.record.state else {
             return None;

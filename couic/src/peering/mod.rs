@@ -9,6 +9,7 @@
 //! The state that is shared and its exchange are the crate `couic-peering`, which knows neither the firewall nor HTTP;
 //! this is what joins the three. [`Engine`] is synchronous; [`Peering`] has the threads and tasks.
 
+mod durable;
 mod engine;
 mod exchange;
 mod inbound;
@@ -34,7 +35,7 @@ use tokio::{runtime::Handle, task::JoinSet};
 
 pub use engine::{Engine, PeerSettings, Time};
 
-use crate::{config, firewall::Firewall};
+use crate::{config, firewall::Firewall, journal::Registers};
 
 /// How long to wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -88,14 +89,14 @@ pub struct Peering {
 }
 
 impl Peering {
-    /// Follows the firewall from now on, and talks to every peer on `runtime`.
+    /// Follows the firewall from now on, and talks to every peer on `runtime`. `registers` are those of an earlier life.
     ///
     /// # Errors
     /// [`PeeringError`]. A peer that does not answer is none.
     pub fn start(
         wanted: &config::Peering,
         working_dir: &Path,
-        firewall: Arc<Firewall>,
+        (firewall, registers): (Arc<Firewall>, Registers),
         runtime: &Handle,
     ) -> Result<Self, PeeringError> {
         let machine = machine(working_dir)?;
@@ -109,6 +110,7 @@ impl Peering {
             wanted.tombstones,
             Time::system(),
         );
+        engine.restore(registers);
         Self::run(Arc::new(engine), clients, runtime)
     }
 

@@ -35,7 +35,7 @@ impl Engine {
     /// What to do next about a peer.
     pub(super) fn step(&self, index: usize) -> Step {
         let now = self.now();
-        let mut state = self.state.lock();
+        let mut state = self.locked();
         let state = &mut *state;
         let Some(peer) = state.peers.get_mut(index) else {
             return Step::Wait(Duration::MAX);
@@ -65,13 +65,13 @@ impl Engine {
 
     /// Where the task of a peer hears that something is to be done.
     pub(super) fn wake(&self, index: usize) -> Arc<Notify> {
-        let state = self.state.lock();
+        let state = self.locked();
         let peer = state.peers.get(index);
         peer.map(|peer| Arc::clone(&peer.wake)).unwrap_or_default()
     }
 
     pub(super) fn answered_digest(&self, index: usize, answer: &DigestAnswer) {
-        let (now, mut state) = (self.now(), self.state.lock());
+        let (now, mut state) = (self.now(), self.locked());
         let state = &mut *state;
         if let Some(peer) = state.peers.get_mut(index) {
             peer.link.digests(&mut state.replica, answer, now);
@@ -82,7 +82,7 @@ impl Engine {
     }
 
     pub(super) fn answered_push(&self, index: usize, answer: &PushAnswer) {
-        let (now, mut state) = (self.now(), self.state.lock());
+        let (now, mut state) = (self.now(), self.locked());
         let state = &mut *state;
         if let Some(peer) = state.peers.get_mut(index) {
             peer.link.pushed(&mut state.replica, answer, now);
@@ -90,7 +90,7 @@ impl Engine {
     }
 
     pub(super) fn answered_plain(&self, index: usize) {
-        let (now, mut state) = (self.now(), self.state.lock());
+        let (now, mut state) = (self.now(), self.locked());
         if let Some(peer) = state.peers.get_mut(index) {
             peer.link.plain_taken(now);
         }
@@ -102,7 +102,7 @@ impl Engine {
         index: usize,
         answer: &PullAnswer,
     ) -> Option<(ClientName, PullOutcome)> {
-        let (now, mut state) = (self.now(), self.state.lock());
+        let (now, mut state) = (self.now(), self.locked());
         let state = &mut *state;
         let peer = state.peers.get_mut(index)?;
         let outcome = peer.link.pulled(&mut state.replica, answer, now);
@@ -122,7 +122,7 @@ impl Engine {
     }
 
     pub(super) fn failed(&self, index: usize, failure: Failure) {
-        let (now, mut state) = (self.now(), self.state.lock());
+        let (now, mut state) = (self.now(), self.locked());
         if let Some(peer) = state.peers.get_mut(index) {
             peer.link.failed(failure, now);
         }
@@ -130,7 +130,7 @@ impl Engine {
 
     /// Tells the log where a peer has stopped or begun to answer.
     pub(super) fn log_turns(&self) {
-        let (now, mut state) = (self.now(), self.state.lock());
+        let (now, mut state) = (self.now(), self.locked());
         for peer in &mut state.peers {
             let status = peer.link.status(now);
             let failing = status.state == LinkState::Failing;

@@ -35,7 +35,7 @@ impl Engine {
     /// Every peer that is configured, and everybody else who has sent something.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerInfo> {
-        let (now, state) = (self.now(), self.state.lock());
+        let (now, state) = (self.now(), self.locked());
         let rules = state.rules_by_peer(now);
         let of = |name: &ClientName| rules.get(name).copied().unwrap_or(0);
         let configured = state.peers.iter().map(|peer| {
@@ -53,7 +53,7 @@ impl Engine {
     /// Peers that have not answered for a minute.
     #[must_use]
     pub fn problems(&self) -> Vec<PeerHealth> {
-        let (now, state) = (self.now(), self.state.lock());
+        let (now, state) = (self.now(), self.locked());
         let late = |peer: &&Peer| {
             let since = peer.failing_since;
             since.is_some_and(|since| now.wall.saturating_sub(since) >= PATIENCE)
@@ -74,7 +74,7 @@ impl Engine {
     /// name.
     #[must_use]
     pub fn forget(&self, name: &ClientName, by: &ClientName) -> Option<u64> {
-        let known = self.state.lock().traffic.contains_key(name);
+        let known = self.locked().traffic.contains_key(name);
         let actor = Actor::Client(by.clone());
         let mut removed = 0;
         for policy in Policy::ALL {
@@ -84,7 +84,7 @@ impl Engine {
                 let Some((last, ..)) = page.last() else { break };
                 after = Some(*last);
                 let now = self.now();
-                let mut state = self.state.lock();
+                let mut state = self.locked();
                 for (cidr, held, _) in page {
                     let gone = self.forget_one(&mut state, (policy, cidr), held, name, &actor, now);
                     removed += u64::from(gone);

@@ -5,6 +5,8 @@ use std::{net::Ipv4Addr, sync::Arc, thread, time::Duration};
 use couic_common::{Cidr, ClientName, PeerState, Policy, Tag};
 use couic_peering::{Limits, LinkSettings};
 
+mod durable;
+
 use super::{engine::*, outbound::Step};
 use crate::{
     dataplane::{Limits as Capacity, MemoryPlane},
@@ -41,13 +43,16 @@ impl Node {
     }
 
     fn on(machine: u32, peers: &[&str], limits: &Limits, skew: i64, capacity: Capacity) -> Self {
-        let plane = MemoryPlane::default();
-        let firewall = Arc::new(Firewall::new(
-            Box::new(plane.clone()),
-            Arc::new(plane),
-            capacity,
-            Arc::new(Skewed(skew)),
-        ));
+        Self::over(machine, peers, limits, skew, firewall(skew, capacity))
+    }
+
+    fn over(
+        machine: u32,
+        peers: &[&str],
+        limits: &Limits,
+        skew: i64,
+        firewall: Arc<Firewall>,
+    ) -> Self {
         let mut link = LinkSettings {
             gather: 0,
             compare: 1,
@@ -105,6 +110,16 @@ impl Node {
         let entries = self.firewall.page(policy, None, 1_000_000, None);
         entries.into_iter().map(|e| (e.cidr, e.tag)).collect()
     }
+}
+
+fn firewall(skew: i64, capacity: Capacity) -> Arc<Firewall> {
+    let plane = MemoryPlane::default();
+    Arc::new(Firewall::new(
+        Box::new(plane.clone()),
+        Arc::new(plane),
+        capacity,
+        Arc::new(Skewed(skew)),
+    ))
 }
 
 fn cidr(n: u32) -> Cidr {
@@ -278,6 +293,30 @@ fn a_full_table_takes_the_rule_when_there_is_room() {
 }
 
 #[test]
+fn what_is_done_to_a_rule_that_waits_for_room_is_the_later_write() {
+    let tiny = Capacity {
+        drop_entries: 1,
+        ignore_entries: 1,
+    };
+    let nodes = [
+        Node::new(&["b"], &Limits::default(), 0, ROOM),
+        Node::new(&["a"], &Limits::default(), 0, tiny),
+    ];
+    let [a, b] = &nodes;
+    b.add(Policy::Drop, 1, "own", 0);
+    a.add(Policy::Drop, 2, "theirs", 0);
+    level(&nodes);
+    b.delete(Policy::Drop, 1).unwrap();
+    b.add(Policy::Drop, 2, "mine", 0);
+    b.engine.tidy();
+    level(&nodes);
+    let mine = (cidr(2), Tag::parse("mine").unwrap());
+    for node in &nodes {
+        assert_eq!(node.rules(Policy::Drop), std::slice::from_ref(&mine));
+    }
+}
+
+#[test]
 fn expiries_agree_between_clocks_five_minutes_apart_and_are_no_deletions() {
     let nodes = [
         Node::new(&["b"], &Limits::default(), 0, ROOM),
@@ -304,6 +343,27 @@ fn expiries_agree_between_clocks_five_minutes_apart_and_are_no_deletions() {
         node.engine.look_at_everything();
         assert_eq!(node.rules(Policy::Drop).len(), 2);
     }
+}
+
+/// A node that was cut off has the rule as it was before somebody gave it an end, and hears of that when it has passed:
+/// the firewall refuses an expired rule, and must not keep the older one for that.
+#[test]
+fn an_end_that_passed_while_a_node_was_cut_off_ends_the_rule_there_too() {
+    let nodes = Node::pair(&Limits::default());
+    let [a, b] = &nodes;
+    b.add(Policy::Drop, 1, "a", 0);
+    level(&nodes);
+    a.add(Policy::Drop, 1, "b", SystemClock.now() + 1);
+    while !a.held(1).is_empty() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    a.engine.look_at_everything();
+    assert_eq!(b.held(1).len(), 1, "b has not heard of it");
+    level(&nodes);
+    assert_eq!(b.held(1), []);
+    b.engine.look_at_everything();
+    level(&nodes);
+    assert_eq!((a.held(1), b.held(1)), (vec![], vec![]));
 }
 
 #[test]

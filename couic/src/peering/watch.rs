@@ -85,7 +85,7 @@ impl Engine {
     pub(super) fn look_at(&self, keys: &[(Policy, Cidr)]) {
         for spell in keys.chunks(SPELL) {
             let now = self.now();
-            let mut state = self.state.lock();
+            let mut state = self.locked();
             for (policy, cidr) in spell {
                 self.absorb(&mut state, *policy, *cidr, now);
             }
@@ -117,7 +117,7 @@ impl Engine {
                 let page = self.firewall.held_page(policy, after, SPELL);
                 let Some((last, ..)) = page.last() else { break };
                 after = Some(*last);
-                let mut state = self.state.lock();
+                let mut state = self.locked();
                 for (cidr, held, creation) in &page {
                     each(&mut state, policy, *cidr, held, *creation);
                 }
@@ -126,7 +126,7 @@ impl Engine {
     }
 
     /// Looks at every rule, and at every register that should be one.
-    pub(super) fn look_at_everything(&self) {
+    pub fn look_at_everything(&self) {
         let mut keys = Vec::new();
         self.walk_rules(|_, policy, cidr, held, _| {
             if !held.is_empty() {
@@ -137,7 +137,7 @@ impl Engine {
         for policy in Policy::ALL {
             for first in (0..=u16::MAX).step_by(SPELL) {
                 let range = (first, first | (SPELL as u16 - 1));
-                let state = self.state.lock();
+                let state = self.locked();
                 let slots = state.replica.in_leaves(policy, range);
                 let in_force = slots.filter(|(.., slot)| slot.local.in_force);
                 let keys: Vec<_> = in_force.map(|(_, cidr, _)| (policy, cidr)).collect();
@@ -150,7 +150,7 @@ impl Engine {
     /// What is to be done now and then.
     pub(super) fn tidy(&self) {
         let now = self.now();
-        while self.state.lock().replica.bury(now.wall, SPELL) == SPELL {}
+        while self.locked().replica.bury(now.wall, SPELL) == SPELL {}
         self.try_again();
         self.log_turns();
     }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, Metadata, Permissions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown, lchown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown},
     path::Path,
 };
 
@@ -68,6 +68,37 @@ fn write_aside(path: &Path, mode: u32, content: &[u8]) -> io::Result<NamedTempFi
     file.write_all(content)?;
     file.sync_all()?;
     Ok(temp)
+}
+
+/// Makes a new, empty file to be written bit by bit: it has `mode` from its birth and belongs to the owner of its
+/// directory. Whether it is on the disk is the caller's business.
+///
+/// # Errors
+/// `AlreadyExists` where there is something of that name; otherwise what the system says. Nothing is left behind.
+pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    let dir = path
+        .parent()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let owner = fs::metadata(dir)?;
+    let file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
+    let ours = || {
+        // The umask may have taken bits away.
+        file.set_permissions(Permissions::from_mode(mode))?;
+        if foreign_to_us(&owner) {
+            fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+        }
+        Ok(())
+    };
+    if let Err(e) = ours() {
+        // It is empty: where it stays, nobody misses anything.
+        let _ = fs::remove_file(path);
+        return Err(e);
+    }
+    Ok(file)
 }
 
 /// Makes a directory with `mode` where it is missing, belonging to the owner of the one it lies in. One that is there
@@ -137,6 +168,12 @@ mod tests {
             1,
             "nothing left behind"
         );
+        let again = create_new(&path, 0o600).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        let open = dir.path().join("b");
+        create_new(&open, 0o666).unwrap();
+        assert_eq!(fs::metadata(&open).unwrap().mode() & 0o7777, 0o666);
     }
 
     #[test]
@@ -164,7 +201,8 @@ mod tests {
         let sub = dir.path().join("sub");
         ensure_dir(&sub, 0o700).unwrap();
         create_file(&sub.join("a"), 0o600, b"").unwrap();
-        for path in [&sub, &sub.join("a")] {
+        create_new(&sub.join("b"), 0o600).unwrap();
+        for path in [&sub, &sub.join("a"), &sub.join("b")] {
             let found = fs::metadata(path).unwrap();
             assert_eq!((found.uid(), found.gid()), (4242, 4343));
         }

@@ -9,7 +9,7 @@ mod lock;
 mod socket;
 mod workdir;
 
-pub use files::{create_file, ensure_dir, owner_name, remove_file, replace_file};
+pub use files::{create_file, create_new, ensure_dir, owner_name, remove_file, replace_file};
 pub use lock::{LockError, WorkLock};
 pub use socket::{ListeningSocket, SocketError};
 pub use workdir::{DirError, check_process_user, check_working_dir};

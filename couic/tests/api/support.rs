@@ -183,6 +183,7 @@ pub(crate) fn healthy() -> Health {
         notifier_problems: Vec::new(),
         peer_problems: Vec::new(),
         panic_since: None,
+        state_problems: Vec::new(),
     }
 }
 

@@ -35,6 +35,11 @@ pub(super) async fn look(cx: &Context, checks: &mut Vec<Check>) -> Facts {
     };
     checks.push(version(&health.version));
     checks.push(filter(&health));
+    for problem in &health.state_problems {
+        let file = problem.file.as_deref().unwrap_or_default();
+        let check = Check::warn("state", format!("{file} {}", problem.message).trim());
+        checks.push(check.so("rules may not outlive a restart: the log says more"));
+    }
     if cx.client.panic_seen() || health.panic_since.is_some() {
         let check = Check::fail("panic", "the panic switch is on: every packet passes");
         checks.push(check.so("couicctl panic tells who and why; couicctl panic off ends it"));
@@ -352,6 +357,7 @@ mod tests {
             set_problems: Vec::new(),
             notifier_problems: Vec::new(),
             peer_problems: Vec::new(),
+            state_problems: Vec::new(),
             panic_since: None,
         };
         assert_eq!(version(&health.version).state, State::Ok);

@@ -51,12 +51,20 @@ pub(crate) fn health(health: &Health, out: &mut dyn Write) -> io::Result<()> {
         let text = format!("{} does not answer: {}", problem.name, problem.problem);
         writeln!(out, "Peer: {}", printable(&text))?;
     }
+    for problem in &health.state_problems {
+        let file = problem.file.as_ref();
+        let file = file.map_or(String::new(), |file| format!("{file} "));
+        let text = format!("{file}{}", problem.message);
+        writeln!(out, "Rules on disk: {}", printable(&text))?;
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use couic_common::{InterfaceHealth, NotifierProblem, PeerHealth, Policy, SetProblem};
+    use couic_common::{
+        InterfaceHealth, NotifierProblem, PeerHealth, Policy, SetProblem, StateProblem,
+    };
 
     use super::*;
 
@@ -95,6 +103,16 @@ mod tests {
                 problem: "nobody there".into(),
             }],
             panic_since: Some(1_795_248_000),
+            state_problems: vec![
+                StateProblem {
+                    file: Some("journal-1.log".into()),
+                    message: "is damaged".into(),
+                },
+                StateProblem {
+                    file: None,
+                    message: "cannot write the log: disk full".into(),
+                },
+            ],
         };
         let mut shown = Vec::new();
         health(&state, &mut shown).unwrap();
@@ -110,6 +128,8 @@ PANIC IS ON: every packet passes. See couicctl panic; to end it: couicctl panic 
 Not loaded: set file drop/bad.couic, line 3: not a CIDR
 Notifier: siem has failed: the server answered 404
 Peer: b does not answer: nobody there
+Rules on disk: journal-1.log is damaged
+Rules on disk: cannot write the log: disk full
 ";
         assert_eq!(String::from_utf8(shown).unwrap(), expected);
     }

@@ -6,6 +6,8 @@
 mod connection;
 mod load;
 mod reporting;
+mod state;
+mod turns;
 mod veth;
 
 use std::{
@@ -37,12 +39,13 @@ fn main() {
         .skip(1)
         .filter(|a| !a.starts_with('-'))
         .collect();
-    let measure: [Measure; 7] = [
+    let measure: [Measure; 8] = [
         ("adds", single_adds),
         ("lone", lone_add),
         ("batch", batch_and_list),
         ("reload", |lab| vec![reload(lab)]),
         ("memory", |lab| vec![memory(lab)]),
+        ("state", state::rows),
         ("reporting", reporting::rows),
         ("veth", veth::rows),
     ];

@@ -7,17 +7,17 @@ use proptest::prelude::*;
 use super::*;
 
 /// Claims as (policy, cidr) -> owner's rank and name -> (tag, expiration).
-type Model = BTreeMap<(Policy, Cidr), BTreeMap<(u8, String), (Option<Tag>, u64)>>;
+pub(super) type Model = BTreeMap<(Policy, Cidr), BTreeMap<(u8, String), (Option<Tag>, u64)>>;
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Add(Policy, usize, u8, u64, bool),
     Remove(Policy, usize, bool),
     Sets(Vec<(Policy, u8, Vec<usize>)>),
     Wait(u64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let policy = prop_oneof![Just(Policy::Drop), Just(Policy::Ignore)];
     let set = (
         policy.clone(),
@@ -34,7 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Few networks, nested and apart, so that steps meet.
-fn network(index: usize) -> Cidr {
+pub(super) fn network(index: usize) -> Cidr {
     let texts = [
         "0.0.0.0/0",
         "10.0.0.0/8",
@@ -102,7 +102,7 @@ fn load_sets(house: &House, model: &mut Model, sets: Vec<(Policy, u8, Vec<usize>
     house.firewall.replace_sets(&SetCatalog(loaded)).unwrap();
 }
 
-fn run(house: &House, model: &mut Model, step: Step) {
+pub(super) fn run(house: &House, model: &mut Model, step: Step) {
     match step {
         Step::Add(policy, index, tag, lasts, by_peer) => {
             let now = house.firewall.now();

@@ -347,12 +347,11 @@ impl Worker {
     fn set_hold(&mut self, wait: Duration, state: LaneState) {
         let now = Instant::now();
         let until = now.checked_add(wait.min(YEAR)).unwrap_or(now);
-        {
-            let mut inner = self.lane.inner.lock();
-            inner.state = state;
-            inner.next_attempt = Some(until);
-        }
+        // On its way to the disk before anybody sees it.
         self.lane.hold_until(until);
+        let mut inner = self.lane.inner.lock();
+        inner.state = state;
+        inner.next_attempt = Some(until);
     }
 
     fn retry(&mut self) {

@@ -1,0 +1,175 @@
+//! Rules that outlive the daemon: the journal's part of the start, of health, and of what is done over and over.
+
+use std::{iter, mem, path::Path, sync::Arc};
+
+use couic_common::{Health, HealthStatus, StateProblem};
+
+use super::every::Repeaters;
+use crate::{
+    firewall::{Firewall, Restored},
+    journal::{Journal, Registers, Rows, SYNC, StateError, UPKEEP},
+    peering::Engine,
+};
+
+/// Where the journal is, in the working directory.
+const DIR: &str = "state";
+
+/// Puts in force what an earlier daemon had, and records every change from now on. Before anybody follows the rules,
+/// and behind the set files: what a set file holds is not kept out by what was added beside it. Returns what peering
+/// knew of the rules.
+pub(super) fn restore(working_dir: &Path, firewall: &Firewall) -> Result<Registers, StateError> {
+    let (journal, mut recovered) = Journal::open(&working_dir.join(DIR))?;
+    let registers = mem::take(&mut recovered.registers);
+    let Restored {
+        rules,
+        expired,
+        kept,
+    } = firewall.restore(Arc::new(journal), recovered);
+    tracing::info!("{rules} rules restored, {expired} have expired meanwhile");
+    if kept > 0 {
+        tracing::error!("{}", kept_message(kept));
+    }
+    Ok(registers)
+}
+
+/// With `persist = false` an old state is left alone, and would be back with `persist = true`.
+pub(super) fn warn_of_unused(working_dir: &Path) {
+    let dir = working_dir.join(DIR);
+    let has_files = dir
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some());
+    if has_files {
+        tracing::warn!(
+            "[state] persist = false: the rules in {} are not restored, and nothing is added to them; they would be \
+             back with persist = true. Remove the directory if nobody wants them",
+            dir.display()
+        );
+    }
+}
+
+/// Brings changes to the disk, shortens the log, and puts in force what finds room.
+pub(super) fn keep_writing(
+    repeaters: &mut Repeaters,
+    firewall: &Arc<Firewall>,
+    peering: Option<Arc<Engine>>,
+) -> std::io::Result<()> {
+    let Some(journal) = firewall.journal() else {
+        return Ok(());
+    };
+    let synced = Arc::clone(&journal);
+    repeaters.every(SYNC, "couic-sync", move || synced.sync())?;
+    let firewall = Arc::clone(firewall);
+    repeaters.every(UPKEEP, "couic-state", move || {
+        let rules: &dyn Rows = &*firewall;
+        let registers = peering.as_deref().map(|engine| engine as &dyn Rows);
+        let sources: Vec<_> = iter::once(rules).chain(registers).collect();
+        journal.maintain(&sources);
+        let admitted = if firewall.kept_rules() > 0 {
+            firewall.admit_kept()
+        } else {
+            0
+        };
+        if admitted > 0 {
+            tracing::info!("{admitted} restored rules that did not fit are in force now");
+            if let Some(engine) = &peering {
+                engine.look_at_everything();
+            }
+        }
+    })
+}
+
+/// What waits goes to the disk.
+pub(super) fn close(firewall: &Firewall) {
+    if let Some(journal) = firewall.journal() {
+        journal.close();
+    }
+}
+
+/// The wall stands whatever becomes of the disk, so that this is worth a look and no more.
+pub(super) fn add_to_health(mut health: Health, firewall: &Firewall) -> Health {
+    let journal = firewall.journal();
+    health.state_problems = journal.map(|j| j.problems()).unwrap_or_default();
+    let kept = firewall.kept_rules();
+    if kept > 0 {
+        health.state_problems.push(StateProblem {
+            file: None,
+            message: kept_message(kept),
+        });
+    }
+    if !health.state_problems.is_empty() && health.status == HealthStatus::Ok {
+        health.status = HealthStatus::Degraded;
+    }
+    health
+}
+
+fn kept_message(kept: usize) -> String {
+    format!(
+        "{kept} rules of before the restart do not fit and are NOT in force; they are kept on disk, and come in force as \
+         soon as there is room: raise [limits], or delete other rules"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use couic_common::Policy;
+
+    use super::*;
+    use crate::{
+        dataplane::{Limits, MemoryPlane},
+        firewall::{Actor, ManualClock, NewRule, Origin},
+    };
+
+    fn firewall(entries: usize) -> Firewall {
+        let plane = MemoryPlane::default();
+        let limits = Limits {
+            drop_entries: entries,
+            ignore_entries: entries,
+        };
+        let clock = Arc::new(ManualClock::new(1_000));
+        Firewall::new(Box::new(plane.clone()), Arc::new(plane), limits, clock)
+    }
+
+    fn well() -> Health {
+        Health {
+            status: HealthStatus::Ok,
+            version: String::new(),
+            interfaces: Vec::new(),
+            set_problems: Vec::new(),
+            notifier_problems: Vec::new(),
+            peer_problems: Vec::new(),
+            panic_since: None,
+            state_problems: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn rules_that_do_not_fit_make_health_degraded_until_they_do() {
+        let home = tempfile::tempdir().unwrap();
+        let origin = Origin {
+            actor: Actor::Client("c".parse().unwrap()),
+            metadata: None,
+        };
+        let first = firewall(2);
+        restore(home.path(), &first).unwrap();
+        for cidr in ["10.0.0.1/32", "10.0.0.2/32"] {
+            let rule = NewRule {
+                cidr: cidr.parse().unwrap(),
+                tag: None,
+                expiration: 0,
+            };
+            first.add(Policy::Drop, &rule, &origin).unwrap();
+        }
+        close(&first);
+        assert_eq!(add_to_health(well(), &first), well());
+        let second = firewall(1);
+        restore(home.path(), &second).unwrap();
+        let health = add_to_health(well(), &second);
+        assert_eq!(health.status, HealthStatus::Degraded);
+        let message = &health.state_problems[0].message;
+        assert!(message.starts_with("1 rules of before"), "{message}");
+        let there = "10.0.0.1/32".parse().unwrap();
+        second.remove(Policy::Drop, there, &origin).unwrap();
+        assert_eq!(second.admit_kept(), 1);
+        assert_eq!(add_to_health(well(), &second), well());
+    }
+}

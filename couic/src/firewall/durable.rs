@@ -1,0 +1,338 @@
+//! Rules that outlive the process: what is told to the journal, and what is taken from it at the start.
+//!
+//! What holds:
+//! - Every change of a claim of the API or of a peer is with the kernel before the call that made it returns. Claims of
+//!   sets are in the set files.
+//! - What is restored has its owner, tag, expiration and creation, and nobody hears of it: a restart is not a change.
+//! - What does not fit, say because a limit was lowered, is kept: it stays in the journal, and is put in force as soon
+//!   as there is room. It can be removed, but is not listed.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Bound::{Excluded, Unbounded},
+    sync::Arc,
+};
+
+use couic_common::{Cidr, Entry, Policy};
+
+use super::{
+    Actor, Firewall, FirewallError, SPELL,
+    claims::{Claim, Claims, Owner},
+    core::Core,
+};
+use crate::{
+    dataplane::MAX_TAGS,
+    journal::{ClaimOwner, Journal, Record, Recovered, Rows, RuleClaims, SavedClaim},
+};
+
+type Key = (Policy, Cidr);
+
+/// What the core knows about the journal.
+#[derive(Default)]
+pub(super) struct Durable {
+    journal: Option<Arc<Journal>>,
+    /// Whether something was appended since the last commit.
+    appended: bool,
+    /// Rules that did not fit at the start. None of them has a claim of the API or of a peer in force.
+    kept: BTreeMap<Key, Vec<SavedClaim>>,
+}
+
+/// What became of the rules of an earlier life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// In force.
+    pub rules: usize,
+    /// Their time had passed.
+    pub expired: usize,
+    /// Kept until there is room.
+    pub kept: usize,
+}
+
+impl Durable {
+    /// The journal, if something was appended that it has to commit.
+    pub(super) fn take_appended(&mut self) -> Option<Arc<Journal>> {
+        if !std::mem::take(&mut self.appended) {
+            return None;
+        }
+        self.journal.clone()
+    }
+}
+
+fn record((policy, cidr): Key, claims: Vec<SavedClaim>) -> Record {
+    Record::Claims(RuleClaims {
+        policy,
+        cidr,
+        claims,
+    })
+}
+
+impl Firewall {
+    /// Puts rules of an earlier life in force, beneath the claims of sets, and records every change from now on.
+    /// Call it before anybody changes rules.
+    pub fn restore(&self, journal: Arc<Journal>, recovered: Recovered) -> Restored {
+        let mut restored = Restored::default();
+        let mut rules = recovered.claims.into_iter().peekable();
+        while rules.peek().is_some() {
+            self.change(|core, now| {
+                for (key, claims) in rules.by_ref().take(SPELL) {
+                    core.restore(&journal, key, claims, now, &mut restored);
+                }
+            });
+        }
+        journal.commit();
+        self.change(|core, _| core.durable.journal = Some(journal));
+        restored
+    }
+
+    /// Puts in force what did not fit at the start and does now. Returns how many rules that are.
+    pub fn admit_kept(&self) -> usize {
+        let mut restored = Restored::default();
+        let mut after = None;
+        while let Some(last) = self.change(|core, now| core.admit(after, now, &mut restored)) {
+            after = Some(last);
+        }
+        restored.rules
+    }
+
+    /// Whether a rule of an earlier life does not fit.
+    #[must_use]
+    pub fn is_kept(&self, policy: Policy, cidr: Cidr) -> bool {
+        self.core.lock().durable.kept.contains_key(&(policy, cidr))
+    }
+
+    /// How many rules of an earlier life do not fit.
+    #[must_use]
+    pub fn kept_rules(&self) -> usize {
+        self.core.lock().durable.kept.len()
+    }
+
+    /// The journal, where there is one.
+    #[must_use]
+    pub fn journal(&self) -> Option<Arc<Journal>> {
+        self.core.lock().durable.journal.clone()
+    }
+
+    fn page_of_kept(&self, after: Option<Key>) -> Vec<(Key, Vec<SavedClaim>)> {
+        self.change(|core, _| {
+            let from = after.map_or(Unbounded, Excluded);
+            let kept = core.durable.kept.range((from, Unbounded)).take(SPELL);
+            kept.map(|(key, claims)| (*key, claims.clone())).collect()
+        })
+    }
+
+    /// The rules behind `after` with what is to be kept of them, which may be nothing.
+    fn page_of_saved(&self, policy: Policy, after: Option<Cidr>) -> Vec<(Key, Vec<SavedClaim>)> {
+        self.change(|core, _| {
+            let table = core.table(policy);
+            let some = table.iter_after(after).take(SPELL);
+            let saved = |(cidr, shown): (Cidr, &Claim)| {
+                let claims = table.all_claims(cidr, shown);
+                ((policy, cidr), core.saved(policy, claims))
+            };
+            some.map(saved).collect()
+        })
+    }
+}
+
+impl Rows for Firewall {
+    fn rows(&self, each: &mut dyn FnMut(&Record) -> io::Result<()>) -> io::Result<()> {
+        let mut hand_over = |page: Vec<(Key, Vec<SavedClaim>)>| {
+            let rules = page.into_iter().filter(|(_, claims)| !claims.is_empty());
+            for (key, claims) in rules {
+                each(&record(key, claims))?;
+            }
+            Ok::<(), io::Error>(())
+        };
+        let mut after = None;
+        loop {
+            let page = self.page_of_kept(after);
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            hand_over(page)?;
+        }
+        // Behind those that are kept: one that is put in force meanwhile comes twice, and not never.
+        for policy in Policy::ALL {
+            let mut after = None;
+            loop {
+                let page = self.page_of_saved(policy, after);
+                let Some(((_, last), _)) = page.last() else {
+                    break;
+                };
+                after = Some(*last);
+                hand_over(page)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Core {
+    /// Tells the journal what the API and peers want of a rule, where that changes. Call it before the table does.
+    pub(super) fn record(&mut self, policy: Policy, cidr: Cidr, old: &Claims, new: &Claims) {
+        let Some(journal) = &self.durable.journal else {
+            return;
+        };
+        let is_saved = |claim: &&Claim| !matches!(self.owners().get(claim.owner), Owner::Set(_));
+        if old.iter().filter(is_saved).eq(new.iter().filter(is_saved)) {
+            return;
+        }
+        journal.append(&record((policy, cidr), self.saved(policy, new.iter())));
+        self.durable.appended = true;
+        if !self.durable.kept.is_empty() {
+            self.durable.kept.remove(&(policy, cidr));
+        }
+    }
+
+    fn saved<'a>(
+        &self,
+        policy: Policy,
+        claims: impl Iterator<Item = &'a Claim>,
+    ) -> Vec<SavedClaim> {
+        let saved = |claim: &Claim| {
+            let owner = match self.owners().get(claim.owner) {
+                Owner::Set(_) => return None,
+                Owner::Api => ClaimOwner::Api,
+                Owner::Peer(name) => ClaimOwner::Peer(name.clone()),
+            };
+            Some(SavedClaim {
+                owner,
+                tag: self.tags(policy).name(claim.slot),
+                expiration: claim.expiration,
+                creation: claim.creation,
+            })
+        };
+        claims.filter_map(saved).collect()
+    }
+
+    fn restore(
+        &mut self,
+        journal: &Journal,
+        key: Key,
+        mut claims: Vec<SavedClaim>,
+        now: u64,
+        told: &mut Restored,
+    ) {
+        let count = claims.len();
+        claims.retain(|claim| claim.expiration == 0 || claim.expiration > now);
+        if claims.len() < count {
+            // What has ended has ended, also where the clock is set back later.
+            journal.append(&record(key, claims.clone()));
+        }
+        if claims.is_empty() {
+            told.expired += 1;
+            return;
+        }
+        match self.put_back(key, &claims, now) {
+            Ok(()) => told.rules += 1,
+            Err(_) => {
+                told.kept += 1;
+                self.durable.kept.insert(key, claims);
+            }
+        }
+    }
+
+    /// Puts saved claims on a rule that has none but those of sets.
+    fn put_back(
+        &mut self,
+        (policy, cidr): Key,
+        saved: &[SavedClaim],
+        now: u64,
+    ) -> Result<(), FirewallError> {
+        let there = self.table(policy).claims(cidr);
+        if there.shown().is_none() {
+            self.check_room(policy, cidr)?;
+        }
+        let mut claims = there;
+        // Held meanwhile, since a claim's tag could be given away for the next claim's.
+        let mut held = Vec::new();
+        let mut outcome = Ok(());
+        for claim in saved {
+            let (tags, counters) = self.tags_mut(policy);
+            let Some(slot) = tags.slot(claim.tag.as_ref(), counters) else {
+                let limit = MAX_TAGS - 1;
+                outcome = Err(FirewallError::TooManyTags { policy, limit });
+                break;
+            };
+            tags.hold(slot);
+            held.push(slot);
+            let owner = self.owner_id(&match &claim.owner {
+                ClaimOwner::Api => Owner::Api,
+                ClaimOwner::Peer(name) => Owner::Peer(name.clone()),
+            });
+            let claim = Claim {
+                expiration: claim.expiration,
+                creation: claim.creation,
+                owner,
+                slot,
+            };
+            claims = claims.with(claim, self.owners());
+        }
+        if outcome.is_ok() {
+            let unheard = self.exchange(policy, cidr, claims);
+            outcome = unheard.map(drop).map_err(Into::into);
+        }
+        let (tags, _) = self.tags_mut(policy);
+        held.into_iter().for_each(|slot| tags.release(slot));
+        outcome.inspect_err(|error| {
+            tracing::debug!("{policy} {cidr} is not restored at {now}: {error}");
+        })
+    }
+
+    /// Tries the kept rules behind `after`. Returns the last one looked at, None at the end.
+    fn admit(&mut self, after: Option<Key>, now: u64, told: &mut Restored) -> Option<Key> {
+        let journal = self.durable.journal.clone()?;
+        let from = after.map_or(Unbounded, Excluded);
+        let kept = self.durable.kept.range((from, Unbounded)).take(SPELL);
+        let keys: Vec<Key> = kept.map(|(key, _)| *key).collect();
+        for key in &keys {
+            let (policy, cidr) = *key;
+            let claims = self.durable.kept.get(key).into_iter().flatten();
+            let is_over = |claim: &SavedClaim| claim.expiration != 0 && claim.expiration <= now;
+            let has_expired = claims.into_iter().any(is_over);
+            let is_there = self.table(policy).shown(cidr).is_some();
+            if (has_expired || is_there || self.check_room(policy, cidr).is_ok())
+                && let Some(claims) = self.durable.kept.remove(key)
+            {
+                self.restore(&journal, *key, claims, now, told);
+            }
+        }
+        self.durable.appended = true;
+        keys.last().copied()
+    }
+
+    /// Takes an actor's claims off a rule that is kept. Returns it as it would have been shown.
+    pub(super) fn remove_kept(
+        &mut self,
+        policy: Policy,
+        cidr: Cidr,
+        actor: &Actor,
+    ) -> Option<Entry> {
+        let claims = self.durable.kept.get(&(policy, cidr))?;
+        let is_left = |claim: &SavedClaim| match (actor, &claim.owner) {
+            (Actor::Peer(own), ClaimOwner::Peer(name)) => own != name,
+            (Actor::Client(_), _) => false,
+            _ => true,
+        };
+        let left: Vec<SavedClaim> = claims.iter().filter(|c| is_left(c)).cloned().collect();
+        let shown = claims.iter().find(|claim| !is_left(claim))?;
+        let entry = Entry {
+            creation: shown.creation,
+            cidr,
+            tag: shown.tag.clone(),
+            expiration: shown.expiration,
+            hits: None,
+            last_seen: None,
+        };
+        if let Some(journal) = &self.durable.journal {
+            journal.append(&record((policy, cidr), left.clone()));
+            self.durable.appended = true;
+        }
+        if left.is_empty() {
+            self.durable.kept.remove(&(policy, cidr));
+        } else {
+            self.durable.kept.insert((policy, cidr), left);
+        }
+        Some(entry)
+    }
+}

@@ -1,0 +1,312 @@
+//! Rules that outlive the process.
+
+use std::{path::Path, sync::Arc};
+
+use proptest::prelude::*;
+
+use super::{
+    oracle::{Model, network, run, step},
+    *,
+};
+use crate::journal::{Journal, Rows};
+
+const DAY: u64 = 86_400;
+
+const ROOM: Limits = Limits {
+    drop_entries: 1000,
+    ignore_entries: 1000,
+};
+
+/// A start in this directory, after these sets were loaded. Returns what became of the rules.
+fn start(dir: &Path, now: u64, limits: Limits, sets: &SetCatalog) -> (House, Restored) {
+    let house = House::at(now, limits);
+    house.firewall.replace_sets(sets).unwrap();
+    let _ = house.heard();
+    let (journal, recovered) = Journal::open(&dir.join("state")).unwrap();
+    let restored = house.firewall.restore(Arc::new(journal), recovered);
+    assert_eq!(house.heard(), [""; 0], "a restart is no change");
+    (house, restored)
+}
+
+fn start_plainly(dir: &Path, now: u64, limits: Limits) -> (House, Restored) {
+    start(dir, now, limits, &SetCatalog::default())
+}
+
+fn add(house: &House, network: &str, tag: &str, expiration: u64, origin: &Origin) {
+    let job = vec![Job::Add(rule(network, tag, expiration), None)];
+    let results = house.firewall.apply(Policy::Drop, job, &origin.actor);
+    assert!(results[0].is_ok(), "{results:?}");
+}
+
+fn listed(house: &House) -> Vec<String> {
+    let entries = house.firewall.page(Policy::Drop, None, usize::MAX, None);
+    entries.into_iter().map(|e| e.cidr.to_string()).collect()
+}
+
+fn compact(house: &House) {
+    let rows: &dyn Rows = &house.firewall;
+    let journal = house.firewall.journal().unwrap();
+    journal.compact(&[rows]).unwrap();
+}
+
+#[test]
+fn a_rule_is_back_with_all_that_it_had_and_nobody_hears_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (house, _) = start_plainly(dir.path(), 1000, ROOM);
+    add(&house, "10.0.0.0/8", "ssh", 5_000, &client());
+    add(&house, "2001:db8::/32", "", 0, &peer());
+    let before = house.firewall.page(Policy::Drop, None, 10, None);
+    // As kill -9 leaves it: nothing is closed, synced or dropped.
+    std::mem::forget(house);
+    let (house, restored) = start_plainly(dir.path(), 2000, ROOM);
+    assert_eq!((restored.rules, restored.expired, restored.kept), (2, 0, 0));
+    let after = house.firewall.page(Policy::Drop, None, 10, None);
+    assert_eq!(after, before);
+    assert_eq!(after[0].creation, 1000);
+    assert_eq!(house.verdict("10.1.1.1"), Verdict::Drop);
+    let (held, _) = house.firewall.held(Policy::Drop, cidr("2001:db8::/32"));
+    assert_eq!(held[0].holder, Holder::Peer("p".parse().unwrap()));
+    house.clock.set(5_000);
+    house.firewall.expire_due();
+    assert_eq!(listed(&house), ["2001:db8::/32"]);
+}
+
+#[test]
+fn a_deletion_outlives_the_process_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (house, _) = start_plainly(dir.path(), 1000, ROOM);
+    add(&house, "10.0.0.0/8", "", 0, &client());
+    add(&house, "11.0.0.0/8", "", 1_001, &client());
+    add(&house, "12.0.0.0/8", "", 0, &client());
+    house
+        .firewall
+        .remove(Policy::Drop, cidr("10.0.0.0/8"), &client())
+        .unwrap();
+    house.clock.set(1_001);
+    house.firewall.expire_due();
+    // Set back, so that the expired one could return.
+    let (house, restored) = start_plainly(dir.path(), 1000, ROOM);
+    assert_eq!((restored.rules, restored.expired), (1, 0));
+    assert_eq!(listed(&house), ["12.0.0.0/8"]);
+}
+
+#[test]
+fn clock_jumps_between_two_lives_end_rules_early_or_late_but_break_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (house, _) = start_plainly(dir.path(), 10 * DAY, ROOM);
+    add(&house, "10.0.0.0/8", "", 10 * DAY + 60, &client());
+    add(&house, "11.0.0.0/8", "", 12 * DAY, &client());
+    let (house, restored) = start_plainly(dir.path(), 9 * DAY, ROOM);
+    assert_eq!(restored.rules, 2);
+    house.clock.set(10 * DAY + 59);
+    assert_eq!((house.firewall.expire_due(), listed(&house).len()), (0, 2));
+    let (house, restored) = start_plainly(dir.path(), 11 * DAY, ROOM);
+    assert_eq!((restored.rules, restored.expired), (1, 1));
+    house.clock.set(12 * DAY);
+    assert_eq!(house.firewall.expire_due(), 1);
+    let (_, restored) = start_plainly(dir.path(), 10 * DAY, ROOM);
+    assert_eq!(restored, Restored::default(), "what has ended has ended");
+}
+
+#[test]
+fn a_set_covers_the_claim_beneath_over_a_restart_and_gives_it_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let entries: &[&str] = &["10.0.0.0/8", "11.0.0.0/8"];
+    let sets = catalog(&[(Policy::Drop, "s", entries)]);
+    let (house, _) = start(dir.path(), 1000, ROOM, &sets);
+    add(&house, "10.0.0.0/8", "ban", 5_000, &client());
+    let (house, restored) = start(dir.path(), 2000, ROOM, &sets);
+    assert_eq!(restored.rules, 1);
+    let entry = house
+        .firewall
+        .entry(Policy::Drop, cidr("10.0.0.0/8"))
+        .unwrap();
+    assert_eq!(
+        (entry.tag.unwrap().as_str(), entry.expiration),
+        ("s.couic", 0)
+    );
+    house.firewall.replace_sets(&SetCatalog::default()).unwrap();
+    let left = house.firewall.page(Policy::Drop, None, 10, None);
+    assert_eq!(left.len(), 1);
+    let ban = &left[0];
+    assert_eq!((ban.expiration, ban.creation), (5_000, 1000));
+}
+
+#[test]
+fn what_does_not_fit_is_kept_until_it_does() {
+    let small = Limits {
+        drop_entries: 2,
+        ignore_entries: 2,
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (house, _) = start_plainly(dir.path(), 1000, ROOM);
+    for network in ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32", "10.0.0.4/32"] {
+        add(&house, network, "t", 0, &client());
+    }
+    add(&house, "10.0.0.5/32", "t", 1_500, &client());
+    let (house, restored) = start_plainly(dir.path(), 1000, small);
+    assert_eq!((restored.rules, restored.kept), (2, 3));
+    assert_eq!(house.firewall.kept_rules(), 3);
+    assert_eq!(house.firewall.admit_kept(), 0);
+    // Not lost with the next snapshot either.
+    compact(&house);
+    let (house, restored) = start_plainly(dir.path(), 1000, small);
+    assert_eq!((restored.rules, restored.kept), (2, 3));
+    // Deleting one that is not in force, letting time pass, and making room.
+    let deleted = house
+        .firewall
+        .remove(Policy::Drop, cidr("10.0.0.4/32"), &client())
+        .unwrap();
+    assert_eq!(
+        (deleted.creation, deleted.tag),
+        (1000, Tag::parse("t").unwrap())
+    );
+    house.clock.set(2_000);
+    assert_eq!(
+        (house.firewall.admit_kept(), house.firewall.kept_rules()),
+        (0, 1)
+    );
+    house
+        .firewall
+        .remove(Policy::Drop, cidr("10.0.0.1/32"), &client())
+        .unwrap();
+    let _ = house.heard();
+    assert_eq!(house.firewall.admit_kept(), 1);
+    assert_eq!(house.heard(), [""; 0]);
+    assert_eq!(listed(&house), ["10.0.0.2/32", "10.0.0.3/32"]);
+    let (house, restored) = start_plainly(dir.path(), 2_000, ROOM);
+    assert_eq!((restored.rules, restored.kept), (2, 0));
+    assert_eq!(listed(&house), ["10.0.0.2/32", "10.0.0.3/32"]);
+}
+
+#[test]
+fn a_kept_rule_that_is_added_anew_is_what_was_asked_for_last() {
+    let none = Limits {
+        drop_entries: 0,
+        ignore_entries: 0,
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (house, _) = start_plainly(dir.path(), 1000, ROOM);
+    add(&house, "10.0.0.1/32", "old", 0, &client());
+    add(&house, "10.0.0.2/32", "old", 0, &peer());
+    let (house, _) = start_plainly(dir.path(), 1000, none);
+    assert_eq!(house.firewall.kept_rules(), 2);
+    // The API removes peers' claims; a peer its own alone.
+    let other = Origin {
+        actor: Actor::Peer("q".parse().unwrap()),
+        metadata: None,
+    };
+    let refused = house
+        .firewall
+        .remove(Policy::Drop, cidr("10.0.0.2/32"), &other);
+    assert!(matches!(refused, Err(FirewallError::NotFound { .. })));
+    let entries: &[&str] = &["10.0.0.1/32"];
+    let one = Limits {
+        drop_entries: 1,
+        ignore_entries: 1,
+    };
+    let sets = catalog(&[(Policy::Drop, "s", entries)]);
+    let (house, restored) = start(dir.path(), 1000, one, &sets);
+    // The set has made the room for the claim beneath it.
+    assert_eq!((restored.rules, restored.kept), (1, 1));
+    add(&house, "10.0.0.1/32", "new", 0, &client());
+    house
+        .firewall
+        .remove(Policy::Drop, cidr("10.0.0.2/32"), &client())
+        .unwrap();
+    let (house, _) = start_plainly(dir.path(), 1000, ROOM);
+    let left = house.firewall.page(Policy::Drop, None, 10, None);
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].tag, Tag::parse("new").unwrap());
+}
+
+#[test]
+fn without_a_journal_nothing_is_written() {
+    let house = House::new();
+    add(&house, "10.0.0.1/32", "", 0, &client());
+    assert!(house.firewall.journal().is_none());
+}
+
+/// The sets that a model has.
+fn sets_of(model: &Model) -> SetCatalog {
+    let mut loaded: Vec<super::super::reload::LoadedSet> = Vec::new();
+    for ((policy, cidr), claims) in model {
+        for (_, name) in claims.keys().filter(|(rank, _)| *rank == 0) {
+            let known = loaded
+                .iter_mut()
+                .find(|set| set.policy == *policy && set.name.as_str() == name);
+            match known {
+                Some(set) => set.entries.push(*cidr),
+                None => loaded.push(super::super::reload::LoadedSet {
+                    policy: *policy,
+                    name: name.parse().unwrap(),
+                    entries: vec![*cidr],
+                }),
+            }
+        }
+    }
+    SetCatalog(loaded)
+}
+
+/// Everything that can be asked about a rule, but for when sets were loaded.
+fn seen(house: &House) -> Vec<String> {
+    let mut seen = Vec::new();
+    for policy in Policy::ALL {
+        for mut entry in house.firewall.page(policy, None, usize::MAX, None) {
+            if entry
+                .tag
+                .as_ref()
+                .is_some_and(|tag| tag.as_str().ends_with(".couic"))
+            {
+                entry.creation = 0;
+            }
+            let held = house.firewall.held(policy, entry.cidr).0;
+            seen.push(format!("{policy} {entry:?} {held:?}"));
+        }
+    }
+    let slots = house.plane.rules();
+    seen.extend(
+        slots
+            .iter()
+            .map(|(key, rule)| format!("{key:?} {}", rule.deadline)),
+    );
+    seen
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever was done, and however often the daemon was killed or wrote a snapshot in between, a restart shows what
+    /// was there before.
+    #[test]
+    fn a_restart_changes_nothing(
+        lives in prop::collection::vec((prop::collection::vec(step(), 1..30), any::<bool>(), 0_u64..8), 1..5),
+    ) {
+        // In memory where that can be: hundreds of runs would wait for the disk.
+        let in_memory = tempfile::tempdir_in("/dev/shm");
+        let dir = in_memory.or_else(|_| tempfile::tempdir()).unwrap();
+        let mut model = Model::new();
+        let (mut house, _) = start_plainly(dir.path(), 1000, ROOM);
+        for (steps, snapshot, pause) in lives {
+            for step in steps {
+                run(&house, &mut model, step);
+            }
+            if snapshot {
+                compact(&house);
+            }
+            house.clock.advance(pause);
+            house.firewall.expire_due();
+            let now = house.clock.now();
+            model.values_mut().for_each(|claims| claims.retain(|_, (_, end)| *end == 0 || *end > now));
+            let before = seen(&house);
+            let (next, restored) = start(dir.path(), now, ROOM, &sets_of(&model));
+            prop_assert_eq!(restored.kept, 0);
+            prop_assert_eq!(seen(&next), before);
+            for n in 0..24 {
+                let ip = network(n).addr();
+                prop_assert_eq!(next.firewall.lookup(ip).verdict, next.plane.packet(ip, 60));
+            }
+            house = next;
+        }
+    }
+}

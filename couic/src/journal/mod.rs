@@ -1,0 +1,257 @@
+//! What outlives the process: a log of changes and snapshots, in the working directory's `state`.
+//!
+//! What holds:
+//! - Once [`Journal::commit`] has returned, what was appended before is with the kernel: it survives kill -9.
+//! - [`Journal::sync`], called every [`SYNC`], brings it to the disk: a power cut costs what was appended since the
+//!   last one that was done.
+//! - What is read back was written so: every record has a checksum. A torn end is normal, other damage costs the
+//!   records that it hit; the file is kept and named by [`Journal::problems`]. Damage never keeps the daemon from
+//!   starting.
+//! - A disk that is full, read-only or broken holds up nobody: changes go on unrecorded, and are counted. Once the disk
+//!   takes data again, [`Journal::maintain`] writes a snapshot of all that holds, and nothing is missing any more.
+//! - Memory is bounded: what is appended waits for one `commit`, and not at all while the disk takes nothing.
+//!
+//! Whoever keeps something here appends a record under the lock that guards it, commits after letting go of that lock,
+//! and lists all that holds as [`Rows`]. Records are absolute, so those that stand in a snapshot and in the log behind
+//! it do no harm.
+//!
+//! Why no embedded store, and why write(2) and not a mapped file: `docs/architecture.md`.
+
+mod compact;
+mod folder;
+mod frame;
+mod record;
+mod recover;
+mod status;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    mem,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use self::{compact::Upkeep, folder::Folder, recover::Recovery, status::Alarm};
+pub use self::{
+    folder::StateError,
+    record::{ClaimOwner, Record, Register, RegisterRow, RuleClaims, SavedClaim},
+    recover::{Recovered, Registers, SavedRegister},
+    status::JournalFigures,
+};
+
+/// Between two calls of [`Journal::sync`]. With the time that two of them take themselves, that is what a power cut
+/// costs: 100 ms on a disk that syncs within 25 ms.
+pub const SYNC: Duration = Duration::from_millis(50);
+
+/// Between two calls of [`Journal::maintain`].
+pub const UPKEEP: Duration = Duration::from_secs(1);
+
+/// A buffer larger than this is not kept for the next time.
+const BUFFER: usize = 1 << 20;
+
+/// Somebody whose records are kept here.
+pub trait Rows: Send + Sync {
+    /// Hands over a record for everything that holds, some time during the call. It must not hold the lock under which
+    /// it appends while it does.
+    ///
+    /// # Errors
+    /// Those of `each`, at the first of which it ends.
+    fn rows(&self, each: &mut dyn FnMut(&Record) -> io::Result<()>) -> io::Result<()>;
+}
+
+/// The log that is written, and all that belongs to it. Share it as an `Arc`.
+pub struct Journal {
+    folder: Folder,
+    // Where several are held, they are taken in this order.
+    upkeep: Mutex<Upkeep>,
+    writer: Mutex<Writer>,
+    pending: Mutex<Pending>,
+    alarm: Mutex<Alarm>,
+}
+
+/// What was appended and not written yet.
+#[derive(Debug, Default)]
+struct Pending {
+    frames: Vec<u8>,
+    /// Of the log that is written.
+    salt: u32,
+    /// Whether there is a log that takes them.
+    recording: bool,
+    records: u64,
+    /// Changes that no log has, in all.
+    unrecorded: u64,
+    /// Those of them that no snapshot has either.
+    missing: u64,
+    /// Whether the disk may have lost what it took, and no snapshot stands for it yet.
+    has_hole: bool,
+}
+
+/// The log that is written.
+#[derive(Debug, Default)]
+struct Writer {
+    file: Option<Arc<File>>,
+    /// An empty buffer, so that none has to be made.
+    spare: Vec<u8>,
+    /// Whether something was written since the last sync.
+    unsynced: bool,
+    /// Bytes of all logs since the last snapshot.
+    log_bytes: u64,
+    /// Bytes of this one.
+    current_bytes: u64,
+    snapshot_bytes: u64,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// Reads what is in `dir`, which is made where it is missing, and begins a new log. A disk that takes no data is
+    /// no error: see [`Journal::problems`].
+    ///
+    /// # Errors
+    /// [`StateError`] where the files could be somebody else's, or may not be read: the operator has to decide.
+    pub fn open(dir: &Path) -> Result<(Self, Recovered), StateError> {
+        let folder = Folder::new(dir);
+        let (listing, trouble) = match folder.ensure().and_then(|()| folder.list()) {
+            Ok(listing) => (Some(listing), None),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(StateError::Untrusted {
+                    path: dir.to_owned(),
+                    problem: e.to_string(),
+                });
+            }
+            Err(e) => (None, Some(e)),
+        };
+        let files = listing.as_ref().map_or(&[][..], |found| &found.files);
+        folder.check(files)?;
+        let Recovery {
+            recovered,
+            suspects,
+            gaps,
+            log_bytes,
+            snapshot_bytes,
+            ..
+        } = recover::recover(&folder, files)?;
+        let mut upkeep = Upkeep::new(listing, suspects);
+        upkeep.log_suspects();
+        let journal = Self {
+            writer: Mutex::new(Writer {
+                log_bytes,
+                snapshot_bytes,
+                ..Writer::default()
+            }),
+            pending: Mutex::default(),
+            alarm: Mutex::new(Alarm::new(gaps, upkeep.problems())),
+            upkeep: Mutex::new(Upkeep::new(None, Vec::new())),
+            folder,
+        };
+        let begun = trouble.map_or_else(|| journal.rotate(&mut upkeep), Err);
+        if let Err(e) = begun {
+            journal.alarm.lock().raise(&format!("begin a log: {e}"));
+        }
+        *journal.upkeep.lock() = upkeep;
+        Ok((journal, recovered))
+    }
+
+    /// Notes a record. It is safe after the next [`Journal::commit`].
+    pub fn append(&self, record: &Record) {
+        let mut pending = self.pending.lock();
+        if !pending.recording {
+            pending.unrecorded += 1;
+            pending.missing += 1;
+            return;
+        }
+        let salt = pending.salt;
+        // Records are far from being too long.
+        frame::put(&mut pending.frames, salt, |out| record.write(out));
+        pending.records += 1;
+    }
+
+    /// Hands to the kernel what was appended so far, whoever did it.
+    pub fn commit(&self) {
+        let mut writer = self.writer.lock();
+        // Behind the writer's lock, so that whoever has taken my records has written them by now.
+        let mut frames = {
+            let mut pending = self.pending.lock();
+            if pending.frames.is_empty() {
+                return;
+            }
+            mem::replace(&mut pending.frames, mem::take(&mut writer.spare))
+        };
+        match writer.write(&frames) {
+            Ok(()) => {
+                frames.clear();
+                if frames.capacity() <= BUFFER {
+                    writer.spare = frames;
+                }
+            }
+            Err(e) => self.stop_recording(&mut writer, &frames, &format!("write the log: {e}")),
+        }
+    }
+
+    /// Brings to the disk what was committed so far.
+    pub fn sync(&self) {
+        let file = {
+            let mut writer = self.writer.lock();
+            if !mem::take(&mut writer.unsynced) {
+                return;
+            }
+            writer.file.clone()
+        };
+        let Some(file) = file else { return };
+        let Err(e) = file.sync_data() else { return };
+        // The kernel forgets what it could not write: this log may have a hole.
+        let mut writer = self.writer.lock();
+        if writer
+            .file
+            .as_ref()
+            .is_some_and(|now| Arc::ptr_eq(now, &file))
+        {
+            self.stop_recording(&mut writer, &[], &format!("sync the log: {e}"));
+        }
+    }
+
+    /// Writes all that waits, to the disk.
+    pub fn close(&self) {
+        self.commit();
+        self.sync();
+    }
+
+    /// No log takes records any more. `lost` are frames of which nobody knows how many were written.
+    fn stop_recording(&self, writer: &mut Writer, lost: &[u8], why: &str) {
+        writer.file = None;
+        let mut pending = self.pending.lock();
+        let frames = mem::take(&mut pending.frames);
+        let count = frame::count(lost) + frame::count(&frames);
+        pending.recording = false;
+        pending.unrecorded += count;
+        pending.missing += count;
+        pending.has_hole = true;
+        drop(pending);
+        self.alarm.lock().raise(why);
+    }
+}
+
+impl Writer {
+    fn write(&mut self, frames: &[u8]) -> io::Result<()> {
+        let Some(file) = &self.file else {
+            return Err(io::Error::other("there is none"));
+        };
+        let mut file: &File = file;
+        self.unsynced = true;
+        file.write_all(frames)?;
+        self.log_bytes += frames.len() as u64;
+        self.current_bytes += frames.len() as u64;
+        Ok(())
+    }
+}

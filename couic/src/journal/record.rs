@@ -1,0 +1,404 @@
+//! What is kept, and how it looks on disk.
+//!
+//! A record is the whole truth about its key from then on. So the last one wins, repeating one does no harm, and a
+//! snapshot may be taken while changes go on.
+//!
+//! A payload is a byte for the kind and what that kind wants; numbers are little-endian. A text is a byte for its
+//! length and its bytes. Kind 1, claims: policy, network, `u16` count, for each claim the peer's name (empty for the
+//! API), the tag (empty for none), `u64` expiration, `u64` creation. Kind 2, a register of peering: policy, network, a
+//! byte for what it says (0 forgotten, 1 deleted, 2 live); unless forgotten `u64` time and `u64` node of the stamp, `u64`
+//! covers, the peer's name; if live the tag, `u64` until.
+
+use std::net::IpAddr;
+
+use couic_common::{Cidr, ClientName, Policy, Tag};
+use couic_peering::{NodeId, Record as Written, Stamp, State};
+
+/// Something that outlives the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// The claims on a rule.
+    Claims(RuleClaims),
+    /// What nodes agree on about a rule.
+    Register(RegisterRow),
+}
+
+/// A register of peering, or that it was forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterRow {
+    /// The policy.
+    pub policy: Policy,
+    /// The network.
+    pub cidr: Cidr,
+    /// What it holds.
+    pub register: Option<Register>,
+}
+
+/// What a register holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// The last write.
+    pub record: Written,
+    /// Whose claim it is on this node.
+    pub holder: ClaimOwner,
+}
+
+/// What the API and peers want of a rule. No claims: the rule is theirs no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleClaims {
+    /// The policy.
+    pub policy: Policy,
+    /// The network.
+    pub cidr: Cidr,
+    /// The claims. Those of sets are in the set files.
+    pub claims: Vec<SavedClaim>,
+}
+
+/// One claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedClaim {
+    /// Whose.
+    pub owner: ClaimOwner,
+    /// The label.
+    pub tag: Option<Tag>,
+    /// Unix seconds; 0 = never.
+    pub expiration: u64,
+    /// Unix seconds.
+    pub creation: u64,
+}
+
+/// Who can have a claim that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClaimOwner {
+    /// All clients together.
+    Api,
+    /// A peer, by name.
+    Peer(ClientName),
+}
+
+/// Kinds of payloads.
+const END: u8 = 0;
+const CLAIMS: u8 = 1;
+const REGISTER: u8 = 2;
+
+/// What a register says.
+const FORGOTTEN: u8 = 0;
+const DELETED: u8 = 1;
+const LIVE: u8 = 2;
+
+/// Claims of a rule that a record has room for: more than there can be peers in a mesh.
+const MAX_CLAIMS: usize = 4096;
+
+/// What a payload says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Payload {
+    Record(Record),
+    /// The last of a snapshot, with the number of records before it.
+    End(u64),
+}
+
+impl Record {
+    /// Appends the payload.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Claims(rule) => {
+                out.push(CLAIMS);
+                put_key(out, rule.policy, rule.cidr);
+                let claims = &rule.claims[..rule.claims.len().min(MAX_CLAIMS)];
+                let count = u16::try_from(claims.len()).unwrap_or(u16::MAX);
+                out.extend_from_slice(&count.to_le_bytes());
+                for claim in claims {
+                    put_text(out, claim.owner.name());
+                    put_text(out, claim.tag.as_ref().map_or("", Tag::as_str));
+                    out.extend_from_slice(&claim.expiration.to_le_bytes());
+                    out.extend_from_slice(&claim.creation.to_le_bytes());
+                }
+            }
+            Self::Register(row) => {
+                out.push(REGISTER);
+                put_key(out, row.policy, row.cidr);
+                put_register(out, row.register.as_ref());
+            }
+        }
+    }
+}
+
+impl ClaimOwner {
+    /// A peer's name, or nothing.
+    fn name(&self) -> &str {
+        match self {
+            Self::Api => "",
+            Self::Peer(name) => name.as_str(),
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "" => Some(Self::Api),
+            name => Some(Self::Peer(name.parse().ok()?)),
+        }
+    }
+}
+
+fn put_register(out: &mut Vec<u8>, register: Option<&Register>) {
+    let Some(Register { record, holder }) = register else {
+        return out.push(FORGOTTEN);
+    };
+    out.push(match record.state {
+        State::Deleted => DELETED,
+        State::Live { .. } => LIVE,
+    });
+    for number in [record.stamp.time, record.stamp.node.0, record.covers] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    put_text(out, holder.name());
+    if let State::Live { tag, until } = &record.state {
+        put_text(out, tag.as_ref().map_or("", Tag::as_str));
+        out.extend_from_slice(&until.to_le_bytes());
+    }
+}
+
+/// Appends the payload of the end of a snapshot.
+pub(super) fn write_end(out: &mut Vec<u8>, records: u64) {
+    out.push(END);
+    out.extend_from_slice(&records.to_le_bytes());
+}
+
+/// Reads a payload. None where it makes no sense, or is of a kind that a later version has added.
+pub(super) fn read(payload: &[u8]) -> Option<Payload> {
+    let mut reader = Reader(payload);
+    let payload = match reader.u8()? {
+        END => Payload::End(reader.u64()?),
+        CLAIMS => Payload::Record(Record::Claims(read_claims(&mut reader)?)),
+        REGISTER => Payload::Record(Record::Register(read_register(&mut reader)?)),
+        _ => return None,
+    };
+    reader.0.is_empty().then_some(payload)
+}
+
+fn read_claims(reader: &mut Reader<'_>) -> Option<RuleClaims> {
+    let (policy, cidr) = reader.key()?;
+    let count = reader.u16()?;
+    let mut claims = Vec::new();
+    for _ in 0..count {
+        claims.push(SavedClaim {
+            owner: ClaimOwner::named(reader.text()?)?,
+            tag: Tag::parse(reader.text()?).ok()?,
+            expiration: reader.u64()?,
+            creation: reader.u64()?,
+        });
+    }
+    Some(RuleClaims {
+        policy,
+        cidr,
+        claims,
+    })
+}
+
+fn read_register(reader: &mut Reader<'_>) -> Option<RegisterRow> {
+    let (policy, cidr) = reader.key()?;
+    let says = reader.u8()?;
+    let register = match says {
+        FORGOTTEN => None,
+        DELETED | LIVE => {
+            let stamp = Stamp {
+                time: reader.u64()?,
+                node: NodeId(reader.u64()?),
+            };
+            let covers = reader.u64()?;
+            let holder = ClaimOwner::named(reader.text()?)?;
+            let state = if says == DELETED {
+                State::Deleted
+            } else {
+                let tag = Tag::parse(reader.text()?).ok()?;
+                let until = reader.u64()?;
+                State::Live { tag, until }
+            };
+            let record = Written {
+                stamp,
+                state,
+                covers,
+            };
+            Some(Register { record, holder })
+        }
+        _ => return None,
+    };
+    Some(RegisterRow {
+        policy,
+        cidr,
+        register,
+    })
+}
+
+/// Policy, family, length, address.
+fn put_key(out: &mut Vec<u8>, policy: Policy, cidr: Cidr) {
+    out.push(match policy {
+        Policy::Drop => 0,
+        Policy::Ignore => 1,
+    });
+    let family = if cidr.is_ipv4() { 4 } else { 6 };
+    out.extend_from_slice(&[family, cidr.prefix()]);
+    match cidr.addr() {
+        IpAddr::V4(addr) => out.extend_from_slice(&addr.octets()),
+        IpAddr::V6(addr) => out.extend_from_slice(&addr.octets()),
+    }
+}
+
+/// Names and tags have at most 64 bytes.
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
+    out.push(length);
+    out.extend_from_slice(&text.as_bytes()[..usize::from(length)]);
+}
+
+/// What is left of a payload.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (bytes, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*bytes)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.bytes().map(|[byte]| byte)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.bytes().map(u16::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.bytes().map(u64::from_le_bytes)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let length = usize::from(self.u8()?);
+        let (text, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        std::str::from_utf8(text).ok()
+    }
+
+    fn key(&mut self) -> Option<(Policy, Cidr)> {
+        let policy = match self.u8()? {
+            0 => Policy::Drop,
+            1 => Policy::Ignore,
+            _ => return None,
+        };
+        let (family, length) = (self.u8()?, self.u8()?);
+        let addr: IpAddr = match family {
+            4 => self.bytes::<4>()?.into(),
+            6 => self.bytes::<16>()?.into(),
+            _ => return None,
+        };
+        let cidr = Cidr::new(addr, length).ok()?;
+        // With host bits it was not written by us.
+        (cidr.addr() == addr).then_some((policy, cidr))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(cidr: &str, claims: Vec<SavedClaim>) -> Record {
+        Record::Claims(RuleClaims {
+            policy: Policy::Ignore,
+            cidr: cidr.parse().unwrap(),
+            claims,
+        })
+    }
+
+    fn claim(peer: &str, tag: &str) -> SavedClaim {
+        SavedClaim {
+            owner: match peer {
+                "" => ClaimOwner::Api,
+                name => ClaimOwner::Peer(name.parse().unwrap()),
+            },
+            tag: Tag::parse(tag).unwrap(),
+            expiration: u64::MAX - 1,
+            creation: 12,
+        }
+    }
+
+    fn written(record: &Record) -> Vec<u8> {
+        let mut out = Vec::new();
+        record.write(&mut out);
+        out
+    }
+
+    #[test]
+    fn records_come_back_as_they_were() {
+        let longest = "x".repeat(64);
+        for before in [
+            record("10.0.0.0/8", vec![]),
+            record("0.0.0.0/0", vec![claim("", "")]),
+            record(
+                "2001:db8::1/128",
+                vec![claim("", &longest), claim(&longest[..48], "t")],
+            ),
+        ] {
+            let payload = written(&before);
+            assert_eq!(read(&payload), Some(Payload::Record(before)));
+        }
+        let mut end = Vec::new();
+        write_end(&mut end, 7);
+        assert_eq!(read(&end), Some(Payload::End(7)));
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_format_1() {
+        let payload = written(&record("10.1.0.0/16", vec![claim("", "ssh")]));
+        let mut expected = vec![1, 1, 4, 16, 10, 1, 0, 0, 1, 0, 0, 3];
+        expected.extend_from_slice(b"ssh");
+        expected.extend_from_slice(&(u64::MAX - 1).to_le_bytes());
+        expected.extend_from_slice(&12_u64.to_le_bytes());
+        assert_eq!(payload, expected);
+    }
+
+    #[test]
+    fn what_we_would_not_write_makes_no_sense() {
+        let good = written(&record("10.0.0.0/8", vec![claim("p", "t")]));
+        let spoilt = |at: usize, byte: u8| {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            read(&bad)
+        };
+        // Kind, policy, family, length, host bits, count, the name's first byte, the tag's.
+        for (at, byte) in [
+            (0, 9),
+            (1, 2),
+            (2, 5),
+            (3, 33),
+            (7, 1),
+            (8, 2),
+            (11, b' '),
+            (13, b'.'),
+        ] {
+            assert_eq!(spoilt(at, byte), None, "byte {at}");
+        }
+        let mut longer = good.clone();
+        longer.push(0);
+        assert_eq!(read(&longer), None);
+        assert_eq!(read(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_and_what_is_read_is_written_alike(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            if let Some(Payload::Record(record)) = read(&bytes) {
+                prop_assert_eq!(written(&record), bytes);
+            }
+        }
+
+        #[test]
+        fn no_prefix_makes_sense(cut in 0_usize..33) {
+            let whole = written(&record("10.0.0.0/8", vec![claim("p", "t")]));
+            prop_assume!(cut < whole.len());
+            prop_assert_eq!(read(&whole[..cut]), None);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What is to be said about the journal: problems, figures.
+
+use std::time::{Duration, Instant};
+
+use couic_common::StateProblem;
+
+use super::Journal;
+
+/// How often the log hears of an alarm that lasts.
+const REMIND: Duration = Duration::from_secs(60);
+
+/// What is wrong now, other than with single files.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    /// What cannot be done and why, since when, and when the log heard of it.
+    raised: Option<(String, Instant, Instant)>,
+    gaps: Vec<String>,
+    /// What is to be said about single files.
+    pub(super) files: Vec<StateProblem>,
+    failures: u64,
+}
+
+/// One reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalFigures {
+    /// Whether changes are recorded.
+    pub recording: bool,
+    /// Changes recorded.
+    pub records: u64,
+    /// Changes that were not.
+    pub unrecorded: u64,
+    /// How often the disk failed.
+    pub failures: u64,
+    /// Bytes of the logs since the last snapshot.
+    pub log_bytes: u64,
+    /// Bytes of the last snapshot.
+    pub snapshot_bytes: u64,
+}
+
+impl Alarm {
+    pub(super) fn new(gaps: Vec<String>, files: Vec<StateProblem>) -> Self {
+        for gap in &gaps {
+            tracing::error!("state: {gap}");
+        }
+        Self {
+            raised: None,
+            gaps,
+            files,
+            failures: 0,
+        }
+    }
+
+    /// `why` is what could not be done, and the system's word for it.
+    pub(super) fn raise(&mut self, why: &str) {
+        self.failures += 1;
+        let now = Instant::now();
+        let (since, heard) = match &self.raised {
+            None => (now, None),
+            Some((_, since, heard)) => (*since, Some(*heard)),
+        };
+        let is_news = heard.is_none_or(|heard| now.duration_since(heard) >= REMIND);
+        if is_news {
+            tracing::error!(
+                "state: cannot {why}. Filtering and the API go on; rules that change now may be lost with this process. \
+                 It is tried again until it works"
+            );
+        }
+        let heard = if is_news { now } else { heard.unwrap_or(now) };
+        self.raised = Some((why.to_owned(), since, heard));
+    }
+
+    /// A snapshot of so many records was written; so many changes were in no log.
+    pub(super) fn clear(&mut self, records: u64, missing: u64) {
+        if self.raised.take().is_some() {
+            tracing::info!(
+                "state: the disk takes data again; {records} records are written, with {missing} changes that were \
+                 missing"
+            );
+        }
+    }
+
+    /// `missing` is how many changes nothing on disk has, where that may be the case.
+    fn problems(&self, missing: Option<u64>) -> Vec<StateProblem> {
+        let mut problems: Vec<String> = self.gaps.clone();
+        if let Some((why, since, _)) = &self.raised {
+            let seconds = since.elapsed().as_secs();
+            problems.push(match missing {
+                Some(missing) => format!(
+                    "cannot {why}: for {seconds} s rule changes are NOT written to the disk, {missing} so far; they are \
+                     in force, but would be lost with this process. Free space or mend the disk: writing goes on by itself"
+                ),
+                None => format!(
+                    "cannot {why}: tried again for {seconds} s; rule changes are recorded, but the log grows"
+                ),
+            });
+        }
+        let problem = |message| StateProblem {
+            file: None,
+            message,
+        };
+        let problems = problems.into_iter().map(problem);
+        problems.chain(self.files.iter().cloned()).collect()
+    }
+}
+
+impl Journal {
+    /// What somebody should look at.
+    #[must_use]
+    pub fn problems(&self) -> Vec<StateProblem> {
+        let missing = {
+            let pending = self.pending.lock();
+            let is_safe = pending.recording && !pending.has_hole && pending.missing == 0;
+            (!is_safe).then_some(pending.missing)
+        };
+        self.alarm.lock().problems(missing)
+    }
+
+    /// What it has done, and how large it is.
+    #[must_use]
+    pub fn figures(&self) -> JournalFigures {
+        let (log_bytes, snapshot_bytes) = {
+            let writer = self.writer.lock();
+            (writer.log_bytes, writer.snapshot_bytes)
+        };
+        let failures = self.alarm.lock().failures;
+        let pending = self.pending.lock();
+        JournalFigures {
+            recording: pending.recording,
+            records: pending.records,
+            unrecorded: pending.unrecorded,
+            failures,
+            log_bytes,
+            snapshot_bytes,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Files that are not as they were written.
+
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::{
+    super::{
+        folder::Kind,
+        frame::{self, HEADER},
+        record::{self, Payload},
+    },
+    crash::{Run, steps},
+    *,
+};
+
+/// The rules whose records lie in these bytes of a file.
+fn keys_at(name: Name, bytes: &[u8], hit: &[usize]) -> Vec<Key> {
+    let mut keys = Vec::new();
+    let mut at = usize::try_from(HEADER).unwrap();
+    let length = bytes.len() as u64;
+    frame::scan(&bytes.to_vec(), HEADER, length, name.salt, |payload| {
+        let end = at + 10 + payload.len();
+        if hit.iter().any(|byte| (at..end).contains(byte))
+            && let Some(Payload::Record(Record::Claims(rule))) = record::read(payload)
+        {
+            keys.push((rule.policy, rule.cidr));
+        }
+        at = end;
+        true
+    });
+    keys
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Nothing is invented, and only what was hit is lost.
+    #[test]
+    fn flipped_bits_cost_what_they_hit(
+        steps in steps(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..6),
+    ) {
+        let run = Run::of(&steps);
+        let files = run.home.state_files();
+        let mut hit = Vec::new();
+        for (name, path) in &files {
+            let whole = fs::read(path).unwrap();
+            let mut bytes = whole.clone();
+            let mut places = Vec::new();
+            for (file, bit) in &flips {
+                if files[file.index(files.len())].0 == *name {
+                    let bit = bit.index(bytes.len() * 8);
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                    places.push(bit / 8);
+                }
+            }
+            hit.extend(keys_at(*name, &whole, &places));
+            fs::write(path, bytes).unwrap();
+        }
+        let (journal, rules) = run.home.open();
+        let wanted = run.states.last().unwrap();
+        for key in rules.keys().chain(wanted.keys()) {
+            if hit.contains(key) {
+                let value = rules.get(key);
+                prop_assert!(run.states.iter().any(|state| state.get(key) == value));
+            } else {
+                prop_assert_eq!(rules.get(key), wanted.get(key));
+            }
+        }
+        // And the daemon goes on with what there is.
+        let table = Table(Mutex::new(rules.clone()));
+        journal.maintain(&[&table]);
+        journal.close();
+        prop_assert_eq!(run.home.read(), rules);
+    }
+
+    #[test]
+    fn no_bytes_keep_it_from_starting(bytes in prop::collection::vec(any::<u8>(), 0..400), snapshot in any::<bool>()) {
+        let run = Run::of(&[]);
+        let kind = if snapshot { Kind::Snapshot } else { Kind::Log };
+        let path = run.home.dir().join(Name::new(1, kind).to_string());
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        prop_assert_eq!(run.home.open().1, Rules::new());
+    }
+}
+
+/// Ten rules, in a log, or in a snapshot and an empty log.
+fn ten_rules(in_snapshot: bool) -> (Home, Table) {
+    let home = Home::new();
+    let (journal, _) = home.open();
+    let table = Table::default();
+    for n in 0..10 {
+        table.set(&journal, key(n), vec![claim(0, 1)]);
+    }
+    journal.commit();
+    if in_snapshot {
+        journal.compact(&[&table]).unwrap();
+    }
+    journal.close();
+    (home, table)
+}
+
+fn spoil(home: &Home, kind: Kind, byte: usize) -> Name {
+    let files = home.state_files();
+    let (name, path) = files.iter().find(|(name, _)| name.kind == kind).unwrap();
+    let mut bytes = fs::read(path).unwrap();
+    bytes[byte] ^= 1;
+    fs::write(path, bytes).unwrap();
+    *name
+}
+
+#[test]
+fn a_damaged_file_is_named_and_kept_until_somebody_deletes_it() {
+    for kind in [Kind::Log, Kind::Snapshot] {
+        let (home, _) = ten_rules(kind == Kind::Snapshot);
+        let name = spoil(&home, kind, 60);
+        let (journal, rules) = home.open();
+        assert_eq!(rules.len(), 9);
+        let problem = &journal.problems()[0];
+        assert_eq!(problem.file, Some(name.to_string()));
+        let told = "is damaged: ";
+        assert!(problem.message.starts_with(told), "{}", problem.message);
+        // It is there until something better is.
+        assert!(home.dir().join(name.to_string()).exists());
+        let table = Table(Mutex::new(rules.clone()));
+        journal.maintain(&[&table]);
+        let kept = home.files().into_iter().find(|f| f.contains(".damaged-"));
+        let kept = kept.unwrap();
+        assert!(kept.starts_with(&name.to_string()), "{kept}");
+        let (journal, again) = home.open();
+        assert_eq!(again, rules);
+        assert_eq!(journal.problems()[0].file.as_ref(), Some(&kept));
+        fs::remove_file(home.dir().join(kept)).unwrap();
+        journal.maintain(&[&table]);
+        assert_eq!(journal.problems(), []);
+    }
+}
+
+#[test]
+fn a_damaged_header_costs_nothing_but_is_told() {
+    for kind in [Kind::Log, Kind::Snapshot] {
+        let (home, table) = ten_rules(kind == Kind::Snapshot);
+        spoil(&home, kind, 9);
+        let (journal, rules) = home.open();
+        assert_eq!(rules, table.rules());
+        assert_eq!(journal.problems().len(), 1);
+    }
+}
+
+#[test]
+fn a_file_of_a_later_version_is_kept_and_not_read() {
+    let (home, _) = ten_rules(false);
+    let (name, path) = home.state_files().pop().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[8..12].copy_from_slice(&2_u32.to_le_bytes());
+    let sum = crc32fast::hash(&bytes[..12]);
+    bytes[12..16].copy_from_slice(&sum.to_le_bytes());
+    fs::write(&path, &bytes).unwrap();
+    let (journal, rules) = home.open();
+    assert_eq!(rules, Rules::new());
+    let message = &journal.problems()[0].message;
+    assert!(message.starts_with("is of format 2,"), "{message}");
+    journal.maintain(&[&Table::default()]);
+    let kept = home.files().into_iter().find(|f| f.contains(".damaged-"));
+    let kept = home.dir().join(kept.unwrap());
+    assert!(kept.to_string_lossy().contains(&name.to_string()));
+    assert_eq!(fs::read(kept).unwrap(), bytes, "as it was");
+}
+
+#[test]
+fn a_log_that_somebody_removed_is_missed() {
+    let home = Home::new();
+    for n in 0..3 {
+        let (journal, _) = home.open();
+        Table::default().set(&journal, key(n), vec![claim(0, 1)]);
+        journal.close();
+    }
+    fs::remove_file(&home.state_files()[1].1).unwrap();
+    let (journal, rules) = home.open();
+    assert_eq!(rules.len(), 2);
+    let message = &journal.problems()[0].message;
+    assert!(message.contains("logs 2 to 2 are missing"), "{message}");
+}
+
+#[test]
+fn a_damaged_snapshot_falls_back_on_older_files_that_are_still_there() {
+    let (home, table) = ten_rules(false);
+    let (old, path) = home.state_files().pop().unwrap();
+    let log = fs::read(path).unwrap();
+    let (journal, _) = home.open();
+    journal.compact(&[&table]).unwrap();
+    drop(journal);
+    // As after a crash before the old log was removed.
+    let path = home.dir().join(old.to_string());
+    fs::write(&path, log).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    spoil(&home, Kind::Snapshot, 60);
+    let (journal, rules) = home.open();
+    assert_eq!(rules, table.rules());
+    assert_eq!(journal.problems().len(), 1);
+}

@@ -1,0 +1,117 @@
+//! Disks that take no data.
+
+use std::fs::{self, OpenOptions};
+
+use super::*;
+
+/// A log that the disk has no room for from now on.
+fn fill_disk(journal: &Journal) {
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    journal.writer.lock().file = Some(Arc::new(full));
+}
+
+#[test]
+fn a_full_disk_raises_an_alarm_and_nothing_is_missing_once_it_takes_data_again() {
+    let home = Home::new();
+    let (journal, _) = home.open();
+    let table = Table::default();
+    table.set(&journal, key(0), vec![claim(0, 1)]);
+    journal.commit();
+    fill_disk(&journal);
+    for n in 1..1_000 {
+        table.set(&journal, key(n), vec![claim(0, 1)]);
+        journal.commit();
+    }
+    let problems = journal.problems();
+    assert_eq!(problems.len(), 1);
+    let message = &problems[0].message;
+    for part in ["No space left", "NOT written", "999 so far"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(
+        journal.pending.lock().frames.capacity(),
+        0,
+        "nothing piles up"
+    );
+    let figures = journal.figures();
+    assert_eq!((figures.records, figures.unrecorded), (2, 999));
+    assert!(!figures.recording && figures.failures == 1);
+    assert_eq!(home.read().len(), 1);
+    journal.maintain(&[&table]);
+    assert_eq!(journal.problems(), []);
+    assert!(journal.figures().recording);
+    assert_eq!(home.read(), table.rules());
+    table.set(&journal, key(0), vec![]);
+    journal.commit();
+    assert_eq!(home.read(), table.rules());
+}
+
+#[test]
+fn a_batch_that_is_written_in_part_leaves_a_log_that_can_be_read() {
+    let home = Home::new();
+    let (journal, _) = home.open();
+    let table = Table::default();
+    for n in 0..5 {
+        table.set(&journal, key(n), vec![claim(0, 1)]);
+    }
+    journal.commit();
+    // Half a record, as a disk leaves it that is full in the middle of one.
+    let (_, path) = home.state_files().pop().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.truncate(bytes.len() - 7);
+    fs::write(&path, bytes).unwrap();
+    fill_disk(&journal);
+    table.set(&journal, key(9), vec![claim(0, 1)]);
+    journal.commit();
+    journal.compact(&[&table]).unwrap();
+    assert_eq!(home.read(), table.rules());
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_an_alarm_and_no_end() {
+    // Nobody, root included, makes a file below /proc.
+    let (journal, recovered) = Journal::open(Path::new("/proc/self/net")).unwrap();
+    assert_eq!(recovered, Recovered::default());
+    let table = Table::default();
+    table.set(&journal, key(0), vec![claim(0, 1)]);
+    journal.commit();
+    journal.maintain(&[&table]);
+    let message = &journal.problems()[0].message;
+    assert!(message.contains("1 so far"), "{message}");
+}
+
+#[test]
+fn a_state_that_somebody_removed_is_written_anew() {
+    let home = Home::new();
+    let (journal, _) = home.open();
+    let table = Table::default();
+    table.set(&journal, key(0), vec![claim(0, 1)]);
+    journal.commit();
+    journal.maintain(&[&table]);
+    fs::remove_dir_all(home.dir()).unwrap();
+    journal.maintain(&[&table]);
+    assert_eq!(home.read(), table.rules());
+    assert_eq!(journal.problems(), []);
+}
+
+#[test]
+fn only_a_directory_of_ones_own_is_trusted() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new();
+    drop(home.open());
+    fs::set_permissions(home.dir(), fs::Permissions::from_mode(0o770)).unwrap();
+    let told = Journal::open(&home.dir()).unwrap_err().to_string();
+    assert!(told.contains("run chmod go-w"), "{told}");
+    fs::set_permissions(home.dir(), fs::Permissions::from_mode(0o700)).unwrap();
+    let (name, path) = home.state_files().pop().unwrap();
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+        0o600
+    );
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let told = Journal::open(&home.dir()).unwrap_err().to_string();
+    assert!(
+        told.contains(&format!("chmod 0600 {}", path.display())),
+        "{told} {name}"
+    );
+}

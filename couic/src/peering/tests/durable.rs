@@ -1,0 +1,227 @@
+//! Nodes that are killed and started again with what their journal has.
+
+use std::{mem, path::Path};
+
+use couic_peering::State as Says;
+
+use super::*;
+use crate::journal::{Journal, Recovered, Rows};
+
+/// A node with its state in this directory, as a start leaves it. `spoil` may change what was recovered.
+fn start(dir: &Path, peer: &str, capacity: Capacity, spoil: impl Fn(&mut Recovered)) -> Node {
+    let (journal, mut recovered) = Journal::open(&dir.join("state")).unwrap();
+    spoil(&mut recovered);
+    let registers = mem::take(&mut recovered.registers);
+    let firewall = firewall(0, capacity);
+    firewall.restore(Arc::new(journal), recovered);
+    let node = Node::over(7, &[peer], &Limits::default(), 0, firewall);
+    node.engine.restore(registers);
+    node.engine.take_stock();
+    node
+}
+
+fn plainly(dir: &Path, peer: &str) -> Node {
+    start(dir, peer, ROOM, |_| {})
+}
+
+/// As kill -9 leaves it: nothing is closed, synced or told.
+fn kill(node: Node) {
+    mem::forget(node);
+}
+
+fn root(node: &Node) -> u64 {
+    node.engine.state.lock().replica.tree(Policy::Drop).root()
+}
+
+fn apply(node: &Node, job: Job) {
+    let results = node.firewall.apply(Policy::Drop, vec![job], &client());
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+}
+
+fn snapshot(node: &Node) {
+    let sources: [&dyn Rows; 2] = [&*node.firewall, &node.engine];
+    node.firewall.journal().unwrap().compact(&sources).unwrap();
+}
+
+#[test]
+fn a_killed_node_has_the_registers_that_it_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = Node::new(&["a"], &Limits::default(), 0, ROOM);
+    let nodes = [plainly(dir.path(), "b"), b];
+    let [a, b] = &nodes;
+    for n in 0..300 {
+        a.add(Policy::Drop, n, "own", 0);
+        b.add(Policy::Drop, 1_000 + n, "theirs", 0);
+    }
+    level(&nodes);
+    a.delete(Policy::Drop, 5).unwrap();
+    b.delete(Policy::Drop, 1_005).unwrap();
+    level(&nodes);
+    let [mut a, b] = nodes;
+    let (digest, rules) = (root(&a), a.rules(Policy::Drop));
+    for with_snapshot in [false, true, false] {
+        if with_snapshot {
+            snapshot(&a);
+        }
+        kill(a);
+        a = plainly(dir.path(), "b");
+        assert_eq!((root(&a), a.rules(Policy::Drop)), (digest, rules.clone()));
+        assert_eq!(a.held(1_001)[0].holder, Holder::Peer(name("b")));
+    }
+    // And it knows what is whose, so that nothing of this looks like news.
+    a.engine.look_at_everything();
+    assert_eq!((root(&a), root(&b)), (digest, digest));
+}
+
+#[test]
+fn what_was_deleted_before_the_kill_does_not_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = Node::new(&["a"], &Limits::default(), 0, ROOM);
+    let nodes = [plainly(dir.path(), "b"), b];
+    nodes[0].add(Policy::Drop, 1, "", 0);
+    nodes[1].add(Policy::Drop, 2, "", 0);
+    level(&nodes);
+    let [a, b] = nodes;
+    // One that became a register, and one for which there was no time.
+    a.delete(Policy::Drop, 1).unwrap();
+    apply(&a, Job::Remove(cidr(2), None));
+    apply(&a, Job::Add(rule(3, "late", 0), None));
+    kill(a);
+    let nodes = [plainly(dir.path(), "b"), b];
+    level(&nodes);
+    let left = [(cidr(3), Tag::parse("late").unwrap())];
+    for node in &nodes {
+        assert_eq!(node.rules(Policy::Drop), left);
+    }
+}
+
+#[test]
+fn a_kill_between_register_and_rule_turns_nothing_round() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = plainly(dir.path(), "b");
+    a.add(Policy::Drop, 1, "old", 0);
+    a.add(Policy::Drop, 2, "old", 0);
+    kill(a);
+    // What came from a peer just before: a deletion, and a rule with another tag, both without their effect.
+    let a = start(dir.path(), "b", ROOM, |recovered| {
+        let mut one = |n, state| {
+            let saved = recovered
+                .registers
+                .get_mut(&(Policy::Drop, cidr(n)))
+                .unwrap();
+            saved.register.record.stamp.time += 1;
+            saved.register.record.state = state;
+        };
+        one(1, Says::Deleted);
+        let tag = Tag::parse("new").unwrap();
+        one(
+            2,
+            Says::Live {
+                tag,
+                until: couic_peering::NEVER,
+            },
+        );
+    });
+    let wanted = [(cidr(2), Tag::parse("new").unwrap())];
+    assert_eq!(a.rules(Policy::Drop), wanted);
+    a.engine.look_at_everything();
+    assert_eq!(a.rules(Policy::Drop), wanted);
+}
+
+#[test]
+fn a_rule_that_is_missing_or_does_not_fit_is_no_deletion() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = Node::new(&["a"], &Limits::default(), 0, ROOM);
+    let nodes = [plainly(dir.path(), "b"), b];
+    for n in 0..3 {
+        nodes[1].add(Policy::Drop, n, "", 0);
+    }
+    level(&nodes);
+    let [a, b] = nodes;
+    kill(a);
+    // A flipped bit hit the claims on a rule.
+    let a = start(dir.path(), "b", ROOM, |recovered| {
+        recovered.claims.remove(&(Policy::Drop, cidr(1))).unwrap();
+        let register = recovered.registers.get_mut(&(Policy::Drop, cidr(1)));
+        register.unwrap().is_older = false;
+    });
+    assert_eq!(
+        a.rules(Policy::Drop).len(),
+        3,
+        "its register brings it back"
+    );
+    kill(a);
+    let tiny = Capacity {
+        drop_entries: 1,
+        ..ROOM
+    };
+    let nodes = [start(dir.path(), "b", tiny, |_| {}), b];
+    let [a, b] = &nodes;
+    a.engine.look_at_everything();
+    a.engine.tidy();
+    level(&nodes);
+    assert_eq!(a.rules(Policy::Drop).len(), 1);
+    assert_eq!(b.rules(Policy::Drop).len(), 3, "none was told as deleted");
+    // What is kept comes in force when there is room, and is what all have agreed on.
+    let there = a.rules(Policy::Drop)[0].0;
+    b.firewall
+        .apply(Policy::Drop, vec![Job::Remove(there, None)], &client());
+    b.engine.look_at(&[(Policy::Drop, there)]);
+    level(&nodes);
+    a.firewall.admit_kept();
+    a.engine.look_at_everything();
+    a.engine.tidy();
+    level(&nodes);
+    assert_eq!(
+        (a.rules(Policy::Drop).len(), b.rules(Policy::Drop).len()),
+        (1, 2)
+    );
+}
+
+/// Adds and deletions on two nodes, one of which is killed again and again at any point between them.
+#[test]
+fn nothing_is_lost_or_turned_round_by_kills() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut chance = fastrand::Rng::with_seed(seed);
+    for _ in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let b = Node::new(&["a"], &Limits::default(), 0, ROOM);
+        let mut nodes = [plainly(dir.path(), "b"), b];
+        let mut wanted = std::collections::BTreeMap::new();
+        for step in 0..60 {
+            let n = chance.u32(..12);
+            // Whoever writes has heard of what came before, so that the order is plain.
+            level(&nodes);
+            let node = &nodes[chance.usize(..2)];
+            let tag = format!("t{step}");
+            let job = if chance.u8(..3) == 0 {
+                wanted.remove(&cidr(n));
+                Job::Remove(cidr(n), None)
+            } else {
+                wanted.insert(cidr(n), Tag::parse(&tag).unwrap());
+                Job::Add(rule(n, &tag, 0), None)
+            };
+            // A deletion takes the API's claim first, then the peers'.
+            let times = if matches!(job, Job::Remove(..)) { 2 } else { 1 };
+            (0..times).for_each(|_| apply(node, job.clone()));
+            let is_seen = chance.bool();
+            if is_seen || std::ptr::eq(node, &raw const nodes[1]) {
+                node.engine.look_at(&[(Policy::Drop, cidr(n))]);
+            }
+            if chance.u8(..8) == 0 {
+                snapshot(&nodes[0]);
+            }
+            if !is_seen || chance.u8(..5) == 0 {
+                let [a, b] = nodes;
+                kill(a);
+                nodes = [plainly(dir.path(), "b"), b];
+            }
+        }
+        level(&nodes);
+        for node in &nodes {
+            assert!(node.rules(Policy::Drop).into_iter().eq(wanted.clone()));
+        }
+        assert_eq!(root(&nodes[0]), root(&nodes[1]));
+    }
+}
