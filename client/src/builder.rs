@@ -1,6 +1,6 @@
 //! From settings to a client that is ready to use.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use reqwest::header::HeaderValue;
 
@@ -94,6 +94,8 @@ impl Builder {
             endpoint: self.endpoint,
             authorization,
             timeout: self.timeout,
+            confirm_within: None,
+            notices: Arc::default(),
         })
     }
 }

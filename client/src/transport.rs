@@ -3,16 +3,16 @@
 //! Every answer that is not a success becomes a [`ClientError::Refused`] where it carries Couic's error body, and a
 //! [`ClientError::Protocol`] where it does not: then something else answered, say a proxy. Memory is bounded.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use couic_common::ApiError;
+use couic_common::{ApiError, CONFIRM_WITHIN_HEADER};
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode, Url,
     header::{AUTHORIZATION, HeaderValue},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Builder, ClientError, Endpoint, SetupError, Token};
+use crate::{Builder, ClientError, Endpoint, SetupError, ToConfirm, Token, notices::Notices};
 
 /// The largest answer that is read whole: a list of two million entries fits.
 const MAX_ANSWER: usize = 256 << 20;
@@ -28,6 +28,8 @@ pub struct Client {
     pub(crate) endpoint: Endpoint,
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) timeout: Duration,
+    pub(crate) confirm_within: Option<u64>,
+    pub(crate) notices: Arc<Notices>,
 }
 
 impl Client {
@@ -63,6 +65,42 @@ impl Client {
         &self.endpoint
     }
 
+    /// A client whose changes are undone after so many seconds, 1 to 86,400, unless they are confirmed:
+    /// [`Client::to_confirm`] tells what, [`Client::confirm`] of the first client does it. Changes of entries and sets
+    /// can be undone; others are refused with 400.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn run(client: couic_client::Client) -> Result<(), couic_client::ClientError> {
+    /// let careful = client.confirm_within(60);
+    /// careful.reload_sets().await?;
+    /// // Whoever gets here was not cut off.
+    /// for change in careful.to_confirm() {
+    ///     client.confirm(change.id).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn confirm_within(&self, seconds: u64) -> Self {
+        Self {
+            confirm_within: Some(seconds),
+            notices: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// What answers to this client said is to be confirmed, each once.
+    #[must_use]
+    pub fn to_confirm(&self) -> Vec<ToConfirm> {
+        self.notices.take()
+    }
+
+    /// Whether the last answer said that the panic switch is on: nothing is filtered.
+    #[must_use]
+    pub fn panic_seen(&self) -> bool {
+        self.notices.panic()
+    }
+
     pub(crate) fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
         // Both schemes that a base URL can have do take path segments.
@@ -73,7 +111,11 @@ impl Client {
     }
 
     pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        let request = self.http.request(method, url);
+        let reads = method == Method::GET;
+        let mut request = self.http.request(method, url);
+        if let Some(seconds) = self.confirm_within.filter(|_| !reads) {
+            request = request.header(CONFIRM_WITHIN_HEADER, seconds);
+        }
         match &self.authorization {
             Some(value) => request.header(AUTHORIZATION, value),
             None => request,
@@ -83,6 +125,7 @@ impl Client {
     /// Sends, and answers the response if it is a success.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         let response = request.send().await.map_err(|e| self.transport(&e))?;
+        self.notices.read(response.headers());
         if response.status().is_success() {
             return Ok(response);
         }

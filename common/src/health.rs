@@ -26,11 +26,11 @@ pub enum HealthStatus {
     Ok,
     /// Filtering, but something wants attention.
     Degraded,
-    /// An interface is not filtered.
+    /// An interface is not filtered, or the panic switch is on.
     Down,
 }
 
-/// Answer of `GET /v1/health`: status 200, or 503 where an interface is not filtered.
+/// Answer of `GET /v1/health`: status 200, or 503 where an interface is not filtered or the panic switch is on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
@@ -51,6 +51,9 @@ pub struct Health {
     /// Peers that do not answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peer_problems: Vec<PeerHealth>,
+    /// Since when the panic switch lets everything pass, Unix seconds; nothing where it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub panic_since: Option<u64>,
     /// What may keep rules from outliving the daemon. They never make the state worse than degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub state_problems: Vec<StateProblem>,

@@ -7,22 +7,29 @@
 mod batch;
 mod cidr;
 mod client;
+mod confirm;
 mod entry;
 mod error;
 mod health;
 mod lookup;
 mod names;
 mod notifier;
+mod panic;
 mod peers;
 mod policy;
 mod report;
 mod sets;
 mod stats;
+mod status;
 mod tag;
 
 pub use batch::{BatchFailure, BatchJob, BatchOutcome, BatchRule, RemovedByTag};
 pub use cidr::{Cidr, CidrError, V4Net, V6Net};
 pub use client::{ClientInfo, ClientRequest, Group};
+pub use confirm::{
+    CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, CONFIRM_WITHIN_HEADER, CONFIRM_WITHIN_MAX, ConfirmId,
+    ConfirmIdError, Confirmations, Confirmed, PendingChange, RevertedChange,
+};
 pub use entry::{Entry, EntryRequest, GuardRequest, Metadata, PeerAction, PeerJob};
 pub use error::{ApiError, ErrorCode, ErrorDetail};
 pub use health::{
@@ -34,9 +41,11 @@ pub use notifier::{
     DeadLetter, Discarded, NotifierFailure, NotifierInfo, NotifierMode, NotifierSpool,
     NotifierState, NotifierTest, Replayed,
 };
+pub use panic::{PANIC_HEADER, PanicRequest, PanicStatus};
 pub use peers::{PeerForgotten, PeerHealth, PeerInfo, PeerProblem, PeerState};
 pub use policy::{Policy, PolicyError};
 pub use report::Report;
 pub use sets::{ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate};
 pub use stats::{ActionStats, Counter, Metrics, Stats, TagStats};
+pub use status::{DaemonStatus, DiskStatus};
 pub use tag::{Tag, TagError, TagPattern, UNTAGGED};

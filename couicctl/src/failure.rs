@@ -42,6 +42,18 @@ impl Failure {
         }
     }
 
+    /// What happened, where it was not said already.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Refused(text)
+            | Self::Failed(text)
+            | Self::Usage(text)
+            | Self::Unreachable(text)
+            | Self::Config(text) => text.clone(),
+            Self::ClosedPipe | Self::Said => String::new(),
+        }
+    }
+
     /// Says on stderr what happened, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         match self {

@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod config;
 mod connect;
+mod doctor;
 mod duration;
 mod failure;
 mod input;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 
-use cli::Cli;
+use cli::{Cli, Command};
 use commands::Context;
 use failure::Failure;
 use output::Output;
@@ -42,11 +43,15 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let Some(command) = commands::offline(cli.command, &mut output)? else {
         return output.finish();
     };
-    let settings = config::load(cli.config.as_deref())?;
-    let context = Context::new(&settings, output)?;
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| Failure::Failed(format!("the async runtime does not start: {e}")))?
-        .block_on(commands::run(command, context))
+        .map_err(|e| Failure::Failed(format!("the async runtime does not start: {e}")))?;
+    let config = cli.config.as_deref();
+    if let Command::Doctor(args) = &command {
+        return runtime.block_on(doctor::run(config, args, output));
+    }
+    let settings = config::load(config)?;
+    let context = Context::new(&settings, output)?;
+    runtime.block_on(commands::run(command, context, config))
 }

@@ -211,6 +211,9 @@ pub struct Config {
     pub index_bits: u32,
     /// Which of the two [`Steps`] holds.
     pub steps: u32,
+    /// The panic switch: where it is not 0, every frame passes. On the line that lookups read anyway; who meets no rule
+    /// never comes to ask.
+    pub open: u32,
     /// Where in the records of [`RuleCount`] the bucket table, the IPv6 pool, and the two trees begin.
     pub rule_bases: [u32; 4],
     /// Bits of [`Cell::mask`] that stand, or may stand, for lengths that are not in the filter.

@@ -135,6 +135,13 @@ macro_rules! load {
 }
 pub(crate) use load;
 
+/// Whether the panic switch is on: no rule counts then. Asked where a rule may cover the source, before any is looked
+/// up; all others pass as it is.
+#[inline(always)]
+pub fn is_open<T: Tables>(t: &T) -> bool {
+    load!(t.config(), open) != 0
+}
+
 /// 0 while a daemon lives, else the time in Unix seconds: rules with a deadline up to it are over.
 #[inline(always)]
 pub(crate) fn time_without_daemon<T: Tables>(t: &T) -> u64 {

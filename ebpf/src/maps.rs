@@ -342,10 +342,16 @@ fn hit6(hi: u64, lo: u64, code: u32) -> u32 {
     code
 }
 
+/// Whether the panic switch is on.
+#[inline(always)]
+pub(crate) fn is_open() -> bool {
+    lookup::is_open(&Kernel)
+}
+
 /// The verdict code for an IPv4 source.
 #[inline(always)]
 pub(crate) fn judge4(source: u32) -> u32 {
-    if lookup::flagged4(&Kernel, source) {
+    if lookup::flagged4(&Kernel, source) && !is_open() {
         hit4(source, lookup::lookup4(&Kernel, source))
     } else {
         CODE_PASS
@@ -355,7 +361,7 @@ pub(crate) fn judge4(source: u32) -> u32 {
 /// The verdict code for an IPv6 source.
 #[inline(always)]
 pub(crate) fn judge6(hi: u64, lo: u64) -> u32 {
-    if lookup::flagged6(&Kernel, hi) {
+    if lookup::flagged6(&Kernel, hi) && !is_open() {
         hit6(hi, lo, lookup::lookup6(&Kernel, hi, lo))
     } else {
         CODE_PASS

@@ -1,6 +1,7 @@
 //! Whole requests through the API in process, over a data plane in memory: no request makes a panic or a fault of the
-//! daemon, and every error has its body. The first line of the input is `METHOD PATH [CONTENT-TYPE]`, the rest is the
-//! body. State lives on for a thousand requests, so that conflicts, full tables and sets are met.
+//! daemon, and every error has its body. The first line of the input is `METHOD PATH [CONTENT-TYPE [CONFIRM-WITHIN]]`, the
+//! rest is the body; `@` in a path stands for the oldest change that waits to be confirmed. State lives on for a thousand
+//! requests, a second apart, so that conflicts, full tables, sets and changes that are undone are met.
 #![no_main]
 
 use std::{
@@ -13,10 +14,13 @@ use std::{
 use couic::{
     api::{Api, routes},
     dataplane::{Limits, MemoryPlane},
-    firewall::{Firewall, SetStore, SystemClock},
+    confirm::Confirmations,
+    firewall::{Firewall, ManualClock, SetStore},
     guard::Guard,
+    host::Host,
     metrics::MetricsRegistry,
     rbac::ClientStore,
+    switch::PanicSwitch,
 };
 use couic_common::{ApiError, Health, HealthStatus};
 use libfuzzer_sys::fuzz_target;
@@ -49,6 +53,7 @@ struct Request<'i> {
     method: &'i str,
     path: &'i str,
     content_type: Option<&'i str>,
+    confirm_within: Option<&'i str>,
     body: &'i [u8],
 }
 
@@ -64,13 +69,16 @@ impl<'i> Request<'i> {
         let path = words.next()?;
         path.parse::<Uri>().ok()?.path().strip_prefix('/')?;
         let content_type = words.next();
+        let confirm_within = words.next();
         // What hyper would refuse is none of our business.
         let legal = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
-        (known.contains(&method) && path.starts_with('/') && content_type.is_none_or(legal))
+        let headers = [content_type, confirm_within];
+        (known.contains(&method) && path.starts_with('/') && headers.into_iter().flatten().all(legal))
             .then_some(Self {
                 method,
                 path,
                 content_type,
+                confirm_within,
                 body: bytes.get(end + 1..).unwrap_or_default(),
             })
     }
@@ -80,6 +88,8 @@ impl<'i> Request<'i> {
 struct Lab {
     runtime: tokio::runtime::Runtime,
     routes: BoxedFilter<(Response,)>,
+    api: Arc<Api>,
+    clock: Arc<ManualClock>,
     token: String,
     home: PathBuf,
     left: u32,
@@ -97,6 +107,7 @@ impl Lab {
         let home = base.join(format!("couic-fuzz-{}", std::process::id()));
         fs::create_dir_all(&home).expect("a directory");
         let plane = MemoryPlane::default();
+        let clock = Arc::new(ManualClock::new(1_800_000_000));
         let limits = Limits {
             drop_entries: 64,
             ignore_entries: 16,
@@ -105,11 +116,17 @@ impl Lab {
             Box::new(plane.clone()),
             Arc::new(plane),
             limits,
-            Arc::new(SystemClock),
+            Arc::<ManualClock>::clone(&clock),
         );
-        let api = Api {
-            firewall: Arc::new(firewall),
-            sets: Arc::new(SetStore::open(&home).expect("sets")),
+        let (firewall, sets) = (Arc::new(firewall), Arc::new(SetStore::open(&home).expect("sets")));
+        let confirmations =
+            Confirmations::open(&home, Arc::clone(&firewall), Arc::clone(&sets)).expect("a directory");
+        let api = Arc::new(Api {
+            panic: Arc::new(PanicSwitch::open(&home, Arc::clone(&firewall))),
+            confirmations: Arc::new(confirmations),
+            host: Host::new(&home, None),
+            firewall,
+            sets,
             clients: Arc::new(ClientStore::open(&home).expect("clients")),
             guard: Guard::new(false),
             metrics: Arc::new(MetricsRegistry::new()),
@@ -122,9 +139,10 @@ impl Lab {
                 set_problems: Vec::new(),
                 notifier_problems: Vec::new(),
                 peer_problems: Vec::new(),
+                panic_since: None,
                 state_problems: Vec::new(),
             }),
-        };
+        });
         let file = fs::read_to_string(home.join("rbac/clients/couicctl.toml")).expect("a token");
         let token = file.split('"').nth(1).expect("a quoted token").to_owned();
         Self {
@@ -132,28 +150,45 @@ impl Lab {
                 .enable_all()
                 .build()
                 .expect("a runtime"),
-            routes: routes(Arc::new(api)).boxed(),
+            routes: routes(Arc::clone(&api)).boxed(),
+            api,
+            clock,
             token,
             home,
             left: REQUESTS_A_LAB,
         }
     }
 
+    fn oldest(&self) -> String {
+        let waiting = self.api.confirmations.list(None).pending;
+        waiting.first().map_or_else(|| "00000000".to_owned(), |change| change.id.to_string())
+    }
+
     fn check(&self, request: &Request<'_>) {
         let mut sent = warp::test::request()
             .method(request.method)
-            .path(request.path)
+            .path(&request.path.replace('@', &self.oldest()))
             .header("authorization", format!("Bearer {}", self.token))
             .body(request.body);
         if let Some(kind) = request.content_type {
             sent = sent.header("content-type", kind);
         }
+        if let Some(within) = request.confirm_within {
+            sent = sent.header("couic-confirm-within", within);
+        }
+        self.clock.advance(1);
+        self.api.confirmations.undo_due();
         let answer = self.runtime.block_on(sent.reply(&self.routes));
         let status = answer.status().as_u16();
         let body = answer.body();
         let shown = String::from_utf8_lossy(body);
         assert!((200..500).contains(&status), "{status}: {shown}");
         assert_ne!(status, 401, "the token is the admin's");
+        let panics = answer.headers().contains_key("couic-panic");
+        assert_eq!(panics, self.api.firewall.passes_all(), "the header says how it is");
+        if answer.headers().contains_key("couic-confirm-id") {
+            assert!(status < 300 && request.confirm_within.is_some(), "nothing waits that was refused");
+        }
         if request.method == "HEAD" {
             assert!(body.is_empty(), "HEAD has no body");
         } else if status >= 400 {

@@ -2,7 +2,8 @@
 #![no_main]
 
 use couic_common::{
-    BatchJob, Cidr, ClientRequest, EntryRequest, PeerJob, SetBody, Tag, TagPattern,
+    BatchJob, Cidr, ClientRequest, Confirmations, EntryRequest, PanicRequest, PeerJob, SetBody, Tag,
+    TagPattern,
 };
 use libfuzzer_sys::fuzz_target;
 use serde::{Serialize, de::DeserializeOwned};
@@ -16,6 +17,8 @@ fuzz_target!(|bytes: &[u8]| {
     round_trip::<SetBody>(bytes);
     round_trip::<ClientRequest>(bytes);
     round_trip::<Vec<BatchJob>>(bytes);
+    round_trip::<PanicRequest>(bytes);
+    round_trip::<Confirmations>(bytes);
     for line in bytes.split(|b| *b == b'\n') {
         if let Some(job) = round_trip::<BatchJob>(line) {
             values(&job.entry.cidr, job.entry.tag.as_deref());

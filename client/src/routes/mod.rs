@@ -8,6 +8,7 @@ mod notifiers;
 mod peers;
 mod sets;
 mod stats;
+mod switch;
 
 pub use entries::ListQuery;
 pub use list::EntryStream;

@@ -61,6 +61,7 @@ impl Client {
             .request(Method::GET, self.url(&["health"]))
             .timeout(self.timeout);
         let response = request.send().await.map_err(|e| self.transport(&e))?;
+        self.notices.read(response.headers());
         let status = response.status();
         if status.is_success() {
             return self.decode(response).await;

@@ -7,6 +7,7 @@ mod routes;
 mod streams;
 #[expect(dead_code, reason = "couicctl's tests share it, and use other parts")]
 mod support;
+mod switch;
 mod tls;
 
 use couic_client::{Client, Endpoint};

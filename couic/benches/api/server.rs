@@ -13,11 +13,16 @@ use std::{
 
 use couic::{
     api::{Api, serve},
-    dataplane::{self, Counters, Limits, Loaded, Plane, PlaneError, PlaneRule, TagSlot},
+    confirm::Confirmations,
+    dataplane::{
+        self, Counters, Limits, Loaded, MemoryPlane, Plane, PlaneError, PlaneRule, TagSlot, Valve,
+    },
     firewall::{Firewall, SetStore, SystemClock},
     guard::Guard,
+    host::Host,
     metrics::MetricsRegistry,
     rbac::ClientStore,
+    switch::PanicSwitch,
 };
 use couic_common::{ActionStats, Cidr, Counter, Health, HealthStatus, Policy};
 use tempfile::TempDir;
@@ -51,6 +56,10 @@ impl Plane for NoPlane {
 
     fn walk(&self, _: usize, _: usize, _: &mut dyn FnMut(Policy, Cidr)) -> Option<usize> {
         None
+    }
+
+    fn valve(&self) -> Arc<dyn Valve> {
+        MemoryPlane::default().valve()
     }
 }
 
@@ -170,11 +179,17 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
         set_problems: Vec::new(),
         notifier_problems: Vec::new(),
         peer_problems: Vec::new(),
+        panic_since: None,
         state_problems: Vec::new(),
     };
+    let (firewall, sets) = (Arc::new(firewall), Arc::new(SetStore::open(dir).unwrap()));
+    let confirmations = Confirmations::open(dir, Arc::clone(&firewall), Arc::clone(&sets)).unwrap();
     let api = Arc::new(Api {
-        firewall: Arc::new(firewall),
-        sets: Arc::new(SetStore::open(dir).unwrap()),
+        panic: Arc::new(PanicSwitch::open(dir, Arc::clone(&firewall))),
+        confirmations: Arc::new(confirmations),
+        host: Host::new(dir, None),
+        firewall,
+        sets,
         clients: Arc::new(ClientStore::open(dir).unwrap()),
         guard: Guard::new(false),
         metrics: Arc::new(MetricsRegistry::new()),

@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
+use couic_common::{CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER};
 use futures_util::stream;
 use serde::Serialize;
 use warp::{
@@ -12,6 +13,7 @@ use warp::{
 };
 
 use super::error::Fault;
+use crate::confirm::Ticket;
 
 /// What comes out of a handler.
 pub(super) type Outcome = Result<Answer, Fault>;
@@ -28,6 +30,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     content: &'static str,
     body: Payload,
+    /// To be confirmed, where the client wanted that.
+    ticket: Option<Ticket>,
 }
 
 enum Payload {
@@ -44,6 +48,7 @@ impl Answer {
             status,
             content,
             body,
+            ticket: None,
         }
     }
 
@@ -53,6 +58,7 @@ impl Answer {
             status: StatusCode::OK,
             content,
             body: Payload::Pieces(pieces),
+            ticket: None,
         }
     }
 
@@ -76,7 +82,14 @@ impl Answer {
             status: StatusCode::NO_CONTENT,
             content: "",
             body: Payload::Empty,
+            ticket: None,
         }
+    }
+
+    /// Says what is to be confirmed.
+    #[must_use]
+    pub(super) fn confirmable(self, ticket: Option<Ticket>) -> Self {
+        Self { ticket, ..self }
     }
 
     /// The response; for `HEAD` the same headers without the body.
@@ -85,6 +98,7 @@ impl Answer {
             status,
             content,
             body,
+            ticket,
         } = self;
         let mut response = match body {
             Payload::Empty => Response::new(Bytes::new()).into_response(),
@@ -106,6 +120,14 @@ impl Answer {
         if !content.is_empty() {
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content));
+        }
+        if let Some(Ticket { id, until }) = ticket {
+            let headers = response.headers_mut();
+            // Hexadecimal digits are always a header's value.
+            if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+                headers.insert(CONFIRM_ID_HEADER, id);
+            }
+            headers.insert(CONFIRM_UNTIL_HEADER, HeaderValue::from(until));
         }
         response
     }

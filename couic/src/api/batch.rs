@@ -2,7 +2,8 @@
 //!
 //! NDJSON may be of any length: at no time is more of it in memory than a piece of the network's and the jobs of one
 //! spell. A line that cannot be read is one failed job. What was applied stays applied when the client goes away in
-//! the middle. A JSON array is read whole first, so one that is no array of jobs changes nothing.
+//! the middle. A JSON array is read whole first, so one that is no array of jobs changes nothing. So is NDJSON that is
+//! to be confirmed: it has the limit of JSON bodies.
 
 use std::pin::Pin;
 
@@ -10,7 +11,7 @@ use couic_common::{BatchJob, ErrorCode};
 use warp::http::HeaderMap;
 
 use super::{
-    answer::{Answer, Outcome},
+    answer::Outcome,
     body::{Body, Chunks, Content, MAX_JSON, next_chunk, read_all},
     call::Call,
     dispatch::{announced, blocking},
@@ -24,10 +25,14 @@ pub(super) const MAX_LINE: usize = 64 * 1024;
 /// `POST /v1/{policy}/batch`.
 pub(super) async fn run<S: Chunks>(call: Call, headers: &HeaderMap, body: Pin<&mut S>) -> Outcome {
     let content = Content::of(headers);
-    if content == Content::NdJson {
+    if content == Content::NdJson && call.confirm_within.is_none() {
         return lines(Jobs::new(&call)?, body).await;
     }
     let bytes = read_all(body, announced(headers), MAX_JSON).await?;
+    if content == Content::NdJson {
+        // What has to be confirmed is bounded anyway, and each spell of it waits for the disk.
+        return blocking(move || lines_at_once(&call, &bytes)).await;
+    }
     blocking(move || array(&call, &Body { content, bytes })).await
 }
 
@@ -44,7 +49,18 @@ fn array(call: &Call, body: &Body) -> Outcome {
             jobs.apply();
         }
     }
-    Answer::ok(&jobs.finish())
+    jobs.finish()
+}
+
+fn lines_at_once(call: &Call, bytes: &[u8]) -> Outcome {
+    let mut jobs = Jobs::new(call)?;
+    for line in bytes.split(|b| *b == b'\n') {
+        read_line(&mut jobs, checked(line));
+        if jobs.is_full() {
+            jobs.apply();
+        }
+    }
+    jobs.finish()
 }
 
 async fn lines<S: Chunks>(mut jobs: Jobs<'_>, mut body: Pin<&mut S>) -> Outcome {
@@ -73,7 +89,7 @@ async fn lines<S: Chunks>(mut jobs: Jobs<'_>, mut body: Pin<&mut S>) -> Outcome 
     if let Some(line) = splitter.last() {
         read_line(&mut jobs, line);
     }
-    Answer::ok(&jobs.finish())
+    jobs.finish()
 }
 
 fn read_line(jobs: &mut Jobs<'_>, line: Line<'_>) {

@@ -2,8 +2,7 @@
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
-use couic_common::{Cidr, ClientName, NotifierName, Policy, SetName};
-use parking_lot::Mutex;
+use couic_common::{Cidr, ClientName, ConfirmId, NotifierName, Policy, SetName};
 use percent_encoding::percent_decode_str;
 use warp::http::{HeaderMap, header};
 
@@ -16,8 +15,6 @@ use crate::{
 /// What all requests share.
 pub(super) struct Shared {
     pub(super) api: Arc<Api>,
-    /// Held while sets are read and put in force, so that the older of two reloads never wins.
-    pub(super) reloading: Mutex<()>,
 }
 
 /// One request.
@@ -29,6 +26,8 @@ pub(super) struct Call {
     pub(super) query: Vec<(String, String)>,
     /// Whether the client asked for a line per item rather than an array.
     pub(super) wants_lines: bool,
+    /// Undo the change after so many seconds unless it is confirmed.
+    pub(super) confirm_within: Option<u64>,
 }
 
 /// What the variable parts of a path say.
@@ -40,6 +39,7 @@ pub(super) struct Params {
     pub(super) set: Option<SetName>,
     pub(super) client: Option<ClientName>,
     pub(super) notifier: Option<NotifierName>,
+    pub(super) confirmation: Option<ConfirmId>,
 }
 
 impl Call {
@@ -90,6 +90,12 @@ impl Call {
             .notifier
             .as_ref()
             .ok_or_else(|| missing("no {notifier}"))
+    }
+
+    pub(super) fn confirmation(&self) -> Result<ConfirmId, Fault> {
+        self.params
+            .confirmation
+            .ok_or_else(|| missing("no {confirmation}"))
     }
 
     /// The first value of a query parameter.

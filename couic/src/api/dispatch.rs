@@ -9,10 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use couic_common::PANIC_HEADER;
 use futures_util::FutureExt;
 use warp::{
     filters::path::FullPath,
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, HeaderValue, Method, header},
     reply,
 };
 
@@ -21,6 +22,7 @@ use super::{
     auth, batch,
     body::{Body, Chunks, Content, MAX_JSON, read_all},
     call::{Call, Shared, wants_lines},
+    confirm,
     error::Fault,
     table::{self, Found, Run},
 };
@@ -44,6 +46,7 @@ pub(super) async fn dispatch<S: Chunks>(
 ) -> reply::Response {
     let started = Instant::now();
     let metrics = Arc::clone(&shared.api.metrics);
+    let firewall = Arc::clone(&shared.api.firewall);
     let Head {
         method,
         path,
@@ -60,10 +63,14 @@ pub(super) async fn dispatch<S: Chunks>(
         tracing::debug!(%method, route, status = fault.status.as_u16(), "request refused");
     }
     let head = method == Method::HEAD;
-    let response = match outcome {
+    let mut response = match outcome {
         Ok(answer) => answer.into_response(head),
         Err(fault) => fault.into_response(head),
     };
+    if firewall.passes_all() {
+        let on = HeaderValue::from_static("on");
+        response.headers_mut().insert(PANIC_HEADER, on);
+    }
     let status = response.status().as_u16();
     metrics.observe_request(route, name(&method), status, started.elapsed());
     response
@@ -81,18 +88,26 @@ async fn answer<S: Chunks>(
     let operation = found.operation(method)?;
     let who = auth::authorize(&shared.api.clients, headers, operation.access)?;
     let params = found.params()?;
+    let confirm_within = confirm::within(headers)?;
+    if confirm_within.is_some() && !operation.confirmable {
+        return Err(confirm::not_here());
+    }
     let call = Call {
         shared,
         who,
         params,
         query,
         wants_lines: wants_lines(headers),
+        confirm_within,
     };
+    // The way back is written to the disk first.
+    let waits = confirm_within.is_some();
     match operation.run {
-        Run::Inline(run) => run(&call),
+        Run::Inline(run) if !waits => run(&call),
+        Run::Inline(run) => blocking(move || run(&call)).await,
         Run::Body(run) => {
             let body = receive(headers, body).await?;
-            if body.bytes.len() <= MAX_INLINE {
+            if body.bytes.len() <= MAX_INLINE && !waits {
                 run(&call, &body)
             } else {
                 blocking(move || run(&call, &body)).await

@@ -5,12 +5,13 @@
 
 use std::{collections::BTreeMap, error::Error, fmt::Write as _, io};
 
-use couic_common::{ApiError, ErrorCode, ErrorDetail};
+use couic_common::{ApiError, CONFIRM_WITHIN_HEADER, ErrorCode, ErrorDetail};
 use couic_peering::TooFarAhead;
 use couic_plugin_api::host::dispatcher::OperateError;
 use warp::http::StatusCode;
 
 use crate::{
+    confirm::ConfirmError,
     firewall::{FirewallError, SetError},
     guard::GuardRefusal,
     rbac::RbacError,
@@ -201,6 +202,24 @@ impl From<OperateError> for Fault {
             }
             OperateError::NotDelivered(_) | OperateError::Stopping => {
                 Self::refused("notifier", text)
+            }
+        }
+    }
+}
+
+impl From<ConfirmError> for Fault {
+    fn from(error: ConfirmError) -> Self {
+        let text = error.to_string();
+        match &error {
+            ConfirmError::Unknown(_) | ConfirmError::Undone(..) => Self::not_found(text),
+            ConfirmError::TooMany | ConfirmError::TooMuch | ConfirmError::NotText(_) => {
+                Self::refused(CONFIRM_WITHIN_HEADER, text)
+            }
+            ConfirmError::Busy(_) | ConfirmError::Gone | ConfirmError::NotYet(_) => {
+                Self::refused("id", text)
+            }
+            ConfirmError::Disk(source) => {
+                Self::of_disk("keeping the way back of a change", &error, source)
             }
         }
     }

@@ -8,11 +8,14 @@ use couic_common::{
 };
 
 use super::{
+    answer::{Answer, Outcome},
     call::Call,
+    confirm,
     error::{Fault, code_of},
     judge,
 };
 use crate::{
+    confirm::{Change, Draft},
     firewall::{Actor, Applied, FirewallError, Job},
     guard::GuardCheck,
 };
@@ -22,6 +25,19 @@ const SPELL: usize = 512;
 
 /// How many failures are told one by one.
 const MAX_FAILURES: usize = 1000;
+
+/// Why a job was not done.
+enum Refused {
+    Rule(FirewallError),
+    /// The way back cannot be kept.
+    Unkept(ErrorCode, String),
+}
+
+impl Refused {
+    fn of(fault: &Fault) -> Self {
+        Self::Unkept(fault.body.code, fault.body.message.clone())
+    }
+}
 
 /// A batch that is being worked off.
 pub(super) struct Jobs<'a> {
@@ -42,6 +58,8 @@ pub(super) struct Jobs<'a> {
     /// Index and CIDR of each waiting job.
     names: Vec<(u64, Cidr)>,
     outcome: BatchOutcome,
+    /// The way back, where the request wants one.
+    draft: Option<Draft>,
 }
 
 impl<'a> Jobs<'a> {
@@ -60,6 +78,7 @@ impl<'a> Jobs<'a> {
             waiting: Vec::with_capacity(SPELL),
             names: Vec::with_capacity(SPELL),
             outcome: BatchOutcome::default(),
+            draft: confirm::draft(call, || format!("{policy} batch"))?,
         })
     }
 
@@ -140,7 +159,20 @@ impl<'a> Jobs<'a> {
             return;
         }
         let waiting = std::mem::replace(&mut self.waiting, Vec::with_capacity(SPELL));
-        let results = firewall.apply(self.policy, waiting, &self.actor);
+        let results = match self.draft.take() {
+            None => {
+                let results = firewall.apply(self.policy, waiting, &self.actor);
+                results
+                    .into_iter()
+                    .map(|r| r.map_err(Refused::Rule))
+                    .collect()
+            }
+            Some(mut draft) => {
+                let results = self.apply_confirmably(waiting, &mut draft);
+                self.draft = Some(draft);
+                results
+            }
+        };
         let names = std::mem::replace(&mut self.names, Vec::with_capacity(SPELL));
         for ((index, cidr), result) in names.into_iter().zip(results) {
             match result {
@@ -148,9 +180,12 @@ impl<'a> Jobs<'a> {
                 Ok(Applied::Updated) => self.outcome.updated += 1,
                 Ok(Applied::Unchanged) => self.outcome.unchanged += 1,
                 Ok(Applied::Removed) => self.outcome.removed += 1,
-                Err(error) => {
-                    let (code, cidr) = (code_of(&error), Some(cidr.to_string()));
-                    let message = self.message(error);
+                Err(refused) => {
+                    let cidr = Some(cidr.to_string());
+                    let (code, message) = match refused {
+                        Refused::Rule(error) => (code_of(&error), self.message(error)),
+                        Refused::Unkept(code, message) => (code, message),
+                    };
                     self.failed(BatchFailure {
                         index,
                         cidr,
@@ -162,13 +197,40 @@ impl<'a> Jobs<'a> {
         }
     }
 
+    /// The same with the way back. Where that cannot be kept, nothing of the spell is done.
+    fn apply_confirmably(
+        &mut self,
+        waiting: Vec<Job>,
+        draft: &mut Draft,
+    ) -> Vec<Result<Applied, Refused>> {
+        let (firewall, policy, actor) = (self.call.firewall(), self.policy, &self.actor);
+        let foretold = waiting
+            .iter()
+            .flat_map(|job| firewall.foretell(policy, job, actor));
+        if let Err(error) = draft.will(foretold.map(Change::Claim).collect()) {
+            let fault = Fault::from(error);
+            return waiting.iter().map(|_| Err(Refused::of(&fault))).collect();
+        }
+        let (mut results, mut done) = (Vec::with_capacity(waiting.len()), Vec::new());
+        for job in waiting {
+            let result = firewall.apply_seen(policy, job, actor);
+            results.push(result.map_err(Refused::Rule).map(|(applied, seen)| {
+                done.extend(seen.into_iter().map(Change::Claim));
+                applied
+            }));
+        }
+        draft.did(done);
+        results
+    }
+
     /// Applies what still waits, and gives the account.
-    pub(super) fn finish(mut self) -> BatchOutcome {
+    pub(super) fn finish(mut self) -> Outcome {
         self.apply();
         let mut outcome = self.outcome;
         outcome.failures.sort_by_key(|failure| failure.index);
         outcome.failures.truncate(MAX_FAILURES);
-        outcome
+        let ticket = self.draft.and_then(Draft::finish);
+        Ok(Answer::ok(&outcome)?.confirmable(ticket))
     }
 
     /// The client went away in the middle: the log is all that is left to tell.

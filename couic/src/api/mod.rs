@@ -18,6 +18,7 @@ mod batch;
 mod body;
 mod call;
 mod clients;
+mod confirm;
 mod dispatch;
 mod entry_json;
 mod error;
@@ -29,6 +30,7 @@ mod list;
 mod lookup;
 mod notifiers;
 mod openapi;
+mod panic;
 mod peer;
 mod peers;
 mod policy;
@@ -36,13 +38,13 @@ mod routes;
 mod serve;
 mod sets;
 mod stats;
+mod status;
 mod table;
 mod wire;
 
 use std::sync::Arc;
 
 use couic_common::Health;
-use parking_lot::Mutex;
 use warp::{Filter, Rejection, filters, reply};
 
 pub use self::serve::{ServeSettings, ServeSummary, serve, serve_with};
@@ -51,12 +53,15 @@ use self::{
     dispatch::{Head, dispatch},
 };
 use crate::{
+    confirm::Confirmations,
     firewall::{Firewall, SetStore},
     guard::Guard,
+    host::Host,
     metrics::MetricsRegistry,
     peering::Engine,
     rbac::ClientStore,
     reporting::Notifiers,
+    switch::PanicSwitch,
 };
 
 /// What the API serves.
@@ -75,6 +80,12 @@ pub struct Api {
     pub notifiers: Option<Notifiers>,
     /// The rules shared with other nodes; None where peering is off.
     pub peering: Option<Arc<Engine>>,
+    /// The panic switch.
+    pub panic: Arc<PanicSwitch>,
+    /// Changes that wait to be confirmed.
+    pub confirmations: Arc<Confirmations>,
+    /// What the daemon knows of its machine.
+    pub host: Host,
     /// The state of the filter now. May block.
     pub health: Arc<dyn Fn() -> Health + Send + Sync>,
 }
@@ -89,10 +100,7 @@ impl std::fmt::Debug for Api {
 pub fn routes(
     api: Arc<Api>,
 ) -> impl Filter<Extract = (reply::Response,), Error = Rejection> + Clone + Send + Sync + 'static {
-    let shared = Arc::new(Shared {
-        api,
-        reloading: Mutex::new(()),
-    });
+    let shared = Arc::new(Shared { api });
     warp::any()
         .map(move || Arc::clone(&shared))
         .and(warp::method())

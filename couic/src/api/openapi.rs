@@ -2,7 +2,10 @@
 
 use std::sync::LazyLock;
 
-use couic_common::{ApiError, ErrorCode, ErrorDetail};
+use couic_common::{
+    ApiError, CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, CONFIRM_WITHIN_HEADER, CONFIRM_WITHIN_MAX,
+    ErrorCode, ErrorDetail,
+};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -159,9 +162,9 @@ fn describe(pattern: &'static str, operation: &'static Operation) -> PathOperati
     let Operation {
         access,
         doc,
+        confirmable,
         run: _,
         verb: _,
-        ..
     } = operation;
     let mut builder = OperationBuilder::new()
         .operation_id(Some(doc.id))
@@ -172,10 +175,19 @@ fn describe(pattern: &'static str, operation: &'static Operation) -> PathOperati
     for query in doc.query {
         builder = builder.parameter(query.parameter());
     }
+    if *confirmable {
+        builder = builder.parameter(confirm_header());
+    }
     if let Some(shape) = doc.body {
         builder = builder.request_body(Some(shape.request()));
     }
     let mut errors = doc.errors.to_vec();
+    // What is wrong with the header, or too much waits already.
+    for status in [400, 422] {
+        if *confirmable && !errors.contains(&status) {
+            errors.push(status);
+        }
+    }
     if !matches!(access, Access::Open) {
         let none: [&str; 0] = [];
         builder = builder.security(SecurityRequirement::new(SCHEME, none));
@@ -219,6 +231,8 @@ const fn right_name(right: Right) -> &'static str {
         Right::PeersForget => "peers forget",
         Right::NotifiersList => "notifiers list",
         Right::NotifiersOperate => "notifiers operate",
+        Right::Panic => "panic",
+        Right::ConfirmAny => "confirm any",
     }
 }
 
@@ -234,6 +248,7 @@ fn path_parameter(name: &'static str) -> Parameter {
             "0 to 32, or 0 to 128; host bits of the address are masked",
             Type::Integer,
         ),
+        "confirmation" => ("eight hexadecimal digits", Type::String),
         "notifier" => (
             "a notifier's name: 1 to 64 of A-Z a-z 0-9 _ - .",
             Type::String,
@@ -246,6 +261,19 @@ fn path_parameter(name: &'static str) -> Parameter {
         .required(Required::True)
         .description(Some(text))
         .schema(Some(ObjectBuilder::new().schema_type(kind)))
+        .build()
+}
+
+fn confirm_header() -> Parameter {
+    ParameterBuilder::new()
+        .name(CONFIRM_WITHIN_HEADER)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(format!(
+            "undo the change after so many seconds, 1 to {CONFIRM_WITHIN_MAX}, unless it is confirmed; the answer \
+             has the headers {CONFIRM_ID_HEADER} and {CONFIRM_UNTIL_HEADER} then"
+        )))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::Integer)))
         .build()
 }
 

@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
-use couic_common::{Entry, EntryRequest, RemovedByTag};
+use couic_common::{Entry, EntryRequest, Policy, RemovedByTag, TagPattern};
 use warp::http::StatusCode;
 
 use super::{
     answer::{Answer, JSON, Outcome},
     body::Body,
     call::Call,
-    entry_json,
+    confirm, entry_json,
     error::Fault,
     judge, list,
 };
-use crate::firewall::Origin;
+use crate::{
+    confirm::{Change, Draft},
+    firewall::{Applied, Job, Origin},
+};
 
 /// `POST /v1/{policy}`.
 pub(super) fn create(call: &Call, body: &Body) -> Outcome {
@@ -25,8 +28,17 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
         actor: call.actor()?,
         metadata: request.metadata.take().map(Arc::new),
     };
-    let entry = firewall.add(policy, &rule, &origin)?;
-    Ok(one(StatusCode::CREATED, &entry))
+    let summary = || format!("{policy} add {}", rule.cidr);
+    let Some(draft) = confirm::draft(call, summary)? else {
+        let entry = firewall.add(policy, &rule, &origin)?;
+        return Ok(one(StatusCode::CREATED, &entry));
+    };
+    let job = Job::Add(rule.clone(), None);
+    let foretold = firewall.foretell(policy, &job, &origin.actor);
+    let work = || Ok(firewall.add_seen(policy, &rule, &origin)?);
+    confirm::making(draft, foretold, work, |entry| {
+        Ok(one(StatusCode::CREATED, &entry))
+    })
 }
 
 /// `GET /v1/{policy}/{ip}/{prefix}`.
@@ -43,9 +55,15 @@ pub(super) fn delete(call: &Call) -> Outcome {
         actor: call.actor()?,
         metadata: None,
     };
-    call.firewall()
-        .remove(call.policy()?, call.cidr()?, &origin)?;
-    Ok(Answer::no_content())
+    let (firewall, policy, cidr) = (call.firewall(), call.policy()?, call.cidr()?);
+    let Some(draft) = confirm::draft(call, || format!("{policy} delete {cidr}"))? else {
+        firewall.remove(policy, cidr, &origin)?;
+        return Ok(Answer::no_content());
+    };
+    let job = Job::Remove(cidr, None);
+    let foretold = firewall.foretell(policy, &job, &origin.actor);
+    let work = || Ok(firewall.remove_seen(policy, cidr, &origin)?);
+    confirm::making(draft, foretold, work, |_| Ok(Answer::no_content()))
 }
 
 /// `DELETE /v1/{policy}?tag=T`.
@@ -60,14 +78,47 @@ pub(super) fn delete_by_tag(call: &Call) -> Outcome {
         return Err(Fault::bad_request(message));
     }
     let pattern = list::pattern(tag)?;
+    let policy = call.policy()?;
+    if let Some(draft) = confirm::draft(call, || format!("{policy} delete --tag {tag:.40}"))? {
+        return delete_confirmably(call, policy, &pattern, draft);
+    }
     let origin = Origin {
         actor: call.actor()?,
         metadata: None,
     };
-    let removed = call
-        .firewall()
-        .remove_by_tag(call.policy()?, &pattern, &origin);
+    let removed = call.firewall().remove_by_tag(policy, &pattern, &origin);
     Answer::ok(&RemovedByTag { removed })
+}
+
+/// The same, page by page with the way back of each. What was removed before a page that cannot be kept waits to be
+/// confirmed as well.
+fn delete_confirmably(
+    call: &Call,
+    policy: Policy,
+    pattern: &TagPattern,
+    mut draft: Draft,
+) -> Outcome {
+    let (firewall, actor) = (call.firewall(), call.actor()?);
+    let (mut removed, mut after) = (0, None);
+    loop {
+        let (found, last) = firewall.removable_by_tag(policy, pattern, &actor, after);
+        let jobs = || found.iter().map(|cidr| Job::Remove(*cidr, None));
+        let foretold = jobs().flat_map(|job| firewall.foretell(policy, &job, &actor));
+        draft.will(foretold.map(Change::Claim).collect())?;
+        let mut seen = Vec::new();
+        for job in jobs() {
+            if let Ok((Applied::Removed, gone)) = firewall.apply_seen(policy, job, &actor) {
+                removed += 1;
+                seen.extend(gone.into_iter().map(Change::Claim));
+            }
+        }
+        draft.did(seen);
+        if last.is_none() {
+            break;
+        }
+        after = last;
+    }
+    Ok(Answer::ok(&RemovedByTag { removed })?.confirmable(draft.finish()))
 }
 
 fn one(status: StatusCode, entry: &Entry) -> Answer {

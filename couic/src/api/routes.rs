@@ -1,9 +1,10 @@
 //! Every route: path, method, right, work, documentation. The only list of them.
 
 use couic_common::{
-    BatchJob, BatchOutcome, ClientInfo, ClientRequest, DeadLetter, Discarded, Entry, EntryRequest,
-    Health, Lookup, Metrics, NotifierInfo, NotifierTest, PeerForgotten, PeerInfo, PeerJob,
-    ReloadStatus, RemovedByTag, Replayed, SetBody, SetDeleted, SetSummary, SetUpdate, Stats,
+    BatchJob, BatchOutcome, ClientInfo, ClientRequest, Confirmations, Confirmed, DaemonStatus,
+    DeadLetter, Discarded, Entry, EntryRequest, Health, Lookup, Metrics, NotifierInfo,
+    NotifierTest, PanicRequest, PanicStatus, PeerForgotten, PeerInfo, PeerJob, ReloadStatus,
+    RemovedByTag, Replayed, RevertedChange, SetBody, SetDeleted, SetSummary, SetUpdate, Stats,
     TagStats,
 };
 use couic_peering::{
@@ -11,9 +12,9 @@ use couic_peering::{
 };
 
 use super::{
-    clients, exchange, health, list, lookup, notifiers,
+    clients, confirm, exchange, health, list, lookup, notifiers,
     openapi::{self, Doc, Of, Query, Shape},
-    peer, peers, policy, sets, stats,
+    panic, peer, peers, policy, sets, stats, status,
     table::{Access, Operation, Path, Run, Verb},
 };
 use crate::rbac::Right;
@@ -103,11 +104,18 @@ const fn operation(
         verb,
         access,
         run,
+        confirmable: false,
         doc,
     }
 }
 
 impl Operation {
+    /// It takes `Couic-Confirm-Within`.
+    const fn confirmable(mut self) -> Self {
+        self.confirmable = true;
+        self
+    }
+
     const fn query(mut self, query: &'static [Query]) -> Self {
         self.doc.query = query;
         self
@@ -337,6 +345,85 @@ pub(super) static PATHS: &[Path] = &[
         .errors(&[404])],
     },
     Path {
+        pattern: "/v1/status",
+        operations: &[operation(
+            Verb::Get,
+            right(&[Right::StatsList]),
+            Run::Blocking(status::show),
+            ("status", "What the daemon knows of itself and its machine: version, clock, disks, file descriptors"),
+            (200, Shape::Json(Of::type_::<DaemonStatus>())),
+        )],
+    },
+    Path {
+        pattern: "/v1/panic",
+        operations: &[
+            operation(
+                Verb::Get,
+                Access::Any,
+                Run::Inline(panic::show),
+                ("get_panic", "Whether every packet passes, who switched last, and why"),
+                (200, Shape::Json(Of::type_::<PanicStatus>())),
+            ),
+            operation(
+                Verb::Put,
+                right(&[Right::Panic]),
+                Run::BlockingBody(panic::switch),
+                (
+                    "set_panic",
+                    "Lets every packet pass from now on, whatever the rules say, or has the rules hold again. While it \
+                     is on, every answer of the API has the header couic-panic: on",
+                ),
+                (200, Shape::Json(Of::type_::<PanicStatus>())),
+            )
+            .body(Shape::Json(Of::type_::<PanicRequest>()))
+            .errors(&[400, 413, 422]),
+        ],
+    },
+    Path {
+        pattern: "/v1/confirm",
+        operations: &[
+            operation(
+                Verb::Get,
+                Access::Any,
+                Run::Blocking(confirm::list),
+                (
+                    "list_confirmations",
+                    "Changes of the client that wait to be confirmed, and those that were undone; for admin everybody's",
+                ),
+                (200, Shape::Json(Of::type_::<Confirmations>())),
+            ),
+            operation(
+                Verb::Post,
+                Access::Any,
+                Run::Blocking(confirm::all),
+                ("confirm_all", "Confirms every change of the client; 404 where none waits"),
+                (200, Shape::Json(Of::type_::<Confirmed>())),
+            )
+            .errors(&[404, 422]),
+        ],
+    },
+    Path {
+        pattern: "/v1/confirm/{confirmation}",
+        operations: &[
+            operation(
+                Verb::Post,
+                Access::Any,
+                Run::Blocking(confirm::one),
+                ("confirm", "Confirms one change: it stays. An admin may confirm everybody's"),
+                (200, Shape::Json(Of::type_::<Confirmed>())),
+            )
+            .errors(&[404, 422]),
+            operation(
+                Verb::Delete,
+                Access::Any,
+                Run::Blocking(confirm::undo),
+                ("undo", "Undoes one change at once"),
+                (200, Shape::Json(Of::type_::<RevertedChange>())),
+            )
+            .errors(&[404, 422]),
+        ],
+    },
+    Path {
         pattern: "/v1/lookup/{ip}",
         operations: &[operation(
             Verb::Get,
@@ -356,7 +443,8 @@ pub(super) static PATHS: &[Path] = &[
             ("reload_sets", "Puts the set files in force: only what differs changes, all of it or nothing"),
             (201, Shape::Json(Of::type_::<ReloadStatus>())),
         )
-        .errors(&[422])],
+        .errors(&[422])
+            .confirmable()],
     },
     Path {
         pattern: "/v1/sets/{policy}",
@@ -377,7 +465,8 @@ pub(super) static PATHS: &[Path] = &[
                 (201, Shape::Json(Of::type_::<SetBody>())),
             )
             .body(Shape::Json(Of::type_::<SetBody>()))
-            .errors(&[400, 409, 413, 422]),
+            .errors(&[400, 409, 413, 422])
+            .confirmable(),
         ],
     },
     Path {
@@ -399,7 +488,8 @@ pub(super) static PATHS: &[Path] = &[
                 (200, Shape::Json(Of::type_::<SetBody>())),
             )
             .body(Shape::Json(Of::type_::<SetUpdate>()))
-            .errors(&[400, 404, 413, 422]),
+            .errors(&[400, 404, 413, 422])
+            .confirmable(),
             operation(
                 Verb::Delete,
                 right(&[Right::SetsDelete]),
@@ -407,7 +497,8 @@ pub(super) static PATHS: &[Path] = &[
                 ("delete_set", "Deletes a set file; its rules go at the next reload"),
                 (200, Shape::Json(Of::type_::<SetDeleted>())),
             )
-            .errors(&[400, 404]),
+            .errors(&[400, 404])
+            .confirmable(),
         ],
     },
     Path {
@@ -471,7 +562,8 @@ pub(super) static PATHS: &[Path] = &[
             (200, Shape::Json(Of::type_::<BatchOutcome>())),
         )
         .body(Shape::ArrayOrLines(Of::type_::<BatchJob>()))
-        .errors(&[400, 413])],
+        .errors(&[400, 413])
+            .confirmable()],
     },
     Path {
         pattern: "/v1/{policy}/{ip}/{prefix}",
@@ -491,7 +583,8 @@ pub(super) static PATHS: &[Path] = &[
                 ("delete_entry", "Removes an entry; 422 where a set defines it"),
                 (204, Shape::Empty),
             )
-            .errors(&[400, 404, 422]),
+            .errors(&[400, 404, 422])
+            .confirmable(),
         ],
     },
     Path {
@@ -518,7 +611,8 @@ pub(super) static PATHS: &[Path] = &[
                 (201, Shape::Json(Of::type_::<Entry>())),
             )
             .body(Shape::Json(Of::type_::<EntryRequest>()))
-            .errors(&[400, 409, 413, 422]),
+            .errors(&[400, 409, 413, 422])
+            .confirmable(),
             operation(
                 Verb::Delete,
                 right(&[Right::PolicyDelete]),
@@ -527,7 +621,8 @@ pub(super) static PATHS: &[Path] = &[
                 (200, Shape::Json(Of::type_::<RemovedByTag>())),
             )
             .query(BY_TAG)
-            .errors(&[400]),
+            .errors(&[400])
+            .confirmable(),
         ],
     },
 ];

@@ -11,8 +11,13 @@ use super::{
     answer::{Answer, Outcome},
     body::Body,
     call::Call,
+    confirm,
     error::Fault,
     judge::{self, Defects},
+};
+use crate::{
+    confirm::{Change, ConfirmError, FileChange, SetChange, Ticket},
+    firewall::{SetChange as SetCounts, SetEntries, SetError, SetStore},
 };
 
 /// `GET /v1/sets/{policy}`.
@@ -43,9 +48,10 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
     let (Ok(name), entries) = (name, entries?) else {
         return Err(Fault::invalid("name", "the name cannot be used"));
     };
-    call.api().sets.create(policy, &name, &entries)?;
+    let work = |sets: &SetStore| sets.create(policy, &name, &entries).map(drop);
+    let ticket = change_file(call, policy, &name, Some(&entries), work)?;
     audit(call, "set created", policy, &name, entries.len())?;
-    Answer::created(&set_body(&name, &entries))
+    Ok(Answer::created(&set_body(&name, &entries))?.confirmable(ticket))
 }
 
 /// `PUT /v1/sets/{policy}/{set}`.
@@ -63,35 +69,110 @@ pub(super) fn replace(call: &Call, body: &Body) -> Outcome {
         defects.invalid("name".to_owned(), message);
     }
     let entries = judged(call, policy, &entries, (force, guard.as_ref()), defects)?;
-    call.api().sets.replace(policy, name, &entries)?;
+    let work = |sets: &SetStore| sets.replace(policy, name, &entries).map(drop);
+    let ticket = change_file(call, policy, name, Some(&entries), work)?;
     audit(call, "set replaced", policy, name, entries.len())?;
-    Answer::ok(&set_body(name, &entries))
+    Ok(Answer::ok(&set_body(name, &entries))?.confirmable(ticket))
 }
 
 /// `DELETE /v1/sets/{policy}/{set}`.
 pub(super) fn delete(call: &Call) -> Outcome {
     let (policy, name) = (call.policy()?, call.set()?);
-    call.api().sets.delete(policy, name)?;
+    let work = |sets: &SetStore| sets.delete(policy, name);
+    let ticket = change_file(call, policy, name, None, work)?;
     audit(call, "set deleted", policy, name, 0)?;
-    Answer::ok(&SetDeleted {
+    let deleted = SetDeleted {
         deleted: true,
         reload_required: true,
-    })
+    };
+    Ok(Answer::ok(&deleted)?.confirmable(ticket))
+}
+
+/// Changes a set's file, whose entries will be `after`; with the way back, where the request wants one.
+fn change_file(
+    call: &Call,
+    policy: Policy,
+    set: &SetName,
+    after: Option<&[Cidr]>,
+    work: impl FnOnce(&SetStore) -> Result<(), SetError>,
+) -> Result<Option<Ticket>, Fault> {
+    let sets = &call.api().sets;
+    let _one_at_a_time = sets.turn();
+    let verb = if after.is_some() { "write" } else { "delete" };
+    let Some(mut draft) = confirm::draft(call, || format!("set {policy}/{set} {verb}"))? else {
+        work(sets)?;
+        return Ok(None);
+    };
+    let before = sets.raw(policy, set)?.map(String::from_utf8).transpose();
+    let before = before.map_err(|_| ConfirmError::NotText(format!("{policy}/{set}")))?;
+    let change = Change::File(FileChange {
+        policy,
+        set: set.clone(),
+        before,
+        after: after.map(SetStore::text_of),
+    });
+    draft.will(vec![change.clone()])?;
+    if let Err(error) = work(sets) {
+        draft.did(Vec::new());
+        return Err(error.into());
+    }
+    draft.did(vec![change]);
+    Ok(draft.finish())
 }
 
 /// `POST /v1/sets/reload`.
 pub(super) fn reload(call: &Call) -> Outcome {
     let client = &call.who()?.name;
-    let change = {
-        let _one_at_a_time = call.shared.reloading.lock();
-        let catalog = call.api().sets.load_strict()?;
-        call.firewall().replace_sets(&catalog)?
-    };
+    let (change, ticket) = put_in_force(call)?;
     let (added, removed, total) = (change.added, change.removed, change.total);
     tracing::info!(target: "couic::audit", %client, added, removed, total, "sets reloaded");
-    Answer::created(&ReloadStatus {
+    let status = ReloadStatus {
         reload_status: "OK".to_owned(),
-    })
+    };
+    Ok(Answer::created(&status)?.confirmable(ticket))
+}
+
+/// What the files say, with the way back, where the request wants one.
+fn put_in_force(call: &Call) -> Result<(SetCounts, Option<Ticket>), Fault> {
+    let (sets, firewall) = (&call.api().sets, call.firewall());
+    let _one_at_a_time = sets.turn();
+    let catalog = sets.load_strict()?;
+    let Some(mut draft) = confirm::draft(call, || "sets reload".to_owned())? else {
+        return Ok((firewall.replace_sets(&catalog)?, None));
+    };
+    let changes = differing(firewall.sets_in_force(), catalog.entries());
+    draft.will(changes.clone())?;
+    match firewall.replace_sets(&catalog) {
+        Ok(counts) => {
+            draft.did(changes);
+            Ok((counts, draft.finish()))
+        }
+        Err(error) => {
+            draft.did(Vec::new());
+            Err(error.into())
+        }
+    }
+}
+
+fn differing(mut before: SetEntries, after: SetEntries) -> Vec<Change> {
+    let change = |(policy, set), before, after| {
+        Change::Set(SetChange {
+            policy,
+            set,
+            before,
+            after,
+        })
+    };
+    let mut changes = Vec::new();
+    for (key, after) in after {
+        let before = before.remove(&key).unwrap_or_default();
+        if before != after {
+            changes.push(change(key, before, after));
+        }
+    }
+    let gone = before.into_iter();
+    changes.extend(gone.map(|(key, before)| change(key, before, Vec::new())));
+    changes
 }
 
 /// The entries of a set as its file will hold them: networks, in order, each once.

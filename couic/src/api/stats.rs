@@ -25,7 +25,10 @@ pub(super) fn metrics(call: &Call) -> Outcome {
     if call.query("format") == Some("prometheus") {
         let api = call.api();
         let peers = api.peering.as_ref().map(|engine| engine.peers());
-        let text = api.metrics.render(firewall, api.notifiers.as_ref(), peers);
+        let waiting = api.confirmations.waiting_count();
+        let text = api
+            .metrics
+            .render(firewall, api.notifiers.as_ref(), peers, waiting);
         return Ok(Answer::whole(
             StatusCode::OK,
             OPENMETRICS,

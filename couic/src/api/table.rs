@@ -33,6 +33,8 @@ pub(super) struct Operation {
     pub(super) verb: Verb,
     pub(super) access: Access,
     pub(super) run: Run,
+    /// Whether it can be undone, where the request wants that.
+    pub(super) confirmable: bool,
     pub(super) doc: Doc,
 }
 
@@ -104,6 +106,7 @@ enum Part {
     Set,
     Client,
     Notifier,
+    Confirmation,
 }
 
 impl Part {
@@ -115,6 +118,7 @@ impl Part {
             "{set}" => Self::Set,
             "{client}" => Self::Client,
             "{notifier}" => Self::Notifier,
+            "{confirmation}" => Self::Confirmation,
             word => Self::Word(word),
         }
     }
@@ -235,6 +239,10 @@ fn read(part: Part, text: &str, params: &mut Params) -> Result<(), Fault> {
         Part::Notifier => {
             let wrong = |e| Fault::not_found(format!("there is no such notifier: {e}"));
             params.notifier = Some(text.parse().map_err(wrong)?);
+        }
+        Part::Confirmation => {
+            let wrong = |e| Fault::not_found(format!("there is no such change: {e}"));
+            params.confirmation = Some(text.parse().map_err(wrong)?);
         }
     }
     Ok(())

@@ -47,6 +47,9 @@ pub enum StartError {
     /// The sets' directory.
     #[error("cannot use the directory of sets in the working directory: {0}")]
     Sets(io::Error),
+    /// The changes that wait to be confirmed.
+    #[error("cannot use the directory confirm in the working directory: {0}")]
+    Confirmations(io::Error),
     /// Threads, signals.
     #[error("cannot {doing}: {source}")]
     System {

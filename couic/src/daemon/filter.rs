@@ -104,6 +104,7 @@ impl Filter {
             set_problems,
             notifier_problems,
             peer_problems,
+            panic_since: None,
             state_problems: Vec::new(),
         }
     }

@@ -20,6 +20,7 @@ mod selfcheck;
 mod signals;
 mod state;
 mod supervisor;
+mod switches;
 
 use std::{
     fs, mem,
@@ -44,6 +45,7 @@ use crate::{
     dataplane::{self, Loaded, XdpProgram},
     firewall::{Firewall, FirewallError, SetStore, SystemClock},
     guard::Guard,
+    host::Host,
     journal::Registers,
     keeper::{Keeper, KeeperError, Setup, Store},
     logging::Log,
@@ -63,6 +65,7 @@ use filter::{Filter, Turn, Watch, sets_problem};
 use selfcheck::{Checker, Found};
 use signals::Signals;
 use supervisor::Supervisor;
+use switches::Switches;
 
 /// How long requests in progress may take to be answered at the end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -144,13 +147,17 @@ fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartEr
     let reporting = start_reporting(config, &runtime, &rules.firewall, spawner)?;
     let registers = mem::take(&mut rules.registers);
     let peering = start_peering(config, &runtime, &rules.firewall, registers)?;
+    // What is undone now is reported.
+    let switches = Switches::open(config, &rules)?;
     let keeper_ended = keeper.ended();
     let filter = filter_packets(keeper, &rules)?;
     let metrics = Arc::new(MetricsRegistry::new());
     let engine = peering.as_ref().map(Peering::engine);
     let mut repeaters = repeaters(&rules, &filter, &metrics)
         .and_then(|mut all| {
-            state::keep_writing(&mut all, &rules.firewall, engine.clone()).map(|()| all)
+            state::keep_writing(&mut all, &rules.firewall, engine.clone())?;
+            switches.watch(&mut all)?;
+            Ok(all)
         })
         .map_err(StartError::system("start threads"))?;
     announce(config, supervisor.as_deref());
@@ -158,13 +165,21 @@ fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartEr
     let notifiers = reporting.as_ref().map(Reporting::notifiers);
     let api = Api {
         firewall: Arc::clone(&rules.firewall),
-        sets: rules.sets,
+        sets: Arc::clone(&rules.sets),
         clients: Arc::new(clients),
         guard: Guard::new(config.enforce_guard),
         metrics,
-        health: health(&filter, &rules.firewall, notifiers.clone(), engine.clone()),
+        health: health(
+            &filter,
+            (&rules, &switches),
+            notifiers.clone(),
+            engine.clone(),
+        ),
         notifiers,
         peering: engine,
+        panic: Arc::clone(&switches.panic),
+        confirmations: Arc::clone(&switches.confirmations),
+        host: Host::new(&config.working_dir, Some(&config.logging.dir)),
     };
     let alone = serve(&runtime, listener, api, signals, keeper_ended)?;
     if let Some(supervisor) = &supervisor {
@@ -203,16 +218,19 @@ fn announce(config: &Config, supervisor: Option<&Supervisor>) {
 /// What `GET /v1/health` answers, asked anew each time.
 fn health(
     filter: &Arc<Filter>,
-    firewall: &Arc<Firewall>,
+    (rules, switches): (&Rules, &Switches),
     notifiers: Option<Notifiers>,
     peers: Option<Arc<Engine>>,
 ) -> Arc<dyn Fn() -> Health + Send + Sync> {
-    let (filter, firewall) = (Arc::clone(filter), Arc::clone(firewall));
+    let (filter, firewall) = (Arc::clone(filter), Arc::clone(&rules.firewall));
+    let panic = Arc::clone(&switches.panic);
     Arc::new(move || {
         let problems = notifiers.as_ref().map(Notifiers::problems);
         let late = peers.as_ref().map(|engine| engine.problems());
         let health = filter.health(problems.unwrap_or_default(), late.unwrap_or_default());
-        state::add_to_health(health, &firewall)
+        let mut health = state::add_to_health(health, &firewall);
+        panic.mark(&mut health);
+        health
     })
 }
 

@@ -138,6 +138,7 @@ mod tests {
             set_problems: Vec::new(),
             notifier_problems: Vec::new(),
             peer_problems: Vec::new(),
+            panic_since: None,
             state_problems: Vec::new(),
         }
     }

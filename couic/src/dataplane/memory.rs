@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use couic_common::{ActionStats, Cidr, Counter, Policy, Verdict};
 use parking_lot::Mutex;
 
-use super::{Counters, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot};
+use super::{Counters, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot, Valve};
 
 /// A data plane without a kernel. Clones share the same rules and counters.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,7 @@ struct State {
     usage: Option<BTreeMap<(Policy, Cidr), RuleUsage>>,
     actions: ActionStats,
     heartbeat: u64,
+    open: bool,
     fail_next_put_after: Option<usize>,
     refuses_puts: bool,
 }
@@ -52,7 +53,7 @@ impl MemoryPlane {
     /// Judges a packet as the data plane would, and counts it.
     pub fn packet(&self, source: IpAddr, bytes: u64) -> Verdict {
         let mut state = self.0.lock();
-        let found = state.deciding(source);
+        let found = (!state.open).then(|| state.deciding(source)).flatten();
         let verdict = if matches!(found, Some((Policy::Drop, ..))) {
             Verdict::Drop
         } else {
@@ -168,6 +169,10 @@ impl Plane for MemoryPlane {
         (end < state.rules.len()).then_some(end)
     }
 
+    fn valve(&self) -> Arc<dyn Valve> {
+        Arc::new(self.clone())
+    }
+
     fn usage(&self, policy: Policy, cidr: Cidr) -> Option<RuleUsage> {
         let state = self.0.lock();
         let usage = state.usage.as_ref()?;
@@ -188,5 +193,15 @@ impl Counters for MemoryPlane {
             .get(&(policy, slot))
             .copied()
             .unwrap_or_default()
+    }
+}
+
+impl Valve for MemoryPlane {
+    fn set_open(&self, open: bool) {
+        self.0.lock().open = open;
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.lock().open
     }
 }

@@ -38,7 +38,9 @@ pub use counters::MappedCounters;
 pub(crate) use link::LinkInfo;
 pub use memory::MemoryPlane;
 pub(crate) use netlink::{Interface, OnInterface};
-pub use plane::{Counters, Limits, MAX_TAGS, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot};
+pub use plane::{
+    Counters, Limits, MAX_TAGS, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot, Valve,
+};
 pub(crate) use program::ENTRIES;
 pub use program::{LoadError, Loaded, XdpProgram, load, load_tables, open};
 pub use sizes::TooManyRules;

@@ -1,6 +1,6 @@
 //! What the firewall core wants of a data plane.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use couic_common::{ActionStats, Cidr, Counter, Policy};
 
@@ -163,11 +163,24 @@ pub trait Plane: Send {
     fn walk(&self, from: usize, places: usize, show: &mut dyn FnMut(Policy, Cidr))
     -> Option<usize>;
 
+    /// The switch that lets everything pass. It needs no turn behind whoever changes rules.
+    fn valve(&self) -> Arc<dyn Valve>;
+
     /// What a rule decided. None where there is no such rule, or where rules are not counted one by one.
     fn usage(&self, policy: Policy, cidr: Cidr) -> Option<RuleUsage> {
         let _ = (policy, cidr);
         None
     }
+}
+
+/// The panic switch of a data plane: while it is open every packet passes and counts as passed, whatever the rules say.
+/// They go on being changed meanwhile, and all hold again from the next packet on when it is closed.
+pub trait Valve: Send + Sync {
+    /// In force when this returns.
+    fn set_open(&self, open: bool);
+
+    /// Whether everything passes.
+    fn is_open(&self) -> bool;
 }
 
 /// What the data plane counted. Reads never disturb packets nor updates.

@@ -1,6 +1,8 @@
 //! All tables, and the lookup's view of them from user space: the same lookup that the kernel runs, on the same
 //! memory. The writers ask it nothing; tests ask it everything.
 
+use std::sync::Arc;
+
 use couic_ebpf::{
     Tables,
     layout::{
@@ -10,6 +12,7 @@ use couic_ebpf::{
 };
 
 use super::{
+    PlaneError, Valve,
     region::{Region, read, write},
     sizes::Sizes,
 };
@@ -17,7 +20,8 @@ use super::{
 /// The tables of one program.
 #[derive(Debug)]
 pub(super) struct Store {
-    pub(super) config: Region<Config>,
+    /// Shared with who holds the [`super::Valve`].
+    pub(super) config: Arc<Region<Config>>,
     pub(super) beat: Region<Beat>,
     pub(super) busy4: Region<u64>,
     pub(super) prefilter4: Region<u64>,
@@ -63,7 +67,7 @@ impl Store {
         seed: [u64; 3],
     ) -> Result<Self, M::Error> {
         Ok(Self {
-            config: maker.region(".bss.config", 1)?,
+            config: Arc::new(maker.region(".bss.config", 1)?),
             beat: maker.region(".bss.beat", 1)?,
             busy4: maker.region(".bss.busy4", BUSY_WORDS as usize)?,
             prefilter4: maker.region(".bss.prefilter4", PREFILTER_WORDS as usize)?,
@@ -86,6 +90,14 @@ impl Store {
             seed,
             index_bits: sizes.index_bits(),
         })
+    }
+
+    /// Brings what every lookup reads into reach. Nobody shares it yet.
+    pub(super) fn reach_basics(&mut self) -> Result<(), PlaneError> {
+        if let Some(config) = Arc::get_mut(&mut self.config) {
+            config.reach(1)?;
+        }
+        self.beat.reach(1)
     }
 
     /// Sets the sign of life: at `mono` nanoseconds it was `unix`.
@@ -111,6 +123,16 @@ pub(super) fn monotonic() -> u64 {
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+impl Valve for Region<Config> {
+    fn set_open(&self, open: bool) {
+        write!(self, 0, open => u32::from(open));
+    }
+
+    fn is_open(&self) -> bool {
+        read!(self, 0, open) != 0
+    }
 }
 
 impl Tables for Store {

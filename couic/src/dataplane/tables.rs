@@ -1,11 +1,12 @@
 //! The data plane proper: [`Plane`] over mapped tables.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use couic_common::{Cidr, Policy};
+use couic_ebpf::layout::Config;
 
 use super::{
-    Limits, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot, inspect,
+    Limits, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot, Valve, inspect,
     region::{Region, write},
     rule_counts::RuleCounts,
     sizes::{Sizes, TooManyRules},
@@ -50,8 +51,7 @@ impl Maker for Heap {
 impl TablePlane {
     /// Takes over tables that are empty, and says that a daemon lives.
     pub(super) fn over(mut store: Store, sizes: Sizes) -> Result<Self, PlaneError> {
-        store.config.reach(1)?;
-        store.beat.reach(1)?;
+        store.reach_basics()?;
         for (at, seed) in store.seed.into_iter().enumerate() {
             write!(store.config, 0, seed[at] => seed);
         }
@@ -82,6 +82,15 @@ impl TablePlane {
     /// `couic_ebpf::layout`.
     #[must_use]
     pub fn judge(&self, source: IpAddr) -> u32 {
+        use couic_ebpf::{layout::CODE_PASS, lookup};
+        if lookup::is_open(&self.store) {
+            return CODE_PASS;
+        }
+        self.look_up(source)
+    }
+
+    /// The same, whether everything passes or not.
+    fn look_up(&self, source: IpAddr) -> u32 {
         use couic_ebpf::{layout::CODE_PASS, lookup};
         match source {
             IpAddr::V4(a) => {
@@ -221,7 +230,7 @@ impl Plane for TablePlane {
     }
 
     fn decides(&self, source: IpAddr) -> Option<(Policy, TagSlot)> {
-        inspect::decided(self.judge(source))
+        inspect::decided(self.look_up(source))
     }
 
     fn erase(&mut self, policy: Policy, cidr: Cidr) {
@@ -257,6 +266,10 @@ impl Plane for TablePlane {
             base += size;
         }
         (end < base).then_some(end)
+    }
+
+    fn valve(&self) -> Arc<dyn Valve> {
+        Arc::<Region<Config>>::clone(&self.store.config)
     }
 
     fn usage(&self, policy: Policy, cidr: Cidr) -> Option<RuleUsage> {

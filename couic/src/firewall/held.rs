@@ -64,7 +64,7 @@ impl Settled {
 }
 
 impl Holder {
-    fn of(owner: &Owner) -> Option<Self> {
+    pub(super) fn of(owner: &Owner) -> Option<Self> {
         match owner {
             Owner::Set(_) => None,
             Owner::Api => Some(Self::Api),
@@ -72,7 +72,7 @@ impl Holder {
         }
     }
 
-    fn owner(&self) -> Owner {
+    pub(super) fn owner(&self) -> Owner {
         match self {
             Self::Api => Owner::Api,
             Self::Peer(name) => Owner::Peer(name.clone()),

@@ -18,12 +18,14 @@ mod core;
 mod deadlines;
 mod durable;
 mod events;
+mod exchange;
 mod held;
 mod query;
 mod reload;
 mod selfcheck;
 mod setfile;
 mod sets;
+mod sets_undo;
 mod table;
 mod tags;
 #[cfg(test)]
@@ -40,15 +42,17 @@ pub use self::{
     clock::{Clock, ManualClock, SystemClock},
     durable::Restored,
     events::{Received, Subscription},
+    exchange::{ClaimChange, ClaimState, Exchanged},
     held::{Held, Holder, Settle, Settled},
     query::Usage,
     reload::{SetCatalog, SetChange},
     selfcheck::{SelfCheck, SelfChecked},
     setfile::{BadLine, parse_set},
     sets::{MAX_SET_FILE, SetError, SetStore},
+    sets_undo::SetEntries,
     types::{Actor, Applied, EventKind, FirewallError, Job, NewRule, Origin, RuleEvent},
 };
-use crate::dataplane::{Counters, Limits, Plane};
+use crate::dataplane::{Counters, Limits, Plane, Valve};
 
 /// How many rules are walked over under one hold of the lock.
 const SPELL: usize = 4096;
@@ -58,6 +62,7 @@ pub struct Firewall {
     core: Mutex<Core>,
     counters: Arc<dyn Counters>,
     clock: Arc<dyn Clock>,
+    valve: Arc<dyn Valve>,
 }
 
 impl Firewall {
@@ -69,12 +74,25 @@ impl Firewall {
         limits: Limits,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let valve = plane.valve();
         let core = Core::new(plane, Arc::clone(&counters), limits);
         Self {
             core: Mutex::new(core),
             counters,
             clock,
+            valve,
         }
+    }
+
+    /// Lets every packet pass, or has the rules hold again: from the next packet on. Waits for nobody who changes rules.
+    pub fn pass_all(&self, open: bool) {
+        self.valve.set_open(open);
+    }
+
+    /// Whether every packet passes, whatever the rules say.
+    #[must_use]
+    pub fn passes_all(&self) -> bool {
+        self.valve.is_open()
     }
 
     /// The time by which expirations are judged, Unix seconds.

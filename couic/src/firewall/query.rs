@@ -114,7 +114,7 @@ impl Firewall {
         }
     }
 
-    /// What happens to a packet from this address, and which rules say so.
+    /// What happens to a packet from this address, and which rules say so. Under the panic switch none does.
     #[must_use]
     pub fn lookup(&self, ip: IpAddr) -> Lookup {
         let mut covering: Vec<LookupRule> = self.change(|core, _| {
@@ -128,7 +128,7 @@ impl Firewall {
             };
             Policy::ALL.into_iter().flat_map(of).collect()
         });
-        let decided_by = if covering.is_empty() {
+        let decided_by = if covering.is_empty() || self.passes_all() {
             None
         } else {
             Some(covering.remove(0))

@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        dataplane::{Corruption, Limits, MemoryPlane, Plane, PlaneError, TablePlane},
+        dataplane::{Corruption, Limits, MemoryPlane, Plane, PlaneError, TablePlane, Valve},
         firewall::{Actor, Job, NewRule, SystemClock},
     };
 
@@ -192,6 +192,10 @@ mod tests {
             show: &mut dyn FnMut(Policy, Cidr),
         ) -> Option<usize> {
             self.0.lock().walk(from, places, show)
+        }
+
+        fn valve(&self) -> Arc<dyn Valve> {
+            self.0.lock().valve()
         }
     }
 

@@ -8,9 +8,11 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use couic_common::{Cidr, CidrError, Policy, SetName, SetProblem, SetSummary};
+use parking_lot::Mutex;
 use tempfile::NamedTempFile;
 
 use super::{
@@ -107,6 +109,8 @@ pub enum SetError {
 pub struct SetStore {
     root: PathBuf,
     limits: Limits,
+    /// Held by who changes files or puts them in force, so that the older of two reloads never wins.
+    pub(super) turn: Arc<Mutex<()>>,
 }
 
 impl SetStore {
@@ -118,6 +122,7 @@ impl SetStore {
         let store = Self {
             root: working_dir.join("sets"),
             limits: Limits::default(),
+            turn: Arc::default(),
         };
         make_dir(&store.root)?;
         for policy in Policy::ALL {
@@ -138,11 +143,11 @@ impl SetStore {
         self.limits.of(policy).saturating_mul(4)
     }
 
-    fn folder(&self, policy: Policy) -> PathBuf {
+    pub(super) fn folder(&self, policy: Policy) -> PathBuf {
         self.root.join(policy.as_str())
     }
 
-    fn path(&self, policy: Policy, name: &SetName) -> PathBuf {
+    pub(super) fn path(&self, policy: Policy, name: &SetName) -> PathBuf {
         self.folder(policy).join(file_name(name))
     }
 
@@ -280,6 +285,21 @@ impl SetStore {
         entries.dedup();
         let text = write_set(&entries);
         check_size(policy, name, text.len() as u64)?;
+        self.write_text(policy, name, text.as_bytes(), persist)?;
+        Ok(SetSummary {
+            name: name.clone(),
+            entry_count: entries.len() as u64,
+            file_size: text.len() as u64,
+        })
+    }
+
+    pub(super) fn write_text(
+        &self,
+        policy: Policy,
+        name: &SetName,
+        text: &[u8],
+        persist: impl FnOnce(NamedTempFile, &Path) -> Result<File, SetError>,
+    ) -> Result<(), SetError> {
         let (folder, path) = (self.folder(policy), self.path(policy, name));
         let io_error = |source| SetError::Io {
             path: path.clone(),
@@ -290,16 +310,11 @@ impl SetStore {
             .permissions(Permissions::from_mode(0o640))
             .tempfile_in(&folder)
             .map_err(io_error)?;
-        aside.write_all(text.as_bytes()).map_err(io_error)?;
+        aside.write_all(text).map_err(io_error)?;
         give_to_owner_of(&folder, aside.path()).map_err(io_error)?;
         aside.as_file().sync_all().map_err(io_error)?;
         persist(aside, &path)?;
-        sync_folder(&folder).map_err(io_error)?;
-        Ok(SetSummary {
-            name: name.clone(),
-            entry_count: entries.len() as u64,
-            file_size: text.len() as u64,
-        })
+        sync_folder(&folder).map_err(io_error)
     }
 
     /// Removes a set's file.
@@ -401,7 +416,7 @@ impl SetStore {
     }
 }
 
-fn file_name(name: &SetName) -> String {
+pub(super) fn file_name(name: &SetName) -> String {
     format!("{name}.couic")
 }
 
@@ -465,6 +480,6 @@ fn give_to_owner_of(folder: &Path, path: &Path) -> io::Result<()> {
     std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -25,6 +25,10 @@ pub struct Figures {
     pub reporting: Option<ReportingFigures>,
     /// The peers, where rules are shared.
     pub peers: Option<Vec<PeerInfo>>,
+    /// Whether the panic switch lets everything pass.
+    pub panic: bool,
+    /// Changes that wait to be confirmed.
+    pub pending_confirmations: usize,
 }
 
 impl Figures {
@@ -39,6 +43,8 @@ impl Figures {
             state: StateFigures::of(firewall),
             reporting: None,
             peers: None,
+            panic: firewall.passes_all(),
+            pending_confirmations: 0,
         }
     }
 
@@ -63,9 +69,30 @@ impl Figures {
                 &rows,
             ));
         }
+        families.extend(self.switches());
         families.extend(self.state.iter().flat_map(StateFigures::families));
         families.extend(self.reporting.iter().flat_map(ReportingFigures::families));
         families.extend(self.peers.iter().flat_map(|peers| peers::families(peers)));
+        families
+    }
+
+    fn switches(&self) -> Vec<MetricFamily> {
+        let panic = gauge_vec(
+            "couic_panic",
+            "Whether the panic switch lets every packet pass; 1 = yes.",
+            &[],
+        );
+        let pending = gauge_vec(
+            "couic_pending_confirmations",
+            "Changes that are undone unless somebody confirms them.",
+            &[],
+        );
+        let count = i64::try_from(self.pending_confirmations).unwrap_or(i64::MAX);
+        for (gauge, value) in [(&panic, i64::from(self.panic)), (&pending, count)] {
+            gauge.with_label_values::<&str>(&[]).set(value);
+        }
+        let mut families = panic.collect();
+        families.extend(pending.collect());
         families
     }
 

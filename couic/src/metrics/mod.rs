@@ -90,9 +90,11 @@ impl MetricsRegistry {
         firewall: &Firewall,
         notifiers: Option<&Notifiers>,
         peers: Option<Vec<PeerInfo>>,
+        pending_confirmations: usize,
     ) -> String {
         self.render_figures(&Figures {
             peers,
+            pending_confirmations,
             reporting: notifiers.map(ReportingFigures::of),
             ..Figures::of(firewall)
         })

@@ -102,6 +102,8 @@ fn a_strict_parser_reads_all_of_it() {
         ("couic_stats_rx_bytes", "counter"),
         ("couic_drop_tag_rx_packets", "counter"),
         ("couic_drop_tag_rx_bytes", "counter"),
+        ("couic_panic", "gauge"),
+        ("couic_pending_confirmations", "gauge"),
         ("couic_rules", "gauge"),
         ("couic_rules_limit", "gauge"),
         ("couic_api_requests", "counter"),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use nix::unistd::{Uid, User, geteuid};
+use tempfile::NamedTempFile;
 
 /// Writes a new file: it has `mode` from its birth, is on the disk when this returns, and belongs to the owner of its
 /// directory. Readers see all of it or nothing.
@@ -15,9 +16,43 @@ use nix::unistd::{Uid, User, geteuid};
 /// # Errors
 /// `AlreadyExists` where there is something of that name; otherwise what the system says. Nothing is left behind.
 pub fn create_file(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
-    let dir = path
-        .parent()
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let aside = write_aside(path, mode, content)?;
+    aside.persist_noclobber(path).map_err(|e| e.error)?;
+    sync_dir_of(path)
+}
+
+/// The same, in place of whatever has that name.
+///
+/// # Errors
+/// What the system says; the file is what it was then.
+pub fn replace_file(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    let aside = write_aside(path, mode, content)?;
+    aside.persist(path).map_err(|e| e.error)?;
+    sync_dir_of(path)
+}
+
+/// Removes a file, for good when this returns. One that is not there is as wanted.
+///
+/// # Errors
+/// What the system says.
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => sync_dir_of(path),
+    }
+}
+
+fn dir_of(path: &Path) -> io::Result<&Path> {
+    let dir = path.parent();
+    dir.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+fn sync_dir_of(path: &Path) -> io::Result<()> {
+    File::open(dir_of(path)?)?.sync_all()
+}
+
+fn write_aside(path: &Path, mode: u32, content: &[u8]) -> io::Result<NamedTempFile> {
+    let dir = dir_of(path)?;
     let mut temp = tempfile::Builder::new()
         .prefix(".new-")
         .suffix(".tmp")
@@ -32,8 +67,7 @@ pub fn create_file(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     }
     file.write_all(content)?;
     file.sync_all()?;
-    temp.persist_noclobber(path).map_err(|e| e.error)?;
-    File::open(dir)?.sync_all()
+    Ok(temp)
 }
 
 /// Makes a new, empty file to be written bit by bit: it has `mode` from its birth and belongs to the owner of its
@@ -140,6 +174,20 @@ mod tests {
         let open = dir.path().join("b");
         create_new(&open, 0o666).unwrap();
         assert_eq!(fs::metadata(&open).unwrap().mode() & 0o7777, 0o666);
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_removed_however_often() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        replace_file(&path, 0o600, b"one").unwrap();
+        replace_file(&path, 0o600, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        remove_file(&path).unwrap();
+        remove_file(&path).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert!(replace_file(&path.join("x"), 0o600, b"").is_err());
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod workdir;
 
 pub use config_file::check_config_file;
 pub use error::PrivilegeError;
-pub use files::{create_file, create_new, ensure_dir, owner_name};
+pub use files::{create_file, create_new, ensure_dir, owner_name, remove_file, replace_file};
 pub use give_up::{Hardening, give_up};
 pub use inspect::{inspect_log_dir, inspect_working_dir};
 pub use keeper::confine_keeper;

@@ -37,6 +37,10 @@ pub enum Right {
     NotifiersList,
     /// Test notifiers, read, replay and discard their dead letters, resume them.
     NotifiersOperate,
+    /// Let everything pass, and end that.
+    Panic,
+    /// Confirm or undo what others have changed.
+    ConfirmAny,
 }
 
 /// Who sent a request, once the token is known to be right.
@@ -84,7 +88,7 @@ mod tests {
     use super::*;
 
     /// Rights from the top; a column a group, in the order of `Group::ALL`.
-    const TABLE: [(Right, [bool; 5]); 16] = {
+    const TABLE: [(Right, [bool; 5]); 18] = {
         const Y: bool = true;
         const N: bool = false;
         [
@@ -104,6 +108,8 @@ mod tests {
             (Right::PeersForget, [Y, N, N, N, N]),
             (Right::NotifiersList, [Y, N, N, Y, N]),
             (Right::NotifiersOperate, [Y, N, N, N, N]),
+            (Right::Panic, [Y, N, N, N, N]),
+            (Right::ConfirmAny, [Y, N, N, N, N]),
         ]
     };
 

@@ -11,11 +11,13 @@
 
 mod batch;
 mod clients;
+mod confirm;
 mod entries;
 mod errors;
 mod guard;
 mod lists;
 mod nodes;
+mod noise;
 mod notifiers;
 mod openapi;
 mod peer;
@@ -25,3 +27,4 @@ mod sets;
 mod socket;
 mod stats;
 mod support;
+mod switch;

@@ -66,5 +66,5 @@ async fn operation_ids_are_unique_and_all_have_answers() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), count);
-    assert_eq!(count, 35);
+    assert_eq!(count, 42);
 }

@@ -73,6 +73,13 @@ const ROWS: &[Row] = &[
     ),
     ("POST", "/v1/notifiers/n/replay", "", [Y, N, N, N, N]),
     ("POST", "/v1/notifiers/n/resume", "", [Y, N, N, N, N]),
+    ("GET", "/v1/status", "", [Y, N, N, Y, N]),
+    ("GET", "/v1/panic", "", [Y, Y, Y, Y, Y]),
+    ("PUT", "/v1/panic", r#"{"on":true}"#, [Y, N, N, N, N]),
+    ("GET", "/v1/confirm", "", [Y, Y, Y, Y, Y]),
+    ("POST", "/v1/confirm", "", [Y, Y, Y, Y, Y]),
+    ("POST", "/v1/confirm/00000000", "", [Y, Y, Y, Y, Y]),
+    ("DELETE", "/v1/confirm/00000000", "", [Y, Y, Y, Y, Y]),
     ("GET", "/v1/openapi.json", "", [Y, Y, Y, Y, Y]),
     ("GET", "/v1/health", "", [Y, Y, Y, Y, Y]),
 ];
@@ -99,6 +106,7 @@ async fn every_route_for_every_group() {
                 let sets = test.api.sets.list(couic_common::Policy::Drop).unwrap();
                 assert_eq!(sets.len(), 1, "{what}");
                 assert_eq!(test.api.clients.list().len(), 6, "{what}");
+                assert!(!test.api.firewall.passes_all(), "{what}");
             }
         }
     }

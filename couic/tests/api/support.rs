@@ -8,13 +8,16 @@ use std::{
 
 use couic::{
     api::{Api, routes},
+    confirm::Confirmations,
     dataplane::{Limits, MemoryPlane},
     firewall::{Clock, Firewall, ManualClock, SetStore},
     guard::{Guard, HostAddress, HostSource},
+    host::Host,
     metrics::MetricsRegistry,
     peering::{Engine, PeerSettings, Time},
     rbac::ClientStore,
     reporting::Notifiers,
+    switch::PanicSwitch,
 };
 use couic_common::{Group, Health, HealthStatus, InterfaceHealth, XdpMode};
 use couic_peering::Limits as PeerLimits;
@@ -32,9 +35,9 @@ pub(crate) const NOW: u64 = 1_800_000_000;
 /// An address of the tests' host.
 pub(crate) const HOST: &str = "198.51.100.7";
 
-struct Host;
+struct TestHost;
 
-impl HostSource for Host {
+impl HostSource for TestHost {
     fn addresses(&self) -> io::Result<Vec<HostAddress>> {
         let addr = HOST.parse().unwrap();
         let role = "an address of this host (test0)".to_owned();
@@ -136,15 +139,26 @@ fn furnish(
     }
     let health = Arc::new(Mutex::new(Box::new(healthy) as HealthSource));
     let state = Arc::clone(&health);
+    let sets = Arc::new(SetStore::open(dir.path()).unwrap());
+    let panic = Arc::new(PanicSwitch::open(dir.path(), Arc::clone(&firewall)));
+    let switch = Arc::clone(&panic);
+    let confirmations = Confirmations::open(dir.path(), Arc::clone(&firewall), Arc::clone(&sets));
     let api = Arc::new(Api {
+        panic,
+        confirmations: Arc::new(confirmations.unwrap()),
+        host: Host::new(dir.path(), None),
         firewall,
-        sets: Arc::new(SetStore::open(dir.path()).unwrap()),
+        sets,
         clients: Arc::new(clients),
-        guard: Guard::with_source(enforce, Box::new(Host)),
+        guard: Guard::with_source(enforce, Box::new(TestHost)),
         metrics: Arc::new(MetricsRegistry::new()),
         notifiers,
         peering,
-        health: Arc::new(move || (*state.lock().unwrap())()),
+        health: Arc::new(move || {
+            let mut found = (*state.lock().unwrap())();
+            switch.mark(&mut found);
+            found
+        }),
     });
     TestApi {
         api,
@@ -169,6 +183,7 @@ pub(crate) fn healthy() -> Health {
         set_problems: Vec::new(),
         notifier_problems: Vec::new(),
         peer_problems: Vec::new(),
+        panic_since: None,
         state_problems: Vec::new(),
     }
 }

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Subcommand};
 use couic_common::{Cidr, Tag};
 
+use super::Confirm;
 use crate::duration;
 
 /// A policy's commands.
@@ -23,6 +24,7 @@ Examples:
   couicctl drop add 192.0.2.7                      for ever
   couicctl drop add 192.0.2.7 -t ssh-scan -e 2h    for two hours, under a tag
   couicctl drop add 192.0.2.7 --renew -e 1d        whether or not it is there already
+  couicctl drop add 10.0.0.0/8 --confirm-within 1m undone after a minute unless you say couicctl confirm
 
 An entry that is there already is refused without --renew.")]
     Add(AddArgs<F>),
@@ -75,6 +77,8 @@ pub(crate) struct AddArgs<F: Args> {
     #[arg(long)]
     pub(crate) renew: bool,
     #[command(flatten)]
+    pub(crate) confirm: Confirm,
+    #[command(flatten)]
     pub(crate) force: F,
 }
 
@@ -89,10 +93,19 @@ pub(crate) struct Label {
     pub(crate) expiration: Option<Duration>,
 }
 
+/// Entries to delete.
+#[derive(Args)]
+pub(crate) struct DeleteArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    #[command(flatten)]
+    pub(crate) confirm: Confirm,
+}
+
 /// Which entries to delete.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-pub(crate) struct DeleteArgs {
+pub(crate) struct Which {
     /// ADDRESS/PREFIX, or an address for its /32 or /128
     #[arg(value_parser = Cidr::parse_lenient)]
     pub(crate) cidr: Option<Cidr>,
@@ -119,6 +132,8 @@ pub(crate) struct ImportArgs<F: Args> {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) label: Label,
+    #[command(flatten)]
+    pub(crate) confirm: Confirm,
     #[command(flatten)]
     pub(crate) force: F,
 }

@@ -3,6 +3,7 @@
 mod entries;
 mod notifiers;
 mod sets;
+mod switch;
 
 use std::{net::IpAddr, path::PathBuf};
 
@@ -15,6 +16,7 @@ pub(crate) use entries::{
 };
 pub(crate) use notifiers::NotifiersCommand;
 pub(crate) use sets::{SetArg, SetSource, SetsCommand};
+pub(crate) use switch::{Confirm, ConfirmArgs, ConfirmCommand, DoctorArgs, PanicCommand};
 
 /// Talk to Couic, the XDP firewall: ban and unban sources, manage sets and tokens, read figures.
 ///
@@ -32,6 +34,8 @@ Examples:
   couicctl drop list -t 'scan*'                 who is banned under these tags
   couicctl ignore add 198.51.100.0/24           never drop this network, whatever is banned
   couicctl stats global -l                      watch the packets
+  couicctl doctor                               what is wrong, and what to do
+  couicctl panic on                             let everything pass, at once
 
 Exit codes:
   0   done
@@ -91,6 +95,19 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<PeersCommand>,
     },
+    /// The panic switch: let every packet pass, whatever the rules say
+    #[command(after_long_help = switch::PANIC)]
+    Panic {
+        /// Nothing shows how it stands
+        #[command(subcommand)]
+        command: Option<PanicCommand>,
+    },
+    /// Keep changes that were made with --confirm-within
+    #[command(after_long_help = switch::CONFIRM, args_conflicts_with_subcommands = true)]
+    Confirm(ConfirmArgs),
+    /// Look for what is wrong: kernel, interfaces, permissions, clock, disk, daemon, peers, notifiers
+    #[command(after_long_help = switch::DOCTOR)]
+    Doctor(DoctorArgs),
     /// The clients of the API and their tokens
     #[command(subcommand)]
     Clients(ClientsCommand),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use couic_common::{Cidr, Policy, SetName};
 
+use super::Confirm;
 use crate::asn::Asn;
 
 const SOURCES: &str = "\
@@ -43,6 +44,8 @@ pub(crate) enum SetsCommand {
         #[command(flatten)]
         source: SetSource,
         #[command(flatten)]
+        confirm: Confirm,
+        #[command(flatten)]
         force: SetForce,
     },
     /// Replace all entries of a set
@@ -53,6 +56,8 @@ pub(crate) enum SetsCommand {
         #[command(flatten)]
         source: SetSource,
         #[command(flatten)]
+        confirm: Confirm,
+        #[command(flatten)]
         force: SetForce,
     },
     /// Delete a set
@@ -60,12 +65,17 @@ pub(crate) enum SetsCommand {
     Delete {
         #[command(flatten)]
         set: SetArg,
+        #[command(flatten)]
+        confirm: Confirm,
     },
     /// Make the rules what the set files say
     #[command(after_long_help = "\
 All or nothing: where a file has a bad line, file and line are named and no rule changes.
 What did not change in the files is not touched, so no packet slips through meanwhile.")]
-    Reload,
+    Reload {
+        #[command(flatten)]
+        confirm: Confirm,
+    },
 }
 
 /// Which set.

@@ -129,7 +129,7 @@ fn conflict(error: ClientError, cx: &Context) -> Failure {
 }
 
 async fn delete(policy: Policy, args: DeleteArgs, cx: &mut Context) -> Result<(), Failure> {
-    if let Some(cidr) = args.cidr {
+    if let Some(cidr) = args.which.cidr {
         let deleted = cx.client.delete(policy, cidr).await;
         deleted.map_err(|e| cx.failed(e))?;
         let value = json!({"policy": policy, "cidr": cidr, "deleted": true});
@@ -137,7 +137,7 @@ async fn delete(policy: Policy, args: DeleteArgs, cx: &mut Context) -> Result<()
             writeln!(out, "{cidr} is deleted from {policy}.")
         });
     }
-    let pattern = args.tag.unwrap_or_default();
+    let pattern = args.which.tag.unwrap_or_default();
     let removed = cx.client.delete_by_tag(policy, &pattern).await;
     let removed = removed.map_err(|e| cx.failed(e))?;
     cx.output.show(&removed, |out| {

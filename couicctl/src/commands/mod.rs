@@ -8,6 +8,9 @@ mod notifiers;
 mod peers;
 mod sets;
 mod stats;
+mod switch;
+
+use std::{net::IpAddr, path::Path};
 
 use couic_client::{Client, ClientError};
 use couic_common::{HealthStatus, Policy};
@@ -81,26 +84,45 @@ pub(crate) fn offline(command: Command, output: &mut Output) -> Result<Option<Co
 }
 
 /// Does what needs the daemon.
-pub(crate) async fn run(command: Command, mut context: Context) -> Result<(), Failure> {
+pub(crate) async fn run(
+    command: Command,
+    mut context: Context,
+    config: Option<&Path>,
+) -> Result<(), Failure> {
     let cx = &mut context;
-    match command {
+    let within = command.confirm_within();
+    if let Some(within) = within {
+        cx.client = cx.client.confirm_within(within.as_secs());
+    }
+    let done = match command {
         Command::Drop(args) => entries::run(Policy::Drop, args.command, cx).await,
         Command::Ignore(args) => entries::run(Policy::Ignore, args.command, cx).await,
         Command::Sets(command) => sets::run(command, cx).await,
         Command::Stats(StatsCommand::Global { live: true }) => live::run(cx).await,
         Command::Stats(command) => stats::run(&command, cx).await,
-        Command::Check { ip } => {
-            let lookup = cx.client.lookup(ip).await.map_err(|e| cx.failed(e))?;
-            cx.output
-                .show(&lookup, |out| render::lookup(&lookup, now(), out))
-        }
+        Command::Check { ip } => check(ip, cx).await,
         Command::Health => health(cx).await,
+        Command::Panic { command } => return finish(switch::panic(command, cx).await, context),
+        Command::Confirm(args) => switch::confirm(args, cx).await,
         Command::Peers { command } => peers::run(command, cx).await,
         Command::Notifiers(command) => notifiers::run(command, cx).await,
         Command::Clients(command) => clients::run(command, cx).await,
-        Command::Completions { .. } | Command::Man { .. } => Ok(()),
-    }?;
+        Command::Doctor(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
+    };
+    // Whether or not it was done: a filter that is off is never passed over.
+    switch::remark(cx, done.is_ok() && within.is_some(), config);
+    finish(done, context)
+}
+
+fn finish(done: Result<(), Failure>, context: Context) -> Result<(), Failure> {
+    done?;
     context.output.finish()
+}
+
+async fn check(ip: IpAddr, cx: &mut Context) -> Result<(), Failure> {
+    let lookup = cx.client.lookup(ip).await.map_err(|e| cx.failed(e))?;
+    cx.output
+        .show(&lookup, |out| render::lookup(&lookup, now(), out))
 }
 
 async fn health(cx: &mut Context) -> Result<(), Failure> {

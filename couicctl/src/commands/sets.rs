@@ -20,7 +20,9 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
             cx.output.table(&sets, || render::sets(policy, &sets))
         }
         SetsCommand::Inspect { set, quiet } => inspect(&set, quiet, cx).await,
-        SetsCommand::Create { set, source, force } => {
+        SetsCommand::Create {
+            set, source, force, ..
+        } => {
             let entries = collect(&set, source, cx).await?;
             let body = SetBody {
                 name: set.name.to_string(),
@@ -32,7 +34,9 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
             made.map_err(|e| cx.failed(e))?;
             written(&set, body.entries.len(), cx)
         }
-        SetsCommand::Update { set, source, force } => {
+        SetsCommand::Update {
+            set, source, force, ..
+        } => {
             let body = SetUpdate {
                 name: Some(set.name.to_string()),
                 entries: collect(&set, source, cx).await?,
@@ -43,7 +47,7 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
             replaced.map_err(|e| cx.failed(e))?;
             written(&set, body.entries.len(), cx)
         }
-        SetsCommand::Delete { set } => {
+        SetsCommand::Delete { set, .. } => {
             let SetArg { policy, name } = set;
             let deleted = cx.client.delete_set(policy, &name).await;
             let deleted = deleted.map_err(|e| cx.failed(e))?;
@@ -54,7 +58,7 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
                 )
             })
         }
-        SetsCommand::Reload => {
+        SetsCommand::Reload { .. } => {
             let status = cx.client.reload_sets().await.map_err(|e| cx.failed(e))?;
             cx.output.show(&status, |out| {
                 writeln!(out, "The rules are what the set files say.")

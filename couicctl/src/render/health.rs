@@ -15,6 +15,12 @@ pub(crate) fn health(health: &Health, out: &mut dyn Write) -> io::Result<()> {
         HealthStatus::Down => "does NOT filter everywhere",
     };
     writeln!(out, "couic {} {state}.", printable(&health.version))?;
+    if health.panic_since.is_some() {
+        writeln!(
+            out,
+            "PANIC IS ON: every packet passes. See couicctl panic; to end it: couicctl panic off"
+        )?;
+    }
     let mut table = Table::new(&["Interface", "Attached", "Mode", "Problem"]);
     for interface in &health.interfaces {
         let mode = interface.mode.map_or("", |mode| match mode {
@@ -103,6 +109,7 @@ mod tests {
                 since: 0,
                 problem: "nobody there".into(),
             }],
+            panic_since: Some(1_795_248_000),
             state_problems: vec![
                 StateProblem {
                     file: Some("journal-1.log".into()),
@@ -118,6 +125,7 @@ mod tests {
         health(&state, &mut shown).unwrap();
         let expected = "\
 couic 2.0.0 does NOT filter everywhere.
+PANIC IS ON: every packet passes. See couicctl panic; to end it: couicctl panic off
 ┌───────────┬──────────┬────────┬───────────────────┐
 │ Interface ┆ Attached ┆ Mode   ┆ Problem           │
 ╞═══════════╪══════════╪════════╪═══════════════════╡

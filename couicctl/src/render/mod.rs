@@ -8,6 +8,7 @@ mod notifiers;
 mod peers;
 mod sets;
 mod stats;
+mod switch;
 mod table;
 
 pub(crate) use clients::clients;
@@ -18,6 +19,7 @@ pub(crate) use notifiers::{dead_letters, delivered, not_delivered, notifiers};
 pub(crate) use peers::peers;
 pub(crate) use sets::{set, sets};
 pub(crate) use stats::{Rates, stats, stats_line, tag_stats};
+pub(crate) use switch::{confirmations, panic, undone};
 pub(crate) use table::Table;
 
 /// Text of a table, for tests.

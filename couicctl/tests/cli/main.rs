@@ -6,6 +6,7 @@
 )]
 
 mod config;
+mod doctor;
 mod entries;
 mod failures;
 mod figures;
@@ -22,6 +23,7 @@ mod sets;
 )]
 #[path = "../../../client/tests/api/support/mod.rs"]
 mod support;
+mod switch;
 mod tokens;
 
 use std::{

@@ -52,6 +52,9 @@ fn man_pages() {
         "couicctl-sets-create.1",
         "couicctl-notifiers-replay.1",
         "couicctl-peers-forget.1",
+        "couicctl-panic-on.1",
+        "couicctl-confirm-undo.1",
+        "couicctl-doctor.1",
     ] {
         let text = fs::read_to_string(dir.path().join(page)).unwrap();
         assert!(text.contains(".SH SYNOPSIS"), "{page}");

@@ -15,6 +15,7 @@ mod reporting;
 mod sets;
 mod state;
 mod stay;
+mod switch;
 mod systemd;
 mod verdicts;
 mod withstand;

@@ -28,6 +28,7 @@ pub(crate) struct Seen {
     pub(crate) authorization: Option<String>,
     pub(crate) content_type: Option<String>,
     pub(crate) accept: Option<String>,
+    pub(crate) confirm_within: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -49,6 +50,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) kind: &'static str,
     pub(crate) body: Vec<u8>,
+    pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 impl Answer {
@@ -57,6 +59,7 @@ impl Answer {
             status,
             kind: "application/json",
             body: body.into().into_bytes(),
+            headers: Vec::new(),
         }
     }
 
@@ -65,7 +68,16 @@ impl Answer {
             status,
             kind,
             body: body.into().into_bytes(),
+            headers: Vec::new(),
         }
+    }
+}
+
+impl Answer {
+    /// With one more header.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
     }
 }
 
@@ -172,9 +184,14 @@ fn routes<H: Fn(&Seen) -> Answer + Send + Sync + 'static>(
                 let seen = seen(method.as_str(), path.as_str(), query, &headers, &body);
                 log.lock().unwrap().push(seen.clone());
                 let answer = handler(&seen);
-                Response::builder()
+                let response = Response::builder()
                     .status(answer.status)
-                    .header("content-type", answer.kind)
+                    .header("content-type", answer.kind);
+                let headers = answer.headers.into_iter();
+                headers
+                    .fold(response, |response, (name, value)| {
+                        response.header(name, value)
+                    })
                     .body(answer.body)
                     .unwrap()
             },
@@ -196,6 +213,7 @@ fn seen(
         authorization: header("authorization"),
         content_type: header("content-type"),
         accept: header("accept"),
+        confirm_within: header("couic-confirm-within"),
         body: body.to_vec(),
     }
 }

@@ -1,0 +1,54 @@
+//! What answers say besides, in headers: that the panic switch is on, and what is to be confirmed.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use couic_common::{CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, ConfirmId, PANIC_HEADER};
+use reqwest::header::HeaderMap;
+
+/// A change that is undone unless it is confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToConfirm {
+    /// What to confirm.
+    pub id: ConfirmId,
+    /// When it is undone, Unix seconds by the daemon's clock.
+    pub until: u64,
+}
+
+/// What a client's answers have said so far.
+#[derive(Debug, Default)]
+pub(crate) struct Notices {
+    panic: AtomicBool,
+    to_confirm: Mutex<Vec<ToConfirm>>,
+}
+
+impl Notices {
+    pub(crate) fn read(&self, headers: &HeaderMap) {
+        let text = |name: &str| headers.get(name)?.to_str().ok();
+        let panic = text(PANIC_HEADER) == Some("on");
+        self.panic.store(panic, Ordering::Relaxed);
+        let id = text(CONFIRM_ID_HEADER).and_then(|id| id.parse().ok());
+        let until = text(CONFIRM_UNTIL_HEADER).and_then(|until| until.parse().ok());
+        if let (Some(id), Some(until)) = (id, until) {
+            let mut all = self
+                .to_confirm
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            all.push(ToConfirm { id, until });
+        }
+    }
+
+    pub(crate) fn panic(&self) -> bool {
+        self.panic.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take(&self) -> Vec<ToConfirm> {
+        let mut all = self
+            .to_confirm
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut all)
+    }
+}

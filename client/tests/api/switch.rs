@@ -1,0 +1,71 @@
+//! The switches, and what answers say of them.
+
+use couic_client::{ToConfirm, common::PanicRequest};
+
+use crate::{
+    client,
+    support::{Answer, StandIn},
+};
+
+#[tokio::test]
+async fn changes_ask_to_be_undone_and_readings_do_not() {
+    let daemon = StandIn::unix(|seen| {
+        let answer = match seen.line().as_str() {
+            "POST /v1/sets/reload" => Answer::json(201, r#"{"reload_status":"OK"}"#),
+            "GET /v1/sets/drop" => Answer::json(200, "[]"),
+            "POST /v1/confirm/0000002a" => Answer::json(200, r#"{"confirmed":["0000002a"]}"#),
+            other => panic!("{other}"),
+        };
+        match seen.confirm_within {
+            Some(_) => answer
+                .with("couic-confirm-id", "0000002a")
+                .with("couic-confirm-until", "77"),
+            None => answer,
+        }
+    });
+    let client = client(&daemon);
+    let careful = client.confirm_within(60);
+    careful
+        .sets(couic_client::common::Policy::Drop)
+        .await
+        .unwrap();
+    assert_eq!(careful.to_confirm(), []);
+    careful.reload_sets().await.unwrap();
+    let id = "0000002a".parse().unwrap();
+    assert_eq!(careful.to_confirm(), [ToConfirm { id, until: 77 }]);
+    assert_eq!(careful.to_confirm(), [], "each once");
+    client.reload_sets().await.unwrap();
+    assert_eq!(client.to_confirm(), []);
+    assert_eq!(client.confirm(id).await.unwrap().confirmed, [id]);
+    let within: Vec<_> = daemon
+        .seen()
+        .into_iter()
+        .map(|s| s.confirm_within)
+        .collect();
+    assert_eq!(within, [None, Some("60".to_owned()), None, None]);
+}
+
+#[tokio::test]
+async fn panic_is_seen_in_every_answer_until_it_is_over() {
+    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
+        "PUT /v1/panic" if seen.json()["on"] == true => {
+            Answer::json(200, r#"{"on":true,"by":"ops","since":5}"#).with("couic-panic", "on")
+        }
+        "PUT /v1/panic" | "GET /v1/panic" => Answer::json(200, r#"{"on":false}"#),
+        "GET /v1/confirm" => Answer::json(200, r#"{"pending":[],"reverted":[]}"#),
+        "GET /v1/status" => Answer::json(404, r#"{"code":"not_found","message":"no","errors":{}}"#)
+            .with("couic-panic", "on"),
+        other => panic!("{other}"),
+    });
+    let client = client(&daemon);
+    assert!(!client.panic_seen());
+    let on = PanicRequest {
+        on: true,
+        reason: None,
+    };
+    assert!(client.set_panic(&on).await.unwrap().on && client.panic_seen());
+    assert!(!client.panic().await.unwrap().on && !client.panic_seen());
+    assert_eq!(client.status().await.unwrap_err().status(), Some(404));
+    assert!(client.panic_seen(), "refusals say so too");
+    assert_eq!(client.confirmations().await.unwrap().pending, []);
+}

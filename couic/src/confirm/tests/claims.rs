@@ -1,0 +1,239 @@
+//! Rules.
+
+use super::*;
+
+const ONE: &str = "192.0.2.1/32";
+const TWO: &str = "192.0.2.2/32";
+
+#[test]
+fn undone_at_its_time_and_not_before() {
+    let lab = Lab::new();
+    let id = lab.change(add(ONE, 0)).unwrap();
+    assert_eq!((lab.expiration(ONE), lab.records()), (Some(0), 1));
+    lab.clock.set(1_000 + WITHIN - 1);
+    lab.all.undo_due();
+    let listed = lab.all.list(Some(&ops()));
+    assert_eq!((listed.pending[0].id, listed.pending[0].left), (id, 1));
+    assert_eq!((listed.pending[0].rules, lab.expiration(ONE)), (1, Some(0)));
+    lab.clock.advance(1);
+    lab.all.undo_due();
+    assert_eq!((lab.expiration(ONE), lab.records()), (None, 0));
+    let listed = lab.all.list(None);
+    assert_eq!(listed.pending, []);
+    assert_eq!(
+        (listed.reverted[0].id, listed.reverted[0].restored),
+        (id, 1)
+    );
+    let told = lab.all.confirm(id, None).unwrap_err().to_string();
+    assert!(told.contains("was undone 0 s ago"), "{told}");
+}
+
+#[test]
+fn confirmed_it_stays() {
+    let lab = Lab::new();
+    let id = lab.change(add(ONE, 0)).unwrap();
+    lab.all.confirm(id, Some(&ops())).unwrap();
+    assert_eq!(lab.records(), 0);
+    lab.clock.advance(2 * WITHIN);
+    lab.all.undo_due();
+    assert_eq!(lab.expiration(ONE), Some(0));
+    assert!(matches!(
+        lab.all.confirm(id, None),
+        Err(ConfirmError::Unknown(_))
+    ));
+}
+
+#[test]
+fn somebody_elses_change_is_none_of_ones_business() {
+    let lab = Lab::new();
+    let id = lab.change(add(ONE, 0)).unwrap();
+    let other: ClientName = "other".parse().unwrap();
+    assert!(matches!(
+        lab.all.confirm(id, Some(&other)),
+        Err(ConfirmError::Unknown(_))
+    ));
+    assert!(matches!(
+        lab.all.undo(id, Some(&other)),
+        Err(ConfirmError::Unknown(_))
+    ));
+    assert_eq!(
+        lab.all.list(Some(&other)),
+        couic_common::Confirmations::default()
+    );
+    lab.all.undo(id, Some(&ops())).unwrap();
+    assert_eq!(lab.all.list(Some(&other)).reverted, []);
+    assert!(matches!(
+        lab.all.confirm(id, Some(&other)),
+        Err(ConfirmError::Unknown(_))
+    ));
+}
+
+#[test]
+fn what_nothing_was_changed_by_does_not_wait() {
+    let lab = Lab::new();
+    lab.plainly(&Actor::Client(ops()), add(ONE, 5_000));
+    assert_eq!(lab.change(add(ONE, 5_000)), None);
+    assert_eq!(lab.change(remove(TWO)), None);
+    assert_eq!(lab.changes(vec![add(TWO, 0), remove(TWO)]), None);
+    assert_eq!((lab.records(), lab.all.waiting_count()), (0, 0));
+}
+
+#[test]
+fn tag_expiration_and_creation_come_back() {
+    let lab = Lab::new();
+    lab.plainly(&Actor::Client(ops()), tagged(ONE, 9_000, "old"));
+    lab.clock.advance(7);
+    let before = lab.firewall.entry(Policy::Drop, ONE.parse().unwrap());
+    for change in [
+        vec![tagged(ONE, 0, "new")],
+        vec![remove(ONE)],
+        vec![remove(ONE), add(ONE, 0)],
+    ] {
+        let id = lab.changes(change).unwrap();
+        assert_ne!(
+            lab.firewall.entry(Policy::Drop, ONE.parse().unwrap()),
+            before
+        );
+        assert_eq!(lab.all.undo(id, None).unwrap().restored, 1);
+        assert_eq!(
+            lab.firewall.entry(Policy::Drop, ONE.parse().unwrap()),
+            before
+        );
+    }
+}
+
+#[test]
+fn a_claim_whose_time_is_over_does_not_come_back() {
+    let lab = Lab::new();
+    lab.plainly(&Actor::Client(ops()), add(ONE, 1_010));
+    lab.change(add(ONE, 0)).unwrap();
+    lab.clock.advance(WITHIN);
+    lab.all.undo_due();
+    assert_eq!(lab.expiration(ONE), None);
+}
+
+#[test]
+fn what_somebody_changed_afterwards_is_left_alone_and_named() {
+    let lab = Lab::new();
+    let id = lab.changes(vec![add(ONE, 0), add(TWO, 0)]).unwrap();
+    lab.plainly(&Actor::Client(ops()), add(ONE, 7_000));
+    let undone = lab.all.undo(id, None).unwrap();
+    assert_eq!(undone.left_alone, [format!("drop {ONE}")]);
+    assert_eq!(undone.restored, 1);
+    assert_eq!(
+        (lab.expiration(ONE), lab.expiration(TWO)),
+        (Some(7_000), None)
+    );
+}
+
+#[test]
+fn the_claims_of_peers_come_back_and_are_left_alone() {
+    let lab = Lab::new();
+    let peer = |name: &str| Actor::Peer(name.parse().unwrap());
+    lab.plainly(&peer("a"), add(ONE, 5_000));
+    lab.plainly(&peer("b"), add(ONE, 6_000));
+    let before = lab.firewall.held(Policy::Drop, ONE.parse().unwrap()).0;
+    // The API has no claim: those of peers go.
+    let id = lab.change(remove(ONE)).unwrap();
+    assert_eq!(lab.expiration(ONE), None);
+    assert_eq!(lab.all.undo(id, None).unwrap().restored, 2);
+    assert_eq!(
+        lab.firewall.held(Policy::Drop, ONE.parse().unwrap()).0,
+        before
+    );
+    // A peer's claim that comes in between is nobody's but the peer's.
+    let id = lab.change(add(TWO, 0)).unwrap();
+    lab.plainly(&peer("a"), add(TWO, 5_000));
+    lab.all.undo(id, None).unwrap();
+    let held = lab.firewall.held(Policy::Drop, TWO.parse().unwrap()).0;
+    assert_eq!(held.len(), 1);
+    assert_eq!(held[0].holder, Holder::Peer("a".parse().unwrap()));
+}
+
+#[test]
+fn followers_hear_why() {
+    let lab = Lab::new();
+    let events = lab.firewall.subscribe(10);
+    let id = lab.change(add(ONE, 0)).unwrap();
+    lab.all.undo(id, None).unwrap();
+    let heard = events.recv_timeout(Duration::ZERO);
+    let last = heard.events.iter().last().unwrap();
+    let why = last.origin.metadata.as_ref().unwrap();
+    assert_eq!(
+        why.detail,
+        format!("unconfirmed change {id} undone: a test")
+    );
+    assert_eq!(last.origin.actor, Actor::Client(ops()));
+}
+
+#[test]
+fn what_does_not_fit_any_more_is_tried_again() {
+    let lab = Lab::with(Limits {
+        drop_entries: 1,
+        ignore_entries: 1,
+    });
+    lab.plainly(&Actor::Client(ops()), add(ONE, 0));
+    let id = lab.change(remove(ONE)).unwrap();
+    lab.plainly(&Actor::Client(ops()), add(TWO, 0));
+    let told = lab.all.undo(id, None).unwrap_err().to_string();
+    assert!(told.contains("the drop table for IPv4 is full"), "{told}");
+    assert!(lab.all.list(None).pending[0].problem.is_some());
+    lab.plainly(&Actor::Client(ops()), remove(TWO));
+    lab.all.undo(id, None).unwrap();
+    assert_eq!(lab.expiration(ONE), Some(0));
+}
+
+#[test]
+fn there_are_so_many_and_so_large_ones_and_no_more() {
+    let lab = Lab::new();
+    let drafts: Vec<Draft> = (0..MAX_PENDING)
+        .map(|_| lab.all.begin(&ops(), WITHIN, String::new()).unwrap())
+        .collect();
+    let more = lab.all.begin(&ops(), WITHIN, String::new());
+    assert!(matches!(more, Err(ConfirmError::TooMany)));
+    drop(drafts);
+    assert_eq!(lab.all.waiting_count(), 0, "nothing was changed");
+    let mut draft = lab.all.begin(&ops(), WITHIN, String::new()).unwrap();
+    let large = Change::File(FileChange {
+        policy: Policy::Drop,
+        set: "s".parse().unwrap(),
+        before: None,
+        after: Some("#".repeat(MAX_WEIGHT)),
+    });
+    assert!(matches!(
+        draft.will(vec![large]),
+        Err(ConfirmError::TooMuch)
+    ));
+    drop(draft);
+    assert_eq!((lab.all.waiting_count(), lab.records()), (0, 0));
+}
+
+#[test]
+fn without_a_way_back_there_is_no_change() {
+    let lab = Lab::new();
+    fs::remove_dir(lab.dir.path().join(DIR)).unwrap();
+    let mut draft = lab.all.begin(&ops(), WITHIN, String::new()).unwrap();
+    let foretold = lab
+        .firewall
+        .foretell(Policy::Drop, &add(ONE, 0), &Actor::Client(ops()));
+    let refused = draft.will(foretold.into_iter().map(Change::Claim).collect());
+    assert!(matches!(refused, Err(ConfirmError::Disk(_))));
+    drop(draft);
+    assert_eq!(lab.all.waiting_count(), 0);
+}
+
+#[test]
+fn a_change_that_breaks_off_waits_all_the_same() {
+    let lab = Lab::new();
+    let mut draft = lab.all.begin(&ops(), WITHIN, String::new()).unwrap();
+    lab.spell(&mut draft, vec![add(ONE, 0)]);
+    assert_eq!(lab.all.waiting_count(), 0, "it is being made");
+    lab.clock.advance(2 * WITHIN);
+    lab.all.undo_due();
+    assert_eq!(lab.expiration(ONE), Some(0));
+    drop(draft);
+    assert_eq!(lab.all.waiting_count(), 1);
+    lab.clock.advance(WITHIN);
+    lab.all.undo_due();
+    assert_eq!(lab.expiration(ONE), None);
+}

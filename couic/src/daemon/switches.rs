@@ -1,0 +1,42 @@
+//! The panic switch and the changes that wait to be confirmed, as the start finds them.
+
+use std::{io, sync::Arc, time::Duration};
+
+use super::{Rules, StartError, every::Repeaters};
+use crate::{config::Config, confirm::Confirmations, switch::PanicSwitch};
+
+/// How late a change may be undone, or the log say again that nothing is filtered.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Both.
+pub(super) struct Switches {
+    pub(super) panic: Arc<PanicSwitch>,
+    pub(super) confirmations: Arc<Confirmations>,
+}
+
+impl Switches {
+    /// When the rules are in force, and before the first packet is judged: a wall that is open stays open, and a change
+    /// whose time is over is undone.
+    pub(super) fn open(config: &Config, rules: &Rules) -> Result<Self, StartError> {
+        let panic = PanicSwitch::open(&config.working_dir, Arc::clone(&rules.firewall));
+        panic.remind();
+        let confirmations = Confirmations::open(
+            &config.working_dir,
+            Arc::clone(&rules.firewall),
+            Arc::clone(&rules.sets),
+        );
+        Ok(Self {
+            panic: Arc::new(panic),
+            confirmations: Arc::new(confirmations.map_err(StartError::Confirmations)?),
+        })
+    }
+
+    /// On a thread of its own: undoing may wait for the disk.
+    pub(super) fn watch(&self, repeaters: &mut Repeaters) -> io::Result<()> {
+        let (panic, confirmations) = (Arc::clone(&self.panic), Arc::clone(&self.confirmations));
+        repeaters.every(TICK, "couic-confirm", move || {
+            panic.remind();
+            confirmations.undo_due();
+        })
+    }
+}

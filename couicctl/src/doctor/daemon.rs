@@ -1,0 +1,426 @@
+//! What the daemon tells: by its API, wherever it is.
+
+use couic_client::ClientError;
+use couic_common::{
+    DaemonStatus, Health, HealthStatus, InterfaceHealth, NotifierInfo, PeerInfo, PeerState,
+};
+
+use super::{
+    Check,
+    machine::{Room, of_clock, of_disk},
+};
+use crate::{commands::Context, duration::now, failure::Failure};
+
+/// Peers whose clock differs by more are worth a look, in milliseconds.
+const CLOCK_APART: u64 = 60_000;
+
+/// A jump of the clock since the daemon's start that is worth a look, in milliseconds.
+const JUMP: u64 = 5_000;
+
+/// What other checks build upon.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) interfaces: Vec<InterfaceHealth>,
+    /// Whether clock and disks were looked at.
+    pub(super) told_of_host: bool,
+}
+
+pub(super) async fn look(cx: &Context, checks: &mut Vec<Check>) -> Facts {
+    let health = match cx.client.health().await {
+        Ok(health) => health,
+        Err(error) => {
+            checks.push(Check::fail("daemon", Failure::from(error).text()));
+            return Facts::default();
+        }
+    };
+    checks.push(version(&health.version));
+    checks.push(filter(&health));
+    for problem in &health.state_problems {
+        let file = problem.file.as_deref().unwrap_or_default();
+        let check = Check::warn("state", format!("{file} {}", problem.message).trim());
+        checks.push(check.so("rules may not outlive a restart: the log says more"));
+    }
+    if cx.client.panic_seen() || health.panic_since.is_some() {
+        let check = Check::fail("panic", "the panic switch is on: every packet passes");
+        checks.push(check.so("couicctl panic tells who and why; couicctl panic off ends it"));
+    } else {
+        checks.push(Check::ok("panic", "off"));
+    }
+    let told_of_host = match cx.client.status().await {
+        Ok(status) => {
+            of_status(&status, now(), checks);
+            true
+        }
+        Err(error) => {
+            checks.push(unknown("status", &error));
+            false
+        }
+    };
+    match cx.client.peers().await {
+        Ok(all) if all.is_empty() => checks.push(Check::ok("peers", "rules are not shared")),
+        Ok(all) => checks.extend(all.iter().map(peer)),
+        Err(error) => checks.push(unknown("peers", &error)),
+    }
+    match cx.client.notifiers().await {
+        Ok(all) if all.is_empty() => checks.push(Check::ok("notifiers", "nothing is reported")),
+        Ok(all) => checks.extend(all.iter().map(notifier)),
+        Err(error) => checks.push(unknown("notifiers", &error)),
+    }
+    Facts {
+        interfaces: health.interfaces,
+        told_of_host,
+    }
+}
+
+fn unknown(check: &str, error: &ClientError) -> Check {
+    match error.status() {
+        Some(401) => Check::skip(check, "the token has no right to see it")
+            .so("use one of group admin or monitoring"),
+        Some(404) => Check::skip(check, "the daemon is too old to tell").so("update it"),
+        _ => Check::fail(check, error.to_string()),
+    }
+}
+
+fn version(daemon: &str) -> Check {
+    let ours = env!("CARGO_PKG_VERSION");
+    if daemon == ours {
+        return Check::ok("daemon", format!("answers, version {daemon}"));
+    }
+    Check::warn(
+        "daemon",
+        format!("answers, version {daemon}, and couicctl is {ours}"),
+    )
+    .so("install both of one version, and restart the daemon after an update")
+}
+
+/// Interfaces have lines of their own.
+fn filter(health: &Health) -> Check {
+    let missing: Vec<&str> = health
+        .interfaces
+        .iter()
+        .filter(|i| !i.attached)
+        .map(|i| i.name.as_str())
+        .collect();
+    if !missing.is_empty() || health.interfaces.is_empty() {
+        return Check::fail("filter", format!("NOT filtering on {}", missing.join(", ")))
+            .so("couicctl health says why");
+    }
+    let problems: Vec<String> = health
+        .set_problems
+        .iter()
+        .map(|p| format!("{}/{}: {}", p.policy, p.file, p.message))
+        .collect();
+    if !problems.is_empty() {
+        return Check::fail(
+            "filter",
+            format!("set files that are not loaded: {}", problems.join("; ")),
+        )
+        .so("mend them, then couicctl sets reload");
+    }
+    let count = health.interfaces.len();
+    let noun = if count == 1 {
+        "interface"
+    } else {
+        "interfaces"
+    };
+    match health.status {
+        HealthStatus::Ok => Check::ok("filter", format!("stands on {count} {noun}")),
+        _ => Check::warn(
+            "filter",
+            format!("stands on {count} {noun}, and wants attention"),
+        )
+        .so("see the other lines and couicctl health"),
+    }
+}
+
+fn of_status(status: &DaemonStatus, now: u64, checks: &mut Vec<Check>) {
+    checks.push(clock(status, now));
+    for disk in &status.disks {
+        checks.push(match &disk.problem {
+            Some(problem) => Check::fail(
+                format!("disk {}", disk.holds),
+                format!("{}: {problem}", disk.path),
+            ),
+            None => of_disk(&Room {
+                holds: &disk.holds,
+                path: &disk.path,
+                bytes: disk.free_bytes,
+                inodes: (disk.total_inodes > 0).then_some(disk.free_inodes),
+                read_only: disk.read_only,
+            }),
+        });
+    }
+    checks.push(descriptors(status.open_files, status.open_files_limit));
+    checks.push(restart(status));
+    checks.push(match status.pending_confirmations {
+        0 => Check::ok("confirm", "no change waits to be confirmed"),
+        count => Check::warn(
+            "confirm",
+            format!("{count} changes are undone unless they are confirmed"),
+        )
+        .so("couicctl confirm list"),
+    });
+}
+
+fn clock(status: &DaemonStatus, now: u64) -> Check {
+    let apart = status.now_ms.abs_diff(now.saturating_mul(1_000));
+    if apart > CLOCK_APART {
+        let seconds = apart / 1_000;
+        let check = Check::warn(
+            "clock",
+            format!("the daemon's differs from this machine's by {seconds} s"),
+        );
+        return check.so("set the one that is wrong: couicctl counts -e from this machine's clock");
+    }
+    let jumped = status.clock_jumped_ms;
+    if jumped.unsigned_abs() > JUMP {
+        let (seconds, way) = (
+            jumped.unsigned_abs() / 1_000,
+            if jumped > 0 { "ahead" } else { "back" },
+        );
+        let check = Check::warn(
+            "clock",
+            format!("has jumped {seconds} s {way} since the daemon's start"),
+        );
+        return check.so("rules that expire ended early or late by that; let chrony or systemd-timesyncd keep it");
+    }
+    of_clock(status.clock_synchronised)
+}
+
+fn descriptors(open: u64, limit: u64) -> Check {
+    let found = format!("{open} of {limit} in use");
+    if open == 0 || limit == 0 {
+        Check::skip("descriptors", "the daemon cannot tell")
+    } else if open >= limit.saturating_mul(9) / 10 {
+        Check::fail("descriptors", found).so("connections are refused soon: look for clients that do not close, or raise LimitNOFILE=")
+    } else {
+        Check::ok("descriptors", found)
+    }
+}
+
+/// What becomes of the filter while the daemon restarts.
+fn restart(status: &DaemonStatus) -> Check {
+    match (status.systemd, status.systemd_fd_store) {
+        (true, Some(count)) if count > 0 => Check::ok(
+            "unit",
+            format!("systemd keeps up to {count} file descriptors over a restart"),
+        ),
+        (true, _) => Check::warn("unit", "systemd keeps no file descriptors for the daemon")
+            .so("set FileDescriptorStoreMax= in its unit, as in the one that Couic ships"),
+        (false, _) => Check::ok("unit", "not started by systemd"),
+    }
+}
+
+fn peer(peer: &PeerInfo) -> Check {
+    let name = format!("peer {}", peer.name);
+    let problem = peer.last_error.as_ref().map_or("", |e| e.message.as_str());
+    let apart = peer.clock_ahead_ms.unwrap_or(0).unsigned_abs();
+    match peer.state {
+        PeerState::Failing => Check::fail(name, format!("does not answer: {problem}"))
+            .so("couicctl peers; check address, port, token and the proxy before it"),
+        PeerState::Connecting => {
+            Check::warn(name, "has not answered yet").so("look again in a minute")
+        }
+        _ if apart > CLOCK_APART => {
+            let seconds = apart / 1_000;
+            Check::warn(name, format!("its clock differs by {seconds} s")).so("set the clocks")
+        }
+        _ if peer.refused_ranges > 0 => Check::warn(
+            name,
+            "some rules differ for good, since one side does not accept them",
+        )
+        .so("compare the limits in [peering] of both"),
+        _ if peer.lag_ms > 10_000 => Check::warn(
+            name,
+            format!("{} changes wait, for {} s", peer.queue, peer.lag_ms / 1_000),
+        )
+        .so("look at its load and the way to it"),
+        PeerState::Syncing => Check::ok(
+            name,
+            format!("{} rules differ, and are being exchanged", peer.differing),
+        ),
+        _ => Check::ok(name, "answers"),
+    }
+}
+
+fn notifier(info: &NotifierInfo) -> Check {
+    let name = format!("notifier {}", info.name);
+    if !info.problems.is_empty() {
+        return Check::fail(name, info.problems.join("; ")).so(format!(
+            "couicctl notifiers test {0}, then couicctl notifiers resume {0}",
+            info.name
+        ));
+    }
+    if info.dead_letters > 0 {
+        let found = format!(
+            "{} notifications were given up and are kept",
+            info.dead_letters
+        );
+        return Check::warn(name, found).so(format!("couicctl notifiers dead {}", info.name));
+    }
+    if info.queue_events > 0 && info.oldest_age_secs > 60 {
+        let found = format!(
+            "{} wait, the oldest for {} s",
+            info.queue_events, info.oldest_age_secs
+        );
+        return Check::warn(name, found).so("couicctl notifiers list says what it waits for");
+    }
+    Check::ok(name, info.state.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use couic_common::{DiskStatus, PeerProblem};
+
+    use super::{super::State, *};
+
+    fn status() -> DaemonStatus {
+        DaemonStatus {
+            version: "2".into(),
+            now_ms: 1_000_000,
+            uptime: 5,
+            kernel: "6.18".into(),
+            clock_synchronised: Some(true),
+            clock_jumped_ms: 0,
+            disks: vec![DiskStatus {
+                holds: "log".into(),
+                path: "/l".into(),
+                free_bytes: 1 << 30,
+                total_bytes: 1 << 31,
+                free_inodes: 0,
+                total_inodes: 0,
+                read_only: false,
+                problem: None,
+            }],
+            open_files: 20,
+            open_files_limit: 1_024,
+            systemd_fd_store: Some(16),
+            systemd: true,
+            pending_confirmations: 0,
+        }
+    }
+
+    /// The check of that name after a change of the status.
+    fn after(name: &str, change: impl FnOnce(&mut DaemonStatus)) -> State {
+        let mut changed = status();
+        change(&mut changed);
+        let mut checks = Vec::new();
+        of_status(&changed, 1_000, &mut checks);
+        checks
+            .iter()
+            .find(|check| check.check == name)
+            .unwrap()
+            .state
+    }
+
+    #[test]
+    fn what_the_status_tells() {
+        for name in ["clock", "disk log", "descriptors", "unit", "confirm"] {
+            assert_eq!(after(name, |_| ()), State::Ok, "{name}");
+        }
+        assert_eq!(
+            after("clock", |s| s.clock_synchronised = Some(false)),
+            State::Warn
+        );
+        assert_eq!(after("clock", |s| s.clock_synchronised = None), State::Skip);
+        assert_eq!(after("clock", |s| s.clock_jumped_ms = -9_000), State::Warn);
+        assert_eq!(after("clock", |s| s.now_ms = 0), State::Warn);
+        assert_eq!(
+            after("disk log", |s| s.disks[0].free_bytes = 0),
+            State::Fail
+        );
+        assert_eq!(
+            after("disk log", |s| s.disks[0].problem = Some("gone".into())),
+            State::Fail
+        );
+        assert_eq!(after("descriptors", |s| s.open_files = 1_000), State::Fail);
+        assert_eq!(after("descriptors", |s| s.open_files = 0), State::Skip);
+        assert_eq!(after("unit", |s| s.systemd_fd_store = None), State::Warn);
+        assert_eq!(after("unit", |s| s.systemd = false), State::Ok);
+        assert_eq!(
+            after("confirm", |s| s.pending_confirmations = 2),
+            State::Warn
+        );
+    }
+
+    #[test]
+    fn the_worst_of_the_filter() {
+        let mut health = Health {
+            status: HealthStatus::Ok,
+            version: env!("CARGO_PKG_VERSION").into(),
+            interfaces: vec![InterfaceHealth {
+                name: "eth0".into(),
+                attached: true,
+                mode: None,
+                problem: None,
+            }],
+            set_problems: Vec::new(),
+            notifier_problems: Vec::new(),
+            peer_problems: Vec::new(),
+            state_problems: Vec::new(),
+            panic_since: None,
+        };
+        assert_eq!(version(&health.version).state, State::Ok);
+        assert_eq!(version("1.0.0").state, State::Warn);
+        assert_eq!(filter(&health).state, State::Ok);
+        health.status = HealthStatus::Degraded;
+        assert_eq!(filter(&health).state, State::Warn);
+        health.interfaces[0].attached = false;
+        assert_eq!(filter(&health).found, "NOT filtering on eth0");
+        health.interfaces.clear();
+        assert_eq!(filter(&health).state, State::Fail);
+    }
+
+    #[test]
+    fn peers_by_state_clock_and_lag() {
+        let good = PeerInfo {
+            name: "b".parse().unwrap(),
+            endpoint: None,
+            state: PeerState::InSync,
+            rules: 0,
+            queue: 0,
+            lag_ms: 0,
+            differing: 0,
+            refused_ranges: 0,
+            sent: 0,
+            refused: 0,
+            received: 0,
+            not_accepted: 0,
+            clock_ahead_ms: None,
+            last_answer: 0,
+            last_equal: 0,
+            last_error: None,
+        };
+        assert_eq!(peer(&good).state, State::Ok);
+        let failing = PeerInfo {
+            state: PeerState::Failing,
+            last_error: Some(PeerProblem {
+                at: 0,
+                message: "nobody there".into(),
+            }),
+            ..good.clone()
+        };
+        let check = peer(&failing);
+        assert!(check.state == State::Fail && check.found.contains("nobody there"));
+        for worse in [
+            PeerInfo {
+                clock_ahead_ms: Some(-90_000),
+                ..good.clone()
+            },
+            PeerInfo {
+                refused_ranges: 1,
+                ..good.clone()
+            },
+            PeerInfo {
+                lag_ms: 11_000,
+                ..good.clone()
+            },
+            PeerInfo {
+                state: PeerState::Connecting,
+                ..good
+            },
+        ] {
+            assert_eq!(peer(&worse).state, State::Warn, "{worse:?}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Files of daemon and couicctl on this machine: are they there, and whose are they?
+
+use std::{
+    fs, io,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::{Uid, User};
+
+use super::Check;
+use crate::config::Target;
+
+/// What the daemon's configuration says, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Installed {
+    pub(super) ifaces: Vec<String>,
+    pub(super) working_dir: PathBuf,
+    pub(super) log_dir: PathBuf,
+    pub(super) socket: PathBuf,
+    pub(super) user: String,
+}
+
+/// The daemon's files. None where its configuration cannot be read.
+pub(super) fn daemon(config: &Path, checks: &mut Vec<Check>) -> Option<Installed> {
+    let shown = config.display();
+    let text = match fs::read_to_string(config) {
+        Ok(text) => text,
+        Err(error) => {
+            checks.push(unreadable("config", config, &error));
+            return None;
+        }
+    };
+    let Some(installed) = read(&text) else {
+        let check = Check::fail(
+            "config",
+            format!("{shown} is not TOML, or names no interfaces"),
+        );
+        checks.push(check.so(format!("couic -c {shown} --check-config says where")));
+        return None;
+    };
+    checks.push(match fs::metadata(config).map(|found| found.mode()) {
+        Ok(mode) if mode & 0o022 != 0 => {
+            Check::fail("config", format!("others may write to {shown}"))
+                .so(format!("chmod go-w {shown}"))
+        }
+        _ => Check::ok("config", format!("{shown} can be read")),
+    });
+    checks.push(working_dir(&installed));
+    checks.push(socket(&installed.socket));
+    Some(installed)
+}
+
+/// Values that are left out are the daemon's defaults. A mistake in it is the daemon's business to explain.
+fn read(text: &str) -> Option<Installed> {
+    let table: toml::Table = toml::from_str(text).ok()?;
+    let text = |section: Option<&str>, key: &str, default: &str| {
+        let table = match section {
+            Some(section) => table.get(section).and_then(|value| value.as_table()),
+            None => Some(&table),
+        };
+        let value = table.and_then(|table| table.get(key)?.as_str());
+        value.unwrap_or(default).to_owned()
+    };
+    let names = table.get("ifaces")?.as_array()?.iter();
+    Some(Installed {
+        ifaces: names
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect(),
+        working_dir: text(None, "working_dir", "/var/lib/couic").into(),
+        log_dir: text(Some("logging"), "dir", "/var/log/couic").into(),
+        socket: text(Some("server"), "socket", "/var/run/couic/couic.sock").into(),
+        user: text(None, "user", "couic"),
+    })
+}
+
+fn unreadable(check: &str, path: &Path, error: &io::Error) -> Check {
+    let found = format!("{}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Check::skip(check, found).so("run this as root"),
+        io::ErrorKind::NotFound => Check::warn(check, found).so(
+            "name the daemon's configuration with --daemon-config, so that its files are looked at",
+        ),
+        _ => Check::fail(check, found),
+    }
+}
+
+fn working_dir(installed: &Installed) -> Check {
+    let Installed {
+        working_dir: path,
+        user,
+        ..
+    } = installed;
+    let (name, shown) = ("working_dir", path.display());
+    let found = match fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Check::fail(name, format!("{shown} does not exist"))
+                .so(format!("install -d -m 0750 -o {user} {shown}"));
+        }
+        Err(error) => return unreadable(name, path, &error),
+    };
+    let owner = User::from_uid(Uid::from_raw(found.uid())).ok().flatten();
+    let owner = owner.map_or_else(|| found.uid().to_string(), |user| user.name);
+    if owner != *user {
+        Check::fail(name, format!("{shown} belongs to {owner}, not to {user}"))
+            .so(format!("chown -R {user} {shown}"))
+    } else if found.mode() & 0o022 != 0 {
+        Check::fail(
+            name,
+            format!("others may write to {shown}: whoever can makes themselves an administrator"),
+        )
+        .so(format!("chmod go-w {shown}"))
+    } else {
+        Check::ok(name, format!("{shown} belongs to {user} alone"))
+    }
+}
+
+fn socket(path: &Path) -> Check {
+    let shown = path.display();
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            Check::fail("socket", format!("{shown} is no socket"))
+                .so("move it away, and restart the daemon")
+        }
+        Ok(found) if found.mode() & 0o007 != 0 => Check::warn(
+            "socket",
+            format!("every user of this machine may talk to {shown}"),
+        )
+        .so(format!(
+            "chmod o= {shown}: tokens still guard it, but one wall less"
+        )),
+        Ok(_) => Check::ok("socket", format!("{shown} is there")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Check::fail("socket", format!("{shown} is not there"))
+                .so("the daemon is not running: systemctl status couic")
+        }
+        Err(error) => unreadable("socket", path, &error),
+    }
+}
+
+/// The token that couicctl shows.
+pub(super) fn client(target: &Target, checks: &mut Vec<Check>) {
+    let Target::Local { client_file, .. } = target else {
+        return;
+    };
+    let shown = client_file.display();
+    checks.push(match fs::metadata(client_file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Check::fail("token", format!("{shown} is not there")).so(
+                "the daemon makes it when it first starts; client_file in couicctl.toml names it",
+            )
+        }
+        Err(error) => unreadable("token", client_file, &error),
+        Ok(found) if found.mode() & 0o077 != 0 => {
+            Check::fail("token", format!("others than its owner may read {shown}")).so(format!(
+                "chmod 0600 {shown}, then make a new token: couicctl clients delete and add"
+            ))
+        }
+        Ok(_) => Check::ok("token", format!("{shown} is its owner's alone")),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::{fs::PermissionsExt, net::UnixListener};
+
+    use nix::unistd::geteuid;
+
+    use super::{super::State, *};
+
+    fn me() -> String {
+        let user = User::from_uid(geteuid()).ok().flatten();
+        user.map_or_else(|| geteuid().to_string(), |user| user.name)
+    }
+
+    fn chmod(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn states(checks: &[Check]) -> Vec<(String, State)> {
+        checks.iter().map(|c| (c.check.clone(), c.state)).collect()
+    }
+
+    #[test]
+    fn what_is_left_out_is_the_default() {
+        let read_ = read("ifaces = [\"eth0\"]\n[logging]\ndir = \"/l\"\n").unwrap();
+        assert_eq!(read_.ifaces, ["eth0"]);
+        assert_eq!(
+            (read_.working_dir, read_.log_dir),
+            ("/var/lib/couic".into(), "/l".into())
+        );
+        assert_eq!(read("user = 5"), None);
+        assert_eq!(read("ifaces = "), None);
+    }
+
+    #[test]
+    fn good_files_and_bad_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let (work, config) = (dir.path().join("work"), dir.path().join("couic.toml"));
+        let sock = dir.path().join("sock");
+        let text = format!(
+            "ifaces = [\"lo\"]\nworking_dir = {work:?}\nuser = {:?}\n[server]\nsocket = {sock:?}\n",
+            me()
+        );
+        fs::write(&config, text).unwrap();
+        chmod(&config, 0o644);
+        let look = || {
+            let mut checks = Vec::new();
+            daemon(&config, &mut checks);
+            checks
+        };
+        let of = |config, work, socket| {
+            let named = |name: &str, state| (name.to_owned(), state);
+            vec![
+                named("config", config),
+                named("working_dir", work),
+                named("socket", socket),
+            ]
+        };
+        assert_eq!(states(&look()), of(State::Ok, State::Fail, State::Fail));
+        fs::create_dir(&work).unwrap();
+        chmod(&work, 0o750);
+        let _listener = UnixListener::bind(&sock).unwrap();
+        chmod(&sock, 0o770);
+        assert_eq!(states(&look()), of(State::Ok, State::Ok, State::Ok));
+        chmod(&work, 0o770);
+        chmod(&sock, 0o777);
+        chmod(&config, 0o666);
+        let checks = look();
+        assert_eq!(states(&checks), of(State::Fail, State::Fail, State::Warn));
+        assert!(
+            checks
+                .iter()
+                .all(|check| check.advice.as_ref().unwrap().contains("chmod"))
+        );
+        fs::remove_file(&config).unwrap();
+        assert_eq!(states(&look()), [("config".to_owned(), State::Warn)]);
+    }
+
+    #[test]
+    fn a_token_is_its_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let client_file = dir.path().join("token");
+        let look = || {
+            let mut checks = Vec::new();
+            let target = Target::Local {
+                socket: "x".into(),
+                client_file: client_file.clone(),
+            };
+            client(&target, &mut checks);
+            checks[0].state
+        };
+        assert_eq!(look(), State::Fail);
+        fs::write(&client_file, "").unwrap();
+        chmod(&client_file, 0o600);
+        assert_eq!(look(), State::Ok);
+        chmod(&client_file, 0o640);
+        assert_eq!(look(), State::Fail);
+    }
+}

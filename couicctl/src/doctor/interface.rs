@@ -1,0 +1,265 @@
+//! The interfaces: how XDP runs there, and what the card does to frames before XDP sees them.
+
+use std::{collections::BTreeSet, fs};
+
+use couic_common::{InterfaceHealth, XdpMode};
+
+use super::{
+    Check,
+    daemon::Facts,
+    kernel::{self, Attached, Offloads},
+};
+
+/// What is known of one interface.
+struct Known<'a> {
+    name: &'a str,
+    /// None where the daemon does not tell.
+    health: Option<&'a InterfaceHealth>,
+    attached: Option<Attached>,
+    driver: Option<String>,
+    native: Option<bool>,
+    offloads: Option<Offloads>,
+}
+
+/// Those that the daemon has, and those that its configuration names.
+pub(super) fn all(configured: &[String], facts: &Facts, checks: &mut Vec<Check>) {
+    let mut names: BTreeSet<String> = facts.interfaces.iter().map(|i| i.name.clone()).collect();
+    for pattern in configured {
+        let matching = expand(pattern);
+        if matching.is_empty() {
+            checks.push(
+                Check::fail(format!("interface {pattern}"), "there is none of this name")
+                    .so("see ip link, and ifaces in couic.toml"),
+            );
+        }
+        names.extend(matching);
+    }
+    for name in &names {
+        let Some(index) = kernel::index(name) else {
+            continue;
+        };
+        let known = Known {
+            name,
+            health: facts.interfaces.iter().find(|i| i.name == *name),
+            attached: kernel::attached(index).ok().flatten(),
+            driver: kernel::driver(name),
+            native: kernel::native(index),
+            offloads: kernel::offloads(name),
+        };
+        checks.push(program(&known));
+        checks.extend(offloads(&known));
+    }
+}
+
+/// The interfaces that a name, or a pattern with `*` and `?`, means.
+fn expand(pattern: &str) -> Vec<String> {
+    let Ok(all) = fs::read_dir("/sys/class/net") else {
+        return Vec::new();
+    };
+    let names = all.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names
+        .filter(|name| matches(pattern.as_bytes(), name.as_bytes()))
+        .collect()
+}
+
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => {
+            matches(rest, name) || name.split_first().is_some_and(|(_, n)| matches(pattern, n))
+        }
+        (Some((b'?', rest)), Some((_, n))) => matches(rest, n),
+        (Some((p, rest)), Some((c, n))) => p == c && matches(rest, n),
+        _ => false,
+    }
+}
+
+/// Which XDP program is there, and how it runs.
+fn program(known: &Known<'_>) -> Check {
+    let name = format!("interface {}", known.name);
+    let driver = known.driver.as_deref().unwrap_or("a driver without name");
+    let (Some(health), attached) = (known.health, known.attached) else {
+        return match known.attached {
+            Some(Attached { id, .. }) => Check::warn(name, format!("the XDP program {id} is attached, and no daemon answers for it"))
+                .so("start the daemon, which takes over a filter that it kept; bpftool prog show tells whose it is"),
+            None => Check::fail(name, "no XDP program is attached: nothing is filtered"),
+        };
+    };
+    if !health.attached {
+        let why = health.problem.as_deref().unwrap_or("unknown why");
+        return match attached {
+            Some(Attached { id, .. }) => Check::fail(name, format!("not filtered: another XDP program, {id}, is attached ({why})"))
+                .so(format!("bpftool prog show id {id} tells whose it is; ip link set dev {} xdp off removes it", known.name)),
+            None => Check::fail(name, format!("not filtered: {why}")).so("restart the daemon: systemctl restart couic"),
+        };
+    }
+    match (health.mode, known.native) {
+        (Some(XdpMode::Generic), Some(true)) => {
+            let check = Check::warn(
+                name,
+                format!("XDP runs in the network stack, although {driver} could run it itself"),
+            );
+            let lro = known.offloads.is_some_and(|o| o.lro);
+            check.so(if lro {
+                format!("LRO stands in its way: ethtool -K {} lro off, then restart the daemon", known.name)
+            } else {
+                "set operation_mode = \"auto\" or \"native\" in couic.toml and restart; should that fail, the log says what \
+                 is in its way, say a large MTU or too few queues".to_owned()
+            })
+        }
+        (Some(XdpMode::Generic), _) => Check::warn(
+            name,
+            format!("XDP runs in the network stack: {driver} cannot run it itself"),
+        )
+        .so("it filters all the same, but each dropped frame costs several times as much"),
+        (mode, _) => {
+            let how = match mode {
+                Some(XdpMode::Offloaded) => "in the network card",
+                _ => "in the driver",
+            };
+            Check::ok(name, format!("XDP runs {how} ({driver})"))
+        }
+    }
+}
+
+/// What the card does to frames first.
+fn offloads(known: &Known<'_>) -> Option<Check> {
+    let name = format!("offloads {}", known.name);
+    let Offloads { rxvlan, lro } = known.offloads?;
+    let generic = known
+        .health
+        .is_some_and(|h| h.mode == Some(XdpMode::Generic));
+    if lro && !generic {
+        let check = Check::warn(
+            name,
+            "LRO merges packets before XDP sees them: they count as one",
+        );
+        return Some(check.so(format!("ethtool -K {} lro off", known.name)));
+    }
+    if rxvlan {
+        // Couic judges by the IP source below up to two tags, whether they are still there or not.
+        let found = "the card takes VLAN tags off, so that XDP does not see them: Couic judges the IP source either way";
+        return Some(Check::ok(name, found));
+    }
+    Some(Check::ok(name, "frames reach XDP as they came"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::State, *};
+
+    fn health(attached: bool, mode: Option<XdpMode>) -> InterfaceHealth {
+        InterfaceHealth {
+            name: "eth0".into(),
+            attached,
+            mode,
+            problem: (!attached).then(|| "busy".into()),
+        }
+    }
+
+    fn known(health: Option<&InterfaceHealth>) -> Known<'_> {
+        Known {
+            name: "eth0",
+            health,
+            attached: None,
+            driver: Some("virtio_net".into()),
+            native: Some(true),
+            offloads: None,
+        }
+    }
+
+    const FOREIGN: Option<Attached> = Some(Attached {
+        id: 7,
+        generic: false,
+    });
+
+    #[test]
+    fn patterns_mean_names() {
+        for (pattern, name, expected) in [
+            ("eth0", "eth0", true),
+            ("eth0", "eth01", false),
+            ("eth*", "eth", true),
+            ("*", "", true),
+            ("e*h?", "eth0", true),
+            ("?", "", false),
+            ("*a*b", "xaxxb", true),
+            ("*a*b", "xbxxa", false),
+        ] {
+            assert_eq!(
+                matches(pattern.as_bytes(), name.as_bytes()),
+                expected,
+                "{pattern} {name}"
+            );
+        }
+        assert_eq!(expand("lo"), ["lo"]);
+        assert!(expand("no-such*").is_empty());
+    }
+
+    #[test]
+    fn the_driver_is_better_than_the_stack() {
+        let native = health(true, Some(XdpMode::Native));
+        assert_eq!(program(&known(Some(&native))).state, State::Ok);
+        let generic = health(true, Some(XdpMode::Generic));
+        let check = program(&known(Some(&generic)));
+        assert_eq!(check.state, State::Warn);
+        assert!(check.advice.unwrap().contains("operation_mode"));
+        let lro = Offloads {
+            rxvlan: false,
+            lro: true,
+        };
+        let merged = Known {
+            offloads: Some(lro),
+            ..known(Some(&generic))
+        };
+        assert!(
+            program(&merged)
+                .advice
+                .unwrap()
+                .contains("ethtool -K eth0 lro off")
+        );
+        let cannot = Known {
+            native: Some(false),
+            ..known(Some(&generic))
+        };
+        assert!(program(&cannot).found.contains("virtio_net cannot run it"));
+    }
+
+    #[test]
+    fn who_is_in_the_way_is_named() {
+        let not = health(false, None);
+        assert!(program(&known(Some(&not))).found.contains("busy"));
+        let foreign = Known {
+            attached: FOREIGN,
+            ..known(Some(&not))
+        };
+        let check = program(&foreign);
+        assert_eq!(check.state, State::Fail);
+        assert!(
+            check.found.contains("another XDP program, 7")
+                && check.advice.unwrap().contains("xdp off")
+        );
+        assert_eq!(program(&known(None)).state, State::Fail);
+        let kept = Known {
+            attached: FOREIGN,
+            ..known(None)
+        };
+        assert_eq!(program(&kept).state, State::Warn);
+    }
+
+    #[test]
+    fn offloads_by_what_they_do_to_frames() {
+        let native = health(true, Some(XdpMode::Native));
+        let with = |rxvlan, lro| {
+            let offloads_ = Some(Offloads { rxvlan, lro });
+            offloads(&Known {
+                offloads: offloads_,
+                ..known(Some(&native))
+            })
+            .unwrap()
+        };
+        assert_eq!(with(false, false).state, State::Ok);
+        assert!(with(true, false).found.contains("VLAN"));
+        assert_eq!(with(true, true).state, State::Warn);
+        assert_eq!(offloads(&known(None)), None);
+    }
+}
