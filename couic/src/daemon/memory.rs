@@ -22,3 +22,14 @@ pub(super) fn give_back_large_buffers() {
         }
     }
 }
+
+/// What restoring a million rules has used and freed, 260 MiB, goes back to the kernel.
+pub(super) fn give_back_freed() {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: releases free memory of the allocator, and may be called at any time (malloc_trim(3)).
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::{iter, mem, path::Path, sync::Arc};
 
 use couic_common::{Health, HealthStatus, StateProblem};
 
-use super::every::Repeaters;
+use super::{every::Repeaters, memory};
 use crate::{
     firewall::{Firewall, Restored},
     journal::{Journal, Registers, Rows, SYNC, StateError, UPKEEP},
@@ -29,6 +29,7 @@ pub(super) fn restore(working_dir: &Path, firewall: &Firewall) -> Result<Registe
     if kept > 0 {
         tracing::error!("{}", kept_message(kept));
     }
+    memory::give_back_freed();
     Ok(registers)
 }
 
