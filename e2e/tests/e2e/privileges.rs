@@ -1,11 +1,7 @@
 //! What the running daemon and its children may do, as `/proc` tells, on every thread; and that everything works
 //! without more.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on ends there"
-)]
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
 
 use std::{
     collections::BTreeMap,
