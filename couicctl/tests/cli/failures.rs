@@ -96,12 +96,14 @@ fn a_client_file_that_is_missing_or_damaged() {
     assert!(daemon.seen().is_empty());
 }
 
-/// Runs a command as a user who is neither root nor in group couic, where this user may do that.
-fn as_nobody(daemon: &StandIn) -> Option<Run> {
+/// Runs a command as a user who is neither root nor in group couic, where this user may do that. The client file has
+/// the mode `secret`.
+fn as_nobody(daemon: &StandIn, secret: u32) -> Option<Run> {
     let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     let config = config(daemon);
     mode(daemon.dir.path(), 0o755);
     mode(&config, 0o644);
+    mode(&daemon.dir.path().join("client.toml"), secret);
     let mut command = command(&config, &["drop", "list"]);
     command.uid(65_534).gid(65_534);
     if command
@@ -117,10 +119,7 @@ fn as_nobody(daemon: &StandIn) -> Option<Run> {
 #[test]
 fn a_client_file_that_may_not_be_read() {
     let daemon = StandIn::always(200, "[]");
-    config(&daemon);
-    let client_file = daemon.dir.path().join("client.toml");
-    fs::set_permissions(&client_file, Permissions::from_mode(0o600)).unwrap();
-    let Some(shown) = as_nobody(&daemon) else {
+    let Some(shown) = as_nobody(&daemon, 0o600) else {
         return;
     };
     let error = shown.failed(3);
@@ -135,10 +134,11 @@ fn a_client_file_that_may_not_be_read() {
 fn a_socket_that_may_not_be_used() {
     let daemon = StandIn::always(200, "[]");
     fs::set_permissions(&daemon.socket, Permissions::from_mode(0o770)).unwrap();
-    let Some(shown) = as_nobody(&daemon) else {
+    let Some(shown) = as_nobody(&daemon, 0o644) else {
         return;
     };
     let error = shown.failed(3);
+    assert!(error.contains("run chmod o-r "), "{error}");
     assert!(error.contains("couic.sock: Permission denied"), "{error}");
     assert!(error.contains("a member of the group"), "{error}");
 }
