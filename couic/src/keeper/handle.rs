@@ -146,34 +146,10 @@ impl Keeper {
         if let Some(text) = &unkept {
             tracing::warn!("{text}");
         }
-        let start = Start {
-            ifaces: setup.ifaces.clone(),
-            mode: setup.mode,
-            place,
-            pins: pin_dir(&setup.working_dir),
-            owner: (setup.owner.uid, setup.owner.gid),
-            period: u32::try_from(PERIOD.as_millis()).unwrap_or(u32::MAX),
-        };
         let (line, child) = spawn().map_err(KeeperError::Start)?;
-        let send = |order: &Order, fd: Option<BorrowedFd<'_>>| {
-            line.send(order, fd).map_err(KeeperError::Start)
-        };
-        send(&Order::Start(start), None)?;
-        send(&Order::Claim, Some(claim.as_fd()))?;
-        for (name, link) in kept {
-            send(&Order::Kept { name }, Some(link.as_fd()))?;
-        }
+        hand_over(&line, start_of(setup, place), &claim, kept).map_err(KeeperError::Start)?;
         let shared = Arc::new(Shared::default());
-        let (sender, answers) = mpsc::channel();
-        let reader = {
-            let (line, shared) = (
-                line.try_clone().map_err(KeeperError::Start)?,
-                Arc::clone(&shared),
-            );
-            let read = move || read(&line, &shared, &sender, store.as_deref());
-            let thread = thread::Builder::new().name("couic-keeper".to_owned());
-            thread.spawn(read).map_err(KeeperError::Start)?
-        };
+        let (reader, answers) = listen(&line, &shared, store).map_err(KeeperError::Start)?;
         let keeper = Self {
             line,
             child,
@@ -333,6 +309,45 @@ fn place(stay: bool, store: bool) -> (Place, Option<String>) {
         "the filter ends with the daemon: there is neither a descriptor store of systemd nor a bpf filesystem at {BPF_FS} to keep it: run mount -t bpf bpf {BPF_FS} and restart, or set keep_filter = \"never\" in [state]"
     );
     (Place::Nowhere, Some(text))
+}
+
+fn start_of(setup: &Setup, place: Place) -> Start {
+    Start {
+        ifaces: setup.ifaces.clone(),
+        mode: setup.mode,
+        place,
+        pins: pin_dir(&setup.working_dir),
+        owner: (setup.owner.uid, setup.owner.gid),
+        period: u32::try_from(PERIOD.as_millis()).unwrap_or(u32::MAX),
+    }
+}
+
+/// Everything that a keeper has to have but the program.
+fn hand_over(
+    line: &Line,
+    start: Start,
+    claim: &KeeperClaim,
+    kept: Vec<(String, OwnedFd)>,
+) -> io::Result<()> {
+    line.send(&Order::Start(start), None)?;
+    line.send(&Order::Claim, Some(claim.as_fd()))?;
+    for (name, link) in kept {
+        line.send(&Order::Kept { name }, Some(link.as_fd()))?;
+    }
+    Ok(())
+}
+
+/// A thread that takes what the keeper says.
+fn listen(
+    line: &Line,
+    shared: &Arc<Shared>,
+    store: Option<Arc<dyn Store>>,
+) -> io::Result<(JoinHandle<()>, mpsc::Receiver<Event>)> {
+    let (sender, answers) = mpsc::channel();
+    let (line, shared) = (line.try_clone()?, Arc::clone(shared));
+    let read = move || read(&line, &shared, &sender, store.as_deref());
+    let thread = thread::Builder::new().name("couic-keeper".to_owned());
+    Ok((thread.spawn(read)?, answers))
 }
 
 /// This program again, whatever became of its file since it was started.
