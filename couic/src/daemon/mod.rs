@@ -118,9 +118,7 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
     let switches = Switches::open(config, &rules)?;
     let filter = filter_packets(config, &rules, program)?;
     let mut repeaters = repeaters(&rules, &filter).map_err(StartError::system("start threads"))?;
-    switches
-        .watch(&mut repeaters)
-        .map_err(StartError::system("start threads"))?;
+    switches.watch(&mut repeaters)?;
     let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
     tracing::info!("listening on {}", config.socket.display());
 
@@ -133,11 +131,7 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
     state::keep_writing(&mut repeaters, &rules.firewall, engine.clone())
         .map_err(StartError::system("start threads"))?;
     let peers = engine.clone();
-    let Switches {
-        panic,
-        confirmations,
-    } = switches;
-    let switch = Arc::clone(&panic);
+    let switch = Arc::clone(&switches.panic);
     let firewall = Arc::clone(&rules.firewall);
     let api = Api {
         firewall: Arc::clone(&rules.firewall),
@@ -147,16 +141,14 @@ fn run_logged(config: &Config, log: &Log) -> Result<(), StartError> {
         metrics: Arc::new(MetricsRegistry::new()),
         notifiers,
         peering: engine,
-        panic,
-        confirmations,
+        panic: switches.panic,
+        confirmations: switches.confirmations,
         host: Host::new(&config.working_dir, Some(&config.logging.dir)),
         health: Arc::new(move || {
             let problems = delivery.as_ref().map(Notifiers::problems);
             let late = peers.as_ref().map(|engine| engine.problems());
             let health = health.health(problems.unwrap_or_default(), late.unwrap_or_default());
-            let mut health = state::add_to_health(health, &firewall);
-            switch.mark(&mut health);
-            health
+            switch.marked(state::add_to_health(health, &firewall))
         }),
     };
     serve(&runtime, listener, api, signals)?;
