@@ -94,7 +94,7 @@ fn synchronised() -> Option<bool> {
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
     // SAFETY: `modes` is 0, so that this only writes into `timex`.
     let state = unsafe { libc::adjtimex(&raw mut timex) };
-    (state >= 0).then(|| state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0)
+    (state >= 0).then_some(state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0)
 }
 
 fn disk(holds: &str, path: &Path) -> DiskStatus {

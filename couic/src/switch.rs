@@ -146,6 +146,13 @@ impl PanicSwitch {
         self.state.lock().status()
     }
 
+    /// The document, which says so.
+    #[must_use]
+    pub fn marked(&self, mut health: Health) -> Health {
+        self.mark(&mut health);
+        health
+    }
+
     /// Makes a health document say so.
     pub fn mark(&self, health: &mut Health) {
         let state = self.state.lock();

@@ -52,6 +52,9 @@ pub struct Stream {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// What a thread of a stream does until it is to end.
+type Work = Box<dyn FnOnce(&Counts) + Send>;
+
 impl Stream {
     /// Begins. `second` are the names of a pair made by [`Lab::join`].
     #[must_use]
@@ -62,7 +65,7 @@ impl Stream {
         let receiver = PacketSocket::receiver(&lab.host, second.0);
         let frame = dropped.bytes(1, 1);
         let burst = [vec![dropped.clone(); BURST], vec![allowed.clone(); BURST]].concat();
-        let works: [Box<dyn FnOnce(&Counts) + Send>; 3] = [
+        let works: [Work; 3] = [
             Box::new(move |counts| bursts(counts, wire, &burst)),
             Box::new(move |counts| flood(counts, &sender, &frame)),
             Box::new(move |counts| watch(counts, &receiver)),

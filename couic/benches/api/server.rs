@@ -149,6 +149,20 @@ fn socket(dir: &Path) -> PathBuf {
     dir.join("socket")
 }
 
+fn well() -> Health {
+    Health {
+        status: HealthStatus::Ok,
+        version: String::new(),
+        interfaces: Vec::new(),
+        filter_problems: Vec::new(),
+        set_problems: Vec::new(),
+        notifier_problems: Vec::new(),
+        peer_problems: Vec::new(),
+        panic_since: None,
+        state_problems: Vec::new(),
+    }
+}
+
 /// What the child does: it serves until its input ends.
 pub(crate) fn child(dir: &Path) -> ExitCode {
     let limits = Limits::default();
@@ -171,17 +185,6 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
             }
         };
     let firewall = Firewall::new(plane, counters, limits, Arc::new(SystemClock));
-    let health = Health {
-        status: HealthStatus::Ok,
-        version: String::new(),
-        interfaces: Vec::new(),
-        filter_problems: Vec::new(),
-        set_problems: Vec::new(),
-        notifier_problems: Vec::new(),
-        peer_problems: Vec::new(),
-        panic_since: None,
-        state_problems: Vec::new(),
-    };
     let (firewall, sets) = (Arc::new(firewall), Arc::new(SetStore::open(dir).unwrap()));
     let confirmations = Confirmations::open(dir, Arc::clone(&firewall), Arc::clone(&sets)).unwrap();
     let api = Arc::new(Api {
@@ -195,7 +198,7 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
         metrics: Arc::new(MetricsRegistry::new()),
         notifiers: None,
         peering: None,
-        health: Arc::new(move || health.clone()),
+        health: Arc::new(well),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -196,7 +196,11 @@ impl Confirmations {
         pending.record.remove()?;
         let summary = &pending.head.summary;
         tracing::info!(target: "couic::audit", %id, summary, "change confirmed");
-        state.pending.retain(|p| p.head.id != id);
+        let confirmed = state.pending.iter().position(|p| p.head.id == id);
+        if let Some(at) = confirmed {
+            let confirmed = state.pending.remove(at);
+            supersede(&mut state.pending[..at], &confirmed);
+        }
         Ok(())
     }
 
@@ -258,6 +262,26 @@ impl Confirmations {
         let state = self.state.lock();
         let waiting = state.pending.iter().filter(|p| p.stage != Stage::Making);
         waiting.count()
+    }
+}
+
+/// What was changed for good is not for earlier changes to undo, even where it looks as they had left it.
+fn supersede(earlier: &mut [Pending], confirmed: &Pending) {
+    for pending in earlier {
+        let keys = confirmed.changes.list().iter().map(Change::key);
+        let known = keys.filter_map(|key| pending.changes.find(&key).cloned());
+        let voided: Vec<Change> = known.map(Change::voided).collect();
+        if voided.is_empty() {
+            continue;
+        }
+        pending.changes.set(voided);
+        let written = pending
+            .record
+            .rewrite(&pending.head, pending.changes.list());
+        if let Err(error) = written {
+            let id = pending.head.id;
+            tracing::error!("the record of the unconfirmed change {id} is not exact: {error}");
+        }
     }
 }
 

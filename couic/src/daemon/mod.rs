@@ -48,7 +48,7 @@ use crate::{
     host::Host,
     journal::Registers,
     keeper::{Keeper, KeeperError, Setup, Store},
-    logging::Log,
+    logging::{ChangeLog, Log},
     metrics::MetricsRegistry,
     peering::{Engine, Peering},
     privileges::{
@@ -134,77 +134,154 @@ fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartEr
         Signals::catch().map_err(StartError::system("catch signals"))?
     };
     let supervisor = Supervisor::find().map(Arc::new);
-    let (clients, _lock) = claim(config)?;
-    // Before root is given up, which may have to make its directory. Who connects now is answered in a moment.
-    let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
-    privilege::hand_on(config)?;
-    let mut keeper = start_keeper(config, supervisor.as_ref(), kept)?;
-    let spawner = privilege::become_user(config)?;
-    let (mut rules, program) = load_rules(config)?;
-    keeper.take(program)?;
-    let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
-    give_up(&files_of(config), &[keeper.pid()])?;
-    let reporting = start_reporting(config, &runtime, &rules.firewall, spawner)?;
-    let registers = mem::take(&mut rules.registers);
-    let peering = start_peering(config, &runtime, &rules.firewall, registers)?;
-    // What is undone now is reported.
-    let switches = Switches::open(config, &rules)?;
-    let keeper_ended = keeper.ended();
-    let filter = filter_packets(keeper, &rules)?;
-    let metrics = Arc::new(MetricsRegistry::new());
-    let engine = peering.as_ref().map(Peering::engine);
-    let mut repeaters = repeaters(&rules, &filter, &metrics)
-        .and_then(|mut all| {
-            state::keep_writing(&mut all, &rules.firewall, engine.clone())?;
-            switches.watch(&mut all)?;
-            Ok(all)
-        })
-        .map_err(StartError::system("start threads"))?;
+    let privileged = Privileged::start(config, supervisor.as_ref(), kept)?;
+    let keeper_ended = privileged.keeper.ended();
+    let (running, listener, api) = Running::start(config, log, &runtime, privileged)?;
     announce(config, supervisor.as_deref());
-
-    let notifiers = reporting.as_ref().map(Reporting::notifiers);
-    let api = Api {
-        firewall: Arc::clone(&rules.firewall),
-        sets: Arc::clone(&rules.sets),
-        clients: Arc::new(clients),
-        guard: Guard::new(config.enforce_guard),
-        metrics,
-        health: health(
-            &filter,
-            (&rules, &switches),
-            notifiers.clone(),
-            engine.clone(),
-        ),
-        notifiers,
-        peering: engine,
-        panic: Arc::clone(&switches.panic),
-        confirmations: Arc::clone(&switches.confirmations),
-        host: Host::new(&config.working_dir, Some(&config.logging.dir)),
-    };
     let alone = serve(&runtime, listener, api, signals, keeper_ended)?;
     if let Some(supervisor) = &supervisor {
         supervisor.stopping();
     }
-
-    if let Some(peering) = peering {
-        runtime.block_on(peering.stop());
-    }
-    repeaters.stop();
-    state::close(&rules.firewall);
-    if filter.leave() {
-        tracing::info!("the filter stays on; it can be taken off by couic detach");
-    }
-    if let Some(reporting) = reporting {
-        stop_reporting(&runtime, reporting);
-    }
-    if let Some(changes) = changes {
-        changes.close();
-    }
-    drop(socket);
+    running.stop(&runtime);
     if alone {
         return Err(KeeperError::Ended.into());
     }
     Ok(())
+}
+
+/// What it takes privileges to make. They are gone when it is there.
+struct Privileged {
+    clients: ClientStore,
+    lock: WorkLock,
+    listener: UnixListener,
+    socket: ListeningSocket,
+    keeper: Keeper,
+    spawner: Option<Spawner>,
+    rules: Rules,
+}
+
+impl Privileged {
+    fn start(
+        config: &Config,
+        supervisor: Option<&Arc<Supervisor>>,
+        kept: KeptLinks,
+    ) -> Result<Self, StartError> {
+        let (clients, lock) = claim(config)?;
+        // Before root is given up, which may have to make its directory. Who connects now is answered in a moment.
+        let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
+        privilege::hand_on(config)?;
+        let mut keeper = start_keeper(config, supervisor, kept)?;
+        let spawner = privilege::become_user(config)?;
+        let (rules, program) = load_rules(config)?;
+        keeper.take(program)?;
+        give_up(&files_of(config), &[keeper.pid()])?;
+        Ok(Self {
+            clients,
+            lock,
+            listener,
+            socket,
+            keeper,
+            spawner,
+            rules,
+        })
+    }
+}
+
+/// What runs until the end.
+struct Running {
+    // In the order in which it ends, also where a start ends early.
+    peering: Option<Peering>,
+    repeaters: Repeaters,
+    rules: Rules,
+    filter: Arc<Filter>,
+    reporting: Option<Reporting>,
+    changes: Option<ChangeLog>,
+    socket: ListeningSocket,
+    _lock: WorkLock,
+}
+
+impl Running {
+    fn start(
+        config: &Config,
+        log: &Log,
+        runtime: &Runtime,
+        privileged: Privileged,
+    ) -> Result<(Self, UnixListener, Api), StartError> {
+        let mut rules = privileged.rules;
+        let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
+        let reporting = start_reporting(config, runtime, &rules.firewall, privileged.spawner)?;
+        let registers = mem::take(&mut rules.registers);
+        let peering = start_peering(config, runtime, &rules.firewall, registers)?;
+        // What is undone now is reported.
+        let switches = Switches::open(config, &rules)?;
+        let filter = filter_packets(privileged.keeper, &rules)?;
+        let metrics = Arc::new(MetricsRegistry::new());
+        let engine = peering.as_ref().map(Peering::engine);
+        let mut repeaters = repeaters(&rules, &filter, &metrics)
+            .and_then(|mut all| {
+                state::keep_writing(&mut all, &rules.firewall, engine.clone()).map(|()| all)
+            })
+            .map_err(StartError::system("start threads"))?;
+        switches.watch(&mut repeaters)?;
+        let notifiers = reporting.as_ref().map(Reporting::notifiers);
+        let api = Api {
+            firewall: Arc::clone(&rules.firewall),
+            sets: Arc::clone(&rules.sets),
+            clients: Arc::new(privileged.clients),
+            guard: Guard::new(config.enforce_guard),
+            metrics,
+            health: health(
+                &filter,
+                (&rules, &switches),
+                notifiers.clone(),
+                engine.clone(),
+            ),
+            notifiers,
+            peering: engine,
+            panic: switches.panic,
+            confirmations: switches.confirmations,
+            host: Host::new(&config.working_dir, Some(&config.logging.dir)),
+        };
+        let running = Self {
+            peering,
+            repeaters,
+            rules,
+            filter,
+            reporting,
+            changes,
+            socket: privileged.socket,
+            _lock: privileged.lock,
+        };
+        Ok((running, privileged.listener, api))
+    }
+
+    fn stop(self, runtime: &Runtime) {
+        let Self {
+            peering,
+            mut repeaters,
+            rules,
+            filter,
+            reporting,
+            changes,
+            socket,
+            _lock,
+        } = self;
+        if let Some(peering) = peering {
+            runtime.block_on(peering.stop());
+        }
+        repeaters.stop();
+        state::close(&rules.firewall);
+        if filter.leave() {
+            tracing::info!("the filter stays on; it can be taken off by couic detach");
+        }
+        if let Some(reporting) = reporting {
+            stop_reporting(runtime, reporting);
+        }
+        if let Some(changes) = changes {
+            changes.close();
+        }
+        drop(socket);
+    }
 }
 
 /// The filter stands, and whoever has connected is answered from now on.
@@ -228,9 +305,7 @@ fn health(
         let problems = notifiers.as_ref().map(Notifiers::problems);
         let late = peers.as_ref().map(|engine| engine.problems());
         let health = filter.health(problems.unwrap_or_default(), late.unwrap_or_default());
-        let mut health = state::add_to_health(health, &firewall);
-        panic.mark(&mut health);
-        health
+        panic.marked(state::add_to_health(health, &firewall))
     })
 }
 

@@ -1,6 +1,6 @@
 //! The panic switch and the changes that wait to be confirmed, as the start finds them.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{Rules, StartError, every::Repeaters};
 use crate::{config::Config, confirm::Confirmations, switch::PanicSwitch};
@@ -32,11 +32,12 @@ impl Switches {
     }
 
     /// On a thread of its own: undoing may wait for the disk.
-    pub(super) fn watch(&self, repeaters: &mut Repeaters) -> io::Result<()> {
+    pub(super) fn watch(&self, repeaters: &mut Repeaters) -> Result<(), StartError> {
         let (panic, confirmations) = (Arc::clone(&self.panic), Arc::clone(&self.confirmations));
-        repeaters.every(TICK, "couic-confirm", move || {
+        let watching = repeaters.every(TICK, "couic-confirm", move || {
             panic.remind();
             confirmations.undo_due();
-        })
+        });
+        watching.map_err(StartError::system("start threads"))
     }
 }

@@ -358,6 +358,7 @@ mod tests {
             notifier_problems: Vec::new(),
             peer_problems: Vec::new(),
             state_problems: Vec::new(),
+            filter_problems: Vec::new(),
             panic_since: None,
         };
         assert_eq!(version(&health.version).state, State::Ok);

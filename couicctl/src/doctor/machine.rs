@@ -66,7 +66,7 @@ pub(super) fn clock(checks: &mut Vec<Check>) {
     // SAFETY: `modes` is 0, so that this only writes into `timex`.
     let state = unsafe { libc::adjtimex(&raw mut timex) };
     let synchronised =
-        (state >= 0).then(|| state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0);
+        (state >= 0).then_some(state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0);
     checks.push(of_clock(synchronised));
 }
 

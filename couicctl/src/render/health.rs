@@ -87,6 +87,19 @@ mod tests {
         vec![filtered, missing]
     }
 
+    fn state_problems() -> Vec<StateProblem> {
+        vec![
+            StateProblem {
+                file: Some("journal-1.log".into()),
+                message: "is damaged".into(),
+            },
+            StateProblem {
+                file: None,
+                message: "cannot write the log: disk full".into(),
+            },
+        ]
+    }
+
     #[test]
     fn what_is_wrong_stands_out() {
         let state = Health {
@@ -110,16 +123,7 @@ mod tests {
                 problem: "nobody there".into(),
             }],
             panic_since: Some(1_795_248_000),
-            state_problems: vec![
-                StateProblem {
-                    file: Some("journal-1.log".into()),
-                    message: "is damaged".into(),
-                },
-                StateProblem {
-                    file: None,
-                    message: "cannot write the log: disk full".into(),
-                },
-            ],
+            state_problems: state_problems(),
         };
         let mut shown = Vec::new();
         health(&state, &mut shown).unwrap();
