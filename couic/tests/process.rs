@@ -7,6 +7,8 @@
     reason = "helpers of tests, which end at the first thing that goes wrong"
 )]
 
+#[path = "process/documents.rs"]
+mod documents;
 #[path = "process/harness.rs"]
 mod harness;
 #[path = "process/lifecycle.rs"]

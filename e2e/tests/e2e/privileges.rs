@@ -12,7 +12,10 @@ use std::{
 };
 
 use couic_common::Policy;
-use couic_confine::{CAP_KILL, CAP_SETGID, CAP_SETUID, ThreadStatus, threads_of};
+use couic_confine::{
+    CAP_BPF, CAP_KILL, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID, Caps, ThreadStatus,
+    threads_of,
+};
 use couic_e2e::{Chat, Daemon, DaemonBuilder, Frame, Lab, until};
 use nix::{
     sys::signal::{Signal, kill},
@@ -46,6 +49,30 @@ fn assert_confined(daemon: &Daemon<'_>, uid: u32, gid: u32) {
     }
     let log = daemon.log();
     assert!(log.contains("no capabilities on "), "{log}");
+    assert_keeper_confined(daemon, uid, gid);
+}
+
+/// The one process that may attach, and nothing else.
+fn assert_keeper_confined(daemon: &Daemon<'_>, uid: u32, gid: u32) {
+    let children = children(pid(daemon));
+    let keeper = threads(*children.get("filter-keeper").expect("a keeper"));
+    assert_eq!(keeper.len(), 1, "{keeper:?}");
+    let filtering = CAP_NET_ADMIN.and(CAP_BPF).and(CAP_PERFMON);
+    for thread in keeper {
+        assert_eq!(
+            (thread.permitted, thread.effective),
+            (filtering, filtering),
+            "{thread:?}"
+        );
+        assert_eq!(
+            (thread.inheritable, thread.ambient),
+            (Caps::NONE, Caps::NONE),
+            "{thread:?}"
+        );
+        assert!(thread.no_new_privs, "{thread:?}");
+        assert_eq!(thread.seccomp, 2, "{thread:?}");
+        assert_eq!((thread.uids[0], thread.gids[0]), (uid, gid), "{thread:?}");
+    }
 }
 
 /// Everything that writes a file or asks the kernel.

@@ -84,6 +84,36 @@ fn not_one_frame_gets_through_or_lost_whatever_becomes_of_the_daemon() {
     assert_eq!((dropped_arrived, allowed_lost), (0, 0), "{tally:?}");
 }
 
+/// As most are: started as root, and somebody else's from then on, with rules that came through the API.
+#[test]
+fn it_stays_for_a_daemon_that_has_given_up_root() {
+    let Some((lab, fs)) = lab() else { return };
+    let builder = lab.daemon().user("nobody", "nogroup").ifaces(&["eth*"]);
+    let mut daemon = builder.stays(Some(&fs)).start();
+    daemon.api().add("drop", "198.51.100.0/24", None, 0);
+    for signal in [Signal::SIGKILL, Signal::SIGTERM] {
+        let ended = daemon.ended_by(signal);
+        assert!(stands(&lab), "{signal}: {}", ended.output());
+        daemon = ended.restart();
+        assert!(stands(&lab), "{signal}: {}", daemon.output());
+    }
+    // The keeper, which is nobody by now, goes on attaching and keeping.
+    lab.join("eth1", "wire1");
+    until("eth1 is filtered", Duration::from_secs(60), || {
+        lab.kernel_mode("eth1")
+    });
+    until("both are kept", Duration::from_secs(60), || {
+        let kept = fs.names().into_iter().filter(|name| name.contains("/if"));
+        (kept.count() == 2).then_some(())
+    });
+    let (status, health) = daemon.api().health();
+    assert_eq!(
+        (status, health.status),
+        (200, HealthStatus::Ok),
+        "{health:?}"
+    );
+}
+
 #[test]
 fn detach_opens_the_wall_once_no_daemon_runs() {
     let Some((lab, fs)) = lab() else { return };
