@@ -59,7 +59,7 @@ pub(super) fn bpffs(checks: &mut Vec<Check>) {
     });
 }
 
-/// Where the daemon does not tell.
+/// What the kernel says, where the daemon does not tell.
 pub(super) fn clock(checks: &mut Vec<Check>) {
     // SAFETY: a structure of integers.
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
