@@ -11,7 +11,7 @@ use couic_common::{Cidr, ClientName, ConfirmId, Metadata, Policy, RevertedChange
 use super::{
     Change, ConfirmError, Confirmations, FileChange, REMEMBERED, SetChange, State,
     change::Key,
-    pending::{Pending, Stage},
+    pending::{Changes, Pending, Stage},
     record::Head,
 };
 use crate::firewall::{
@@ -286,7 +286,11 @@ impl Confirmations {
             && let Some(pending) = state.get(*id)
             && let Err(error) = pending.record.remove()
         {
-            failed.push(format!("its record cannot be removed: {error}"));
+            // It is undone, and not to be undone again when somebody has made the change once more.
+            pending.changes = Changes::default();
+            failed.push(format!(
+                "it is undone, but its record cannot be removed, and a restart would undo it again: {error}"
+            ));
         }
         if !failed.is_empty() {
             let more = failed.len() - 1;

@@ -83,6 +83,9 @@ pub(super) fn keep_writing(
 pub(super) fn close(firewall: &Firewall) {
     if let Some(journal) = firewall.journal() {
         journal.close();
+        for problem in journal.problems().iter().filter(|p| p.file.is_none()) {
+            tracing::error!("state, at the end: {}", problem.message);
+        }
     }
 }
 

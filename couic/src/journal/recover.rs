@@ -162,10 +162,30 @@ impl Recovery {
             }
         };
         match name.kind {
-            Kind::Log => self.read_log(name, file, (offset, length)),
+            Kind::Log => {
+                let suspects = self.suspects.len();
+                self.read_log(name, file, (offset, length));
+                if offset == 0 && suspects == self.suspects.len() {
+                    self.beheaded(name, length);
+                }
+            }
             Kind::Snapshot => self.read_snapshot(name, file, (offset, length)),
         }
         self.pass(name);
+    }
+
+    /// A log without its head, which is on the disk before any record is: what looks like a torn end is none.
+    fn beheaded(&mut self, name: Name, length: u64) {
+        if length >= HEADER {
+            self.suspect(name, format!(
+                "is damaged from its first byte on: of {length} bytes nothing but what was read is in force"
+            ));
+        } else {
+            tracing::warn!(
+                "state: {name} has {length} bytes and no record: the daemon ended while it began that log, or somebody \
+                 has cut it"
+            );
+        }
     }
 
     fn pass(&mut self, name: Name) {

@@ -266,8 +266,8 @@ fn what_limits_refuse_is_no_deletion_and_keeps_no_other_out() {
     assert!(info.last_error.is_some());
 }
 
-#[test]
-fn a_full_table_takes_the_rule_when_there_is_room() {
+/// Two nodes. The second has room for a single drop, which it has.
+fn beside_a_full_one() -> [Node; 2] {
     let tiny = Capacity {
         drop_entries: 1,
         ignore_entries: 1,
@@ -276,8 +276,14 @@ fn a_full_table_takes_the_rule_when_there_is_room() {
         Node::new(&["b"], &Limits::default(), 0, ROOM),
         Node::new(&["a"], &Limits::default(), 0, tiny),
     ];
+    nodes[1].add(Policy::Drop, 1, "own", 0);
+    nodes
+}
+
+#[test]
+fn a_full_table_takes_the_rule_when_there_is_room() {
+    let nodes = beside_a_full_one();
     let [a, b] = &nodes;
-    b.add(Policy::Drop, 1, "own", 0);
     a.add(Policy::Drop, 2, "", 0);
     level(&nodes);
     b.engine.look_at_everything();
@@ -294,16 +300,8 @@ fn a_full_table_takes_the_rule_when_there_is_room() {
 
 #[test]
 fn what_is_done_to_a_rule_that_waits_for_room_is_the_later_write() {
-    let tiny = Capacity {
-        drop_entries: 1,
-        ignore_entries: 1,
-    };
-    let nodes = [
-        Node::new(&["b"], &Limits::default(), 0, ROOM),
-        Node::new(&["a"], &Limits::default(), 0, tiny),
-    ];
+    let nodes = beside_a_full_one();
     let [a, b] = &nodes;
-    b.add(Policy::Drop, 1, "own", 0);
     a.add(Policy::Drop, 2, "theirs", 0);
     level(&nodes);
     b.delete(Policy::Drop, 1).unwrap();

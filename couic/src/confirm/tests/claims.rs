@@ -29,6 +29,26 @@ fn undone_at_its_time_and_not_before() {
 }
 
 #[test]
+fn what_is_undone_is_not_undone_again_for_a_record_that_cannot_be_removed() {
+    let lab = Lab::new();
+    let id = lab.change(add(ONE, 0)).unwrap();
+    let mut records = fs::read_dir(lab.dir.path().join(DIR)).unwrap();
+    let record = records.next().unwrap().unwrap().path();
+    fs::remove_file(&record).unwrap();
+    fs::create_dir(&record).unwrap();
+    let told = lab.all.undo(id, None).unwrap_err().to_string();
+    assert!(told.contains("record cannot be removed"), "{told}");
+    assert_eq!(lab.expiration(ONE), None);
+    lab.plainly(&Actor::Client(ops()), add(ONE, 0));
+    lab.all.undo(id, None).unwrap_err();
+    assert_eq!(lab.expiration(ONE), Some(0), "that is another change");
+    fs::remove_dir(&record).unwrap();
+    fs::write(&record, "").unwrap();
+    lab.all.undo(id, None).unwrap();
+    assert_eq!((lab.expiration(ONE), lab.records()), (Some(0), 0));
+}
+
+#[test]
 fn confirmed_it_stays() {
     let lab = Lab::new();
     let id = lab.change(add(ONE, 0)).unwrap();

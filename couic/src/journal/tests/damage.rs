@@ -150,6 +150,21 @@ fn a_damaged_header_costs_nothing_but_is_told() {
 }
 
 #[test]
+fn a_log_of_garbage_is_no_torn_end() {
+    for garbage in [0, 0x5a] {
+        let (home, _) = ten_rules(false);
+        let mut files = home.state_files();
+        files.retain(|(_, path)| fs::metadata(path).unwrap().len() > HEADER);
+        let (name, path) = &files[0];
+        let length = usize::try_from(fs::metadata(path).unwrap().len()).unwrap();
+        fs::write(path, vec![garbage; length]).unwrap();
+        let (journal, rules) = home.open();
+        assert!(rules.is_empty(), "{rules:?}");
+        assert_eq!(journal.problems()[0].file, Some(name.to_string()));
+    }
+}
+
+#[test]
 fn a_file_of_a_later_version_is_kept_and_not_read() {
     let (home, _) = ten_rules(false);
     let (name, path) = home.state_files().pop().unwrap();
