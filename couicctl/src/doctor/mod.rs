@@ -127,11 +127,11 @@ async fn look(settings: &Settings, args: &DoctorArgs, checks: &mut Vec<Check>) {
         if !checks.iter().any(|check| check.check == "clock") {
             machine::clock(checks);
         }
-        if !facts.told_of_host {
-            if let Some(installed) = &installed {
-                machine::disk("working_dir", &installed.working_dir, checks);
-                machine::disk("log", &installed.log_dir, checks);
-            }
+        if !facts.told_of_host
+            && let Some(installed) = &installed
+        {
+            machine::disk("working_dir", &installed.working_dir, checks);
+            machine::disk("log", &installed.log_dir, checks);
         }
     }
 }
