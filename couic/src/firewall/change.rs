@@ -1,6 +1,6 @@
 //! What is asked of the rules one at a time: add, renew, remove, expire. Each ends in one [`Core::install`].
 
-use couic_common::{Cidr, Entry, Policy};
+use couic_common::{Cidr, Entry, Policy, Tag};
 
 use super::{
     Actor, Applied, FirewallError, NewRule, Origin,
@@ -14,6 +14,16 @@ enum Found {
     New(OwnerId, Claims),
     Same,
     Other(OwnerId, Claims),
+}
+
+/// A claim that is wanted.
+pub(super) struct Wish<'a> {
+    pub(super) owner: OwnerId,
+    pub(super) tag: Option<&'a Tag>,
+    /// Unix seconds; 0 = never.
+    pub(super) expiration: u64,
+    /// Unix seconds.
+    pub(super) creation: u64,
 }
 
 impl Core {
@@ -39,23 +49,42 @@ impl Core {
             }
             Found::Other(owner, claims) => (Applied::Updated, owner, claims),
         };
-        let (tags, counters) = self.tags_mut(policy);
-        let slot = tags
-            .slot(tag.as_ref(), counters)
-            .ok_or(FirewallError::TooManyTags {
-                policy,
-                limit: MAX_TAGS - 1,
-            })?;
-        let creation = claims.of(owner).map_or(now, |claim| claim.creation);
-        let claim = Claim {
+        let wish = Wish {
+            owner,
+            tag: tag.as_ref(),
             expiration: *expiration,
+            creation: claims.of(owner).map_or(now, |claim| claim.creation),
+        };
+        self.grant((policy, *cidr), claims, &wish, now, origin)?;
+        Ok(applied)
+    }
+
+    /// Puts a claim among those on a rule, in place of the same owner's.
+    pub(super) fn grant(
+        &mut self,
+        (policy, cidr): (Policy, Cidr),
+        claims: Claims,
+        wish: &Wish<'_>,
+        now: u64,
+        origin: &Origin,
+    ) -> Result<(), FirewallError> {
+        let Wish {
+            owner,
+            tag,
+            expiration,
+            creation,
+        } = *wish;
+        let (tags, counters) = self.tags_mut(policy);
+        let limit = MAX_TAGS - 1;
+        let slot = tags.slot(tag, counters);
+        let claim = Claim {
+            expiration,
             creation,
             owner,
-            slot,
+            slot: slot.ok_or(FirewallError::TooManyTags { policy, limit })?,
         };
         let claims = claims.with(claim, self.owners());
-        self.install(policy, *cidr, claims, now, origin)?;
-        Ok(applied)
+        Ok(self.install(policy, cidr, claims, now, origin)?)
     }
 
     fn find(&mut self, policy: Policy, rule: &NewRule, origin: &Origin) -> Found {

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Actor, Applied, Firewall, FirewallError, Holder, Job, NewRule, Origin, SPELL, apply_one,
+    change::Wish,
     claims::{Claim, Claims},
     core::Core,
 };
-use crate::dataplane::MAX_TAGS;
 
 /// A claim without its owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -287,18 +287,13 @@ impl Core {
         if is_new {
             self.check_room(policy, cidr)?;
         }
-        let (tags, counters) = self.tags_mut(policy);
-        let slot = tags.slot(wanted.tag.as_ref(), counters);
-        let limit = MAX_TAGS - 1;
-        let slot = slot.ok_or(FirewallError::TooManyTags { policy, limit })?;
-        let claim = Claim {
+        let wish = Wish {
+            owner,
+            tag: wanted.tag.as_ref(),
             expiration: wanted.expiration,
             creation: wanted.creation,
-            owner,
-            slot,
         };
-        let claims = claims.with(claim, self.owners());
-        Ok(self.install(policy, cidr, claims, now, origin)?)
+        self.grant((policy, cidr), claims, &wish, now, origin)
     }
 }
 

@@ -7,11 +7,10 @@ use couic_common::{Cidr, ClientName, Policy, Tag};
 
 use super::{
     Actor, Applied, Firewall, FirewallError, Origin, SPELL, Subscription,
-    change::check_expiration,
+    change::{Wish, check_expiration},
     claims::{Claim, Claims, Owner},
     core::Core,
 };
-use crate::dataplane::MAX_TAGS;
 
 /// Whose claim it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -186,18 +185,13 @@ impl Core {
         if is_new {
             self.check_room(policy, cidr)?;
         }
-        let (tags, counters) = self.tags_mut(policy);
-        let slot = tags.slot(wanted.tag.as_ref(), counters);
-        let limit = MAX_TAGS - 1;
-        let slot = slot.ok_or(FirewallError::TooManyTags { policy, limit })?;
-        let claim = Claim {
+        let wish = Wish {
+            owner: self.owner_id(&wanted.holder.owner()),
+            tag: wanted.tag.as_ref(),
             expiration: wanted.expiration,
             creation: creation.unwrap_or(now),
-            owner: self.owner_id(&wanted.holder.owner()),
-            slot,
         };
-        let claims = rest.with(claim, self.owners());
-        self.install(policy, cidr, claims, now, origin)?;
+        self.grant((policy, cidr), rest, &wish, now, origin)?;
         Ok(if had {
             Applied::Updated
         } else {

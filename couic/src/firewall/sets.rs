@@ -113,6 +113,12 @@ pub struct SetStore {
     pub(super) turn: Arc<Mutex<()>>,
 }
 
+/// Non-blocking, so that a FIFO of that name cannot hang the daemon.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NONBLOCK).open(path)
+}
+
 impl SetStore {
     /// Makes the folders where they are missing, and removes what a crash left half-written in them.
     ///
@@ -179,12 +185,7 @@ impl SetStore {
             file: file_name(name),
             source,
         };
-        // Non-blocking, so that a FIFO of that name cannot hang the daemon.
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(&path);
-        let file = match opened {
+        let file = match open(&path) {
             // A symbolic link to nowhere is there, and is not what its maker meant.
             Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
                 return Err(SetError::NotFound {

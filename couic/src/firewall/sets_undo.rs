@@ -2,9 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
+    fs,
     io::{ErrorKind, Read},
-    os::unix::fs::OpenOptionsExt,
 };
 
 use couic_common::{Cidr, Policy, SetName};
@@ -15,7 +14,7 @@ use super::{
     claims::Owner,
     reload::LoadedSet,
     setfile::write_set,
-    sets::{MAX_SET_FILE, file_name, sync_folder},
+    sets::{MAX_SET_FILE, file_name, open, sync_folder},
 };
 
 /// Entries of sets, by policy and name. A set without entries is not in it.
@@ -95,11 +94,7 @@ impl SetStore {
             file: file_name(name),
             source,
         };
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(self.path(policy, name));
-        let file = match opened {
+        let file = match open(&self.path(policy, name)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             other => other.map_err(unreadable)?,
         };
