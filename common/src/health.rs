@@ -59,6 +59,24 @@ pub struct Health {
     pub state_problems: Vec<StateProblem>,
 }
 
+impl Health {
+    /// Of a daemon of this version with nothing to complain of, and no interface yet.
+    #[must_use]
+    pub fn well(version: impl Into<String>) -> Self {
+        Self {
+            status: HealthStatus::Ok,
+            version: version.into(),
+            interfaces: Vec::new(),
+            filter_problems: Vec::new(),
+            set_problems: Vec::new(),
+            notifier_problems: Vec::new(),
+            peer_problems: Vec::new(),
+            panic_since: None,
+            state_problems: Vec::new(),
+        }
+    }
+}
+
 /// One interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

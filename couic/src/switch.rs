@@ -332,17 +332,7 @@ mod tests {
     fn health_is_down_while_it_is_on() {
         let lab = Lab::new();
         let switch = lab.switch();
-        let mut health = Health {
-            status: HealthStatus::Ok,
-            version: String::new(),
-            interfaces: Vec::new(),
-            set_problems: Vec::new(),
-            notifier_problems: Vec::new(),
-            peer_problems: Vec::new(),
-            state_problems: Vec::new(),
-            filter_problems: Vec::new(),
-            panic_since: None,
-        };
+        let mut health = Health::well("");
         switch.mark(&mut health);
         assert_eq!(
             (health.status, health.panic_since),

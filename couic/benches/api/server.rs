@@ -24,7 +24,7 @@ use couic::{
     rbac::ClientStore,
     switch::PanicSwitch,
 };
-use couic_common::{ActionStats, Cidr, Counter, Health, HealthStatus, Policy};
+use couic_common::{ActionStats, Cidr, Counter, Health, Policy};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 
@@ -149,20 +149,6 @@ fn socket(dir: &Path) -> PathBuf {
     dir.join("socket")
 }
 
-fn well() -> Health {
-    Health {
-        status: HealthStatus::Ok,
-        version: String::new(),
-        interfaces: Vec::new(),
-        filter_problems: Vec::new(),
-        set_problems: Vec::new(),
-        notifier_problems: Vec::new(),
-        peer_problems: Vec::new(),
-        panic_since: None,
-        state_problems: Vec::new(),
-    }
-}
-
 /// What the child does: it serves until its input ends.
 pub(crate) fn child(dir: &Path) -> ExitCode {
     let limits = Limits::default();
@@ -198,7 +184,7 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
         metrics: Arc::new(MetricsRegistry::new()),
         notifiers: None,
         peering: None,
-        health: Arc::new(well),
+        health: Arc::new(|| Health::well("")),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

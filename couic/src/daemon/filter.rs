@@ -98,14 +98,12 @@ impl Filter {
         };
         Health {
             status,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
             interfaces,
             filter_problems,
             set_problems,
             notifier_problems,
             peer_problems,
-            panic_since: None,
-            state_problems: Vec::new(),
+            ..Health::well(env!("CARGO_PKG_VERSION"))
         }
     }
 

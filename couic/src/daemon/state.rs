@@ -134,17 +134,7 @@ mod tests {
     }
 
     fn well() -> Health {
-        Health {
-            status: HealthStatus::Ok,
-            version: String::new(),
-            interfaces: Vec::new(),
-            filter_problems: Vec::new(),
-            set_problems: Vec::new(),
-            notifier_problems: Vec::new(),
-            peer_problems: Vec::new(),
-            panic_since: None,
-            state_problems: Vec::new(),
-        }
+        Health::well("")
     }
 
     #[test]

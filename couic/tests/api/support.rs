@@ -19,7 +19,7 @@ use couic::{
     reporting::Notifiers,
     switch::PanicSwitch,
 };
-use couic_common::{Group, Health, HealthStatus, InterfaceHealth, XdpMode};
+use couic_common::{Group, Health, InterfaceHealth, XdpMode};
 use couic_peering::Limits as PeerLimits;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -171,20 +171,13 @@ fn furnish(
 
 pub(crate) fn healthy() -> Health {
     Health {
-        status: HealthStatus::Ok,
-        version: "2.0.0".to_owned(),
         interfaces: vec![InterfaceHealth {
             name: "test0".to_owned(),
             attached: true,
             mode: Some(XdpMode::Native),
             problem: None,
         }],
-        filter_problems: Vec::new(),
-        set_problems: Vec::new(),
-        notifier_problems: Vec::new(),
-        peer_problems: Vec::new(),
-        panic_since: None,
-        state_problems: Vec::new(),
+        ..Health::well("2.0.0")
     }
 }
 

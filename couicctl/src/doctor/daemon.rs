@@ -345,22 +345,13 @@ mod tests {
 
     #[test]
     fn the_worst_of_the_filter() {
-        let mut health = Health {
-            status: HealthStatus::Ok,
-            version: env!("CARGO_PKG_VERSION").into(),
-            interfaces: vec![InterfaceHealth {
-                name: "eth0".into(),
-                attached: true,
-                mode: None,
-                problem: None,
-            }],
-            set_problems: Vec::new(),
-            notifier_problems: Vec::new(),
-            peer_problems: Vec::new(),
-            state_problems: Vec::new(),
-            filter_problems: Vec::new(),
-            panic_since: None,
-        };
+        let mut health = Health::well(env!("CARGO_PKG_VERSION"));
+        health.interfaces.push(InterfaceHealth {
+            name: "eth0".into(),
+            attached: true,
+            mode: None,
+            problem: None,
+        });
         assert_eq!(version(&health.version).state, State::Ok);
         assert_eq!(version("1.0.0").state, State::Warn);
         assert_eq!(filter(&health).state, State::Ok);
