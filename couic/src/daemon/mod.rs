@@ -14,8 +14,10 @@
 mod error;
 mod every;
 mod filter;
+mod follow;
 mod memory;
 mod privilege;
+mod rules;
 mod selfcheck;
 mod signals;
 mod state;
@@ -23,7 +25,7 @@ mod supervisor;
 mod switches;
 
 use std::{
-    fs, mem,
+    mem,
     os::{fd::OwnedFd, unix::net::UnixListener},
     panic,
     sync::{
@@ -42,11 +44,8 @@ use tokio::runtime::{Builder, Runtime};
 use crate::{
     api::{self, Api},
     config::Config,
-    dataplane::{self, Loaded, XdpProgram},
-    firewall::{Firewall, FirewallError, SetStore, SystemClock},
     guard::Guard,
     host::Host,
-    journal::Registers,
     keeper::{Keeper, KeeperError, Setup, Store},
     logging::{ChangeLog, Log},
     metrics::MetricsRegistry,
@@ -57,11 +56,13 @@ use crate::{
     rbac::ClientStore,
     reporting::{Notifiers, Reporting},
 };
-use couic_common::{Health, Policy, SetProblem};
+use couic_common::Health;
 use couic_plugin_api::host::Spawner;
 pub use error::StartError;
 use every::Repeaters;
-use filter::{Filter, Turn, Watch, sets_problem};
+use filter::{Filter, Turn, Watch};
+use follow::{start_peering, start_reporting, stop_reporting};
+use rules::Rules;
 use selfcheck::{Checker, Found};
 use signals::Signals;
 use supervisor::Supervisor;
@@ -172,7 +173,7 @@ impl Privileged {
         privilege::hand_on(config)?;
         let mut keeper = start_keeper(config, supervisor, kept)?;
         let spawner = privilege::become_user(config)?;
-        let (rules, program) = load_rules(config)?;
+        let (rules, program) = Rules::load(config)?;
         keeper.take(program)?;
         give_up(&files_of(config), &[keeper.pid()])?;
         Ok(Self {
@@ -333,111 +334,6 @@ fn claim(config: &Config) -> Result<(ClientStore, WorkLock), StartError> {
     Ok((clients, lock))
 }
 
-/// The rules of the set files, in the tables of a program that sees no packet yet.
-struct Rules {
-    firewall: Arc<Firewall>,
-    sets: Arc<SetStore>,
-    problems: Vec<SetProblem>,
-    /// What peering knew of rules in an earlier life.
-    registers: Registers,
-}
-
-fn load_rules(config: &Config) -> Result<(Rules, XdpProgram), StartError> {
-    let Loaded {
-        plane,
-        counters,
-        program,
-    } = dataplane::load(config.limits.with_reload_headroom(), config.rule_counters)
-        .map_err(StartError::Load)?;
-    let clock = Arc::new(SystemClock);
-    let firewall = Firewall::new(plane, counters, config.limits, clock);
-    let (sets, problems) = load_sets(config, &firewall)?;
-    let registers = if config.persist {
-        state::restore(&config.working_dir, &firewall)?
-    } else {
-        state::warn_of_unused(&config.working_dir);
-        Registers::new()
-    };
-    let rules = Rules {
-        firewall: Arc::new(firewall),
-        sets: Arc::new(sets),
-        problems,
-        registers,
-    };
-    Ok((rules, program))
-}
-
-/// The rules of set files and of an earlier daemon are in force already: a restart is not a change that anybody wants
-/// to hear of.
-fn start_reporting(
-    config: &Config,
-    runtime: &Runtime,
-    firewall: &Firewall,
-    spawner: Option<Spawner>,
-) -> Result<Option<Reporting>, StartError> {
-    if !config.reporting.enabled {
-        return Ok(None);
-    }
-    let source = config.reporting.name.clone().unwrap_or_else(host_name);
-    let (reporting, failed) = runtime.block_on(Reporting::start(
-        &config.reporting,
-        &config.plugins_dir,
-        &config.working_dir,
-        &source,
-        firewall,
-        spawner,
-    ))?;
-    for notifier in failed {
-        tracing::error!(
-            "the notifier {} does not start, what is meant for it is kept: {}",
-            notifier.name,
-            notifier.reason
-        );
-    }
-    tracing::info!("reporting rule changes");
-    Ok(Some(reporting))
-}
-
-/// Before the first request is answered, so that no change is made that peers do not hear of.
-fn start_peering(
-    config: &Config,
-    runtime: &Runtime,
-    firewall: &Arc<Firewall>,
-    registers: Registers,
-) -> Result<Option<Peering>, StartError> {
-    if !config.peering.enabled {
-        return Ok(None);
-    }
-    let firewall = Arc::clone(firewall);
-    let peering = Peering::start(
-        &config.peering,
-        &config.working_dir,
-        (firewall, registers),
-        runtime.handle(),
-    )?;
-    let peers = config.peering.peers.len();
-    tracing::info!("sharing rules with {peers} configured peers");
-    Ok(Some(peering))
-}
-
-fn host_name() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match name.trim() {
-        "" => "couic".to_owned(),
-        name => name.to_owned(),
-    }
-}
-
-fn stop_reporting(runtime: &Runtime, reporting: Reporting) {
-    for left in runtime.block_on(reporting.stop(LAST_LINES)) {
-        tracing::warn!(
-            "{} notifications for {} are kept for the next start",
-            left.events,
-            left.name
-        );
-    }
-}
-
 /// The last step that can fail, so that a start that is refused leaves the filter of the one before as it was.
 fn filter_packets(keeper: Keeper, rules: &Rules) -> Result<Arc<Filter>, StartError> {
     // The first packet must not find deadlines that are nobody's business.
@@ -457,32 +353,6 @@ fn runtime() -> std::io::Result<Runtime> {
         .thread_name("couic-api")
         .enable_all()
         .build()
-}
-
-/// A set that cannot be read, or sets that do not fit, keep nothing else from working.
-fn load_sets(
-    config: &Config,
-    firewall: &Firewall,
-) -> Result<(SetStore, Vec<SetProblem>), StartError> {
-    let sets = SetStore::open(&config.working_dir).map_err(StartError::Sets)?;
-    let sets = sets.for_limits(config.limits);
-    let (catalog, mut problems) = sets.load_lenient();
-    match firewall.replace_sets(&catalog) {
-        Ok(change) => tracing::info!("{} rules from set files", change.total),
-        Err(error) => {
-            let policy = match &error {
-                FirewallError::Full { policy, .. } | FirewallError::TooManyTags { policy, .. } => {
-                    *policy
-                }
-                _ => Policy::Drop,
-            };
-            problems.push(sets_problem(policy, format!("no set is in force: {error}")));
-        }
-    }
-    for problem in &problems {
-        tracing::error!("a set file is not loaded: {}", problem.message);
-    }
-    Ok((sets, problems))
 }
 
 fn repeaters(

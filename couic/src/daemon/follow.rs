@@ -1,0 +1,82 @@
+//! Who follows the rules from the start on: reporting and peering.
+
+use std::{fs, sync::Arc};
+
+use couic_plugin_api::host::Spawner;
+use tokio::runtime::Runtime;
+
+use super::{LAST_LINES, StartError};
+use crate::{
+    config::Config, firewall::Firewall, journal::Registers, peering::Peering, reporting::Reporting,
+};
+
+/// The rules of set files and of an earlier daemon are in force already: a restart is not a change that anybody wants
+/// to hear of.
+pub(super) fn start_reporting(
+    config: &Config,
+    runtime: &Runtime,
+    firewall: &Firewall,
+    spawner: Option<Spawner>,
+) -> Result<Option<Reporting>, StartError> {
+    if !config.reporting.enabled {
+        return Ok(None);
+    }
+    let source = config.reporting.name.clone().unwrap_or_else(host_name);
+    let (reporting, failed) = runtime.block_on(Reporting::start(
+        &config.reporting,
+        &config.plugins_dir,
+        &config.working_dir,
+        &source,
+        firewall,
+        spawner,
+    ))?;
+    for notifier in failed {
+        tracing::error!(
+            "the notifier {} does not start, what is meant for it is kept: {}",
+            notifier.name,
+            notifier.reason
+        );
+    }
+    tracing::info!("reporting rule changes");
+    Ok(Some(reporting))
+}
+
+/// Before the first request is answered, so that no change is made that peers do not hear of.
+pub(super) fn start_peering(
+    config: &Config,
+    runtime: &Runtime,
+    firewall: &Arc<Firewall>,
+    registers: Registers,
+) -> Result<Option<Peering>, StartError> {
+    if !config.peering.enabled {
+        return Ok(None);
+    }
+    let firewall = Arc::clone(firewall);
+    let peering = Peering::start(
+        &config.peering,
+        &config.working_dir,
+        (firewall, registers),
+        runtime.handle(),
+    )?;
+    let peers = config.peering.peers.len();
+    tracing::info!("sharing rules with {peers} configured peers");
+    Ok(Some(peering))
+}
+
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "couic".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+pub(super) fn stop_reporting(runtime: &Runtime, reporting: Reporting) {
+    for left in runtime.block_on(reporting.stop(LAST_LINES)) {
+        tracing::warn!(
+            "{} notifications for {} are kept for the next start",
+            left.events,
+            left.name
+        );
+    }
+}

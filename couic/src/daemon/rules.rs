@@ -1,0 +1,76 @@
+//! The rules that are in force before the first packet is judged: set files, and what an earlier daemon had.
+
+use std::sync::Arc;
+
+use couic_common::{Policy, SetProblem};
+
+use super::{StartError, filter::sets_problem, state};
+use crate::{
+    config::Config,
+    dataplane::{self, Loaded, XdpProgram},
+    firewall::{Firewall, FirewallError, SetStore, SystemClock},
+    journal::Registers,
+};
+
+/// The rules of the set files, in the tables of a program that sees no packet yet.
+pub(super) struct Rules {
+    pub(super) firewall: Arc<Firewall>,
+    pub(super) sets: Arc<SetStore>,
+    pub(super) problems: Vec<SetProblem>,
+    /// What peering knew of rules in an earlier life.
+    pub(super) registers: Registers,
+}
+
+impl Rules {
+    /// Loads the program and gives it its rules.
+    pub(super) fn load(config: &Config) -> Result<(Self, XdpProgram), StartError> {
+        let Loaded {
+            plane,
+            counters,
+            program,
+        } = dataplane::load(config.limits.with_reload_headroom(), config.rule_counters)
+            .map_err(StartError::Load)?;
+        let clock = Arc::new(SystemClock);
+        let firewall = Firewall::new(plane, counters, config.limits, clock);
+        let (sets, problems) = load_sets(config, &firewall)?;
+        let registers = if config.persist {
+            state::restore(&config.working_dir, &firewall)?
+        } else {
+            state::warn_of_unused(&config.working_dir);
+            Registers::new()
+        };
+        let rules = Self {
+            firewall: Arc::new(firewall),
+            sets: Arc::new(sets),
+            problems,
+            registers,
+        };
+        Ok((rules, program))
+    }
+}
+
+/// A set that cannot be read, or sets that do not fit, keep nothing else from working.
+fn load_sets(
+    config: &Config,
+    firewall: &Firewall,
+) -> Result<(SetStore, Vec<SetProblem>), StartError> {
+    let sets = SetStore::open(&config.working_dir).map_err(StartError::Sets)?;
+    let sets = sets.for_limits(config.limits);
+    let (catalog, mut problems) = sets.load_lenient();
+    match firewall.replace_sets(&catalog) {
+        Ok(change) => tracing::info!("{} rules from set files", change.total),
+        Err(error) => {
+            let policy = match &error {
+                FirewallError::Full { policy, .. } | FirewallError::TooManyTags { policy, .. } => {
+                    *policy
+                }
+                _ => Policy::Drop,
+            };
+            problems.push(sets_problem(policy, format!("no set is in force: {error}")));
+        }
+    }
+    for problem in &problems {
+        tracing::error!("a set file is not loaded: {}", problem.message);
+    }
+    Ok((sets, problems))
+}
