@@ -183,7 +183,7 @@ fn a_bad_set_file_is_skipped_and_told() {
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
     let log = place.log();
     assert!(log.contains("2 rules from set files"), "{log}");
-    let line = "ERROR couic::daemon: a set file is not loaded: sets/drop/bad.couic line 2: ";
+    let line = "ERROR couic::daemon::rules: a set file is not loaded: sets/drop/bad.couic line 2: ";
     assert!(log.contains(line), "{log}");
 }
 
