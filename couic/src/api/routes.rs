@@ -399,7 +399,7 @@ pub(super) static PATHS: &[Path] = &[
                 ("confirm_all", "Confirms every change of the client; 404 where none waits"),
                 (200, Shape::Json(Of::type_::<Confirmed>())),
             )
-            .errors(&[404, 422]),
+            .errors(&[404, 422, 503]),
         ],
     },
     Path {
@@ -412,7 +412,7 @@ pub(super) static PATHS: &[Path] = &[
                 ("confirm", "Confirms one change: it stays. An admin may confirm everybody's"),
                 (200, Shape::Json(Of::type_::<Confirmed>())),
             )
-            .errors(&[404, 422]),
+            .errors(&[404, 422, 503]),
             operation(
                 Verb::Delete,
                 Access::Any,

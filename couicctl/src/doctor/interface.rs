@@ -27,10 +27,7 @@ pub(super) fn all(configured: &[String], facts: &Facts, checks: &mut Vec<Check>)
     for pattern in configured {
         let matching = expand(pattern);
         if matching.is_empty() {
-            checks.push(
-                Check::fail(format!("interface {pattern}"), "there is none of this name")
-                    .so("see ip link, and ifaces in couic.toml"),
-            );
+            checks.push(missing(pattern, &facts.interfaces));
         }
         names.extend(matching);
     }
@@ -49,6 +46,19 @@ pub(super) fn all(configured: &[String], facts: &Facts, checks: &mut Vec<Check>)
         checks.push(program(&known));
         checks.extend(offloads(&known));
     }
+}
+
+/// Nothing here is called so. Where the daemon filters it all the same, it does so elsewhere.
+fn missing(pattern: &str, filtered: &[InterfaceHealth]) -> Check {
+    let name = format!("interface {pattern}");
+    let of_daemon = filtered
+        .iter()
+        .any(|i| i.attached && matches(pattern.as_bytes(), i.name.as_bytes()));
+    if of_daemon {
+        return Check::skip(name, "the daemon filters it in another network namespace")
+            .so("look there, with nsenter -n or ip netns exec");
+    }
+    Check::fail(name, "there is none of this name").so("see ip link, and ifaces in couic.toml")
 }
 
 /// The interfaces that a name, or a pattern with `*` and `?`, means.
@@ -172,6 +182,14 @@ mod tests {
         id: 7,
         generic: false,
     });
+
+    #[test]
+    fn what_is_not_here_may_be_filtered_elsewhere() {
+        let elsewhere = [health(true, None)];
+        assert_eq!(missing("eth*", &elsewhere).state, State::Skip);
+        assert_eq!(missing("wan0", &elsewhere).state, State::Fail);
+        assert_eq!(missing("eth0", &[health(false, None)]).state, State::Fail);
+    }
 
     #[test]
     fn patterns_mean_names() {

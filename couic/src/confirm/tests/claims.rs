@@ -231,7 +231,10 @@ fn there_are_so_many_and_so_large_ones_and_no_more() {
 #[test]
 fn without_a_way_back_there_is_no_change() {
     let lab = Lab::new();
-    fs::remove_dir(lab.dir.path().join(DIR)).unwrap();
+    let dir = lab.dir.path().join(DIR);
+    fs::remove_dir(&dir).unwrap();
+    // Something that is no directory.
+    fs::write(&dir, "").unwrap();
     let mut draft = lab.all.begin(&ops(), WITHIN, String::new()).unwrap();
     let foretold = lab
         .firewall
