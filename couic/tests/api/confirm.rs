@@ -40,7 +40,7 @@ async fn a_change_waits_and_is_undone_or_stays() {
     assert_eq!(listed, json!({"pending": [expected], "reverted": []}));
     let confirmed = test.post("/v1/confirm", &json!(null)).await.is(200).json();
     assert_eq!(confirmed, json!({"confirmed": [first]}));
-    test.clock.advance(60);
+    test.clock.advance(61);
     test.api.confirmations.undo_due();
     assert_eq!(cidrs(&test, "/v1/drop").await, ["192.0.2.7/32"]);
 
@@ -50,7 +50,7 @@ async fn a_change_waits_and_is_undone_or_stays() {
         .is(204);
     let second = id(&gone);
     assert!(cidrs(&test, "/v1/drop").await.is_empty());
-    test.clock.advance(60);
+    test.clock.advance(61);
     test.api.confirmations.undo_due();
     assert_eq!(cidrs(&test, "/v1/drop").await, ["192.0.2.7/32"]);
     let reply = test.post("/v1/confirm", &json!(null)).await;
@@ -166,7 +166,7 @@ async fn a_large_batch_and_its_removal_by_tag_come_back() {
         .await
         .is(200);
     assert_eq!(test.plane.rules().len(), 3_000);
-    test.clock.advance(60);
+    test.clock.advance(61);
     test.api.confirmations.undo_due();
     assert_eq!(test.plane.rules().len(), 0);
 }
@@ -186,7 +186,7 @@ async fn sets_and_their_reload() {
     id(&send(&test, "PUT", "/v1/sets/drop/s", &other).await.is(200));
     id(&reload().await.is(201));
     assert_eq!(cidrs(&test, "/v1/drop").await, ["192.0.2.2/32"]);
-    test.clock.advance(60);
+    test.clock.advance(61);
     test.api.confirmations.undo_due();
     assert_eq!(cidrs(&test, "/v1/drop").await, ["192.0.2.1/32"]);
     assert_eq!(test.get("/v1/sets/drop/s").await.json(), set);
@@ -201,7 +201,7 @@ async fn sets_and_their_reload() {
     assert_eq!(cidrs(&test, "/v1/drop").await, ["192.0.2.9/32"]);
     let listed = test.get("/v1/confirm").await.json();
     assert_eq!(listed["pending"][2]["sets"], json!(["drop/n", "drop/s"]));
-    test.clock.advance(60);
+    test.clock.advance(61);
     test.api.confirmations.undo_due();
     assert_eq!(cidrs(&test, "/v1/drop").await, ["192.0.2.1/32"]);
     test.get("/v1/sets/drop/n").await.error(404, "not_found");
