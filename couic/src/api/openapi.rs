@@ -25,7 +25,7 @@ use warp::http::StatusCode;
 use super::{
     answer::{Answer, JSON, NDJSON, OPENMETRICS, Outcome},
     call::Call,
-    routes::PATHS,
+    routes,
     table::{Access, Operation, Verb},
 };
 use crate::rbac::Right;
@@ -122,7 +122,7 @@ fn document() -> OpenApi {
     ] {
         (of.collect)(&mut schemas);
     }
-    for path in PATHS {
+    for path in routes::paths() {
         for operation in path.operations {
             let described = describe(path.pattern, operation);
             let item = PathItem::new(http_method(operation.verb), described);
