@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use couic_common::{Confirmations, PanicStatus, PendingChange, RevertedChange};
 
 use super::{Table, notifiers::ago};
-use crate::failure::printable;
+use crate::{duration::remaining, failure::printable};
 
 /// How it stands, and who did it; and what is wrong, where that is not said elsewhere.
 pub(crate) fn panic(
@@ -45,7 +45,7 @@ pub(crate) fn confirmations(all: &Confirmations, now: u64, out: &mut dyn Write) 
                 &change.summary,
                 &touches(change),
                 &ago(change.made, now),
-                &format!("{} s", change.left),
+                &soon(change.left),
             ]);
         }
         table.write(out)?;
@@ -72,6 +72,14 @@ pub(crate) fn confirmations(all: &Confirmations, now: u64, out: &mut dyn Write) 
         writeln!(out, "Look at this: {}", printable(problem))?;
     }
     Ok(())
+}
+
+/// A time to come that is never none.
+fn soon(left: u64) -> String {
+    match left {
+        0 => "a moment".to_owned(),
+        left => remaining(left, 0),
+    }
 }
 
 /// What a change was about, as `3 rules (2 added, 1 changed), set drop/a`.
@@ -205,7 +213,7 @@ mod tests {
         let text = drawn(|out| confirmations(&all, 1_000, out));
         assert!(
             text.contains(
-                "│ 00000001 ┆ ops    ┆ sets reload ┆ sets drop/a, drop/b ┆ 16m 40s ago ┆      42 s │"
+                "│ 00000001 ┆ ops    ┆ sets reload ┆ sets drop/a, drop/b ┆ 16m 40s ago ┆       42s │"
             ),
             "{text}"
         );
@@ -222,6 +230,11 @@ mod tests {
         let end = "\nLook at this: sets/drop/s.couic is NOT? in force\n";
         assert!(text.ends_with(end), "{text}");
         assert_eq!(text.matches("disk full").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn what_is_left_is_never_never() {
+        assert_eq!([0, 1, 3_600].map(soon), ["a moment", "1s", "1h"]);
     }
 
     #[test]
