@@ -189,6 +189,8 @@ impl Core {
             }
             let left = claims.without(|claim| claim.expiration == at);
             if self.install(policy, cidr, left, now, &origin).is_ok() {
+                // Its claim counts as one that left its entry behind, which is taken out already.
+                self.deadlines_mut().popped_stale();
                 expired += 1;
             } else {
                 // The data plane still has the rule: try again at the next tick.

@@ -141,14 +141,18 @@ impl Core {
             _ => {}
         }
         self.record(policy, cidr, &old, &new);
-        self.account(policy, cidr, &old, &new);
+        let is_to_sweep = self.account(policy, cidr, &old, &new);
         let shown = (old.shown().copied(), new.shown().copied());
         self.tables[policy as usize].set(cidr, new);
+        if is_to_sweep {
+            self.sweep_deadlines();
+        }
         Ok(Some(shown))
     }
 
-    /// Keeps tags and deadlines in step with a change of claims.
-    fn account(&mut self, policy: Policy, cidr: Cidr, old: &Claims, new: &Claims) {
+    /// Keeps tags and deadlines in step with a change of claims. True where deadlines are to be swept, once the tables
+    /// have the new claims: a deadline that no claim there has is thrown away.
+    fn account(&mut self, policy: Policy, cidr: Cidr, old: &Claims, new: &Claims) -> bool {
         let tags = &mut self.tags[policy as usize];
         // Held before released, so that a tag that stays never looks unused.
         new.iter().for_each(|claim| tags.hold(claim.slot));
@@ -170,17 +174,17 @@ impl Core {
                 self.deadlines.push(claim.expiration, policy, cidr);
             }
         }
-        if sweep {
-            let Self {
-                deadlines, tables, ..
-            } = self;
-            deadlines.sweep(|at, policy, cidr| {
-                tables[policy as usize]
-                    .claims(cidr)
-                    .iter()
-                    .any(|claim| claim.expiration == at)
-            });
-        }
+        sweep
+    }
+
+    fn sweep_deadlines(&mut self) {
+        let Self {
+            deadlines, tables, ..
+        } = self;
+        deadlines.sweep(|at, policy, cidr| {
+            let claims = tables[policy as usize].claims(cidr);
+            claims.iter().any(|claim| claim.expiration == at)
+        });
     }
 
     fn publish(

@@ -131,3 +131,23 @@ fn many_at_once() {
         20_000 - expired as u64
     );
 }
+
+/// The renewal at which the queue was swept of what others had left behind lost its own deadline.
+#[test]
+fn renewals_keep_their_deadlines_however_many_they_are() {
+    let house = House::with(Limits::default());
+    let add = |until| {
+        let one = |n: u32| rule(&format!("20.0.{}.{}/32", n >> 8, n & 255), "", until);
+        let jobs = (0..3_000).map(|n| Job::Add(one(n), None)).collect();
+        let results = house.firewall.apply(Policy::Drop, jobs, &client().actor);
+        assert!(results.iter().all(Result::is_ok));
+    };
+    for until in 1_100..1_105 {
+        add(until);
+    }
+    house.clock.set(1_103);
+    assert_eq!(house.firewall.expire_due(), 0);
+    house.clock.set(1_104);
+    assert_eq!(house.firewall.expire_due(), 3_000);
+    assert_eq!(house.firewall.stats().drop_cidr_count, 0);
+}
