@@ -57,6 +57,9 @@ pub struct Health {
     /// What may keep rules from outliving the daemon. They never make the state worse than degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub state_problems: Vec<StateProblem>,
+    /// What is good to know and no fault: protections that this kernel does not have. The state is the same with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl Health {
@@ -73,6 +76,7 @@ impl Health {
             peer_problems: Vec::new(),
             panic_since: None,
             state_problems: Vec::new(),
+            notes: Vec::new(),
         }
     }
 }

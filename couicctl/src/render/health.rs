@@ -60,6 +60,9 @@ pub(crate) fn health(health: &Health, out: &mut dyn Write) -> io::Result<()> {
         let text = format!("{file}{}", problem.message);
         writeln!(out, "Rules on disk: {}", printable(&text))?;
     }
+    for note in &health.notes {
+        writeln!(out, "Note: {}", printable(note))?;
+    }
     Ok(())
 }
 
@@ -124,6 +127,7 @@ mod tests {
             }],
             panic_since: Some(1_795_248_000),
             state_problems: state_problems(),
+            notes: vec!["this kernel has no Landlock".to_owned()],
         };
         let mut shown = Vec::new();
         health(&state, &mut shown).unwrap();
@@ -142,6 +146,7 @@ Notifier: siem has failed: the server answered 404
 Peer: b does not answer: nobody there
 Rules on disk: journal-1.log is damaged
 Rules on disk: cannot write the log: disk full
+Note: this kernel has no Landlock
 ";
         assert_eq!(String::from_utf8(shown).unwrap(), expected);
     }
