@@ -39,6 +39,11 @@ fn plain(bytes: &[u8]) -> Result<BTreeSet<Cidr>, u64> {
     let mut entries = BTreeSet::new();
     let mut number = 1_u64;
     let mut line = Vec::new();
+    // A byte order mark does no harm.
+    let bytes = match bytes {
+        [0xef, 0xbb, 0xbf, rest @ ..] => rest,
+        all => all,
+    };
     for byte in bytes.iter().chain(b"\n") {
         if *byte != b'\n' {
             line.push(*byte);

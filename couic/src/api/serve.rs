@@ -32,7 +32,7 @@ use warp::{
 
 use super::{
     Api, routes,
-    wire::{Patience, Progress, Wire},
+    wire::{Patience, Progress, Settle, Wire},
 };
 
 /// The largest head of a request, and what is buffered of an answer.
@@ -102,6 +102,8 @@ pub async fn serve_with(
     shutdown: impl Future<Output = ()>,
     settings: ServeSettings,
 ) -> ServeSummary {
+    let firewall = Arc::clone(&api.firewall);
+    let settle: Settle = Arc::new(move || firewall.commit());
     let filter = routes(api);
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -125,7 +127,9 @@ pub async fn serve_with(
                     summary.served += 1;
                     complaints.accepted();
                     let stopping = stopping.clone();
-                    connections.spawn(connection(stream, filter.clone(), stopping, settings));
+                    let settle = Arc::clone(&settle);
+                    let served = connection(stream, filter.clone(), settle, stopping, settings);
+                    connections.spawn(served);
                 }
             },
         }
@@ -192,6 +196,7 @@ fn give_a_path(request: &mut Request<Incoming>) {
 async fn connection<F>(
     stream: UnixStream,
     filter: F,
+    settle: Settle,
     mut stopping: watch::Receiver<bool>,
     settings: ServeSettings,
 ) where
@@ -203,7 +208,7 @@ async fn connection<F>(
         write: settings.write,
     };
     let progress = Arc::new(Progress::new());
-    let wire = Wire::new(stream, Arc::clone(&progress));
+    let wire = Wire::new(stream, Arc::clone(&progress), settle);
     let routes = TowerToHyperService::new(warp::service(filter));
     let service = service_fn(|mut request: Request<Incoming>| {
         give_a_path(&mut request);
@@ -214,10 +219,11 @@ async fn connection<F>(
             .size_hint()
             .upper()
             .is_none_or(|n| n > BUFFER as u64);
+        let may_change = !request.method().is_safe();
         let answer = routes.call(request);
         async move {
             let answer = answer.await;
-            progress.end();
+            progress.end(may_change);
             if let Ok(response) = &answer {
                 let last = response.headers().contains_key(header::CONNECTION);
                 let unread = long_body && response.status().is_client_error();

@@ -64,7 +64,7 @@ pub(super) fn keep_writing(
         return Ok(());
     };
     let synced = Arc::clone(&journal);
-    repeaters.every(SYNC, "couic-sync", move || synced.sync())?;
+    repeaters.every(SYNC, "couic-sync", move || synced.close())?;
     let firewall = Arc::clone(firewall);
     repeaters.every(UPKEEP, "couic-state", move || {
         let rules: &dyn Rows = &*firewall;

@@ -95,7 +95,7 @@ impl Core {
         }
         let tag_of = |claim: &Claim| self.tags(policy).name(claim.slot);
         match claims.of(owner) {
-            Some(own) if own.expiration == rule.expiration && tag_of(own) == rule.tag => {
+            Some(own) if own.expiration == rule.expiration && tag_of(own) == rule.tag.as_ref() => {
                 Found::Same
             }
             _ => Found::Other(owner, claims),

@@ -96,7 +96,7 @@ impl Core {
         Entry {
             creation,
             cidr,
-            tag: self.tags(policy).name(slot),
+            tag: self.tags(policy).name(slot).cloned(),
             expiration,
             hits: usage.map(|usage| usage.hits),
             last_seen: usage.map(|usage| usage.last_seen),
@@ -215,7 +215,7 @@ impl Core {
             let entry = Entry {
                 creation,
                 cidr,
-                tag: tags.name(slot),
+                tag: tags.name(slot).cloned(),
                 expiration,
                 hits: None,
                 last_seen: None,

@@ -1,8 +1,8 @@
 //! Rules that outlive the process: what is told to the journal, and what is taken from it at the start.
 //!
 //! What holds:
-//! - Every change of a claim of the API or of a peer is with the kernel before the call that made it returns. Claims of
-//!   sets are in the set files.
+//! - Every change of a claim of the API or of a peer is appended to the journal before the call that made it returns.
+//!   Claims of sets are in the set files.
 //! - What is restored has its owner, tag, expiration and creation, and nobody hears of it: a restart is not a change.
 //! - What does not fit, say because a limit was lowered, is kept: it stays in the journal, and is put in force as soon
 //!   as there is room. It can be removed, but is not listed.
@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use couic_common::{Cidr, Entry, Policy};
+use couic_common::{Cidr, Entry, Policy, Tag};
 
 use super::{
     Actor, Firewall, FirewallError, SPELL,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     dataplane::MAX_TAGS,
-    journal::{ClaimOwner, Journal, Record, Recovered, Rows, RuleClaims, SavedClaim},
+    journal::{ClaimOwner, ClaimRow, Journal, Record, Recovered, Rows, RuleClaims, SavedClaim},
 };
 
 type Key = (Policy, Cidr);
@@ -32,8 +32,8 @@ type Key = (Policy, Cidr);
 #[derive(Default)]
 pub(super) struct Durable {
     journal: Option<Arc<Journal>>,
-    /// Whether something was appended since the last commit.
-    appended: bool,
+    /// How many records were appended.
+    appended: u64,
     /// Rules that did not fit at the start. None of them has a claim of the API or of a peer in force.
     kept: BTreeMap<Key, Vec<SavedClaim>>,
 }
@@ -50,12 +50,9 @@ pub struct Restored {
 }
 
 impl Durable {
-    /// The journal, if something was appended that it has to commit.
-    pub(super) fn take_appended(&mut self) -> Option<Arc<Journal>> {
-        if !std::mem::take(&mut self.appended) {
-            return None;
-        }
-        self.journal.clone()
+    /// How many records were appended so far.
+    pub(super) const fn appended(&self) -> u64 {
+        self.appended
     }
 }
 
@@ -81,7 +78,8 @@ impl Firewall {
             });
         }
         journal.commit();
-        self.change(|core, _| core.durable.journal = Some(journal));
+        let journal = Arc::clone(self.journal.get_or_init(|| journal));
+        self.core.lock().durable.journal = Some(journal);
         restored
     }
 
@@ -110,7 +108,7 @@ impl Firewall {
     /// The journal, where there is one.
     #[must_use]
     pub fn journal(&self) -> Option<Arc<Journal>> {
-        self.core.lock().durable.journal.clone()
+        self.journal.get().cloned()
     }
 
     fn page_of_kept(&self, after: Option<Key>) -> Vec<(Key, Vec<SavedClaim>)> {
@@ -177,11 +175,26 @@ impl Core {
         if old.iter().filter(is_saved).eq(new.iter().filter(is_saved)) {
             return;
         }
-        journal.append(&record((policy, cidr), self.saved(policy, new.iter())));
-        self.durable.appended = true;
+        journal.append_claims(policy, cidr, new.iter().filter_map(|c| self.row(policy, c)));
+        self.durable.appended += 1;
         if !self.durable.kept.is_empty() {
             self.durable.kept.remove(&(policy, cidr));
         }
+    }
+
+    /// As it is written. None for a set's, which is not.
+    fn row(&self, policy: Policy, claim: &Claim) -> Option<ClaimRow<'_>> {
+        let owner = match self.owners().get(claim.owner) {
+            Owner::Set(_) => return None,
+            Owner::Api => "",
+            Owner::Peer(name) => name.as_str(),
+        };
+        Some(ClaimRow {
+            owner,
+            tag: self.tags(policy).name(claim.slot).map_or("", Tag::as_str),
+            expiration: claim.expiration,
+            creation: claim.creation,
+        })
     }
 
     fn saved<'a>(
@@ -197,7 +210,7 @@ impl Core {
             };
             Some(SavedClaim {
                 owner,
-                tag: self.tags(policy).name(claim.slot),
+                tag: self.tags(policy).name(claim.slot).cloned(),
                 expiration: claim.expiration,
                 creation: claim.creation,
             })
@@ -297,7 +310,7 @@ impl Core {
                 self.restore(&journal, *key, claims, now, told);
             }
         }
-        self.durable.appended = true;
+        self.durable.appended += 1;
         keys.last().copied()
     }
 
@@ -326,7 +339,7 @@ impl Core {
         };
         if let Some(journal) = &self.durable.journal {
             journal.append(&record((policy, cidr), left.clone()));
-            self.durable.appended = true;
+            self.durable.appended += 1;
         }
         if left.is_empty() {
             self.durable.kept.remove(&(policy, cidr));

@@ -221,7 +221,7 @@ impl Core {
 
     fn state(&self, policy: Policy, claim: &Claim) -> ClaimState {
         ClaimState {
-            tag: self.tags(policy).name(claim.slot),
+            tag: self.tags(policy).name(claim.slot).cloned(),
             expiration: claim.expiration,
             creation: claim.creation,
         }

@@ -137,7 +137,7 @@ impl Core {
         let held = |claim: &Claim| {
             Some(Held {
                 holder: Holder::of(self.owners().get(claim.owner))?,
-                tag: self.tags(policy).name(claim.slot),
+                tag: self.tags(policy).name(claim.slot).cloned(),
                 expiration: claim.expiration,
             })
         };

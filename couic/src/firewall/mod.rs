@@ -5,7 +5,8 @@
 //!   disturb each other.
 //! - Changes take effect one after the other, and every follower of the event stream sees that order.
 //! - A refused change has changed nothing.
-//! - Where there is a journal, what a call has changed outlives kill -9 once the call has returned.
+//! - Where there is a journal, what a call has changed outlives kill -9 once the call has returned; for
+//!   [`Firewall::add`] and [`Firewall::remove`], of which there may be very many a second, once [`Firewall::commit`] has.
 //! - An expired claim is gone at the first [`Firewall::expire_due`] or change after its time, whatever the clock did.
 //!
 //! Synchronous; knows neither HTTP nor an async runtime. Every call takes microseconds, so it may be made from async
@@ -32,7 +33,7 @@ mod tags;
 mod tests;
 mod types;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use couic_common::{Cidr, Entry, Policy};
 use parking_lot::Mutex;
@@ -52,7 +53,10 @@ pub use self::{
     sets_undo::SetEntries,
     types::{Actor, Applied, EventKind, FirewallError, Job, NewRule, Origin, RuleEvent},
 };
-use crate::dataplane::{Counters, Limits, Plane, Valve};
+use crate::{
+    dataplane::{Counters, Limits, Plane, Valve},
+    journal::Journal,
+};
 
 /// How many rules are walked over under one hold of the lock.
 const SPELL: usize = 4096;
@@ -63,6 +67,8 @@ pub struct Firewall {
     counters: Arc<dyn Counters>,
     clock: Arc<dyn Clock>,
     valve: Arc<dyn Valve>,
+    /// Set once rules are kept.
+    journal: OnceLock<Arc<Journal>>,
 }
 
 impl Firewall {
@@ -81,6 +87,7 @@ impl Firewall {
             counters,
             clock,
             valve,
+            journal: OnceLock::new(),
         }
     }
 
@@ -101,7 +108,7 @@ impl Firewall {
         self.clock.now()
     }
 
-    /// Adds a rule that is not there yet.
+    /// Adds a rule that is not there yet. It outlives the process after the next [`Firewall::commit`].
     ///
     /// # Errors
     /// [`FirewallError::Exists`] where anybody claims such a rule already, `Expired`, `Full`, `TooManyTags`, `Plane`.
@@ -111,11 +118,12 @@ impl Firewall {
         rule: &NewRule,
         origin: &Origin,
     ) -> Result<Entry, FirewallError> {
-        self.change(|core, now| core.add(policy, rule, now, origin))
+        self.deferred(|core, now| core.add(policy, rule, now, origin))
     }
 
     /// Takes away the claim of the origin's owner, and answers the rule as it was shown. A client takes the API's
-    /// claim, or those of peers where the API has none; the rule goes on filtering where others claim it.
+    /// claim, or those of peers where the API has none; the rule goes on filtering where others claim it. That outlives
+    /// the process after the next [`Firewall::commit`].
     ///
     /// # Errors
     /// [`FirewallError::NotFound`], or `OfSet` where only sets claim the rule.
@@ -125,7 +133,7 @@ impl Firewall {
         cidr: Cidr,
         origin: &Origin,
     ) -> Result<Entry, FirewallError> {
-        self.change(|core, now| core.remove(policy, cidr, now, origin))
+        self.deferred(|core, now| core.remove(policy, cidr, now, origin))
     }
 
     /// Applies jobs in order, each judged by itself. Adding what is there renews it; removing what is not there
@@ -170,24 +178,50 @@ impl Firewall {
         self.core.lock().bus.subscribe(capacity)
     }
 
-    /// Runs a change under the lock, on rules none of which is past its time.
+    /// Hands to the kernel what was changed so far, whoever did it: from then on it outlives kill -9. Costs nothing where
+    /// nothing waits, and nothing at all without a journal.
+    pub fn commit(&self) {
+        if let Some(journal) = self.journal.get() {
+            journal.commit();
+        }
+    }
+
+    /// Runs a change under the lock, on rules none of which is past its time. It is committed when this returns.
     fn change<T>(&self, change: impl FnOnce(&mut Core, u64) -> T) -> T {
-        self.locked(|core| {
-            let now = self.clock.now();
-            while core.expire(now, SPELL).1 {}
-            change(core, now)
-        })
+        self.locked(|core| self.on_time(core, change))
+    }
+
+    fn on_time<T>(&self, core: &mut Core, change: impl FnOnce(&mut Core, u64) -> T) -> T {
+        let now = self.clock.now();
+        while core.expire(now, SPELL).1 {}
+        change(core, now)
+    }
+
+    /// The same, and somebody commits later.
+    fn deferred<T>(&self, change: impl FnOnce(&mut Core, u64) -> T) -> T {
+        let mut core = self.core.lock();
+        let outcome = self.on_time(&mut core, change);
+        drop(core);
+        if self
+            .journal
+            .get()
+            .is_some_and(|journal| journal.is_behind())
+        {
+            self.commit();
+        }
+        outcome
     }
 
     /// What was changed is with the journal's file when this returns. That is written without the lock, so that a slow
     /// disk holds up those alone who change rules.
     fn locked<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
         let mut core = self.core.lock();
+        let before = core.durable.appended();
         let outcome = change(&mut core);
-        let journal = core.durable.take_appended();
+        let has_changed = core.durable.appended() != before;
         drop(core);
-        if let Some(journal) = journal {
-            journal.commit();
+        if has_changed {
+            self.commit();
         }
         outcome
     }

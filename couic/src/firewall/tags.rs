@@ -104,8 +104,8 @@ impl TagTable {
     }
 
     /// The tag of a slot.
-    pub(super) fn name(&self, slot: TagSlot) -> Option<Tag> {
-        self.slots[slot.index()].name.clone()
+    pub(super) fn name(&self, slot: TagSlot) -> Option<&Tag> {
+        self.slots[slot.index()].name.as_ref()
     }
 
     /// For each slot, whether its tag is meant.

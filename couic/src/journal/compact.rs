@@ -7,7 +7,7 @@ use std::{
     fs::File,
     io::{self, Write},
     mem,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Release},
     time::{Duration, Instant},
 };
 
@@ -21,7 +21,7 @@ use super::{
 };
 
 /// Logs shorter than this are never worth a snapshot.
-const SHORT: u64 = 8 << 20;
+const SHORT: u64 = 32 << 20;
 
 /// More logs than this are not left lying, however short: each start makes one.
 const MANY: usize = 8;
@@ -234,6 +234,7 @@ impl Journal {
         // These are salted for the log before. A snapshot follows, so that one that does not take them loses nothing.
         let frames = mem::take(&mut pending.frames);
         let _ = writer.write(&frames);
+        self.settled.fetch_max(pending.records, Release);
         writer.unsynced = false;
         writer.log_bytes += frame::HEADER;
         writer.current_bytes = frame::HEADER;

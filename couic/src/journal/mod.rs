@@ -1,7 +1,8 @@
 //! What outlives the process: a log of changes and snapshots, in the working directory's `state`.
 //!
 //! What holds:
-//! - Once [`Journal::commit`] has returned, what was appended before is with the kernel: it survives kill -9.
+//! - Once [`Journal::commit`] has returned, what was appended before is with the kernel: it survives kill -9. Whoever
+//!   answers many at once commits once for all of them.
 //! - [`Journal::sync`], called every [`SYNC`], brings it to the disk: a power cut costs what was appended since the
 //!   last one that was done.
 //! - What is read back was written so: every record has a checksum. A torn end is normal, other damage costs the
@@ -9,7 +10,8 @@
 //!   starting.
 //! - A disk that is full, read-only or broken holds up nobody: changes go on unrecorded, and are counted. Once the disk
 //!   takes data again, [`Journal::maintain`] writes a snapshot of all that holds, and nothing is missing any more.
-//! - Memory is bounded: what is appended waits for one `commit`, and not at all while the disk takes nothing.
+//! - Memory is bounded where whoever appends minds [`Journal::is_behind`]: what is appended waits for one `commit`, and
+//!   not at all while the disk takes nothing.
 //!
 //! Whoever keeps something here appends a record under the lock that guards it, commits after letting go of that lock,
 //! and lists all that holds as [`Rows`]. Records are absolute, so those that stand in a snapshot and in the log behind
@@ -32,16 +34,23 @@ use std::{
     io::{self, Write},
     mem,
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Release},
+        },
+    },
     time::Duration,
 };
 
+use couic_common::{Cidr, Policy};
 use parking_lot::Mutex;
 
 use self::{compact::Upkeep, folder::Folder, recover::Recovery, status::Alarm};
 pub use self::{
     folder::StateError,
-    record::{ClaimOwner, Record, Register, RegisterRow, RuleClaims, SavedClaim},
+    record::{ClaimOwner, ClaimRow, Record, Register, RegisterRow, RuleClaims, SavedClaim},
     recover::{Recovered, Registers, SavedRegister},
     status::JournalFigures,
 };
@@ -52,6 +61,9 @@ pub const SYNC: Duration = Duration::from_millis(50);
 
 /// Between two calls of [`Journal::maintain`].
 pub const UPKEEP: Duration = Duration::from_secs(1);
+
+/// So many records may wait for a [`Journal::commit`], some 50 bytes each.
+const WAITING: u64 = 1024;
 
 /// A buffer larger than this is not kept for the next time.
 const BUFFER: usize = 1 << 20;
@@ -74,6 +86,10 @@ pub struct Journal {
     writer: Mutex<Writer>,
     pending: Mutex<Pending>,
     alarm: Mutex<Alarm>,
+    /// [`Pending::records`], for those who only want to know whether there is anything to do. Written under its lock.
+    appended: AtomicU64,
+    /// Those of them that wait no more, be they written or given up.
+    settled: AtomicU64,
 }
 
 /// What was appended and not written yet.
@@ -154,6 +170,8 @@ impl Journal {
             alarm: Mutex::new(Alarm::new(gaps, upkeep.problems())),
             upkeep: Mutex::new(Upkeep::new(None, Vec::new())),
             folder,
+            appended: AtomicU64::default(),
+            settled: AtomicU64::default(),
         };
         let begun = trouble.map_or_else(|| journal.rotate(&mut upkeep), Err);
         if let Err(e) = begun {
@@ -165,6 +183,20 @@ impl Journal {
 
     /// Notes a record. It is safe after the next [`Journal::commit`].
     pub fn append(&self, record: &Record) {
+        self.append_with(|out| record.write(out));
+    }
+
+    /// Notes what the API and peers want of a rule, as [`Record::Claims`] does.
+    pub fn append_claims<'a>(
+        &self,
+        policy: Policy,
+        cidr: Cidr,
+        claims: impl Iterator<Item = ClaimRow<'a>>,
+    ) {
+        self.append_with(|out| record::put_claims(out, policy, cidr, claims));
+    }
+
+    fn append_with(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut pending = self.pending.lock();
         if !pending.recording {
             pending.unrecorded += 1;
@@ -173,20 +205,32 @@ impl Journal {
         }
         let salt = pending.salt;
         // Records are far from being too long.
-        frame::put(&mut pending.frames, salt, |out| record.write(out));
+        frame::put(&mut pending.frames, salt, write);
         pending.records += 1;
+        self.appended.store(pending.records, Release);
+    }
+
+    /// Whether so much waits to be written that somebody should.
+    pub fn is_behind(&self) -> bool {
+        let settled = self.settled.load(Acquire);
+        self.appended.load(Acquire).saturating_sub(settled) >= WAITING
     }
 
     /// Hands to the kernel what was appended so far, whoever did it.
     pub fn commit(&self) {
+        let wanted = self.appended.load(Acquire);
+        if self.settled.load(Acquire) >= wanted {
+            return;
+        }
         let mut writer = self.writer.lock();
         // Behind the writer's lock, so that whoever has taken my records has written them by now.
-        let mut frames = {
+        let (mut frames, taken) = {
             let mut pending = self.pending.lock();
             if pending.frames.is_empty() {
                 return;
             }
-            mem::replace(&mut pending.frames, mem::take(&mut writer.spare))
+            let spare = mem::take(&mut writer.spare);
+            (mem::replace(&mut pending.frames, spare), pending.records)
         };
         match writer.write(&frames) {
             Ok(()) => {
@@ -197,6 +241,7 @@ impl Journal {
             }
             Err(e) => self.stop_recording(&mut writer, &frames, &format!("write the log: {e}")),
         }
+        self.settled.fetch_max(taken, Release);
     }
 
     /// Brings to the disk what was committed so far.
@@ -221,7 +266,7 @@ impl Journal {
         }
     }
 
-    /// Writes all that waits, to the disk.
+    /// Brings all that waits to the disk.
     pub fn close(&self) {
         self.commit();
         self.sync();
@@ -237,6 +282,7 @@ impl Journal {
         pending.unrecorded += count;
         pending.missing += count;
         pending.has_hole = true;
+        self.settled.fetch_max(pending.records, Release);
         drop(pending);
         self.alarm.lock().raise(why);
     }

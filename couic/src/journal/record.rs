@@ -67,6 +67,19 @@ pub struct SavedClaim {
     pub creation: u64,
 }
 
+/// One claim, as it is written by whoever has the parts at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimRow<'a> {
+    /// The peer's name; empty for the API.
+    pub owner: &'a str,
+    /// The label; empty for none.
+    pub tag: &'a str,
+    /// Unix seconds; 0 = never.
+    pub expiration: u64,
+    /// Unix seconds.
+    pub creation: u64,
+}
+
 /// Who can have a claim that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClaimOwner {
@@ -102,23 +115,25 @@ impl Record {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Claims(rule) => {
-                out.push(CLAIMS);
-                put_key(out, rule.policy, rule.cidr);
-                let claims = &rule.claims[..rule.claims.len().min(MAX_CLAIMS)];
-                let count = u16::try_from(claims.len()).unwrap_or(u16::MAX);
-                out.extend_from_slice(&count.to_le_bytes());
-                for claim in claims {
-                    put_text(out, claim.owner.name());
-                    put_text(out, claim.tag.as_ref().map_or("", Tag::as_str));
-                    out.extend_from_slice(&claim.expiration.to_le_bytes());
-                    out.extend_from_slice(&claim.creation.to_le_bytes());
-                }
+                let rows = rule.claims.iter().map(SavedClaim::row);
+                put_claims(out, rule.policy, rule.cidr, rows);
             }
             Self::Register(row) => {
                 out.push(REGISTER);
                 put_key(out, row.policy, row.cidr);
                 put_register(out, row.register.as_ref());
             }
+        }
+    }
+}
+
+impl SavedClaim {
+    fn row(&self) -> ClaimRow<'_> {
+        ClaimRow {
+            owner: self.owner.name(),
+            tag: self.tag.as_ref().map_or("", Tag::as_str),
+            expiration: self.expiration,
+            creation: self.creation,
         }
     }
 }
@@ -138,6 +153,28 @@ impl ClaimOwner {
             name => Some(Self::Peer(name.parse().ok()?)),
         }
     }
+}
+
+/// Appends the payload of [`Record::Claims`].
+pub(super) fn put_claims<'a>(
+    out: &mut Vec<u8>,
+    policy: Policy,
+    cidr: Cidr,
+    claims: impl Iterator<Item = ClaimRow<'a>>,
+) {
+    out.push(CLAIMS);
+    put_key(out, policy, cidr);
+    let at = out.len();
+    out.extend_from_slice(&[0; 2]);
+    let mut count = 0_u16;
+    for claim in claims.take(MAX_CLAIMS) {
+        count += 1;
+        put_text(out, claim.owner);
+        put_text(out, claim.tag);
+        out.extend_from_slice(&claim.expiration.to_le_bytes());
+        out.extend_from_slice(&claim.creation.to_le_bytes());
+    }
+    out[at..at + 2].copy_from_slice(&count.to_le_bytes());
 }
 
 fn put_register(out: &mut Vec<u8>, register: Option<&Register>) {

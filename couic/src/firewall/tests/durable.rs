@@ -91,6 +91,31 @@ fn a_deletion_outlives_the_process_too() {
 }
 
 #[test]
+fn single_changes_outlive_the_process_once_committed_and_few_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let (house, _) = start_plainly(dir.path(), 1000, Limits::default());
+    let host = |n: u32| rule(&format!("10.0.{}.{}/32", n / 256, n % 256), "", 0);
+    let add = |n| house.firewall.add(Policy::Drop, &host(n), &client());
+    add(0).unwrap();
+    house.firewall.commit();
+    let (_, restored) = start_plainly(dir.path(), 1000, ROOM);
+    assert_eq!(restored.rules, 1);
+    for n in 1..5_000 {
+        add(n).unwrap();
+    }
+    let (_, restored) = start_plainly(dir.path(), 1000, Limits::default());
+    assert!(restored.rules > 3_900, "{restored:?}");
+    house.firewall.commit();
+    for n in 0..5_000 {
+        let removed = house.firewall.remove(Policy::Drop, host(n).cidr, &client());
+        removed.unwrap();
+    }
+    house.firewall.commit();
+    let (_, restored) = start_plainly(dir.path(), 1000, Limits::default());
+    assert_eq!(restored, Restored::default());
+}
+
+#[test]
 fn clock_jumps_between_two_lives_end_rules_early_or_late_but_break_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (house, _) = start_plainly(dir.path(), 10 * DAY, ROOM);
@@ -214,6 +239,7 @@ fn a_kept_rule_that_is_added_anew_is_what_was_asked_for_last() {
         .firewall
         .remove(Policy::Drop, cidr("10.0.0.2/32"), &client())
         .unwrap();
+    house.firewall.commit();
     let (house, _) = start_plainly(dir.path(), 1000, ROOM);
     let left = house.firewall.page(Policy::Drop, None, 10, None);
     assert_eq!(left.len(), 1);

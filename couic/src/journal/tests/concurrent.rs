@@ -1,9 +1,6 @@
 //! Several who change rules while snapshots are written.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-};
+use std::{sync::atomic::AtomicBool, thread};
 
 use super::*;
 
@@ -17,7 +14,7 @@ fn snapshots_and_changes_at_once_lose_nothing() {
     thread::scope(|scope| {
         let upkeep = scope.spawn(|| {
             let mut snapshots = 0;
-            while !done.load(Ordering::Acquire) {
+            while !done.load(Acquire) {
                 journal.sync();
                 journal.compact(&[&table]).unwrap();
                 snapshots += 1;
@@ -44,7 +41,7 @@ fn snapshots_and_changes_at_once_lose_nothing() {
         for writer in writers {
             writer.join().unwrap();
         }
-        done.store(true, Ordering::Release);
+        done.store(true, Release);
         assert!(upkeep.join().unwrap() > 0);
     });
     assert_eq!(home.read(), table.rules());

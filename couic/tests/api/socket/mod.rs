@@ -1,6 +1,7 @@
 //! Over a real Unix socket: a service that runs, and clients that write and read bytes as they please.
 
 mod bodies;
+mod durable;
 mod patience;
 mod pipelining;
 mod shutdown;

@@ -1,0 +1,80 @@
+//! What a client was told is with the journal's files by then, be it told alone or with others.
+
+use std::{fs, path::Path, sync::Arc};
+
+use couic::{api::ServeSettings, journal::Journal};
+use tokio::io::AsyncWriteExt;
+
+use super::{Running, run};
+
+/// A service that keeps rules in `state`.
+fn keeping(state: &Path) -> Running {
+    let server = run(ServeSettings::default());
+    let (journal, recovered) = Journal::open(state).unwrap();
+    let _ = server
+        .test
+        .api
+        .firewall
+        .restore(Arc::new(journal), recovered);
+    server
+}
+
+/// How many rules somebody would find who starts now, as after kill -9.
+fn rules_on_file(state: &Path) -> usize {
+    let copy = tempfile::tempdir().unwrap();
+    for file in state.read_dir().unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let (_, recovered) = Journal::open(copy.path()).unwrap();
+    recovered.claims.len()
+}
+
+fn count(bytes: &[u8], mark: &[u8]) -> usize {
+    bytes.windows(mark.len()).filter(|w| *w == mark).count()
+}
+
+#[tokio::test]
+async fn pipelined_answers_are_true_after_kill_9() {
+    const RULES: usize = 600;
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let server = keeping(&state);
+    let client = server.connect().await;
+    let host = |i: usize| format!("10.0.{}.{}/32", i / 256, i % 256);
+    let text: String = (0..RULES).map(|i| server.add(&host(i))).collect();
+    let (read, mut write) = client.stream.into_split();
+    let sending = tokio::spawn(async move {
+        write.write_all(text.as_bytes()).await.unwrap();
+        write
+    });
+    let mut bytes = Vec::new();
+    let mut told = 0;
+    while told < RULES {
+        read.readable().await.unwrap();
+        // Little at a time, so that there are many moments to look at.
+        let mut some = [0; 4096];
+        match read.try_read(&mut some) {
+            Ok(n) => bytes.extend_from_slice(&some[..n]),
+            Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock),
+        }
+        told = count(&bytes, b"HTTP/1.1 201");
+        let kept = rules_on_file(&state);
+        assert!(kept >= told, "{told} were told, {kept} are kept");
+    }
+    drop(sending.await.unwrap());
+}
+
+#[tokio::test]
+async fn the_last_answer_before_the_end_is_true_too() {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let server = keeping(&state);
+    let mut client = server.connect().await;
+    assert_eq!(client.ask(server.add("10.0.0.1/32")).await.status, 201);
+    assert_eq!(rules_on_file(&state), 1);
+    let gone = server.head("DELETE", "/v1/drop/10.0.0.1/32", "connection: close\r\n");
+    let mut client = server.connect().await;
+    assert_eq!(client.ask(gone).await.status, 204);
+    assert_eq!(rules_on_file(&state), 0);
+}
