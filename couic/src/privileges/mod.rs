@@ -31,7 +31,7 @@ pub use give_up::{Hardening, give_up};
 pub use inspect::{inspect_log_dir, inspect_working_dir};
 pub use keeper::confine_keeper;
 pub use lock::{KeeperClaim, LockError, WorkLock};
-pub(crate) use porter::confine_porter;
+pub use porter::confine_porter;
 pub use sandbox::files as files_of;
 pub use socket::{ListeningSocket, SocketError, SocketPlace};
 pub use user::{filtering, lower_to_user};

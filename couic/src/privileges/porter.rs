@@ -61,7 +61,7 @@ const CALLS: &[c_long] = &[
 ///
 /// # Errors
 /// [`PrivilegeError`] where it keeps more capabilities than it should.
-pub(crate) fn confine_porter(top: &Path) -> Result<(), PrivilegeError> {
+pub fn confine_porter(top: &Path) -> Result<(), PrivilegeError> {
     let step = ThreadStep::sets(Sets::to_use(CAP_CHOWN)).no_new_privs();
     step.bounding(Caps::NONE)
         .here()

@@ -3,7 +3,10 @@
 use std::{fs, time::Duration};
 
 use couic_common::{HealthStatus, Policy, XdpMode};
-use couic_e2e::{BpfFs, DaemonBuilder, Frame, HOST_IFACE, Lab, Stream, Tally, unix_now, until};
+use couic_confine::{CAP_CHOWN, threads_of};
+use couic_e2e::{
+    BpfFs, Daemon, DaemonBuilder, Frame, HOST_IFACE, Lab, Stream, Tally, unix_now, until,
+};
 use nix::sys::signal::Signal;
 
 /// So many bursts are enough to be sure that frames flowed in the state that is asked about.
@@ -114,6 +117,35 @@ fn it_stays_for_a_daemon_that_has_given_up_root() {
     );
 }
 
+/// The copy of the keeper that stays root.
+fn assert_porter_confined(daemon: &Daemon<'_>) {
+    let children = |of: u32| {
+        let path = format!("/proc/{of}/task/{of}/children");
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.split_whitespace()
+            .find_map(|pid| pid.parse::<u32>().ok())
+    };
+    let keeper = daemon
+        .keeper()
+        .map_or(0, |pid| pid.as_raw().cast_unsigned());
+    let threads = threads_of(children(keeper).unwrap_or_default()).unwrap_or_default();
+    assert_eq!(threads.len(), 1, "{threads:?}");
+    let one = &threads[0];
+    assert_eq!(
+        (one.permitted, one.effective),
+        (CAP_CHOWN, CAP_CHOWN),
+        "{one:?}"
+    );
+    assert!(
+        one.bounding.is_empty() && one.inheritable.is_empty(),
+        "{one:?}"
+    );
+    assert!(
+        one.no_new_privs && one.seccomp == 2 && one.uids == [0; 4],
+        "{one:?}"
+    );
+}
+
 /// Somebody tidies up in /sys/fs/bpf while the daemon runs, as another user than the one it is by then.
 #[test]
 fn pins_that_somebody_removes_are_made_again() {
@@ -126,6 +158,9 @@ fn pins_that_somebody_removes_are_made_again() {
     {
         let builder = banning(lab.daemon()).user(user, group);
         let mut daemon = builder.ifaces(&["eth0", "eth1?"]).stays(Some(&fs)).start();
+        if user == "nobody" {
+            assert_porter_confined(&daemon);
+        }
         for (round, removed) in ["couic", "couic/*", "couic/*/*"].into_iter().enumerate() {
             fs.run("sh", &["-c", &format!("rm -r /sys/fs/bpf/{removed}")]);
             // The keeper looks each minute, and when an interface comes.
