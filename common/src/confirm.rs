@@ -103,6 +103,12 @@ pub struct PendingChange {
     pub left: u64,
     /// Rules of the API that it touched.
     pub rules: u64,
+    /// Of these, how many it added.
+    #[serde(default)]
+    pub added: u64,
+    /// How many it removed.
+    #[serde(default)]
+    pub removed: u64,
     /// Sets that it touched, as `drop/NAME`.
     pub sets: Vec<String>,
     /// Why it could not be undone yet, where its time is over. It is tried again and again.
@@ -136,6 +142,10 @@ pub struct Confirmations {
     pub pending: Vec<PendingChange>,
     /// What was undone since the start of the daemon, the latest 16, the oldest first.
     pub reverted: Vec<RevertedChange>,
+    /// What somebody must look at, whoever made the change: what could not be undone, and set files that were left
+    /// alone and say something else than the rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 /// Answer of `POST /v1/confirm` and `POST /v1/confirm/{id}`.

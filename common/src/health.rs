@@ -54,6 +54,14 @@ pub struct Health {
     /// Since when the panic switch lets everything pass, Unix seconds; nothing where it is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub panic_since: Option<u64>,
+    /// What keeps the panic switch from staying as it is over a restart; nothing where all is well. It never makes the
+    /// state worse than degraded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub panic_problem: Option<String>,
+    /// What somebody must look at of changes that were to be undone: what could not be, and what was left alone. They
+    /// never make the state worse than degraded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confirm_problems: Vec<String>,
     /// What may keep rules from outliving the daemon. They never make the state worse than degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub state_problems: Vec<StateProblem>,
@@ -75,8 +83,17 @@ impl Health {
             notifier_problems: Vec::new(),
             peer_problems: Vec::new(),
             panic_since: None,
+            panic_problem: None,
+            confirm_problems: Vec::new(),
             state_problems: Vec::new(),
             notes: Vec::new(),
+        }
+    }
+
+    /// Something wants attention. What is down stays so.
+    pub const fn degrade(&mut self) {
+        if matches!(self.status, HealthStatus::Ok) {
+            self.status = HealthStatus::Degraded;
         }
     }
 }

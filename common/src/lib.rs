@@ -5,6 +5,7 @@
 //! wire form of the REST API, version 1. No IO, no async runtime, no kernel interface.
 
 mod batch;
+mod by_name;
 mod cidr;
 mod client;
 mod confirm;
@@ -24,6 +25,7 @@ mod status;
 mod tag;
 
 pub use batch::{BatchFailure, BatchJob, BatchOutcome, BatchRule, RemovedByTag};
+pub use by_name::ByName;
 pub use cidr::{Cidr, CidrError, V4Net, V6Net};
 pub use client::{ClientInfo, ClientRequest, Group};
 pub use confirm::{

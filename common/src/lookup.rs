@@ -11,7 +11,7 @@ use crate::{Entry, Policy};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Let through: no rule covers the source, or one of policy ignore does.
+    /// Let through: no rule covers the source, one of policy ignore does, or the panic switch is on.
     Pass,
     /// Dropped.
     Drop,
@@ -26,10 +26,15 @@ pub struct Lookup {
     pub ip: IpAddr,
     /// What happens to its packets.
     pub verdict: Verdict,
-    /// The rule that decides, and under whose tag packets count. Null where no rule covers the address.
+    /// The rule that decides, and under whose tag packets count. Null where no rule covers the address, and while the
+    /// panic switch is on.
     pub decided_by: Option<LookupRule>,
-    /// Every other rule that covers the address: ignore before drop, longest prefix first.
+    /// Every other rule that covers the address: ignore before drop, longest prefix first. While the panic switch is on,
+    /// the first would decide without it.
     pub also_covered_by: Vec<LookupRule>,
+    /// The panic switch is on: every packet passes, and no rule decides.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub panic: bool,
 }
 
 /// A rule with its policy.

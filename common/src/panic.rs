@@ -10,6 +10,7 @@ pub const PANIC_HEADER: &str = "couic-panic";
 /// Body of `PUT /v1/panic`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct PanicRequest {
     /// true lets every packet pass from now on, false has the rules hold again.
     pub on: bool,

@@ -5,6 +5,7 @@
 //! - While it is on, a start leaves the wall open: the file's being there is what counts, not what is in it.
 //! - Rules go on being changed meanwhile. Switched off, all of them hold again from the next packet on.
 //! - It is never silent: every answer of the API has a header, health is down, the log says so every minute.
+//! - Where the disk does not take the file, or does not let go of it, health says so, and it is tried again and again.
 
 use std::{
     fs, io,
@@ -28,6 +29,9 @@ const FILE: &str = "panic.json";
 /// How often the log says that nothing is filtered.
 const REMINDER: Duration = Duration::from_secs(60);
 
+/// When what the disk did not take is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// What the file holds.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Record {
@@ -41,7 +45,12 @@ struct State {
     on: bool,
     /// Who switched last, and when; why it is on.
     last: Record,
-    problem: Option<String>,
+    /// What the file said at the start that could not be read.
+    unread: Option<String>,
+    /// Why the file is not as it should be: a restart would switch to something else.
+    unkept: Option<String>,
+    /// When that was tried last.
+    tried: Option<Instant>,
     reminded: Option<Instant>,
 }
 
@@ -72,7 +81,7 @@ impl PanicSwitch {
                     Ok(record) => state.last = record,
                     Err(error) => {
                         let file = file.display();
-                        state.problem =
+                        state.unread =
                             Some(format!("who switched it on is not known: {file}: {error}"));
                     }
                 }
@@ -102,19 +111,45 @@ impl PanicSwitch {
             // Said at once by the next reminder.
             state.reminded = None;
         }
-        state.problem = self.keep(&state.last).err().map(|error| {
-            format!(
-                "it cannot be written to {}, so a restart would switch it off: {error}",
-                self.file.display()
-            )
-        });
+        self.keep(&mut state);
         tracing::info!(target: "couic::audit", client = %by, "panic switched on");
         self.say(&mut state);
         state.status()
     }
 
-    fn keep(&self, record: &Record) -> io::Result<()> {
-        replace_file(&self.file, 0o600, &serde_json::to_vec(record)?)
+    /// Makes the file what the switch is.
+    fn keep(&self, state: &mut State) {
+        state.tried = Some(Instant::now());
+        let kept = if state.on {
+            let record = serde_json::to_vec(&state.last).map_err(io::Error::from);
+            record.and_then(|record| replace_file(&self.file, 0o600, &record))
+        } else {
+            remove_file(&self.file)
+        };
+        state.unkept = kept.err().map(|error| {
+            let (verb, otherwise) = if state.on {
+                ("written", "off")
+            } else {
+                ("removed", "on")
+            };
+            let why = cause(&error);
+            format!(
+                "{FILE} in the working directory cannot be {verb}, so a restart would switch it {otherwise} again: {why}"
+            )
+        });
+    }
+
+    /// Tries again what the disk did not take, where it is time.
+    pub fn retry(&self) {
+        let mut state = self.state.lock();
+        let due = state.tried.is_none_or(|at| at.elapsed() >= AGAIN);
+        if state.unkept.is_some() && due {
+            self.keep(&mut state);
+            if state.unkept.is_none() {
+                let on = if state.on { "on" } else { "off" };
+                tracing::warn!("panic is {on}, and that is on the disk at last");
+            }
+        }
     }
 
     /// Has the rules hold again.
@@ -130,11 +165,9 @@ impl PanicSwitch {
             };
             tracing::warn!(target: "couic::audit", client = %by, "panic switched off: the rules hold again");
         }
-        state.problem = remove_file(&self.file).err().map(|error| {
-            let file = self.file.display();
-            format!("{file} cannot be removed, so a restart would switch panic on again: {error}")
-        });
-        if let Some(problem) = &state.problem {
+        state.unread = None;
+        self.keep(&mut state);
+        if let Some(problem) = &state.unkept {
             tracing::error!("panic is off, but {problem}");
         }
         state.status()
@@ -146,19 +179,17 @@ impl PanicSwitch {
         self.state.lock().status()
     }
 
-    /// The document, which says so.
-    #[must_use]
-    pub fn marked(&self, mut health: Health) -> Health {
-        self.mark(&mut health);
-        health
-    }
-
     /// Makes a health document say so.
     pub fn mark(&self, health: &mut Health) {
         let state = self.state.lock();
         if state.on {
             health.status = HealthStatus::Down;
             health.panic_since = Some(state.last.since.unwrap_or(0));
+        }
+        if let Some(problem) = &state.unkept {
+            health.degrade();
+            let on = if state.on { "on" } else { "off" };
+            health.panic_problem = Some(format!("panic is {on}, but {problem}"));
         }
     }
 
@@ -180,13 +211,23 @@ impl PanicSwitch {
             reason = reason.as_deref().unwrap_or("none given"),
             "PANIC IS ON: nothing is filtered, every packet passes; {by} switched it on {seconds} s ago: couicctl panic off"
         );
-        if let Some(problem) = &state.problem {
+        if let Some(problem) = state.problem() {
             tracing::error!("panic is on, and {problem}");
         }
     }
 }
 
+/// What the system says, without the name of a file that was to take the place of ours.
+fn cause(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.source());
+    inner.map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 impl State {
+    fn problem(&self) -> Option<String> {
+        self.unkept.clone().or_else(|| self.unread.clone())
+    }
+
     fn status(&self) -> PanicStatus {
         let Record { by, since, reason } = self.last.clone();
         PanicStatus {
@@ -194,155 +235,10 @@ impl State {
             by,
             since,
             reason,
-            problem: self.problem.clone(),
+            problem: self.problem(),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use couic_common::{Policy, Verdict};
-
-    use super::*;
-    use crate::{
-        dataplane::{Limits, MemoryPlane},
-        firewall::{Actor, ManualClock, NewRule, Origin},
-    };
-
-    struct Lab {
-        dir: tempfile::TempDir,
-        plane: MemoryPlane,
-        firewall: Arc<Firewall>,
-    }
-
-    impl Lab {
-        fn new() -> Self {
-            Self::over(tempfile::tempdir().unwrap())
-        }
-
-        fn over(dir: tempfile::TempDir) -> Self {
-            let plane = MemoryPlane::default();
-            let firewall = Firewall::new(
-                Box::new(plane.clone()),
-                Arc::new(plane.clone()),
-                Limits::default(),
-                Arc::new(ManualClock::new(1_000)),
-            );
-            let lab = Self {
-                dir,
-                plane,
-                firewall: Arc::new(firewall),
-            };
-            lab.ban("192.0.2.7/32");
-            lab
-        }
-
-        fn ban(&self, cidr: &str) {
-            let rule = NewRule {
-                cidr: cidr.parse().unwrap(),
-                tag: None,
-                expiration: 0,
-            };
-            let origin = Origin {
-                actor: Actor::Client(name("test")),
-                metadata: None,
-            };
-            self.firewall.add(Policy::Drop, &rule, &origin).unwrap();
-        }
-
-        fn switch(&self) -> PanicSwitch {
-            PanicSwitch::open(self.dir.path(), Arc::clone(&self.firewall))
-        }
-
-        fn drops(&self, source: &str) -> bool {
-            self.plane.packet(source.parse().unwrap(), 60) == Verdict::Drop
-        }
-    }
-
-    fn name(text: &str) -> ClientName {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn on_lets_everything_pass_and_off_brings_all_rules_back() {
-        let lab = Lab::new();
-        let switch = lab.switch();
-        assert_eq!(switch.status(), PanicStatus::default());
-        assert!(lab.drops("192.0.2.7"));
-        let status = switch.on(&name("ops"), Some("locked out".to_owned()));
-        let expected = PanicStatus {
-            on: true,
-            by: Some(name("ops")),
-            since: Some(1_000),
-            reason: Some("locked out".to_owned()),
-            problem: None,
-        };
-        assert_eq!(status, expected);
-        assert!(!lab.drops("192.0.2.7"));
-        lab.ban("192.0.2.8/32");
-        assert!(!lab.drops("192.0.2.8"));
-        assert_eq!(switch.on(&name("other"), None), expected, "who came first");
-        let status = switch.off(&name("other"));
-        assert_eq!((status.on, status.by), (false, Some(name("other"))));
-        assert!(lab.drops("192.0.2.7") && lab.drops("192.0.2.8"));
-        assert_eq!(fs::read_dir(lab.dir.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_start_leaves_the_wall_open_while_it_is_on() {
-        let lab = Lab::new();
-        lab.switch().on(&name("ops"), None);
-        let lab = Lab::over(lab.dir);
-        let switch = lab.switch();
-        assert!(!lab.drops("192.0.2.7"));
-        assert_eq!(switch.status().by, Some(name("ops")));
-        switch.off(&name("ops"));
-        let lab = Lab::over(lab.dir);
-        assert!(!lab.switch().status().on && lab.drops("192.0.2.7"));
-    }
-
-    #[test]
-    fn a_damaged_file_means_on() {
-        let lab = Lab::new();
-        fs::write(lab.dir.path().join(FILE), b"{\"by\":").unwrap();
-        let status = lab.switch().status();
-        assert!(status.on && !lab.drops("192.0.2.7"));
-        assert!(status.problem.unwrap().contains("panic.json"));
-    }
-
-    #[test]
-    fn without_a_disk_it_works_and_says_what_is_missing() {
-        let lab = Lab::new();
-        let nowhere = lab.dir.path().join("gone");
-        let switch = PanicSwitch::open(&nowhere, Arc::clone(&lab.firewall));
-        let status = switch.on(&name("ops"), None);
-        assert!(status.on && !lab.drops("192.0.2.7"));
-        assert!(
-            status
-                .problem
-                .unwrap()
-                .contains("a restart would switch it off")
-        );
-        let status = switch.off(&name("ops"));
-        assert!(!status.on && lab.drops("192.0.2.7"));
-        assert!(status.problem.unwrap().contains("panic on again"));
-    }
-
-    #[test]
-    fn health_is_down_while_it_is_on() {
-        let lab = Lab::new();
-        let switch = lab.switch();
-        let mut health = Health::well("");
-        switch.mark(&mut health);
-        assert_eq!(
-            (health.status, health.panic_since),
-            (HealthStatus::Ok, None)
-        );
-        switch.on(&name("ops"), None);
-        switch.mark(&mut health);
-        assert_eq!(
-            (health.status, health.panic_since),
-            (HealthStatus::Down, Some(1_000))
-        );
-    }
-}
+mod tests;

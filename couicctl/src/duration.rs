@@ -12,10 +12,19 @@ const UNITS: [(char, u64); 5] = [
 
 /// Unix seconds, rounded up: an expiration computed from it is never too early.
 pub(crate) fn now() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = since_epoch();
     since.as_secs() + u64::from(since.subsec_nanos() > 0)
+}
+
+/// Unix seconds as the daemon counts them: what it did a moment ago is no second ago.
+pub(crate) fn clock() -> u64 {
+    since_epoch().as_secs()
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 /// Reads `30s`, `1m`, `2h`, `7d`, `2w`, and combinations as `1h30m`, in seconds.

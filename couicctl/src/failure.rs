@@ -23,6 +23,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// No answer from the daemon (3).
     Unreachable(String),
+    /// It was done and holds, but the daemon could not write it down: a restart would undo it (4).
+    NotKept(String),
     /// The configuration file is not usable (64).
     Config(String),
     /// Whoever read the output has seen enough (0, quiet).
@@ -38,6 +40,7 @@ impl Failure {
             Self::Refused(_) | Self::Failed(_) | Self::Said => 1,
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
+            Self::NotKept(_) => 4,
             Self::Config(_) => 64,
         }
     }
@@ -49,6 +52,7 @@ impl Failure {
             | Self::Failed(text)
             | Self::Usage(text)
             | Self::Unreachable(text)
+            | Self::NotKept(text)
             | Self::Config(text) => text.clone(),
             Self::ClosedPipe | Self::Said => String::new(),
         }
@@ -61,6 +65,7 @@ impl Failure {
             | Self::Failed(text)
             | Self::Usage(text)
             | Self::Unreachable(text)
+            | Self::NotKept(text)
             | Self::Config(text) => say(text),
             Self::ClosedPipe | Self::Said => {}
         }

@@ -7,7 +7,7 @@
 
 use std::pin::Pin;
 
-use couic_common::{BatchJob, ErrorCode};
+use couic_common::{BatchJob, ByName, ErrorCode};
 use warp::http::HeaderMap;
 
 use super::{
@@ -41,9 +41,9 @@ fn array(call: &Call, body: &Body) -> Outcome {
         let message = "a batch is application/json or application/x-ndjson: see Content-Type";
         return Err(Fault::bad_request(message));
     }
-    let wanted: Vec<BatchJob> = body.json()?;
+    let wanted: Vec<ByName<BatchJob>> = body.json()?;
     let mut jobs = Jobs::new(call)?;
-    for job in wanted {
+    for ByName(job) in wanted {
         jobs.push(job);
         if jobs.is_full() {
             jobs.apply();
@@ -100,7 +100,7 @@ fn read_line(jobs: &mut Jobs<'_>, line: Line<'_>) {
         }
         Line::Text(line) if line.iter().all(u8::is_ascii_whitespace) => {}
         Line::Text(line) => match serde_json::from_slice(line) {
-            Ok(job) => jobs.push(job),
+            Ok(ByName(job)) => jobs.push(job),
             Err(error) => {
                 let message = format!("the line cannot be read: {error}");
                 jobs.fail(None, ErrorCode::BadRequest, message);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use couic_common::ErrorCode;
+use couic_common::{ByName, ErrorCode};
 use futures_util::{FutureExt, Stream, StreamExt};
 use serde::de::DeserializeOwned;
 use warp::http::{HeaderMap, StatusCode, header};
@@ -58,6 +58,12 @@ pub(super) struct Body {
 }
 
 impl Body {
+    /// Decodes a body of a route that 1.0 did not have: fields have names. The contract's own bodies may be the array
+    /// of their fields, too.
+    pub(super) fn named<T: DeserializeOwned>(&self) -> Result<T, Fault> {
+        self.json().map(|ByName(body)| body)
+    }
+
     /// Decodes the body.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         if self.content != Content::Json {

@@ -95,6 +95,26 @@ impl Fault {
         fault
     }
 
+    /// The disk does not take the record of a change that is to be confirmed. It passes: somebody can mend it, and the
+    /// client can do without.
+    fn no_way_back(error: &ConfirmError, source: &io::Error) -> Self {
+        tracing::error!("keeping the way back of a change failed: {}", chain(error));
+        let why = match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "its disk is full: make room"
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                "its file system is read-only: mount it for writing"
+            }
+            _ => "its log says why",
+        };
+        let message = format!(
+            "the daemon cannot write to the directory confirm in its working directory, so nothing was done; {why}, then try again, or make the change without a way back"
+        );
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, ErrorCode::Internal, message)
+    }
+
     /// A fault of ours that stands in the log already.
     pub(super) fn internal_logged() -> Self {
         let message = "the daemon failed on this request: its log says why";
@@ -218,9 +238,7 @@ impl From<ConfirmError> for Fault {
             ConfirmError::Busy(_) | ConfirmError::Gone | ConfirmError::NotYet(_) => {
                 Self::refused("id", text)
             }
-            ConfirmError::Disk(source) => {
-                Self::of_disk("keeping the way back of a change", &error, source)
-            }
+            ConfirmError::Disk(source) => Self::no_way_back(&error, source),
         }
     }
 }

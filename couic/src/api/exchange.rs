@@ -15,20 +15,20 @@ use crate::peering::Engine;
 
 /// `POST /v1/{policy}/digest`.
 pub(super) fn digest(call: &Call, body: &Body) -> Outcome {
-    let request: DigestRequest = body.json()?;
+    let request: DigestRequest = body.named()?;
     Answer::ok(&engine(call)?.digests(&call.who()?.name, call.policy()?, &request)?)
 }
 
 /// `POST /v1/{policy}/pull`.
 pub(super) fn pull(call: &Call, body: &Body) -> Outcome {
-    let request: PullRequest = body.json()?;
+    let request: PullRequest = body.named()?;
     Answer::ok(&engine(call)?.pull(&call.who()?.name, call.policy()?, &request)?)
 }
 
 /// `POST /v1/{policy}/push`.
 pub(super) fn push(call: &Call, body: &Body) -> Outcome {
     let engine = engine(call)?;
-    let request: PushRequest = body.json()?;
+    let request: PushRequest = body.named()?;
     Answer::ok(&engine.push(&call.who()?.name, call.policy()?, &request)?)
 }
 

@@ -25,7 +25,7 @@ use warp::http::StatusCode;
 use super::{
     answer::{Answer, JSON, NDJSON, OPENMETRICS, Outcome},
     call::Call,
-    routes::PATHS,
+    routes,
     table::{Access, Operation, Verb},
 };
 use crate::rbac::Right;
@@ -110,7 +110,7 @@ fn document() -> OpenApi {
         .version("1")
         .description(Some(
             "The REST API of the Couic eBPF firewall, over a Unix socket. Times are Unix seconds; an expiration of 0 \
-             means never. Unknown JSON fields are ignored. HEAD is served wherever GET is.",
+             means never. Unknown JSON fields are ignored where a schema does not forbid them. HEAD is served wherever GET is.",
         ))
         .build();
     let mut paths = PathsBuilder::new();
@@ -122,7 +122,7 @@ fn document() -> OpenApi {
     ] {
         (of.collect)(&mut schemas);
     }
-    for path in PATHS {
+    for path in routes::paths() {
         for operation in path.operations {
             let described = describe(path.pattern, operation);
             let item = PathItem::new(http_method(operation.verb), described);
@@ -182,8 +182,8 @@ fn describe(pattern: &'static str, operation: &'static Operation) -> PathOperati
         builder = builder.request_body(Some(shape.request()));
     }
     let mut errors = doc.errors.to_vec();
-    // What is wrong with the header, or too much waits already.
-    for status in [400, 422] {
+    // What is wrong with the header, too much waits already, or the way back cannot be written.
+    for status in [400, 422, 503] {
         if *confirmable && !errors.contains(&status) {
             errors.push(status);
         }

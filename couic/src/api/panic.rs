@@ -19,7 +19,7 @@ pub(super) fn show(call: &Call) -> Outcome {
 
 /// `PUT /v1/panic`.
 pub(super) fn switch(call: &Call, body: &Body) -> Outcome {
-    let PanicRequest { on, reason } = body.json()?;
+    let PanicRequest { on, reason } = body.named()?;
     let reason = reason.filter(|reason| !reason.trim().is_empty());
     let bad =
         |text: &String| text.chars().count() > MAX_REASON || text.chars().any(char::is_control);

@@ -138,13 +138,16 @@ fn put_in_force(call: &Call) -> Result<(SetCounts, Option<Ticket>), Fault> {
     let _one_at_a_time = sets.turn();
     let catalog = sets.load_strict()?;
     let Some(mut draft) = confirm::draft(call, || "sets reload".to_owned())? else {
-        return Ok((firewall.replace_sets(&catalog)?, None));
+        let counts = firewall.replace_sets(&catalog)?;
+        call.api().confirmations.files_followed();
+        return Ok((counts, None));
     };
     let changes = differing(firewall.sets_in_force(), catalog.entries());
     draft.will(changes.clone())?;
     match firewall.replace_sets(&catalog) {
         Ok(counts) => {
             draft.did(changes);
+            call.api().confirmations.files_followed();
             Ok((counts, draft.finish()))
         }
         Err(error) => {

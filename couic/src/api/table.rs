@@ -14,7 +14,7 @@ use super::{
     call::{Call, Params, decoded},
     error::Fault,
     openapi::Doc,
-    routes::PATHS,
+    routes,
 };
 use crate::rbac::Right;
 
@@ -139,7 +139,7 @@ struct Compiled {
 /// The table by number of parts.
 static COMPILED: LazyLock<[Vec<Compiled>; MAX_PARTS + 1]> = LazyLock::new(|| {
     let mut table: [Vec<Compiled>; MAX_PARTS + 1] = array::from_fn(|_| Vec::new());
-    for path in PATHS {
+    for path in routes::paths() {
         let parts: Vec<Part> = split(path.pattern).map(Part::of).collect();
         table[parts.len()].push(Compiled { parts, path });
     }
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn every_pattern_finds_itself_and_is_well_formed() {
-        for path in PATHS {
+        for path in routes::paths() {
             assert_eq!(pattern(path.pattern), Some(path.pattern));
             let parts: Vec<Part> = split(path.pattern).map(Part::of).collect();
             for part in parts {

@@ -9,6 +9,7 @@
 //!   this one.
 //! - The sets of one change are put back in force together or not at all. What cannot be put back, say because the disk
 //!   is full, is tried again until it can.
+//! - What somebody must look at is told until it is dealt with: `watch`.
 //! - A clock that is set back puts nothing off: waiting is measured by one that does not jump, too.
 
 mod change;
@@ -17,6 +18,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 mod undo;
+mod watch;
 
 use std::{
     collections::VecDeque,
@@ -37,6 +39,7 @@ pub use change::{Change, FileChange, SetChange};
 use pending::{Changes, Pending, Stage};
 pub use pending::{Draft, Ticket};
 use record::{ENDING, Head, Record};
+use watch::{DAMAGED, Damaged, Stray};
 
 /// So many changes can wait at a time.
 pub const MAX_PENDING: usize = 64;
@@ -91,6 +94,13 @@ struct State {
     /// In the order in which they were made.
     pending: Vec<Pending>,
     reverted: VecDeque<RevertedChange>,
+    /// Set files that were left alone.
+    strays: Vec<Stray>,
+    damaged: Vec<Damaged>,
+    /// Why records cannot be written that are gone.
+    unkept: Option<io::Error>,
+    /// When these were looked at last.
+    looked: Option<Instant>,
 }
 
 impl State {
@@ -117,8 +127,8 @@ impl std::fmt::Debug for Confirmations {
 
 impl Confirmations {
     /// Those that were left. What is overdue is undone at once: call this when the rules are in force, and before the
-    /// first packet is judged. A record that cannot be read is set aside, and the log says so. A disk that takes no data
-    /// is no error: changes that are to be confirmed are refused then.
+    /// first packet is judged. A record that cannot be read is set aside, and log and health say so. A disk that takes no
+    /// data is no error: changes that are to be confirmed are refused then.
     ///
     /// # Errors
     /// Where the directory cannot be used.
@@ -136,8 +146,14 @@ impl Confirmations {
         let mut state = State::default();
         for file in files.into_iter().flatten() {
             let path = file?.path();
-            if path.extension().is_some_and(|ending| ending == ENDING) {
-                state.pending.extend(restored(&path, firewall.now()));
+            let is = |ending| path.extension().is_some_and(|found| found == ending);
+            if is(ENDING) {
+                match restored(&path, firewall.now()) {
+                    Ok(pending) => state.pending.push(pending),
+                    Err(error) => state.damaged.push(watch::set_aside(&path, &error)),
+                }
+            } else if is(DAMAGED) {
+                state.damaged.push(Damaged::at(path));
             }
         }
         state.pending.sort_by_key(|p| p.head.order);
@@ -258,6 +274,7 @@ impl Confirmations {
         couic_common::Confirmations {
             pending,
             reverted: reverted.cloned().collect(),
+            problems: state.problems(),
         }
     }
 
@@ -290,25 +307,9 @@ fn supersede(earlier: &mut [Pending], confirmed: &Pending) {
     }
 }
 
-/// What a start finds. None where it cannot be read.
-fn restored(path: &Path, now: u64) -> Option<Pending> {
-    let read = Record::read(path);
-    let (record, head, changes) = match read {
-        Ok(read) => read,
-        Err(error) => {
-            let aside = path.with_extension("damaged");
-            let kept = fs::rename(path, &aside);
-            tracing::error!(
-                "the record of an unconfirmed change cannot be read, so that change STAYS: {}: {error}; {}",
-                path.display(),
-                kept.map_or_else(
-                    |error| format!("nor can it be set aside: {error}"),
-                    |()| format!("it is kept as {}", aside.display())
-                )
-            );
-            return None;
-        }
-    };
+/// What a start finds.
+fn restored(path: &Path, now: u64) -> io::Result<Pending> {
+    let (record, head, changes) = Record::read(path)?;
     // A clock that was set back must not put it off for longer than was asked for.
     let left = head.until.saturating_sub(now).min(head.within);
     let mut pending = Pending {
@@ -320,5 +321,5 @@ fn restored(path: &Path, now: u64) -> Option<Pending> {
         head,
     };
     pending.changes.set(changes);
-    Some(pending)
+    Ok(pending)
 }

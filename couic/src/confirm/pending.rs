@@ -10,7 +10,7 @@ use std::{
 use couic_common::{ConfirmId, PendingChange};
 
 use super::{
-    ConfirmError, Confirmations, MAX_WEIGHT,
+    ConfirmError, Confirmations, MAX_WEIGHT, State,
     change::{Change, Key},
     record::{Head, Record},
 };
@@ -97,7 +97,12 @@ impl Pending {
         let mut sets: Vec<String> = keys.iter().filter_map(Key::set).collect();
         sets.sort_unstable();
         sets.dedup();
-        let rules = keys.iter().filter(|key| matches!(key, Key::Claim(..)));
+        let rules = self.changes.list.iter().filter_map(|change| match change {
+            Change::Claim(claim) => Some((claim.before.is_some(), claim.after.is_some())),
+            _ => None,
+        });
+        let rules: Vec<(bool, bool)> = rules.collect();
+        let count = |what| rules.iter().filter(|rule| **rule == what).count() as u64;
         PendingChange {
             id,
             client,
@@ -105,7 +110,9 @@ impl Pending {
             made,
             until,
             left: until.saturating_sub(now),
-            rules: rules.count() as u64,
+            rules: rules.len() as u64,
+            added: count((false, true)),
+            removed: count((true, false)),
             sets,
             problem: self.problem.clone(),
         }
@@ -159,11 +166,24 @@ impl Draft {
             base.entry(key).or_insert(was);
         }
         let lines = chained(&base, changes.clone());
-        pending.record.add(&pending.head, &lines)?;
+        self.write(&mut state, &lines)?;
+        let pending = state.get(self.id).ok_or(ConfirmError::Gone)?;
         pending.changes.set(lines);
         self.base = base;
         self.foretold = changes;
         Ok(())
+    }
+
+    /// Adds to the record. A directory that somebody took away is made again, with every record that was in it.
+    fn write(&self, state: &mut State, lines: &[Change]) -> Result<(), ConfirmError> {
+        let pending = state.get(self.id).ok_or(ConfirmError::Gone)?;
+        match pending.record.add(&pending.head, lines) {
+            Err(error) if is_about_directory(&error) => {}
+            other => return Ok(other?),
+        }
+        self.owner.mend_records(state)?;
+        let pending = state.get(self.id).ok_or(ConfirmError::Gone)?;
+        Ok(pending.record.add(&pending.head, lines)?)
     }
 
     /// What was done of it. Where that is what was foretold, nothing has to be written.
@@ -182,14 +202,16 @@ impl Draft {
             let now = pending.changes.find(&key).cloned().map(Change::voided);
             lines.extend(was.or(now));
         }
-        if let Err(error) = pending.record.add(&pending.head, &lines) {
+        if let Err(error) = self.write(&mut state, &lines) {
             // What was foretold stands there: after a restart, what differs from it is left alone.
             tracing::error!(
                 "the record of the unconfirmed change {} is not exact: {error}",
                 self.id
             );
         }
-        pending.changes.set(lines);
+        if let Some(pending) = state.get(self.id) {
+            pending.changes.set(lines);
+        }
     }
 
     /// Starts the time to confirm. None where nothing was changed.
@@ -247,6 +269,14 @@ pub struct Ticket {
     pub id: ConfirmId,
     /// Until then, Unix seconds.
     pub until: u64,
+}
+
+/// What the directory is looked at for: it is not there, or is none.
+fn is_about_directory(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// Each change joined to what is known of the same thing.

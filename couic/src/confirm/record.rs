@@ -96,6 +96,20 @@ impl Record {
         Ok((record, head, changes))
     }
 
+    /// The first line of a file of which nothing else may be readable.
+    pub(super) fn head(path: &Path) -> Option<Head> {
+        let text = fs::read(path).ok()?;
+        match serde_json::from_slice(text.split(|b| *b == b'\n').next()?) {
+            Ok(Line::Begun(head)) => Some(head),
+            _ => None,
+        }
+    }
+
+    /// Whether somebody took its file away.
+    pub(super) fn is_gone(&self) -> bool {
+        self.exists && !self.path.exists()
+    }
+
     /// Adds changes; they are on the disk when this returns.
     ///
     /// # Errors
@@ -147,15 +161,18 @@ impl Record {
         Ok(())
     }
 
-    /// Takes the file away.
+    /// Takes the file away. Where its directory is gone, so is it.
     ///
     /// # Errors
     /// What the system says.
     pub(super) fn remove(&self) -> io::Result<()> {
-        if self.exists {
-            remove_file(&self.path)?;
+        if !self.exists {
+            return Ok(());
         }
-        Ok(())
+        match remove_file(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
     }
 }
 

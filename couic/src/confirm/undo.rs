@@ -19,7 +19,7 @@ use crate::firewall::{
 };
 
 /// When what could not be undone is tried again.
-const AGAIN: Duration = Duration::from_secs(5);
+pub(super) const AGAIN: Duration = Duration::from_secs(5);
 
 /// So many things that were left alone are named.
 const NAMED: usize = 20;
@@ -49,7 +49,8 @@ impl Confirmations {
     pub fn undo_due(&self) {
         let now = self.firewall.now();
         let is_due = |p: &Pending| {
-            let late = p.problem.is_none() && now >= p.head.until;
+            // That clock shows whole seconds: nobody gets less time than was asked for.
+            let late = p.problem.is_none() && now > p.head.until;
             p.stage == Stage::Waiting && (late || Instant::now() >= p.due)
         };
         let state = self.state.lock();
@@ -86,7 +87,7 @@ impl Confirmations {
         let mut outcome = Outcome::default();
         let changes = self.pass_on(id, changes, &mut outcome);
         self.undo_claims(&head, &changes, &mut outcome);
-        self.undo_sets(&changes, &mut outcome);
+        self.undo_sets(&head, &changes, &mut outcome);
         self.settle(&head, why, outcome)
     }
 
@@ -109,7 +110,7 @@ impl Confirmations {
 
     /// First what is in force, all of it or nothing, then the files. Where that ends in the middle, doing it again goes
     /// on from there.
-    fn undo_sets(&self, changes: &[Change], outcome: &mut Outcome) {
+    fn undo_sets(&self, head: &Head, changes: &[Change], outcome: &mut Outcome) {
         if !changes
             .iter()
             .any(|change| !matches!(change, Change::Claim(_)))
@@ -117,52 +118,51 @@ impl Confirmations {
             return;
         }
         let _turn = self.sets.turn();
-        let mut in_force = self.firewall.sets_in_force();
-        let before = in_force.clone();
-        for change in changes {
-            match change {
-                Change::Claim(_) => {}
-                Change::Set(set) => {
-                    let key = (set.policy, set.set.clone());
-                    if !put(&mut in_force, key, &set.after, &set.before) {
-                        outcome.moved.push(change.key());
-                    }
-                }
-                Change::File(file) => {
-                    let (Some(after), Some(before)) = (
-                        entries(file.after.as_deref()),
-                        entries(file.before.as_deref()),
-                    ) else {
-                        continue;
-                    };
-                    // Where the rules do not follow the file, they have not followed this change.
-                    put(
-                        &mut in_force,
-                        (file.policy, file.set.clone()),
-                        &after,
-                        &before,
-                    );
-                }
-            }
-        }
+        let before = self.firewall.sets_in_force();
+        let in_force = undone(before.clone(), changes, outcome);
         if in_force != before
-            && let Err(error) = self.firewall.replace_sets(&SetCatalog::of(in_force))
+            && let Err(error) = self
+                .firewall
+                .replace_sets(&SetCatalog::of(in_force.clone()))
         {
             return outcome.failed("the rules of sets", error);
         }
+        self.rules_are(&in_force);
         for change in changes {
-            let key = change.key();
-            let written = match change {
-                Change::Claim(_) => continue,
-                Change::File(file) => self.undo_file(file),
-                Change::Set(set) => self.undo_file_of(set).map(|()| true),
-            };
-            match written {
-                Ok(true) if outcome.moved.contains(&key) => {}
+            self.undo_file_of(head, change, &in_force, outcome);
+        }
+    }
+
+    fn undo_file_of(
+        &self,
+        head: &Head,
+        change: &Change,
+        in_force: &SetEntries,
+        outcome: &mut Outcome,
+    ) {
+        let key = change.key();
+        match change {
+            Change::Claim(_) => {}
+            Change::File(file) => match self.undo_file(file) {
                 Ok(true) => outcome.done(),
-                Ok(false) => outcome.moved.push(key),
+                Ok(false) => {
+                    outcome.moved.push(key);
+                    self.watch(head, (file.policy, &file.set), in_force);
+                }
                 Err(error) => outcome.failed(key.name(), error),
-            }
+            },
+            Change::Set(set) => match self.follow(set) {
+                Ok(followed) => {
+                    if !outcome.moved.contains(&key) {
+                        outcome.done();
+                    }
+                    if !followed && self.watch(head, (set.policy, &set.set), in_force) {
+                        let file = Key::File(set.policy, set.set.clone());
+                        outcome.moved.push(file);
+                    }
+                }
+                Err(error) => outcome.failed(key.name(), error),
+            },
         }
     }
 
@@ -191,9 +191,9 @@ impl Confirmations {
         Ok(true)
     }
 
-    /// A file that says what a reload put in force says what was in force before. Any other is somebody's who has
-    /// changed it since, and waits for a reload.
-    fn undo_file_of(&self, change: &SetChange) -> Result<(), SetError> {
+    /// A file that says what a reload put in force says what was in force before. False where it says something else:
+    /// it is somebody's who has changed it since.
+    fn follow(&self, change: &SetChange) -> Result<bool, SetError> {
         let SetChange {
             policy,
             set,
@@ -201,21 +201,19 @@ impl Confirmations {
             after,
         } = change;
         let found = self.sets.raw(*policy, set)?;
-        let says = match &found {
-            None => Vec::new(),
-            Some(text) => match parse_set(text) {
-                Ok(entries) => entries,
-                Err(_) => return Ok(()),
-            },
-        };
-        if says != *after || says == *before {
-            return Ok(());
+        let says = found.as_deref().map_or(Ok(Vec::new()), parse_set);
+        match says {
+            Ok(says) if says == *before => return Ok(true),
+            Ok(says) if says == *after => {}
+            _ => return Ok(false),
         }
         if before.is_empty() {
-            return self.sets.set_aside(*policy, set);
+            self.sets.set_aside(*policy, set)?;
+        } else {
+            let text = crate::firewall::SetStore::text_of(before);
+            self.sets.put_back(*policy, set, Some(text.as_bytes()))?;
         }
-        let text = crate::firewall::SetStore::text_of(before);
-        self.sets.put_back(*policy, set, Some(text.as_bytes()))
+        Ok(true)
     }
 
     /// Where a later change that waits, too, began with what this one had done, undoing that one is to lead back to
@@ -316,9 +314,11 @@ impl Confirmations {
             return Err(ConfirmError::NotYet(problem));
         }
         state.pending.retain(|p| p.head.id != *id);
-        let (restored, left) = (outcome.restored, outcome.moved.len());
+        let restored = outcome.restored;
+        let left_alone: Vec<String> = outcome.moved.iter().take(NAMED).map(Key::name).collect();
         tracing::warn!(
-            "{client}'s change {id} ({summary}) is undone, {why}: {restored} things are as they were, {left} were changed afterwards and left alone"
+            "{client}'s change {id} ({summary}) is undone, {why}: {restored} restored, {}",
+            left(outcome.moved.len(), &left_alone)
         );
         let reverted = RevertedChange {
             id: *id,
@@ -326,7 +326,7 @@ impl Confirmations {
             summary: summary.clone(),
             at: self.firewall.now(),
             restored,
-            left_alone: outcome.moved.iter().take(NAMED).map(Key::name).collect(),
+            left_alone,
         };
         state.reverted.push_back(reverted.clone());
         while state.reverted.len() > REMEMBERED {
@@ -334,6 +334,16 @@ impl Confirmations {
         }
         Ok(reverted)
     }
+}
+
+/// What of so many things that were left alone is told.
+fn left(count: usize, named: &[String]) -> String {
+    if count == 0 {
+        return "nothing left alone".to_owned();
+    }
+    let more = if count > named.len() { ", …" } else { "" };
+    let named = named.join(", ");
+    format!("{count} left alone, since somebody changed them afterwards: {named}{more}")
 }
 
 fn origin(client: &ClientName, head: &Head) -> Origin {
@@ -346,6 +356,34 @@ fn origin(client: &ClientName, head: &Head) -> Origin {
             extra: None,
         })),
     }
+}
+
+/// What sets claim when these changes are undone, where nobody came in between.
+fn undone(mut in_force: SetEntries, changes: &[Change], outcome: &mut Outcome) -> SetEntries {
+    for change in changes {
+        match change {
+            Change::Claim(_) => {}
+            Change::Set(set) => {
+                let key = (set.policy, set.set.clone());
+                if !put(&mut in_force, key, &set.after, &set.before) {
+                    outcome.moved.push(change.key());
+                }
+            }
+            Change::File(file) => {
+                let (after, before) = (file.after.as_deref(), file.before.as_deref());
+                if let (Some(after), Some(before)) = (entries(after), entries(before)) {
+                    // Where the rules do not follow the file, they have not followed this change.
+                    put(
+                        &mut in_force,
+                        (file.policy, file.set.clone()),
+                        &after,
+                        &before,
+                    );
+                }
+            }
+        }
+    }
+    in_force
 }
 
 /// Puts `before` in place of `after`. False where something else stands there.

@@ -329,14 +329,14 @@ fn health(
     peers: Option<Arc<Engine>>,
 ) -> Arc<dyn Fn() -> Health + Send + Sync> {
     let (filter, firewall) = (Arc::clone(filter), Arc::clone(&rules.firewall));
-    let panic = Arc::clone(&switches.panic);
+    let switches = switches.clone();
     Arc::new(move || {
         let problems = notifiers.as_ref().map(Notifiers::problems);
         let late = peers.as_ref().map(|engine| engine.problems());
         let mut health = filter.health(problems.unwrap_or_default(), late.unwrap_or_default());
         health.notes.clone_from(&notes);
         let health = unwritten.add_to_health(state::add_to_health(health, &firewall));
-        panic.marked(health)
+        switches.marked(health)
     })
 }
 

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use couic_common::Health;
+
 use super::{Rules, StartError, every::Repeaters};
 use crate::{config::Config, confirm::Confirmations, switch::PanicSwitch};
 
@@ -9,6 +11,7 @@ use crate::{config::Config, confirm::Confirmations, switch::PanicSwitch};
 const TICK: Duration = Duration::from_millis(200);
 
 /// Both.
+#[derive(Clone)]
 pub(super) struct Switches {
     pub(super) panic: Arc<PanicSwitch>,
     pub(super) confirmations: Arc<Confirmations>,
@@ -31,12 +34,24 @@ impl Switches {
         })
     }
 
+    /// The health document with what is to be said of both.
+    pub(super) fn marked(&self, mut health: Health) -> Health {
+        self.panic.mark(&mut health);
+        self.confirmations.mark(&mut health);
+        health
+    }
+
     /// On a thread of its own: undoing may wait for the disk.
     pub(super) fn watch(&self, repeaters: &mut Repeaters) -> Result<(), StartError> {
-        let (panic, confirmations) = (Arc::clone(&self.panic), Arc::clone(&self.confirmations));
+        let Self {
+            panic,
+            confirmations,
+        } = self.clone();
         let watching = repeaters.every(TICK, "couic-confirm", move || {
             panic.remind();
+            panic.retry();
             confirmations.undo_due();
+            confirmations.look_after();
         });
         watching.map_err(StartError::system("start threads"))
     }

@@ -15,7 +15,6 @@ mod hosts4;
 mod inspect;
 pub(crate) mod link;
 mod memory;
-pub(crate) mod netlink;
 mod plane;
 mod prefilter4;
 mod program;
@@ -34,10 +33,10 @@ mod v6;
 
 pub(crate) use attach::program_names;
 pub use attach::{AttachError, ModeError, OperationMode};
+pub(crate) use couic_netlink::{self as netlink, Interface, OnInterface};
 pub use counters::MappedCounters;
 pub(crate) use link::LinkInfo;
 pub use memory::MemoryPlane;
-pub(crate) use netlink::{Interface, OnInterface};
 pub use plane::{
     Counters, Limits, MAX_TAGS, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot, Valve,
 };

@@ -128,7 +128,8 @@ impl Firewall {
             };
             Policy::ALL.into_iter().flat_map(of).collect()
         });
-        let decided_by = if covering.is_empty() || self.passes_all() {
+        let panic = self.passes_all();
+        let decided_by = if covering.is_empty() || panic {
             None
         } else {
             Some(covering.remove(0))
@@ -146,6 +147,7 @@ impl Firewall {
             verdict,
             decided_by,
             also_covered_by: covering,
+            panic,
         }
     }
 

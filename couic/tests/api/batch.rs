@@ -61,6 +61,17 @@ async fn each_job_is_judged_by_itself_in_both_forms() {
 }
 
 #[tokio::test]
+async fn a_job_is_an_object() {
+    let test = start();
+    let job = json!(["add", {"cidr": "1.0.0.0/8"}]);
+    let asked = test.post("/v1/drop/batch", &json!([job])).await;
+    asked.error(400, "bad_request");
+    let reply = lines(&test, &format!("{job}\n")).await.is(200);
+    assert_eq!(counts(&reply), [0, 0, 0, 0, 1]);
+    assert!(test.plane.rules().is_empty());
+}
+
+#[tokio::test]
 async fn removes_do_not_care_for_expired_expirations() {
     let test = start();
     test.add("drop", "1.0.0.0/8", None).await;

@@ -36,11 +36,11 @@ async fn a_change_waits_and_is_undone_or_stays() {
     assert_eq!(made.json()["cidr"], "192.0.2.7/32");
     let listed = test.get("/v1/confirm").await.is(200).json();
     let expected = json!({"id": first, "client": "admin", "summary": "drop add 192.0.2.7/32", "made": NOW,
-        "until": NOW + 60, "left": 60, "rules": 1, "sets": []});
+        "until": NOW + 60, "left": 60, "rules": 1, "added": 1, "removed": 0, "sets": []});
     assert_eq!(listed, json!({"pending": [expected], "reverted": []}));
     let confirmed = test.post("/v1/confirm", &json!(null)).await.is(200).json();
     assert_eq!(confirmed, json!({"confirmed": [first]}));
-    test.clock.advance(60);
+    test.clock.advance(61);
     test.api.confirmations.undo_due();
     assert_eq!(cidrs(&test, "/v1/drop").await, ["192.0.2.7/32"]);
 
@@ -50,7 +50,7 @@ async fn a_change_waits_and_is_undone_or_stays() {
         .is(204);
     let second = id(&gone);
     assert!(cidrs(&test, "/v1/drop").await.is_empty());
-    test.clock.advance(60);
+    test.clock.advance(61);
     test.api.confirmations.undo_due();
     assert_eq!(cidrs(&test, "/v1/drop").await, ["192.0.2.7/32"]);
     let reply = test.post("/v1/confirm", &json!(null)).await;
@@ -166,7 +166,7 @@ async fn a_large_batch_and_its_removal_by_tag_come_back() {
         .await
         .is(200);
     assert_eq!(test.plane.rules().len(), 3_000);
-    test.clock.advance(60);
+    test.clock.advance(61);
     test.api.confirmations.undo_due();
     assert_eq!(test.plane.rules().len(), 0);
 }
@@ -186,7 +186,7 @@ async fn sets_and_their_reload() {
     id(&send(&test, "PUT", "/v1/sets/drop/s", &other).await.is(200));
     id(&reload().await.is(201));
     assert_eq!(cidrs(&test, "/v1/drop").await, ["192.0.2.2/32"]);
-    test.clock.advance(60);
+    test.clock.advance(61);
     test.api.confirmations.undo_due();
     assert_eq!(cidrs(&test, "/v1/drop").await, ["192.0.2.1/32"]);
     assert_eq!(test.get("/v1/sets/drop/s").await.json(), set);
@@ -201,7 +201,7 @@ async fn sets_and_their_reload() {
     assert_eq!(cidrs(&test, "/v1/drop").await, ["192.0.2.9/32"]);
     let listed = test.get("/v1/confirm").await.json();
     assert_eq!(listed["pending"][2]["sets"], json!(["drop/n", "drop/s"]));
-    test.clock.advance(60);
+    test.clock.advance(61);
     test.api.confirmations.undo_due();
     assert_eq!(cidrs(&test, "/v1/drop").await, ["192.0.2.1/32"]);
     test.get("/v1/sets/drop/n").await.error(404, "not_found");
@@ -309,13 +309,20 @@ async fn the_header_is_a_number_on_routes_that_can_be_undone() {
 }
 
 #[tokio::test]
-async fn a_full_disk_makes_no_change_without_a_way_back() {
+async fn what_cannot_be_kept_is_not_done() {
     let test = start();
-    std::fs::remove_dir(test.dir.path().join("confirm")).unwrap();
+    let dir = test.dir.path().join("confirm");
+    std::fs::remove_dir(&dir).unwrap();
+    // Something that is no directory.
+    std::fs::write(&dir, "").unwrap();
     let ban = json!({"cidr": "192.0.2.7/32", "expiration": 0});
-    send(&test, "POST", "/v1/drop", &ban)
-        .await
-        .error(500, "internal");
+    let refused = send(&test, "POST", "/v1/drop", &ban).await;
+    let told = refused.json()["message"].as_str().unwrap().to_owned();
+    refused.error(503, "internal");
+    assert!(
+        told.contains("directory confirm") && told.contains("nothing was done"),
+        "{told}"
+    );
     let batch = json!([{"action": "add", "entry": {"cidr": "192.0.2.7/32", "expiration": 0}}]);
     let outcome = send(&test, "POST", "/v1/drop/batch", &batch)
         .await
@@ -332,7 +339,47 @@ async fn a_full_disk_makes_no_change_without_a_way_back() {
         &json!({"name": "s", "entries": []}),
     )
     .await
-    .error(500, "internal");
+    .error(503, "internal");
     assert!(test.plane.rules().is_empty());
     assert_eq!(test.get("/v1/sets/drop").await.json(), json!([]));
+}
+
+#[tokio::test]
+async fn a_directory_that_was_deleted_is_made_again() {
+    let test = start();
+    std::fs::remove_dir(test.dir.path().join("confirm")).unwrap();
+    let ban = json!({"cidr": "192.0.2.7/32", "expiration": 0});
+    id(&send(&test, "POST", "/v1/drop", &ban).await.is(201));
+    assert!(test.dir.path().join("confirm").is_dir());
+    test.post("/v1/confirm", &json!(null)).await.is(200);
+}
+
+#[tokio::test]
+async fn a_set_file_that_was_left_alone_is_told_until_the_reload() {
+    let test = start();
+    let set = json!({"name": "s", "entries": ["192.0.2.1/32"]});
+    test.post("/v1/sets/drop", &set).await.is(201);
+    let asked = test.ask("POST", "/v1/sets/reload").header(WITHIN, "60");
+    let reload = id(&asked.send().await.is(201));
+    let other = json!({"entries": ["192.0.2.3/32"]});
+    test.put("/v1/sets/drop/s", &other).await.is(200);
+    let undone = test.delete(&format!("/v1/confirm/{reload}")).await.is(200);
+    let undone = undone.json();
+    assert_eq!(undone["left_alone"], json!(["file of set drop/s"]));
+    let health = test.anonymous("GET", "/v1/health").send().await.is(200);
+    let health = health.json();
+    assert_eq!(health["status"], "degraded");
+    let told = health["confirm_problems"][0].as_str().unwrap();
+    assert!(
+        told.starts_with("sets/drop/s.couic is NOT in force"),
+        "{told}"
+    );
+    let listed = test.get("/v1/confirm").await.json();
+    assert_eq!(listed["problems"], health["confirm_problems"]);
+    test.post("/v1/sets/reload", &json!(null)).await.is(201);
+    let health = test.anonymous("GET", "/v1/health").send().await.json();
+    assert_eq!(
+        (&health["status"], health.get("confirm_problems")),
+        (&json!("ok"), None)
+    );
 }

@@ -110,6 +110,7 @@ async fn bodies_that_make_no_sense_change_nothing() {
             "{}",
             r#"{"from":{"node":"x","wall":-1,"clock":0}}"#,
             "[[[[[[[",
+            r#"[{"node":1,"wall":1,"clock":0},0,[]]"#,
         ] {
             let asked = test.as_group(Group::Peering, "POST", path);
             asked.text(body).send().await.error(400, "bad_request");

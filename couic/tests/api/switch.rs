@@ -29,6 +29,7 @@ async fn everything_passes_while_it_is_on() {
         (&json!("pass"), &json!(null))
     );
     assert_eq!(found["also_covered_by"][0]["cidr"], "192.0.2.0/24");
+    assert_eq!(found["panic"], true);
     let reply = test.as_group(Group::Monitoring, "GET", PATH).send().await;
     assert_eq!(reply.is(200).json(), on);
 
@@ -90,6 +91,11 @@ async fn bad_bodies_switch_nothing() {
         "{\"on\":\"true\"}",
         "true",
         "{\"on\":true,\"reason\":5}",
+        "[true]",
+        "[true,\"locked out\"]",
+        "[]",
+        "{\"on\":true,\"reson\":\"locked out\"}",
+        "{\"on\":true,\"on\":false}",
     ] {
         let reply = test.ask("PUT", PATH).text(body).send().await;
         reply.error(400, "bad_request");

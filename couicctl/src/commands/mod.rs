@@ -19,7 +19,7 @@ use crate::{
     cli::{self, Command, StatsCommand},
     config::Settings,
     connect,
-    duration::now,
+    duration::{clock, now},
     failure::Failure,
     output::Output,
     render,
@@ -101,7 +101,7 @@ pub(crate) async fn run(
         Command::Stats(StatsCommand::Global { live: true }) => live::run(cx).await,
         Command::Stats(command) => stats::run(&command, cx).await,
         Command::Check { ip } => check(ip, cx).await,
-        Command::Health => health(cx).await,
+        Command::Health => return finish(health(cx).await, context),
         Command::Panic { command } => return finish(switch::panic(command, cx).await, context),
         Command::Confirm(args) => switch::confirm(args, cx).await,
         Command::Peers { command } => peers::run(command, cx).await,
@@ -110,7 +110,7 @@ pub(crate) async fn run(
         Command::Doctor(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
     };
     // Whether or not it was done: a filter that is off is never passed over.
-    switch::remark(cx, done.is_ok() && within.is_some(), config);
+    switch::remark(cx, within.filter(|_| done.is_ok()), config);
     finish(done, context)
 }
 
@@ -127,8 +127,14 @@ async fn check(ip: IpAddr, cx: &mut Context) -> Result<(), Failure> {
 
 async fn health(cx: &mut Context) -> Result<(), Failure> {
     let health = cx.client.health().await.map_err(|e| cx.failed(e))?;
-    cx.output
-        .show(&health, |out| render::health(&health, out))?;
+    // Health is for everybody, and names nobody. Where this token may not ask who, since when will do.
+    let panic = match health.panic_since {
+        Some(_) => cx.client.panic().await.ok().filter(|panic| panic.on),
+        None => None,
+    };
+    cx.output.show(&health, |out| {
+        render::health(&health, panic.as_ref(), clock(), out)
+    })?;
     if health.status == HealthStatus::Down {
         cx.output.flush()?;
         return Err(Failure::Said);

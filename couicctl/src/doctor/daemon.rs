@@ -44,9 +44,10 @@ pub(super) async fn look(cx: &Context, checks: &mut Vec<Check>) -> Facts {
     if cx.client.panic_seen() || health.panic_since.is_some() {
         let check = Check::fail("panic", "the panic switch is on: every packet passes");
         checks.push(check.so("couicctl panic tells who and why; couicctl panic off ends it"));
-    } else {
+    } else if health.panic_problem.is_none() {
         checks.push(Check::ok("panic", "off"));
     }
+    checks.extend(of_switches(&health));
     let told_of_host = match cx.client.status().await {
         Ok(status) => {
             of_status(&status, now(), checks);
@@ -71,6 +72,16 @@ pub(super) async fn look(cx: &Context, checks: &mut Vec<Check>) -> Facts {
         interfaces: health.interfaces,
         told_of_host,
     }
+}
+
+/// What the disk has not taken, and what became of changes that were to be undone: each says what to do.
+fn of_switches(health: &Health) -> impl Iterator<Item = Check> {
+    let panic = health.panic_problem.iter().map(|problem| {
+        let check = Check::warn("panic", problem);
+        check.so("mend the working directory's disk: the daemon tries again every 5 s")
+    });
+    let confirm = health.confirm_problems.iter();
+    panic.chain(confirm.map(|problem| Check::warn("confirm", problem)))
 }
 
 fn unknown(check: &str, error: &ClientError) -> Check {
@@ -140,6 +151,10 @@ fn filter(health: &Health) -> Check {
     } else {
         "interfaces"
     };
+    if health.panic_since.is_some() {
+        let found = format!("is attached to {count} {noun}, and lets every packet pass");
+        return Check::warn("filter", found).so("see the line on panic");
+    }
     match health.status {
         HealthStatus::Ok => Check::ok("filter", format!("stands on {count} {noun}")),
         _ => Check::warn(
@@ -171,6 +186,8 @@ fn of_status(status: &DaemonStatus, now: u64, checks: &mut Vec<Check>) {
     checks.push(restart(status));
     checks.push(match status.pending_confirmations {
         0 => Check::ok("confirm", "no change waits to be confirmed"),
+        1 => Check::warn("confirm", "a change is undone unless it is confirmed")
+            .so("couicctl confirm list"),
         count => Check::warn(
             "confirm",
             format!("{count} changes are undone unless they are confirmed"),
@@ -372,12 +389,27 @@ mod tests {
         assert_eq!(version(&health.version).state, State::Ok);
         assert_eq!(version("1.0.0").state, State::Warn);
         assert_eq!(filter(&health).state, State::Ok);
+        health.panic_since = Some(5);
+        assert!(filter(&health).found.ends_with("lets every packet pass"));
+        health.panic_since = None;
         health.status = HealthStatus::Degraded;
         assert_eq!(filter(&health).state, State::Warn);
         health.interfaces[0].attached = false;
         assert_eq!(filter(&health).found, "NOT filtering on eth0");
         health.interfaces.clear();
         assert_eq!(filter(&health).state, State::Fail);
+    }
+
+    #[test]
+    fn what_the_disk_did_not_take_and_what_was_left_alone() {
+        let mut health = Health::well("");
+        assert_eq!(of_switches(&health).count(), 0);
+        health.panic_problem = Some("panic is off, but".into());
+        health.confirm_problems = vec!["one".into(), "two".into()];
+        let all: Vec<Check> = of_switches(&health).collect();
+        let names: Vec<_> = all.iter().map(|c| (c.check.as_str(), c.state)).collect();
+        let expected = ["panic", "confirm", "confirm"].map(|name| (name, State::Warn));
+        assert_eq!(names, expected);
     }
 
     #[test]

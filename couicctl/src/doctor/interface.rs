@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, fs};
 
 use couic_common::{InterfaceHealth, XdpMode};
+use couic_netlink::OnInterface;
 
 use super::{
     Check,
     daemon::Facts,
-    kernel::{self, Attached, Offloads},
+    kernel::{self, Offloads},
 };
 
 /// What is known of one interface.
@@ -15,7 +16,7 @@ struct Known<'a> {
     name: &'a str,
     /// None where the daemon does not tell.
     health: Option<&'a InterfaceHealth>,
-    attached: Option<Attached>,
+    attached: Option<OnInterface>,
     driver: Option<String>,
     native: Option<bool>,
     offloads: Option<Offloads>,
@@ -27,10 +28,7 @@ pub(super) fn all(configured: &[String], facts: &Facts, checks: &mut Vec<Check>)
     for pattern in configured {
         let matching = expand(pattern);
         if matching.is_empty() {
-            checks.push(
-                Check::fail(format!("interface {pattern}"), "there is none of this name")
-                    .so("see ip link, and ifaces in couic.toml"),
-            );
+            checks.push(missing(pattern, &facts.interfaces));
         }
         names.extend(matching);
     }
@@ -41,14 +39,32 @@ pub(super) fn all(configured: &[String], facts: &Facts, checks: &mut Vec<Check>)
         let known = Known {
             name,
             health: facts.interfaces.iter().find(|i| i.name == *name),
-            attached: kernel::attached(index).ok().flatten(),
+            attached: on_interface(index),
             driver: kernel::driver(name),
-            native: kernel::native(index),
+            native: couic_netlink::runs_xdp(index),
             offloads: kernel::offloads(name),
         };
         checks.push(program(&known));
         checks.extend(offloads(&known));
     }
+}
+
+/// The XDP program there.
+fn on_interface(index: u32) -> Option<OnInterface> {
+    couic_netlink::interface(index).ok()??.xdp
+}
+
+/// Nothing here is called so. Where the daemon filters it all the same, it does so elsewhere.
+fn missing(pattern: &str, filtered: &[InterfaceHealth]) -> Check {
+    let name = format!("interface {pattern}");
+    let of_daemon = filtered
+        .iter()
+        .any(|i| i.attached && matches(pattern.as_bytes(), i.name.as_bytes()));
+    if of_daemon {
+        return Check::skip(name, "the daemon filters it in another network namespace")
+            .so("look there, with nsenter -n or ip netns exec");
+    }
+    Check::fail(name, "there is none of this name").so("see ip link, and ifaces in couic.toml")
 }
 
 /// The interfaces that a name, or a pattern with `*` and `?`, means.
@@ -80,7 +96,7 @@ fn program(known: &Known<'_>) -> Check {
     let driver = known.driver.as_deref().unwrap_or("a driver without name");
     let (Some(health), attached) = (known.health, known.attached) else {
         return match known.attached {
-            Some(Attached { id, .. }) => Check::warn(name, format!("the XDP program {id} is attached, and no daemon answers for it"))
+            Some(OnInterface { id, .. }) => Check::warn(name, format!("the XDP program {id} is attached, and no daemon answers for it"))
                 .so("start the daemon, which takes over a filter that it kept; bpftool prog show tells whose it is"),
             None => Check::fail(name, "no XDP program is attached: nothing is filtered"),
         };
@@ -88,7 +104,7 @@ fn program(known: &Known<'_>) -> Check {
     if !health.attached {
         let why = health.problem.as_deref().unwrap_or("unknown why");
         return match attached {
-            Some(Attached { id, .. }) => Check::fail(name, format!("not filtered: another XDP program, {id}, is attached ({why})"))
+            Some(OnInterface { id, .. }) => Check::fail(name, format!("not filtered: another XDP program, {id}, is attached ({why})"))
                 .so(format!("bpftool prog show id {id} tells whose it is; ip link set dev {} xdp off removes it", known.name)),
             None => Check::fail(name, format!("not filtered: {why}")).so("restart the daemon: systemctl restart couic"),
         };
@@ -168,10 +184,18 @@ mod tests {
         }
     }
 
-    const FOREIGN: Option<Attached> = Some(Attached {
+    const FOREIGN: Option<OnInterface> = Some(OnInterface {
         id: 7,
-        generic: false,
+        mode: XdpMode::Native,
     });
+
+    #[test]
+    fn what_is_not_here_may_be_filtered_elsewhere() {
+        let elsewhere = [health(true, None)];
+        assert_eq!(missing("eth*", &elsewhere).state, State::Skip);
+        assert_eq!(missing("wan0", &elsewhere).state, State::Fail);
+        assert_eq!(missing("eth0", &[health(false, None)]).state, State::Fail);
+    }
 
     #[test]
     fn patterns_mean_names() {

@@ -2,24 +2,28 @@
 
 use std::io::{self, Write};
 
-use couic_common::{Health, HealthStatus, XdpMode};
+use couic_common::{Health, HealthStatus, PanicStatus, XdpMode};
 
-use super::Table;
+use super::{Table, lookup::moment, notifiers::ago};
 use crate::failure::printable;
 
-/// A sentence, the interfaces, and what was not loaded.
-pub(crate) fn health(health: &Health, out: &mut dyn Write) -> io::Result<()> {
-    let state = match health.status {
-        HealthStatus::Ok => "filters",
-        HealthStatus::Degraded => "filters, but wants attention",
-        HealthStatus::Down => "does NOT filter everywhere",
+/// A sentence, the interfaces, and what was not loaded. Under panic, `panic` says more than the document, where it is
+/// known.
+pub(crate) fn health(
+    health: &Health,
+    panic: Option<&PanicStatus>,
+    now: u64,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let state = match (health.panic_since, health.status) {
+        (Some(_), _) => "filters NOTHING",
+        (None, HealthStatus::Ok) => "filters",
+        (None, HealthStatus::Degraded) => "filters, but wants attention",
+        (None, HealthStatus::Down) => "does NOT filter everywhere",
     };
     writeln!(out, "couic {} {state}.", printable(&health.version))?;
-    if health.panic_since.is_some() {
-        writeln!(
-            out,
-            "PANIC IS ON: every packet passes. See couicctl panic; to end it: couicctl panic off"
-        )?;
+    if let Some(since) = health.panic_since {
+        writeln!(out, "{}", panic_line(since, panic, now))?;
     }
     let mut table = Table::new(&["Interface", "Attached", "Mode", "Problem"]);
     for interface in &health.interfaces {
@@ -33,6 +37,12 @@ pub(crate) fn health(health: &Health, out: &mut dyn Write) -> io::Result<()> {
         table.row(&[&interface.name, &attached, &mode, &problem]);
     }
     table.write(out)?;
+    if let Some(problem) = &health.panic_problem {
+        writeln!(out, "Panic: {}", printable(problem))?;
+    }
+    for problem in &health.confirm_problems {
+        writeln!(out, "To confirm: {}", printable(problem))?;
+    }
     for problem in &health.filter_problems {
         writeln!(out, "Filter: {}", printable(problem))?;
     }
@@ -64,6 +74,22 @@ pub(crate) fn health(health: &Health, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "Note: {}", printable(note))?;
     }
     Ok(())
+}
+
+/// Since when, by whom and why every packet passes, and how to end it. A daemon that was started with a damaged file
+/// does not know since when.
+fn panic_line(since: u64, panic: Option<&PanicStatus>, now: u64) -> String {
+    let mut text = "PANIC IS ON: every packet passes, whatever the rules say".to_owned();
+    if since > 0 {
+        text += &format!(", since {} ({})", moment(since), ago(since, now));
+    }
+    if let Some(by) = panic.and_then(|panic| panic.by.as_ref()) {
+        text += &format!("; switched on by {by}");
+    }
+    if let Some(reason) = panic.and_then(|panic| panic.reason.as_ref()) {
+        text += &format!(": {}", printable(reason));
+    }
+    text + ". To end it: couicctl panic off"
 }
 
 #[cfg(test)]
@@ -125,21 +151,24 @@ mod tests {
                 since: 0,
                 problem: "nobody there".into(),
             }],
-            panic_since: Some(1_795_248_000),
+            panic_since: None,
+            panic_problem: Some("panic is off, but panic.json cannot be removed".to_owned()),
+            confirm_problems: vec!["sets/drop/s.couic is NOT in force".to_owned()],
             state_problems: state_problems(),
             notes: vec!["this kernel has no Landlock".to_owned()],
         };
         let mut shown = Vec::new();
-        health(&state, &mut shown).unwrap();
+        health(&state, None, 0, &mut shown).unwrap();
         let expected = "\
 couic 2.0.0 does NOT filter everywhere.
-PANIC IS ON: every packet passes. See couicctl panic; to end it: couicctl panic off
 ┌───────────┬──────────┬────────┬───────────────────┐
 │ Interface ┆ Attached ┆ Mode   ┆ Problem           │
 ╞═══════════╪══════════╪════════╪═══════════════════╡
 │ eth0      ┆ yes      ┆ native ┆                   │
 │ eth1      ┆ NO       ┆        ┆ no such interface │
 └───────────┴──────────┴────────┴───────────────────┘
+Panic: panic is off, but panic.json cannot be removed
+To confirm: sets/drop/s.couic is NOT in force
 Filter: no interface matches veth*
 Not loaded: set file drop/bad.couic, line 3: not a CIDR
 Notifier: siem has failed: the server answered 404
@@ -149,5 +178,37 @@ Rules on disk: cannot write the log: disk full
 Note: this kernel has no Landlock
 ";
         assert_eq!(String::from_utf8(shown).unwrap(), expected);
+    }
+
+    #[test]
+    fn under_panic_it_says_since_when_and_by_whom() {
+        let told = |since, panic: Option<&PanicStatus>| {
+            let state = Health {
+                status: HealthStatus::Down,
+                interfaces: interfaces(),
+                panic_since: Some(since),
+                ..Health::well("2.0.0")
+            };
+            let mut shown = Vec::new();
+            health(&state, panic, 1_000_000_090, &mut shown).unwrap();
+            let text = String::from_utf8(shown).unwrap();
+            let lines: Vec<&str> = text.lines().take(2).collect();
+            lines.join("\n")
+        };
+        let head = "couic 2.0.0 filters NOTHING.\nPANIC IS ON: every packet passes, whatever the rules say";
+        let end = ". To end it: couicctl panic off";
+        assert_eq!(told(0, None), format!("{head}{end}"));
+        let since = ", since 2001-09-09T01:46:40Z (1m 30s ago)";
+        assert_eq!(told(1_000_000_000, None), format!("{head}{since}{end}"));
+        let status = PanicStatus {
+            on: true,
+            by: Some("ops".parse().unwrap()),
+            since: Some(1_000_000_000),
+            reason: Some("locked\u{1b} out".to_owned()),
+            problem: None,
+        };
+        let who = "; switched on by ops: locked? out";
+        let all = told(1_000_000_000, Some(&status));
+        assert_eq!(all, format!("{head}{since}{who}{end}"));
     }
 }

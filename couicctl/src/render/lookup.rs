@@ -17,38 +17,50 @@ pub(crate) fn lookup(lookup: &Lookup, now: u64, out: &mut dyn Write) -> io::Resu
         verdict,
         decided_by,
         also_covered_by,
+        panic,
     } = lookup;
-    let does = match verdict {
-        Verdict::Pass => "passes",
-        Verdict::Drop => "is dropped",
+    // Where panic is on, the first would decide without it. An older daemon says so by deciding nothing.
+    let mut others = also_covered_by.iter();
+    let panic = *panic || decided_by.is_none() && !also_covered_by.is_empty();
+    let Some(rule) = decided_by.as_ref().or_else(|| others.next()) else {
+        let why = if panic { NOTHING_FILTERED } else { "" };
+        return writeln!(out, "{ip} passes: {why}no rule covers it.");
     };
-    let Some(rule) = decided_by else {
-        return writeln!(out, "{ip} {does}: no rule covers it.");
-    };
-    let entry = &rule.entry;
-    write!(out, "{ip} {does}: ")?;
-    let outvoted = also_covered_by.iter().any(|r| r.policy == Policy::Drop);
-    if rule.policy == Policy::Ignore && outvoted {
-        write!(out, "ignore {} beats drop", entry.cidr)?;
+    if panic {
+        write!(out, "{ip} passes: {NOTHING_FILTERED}once it is off, ")?;
     } else {
-        write!(out, "{} {} decides", rule.policy, entry.cidr)?;
+        write!(out, "{ip} ")?;
     }
-    writeln!(out, ".")?;
+    let does = match (panic, verdict, rule.policy) {
+        (false, Verdict::Drop, _) | (true, _, Policy::Drop) => "is dropped",
+        (false, Verdict::Pass, _) | (true, _, Policy::Ignore) => "passes",
+    };
+    write!(out, "{}{does}: ", if panic { "it " } else { "" })?;
+    let cidr = &rule.entry.cidr;
+    let outvoted = others.clone().any(|r| r.policy == Policy::Drop);
+    if rule.policy == Policy::Ignore && outvoted {
+        writeln!(out, "ignore {cidr} beats drop.")?;
+    } else {
+        writeln!(out, "{} {cidr} decides.", rule.policy)?;
+    }
     let mut table = Table::new(&["Policy", "CIDR", "Tag", "Added", "Expiration", "Decides"]);
-    add(&mut table, rule, true, now);
-    for rule in also_covered_by {
-        add(&mut table, rule, false, now);
+    add(&mut table, rule, if panic { "not now" } else { "yes" }, now);
+    for rule in others {
+        add(&mut table, rule, "", now);
     }
     table.write(out)
 }
 
-fn add(table: &mut Table, rule: &LookupRule, decides: bool, now: u64) {
+/// What holds, whatever the rules say.
+const NOTHING_FILTERED: &str = "panic is on, and nothing is filtered; ";
+
+fn add(table: &mut Table, rule: &LookupRule, decides: &str, now: u64) {
     let LookupRule { policy, entry } = rule;
     let tag = entry.tag.as_ref().map_or("", |t| t.as_str());
     let left = remaining(entry.expiration, now);
     let added = moment(entry.creation);
-    let mark = if decides { "yes" } else { "" };
-    table.row(&[&policy.as_str(), &entry.cidr, &tag, &added, &left, &mark]);
+    let policy = policy.as_str();
+    table.row(&[&policy, &entry.cidr, &tag, &added, &left, &decides]);
 }
 
 /// RFC 3339, UTC. Years after 9999 have no such form.
@@ -78,6 +90,7 @@ mod tests {
             verdict,
             decided_by,
             also_covered_by: others,
+            panic: false,
         };
         let mut out = Vec::new();
         lookup(&answer, 1_000_000_000, &mut out).unwrap();
@@ -111,6 +124,38 @@ mod tests {
         assert!(dropped.starts_with("192.0.2.7 is dropped: drop 192.0.2.0/24 decides.\n"));
         let ignored = text(Verdict::Pass, Some(rule("ignore", "192.0.2.0/24")), vec![]);
         assert!(ignored.starts_with("192.0.2.7 passes: ignore 192.0.2.0/24 decides.\n"));
+    }
+
+    #[test]
+    fn under_panic_it_says_which_rule_would_decide() {
+        let panicking = |panic, others| {
+            let answer = Lookup {
+                ip: "192.0.2.7".parse().unwrap(),
+                verdict: Verdict::Pass,
+                decided_by: None,
+                also_covered_by: others,
+                panic,
+            };
+            let mut out = Vec::new();
+            lookup(&answer, 1_000_000_000, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let open = "192.0.2.7 passes: panic is on, and nothing is filtered; ";
+        assert_eq!(
+            panicking(true, vec![]),
+            format!("{open}no rule covers it.\n")
+        );
+        // An older daemon does not say it in so many words.
+        for panic in [true, false] {
+            let shown = panicking(panic, vec![rule("drop", "192.0.2.0/24")]);
+            let then = format!("{open}once it is off, it is dropped: drop 192.0.2.0/24 decides.\n");
+            assert!(shown.starts_with(&then), "{shown}");
+            assert!(shown.contains("┆ not now │"), "{shown}");
+        }
+        let both = vec![rule("ignore", "192.0.2.0/24"), rule("drop", "192.0.2.7/32")];
+        let shown = panicking(true, both);
+        let then = format!("{open}once it is off, it passes: ignore 192.0.2.0/24 beats drop.\n");
+        assert!(shown.starts_with(&then), "{shown}");
     }
 
     #[test]

@@ -2,13 +2,18 @@
 
 use std::io::{self, Write};
 
-use couic_common::{Confirmations, PanicStatus, RevertedChange};
+use couic_common::{Confirmations, PanicStatus, PendingChange, RevertedChange};
 
 use super::{Table, notifiers::ago};
-use crate::failure::printable;
+use crate::{duration::remaining, failure::printable};
 
-/// How it stands, and who did it.
-pub(crate) fn panic(status: &PanicStatus, now: u64, out: &mut dyn Write) -> io::Result<()> {
+/// How it stands, and who did it; and what is wrong, where that is not said elsewhere.
+pub(crate) fn panic(
+    status: &PanicStatus,
+    with_problem: bool,
+    now: u64,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let state = if status.on {
         "PANIC IS ON: every packet passes, whatever the rules say."
     } else {
@@ -21,7 +26,7 @@ pub(crate) fn panic(status: &PanicStatus, now: u64, out: &mut dyn Write) -> io::
     if let Some(reason) = &status.reason {
         writeln!(out, "Reason: {}", printable(reason))?;
     }
-    if let Some(problem) = &status.problem {
+    if let Some(problem) = status.problem.as_ref().filter(|_| with_problem) {
         writeln!(out, "Problem: {}", printable(problem))?;
     }
     Ok(())
@@ -32,16 +37,15 @@ pub(crate) fn confirmations(all: &Confirmations, now: u64, out: &mut dyn Write) 
     if all.pending.is_empty() {
         writeln!(out, "Nothing waits to be confirmed.")?;
     } else {
-        let mut table = Table::new(&["Id", "Client", "Change", ">Rules", "Sets", ">Undone in"]);
+        let mut table = Table::new(&["Id", "Client", "Change", "Touches", "Made", ">Undone in"]);
         for change in &all.pending {
-            let (sets, left) = (change.sets.join(", "), format!("{} s", change.left));
             table.row(&[
                 &change.id,
                 &change.client,
                 &change.summary,
-                &change.rules,
-                &sets,
-                &left,
+                &touches(change),
+                &ago(change.made, now),
+                &soon(change.left),
             ]);
         }
         table.write(out)?;
@@ -56,9 +60,58 @@ pub(crate) fn confirmations(all: &Confirmations, now: u64, out: &mut dyn Write) 
             )?;
         }
     }
-    all.reverted
+    for change in &all.reverted {
+        undone(change, now, out)?;
+    }
+    // What cannot be undone stands above already.
+    let is_told = |told: &&String| {
+        let mut stuck = all.pending.iter().filter(|change| change.problem.is_some());
+        !stuck.any(|c| told.starts_with(&format!("{}'s change {} ", c.client, c.id)))
+    };
+    for problem in all.problems.iter().filter(is_told) {
+        writeln!(out, "Look at this: {}", printable(problem))?;
+    }
+    Ok(())
+}
+
+/// A time to come that is never none.
+fn soon(left: u64) -> String {
+    match left {
+        0 => "a moment".to_owned(),
+        left => remaining(left, 0),
+    }
+}
+
+/// What a change was about, as `3 rules (2 added, 1 changed), set drop/a`.
+fn touches(change: &PendingChange) -> String {
+    let PendingChange {
+        rules,
+        added,
+        removed,
+        sets,
+        ..
+    } = change;
+    let changed = rules.saturating_sub(added.saturating_add(*removed));
+    let ways = [
+        (*added, "added"),
+        (*removed, "removed"),
+        (changed, "changed"),
+    ];
+    let ways: Vec<String> = ways
         .iter()
-        .try_for_each(|change| undone(change, now, out))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, way)| format!("{count} {way}"))
+        .collect();
+    let mut parts = Vec::new();
+    if *rules > 0 {
+        let noun = if *rules == 1 { "rule" } else { "rules" };
+        parts.push(format!("{rules} {noun} ({})", ways.join(", ")));
+    }
+    if !sets.is_empty() {
+        let noun = if sets.len() == 1 { "set" } else { "sets" };
+        parts.push(format!("{noun} {}", sets.join(", ")));
+    }
+    parts.join("; ")
 }
 
 /// What was undone.
@@ -94,7 +147,7 @@ pub(crate) fn undone(change: &RevertedChange, now: u64, out: &mut dyn Write) -> 
 
 #[cfg(test)]
 mod tests {
-    use couic_common::{ConfirmId, PendingChange};
+    use couic_common::ConfirmId;
 
     use super::*;
 
@@ -113,14 +166,16 @@ mod tests {
             reason: Some("locked\u{1b} out".into()),
             problem: Some("no disk".into()),
         };
-        let text = drawn(|out| panic(&on, 1_000, out));
+        let text = drawn(|out| panic(&on, true, 1_000, out));
         assert!(text.starts_with("PANIC IS ON: "), "{text}");
         assert!(
             text.contains("Switched by ops, ") && text.contains("Reason: locked? out"),
             "{text}"
         );
         assert!(text.ends_with("Problem: no disk\n"), "{text}");
-        let off = drawn(|out| panic(&PanicStatus::default(), 1_000, out));
+        let switched = drawn(|out| panic(&on, false, 1_000, out));
+        assert!(text.starts_with(&switched) && !switched.contains("disk"));
+        let off = drawn(|out| panic(&PanicStatus::default(), true, 1_000, out));
         assert_eq!(off, "Panic is off: the rules hold.\n");
     }
 
@@ -137,6 +192,8 @@ mod tests {
                 until: 60,
                 left: 42,
                 rules: 0,
+                added: 0,
+                removed: 0,
                 sets: vec!["drop/a".into(), "drop/b".into()],
                 problem: Some("disk full".into()),
             }],
@@ -148,11 +205,15 @@ mod tests {
                 restored: 1,
                 left_alone: vec!["drop 192.0.2.1/32".into()],
             }],
+            problems: vec![
+                "ops's change 00000001 cannot be undone, and is tried again: disk full".into(),
+                "sets/drop/s.couic is NOT\u{1b} in force".into(),
+            ],
         };
         let text = drawn(|out| confirmations(&all, 1_000, out));
         assert!(
             text.contains(
-                "│ 00000001 ┆ ops    ┆ sets reload ┆     0 ┆ drop/a, drop/b ┆      42 s │"
+                "│ 00000001 ┆ ops    ┆ sets reload ┆ sets drop/a, drop/b ┆ 16m 40s ago ┆       42s │"
             ),
             "{text}"
         );
@@ -166,5 +227,39 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("afterwards: drop 192.0.2.1/32"), "{text}");
+        let end = "\nLook at this: sets/drop/s.couic is NOT? in force\n";
+        assert!(text.ends_with(end), "{text}");
+        assert_eq!(text.matches("disk full").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn what_is_left_is_never_never() {
+        assert_eq!([0, 1, 3_600].map(soon), ["a moment", "1s", "1h"]);
+    }
+
+    #[test]
+    fn what_a_change_is_about() {
+        let told = |rules, added, removed, sets: &[&str]| {
+            touches(&PendingChange {
+                id: ConfirmId::new(1),
+                client: "ops".parse().unwrap(),
+                summary: "drop batch".into(),
+                made: 0,
+                until: 60,
+                left: 42,
+                rules,
+                added,
+                removed,
+                sets: sets.iter().map(ToString::to_string).collect(),
+                problem: None,
+            })
+        };
+        assert_eq!(told(1, 1, 0, &[]), "1 rule (1 added)");
+        assert_eq!(
+            told(6, 3, 2, &[]),
+            "6 rules (3 added, 2 removed, 1 changed)"
+        );
+        assert_eq!(told(0, 0, 0, &["drop/a"]), "set drop/a");
+        assert_eq!(told(0, 0, 0, &[]), "");
     }
 }

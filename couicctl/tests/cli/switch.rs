@@ -52,6 +52,62 @@ fn panic_is_switched_and_shown() {
 }
 
 #[test]
+fn a_switch_that_was_not_written_down_has_an_exit_code_of_its_own() {
+    let daemon = StandIn::unix(|seen| {
+        let on = match seen.line().as_str() {
+            "GET /v1/panic" => true,
+            "PUT /v1/panic" => seen.json()["on"] == true,
+            other => panic!("{other}"),
+        };
+        let body = format!(
+            r#"{{"on":{on},"by":"ops","since":1,"problem":"panic.json: read-only file system"}}"#
+        );
+        Answer::json(200, body)
+    });
+    for (arg, shown, told) in [
+        ("on", "PANIC IS ON", "panic is on, and every packet passes"),
+        ("off", "Panic is off", "panic is off, and the rules hold"),
+    ] {
+        let done = couicctl(&daemon, &["panic", arg]);
+        assert_eq!(done.code, 4, "{done:?}");
+        assert!(done.out.starts_with(shown), "{done:?}");
+        assert!(done.err.contains(told), "{done:?}");
+        assert!(done.err.contains("read-only file system"), "{done:?}");
+        let json = couicctl(&daemon, &["panic", arg, "--json"]);
+        assert_eq!(json.code, 4);
+        let shown: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+        assert_eq!(shown["on"], arg == "on");
+    }
+    let asked = couicctl(&daemon, &["panic"]).done();
+    assert!(asked.contains("Problem: panic.json"), "{asked}");
+}
+
+#[test]
+fn health_under_panic_says_by_whom_where_the_token_may_ask() {
+    let health =
+        r#"{"status":"down","version":"2","interfaces":[],"set_problems":[],"panic_since":1}"#;
+    for may in [true, false] {
+        let daemon = StandIn::unix(move |seen| {
+            let answer = match seen.line().as_str() {
+                "GET /v1/health" => Answer::json(503, health),
+                "GET /v1/panic" if may => Answer::json(200, on()),
+                "GET /v1/panic" => {
+                    Answer::json(401, r#"{"code":"unauthorized","message":"no","errors":{}}"#)
+                }
+                other => panic!("{other}"),
+            };
+            answer.with("couic-panic", "on")
+        });
+        let shown = couicctl(&daemon, &["health"]);
+        assert_eq!(shown.code, 1, "{shown:?}");
+        let begins = "couic 2 filters NOTHING.\nPANIC IS ON: every packet passes";
+        assert!(shown.out.starts_with(begins), "{}", shown.out);
+        let by = shown.out.contains("switched on by ops: locked out");
+        assert_eq!(by, may, "{}", shown.out);
+    }
+}
+
+#[test]
 fn every_command_says_that_panic_is_on() {
     let daemon = StandIn::unix(|seen| {
         let answer = match seen.line().as_str() {

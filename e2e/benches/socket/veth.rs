@@ -32,9 +32,10 @@ impl Drop for Accounting {
     }
 }
 
-/// Nanoseconds and runs that the kernel counted for the daemon's program.
+/// Nanoseconds and runs that the kernel counted for the daemon's program, which its keeper holds.
 fn account(daemon: &Daemon<'_>) -> (f64, f64) {
-    let folder = format!("/proc/{}/fdinfo", daemon.pid());
+    let holder = daemon.keeper().unwrap_or(daemon.pid());
+    let folder = format!("/proc/{holder}/fdinfo");
     let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
     let texts = entries.filter_map(|entry| fs::read_to_string(entry.path()).ok());
     let figure = |text: &str, key: &str| {
@@ -44,7 +45,7 @@ fn account(daemon: &Daemon<'_>) -> (f64, f64) {
     let found =
         texts.filter_map(|text| Some((figure(&text, "run_time_ns:")?, figure(&text, "run_cnt:")?)));
     let busiest = found.max_by(|a, b| a.1.total_cmp(&b.1));
-    busiest.unwrap_or_else(|| panic!("{folder} shows no program: the daemon holds none?"))
+    busiest.unwrap_or_else(|| panic!("{folder} shows no program: who holds it?"))
 }
 
 /// A number that looks drawn, the same in every run.

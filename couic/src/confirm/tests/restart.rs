@@ -1,5 +1,7 @@
 //! What a start finds.
 
+use std::os::unix::fs::MetadataExt;
+
 use super::*;
 
 const ONE: &str = "192.0.2.1/32";
@@ -104,4 +106,86 @@ fn torn_and_damaged_records() {
         "kept for somebody to look at"
     );
     assert_eq!(lab.expiration(ONE), Some(0));
+}
+
+#[test]
+fn a_damaged_record_is_told_until_it_is_taken_away() {
+    let mut lab = Lab::new();
+    let id = lab.change(add(ONE, 0)).unwrap();
+    let path = lab.dir.path().join(DIR).join(format!("{id}.{ENDING}"));
+    let mut text = fs::read(&path).unwrap();
+    text.extend(b"nonsense\n{\"until\":5}\n");
+    fs::write(&path, text).unwrap();
+    // The first start sets it aside, later ones find it.
+    for _ in 0..2 {
+        lab.restart();
+        lab.all.look_now();
+        let told = lab.all.problems();
+        let what = [&format!("confirm/{id}.damaged"), "of ops (a test)", "STAYS"];
+        assert!(what.iter().all(|part| told[0].contains(part)), "{told:?}");
+        assert_eq!(told.len(), 1);
+    }
+    fs::remove_file(path.with_extension("damaged")).unwrap();
+    lab.all.look_now();
+    assert_eq!(lab.all.problems(), Vec::<String>::new());
+}
+
+#[test]
+fn a_directory_that_is_taken_away_is_made_again_with_what_was_in_it() {
+    let mut lab = Lab::new();
+    let dir = lab.dir.path().join(DIR);
+    let first = lab.change(add(ONE, 0)).unwrap();
+    fs::remove_dir_all(&dir).unwrap();
+    let second = lab.change(add("192.0.2.2/32", 0)).unwrap();
+    assert_eq!(lab.records(), 2);
+    assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o7777, 0o700);
+    lab.restart();
+    let pending = lab.all.list(None).pending;
+    assert_eq!([pending[0].id, pending[1].id], [first, second]);
+    lab.clock.advance(WITHIN);
+    lab.restart();
+    assert_eq!((lab.expiration(ONE), lab.records()), (None, 0));
+}
+
+#[test]
+fn a_record_that_is_taken_away_is_written_again_without_any_change() {
+    let mut lab = Lab::new();
+    let dir = lab.dir.path().join(DIR);
+    lab.change(add(ONE, 0)).unwrap();
+    fs::remove_dir_all(&dir).unwrap();
+    // Something that is no directory: nothing can be made below it.
+    fs::write(&dir, "").unwrap();
+    lab.all.look_now();
+    let told = lab.all.problems();
+    assert!(told[0].contains("cannot be written to"), "{told:?}");
+    fs::remove_file(&dir).unwrap();
+    lab.all.look_now();
+    assert_eq!(lab.all.problems(), Vec::<String>::new());
+    lab.restart();
+    assert_eq!(lab.all.waiting_count(), 1);
+}
+
+#[test]
+fn what_waits_can_be_confirmed_and_undone_without_the_directory() {
+    let lab = Lab::new();
+    let dir = lab.dir.path().join(DIR);
+    let [one, two] = ["192.0.2.1/32", "192.0.2.2/32"].map(|cidr| lab.change(add(cidr, 0)).unwrap());
+    fs::remove_dir_all(&dir).unwrap();
+    lab.all.confirm(one, None).unwrap();
+    lab.all.undo(two, None).unwrap();
+    assert_eq!(lab.expiration(ONE), Some(0));
+    assert_eq!(lab.expiration("192.0.2.2/32"), None);
+}
+
+#[test]
+fn a_batch_that_began_with_the_directory_goes_on_without_it() {
+    let mut lab = Lab::new();
+    let mut draft = lab.all.begin(&ops(), WITHIN, "a batch".to_owned()).unwrap();
+    lab.spell(&mut draft, vec![add(ONE, 0)]);
+    fs::remove_dir_all(lab.dir.path().join(DIR)).unwrap();
+    lab.spell(&mut draft, vec![add("192.0.2.2/32", 0)]);
+    let _ = draft.finish().unwrap();
+    lab.restart();
+    let pending = &lab.all.list(None).pending[0];
+    assert_eq!((pending.rules, pending.added), (2, 2));
 }

@@ -1,25 +1,23 @@
-//! Asks the kernel which interfaces there are and which XDP program each has (`RTM_GETLINK` and its attribute
-//! `IFLA_XDP`, Linux 4.13), and hears when one comes, goes or is renamed.
+//! Interfaces and their XDP programs (`RTM_GETLINK` and its attribute `IFLA_XDP`, Linux 4.13).
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use couic_common::XdpMode;
+
+use crate::{
+    message::{DUMP, INTERRUPTED, Message, REQUEST, attribute, double, messages, request, short},
+    socket::{receive, send, socket},
+};
 
 const IFLA_IFNAME: u16 = 3;
 const IFLA_XDP: u16 = 43;
 const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_XDP_PROG_ID: u16 = 4;
-const NESTED: u16 = 0x8000;
-const HEADER: usize = 16;
+/// struct ifinfomsg.
 const LINK: usize = 16;
-/// `NLM_F_REQUEST`, alone and with `NLM_F_DUMP`.
-const REQUEST: u16 = 1;
-const DUMP: u16 = 0x301;
-/// `NLM_F_DUMP_INTR`: something changed while the kernel was listing.
-const INTERRUPTED: u16 = 0x10;
 /// The multicast group of interfaces.
 const RTMGRP_LINK: u32 = 1;
 /// How often a list is asked for that changes while it is read.
@@ -27,30 +25,29 @@ const ATTEMPTS: usize = 10;
 
 /// The XDP program of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OnInterface {
+pub struct OnInterface {
     /// The kernel's number for it.
-    pub(crate) id: u32,
+    pub id: u32,
     /// How it is attached.
-    pub(crate) mode: XdpMode,
+    pub mode: XdpMode,
 }
 
 /// An interface of this network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Interface {
+pub struct Interface {
     /// The kernel's number for it: never given twice.
-    pub(crate) index: u32,
+    pub index: u32,
     /// What it is called now.
-    pub(crate) name: String,
+    pub name: String,
     /// Whether it is a loopback.
-    pub(crate) loopback: bool,
+    pub loopback: bool,
     /// What runs on it.
-    pub(crate) xdp: Option<OnInterface>,
+    pub xdp: Option<OnInterface>,
 }
 
 /// The interface with this index, None where there is none.
-pub(crate) fn interface(index: u32) -> io::Result<Option<Interface>> {
-    let socket = request(REQUEST, index)?;
-    let answer = receive(&socket, 0)?;
+pub fn interface(index: u32) -> io::Result<Option<Interface>> {
+    let answer = receive(&get_link(REQUEST, index)?, 0)?;
     match messages(&answer).next() {
         Some(Ok(message)) => message.interface().map(Some),
         Some(Err(error)) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
@@ -60,7 +57,7 @@ pub(crate) fn interface(index: u32) -> io::Result<Option<Interface>> {
 }
 
 /// All interfaces.
-pub(crate) fn interfaces() -> io::Result<Vec<Interface>> {
+pub fn interfaces() -> io::Result<Vec<Interface>> {
     for _ in 0..ATTEMPTS {
         if let Some(all) = dump()? {
             return Ok(all);
@@ -72,7 +69,7 @@ pub(crate) fn interfaces() -> io::Result<Vec<Interface>> {
 
 /// None where something changed meanwhile.
 fn dump() -> io::Result<Option<Vec<Interface>>> {
-    let socket = request(DUMP, 0)?;
+    let socket = get_link(DUMP, 0)?;
     let (mut all, mut whole) = (Vec::new(), true);
     loop {
         let answer = receive(&socket, 0)?;
@@ -89,12 +86,12 @@ fn dump() -> io::Result<Option<Vec<Interface>>> {
 
 /// Hears of changes of interfaces from when it is made.
 #[derive(Debug)]
-pub(crate) struct Changes(OwnedFd);
+pub struct Changes(OwnedFd);
 
 impl Changes {
     /// Listens.
-    pub(crate) fn listen() -> io::Result<Self> {
-        let socket = socket()?;
+    pub fn listen() -> io::Result<Self> {
+        let socket = socket(libc::NETLINK_ROUTE)?;
         // SAFETY: all-zero is a valid sockaddr_nl.
         let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
         address.nl_family = libc::sa_family_t::try_from(libc::AF_NETLINK).unwrap_or_default();
@@ -110,7 +107,7 @@ impl Changes {
 
     /// Takes what has come, without waiting. What it was does not matter: who hears of it looks at everything, also
     /// where the kernel had more to say than its buffer holds.
-    pub(crate) fn drain(&self) {
+    pub fn drain(&self) {
         loop {
             match receive(&self.0, libc::MSG_DONTWAIT) {
                 Ok(_) => {}
@@ -127,96 +124,13 @@ impl AsFd for Changes {
     }
 }
 
-/// Sends `RTM_GETLINK`: nlmsghdr (length, type, flags, sequence, port), then ifinfomsg with the index in its second word.
-fn request(flags: u16, index: u32) -> io::Result<OwnedFd> {
-    let socket = socket()?;
-    let mut request = Vec::with_capacity(HEADER + LINK);
-    request.extend(32u32.to_ne_bytes());
-    request.extend(libc::RTM_GETLINK.to_ne_bytes());
-    request.extend(flags.to_ne_bytes());
-    request.extend([0; 8]);
-    request.extend([0; 4]);
-    request.extend(index.to_ne_bytes());
-    request.extend([0; 8]);
-    // SAFETY: the buffer is as long as said.
-    let sent = unsafe {
-        libc::send(
-            socket.as_raw_fd(),
-            request.as_ptr().cast(),
-            request.len(),
-            0,
-        )
-    };
-    if sent < 0 {
-        return Err(io::Error::last_os_error());
-    }
+/// Asks with an ifinfomsg whose second word is the index.
+fn get_link(flags: u16, index: u32) -> io::Result<OwnedFd> {
+    let mut body = [0; LINK];
+    body[4..8].copy_from_slice(&index.to_ne_bytes());
+    let socket = socket(libc::NETLINK_ROUTE)?;
+    send(&socket, &request(libc::RTM_GETLINK, flags, &body))?;
     Ok(socket)
-}
-
-fn receive(socket: &OwnedFd, flags: libc::c_int) -> io::Result<Vec<u8>> {
-    let mut answer = vec![0u8; 64 << 10];
-    let (buffer, len) = (answer.as_mut_ptr().cast(), answer.len());
-    // SAFETY: the buffer is as long as said.
-    let got = unsafe { libc::recv(socket.as_raw_fd(), buffer, len, flags) };
-    let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
-    answer.truncate(got);
-    Ok(answer)
-}
-
-fn socket() -> io::Result<OwnedFd> {
-    // SAFETY: makes a descriptor that nobody else owns.
-    unsafe {
-        let fd = libc::socket(
-            libc::AF_NETLINK,
-            libc::SOCK_RAW | libc::SOCK_CLOEXEC,
-            libc::NETLINK_ROUTE,
-        );
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(OwnedFd::from_raw_fd(fd))
-    }
-}
-
-fn short() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "netlink gave a short answer")
-}
-
-/// One message of an answer.
-struct Message<'a> {
-    kind: u16,
-    flags: u16,
-    body: &'a [u8],
-}
-
-/// The messages of an answer; one that says "error" is one, and one that is cut off ends them.
-fn messages(mut answer: &[u8]) -> impl Iterator<Item = io::Result<Message<'_>>> {
-    std::iter::from_fn(move || {
-        if answer.is_empty() {
-            return None;
-        }
-        let first = message(answer);
-        let length = double(answer, 0).and_then(|n| usize::try_from(n).ok());
-        let next = length.map_or(answer.len(), |n| n.next_multiple_of(4).max(HEADER));
-        answer = match &first {
-            Ok(_) => answer.get(next..).unwrap_or_default(),
-            Err(_) => &[],
-        };
-        Some(first)
-    })
-}
-
-fn message(answer: &[u8]) -> io::Result<Message<'_>> {
-    let length = double(answer, 0).and_then(|n| usize::try_from(n).ok());
-    let kind = word(answer, 4).ok_or_else(short)?;
-    let flags = word(answer, 6).ok_or_else(short)?;
-    let body = answer.get(HEADER..length.ok_or_else(short)?);
-    let body = body.ok_or_else(short)?;
-    if i32::from(kind) == libc::NLMSG_ERROR {
-        let errno = double(body, 0).ok_or_else(short)?.cast_signed();
-        return Err(io::Error::from_raw_os_error(errno.saturating_neg()));
-    }
-    Ok(Message { kind, flags, body })
 }
 
 impl Message<'_> {
@@ -246,28 +160,6 @@ fn on_interface(xdp: &[u8]) -> Option<OnInterface> {
     Some(OnInterface { id, mode })
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u16> {
-    let bytes = bytes.get(at..at + 2)?.try_into().ok()?;
-    Some(u16::from_ne_bytes(bytes))
-}
-
-fn double(bytes: &[u8], at: usize) -> Option<u32> {
-    let bytes = bytes.get(at..at + 4)?.try_into().ok()?;
-    Some(u32::from_ne_bytes(bytes))
-}
-
-/// The payload of the first attribute of a kind.
-fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let (length, kind) = (usize::from(word(bytes, 0)?), word(bytes, 2)?);
-        let payload = bytes.get(4..length)?;
-        if kind & !NESTED == wanted {
-            return Some(payload);
-        }
-        bytes = bytes.get(length.next_multiple_of(4)..)?;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -289,13 +181,11 @@ mod tests {
 
     #[test]
     fn broken_answers_are_errors() {
-        for length in 1..HEADER + LINK {
+        for length in 1..16 + LINK {
             let answer = vec![0; length];
             let first = messages(&answer).next().unwrap();
             assert!(first.and_then(|m| m.interface()).is_err(), "{length}");
         }
-        assert!(attribute(&[0, 0, 43, 0], IFLA_XDP).is_none());
-        assert!(attribute(&[255, 0, 43, 0, 1], IFLA_XDP).is_none());
     }
 
     proptest! {

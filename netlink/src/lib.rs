@@ -1,0 +1,10 @@
+//! Asks the kernel, by netlink, which interfaces there are, which XDP program each has and what its driver can do, and
+//! hears when one comes, goes or is renamed. No privilege is needed for any of it.
+
+mod driver;
+mod link;
+mod message;
+mod socket;
+
+pub use driver::runs_xdp;
+pub use link::{Changes, Interface, OnInterface, interface, interfaces};
