@@ -65,6 +65,9 @@ pub struct Health {
     /// What may keep rules from outliving the daemon. They never make the state worse than degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub state_problems: Vec<StateProblem>,
+    /// What is good to know and no fault: protections that this kernel does not have. The state is the same with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl Health {
@@ -83,6 +86,7 @@ impl Health {
             panic_problem: None,
             confirm_problems: Vec::new(),
             state_problems: Vec::new(),
+            notes: Vec::new(),
         }
     }
 

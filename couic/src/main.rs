@@ -1,12 +1,15 @@
 //! The daemon: reads its configuration and runs.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use couic::{
     config::{Config, DEFAULT_PATH, Settings as _},
     daemon, keeper,
-    privileges::check_config_file,
+    privileges::{DirError, check_config_file, check_working_dir},
 };
 use couic_plugin_api::host;
 
@@ -17,7 +20,7 @@ struct Args {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_PATH, global = true)]
     config: PathBuf,
-    /// Check the configuration file, say what is wrong with it, and exit.
+    /// Check the configuration file and the working directory, say what is wrong with them, and exit.
     #[arg(long)]
     check_config: bool,
     #[command(subcommand)]
@@ -57,9 +60,7 @@ fn main() -> ExitCode {
         }
     };
     if args.check_config {
-        warnings.iter().for_each(|text| println!("warning: {text}"));
-        println!("{}: no mistakes", args.config.display());
-        return ExitCode::SUCCESS;
+        return check(&args.config, &config, &warnings);
     }
     if let Some(Command::Detach) = args.command {
         return detach(&config);
@@ -68,6 +69,27 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("couic: {error}");
+            START_FAILED.into()
+        }
+    }
+}
+
+/// Says what is wrong with the file, and what would keep a daemon with it from starting: nothing is touched.
+fn check(file: &Path, config: &Config, warnings: &[String]) -> ExitCode {
+    warnings.iter().for_each(|text| println!("warning: {text}"));
+    println!("{}: no mistakes", file.display());
+    match check_working_dir(&config.working_dir, &config.owner) {
+        Ok(()) => ExitCode::SUCCESS,
+        // As somebody else than root and the user, it may be there and cannot be seen.
+        Err(DirError::Io { path, source }) => {
+            let path = path.display();
+            println!(
+                "warning: the working directory {path} cannot be looked at: {source}; try as root"
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("couic would not start: {error}");
             START_FAILED.into()
         }
     }

@@ -33,7 +33,7 @@ use parking_lot::Mutex;
 
 use crate::{
     firewall::{Firewall, SetStore},
-    privileges::ensure_dir,
+    privileges::{ensure_dir, refuses_data},
 };
 pub use change::{Change, FileChange, SetChange};
 use pending::{Changes, Pending, Stage};
@@ -127,7 +127,8 @@ impl std::fmt::Debug for Confirmations {
 
 impl Confirmations {
     /// Those that were left. What is overdue is undone at once: call this when the rules are in force, and before the
-    /// first packet is judged. A record that cannot be read is set aside, and log and health say so.
+    /// first packet is judged. A record that cannot be read is set aside, and log and health say so. A disk that takes no
+    /// data is no error: changes that are to be confirmed are refused then.
     ///
     /// # Errors
     /// Where the directory cannot be used.
@@ -137,9 +138,13 @@ impl Confirmations {
         sets: Arc<SetStore>,
     ) -> io::Result<Self> {
         let dir = working_dir.join(DIR);
-        ensure_dir(&dir, 0o700)?;
+        let files = match ensure_dir(&dir, 0o700) {
+            // Without the directory there is nothing to undo, and no change can be made with a way back.
+            Err(error) if refuses_data(&error) => None,
+            other => Some(other.and_then(|()| fs::read_dir(&dir))?),
+        };
         let mut state = State::default();
-        for file in fs::read_dir(&dir)? {
+        for file in files.into_iter().flatten() {
             let path = file?.path();
             let is = |ending| path.extension().is_some_and(|found| found == ending);
             if is(ENDING) {

@@ -23,6 +23,7 @@ mod signals;
 mod state;
 mod supervisor;
 mod switches;
+mod watchdog;
 
 use std::{
     mem,
@@ -51,7 +52,8 @@ use crate::{
     metrics::MetricsRegistry,
     peering::{Engine, Peering},
     privileges::{
-        ListeningSocket, WorkLock, check_process_user, check_working_dir, files_of, give_up,
+        Hardening, ListeningSocket, SocketPlace, WorkLock, check_process_user, check_working_dir,
+        files_of, give_up,
     },
     rbac::ClientStore,
     reporting::{Notifiers, Reporting},
@@ -65,8 +67,10 @@ use follow::{start_peering, start_reporting, stop_reporting};
 use rules::Rules;
 use selfcheck::{Checker, Found};
 use signals::Signals;
+use state::Unwritten;
 use supervisor::Supervisor;
 use switches::Switches;
+use watchdog::Watchdog;
 
 /// How long requests in progress may take to be answered at the end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -83,6 +87,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Between two rounds of the self-check.
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// Rounds of a second after which the log says again that nobody can reach the API.
+const SAID: u32 = 60;
+
 /// Changes that the log may lag behind: 100 ms at half a million a second, some 15 MB at most.
 const LOG_QUEUE: usize = 1 << 16;
 
@@ -93,6 +100,7 @@ const LOG_QUEUE: usize = 1 << 16;
 pub fn run(config: &Config, warnings: &[String]) -> Result<(), StartError> {
     // Before anything else is opened: what systemd passes on has fixed numbers.
     let kept = supervisor::inherited();
+    couic_confine::ignore_stray_signals();
     check_process_user(&config.owner)?;
     // Whatever asks for more is meant: the socket, log files.
     umask(Mode::from_bits_truncate(0o027));
@@ -135,9 +143,10 @@ fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartEr
         Signals::catch().map_err(StartError::system("catch signals"))?
     };
     let supervisor = Supervisor::find().map(Arc::new);
-    let privileged = Privileged::start(config, supervisor.as_ref(), kept)?;
+    let privileged = Privileged::start(config, log, supervisor.as_ref(), kept)?;
     let keeper_ended = privileged.keeper.ended();
-    let (running, listener, api) = Running::start(config, log, &runtime, privileged)?;
+    let watchdog = Watchdog::new(supervisor.as_ref(), runtime.handle());
+    let (running, listener, api) = Running::start(config, log, &runtime, privileged, watchdog)?;
     announce(config, supervisor.as_deref());
     let alone = serve(&runtime, listener, api, signals, keeper_ended)?;
     if let Some(supervisor) = &supervisor {
@@ -159,23 +168,29 @@ struct Privileged {
     keeper: Keeper,
     spawner: Option<Spawner>,
     rules: Rules,
+    unwritten: Unwritten,
+    hardening: Hardening,
 }
 
 impl Privileged {
     fn start(
         config: &Config,
+        log: &Log,
         supervisor: Option<&Arc<Supervisor>>,
         kept: KeptLinks,
     ) -> Result<Self, StartError> {
         let (clients, lock) = claim(config)?;
+        let missing = [log.trouble(), clients.unmade()].into_iter().flatten();
+        let missing = missing.map(str::to_owned).collect();
+        let unwritten = Unwritten::found(&config.working_dir, missing);
         // Before root is given up, which may have to make its directory. Who connects now is answered in a moment.
         let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
         privilege::hand_on(config)?;
-        let mut keeper = start_keeper(config, supervisor, kept)?;
+        let mut keeper = start_keeper(config, &lock, supervisor, kept)?;
         let spawner = privilege::become_user(config)?;
         let (rules, program) = Rules::load(config)?;
         keeper.take(program)?;
-        give_up(&files_of(config), &[keeper.pid()])?;
+        let hardening = give_up(&files_of(config), &[keeper.pid()])?;
         Ok(Self {
             clients,
             lock,
@@ -184,6 +199,8 @@ impl Privileged {
             keeper,
             spawner,
             rules,
+            unwritten,
+            hardening,
         })
     }
 }
@@ -207,6 +224,7 @@ impl Running {
         log: &Log,
         runtime: &Runtime,
         privileged: Privileged,
+        watchdog: Option<Watchdog>,
     ) -> Result<(Self, UnixListener, Api), StartError> {
         let mut rules = privileged.rules;
         let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
@@ -217,12 +235,20 @@ impl Running {
         let switches = Switches::open(config, &rules)?;
         let filter = filter_packets(privileged.keeper, &rules)?;
         let metrics = Arc::new(MetricsRegistry::new());
+        let Hardening { landlock, seccomp } = privileged.hardening;
+        metrics.show_hardening(landlock.unwrap_or(0), seccomp);
         let engine = peering.as_ref().map(Peering::engine);
-        let mut repeaters = repeaters(&rules, &filter, &metrics)
-            .and_then(|mut all| {
-                state::keep_writing(&mut all, &rules.firewall, engine.clone()).map(|()| all)
-            })
-            .map_err(StartError::system("start threads"))?;
+        let mut repeaters = repeaters(
+            &rules,
+            &filter,
+            &metrics,
+            watchdog,
+            privileged.socket.place(),
+        )
+        .and_then(|mut all| {
+            state::keep_writing(&mut all, &rules.firewall, engine.clone()).map(|()| all)
+        })
+        .map_err(StartError::system("start threads"))?;
         switches.watch(&mut repeaters)?;
         let notifiers = reporting.as_ref().map(Reporting::notifiers);
         let api = Api {
@@ -234,6 +260,7 @@ impl Running {
             health: health(
                 &filter,
                 (&rules, &switches),
+                (privileged.unwritten, privileged.hardening.notes()),
                 notifiers.clone(),
                 engine.clone(),
             ),
@@ -297,6 +324,7 @@ fn announce(config: &Config, supervisor: Option<&Supervisor>) {
 fn health(
     filter: &Arc<Filter>,
     (rules, switches): (&Rules, &Switches),
+    (unwritten, notes): (Unwritten, Vec<String>),
     notifiers: Option<Notifiers>,
     peers: Option<Arc<Engine>>,
 ) -> Arc<dyn Fn() -> Health + Send + Sync> {
@@ -305,8 +333,10 @@ fn health(
     Arc::new(move || {
         let problems = notifiers.as_ref().map(Notifiers::problems);
         let late = peers.as_ref().map(|engine| engine.problems());
-        let health = filter.health(problems.unwrap_or_default(), late.unwrap_or_default());
-        switches.marked(state::add_to_health(health, &firewall))
+        let mut health = filter.health(problems.unwrap_or_default(), late.unwrap_or_default());
+        health.notes.clone_from(&notes);
+        let health = unwritten.add_to_health(state::add_to_health(health, &firewall));
+        switches.marked(health)
     })
 }
 
@@ -317,12 +347,13 @@ type KeptLinks = Vec<(String, OwnedFd)>;
 /// before is touched.
 fn start_keeper(
     config: &Config,
+    lock: &WorkLock,
     supervisor: Option<&Arc<Supervisor>>,
     kept: KeptLinks,
 ) -> Result<Keeper, KeeperError> {
     let store = supervisor.filter(|s| s.has_store());
     let store = store.map(|s| Arc::clone(s) as Arc<dyn Store>);
-    Keeper::start(&Setup::of(config), store, kept)
+    Keeper::start(&Setup::of(config), lock, store, kept)
 }
 
 /// Everything that can be refused before the kernel is asked for anything.
@@ -359,6 +390,8 @@ fn repeaters(
     rules: &Rules,
     filter: &Arc<Filter>,
     metrics: &Arc<MetricsRegistry>,
+    mut watchdog: Option<Watchdog>,
+    socket: SocketPlace,
 ) -> std::io::Result<Repeaters> {
     let mut repeaters = Repeaters::default();
     let firewall = Arc::clone(&rules.firewall);
@@ -366,7 +399,13 @@ fn repeaters(
         firewall.expire_due();
     })?;
     let firewall = Arc::clone(&rules.firewall);
-    repeaters.every(SECOND, "couic-heart", move || firewall.heartbeat())?;
+    let often = watchdog.as_ref().map_or(SECOND, Watchdog::period);
+    repeaters.every(SECOND.min(often), "couic-heart", move || {
+        firewall.heartbeat();
+        if let Some(watchdog) = &mut watchdog {
+            watchdog.beat();
+        }
+    })?;
     let firewall = Arc::clone(&rules.firewall);
     let mut checker = Checker::new(firewall, Arc::clone(filter), Arc::clone(metrics));
     repeaters.every(MINUTE, "couic-check", move || checker.round())?;
@@ -387,6 +426,11 @@ fn repeaters(
         round = round.wrapping_add(1);
         if round.is_multiple_of(5) {
             filter.forget_mended(&sets, &firewall);
+        }
+        if round.is_multiple_of(SAID)
+            && let Some(problem) = socket.problem()
+        {
+            tracing::error!("{problem}");
         }
     })?;
     Ok(repeaters)

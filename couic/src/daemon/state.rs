@@ -1,14 +1,20 @@
 //! Rules that outlive the daemon: the journal's part of the start, of health, and of what is done over and over.
 
-use std::{iter, mem, path::Path, sync::Arc};
+use std::{
+    iter, mem,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use couic_common::{Health, HealthStatus, StateProblem};
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::{every::Repeaters, memory};
 use crate::{
     firewall::{Firewall, Restored},
     journal::{Journal, Registers, Rows, SYNC, StateError, UPKEEP},
     peering::Engine,
+    privileges::mount_of,
 };
 
 /// Where the journal is, in the working directory.
@@ -104,6 +110,52 @@ pub(super) fn add_to_health(mut health: Health, firewall: &Firewall) -> Health {
         health.status = HealthStatus::Degraded;
     }
     health
+}
+
+/// What the disk keeps from being written: what was found at the start, and how it is now.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unwritten {
+    working_dir: PathBuf,
+    at_start: Vec<String>,
+}
+
+impl Unwritten {
+    /// What the start could not write goes to the log, and stays in health until the next one.
+    pub(super) fn found(working_dir: &Path, at_start: Vec<String>) -> Self {
+        let all = Self {
+            working_dir: working_dir.to_owned(),
+            at_start,
+        };
+        all.told().for_each(|text| tracing::error!("{text}"));
+        all
+    }
+
+    fn told(&self) -> impl Iterator<Item = String> {
+        let read_only = statvfs(&self.working_dir)
+            .is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY));
+        let now = read_only.then(|| {
+            let (dir, mount) = (self.working_dir.display(), mount_of(&self.working_dir));
+            let mount = mount.display();
+            format!(
+                "the working directory {dir} is read-only: filtering and the API go on, but clients, sets and rules cannot \
+                 be changed for good: run mount -o remount,rw {mount}"
+            )
+        });
+        now.into_iter().chain(self.at_start.clone())
+    }
+
+    /// The same in health, where it never is worse than degraded.
+    pub(super) fn add_to_health(&self, mut health: Health) -> Health {
+        let told = self.told().map(|message| StateProblem {
+            file: None,
+            message,
+        });
+        health.state_problems.extend(told);
+        if !health.state_problems.is_empty() && health.status == HealthStatus::Ok {
+            health.status = HealthStatus::Degraded;
+        }
+        health
+    }
 }
 
 fn kept_message(kept: usize) -> String {

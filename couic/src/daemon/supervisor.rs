@@ -9,9 +9,14 @@ use std::{
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixDatagram},
     },
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::{
+    errno::Errno,
+    sys::socket::{ControlMessage, MsgFlags, send, sendmsg},
+};
 
 use crate::keeper::Store;
 
@@ -27,6 +32,10 @@ const PREFIX: &str = "xdp-";
 pub(super) struct Supervisor {
     socket: UnixDatagram,
     store: bool,
+    /// How long it waits to hear that the daemon works.
+    watchdog: Option<Duration>,
+    /// It was told that the daemon is ready. Whoever waits for that must not find the socket full of other news.
+    ready: AtomicBool,
 }
 
 impl Supervisor {
@@ -34,12 +43,35 @@ impl Supervisor {
     pub(super) fn find() -> Option<Self> {
         let name = env::var("NOTIFY_SOCKET").ok()?;
         let store = env::var("FDSTORE").is_ok_and(|n| n.parse().is_ok_and(|n: u32| n > 0));
-        match connect(&name) {
-            Ok(socket) => Some(Self { socket, store }),
+        match Self::at(&name, patience()) {
+            Ok(found) => Some(Self { store, ..found }),
             Err(error) => {
                 tracing::warn!("cannot tell systemd that couic is ready: {error}");
                 None
             }
+        }
+    }
+
+    /// At this socket, with no store.
+    pub(super) fn at(name: &str, watchdog: Option<Duration>) -> io::Result<Self> {
+        Ok(Self {
+            socket: connect(name)?,
+            store: false,
+            watchdog,
+            ready: AtomicBool::new(false),
+        })
+    }
+
+    /// How long it waits to hear that the daemon works, before it ends it: None where it does not.
+    pub(super) const fn watchdog(&self) -> Option<Duration> {
+        self.watchdog
+    }
+
+    /// The daemon works. Counts for nothing before it is ready. Does not wait: a systemd that reads nothing has its
+    /// socket full of these.
+    pub(super) fn alive(&self) {
+        if self.ready.load(Ordering::Acquire) {
+            self.mention("WATCHDOG=1\n");
         }
     }
 
@@ -51,11 +83,21 @@ impl Supervisor {
     /// The filter stands and the API listens.
     pub(super) fn ready(&self) {
         self.tell("READY=1\nSTATUS=filtering\n");
+        self.ready.store(true, Ordering::Release);
     }
 
     /// The end has begun.
     pub(super) fn stopping(&self) {
-        self.tell("STOPPING=1\n");
+        self.mention("STOPPING=1\n");
+    }
+
+    /// Where it does not listen, it is not told.
+    fn mention(&self, what: &str) {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        match send(self.socket.as_raw_fd(), what.as_bytes(), flags) {
+            Ok(_) | Err(Errno::EAGAIN) => {}
+            Err(error) => tracing::warn!("cannot tell systemd how couic is: {error}"),
+        }
     }
 
     fn tell(&self, what: &str) {
@@ -63,6 +105,13 @@ impl Supervisor {
             tracing::warn!("cannot tell systemd how couic is: {error}");
         }
     }
+}
+
+/// What the unit says by `WatchdogSec=`, if it is about this process.
+fn patience() -> Option<Duration> {
+    let own = env::var("WATCHDOG_PID").map_or(true, |pid| pid == std::process::id().to_string());
+    let micros = env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
+    (own && micros > 0).then(|| Duration::from_micros(micros))
 }
 
 fn connect(name: &str) -> io::Result<UnixDatagram> {
@@ -130,18 +179,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let systemd = UnixDatagram::bind(&path).unwrap();
-        let socket = connect(path.to_str().unwrap()).unwrap();
-        let supervisor = Supervisor {
-            socket,
-            store: true,
-        };
+        let supervisor = Supervisor::at(path.to_str().unwrap(), None).unwrap();
         let heard = || {
             let mut buffer = [0; 200];
             let got = systemd.recv(&mut buffer).unwrap();
             String::from_utf8(buffer[..got].to_vec()).unwrap()
         };
+        supervisor.alive();
         supervisor.ready();
         assert!(heard().starts_with("READY=1\n"));
+        supervisor.alive();
+        assert_eq!(heard(), "WATCHDOG=1\n");
         let file = File::open("/dev/null").unwrap();
         supervisor.keep("if2", file.as_fd()).unwrap();
         assert_eq!(heard(), "FDSTORE=1\nFDPOLL=0\nFDNAME=xdp-if2\n");
@@ -149,6 +197,8 @@ mod tests {
         assert_eq!(heard(), "FDSTOREREMOVE=1\nFDNAME=xdp-if2\n");
         supervisor.stopping();
         assert_eq!(heard(), "STOPPING=1\n");
+        // More than any socket takes, and nobody reads.
+        (0..10_000).for_each(|_| supervisor.alive());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{
     reload::{LoadedSet, SetCatalog},
     setfile::{BadLine, parse_set, write_set},
 };
-use crate::dataplane::Limits;
+use crate::{dataplane::Limits, privileges::refuses_data};
 
 /// The largest set file, bytes.
 pub const MAX_SET_FILE: u64 = 5 * 1024 * 1024;
@@ -120,7 +120,8 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 impl SetStore {
-    /// Makes the folders where they are missing, and removes what a crash left half-written in them.
+    /// Makes the folders where they are missing, and removes what a crash left half-written in them. Where the disk takes
+    /// no data they stay as they are; what is missing then is found by whoever loads sets.
     ///
     /// # Errors
     /// What the system says, with the path.
@@ -130,12 +131,19 @@ impl SetStore {
             limits: Limits::default(),
             turn: Arc::default(),
         };
-        make_dir(&store.root)?;
-        for policy in Policy::ALL {
-            make_dir(&store.folder(policy))?;
-            remove_half_written(&store.folder(policy))?;
+        match store.prepare() {
+            Err(error) if !refuses_data(&error) => Err(error),
+            _ => Ok(store),
         }
-        Ok(store)
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        make_dir(&self.root)?;
+        for policy in Policy::ALL {
+            make_dir(&self.folder(policy))?;
+            remove_half_written(&self.folder(policy))?;
+        }
+        Ok(())
     }
 
     /// Loads no more than rules with these limits can be: both families full, and every entry in two sets.

@@ -6,7 +6,6 @@
 use std::{
     env, io,
     os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
-    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -14,7 +13,8 @@ use std::{
 use nix::fcntl::{FcntlArg, fcntl};
 
 use super::{
-    keep::{Pins, Place, remove_dir, slot},
+    keep::{BPF_FS, Pins, Place, slot},
+    keeping::{Keeping, Kept, unkept},
     kernel::Linux,
     pattern::Pattern,
     wall::{Deed, How, Wall, shown_as},
@@ -47,10 +47,9 @@ pub fn run_if_child() -> Option<ExitCode> {
 
 fn live() -> io::Result<()> {
     // They go to the whole group when the daemon is stopped, and the daemon decides when that is over.
-    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-        // SAFETY: SIG_IGN is no function of ours.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
-    }
+    couic_confine::ignore_signals();
+    // For who looks with ps. Without a name it works as well.
+    let _ = nix::sys::prctl::set_name(c"couic-keeper");
     let line = fcntl(io::stdin(), FcntlArg::F_DUPFD_CLOEXEC(3))?;
     // SAFETY: fcntl has just made it, and nobody else knows it.
     let line = Line::new(unsafe { OwnedFd::from_raw_fd(line) });
@@ -69,22 +68,6 @@ fn live() -> io::Result<()> {
     }
 }
 
-/// Where links are, between a daemon that ended and the next one.
-#[derive(Debug)]
-struct Keeping {
-    place: Place,
-    /// Files that hold links: kept up to date, or, where links are kept elsewhere, to be emptied.
-    pins: Option<Pins>,
-    dir: PathBuf,
-}
-
-/// A link from before.
-struct Kept {
-    from: Place,
-    name: String,
-    link: OwnedFd,
-}
-
 struct Keeper {
     line: Line,
     wall: Wall<Linux>,
@@ -99,62 +82,15 @@ struct Keeper {
     unkept: Option<String>,
 }
 
-impl Keeping {
-    /// Fails where links cannot be kept as they are to be, and says why; they are kept nowhere then.
-    fn begin(start: &Start) -> (Self, Option<String>) {
-        let mut keeping = Self {
-            place: start.place,
-            pins: None,
-            dir: start.pins.clone(),
-        };
-        if start.place != Place::Pins {
-            let found = Pins::find(&start.pins).ok().flatten();
-            keeping.pins = found.and_then(|pins| pins.move_there().ok());
-            return (keeping, None);
-        }
-        match Pins::enter(&start.pins, start.owner) {
-            Ok(pins) => {
-                keeping.pins = Some(pins);
-                (keeping, None)
-            }
-            Err(error) => {
-                keeping.place = Place::Nowhere;
-                let dir = start.pins.display();
-                (keeping, Some(unkept(&format!("{dir}: {error}"))))
-            }
-        }
-    }
-
-    /// What files hold from before.
-    fn found(&self) -> io::Result<Vec<Kept>> {
-        let Some(pins) = &self.pins else {
-            return Ok(Vec::new());
-        };
-        let all = pins.all().map_err(|error| {
-            let dir = self.dir.display();
-            let text = format!("cannot take over the filter that {dir} holds: {error}");
-            io::Error::new(error.kind(), text)
-        });
-        let all = all?.into_iter().map(|(name, link)| Kept {
-            from: Place::Pins,
-            name,
-            link,
-        });
-        Ok(all.collect())
-    }
-}
-
-fn unkept(why: &str) -> String {
-    format!("the filter ends with the daemon, since it cannot be kept in a bpf filesystem: {why}")
-}
-
 impl Keeper {
     fn begin(line: Line, start: &Start) -> io::Result<Self> {
-        let (keeping, unkept) = Keeping::begin(start);
+        let (mut keeping, unkept) = Keeping::begin(start);
+        keeping.hire(&line);
         let kept = keeping.found()?;
         let changes = Changes::listen()?;
         let names = program_names();
-        let pins = keeping.pins.as_ref().map(|_| start.pins.as_path());
+        // All of it: the directory may have to be made anew.
+        let pins = keeping.pins.as_ref().map(|_| BPF_FS.as_ref());
         let (uid, gid) = start.owner;
         let missing = confine_keeper(uid, gid, pins).map_err(io::Error::other)?;
         line.send(&Event::Ready, None)?;
@@ -304,12 +240,13 @@ impl Keeper {
             }
         }
         if self.keeping.place != Place::Pins {
-            remove_dir(&self.keeping.dir);
+            self.keeping.leave();
         }
         Ok(())
     }
 
     fn check(&mut self) -> io::Result<()> {
+        let has_dir = self.has_dir()?;
         match self.wall.check() {
             Ok(deeds) => {
                 for deed in &deeds {
@@ -321,7 +258,9 @@ impl Keeper {
                     self.line.send(&Event::Difference { healed }, None)?;
                 }
                 self.tell(&deeds)?;
-                self.keep_what_is_not()?;
+                if has_dir {
+                    self.keep_what_is_not()?;
+                }
             }
             Err(error) => self.note(
                 Level::Error,
@@ -329,6 +268,25 @@ impl Keeper {
             )?,
         }
         self.report()
+    }
+
+    /// Somebody may have removed the directory of files that hold links. False where it cannot be had.
+    fn has_dir(&mut self) -> io::Result<bool> {
+        let is_used = self.keeping.place == Place::Pins;
+        if !is_used || !self.keeping.pins.as_ref().is_some_and(Pins::is_gone) {
+            return Ok(true);
+        }
+        let Err(error) = self.keeping.make_again() else {
+            return Ok(true);
+        };
+        let dir = self.keeping.dir.display();
+        let text = unkept(&format!(
+            "somebody has removed {dir}, and it cannot be made again: {error}; restart couic, which opens the wall for a moment"
+        ));
+        self.unkept = Some(text.clone());
+        self.line.send(&Event::Difference { healed: false }, None)?;
+        self.note(Level::Error, text)?;
+        Ok(false)
     }
 
     /// Somebody may have removed a file that holds a link.

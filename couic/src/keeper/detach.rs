@@ -4,7 +4,7 @@ use std::{io, os::fd::AsFd};
 
 use super::{
     handle::Setup,
-    keep::{Pins, pin_dir, remove_dir},
+    keep::{Pins, pin_dir, remove_dirs},
     pattern::{Pattern, select},
 };
 use crate::{
@@ -60,8 +60,8 @@ pub fn detach(setup: &Setup) -> Result<Detached, DetachError> {
                 LockError::Running { pid } => DetachError::Running { pid },
                 other => DetachError::Lock(other),
             })?;
-        let claim =
-            KeeperClaim::take(&setup.working_dir, &setup.owner).map_err(DetachError::Lock)?;
+        let claim = KeeperClaim::take(&setup.working_dir, &setup.owner, &lock)
+            .map_err(DetachError::Lock)?;
         Some((lock, claim))
     } else {
         None
@@ -83,8 +83,8 @@ pub fn detach(setup: &Setup) -> Result<Detached, DetachError> {
             }
             pins.forget(&file).map_err(failed)?;
         }
-        remove_dir(&dir);
     }
+    remove_dirs(&dir);
     let patterns: Vec<Pattern> = setup.ifaces.iter().map(|text| Pattern::new(text)).collect();
     let interfaces = netlink::interfaces().map_err(DetachError::List)?;
     let names = program_names();

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     config::{Config, Owner},
     dataplane::{OperationMode, XdpProgram, netlink},
-    privileges::{KeeperClaim, LockError},
+    privileges::{KeeperClaim, LockError, WorkLock},
 };
 
 /// How long the process may take to end.
@@ -138,15 +138,17 @@ impl Keeper {
     /// [`KeeperError`].
     pub fn start(
         setup: &Setup,
+        lock: &WorkLock,
         store: Option<Arc<dyn Store>>,
         kept: Vec<(String, OwnedFd)>,
     ) -> Result<Self, KeeperError> {
-        let claim = KeeperClaim::take(&setup.working_dir, &setup.owner)?;
+        let claim = KeeperClaim::take(&setup.working_dir, &setup.owner, lock)?;
         let (place, unkept) = place(setup.stay, store.is_some());
         if let Some(text) = &unkept {
             tracing::warn!("{text}");
         }
         let (line, child) = spawn().map_err(KeeperError::Start)?;
+        claim.is_of(child.id());
         hand_over(&line, start_of(setup, place), &claim, kept).map_err(KeeperError::Start)?;
         let shared = Arc::new(Shared::default());
         let (reader, answers) = listen(&line, &shared, store).map_err(KeeperError::Start)?;

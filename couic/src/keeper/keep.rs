@@ -86,28 +86,48 @@ pub(crate) fn is_bpf_fs(path: &Path) -> bool {
 /// Files that hold links: the current directory of the keeper, so that it needs no right on the way there later.
 #[derive(Debug)]
 pub(crate) struct Pins {
+    /// As it is reached.
     dir: PathBuf,
+    /// As it is called.
+    home: PathBuf,
 }
 
 impl Pins {
     /// Makes the directory where it is missing, for this owner, and moves there.
-    pub(crate) fn enter(dir: &Path, (uid, gid): (u32, u32)) -> io::Result<Self> {
-        let above = dir.parent().unwrap_or(Path::new(BPF_FS));
-        make_dir(above, 0o755, uid)?;
-        make_dir(dir, 0o700, uid)?;
-        if geteuid().is_root() {
-            lchown(dir, Some(uid), Some(gid))?;
+    pub(crate) fn enter(dir: &Path, owner: (u32, u32)) -> io::Result<Self> {
+        make_dirs(dir, owner)?;
+        Self::at(dir).move_there()
+    }
+
+    fn at(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            home: dir.to_owned(),
         }
-        let dir = dir.to_owned();
-        Self { dir }.move_there()
+    }
+
+    /// By the current directory again, which is a new one.
+    pub(crate) fn move_to(&self, dir: &OwnedFd) -> io::Result<()> {
+        Ok(nix::unistd::fchdir(dir)?)
+    }
+
+    /// Whether somebody has removed the directory, or put it elsewhere, where no later start finds it.
+    pub(crate) fn is_gone(&self) -> bool {
+        let Ok(here) = fs::metadata(&self.dir) else {
+            return true;
+        };
+        match fs::metadata(&self.home) {
+            Ok(there) => (there.dev(), there.ino()) != (here.dev(), here.ino()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            // The way there may be root's alone.
+            Err(_) => here.nlink() == 0,
+        }
     }
 
     /// The directory as it is, for taking everything out of it. None where it is not there.
     pub(crate) fn find(dir: &Path) -> io::Result<Option<Self>> {
         match fs::metadata(dir) {
-            Ok(_) => Ok(Some(Self {
-                dir: dir.to_owned(),
-            })),
+            Ok(_) => Ok(Some(Self::at(dir))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -117,7 +137,7 @@ impl Pins {
     pub(crate) fn move_there(self) -> io::Result<Self> {
         std::env::set_current_dir(&self.dir)?;
         let dir = PathBuf::from(".");
-        Ok(Self { dir })
+        Ok(Self { dir, ..self })
     }
 
     /// Everything that is kept: names and links. What is no link of XDP is not ours.
@@ -157,9 +177,21 @@ impl Pins {
     }
 }
 
-/// Takes the directory away; what is still in it keeps it there.
-pub(crate) fn remove_dir(dir: &Path) {
+/// Makes the directory of links where it is missing, and the one it lies in, for this owner.
+pub(crate) fn make_dirs(dir: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
+    make_dir(dir.parent().unwrap_or(Path::new(BPF_FS)), 0o755, uid)?;
+    make_dir(dir, 0o700, uid)?;
+    if geteuid().is_root() && uid != 0 {
+        lchown(dir, Some(uid), Some(gid))?;
+    }
+    Ok(())
+}
+
+/// Takes the directory away, and the one it lies in where nobody else has one there; what is still in it keeps it there.
+pub(crate) fn remove_dirs(dir: &Path) {
     let _ = fs::remove_dir(dir);
+    let above = dir.parent();
+    let _ = above.map(fs::remove_dir);
 }
 
 /// Everybody may write to the top of a bpf filesystem, so what lies there may be anybody's.

@@ -14,8 +14,10 @@ mod child;
 mod detach;
 mod handle;
 pub(crate) mod keep;
+mod keeping;
 mod kernel;
 mod pattern;
+mod porter;
 mod wall;
 mod wire;
 

@@ -6,7 +6,7 @@
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     path::PathBuf,
 };
 
@@ -146,6 +146,11 @@ impl Line {
         self.0.as_raw_fd()
     }
 
+    /// For options of the socket.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
     /// Ends the line in both directions, for all who have this end.
     pub(crate) fn hang_up(&self) {
         // SAFETY: takes no pointer.
@@ -227,7 +232,6 @@ mod tests {
     use std::{
         fs::File,
         io::{Read, Write},
-        os::fd::AsFd,
     };
 
     use super::*;

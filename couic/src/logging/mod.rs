@@ -5,7 +5,8 @@
 //!   out. What does not fit is lost, and a line says how many there were.
 //! - Rule changes come from the event stream, in order, so that all ways to change a rule are logged alike. Their
 //!   thread formats them in bulk: a hundred thousand a second cost a few percent of a processor.
-//! - A file that cannot be opened is an error of the start.
+//! - A file that cannot be opened is an error of the start; not so where the disk takes no data: then lines go elsewhere,
+//!   and the file is tried again.
 
 mod changes;
 mod outlet;
@@ -56,6 +57,7 @@ pub struct Log {
     fanout: Fanout,
     format: LogFormat,
     level: LogLevel,
+    trouble: Option<String>,
 }
 
 impl Log {
@@ -73,6 +75,7 @@ impl Log {
     fn with_sinks(logging: &Logging, owner: &Owner) -> Result<Self, LogError> {
         let format = logging.format;
         let file = RollingFile::open(logging, owner)?;
+        let trouble = file.trouble();
         let file = Outlet::start("couic-log", file, format).map_err(LogError::Thread)?;
         let stdout = logging
             .stdout
@@ -86,7 +89,14 @@ impl Log {
             },
             format,
             level: logging.level,
+            trouble,
         })
+    }
+
+    /// Why the log file could not be opened at the start, where the disk took no data then.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     fn layer(&self) -> Box<dyn Layer<Registry> + Send + Sync> {

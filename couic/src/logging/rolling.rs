@@ -6,7 +6,10 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, fchown, lchown},
+    os::{
+        fd::AsFd,
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown, lchown},
+    },
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -14,10 +17,15 @@ use std::{
 use nix::unistd::geteuid;
 
 use super::{stamp, warning};
-use crate::config::{LogFormat, Logging, Owner, Rotation};
+use crate::{
+    config::{LogFormat, Logging, Owner, Rotation},
+    privileges::{refuses_data, way_out},
+};
 
 const NAME: &str = "couic.log";
 const DAY: u64 = 86_400;
+/// Seconds until a file that cannot be opened is tried again.
+const RETRY: u64 = 60;
 
 /// The log file cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +48,11 @@ pub(super) struct RollingFile {
     file: File,
     /// Unix seconds: the file is right from here to there.
     span: std::ops::Range<u64>,
+    /// Whether it is the file of its name, as far as we know.
+    in_place: bool,
+    /// Unix seconds: when that was looked at.
+    looked: u64,
+    trouble: Option<String>,
 }
 
 fn unix_now() -> u64 {
@@ -54,13 +67,28 @@ impl RollingFile {
 
     fn open_at(logging: &Logging, owner: &Owner, now: fn() -> u64) -> Result<Self, RollingError> {
         let dir = &logging.dir;
-        make_dir(dir, owner).map_err(|source| RollingError {
-            path: dir.clone(),
-            source,
-        })?;
-        let span = span(logging.rotation, now());
+        let now_is = now();
+        let mut span = span(logging.rotation, now_is);
         let path = dir.join(name(logging.rotation, span.start));
-        let file = open_file(&path, owner).map_err(|source| RollingError { path, source })?;
+        let opened = make_dir(dir, owner).and_then(|()| open_file(&path, owner));
+        let mut trouble = None;
+        let file = match opened {
+            Err(source) if refuses_data(&source) => {
+                let way = way_out(dir, &source);
+                trouble = Some(format!(
+                    "the log file {} cannot be written: {source}; lines go to {}, and the file is tried again each minute; {way}",
+                    path.display(),
+                    if logging.stdout {
+                        "standard output alone"
+                    } else {
+                        "standard error"
+                    }
+                ));
+                span = now_is..now_is.saturating_add(RETRY);
+                instead(logging.stdout).map_err(|source| RollingError { path, source })?
+            }
+            other => other.map_err(|source| RollingError { path, source })?,
+        };
         let rolling = Self {
             dir: dir.clone(),
             rotation: logging.rotation,
@@ -70,9 +98,17 @@ impl RollingFile {
             now,
             file,
             span,
+            in_place: trouble.is_none(),
+            looked: now_is,
+            trouble,
         };
         rolling.prune();
         Ok(rolling)
+    }
+
+    /// Why the start could not open the file: the disk takes no data.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.clone()
     }
 
     /// Where the next file cannot be opened, the lines go on in the old one, which says so, once a minute.
@@ -83,11 +119,13 @@ impl RollingFile {
             Ok(file) => {
                 self.file = file;
                 self.span = span;
+                self.in_place = true;
                 self.prune();
                 Ok(())
             }
             Err(e) => {
-                self.span = now..now.saturating_add(60);
+                self.span = now..now.saturating_add(RETRY);
+                self.in_place = false;
                 let shown = path.display();
                 // A path with a quote in it is not worth breaking JSON for.
                 let message =
@@ -95,6 +133,23 @@ impl RollingFile {
                 let line = warning(self.format, &message);
                 self.file.write_all(line.as_bytes())
             }
+        }
+    }
+
+    /// Whether somebody has moved or removed the file, as other programs that rotate logs do: then a new one is made.
+    /// Looked at once a second at most.
+    fn was_taken_away(&mut self, now: u64) -> bool {
+        if !self.in_place || now == self.looked {
+            return false;
+        }
+        self.looked = now;
+        let path = self.dir.join(name(self.rotation, self.span.start));
+        let Ok(ours) = self.file.metadata() else {
+            return false;
+        };
+        match fs::symlink_metadata(path) {
+            Ok(found) => (found.dev(), found.ino()) != (ours.dev(), ours.ino()),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
     }
 
@@ -118,7 +173,7 @@ impl RollingFile {
 impl Write for RollingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let now = (self.now)();
-        if !self.span.contains(&now) {
+        if !self.span.contains(&now) || self.was_taken_away(now) {
             self.roll(now)?;
         }
         self.file.write(bytes)
@@ -171,6 +226,14 @@ fn make_dir(dir: &Path, owner: &Owner) -> io::Result<()> {
         lchown(dir, Some(owner.uid), Some(owner.gid))?;
     }
     Ok(())
+}
+
+/// Where lines go while there is no file.
+fn instead(on_stdout: bool) -> io::Result<File> {
+    if on_stdout {
+        return OpenOptions::new().write(true).open("/dev/null");
+    }
+    Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?))
 }
 
 /// A link in place of the file is not followed: the directory may belong to somebody with fewer rights than we have.
@@ -255,6 +318,23 @@ mod tests {
         assert_eq!(files(&dir), kept);
         let text = fs::read_to_string(dir.path().join(kept[1])).unwrap();
         assert_eq!(text, "day 3\n");
+    }
+
+    #[test]
+    fn a_file_that_somebody_takes_away_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, aside) = (dir.path().join("couic.log"), dir.path().join("couic.log.1"));
+        let mut log = open(dir.path(), Rotation::Never, 7, SATURDAY);
+        log.write_all(b"one\n").unwrap();
+        fs::rename(&file, &aside).unwrap();
+        // Noticed within a second.
+        NOW.set(SATURDAY + 1);
+        log.write_all(b"two\n").unwrap();
+        fs::remove_file(&file).unwrap();
+        NOW.set(SATURDAY + 2);
+        log.write_all(b"three\n").unwrap();
+        assert_eq!(fs::read(&aside).unwrap(), b"one\n");
+        assert_eq!(fs::read(&file).unwrap(), b"three\n");
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub struct MetricsRegistry {
     registry: Registry,
     requests: Requests,
     differences: IntCounterVec,
+    hardening: IntGaugeVec,
     process: ProcessFigures,
 }
 
@@ -57,10 +58,17 @@ impl MetricsRegistry {
         register(&registry, build_info());
         let differences = differences();
         register(&registry, differences.clone());
+        let hardening = gauge_vec(
+            "couic_hardening",
+            "What confines the daemon: the version of landlock, seccomp 1; 0 where the kernel has none.",
+            &["what"],
+        );
+        register(&registry, hardening.clone());
         Self {
             registry,
             requests,
             differences,
+            hardening,
             process: ProcessFigures::since_now(),
         }
     }
@@ -80,6 +88,14 @@ impl MetricsRegistry {
     pub fn count_differences(&self, what: &'static str, healed: bool, count: u64) {
         let labels = [what, if healed { "yes" } else { "no" }];
         self.differences.with_label_values(&labels).inc_by(count);
+    }
+
+    /// Shows by what the daemon confines itself: the version of Landlock, and whether the filter of system calls is in
+    /// force; 0 where the kernel has none.
+    pub fn show_hardening(&self, landlock: i64, seccomp: bool) {
+        for (what, value) in [("landlock", landlock), ("seccomp", i64::from(seccomp))] {
+            self.hardening.with_label_values(&[what]).set(value);
+        }
     }
 
     /// OpenMetrics text of the figures of the firewall, of reporting and peers where they run, and the daemon's own. Ends in

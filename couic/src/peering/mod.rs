@@ -35,7 +35,7 @@ use tokio::{runtime::Handle, task::JoinSet};
 
 pub use engine::{Engine, PeerSettings, Time};
 
-use crate::{config, firewall::Firewall, journal::Registers};
+use crate::{config, firewall::Firewall, journal::Registers, privileges::refuses_data};
 
 /// How long to wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -195,7 +195,14 @@ fn machine(working_dir: &Path) -> Result<u32, PeeringError> {
         Err(error) => return Err(failed(error)),
     }
     let number = uuid::Uuid::new_v4().as_fields().0;
-    std::fs::write(&path, format!("{number:08x}\n")).map_err(failed)?;
+    match std::fs::write(&path, format!("{number:08x}\n")) {
+        Err(problem) if refuses_data(&problem) => tracing::warn!(
+            "{} cannot be written: {problem}; after a restart, peers take the rules that were made here for another \
+             machine's",
+            path.display()
+        ),
+        other => other.map_err(failed)?,
+    }
     Ok(number)
 }
 

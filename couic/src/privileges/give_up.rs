@@ -23,6 +23,27 @@ pub struct Hardening {
     pub seccomp: bool,
 }
 
+impl Hardening {
+    /// What is missing, for who wants to know: an old kernel is no fault.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.landlock.is_none() {
+            notes.push(
+                "Landlock is missing (Linux 5.13 and later, switched on: lsm= at boot): the daemon can open what its user may"
+                    .to_owned(),
+            );
+        }
+        if !self.seccomp {
+            notes.push(
+                "seccomp is missing: the daemon may make every system call that its user may"
+                    .to_owned(),
+            );
+        }
+        notes
+    }
+}
+
 /// Gives up every capability on every thread, and what programs that are run could gain; then all files but those in
 /// `files`, and all system calls but those that serving takes. Of other processes it may end `children` alone. What
 /// cannot be had is warned of.
@@ -91,4 +112,21 @@ fn verify(threads: &[ThreadStatus]) -> Result<(), PrivilegeError> {
             thread.no_new_privs
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let all = Hardening {
+            landlock: Some(7),
+            seccomp: true,
+        };
+        assert_eq!(all.notes(), [""; 0]);
+        let notes = Hardening::default().notes();
+        assert_eq!(notes.len(), 2);
+        assert!(notes[0].starts_with("Landlock") && notes[1].starts_with("seccomp"));
+    }
 }

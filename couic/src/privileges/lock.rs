@@ -1,8 +1,11 @@
 //! One daemon for each working directory, by `flock(2)`: the lock ends with the process, however it ends.
+//!
+//! Where the disk takes no data, a file that is there is locked as it is, and without one the directory itself: a lock
+//! needs no right to write.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read, Seek, Write},
+    io::{self, Seek, Write},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd},
         unix::fs::{OpenOptionsExt, fchown},
@@ -12,22 +15,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg},
-    unistd::geteuid,
-};
+use nix::unistd::geteuid;
 
+use super::{
+    disk::refuses_data,
+    leftover::{Leftover, recorded},
+};
 use crate::config::Owner;
 
 /// Its name in the working directory. It stays there; only the lock on it counts.
-const NAME: &str = "couic.lock";
+pub(super) const NAME: &str = "couic.lock";
 
 /// The keeper's, likewise.
-const KEEPER: &str = "keeper.lock";
+pub(super) const KEEPER: &str = "keeper.lock";
 
 /// How long the keeper of a daemon that has ended may take to end, too.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// After so long the log says who is waited for, and one that will not end by itself is ended.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The working directory could not be claimed.
 #[derive(Debug, thiserror::Error)]
@@ -42,10 +51,11 @@ pub enum LockError {
         pid: Option<u32>,
     },
     /// The keeper of a daemon before this one still runs.
-    #[error(
-        "the keeper of a couic that has ended still works for this working_dir: look for `couic filter-keeper` with ps, and kill it"
-    )]
-    Keeper,
+    #[error("the keeper of a couic that has ended still works for this working_dir: {}", who(*pid))]
+    Keeper {
+        /// Its process, where that is known.
+        pid: Option<u32>,
+    },
     /// The lock file cannot be used.
     #[error("cannot lock {}: {source}", path.display())]
     Io {
@@ -56,9 +66,20 @@ pub enum LockError {
     },
 }
 
+fn who(pid: Option<u32>) -> String {
+    match pid {
+        Some(pid) => format!("kill process {pid} (kill -9 {pid}), and start couic again"),
+        None => "look for `couic filter-keeper` with ps, kill it, and start couic again".to_owned(),
+    }
+}
+
 /// The claim. Ends when it is dropped.
 #[derive(Debug)]
-pub struct WorkLock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
+pub struct WorkLock {
+    file: File,
+    /// What is locked is the directory: for it there is no lock but this.
+    alone: bool,
+}
 
 impl WorkLock {
     /// Claims the working directory for this process.
@@ -71,90 +92,150 @@ impl WorkLock {
             path: path.clone(),
             source,
         };
-        let file = open(&path, owner).map_err(failed)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut lock) => {
-                lock.set_len(0).map_err(failed)?;
-                lock.rewind().map_err(failed)?;
-                writeln!(lock, "{}", std::process::id()).map_err(failed)?;
-                Ok(Self(lock))
+        let (mut file, alone) = match open(&path, owner).map_err(failed)? {
+            Some(file) => (file, false),
+            None => (File::open(working_dir).map_err(failed)?, true),
+        };
+        let start = Instant::now();
+        while !try_lock(&file).map_err(failed)? {
+            // The keeper of a daemon that was killed holds the directory, too, for a moment.
+            if !alone || start.elapsed() >= GRACE {
+                let pid = if alone { None } else { recorded(&mut file) };
+                return Err(LockError::Running { pid });
             }
-            Err((mut file, Errno::EWOULDBLOCK)) => {
-                let mut text = String::new();
-                let pid = file
-                    .read_to_string(&mut text)
-                    .ok()
-                    .and_then(|_| text.trim().parse().ok());
-                Err(LockError::Running { pid })
-            }
-            Err((_, errno)) => Err(failed(errno.into())),
+            thread::sleep(PAUSE);
         }
+        if !alone {
+            note(&file, std::process::id());
+        }
+        Ok(Self { file, alone })
     }
 }
 
 /// The claim on being the one keeper of a working directory. It holds while anybody has this descriptor, so it is
 /// handed to the keeper.
 #[derive(Debug)]
-pub struct KeeperClaim(File);
+pub struct KeeperClaim {
+    file: File,
+    own: bool,
+}
 
 impl KeeperClaim {
-    /// Waits until no other keeper works for this directory: that of a daemon that was killed ends right after it.
+    /// Waits until no other keeper works for this directory, which this process has claimed: that of a daemon that was
+    /// killed ends right after it. One that is stopped is ended, where it is certain what it is.
     ///
     /// # Errors
-    /// [`LockError::Keeper`] where it does not.
-    pub fn take(working_dir: &Path, owner: &Owner) -> Result<Self, LockError> {
-        Self::take_within(working_dir, owner, PATIENCE)
+    /// [`LockError::Keeper`] where it does not end.
+    pub fn take(working_dir: &Path, owner: &Owner, lock: &WorkLock) -> Result<Self, LockError> {
+        Self::take_within(working_dir, owner, lock, [GRACE, PATIENCE])
     }
 
     fn take_within(
         working_dir: &Path,
         owner: &Owner,
-        patience: Duration,
+        lock: &WorkLock,
+        [grace, patience]: [Duration; 2],
     ) -> Result<Self, LockError> {
         let path = working_dir.join(KEEPER);
         let failed = |source| LockError::Io {
             path: path.clone(),
             source,
         };
-        let file = open(&path, owner).map_err(failed)?;
+        let opened = if lock.alone {
+            None
+        } else {
+            open(&path, owner).map_err(failed)?
+        };
+        let Some(mut file) = opened else {
+            let file = lock.file.try_clone().map_err(failed)?;
+            return Ok(Self { file, own: false });
+        };
         let start = Instant::now();
-        loop {
-            // Not what unlocks when it is dropped: the keeper has the same lock.
-            // SAFETY: takes no pointer.
-            if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-                return Ok(Self(file));
+        let mut told = false;
+        // Nothing unlocks when this is dropped: the keeper has the same lock.
+        while !try_lock(&file).map_err(failed)? {
+            let waited = start.elapsed();
+            if waited >= grace && !told {
+                told = true;
+                Leftover::of(&mut file).deal_with();
             }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::WouldBlock {
-                return Err(failed(error));
+            if waited >= patience {
+                let pid = recorded(&mut file);
+                return Err(LockError::Keeper { pid });
             }
-            if start.elapsed() >= patience {
-                return Err(LockError::Keeper);
-            }
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(PAUSE);
+        }
+        note(&file, 0);
+        Ok(Self { file, own: true })
+    }
+
+    /// Writes down whose it is from now on.
+    pub fn is_of(&self, process: u32) {
+        if self.own {
+            note(&self.file, process);
         }
     }
 }
 
 impl AsFd for KeeperClaim {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.file.as_fd()
     }
 }
 
-fn open(path: &Path, owner: &Owner) -> io::Result<File> {
-    let file = OpenOptions::new()
+/// Whether the lock is ours now.
+fn try_lock(file: &File) -> io::Result<bool> {
+    // SAFETY: takes no pointer.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(true);
+    }
+    let error = io::Error::last_os_error();
+    match error.kind() {
+        io::ErrorKind::WouldBlock => Ok(false),
+        _ => Err(error),
+    }
+}
+
+/// For people, and for the next start. The lock holds without it: a disk may take no data.
+fn note(mut file: &File, process: u32) {
+    let text = if process == 0 {
+        String::new()
+    } else {
+        format!("{process}\n")
+    };
+    let _ = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(text.as_bytes()));
+}
+
+/// The file, made where it is missing. None where it is missing and cannot be made.
+fn open(path: &Path, owner: &Owner) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options
         .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
         .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)?;
+        .custom_flags(libc::O_NOFOLLOW);
+    let mut writing = options.clone();
+    let file = match writing.write(true).create(true).truncate(false).open(path) {
+        Ok(file) => file,
+        Err(error) if refuses_data(&error) || error.kind() == io::ErrorKind::PermissionDenied => {
+            return match options.open(path) {
+                Ok(file) => Ok(Some(file)),
+                Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(_) => Err(error),
+            };
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            let text = "it is a symbolic link, which could lead anywhere: remove it";
+            return Err(io::Error::new(error.kind(), text));
+        }
+        Err(error) => return Err(error),
+    };
     if geteuid().is_root() {
         fchown(&file, Some(owner.uid), Some(owner.gid))?;
     }
-    Ok(file)
+    Ok(Some(file))
 }
 
 #[cfg(test)]
@@ -191,13 +272,18 @@ mod tests {
     #[test]
     fn one_keeper_at_a_time_as_long_as_anybody_has_the_descriptor() {
         let dir = tempfile::tempdir().unwrap();
-        let take = |patience| KeeperClaim::take_within(dir.path(), &owner(), patience);
+        let lock = WorkLock::take(dir.path(), &owner()).unwrap();
+        let take =
+            |patience| KeeperClaim::take_within(dir.path(), &owner(), &lock, [patience, patience]);
         let first = take(Duration::ZERO).unwrap();
+        // Nobody's who could be ended.
+        first.is_of(std::process::id());
         let handed_on = first.as_fd().try_clone_to_owned().unwrap();
         drop(first);
         let told = take(Duration::ZERO).unwrap_err().to_string();
         assert!(
-            told.starts_with("the keeper of a couic that has ended"),
+            told.starts_with("the keeper of a couic that has ended")
+                && told.contains(&format!("kill process {}", std::process::id())),
             "{told}"
         );
         thread::scope(|scope| {
@@ -215,8 +301,28 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            told.starts_with("cannot lock ") && told.contains(NAME),
+            told.starts_with("cannot lock ") && told.contains(NAME) && told.ends_with("remove it"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn without_a_file_the_directory_is_what_is_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        // As on a file system that is read-only: there is no file, and none can be made.
+        let lock = WorkLock {
+            file: File::open(dir.path()).unwrap(),
+            alone: true,
+        };
+        assert!(try_lock(&lock.file).unwrap());
+        let claim = KeeperClaim::take(dir.path(), &owner(), &lock).unwrap();
+        claim.is_of(1);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let other = File::open(dir.path()).unwrap();
+        assert!(!try_lock(&other).unwrap());
+        drop(lock);
+        assert!(!try_lock(&other).unwrap(), "the keeper has it still");
+        drop(claim);
+        assert!(try_lock(&other).unwrap());
     }
 }

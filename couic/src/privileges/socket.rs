@@ -116,12 +116,51 @@ impl ListeningSocket {
     }
 
     fn remove(&self) -> io::Result<()> {
-        let still_ours =
-            fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.identity);
-        if still_ours {
+        if self.place().is_ours() {
             fs::remove_file(&self.path)?;
         }
         Ok(())
+    }
+
+    /// For who wants to know whether it is still there.
+    #[must_use]
+    pub fn place(&self) -> SocketPlace {
+        SocketPlace {
+            path: self.path.clone(),
+            identity: self.identity,
+        }
+    }
+}
+
+/// Where a socket was put.
+#[derive(Clone, Debug)]
+pub struct SocketPlace {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketPlace {
+    /// Whether it can be found there.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.identity)
+    }
+
+    /// Why nobody can find it: somebody has removed it, or put another in its place.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let shown = self.path.display();
+        let what = match fs::symlink_metadata(&self.path) {
+            Ok(_) if self.is_ours() => return None,
+            Ok(_) => "something else is in the place of the socket",
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                "somebody has removed the socket"
+            }
+            Err(_) => return None,
+        };
+        Some(format!(
+            "{what} {shown}: couic filters, but nobody can reach the API there; restart couic"
+        ))
     }
 }
 
@@ -337,8 +376,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("couic.sock");
         let (_listener, socket) = ListeningSocket::bind(&path, &owner()).unwrap();
+        assert_eq!(socket.place().problem(), None);
         fs::remove_file(&path).unwrap();
+        let told = socket.place().problem().unwrap();
+        assert!(told.starts_with("somebody has removed"), "{told}");
         let _successor = UnixListener::bind(&path).unwrap();
+        let told = socket.place().problem().unwrap();
+        assert!(told.starts_with("something else"), "{told}");
         drop(socket);
         assert!(path.exists());
     }

@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::unistd::geteuid;
+use nix::unistd::{Gid, Uid, geteuid, setfsgid, setfsuid};
 
-use super::owner_name;
+use super::{lock, owner_name};
 use crate::config::Owner;
 
 /// The working directory cannot be used.
@@ -67,6 +67,32 @@ pub enum DirError {
         /// Why not.
         source: io::Error,
     },
+    /// The configured user cannot get there.
+    #[error(
+        "{user} cannot reach the working directory {}: {} belongs to {found} and is closed to others (mode {mode:04o}): run chmod o+x {}, or name another working_dir",
+        path.display(), way.display(), way.display()
+    )]
+    Closed {
+        /// It.
+        path: PathBuf,
+        /// The directory above it that is in the way.
+        way: PathBuf,
+        /// Whose that is.
+        found: String,
+        /// Its mode.
+        mode: u32,
+        /// Who cannot.
+        user: String,
+    },
+    /// A lock file is something else.
+    #[error(
+        "{} is a symbolic link, which could lead anywhere: run rm {}, and start couic again",
+        path.display(), path.display()
+    )]
+    LockIsLink {
+        /// It.
+        path: PathBuf,
+    },
     /// The process can neither be nor serve the configured user.
     #[error(
         "couic runs as {running}, but the configuration says user = {user:?}: start it as root"
@@ -106,7 +132,10 @@ pub fn check_working_dir(path: &Path, owner: &Owner) -> Result<(), DirError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             return Err(DirError::Missing { path, user, group });
         }
-        Err(source) => return Err(DirError::Io { path, source }),
+        Err(source) => {
+            let closed = closed_way(&path, owner);
+            return Err(closed.unwrap_or(DirError::Io { path, source }));
+        }
     };
     if !found.is_dir() {
         return Err(DirError::NotADirectory { path });
@@ -124,7 +153,58 @@ pub fn check_working_dir(path: &Path, owner: &Owner) -> Result<(), DirError> {
     if mode & 0o022 != 0 {
         return Err(DirError::Open { path, mode });
     }
+    if let Some(closed) = closed_way(&path, owner) {
+        return Err(closed);
+    }
+    for name in [lock::NAME, lock::KEEPER] {
+        let path = path.join(name);
+        if path.is_symlink() {
+            return Err(DirError::LockIsLink { path });
+        }
+    }
     Ok(())
+}
+
+/// The first directory on the way that the configured user may not pass, if the kernel says so, too: there may be more
+/// to it than the mode, as an ACL.
+fn closed_way(path: &Path, owner: &Owner) -> Option<DirError> {
+    if reached_by(path, owner) {
+        return None;
+    }
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut above: Vec<&Path> = real.ancestors().skip(1).collect();
+    above.reverse();
+    above.into_iter().find_map(|way| {
+        let found = fs::metadata(way).ok()?;
+        let bit = if found.uid() == owner.uid {
+            0o100
+        } else if found.gid() == owner.gid {
+            0o010
+        } else {
+            0o001
+        };
+        (found.mode() & bit == 0).then(|| DirError::Closed {
+            path: path.to_owned(),
+            way: way.to_owned(),
+            found: owner_name(found.uid()),
+            mode: found.mode() & 0o7777,
+            user: owner.user.clone(),
+        })
+    })
+}
+
+/// Whether the configured user gets there: the kernel is asked on behalf of that user, where this process may.
+fn reached_by(path: &Path, owner: &Owner) -> bool {
+    if !geteuid().is_root() {
+        return fs::metadata(path).is_ok();
+    }
+    // Of this thread alone, and for looking at files alone.
+    let group = setfsgid(Gid::from_raw(owner.gid));
+    let user = setfsuid(Uid::from_raw(owner.uid));
+    let reached = fs::metadata(path).is_ok();
+    setfsuid(user);
+    setfsgid(group);
+    reached
 }
 
 #[cfg(test)]
@@ -176,6 +256,45 @@ mod tests {
         }
         fs::write(path.join("file"), "").unwrap();
         assert!(told(&path.join("file"), me).contains("is not a directory"));
+    }
+
+    #[test]
+    fn a_way_that_is_closed_to_the_user_is_named() {
+        if !geteuid().is_root() {
+            println!("skipped: only root can give directories away");
+            return;
+        }
+        let top = tempfile::tempdir().unwrap();
+        let (way, path) = (top.path().join("way"), top.path().join("way/in/work"));
+        fs::create_dir_all(&path).unwrap();
+        std::os::unix::fs::chown(&path, Some(4242), None).unwrap();
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set(top.path(), 0o755);
+        check_working_dir(&path, &owner(4242)).unwrap();
+        set(&way, 0o700);
+        let told = check_working_dir(&path, &owner(4242))
+            .unwrap_err()
+            .to_string();
+        let fix = format!("run chmod o+x {}, or name", way.display());
+        assert!(
+            told.starts_with("couic cannot reach") && told.contains(&fix),
+            "{told}"
+        );
+        assert!(fs::metadata(&path).is_ok(), "this thread is root again");
+    }
+
+    #[test]
+    fn a_lock_file_that_is_a_link_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/null", dir.path().join(lock::KEEPER)).unwrap();
+        let me = owner(geteuid().as_raw());
+        let told = check_working_dir(dir.path(), &me).unwrap_err().to_string();
+        assert!(
+            told.contains("keeper.lock, and start couic again"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use super::{FileProblem, Identity, RbacError, file, snapshot::Snapshot};
-use crate::privileges::{create_file, ensure_dir};
+use crate::privileges::{create_file, ensure_dir, refuses_data, way_out};
 
 /// The client that couicctl works with. Made at the first start, and never deleted through the API.
 pub const PROTECTED_CLIENT: &str = "couicctl";
@@ -23,6 +23,8 @@ pub struct ClientStore {
     /// Held while a file changes, so that readers never wait for a disk.
     changes: Mutex<()>,
     clients: RwLock<Snapshot>,
+    /// What could not be made at the start, since the disk takes no data.
+    unmade: Option<String>,
 }
 
 impl fmt::Debug for ClientStore {
@@ -37,24 +39,47 @@ impl ClientStore {
     /// Reads `rbac/clients/*.toml`, and makes `couicctl.toml` (group admin) where it is missing.
     ///
     /// Files that do not end in `.toml`, and hidden ones, are none of its business. What ends in `.toml` must be a
-    /// client: where somebody believes that there is one, there is one or the daemon does not start.
+    /// client: where somebody believes that there is one, there is one or the daemon does not start. What is missing and
+    /// cannot be made, since the disk takes no data, is told by [`ClientStore::unmade`] and stops no start.
     ///
     /// # Errors
     /// [`RbacError::Files`] lists every file that cannot be used; [`RbacError::Io`] where the disk refuses.
     pub fn open(working_dir: &Path) -> Result<Self, RbacError> {
         let dir = working_dir.join("rbac/clients");
-        for path in [working_dir.join("rbac"), dir.clone()] {
-            ensure_dir(&path, 0o700).map_err(failed("use the directory", &path))?;
-        }
-        let store = Self {
-            clients: RwLock::new(load(&dir, working_dir)?),
+        let mut store = Self {
+            clients: RwLock::default(),
             changes: Mutex::new(()),
             dir,
+            unmade: None,
         };
-        match store.create(protected(), Group::Admin) {
-            Ok(_) | Err(RbacError::Exists { .. }) => Ok(store),
-            Err(e) => Err(e),
+        let made = store.prepare(working_dir);
+        match made {
+            Ok(()) | Err(RbacError::Exists { .. }) => {}
+            Err(RbacError::Io { path, source, .. }) if refuses_data(&source) => {
+                let shown = path.display();
+                let way = way_out(working_dir, &source);
+                store.unmade = Some(format!(
+                    "{shown} is missing and cannot be made: {source}; {way}"
+                ));
+            }
+            Err(e) => return Err(e),
         }
+        Ok(store)
+    }
+
+    fn prepare(&mut self, working_dir: &Path) -> Result<(), RbacError> {
+        for path in [working_dir.join("rbac"), self.dir.clone()] {
+            ensure_dir(&path, 0o700).map_err(failed("use the directory", &path))?;
+        }
+        self.clients = RwLock::new(load(&self.dir, working_dir)?);
+        self.create(protected(), Group::Admin).map(drop)
+    }
+
+    /// What is missing since the disk took no data at the start: without the client of couicctl nobody can administer the
+    /// daemon.
+    #[must_use]
+    pub fn unmade(&self) -> Option<&str> {
+        self.unmade.as_deref()
     }
 
     /// Whose token this is. Compares in constant time with the token of every client.
@@ -172,7 +197,11 @@ fn client_files(dir: &Path) -> Result<Vec<PathBuf>, RbacError> {
             .file_name()
             .is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
         if is_unfinished(&path) {
-            fs::remove_file(&path).map_err(failed("remove", &path))?;
+            match fs::remove_file(&path) {
+                Err(e) if !refuses_data(&e) => return Err(failed("remove", &path)(e)),
+                // Where it stays, it is read by nobody.
+                _ => {}
+            }
         } else if !hidden && path.extension().is_some_and(|e| e == "toml") {
             paths.push(path);
         }

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use couic::privileges::{confine_keeper, filtering};
+use couic::privileges::{confine_keeper, confine_porter, filtering};
 use couic_confine::{CAP_SYS_ADMIN, Caps, threads};
 use nix::unistd::{chdir, getegid, geteuid};
 
@@ -80,6 +80,60 @@ fn it_keeps_what_filtering_takes_and_can_do_nothing_else() {
             fs::remove_file("if2").unwrap();
             assert!(nix::net::if_::if_nametoindex("lo").is_ok());
             drop(line);
+        },
+    );
+}
+
+#[test]
+fn the_copy_that_makes_its_directory_can_do_nothing_else() {
+    apart(
+        "keeper::the_copy_that_makes_its_directory_can_do_nothing_else",
+        || {
+            if !geteuid().is_root() {
+                println!("skipped: only root has such a copy");
+                return;
+            }
+            let top = tempfile::tempdir().unwrap();
+            let dir = top.path().join("couic");
+            let status = || fs::read_to_string("/proc/thread-self/status").unwrap();
+            let open = fs::File::open("/proc/thread-self/status").unwrap();
+            assert!(status().contains("Seccomp:\t0"));
+
+            confine_porter(top.path()).unwrap();
+            let own = std::io::read_to_string(open).unwrap();
+            for line in [
+                format!("CapPrm:\t{:016x}", 1),
+                format!("CapEff:\t{:016x}", 1),
+                format!("CapBnd:\t{:016x}", 0),
+                "NoNewPrivs:\t1".to_owned(),
+                "Seccomp:\t2".to_owned(),
+            ] {
+                assert!(own.contains(&line), "{line}: {own}");
+            }
+            // What it is there for.
+            fs::create_dir(&dir).unwrap();
+            std::os::unix::fs::lchown(&dir, Some(4242), Some(4343)).unwrap();
+            fs::remove_dir(&dir).unwrap();
+            for (name, call) in [
+                ("bpf", libc::SYS_bpf),
+                ("execve", libc::SYS_execve),
+                ("clone", libc::SYS_clone),
+                ("kill", libc::SYS_kill),
+                ("ptrace", libc::SYS_ptrace),
+                ("mount", libc::SYS_mount),
+                ("socket", libc::SYS_socket),
+                ("setresuid", libc::SYS_setresuid),
+                ("chmod", libc::SYS_fchmodat),
+            ] {
+                // SAFETY: none of them does anything with nothing, should one be let through.
+                let number = errno(unsafe { libc::syscall(call, 0, 0, 0, 0, 0, 0) });
+                assert_eq!(number, libc::ENOSYS, "{name}");
+            }
+            refused("a file", fs::read("/etc/hosts"));
+            refused(
+                "a directory elsewhere",
+                fs::create_dir("/tmp/couic-porter-test"),
+            );
         },
     );
 }

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 pub(crate) struct Place {
     dir: TempDir,
     pub(crate) user: String,
-    group: String,
+    pub(crate) group: String,
     pub(crate) ifaces: String,
     pub(crate) more: String,
 }
@@ -197,6 +197,17 @@ impl Daemon {
 
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+
+    /// The process that attaches for it.
+    pub(crate) fn keeper(&self) -> Pid {
+        let path = format!("/proc/{0}/task/{0}/children", self.pid());
+        let children = fs::read_to_string(path).unwrap();
+        let keeper = children.split_whitespace().find(|pid| {
+            let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+            words.contains("filter-keeper")
+        });
+        Pid::from_raw(keeper.unwrap().parse().unwrap())
     }
 
     /// Sends a signal and answers the exit code, or the negative signal that killed it.

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use couic_confine::stray_signals;
 use nix::sys::signal::{Signal, kill};
 
 use crate::harness::{Place, get};
@@ -58,6 +59,48 @@ fn sighup_ends_nothing() {
     assert!(daemon.wait_for("SIGHUP: nothing to do").is_ok());
     assert_eq!(get(&place, "/v1/health", None).0, 200);
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
+}
+
+#[test]
+fn no_signal_ends_it_by_surprise() {
+    let place = Place::new();
+    let Some(mut daemon) = place.start(&[]) else {
+        return;
+    };
+    let keeper = daemon.keeper();
+    for number in stray_signals() {
+        for process in [keeper, daemon.pid()] {
+            // SAFETY: takes no pointer; both are processes of this test.
+            assert_eq!(unsafe { libc::kill(process.as_raw(), number) }, 0);
+        }
+    }
+    let mut seen = String::new();
+    for name in ["SIGUSR1", "SIGUSR2", "SIGALRM", "signal 63"] {
+        while !seen.contains(&format!("{name} was sent by somebody")) {
+            seen += &daemon.wait_for(", and ends nothing").unwrap();
+        }
+    }
+    assert_eq!(get(&place, "/v1/health", None).0, 200);
+    assert_eq!(daemon.keeper(), keeper, "nor has its keeper ended");
+    assert_eq!(daemon.end(Signal::SIGQUIT), 0);
+    assert!(place.log().contains("SIGQUIT: finishing"));
+}
+
+#[test]
+fn a_keeper_that_is_stopped_holds_up_no_start() {
+    let place = Place::new();
+    let Some(daemon) = place.start(&[]) else {
+        return;
+    };
+    let keeper = daemon.keeper();
+    kill(keeper, Signal::SIGSTOP).unwrap();
+    assert_eq!(daemon.end(Signal::SIGKILL), -9);
+    let daemon = place.start(&[]).unwrap();
+    assert_eq!(get(&place, "/v1/health", None).0, 200);
+    assert_eq!(daemon.end(Signal::SIGTERM), 0);
+    let log = place.log();
+    let told = format!("the keeper (process {keeper}, stopped) of a couic that has ended");
+    assert!(log.contains(&told), "{log}");
 }
 
 #[test]

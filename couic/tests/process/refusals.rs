@@ -67,22 +67,42 @@ fn version_and_check_config_do_only_that() {
     );
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("couic.toml");
-    for (text, code) in [
-        (
-            "ifaces = [\"eth0\"]\nuser = \"root\"\ngroup = \"root\"\n",
-            0,
-        ),
-        ("ifaces = 1\nuser = \"root\"\ngroup = \"root\"\n", 64),
-    ] {
+    let check = |text: &str| {
         fs::write(&file, text).unwrap();
-        let output = couic()
+        couic()
             .arg("--check-config")
             .arg("-c")
             .arg(&file)
             .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(code), "{output:?}");
-    }
+            .unwrap()
+    };
+    let Place { user, group, .. } = Place::new();
+    let text = |working_dir: &std::path::Path| {
+        format!(
+            "ifaces = [\"eth0\"]\nuser = {user:?}\ngroup = {group:?}\nworking_dir = {working_dir:?}\n"
+        )
+    };
+    let output = check(&text(dir.path()));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(check("ifaces = 1\n").status.code(), Some(64));
+    let gone = dir.path().join("gone");
+    let output = check(&text(&gone));
+    assert_eq!(output.status.code(), Some(1), "as the start: {output:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    let expected = format!(
+        "couic would not start: the working directory {} does not exist: run install -d",
+        gone.display()
+    );
+    assert!(told.starts_with(&expected), "{told}");
+    assert!(!gone.exists(), "it only looks");
+}
+
+#[test]
+fn a_lock_file_that_is_a_link_leads_nowhere() {
+    let place = Place::new();
+    let link = place.working_dir().join("couic.lock");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    place.refused(&format!("run rm {}, and start couic again", link.display()));
 }
 
 #[test]

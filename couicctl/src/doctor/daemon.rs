@@ -40,6 +40,7 @@ pub(super) async fn look(cx: &Context, checks: &mut Vec<Check>) -> Facts {
         let check = Check::warn("state", format!("{file} {}", problem.message).trim());
         checks.push(check.so("rules may not outlive a restart: the log says more"));
     }
+    checks.extend(confinement(&health));
     if cx.client.panic_seen() || health.panic_since.is_some() {
         let check = Check::fail("panic", "the panic switch is on: every packet passes");
         checks.push(check.so("couicctl panic tells who and why; couicctl panic off ends it"));
@@ -102,6 +103,22 @@ fn version(daemon: &str) -> Check {
         format!("answers, version {daemon}, and couicctl is {ours}"),
     )
     .so("install both of one version, and restart the daemon after an update")
+}
+
+/// An old kernel is no fault, and somebody who asks is to know.
+fn confinement(health: &Health) -> Vec<Check> {
+    if health.notes.is_empty() {
+        return vec![Check::ok(
+            "confinement",
+            "the daemon has all that it knows of",
+        )];
+    }
+    let notes = health.notes.iter();
+    notes
+        .map(|note| {
+            Check::warn("confinement", note).so("a newer kernel has it; everything works without")
+        })
+        .collect()
 }
 
 /// Interfaces have lines of their own.

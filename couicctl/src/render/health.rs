@@ -70,6 +70,9 @@ pub(crate) fn health(
         let text = format!("{file}{}", problem.message);
         writeln!(out, "Rules on disk: {}", printable(&text))?;
     }
+    for note in &health.notes {
+        writeln!(out, "Note: {}", printable(note))?;
+    }
     Ok(())
 }
 
@@ -152,6 +155,7 @@ mod tests {
             panic_problem: Some("panic is off, but panic.json cannot be removed".to_owned()),
             confirm_problems: vec!["sets/drop/s.couic is NOT in force".to_owned()],
             state_problems: state_problems(),
+            notes: vec!["this kernel has no Landlock".to_owned()],
         };
         let mut shown = Vec::new();
         health(&state, None, 0, &mut shown).unwrap();
@@ -171,6 +175,7 @@ Notifier: siem has failed: the server answered 404
 Peer: b does not answer: nobody there
 Rules on disk: journal-1.log is damaged
 Rules on disk: cannot write the log: disk full
+Note: this kernel has no Landlock
 ";
         assert_eq!(String::from_utf8(shown).unwrap(), expected);
     }

@@ -212,9 +212,10 @@ fn a_socket_in_a_directory_of_root_is_served_and_left_over() {
 
 /// The children of a process: what they were started as, and their numbers.
 fn children(of: u32) -> BTreeMap<String, u32> {
-    let tasks = fs::read_dir(format!("/proc/{of}/task")).expect("a running process");
+    let tasks = fs::read_dir(format!("/proc/{of}/task"));
     let mut found = BTreeMap::new();
-    for task in tasks.flatten() {
+    // One that has ended has none.
+    for task in tasks.into_iter().flatten().flatten() {
         let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
         for child in children.split_whitespace() {
             let words = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
@@ -259,13 +260,14 @@ fn like_the_unit(builder: DaemonBuilder<'_>) -> DaemonBuilder<'_> {
     builder.unprivileged("+bpf,+net_admin,+perfmon")
 }
 
-/// The spawner and the plugin that it has started.
+/// The spawner, which is a copy of the process that starts it again, and the plugin that it has started.
 fn spawned(daemon: &Daemon<'_>) -> (u32, u32) {
-    let spawner = children(pid(daemon))["plugin-spawner"];
-    let (plugin, _) = until("the plugin runs", PATIENCE, || {
-        children(spawner).get("plugin-host").copied()
+    let guardian = children(pid(daemon))["plugin-spawner"];
+    let (both, _) = until("the plugin runs", PATIENCE, || {
+        let spawner = *children(guardian).get("plugin-spawner")?;
+        Some((spawner, *children(spawner).get("plugin-host")?))
     });
-    (spawner, plugin)
+    both
 }
 
 #[test]
@@ -315,8 +317,15 @@ fn isolated_plugins_are_started_again_by_a_process_that_can_do_little_else() {
     });
     daemon.api().add("drop", "198.51.100.2/32", None, 0);
     assert!(chat.next(PATIENCE).body["embeds"].is_array());
-    assert_ends_well(&mut daemon);
+
+    kill(Pid::from_raw(spawner.cast_signed()), Signal::SIGKILL).expect("kill the spawner");
     gone(&[spawner, again]);
+    let (another, last) = spawned(&daemon);
+    assert_ne!(another, spawner);
+    daemon.api().add("drop", "198.51.100.3/32", None, 0);
+    assert!(chat.next(PATIENCE).body["embeds"].is_array());
+    assert_ends_well(&mut daemon);
+    gone(&[another, last]);
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use std::{fs, time::Duration};
 
 use couic_common::{HealthStatus, Policy, XdpMode};
-use couic_e2e::{BpfFs, DaemonBuilder, Frame, HOST_IFACE, Lab, Stream, Tally, unix_now, until};
+use couic_confine::{CAP_CHOWN, threads_of};
+use couic_e2e::{
+    BpfFs, Daemon, DaemonBuilder, Frame, HOST_IFACE, Lab, Stream, Tally, unix_now, until,
+};
 use nix::sys::signal::Signal;
 
 /// So many bursts are enough to be sure that frames flowed in the state that is asked about.
@@ -114,6 +117,75 @@ fn it_stays_for_a_daemon_that_has_given_up_root() {
     );
 }
 
+/// The copy of the keeper that stays root.
+fn assert_porter_confined(daemon: &Daemon<'_>) {
+    let children = |of: u32| {
+        let path = format!("/proc/{of}/task/{of}/children");
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.split_whitespace()
+            .find_map(|pid| pid.parse::<u32>().ok())
+    };
+    let keeper = daemon
+        .keeper()
+        .map_or(0, |pid| pid.as_raw().cast_unsigned());
+    let threads = threads_of(children(keeper).unwrap_or_default()).unwrap_or_default();
+    assert_eq!(threads.len(), 1, "{threads:?}");
+    let one = &threads[0];
+    assert_eq!(
+        (one.permitted, one.effective),
+        (CAP_CHOWN, CAP_CHOWN),
+        "{one:?}"
+    );
+    assert!(
+        one.bounding.is_empty() && one.inheritable.is_empty(),
+        "{one:?}"
+    );
+    assert!(
+        one.no_new_privs && one.seccomp == 2 && one.uids == [0; 4],
+        "{one:?}"
+    );
+}
+
+/// Somebody tidies up in /sys/fs/bpf while the daemon runs, as another user than the one it is by then.
+#[test]
+fn pins_that_somebody_removes_are_made_again() {
+    let Some((lab, fs)) = lab() else { return };
+    // As systemd mounts it: the way is root's alone.
+    fs.run("chmod", &["0700", "/sys/fs/bpf"]);
+    for (nth, (user, group)) in [("nobody", "nogroup"), ("root", "root")]
+        .into_iter()
+        .enumerate()
+    {
+        let builder = banning(lab.daemon()).user(user, group);
+        let mut daemon = builder.ifaces(&["eth0", "eth1?"]).stays(Some(&fs)).start();
+        if user == "nobody" {
+            assert_porter_confined(&daemon);
+        }
+        for (round, removed) in ["couic", "couic/*", "couic/*/*"].into_iter().enumerate() {
+            fs.run("sh", &["-c", &format!("rm -r /sys/fs/bpf/{removed}")]);
+            // The keeper looks each minute, and when an interface comes.
+            let number = nth * 3 + round;
+            lab.join(&format!("eth1{number}"), &format!("wire1{number}"));
+            until("all pins are back", Duration::from_secs(90), || {
+                let kept = fs.names().into_iter().filter(|name| name.contains("/if"));
+                (kept.count() == number + 2).then_some(())
+            });
+            until("health is well again", Duration::from_secs(60), || {
+                (daemon.api().health().1.status == HealthStatus::Ok).then_some(())
+            });
+            daemon = daemon.ended_by(Signal::SIGKILL);
+            assert!(stands(&lab), "{user} {removed}: {}", daemon.output());
+            daemon = daemon.restart();
+            assert!(stands(&lab), "{user} {removed}: {}", daemon.output());
+        }
+        let ended = daemon.ended_by(Signal::SIGTERM);
+        let told = ended.log().matches("was gone, and was made again").count();
+        assert!(told >= 3, "{}", ended.log());
+        assert_eq!(ended.detach().0, 0);
+        assert!(is_open(&lab));
+    }
+}
+
 #[test]
 fn detach_opens_the_wall_once_no_daemon_runs() {
     let Some((lab, fs)) = lab() else { return };
@@ -131,7 +203,7 @@ fn detach_opens_the_wall_once_no_daemon_runs() {
     let (code, told) = daemon.detach();
     assert_eq!((code, told.as_str()), (0, "no longer filtering on eth0\n"));
     assert!(is_open(&lab));
-    assert_eq!(fs.names(), ["/sys/fs/bpf/couic"]);
+    assert_eq!(fs.names(), [""; 0], "nothing is left behind");
     let (code, told) = daemon.detach();
     let nothing = "nothing of this configuration is attached\n";
     assert_eq!((code, told.as_str()), (0, nothing));
@@ -171,12 +243,7 @@ fn where_it_is_not_to_stay_it_goes_with_the_daemon_and_what_was_kept_too() {
         let daemon = builder.config(never).start();
         assert!(stands(&lab));
         assert_eq!(daemon.api().health().1.status, HealthStatus::Ok);
-        let kept = |name: &String| name.contains("/if");
-        assert_eq!(
-            fs.names().iter().filter(|name| kept(name)).count(),
-            0,
-            "nothing is kept there"
-        );
+        assert_eq!(fs.names(), [""; 0], "nothing is kept there");
         let _daemon = daemon.ended_by(signal);
         // The keeper of a killed one ends a moment later.
         until("the wall is open", Duration::from_secs(60), || {

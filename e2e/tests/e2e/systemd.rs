@@ -33,6 +33,8 @@ struct Systemd {
     _dir: tempfile::TempDir,
     store: BTreeMap<String, OwnedFd>,
     heard: String,
+    /// `WatchdogSec=` in microseconds; 0 is none.
+    watchdog: String,
 }
 
 impl Systemd {
@@ -47,6 +49,7 @@ impl Systemd {
             _dir: dir,
             store: BTreeMap::new(),
             heard: String::new(),
+            watchdog: "0".to_owned(),
         }
     }
 
@@ -95,7 +98,7 @@ impl Systemd {
 
     /// The daemon as a unit's process: with what is in the store as descriptors from 3 on.
     fn starts<'lab>(&self, builder: DaemonBuilder<'lab>) -> DaemonBuilder<'lab> {
-        let mut script = "export LISTEN_PID=$$; exec \"$@\"".to_owned();
+        let mut script = "export LISTEN_PID=$$ WATCHDOG_PID=$$; exec \"$@\"".to_owned();
         for (nth, fd) in self.store.values().enumerate() {
             // The shell is to have it; nobody else is started meanwhile by this test's thread.
             fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).expect("F_SETFD");
@@ -107,6 +110,7 @@ impl Systemd {
             &[
                 ("NOTIFY_SOCKET", &self.path),
                 ("FDSTORE", "64"),
+                ("WATCHDOG_USEC", &self.watchdog),
                 ("LISTEN_FDS", &self.store.len().to_string()),
                 ("LISTEN_FDNAMES", &names.join(":")),
             ],
@@ -163,4 +167,32 @@ fn the_filter_stays_in_the_store_over_restarts_and_a_stop_opens_the_wall() {
     until("the wall is open", PATIENCE, || {
         lab.kernel_mode(HOST_IFACE).is_none().then_some(())
     });
+}
+
+#[test]
+fn it_says_that_it_works_as_often_as_the_watchdog_wants() {
+    let Some(lab) = Lab::quiet() else { return };
+    let mut systemd = Systemd {
+        watchdog: "200000".to_owned(),
+        ..Systemd::new()
+    };
+    let daemon = systemd.starts(lab.daemon()).start();
+    let hears_more = |systemd: &mut Systemd| {
+        let before = systemd.heard.matches("WATCHDOG=1").count();
+        until("it says that it works", PATIENCE, || {
+            systemd.listen();
+            let now = systemd.heard.matches("WATCHDOG=1").count();
+            (now >= before + 3).then_some(())
+        });
+    };
+    hears_more(&mut systemd);
+    // A keeper that does not answer is nobody's end.
+    let keeper = daemon.keeper().expect("a keeper");
+    nix::sys::signal::kill(keeper, Signal::SIGSTOP).expect("stop the keeper");
+    hears_more(&mut systemd);
+    nix::sys::signal::kill(keeper, Signal::SIGCONT).expect("continue it");
+    daemon.signal(Signal::SIGSTOP);
+    daemon.signal(Signal::SIGCONT);
+    hears_more(&mut systemd);
+    let _daemon = daemon.ended_by(Signal::SIGTERM);
 }

@@ -147,15 +147,49 @@ async fn what_is_dropped_ends_and_what_is_closed_is_waited_for() {
     until("it ends", async || !alive(&two)).await;
 }
 
+/// The process that the spawner has made of itself to do the work.
+fn working(spawner: &Spawner) -> Option<u32> {
+    let path = format!("/proc/{0}/task/{0}/children", spawner.pid());
+    let children = fs::read_to_string(path).unwrap();
+    children.split_whitespace().next()?.parse().ok()
+}
+
+fn kill_it(pid: u32) {
+    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
+}
+
+#[tokio::test]
+async fn a_spawner_that_is_killed_is_started_again_and_its_plugins_with_it() {
+    let Some(path) = chameleon() else { return };
+    let spawner = spawner();
+    let notifier = start(&spawner, &path).await;
+    for round in 1..3 {
+        let plugin = notifier.told("pid").await;
+        let worker = working(&spawner).unwrap();
+        kill_it(worker);
+        until("the plugin ends with it", async || !alive(&plugin)).await;
+        until("both are started again", async || {
+            notifier.ask("ok").await.is_ok()
+        })
+        .await;
+        assert_ne!(working(&spawner), Some(worker));
+        assert!(notifier.stats().restarts >= round);
+    }
+    // The one that starts it again is not needed for anything else.
+    kill_it(spawner.pid());
+    notifier.told("pid").await;
+}
+
 #[tokio::test]
 async fn without_its_spawner_a_plugin_ends_and_that_is_said() {
     let Some(path) = chameleon() else { return };
     let spawner = spawner();
     let notifier = start(&spawner, &path).await;
-    let pid = notifier.told("pid").await;
-    let process = Pid::from_raw(spawner.pid().cast_signed());
-    kill(process, Signal::SIGKILL).unwrap();
-    until("the plugin ends with it", async || !alive(&pid)).await;
+    let plugin = notifier.told("pid").await;
+    let worker = working(&spawner).unwrap();
+    kill_it(spawner.pid());
+    kill_it(worker);
+    until("the plugin ends with it", async || !alive(&plugin)).await;
     until("and is not started again", async || {
         notifier.stats().restarts > 1
     })

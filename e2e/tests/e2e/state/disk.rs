@@ -27,11 +27,19 @@ struct Disk {
 impl Disk {
     /// An empty place for mounts.
     fn new(builder: &DaemonBuilder<'_>) -> Self {
+        Self::at(builder.working_dir().join("state"))
+    }
+
+    /// In place of the whole working directory.
+    fn of_all(builder: &DaemonBuilder<'_>) -> Self {
+        Self::at(builder.working_dir())
+    }
+
+    fn at(dir: PathBuf) -> Self {
         unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("private mounts");
-        let dir = builder.working_dir().join("state");
-        fs::create_dir(&dir).expect("the state directory");
+        fs::create_dir_all(&dir).expect("the directory");
         Self { dir, mounted: 0 }
     }
 
@@ -44,7 +52,10 @@ impl Disk {
 
     fn remount(&self, flags: MsFlags) {
         let flags = MsFlags::MS_REMOUNT | flags;
-        mount(None::<&str>, &self.dir, None::<&str>, flags, None::<&str>).expect("remount");
+        // The keeper of a daemon that was killed has a file open for a moment longer.
+        until("it is mounted anew", DEADLINE, || {
+            mount(None::<&str>, &self.dir, None::<&str>, flags, None::<&str>).ok()
+        });
     }
 }
 
@@ -171,6 +182,90 @@ fn a_read_only_disk_keeps_nobody_from_starting_with_the_rules_that_are_there() {
     let daemon = killed(daemon);
     assert_eq!(count(&daemon), 200);
     drop(daemon);
+}
+
+fn is_filtered(lab: &Lab, source: &str) -> bool {
+    !lab.wire().passes(&Frame::v4(source))
+}
+
+#[test]
+fn a_working_directory_that_became_read_only_starts_with_all_that_is_in_it() {
+    let Some(lab) = Lab::quiet() else { return };
+    let builder = lab.daemon();
+    let mut disk = Disk::of_all(&builder);
+    disk.mount("tmpfs", "tmpfs", MsFlags::empty(), Some("size=2m"));
+    let mut daemon = builder.start();
+    daemon.set_file(couic_common::Policy::Drop, "list", "198.51.100.7/32\n");
+    daemon.api().reload();
+    ban(&daemon, "10.1", 100);
+    daemon.signal(nix::sys::signal::Signal::SIGKILL);
+    let _ = daemon.exit_code();
+    disk.remount(MsFlags::MS_RDONLY);
+    let daemon = daemon.restart();
+    assert_eq!(count(&daemon), 101);
+    assert!(is_filtered(&lab, "198.51.100.7"));
+    assert_eq!(daemon.detach().0, 1, "it is known to run");
+    let (_, health) = daemon.api().health();
+    let shown = disk.dir.display();
+    let fix = format!("run mount -o remount,rw {shown}");
+    let told = |text: &str| text.ends_with(&fix);
+    assert!(
+        health.state_problems.iter().any(|p| told(&p.message)),
+        "{health:?}"
+    );
+    until("the log says so", DEADLINE, || {
+        daemon.log().contains(&fix).then_some(())
+    });
+    let refused = daemon.ctl(&["clients", "add", "-n", "new", "-g", "monitoring"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    // What changes now holds, and is written once that can be.
+    ban(&daemon, "10.2", 100);
+    disk.remount(MsFlags::empty());
+    await_well(&daemon);
+    let daemon = killed(daemon);
+    assert_eq!(count(&daemon), 201);
+}
+
+#[test]
+fn on_a_read_only_file_system_a_daemon_starts_with_next_to_nothing() {
+    let Some(lab) = Lab::quiet() else { return };
+    let builder = lab.daemon();
+    let mut disk = Disk::of_all(&builder);
+    disk.mount("tmpfs", "tmpfs", MsFlags::empty(), Some("size=2m"));
+    for dir in ["rbac", "rbac/clients"] {
+        fs::create_dir(disk.dir.join(dir)).expect("make a directory");
+        make_private(&disk.dir.join(dir));
+    }
+    let client = disk.dir.join("rbac/clients/couicctl.toml");
+    let text = "token = \"550e8400-e29b-41d4-a716-446655440000\"\ngroup = \"admin\"\n";
+    fs::write(&client, text).expect("write");
+    fs::set_permissions(&client, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("chmod");
+    disk.remount(MsFlags::MS_RDONLY);
+    // The log, too, as where the disk of all of /var fails.
+    let mut log = Disk::at(builder.working_dir().with_file_name("log"));
+    log.mount("tmpfs", "tmpfs", MsFlags::MS_RDONLY, None);
+    let daemon = builder.start();
+    ban(&daemon, "198.51", 1);
+    assert!(is_filtered(&lab, "198.51.0.0"));
+    let (status, health) = daemon.api().health();
+    assert_eq!((status, health.status), (200, HealthStatus::Degraded));
+    for part in ["the log file ", "the working directory "] {
+        let found = health.state_problems.iter();
+        let told = found.filter(|p| p.message.starts_with(part)).count();
+        assert_eq!(told, 1, "{health:?}");
+        until("it is printed", DEADLINE, || {
+            daemon.output().contains(part).then_some(())
+        });
+    }
+    // One at a time, although there is no file to lock.
+    let (code, told) = daemon.detach();
+    assert!(
+        code == 1 && told.contains("runs with this working_dir"),
+        "{told}"
+    );
+    let daemon = killed(daemon);
+    ban(&daemon, "198.51", 1);
 }
 
 /// The kernel's `EXT4_IOC_SHUTDOWN`, `_IOR('X', 125, __u32)`: every access to the file system fails from then on.

@@ -3,8 +3,10 @@
 //! A program that gives up root, or system calls with it, cannot start them any more, and isolated plugins are started
 //! again after every crash. So it starts a spawner while it still can: [`Spawner::start`], before the filter of system
 //! calls and, where plugins are to run as somebody else, before the change of user. The spawner ends with its program,
-//! and with the spawner all plugins.
+//! and with the spawner all plugins. It is two processes: one that does the work, and one that starts that one again
+//! where somebody kills it.
 
+mod guardian;
 mod server;
 mod wire;
 
@@ -223,6 +225,11 @@ impl Waiting {
                     let _ = end.send(ExitStatus::from_raw(status));
                 }
             }
+            // Whoever waits hears that the spawner is gone, and asks again.
+            Reply::Anew => {
+                self.starts.clear();
+                self.ends.clear();
+            }
         }
     }
 }
@@ -232,7 +239,9 @@ fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
 }
 
 fn gone() -> io::Error {
-    io::Error::other("the process that starts plugins has ended: restart the program")
+    io::Error::other(
+        "the process that starts plugins has ended: where it is not started again at once, restart the program",
+    )
 }
 
 impl fmt::Debug for Spawner {

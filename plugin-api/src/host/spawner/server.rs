@@ -1,6 +1,7 @@
 //! The spawner's own process: it starts the processes of plugins, tells of their ends, and ends with its program.
 //!
-//! It has no thread beside the one that waits, no capability (or, where the program was started as root, the three that
+//! It is a copy of the process that was started for this, which waits to make another one should it be killed
+//! ([`guardian`]). It has no thread beside the one that waits, no capability (or, where the program was started as root, the three that
 //! make processes of another user and end them), and a filter of system calls that its children inherit: nothing that
 //! concerns the kernel, other processes' memory or mounts, and of changes of user only the one to plugins' own.
 
@@ -24,7 +25,10 @@ use nix::{
     unistd::{Pid, geteuid},
 };
 
-use super::wire::{self, Reply, Request};
+use super::{
+    guardian,
+    wire::{self, Reply, Request},
+};
 use crate::host::isolated::{RunAs, child_command, pidfd_of};
 
 /// More notifiers than anybody has.
@@ -32,7 +36,14 @@ const MOST: usize = 256;
 
 /// The whole life of a spawner. `words` are users and groups: the program's, and that of plugins.
 pub(super) fn main(words: &[String]) -> ExitCode {
-    let ended = prepare(words).and_then(|run_as| Spawner::new(run_as).serve());
+    let ended = prepare(words).and_then(|run_as| {
+        guardian::keep_alive(|again| {
+            if again {
+                wire::send(io::stdin().as_fd(), Reply::Anew, &[])?;
+            }
+            Spawner::new(run_as).serve()
+        })
+    });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -48,11 +59,8 @@ fn prepare(words: &[String]) -> io::Result<Option<RunAs>> {
     let Some([uid, gid, plugin_uid, plugin_gid]) = numbers.as_deref() else {
         return Err(io::Error::other("is started by Couic, with four numbers"));
     };
-    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-        // They go to the whole group or control group when the program is stopped, which still needs its notifiers.
-        // SAFETY: SIG_IGN is no function of ours.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
-    }
+    // They go to the whole group or control group when the program is stopped, which still needs its notifiers.
+    couic_confine::ignore_signals();
     // SAFETY: takes no pointer. Standard error stays, for last words; the socket is standard input.
     unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
     let run_as = geteuid().is_root().then_some(RunAs {

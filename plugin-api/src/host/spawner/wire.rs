@@ -31,6 +31,8 @@ pub(super) enum Reply {
     Failed { id: u64, errno: i32 },
     /// It has ended, with this status as wait(2) has it.
     Ended { id: u64, status: i32 },
+    /// The spawner itself was killed, and all its processes with it: whatever was said before is void.
+    Anew,
 }
 
 type Packet = [u8; SIZE];
@@ -87,6 +89,7 @@ impl Message for Reply {
             Self::Started { id, pid, copy } => packet(1, id, pid.into(), copy),
             Self::Failed { id, errno } => packet(2, id, 0, errno),
             Self::Ended { id, status } => packet(3, id, 0, status),
+            Self::Anew => packet(4, 0, 0, 0),
         }
     }
 
@@ -99,6 +102,7 @@ impl Message for Reply {
             }),
             (2, id, 0, errno) => Some(Self::Failed { id, errno }),
             (3, id, 0, status) => Some(Self::Ended { id, status }),
+            (4, 0, 0, 0) => Some(Self::Anew),
             _ => None,
         }
     }
@@ -206,6 +210,7 @@ mod tests {
                 id: u64::MAX,
                 status: -1,
             },
+            Reply::Anew,
         ] {
             send(there.as_fd(), said, &[]).unwrap();
             assert_eq!(receive::<Reply>(here.as_fd()).unwrap().unwrap().0, said);
