@@ -1,8 +1,8 @@
 //! Compares the data plane with the rules, a part at a time, and mends it.
 //!
 //! Both ways: each rule must stand in the tables as it was put there and be what packets from its first address meet,
-//! unless a longer or an ignoring one is; and what stands in the tables must be a rule. Every difference is a fault, of
-//! memory or of this program: in a sound daemon there is none.
+//! unless a longer or an ignoring one is; and what stands in the tables must be a rule. No claim may be past its time.
+//! Every difference is a fault, of memory or of this program: in a sound daemon there is none.
 
 use couic_common::{Cidr, Policy};
 
@@ -43,7 +43,8 @@ impl SelfCheck {
             let mut looked = 0;
             while looked < RULES {
                 let after = &mut self.after[policy as usize];
-                let spell = firewall.change(|core, _| rules(core, policy, after, &mut found));
+                let spell =
+                    firewall.change(|core, now| rules(core, policy, after, now, &mut found));
                 looked += spell;
                 if after.is_none() {
                     break;
@@ -53,7 +54,7 @@ impl SelfCheck {
         }
         for _ in 0..PLACES / PLACES_AT_ONCE {
             let from = self.place;
-            let next = firewall.change(|core, _| places(core, from, &mut found));
+            let next = firewall.change(|core, now| places(core, from, now, &mut found));
             self.place = next.unwrap_or(0);
             if next.is_none() {
                 break;
@@ -68,16 +69,20 @@ fn rules(
     core: &mut Core,
     policy: Policy,
     after: &mut Option<Cidr>,
+    now: u64,
     found: &mut SelfChecked,
 ) -> usize {
     let next = core.table(policy).iter_after(*after);
     let next: Vec<Cidr> = next.take(RULES_AT_ONCE).map(|(cidr, _)| cidr).collect();
     for cidr in &next {
-        if is_right(core, policy, *cidr) {
+        if is_overdue(core, policy, *cidr, now) {
+            expire_anew(core, policy, *cidr, now);
+        } else if is_right(core, policy, *cidr) {
             continue;
+        } else {
+            heal(core, policy, *cidr);
         }
-        heal(core, policy, *cidr);
-        note(core, policy, *cidr, found);
+        note(core, policy, *cidr, now, found);
     }
     *after = (next.len() == RULES_AT_ONCE)
         .then(|| next.last().copied())
@@ -86,7 +91,7 @@ fn rules(
 }
 
 /// Looks for rules in the tables that nobody made. Answers where to go on.
-fn places(core: &mut Core, from: usize, found: &mut SelfChecked) -> Option<usize> {
+fn places(core: &mut Core, from: usize, now: u64, found: &mut SelfChecked) -> Option<usize> {
     let mut shown = Vec::new();
     let next = core
         .plane()
@@ -97,7 +102,7 @@ fn places(core: &mut Core, from: usize, found: &mut SelfChecked) -> Option<usize
         // What a damaged key hides from packets is not found by it, and does nothing.
         if core.table(policy).shown(cidr).is_none() && core.plane().held(policy, cidr).is_some() {
             heal(core, policy, cidr);
-            note(core, policy, cidr, found);
+            note(core, policy, cidr, now, found);
         }
     }
     next
@@ -135,8 +140,27 @@ fn heal(core: &mut Core, policy: Policy, cidr: Cidr) {
     }
 }
 
-fn note(core: &mut Core, policy: Policy, cidr: Cidr, found: &mut SelfChecked) {
-    let list = if is_right(core, policy, cidr) {
+/// Whether a claim is past its time. All of which the queue of deadlines knows have been taken away before.
+fn is_overdue(core: &Core, policy: Policy, cidr: Cidr, now: u64) -> bool {
+    let claims = core.table(policy).claims(cidr);
+    claims.iter().any(|claim| is_past(claim.expiration, now))
+}
+
+const fn is_past(expiration: u64, now: u64) -> bool {
+    expiration != 0 && expiration <= now
+}
+
+/// Tells the queue again what it does not know, and takes away what is due.
+fn expire_anew(core: &mut Core, policy: Policy, cidr: Cidr, now: u64) {
+    let claims = core.table(policy).claims(cidr);
+    for claim in claims.iter().filter(|c| is_past(c.expiration, now)) {
+        core.deadlines_mut().push(claim.expiration, policy, cidr);
+    }
+    while core.expire(now, RULES_AT_ONCE).1 {}
+}
+
+fn note(core: &mut Core, policy: Policy, cidr: Cidr, now: u64, found: &mut SelfChecked) {
+    let list = if is_right(core, policy, cidr) && !is_overdue(core, policy, cidr, now) {
         &mut found.healed
     } else {
         &mut found.left
@@ -153,7 +177,7 @@ mod tests {
     use super::*;
     use crate::{
         dataplane::{Corruption, Limits, MemoryPlane, Plane, PlaneError, TablePlane, Valve},
-        firewall::{Actor, Job, NewRule, SystemClock},
+        firewall::{Actor, Job, ManualClock, NewRule, SystemClock},
     };
 
     /// Tables that a test can damage while a firewall has them.
@@ -303,6 +327,38 @@ mod tests {
                 assert!(found.healed.is_empty(), "{kind:?} is mended: {found:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_past_its_time_is_taken_away() {
+        let (plane, clock) = (MemoryPlane::default(), Arc::new(ManualClock::new(100)));
+        let firewall = Firewall::new(
+            Box::new(plane.clone()),
+            Arc::new(plane.clone()),
+            limits(),
+            Arc::<ManualClock>::clone(&clock),
+        );
+        let actor = Actor::Client("test".parse().unwrap());
+        let one = cidr("192.0.2.0/24");
+        let rule = NewRule {
+            cidr: one,
+            tag: None,
+            expiration: 200,
+        };
+        firewall.apply(Policy::Drop, vec![Job::Add(rule, None)], &actor);
+        add(&firewall, Policy::Drop, [cidr("10.0.0.0/8")]);
+        firewall.core.lock().deadlines_mut().sweep(|_, _, _| false);
+        clock.set(199);
+        assert_eq!(SelfCheck::default().round(&firewall).healed, []);
+        clock.set(200);
+        assert_eq!(firewall.expire_due(), 0, "nobody knows of it");
+        let found = SelfCheck::default().round(&firewall);
+        assert_eq!(
+            (found.healed, found.left),
+            (vec![(Policy::Drop, one)], vec![])
+        );
+        assert_eq!(plane.held(Policy::Drop, one), None);
+        assert_eq!(firewall.stats().drop_cidr_count, 1);
     }
 
     #[test]
