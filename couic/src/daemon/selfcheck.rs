@@ -41,7 +41,7 @@ impl Checker {
     pub(super) fn round(&mut self) {
         let found = self.check.round(&self.firewall);
         for (list, healed, what) in [
-            (&found.healed, true, "was written again"),
+            (&found.healed, true, "is mended"),
             (&found.left, false, "CANNOT be mended"),
         ] {
             let count = u64::try_from(list.len()).unwrap_or(u64::MAX);
@@ -49,7 +49,7 @@ impl Checker {
             if !list.is_empty() {
                 let named = named(list);
                 tracing::error!(
-                    "self-check: the data plane did not hold what the rules say; {what}: {named}"
+                    "self-check: the data plane did not hold what the rules say, or held a rule past its time; {what}: {named}"
                 );
             }
         }
