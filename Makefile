@@ -47,7 +47,7 @@ demo-peering: setup ## three instances that share rules: bans, deletions, a cut,
 bench: setup ## measure against the figures to reach, as a table (needs root)
 	@scripts/bench
 
-soak: setup ## the long tests: memory over SOAK_CHANGES (10,000,000), peering under chaos for SOAK_SECONDS (3600) (needs root)
+soak: fuzz ## the long tests: fuzz, memory over SOAK_CHANGES (10,000,000), peering under chaos for SOAK_SECONDS (3600) (needs root)
 	@scripts/soak
 
 fuzz: ## fuzz the decoders, FUZZ_SECONDS (60) each
