@@ -239,6 +239,10 @@ impl From<ConfirmError> for Fault {
                 Self::refused("id", text)
             }
             ConfirmError::Disk(source) => Self::no_way_back(&error, source),
+            ConfirmError::Unremoved(_) => {
+                tracing::error!("confirming a change failed: {}", chain(&error));
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Internal, text)
+            }
         }
     }
 }

@@ -82,8 +82,13 @@ pub enum ConfirmError {
     #[error("the change is not waited for any more")]
     Gone,
     /// The way back cannot be written, so there is none.
-    #[error("the record of the change cannot be written or removed")]
+    #[error("the record of the change cannot be written")]
     Disk(#[source] io::Error),
+    /// The way back cannot be removed, so it stays.
+    #[error(
+        "the record of the change, in confirm in the daemon's working directory, cannot be removed, so it is NOT confirmed, and is undone at its time: mend the disk and confirm again"
+    )]
+    Unremoved(#[source] io::Error),
     /// It could not be undone yet.
     #[error("it could not be undone yet, and is tried again: {0}")]
     NotYet(String),
@@ -202,6 +207,7 @@ impl Confirmations {
             stage: Stage::Making,
             due: Instant::now() + Duration::from_secs(within),
             problem: None,
+            undone: None,
             head,
         });
         Ok(Draft::new(Arc::clone(self), id))
@@ -210,11 +216,11 @@ impl Confirmations {
     /// Makes a change permanent, where `client` (None = anybody) made it.
     ///
     /// # Errors
-    /// `Unknown`, `Undone`, `Busy`, `Disk`.
+    /// `Unknown`, `Undone`, `Busy`, `Unremoved`.
     pub fn confirm(&self, id: ConfirmId, client: Option<&ClientName>) -> Result<(), ConfirmError> {
         let mut state = self.state.lock();
         let pending = self.waiting(&mut state, id, client)?;
-        pending.record.remove()?;
+        pending.record.remove().map_err(ConfirmError::Unremoved)?;
         let summary = &pending.head.summary;
         tracing::info!(target: "couic::audit", %id, summary, "change confirmed");
         let confirmed = state.pending.iter().position(|p| p.head.id == id);
@@ -318,6 +324,7 @@ fn restored(path: &Path, now: u64) -> io::Result<Pending> {
         changes: Changes::default(),
         stage: Stage::Waiting,
         problem: None,
+        undone: None,
         head,
     };
     pending.changes.set(changes);

@@ -25,6 +25,8 @@ pub(super) struct Pending {
     /// By a clock that does not jump.
     pub(super) due: Instant,
     pub(super) problem: Option<String>,
+    /// It is undone, but for its record: how many things were restored, and what was left alone.
+    pub(super) undone: Option<(u64, Vec<Key>)>,
 }
 
 /// Where it stands.

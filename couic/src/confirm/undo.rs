@@ -278,17 +278,20 @@ impl Confirmations {
             summary,
             ..
         } = head;
+        // The way back goes when the disk has what was put back, and not before.
+        let is_on_disk = self.firewall.sync();
         let mut state = self.state.lock();
         let mut failed = outcome.failed;
         if failed.is_empty()
             && let Some(pending) = state.get(*id)
-            && let Err(error) = pending.record.remove()
+            && let Err(left) = forget(pending, is_on_disk)
         {
             // It is undone, and not to be undone again when somebody has made the change once more.
             pending.changes = Changes::default();
-            failed.push(format!(
-                "it is undone, but its record cannot be removed, and a restart would undo it again: {error}"
-            ));
+            let before = pending.undone.get_or_insert_default();
+            before.0 += outcome.restored;
+            before.1.extend(outcome.moved.iter().cloned());
+            failed.push(left);
         }
         if !failed.is_empty() {
             let more = failed.len() - 1;
@@ -313,12 +316,15 @@ impl Confirmations {
             }
             return Err(ConfirmError::NotYet(problem));
         }
+        let before = state.get(*id).and_then(|pending| pending.undone.take());
+        let (mut restored, mut moved) = before.unwrap_or_default();
+        restored += outcome.restored;
+        moved.extend(outcome.moved);
         state.pending.retain(|p| p.head.id != *id);
-        let restored = outcome.restored;
-        let left_alone: Vec<String> = outcome.moved.iter().take(NAMED).map(Key::name).collect();
+        let left_alone: Vec<String> = moved.iter().take(NAMED).map(Key::name).collect();
         tracing::warn!(
             "{client}'s change {id} ({summary}) is undone, {why}: {restored} restored, {}",
-            left(outcome.moved.len(), &left_alone)
+            left(moved.len(), &left_alone)
         );
         let reverted = RevertedChange {
             id: *id,
@@ -334,6 +340,19 @@ impl Confirmations {
         }
         Ok(reverted)
     }
+}
+
+/// Removes the record of a change that is undone, or says why it stays.
+fn forget(pending: &Pending, is_on_disk: bool) -> Result<(), String> {
+    if !is_on_disk {
+        return Err(
+            "it is undone, but the disk does not take that, so its record stays, and a restart would undo it again: make room, or mend the disk"
+                .to_owned(),
+        );
+    }
+    pending.record.remove().map_err(|error| {
+        format!("it is undone, but its record cannot be removed, and a restart would undo it again: {error}")
+    })
 }
 
 /// What of so many things that were left alone is told.

@@ -416,12 +416,9 @@ fn repeaters(
     let metrics = Arc::clone(metrics);
     let mut round = 0_u32;
     repeaters.every(SECOND, "couic-watch", move || {
-        for turn in watch.turns(&filter.interfaces()) {
-            turn.log();
-            if matches!(turn, Turn::Lost(..)) {
-                filter.look();
-            }
-        }
+        let turns = watch.turns(&filter.interfaces());
+        turns.iter().for_each(Turn::log);
+        filter.look(turns.iter().any(|turn| matches!(turn, Turn::Lost(..))));
         found.count(filter.differences(), &metrics);
         round = round.wrapping_add(1);
         if round.is_multiple_of(5) {

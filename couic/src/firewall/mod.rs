@@ -186,6 +186,15 @@ impl Firewall {
         }
     }
 
+    /// Brings to the disk what was changed so far. False where the disk does not take it, now or earlier.
+    #[must_use]
+    pub fn sync(&self) -> bool {
+        self.journal.get().is_none_or(|journal| {
+            journal.close();
+            journal.is_whole()
+        })
+    }
+
     /// Runs a change under the lock, on rules none of which is past its time. It is committed when this returns.
     fn change<T>(&self, change: impl FnOnce(&mut Core, u64) -> T) -> T {
         self.locked(|core| self.on_time(core, change))

@@ -107,12 +107,21 @@ impl Journal {
     /// What somebody should look at.
     #[must_use]
     pub fn problems(&self) -> Vec<StateProblem> {
-        let missing = {
-            let pending = self.pending.lock();
-            let is_safe = pending.recording && !pending.has_hole && pending.missing == 0;
-            (!is_safe).then_some(pending.missing)
-        };
+        let missing = self.missing();
         self.alarm.lock().problems(missing)
+    }
+
+    /// Whether the files say all that was committed.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.missing().is_none()
+    }
+
+    /// How many changes the files do not say, where that may be the case.
+    fn missing(&self) -> Option<u64> {
+        let pending = self.pending.lock();
+        let is_safe = pending.recording && !pending.has_hole && pending.missing == 0;
+        (!is_safe).then_some(pending.missing)
     }
 
     /// What it has done, and how large it is.

@@ -36,6 +36,9 @@ use crate::{
 /// How long the process may take to end.
 const GOODBYE: Duration = Duration::from_secs(5);
 
+/// What is said of an interface that has lost our program while nobody knows why it should not be put back.
+const LOST: &str = "it lost our XDP program, which is put back";
+
 /// Between two looks at everything. Interfaces that come and go are noticed at once.
 const PERIOD: Duration = Duration::from_secs(60);
 
@@ -119,6 +122,8 @@ struct Shared {
     report: Mutex<Report>,
     healed: AtomicU64,
     left: AtomicU64,
+    /// See [`Keeper::has_lost`].
+    lost: AtomicBool,
     leaving: AtomicBool,
     ended: Notify,
 }
@@ -217,6 +222,9 @@ impl Keeper {
             .into_iter()
             .map(|state| {
                 let (mode, problem) = now(&state, self.program);
+                if mode.is_none() && problem.as_deref() == Some(LOST) {
+                    self.shared.lost.store(true, Ordering::Relaxed);
+                }
                 InterfaceHealth {
                     name: state.name,
                     attached: mode.is_some(),
@@ -225,6 +233,12 @@ impl Keeper {
                 }
             })
             .collect()
+    }
+
+    /// Whether an interface had lost our program when [`Keeper::health`] was asked since the last time, and the keeper
+    /// has not said that it cannot put it back.
+    pub fn has_lost(&self) -> bool {
+        self.shared.lost.swap(false, Ordering::Relaxed)
     }
 
     /// Has it look at everything now instead of within a minute.
@@ -371,10 +385,7 @@ fn now(state: &State, program: u32) -> (Option<XdpMode>, Option<String>) {
     if state.index == 0 {
         return (None, state.problem.clone());
     }
-    let lost = || {
-        let text = "it lost our XDP program, which is put back";
-        Some(state.problem.clone().unwrap_or_else(|| text.to_owned()))
-    };
+    let lost = || Some(state.problem.clone().unwrap_or_else(|| LOST.to_owned()));
     match netlink::interface(state.index) {
         Ok(Some(interface)) => match interface.xdp {
             Some(on) if on.id == program => (Some(on.mode), None),

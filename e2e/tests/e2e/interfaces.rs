@@ -134,6 +134,23 @@ fn what_somebody_detached_is_put_back_and_counted() {
     });
 }
 
+/// Whoever did so again within a second was left with an open wall until the minute was over.
+#[test]
+fn what_is_detached_again_at_once_is_put_back_at_once_too() {
+    const LESS_THAN_A_MINUTE: Duration = Duration::from_secs(30);
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = filtering(&lab, &[HOST_IFACE]);
+    for _ in 0..4 {
+        until("there is one to detach", LESS_THAN_A_MINUTE, || {
+            (detach_links(&lab.host, HOST_IFACE) == 1).then_some(())
+        });
+    }
+    let _ = healthy(&daemon, "health is well again", |h| {
+        h.status == HealthStatus::Ok
+    });
+    assert!(stands(&lab, HOST_IFACE, OUTSIDE_IFACE));
+}
+
 #[test]
 fn a_file_that_makes_the_filter_stay_is_made_again() {
     let Some((lab, fs)) = Lab::quiet().zip(BpfFs::new()) else {

@@ -1,6 +1,7 @@
 //! Rules.
 
 use super::*;
+use crate::journal::{Journal, Rows};
 
 const ONE: &str = "192.0.2.1/32";
 const TWO: &str = "192.0.2.2/32";
@@ -47,6 +48,27 @@ fn what_is_undone_is_not_undone_again_for_a_record_that_cannot_be_removed() {
     fs::write(&record, "").unwrap();
     lab.all.undo(id, None).unwrap();
     assert_eq!((lab.expiration(ONE), lab.records()), (Some(0), 0));
+}
+
+/// A disk that is full takes removals, and so took the way back of what it had not taken back.
+#[test]
+fn the_way_back_stays_until_the_disk_has_what_was_put_back() {
+    let lab = Lab::new();
+    let (journal, recovered) = Journal::open(&lab.dir.path().join("state")).unwrap();
+    let journal = Arc::new(journal);
+    let _ = lab.firewall.restore(Arc::clone(&journal), recovered);
+    let id = lab.change(add(ONE, 0)).unwrap();
+    journal.fill_disk();
+    let told = lab.all.undo(id, None).unwrap_err().to_string();
+    assert!(told.contains("the disk does not take that"), "{told}");
+    assert_eq!((lab.expiration(ONE), lab.records()), (None, 1));
+    lab.plainly(&Actor::Client(ops()), add(ONE, 0));
+    lab.all.undo(id, None).unwrap_err();
+    assert_eq!(lab.expiration(ONE), Some(0), "that is another change");
+    let rules: &dyn Rows = &*lab.firewall;
+    journal.compact(&[rules]).unwrap();
+    let undone = lab.all.undo(id, None).unwrap();
+    assert_eq!((undone.restored, lab.records()), (1, 0));
 }
 
 #[test]

@@ -4,10 +4,12 @@ use std::fs::{self, OpenOptions};
 
 use super::*;
 
-/// A log that the disk has no room for from now on.
-fn fill_disk(journal: &Journal) {
-    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    journal.writer.lock().file = Some(Arc::new(full));
+impl Journal {
+    /// A log that the disk has no room for from now on.
+    pub(crate) fn fill_disk(&self) {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        self.writer.lock().file = Some(Arc::new(full));
+    }
 }
 
 #[test]
@@ -17,7 +19,7 @@ fn a_full_disk_raises_an_alarm_and_nothing_is_missing_once_it_takes_data_again()
     let table = Table::default();
     table.set(&journal, key(0), vec![claim(0, 1)]);
     journal.commit();
-    fill_disk(&journal);
+    journal.fill_disk();
     for n in 1..1_000 {
         table.set(&journal, key(n), vec![claim(0, 1)]);
         journal.commit();
@@ -60,7 +62,7 @@ fn a_batch_that_is_written_in_part_leaves_a_log_that_can_be_read() {
     let mut bytes = fs::read(&path).unwrap();
     bytes.truncate(bytes.len() - 7);
     fs::write(&path, bytes).unwrap();
-    fill_disk(&journal);
+    journal.fill_disk();
     table.set(&journal, key(9), vec![claim(0, 1)]);
     journal.commit();
     journal.compact(&[&table]).unwrap();
