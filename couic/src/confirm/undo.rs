@@ -294,27 +294,7 @@ impl Confirmations {
             failed.push(left);
         }
         if !failed.is_empty() {
-            let more = failed.len() - 1;
-            let problem = format!(
-                "{}{}",
-                failed[0],
-                if more > 0 {
-                    format!("; and {more} more")
-                } else {
-                    String::new()
-                }
-            );
-            if let Some(pending) = state.get(*id) {
-                if pending.problem.as_ref() != Some(&problem) {
-                    tracing::error!(
-                        "{client}'s unconfirmed change {id} ({summary}) cannot be undone, trying again: {problem}"
-                    );
-                }
-                pending.stage = Stage::Waiting;
-                pending.due = Instant::now() + AGAIN;
-                pending.problem = Some(problem.clone());
-            }
-            return Err(ConfirmError::NotYet(problem));
+            return Err(again_later(&mut state, head, &failed));
         }
         let before = state.get(*id).and_then(|pending| pending.undone.take());
         let (mut restored, mut moved) = before.unwrap_or_default();
@@ -340,6 +320,31 @@ impl Confirmations {
         }
         Ok(reverted)
     }
+}
+
+/// Notes why a change is not undone, or not for good. It is tried again.
+fn again_later(state: &mut State, head: &Head, failed: &[String]) -> ConfirmError {
+    let Head {
+        id,
+        client,
+        summary,
+        ..
+    } = head;
+    let problem = match failed {
+        [one] => one.clone(),
+        all => format!("{}; and {} more", all[0], all.len() - 1),
+    };
+    if let Some(pending) = state.get(*id) {
+        if pending.problem.as_ref() != Some(&problem) {
+            tracing::error!(
+                "{client}'s unconfirmed change {id} ({summary}) cannot be undone, trying again: {problem}"
+            );
+        }
+        pending.stage = Stage::Waiting;
+        pending.due = Instant::now() + AGAIN;
+        pending.problem = Some(problem.clone());
+    }
+    ConfirmError::NotYet(problem)
 }
 
 /// Removes the record of a change that is undone, or says why it stays.
