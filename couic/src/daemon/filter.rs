@@ -23,9 +23,6 @@ pub(super) trait Attached: Send {
     /// How often what is attached was not what should be: mended, and not.
     fn differences(&self) -> (u64, u64);
 
-    /// Whether an interface has lost our program, and it may only take a look to put it back.
-    fn has_lost(&self) -> bool;
-
     /// Mends what is not as it should be, now.
     fn look(&self);
 
@@ -44,10 +41,6 @@ impl Attached for Keeper {
 
     fn differences(&self) -> (u64, u64) {
         Self::differences(self)
-    }
-
-    fn has_lost(&self) -> bool {
-        Self::has_lost(self)
     }
 
     fn look(&self) {
@@ -114,12 +107,9 @@ impl Filter {
         }
     }
 
-    /// Mends what is not as it should be, now, where `wanted` or where an interface has lost our program: somebody may
-    /// detach it again before anybody has seen it back.
-    pub(super) fn look(&self, wanted: bool) {
-        if let Some(attached) = &*self.attached.lock()
-            && (attached.has_lost() || wanted)
-        {
+    /// Mends what is not as it should be, now.
+    pub(super) fn look(&self) {
+        if let Some(attached) = &*self.attached.lock() {
             attached.look();
         }
     }
@@ -275,10 +265,6 @@ mod tests {
 
         fn differences(&self) -> (u64, u64) {
             (0, 0)
-        }
-
-        fn has_lost(&self) -> bool {
-            false
         }
 
         fn look(&self) {}

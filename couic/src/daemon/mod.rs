@@ -47,7 +47,7 @@ use crate::{
     config::Config,
     guard::Guard,
     host::Host,
-    keeper::{Keeper, KeeperError, Setup, Store},
+    keeper::{Keeper, KeeperError, LOST, Setup, Store},
     logging::{ChangeLog, Log},
     metrics::MetricsRegistry,
     peering::{Engine, Peering},
@@ -416,9 +416,16 @@ fn repeaters(
     let metrics = Arc::clone(metrics);
     let mut round = 0_u32;
     repeaters.every(SECOND, "couic-watch", move || {
-        let turns = watch.turns(&filter.interfaces());
+        let interfaces = filter.interfaces();
+        let turns = watch.turns(&interfaces);
         turns.iter().for_each(Turn::log);
-        filter.look(turns.iter().any(|turn| matches!(turn, Turn::Lost(..))));
+        // Somebody may detach the program again before anybody has seen it back.
+        let has_lost = interfaces
+            .iter()
+            .any(|i| i.problem.as_deref() == Some(LOST));
+        if has_lost || turns.iter().any(|turn| matches!(turn, Turn::Lost(..))) {
+            filter.look();
+        }
         found.count(filter.differences(), &metrics);
         round = round.wrapping_add(1);
         if round.is_multiple_of(5) {

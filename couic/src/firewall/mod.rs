@@ -211,12 +211,10 @@ impl Firewall {
         let mut core = self.core.lock();
         let outcome = self.on_time(&mut core, change);
         drop(core);
-        if self
-            .journal
-            .get()
-            .is_some_and(|journal| journal.is_behind())
+        if let Some(journal) = self.journal.get()
+            && journal.is_behind()
         {
-            self.commit();
+            journal.commit();
         }
         outcome
     }

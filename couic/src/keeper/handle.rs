@@ -37,7 +37,7 @@ use crate::{
 const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What is said of an interface that has lost our program while nobody knows why it should not be put back.
-const LOST: &str = "it lost our XDP program, which is put back";
+pub(crate) const LOST: &str = "it lost our XDP program, which is put back";
 
 /// Between two looks at everything. Interfaces that come and go are noticed at once.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -122,8 +122,6 @@ struct Shared {
     report: Mutex<Report>,
     healed: AtomicU64,
     left: AtomicU64,
-    /// See [`Keeper::has_lost`].
-    lost: AtomicBool,
     leaving: AtomicBool,
     ended: Notify,
 }
@@ -222,9 +220,6 @@ impl Keeper {
             .into_iter()
             .map(|state| {
                 let (mode, problem) = now(&state, self.program);
-                if mode.is_none() && problem.as_deref() == Some(LOST) {
-                    self.shared.lost.store(true, Ordering::Relaxed);
-                }
                 InterfaceHealth {
                     name: state.name,
                     attached: mode.is_some(),
@@ -233,12 +228,6 @@ impl Keeper {
                 }
             })
             .collect()
-    }
-
-    /// Whether an interface had lost our program when [`Keeper::health`] was asked since the last time, and the keeper
-    /// has not said that it cannot put it back.
-    pub fn has_lost(&self) -> bool {
-        self.shared.lost.swap(false, Ordering::Relaxed)
     }
 
     /// Has it look at everything now instead of within a minute.

@@ -23,6 +23,7 @@ mod wire;
 
 pub use child::run_if_child;
 pub use detach::{DetachError, Detached, detach};
+pub(crate) use handle::LOST;
 pub use handle::{Keeper, KeeperError, Setup, Store};
 
 use crate::dataplane::Interface;

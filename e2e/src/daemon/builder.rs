@@ -51,16 +51,8 @@ impl<'lab> DaemonBuilder<'lab> {
             fs::create_dir_all(home.path().join(dir)).expect("make a directory");
         }
         Self {
-            lab,
-            home,
-            ifaces: vec![HOST_IFACE.to_owned()],
-            mode: None,
-            more: String::new(),
             stays: false,
-            way: Way::default(),
-            user: None,
-            home_of_root: false,
-            config_mode: 0o644,
+            ..Self::again(lab, home, Way::default())
         }
     }
 
