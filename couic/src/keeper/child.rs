@@ -336,10 +336,7 @@ impl Keeper {
                     let (level, what) = match how {
                         How::New => (Level::Info, ""),
                         How::Adopted => (Level::Info, ", without a gap"),
-                        How::PutBack => (
-                            Level::Error,
-                            " again: somebody had detached our XDP program",
-                        ),
+                        How::PutBack => (Level::Error, " again: somebody had detached our program"),
                     };
                     let shown = mode.as_str();
                     self.note(level, format!("filtering on {name} in mode {shown}{what}"))?;

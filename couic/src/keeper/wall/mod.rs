@@ -189,7 +189,7 @@ impl<K: Kernel> Wall<K> {
         };
         for wanted in wanted(&self.patterns, interfaces) {
             let Interface { index, name, .. } = wanted.interface;
-            match self.ways(wanted.interface) {
+            match self.free(wanted.interface) {
                 Ok(ways) => {
                     let links = live.remove(index).unwrap_or_default();
                     plan.sort(wanted, ways, links);
@@ -249,8 +249,7 @@ impl<K: Kernel> Wall<K> {
 
     fn attach(&self, interface: &Interface) -> Result<(K::Link, XdpMode), AttachError> {
         let Interface { index, name, .. } = interface;
-        let ways = self.ways(interface)?;
-        self.alone(interface)?;
+        let ways = self.free(interface)?;
         let mut refused = io::Error::from(io::ErrorKind::Unsupported);
         for mode in ways {
             // Where there is a program of XDP, there is place for one of TCX alone.
@@ -273,18 +272,27 @@ impl<K: Kernel> Wall<K> {
         }
     }
 
-    /// Whether no other Couic filters an interface: two would each drop and count what the other lets through.
-    fn alone(&self, interface: &Interface) -> Result<(), AttachError> {
-        let here = self.kernel.tcx_programs(interface.index);
-        let here = here.into_iter().chain(interface.xdp.map(|on| on.id));
+    /// The ways that others leave. Another Couic leaves none: two would each drop and count what the other lets through.
+    fn free(&self, interface: &Interface) -> Result<&'static [XdpMode], AttachError> {
+        let Interface {
+            index, name, xdp, ..
+        } = interface;
+        let ways = self.ways(interface)?;
+        let here = self.kernel.tcx_programs(*index).into_iter();
+        let here = here.chain(xdp.map(|on| on.id));
         for id in here.filter(|id| !self.is_ours(*id)) {
-            let name = self.kernel.name_of(id);
-            if name.is_some_and(|name| ENTRIES.contains(&name.as_str())) {
-                let name = interface.name.clone();
+            let program = self.kernel.name_of(id);
+            if program.is_some_and(|program| ENTRIES.contains(&program.as_str())) {
+                let name = name.clone();
                 return Err(AttachError::OtherCouic { name, id });
             }
         }
-        Ok(())
+        match xdp {
+            Some(on) if !self.is_ours(on.id) && !ways.contains(&XdpMode::Tcx) => {
+                Err(self.foreign(name, *on))
+            }
+            _ => Ok(ways),
+        }
     }
 
     fn is_ours(&self, program: u32) -> bool {
