@@ -211,13 +211,15 @@ pub fn tcx_links(netns: &Netns, iface: &str) -> Vec<OwnedFd> {
     const BPF_LINK_GET_FD_BY_ID: libc::c_int = 30;
     const BPF_PROG_QUERY: libc::c_int = 16;
     const BPF_TCX_INGRESS: u64 = 46;
-    let mut links = [0u32; 64];
+    // The kernel tells the links only to who asks for the programs, too.
+    let (mut programs, mut links) = ([0u32; 64], [0u32; 64]);
     // target_ifindex and attach_type, flags, prog_ids, count, prog_attach_flags, link_ids, link_attach_flags, revision.
     let mut attr = [0u64; 8];
     netns.enter(|| {
         let index = if_nametoindex(iface).expect("the interface");
         attr[0] = u64::from(index) | BPF_TCX_INGRESS << 32;
-        (attr[3], attr[5]) = (64, links.as_mut_ptr() as u64);
+        (attr[2], attr[3]) = (programs.as_mut_ptr() as u64, 64);
+        attr[5] = links.as_mut_ptr() as u64;
         let done = command(BPF_PROG_QUERY, &mut attr);
         assert_eq!(done, 0, "BPF_PROG_QUERY: {}", io::Error::last_os_error());
     });

@@ -37,7 +37,7 @@ use crate::{
 const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What is said of an interface that has lost our program while nobody knows why it should not be put back.
-pub(crate) const LOST: &str = "it lost our XDP program, which is put back";
+pub(crate) const LOST: &str = "it lost our program, which is put back";
 
 /// Between two looks at everything. Interfaces that come and go are noticed at once.
 const PERIOD: Duration = Duration::from_secs(60);
