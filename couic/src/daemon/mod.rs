@@ -189,7 +189,7 @@ impl Privileged {
         let mut keeper = start_keeper(config, &lock, supervisor, kept)?;
         let spawner = privilege::become_user(config)?;
         let (rules, program) = Rules::load(config)?;
-        keeper.take(program)?;
+        keeper.take(&program)?;
         let hardening = give_up(&files_of(config), &[keeper.pid()])?;
         Ok(Self {
             clients,

@@ -33,15 +33,15 @@ mod v6;
 
 pub(crate) use attach::program_names;
 pub use attach::{AttachError, ModeError, OperationMode};
-pub(crate) use couic_netlink::{self as netlink, Interface, OnInterface};
+pub(crate) use couic_netlink::{self as netlink, Interface, LinkLayer, OnInterface};
 pub use counters::MappedCounters;
-pub(crate) use link::LinkInfo;
+pub(crate) use link::{Hook, LinkInfo};
 pub use memory::MemoryPlane;
 pub use plane::{
     Counters, Limits, MAX_TAGS, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot, Valve,
 };
 pub(crate) use program::ENTRIES;
-pub use program::{LoadError, Loaded, XdpProgram, load, load_tables, open};
+pub use program::{LoadError, Loaded, Role, XdpProgram, load, load_tables, open};
 pub use sizes::TooManyRules;
 #[cfg(test)]
 pub(crate) use tables::Corruption;

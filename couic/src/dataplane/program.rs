@@ -1,5 +1,7 @@
-//! Loads the XDP program: the kernel makes the tables and verifies the code, the daemon maps the tables. Nothing is
+//! Loads the programs: the kernel makes the tables and verifies the code, the daemon maps the tables. Nothing is
 //! attached here.
+//!
+//! All programs share the tables. Which one goes where is their [`Role`]; what this kernel has no hook for is left out.
 //!
 //! Needs Linux 5.11 (`bpf_ktime_get_coarse_ns`); from 5.18 on the program takes frames in several buffers, on older
 //! kernels a second entry without that is loaded.
@@ -14,13 +16,15 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
     maps::{Map, MapError},
-    programs::{ProgramError, Xdp},
+    programs::{Program, ProgramError, SchedClassifier, Xdp},
 };
 use couic_ebpf::layout::CODES;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Counters, Limits, Plane, PlaneError,
     counters::MappedCounters,
+    link,
     region::Region,
     sizes::{Sizes, TooManyRules},
     store::{Maker, Store},
@@ -29,8 +33,26 @@ use super::{
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/couic-xdp"));
 
-/// For frames in several buffers, and the fallback for kernels before 5.18.
-pub(crate) const ENTRIES: [&str; 2] = ["couic", "couic_single"];
+/// For Ethernet: frames in several buffers, and the fallback for kernels before 5.18.
+const ETHERNET: [&str; 2] = ["couic", "couic_single"];
+/// For packets without an Ethernet header.
+const IP: &str = "couic_ip";
+/// For TCX.
+const TCX: &str = "couic_tcx";
+/// The names under which the kernel lists the programs of a Couic.
+pub(crate) const ENTRIES: [&str; 4] = [ETHERNET[0], ETHERNET[1], IP, TCX];
+
+/// What a program is for: where it sits, and what the packets that it sees begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// XDP, where frames have an Ethernet header.
+    Ethernet,
+    /// Generic XDP, where packets begin with the IP header.
+    Ip,
+    /// TCX, where the kernel says where the IP header is.
+    Tcx,
+}
 
 /// The program is in the kernel and its tables are empty.
 pub struct Loaded {
@@ -42,12 +64,20 @@ pub struct Loaded {
     pub program: XdpProgram,
 }
 
-/// A verified program. Unloaded when dropped.
+/// The verified programs; that for Ethernet is always among them. Unloaded when dropped.
 #[derive(Debug)]
 pub struct XdpProgram {
-    pub(super) ebpf: Ebpf,
-    pub(super) entry: &'static str,
-    pub(super) id: u32,
+    ebpf: Ebpf,
+    ethernet: Verified,
+    others: Vec<Verified>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Verified {
+    role: Role,
+    entry: &'static str,
+    id: u32,
     instructions: Option<u32>,
 }
 
@@ -107,12 +137,18 @@ pub fn load_tables(
     rule_counters: bool,
 ) -> Result<(TablePlane, MappedCounters, XdpProgram), LoadError> {
     let (mut ebpf, plane, counters) = open(OBJECT, limits, rule_counters)?;
-    let (entry, id, instructions) = verify(&mut ebpf)?;
+    let ethernet = verify_ethernet(&mut ebpf)?;
+    let mut others = vec![verify(&mut ebpf, Role::Ip, IP)?];
+    match verify_tcx(&mut ebpf) {
+        Ok(tcx) => others.push(tcx),
+        Err(why) => tracing::info!(
+            "operation_mode = \"tcx\" cannot be had, nor auto's way beside another XDP program: {why}"
+        ),
+    }
     let program = XdpProgram {
         ebpf,
-        entry,
-        id,
-        instructions,
+        ethernet,
+        others,
     };
     Ok((plane, counters, program))
 }
@@ -163,58 +199,96 @@ pub fn open(
     ))
 }
 
-/// Tries the entries in turn: name, id and verified instructions of the first that the kernel takes.
-fn verify(ebpf: &mut Ebpf) -> Result<(&'static str, u32, Option<u32>), LoadError> {
-    let mut refused = ProgramError::NotLoaded;
-    for entry in ENTRIES {
-        let Some(program) = ebpf.program_mut(entry) else {
-            continue;
-        };
-        let program: &mut Xdp = program.try_into()?;
-        match program.load() {
-            Ok(()) => {
-                let info = program.info()?;
-                return Ok((entry, info.id(), info.verified_instruction_count()));
-            }
+/// Tries the entries in turn: the first that the kernel takes.
+fn verify_ethernet(ebpf: &mut Ebpf) -> Result<Verified, LoadError> {
+    let mut refused = LoadError::Program(ProgramError::NotLoaded);
+    for entry in ETHERNET {
+        match verify(ebpf, Role::Ethernet, entry) {
+            Ok(verified) => return Ok(verified),
             Err(error) => {
                 tracing::debug!("the kernel refused the entry {entry}: {error}");
                 refused = error;
             }
         }
     }
-    Err(refused.into())
+    Err(refused)
+}
+
+/// The one for TCX, and that the kernel has a place for it, which is tried: a distribution may have it earlier, or left
+/// out.
+fn verify_tcx(ebpf: &mut Ebpf) -> Result<Verified, String> {
+    let verified = verify(ebpf, Role::Tcx, TCX).map_err(|error| error.to_string())?;
+    let program = loaded(ebpf, TCX).map_err(|error| error.to_string())?;
+    if link::has_tcx(program) {
+        return Ok(verified);
+    }
+    Err("this kernel has no TCX, which came with Linux 6.6".to_owned())
+}
+
+fn verify(ebpf: &mut Ebpf, role: Role, entry: &'static str) -> Result<Verified, LoadError> {
+    let program = ebpf.program_mut(entry).ok_or(ProgramError::NotLoaded)?;
+    match role {
+        Role::Ethernet | Role::Ip => <&mut Xdp>::try_from(&mut *program)?.load()?,
+        Role::Tcx => <&mut SchedClassifier>::try_from(&mut *program)?.load()?,
+    }
+    let info = program.info()?;
+    Ok(Verified {
+        role,
+        entry,
+        id: info.id(),
+        instructions: info.verified_instruction_count(),
+    })
+}
+
+fn loaded<'a>(ebpf: &'a Ebpf, entry: &str) -> Result<BorrowedFd<'a>, ProgramError> {
+    let program = ebpf.program(entry).ok_or(ProgramError::NotLoaded)?;
+    Ok(match program {
+        Program::SchedClassifier(program) => program.fd()?.as_fd(),
+        other => <&Xdp>::try_from(other)?.fd()?.as_fd(),
+    })
 }
 
 impl XdpProgram {
-    /// Instructions that the verifier walked; the kernel tells from 5.16 on.
+    /// Instructions that the verifier walked in the program for Ethernet; the kernel tells from 5.16 on.
     #[must_use]
     pub fn verified_instructions(&self) -> Option<u32> {
-        self.instructions
+        self.ethernet.instructions
     }
 
-    /// The kernel's number for the program, as in `bpftool prog`.
+    /// The same of each program that this kernel took.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, Option<u32>)> {
+        self.all().map(|v| (v.entry, v.instructions))
+    }
+
+    /// The kernel's number for the program for Ethernet, as in `bpftool prog`.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.id
+        self.ethernet.id
     }
 
-    /// A descriptor of the program, for who attaches it.
+    /// What there is for whom attaches it: roles, the kernel's numbers, and descriptors.
     ///
     /// # Errors
     /// Where there are no descriptors left.
-    pub fn descriptor(&mut self) -> io::Result<OwnedFd> {
-        let program = self.xdp().map_err(io::Error::other)?;
-        let fd = program.fd().map_err(io::Error::other)?;
-        fd.as_fd().try_clone_to_owned()
+    pub fn descriptors(&self) -> io::Result<Vec<(Role, u32, OwnedFd)>> {
+        let descriptor = |one: &Verified| {
+            let fd = loaded(&self.ebpf, one.entry).map_err(io::Error::other)?;
+            Ok((one.role, one.id, fd.try_clone_to_owned()?))
+        };
+        self.all().map(descriptor).collect()
     }
 
-    /// The program itself, for test runs.
+    fn all(&self) -> impl Iterator<Item = &Verified> {
+        std::iter::once(&self.ethernet).chain(&self.others)
+    }
+
+    /// The program for Ethernet itself, for test runs.
     ///
     /// # Errors
     /// Where it is not an XDP program, which cannot be.
     pub fn xdp(&mut self) -> Result<&mut Xdp, ProgramError> {
         self.ebpf
-            .program_mut(self.entry)
+            .program_mut(self.ethernet.entry)
             .ok_or(ProgramError::NotLoaded)?
             .try_into()
     }

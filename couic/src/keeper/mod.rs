@@ -1,4 +1,4 @@
-//! The keeper: a small process that alone may attach the XDP program, so that the process that listens and parses needs
+//! The keeper: a small process that alone may attach our programs, so that the process that listens and parses needs
 //! no right to.
 //!
 //! What holds:
@@ -19,6 +19,7 @@ mod kernel;
 mod pattern;
 mod porter;
 mod wall;
+mod ways;
 mod wire;
 
 pub use child::run_if_child;

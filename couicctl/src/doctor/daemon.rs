@@ -381,6 +381,7 @@ mod tests {
     fn the_worst_of_the_filter() {
         let mut health = Health::well(env!("CARGO_PKG_VERSION"));
         health.interfaces.push(InterfaceHealth {
+            note: None,
             name: "eth0".into(),
             attached: true,
             mode: None,

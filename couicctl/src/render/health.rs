@@ -27,16 +27,18 @@ pub(crate) fn health(
     }
     let mut table = Table::new(&["Interface", "Attached", "Mode", "Problem"]);
     for interface in &health.interfaces {
-        let mode = interface.mode.map_or("", |mode| match mode {
-            XdpMode::Native => "native",
-            XdpMode::Generic => "generic",
-            XdpMode::Offloaded => "offloaded",
-        });
+        let mode = interface.mode.map_or("", XdpMode::as_str);
         let attached = if interface.attached { "yes" } else { "NO" };
         let problem = interface.problem.as_deref().unwrap_or("");
         table.row(&[&interface.name, &attached, &mode, &problem]);
     }
     table.write(out)?;
+    for interface in &health.interfaces {
+        if let Some(note) = &interface.note {
+            let text = format!("{} is filtered {note}", interface.name);
+            writeln!(out, "Note: {}", printable(&text))?;
+        }
+    }
     if let Some(problem) = &health.panic_problem {
         writeln!(out, "Panic: {}", printable(problem))?;
     }
@@ -106,14 +108,22 @@ mod tests {
             attached: true,
             mode: Some(XdpMode::Native),
             problem: None,
+            note: None,
         };
         let missing = InterfaceHealth {
             name: "eth1".into(),
             attached: false,
             mode: None,
             problem: Some("no such interface".into()),
+            note: None,
         };
-        vec![filtered, missing]
+        let tunnel = InterfaceHealth {
+            name: "tun0".into(),
+            mode: Some(XdpMode::Tcx),
+            note: Some("by TCX, since the link has no Ethernet header".into()),
+            ..filtered.clone()
+        };
+        vec![filtered, missing, tunnel]
     }
 
     fn state_problems() -> Vec<StateProblem> {
@@ -166,7 +176,9 @@ couic 2.0.0 does NOT filter everywhere.
 ╞═══════════╪══════════╪════════╪═══════════════════╡
 │ eth0      ┆ yes      ┆ native ┆                   │
 │ eth1      ┆ NO       ┆        ┆ no such interface │
+│ tun0      ┆ yes      ┆ tcx    ┆                   │
 └───────────┴──────────┴────────┴───────────────────┘
+Note: tun0 is filtered by TCX, since the link has no Ethernet header
 Panic: panic is off, but panic.json cannot be removed
 To confirm: sets/drop/s.couic is NOT in force
 Filter: no interface matches veth*

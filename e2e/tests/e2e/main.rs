@@ -17,5 +17,7 @@ mod state;
 mod stay;
 mod switch;
 mod systemd;
+mod tcx;
+mod tunnels;
 mod verdicts;
 mod withstand;
