@@ -130,7 +130,7 @@ fn raw(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().cast_unsigned()
 }
 
-fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_long> {
+pub(super) fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: pointer and size describe one live T, laid out as the command's part of union bpf_attr; the rest of the
     // union counts as zero. Pointers in it point to what outlives the call.
     let done = unsafe {
@@ -147,7 +147,7 @@ fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_long> {
     Ok(done)
 }
 
-fn new_fd<T>(command: libc::c_int, attr: &mut T) -> io::Result<OwnedFd> {
+pub(super) fn new_fd<T>(command: libc::c_int, attr: &mut T) -> io::Result<OwnedFd> {
     let fd = libc::c_int::try_from(bpf(command, attr)?).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made this descriptor, close-on-exec, for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

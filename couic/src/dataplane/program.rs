@@ -1,8 +1,8 @@
 //! Loads the XDP program: the kernel makes the tables and verifies the code, the daemon maps the tables. Nothing is
 //! attached here.
 //!
-//! Needs Linux 5.11 (`bpf_ktime_get_coarse_ns`); from 5.18 on the program takes frames in several buffers, on older
-//! kernels a second entry without that is loaded.
+//! From Linux 5.18 on the program takes frames in several buffers, on older kernels a second entry without that is
+//! loaded. What else depends on the kernel is in [`features`].
 
 use std::{
     fs::File,
@@ -21,6 +21,8 @@ use couic_ebpf::layout::CODES;
 use super::{
     Counters, Limits, Plane, PlaneError,
     counters::MappedCounters,
+    features,
+    refusal::Refusal,
     region::Region,
     sizes::{Sizes, TooManyRules},
     store::{Maker, Store},
@@ -59,12 +61,12 @@ pub enum LoadError {
     Limits(#[from] TooManyRules),
     /// The kernel refused maps or BTF.
     #[error(
-        "the kernel refused the tables of the XDP program (Couic needs Linux 5.11, CAP_BPF and CAP_NET_ADMIN, and memory for what [limits] asks): {0}"
+        "the kernel refused the tables of the XDP program (they take memory for what [limits] asks; before Linux 5.11 it counts against RLIMIT_MEMLOCK: set LimitMEMLOCK=infinity in the unit): {0}"
     )]
     Object(#[from] aya::EbpfError),
-    /// The verifier refused the code.
-    #[error("the kernel refused the XDP program: {0}")]
-    Program(#[from] ProgramError),
+    /// The kernel refused the code.
+    #[error(transparent)]
+    Program(#[from] Refusal),
     /// A table of the program cannot be used.
     #[error("the table {name} of the XDP program cannot be mapped: {source}")]
     Map {
@@ -165,20 +167,20 @@ pub fn open(
 
 /// Tries the entries in turn: name, id and verified instructions of the first that the kernel takes.
 fn verify(ebpf: &mut Ebpf) -> Result<(&'static str, u32, Option<u32>), LoadError> {
-    let mut refused = ProgramError::NotLoaded;
+    let mut refused = Refusal::from(ProgramError::NotLoaded);
     for entry in ENTRIES {
         let Some(program) = ebpf.program_mut(entry) else {
             continue;
         };
-        let program: &mut Xdp = program.try_into()?;
+        let program: &mut Xdp = program.try_into().map_err(Refusal::from)?;
         match program.load() {
             Ok(()) => {
-                let info = program.info()?;
+                let info = program.info().map_err(Refusal::from)?;
                 return Ok((entry, info.id(), info.verified_instruction_count()));
             }
             Err(error) => {
-                tracing::debug!("the kernel refused the entry {entry}: {error}");
-                refused = error;
+                refused = error.into();
+                tracing::debug!("entry {entry}: {refused}");
             }
         }
     }
@@ -190,6 +192,12 @@ impl XdpProgram {
     #[must_use]
     pub fn verified_instructions(&self) -> Option<u32> {
         self.instructions
+    }
+
+    /// What this kernel lacks of what Couic uses, a sentence each. To be asked before privileges are given up.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        features::missing(self.entry)
     }
 
     /// The kernel's number for the program, as in `bpftool prog`.

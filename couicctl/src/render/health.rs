@@ -70,7 +70,7 @@ pub(crate) fn health(
         let text = format!("{file}{}", problem.message);
         writeln!(out, "Rules on disk: {}", printable(&text))?;
     }
-    for note in &health.notes {
+    for note in health.notes.iter().chain(&health.missing_features) {
         writeln!(out, "Note: {}", printable(note))?;
     }
     Ok(())
