@@ -1,6 +1,7 @@
 //! End-to-end tests: the real daemon, the real `couicctl`, real frames. One binary, so that linking is paid once.
 
 mod attach;
+mod bpffs;
 mod counters;
 mod demo;
 mod expiry;
