@@ -171,8 +171,8 @@ impl Privileged {
         supervisor: Option<&Arc<Supervisor>>,
         kept: KeptLinks,
     ) -> Result<Self, StartError> {
-        check_capabilities(&config.owner)?;
         let (clients, lock) = claim(config)?;
+        check_capabilities(&config.owner)?;
         let missing = [log.trouble(), clients.unmade()].into_iter().flatten();
         let missing = missing.map(str::to_owned).collect();
         let unwritten = Unwritten::found(&config.working_dir, missing);

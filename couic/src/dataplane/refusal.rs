@@ -125,9 +125,18 @@ fn last_words(dump: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::{
+        os::unix::fs::{MetadataExt, symlink},
+        thread,
+    };
+
+    use couic_confine::{CAP_BPF, CAP_NET_ADMIN, Sets};
 
     use super::*;
+    use crate::{
+        dataplane::{Limits, LoadError, load_tables},
+        privileges::FILTERING,
+    };
 
     const DUMP: &str = "0: (bf) r6 = r1\n; comment\n95: (0f) r1 += r2\nmath between map_value pointer and register with unbounded min value is not allowed\nverification time 214 usec\nstack depth 56+128\nprocessed 95 insns (limit 1000000) max_states_per_insn 0 total_states 5 peak_states 5 mark_read 3\n\n";
 
@@ -204,6 +213,40 @@ mod tests {
         let kept = fs::read_to_string(dir.path().join(FILE)).unwrap();
         assert!(kept.len() <= MOST && kept.ends_with(DUMP));
         assert_eq!(tail("éa", 2), "a");
+    }
+
+    #[test]
+    fn what_a_verifier_really_says_is_one_line_and_a_file() {
+        let having = couic_confine::sets().unwrap().permitted;
+        if !having.has(FILTERING) {
+            println!("skipped: loading a program takes capabilities that this process lacks");
+            return;
+        }
+        // Without CAP_PERFMON, and CAP_SYS_ADMIN which stands in for it, the verifier refuses arithmetic on pointers.
+        let load = || {
+            couic_confine::set_sets(Sets::to_use(CAP_BPF.and(CAP_NET_ADMIN))).unwrap();
+            let limits = Limits {
+                drop_entries: 100,
+                ignore_entries: 100,
+            };
+            load_tables(limits, false).map(drop).unwrap_err()
+        };
+        let LoadError::Program(refusal) = thread::spawn(load).join().unwrap() else {
+            panic!("refused for another reason");
+        };
+        let told = refusal.to_string();
+        assert!(
+            told.contains(" refused the XDP program: its verifier says: R"),
+            "{told}"
+        );
+        assert!(!told.contains('\n') && told.len() < 400, "{told}");
+        let dir = tempfile::tempdir().unwrap();
+        refusal.save(dir.path()).unwrap();
+        let dump = fs::read_to_string(dir.path().join(FILE)).unwrap();
+        assert!(
+            dump.lines().count() > 10 && dump.contains("\nprocessed "),
+            "{dump}"
+        );
     }
 
     #[test]
