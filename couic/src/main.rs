@@ -12,6 +12,7 @@ use couic::{
     dataplane::too_old,
     keeper,
     privileges::{DirError, check_config_file, check_working_dir},
+    reporting,
 };
 use couic_plugin_api::host;
 
@@ -80,6 +81,9 @@ fn main() -> ExitCode {
 fn check(file: &Path, config: &Config, warnings: &[String]) -> ExitCode {
     warnings.iter().for_each(|text| println!("warning: {text}"));
     println!("{}: no mistakes", file.display());
+    for failed in reporting::unavailable(&config.reporting, &config.plugins_dir) {
+        println!("warning: the notifier {}: {}", failed.name, failed.reason);
+    }
     if let Some(why) = too_old() {
         eprintln!("couic would not start: {why}");
         return START_FAILED.into();

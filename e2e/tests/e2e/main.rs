@@ -15,6 +15,7 @@ mod privileges;
 mod reporting;
 mod sets;
 mod state;
+mod static_build;
 mod stay;
 mod switch;
 mod systemd;
