@@ -66,13 +66,13 @@ pub enum StartError {
 
 impl StartError {
     /// What the verifier said, if it was the one, goes to a file of the working directory.
-    pub(super) fn load(error: LoadError, working_dir: &Path) -> Self {
-        let file = match &error {
+    pub(super) fn load(error: &LoadError, working_dir: &Path) -> Self {
+        let file = match error {
             LoadError::Program(refusal) => refusal.save(working_dir),
             _ => None,
         };
         let file = file.map_or(String::new(), |file| format!("; {file}"));
-        Self::Load(chain(&error) + &file)
+        Self::Load(chain(error) + &file)
     }
 
     pub(super) fn system(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
