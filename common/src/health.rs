@@ -87,6 +87,10 @@ pub struct Health {
     /// What is good to know and no fault: protections that this kernel does not have. The state is the same with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What the running kernel lacks of what Couic uses where it is there, and what is different without. The state is
+    /// the same with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_features: Vec<String>,
 }
 
 impl Health {
@@ -106,6 +110,7 @@ impl Health {
             confirm_problems: Vec::new(),
             state_problems: Vec::new(),
             notes: Vec::new(),
+            missing_features: Vec::new(),
         }
     }
 

@@ -83,13 +83,6 @@ pub(crate) fn create(program: BorrowedFd<'_>, index: u32, mode: XdpMode) -> io::
     new_fd(BPF_LINK_CREATE, &mut [raw(program), index, kind, flags])
 }
 
-/// Whether this kernel has TCX: what knows the attach type misses the interface, what does not refuses the type.
-/// `program` is one for traffic control.
-pub(crate) fn has_tcx(program: BorrowedFd<'_>) -> bool {
-    let tried = create(program, NO_INTERFACE, XdpMode::Tcx);
-    tried.is_err_and(|error| error.raw_os_error() == Some(libc::ENODEV))
-}
-
 /// The numbers of the programs that an interface has by TCX at ingress, in their order.
 pub(crate) fn tcx_programs(index: u32) -> io::Result<Vec<u32>> {
     let mut ids = vec![0u32; MOST_PROGRAMS as usize];
@@ -202,7 +195,7 @@ fn raw(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().cast_unsigned()
 }
 
-fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_long> {
+pub(super) fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: pointer and size describe one live T, laid out as the command's part of union bpf_attr; the rest of the
     // union counts as zero. Pointers in it point to what outlives the call.
     let done = unsafe {
@@ -219,7 +212,7 @@ fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_long> {
     Ok(done)
 }
 
-fn new_fd<T>(command: libc::c_int, attr: &mut T) -> io::Result<OwnedFd> {
+pub(super) fn new_fd<T>(command: libc::c_int, attr: &mut T) -> io::Result<OwnedFd> {
     let fd = libc::c_int::try_from(bpf(command, attr)?).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made this descriptor, close-on-exec, for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -240,7 +233,6 @@ mod tests {
         for mode in [XdpMode::Generic, XdpMode::Tcx] {
             assert!(create(file.as_fd(), 1, mode).is_err());
         }
-        assert!(!has_tcx(file.as_fd()));
         assert!(tcx_programs(NO_INTERFACE).is_err());
         let dir = tempfile::tempdir().unwrap();
         assert!(pin(file.as_fd(), &dir.path().join("x")).is_err());

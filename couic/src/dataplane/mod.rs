@@ -10,6 +10,7 @@ mod attach;
 mod busy4;
 mod cells6;
 mod counters;
+mod features;
 mod filter6;
 mod hosts4;
 mod inspect;
@@ -17,7 +18,9 @@ pub(crate) mod link;
 mod memory;
 mod plane;
 mod prefilter4;
+mod probe;
 mod program;
+mod refusal;
 mod region;
 mod rule_counts;
 mod sizes;
@@ -35,6 +38,7 @@ pub(crate) use attach::program_names;
 pub use attach::{AttachError, ModeError, OperationMode};
 pub(crate) use couic_netlink::{self as netlink, Interface, LinkLayer, OnInterface};
 pub use counters::MappedCounters;
+pub use features::{counts_locked_memory, too_old};
 pub(crate) use link::{Hook, LinkInfo};
 pub use memory::MemoryPlane;
 pub use plane::{
@@ -42,6 +46,7 @@ pub use plane::{
 };
 pub(crate) use program::ENTRIES;
 pub use program::{LoadError, Loaded, Role, XdpProgram, load, load_tables, open};
+pub use refusal::Refusal;
 pub use sizes::TooManyRules;
 #[cfg(test)]
 pub(crate) use tables::Corruption;

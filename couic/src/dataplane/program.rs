@@ -3,8 +3,8 @@
 //!
 //! All programs share the tables. Which one goes where is their [`Role`]; what this kernel has no hook for is left out.
 //!
-//! Needs Linux 5.11 (`bpf_ktime_get_coarse_ns`); from 5.18 on the program takes frames in several buffers, on older
-//! kernels a second entry without that is loaded.
+//! From Linux 5.18 on the program takes frames in several buffers, on older kernels a second entry without that is
+//! loaded. What else depends on the kernel is in [`features`].
 
 use std::{
     fs::File,
@@ -24,14 +24,18 @@ use serde::{Deserialize, Serialize};
 use super::{
     Counters, Limits, Plane, PlaneError,
     counters::MappedCounters,
-    link,
+    features,
+    refusal::Refusal,
     region::Region,
     sizes::{Sizes, TooManyRules},
     store::{Maker, Store},
     tables::TablePlane,
 };
 
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/couic-xdp"));
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/couic-xdp"));
+/// For CPUs that reorder loads.
+pub(super) static ORDERED: &[u8] =
+    include_bytes_aligned!(concat!(env!("OUT_DIR"), "/couic-xdp-ordered"));
 
 /// For Ethernet: frames in several buffers, and the fallback for kernels before 5.18.
 const ETHERNET: [&str; 2] = ["couic", "couic_single"];
@@ -89,12 +93,12 @@ pub enum LoadError {
     Limits(#[from] TooManyRules),
     /// The kernel refused maps or BTF.
     #[error(
-        "the kernel refused the tables of the XDP program (Couic needs Linux 5.11, CAP_BPF and CAP_NET_ADMIN, and memory for what [limits] asks): {0}"
+        "the kernel refused the tables of the XDP program (they take memory for what [limits] asks; before Linux 5.11 it counts against RLIMIT_MEMLOCK: set LimitMEMLOCK=infinity in the unit): {0}"
     )]
     Object(#[from] aya::EbpfError),
-    /// The verifier refused the code.
-    #[error("the kernel refused the XDP program: {0}")]
-    Program(#[from] ProgramError),
+    /// The kernel refused the code.
+    #[error(transparent)]
+    Program(#[from] Refusal),
     /// A table of the program cannot be used.
     #[error("the table {name} of the XDP program cannot be mapped: {source}")]
     Map {
@@ -136,14 +140,12 @@ pub fn load_tables(
     limits: Limits,
     rule_counters: bool,
 ) -> Result<(TablePlane, MappedCounters, XdpProgram), LoadError> {
-    let (mut ebpf, plane, counters) = open(OBJECT, limits, rule_counters)?;
+    let object = if features::ordered_loads() { ORDERED } else { OBJECT };
+    let (mut ebpf, plane, counters) = open(object, limits, rule_counters)?;
     let ethernet = verify_ethernet(&mut ebpf)?;
     let mut others = vec![verify(&mut ebpf, Role::Ip, IP)?];
-    match verify_tcx(&mut ebpf) {
-        Ok(tcx) => others.push(tcx),
-        Err(why) => tracing::info!(
-            "operation_mode = \"tcx\" cannot be had, nor auto's way beside another XDP program: {why}"
-        ),
+    if features::tcx() {
+        others.push(verify(&mut ebpf, Role::Tcx, TCX)?);
     }
     let program = XdpProgram {
         ebpf,
@@ -178,6 +180,7 @@ pub fn open(
         .map_max_entries("COUNTS", entries(cpus) * CODES)
         .map_max_entries("RULE_COUNTS", entries(sizes.rule_counts()))
         .override_global("COUNT_RULES", &u32::from(rule_counters), true)
+        .override_global("COARSE_CLOCK", &u32::from(features::coarse_clock()), true)
         .load(object)?;
     let mut maps = Maps(&mut ebpf);
     let store = Store::new(&mut maps, sizes, seed().map_err(LoadError::Seed)?)?;
@@ -201,31 +204,20 @@ pub fn open(
 
 /// Tries the entries in turn: the first that the kernel takes.
 fn verify_ethernet(ebpf: &mut Ebpf) -> Result<Verified, LoadError> {
-    let mut refused = LoadError::Program(ProgramError::NotLoaded);
+    let mut refused = Refusal::from(ProgramError::NotLoaded);
     for entry in ETHERNET {
         match verify(ebpf, Role::Ethernet, entry) {
             Ok(verified) => return Ok(verified),
             Err(error) => {
-                tracing::debug!("the kernel refused the entry {entry}: {error}");
                 refused = error;
+                tracing::debug!("entry {entry}: {refused}");
             }
         }
     }
-    Err(refused)
+    Err(refused.into())
 }
 
-/// The one for TCX, and that the kernel has a place for it, which is tried: a distribution may have it earlier, or left
-/// out.
-fn verify_tcx(ebpf: &mut Ebpf) -> Result<Verified, String> {
-    let verified = verify(ebpf, Role::Tcx, TCX).map_err(|error| error.to_string())?;
-    let program = loaded(ebpf, TCX).map_err(|error| error.to_string())?;
-    if link::has_tcx(program) {
-        return Ok(verified);
-    }
-    Err("this kernel has no TCX, which came with Linux 6.6".to_owned())
-}
-
-fn verify(ebpf: &mut Ebpf, role: Role, entry: &'static str) -> Result<Verified, LoadError> {
+fn verify(ebpf: &mut Ebpf, role: Role, entry: &'static str) -> Result<Verified, Refusal> {
     let program = ebpf.program_mut(entry).ok_or(ProgramError::NotLoaded)?;
     match role {
         Role::Ethernet | Role::Ip => <&mut Xdp>::try_from(&mut *program)?.load()?,
@@ -258,6 +250,13 @@ impl XdpProgram {
     /// The same of each program that this kernel took.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, Option<u32>)> {
         self.all().map(|v| (v.entry, v.instructions))
+    }
+
+    /// What this kernel lacks of what Couic uses, a sentence each. To be asked before privileges are given up.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let has_tcx = self.all().any(|v| v.role == Role::Tcx);
+        features::missing(self.ethernet.entry, has_tcx)
     }
 
     /// The kernel's number for the program for Ethernet, as in `bpftool prog`.

@@ -22,8 +22,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
+    bpffs,
     child::KEEPER,
-    keep::{BPF_FS, Place, is_bpf_fs, pin_dir},
+    keep::{Place, pin_dir},
     wall::{State, gone},
     wire::{Event, Level, Line, Order, Start},
 };
@@ -303,7 +304,8 @@ impl Drop for Keeper {
     }
 }
 
-/// Where links are to be kept, and why not where that is nowhere although they are to stay.
+/// Where links are to be kept, and why not where that is nowhere although they are to stay. To be asked while the
+/// process may still mount what is missing for it.
 fn place(stay: bool, store: bool) -> (Place, Option<String>) {
     if !stay {
         return (Place::Nowhere, None);
@@ -311,13 +313,15 @@ fn place(stay: bool, store: bool) -> (Place, Option<String>) {
     if store {
         return (Place::Store, None);
     }
-    if is_bpf_fs(BPF_FS.as_ref()) {
-        return (Place::Pins, None);
+    match bpffs::provide() {
+        Ok(()) => (Place::Pins, None),
+        Err(why) => {
+            let text = format!(
+                "the filter ends with the daemon: there is no descriptor store of systemd to keep it, and {why}; or set keep_filter = \"never\" in [state]"
+            );
+            (Place::Nowhere, Some(text))
+        }
     }
-    let text = format!(
-        "the filter ends with the daemon: there is neither a descriptor store of systemd nor a bpf filesystem at {BPF_FS} to keep it: run mount -t bpf bpf {BPF_FS} and restart, or set keep_filter = \"never\" in [state]"
-    );
-    (Place::Nowhere, Some(text))
 }
 
 fn start_of(setup: &Setup, place: Place) -> Start {

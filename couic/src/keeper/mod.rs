@@ -10,6 +10,7 @@
 //!   puts its own program in the place of the old one: no frame passes in between ([`wall`]).
 //! - There is one keeper for a working directory at a time.
 
+mod bpffs;
 mod child;
 mod detach;
 mod handle;

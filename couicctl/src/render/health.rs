@@ -72,7 +72,7 @@ pub(crate) fn health(
         let text = format!("{file}{}", problem.message);
         writeln!(out, "Rules on disk: {}", printable(&text))?;
     }
-    for note in &health.notes {
+    for note in health.notes.iter().chain(&health.missing_features) {
         writeln!(out, "Note: {}", printable(note))?;
     }
     Ok(())
@@ -166,6 +166,7 @@ mod tests {
             confirm_problems: vec!["sets/drop/s.couic is NOT in force".to_owned()],
             state_problems: state_problems(),
             notes: vec!["this kernel has no Landlock".to_owned()],
+            missing_features: vec!["this kernel lacks TCX".to_owned()],
         };
         let mut shown = Vec::new();
         health(&state, None, 0, &mut shown).unwrap();
@@ -188,6 +189,7 @@ Peer: b does not answer: nobody there
 Rules on disk: journal-1.log is damaged
 Rules on disk: cannot write the log: disk full
 Note: this kernel has no Landlock
+Note: this kernel lacks TCX
 ";
         assert_eq!(String::from_utf8(shown).unwrap(), expected);
     }
