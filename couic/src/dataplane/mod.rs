@@ -41,7 +41,7 @@ pub use plane::{
     Counters, Limits, MAX_TAGS, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot, Valve,
 };
 pub(crate) use program::ENTRIES;
-pub use program::{LoadError, Loaded, XdpProgram, load, load_tables, open};
+pub use program::{LoadError, Loaded, XdpProgram, load, load_tables, open, walk_entries};
 pub use sizes::TooManyRules;
 #[cfg(test)]
 pub(crate) use tables::Corruption;
