@@ -18,6 +18,8 @@ use nix::sys::time::TimeVal;
 const NLMSG_HDR: usize = 16;
 const RTMSG: usize = 12;
 const RTNEXTHOP: usize = 8;
+/// Of linux/rtnetlink.h; libc has it for glibc only.
+const RTA_VIA: u16 = 18;
 
 /// As large as the kernel makes a part of a dump, twice.
 const BUFFER: usize = 64 * 1024;
@@ -100,7 +102,7 @@ fn hops(mut attributes: &[u8], gateways: &mut Vec<IpAddr>) {
         match u16_at(attribute, 2) {
             Some(libc::RTA_GATEWAY) => gateways.extend(address(content)),
             // A family in front of the address.
-            Some(libc::RTA_VIA) => gateways.extend(content.get(2..).and_then(address)),
+            Some(RTA_VIA) => gateways.extend(content.get(2..).and_then(address)),
             Some(libc::RTA_MULTIPATH) => multipath(content, gateways),
             _ => {}
         }
@@ -183,7 +185,7 @@ mod tests {
     fn finds_plain_multipath_and_foreign_family_hops() {
         let v6 = Ipv6Addr::LOCALHOST.octets();
         let gateway = |last: u8| item(libc::RTA_GATEWAY, &[192, 0, 2, last]);
-        let via = item(libc::RTA_VIA, &[&10_u16.to_ne_bytes()[..], &v6].concat());
+        let via = item(RTA_VIA, &[&10_u16.to_ne_bytes()[..], &v6].concat());
         let hop = |attribute: &[u8]| {
             let length = u16::try_from(RTNEXTHOP + attribute.len()).unwrap();
             [&length.to_ne_bytes()[..], &[0; 6], attribute].concat()

@@ -63,7 +63,7 @@ fn ethtool(name: &str, data: &mut [u8]) -> io::Result<()> {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     for (to, from) in request.ifr_name.iter_mut().zip(bytes) {
-        *to = from.cast_signed();
+        *to = libc::c_char::from_ne_bytes([*from]);
     }
     request.ifr_ifru.ifru_data = data.as_mut_ptr().cast();
     let socket = socket()?;
