@@ -167,8 +167,15 @@ pub fn open(
 fn verify(ebpf: &mut Ebpf) -> Result<(&'static str, u32, Option<u32>), LoadError> {
     let mut refused = ProgramError::NotLoaded;
     for entry in ENTRIES {
-        match verify_entry(ebpf, entry) {
-            Ok((id, instructions)) => return Ok((entry, id, instructions)),
+        let Some(program) = ebpf.program_mut(entry) else {
+            continue;
+        };
+        let program: &mut Xdp = program.try_into()?;
+        match program.load() {
+            Ok(()) => {
+                let info = program.info()?;
+                return Ok((entry, info.id(), info.verified_instruction_count()));
+            }
             Err(error) => {
                 tracing::debug!("the kernel refused the entry {entry}: {error}");
                 refused = error;
@@ -176,15 +183,6 @@ fn verify(ebpf: &mut Ebpf) -> Result<(&'static str, u32, Option<u32>), LoadError
         }
     }
     Err(refused.into())
-}
-
-/// Number and verified instructions of an entry that the kernel takes.
-fn verify_entry(ebpf: &mut Ebpf, entry: &str) -> Result<(u32, Option<u32>), ProgramError> {
-    let program = ebpf.program_mut(entry).ok_or(ProgramError::NotLoaded)?;
-    let program: &mut Xdp = program.try_into()?;
-    program.load()?;
-    let info = program.info()?;
-    Ok((info.id(), info.verified_instruction_count()))
 }
 
 /// What the kernel says of each entry by itself, whichever it would be used: the instructions that the verifier walked,
@@ -196,9 +194,15 @@ pub fn walk_entries(
     limits: Limits,
     rule_counters: bool,
 ) -> Result<Vec<(&'static str, Result<Option<u32>, ProgramError>)>, LoadError> {
-    let (mut ebpf, ..) = open(OBJECT, limits, rule_counters)?;
-    let walked = ENTRIES.map(|entry| (entry, verify_entry(&mut ebpf, entry).map(|(_, n)| n)));
-    Ok(walked.into())
+    // The tables go with these two.
+    let (mut ebpf, _plane, _counters) = open(OBJECT, limits, rule_counters)?;
+    let mut walk = |entry| {
+        let program = ebpf.program_mut(entry).ok_or(ProgramError::NotLoaded)?;
+        let program: &mut Xdp = program.try_into()?;
+        program.load()?;
+        Ok(program.info()?.verified_instruction_count())
+    };
+    Ok(ENTRIES.map(|entry| (entry, walk(entry))).into())
 }
 
 impl XdpProgram {
