@@ -48,6 +48,6 @@ pub use peers::{PeerForgotten, PeerHealth, PeerInfo, PeerProblem, PeerState};
 pub use policy::{Policy, PolicyError};
 pub use report::Report;
 pub use sets::{ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate};
-pub use stats::{ActionStats, Counter, Metrics, Stats, TagStats};
+pub use stats::{ActionStats, Counter, Metrics, NotInspected, Stats, TagStats};
 pub use status::{DaemonStatus, DiskStatus};
 pub use tag::{Tag, TagError, TagPattern, UNTAGGED};

@@ -19,7 +19,7 @@ pub struct Counter {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct ActionStats {
-    /// Frames too short to hold the headers that they announce.
+    /// Frames too short to hold the headers that they announce, or with more than four VLAN tags: dropped.
     pub xdp_aborted: Counter,
     /// Dropped by a rule.
     pub xdp_drop: Counter,
@@ -29,6 +29,43 @@ pub struct ActionStats {
     pub xdp_tx: Counter,
     /// Always zero: Couic redirects nothing.
     pub xdp_redirect: Counter,
+}
+
+/// Frames in which no source address was looked for, by kind. They are among [`ActionStats`]' too: passed, but for `vlan`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct NotInspected {
+    /// Address resolution, EtherType 0x0806.
+    pub arp: Counter,
+    /// 802.3 frames with a length in place of an EtherType: spanning tree and the like.
+    pub llc: Counter,
+    /// MPLS with more than four labels, or with something else than IP behind them.
+    pub mpls: Counter,
+    /// PPPoE discovery, and what is not IP in a session.
+    pub pppoe: Counter,
+    /// MACsec, EtherType 0x88e5: encrypted.
+    pub macsec: Counter,
+    /// More than four VLAN tags. Dropped, and among `XDP_ABORTED`.
+    pub vlan: Counter,
+    /// Any other EtherType; on links without an Ethernet header, what is neither IPv4 nor IPv6.
+    pub other: Counter,
+}
+
+impl NotInspected {
+    /// Each kind with its name.
+    #[must_use]
+    pub const fn rows(&self) -> [(&'static str, Counter); 7] {
+        [
+            ("arp", self.arp),
+            ("llc", self.llc),
+            ("mpls", self.mpls),
+            ("pppoe", self.pppoe),
+            ("macsec", self.macsec),
+            ("vlan", self.vlan),
+            ("other", self.other),
+        ]
+    }
 }
 
 /// Answer of `GET /v1/stats`.
@@ -41,6 +78,9 @@ pub struct Stats {
     pub ignore_cidr_count: u64,
     /// Frames by verdict.
     pub xdp: ActionStats,
+    /// Frames in which no source address was looked for.
+    #[serde(default)]
+    pub not_inspected: NotInspected,
 }
 
 /// Answer of `GET /v1/stats/tags/{policy}`.

@@ -1,18 +1,47 @@
-//! Where a frame's source address lies: Ethernet, up to two VLAN tags (802.1Q, 802.1ad), IPv4 or IPv6.
+//! Where a frame's source address lies: behind Ethernet or none, VLAN tags (802.1Q, 802.1ad, 0x9100), PPPoE session
+//! headers and MPLS labels.
+//!
+//! What holds:
+//! - Every encapsulation that a Linux host itself takes off is looked into. A frame that has no IP packet, or an
+//!   encapsulation that is not known here, is [`Source::Skipped`] with its kind, so that it is counted.
+//! - One walk serves all programs: [`Packet`] says how bytes are read.
+
+use couic_ebpf::layout::Skipped;
 
 const ETHER: usize = 14;
+/// Of the EtherType in an Ethernet header.
+const TYPE_AT: usize = 12;
 const VLAN: usize = 4;
-const IPV4: usize = 20;
+const LABEL: usize = 4;
+const PPPOE: usize = 8;
 const IPV6: usize = 40;
-/// The most that is ever looked at.
-pub(crate) const HEADERS: usize = ETHER + 2 * VLAN + IPV6;
+/// VLAN tags that are looked behind. A host takes off as many as are there, so frames with more are dropped.
+pub(crate) const MAX_TAGS: usize = 4;
 
+/// EtherTypes (IEEE 802, IANA).
 const TYPE_IPV4: u16 = 0x0800;
 const TYPE_IPV6: u16 = 0x86dd;
+const TYPE_ARP: u16 = 0x0806;
 const TYPE_8021Q: u16 = 0x8100;
 const TYPE_8021AD: u16 = 0x88a8;
+/// What bridges stacked tags with before 802.1ad.
+const TYPE_QINQ: u16 = 0x9100;
+const TYPE_MPLS: u16 = 0x8847;
+const TYPE_MPLS_MULTICAST: u16 = 0x8848;
+const TYPE_PPPOE_DISCOVERY: u16 = 0x8863;
+const TYPE_PPPOE: u16 = 0x8864;
+const TYPE_MACSEC: u16 = 0x88e5;
+/// EtherTypes below are lengths of 802.3 frames.
+const FIRST_TYPE: u16 = 0x0600;
 
-/// What a frame is to the filter. `end` is where its IP packet says that it ends, from the start of the frame.
+/// Version 1, type 1, code 0: a PPPoE session's data (RFC 2516).
+const PPPOE_DATA: u32 = 0x1100;
+const PPP_IPV4: u32 = 0x0021;
+const PPP_IPV6: u32 = 0x0057;
+/// The last label of an MPLS stack (RFC 3032).
+const BOTTOM: u32 = 1 << 8;
+
+/// What a frame is to the filter. `end` is where its IP packet says that it ends, from where the packet's bytes begin.
 pub(crate) enum Source {
     V4 {
         source: u32,
@@ -23,83 +52,160 @@ pub(crate) enum Source {
         lo: u64,
         end: usize,
     },
-    /// ARP and all else.
-    NotIp,
+    /// No IP packet, or one that is not looked for.
+    Skipped(Skipped),
     /// Too short to hold the headers that it announces.
     Runt,
 }
 
-/// Bytes from `start` to `end`. The verifier wants to see each range compared with `end` before it is read, through
-/// the very pointer that is compared.
-#[inline(always)]
-fn bytes(start: usize, end: usize, at: usize, len: usize) -> Option<*const u8> {
-    let from = start + at;
-    (from + len <= end).then_some(from as *const u8)
-}
-
-/// Frames begin at even addresses, as the headroom before them is, and all that is read here lies at even offsets:
-/// by halves of words, since an unaligned read would be one of bytes.
-#[inline(always)]
-fn be16(from: *const u8, at: usize) -> u16 {
-    // SAFETY: in a range that `bytes` compared with the end of the frame; aligned, see above.
-    u16::from_be(unsafe { from.add(at).cast::<u16>().read() })
+/// How the bytes of a frame are read.
+pub(crate) trait Packet {
+    /// Two bytes from `at` on, None where the frame ends before them.
+    fn half(&self, at: usize) -> Option<u16>;
+    /// Four bytes from `at` on, None where the frame ends before them.
+    fn word(&self, at: usize) -> Option<u32>;
+    /// The total length and the source of an IPv4 header.
+    fn ipv4(&self, at: usize) -> Option<(u16, u32)>;
+    /// The payload length and the source of an IPv6 header.
+    fn ipv6(&self, at: usize) -> Option<(u16, u64, u64)>;
 }
 
 #[inline(always)]
-fn be32(from: *const u8, at: usize) -> u32 {
-    u32::from(be16(from, at)) << 16 | u32::from(be16(from, at + 2))
+fn is_vlan(kind: u16) -> bool {
+    matches!(kind, TYPE_8021Q | TYPE_8021AD | TYPE_QINQ)
 }
 
+/// The version of the IP packet that begins with these two bytes, as an EtherType; 0 where it is neither.
 #[inline(always)]
-fn be64(from: *const u8, at: usize) -> u64 {
-    u64::from(be32(from, at)) << 32 | u64::from(be32(from, at + 4))
-}
-
-/// Reads the headers that lie between two addresses.
-#[inline(always)]
-pub(crate) fn parse(start: usize, end: usize) -> Source {
-    let Some(ether) = bytes(start, end, 0, ETHER) else {
-        return Source::Runt;
-    };
-    let outer = be16(ether, 12);
-    if outer != TYPE_8021Q && outer != TYPE_8021AD {
-        return network(start, end, ETHER, outer);
+fn ip_type(first: u16) -> u16 {
+    match first >> 12 {
+        4 => TYPE_IPV4,
+        6 => TYPE_IPV6,
+        _ => 0,
     }
-    let Some(tag) = bytes(start, end, ETHER, VLAN) else {
-        return Source::Runt;
-    };
-    let inner = be16(tag, 2);
-    if inner != TYPE_8021Q && inner != TYPE_8021AD {
-        return network(start, end, ETHER + VLAN, inner);
-    }
-    let Some(tag) = bytes(start, end, ETHER + VLAN, VLAN) else {
-        return Source::Runt;
-    };
-    network(start, end, ETHER + 2 * VLAN, be16(tag, 2))
 }
 
-/// `at` is the offset of what `kind` announces.
+/// What lies at `at` as `kind`, should that be an IP packet.
 #[inline(always)]
-fn network(start: usize, end: usize, at: usize, kind: u16) -> Source {
+fn network(packet: &impl Packet, at: usize, kind: u16) -> Option<Source> {
     if kind == TYPE_IPV4 {
-        let Some(ip) = bytes(start, end, at, IPV4) else {
-            return Source::Runt;
+        let Some((length, source)) = packet.ipv4(at) else {
+            return Some(Source::Runt);
         };
-        return Source::V4 {
-            source: be32(ip, 12),
-            end: at + be16(ip, 2) as usize,
-        };
+        let end = at + length as usize;
+        return Some(Source::V4 { source, end });
     }
     if kind == TYPE_IPV6 {
-        let Some(ip) = bytes(start, end, at, IPV6) else {
+        let Some((length, hi, lo)) = packet.ipv6(at) else {
+            return Some(Source::Runt);
+        };
+        let end = at + IPV6 + length as usize;
+        return Some(Source::V6 { hi, lo, end });
+    }
+    None
+}
+
+/// What a frame with an Ethernet header carries, should it have at most one VLAN tag and an IP packet; None where
+/// [`beneath`] must look. Nearly every frame ends here, at offsets that the compiler knows.
+#[inline(always)]
+pub(crate) fn plain(packet: &impl Packet) -> Option<Source> {
+    let Some(outer) = packet.half(TYPE_AT) else {
+        return Some(Source::Runt);
+    };
+    let untagged = network(packet, ETHER, outer);
+    if untagged.is_some() || !is_vlan(outer) {
+        return untagged;
+    }
+    match packet.half(ETHER + 2) {
+        Some(inner) => network(packet, ETHER + VLAN, inner),
+        None => Some(Source::Runt),
+    }
+}
+
+/// The same for any frame with an Ethernet header.
+#[inline(always)]
+pub(crate) fn ethernet(packet: &impl Packet) -> Source {
+    match packet.half(TYPE_AT) {
+        Some(outer) => beneath(packet, ETHER, outer, MAX_TAGS),
+        None => Source::Runt,
+    }
+}
+
+/// What a packet without an Ethernet header carries.
+#[inline(always)]
+pub(crate) fn bare(packet: &impl Packet) -> Source {
+    match packet.half(0) {
+        Some(first) => network(packet, 0, ip_type(first)).unwrap_or(Source::Skipped(Skipped::Other)),
+        None => Source::Runt,
+    }
+}
+
+/// The same behind up to `tags` VLAN tags, then a PPPoE header or up to four MPLS labels.
+#[inline(always)]
+pub(crate) fn beneath(packet: &impl Packet, mut at: usize, mut kind: u16, tags: usize) -> Source {
+    for _ in 0..tags {
+        if !is_vlan(kind) {
+            break;
+        }
+        let Some(tag) = packet.word(at) else {
             return Source::Runt;
         };
-        let end = at + IPV6 + be16(ip, 4) as usize;
-        return Source::V6 {
-            hi: be64(ip, 8),
-            lo: be64(ip, 16),
-            end,
-        };
+        kind = tag as u16;
+        at += VLAN;
     }
-    Source::NotIp
+    let inner = match kind {
+        TYPE_PPPOE => pppoe(packet, at),
+        TYPE_MPLS | TYPE_MPLS_MULTICAST => mpls(packet, at),
+        _ => Ok((at, kind)),
+    };
+    match inner {
+        Ok((at, kind)) => network(packet, at, kind).unwrap_or(Source::Skipped(skipped(kind))),
+        Err(other) => other,
+    }
+}
+
+#[inline(always)]
+fn skipped(kind: u16) -> Skipped {
+    match kind {
+        TYPE_ARP => Skipped::Arp,
+        TYPE_PPPOE_DISCOVERY => Skipped::Pppoe,
+        TYPE_MACSEC => Skipped::Macsec,
+        _ if is_vlan(kind) => Skipped::Vlan,
+        _ if kind < FIRST_TYPE => Skipped::Llc,
+        _ => Skipped::Other,
+    }
+}
+
+/// Where the payload of a PPPoE session frame begins, and what it is.
+#[inline(always)]
+fn pppoe(packet: &impl Packet, at: usize) -> Result<(usize, u16), Source> {
+    let (Some(head), Some(tail)) = (packet.word(at), packet.word(at + 4)) else {
+        return Err(Source::Runt);
+    };
+    match (head >> 16, tail & 0xffff) {
+        (PPPOE_DATA, PPP_IPV4) => Ok((at + PPPOE, TYPE_IPV4)),
+        (PPPOE_DATA, PPP_IPV6) => Ok((at + PPPOE, TYPE_IPV6)),
+        _ => Err(Source::Skipped(Skipped::Pppoe)),
+    }
+}
+
+/// Where the payload of an MPLS frame begins, and what it is by its first bits: labels do not say.
+#[inline(always)]
+fn mpls(packet: &impl Packet, mut at: usize) -> Result<(usize, u16), Source> {
+    for _ in 0..4 {
+        let Some(label) = packet.word(at) else {
+            return Err(Source::Runt);
+        };
+        at += LABEL;
+        if label & BOTTOM != 0 {
+            let Some(first) = packet.half(at) else {
+                return Err(Source::Runt);
+            };
+            return match ip_type(first) {
+                0 => Err(Source::Skipped(Skipped::Mpls)),
+                kind => Ok((at, kind)),
+            };
+        }
+    }
+    Err(Source::Skipped(Skipped::Mpls))
 }

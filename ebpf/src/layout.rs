@@ -25,8 +25,50 @@ pub const CODE_IGNORE: u32 = TAGS;
 pub const CODE_PASS: u32 = 2 * TAGS;
 /// Counter slot of frames too short to hold the headers that they announce.
 pub const CODE_ABORTED: u32 = CODE_PASS + 1;
+/// Counter slot of frames of the first kind in [`Skipped::ALL`]; the others follow.
+pub const CODE_SKIPPED: u32 = CODE_PASS + 2;
 /// Counter slots a CPU has: rounded up so that no two CPUs write to one page.
 pub const CODES: u32 = CODE_PASS + 256;
+
+/// Frames in which no source address is looked for, by kind. They pass, but for [`Skipped::Vlan`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Skipped {
+    /// Address resolution (EtherType 0x0806).
+    Arp,
+    /// 802.3 with a length in place of an EtherType: spanning tree and the like.
+    Llc,
+    /// MPLS with more than four labels, or what lies behind them is not IP.
+    Mpls,
+    /// PPPoE discovery, and what is not IP in a session.
+    Pppoe,
+    /// MACsec (EtherType 0x88e5): encrypted.
+    Macsec,
+    /// More VLAN tags than are looked behind. Dropped.
+    Vlan,
+    /// Any other EtherType, or a packet that is neither IPv4 nor IPv6 on a link without Ethernet header.
+    Other,
+}
+
+impl Skipped {
+    /// All kinds, in the order of their counter slots.
+    pub const ALL: [Self; 7] = [
+        Self::Arp,
+        Self::Llc,
+        Self::Mpls,
+        Self::Pppoe,
+        Self::Macsec,
+        Self::Vlan,
+        Self::Other,
+    ];
+
+    /// The counter slot.
+    #[inline(always)]
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        CODE_SKIPPED + self as u32
+    }
+}
 
 /// Words of 64 bits in the IPv4 prefilter: one bit per /24.
 pub const PREFILTER_WORDS: u32 = 1 << 18;
@@ -56,6 +98,8 @@ pub const LINES_TRIED: u32 = 16;
 pub const MIN_LINES: u32 = 64;
 /// IPv6 prefix lengths that go through cells: /32 to /128.
 pub const MAX_STEPS: usize = 97;
+/// Room for them: a power of two, so that a mask shows the verifier that a number is below.
+pub const STEPS: usize = 128;
 /// Most rules that the IPv6 pool can hold, so that a lane still has 7 bits of fingerprint.
 pub const MAX_POOL: u32 = 1 << 24;
 
@@ -188,7 +232,7 @@ pub struct Steps {
     /// How many are in use.
     pub count: u64,
     /// The steps.
-    pub steps: [Step; MAX_STEPS],
+    pub steps: [Step; STEPS],
 }
 
 /// What a lookup must know of the tables. One record, rarely written.
@@ -218,6 +262,8 @@ pub struct Config {
     pub rule_bases: [u32; 4],
     /// Bits of [`Cell::mask`] that stand, or may stand, for lengths that are not in the filter.
     pub unfiltered: u64,
+    /// Always 0, which the verifier cannot know.
+    pub zero: u64,
 }
 
 /// What one rule decided, where the daemon asked for that.

@@ -7,7 +7,7 @@
 
 use crate::layout::{
     Beat, CODE_DROP, CODE_IGNORE, CODE_PASS, Cell, Config, DROP, Deadlines4, Entry6, Filter6,
-    Head4, Hosts4, IGNORE, Line4, Line6, SEEN_JIFFIES, SHORTS, STALE_NS, Steps, TAG_MASK, TOP_DROP,
+    Head4, Hosts4, IGNORE, Line4, Line6, SEEN_JIFFIES, SHORTS, STALE_NS, STEPS, Steps, TAG_MASK, TOP_DROP,
     TOP_IGNORE, Top, VALID,
 };
 pub use crate::{lookup4::*, lookup6::*};
@@ -16,6 +16,29 @@ pub use crate::{lookup4::*, lookup6::*};
 pub(crate) const NONE: u32 = u32::MAX;
 /// Lookups of one packet, should the writer change what concerns it meanwhile.
 pub(crate) const ATTEMPTS: u32 = 8;
+
+/// Reads a field that the writer may be storing to.
+macro_rules! load {
+    ($pointer:expr, [$at:expr]) => {
+        // SAFETY: as below.
+        unsafe { core::ptr::read_volatile(core::ptr::addr_of!((*$pointer)[$at])) }
+    };
+    ($pointer:expr, $($field:tt)+) => {
+        // SAFETY: `Tables` gave the pointer, the caller checked it where it can be null, and it is valid for reads.
+        unsafe { core::ptr::read_volatile(core::ptr::addr_of!((*$pointer).$($field)+)) }
+    };
+}
+pub(crate) use load;
+
+/// A block once for each number, which is a constant in it. Before Linux 6.4 or so the verifier tracks every scalar
+/// precisely once a loop that calls a global function compares its counter, and runs out of instructions.
+macro_rules! unroll {
+    (for $number:ident in [$($value:literal)+] $block:block) => {$({
+        const $number: u32 = $value;
+        $block
+    })+};
+}
+pub(crate) use unroll;
 
 /// Where the tables are. All reads are volatile: the writer may store at any time.
 ///
@@ -66,6 +89,23 @@ pub trait Tables: Sized {
     fn jiffies(&self) -> u64;
     /// `CLOCK_MONOTONIC_COARSE`, nanoseconds.
     fn mono(&self) -> u64;
+
+    /// Keeps the loads before it before those after it. A compiler's barrier is enough where the CPU keeps loads in order.
+    #[inline(always)]
+    fn barrier(&self) {
+        core::sync::atomic::fence(core::sync::atomic::Ordering::Acquire);
+    }
+    /// [`NONE`], which a verifier does not know it to be: in a comparison with a constant that it knows, versions before
+    /// 6.4 or so take all that led there for precise.
+    #[inline(always)]
+    fn none(&self) -> u32 {
+        NONE
+    }
+    /// The number of a step, seen to be below [`STEPS`].
+    #[inline(always)]
+    fn step(&self, number: usize) -> usize {
+        number & (STEPS - 1)
+    }
 
     // The steps of a lookup, or functions of their own around them: the verifier looks at such a one once, not once
     // for each call and each round of the loop that the call is in.
@@ -121,19 +161,6 @@ pub trait Tables: Sized {
         short_rule(self, head, v6, policy, now)
     }
 }
-
-/// Reads a field that the writer may be storing to.
-macro_rules! load {
-    ($pointer:expr, [$at:expr]) => {
-        // SAFETY: as below.
-        unsafe { core::ptr::read_volatile(core::ptr::addr_of!((*$pointer)[$at])) }
-    };
-    ($pointer:expr, $($field:tt)+) => {
-        // SAFETY: `Tables` gave the pointer, the caller checked it where it can be null, and it is valid for reads.
-        unsafe { core::ptr::read_volatile(core::ptr::addr_of!((*$pointer).$($field)+)) }
-    };
-}
-pub(crate) use load;
 
 /// Whether the panic switch is on: no rule counts then. Asked where a rule may cover the source, before any is looked
 /// up; all others pass as it is.

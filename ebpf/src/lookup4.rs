@@ -7,7 +7,7 @@ use crate::layout::{
 };
 use crate::{
     hash::{Place, place4, scatter4},
-    lookup::{ATTEMPTS, NONE, Tables, finish, holds, load, time_without_daemon},
+    lookup::{ATTEMPTS, NONE, Tables, finish, holds, load, time_without_daemon, unroll},
 };
 
 /// Whether any rule may cover a source in this /24. The bits per /16 fit the L1 cache; those per /24 are only asked
@@ -28,7 +28,9 @@ pub fn flagged4<T: Tables>(t: &T, source: u32) -> bool {
 #[inline(always)]
 pub fn lookup4<T: Tables>(t: &T, source: u32) -> u32 {
     let head = head4(t, source);
+    t.barrier();
     let code = once4(t, source, head);
+    t.barrier();
     if head4(t, source) == head {
         code
     } else {
@@ -42,7 +44,9 @@ pub fn again4<T: Tables>(t: &T, source: u32) -> u32 {
     let mut code = CODE_PASS;
     for _ in 0..ATTEMPTS {
         let head = head4(t, source);
+        t.barrier();
         code = t.walk4(source, head);
+        t.barrier();
         if head4(t, source) == head {
             break;
         }
@@ -135,39 +139,26 @@ pub fn walk4<T: Tables>(t: &T, source: u32, head: u64) -> u32 {
         word = unsafe { core::ptr::read_volatile(t.top4(source >> 16)) };
     }
     let (drops, ignores) = (word as u32 & 0xffff, (word >> 16) as u32 & 0xffff);
-    let mut left = drops | ignores;
-    let mut found = NONE;
+    let mut found = t.none();
     if head & HEAD_HOSTS != 0 {
         found = host4(t, source);
-        if found != NONE {
-            // From here on only an ignore rule can change the verdict.
-            left = ignores;
-        }
     }
-    // /32 is bit 15: shifted out at the top, longest first.
-    for host_bits in 0..16 {
-        if left == 0 {
-            break;
-        }
-        let bit = 0x8000 >> host_bits;
-        if left & bit == 0 {
-            continue;
-        }
-        left &= !bit;
-        let prefix = source & (u32::MAX << host_bits);
-        if ignores & bit != 0 {
-            let tag = t.find4(key4(prefix, host_bits, IGNORE), now);
-            if tag != NONE {
-                return CODE_IGNORE + (tag & TAG_MASK);
+    // /32 is bit 15, longest first. Once a drop rule is found, only an ignore rule can change the verdict.
+    unroll!(for HOST_BITS in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+        let bit = 0x8000 >> HOST_BITS;
+        if (drops | ignores) & bit != 0 {
+            let prefix = source & (u32::MAX << HOST_BITS);
+            if ignores & bit != 0 {
+                let tag = t.find4(key4(prefix, HOST_BITS, IGNORE), now);
+                if tag != NONE {
+                    return CODE_IGNORE + (tag & TAG_MASK);
+                }
+            }
+            if found == NONE && drops & bit != 0 {
+                found = t.find4(key4(prefix, HOST_BITS, DROP), now);
             }
         }
-        if found == NONE && drops & bit != 0 {
-            found = t.find4(key4(prefix, host_bits, DROP), now);
-            if found != NONE {
-                left &= ignores;
-            }
-        }
-    }
+    });
     finish(t, word, source >> 16, false, now, found)
 }
 

@@ -4,11 +4,11 @@
 
 use crate::layout::{
     CODE_IGNORE, CODE_PASS, Cell, DROP, FILTER_WORDS, FILTERED, Filter6, IGNORE, LINE, LINES_TRIED,
-    MAX_STEPS, MORE6, TAG_BITS, TAG_MASK, ident6,
+    MAX_STEPS, MORE6, Step, Steps, TAG_BITS, TAG_MASK, ident6,
 };
 use crate::{
     hash::{cell6, near6, place6},
-    lookup::{ATTEMPTS, NONE, Tables, finish, holds, load, time_without_daemon},
+    lookup::{ATTEMPTS, NONE, Tables, finish, holds, load, time_without_daemon, unroll},
 };
 
 /// Where rules of /32 and longer are known in the word of a head, both policies.
@@ -37,8 +37,10 @@ fn word<T: Tables>(t: &T, hi: u64) -> u64 {
 /// Versions first: what is read after them is as new as they are, or newer.
 #[inline(always)]
 fn near<T: Tables>(t: &T, hi: u64, cell: *const Cell) -> Near {
+    let versions = versions(t, hi, cell);
+    t.barrier();
     Near {
-        versions: versions(t, hi, cell),
+        versions,
         word: word(t, hi),
         mask: load!(cell, mask),
     }
@@ -62,6 +64,7 @@ pub fn lookup6<T: Tables>(t: &T, hi: u64, lo: u64) -> u32 {
     } else {
         t.walk6(hi, lo, near.word, near.mask)
     };
+    t.barrier();
     if versions(t, hi, cell) == near.versions {
         code
     } else {
@@ -77,6 +80,7 @@ pub fn again6<T: Tables>(t: &T, hi: u64, lo: u64) -> u32 {
     for _ in 0..ATTEMPTS {
         let near = near(t, hi, cell);
         code = t.walk6(hi, lo, near.word, near.mask);
+        t.barrier();
         if versions(t, hi, cell) == near.versions {
             break;
         }
@@ -119,7 +123,7 @@ fn marked(filter: *const Filter6, marks: [u32; 2]) -> bool {
 pub fn walk6<T: Tables>(t: &T, hi: u64, lo: u64, word: u64, mask: u64) -> u32 {
     let now = time_without_daemon(t);
     let (drops, ignores) = (word as u32 & 0xffff, (word >> 16) as u32 & 0xffff);
-    let mut found = NONE;
+    let mut found = t.none();
     if mask != 0 && (drops | ignores) & 0x8000 != 0 {
         let code = t.longer6(hi, lo, mask);
         if code >= CODE_IGNORE && code != NONE {
@@ -127,36 +131,30 @@ pub fn walk6<T: Tables>(t: &T, hi: u64, lo: u64, word: u64, mask: u64) -> u32 {
         }
         found = code;
     }
-    let mut left = if found == NONE {
-        drops | ignores
-    } else {
-        ignores
-    } & 0x7fff;
-    for host_bits in 1..16 {
-        if left == 0 {
-            break;
-        }
-        let bit = 0x8000 >> host_bits;
-        if left & bit == 0 {
-            continue;
-        }
-        left &= !bit;
-        let prefix = hi & (u64::MAX << (32 + host_bits));
-        let len2 = (32 - host_bits as u64) * 2;
-        if ignores & bit != 0 {
-            let tag = t.find6(prefix, 0, len2 | IGNORE as u64);
-            if tag != NONE {
-                return CODE_IGNORE + (tag & TAG_MASK);
+    unroll!(for HOST_BITS in [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+        let bit = 0x8000 >> HOST_BITS;
+        if (drops | ignores) & bit != 0 {
+            let prefix = hi & (u64::MAX << (32 + HOST_BITS));
+            let len2 = u64::from(32 - HOST_BITS) * 2;
+            if ignores & bit != 0 {
+                let tag = t.find6(prefix, 0, len2 | IGNORE as u64);
+                if tag != NONE {
+                    return CODE_IGNORE + (tag & TAG_MASK);
+                }
+            }
+            if found == NONE && drops & bit != 0 {
+                found = t.find6(prefix, 0, len2 | DROP as u64);
             }
         }
-        if found == NONE && drops & bit != 0 {
-            found = t.find6(prefix, 0, len2 | DROP as u64);
-            if found != NONE {
-                left &= ignores;
-            }
-        }
-    }
+    });
     finish(t, word, (hi >> 48) as u32, true, now, found)
+}
+
+/// One of the steps.
+#[inline(always)]
+pub(crate) fn step<T: Tables>(t: &T, steps: *const Steps, number: usize) -> *const Step {
+    // SAFETY: valid, see `Tables`; the number is below that of the steps.
+    unsafe { (&raw const (*steps).steps).cast::<Step>().add(t.step(number)) }
 }
 
 /// Prefixes of /32 and longer: an ignore rule's verdict code, or a drop rule's, or all ones.
@@ -168,21 +166,22 @@ pub fn longer6<T: Tables>(t: &T, hi: u64, lo: u64, mask: u64) -> u32 {
     if nothing_near6(t, hi, &load!(t.config(), seed)) {
         left &= load!(t.config(), unfiltered);
     }
-    let mut found = NONE;
-    for i in 0..MAX_STEPS {
-        if left == 0 || i as u64 >= count {
+    let mut found = t.none();
+    for number in 0..MAX_STEPS {
+        if left == 0 || number as u64 >= count {
             break;
         }
-        let here = left & load!(steps, steps[i].bits);
+        let step = step(t, steps, number);
+        let here = left & load!(step, bits);
         if here == 0 {
             continue;
         }
-        left &= load!(steps, steps[i].keep);
+        left &= load!(step, keep);
         let prefix = (
-            hi & load!(steps, steps[i].hi_mask),
-            lo & load!(steps, steps[i].lo_mask),
+            hi & load!(step, hi_mask),
+            lo & load!(step, lo_mask),
         );
-        let len2 = load!(steps, steps[i].len2);
+        let len2 = load!(step, len2);
         if here >> 32 != 0 {
             let tag = t.find6(prefix.0, prefix.1, len2 | IGNORE as u64);
             if tag != NONE {

@@ -9,6 +9,8 @@ mod filter;
 mod frame;
 #[cfg(target_arch = "bpf")]
 mod maps;
+#[cfg(target_arch = "bpf")]
+mod packet;
 
 /// Only `cargo build --target bpfel-unknown-none` makes the program; couic/build.rs does that.
 #[cfg(not(target_arch = "bpf"))]

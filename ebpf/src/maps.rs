@@ -1,8 +1,12 @@
 //! The tables as maps of the program. The sizes here are least ones: the daemon sets the real ones when it loads.
 
+use core::arch::asm;
+
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
-    helpers::{bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_coarse_ns},
+    helpers::{
+        bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns,
+    },
     macros::map,
     maps::Array,
 };
@@ -32,6 +36,23 @@ sized! {
 /// what depends on it.
 #[unsafe(no_mangle)]
 static COUNT_RULES: u32 = 0;
+
+/// Set by the daemon: whether the kernel has `bpf_ktime_get_coarse_ns` (Linux 5.11). Where not, the clock that is exact
+/// costs some 50 ns, once in [`SEEN_JIFFIES`].
+#[unsafe(no_mangle)]
+static COARSE_CLOCK: u32 = 1;
+
+/// Whether this object is for CPUs that may do loads in another order than the program's (aarch64). One of its own, since
+/// kernels before 5.12 refuse atomic instructions that fetch wherever they stand, and aarch64 has them from 5.18 on.
+const ORDERED: bool = matches!(env!("CARGO_BIN_NAME").as_bytes(), b"couic-xdp-ordered");
+
+/// Whether a word that the daemon sets before the program is verified is not 0.
+macro_rules! is_set {
+    ($word:ident) => {
+        // SAFETY: a word of the program's own.
+        unsafe { (&raw const $word).read_volatile() != 0 }
+    };
+}
 
 /// Tables of a fixed size, as sections: the program has their address, so a record is one addition away. Every read
 /// and write of them is volatile, since the compiler sees nobody who changes them.
@@ -83,6 +104,28 @@ macro_rules! within {
     };
 }
 
+/// The same where the compiler knows the index to be small enough and would leave out the mask, while verifiers up to that
+/// of Linux 6.12 do not.
+macro_rules! surely_within {
+    ($table:ident, $size:expr, $index:expr) => {
+        // SAFETY: below the number of records.
+        unsafe {
+            (&raw mut $table)
+                .cast_const()
+                .cast_record()
+                .add(masked::<{ $size as i32 - 1 }>($index as usize))
+        }
+    };
+}
+
+/// A mask that the compiler does not leave out.
+#[inline(always)]
+fn masked<const MASK: i32>(mut index: usize) -> usize {
+    // SAFETY: changes a register that it is given.
+    unsafe { asm!("{0} &= {1}", inout(reg) index, const MASK, options(pure, nomem, nostack)) };
+    index
+}
+
 /// From an array to its first record.
 trait CastRecord {
     type Record;
@@ -132,11 +175,11 @@ impl Tables for Kernel {
     }
     #[inline(always)]
     fn short4(&self, node: u32) -> *const u64 {
-        within!(SHORT4, SHORTS, node)
+        surely_within!(SHORT4, SHORTS, node)
     }
     #[inline(always)]
     fn short6(&self, node: u32) -> *const u64 {
-        within!(SHORT6, SHORTS, node)
+        surely_within!(SHORT6, SHORTS, node)
     }
     #[inline(always)]
     fn cell6(&self, cell: u32) -> *const Cell {
@@ -181,8 +224,33 @@ impl Tables for Kernel {
     }
     #[inline(always)]
     fn mono(&self) -> u64 {
-        // SAFETY: takes nothing, reads a clock (Linux 5.11).
-        unsafe { bpf_ktime_get_coarse_ns() }
+        if is_set!(COARSE_CLOCK) {
+            // SAFETY: takes nothing, reads a clock.
+            unsafe { bpf_ktime_get_coarse_ns() }
+        } else {
+            // SAFETY: as above.
+            unsafe { bpf_ktime_get_ns() }
+        }
+    }
+    /// An atomic addition on the stack, since BPF has no barrier that all kernels know: acquire and release in one, which
+    /// no load passes in either direction. The compiler keeps volatile reads in order by itself.
+    #[inline(always)]
+    fn barrier(&self) {
+        if ORDERED {
+            let mut word = 0u64;
+            // SAFETY: changes a word of this function's own.
+            unsafe {
+                asm!("{1} = atomic_fetch_add((u64 *)({0} + 0), {1})", in(reg) &raw mut word, inout(reg) 0u64 => _, options(nostack));
+            }
+        }
+    }
+    #[inline(always)]
+    fn none(&self) -> u32 {
+        !(unsafe { (&raw const (*self.config()).zero).read_volatile() } as u32)
+    }
+    #[inline(always)]
+    fn step(&self, number: usize) -> usize {
+        masked::<{ STEPS as i32 - 1 }>(number)
     }
     #[inline(always)]
     fn again4(&self, source: u32) -> u32 {
@@ -308,9 +376,9 @@ fn count_rule(number: u32) -> u32 {
         // SAFETY: a record of the map, a record of the fixed table; helper without arguments (Linux 5.11).
         unsafe {
             // What core::sync::atomic would do: it has no fetch_add where there is no compare-and-swap.
-            core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) &raw mut (*count).hits, in(reg) 1u64);
+            asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) &raw mut (*count).hits, in(reg) 1u64);
             let since =
-                bpf_ktime_get_coarse_ns().saturating_sub((&raw const (*beat).mono).read_volatile());
+                Kernel.mono().saturating_sub((&raw const (*beat).mono).read_volatile());
             let now = (&raw const (*beat).unix).read_volatile() + since / 1_000_000_000;
             (&raw mut (*count).seen).write_volatile(now);
         }
@@ -320,8 +388,7 @@ fn count_rule(number: u32) -> u32 {
 
 #[inline(always)]
 fn counts_rules(code: u32) -> bool {
-    // SAFETY: a word of the program's own.
-    code < CODE_PASS && unsafe { (&raw const COUNT_RULES).read_volatile() } != 0
+    code < CODE_PASS && is_set!(COUNT_RULES)
 }
 
 /// Counts the rule behind a verdict about an IPv4 source, where that was asked for.

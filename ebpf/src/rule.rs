@@ -10,7 +10,7 @@ use crate::{
         CODE_IGNORE, DROP, Deadlines4, HEAD_HOSTS, HOST_BITS, IGNORE, LINE, LINES_TRIED, MAX_STEPS,
         MORE_SHIFT, MORE6, SHORTS, TAG_BITS, TAG_MASK, VALID, ident6, key4,
     },
-    lookup::{NONE, Tables, holds, load, time_without_daemon},
+    lookup::{NONE, Tables, holds, load, step, time_without_daemon, unroll},
 };
 
 /// Policy and tag slot of a verdict code below [`crate::layout::CODE_PASS`].
@@ -39,15 +39,15 @@ pub fn rule4<T: Tables>(t: &T, source: u32, code: u32) -> u32 {
         }
     }
     let lengths = (word >> (16 * policy)) as u32 & 0xffff;
-    for host_bits in 0..16 {
-        if lengths & (0x8000 >> host_bits) != 0 {
-            let prefix = source & (u32::MAX << host_bits);
-            let slot = t.slot4(key4(prefix, host_bits, policy), tag);
+    unroll!(for HOST_BITS in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+        if lengths & (0x8000 >> HOST_BITS) != 0 {
+            let prefix = source & (u32::MAX << HOST_BITS);
+            let slot = t.slot4(key4(prefix, HOST_BITS, policy), tag);
             if slot != NONE {
                 return bases[0] + slot;
             }
         }
-    }
+    });
     let node = short_node(t, source >> 16, false, policy, tag);
     if node == NONE { NONE } else { bases[2] + node }
 }
@@ -112,18 +112,16 @@ pub fn rule6<T: Tables>(t: &T, hi: u64, lo: u64, code: u32) -> u32 {
     let half = u64::from(u32::MAX) << (32 * policy);
     let steps = t.steps6(load!(t.config(), steps) & 1);
     let (mask, count) = (load!(cell, mask) & half, load!(steps, count));
-    for i in 0..MAX_STEPS {
-        if i as u64 >= count {
+    for number in 0..MAX_STEPS {
+        if number as u64 >= count {
             break;
         }
-        if mask & load!(steps, steps[i].bits) == 0 {
+        let step = step(t, steps, number);
+        if mask & load!(step, bits) == 0 {
             continue;
         }
-        let (hi, lo) = (
-            hi & load!(steps, steps[i].hi_mask),
-            lo & load!(steps, steps[i].lo_mask),
-        );
-        let index = t.index6(hi, lo, load!(steps, steps[i].len2) | u64::from(policy), tag);
+        let (hi, lo) = (hi & load!(step, hi_mask), lo & load!(step, lo_mask));
+        let index = t.index6(hi, lo, load!(step, len2) | u64::from(policy), tag);
         if index != NONE {
             return bases[1] + index;
         }
@@ -131,15 +129,15 @@ pub fn rule6<T: Tables>(t: &T, hi: u64, lo: u64, code: u32) -> u32 {
     // SAFETY: valid, see `Tables`.
     let word = unsafe { t.top6((hi >> 48) as u32).read_volatile() };
     let lengths = (word >> (16 * policy)) as u32 & 0x7fff;
-    for host_bits in 1..16u32 {
-        if lengths & (0x8000 >> host_bits) != 0 {
-            let len_policy = u64::from(((32 - host_bits) * 2) | policy);
-            let index = t.index6(hi & (u64::MAX << (32 + host_bits)), 0, len_policy, tag);
+    unroll!(for HOST_BITS in [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+        if lengths & (0x8000 >> HOST_BITS) != 0 {
+            let len_policy = u64::from(((32 - HOST_BITS) * 2) | policy);
+            let index = t.index6(hi & (u64::MAX << (32 + HOST_BITS)), 0, len_policy, tag);
             if index != NONE {
                 return bases[1] + index;
             }
         }
-    }
+    });
     let node = short_node(t, (hi >> 48) as u32, true, policy, tag);
     if node == NONE { NONE } else { bases[3] + node }
 }

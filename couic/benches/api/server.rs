@@ -24,7 +24,7 @@ use couic::{
     rbac::ClientStore,
     switch::PanicSwitch,
 };
-use couic_common::{ActionStats, Cidr, Counter, Health, Policy};
+use couic_common::{ActionStats, Cidr, Counter, Health, NotInspected, Policy};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 
@@ -64,6 +64,10 @@ impl Plane for NoPlane {
 }
 
 impl Counters for NoPlane {
+    fn not_inspected(&self) -> NotInspected {
+        NotInspected::default()
+    }
+
     fn actions(&self) -> ActionStats {
         ActionStats::default()
     }

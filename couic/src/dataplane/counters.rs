@@ -3,8 +3,10 @@
 //! Each CPU has a page range of its own, one record per verdict code, which only that CPU writes: exact, and nobody
 //! waits. A read that meets a packet may see its frame counted and its bytes not yet.
 
-use couic_common::{ActionStats, Counter, Policy};
-use couic_ebpf::layout::{CODE_ABORTED, CODE_DROP, CODE_IGNORE, CODE_PASS, CODES, Count, TAGS};
+use couic_common::{ActionStats, Counter, NotInspected, Policy};
+use couic_ebpf::layout::{
+    CODE_ABORTED, CODE_DROP, CODE_IGNORE, CODE_PASS, CODES, Count, Skipped, TAGS,
+};
 
 use super::{
     Counters, TagSlot,
@@ -34,9 +36,9 @@ impl MappedCounters {
         sum
     }
 
-    fn codes(&self, from: u32) -> Counter {
+    fn sum(&self, codes: impl IntoIterator<Item = u32>) -> Counter {
         let mut sum = Counter::default();
-        for code in from..from + TAGS {
+        for code in codes {
             let one = self.code(code);
             sum.rx_packets += one.rx_packets;
             sum.rx_bytes += one.rx_bytes;
@@ -47,15 +49,26 @@ impl MappedCounters {
 
 impl Counters for MappedCounters {
     fn actions(&self) -> ActionStats {
-        let (ignored, passed) = (self.codes(CODE_IGNORE), self.code(CODE_PASS));
+        let passed = Skipped::ALL.into_iter().filter(|kind| *kind != Skipped::Vlan);
+        let ignored = CODE_IGNORE..CODE_IGNORE + TAGS;
         ActionStats {
-            xdp_aborted: self.code(CODE_ABORTED),
-            xdp_drop: self.codes(CODE_DROP),
-            xdp_pass: Counter {
-                rx_packets: ignored.rx_packets + passed.rx_packets,
-                rx_bytes: ignored.rx_bytes + passed.rx_bytes,
-            },
+            xdp_aborted: self.sum([CODE_ABORTED, Skipped::Vlan.code()]),
+            xdp_drop: self.sum(CODE_DROP..CODE_DROP + TAGS),
+            xdp_pass: self.sum(ignored.chain([CODE_PASS]).chain(passed.map(Skipped::code))),
             ..ActionStats::default()
+        }
+    }
+
+    fn not_inspected(&self) -> NotInspected {
+        let of = |kind: Skipped| self.code(kind.code());
+        NotInspected {
+            arp: of(Skipped::Arp),
+            llc: of(Skipped::Llc),
+            mpls: of(Skipped::Mpls),
+            pppoe: of(Skipped::Pppoe),
+            macsec: of(Skipped::Macsec),
+            vlan: of(Skipped::Vlan),
+            other: of(Skipped::Other),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use couic_common::{ActionStats, Cidr, Counter, Policy, Verdict};
+use couic_common::{ActionStats, Cidr, Counter, NotInspected, Policy, Verdict};
 use parking_lot::Mutex;
 
 use super::{Counters, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot, Valve};
@@ -182,6 +182,10 @@ impl Plane for MemoryPlane {
 }
 
 impl Counters for MemoryPlane {
+    fn not_inspected(&self) -> NotInspected {
+        NotInspected::default()
+    }
+
     fn actions(&self) -> ActionStats {
         self.0.lock().actions
     }

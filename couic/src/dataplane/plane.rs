@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use couic_common::{ActionStats, Cidr, Counter, Policy};
+use couic_common::{ActionStats, Cidr, Counter, NotInspected, Policy};
 
 /// How many tags a policy can have at a time, the untagged slot included.
 pub const MAX_TAGS: usize = 8192;
@@ -187,6 +187,9 @@ pub trait Valve: Send + Sync {
 pub trait Counters: Send + Sync {
     /// Frames by verdict.
     fn actions(&self) -> ActionStats;
+
+    /// Frames in which no source address was looked for.
+    fn not_inspected(&self) -> NotInspected;
 
     /// Packets that the rules of one policy and slot decided about, since the program was loaded.
     fn tag(&self, policy: Policy, slot: TagSlot) -> Counter;

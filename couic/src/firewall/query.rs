@@ -162,6 +162,7 @@ impl Firewall {
             drop_cidr_count: count(Policy::Drop),
             ignore_cidr_count: count(Policy::Ignore),
             xdp: self.counters.actions(),
+            not_inspected: self.counters.not_inspected(),
         }
     }
 

@@ -56,6 +56,12 @@ impl Figures {
             "seen, by what became of them",
             &actions(&self.stats.xdp),
         ));
+        families.extend(counters(
+            "couic_not_inspected",
+            "kind",
+            "in which no source address was looked for, by kind",
+            &self.stats.not_inspected.rows(),
+        ));
         for (policy, tags) in [
             (Policy::Drop, &self.drop_tags),
             (Policy::Ignore, &self.ignore_tags),

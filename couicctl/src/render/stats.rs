@@ -80,6 +80,20 @@ pub(crate) fn stats(stats: &Stats, rates: Option<&Rates>, out: &mut dyn Write) -
     writeln!(
         out,
         "Rules: {drop_cidr_count} drop, {ignore_cidr_count} ignore"
+    )?;
+    let seen = stats.not_inspected.rows();
+    let seen: Vec<String> = seen
+        .iter()
+        .filter(|(_, counter)| counter.rx_packets > 0)
+        .map(|(kind, counter)| format!("{} {kind}", counter.rx_packets))
+        .collect();
+    if seen.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "Frames without a source address to look for: {}",
+        seen.join(", ")
     )
 }
 
