@@ -30,6 +30,7 @@ mod tests;
 mod tops;
 mod v4;
 mod v6;
+mod walk;
 
 pub(crate) use attach::program_names;
 pub use attach::{AttachError, ModeError, OperationMode};
@@ -41,8 +42,9 @@ pub use plane::{
     Counters, Limits, MAX_TAGS, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot, Valve,
 };
 pub(crate) use program::ENTRIES;
-pub use program::{LoadError, Loaded, XdpProgram, load, load_tables, open, walk_entries};
+pub use program::{LoadError, Loaded, XdpProgram, load, load_tables, open};
 pub use sizes::TooManyRules;
 #[cfg(test)]
 pub(crate) use tables::Corruption;
 pub use tables::TablePlane;
+pub use walk::{Walk, walk};

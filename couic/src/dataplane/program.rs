@@ -27,7 +27,7 @@ use super::{
     tables::TablePlane,
 };
 
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/couic-xdp"));
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/couic-xdp"));
 
 /// For frames in several buffers, and the fallback for kernels before 5.18.
 pub(crate) const ENTRIES: [&str; 2] = ["couic", "couic_single"];
@@ -183,26 +183,6 @@ fn verify(ebpf: &mut Ebpf) -> Result<(&'static str, u32, Option<u32>), LoadError
         }
     }
     Err(refused.into())
-}
-
-/// What the kernel says of each entry by itself, whichever it would be used: the instructions that the verifier walked,
-/// where it tells (Linux 5.16), or why it refuses.
-///
-/// # Errors
-/// [`LoadError`], where there are not even tables.
-pub fn walk_entries(
-    limits: Limits,
-    rule_counters: bool,
-) -> Result<Vec<(&'static str, Result<Option<u32>, ProgramError>)>, LoadError> {
-    // The tables go with these two.
-    let (mut ebpf, _plane, _counters) = open(OBJECT, limits, rule_counters)?;
-    let mut walk = |entry| {
-        let program = ebpf.program_mut(entry).ok_or(ProgramError::NotLoaded)?;
-        let program: &mut Xdp = program.try_into()?;
-        program.load()?;
-        Ok(program.info()?.verified_instruction_count())
-    };
-    Ok(ENTRIES.map(|entry| (entry, walk(entry))).into())
 }
 
 impl XdpProgram {
