@@ -3,7 +3,7 @@
 PLUGINS := webhook discord slack
 PLUGIN_DIR ?= /usr/lib/couic/plugins
 
-.PHONY: help setup build build-static test-static check-targets plugins install-plugins test lint deny demo demo-peering bench soak fuzz clean
+.PHONY: help setup build build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny demo demo-peering bench soak fuzz clean
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/sbin:/sbin
 
@@ -44,6 +44,14 @@ install-plugins: plugins ## copy them to PLUGIN_DIR (/usr/lib/couic/plugins) bel
 
 test: setup ## build everything, run every test; those with packets need root
 	@scripts/test
+
+verify-kernels: ## load every entry of the XDP program on Debian's kernels, emulated; KERNELS="6.1 6.12/arm64"
+	@scripts/setup kernels $(KERNELS)
+	@scripts/kernels verify $(KERNELS)
+
+test-kernels: ## verdicts, packets, restarts on Debian's kernels, emulated; KERNELS as above, all without
+	@scripts/setup kernels $(KERNELS)
+	@scripts/kernels test $(KERNELS)
 
 # The profile of the tests, so that build scripts, and with them the XDP program, are built once for both.
 lint: setup ## rustfmt and clippy over the whole workspace, warnings are errors

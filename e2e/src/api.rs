@@ -10,6 +10,8 @@ use std::{
 use couic_common::{Counter, Health, Stats, TagStats};
 use serde_json::{Value, json};
 
+use crate::wait::patient;
+
 /// The API of one daemon, as the client `couicctl` (group admin).
 #[derive(Clone, Debug)]
 pub struct Api {
@@ -68,10 +70,10 @@ impl Api {
     /// The same, with the error of the transport.
     ///
     /// # Errors
-    /// Where the daemon is not reachable, hangs for 30 s, or its answer is not HTTP.
+    /// Where the daemon is not reachable, hangs for 30 s (times `COUIC_PATIENCE`), or its answer is not HTTP.
     pub fn try_request(&self, method: &str, path: &str, body: Option<&str>) -> io::Result<Reply> {
         let mut stream = UnixStream::connect(&self.socket)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.set_read_timeout(Some(patient(Duration::from_secs(30))))?;
         let body = body.unwrap_or_default();
         let kind = if body.trim_end().contains('\n') {
             "application/x-ndjson"

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::Netns;
+use crate::{Netns, wait::patient};
 
 /// What somebody posted.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ impl Chat {
     /// Where none comes in time.
     #[must_use]
     pub fn next(&self, deadline: Duration) -> Post {
-        let next = self.posts.recv_timeout(deadline);
+        let next = self.posts.recv_timeout(patient(deadline));
         next.unwrap_or_else(|_| panic!("nothing was posted within {deadline:?}"))
     }
 

@@ -1,6 +1,7 @@
 //! Waiting for conditions.
 
 use std::{
+    sync::LazyLock,
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -8,16 +9,32 @@ use std::{
 /// How often a condition is looked at.
 const INTERVAL: Duration = Duration::from_millis(5);
 
+/// What `COUIC_PATIENCE` says: how many times longer than on a real processor everything may take.
+static PATIENCE: LazyLock<u32> = LazyLock::new(|| {
+    std::env::var("COUIC_PATIENCE").map_or(1, |text| {
+        text.parse()
+            .ok()
+            .filter(|factor| *factor > 0)
+            .unwrap_or_else(|| panic!("COUIC_PATIENCE={text} is not a whole number from 1 on"))
+    })
+});
+
+/// A deadline, made longer where the machine is an emulated one. Every deadline of this library passes through here.
+#[must_use]
+pub(crate) fn patient(deadline: Duration) -> Duration {
+    deadline * *PATIENCE
+}
+
 /// Asks `condition` until it answers something, and returns that with the time it took.
 ///
 /// # Panics
-/// Where it does not within `deadline`: the message says `what` was awaited.
+/// Where it does not within `deadline`, times `COUIC_PATIENCE`: the message says `what` was awaited.
 pub fn until<T>(
     what: &str,
     deadline: Duration,
     mut condition: impl FnMut() -> Option<T>,
 ) -> (T, Duration) {
-    let start = Instant::now();
+    let (start, deadline) = (Instant::now(), patient(deadline));
     loop {
         if let Some(value) = condition() {
             return (value, start.elapsed());

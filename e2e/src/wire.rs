@@ -11,6 +11,7 @@ use crate::{
     Frame, Netns,
     frame::{find_label, sync_frame},
     packet_socket::PacketSocket,
+    wait::patient,
 };
 
 /// Frames in flight at most: a veth ring holds 256 and loses what does not fit.
@@ -48,7 +49,7 @@ impl Wire {
     /// Sends the frames in order and answers how often each arrived.
     ///
     /// # Panics
-    /// Where the wire is cut: a frame that no rule concerns does not arrive within a minute.
+    /// Where the wire is cut: a frame that no rule concerns does not arrive within a minute, times `COUIC_PATIENCE`.
     pub fn arrivals(&mut self, frames: &[Frame]) -> Vec<u32> {
         let mut counts = vec![0; frames.len()];
         let _on_one_cpu = Pinned::here();
@@ -81,9 +82,9 @@ impl Wire {
     }
 
     fn collect(&mut self, counts: &mut [u32]) {
-        let start = Instant::now();
+        let (start, deadline) = (Instant::now(), patient(DEADLINE));
         let mut buffer = vec![0; 1 << 16];
-        while start.elapsed() < DEADLINE {
+        while start.elapsed() < deadline {
             let Some(frame) = self.receiver.receive(&mut buffer) else {
                 // Attaching XDP resets the receiving queues, so even this frame can be lost.
                 self.sync();
@@ -97,7 +98,7 @@ impl Wire {
                 _ => {}
             }
         }
-        panic!("the wire is cut: a frame that no rule concerns did not arrive within {DEADLINE:?}");
+        panic!("the wire is cut: a frame that no rule concerns did not arrive within {deadline:?}");
     }
 }
 

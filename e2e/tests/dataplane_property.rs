@@ -1,5 +1,6 @@
 //! The shipped program against a linear scan over the rules, on real frames: random rule sets of all lengths, both
-//! policies, overlaps, adds, removals, renewals and expiries. COUIC_SEED repeats a run; COUIC_SECONDS makes it longer.
+//! policies, overlaps, adds, removals, renewals and expiries. COUIC_SEED repeats a run; COUIC_SECONDS (12) is how long it
+//! takes at least, COUIC_VERDICTS (200,000) how many verdicts it compares at least, however slow the machine.
 
 #![allow(
     clippy::unwrap_used,
@@ -107,6 +108,11 @@ fn change(
     rules.push((policy, cidr, rule));
 }
 
+/// A number from the environment.
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
 /// What the data plane says of each rule is what the scan counted.
 fn compare_hits(plane: &dyn Plane, rules: &Rules, hits: &Hits) {
     for (policy, cidr, _) in rules {
@@ -123,10 +129,10 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
         return;
     }
     let mut random = Random::from_environment("dataplane_property");
-    let seconds = std::env::var("COUIC_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(12);
+    let (seconds, least) = (
+        setting("COUIC_SECONDS", 12),
+        setting("COUIC_VERDICTS", 200_000),
+    );
     let limits = Limits {
         drop_entries: 2000,
         ignore_entries: 2000,
@@ -137,8 +143,7 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
     let (mut verdicts, mut deciding, mut stale, mut epoch) = (0u64, 0u64, 0u64, 0);
     let (mut rules, mut hits) = (Rules::new(), Hits::new());
     let end = Instant::now() + Duration::from_secs(seconds);
-    // However slow the machine.
-    while Instant::now() < end || verdicts < 200_000 || stale == 0 {
+    while Instant::now() < end || verdicts < least || stale == 0 {
         epoch += 1;
         compare_hits(&plane, &rules, &hits);
         // Some epochs begin empty, so that few rules are tried as well as many.
@@ -162,7 +167,7 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
         } else {
             plane.backdate_heartbeat(60, now - 60);
         }
-        for _ in 0..20_000 {
+        for _ in 0..least.min(20_000) {
             let source = match random.below(3) {
                 0 if !rules.is_empty() => rules
                     [usize::try_from(random.below(rules.len() as u64)).unwrap()]

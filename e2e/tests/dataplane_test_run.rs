@@ -71,7 +71,10 @@ impl Rig {
 #[test]
 fn verified_within_bounds() {
     let Some(rig) = rig() else { return };
-    let instructions = rig._program.verified_instructions().unwrap();
+    let Some(instructions) = rig._program.verified_instructions() else {
+        println!("skipped: this kernel does not tell (Linux 5.16)");
+        return;
+    };
     println!("the verifier walked {instructions} instructions");
     assert!((500..200_000).contains(&instructions), "{instructions}");
 }

@@ -33,6 +33,7 @@ mod tests;
 mod tops;
 mod v4;
 mod v6;
+mod walk;
 
 pub(crate) use attach::program_names;
 pub use attach::{AttachError, ModeError, OperationMode};
@@ -51,3 +52,4 @@ pub use sizes::TooManyRules;
 #[cfg(test)]
 pub(crate) use tables::Corruption;
 pub use tables::TablePlane;
+pub use walk::{Walk, walk};

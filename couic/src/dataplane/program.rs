@@ -140,7 +140,11 @@ pub fn load_tables(
     limits: Limits,
     rule_counters: bool,
 ) -> Result<(TablePlane, MappedCounters, XdpProgram), LoadError> {
-    let object = if features::ordered_loads() { ORDERED } else { OBJECT };
+    let object = if features::ordered_loads() {
+        ORDERED
+    } else {
+        OBJECT
+    };
     let (mut ebpf, plane, counters) = open(object, limits, rule_counters)?;
     let ethernet = verify_ethernet(&mut ebpf)?;
     let mut others = vec![verify(&mut ebpf, Role::Ip, IP)?];

@@ -1,0 +1,69 @@
+//! The kernel's verifier takes the programs, and has room to spare.
+
+use couic::dataplane::{Walk, walk};
+
+/// The kernel gives up at 1,000,000 instructions walked, dead ends included, and how many a program costs differs between
+/// kernels by a factor of three. So none that is tried may come near: another one, or a small change of the
+/// program, must not be the first to pass it. It bounds the time of a start as well: 1,000 take 10 to 50 ms.
+const MOST: u32 = 200_000;
+
+#[test]
+fn every_program_is_taken_within_the_bound() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: needs root (CAP_BPF, CAP_NET_ADMIN)");
+        return;
+    }
+    let kernel = release();
+    let mut faults = Vec::new();
+    for walk in walk().expect("the tables") {
+        let variant = match (walk.ordered, walk.rule_counters) {
+            (false, false) => "plain",
+            (false, true) => "rules",
+            (true, false) => "ordered",
+            (true, true) => "ordered+rules",
+        };
+        let told = match &walk.outcome {
+            Ok(Some(instructions)) => {
+                if *instructions > MOST {
+                    faults.push(format!("{} {variant}: {instructions}", walk.program));
+                }
+                instructions.to_string()
+            }
+            Ok(None) => "taken".to_owned(),
+            Err(_) if kernel < needed(&walk) => "-".to_owned(),
+            Err(error) => {
+                faults.push(format!("{} {variant}: {error:?}", walk.program));
+                "refused".to_owned()
+            }
+        };
+        // scripts/kernels puts these lines into its table.
+        println!("walked: {} {variant} {told}", walk.program);
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The first kernel on which the program is used, and so must be taken.
+fn needed(walk: &Walk) -> (u32, u32) {
+    let program = match walk.program.as_str() {
+        // Frames in several buffers.
+        "couic" => (5, 18),
+        // TCX.
+        "couic_tcx" => (6, 6),
+        _ => (5, 10),
+    };
+    // Atomic instructions that fetch.
+    let atomics = match (walk.ordered, cfg!(target_arch = "aarch64")) {
+        (true, true) => (5, 18),
+        (true, false) => (5, 12),
+        (false, _) => (0, 0),
+    };
+    program.max(atomics)
+}
+
+/// The version of the running kernel.
+fn release() -> (u32, u32) {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the release");
+    let mut numbers = text.split(['.', '-']).map_while(|part| part.parse().ok());
+    let mut next = || numbers.next().expect("a release as MAJOR.MINOR");
+    (next(), next())
+}
