@@ -14,6 +14,7 @@ const TYPE_AT: usize = 12;
 const VLAN: usize = 4;
 const LABEL: usize = 4;
 const PPPOE: usize = 8;
+const IPV4: usize = 20;
 const IPV6: usize = 40;
 /// VLAN tags that are looked behind. A host takes off as many as are there, so frames with more are dropped.
 pub(crate) const MAX_TAGS: usize = 4;
@@ -65,9 +66,18 @@ pub(crate) trait Packet {
     /// Four bytes from `at` on, None where the frame ends before them.
     fn word(&self, at: usize) -> Option<u32>;
     /// The total length and the source of an IPv4 header.
-    fn ipv4(&self, at: usize) -> Option<(u16, u32)>;
+    #[inline(always)]
+    fn ipv4(&self, at: usize) -> Option<(u16, u32)> {
+        self.half(at + IPV4 - 2)?;
+        Some((self.half(at + 2)?, self.word(at + 12)?))
+    }
     /// The payload length and the source of an IPv6 header.
-    fn ipv6(&self, at: usize) -> Option<(u16, u64, u64)>;
+    #[inline(always)]
+    fn ipv6(&self, at: usize) -> Option<(u16, u64, u64)> {
+        self.half(at + IPV6 - 2)?;
+        let double = |at| Some(u64::from(self.word(at)?) << 32 | u64::from(self.word(at + 4)?));
+        Some((self.half(at + 4)?, double(at + 8)?, double(at + 16)?))
+    }
 }
 
 #[inline(always)]

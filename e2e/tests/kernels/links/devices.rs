@@ -212,7 +212,6 @@ impl Links {
                 "noauth",
                 "nodetach",
                 "nodefaultroute",
-                "local",
                 "ifname",
                 "l3ppp",
                 addresses,
