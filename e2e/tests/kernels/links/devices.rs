@@ -216,7 +216,7 @@ impl Links {
                 "l3ppp",
                 addresses,
             ]);
-            pppd.args(["lcp-restart", "1", "+ipv6", "nolock"]);
+            pppd.args(["lcp-restart", "1", "+ipv6"]);
             pppd.stdin(Stdio::null());
             self.pppd
                 .push(pppd.spawn().map_err(|e| format!("pppd: {e}"))?);
