@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use couic_common::{Health, HealthStatus, PanicStatus, XdpMode};
+use couic_common::{Health, HealthStatus, InterfaceHealth, PanicStatus, XdpMode};
 
 use super::{Table, lookup::moment, notifiers::ago};
 use crate::failure::printable;
@@ -25,20 +25,7 @@ pub(crate) fn health(
     if let Some(since) = health.panic_since {
         writeln!(out, "{}", panic_line(since, panic, now))?;
     }
-    let mut table = Table::new(&["Interface", "Attached", "Mode", "Problem"]);
-    for interface in &health.interfaces {
-        let mode = interface.mode.map_or("", XdpMode::as_str);
-        let attached = if interface.attached { "yes" } else { "NO" };
-        let problem = interface.problem.as_deref().unwrap_or("");
-        table.row(&[&interface.name, &attached, &mode, &problem]);
-    }
-    table.write(out)?;
-    for interface in &health.interfaces {
-        if let Some(note) = &interface.note {
-            let text = format!("{} is filtered {note}", interface.name);
-            writeln!(out, "Note: {}", printable(&text))?;
-        }
-    }
+    interfaces(&health.interfaces, out)?;
     if let Some(problem) = &health.panic_problem {
         writeln!(out, "Panic: {}", printable(problem))?;
     }
@@ -78,6 +65,25 @@ pub(crate) fn health(
     Ok(())
 }
 
+/// How each is filtered, and why in that way.
+fn interfaces(interfaces: &[InterfaceHealth], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Table::new(&["Interface", "Attached", "Mode", "Problem"]);
+    for interface in interfaces {
+        let mode = interface.mode.map_or("", XdpMode::as_str);
+        let attached = if interface.attached { "yes" } else { "NO" };
+        let problem = interface.problem.as_deref().unwrap_or("");
+        table.row(&[&interface.name, &attached, &mode, &problem]);
+    }
+    table.write(out)?;
+    for interface in interfaces {
+        if let Some(note) = &interface.note {
+            let text = format!("{} is filtered {note}", interface.name);
+            writeln!(out, "Note: {}", printable(&text))?;
+        }
+    }
+    Ok(())
+}
+
 /// Since when, by whom and why every packet passes, and how to end it. A daemon that was started with a damaged file
 /// does not know since when.
 fn panic_line(since: u64, panic: Option<&PanicStatus>, now: u64) -> String {
@@ -96,13 +102,11 @@ fn panic_line(since: u64, panic: Option<&PanicStatus>, now: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use couic_common::{
-        InterfaceHealth, NotifierProblem, PeerHealth, Policy, SetProblem, StateProblem,
-    };
+    use couic_common::{NotifierProblem, PeerHealth, Policy, SetProblem, StateProblem};
 
     use super::*;
 
-    fn interfaces() -> Vec<InterfaceHealth> {
+    fn three() -> Vec<InterfaceHealth> {
         let filtered = InterfaceHealth {
             name: "eth0".into(),
             attached: true,
@@ -144,7 +148,7 @@ mod tests {
         let state = Health {
             status: HealthStatus::Down,
             version: "2.0.0".into(),
-            interfaces: interfaces(),
+            interfaces: three(),
             filter_problems: vec!["no interface matches veth*".to_owned()],
             set_problems: vec![SetProblem {
                 policy: Policy::Drop,
@@ -199,7 +203,7 @@ Note: this kernel lacks TCX
         let told = |since, panic: Option<&PanicStatus>| {
             let state = Health {
                 status: HealthStatus::Down,
-                interfaces: interfaces(),
+                interfaces: three(),
                 panic_since: Some(since),
                 ..Health::well("2.0.0")
             };

@@ -87,15 +87,15 @@ impl<K: Kernel> Wall<K> {
             index, name, layer, ..
         } = interface;
         let (mut how, mut here) = (How::New, interface.clone());
-        if let Some((link, found)) = self.standing(interface) {
+        if let Some(held) = self.held.get(index) {
             how = How::PutBack;
-            match found {
+            match self.by(&held.link, interface) {
                 Some((mode, program)) if ways.contains(&mode) => {
                     let wanted = role(mode, *layer);
                     if self.kernel.program(wanted) == Some(program) {
                         return Ok(None);
                     }
-                    let swapped = self.kernel.swap(link, wanted);
+                    let swapped = self.kernel.swap(&held.link, wanted);
                     swapped.map_err(|source| self.refused(name, source))?;
                     return Ok(Some(Deed::Filtering {
                         index: *index,
@@ -115,15 +115,6 @@ impl<K: Kernel> Wall<K> {
         }
         let (link, mode) = self.attach(&here)?;
         Ok(Some(self.hold(*index, name, link, mode, how)))
-    }
-
-    /// The link that is held for an interface, and how it filters, and by which program, where it does.
-    pub(super) fn standing(
-        &self,
-        interface: &Interface,
-    ) -> Option<(&K::Link, Option<(XdpMode, u32)>)> {
-        let held = self.held.get(&interface.index)?;
-        Some((&held.link, self.by(&held.link, interface)))
     }
 
     /// Takes our program off an interface that has changed so that it would read packets wrongly.

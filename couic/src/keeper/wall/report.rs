@@ -1,6 +1,6 @@
 //! How everything is, for those who ask.
 
-use std::io;
+use std::{collections::BTreeMap, io};
 
 use couic_common::XdpMode;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,7 @@ impl<K: Kernel> Wall<K> {
     pub(crate) fn report(&self) -> io::Result<(Vec<State>, Vec<String>)> {
         let interfaces = self.kernel.interfaces()?;
         let (mut states, mut idle): (Vec<State>, Vec<String>) = (Vec::new(), Vec::new());
+        let mut alone = BTreeMap::new();
         let named =
             |interface: &Interface| self.patterns.iter().any(|p| p.text() == interface.name);
         for pattern in &self.patterns {
@@ -53,7 +54,9 @@ impl<K: Kernel> Wall<K> {
             for Wanted { interface, .. } in wanted {
                 match interface.layer {
                     LinkLayer::Other(_) if !named(interface) => {
-                        idle.push(left_alone(interface, text))
+                        alone
+                            .entry(interface.index)
+                            .or_insert_with(|| left_alone(interface, text));
                     }
                     _ if states.iter().all(|s| s.index != interface.index) => {
                         states.push(self.state(interface));
@@ -62,6 +65,7 @@ impl<K: Kernel> Wall<K> {
                 }
             }
         }
+        idle.extend(alone.into_values());
         Ok((states, idle))
     }
 
@@ -69,7 +73,8 @@ impl<K: Kernel> Wall<K> {
         let Interface {
             index, name, layer, ..
         } = interface;
-        let found = self.standing(interface).and_then(|(_, found)| found);
+        let held = self.held.get(index);
+        let found = held.and_then(|held| self.by(&held.link, interface));
         let is_current =
             |(mode, id): &(XdpMode, u32)| self.kernel.program(role(*mode, *layer)) == Some(*id);
         let mode = found.filter(is_current).map(|(mode, _)| mode);

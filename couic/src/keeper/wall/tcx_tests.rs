@@ -189,7 +189,7 @@ fn what_carries_neither_is_refused_by_name_and_left_alone_under_a_pattern() {
             "{told}"
         );
     }
-    let mut wall = fake.wall(1, &["*"], Auto);
+    let mut wall = fake.wall(1, &["*", "can*"], Auto);
     assert_eq!(wall.raise(Vec::new()).unwrap().len(), 1);
     assert_eq!(fake.ours(), [vec![], vec![1]]);
     let (states, problems) = wall.report().unwrap();

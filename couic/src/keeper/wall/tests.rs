@@ -39,7 +39,7 @@ impl Port {
     /// Whether a program of ours reads the packets here rightly.
     fn suits(&self, program: u32) -> bool {
         match self.layer {
-            LinkLayer::Ethernet => program < IP || program >= TCX,
+            LinkLayer::Ethernet => !(IP..TCX).contains(&program),
             LinkLayer::Ip { generic } => program >= TCX || (program >= IP && generic),
             LinkLayer::Other(_) => false,
         }
