@@ -3,7 +3,7 @@
 PLUGINS := webhook discord slack
 PLUGIN_DIR ?= /usr/lib/couic/plugins
 
-.PHONY: help setup build plugins install-plugins test verify-kernels test-kernels lint deny demo demo-peering bench soak fuzz clean
+.PHONY: help setup build build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny demo demo-peering bench soak fuzz clean
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/sbin:/sbin
 
@@ -15,6 +15,22 @@ setup: ## install what is missing: toolchain, bpf-linker, packages
 
 build: setup ## release binaries: couic, couicctl and couic-report in target/release
 	cargo build --release --locked -p couic -p couicctl -p couic-report
+
+STATIC := $(shell uname -m)-unknown-linux-musl
+
+build-static: ## release binaries that need no library of the machine: couic, couicctl, couic-report and couic-plugin
+	@scripts/setup static
+	cargo build --release --locked --target $(STATIC) -p couic -p couicctl -p couic-report \
+	  -p couic-plugin-api --features couic-plugin-api/host --bins
+	@echo "in $${CARGO_TARGET_DIR:-target}/$(STATIC)/release"
+
+test-static: ## the static build, tested end to end once (needs root)
+	@scripts/setup static
+	@scripts/test-static $(STATIC)
+
+check-targets: ## type-check for the static build and for arm64
+	@scripts/setup targets
+	@scripts/check-targets
 
 # A program has room for one exported plugin, so the symbol is behind a feature that only these files get.
 plugins: setup ## release files of the notifiers: libcouic_plugin_*.so in target/release, checked as Couic would

@@ -1,10 +1,13 @@
 //! Whether the filter stands.
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IntoDeserializer, value::StrDeserializer},
+};
 
 use crate::{PeerHealth, Policy};
 
-/// How an XDP program is attached.
+/// How the filter is attached to an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -15,6 +18,22 @@ pub enum XdpMode {
     Generic,
     /// In the network card.
     Offloaded,
+    /// By TCX at the ingress of the traffic control layer, behind XDP (Linux 6.6): works beside another XDP program and
+    /// on every link that carries IP, costs what generic XDP costs.
+    Tcx,
+}
+
+impl XdpMode {
+    /// Its name, as in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::Offloaded => "offloaded",
+            Self::Tcx => "tcx",
+        }
+    }
 }
 
 /// The state as a whole.
@@ -68,6 +87,10 @@ pub struct Health {
     /// What is good to know and no fault: protections that this kernel does not have. The state is the same with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What the running kernel lacks of what Couic uses where it is there, and what is different without. The state is
+    /// the same with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_features: Vec<String>,
 }
 
 impl Health {
@@ -87,6 +110,7 @@ impl Health {
             confirm_problems: Vec::new(),
             state_problems: Vec::new(),
             notes: Vec::new(),
+            missing_features: Vec::new(),
         }
     }
 
@@ -107,9 +131,22 @@ pub struct InterfaceHealth {
     /// Whether our program is attached.
     pub attached: bool,
     /// How.
+    #[serde(default, deserialize_with = "known_mode")]
     pub mode: Option<XdpMode>,
     /// Why it is not attached.
     pub problem: Option<String>,
+    /// Why it is attached in this mode, and what that costs, where the mode is not what most interfaces have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A mode that only another version knows counts as none: the rest of the document is worth reading all the same.
+fn known_mode<'de, D: Deserializer<'de>>(document: D) -> Result<Option<XdpMode>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(document)? else {
+        return Ok(None);
+    };
+    let mode: StrDeserializer<'_, serde::de::value::Error> = text.as_str().into_deserializer();
+    Ok(XdpMode::deserialize(mode).ok())
 }
 
 /// A set file that was not loaded.
@@ -145,4 +182,30 @@ pub struct StateProblem {
     pub file: Option<String>,
     /// What is wrong; where there is a file, as what follows its name in a sentence.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_written_as_they_are_called() {
+        use XdpMode::{Generic, Native, Offloaded, Tcx};
+        for mode in [Native, Generic, Offloaded, Tcx] {
+            assert_eq!(serde_json::to_value(mode).unwrap(), mode.as_str());
+        }
+    }
+
+    #[test]
+    fn a_mode_of_another_version_spoils_nothing_else() {
+        let read = |mode: &str| {
+            let text = format!(r#"{{"name":"eth0","attached":true,{mode}"problem":null}}"#);
+            serde_json::from_str::<InterfaceHealth>(&text).map(|i| i.mode)
+        };
+        assert_eq!(read(r#""mode":"tcx","#).unwrap(), Some(XdpMode::Tcx));
+        assert_eq!(read(r#""mode":"levitating","#).unwrap(), None);
+        assert_eq!(read(r#""mode":null,"#).unwrap(), None);
+        assert_eq!(read("").unwrap(), None);
+        assert!(read(r#""mode":7,"#).is_err());
+    }
 }

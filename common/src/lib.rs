@@ -12,6 +12,7 @@ mod confirm;
 mod entry;
 mod error;
 mod health;
+mod kernel;
 mod lookup;
 mod names;
 mod notifier;
@@ -37,6 +38,7 @@ pub use error::{ApiError, ErrorCode, ErrorDetail};
 pub use health::{
     Health, HealthStatus, InterfaceHealth, NotifierProblem, SetProblem, StateProblem, XdpMode,
 };
+pub use kernel::{KernelVersion, KernelVersionError};
 pub use lookup::{Lookup, LookupRule, Verdict};
 pub use names::{ClientName, NameError, NotifierName, SetName};
 pub use notifier::{

@@ -8,8 +8,11 @@ use std::{
 use clap::{Parser, Subcommand};
 use couic::{
     config::{Config, DEFAULT_PATH, Settings as _},
-    daemon, keeper,
+    daemon,
+    dataplane::too_old,
+    keeper,
     privileges::{DirError, check_config_file, check_working_dir},
+    reporting,
 };
 use couic_plugin_api::host;
 
@@ -78,6 +81,13 @@ fn main() -> ExitCode {
 fn check(file: &Path, config: &Config, warnings: &[String]) -> ExitCode {
     warnings.iter().for_each(|text| println!("warning: {text}"));
     println!("{}: no mistakes", file.display());
+    for failed in reporting::unavailable(&config.reporting, &config.plugins_dir) {
+        println!("warning: the notifier {}: {}", failed.name, failed.reason);
+    }
+    if let Some(why) = too_old() {
+        eprintln!("couic would not start: {why}");
+        return START_FAILED.into();
+    }
     match check_working_dir(&config.working_dir, &config.owner) {
         Ok(()) => ExitCode::SUCCESS,
         // As somebody else than root and the user, it may be there and cannot be seen.

@@ -152,7 +152,7 @@ fn netlink(program: RawFd, iface: u32) -> io::Result<()> {
     }
 }
 
-/// Detaches every link on an interface, as `bpftool link detach` does. Answers how many there were.
+/// Detaches every link on an interface, of XDP and of TCX, as `bpftool link detach` does. Answers how many there were.
 ///
 /// # Panics
 /// Where the kernel refuses.
@@ -160,12 +160,14 @@ fn netlink(program: RawFd, iface: u32) -> io::Result<()> {
 pub fn detach_links(netns: &Netns, iface: &str) -> usize {
     const BPF_LINK_GET_FD_BY_ID: libc::c_int = 30;
     const BPF_LINK_GET_NEXT_ID: libc::c_int = 31;
-    const BPF_LINK_DETACH: libc::c_int = 34;
     const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
     let ours = netns.run("ip", &["-d", "-j", "link", "show", "dev", iface]);
     let ours: serde_json::Value = serde_json::from_str(&ours).expect("JSON of ip");
     let program = &ours[0]["xdp"]["prog"]["id"];
     let (mut id, mut detached) = (0u32, 0);
+    for link in tcx_links(netns, iface) {
+        detached += detach(&link);
+    }
     loop {
         // start_id, then next_id, which the kernel writes.
         let mut next = [id, 0, 0];
@@ -187,11 +189,43 @@ pub fn detach_links(netns: &Netns, iface: &str) -> usize {
             "the link's info"
         );
         if u64::from(info[2]) == program.as_u64().unwrap_or_default() {
-            let done = command(BPF_LINK_DETACH, &mut [link.as_raw_fd().cast_unsigned()]);
-            assert_eq!(done, 0, "BPF_LINK_DETACH: {}", io::Error::last_os_error());
-            detached += 1;
+            detached += detach(&link);
         }
     }
+}
+
+/// Answers how many links that were: one.
+fn detach(link: &OwnedFd) -> usize {
+    const BPF_LINK_DETACH: libc::c_int = 34;
+    let done = command(BPF_LINK_DETACH, &mut [link.as_raw_fd().cast_unsigned()]);
+    assert_eq!(done, 0, "BPF_LINK_DETACH: {}", io::Error::last_os_error());
+    1
+}
+
+/// The links by which programs are attached to an interface by TCX, at ingress: the first program's first.
+///
+/// # Panics
+/// Where the kernel refuses.
+#[must_use]
+pub fn tcx_links(netns: &Netns, iface: &str) -> Vec<OwnedFd> {
+    const BPF_LINK_GET_FD_BY_ID: libc::c_int = 30;
+    const BPF_PROG_QUERY: libc::c_int = 16;
+    const BPF_TCX_INGRESS: u64 = 46;
+    // The kernel tells the links only to who asks for the programs, too.
+    let (mut programs, mut links) = ([0u32; 64], [0u32; 64]);
+    // target_ifindex and attach_type, flags, prog_ids, count, prog_attach_flags, link_ids, link_attach_flags, revision.
+    let mut attr = [0u64; 8];
+    netns.enter(|| {
+        let index = if_nametoindex(iface).expect("the interface");
+        attr[0] = u64::from(index) | BPF_TCX_INGRESS << 32;
+        (attr[2], attr[3]) = (programs.as_mut_ptr() as u64, 64);
+        attr[5] = links.as_mut_ptr() as u64;
+        let done = command(BPF_PROG_QUERY, &mut attr);
+        assert_eq!(done, 0, "BPF_PROG_QUERY: {}", io::Error::last_os_error());
+    });
+    let ids = links.into_iter().take_while(|id| *id != 0);
+    ids.map(|id| bpf(BPF_LINK_GET_FD_BY_ID, &[id]).expect("the link"))
+        .collect()
 }
 
 fn command<T>(command: libc::c_int, attributes: &mut T) -> libc::c_long {

@@ -6,6 +6,10 @@ use std::net::IpAddr;
 pub const ETH_P_8021Q: u16 = 0x8100;
 /// EtherType of an 802.1ad tag (QinQ's outer one).
 pub const ETH_P_8021AD: u16 = 0x88a8;
+/// EtherType of stacked tags before 802.1ad.
+pub const ETH_P_QINQ1: u16 = 0x9100;
+const ETH_P_MPLS: u16 = 0x8847;
+const ETH_P_PPPOE: u16 = 0x8864;
 /// "Local experimental" (IEEE 802): no rule concerns it, so it always passes.
 const ETH_P_EXPERIMENTAL: u16 = 0x88b5;
 const ETH_P_IP: u16 = 0x0800;
@@ -21,8 +25,19 @@ pub const SYNC_FRAME_LEN: u64 = 30;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     tags: Vec<u16>,
+    carrier: Carrier,
     kind: Kind,
     padding: usize,
+}
+
+/// What carries the IP packet, behind all VLAN tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carrier {
+    Ethernet,
+    /// A PPPoE session (RFC 2516).
+    Pppoe,
+    /// So many MPLS labels (RFC 3032).
+    Mpls(usize),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +74,7 @@ impl Frame {
     pub const fn udp(source: IpAddr) -> Self {
         Self {
             tags: Vec::new(),
+            carrier: Carrier::Ethernet,
             kind: Kind::Udp(source),
             padding: 0,
         }
@@ -71,6 +87,7 @@ impl Frame {
         bytes.extend_from_slice(payload);
         Self {
             tags: Vec::new(),
+            carrier: Carrier::Ethernet,
             kind: Kind::Raw(bytes),
             padding: 0,
         }
@@ -80,6 +97,20 @@ impl Frame {
     #[must_use]
     pub fn vlan(mut self, tpid: u16, id: u16) -> Self {
         self.tags.extend([tpid, id]);
+        self
+    }
+
+    /// Puts the packet into a PPPoE session, inside of the VLAN tags.
+    #[must_use]
+    pub const fn pppoe(mut self) -> Self {
+        self.carrier = Carrier::Pppoe;
+        self
+    }
+
+    /// Puts the packet behind MPLS labels, inside of the VLAN tags.
+    #[must_use]
+    pub const fn mpls(mut self, labels: usize) -> Self {
+        self.carrier = Carrier::Mpls(labels);
         self
     }
 
@@ -113,10 +144,42 @@ impl Frame {
             Kind::Udp(source) => {
                 let mut payload = label(round, index).to_vec();
                 payload.resize(payload.len() + self.padding, 0);
-                frame.extend(ip_packet(*source, &payload));
+                frame.extend(self.carrier.around(&ip_packet(*source, &payload)));
             }
         }
         frame
+    }
+}
+
+impl Carrier {
+    /// A packet with its EtherType in front, as it is carried, with an EtherType in front.
+    fn around(self, packet: &[u8]) -> Vec<u8> {
+        let (kind, packet) = packet.split_at(2);
+        let mut carried = Vec::new();
+        match self {
+            Self::Ethernet => carried.extend_from_slice(kind),
+            Self::Pppoe => {
+                let protocol: u16 = if kind == ETH_P_IP.to_be_bytes() {
+                    0x21
+                } else {
+                    0x57
+                };
+                let length = u16::try_from(2 + packet.len()).expect("fits a packet");
+                carried.extend(ETH_P_PPPOE.to_be_bytes());
+                carried.extend([0x11, 0, 0, 7]);
+                carried.extend(length.to_be_bytes());
+                carried.extend(protocol.to_be_bytes());
+            }
+            Self::Mpls(labels) => {
+                carried.extend(ETH_P_MPLS.to_be_bytes());
+                for left in (0..labels).rev() {
+                    // A label, the bottom of the stack marked, a TTL.
+                    carried.extend([0, 1, 0x60 | u8::from(left == 0), 64]);
+                }
+            }
+        }
+        carried.extend_from_slice(packet);
+        carried
     }
 }
 
@@ -214,6 +277,19 @@ mod tests {
         let v6 = Frame::v6("2001:db8::7").padded(100);
         assert_eq!(v6.len(), 14 + 40 + 8 + 16 + 100);
         assert_eq!(v6.bytes(0, 0)[22..24], [0x20, 1]);
+    }
+
+    #[test]
+    fn carriers_stand_between_ethernet_and_ip() {
+        let session = Frame::v6("2001:db8::7").pppoe().bytes(0, 0);
+        assert_eq!(session[12..22], [0x88, 0x64, 0x11, 0, 0, 7, 0, 66, 0, 0x57]);
+        assert_eq!(session[22], 0x60);
+        let labelled = Frame::v4("198.51.100.7").mpls(2).bytes(0, 0);
+        assert_eq!(
+            labelled[12..22],
+            [0x88, 0x47, 0, 1, 0x60, 64, 0, 1, 0x61, 64]
+        );
+        assert_eq!(labelled[22], 0x45);
     }
 
     #[test]

@@ -98,6 +98,20 @@ impl Lab {
             .run("ip", &["link", "set", outside_iface, "up"]);
     }
 
+    /// Makes a bridge above an interface of the host, and answers its name. What a packet socket sees there has come
+    /// through XDP and TCX; on the interface itself such a socket sees what TCX has not judged yet.
+    #[must_use]
+    pub fn bridge_over(&self, iface: &str) -> String {
+        let bridge = format!("b{iface}");
+        let set = |what: &[&str]| self.host.run("ip", &[&["link", "set"], what].concat());
+        self.host
+            .run("ip", &["link", "add", &bridge, "type", "bridge"]);
+        set(&[iface, "master", &bridge]);
+        // So it gets what is for others, too.
+        set(&[&bridge, "up", "promisc", "on"]);
+        bridge
+    }
+
     /// Whether the outside gets an answer to one ping within a second.
     #[must_use]
     pub fn ping(&self, address: &str) -> bool {

@@ -59,8 +59,20 @@ impl Stream {
     /// Begins. `second` are the names of a pair made by [`Lab::join`].
     #[must_use]
     pub fn start(lab: &Lab, second: (&str, &str), dropped: &Frame, allowed: &Frame) -> Self {
+        Self::between(lab, (HOST_IFACE, OUTSIDE_IFACE), second, dropped, allowed)
+    }
+
+    /// The same with another first pair.
+    #[must_use]
+    pub fn between(
+        lab: &Lab,
+        first: (&str, &str),
+        second: (&str, &str),
+        dropped: &Frame,
+        allowed: &Frame,
+    ) -> Self {
         let counts = Arc::new(Counts::default());
-        let wire = Wire::new(&lab.host, HOST_IFACE, &lab.outside, OUTSIDE_IFACE);
+        let wire = Wire::new(&lab.host, first.0, &lab.outside, first.1);
         let sender = PacketSocket::sender(&lab.outside, second.1);
         let receiver = PacketSocket::receiver(&lab.host, second.0);
         let frame = dropped.bytes(1, 1);

@@ -129,7 +129,10 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
         return;
     }
     let mut random = Random::from_environment("dataplane_property");
-    let (seconds, least) = (setting("COUIC_SECONDS", 12), setting("COUIC_VERDICTS", 200_000));
+    let (seconds, least) = (
+        setting("COUIC_SECONDS", 12),
+        setting("COUIC_VERDICTS", 200_000),
+    );
     let limits = Limits {
         drop_entries: 2000,
         ignore_entries: 2000,

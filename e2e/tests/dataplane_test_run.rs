@@ -21,6 +21,7 @@ use dataplane_common::{TestRun, XDP_ABORTED, XDP_DROP, XDP_PASS, frame, may_run}
 
 const VLAN: u16 = 0x8100;
 const QINQ: u16 = 0x88a8;
+const OLD_QINQ: u16 = 0x9100;
 
 struct Rig {
     plane: TablePlane,
@@ -83,8 +84,10 @@ fn tagged_and_untagged_sources_are_filtered() {
     let Some(mut rig) = rig() else { return };
     rig.put(Policy::Drop, "198.51.100.7/32", 3);
     rig.put(Policy::Drop, "2001:db8:7::/48", 4);
-    let tags: [&[u16]; 7] = [
+    let tags: [&[u16]; 9] = [
         &[],
+        &[OLD_QINQ, VLAN, VLAN],
+        &[QINQ, VLAN, OLD_QINQ, VLAN],
         &[VLAN],
         &[QINQ],
         &[QINQ, VLAN],
@@ -107,19 +110,19 @@ fn tagged_and_untagged_sources_are_filtered() {
     assert_eq!(
         tag(3),
         Counter {
-            rx_packets: 7,
-            rx_bytes: 7 * (14 + 20 + 26) + 4 * 10
+            rx_packets: 9,
+            rx_bytes: 9 * (14 + 20 + 26) + 4 * 17
         }
     );
     assert_eq!(
         tag(4),
         Counter {
-            rx_packets: 7,
-            rx_bytes: 7 * (14 + 40 + 26) + 4 * 10
+            rx_packets: 9,
+            rx_bytes: 9 * (14 + 40 + 26) + 4 * 17
         }
     );
-    assert_eq!(rig.counters.actions().xdp_drop.rx_packets, 14);
-    assert_eq!(rig.counters.actions().xdp_pass.rx_packets, 14);
+    assert_eq!(rig.counters.actions().xdp_drop.rx_packets, 18);
+    assert_eq!(rig.counters.actions().xdp_pass.rx_packets, 18);
 }
 
 #[test]
@@ -163,17 +166,21 @@ fn what_is_not_ip_passes() {
     let mut arp = frame("192.0.2.1".parse().unwrap(), &[], 26);
     arp[12..14].copy_from_slice(&0x0806u16.to_be_bytes());
     assert_eq!(rig.run.run(&arp), XDP_PASS);
-    // A third tag is no tag that we look behind.
-    let deep = frame("192.0.2.1".parse().unwrap(), &[QINQ, VLAN, VLAN], 26);
-    assert_eq!(rig.run.run(&deep), XDP_PASS);
-    let passed = rig.counters.actions().xdp_pass;
-    assert_eq!(
-        passed,
-        Counter {
-            rx_packets: 2,
-            rx_bytes: (arp.len() + deep.len()) as u64
-        }
+    let once = |frame: &[u8]| Counter {
+        rx_packets: 1,
+        rx_bytes: frame.len() as u64,
+    };
+    // No tag that is looked behind: a host would take it off all the same.
+    let deep = frame(
+        "192.0.2.1".parse().unwrap(),
+        &[QINQ, VLAN, VLAN, VLAN, VLAN],
+        26,
     );
+    assert_eq!(rig.run.run(&deep), XDP_ABORTED);
+    assert_eq!(rig.counters.actions().xdp_pass, once(&arp));
+    assert_eq!(rig.counters.actions().xdp_aborted, once(&deep));
+    assert_eq!(rig.counters.not_inspected().arp, once(&arp));
+    assert_eq!(rig.counters.not_inspected().vlan, once(&deep));
 }
 
 #[test]

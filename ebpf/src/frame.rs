@@ -135,7 +135,9 @@ pub(crate) fn ethernet(packet: &impl Packet) -> Source {
 #[inline(always)]
 pub(crate) fn bare(packet: &impl Packet) -> Source {
     match packet.half(0) {
-        Some(first) => network(packet, 0, ip_type(first)).unwrap_or(Source::Skipped(Skipped::Other)),
+        Some(first) => {
+            network(packet, 0, ip_type(first)).unwrap_or(Source::Skipped(Skipped::Other))
+        }
         None => Source::Runt,
     }
 }

@@ -7,8 +7,8 @@
 
 use crate::layout::{
     Beat, CODE_DROP, CODE_IGNORE, CODE_PASS, Cell, Config, DROP, Deadlines4, Entry6, Filter6,
-    Head4, Hosts4, IGNORE, Line4, Line6, SEEN_JIFFIES, SHORTS, STALE_NS, STEPS, Steps, TAG_MASK, TOP_DROP,
-    TOP_IGNORE, Top, VALID,
+    Head4, Hosts4, IGNORE, Line4, Line6, SEEN_JIFFIES, SHORTS, STALE_NS, STEPS, Steps, TAG_MASK,
+    TOP_DROP, TOP_IGNORE, Top, VALID,
 };
 pub use crate::{lookup4::*, lookup6::*};
 

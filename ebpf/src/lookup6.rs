@@ -154,7 +154,11 @@ pub fn walk6<T: Tables>(t: &T, hi: u64, lo: u64, word: u64, mask: u64) -> u32 {
 #[inline(always)]
 pub(crate) fn step<T: Tables>(t: &T, steps: *const Steps, number: usize) -> *const Step {
     // SAFETY: valid, see `Tables`; the number is below that of the steps.
-    unsafe { (&raw const (*steps).steps).cast::<Step>().add(t.step(number)) }
+    unsafe {
+        (&raw const (*steps).steps)
+            .cast::<Step>()
+            .add(t.step(number))
+    }
 }
 
 /// Prefixes of /32 and longer: an ignore rule's verdict code, or a drop rule's, or all ones.
@@ -177,10 +181,7 @@ pub fn longer6<T: Tables>(t: &T, hi: u64, lo: u64, mask: u64) -> u32 {
             continue;
         }
         left &= load!(step, keep);
-        let prefix = (
-            hi & load!(step, hi_mask),
-            lo & load!(step, lo_mask),
-        );
+        let prefix = (hi & load!(step, hi_mask), lo & load!(step, lo_mask));
         let len2 = load!(step, len2);
         if here >> 32 != 0 {
             let tag = t.find6(prefix.0, prefix.1, len2 | IGNORE as u64);

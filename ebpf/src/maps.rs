@@ -4,9 +4,7 @@ use core::arch::asm;
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
-    helpers::{
-        bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns,
-    },
+    helpers::{bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns},
     macros::map,
     maps::Array,
 };
@@ -377,8 +375,9 @@ fn count_rule(number: u32) -> u32 {
         unsafe {
             // What core::sync::atomic would do: it has no fetch_add where there is no compare-and-swap.
             asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) &raw mut (*count).hits, in(reg) 1u64);
-            let since =
-                Kernel.mono().saturating_sub((&raw const (*beat).mono).read_volatile());
+            let since = Kernel
+                .mono()
+                .saturating_sub((&raw const (*beat).mono).read_volatile());
             let now = (&raw const (*beat).unix).read_volatile() + since / 1_000_000_000;
             (&raw mut (*count).seen).write_volatile(now);
         }

@@ -1,4 +1,5 @@
-//! Interfaces and their XDP programs (`RTM_GETLINK` and its attribute `IFLA_XDP`, Linux 4.13).
+//! Interfaces, what their packets begin with, and their XDP programs (`RTM_GETLINK` and its attribute `IFLA_XDP`, Linux
+//! 4.13).
 
 use std::{
     io,
@@ -8,11 +9,16 @@ use std::{
 use couic_common::XdpMode;
 
 use crate::{
-    message::{DUMP, INTERRUPTED, Message, REQUEST, attribute, double, messages, request, short},
+    layer::{LinkLayer, kernel},
+    message::{
+        DUMP, INTERRUPTED, Message, REQUEST, attribute, double, messages, request, short, word,
+    },
     socket::{receive, send, socket},
 };
 
 const IFLA_IFNAME: u16 = 3;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
 const IFLA_XDP: u16 = 43;
 const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_XDP_PROG_ID: u16 = 4;
@@ -41,7 +47,9 @@ pub struct Interface {
     pub name: String,
     /// Whether it is a loopback.
     pub loopback: bool,
-    /// What runs on it.
+    /// What its packets begin with. That can change as long as it is down.
+    pub layer: LinkLayer,
+    /// What XDP program runs on it.
     pub xdp: Option<OnInterface>,
 }
 
@@ -135,6 +143,7 @@ fn get_link(flags: u16, index: u32) -> io::Result<OwnedFd> {
 
 impl Message<'_> {
     fn interface(&self) -> io::Result<Interface> {
+        let hardware = word(self.body, 2).ok_or_else(short)?;
         let index = double(self.body, 4).ok_or_else(short)?;
         let flags = double(self.body, 8).ok_or_else(short)?;
         let attributes = self.body.get(LINK..).ok_or_else(short)?;
@@ -144,9 +153,17 @@ impl Message<'_> {
             index,
             name: String::from_utf8_lossy(name).into_owned(),
             loopback: flags & libc::IFF_LOOPBACK.cast_unsigned() != 0,
+            layer: LinkLayer::of(hardware, kind(attributes), kernel()),
             xdp: attribute(attributes, IFLA_XDP).and_then(on_interface),
         })
     }
+}
+
+/// The kind of the device, as in `ip link add type KIND`; hardware has none.
+fn kind(attributes: &[u8]) -> &[u8] {
+    let kind = attribute(attributes, IFLA_LINKINFO).and_then(|i| attribute(i, IFLA_INFO_KIND));
+    let text = kind.and_then(|kind| kind.split(|byte| *byte == 0).next());
+    text.unwrap_or_default()
 }
 
 fn on_interface(xdp: &[u8]) -> Option<OnInterface> {
@@ -165,11 +182,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::message::push;
 
     #[test]
     fn loopback_answers_and_a_missing_interface_is_none() {
         let lo = interface(1).unwrap().unwrap();
         assert!(lo.loopback && lo.name == "lo", "{lo:?}");
+        assert_eq!(lo.layer, LinkLayer::Ethernet);
         assert_eq!(interface(0x7fff_fff0).unwrap(), None);
         assert!(interfaces().unwrap().contains(&lo));
     }
@@ -186,6 +205,23 @@ mod tests {
             let first = messages(&answer).next().unwrap();
             assert!(first.and_then(|m| m.interface()).is_err(), "{length}");
         }
+    }
+
+    #[test]
+    fn the_kind_of_a_device_is_read_with_its_type() {
+        let mut body = vec![0; LINK];
+        body[2..4].copy_from_slice(&0xfffe_u16.to_ne_bytes());
+        push(&mut body, IFLA_IFNAME, b"tun0\0");
+        let mut info = Vec::new();
+        push(&mut info, IFLA_INFO_KIND, b"tun\0");
+        push(&mut body, IFLA_LINKINFO, &info);
+        let answer = request(libc::RTM_NEWLINK, 0, &body);
+        let message = messages(&answer).next().unwrap().unwrap();
+        let tun0 = message.interface().unwrap();
+        assert_eq!(
+            (tun0.name.as_str(), tun0.layer),
+            ("tun0", LinkLayer::Ip { generic: true })
+        );
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! How the XDP program is attached: the names in the file.
+//! How the filter is attached: the names in the file.
 
 use crate::dataplane::OperationMode;
 
@@ -7,4 +7,5 @@ pub(super) const CHOICES: &[(&str, OperationMode)] = &[
     ("native", OperationMode::Native),
     ("generic", OperationMode::Generic),
     ("offloaded", OperationMode::Offloaded),
+    ("tcx", OperationMode::Tcx),
 ];

@@ -1,8 +1,9 @@
 //! Why the daemon did not start. Exit code 1.
 
-use std::{error::Error, io};
+use std::{error::Error, io, path::Path};
 
 use crate::{
+    dataplane::LoadError,
     logging::LogError,
     privileges::{DirError, LockError, PrivilegeError, SocketError},
     rbac::RbacError,
@@ -11,6 +12,9 @@ use crate::{
 /// A step of the start failed. What was done before it is undone when this is returned.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The kernel is too old.
+    #[error("{0}")]
+    Kernel(String),
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -27,8 +31,8 @@ pub enum StartError {
     #[error(transparent)]
     State(#[from] crate::journal::StateError),
     /// The data plane.
-    #[error("cannot load the XDP program: {}", chain(.0))]
-    Load(crate::dataplane::LoadError),
+    #[error("cannot load the XDP program: {0}")]
+    Load(String),
     /// The interfaces.
     #[error(transparent)]
     Filter(#[from] crate::keeper::KeeperError),
@@ -61,6 +65,16 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// What the verifier said, if it was the one, goes to a file of the working directory.
+    pub(super) fn load(error: &LoadError, working_dir: &Path) -> Self {
+        let file = match error {
+            LoadError::Program(refusal) => refusal.save(working_dir),
+            _ => None,
+        };
+        let file = file.map_or(String::new(), |file| format!("; {file}"));
+        Self::Load(chain(error) + &file)
+    }
+
     pub(super) fn system(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { doing, source }
     }

@@ -207,6 +207,7 @@ impl Watch {
                 attached,
                 problem,
                 mode: _,
+                note: _,
             } = interface;
             let before = self.attached.insert(name.clone(), *attached);
             match (before.unwrap_or(true), attached) {
@@ -277,6 +278,7 @@ mod tests {
 
     fn interface(name: &str, attached: bool) -> InterfaceHealth {
         InterfaceHealth {
+            note: None,
             name: name.to_owned(),
             attached,
             mode: None,

@@ -15,6 +15,7 @@ mod error;
 mod every;
 mod filter;
 mod follow;
+mod limits;
 mod memory;
 mod privilege;
 mod rules;
@@ -36,15 +37,13 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::{
-    resource::{Resource, getrlimit, setrlimit},
-    stat::{Mode, umask},
-};
+use nix::sys::stat::{Mode, umask};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     api::{self, Api},
     config::Config,
+    dataplane::too_old,
     guard::Guard,
     host::Host,
     keeper::{Keeper, KeeperError, LOST, Setup, Store},
@@ -52,8 +51,8 @@ use crate::{
     metrics::MetricsRegistry,
     peering::{Engine, Peering},
     privileges::{
-        Hardening, ListeningSocket, SocketPlace, WorkLock, check_process_user, check_working_dir,
-        files_of, give_up,
+        Hardening, ListeningSocket, SocketPlace, WorkLock, check_capabilities, check_process_user,
+        check_working_dir, files_of, give_up,
     },
     rbac::ClientStore,
     reporting::{Notifiers, Reporting},
@@ -101,6 +100,9 @@ pub fn run(config: &Config, warnings: &[String]) -> Result<(), StartError> {
     // Before anything else is opened: what systemd passes on has fixed numbers.
     let kept = supervisor::inherited();
     couic_confine::ignore_stray_signals();
+    if let Some(why) = too_old() {
+        return Err(StartError::Kernel(why));
+    }
     check_process_user(&config.owner)?;
     // Whatever asks for more is meant: the socket, log files.
     umask(Mode::from_bits_truncate(0o027));
@@ -110,7 +112,8 @@ pub fn run(config: &Config, warnings: &[String]) -> Result<(), StartError> {
     }));
     tracing::info!("couic {} starts", env!("CARGO_PKG_VERSION"));
     warnings.iter().for_each(|text| tracing::warn!("{text}"));
-    raise_descriptor_limit();
+    limits::raise_descriptors();
+    limits::raise_locked_memory();
     memory::give_back_large_buffers();
     let outcome = run_logged(config, &log, kept);
     match &outcome {
@@ -122,18 +125,6 @@ pub fn run(config: &Config, warnings: &[String]) -> Result<(), StartError> {
     }
     log.close(LAST_LINES);
     outcome
-}
-
-/// A connection is a file descriptor, and the customary soft limit of 1024 is a quarter of the connections that the
-/// API allows.
-fn raise_descriptor_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536), hard));
-    if let Err(error) = raised {
-        tracing::warn!(
-            "cannot raise the limit of open files: {error}; the API takes fewer connections"
-        );
-    }
 }
 
 fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartError> {
@@ -170,6 +161,7 @@ struct Privileged {
     rules: Rules,
     unwritten: Unwritten,
     hardening: Hardening,
+    missing_features: Vec<String>,
 }
 
 impl Privileged {
@@ -180,6 +172,7 @@ impl Privileged {
         kept: KeptLinks,
     ) -> Result<Self, StartError> {
         let (clients, lock) = claim(config)?;
+        check_capabilities(&config.owner)?;
         let missing = [log.trouble(), clients.unmade()].into_iter().flatten();
         let missing = missing.map(str::to_owned).collect();
         let unwritten = Unwritten::found(&config.working_dir, missing);
@@ -189,7 +182,11 @@ impl Privileged {
         let mut keeper = start_keeper(config, &lock, supervisor, kept)?;
         let spawner = privilege::become_user(config)?;
         let (rules, program) = Rules::load(config)?;
-        keeper.take(program)?;
+        let missing_features = program.missing();
+        if !missing_features.is_empty() {
+            tracing::info!("{}", missing_features.join("; "));
+        }
+        keeper.take(&program)?;
         let hardening = give_up(&files_of(config), &[keeper.pid()])?;
         Ok(Self {
             clients,
@@ -201,6 +198,7 @@ impl Privileged {
             rules,
             unwritten,
             hardening,
+            missing_features,
         })
     }
 }
@@ -260,7 +258,11 @@ impl Running {
             health: health(
                 &filter,
                 (&rules, &switches),
-                (privileged.unwritten, privileged.hardening.notes()),
+                Known {
+                    unwritten: privileged.unwritten,
+                    notes: privileged.hardening.notes(),
+                    missing_features: privileged.missing_features,
+                },
                 notifiers.clone(),
                 engine.clone(),
             ),
@@ -320,11 +322,18 @@ fn announce(config: &Config, supervisor: Option<&Supervisor>) {
     }
 }
 
+/// What health tells that is known since the start.
+struct Known {
+    unwritten: Unwritten,
+    notes: Vec<String>,
+    missing_features: Vec<String>,
+}
+
 /// What `GET /v1/health` answers, asked anew each time.
 fn health(
     filter: &Arc<Filter>,
     (rules, switches): (&Rules, &Switches),
-    (unwritten, notes): (Unwritten, Vec<String>),
+    known: Known,
     notifiers: Option<Notifiers>,
     peers: Option<Arc<Engine>>,
 ) -> Arc<dyn Fn() -> Health + Send + Sync> {
@@ -334,8 +343,11 @@ fn health(
         let problems = notifiers.as_ref().map(Notifiers::problems);
         let late = peers.as_ref().map(|engine| engine.problems());
         let mut health = filter.health(problems.unwrap_or_default(), late.unwrap_or_default());
-        health.notes.clone_from(&notes);
-        let health = unwritten.add_to_health(state::add_to_health(health, &firewall));
+        health.notes.clone_from(&known.notes);
+        health.missing_features.clone_from(&known.missing_features);
+        let health = known
+            .unwritten
+            .add_to_health(state::add_to_health(health, &firewall));
         switches.marked(health)
     })
 }

@@ -29,7 +29,7 @@ impl Rules {
             counters,
             program,
         } = dataplane::load(config.limits.with_reload_headroom(), config.rule_counters)
-            .map_err(StartError::Load)?;
+            .map_err(|error| StartError::load(&error, &config.working_dir))?;
         let clock = Arc::new(SystemClock);
         let firewall = Firewall::new(plane, counters, config.limits, clock);
         let (sets, problems) = load_sets(config, &firewall)?;

@@ -49,7 +49,9 @@ impl MappedCounters {
 
 impl Counters for MappedCounters {
     fn actions(&self) -> ActionStats {
-        let passed = Skipped::ALL.into_iter().filter(|kind| *kind != Skipped::Vlan);
+        let passed = Skipped::ALL
+            .into_iter()
+            .filter(|kind| *kind != Skipped::Vlan);
         let ignored = CODE_IGNORE..CODE_IGNORE + TAGS;
         ActionStats {
             xdp_aborted: self.sum([CODE_ABORTED, Skipped::Vlan.code()]),

@@ -10,6 +10,7 @@ mod attach;
 mod busy4;
 mod cells6;
 mod counters;
+mod features;
 mod filter6;
 mod hosts4;
 mod inspect;
@@ -17,7 +18,9 @@ pub(crate) mod link;
 mod memory;
 mod plane;
 mod prefilter4;
+mod probe;
 mod program;
+mod refusal;
 mod region;
 mod rule_counts;
 mod sizes;
@@ -34,15 +37,17 @@ mod walk;
 
 pub(crate) use attach::program_names;
 pub use attach::{AttachError, ModeError, OperationMode};
-pub(crate) use couic_netlink::{self as netlink, Interface, OnInterface};
+pub(crate) use couic_netlink::{self as netlink, Interface, LinkLayer, OnInterface};
 pub use counters::MappedCounters;
-pub(crate) use link::LinkInfo;
+pub use features::{counts_locked_memory, too_old};
+pub(crate) use link::{Hook, LinkInfo};
 pub use memory::MemoryPlane;
 pub use plane::{
     Counters, Limits, MAX_TAGS, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot, Valve,
 };
 pub(crate) use program::ENTRIES;
-pub use program::{LoadError, Loaded, XdpProgram, load, load_tables, open};
+pub use program::{LoadError, Loaded, Role, XdpProgram, load, load_tables, open};
+pub use refusal::Refusal;
 pub use sizes::TooManyRules;
 #[cfg(test)]
 pub(crate) use tables::Corruption;

@@ -1,8 +1,10 @@
-//! Loads the XDP program: the kernel makes the tables and verifies the code, the daemon maps the tables. Nothing is
+//! Loads the programs: the kernel makes the tables and verifies the code, the daemon maps the tables. Nothing is
 //! attached here.
 //!
-//! Needs Linux 5.11 (`bpf_ktime_get_coarse_ns`); from 5.18 on the program takes frames in several buffers, on older
-//! kernels a second entry without that is loaded.
+//! All programs share the tables. Which one goes where is their [`Role`]; what this kernel has no hook for is left out.
+//!
+//! From Linux 5.18 on the program takes frames in several buffers, on older kernels a second entry without that is
+//! loaded. What else depends on the kernel is in [`features`].
 
 use std::{
     fs::File,
@@ -14,13 +16,16 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
     maps::{Map, MapError},
-    programs::{ProgramError, Xdp},
+    programs::{Program, ProgramError, SchedClassifier, Xdp},
 };
 use couic_ebpf::layout::CODES;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Counters, Limits, Plane, PlaneError,
     counters::MappedCounters,
+    features,
+    refusal::Refusal,
     region::Region,
     sizes::{Sizes, TooManyRules},
     store::{Maker, Store},
@@ -28,9 +33,30 @@ use super::{
 };
 
 pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/couic-xdp"));
+/// For CPUs that reorder loads.
+pub(super) static ORDERED: &[u8] =
+    include_bytes_aligned!(concat!(env!("OUT_DIR"), "/couic-xdp-ordered"));
 
-/// For frames in several buffers, and the fallback for kernels before 5.18.
-pub(crate) const ENTRIES: [&str; 2] = ["couic", "couic_single"];
+/// For Ethernet: frames in several buffers, and the fallback for kernels before 5.18.
+const ETHERNET: [&str; 2] = ["couic", "couic_single"];
+/// For packets without an Ethernet header.
+const IP: &str = "couic_ip";
+/// For TCX.
+const TCX: &str = "couic_tcx";
+/// The names under which the kernel lists the programs of a Couic.
+pub(crate) const ENTRIES: [&str; 4] = [ETHERNET[0], ETHERNET[1], IP, TCX];
+
+/// What a program is for: where it sits, and what the packets that it sees begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// XDP, where frames have an Ethernet header.
+    Ethernet,
+    /// Generic XDP, where packets begin with the IP header.
+    Ip,
+    /// TCX, where the kernel says where the IP header is.
+    Tcx,
+}
 
 /// The program is in the kernel and its tables are empty.
 pub struct Loaded {
@@ -42,12 +68,20 @@ pub struct Loaded {
     pub program: XdpProgram,
 }
 
-/// A verified program. Unloaded when dropped.
+/// The verified programs; that for Ethernet is always among them. Unloaded when dropped.
 #[derive(Debug)]
 pub struct XdpProgram {
-    pub(super) ebpf: Ebpf,
-    pub(super) entry: &'static str,
-    pub(super) id: u32,
+    ebpf: Ebpf,
+    ethernet: Verified,
+    others: Vec<Verified>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Verified {
+    role: Role,
+    entry: &'static str,
+    id: u32,
     instructions: Option<u32>,
 }
 
@@ -59,12 +93,12 @@ pub enum LoadError {
     Limits(#[from] TooManyRules),
     /// The kernel refused maps or BTF.
     #[error(
-        "the kernel refused the tables of the XDP program (Couic needs Linux 5.11, CAP_BPF and CAP_NET_ADMIN, and memory for what [limits] asks): {0}"
+        "the kernel refused the tables of the XDP program (they take memory for what [limits] asks; before Linux 5.11 it counts against RLIMIT_MEMLOCK: set LimitMEMLOCK=infinity in the unit): {0}"
     )]
     Object(#[from] aya::EbpfError),
-    /// The verifier refused the code.
-    #[error("the kernel refused the XDP program: {0}")]
-    Program(#[from] ProgramError),
+    /// The kernel refused the code.
+    #[error(transparent)]
+    Program(#[from] Refusal),
     /// A table of the program cannot be used.
     #[error("the table {name} of the XDP program cannot be mapped: {source}")]
     Map {
@@ -106,13 +140,21 @@ pub fn load_tables(
     limits: Limits,
     rule_counters: bool,
 ) -> Result<(TablePlane, MappedCounters, XdpProgram), LoadError> {
-    let (mut ebpf, plane, counters) = open(OBJECT, limits, rule_counters)?;
-    let (entry, id, instructions) = verify(&mut ebpf)?;
+    let object = if features::ordered_loads() {
+        ORDERED
+    } else {
+        OBJECT
+    };
+    let (mut ebpf, plane, counters) = open(object, limits, rule_counters)?;
+    let ethernet = verify_ethernet(&mut ebpf)?;
+    let mut others = vec![verify(&mut ebpf, Role::Ip, IP)?];
+    if features::tcx() {
+        others.push(verify(&mut ebpf, Role::Tcx, TCX)?);
+    }
     let program = XdpProgram {
         ebpf,
-        entry,
-        id,
-        instructions,
+        ethernet,
+        others,
     };
     Ok((plane, counters, program))
 }
@@ -142,6 +184,7 @@ pub fn open(
         .map_max_entries("COUNTS", entries(cpus) * CODES)
         .map_max_entries("RULE_COUNTS", entries(sizes.rule_counts()))
         .override_global("COUNT_RULES", &u32::from(rule_counters), true)
+        .override_global("COARSE_CLOCK", &u32::from(features::coarse_clock()), true)
         .load(object)?;
     let mut maps = Maps(&mut ebpf);
     let store = Store::new(&mut maps, sizes, seed().map_err(LoadError::Seed)?)?;
@@ -163,58 +206,92 @@ pub fn open(
     ))
 }
 
-/// Tries the entries in turn: name, id and verified instructions of the first that the kernel takes.
-fn verify(ebpf: &mut Ebpf) -> Result<(&'static str, u32, Option<u32>), LoadError> {
-    let mut refused = ProgramError::NotLoaded;
-    for entry in ENTRIES {
-        let Some(program) = ebpf.program_mut(entry) else {
-            continue;
-        };
-        let program: &mut Xdp = program.try_into()?;
-        match program.load() {
-            Ok(()) => {
-                let info = program.info()?;
-                return Ok((entry, info.id(), info.verified_instruction_count()));
-            }
+/// Tries the entries in turn: the first that the kernel takes.
+fn verify_ethernet(ebpf: &mut Ebpf) -> Result<Verified, LoadError> {
+    let mut refused = Refusal::from(ProgramError::NotLoaded);
+    for entry in ETHERNET {
+        match verify(ebpf, Role::Ethernet, entry) {
+            Ok(verified) => return Ok(verified),
             Err(error) => {
-                tracing::debug!("the kernel refused the entry {entry}: {error}");
                 refused = error;
+                tracing::debug!("entry {entry}: {refused}");
             }
         }
     }
     Err(refused.into())
 }
 
+fn verify(ebpf: &mut Ebpf, role: Role, entry: &'static str) -> Result<Verified, Refusal> {
+    let program = ebpf.program_mut(entry).ok_or(ProgramError::NotLoaded)?;
+    match role {
+        Role::Ethernet | Role::Ip => <&mut Xdp>::try_from(&mut *program)?.load()?,
+        Role::Tcx => <&mut SchedClassifier>::try_from(&mut *program)?.load()?,
+    }
+    let info = program.info()?;
+    Ok(Verified {
+        role,
+        entry,
+        id: info.id(),
+        instructions: info.verified_instruction_count(),
+    })
+}
+
+fn loaded<'a>(ebpf: &'a Ebpf, entry: &str) -> Result<BorrowedFd<'a>, ProgramError> {
+    let program = ebpf.program(entry).ok_or(ProgramError::NotLoaded)?;
+    Ok(match program {
+        Program::SchedClassifier(program) => program.fd()?.as_fd(),
+        other => <&Xdp>::try_from(other)?.fd()?.as_fd(),
+    })
+}
+
 impl XdpProgram {
-    /// Instructions that the verifier walked; the kernel tells from 5.16 on.
+    /// Instructions that the verifier walked in the program for Ethernet; the kernel tells from 5.16 on.
     #[must_use]
     pub fn verified_instructions(&self) -> Option<u32> {
-        self.instructions
+        self.ethernet.instructions
     }
 
-    /// The kernel's number for the program, as in `bpftool prog`.
+    /// The same of each program that this kernel took.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, Option<u32>)> {
+        self.all().map(|v| (v.entry, v.instructions))
+    }
+
+    /// What this kernel lacks of what Couic uses, a sentence each. To be asked before privileges are given up.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let has_tcx = self.all().any(|v| v.role == Role::Tcx);
+        features::missing(self.ethernet.entry, has_tcx)
+    }
+
+    /// The kernel's number for the program for Ethernet, as in `bpftool prog`.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.id
+        self.ethernet.id
     }
 
-    /// A descriptor of the program, for who attaches it.
+    /// What there is for whom attaches it: roles, the kernel's numbers, and descriptors.
     ///
     /// # Errors
     /// Where there are no descriptors left.
-    pub fn descriptor(&mut self) -> io::Result<OwnedFd> {
-        let program = self.xdp().map_err(io::Error::other)?;
-        let fd = program.fd().map_err(io::Error::other)?;
-        fd.as_fd().try_clone_to_owned()
+    pub fn descriptors(&self) -> io::Result<Vec<(Role, u32, OwnedFd)>> {
+        let descriptor = |one: &Verified| {
+            let fd = loaded(&self.ebpf, one.entry).map_err(io::Error::other)?;
+            Ok((one.role, one.id, fd.try_clone_to_owned()?))
+        };
+        self.all().map(descriptor).collect()
     }
 
-    /// The program itself, for test runs.
+    fn all(&self) -> impl Iterator<Item = &Verified> {
+        std::iter::once(&self.ethernet).chain(&self.others)
+    }
+
+    /// The program for Ethernet itself, for test runs.
     ///
     /// # Errors
     /// Where it is not an XDP program, which cannot be.
     pub fn xdp(&mut self) -> Result<&mut Xdp, ProgramError> {
         self.ebpf
-            .program_mut(self.entry)
+            .program_mut(self.ethernet.entry)
             .ok_or(ProgramError::NotLoaded)?
             .try_into()
     }

@@ -1,15 +1,12 @@
 //! Every program of every object, given to the verifier, whichever of them this kernel would get to run: what a change
 //! costs shows on one machine, and in the tests of other kernels.
 
-use aya::{
-    include_bytes_aligned,
-    programs::{Program, ProgramError},
+use aya::programs::{Program, ProgramError};
+
+use super::{
+    Limits, LoadError, open,
+    program::{OBJECT, ORDERED},
 };
-
-use super::{Limits, LoadError, open, program::OBJECT};
-
-/// For CPUs that reorder loads.
-static ORDERED: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/couic-xdp-ordered"));
 
 /// What the verifier made of one program.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
 //! The keeper's process: one thread that waits for orders, for the kernel to say that an interface came or went, and
-//! for the minute to be over.
+//! for the minute to be over. Each second it asks whether its links of TCX, of which the kernel tells nothing, stand.
 //!
 //! It ends when the serving process does, however that ends; what it attached stays where it is kept.
 
@@ -17,13 +17,16 @@ use super::{
     keeping::{Keeping, Kept, unkept},
     kernel::Linux,
     pattern::Pattern,
-    wall::{Deed, How, Wall, shown_as},
+    wall::{Deed, How, Wall},
     wire::{Event, Level, Line, Order, Start},
 };
 use crate::{
-    dataplane::{netlink::Changes, program_names},
+    dataplane::{Hook, netlink::Changes, program_names},
     privileges::confine_keeper,
 };
+
+/// Between two looks at what the kernel does not tell of.
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// The hidden subcommand.
 pub(super) const KEEPER: &str = "filter-keeper";
@@ -119,7 +122,7 @@ impl Keeper {
     fn live(mut self) -> io::Result<()> {
         let mut due = Instant::now() + self.period;
         loop {
-            let [order, change] = self.wait(due)?;
+            let [order, change] = self.wait(self.next(due))?;
             if order {
                 match self.line.receive()? {
                     None => return Ok(()),
@@ -130,12 +133,23 @@ impl Keeper {
             if change {
                 self.changes.drain();
             }
-            if self.raised && (change || Instant::now() >= due) {
+            let is_due = Instant::now() >= due;
+            if self.raised && (change || is_due || self.wall.has_lost()) {
                 self.check()?;
             }
             if Instant::now() >= due {
                 due = Instant::now() + self.period;
             }
+        }
+    }
+
+    /// When to look at something, at the latest.
+    fn next(&self, due: Instant) -> Instant {
+        let by_tcx = self.wall.links().any(|(_, hook, _)| hook == Hook::Tcx);
+        if by_tcx {
+            due.min(Instant::now() + GLANCE)
+        } else {
+            due
         }
     }
 
@@ -171,7 +185,9 @@ impl Keeper {
                 self.kept.push(Kept { from, name, link });
             }
             (Order::Claim, Some(claim)) => self.claims.push(claim),
-            (Order::Program(id), Some(program)) if !self.raised => self.wall.give(program, id),
+            (Order::Program { role, id }, Some(program)) if !self.raised => {
+                self.wall.give(role, program, id);
+            }
             (Order::Raise, _) if !self.raised => self.raise()?,
             (Order::Check, _) if self.raised => self.check()?,
             (Order::Lower, _) => {
@@ -202,21 +218,21 @@ impl Keeper {
                 let adopted = |deed: &Deed| match deed {
                     Deed::Filtering {
                         index,
+                        mode,
                         how: How::Adopted,
                         ..
-                    } => Some(*index),
+                    } => Some(slot(*index, (*mode).into())),
                     _ => None,
                 };
-                let adopted: Vec<u32> = deeds.iter().filter_map(adopted).collect();
+                let adopted: Vec<String> = deeds.iter().filter_map(adopted).collect();
                 self.settle(names, &adopted)?;
                 self.report()?;
                 self.line.send(&Event::Raised, None)
             }
             Err(error) => {
                 // Where a mode could not be changed, the link that took the old one's place is to stay as that did.
-                let held: Vec<u32> = self.wall.links().map(|(index, _)| index).collect();
-                for index in held {
-                    self.keep(index)?;
+                for name in self.held() {
+                    self.keep(name)?;
                 }
                 self.line.send(&Event::Refused(error.to_string()), None)
             }
@@ -224,17 +240,17 @@ impl Keeper {
     }
 
     /// Links from before are kept where they are to be from now on, and those that are of no use any more nowhere.
-    fn settle(&mut self, before: Vec<(Place, String)>, adopted: &[u32]) -> io::Result<()> {
-        let held: Vec<u32> = self.wall.links().map(|(index, _)| index).collect();
-        for index in &held {
-            let here = (self.keeping.place, slot(*index));
+    fn settle(&mut self, before: Vec<(Place, String)>, adopted: &[String]) -> io::Result<()> {
+        let held = self.held();
+        for name in &held {
+            let here = (self.keeping.place, name.clone());
             // Under the same name there may be a link that was replaced.
-            if !adopted.contains(index) || !before.contains(&here) {
-                self.keep(*index)?;
+            if !adopted.contains(name) || !before.contains(&here) {
+                self.keep(name.clone())?;
             }
         }
         for (from, name) in before {
-            let of_use = from == self.keeping.place && held.iter().any(|i| slot(*i) == name);
+            let of_use = from == self.keeping.place && held.contains(&name);
             if !of_use {
                 self.forget(from, name)?;
             }
@@ -294,14 +310,10 @@ impl Keeper {
         let (Place::Pins, Some(pins)) = (self.keeping.place, &self.keeping.pins) else {
             return Ok(());
         };
-        let missing: Vec<u32> = self
-            .wall
-            .links()
-            .map(|(index, _)| index)
-            .filter(|index| !pins.has(&slot(*index)))
-            .collect();
-        for index in missing {
-            self.keep(index)?;
+        let mut missing = self.held();
+        missing.retain(|name| !pins.has(name));
+        for name in missing {
+            self.keep(name)?;
             let healed = self.unkept.is_none();
             self.line.send(&Event::Difference { healed }, None)?;
             let text = "the file that makes the filter stay was gone, and was made again";
@@ -321,24 +333,31 @@ impl Keeper {
                     mode,
                     how,
                 } => {
-                    let mode = shown_as(*mode);
                     let (level, what) = match how {
                         How::New => (Level::Info, ""),
                         How::Adopted => (Level::Info, ", without a gap"),
-                        How::PutBack => (
-                            Level::Error,
-                            " again: somebody had detached our XDP program",
-                        ),
+                        How::PutBack => (Level::Error, " again: somebody had detached our program"),
                     };
-                    self.note(level, format!("filtering on {name} in mode {mode}{what}"))?;
+                    let shown = mode.as_str();
+                    self.note(level, format!("filtering on {name} in mode {shown}{what}"))?;
                     // At the start, settling does that.
                     if self.raised && *how != How::Adopted {
-                        self.keep(*index)?;
+                        self.keep(slot(*index, (*mode).into()))?;
                     }
                 }
-                Deed::Left { index, name, why } => {
-                    self.note(Level::Info, format!("no longer filtering on {name}: {why}"))?;
-                    self.forget(self.keeping.place, slot(*index))?;
+                Deed::Left {
+                    index,
+                    name,
+                    hook,
+                    why,
+                } => {
+                    let by = match hook {
+                        Hook::Xdp => "XDP",
+                        Hook::Tcx => "TCX",
+                    };
+                    let text = format!("no longer filtering on {name} by {by}: {why}");
+                    self.note(Level::Info, text)?;
+                    self.forget(self.keeping.place, slot(*index, *hook))?;
                 }
                 Deed::Failed { name, problem } => {
                     self.note(Level::Error, format!("NOT filtering on {name}: {problem}"))?;
@@ -352,10 +371,16 @@ impl Keeper {
         self.line.send(&Event::Note { level, text }, None)
     }
 
-    /// Makes a link stay when this process ends.
-    fn keep(&mut self, index: u32) -> io::Result<()> {
-        let name = slot(index);
-        let Some((_, link)) = self.wall.links().find(|(i, _)| *i == index) else {
+    /// What the links are called that are to stay.
+    fn held(&self) -> Vec<String> {
+        let links = self.wall.links();
+        links.map(|(index, hook, _)| slot(index, hook)).collect()
+    }
+
+    /// Makes the link of this name stay when this process ends.
+    fn keep(&mut self, name: String) -> io::Result<()> {
+        let mut links = self.wall.links();
+        let Some((_, _, link)) = links.find(|(index, hook, _)| slot(*index, *hook) == name) else {
             return Ok(());
         };
         match (self.keeping.place, &self.keeping.pins) {

@@ -5,7 +5,7 @@ use std::{io, os::fd::AsFd};
 use super::{
     handle::Setup,
     keep::{Pins, pin_dir, remove_dirs},
-    pattern::{Pattern, select},
+    pattern::{Pattern, Wanted, select},
 };
 use crate::{
     dataplane::{ENTRIES, link, netlink, program_names},
@@ -88,16 +88,15 @@ pub fn detach(setup: &Setup) -> Result<Detached, DetachError> {
     let patterns: Vec<Pattern> = setup.ifaces.iter().map(|text| Pattern::new(text)).collect();
     let interfaces = netlink::interfaces().map_err(DetachError::List)?;
     let names = program_names();
-    for wanted in select(&patterns, &interfaces) {
-        let Some(on) = wanted.interface.xdp else {
-            continue;
-        };
-        if names
-            .get(&on.id)
-            .is_some_and(|name| ENTRIES.contains(&name.as_str()))
-        {
-            done.left.push((wanted.interface.name.clone(), on.id));
-        }
+    let is_couic = |id: &u32| names.get(id).is_some_and(|n| ENTRIES.contains(&n.as_str()));
+    for Wanted { interface, .. } in select(&patterns, &interfaces) {
+        // Fails where this kernel has no TCX.
+        let tcx = link::tcx_programs(interface.index).unwrap_or_default();
+        let found = tcx.into_iter().chain(interface.xdp.map(|on| on.id));
+        let left = found
+            .filter(is_couic)
+            .map(|id| (interface.name.clone(), id));
+        done.left.extend(left);
     }
     Ok(done)
 }

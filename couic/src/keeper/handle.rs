@@ -22,8 +22,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
+    bpffs,
     child::KEEPER,
-    keep::{BPF_FS, Place, is_bpf_fs, pin_dir},
+    keep::{Place, pin_dir},
     wall::{State, gone},
     wire::{Event, Level, Line, Order, Start},
 };
@@ -37,7 +38,7 @@ use crate::{
 const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What is said of an interface that has lost our program while nobody knows why it should not be put back.
-pub(crate) const LOST: &str = "it lost our XDP program, which is put back";
+pub(crate) const LOST: &str = "it lost our program, which is put back";
 
 /// Between two looks at everything. Interfaces that come and go are noticed at once.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -109,7 +110,8 @@ pub enum KeeperError {
 pub struct Keeper {
     line: Line,
     child: Child,
-    program: u32,
+    /// The kernel's numbers for what it attaches.
+    programs: Vec<u32>,
     place: Place,
     shared: Arc<Shared>,
     answers: Mutex<mpsc::Receiver<Event>>,
@@ -158,7 +160,7 @@ impl Keeper {
         let keeper = Self {
             line,
             child,
-            program: 0,
+            programs: Vec::new(),
             place,
             shared,
             answers: Mutex::new(answers),
@@ -172,16 +174,18 @@ impl Keeper {
         }
     }
 
-    /// Hands it the program. Nothing is attached until [`Keeper::raise`].
+    /// Hands it the programs. Nothing is attached until [`Keeper::raise`].
     ///
     /// # Errors
     /// [`KeeperError`].
-    pub fn take(&mut self, mut program: XdpProgram) -> Result<(), KeeperError> {
-        self.program = program.id();
-        let descriptor = program.descriptor().map_err(KeeperError::Start)?;
-        let order = Order::Program(self.program);
-        let sent = self.line.send(&order, Some(descriptor.as_fd()));
-        sent.map_err(|_| KeeperError::Ended)
+    pub fn take(&mut self, program: &XdpProgram) -> Result<(), KeeperError> {
+        for (role, id, descriptor) in program.descriptors().map_err(KeeperError::Start)? {
+            self.programs.push(id);
+            let order = Order::Program { role, id };
+            let sent = self.line.send(&order, Some(descriptor.as_fd()));
+            sent.map_err(|_| KeeperError::Ended)?;
+        }
+        Ok(())
     }
 
     /// Its process.
@@ -219,12 +223,13 @@ impl Keeper {
         states
             .into_iter()
             .map(|state| {
-                let (mode, problem) = now(&state, self.program);
+                let (mode, problem) = now(&state, &self.programs);
                 InterfaceHealth {
-                    name: state.name,
                     attached: mode.is_some(),
-                    mode,
                     problem,
+                    note: state.note.filter(|_| mode == state.mode),
+                    name: state.name,
+                    mode,
                 }
             })
             .collect()
@@ -299,7 +304,8 @@ impl Drop for Keeper {
     }
 }
 
-/// Where links are to be kept, and why not where that is nowhere although they are to stay.
+/// Where links are to be kept, and why not where that is nowhere although they are to stay. To be asked while the
+/// process may still mount what is missing for it.
 fn place(stay: bool, store: bool) -> (Place, Option<String>) {
     if !stay {
         return (Place::Nowhere, None);
@@ -307,13 +313,15 @@ fn place(stay: bool, store: bool) -> (Place, Option<String>) {
     if store {
         return (Place::Store, None);
     }
-    if is_bpf_fs(BPF_FS.as_ref()) {
-        return (Place::Pins, None);
+    match bpffs::provide() {
+        Ok(()) => (Place::Pins, None),
+        Err(why) => {
+            let text = format!(
+                "the filter ends with the daemon: there is no descriptor store of systemd to keep it, and {why}; or set keep_filter = \"never\" in [state]"
+            );
+            (Place::Nowhere, Some(text))
+        }
     }
-    let text = format!(
-        "the filter ends with the daemon: there is neither a descriptor store of systemd nor a bpf filesystem at {BPF_FS} to keep it: run mount -t bpf bpf {BPF_FS} and restart, or set keep_filter = \"never\" in [state]"
-    );
-    (Place::Nowhere, Some(text))
 }
 
 fn start_of(setup: &Setup, place: Place) -> Start {
@@ -369,15 +377,17 @@ fn spawn() -> io::Result<(Line, Child)> {
     Ok((line, child))
 }
 
-/// How an interface is filtered at this moment, and why not.
-fn now(state: &State, program: u32) -> (Option<XdpMode>, Option<String>) {
+/// How an interface is filtered at this moment, and why not. By TCX, only who holds the link may ask: there it is what the
+/// keeper last said, which looks each second.
+fn now(state: &State, programs: &[u32]) -> (Option<XdpMode>, Option<String>) {
     if state.index == 0 {
         return (None, state.problem.clone());
     }
     let lost = || Some(state.problem.clone().unwrap_or_else(|| LOST.to_owned()));
     match netlink::interface(state.index) {
         Ok(Some(interface)) => match interface.xdp {
-            Some(on) if on.id == program => (Some(on.mode), None),
+            _ if state.mode == Some(XdpMode::Tcx) => (state.mode, None),
+            Some(on) if programs.contains(&on.id) => (Some(on.mode), None),
             Some(on) => {
                 let text = format!(
                     "another XDP program took our place (id {}): see `bpftool net`",

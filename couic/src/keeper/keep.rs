@@ -1,7 +1,7 @@
 //! Where links are kept while no process of ours runs.
 //!
 //! - With systemd and a descriptor store, there: kept over restarts and crashes, closed by `systemctl stop`.
-//! - Else in files of a bpf filesystem, one for each interface, in a directory of this configuration's own.
+//! - Else in files of a bpf filesystem, one for each link, in a directory of this configuration's own.
 //! - Else nowhere: the filter ends with the daemon, and health says so.
 
 use std::{
@@ -20,7 +20,7 @@ use std::{
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
-use crate::dataplane::link;
+use crate::dataplane::{Hook, link};
 
 /// Where bpf filesystems are mounted.
 pub(crate) const BPF_FS: &str = "/sys/fs/bpf";
@@ -42,9 +42,12 @@ pub(crate) enum Place {
 }
 
 /// What a link is called where it is kept. Names of interfaces change and may have dots, which bpf filesystems do not
-/// take; their indices do neither.
-pub(crate) fn slot(index: u32) -> String {
-    format!("if{index}")
+/// take; their indices do neither. For a moment an interface may have a link of each hook.
+pub(crate) fn slot(index: u32, hook: Hook) -> String {
+    match hook {
+        Hook::Xdp => format!("if{index}"),
+        Hook::Tcx => format!("tcx{index}"),
+    }
 }
 
 /// The directory of links of the configuration with this working directory.
@@ -140,7 +143,7 @@ impl Pins {
         Ok(Self { dir, ..self })
     }
 
-    /// Everything that is kept: names and links. What is no link of XDP is not ours.
+    /// Everything that is kept: names and links. What is no link of XDP or TCX is not ours.
     pub(crate) fn all(&self) -> io::Result<Vec<(String, OwnedFd)>> {
         let mut all = Vec::new();
         for file in fs::read_dir(&self.dir)? {

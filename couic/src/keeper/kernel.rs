@@ -1,7 +1,7 @@
 //! What the wall needs of the kernel, as a trait: the real one, and a model in tests.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
@@ -9,9 +9,9 @@ use std::{
 use couic_common::XdpMode;
 
 use super::Interface;
-use crate::dataplane::{LinkInfo, link, netlink, program_names};
+use crate::dataplane::{LinkInfo, Role, link, netlink, program_names};
 
-/// Interfaces, and links between them and our program.
+/// Interfaces, and links between them and our programs.
 pub(crate) trait Kernel {
     /// A link, which goes when it is dropped unless it is kept somewhere.
     type Link;
@@ -19,11 +19,11 @@ pub(crate) trait Kernel {
     /// All interfaces of this network namespace.
     fn interfaces(&self) -> io::Result<Vec<Interface>>;
 
-    /// Attaches our program.
-    fn attach(&self, index: u32, mode: XdpMode) -> io::Result<Self::Link>;
+    /// Attaches our program of that role.
+    fn attach(&self, index: u32, mode: XdpMode, role: Role) -> io::Result<Self::Link>;
 
-    /// Puts our program in the place of the one that the link has.
-    fn swap(&self, link: &Self::Link) -> io::Result<()>;
+    /// Puts our program of that role in the place of the one that the link has.
+    fn swap(&self, link: &Self::Link, role: Role) -> io::Result<()>;
 
     /// What a link is of.
     fn info(&self, link: &Self::Link) -> io::Result<LinkInfo>;
@@ -31,18 +31,21 @@ pub(crate) trait Kernel {
     /// Takes the link's program off its interface.
     fn detach(&self, link: &Self::Link) -> io::Result<()>;
 
-    /// The kernel's number for our program.
-    fn program(&self) -> u32;
+    /// The kernel's number for our program of that role; None where this kernel has no place for it.
+    fn program(&self, role: Role) -> Option<u32>;
 
     /// A program's name, as far as this process may know it.
     fn name_of(&self, program: u32) -> Option<String>;
+
+    /// The programs that an interface has by TCX, ours and others'.
+    fn tcx_programs(&self, index: u32) -> Vec<u32>;
 }
 
 /// The kernel that this runs on.
 #[derive(Debug)]
 pub(crate) struct Linux {
     /// What is to be attached, and its number.
-    program: Option<(OwnedFd, u32)>,
+    programs: BTreeMap<Role, (OwnedFd, u32)>,
     /// Of programs that were there while this process could ask.
     names: HashMap<u32, String>,
 }
@@ -51,18 +54,18 @@ impl Linux {
     /// Without a program yet.
     pub(crate) const fn new(names: HashMap<u32, String>) -> Self {
         Self {
-            program: None,
+            programs: BTreeMap::new(),
             names,
         }
     }
 
-    /// With the program that is to be attached, and its number.
-    pub(crate) fn give(&mut self, program: OwnedFd, id: u32) {
-        self.program = Some((program, id));
+    /// With a program that is to be attached, and its number.
+    pub(crate) fn give(&mut self, role: Role, program: OwnedFd, id: u32) {
+        self.programs.insert(role, (program, id));
     }
 
-    fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
-        let program = self.program.as_ref();
+    fn descriptor(&self, role: Role) -> io::Result<BorrowedFd<'_>> {
+        let program = self.programs.get(&role);
         let (program, _) = program.ok_or_else(|| io::Error::other("there is no program yet"))?;
         Ok(program.as_fd())
     }
@@ -75,12 +78,12 @@ impl Kernel for Linux {
         netlink::interfaces()
     }
 
-    fn attach(&self, index: u32, mode: XdpMode) -> io::Result<OwnedFd> {
-        link::create(self.descriptor()?, index, mode)
+    fn attach(&self, index: u32, mode: XdpMode, role: Role) -> io::Result<OwnedFd> {
+        link::create(self.descriptor(role)?, index, mode)
     }
 
-    fn swap(&self, link: &OwnedFd) -> io::Result<()> {
-        link::update(link.as_fd(), self.descriptor()?)
+    fn swap(&self, link: &OwnedFd, role: Role) -> io::Result<()> {
+        link::update(link.as_fd(), self.descriptor(role)?)
     }
 
     fn info(&self, link: &OwnedFd) -> io::Result<LinkInfo> {
@@ -91,12 +94,20 @@ impl Kernel for Linux {
         link::detach(link.as_fd())
     }
 
-    fn program(&self) -> u32 {
-        self.program.as_ref().map_or(0, |(_, id)| *id)
+    fn program(&self, role: Role) -> Option<u32> {
+        self.programs.get(&role).map(|(_, id)| *id)
     }
 
     fn name_of(&self, program: u32) -> Option<String> {
         let known = self.names.get(&program).cloned();
         known.or_else(|| program_names().remove(&program))
+    }
+
+    fn tcx_programs(&self, index: u32) -> Vec<u32> {
+        if self.program(Role::Tcx).is_none() {
+            return Vec::new();
+        }
+        // Fails where the interface is gone meanwhile.
+        link::tcx_programs(index).unwrap_or_default()
     }
 }

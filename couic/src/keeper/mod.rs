@@ -1,4 +1,4 @@
-//! The keeper: a small process that alone may attach the XDP program, so that the process that listens and parses needs
+//! The keeper: a small process that alone may attach our programs, so that the process that listens and parses needs
 //! no right to.
 //!
 //! What holds:
@@ -10,6 +10,7 @@
 //!   puts its own program in the place of the old one: no frame passes in between ([`wall`]).
 //! - There is one keeper for a working directory at a time.
 
+mod bpffs;
 mod child;
 mod detach;
 mod handle;
@@ -19,6 +20,7 @@ mod kernel;
 mod pattern;
 mod porter;
 mod wall;
+mod ways;
 mod wire;
 
 pub use child::run_if_child;

@@ -100,12 +100,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::dataplane::LinkLayer;
 
     fn interface(index: u32, name: &str) -> Interface {
         Interface {
             index,
             name: name.to_owned(),
             loopback: name == "lo",
+            layer: LinkLayer::Ethernet,
             xdp: None,
         }
     }

@@ -2,7 +2,7 @@
 //! `SOCK_SEQPACKET` sockets, with at most one descriptor (`SCM_RIGHTS`).
 //!
 //! The serving process may ask for what the configuration allows, and nothing else: after [`Order::Start`] no packet of
-//! it names an interface or a path, and there is one program.
+//! it names an interface or a path, and there is one program for each role.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -20,7 +20,7 @@ use nix::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{keep::Place, wall::State};
-use crate::dataplane::OperationMode;
+use crate::dataplane::{OperationMode, Role};
 
 /// The longest packet. All names and messages in one are bounded far below.
 const LONGEST: usize = 64 << 10;
@@ -30,8 +30,13 @@ const LONGEST: usize = 64 << 10;
 pub(crate) enum Order {
     /// Comes first.
     Start(Start),
-    /// Our program, which comes with it: the kernel's number for it.
-    Program(u32),
+    /// One of our programs, which comes with it.
+    Program {
+        /// What it is for.
+        role: Role,
+        /// The kernel's number for it.
+        id: u32,
+    },
     /// A link that systemd had kept, which comes with it.
     Kept {
         /// What it is called in the store.

@@ -5,6 +5,9 @@ use std::io;
 /// The daemon does not go on with more than it says that it has.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
+    /// Capabilities that it takes to start.
+    #[error("{0}")]
+    Lacking(String),
     /// Root cannot become the configured user.
     #[error(
         "cannot become user {user}, group {group}: {source}; a container that may not switch users must start couic as that user, with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"

@@ -1,7 +1,7 @@
 //! The process that keeps the filter attached: the one that goes on having capabilities, and so the one that can do
 //! the least with anything else.
 //!
-//! It runs as the configured user with what [`filtering`](super::filtering) names, opens no file for writing but below
+//! It runs as the configured user with what [`FILTERING`] names, opens no file for writing but below
 //! the folder of pins, starts nothing, speaks to nobody but the kernel's rtnetlink and its parent, over descriptors that
 //! it has from the start. Of bpf(2) it may do what concerns links and what is attached: it can load no program, and
 //! make or change no table.
@@ -17,7 +17,7 @@ use couic_confine::{
 use libc::c_long;
 use nix::unistd::geteuid;
 
-use super::{PrivilegeError, filtering};
+use super::{FILTERING, PrivilegeError};
 
 /// What the keeper may ask of bpf(2), by the kernel's numbers (`enum bpf_cmd` of linux/bpf.h).
 const BPF: &[(&str, u32)] = &[
@@ -134,7 +134,7 @@ const CALLS: &[c_long] = &[
     libc::SYS_unlink,
 ];
 
-/// Confines this process for good: the user `uid` and group `gid`, the capabilities that filtering takes on this kernel,
+/// Confines this process for good: the user `uid` and group `gid`, the capabilities that filtering takes,
 /// no other; no program, no file for writing outside of `pins`, no socket but rtnetlink's. To be called when the process
 /// has its descriptors, its directory of pins is made and entered, and the names of foreign programs that it may have to
 /// tell are asked for: `CAP_SYS_ADMIN`, which that takes, is gone afterwards.
@@ -147,18 +147,17 @@ pub fn confine_keeper(
     gid: u32,
     pins: Option<&Path>,
 ) -> Result<Vec<String>, PrivilegeError> {
-    let keep = filtering().map_err(PrivilegeError::doing("tell the kernel's capabilities"))?;
     // Before the change of user: the way to the pins is root's alone on most machines.
     let domain = files(pins).domain();
     if geteuid().is_root() {
-        couic_confine::lower(uid, gid, keep).map_err(|source| PrivilegeError::Switch {
+        couic_confine::lower(uid, gid, FILTERING).map_err(|source| PrivilegeError::Switch {
             user: uid.to_string(),
             group: gid.to_string(),
             source,
         })?;
     }
     let having = couic_confine::sets().map_err(PrivilegeError::doing("tell its capabilities"))?;
-    let step = ThreadStep::sets(Sets::to_use(keep.within(having.permitted)))
+    let step = ThreadStep::sets(Sets::to_use(FILTERING.within(having.permitted)))
         .bounding(Caps::NONE)
         .no_new_privs();
     step.on_every_thread()

@@ -186,6 +186,15 @@ pub fn start_spawner(
     Spawner::start(&ChildCommand::itself(), own, RunAs::default()).map(Some)
 }
 
+/// The notifiers that this build of the daemon cannot have, with the reason.
+#[must_use]
+pub fn unavailable(wanted: &config::Reporting, plugins_dir: &Path) -> Vec<Failed> {
+    if !wanted.enabled {
+        return Vec::new();
+    }
+    loader(plugins_dir, None).unavailable(&notifiers(wanted))
+}
+
 fn loader(plugins_dir: &Path, spawner: Option<Spawner>) -> Loader {
     let isolation = Isolation {
         spawner,

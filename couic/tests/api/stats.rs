@@ -32,6 +32,9 @@ async fn stats_count_rules_and_frames() {
             "XDP_TX": zero,
             "XDP_REDIRECT": zero,
         },
+        "not_inspected": {
+            "arp": zero, "llc": zero, "mpls": zero, "pppoe": zero, "macsec": zero, "vlan": zero, "other": zero,
+        },
     });
     assert_eq!(test.get("/v1/stats").await.is(200).json(), expected);
 }

@@ -178,6 +178,7 @@ pub(crate) fn healthy() -> Health {
             name: "test0".to_owned(),
             attached: true,
             mode: Some(XdpMode::Native),
+            note: None,
             problem: None,
         }],
         ..Health::well("2.0.0")

@@ -41,6 +41,7 @@ pub(super) async fn look(cx: &Context, checks: &mut Vec<Check>) -> Facts {
         checks.push(check.so("rules may not outlive a restart: the log says more"));
     }
     checks.extend(confinement(&health));
+    checks.push(features(&health));
     if cx.client.panic_seen() || health.panic_since.is_some() {
         let check = Check::fail("panic", "the panic switch is on: every packet passes");
         checks.push(check.so("couicctl panic tells who and why; couicctl panic off ends it"));
@@ -119,6 +120,17 @@ fn confinement(health: &Health) -> Vec<Check> {
             Check::warn("confinement", note).so("a newer kernel has it; everything works without")
         })
         .collect()
+}
+
+/// One line for all of them, and no fault: a newer kernel is the only remedy, and not needed.
+fn features(health: &Health) -> Check {
+    match health.missing_features.as_slice() {
+        [] => Check::ok("kernel features", "the daemon has all that it knows of"),
+        missing => Check::ok(
+            "kernel features",
+            format!("left out: {}", missing.join("; ")),
+        ),
+    }
 }
 
 /// Interfaces have lines of their own.
@@ -381,6 +393,7 @@ mod tests {
     fn the_worst_of_the_filter() {
         let mut health = Health::well(env!("CARGO_PKG_VERSION"));
         health.interfaces.push(InterfaceHealth {
+            note: None,
             name: "eth0".into(),
             attached: true,
             mode: None,
@@ -398,6 +411,16 @@ mod tests {
         assert_eq!(filter(&health).found, "NOT filtering on eth0");
         health.interfaces.clear();
         assert_eq!(filter(&health).state, State::Fail);
+    }
+
+    #[test]
+    fn what_an_old_kernel_lacks_is_one_line_and_no_fault() {
+        let mut health = Health::well("");
+        assert!(features(&health).found.contains("all that it knows of"));
+        health.missing_features = vec!["no clock".into(), "no TCX".into()];
+        let check = features(&health);
+        assert_eq!(check.state, State::Ok);
+        assert_eq!(check.found, "left out: no clock; no TCX");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs};
 
 use couic_common::{InterfaceHealth, XdpMode};
-use couic_netlink::OnInterface;
+use couic_netlink::{LinkLayer, OnInterface};
 
 use super::{
     Check,
@@ -17,6 +17,7 @@ struct Known<'a> {
     /// None where the daemon does not tell.
     health: Option<&'a InterfaceHealth>,
     attached: Option<OnInterface>,
+    layer: LinkLayer,
     driver: Option<String>,
     native: Option<bool>,
     offloads: Option<Offloads>,
@@ -36,10 +37,14 @@ pub(super) fn all(configured: &[String], facts: &Facts, checks: &mut Vec<Check>)
         let Some(index) = kernel::index(name) else {
             continue;
         };
+        let Ok(Some(here)) = couic_netlink::interface(index) else {
+            continue;
+        };
         let known = Known {
             name,
             health: facts.interfaces.iter().find(|i| i.name == *name),
-            attached: on_interface(index),
+            attached: here.xdp,
+            layer: here.layer,
             driver: kernel::driver(name),
             native: couic_netlink::runs_xdp(index),
             offloads: kernel::offloads(name),
@@ -47,11 +52,6 @@ pub(super) fn all(configured: &[String], facts: &Facts, checks: &mut Vec<Check>)
         checks.push(program(&known));
         checks.extend(offloads(&known));
     }
-}
-
-/// The XDP program there.
-fn on_interface(index: u32) -> Option<OnInterface> {
-    couic_netlink::interface(index).ok()??.xdp
 }
 
 /// Nothing here is called so. Where the daemon filters it all the same, it does so elsewhere.
@@ -90,51 +90,86 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// Which XDP program is there, and how it runs.
+/// Which program is there, and how it runs.
 fn program(known: &Known<'_>) -> Check {
     let name = format!("interface {}", known.name);
-    let driver = known.driver.as_deref().unwrap_or("a driver without name");
-    let (Some(health), attached) = (known.health, known.attached) else {
+    let Some(health) = known.health else {
         return match known.attached {
             Some(OnInterface { id, .. }) => Check::warn(name, format!("the XDP program {id} is attached, and no daemon answers for it"))
                 .so("start the daemon, which takes over a filter that it kept; bpftool prog show tells whose it is"),
-            None => Check::fail(name, "no XDP program is attached: nothing is filtered"),
+            None => Check::fail(name, "no XDP program is attached, and no daemon answers that would filter by TCX"),
         };
     };
     if !health.attached {
-        let why = health.problem.as_deref().unwrap_or("unknown why");
-        return match attached {
-            Some(OnInterface { id, .. }) => Check::fail(name, format!("not filtered: another XDP program, {id}, is attached ({why})"))
-                .so(format!("bpftool prog show id {id} tells whose it is; ip link set dev {} xdp off removes it", known.name)),
-            None => Check::fail(name, format!("not filtered: {why}")).so("restart the daemon: systemctl restart couic"),
-        };
+        return not_filtered(known, name, health.problem.as_deref());
     }
-    match (health.mode, known.native) {
-        (Some(XdpMode::Generic), Some(true)) => {
-            let check = Check::warn(
-                name,
-                format!("XDP runs in the network stack, although {driver} could run it itself"),
-            );
-            let lro = known.offloads.is_some_and(|o| o.lro);
-            check.so(if lro {
-                format!("LRO stands in its way: ethtool -K {} lro off, then restart the daemon", known.name)
-            } else {
-                "set operation_mode = \"auto\" or \"native\" in couic.toml and restart; should that fail, the log says what \
-                 is in its way, say a large MTU or too few queues".to_owned()
+    let note = health.note.as_deref().unwrap_or("by TCX");
+    let has_header = known.layer == LinkLayer::Ethernet;
+    match health.mode {
+        Some(XdpMode::Tcx | XdpMode::Generic) if !has_header => {
+            Check::ok(name, format!("filtered {note}"))
+        }
+        Some(XdpMode::Tcx) => {
+            let check = Check::warn(name, format!("filtered {note}"));
+            check.so(match known.attached {
+                Some(OnInterface { id, .. }) => format!("it is the best there is while the XDP program {id} stays: bpftool prog show id {id} tells whose it is"),
+                None => "set operation_mode = \"native\" or \"generic\" in couic.toml and restart the daemon: XDP takes over without a gap".to_owned(),
             })
         }
-        (Some(XdpMode::Generic), _) => Check::warn(
-            name,
-            format!("XDP runs in the network stack: {driver} cannot run it itself"),
-        )
-        .so("it filters all the same, but each dropped frame costs several times as much"),
-        (mode, _) => {
+        Some(XdpMode::Generic) => in_the_stack(known, name),
+        Some(mode) => {
             let how = match mode {
-                Some(XdpMode::Offloaded) => "in the network card",
+                XdpMode::Offloaded => "in the network card",
                 _ => "in the driver",
             };
-            Check::ok(name, format!("XDP runs {how} ({driver})"))
+            Check::ok(name, format!("XDP runs {how} ({})", known.driver()))
         }
+        None => Check::warn(name, "filtered in a mode that this couicctl does not know")
+            .so("install couic and couicctl of one version"),
+    }
+}
+
+fn not_filtered(known: &Known<'_>, name: String, problem: Option<&str>) -> Check {
+    let why = problem.unwrap_or("unknown why");
+    match known.attached {
+        Some(OnInterface { id, .. }) => Check::fail(
+            name,
+            format!("not filtered: another XDP program, {id}, is attached ({why})"),
+        )
+        .so(format!(
+            "bpftool prog show id {id} tells whose it is; ip link set dev {} xdp off removes it",
+            known.name
+        )),
+        None if known.layer == LinkLayer::Ethernet => {
+            Check::fail(name, format!("not filtered: {why}"))
+                .so("restart the daemon: systemctl restart couic")
+        }
+        // The problem says what works there.
+        None => Check::fail(name, format!("not filtered: {why}")),
+    }
+}
+
+/// Generic XDP, on frames with an Ethernet header.
+fn in_the_stack(known: &Known<'_>, name: String) -> Check {
+    let driver = known.driver();
+    if known.native != Some(true) {
+        let found = format!("XDP runs in the network stack: {driver} cannot run it itself");
+        let advice = "it filters all the same, but each dropped frame costs several times as much";
+        return Check::warn(name, found).so(advice);
+    }
+    let found = format!("XDP runs in the network stack, although {driver} could run it itself");
+    Check::warn(name, found).so(if known.offloads.is_some_and(|o| o.lro) {
+        format!("LRO stands in its way: ethtool -K {} lro off, then restart the daemon", known.name)
+    } else {
+        "set operation_mode = \"auto\" or \"native\" in couic.toml and restart; should that fail, the log says what is in \
+         its way, say a large MTU or too few queues"
+            .to_owned()
+    })
+}
+
+impl Known<'_> {
+    fn driver(&self) -> &str {
+        self.driver.as_deref().unwrap_or("a driver without name")
     }
 }
 
@@ -170,6 +205,7 @@ mod tests {
             attached,
             mode,
             problem: (!attached).then(|| "busy".into()),
+            note: None,
         }
     }
 
@@ -178,6 +214,7 @@ mod tests {
             name: "eth0",
             health,
             attached: None,
+            layer: LinkLayer::Ethernet,
             driver: Some("virtio_net".into()),
             native: Some(true),
             offloads: None,
@@ -246,6 +283,37 @@ mod tests {
             ..known(Some(&generic))
         };
         assert!(program(&cannot).found.contains("virtio_net cannot run it"));
+    }
+
+    #[test]
+    fn tcx_is_well_where_there_is_no_ethernet_header_and_told_about_elsewhere() {
+        let noted = |mode| InterfaceHealth {
+            note: Some("by a way that has a reason".into()),
+            ..health(true, Some(mode))
+        };
+        let tcx = noted(XdpMode::Tcx);
+        let here = known(Some(&tcx));
+        let check = program(&here);
+        assert_eq!(check.state, State::Warn);
+        assert!(check.found.contains("that has a reason"), "{check:?}");
+        assert!(check.advice.unwrap().contains("operation_mode"));
+        let behind = Known {
+            attached: FOREIGN,
+            ..known(Some(&tcx))
+        };
+        assert!(program(&behind).advice.unwrap().contains("show id 7"));
+        for mode in [XdpMode::Tcx, XdpMode::Generic] {
+            let noted = noted(mode);
+            let tunnel = Known {
+                layer: LinkLayer::Ip { generic: true },
+                ..known(Some(&noted))
+            };
+            let check = program(&tunnel);
+            assert_eq!(check.state, State::Ok);
+            assert!(check.found.contains("that has a reason"), "{check:?}");
+        }
+        let unknown = health(true, None);
+        assert_eq!(program(&known(Some(&unknown))).state, State::Warn);
     }
 
     #[test]

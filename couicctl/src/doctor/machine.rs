@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use couic_common::KernelVersion;
 use nix::sys::{
     statfs::{BPF_FS_MAGIC, statfs},
     statvfs::{FsFlags, statvfs},
@@ -20,28 +21,14 @@ pub(super) fn kernel(checks: &mut Vec<Check>) {
 }
 
 fn of_release(release: &str) -> Check {
-    let number = |text: &str| {
-        text.split(|c: char| !c.is_ascii_digit())
-            .next()?
-            .parse::<u32>()
-            .ok()
-    };
-    let mut parts = release.splitn(3, '.');
-    let version = parts
-        .next()
-        .and_then(number)
-        .zip(parts.next().and_then(number));
-    let Some(version) = version else {
+    let Ok(version) = release.parse::<KernelVersion>() else {
         return Check::skip("kernel", format!("{release:?} is no version that is known"));
     };
-    let found = format!("Linux {release}");
-    if version < (5, 11) {
-        Check::fail("kernel", found).so("Couic needs 5.11, and is tested from 5.15 on: update it")
-    } else if version < (5, 15) {
-        Check::warn("kernel", found).so("Couic is tested from 5.15 on: update it")
-    } else if version < (5, 18) {
-        Check::warn("kernel", found)
-            .so("native XDP takes frames of more than a page (large MTUs) from 5.18 on only")
+    let (found, oldest) = (format!("Linux {release}"), KernelVersion::OLDEST);
+    if version < oldest {
+        Check::fail("kernel", found).so(format!(
+            "Couic needs Linux {oldest} or later: boot a newer kernel"
+        ))
     } else {
         Check::ok("kernel", found)
     }
@@ -54,7 +41,7 @@ pub(super) fn bpffs(checks: &mut Vec<Check>) {
             Check::ok("bpffs", "mounted on /sys/fs/bpf")
         }
         Ok(_) => Check::warn("bpffs", "nothing is mounted on /sys/fs/bpf, so that only systemd can keep the filter while the daemon restarts")
-            .so("mount -t bpf bpf /sys/fs/bpf"),
+            .so("a daemon that root starts mounts it; by hand: mount -t bpf bpf /sys/fs/bpf"),
         Err(error) => Check::skip("bpffs", format!("/sys/fs/bpf: {error}")),
     });
 }
@@ -147,9 +134,9 @@ mod tests {
         for (release, state) in [
             ("6.18.0-rc3", State::Ok),
             ("5.18.0", State::Ok),
-            ("5.15.0-91-generic", State::Warn),
-            ("5.11.22", State::Warn),
-            ("5.10.0", State::Fail),
+            ("5.15.0-91-generic", State::Ok),
+            ("5.10.0-33-amd64", State::Ok),
+            ("5.9.16", State::Fail),
             ("4.19", State::Fail),
             ("7.0+", State::Ok),
             ("", State::Skip),

@@ -27,16 +27,18 @@ pub(crate) fn health(
     }
     let mut table = Table::new(&["Interface", "Attached", "Mode", "Problem"]);
     for interface in &health.interfaces {
-        let mode = interface.mode.map_or("", |mode| match mode {
-            XdpMode::Native => "native",
-            XdpMode::Generic => "generic",
-            XdpMode::Offloaded => "offloaded",
-        });
+        let mode = interface.mode.map_or("", XdpMode::as_str);
         let attached = if interface.attached { "yes" } else { "NO" };
         let problem = interface.problem.as_deref().unwrap_or("");
         table.row(&[&interface.name, &attached, &mode, &problem]);
     }
     table.write(out)?;
+    for interface in &health.interfaces {
+        if let Some(note) = &interface.note {
+            let text = format!("{} is filtered {note}", interface.name);
+            writeln!(out, "Note: {}", printable(&text))?;
+        }
+    }
     if let Some(problem) = &health.panic_problem {
         writeln!(out, "Panic: {}", printable(problem))?;
     }
@@ -70,7 +72,7 @@ pub(crate) fn health(
         let text = format!("{file}{}", problem.message);
         writeln!(out, "Rules on disk: {}", printable(&text))?;
     }
-    for note in &health.notes {
+    for note in health.notes.iter().chain(&health.missing_features) {
         writeln!(out, "Note: {}", printable(note))?;
     }
     Ok(())
@@ -106,14 +108,22 @@ mod tests {
             attached: true,
             mode: Some(XdpMode::Native),
             problem: None,
+            note: None,
         };
         let missing = InterfaceHealth {
             name: "eth1".into(),
             attached: false,
             mode: None,
             problem: Some("no such interface".into()),
+            note: None,
         };
-        vec![filtered, missing]
+        let tunnel = InterfaceHealth {
+            name: "tun0".into(),
+            mode: Some(XdpMode::Tcx),
+            note: Some("by TCX, since the link has no Ethernet header".into()),
+            ..filtered.clone()
+        };
+        vec![filtered, missing, tunnel]
     }
 
     fn state_problems() -> Vec<StateProblem> {
@@ -156,6 +166,7 @@ mod tests {
             confirm_problems: vec!["sets/drop/s.couic is NOT in force".to_owned()],
             state_problems: state_problems(),
             notes: vec!["this kernel has no Landlock".to_owned()],
+            missing_features: vec!["this kernel lacks TCX".to_owned()],
         };
         let mut shown = Vec::new();
         health(&state, None, 0, &mut shown).unwrap();
@@ -166,7 +177,9 @@ couic 2.0.0 does NOT filter everywhere.
 ╞═══════════╪══════════╪════════╪═══════════════════╡
 │ eth0      ┆ yes      ┆ native ┆                   │
 │ eth1      ┆ NO       ┆        ┆ no such interface │
+│ tun0      ┆ yes      ┆ tcx    ┆                   │
 └───────────┴──────────┴────────┴───────────────────┘
+Note: tun0 is filtered by TCX, since the link has no Ethernet header
 Panic: panic is off, but panic.json cannot be removed
 To confirm: sets/drop/s.couic is NOT in force
 Filter: no interface matches veth*
@@ -176,6 +189,7 @@ Peer: b does not answer: nobody there
 Rules on disk: journal-1.log is damaged
 Rules on disk: cannot write the log: disk full
 Note: this kernel has no Landlock
+Note: this kernel lacks TCX
 ";
         assert_eq!(String::from_utf8(shown).unwrap(), expected);
     }

@@ -171,6 +171,17 @@ mod tests {
     }
 
     #[test]
+    fn frames_that_are_not_looked_into_have_a_line_where_there_are_any() {
+        let mut some = sample(1, 60);
+        assert!(!text(|out| stats(&some, None, out)).contains("source address"));
+        some.not_inspected.arp.rx_packets = 12;
+        some.not_inspected.vlan.rx_packets = 3;
+        let told = text(|out| stats(&some, None, out));
+        let line = "Frames without a source address to look for: 12 arp, 3 vlan\n";
+        assert!(told.ends_with(line), "{told}");
+    }
+
+    #[test]
     fn totals() {
         let expected = "\
 ┌──────────────┬─────────┬─────────┐

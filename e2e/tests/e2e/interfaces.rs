@@ -118,7 +118,7 @@ fn what_somebody_detached_is_put_back_and_counted() {
     assert!(!off.status.success(), "a link is not taken off by its name");
     assert!(stands(&lab, HOST_IFACE, OUTSIDE_IFACE));
     assert_eq!(detach_links(&lab.host, HOST_IFACE), 1);
-    let line = "filtering on eth0 in mode native again: somebody had detached our XDP program";
+    let line = "filtering on eth0 in mode native again: somebody had detached our program";
     until("it is put back", PATIENCE, || {
         daemon.log().contains(line).then_some(())
     });
@@ -179,7 +179,10 @@ fn a_foreign_program_is_never_replaced_and_left_when_it_goes() {
     lab.join("veth1", "xveth1");
     for by in [AttachedBy::Link, AttachedBy::Netlink] {
         let foreign = Foreign::attach(&lab.host, "veth1", by);
-        let daemon = filtering(&lab, &[HOST_IFACE, "veth*"]);
+        let builder = lab.daemon().ifaces(&[HOST_IFACE, "veth*"]);
+        let builder = builder.set_file(Policy::Drop, "list", "198.51.100.0/24\n");
+        // By TCX, as auto does, it would go beside it.
+        let daemon = builder.mode("native").start();
         let (status, health) = daemon.api().health();
         assert_eq!(
             (status, names(&health)),

@@ -1,6 +1,7 @@
 //! End-to-end tests: the real daemon, the real `couicctl`, real frames. One binary, so that linking is paid once.
 
 mod attach;
+mod bpffs;
 mod counters;
 mod demo;
 mod expiry;
@@ -14,8 +15,11 @@ mod privileges;
 mod reporting;
 mod sets;
 mod state;
+mod static_build;
 mod stay;
 mod switch;
 mod systemd;
+mod tcx;
+mod tunnels;
 mod verdicts;
 mod withstand;

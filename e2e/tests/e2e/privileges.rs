@@ -127,6 +127,28 @@ fn started_as_root_it_is_the_configured_user_without_capabilities() {
 }
 
 #[test]
+fn a_start_that_lacks_a_capability_is_refused_by_its_name() {
+    let Some(lab) = Lab::quiet() else { return };
+    for (having, lacking) in [
+        (
+            "+bpf,+net_admin",
+            "couic lacks CAP_PERFMON (lets the verifier",
+        ),
+        ("+net_admin,+perfmon", "couic lacks CAP_BPF (loads"),
+        ("+bpf,+perfmon", "couic lacks CAP_NET_ADMIN (attaches"),
+    ] {
+        let refusal = lab.daemon().unprivileged(having).try_start().unwrap_err();
+        assert_eq!(refusal.status.code(), Some(1));
+        let told = refusal.output.lines().last().unwrap_or_default();
+        assert!(told.contains(lacking), "{told}");
+        assert!(
+            told.contains("--cap-add ") && told.contains("setcap "),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn configured_as_root_it_has_no_capabilities_either() {
     let Some(lab) = Lab::quiet() else { return };
     let mut daemon = lab.daemon().start();

@@ -1,8 +1,8 @@
 //! What is dropped and what passes.
 
 use couic_e2e::{
-    Daemon, ETH_P_8021AD, ETH_P_8021Q, Frame, HOST_IFACE, HOST_V4, HOST_V6, Lab, OUTSIDE_IFACE,
-    OUTSIDE_V4, OUTSIDE_V6,
+    Daemon, ETH_P_8021AD, ETH_P_8021Q, ETH_P_QINQ1, Frame, HOST_IFACE, HOST_V4, HOST_V6, Lab,
+    OUTSIDE_IFACE, OUTSIDE_V4, OUTSIDE_V6,
 };
 
 /// A rule, a source at each end of it, a source just beyond each end.
@@ -161,21 +161,33 @@ fn ignore_opens_no_more_than_it_covers() {
     assert_eq!(wire.arrivals(&frames), [1, 1, 0, 0]);
 }
 
-/// Untagged, and behind every legal stack of one or two tags.
+/// Untagged, behind every stack of one or two tags, behind three and four; and all that again in a PPPoE session and
+/// behind one to four MPLS labels.
 fn in_every_wrapping(source: &Frame) -> Vec<Frame> {
+    let carried = [source.clone(), source.clone().pppoe()].into_iter();
+    let carried = carried.chain((1..=4).map(|labels| source.clone().mpls(labels)));
+    carried.flat_map(|frame| behind_tags(&frame)).collect()
+}
+
+fn behind_tags(source: &Frame) -> Vec<Frame> {
     let mut frames = vec![source.clone()];
-    for outer in [ETH_P_8021Q, ETH_P_8021AD] {
+    let kinds = [ETH_P_8021Q, ETH_P_8021AD, ETH_P_QINQ1];
+    for outer in kinds {
         frames.push(source.clone().vlan(outer, 5));
-        for inner in [ETH_P_8021Q, ETH_P_8021AD] {
+        for inner in kinds {
             // Priority bits and a large id: more than the id's low byte must be stepped over.
-            frames.push(source.clone().vlan(outer, 0xeffe).vlan(inner, 6));
+            let two = source.clone().vlan(outer, 0xeffe).vlan(inner, 6);
+            frames.push(two.clone());
+            // Any host takes off tags with id 0.
+            frames.push(two.clone().vlan(ETH_P_8021Q, 0));
+            frames.push(two.vlan(ETH_P_8021Q, 0).vlan(ETH_P_8021AD, 0));
         }
     }
     frames
 }
 
 #[test]
-fn vlan_and_qinq_frames_are_filtered() {
+fn tagged_carried_and_labelled_frames_are_filtered() {
     for mode in ["native", "generic"] {
         let Some(lab) = Lab::quiet() else { return };
         let daemon = lab.daemon().mode(mode).start();
@@ -193,8 +205,71 @@ fn vlan_and_qinq_frames_are_filtered() {
             (Frame::v6("2001:db8:8::7"), 1),
         ] {
             let frames = in_every_wrapping(&frame);
-            assert_eq!(wire.arrivals(&frames), [expected; 7], "{mode}: {frame:?}");
+            let arrived = wire.arrivals(&frames);
+            for (frame, count) in frames.iter().zip(arrived) {
+                assert_eq!(count, expected, "{mode}: {frame:?}");
+            }
         }
+    }
+}
+
+#[test]
+fn what_is_not_looked_into_is_counted_by_kind() {
+    for mode in ["native", "generic"] {
+        let Some(lab) = Lab::quiet() else { return };
+        let daemon = lab.daemon().mode(mode).start();
+        let mut wire = lab.wire();
+        let banned = Frame::v4("198.51.100.7");
+        daemon.api().add("drop", "198.51.100.0/24", None, 0);
+        let deep = (0..5).fold(banned.clone(), |frame, _| frame.vlan(ETH_P_8021Q, 0));
+        let cut = Frame::raw(0x8847, &[0, 1, 0x60, 64]);
+        let kinds = [
+            ("mpls", banned.mpls(5), true),
+            ("vlan", deep, false),
+            ("arp", Frame::raw(0x0806, &[0; 28]), true),
+            ("llc", Frame::raw(38, &[0x42, 0x42, 3]), true),
+            ("pppoe", Frame::raw(0x8863, &[0x11, 9, 0, 0, 0, 0]), true),
+            (
+                "pppoe",
+                Frame::raw(0x8864, &[0x11, 0, 0, 7, 0, 4, 0xc0, 0x21]),
+                true,
+            ),
+            ("macsec", Frame::raw(0x88e5, &[0; 16]), true),
+        ];
+        let mut aborted = 0;
+        for (kind, frame, passes) in kinds {
+            let before = daemon.api().stats();
+            let arrived = wire.arrivals(std::slice::from_ref(&frame));
+            let after = daemon.api().stats();
+            let rows = before.not_inspected.rows().into_iter();
+            for ((name, old), (_, new)) in rows.zip(after.not_inspected.rows()) {
+                // The frames that the wire paces itself with are of kind other.
+                let expected = u64::from(name == kind);
+                let counted = new.rx_packets - old.rx_packets;
+                assert!(
+                    name == "other" || counted == expected,
+                    "{mode} {kind}: {counted} {name}"
+                );
+            }
+            if kind == "mpls" {
+                assert_eq!(arrived, [1], "{mode}: {frame:?}");
+            }
+            aborted += u64::from(!passes);
+            let given_up = after.xdp.xdp_aborted.rx_packets;
+            assert_eq!(given_up, aborted, "{mode} {kind}");
+        }
+        wire.arrivals(&[cut]);
+        let given_up = daemon.api().stats().xdp.xdp_aborted.rx_packets;
+        assert_eq!(
+            given_up,
+            aborted + 1,
+            "{mode}: labels that the frame does not hold"
+        );
+        daemon.ctl_ok(&["panic", "on"]);
+        let deep = (0..5).fold(Frame::v4("198.51.100.7"), |frame, _| {
+            frame.vlan(ETH_P_8021Q, 0)
+        });
+        assert!(wire.passes(&deep), "{mode}: under the panic switch");
     }
 }
 

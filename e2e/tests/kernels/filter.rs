@@ -148,7 +148,9 @@ fn the_mtu_changes(lab: &Lab, daemon: &Daemon<'_>) {
         if let Some(refused) = done.iter().find(|output| !output.status.success()) {
             assert_eq!(mtu, "9000", "{refused:?}");
             // One buffer holds no such frame: the kernel protects the program from it.
-            println!("this kernel refuses an MTU of {mtu} while a program without frags is attached");
+            println!(
+                "this kernel refuses an MTU of {mtu} while a program without frags is attached"
+            );
             continue;
         }
         let frames =

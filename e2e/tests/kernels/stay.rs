@@ -51,12 +51,19 @@ fn over_kill_and_restart_until_it_is_detached() {
         .add("drop", &format!("{BRIEF}/32"), None, deadline as u64);
     let mut wire = lab.wire();
     let daemon = daemon.ended_by(Signal::SIGTERM);
-    until("the ban ends without a daemon", Duration::from_secs(60), || {
-        let arrived = wire.passes(&Frame::v4(BRIEF));
-        let early = deadline - unix_now();
-        assert!(!arrived || early <= 0.0, "it got through {early:.3} s early");
-        arrived.then_some(())
-    });
+    until(
+        "the ban ends without a daemon",
+        Duration::from_secs(60),
+        || {
+            let arrived = wire.passes(&Frame::v4(BRIEF));
+            let early = deadline - unix_now();
+            assert!(
+                !arrived || early <= 0.0,
+                "it got through {early:.3} s early"
+            );
+            arrived.then_some(())
+        },
+    );
     assert_eq!(wire.arrivals(&frames), [0, 1], "the others go on");
 
     let (code, told) = daemon.detach();

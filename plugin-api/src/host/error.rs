@@ -122,7 +122,9 @@ pub enum Reason {
         needs: String,
     },
     /// A static program cannot load anything.
-    #[error("cannot be loaded: this is a static build of Couic, which has its notifiers built in")]
+    #[error(
+        "this is a static build: it loads no plugin's file, isolated or not; webhook, discord and slack are built in, for another one install the dynamic build"
+    )]
     Static,
     /// It aborts on errors, and would take the firewall along.
     #[error("aborts on a panic (it does not set COUIC_F_UNWIND): it can only run isolated")]

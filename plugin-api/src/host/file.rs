@@ -25,6 +25,9 @@ use super::{
 };
 use crate::abi::Head;
 
+/// Whether this build can load files: a static program has no dynamic linker, nor has its isolated child.
+pub(super) const LOADS_FILES: bool = !cfg!(target_feature = "crt-static");
+
 /// Larger than any plugin with its debug information.
 const LARGEST: u64 = 256 << 20;
 
@@ -43,7 +46,7 @@ impl PluginFile {
     /// It must be a regular file that belongs to root or to us; neither it nor any folder above it may be writable
     /// for others (a sticky folder further up, as `/tmp`, is fine); a symbolic link must stay in its folder. It must
     /// be an ELF library for this machine with the note and the symbol of a plugin, for this ABI. Where `pin` is
-    /// given, it must have this SHA-256 (hexadecimal).
+    /// given, it must have this SHA-256 (hexadecimal). A static build refuses all of them.
     ///
     /// # Errors
     /// [`LoadError`] names the file and the first check that it fails.
@@ -52,6 +55,9 @@ impl PluginFile {
     }
 
     fn checked(path: &Path, pin: Option<&str>) -> Result<Self, Reason> {
+        if !LOADS_FILES {
+            return Err(Reason::Static);
+        }
         let (file, target) = open(path)?;
         trust(&file.metadata().map_err(Reason::Read)?, &target)?;
         let folder = target.parent().unwrap_or(Path::new("/"));

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    AnyNotifier, BuiltIn, IsolatedNotifier, Isolation, LoadError, LoadedNotifier, PluginFile,
-    PluginOptions, Reason,
+    AnyNotifier, BuiltIn, Failed, IsolatedNotifier, Isolation, LoadError, LoadedNotifier,
+    PluginFile, PluginOptions, Reason, file::LOADS_FILES,
 };
 use crate::{NotifyError, Plugin};
 
@@ -130,7 +130,20 @@ impl Loader {
     pub fn isolates(&self, config: &NotifierConfig) -> bool {
         let built_in = self.built_in.iter().any(|(name, _)| *name == config.plugin);
         let is_file = matches!(self.find(&config.plugin), Ok(Some(_)));
-        config.isolated && (is_file || !built_in)
+        LOADS_FILES && config.isolated && (is_file || !built_in)
+    }
+
+    /// Those that no file can mend, since this build loads none.
+    #[must_use]
+    pub fn unavailable(&self, wanted: &[NotifierConfig]) -> Vec<Failed> {
+        let built_in = |plugin: &str| self.built_in.iter().any(|(name, _)| *name == plugin);
+        let files = wanted.iter().filter(|config| !built_in(&config.plugin));
+        let files = files.filter(|_| !LOADS_FILES);
+        let failed = files.map(|config| Failed {
+            name: config.name().to_owned(),
+            reason: Reason::Static.at(&config.plugin),
+        });
+        failed.collect()
     }
 
     /// Starts what `config` names.
@@ -182,6 +195,10 @@ impl Loader {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if plugin.is_empty() || plugin.len() > 64 || !plugin.bytes().all(is_name) {
             return Err(Reason::Name.at(plugin));
+        }
+        // What is built in must not give way to a file that cannot be loaded.
+        if !LOADS_FILES {
+            return Ok(None);
         }
         let crate_name = plugin.replace('-', "_");
         let files = [

@@ -8,7 +8,7 @@ fn one_message_for_each_bad_value() {
     for (tail, expected) in [
         (
             "operation_mode = \"fast\"",
-            "4: operation_mode: \"fast\" is none of: auto, native, generic, offloaded",
+            "4: operation_mode: \"fast\" is none of: auto, native, generic, offloaded, tcx",
         ),
         (
             "operation_mode = 1",

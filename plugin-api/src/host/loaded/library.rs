@@ -33,9 +33,6 @@ static MAPPED: Mutex<Option<HashMap<String, &'static Library>>> = Mutex::new(Non
 impl Library {
     /// Maps the plugin, which runs its constructors. `may_abort`: the process is the plugin's own.
     pub(super) fn load(file: PluginFile, may_abort: bool) -> Result<&'static Self, Reason> {
-        if cfg!(target_feature = "crt-static") {
-            return Err(Reason::Static);
-        }
         if !may_abort && file.head().flags & abi::FLAG_UNWIND == 0 {
             return Err(Reason::Aborts);
         }

@@ -13,15 +13,44 @@ use crate::dataplane::LinkInfo;
 const OURS: u32 = 100;
 const FOREIGN: u32 = 7_000_000;
 
+/// By how much the number of a program for another role differs from that for Ethernet.
+const IP: u32 = 1_000_000;
+const TCX: u32 = 2_000_000;
+const PLAIN: LinkLayer = LinkLayer::Ethernet;
+const TUN: LinkLayer = LinkLayer::Ip { generic: true };
+const GRE: LinkLayer = LinkLayer::Ip { generic: false };
+const CAN: LinkLayer = LinkLayer::Other(280);
+
 #[derive(Clone, Debug)]
 struct Port {
     index: u32,
     name: String,
     /// Whether the driver knows XDP.
     native: bool,
+    layer: LinkLayer,
     on: Option<(OnInterface, u32)>,
-    /// How often nothing was attached where something had been.
+    /// Programs and links.
+    tcx: Vec<(u32, u32)>,
+    /// How often nothing was attached where something had been that read packets rightly.
     bare: usize,
+}
+
+impl Port {
+    /// Whether a program of ours reads the packets here rightly.
+    fn suits(&self, program: u32) -> bool {
+        match self.layer {
+            LinkLayer::Ethernet => program < IP || program >= TCX,
+            LinkLayer::Ip { generic } => program >= TCX || (program >= IP && generic),
+            LinkLayer::Other(_) => false,
+        }
+    }
+
+    /// Programs that are attached, but for those of others.
+    fn ours(&self) -> Vec<u32> {
+        let tcx = self.tcx.iter().map(|(id, _)| *id);
+        let on = self.on.map(|(on, _)| on.id);
+        tcx.chain(on).filter(|id| *id < FOREIGN).collect()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +72,9 @@ impl Net {
             index: self.next,
             name: name.to_owned(),
             native,
+            layer: PLAIN,
             on: None,
+            tcx: Vec::new(),
             bare: 0,
         });
         self.next
@@ -51,8 +82,11 @@ impl Net {
 
     fn take_off(&mut self, link: u32) {
         for port in &mut self.ports {
-            if port.on.is_some_and(|(_, by)| by == link) {
-                port.on = None;
+            let before = port.ours();
+            port.on = port.on.filter(|(_, by)| *by != link);
+            port.tcx.retain(|(_, by)| *by != link);
+            let was_right = before.iter().any(|id| port.suits(*id));
+            if was_right && port.ours().is_empty() {
                 port.bare += 1;
             }
         }
@@ -71,6 +105,7 @@ impl Net {
 #[derive(Debug)]
 struct FakeLink {
     id: u32,
+    hook: Hook,
     net: Weak<RefCell<Net>>,
 }
 
@@ -86,6 +121,8 @@ impl Drop for FakeLink {
 struct Fake {
     net: Rc<RefCell<Net>>,
     program: u32,
+    /// Linux 6.6.
+    has_tcx: bool,
 }
 
 impl Fake {
@@ -94,7 +131,18 @@ impl Fake {
         for (name, native) in ports {
             net.borrow_mut().add(name, *native);
         }
-        Self { net, program: OURS }
+        Self {
+            net,
+            program: OURS,
+            has_tcx: true,
+        }
+    }
+
+    fn old(self) -> Self {
+        Self {
+            has_tcx: false,
+            ..self
+        }
     }
 
     fn wall(&self, program: u32, ifaces: &[&str], mode: OperationMode) -> Wall<Self> {
@@ -106,13 +154,22 @@ impl Fake {
         Wall::new(fake, patterns, mode)
     }
 
-    /// What each interface runs, in order.
+    /// What each interface runs by XDP, in order.
     fn programs(&self) -> Vec<Option<u32>> {
         let net = self.net.borrow();
         net.runs()
             .iter()
             .map(|(_, on)| on.map(|(id, _)| id))
             .collect()
+    }
+
+    /// What each interface runs of ours, in order.
+    fn ours(&self) -> Vec<Vec<u32>> {
+        self.net.borrow().ports.iter().map(Port::ours).collect()
+    }
+
+    fn bare(&self) -> usize {
+        self.net.borrow().ports.iter().map(|p| p.bare).sum()
     }
 
     fn occupy(&self, index: u32) {
@@ -122,6 +179,12 @@ impl Fake {
         };
         if let Some(port) = self.net.borrow_mut().port(index) {
             port.on = Some((on, 0));
+        }
+    }
+
+    fn retype(&self, index: u32, layer: LinkLayer) {
+        if let Some(port) = self.net.borrow_mut().port(index) {
+            port.layer = layer;
         }
     }
 }
@@ -135,45 +198,49 @@ impl Kernel for Fake {
             index: port.index,
             loopback: port.name == "lo",
             name: port.name,
+            layer: port.layer,
             xdp: port.on.map(|(on, _)| on),
         });
         Ok(shown.collect())
     }
 
-    fn attach(&self, index: u32, mode: XdpMode) -> io::Result<Self::Link> {
+    fn attach(&self, index: u32, mode: XdpMode, role: Role) -> io::Result<Self::Link> {
+        let hook = Hook::from(mode);
+        let program = self.program(role).ok_or(io::ErrorKind::InvalidInput)?;
+        assert_eq!(hook == Hook::Tcx, role == Role::Tcx);
         let mut net = self.net.borrow_mut();
         net.next += 1;
         let id = net.next;
         let port = net.port(index).ok_or(io::ErrorKind::NotFound)?;
-        if port.on.is_some() {
+        if hook == Hook::Tcx {
+            port.tcx.insert(0, (program, id));
+        } else if port.on.is_some() {
             return Err(io::ErrorKind::ResourceBusy.into());
-        }
-        if mode == XdpMode::Offloaded || (mode == XdpMode::Native && !port.native) {
+        } else if mode == XdpMode::Offloaded || (mode == XdpMode::Native && !port.native) {
             return Err(io::ErrorKind::Unsupported.into());
+        } else {
+            port.on = Some((OnInterface { id: program, mode }, id));
         }
-        let on = OnInterface {
-            id: self.program,
-            mode,
-        };
-        port.on = Some((on, id));
         drop(net);
         let net = Rc::downgrade(&self.net);
-        Ok(Rc::new(FakeLink { id, net }))
+        Ok(Rc::new(FakeLink { id, hook, net }))
     }
 
-    fn swap(&self, link: &Self::Link) -> io::Result<()> {
+    fn swap(&self, link: &Self::Link, role: Role) -> io::Result<()> {
+        let program = self.program(role).ok_or(io::ErrorKind::InvalidInput)?;
+        let index = self.info(link)?.index;
         let mut net = self.net.borrow_mut();
-        let stubborn = net.stubborn;
-        let found = net
-            .ports
-            .iter_mut()
-            .find(|p| p.on.is_some_and(|(_, by)| by == link.id));
-        let port = found.ok_or(io::ErrorKind::NotConnected)?;
-        if stubborn == Some(port.index) {
+        if net.stubborn == Some(index) {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
-        if let Some((on, _)) = &mut port.on {
-            on.id = self.program;
+        let port = net.port(index).ok_or(io::ErrorKind::NotConnected)?;
+        match (link.hook, &mut port.on) {
+            (Hook::Xdp, Some((on, _))) => on.id = program,
+            _ => {
+                for (id, _) in port.tcx.iter_mut().filter(|(_, by)| *by == link.id) {
+                    *id = program;
+                }
+            }
         }
         Ok(())
     }
@@ -181,11 +248,17 @@ impl Kernel for Fake {
     fn info(&self, link: &Self::Link) -> io::Result<LinkInfo> {
         let net = self.net.borrow();
         let of = net.ports.iter().find_map(|port| {
-            let (on, by) = port.on?;
-            (by == link.id).then_some((port.index, on.id))
+            let on = port.on.map(|(on, by)| (on.id, by));
+            let mut all = port.tcx.iter().copied().chain(on);
+            let (program, _) = all.find(|(_, by)| *by == link.id)?;
+            Some((port.index, program))
         });
         let (index, program) = of.unwrap_or((0, OURS));
-        Ok(LinkInfo { index, program })
+        Ok(LinkInfo {
+            index,
+            program,
+            hook: link.hook,
+        })
     }
 
     fn detach(&self, link: &Self::Link) -> io::Result<()> {
@@ -193,25 +266,36 @@ impl Kernel for Fake {
         Ok(())
     }
 
-    fn program(&self) -> u32 {
-        self.program
+    fn program(&self, role: Role) -> Option<u32> {
+        match role {
+            Role::Ethernet => Some(self.program),
+            Role::Ip => Some(self.program + IP),
+            Role::Tcx => self.has_tcx.then_some(self.program + TCX),
+        }
     }
 
     fn name_of(&self, program: u32) -> Option<String> {
-        let name = if program == FOREIGN {
-            "theirs"
-        } else {
-            "couic"
+        let name = match program {
+            FOREIGN.. => "theirs",
+            TCX.. => "couic_tcx",
+            IP.. => "couic_ip",
+            _ => "couic",
         };
         Some(name.to_owned())
+    }
+
+    fn tcx_programs(&self, index: u32) -> Vec<u32> {
+        let mut net = self.net.borrow_mut();
+        let port = net.port(index);
+        port.map_or_else(Vec::new, |p| p.tcx.iter().map(|(id, _)| *id).collect())
     }
 }
 
 fn kept(wall: &Wall<Fake>) -> Vec<Rc<FakeLink>> {
-    wall.links().map(|(_, link)| Rc::clone(link)).collect()
+    wall.links().map(|(_, _, link)| Rc::clone(link)).collect()
 }
 
-use OperationMode::{Auto, Generic, Native};
+use OperationMode::{Auto, Generic, Native, Tcx};
 
 #[test]
 fn the_next_start_takes_over_without_a_gap() {
@@ -258,7 +342,7 @@ fn a_start_that_is_refused_leaves_the_old_one_as_it_was() {
         (&["eth0", "dumb0"], Native),
     ];
     for (ifaces, mode) in refusals {
-        let fake = Fake::new(&[("eth0", true), ("taken", true), ("dumb0", false)]);
+        let fake = Fake::new(&[("eth0", true), ("taken", true), ("dumb0", false)]).old();
         fake.occupy(2);
         let mut first = fake.wall(1, &["eth0"], Auto);
         first.raise(Vec::new()).unwrap();
@@ -327,7 +411,7 @@ fn a_mode_that_is_not_wanted_any_more_is_changed() {
 
 #[test]
 fn others_are_named_and_another_couic_as_such() {
-    let fake = Fake::new(&[("eth0", true), ("eth1", true)]);
+    let fake = Fake::new(&[("eth0", true), ("eth1", true)]).old();
     fake.occupy(1);
     let mut other = fake.wall(1, &["eth1"], Auto);
     other.raise(Vec::new()).unwrap();
@@ -372,6 +456,7 @@ enum Happening {
     Comes(u8),
     Goes(u8),
     Renamed(u8, u8),
+    Retyped(u8, LinkLayer),
     Occupied(u8),
     Freed(u8),
     Detached(u8),
@@ -383,12 +468,14 @@ fn name(n: u8) -> String {
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
-    use Happening::{Comes, Detached, Freed, Goes, Occupied, Renamed, Restart};
+    use Happening::{Comes, Detached, Freed, Goes, Occupied, Renamed, Restart, Retyped};
     let n = 0..6u8;
+    let layer = prop::sample::select(vec![PLAIN, PLAIN, TUN, GRE, CAN]);
     prop_oneof![
         n.clone().prop_map(Comes),
         n.clone().prop_map(Goes),
         (n.clone(), n.clone()).prop_map(|(a, b)| Renamed(a, b)),
+        (n.clone(), layer).prop_map(|(n, layer)| Retyped(n, layer)),
         n.clone().prop_map(Occupied),
         n.clone().prop_map(Freed),
         n.prop_map(Detached),
@@ -408,6 +495,10 @@ fn happens(net: &mut Net, what: &Happening) {
             let port = net.ports.iter_mut().find(|p| p.name == name(from));
             port.into_iter().for_each(|p| p.name = name(to));
         }
+        Happening::Retyped(n, layer) => {
+            let port = net.ports.iter_mut().find(|p| p.name == name(n));
+            port.into_iter().for_each(|p| p.layer = layer);
+        }
         Happening::Occupied(n) => {
             let port = net.ports.iter_mut().find(|p| p.name == name(n));
             let on = OnInterface {
@@ -425,16 +516,37 @@ fn happens(net: &mut Net, what: &Happening) {
                 if port.on.is_some_and(|(_, by)| (by == 0) == foreign) {
                     port.on = None;
                 }
+                if !foreign {
+                    port.tcx.clear();
+                }
             }
         }
         _ => {}
     }
 }
 
+/// What is to be attached to a port of which the configuration speaks: one program, the one that reads it rightly.
+fn expected(port: &Port, fake: &Fake, program: u32) -> Vec<u32> {
+    let foreign = port.on.is_some_and(|(_, by)| by == 0);
+    let by_xdp = !foreign && matches!(port.layer, PLAIN | TUN);
+    match port.layer {
+        CAN => Vec::new(),
+        _ if port.ours() == [program + TCX] && fake.has_tcx => vec![program + TCX],
+        PLAIN if by_xdp => vec![program],
+        TUN if by_xdp && (!fake.has_tcx || port.on.is_some()) => vec![program + IP],
+        _ if fake.has_tcx => vec![program + TCX],
+        _ => Vec::new(),
+    }
+}
+
 proptest! {
     #[test]
-    fn whatever_happens_a_check_makes_it_right(all in prop::collection::vec((happening(), any::<bool>()), 1..60)) {
-        let fake = Fake::new(&[("eth0", true)]);
+    fn whatever_happens_a_check_makes_it_right(
+        has_tcx: bool,
+        all in prop::collection::vec((happening(), any::<bool>()), 1..60),
+    ) {
+        let mut fake = Fake::new(&[("eth0", true)]);
+        fake.has_tcx = has_tcx;
         let ifaces = ["eth0", "veth*", "lo"];
         let meant = |name: &str| name == "eth0" || name.starts_with("veth") || name == "lo";
         let mut program = 1;
@@ -458,13 +570,20 @@ proptest! {
                 drop(wall);
                 program += 1;
                 wall = fake.wall(program, &ifaces, Auto);
+                // Between two modes of XDP there is a gap, which only a change of type brings here.
+                let native = |p: &Port| p.on.is_some_and(|(on, _)| on.mode == XdpMode::Native);
+                let ports = fake.net.borrow().ports.clone();
+                let changing = |name: &str| {
+                    ports.iter().any(|p| p.name == name && p.layer != PLAIN && native(p))
+                };
                 let bare = |fake: &Fake| -> usize {
                     let net = fake.net.borrow();
-                    net.ports.iter().filter(|p| meant(&p.name)).map(|p| p.bare).sum()
+                    let meant = net.ports.iter().filter(|p| meant(&p.name) && !changing(&p.name));
+                    meant.map(|p| p.bare).sum()
                 };
                 let before = bare(&fake);
                 if wall.raise(kept_by(&pins)).is_err() {
-                    // A name is missing or occupied: the old program goes on, as if its daemon did.
+                    // A name is missing, occupied or cannot be judged: the old program goes on, as if its daemon did.
                     program -= 1;
                     wall = fake.wall(program, &ifaces, Auto);
                     wall.held = held_from(&fake, pins);
@@ -477,11 +596,13 @@ proptest! {
                 continue;
             }
             wall.check().unwrap();
+            prop_assert!(!wall.has_lost());
             for port in &fake.net.borrow().ports {
-                let on = port.on.map(|(on, _)| on.id);
-                let foreign = on == Some(FOREIGN);
-                let expected = meant(&port.name) && !foreign;
-                prop_assert_eq!(on == Some(program), expected, "{:?}", port);
+                let expected = match meant(&port.name) {
+                    true => expected(port, &fake, program),
+                    false => Vec::new(),
+                };
+                prop_assert_eq!(port.ours(), expected, "{:?}", port);
             }
         }
     }
@@ -490,8 +611,15 @@ proptest! {
 fn held_from(fake: &Fake, pins: Vec<Rc<FakeLink>>) -> BTreeMap<u32, Held<Rc<FakeLink>>> {
     let held = pins.into_iter().filter_map(|link| {
         let index = fake.info(&link).ok()?.index;
-        let name = String::new();
-        (index != 0).then_some((index, Held { name, link }))
+        let held = Held {
+            name: String::new(),
+            hook: link.hook,
+            link,
+        };
+        (index != 0).then_some((index, held))
     });
     held.collect()
 }
+
+#[path = "tcx_tests.rs"]
+mod tcx;

@@ -1,0 +1,130 @@
+//! The bpf filesystem that files of links lie in: systemd mounts it on most machines; where nothing has, the start does.
+//!
+//! A mount lives as long as its mount namespace. One of the daemon's own, such as `ip netns exec` makes for the command
+//! that it runs, ends with the daemon, and with it the filter that was to stay. So it is mounted only where another
+//! process, the first one, lives in the same namespace; else the operator is told what to do.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use couic_confine::CAP_SYS_ADMIN;
+use nix::{
+    mount::{MsFlags, mount},
+    unistd::getpid,
+};
+
+use super::keep::{BPF_FS, is_bpf_fs};
+
+/// The inode of the machine's first mount namespace where that has a fixed one (`MNT_NS_INIT_INO` of linux/nsfs.h).
+const FIRST_MOUNT_NAMESPACE: u64 = 0xefff_fff8;
+
+/// How systemd mounts it.
+const FLAGS: MsFlags = MsFlags::MS_NOSUID
+    .union(MsFlags::MS_NODEV)
+    .union(MsFlags::MS_NOEXEC);
+const MODE: &str = "mode=0700";
+
+/// Sees to it that there is one. The error is a sentence: why there is none, and what to do.
+pub(super) fn provide() -> Result<(), String> {
+    if is_bpf_fs(BPF_FS.as_ref()) {
+        return Ok(());
+    }
+    if !Path::new(BPF_FS).is_dir() {
+        return Err(format!(
+            "there is no directory {BPF_FS} to mount a bpf filesystem on: run mount -t sysfs sysfs /sys, then mount -t bpf bpf {BPF_FS}, and restart"
+        ));
+    }
+    if !outlives(
+        &namespace("self", "mnt"),
+        &namespace("1", "mnt"),
+        getpid().as_raw(),
+    ) {
+        return Err(short_lived(network_namespace().as_deref()));
+    }
+    let may = couic_confine::sets().is_ok_and(|sets| sets.effective.has(CAP_SYS_ADMIN));
+    if !may {
+        return Err(by_hand("couic was started without CAP_SYS_ADMIN"));
+    }
+    mount(Some("bpf"), BPF_FS, Some("bpf"), FLAGS, Some(MODE))
+        .map_err(|error| by_hand(&format!("the kernel refuses: {error}")))?;
+    tracing::info!("mounted a bpf filesystem at {BPF_FS}, which keeps the filter when couic ends");
+    Ok(())
+}
+
+fn by_hand(why: &str) -> String {
+    format!(
+        "nothing is mounted at {BPF_FS}, and couic cannot do it ({why}): run mount -t bpf bpf {BPF_FS} and restart"
+    )
+}
+
+fn short_lived(netns: Option<&Path>) -> String {
+    let netns = netns.unwrap_or(Path::new("/run/netns/NAME")).display();
+    format!(
+        "nothing is mounted at {BPF_FS}, and a mount would go with the mount namespace that couic runs in: instead of ip netns exec use nsenter --net={netns} couic; give a container the machine's (--volume {BPF_FS}:{BPF_FS}, after mount -t bpf bpf {BPF_FS} on the machine)"
+    )
+}
+
+/// Whether the mount namespace is still there when this process is not, by the inodes of its own and of the first
+/// process, which is that of the machine or of the container.
+fn outlives(own: &io::Result<u64>, first: &io::Result<u64>, pid: i32) -> bool {
+    match (own, first) {
+        (Ok(FIRST_MOUNT_NAMESPACE), _) => true,
+        (Ok(own), Ok(first)) => own == first && pid != 1,
+        _ => false,
+    }
+}
+
+fn namespace(process: &str, kind: &str) -> io::Result<u64> {
+    Ok(fs::metadata(format!("/proc/{process}/ns/{kind}"))?.ino())
+}
+
+/// The file that `ip netns` keeps for the network namespace of this process.
+fn network_namespace() -> Option<PathBuf> {
+    let own = namespace("self", "net").ok()?;
+    let mut files = fs::read_dir("/run/netns").ok()?.flatten();
+    let found = files.find(|file| fs::metadata(file.path()).is_ok_and(|m| m.ino() == own))?;
+    Some(found.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denied() -> io::Result<u64> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    #[test]
+    fn a_mount_lasts_where_the_first_process_has_the_same_namespace() {
+        let (a, b) = (|| Ok(0xf000_0000), || Ok(0xf000_0017));
+        assert!(
+            outlives(&a(), &a(), 700),
+            "a machine, a container with an init"
+        );
+        assert!(!outlives(&a(), &b(), 700), "ip netns exec, unshare -m");
+        assert!(!outlives(&a(), &a(), 1), "a container that is couic alone");
+        assert!(
+            !outlives(&a(), &denied(), 700),
+            "which it is cannot be told"
+        );
+        assert!(!outlives(&denied(), &a(), 700));
+        assert!(outlives(&Ok(FIRST_MOUNT_NAMESPACE), &denied(), 700));
+    }
+
+    #[test]
+    fn each_way_without_one_says_what_to_do() {
+        let told = short_lived(Some(Path::new("/run/netns/blue")));
+        assert!(
+            told.contains("nsenter --net=/run/netns/blue couic"),
+            "{told}"
+        );
+        assert!(short_lived(None).contains("--net=/run/netns/NAME"));
+        let told = by_hand("the kernel refuses: EPERM");
+        assert!(told.ends_with(
+            "(the kernel refuses: EPERM): run mount -t bpf bpf /sys/fs/bpf and restart"
+        ));
+    }
+}
