@@ -4,9 +4,12 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
+#[expect(dead_code, reason = "the frames of a bench are plain")]
 mod frame;
 #[cfg(target_arch = "bpf")]
 mod maps;
+#[cfg(target_arch = "bpf")]
+mod packet;
 #[cfg(target_arch = "bpf")]
 mod usual;
 
@@ -28,8 +31,9 @@ mod bench {
     use couic_ebpf::layout::CODE_IGNORE;
 
     use crate::{
-        frame::{Source, parse},
+        frame::{Source, plain},
         maps::{count, judge4, judge6},
+        packet::Direct,
         usual,
     };
 
@@ -71,9 +75,9 @@ mod bench {
         let Some([a, b]) = draw() else {
             return XDP_ABORTED;
         };
-        match parse(start, end) {
-            Source::V4 { source, .. } => v4(source ^ a as u32, (end - start) as u64),
-            Source::V6 { hi, lo, .. } => v6(hi ^ a, lo ^ b, (end - start) as u64),
+        match plain(&Direct { start, end }) {
+            Some(Source::V4 { source, .. }) => v4(source ^ a as u32, (end - start) as u64),
+            Some(Source::V6 { hi, lo, .. }) => v6(hi ^ a, lo ^ b, (end - start) as u64),
             _ => XDP_ABORTED,
         }
     }

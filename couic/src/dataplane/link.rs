@@ -34,8 +34,6 @@ const BPF_LINK_TYPE_XDP: u32 = 6;
 const BPF_LINK_TYPE_TCX: u32 = 11;
 /// Before all other programs there.
 const BPF_F_BEFORE: u32 = 1 << 3;
-/// The index of no interface.
-const NO_INTERFACE: u32 = i32::MAX.cast_unsigned();
 
 /// Where in the kernel a program sits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,7 +231,7 @@ mod tests {
         for mode in [XdpMode::Generic, XdpMode::Tcx] {
             assert!(create(file.as_fd(), 1, mode).is_err());
         }
-        assert!(tcx_programs(NO_INTERFACE).is_err());
+        assert!(tcx_programs(i32::MAX.cast_unsigned()).is_err());
         let dir = tempfile::tempdir().unwrap();
         assert!(pin(file.as_fd(), &dir.path().join("x")).is_err());
         assert!(pinned(&dir.path().join("x")).is_err());

@@ -5,5 +5,6 @@
 //! There `COUIC_PATIENCE` makes deadlines longer.
 
 mod filter;
+mod links;
 mod stay;
 mod verifier;
