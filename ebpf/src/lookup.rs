@@ -85,11 +85,6 @@ pub trait Tables: Sized {
     /// Of the IPv6 pool.
     fn entry6(&self, index: u32) -> *const Entry6;
 
-    /// The value, of which the compiler does not know that it is the same: it computes anew what it would keep on the stack.
-    #[inline(always)]
-    fn forget(&self, value: u64) -> u64 {
-        value
-    }
     /// The kernel's tick count.
     fn jiffies(&self) -> u64;
     /// `CLOCK_MONOTONIC_COARSE`, nanoseconds.

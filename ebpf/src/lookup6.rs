@@ -72,20 +72,16 @@ pub fn lookup6<T: Tables>(t: &T, hi: u64, lo: u64) -> u32 {
     }
 }
 
-/// The same for who met a change on the way. It is in the longest chain of calls, whose stack is full on kernels that round
-/// each function's up to 32 bytes: so nothing but the versions is kept over the walk.
+/// The same for who met a change on the way.
 #[inline(always)]
 pub fn again6<T: Tables>(t: &T, hi: u64, lo: u64) -> u32 {
-    let place = |hi| t.cell6(cell6(&load!(t.config(), seed), hi));
+    let cell = t.cell6(cell6(&load!(t.config(), seed), hi));
     let mut code = CODE_PASS;
     for _ in 0..ATTEMPTS {
-        let hi = t.forget(hi);
-        let near = near(t, hi, place(hi));
-        let before = t.forget(near.versions);
+        let near = near(t, hi, cell);
         code = t.walk6(hi, lo, near.word, near.mask);
         t.barrier();
-        let hi = t.forget(hi);
-        if versions(t, hi, place(hi)) == before {
+        if versions(t, hi, cell) == near.versions {
             break;
         }
     }

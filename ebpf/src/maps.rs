@@ -243,12 +243,6 @@ impl Tables for Kernel {
         }
     }
     #[inline(always)]
-    fn forget(&self, mut value: u64) -> u64 {
-        // SAFETY: moves a register to itself.
-        unsafe { asm!("{0} = {0}", inout(reg) value, options(nomem, nostack)) };
-        value
-    }
-    #[inline(always)]
     fn none(&self) -> u32 {
         !(unsafe { (&raw const (*self.config()).zero).read_volatile() } as u32)
     }
