@@ -11,6 +11,7 @@ mod interfaces;
 mod lab;
 mod lifecycle;
 mod memory;
+mod old_kernel;
 mod privileges;
 mod reporting;
 mod sets;
