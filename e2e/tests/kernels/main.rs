@@ -8,3 +8,11 @@ mod filter;
 mod links;
 mod stay;
 mod verifier;
+
+/// The version of the running kernel.
+fn release() -> (u32, u32) {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the release");
+    let mut numbers = text.split(['.', '-']).map_while(|part| part.parse().ok());
+    let mut next = || numbers.next().expect("a release as MAJOR.MINOR");
+    (next(), next())
+}

@@ -13,7 +13,7 @@ fn every_program_is_taken_within_the_bound() {
         println!("skipped: needs root (CAP_BPF, CAP_NET_ADMIN)");
         return;
     }
-    let kernel = release();
+    let kernel = crate::release();
     let mut faults = Vec::new();
     for walk in walk().expect("the tables") {
         let variant = match (walk.ordered, walk.rule_counters) {
@@ -58,12 +58,4 @@ fn needed(walk: &Walk) -> (u32, u32) {
         (false, _) => (0, 0),
     };
     program.max(atomics)
-}
-
-/// The version of the running kernel.
-fn release() -> (u32, u32) {
-    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the release");
-    let mut numbers = text.split(['.', '-']).map_while(|part| part.parse().ok());
-    let mut next = || numbers.next().expect("a release as MAJOR.MINOR");
-    (next(), next())
 }

@@ -89,9 +89,11 @@ impl Device {
         self.name.starts_with("l2")
     }
 
-    /// Whether generic XDP sees the tunnel's outer header.
-    pub(super) fn outer_header_first(&self) -> bool {
-        self.name == "l3gre"
+    /// Whether generic XDP sees the tunnel's outer header on a kernel of this version: GRE's always, the others' before
+    /// 5.14 ("net: reset MAC header consistently across L3 virtual devices").
+    pub(super) fn outer_header_first(&self, kernel: (u32, u32)) -> bool {
+        let tunnel = ["l3ipip", "l3sit", "l3ip6tnl", "l3ip6gre"].contains(&self.name);
+        self.name == "l3gre" || (tunnel && kernel < (5, 14))
     }
 }
 
