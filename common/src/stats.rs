@@ -31,7 +31,7 @@ pub struct ActionStats {
     pub xdp_redirect: Counter,
 }
 
-/// Frames in which no source address was looked for, by kind. They are among [`ActionStats`]' too: passed, but for `vlan`.
+/// Frames in which no source address was looked for, by kind. They count in `xdp` too: as passed, but for `vlan`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]

@@ -41,7 +41,7 @@ const COARSE_CLOCK: Feature = feature(
 const MEMORY_ACCOUNTING: Feature = feature(
     "memory of tables by control group",
     (5, 11),
-    "tables count against RLIMIT_MEMLOCK, which is raised at the start",
+    "tables count against RLIMIT_MEMLOCK, which the start raises where it may",
 );
 const FRAMES_IN_BUFFERS: Feature = feature(
     "XDP for frames in several buffers",
