@@ -85,6 +85,11 @@ fn is_vlan(kind: u16) -> bool {
     matches!(kind, TYPE_8021Q | TYPE_8021AD | TYPE_QINQ)
 }
 
+#[inline(always)]
+fn is_carrier(kind: u16) -> bool {
+    matches!(kind, TYPE_PPPOE | TYPE_MPLS | TYPE_MPLS_MULTICAST)
+}
+
 /// The version of the IP packet that begins with these two bytes, as an EtherType; 0 where it is neither.
 #[inline(always)]
 fn ip_type(first: u16) -> u16 {
@@ -115,21 +120,32 @@ fn network(packet: &impl Packet, at: usize, kind: u16) -> Option<Source> {
     None
 }
 
-/// What a frame with an Ethernet header carries, should it have at most one VLAN tag and an IP packet; None where
-/// [`beneath`] must look. Nearly every frame ends here, at offsets that the compiler knows.
+/// What a frame with an Ethernet header carries, should it have at most two VLAN tags and no other header before the IP
+/// packet; None where [`ethernet`] must look. Nearly every frame ends here, at offsets that the compiler knows.
 #[inline(always)]
 pub(crate) fn plain(packet: &impl Packet) -> Option<Source> {
-    let Some(outer) = packet.half(TYPE_AT) else {
+    let Some(mut kind) = packet.half(TYPE_AT) else {
         return Some(Source::Runt);
     };
-    let untagged = network(packet, ETHER, outer);
-    if untagged.is_some() || !is_vlan(outer) {
-        return untagged;
+    let mut at = ETHER;
+    for _ in 0..2 {
+        let found = network(packet, at, kind);
+        if found.is_some() {
+            return found;
+        }
+        if !is_vlan(kind) {
+            break;
+        }
+        let Some(inner) = packet.half(at + 2) else {
+            return Some(Source::Runt);
+        };
+        kind = inner;
+        at += VLAN;
     }
-    match packet.half(ETHER + 2) {
-        Some(inner) => network(packet, ETHER + VLAN, inner),
-        None => Some(Source::Runt),
+    if is_vlan(kind) || is_carrier(kind) {
+        return None;
     }
+    Some(network(packet, at, kind).unwrap_or(Source::Skipped(skipped(kind))))
 }
 
 /// The same for any frame with an Ethernet header.

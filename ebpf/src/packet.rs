@@ -68,7 +68,9 @@ fn be32(from: *const u8, at: usize) -> u32 {
 
 #[inline(always)]
 fn be64(from: *const u8, at: usize) -> u64 {
-    u64::from(be32(from, at)) << 32 | u64::from(be32(from, at + 4))
+    let half = |n: usize| u64::from(be16(from, at + 2 * n));
+    let value = half(0) << 48 | half(1) << 32 | half(2) << 16 | half(3);
+    opaque(value as usize) as u64
 }
 
 /// The address, which the compiler does not take apart any more: a sum computed in another order would be another pointer
