@@ -75,7 +75,7 @@ mod bench {
         let Some([a, b]) = draw() else {
             return XDP_ABORTED;
         };
-        match plain(&Direct { start, end }) {
+        match plain(&Direct::<false> { start, end }) {
             Some(Source::V4 { source, .. }) => v4(source ^ a as u32, (end - start) as u64),
             Some(Source::V6 { hi, lo, .. }) => v6(hi ^ a, lo ^ b, (end - start) as u64),
             _ => XDP_ABORTED,

@@ -39,7 +39,9 @@ pub(crate) fn couic_single(context: XdpContext) -> u32 {
 #[xdp]
 pub(crate) fn couic_ip(context: XdpContext) -> u32 {
     let (start, end) = (context.data(), context.data_end());
-    verdict(bare(&Direct { start, end }), |_| (end - start) as u64)
+    verdict(bare(&Direct::<false> { start, end }), |_| {
+        (end - start) as u64
+    })
 }
 
 /// For TCX ingress (Linux 6.6), on any link: reads from the network header on, so what the link's own header is does not
@@ -74,7 +76,7 @@ fn ingress(context: &TcContext) -> u32 {
 fn filter<const FRAGS: bool>(context: &XdpContext) -> u32 {
     let (start, end) = (context.data(), context.data_end());
     let here = end - start;
-    match plain(&Direct { start, end }) {
+    match plain(&Direct::<false> { start, end }) {
         Some(Source::Runt) | None if FRAGS => anywhere(context.ctx, start, end),
         Some(source) => verdict(source, |end| length::<FRAGS>(context.ctx, here, end)),
         None => deeper(start, end),
@@ -84,14 +86,16 @@ fn filter<const FRAGS: bool>(context: &XdpContext) -> u32 {
 /// Frames with other headers before the IP packet, or without one.
 #[inline(never)]
 fn deeper(start: usize, end: usize) -> u32 {
-    verdict(ethernet(&Direct { start, end }), |_| (end - start) as u64)
+    verdict(ethernet(&Direct::<true> { start, end }), |_| {
+        (end - start) as u64
+    })
 }
 
 /// The same where the headers may go on in other buffers than the first.
 #[inline(never)]
 fn anywhere(context: *mut xdp_md, start: usize, end: usize) -> u32 {
     let here = end - start;
-    let mut source = ethernet(&Direct { start, end });
+    let mut source = ethernet(&Direct::<true> { start, end });
     if matches!(source, Source::Runt) && length::<true>(context, here, usize::MAX) > here as u64 {
         source = ethernet(&Buffers(context));
     }

@@ -143,22 +143,30 @@ pub fn walk4<T: Tables>(t: &T, source: u32, head: u64) -> u32 {
     if head & HEAD_HOSTS != 0 {
         found = host4(t, source);
     }
-    // /32 is bit 15, longest first. Once a drop rule is found, only an ignore rule can change the verdict.
-    unroll!(for HOST_BITS in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
-        let bit = 0x8000 >> HOST_BITS;
-        if (drops | ignores) & bit != 0 {
-            let prefix = source & (u32::MAX << HOST_BITS);
-            if ignores & bit != 0 {
-                let tag = t.find4(key4(prefix, HOST_BITS, IGNORE), now);
-                if tag != NONE {
-                    return CODE_IGNORE + (tag & TAG_MASK);
+    // Once a drop rule is found, only an ignore rule can change the verdict.
+    let left = if found == NONE {
+        drops | ignores
+    } else {
+        ignores
+    };
+    if left != 0 {
+        // /32 is bit 15, longest first.
+        unroll!(for HOST_BITS in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+            let bit = 0x8000 >> HOST_BITS;
+            if left & bit != 0 {
+                let prefix = source & (u32::MAX << HOST_BITS);
+                if ignores & bit != 0 {
+                    let tag = t.find4(key4(prefix, HOST_BITS, IGNORE), now);
+                    if tag != NONE {
+                        return CODE_IGNORE + (tag & TAG_MASK);
+                    }
+                }
+                if found == NONE && drops & bit != 0 {
+                    found = t.find4(key4(prefix, HOST_BITS, DROP), now);
                 }
             }
-            if found == NONE && drops & bit != 0 {
-                found = t.find4(key4(prefix, HOST_BITS, DROP), now);
-            }
-        }
-    });
+        });
+    }
     finish(t, word, source >> 16, false, now, found)
 }
 

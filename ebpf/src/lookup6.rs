@@ -131,22 +131,29 @@ pub fn walk6<T: Tables>(t: &T, hi: u64, lo: u64, word: u64, mask: u64) -> u32 {
         }
         found = code;
     }
-    unroll!(for HOST_BITS in [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
-        let bit = 0x8000 >> HOST_BITS;
-        if (drops | ignores) & bit != 0 {
-            let prefix = hi & (u64::MAX << (32 + HOST_BITS));
-            let len2 = u64::from(32 - HOST_BITS) * 2;
-            if ignores & bit != 0 {
-                let tag = t.find6(prefix, 0, len2 | IGNORE as u64);
-                if tag != NONE {
-                    return CODE_IGNORE + (tag & TAG_MASK);
+    let left = if found == NONE {
+        drops | ignores
+    } else {
+        ignores
+    } & 0x7fff;
+    if left != 0 {
+        unroll!(for HOST_BITS in [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+            let bit = 0x8000 >> HOST_BITS;
+            if left & bit != 0 {
+                let prefix = hi & (u64::MAX << (32 + HOST_BITS));
+                let len2 = u64::from(32 - HOST_BITS) * 2;
+                if ignores & bit != 0 {
+                    let tag = t.find6(prefix, 0, len2 | IGNORE as u64);
+                    if tag != NONE {
+                        return CODE_IGNORE + (tag & TAG_MASK);
+                    }
+                }
+                if found == NONE && drops & bit != 0 {
+                    found = t.find6(prefix, 0, len2 | DROP as u64);
                 }
             }
-            if found == NONE && drops & bit != 0 {
-                found = t.find6(prefix, 0, len2 | DROP as u64);
-            }
-        }
-    });
+        });
+    }
     finish(t, word, (hi >> 48) as u32, true, now, found)
 }
 

@@ -13,23 +13,26 @@ use crate::frame::Packet;
 const IPV4: usize = 20;
 const IPV6: usize = 40;
 
-/// The first buffer of a frame, by the addresses of its begin and end.
-pub(crate) struct Direct {
+/// The first buffer of a frame, by the addresses of its begin and end. `MOVING`: read at offsets that are not constants.
+pub(crate) struct Direct<const MOVING: bool> {
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
 
-impl Direct {
+impl<const MOVING: bool> Direct<MOVING> {
     /// Bytes at `at`. The verifier wants to see each range compared with `end` before it is read, through the very
     /// pointer that is compared.
     #[inline(always)]
     fn bytes(&self, at: usize, len: usize) -> Option<*const u8> {
-        let from = opaque(self.start + at);
+        let mut from = self.start + at;
+        if MOVING {
+            from = opaque(from);
+        }
         (from + len <= self.end).then_some(from as *const u8)
     }
 }
 
-impl Packet for Direct {
+impl<const MOVING: bool> Packet for Direct<MOVING> {
     #[inline(always)]
     fn half(&self, at: usize) -> Option<u16> {
         self.bytes(at, 2).map(|from| be16(from, 0))
