@@ -1,9 +1,13 @@
 //! The static build, end to end once: `make test-static` makes it and runs this.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use couic_common::HealthStatus;
-use couic_e2e::{Chat, Frame, Lab, until};
+use couic_e2e::{Chat, Daemon, Frame, Lab, until};
 use nix::sys::signal::Signal;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -73,20 +77,23 @@ fn it_filters_and_reports_and_says_which_notifiers_it_cannot_have() {
         "{log}"
     );
 
-    let checked = Command::new(programs.join("couic"))
-        .arg("--check-config")
-        .arg("-c")
-        .arg(daemon.working_dir().with_file_name("couic.toml"))
-        .output()
-        .expect("run couic --check-config");
-    let told = String::from_utf8_lossy(&checked.stdout).into_owned();
-    assert_eq!(told.matches(REASON).count(), 2, "{told}");
-    assert!(checked.status.success(), "{checked:?}");
+    the_check_of_the_configuration_says_so(&programs.join("couic"), &daemon);
     let daemon = daemon.ended_by(Signal::SIGTERM);
     until("the frame passes again", PATIENCE, || {
         (lab.wire().arrivals(&attacker) == [1]).then_some(())
     });
     drop(daemon);
+}
+
+#[expect(clippy::panic, reason = "a test stops where something fails")]
+fn the_check_of_the_configuration_says_so(couic: &Path, daemon: &Daemon<'_>) {
+    let config = daemon.working_dir().with_file_name("couic.toml");
+    let args = ["--check-config".as_ref(), "-c".as_ref(), config.as_os_str()];
+    let checked = Command::new(couic).args(args).output();
+    let checked = checked.unwrap_or_else(|error| panic!("couic --check-config: {error}"));
+    let told = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert_eq!(told.matches(REASON).count(), 2, "{told}");
+    assert!(checked.status.success(), "{checked:?}");
 }
 
 #[test]
