@@ -56,14 +56,14 @@ pub(super) fn provide() -> Result<(), String> {
 
 fn by_hand(why: &str) -> String {
     format!(
-        "nothing is mounted at {BPF_FS}, and couic cannot do it ({why}): run mount -t bpf bpf {BPF_FS} and restart"
+        "run mount -t bpf bpf {BPF_FS} and restart couic: nothing is mounted there, and couic cannot do it ({why})"
     )
 }
 
 fn short_lived(netns: Option<&Path>) -> String {
     let netns = netns.unwrap_or(Path::new("/run/netns/NAME")).display();
     format!(
-        "nothing is mounted at {BPF_FS}, and a mount would go with the mount namespace that couic runs in: instead of ip netns exec use nsenter --net={netns} couic; give a container the machine's (--volume {BPF_FS}:{BPF_FS}, after mount -t bpf bpf {BPF_FS} on the machine)"
+        "start couic by nsenter --net={netns} instead of ip netns exec, in a container with --volume {BPF_FS}:{BPF_FS}: nothing is mounted at {BPF_FS} here, and a mount of couic's own would end with it"
     )
 }
 
@@ -118,13 +118,15 @@ mod tests {
     fn each_way_without_one_says_what_to_do() {
         let told = short_lived(Some(Path::new("/run/netns/blue")));
         assert!(
-            told.contains("nsenter --net=/run/netns/blue couic"),
+            told.contains("couic by nsenter --net=/run/netns/blue "),
             "{told}"
         );
         assert!(short_lived(None).contains("--net=/run/netns/NAME"));
         let told = by_hand("the kernel refuses: EPERM");
-        assert!(told.ends_with(
-            "(the kernel refuses: EPERM): run mount -t bpf bpf /sys/fs/bpf and restart"
-        ));
+        assert!(
+            told.starts_with("run mount -t bpf bpf /sys/fs/bpf and restart couic:"),
+            "{told}"
+        );
+        assert!(told.ends_with("(the kernel refuses: EPERM)"), "{told}");
     }
 }

@@ -1,6 +1,6 @@
 //! The interfaces: how XDP runs there, and what the card does to frames before XDP sees them.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
 use couic_common::{InterfaceHealth, XdpMode};
 use couic_netlink::{LinkLayer, OnInterface};
@@ -69,10 +69,9 @@ fn missing(pattern: &str, filtered: &[InterfaceHealth]) -> Check {
 
 /// The interfaces that a name, or a pattern with `*` and `?`, means.
 fn expand(pattern: &str) -> Vec<String> {
-    let Ok(all) = fs::read_dir("/sys/class/net") else {
-        return Vec::new();
-    };
-    let names = all.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    // Not by /sys/class/net: under nsenter --net that shows the interfaces of another network namespace.
+    let all = couic_netlink::interfaces().unwrap_or_default();
+    let names = all.into_iter().map(|interface| interface.name);
     names
         .filter(|name| matches(pattern.as_bytes(), name.as_bytes()))
         .collect()
@@ -109,13 +108,7 @@ fn program(known: &Known<'_>) -> Check {
         Some(XdpMode::Tcx | XdpMode::Generic) if !has_header => {
             Check::ok(name, format!("filtered {note}"))
         }
-        Some(XdpMode::Tcx) => {
-            let check = Check::warn(name, format!("filtered {note}"));
-            check.so(match known.attached {
-                Some(OnInterface { id, .. }) => format!("it is the best there is while the XDP program {id} stays: bpftool prog show id {id} tells whose it is"),
-                None => "set operation_mode = \"native\" or \"generic\" in couic.toml and restart the daemon: XDP takes over without a gap".to_owned(),
-            })
-        }
+        Some(XdpMode::Tcx) => in_tcx(known, name, note),
         Some(XdpMode::Generic) => in_the_stack(known, name),
         Some(mode) => {
             let how = match mode {
@@ -149,6 +142,20 @@ fn not_filtered(known: &Known<'_>, name: String, problem: Option<&str>) -> Check
     }
 }
 
+/// TCX, on frames with an Ethernet header: generic XDP would cost the same, and native XDP less.
+fn in_tcx(known: &Known<'_>, name: String, note: &str) -> Check {
+    let found = format!("filtered {note}");
+    match (known.attached, known.native) {
+        (Some(OnInterface { id, .. }), _) => Check::warn(name, found).so(format!(
+            "it is the best there is while the XDP program {id} stays: bpftool prog show id {id} tells whose it is"
+        )),
+        (None, Some(true)) => Check::warn(name, found).so(
+            "unless it is to be TCX, set operation_mode = \"native\" in couic.toml and restart the daemon: the driver takes over without a gap",
+        ),
+        (None, _) => Check::ok(name, found),
+    }
+}
+
 /// Generic XDP, on frames with an Ethernet header.
 fn in_the_stack(known: &Known<'_>, name: String) -> Check {
     let driver = known.driver();
@@ -161,8 +168,8 @@ fn in_the_stack(known: &Known<'_>, name: String) -> Check {
     Check::warn(name, found).so(if known.offloads.is_some_and(|o| o.lro) {
         format!("LRO stands in its way: ethtool -K {} lro off, then restart the daemon", known.name)
     } else {
-        "set operation_mode = \"auto\" or \"native\" in couic.toml and restart; should that fail, the log says what is in \
-         its way, say a large MTU or too few queues"
+        "set operation_mode = \"native\" in couic.toml and restart (\"auto\" keeps the mode that it finds, until couic detach \
+         and a start); should that fail, the log says what is in its way, say a large MTU or too few queues"
             .to_owned()
     })
 }
@@ -297,6 +304,11 @@ mod tests {
         assert_eq!(check.state, State::Warn);
         assert!(check.found.contains("that has a reason"), "{check:?}");
         assert!(check.advice.unwrap().contains("operation_mode"));
+        let cannot = Known {
+            native: Some(false),
+            ..known(Some(&tcx))
+        };
+        assert_eq!(program(&cannot).state, State::Ok, "nothing costs less");
         let behind = Known {
             attached: FOREIGN,
             ..known(Some(&tcx))

@@ -41,7 +41,7 @@ pub(super) fn bpffs(checks: &mut Vec<Check>) {
             Check::ok("bpffs", "mounted on /sys/fs/bpf")
         }
         Ok(_) => Check::warn("bpffs", "nothing is mounted on /sys/fs/bpf, so that only systemd can keep the filter while the daemon restarts")
-            .so("a daemon that root starts mounts it; by hand: mount -t bpf bpf /sys/fs/bpf"),
+            .so("mount -t bpf bpf /sys/fs/bpf, then restart the daemon; a start as root mounts it itself, unless the mount would end with the daemon"),
         Err(error) => Check::skip("bpffs", format!("/sys/fs/bpf: {error}")),
     });
 }
