@@ -35,10 +35,9 @@ const TYPE_MACSEC: u16 = 0x88e5;
 /// EtherTypes below are lengths of 802.3 frames.
 const FIRST_TYPE: u16 = 0x0600;
 
-/// Version 1, type 1, code 0: a PPPoE session's data (RFC 2516).
-const PPPOE_DATA: u32 = 0x1100;
-const PPP_IPV4: u32 = 0x0021;
-const PPP_IPV6: u32 = 0x0057;
+/// Protocols of PPP (RFC 1332, RFC 5072).
+const PPP_IPV4: u16 = 0x0021;
+const PPP_IPV6: u16 = 0x0057;
 /// The last label of an MPLS stack (RFC 3032).
 const BOTTOM: u32 = 1 << 8;
 
@@ -204,15 +203,14 @@ fn skipped(kind: u16) -> Skipped {
     }
 }
 
-/// Where the payload of a PPPoE session frame begins, and what it is.
+/// Where the payload of a PPPoE session frame (RFC 2516) begins, and what it is. Its version and code are not asked for:
+/// Linux does not ask either.
 #[inline(always)]
 fn pppoe(packet: &impl Packet, at: usize) -> Result<(usize, u16), Source> {
-    let (Some(head), Some(tail)) = (packet.word(at), packet.word(at + 4)) else {
-        return Err(Source::Runt);
-    };
-    match (head >> 16, tail & 0xffff) {
-        (PPPOE_DATA, PPP_IPV4) => Ok((at + PPPOE, TYPE_IPV4)),
-        (PPPOE_DATA, PPP_IPV6) => Ok((at + PPPOE, TYPE_IPV6)),
+    match packet.half(at + PPPOE - 2) {
+        Some(PPP_IPV4) => Ok((at + PPPOE, TYPE_IPV4)),
+        Some(PPP_IPV6) => Ok((at + PPPOE, TYPE_IPV6)),
+        None => Err(Source::Runt),
         _ => Err(Source::Skipped(Skipped::Pppoe)),
     }
 }

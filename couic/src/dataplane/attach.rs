@@ -81,6 +81,16 @@ pub enum AttachError {
         /// Whether this kernel has TCX, which goes together with it.
         tcx: bool,
     },
+    /// A program is there whose name this process may not ask for, so that it may be one of Couic's own.
+    #[error(
+        "interface {name} already runs an XDP program (id {id}) whose name couic may not ask for without CAP_SYS_ADMIN: it may be a filter of couic's own, kept in a bpf filesystem that this process cannot see or read. See `bpftool prog show id {id}`, as root: if it is couic's, run `couic detach -c FILE`; if it is not, set operation_mode = \"tcx\", which filters behind it"
+    )]
+    Unnamed {
+        /// The interface.
+        name: String,
+        /// The kernel's number for the program.
+        id: u32,
+    },
     /// Another Couic's program is there.
     #[error(
         "interface {name} already runs the program of another Couic (id {id}), one with another working_dir: take {name} out of the ifaces of one of them, and open that one's wall with `couic detach -c FILE`"

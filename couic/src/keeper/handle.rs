@@ -317,7 +317,7 @@ fn place(stay: bool, store: bool) -> (Place, Option<String>) {
         Ok(()) => (Place::Pins, None),
         Err(why) => {
             let text = format!(
-                "the filter ends with the daemon: there is no descriptor store of systemd to keep it, and {why}; or set keep_filter = \"never\" in [state]"
+                "the filter ends with the daemon, as neither a descriptor store of systemd nor a bpf filesystem keeps it: {why}; or set keep_filter = \"never\" in [state]"
             );
             (Place::Nowhere, Some(text))
         }

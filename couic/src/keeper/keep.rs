@@ -5,10 +5,9 @@
 //! - Else nowhere: the filter ends with the daemon, and health says so.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::{
             ffi::OsStrExt,
             fs::{DirBuilderExt, MetadataExt, lchown},
@@ -76,14 +75,9 @@ fn plain(c: char) -> char {
 
 /// Whether links can be kept there.
 pub(crate) fn is_bpf_fs(path: &Path) -> bool {
-    let Ok(dir) = File::open(path) else {
-        return false;
-    };
-    // SAFETY: all-zero is a valid statfs.
-    let mut found: libc::statfs = unsafe { std::mem::zeroed() };
-    // SAFETY: writes one statfs.
-    let done = unsafe { libc::fstatfs(dir.as_raw_fd(), &raw mut found) };
-    done == 0 && libc::c_ulong::try_from(found.f_type).is_ok_and(|kind| kind == MAGIC)
+    // By the path: one that this process may not open is one all the same.
+    let found = nix::sys::statfs::statfs(path).map(|found| found.filesystem_type().0);
+    found.is_ok_and(|kind| libc::c_ulong::try_from(kind).is_ok_and(|kind| kind == MAGIC))
 }
 
 /// Files that hold links: the current directory of the keeper, so that it needs no right on the way there later.

@@ -230,7 +230,10 @@ fn without_a_place_to_stay_it_says_so_and_ends_with_the_daemon() {
         "{problem}"
     );
     // A mount in this namespace, which is as ip netns exec makes one, would end with the daemon.
-    assert!(problem.contains("use nsenter --net="), "{problem}");
+    assert!(
+        problem.contains("start couic by nsenter --net="),
+        "{problem}"
+    );
     let _daemon = daemon.ended_by(Signal::SIGTERM);
     assert!(is_open(&lab));
 }

@@ -273,6 +273,7 @@ impl<K: Kernel> Wall<K> {
     }
 
     /// The ways that others leave. Another Couic leaves none: two would each drop and count what the other lets through.
+    /// `auto` goes beside no program of XDP without a name: it may be our own, with rules of before.
     fn free(&self, interface: &Interface) -> Result<&'static [XdpMode], AttachError> {
         let Interface {
             index, name, xdp, ..
@@ -287,9 +288,13 @@ impl<K: Kernel> Wall<K> {
                 return Err(AttachError::OtherCouic { name, id });
             }
         }
-        match xdp {
-            Some(on) if !self.is_ours(on.id) && !ways.contains(&XdpMode::Tcx) => {
-                Err(self.foreign(name, *on))
+        match xdp.filter(|on| !self.is_ours(on.id)) {
+            Some(on) if !ways.contains(&XdpMode::Tcx) => Err(self.foreign(name, on)),
+            Some(OnInterface { id, .. })
+                if self.mode == OperationMode::Auto && self.kernel.name_of(id).is_none() =>
+            {
+                let name = name.clone();
+                Err(AttachError::Unnamed { name, id })
             }
             _ => Ok(ways),
         }

@@ -33,6 +33,19 @@ fn auto_goes_beside_a_foreign_program_and_leaves_it_alone() {
 }
 
 #[test]
+fn auto_goes_beside_no_program_whose_name_cannot_be_asked_for() {
+    let fake = Fake::new(&[("eth0", true)]);
+    fake.occupy(1);
+    fake.net.borrow_mut().nameless = true;
+    let told = refusal(&fake, "eth0", Auto);
+    assert!(told.contains("may be a filter of couic's own"), "{told}");
+    assert!(fake.ours()[0].is_empty());
+    let mut asked = fake.wall(1, &["eth0"], Tcx);
+    asked.raise(Vec::new()).unwrap();
+    assert_eq!(fake.ours(), [vec![1 + TCX]]);
+}
+
+#[test]
 fn where_xdp_is_asked_for_a_foreign_program_is_a_refusal_that_names_what_works() {
     let fake = Fake::new(&[("eth0", true)]);
     fake.occupy(1);

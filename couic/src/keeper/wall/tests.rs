@@ -59,6 +59,8 @@ struct Net {
     next: u32,
     /// An interface on which no link takes another program.
     stubborn: Option<u32>,
+    /// Whether the kernel tells no names of programs.
+    nameless: bool,
 }
 
 impl Net {
@@ -275,6 +277,9 @@ impl Kernel for Fake {
     }
 
     fn name_of(&self, program: u32) -> Option<String> {
+        if self.net.borrow().nameless {
+            return None;
+        }
         let name = match program {
             FOREIGN.. => "theirs",
             TCX.. => "couic_tcx",
