@@ -247,12 +247,12 @@ fn ip_packet(source: IpAddr, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// RFC 1071.
-fn checksum(header: &[u8; 20]) -> u16 {
-    let mut sum: u32 = header
+/// RFC 1071, of an even number of bytes.
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes
         .chunks_exact(2)
-        .map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])))
-        .sum();
+        .map(|w| u16::from_be_bytes([w[0], w[1]]));
+    let mut sum: u32 = words.map(u32::from).sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(frame[34..38], [198, 51, 100, 7]);
         assert_eq!(find_label(&frame), Some((1, 2)));
         // The IPv4 header's sum over itself, checksum included, is zero by definition.
-        assert_eq!(checksum(frame[22..42].try_into().unwrap()), 0);
+        assert_eq!(checksum(&frame[22..42]), 0);
         let v6 = Frame::v6("2001:db8::7").padded(100);
         assert_eq!(v6.len(), 14 + 40 + 8 + 16 + 100);
         assert_eq!(v6.bytes(0, 0)[22..24], [0x20, 1]);

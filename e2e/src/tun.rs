@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Netns, wait::until};
+use crate::{Netns, frame::checksum, wait::until};
 
 /// `linux/if_tun.h`; `_IOW('T', 202, int)` and `_IOW('T', 205, int)`.
 const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
@@ -196,18 +196,6 @@ fn reply(packet: &[u8]) -> Option<Echo> {
     );
     let (round, nth) = (word(at + 4)?, word(at + 6)?);
     is_reply.then_some(Echo { to, round, nth })
-}
-
-/// RFC 1071, of an even number of bytes.
-fn checksum(bytes: &[u8]) -> u16 {
-    let words = bytes
-        .chunks_exact(2)
-        .map(|w| u16::from_be_bytes([w[0], w[1]]));
-    let mut sum: u32 = words.map(u32::from).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -138,8 +138,8 @@ impl CopyOut for Network {
     }
 }
 
-/// Few bytes at a time: the stack is short here.
-impl Packet for Buffers {
+/// Few bytes at a time: the stack is short.
+impl<C: CopyOut> Packet for C {
     #[inline(always)]
     fn half(&self, at: usize) -> Option<u16> {
         self.copy::<2>(at).map(|bytes| be16(bytes.0.as_ptr(), 0))
@@ -148,31 +148,5 @@ impl Packet for Buffers {
     #[inline(always)]
     fn word(&self, at: usize) -> Option<u32> {
         self.copy::<4>(at).map(|bytes| be32(bytes.0.as_ptr(), 0))
-    }
-}
-
-impl Packet for Network {
-    #[inline(always)]
-    fn half(&self, at: usize) -> Option<u16> {
-        self.copy::<2>(at).map(|bytes| be16(bytes.0.as_ptr(), 0))
-    }
-
-    #[inline(always)]
-    fn word(&self, at: usize) -> Option<u32> {
-        self.copy::<4>(at).map(|bytes| be32(bytes.0.as_ptr(), 0))
-    }
-
-    #[inline(always)]
-    fn ipv4(&self, at: usize) -> Option<(u16, u32)> {
-        let ip = self.copy::<IPV4>(at)?;
-        let from = ip.0.as_ptr();
-        Some((be16(from, 2), be32(from, 12)))
-    }
-
-    #[inline(always)]
-    fn ipv6(&self, at: usize) -> Option<(u16, u64, u64)> {
-        let ip = self.copy::<IPV6>(at)?;
-        let from = ip.0.as_ptr();
-        Some((be16(from, 4), be64(from, 8), be64(from, 16)))
     }
 }
