@@ -20,15 +20,15 @@ use couic_common::XdpMode;
 // enum bpf_cmd of linux/bpf.h.
 const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
-const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
-const BPF_PROG_QUERY: libc::c_int = 16;
+pub(super) const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+pub(super) const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_LINK_UPDATE: libc::c_int = 29;
 const BPF_LINK_DETACH: libc::c_int = 34;
 
 // enum bpf_attach_type.
 const BPF_XDP: u32 = 37;
-const BPF_TCX_INGRESS: u32 = 46;
+pub(super) const BPF_TCX_INGRESS: u32 = 46;
 // enum bpf_link_type.
 const BPF_LINK_TYPE_XDP: u32 = 6;
 const BPF_LINK_TYPE_TCX: u32 = 11;
@@ -183,10 +183,10 @@ struct PathAttr {
 
 /// The part of union `bpf_attr` for `BPF_OBJ_GET_INFO_BY_FD`.
 #[repr(C)]
-struct InfoAttr {
-    fd: u32,
-    len: u32,
-    info: u64,
+pub(super) struct InfoAttr {
+    pub(super) fd: u32,
+    pub(super) len: u32,
+    pub(super) info: u64,
 }
 
 fn raw(fd: BorrowedFd<'_>) -> u32 {

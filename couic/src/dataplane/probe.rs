@@ -5,13 +5,10 @@ use std::{
     os::fd::{AsRawFd, OwnedFd},
 };
 
-use super::link::{bpf, new_fd};
+use super::link::{BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_QUERY, BPF_TCX_INGRESS, InfoAttr, bpf, new_fd};
 
 const BPF_PROG_LOAD: libc::c_int = 5;
-const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
-const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_PROG_TYPE_XDP: u32 = 6;
-const BPF_TCX_INGRESS: u32 = 46;
 
 /// The loopback interface, which every network namespace has, under this index.
 const LOOPBACK: u32 = 1;
@@ -41,14 +38,6 @@ struct LoadAttr {
     count: u32,
     instructions: u64,
     license: u64,
-}
-
-/// The part of union `bpf_attr` for `BPF_OBJ_GET_INFO_BY_FD`.
-#[repr(C)]
-struct InfoAttr {
-    fd: u32,
-    len: u32,
-    info: u64,
 }
 
 /// Whether atomic instructions that fetch are compiled to machine code; yes where nothing is.
