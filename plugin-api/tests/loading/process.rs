@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -18,6 +19,13 @@ use crate::kit::{
 
 async fn isolated() -> Option<AnyNotifier> {
     Some(start(Mode::Isolated, &chameleon()?, "{}").await.unwrap())
+}
+
+/// Copies a program in another process. One that this process has open for writing may not be started
+/// (`ETXTBSY`), and a child that another test forks meanwhile keeps it open for as long as it takes to `exec`.
+fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status().unwrap();
+    assert!(copied.success(), "cp {from:?} {to:?}: {copied}");
 }
 
 /// Crashes it, and sees it come back.
@@ -278,7 +286,7 @@ fn under_a_user_with_capabilities_it_is_that_user_without_them_and_is_started_ag
     // Where that user can get to, wherever this tree lies.
     let open = folder();
     let program = open.path().join("couic-plugin");
-    fs::copy(env!("CARGO_BIN_EXE_couic-plugin"), &program).unwrap();
+    copy_program(Path::new(env!("CARGO_BIN_EXE_couic-plugin")), &program);
     let plugin = open.path().join("plugin.so");
     fs::copy(&*path, &plugin).unwrap();
     let service = std::thread::spawn(move || {

@@ -76,6 +76,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// When it was whole.
     pub at: Instant,
+    /// What was done with it.
+    pub reply: Reply,
 }
 
 struct Shared {
@@ -83,6 +85,22 @@ struct Shared {
     after: Reply,
     requests: watch::Sender<Vec<Request>>,
     sent: AtomicU64,
+}
+
+impl Shared {
+    /// Requests are in the order of their replies, whichever connections they came on.
+    fn record(&self, (head, body): (String, Vec<u8>)) -> Reply {
+        let mut script = self.script.lock().unwrap_or_else(PoisonError::into_inner);
+        let reply = script.pop_front().unwrap_or_else(|| self.after.clone());
+        let request = Request {
+            head,
+            body,
+            at: Instant::now(),
+            reply: reply.clone(),
+        };
+        self.requests.send_modify(|all| all.push(request));
+        reply
+    }
 }
 
 /// A running stand-in. It ends when it is dropped.
@@ -164,12 +182,7 @@ impl Drop for StandIn {
 async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut buffer).await? {
-        shared.requests.send_modify(|all| all.push(request));
-        let next = {
-            let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
-            script.pop_front().unwrap_or_else(|| shared.after.clone())
-        };
-        match next {
+        match shared.record(request) {
             Reply::Answer {
                 status,
                 headers,
@@ -219,8 +232,11 @@ async fn gigabyte(stream: &mut TcpStream, status: u16, sent: &AtomicU64) -> io::
     Ok(())
 }
 
-/// The next request of the connection, if there is one.
-async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Request>> {
+/// Head and body of the connection's next request, if there is one.
+async fn read_request(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+) -> io::Result<Option<(String, Vec<u8>)>> {
     loop {
         if let Some(request) = split_request(buffer) {
             return Ok(Some(request));
@@ -232,7 +248,7 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Resul
 }
 
 /// Takes a whole request out of the buffer, if there is one.
-fn split_request(buffer: &mut Vec<u8>) -> Option<Request> {
+fn split_request(buffer: &mut Vec<u8>) -> Option<(String, Vec<u8>)> {
     let end = buffer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&buffer[..end]).to_lowercase();
     let length = head
@@ -247,9 +263,5 @@ fn split_request(buffer: &mut Vec<u8>) -> Option<Request> {
     let rest = buffer.split_off(end + length);
     let mut request = std::mem::replace(buffer, rest);
     let body = request.split_off(end);
-    Some(Request {
-        head,
-        body,
-        at: Instant::now(),
-    })
+    Some((head, body))
 }
