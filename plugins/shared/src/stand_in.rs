@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
@@ -74,8 +74,6 @@ pub struct Request {
     pub head: String,
     /// The body.
     pub body: Vec<u8>,
-    /// When it was whole.
-    pub at: Instant,
     /// What was done with it.
     pub reply: Reply,
 }
@@ -95,7 +93,6 @@ impl Shared {
         let request = Request {
             head,
             body,
-            at: Instant::now(),
             reply: reply.clone(),
         };
         self.requests.send_modify(|all| all.push(request));

@@ -161,18 +161,6 @@ fn spawn(dir: &str, url: &str, first: u64, sends: bool) -> Sender {
     Sender { child, lines }
 }
 
-/// Each number that came with an answer of success, as often as it came.
-fn received(server: &StandIn) -> Vec<u64> {
-    let mut all = Vec::new();
-    for request in server.requests() {
-        if matches!(request.reply, Reply::Answer { status: 200, .. }) {
-            let reports: Vec<Report> = json::from_slice(&request.body).unwrap();
-            all.extend(reports.iter().map(|report| report.entry.creation));
-        }
-    }
-    all
-}
-
 /// What a sender said before it was killed.
 #[derive(Default)]
 struct Said {
@@ -223,7 +211,7 @@ impl Tally {
             .iter()
             .max()
             .map_or(1, |last| last + 1_000);
-        let mut sender = spawn(dir, &server.url("/"), first, true);
+        let sender = spawn(dir, &server.url("/"), first, true);
         let mut said = Said::default();
         let end = Instant::now() + Duration::from_millis(1_500 + 170 * round);
         let enough = self.acknowledged.len() + LOAD;
@@ -237,12 +225,17 @@ impl Tally {
         {
             self.hear(&line, &mut said);
         }
+        self.kill(sender, &mut said);
+        self.count(&server, said);
+    }
+
+    /// Kills it, and hears what it said before.
+    fn kill(&mut self, mut sender: Sender, said: &mut Said) {
         sender.child.kill().unwrap();
         sender.child.wait().unwrap();
         while let Ok(line) = sender.lines.recv() {
-            self.hear(&line, &mut said);
+            self.hear(&line, said);
         }
-        self.count(&server, said);
     }
 
     /// A line is written at once, so that a kill cuts none off.
@@ -254,8 +247,7 @@ impl Tally {
                 said.pending = json::from_str(numbers).unwrap();
                 let again = said.pending.iter().filter(|n| self.noted.contains(n));
                 self.again += again.count();
-                // The disk has whole milliseconds.
-                let at = at.parse::<u128>().unwrap() + 1;
+                let at = at.parse::<u128>().unwrap();
                 self.early += usize::from(self.quiet.take().is_some_and(|until| at < until));
             }
             ["delivered"] => said.delivered.push(std::mem::take(&mut said.pending)),
@@ -272,6 +264,18 @@ impl Tally {
         }
     }
 
+    /// Counts each number that came with an answer of success.
+    fn receive(&mut self, server: &StandIn) {
+        for request in server.requests() {
+            if matches!(request.reply, Reply::Answer { status: 200, .. }) {
+                let reports: Vec<Report> = json::from_slice(&request.body).unwrap();
+                for report in reports {
+                    *self.delivered.entry(report.entry.creation).or_default() += 1;
+                }
+            }
+        }
+    }
+
     /// Counts what was delivered, and takes over what was noted on the disk.
     fn count(&mut self, server: &StandIn, said: Said) {
         let requests = server.requests().len();
@@ -280,9 +284,7 @@ impl Tally {
             "{requests} requests in {} attempts",
             said.attempts
         );
-        for number in received(server) {
-            *self.delivered.entry(number).or_default() += 1;
-        }
+        self.receive(server);
         // A pause that the process did not live to write down binds nobody.
         self.quiet = self.quiet.filter(|_| said.pause_noted == said.pauses);
         self.pauses += said.pauses;
@@ -293,7 +295,7 @@ impl Tally {
     /// Lets a last sender deliver what is left.
     async fn settle(&mut self, dir: &str) {
         let server = StandIn::start([], status(200)).await.unwrap();
-        let mut sender = spawn(dir, &server.url("/"), 0, false);
+        let sender = spawn(dir, &server.url("/"), 0, false);
         let before = self.delivered.clone();
         let end = Instant::now() + Duration::from_secs(120);
         while self.lost() > 0 && Instant::now() < end {
@@ -302,16 +304,9 @@ impl Tally {
                 .await
                 .ok();
             self.delivered.clone_from(&before);
-            for number in received(&server) {
-                *self.delivered.entry(number).or_default() += 1;
-            }
+            self.receive(&server);
         }
-        sender.child.kill().unwrap();
-        sender.child.wait().unwrap();
-        let mut said = Said::default();
-        while let Ok(line) = sender.lines.recv() {
-            self.hear(&line, &mut said);
-        }
+        self.kill(sender, &mut Said::default());
     }
 
     fn lost(&self) -> usize {
@@ -335,8 +330,7 @@ async fn killed_under_load_nothing_is_lost() {
     let (noted, pauses) = (tally.noted.len(), tally.pauses);
     println!(
         "{ROUNDS} kills: {accepted} acknowledged, {lost} lost, {twice} delivered twice, of {noted} that are known to \
-         have been noted {again}; {early} attempts within one of \
-         {pauses} pauses"
+         have been noted {again}; {early} attempts within one of {pauses} pauses"
     );
     assert_eq!(lost, 0, "accepted and lost");
     assert_eq!(early, 0, "attempts within a Retry-After");
