@@ -494,4 +494,6 @@ fn wanted<'a>(patterns: &[Pattern], interfaces: &'a [Interface]) -> Vec<Wanted<'
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

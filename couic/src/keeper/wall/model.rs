@@ -1,0 +1,301 @@
+//! A model of the kernel: interfaces, what is attached to them, and links that go with their last holder.
+
+use std::{
+    cell::RefCell,
+    io,
+    rc::{Rc, Weak},
+};
+
+use couic_common::XdpMode;
+
+use super::{
+    super::{Interface, kernel::Kernel, pattern::Pattern},
+    Wall,
+};
+use crate::dataplane::{Hook, LinkInfo, LinkLayer, OnInterface, OperationMode, Role};
+
+const OURS: u32 = 100;
+pub(super) const FOREIGN: u32 = 7_000_000;
+
+/// By how much the number of a program for another role differs from that for Ethernet.
+pub(super) const IP: u32 = 1_000_000;
+pub(super) const TCX: u32 = 2_000_000;
+pub(super) const PLAIN: LinkLayer = LinkLayer::Ethernet;
+pub(super) const TUN: LinkLayer = LinkLayer::Ip { generic: true };
+pub(super) const GRE: LinkLayer = LinkLayer::Ip { generic: false };
+pub(super) const CAN: LinkLayer = LinkLayer::Other(280);
+
+#[derive(Clone, Debug)]
+pub(super) struct Port {
+    index: u32,
+    pub(super) name: String,
+    /// Whether the driver knows XDP.
+    native: bool,
+    pub(super) layer: LinkLayer,
+    pub(super) on: Option<(OnInterface, u32)>,
+    /// Programs and links.
+    pub(super) tcx: Vec<(u32, u32)>,
+    /// How often nothing was attached where something had been that read packets rightly.
+    pub(super) bare: usize,
+}
+
+impl Port {
+    /// Whether a program of ours reads the packets here rightly.
+    fn suits(&self, program: u32) -> bool {
+        match self.layer {
+            LinkLayer::Ethernet => !(IP..TCX).contains(&program),
+            LinkLayer::Ip { generic } => program >= TCX || (program >= IP && generic),
+            LinkLayer::Other(_) => false,
+        }
+    }
+
+    /// Programs that are attached, but for those of others.
+    pub(super) fn ours(&self) -> Vec<u32> {
+        let tcx = self.tcx.iter().map(|(id, _)| *id);
+        let on = self.on.map(|(on, _)| on.id);
+        tcx.chain(on).filter(|id| *id < FOREIGN).collect()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Net {
+    pub(super) ports: Vec<Port>,
+    next: u32,
+    /// An interface on which no link takes another program.
+    pub(super) stubborn: Option<u32>,
+    /// Whether the kernel tells no names of programs.
+    pub(super) nameless: bool,
+}
+
+impl Net {
+    fn port(&mut self, index: u32) -> Option<&mut Port> {
+        self.ports.iter_mut().find(|p| p.index == index)
+    }
+
+    pub(super) fn add(&mut self, name: &str, native: bool) -> u32 {
+        self.next += 1;
+        self.ports.push(Port {
+            index: self.next,
+            name: name.to_owned(),
+            native,
+            layer: PLAIN,
+            on: None,
+            tcx: Vec::new(),
+            bare: 0,
+        });
+        self.next
+    }
+
+    fn take_off(&mut self, link: u32) {
+        for port in &mut self.ports {
+            let before = port.ours();
+            port.on = port.on.filter(|(_, by)| *by != link);
+            port.tcx.retain(|(_, by)| *by != link);
+            let was_right = before.iter().any(|id| port.suits(*id));
+            if was_right && port.ours().is_empty() {
+                port.bare += 1;
+            }
+        }
+    }
+
+    pub(super) fn runs(&self) -> Vec<(&str, Option<(u32, XdpMode)>)> {
+        let run = |p: &'_ Port| p.on.map(|(on, _)| (on.id, on.mode));
+        self.ports
+            .iter()
+            .map(|p| (p.name.as_str(), run(p)))
+            .collect()
+    }
+}
+
+/// Goes when its last holder does.
+#[derive(Debug)]
+pub(super) struct FakeLink {
+    id: u32,
+    pub(super) hook: Hook,
+    net: Weak<RefCell<Net>>,
+}
+
+impl Drop for FakeLink {
+    fn drop(&mut self) {
+        if let Some(net) = self.net.upgrade() {
+            net.borrow_mut().take_off(self.id);
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Fake {
+    pub(super) net: Rc<RefCell<Net>>,
+    pub(super) program: u32,
+    /// Linux 6.6.
+    pub(super) has_tcx: bool,
+}
+
+impl Fake {
+    pub(super) fn new(ports: &[(&str, bool)]) -> Self {
+        let net = Rc::new(RefCell::new(Net::default()));
+        for (name, native) in ports {
+            net.borrow_mut().add(name, *native);
+        }
+        Self {
+            net,
+            program: OURS,
+            has_tcx: true,
+        }
+    }
+
+    pub(super) fn old(self) -> Self {
+        Self {
+            has_tcx: false,
+            ..self
+        }
+    }
+
+    pub(super) fn wall(&self, program: u32, ifaces: &[&str], mode: OperationMode) -> Wall<Self> {
+        let patterns = ifaces.iter().map(|text| Pattern::new(text)).collect();
+        let fake = Self {
+            program,
+            ..self.clone()
+        };
+        Wall::new(fake, patterns, mode)
+    }
+
+    /// What each interface runs by XDP, in order.
+    pub(super) fn programs(&self) -> Vec<Option<u32>> {
+        let net = self.net.borrow();
+        net.runs()
+            .iter()
+            .map(|(_, on)| on.map(|(id, _)| id))
+            .collect()
+    }
+
+    /// What each interface runs of ours, in order.
+    pub(super) fn ours(&self) -> Vec<Vec<u32>> {
+        self.net.borrow().ports.iter().map(Port::ours).collect()
+    }
+
+    pub(super) fn bare(&self) -> usize {
+        self.net.borrow().ports.iter().map(|p| p.bare).sum()
+    }
+
+    pub(super) fn occupy(&self, index: u32) {
+        let on = OnInterface {
+            id: FOREIGN,
+            mode: XdpMode::Native,
+        };
+        if let Some(port) = self.net.borrow_mut().port(index) {
+            port.on = Some((on, 0));
+        }
+    }
+
+    pub(super) fn retype(&self, index: u32, layer: LinkLayer) {
+        if let Some(port) = self.net.borrow_mut().port(index) {
+            port.layer = layer;
+        }
+    }
+}
+
+impl Kernel for Fake {
+    type Link = Rc<FakeLink>;
+
+    fn interfaces(&self) -> io::Result<Vec<Interface>> {
+        let ports = self.net.borrow().ports.clone();
+        let shown = ports.into_iter().map(|port| Interface {
+            index: port.index,
+            loopback: port.name == "lo",
+            name: port.name,
+            layer: port.layer,
+            xdp: port.on.map(|(on, _)| on),
+        });
+        Ok(shown.collect())
+    }
+
+    fn attach(&self, index: u32, mode: XdpMode, role: Role) -> io::Result<Self::Link> {
+        let hook = Hook::from(mode);
+        let program = self.program(role).ok_or(io::ErrorKind::InvalidInput)?;
+        assert_eq!(hook == Hook::Tcx, role == Role::Tcx);
+        let mut net = self.net.borrow_mut();
+        net.next += 1;
+        let id = net.next;
+        let port = net.port(index).ok_or(io::ErrorKind::NotFound)?;
+        if hook == Hook::Tcx {
+            port.tcx.insert(0, (program, id));
+        } else if port.on.is_some() {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        } else if mode == XdpMode::Offloaded || (mode == XdpMode::Native && !port.native) {
+            return Err(io::ErrorKind::Unsupported.into());
+        } else {
+            port.on = Some((OnInterface { id: program, mode }, id));
+        }
+        drop(net);
+        let net = Rc::downgrade(&self.net);
+        Ok(Rc::new(FakeLink { id, hook, net }))
+    }
+
+    fn swap(&self, link: &Self::Link, role: Role) -> io::Result<()> {
+        let program = self.program(role).ok_or(io::ErrorKind::InvalidInput)?;
+        let index = self.info(link)?.index;
+        let mut net = self.net.borrow_mut();
+        if net.stubborn == Some(index) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let port = net.port(index).ok_or(io::ErrorKind::NotConnected)?;
+        match (link.hook, &mut port.on) {
+            (Hook::Xdp, Some((on, _))) => on.id = program,
+            _ => {
+                for (id, _) in port.tcx.iter_mut().filter(|(_, by)| *by == link.id) {
+                    *id = program;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn info(&self, link: &Self::Link) -> io::Result<LinkInfo> {
+        let net = self.net.borrow();
+        let of = net.ports.iter().find_map(|port| {
+            let on = port.on.map(|(on, by)| (on.id, by));
+            let mut all = port.tcx.iter().copied().chain(on);
+            let (program, _) = all.find(|(_, by)| *by == link.id)?;
+            Some((port.index, program))
+        });
+        let (index, program) = of.unwrap_or((0, OURS));
+        Ok(LinkInfo {
+            index,
+            program,
+            hook: link.hook,
+        })
+    }
+
+    fn detach(&self, link: &Self::Link) -> io::Result<()> {
+        self.net.borrow_mut().take_off(link.id);
+        Ok(())
+    }
+
+    fn program(&self, role: Role) -> Option<u32> {
+        match role {
+            Role::Ethernet => Some(self.program),
+            Role::Ip => Some(self.program + IP),
+            Role::Tcx => self.has_tcx.then_some(self.program + TCX),
+        }
+    }
+
+    fn name_of(&self, program: u32) -> Option<String> {
+        if self.net.borrow().nameless {
+            return None;
+        }
+        let name = match program {
+            FOREIGN.. => "theirs",
+            TCX.. => "couic_tcx",
+            IP.. => "couic_ip",
+            _ => "couic",
+        };
+        Some(name.to_owned())
+    }
+
+    fn tcx_programs(&self, index: u32) -> Vec<u32> {
+        let mut net = self.net.borrow_mut();
+        let port = net.port(index);
+        port.map_or_else(Vec::new, |p| p.tcx.iter().map(|(id, _)| *id).collect())
+    }
+}
