@@ -8,12 +8,11 @@ use std::{
 use clap::{Parser, Subcommand};
 use couic::{
     config::{Config, DEFAULT_PATH, Settings as _},
-    daemon,
-    dataplane::too_old,
-    keeper,
+    daemon, keeper,
     privileges::{DirError, check_config_file, check_working_dir},
     reporting,
 };
+use couic_firewall::dataplane::too_old;
 use couic_plugin_api::host;
 
 /// Drops unwanted sources in the network driver, ruled by a REST API.

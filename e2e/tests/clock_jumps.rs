@@ -19,13 +19,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic::{
+use couic_common::{ClientName, Policy};
+use couic_firewall::{
     confirm::{Change, Confirmations},
     dataplane::{Limits, XdpProgram, load_tables},
-    firewall::{Actor, Firewall, Job, ManualClock, NewRule, Restored, SetStore},
     journal::Journal,
+    rules::{Actor, Firewall, Job, ManualClock, NewRule, Restored, SetStore},
 };
-use couic_common::{ClientName, Policy};
 use dataplane_common::{TestRun, XDP_DROP, XDP_PASS, frame, may_run};
 
 const DAY: u64 = 86_400;

@@ -20,8 +20,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic::dataplane::{Limits, Plane, PlaneRule, TablePlane, TagSlot, load_tables};
 use couic_common::{Cidr, Policy};
+use couic_firewall::dataplane::{Limits, Plane, PlaneRule, TablePlane, TagSlot, load_tables};
 use dataplane_common::{Random, TestRun, XDP_DROP, XDP_PASS, frame, may_run};
 
 struct Writer {

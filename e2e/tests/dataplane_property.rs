@@ -19,8 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic::dataplane::{Counters, Limits, Plane, PlaneRule, TagSlot, load_tables};
 use couic_common::{Cidr, Policy};
+use couic_firewall::dataplane::{Counters, Limits, Plane, PlaneRule, TagSlot, load_tables};
 use dataplane_common::{Random, TestRun, XDP_DROP, XDP_PASS, frame, may_run};
 
 type Rules = Vec<(Policy, Cidr, PlaneRule)>;

@@ -12,11 +12,11 @@ mod dataplane_common;
 
 use std::net::IpAddr;
 
-use couic::dataplane::{
+use couic_common::{Cidr, Counter, Policy};
+use couic_firewall::dataplane::{
     Counters, Limits, MappedCounters, Plane, PlaneRule, TablePlane, TagSlot, XdpProgram,
     load_tables,
 };
-use couic_common::{Cidr, Counter, Policy};
 use dataplane_common::{TestRun, XDP_ABORTED, XDP_DROP, XDP_PASS, frame, may_run};
 
 const VLAN: u16 = 0x8100;

@@ -11,17 +11,8 @@ use std::{
     sync::Arc,
 };
 
-use couic::{
-    api::{Api, routes},
-    dataplane::{Limits, MemoryPlane},
-    confirm::Confirmations,
-    firewall::{Firewall, ManualClock, SetStore},
-    guard::Guard,
-    host::Host,
-    metrics::MetricsRegistry,
-    rbac::ClientStore,
-    switch::PanicSwitch,
-};
+use couic_firewall::{dataplane::{Limits, MemoryPlane}, confirm::Confirmations, rules::{Firewall, ManualClock, SetStore}, guard::Guard, panic_switch::PanicSwitch};
+use couic::{api::{Api, routes}, host::Host, metrics::MetricsRegistry, rbac::ClientStore};
 use couic_common::{ApiError, Health};
 use libfuzzer_sys::fuzz_target;
 use warp::{Filter, filters::BoxedFilter, http::Uri, reply::Response};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use couic::firewall::parse_set;
+use couic_firewall::rules::parse_set;
 use couic_common::Cidr;
 use libfuzzer_sys::fuzz_target;
 

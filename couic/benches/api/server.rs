@@ -13,18 +13,20 @@ use std::{
 
 use couic::{
     api::{Api, serve},
+    host::Host,
+    metrics::MetricsRegistry,
+    rbac::ClientStore,
+};
+use couic_common::{ActionStats, Cidr, Counter, Health, NotInspected, Policy};
+use couic_firewall::{
     confirm::Confirmations,
     dataplane::{
         self, Counters, Limits, Loaded, MemoryPlane, Plane, PlaneError, PlaneRule, TagSlot, Valve,
     },
-    firewall::{Firewall, SetStore, SystemClock},
     guard::Guard,
-    host::Host,
-    metrics::MetricsRegistry,
-    rbac::ClientStore,
-    switch::PanicSwitch,
+    panic_switch::PanicSwitch,
+    rules::{Firewall, SetStore, SystemClock},
 };
-use couic_common::{ActionStats, Cidr, Counter, Health, NotInspected, Policy};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 

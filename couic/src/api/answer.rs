@@ -13,7 +13,7 @@ use warp::{
 };
 
 use super::error::Fault;
-use crate::confirm::Ticket;
+use couic_firewall::confirm::Ticket;
 
 /// What comes out of a handler.
 pub(super) type Outcome = Result<Answer, Fault>;

@@ -7,10 +7,8 @@ use percent_encoding::percent_decode_str;
 use warp::http::{HeaderMap, header};
 
 use super::{Api, answer::NDJSON, error::Fault};
-use crate::{
-    firewall::{Actor, Firewall},
-    rbac::Identity,
-};
+use crate::rbac::Identity;
+use couic_firewall::rules::{Actor, Firewall};
 
 /// What all requests share.
 pub(super) struct Shared {

@@ -13,10 +13,10 @@ use super::{
     call::Call,
     error::Fault,
 };
-use crate::{
+use crate::rbac::Right;
+use couic_firewall::{
     confirm::{Change, Draft},
-    firewall::ClaimChange,
-    rbac::Right,
+    rules::ClaimChange,
 };
 
 /// How many seconds the request gives to confirm it.

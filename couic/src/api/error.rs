@@ -10,11 +10,11 @@ use couic_peering::TooFarAhead;
 use couic_plugin_api::host::dispatcher::OperateError;
 use warp::http::StatusCode;
 
-use crate::{
+use crate::rbac::RbacError;
+use couic_firewall::{
     confirm::ConfirmError,
-    firewall::{FirewallError, SetError},
     guard::GuardRefusal,
-    rbac::RbacError,
+    rules::{FirewallError, SetError},
 };
 
 /// A request that was refused or failed: what will be answered.
@@ -266,7 +266,7 @@ mod tests {
     use couic_common::Policy;
 
     use super::*;
-    use crate::dataplane::PlaneError;
+    use couic_firewall::dataplane::PlaneError;
 
     #[test]
     fn internal_failures_tell_the_client_nothing() {

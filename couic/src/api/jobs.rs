@@ -14,10 +14,10 @@ use super::{
     error::{Fault, code_of},
     judge,
 };
-use crate::{
+use couic_firewall::{
     confirm::{Change, Draft},
-    firewall::{Actor, Applied, FirewallError, Job},
     guard::GuardCheck,
+    rules::{Actor, Applied, FirewallError, Job},
 };
 
 /// How many jobs are applied under one hold of the firewall's lock: well below a millisecond of work.

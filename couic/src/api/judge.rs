@@ -6,9 +6,9 @@ use couic_common::{Cidr, EntryRequest, ErrorCode, ErrorDetail, Policy, Tag};
 use warp::http::StatusCode;
 
 use super::error::Fault;
-use crate::{
-    firewall::{FirewallError, NewRule},
+use couic_firewall::{
     guard::{Guard, GuardCheck},
+    rules::{FirewallError, NewRule},
 };
 
 /// How many defects are told one by one.

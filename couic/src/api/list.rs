@@ -16,7 +16,7 @@ use super::{
     entry_json,
     error::Fault,
 };
-use crate::firewall::Firewall;
+use couic_firewall::rules::Firewall;
 
 /// Entries a page: some 80 KiB of JSON, a fraction of a millisecond of work.
 const PAGE: usize = 1024;

@@ -53,15 +53,13 @@ use self::{
     dispatch::{Head, dispatch},
 };
 use crate::{
+    host::Host, metrics::MetricsRegistry, peering::Engine, rbac::ClientStore, reporting::Notifiers,
+};
+use couic_firewall::{
     confirm::Confirmations,
-    firewall::{Firewall, SetStore},
     guard::Guard,
-    host::Host,
-    metrics::MetricsRegistry,
-    peering::Engine,
-    rbac::ClientStore,
-    reporting::Notifiers,
-    switch::PanicSwitch,
+    panic_switch::PanicSwitch,
+    rules::{Firewall, SetStore},
 };
 
 /// What the API serves.

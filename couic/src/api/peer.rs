@@ -14,7 +14,7 @@ use super::{
     error::Fault,
     judge::{self, Defects},
 };
-use crate::firewall::{Actor, Firewall, FirewallError, Job};
+use couic_firewall::rules::{Actor, Firewall, FirewallError, Job};
 
 /// How many jobs are applied before other requests get their turn at the rules.
 const SPELL: usize = 4096;

@@ -13,9 +13,9 @@ use super::{
     error::Fault,
     judge, list,
 };
-use crate::{
+use couic_firewall::{
     confirm::{Change, Draft},
-    firewall::{Applied, Job, Origin},
+    rules::{Applied, Job, Origin},
 };
 
 /// `POST /v1/{policy}`.

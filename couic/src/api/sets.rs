@@ -15,9 +15,9 @@ use super::{
     error::Fault,
     judge::{self, Defects},
 };
-use crate::{
+use couic_firewall::{
     confirm::{Change, ConfirmError, FileChange, SetChange, Ticket},
-    firewall::{SetChange as SetCounts, SetEntries, SetError, SetStore},
+    rules::{SetChange as SetCounts, SetEntries, SetError, SetStore},
 };
 
 /// `GET /v1/sets/{policy}`.

@@ -18,7 +18,7 @@ pub use system::{LogFormat, LogLevel, Logging, Owner, Rotation};
 
 use couic_settings::Section;
 
-use crate::dataplane::{Limits, OperationMode};
+use couic_firewall::dataplane::{Limits, OperationMode};
 
 /// Where the file is, unless `-c` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/couic/couic.toml";

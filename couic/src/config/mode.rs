@@ -1,6 +1,6 @@
 //! How the filter is attached: the names in the file.
 
-use crate::dataplane::OperationMode;
+use couic_firewall::dataplane::OperationMode;
 
 pub(super) const CHOICES: &[(&str, OperationMode)] = &[
     ("auto", OperationMode::Auto),

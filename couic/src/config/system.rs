@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use couic_settings::Section;
 use nix::unistd::{Group, User};
 
-use crate::dataplane::Limits;
+use couic_firewall::dataplane::Limits;
 
 /// `IFNAMSIZ` less its terminator.
 const LONGEST_INTERFACE: usize = 15;

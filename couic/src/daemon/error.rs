@@ -3,11 +3,11 @@
 use std::{error::Error, io, path::Path};
 
 use crate::{
-    dataplane::LoadError,
     logging::LogError,
     privileges::{DirError, LockError, PrivilegeError, SocketError},
     rbac::RbacError,
 };
+use couic_firewall::dataplane::LoadError;
 
 /// A step of the start failed. What was done before it is undone when this is returned.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum StartError {
     Clients(#[from] RbacError),
     /// The rules of an earlier daemon.
     #[error(transparent)]
-    State(#[from] crate::journal::StateError),
+    State(#[from] couic_firewall::journal::StateError),
     /// The data plane.
     #[error("cannot load the XDP program: {0}")]
     Load(String),

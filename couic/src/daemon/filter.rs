@@ -7,10 +7,8 @@ use couic_common::{
 };
 use parking_lot::Mutex;
 
-use crate::{
-    firewall::{Firewall, SetError, SetStore},
-    keeper::Keeper,
-};
+use crate::keeper::Keeper;
+use couic_firewall::rules::{Firewall, SetError, SetStore};
 
 /// A program that is attached to interfaces.
 pub(super) trait Attached: Send {
@@ -247,9 +245,9 @@ mod tests {
     use std::{fs, sync::Arc};
 
     use super::*;
-    use crate::{
+    use couic_firewall::{
         dataplane::{Limits, MemoryPlane},
-        firewall::SystemClock,
+        rules::SystemClock,
     };
 
     #[derive(Clone, Default)]

@@ -6,9 +6,8 @@ use couic_plugin_api::host::Spawner;
 use tokio::runtime::Runtime;
 
 use super::{LAST_LINES, StartError};
-use crate::{
-    config::Config, firewall::Firewall, journal::Registers, peering::Peering, reporting::Reporting,
-};
+use crate::{config::Config, peering::Peering, reporting::Reporting};
+use couic_firewall::{journal::Registers, rules::Firewall};
 
 /// The rules of set files and of an earlier daemon are in force already: a restart is not a change that anybody wants
 /// to hear of.

@@ -2,7 +2,7 @@
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
-use crate::dataplane::counts_locked_memory;
+use couic_firewall::dataplane::counts_locked_memory;
 
 /// A connection is a file descriptor, and the customary soft limit of 1024 is a quarter of the connections that the
 /// API allows.

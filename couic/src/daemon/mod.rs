@@ -43,8 +43,6 @@ use tokio::runtime::{Builder, Runtime};
 use crate::{
     api::{self, Api},
     config::Config,
-    dataplane::too_old,
-    guard::Guard,
     host::Host,
     keeper::{Keeper, KeeperError, LOST, Setup, Store},
     logging::{ChangeLog, Log},
@@ -58,6 +56,7 @@ use crate::{
     reporting::{Notifiers, Reporting},
 };
 use couic_common::Health;
+use couic_firewall::{dataplane::too_old, guard::Guard};
 use couic_plugin_api::host::Spawner;
 pub use error::StartError;
 use every::Repeaters;
@@ -99,7 +98,7 @@ const LOG_QUEUE: usize = 1 << 16;
 pub fn run(config: &Config, warnings: &[String]) -> Result<(), StartError> {
     // Before anything else is opened: what systemd passes on has fixed numbers.
     let kept = supervisor::inherited();
-    couic_confine::ignore_stray_signals();
+    couic_privsep::ignore_stray_signals();
     if let Some(why) = too_old() {
         return Err(StartError::Kernel(why));
     }

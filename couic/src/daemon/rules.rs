@@ -5,11 +5,11 @@ use std::sync::Arc;
 use couic_common::{Policy, SetProblem};
 
 use super::{StartError, filter::sets_problem, state};
-use crate::{
-    config::Config,
+use crate::config::Config;
+use couic_firewall::{
     dataplane::{self, Loaded, XdpProgram},
-    firewall::{Firewall, FirewallError, SetStore, SystemClock},
     journal::Registers,
+    rules::{Firewall, FirewallError, SetStore, SystemClock},
 };
 
 /// The rules of the set files, in the tables of a program that sees no packet yet.

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use couic_common::{Cidr, Policy};
 
 use super::filter::Filter;
-use crate::{
-    firewall::{Firewall, SelfCheck},
-    metrics::MetricsRegistry,
-};
+use crate::metrics::MetricsRegistry;
+use couic_firewall::rules::{Firewall, SelfCheck};
 
 /// How many differences are named in the log, each round.
 const NAMED: usize = 10;

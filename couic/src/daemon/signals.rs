@@ -3,7 +3,7 @@
 
 use std::{future::poll_fn, io, task::Poll};
 
-use couic_confine::stray_signals;
+use couic_privsep::stray_signals;
 use nix::sys::signal::Signal as Name;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

@@ -10,11 +10,11 @@ use couic_common::{Health, HealthStatus, StateProblem};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::{every::Repeaters, memory};
-use crate::{
-    firewall::{Firewall, Restored},
+use crate::peering::Engine;
+use couic_files::mount_of;
+use couic_firewall::{
     journal::{Journal, Registers, Rows, SYNC, StateError, UPKEEP},
-    peering::Engine,
-    privileges::mount_of,
+    rules::{Firewall, Restored},
 };
 
 /// Where the journal is, in the working directory.
@@ -170,9 +170,9 @@ mod tests {
     use couic_common::Policy;
 
     use super::*;
-    use crate::{
+    use couic_firewall::{
         dataplane::{Limits, MemoryPlane},
-        firewall::{Actor, ManualClock, NewRule, Origin},
+        rules::{Actor, ManualClock, NewRule, Origin},
     };
 
     fn firewall(entries: usize) -> Firewall {

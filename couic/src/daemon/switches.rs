@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use couic_common::Health;
 
 use super::{Rules, StartError, every::Repeaters};
-use crate::{config::Config, confirm::Confirmations, switch::PanicSwitch};
+use crate::config::Config;
+use couic_firewall::{confirm::Confirmations, panic_switch::PanicSwitch};
 
 /// How late a change may be undone, or the log say again that nothing is filtered.
 const TICK: Duration = Duration::from_millis(200);

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use couic_confine::CAP_SYS_ADMIN;
+use couic_privsep::CAP_SYS_ADMIN;
 use nix::{
     mount::{MsFlags, mount},
     unistd::getpid,
@@ -44,7 +44,7 @@ pub(super) fn provide() -> Result<(), String> {
     ) {
         return Err(short_lived(network_namespace().as_deref()));
     }
-    let may = couic_confine::sets().is_ok_and(|sets| sets.effective.has(CAP_SYS_ADMIN));
+    let may = couic_privsep::sets().is_ok_and(|sets| sets.effective.has(CAP_SYS_ADMIN));
     if !may {
         return Err(by_hand("couic was started without CAP_SYS_ADMIN"));
     }

@@ -20,10 +20,9 @@ use super::{
     wall::{Deed, How, Wall},
     wire::{Event, Level, Line, Order, Start},
 };
-use crate::{
-    dataplane::{Hook, netlink::Changes, program_names},
-    privileges::confine_keeper,
-};
+use crate::privileges::confine_keeper;
+use couic_firewall::dataplane::{Hook, program_names};
+use couic_netlink::Changes;
 
 /// Between two looks at what the kernel does not tell of.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -50,7 +49,7 @@ pub fn run_if_child() -> Option<ExitCode> {
 
 fn live() -> io::Result<()> {
     // They go to the whole group when the daemon is stopped, and the daemon decides when that is over.
-    couic_confine::ignore_signals();
+    couic_privsep::ignore_signals();
     // For who looks with ps. Without a name it works as well.
     let _ = nix::sys::prctl::set_name(c"couic-keeper");
     let line = fcntl(io::stdin(), FcntlArg::F_DUPFD_CLOEXEC(3))?;

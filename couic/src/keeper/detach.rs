@@ -7,10 +7,9 @@ use super::{
     keep::{Pins, pin_dir, remove_dirs},
     pattern::{Pattern, Wanted, select},
 };
-use crate::{
-    dataplane::{ENTRIES, link, netlink, program_names},
-    privileges::{KeeperClaim, LockError, WorkLock},
-};
+use crate::privileges::{KeeperClaim, LockError, WorkLock};
+use couic_firewall::dataplane::{ENTRIES, link, program_names};
+use couic_netlink as netlink;
 
 /// Why the wall is not open.
 #[derive(Debug, thiserror::Error)]

@@ -30,9 +30,10 @@ use super::{
 };
 use crate::{
     config::{Config, Owner},
-    dataplane::{OperationMode, XdpProgram, netlink},
     privileges::{KeeperClaim, LockError, WorkLock},
 };
+use couic_firewall::dataplane::{OperationMode, XdpProgram};
+use couic_netlink as netlink;
 
 /// How long the process may take to end.
 const GOODBYE: Duration = Duration::from_secs(5);

@@ -19,7 +19,7 @@ use std::{
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
-use crate::dataplane::{Hook, link};
+use couic_firewall::dataplane::{Hook, link};
 
 /// Where bpf filesystems are mounted.
 pub(crate) const BPF_FS: &str = "/sys/fs/bpf";

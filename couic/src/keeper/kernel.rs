@@ -9,7 +9,8 @@ use std::{
 use couic_common::XdpMode;
 
 use super::Interface;
-use crate::dataplane::{LinkInfo, Role, link, netlink, program_names};
+use couic_firewall::dataplane::{LinkInfo, Role, link, program_names};
+use couic_netlink as netlink;
 
 /// Interfaces, and links between them and our programs.
 pub(crate) trait Kernel {

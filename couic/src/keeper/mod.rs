@@ -28,4 +28,4 @@ pub use detach::{DetachError, Detached, detach};
 pub(crate) use handle::LOST;
 pub use handle::{Keeper, KeeperError, Setup, Store};
 
-use crate::dataplane::Interface;
+use couic_netlink::Interface;

@@ -100,7 +100,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::dataplane::LinkLayer;
+    use couic_netlink::LinkLayer;
 
     fn interface(index: u32, name: &str) -> Interface {
         Interface {

@@ -13,7 +13,8 @@
 use couic_common::XdpMode::{self, Generic, Native, Offloaded, Tcx};
 
 use super::Interface;
-use crate::dataplane::{AttachError, LinkLayer, OperationMode, Role};
+use couic_firewall::dataplane::{AttachError, OperationMode, Role};
+use couic_netlink::LinkLayer;
 
 /// What to try on an interface, in turn: never nothing.
 pub(super) fn ways(

@@ -20,7 +20,7 @@ use nix::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{keep::Place, wall::State};
-use crate::dataplane::{OperationMode, Role};
+use couic_firewall::dataplane::{OperationMode, Role};
 
 /// The longest packet. All names and messages in one are bounded far below.
 const LONGEST: usize = 64 << 10;

@@ -11,10 +11,8 @@ use std::{
 };
 
 use super::{Fanout, stamp::Stamp, warning};
-use crate::{
-    config::LogFormat,
-    firewall::{Actor, EventKind, RuleEvent, Subscription},
-};
+use crate::config::LogFormat;
+use couic_firewall::rules::{Actor, EventKind, RuleEvent, Subscription};
 
 /// Changes of so much time are written together. Between two rounds nobody waits on the stream, so that the firewall
 /// wakes no thread for each change.
@@ -207,7 +205,7 @@ pub(super) mod tests {
     use couic_common::{Entry, Policy, Tag};
 
     use super::*;
-    use crate::firewall::Origin;
+    use couic_firewall::rules::Origin;
 
     pub(in crate::logging) fn event(actor: Actor, tag: &str, expiration: u64) -> RuleEvent {
         RuleEvent {

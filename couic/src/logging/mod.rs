@@ -32,10 +32,8 @@ use outlet::Outlet;
 pub use rolling::RollingError;
 use rolling::RollingFile;
 
-use crate::{
-    config::{LogFormat, LogLevel, Logging, Owner},
-    firewall::Subscription,
-};
+use crate::config::{LogFormat, LogLevel, Logging, Owner};
+use couic_firewall::rules::Subscription;
 
 /// Why the log could not be set up.
 #[derive(Debug, thiserror::Error)]

@@ -17,10 +17,8 @@ use std::{
 use nix::unistd::geteuid;
 
 use super::{stamp, warning};
-use crate::{
-    config::{LogFormat, Logging, Owner, Rotation},
-    privileges::{refuses_data, way_out},
-};
+use crate::config::{LogFormat, Logging, Owner, Rotation};
+use couic_files::{refuses_data, way_out};
 
 const NAME: &str = "couic.log";
 const DAY: u64 = 86_400;

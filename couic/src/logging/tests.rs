@@ -6,10 +6,10 @@ use couic_common::{Cidr, Policy};
 use nix::unistd::{getegid, geteuid};
 
 use super::*;
-use crate::{
-    config::Rotation,
+use crate::config::Rotation;
+use couic_firewall::{
     dataplane::{Limits, MemoryPlane},
-    firewall::{Actor, Firewall, Job, ManualClock, NewRule},
+    rules::{Actor, Firewall, Job, ManualClock, NewRule},
 };
 
 fn logging(dir: &Path, format: LogFormat, level: LogLevel) -> Logging {
@@ -103,7 +103,7 @@ fn every_change_of_a_batch_has_its_line_in_order() {
     firewall.remove_by_tag(
         Policy::Drop,
         &"untagged".parse().unwrap(),
-        &crate::firewall::Origin {
+        &couic_firewall::rules::Origin {
             actor: web(),
             metadata: None,
         },

@@ -6,7 +6,7 @@ use couic_common::{ActionStats, Counter, PeerInfo, Policy, Stats};
 use prometheus::{IntCounterVec, Opts, core::Collector, proto::MetricFamily};
 
 use super::{ReportingFigures, gauge_vec, peers, state::StateFigures};
-use crate::firewall::{Firewall, Usage};
+use couic_firewall::rules::{Firewall, Usage};
 
 /// One reading.
 #[derive(Clone, Debug, Default)]

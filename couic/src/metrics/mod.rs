@@ -18,7 +18,8 @@ use prometheus::{
     IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily,
 };
 
-use crate::{firewall::Firewall, reporting::Notifiers};
+use crate::reporting::Notifiers;
+use couic_firewall::rules::Firewall;
 pub use figures::Figures;
 pub use notifiers::ReportingFigures;
 use process::ProcessFigures;

@@ -3,7 +3,7 @@
 use prometheus::{IntCounter, Opts, core::Collector, proto::MetricFamily};
 
 use super::gauge_vec;
-use crate::{firewall::Firewall, journal::JournalFigures};
+use couic_firewall::{journal::JournalFigures, rules::Firewall};
 
 /// One reading of the rules on disk.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,7 +5,7 @@ use openmetrics_parser::openmetrics::parse_openmetrics;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{firewall::Usage, journal::JournalFigures};
+use couic_firewall::{journal::JournalFigures, rules::Usage};
 use couic_plugin_api::host::dispatcher::{LaneState, NotifierStatus, SpoolState};
 
 fn figures() -> Figures {

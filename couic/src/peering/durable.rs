@@ -16,9 +16,9 @@ use couic_peering::{Slot, State as Says};
 use parking_lot::MutexGuard;
 
 use super::engine::{Engine, Local, State};
-use crate::{
-    firewall::{Actor, Holder},
+use couic_firewall::{
     journal::{ClaimOwner, Journal, Record, Register, RegisterRow, Registers, Rows, SavedRegister},
+    rules::{Actor, Holder},
 };
 
 /// How many registers are dealt with before others get their turn.

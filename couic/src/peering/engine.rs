@@ -15,10 +15,10 @@ use couic_peering::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::{
-    config,
-    firewall::{Actor, Firewall, Held, Holder, Settle, Settled},
+use crate::config;
+use couic_firewall::{
     journal::Journal,
+    rules::{Actor, Firewall, Held, Holder, Settle, Settled},
 };
 
 /// How many registers there may be, tombstones included: two full tables of IPv4 and IPv6 drops.

@@ -7,7 +7,7 @@ use couic_peering::{
 };
 
 use super::engine::{Engine, Local, State, seconds};
-use crate::firewall::{Actor, FirewallError, Held, Holder, Settled};
+use couic_firewall::rules::{Actor, FirewallError, Held, Holder, Settled};
 
 /// How many registers are taken before others get their turn.
 const SPELL: usize = 256;

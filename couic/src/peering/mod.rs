@@ -35,7 +35,9 @@ use tokio::{runtime::Handle, task::JoinSet};
 
 pub use engine::{Engine, PeerSettings, Time};
 
-use crate::{config, firewall::Firewall, journal::Registers, privileges::refuses_data};
+use crate::config;
+use couic_files::refuses_data;
+use couic_firewall::{journal::Registers, rules::Firewall};
 
 /// How long to wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(15);

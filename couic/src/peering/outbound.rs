@@ -13,7 +13,7 @@ use super::{
     engine::{Engine, Local},
     inbound::Taken,
 };
-use crate::firewall::Holder;
+use couic_firewall::rules::Holder;
 
 /// What the task of a peer is to do.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use couic_common::{Cidr, ClientName, PeerHealth, PeerInfo, PeerProblem, PeerStat
 use couic_peering::{LinkState, Moment};
 
 use super::engine::{Engine, Peer, State, Traffic};
-use crate::firewall::{Actor, Held, Holder};
+use couic_firewall::rules::{Actor, Held, Holder};
 
 /// A peer that has not answered for so long is a problem, in milliseconds. A restart is none.
 const PATIENCE: u64 = 60_000;

@@ -8,9 +8,9 @@ use couic_peering::{Limits, LinkSettings};
 mod durable;
 
 use super::{engine::*, outbound::Step};
-use crate::{
+use couic_firewall::{
     dataplane::{Limits as Capacity, MemoryPlane},
-    firewall::{
+    rules::{
         Actor, Clock, Firewall, FirewallError, Held, Holder, Job, NewRule, Origin, SetCatalog,
         SystemClock,
     },
@@ -369,7 +369,7 @@ fn sets_are_nobodys_business_but_ours() {
     let nodes = Node::pair(&Limits::default());
     let [a, b] = &nodes;
     let dir = tempfile::tempdir().unwrap();
-    let sets = crate::firewall::SetStore::open(dir.path()).unwrap();
+    let sets = couic_firewall::rules::SetStore::open(dir.path()).unwrap();
     sets.create(Policy::Drop, &"s".parse().unwrap(), &[cidr(1)])
         .unwrap();
     let (catalog, problems): (SetCatalog, _) = sets.load_lenient();

@@ -15,7 +15,7 @@ use couic_common::{Cidr, Policy};
 use couic_peering::State as Says;
 
 use super::engine::{Engine, Local, State, milliseconds};
-use crate::firewall::{Actor, Held, Received, Subscription};
+use couic_firewall::rules::{Actor, Held, Received, Subscription};
 
 /// Events that wait for the thread. What does not fit is found by looking at all rules.
 const QUEUE: usize = 1 << 16;

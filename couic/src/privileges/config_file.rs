@@ -4,8 +4,8 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 use nix::unistd::geteuid;
 
-use super::owner_name;
 use crate::config::Config;
+use couic_files::owner_name;
 
 const WRITE_GROUP: u32 = 0o020;
 const WRITE_OTHERS: u32 = 0o002;

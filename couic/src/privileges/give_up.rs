@@ -6,7 +6,7 @@
 
 use std::{io, os::fd::AsFd};
 
-use couic_confine::{
+use couic_privsep::{
     Caps, Sets, ThreadStatus, ThreadStep,
     files::{self, Files},
     hide_memory,
@@ -58,7 +58,7 @@ pub fn give_up(files: &Files, children: &[u32]) -> Result<Hardening, PrivilegeEr
         .on_every_thread()
         .map_err(PrivilegeError::doing("give up capabilities"))?;
     hide_memory().map_err(PrivilegeError::doing("hide the memory"))?;
-    verify(&couic_confine::threads().map_err(PrivilegeError::doing("look at /proc/self/task"))?)?;
+    verify(&couic_privsep::threads().map_err(PrivilegeError::doing("look at /proc/self/task"))?)?;
     let landlock = warned("confine it to its files (Landlock)", enter(nothing, files)).flatten();
     if landlock.is_none() {
         tracing::warn!(

@@ -8,7 +8,7 @@
 
 use std::{io, os::fd::AsFd, path::Path, process};
 
-use couic_confine::{
+use couic_privsep::{
     Caps, Sets, ThreadStep,
     files::{Domain, Files},
     hide_memory,
@@ -17,7 +17,9 @@ use couic_confine::{
 use libc::c_long;
 use nix::unistd::geteuid;
 
-use super::{FILTERING, PrivilegeError};
+use couic_privsep::FILTERING;
+
+use super::PrivilegeError;
 
 /// What the keeper may ask of bpf(2), by the kernel's numbers (`enum bpf_cmd` of linux/bpf.h).
 const BPF: &[(&str, u32)] = &[
@@ -150,13 +152,13 @@ pub fn confine_keeper(
     // Before the change of user: the way to the pins is root's alone on most machines.
     let domain = files(pins).domain();
     if geteuid().is_root() {
-        couic_confine::lower(uid, gid, FILTERING).map_err(|source| PrivilegeError::Switch {
+        couic_privsep::lower(uid, gid, FILTERING).map_err(|source| PrivilegeError::Switch {
             user: uid.to_string(),
             group: gid.to_string(),
             source,
         })?;
     }
-    let having = couic_confine::sets().map_err(PrivilegeError::doing("tell its capabilities"))?;
+    let having = couic_privsep::sets().map_err(PrivilegeError::doing("tell its capabilities"))?;
     let step = ThreadStep::sets(Sets::to_use(FILTERING.within(having.permitted)))
         .bounding(Caps::NONE)
         .no_new_privs();

@@ -17,10 +17,9 @@ use std::{
 
 use nix::unistd::geteuid;
 
-use super::{
-    disk::refuses_data,
-    leftover::{Leftover, recorded},
-};
+use couic_files::refuses_data;
+
+use super::leftover::{Leftover, recorded};
 use crate::config::Owner;
 
 /// Its name in the working directory. It stays there; only the lock on it counts.

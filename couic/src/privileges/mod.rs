@@ -8,9 +8,7 @@
 //!   little else ([`confine_keeper`]).
 
 mod config_file;
-mod disk;
 mod error;
-mod files;
 mod give_up;
 mod inspect;
 mod keeper;
@@ -25,14 +23,12 @@ mod user;
 mod workdir;
 
 pub use config_file::check_config_file;
-pub use disk::{mount_of, refuses_data, way_out};
 pub use error::PrivilegeError;
-pub use files::{create_file, create_new, ensure_dir, owner_name, remove_file, replace_file};
 pub use give_up::{Hardening, give_up};
 pub use inspect::{inspect_log_dir, inspect_working_dir};
 pub use keeper::confine_keeper;
 pub use lock::{KeeperClaim, LockError, WorkLock};
-pub use needed::{FILTERING, check_capabilities};
+pub use needed::check_capabilities;
 pub use porter::confine_porter;
 pub use sandbox::files as files_of;
 pub use socket::{ListeningSocket, SocketError, SocketPlace};

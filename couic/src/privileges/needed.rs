@@ -3,14 +3,11 @@
 
 use std::{fs, io, os::unix::fs::MetadataExt};
 
-use couic_confine::{CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID, Caps};
+use couic_privsep::{CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID, Caps, FILTERING};
 use nix::unistd::geteuid;
 
 use super::PrivilegeError;
 use crate::config::Owner;
-
-/// What it takes to load and to attach. Each is older than the oldest kernel that Couic runs on (Linux 5.8).
-pub const FILTERING: Caps = CAP_NET_ADMIN.and(CAP_BPF).and(CAP_PERFMON);
 
 /// The inode of the machine's own user namespace (`PROC_USER_INIT_INO` of linux/proc_ns.h).
 const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
@@ -39,7 +36,7 @@ const TO_BECOME_USER: [Needed; 2] = [
 /// # Errors
 /// [`PrivilegeError::Lacking`], which names them and the ways to give them.
 pub fn check_capabilities(owner: &Owner) -> Result<(), PrivilegeError> {
-    let having = couic_confine::sets().map_err(PrivilegeError::doing("tell its capabilities"))?;
+    let having = couic_privsep::sets().map_err(PrivilegeError::doing("tell its capabilities"))?;
     let changes_user = geteuid().is_root() && owner.uid != 0;
     match lacking(having.permitted, changes_user, is_first(namespace())) {
         None => Ok(()),

@@ -3,7 +3,7 @@
 
 use std::{os::fd::AsFd, path::Path};
 
-use couic_confine::{
+use couic_privsep::{
     CAP_CHOWN, Caps, Sets, ThreadStep,
     files::Files,
     hide_memory,

@@ -6,7 +6,7 @@
 
 use std::{env, path::Path};
 
-use couic_confine::files::Files;
+use couic_privsep::files::Files;
 use nix::unistd::geteuid;
 
 use crate::config::Config;

@@ -14,7 +14,7 @@
 
 use std::{io, process};
 
-use couic_confine::seccomp::{self, Arg, Calls, NOBODYS_BUSINESS, PROGRAMS, SIGNALS, USERS};
+use couic_privsep::seccomp::{self, Arg, Calls, NOBODYS_BUSINESS, PROGRAMS, SIGNALS, USERS};
 use libc::c_long;
 
 /// Files and descriptors.

@@ -4,10 +4,12 @@
 //! configured one, and it has what [`FILTERING`] names and nothing else, in all sets, so that the keeper that it starts
 //! has them, too. `config/systemd/couic.service` makes the same of it.
 
-use couic_confine::CAP_SYS_ADMIN;
+use couic_privsep::CAP_SYS_ADMIN;
 use nix::unistd::geteuid;
 
-use super::{FILTERING, PrivilegeError};
+use couic_privsep::FILTERING;
+
+use super::PrivilegeError;
 use crate::config::Owner;
 
 /// Makes this process the configured user's with the capabilities that filtering takes. Call it in the main thread;
@@ -20,10 +22,10 @@ use crate::config::Owner;
 /// [`PrivilegeError`]; the process must not go on then.
 pub fn lower_to_user(owner: &Owner) -> Result<(), PrivilegeError> {
     if !geteuid().is_root() {
-        return couic_confine::hand_on(FILTERING)
+        return couic_privsep::hand_on(FILTERING)
             .map_err(PrivilegeError::doing("give up the other capabilities"));
     }
-    couic_confine::lower(owner.uid, owner.gid, FILTERING.and(CAP_SYS_ADMIN)).map_err(|source| {
+    couic_privsep::lower(owner.uid, owner.gid, FILTERING.and(CAP_SYS_ADMIN)).map_err(|source| {
         PrivilegeError::Switch {
             user: owner.user.clone(),
             group: owner.group.clone(),

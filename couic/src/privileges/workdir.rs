@@ -8,7 +8,9 @@ use std::{
 
 use nix::unistd::{Gid, Uid, geteuid, setfsgid, setfsuid};
 
-use super::{lock, owner_name};
+use couic_files::owner_name;
+
+use super::lock;
 use crate::config::Owner;
 
 /// The working directory cannot be used.

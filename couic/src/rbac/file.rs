@@ -10,7 +10,7 @@ use std::{
 use couic_common::{ClientInfo, ClientName, Group};
 use uuid::Uuid;
 
-use crate::privileges::owner_name;
+use couic_files::owner_name;
 
 /// Far more than a client needs, and little enough to read without a thought.
 const LARGEST: u64 = 4096;

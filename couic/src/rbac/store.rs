@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use super::{FileProblem, Identity, RbacError, file, snapshot::Snapshot};
-use crate::privileges::{create_file, ensure_dir, refuses_data, way_out};
+use couic_files::{create_file, ensure_dir, refuses_data, way_out};
 
 /// The client that couicctl works with. Made at the first start, and never deleted through the API.
 pub const PROTECTED_CLIENT: &str = "couicctl";

@@ -17,7 +17,7 @@ use couic_plugin_api::{
 use tracing::{error, warn};
 
 use super::{Counted, report};
-use crate::firewall::{Received, Subscription};
+use couic_firewall::rules::{Received, Subscription};
 
 /// How long reports are gathered before they go out together.
 const GATHER: Duration = Duration::from_millis(500);

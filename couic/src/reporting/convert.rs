@@ -2,7 +2,7 @@
 
 use couic_common::{Metadata, PeerAction, Report};
 
-use crate::firewall::{Actor, EventKind, RuleEvent};
+use couic_firewall::rules::{Actor, EventKind, RuleEvent};
 
 /// The kind of what the daemon itself says.
 const KIND: &str = "couic";

@@ -35,7 +35,8 @@ use couic_plugin_slack::Slack;
 use couic_plugin_webhook::Webhook;
 use serde_json::json;
 
-use crate::{config, firewall::Firewall};
+use crate::config;
+use couic_firewall::rules::Firewall;
 
 pub use convert::report;
 pub use operate::Notifiers;

@@ -8,9 +8,9 @@ use couic_plugin_api::{
 };
 
 use super::*;
-use crate::{
+use couic_firewall::{
     dataplane::{Limits, MemoryPlane},
-    firewall::{Actor, ManualClock, NewRule, Origin, SetCatalog},
+    rules::{Actor, ManualClock, NewRule, Origin, SetCatalog},
 };
 
 /// Sends on what it is given; answers never, where it hangs.
@@ -96,7 +96,11 @@ async fn every_change_is_reported_in_order_with_its_reason() {
         .unwrap();
     let renewed = rule("192.0.2.0/24", 1_010);
     let actor = origin(None).actor;
-    firewall.apply(drop, vec![crate::firewall::Job::Add(renewed, None)], &actor);
+    firewall.apply(
+        drop,
+        vec![couic_firewall::rules::Job::Add(renewed, None)],
+        &actor,
+    );
     clock.set(1_010);
     assert_eq!(firewall.expire_due(), 1);
     firewall
@@ -140,7 +144,7 @@ async fn a_set_reload_is_reported_as_what_it_changes() {
     let (firewall, _) = firewall();
     let (reporting, hears) = following(&firewall, false);
     let dir = tempfile::tempdir().unwrap();
-    let store = crate::firewall::SetStore::open(dir.path()).unwrap();
+    let store = couic_firewall::rules::SetStore::open(dir.path()).unwrap();
     let name = "bots".parse().unwrap();
     let cidrs = ["192.0.2.1/32", "192.0.2.2/32"].map(|c| c.parse::<Cidr>().unwrap());
     store.create(RulePolicy::Drop, &name, &cidrs).unwrap();
@@ -220,7 +224,7 @@ async fn a_hundred_thousand_changes_at_once_are_all_reported_in_order() {
             tag: None,
             expiration: 0,
         };
-        crate::firewall::Job::Add(rule, None)
+        couic_firewall::rules::Job::Add(rule, None)
     });
     firewall.apply(RulePolicy::Drop, jobs.collect(), &origin(None).actor);
     let counted = Arc::clone(reporting.counted());

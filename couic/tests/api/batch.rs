@@ -202,7 +202,7 @@ async fn the_first_thousand_failures_are_told_in_order() {
 
 #[tokio::test]
 async fn a_full_table_fails_the_jobs_that_do_not_fit() {
-    let limits = couic::dataplane::Limits {
+    let limits = couic_firewall::dataplane::Limits {
         drop_entries: 3,
         ignore_entries: 1,
     };

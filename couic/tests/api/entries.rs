@@ -248,7 +248,7 @@ async fn what_a_set_defines_cannot_be_deleted() {
 
 #[tokio::test]
 async fn a_full_table_refuses_and_changes_nothing() {
-    let limits = couic::dataplane::Limits {
+    let limits = couic_firewall::dataplane::Limits {
         drop_entries: 2,
         ignore_entries: 1,
     };

@@ -1,7 +1,7 @@
 //! The guard rails, as requests meet them.
 
-use couic::dataplane::Limits;
 use couic_common::Group;
+use couic_firewall::dataplane::Limits;
 use serde_json::{Value, json};
 
 use crate::support::{HOST, start, start_with};

@@ -12,11 +12,11 @@ use std::{
 
 use couic::{
     api::{ServeSettings, serve_with},
-    firewall::{Firewall, Job, NewRule, SystemClock},
     peering::{PeerSettings, Peering, Time},
 };
 use couic_client::{Client, Endpoint, Token};
 use couic_common::{Cidr, Group, PeerInfo, PeerState, Policy};
+use couic_firewall::rules::{Firewall, Job, NewRule, SystemClock};
 use couic_peering::{Limits, LinkSettings};
 use serde_json::{Value, json};
 use tokio::{
@@ -98,7 +98,7 @@ impl Node {
             };
             Job::Add(rule, None)
         };
-        let actor = couic::firewall::Actor::Client("c".parse().unwrap());
+        let actor = couic_firewall::rules::Actor::Client("c".parse().unwrap());
         let jobs = range.map(job).collect();
         let results = self.firewall().apply(Policy::Drop, jobs, &actor);
         assert!(results.iter().all(Result::is_ok));
@@ -392,7 +392,7 @@ async fn a_couic_1_node_is_told_plain_jobs() {
     node.test.delete("/v1/drop/10.0.0.3/32").await.is(204);
     until("not what is deleted", || count() == 59).await;
     // A renewal reaches it, too.
-    let until_then = couic::firewall::Clock::now(&SystemClock) + 1_000;
+    let until_then = couic_firewall::rules::Clock::now(&SystemClock) + 1_000;
     let renewed =
         json!([{"action": "add", "entry": {"cidr": "10.0.0.4/32", "expiration": until_then}}]);
     node.test.post("/v1/drop/batch", &renewed).await.is(200);

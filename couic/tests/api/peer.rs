@@ -108,7 +108,7 @@ async fn peers_take_back_their_own_only() {
 
 #[tokio::test]
 async fn more_than_there_is_room_for_is_refused_whole() {
-    let limits = couic::dataplane::Limits {
+    let limits = couic_firewall::dataplane::Limits {
         drop_entries: 3,
         ignore_entries: 1,
     };

@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use couic::{firewall::SystemClock, peering::Time};
+use couic::peering::Time;
 use couic_common::Group;
+use couic_firewall::rules::SystemClock;
 use serde_json::{Value, json};
 
 use crate::support::{Reply, TestApi, start, start_peering};

@@ -235,7 +235,7 @@ async fn a_file_that_cannot_be_read_is_named() {
 
 #[tokio::test]
 async fn a_reload_beyond_the_table_is_refused_whole() {
-    let limits = couic::dataplane::Limits {
+    let limits = couic_firewall::dataplane::Limits {
         drop_entries: 2,
         ignore_entries: 2,
     };

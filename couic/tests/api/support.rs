@@ -8,18 +8,20 @@ use std::{
 
 use couic::{
     api::{Api, routes},
-    confirm::Confirmations,
-    dataplane::{Limits, MemoryPlane},
-    firewall::{Clock, Firewall, ManualClock, SetStore},
-    guard::{Guard, HostAddress, HostSource},
     host::Host,
     metrics::MetricsRegistry,
     peering::{Engine, PeerSettings, Time},
     rbac::ClientStore,
     reporting::Notifiers,
-    switch::PanicSwitch,
 };
 use couic_common::{Group, Health, InterfaceHealth, XdpMode};
+use couic_firewall::{
+    confirm::Confirmations,
+    dataplane::{Limits, MemoryPlane},
+    guard::{Guard, HostAddress, HostSource},
+    panic_switch::PanicSwitch,
+    rules::{Clock, Firewall, ManualClock, SetStore},
+};
 use couic_peering::Limits as PeerLimits;
 use serde_json::Value;
 use tempfile::TempDir;

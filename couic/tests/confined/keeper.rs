@@ -7,8 +7,9 @@ use std::{
     process::Command,
 };
 
-use couic::privileges::{FILTERING, confine_keeper, confine_porter};
-use couic_confine::{CAP_SYS_ADMIN, Caps, threads};
+use couic::privileges::{confine_keeper, confine_porter};
+use couic_privsep::FILTERING;
+use couic_privsep::{CAP_SYS_ADMIN, Caps, threads};
 use nix::unistd::{chdir, getegid, geteuid};
 
 use crate::{apart, errno, refused, refused_calls};
@@ -46,14 +47,14 @@ fn it_keeps_what_filtering_takes_and_can_do_nothing_else() {
                 std::os::unix::fs::chown(&pins, Some(uid), Some(gid)).unwrap();
             }
             chdir(&pins).unwrap();
-            let had = couic_confine::sets().unwrap().permitted;
+            let had = couic_privsep::sets().unwrap().permitted;
             let (line, _theirs) = UnixStream::pair().unwrap();
 
             let missing = confine_keeper(uid, gid, Some(pins.as_path())).unwrap();
             assert_eq!(missing, [""; 0], "this kernel has all of it");
             let keep = FILTERING.within(had);
             assert_threads(root, uid, gid, keep);
-            let own = couic_confine::sets().unwrap();
+            let own = couic_privsep::sets().unwrap();
             assert_eq!((own.effective, own.permitted), (keep, keep));
 
             // What concerns links gets as far as the kernel's own checks; the others do not.

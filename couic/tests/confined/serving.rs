@@ -15,7 +15,7 @@ use couic::{
     config::{Config, Owner, Settings as _},
     privileges::{Hardening, files_of, give_up, lower_to_user},
 };
-use couic_confine::{files::version, threads};
+use couic_privsep::{files::version, threads};
 use nix::unistd::{Group, User, getegid, geteuid};
 use tempfile::TempDir;
 
@@ -183,7 +183,7 @@ fn its_own_files_can_be_used_and_no_others() {
             let (work, log) = (&config.working_dir, &config.logging.dir);
             let name = format!("{:?}", thread::current().id());
             for dir in [work, log] {
-                couic::privileges::create_file(&dir.join(&name), 0o600, b"x").unwrap();
+                couic_files::create_file(&dir.join(&name), 0o600, b"x").unwrap();
                 fs::rename(dir.join(&name), dir.join("renamed")).unwrap();
                 fs::OpenOptions::new()
                     .append(true)
@@ -247,7 +247,7 @@ fn what_serving_takes_still_works() {
             assert!(found.into_iter().all(|address| address.ip().is_loopback()));
             assert!(nix::ifaddrs::getifaddrs().unwrap().count() > 0, "netlink");
             assert!(
-                couic::guard::Guard::new(true)
+                couic_firewall::guard::Guard::new(true)
                     .for_request(couic_common::Policy::Drop, None)
                     .is_some()
             );
@@ -293,9 +293,9 @@ fn root_becomes_the_configured_user_and_cannot_come_back() {
     );
 }
 
-fn place_of_nobody_known() -> (TempDir, couic_confine::files::Files) {
+fn place_of_nobody_known() -> (TempDir, couic_privsep::files::Files) {
     let dir = tempfile::tempdir().unwrap();
-    let files = couic_confine::files::Files::default()
+    let files = couic_privsep::files::Files::default()
         .write(dir.path())
         .read("/proc");
     assert!(Path::new(dir.path()).is_dir());

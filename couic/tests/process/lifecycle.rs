@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use couic_confine::stray_signals;
+use couic_privsep::stray_signals;
 use nix::sys::signal::{Signal, kill};
 
 use crate::harness::{Place, get};

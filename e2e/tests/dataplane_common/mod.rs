@@ -19,7 +19,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use couic::dataplane::XdpProgram;
+use couic_firewall::dataplane::XdpProgram;
 
 pub const XDP_ABORTED: u32 = 0;
 pub const XDP_DROP: u32 = 1;

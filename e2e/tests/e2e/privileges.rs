@@ -12,11 +12,11 @@ use std::{
 };
 
 use couic_common::Policy;
-use couic_confine::{
+use couic_e2e::{Chat, Daemon, DaemonBuilder, Frame, Lab, until};
+use couic_privsep::{
     CAP_BPF, CAP_KILL, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID, Caps, ThreadStatus,
     threads_of,
 };
-use couic_e2e::{Chat, Daemon, DaemonBuilder, Frame, Lab, until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::{Group, Pid, User},

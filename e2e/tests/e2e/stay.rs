@@ -3,10 +3,10 @@
 use std::{fs, time::Duration};
 
 use couic_common::{HealthStatus, Policy, XdpMode};
-use couic_confine::{CAP_CHOWN, threads_of};
 use couic_e2e::{
     BpfFs, Daemon, DaemonBuilder, Frame, HOST_IFACE, Lab, Stream, Tally, unix_now, until,
 };
+use couic_privsep::{CAP_CHOWN, threads_of};
 use nix::sys::signal::Signal;
 
 /// So many bursts are enough to be sure that frames flowed in the state that is asked about.

@@ -1,6 +1,6 @@
 //! The kernel's verifier takes the programs, and has room to spare.
 
-use couic::dataplane::{Walk, walk};
+use couic_firewall::dataplane::{Walk, walk};
 
 /// The kernel gives up at 1,000,000 instructions walked, dead ends included, and how many a program costs differs between
 /// kernels by a factor of three. So none that is tried may come near: another one, or a small change of the

@@ -2,11 +2,11 @@
 
 use std::{fs, path::Path};
 
-use couic_confine::{CAP_KILL, CAP_SETGID, CAP_SETUID, threads_of};
 use couic_plugin_api::{
     NotifyError,
     host::{AnyNotifier, ChildCommand, IsolatedNotifier, Isolation, PluginFile, RunAs, Spawner},
 };
+use couic_privsep::{CAP_KILL, CAP_SETGID, CAP_SETUID, threads_of};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, geteuid},

@@ -3,7 +3,8 @@
 use std::io;
 
 use super::{AttachError, Deed, How, Interface, LinkLayer, Wall, Wanted, XdpMode, role, wanted};
-use crate::{dataplane::Hook, keeper::kernel::Kernel};
+use crate::keeper::kernel::Kernel;
+use couic_firewall::dataplane::Hook;
 
 impl<K: Kernel> Wall<K> {
     /// Looks at all interfaces and mends what is not as it should be.

@@ -29,7 +29,8 @@ use super::{
     pattern::{Pattern, Wanted, select, unmatched},
     ways::{role, ways},
 };
-use crate::dataplane::{AttachError, ENTRIES, Hook, LinkLayer, OnInterface, OperationMode, Role};
+use couic_firewall::dataplane::{AttachError, ENTRIES, Hook, OperationMode, Role};
+use couic_netlink::{LinkLayer, OnInterface};
 
 /// Our program on an interface.
 #[derive(Debug)]

@@ -12,7 +12,8 @@ use super::{
     super::{Interface, kernel::Kernel, pattern::Pattern},
     Wall,
 };
-use crate::dataplane::{Hook, LinkInfo, LinkLayer, OnInterface, OperationMode, Role};
+use couic_firewall::dataplane::{Hook, LinkInfo, OperationMode, Role};
+use couic_netlink::{LinkLayer, OnInterface};
 
 const OURS: u32 = 100;
 pub(super) const FOREIGN: u32 = 7_000_000;

@@ -5,7 +5,7 @@ use std::{mem, path::Path};
 use couic_peering::State as Says;
 
 use super::*;
-use crate::journal::{Journal, Recovered, Rows};
+use couic_firewall::journal::{Journal, Recovered, Rows};
 
 /// A node with its state in this directory, as a start leaves it. `spoil` may change what was recovered.
 fn start(dir: &Path, peer: &str, capacity: Capacity, spoil: impl Fn(&mut Recovered)) -> Node {

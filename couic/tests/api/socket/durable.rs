@@ -2,7 +2,8 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use couic::{api::ServeSettings, journal::Journal};
+use couic::api::ServeSettings;
+use couic_firewall::journal::Journal;
 use tokio::io::AsyncWriteExt;
 
 use super::{Running, run};

@@ -12,7 +12,7 @@ use std::{
 
 use super::child::PLUGIN_HOST;
 use crate::host::spawner::{Spawned, Spawner};
-use couic_confine::{Sets, ThreadStep};
+use couic_privsep::{Sets, ThreadStep};
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::{Pid, geteuid},

@@ -15,7 +15,7 @@ use std::{
     process::{Child, ExitCode},
 };
 
-use couic_confine::{
+use couic_privsep::{
     CAP_KILL, CAP_SETGID, CAP_SETUID, Caps, Sets, ThreadStep, hide_memory, lower,
     seccomp::{self, Arg, Calls, NOBODYS_BUSINESS},
 };
@@ -60,7 +60,7 @@ fn prepare(words: &[String]) -> io::Result<Option<RunAs>> {
         return Err(io::Error::other("is started by Couic, with four numbers"));
     };
     // They go to the whole group or control group when the program is stopped, which still needs its notifiers.
-    couic_confine::ignore_signals();
+    couic_privsep::ignore_signals();
     // SAFETY: takes no pointer. Standard error stays, for last words; the socket is standard input.
     unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
     let run_as = geteuid().is_root().then_some(RunAs {

@@ -1,0 +1,24 @@
+//! Atomic replacement, ownership and modes of files, and disks that take no data.
+//!
+//! What holds:
+//! - A file is whole or not there, on the disk when the call returns, and never readable by other users, not even for
+//!   a moment.
+//! - What root creates belongs to the owner of the directory that it is created in.
+//! - A directory that other users may write to is refused, with the command that repairs it.
+//!
+//! ```
+//! # fn main() -> std::io::Result<()> {
+//! let dir = tempfile::tempdir()?;
+//! let file = dir.path().join("panic.json");
+//! couic_files::replace_file(&file, 0o600, b"{}")?;
+//! assert_eq!(std::fs::read(&file)?, b"{}");
+//! couic_files::remove_file(&file)?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod disk;
+mod write;
+
+pub use disk::{mount_of, refuses_data, way_out};
+pub use write::{create_file, create_new, ensure_dir, owner_name, remove_file, replace_file};

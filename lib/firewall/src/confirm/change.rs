@@ -1,0 +1,197 @@
+//! What a confirmation remembers of one thing that was changed.
+
+use couic_common::{Cidr, ClientName, Policy, SetName};
+use serde::{Deserialize, Serialize};
+
+use crate::rules::{ClaimChange, ClaimState, Holder};
+
+/// A set's file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// The set's policy.
+    pub policy: Policy,
+    /// The set's name.
+    pub set: SetName,
+    /// Its text; None = there was no file.
+    pub before: Option<String>,
+    /// The same afterwards.
+    pub after: Option<String>,
+}
+
+/// What a set claims.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetChange {
+    /// The set's policy.
+    pub policy: Policy,
+    /// The set's name.
+    pub set: SetName,
+    /// Its entries in force, in order; none where the set is not in force.
+    pub before: Vec<Cidr>,
+    /// The same afterwards.
+    pub after: Vec<Cidr>,
+}
+
+/// Something that was changed, with the way back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A claim of the API or of a peer.
+    Claim(ClaimChange),
+    /// A set's file.
+    File(FileChange),
+    /// A set's rules in force.
+    Set(SetChange),
+}
+
+/// What was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    Claim(Policy, Cidr, Holder),
+    File(Policy, SetName),
+    Set(Policy, SetName),
+}
+
+impl Key {
+    /// As messages name it.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Claim(policy, cidr, _) => format!("{policy} {cidr}"),
+            Self::File(policy, set) => format!("file of set {policy}/{set}"),
+            Self::Set(policy, set) => format!("rules of set {policy}/{set}"),
+        }
+    }
+
+    /// The set that it is about.
+    pub(super) fn set(&self) -> Option<String> {
+        match self {
+            Self::Claim(..) => None,
+            Self::File(policy, set) | Self::Set(policy, set) => Some(format!("{policy}/{set}")),
+        }
+    }
+}
+
+impl Change {
+    pub(super) fn key(&self) -> Key {
+        match self {
+            Self::Claim(c) => Key::Claim(c.policy, c.cidr, c.holder.clone()),
+            Self::File(c) => Key::File(c.policy, c.set.clone()),
+            Self::Set(c) => Key::Set(c.policy, c.set.clone()),
+        }
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        256 + match self {
+            Self::Claim(_) => 0,
+            Self::File(c) => text(&c.before) + text(&c.after),
+            Self::Set(c) => (c.before.len() + c.after.len()) * size_of::<Cidr>(),
+        }
+    }
+
+    /// Whether nothing was changed in the end.
+    pub(super) fn is_void(&self) -> bool {
+        match self {
+            Self::Claim(c) => ClaimState::same(c.before.as_ref(), c.after.as_ref()),
+            Self::File(c) => c.before == c.after,
+            Self::Set(c) => c.before == c.after,
+        }
+    }
+
+    /// Whether this begins where `earlier` ended: nobody else changed it in between.
+    pub(super) fn continues(&self, earlier: &Self) -> bool {
+        match (earlier, self) {
+            (Self::Claim(e), Self::Claim(l)) => {
+                ClaimState::same(e.after.as_ref(), l.before.as_ref())
+            }
+            (Self::File(e), Self::File(l)) => e.after == l.before,
+            (Self::Set(e), Self::Set(l)) => e.after == l.before,
+            _ => false,
+        }
+    }
+
+    /// From where `earlier` began to where this ends.
+    #[must_use]
+    pub(super) fn beginning_with(mut self, earlier: &Self) -> Self {
+        match (earlier, &mut self) {
+            (Self::Claim(e), Self::Claim(l)) => l.before.clone_from(&e.before),
+            (Self::File(e), Self::File(l)) => l.before.clone_from(&e.before),
+            (Self::Set(e), Self::Set(l)) => l.before.clone_from(&e.before),
+            _ => {}
+        }
+        self
+    }
+
+    /// Both as one, where nobody else came in between; else this alone.
+    #[must_use]
+    pub(super) fn after(self, earlier: Option<&Self>) -> Self {
+        match earlier {
+            Some(earlier) if self.continues(earlier) => self.beginning_with(earlier),
+            _ => self,
+        }
+    }
+
+    /// The same thing as it is now, unchanged.
+    #[must_use]
+    pub(super) fn voided(mut self) -> Self {
+        match &mut self {
+            Self::Claim(c) => c.after.clone_from(&c.before),
+            Self::File(c) => c.after.clone_from(&c.before),
+            Self::Set(c) => c.after.clone_from(&c.before),
+        }
+        self
+    }
+}
+
+/// A [`ClaimChange`] as it is written.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ClaimLine {
+    policy: Policy,
+    cidr: Cidr,
+    /// Whose claim; None = the API's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    peer: Option<ClientName>,
+    before: Option<ClaimState>,
+    after: Option<ClaimState>,
+}
+
+impl From<ClaimChange> for ClaimLine {
+    fn from(change: ClaimChange) -> Self {
+        let ClaimChange {
+            policy,
+            cidr,
+            holder,
+            before,
+            after,
+        } = change;
+        let peer = match holder {
+            Holder::Api => None,
+            Holder::Peer(name) => Some(name),
+        };
+        Self {
+            policy,
+            cidr,
+            peer,
+            before,
+            after,
+        }
+    }
+}
+
+impl From<ClaimLine> for ClaimChange {
+    fn from(line: ClaimLine) -> Self {
+        let ClaimLine {
+            policy,
+            cidr,
+            peer,
+            before,
+            after,
+        } = line;
+        Self {
+            policy,
+            cidr,
+            holder: peer.map_or(Holder::Api, Holder::Peer),
+            before,
+            after,
+        }
+    }
+}

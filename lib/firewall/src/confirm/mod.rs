@@ -1,0 +1,330 @@
+//! Commit-confirm: changes that are undone unless somebody confirms them in time.
+//!
+//! What holds:
+//! - The way back is on the disk before a change is made. A crash or restart does not make it permanent: it is undone at
+//!   its time, or before the first packet where that has passed.
+//! - A change is undone thing by thing: a claim, a set's file, a set's rules. Each becomes what it was before, unless
+//!   somebody changed it afterwards, for good; then it is left alone, and said so. What is now as this change left it
+//!   counts as unchanged. Where a later change waits to be confirmed too, it stands, and undoing it leads back to before
+//!   this one.
+//! - The sets of one change are put back in force together or not at all. What cannot be put back, say because the disk
+//!   is full, is tried again until it can.
+//! - What somebody must look at is told until it is dealt with: `watch`.
+//! - A clock that is set back puts nothing off: waiting is measured by one that does not jump, too.
+
+mod change;
+mod pending;
+mod record;
+#[cfg(test)]
+mod tests;
+mod undo;
+mod watch;
+
+use std::{
+    collections::VecDeque,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use couic_common::{ClientName, ConfirmId, PendingChange, RevertedChange};
+use parking_lot::Mutex;
+
+use crate::rules::{Firewall, SetStore};
+pub use change::{Change, FileChange, SetChange};
+use couic_files::{ensure_dir, refuses_data};
+use pending::{Changes, Pending, Stage};
+pub use pending::{Draft, Ticket};
+use record::{ENDING, Head, Record};
+use watch::{DAMAGED, Damaged, Stray};
+
+/// So many changes can wait at a time.
+pub const MAX_PENDING: usize = 64;
+
+/// What they may take together, in bytes: some 260,000 rules.
+const MAX_WEIGHT: usize = 64 << 20;
+
+/// So many undone changes are remembered.
+const REMEMBERED: usize = 16;
+
+/// Below the working directory.
+const DIR: &str = "confirm";
+
+/// Why a change is not made with a way back, or not confirmed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfirmError {
+    /// There are [`MAX_PENDING`] already.
+    #[error(
+        "{MAX_PENDING} changes wait to be confirmed, which is the most: confirm or undo some (couicctl confirm list)"
+    )]
+    TooMany,
+    /// They would take too much memory.
+    #[error(
+        "the changes that wait to be confirmed are too large together: confirm or undo some, or make this change in parts"
+    )]
+    TooMuch,
+    /// A file that is to be kept is no text.
+    #[error("the present file of set {0} is not text, and cannot be kept: mend it first")]
+    NotText(String),
+    /// There is no such change, or it is somebody else's.
+    #[error("no change {0} waits to be confirmed")]
+    Unknown(ConfirmId),
+    /// It was undone already.
+    #[error("the change {0} was undone {1} s ago: make it again")]
+    Undone(ConfirmId, u64),
+    /// It is being made, or undone, at this moment.
+    #[error("the change {0} is being made or undone at this moment: look again")]
+    Busy(ConfirmId),
+    /// It was taken away while it was made.
+    #[error("the change is not waited for any more")]
+    Gone,
+    /// The way back cannot be written, so there is none.
+    #[error("the record of the change cannot be written")]
+    Disk(#[source] io::Error),
+    /// The way back cannot be removed, so it stays.
+    #[error(
+        "the record of the change, in confirm in the daemon's working directory, cannot be removed, so it is NOT confirmed, and is undone at its time: mend the disk and confirm again"
+    )]
+    Unremoved(#[source] io::Error),
+    /// It could not be undone yet.
+    #[error("it could not be undone yet, and is tried again: {0}")]
+    NotYet(String),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// In the order in which they were made.
+    pending: Vec<Pending>,
+    reverted: VecDeque<RevertedChange>,
+    /// Set files that were left alone.
+    strays: Vec<Stray>,
+    damaged: Vec<Damaged>,
+    /// Why records cannot be written that are gone.
+    unkept: Option<io::Error>,
+    /// When these were looked at last.
+    looked: Option<Instant>,
+}
+
+impl State {
+    fn get(&mut self, id: ConfirmId) -> Option<&mut Pending> {
+        self.pending.iter_mut().find(|p| p.head.id == id)
+    }
+}
+
+/// All changes that wait to be confirmed.
+pub struct Confirmations {
+    firewall: Arc<Firewall>,
+    sets: Arc<SetStore>,
+    dir: PathBuf,
+    state: Mutex<State>,
+    /// One at a time is undone.
+    undoing: Mutex<()>,
+}
+
+impl std::fmt::Debug for Confirmations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Confirmations").finish_non_exhaustive()
+    }
+}
+
+impl Confirmations {
+    /// Those that were left. What is overdue is undone at once: call this when the rules are in force, and before the
+    /// first packet is judged. A record that cannot be read is set aside, and log and health say so. A disk that takes no
+    /// data is no error: changes that are to be confirmed are refused then.
+    ///
+    /// # Errors
+    /// Where the directory cannot be used.
+    pub fn open(
+        working_dir: &Path,
+        firewall: Arc<Firewall>,
+        sets: Arc<SetStore>,
+    ) -> io::Result<Self> {
+        let dir = working_dir.join(DIR);
+        let files = match ensure_dir(&dir, 0o700) {
+            // Without the directory there is nothing to undo, and no change can be made with a way back.
+            Err(error) if refuses_data(&error) => None,
+            other => Some(other.and_then(|()| fs::read_dir(&dir))?),
+        };
+        let mut state = State::default();
+        for file in files.into_iter().flatten() {
+            let path = file?.path();
+            let is = |ending| path.extension().is_some_and(|found| found == ending);
+            if is(ENDING) {
+                match restored(&path, firewall.now()) {
+                    Ok(pending) => state.pending.push(pending),
+                    Err(error) => state.damaged.push(watch::set_aside(&path, &error)),
+                }
+            } else if is(DAMAGED) {
+                state.damaged.push(Damaged::at(path));
+            }
+        }
+        state.pending.sort_by_key(|p| p.head.order);
+        let all = Self {
+            firewall,
+            sets,
+            dir,
+            state: Mutex::new(state),
+            undoing: Mutex::default(),
+        };
+        all.undo_due();
+        Ok(all)
+    }
+
+    /// Begins a change that `client` has to confirm within so many seconds.
+    ///
+    /// # Errors
+    /// [`ConfirmError::TooMany`].
+    pub fn begin(
+        self: &Arc<Self>,
+        client: &ClientName,
+        within: u64,
+        summary: String,
+    ) -> Result<Draft, ConfirmError> {
+        let mut state = self.state.lock();
+        if state.pending.len() >= MAX_PENDING {
+            return Err(ConfirmError::TooMany);
+        }
+        let mut id = ConfirmId::new(uuid::Uuid::new_v4().as_fields().0);
+        while state.get(id).is_some() {
+            id = ConfirmId::new(uuid::Uuid::new_v4().as_fields().0);
+        }
+        let made = self.firewall.now();
+        let head = Head {
+            id,
+            order: state.pending.last().map_or(0, |p| p.head.order + 1),
+            client: client.clone(),
+            summary,
+            made,
+            within,
+            until: made.saturating_add(within),
+        };
+        state.pending.push(Pending {
+            record: Record::new(&self.dir, id),
+            changes: Changes::default(),
+            stage: Stage::Making,
+            due: Instant::now() + Duration::from_secs(within),
+            problem: None,
+            undone: None,
+            head,
+        });
+        Ok(Draft::new(Arc::clone(self), id))
+    }
+
+    /// Makes a change permanent, where `client` (None = anybody) made it.
+    ///
+    /// # Errors
+    /// `Unknown`, `Undone`, `Busy`, `Unremoved`.
+    pub fn confirm(&self, id: ConfirmId, client: Option<&ClientName>) -> Result<(), ConfirmError> {
+        let mut state = self.state.lock();
+        let pending = self.waiting(&mut state, id, client)?;
+        pending.record.remove().map_err(ConfirmError::Unremoved)?;
+        let summary = &pending.head.summary;
+        tracing::info!(target: "couic::audit", %id, summary, "change confirmed");
+        let confirmed = state.pending.iter().position(|p| p.head.id == id);
+        if let Some(at) = confirmed {
+            let confirmed = state.pending.remove(at);
+            supersede(&mut state.pending[..at], &confirmed);
+        }
+        Ok(())
+    }
+
+    /// Undoes a change now, where `client` (None = anybody) made it.
+    ///
+    /// # Errors
+    /// `Unknown`, `Undone`, `Busy`, `NotYet`.
+    pub fn undo(
+        &self,
+        id: ConfirmId,
+        client: Option<&ClientName>,
+    ) -> Result<RevertedChange, ConfirmError> {
+        self.waiting(&mut self.state.lock(), id, client)?;
+        self.undo_one(id, "somebody asked for that")
+    }
+
+    fn waiting<'s>(
+        &self,
+        state: &'s mut State,
+        id: ConfirmId,
+        client: Option<&ClientName>,
+    ) -> Result<&'s mut Pending, ConfirmError> {
+        let is_own = |name: &ClientName| client.is_none_or(|client| client == name);
+        let undone = state.reverted.iter().rev();
+        let undone = undone.filter(|r| is_own(&r.client)).find(|r| r.id == id);
+        let undone = undone.map(|r| self.firewall.now().saturating_sub(r.at));
+        match state.get(id) {
+            Some(pending) if !is_own(&pending.head.client) => Err(ConfirmError::Unknown(id)),
+            Some(pending) if pending.stage == Stage::Waiting => Ok(pending),
+            Some(_) => Err(ConfirmError::Busy(id)),
+            None => Err(match undone {
+                Some(ago) => ConfirmError::Undone(id, ago),
+                None => ConfirmError::Unknown(id),
+            }),
+        }
+    }
+
+    /// What waits, and what was undone, of one client (None = of all).
+    #[must_use]
+    pub fn list(&self, client: Option<&ClientName>) -> couic_common::Confirmations {
+        let now = self.firewall.now();
+        let state = self.state.lock();
+        let is_own = |name: &ClientName| client.is_none_or(|client| client == name);
+        let waiting = state.pending.iter().filter(|p| p.stage != Stage::Making);
+        let pending: Vec<PendingChange> = waiting
+            .filter(|p| is_own(&p.head.client))
+            .map(|p| p.shown(now))
+            .collect();
+        let reverted = state.reverted.iter().filter(|r| is_own(&r.client));
+        couic_common::Confirmations {
+            pending,
+            reverted: reverted.cloned().collect(),
+            problems: state.problems(),
+        }
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn waiting_count(&self) -> usize {
+        let state = self.state.lock();
+        let waiting = state.pending.iter().filter(|p| p.stage != Stage::Making);
+        waiting.count()
+    }
+}
+
+/// What was changed for good is not for earlier changes to undo, even where it looks as they had left it.
+fn supersede(earlier: &mut [Pending], confirmed: &Pending) {
+    for pending in earlier {
+        let keys = confirmed.changes.list().iter().map(Change::key);
+        let known = keys.filter_map(|key| pending.changes.find(&key).cloned());
+        let voided: Vec<Change> = known.map(Change::voided).collect();
+        if voided.is_empty() {
+            continue;
+        }
+        pending.changes.set(voided);
+        let written = pending
+            .record
+            .rewrite(&pending.head, pending.changes.list());
+        if let Err(error) = written {
+            let id = pending.head.id;
+            tracing::error!("the record of the unconfirmed change {id} is not exact: {error}");
+        }
+    }
+}
+
+/// What a start finds.
+fn restored(path: &Path, now: u64) -> io::Result<Pending> {
+    let (record, head, changes) = Record::read(path)?;
+    // A clock that was set back must not put it off for longer than was asked for.
+    let left = head.until.saturating_sub(now).min(head.within);
+    let mut pending = Pending {
+        due: Instant::now() + Duration::from_secs(left),
+        record,
+        changes: Changes::default(),
+        stage: Stage::Waiting,
+        problem: None,
+        undone: None,
+        head,
+    };
+    pending.changes.set(changes);
+    Ok(pending)
+}

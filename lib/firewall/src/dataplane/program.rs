@@ -1,0 +1,394 @@
+//! Loads the programs: the kernel makes the tables and verifies the code, the daemon maps the tables. Nothing is
+//! attached here.
+//!
+//! All programs share the tables. Which one goes where is their [`Role`]; what this kernel has no hook for is left out.
+//!
+//! From Linux 5.18 on the program takes frames in several buffers, on older kernels a second entry without that is
+//! loaded. What else depends on the kernel is in [`features`].
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    sync::Arc,
+};
+
+use aya::{
+    Ebpf, EbpfLoader, include_bytes_aligned,
+    maps::{Map, MapError},
+    programs::{Program, ProgramError, SchedClassifier, Xdp},
+};
+use couic_ebpf::layout::CODES;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Counters, Limits, Plane, PlaneError,
+    counters::MappedCounters,
+    features,
+    refusal::Refusal,
+    region::Region,
+    sizes::{Sizes, TooManyRules},
+    store::{Maker, Store},
+    tables::TablePlane,
+};
+
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/couic-xdp"));
+/// For CPUs that reorder loads.
+pub(super) static ORDERED: &[u8] =
+    include_bytes_aligned!(concat!(env!("OUT_DIR"), "/couic-xdp-ordered"));
+
+/// For Ethernet: frames in several buffers, and the fallback for kernels before 5.18.
+const ETHERNET: [&str; 2] = ["couic", "couic_single"];
+/// For packets without an Ethernet header.
+const IP: &str = "couic_ip";
+/// For TCX.
+const TCX: &str = "couic_tcx";
+/// The names under which the kernel lists the programs of a Couic.
+pub const ENTRIES: [&str; 4] = [ETHERNET[0], ETHERNET[1], IP, TCX];
+
+/// What a program is for: where it sits, and what the packets that it sees begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// XDP, where frames have an Ethernet header.
+    Ethernet,
+    /// Generic XDP, where packets begin with the IP header.
+    Ip,
+    /// TCX, where the kernel says where the IP header is.
+    Tcx,
+}
+
+/// The program is in the kernel and its tables are empty.
+pub struct Loaded {
+    /// Writes rules.
+    pub plane: Box<dyn Plane>,
+    /// Reads figures.
+    pub counters: Arc<dyn Counters>,
+    /// To be attached when the rules are in.
+    pub program: XdpProgram,
+}
+
+/// The verified programs; that for Ethernet is always among them. Unloaded when dropped.
+#[derive(Debug)]
+pub struct XdpProgram {
+    ebpf: Ebpf,
+    ethernet: Verified,
+    others: Vec<Verified>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Verified {
+    role: Role,
+    entry: &'static str,
+    id: u32,
+    instructions: Option<u32>,
+}
+
+/// Why the program is not in the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The limits are too high.
+    #[error(transparent)]
+    Limits(#[from] TooManyRules),
+    /// The kernel refused maps or BTF.
+    #[error(
+        "the kernel refused the tables of the XDP program (they take memory for what [limits] asks; before Linux 5.11 it counts against RLIMIT_MEMLOCK: set LimitMEMLOCK=infinity in the unit): {0}"
+    )]
+    Object(#[from] aya::EbpfError),
+    /// The kernel refused the code.
+    #[error(transparent)]
+    Program(#[from] Refusal),
+    /// A table of the program cannot be used.
+    #[error("the table {name} of the XDP program cannot be mapped: {source}")]
+    Map {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// A table cannot be brought into reach.
+    #[error("the tables cannot be mapped: {0}")]
+    Tables(#[from] PlaneError),
+    /// No random numbers.
+    #[error("no random seed from /dev/urandom: {0}")]
+    Seed(io::Error),
+    /// The number of CPUs is unknown.
+    #[error("cannot read {0}: {1}")]
+    Cpus(&'static str, io::Error),
+}
+
+/// Loads the program with tables for `limits`: verifies and maps, attaches nothing. With `rule_counters`, each rule's
+/// hits are counted ([`Plane::usage`]); every packet that a rule decides about pays for that.
+///
+/// # Errors
+/// [`LoadError`]; nothing of it stays in the kernel then.
+pub fn load(limits: Limits, rule_counters: bool) -> Result<Loaded, LoadError> {
+    let (plane, counters, program) = load_tables(limits, rule_counters)?;
+    Ok(Loaded {
+        plane: Box::new(plane),
+        counters: Arc::new(counters),
+        program,
+    })
+}
+
+/// [`load`], for who wants the real types.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_tables(
+    limits: Limits,
+    rule_counters: bool,
+) -> Result<(TablePlane, MappedCounters, XdpProgram), LoadError> {
+    let object = if features::ordered_loads() {
+        ORDERED
+    } else {
+        OBJECT
+    };
+    let (mut ebpf, plane, counters) = open(object, limits, rule_counters)?;
+    let ethernet = verify_ethernet(&mut ebpf)?;
+    let mut others = vec![verify(&mut ebpf, Role::Ip, IP)?];
+    if features::tcx() {
+        others.push(verify(&mut ebpf, Role::Tcx, TCX)?);
+    }
+    let program = XdpProgram {
+        ebpf,
+        ethernet,
+        others,
+    };
+    Ok((plane, counters, program))
+}
+
+/// Loads an object with Couic's tables, sized for `limits`, and maps them; its programs are not verified yet.
+///
+/// # Errors
+/// [`LoadError`].
+pub fn open(
+    object: &[u8],
+    limits: Limits,
+    rule_counters: bool,
+) -> Result<(Ebpf, TablePlane, MappedCounters), LoadError> {
+    let cpus = aya::util::nr_cpus().map_err(|(path, source)| LoadError::Cpus(path, source))?;
+    let sizes = Sizes::of(limits, cpus, rule_counters)?;
+    let entries = |records: usize| u32::try_from(records).unwrap_or(u32::MAX);
+    let mut ebpf = EbpfLoader::new()
+        // The program reads no kernel structure, so the kernel's BTF has nothing to relocate.
+        .btf(None)
+        .map_max_entries("HOSTS4", entries(sizes.hosts4))
+        .map_max_entries("HOST_ENDS4", entries(sizes.hosts4))
+        .map_max_entries("FILTER6", entries(sizes.filters6))
+        .map_max_entries("LINE4S", entries(sizes.lines4))
+        .map_max_entries("DEADLINES4", entries(sizes.lines4))
+        .map_max_entries("LINE6S", entries(sizes.lines6))
+        .map_max_entries("ENTRY6", entries(sizes.pool6))
+        .map_max_entries("COUNTS", entries(cpus) * CODES)
+        .map_max_entries("RULE_COUNTS", entries(sizes.rule_counts()))
+        .override_global("COUNT_RULES", &u32::from(rule_counters), true)
+        .override_global("COARSE_CLOCK", &u32::from(features::coarse_clock()), true)
+        .load(object)?;
+    let mut maps = Maps(&mut ebpf);
+    let store = Store::new(&mut maps, sizes, seed().map_err(LoadError::Seed)?)?;
+    let mut counts = maps.region("COUNTS", cpus * CODES as usize)?;
+    counts.reach(counts.capacity())?;
+    let (v4, v6) = sizes.bytes();
+    tracing::info!(
+        "tables for {} drop and {} ignore entries a family: {} MiB for IPv4, {} MiB for IPv6, {} MiB of counters",
+        limits.drop_entries,
+        limits.ignore_entries,
+        v4.div_ceil(1 << 20),
+        v6.div_ceil(1 << 20),
+        sizes.counter_bytes().div_ceil(1 << 20),
+    );
+    Ok((
+        ebpf,
+        TablePlane::over(store, sizes)?,
+        MappedCounters::new(counts, cpus),
+    ))
+}
+
+/// Tries the entries in turn: the first that the kernel takes.
+fn verify_ethernet(ebpf: &mut Ebpf) -> Result<Verified, LoadError> {
+    let mut refused = Refusal::from(ProgramError::NotLoaded);
+    for entry in ETHERNET {
+        match verify(ebpf, Role::Ethernet, entry) {
+            Ok(verified) => return Ok(verified),
+            Err(error) => {
+                refused = error;
+                tracing::debug!("entry {entry}: {refused}");
+            }
+        }
+    }
+    Err(refused.into())
+}
+
+fn verify(ebpf: &mut Ebpf, role: Role, entry: &'static str) -> Result<Verified, Refusal> {
+    let program = ebpf.program_mut(entry).ok_or(ProgramError::NotLoaded)?;
+    match role {
+        Role::Ethernet | Role::Ip => <&mut Xdp>::try_from(&mut *program)?.load()?,
+        Role::Tcx => <&mut SchedClassifier>::try_from(&mut *program)?.load()?,
+    }
+    let info = program.info()?;
+    Ok(Verified {
+        role,
+        entry,
+        id: info.id(),
+        instructions: info.verified_instruction_count(),
+    })
+}
+
+fn loaded<'a>(ebpf: &'a Ebpf, entry: &str) -> Result<BorrowedFd<'a>, ProgramError> {
+    let program = ebpf.program(entry).ok_or(ProgramError::NotLoaded)?;
+    Ok(match program {
+        Program::SchedClassifier(program) => program.fd()?.as_fd(),
+        other => <&Xdp>::try_from(other)?.fd()?.as_fd(),
+    })
+}
+
+impl XdpProgram {
+    /// Instructions that the verifier walked in the program for Ethernet; the kernel tells from 5.16 on.
+    #[must_use]
+    pub fn verified_instructions(&self) -> Option<u32> {
+        self.ethernet.instructions
+    }
+
+    /// The same of each program that this kernel took.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, Option<u32>)> {
+        self.all().map(|v| (v.entry, v.instructions))
+    }
+
+    /// What this kernel lacks of what Couic uses, a sentence each. To be asked before privileges are given up.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let has_tcx = self.all().any(|v| v.role == Role::Tcx);
+        features::missing(self.ethernet.entry, has_tcx)
+    }
+
+    /// The kernel's number for the program for Ethernet, as in `bpftool prog`.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.ethernet.id
+    }
+
+    /// What there is for whom attaches it: roles, the kernel's numbers, and descriptors.
+    ///
+    /// # Errors
+    /// Where there are no descriptors left.
+    pub fn descriptors(&self) -> io::Result<Vec<(Role, u32, OwnedFd)>> {
+        let descriptor = |one: &Verified| {
+            let fd = loaded(&self.ebpf, one.entry).map_err(io::Error::other)?;
+            Ok((one.role, one.id, fd.try_clone_to_owned()?))
+        };
+        self.all().map(descriptor).collect()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Verified> {
+        std::iter::once(&self.ethernet).chain(&self.others)
+    }
+
+    /// The program for Ethernet itself, for test runs.
+    ///
+    /// # Errors
+    /// Where it is not an XDP program, which cannot be.
+    pub fn xdp(&mut self) -> Result<&mut Xdp, ProgramError> {
+        self.ebpf
+            .program_mut(self.ethernet.entry)
+            .ok_or(ProgramError::NotLoaded)?
+            .try_into()
+    }
+}
+
+struct Maps<'a>(&'a mut Ebpf);
+
+impl Maker for Maps<'_> {
+    type Error = LoadError;
+
+    fn region<T>(&mut self, name: &'static str, records: usize) -> Result<Region<T>, LoadError> {
+        let bad = |text: String| LoadError::Map {
+            name,
+            source: io::Error::other(text),
+        };
+        let Some(Map::Array(map)) = self.0.take_map(name) else {
+            return Err(bad("the program has no such array".to_owned()));
+        };
+        let info = map
+            .info()
+            .map_err(|error: MapError| bad(error.to_string()))?;
+        let (size, count) = (info.value_size() as usize, info.max_entries() as usize);
+        let fixed = name.starts_with(FIXED);
+        let fits = if fixed {
+            size == records * size_of::<T>()
+        } else {
+            size == size_of::<T>() && count >= records
+        };
+        if !fits {
+            return Err(bad(format!(
+                "{count} records of {size} bytes, wanted {records} of {}",
+                size_of::<T>()
+            )));
+        }
+        if fixed {
+            make_mappable(map.fd().as_fd(), name, size)
+                .map_err(|source| LoadError::Map { name, source })?;
+        }
+        Region::map(name, map, records).map_err(|source| LoadError::Map { name, source })
+    }
+}
+
+/// How the sections begin that hold tables of a fixed size.
+const FIXED: &str = ".bss";
+
+/// Puts an array that can be mapped where aya made one of the same shape without `BPF_F_MMAPABLE`, as it does for
+/// every section of data: behind the same descriptor number, which is what the instructions of programs that are not
+/// loaded yet refer to.
+fn make_mappable(map: BorrowedFd<'_>, name: &str, bytes: usize) -> io::Result<()> {
+    const BPF_MAP_CREATE: libc::c_int = 0;
+    const BPF_MAP_TYPE_ARRAY: u32 = 2;
+    const BPF_F_MMAPABLE: u32 = 1 << 10;
+    let bytes = u32::try_from(bytes).map_err(io::Error::other)?;
+    // The head of union bpf_attr: map_type, key_size, value_size, max_entries, map_flags, inner_map_fd, numa_node and
+    // 16 bytes of name.
+    let mut attr = [0u32; 16];
+    attr[..5].copy_from_slice(&[BPF_MAP_TYPE_ARRAY, 4, bytes, 1, BPF_F_MMAPABLE]);
+    for (at, byte) in name
+        .trim_start_matches(FIXED)
+        .bytes()
+        .skip(1)
+        .take(15)
+        .enumerate()
+    {
+        attr[7 + at / 4] |= u32::from(byte) << (8 * (at % 4));
+    }
+    // SAFETY: reads `attr`, whose size is given; rest of the union is taken as zero.
+    let made = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_MAP_CREATE,
+            attr.as_ptr(),
+            size_of_val(&attr),
+        )
+    };
+    let Ok(made @ 0..) = libc::c_int::try_from(made) else {
+        return Err(io::Error::last_os_error());
+    };
+    // SAFETY: the kernel just gave this descriptor, nobody else has it.
+    let made = unsafe { OwnedFd::from_raw_fd(made) };
+    // SAFETY: replaces one open descriptor by another; its owner keeps owning it.
+    let done = unsafe { libc::dup3(made.as_raw_fd(), map.as_raw_fd(), libc::O_CLOEXEC) };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Three random words.
+fn seed() -> io::Result<[u64; 3]> {
+    let mut bytes = [0; 24];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let mut seed = [0; 3];
+    for (word, bytes) in seed.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = bytes
+            .iter()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte));
+    }
+    Ok(seed)
+}

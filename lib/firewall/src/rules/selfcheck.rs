@@ -1,0 +1,415 @@
+//! Compares the data plane with the rules, a part at a time, and mends it.
+//!
+//! Both ways: each rule must stand in the tables as it was put there and be what packets from its first address meet,
+//! unless a longer or an ignoring one is; and what stands in the tables must be a rule. No claim may be past its time.
+//! Every difference is a fault, of memory or of this program: in a sound daemon there is none.
+
+use couic_common::{Cidr, Policy};
+
+use super::{Firewall, core::Core};
+use crate::dataplane::{PlaneRule, TagSlot};
+
+/// Rules of each policy that are compared in one round. A million takes an hour.
+const RULES: usize = 16_384;
+/// Places of the tables that are looked at in one round.
+const PLACES: usize = 262_144;
+/// How many of either are looked at under one hold of the lock: less than a millisecond.
+const RULES_AT_ONCE: usize = 128;
+const PLACES_AT_ONCE: usize = 4096;
+
+/// Where the next round goes on.
+#[derive(Debug, Default)]
+pub struct SelfCheck {
+    after: [Option<Cidr>; 2],
+    place: usize,
+}
+
+/// What a round found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SelfChecked {
+    /// Rules that were compared.
+    pub rules: usize,
+    /// Differences that are no more.
+    pub healed: Vec<(Policy, Cidr)>,
+    /// Differences that are still there.
+    pub left: Vec<(Policy, Cidr)>,
+}
+
+impl SelfCheck {
+    /// A round: goes on where the one before it ended, and lets others in between.
+    pub fn round(&mut self, firewall: &Firewall) -> SelfChecked {
+        let mut found = SelfChecked::default();
+        for policy in Policy::ALL {
+            let mut looked = 0;
+            while looked < RULES {
+                let after = &mut self.after[policy as usize];
+                let spell =
+                    firewall.change(|core, now| rules(core, policy, after, now, &mut found));
+                looked += spell;
+                if after.is_none() {
+                    break;
+                }
+            }
+            found.rules += looked;
+        }
+        for _ in 0..PLACES / PLACES_AT_ONCE {
+            let from = self.place;
+            let next = firewall.change(|core, now| places(core, from, now, &mut found));
+            self.place = next.unwrap_or(0);
+            if next.is_none() {
+                break;
+            }
+        }
+        found
+    }
+}
+
+/// Compares the next rules of a policy. Answers how many; `after` is where to go on, none at the end.
+fn rules(
+    core: &mut Core,
+    policy: Policy,
+    after: &mut Option<Cidr>,
+    now: u64,
+    found: &mut SelfChecked,
+) -> usize {
+    let next = core.table(policy).iter_after(*after);
+    let next: Vec<Cidr> = next.take(RULES_AT_ONCE).map(|(cidr, _)| cidr).collect();
+    for cidr in &next {
+        if is_overdue(core, policy, *cidr, now) {
+            expire_anew(core, policy, *cidr, now);
+        } else if is_right(core, policy, *cidr) {
+            continue;
+        } else {
+            heal(core, policy, *cidr);
+        }
+        note(core, policy, *cidr, now, found);
+    }
+    *after = (next.len() == RULES_AT_ONCE)
+        .then(|| next.last().copied())
+        .flatten();
+    next.len()
+}
+
+/// Looks for rules in the tables that nobody made. Answers where to go on.
+fn places(core: &mut Core, from: usize, now: u64, found: &mut SelfChecked) -> Option<usize> {
+    let mut shown = Vec::new();
+    let next = core
+        .plane()
+        .walk(from, PLACES_AT_ONCE, &mut |policy, cidr| {
+            shown.push((policy, cidr));
+        });
+    for (policy, cidr) in shown {
+        // What a damaged key hides from packets is not found by it, and does nothing.
+        if core.table(policy).shown(cidr).is_none() && core.plane().held(policy, cidr).is_some() {
+            heal(core, policy, cidr);
+            note(core, policy, cidr, now, found);
+        }
+    }
+    next
+}
+
+fn wanted(core: &Core, policy: Policy, cidr: Cidr) -> Option<PlaneRule> {
+    let rule = core.table(policy).claims(cidr).plane_rule();
+    rule.map(PlaneRule::as_held)
+}
+
+/// The rule that must decide about packets from the first address of a rule.
+fn decides(core: &Core, cidr: Cidr) -> Option<(Policy, TagSlot)> {
+    Policy::ALL.into_iter().find_map(|policy| {
+        let covering = core.table(policy).covering(cidr.addr());
+        covering.first().map(|(_, claim)| (policy, claim.slot))
+    })
+}
+
+fn is_right(core: &mut Core, policy: Policy, cidr: Cidr) -> bool {
+    let (wanted, decides) = (wanted(core, policy, cidr), decides(core, cidr));
+    let plane = core.plane();
+    plane.held(policy, cidr) == wanted && plane.decides(cidr.addr()) == decides
+}
+
+/// Writes a rule again; where that does not help, takes it out first, so that all that leads to it is written, too.
+fn heal(core: &mut Core, policy: Policy, cidr: Cidr) {
+    let Some(rule) = core.table(policy).claims(cidr).plane_rule() else {
+        core.plane().erase(policy, cidr);
+        return;
+    };
+    let _ = core.plane().put(policy, cidr, rule);
+    if !is_right(core, policy, cidr) {
+        let _ = core.plane().remove(policy, cidr);
+        let _ = core.plane().put(policy, cidr, rule);
+    }
+}
+
+/// Whether a claim is past its time. All of which the queue of deadlines knows have been taken away before.
+fn is_overdue(core: &Core, policy: Policy, cidr: Cidr, now: u64) -> bool {
+    let claims = core.table(policy).claims(cidr);
+    claims.iter().any(|claim| is_past(claim.expiration, now))
+}
+
+const fn is_past(expiration: u64, now: u64) -> bool {
+    expiration != 0 && expiration <= now
+}
+
+/// Tells the queue again what it does not know, and takes away what is due.
+fn expire_anew(core: &mut Core, policy: Policy, cidr: Cidr, now: u64) {
+    let claims = core.table(policy).claims(cidr);
+    for claim in claims.iter().filter(|c| is_past(c.expiration, now)) {
+        core.deadlines_mut().push(claim.expiration, policy, cidr);
+    }
+    while core.expire(now, RULES_AT_ONCE).1 {}
+}
+
+fn note(core: &mut Core, policy: Policy, cidr: Cidr, now: u64, found: &mut SelfChecked) {
+    let list = if is_right(core, policy, cidr) && !is_overdue(core, policy, cidr, now) {
+        &mut found.healed
+    } else {
+        &mut found.left
+    };
+    list.push((policy, cidr));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::IpAddr, sync::Arc};
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::{
+        dataplane::{Corruption, Limits, MemoryPlane, Plane, PlaneError, TablePlane, Valve},
+        rules::{Actor, Job, ManualClock, NewRule, SystemClock},
+    };
+
+    /// Tables that a test can damage while a firewall has them.
+    #[derive(Clone)]
+    struct Shared(Arc<Mutex<TablePlane>>);
+
+    impl Plane for Shared {
+        fn put(&mut self, policy: Policy, cidr: Cidr, rule: PlaneRule) -> Result<(), PlaneError> {
+            self.0.lock().put(policy, cidr, rule)
+        }
+
+        fn remove(&mut self, policy: Policy, cidr: Cidr) -> Result<(), PlaneError> {
+            self.0.lock().remove(policy, cidr)
+        }
+
+        fn heartbeat(&mut self, now: u64) {
+            self.0.lock().heartbeat(now);
+        }
+
+        fn held(&self, policy: Policy, cidr: Cidr) -> Option<PlaneRule> {
+            self.0.lock().held(policy, cidr)
+        }
+
+        fn decides(&self, source: IpAddr) -> Option<(Policy, TagSlot)> {
+            self.0.lock().decides(source)
+        }
+
+        fn erase(&mut self, policy: Policy, cidr: Cidr) {
+            self.0.lock().erase(policy, cidr);
+        }
+
+        fn walk(
+            &self,
+            from: usize,
+            places: usize,
+            show: &mut dyn FnMut(Policy, Cidr),
+        ) -> Option<usize> {
+            self.0.lock().walk(from, places, show)
+        }
+
+        fn valve(&self) -> Arc<dyn Valve> {
+            self.0.lock().valve()
+        }
+    }
+
+    const SEED: [u64; 3] = [3, 5, 7];
+
+    fn cidr(text: &str) -> Cidr {
+        text.parse().unwrap()
+    }
+
+    fn limits() -> Limits {
+        Limits {
+            drop_entries: 50_000,
+            ignore_entries: 1000,
+        }
+    }
+
+    fn add(firewall: &Firewall, policy: Policy, cidrs: impl IntoIterator<Item = Cidr>) {
+        let job = |cidr| {
+            let rule = NewRule {
+                cidr,
+                tag: None,
+                expiration: 0,
+            };
+            Job::Add(rule, None)
+        };
+        let jobs = cidrs.into_iter().map(job).collect();
+        let actor = Actor::Client("test".parse().unwrap());
+        for done in firewall.apply(policy, jobs, &actor) {
+            done.unwrap();
+        }
+    }
+
+    fn over_tables() -> (Firewall, Shared) {
+        let tables = TablePlane::on_heap(limits(), SEED).unwrap();
+        let plane = Shared(Arc::new(Mutex::new(tables)));
+        let firewall = Firewall::new(
+            Box::new(plane.clone()),
+            Arc::new(MemoryPlane::default()),
+            limits(),
+            Arc::new(SystemClock),
+        );
+        (firewall, plane)
+    }
+
+    /// Of all kinds, covering and covered, of both policies.
+    fn fill(firewall: &Firewall) {
+        let hosts =
+            (0..20_000u32).map(|n| Cidr::host(std::net::Ipv4Addr::from_bits(n << 9).into()));
+        add(firewall, Policy::Drop, hosts);
+        let more = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.128/25"];
+        add(firewall, Policy::Drop, more.map(cidr));
+        let six = [
+            "2001:db8::1/128",
+            "2001:db8::/32",
+            "2001:d00::/24",
+            "2000::/8",
+        ];
+        add(firewall, Policy::Drop, six.map(cidr));
+        add(
+            firewall,
+            Policy::Ignore,
+            ["10.1.0.0/17", "2001:db8::1/128"].map(cidr),
+        );
+    }
+
+    #[test]
+    fn in_sound_tables_there_is_no_difference() {
+        let (firewall, _) = over_tables();
+        fill(&firewall);
+        let mut check = SelfCheck::default();
+        let mut rules = 0;
+        for _ in 0..3 {
+            let found = check.round(&firewall);
+            assert!(
+                found.healed.is_empty() && found.left.is_empty(),
+                "{found:?}"
+            );
+            rules += found.rules;
+        }
+        // Every round goes on behind the one before it, and begins anew at the end.
+        assert_eq!(rules, 16_384 + (20_008 - 16_384) + 16_384 + 3 * 2);
+    }
+
+    #[test]
+    fn damaged_tables_are_mended() {
+        for kind in [
+            Corruption::Host4,
+            Corruption::Spurious4,
+            Corruption::Prefilter4,
+            Corruption::Pool6,
+        ] {
+            let (firewall, plane) = over_tables();
+            fill(&firewall);
+            plane.0.lock().corrupt(kind);
+            let mut check = SelfCheck::default();
+            let mut healed = 0;
+            for _ in 0..3 {
+                let found = check.round(&firewall);
+                assert!(found.left.is_empty(), "{kind:?} {found:?}");
+                healed += found.healed.len();
+            }
+            assert!(healed > 0, "{kind:?}");
+            for _ in 0..3 {
+                let found = check.round(&firewall);
+                assert!(found.healed.is_empty(), "{kind:?} is mended: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_past_its_time_is_taken_away() {
+        let (plane, clock) = (MemoryPlane::default(), Arc::new(ManualClock::new(100)));
+        let firewall = Firewall::new(
+            Box::new(plane.clone()),
+            Arc::new(plane.clone()),
+            limits(),
+            Arc::<ManualClock>::clone(&clock),
+        );
+        let actor = Actor::Client("test".parse().unwrap());
+        let one = cidr("192.0.2.0/24");
+        let rule = NewRule {
+            cidr: one,
+            tag: None,
+            expiration: 200,
+        };
+        firewall.apply(Policy::Drop, vec![Job::Add(rule, None)], &actor);
+        add(&firewall, Policy::Drop, [cidr("10.0.0.0/8")]);
+        firewall.core.lock().deadlines_mut().sweep(|_, _, _| false);
+        clock.set(199);
+        assert_eq!(SelfCheck::default().round(&firewall).healed, []);
+        clock.set(200);
+        assert_eq!(firewall.expire_due(), 0, "nobody knows of it");
+        let found = SelfCheck::default().round(&firewall);
+        assert_eq!(
+            (found.healed, found.left),
+            (vec![(Policy::Drop, one)], vec![])
+        );
+        assert_eq!(plane.held(Policy::Drop, one), None);
+        assert_eq!(firewall.stats().drop_cidr_count, 1);
+    }
+
+    #[test]
+    fn every_kind_of_difference_is_found_and_what_cannot_be_mended_is_told() {
+        let plane = MemoryPlane::default();
+        let firewall = Firewall::new(
+            Box::new(plane.clone()),
+            Arc::new(plane.clone()),
+            limits(),
+            Arc::new(SystemClock),
+        );
+        let (one, two) = (cidr("192.0.2.0/24"), cidr("198.51.100.7/32"));
+        add(&firewall, Policy::Drop, [one]);
+        let other = |slot, deadline| {
+            let slot = TagSlot::new(slot).unwrap();
+            Some(PlaneRule { slot, deadline })
+        };
+        for (policy, cidr, rule) in [
+            (Policy::Drop, one, None),
+            (Policy::Drop, one, other(3, 0)),
+            (Policy::Drop, one, other(0, 77)),
+            (Policy::Drop, two, other(0, 0)),
+            (Policy::Ignore, one, other(0, 0)),
+        ] {
+            plane.tamper(policy, cidr, rule);
+            let found = SelfCheck::default().round(&firewall);
+            // An ignore that nobody made hides the drop as well, which only its own removal mends.
+            assert!(
+                found.healed.contains(&(policy, cidr)),
+                "{policy} {cidr} {rule:?}"
+            );
+            let found = SelfCheck::default().round(&firewall);
+            assert!(
+                found.healed.is_empty() && found.left.is_empty(),
+                "{found:?}"
+            );
+        }
+        plane.tamper(Policy::Drop, one, None);
+        plane.fail_put_after(0);
+        // The second attempt succeeds; a model that refuses for ever does not.
+        let found = SelfCheck::default().round(&firewall);
+        assert_eq!(found.healed, [(Policy::Drop, one)]);
+        plane.tamper(Policy::Drop, one, None);
+        plane.refuse_puts(true);
+        let found = SelfCheck::default().round(&firewall);
+        assert_eq!(
+            (found.healed.len(), found.left),
+            (0, vec![(Policy::Drop, one)])
+        );
+        plane.refuse_puts(false);
+        let found = SelfCheck::default().round(&firewall);
+        assert_eq!(found.healed, [(Policy::Drop, one)]);
+    }
+}

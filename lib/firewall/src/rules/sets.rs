@@ -1,0 +1,495 @@
+//! Set files: `sets/{drop,ignore}/NAME.couic` below the working directory.
+//!
+//! Files are replaced whole (written aside, synced, renamed), so that a reader or a crash never meets half a set.
+//! They belong to whom the working directory belongs. All calls block on the disk.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use couic_common::{Cidr, CidrError, Policy, SetName, SetProblem, SetSummary};
+use parking_lot::Mutex;
+use tempfile::NamedTempFile;
+
+use super::{
+    reload::{LoadedSet, SetCatalog},
+    setfile::{BadLine, parse_set, write_set},
+};
+use crate::dataplane::Limits;
+use couic_files::refuses_data;
+
+/// The largest set file, bytes.
+pub const MAX_SET_FILE: u64 = 5 * 1024 * 1024;
+
+/// How the names of files begin that are not yet what they will be.
+const HALF_WRITTEN: &str = ".new-";
+
+/// Why a set cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SetError {
+    /// There is such a set already.
+    #[error("the {policy} set {name} is there already")]
+    Exists {
+        /// Its policy.
+        policy: Policy,
+        /// Its name.
+        name: SetName,
+    },
+    /// There is no such set.
+    #[error("there is no {policy} set {name}")]
+    NotFound {
+        /// Its policy.
+        policy: Policy,
+        /// Its name.
+        name: SetName,
+    },
+    /// A line of the file is not a CIDR.
+    #[error("sets/{policy}/{file} line {line}: {text}: {problem}")]
+    BadLine {
+        /// The set's policy.
+        policy: Policy,
+        /// The file's name.
+        file: String,
+        /// Counted from 1.
+        line: u64,
+        /// What stands there.
+        text: String,
+        /// What is wrong with it.
+        problem: CidrError,
+    },
+    /// The file is, or would be, larger than [`MAX_SET_FILE`].
+    #[error(
+        "sets/{policy}/{file} would have {size} bytes, the limit is {MAX_SET_FILE}: split the set"
+    )]
+    TooLarge {
+        /// The set's policy.
+        policy: Policy,
+        /// The file's name.
+        file: String,
+        /// Bytes.
+        size: u64,
+    },
+    /// The file is there and cannot be read: it belongs to somebody else, or is no file.
+    #[error("sets/{policy}/{file} cannot be read: {source}")]
+    Unreadable {
+        /// The set's policy.
+        policy: Policy,
+        /// The file's name.
+        file: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// With this set, those of its policy have more entries together than are worth comparing with the rules.
+    #[error(
+        "with sets/{policy}/{file} the {policy} sets have more than {most} entries together: take some out, or raise [limits] {policy}_entries and restart"
+    )]
+    TooMany {
+        /// The set's policy.
+        policy: Policy,
+        /// The file's name.
+        file: String,
+        /// How many there may be.
+        most: usize,
+    },
+    /// The disk failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The folders of set files.
+#[derive(Clone, Debug)]
+pub struct SetStore {
+    root: PathBuf,
+    limits: Limits,
+    /// Held by who changes files or puts them in force, so that the older of two reloads never wins.
+    pub(super) turn: Arc<Mutex<()>>,
+}
+
+/// Non-blocking, so that a FIFO of that name cannot hang the daemon.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NONBLOCK).open(path)
+}
+
+impl SetStore {
+    /// Makes the folders where they are missing, and removes what a crash left half-written in them. Where the disk takes
+    /// no data they stay as they are; what is missing then is found by whoever loads sets.
+    ///
+    /// # Errors
+    /// What the system says, with the path.
+    pub fn open(working_dir: &Path) -> io::Result<Self> {
+        let store = Self {
+            root: working_dir.join("sets"),
+            limits: Limits::default(),
+            turn: Arc::default(),
+        };
+        match store.prepare() {
+            Err(error) if !refuses_data(&error) => Err(error),
+            _ => Ok(store),
+        }
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        make_dir(&self.root)?;
+        for policy in Policy::ALL {
+            make_dir(&self.folder(policy))?;
+            remove_half_written(&self.folder(policy))?;
+        }
+        Ok(())
+    }
+
+    /// Loads no more than rules with these limits can be: both families full, and every entry in two sets.
+    #[must_use]
+    pub fn for_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// What may be loaded into memory.
+    fn most(&self, policy: Policy) -> usize {
+        self.limits.of(policy).saturating_mul(4)
+    }
+
+    pub(super) fn folder(&self, policy: Policy) -> PathBuf {
+        self.root.join(policy.as_str())
+    }
+
+    pub(super) fn path(&self, policy: Policy, name: &SetName) -> PathBuf {
+        self.folder(policy).join(file_name(name))
+    }
+
+    /// The sets of a policy, by name. A bad file counts no entries.
+    ///
+    /// # Errors
+    /// [`SetError::Io`].
+    pub fn list(&self, policy: Policy) -> Result<Vec<SetSummary>, SetError> {
+        let summary = |name: SetName| {
+            let size = fs::metadata(self.path(policy, &name)).map_or(0, |meta| meta.len());
+            let entries = self.read(policy, &name).map_or(0, |entries| entries.len());
+            SetSummary {
+                name,
+                entry_count: entries as u64,
+                file_size: size,
+            }
+        };
+        Ok(self.names(policy)?.into_iter().map(summary).collect())
+    }
+
+    /// The entries of a set, sorted, each once.
+    ///
+    /// # Errors
+    /// `NotFound`, `BadLine`, `TooLarge`, `Unreadable`.
+    pub fn read(&self, policy: Policy, name: &SetName) -> Result<Vec<Cidr>, SetError> {
+        let path = self.path(policy, name);
+        let unreadable = |source| SetError::Unreadable {
+            policy,
+            file: file_name(name),
+            source,
+        };
+        let file = match open(&path) {
+            // A symbolic link to nowhere is there, and is not what its maker meant.
+            Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
+                return Err(SetError::NotFound {
+                    policy,
+                    name: name.clone(),
+                });
+            }
+            other => other.map_err(unreadable)?,
+        };
+        let meta = file.metadata().map_err(unreadable)?;
+        if !meta.is_file() {
+            return Err(unreadable(io::Error::new(
+                ErrorKind::InvalidInput,
+                "not a regular file",
+            )));
+        }
+        let mut bytes =
+            Vec::with_capacity(usize::try_from(meta.len().min(MAX_SET_FILE)).unwrap_or(0));
+        file.take(MAX_SET_FILE + 1)
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
+        check_size(policy, name, (bytes.len() as u64).max(meta.len()))?;
+        parse_set(&bytes).map_err(
+            |BadLine {
+                 line,
+                 text,
+                 problem,
+             }| {
+                SetError::BadLine {
+                    policy,
+                    file: file_name(name),
+                    line,
+                    text,
+                    problem,
+                }
+            },
+        )
+    }
+
+    /// Writes a new set.
+    ///
+    /// # Errors
+    /// `Exists`, `TooLarge`, `Io`; nothing has changed then.
+    pub fn create(
+        &self,
+        policy: Policy,
+        name: &SetName,
+        entries: &[Cidr],
+    ) -> Result<SetSummary, SetError> {
+        self.write(policy, name, entries, |file, path| {
+            file.persist_noclobber(path)
+                .map_err(|error| match error.error.kind() {
+                    ErrorKind::AlreadyExists => SetError::Exists {
+                        policy,
+                        name: name.clone(),
+                    },
+                    _ => SetError::Io {
+                        path: path.to_owned(),
+                        source: error.error,
+                    },
+                })
+        })
+    }
+
+    /// Writes a set anew.
+    ///
+    /// # Errors
+    /// `NotFound`, `TooLarge`, `Io`; nothing has changed then.
+    pub fn replace(
+        &self,
+        policy: Policy,
+        name: &SetName,
+        entries: &[Cidr],
+    ) -> Result<SetSummary, SetError> {
+        if !self.path(policy, name).exists() {
+            return Err(SetError::NotFound {
+                policy,
+                name: name.clone(),
+            });
+        }
+        self.write(policy, name, entries, |file, path| {
+            file.persist(path).map_err(|error| SetError::Io {
+                path: path.to_owned(),
+                source: error.error,
+            })
+        })
+    }
+
+    fn write(
+        &self,
+        policy: Policy,
+        name: &SetName,
+        entries: &[Cidr],
+        persist: impl FnOnce(NamedTempFile, &Path) -> Result<File, SetError>,
+    ) -> Result<SetSummary, SetError> {
+        let mut entries = entries.to_vec();
+        entries.sort_unstable();
+        entries.dedup();
+        let text = write_set(&entries);
+        check_size(policy, name, text.len() as u64)?;
+        self.write_text(policy, name, text.as_bytes(), persist)?;
+        Ok(SetSummary {
+            name: name.clone(),
+            entry_count: entries.len() as u64,
+            file_size: text.len() as u64,
+        })
+    }
+
+    pub(super) fn write_text(
+        &self,
+        policy: Policy,
+        name: &SetName,
+        text: &[u8],
+        persist: impl FnOnce(NamedTempFile, &Path) -> Result<File, SetError>,
+    ) -> Result<(), SetError> {
+        let (folder, path) = (self.folder(policy), self.path(policy, name));
+        let io_error = |source| SetError::Io {
+            path: path.clone(),
+            source,
+        };
+        let mut aside = tempfile::Builder::new()
+            .prefix(HALF_WRITTEN)
+            .permissions(Permissions::from_mode(0o640))
+            .tempfile_in(&folder)
+            .map_err(io_error)?;
+        aside.write_all(text).map_err(io_error)?;
+        give_to_owner_of(&folder, aside.path()).map_err(io_error)?;
+        aside.as_file().sync_all().map_err(io_error)?;
+        persist(aside, &path)?;
+        sync_folder(&folder).map_err(io_error)
+    }
+
+    /// Removes a set's file.
+    ///
+    /// # Errors
+    /// `NotFound`, `Io`.
+    pub fn delete(&self, policy: Policy, name: &SetName) -> Result<(), SetError> {
+        let path = self.path(policy, name);
+        match fs::remove_file(&path).and_then(|()| sync_folder(&self.folder(policy))) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(SetError::NotFound {
+                policy,
+                name: name.clone(),
+            }),
+            other => other.map_err(|source| SetError::Io { path, source }),
+        }
+    }
+
+    /// Every set that can be read, and what is wrong with the others: for the start, when a bad file must not keep
+    /// the good ones from working.
+    #[must_use]
+    pub fn load_lenient(&self) -> (SetCatalog, Vec<SetProblem>) {
+        let (mut sets, mut problems) = (Vec::new(), Vec::new());
+        for policy in Policy::ALL {
+            let names = self.names(policy).unwrap_or_else(|error| {
+                problems.push(problem(policy, String::new(), &error));
+                Vec::new()
+            });
+            let mut total = 0;
+            for name in names {
+                match self.read_bounded(policy, &name, &mut total) {
+                    Ok(entries) => sets.push(LoadedSet {
+                        policy,
+                        name,
+                        entries,
+                    }),
+                    Err(error) => problems.push(problem(policy, file_name(&name), &error)),
+                }
+            }
+        }
+        (SetCatalog(sets), problems)
+    }
+
+    /// Every set, or the first thing that is wrong: for a reload.
+    ///
+    /// # Errors
+    /// `BadLine`, `TooLarge`, `TooMany`, `Unreadable`, `Io`.
+    pub fn load_strict(&self) -> Result<SetCatalog, SetError> {
+        let mut sets = Vec::new();
+        for policy in Policy::ALL {
+            let mut total = 0;
+            for name in self.names(policy)? {
+                match self.read_bounded(policy, &name, &mut total) {
+                    Ok(entries) => sets.push(LoadedSet {
+                        policy,
+                        name,
+                        entries,
+                    }),
+                    // Deleted since its folder was read.
+                    Err(SetError::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(SetCatalog(sets))
+    }
+
+    /// [`Self::read`], while all sets together are not too many. Counts those that are not.
+    fn read_bounded(
+        &self,
+        policy: Policy,
+        name: &SetName,
+        total: &mut usize,
+    ) -> Result<Vec<Cidr>, SetError> {
+        let entries = self.read(policy, name)?;
+        let (sum, most) = (*total + entries.len(), self.most(policy));
+        if sum > most {
+            let file = file_name(name);
+            return Err(SetError::TooMany { policy, file, most });
+        }
+        *total = sum;
+        Ok(entries)
+    }
+
+    /// The names of a policy's files, sorted. Files that are not called `NAME.couic` are somebody else's.
+    fn names(&self, policy: Policy) -> Result<Vec<SetName>, SetError> {
+        let folder = self.folder(policy);
+        let io_error = |source| SetError::Io {
+            path: folder.clone(),
+            source,
+        };
+        let mut names = Vec::new();
+        for file in fs::read_dir(&folder).map_err(io_error)? {
+            let file = file.map_err(io_error)?.file_name();
+            let name = file.to_str().and_then(|name| name.strip_suffix(".couic"));
+            names.extend(name.and_then(|name| name.parse::<SetName>().ok()));
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+pub(super) fn file_name(name: &SetName) -> String {
+    format!("{name}.couic")
+}
+
+fn check_size(policy: Policy, name: &SetName, size: u64) -> Result<(), SetError> {
+    if size <= MAX_SET_FILE {
+        return Ok(());
+    }
+    Err(SetError::TooLarge {
+        policy,
+        file: file_name(name),
+        size,
+    })
+}
+
+fn problem(policy: Policy, file: String, error: &SetError) -> SetProblem {
+    let line = match error {
+        SetError::BadLine { line, .. } => Some(*line),
+        _ => None,
+    };
+    SetProblem {
+        policy,
+        file,
+        line,
+        message: error.to_string(),
+    }
+}
+
+fn make_dir(path: &Path) -> io::Result<()> {
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(named(error)),
+        Ok(()) => {
+            fs::set_permissions(path, Permissions::from_mode(0o750)).map_err(named)?;
+            path.parent()
+                .map_or(Ok(()), |parent| give_to_owner_of(parent, path))
+                .map_err(named)
+        }
+    }
+}
+
+fn remove_half_written(folder: &Path) -> io::Result<()> {
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        let name = file.file_name();
+        if name.as_encoded_bytes().starts_with(HALF_WRITTEN.as_bytes()) {
+            // Where that fails, it only takes room.
+            let _ = fs::remove_file(file.path());
+        }
+    }
+    Ok(())
+}
+
+/// Files made by a daemon that runs as root belong to whom the working directory belongs.
+fn give_to_owner_of(folder: &Path, path: &Path) -> io::Result<()> {
+    let (owner, now) = (fs::metadata(folder)?, fs::metadata(path)?);
+    if (owner.uid(), owner.gid()) == (now.uid(), now.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))
+}
+
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

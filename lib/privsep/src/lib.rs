@@ -1,0 +1,35 @@
+//! How Couic's processes give up what they do not need: the user, capabilities, system calls, files.
+//!
+//! This crate has the means and no policy: who keeps what is said by the daemon's `privileges` and by the spawner of
+//! plugins. What it guarantees:
+//! - Nothing here allocates or locks where a signal handler or a forked child runs it.
+//! - Linux keeps user, capabilities, `no_new_privs` and Landlock domains for each thread. [`ThreadStep::on_every_thread`]
+//!   changes all threads, whoever started them, and [`threads`] tells what came of it, from `/proc`.
+
+mod broadcast;
+mod caps;
+pub mod files;
+pub mod seccomp;
+mod signals;
+mod status;
+mod user;
+
+pub use broadcast::ThreadStep;
+pub use caps::{
+    CAP_BPF, CAP_CHOWN, CAP_KILL, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID,
+    CAP_SYS_ADMIN, Caps, FILTERING, Sets, last_known, lower_bounding, set_sets, sets,
+};
+pub use signals::{ignore_signals, ignore_stray_signals, stray_signals};
+pub use status::{ThreadStatus, threads, threads_of};
+pub use user::{hand_on, hide_memory, lower, switch_user};
+
+use std::io;
+
+/// The result of a system call that answers -1 and `errno`.
+fn done(result: libc::c_long) -> io::Result<()> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
