@@ -223,7 +223,7 @@ impl Engine {
             state.write(policy, cidr, &news, now);
             if held.len() > 1 {
                 // Where that comes too late, another hint is on its way.
-                self.replace(policy, cidr, held, Some(news.clone()), &Actor::of(&news));
+                self.replace(policy, cidr, held, Some(news.clone()), &actor_of(&news));
             }
             return vec![news];
         }
@@ -252,14 +252,12 @@ impl Engine {
     }
 }
 
-impl Actor {
-    /// In whose name a claim is put in force.
-    pub(super) fn of(held: &Held) -> Self {
-        match &held.holder {
-            Holder::Peer(name) => Self::Peer(name.clone()),
-            // The claim is there already, and shown. Nobody hears of those that go beneath it.
-            Holder::Api => Self::Expiry,
-        }
+/// The actor on whose behalf a claim is enforced.
+pub(super) fn actor_of(held: &Held) -> Actor {
+    match &held.holder {
+        Holder::Peer(name) => Actor::Peer(name.clone()),
+        // The claim exists already and is shown; removing those beneath it sends no event.
+        Holder::Api => Actor::Expiry,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{fs, io, os::unix::fs::MetadataExt};
 
-use couic_privsep::{CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID, Caps, FILTERING};
+use couic_privsep::{CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID, Caps};
 use nix::unistd::geteuid;
 
 use super::PrivilegeError;
@@ -87,6 +87,8 @@ fn lacking(having: Caps, changes_user: bool, first_namespace: bool) -> Option<St
 
 #[cfg(test)]
 mod tests {
+    use couic_privsep::FILTERING;
+
     use super::*;
 
     const TO_CHANGE: Caps = CAP_SETGID.and(CAP_SETUID);

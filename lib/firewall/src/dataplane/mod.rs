@@ -37,7 +37,6 @@ mod walk;
 
 pub use attach::program_names;
 pub use attach::{AttachError, ModeError, OperationMode};
-pub(crate) use couic_netlink::{self as netlink, Interface, LinkLayer, OnInterface};
 pub use counters::MappedCounters;
 pub use features::{counts_locked_memory, too_old};
 pub use link::{Hook, LinkInfo};

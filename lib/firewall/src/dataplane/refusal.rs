@@ -70,7 +70,7 @@ impl Refusal {
 
     /// Writes what the verifier said to a file of the directory, in place of the one of an earlier start. The answer is
     /// a sentence about it; nothing where it said nothing.
-    pub(crate) fn save(&self, dir: &Path) -> Option<String> {
+    pub fn save(&self, dir: &Path) -> Option<String> {
         if self.dump.is_empty() {
             return None;
         }
