@@ -1,10 +1,10 @@
 //! The Couic daemon as a library, so that tests, benchmarks and fuzz targets can drive its parts.
 
 pub mod api;
+pub mod attach;
 pub mod config;
 pub mod daemon;
 pub mod host;
-pub mod keeper;
 pub mod logging;
 pub mod metrics;
 pub mod peering;

@@ -7,8 +7,9 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use couic::{
+    attach,
     config::{Config, DEFAULT_PATH, Settings as _},
-    daemon, keeper,
+    daemon,
     privileges::{DirError, check_config_file, check_working_dir},
     reporting,
 };
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     if let Some(ended) = host::run_if_child() {
         return ended;
     }
-    if let Some(ended) = keeper::run_if_child() {
+    if let Some(ended) = attach::run_if_child() {
         return ended;
     }
     let args = Args::parse();
@@ -105,7 +106,7 @@ fn check(file: &Path, config: &Config, warnings: &[String]) -> ExitCode {
 }
 
 fn detach(config: &Config) -> ExitCode {
-    let done = match keeper::detach(&keeper::Setup::of(config)) {
+    let done = match attach::detach(&attach::Setup::of(config)) {
         Ok(done) => done,
         Err(error) => {
             eprintln!("couic: {error}");

@@ -1,4 +1,4 @@
-//! What the serving process and the keeper can and cannot do once they are confined: each test tries it, in a process of
+//! What the serving process and the attacher can and cannot do once they are confined: each test tries it, in a process of
 //! its own, since it cannot be undone.
 
 #![expect(
@@ -6,8 +6,8 @@
     reason = "a test ends at the first thing that goes wrong"
 )]
 
-#[path = "confined/keeper.rs"]
-mod keeper;
+#[path = "confined/attacher.rs"]
+mod attacher;
 #[path = "confined/serving.rs"]
 mod serving;
 

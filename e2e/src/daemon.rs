@@ -148,12 +148,12 @@ impl<'lab> Daemon<'lab> {
 
     /// The process that attaches for it.
     #[must_use]
-    pub fn keeper(&self) -> Option<Pid> {
+    pub fn attacher(&self) -> Option<Pid> {
         let path = format!("/proc/{0}/task/{0}/children", self.pid());
         let children = fs::read_to_string(path).unwrap_or_default();
         children.split_whitespace().find_map(|pid| {
             let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let is_it = line.split('\0').any(|word| word == "filter-keeper");
+            let is_it = line.split('\0').any(|word| word == "attacher");
             is_it.then(|| pid.parse().ok().map(Pid::from_raw))?
         })
     }

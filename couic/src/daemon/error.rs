@@ -35,7 +35,7 @@ pub enum StartError {
     Load(String),
     /// The interfaces.
     #[error(transparent)]
-    Filter(#[from] crate::keeper::KeeperError),
+    Filter(#[from] crate::attach::AttacherError),
     /// The socket.
     #[error(transparent)]
     Socket(#[from] SocketError),

@@ -7,7 +7,7 @@ use couic_common::{
 };
 use parking_lot::Mutex;
 
-use crate::keeper::Keeper;
+use crate::attach::Attacher;
 use couic_firewall::rules::{Firewall, SetError, SetStore};
 
 /// A program that is attached to interfaces.
@@ -24,11 +24,14 @@ pub(super) trait Attached: Send {
     /// Mends what is not as it should be, now.
     fn look(&self);
 
+    /// Asks for a sign of life; one that does not come is among the problems.
+    fn probe(&self);
+
     /// Looks after it no longer. Whether it stays where it is.
     fn leave(self: Box<Self>) -> bool;
 }
 
-impl Attached for Keeper {
+impl Attached for Attacher {
     fn health(&self) -> Vec<InterfaceHealth> {
         Self::health(self)
     }
@@ -43,6 +46,10 @@ impl Attached for Keeper {
 
     fn look(&self) {
         Self::look(self);
+    }
+
+    fn probe(&self) {
+        Self::probe(self);
     }
 
     fn leave(self: Box<Self>) -> bool {
@@ -109,6 +116,13 @@ impl Filter {
     pub(super) fn look(&self) {
         if let Some(attached) = &*self.attached.lock() {
             attached.look();
+        }
+    }
+
+    /// Asks for a sign of life; one that does not come is among the problems.
+    pub(super) fn probe(&self) {
+        if let Some(attached) = &*self.attached.lock() {
+            attached.probe();
         }
     }
 
@@ -267,6 +281,8 @@ mod tests {
         }
 
         fn look(&self) {}
+
+        fn probe(&self) {}
 
         fn leave(self: Box<Self>) -> bool {
             self.0.lock().clear();

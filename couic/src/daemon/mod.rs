@@ -4,12 +4,12 @@
 //! - The rules of all set files, and those of an earlier daemon, are in the tables before the first packet is judged by
 //!   them.
 //! - It is the configured user before it reads what others wrote, and has no privilege on any thread before it reports
-//!   or answers anything. The keeper, which attaches, can do nothing else.
+//!   or answers anything. The attacher, which attaches, can do nothing else.
 //! - Putting the program on the interfaces is the last step of the start that can fail: where any does, the filter of a
 //!   daemon before this one stands as it stood, and no socket stays behind.
 //! - On SIGTERM and SIGINT the requests in progress are answered (for [`DRAIN`] at most), then the socket is removed and
-//!   the log written out. Exit code 0. The filter stays where the keeper could keep it, else it is detached.
-//! - Without its keeper the daemon ends, with exit code 1, so that whoever supervises it starts both anew.
+//!   the log written out. Exit code 0. The filter stays where the attacher could keep it, else it is detached.
+//! - Without its attacher the daemon ends, with exit code 1, so that whoever supervises it starts both anew.
 
 mod error;
 mod every;
@@ -42,9 +42,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     api::{self, Api},
+    attach::{Attacher, AttacherError, LOST, Setup, Store},
     config::Config,
     host::Host,
-    keeper::{Keeper, KeeperError, LOST, Setup, Store},
     logging::{ChangeLog, Log},
     metrics::MetricsRegistry,
     peering::{Engine, Peering},
@@ -117,7 +117,7 @@ pub fn run(config: &Config, warnings: &[String]) -> Result<(), StartError> {
     let outcome = run_logged(config, &log, kept);
     match &outcome {
         Ok(()) => tracing::info!("couic has stopped"),
-        Err(StartError::Filter(error @ KeeperError::Ended)) => {
+        Err(StartError::Filter(error @ AttacherError::Ended)) => {
             tracing::error!("couic ends: {error}");
         }
         Err(error) => tracing::error!("couic does not start: {error}"),
@@ -134,17 +134,17 @@ fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartEr
     };
     let supervisor = Supervisor::find().map(Arc::new);
     let privileged = Privileged::start(config, log, supervisor.as_ref(), kept)?;
-    let keeper_ended = privileged.keeper.ended();
+    let attacher_ended = privileged.attacher.ended();
     let watchdog = Watchdog::new(supervisor.as_ref(), runtime.handle());
     let (running, listener, api) = Running::start(config, log, &runtime, privileged, watchdog)?;
     announce(config, supervisor.as_deref());
-    let alone = serve(&runtime, listener, api, signals, keeper_ended)?;
+    let alone = serve(&runtime, listener, api, signals, attacher_ended)?;
     if let Some(supervisor) = &supervisor {
         supervisor.stopping();
     }
     running.stop(&runtime);
     if alone {
-        return Err(KeeperError::Ended.into());
+        return Err(AttacherError::Ended.into());
     }
     Ok(())
 }
@@ -155,7 +155,7 @@ struct Privileged {
     lock: WorkLock,
     listener: UnixListener,
     socket: ListeningSocket,
-    keeper: Keeper,
+    attacher: Attacher,
     spawner: Option<Spawner>,
     rules: Rules,
     unwritten: Unwritten,
@@ -178,21 +178,21 @@ impl Privileged {
         // Before root is given up, which may have to make its directory. Who connects now is answered in a moment.
         let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
         privilege::hand_on(config)?;
-        let mut keeper = start_keeper(config, &lock, supervisor, kept)?;
+        let mut attacher = start_attacher(config, &lock, supervisor, kept)?;
         let spawner = privilege::become_user(config)?;
         let (rules, program) = Rules::load(config)?;
         let missing_features = program.missing();
         if !missing_features.is_empty() {
             tracing::info!("{}", missing_features.join("; "));
         }
-        keeper.take(&program)?;
-        let hardening = give_up(&files_of(config), &[keeper.pid()])?;
+        attacher.take(&program)?;
+        let hardening = give_up(&files_of(config), &[attacher.pid()])?;
         Ok(Self {
             clients,
             lock,
             listener,
             socket,
-            keeper,
+            attacher,
             spawner,
             rules,
             unwritten,
@@ -230,7 +230,7 @@ impl Running {
         let peering = start_peering(config, runtime, &rules.firewall, registers)?;
         // What is undone now is reported.
         let switches = Switches::open(config, &rules)?;
-        let filter = filter_packets(privileged.keeper, &rules)?;
+        let filter = filter_packets(privileged.attacher, &rules)?;
         let metrics = Arc::new(MetricsRegistry::new());
         let Hardening { landlock, seccomp } = privileged.hardening;
         metrics.show_hardening(landlock.unwrap_or(0), seccomp);
@@ -356,15 +356,15 @@ type KeptLinks = Vec<(String, OwnedFd)>;
 
 /// The process that may attach, while it can still be given what it needs. Nothing is attached yet, and nothing that was
 /// before is touched.
-fn start_keeper(
+fn start_attacher(
     config: &Config,
     lock: &WorkLock,
     supervisor: Option<&Arc<Supervisor>>,
     kept: KeptLinks,
-) -> Result<Keeper, KeeperError> {
+) -> Result<Attacher, AttacherError> {
     let store = supervisor.filter(|s| s.has_store());
     let store = store.map(|s| Arc::clone(s) as Arc<dyn Store>);
-    Keeper::start(&Setup::of(config), lock, store, kept)
+    Attacher::start(&Setup::of(config), lock, store, kept)
 }
 
 /// Everything that can be refused before the kernel is asked for anything.
@@ -377,12 +377,12 @@ fn claim(config: &Config) -> Result<(ClientStore, WorkLock), StartError> {
 }
 
 /// The last step that can fail, so that a start that is refused leaves the filter of the one before as it was.
-fn filter_packets(keeper: Keeper, rules: &Rules) -> Result<Arc<Filter>, StartError> {
+fn filter_packets(attacher: Attacher, rules: &Rules) -> Result<Arc<Filter>, StartError> {
     // The first packet must not find deadlines that are nobody's business.
     rules.firewall.heartbeat();
-    keeper.raise()?;
+    attacher.attach_all()?;
     let problems = rules.problems.clone();
-    Ok(Arc::new(Filter::new(Box::new(keeper), problems)))
+    Ok(Arc::new(Filter::new(Box::new(attacher), problems)))
 }
 
 /// Two threads at least: one that is busy with a long list must not keep the others' requests waiting. More than eight
@@ -427,6 +427,7 @@ fn repeaters(
     let metrics = Arc::clone(metrics);
     let mut round = 0_u32;
     repeaters.every(SECOND, "couic-watch", move || {
+        filter.probe();
         let interfaces = filter.interfaces();
         let turns = watch.turns(&interfaces);
         turns.iter().for_each(Turn::log);
@@ -451,13 +452,13 @@ fn repeaters(
     Ok(repeaters)
 }
 
-/// Serves until a signal comes. True where what came is the end of the keeper.
+/// Serves until a signal comes. True where what came is the end of the attacher.
 fn serve(
     runtime: &Runtime,
     listener: UnixListener,
     api: Api,
     signals: Signals,
-    keeper_ended: impl Future<Output = ()>,
+    attacher_ended: impl Future<Output = ()>,
 ) -> Result<bool, StartError> {
     listener
         .set_nonblocking(true)
@@ -469,7 +470,7 @@ fn serve(
         let stop = async {
             tokio::select! {
                 () = signals.first() => {}
-                () = keeper_ended => alone.store(true, Ordering::Relaxed),
+                () = attacher_ended => alone.store(true, Ordering::Relaxed),
             }
         };
         let summary = api::serve(listener, Arc::new(api), stop, DRAIN).await;

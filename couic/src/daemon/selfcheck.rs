@@ -35,7 +35,7 @@ impl Checker {
         }
     }
 
-    /// Compares a part of the tables with the rules. The keeper does the same with the interfaces.
+    /// Compares a part of the tables with the rules. The attacher does the same with the interfaces.
     pub(super) fn round(&mut self) {
         let found = self.check.round(&self.firewall);
         for (list, healed, what) in [
@@ -70,7 +70,7 @@ fn named(list: &[(Policy, Cidr)]) -> String {
     text.join(", ")
 }
 
-/// Counts what the keeper found since the last time.
+/// Counts what the attacher found since the last time.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     healed: u64,

@@ -18,7 +18,7 @@ use nix::{
     sys::socket::{ControlMessage, MsgFlags, send, sendmsg},
 };
 
-use crate::keeper::Store;
+use crate::attach::Store;
 
 /// The first descriptor that systemd passes on.
 const FIRST: RawFd = 3;

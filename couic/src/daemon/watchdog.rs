@@ -3,7 +3,7 @@
 //! It is told by the thread of the heartbeat, right after that has had the lock of the rules and has written to the
 //! tables, and only if the threads of the API have done something that they were asked for since it was told before. So
 //! a daemon in which either hangs is ended and started again, and the filter stands meanwhile. A disk that hangs, a
-//! client, a peer or a keeper that is slow are no reason: nothing here waits for them.
+//! client, a peer or an attacher that is slow are no reason: nothing here waits for them.
 
 use std::{
     sync::{

@@ -1,8 +1,8 @@
-//! The keeper of a daemon that has ended, where it did not end with it: somebody stopped it (SIGSTOP), or a driver holds
+//! The attacher of a daemon that has ended, where it did not end with it: somebody stopped it (SIGSTOP), or a driver holds
 //! it up.
 //!
 //! It is ended only if it is certain what it is: the process that wrote itself down, with this program's file and the
-//! keeper's role, whose daemon is gone. What it attached stays where it is kept.
+//! attacher's role, whose daemon is gone. What it attached stays where it is kept.
 
 use std::{
     fs::{self, File},
@@ -19,7 +19,7 @@ pub(super) fn recorded(file: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-/// Who holds the lock of a keeper whose daemon is gone.
+/// Who holds the lock of an attacher whose daemon is gone.
 #[derive(Debug)]
 pub(super) struct Leftover {
     pid: Option<u32>,
@@ -36,18 +36,18 @@ impl Leftover {
     pub(super) fn deal_with(&self) {
         let Some(pid) = self.pid else {
             tracing::warn!(
-                "waiting for the keeper of a couic that has ended: look for `couic filter-keeper` with ps, and kill it"
+                "waiting for the attacher of a couic that has ended: look for `couic attacher` with ps, and kill it"
             );
             return;
         };
         let state = state(pid);
         match end(pid) {
             Ok(()) => tracing::warn!(
-                "the keeper (process {pid}, {state}) of a couic that has ended was still there, and is killed; what it \
+                "the attacher (process {pid}, {state}) of a couic that has ended was still there, and is killed; what it \
                  attached stays where it is kept"
             ),
             Err(why) => tracing::error!(
-                "waiting for the keeper (process {pid}, {state}) of a couic that has ended, which is not killed, since \
+                "waiting for the attacher (process {pid}, {state}) of a couic that has ended, which is not killed, since \
                  {why}: run kill -9 {pid} if it is one"
             ),
         }
@@ -74,7 +74,9 @@ fn end(pid: u32) -> Result<(), String> {
     // From here on it is this process, whoever has its number later.
     let process = open(pid).map_err(|e| format!("it cannot be looked at: {e}"))?;
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    if words.split(|byte| *byte == 0).nth(1) != Some(b"filter-keeper") {
+    // The second is what versions before 2.0 called it, one of which may have been upgraded.
+    let role = words.split(|byte| *byte == 0).nth(1).unwrap_or_default();
+    if ![b"attacher".as_slice(), b"filter-keeper"].contains(&role) {
         return Err("it does not look like one".to_owned());
     }
     let program = |of: &str| fs::read_link(format!("/proc/{of}/exe"));

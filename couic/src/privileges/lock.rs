@@ -25,10 +25,10 @@ use crate::config::Owner;
 /// Its name in the working directory. It stays there; only the lock on it counts.
 pub(super) const NAME: &str = "couic.lock";
 
-/// The keeper's, likewise.
+/// The attacher's, likewise.
 pub(super) const KEEPER: &str = "keeper.lock";
 
-/// How long the keeper of a daemon that has ended may take to end, too.
+/// How long the attacher of a daemon that has ended may take to end, too.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// After so long the log says who is waited for, and one that will not end by itself is ended.
@@ -49,9 +49,9 @@ pub enum LockError {
         /// Its process, where it said so.
         pid: Option<u32>,
     },
-    /// The keeper of a daemon before this one still runs.
-    #[error("the keeper of a couic that has ended still works for this working_dir: {}", who(*pid))]
-    Keeper {
+    /// The attacher of a daemon before this one still runs.
+    #[error("the attacher of a couic that has ended still works for this working_dir: {}", who(*pid))]
+    Attacher {
         /// Its process, where that is known.
         pid: Option<u32>,
     },
@@ -68,7 +68,7 @@ pub enum LockError {
 fn who(pid: Option<u32>) -> String {
     match pid {
         Some(pid) => format!("kill process {pid} (kill -9 {pid}), and start couic again"),
-        None => "look for `couic filter-keeper` with ps, kill it, and start couic again".to_owned(),
+        None => "look for `couic attacher` with ps, kill it, and start couic again".to_owned(),
     }
 }
 
@@ -97,7 +97,7 @@ impl WorkLock {
         };
         let start = Instant::now();
         while !try_lock(&file).map_err(failed)? {
-            // The keeper of a daemon that was killed holds the directory, too, for a moment.
+            // The attacher of a daemon that was killed holds the directory, too, for a moment.
             if !alone || start.elapsed() >= GRACE {
                 let pid = if alone { None } else { recorded(&mut file) };
                 return Err(LockError::Running { pid });
@@ -111,20 +111,20 @@ impl WorkLock {
     }
 }
 
-/// The claim on being the one keeper of a working directory. It holds while anybody has this descriptor, so it is
-/// handed to the keeper.
+/// The claim on being the one attacher of a working directory. It holds while anybody has this descriptor, so it is
+/// handed to the attacher.
 #[derive(Debug)]
-pub struct KeeperClaim {
+pub struct AttacherLock {
     file: File,
     own: bool,
 }
 
-impl KeeperClaim {
-    /// Waits until no other keeper works for this directory, which this process has claimed: that of a daemon that was
+impl AttacherLock {
+    /// Waits until no other attacher works for this directory, which this process has claimed: that of a daemon that was
     /// killed ends right after it. One that is stopped is ended, where it is certain what it is.
     ///
     /// # Errors
-    /// [`LockError::Keeper`] where it does not end.
+    /// [`LockError::Attacher`] where it does not end.
     pub fn take(working_dir: &Path, owner: &Owner, lock: &WorkLock) -> Result<Self, LockError> {
         Self::take_within(working_dir, owner, lock, [GRACE, PATIENCE])
     }
@@ -151,7 +151,7 @@ impl KeeperClaim {
         };
         let start = Instant::now();
         let mut told = false;
-        // Nothing unlocks when this is dropped: the keeper has the same lock.
+        // Nothing unlocks when this is dropped: the attacher has the same lock.
         while !try_lock(&file).map_err(failed)? {
             let waited = start.elapsed();
             if waited >= grace && !told {
@@ -160,7 +160,7 @@ impl KeeperClaim {
             }
             if waited >= patience {
                 let pid = recorded(&mut file);
-                return Err(LockError::Keeper { pid });
+                return Err(LockError::Attacher { pid });
             }
             thread::sleep(PAUSE);
         }
@@ -176,7 +176,7 @@ impl KeeperClaim {
     }
 }
 
-impl AsFd for KeeperClaim {
+impl AsFd for AttacherLock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
@@ -273,7 +273,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let lock = WorkLock::take(dir.path(), &owner()).unwrap();
         let take =
-            |patience| KeeperClaim::take_within(dir.path(), &owner(), &lock, [patience, patience]);
+            |patience| AttacherLock::take_within(dir.path(), &owner(), &lock, [patience, patience]);
         let first = take(Duration::ZERO).unwrap();
         // Nobody's who could be ended.
         first.is_of(std::process::id());
@@ -281,7 +281,7 @@ mod tests {
         drop(first);
         let told = take(Duration::ZERO).unwrap_err().to_string();
         assert!(
-            told.starts_with("the keeper of a couic that has ended")
+            told.starts_with("the attacher of a couic that has ended")
                 && told.contains(&format!("kill process {}", std::process::id())),
             "{told}"
         );
@@ -314,13 +314,13 @@ mod tests {
             alone: true,
         };
         assert!(try_lock(&lock.file).unwrap());
-        let claim = KeeperClaim::take(dir.path(), &owner(), &lock).unwrap();
+        let claim = AttacherLock::take(dir.path(), &owner(), &lock).unwrap();
         claim.is_of(1);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         let other = File::open(dir.path()).unwrap();
         assert!(!try_lock(&other).unwrap());
         drop(lock);
-        assert!(!try_lock(&other).unwrap(), "the keeper has it still");
+        assert!(!try_lock(&other).unwrap(), "the attacher has it still");
         drop(claim);
         assert!(try_lock(&other).unwrap());
     }

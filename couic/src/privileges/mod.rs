@@ -5,31 +5,29 @@
 //!   mends it.
 //! - It is the configured user before it reads what others wrote ([`lower_to_user`]), and has no privilege on any thread
 //!   before it answers anybody ([`give_up`]). What goes on needing capabilities is a process of its own, which can do
-//!   little else ([`confine_keeper`]).
+//!   little else ([`confine_attacher`]).
 
+mod attacher;
 mod config_file;
 mod error;
 mod give_up;
 mod inspect;
-mod keeper;
 mod leftover;
 mod lock;
 mod needed;
-mod porter;
 mod sandbox;
 mod serving;
 mod socket;
 mod user;
 mod workdir;
 
+pub use attacher::confine_attacher;
 pub use config_file::check_config_file;
 pub use error::PrivilegeError;
 pub use give_up::{Hardening, give_up};
 pub use inspect::{inspect_log_dir, inspect_working_dir};
-pub use keeper::confine_keeper;
-pub use lock::{KeeperClaim, LockError, WorkLock};
+pub use lock::{AttacherLock, LockError, WorkLock};
 pub use needed::check_capabilities;
-pub use porter::confine_porter;
 pub use sandbox::files as files_of;
 pub use socket::{ListeningSocket, SocketError, SocketPlace};
 pub use user::lower_to_user;

@@ -1,7 +1,7 @@
 //! From root to the configured user, before anything that others wrote is read: set files, the journal, reports.
 //!
 //! What holds after [`lower_to_user`], however the daemon was started: it is the configured user's, its group is the
-//! configured one, and it has what [`FILTERING`] names and nothing else, in all sets, so that the keeper that it starts
+//! configured one, and it has what [`FILTERING`] names and nothing else, in all sets, so that the attacher that it starts
 //! has them, too. `config/systemd/couic.service` makes the same of it.
 
 use couic_privsep::CAP_SYS_ADMIN;

@@ -200,14 +200,14 @@ impl Daemon {
     }
 
     /// The process that attaches for it.
-    pub(crate) fn keeper(&self) -> Pid {
+    pub(crate) fn attacher(&self) -> Pid {
         let path = format!("/proc/{0}/task/{0}/children", self.pid());
         let children = fs::read_to_string(path).unwrap();
-        let keeper = children.split_whitespace().find(|pid| {
+        let attacher = children.split_whitespace().find(|pid| {
             let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
-            words.contains("filter-keeper")
+            words.contains("attacher")
         });
-        Pid::from_raw(keeper.unwrap().parse().unwrap())
+        Pid::from_raw(attacher.unwrap().parse().unwrap())
     }
 
     /// Sends a signal and answers the exit code, or the negative signal that killed it.

@@ -67,9 +67,9 @@ fn no_signal_ends_it_by_surprise() {
     let Some(mut daemon) = place.start(&[]) else {
         return;
     };
-    let keeper = daemon.keeper();
+    let attacher = daemon.attacher();
     for number in stray_signals() {
-        for process in [keeper, daemon.pid()] {
+        for process in [attacher, daemon.pid()] {
             // SAFETY: takes no pointer; both are processes of this test.
             assert_eq!(unsafe { libc::kill(process.as_raw(), number) }, 0);
         }
@@ -81,7 +81,7 @@ fn no_signal_ends_it_by_surprise() {
         }
     }
     assert_eq!(get(&place, "/v1/health", None).0, 200);
-    assert_eq!(daemon.keeper(), keeper, "nor has its keeper ended");
+    assert_eq!(daemon.attacher(), attacher, "nor has its attacher ended");
     assert_eq!(daemon.end(Signal::SIGQUIT), 0);
     assert!(place.log().contains("SIGQUIT: finishing"));
 }
@@ -92,14 +92,14 @@ fn a_keeper_that_is_stopped_holds_up_no_start() {
     let Some(daemon) = place.start(&[]) else {
         return;
     };
-    let keeper = daemon.keeper();
-    kill(keeper, Signal::SIGSTOP).unwrap();
+    let attacher = daemon.attacher();
+    kill(attacher, Signal::SIGSTOP).unwrap();
     assert_eq!(daemon.end(Signal::SIGKILL), -9);
     let daemon = place.start(&[]).unwrap();
     assert_eq!(get(&place, "/v1/health", None).0, 200);
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
     let log = place.log();
-    let told = format!("the keeper (process {keeper}, stopped) of a couic that has ended");
+    let told = format!("the attacher (process {attacher}, stopped) of a couic that has ended");
     assert!(log.contains(&told), "{log}");
 }
 

@@ -9,7 +9,7 @@ use couic_e2e::{
 use nix::sys::signal::Signal;
 
 const BANNED: &str = "198.51.100.7";
-/// Longer than two of the keeper's minutes.
+/// Longer than two of the attacher's minutes.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 fn filtering<'lab>(lab: &'lab Lab, ifaces: &[&str]) -> Daemon<'lab> {
@@ -164,7 +164,7 @@ fn a_file_that_makes_the_filter_stay_is_made_again() {
     let files = fs.names();
     let file = files.last().expect("a file");
     fs.run("rm", &[file]);
-    // Any change makes the keeper look.
+    // Any change makes the attacher look.
     lab.join("other0", "other1");
     until("the file is there again", PATIENCE, || {
         (fs.names() == files).then_some(())
@@ -195,7 +195,7 @@ fn a_foreign_program_is_never_replaced_and_left_when_it_goes() {
             lab.host
                 .run("ip", &["link", "set", "dev", "veth1", "xdp", "off"]);
         }
-        // Any change makes the keeper look. A child of another test may hold the link for a moment more.
+        // Any change makes the attacher look. A child of another test may hold the link for a moment more.
         let _ = healthy(&daemon, "it is ours then", |health| {
             let again = ["link", "set", "dev", "veth1", "alias", "free"];
             lab.host.run("ip", &again);

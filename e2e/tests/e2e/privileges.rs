@@ -55,10 +55,10 @@ fn assert_confined(daemon: &Daemon<'_>, uid: u32, gid: u32) {
 /// The one process that may attach, and nothing else.
 fn assert_keeper_confined(daemon: &Daemon<'_>, uid: u32, gid: u32) {
     let children = children(pid(daemon));
-    let keeper = threads(*children.get("filter-keeper").expect("a keeper"));
-    assert_eq!(keeper.len(), 1, "{keeper:?}");
+    let attacher = threads(*children.get("attacher").expect("an attacher"));
+    assert_eq!(attacher.len(), 1, "{attacher:?}");
     let filtering = CAP_NET_ADMIN.and(CAP_BPF).and(CAP_PERFMON);
-    for thread in keeper {
+    for thread in attacher {
         assert_eq!(
             (thread.permitted, thread.effective),
             (filtering, filtering),

@@ -164,7 +164,7 @@ fn a_plugin_file_tells_what_the_daemon_does_isolated_and_loaded() {
         let processes = processes
             .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
             .map(|children| children.split_whitespace().count());
-        // The keeper, and what starts isolated plugins.
+        // The attacher, and what starts isolated plugins.
         let wanted = 1 + usize::from(isolated);
         assert_eq!(processes.sum::<usize>(), wanted, "{}", daemon.log());
         daemon.signal(Signal::SIGTERM);

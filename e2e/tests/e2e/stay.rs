@@ -3,10 +3,7 @@
 use std::{fs, time::Duration};
 
 use couic_common::{HealthStatus, Policy, XdpMode};
-use couic_e2e::{
-    BpfFs, Daemon, DaemonBuilder, Frame, HOST_IFACE, Lab, Stream, Tally, unix_now, until,
-};
-use couic_privsep::{CAP_CHOWN, threads_of};
+use couic_e2e::{BpfFs, DaemonBuilder, Frame, HOST_IFACE, Lab, Stream, Tally, unix_now, until};
 use nix::sys::signal::Signal;
 
 /// So many bursts are enough to be sure that frames flowed in the state that is asked about.
@@ -100,7 +97,7 @@ fn it_stays_for_a_daemon_that_has_given_up_root() {
         daemon = ended.restart();
         assert!(stands(&lab), "{signal}: {}", daemon.output());
     }
-    // The keeper, which is nobody by now, goes on attaching and keeping.
+    // The attacher, which is nobody by now, goes on attaching and keeping.
     lab.join("eth1", "wire1");
     until("eth1 is filtered", Duration::from_secs(60), || {
         lab.kernel_mode("eth1")
@@ -117,60 +114,42 @@ fn it_stays_for_a_daemon_that_has_given_up_root() {
     );
 }
 
-/// The copy of the keeper that stays root.
-fn assert_porter_confined(daemon: &Daemon<'_>) {
-    let children = |of: u32| {
-        let path = format!("/proc/{of}/task/{of}/children");
-        let text = fs::read_to_string(path).unwrap_or_default();
-        text.split_whitespace()
-            .find_map(|pid| pid.parse::<u32>().ok())
-    };
-    let keeper = daemon
-        .keeper()
-        .map_or(0, |pid| pid.as_raw().cast_unsigned());
-    let threads = threads_of(children(keeper).unwrap_or_default()).unwrap_or_default();
-    assert_eq!(threads.len(), 1, "{threads:?}");
-    let one = &threads[0];
-    assert_eq!(
-        (one.permitted, one.effective),
-        (CAP_CHOWN, CAP_CHOWN),
-        "{one:?}"
-    );
-    assert!(
-        one.bounding.is_empty() && one.inheritable.is_empty(),
-        "{one:?}"
-    );
-    assert!(
-        one.no_new_privs && one.seccomp == 2 && one.uids == [0; 4],
-        "{one:?}"
-    );
-}
-
-/// Somebody tidies up in /sys/fs/bpf while the daemon runs, as another user than the one it is by then.
+/// The pins are removed from outside while the daemon runs.
 #[test]
-fn pins_that_somebody_removes_are_made_again() {
+fn removed_pins_are_restored_or_health_says_what_to_do() {
     let Some((lab, fs)) = lab() else { return };
-    // As systemd mounts it: the way is root's alone.
+    // As systemd mounts it: only root reaches the directory by its path.
     fs.run("chmod", &["0700", "/sys/fs/bpf"]);
+    let pinned = |count: usize| {
+        until("all links are pinned", Duration::from_secs(90), || {
+            let kept = fs.names().into_iter().filter(|name| name.contains("/if"));
+            (kept.count() == count).then_some(())
+        });
+    };
     for (nth, (user, group)) in [("nobody", "nogroup"), ("root", "root")]
         .into_iter()
         .enumerate()
     {
         let builder = banning(lab.daemon()).user(user, group);
         let mut daemon = builder.ifaces(&["eth0", "eth1?"]).stays(Some(&fs)).start();
-        if user == "nobody" {
-            assert_porter_confined(&daemon);
-        }
         for (round, removed) in ["couic", "couic/*", "couic/*/*"].into_iter().enumerate() {
             fs.run("sh", &["-c", &format!("rm -r /sys/fs/bpf/{removed}")]);
-            // The keeper looks each minute, and when an interface comes.
+            // The attacher checks every minute, and when an interface appears.
             let number = nth * 3 + round;
             lab.join(&format!("eth1{number}"), &format!("wire1{number}"));
-            until("all pins are back", Duration::from_secs(90), || {
-                let kept = fs.names().into_iter().filter(|name| name.contains("/if"));
-                (kept.count() == number + 2).then_some(())
-            });
-            until("health is well again", Duration::from_secs(60), || {
+            // Only root may create the directory anew.
+            if user == "nobody" && removed != "couic/*/*" {
+                let (told, _) = until(
+                    "health names the directory",
+                    Duration::from_secs(90),
+                    || daemon.api().health().1.filter_problems.pop(),
+                );
+                assert!(told.contains("cannot be created again"), "{told}");
+                assert!(stands(&lab), "it filters meanwhile");
+                daemon = daemon.ended_by(Signal::SIGTERM).restart();
+            }
+            pinned(number + 2);
+            until("health is ok again", Duration::from_secs(60), || {
                 (daemon.api().health().1.status == HealthStatus::Ok).then_some(())
             });
             daemon = daemon.ended_by(Signal::SIGKILL);
@@ -179,11 +158,34 @@ fn pins_that_somebody_removes_are_made_again() {
             assert!(stands(&lab), "{user} {removed}: {}", daemon.output());
         }
         let ended = daemon.ended_by(Signal::SIGTERM);
-        let told = ended.log().matches("was gone, and was made again").count();
-        assert!(told >= 3, "{}", ended.log());
+        assert!(
+            ended.log().contains("was gone, and was pinned again"),
+            "{}",
+            ended.log()
+        );
         assert_eq!(ended.detach().0, 0);
         assert!(is_open(&lab));
     }
+}
+
+#[test]
+fn a_stopped_attacher_is_in_health_within_seconds() {
+    let Some((lab, fs)) = lab() else { return };
+    let daemon = banning(lab.daemon()).stays(Some(&fs)).start();
+    let attacher = daemon.attacher().expect("an attacher");
+    nix::sys::signal::kill(attacher, Signal::SIGSTOP).expect("stop the attacher");
+    let (told, _) = until("health names it", Duration::from_secs(60), || {
+        daemon.api().health().1.filter_problems.pop()
+    });
+    let expected = format!("the attacher (process {attacher}) has not answered for ");
+    assert!(told.starts_with(&expected), "{told}");
+    assert!(stands(&lab), "what is attached filters");
+    nix::sys::signal::kill(attacher, Signal::SIGCONT).expect("continue it");
+    until("health is ok again", Duration::from_secs(60), || {
+        (daemon.api().health().1.status == HealthStatus::Ok).then_some(())
+    });
+    let log = daemon.ended_by(Signal::SIGTERM).log();
+    assert!(log.contains("the attacher answers again"), "{log}");
 }
 
 #[test]
@@ -250,7 +252,7 @@ fn where_it_is_not_to_stay_it_goes_with_the_daemon_and_what_was_kept_too() {
         assert_eq!(daemon.api().health().1.status, HealthStatus::Ok);
         assert_eq!(fs.names(), [""; 0], "nothing is kept there");
         let _daemon = daemon.ended_by(signal);
-        // The keeper of a killed one ends a moment later.
+        // The attacher of a killed one ends a moment later.
         until("the wall is open", Duration::from_secs(60), || {
             is_open(&lab).then_some(())
         });
@@ -369,15 +371,15 @@ fn two_daemons_do_not_take_each_others_interfaces() {
 }
 
 #[test]
-fn without_its_keeper_the_daemon_ends_and_the_wall_stands() {
+fn without_its_attacher_the_daemon_ends_and_the_filter_stays() {
     let Some((lab, fs)) = lab() else { return };
     let mut daemon = banning(lab.daemon()).stays(Some(&fs)).start();
-    let (keeper, _) = until("the keeper is found", Duration::from_secs(60), || {
-        daemon.keeper()
+    let (attacher, _) = until("the attacher is found", Duration::from_secs(60), || {
+        daemon.attacher()
     });
-    nix::sys::signal::kill(keeper, Signal::SIGTERM).expect("signal the keeper");
+    nix::sys::signal::kill(attacher, Signal::SIGTERM).expect("signal the attacher");
     assert_eq!(daemon.api().health().0, 200, "it does not mind SIGTERM");
-    nix::sys::signal::kill(keeper, Signal::SIGKILL).expect("kill the keeper");
+    nix::sys::signal::kill(attacher, Signal::SIGKILL).expect("kill the attacher");
     assert_eq!(daemon.exit_code(), 1, "{}", daemon.output());
     assert!(daemon.output().contains("has ended"), "{}", daemon.output());
     assert!(stands(&lab));

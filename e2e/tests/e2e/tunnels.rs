@@ -6,7 +6,7 @@ use couic_common::{HealthStatus, Policy, XdpMode};
 use couic_e2e::{Daemon, HOST_IFACE, LINK_CAN, LINK_NONE, Lab, Tun, tcx_links, until};
 
 const TUN: &str = "tun0";
-/// Longer than two of the keeper's minutes.
+/// Longer than two of the attacher's minutes.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 fn lab() -> Option<(Lab, Tun)> {

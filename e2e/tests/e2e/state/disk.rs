@@ -52,7 +52,7 @@ impl Disk {
 
     fn remount(&self, flags: MsFlags) {
         let flags = MsFlags::MS_REMOUNT | flags;
-        // The keeper of a daemon that was killed has a file open for a moment longer.
+        // The attacher of a daemon that was killed has a file open for a moment longer.
         until("it is mounted anew", DEADLINE, || {
             mount(None::<&str>, &self.dir, None::<&str>, flags, None::<&str>).ok()
         });

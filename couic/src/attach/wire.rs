@@ -1,12 +1,12 @@
-//! What the serving process and its keeper say to each other: one JSON document a packet over a pair of
+//! What the serving process and its attacher say to each other: one JSON document a packet over a pair of
 //! `SOCK_SEQPACKET` sockets, with at most one descriptor (`SCM_RIGHTS`).
 //!
-//! The serving process may ask for what the configuration allows, and nothing else: after [`Order::Start`] no packet of
+//! The serving process may ask for what the configuration allows, and nothing else: after [`Request::Start`] no packet of
 //! it names an interface or a path, and there is one program for each role.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     path::PathBuf,
 };
 
@@ -19,15 +19,15 @@ use nix::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{keep::Place, wall::State};
+use super::{attachments::State, pins::Place};
 use couic_firewall::dataplane::{OperationMode, Role};
 
 /// The longest packet. All names and messages in one are bounded far below.
 const LONGEST: usize = 64 << 10;
 
-/// What the keeper is to do.
+/// What the attacher is to do.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Order {
+pub(crate) enum Request {
     /// Comes first.
     Start(Start),
     /// One of our programs, which comes with it.
@@ -42,17 +42,19 @@ pub(crate) enum Order {
         /// What it is called in the store.
         name: String,
     },
-    /// Our own claim on being the one keeper of this working directory, which comes with it.
+    /// Our own claim on being the one attacher of this working directory, which comes with it.
     Claim,
-    /// Put our program on all interfaces; answered by `Raised` or `Refused`.
-    Raise,
+    /// Put our program on all interfaces; answered by `Attached` or `Refused`.
+    Attach,
     /// Look at everything now; a report follows.
     Check,
-    /// Take our program off all interfaces and keep nothing; answered by `Lowered`.
-    Lower,
+    /// Answered by `Alive`, which a process that is stopped does not do.
+    Probe,
+    /// Take our program off all interfaces and keep nothing; answered by `Detached`.
+    Detach,
 }
 
-/// What a keeper goes by, all its life.
+/// What an attacher goes by, all its life.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Start {
     /// `ifaces`.
@@ -69,23 +71,25 @@ pub(crate) struct Start {
     pub(crate) period: u32,
 }
 
-/// What the keeper says.
+/// What the attacher says.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Event {
+pub(crate) enum Message {
     /// It is confined, and can begin when it has its program.
     Ready,
-    /// To [`Order::Raise`]: done.
-    Raised,
-    /// To [`Order::Raise`]: not done.
+    /// To [`Request::Attach`]: done.
+    Attached,
+    /// To [`Request::Attach`]: not done.
     Refused(String),
-    /// To [`Order::Lower`]: done.
-    Lowered,
+    /// To [`Request::Detach`]: done.
+    Detached,
+    /// To [`Request::Probe`].
+    Alive,
     /// An interface, in a report.
     Interface(State),
     /// Something else that somebody should look at, in a report.
     Problem(String),
     /// The filter does not stay when this process ends, and why, in a report.
-    Unkept(String),
+    Unsaved(String),
     /// A report is complete: what was told before the one before it holds no more.
     Reported,
     /// A link to be kept by systemd comes with this.
@@ -149,11 +153,6 @@ impl Line {
 
     pub(crate) fn raw(&self) -> RawFd {
         self.0.as_raw_fd()
-    }
-
-    /// For options of the socket.
-    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
     }
 
     /// Ends the line in both directions, for all who have this end.
@@ -239,6 +238,8 @@ mod tests {
         io::{Read, Write},
     };
 
+    use std::os::fd::AsFd;
+
     use super::*;
 
     #[test]
@@ -247,22 +248,22 @@ mod tests {
         let theirs = Line::new(theirs);
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"hello").unwrap();
-        let keep = Event::Keep {
+        let keep = Message::Keep {
             name: "if2".to_owned(),
         };
         theirs.send(&keep, Some(file.as_fd())).unwrap();
-        theirs.send(&Event::Raised, None).unwrap();
-        let (event, fd) = ours.receive::<Event>().unwrap().unwrap();
+        theirs.send(&Message::Attached, None).unwrap();
+        let (event, fd) = ours.receive::<Message>().unwrap().unwrap();
         assert_eq!(event, keep);
         let mut same = File::from(fd.unwrap());
         io::Seek::rewind(&mut same).unwrap();
         let mut text = String::new();
         same.read_to_string(&mut text).unwrap();
         assert_eq!(text, "hello");
-        let (event, fd) = ours.receive::<Event>().unwrap().unwrap();
-        assert!(event == Event::Raised && fd.is_none());
+        let (event, fd) = ours.receive::<Message>().unwrap().unwrap();
+        assert!(event == Message::Attached && fd.is_none());
         drop(theirs);
-        assert!(ours.receive::<Event>().unwrap().is_none());
+        assert!(ours.receive::<Message>().unwrap().is_none());
     }
 
     #[test]
@@ -271,7 +272,7 @@ mod tests {
         let theirs = Line::new(theirs);
         for text in ["", "x", "{\"Start\":{}}", "\"Fly\""] {
             theirs.send(&text, None).unwrap();
-            assert!(ours.receive::<Order>().is_err(), "{text}");
+            assert!(ours.receive::<Request>().is_err(), "{text}");
         }
         let long = "x".repeat(LONGEST);
         assert!(theirs.send(&long, None).is_err());

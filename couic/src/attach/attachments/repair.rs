@@ -2,24 +2,26 @@
 
 use std::io;
 
-use super::{AttachError, Deed, How, Interface, LinkLayer, Wall, Wanted, XdpMode, role, wanted};
-use crate::keeper::kernel::Kernel;
+use super::{
+    AttachError, Attachments, Event, How, Interface, LinkLayer, Wanted, XdpMode, role, wanted,
+};
+use crate::attach::kernel::Kernel;
 use couic_firewall::dataplane::Hook;
 
-impl<K: Kernel> Wall<K> {
+impl<K: Kernel> Attachments<K> {
     /// Looks at all interfaces and mends what is not as it should be.
     ///
     /// # Errors
     /// Where the kernel does not say which interfaces there are. Nothing has changed then.
-    pub(crate) fn check(&mut self) -> io::Result<Vec<Deed>> {
+    pub(crate) fn check(&mut self) -> io::Result<Vec<Event>> {
         let interfaces = self.kernel.interfaces()?;
         let wanted = wanted(&self.patterns, &interfaces);
-        let mut deeds = Vec::new();
-        self.let_go(&interfaces, &wanted, &mut deeds);
+        let mut events = Vec::new();
+        self.let_go(&interfaces, &wanted, &mut events);
         for Wanted { interface, .. } in wanted {
-            self.mend(interface, &mut deeds);
+            self.mend(interface, &mut events);
         }
-        Ok(deeds)
+        Ok(events)
     }
 
     /// Whether a link of TCX lost its interface, or its place there, since the last check: netlink, which tells that of
@@ -32,7 +34,7 @@ impl<K: Kernel> Wall<K> {
     }
 
     /// Gives up interfaces that are gone, called otherwise, or of a type that cannot be filtered.
-    fn let_go(&mut self, all: &[Interface], wanted: &[Wanted<'_>], deeds: &mut Vec<Deed>) {
+    fn let_go(&mut self, all: &[Interface], wanted: &[Wanted<'_>], events: &mut Vec<Event>) {
         let is_wanted = |index: &u32| wanted.iter().any(|w| w.interface.index == *index);
         self.problems.retain(|index, _| is_wanted(index));
         let gone = self.held.extract_if(.., |index, _| !is_wanted(index));
@@ -45,19 +47,19 @@ impl<K: Kernel> Wall<K> {
                 Some(_) => "it is called otherwise now, and that is not in ifaces",
                 None => "the interface is gone",
             };
-            deeds.push(self.leave(held.unwanted(index, why)));
+            events.push(self.leave(held.unwanted(index, why)));
         }
     }
 
-    fn mend(&mut self, interface: &Interface, deeds: &mut Vec<Deed>) {
+    fn mend(&mut self, interface: &Interface, events: &mut Vec<Event>) {
         let Interface { index, name, .. } = interface;
         if let Some(held) = self.held.get_mut(index) {
             held.name.clone_from(name);
         }
         let mended = match self.ways(interface) {
-            Ok(ways) => self.mend_by(ways, interface, deeds),
+            Ok(ways) => self.mend_by(ways, interface, events),
             Err(error) => {
-                self.release(interface, deeds);
+                self.release(interface, events);
                 Err(error)
             }
         };
@@ -65,13 +67,13 @@ impl<K: Kernel> Wall<K> {
             Ok(None) => {
                 self.problems.remove(index);
             }
-            Ok(Some(deed)) => deeds.push(deed),
+            Ok(Some(event)) => events.push(event),
             Err(problem) => {
                 let problem = problem.to_string();
                 let known = self.problems.get(index) == Some(&problem);
                 let failed = self.failed(*index, name, problem);
                 if !known {
-                    deeds.push(failed);
+                    events.push(failed);
                 }
             }
         }
@@ -82,8 +84,8 @@ impl<K: Kernel> Wall<K> {
         &mut self,
         ways: &[XdpMode],
         interface: &Interface,
-        deeds: &mut Vec<Deed>,
-    ) -> Result<Option<Deed>, AttachError> {
+        events: &mut Vec<Event>,
+    ) -> Result<Option<Event>, AttachError> {
         let Interface {
             index, name, layer, ..
         } = interface;
@@ -98,7 +100,7 @@ impl<K: Kernel> Wall<K> {
                     }
                     let swapped = self.kernel.swap(&held.link, wanted);
                     swapped.map_err(|source| self.refused(name, source))?;
-                    return Ok(Some(Deed::Filtering {
+                    return Ok(Some(Event::Filtering {
                         index: *index,
                         name: name.clone(),
                         mode,
@@ -108,7 +110,7 @@ impl<K: Kernel> Wall<K> {
                 // It carries something else than when that was attached.
                 Some(_) => {
                     how = How::New;
-                    self.release(interface, deeds);
+                    self.release(interface, events);
                     here.xdp = here.xdp.filter(|on| !self.is_ours(on.id));
                 }
                 None => {}
@@ -119,10 +121,10 @@ impl<K: Kernel> Wall<K> {
     }
 
     /// Takes our program off an interface that has changed so that it would read packets wrongly.
-    fn release(&mut self, interface: &Interface, deeds: &mut Vec<Deed>) {
+    fn release(&mut self, interface: &Interface, events: &mut Vec<Event>) {
         if let Some(held) = self.held.remove(&interface.index) {
             let why = "its packets begin with another header now";
-            deeds.push(self.leave(held.unwanted(interface.index, why)));
+            events.push(self.leave(held.unwanted(interface.index, why)));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use couic::privileges::{confine_keeper, confine_porter};
+use couic::privileges::confine_attacher;
 use couic_privsep::FILTERING;
 use couic_privsep::{CAP_SYS_ADMIN, Caps, threads};
 use nix::unistd::{chdir, getegid, geteuid};
@@ -30,7 +30,7 @@ fn bpf(command: u32) -> i32 {
 #[test]
 fn it_keeps_what_filtering_takes_and_can_do_nothing_else() {
     apart(
-        "keeper::it_keeps_what_filtering_takes_and_can_do_nothing_else",
+        "attacher::it_keeps_what_filtering_takes_and_can_do_nothing_else",
         || {
             let root = geteuid().is_root();
             let (uid, gid) = if root {
@@ -50,7 +50,7 @@ fn it_keeps_what_filtering_takes_and_can_do_nothing_else() {
             let had = couic_privsep::sets().unwrap().permitted;
             let (line, _theirs) = UnixStream::pair().unwrap();
 
-            let missing = confine_keeper(uid, gid, Some(pins.as_path())).unwrap();
+            let missing = confine_attacher(uid, gid, Some(pins.as_path())).unwrap();
             assert_eq!(missing, [""; 0], "this kernel has all of it");
             let keep = FILTERING.within(had);
             assert_threads(root, uid, gid, keep);
@@ -76,65 +76,14 @@ fn it_keeps_what_filtering_takes_and_can_do_nothing_else() {
             refused("a program", Command::new("/bin/true").status());
             refused("TCP", TcpListener::bind("127.0.0.1:0"));
             refused("a file", fs::read("/etc/hosts"));
-            refused("a file elsewhere", fs::write("/tmp/couic-keeper-test", ""));
+            refused(
+                "a file elsewhere",
+                fs::write("/tmp/couic-attacher-test", ""),
+            );
             fs::write("if2", "a pin").unwrap();
             fs::remove_file("if2").unwrap();
             assert!(nix::net::if_::if_nametoindex("lo").is_ok());
             drop(line);
-        },
-    );
-}
-
-#[test]
-fn the_copy_that_makes_its_directory_can_do_nothing_else() {
-    apart(
-        "keeper::the_copy_that_makes_its_directory_can_do_nothing_else",
-        || {
-            if !geteuid().is_root() {
-                println!("skipped: only root has such a copy");
-                return;
-            }
-            let top = tempfile::tempdir().unwrap();
-            let dir = top.path().join("couic");
-            let status = || fs::read_to_string("/proc/thread-self/status").unwrap();
-            let open = fs::File::open("/proc/thread-self/status").unwrap();
-            assert!(status().contains("Seccomp:\t0"));
-
-            confine_porter(top.path()).unwrap();
-            let own = std::io::read_to_string(open).unwrap();
-            for line in [
-                format!("CapPrm:\t{:016x}", 1),
-                format!("CapEff:\t{:016x}", 1),
-                format!("CapBnd:\t{:016x}", 0),
-                "NoNewPrivs:\t1".to_owned(),
-                "Seccomp:\t2".to_owned(),
-            ] {
-                assert!(own.contains(&line), "{line}: {own}");
-            }
-            // What it is there for.
-            fs::create_dir(&dir).unwrap();
-            std::os::unix::fs::lchown(&dir, Some(4242), Some(4343)).unwrap();
-            fs::remove_dir(&dir).unwrap();
-            for (name, call) in [
-                ("bpf", libc::SYS_bpf),
-                ("execve", libc::SYS_execve),
-                ("clone", libc::SYS_clone),
-                ("kill", libc::SYS_kill),
-                ("ptrace", libc::SYS_ptrace),
-                ("mount", libc::SYS_mount),
-                ("socket", libc::SYS_socket),
-                ("setresuid", libc::SYS_setresuid),
-                ("chmod", libc::SYS_fchmodat),
-            ] {
-                // SAFETY: none of them does anything with nothing, should one be let through.
-                let number = errno(unsafe { libc::syscall(call, 0, 0, 0, 0, 0, 0) });
-                assert_eq!(number, libc::ENOSYS, "{name}");
-            }
-            refused("a file", fs::read("/etc/hosts"));
-            refused(
-                "a directory elsewhere",
-                fs::create_dir("/tmp/couic-porter-test"),
-            );
         },
     );
 }

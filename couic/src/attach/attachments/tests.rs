@@ -1,4 +1,4 @@
-//! The wall on a [`model`](super::model) of the kernel: what any sequence of events leads to, and what refused starts leave
+//! The attachments on a [`model`](super::model) of the kernel: what any sequence of events leads to, and what refused starts leave
 //! behind.
 
 use std::rc::Rc;
@@ -7,8 +7,11 @@ use proptest::prelude::*;
 
 use super::{model::*, *};
 
-fn kept(wall: &Wall<Fake>) -> Vec<Rc<FakeLink>> {
-    wall.links().map(|(_, _, link)| Rc::clone(link)).collect()
+fn kept(attachments: &Attachments<Fake>) -> Vec<Rc<FakeLink>> {
+    attachments
+        .links()
+        .map(|(_, _, link)| Rc::clone(link))
+        .collect()
 }
 
 use OperationMode::{Auto, Generic, Native, Tcx};
@@ -16,36 +19,39 @@ use OperationMode::{Auto, Generic, Native, Tcx};
 #[test]
 fn the_next_start_takes_over_without_a_gap() {
     let fake = Fake::new(&[("eth0", true), ("lo", false), ("eth1", true)]);
-    let mut first = fake.wall(1, &["eth*", "lo"], Auto);
-    first.raise(Vec::new()).unwrap();
+    let mut first = fake.attachments(1, &["eth*", "lo"], Auto);
+    first.attach_all(Vec::new()).unwrap();
     let pins = kept(&first);
     drop(first);
     assert_eq!(fake.programs(), [Some(1); 3], "it stays without a daemon");
-    let mut second = fake.wall(2, &["eth*", "lo"], Auto);
-    let deeds = second.raise(pins).unwrap();
+    let mut second = fake.attachments(2, &["eth*", "lo"], Auto);
+    let events = second.attach_all(pins).unwrap();
     assert_eq!(fake.programs(), [Some(2); 3]);
     assert!(fake.net.borrow().ports.iter().all(|p| p.bare == 0));
-    let adopted = |deed: &Deed| {
+    let adopted = |event: &Event| {
         matches!(
-            deed,
-            Deed::Filtering {
+            event,
+            Event::Filtering {
                 how: How::Adopted,
                 ..
             }
         )
     };
-    assert!(deeds.len() == 3 && deeds.iter().all(adopted), "{deeds:?}");
+    assert!(
+        events.len() == 3 && events.iter().all(adopted),
+        "{events:?}"
+    );
 }
 
 #[test]
 fn what_is_not_in_ifaces_any_more_is_taken_off() {
     let fake = Fake::new(&[("eth0", true), ("eth1", true)]);
-    let mut first = fake.wall(1, &["eth0", "eth1"], Auto);
-    first.raise(Vec::new()).unwrap();
+    let mut first = fake.attachments(1, &["eth0", "eth1"], Auto);
+    first.attach_all(Vec::new()).unwrap();
     let pins = kept(&first);
     drop(first);
-    let mut second = fake.wall(2, &["eth1"], Auto);
-    second.raise(pins).unwrap();
+    let mut second = fake.attachments(2, &["eth1"], Auto);
+    second.attach_all(pins).unwrap();
     assert_eq!(fake.programs(), [None, Some(2)]);
 }
 
@@ -60,12 +66,12 @@ fn a_start_that_is_refused_leaves_the_old_one_as_it_was() {
     for (ifaces, mode) in refusals {
         let fake = Fake::new(&[("eth0", true), ("taken", true), ("dumb0", false)]).old();
         fake.occupy(2);
-        let mut first = fake.wall(1, &["eth0"], Auto);
-        first.raise(Vec::new()).unwrap();
+        let mut first = fake.attachments(1, &["eth0"], Auto);
+        first.attach_all(Vec::new()).unwrap();
         let pins = kept(&first);
         drop(first);
-        let mut second = fake.wall(2, ifaces, mode);
-        second.raise(kept_by(&pins)).unwrap_err();
+        let mut second = fake.attachments(2, ifaces, mode);
+        second.attach_all(kept_by(&pins)).unwrap_err();
         drop(second);
         assert_eq!(
             fake.programs(),
@@ -83,15 +89,15 @@ fn kept_by(pins: &[Rc<FakeLink>]) -> Vec<Rc<FakeLink>> {
 #[test]
 fn the_first_swap_that_fails_is_a_refusal_a_later_one_is_tried_again() {
     let fake = Fake::new(&[("eth0", true), ("eth1", true)]);
-    let mut first = fake.wall(1, &["eth*"], Auto);
-    first.raise(Vec::new()).unwrap();
+    let mut first = fake.attachments(1, &["eth*"], Auto);
+    first.attach_all(Vec::new()).unwrap();
     let pins = kept(&first);
     fake.net.borrow_mut().stubborn = Some(1);
-    let mut second = fake.wall(2, &["eth*"], Auto);
-    second.raise(kept_by(&pins)).unwrap_err();
+    let mut second = fake.attachments(2, &["eth*"], Auto);
+    second.attach_all(kept_by(&pins)).unwrap_err();
     assert_eq!(fake.programs(), [Some(1), Some(1)]);
     fake.net.borrow_mut().stubborn = Some(2);
-    second.raise(kept_by(&pins)).unwrap();
+    second.attach_all(kept_by(&pins)).unwrap();
     assert_eq!(fake.programs(), [Some(2), Some(1)]);
     let (states, _) = second.report().unwrap();
     assert!(states[0].problem.is_none() && states[1].problem.is_some());
@@ -104,11 +110,11 @@ fn the_first_swap_that_fails_is_a_refusal_a_later_one_is_tried_again() {
 #[test]
 fn a_mode_that_is_not_wanted_any_more_is_changed() {
     let fake = Fake::new(&[("eth0", true), ("dumb0", false)]);
-    let mut first = fake.wall(1, &["eth0", "dumb0"], Generic);
-    first.raise(Vec::new()).unwrap();
+    let mut first = fake.attachments(1, &["eth0", "dumb0"], Generic);
+    first.attach_all(Vec::new()).unwrap();
     let pins = kept(&first);
-    let mut second = fake.wall(2, &["eth0"], Native);
-    second.raise(kept_by(&pins)).unwrap();
+    let mut second = fake.attachments(2, &["eth0"], Native);
+    second.attach_all(kept_by(&pins)).unwrap();
     let on = |id, mode| Some((id, mode));
     let runs = |fake: &Fake| {
         let net = fake.net.borrow();
@@ -116,11 +122,11 @@ fn a_mode_that_is_not_wanted_any_more_is_changed() {
     };
     assert_eq!(runs(&fake), [on(2, XdpMode::Native), None]);
     // What cannot be changed has the new rules in the old mode, and the start is refused.
-    let mut third = fake.wall(3, &["dumb0"], Generic);
-    third.raise(Vec::new()).unwrap();
+    let mut third = fake.attachments(3, &["dumb0"], Generic);
+    third.attach_all(Vec::new()).unwrap();
     let pins = kept(&third);
-    let mut fourth = fake.wall(4, &["dumb0"], Native);
-    fourth.raise(pins).unwrap_err();
+    let mut fourth = fake.attachments(4, &["dumb0"], Native);
+    fourth.attach_all(pins).unwrap_err();
     assert_eq!(runs(&fake)[1], on(4, XdpMode::Generic));
     assert_eq!(fourth.links().count(), 1, "it is to be kept");
 }
@@ -129,18 +135,18 @@ fn a_mode_that_is_not_wanted_any_more_is_changed() {
 fn others_are_named_and_another_couic_as_such() {
     let fake = Fake::new(&[("eth0", true), ("eth1", true)]).old();
     fake.occupy(1);
-    let mut other = fake.wall(1, &["eth1"], Auto);
-    other.raise(Vec::new()).unwrap();
+    let mut other = fake.attachments(1, &["eth1"], Auto);
+    other.attach_all(Vec::new()).unwrap();
     let told = |name| {
-        let mut wall = fake.wall(2, &[name], Auto);
-        wall.raise(Vec::new()).unwrap_err().to_string()
+        let mut attachments = fake.attachments(2, &[name], Auto);
+        attachments.attach_all(Vec::new()).unwrap_err().to_string()
     };
     assert!(told("eth0").contains("\"theirs\" (id 7000000), which is not Couic's"));
     assert!(told("eth1").contains("of another Couic (id 1)"));
     // A pattern is no promise that all of them are ours.
-    let mut wall = fake.wall(2, &["eth*"], Auto);
-    wall.raise(Vec::new()).unwrap();
-    let (states, _) = wall.report().unwrap();
+    let mut attachments = fake.attachments(2, &["eth*"], Auto);
+    attachments.attach_all(Vec::new()).unwrap();
+    let (states, _) = attachments.report().unwrap();
     assert!(
         states
             .iter()
@@ -151,19 +157,22 @@ fn others_are_named_and_another_couic_as_such() {
 #[test]
 fn names_without_an_interface_and_idle_patterns_are_reported() {
     let fake = Fake::new(&[("eth0", true)]);
-    let mut wall = fake.wall(1, &["eth0", "veth*"], Auto);
-    wall.raise(Vec::new()).unwrap();
-    let (states, idle) = wall.report().unwrap();
+    let mut attachments = fake.attachments(1, &["eth0", "veth*"], Auto);
+    attachments.attach_all(Vec::new()).unwrap();
+    let (states, idle) = attachments.report().unwrap();
     assert!(states.len() == 1 && idle.len() == 1 && idle[0].contains("veth*"));
     fake.net.borrow_mut().ports.clear();
-    let deeds = wall.check().unwrap();
-    assert!(matches!(&deeds[..], [Deed::Left { name, .. }] if name == "eth0"));
-    let (states, _) = wall.report().unwrap();
+    let events = attachments.check().unwrap();
+    assert!(matches!(&events[..], [Event::Left { name, .. }] if name == "eth0"));
+    let (states, _) = attachments.report().unwrap();
     assert_eq!(states[0].problem, Some(gone("eth0")));
     fake.net.borrow_mut().add("eth0", true);
-    wall.check().unwrap();
+    attachments.check().unwrap();
     assert_eq!(fake.programs(), [Some(1)]);
-    assert!(matches!(&wall.lower()[..], [Deed::Left { .. }]));
+    assert!(matches!(
+        &attachments.detach_all()[..],
+        [Event::Left { .. }]
+    ));
     assert_eq!(fake.programs(), [None]);
 }
 
@@ -267,25 +276,25 @@ proptest! {
         let meant = |name: &str| name == "eth0" || name.starts_with("veth") || name == "lo";
         let mut program = 1;
         // Without names that must be there, every start succeeds.
-        let mut wall = fake.wall(program, &["eth?", "veth*"], Auto);
-        wall.raise(Vec::new()).unwrap();
-        let mut wall = {
-            let pins = kept(&wall);
-            drop(wall);
+        let mut attachments = fake.attachments(program, &["eth?", "veth*"], Auto);
+        attachments.attach_all(Vec::new()).unwrap();
+        let mut attachments = {
+            let pins = kept(&attachments);
+            drop(attachments);
             program += 1;
-            let mut wall = fake.wall(program, &ifaces, Auto);
+            let mut attachments = fake.attachments(program, &ifaces, Auto);
             // lo is missing.
-            prop_assert!(wall.raise(kept_by(&pins)).is_err());
+            prop_assert!(attachments.attach_all(kept_by(&pins)).is_err());
             fake.net.borrow_mut().add("lo", false);
-            wall.raise(pins).unwrap();
-            wall
+            attachments.attach_all(pins).unwrap();
+            attachments
         };
         for (what, look) in all {
             if let Happening::Restart = what {
-                let pins = kept(&wall);
-                drop(wall);
+                let pins = kept(&attachments);
+                drop(attachments);
                 program += 1;
-                wall = fake.wall(program, &ifaces, Auto);
+                attachments = fake.attachments(program, &ifaces, Auto);
                 // Between two modes of XDP there is a gap, which only a change of type brings here.
                 let native = |p: &Port| p.on.is_some_and(|(on, _)| on.mode == XdpMode::Native);
                 let ports = fake.net.borrow().ports.clone();
@@ -298,11 +307,11 @@ proptest! {
                     meant.map(|p| p.bare).sum()
                 };
                 let before = bare(&fake);
-                if wall.raise(kept_by(&pins)).is_err() {
+                if attachments.attach_all(kept_by(&pins)).is_err() {
                     // A name is missing, occupied or cannot be judged: the old program goes on, as if its daemon did.
                     program -= 1;
-                    wall = fake.wall(program, &ifaces, Auto);
-                    wall.held = held_from(&fake, pins);
+                    attachments = fake.attachments(program, &ifaces, Auto);
+                    attachments.held = held_from(&fake, pins);
                 }
                 prop_assert_eq!(bare(&fake), before, "nothing that is meant was bare");
             } else {
@@ -311,8 +320,8 @@ proptest! {
             if !look {
                 continue;
             }
-            wall.check().unwrap();
-            prop_assert!(!wall.has_lost());
+            attachments.check().unwrap();
+            prop_assert!(!attachments.has_lost());
             for port in &fake.net.borrow().ports {
                 let expected = match meant(&port.name) {
                     true => expected(port, &fake, program),

@@ -68,7 +68,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
         .all(|byte| *byte == b'*')
 }
 
-/// The interfaces that the configuration means, in its order, each once.
+/// The interfaces that the configuration means, in its request, each once.
 pub(crate) fn select<'a>(patterns: &[Pattern], interfaces: &'a [Interface]) -> Vec<Wanted<'a>> {
     let mut wanted: Vec<Wanted<'a>> = Vec::new();
     for pattern in patterns {

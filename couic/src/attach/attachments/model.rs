@@ -10,7 +10,7 @@ use couic_common::XdpMode;
 
 use super::{
     super::{Interface, kernel::Kernel, pattern::Pattern},
-    Wall,
+    Attachments,
 };
 use couic_firewall::dataplane::{Hook, LinkInfo, OperationMode, Role};
 use couic_netlink::{LinkLayer, OnInterface};
@@ -152,16 +152,21 @@ impl Fake {
         }
     }
 
-    pub(super) fn wall(&self, program: u32, ifaces: &[&str], mode: OperationMode) -> Wall<Self> {
+    pub(super) fn attachments(
+        &self,
+        program: u32,
+        ifaces: &[&str],
+        mode: OperationMode,
+    ) -> Attachments<Self> {
         let patterns = ifaces.iter().map(|text| Pattern::new(text)).collect();
         let fake = Self {
             program,
             ..self.clone()
         };
-        Wall::new(fake, patterns, mode)
+        Attachments::new(fake, patterns, mode)
     }
 
-    /// What each interface runs by XDP, in order.
+    /// What each interface runs by XDP, in request.
     pub(super) fn programs(&self) -> Vec<Option<u32>> {
         let net = self.net.borrow();
         net.runs()
@@ -170,7 +175,7 @@ impl Fake {
             .collect()
     }
 
-    /// What each interface runs of ours, in order.
+    /// What each interface runs of ours, in request.
     pub(super) fn ours(&self) -> Vec<Vec<u32>> {
         self.net.borrow().ports.iter().map(Port::ours).collect()
     }

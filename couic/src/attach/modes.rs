@@ -17,7 +17,7 @@ use couic_firewall::dataplane::{AttachError, OperationMode, Role};
 use couic_netlink::LinkLayer;
 
 /// What to try on an interface, in turn: never nothing.
-pub(super) fn ways(
+pub(super) fn candidate_modes(
     mode: OperationMode,
     interface: &Interface,
     has_tcx: bool,
@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn what_is_tried_where() {
         use OperationMode as Mode;
-        let tried = |mode, layer, tcx| ways(mode, &interface(layer), tcx).unwrap_or_default();
+        let tried =
+            |mode, layer, tcx| candidate_modes(mode, &interface(layer), tcx).unwrap_or_default();
         let cases: [(Mode, LinkLayer, &[XdpMode], &[XdpMode]); 11] = [
             (
                 Mode::Auto,
@@ -129,7 +130,7 @@ mod tests {
     fn a_refusal_says_which_modes_work_here() {
         use OperationMode as Mode;
         let told = |mode, layer, tcx| {
-            let refused = ways(mode, &interface(layer), tcx).unwrap_err();
+            let refused = candidate_modes(mode, &interface(layer), tcx).unwrap_err();
             refused.to_string()
         };
         let can = told(Mode::Auto, LinkLayer::Other(280), true);

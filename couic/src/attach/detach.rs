@@ -3,11 +3,11 @@
 use std::{io, os::fd::AsFd};
 
 use super::{
-    handle::Setup,
-    keep::{Pins, pin_dir, remove_dirs},
+    attacher::Setup,
     pattern::{Pattern, Wanted, select},
+    pins::{Pins, pin_dir, remove_dirs},
 };
-use crate::privileges::{KeeperClaim, LockError, WorkLock};
+use crate::privileges::{AttacherLock, LockError, WorkLock};
 use couic_firewall::dataplane::{ENTRIES, link, program_names};
 use couic_netlink as netlink;
 
@@ -59,7 +59,7 @@ pub fn detach(setup: &Setup) -> Result<Detached, DetachError> {
                 LockError::Running { pid } => DetachError::Running { pid },
                 other => DetachError::Lock(other),
             })?;
-        let claim = KeeperClaim::take(&setup.working_dir, &setup.owner, &lock)
+        let claim = AttacherLock::take(&setup.working_dir, &setup.owner, &lock)
             .map_err(DetachError::Lock)?;
         Some((lock, claim))
     } else {

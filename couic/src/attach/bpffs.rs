@@ -16,7 +16,7 @@ use nix::{
     unistd::getpid,
 };
 
-use super::keep::{BPF_FS, is_bpf_fs};
+use super::pins::{BPF_FS, is_bpf_fs};
 
 /// The inode of the machine's first mount namespace where that has a fixed one (`MNT_NS_INIT_INO` of linux/nsfs.h).
 const FIRST_MOUNT_NAMESPACE: u64 = 0xefff_fff8;

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, io};
 use couic_common::XdpMode;
 use serde::{Deserialize, Serialize};
 
-use super::{Interface, LinkLayer, Wall, Wanted, role, select};
-use crate::keeper::{kernel::Kernel, ways::note};
+use super::{Attachments, Interface, LinkLayer, Wanted, role, select};
+use crate::attach::{kernel::Kernel, modes::note};
 
 /// An interface as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,8 +23,8 @@ pub(crate) struct State {
     pub(crate) note: Option<String>,
 }
 
-impl<K: Kernel> Wall<K> {
-    /// Every interface that the configuration means, and every name of it that means none, in its order; and patterns
+impl<K: Kernel> Attachments<K> {
+    /// Every interface that the configuration means, and every name of it that means none, in its request; and patterns
     /// that mean none, and interfaces that match one and are left alone.
     ///
     /// # Errors

@@ -80,7 +80,7 @@ pub(crate) fn is_bpf_fs(path: &Path) -> bool {
     found.is_ok_and(|kind| libc::c_ulong::try_from(kind).is_ok_and(|kind| kind == MAGIC))
 }
 
-/// Files that hold links: the current directory of the keeper, so that it needs no right on the way there later.
+/// Files that hold links: the current directory of the attacher, so that it needs no right on the way there later.
 #[derive(Debug)]
 pub(crate) struct Pins {
     /// As it is reached.
@@ -182,6 +182,11 @@ pub(crate) fn make_dirs(dir: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
         lchown(dir, Some(uid), Some(gid))?;
     }
     Ok(())
+}
+
+/// Whether there is a directory and nothing in it.
+pub(crate) fn is_empty(dir: &Path) -> bool {
+    fs::read_dir(dir).is_ok_and(|mut files| files.next().is_none())
 }
 
 /// Takes the directory away, and the one it lies in where nobody else has one there; what is still in it keeps it there.

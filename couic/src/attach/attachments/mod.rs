@@ -1,17 +1,17 @@
 //! The filter on its interfaces: put up, looked after, taken down. Every decision about what is attached is made here.
 //!
 //! What holds:
-//! - [`Wall::raise`] changes nothing where it fails, but for one case: where an interface has to change from one mode of
+//! - [`Attachments::raise`] changes nothing where it fails, but for one case: where an interface has to change from one mode of
 //!   XDP to another and cannot, it has the new program in the old mode.
 //! - A link that was kept gets the new program in one atomic step; no packet passes in between. Nor does one between XDP
 //!   and TCX, which go together: the old link goes when the new one is there.
 //! - What somebody else attached is never replaced. Nor is what another Couic attached.
 //! - A program never sees packets that it reads wrongly: which one it is depends on what the interface carries, and where
 //!   there is none for that, nothing is attached.
-//! - After [`Wall::check`], every interface that the configuration means runs our program, or [`Wall::report`] says why
+//! - After [`Attachments::check`], every interface that the configuration means runs our program, or [`Attachments::report`] says why
 //!   not.
 
-mod mend;
+mod repair;
 mod report;
 
 use std::{
@@ -26,8 +26,8 @@ pub(crate) use self::report::{State, gone};
 use super::{
     Interface,
     kernel::{Kernel, Linux},
+    modes::{candidate_modes, role},
     pattern::{Pattern, Wanted, select, unmatched},
-    ways::{role, ways},
 };
 use couic_firewall::dataplane::{AttachError, ENTRIES, Hook, OperationMode, Role};
 use couic_netlink::{LinkLayer, OnInterface};
@@ -42,7 +42,7 @@ struct Held<L> {
 
 /// The filter.
 #[derive(Debug)]
-pub(crate) struct Wall<K: Kernel> {
+pub(crate) struct Attachments<K: Kernel> {
     kernel: K,
     patterns: Vec<Pattern>,
     mode: OperationMode,
@@ -55,7 +55,7 @@ pub(crate) struct Wall<K: Kernel> {
 
 /// What was done, to be logged and counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Deed {
+pub(crate) enum Event {
     /// A link is new, or has been found: it is to be kept.
     Filtering {
         /// The interface's.
@@ -119,14 +119,14 @@ struct Unwanted<L> {
 /// Links from before, and how they filter, by interface.
 type Live<L> = BTreeMap<u32, Vec<(XdpMode, L)>>;
 
-impl Wall<Linux> {
+impl Attachments<Linux> {
     /// A program, without which nothing can be attached.
     pub(crate) fn give(&mut self, role: Role, program: OwnedFd, id: u32) {
         self.kernel.give(role, program, id);
     }
 }
 
-impl<K: Kernel> Wall<K> {
+impl<K: Kernel> Attachments<K> {
     /// Nothing is attached yet.
     pub(crate) fn new(kernel: K, patterns: Vec<Pattern>, mode: OperationMode) -> Self {
         Self {
@@ -144,10 +144,10 @@ impl<K: Kernel> Wall<K> {
     ///
     /// # Errors
     /// [`AttachError`], where an interface that is named cannot be filtered; the old program is where it was then.
-    pub(crate) fn raise(&mut self, kept: Vec<K::Link>) -> Result<Vec<Deed>, AttachError> {
+    pub(crate) fn attach_all(&mut self, kept: Vec<K::Link>) -> Result<Vec<Event>, AttachError> {
         let interfaces = self.kernel.interfaces().map_err(AttachError::List)?;
-        let mut deeds = Vec::new();
-        let plan = self.plan(&interfaces, kept, &mut deeds)?;
+        let mut events = Vec::new();
+        let plan = self.plan(&interfaces, kept, &mut events)?;
         let mut fresh = Vec::new();
         for wanted in plan.new {
             let Interface { index, name, .. } = wanted.interface;
@@ -155,27 +155,27 @@ impl<K: Kernel> Wall<K> {
                 Ok((link, mode)) => fresh.push((*index, name.clone(), mode, link)),
                 // The links made so far are dropped with this return.
                 Err(error) if wanted.named => return Err(error),
-                Err(error) => deeds.push(self.failed(*index, name, error.to_string())),
+                Err(error) => events.push(self.failed(*index, name, error.to_string())),
             }
         }
         for (interface, mode, link) in plan.change {
-            self.change(interface, mode, &link, &mut deeds)?;
+            self.change(interface, mode, &link, &mut events)?;
         }
-        self.adopt_all(plan.adopt, &mut deeds)?;
+        self.adopt_all(plan.adopt, &mut events)?;
         for (index, name, mode, link) in fresh {
-            deeds.push(self.hold(index, &name, link, mode, How::New));
+            events.push(self.hold(index, &name, link, mode, How::New));
         }
         for unwanted in plan.drop {
-            deeds.push(self.leave(unwanted));
+            events.push(self.leave(unwanted));
         }
-        Ok(deeds)
+        Ok(events)
     }
 
     fn plan<'a>(
         &mut self,
         interfaces: &'a [Interface],
         kept: Vec<K::Link>,
-        deeds: &mut Vec<Deed>,
+        events: &mut Vec<Event>,
     ) -> Result<Plan<'a, K::Link>, AttachError> {
         if let Some(missing) = unmatched(&self.patterns, interfaces).find(|p| p.is_name()) {
             let name = missing.text().to_owned();
@@ -196,7 +196,7 @@ impl<K: Kernel> Wall<K> {
                     plan.sort(wanted, ways, links);
                 }
                 Err(error) if wanted.named => return Err(error),
-                Err(error) => deeds.push(self.failed(*index, name, error.to_string())),
+                Err(error) => events.push(self.failed(*index, name, error.to_string())),
             }
         }
         for (index, links) in live {
@@ -241,7 +241,7 @@ impl<K: Kernel> Wall<K> {
     }
 
     fn ways(&self, interface: &Interface) -> Result<&'static [XdpMode], AttachError> {
-        ways(self.mode, interface, self.has_tcx())
+        candidate_modes(self.mode, interface, self.has_tcx())
     }
 
     fn has_tcx(&self) -> bool {
@@ -315,7 +315,7 @@ impl<K: Kernel> Wall<K> {
         interface: &Interface,
         old: XdpMode,
         link: &K::Link,
-        deeds: &mut Vec<Deed>,
+        events: &mut Vec<Event>,
     ) -> Result<(), AttachError> {
         let Interface {
             index, name, layer, ..
@@ -332,7 +332,7 @@ impl<K: Kernel> Wall<K> {
         };
         let attached = self.attach(&bare);
         if let Ok((link, mode)) = attached {
-            deeds.push(self.hold(*index, name, link, mode, How::New));
+            events.push(self.hold(*index, name, link, mode, How::New));
             return Ok(());
         }
         if let Ok(link) = self.kernel.attach(*index, old, program) {
@@ -346,7 +346,7 @@ impl<K: Kernel> Wall<K> {
     fn adopt_all(
         &mut self,
         links: Vec<(&Interface, XdpMode, K::Link)>,
-        deeds: &mut Vec<Deed>,
+        events: &mut Vec<Event>,
     ) -> Result<(), AttachError> {
         let mut changed = false;
         for (interface, mode, link) in links {
@@ -354,12 +354,12 @@ impl<K: Kernel> Wall<K> {
                 index, name, layer, ..
             } = interface;
             match self.kernel.swap(&link, role(mode, *layer)) {
-                Ok(()) => deeds.push(self.hold(*index, name, link, mode, How::Adopted)),
+                Ok(()) => events.push(self.hold(*index, name, link, mode, How::Adopted)),
                 Err(source) if !changed => return Err(self.refused(name, source)),
                 Err(source) => {
                     let problem = self.refused(name, source).to_string();
                     self.hold(*index, name, link, mode, How::Adopted);
-                    deeds.push(self.failed(*index, name, problem));
+                    events.push(self.failed(*index, name, problem));
                 }
             }
             changed = true;
@@ -367,7 +367,7 @@ impl<K: Kernel> Wall<K> {
         Ok(())
     }
 
-    fn hold(&mut self, index: u32, name: &str, link: K::Link, mode: XdpMode, how: How) -> Deed {
+    fn hold(&mut self, index: u32, name: &str, link: K::Link, mode: XdpMode, how: How) -> Event {
         let name = name.to_owned();
         self.problems.remove(&index);
         let held = Held {
@@ -376,7 +376,7 @@ impl<K: Kernel> Wall<K> {
             link,
         };
         self.held.insert(index, held);
-        Deed::Filtering {
+        Event::Filtering {
             index,
             name,
             mode,
@@ -385,7 +385,7 @@ impl<K: Kernel> Wall<K> {
     }
 
     /// Takes our program off an interface on which it is not wanted any more.
-    fn leave(&self, unwanted: Unwanted<K::Link>) -> Deed {
+    fn leave(&self, unwanted: Unwanted<K::Link>) -> Event {
         let Unwanted {
             index,
             name,
@@ -395,7 +395,7 @@ impl<K: Kernel> Wall<K> {
         } = unwanted;
         // Fails where there is nothing to take off any more.
         let _ = self.kernel.detach(&link);
-        Deed::Left {
+        Event::Left {
             index,
             name,
             hook,
@@ -404,9 +404,9 @@ impl<K: Kernel> Wall<K> {
     }
 
     /// Notes why an interface is not filtered.
-    fn failed(&mut self, index: u32, name: &str, problem: String) -> Deed {
+    fn failed(&mut self, index: u32, name: &str, problem: String) -> Event {
         self.problems.insert(index, problem.clone());
-        Deed::Failed {
+        Event::Failed {
             name: name.to_owned(),
             problem,
         }
@@ -431,7 +431,7 @@ impl<K: Kernel> Wall<K> {
     }
 
     /// Takes our program off every interface: packets pass unfiltered from then on.
-    pub(crate) fn lower(&mut self) -> Vec<Deed> {
+    pub(crate) fn detach_all(&mut self) -> Vec<Event> {
         let held = std::mem::take(&mut self.held);
         held.into_iter()
             .map(|(index, held)| self.leave(held.unwanted(index, "Couic stops")))
@@ -454,7 +454,7 @@ impl<L> Held<L> {
 
 impl<'a, L> Plan<'a, L> {
     /// What becomes of the links that an interface has from before. The first way for which there is one stays, also
-    /// where there would be a better one by now: with XDP, only by opening the wall for a moment could one see.
+    /// where there would be a better one by now: with XDP, only by opening the attachments for a moment could one see.
     fn sort(&mut self, wanted: Wanted<'a>, ways: &[XdpMode], mut links: Vec<(XdpMode, L)>) {
         let Interface { index, name, .. } = wanted.interface;
         let way = |(mode, _): &(XdpMode, L)| ways.iter().position(|way| way == mode);

@@ -2,33 +2,33 @@
 
 use super::*;
 
-fn mode_of(wall: &Wall<Fake>, nth: usize) -> Option<XdpMode> {
-    wall.report().unwrap().0[nth].mode
+fn mode_of(attachments: &Attachments<Fake>, nth: usize) -> Option<XdpMode> {
+    attachments.report().unwrap().0[nth].mode
 }
 
 fn refusal(fake: &Fake, name: &str, mode: OperationMode) -> String {
-    let mut wall = fake.wall(1, &[name], mode);
-    wall.raise(Vec::new()).unwrap_err().to_string()
+    let mut attachments = fake.attachments(1, &[name], mode);
+    attachments.attach_all(Vec::new()).unwrap_err().to_string()
 }
 
 #[test]
 fn auto_goes_beside_a_foreign_program_and_leaves_it_alone() {
     let fake = Fake::new(&[("eth0", true), ("eth1", true)]);
     fake.occupy(2);
-    let mut wall = fake.wall(1, &["eth*"], Auto);
-    wall.raise(Vec::new()).unwrap();
+    let mut attachments = fake.attachments(1, &["eth*"], Auto);
+    attachments.attach_all(Vec::new()).unwrap();
     assert_eq!(fake.programs(), [Some(1), Some(FOREIGN)]);
     assert_eq!(fake.ours(), [vec![1], vec![1 + TCX]]);
-    let (states, _) = wall.report().unwrap();
+    let (states, _) = attachments.report().unwrap();
     assert_eq!(states[0].note, None);
     assert_eq!(states[1].mode, Some(XdpMode::Tcx));
     let note = states[1].note.clone().unwrap();
     assert!(note.contains("\"theirs\" (id 7000000)"), "{note}");
     // One that comes while ours is away finds ours beside it, too.
-    let links = kept(&wall);
+    let links = kept(&attachments);
     fake.detach(&links[0]).unwrap();
     fake.occupy(1);
-    wall.check().unwrap();
+    attachments.check().unwrap();
     assert_eq!(fake.ours(), [vec![1 + TCX], vec![1 + TCX]]);
 }
 
@@ -40,8 +40,8 @@ fn auto_goes_beside_no_program_whose_name_cannot_be_asked_for() {
     let told = refusal(&fake, "eth0", Auto);
     assert!(told.contains("may be a filter of couic's own"), "{told}");
     assert!(fake.ours()[0].is_empty());
-    let mut asked = fake.wall(1, &["eth0"], Tcx);
-    asked.raise(Vec::new()).unwrap();
+    let mut asked = fake.attachments(1, &["eth0"], Tcx);
+    asked.attach_all(Vec::new()).unwrap();
     assert_eq!(fake.ours(), [vec![1 + TCX]]);
 }
 
@@ -67,25 +67,25 @@ fn where_xdp_is_asked_for_a_foreign_program_is_a_refusal_that_names_what_works()
 fn the_next_start_takes_over_links_of_tcx_and_auto_keeps_what_it_found() {
     let fake = Fake::new(&[("eth0", true), ("eth1", true)]);
     fake.occupy(1);
-    let mut first = fake.wall(1, &["eth*"], Auto);
-    first.raise(Vec::new()).unwrap();
+    let mut first = fake.attachments(1, &["eth*"], Auto);
+    first.attach_all(Vec::new()).unwrap();
     let pins = kept(&first);
     drop(first);
     fake.net.borrow_mut().ports[0].on = None;
-    let mut second = fake.wall(2, &["eth*"], Auto);
-    let deeds = second.raise(pins).unwrap();
+    let mut second = fake.attachments(2, &["eth*"], Auto);
+    let events = second.attach_all(pins).unwrap();
     assert_eq!(fake.ours(), [vec![2 + TCX], vec![2]]);
     assert_eq!(fake.bare(), 0);
-    let adopted = |deed: &Deed| {
+    let adopted = |event: &Event| {
         matches!(
-            deed,
-            Deed::Filtering {
+            event,
+            Event::Filtering {
                 how: How::Adopted,
                 ..
             }
         )
     };
-    assert!(deeds.iter().all(adopted), "{deeds:?}");
+    assert!(events.iter().all(adopted), "{events:?}");
     let note = second.report().unwrap().0[0].note.clone().unwrap();
     assert!(note.contains("when that began"), "{note}");
 }
@@ -93,29 +93,29 @@ fn the_next_start_takes_over_links_of_tcx_and_auto_keeps_what_it_found() {
 #[test]
 fn between_xdp_and_tcx_there_is_no_gap() {
     let fake = Fake::new(&[("eth0", true)]);
-    let mut wall = fake.wall(1, &["eth0"], Native);
-    wall.raise(Vec::new()).unwrap();
+    let mut attachments = fake.attachments(1, &["eth0"], Native);
+    attachments.attach_all(Vec::new()).unwrap();
     let changes = [(Tcx, TCX), (Native, 0), (Tcx, TCX), (Generic, 0)];
     for (program, (mode, role)) in (2..).zip(changes) {
-        let pins = kept(&wall);
-        wall = fake.wall(program, &["eth0"], mode);
-        let deeds = wall.raise(pins).unwrap();
+        let pins = kept(&attachments);
+        attachments = fake.attachments(program, &["eth0"], mode);
+        let events = attachments.attach_all(pins).unwrap();
         assert_eq!(fake.ours(), [vec![program + role]], "{mode}");
         assert_eq!(fake.bare(), 0, "{mode}");
-        let left = matches!(&deeds[..], [Deed::Filtering { .. }, Deed::Left { .. }]);
-        assert!(left, "{deeds:?}");
+        let left = matches!(&events[..], [Event::Filtering { .. }, Event::Left { .. }]);
+        assert!(left, "{events:?}");
     }
 }
 
 #[test]
 fn a_change_to_xdp_that_fails_leaves_everything_as_it_was() {
     let fake = Fake::new(&[("dumb0", false)]);
-    let mut first = fake.wall(1, &["dumb0"], Tcx);
-    first.raise(Vec::new()).unwrap();
+    let mut first = fake.attachments(1, &["dumb0"], Tcx);
+    first.attach_all(Vec::new()).unwrap();
     let pins = kept(&first);
     drop(first);
-    let mut second = fake.wall(2, &["dumb0"], Native);
-    second.raise(kept_by(&pins)).unwrap_err();
+    let mut second = fake.attachments(2, &["dumb0"], Native);
+    second.attach_all(kept_by(&pins)).unwrap_err();
     drop(second);
     assert_eq!(fake.ours(), [vec![1 + TCX]]);
     assert_eq!(fake.bare(), 0);
@@ -136,8 +136,8 @@ fn of_two_links_that_were_kept_one_stays() {
         link(XdpMode::Tcx, Role::Tcx),
         link(XdpMode::Native, Role::Ethernet),
     ];
-    let mut wall = fake.wall(2, &["eth0"], Auto);
-    wall.raise(kept_by(&pins)).unwrap();
+    let mut attachments = fake.attachments(2, &["eth0"], Auto);
+    attachments.attach_all(kept_by(&pins)).unwrap();
     assert_eq!(fake.ours(), [vec![2]]);
     assert_eq!(fake.bare(), 0);
 }
@@ -147,16 +147,16 @@ fn a_link_without_ethernet_header_gets_the_program_that_reads_it() {
     let fake = Fake::new(&[("tun0", false), ("gre1", false)]);
     fake.retype(1, TUN);
     fake.retype(2, GRE);
-    let mut wall = fake.wall(1, &["tun0", "gre1"], Auto);
-    wall.raise(Vec::new()).unwrap();
+    let mut attachments = fake.attachments(1, &["tun0", "gre1"], Auto);
+    attachments.attach_all(Vec::new()).unwrap();
     assert_eq!(fake.ours(), [vec![1 + TCX], vec![1 + TCX]]);
-    assert_eq!(mode_of(&wall, 0), Some(XdpMode::Tcx));
-    drop(wall);
+    assert_eq!(mode_of(&attachments, 0), Some(XdpMode::Tcx));
+    drop(attachments);
     let old = fake.old();
-    let mut wall = old.wall(2, &["tun0"], Auto);
-    wall.raise(Vec::new()).unwrap();
+    let mut attachments = old.attachments(2, &["tun0"], Auto);
+    attachments.attach_all(Vec::new()).unwrap();
     assert_eq!(old.ours(), [vec![2 + IP], vec![]]);
-    let (states, _) = wall.report().unwrap();
+    let (states, _) = attachments.report().unwrap();
     assert_eq!(states[0].mode, Some(XdpMode::Generic));
     assert!(
         states[0]
@@ -185,8 +185,8 @@ fn what_the_version_before_attached_to_such_a_link_is_put_right() {
             ..fake.clone()
         };
         let link = before.attach(1, XdpMode::Generic, Role::Ethernet).unwrap();
-        let mut wall = fake.wall(2, &["tun0"], Auto);
-        wall.raise(vec![link]).unwrap();
+        let mut attachments = fake.attachments(2, &["tun0"], Auto);
+        attachments.attach_all(vec![link]).unwrap();
         assert_eq!(fake.ours(), [vec![2 + expected]], "{has_tcx} {layer:?}");
     }
 }
@@ -202,29 +202,33 @@ fn what_carries_neither_is_refused_by_name_and_left_alone_under_a_pattern() {
             "{told}"
         );
     }
-    let mut wall = fake.wall(1, &["*", "can*"], Auto);
-    assert_eq!(wall.raise(Vec::new()).unwrap().len(), 1);
+    let mut attachments = fake.attachments(1, &["*", "can*"], Auto);
+    assert_eq!(attachments.attach_all(Vec::new()).unwrap().len(), 1);
     assert_eq!(fake.ours(), [vec![], vec![1]]);
-    let (states, problems) = wall.report().unwrap();
+    let (states, problems) = attachments.report().unwrap();
     assert!(states.len() == 1 && states[0].name == "eth0", "{states:?}");
     assert!(
         problems.len() == 1 && problems[0].contains("can0 matches * in ifaces and is NOT filtered"),
         "{problems:?}"
     );
-    assert_eq!(wall.check().unwrap(), []);
+    assert_eq!(attachments.check().unwrap(), []);
 }
 
 #[test]
 fn an_interface_whose_type_changes_is_never_judged_by_the_wrong_program() {
     let fake = Fake::new(&[("x0", false), ("eth0", true)]);
-    let mut wall = fake.wall(1, &["x0", "eth*"], Auto);
-    wall.raise(Vec::new()).unwrap();
+    let mut attachments = fake.attachments(1, &["x0", "eth*"], Auto);
+    attachments.attach_all(Vec::new()).unwrap();
     let mut at = |layer, nth: usize, expected: &[u32]| {
         fake.retype(u32::try_from(nth + 1).unwrap(), layer);
-        let deeds = wall.check().unwrap();
+        let events = attachments.check().unwrap();
         assert_eq!(fake.ours()[nth], expected, "{layer:?}");
-        assert_eq!(wall.check().unwrap(), [], "once is enough: {deeds:?}");
-        let (states, problems) = wall.report().unwrap();
+        assert_eq!(
+            attachments.check().unwrap(),
+            [],
+            "once is enough: {events:?}"
+        );
+        let (states, problems) = attachments.report().unwrap();
         let state = states
             .into_iter()
             .find(|s| s.index == u32::try_from(nth + 1).unwrap());
@@ -242,52 +246,52 @@ fn an_interface_whose_type_changes_is_never_judged_by_the_wrong_program() {
     assert_eq!(at(PLAIN, 1, &[1]), (None, 0));
     // Native mode cannot go on, and generic takes its place where there is no TCX.
     let old = Fake::new(&[("eth0", true)]).old();
-    let mut wall = old.wall(1, &["eth0"], Auto);
-    wall.raise(Vec::new()).unwrap();
+    let mut attachments = old.attachments(1, &["eth0"], Auto);
+    attachments.attach_all(Vec::new()).unwrap();
     old.retype(1, TUN);
-    wall.check().unwrap();
+    attachments.check().unwrap();
     assert_eq!(old.ours(), [vec![1 + IP]]);
 }
 
 #[test]
 fn a_link_of_tcx_that_is_detached_is_missed_and_put_back() {
     let fake = Fake::new(&[("eth0", true)]);
-    let mut wall = fake.wall(1, &["eth0"], Tcx);
-    wall.raise(Vec::new()).unwrap();
-    assert!(!wall.has_lost());
-    fake.detach(&kept(&wall)[0]).unwrap();
-    assert!(wall.has_lost());
-    assert_eq!(mode_of(&wall, 0), None);
-    let deeds = wall.check().unwrap();
+    let mut attachments = fake.attachments(1, &["eth0"], Tcx);
+    attachments.attach_all(Vec::new()).unwrap();
+    assert!(!attachments.has_lost());
+    fake.detach(&kept(&attachments)[0]).unwrap();
+    assert!(attachments.has_lost());
+    assert_eq!(mode_of(&attachments, 0), None);
+    let events = attachments.check().unwrap();
     assert!(
         matches!(
-            &deeds[..],
-            [Deed::Filtering {
+            &events[..],
+            [Event::Filtering {
                 how: How::PutBack,
                 mode: XdpMode::Tcx,
                 ..
             }]
         ),
-        "{deeds:?}"
+        "{events:?}"
     );
-    assert!(!wall.has_lost());
+    assert!(!attachments.has_lost());
     fake.net.borrow_mut().ports.clear();
-    assert!(wall.has_lost());
-    wall.check().unwrap();
-    assert!(!wall.has_lost());
+    assert!(attachments.has_lost());
+    attachments.check().unwrap();
+    assert!(!attachments.has_lost());
 }
 
 #[test]
 fn another_couic_is_refused_wherever_its_program_is() {
     let fake = Fake::new(&[("eth0", true), ("eth1", true)]);
-    let mut other = fake.wall(1, &["eth0"], Tcx);
-    other.raise(Vec::new()).unwrap();
-    let mut third = fake.wall(2, &["eth1"], Native);
-    third.raise(Vec::new()).unwrap();
+    let mut other = fake.attachments(1, &["eth0"], Tcx);
+    other.attach_all(Vec::new()).unwrap();
+    let mut third = fake.attachments(2, &["eth1"], Native);
+    third.attach_all(Vec::new()).unwrap();
     for mode in [Auto, Native, Tcx] {
         for (name, id) in [("eth0", 1 + TCX), ("eth1", 2)] {
-            let mut wall = fake.wall(3, &[name], mode);
-            let told = wall.raise(Vec::new()).unwrap_err().to_string();
+            let mut attachments = fake.attachments(3, &[name], mode);
+            let told = attachments.attach_all(Vec::new()).unwrap_err().to_string();
             let expected = format!("of another Couic (id {id})");
             assert!(told.contains(&expected), "{mode} {name} {told}");
         }

@@ -1,4 +1,4 @@
-//! The keeper's process: one thread that waits for orders, for the kernel to say that an interface came or went, and
+//! The attacher's process: one thread that waits for orders, for the kernel to say that an interface came or went, and
 //! for the minute to be over. Each second it asks whether its links of TCX, of which the kernel tells nothing, stand.
 //!
 //! It ends when the serving process does, however that ends; what it attached stays where it is kept.
@@ -13,14 +13,14 @@ use std::{
 use nix::fcntl::{FcntlArg, fcntl};
 
 use super::{
-    keep::{BPF_FS, Pins, Place, slot},
-    keeping::{Keeping, Kept, unkept},
+    attachments::{Attachments, Event, How},
     kernel::Linux,
     pattern::Pattern,
-    wall::{Deed, How, Wall},
-    wire::{Event, Level, Line, Order, Start},
+    persistence::{Kept, Persistence, unsaved},
+    pins::{BPF_FS, Pins, Place, slot},
+    wire::{Level, Line, Message, Request, Start},
 };
-use crate::privileges::confine_keeper;
+use crate::privileges::confine_attacher;
 use couic_firewall::dataplane::{Hook, program_names};
 use couic_netlink::Changes;
 
@@ -28,20 +28,20 @@ use couic_netlink::Changes;
 const GLANCE: Duration = Duration::from_secs(1);
 
 /// The hidden subcommand.
-pub(super) const KEEPER: &str = "filter-keeper";
+pub(super) const ROLE: &str = "attacher";
 
-/// Where this process was started to be the keeper, is it, and tells with what to leave `main`. Call it first thing
+/// Where this process was started to be the attacher, is it, and tells with what to leave `main`. Call it first thing
 /// there.
 #[must_use]
 pub fn run_if_child() -> Option<ExitCode> {
-    let asked = env::args_os().nth(1).is_some_and(|arg| arg == KEEPER);
+    let asked = env::args_os().nth(1).is_some_and(|arg| arg == ROLE);
     use io::ErrorKind::{BrokenPipe, UnexpectedEof};
     asked.then(|| match live() {
         Ok(()) => ExitCode::SUCCESS,
         // The daemon has ended meanwhile.
         Err(error) if matches!(error.kind(), BrokenPipe | UnexpectedEof) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("couic keeper: {error}");
+            eprintln!("couic attacher: {error}");
             ExitCode::FAILURE
         }
     })
@@ -51,7 +51,7 @@ fn live() -> io::Result<()> {
     // They go to the whole group when the daemon is stopped, and the daemon decides when that is over.
     couic_privsep::ignore_signals();
     // For who looks with ps. Without a name it works as well.
-    let _ = nix::sys::prctl::set_name(c"couic-keeper");
+    let _ = nix::sys::prctl::set_name(c"couic-attacher");
     let line = fcntl(io::stdin(), FcntlArg::F_DUPFD_CLOEXEC(3))?;
     // SAFETY: fcntl has just made it, and nobody else knows it.
     let line = Line::new(unsafe { OwnedFd::from_raw_fd(line) });
@@ -59,73 +59,72 @@ fn live() -> io::Result<()> {
     nix::unistd::dup2_stdin(nothing)?;
     match line.receive()? {
         None => Ok(()),
-        Some((Order::Start(start), _)) => {
+        Some((Request::Start(start), _)) => {
             let answer = line.try_clone()?;
-            match Keeper::begin(line, &start) {
-                Ok(keeper) => keeper.live(),
-                Err(error) => answer.send(&Event::Refused(error.to_string()), None),
+            match Attacher::begin(line, &start) {
+                Ok(attacher) => attacher.live(),
+                Err(error) => answer.send(&Message::Refused(error.to_string()), None),
             }
         }
-        Some(_) => Err(io::Error::other("the first order was not to start")),
+        Some(_) => Err(io::Error::other("the first request was not to start")),
     }
 }
 
-struct Keeper {
+struct Attacher {
     line: Line,
-    wall: Wall<Linux>,
-    keeping: Keeping,
+    attachments: Attachments<Linux>,
+    persistence: Persistence,
     /// Until the wall is up.
     kept: Vec<Kept>,
     claims: Vec<OwnedFd>,
     changes: Changes,
     period: Duration,
-    raised: bool,
+    attached: bool,
     /// Why the filter does not stay.
-    unkept: Option<String>,
+    unsaved: Option<String>,
 }
 
-impl Keeper {
+impl Attacher {
     fn begin(line: Line, start: &Start) -> io::Result<Self> {
-        let (mut keeping, unkept) = Keeping::begin(start);
-        keeping.hire(&line);
-        let kept = keeping.found()?;
+        let (persistence, unsaved) = Persistence::begin(start);
+        let kept = persistence.found()?;
         let changes = Changes::listen()?;
         let names = program_names();
         // All of it: the directory may have to be made anew.
-        let pins = keeping.pins.as_ref().map(|_| BPF_FS.as_ref());
+        let pins = persistence.pins.as_ref().map(|_| BPF_FS.as_ref());
         let (uid, gid) = start.owner;
-        let missing = confine_keeper(uid, gid, pins).map_err(io::Error::other)?;
-        line.send(&Event::Ready, None)?;
+        let missing = confine_attacher(uid, gid, pins).map_err(io::Error::other)?;
+        line.send(&Message::Ready, None)?;
         let level = Level::Warn;
         for text in missing {
-            line.send(&Event::Note { level, text }, None)?;
+            line.send(&Message::Note { level, text }, None)?;
         }
-        if let Some(text) = unkept.clone() {
+        if let Some(text) = unsaved.clone() {
             let level = Level::Error;
-            line.send(&Event::Note { level, text }, None)?;
+            line.send(&Message::Note { level, text }, None)?;
         }
         let patterns = start.ifaces.iter().map(|text| Pattern::new(text)).collect();
         Ok(Self {
             line,
-            wall: Wall::new(Linux::new(names), patterns, start.mode),
-            keeping,
+            attachments: Attachments::new(Linux::new(names), patterns, start.mode),
+            persistence,
             kept,
             claims: Vec::new(),
             changes,
             period: Duration::from_millis(start.period.into()),
-            raised: false,
-            unkept,
+            attached: false,
+            unsaved,
         })
     }
 
     fn live(mut self) -> io::Result<()> {
         let mut due = Instant::now() + self.period;
         loop {
-            let [order, change] = self.wait(self.next(due))?;
-            if order {
+            let [request, change] = self.wait(self.next(due))?;
+            if request {
                 match self.line.receive()? {
                     None => return Ok(()),
-                    Some((order, fd)) => self.obey(order, fd)?,
+                    Some((request, fd)) => self.obey(request, fd)?,
                 }
                 continue;
             }
@@ -133,7 +132,7 @@ impl Keeper {
                 self.changes.drain();
             }
             let is_due = Instant::now() >= due;
-            if self.raised && (change || is_due || self.wall.has_lost()) {
+            if self.attached && (change || is_due || self.attachments.has_lost()) {
                 self.check()?;
             }
             if Instant::now() >= due {
@@ -144,7 +143,10 @@ impl Keeper {
 
     /// When to look at something, at the latest.
     fn next(&self, due: Instant) -> Instant {
-        let by_tcx = self.wall.links().any(|(_, hook, _)| hook == Hook::Tcx);
+        let by_tcx = self
+            .attachments
+            .links()
+            .any(|(_, hook, _)| hook == Hook::Tcx);
         if by_tcx {
             due.min(Instant::now() + GLANCE)
         } else {
@@ -152,7 +154,7 @@ impl Keeper {
         }
     }
 
-    /// Until an order has come, an interface has changed, or the time is there.
+    /// Until an request has come, an interface has changed, or the time is there.
     fn wait(&self, due: Instant) -> io::Result<[bool; 2]> {
         let left = due.saturating_duration_since(Instant::now()).as_millis() + 1;
         let entry = |fd| libc::pollfd {
@@ -177,45 +179,46 @@ impl Keeper {
         Ok(fds.map(|fd| fd.revents != 0))
     }
 
-    fn obey(&mut self, order: Order, fd: Option<OwnedFd>) -> io::Result<()> {
-        match (order, fd) {
-            (Order::Kept { name }, Some(link)) => {
+    fn obey(&mut self, request: Request, fd: Option<OwnedFd>) -> io::Result<()> {
+        match (request, fd) {
+            (Request::Kept { name }, Some(link)) => {
                 let from = Place::Store;
                 self.kept.push(Kept { from, name, link });
             }
-            (Order::Claim, Some(claim)) => self.claims.push(claim),
-            (Order::Program { role, id }, Some(program)) if !self.raised => {
-                self.wall.give(role, program, id);
+            (Request::Claim, Some(claim)) => self.claims.push(claim),
+            (Request::Program { role, id }, Some(program)) if !self.attached => {
+                self.attachments.give(role, program, id);
             }
-            (Order::Raise, _) if !self.raised => self.raise()?,
-            (Order::Check, _) if self.raised => self.check()?,
-            (Order::Lower, _) => {
-                let deeds = self.wall.lower();
-                self.tell(&deeds)?;
-                self.raised = false;
-                self.line.send(&Event::Lowered, None)?;
+            (Request::Attach, _) if !self.attached => self.attach_all()?,
+            (Request::Probe, _) => self.line.send(&Message::Alive, None)?,
+            (Request::Check, _) if self.attached => self.check()?,
+            (Request::Detach, _) => {
+                let events = self.attachments.detach_all();
+                self.tell(&events)?;
+                self.attached = false;
+                self.line.send(&Message::Detached, None)?;
             }
-            (order, _) => {
-                let text = format!("an order that makes no sense now: {order:?}");
+            (request, _) => {
+                let text = format!("an request that makes no sense now: {request:?}");
                 return Err(io::Error::other(text));
             }
         }
         Ok(())
     }
 
-    fn raise(&mut self) -> io::Result<()> {
+    fn attach_all(&mut self) -> io::Result<()> {
         let mut names = Vec::new();
         let mut links = Vec::new();
         for Kept { from, name, link } in std::mem::take(&mut self.kept) {
             names.push((from, name));
             links.push(link);
         }
-        match self.wall.raise(links) {
-            Ok(deeds) => {
-                self.tell(&deeds)?;
-                self.raised = true;
-                let adopted = |deed: &Deed| match deed {
-                    Deed::Filtering {
+        match self.attachments.attach_all(links) {
+            Ok(events) => {
+                self.tell(&events)?;
+                self.attached = true;
+                let adopted = |event: &Event| match event {
+                    Event::Filtering {
                         index,
                         mode,
                         how: How::Adopted,
@@ -223,17 +226,17 @@ impl Keeper {
                     } => Some(slot(*index, (*mode).into())),
                     _ => None,
                 };
-                let adopted: Vec<String> = deeds.iter().filter_map(adopted).collect();
+                let adopted: Vec<String> = events.iter().filter_map(adopted).collect();
                 self.settle(names, &adopted)?;
                 self.report()?;
-                self.line.send(&Event::Raised, None)
+                self.line.send(&Message::Attached, None)
             }
             Err(error) => {
                 // Where a mode could not be changed, the link that took the old one's place is to stay as that did.
                 for name in self.held() {
                     self.keep(name)?;
                 }
-                self.line.send(&Event::Refused(error.to_string()), None)
+                self.line.send(&Message::Refused(error.to_string()), None)
             }
         }
     }
@@ -242,37 +245,37 @@ impl Keeper {
     fn settle(&mut self, before: Vec<(Place, String)>, adopted: &[String]) -> io::Result<()> {
         let held = self.held();
         for name in &held {
-            let here = (self.keeping.place, name.clone());
+            let here = (self.persistence.place, name.clone());
             // Under the same name there may be a link that was replaced.
             if !adopted.contains(name) || !before.contains(&here) {
                 self.keep(name.clone())?;
             }
         }
         for (from, name) in before {
-            let of_use = from == self.keeping.place && held.contains(&name);
+            let of_use = from == self.persistence.place && held.contains(&name);
             if !of_use {
                 self.forget(from, name)?;
             }
         }
-        if self.keeping.place != Place::Pins {
-            self.keeping.leave();
+        if self.persistence.place != Place::Pins {
+            self.persistence.remove_dir();
         }
         Ok(())
     }
 
     fn check(&mut self) -> io::Result<()> {
         let has_dir = self.has_dir()?;
-        match self.wall.check() {
-            Ok(deeds) => {
-                for deed in &deeds {
-                    let healed = match deed {
-                        Deed::Filtering { how: How::New, .. } | Deed::Left { .. } => continue,
-                        Deed::Filtering { .. } => true,
-                        Deed::Failed { .. } => false,
+        match self.attachments.check() {
+            Ok(events) => {
+                for event in &events {
+                    let healed = match event {
+                        Event::Filtering { how: How::New, .. } | Event::Left { .. } => continue,
+                        Event::Filtering { .. } => true,
+                        Event::Failed { .. } => false,
                     };
-                    self.line.send(&Event::Difference { healed }, None)?;
+                    self.line.send(&Message::Difference { healed }, None)?;
                 }
-                self.tell(&deeds)?;
+                self.tell(&events)?;
                 if has_dir {
                     self.keep_what_is_not()?;
                 }
@@ -287,35 +290,36 @@ impl Keeper {
 
     /// Somebody may have removed the directory of files that hold links. False where it cannot be had.
     fn has_dir(&mut self) -> io::Result<bool> {
-        let is_used = self.keeping.place == Place::Pins;
-        if !is_used || !self.keeping.pins.as_ref().is_some_and(Pins::is_gone) {
+        let is_used = self.persistence.place == Place::Pins;
+        if !is_used || !self.persistence.pins.as_ref().is_some_and(Pins::is_gone) {
             return Ok(true);
         }
-        let Err(error) = self.keeping.make_again() else {
+        let Err(error) = self.persistence.restore_dir() else {
             return Ok(true);
         };
-        let dir = self.keeping.dir.display();
-        let text = unkept(&format!(
-            "somebody has removed {dir}, and it cannot be made again: {error}; restart couic, which opens the wall for a moment"
+        let dir = self.persistence.dir.display();
+        let text = unsaved(&format!(
+            "{dir} was removed, and it cannot be created again: {error}; restart couic, which creates it: packets pass unfiltered for a moment meanwhile"
         ));
-        self.unkept = Some(text.clone());
-        self.line.send(&Event::Difference { healed: false }, None)?;
+        self.unsaved = Some(text.clone());
+        self.line
+            .send(&Message::Difference { healed: false }, None)?;
         self.note(Level::Error, text)?;
         Ok(false)
     }
 
     /// Somebody may have removed a file that holds a link.
     fn keep_what_is_not(&mut self) -> io::Result<()> {
-        let (Place::Pins, Some(pins)) = (self.keeping.place, &self.keeping.pins) else {
+        let (Place::Pins, Some(pins)) = (self.persistence.place, &self.persistence.pins) else {
             return Ok(());
         };
         let mut missing = self.held();
         missing.retain(|name| !pins.has(name));
         for name in missing {
             self.keep(name)?;
-            let healed = self.unkept.is_none();
-            self.line.send(&Event::Difference { healed }, None)?;
-            let text = "the file that makes the filter stay was gone, and was made again";
+            let healed = self.unsaved.is_none();
+            self.line.send(&Message::Difference { healed }, None)?;
+            let text = "the pin that makes the filter stay was gone, and was pinned again";
             if healed {
                 self.note(Level::Error, text.to_owned())?;
             }
@@ -323,10 +327,10 @@ impl Keeper {
         Ok(())
     }
 
-    fn tell(&mut self, deeds: &[Deed]) -> io::Result<()> {
-        for deed in deeds {
-            match deed {
-                Deed::Filtering {
+    fn tell(&mut self, events: &[Event]) -> io::Result<()> {
+        for event in events {
+            match event {
+                Event::Filtering {
                     index,
                     name,
                     mode,
@@ -340,11 +344,11 @@ impl Keeper {
                     let shown = mode.as_str();
                     self.note(level, format!("filtering on {name} in mode {shown}{what}"))?;
                     // At the start, settling does that.
-                    if self.raised && *how != How::Adopted {
+                    if self.attached && *how != How::Adopted {
                         self.keep(slot(*index, (*mode).into()))?;
                     }
                 }
-                Deed::Left {
+                Event::Left {
                     index,
                     name,
                     hook,
@@ -356,9 +360,9 @@ impl Keeper {
                     };
                     let text = format!("no longer filtering on {name} by {by}: {why}");
                     self.note(Level::Info, text)?;
-                    self.forget(self.keeping.place, slot(*index, *hook))?;
+                    self.forget(self.persistence.place, slot(*index, *hook))?;
                 }
-                Deed::Failed { name, problem } => {
+                Event::Failed { name, problem } => {
                     self.note(Level::Error, format!("NOT filtering on {name}: {problem}"))?;
                 }
             }
@@ -367,31 +371,31 @@ impl Keeper {
     }
 
     fn note(&self, level: Level, text: String) -> io::Result<()> {
-        self.line.send(&Event::Note { level, text }, None)
+        self.line.send(&Message::Note { level, text }, None)
     }
 
     /// What the links are called that are to stay.
     fn held(&self) -> Vec<String> {
-        let links = self.wall.links();
+        let links = self.attachments.links();
         links.map(|(index, hook, _)| slot(index, hook)).collect()
     }
 
     /// Makes the link of this name stay when this process ends.
     fn keep(&mut self, name: String) -> io::Result<()> {
-        let mut links = self.wall.links();
+        let mut links = self.attachments.links();
         let Some((_, _, link)) = links.find(|(index, hook, _)| slot(*index, *hook) == name) else {
             return Ok(());
         };
-        match (self.keeping.place, &self.keeping.pins) {
+        match (self.persistence.place, &self.persistence.pins) {
             (Place::Store, _) => {
-                let forget = Event::Forget { name: name.clone() };
+                let forget = Message::Forget { name: name.clone() };
                 self.line.send(&forget, None)?;
-                self.line.send(&Event::Keep { name }, Some(link.as_fd()))
+                self.line.send(&Message::Keep { name }, Some(link.as_fd()))
             }
             (Place::Pins, Some(pins)) => {
                 let kept = pins.keep(&name, link);
-                self.unkept = kept.err().map(|error| unkept(&error.to_string()));
-                match self.unkept.clone() {
+                self.unsaved = kept.err().map(|error| unsaved(&error.to_string()));
+                match self.unsaved.clone() {
                     Some(text) => self.note(Level::Error, text),
                     None => Ok(()),
                 }
@@ -401,8 +405,8 @@ impl Keeper {
     }
 
     fn forget(&self, from: Place, name: String) -> io::Result<()> {
-        match (from, &self.keeping.pins) {
-            (Place::Store, _) => self.line.send(&Event::Forget { name }, None),
+        match (from, &self.persistence.pins) {
+            (Place::Store, _) => self.line.send(&Message::Forget { name }, None),
             (Place::Pins, Some(pins)) => {
                 // What cannot be removed holds a link that is detached: it does nothing.
                 let _ = pins.forget(&name);
@@ -413,18 +417,18 @@ impl Keeper {
     }
 
     fn report(&self) -> io::Result<()> {
-        match self.wall.report() {
+        match self.attachments.report() {
             Ok((states, idle)) => {
                 for state in states {
-                    self.line.send(&Event::Interface(state), None)?;
+                    self.line.send(&Message::Interface(state), None)?;
                 }
                 for problem in idle {
-                    self.line.send(&Event::Problem(problem), None)?;
+                    self.line.send(&Message::Problem(problem), None)?;
                 }
-                if let Some(why) = &self.unkept {
-                    self.line.send(&Event::Unkept(why.clone()), None)?;
+                if let Some(why) = &self.unsaved {
+                    self.line.send(&Message::Unsaved(why.clone()), None)?;
                 }
-                self.line.send(&Event::Reported, None)
+                self.line.send(&Message::Reported, None)
             }
             Err(error) => self.note(
                 Level::Error,

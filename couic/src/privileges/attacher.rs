@@ -21,7 +21,7 @@ use couic_privsep::FILTERING;
 
 use super::PrivilegeError;
 
-/// What the keeper may ask of bpf(2), by the kernel's numbers (`enum bpf_cmd` of linux/bpf.h).
+/// What the attacher may ask of bpf(2), by the kernel's numbers (`enum bpf_cmd` of linux/bpf.h).
 const BPF: &[(&str, u32)] = &[
     ("BPF_OBJ_PIN", 6),
     ("BPF_OBJ_GET", 7),
@@ -144,7 +144,7 @@ const CALLS: &[c_long] = &[
 /// # Errors
 /// [`PrivilegeError`] where it keeps more than it should. What an old kernel does not have is in the answer instead, as
 /// warnings for the log.
-pub fn confine_keeper(
+pub fn confine_attacher(
     uid: u32,
     gid: u32,
     pins: Option<&Path>,
@@ -169,9 +169,9 @@ pub fn confine_keeper(
     let mut note = |what: &str, outcome: io::Result<bool>| match outcome {
         Ok(true) => {}
         Ok(false) => missing.push(format!(
-            "the keeper runs without {what}: this kernel has none"
+            "the attacher runs without {what}: this kernel has none"
         )),
-        Err(e) => missing.push(format!("the keeper runs without {what}: {e}")),
+        Err(e) => missing.push(format!("the attacher runs without {what}: {e}")),
     };
     note("Landlock", enter(step, domain));
     note("seccomp", install().map(|()| true));

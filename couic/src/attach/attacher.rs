@@ -1,4 +1,4 @@
-//! The keeper as the serving process sees it.
+//! The attacher as the serving process sees it.
 
 use std::{
     io,
@@ -22,15 +22,15 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
+    attachments::{State, gone},
     bpffs,
-    child::KEEPER,
-    keep::{Place, pin_dir},
-    wall::{State, gone},
-    wire::{Event, Level, Line, Order, Start},
+    pins::{Place, pin_dir},
+    process::ROLE,
+    wire::{Level, Line, Message, Request, Start},
 };
 use crate::{
     config::{Config, Owner},
-    privileges::{KeeperClaim, LockError, WorkLock},
+    privileges::{AttacherLock, LockError, WorkLock},
 };
 use couic_firewall::dataplane::{OperationMode, XdpProgram};
 use couic_netlink as netlink;
@@ -43,6 +43,9 @@ pub(crate) const LOST: &str = "it lost our program, which is put back";
 
 /// Between two looks at everything. Interfaces that come and go are noticed at once.
 const PERIOD: Duration = Duration::from_secs(60);
+
+/// How long the answer to a probe may take. A driver may take seconds to attach.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who keeps links while no process of ours runs.
 pub trait Store: Send + Sync {
@@ -59,7 +62,7 @@ pub trait Store: Send + Sync {
     fn forget(&self, name: &str) -> io::Result<()>;
 }
 
-/// What a keeper goes by.
+/// What an attacher goes by.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// Names of interfaces, and patterns.
@@ -90,34 +93,34 @@ impl Setup {
 
 /// Why nothing is filtered.
 #[derive(Debug, thiserror::Error)]
-pub enum KeeperError {
+pub enum AttacherError {
     /// Another one works for this working directory.
     #[error(transparent)]
     Claim(#[from] LockError),
     /// Its process cannot be started, or talked to.
-    #[error("cannot start the keeper, the process that attaches the filter: {0}")]
+    #[error("cannot start the attacher, the process that attaches the filter: {0}")]
     Start(io::Error),
     /// The program cannot be attached.
     #[error("cannot filter: {0}")]
     Refused(String),
     /// Its process is gone.
     #[error(
-        "the keeper, the process that attaches the filter, has ended: see what it printed, and the kernel's log"
+        "the attacher, the process that attaches the filter, has ended: see what it printed, and the kernel's log"
     )]
     Ended,
 }
 
 /// The process, and what it last said.
-pub struct Keeper {
+pub struct Attacher {
     line: Line,
     child: Child,
     /// The kernel's numbers for what it attaches.
     programs: Vec<u32>,
     place: Place,
     shared: Arc<Shared>,
-    answers: Mutex<mpsc::Receiver<Event>>,
+    answers: Mutex<mpsc::Receiver<Message>>,
     reader: Option<JoinHandle<()>>,
-    unkept: Option<String>,
+    unsaved: Option<String>,
 }
 
 #[derive(Default)]
@@ -127,38 +130,57 @@ struct Shared {
     left: AtomicU64,
     leaving: AtomicBool,
     ended: Notify,
+    /// When the probe was sent that is not answered yet.
+    probed: Mutex<Option<Instant>>,
+    /// Whether the log has it that no answer comes.
+    logged: AtomicBool,
+}
+
+impl Shared {
+    /// How long the attacher has owed an answer; None within [`PATIENCE`].
+    fn unanswered(&self) -> Option<Duration> {
+        let waited = self.probed.lock().map(|sent| sent.elapsed());
+        waited.filter(|waited| *waited >= PATIENCE)
+    }
+
+    fn has_answered(&self) {
+        *self.probed.lock() = None;
+        if self.logged.swap(false, Ordering::Relaxed) {
+            tracing::info!("the attacher answers again");
+        }
+    }
 }
 
 #[derive(Clone, Default)]
 struct Report {
     states: Vec<State>,
     problems: Vec<String>,
-    unkept: Option<String>,
+    unsaved: Option<String>,
 }
 
-impl Keeper {
+impl Attacher {
     /// Starts the process, which confines itself before this returns. To be called while this one may still do what the
-    /// keeper is to, and whatever it takes to make its directory of pins.
+    /// attacher is to, and whatever it takes to make its directory of pins.
     ///
     /// # Errors
-    /// [`KeeperError`].
+    /// [`AttacherError`].
     pub fn start(
         setup: &Setup,
         lock: &WorkLock,
         store: Option<Arc<dyn Store>>,
         kept: Vec<(String, OwnedFd)>,
-    ) -> Result<Self, KeeperError> {
-        let claim = KeeperClaim::take(&setup.working_dir, &setup.owner, lock)?;
-        let (place, unkept) = place(setup.stay, store.is_some());
-        if let Some(text) = &unkept {
+    ) -> Result<Self, AttacherError> {
+        let claim = AttacherLock::take(&setup.working_dir, &setup.owner, lock)?;
+        let (place, unsaved) = place(setup.stay, store.is_some());
+        if let Some(text) = &unsaved {
             tracing::warn!("{text}");
         }
-        let (line, child) = spawn().map_err(KeeperError::Start)?;
+        let (line, child) = spawn().map_err(AttacherError::Start)?;
         claim.is_of(child.id());
-        hand_over(&line, start_of(setup, place), &claim, kept).map_err(KeeperError::Start)?;
+        hand_over(&line, start_of(setup, place), &claim, kept).map_err(AttacherError::Start)?;
         let shared = Arc::new(Shared::default());
-        let (reader, answers) = listen(&line, &shared, store).map_err(KeeperError::Start)?;
-        let keeper = Self {
+        let (reader, answers) = listen(&line, &shared, store).map_err(AttacherError::Start)?;
+        let attacher = Self {
             line,
             child,
             programs: Vec::new(),
@@ -166,25 +188,25 @@ impl Keeper {
             shared,
             answers: Mutex::new(answers),
             reader: Some(reader),
-            unkept,
+            unsaved,
         };
-        match keeper.answer()? {
-            Event::Ready => Ok(keeper),
-            Event::Refused(why) => Err(KeeperError::Refused(why)),
-            _ => Err(KeeperError::Ended),
+        match attacher.answer()? {
+            Message::Ready => Ok(attacher),
+            Message::Refused(why) => Err(AttacherError::Refused(why)),
+            _ => Err(AttacherError::Ended),
         }
     }
 
-    /// Hands it the programs. Nothing is attached until [`Keeper::raise`].
+    /// Hands it the programs. Nothing is attached until [`Attacher::raise`].
     ///
     /// # Errors
-    /// [`KeeperError`].
-    pub fn take(&mut self, program: &XdpProgram) -> Result<(), KeeperError> {
-        for (role, id, descriptor) in program.descriptors().map_err(KeeperError::Start)? {
+    /// [`AttacherError`].
+    pub fn take(&mut self, program: &XdpProgram) -> Result<(), AttacherError> {
+        for (role, id, descriptor) in program.descriptors().map_err(AttacherError::Start)? {
             self.programs.push(id);
-            let order = Order::Program { role, id };
-            let sent = self.line.send(&order, Some(descriptor.as_fd()));
-            sent.map_err(|_| KeeperError::Ended)?;
+            let request = Request::Program { role, id };
+            let sent = self.line.send(&request, Some(descriptor.as_fd()));
+            sent.map_err(|_| AttacherError::Ended)?;
         }
         Ok(())
     }
@@ -198,23 +220,25 @@ impl Keeper {
     /// Puts the program on all interfaces, in place of the one of a daemon before this one.
     ///
     /// # Errors
-    /// [`KeeperError`]; what filtered before does so still.
-    pub fn raise(&self) -> Result<(), KeeperError> {
-        self.order(&Order::Raise)?;
+    /// [`AttacherError`]; what filtered before does so still.
+    pub fn attach_all(&self) -> Result<(), AttacherError> {
+        self.request(&Request::Attach)?;
         match self.answer()? {
-            Event::Raised => Ok(()),
-            Event::Refused(why) => Err(KeeperError::Refused(why)),
-            _ => Err(KeeperError::Ended),
+            Message::Attached => Ok(()),
+            Message::Refused(why) => Err(AttacherError::Refused(why)),
+            _ => Err(AttacherError::Ended),
         }
     }
 
-    fn order(&self, order: &Order) -> Result<(), KeeperError> {
-        self.line.send(order, None).map_err(|_| KeeperError::Ended)
+    fn request(&self, request: &Request) -> Result<(), AttacherError> {
+        self.line
+            .send(request, None)
+            .map_err(|_| AttacherError::Ended)
     }
 
     /// However long that takes: a driver may take seconds for each interface.
-    fn answer(&self) -> Result<Event, KeeperError> {
-        self.answers.lock().recv().map_err(|_| KeeperError::Ended)
+    fn answer(&self) -> Result<Message, AttacherError> {
+        self.answers.lock().recv().map_err(|_| AttacherError::Ended)
     }
 
     /// Every interface that is to be filtered, as the kernel says at this moment.
@@ -236,10 +260,39 @@ impl Keeper {
             .collect()
     }
 
-    /// Has it look at everything now instead of within a minute.
+    /// Checks all interfaces now instead of within a minute.
     pub fn look(&self) {
-        // Where it has ended, the daemon ends, too.
-        let _ = self.order(&Order::Check);
+        if self.shared.unanswered().is_none() {
+            // The daemon ends if the attacher has ended.
+            let _ = self.request(&Request::Check);
+        }
+    }
+
+    /// Asks the process for a sign of life, which [`Attacher::problems`] misses after [`PATIENCE`]. At most one probe is
+    /// under way, so that the socket's buffer never fills.
+    pub fn probe(&self) {
+        let mut probed = self.shared.probed.lock();
+        if probed.is_none() {
+            *probed = Some(Instant::now());
+            drop(probed);
+            let _ = self.request(&Request::Probe);
+            return;
+        }
+        drop(probed);
+        if let Some(text) = self.hung()
+            && !self.shared.logged.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!("{text}");
+        }
+    }
+
+    /// What health says of an attacher that does not answer.
+    fn hung(&self) -> Option<String> {
+        let waited = self.shared.unanswered()?.as_secs();
+        let pid = self.pid();
+        Some(format!(
+            "the attacher (process {pid}) has not answered for {waited} s: what is attached goes on filtering, but interfaces that appear or lose the program are not attached; run kill -CONT {pid} if it was stopped, else kill -9 {pid}, which ends couic, and start couic again"
+        ))
     }
 
     /// What else somebody should look at.
@@ -247,10 +300,11 @@ impl Keeper {
     pub fn problems(&self) -> Vec<String> {
         let Report {
             mut problems,
-            unkept,
+            unsaved,
             ..
         } = self.shared.report.lock().clone();
-        problems.extend(unkept.or_else(|| self.unkept.clone()));
+        problems.extend(unsaved.or_else(|| self.unsaved.clone()));
+        problems.extend(self.hung());
         problems
     }
 
@@ -270,10 +324,10 @@ impl Keeper {
     /// Ends the process. The filter stays where it is kept, and is taken off where it is not. Says which of the two.
     #[must_use]
     pub fn leave(mut self) -> bool {
-        let unkept = self.shared.report.lock().unkept.is_some();
-        let stays = self.place != Place::Nowhere && !unkept;
-        if self.place == Place::Nowhere && self.order(&Order::Lower).is_ok() {
-            while !matches!(self.answer(), Ok(Event::Lowered) | Err(_)) {}
+        let unsaved = self.shared.report.lock().unsaved.is_some();
+        let stays = self.place != Place::Nowhere && !unsaved;
+        if self.place == Place::Nowhere && self.request(&Request::Detach).is_ok() {
+            while !matches!(self.answer(), Ok(Message::Detached) | Err(_)) {}
         }
         self.end();
         stays
@@ -285,7 +339,7 @@ impl Keeper {
         let start = Instant::now();
         while let Ok(None) = self.child.try_wait() {
             if start.elapsed() > GOODBYE {
-                tracing::warn!("the keeper does not end by itself, and is killed");
+                tracing::warn!("the attacher does not end by itself, and is killed");
                 let _ = self.child.kill();
                 let _ = self.child.wait();
                 break;
@@ -299,7 +353,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Attacher {
     fn drop(&mut self) {
         self.end();
     }
@@ -336,31 +390,31 @@ fn start_of(setup: &Setup, place: Place) -> Start {
     }
 }
 
-/// Everything that a keeper has to have but the program.
+/// Everything that an attacher has to have but the program.
 fn hand_over(
     line: &Line,
     start: Start,
-    claim: &KeeperClaim,
+    claim: &AttacherLock,
     kept: Vec<(String, OwnedFd)>,
 ) -> io::Result<()> {
-    line.send(&Order::Start(start), None)?;
-    line.send(&Order::Claim, Some(claim.as_fd()))?;
+    line.send(&Request::Start(start), None)?;
+    line.send(&Request::Claim, Some(claim.as_fd()))?;
     for (name, link) in kept {
-        line.send(&Order::Kept { name }, Some(link.as_fd()))?;
+        line.send(&Request::Kept { name }, Some(link.as_fd()))?;
     }
     Ok(())
 }
 
-/// A thread that takes what the keeper says.
+/// A thread that takes what the attacher says.
 fn listen(
     line: &Line,
     shared: &Arc<Shared>,
     store: Option<Arc<dyn Store>>,
-) -> io::Result<(JoinHandle<()>, mpsc::Receiver<Event>)> {
+) -> io::Result<(JoinHandle<()>, mpsc::Receiver<Message>)> {
     let (sender, answers) = mpsc::channel();
     let (line, shared) = (line.try_clone()?, Arc::clone(shared));
     let read = move || read(&line, &shared, &sender, store.as_deref());
-    let thread = thread::Builder::new().name("couic-keeper".to_owned());
+    let thread = thread::Builder::new().name("couic-attacher".to_owned());
     Ok((thread.spawn(read)?, answers))
 }
 
@@ -369,7 +423,7 @@ fn spawn() -> io::Result<(Line, Child)> {
     let (line, theirs) = Line::pair()?;
     let child = Command::new("/proc/self/exe")
         .arg0("couic")
-        .arg(KEEPER)
+        .arg(ROLE)
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(theirs))
@@ -379,7 +433,7 @@ fn spawn() -> io::Result<(Line, Child)> {
 }
 
 /// How an interface is filtered at this moment, and why not. By TCX, only who holds the link may ask: there it is what the
-/// keeper last said, which looks each second.
+/// attacher last said, which looks each second.
 fn now(state: &State, programs: &[u32]) -> (Option<XdpMode>, Option<String>) {
     if state.index == 0 {
         return (None, state.problem.clone());
@@ -403,35 +457,41 @@ fn now(state: &State, programs: &[u32]) -> (Option<XdpMode>, Option<String>) {
     }
 }
 
-/// Takes what the keeper says, until it ends.
-fn read(line: &Line, shared: &Shared, answers: &mpsc::Sender<Event>, store: Option<&dyn Store>) {
+/// Takes what the attacher says, until it ends.
+fn read(line: &Line, shared: &Shared, answers: &mpsc::Sender<Message>, store: Option<&dyn Store>) {
     let mut report = Report::default();
-    while let Ok(Some((event, fd))) = line.receive::<Event>() {
-        match event {
-            Event::Interface(state) => report.states.push(state),
-            Event::Problem(problem) => report.problems.push(problem),
-            Event::Unkept(why) => report.unkept = Some(why),
-            Event::Reported => *shared.report.lock() = std::mem::take(&mut report),
-            Event::Difference { healed: true } => add(&shared.healed),
-            Event::Difference { healed: false } => add(&shared.left),
-            Event::Note { level, text } => log(level, &text),
-            Event::Keep { name } => {
+    while let Ok(Some((message, fd))) = line.receive::<Message>() {
+        // Any message is a sign of life.
+        shared.has_answered();
+        match message {
+            Message::Alive => {}
+            Message::Interface(state) => report.states.push(state),
+            Message::Problem(problem) => report.problems.push(problem),
+            Message::Unsaved(why) => report.unsaved = Some(why),
+            Message::Reported => *shared.report.lock() = std::mem::take(&mut report),
+            Message::Difference { healed: true } => add(&shared.healed),
+            Message::Difference { healed: false } => add(&shared.left),
+            Message::Note { level, text } => log(level, &text),
+            Message::Keep { name } => {
                 if let (Some(store), Some(link)) = (store, fd) {
                     told(store.keep(&name, link.as_fd()));
                 }
             }
-            Event::Forget { name } => {
+            Message::Forget { name } => {
                 if let Some(store) = store {
                     told(store.forget(&name));
                 }
             }
-            answer @ (Event::Ready | Event::Raised | Event::Refused(_) | Event::Lowered) => {
+            answer @ (Message::Ready
+            | Message::Attached
+            | Message::Refused(_)
+            | Message::Detached) => {
                 let _ = answers.send(answer);
             }
         }
     }
     if !shared.leaving.load(Ordering::Relaxed) {
-        tracing::error!("the keeper, the process that attaches the filter, has ended");
+        tracing::error!("the attacher, the process that attaches the filter, has ended");
         shared.ended.notify_one();
     }
 }

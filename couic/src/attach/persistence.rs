@@ -1,0 +1,99 @@
+//! What holds links while no process of ours runs, as the attacher uses it: pin files are found at the start, pinned
+//! again when they are missing, and removed when links are kept elsewhere.
+
+use std::{fs::File, io, os::fd::OwnedFd, path::PathBuf};
+
+use super::{
+    pins::{Pins, Place, is_empty, make_dirs, remove_dirs},
+    wire::Start,
+};
+
+/// Where links are between a daemon that ended and the next one.
+#[derive(Debug)]
+pub(super) struct Persistence {
+    pub(super) place: Place,
+    /// Pin files: kept up to date, or to be removed when links are kept elsewhere.
+    pub(super) pins: Option<Pins>,
+    pub(super) dir: PathBuf,
+    owner: (u32, u32),
+}
+
+/// A link of the daemon before this one.
+pub(super) struct Kept {
+    pub(super) from: Place,
+    pub(super) name: String,
+    pub(super) link: OwnedFd,
+}
+
+impl Persistence {
+    /// To be called before the process is confined, as the directories may be root's. If links cannot be pinned, they
+    /// are kept nowhere, and the text says why.
+    pub(super) fn begin(start: &Start) -> (Self, Option<String>) {
+        let mut persistence = Self {
+            place: start.place,
+            pins: None,
+            dir: start.pins.clone(),
+            owner: start.owner,
+        };
+        if start.place != Place::Pins {
+            // The daemon before this one may have left it empty, without the right to remove it.
+            if is_empty(&start.pins) {
+                remove_dirs(&start.pins);
+            }
+            let found = Pins::find(&start.pins).ok().flatten();
+            persistence.pins = found.and_then(|pins| pins.move_there().ok());
+            return (persistence, None);
+        }
+        match Pins::enter(&start.pins, start.owner) {
+            Ok(pins) => {
+                persistence.pins = Some(pins);
+                (persistence, None)
+            }
+            Err(error) => {
+                persistence.place = Place::Nowhere;
+                let dir = start.pins.display();
+                (persistence, Some(unsaved(&format!("{dir}: {error}"))))
+            }
+        }
+    }
+
+    /// Creates the directory anew after it was removed from outside.
+    ///
+    /// # Errors
+    /// Such as `PermissionDenied` when the directory above is root's and this process is not.
+    pub(super) fn restore_dir(&self) -> io::Result<()> {
+        let Some(pins) = &self.pins else {
+            return Ok(());
+        };
+        make_dirs(&self.dir, self.owner)?;
+        pins.move_to(&File::open(&self.dir)?.into())
+    }
+
+    /// Removes the directories in which no link is pinned any more. What this process may not remove, the next start or
+    /// `couic detach` does.
+    pub(super) fn remove_dir(&self) {
+        remove_dirs(&self.dir);
+    }
+
+    /// The links that are pinned.
+    pub(super) fn found(&self) -> io::Result<Vec<Kept>> {
+        let Some(pins) = &self.pins else {
+            return Ok(Vec::new());
+        };
+        let all = pins.all().map_err(|error| {
+            let dir = self.dir.display();
+            let text = format!("cannot adopt the filter that is pinned in {dir}: {error}");
+            io::Error::new(error.kind(), text)
+        });
+        let all = all?.into_iter().map(|(name, link)| Kept {
+            from: Place::Pins,
+            name,
+            link,
+        });
+        Ok(all.collect())
+    }
+}
+
+pub(super) fn unsaved(why: &str) -> String {
+    format!("the filter ends with the daemon, since it cannot be pinned in a bpf filesystem: {why}")
+}
