@@ -3,7 +3,7 @@
 PLUGINS := webhook discord slack
 PLUGIN_DIR ?= /usr/lib/couic/plugins
 
-.PHONY: help setup build build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny demo demo-peering bench soak fuzz clean
+.PHONY: help setup build build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny docs demo demo-peering bench soak fuzz clean
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/sbin:/sbin
 
@@ -61,6 +61,10 @@ lint: setup ## rustfmt and clippy over the whole workspace, warnings are errors
 deny: ## licences, advisories and sources of the dependencies
 	@scripts/setup ci
 	@scripts/deny
+
+docs: ## build the documents as a site, target/book, and check every link
+	@scripts/setup docs
+	@scripts/docs
 
 demo: setup ## start the daemon between two namespaces, watch it drop pings and tell a chat (needs root)
 	@scripts/demo

@@ -1,4 +1,4 @@
-//! Notifiers of [Couic](https://example.invalid/couic): how an operator hears of what his firewall does.
+//! Notifiers of Couic: how an operator hears of what his firewall does.
 //!
 //! A notifier gets a [`Notification`] and makes **one** attempt to deliver it. Queues, retries, pacing, a spool that
 //! survives crashes: all of that is the host's. Whoever writes a plugin writes this, in a crate of type `cdylib`:
