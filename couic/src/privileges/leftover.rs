@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_ended_who_is_not_a_keeper_without_a_daemon() {
+    fn only_an_attacher_without_a_daemon_is_killed() {
         assert!(end(id()).unwrap_err().contains("does not look like one"));
         assert!(end(u32::MAX).is_err());
         // The role alone is not enough.

@@ -87,7 +87,7 @@ fn no_signal_ends_it_by_surprise() {
 }
 
 #[test]
-fn a_keeper_that_is_stopped_holds_up_no_start() {
+fn a_stopped_attacher_holds_up_no_start() {
     let place = Place::new();
     let Some(daemon) = place.start(&[]) else {
         return;
