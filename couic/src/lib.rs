@@ -8,6 +8,5 @@ pub mod host;
 pub mod logging;
 pub mod metrics;
 pub mod peering;
-pub mod privileges;
 pub mod rbac;
 pub mod reporting;

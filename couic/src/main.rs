@@ -8,11 +8,10 @@ use std::{
 use clap::{Parser, Subcommand};
 use couic::{
     attach,
-    config::{Config, DEFAULT_PATH, Settings as _},
-    daemon,
-    privileges::{DirError, check_config_file, check_working_dir},
-    reporting,
+    config::{Config, DEFAULT_PATH, Settings as _, check_config_file},
+    daemon, reporting,
 };
+use couic_files::{DirError, check_working_dir};
 use couic_firewall::dataplane::too_old;
 use couic_plugin_api::host;
 
@@ -88,7 +87,7 @@ fn check(file: &Path, config: &Config, warnings: &[String]) -> ExitCode {
         eprintln!("couic would not start: {why}");
         return START_FAILED.into();
     }
-    match check_working_dir(&config.working_dir, &config.owner) {
+    match check_working_dir(&config.working_dir, &config.owner, &attach::LOCK_FILES) {
         Ok(()) => ExitCode::SUCCESS,
         // As somebody else than root and the user, it may be there and cannot be seen.
         Err(DirError::Io { path, source }) => {

@@ -37,6 +37,7 @@ mod policy;
 mod routes;
 mod serve;
 mod sets;
+mod socket;
 mod stats;
 mod status;
 mod table;
@@ -48,6 +49,7 @@ use couic_common::Health;
 use warp::{Filter, Rejection, filters, reply};
 
 pub use self::serve::{ServeSettings, ServeSummary, serve, serve_with};
+pub use self::socket::{ListeningSocket, SocketError, SocketPlace};
 use self::{
     call::Shared,
     dispatch::{Head, dispatch},

@@ -24,14 +24,13 @@ use tokio::sync::Notify;
 use super::{
     attachments::{State, gone},
     bpffs,
+    lock::{AttacherLock, LockError, WorkLock},
     pins::{Place, pin_dir},
     process::ROLE,
     wire::{Level, Line, Message, Request, Start},
 };
-use crate::{
-    config::{Config, Owner},
-    privileges::{AttacherLock, LockError, WorkLock},
-};
+use crate::config::Config;
+use couic_files::Account;
 use couic_firewall::dataplane::{OperationMode, XdpProgram};
 use couic_netlink as netlink;
 
@@ -72,7 +71,7 @@ pub struct Setup {
     /// Tells one configuration from another.
     pub working_dir: PathBuf,
     /// As whom it works.
-    pub owner: Owner,
+    pub owner: Account,
     /// Whether the filter is to stay when the daemon ends.
     pub stay: bool,
 }

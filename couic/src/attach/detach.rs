@@ -4,10 +4,10 @@ use std::{io, os::fd::AsFd};
 
 use super::{
     attacher::Setup,
+    lock::{AttacherLock, LockError, WorkLock},
     pattern::{Pattern, Wanted, select},
     pins::{Pins, pin_dir, remove_dirs},
 };
-use crate::privileges::{AttacherLock, LockError, WorkLock};
 use couic_firewall::dataplane::{ENTRIES, link, program_names};
 use couic_netlink as netlink;
 

@@ -16,6 +16,8 @@ mod attachments;
 mod bpffs;
 mod detach;
 mod kernel;
+mod leftover;
+mod lock;
 mod modes;
 mod pattern;
 mod persistence;
@@ -26,6 +28,7 @@ mod wire;
 pub(crate) use attacher::LOST;
 pub use attacher::{Attacher, AttacherError, Setup, Store};
 pub use detach::{DetachError, Detached, detach};
+pub use lock::{AttacherLock, LOCK_FILES, LockError, WorkLock};
 pub use process::run_if_child;
 
 use couic_netlink::Interface;

@@ -20,9 +20,9 @@ use super::{
     pins::{BPF_FS, Pins, Place, slot},
     wire::{Level, Line, Message, Request, Start},
 };
-use crate::privileges::confine_attacher;
 use couic_firewall::dataplane::{Hook, program_names};
 use couic_netlink::Changes;
+use couic_privsep::confine_attacher;
 
 /// Between two looks at what the kernel does not tell of.
 const GLANCE: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@
 //!
 //! A file of Couic 1.0 works unchanged: its five tables and their keys keep their names and meaning.
 
+mod file_mode;
 mod mode;
 mod network;
 mod system;
@@ -13,9 +14,11 @@ mod system;
 use std::path::PathBuf;
 
 pub use couic_settings::{ConfigErrors, Mistake, NotifierConfig, Secret, Settings};
+pub use file_mode::check_config_file;
 pub use network::{Peer, Peering, Reporting};
-pub use system::{LogFormat, LogLevel, Logging, Owner, Rotation};
+pub use system::{LogFormat, LogLevel, Logging, Rotation};
 
+use couic_files::Account;
 use couic_settings::Section;
 
 use couic_firewall::dataplane::{Limits, OperationMode};
@@ -33,7 +36,7 @@ pub struct Config {
     /// Where clients and sets are. Absolute.
     pub working_dir: PathBuf,
     /// Whose files these are.
-    pub owner: Owner,
+    pub owner: Account,
     /// Table sizes, per address family.
     pub limits: Limits,
     /// Whether hits are counted for each rule.

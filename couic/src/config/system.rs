@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use couic_settings::Section;
 use nix::unistd::{Group, User};
 
+use couic_files::Account;
 use couic_firewall::dataplane::Limits;
 
 /// `IFNAMSIZ` less its terminator.
@@ -15,19 +16,6 @@ const LONGEST_SOCKET: usize = 107;
 
 /// What the tables can hold at most. [`Limits::check`] judges the two limits together.
 const MOST_ENTRIES: u64 = 1 << 24;
-
-/// Whose the daemon's files and its socket are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The user's name.
-    pub user: String,
-    /// The group's name.
-    pub group: String,
-    /// The user's number.
-    pub uid: u32,
-    /// The group's number.
-    pub gid: u32,
-}
 
 /// Where the log goes, and how it looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +106,7 @@ pub(super) fn ifaces(root: &mut Section<'_>) -> Option<Vec<String>> {
     fine.then(|| names.into_iter().map(|(name, _)| name).collect())
 }
 
-pub(super) fn owner(root: &mut Section<'_>) -> Option<Owner> {
+pub(super) fn owner(root: &mut Section<'_>) -> Option<Account> {
     let user = account(root, "user", |name| {
         Ok(User::from_name(name)?.map(|u| u.uid.as_raw()))
     });
@@ -126,7 +114,7 @@ pub(super) fn owner(root: &mut Section<'_>) -> Option<Owner> {
         Ok(Group::from_name(name)?.map(|g| g.gid.as_raw()))
     });
     let ((user, uid), (group, gid)) = (user?, group?);
-    Some(Owner {
+    Some(Account {
         user,
         group,
         uid,

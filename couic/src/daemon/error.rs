@@ -2,12 +2,11 @@
 
 use std::{error::Error, io, path::Path};
 
-use crate::{
-    logging::LogError,
-    privileges::{DirError, LockError, PrivilegeError, SocketError},
-    rbac::RbacError,
-};
+use crate::api::SocketError;
+use crate::{attach::LockError, logging::LogError, rbac::RbacError};
+use couic_files::DirError;
 use couic_firewall::dataplane::LoadError;
+use couic_privsep::PrivilegeError;
 
 /// A step of the start failed. What was done before it is undone when this is returned.
 #[derive(Debug, thiserror::Error)]

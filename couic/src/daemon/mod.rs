@@ -15,6 +15,7 @@ mod error;
 mod every;
 mod filter;
 mod follow;
+mod landlock;
 mod limits;
 mod memory;
 mod privilege;
@@ -41,27 +42,26 @@ use nix::sys::stat::{Mode, umask};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    api::{self, Api},
-    attach::{Attacher, AttacherError, LOST, Setup, Store},
+    api::{self, Api, ListeningSocket, SocketPlace},
+    attach::{Attacher, AttacherError, LOCK_FILES, LOST, Setup, Store, WorkLock},
     config::Config,
     host::Host,
     logging::{ChangeLog, Log},
     metrics::MetricsRegistry,
     peering::{Engine, Peering},
-    privileges::{
-        Hardening, ListeningSocket, SocketPlace, WorkLock, check_capabilities, check_process_user,
-        check_working_dir, files_of, give_up,
-    },
     rbac::ClientStore,
     reporting::{Notifiers, Reporting},
 };
 use couic_common::Health;
+use couic_files::{check_process_user, check_working_dir};
 use couic_firewall::{dataplane::too_old, guard::Guard};
 use couic_plugin_api::host::Spawner;
+use couic_privsep::{Hardening, check_capabilities, give_up};
 pub use error::StartError;
 use every::Repeaters;
 use filter::{Filter, Turn, Watch};
 use follow::{start_peering, start_reporting, stop_reporting};
+pub use landlock::files as files_of;
 use rules::Rules;
 use selfcheck::{Checker, Found};
 use signals::Signals;
@@ -369,7 +369,7 @@ fn start_attacher(
 
 /// Everything that can be refused before the kernel is asked for anything.
 fn claim(config: &Config) -> Result<(ClientStore, WorkLock), StartError> {
-    check_working_dir(&config.working_dir, &config.owner)?;
+    check_working_dir(&config.working_dir, &config.owner, &LOCK_FILES)?;
     let lock = WorkLock::take(&config.working_dir, &config.owner)?;
     ListeningSocket::check(&config.socket)?;
     let clients = ClientStore::open(&config.working_dir)?;

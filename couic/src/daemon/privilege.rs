@@ -1,14 +1,12 @@
 //! The steps of the start at which privileges go.
 
+use couic_files::{inspect_log_dir, inspect_working_dir};
 use couic_plugin_api::host::Spawner;
+use couic_privsep::lower_to_user;
 use nix::unistd::geteuid;
 
 use super::StartError;
-use crate::{
-    config::Config,
-    privileges::{inspect_log_dir, inspect_working_dir, lower_to_user},
-    reporting::start_spawner,
-};
+use crate::{config::Config, reporting::start_spawner};
 
 /// Lets programs that this process starts have what filtering takes, where it is the configured user's already and was
 /// given no more than that for itself.

@@ -32,7 +32,8 @@ use outlet::Outlet;
 pub use rolling::RollingError;
 use rolling::RollingFile;
 
-use crate::config::{LogFormat, LogLevel, Logging, Owner};
+use crate::config::{LogFormat, LogLevel, Logging};
+use couic_files::Account;
 use couic_firewall::rules::Subscription;
 
 /// Why the log could not be set up.
@@ -63,14 +64,14 @@ impl Log {
     ///
     /// # Errors
     /// [`LogError`] names the file and what to look at.
-    pub fn open(logging: &Logging, owner: &Owner) -> Result<Self, LogError> {
+    pub fn open(logging: &Logging, owner: &Account) -> Result<Self, LogError> {
         let log = Self::with_sinks(logging, owner)?;
         let subscriber = Registry::default().with(log.layer());
         tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
         Ok(log)
     }
 
-    fn with_sinks(logging: &Logging, owner: &Owner) -> Result<Self, LogError> {
+    fn with_sinks(logging: &Logging, owner: &Account) -> Result<Self, LogError> {
         let format = logging.format;
         let file = RollingFile::open(logging, owner)?;
         let trouble = file.trouble();

@@ -17,7 +17,8 @@ use std::{
 use nix::unistd::geteuid;
 
 use super::{stamp, warning};
-use crate::config::{LogFormat, Logging, Owner, Rotation};
+use crate::config::{LogFormat, Logging, Rotation};
+use couic_files::Account;
 use couic_files::{refuses_data, way_out};
 
 const NAME: &str = "couic.log";
@@ -40,7 +41,7 @@ pub(super) struct RollingFile {
     dir: PathBuf,
     rotation: Rotation,
     keep: usize,
-    owner: Owner,
+    owner: Account,
     format: LogFormat,
     now: fn() -> u64,
     file: File,
@@ -59,11 +60,11 @@ fn unix_now() -> u64 {
 }
 
 impl RollingFile {
-    pub(super) fn open(logging: &Logging, owner: &Owner) -> Result<Self, RollingError> {
+    pub(super) fn open(logging: &Logging, owner: &Account) -> Result<Self, RollingError> {
         Self::open_at(logging, owner, unix_now)
     }
 
-    fn open_at(logging: &Logging, owner: &Owner, now: fn() -> u64) -> Result<Self, RollingError> {
+    fn open_at(logging: &Logging, owner: &Account, now: fn() -> u64) -> Result<Self, RollingError> {
         let dir = &logging.dir;
         let now_is = now();
         let mut span = span(logging.rotation, now_is);
@@ -215,7 +216,7 @@ fn is_dated(name: &str) -> bool {
     })
 }
 
-fn make_dir(dir: &Path, owner: &Owner) -> io::Result<()> {
+fn make_dir(dir: &Path, owner: &Account) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -235,7 +236,7 @@ fn instead(on_stdout: bool) -> io::Result<File> {
 }
 
 /// A link in place of the file is not followed: the directory may belong to somebody with fewer rights than we have.
-fn open_file(path: &Path, owner: &Owner) -> io::Result<File> {
+fn open_file(path: &Path, owner: &Account) -> io::Result<File> {
     let file = OpenOptions::new()
         .append(true)
         .create(true)
@@ -265,8 +266,8 @@ mod tests {
     /// 2026-11-21, a Saturday, 23:59:50.
     const SATURDAY: u64 = 1_795_305_590;
 
-    fn owner() -> Owner {
-        Owner {
+    fn owner() -> Account {
+        Account {
             user: "root".to_owned(),
             group: "root".to_owned(),
             uid: geteuid().as_raw(),

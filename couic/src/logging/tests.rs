@@ -24,7 +24,7 @@ fn logging(dir: &Path, format: LogFormat, level: LogLevel) -> Logging {
 }
 
 fn open(logging: &Logging) -> Log {
-    let owner = Owner {
+    let owner = Account {
         user: "root".to_owned(),
         group: "root".to_owned(),
         uid: geteuid().as_raw(),

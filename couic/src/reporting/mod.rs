@@ -26,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+use couic_files::Account;
 use couic_plugin_api::host::{
     ChildCommand, Failed, Isolation, Loader, NotifierConfig, RunAs, Spawner,
     dispatcher::{DispatchError, Leftover, Merge, NotificationDispatcher, Policy},
@@ -173,7 +174,7 @@ impl Reporting {
 pub fn start_spawner(
     wanted: &config::Reporting,
     plugins_dir: &Path,
-    owner: &config::Owner,
+    owner: &Account,
 ) -> std::io::Result<Option<Spawner>> {
     let loader = loader(plugins_dir, None);
     let isolated = notifiers(wanted).iter().any(|n| loader.isolates(n));

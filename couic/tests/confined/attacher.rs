@@ -7,9 +7,8 @@ use std::{
     process::Command,
 };
 
-use couic::privileges::confine_attacher;
-use couic_privsep::FILTERING;
 use couic_privsep::{CAP_SYS_ADMIN, Caps, threads};
+use couic_privsep::{FILTERING, confine_attacher};
 use nix::unistd::{chdir, getegid, geteuid};
 
 use crate::{apart, errno, refused, refused_calls};

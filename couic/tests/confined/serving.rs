@@ -12,10 +12,11 @@ use std::{
 };
 
 use couic::{
-    config::{Config, Owner, Settings as _},
-    privileges::{Hardening, files_of, give_up, lower_to_user},
+    config::{Config, Settings as _},
+    daemon::files_of,
 };
-use couic_privsep::{files::version, threads};
+use couic_files::Account;
+use couic_privsep::{Hardening, files::version, give_up, lower_to_user, threads};
 use nix::unistd::{Group, User, getegid, geteuid};
 use tempfile::TempDir;
 
@@ -270,7 +271,7 @@ fn root_becomes_the_configured_user_and_cannot_come_back() {
                 println!("skipped: only root can become another user");
                 return;
             }
-            let owner = Owner {
+            let owner = Account {
                 user: "somebody".to_owned(),
                 group: "somebody".to_owned(),
                 uid: 4242,

@@ -6,7 +6,8 @@ use std::{
     process::Command,
 };
 
-use couic::{config::Owner, privileges::WorkLock};
+use couic::attach::WorkLock;
+use couic_files::Account;
 use nix::unistd::{getegid, geteuid};
 
 use crate::harness::Place;
@@ -133,7 +134,7 @@ fn the_working_directory_is_somebody_elses() {
 #[test]
 fn another_daemon_has_the_working_directory() {
     let place = Place::new();
-    let owner = Owner {
+    let owner = Account {
         user: String::new(),
         group: String::new(),
         uid: geteuid().as_raw(),

@@ -17,8 +17,14 @@
 //! # }
 //! ```
 
+mod account;
 mod disk;
+mod inspect;
+mod workdir;
 mod write;
 
+pub use account::Account;
 pub use disk::{mount_of, refuses_data, way_out};
+pub use inspect::{inspect_log_dir, inspect_working_dir};
+pub use workdir::{DirError, check_process_user, check_working_dir};
 pub use write::{create_file, create_new, ensure_dir, owner_name, remove_file, replace_file};

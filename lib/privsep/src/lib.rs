@@ -8,7 +8,13 @@
 
 mod broadcast;
 mod caps;
+mod configured_user;
+mod drop;
+mod error;
 pub mod files;
+pub mod groups;
+mod needed;
+mod roles;
 pub mod seccomp;
 mod signals;
 mod status;
@@ -19,6 +25,11 @@ pub use caps::{
     CAP_BPF, CAP_CHOWN, CAP_KILL, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID,
     CAP_SYS_ADMIN, Caps, FILTERING, Sets, last_known, lower_bounding, set_sets, sets,
 };
+pub use configured_user::lower_to_user;
+pub use drop::{Hardening, give_up};
+pub use error::PrivilegeError;
+pub use needed::check_capabilities;
+pub use roles::attacher::confine_attacher;
 pub use signals::{ignore_signals, ignore_stray_signals, stray_signals};
 pub use status::{ThreadStatus, threads, threads_of};
 pub use user::{hand_on, hide_memory, lower, switch_user};

@@ -10,8 +10,9 @@ use std::{env, fs, io, os::fd::AsFd, path::Path, process::Command, sync::mpsc, t
 use couic_privsep::{
     CAP_BPF, CAP_NET_ADMIN, Caps, Sets, ThreadStatus, ThreadStep,
     files::{self, Files},
+    groups::{CREDENTIALS, EXEC, KERNEL_ADMIN, SIGNALS},
     hide_memory, lower, lower_bounding,
-    seccomp::{self, Arg, Calls, NOBODYS_BUSINESS, PROGRAMS, SIGNALS, USERS},
+    seccomp::{self, Arg, Calls},
     sets, switch_user, threads,
 };
 
@@ -152,10 +153,10 @@ fn without_the_capability_the_bounding_set_stays_and_that_is_said() {
 fn refused_calls_are_not_permitted_on_any_thread() {
     apart("refused_calls_are_not_permitted_on_any_thread", || {
         let refused = Calls::default()
-            .all(NOBODYS_BUSINESS)
-            .all(PROGRAMS)
+            .all(KERNEL_ADMIN)
+            .all(EXEC)
             .all(SIGNALS)
-            .all(USERS);
+            .all(CREDENTIALS);
         let program = seccomp::refuse(&refused).unwrap();
         let (go, told) = mpsc::channel::<()>();
         let before = thread::spawn(move || {
@@ -178,11 +179,11 @@ fn refused_calls_are_not_permitted_on_any_thread() {
 
 fn try_all() {
     let none = std::ptr::null::<u8>();
-    for call in NOBODYS_BUSINESS
+    for call in KERNEL_ADMIN
         .iter()
-        .chain(PROGRAMS)
+        .chain(EXEC)
         .chain(SIGNALS)
-        .chain(USERS)
+        .chain(CREDENTIALS)
     {
         // SAFETY: the filter answers before the kernel looks at an argument. Should it not, none of these does
         // anything with nothing, in a process without capabilities that ends at once.

@@ -16,8 +16,10 @@ use std::{
 };
 
 use couic_privsep::{
-    CAP_KILL, CAP_SETGID, CAP_SETUID, Caps, Sets, ThreadStep, hide_memory, lower,
-    seccomp::{self, Arg, Calls, NOBODYS_BUSINESS},
+    CAP_KILL, CAP_SETGID, CAP_SETUID, Caps, Sets, ThreadStep,
+    groups::KERNEL_ADMIN,
+    hide_memory, lower,
+    seccomp::{self, Arg, Calls},
 };
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -86,7 +88,7 @@ fn prepare(words: &[String]) -> io::Result<Option<RunAs>> {
 }
 
 fn refused(run_as: Option<RunAs>) -> Calls {
-    let calls = Calls::default().all(NOBODYS_BUSINESS).all(&[
+    let calls = Calls::default().all(KERNEL_ADMIN).all(&[
         libc::SYS_setfsgid,
         libc::SYS_setfsuid,
         libc::SYS_setgid,

@@ -24,7 +24,7 @@ use nix::{
     unistd::geteuid,
 };
 
-use crate::config::Owner;
+use couic_files::Account;
 
 /// The socket cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +96,7 @@ impl ListeningSocket {
     ///
     /// # Errors
     /// [`SocketError`].
-    pub fn bind(path: &Path, owner: &Owner) -> Result<(UnixListener, Self), SocketError> {
+    pub fn bind(path: &Path, owner: &Account) -> Result<(UnixListener, Self), SocketError> {
         let dir = path.parent().unwrap_or_else(|| Path::new("/"));
         make_dir(dir, owner).map_err(failed("make the directory", dir))?;
         guarded(dir)?;
@@ -190,7 +190,7 @@ fn guarded(dir: &Path) -> Result<(), SocketError> {
 
 /// Owner first: the mode must not open the socket to a group that is not the configured one. A link that somebody put
 /// in the socket's place is not followed.
-fn open_up(path: &Path, owner: &Owner) -> io::Result<ListeningSocket> {
+fn open_up(path: &Path, owner: &Account) -> io::Result<ListeningSocket> {
     if geteuid().is_root() {
         lchown(path, Some(owner.uid), Some(owner.gid))?;
     }
@@ -204,7 +204,7 @@ fn open_up(path: &Path, owner: &Owner) -> io::Result<ListeningSocket> {
 }
 
 /// `/run` is empty after every boot, so a missing directory is ordinary.
-fn make_dir(dir: &Path, owner: &Owner) -> io::Result<()> {
+fn make_dir(dir: &Path, owner: &Account) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -272,9 +272,9 @@ mod tests {
 
     use super::*;
 
-    fn owner() -> Owner {
+    fn owner() -> Account {
         let root = geteuid().is_root();
-        Owner {
+        Account {
             user: String::new(),
             group: String::new(),
             uid: if root { 4242 } else { geteuid().as_raw() },

@@ -8,10 +8,7 @@ use std::{
 
 use nix::unistd::{Gid, Uid, geteuid, setfsgid, setfsuid};
 
-use couic_files::owner_name;
-
-use super::lock;
-use crate::config::Owner;
+use crate::{Account, owner_name};
 
 /// The working directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +108,7 @@ pub enum DirError {
 ///
 /// # Errors
 /// [`DirError::WrongUser`].
-pub fn check_process_user(owner: &Owner) -> Result<(), DirError> {
+pub fn check_process_user(owner: &Account) -> Result<(), DirError> {
     let running = geteuid();
     if running.is_root() || running.as_raw() == owner.uid {
         return Ok(());
@@ -122,11 +119,16 @@ pub fn check_process_user(owner: &Owner) -> Result<(), DirError> {
     })
 }
 
-/// It must be there, be a directory, belong to the configured user, and be writable by nobody else.
+/// It must exist, be a directory, belong to the configured user, and be writable by that user alone. None of `lock_files`
+/// in it may be a symbolic link.
 ///
 /// # Errors
 /// [`DirError`], with the command that mends it.
-pub fn check_working_dir(path: &Path, owner: &Owner) -> Result<(), DirError> {
+pub fn check_working_dir(
+    path: &Path,
+    owner: &Account,
+    lock_files: &[&str],
+) -> Result<(), DirError> {
     let path = path.to_owned();
     let (user, group) = (owner.user.clone(), owner.group.clone());
     let found = match fs::metadata(&path) {
@@ -158,7 +160,7 @@ pub fn check_working_dir(path: &Path, owner: &Owner) -> Result<(), DirError> {
     if let Some(closed) = closed_way(&path, owner) {
         return Err(closed);
     }
-    for name in [lock::NAME, lock::KEEPER] {
+    for name in lock_files {
         let path = path.join(name);
         if path.is_symlink() {
             return Err(DirError::LockIsLink { path });
@@ -169,7 +171,7 @@ pub fn check_working_dir(path: &Path, owner: &Owner) -> Result<(), DirError> {
 
 /// The first directory on the way that the configured user may not pass, if the kernel says so, too: there may be more
 /// to it than the mode, as an ACL.
-fn closed_way(path: &Path, owner: &Owner) -> Option<DirError> {
+fn closed_way(path: &Path, owner: &Account) -> Option<DirError> {
     if reached_by(path, owner) {
         return None;
     }
@@ -196,7 +198,7 @@ fn closed_way(path: &Path, owner: &Owner) -> Option<DirError> {
 }
 
 /// Whether the configured user gets there: the kernel is asked on behalf of that user, where this process may.
-fn reached_by(path: &Path, owner: &Owner) -> bool {
+fn reached_by(path: &Path, owner: &Account) -> bool {
     if !geteuid().is_root() {
         return fs::metadata(path).is_ok();
     }
@@ -215,8 +217,8 @@ mod tests {
 
     use super::*;
 
-    fn owner(uid: u32) -> Owner {
-        Owner {
+    fn owner(uid: u32) -> Account {
+        Account {
             user: "couic".to_owned(),
             group: "wheel".to_owned(),
             uid,
@@ -230,9 +232,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path();
         let shown = path.display();
-        check_working_dir(path, &owner(me)).unwrap();
+        check_working_dir(path, &owner(me), &[]).unwrap();
         let told = |path: &Path, uid| {
-            check_working_dir(path, &owner(uid))
+            check_working_dir(path, &owner(uid), &[])
                 .unwrap_err()
                 .to_string()
         };
@@ -274,9 +276,9 @@ mod tests {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         };
         set(top.path(), 0o755);
-        check_working_dir(&path, &owner(4242)).unwrap();
+        check_working_dir(&path, &owner(4242), &[]).unwrap();
         set(&way, 0o700);
-        let told = check_working_dir(&path, &owner(4242))
+        let told = check_working_dir(&path, &owner(4242), &[])
             .unwrap_err()
             .to_string();
         let fix = format!("run chmod o+x {}, or name", way.display());
@@ -290,13 +292,12 @@ mod tests {
     #[test]
     fn a_lock_file_that_is_a_link_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink("/dev/null", dir.path().join(lock::KEEPER)).unwrap();
+        std::os::unix::fs::symlink("/dev/null", dir.path().join("couic.lock")).unwrap();
         let me = owner(geteuid().as_raw());
-        let told = check_working_dir(dir.path(), &me).unwrap_err().to_string();
-        assert!(
-            told.contains("keeper.lock, and start couic again"),
-            "{told}"
-        );
+        let told = check_working_dir(dir.path(), &me, &["couic.lock"])
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains("couic.lock, and start couic again"), "{told}");
     }
 
     #[test]

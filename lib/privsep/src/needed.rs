@@ -3,11 +3,11 @@
 
 use std::{fs, io, os::unix::fs::MetadataExt};
 
-use couic_privsep::{CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID, Caps};
+use crate::{CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID, Caps};
 use nix::unistd::geteuid;
 
-use super::PrivilegeError;
-use crate::config::Owner;
+use crate::PrivilegeError;
+use couic_files::Account;
 
 /// The inode of the machine's own user namespace (`PROC_USER_INIT_INO` of linux/proc_ns.h).
 const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
@@ -35,8 +35,8 @@ const TO_BECOME_USER: [Needed; 2] = [
 ///
 /// # Errors
 /// [`PrivilegeError::Lacking`], which names them and the ways to give them.
-pub fn check_capabilities(owner: &Owner) -> Result<(), PrivilegeError> {
-    let having = couic_privsep::sets().map_err(PrivilegeError::doing("tell its capabilities"))?;
+pub fn check_capabilities(owner: &Account) -> Result<(), PrivilegeError> {
+    let having = crate::sets().map_err(PrivilegeError::doing("tell its capabilities"))?;
     let changes_user = geteuid().is_root() && owner.uid != 0;
     match lacking(having.permitted, changes_user, is_first(namespace())) {
         None => Ok(()),
@@ -87,7 +87,7 @@ fn lacking(having: Caps, changes_user: bool, first_namespace: bool) -> Option<St
 
 #[cfg(test)]
 mod tests {
-    use couic_privsep::FILTERING;
+    use crate::FILTERING;
 
     use super::*;
 

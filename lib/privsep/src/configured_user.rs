@@ -4,28 +4,28 @@
 //! configured one, and it has what [`FILTERING`] names and nothing else, in all sets, so that the attacher that it starts
 //! has them, too. `config/systemd/couic.service` makes the same of it.
 
-use couic_privsep::CAP_SYS_ADMIN;
+use crate::CAP_SYS_ADMIN;
 use nix::unistd::geteuid;
 
-use couic_privsep::FILTERING;
+use crate::FILTERING;
 
-use super::PrivilegeError;
-use crate::config::Owner;
+use crate::PrivilegeError;
+use couic_files::Account;
 
 /// Makes this process the configured user's with the capabilities that filtering takes. Call it in the main thread;
-/// what other threads still have is taken by [`give_up`](super::give_up).
+/// what other threads still have is taken by [`give_up`](crate::give_up).
 ///
 /// One that was started as root keeps `CAP_SYS_ADMIN` until then, too: without, the kernel does not tell the name of a
 /// foreign XDP program, and the message about it would have its number alone.
 ///
 /// # Errors
 /// [`PrivilegeError`]; the process must not go on then.
-pub fn lower_to_user(owner: &Owner) -> Result<(), PrivilegeError> {
+pub fn lower_to_user(owner: &Account) -> Result<(), PrivilegeError> {
     if !geteuid().is_root() {
-        return couic_privsep::hand_on(FILTERING)
+        return crate::hand_on(FILTERING)
             .map_err(PrivilegeError::doing("give up the other capabilities"));
     }
-    couic_privsep::lower(owner.uid, owner.gid, FILTERING.and(CAP_SYS_ADMIN)).map_err(|source| {
+    crate::lower(owner.uid, owner.gid, FILTERING.and(CAP_SYS_ADMIN)).map_err(|source| {
         PrivilegeError::Switch {
             user: owner.user.clone(),
             group: owner.group.clone(),

@@ -6,13 +6,13 @@
 
 use std::{io, os::fd::AsFd};
 
-use couic_privsep::{
+use crate::{
     Caps, Sets, ThreadStatus, ThreadStep,
     files::{self, Files},
     hide_memory,
 };
 
-use super::{PrivilegeError, serving};
+use crate::{PrivilegeError, roles::serving};
 
 /// What the running process could not give up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub fn give_up(files: &Files, children: &[u32]) -> Result<Hardening, PrivilegeEr
         .on_every_thread()
         .map_err(PrivilegeError::doing("give up capabilities"))?;
     hide_memory().map_err(PrivilegeError::doing("hide the memory"))?;
-    verify(&couic_privsep::threads().map_err(PrivilegeError::doing("look at /proc/self/task"))?)?;
+    verify(&crate::threads().map_err(PrivilegeError::doing("look at /proc/self/task"))?)?;
     let landlock = warned("confine it to its files (Landlock)", enter(nothing, files)).flatten();
     if landlock.is_none() {
         tracing::warn!(

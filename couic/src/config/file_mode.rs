@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 use nix::unistd::geteuid;
 
-use crate::config::Config;
+use super::Config;
 use couic_files::owner_name;
 
 const WRITE_GROUP: u32 = 0o020;

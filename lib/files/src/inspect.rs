@@ -22,7 +22,7 @@ use nix::{
     unistd::geteuid,
 };
 
-use crate::config::Owner;
+use crate::Account;
 
 /// Deeper than anything of ours.
 const DEPTH: usize = 6;
@@ -33,14 +33,14 @@ const TOLD: usize = 5;
 
 /// Gives what root left in the working directory to its owner, where this process is root, and warns of files that
 /// everybody may change.
-pub fn inspect_working_dir(working_dir: &Path, owner: &Owner) {
+pub fn inspect_working_dir(working_dir: &Path, owner: &Account) {
     let mut walk = Walk::new(owner);
     let walked = open(working_dir).and_then(|dir| walk.down(dir, working_dir, DEPTH));
     walk.tell(working_dir, walked);
 }
 
 /// The same for the log, where the directory has nothing but our files.
-pub fn inspect_log_dir(dir: &Path, owner: &Owner) {
+pub fn inspect_log_dir(dir: &Path, owner: &Account) {
     let only_ours = Dir::open(dir, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).is_ok_and(
         |mut dir| {
             dir.iter().flatten().all(|item| {
@@ -64,7 +64,7 @@ pub fn inspect_log_dir(dir: &Path, owner: &Owner) {
     }
 }
 
-fn belongs_to(dir: &Path, owner: &Owner) -> bool {
+fn belongs_to(dir: &Path, owner: &Account) -> bool {
     dir.metadata().is_ok_and(|found| found.uid() == owner.uid)
 }
 
@@ -74,7 +74,7 @@ fn open(dir: &Path) -> io::Result<OwnedFd> {
 }
 
 struct Walk<'a> {
-    owner: &'a Owner,
+    owner: &'a Account,
     may_give: bool,
     left: usize,
     given: usize,
@@ -82,7 +82,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(owner: &'a Owner) -> Self {
+    fn new(owner: &'a Account) -> Self {
         Self {
             owner,
             may_give: geteuid().is_root() && owner.uid != 0,
@@ -167,8 +167,8 @@ mod tests {
 
     use super::*;
 
-    fn owner() -> Owner {
-        Owner {
+    fn owner() -> Account {
+        Account {
             user: "couic".to_owned(),
             group: "couic".to_owned(),
             uid: 4242,

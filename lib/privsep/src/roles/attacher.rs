@@ -8,18 +8,15 @@
 
 use std::{io, os::fd::AsFd, path::Path, process};
 
-use couic_privsep::{
-    Caps, Sets, ThreadStep,
+use crate::{
+    Caps, FILTERING, PrivilegeError, Sets, ThreadStep,
     files::{Domain, Files},
+    groups::{ATTACHER, CREDENTIALS, EXEC, KERNEL_ADMIN, SIGNALS},
     hide_memory,
-    seccomp::{self, Arg, Calls, NOBODYS_BUSINESS, PROGRAMS, SIGNALS, USERS},
+    seccomp::{self, Arg, Calls},
 };
 use libc::c_long;
 use nix::unistd::geteuid;
-
-use couic_privsep::FILTERING;
-
-use super::PrivilegeError;
 
 /// What the attacher may ask of bpf(2), by the kernel's numbers (`enum bpf_cmd` of linux/bpf.h).
 const BPF: &[(&str, u32)] = &[
@@ -34,106 +31,6 @@ const BPF: &[(&str, u32)] = &[
     ("BPF_LINK_GET_FD_BY_ID", 30),
     ("BPF_LINK_GET_NEXT_ID", 31),
     ("BPF_LINK_DETACH", 34),
-];
-
-/// Reading, writing and waiting; memory and time; an end. clone(2) is for threads alone.
-const CALLS: &[c_long] = &[
-    libc::SYS_bind,
-    libc::SYS_bpf,
-    libc::SYS_brk,
-    libc::SYS_capget,
-    libc::SYS_chdir,
-    libc::SYS_clock_gettime,
-    libc::SYS_clock_nanosleep,
-    libc::SYS_clone,
-    libc::SYS_close,
-    libc::SYS_dup,
-    libc::SYS_dup3,
-    libc::SYS_epoll_create1,
-    libc::SYS_epoll_ctl,
-    libc::SYS_epoll_pwait,
-    libc::SYS_eventfd2,
-    libc::SYS_exit,
-    libc::SYS_exit_group,
-    libc::SYS_fchdir,
-    libc::SYS_fcntl,
-    libc::SYS_fstat,
-    libc::SYS_fstatfs,
-    libc::SYS_futex,
-    libc::SYS_getdents64,
-    libc::SYS_getegid,
-    libc::SYS_geteuid,
-    libc::SYS_getgid,
-    libc::SYS_getpid,
-    libc::SYS_getppid,
-    libc::SYS_getrandom,
-    libc::SYS_getsockname,
-    libc::SYS_getsockopt,
-    libc::SYS_gettid,
-    libc::SYS_getuid,
-    libc::SYS_ioctl,
-    libc::SYS_lseek,
-    libc::SYS_madvise,
-    libc::SYS_mkdirat,
-    libc::SYS_mmap,
-    libc::SYS_mprotect,
-    libc::SYS_mremap,
-    libc::SYS_munmap,
-    libc::SYS_nanosleep,
-    libc::SYS_newfstatat,
-    libc::SYS_openat,
-    libc::SYS_pipe2,
-    libc::SYS_ppoll,
-    libc::SYS_prctl,
-    libc::SYS_pread64,
-    libc::SYS_read,
-    libc::SYS_readlinkat,
-    libc::SYS_readv,
-    libc::SYS_recvfrom,
-    libc::SYS_recvmsg,
-    libc::SYS_renameat,
-    libc::SYS_renameat2,
-    libc::SYS_restart_syscall,
-    libc::SYS_rseq,
-    libc::SYS_rt_sigaction,
-    libc::SYS_rt_sigprocmask,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_sched_getaffinity,
-    libc::SYS_sched_yield,
-    libc::SYS_sendmsg,
-    libc::SYS_sendto,
-    libc::SYS_set_robust_list,
-    libc::SYS_setsockopt,
-    libc::SYS_sigaltstack,
-    libc::SYS_socket,
-    libc::SYS_statfs,
-    libc::SYS_statx,
-    libc::SYS_tgkill,
-    libc::SYS_timerfd_create,
-    libc::SYS_timerfd_settime,
-    libc::SYS_unlinkat,
-    libc::SYS_write,
-    libc::SYS_writev,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_access,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_epoll_wait,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_mkdir,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_open,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_poll,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_readlink,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_rename,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_rmdir,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_stat,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_unlink,
 ];
 
 /// Confines this process for good: the user `uid` and group `gid`, the capabilities that filtering takes,
@@ -152,13 +49,13 @@ pub fn confine_attacher(
     // Before the change of user: the way to the pins is root's alone on most machines.
     let domain = files(pins).domain();
     if geteuid().is_root() {
-        couic_privsep::lower(uid, gid, FILTERING).map_err(|source| PrivilegeError::Switch {
+        crate::lower(uid, gid, FILTERING).map_err(|source| PrivilegeError::Switch {
             user: uid.to_string(),
             group: gid.to_string(),
             source,
         })?;
     }
-    let having = couic_privsep::sets().map_err(PrivilegeError::doing("tell its capabilities"))?;
+    let having = crate::sets().map_err(PrivilegeError::doing("tell its capabilities"))?;
     let step = ThreadStep::sets(Sets::to_use(FILTERING.within(having.permitted)))
         .bounding(Caps::NONE)
         .no_new_privs();
@@ -196,7 +93,7 @@ fn enter(step: ThreadStep, domain: io::Result<Option<Domain>>) -> io::Result<boo
 
 fn install() -> io::Result<()> {
     // With what installs the second filter, which refuses it.
-    let allowed = Calls::default().all(CALLS).all(&[libc::SYS_seccomp]);
+    let allowed = Calls::default().all(ATTACHER).all(&[libc::SYS_seccomp]);
     let allowed = seccomp::allow_only(&allowed)?;
     let refused = seccomp::refuse(&refused())?;
     allowed.install(false)?;
@@ -212,16 +109,16 @@ fn refused() -> Calls {
         libc::AF_NETLINK.cast_unsigned(),
         libc::NETLINK_ROUTE.cast_unsigned(),
     );
-    let elsewhere: Vec<c_long> = NOBODYS_BUSINESS
+    let elsewhere: Vec<c_long> = KERNEL_ADMIN
         .iter()
         .copied()
         .filter(|call| *call != libc::SYS_bpf)
         .collect();
     Calls::default()
         .all(&elsewhere)
-        .all(PROGRAMS)
+        .all(EXEC)
         .all(SIGNALS)
-        .all(USERS)
+        .all(CREDENTIALS)
         .all(&[libc::SYS_seccomp])
         .when(libc::SYS_bpf, &none_of(&bpf))
         // if_nametoindex(3) asks through a socket of this family that is bound to nothing.

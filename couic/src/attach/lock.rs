@@ -20,13 +20,16 @@ use nix::unistd::geteuid;
 use couic_files::refuses_data;
 
 use super::leftover::{Leftover, recorded};
-use crate::config::Owner;
+use couic_files::Account;
 
 /// Its name in the working directory. It stays there; only the lock on it counts.
-pub(super) const NAME: &str = "couic.lock";
+const NAME: &str = "couic.lock";
 
 /// The attacher's, likewise.
-pub(super) const KEEPER: &str = "keeper.lock";
+const ATTACHER: &str = "keeper.lock";
+
+/// The lock files of a working directory.
+pub const LOCK_FILES: [&str; 2] = [NAME, ATTACHER];
 
 /// How long the attacher of a daemon that has ended may take to end, too.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -85,7 +88,7 @@ impl WorkLock {
     ///
     /// # Errors
     /// [`LockError::Running`] where another daemon has it.
-    pub fn take(working_dir: &Path, owner: &Owner) -> Result<Self, LockError> {
+    pub fn take(working_dir: &Path, owner: &Account) -> Result<Self, LockError> {
         let path = working_dir.join(NAME);
         let failed = |source| LockError::Io {
             path: path.clone(),
@@ -125,17 +128,17 @@ impl AttacherLock {
     ///
     /// # Errors
     /// [`LockError::Attacher`] where it does not end.
-    pub fn take(working_dir: &Path, owner: &Owner, lock: &WorkLock) -> Result<Self, LockError> {
+    pub fn take(working_dir: &Path, owner: &Account, lock: &WorkLock) -> Result<Self, LockError> {
         Self::take_within(working_dir, owner, lock, [GRACE, PATIENCE])
     }
 
     fn take_within(
         working_dir: &Path,
-        owner: &Owner,
+        owner: &Account,
         lock: &WorkLock,
         [grace, patience]: [Duration; 2],
     ) -> Result<Self, LockError> {
-        let path = working_dir.join(KEEPER);
+        let path = working_dir.join(ATTACHER);
         let failed = |source| LockError::Io {
             path: path.clone(),
             source,
@@ -209,7 +212,7 @@ fn note(mut file: &File, process: u32) {
 }
 
 /// The file, made where it is missing. None where it is missing and cannot be made.
-fn open(path: &Path, owner: &Owner) -> io::Result<Option<File>> {
+fn open(path: &Path, owner: &Account) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options
         .read(true)
@@ -243,8 +246,8 @@ mod tests {
 
     use super::*;
 
-    fn owner() -> Owner {
-        Owner {
+    fn owner() -> Account {
+        Account {
             user: String::new(),
             group: String::new(),
             uid: geteuid().as_raw(),

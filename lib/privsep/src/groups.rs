@@ -1,24 +1,12 @@
-//! The system calls of the serving process.
+//! Groups of system calls: the one table from which the seccomp filters of all processes are put together.
 //!
-//! An allow-list: what serving, TLS, name lookups, the spool and the journal take, and what a notifier may take that is
-//! loaded into the process. It names families rather than what today's build happens to call, so that another C
-//! library, or a newer one, works: both glibc and musl keep to it, and what they probe for beyond it is answered
-//! `ENOSYS`, which they are used to. Above it lies a list of what is refused with `EPERM` and noted in the kernel's log,
-//! because whoever calls that here means no good.
-//!
-//! Why an error, and not the end of the process: a firewall that a stray call could end would be worse than one that
-//! answers no. The filter in the kernel goes on either way.
-//!
-//! `clone3` is left out on purpose: its flags lie in memory, where no filter can look. C libraries then take `clone`,
-//! which is allowed for threads and for nothing else.
+//! Allowed groups name families rather than what today's build happens to call, so that another C library, or a newer
+//! one, works. Refused groups are answered `EPERM`.
 
-use std::{io, process};
-
-use couic_privsep::seccomp::{self, Arg, Calls, NOBODYS_BUSINESS, PROGRAMS, SIGNALS, USERS};
 use libc::c_long;
 
 /// Files and descriptors.
-pub(super) const FILES: &[c_long] = &[
+pub const FILES: &[c_long] = &[
     libc::SYS_close,
     libc::SYS_close_range,
     libc::SYS_copy_file_range,
@@ -132,7 +120,7 @@ const EPOLL_PWAIT2: c_long = 441;
 const PIDFD_OPEN: c_long = 434;
 
 /// Memory, threads, time, signals to oneself.
-pub(super) const PROCESS: &[c_long] = &[
+pub const PROCESS: &[c_long] = &[
     libc::SYS_brk,
     libc::SYS_capget,
     libc::SYS_clock_getres,
@@ -223,7 +211,7 @@ pub(super) const PROCESS: &[c_long] = &[
 ];
 
 /// Sockets, and waiting.
-pub(super) const SOCKETS: &[c_long] = &[
+pub const SOCKETS: &[c_long] = &[
     libc::SYS_accept,
     libc::SYS_accept4,
     libc::SYS_bind,
@@ -265,85 +253,199 @@ pub(super) const SOCKETS: &[c_long] = &[
     libc::SYS_select,
 ];
 
-/// What prctl(2) may be asked for: names of threads and of memory, and looking.
-const PRCTL: &[i32] = &[
-    libc::PR_SET_NAME,
-    libc::PR_GET_NAME,
-    libc::PR_SET_VMA,
-    libc::PR_GET_DUMPABLE,
-    libc::PR_GET_NO_NEW_PRIVS,
-    libc::PR_GET_SECCOMP,
-    libc::PR_CAPBSET_READ,
-    libc::PR_SET_TIMERSLACK,
-    libc::PR_GET_TIMERSLACK,
-    libc::PR_SET_THP_DISABLE,
-    libc::PR_GET_THP_DISABLE,
+/// Reading, writing and waiting; memory and time; an end. clone(2) is for threads alone.
+pub const ATTACHER: &[c_long] = &[
+    libc::SYS_bind,
+    libc::SYS_bpf,
+    libc::SYS_brk,
+    libc::SYS_capget,
+    libc::SYS_chdir,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_clone,
+    libc::SYS_close,
+    libc::SYS_dup,
+    libc::SYS_dup3,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_eventfd2,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_fchdir,
+    libc::SYS_fcntl,
+    libc::SYS_fstat,
+    libc::SYS_fstatfs,
+    libc::SYS_futex,
+    libc::SYS_getdents64,
+    libc::SYS_getegid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getpid,
+    libc::SYS_getppid,
+    libc::SYS_getrandom,
+    libc::SYS_getsockname,
+    libc::SYS_getsockopt,
+    libc::SYS_gettid,
+    libc::SYS_getuid,
+    libc::SYS_ioctl,
+    libc::SYS_lseek,
+    libc::SYS_madvise,
+    libc::SYS_mkdirat,
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    libc::SYS_nanosleep,
+    libc::SYS_newfstatat,
+    libc::SYS_openat,
+    libc::SYS_pipe2,
+    libc::SYS_ppoll,
+    libc::SYS_prctl,
+    libc::SYS_pread64,
+    libc::SYS_read,
+    libc::SYS_readlinkat,
+    libc::SYS_readv,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_restart_syscall,
+    libc::SYS_rseq,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_sched_yield,
+    libc::SYS_sendmsg,
+    libc::SYS_sendto,
+    libc::SYS_set_robust_list,
+    libc::SYS_setsockopt,
+    libc::SYS_sigaltstack,
+    libc::SYS_socket,
+    libc::SYS_statfs,
+    libc::SYS_statx,
+    libc::SYS_tgkill,
+    libc::SYS_timerfd_create,
+    libc::SYS_timerfd_settime,
+    libc::SYS_unlinkat,
+    libc::SYS_write,
+    libc::SYS_writev,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_access,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_wait,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_mkdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_open,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rename,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rmdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_stat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_unlink,
 ];
 
-/// ioctl(2) that puts words into the mouth of a terminal: TIOCSTI, TIOCLINUX, TIOCSETD.
-const TERMINAL: &[u32] = &[0x5412, 0x541c, 0x5423];
+/// What no process of Couic needs once it is set up: programs for the kernel,
+/// other processes' memory, mounts, namespaces, modules, keys, clocks, devices.
+pub const KERNEL_ADMIN: &[c_long] = &[
+    libc::SYS_acct,
+    libc::SYS_add_key,
+    libc::SYS_adjtimex,
+    libc::SYS_bpf,
+    libc::SYS_chroot,
+    libc::SYS_clock_adjtime,
+    libc::SYS_clock_settime,
+    libc::SYS_delete_module,
+    libc::SYS_fanotify_init,
+    libc::SYS_finit_module,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fsopen,
+    libc::SYS_fspick,
+    libc::SYS_init_module,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_io_uring_setup,
+    libc::SYS_kcmp,
+    libc::SYS_kexec_load,
+    libc::SYS_keyctl,
+    libc::SYS_mknodat,
+    libc::SYS_mount,
+    libc::SYS_mount_setattr,
+    libc::SYS_move_mount,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_open_tree,
+    libc::SYS_perf_event_open,
+    libc::SYS_personality,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pivot_root,
+    libc::SYS_process_madvise,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_ptrace,
+    libc::SYS_quotactl,
+    libc::SYS_reboot,
+    libc::SYS_request_key,
+    libc::SYS_setdomainname,
+    libc::SYS_sethostname,
+    libc::SYS_setns,
+    libc::SYS_settimeofday,
+    libc::SYS_swapoff,
+    libc::SYS_swapon,
+    libc::SYS_syslog,
+    libc::SYS_umount2,
+    libc::SYS_unshare,
+    libc::SYS_userfaultfd,
+    libc::SYS_vhangup,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_kexec_file_load,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_mknod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_modify_ldt,
+];
 
-const WRITE_AND_EXECUTE: u32 = (libc::PROT_WRITE | libc::PROT_EXEC).cast_unsigned();
+/// Changing user, group and capabilities.
+pub const CREDENTIALS: &[c_long] = &[
+    libc::SYS_capset,
+    libc::SYS_setfsgid,
+    libc::SYS_setfsuid,
+    libc::SYS_setgid,
+    libc::SYS_setgroups,
+    libc::SYS_setregid,
+    libc::SYS_setresgid,
+    libc::SYS_setresuid,
+    libc::SYS_setreuid,
+    libc::SYS_setuid,
+];
 
-/// Makes the two filters hold for all threads. Of other processes only `children` may be sent signals.
-pub(super) fn install(children: &[u32]) -> io::Result<()> {
-    let allowed = Calls::default().all(FILES).all(PROCESS).all(SOCKETS);
-    // To be judged by the second filter; and what installs that.
-    let allowed = allowed.all(&[libc::SYS_kill, libc::SYS_seccomp]);
-    let allowed = seccomp::allow_only(&allowed)?;
-    let refused = seccomp::refuse(&refused(children))?;
-    // In this order: see there.
-    allowed.install(false)?;
-    refused.install(true)
-}
+/// Running programs, and creating processes other than by clone(2).
+pub const EXEC: &[c_long] = &[
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_fork,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_vfork,
+];
 
-fn refused(children: &[u32]) -> Calls {
-    let strangers: Vec<_> = children.iter().map(|pid| Arg::is_not(0, *pid)).collect();
-    let calls = Calls::default()
-        .all(NOBODYS_BUSINESS)
-        .all(PROGRAMS)
-        .all(SIGNALS)
-        .only_when(libc::SYS_kill, &strangers)
-        .all(USERS)
-        .all(&[libc::SYS_seccomp])
-        .when(
-            libc::SYS_clone,
-            &[Arg::lacks(0, libc::CLONE_THREAD.cast_unsigned())],
-        )
-        .when(libc::SYS_tgkill, &[Arg::is_not(0, process::id())])
-        .when(
-            libc::SYS_prlimit64,
-            &[Arg::is_not(0, 0), Arg::is_not(0, process::id())],
-        )
-        .when(libc::SYS_prctl, &none_of(0, PRCTL))
-        .when(libc::SYS_mmap, &[Arg::has(2, WRITE_AND_EXECUTE)])
-        .when(
-            libc::SYS_mprotect,
-            &[Arg::has(2, libc::PROT_EXEC.cast_unsigned())],
-        );
-    let calls = TERMINAL.iter().fold(calls, |calls, &request| {
-        calls.when(libc::SYS_ioctl, &[Arg::is(1, request)])
-    });
-    sockets(calls)
-}
-
-/// Unix, IP, and of netlink what tells routes and interfaces. No raw sockets of any family.
-fn sockets(calls: Calls) -> Calls {
-    let (netlink, route) = (libc::AF_NETLINK, libc::NETLINK_ROUTE);
-    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, netlink];
-    calls
-        .when(libc::SYS_socket, &none_of(0, &families))
-        .when(
-            libc::SYS_socket,
-            &[
-                Arg::is(0, netlink.cast_unsigned()),
-                Arg::is_not(2, route.cast_unsigned()),
-            ],
-        )
-        .when(libc::SYS_socketpair, &none_of(0, &[libc::AF_UNIX]))
-}
-
-fn none_of(index: u8, values: &[i32]) -> Vec<Arg> {
-    let values = values.iter().map(|value| value.cast_unsigned());
-    values.map(|value| Arg::is_not(index, value)).collect()
-}
+/// Signals to other processes. A thread may still end itself (`tgkill`).
+pub const SIGNALS: &[c_long] = &[
+    libc::SYS_kill,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_tkill,
+];

@@ -41,7 +41,7 @@ pub enum PrivilegeError {
 }
 
 impl PrivilegeError {
-    pub(super) fn doing(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn doing(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Step { doing, source }
     }
 }
