@@ -1,7 +1,5 @@
 //! The attached program as the daemon sees it: is it still where it was put?
 
-use std::collections::BTreeMap;
-
 use couic_common::{
     Health, HealthStatus, InterfaceHealth, NotifierProblem, PeerHealth, Policy, SetName, SetProblem,
 };
@@ -191,59 +189,6 @@ fn is_mended(problem: &SetProblem, sets: &SetStore, firewall: &Firewall) -> bool
     mended
 }
 
-/// Notices when an interface comes or goes.
-#[derive(Debug, Default)]
-pub(super) struct Watch {
-    attached: BTreeMap<String, bool>,
-}
-
-/// Whether an interface is filtered has changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// It is not any more, and why.
-    Lost(String, String),
-    /// It is again.
-    Back(String),
-}
-
-impl Watch {
-    /// What has changed since the last time.
-    pub(super) fn turns(&mut self, interfaces: &[InterfaceHealth]) -> Vec<Turn> {
-        let mut turns = Vec::new();
-        // What matched a pattern and is gone is no loss, and not to be remembered.
-        self.attached
-            .retain(|name, _| interfaces.iter().any(|i| i.name == *name));
-        for interface in interfaces {
-            let InterfaceHealth {
-                name,
-                attached,
-                problem,
-                mode: _,
-                note: _,
-            } = interface;
-            let before = self.attached.insert(name.clone(), *attached);
-            match (before.unwrap_or(true), attached) {
-                (true, false) => {
-                    let why = problem.clone().unwrap_or_else(|| "unknown why".to_owned());
-                    turns.push(Turn::Lost(name.clone(), why));
-                }
-                (false, true) => turns.push(Turn::Back(name.clone())),
-                _ => {}
-            }
-        }
-        turns
-    }
-}
-
-impl Turn {
-    pub(super) fn log(&self) {
-        match self {
-            Self::Lost(name, why) => tracing::error!("NOT filtering on {name} any more: {why}"),
-            Self::Back(name) => tracing::info!("filtering on {name} again"),
-        }
-    }
-}
-
 /// The problem of a start at which the sets did not fit.
 pub(super) fn sets_problem(policy: Policy, message: String) -> SetProblem {
     SetProblem {
@@ -356,29 +301,6 @@ mod tests {
         assert_eq!(status(), HealthStatus::Degraded);
         fake.0.lock().push(interface("a", false));
         assert_eq!(status(), HealthStatus::Down);
-    }
-
-    #[test]
-    fn each_turn_is_noticed_once() {
-        let mut watch = Watch::default();
-        assert_eq!(
-            watch.turns(&[interface("a", true), interface("b", true)]),
-            []
-        );
-        let lost = Turn::Lost("b".to_owned(), "it is gone".to_owned());
-        assert_eq!(
-            watch.turns(&[interface("a", true), interface("b", false)]),
-            [lost]
-        );
-        assert_eq!(
-            watch.turns(&[interface("a", true), interface("b", false)]),
-            []
-        );
-        let back = Turn::Back("b".to_owned());
-        assert_eq!(
-            watch.turns(&[interface("a", true), interface("b", true)]),
-            [back]
-        );
     }
 
     #[test]

@@ -114,12 +114,12 @@ pub(super) fn add_to_health(mut health: Health, firewall: &Firewall) -> Health {
 
 /// What the disk keeps from being written: what was found at the start, and how it is now.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Unwritten {
+pub(super) struct UnsavedState {
     working_dir: PathBuf,
     at_start: Vec<String>,
 }
 
-impl Unwritten {
+impl UnsavedState {
     /// What the start could not write goes to the log, and stays in health until the next one.
     pub(super) fn found(working_dir: &Path, at_start: Vec<String>) -> Self {
         let all = Self {

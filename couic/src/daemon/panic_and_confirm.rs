@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use couic_common::Health;
 
-use super::{Rules, StartError, every::Repeaters};
+use super::{StartError, every::Repeaters, rules::Rules};
 use crate::config::Config;
 use couic_firewall::{confirm::Confirmations, panic_switch::PanicSwitch};
 
@@ -13,12 +13,12 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// Both.
 #[derive(Clone)]
-pub(super) struct Switches {
+pub(super) struct PanicAndConfirm {
     pub(super) panic: Arc<PanicSwitch>,
     pub(super) confirmations: Arc<Confirmations>,
 }
 
-impl Switches {
+impl PanicAndConfirm {
     /// When the rules are in force, and before the first packet is judged: a wall that is open stays open, and a change
     /// whose time is over is undone.
     pub(super) fn open(config: &Config, rules: &Rules) -> Result<Self, StartError> {

@@ -1,0 +1,99 @@
+//! The first half of the start: everything that takes privileges, which are gone afterwards.
+
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixListener},
+    sync::Arc,
+};
+
+use couic_files::check_working_dir;
+use couic_plugin_api::host::Spawner;
+use couic_privsep::{Hardening, check_capabilities, give_up};
+
+use super::{
+    StartError, landlock, privilege, rules::Rules, state::UnsavedState, supervisor::Supervisor,
+};
+use crate::{
+    api::ListeningSocket,
+    attach::{Attacher, AttacherError, LOCK_FILES, Setup, Store, WorkLock},
+    config::Config,
+    logging::Log,
+    rbac::ClientStore,
+};
+
+/// The links that systemd kept.
+pub(super) type KeptLinks = Vec<(String, OwnedFd)>;
+
+/// Starts the attacher while it can still inherit capabilities. Nothing is attached yet, and what is attached stays
+/// untouched.
+fn start_attacher(
+    config: &Config,
+    lock: &WorkLock,
+    supervisor: Option<&Arc<Supervisor>>,
+    kept: KeptLinks,
+) -> Result<Attacher, AttacherError> {
+    let store = supervisor.filter(|s| s.has_store());
+    let store = store.map(|s| Arc::clone(s) as Arc<dyn Store>);
+    Attacher::start(&Setup::of(config), lock, store, kept)
+}
+
+/// The checks and locks that need nothing of the kernel.
+fn claim(config: &Config) -> Result<(ClientStore, WorkLock), StartError> {
+    check_working_dir(&config.working_dir, &config.owner, &LOCK_FILES)?;
+    let lock = WorkLock::take(&config.working_dir, &config.owner)?;
+    ListeningSocket::check(&config.socket)?;
+    let clients = ClientStore::open(&config.working_dir)?;
+    Ok((clients, lock))
+}
+
+/// The parts that take privileges to create. The privileges are given up once it exists.
+pub(super) struct Privileged {
+    pub(super) clients: ClientStore,
+    pub(super) lock: WorkLock,
+    pub(super) listener: UnixListener,
+    pub(super) socket: ListeningSocket,
+    pub(super) attacher: Attacher,
+    pub(super) spawner: Option<Spawner>,
+    pub(super) rules: Rules,
+    pub(super) unsaved: UnsavedState,
+    pub(super) hardening: Hardening,
+    pub(super) missing_features: Vec<String>,
+}
+
+impl Privileged {
+    pub(super) fn start(
+        config: &Config,
+        log: &Log,
+        supervisor: Option<&Arc<Supervisor>>,
+        kept: KeptLinks,
+    ) -> Result<Self, StartError> {
+        let (clients, lock) = claim(config)?;
+        check_capabilities(&config.owner)?;
+        let missing = [log.trouble(), clients.unmade()].into_iter().flatten();
+        let missing = missing.map(str::to_owned).collect();
+        let unsaved = UnsavedState::found(&config.working_dir, missing);
+        // While still root, which may have to create its directory. Connections made now are answered once the API serves.
+        let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
+        privilege::hand_on(config)?;
+        let mut attacher = start_attacher(config, &lock, supervisor, kept)?;
+        let spawner = privilege::become_user(config)?;
+        let (rules, program) = Rules::load(config)?;
+        let missing_features = program.missing();
+        if !missing_features.is_empty() {
+            tracing::info!("{}", missing_features.join("; "));
+        }
+        attacher.take(&program)?;
+        let hardening = give_up(&landlock::files(config), &[attacher.pid()])?;
+        Ok(Self {
+            clients,
+            lock,
+            listener,
+            socket,
+            attacher,
+            spawner,
+            rules,
+            unsaved,
+            hardening,
+            missing_features,
+        })
+    }
+}

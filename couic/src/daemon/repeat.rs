@@ -1,0 +1,88 @@
+//! The daemon's periodic work: expiry, heartbeat, self-check, a look at the interfaces.
+
+use std::{io, sync::Arc, time::Duration};
+
+use super::{
+    every::Repeaters,
+    filter::Filter,
+    rules::Rules,
+    selfcheck::{Checker, Found},
+    transitions::{Transition, Watch},
+    watchdog::Watchdog,
+};
+use crate::{api::SocketPlace, attach::LOST, metrics::MetricsRegistry};
+
+/// How late an expiry may be.
+const EXPIRY: Duration = Duration::from_millis(200);
+
+/// Between two looks at the interfaces, and two heartbeats.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Between two rounds of the self-check.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Rounds of a second after which the log says again that the API's socket is out of reach.
+const SOCKET_REMINDER: u32 = 60;
+
+/// Starts a thread for each.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub(super) fn repeat(
+    rules: &Rules,
+    filter: &Arc<Filter>,
+    metrics: &Arc<MetricsRegistry>,
+    mut watchdog: Option<Watchdog>,
+    socket: SocketPlace,
+) -> io::Result<Repeaters> {
+    let mut repeaters = Repeaters::default();
+    let firewall = Arc::clone(&rules.firewall);
+    repeaters.every(EXPIRY, "couic-expiry", move || {
+        firewall.expire_due();
+    })?;
+    let firewall = Arc::clone(&rules.firewall);
+    let often = watchdog.as_ref().map_or(SECOND, Watchdog::period);
+    repeaters.every(SECOND.min(often), "couic-heart", move || {
+        firewall.heartbeat();
+        if let Some(watchdog) = &mut watchdog {
+            watchdog.beat();
+        }
+    })?;
+    let firewall = Arc::clone(&rules.firewall);
+    let mut checker = Checker::new(firewall, Arc::clone(filter), Arc::clone(metrics));
+    repeaters.every(MINUTE, "couic-check", move || checker.round())?;
+    // On a thread of its own: the kernel may be slow to answer.
+    let (firewall, sets) = (Arc::clone(&rules.firewall), Arc::clone(&rules.sets));
+    let filter = Arc::clone(filter);
+    let (mut watch, mut found) = (Watch::default(), Found::default());
+    let metrics = Arc::clone(metrics);
+    let mut round = 0_u32;
+    repeaters.every(SECOND, "couic-watch", move || {
+        filter.probe();
+        let interfaces = filter.interfaces();
+        let transitions = watch.transitions(&interfaces);
+        transitions.iter().for_each(Transition::log);
+        // It may be detached again before a round sees it attached.
+        let has_lost = interfaces
+            .iter()
+            .any(|i| i.problem.as_deref() == Some(LOST));
+        if has_lost
+            || transitions
+                .iter()
+                .any(|transition| matches!(transition, Transition::Lost(..)))
+        {
+            filter.look();
+        }
+        found.count(filter.differences(), &metrics);
+        round = round.wrapping_add(1);
+        if round.is_multiple_of(5) {
+            filter.forget_mended(&sets, &firewall);
+        }
+        if round.is_multiple_of(SOCKET_REMINDER)
+            && let Some(problem) = socket.problem()
+        {
+            tracing::error!("{problem}");
+        }
+    })?;
+    Ok(repeaters)
+}

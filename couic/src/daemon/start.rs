@@ -1,0 +1,126 @@
+//! The second half of the start, without privileges: subscribers of the rules, the filter on its interfaces, the API.
+
+use std::{mem, os::unix::net::UnixListener, sync::Arc};
+
+use couic_firewall::guard::Guard;
+use couic_privsep::Hardening;
+use tokio::runtime::Runtime;
+
+use super::{
+    StartError,
+    every::Repeaters,
+    filter::Filter,
+    health::HealthSources,
+    panic_and_confirm::PanicAndConfirm,
+    privileged::Privileged,
+    repeat::repeat,
+    rules::Rules,
+    state,
+    subscribers::{start_peering, start_reporting},
+    watchdog::Watchdog,
+};
+use crate::{
+    api::{Api, ListeningSocket},
+    attach::{Attacher, WorkLock},
+    config::Config,
+    host::Host,
+    logging::{ChangeLog, Log},
+    metrics::MetricsRegistry,
+    peering::Peering,
+    reporting::Reporting,
+};
+
+/// Changes that the log may lag behind: 100 ms at half a million a second, some 15 MB at most.
+const LOG_QUEUE: usize = 1 << 16;
+
+/// The parts that run until the end.
+pub(super) struct Running {
+    // In the order in which they stop, also when a start fails halfway.
+    pub(super) peering: Option<Peering>,
+    pub(super) repeaters: Repeaters,
+    pub(super) rules: Rules,
+    pub(super) filter: Arc<Filter>,
+    pub(super) reporting: Option<Reporting>,
+    pub(super) changes: Option<ChangeLog>,
+    pub(super) socket: ListeningSocket,
+    pub(super) lock: WorkLock,
+}
+
+impl Running {
+    pub(super) fn start(
+        config: &Config,
+        log: &Log,
+        runtime: &Runtime,
+        privileged: Privileged,
+        watchdog: Option<Watchdog>,
+    ) -> Result<(Self, UnixListener, Api), StartError> {
+        let mut rules = privileged.rules;
+        let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
+        let reporting = start_reporting(config, runtime, &rules.firewall, privileged.spawner)?;
+        let registers = mem::take(&mut rules.registers);
+        let peering = start_peering(config, runtime, &rules.firewall, registers)?;
+        // Subscribed before: what is undone now is reported.
+        let panic_and_confirm = PanicAndConfirm::open(config, &rules)?;
+        let filter = filter_packets(privileged.attacher, &rules)?;
+        let metrics = Arc::new(MetricsRegistry::new());
+        let Hardening { landlock, seccomp } = privileged.hardening;
+        metrics.show_hardening(landlock.unwrap_or(0), seccomp);
+        let engine = peering.as_ref().map(Peering::engine);
+        let mut repeaters = repeat(
+            &rules,
+            &filter,
+            &metrics,
+            watchdog,
+            privileged.socket.place(),
+        )
+        .and_then(|mut all| {
+            state::keep_writing(&mut all, &rules.firewall, engine.clone()).map(|()| all)
+        })
+        .map_err(StartError::system("start threads"))?;
+        panic_and_confirm.watch(&mut repeaters)?;
+        let notifiers = reporting.as_ref().map(Reporting::notifiers);
+        let api = Api {
+            firewall: Arc::clone(&rules.firewall),
+            sets: Arc::clone(&rules.sets),
+            clients: Arc::new(privileged.clients),
+            guard: Guard::new(config.enforce_guard),
+            metrics,
+            health: HealthSources {
+                filter: Arc::clone(&filter),
+                firewall: Arc::clone(&rules.firewall),
+                panic_and_confirm: panic_and_confirm.clone(),
+                unsaved: privileged.unsaved,
+                notes: privileged.hardening.notes(),
+                missing_features: privileged.missing_features,
+                notifiers: notifiers.clone(),
+                peers: engine.clone(),
+            }
+            .document(),
+            notifiers,
+            peering: engine,
+            panic: panic_and_confirm.panic,
+            confirmations: panic_and_confirm.confirmations,
+            host: Host::new(&config.working_dir, Some(&config.logging.dir)),
+        };
+        let running = Self {
+            peering,
+            repeaters,
+            rules,
+            filter,
+            reporting,
+            changes,
+            socket: privileged.socket,
+            lock: privileged.lock,
+        };
+        Ok((running, privileged.listener, api))
+    }
+}
+
+/// The last step that can fail, so that a start that is refused leaves the filter of the one before as it was.
+fn filter_packets(attacher: Attacher, rules: &Rules) -> Result<Arc<Filter>, StartError> {
+    // Deadlines count from the heartbeat on, so it comes before the first packet.
+    rules.firewall.heartbeat();
+    attacher.attach_all()?;
+    let problems = rules.problems.clone();
+    Ok(Arc::new(Filter::new(Box::new(attacher), problems)))
+}

@@ -1,0 +1,37 @@
+//! The end: subscribers stop, changes reach the disk, the filter stays or is detached, the socket goes last.
+
+use tokio::runtime::Runtime;
+
+use super::{start::Running, state, subscribers::stop_reporting};
+
+impl Running {
+    /// Stops every part in order, and says in the log whether the filter stays.
+    pub(super) fn stop(self, runtime: &Runtime) {
+        let Self {
+            peering,
+            mut repeaters,
+            rules,
+            filter,
+            reporting,
+            changes,
+            socket,
+            lock,
+        } = self;
+        if let Some(peering) = peering {
+            runtime.block_on(peering.stop());
+        }
+        repeaters.stop();
+        state::close(&rules.firewall);
+        if filter.leave() {
+            tracing::info!("the filter stays on; it can be taken off by couic detach");
+        }
+        if let Some(reporting) = reporting {
+            stop_reporting(runtime, reporting);
+        }
+        if let Some(changes) = changes {
+            changes.close();
+        }
+        drop(socket);
+        drop(lock);
+    }
+}

@@ -1,0 +1,96 @@
+//! Notices when an interface is filtered no longer, or again.
+
+use std::collections::BTreeMap;
+
+use couic_common::InterfaceHealth;
+
+/// Whether each interface was filtered at the last look.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    attached: BTreeMap<String, bool>,
+}
+
+/// Whether an interface is filtered has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Transition {
+    /// It is not any more, and why.
+    Lost(String, String),
+    /// It is again.
+    Back(String),
+}
+
+impl Watch {
+    /// What has changed since the last time.
+    pub(super) fn transitions(&mut self, interfaces: &[InterfaceHealth]) -> Vec<Transition> {
+        let mut transitions = Vec::new();
+        // What matched a pattern and is gone is no loss, and not to be remembered.
+        self.attached
+            .retain(|name, _| interfaces.iter().any(|i| i.name == *name));
+        for interface in interfaces {
+            let InterfaceHealth {
+                name,
+                attached,
+                problem,
+                mode: _,
+                note: _,
+            } = interface;
+            let before = self.attached.insert(name.clone(), *attached);
+            match (before.unwrap_or(true), attached) {
+                (true, false) => {
+                    let why = problem.clone().unwrap_or_else(|| "unknown why".to_owned());
+                    transitions.push(Transition::Lost(name.clone(), why));
+                }
+                (false, true) => transitions.push(Transition::Back(name.clone())),
+                _ => {}
+            }
+        }
+        transitions
+    }
+}
+
+impl Transition {
+    pub(super) fn log(&self) {
+        match self {
+            Self::Lost(name, why) => tracing::error!("NOT filtering on {name} any more: {why}"),
+            Self::Back(name) => tracing::info!("filtering on {name} again"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interface(name: &str, attached: bool) -> InterfaceHealth {
+        InterfaceHealth {
+            name: name.to_owned(),
+            attached,
+            mode: None,
+            problem: (!attached).then(|| "it is gone".to_owned()),
+            note: None,
+        }
+    }
+
+    #[test]
+    fn each_transition_is_noticed_once() {
+        let mut watch = Watch::default();
+        assert_eq!(
+            watch.transitions(&[interface("a", true), interface("b", true)]),
+            []
+        );
+        let lost = Transition::Lost("b".to_owned(), "it is gone".to_owned());
+        assert_eq!(
+            watch.transitions(&[interface("a", true), interface("b", false)]),
+            [lost]
+        );
+        assert_eq!(
+            watch.transitions(&[interface("a", true), interface("b", false)]),
+            []
+        );
+        let back = Transition::Back("b".to_owned());
+        assert_eq!(
+            watch.transitions(&[interface("a", true), interface("b", true)]),
+            [back]
+        );
+    }
+}
