@@ -6,6 +6,9 @@
 //! What the verifier of an old kernel takes depends on how the code is optimised, so the object is the same whatever
 //! profile the daemon is built with, and whatever flags and profiles the environment asks for. scripts/check-object
 //! shows it.
+//!
+//! With COUIC_SKIP_BPF=1 the objects are empty and bpf-linker is not needed: for work on the engine, the API and the
+//! command line. Loading such an object is refused.
 
 use std::{env, error::Error, fs, path::Path};
 
@@ -33,8 +36,19 @@ const PROFILE: [(&str, &str); 7] = [
     ("STRIP", "none"),
 ];
 
+/// The objects that the crate embeds.
+const OBJECTS: [&str; 3] = ["couic-xdp", "couic-xdp-ordered", "couic-bench"];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=COUIC_SKIP_BPF");
+    if env::var_os("COUIC_SKIP_BPF").is_some_and(|value| value == "1") {
+        let dir = env::var("OUT_DIR")?;
+        for name in OBJECTS {
+            fs::write(Path::new(&dir).join(name), "")?;
+        }
+        return Ok(());
+    }
     let here = env::var("CARGO_MANIFEST_DIR")?;
     let root = Path::new(&here).join("../..").canonicalize()?;
     let pin = root.join("rust-toolchain.toml");

@@ -88,6 +88,11 @@ struct Verified {
 /// Why the program is not in the kernel.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// The build left the XDP program out.
+    #[error(
+        "this build has no XDP program (COUIC_SKIP_BPF=1 was set when it was built): build it without, which takes bpf-linker (make setup)"
+    )]
+    NotBuilt,
     /// The limits are too high.
     #[error(transparent)]
     Limits(#[from] TooManyRules),
@@ -145,6 +150,9 @@ pub fn load_tables(
     } else {
         OBJECT
     };
+    if object.is_empty() {
+        return Err(LoadError::NotBuilt);
+    }
     let (mut ebpf, plane, counters) = open(object, limits, rule_counters)?;
     let ethernet = verify_ethernet(&mut ebpf)?;
     let mut others = vec![verify(&mut ebpf, Role::Ip, IP)?];
