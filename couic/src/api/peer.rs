@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use couic_common::{Cidr, Group, PeerAction, PeerJob, Policy, Tag};
+use couic_common::{Cidr, Group, PeerAction, PeerJob, Policy, RuleKey, Tag};
 
 use super::{
     answer::{Answer, Outcome},
@@ -59,9 +59,10 @@ fn within_limits(call: &Call, policy: Policy, jobs: &[Job]) -> Result<(), Fault>
     let mut defects = Defects::default();
     for (index, job) in jobs.iter().enumerate() {
         let judged = match job {
-            Job::Add(rule, _) => {
-                limits.judge(policy, rule.cidr, rule.tag.as_ref().map(Tag::as_str))
-            }
+            Job::Add(rule, _) => limits.judge(
+                RuleKey::new(policy, rule.cidr),
+                rule.tag.as_ref().map(Tag::as_str),
+            ),
             Job::Remove(..) => Ok(()),
         };
         if let Err(refusal) = judged {
@@ -129,7 +130,7 @@ fn has_room(firewall: &Firewall, policy: Policy, jobs: &[Job]) -> Result<(), Fau
         let mut new: Vec<Cidr> = added.collect();
         new.sort_unstable();
         new.dedup();
-        new.retain(|cidr| firewall.entry(policy, *cidr).is_none());
+        new.retain(|cidr| firewall.entry(RuleKey::new(policy, *cidr)).is_none());
         if new.len() > room {
             let (family, limit) = (usage.family, usage.limit);
             return Err(FirewallError::Full {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use couic_common::{Entry, EntryRequest, Policy, RemovedByTag, TagPattern};
+use couic_common::{Entry, EntryRequest, Policy, RemovedByTag, RuleKey, TagPattern};
 use warp::http::StatusCode;
 
 use super::{
@@ -44,7 +44,7 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
 /// `GET /v1/{policy}/{ip}/{prefix}`.
 pub(super) fn get(call: &Call) -> Outcome {
     let (policy, cidr) = (call.policy()?, call.cidr()?);
-    let entry = call.firewall().entry(policy, cidr);
+    let entry = call.firewall().entry(RuleKey::new(policy, cidr));
     let entry = entry.ok_or_else(|| Fault::not_found(format!("{policy} {cidr} is not there")))?;
     Ok(one(StatusCode::OK, &entry))
 }
@@ -57,12 +57,12 @@ pub(super) fn delete(call: &Call) -> Outcome {
     };
     let (firewall, policy, cidr) = (call.firewall(), call.policy()?, call.cidr()?);
     let Some(draft) = confirm::draft(call, || format!("{policy} delete {cidr}"))? else {
-        firewall.remove(policy, cidr, &origin)?;
+        firewall.remove(RuleKey::new(policy, cidr), &origin)?;
         return Ok(Answer::no_content());
     };
     let job = Job::Remove(cidr, None);
     let foretold = firewall.foretell(policy, &job, &origin.actor);
-    let work = || Ok(firewall.remove_seen(policy, cidr, &origin)?);
+    let work = || Ok(firewall.remove_seen(RuleKey::new(policy, cidr), &origin)?);
     confirm::making(draft, foretold, work, |_| Ok(Answer::no_content()))
 }
 

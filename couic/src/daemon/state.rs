@@ -167,7 +167,7 @@ fn kept_message(kept: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use couic_common::Policy;
+    use couic_common::{Policy, RuleKey};
 
     use super::*;
     use couic_firewall::{
@@ -214,8 +214,8 @@ mod tests {
         assert_eq!(health.status, HealthStatus::Degraded);
         let message = &health.state_problems[0].message;
         assert!(message.starts_with("1 rules of before"), "{message}");
-        let there = "10.0.0.1/32".parse().unwrap();
-        second.remove(Policy::Drop, there, &origin).unwrap();
+        let there = RuleKey::new(Policy::Drop, "10.0.0.1/32".parse().unwrap());
+        second.remove(there, &origin).unwrap();
         assert_eq!(second.admit_kept(), 1);
         assert_eq!(add_to_health(well(), &second), well());
     }

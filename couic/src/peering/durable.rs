@@ -11,7 +11,7 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-use couic_common::{Cidr, Policy};
+use couic_common::{Policy, RuleKey};
 use couic_peering::{Slot, State as Says};
 use parking_lot::MutexGuard;
 
@@ -64,18 +64,17 @@ impl Drop for Locked<'_> {
         let Some(journal) = self.commit.journal.filter(|_| !changed.is_empty()) else {
             return;
         };
-        for (policy, cidr) in changed {
-            let slot = self.state.replica.get(policy, cidr);
-            journal.append(&row(policy, cidr, slot));
+        for key in changed {
+            let slot = self.state.replica.get(key);
+            journal.append(&row(key, slot));
         }
         self.commit.due = true;
     }
 }
 
-fn row(policy: Policy, cidr: Cidr, slot: Option<&Slot<Local>>) -> Record {
+fn row(key: RuleKey, slot: Option<&Slot<Local>>) -> Record {
     Record::Register(RegisterRow {
-        policy,
-        cidr,
+        key,
         register: slot.map(|slot| Register {
             record: slot.record.clone(),
             holder: match &slot.local.holder {
@@ -112,7 +111,7 @@ impl Engine {
         }
     }
 
-    fn bring_back(&self, state: &mut State, (policy, cidr): (Policy, Cidr), saved: SavedRegister) {
+    fn bring_back(&self, state: &mut State, key: RuleKey, saved: SavedRegister) {
         let SavedRegister {
             register: Register { record, holder },
             is_older,
@@ -134,16 +133,16 @@ impl Engine {
                 in_force: is_older && is_live,
             },
         };
-        state.replica.restore(policy, cidr, slot);
-        let held = self.firewall.held(policy, cidr).0;
-        if self.firewall.is_kept(policy, cidr) {
-            state.is_refused(policy, cidr, held);
+        state.replica.restore(key, slot);
+        let held = self.firewall.held(key).0;
+        if self.firewall.is_kept(key) {
+            state.is_refused(key, held);
         } else if is_older {
-            self.absorb(state, policy, cidr, now);
-        } else if held.iter().eq(state.wanted(policy, cidr).iter()) {
-            state.is_in_force(policy, cidr, is_live);
+            self.absorb(state, key, now);
+        } else if held.iter().eq(state.wanted(key).iter()) {
+            state.is_in_force(key, is_live);
         } else {
-            self.enforce(state, (policy, cidr), held, &actor, now);
+            self.enforce(state, key, held, &actor, now);
         }
     }
 }
@@ -159,7 +158,7 @@ impl Rows for Engine {
                     let state = self.locked();
                     let slots = state.replica.in_leaves(policy, range);
                     slots
-                        .map(|(_, cidr, slot)| row(policy, cidr, Some(slot)))
+                        .map(|(_, cidr, slot)| row(RuleKey::new(policy, cidr), Some(slot)))
                         .collect()
                 };
                 rows.iter().try_for_each(&mut *each)?;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use couic_common::{Cidr, ClientName, Policy};
+use couic_common::{ClientName, Policy, RuleKey};
 use couic_peering::{
     Limits, Link, LinkSettings, Moment, NEVER, NodeId, Replica, State as Says, Tokens,
 };
@@ -121,7 +121,7 @@ pub(super) struct State {
     /// By the name under which things came.
     pub(super) traffic: BTreeMap<ClientName, Traffic>,
     /// Rules that the firewall did not take, say because it is full, and what it has in their place.
-    pub(super) waiting: BTreeMap<(Policy, Cidr), Vec<Held>>,
+    pub(super) waiting: BTreeMap<RuleKey, Vec<Held>>,
 }
 
 /// The shared rules of this node.
@@ -199,41 +199,35 @@ impl Engine {
 
     /// Looks at a rule: what was done to it here, apart from what peers' registers did, becomes a register. Returns
     /// what is claimed now.
-    pub(super) fn absorb(
-        &self,
-        state: &mut State,
-        policy: Policy,
-        cidr: Cidr,
-        now: Moment,
-    ) -> Vec<Held> {
-        let (held, second) = self.firewall.held(policy, cidr);
+    pub(super) fn absorb(&self, state: &mut State, key: RuleKey, now: Moment) -> Vec<Held> {
+        let (held, second) = self.firewall.held(key);
         // What the firewall has is not what it should have, and nobody's doing, unless there is something new.
-        if let Some(left) = state.waiting.get(&(policy, cidr)) {
+        if let Some(left) = state.waiting.get(&key) {
             if held.iter().all(|held| left.contains(held)) {
                 return held;
             }
-            state.waiting.remove(&(policy, cidr));
+            state.waiting.remove(&key);
         }
-        let expected = state.expected(policy, cidr);
+        let expected = state.expected(key);
         if held.iter().eq(expected.iter()) {
             return held;
         }
         if let Some(news) = held.iter().find(|h| Some(*h) != expected.as_ref()) {
             let news = news.clone();
-            state.write(policy, cidr, &news, now);
+            state.write(key, &news, now);
             if held.len() > 1 {
                 // Where that comes too late, another hint is on its way.
-                self.replace(policy, cidr, held, Some(news.clone()), &actor_of(&news));
+                self.replace(key, held, Some(news.clone()), &actor_of(&news));
             }
             return vec![news];
         }
         let ended = expected.is_some_and(|e| e.expiration != 0 && e.expiration <= second);
         if ended {
-            if let Some(local) = state.replica.local_mut(policy, cidr) {
+            if let Some(local) = state.replica.local_mut(key) {
                 local.in_force = false;
             }
         } else {
-            state.write_deleted(policy, cidr, now);
+            state.write_deleted(key, now);
         }
         held
     }
@@ -241,14 +235,17 @@ impl Engine {
     /// Puts one claim in place of those that were seen.
     pub(super) fn replace(
         &self,
-        policy: Policy,
-        cidr: Cidr,
+        key: RuleKey,
         seen: Vec<Held>,
         wanted: Option<Held>,
         actor: &Actor,
     ) -> Option<Settled> {
-        let job = Settle { cidr, seen, wanted };
-        self.firewall.settle(policy, vec![job], actor).pop()
+        let job = Settle {
+            cidr: key.cidr,
+            seen,
+            wanted,
+        };
+        self.firewall.settle(key.policy, vec![job], actor).pop()
     }
 }
 
@@ -290,8 +287,8 @@ impl Traffic {
 
 impl State {
     /// What the firewall has of a register, unless somebody changed that.
-    fn expected(&self, policy: Policy, cidr: Cidr) -> Option<Held> {
-        let slot = self.replica.get(policy, cidr)?;
+    fn expected(&self, key: RuleKey) -> Option<Held> {
+        let slot = self.replica.get(key)?;
         let Says::Live { tag, until } = &slot.record.state else {
             return None;
         };
@@ -303,7 +300,7 @@ impl State {
     }
 
     /// A rule was added or renewed here.
-    fn write(&mut self, policy: Policy, cidr: Cidr, held: &Held, now: Moment) {
+    fn write(&mut self, key: RuleKey, held: &Held, now: Moment) {
         let says = Says::Live {
             tag: held.tag.clone(),
             until: milliseconds(held.expiration),
@@ -312,23 +309,23 @@ impl State {
             holder: held.holder.clone(),
             in_force: true,
         };
-        self.replica.write(policy, cidr, says, local, now);
-        self.changed(policy, cidr, now);
+        self.replica.write(key, says, local, now);
+        self.changed(key, now);
     }
 
     /// A rule was deleted here.
-    pub(super) fn write_deleted(&mut self, policy: Policy, cidr: Cidr, now: Moment) {
+    pub(super) fn write_deleted(&mut self, key: RuleKey, now: Moment) {
         let local = Local {
             holder: Holder::Api,
             in_force: false,
         };
-        self.replica.write(policy, cidr, Says::Deleted, local, now);
-        self.changed(policy, cidr, now);
+        self.replica.write(key, Says::Deleted, local, now);
+        self.changed(key, now);
     }
 
-    fn changed(&mut self, policy: Policy, cidr: Cidr, now: Moment) {
+    fn changed(&mut self, key: RuleKey, now: Moment) {
         for peer in &mut self.peers {
-            peer.link.changed(policy, cidr, now);
+            peer.link.changed(key, now);
             peer.wake.notify_one();
         }
     }

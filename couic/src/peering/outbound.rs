@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use couic_common::{Cidr, ClientName, PeerJob, Policy};
+use couic_common::{Cidr, ClientName, PeerJob, Policy, RuleKey};
 use couic_peering::{
     Ask, DigestAnswer, DigestRequest, Face, Failure, LinkState, Next, PullAnswer, PullOutcome,
     PullRequest, PushAnswer, PushRequest, Record, Slot, State as Says, WireRecord,
@@ -54,7 +54,7 @@ impl Engine {
             Ask::Plain(batch) => Step::Plain(batch.policy, batch.jobs),
             Ask::Push(policy, cidrs) => {
                 let register = |cidr: &Cidr| {
-                    let slot = state.replica.get(policy, *cidr)?;
+                    let slot = state.replica.get(RuleKey::new(policy, *cidr))?;
                     Some(WireRecord::new(*cidr, &slot.record))
                 };
                 let records = cidrs.iter().filter_map(register).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use couic_common::{Cidr, ClientName, PeerHealth, PeerInfo, PeerProblem, PeerState, Policy};
+use couic_common::{ClientName, PeerHealth, PeerInfo, PeerProblem, PeerState, Policy, RuleKey};
 use couic_peering::{LinkState, Moment};
 
 use super::engine::{Engine, Peer, State, Traffic};
@@ -86,7 +86,14 @@ impl Engine {
                 let now = self.now();
                 let mut state = self.locked();
                 for (cidr, held, _) in page {
-                    let gone = self.forget_one(&mut state, (policy, cidr), held, name, &actor, now);
+                    let gone = self.forget_one(
+                        &mut state,
+                        RuleKey::new(policy, cidr),
+                        held,
+                        name,
+                        &actor,
+                        now,
+                    );
                     removed += u64::from(gone);
                 }
             }
@@ -98,7 +105,7 @@ impl Engine {
     fn forget_one(
         &self,
         state: &mut State,
-        (policy, cidr): (Policy, Cidr),
+        key: RuleKey,
         held: Vec<Held>,
         name: &ClientName,
         actor: &Actor,
@@ -108,9 +115,7 @@ impl Engine {
         let Some(claim) = held.iter().find(|h| h.holder == holder).cloned() else {
             return false;
         };
-        let writer = state
-            .writer(policy, cidr)
-            .filter(|writer| *writer != holder);
+        let writer = state.writer(key).filter(|writer| *writer != holder);
         let wanted = match &writer {
             Some(writer) => Some(Held {
                 holder: writer.clone(),
@@ -118,22 +123,22 @@ impl Engine {
             }),
             None => held.iter().find(|h| **h != claim).cloned(),
         };
-        let settled = self.replace(policy, cidr, held, wanted, actor);
+        let settled = self.replace(key, held, wanted, actor);
         if !settled.is_some_and(|s| s.is_done()) {
             return false;
         }
-        if let (Some(writer), Some(local)) = (&writer, state.replica.local_mut(policy, cidr)) {
+        if let (Some(writer), Some(local)) = (&writer, state.replica.local_mut(key)) {
             local.holder = writer.clone();
         }
-        self.absorb(state, policy, cidr, now);
+        self.absorb(state, key, now);
         writer.is_none()
     }
 }
 
 impl State {
     /// Who wrote a register, where that is this node or a peer that is known.
-    fn writer(&self, policy: Policy, cidr: Cidr) -> Option<Holder> {
-        let machine = self.replica.get(policy, cidr)?.record.stamp.node.machine();
+    fn writer(&self, key: RuleKey) -> Option<Holder> {
+        let machine = self.replica.get(key)?.record.stamp.node.machine();
         if machine == self.replica.node().machine() {
             return Some(Holder::Api);
         }

@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, sync::Arc, thread, time::Duration};
 
-use couic_common::{Cidr, ClientName, PeerState, Policy, Tag};
+use couic_common::{Cidr, ClientName, PeerState, Policy, RuleKey, Tag};
 use couic_peering::{Limits, LinkSettings};
 
 mod durable;
@@ -89,7 +89,7 @@ impl Node {
         let job = Job::Add(rule(n, tag, expiration), None);
         let results = self.firewall.apply(policy, vec![job], &client());
         assert!(results.iter().all(Result::is_ok), "{results:?}");
-        self.engine.look_at(&[(policy, cidr(n))]);
+        self.engine.look_at(&[RuleKey::new(policy, cidr(n))]);
     }
 
     fn delete(&self, policy: Policy, n: u32) -> Result<(), FirewallError> {
@@ -97,13 +97,14 @@ impl Node {
             actor: client(),
             metadata: None,
         };
-        self.firewall.remove(policy, cidr(n), &origin)?;
-        self.engine.look_at(&[(policy, cidr(n))]);
+        self.firewall
+            .remove(RuleKey::new(policy, cidr(n)), &origin)?;
+        self.engine.look_at(&[RuleKey::new(policy, cidr(n))]);
         Ok(())
     }
 
     fn held(&self, n: u32) -> Vec<Held> {
-        self.firewall.held(Policy::Drop, cidr(n)).0
+        self.firewall.held(RuleKey::new(Policy::Drop, cidr(n))).0
     }
 
     fn rules(&self, policy: Policy) -> Vec<(Cidr, Option<Tag>)> {

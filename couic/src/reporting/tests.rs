@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use couic_common::{Cidr, Metadata, PeerAction, Policy as RulePolicy, Report, Tag};
+use couic_common::{Cidr, Metadata, PeerAction, Policy as RulePolicy, Report, RuleKey, Tag};
 use couic_plugin_api::{
     Kind, Notification, Notifier, NotifyError, Receipt, async_trait, host::dispatcher::Member,
 };
@@ -108,7 +108,7 @@ async fn every_change_is_reported_in_order_with_its_reason() {
         .unwrap();
     let ipv6: Cidr = "2001:db8::/32".parse().unwrap();
     firewall
-        .remove(RulePolicy::Ignore, ipv6, &origin(None))
+        .remove(RuleKey::new(RulePolicy::Ignore, ipv6), &origin(None))
         .unwrap();
     let left = reporting.stop(Duration::from_secs(20)).await;
     assert_eq!(left, []);

@@ -1,6 +1,6 @@
 //! What a confirmation remembers of one thing that was changed.
 
-use couic_common::{Cidr, ClientName, Policy, SetName};
+use couic_common::{Cidr, ClientName, Policy, RuleKey, SetName};
 use serde::{Deserialize, Serialize};
 
 use crate::rules::{ClaimChange, ClaimState, Holder};
@@ -45,7 +45,7 @@ pub enum Change {
 /// What was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
-    Claim(Policy, Cidr, Holder),
+    Claim(RuleKey, Holder),
     File(Policy, SetName),
     Set(Policy, SetName),
 }
@@ -54,7 +54,7 @@ impl Key {
     /// As messages name it.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Claim(policy, cidr, _) => format!("{policy} {cidr}"),
+            Self::Claim(key, _) => key.to_string(),
             Self::File(policy, set) => format!("file of set {policy}/{set}"),
             Self::Set(policy, set) => format!("rules of set {policy}/{set}"),
         }
@@ -72,7 +72,7 @@ impl Key {
 impl Change {
     pub(super) fn key(&self) -> Key {
         match self {
-            Self::Claim(c) => Key::Claim(c.policy, c.cidr, c.holder.clone()),
+            Self::Claim(c) => Key::Claim(c.key, c.holder.clone()),
             Self::File(c) => Key::File(c.policy, c.set.clone()),
             Self::Set(c) => Key::Set(c.policy, c.set.clone()),
         }
@@ -157,8 +157,7 @@ pub(super) struct ClaimLine {
 impl From<ClaimChange> for ClaimLine {
     fn from(change: ClaimChange) -> Self {
         let ClaimChange {
-            policy,
-            cidr,
+            key: RuleKey { policy, cidr },
             holder,
             before,
             after,
@@ -187,8 +186,7 @@ impl From<ClaimLine> for ClaimChange {
             after,
         } = line;
         Self {
-            policy,
-            cidr,
+            key: RuleKey { policy, cidr },
             holder: peer.map_or(Holder::Api, Holder::Peer),
             before,
             after,

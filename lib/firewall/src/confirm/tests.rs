@@ -7,7 +7,7 @@ mod sets;
 
 use std::sync::Arc;
 
-use couic_common::{Cidr, ClientName, ConfirmId, Policy, Tag};
+use couic_common::{Cidr, ClientName, ConfirmId, Policy, RuleKey, Tag};
 
 use super::*;
 use crate::{
@@ -90,7 +90,9 @@ impl Lab {
     }
 
     fn expiration(&self, cidr: &str) -> Option<u64> {
-        let entry = self.firewall.entry(Policy::Drop, cidr.parse().unwrap());
+        let entry = self
+            .firewall
+            .entry(RuleKey::new(Policy::Drop, cidr.parse().unwrap()));
         entry.map(|entry| entry.expiration)
     }
 

@@ -44,7 +44,7 @@ use std::{
     time::Duration,
 };
 
-use couic_common::{Cidr, Policy};
+use couic_common::RuleKey;
 use parking_lot::Mutex;
 
 use self::{compact::Upkeep, folder::Folder, recover::Recovery, status::Alarm};
@@ -187,13 +187,8 @@ impl Journal {
     }
 
     /// Notes what the API and peers want of a rule, as [`Record::Claims`] does.
-    pub fn append_claims<'a>(
-        &self,
-        policy: Policy,
-        cidr: Cidr,
-        claims: impl Iterator<Item = ClaimRow<'a>>,
-    ) {
-        self.append_with(|out| record::put_claims(out, policy, cidr, claims));
+    pub fn append_claims<'a>(&self, key: RuleKey, claims: impl Iterator<Item = ClaimRow<'a>>) {
+        self.append_with(|out| record::put_claims(out, key, claims));
     }
 
     fn append_with(&self, write: impl FnOnce(&mut Vec<u8>)) {

@@ -11,7 +11,7 @@
 
 use std::net::IpAddr;
 
-use couic_common::{Cidr, ClientName, Policy, Tag};
+use couic_common::{Cidr, ClientName, Policy, RuleKey, Tag};
 use couic_peering::{NodeId, Record as Written, Stamp, State};
 
 /// Something that outlives the process.
@@ -26,10 +26,8 @@ pub enum Record {
 /// A register of peering, or that it was forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterRow {
-    /// The policy.
-    pub policy: Policy,
-    /// The network.
-    pub cidr: Cidr,
+    /// Which rule.
+    pub key: RuleKey,
     /// What it holds.
     pub register: Option<Register>,
 }
@@ -46,10 +44,8 @@ pub struct Register {
 /// What the API and peers want of a rule. No claims: the rule is theirs no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleClaims {
-    /// The policy.
-    pub policy: Policy,
-    /// The network.
-    pub cidr: Cidr,
+    /// Which rule.
+    pub key: RuleKey,
     /// The claims. Those of sets are in the set files.
     pub claims: Vec<SavedClaim>,
 }
@@ -116,11 +112,11 @@ impl Record {
         match self {
             Self::Claims(rule) => {
                 let rows = rule.claims.iter().map(SavedClaim::row);
-                put_claims(out, rule.policy, rule.cidr, rows);
+                put_claims(out, rule.key, rows);
             }
             Self::Register(row) => {
                 out.push(REGISTER);
-                put_key(out, row.policy, row.cidr);
+                put_key(out, row.key);
                 put_register(out, row.register.as_ref());
             }
         }
@@ -158,12 +154,11 @@ impl ClaimOwner {
 /// Appends the payload of [`Record::Claims`].
 pub(super) fn put_claims<'a>(
     out: &mut Vec<u8>,
-    policy: Policy,
-    cidr: Cidr,
+    key: RuleKey,
     claims: impl Iterator<Item = ClaimRow<'a>>,
 ) {
     out.push(CLAIMS);
-    put_key(out, policy, cidr);
+    put_key(out, key);
     let at = out.len();
     out.extend_from_slice(&[0; 2]);
     let mut count = 0_u16;
@@ -214,7 +209,7 @@ pub(super) fn read(payload: &[u8]) -> Option<Payload> {
 }
 
 fn read_claims(reader: &mut Reader<'_>) -> Option<RuleClaims> {
-    let (policy, cidr) = reader.key()?;
+    let key = reader.key()?;
     let count = reader.u16()?;
     let mut claims = Vec::new();
     for _ in 0..count {
@@ -225,15 +220,11 @@ fn read_claims(reader: &mut Reader<'_>) -> Option<RuleClaims> {
             creation: reader.u64()?,
         });
     }
-    Some(RuleClaims {
-        policy,
-        cidr,
-        claims,
-    })
+    Some(RuleClaims { key, claims })
 }
 
 fn read_register(reader: &mut Reader<'_>) -> Option<RegisterRow> {
-    let (policy, cidr) = reader.key()?;
+    let key = reader.key()?;
     let says = reader.u8()?;
     let register = match says {
         FORGOTTEN => None,
@@ -260,22 +251,18 @@ fn read_register(reader: &mut Reader<'_>) -> Option<RegisterRow> {
         }
         _ => return None,
     };
-    Some(RegisterRow {
-        policy,
-        cidr,
-        register,
-    })
+    Some(RegisterRow { key, register })
 }
 
 /// Policy, family, length, address.
-fn put_key(out: &mut Vec<u8>, policy: Policy, cidr: Cidr) {
-    out.push(match policy {
+fn put_key(out: &mut Vec<u8>, key: RuleKey) {
+    out.push(match key.policy {
         Policy::Drop => 0,
         Policy::Ignore => 1,
     });
-    let family = if cidr.is_ipv4() { 4 } else { 6 };
-    out.extend_from_slice(&[family, cidr.prefix()]);
-    match cidr.addr() {
+    let family = if key.cidr.is_ipv4() { 4 } else { 6 };
+    out.extend_from_slice(&[family, key.cidr.prefix()]);
+    match key.cidr.addr() {
         IpAddr::V4(addr) => out.extend_from_slice(&addr.octets()),
         IpAddr::V6(addr) => out.extend_from_slice(&addr.octets()),
     }
@@ -317,7 +304,7 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(text).ok()
     }
 
-    fn key(&mut self) -> Option<(Policy, Cidr)> {
+    fn key(&mut self) -> Option<RuleKey> {
         let policy = match self.u8()? {
             0 => Policy::Drop,
             1 => Policy::Ignore,
@@ -331,7 +318,7 @@ impl<'a> Reader<'a> {
         };
         let cidr = Cidr::new(addr, length).ok()?;
         // With host bits it was not written by us.
-        (cidr.addr() == addr).then_some((policy, cidr))
+        (cidr.addr() == addr).then_some(RuleKey::new(policy, cidr))
     }
 }
 
@@ -343,8 +330,7 @@ mod tests {
 
     fn record(cidr: &str, claims: Vec<SavedClaim>) -> Record {
         Record::Claims(RuleClaims {
-            policy: Policy::Ignore,
-            cidr: cidr.parse().unwrap(),
+            key: RuleKey::new(Policy::Ignore, cidr.parse().unwrap()),
             claims,
         })
     }

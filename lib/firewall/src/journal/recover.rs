@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fs::File, io};
 
-use couic_common::{Cidr, Policy};
+use couic_common::RuleKey;
 
 use super::{
     StateError,
@@ -20,13 +20,13 @@ use super::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// The claims of the API and of peers, by rule. Never empty lists.
-    pub claims: BTreeMap<(Policy, Cidr), Vec<SavedClaim>>,
+    pub claims: BTreeMap<RuleKey, Vec<SavedClaim>>,
     /// What peering knew.
     pub registers: Registers,
 }
 
 /// Registers, by rule.
-pub type Registers = BTreeMap<(Policy, Cidr), SavedRegister>;
+pub type Registers = BTreeMap<RuleKey, SavedRegister>;
 
 /// A register that was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Recovered {
     fn apply(&mut self, record: Record) {
         match record {
             Record::Claims(rule) => {
-                let key = (rule.policy, rule.cidr);
+                let key = rule.key;
                 if let Some(saved) = self.registers.get_mut(&key) {
                     saved.is_older = true;
                 }
@@ -52,7 +52,7 @@ impl Recovered {
                 }
             }
             Record::Register(row) => {
-                let key = (row.policy, row.cidr);
+                let key = row.key;
                 match row.register {
                     None => self.registers.remove(&key),
                     Some(register) => {

@@ -1,6 +1,6 @@
 //! What is asked of the rules one at a time: add, renew, remove, expire. Each ends in one [`Core::install`].
 
-use couic_common::{Cidr, Entry, Policy, Tag};
+use couic_common::{Entry, Policy, RuleKey, Tag};
 
 use super::{
     Actor, Applied, FirewallError, NewRule, Origin,
@@ -40,11 +40,12 @@ impl Core {
             tag,
             expiration,
         } = rule;
+        let key = RuleKey::new(policy, *cidr);
         check_expiration(*expiration, now)?;
         let (applied, owner, claims) = match self.find(policy, rule, origin) {
             Found::Same => return Ok(Applied::Unchanged),
             Found::New(owner, claims) => {
-                self.check_room(policy, *cidr)?;
+                self.check_room(key)?;
                 (Applied::Added, owner, claims)
             }
             Found::Other(owner, claims) => (Applied::Updated, owner, claims),
@@ -55,14 +56,14 @@ impl Core {
             expiration: *expiration,
             creation: claims.of(owner).map_or(now, |claim| claim.creation),
         };
-        self.grant((policy, *cidr), claims, &wish, now, origin)?;
+        self.grant(key, claims, &wish, now, origin)?;
         Ok(applied)
     }
 
     /// Puts a claim among those on a rule, in place of the same owner's.
     pub(super) fn grant(
         &mut self,
-        (policy, cidr): (Policy, Cidr),
+        key: RuleKey,
         claims: Claims,
         wish: &Wish<'_>,
         now: u64,
@@ -74,17 +75,20 @@ impl Core {
             expiration,
             creation,
         } = *wish;
-        let (tags, counters) = self.tags_mut(policy);
+        let (tags, counters) = self.tags_mut(key.policy);
         let limit = MAX_TAGS - 1;
         let slot = tags.slot(tag, counters);
         let claim = Claim {
             expiration,
             creation,
             owner,
-            slot: slot.ok_or(FirewallError::TooManyTags { policy, limit })?,
+            slot: slot.ok_or(FirewallError::TooManyTags {
+                policy: key.policy,
+                limit,
+            })?,
         };
         let claims = claims.with(claim, self.owners());
-        Ok(self.install(policy, cidr, claims, now, origin)?)
+        Ok(self.install(key, claims, now, origin)?)
     }
 
     fn find(&mut self, policy: Policy, rule: &NewRule, origin: &Origin) -> Found {
@@ -110,37 +114,36 @@ impl Core {
         now: u64,
         origin: &Origin,
     ) -> Result<Entry, FirewallError> {
-        let NewRule { cidr, .. } = *rule;
-        if self.table(policy).shown(cidr).is_some() {
-            return Err(FirewallError::Exists { policy, cidr });
+        let key = RuleKey::new(policy, rule.cidr);
+        if self.table(policy).shown(key.cidr).is_some() {
+            return Err(FirewallError::Exists { key });
         }
         self.upsert(policy, rule, now, origin)?;
-        let shown = self.table(policy).shown(cidr);
-        let entry = shown.map(|claim| self.entry(policy, cidr, claim));
-        entry.ok_or(FirewallError::NotFound { policy, cidr })
+        let shown = self.table(policy).shown(key.cidr);
+        let entry = shown.map(|claim| self.entry(key, claim));
+        entry.ok_or(FirewallError::NotFound { key })
     }
 
     /// Takes the claim of the origin's owner away. A client takes the API's claim, or, where the API has none, those
     /// of peers: the operator is master of his own machine. What a set defines only the set can take away.
     pub(super) fn remove(
         &mut self,
-        policy: Policy,
-        cidr: Cidr,
+        key: RuleKey,
         now: u64,
         origin: &Origin,
     ) -> Result<Entry, FirewallError> {
-        let claims = self.table(policy).claims(cidr);
-        let entry = claims.shown().map(|claim| self.entry(policy, cidr, claim));
+        let claims = self.table(key.policy).claims(key.cidr);
+        let entry = claims.shown().map(|claim| self.entry(key, claim));
         let Some(entry) = entry else {
-            let kept = self.remove_kept(policy, cidr, &origin.actor);
-            return kept.ok_or(FirewallError::NotFound { policy, cidr });
+            let kept = self.remove_kept(key, &origin.actor);
+            return kept.ok_or(FirewallError::NotFound { key });
         };
         let taken = self.removable(&claims, &origin.actor);
         if taken.is_empty() {
-            return Err(self.not_removable(policy, cidr, &claims));
+            return Err(self.not_removable(key, &claims));
         }
         let left = claims.without(|claim| taken.contains(&claim.owner));
-        self.install(policy, cidr, left, now, origin)?;
+        self.install(key, left, now, origin)?;
         Ok(entry)
     }
 
@@ -158,7 +161,7 @@ impl Core {
         taken
     }
 
-    fn not_removable(&self, policy: Policy, cidr: Cidr, claims: &Claims) -> FirewallError {
+    fn not_removable(&self, key: RuleKey, claims: &Claims) -> FirewallError {
         let first_set = claims
             .iter()
             .find_map(|claim| match self.owners().get(claim.owner) {
@@ -166,8 +169,8 @@ impl Core {
                 _ => None,
             });
         match first_set {
-            Some(set) => FirewallError::OfSet { policy, cidr, set },
-            None => FirewallError::NotFound { policy, cidr },
+            Some(set) => FirewallError::OfSet { key, set },
+            None => FirewallError::NotFound { key },
         }
     }
 
@@ -179,22 +182,22 @@ impl Core {
         };
         let mut expired = 0;
         for _ in 0..most {
-            let Some((at, policy, cidr)) = self.deadlines_mut().pop_due(now) else {
+            let Some((at, key)) = self.deadlines_mut().pop_due(now) else {
                 return (expired, false);
             };
-            let claims = self.table(policy).claims(cidr);
+            let claims = self.table(key.policy).claims(key.cidr);
             if !claims.iter().any(|claim| claim.expiration == at) {
                 self.deadlines_mut().popped_stale();
                 continue;
             }
             let left = claims.without(|claim| claim.expiration == at);
-            if self.install(policy, cidr, left, now, &origin).is_ok() {
+            if self.install(key, left, now, &origin).is_ok() {
                 // Its claim counts as one that left its entry behind, which is taken out already.
                 self.deadlines_mut().popped_stale();
                 expired += 1;
             } else {
                 // The data plane still has the rule: try again at the next tick.
-                self.deadlines_mut().push(at, policy, cidr);
+                self.deadlines_mut().push(at, key);
                 return (expired, false);
             }
         }

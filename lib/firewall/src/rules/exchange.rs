@@ -4,7 +4,7 @@
 //! and after, both under one hold of the lock. [`Firewall::exchange`] puts a claim in place of another only where that
 //! one still stands, so that whoever changed it meanwhile is not overruled.
 
-use couic_common::{Cidr, Entry, Policy, Tag, TagPattern};
+use couic_common::{Cidr, Entry, Policy, RuleKey, Tag, TagPattern};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -38,10 +38,8 @@ impl ClaimState {
 /// What became of one claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimChange {
-    /// What the rule wants.
-    pub policy: Policy,
-    /// The network.
-    pub cidr: Cidr,
+    /// Which rule.
+    pub key: RuleKey,
     /// Whose claim.
     pub holder: Holder,
     /// What it was; None = there was none.
@@ -69,7 +67,7 @@ impl Firewall {
     pub fn foretell(&self, policy: Policy, job: &Job, actor: &Actor) -> Vec<ClaimChange> {
         self.change(|core, now| match job {
             Job::Add(rule, _) => core.foretell_add(policy, rule, now),
-            Job::Remove(cidr, _) => core.foretell_remove(policy, *cidr, actor),
+            Job::Remove(cidr, _) => core.foretell_remove(RuleKey::new(policy, *cidr), actor),
         })
     }
 
@@ -85,7 +83,7 @@ impl Firewall {
     ) -> Result<(Entry, Vec<ClaimChange>), FirewallError> {
         self.change(|core, now| {
             let add = |core: &mut Core| core.add(policy, rule, now, origin);
-            let (entry, seen) = core.seen(policy, rule.cidr, add);
+            let (entry, seen) = core.seen(RuleKey::new(policy, rule.cidr), add);
             Ok((entry?, seen))
         })
     }
@@ -96,13 +94,12 @@ impl Firewall {
     /// As that; nothing has changed then.
     pub fn remove_seen(
         &self,
-        policy: Policy,
-        cidr: Cidr,
+        key: RuleKey,
         origin: &Origin,
     ) -> Result<(Entry, Vec<ClaimChange>), FirewallError> {
         self.change(|core, now| {
-            let remove = |core: &mut Core| core.remove(policy, cidr, now, origin);
-            let (entry, seen) = core.seen(policy, cidr, remove);
+            let remove = |core: &mut Core| core.remove(key, now, origin);
+            let (entry, seen) = core.seen(key, remove);
             Ok((entry?, seen))
         })
     }
@@ -123,7 +120,7 @@ impl Firewall {
         };
         self.change(|core, now| {
             let apply = |core: &mut Core| apply_one(core, policy, job, actor, now);
-            let (applied, seen) = core.seen(policy, cidr, apply);
+            let (applied, seen) = core.seen(RuleKey::new(policy, cidr), apply);
             Ok((applied?, seen))
         })
     }
@@ -174,7 +171,8 @@ impl Firewall {
 
 impl Core {
     fn foretell_add(&self, policy: Policy, rule: &NewRule, now: u64) -> Vec<ClaimChange> {
-        let states = self.states(policy, rule.cidr);
+        let key = RuleKey::new(policy, rule.cidr);
+        let states = self.states(key);
         let own = states
             .into_iter()
             .find(|(holder, _)| *holder == Holder::Api);
@@ -188,22 +186,20 @@ impl Core {
             return Vec::new();
         }
         vec![ClaimChange {
-            policy,
-            cidr: rule.cidr,
+            key,
             holder: Holder::Api,
             before,
             after,
         }]
     }
 
-    fn foretell_remove(&self, policy: Policy, cidr: Cidr, actor: &Actor) -> Vec<ClaimChange> {
-        let claims = self.table(policy).claims(cidr);
+    fn foretell_remove(&self, key: RuleKey, actor: &Actor) -> Vec<ClaimChange> {
+        let claims = self.table(key.policy).claims(key.cidr);
         let taken = self.removable(&claims, actor);
         let gone = claims.without(|claim| !taken.contains(&claim.owner));
-        let states = self.states_of(policy, &gone).into_iter();
+        let states = self.states_of(key.policy, &gone).into_iter();
         let change = |(holder, state)| ClaimChange {
-            policy,
-            cidr,
+            key,
             holder,
             before: Some(state),
             after: None,
@@ -227,34 +223,32 @@ impl Core {
         }
     }
 
-    fn states(&self, policy: Policy, cidr: Cidr) -> States {
-        self.states_of(policy, &self.table(policy).claims(cidr))
+    fn states(&self, key: RuleKey) -> States {
+        self.states_of(key.policy, &self.table(key.policy).claims(key.cidr))
     }
 
     /// Makes a change of one rule, and tells what it did to which claims.
     fn seen<T>(
         &mut self,
-        policy: Policy,
-        cidr: Cidr,
+        key: RuleKey,
         change: impl FnOnce(&mut Self) -> T,
     ) -> (T, Vec<ClaimChange>) {
-        let before = self.states(policy, cidr);
+        let before = self.states(key);
         let result = change(self);
-        let after = self.states(policy, cidr);
-        (result, differing(policy, cidr, &before, &after))
+        let after = self.states(key);
+        (result, differing(key, &before, &after))
     }
 
     fn undo_claim(&mut self, change: &ClaimChange, now: u64, origin: &Origin) -> Exchanged {
         let ClaimChange {
-            policy,
-            cidr,
+            key,
             holder,
             before,
             after,
         } = change;
         let owner = self.owner_id(&holder.owner());
-        let claims = self.table(*policy).claims(*cidr);
-        let stands = claims.of(owner).map(|claim| self.state(*policy, claim));
+        let claims = self.table(key.policy).claims(key.cidr);
+        let stands = claims.of(owner).map(|claim| self.state(key.policy, claim));
         let over = |state: &&ClaimState| state.expiration != 0 && state.expiration <= now;
         let wanted = before.as_ref().filter(|state| !over(state));
         if ClaimState::same(stands.as_ref(), wanted) {
@@ -263,7 +257,7 @@ impl Core {
         if !ClaimState::same(stands.as_ref(), after.as_ref()) {
             return Exchanged::Moved;
         }
-        match self.set_claim(*policy, *cidr, (claims, holder), wanted, now, origin) {
+        match self.set_claim(*key, (claims, holder), wanted, now, origin) {
             Ok(()) => Exchanged::Done,
             Err(error) => Exchanged::Refused(error),
         }
@@ -271,8 +265,7 @@ impl Core {
 
     fn set_claim(
         &mut self,
-        policy: Policy,
-        cidr: Cidr,
+        key: RuleKey,
         (claims, holder): (Claims, &Holder),
         wanted: Option<&ClaimState>,
         now: u64,
@@ -282,10 +275,10 @@ impl Core {
         let is_new = claims.shown().is_none();
         let Some(wanted) = wanted else {
             let left = claims.without(|claim| claim.owner == owner);
-            return Ok(self.install(policy, cidr, left, now, origin)?);
+            return Ok(self.install(key, left, now, origin)?);
         };
         if is_new {
-            self.check_room(policy, cidr)?;
+            self.check_room(key)?;
         }
         let wish = Wish {
             owner,
@@ -293,11 +286,11 @@ impl Core {
             expiration: wanted.expiration,
             creation: wanted.creation,
         };
-        self.grant((policy, cidr), claims, &wish, now, origin)
+        self.grant(key, claims, &wish, now, origin)
     }
 }
 
-fn differing(policy: Policy, cidr: Cidr, before: &States, after: &States) -> Vec<ClaimChange> {
+fn differing(key: RuleKey, before: &States, after: &States) -> Vec<ClaimChange> {
     let of = |states: &States, holder: &Holder| {
         let found = states.iter().find(|(h, _)| h == holder);
         found.map(|(_, state)| state.clone())
@@ -306,8 +299,7 @@ fn differing(policy: Policy, cidr: Cidr, before: &States, after: &States) -> Vec
     holders.sort_unstable();
     holders.dedup();
     let change = |holder: &Holder| ClaimChange {
-        policy,
-        cidr,
+        key,
         holder: holder.clone(),
         before: of(before, holder),
         after: of(after, holder),

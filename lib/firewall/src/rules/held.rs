@@ -3,7 +3,7 @@
 //! [`Firewall::settle`] puts one claim in place of all of these, provided that they are still what the caller has seen:
 //! so whoever shares rules decides on what holds, and nobody's change in between is lost.
 
-use couic_common::{Cidr, ClientName, Policy, Tag};
+use couic_common::{Cidr, ClientName, Policy, RuleKey, Tag};
 
 use super::{
     Actor, Applied, Firewall, FirewallError, Origin, SPELL, Subscription,
@@ -82,8 +82,13 @@ impl Holder {
 impl Firewall {
     /// The claims of the API and of peers on a rule, the API's first, and the time of this reading.
     #[must_use]
-    pub fn held(&self, policy: Policy, cidr: Cidr) -> (Vec<Held>, u64) {
-        self.change(|core, now| (core.held(policy, &core.table(policy).claims(cidr)), now))
+    pub fn held(&self, key: RuleKey) -> (Vec<Held>, u64) {
+        self.change(|core, now| {
+            (
+                core.held(key.policy, &core.table(key.policy).claims(key.cidr)),
+                now,
+            )
+        })
     }
 
     /// Up to `most` rules behind `after` with their claims of the API and of peers, and when the oldest of these was
@@ -150,7 +155,7 @@ impl Core {
         if self.held(policy, &claims) != seen {
             return Settled::Moved;
         }
-        match self.replace(policy, cidr, (claims, wanted), now, origin) {
+        match self.replace(RuleKey::new(policy, cidr), (claims, wanted), now, origin) {
             Ok(applied) => Settled::Done(applied),
             Err(error) => Settled::Refused(error),
         }
@@ -158,8 +163,7 @@ impl Core {
 
     fn replace(
         &mut self,
-        policy: Policy,
-        cidr: Cidr,
+        key: RuleKey,
         (claims, wanted): (Claims, Option<Held>),
         now: u64,
         origin: &Origin,
@@ -174,7 +178,7 @@ impl Core {
         let had = creation.is_some();
         let rest = claims.without(shared);
         let Some(wanted) = wanted else {
-            self.install(policy, cidr, rest, now, origin)?;
+            self.install(key, rest, now, origin)?;
             return Ok(if had {
                 Applied::Removed
             } else {
@@ -183,7 +187,7 @@ impl Core {
         };
         check_expiration(wanted.expiration, now)?;
         if is_new {
-            self.check_room(policy, cidr)?;
+            self.check_room(key)?;
         }
         let wish = Wish {
             owner: self.owner_id(&wanted.holder.owner()),
@@ -191,7 +195,7 @@ impl Core {
             expiration: wanted.expiration,
             creation: creation.unwrap_or(now),
         };
-        self.grant((policy, cidr), rest, &wish, now, origin)?;
+        self.grant(key, rest, &wish, now, origin)?;
         Ok(if had {
             Applied::Updated
         } else {

@@ -35,7 +35,7 @@ mod types;
 
 use std::sync::{Arc, OnceLock};
 
-use couic_common::{Cidr, Entry, Policy};
+use couic_common::{Entry, Policy, RuleKey};
 use parking_lot::Mutex;
 
 use self::core::Core;
@@ -127,13 +127,8 @@ impl Firewall {
     ///
     /// # Errors
     /// [`FirewallError::NotFound`], or `OfSet` where only sets claim the rule.
-    pub fn remove(
-        &self,
-        policy: Policy,
-        cidr: Cidr,
-        origin: &Origin,
-    ) -> Result<Entry, FirewallError> {
-        self.deferred(|core, now| core.remove(policy, cidr, now, origin))
+    pub fn remove(&self, key: RuleKey, origin: &Origin) -> Result<Entry, FirewallError> {
+        self.deferred(|core, now| core.remove(key, now, origin))
     }
 
     /// Applies jobs in order, each judged by itself. Adding what is there renews it; removing what is not there
@@ -247,13 +242,15 @@ fn apply_one(
     };
     match job {
         Job::Add(rule, metadata) => core.upsert(policy, &rule, now, &origin(metadata)),
-        Job::Remove(cidr, metadata) => match core.remove(policy, cidr, now, &origin(metadata)) {
-            Ok(_) => Ok(Applied::Removed),
-            Err(FirewallError::NotFound { .. }) => Ok(Applied::Unchanged),
-            Err(FirewallError::OfSet { .. }) if matches!(actor, Actor::Peer(_)) => {
-                Ok(Applied::Unchanged)
+        Job::Remove(cidr, metadata) => {
+            match core.remove(RuleKey::new(policy, cidr), now, &origin(metadata)) {
+                Ok(_) => Ok(Applied::Removed),
+                Err(FirewallError::NotFound { .. }) => Ok(Applied::Unchanged),
+                Err(FirewallError::OfSet { .. }) if matches!(actor, Actor::Peer(_)) => {
+                    Ok(Applied::Unchanged)
+                }
+                Err(error) => Err(error),
             }
-            Err(error) => Err(error),
-        },
+        }
     }
 }

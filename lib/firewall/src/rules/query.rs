@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use couic_common::{Cidr, Counter, Entry, Lookup, LookupRule, Policy, Stats, TagPattern, Verdict};
+use couic_common::{
+    Cidr, Counter, Entry, Lookup, LookupRule, Policy, RuleKey, Stats, TagPattern, Verdict,
+};
 
 use super::{Firewall, Origin, SPELL, claims::Claim, core::family};
 
@@ -22,10 +24,10 @@ pub struct Usage {
 impl Firewall {
     /// One rule as it is shown.
     #[must_use]
-    pub fn entry(&self, policy: Policy, cidr: Cidr) -> Option<Entry> {
+    pub fn entry(&self, key: RuleKey) -> Option<Entry> {
         self.change(|core, _| {
-            let shown = core.table(policy).shown(cidr);
-            shown.map(|claim| core.entry(policy, cidr, claim))
+            let shown = core.table(key.policy).shown(key.cidr);
+            shown.map(|claim| core.entry(key, claim))
         })
     }
 
@@ -68,7 +70,7 @@ impl Firewall {
                     break;
                 }
                 if is_meant(claim) {
-                    page.push(core.entry(policy, cidr, claim));
+                    page.push(core.entry(RuleKey::new(policy, cidr), claim));
                 }
                 last = Some(cidr);
             }
@@ -100,7 +102,8 @@ impl Firewall {
                     let taken = core.removable(&claims, &origin.actor);
                     let is_meant =
                         |claim: &Claim| taken.contains(&claim.owner) && meant[claim.slot.index()];
-                    if claims.iter().any(is_meant) && core.remove(policy, cidr, now, origin).is_ok()
+                    if claims.iter().any(is_meant)
+                        && core.remove(RuleKey::new(policy, cidr), now, origin).is_ok()
                     {
                         removed += 1;
                     }
@@ -123,7 +126,7 @@ impl Firewall {
                 let rules = core.table(policy).covering(ip).into_iter();
                 rules.map(move |(cidr, claim)| LookupRule {
                     policy,
-                    entry: core.entry(policy, cidr, &claim),
+                    entry: core.entry(RuleKey::new(policy, cidr), &claim),
                 })
             };
             Policy::ALL.into_iter().flat_map(of).collect()

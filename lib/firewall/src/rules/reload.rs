@@ -5,7 +5,7 @@
 //! before old ones go: a source that is covered before and after is covered all the time. Groups that only shrink go
 //! first, so that a big set can be replaced although the table has no room for both.
 
-use couic_common::{Cidr, Policy, SetName, Tag};
+use couic_common::{Cidr, Policy, RuleKey, SetName, Tag};
 
 use super::{
     Actor, Firewall, FirewallError, Origin,
@@ -54,8 +54,7 @@ impl SetCatalog {
 /// A change of one rule that a reload makes.
 #[derive(Clone, Debug)]
 struct Step {
-    policy: Policy,
-    cidr: Cidr,
+    key: RuleKey,
     before: Claims,
     after: Claims,
     /// The set that the event names.
@@ -128,19 +127,13 @@ fn run(core: &mut Core, steps: &[Step], now: u64) -> Result<(), FirewallError> {
     };
     for (done, step) in steps.iter().enumerate() {
         let after = step.after.clone();
-        let Err(error) = core.install(step.policy, step.cidr, after, now, &origin(step)) else {
+        let Err(error) = core.install(step.key, after, now, &origin(step)) else {
             continue;
         };
         for step in steps[..done].iter().rev() {
             // Puts back what the data plane held a moment ago, so it has the room. Should the kernel refuse all the
             // same, the rules say what the data plane does: install changes both or none.
-            let _ = core.install(
-                step.policy,
-                step.cidr,
-                step.before.clone(),
-                now,
-                &origin(step),
-            );
+            let _ = core.install(step.key, step.before.clone(), now, &origin(step));
         }
         return Err(error.into());
     }
@@ -242,8 +235,7 @@ fn plan(
             .into_iter()
             .fold(kept, |claims, claim| claims.with(claim, core.owners()));
         steps.push(Step {
-            policy,
-            cidr,
+            key: RuleKey::new(policy, cidr),
             before,
             after,
             set,
@@ -258,7 +250,7 @@ fn plan(
             step_to(cidr, &[]);
         }
     }
-    steps.sort_unstable_by_key(|step| step.cidr);
+    steps.sort_unstable_by_key(|step| step.key.cidr);
     steps
 }
 
@@ -268,7 +260,7 @@ fn in_order(steps: Vec<Step>) -> Vec<Step> {
     for step in steps {
         // In the order of CIDRs, what a prefix covers follows it.
         match groups.last_mut() {
-            Some(group) if group[0].cidr.contains(step.cidr.addr()) => group.push(step),
+            Some(group) if group[0].key.cidr.contains(step.key.cidr.addr()) => group.push(step),
             _ => groups.push(vec![step]),
         }
     }
@@ -286,7 +278,7 @@ fn check_room(core: &Core, steps: &[Step]) -> Result<(), FirewallError> {
         for is_ipv4 in [true, false] {
             let mine = steps
                 .iter()
-                .filter(|s| s.policy == policy && s.cidr.is_ipv4() == is_ipv4);
+                .filter(|s| s.key.policy == policy && s.key.cidr.is_ipv4() == is_ipv4);
             let (v4, v6) = core.table(policy).counts();
             let mut count = if is_ipv4 { v4 } else { v6 };
             let mut peak = count;

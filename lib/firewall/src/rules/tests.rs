@@ -10,7 +10,7 @@ mod sets;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use couic_common::{Cidr, Policy, Tag, Verdict};
+use couic_common::{Cidr, Policy, RuleKey, Tag, Verdict};
 
 use super::*;
 use crate::dataplane::MemoryPlane;
@@ -82,6 +82,10 @@ fn describe(event: &RuleEvent) -> String {
 
 fn cidr(text: &str) -> Cidr {
     text.parse().unwrap()
+}
+
+fn drop_key(network: &str) -> RuleKey {
+    RuleKey::new(Policy::Drop, cidr(network))
 }
 
 fn rule(network: &str, tag: &str, expiration: u64) -> NewRule {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use couic_common::{Cidr, ClientName, Entry, Metadata, Policy, SetName, Tag};
+use couic_common::{Cidr, ClientName, Entry, Metadata, Policy, RuleKey, SetName, Tag};
 
 use crate::dataplane::PlaneError;
 
@@ -104,28 +104,22 @@ pub struct RuleEvent {
 #[derive(Debug, thiserror::Error)]
 pub enum FirewallError {
     /// There is such an entry already.
-    #[error("{policy} {cidr} is there already")]
+    #[error("{key} is there already")]
     Exists {
-        /// The policy asked for.
-        policy: Policy,
-        /// The network.
-        cidr: Cidr,
+        /// The rule asked for.
+        key: RuleKey,
     },
     /// There is no such entry.
-    #[error("{policy} {cidr} is not there")]
+    #[error("{key} is not there")]
     NotFound {
-        /// The policy asked for.
-        policy: Policy,
-        /// The network.
-        cidr: Cidr,
+        /// The rule asked for.
+        key: RuleKey,
     },
     /// A set defines the entry, so that only a change of the set takes it away.
-    #[error("{policy} {cidr} is defined by the set {set}: take it out of that set and reload")]
+    #[error("{key} is defined by the set {set}: take it out of that set and reload")]
     OfSet {
-        /// The policy asked for.
-        policy: Policy,
-        /// The network.
-        cidr: Cidr,
+        /// The rule asked for.
+        key: RuleKey,
         /// The first set that claims it, in the order of names.
         set: SetName,
     },

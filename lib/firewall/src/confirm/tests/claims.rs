@@ -126,7 +126,9 @@ fn tag_expiration_and_creation_come_back() {
     let lab = Lab::new();
     lab.plainly(&Actor::Client(ops()), tagged(ONE, 9_000, "old"));
     lab.clock.advance(7);
-    let before = lab.firewall.entry(Policy::Drop, ONE.parse().unwrap());
+    let before = lab
+        .firewall
+        .entry(RuleKey::new(Policy::Drop, ONE.parse().unwrap()));
     for change in [
         vec![tagged(ONE, 0, "new")],
         vec![remove(ONE)],
@@ -134,12 +136,14 @@ fn tag_expiration_and_creation_come_back() {
     ] {
         let id = lab.changes(change).unwrap();
         assert_ne!(
-            lab.firewall.entry(Policy::Drop, ONE.parse().unwrap()),
+            lab.firewall
+                .entry(RuleKey::new(Policy::Drop, ONE.parse().unwrap())),
             before
         );
         assert_eq!(lab.all.undo(id, None).unwrap().restored, 1);
         assert_eq!(
-            lab.firewall.entry(Policy::Drop, ONE.parse().unwrap()),
+            lab.firewall
+                .entry(RuleKey::new(Policy::Drop, ONE.parse().unwrap())),
             before
         );
     }
@@ -175,20 +179,28 @@ fn the_claims_of_peers_come_back_and_are_left_alone() {
     let peer = |name: &str| Actor::Peer(name.parse().unwrap());
     lab.plainly(&peer("a"), add(ONE, 5_000));
     lab.plainly(&peer("b"), add(ONE, 6_000));
-    let before = lab.firewall.held(Policy::Drop, ONE.parse().unwrap()).0;
+    let before = lab
+        .firewall
+        .held(RuleKey::new(Policy::Drop, ONE.parse().unwrap()))
+        .0;
     // The API has no claim: those of peers go.
     let id = lab.change(remove(ONE)).unwrap();
     assert_eq!(lab.expiration(ONE), None);
     assert_eq!(lab.all.undo(id, None).unwrap().restored, 2);
     assert_eq!(
-        lab.firewall.held(Policy::Drop, ONE.parse().unwrap()).0,
+        lab.firewall
+            .held(RuleKey::new(Policy::Drop, ONE.parse().unwrap()))
+            .0,
         before
     );
     // A peer's claim that comes in between is nobody's but the peer's.
     let id = lab.change(add(TWO, 0)).unwrap();
     lab.plainly(&peer("a"), add(TWO, 5_000));
     lab.all.undo(id, None).unwrap();
-    let held = lab.firewall.held(Policy::Drop, TWO.parse().unwrap()).0;
+    let held = lab
+        .firewall
+        .held(RuleKey::new(Policy::Drop, TWO.parse().unwrap()))
+        .0;
     assert_eq!(held.len(), 1);
     assert_eq!(held[0].holder, Holder::Peer("a".parse().unwrap()));
 }

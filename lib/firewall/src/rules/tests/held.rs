@@ -27,7 +27,7 @@ fn settle(house: &House, seen: Vec<Held>, wanted: Option<Held>) -> Settled {
 }
 
 fn seen(house: &House) -> Vec<Held> {
-    house.firewall.held(Policy::Drop, cidr("10.0.0.0/8")).0
+    house.firewall.held(drop_key("10.0.0.0/8")).0
 }
 
 #[test]
