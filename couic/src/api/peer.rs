@@ -12,12 +12,12 @@ use super::{
     body::Body,
     call::Call,
     error::Fault,
-    judge::{self, Defects},
+    validate::{self, Defects},
 };
 use couic_firewall::rules::{Actor, Firewall, FirewallError, Job};
 
 /// How many jobs are applied before other requests get their turn at the rules.
-const SPELL: usize = 4096;
+const CHUNK: usize = 4096;
 
 /// `POST /v1/{policy}/peer`.
 pub(super) fn apply(call: &Call, body: &Body) -> Outcome {
@@ -31,7 +31,7 @@ pub(super) fn apply(call: &Call, body: &Body) -> Outcome {
     let mut failures = Defects::default();
     let mut index = 0;
     while !jobs.is_empty() {
-        let rest = jobs.split_off(jobs.len().min(SPELL));
+        let rest = jobs.split_off(jobs.len().min(CHUNK));
         for result in firewall.apply(policy, jobs, &actor) {
             match result {
                 Err(error @ FirewallError::Plane(_)) => return Err(error.into()),
@@ -93,7 +93,7 @@ fn judged(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>, F
             PeerAction::Remove => (None, 0),
         };
         let defect = |name: &'static str, message| defects.invalid(field(index, name), message);
-        let Some(rule) = judge::rule(&entry.cidr, tag, expiration, now, defect) else {
+        let Some(rule) = validate::rule(&entry.cidr, tag, expiration, now, defect) else {
             continue;
         };
         match action {
@@ -102,7 +102,7 @@ fn judged(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>, F
                 let asked = entry.guard.as_ref();
                 let own = asked.and_then(|asked| guard.for_request(policy, Some(asked)));
                 let check = own.as_ref().or(enforced.as_ref()).filter(|_| !entry.force);
-                if let Err(fault) = judge::passes(check, rule.cidr) {
+                if let Err(fault) = validate::passes(check, rule.cidr) {
                     defects.refused(field(index, "cidr"), fault.body.message);
                 }
                 jobs.push(Job::Add(rule, metadata()));

@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use couic_firewall::{
         dataplane::{Limits, MemoryPlane},
-        rules::{Actor, ManualClock, NewRule, Origin},
+        rules::{Actor, ClaimRequest, ManualClock, Origin},
     };
 
     fn firewall(entries: usize) -> Firewall {
@@ -199,7 +199,7 @@ mod tests {
         let first = firewall(2);
         restore(home.path(), &first).unwrap();
         for cidr in ["10.0.0.1/32", "10.0.0.2/32"] {
-            let rule = NewRule {
+            let rule = ClaimRequest {
                 cidr: cidr.parse().unwrap(),
                 tag: None,
                 expiration: 0,

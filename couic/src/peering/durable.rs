@@ -15,10 +15,10 @@ use couic_common::{Policy, RuleKey};
 use couic_peering::{Slot, State as Says};
 use parking_lot::MutexGuard;
 
-use super::engine::{Engine, Local, State};
+use super::engine::{Engine, Local, State, actor_of};
 use couic_firewall::{
-    journal::{ClaimOwner, Journal, Record, Register, RegisterRow, Registers, Rows, SavedRegister},
-    rules::{Actor, Holder},
+    journal::{Journal, Record, Register, RegisterRow, Registers, Rows, SavedRegister},
+    rules::Claim,
 };
 
 /// How many registers are dealt with before others get their turn.
@@ -77,10 +77,7 @@ fn row(key: RuleKey, slot: Option<&Slot<Local>>) -> Record {
         key,
         register: slot.map(|slot| Register {
             record: slot.record.clone(),
-            holder: match &slot.local.holder {
-                Holder::Api => ClaimOwner::Api,
-                Holder::Peer(name) => ClaimOwner::Peer(name.clone()),
-            },
+            owner: slot.local.owner.clone(),
         }),
     })
 }
@@ -113,33 +110,26 @@ impl Engine {
 
     fn bring_back(&self, state: &mut State, key: RuleKey, saved: SavedRegister) {
         let SavedRegister {
-            register: Register { record, holder },
+            register: Register { record, owner },
             is_older,
         } = saved;
         let now = self.now();
         let is_live = matches!(record.state, Says::Live { .. });
-        let holder = match holder {
-            ClaimOwner::Api => Holder::Api,
-            ClaimOwner::Peer(name) => Holder::Peer(name.clone()),
-        };
-        let actor = match &holder {
-            Holder::Api => Actor::Expiry,
-            Holder::Peer(name) => Actor::Peer(name.clone()),
-        };
+        let actor = actor_of(&owner);
         let slot = Slot {
             record,
             local: Local {
-                holder,
+                owner,
                 in_force: is_older && is_live,
             },
         };
         state.replica.restore(key, slot);
-        let held = self.firewall.held(key).0;
+        let held = self.firewall.claims(key).0;
         if self.firewall.is_kept(key) {
             state.is_refused(key, held);
         } else if is_older {
             self.absorb(state, key, now);
-        } else if held.iter().eq(state.wanted(key).iter()) {
+        } else if Claim::alike(&held, &state.wanted(key)) {
             state.is_in_force(key, is_live);
         } else {
             self.enforce(state, key, held, &actor, now);

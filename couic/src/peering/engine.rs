@@ -10,7 +10,7 @@ use std::{
 
 use couic_common::{ClientName, Policy, RuleKey};
 use couic_peering::{
-    Limits, Link, LinkSettings, Moment, NEVER, NodeId, Replica, State as Says, Tokens,
+    Limits, Link, LinkSettings, Moment, NEVER, NodeId, Replica, Slot, State as Says, Tokens,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use crate::config;
 use couic_firewall::{
     journal::Journal,
-    rules::{Actor, Firewall, Held, Holder, Settle, Settled},
+    rules::{Actor, Claim, ClaimSwap, Firewall, Origin, Owner, Swapped},
 };
 
 /// How many registers there may be, tombstones included: two full tables of IPv4 and IPv6 drops.
@@ -85,7 +85,7 @@ impl From<&config::Peer> for PeerSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Local {
     /// Whose claim it is here.
-    pub(super) holder: Holder,
+    pub(super) owner: Owner,
     /// Whether the firewall has it.
     pub(super) in_force: bool,
 }
@@ -121,7 +121,7 @@ pub(super) struct State {
     /// By the name under which things came.
     pub(super) traffic: BTreeMap<ClientName, Traffic>,
     /// Rules that the firewall did not take, say because it is full, and what it has in their place.
-    pub(super) waiting: BTreeMap<RuleKey, Vec<Held>>,
+    pub(super) waiting: BTreeMap<RuleKey, Vec<Claim>>,
 }
 
 /// The shared rules of this node.
@@ -199,25 +199,28 @@ impl Engine {
 
     /// Looks at a rule: what was done to it here, apart from what peers' registers did, becomes a register. Returns
     /// what is claimed now.
-    pub(super) fn absorb(&self, state: &mut State, key: RuleKey, now: Moment) -> Vec<Held> {
-        let (held, second) = self.firewall.held(key);
+    pub(super) fn absorb(&self, state: &mut State, key: RuleKey, now: Moment) -> Vec<Claim> {
+        let (held, second) = self.firewall.claims(key);
         // What the firewall has is not what it should have, and nobody's doing, unless there is something new.
         if let Some(left) = state.waiting.get(&key) {
-            if held.iter().all(|held| left.contains(held)) {
+            if held
+                .iter()
+                .all(|held| left.iter().any(|l| Claim::alike([held], [l])))
+            {
                 return held;
             }
             state.waiting.remove(&key);
         }
         let expected = state.expected(key);
-        if held.iter().eq(expected.iter()) {
+        if Claim::alike(&held, &expected) {
             return held;
         }
-        if let Some(news) = held.iter().find(|h| Some(*h) != expected.as_ref()) {
+        if let Some(news) = held.iter().find(|h| !Claim::alike([*h], &expected)) {
             let news = news.clone();
             state.write(key, &news, now);
             if held.len() > 1 {
                 // Where that comes too late, another hint is on its way.
-                self.replace(key, held, Some(news.clone()), &actor_of(&news));
+                self.replace(key, held, Some(news.clone()), &actor_of(&news.owner));
             }
             return vec![news];
         }
@@ -236,25 +239,33 @@ impl Engine {
     pub(super) fn replace(
         &self,
         key: RuleKey,
-        seen: Vec<Held>,
-        wanted: Option<Held>,
+        seen: Vec<Claim>,
+        wanted: Option<Claim>,
         actor: &Actor,
-    ) -> Option<Settled> {
-        let job = Settle {
-            cidr: key.cidr,
-            seen,
-            wanted,
+    ) -> Option<Swapped> {
+        let oldest = seen.iter().map(|claim| claim.creation).min();
+        let creation = oldest.unwrap_or_else(|| self.firewall.now());
+        let swap = ClaimSwap {
+            key,
+            owner: None,
+            expected: seen,
+            wanted: wanted.map(|claim| Claim { creation, ..claim }),
         };
-        self.firewall.settle(key.policy, vec![job], actor).pop()
+        let origin = Origin {
+            actor: actor.clone(),
+            metadata: None,
+        };
+        self.firewall.swap(vec![swap], &origin).pop()
     }
 }
 
 /// The actor on whose behalf a claim is enforced.
-pub(super) fn actor_of(held: &Held) -> Actor {
-    match &held.holder {
-        Holder::Peer(name) => Actor::Peer(name.clone()),
+pub(super) fn actor_of(owner: &Owner) -> Actor {
+    match owner {
+        Owner::Peer(name) => Actor::Peer(name.clone()),
+        Owner::Set(name) => Actor::Set(name.clone()),
         // The claim exists already and is shown; removing those beneath it sends no event.
-        Holder::Api => Actor::Expiry,
+        Owner::Api => Actor::Expiry,
     }
 }
 
@@ -287,26 +298,19 @@ impl Traffic {
 
 impl State {
     /// What the firewall has of a register, unless somebody changed that.
-    fn expected(&self, key: RuleKey) -> Option<Held> {
+    fn expected(&self, key: RuleKey) -> Option<Claim> {
         let slot = self.replica.get(key)?;
-        let Says::Live { tag, until } = &slot.record.state else {
-            return None;
-        };
-        slot.local.in_force.then(|| Held {
-            holder: slot.local.holder.clone(),
-            tag: tag.clone(),
-            expiration: seconds(*until),
-        })
+        slot.local.in_force.then(|| claim_of(slot))?
     }
 
     /// A rule was added or renewed here.
-    fn write(&mut self, key: RuleKey, held: &Held, now: Moment) {
+    fn write(&mut self, key: RuleKey, held: &Claim, now: Moment) {
         let says = Says::Live {
             tag: held.tag.clone(),
             until: milliseconds(held.expiration),
         };
         let local = Local {
-            holder: held.holder.clone(),
+            owner: held.owner.clone(),
             in_force: true,
         };
         self.replica.write(key, says, local, now);
@@ -316,7 +320,7 @@ impl State {
     /// A rule was deleted here.
     pub(super) fn write_deleted(&mut self, key: RuleKey, now: Moment) {
         let local = Local {
-            holder: Holder::Api,
+            owner: Owner::Api,
             in_force: false,
         };
         self.replica.write(key, Says::Deleted, local, now);
@@ -329,6 +333,19 @@ impl State {
             peer.wake.notify_one();
         }
     }
+}
+
+/// The claim that a register stands for; None for a tombstone. [`Engine::replace`] decides on its creation.
+pub(super) fn claim_of(slot: &Slot<Local>) -> Option<Claim> {
+    let Says::Live { tag, until } = &slot.record.state else {
+        return None;
+    };
+    Some(Claim {
+        owner: slot.local.owner.clone(),
+        tag: tag.clone(),
+        expiration: seconds(*until),
+        creation: slot.record.stamp.ms() / 1_000,
+    })
 }
 
 /// Unix seconds as the firewall has them; 0 = never.

@@ -3,11 +3,11 @@
 use couic_common::{Cidr, ClientName, Policy, RuleKey};
 use couic_peering::{
     DigestAnswer, DigestRequest, Face, Limits, Merge, Moment, PullAnswer, PullRequest, PushAnswer,
-    PushRequest, Record, State as Says, TooFarAhead,
+    PushRequest, Record, TooFarAhead,
 };
 
-use super::engine::{Engine, Local, State, seconds};
-use couic_firewall::rules::{Actor, FirewallError, Held, Holder, Settled};
+use super::engine::{Engine, Local, State, actor_of, claim_of};
+use couic_firewall::rules::{Actor, Claim, FirewallError, Owner, Swapped};
 
 /// How many registers are taken before others get their turn.
 const SPELL: usize = 256;
@@ -193,7 +193,7 @@ impl Engine {
         // What was done to the rule here, and was not looked at yet, comes first.
         let seen = self.absorb(state, key, now);
         let local = Local {
-            holder: Holder::Peer(name.clone()),
+            owner: Owner::Peer(name.clone()),
             in_force: false,
         };
         match state.replica.merge(key, record.clone(), local, now) {
@@ -219,7 +219,7 @@ impl Engine {
         &self,
         state: &mut State,
         key: RuleKey,
-        mut seen: Vec<Held>,
+        mut seen: Vec<Claim>,
         actor: &Actor,
         now: Moment,
     ) {
@@ -236,10 +236,10 @@ impl Engine {
             let is_rule = wanted.is_some();
             let by = if ended { &Actor::Expiry } else { actor };
             match self.replace(key, seen.clone(), wanted, by) {
-                Some(Settled::Moved) => seen = self.absorb(state, key, now),
-                Some(Settled::Refused(FirewallError::Expired { .. })) => ended = true,
-                Some(Settled::Refused(_)) => return state.is_refused(key, seen),
-                Some(Settled::Done(_)) | None => return state.is_in_force(key, is_rule),
+                Some(Swapped::Moved) => seen = self.absorb(state, key, now),
+                Some(Swapped::Refused(FirewallError::Expired { .. })) => ended = true,
+                Some(Swapped::Refused(_)) => return state.is_refused(key, seen),
+                Some(Swapped::Done(_)) | None => return state.is_in_force(key, is_rule),
             }
         }
     }
@@ -254,10 +254,7 @@ impl Engine {
                 state.waiting.remove(&key);
                 continue;
             };
-            let actor = match &slot.local.holder {
-                Holder::Peer(name) => Actor::Peer(name.clone()),
-                Holder::Api => Actor::Expiry,
-            };
+            let actor = actor_of(&slot.local.owner);
             let seen = self.absorb(&mut state, key, now);
             self.enforce(&mut state, key, seen, &actor, now);
         }
@@ -274,7 +271,7 @@ impl State {
     }
 
     /// The firewall does not take what a register says, and keeps `left`.
-    pub(super) fn is_refused(&mut self, key: RuleKey, left: Vec<Held>) {
+    pub(super) fn is_refused(&mut self, key: RuleKey, left: Vec<Claim>) {
         self.waiting.insert(key, left);
         if let Some(local) = self.replica.local_mut(key) {
             local.in_force = false;
@@ -282,15 +279,7 @@ impl State {
     }
 
     /// What the firewall is to have of a register.
-    pub(super) fn wanted(&self, key: RuleKey) -> Option<Held> {
-        let slot = self.replica.get(key)?;
-        let Says::Live { tag, until } = &slot.record.state else {
-            return None;
-        };
-        Some(Held {
-            holder: slot.local.holder.clone(),
-            tag: tag.clone(),
-            expiration: seconds(*until),
-        })
+    pub(super) fn wanted(&self, key: RuleKey) -> Option<Claim> {
+        claim_of(self.replica.get(key)?)
     }
 }

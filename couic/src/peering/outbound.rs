@@ -13,7 +13,7 @@ use super::{
     engine::{Engine, Local},
     inbound::Taken,
 };
-use couic_firewall::rules::Holder;
+use couic_firewall::rules::Owner;
 
 /// What the task of a peer is to do.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) enum Step {
 /// Whether a node that knows plain jobs alone is told of a register: as among Couic 1.0 nodes, each tells what was
 /// done on itself.
 fn is_told(slot: &Slot<Local>) -> bool {
-    slot.local.holder == Holder::Api && (slot.local.in_force || slot.record.state == Says::Deleted)
+    slot.local.owner == Owner::Api && (slot.local.in_force || slot.record.state == Says::Deleted)
 }
 
 impl Engine {

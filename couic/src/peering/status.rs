@@ -6,7 +6,7 @@ use couic_common::{ClientName, PeerHealth, PeerInfo, PeerProblem, PeerState, Pol
 use couic_peering::{LinkState, Moment};
 
 use super::engine::{Engine, Peer, State, Traffic};
-use couic_firewall::rules::{Actor, Held, Holder};
+use couic_firewall::rules::{Actor, Claim, Owner};
 
 /// A peer that has not answered for so long is a problem, in milliseconds. A restart is none.
 const PATIENCE: u64 = 60_000;
@@ -80,7 +80,7 @@ impl Engine {
         for policy in Policy::ALL {
             let mut after = None;
             loop {
-                let page = self.firewall.held_page(policy, after, SPELL);
+                let page = self.firewall.claims_page(policy, after, SPELL);
                 let Some((last, ..)) = page.last() else { break };
                 after = Some(*last);
                 let now = self.now();
@@ -106,19 +106,19 @@ impl Engine {
         &self,
         state: &mut State,
         key: RuleKey,
-        held: Vec<Held>,
+        held: Vec<Claim>,
         name: &ClientName,
         actor: &Actor,
         now: Moment,
     ) -> bool {
-        let holder = Holder::Peer(name.clone());
-        let Some(claim) = held.iter().find(|h| h.holder == holder).cloned() else {
+        let owner = Owner::Peer(name.clone());
+        let Some(claim) = held.iter().find(|h| h.owner == owner).cloned() else {
             return false;
         };
-        let writer = state.writer(key).filter(|writer| *writer != holder);
+        let writer = state.writer(key).filter(|writer| *writer != owner);
         let wanted = match &writer {
-            Some(writer) => Some(Held {
-                holder: writer.clone(),
+            Some(writer) => Some(Claim {
+                owner: writer.clone(),
                 ..claim
             }),
             None => held.iter().find(|h| **h != claim).cloned(),
@@ -128,7 +128,7 @@ impl Engine {
             return false;
         }
         if let (Some(writer), Some(local)) = (&writer, state.replica.local_mut(key)) {
-            local.holder = writer.clone();
+            local.owner = writer.clone();
         }
         self.absorb(state, key, now);
         writer.is_none()
@@ -137,21 +137,21 @@ impl Engine {
 
 impl State {
     /// Who wrote a register, where that is this node or a peer that is known.
-    fn writer(&self, key: RuleKey) -> Option<Holder> {
+    fn writer(&self, key: RuleKey) -> Option<Owner> {
         let machine = self.replica.get(key)?.record.stamp.node.machine();
         if machine == self.replica.node().machine() {
-            return Some(Holder::Api);
+            return Some(Owner::Api);
         }
         let mut all = self.traffic.iter();
         let (name, _) = all.find(|(_, traffic)| traffic.machines.contains(&machine))?;
-        Some(Holder::Peer(name.clone()))
+        Some(Owner::Peer(name.clone()))
     }
 
     fn rules_by_peer(&self, now: Moment) -> HashMap<ClientName, u64> {
         let mut rules = HashMap::new();
         for policy in Policy::ALL {
             for (.., slot) in self.replica.in_leaves(policy, (0, u16::MAX)) {
-                if let Holder::Peer(name) = &slot.local.holder
+                if let Owner::Peer(name) = &slot.local.owner
                     && slot.local.in_force
                     && slot.record.is_live(now.wall)
                 {

@@ -15,7 +15,7 @@ use couic_common::{Policy, RuleKey};
 use couic_peering::State as Says;
 
 use super::engine::{Engine, Local, State, milliseconds};
-use couic_firewall::rules::{Actor, Held, Received, Subscription};
+use couic_firewall::rules::{Actor, Claim, Received, Subscription};
 
 /// Events that wait for the thread. What does not fit is found by looking at all rules.
 const QUEUE: usize = 1 << 16;
@@ -102,7 +102,7 @@ impl Engine {
                 until: milliseconds(held.expiration),
             };
             let local = Local {
-                holder: held.holder.clone(),
+                owner: held.owner.clone(),
                 in_force: true,
             };
             let ms = creation.saturating_mul(1_000);
@@ -110,11 +110,11 @@ impl Engine {
         });
     }
 
-    fn walk_rules(&self, mut each: impl FnMut(&mut State, RuleKey, &[Held], u64)) {
+    fn walk_rules(&self, mut each: impl FnMut(&mut State, RuleKey, &[Claim], u64)) {
         for policy in Policy::ALL {
             let mut after = None;
             loop {
-                let page = self.firewall.held_page(policy, after, SPELL);
+                let page = self.firewall.claims_page(policy, after, SPELL);
                 let Some((last, ..)) = page.last() else { break };
                 after = Some(*last);
                 let mut state = self.locked();

@@ -66,7 +66,7 @@ fn a_killed_node_has_the_registers_that_it_had() {
         kill(a);
         a = plainly(dir.path(), "b");
         assert_eq!((root(&a), a.rules(Policy::Drop)), (digest, rules.clone()));
-        assert_eq!(a.held(1_001)[0].holder, Holder::Peer(name("b")));
+        assert_eq!(a.held(1_001)[0].owner, Owner::Peer(name("b")));
     }
     // And it knows what is whose, so that nothing of this looks like news.
     a.engine.look_at_everything();

@@ -11,8 +11,10 @@
 
 use std::net::IpAddr;
 
-use couic_common::{Cidr, ClientName, Policy, RuleKey, Tag};
+use couic_common::{Cidr, Policy, RuleKey, Tag};
 use couic_peering::{NodeId, Record as Written, Stamp, State};
+
+use crate::rules::{Claim, ClaimRef, Owner};
 
 /// Something that outlives the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +39,8 @@ pub struct RegisterRow {
 pub struct Register {
     /// The last write.
     pub record: Written,
-    /// Whose claim it is on this node.
-    pub holder: ClaimOwner,
+    /// Whose claim it is on this node: the API's or a peer's.
+    pub owner: Owner,
 }
 
 /// What the API and peers want of a rule. No claims: the rule is theirs no more.
@@ -47,42 +49,7 @@ pub struct RuleClaims {
     /// Which rule.
     pub key: RuleKey,
     /// The claims. Those of sets are in the set files.
-    pub claims: Vec<SavedClaim>,
-}
-
-/// One claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SavedClaim {
-    /// Whose.
-    pub owner: ClaimOwner,
-    /// The label.
-    pub tag: Option<Tag>,
-    /// Unix seconds; 0 = never.
-    pub expiration: u64,
-    /// Unix seconds.
-    pub creation: u64,
-}
-
-/// One claim, as it is written by whoever has the parts at hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClaimRow<'a> {
-    /// The peer's name; empty for the API.
-    pub owner: &'a str,
-    /// The label; empty for none.
-    pub tag: &'a str,
-    /// Unix seconds; 0 = never.
-    pub expiration: u64,
-    /// Unix seconds.
-    pub creation: u64,
-}
-
-/// Who can have a claim that is kept.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ClaimOwner {
-    /// All clients together.
-    Api,
-    /// A peer, by name.
-    Peer(ClientName),
+    pub claims: Vec<Claim>,
 }
 
 /// Kinds of payloads.
@@ -111,8 +78,7 @@ impl Record {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Claims(rule) => {
-                let rows = rule.claims.iter().map(SavedClaim::row);
-                put_claims(out, rule.key, rows);
+                put_claims(out, rule.key, rule.claims.iter().map(ClaimRef::from));
             }
             Self::Register(row) => {
                 out.push(REGISTER);
@@ -123,31 +89,19 @@ impl Record {
     }
 }
 
-impl SavedClaim {
-    fn row(&self) -> ClaimRow<'_> {
-        ClaimRow {
-            owner: self.owner.name(),
-            tag: self.tag.as_ref().map_or("", Tag::as_str),
-            expiration: self.expiration,
-            creation: self.creation,
-        }
+/// How records name an owner: a peer's name, or nothing for the API. None for a set, whose claims are not recorded.
+fn name_of(owner: &Owner) -> Option<&str> {
+    match owner {
+        Owner::Set(_) => None,
+        Owner::Api => Some(""),
+        Owner::Peer(name) => Some(name.as_str()),
     }
 }
 
-impl ClaimOwner {
-    /// A peer's name, or nothing.
-    fn name(&self) -> &str {
-        match self {
-            Self::Api => "",
-            Self::Peer(name) => name.as_str(),
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        match name {
-            "" => Some(Self::Api),
-            name => Some(Self::Peer(name.parse().ok()?)),
-        }
+fn owner_named(name: &str) -> Option<Owner> {
+    match name {
+        "" => Some(Owner::Api),
+        name => Some(Owner::Peer(name.parse().ok()?)),
     }
 }
 
@@ -155,17 +109,18 @@ impl ClaimOwner {
 pub(super) fn put_claims<'a>(
     out: &mut Vec<u8>,
     key: RuleKey,
-    claims: impl Iterator<Item = ClaimRow<'a>>,
+    claims: impl Iterator<Item = ClaimRef<'a>>,
 ) {
     out.push(CLAIMS);
     put_key(out, key);
     let at = out.len();
     out.extend_from_slice(&[0; 2]);
     let mut count = 0_u16;
-    for claim in claims.take(MAX_CLAIMS) {
+    let recorded = claims.filter_map(|claim| Some((name_of(claim.owner)?, claim)));
+    for (owner, claim) in recorded.take(MAX_CLAIMS) {
         count += 1;
-        put_text(out, claim.owner);
-        put_text(out, claim.tag);
+        put_text(out, owner);
+        put_text(out, claim.tag.map_or("", Tag::as_str));
         out.extend_from_slice(&claim.expiration.to_le_bytes());
         out.extend_from_slice(&claim.creation.to_le_bytes());
     }
@@ -173,7 +128,8 @@ pub(super) fn put_claims<'a>(
 }
 
 fn put_register(out: &mut Vec<u8>, register: Option<&Register>) {
-    let Some(Register { record, holder }) = register else {
+    let register = register.and_then(|r| Some((&r.record, name_of(&r.owner)?)));
+    let Some((record, owner)) = register else {
         return out.push(FORGOTTEN);
     };
     out.push(match record.state {
@@ -183,7 +139,7 @@ fn put_register(out: &mut Vec<u8>, register: Option<&Register>) {
     for number in [record.stamp.time, record.stamp.node.0, record.covers] {
         out.extend_from_slice(&number.to_le_bytes());
     }
-    put_text(out, holder.name());
+    put_text(out, owner);
     if let State::Live { tag, until } = &record.state {
         put_text(out, tag.as_ref().map_or("", Tag::as_str));
         out.extend_from_slice(&until.to_le_bytes());
@@ -213,8 +169,8 @@ fn read_claims(reader: &mut Reader<'_>) -> Option<RuleClaims> {
     let count = reader.u16()?;
     let mut claims = Vec::new();
     for _ in 0..count {
-        claims.push(SavedClaim {
-            owner: ClaimOwner::named(reader.text()?)?,
+        claims.push(Claim {
+            owner: owner_named(reader.text()?)?,
             tag: Tag::parse(reader.text()?).ok()?,
             expiration: reader.u64()?,
             creation: reader.u64()?,
@@ -234,7 +190,7 @@ fn read_register(reader: &mut Reader<'_>) -> Option<RegisterRow> {
                 node: NodeId(reader.u64()?),
             };
             let covers = reader.u64()?;
-            let holder = ClaimOwner::named(reader.text()?)?;
+            let owner = owner_named(reader.text()?)?;
             let state = if says == DELETED {
                 State::Deleted
             } else {
@@ -247,7 +203,7 @@ fn read_register(reader: &mut Reader<'_>) -> Option<RegisterRow> {
                 state,
                 covers,
             };
-            Some(Register { record, holder })
+            Some(Register { record, owner })
         }
         _ => return None,
     };
@@ -328,18 +284,18 @@ mod tests {
 
     use super::*;
 
-    fn record(cidr: &str, claims: Vec<SavedClaim>) -> Record {
+    fn record(cidr: &str, claims: Vec<Claim>) -> Record {
         Record::Claims(RuleClaims {
             key: RuleKey::new(Policy::Ignore, cidr.parse().unwrap()),
             claims,
         })
     }
 
-    fn claim(peer: &str, tag: &str) -> SavedClaim {
-        SavedClaim {
+    fn claim(peer: &str, tag: &str) -> Claim {
+        Claim {
             owner: match peer {
-                "" => ClaimOwner::Api,
-                name => ClaimOwner::Peer(name.parse().unwrap()),
+                "" => Owner::Api,
+                name => Owner::Peer(name.parse().unwrap()),
             },
             tag: Tag::parse(tag).unwrap(),
             expiration: u64::MAX - 1,

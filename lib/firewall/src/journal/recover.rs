@@ -12,15 +12,16 @@ use super::{
     StateError,
     folder::{Folder, Kind, Name},
     frame::{self, HEADER, Header, Scanned},
-    record::{self, Payload, Record, Register, SavedClaim},
+    record::{self, Payload, Record, Register},
     window::ReadAt,
 };
+use crate::rules::Claim;
 
 /// What was kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// The claims of the API and of peers, by rule. Never empty lists.
-    pub claims: BTreeMap<RuleKey, Vec<SavedClaim>>,
+    pub claims: BTreeMap<RuleKey, Vec<Claim>>,
     /// What peering knew.
     pub registers: Registers,
 }

@@ -11,8 +11,9 @@ use couic_common::{Policy, RuleKey};
 use tempfile::TempDir;
 
 use super::{folder::Name, *};
+use crate::rules::{Claim, Owner};
 
-type Rules = BTreeMap<RuleKey, Vec<SavedClaim>>;
+type Rules = BTreeMap<RuleKey, Vec<Claim>>;
 
 /// Somebody who keeps rules in a journal, in the way in which that is meant.
 #[derive(Default)]
@@ -20,7 +21,7 @@ struct Table(Mutex<Rules>);
 
 impl Table {
     /// The claims on a rule are these from now on. Not committed.
-    fn set(&self, journal: &Journal, key: RuleKey, claims: Vec<SavedClaim>) {
+    fn set(&self, journal: &Journal, key: RuleKey, claims: Vec<Claim>) {
         let mut rules = self.0.lock();
         let record = record(key, claims.clone());
         if claims.is_empty() {
@@ -105,7 +106,7 @@ impl Home {
     }
 }
 
-fn record(key: RuleKey, claims: Vec<SavedClaim>) -> Record {
+fn record(key: RuleKey, claims: Vec<Claim>) -> Record {
     Record::Claims(RuleClaims { key, claims })
 }
 
@@ -118,11 +119,11 @@ fn key(n: u32) -> RuleKey {
     RuleKey::new(policy, cidr.parse().unwrap())
 }
 
-fn claim(owner: u8, creation: u64) -> SavedClaim {
-    SavedClaim {
+fn claim(owner: u8, creation: u64) -> Claim {
+    Claim {
         owner: match owner {
-            0 => ClaimOwner::Api,
-            n => ClaimOwner::Peer(format!("peer-{n}").parse().unwrap()),
+            0 => Owner::Api,
+            n => Owner::Peer(format!("peer-{n}").parse().unwrap()),
         },
         tag: couic_common::Tag::parse(["", "ssh", "web"][creation as usize % 3]).unwrap(),
         expiration: creation * 7 % 11,

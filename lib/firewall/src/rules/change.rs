@@ -3,11 +3,11 @@
 use couic_common::{Entry, Policy, RuleKey, Tag};
 
 use super::{
-    Actor, Applied, FirewallError, NewRule, Origin,
-    claims::{Claim, Claims, Owner, OwnerId},
+    Actor, Applied, ClaimRequest, FirewallError, Job, Origin, Owner,
     core::Core,
+    packed::{Claims, OwnerId, PackedClaim},
 };
-use crate::dataplane::MAX_TAGS;
+use crate::dataplane::{MAX_TAGS, TagSlot};
 
 /// What an add found.
 enum Found {
@@ -16,33 +16,65 @@ enum Found {
     Other(OwnerId, Claims),
 }
 
-/// A claim that is wanted.
-pub(super) struct Wish<'a> {
-    pub(super) owner: OwnerId,
-    pub(super) tag: Option<&'a Tag>,
-    /// Unix seconds; 0 = never.
-    pub(super) expiration: u64,
-    /// Unix seconds.
-    pub(super) creation: u64,
-}
-
 impl Core {
+    /// A job that has to be a change: what is there already is not added, what is not there not removed.
+    pub(super) fn execute(
+        &mut self,
+        policy: Policy,
+        job: Job,
+        actor: Actor,
+        now: u64,
+    ) -> Result<Entry, FirewallError> {
+        match job {
+            Job::Add(request, metadata) => {
+                self.add(policy, &request, now, &Origin { actor, metadata })
+            }
+            Job::Remove(cidr, metadata) => {
+                let key = RuleKey::new(policy, cidr);
+                self.remove(key, now, &Origin { actor, metadata })
+            }
+        }
+    }
+
+    /// A job of a batch: what is there is renewed, what is not there needs no removal.
+    pub(super) fn apply(
+        &mut self,
+        policy: Policy,
+        job: Job,
+        actor: &Actor,
+        now: u64,
+    ) -> Result<Applied, FirewallError> {
+        let origin = |metadata| Origin {
+            actor: actor.clone(),
+            metadata,
+        };
+        let (cidr, metadata) = match job {
+            Job::Add(request, metadata) => {
+                return self.upsert(policy, &request, now, &origin(metadata));
+            }
+            Job::Remove(cidr, metadata) => (cidr, metadata),
+        };
+        match self.remove(RuleKey::new(policy, cidr), now, &origin(metadata)) {
+            Ok(_) => Ok(Applied::Removed),
+            Err(FirewallError::NotFound { .. }) => Ok(Applied::Unchanged),
+            Err(FirewallError::OfSet { .. }) if matches!(actor, Actor::Peer(_)) => {
+                Ok(Applied::Unchanged)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Adds a rule, or renews the claim of the origin's owner: the later tag and expiration win.
     pub(super) fn upsert(
         &mut self,
         policy: Policy,
-        rule: &NewRule,
+        request: &ClaimRequest,
         now: u64,
         origin: &Origin,
     ) -> Result<Applied, FirewallError> {
-        let NewRule {
-            cidr,
-            tag,
-            expiration,
-        } = rule;
-        let key = RuleKey::new(policy, *cidr);
-        check_expiration(*expiration, now)?;
-        let (applied, owner, claims) = match self.find(policy, rule, origin) {
+        let key = request.key(policy);
+        check_expiration(request.expiration, now)?;
+        let (applied, owner, claims) = match self.find(policy, request, origin) {
             Found::Same => return Ok(Applied::Unchanged),
             Found::New(owner, claims) => {
                 self.check_room(key)?;
@@ -50,59 +82,43 @@ impl Core {
             }
             Found::Other(owner, claims) => (Applied::Updated, owner, claims),
         };
-        let wish = Wish {
-            owner,
-            tag: tag.as_ref(),
-            expiration: *expiration,
+        let claim = PackedClaim {
+            expiration: request.expiration,
             creation: claims.of(owner).map_or(now, |claim| claim.creation),
+            owner,
+            slot: self.slot(policy, request.tag.as_ref())?,
         };
-        self.grant(key, claims, &wish, now, origin)?;
+        let claims = claims.with(claim, self.owners());
+        self.install(key, claims, now, origin)?;
         Ok(applied)
     }
 
-    /// Puts a claim among those on a rule, in place of the same owner's.
-    pub(super) fn grant(
+    /// The slot of a tag, a new one if need be.
+    pub(super) fn slot(
         &mut self,
-        key: RuleKey,
-        claims: Claims,
-        wish: &Wish<'_>,
-        now: u64,
-        origin: &Origin,
-    ) -> Result<(), FirewallError> {
-        let Wish {
-            owner,
-            tag,
-            expiration,
-            creation,
-        } = *wish;
-        let (tags, counters) = self.tags_mut(key.policy);
+        policy: Policy,
+        tag: Option<&Tag>,
+    ) -> Result<TagSlot, FirewallError> {
+        let (tags, counters) = self.tags_mut(policy);
         let limit = MAX_TAGS - 1;
-        let slot = tags.slot(tag, counters);
-        let claim = Claim {
-            expiration,
-            creation,
-            owner,
-            slot: slot.ok_or(FirewallError::TooManyTags {
-                policy: key.policy,
-                limit,
-            })?,
-        };
-        let claims = claims.with(claim, self.owners());
-        Ok(self.install(key, claims, now, origin)?)
+        tags.slot(tag, counters)
+            .ok_or(FirewallError::TooManyTags { policy, limit })
     }
 
-    fn find(&mut self, policy: Policy, rule: &NewRule, origin: &Origin) -> Found {
+    fn find(&mut self, policy: Policy, request: &ClaimRequest, origin: &Origin) -> Found {
         let owner = self.owner_id(&Owner::of(&origin.actor).unwrap_or(Owner::Api));
-        let claims = self.table(policy).claims(rule.cidr);
+        let claims = self.table(policy).claims(request.cidr);
         if claims.shown().is_none() {
             return Found::New(owner, claims);
         }
-        let tag_of = |claim: &Claim| self.tags(policy).name(claim.slot);
-        match claims.of(owner) {
-            Some(own) if own.expiration == rule.expiration && tag_of(own) == rule.tag.as_ref() => {
-                Found::Same
-            }
-            _ => Found::Other(owner, claims),
+        let tag_of = |claim: &PackedClaim| self.tags(policy).name(claim.slot);
+        let is_same = |own: &PackedClaim| {
+            own.expiration == request.expiration && tag_of(own) == request.tag.as_ref()
+        };
+        if claims.of(owner).is_some_and(is_same) {
+            Found::Same
+        } else {
+            Found::Other(owner, claims)
         }
     }
 
@@ -110,15 +126,15 @@ impl Core {
     pub(super) fn add(
         &mut self,
         policy: Policy,
-        rule: &NewRule,
+        request: &ClaimRequest,
         now: u64,
         origin: &Origin,
     ) -> Result<Entry, FirewallError> {
-        let key = RuleKey::new(policy, rule.cidr);
+        let key = request.key(policy);
         if self.table(policy).shown(key.cidr).is_some() {
             return Err(FirewallError::Exists { key });
         }
-        self.upsert(policy, rule, now, origin)?;
+        self.upsert(policy, request, now, origin)?;
         let shown = self.table(policy).shown(key.cidr);
         let entry = shown.map(|claim| self.entry(key, claim));
         entry.ok_or(FirewallError::NotFound { key })

@@ -9,18 +9,18 @@ use std::sync::Arc;
 use couic_common::{Entry, Policy, RuleKey};
 
 use super::{
-    EventKind, FirewallError, Origin, RuleEvent,
-    claims::{Claim, Claims, Owner, OwnerId, Owners},
+    ClaimRef, EventKind, FirewallError, Origin, Owner, RuleEvent,
     deadlines::Deadlines,
     durable::Durable,
     events::EventBus,
+    packed::{Claims, OwnerId, Owners, PackedClaim},
     table::RuleTable,
     tags::TagTable,
 };
 use crate::dataplane::{Counters, Limits, Plane, PlaneError, TagSlot};
 
 /// The claim that was shown before a change, and the one that is now.
-pub(super) type Shown = (Option<Claim>, Option<Claim>);
+pub(super) type Shown = (Option<PackedClaim>, Option<PackedClaim>);
 
 pub(super) struct Core {
     plane: Box<dyn Plane>,
@@ -84,9 +84,19 @@ impl Core {
         self.plane.heartbeat(now);
     }
 
+    /// A claim with its owner and tag.
+    pub(super) fn unpack(&self, policy: Policy, claim: &PackedClaim) -> ClaimRef<'_> {
+        ClaimRef {
+            owner: self.owners.get(claim.owner),
+            tag: self.tags(policy).name(claim.slot),
+            expiration: claim.expiration,
+            creation: claim.creation,
+        }
+    }
+
     /// The rule as it is shown.
-    pub(super) fn entry(&self, key: RuleKey, shown: &Claim) -> Entry {
-        let Claim {
+    pub(super) fn entry(&self, key: RuleKey, shown: &PackedClaim) -> Entry {
+        let PackedClaim {
             expiration,
             creation,
             slot,
@@ -152,7 +162,7 @@ impl Core {
     /// have the new claims: a deadline that no claim there has is thrown away.
     fn account(&mut self, key: RuleKey, old: &Claims, new: &Claims) -> bool {
         let tags = &mut self.tags[key.policy as usize];
-        // Held before released, so that a tag that stays never looks unused.
+        // Claim before released, so that a tag that stays never looks unused.
         new.iter().for_each(|claim| tags.hold(claim.slot));
         old.iter().for_each(|claim| tags.release(claim.slot));
         let mut sweep = false;
@@ -188,7 +198,7 @@ impl Core {
     fn publish(
         &mut self,
         key: RuleKey,
-        (old, new): (Option<&Claim>, Option<&Claim>),
+        (old, new): (Option<&PackedClaim>, Option<&PackedClaim>),
         at: u64,
         origin: &Origin,
     ) {
@@ -207,7 +217,7 @@ impl Core {
         };
         let tags = &self.tags[key.policy as usize];
         bus.publish(|seq| {
-            let Claim {
+            let PackedClaim {
                 expiration,
                 creation,
                 slot,
@@ -250,7 +260,7 @@ impl Core {
 }
 
 /// What of a claim is shown and may change.
-const fn seen(claim: &Claim) -> (TagSlot, u64) {
+const fn seen(claim: &PackedClaim) -> (TagSlot, u64) {
     (claim.slot, claim.expiration)
 }
 

@@ -8,11 +8,11 @@
 use couic_common::{Cidr, Policy, RuleKey, SetName, Tag};
 
 use super::{
-    Actor, Firewall, FirewallError, Origin,
-    claims::{Claim, Claims, Owner},
+    Actor, Firewall, FirewallError, Origin, Owner,
     core::{Core, family},
+    packed::{Claims, PackedClaim},
 };
-use crate::dataplane::{MAX_TAGS, TagSlot};
+use crate::dataplane::TagSlot;
 
 /// The contents of a set file.
 #[derive(Clone, Debug)]
@@ -148,7 +148,7 @@ fn wanted_claims(
     policy: Policy,
     now: u64,
     pinned: &mut Vec<(Policy, TagSlot)>,
-) -> Result<Vec<(Cidr, Claim)>, FirewallError> {
+) -> Result<Vec<(Cidr, PackedClaim)>, FirewallError> {
     let mut wanted = Vec::new();
     for set in catalog
         .0
@@ -156,16 +156,10 @@ fn wanted_claims(
         .filter(|set| set.policy == policy && !set.entries.is_empty())
     {
         let owner = core.owner_id(&Owner::Set(set.name.clone()));
-        let (tags, counters) = core.tags_mut(policy);
-        let slot = tags.slot(Some(&Tag::of_set(&set.name)), counters).ok_or(
-            FirewallError::TooManyTags {
-                policy,
-                limit: MAX_TAGS - 1,
-            },
-        )?;
-        tags.hold(slot);
+        let slot = core.slot(policy, Some(&Tag::of_set(&set.name)))?;
+        core.tags_mut(policy).0.hold(slot);
         pinned.push((policy, slot));
-        let claim = Claim {
+        let claim = PackedClaim {
             expiration: 0,
             creation: now,
             owner,
@@ -182,7 +176,7 @@ fn wanted_claims(
 fn check_wanted(
     core: &Core,
     policy: Policy,
-    wanted: &[(Cidr, Claim)],
+    wanted: &[(Cidr, PackedClaim)],
 ) -> Result<(), FirewallError> {
     let limit = core.limits().of(policy);
     for is_ipv4 in [true, false] {
@@ -203,24 +197,24 @@ fn check_wanted(
 fn plan(
     core: &Core,
     policy: Policy,
-    wanted: &[(Cidr, Claim)],
+    wanted: &[(Cidr, PackedClaim)],
     change: &mut SetChange,
 ) -> Vec<Step> {
     let table = core.table(policy);
-    let set_of = |claim: &Claim| match core.owners().get(claim.owner) {
+    let set_of = |claim: &PackedClaim| match core.owners().get(claim.owner) {
         Owner::Set(name) => Some(name),
         _ => None,
     };
     let mut steps = Vec::new();
-    let mut step_to = |cidr: Cidr, wanted: &[(Cidr, Claim)]| {
+    let mut step_to = |cidr: Cidr, wanted: &[(Cidr, PackedClaim)]| {
         let before = table.claims(cidr);
-        let is_wanted = |claim: &Claim| wanted.iter().any(|(_, w)| w.owner == claim.owner);
-        let gone: Vec<Claim> = before
+        let is_wanted = |claim: &PackedClaim| wanted.iter().any(|(_, w)| w.owner == claim.owner);
+        let gone: Vec<PackedClaim> = before
             .iter()
             .filter(|c| set_of(c).is_some() && !is_wanted(c))
             .copied()
             .collect();
-        let new: Vec<Claim> = wanted
+        let new: Vec<PackedClaim> = wanted
             .iter()
             .map(|(_, w)| *w)
             .filter(|w| before.of(w.owner).is_none())

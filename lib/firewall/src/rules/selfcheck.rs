@@ -175,7 +175,7 @@ mod tests {
     use super::*;
     use crate::{
         dataplane::{Corruption, Limits, MemoryPlane, Plane, PlaneError, TablePlane, Valve},
-        rules::{Actor, Job, ManualClock, NewRule, SystemClock},
+        rules::{Actor, ClaimRequest, Job, ManualClock, SystemClock},
     };
 
     /// Tables that a test can damage while a firewall has them.
@@ -231,7 +231,7 @@ mod tests {
 
     fn add(firewall: &Firewall, policy: Policy, cidrs: impl IntoIterator<Item = Cidr>) {
         let job = |cidr| {
-            let rule = NewRule {
+            let rule = ClaimRequest {
                 cidr,
                 tag: None,
                 expiration: 0,
@@ -333,7 +333,7 @@ mod tests {
         );
         let actor = Actor::Client("test".parse().unwrap());
         let one = cidr("192.0.2.0/24");
-        let rule = NewRule {
+        let rule = ClaimRequest {
             cidr: one,
             tag: None,
             expiration: 200,

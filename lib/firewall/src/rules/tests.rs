@@ -3,10 +3,10 @@
 mod claims;
 mod durable;
 mod expiry;
-mod held;
 mod oracle;
 mod reload;
 mod sets;
+mod swap;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -88,8 +88,8 @@ fn drop_key(network: &str) -> RuleKey {
     RuleKey::new(Policy::Drop, cidr(network))
 }
 
-fn rule(network: &str, tag: &str, expiration: u64) -> NewRule {
-    NewRule {
+fn rule(network: &str, tag: &str, expiration: u64) -> ClaimRequest {
+    ClaimRequest {
         cidr: cidr(network),
         tag: Tag::parse(tag).unwrap(),
         expiration,

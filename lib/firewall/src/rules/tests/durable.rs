@@ -64,8 +64,8 @@ fn a_rule_is_back_with_all_that_it_had_and_nobody_hears_of_it() {
     assert_eq!(after, before);
     assert_eq!(after[0].creation, 1000);
     assert_eq!(house.verdict("10.1.1.1"), Verdict::Drop);
-    let (held, _) = house.firewall.held(drop_key("2001:db8::/32"));
-    assert_eq!(held[0].holder, Holder::Peer("p".parse().unwrap()));
+    let (held, _) = house.firewall.claims(drop_key("2001:db8::/32"));
+    assert_eq!(held[0].owner, Owner::Peer("p".parse().unwrap()));
     house.clock.set(5_000);
     house.firewall.expire_due();
     assert_eq!(listed(&house), ["2001:db8::/32"]);
@@ -283,7 +283,7 @@ fn seen(house: &House) -> Vec<String> {
             {
                 entry.creation = 0;
             }
-            let held = house.firewall.held(RuleKey::new(policy, entry.cidr)).0;
+            let held = house.firewall.claims(RuleKey::new(policy, entry.cidr)).0;
             seen.push(format!("{policy} {entry:?} {held:?}"));
         }
     }
