@@ -21,10 +21,10 @@ use std::{
 
 use couic_common::{ClientName, Policy};
 use couic_firewall::{
-    confirm::{Change, Confirmations},
+    confirm::Confirmations,
     dataplane::{Limits, XdpProgram, load_tables},
     journal::Journal,
-    rules::{Actor, Firewall, Job, ManualClock, NewRule, Restored, SetStore},
+    rules::{Actor, ClaimRequest, Firewall, Job, ManualClock, Restored, SetStore},
 };
 use dataplane_common::{TestRun, XDP_DROP, XDP_PASS, frame, may_run};
 
@@ -96,20 +96,13 @@ impl Life {
     /// A ban that is undone unless it is confirmed within so many seconds.
     fn try_out(&self, cidr: &str, within: u64) {
         let client: ClientName = "ops".parse().unwrap();
-        let mut draft = self
+        let mut change = self
             .confirmations
             .begin(&client, within, "a test".to_owned())
             .unwrap();
-        let foretold = self.firewall.foretell(Policy::Drop, &ban(cidr, 0), &ops());
-        draft
-            .will(foretold.into_iter().map(Change::Claim).collect())
-            .unwrap();
-        let done = self
-            .firewall
-            .apply_seen(Policy::Drop, ban(cidr, 0), &ops())
-            .unwrap();
-        draft.did(done.1.into_iter().map(Change::Claim).collect());
-        draft.finish().expect("it waits to be confirmed");
+        let results = change.apply(Policy::Drop, vec![ban(cidr, 0)], &ops());
+        assert!(results.unwrap()[0].is_ok());
+        change.finish().expect("it waits to be confirmed");
     }
 
     /// The verdicts about frames from these.
@@ -123,7 +116,7 @@ fn ops() -> Actor {
 }
 
 fn ban(cidr: &str, until: u64) -> Job {
-    let rule = NewRule {
+    let rule = ClaimRequest {
         cidr: cidr.parse().unwrap(),
         tag: None,
         expiration: until,

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_common::{Cidr, Policy};
+use couic_common::{Cidr, Policy, RuleKey};
 use couic_firewall::dataplane::{Limits, Plane, PlaneRule, TablePlane, TagSlot, load_tables};
 use dataplane_common::{Random, TestRun, XDP_DROP, XDP_PASS, frame, may_run};
 
@@ -31,19 +31,21 @@ struct Writer {
 
 impl Writer {
     fn put(&mut self, policy: Policy, cidr: &str) {
-        self.put_cidr(policy, cidr.parse().unwrap());
+        self.put_cidr(RuleKey::new(policy, cidr.parse().unwrap()));
     }
 
-    fn put_cidr(&mut self, policy: Policy, cidr: Cidr) {
+    fn put_cidr(&mut self, key: RuleKey) {
         let slot = TagSlot::new(usize::try_from(self.updates % 8192).unwrap()).unwrap();
         self.plane
-            .put(policy, cidr, PlaneRule { slot, deadline: 0 })
+            .put(key, PlaneRule { slot, deadline: 0 })
             .unwrap();
         self.updates += 1;
     }
 
     fn remove(&mut self, policy: Policy, cidr: &str) {
-        self.plane.remove(policy, cidr.parse().unwrap()).unwrap();
+        self.plane
+            .remove(RuleKey::new(policy, cidr.parse().unwrap()))
+            .unwrap();
         self.updates += 1;
     }
 
@@ -131,15 +133,15 @@ fn hammer(writer: &mut Writer, random: &mut Random, round: u64) {
         );
     }
     // Neighbours come and go, in the same /16, /24 and /32, and the tables grow.
+    let host = |address: IpAddr| RuleKey::new(Policy::Drop, Cidr::host(address));
     for _ in 0..8 {
         let n = u32::try_from(random.below(1 << 16)).unwrap();
-        let far = Cidr::host(IpAddr::from((0x0b00_0000 + (n << 8)).to_be_bytes()));
-        writer.put_cidr(Policy::Drop, far);
-        let near = Cidr::host(IpAddr::from((0x0a01_c800 | n & 0xff).to_be_bytes()));
-        writer.put_cidr(Policy::Drop, near);
-        writer.plane.remove(Policy::Drop, near).unwrap();
+        writer.put_cidr(host((0x0b00_0000 + (n << 8)).to_be_bytes().into()));
+        let near = host((0x0a01_c800 | n & 0xff).to_be_bytes().into());
+        writer.put_cidr(near);
+        writer.plane.remove(near).unwrap();
         let wide = 0x2001_0db8_0001_0009_u128 << 64 | u128::from(n);
-        writer.put_cidr(Policy::Drop, Cidr::host(IpAddr::from(wide.to_be_bytes())));
+        writer.put_cidr(host(wide.to_be_bytes().into()));
     }
 }
 

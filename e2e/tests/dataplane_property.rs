@@ -19,14 +19,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_common::{Cidr, Policy};
+use couic_common::{Cidr, Policy, RuleKey};
 use couic_firewall::dataplane::{Counters, Limits, Plane, PlaneRule, TagSlot, load_tables};
 use dataplane_common::{Random, TestRun, XDP_DROP, XDP_PASS, frame, may_run};
 
 type Rules = Vec<(Policy, Cidr, PlaneRule)>;
 
 /// What each rule decided since it came.
-type Hits = BTreeMap<(Policy, Cidr), u64>;
+type Hits = BTreeMap<RuleKey, u64>;
 
 /// Who decides about a source: policy, tag slot and CIDR of the longest covering prefix. `now` is 0 while a daemon
 /// lives.
@@ -86,8 +86,8 @@ fn change(
     if random.below(3) == 0 && !rules.is_empty() {
         let at = usize::try_from(random.below(rules.len() as u64)).unwrap();
         let (policy, cidr, _) = rules.swap_remove(at);
-        plane.remove(policy, cidr).unwrap();
-        hits.remove(&(policy, cidr));
+        plane.remove(RuleKey::new(policy, cidr)).unwrap();
+        hits.remove(&RuleKey::new(policy, cidr));
         return;
     }
     let source = address(random, epoch);
@@ -103,7 +103,7 @@ fn change(
         slot,
         deadline: random.below(8) * 1000,
     };
-    plane.put(policy, cidr, rule).unwrap();
+    plane.put(RuleKey::new(policy, cidr), rule).unwrap();
     rules.retain(|(p, c, _)| (*p, *c) != (policy, cidr));
     rules.push((policy, cidr, rule));
 }
@@ -116,8 +116,11 @@ fn setting(name: &str, default: u64) -> u64 {
 /// What the data plane says of each rule is what the scan counted.
 fn compare_hits(plane: &dyn Plane, rules: &Rules, hits: &Hits) {
     for (policy, cidr, _) in rules {
-        let usage = plane.usage(*policy, *cidr).unwrap();
-        let expected = hits.get(&(*policy, *cidr)).copied().unwrap_or(0);
+        let usage = plane.usage(RuleKey::new(*policy, *cidr)).unwrap();
+        let expected = hits
+            .get(&RuleKey::new(*policy, *cidr))
+            .copied()
+            .unwrap_or(0);
         assert_eq!(usage.hits, expected, "hits of {policy} {cidr}");
         assert_eq!(usage.last_seen == 0, expected == 0, "{policy} {cidr}");
     }
@@ -149,7 +152,7 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
         // Some epochs begin empty, so that few rules are tried as well as many.
         if epoch % 8 == 0 || rules.len() > 150 {
             for (policy, cidr, _) in rules.drain(..) {
-                plane.remove(policy, cidr).unwrap();
+                plane.remove(RuleKey::new(policy, cidr)).unwrap();
             }
             hits.clear();
         }
@@ -190,7 +193,7 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
             stale += u64::from(now != 0);
             if let Some((policy, slot, cidr)) = decided {
                 *expected.entry((policy, slot)).or_default() += 1;
-                *hits.entry((policy, cidr)).or_default() += 1;
+                *hits.entry(RuleKey::new(policy, cidr)).or_default() += 1;
                 deciding += 1;
             }
         }

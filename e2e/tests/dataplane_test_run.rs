@@ -12,7 +12,7 @@ mod dataplane_common;
 
 use std::net::IpAddr;
 
-use couic_common::{Cidr, Counter, Policy};
+use couic_common::{Cidr, Counter, Policy, RuleKey};
 use couic_firewall::dataplane::{
     Counters, Limits, MappedCounters, Plane, PlaneRule, TablePlane, TagSlot, XdpProgram,
     load_tables,
@@ -56,11 +56,15 @@ impl Rig {
             slot: slot(tag),
             deadline: 0,
         };
-        self.plane.put(policy, cidr.parse().unwrap(), rule).unwrap();
+        self.plane
+            .put(RuleKey::new(policy, cidr.parse().unwrap()), rule)
+            .unwrap();
     }
 
     fn remove(&mut self, policy: Policy, cidr: &str) {
-        self.plane.remove(policy, cidr.parse().unwrap()).unwrap();
+        self.plane
+            .remove(RuleKey::new(policy, cidr.parse().unwrap()))
+            .unwrap();
     }
 
     fn verdict(&self, source: &str) -> u32 {
@@ -445,7 +449,7 @@ fn every_tag_slot_counts_on_its_own() {
             deadline: 0,
         };
         rig.plane
-            .put(Policy::Drop, Cidr::host(address(tag)), rule)
+            .put(RuleKey::new(Policy::Drop, Cidr::host(address(tag))), rule)
             .unwrap();
     }
     for tag in tags() {

@@ -17,7 +17,7 @@ use couic::{
     metrics::MetricsRegistry,
     rbac::ClientStore,
 };
-use couic_common::{ActionStats, Cidr, Counter, Health, NotInspected, Policy};
+use couic_common::{ActionStats, Counter, Health, NotInspected, Policy, RuleKey};
 use couic_firewall::{
     confirm::Confirmations,
     dataplane::{
@@ -36,17 +36,17 @@ use crate::SERVE;
 struct NoPlane;
 
 impl Plane for NoPlane {
-    fn put(&mut self, _: Policy, _: Cidr, _: PlaneRule) -> Result<(), PlaneError> {
+    fn put(&mut self, _: RuleKey, _: PlaneRule) -> Result<(), PlaneError> {
         Ok(())
     }
 
-    fn remove(&mut self, _: Policy, _: Cidr) -> Result<(), PlaneError> {
+    fn remove(&mut self, _: RuleKey) -> Result<(), PlaneError> {
         Ok(())
     }
 
     fn heartbeat(&mut self, _: u64) {}
 
-    fn held(&self, _: Policy, _: Cidr) -> Option<PlaneRule> {
+    fn held(&self, _: RuleKey) -> Option<PlaneRule> {
         None
     }
 
@@ -54,9 +54,9 @@ impl Plane for NoPlane {
         None
     }
 
-    fn erase(&mut self, _: Policy, _: Cidr) {}
+    fn erase(&mut self, _: RuleKey) {}
 
-    fn walk(&self, _: usize, _: usize, _: &mut dyn FnMut(Policy, Cidr)) -> Option<usize> {
+    fn walk(&self, _: usize, _: usize, _: &mut dyn FnMut(RuleKey)) -> Option<usize> {
         None
     }
 

@@ -7,7 +7,7 @@ use super::{
     body::Body,
     call::Call,
     error::Fault,
-    judge::Defects,
+    validate::Defects,
 };
 
 /// `GET /v1/client`.

@@ -14,10 +14,7 @@ use super::{
     error::Fault,
 };
 use crate::rbac::Right;
-use couic_firewall::{
-    confirm::{Change, Draft},
-    rules::ClaimChange,
-};
+use couic_firewall::confirm::ConfirmableChange;
 
 /// How many seconds the request gives to confirm it.
 ///
@@ -107,34 +104,16 @@ fn whose(call: &Call) -> Result<Option<ClientName>, Fault> {
     Ok((!who.may(Right::ConfirmAny)).then(|| who.name.clone()))
 }
 
-/// A change in the making, where the request wants one.
-pub(super) fn draft(call: &Call, summary: impl FnOnce() -> String) -> Result<Option<Draft>, Fault> {
+/// Begins a change that is undone unless it is confirmed, where the request wants that.
+pub(super) fn begin(
+    call: &Call,
+    summary: impl FnOnce() -> String,
+) -> Result<Option<ConfirmableChange>, Fault> {
     let Some(within) = call.confirm_within else {
         return Ok(None);
     };
     let all = Arc::clone(&call.api().confirmations);
     Ok(Some(all.begin(&call.who()?.name, within, summary())?))
-}
-
-/// Makes one change of rules, which `work` does, and tells what `foretold` says beforehand.
-pub(super) fn making<T>(
-    mut draft: Draft,
-    foretold: Vec<ClaimChange>,
-    work: impl FnOnce() -> Result<(T, Vec<ClaimChange>), Fault>,
-    answer: impl FnOnce(T) -> Outcome,
-) -> Outcome {
-    let wrapped = |changes: Vec<ClaimChange>| changes.into_iter().map(Change::Claim).collect();
-    draft.will(wrapped(foretold))?;
-    match work() {
-        Ok((made, seen)) => {
-            draft.did(wrapped(seen));
-            Ok(answer(made)?.confirmable(draft.finish()))
-        }
-        Err(fault) => {
-            draft.did(Vec::new());
-            Err(fault)
-        }
-    }
 }
 
 #[cfg(test)]

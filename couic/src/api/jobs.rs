@@ -12,32 +12,19 @@ use super::{
     call::Call,
     confirm,
     error::{Fault, code_of},
-    judge,
+    validate,
 };
 use couic_firewall::{
-    confirm::{Change, Draft},
+    confirm::ConfirmableChange,
     guard::GuardCheck,
     rules::{Actor, Applied, FirewallError, Job},
 };
 
 /// How many jobs are applied under one hold of the firewall's lock: well below a millisecond of work.
-const SPELL: usize = 512;
+const CHUNK: usize = 512;
 
 /// How many failures are told one by one.
 const MAX_FAILURES: usize = 1000;
-
-/// Why a job was not done.
-enum Refused {
-    Rule(FirewallError),
-    /// The way back cannot be kept.
-    Unkept(ErrorCode, String),
-}
-
-impl Refused {
-    fn of(fault: &Fault) -> Self {
-        Self::Unkept(fault.body.code, fault.body.message.clone())
-    }
-}
 
 /// A batch that is being worked off.
 pub(super) struct Jobs<'a> {
@@ -58,8 +45,8 @@ pub(super) struct Jobs<'a> {
     /// Index and CIDR of each waiting job.
     names: Vec<(u64, Cidr)>,
     outcome: BatchOutcome,
-    /// The way back, where the request wants one.
-    draft: Option<Draft>,
+    /// With the way back, where the request wants one.
+    change: Option<ConfirmableChange>,
 }
 
 impl<'a> Jobs<'a> {
@@ -75,10 +62,10 @@ impl<'a> Jobs<'a> {
             seen: 0,
             applied: 0,
             plane_failed: false,
-            waiting: Vec::with_capacity(SPELL),
-            names: Vec::with_capacity(SPELL),
+            waiting: Vec::with_capacity(CHUNK),
+            names: Vec::with_capacity(CHUNK),
             outcome: BatchOutcome::default(),
-            draft: confirm::draft(call, || format!("{policy} batch"))?,
+            change: confirm::begin(call, || format!("{policy} batch"))?,
         })
     }
 
@@ -93,7 +80,7 @@ impl<'a> Jobs<'a> {
             PeerAction::Add => (entry.tag.as_deref(), entry.expiration),
             PeerAction::Remove => (None, 0),
         };
-        let Some(rule) = judge::rule(&entry.cidr, tag, expiration, self.now, defect) else {
+        let Some(rule) = validate::rule(&entry.cidr, tag, expiration, self.now, defect) else {
             let problem = problem.unwrap_or_default();
             return self.fail(Some(entry.cidr), ErrorCode::Invalid, problem);
         };
@@ -116,14 +103,14 @@ impl<'a> Jobs<'a> {
             return Ok(());
         }
         let Some(wanted) = &entry.guard else {
-            return judge::passes(self.enforced.as_ref(), cidr);
+            return validate::passes(self.enforced.as_ref(), cidr);
         };
         if self.asked.as_ref().is_none_or(|(known, _)| known != wanted) {
             let check = self.call.api().guard.for_request(self.policy, Some(wanted));
             self.asked = Some((wanted.clone(), check));
         }
         let check = self.asked.as_ref().and_then(|(_, check)| check.as_ref());
-        judge::passes(check, cidr)
+        validate::passes(check, cidr)
     }
 
     /// Counts a job that failed before it reached the firewall.
@@ -140,14 +127,14 @@ impl<'a> Jobs<'a> {
 
     fn failed(&mut self, failure: BatchFailure) {
         self.outcome.failed += 1;
-        // Within a spell they come out of order: the first ones are chosen at the end.
-        if self.outcome.failures.len() < MAX_FAILURES + SPELL {
+        // Within a chunk they come out of order: the first ones are chosen at the end.
+        if self.outcome.failures.len() < MAX_FAILURES + CHUNK {
             self.outcome.failures.push(failure);
         }
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.seen - self.applied >= SPELL as u64
+        self.seen - self.applied >= CHUNK as u64
     }
 
     /// Applies what waits.
@@ -158,69 +145,50 @@ impl<'a> Jobs<'a> {
         if self.waiting.is_empty() {
             return;
         }
-        let waiting = std::mem::replace(&mut self.waiting, Vec::with_capacity(SPELL));
-        let results = match self.draft.take() {
-            None => {
-                let results = firewall.apply(self.policy, waiting, &self.actor);
-                results
-                    .into_iter()
-                    .map(|r| r.map_err(Refused::Rule))
-                    .collect()
-            }
-            Some(mut draft) => {
-                let results = self.apply_confirmably(waiting, &mut draft);
-                self.draft = Some(draft);
-                results
-            }
+        let waiting = std::mem::replace(&mut self.waiting, Vec::with_capacity(CHUNK));
+        let names = std::mem::replace(&mut self.names, Vec::with_capacity(CHUNK));
+        let results = match &mut self.change {
+            None => Ok(firewall.apply(self.policy, waiting, &self.actor)),
+            Some(change) => change.apply(self.policy, waiting, &self.actor),
         };
-        let names = std::mem::replace(&mut self.names, Vec::with_capacity(SPELL));
-        for ((index, cidr), result) in names.into_iter().zip(results) {
-            match result {
-                Ok(Applied::Added) => self.outcome.added += 1,
-                Ok(Applied::Updated) => self.outcome.updated += 1,
-                Ok(Applied::Unchanged) => self.outcome.unchanged += 1,
-                Ok(Applied::Removed) => self.outcome.removed += 1,
-                Err(refused) => {
-                    let cidr = Some(cidr.to_string());
-                    let (code, message) = match refused {
-                        Refused::Rule(error) => (code_of(&error), self.message(error)),
-                        Refused::Unkept(code, message) => (code, message),
-                    };
-                    self.failed(BatchFailure {
-                        index,
-                        cidr,
-                        code,
-                        message,
-                    });
+        match results {
+            Ok(results) => {
+                for (name, result) in names.into_iter().zip(results) {
+                    self.count(name, result);
+                }
+            }
+            // Without the way back nothing of the chunk was done.
+            Err(error) => {
+                let fault = Fault::from(error).body;
+                for name in names {
+                    self.failed_at(name, fault.code, fault.message.clone());
                 }
             }
         }
     }
 
-    /// The same with the way back. Where that cannot be kept, nothing of the spell is done.
-    fn apply_confirmably(
-        &mut self,
-        waiting: Vec<Job>,
-        draft: &mut Draft,
-    ) -> Vec<Result<Applied, Refused>> {
-        let (firewall, policy, actor) = (self.call.firewall(), self.policy, &self.actor);
-        let foretold = waiting
-            .iter()
-            .flat_map(|job| firewall.foretell(policy, job, actor));
-        if let Err(error) = draft.will(foretold.map(Change::Claim).collect()) {
-            let fault = Fault::from(error);
-            return waiting.iter().map(|_| Err(Refused::of(&fault))).collect();
+    fn count(&mut self, name: (u64, Cidr), result: Result<Applied, FirewallError>) {
+        match result {
+            Ok(Applied::Added) => self.outcome.added += 1,
+            Ok(Applied::Updated) => self.outcome.updated += 1,
+            Ok(Applied::Unchanged) => self.outcome.unchanged += 1,
+            Ok(Applied::Removed) => self.outcome.removed += 1,
+            Err(error) => {
+                let code = code_of(&error);
+                let message = self.message(error);
+                self.failed_at(name, code, message);
+            }
         }
-        let (mut results, mut done) = (Vec::with_capacity(waiting.len()), Vec::new());
-        for job in waiting {
-            let result = firewall.apply_seen(policy, job, actor);
-            results.push(result.map_err(Refused::Rule).map(|(applied, seen)| {
-                done.extend(seen.into_iter().map(Change::Claim));
-                applied
-            }));
-        }
-        draft.did(done);
-        results
+    }
+
+    fn failed_at(&mut self, (index, cidr): (u64, Cidr), code: ErrorCode, message: String) {
+        let cidr = Some(cidr.to_string());
+        self.failed(BatchFailure {
+            index,
+            cidr,
+            code,
+            message,
+        });
     }
 
     /// Applies what still waits, and gives the account.
@@ -229,7 +197,7 @@ impl<'a> Jobs<'a> {
         let mut outcome = self.outcome;
         outcome.failures.sort_by_key(|failure| failure.index);
         outcome.failures.truncate(MAX_FAILURES);
-        let ticket = self.draft.and_then(Draft::finish);
+        let ticket = self.change.and_then(ConfirmableChange::finish);
         Ok(Answer::ok(&outcome)?.confirmable(ticket))
     }
 

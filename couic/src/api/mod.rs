@@ -25,7 +25,6 @@ mod error;
 mod exchange;
 mod health;
 mod jobs;
-mod judge;
 mod list;
 mod lookup;
 mod notifiers;
@@ -41,6 +40,7 @@ mod socket;
 mod stats;
 mod status;
 mod table;
+mod validate;
 mod wire;
 
 use std::sync::Arc;

@@ -5,19 +5,19 @@
 
 use std::sync::Arc;
 
-use couic_common::{Cidr, Group, PeerAction, PeerJob, Policy, Tag};
+use couic_common::{Cidr, Group, PeerAction, PeerJob, Policy, RuleKey, Tag};
 
 use super::{
     answer::{Answer, Outcome},
     body::Body,
     call::Call,
     error::Fault,
-    judge::{self, Defects},
+    validate::{self, Defects},
 };
 use couic_firewall::rules::{Actor, Firewall, FirewallError, Job};
 
 /// How many jobs are applied before other requests get their turn at the rules.
-const SPELL: usize = 4096;
+const CHUNK: usize = 4096;
 
 /// `POST /v1/{policy}/peer`.
 pub(super) fn apply(call: &Call, body: &Body) -> Outcome {
@@ -31,7 +31,7 @@ pub(super) fn apply(call: &Call, body: &Body) -> Outcome {
     let mut failures = Defects::default();
     let mut index = 0;
     while !jobs.is_empty() {
-        let rest = jobs.split_off(jobs.len().min(SPELL));
+        let rest = jobs.split_off(jobs.len().min(CHUNK));
         for result in firewall.apply(policy, jobs, &actor) {
             match result {
                 Err(error @ FirewallError::Plane(_)) => return Err(error.into()),
@@ -59,9 +59,10 @@ fn within_limits(call: &Call, policy: Policy, jobs: &[Job]) -> Result<(), Fault>
     let mut defects = Defects::default();
     for (index, job) in jobs.iter().enumerate() {
         let judged = match job {
-            Job::Add(rule, _) => {
-                limits.judge(policy, rule.cidr, rule.tag.as_ref().map(Tag::as_str))
-            }
+            Job::Add(rule, _) => limits.judge(
+                RuleKey::new(policy, rule.cidr),
+                rule.tag.as_ref().map(Tag::as_str),
+            ),
             Job::Remove(..) => Ok(()),
         };
         if let Err(refusal) = judged {
@@ -92,7 +93,7 @@ fn judged(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>, F
             PeerAction::Remove => (None, 0),
         };
         let defect = |name: &'static str, message| defects.invalid(field(index, name), message);
-        let Some(rule) = judge::rule(&entry.cidr, tag, expiration, now, defect) else {
+        let Some(rule) = validate::rule(&entry.cidr, tag, expiration, now, defect) else {
             continue;
         };
         match action {
@@ -101,7 +102,7 @@ fn judged(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>, F
                 let asked = entry.guard.as_ref();
                 let own = asked.and_then(|asked| guard.for_request(policy, Some(asked)));
                 let check = own.as_ref().or(enforced.as_ref()).filter(|_| !entry.force);
-                if let Err(fault) = judge::passes(check, rule.cidr) {
+                if let Err(fault) = validate::passes(check, rule.cidr) {
                     defects.refused(field(index, "cidr"), fault.body.message);
                 }
                 jobs.push(Job::Add(rule, metadata()));
@@ -129,7 +130,7 @@ fn has_room(firewall: &Firewall, policy: Policy, jobs: &[Job]) -> Result<(), Fau
         let mut new: Vec<Cidr> = added.collect();
         new.sort_unstable();
         new.dedup();
-        new.retain(|cidr| firewall.entry(policy, *cidr).is_none());
+        new.retain(|cidr| firewall.entry(RuleKey::new(policy, *cidr)).is_none());
         if new.len() > room {
             let (family, limit) = (usage.family, usage.limit);
             return Err(FirewallError::Full {

@@ -13,7 +13,7 @@ use super::{
     call::Call,
     confirm,
     error::Fault,
-    judge::{self, Defects},
+    validate::{self, Defects},
 };
 use couic_firewall::{
     confirm::{Change, ConfirmError, FileChange, SetChange, Ticket},
@@ -44,7 +44,7 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
     let mut defects = Defects::default();
     let name = name.parse::<SetName>();
     let name = name.map_err(|e| defects.invalid("name".to_owned(), e.to_string()));
-    let entries = judged(call, policy, &entries, (force, guard.as_ref()), defects);
+    let entries = validated(call, policy, &entries, (force, guard.as_ref()), defects);
     let (Ok(name), entries) = (name, entries?) else {
         return Err(Fault::invalid("name", "the name cannot be used"));
     };
@@ -68,7 +68,7 @@ pub(super) fn replace(call: &Call, body: &Body) -> Outcome {
         let message = format!("the path says {name}: sets are not renamed");
         defects.invalid("name".to_owned(), message);
     }
-    let entries = judged(call, policy, &entries, (force, guard.as_ref()), defects)?;
+    let entries = validated(call, policy, &entries, (force, guard.as_ref()), defects)?;
     let work = |sets: &SetStore| sets.replace(policy, name, &entries).map(drop);
     let ticket = change_file(call, policy, name, Some(&entries), work)?;
     audit(call, "set replaced", policy, name, entries.len())?;
@@ -99,7 +99,7 @@ fn change_file(
     let sets = &call.api().sets;
     let _one_at_a_time = sets.turn();
     let verb = if after.is_some() { "write" } else { "delete" };
-    let Some(mut draft) = confirm::draft(call, || format!("set {policy}/{set} {verb}"))? else {
+    let Some(mut making) = confirm::begin(call, || format!("set {policy}/{set} {verb}"))? else {
         work(sets)?;
         return Ok(None);
     };
@@ -111,13 +111,8 @@ fn change_file(
         before,
         after: after.map(SetStore::text_of),
     });
-    draft.will(vec![change.clone()])?;
-    if let Err(error) = work(sets) {
-        draft.did(Vec::new());
-        return Err(error.into());
-    }
-    draft.did(vec![change]);
-    Ok(draft.finish())
+    making.make(vec![change], || work(sets))??;
+    Ok(making.finish())
 }
 
 /// `POST /v1/sets/reload`.
@@ -137,24 +132,15 @@ fn put_in_force(call: &Call) -> Result<(SetCounts, Option<Ticket>), Fault> {
     let (sets, firewall) = (&call.api().sets, call.firewall());
     let _one_at_a_time = sets.turn();
     let catalog = sets.load_strict()?;
-    let Some(mut draft) = confirm::draft(call, || "sets reload".to_owned())? else {
+    let Some(mut making) = confirm::begin(call, || "sets reload".to_owned())? else {
         let counts = firewall.replace_sets(&catalog)?;
         call.api().confirmations.files_followed();
         return Ok((counts, None));
     };
     let changes = differing(firewall.sets_in_force(), catalog.entries());
-    draft.will(changes.clone())?;
-    match firewall.replace_sets(&catalog) {
-        Ok(counts) => {
-            draft.did(changes);
-            call.api().confirmations.files_followed();
-            Ok((counts, draft.finish()))
-        }
-        Err(error) => {
-            draft.did(Vec::new());
-            Err(error.into())
-        }
-    }
+    let counts = making.make(changes, || firewall.replace_sets(&catalog))??;
+    call.api().confirmations.files_followed();
+    Ok((counts, making.finish()))
 }
 
 fn differing(mut before: SetEntries, after: SetEntries) -> Vec<Change> {
@@ -179,7 +165,7 @@ fn differing(mut before: SetEntries, after: SetEntries) -> Vec<Change> {
 }
 
 /// The entries of a set as its file will hold them: networks, in order, each once.
-fn judged(
+fn validated(
     call: &Call,
     policy: Policy,
     entries: &[String],
@@ -198,7 +184,7 @@ fn judged(
         match text.parse::<Cidr>() {
             Err(error) => defects.invalid(field(), error.to_string()),
             Ok(cidr) => {
-                if let Err(fault) = judge::passes(check.as_ref(), cidr) {
+                if let Err(fault) = validate::passes(check.as_ref(), cidr) {
                     defects.refused(field(), fault.body.message);
                 }
                 networks.push(cidr);

@@ -1,7 +1,8 @@
 //! The attached program as the daemon sees it: is it still where it was put?
 
 use couic_common::{
-    Health, HealthStatus, InterfaceHealth, NotifierProblem, PeerHealth, Policy, SetName, SetProblem,
+    Health, HealthStatus, InterfaceHealth, NotifierProblem, PeerHealth, Policy, RuleKey, SetName,
+    SetProblem,
 };
 use parking_lot::Mutex;
 
@@ -179,7 +180,7 @@ fn is_mended(problem: &SetProblem, sets: &SetStore, firewall: &Firewall) -> bool
     let mended = match name.map(|name| sets.read(*policy, &name)) {
         Some(Ok(entries)) => entries
             .iter()
-            .all(|cidr| firewall.entry(*policy, *cidr).is_some()),
+            .all(|cidr| firewall.entry(RuleKey::new(*policy, *cidr)).is_some()),
         Some(Err(SetError::NotFound { .. })) => true,
         _ => false,
     };

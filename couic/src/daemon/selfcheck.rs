@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use couic_common::{Cidr, Policy};
+use couic_common::RuleKey;
 
 use super::filter::Filter;
 use crate::metrics::MetricsRegistry;
@@ -59,11 +59,9 @@ impl Checker {
     }
 }
 
-fn named(list: &[(Policy, Cidr)]) -> String {
+fn named(list: &[RuleKey]) -> String {
     let first = list.iter().take(NAMED);
-    let mut text: Vec<String> = first
-        .map(|(policy, cidr)| format!("{policy} {cidr}"))
-        .collect();
+    let mut text: Vec<String> = first.map(ToString::to_string).collect();
     if let Some(more @ 1..) = list.len().checked_sub(NAMED) {
         text.push(format!("and {more} more"));
     }
@@ -87,11 +85,13 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
+    use couic_common::Policy;
+
     use super::*;
 
     #[test]
     fn not_more_are_named_than_fit_a_line() {
-        let one = (Policy::Drop, "192.0.2.0/24".parse().unwrap());
+        let one = RuleKey::new(Policy::Drop, "192.0.2.0/24".parse().unwrap());
         assert_eq!(named(&[one; 2]), "drop 192.0.2.0/24, drop 192.0.2.0/24");
         assert!(named(&[one; 10]).ends_with("/24"));
         assert!(named(&[one; 13]).ends_with(", and 3 more"));

@@ -167,12 +167,12 @@ fn kept_message(kept: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use couic_common::Policy;
+    use couic_common::{Policy, RuleKey};
 
     use super::*;
     use couic_firewall::{
         dataplane::{Limits, MemoryPlane},
-        rules::{Actor, ManualClock, NewRule, Origin},
+        rules::{Actor, ClaimRequest, ManualClock, Origin},
     };
 
     fn firewall(entries: usize) -> Firewall {
@@ -199,7 +199,7 @@ mod tests {
         let first = firewall(2);
         restore(home.path(), &first).unwrap();
         for cidr in ["10.0.0.1/32", "10.0.0.2/32"] {
-            let rule = NewRule {
+            let rule = ClaimRequest {
                 cidr: cidr.parse().unwrap(),
                 tag: None,
                 expiration: 0,
@@ -214,8 +214,8 @@ mod tests {
         assert_eq!(health.status, HealthStatus::Degraded);
         let message = &health.state_problems[0].message;
         assert!(message.starts_with("1 rules of before"), "{message}");
-        let there = "10.0.0.1/32".parse().unwrap();
-        second.remove(Policy::Drop, there, &origin).unwrap();
+        let there = RuleKey::new(Policy::Drop, "10.0.0.1/32".parse().unwrap());
+        second.remove(there, &origin).unwrap();
         assert_eq!(second.admit_kept(), 1);
         assert_eq!(add_to_health(well(), &second), well());
     }

@@ -9,7 +9,7 @@ use super::*;
 use crate::config::Rotation;
 use couic_firewall::{
     dataplane::{Limits, MemoryPlane},
-    rules::{Actor, Firewall, Job, ManualClock, NewRule},
+    rules::{Actor, ClaimRequest, Firewall, Job, ManualClock},
 };
 
 fn logging(dir: &Path, format: LogFormat, level: LogLevel) -> Logging {
@@ -48,7 +48,7 @@ fn firewall() -> Firewall {
 fn jobs(range: std::ops::Range<u32>) -> Vec<Job> {
     range
         .map(|n| {
-            let rule = NewRule {
+            let rule = ClaimRequest {
                 cidr: Cidr::host(std::net::Ipv4Addr::from(0x0a00_0000 + n).into()),
                 tag: None,
                 expiration: 0,

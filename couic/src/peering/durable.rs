@@ -11,14 +11,14 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-use couic_common::{Cidr, Policy};
+use couic_common::{Policy, RuleKey};
 use couic_peering::{Slot, State as Says};
 use parking_lot::MutexGuard;
 
-use super::engine::{Engine, Local, State};
+use super::engine::{Engine, Local, State, actor_of};
 use couic_firewall::{
-    journal::{ClaimOwner, Journal, Record, Register, RegisterRow, Registers, Rows, SavedRegister},
-    rules::{Actor, Holder},
+    journal::{Journal, Record, Register, RegisterRow, Registers, Rows, SavedRegister},
+    rules::Claim,
 };
 
 /// How many registers are dealt with before others get their turn.
@@ -64,24 +64,20 @@ impl Drop for Locked<'_> {
         let Some(journal) = self.commit.journal.filter(|_| !changed.is_empty()) else {
             return;
         };
-        for (policy, cidr) in changed {
-            let slot = self.state.replica.get(policy, cidr);
-            journal.append(&row(policy, cidr, slot));
+        for key in changed {
+            let slot = self.state.replica.get(key);
+            journal.append(&row(key, slot));
         }
         self.commit.due = true;
     }
 }
 
-fn row(policy: Policy, cidr: Cidr, slot: Option<&Slot<Local>>) -> Record {
+fn row(key: RuleKey, slot: Option<&Slot<Local>>) -> Record {
     Record::Register(RegisterRow {
-        policy,
-        cidr,
+        key,
         register: slot.map(|slot| Register {
             record: slot.record.clone(),
-            holder: match &slot.local.holder {
-                Holder::Api => ClaimOwner::Api,
-                Holder::Peer(name) => ClaimOwner::Peer(name.clone()),
-            },
+            owner: slot.local.owner.clone(),
         }),
     })
 }
@@ -112,38 +108,31 @@ impl Engine {
         }
     }
 
-    fn bring_back(&self, state: &mut State, (policy, cidr): (Policy, Cidr), saved: SavedRegister) {
+    fn bring_back(&self, state: &mut State, key: RuleKey, saved: SavedRegister) {
         let SavedRegister {
-            register: Register { record, holder },
+            register: Register { record, owner },
             is_older,
         } = saved;
         let now = self.now();
         let is_live = matches!(record.state, Says::Live { .. });
-        let holder = match holder {
-            ClaimOwner::Api => Holder::Api,
-            ClaimOwner::Peer(name) => Holder::Peer(name.clone()),
-        };
-        let actor = match &holder {
-            Holder::Api => Actor::Expiry,
-            Holder::Peer(name) => Actor::Peer(name.clone()),
-        };
+        let actor = actor_of(&owner);
         let slot = Slot {
             record,
             local: Local {
-                holder,
+                owner,
                 in_force: is_older && is_live,
             },
         };
-        state.replica.restore(policy, cidr, slot);
-        let held = self.firewall.held(policy, cidr).0;
-        if self.firewall.is_kept(policy, cidr) {
-            state.is_refused(policy, cidr, held);
+        state.replica.restore(key, slot);
+        let held = self.firewall.claims(key).0;
+        if self.firewall.is_kept(key) {
+            state.is_refused(key, held);
         } else if is_older {
-            self.absorb(state, policy, cidr, now);
-        } else if held.iter().eq(state.wanted(policy, cidr).iter()) {
-            state.is_in_force(policy, cidr, is_live);
+            self.absorb(state, key, now);
+        } else if Claim::alike(&held, &state.wanted(key)) {
+            state.is_in_force(key, is_live);
         } else {
-            self.enforce(state, (policy, cidr), held, &actor, now);
+            self.enforce(state, key, held, &actor, now);
         }
     }
 }
@@ -159,7 +148,7 @@ impl Rows for Engine {
                     let state = self.locked();
                     let slots = state.replica.in_leaves(policy, range);
                     slots
-                        .map(|(_, cidr, slot)| row(policy, cidr, Some(slot)))
+                        .map(|(_, cidr, slot)| row(RuleKey::new(policy, cidr), Some(slot)))
                         .collect()
                 };
                 rows.iter().try_for_each(&mut *each)?;

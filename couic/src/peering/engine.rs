@@ -8,9 +8,9 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use couic_common::{Cidr, ClientName, Policy};
+use couic_common::{ClientName, Policy, RuleKey};
 use couic_peering::{
-    Limits, Link, LinkSettings, Moment, NEVER, NodeId, Replica, State as Says, Tokens,
+    Limits, Link, LinkSettings, Moment, NEVER, NodeId, Replica, Slot, State as Says, Tokens,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use crate::config;
 use couic_firewall::{
     journal::Journal,
-    rules::{Actor, Firewall, Held, Holder, Settle, Settled},
+    rules::{Actor, Claim, ClaimSwap, Firewall, Origin, Owner, Swapped},
 };
 
 /// How many registers there may be, tombstones included: two full tables of IPv4 and IPv6 drops.
@@ -85,7 +85,7 @@ impl From<&config::Peer> for PeerSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Local {
     /// Whose claim it is here.
-    pub(super) holder: Holder,
+    pub(super) owner: Owner,
     /// Whether the firewall has it.
     pub(super) in_force: bool,
 }
@@ -121,7 +121,7 @@ pub(super) struct State {
     /// By the name under which things came.
     pub(super) traffic: BTreeMap<ClientName, Traffic>,
     /// Rules that the firewall did not take, say because it is full, and what it has in their place.
-    pub(super) waiting: BTreeMap<(Policy, Cidr), Vec<Held>>,
+    pub(super) waiting: BTreeMap<RuleKey, Vec<Claim>>,
 }
 
 /// The shared rules of this node.
@@ -199,41 +199,38 @@ impl Engine {
 
     /// Looks at a rule: what was done to it here, apart from what peers' registers did, becomes a register. Returns
     /// what is claimed now.
-    pub(super) fn absorb(
-        &self,
-        state: &mut State,
-        policy: Policy,
-        cidr: Cidr,
-        now: Moment,
-    ) -> Vec<Held> {
-        let (held, second) = self.firewall.held(policy, cidr);
+    pub(super) fn absorb(&self, state: &mut State, key: RuleKey, now: Moment) -> Vec<Claim> {
+        let (held, second) = self.firewall.claims(key);
         // What the firewall has is not what it should have, and nobody's doing, unless there is something new.
-        if let Some(left) = state.waiting.get(&(policy, cidr)) {
-            if held.iter().all(|held| left.contains(held)) {
+        if let Some(left) = state.waiting.get(&key) {
+            if held
+                .iter()
+                .all(|held| left.iter().any(|l| Claim::alike([held], [l])))
+            {
                 return held;
             }
-            state.waiting.remove(&(policy, cidr));
+            state.waiting.remove(&key);
         }
-        let expected = state.expected(policy, cidr);
-        if held.iter().eq(expected.iter()) {
+        let expected = state.expected(key);
+        if Claim::alike(&held, &expected) {
             return held;
         }
-        if let Some(news) = held.iter().find(|h| Some(*h) != expected.as_ref()) {
+        if let Some(news) = held.iter().find(|h| !Claim::alike([*h], &expected)) {
             let news = news.clone();
-            state.write(policy, cidr, &news, now);
+            state.write(key, &news, now);
             if held.len() > 1 {
                 // Where that comes too late, another hint is on its way.
-                self.replace(policy, cidr, held, Some(news.clone()), &actor_of(&news));
+                self.replace(key, held, Some(news.clone()), &actor_of(&news.owner));
             }
             return vec![news];
         }
         let ended = expected.is_some_and(|e| e.expiration != 0 && e.expiration <= second);
         if ended {
-            if let Some(local) = state.replica.local_mut(policy, cidr) {
+            if let Some(local) = state.replica.local_mut(key) {
                 local.in_force = false;
             }
         } else {
-            state.write_deleted(policy, cidr, now);
+            state.write_deleted(key, now);
         }
         held
     }
@@ -241,23 +238,34 @@ impl Engine {
     /// Puts one claim in place of those that were seen.
     pub(super) fn replace(
         &self,
-        policy: Policy,
-        cidr: Cidr,
-        seen: Vec<Held>,
-        wanted: Option<Held>,
+        key: RuleKey,
+        seen: Vec<Claim>,
+        wanted: Option<Claim>,
         actor: &Actor,
-    ) -> Option<Settled> {
-        let job = Settle { cidr, seen, wanted };
-        self.firewall.settle(policy, vec![job], actor).pop()
+    ) -> Option<Swapped> {
+        let oldest = seen.iter().map(|claim| claim.creation).min();
+        let creation = oldest.unwrap_or_else(|| self.firewall.now());
+        let swap = ClaimSwap {
+            key,
+            owner: None,
+            expected: seen,
+            wanted: wanted.map(|claim| Claim { creation, ..claim }),
+        };
+        let origin = Origin {
+            actor: actor.clone(),
+            metadata: None,
+        };
+        self.firewall.swap(vec![swap], &origin).pop()
     }
 }
 
 /// The actor on whose behalf a claim is enforced.
-pub(super) fn actor_of(held: &Held) -> Actor {
-    match &held.holder {
-        Holder::Peer(name) => Actor::Peer(name.clone()),
+pub(super) fn actor_of(owner: &Owner) -> Actor {
+    match owner {
+        Owner::Peer(name) => Actor::Peer(name.clone()),
+        Owner::Set(name) => Actor::Set(name.clone()),
         // The claim exists already and is shown; removing those beneath it sends no event.
-        Holder::Api => Actor::Expiry,
+        Owner::Api => Actor::Expiry,
     }
 }
 
@@ -290,48 +298,54 @@ impl Traffic {
 
 impl State {
     /// What the firewall has of a register, unless somebody changed that.
-    fn expected(&self, policy: Policy, cidr: Cidr) -> Option<Held> {
-        let slot = self.replica.get(policy, cidr)?;
-        let Says::Live { tag, until } = &slot.record.state else {
-            return None;
-        };
-        slot.local.in_force.then(|| Held {
-            holder: slot.local.holder.clone(),
-            tag: tag.clone(),
-            expiration: seconds(*until),
-        })
+    fn expected(&self, key: RuleKey) -> Option<Claim> {
+        let slot = self.replica.get(key)?;
+        slot.local.in_force.then(|| claim_of(slot))?
     }
 
     /// A rule was added or renewed here.
-    fn write(&mut self, policy: Policy, cidr: Cidr, held: &Held, now: Moment) {
+    fn write(&mut self, key: RuleKey, held: &Claim, now: Moment) {
         let says = Says::Live {
             tag: held.tag.clone(),
             until: milliseconds(held.expiration),
         };
         let local = Local {
-            holder: held.holder.clone(),
+            owner: held.owner.clone(),
             in_force: true,
         };
-        self.replica.write(policy, cidr, says, local, now);
-        self.changed(policy, cidr, now);
+        self.replica.write(key, says, local, now);
+        self.changed(key, now);
     }
 
     /// A rule was deleted here.
-    pub(super) fn write_deleted(&mut self, policy: Policy, cidr: Cidr, now: Moment) {
+    pub(super) fn write_deleted(&mut self, key: RuleKey, now: Moment) {
         let local = Local {
-            holder: Holder::Api,
+            owner: Owner::Api,
             in_force: false,
         };
-        self.replica.write(policy, cidr, Says::Deleted, local, now);
-        self.changed(policy, cidr, now);
+        self.replica.write(key, Says::Deleted, local, now);
+        self.changed(key, now);
     }
 
-    fn changed(&mut self, policy: Policy, cidr: Cidr, now: Moment) {
+    fn changed(&mut self, key: RuleKey, now: Moment) {
         for peer in &mut self.peers {
-            peer.link.changed(policy, cidr, now);
+            peer.link.changed(key, now);
             peer.wake.notify_one();
         }
     }
+}
+
+/// The claim that a register stands for; None for a tombstone. [`Engine::replace`] decides on its creation.
+pub(super) fn claim_of(slot: &Slot<Local>) -> Option<Claim> {
+    let Says::Live { tag, until } = &slot.record.state else {
+        return None;
+    };
+    Some(Claim {
+        owner: slot.local.owner.clone(),
+        tag: tag.clone(),
+        expiration: seconds(*until),
+        creation: slot.record.stamp.ms() / 1_000,
+    })
 }
 
 /// Unix seconds as the firewall has them; 0 = never.

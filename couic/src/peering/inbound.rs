@@ -1,13 +1,13 @@
 //! What peers send, and what they ask.
 
-use couic_common::{Cidr, ClientName, Policy};
+use couic_common::{Cidr, ClientName, Policy, RuleKey};
 use couic_peering::{
     DigestAnswer, DigestRequest, Face, Limits, Merge, Moment, PullAnswer, PullRequest, PushAnswer,
-    PushRequest, Record, State as Says, TooFarAhead,
+    PushRequest, Record, TooFarAhead,
 };
 
-use super::engine::{Engine, Local, State, seconds};
-use couic_firewall::rules::{Actor, FirewallError, Held, Holder, Settled};
+use super::engine::{Engine, Local, State, actor_of, claim_of};
+use couic_firewall::rules::{Actor, Claim, FirewallError, Owner, Swapped};
 
 /// How many registers are taken before others get their turn.
 const SPELL: usize = 256;
@@ -162,7 +162,8 @@ impl Engine {
             let (allowed, wait) = traffic.tokens.take(spell.len(), now.mono);
             traffic.received += allowed as u64;
             for (cidr, record) in &spell[..allowed] {
-                let refused = self.take_one(&mut state, name, (policy, *cidr), record, now);
+                let refused =
+                    self.take_one(&mut state, name, RuleKey::new(policy, *cidr), record, now);
                 if let Err(problem) = refused {
                     self.traffic(&mut state, name, now)
                         .refuse(problem.clone(), now);
@@ -181,34 +182,35 @@ impl Engine {
         &self,
         state: &mut State,
         name: &ClientName,
-        (policy, cidr): (Policy, Cidr),
+        key: RuleKey,
         record: &Record,
         now: Moment,
     ) -> Result<(), String> {
         let limits = &self.traffic(state, name, now).limits;
         limits
-            .judge_record(policy, cidr, record)
+            .judge_record(key, record)
             .map_err(|e| e.to_string())?;
         // What was done to the rule here, and was not looked at yet, comes first.
-        let seen = self.absorb(state, policy, cidr, now);
+        let seen = self.absorb(state, key, now);
         let local = Local {
-            holder: Holder::Peer(name.clone()),
+            owner: Owner::Peer(name.clone()),
             in_force: false,
         };
-        match state
-            .replica
-            .merge(policy, cidr, record.clone(), local, now)
-        {
+        match state.replica.merge(key, record.clone(), local, now) {
             Merge::Newer => {
                 let actor = Actor::Peer(name.clone());
-                self.enforce(state, (policy, cidr), seen, &actor, now);
+                self.enforce(state, key, seen, &actor, now);
                 Ok(())
             }
             Merge::Same | Merge::Older | Merge::Over => Ok(()),
             Merge::Ahead => Err(format!(
-                "{cidr}: it was written by a clock that is more than an hour ahead"
+                "{}: it was written by a clock that is more than an hour ahead",
+                key.cidr
             )),
-            Merge::Full => Err(format!("{cidr}: there are too many rules and tombstones")),
+            Merge::Full => Err(format!(
+                "{}: there are too many rules and tombstones",
+                key.cidr
+            )),
         }
     }
 
@@ -216,28 +218,28 @@ impl Engine {
     pub(super) fn enforce(
         &self,
         state: &mut State,
-        (policy, cidr): (Policy, Cidr),
-        mut seen: Vec<Held>,
+        key: RuleKey,
+        mut seen: Vec<Claim>,
         actor: &Actor,
         now: Moment,
     ) {
-        let register = |state: &State| state.replica.get(policy, cidr).map(|s| s.record.stamp);
+        let register = |state: &State| state.replica.get(key).map(|s| s.record.stamp);
         let stamp = register(state);
         // By the firewall's clock: the rule that the register replaces has no claim to outlive it.
         let mut ended = false;
         // Whatever is done to the rule here meanwhile is seen at once, and is the later write.
         while register(state) == stamp {
-            let wanted = state.wanted(policy, cidr).filter(|_| !ended);
+            let wanted = state.wanted(key).filter(|_| !ended);
             if seen.is_empty() && wanted.is_none() {
-                return state.is_in_force(policy, cidr, false);
+                return state.is_in_force(key, false);
             }
             let is_rule = wanted.is_some();
             let by = if ended { &Actor::Expiry } else { actor };
-            match self.replace(policy, cidr, seen.clone(), wanted, by) {
-                Some(Settled::Moved) => seen = self.absorb(state, policy, cidr, now),
-                Some(Settled::Refused(FirewallError::Expired { .. })) => ended = true,
-                Some(Settled::Refused(_)) => return state.is_refused(policy, cidr, seen),
-                Some(Settled::Done(_)) | None => return state.is_in_force(policy, cidr, is_rule),
+            match self.replace(key, seen.clone(), wanted, by) {
+                Some(Swapped::Moved) => seen = self.absorb(state, key, now),
+                Some(Swapped::Refused(FirewallError::Expired { .. })) => ended = true,
+                Some(Swapped::Refused(_)) => return state.is_refused(key, seen),
+                Some(Swapped::Done(_)) | None => return state.is_in_force(key, is_rule),
             }
         }
     }
@@ -247,48 +249,37 @@ impl Engine {
         let now = self.now();
         let mut state = self.locked();
         let some: Vec<_> = state.waiting.keys().take(RETRIES).copied().collect();
-        for (policy, cidr) in some {
-            let Some(slot) = state.replica.get(policy, cidr) else {
-                state.waiting.remove(&(policy, cidr));
+        for key in some {
+            let Some(slot) = state.replica.get(key) else {
+                state.waiting.remove(&key);
                 continue;
             };
-            let actor = match &slot.local.holder {
-                Holder::Peer(name) => Actor::Peer(name.clone()),
-                Holder::Api => Actor::Expiry,
-            };
-            let seen = self.absorb(&mut state, policy, cidr, now);
-            self.enforce(&mut state, (policy, cidr), seen, &actor, now);
+            let actor = actor_of(&slot.local.owner);
+            let seen = self.absorb(&mut state, key, now);
+            self.enforce(&mut state, key, seen, &actor, now);
         }
     }
 }
 
 impl State {
     /// The firewall has what a register says, which is a rule or none.
-    pub(super) fn is_in_force(&mut self, policy: Policy, cidr: Cidr, is_rule: bool) {
-        self.waiting.remove(&(policy, cidr));
-        if let Some(local) = self.replica.local_mut(policy, cidr) {
+    pub(super) fn is_in_force(&mut self, key: RuleKey, is_rule: bool) {
+        self.waiting.remove(&key);
+        if let Some(local) = self.replica.local_mut(key) {
             local.in_force = is_rule;
         }
     }
 
     /// The firewall does not take what a register says, and keeps `left`.
-    pub(super) fn is_refused(&mut self, policy: Policy, cidr: Cidr, left: Vec<Held>) {
-        self.waiting.insert((policy, cidr), left);
-        if let Some(local) = self.replica.local_mut(policy, cidr) {
+    pub(super) fn is_refused(&mut self, key: RuleKey, left: Vec<Claim>) {
+        self.waiting.insert(key, left);
+        if let Some(local) = self.replica.local_mut(key) {
             local.in_force = false;
         }
     }
 
     /// What the firewall is to have of a register.
-    pub(super) fn wanted(&self, policy: Policy, cidr: Cidr) -> Option<Held> {
-        let slot = self.replica.get(policy, cidr)?;
-        let Says::Live { tag, until } = &slot.record.state else {
-            return None;
-        };
-        Some(Held {
-            holder: slot.local.holder.clone(),
-            tag: tag.clone(),
-            expiration: seconds(*until),
-        })
+    pub(super) fn wanted(&self, key: RuleKey) -> Option<Claim> {
+        claim_of(self.replica.get(key)?)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use couic_common::{Cidr, ClientName, PeerJob, Policy};
+use couic_common::{Cidr, ClientName, PeerJob, Policy, RuleKey};
 use couic_peering::{
     Ask, DigestAnswer, DigestRequest, Face, Failure, LinkState, Next, PullAnswer, PullOutcome,
     PullRequest, PushAnswer, PushRequest, Record, Slot, State as Says, WireRecord,
@@ -13,7 +13,7 @@ use super::{
     engine::{Engine, Local},
     inbound::Taken,
 };
-use couic_firewall::rules::Holder;
+use couic_firewall::rules::Owner;
 
 /// What the task of a peer is to do.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) enum Step {
 /// Whether a node that knows plain jobs alone is told of a register: as among Couic 1.0 nodes, each tells what was
 /// done on itself.
 fn is_told(slot: &Slot<Local>) -> bool {
-    slot.local.holder == Holder::Api && (slot.local.in_force || slot.record.state == Says::Deleted)
+    slot.local.owner == Owner::Api && (slot.local.in_force || slot.record.state == Says::Deleted)
 }
 
 impl Engine {
@@ -54,7 +54,7 @@ impl Engine {
             Ask::Plain(batch) => Step::Plain(batch.policy, batch.jobs),
             Ask::Push(policy, cidrs) => {
                 let register = |cidr: &Cidr| {
-                    let slot = state.replica.get(policy, *cidr)?;
+                    let slot = state.replica.get(RuleKey::new(policy, *cidr))?;
                     Some(WireRecord::new(*cidr, &slot.record))
                 };
                 let records = cidrs.iter().filter_map(register).collect();

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use couic_common::{Cidr, ClientName, PeerHealth, PeerInfo, PeerProblem, PeerState, Policy};
+use couic_common::{ClientName, PeerHealth, PeerInfo, PeerProblem, PeerState, Policy, RuleKey};
 use couic_peering::{LinkState, Moment};
 
 use super::engine::{Engine, Peer, State, Traffic};
-use couic_firewall::rules::{Actor, Held, Holder};
+use couic_firewall::rules::{Actor, Claim, Owner};
 
 /// A peer that has not answered for so long is a problem, in milliseconds. A restart is none.
 const PATIENCE: u64 = 60_000;
@@ -80,13 +80,20 @@ impl Engine {
         for policy in Policy::ALL {
             let mut after = None;
             loop {
-                let page = self.firewall.held_page(policy, after, SPELL);
+                let page = self.firewall.claims_page(policy, after, SPELL);
                 let Some((last, ..)) = page.last() else { break };
                 after = Some(*last);
                 let now = self.now();
                 let mut state = self.locked();
                 for (cidr, held, _) in page {
-                    let gone = self.forget_one(&mut state, (policy, cidr), held, name, &actor, now);
+                    let gone = self.forget_one(
+                        &mut state,
+                        RuleKey::new(policy, cidr),
+                        held,
+                        name,
+                        &actor,
+                        now,
+                    );
                     removed += u64::from(gone);
                 }
             }
@@ -98,55 +105,53 @@ impl Engine {
     fn forget_one(
         &self,
         state: &mut State,
-        (policy, cidr): (Policy, Cidr),
-        held: Vec<Held>,
+        key: RuleKey,
+        held: Vec<Claim>,
         name: &ClientName,
         actor: &Actor,
         now: Moment,
     ) -> bool {
-        let holder = Holder::Peer(name.clone());
-        let Some(claim) = held.iter().find(|h| h.holder == holder).cloned() else {
+        let owner = Owner::Peer(name.clone());
+        let Some(claim) = held.iter().find(|h| h.owner == owner).cloned() else {
             return false;
         };
-        let writer = state
-            .writer(policy, cidr)
-            .filter(|writer| *writer != holder);
+        let writer = state.writer(key).filter(|writer| *writer != owner);
         let wanted = match &writer {
-            Some(writer) => Some(Held {
-                holder: writer.clone(),
+            Some(writer) => Some(Claim {
+                owner: writer.clone(),
                 ..claim
             }),
             None => held.iter().find(|h| **h != claim).cloned(),
         };
-        let settled = self.replace(policy, cidr, held, wanted, actor);
+        let settled = self.replace(key, held, wanted, actor);
         if !settled.is_some_and(|s| s.is_done()) {
             return false;
         }
-        if let (Some(writer), Some(local)) = (&writer, state.replica.local_mut(policy, cidr)) {
-            local.holder = writer.clone();
+        if let (Some(writer), Some(local)) = (&writer, state.replica.local_mut(key)) {
+            local.owner = writer.clone();
         }
-        self.absorb(state, policy, cidr, now);
+        self.absorb(state, key, now);
         writer.is_none()
     }
 }
 
 impl State {
     /// Who wrote a register, where that is this node or a peer that is known.
-    fn writer(&self, policy: Policy, cidr: Cidr) -> Option<Holder> {
-        let machine = self.replica.get(policy, cidr)?.record.stamp.node.machine();
+    fn writer(&self, key: RuleKey) -> Option<Owner> {
+        let machine = self.replica.get(key)?.record.stamp.node.machine();
         if machine == self.replica.node().machine() {
-            return Some(Holder::Api);
+            return Some(Owner::Api);
         }
         let mut all = self.traffic.iter();
         let (name, _) = all.find(|(_, traffic)| traffic.machines.contains(&machine))?;
-        Some(Holder::Peer(name.clone()))
+        Some(Owner::Peer(name.clone()))
     }
 
     fn rules_by_peer(&self, now: Moment) -> HashMap<ClientName, u64> {
         let mut rules = HashMap::new();
         for policy in Policy::ALL {
             for (.., slot) in self.replica.in_leaves(policy, (0, u16::MAX)) {
-                if let Holder::Peer(name) = &slot.local.holder
+                if let Owner::Peer(name) = &slot.local.owner
                     && slot.local.in_force
                     && slot.record.is_live(now.wall)
                 {

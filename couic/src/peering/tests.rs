@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, sync::Arc, thread, time::Duration};
 
-use couic_common::{Cidr, ClientName, PeerState, Policy, Tag};
+use couic_common::{Cidr, ClientName, PeerState, Policy, RuleKey, Tag};
 use couic_peering::{Limits, LinkSettings};
 
 mod durable;
@@ -11,7 +11,7 @@ use super::{engine::*, outbound::Step};
 use couic_firewall::{
     dataplane::{Limits as Capacity, MemoryPlane},
     rules::{
-        Actor, Clock, Firewall, FirewallError, Held, Holder, Job, NewRule, Origin, SetCatalog,
+        Actor, Claim, ClaimRequest, Clock, Firewall, FirewallError, Job, Origin, Owner, SetCatalog,
         SystemClock,
     },
 };
@@ -89,7 +89,7 @@ impl Node {
         let job = Job::Add(rule(n, tag, expiration), None);
         let results = self.firewall.apply(policy, vec![job], &client());
         assert!(results.iter().all(Result::is_ok), "{results:?}");
-        self.engine.look_at(&[(policy, cidr(n))]);
+        self.engine.look_at(&[RuleKey::new(policy, cidr(n))]);
     }
 
     fn delete(&self, policy: Policy, n: u32) -> Result<(), FirewallError> {
@@ -97,13 +97,14 @@ impl Node {
             actor: client(),
             metadata: None,
         };
-        self.firewall.remove(policy, cidr(n), &origin)?;
-        self.engine.look_at(&[(policy, cidr(n))]);
+        self.firewall
+            .remove(RuleKey::new(policy, cidr(n)), &origin)?;
+        self.engine.look_at(&[RuleKey::new(policy, cidr(n))]);
         Ok(())
     }
 
-    fn held(&self, n: u32) -> Vec<Held> {
-        self.firewall.held(Policy::Drop, cidr(n)).0
+    fn held(&self, n: u32) -> Vec<Claim> {
+        self.firewall.claims(RuleKey::new(Policy::Drop, cidr(n))).0
     }
 
     fn rules(&self, policy: Policy) -> Vec<(Cidr, Option<Tag>)> {
@@ -126,8 +127,8 @@ fn cidr(n: u32) -> Cidr {
     Cidr::host(Ipv4Addr::from_bits(0x0a00_0000 + n).into())
 }
 
-fn rule(n: u32, tag: &str, expiration: u64) -> NewRule {
-    NewRule {
+fn rule(n: u32, tag: &str, expiration: u64) -> ClaimRequest {
+    ClaimRequest {
         cidr: cidr(n),
         tag: Tag::parse(tag).unwrap(),
         expiration,
@@ -184,7 +185,7 @@ fn level([a, b]: &[Node; 2]) {
 }
 
 #[test]
-fn rules_and_deletions_arrive_with_policy_tag_and_holder() {
+fn rules_and_deletions_arrive_with_policy_tag_and_owner() {
     let nodes = Node::pair(&Limits {
         ignore: true,
         ..Limits::default()
@@ -197,7 +198,7 @@ fn rules_and_deletions_arrive_with_policy_tag_and_holder() {
         assert_eq!(a.rules(policy), b.rules(policy));
         assert_eq!(a.rules(policy).len(), 1);
     }
-    assert_eq!(b.held(1)[0].holder, Holder::Peer(name("a")));
+    assert_eq!(b.held(1)[0].owner, Owner::Peer(name("a")));
     // The other side deletes it: the operator is master of his machine, and everybody hears of it.
     b.delete(Policy::Drop, 1).unwrap();
     level(&nodes);
@@ -208,7 +209,7 @@ fn rules_and_deletions_arrive_with_policy_tag_and_holder() {
     b.add(Policy::Drop, 1, "db", 0);
     level(&nodes);
     assert_eq!(a.rules(Policy::Drop)[0].1, Tag::parse("db").unwrap());
-    assert_eq!(a.held(1)[0].holder, Holder::Peer(name("b")));
+    assert_eq!(a.held(1)[0].owner, Owner::Peer(name("b")));
     assert_eq!(b.held(1).len(), 1);
 }
 
@@ -244,7 +245,7 @@ fn what_limits_refuse_is_no_deletion_and_keeps_no_other_out() {
     let [a, b] = &nodes;
     a.add(Policy::Drop, 1, "web", 0);
     a.add(Policy::Drop, 2, "ssh", 0);
-    let wide = NewRule {
+    let wide = ClaimRequest {
         cidr: "10.0.0.0/8".parse().unwrap(),
         tag: Tag::parse("ssh").unwrap(),
         expiration: 0,
@@ -443,9 +444,9 @@ fn forgetting_a_peer_leaves_what_it_only_passed_on() {
     let nodes = [Node::on(7, &["b"], &limits, 0, ROOM), b];
     level(&nodes);
     let [a, b] = &nodes;
-    assert_eq!(a.held(1)[0].holder, Holder::Peer(name("b")));
+    assert_eq!(a.held(1)[0].owner, Owner::Peer(name("b")));
     assert_eq!(a.engine.forget(&name("b"), &name("c")), Some(1));
-    assert_eq!(a.held(1)[0].holder, Holder::Api, "its own");
+    assert_eq!(a.held(1)[0].owner, Owner::Api, "its own");
     level(&nodes);
     for node in &nodes {
         assert_eq!(node.rules(Policy::Drop), [(cidr(1), None)]);
@@ -462,8 +463,8 @@ fn plain_jobs_of_an_old_node_are_shared_on() {
     b.firewall.apply(Policy::Drop, vec![add], &old);
     b.engine.look_at_everything();
     level(&nodes);
-    assert_eq!(a.held(1)[0].holder, Holder::Peer(name("b")));
-    assert_eq!(b.held(1)[0].holder, Holder::Peer(name("old")));
+    assert_eq!(a.held(1)[0].owner, Owner::Peer(name("b")));
+    assert_eq!(b.held(1)[0].owner, Owner::Peer(name("old")));
     let remove = Job::Remove(cidr(1), None);
     b.firewall.apply(Policy::Drop, vec![remove], &old);
     b.engine.look_at_everything();

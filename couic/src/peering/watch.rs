@@ -11,11 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_common::{Cidr, Policy};
+use couic_common::{Policy, RuleKey};
 use couic_peering::State as Says;
 
 use super::engine::{Engine, Local, State, milliseconds};
-use couic_firewall::rules::{Actor, Held, Received, Subscription};
+use couic_firewall::rules::{Actor, Claim, Received, Subscription};
 
 /// Events that wait for the thread. What does not fit is found by looking at all rules.
 const QUEUE: usize = 1 << 16;
@@ -76,18 +76,18 @@ impl Engine {
         let meant = events.filter(|e| !matches!(e.origin.actor, Actor::Set(_)));
         let mut seen = HashSet::new();
         let keys: Vec<_> = meant
-            .map(|e| (e.policy, e.entry.cidr))
+            .map(|e| RuleKey::new(e.policy, e.entry.cidr))
             .filter(|key| seen.insert(*key))
             .collect();
         self.look_at(&keys);
     }
 
-    pub(super) fn look_at(&self, keys: &[(Policy, Cidr)]) {
+    pub(super) fn look_at(&self, keys: &[RuleKey]) {
         for spell in keys.chunks(SPELL) {
             let now = self.now();
             let mut state = self.locked();
-            for (policy, cidr) in spell {
-                self.absorb(&mut state, *policy, *cidr, now);
+            for key in spell {
+                self.absorb(&mut state, *key, now);
             }
         }
     }
@@ -95,31 +95,31 @@ impl Engine {
     /// The rules that are there before anybody is talked to are as old as they say: what others did to them since
     /// then wins.
     pub(super) fn take_stock(&self) {
-        self.walk_rules(|state, policy, cidr, held, creation| {
+        self.walk_rules(|state, key, held, creation| {
             let Some(held) = held.first() else { return };
             let says = Says::Live {
                 tag: held.tag.clone(),
                 until: milliseconds(held.expiration),
             };
             let local = Local {
-                holder: held.holder.clone(),
+                owner: held.owner.clone(),
                 in_force: true,
             };
             let ms = creation.saturating_mul(1_000);
-            state.replica.write_past(policy, cidr, says, local, ms);
+            state.replica.write_past(key, says, local, ms);
         });
     }
 
-    fn walk_rules(&self, mut each: impl FnMut(&mut State, Policy, Cidr, &[Held], u64)) {
+    fn walk_rules(&self, mut each: impl FnMut(&mut State, RuleKey, &[Claim], u64)) {
         for policy in Policy::ALL {
             let mut after = None;
             loop {
-                let page = self.firewall.held_page(policy, after, SPELL);
+                let page = self.firewall.claims_page(policy, after, SPELL);
                 let Some((last, ..)) = page.last() else { break };
                 after = Some(*last);
                 let mut state = self.locked();
                 for (cidr, held, creation) in &page {
-                    each(&mut state, policy, *cidr, held, *creation);
+                    each(&mut state, RuleKey::new(policy, *cidr), held, *creation);
                 }
             }
         }
@@ -128,9 +128,9 @@ impl Engine {
     /// Looks at every rule, and at every register that should be one.
     pub fn look_at_everything(&self) {
         let mut keys = Vec::new();
-        self.walk_rules(|_, policy, cidr, held, _| {
+        self.walk_rules(|_, key, held, _| {
             if !held.is_empty() {
-                keys.push((policy, cidr));
+                keys.push(key);
             }
         });
         self.look_at(&keys);
@@ -140,7 +140,9 @@ impl Engine {
                 let state = self.locked();
                 let slots = state.replica.in_leaves(policy, range);
                 let in_force = slots.filter(|(.., slot)| slot.local.in_force);
-                let keys: Vec<_> = in_force.map(|(_, cidr, _)| (policy, cidr)).collect();
+                let keys: Vec<_> = in_force
+                    .map(|(_, cidr, _)| RuleKey::new(policy, cidr))
+                    .collect();
                 drop(state);
                 self.look_at(&keys);
             }

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use couic_common::{Cidr, Metadata, PeerAction, Policy as RulePolicy, Report, Tag};
+use couic_common::{Cidr, Metadata, PeerAction, Policy as RulePolicy, Report, RuleKey, Tag};
 use couic_plugin_api::{
     Kind, Notification, Notifier, NotifyError, Receipt, async_trait, host::dispatcher::Member,
 };
@@ -10,7 +10,7 @@ use couic_plugin_api::{
 use super::*;
 use couic_firewall::{
     dataplane::{Limits, MemoryPlane},
-    rules::{Actor, ManualClock, NewRule, Origin, SetCatalog},
+    rules::{Actor, ClaimRequest, ManualClock, Origin, SetCatalog},
 };
 
 /// Sends on what it is given; answers never, where it hangs.
@@ -62,8 +62,8 @@ fn origin(metadata: Option<Metadata>) -> Origin {
     }
 }
 
-fn rule(cidr: &str, expiration: u64) -> NewRule {
-    NewRule {
+fn rule(cidr: &str, expiration: u64) -> ClaimRequest {
+    ClaimRequest {
         cidr: cidr.parse().unwrap(),
         tag: Tag::parse("ssh").unwrap(),
         expiration,
@@ -108,7 +108,7 @@ async fn every_change_is_reported_in_order_with_its_reason() {
         .unwrap();
     let ipv6: Cidr = "2001:db8::/32".parse().unwrap();
     firewall
-        .remove(RulePolicy::Ignore, ipv6, &origin(None))
+        .remove(RuleKey::new(RulePolicy::Ignore, ipv6), &origin(None))
         .unwrap();
     let left = reporting.stop(Duration::from_secs(20)).await;
     assert_eq!(left, []);
@@ -183,7 +183,7 @@ fn adds(firewall: &Firewall, from: u32, count: u32) {
     let origin = origin(None);
     for n in from..from + count {
         let cidr = Cidr::host(std::net::Ipv4Addr::from_bits(n).into());
-        let rule = NewRule {
+        let rule = ClaimRequest {
             cidr,
             tag: None,
             expiration: 0,
@@ -219,7 +219,7 @@ async fn a_hundred_thousand_changes_at_once_are_all_reported_in_order() {
     let (reporting, hears) = following(&firewall, false);
     let hosts = (0..COUNT).map(|n| Cidr::host(std::net::Ipv4Addr::from_bits(n).into()));
     let jobs = hosts.clone().map(|cidr| {
-        let rule = NewRule {
+        let rule = ClaimRequest {
             cidr,
             tag: None,
             expiration: 0,

@@ -15,11 +15,9 @@ async fn an_add_answers_the_entry_with_its_network_address() {
     );
     assert_eq!(String::from_utf8(reply.body).unwrap(), expected);
     assert_eq!(reply.headers["content-type"], "application/json");
-    let (cidr, policy) = (
-        "192.168.1.0/24".parse().unwrap(),
-        couic_common::Policy::Drop,
-    );
-    assert!(test.plane.rules().contains_key(&(policy, cidr)));
+    let policy = couic_common::Policy::Drop;
+    let key = couic_common::RuleKey::new(policy, "192.168.1.0/24".parse().unwrap());
+    assert!(test.plane.rules().contains_key(&key));
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use couic::{
 };
 use couic_client::{Client, Endpoint, Token};
 use couic_common::{Cidr, Group, PeerInfo, PeerState, Policy};
-use couic_firewall::rules::{Firewall, Job, NewRule, SystemClock};
+use couic_firewall::rules::{ClaimRequest, Firewall, Job, SystemClock};
 use couic_peering::{Limits, LinkSettings};
 use serde_json::{Value, json};
 use tokio::{
@@ -91,7 +91,7 @@ impl Node {
 
     fn add(&self, range: std::ops::Range<u32>) {
         let job = |n| {
-            let rule = NewRule {
+            let rule = ClaimRequest {
                 cidr: cidr(n),
                 tag: None,
                 expiration: 0,

@@ -32,7 +32,7 @@ use aya::{
     maps::{Array, LpmTrie, MapData, lpm_trie::Key},
     programs::Xdp,
 };
-use couic_common::{Cidr, Policy};
+use couic_common::{Cidr, Policy, RuleKey};
 use couic_ebpf::layout::CODE_PASS;
 use couic_firewall::dataplane::{Limits, Plane, PlaneRule, TablePlane, TagSlot, open};
 use dataplane_plot::Point;
@@ -196,7 +196,10 @@ fn per_rule(random: &mut Random) {
         let least = [false, true].map(|counting| {
             let mut bench = Bench::new(hosts.len(), counting);
             for (n, cidr) in hosts.iter().enumerate() {
-                bench.plane.put(Policy::Drop, *cidr, rule(n)).unwrap();
+                bench
+                    .plane
+                    .put(RuleKey::new(Policy::Drop, *cidr), rule(n))
+                    .unwrap();
             }
             bench.sources(&sources);
             let [floor, ours, _] = measure(&mut bench, false);
@@ -214,7 +217,10 @@ fn run(case: &Case, random: &mut Random) -> Vec<Point> {
     let mut bench = Bench::new(rules.len(), false);
     let start = Instant::now();
     for (n, cidr) in rules.iter().enumerate() {
-        bench.plane.put(Policy::Drop, *cidr, rule(n)).unwrap();
+        bench
+            .plane
+            .put(RuleKey::new(Policy::Drop, *cidr), rule(n))
+            .unwrap();
     }
     let ours = start.elapsed();
     let lpm = bench.fill_lpm(&rules);
@@ -233,7 +239,10 @@ fn run(case: &Case, random: &mut Random) -> Vec<Point> {
     if rules.len() >= 1_000_000 {
         let start = Instant::now();
         for cidr in &rules {
-            bench.plane.remove(Policy::Drop, *cidr).unwrap();
+            bench
+                .plane
+                .remove(RuleKey::new(Policy::Drop, *cidr))
+                .unwrap();
         }
         println!(
             "  {}: {} rules in {:.2} s (LPM {:.2} s), out in {:.2} s",
@@ -302,7 +311,9 @@ fn updates(random: &mut Random) {
     for n in 0..1_000_000 {
         let host = Cidr::host(Ipv4Addr::from_bits(random.next() as u32).into());
         let start = Instant::now();
-        plane.put(Policy::Drop, host, rule(n)).unwrap();
+        plane
+            .put(RuleKey::new(Policy::Drop, host), rule(n))
+            .unwrap();
         longest = longest.max(start.elapsed());
     }
     println!(
@@ -321,10 +332,12 @@ fn updates(random: &mut Random) {
         let mut best = [f64::MAX; 2];
         for _ in 0..20 {
             let start = Instant::now();
-            plane.put(Policy::Ignore, cidr, rule(1)).unwrap();
+            plane
+                .put(RuleKey::new(Policy::Ignore, cidr), rule(1))
+                .unwrap();
             best[0] = best[0].min(start.elapsed().as_secs_f64() * 1e6);
             let start = Instant::now();
-            plane.remove(Policy::Ignore, cidr).unwrap();
+            plane.remove(RuleKey::new(Policy::Ignore, cidr)).unwrap();
             best[1] = best[1].min(start.elapsed().as_secs_f64() * 1e6);
         }
         println!(

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use couic_common::{Cidr, Policy};
+use couic_common::{Cidr, Policy, RuleKey};
 
 use crate::{Moment, Of, PullAnswer, Record, Replica, Stamp};
 
@@ -210,7 +210,7 @@ impl Check {
         answer: &PullAnswer,
         gap: i64,
         now: Moment,
-        mut send: impl FnMut(Policy, Cidr),
+        mut send: impl FnMut(RuleKey),
     ) -> PullOutcome {
         let (Some(policy), Step::Pull) = (self.policies.front().copied(), &self.step) else {
             return PullOutcome::nothing(Policy::Drop);
@@ -221,7 +221,9 @@ impl Check {
             match record.read(gap.saturating_neg()) {
                 Ok((cidr, record)) => {
                     stamps.insert(cidr, record.stamp);
-                    let ours = replica.get(policy, cidr).map(|slot| slot.record.stamp);
+                    let ours = replica
+                        .get(RuleKey::new(policy, cidr))
+                        .map(|slot| slot.record.stamp);
                     if ours < Some(record.stamp) {
                         self.differing += 1;
                         outcome.theirs.push((cidr, record));
@@ -240,7 +242,7 @@ impl Check {
             for (_, cidr, slot) in replica.in_leaves(policy, range) {
                 if stamps.get(&cidr) < Some(&slot.record.stamp) && !replica.is_over(slot, now) {
                     self.differing += 1;
-                    send(policy, cidr);
+                    send(RuleKey::new(policy, cidr));
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! A digest is the XOR of what its registers add, so a change costs three XORs, however many registers there are. Two
 //! nodes that compare root, branches and leaves find what differs in three round trips.
 
-use couic_common::{Cidr, Policy};
+use couic_common::RuleKey;
 
 use crate::{
     Stamp,
@@ -35,9 +35,9 @@ impl Default for Tree {
 
 impl Tree {
     /// Puts a register in, or takes it out: the same thing.
-    pub(crate) fn toggle(&mut self, policy: Policy, cidr: Cidr, stamp: Stamp) {
-        let digest = digest_of(policy, cidr, stamp);
-        let leaf = usize::from(leaf_of(policy, cidr));
+    pub(crate) fn toggle(&mut self, key: RuleKey, stamp: Stamp) {
+        let digest = digest_of(key, stamp);
+        let leaf = usize::from(leaf_of(key));
         self.leaves[leaf] ^= digest;
         self.branches[leaf / BRANCHES] ^= digest;
         self.root ^= digest;
@@ -73,6 +73,8 @@ impl Tree {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use couic_common::{Cidr, Policy};
+
     use super::*;
     use crate::NodeId;
 
@@ -85,21 +87,21 @@ mod tests {
         let cidr = |n: u32| Cidr::host(Ipv4Addr::from_bits(n).into());
         let (mut one, mut other) = (Tree::default(), Tree::default());
         for n in 0..1000 {
-            one.toggle(Policy::Drop, cidr(n), stamp(5));
-            other.toggle(Policy::Drop, cidr(999 - n), stamp(5));
+            one.toggle(RuleKey::new(Policy::Drop, cidr(n)), stamp(5));
+            other.toggle(RuleKey::new(Policy::Drop, cidr(999 - n)), stamp(5));
         }
         assert_eq!(one.root(), other.root());
         assert_eq!(one.branches(), other.branches());
-        other.toggle(Policy::Drop, cidr(3), stamp(5));
-        other.toggle(Policy::Drop, cidr(3), stamp(6));
-        let leaf = leaf_of(Policy::Drop, cidr(3));
+        other.toggle(RuleKey::new(Policy::Drop, cidr(3)), stamp(5));
+        other.toggle(RuleKey::new(Policy::Drop, cidr(3)), stamp(6));
+        let leaf = leaf_of(RuleKey::new(Policy::Drop, cidr(3)));
         assert_ne!(one.root(), other.root());
         let differing = |b: &u8| one.leaves_of(*b) != other.leaves_of(*b);
         let branches: Vec<u8> = (0..=255).filter(differing).collect();
         assert_eq!(branches, [leaf.to_be_bytes()[0]]);
         assert_ne!(one.leaf(leaf), other.leaf(leaf));
         for n in 0..1000 {
-            one.toggle(Policy::Drop, cidr(n), stamp(5));
+            one.toggle(RuleKey::new(Policy::Drop, cidr(n)), stamp(5));
         }
         assert_eq!(one.root(), 0);
         assert!(one.leaves.iter().chain(&one.branches).all(|d| *d == 0));

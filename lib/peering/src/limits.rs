@@ -1,7 +1,7 @@
 //! What a peer may do to us: how wide its rules may be, how many it may add a second, in which policies and under
 //! which tags.
 
-use couic_common::{Cidr, Policy, TagPattern};
+use couic_common::{Cidr, Policy, RuleKey, TagPattern};
 
 use crate::{Record, State};
 
@@ -63,20 +63,23 @@ impl Limits {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub fn judge(&self, policy: Policy, cidr: Cidr, tag: Option<&str>) -> Result<(), Refusal> {
-        if policy == Policy::Ignore && !self.ignore {
+    pub fn judge(&self, key: RuleKey, tag: Option<&str>) -> Result<(), Refusal> {
+        if key.policy == Policy::Ignore && !self.ignore {
             return Err(Refusal::Policy);
         }
-        let widest = if cidr.is_ipv4() {
+        let widest = if key.cidr.is_ipv4() {
             self.min_prefix_v4
         } else {
             self.min_prefix_v6
         };
-        if cidr.prefix() < widest {
-            return Err(Refusal::Prefix { cidr, widest });
+        if key.cidr.prefix() < widest {
+            return Err(Refusal::Prefix {
+                cidr: key.cidr,
+                widest,
+            });
         }
         match &self.tags {
-            Some(tags) if !tags.matches(tag) => Err(Refusal::Tag { cidr }),
+            Some(tags) if !tags.matches(tag) => Err(Refusal::Tag { cidr: key.cidr }),
             _ => Ok(()),
         }
     }
@@ -85,17 +88,15 @@ impl Limits {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub fn judge_record(&self, policy: Policy, cidr: Cidr, record: &Record) -> Result<(), Refusal> {
+    pub fn judge_record(&self, key: RuleKey, record: &Record) -> Result<(), Refusal> {
         match &record.state {
-            State::Live { tag, .. } => {
-                self.judge(policy, cidr, tag.as_ref().map(couic_common::Tag::as_str))
-            }
+            State::Live { tag, .. } => self.judge(key, tag.as_ref().map(couic_common::Tag::as_str)),
             State::Deleted => {
                 let any = Self {
                     tags: None,
                     ..self.clone()
                 };
-                any.judge(policy, cidr, None)
+                any.judge(key, None)
             }
         }
     }
@@ -152,7 +153,9 @@ mod tests {
             tags: Some("ssh*".parse().unwrap()),
             ..Limits::default()
         };
-        let judge = |policy, cidr: &str, tag| limits.judge(policy, cidr.parse().unwrap(), tag);
+        let judge = |policy, cidr: &str, tag| {
+            limits.judge(RuleKey::new(policy, cidr.parse().unwrap()), tag)
+        };
         assert_eq!(judge(Policy::Drop, "10.0.0.0/8", Some("sshd")), Ok(()));
         let wide = judge(Policy::Drop, "0.0.0.0/0", Some("sshd")).unwrap_err();
         assert!(wide.to_string().contains("0.0.0.0/0"), "{wide}");

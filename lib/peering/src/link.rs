@@ -3,7 +3,7 @@
 //! Whoever drives a link asks [`Link::poll`] what to do, does it, and tells how it went. One request is on its way at
 //! a time. Changes go before comparisons, so a long comparison holds up nothing.
 
-use couic_common::{Cidr, Policy};
+use couic_common::{Cidr, Policy, RuleKey};
 
 pub use crate::check::PullOutcome;
 use crate::{
@@ -102,9 +102,9 @@ impl Link {
     }
 
     /// A register has changed here.
-    pub fn changed(&mut self, policy: Policy, cidr: Cidr, now: Moment) {
-        if self.settings.policies.contains(&policy)
-            && !self.outboxes[policy as usize].push(cidr, now.mono)
+    pub fn changed(&mut self, key: RuleKey, now: Moment) {
+        if self.settings.policies.contains(&key.policy)
+            && !self.outboxes[key.policy as usize].push(key.cidr, now.mono)
         {
             self.overflowed();
         }
@@ -164,7 +164,7 @@ impl Link {
         let may_push = self.gap.ms().is_some() && now.mono >= self.send_at;
         while may_push && let Some((policy, mut cidrs)) = self.take() {
             // What was forgotten meanwhile is no business of the peer's any more.
-            cidrs.retain(|cidr| replica.get(policy, *cidr).is_some());
+            cidrs.retain(|cidr| replica.get(RuleKey::new(policy, *cidr)).is_some());
             if !cidrs.is_empty() {
                 self.send_at = now.mono + self.settings.gather;
                 return Some(Ask::Push(policy, cidrs));
@@ -202,7 +202,7 @@ impl Link {
                 self.send_at = now.mono + self.settings.gather;
                 let slots = cidrs
                     .iter()
-                    .filter_map(|cidr| Some((*cidr, replica.get(policy, *cidr)?)));
+                    .filter_map(|cidr| Some((*cidr, replica.get(RuleKey::new(policy, *cidr))?)));
                 let records = slots
                     .filter(|(_, slot)| tellable(slot))
                     .map(|(cidr, slot)| (cidr, &slot.record));
@@ -318,8 +318,8 @@ impl Link {
         };
         let gap = self.gap();
         let (outboxes, mut fits) = (&mut self.outboxes, true);
-        let outcome = check.pulled(replica, answer, gap, now, |policy, cidr| {
-            fits &= outboxes[policy as usize].push(cidr, now.mono);
+        let outcome = check.pulled(replica, answer, gap, now, |key| {
+            fits &= outboxes[key.policy as usize].push(key.cidr, now.mono);
         });
         self.check = Some(check);
         if let Some(problem) = &outcome.problem {

@@ -1,6 +1,6 @@
 //! One register: what the last write to a policy's CIDR said.
 
-use couic_common::{Cidr, Policy, Tag};
+use couic_common::{Cidr, RuleKey, Tag};
 use twox_hash::XxHash3_64;
 
 use crate::Stamp;
@@ -61,11 +61,11 @@ impl Record {
     }
 }
 
-fn bytes_of(policy: Policy, cidr: Cidr) -> [u8; 18] {
+fn bytes_of(key: RuleKey) -> [u8; 18] {
     let mut bytes = [0; 18];
-    bytes[0] = policy as u8 | if cidr.is_ipv4() { 0 } else { 2 };
-    bytes[1] = cidr.prefix();
-    match cidr {
+    bytes[0] = key.policy as u8 | if key.cidr.is_ipv4() { 0 } else { 2 };
+    bytes[1] = key.cidr.prefix();
+    match key.cidr {
         Cidr::V4(net) => bytes[2..6].copy_from_slice(&net.addr().to_be_bytes()),
         Cidr::V6(net) => bytes[2..18].copy_from_slice(&net.addr().to_be_bytes()),
     }
@@ -73,15 +73,15 @@ fn bytes_of(policy: Policy, cidr: Cidr) -> [u8; 18] {
 }
 
 /// The leaf of the digest tree in which a register lies: the same on every node, and spread evenly whatever the CIDRs.
-pub(crate) fn leaf_of(policy: Policy, cidr: Cidr) -> u16 {
-    let hash = XxHash3_64::oneshot(&bytes_of(policy, cidr));
+pub(crate) fn leaf_of(key: RuleKey) -> u16 {
+    let hash = XxHash3_64::oneshot(&bytes_of(key));
     (hash >> 48) as u16
 }
 
 /// What a register adds to the digests. A stamp is given once, so it stands for the content.
-pub(crate) fn digest_of(policy: Policy, cidr: Cidr, stamp: Stamp) -> u64 {
+pub(crate) fn digest_of(key: RuleKey, stamp: Stamp) -> u64 {
     let mut bytes = [0; 34];
-    bytes[..18].copy_from_slice(&bytes_of(policy, cidr));
+    bytes[..18].copy_from_slice(&bytes_of(key));
     bytes[18..26].copy_from_slice(&stamp.time.to_be_bytes());
     bytes[26..].copy_from_slice(&stamp.node.0.to_be_bytes());
     XxHash3_64::oneshot(&bytes)
@@ -89,6 +89,8 @@ pub(crate) fn digest_of(policy: Policy, cidr: Cidr, stamp: Stamp) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use couic_common::Policy;
+
     use super::*;
     use crate::NodeId;
 
@@ -119,12 +121,12 @@ mod tests {
     fn keys_differ_by_policy_family_and_length() {
         let parse = |text: &str| text.parse::<Cidr>().unwrap();
         let keys = [
-            (Policy::Drop, parse("10.0.0.0/8")),
-            (Policy::Ignore, parse("10.0.0.0/8")),
-            (Policy::Drop, parse("10.0.0.0/9")),
-            (Policy::Drop, parse("a00::/8")),
+            RuleKey::new(Policy::Drop, parse("10.0.0.0/8")),
+            RuleKey::new(Policy::Ignore, parse("10.0.0.0/8")),
+            RuleKey::new(Policy::Drop, parse("10.0.0.0/9")),
+            RuleKey::new(Policy::Drop, parse("a00::/8")),
         ];
-        let mut all: Vec<_> = keys.iter().map(|(p, c)| bytes_of(*p, *c)).collect();
+        let mut all: Vec<_> = keys.into_iter().map(bytes_of).collect();
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), keys.len());

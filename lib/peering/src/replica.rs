@@ -6,7 +6,7 @@ use std::{
     ops::Bound,
 };
 
-use couic_common::{Cidr, Policy, V4Net};
+use couic_common::{Cidr, Policy, RuleKey, V4Net};
 
 use crate::{
     Hlc, Moment, NodeId, Record, Stamp, State, Tree,
@@ -47,12 +47,12 @@ pub enum Merge {
 pub struct Replica<L> {
     slots: [BTreeMap<(u16, Cidr), Slot<L>>; 2],
     trees: [Tree; 2],
-    ends: BinaryHeap<Reverse<(u64, Policy, Cidr)>>,
+    ends: BinaryHeap<Reverse<(u64, RuleKey)>>,
     hlc: Hlc,
     lifetime: u64,
     limit: usize,
     /// What was written, replaced or forgotten, for whoever keeps it.
-    changed: Option<Vec<(Policy, Cidr)>>,
+    changed: Option<Vec<RuleKey>>,
 }
 
 impl<L> Replica<L> {
@@ -77,23 +77,23 @@ impl<L> Replica<L> {
     }
 
     /// The registers that were written, replaced or forgotten since the last call, in that order.
-    pub fn take_changed(&mut self) -> Vec<(Policy, Cidr)> {
+    pub fn take_changed(&mut self) -> Vec<RuleKey> {
         self.changed
             .as_mut()
             .map(std::mem::take)
             .unwrap_or_default()
     }
 
-    fn note(&mut self, policy: Policy, cidr: Cidr) {
+    fn note(&mut self, key: RuleKey) {
         if let Some(changed) = &mut self.changed {
-            changed.push((policy, cidr));
+            changed.push(key);
         }
     }
 
     /// Puts a register of an earlier life back, as it was. No change.
-    pub fn restore(&mut self, policy: Policy, cidr: Cidr, slot: Slot<L>) {
+    pub fn restore(&mut self, key: RuleKey, slot: Slot<L>) {
         self.hlc.recall(slot.record.stamp.time);
-        self.insert(policy, cidr, slot);
+        self.insert(key, slot);
     }
 
     /// Whose replica this is.
@@ -127,13 +127,13 @@ impl<L> Replica<L> {
 
     /// One register.
     #[must_use]
-    pub fn get(&self, policy: Policy, cidr: Cidr) -> Option<&Slot<L>> {
-        self.slots[policy as usize].get(&(leaf_of(policy, cidr), cidr))
+    pub fn get(&self, key: RuleKey) -> Option<&Slot<L>> {
+        self.slots[key.policy as usize].get(&place(key))
     }
 
     /// What this node notes about a register.
-    pub fn local_mut(&mut self, policy: Policy, cidr: Cidr) -> Option<&mut L> {
-        let slot = self.slots[policy as usize].get_mut(&(leaf_of(policy, cidr), cidr));
+    pub fn local_mut(&mut self, key: RuleKey) -> Option<&mut L> {
+        let slot = self.slots[key.policy as usize].get_mut(&place(key));
         slot.map(|slot| &mut slot.local)
     }
 
@@ -150,41 +150,34 @@ impl<L> Replica<L> {
     }
 
     /// A write of this node, now.
-    pub fn write(&mut self, policy: Policy, cidr: Cidr, state: State, local: L, now: Moment) {
+    pub fn write(&mut self, key: RuleKey, state: State, local: L, now: Moment) {
         let stamp = self.hlc.stamp(now);
-        self.write_stamped(policy, cidr, state, local, stamp);
+        self.write_stamped(key, state, local, stamp);
     }
 
     /// A write of this node at an earlier time, Unix milliseconds: of what was there before the replica. Does nothing
     /// where there is a register already.
-    pub fn write_past(&mut self, policy: Policy, cidr: Cidr, state: State, local: L, ms: u64) {
-        if self.get(policy, cidr).is_none() {
+    pub fn write_past(&mut self, key: RuleKey, state: State, local: L, ms: u64) {
+        if self.get(key).is_none() {
             let node = self.node();
             let time = ms << 16;
-            self.write_stamped(policy, cidr, state, local, Stamp { time, node });
+            self.write_stamped(key, state, local, Stamp { time, node });
         }
     }
 
-    fn write_stamped(&mut self, policy: Policy, cidr: Cidr, state: State, local: L, stamp: Stamp) {
-        let before = self.get(policy, cidr);
+    fn write_stamped(&mut self, key: RuleKey, state: State, local: L, stamp: Stamp) {
+        let before = self.get(key);
         let covers = before.map_or(0, |slot| slot.record.to_cover());
         let record = Record {
             stamp,
             state,
             covers,
         };
-        self.put(policy, cidr, Slot { record, local });
+        self.put(key, Slot { record, local });
     }
 
     /// Takes a register of another node, its times in this machine's. `local` is noted where it replaces ours.
-    pub fn merge(
-        &mut self,
-        policy: Policy,
-        cidr: Cidr,
-        mut record: Record,
-        local: L,
-        now: Moment,
-    ) -> Merge {
+    pub fn merge(&mut self, key: RuleKey, mut record: Record, local: L, now: Moment) -> Merge {
         if record.ends(self.lifetime) <= now.wall {
             return Merge::Over;
         }
@@ -192,16 +185,16 @@ impl<L> Replica<L> {
             return Merge::Ahead;
         }
         let count = self.slots.iter().map(BTreeMap::len).sum::<usize>();
-        let Some(ours) = self.get(policy, cidr) else {
+        let Some(ours) = self.get(key) else {
             if count >= self.limit {
                 return Merge::Full;
             }
-            self.put(policy, cidr, Slot { record, local });
+            self.put(key, Slot { record, local });
             return Merge::Newer;
         };
         if record.stamp > ours.record.stamp {
             record.covers = record.covers.max(ours.record.to_cover());
-            self.put(policy, cidr, Slot { record, local });
+            self.put(key, Slot { record, local });
             return Merge::Newer;
         }
         let (covers, same) = if record.stamp == ours.record.stamp {
@@ -209,42 +202,40 @@ impl<L> Replica<L> {
         } else {
             (record.to_cover(), false)
         };
-        self.cover(policy, cidr, covers);
+        self.cover(key, covers);
         if same { Merge::Same } else { Merge::Older }
     }
 
     /// A register has replaced something that lasts until then.
-    fn cover(&mut self, policy: Policy, cidr: Cidr, until: u64) {
-        let key = (leaf_of(policy, cidr), cidr);
-        let Some(slot) = self.slots[policy as usize].get_mut(&key) else {
+    fn cover(&mut self, key: RuleKey, until: u64) {
+        let Some(slot) = self.slots[key.policy as usize].get_mut(&place(key)) else {
             return;
         };
         let before = slot.record.ends(self.lifetime);
         slot.record.covers = slot.record.covers.max(until);
         let ends = slot.record.ends(self.lifetime);
         if ends != before {
-            self.ends.push(Reverse((ends, policy, cidr)));
-            self.note(policy, cidr);
+            self.ends.push(Reverse((ends, key)));
+            self.note(key);
         }
     }
 
-    fn put(&mut self, policy: Policy, cidr: Cidr, slot: Slot<L>) {
-        self.insert(policy, cidr, slot);
-        self.note(policy, cidr);
+    fn put(&mut self, key: RuleKey, slot: Slot<L>) {
+        self.insert(key, slot);
+        self.note(key);
     }
 
-    fn insert(&mut self, policy: Policy, cidr: Cidr, slot: Slot<L>) {
+    fn insert(&mut self, key: RuleKey, slot: Slot<L>) {
         let stamp = slot.record.stamp;
         let ends = slot.record.ends(self.lifetime);
-        let key = (leaf_of(policy, cidr), cidr);
-        let before = self.slots[policy as usize].insert(key, slot);
-        let tree = &mut self.trees[policy as usize];
+        let before = self.slots[key.policy as usize].insert(place(key), slot);
+        let tree = &mut self.trees[key.policy as usize];
         if let Some(before) = before {
-            tree.toggle(policy, cidr, before.record.stamp);
+            tree.toggle(key, before.record.stamp);
         }
-        tree.toggle(policy, cidr, stamp);
+        tree.toggle(key, stamp);
         if ends != NEVER {
-            self.ends.push(Reverse((ends, policy, cidr)));
+            self.ends.push(Reverse((ends, key)));
             self.sweep();
         }
     }
@@ -267,7 +258,7 @@ impl<L> Replica<L> {
             for ((_, cidr), slot) in &self.slots[policy as usize] {
                 let at = slot.record.ends(lifetime);
                 if at != NEVER {
-                    ends.push(Reverse((at, policy, *cidr)));
+                    ends.push(Reverse((at, RuleKey::new(policy, *cidr))));
                 }
             }
         }
@@ -278,7 +269,7 @@ impl<L> Replica<L> {
     pub fn bury(&mut self, wall: u64, most: usize) -> usize {
         let mut seen = 0;
         while seen < most {
-            let Some(Reverse((_, policy, cidr))) = self
+            let Some(Reverse((_, key))) = self
                 .ends
                 .peek()
                 .copied()
@@ -289,21 +280,25 @@ impl<L> Replica<L> {
             self.ends.pop();
             seen += 1;
             let over = |slot: &Slot<L>| slot.record.ends(self.lifetime) <= wall;
-            if self.get(policy, cidr).is_some_and(over) {
-                self.forget(policy, cidr);
+            if self.get(key).is_some_and(over) {
+                self.forget(key);
             }
         }
         seen
     }
 
     /// Forgets a register as if it had never been: not a deletion, and other nodes may send it again.
-    pub fn forget(&mut self, policy: Policy, cidr: Cidr) {
-        let key = (leaf_of(policy, cidr), cidr);
-        if let Some(slot) = self.slots[policy as usize].remove(&key) {
-            self.trees[policy as usize].toggle(policy, cidr, slot.record.stamp);
-            self.note(policy, cidr);
+    pub fn forget(&mut self, key: RuleKey) {
+        if let Some(slot) = self.slots[key.policy as usize].remove(&place(key)) {
+            self.trees[key.policy as usize].toggle(key, slot.record.stamp);
+            self.note(key);
         }
     }
+}
+
+/// Where a register lies: registers are in the order of leaves.
+fn place(key: RuleKey) -> (u16, Cidr) {
+    (leaf_of(key), key.cidr)
 }
 
 #[cfg(test)]

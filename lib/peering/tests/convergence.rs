@@ -11,7 +11,7 @@ mod sim;
 
 use std::collections::HashMap;
 
-use couic_common::Policy;
+use couic_common::{Policy, RuleKey};
 use sim::{Rules, World, Written, cidr};
 
 const NODES: usize = 5;
@@ -77,12 +77,10 @@ fn act(world: &mut World) {
 }
 
 /// The last write to each register by somebody who was not killed since.
-fn last_writes(world: &World) -> HashMap<(Policy, couic_common::Cidr), &Written> {
+fn last_writes(world: &World) -> HashMap<RuleKey, &Written> {
     let mut last: HashMap<_, &Written> = HashMap::new();
     for written in &world.written {
-        let slot = last
-            .entry((written.policy, written.cidr))
-            .or_insert(written);
+        let slot = last.entry(written.key).or_insert(written);
         if written.stamp > slot.stamp {
             *slot = written;
         }
@@ -173,13 +171,13 @@ fn an_add_is_everywhere_within_a_gathering_and_a_journey() {
     world.add(0, Policy::Drop, 1, Some(60_000));
     let soon = world.now + 21;
     world.run_until(soon);
-    let key = (Policy::Drop, cidr(1));
+    let key = RuleKey::new(Policy::Drop, cidr(1));
     assert!((0..5).all(|node| world.live(node).contains_key(&key)));
     // The next one waits for the first to be long enough ago.
     world.add(0, Policy::Drop, 2, None);
     let soon = world.now + 290;
     world.run_until(soon);
-    let key = (Policy::Drop, cidr(2));
+    let key = RuleKey::new(Policy::Drop, cidr(2));
     assert!((0..5).all(|node| world.live(node).contains_key(&key)));
 }
 

@@ -1,6 +1,6 @@
 //! Whatever a peer answers, a link neither panics nor asks without end, and the replica stays bounded.
 
-use couic_common::{Cidr, Policy};
+use couic_common::{Cidr, Policy, RuleKey};
 use couic_peering::{
     Ask, DigestAnswer, Face, Failure, Link, LinkSettings, Moment, NEVER, Next, NodeId, PullAnswer,
     PushAnswer, Replica, State, WireRecord,
@@ -121,7 +121,7 @@ fn give(link: &mut Link, replica: &mut Replica<()>, ask: &Ask, answer: Answer, n
             };
             let outcome = link.pulled(replica, &answer, now);
             for (cidr, record) in outcome.theirs {
-                replica.merge(outcome.policy, cidr, record, (), now);
+                replica.merge(RuleKey::new(outcome.policy, cidr), record, (), now);
             }
         }
         Answer::Push(from, taken, wait_ms, refused) => {
@@ -151,8 +151,8 @@ proptest! {
         let mut mono = 0;
         for (n, (answer, later)) in (0_u32..).zip(answers) {
             let cidr = Cidr::host(std::net::Ipv4Addr::from_bits(n).into());
-            replica.write(Policy::Drop, cidr, State::Live { tag: None, until: NEVER }, (), at(mono));
-            link.changed(Policy::Drop, cidr, at(mono));
+            replica.write(RuleKey::new(Policy::Drop, cidr), State::Live { tag: None, until: NEVER }, (), at(mono));
+            link.changed(RuleKey::new(Policy::Drop, cidr), at(mono));
             if let Next::Ask(ask) = link.poll(&replica, at(mono), |_| true) {
                 give(&mut link, &mut replica, &ask, answer, at(mono));
             }

@@ -66,7 +66,7 @@ fn a_killed_node_has_the_registers_that_it_had() {
         kill(a);
         a = plainly(dir.path(), "b");
         assert_eq!((root(&a), a.rules(Policy::Drop)), (digest, rules.clone()));
-        assert_eq!(a.held(1_001)[0].holder, Holder::Peer(name("b")));
+        assert_eq!(a.held(1_001)[0].owner, Owner::Peer(name("b")));
     }
     // And it knows what is whose, so that nothing of this looks like news.
     a.engine.look_at_everything();
@@ -107,7 +107,7 @@ fn a_kill_between_register_and_rule_turns_nothing_round() {
         let mut one = |n, state| {
             let saved = recovered
                 .registers
-                .get_mut(&(Policy::Drop, cidr(n)))
+                .get_mut(&RuleKey::new(Policy::Drop, cidr(n)))
                 .unwrap();
             saved.register.record.stamp.time += 1;
             saved.register.record.state = state;
@@ -141,8 +141,13 @@ fn a_rule_that_is_missing_or_does_not_fit_is_no_deletion() {
     kill(a);
     // A flipped bit hit the claims on a rule.
     let a = start(dir.path(), "b", ROOM, |recovered| {
-        recovered.claims.remove(&(Policy::Drop, cidr(1))).unwrap();
-        let register = recovered.registers.get_mut(&(Policy::Drop, cidr(1)));
+        recovered
+            .claims
+            .remove(&RuleKey::new(Policy::Drop, cidr(1)))
+            .unwrap();
+        let register = recovered
+            .registers
+            .get_mut(&RuleKey::new(Policy::Drop, cidr(1)));
         register.unwrap().is_older = false;
     });
     assert_eq!(
@@ -166,7 +171,7 @@ fn a_rule_that_is_missing_or_does_not_fit_is_no_deletion() {
     let there = a.rules(Policy::Drop)[0].0;
     b.firewall
         .apply(Policy::Drop, vec![Job::Remove(there, None)], &client());
-    b.engine.look_at(&[(Policy::Drop, there)]);
+    b.engine.look_at(&[RuleKey::new(Policy::Drop, there)]);
     level(&nodes);
     a.firewall.admit_kept();
     a.engine.look_at_everything();
@@ -207,7 +212,7 @@ fn nothing_is_lost_or_turned_round_by_kills() {
             (0..times).for_each(|_| apply(node, job.clone()));
             let is_seen = chance.bool();
             if is_seen || std::ptr::eq(node, &raw const nodes[1]) {
-                node.engine.look_at(&[(Policy::Drop, cidr(n))]);
+                node.engine.look_at(&[RuleKey::new(Policy::Drop, cidr(n))]);
             }
             if chance.u8(..8) == 0 {
                 snapshot(&nodes[0]);

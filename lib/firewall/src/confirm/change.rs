@@ -1,9 +1,9 @@
 //! What a confirmation remembers of one thing that was changed.
 
-use couic_common::{Cidr, ClientName, Policy, SetName};
+use couic_common::{Cidr, ClientName, Policy, RuleKey, SetName};
 use serde::{Deserialize, Serialize};
 
-use crate::rules::{ClaimChange, ClaimState, Holder};
+use crate::rules::{Claim, ClaimChange, Owner};
 
 /// A set's file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ pub enum Change {
 /// What was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
-    Claim(Policy, Cidr, Holder),
+    Claim(RuleKey, Owner),
     File(Policy, SetName),
     Set(Policy, SetName),
 }
@@ -54,7 +54,7 @@ impl Key {
     /// As messages name it.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Claim(policy, cidr, _) => format!("{policy} {cidr}"),
+            Self::Claim(key, _) => key.to_string(),
             Self::File(policy, set) => format!("file of set {policy}/{set}"),
             Self::Set(policy, set) => format!("rules of set {policy}/{set}"),
         }
@@ -72,7 +72,7 @@ impl Key {
 impl Change {
     pub(super) fn key(&self) -> Key {
         match self {
-            Self::Claim(c) => Key::Claim(c.policy, c.cidr, c.holder.clone()),
+            Self::Claim(c) => Key::Claim(c.key, c.owner.clone()),
             Self::File(c) => Key::File(c.policy, c.set.clone()),
             Self::Set(c) => Key::Set(c.policy, c.set.clone()),
         }
@@ -91,7 +91,7 @@ impl Change {
     /// Whether nothing was changed in the end.
     pub(super) fn is_void(&self) -> bool {
         match self {
-            Self::Claim(c) => ClaimState::same(c.before.as_ref(), c.after.as_ref()),
+            Self::Claim(c) => c.is_void(),
             Self::File(c) => c.before == c.after,
             Self::Set(c) => c.before == c.after,
         }
@@ -100,9 +100,7 @@ impl Change {
     /// Whether this begins where `earlier` ended: nobody else changed it in between.
     pub(super) fn continues(&self, earlier: &Self) -> bool {
         match (earlier, self) {
-            (Self::Claim(e), Self::Claim(l)) => {
-                ClaimState::same(e.after.as_ref(), l.before.as_ref())
-            }
+            (Self::Claim(e), Self::Claim(l)) => Claim::alike(&e.after, &l.before),
             (Self::File(e), Self::File(l)) => e.after == l.before,
             (Self::Set(e), Self::Set(l)) => e.after == l.before,
             _ => false,
@@ -150,48 +148,40 @@ pub(super) struct ClaimLine {
     /// Whose claim; None = the API's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     peer: Option<ClientName>,
-    before: Option<ClaimState>,
-    after: Option<ClaimState>,
+    before: Option<Claim>,
+    after: Option<Claim>,
 }
 
 impl From<ClaimChange> for ClaimLine {
     fn from(change: ClaimChange) -> Self {
-        let ClaimChange {
-            policy,
-            cidr,
-            holder,
-            before,
-            after,
-        } = change;
-        let peer = match holder {
-            Holder::Api => None,
-            Holder::Peer(name) => Some(name),
+        let RuleKey { policy, cidr } = change.key;
+        let peer = match change.owner {
+            Owner::Peer(name) => Some(name),
+            // Claims of sets are changed by their files, never one by one.
+            Owner::Api | Owner::Set(_) => None,
         };
         Self {
             policy,
             cidr,
             peer,
-            before,
-            after,
+            before: change.before,
+            after: change.after,
         }
     }
 }
 
 impl From<ClaimLine> for ClaimChange {
     fn from(line: ClaimLine) -> Self {
-        let ClaimLine {
-            policy,
-            cidr,
-            peer,
-            before,
-            after,
-        } = line;
+        let owner = line.peer.map_or(Owner::Api, Owner::Peer);
+        let owned = |claim: Claim| Claim {
+            owner: owner.clone(),
+            ..claim
+        };
         Self {
-            policy,
-            cidr,
-            holder: peer.map_or(Holder::Api, Holder::Peer),
-            before,
-            after,
+            key: RuleKey::new(line.policy, line.cidr),
+            before: line.before.map(owned),
+            after: line.after.map(owned),
+            owner,
         }
     }
 }

@@ -13,6 +13,7 @@
 //! - A clock that is set back puts nothing off: waiting is measured by one that does not jump, too.
 
 mod change;
+mod confirmable;
 mod pending;
 mod record;
 #[cfg(test)]
@@ -33,11 +34,11 @@ use parking_lot::Mutex;
 
 use crate::rules::{Firewall, SetStore};
 pub use change::{Change, FileChange, SetChange};
+pub use confirmable::{ConfirmableChange, Ticket};
 use couic_files::{ensure_dir, refuses_data};
 use pending::{Changes, Pending, Stage};
-pub use pending::{Draft, Ticket};
 use record::{ENDING, Head, Record};
-use watch::{DAMAGED, Damaged, Stray};
+use watch::{DAMAGED, Damaged, OrphanFile};
 
 /// So many changes can wait at a time.
 pub const MAX_PENDING: usize = 64;
@@ -93,20 +94,20 @@ pub enum ConfirmError {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ConfirmState {
     /// In the order in which they were made.
     pending: Vec<Pending>,
     reverted: VecDeque<RevertedChange>,
     /// Set files that were left alone.
-    strays: Vec<Stray>,
+    orphans: Vec<OrphanFile>,
     damaged: Vec<Damaged>,
     /// Why records cannot be written that are gone.
-    unkept: Option<io::Error>,
+    unsaved: Option<io::Error>,
     /// When these were looked at last.
     looked: Option<Instant>,
 }
 
-impl State {
+impl ConfirmState {
     fn get(&mut self, id: ConfirmId) -> Option<&mut Pending> {
         self.pending.iter_mut().find(|p| p.head.id == id)
     }
@@ -117,7 +118,7 @@ pub struct Confirmations {
     firewall: Arc<Firewall>,
     sets: Arc<SetStore>,
     dir: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<ConfirmState>,
     /// One at a time is undone.
     undoing: Mutex<()>,
 }
@@ -146,7 +147,7 @@ impl Confirmations {
             Err(error) if refuses_data(&error) => None,
             other => Some(other.and_then(|()| fs::read_dir(&dir))?),
         };
-        let mut state = State::default();
+        let mut state = ConfirmState::default();
         for file in files.into_iter().flatten() {
             let path = file?.path();
             let is = |ending| path.extension().is_some_and(|found| found == ending);
@@ -180,7 +181,7 @@ impl Confirmations {
         client: &ClientName,
         within: u64,
         summary: String,
-    ) -> Result<Draft, ConfirmError> {
+    ) -> Result<ConfirmableChange, ConfirmError> {
         let mut state = self.state.lock();
         if state.pending.len() >= MAX_PENDING {
             return Err(ConfirmError::TooMany);
@@ -208,7 +209,7 @@ impl Confirmations {
             undone: None,
             head,
         });
-        Ok(Draft::new(Arc::clone(self), id))
+        Ok(ConfirmableChange::new(Arc::clone(self), id))
     }
 
     /// Makes a change permanent, where `client` (None = anybody) made it.
@@ -244,7 +245,7 @@ impl Confirmations {
 
     fn waiting<'s>(
         &self,
-        state: &'s mut State,
+        state: &'s mut ConfirmState,
         id: ConfirmId,
         client: Option<&ClientName>,
     ) -> Result<&'s mut Pending, ConfirmError> {

@@ -7,12 +7,12 @@ mod sets;
 
 use std::sync::Arc;
 
-use couic_common::{Cidr, ClientName, ConfirmId, Policy, Tag};
+use couic_common::{Cidr, ClientName, ConfirmId, Policy, RuleKey, Tag};
 
 use super::*;
 use crate::{
     dataplane::{Limits, MemoryPlane},
-    rules::{Actor, Holder, Job, ManualClock, NewRule},
+    rules::{Actor, Claim, ClaimRequest, Job, ManualClock, Owner},
 };
 
 /// Longer than any test runs: only the clock that is turned by hand ends it.
@@ -65,22 +65,18 @@ impl Lab {
     }
 
     fn changes(&self, jobs: Vec<Job>) -> Option<ConfirmId> {
-        let mut draft = self.all.begin(&ops(), WITHIN, "a test".to_owned()).unwrap();
-        self.spell(&mut draft, jobs);
-        draft.finish().map(|ticket| ticket.id)
+        let mut change = self.begin();
+        self.apply(&mut change, jobs);
+        change.finish().map(|ticket| ticket.id)
     }
 
-    fn spell(&self, draft: &mut Draft, jobs: Vec<Job>) {
-        let actor = Actor::Client(ops());
-        let foretold = jobs
-            .iter()
-            .flat_map(|job| self.firewall.foretell(Policy::Drop, job, &actor));
-        draft.will(foretold.map(Change::Claim).collect()).unwrap();
-        let done = jobs.into_iter().flat_map(|job| {
-            let done = self.firewall.apply_seen(Policy::Drop, job, &actor);
-            done.map(|(_, seen)| seen).unwrap_or_default()
-        });
-        draft.did(done.map(Change::Claim).collect());
+    fn begin(&self) -> ConfirmableChange {
+        self.all.begin(&ops(), WITHIN, "a test".to_owned()).unwrap()
+    }
+
+    fn apply(&self, change: &mut ConfirmableChange, jobs: Vec<Job>) {
+        let results = change.apply(Policy::Drop, jobs, &Actor::Client(ops()));
+        assert!(results.is_ok(), "{results:?}");
     }
 
     /// A change by somebody, for good.
@@ -89,8 +85,16 @@ impl Lab {
         assert!(results[0].is_ok(), "{results:?}");
     }
 
+    /// The claims of the API and of peers.
+    fn claims(&self, cidr: &str) -> Vec<Claim> {
+        let key = RuleKey::new(Policy::Drop, cidr.parse().unwrap());
+        self.firewall.claims(key).0
+    }
+
     fn expiration(&self, cidr: &str) -> Option<u64> {
-        let entry = self.firewall.entry(Policy::Drop, cidr.parse().unwrap());
+        let entry = self
+            .firewall
+            .entry(RuleKey::new(Policy::Drop, cidr.parse().unwrap()));
         entry.map(|entry| entry.expiration)
     }
 
@@ -117,7 +121,7 @@ fn add(cidr: &str, expiration: u64) -> Job {
 }
 
 fn tagged(cidr: &str, expiration: u64, tag: &str) -> Job {
-    let rule = NewRule {
+    let rule = ClaimRequest {
         cidr: cidr.parse::<Cidr>().unwrap(),
         tag: Tag::parse(tag).unwrap(),
         expiration,

@@ -9,13 +9,13 @@ use std::{
 use couic_common::{Cidr, ClientName, ConfirmId, Metadata, Policy, RevertedChange, SetName};
 
 use super::{
-    Change, ConfirmError, Confirmations, FileChange, REMEMBERED, SetChange, State,
+    Change, ConfirmError, ConfirmState, Confirmations, FileChange, REMEMBERED, SetChange,
     change::Key,
     pending::{Changes, Pending, Stage},
     record::Head,
 };
 use crate::rules::{
-    Actor, ClaimChange, Exchanged, Origin, SetCatalog, SetEntries, SetError, parse_set,
+    Actor, ClaimSwap, Origin, SetCatalog, SetEntries, SetError, Swapped, parse_set,
 };
 
 /// When what could not be undone is tried again.
@@ -88,22 +88,31 @@ impl Confirmations {
         let changes = self.pass_on(id, changes, &mut outcome);
         self.undo_claims(&head, &changes, &mut outcome);
         self.undo_sets(&head, &changes, &mut outcome);
-        self.settle(&head, why, outcome)
+        self.conclude(&head, why, outcome)
     }
 
     fn undo_claims(&self, head: &Head, changes: &[Change], outcome: &mut Outcome) {
-        let claims = changes.iter().filter_map(|change| match change {
-            Change::Claim(claim) => Some(claim.clone()),
-            _ => None,
-        });
-        let claims: Vec<ClaimChange> = claims.collect();
+        let now = self.firewall.now();
+        let (mut keys, mut swaps) = (Vec::new(), Vec::new());
+        for change in changes {
+            let Change::Claim(claim) = change else {
+                continue;
+            };
+            keys.push(change.key());
+            swaps.push(ClaimSwap {
+                key: claim.key,
+                owner: Some(claim.owner.clone()),
+                expected: claim.after.iter().cloned().collect(),
+                // A claim whose time is over does not come back.
+                wanted: claim.before.clone().filter(|before| !before.is_over(now)),
+            });
+        }
         let origin = origin(&head.client, head);
-        for (claim, became) in claims.iter().zip(self.firewall.exchange(&claims, &origin)) {
-            let key = Change::Claim(claim.clone()).key();
-            match became {
-                Exchanged::Done => outcome.done(),
-                Exchanged::Moved => outcome.moved.push(key),
-                Exchanged::Refused(error) => outcome.failed(key.name(), error),
+        for (key, swapped) in keys.into_iter().zip(self.firewall.swap(swaps, &origin)) {
+            match swapped {
+                Swapped::Done(_) => outcome.done(),
+                Swapped::Moved => outcome.moved.push(key),
+                Swapped::Refused(error) => outcome.failed(key.name(), error),
             }
         }
     }
@@ -257,7 +266,7 @@ impl Confirmations {
     }
 
     /// Whether a change that is being made at this moment is about the same things.
-    fn is_met(state: &State, id: ConfirmId) -> bool {
+    fn is_met(state: &ConfirmState, id: ConfirmId) -> bool {
         let mut making = state.pending.iter().filter(|p| p.stage == Stage::Making);
         let of = state.pending.iter().find(|p| p.head.id == id);
         let keys: Vec<Key> = of
@@ -266,7 +275,7 @@ impl Confirmations {
         making.any(|p| keys.iter().any(|key| p.changes.find(key).is_some()))
     }
 
-    fn settle(
+    fn conclude(
         &self,
         head: &Head,
         why: &str,
@@ -323,7 +332,7 @@ impl Confirmations {
 }
 
 /// Notes why a change is not undone, or not for good. It is tried again.
-fn again_later(state: &mut State, head: &Head, failed: &[String]) -> ConfirmError {
+fn again_later(state: &mut ConfirmState, head: &Head, failed: &[String]) -> ConfirmError {
     let Head {
         id,
         client,

@@ -14,7 +14,7 @@ use std::{
 use couic_common::{Cidr, Health, Policy, SetName};
 
 use super::{
-    Confirmations, DIR, State,
+    ConfirmState, Confirmations, DIR,
     pending::Pending,
     record::{Head, Record},
     undo::AGAIN,
@@ -27,7 +27,7 @@ pub(super) const DAMAGED: &str = "damaged";
 
 /// A set file that says something else than the rules.
 #[derive(Debug)]
-pub(super) struct Stray {
+pub(super) struct OrphanFile {
     policy: Policy,
     set: SetName,
     /// Which change left it alone.
@@ -46,7 +46,7 @@ enum Says {
     Nothing(String),
 }
 
-impl Stray {
+impl OrphanFile {
     fn is(&self, policy: Policy, set: &SetName) -> bool {
         (self.policy, &self.set) == (policy, set)
     }
@@ -111,39 +111,39 @@ impl Confirmations {
         if state.looked.is_none_or(|at| at.elapsed() >= AGAIN) {
             state.looked = Some(Instant::now());
             drop(state);
-            self.look_now();
+            self.recheck_now();
         }
     }
 
-    pub(super) fn look_now(&self) {
+    pub(super) fn recheck_now(&self) {
         {
             let mut state = self.state.lock();
             state.damaged.retain(|damaged| damaged.path.exists());
             let lost = state.pending.iter().any(|p| p.record.is_gone());
-            state.unkept = if lost {
+            state.unsaved = if lost {
                 self.mend_records(&mut state).err()
             } else {
                 None
             };
         }
-        self.look_at_files();
+        self.recheck_files();
     }
 
-    fn look_at_files(&self) {
-        if self.state.lock().strays.is_empty() {
+    fn recheck_files(&self) {
+        if self.state.lock().orphans.is_empty() {
             return;
         }
         // Nobody changes files or puts them in force meanwhile.
         let _turn = self.sets.turn();
         let mut state = self.state.lock();
-        state.strays.retain_mut(|stray| {
-            let Stray { policy, set, .. } = stray;
-            let says = self.says(*policy, set, &stray.rules);
+        state.orphans.retain_mut(|orphan| {
+            let OrphanFile { policy, set, .. } = orphan;
+            let says = self.says(*policy, set, &orphan.rules);
             if says == Says::TheSame {
                 tracing::info!("sets/{policy}/{set}.couic says what is in force again");
                 return false;
             }
-            stray.says = says;
+            orphan.says = says;
             true
         });
     }
@@ -164,7 +164,7 @@ impl Confirmations {
 
     /// The files were put in force, all of them. Hold [`SetStore::turn`](crate::rules::SetStore::turn).
     pub fn files_followed(&self) {
-        self.state.lock().strays.clear();
+        self.state.lock().orphans.clear();
     }
 
     /// A file that a change left alone when it was undone. True where it says something else than the rules, which are
@@ -179,9 +179,12 @@ impl Confirmations {
         let rules = rules.unwrap_or_default();
         let says = self.says(policy, set, &rules);
         let mut state = self.state.lock();
-        let known = state.strays.iter_mut().find(|stray| stray.is(policy, set));
+        let known = state
+            .orphans
+            .iter_mut()
+            .find(|orphan| orphan.is(policy, set));
         if says == Says::TheSame {
-            state.strays.retain(|stray| !stray.is(policy, set));
+            state.orphans.retain(|orphan| !orphan.is(policy, set));
             return false;
         }
         if let Some(known) = known {
@@ -189,23 +192,23 @@ impl Confirmations {
             (known.rules, known.says) = (rules, says);
             return true;
         }
-        let stray = Stray {
+        let orphan = OrphanFile {
             policy,
             set: set.clone(),
             of: of.clone(),
             rules,
             says,
         };
-        tracing::error!("{}", stray.text());
-        state.strays.push(stray);
+        tracing::error!("{}", orphan.text());
+        state.orphans.push(orphan);
         true
     }
 
     /// The rules of sets are `in_force` from now on, whatever the files say.
     pub(super) fn rules_are(&self, in_force: &SetEntries) {
-        for stray in &mut self.state.lock().strays {
-            let key = (stray.policy, stray.set.clone());
-            stray.rules = in_force.get(&key).cloned().unwrap_or_default();
+        for orphan in &mut self.state.lock().orphans {
+            let key = (orphan.policy, orphan.set.clone());
+            orphan.rules = in_force.get(&key).cloned().unwrap_or_default();
         }
     }
 
@@ -213,7 +216,7 @@ impl Confirmations {
     ///
     /// # Errors
     /// What the system says, or why the directory cannot be trusted.
-    pub(super) fn mend_records(&self, state: &mut State) -> io::Result<()> {
+    pub(super) fn mend_records(&self, state: &mut ConfirmState) -> io::Result<()> {
         ensure_dir(&self.dir, 0o700)?;
         let gone = state.pending.iter_mut().filter(|p| p.record.is_gone());
         for pending in gone {
@@ -247,7 +250,7 @@ impl Confirmations {
     }
 }
 
-impl State {
+impl ConfirmState {
     pub(super) fn problems(&self) -> Vec<String> {
         let stuck = self.pending.iter().filter_map(|p| {
             let Head {
@@ -261,14 +264,14 @@ impl State {
                 "{client}'s change {id} ({summary}) cannot be undone, and is tried again: {why}"
             ))
         });
-        let unkept = self.unkept.iter().map(|error| {
+        let unsaved = self.unsaved.iter().map(|error| {
             format!(
                 "{DIR}/ in the working directory cannot be written to, so a restart would make permanent what waits to be confirmed: {error}"
             )
         });
         let damaged = self.damaged.iter().map(Damaged::text);
-        let strays = self.strays.iter().map(Stray::text);
-        stuck.chain(unkept).chain(damaged).chain(strays).collect()
+        let orphans = self.orphans.iter().map(OrphanFile::text);
+        stuck.chain(unsaved).chain(damaged).chain(orphans).collect()
     }
 }
 

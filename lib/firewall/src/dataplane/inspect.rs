@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use couic_common::{Cidr, Policy};
+use couic_common::{Cidr, Policy, RuleKey};
 use couic_ebpf::{
     hash::scatter4,
     layout::{CODE_IGNORE, CODE_PASS, HOST_BITS, IGNORE, TAG_BITS, TOPS},
@@ -43,7 +43,7 @@ fn policy(number: u64) -> Policy {
 }
 
 /// The rule at a place of a tree of short prefixes: twice its node, plus its policy.
-pub(super) fn short(v6: bool, place: usize) -> Option<(Policy, Cidr)> {
+pub(super) fn short(v6: bool, place: usize) -> Option<RuleKey> {
     let node = place / 2;
     let len = node.checked_ilog2()?;
     let head = u32::try_from((node << (16 - len)) & (TOPS as usize - 1)).ok()?;
@@ -53,23 +53,23 @@ pub(super) fn short(v6: bool, place: usize) -> Option<(Policy, Cidr)> {
         Ipv4Addr::from_bits(head << 16).into()
     };
     let cidr = Cidr::new(address, u8::try_from(len).ok()?).ok()?;
-    Some((policy(place as u64 & 1), cidr))
+    Some(RuleKey::new(policy(place as u64 & 1), cidr))
 }
 
 /// The rule with a key of the IPv4 bucket table.
-pub(super) fn long4(key: u64) -> Option<(Policy, Cidr)> {
+pub(super) fn long4(key: u64) -> Option<RuleKey> {
     let address = u32::try_from(key & u64::from(u32::MAX)).ok()?;
     let len = 32 - u8::try_from(key >> 32 & 15).ok()?;
     let cidr = Cidr::new(Ipv4Addr::from_bits(address).into(), len).ok()?;
-    Some((policy(key >> 36 & 1), cidr))
+    Some(RuleKey::new(policy(key >> 36 & 1), cidr))
 }
 
 /// The rule of an IPv6 prefix in two halves, and twice its length plus its policy.
-pub(super) fn long6(hi: u64, lo: u64, len_policy: u64) -> Option<(Policy, Cidr)> {
+pub(super) fn long6(hi: u64, lo: u64, len_policy: u64) -> Option<RuleKey> {
     let address = Ipv6Addr::from_bits(u128::from(hi) << 64 | u128::from(lo));
     let len = u8::try_from(len_policy / 2).ok()?;
     let cidr = Cidr::new(address.into(), len).ok()?;
-    Some((policy(len_policy & 1), cidr))
+    Some(RuleKey::new(policy(len_policy & 1), cidr))
 }
 
 /// The address that a slot in a line of the table of hosts stands for.

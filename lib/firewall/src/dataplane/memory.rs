@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use couic_common::{ActionStats, Cidr, Counter, NotInspected, Policy, Verdict};
+use couic_common::{ActionStats, Counter, NotInspected, Policy, RuleKey, Verdict};
 use parking_lot::Mutex;
 
 use super::{Counters, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot, Valve};
@@ -13,10 +13,10 @@ pub struct MemoryPlane(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    rules: BTreeMap<(Policy, Cidr), PlaneRule>,
+    rules: BTreeMap<RuleKey, PlaneRule>,
     tags: BTreeMap<(Policy, TagSlot), Counter>,
     /// Where rules are counted one by one.
-    usage: Option<BTreeMap<(Policy, Cidr), RuleUsage>>,
+    usage: Option<BTreeMap<RuleKey, RuleUsage>>,
     actions: ActionStats,
     heartbeat: u64,
     open: bool,
@@ -26,15 +26,15 @@ struct State {
 
 impl State {
     /// The rule that decides about packets from an address.
-    fn deciding(&self, source: IpAddr) -> Option<(Policy, Cidr, TagSlot)> {
+    fn deciding(&self, source: IpAddr) -> Option<(RuleKey, TagSlot)> {
         Policy::ALL.into_iter().find_map(|policy| {
             let covering = self
                 .rules
                 .iter()
-                .filter(|((p, cidr), _)| *p == policy && cidr.contains(source));
+                .filter(|(key, _)| key.policy == policy && key.cidr.contains(source));
             covering
-                .max_by_key(|((_, cidr), _)| cidr.prefix())
-                .map(|((_, cidr), rule)| (policy, *cidr, rule.slot))
+                .max_by_key(|(key, _)| key.cidr.prefix())
+                .map(|(key, rule)| (*key, rule.slot))
         })
     }
 }
@@ -54,16 +54,16 @@ impl MemoryPlane {
     pub fn packet(&self, source: IpAddr, bytes: u64) -> Verdict {
         let mut state = self.0.lock();
         let found = (!state.open).then(|| state.deciding(source)).flatten();
-        let verdict = if matches!(found, Some((Policy::Drop, ..))) {
+        let verdict = if found.is_some_and(|(key, _)| key.policy == Policy::Drop) {
             Verdict::Drop
         } else {
             Verdict::Pass
         };
-        if let Some((policy, cidr, slot)) = found {
-            count(state.tags.entry((policy, slot)).or_default(), bytes);
+        if let Some((key, slot)) = found {
+            count(state.tags.entry((key.policy, slot)).or_default(), bytes);
             let now = state.heartbeat;
             if let Some(usage) = &mut state.usage {
-                let rule = usage.entry((policy, cidr)).or_default();
+                let rule = usage.entry(key).or_default();
                 rule.hits += 1;
                 rule.last_seen = now;
             }
@@ -81,17 +81,17 @@ impl MemoryPlane {
     }
 
     /// Changes a rule behind its owner's back: for tests of what notices that.
-    pub fn tamper(&self, policy: Policy, cidr: Cidr, rule: Option<PlaneRule>) {
+    pub fn tamper(&self, key: RuleKey, rule: Option<PlaneRule>) {
         let mut state = self.0.lock();
         match rule {
-            Some(rule) => state.rules.insert((policy, cidr), rule),
-            None => state.rules.remove(&(policy, cidr)),
+            Some(rule) => state.rules.insert(key, rule),
+            None => state.rules.remove(&key),
         };
     }
 
     /// Every rule in force.
     #[must_use]
-    pub fn rules(&self) -> BTreeMap<(Policy, Cidr), PlaneRule> {
+    pub fn rules(&self) -> BTreeMap<RuleKey, PlaneRule> {
         self.0.lock().rules.clone()
     }
 
@@ -113,7 +113,7 @@ fn count(counter: &mut Counter, bytes: u64) {
 }
 
 impl Plane for MemoryPlane {
-    fn put(&mut self, policy: Policy, cidr: Cidr, rule: PlaneRule) -> Result<(), PlaneError> {
+    fn put(&mut self, key: RuleKey, rule: PlaneRule) -> Result<(), PlaneError> {
         let mut state = self.0.lock();
         if state.refuses_puts {
             return Err(PlaneError::Full { table: "memory" });
@@ -124,15 +124,15 @@ impl Plane for MemoryPlane {
                 return Err(PlaneError::Full { table: "memory" });
             }
         }
-        state.rules.insert((policy, cidr), rule);
+        state.rules.insert(key, rule);
         Ok(())
     }
 
-    fn remove(&mut self, policy: Policy, cidr: Cidr) -> Result<(), PlaneError> {
+    fn remove(&mut self, key: RuleKey) -> Result<(), PlaneError> {
         let mut state = self.0.lock();
-        state.rules.remove(&(policy, cidr));
+        state.rules.remove(&key);
         if let Some(usage) = &mut state.usage {
-            usage.remove(&(policy, cidr));
+            usage.remove(&key);
         }
         Ok(())
     }
@@ -141,31 +141,30 @@ impl Plane for MemoryPlane {
         self.0.lock().heartbeat = now;
     }
 
-    fn held(&self, policy: Policy, cidr: Cidr) -> Option<PlaneRule> {
+    fn held(&self, key: RuleKey) -> Option<PlaneRule> {
         let state = self.0.lock();
-        state.rules.get(&(policy, cidr)).map(|rule| rule.as_held())
+        state.rules.get(&key).map(|rule| rule.as_held())
     }
 
     fn decides(&self, source: IpAddr) -> Option<(Policy, TagSlot)> {
         let found = self.0.lock().deciding(source);
-        found.map(|(policy, _, slot)| (policy, slot))
+        found.map(|(key, slot)| (key.policy, slot))
     }
 
-    fn erase(&mut self, policy: Policy, cidr: Cidr) {
-        self.0.lock().rules.remove(&(policy, cidr));
+    fn erase(&mut self, key: RuleKey) {
+        self.0.lock().rules.remove(&key);
     }
 
-    fn walk(
-        &self,
-        from: usize,
-        places: usize,
-        show: &mut dyn FnMut(Policy, Cidr),
-    ) -> Option<usize> {
+    fn walk(&self, from: usize, places: usize, show: &mut dyn FnMut(RuleKey)) -> Option<usize> {
         let state = self.0.lock();
         let end = from.saturating_add(places);
-        for (policy, cidr) in state.rules.keys().skip(from).take(places) {
-            show(*policy, *cidr);
-        }
+        state
+            .rules
+            .keys()
+            .skip(from)
+            .take(places)
+            .copied()
+            .for_each(show);
         (end < state.rules.len()).then_some(end)
     }
 
@@ -173,11 +172,11 @@ impl Plane for MemoryPlane {
         Arc::new(self.clone())
     }
 
-    fn usage(&self, policy: Policy, cidr: Cidr) -> Option<RuleUsage> {
+    fn usage(&self, key: RuleKey) -> Option<RuleUsage> {
         let state = self.0.lock();
         let usage = state.usage.as_ref()?;
-        let known = state.rules.contains_key(&(policy, cidr));
-        known.then(|| usage.get(&(policy, cidr)).copied().unwrap_or_default())
+        let known = state.rules.contains_key(&key);
+        known.then(|| usage.get(&key).copied().unwrap_or_default())
     }
 }
 

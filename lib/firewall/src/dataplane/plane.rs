@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use couic_common::{ActionStats, Cidr, Counter, NotInspected, Policy};
+use couic_common::{ActionStats, Counter, NotInspected, Policy, RuleKey};
 
 /// How many tags a policy can have at a time, the untagged slot included.
 pub const MAX_TAGS: usize = 8192;
@@ -137,38 +137,37 @@ pub trait Plane: Send {
     ///
     /// # Errors
     /// Nothing has changed then.
-    fn put(&mut self, policy: Policy, cidr: Cidr, rule: PlaneRule) -> Result<(), PlaneError>;
+    fn put(&mut self, key: RuleKey, rule: PlaneRule) -> Result<(), PlaneError>;
 
     /// Takes a rule away. Without effect where there is none.
     ///
     /// # Errors
     /// The rule may still be in force then.
-    fn remove(&mut self, policy: Policy, cidr: Cidr) -> Result<(), PlaneError>;
+    fn remove(&mut self, key: RuleKey) -> Result<(), PlaneError>;
 
     /// Tells the data plane that the daemon lives, and what time it is (Unix seconds): while this is called at
     /// least every few seconds, deadlines are the daemon's business.
     fn heartbeat(&mut self, now: u64);
 
     /// A rule as the tables hold it, to be compared with what was put there. A deadline behind 2106 is shown as none.
-    fn held(&self, policy: Policy, cidr: Cidr) -> Option<PlaneRule>;
+    fn held(&self, key: RuleKey) -> Option<PlaneRule>;
 
     /// Which rules decide about packets from an address, by what packets look at; None where none does.
     fn decides(&self, source: IpAddr) -> Option<(Policy, TagSlot)>;
 
     /// Takes out what nobody put there: a rule of which only the tables know. Without effect where there is none.
-    fn erase(&mut self, policy: Policy, cidr: Cidr);
+    fn erase(&mut self, key: RuleKey);
 
     /// Shows rules that the tables hold, at `places` of their places from `from` on. Answers where to go on; None where
     /// that was the last place.
-    fn walk(&self, from: usize, places: usize, show: &mut dyn FnMut(Policy, Cidr))
-    -> Option<usize>;
+    fn walk(&self, from: usize, places: usize, show: &mut dyn FnMut(RuleKey)) -> Option<usize>;
 
     /// The switch that lets everything pass. It needs no turn behind whoever changes rules.
     fn valve(&self) -> Arc<dyn Valve>;
 
     /// What a rule decided. None where there is no such rule, or where rules are not counted one by one.
-    fn usage(&self, policy: Policy, cidr: Cidr) -> Option<RuleUsage> {
-        let _ = (policy, cidr);
+    fn usage(&self, key: RuleKey) -> Option<RuleUsage> {
+        let _ = key;
         None
     }
 }

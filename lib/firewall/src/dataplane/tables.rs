@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use couic_common::{Cidr, Policy};
+use couic_common::{Cidr, Policy, RuleKey};
 use couic_ebpf::layout::Config;
 
 use super::{
@@ -202,17 +202,17 @@ fn unix_now() -> u64 {
 }
 
 impl Plane for TablePlane {
-    fn put(&mut self, policy: Policy, cidr: Cidr, rule: PlaneRule) -> Result<(), PlaneError> {
-        match cidr {
-            Cidr::V4(net) => self.v4.put(&mut self.store, policy, net, rule),
-            Cidr::V6(net) => self.v6.put(&mut self.store, policy, net, rule),
+    fn put(&mut self, key: RuleKey, rule: PlaneRule) -> Result<(), PlaneError> {
+        match key.cidr {
+            Cidr::V4(net) => self.v4.put(&mut self.store, key.policy, net, rule),
+            Cidr::V6(net) => self.v6.put(&mut self.store, key.policy, net, rule),
         }
     }
 
-    fn remove(&mut self, policy: Policy, cidr: Cidr) -> Result<(), PlaneError> {
-        match cidr {
-            Cidr::V4(net) => self.v4.remove(&self.store, policy, net),
-            Cidr::V6(net) => self.v6.remove(&self.store, policy, net),
+    fn remove(&mut self, key: RuleKey) -> Result<(), PlaneError> {
+        match key.cidr {
+            Cidr::V4(net) => self.v4.remove(&self.store, key.policy, net),
+            Cidr::V6(net) => self.v6.remove(&self.store, key.policy, net),
         }
         Ok(())
     }
@@ -221,10 +221,10 @@ impl Plane for TablePlane {
         self.store.beat(monotonic(), now);
     }
 
-    fn held(&self, policy: Policy, cidr: Cidr) -> Option<PlaneRule> {
-        let held = match cidr {
-            Cidr::V4(net) => self.v4.held(&self.store, policy, net),
-            Cidr::V6(net) => self.v6.held(&self.store, policy, net),
+    fn held(&self, key: RuleKey) -> Option<PlaneRule> {
+        let held = match key.cidr {
+            Cidr::V4(net) => self.v4.held(&self.store, key.policy, net),
+            Cidr::V6(net) => self.v6.held(&self.store, key.policy, net),
         };
         held.map(inspect::rule)
     }
@@ -233,19 +233,14 @@ impl Plane for TablePlane {
         inspect::decided(self.look_up(source))
     }
 
-    fn erase(&mut self, policy: Policy, cidr: Cidr) {
-        match cidr {
-            Cidr::V4(net) => self.v4.erase(&self.store, policy, net),
-            Cidr::V6(net) => self.v6.erase(&self.store, policy, net),
+    fn erase(&mut self, key: RuleKey) {
+        match key.cidr {
+            Cidr::V4(net) => self.v4.erase(&self.store, key.policy, net),
+            Cidr::V6(net) => self.v6.erase(&self.store, key.policy, net),
         }
     }
 
-    fn walk(
-        &self,
-        from: usize,
-        places: usize,
-        show: &mut dyn FnMut(Policy, Cidr),
-    ) -> Option<usize> {
+    fn walk(&self, from: usize, places: usize, show: &mut dyn FnMut(RuleKey)) -> Option<usize> {
         let (v4, v6) = (self.v4.places(&self.store), self.v6.places(&self.store));
         let tables = v4.into_iter().map(|n| (false, n));
         let tables = tables.chain(v6.into_iter().map(|n| (true, n)));
@@ -259,8 +254,8 @@ impl Plane for TablePlane {
                 } else {
                     self.v4.at(&self.store, nth, place)
                 };
-                if let Some((policy, cidr)) = found {
-                    show(policy, cidr);
+                if let Some(key) = found {
+                    show(key);
                 }
             }
             base += size;
@@ -272,14 +267,14 @@ impl Plane for TablePlane {
         Arc::<Region<Config>>::clone(&self.store.config)
     }
 
-    fn usage(&self, policy: Policy, cidr: Cidr) -> Option<RuleUsage> {
+    fn usage(&self, key: RuleKey) -> Option<RuleUsage> {
         // Every entry of a list asks: without counters nobody looks the rule up.
         if !self.counts.is_on() {
             return None;
         }
-        match cidr {
-            Cidr::V4(net) => self.v4.usage(&self.store, policy, net),
-            Cidr::V6(net) => self.v6.usage(&self.store, policy, net),
+        match key.cidr {
+            Cidr::V4(net) => self.v4.usage(&self.store, key.policy, net),
+            Cidr::V6(net) => self.v6.usage(&self.store, key.policy, net),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use couic_common::{Cidr, Policy};
+use couic_common::{Cidr, Policy, RuleKey};
 use couic_ebpf::layout::{CODE_DROP, CODE_IGNORE, CODE_PASS};
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ const LIMITS: Limits = Limits {
     ignore_entries: 1000,
 };
 
-type Rules = BTreeMap<(Policy, Cidr), PlaneRule>;
+type Rules = BTreeMap<RuleKey, PlaneRule>;
 
 /// The verdict code by looking at every rule; `now` is 0 while a daemon lives.
 fn scan(rules: &Rules, source: IpAddr, now: u64) -> u32 {
@@ -24,8 +24,8 @@ fn scan(rules: &Rules, source: IpAddr, now: u64) -> u32 {
     for (policy, first) in [(Policy::Ignore, CODE_IGNORE), (Policy::Drop, CODE_DROP)] {
         let covering = rules
             .iter()
-            .filter(|((p, cidr), rule)| *p == policy && cidr.contains(source) && holds(rule));
-        if let Some((_, rule)) = covering.max_by_key(|((_, cidr), _)| cidr.prefix()) {
+            .filter(|(key, rule)| key.policy == policy && key.cidr.contains(source) && holds(rule));
+        if let Some((_, rule)) = covering.max_by_key(|(key, _)| key.cidr.prefix()) {
             return first + u32::try_from(rule.slot.index()).unwrap();
         }
     }
@@ -79,11 +79,12 @@ fn policy() -> impl Strategy<Value = Policy> {
 }
 
 /// A change: remove where there is no rule.
-type Change = (Policy, Cidr, Option<(usize, u64)>);
+type Change = (RuleKey, Option<(usize, u64)>);
 
 fn change() -> impl Strategy<Value = Change> {
     let put = prop::option::weighted(0.7, (0..MAX_TAGS, 0u64..20));
-    (policy(), cidr(), put)
+    let key = (policy(), cidr()).prop_map(|(policy, cidr)| RuleKey::new(policy, cidr));
+    (key, put)
 }
 
 /// First and last address of a prefix, and their neighbours.
@@ -112,19 +113,16 @@ fn edges(cidr: Cidr) -> Vec<IpAddr> {
     }
 }
 
-fn apply(plane: &mut TablePlane, rules: &mut Rules, (policy, cidr, put): Change) {
+fn apply(plane: &mut TablePlane, rules: &mut Rules, (key, put): Change) {
     match put {
         Some((slot, deadline)) => {
-            plane.put(policy, cidr, rule(slot, deadline)).unwrap();
-            rules.insert((policy, cidr), rule(slot, deadline));
+            plane.put(key, rule(slot, deadline)).unwrap();
+            rules.insert(key, rule(slot, deadline));
         }
         None => {
             // What is there goes more often than what is not.
-            let nearest = rules
-                .range((policy, cidr)..)
-                .next()
-                .map_or((policy, cidr), |(k, _)| *k);
-            plane.remove(nearest.0, nearest.1).unwrap();
+            let nearest = rules.range(key..).next().map_or(key, |(k, _)| *k);
+            plane.remove(nearest).unwrap();
             rules.remove(&nearest);
         }
     }
@@ -142,7 +140,7 @@ proptest! {
         let (mut plane, mut rules) = (plane(), Rules::new());
         for change in changes {
             apply(&mut plane, &mut rules, change);
-            for source in edges(change.1) {
+            for source in edges(change.0.cidr) {
                 prop_assert_eq!(plane.judge(source), scan(&rules, source, 0), "{} after {:?}", source, change);
             }
         }
@@ -163,8 +161,8 @@ proptest! {
         for change in changes {
             apply(&mut plane, &mut rules, change);
         }
-        for (policy, cidr) in rules.into_keys() {
-            plane.remove(policy, cidr).unwrap();
+        for key in rules.into_keys() {
+            plane.remove(key).unwrap();
         }
         prop_assert_eq!(plane.residue(), 0);
     }
@@ -173,18 +171,21 @@ proptest! {
 /// Whatever shape `LIMITS` rules have, they fit, are found while the tables grow, and leave nothing.
 fn fills(shape: impl Fn(u32) -> Cidr) {
     let mut plane = plane();
-    let all: Vec<(Policy, Cidr)> = (0..4000)
+    let all: Vec<RuleKey> = (0..4000)
         .map(|n| {
-            if n < 3000 {
-                (Policy::Drop, shape(n))
+            let policy = if n < 3000 {
+                Policy::Drop
             } else {
-                (Policy::Ignore, shape(n))
-            }
+                Policy::Ignore
+            };
+            RuleKey::new(policy, shape(n))
         })
         .collect();
-    for (n, (policy, cidr)) in all.iter().enumerate() {
-        plane.put(*policy, *cidr, rule(n % MAX_TAGS, 0)).unwrap();
-        let code = if *policy == Policy::Drop {
+    for (n, RuleKey { policy, cidr }) in all.iter().copied().enumerate() {
+        plane
+            .put(RuleKey::new(policy, cidr), rule(n % MAX_TAGS, 0))
+            .unwrap();
+        let code = if policy == Policy::Drop {
             CODE_DROP
         } else {
             CODE_IGNORE
@@ -194,8 +195,8 @@ fn fills(shape: impl Fn(u32) -> Cidr) {
             code + u32::try_from(n % MAX_TAGS).unwrap()
         );
     }
-    for (n, (policy, cidr)) in all.iter().enumerate() {
-        let code = if *policy == Policy::Drop {
+    for (n, RuleKey { policy, cidr }) in all.iter().copied().enumerate() {
+        let code = if policy == Policy::Drop {
             CODE_DROP
         } else {
             CODE_IGNORE
@@ -205,9 +206,9 @@ fn fills(shape: impl Fn(u32) -> Cidr) {
             code + u32::try_from(n % MAX_TAGS).unwrap()
         );
     }
-    for (policy, cidr) in all {
-        plane.remove(policy, cidr).unwrap();
-        assert_eq!(plane.judge(cidr.addr()), CODE_PASS);
+    for key in all {
+        plane.remove(key).unwrap();
+        assert_eq!(plane.judge(key.cidr.addr()), CODE_PASS);
     }
     assert_eq!(plane.residue(), 0);
 }
@@ -255,7 +256,10 @@ fn all_ipv6_lengths_at_once_are_told_apart() {
     let (mut plane, base) = (plane(), 0x2001_0db8_0000_0000_0000_0000_0000_0000_u128);
     for len in (0..=128u8).rev() {
         plane
-            .put(Policy::Drop, v6(base, len), rule(len.into(), 0))
+            .put(
+                RuleKey::new(Policy::Drop, v6(base, len)),
+                rule(len.into(), 0),
+            )
             .unwrap();
     }
     for len in 1..=128u8 {
@@ -264,7 +268,9 @@ fn all_ipv6_lengths_at_once_are_told_apart() {
         assert_eq!(plane.judge(source), CODE_DROP + u32::from(len) - 1, "{len}");
     }
     for len in 0..=128u8 {
-        plane.remove(Policy::Drop, v6(base, len)).unwrap();
+        plane
+            .remove(RuleKey::new(Policy::Drop, v6(base, len)))
+            .unwrap();
     }
     assert_eq!(plane.residue(), 0);
 }
@@ -284,7 +290,7 @@ fn a_heartbeat_brings_the_daemon_back() {
     let mut plane = plane();
     let source = Ipv4Addr::new(192, 0, 2, 1).into();
     plane
-        .put(Policy::Drop, v4(0xc000_0200, 24), rule(1, 50))
+        .put(RuleKey::new(Policy::Drop, v4(0xc000_0200, 24)), rule(1, 50))
         .unwrap();
     plane.backdate_heartbeat(60, 40);
     assert!(plane.is_stale());

@@ -4,7 +4,7 @@
 //! Rules up to /16 live in a binary tree in heap order; each of its leaves, a /16, has the longest covering rule of
 //! each policy folded into its [`Top`]. A /1 in or out walks the half of the tree below it, 65,536 nodes.
 
-use couic_common::{Cidr, Policy};
+use couic_common::{Policy, RuleKey};
 use couic_ebpf::layout::{
     HEAD_HOSTS, HEAD_MORE, HEAD_VERSION, TAG_MASK, TOP_DROP, TOP_IGNORE, TOPS, Top, VALID,
 };
@@ -231,7 +231,7 @@ impl Tops {
     }
 
     /// The rule at a place.
-    pub(super) fn at(&self, store: &Store, place: usize) -> Option<(Policy, Cidr)> {
+    pub(super) fn at(&self, store: &Store, place: usize) -> Option<RuleKey> {
         let held = read!(self.shorts(store), place) & u64::from(VALID) != 0;
         held.then(|| inspect::short(self.v6, place)).flatten()
     }

@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use couic_common::{Cidr, Policy, V4Net};
+use couic_common::{Cidr, Policy, RuleKey, V4Net};
 use couic_ebpf::layout::key4;
 
 use super::{
@@ -137,12 +137,12 @@ impl V4 {
     }
 
     /// The rule at a place of one of the tables.
-    pub(super) fn at(&self, store: &Store, table: usize, place: usize) -> Option<(Policy, Cidr)> {
+    pub(super) fn at(&self, store: &Store, table: usize, place: usize) -> Option<RuleKey> {
         match table {
             0 => self.tops.at(store, place),
             1 => {
                 let address = Ipv4Addr::from_bits(self.hosts.at(store, place)?);
-                Some((Policy::Drop, Cidr::host(address.into())))
+                Some(RuleKey::new(Policy::Drop, Cidr::host(address.into())))
             }
             _ => inspect::long4(Table4::at(store, place)?),
         }

@@ -1,7 +1,7 @@
 //! IPv6 rules into tables. The order of stores is what keeps packets from half states: the entry, the steps, the
 //! head's word, the cell's mask, the version of the head (up to /31) or of the cell (from /32 on).
 
-use couic_common::{Cidr, Policy, V6Net};
+use couic_common::{Policy, RuleKey, V6Net};
 
 use super::{
     PlaneError, PlaneRule, RuleUsage,
@@ -148,7 +148,7 @@ impl V6 {
     }
 
     /// The rule at a place of one of the tables.
-    pub(super) fn at(&self, store: &Store, table: usize, place: usize) -> Option<(Policy, Cidr)> {
+    pub(super) fn at(&self, store: &Store, table: usize, place: usize) -> Option<RuleKey> {
         if table == 0 {
             return self.tops.at(store, place);
         }

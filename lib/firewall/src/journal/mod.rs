@@ -44,16 +44,17 @@ use std::{
     time::Duration,
 };
 
-use couic_common::{Cidr, Policy};
+use couic_common::RuleKey;
 use parking_lot::Mutex;
 
 use self::{compact::Upkeep, folder::Folder, recover::Recovery, status::Alarm};
 pub use self::{
     folder::StateError,
-    record::{ClaimOwner, ClaimRow, Record, Register, RegisterRow, RuleClaims, SavedClaim},
+    record::{Record, Register, RegisterRow, RuleClaims},
     recover::{Recovered, Registers, SavedRegister},
     status::JournalFigures,
 };
+use crate::rules::ClaimRef;
 
 /// Between two calls of [`Journal::sync`]. With the time that two of them take themselves, that is what a power cut
 /// costs: 100 ms on a disk that syncs within 25 ms.
@@ -187,13 +188,8 @@ impl Journal {
     }
 
     /// Notes what the API and peers want of a rule, as [`Record::Claims`] does.
-    pub fn append_claims<'a>(
-        &self,
-        policy: Policy,
-        cidr: Cidr,
-        claims: impl Iterator<Item = ClaimRow<'a>>,
-    ) {
-        self.append_with(|out| record::put_claims(out, policy, cidr, claims));
+    pub fn append_claims<'a>(&self, key: RuleKey, claims: impl Iterator<Item = ClaimRef<'a>>) {
+        self.append_with(|out| record::put_claims(out, key, claims));
     }
 
     fn append_with(&self, write: impl FnOnce(&mut Vec<u8>)) {

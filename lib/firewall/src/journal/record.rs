@@ -11,8 +11,10 @@
 
 use std::net::IpAddr;
 
-use couic_common::{Cidr, ClientName, Policy, Tag};
+use couic_common::{Cidr, Policy, RuleKey, Tag};
 use couic_peering::{NodeId, Record as Written, Stamp, State};
+
+use crate::rules::{Claim, ClaimRef, Owner};
 
 /// Something that outlives the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +28,8 @@ pub enum Record {
 /// A register of peering, or that it was forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterRow {
-    /// The policy.
-    pub policy: Policy,
-    /// The network.
-    pub cidr: Cidr,
+    /// Which rule.
+    pub key: RuleKey,
     /// What it holds.
     pub register: Option<Register>,
 }
@@ -39,54 +39,17 @@ pub struct RegisterRow {
 pub struct Register {
     /// The last write.
     pub record: Written,
-    /// Whose claim it is on this node.
-    pub holder: ClaimOwner,
+    /// Whose claim it is on this node: the API's or a peer's.
+    pub owner: Owner,
 }
 
 /// What the API and peers want of a rule. No claims: the rule is theirs no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleClaims {
-    /// The policy.
-    pub policy: Policy,
-    /// The network.
-    pub cidr: Cidr,
+    /// Which rule.
+    pub key: RuleKey,
     /// The claims. Those of sets are in the set files.
-    pub claims: Vec<SavedClaim>,
-}
-
-/// One claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SavedClaim {
-    /// Whose.
-    pub owner: ClaimOwner,
-    /// The label.
-    pub tag: Option<Tag>,
-    /// Unix seconds; 0 = never.
-    pub expiration: u64,
-    /// Unix seconds.
-    pub creation: u64,
-}
-
-/// One claim, as it is written by whoever has the parts at hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClaimRow<'a> {
-    /// The peer's name; empty for the API.
-    pub owner: &'a str,
-    /// The label; empty for none.
-    pub tag: &'a str,
-    /// Unix seconds; 0 = never.
-    pub expiration: u64,
-    /// Unix seconds.
-    pub creation: u64,
-}
-
-/// Who can have a claim that is kept.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ClaimOwner {
-    /// All clients together.
-    Api,
-    /// A peer, by name.
-    Peer(ClientName),
+    pub claims: Vec<Claim>,
 }
 
 /// Kinds of payloads.
@@ -115,62 +78,49 @@ impl Record {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Claims(rule) => {
-                let rows = rule.claims.iter().map(SavedClaim::row);
-                put_claims(out, rule.policy, rule.cidr, rows);
+                put_claims(out, rule.key, rule.claims.iter().map(ClaimRef::from));
             }
             Self::Register(row) => {
                 out.push(REGISTER);
-                put_key(out, row.policy, row.cidr);
+                put_key(out, row.key);
                 put_register(out, row.register.as_ref());
             }
         }
     }
 }
 
-impl SavedClaim {
-    fn row(&self) -> ClaimRow<'_> {
-        ClaimRow {
-            owner: self.owner.name(),
-            tag: self.tag.as_ref().map_or("", Tag::as_str),
-            expiration: self.expiration,
-            creation: self.creation,
-        }
+/// How records name an owner: a peer's name, or nothing for the API. None for a set, whose claims are not recorded.
+fn name_of(owner: &Owner) -> Option<&str> {
+    match owner {
+        Owner::Set(_) => None,
+        Owner::Api => Some(""),
+        Owner::Peer(name) => Some(name.as_str()),
     }
 }
 
-impl ClaimOwner {
-    /// A peer's name, or nothing.
-    fn name(&self) -> &str {
-        match self {
-            Self::Api => "",
-            Self::Peer(name) => name.as_str(),
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        match name {
-            "" => Some(Self::Api),
-            name => Some(Self::Peer(name.parse().ok()?)),
-        }
+fn owner_named(name: &str) -> Option<Owner> {
+    match name {
+        "" => Some(Owner::Api),
+        name => Some(Owner::Peer(name.parse().ok()?)),
     }
 }
 
 /// Appends the payload of [`Record::Claims`].
 pub(super) fn put_claims<'a>(
     out: &mut Vec<u8>,
-    policy: Policy,
-    cidr: Cidr,
-    claims: impl Iterator<Item = ClaimRow<'a>>,
+    key: RuleKey,
+    claims: impl Iterator<Item = ClaimRef<'a>>,
 ) {
     out.push(CLAIMS);
-    put_key(out, policy, cidr);
+    put_key(out, key);
     let at = out.len();
     out.extend_from_slice(&[0; 2]);
     let mut count = 0_u16;
-    for claim in claims.take(MAX_CLAIMS) {
+    let recorded = claims.filter_map(|claim| Some((name_of(claim.owner)?, claim)));
+    for (owner, claim) in recorded.take(MAX_CLAIMS) {
         count += 1;
-        put_text(out, claim.owner);
-        put_text(out, claim.tag);
+        put_text(out, owner);
+        put_text(out, claim.tag.map_or("", Tag::as_str));
         out.extend_from_slice(&claim.expiration.to_le_bytes());
         out.extend_from_slice(&claim.creation.to_le_bytes());
     }
@@ -178,7 +128,8 @@ pub(super) fn put_claims<'a>(
 }
 
 fn put_register(out: &mut Vec<u8>, register: Option<&Register>) {
-    let Some(Register { record, holder }) = register else {
+    let register = register.and_then(|r| Some((&r.record, name_of(&r.owner)?)));
+    let Some((record, owner)) = register else {
         return out.push(FORGOTTEN);
     };
     out.push(match record.state {
@@ -188,7 +139,7 @@ fn put_register(out: &mut Vec<u8>, register: Option<&Register>) {
     for number in [record.stamp.time, record.stamp.node.0, record.covers] {
         out.extend_from_slice(&number.to_le_bytes());
     }
-    put_text(out, holder.name());
+    put_text(out, owner);
     if let State::Live { tag, until } = &record.state {
         put_text(out, tag.as_ref().map_or("", Tag::as_str));
         out.extend_from_slice(&until.to_le_bytes());
@@ -214,26 +165,22 @@ pub(super) fn read(payload: &[u8]) -> Option<Payload> {
 }
 
 fn read_claims(reader: &mut Reader<'_>) -> Option<RuleClaims> {
-    let (policy, cidr) = reader.key()?;
+    let key = reader.key()?;
     let count = reader.u16()?;
     let mut claims = Vec::new();
     for _ in 0..count {
-        claims.push(SavedClaim {
-            owner: ClaimOwner::named(reader.text()?)?,
+        claims.push(Claim {
+            owner: owner_named(reader.text()?)?,
             tag: Tag::parse(reader.text()?).ok()?,
             expiration: reader.u64()?,
             creation: reader.u64()?,
         });
     }
-    Some(RuleClaims {
-        policy,
-        cidr,
-        claims,
-    })
+    Some(RuleClaims { key, claims })
 }
 
 fn read_register(reader: &mut Reader<'_>) -> Option<RegisterRow> {
-    let (policy, cidr) = reader.key()?;
+    let key = reader.key()?;
     let says = reader.u8()?;
     let register = match says {
         FORGOTTEN => None,
@@ -243,7 +190,7 @@ fn read_register(reader: &mut Reader<'_>) -> Option<RegisterRow> {
                 node: NodeId(reader.u64()?),
             };
             let covers = reader.u64()?;
-            let holder = ClaimOwner::named(reader.text()?)?;
+            let owner = owner_named(reader.text()?)?;
             let state = if says == DELETED {
                 State::Deleted
             } else {
@@ -256,26 +203,22 @@ fn read_register(reader: &mut Reader<'_>) -> Option<RegisterRow> {
                 state,
                 covers,
             };
-            Some(Register { record, holder })
+            Some(Register { record, owner })
         }
         _ => return None,
     };
-    Some(RegisterRow {
-        policy,
-        cidr,
-        register,
-    })
+    Some(RegisterRow { key, register })
 }
 
 /// Policy, family, length, address.
-fn put_key(out: &mut Vec<u8>, policy: Policy, cidr: Cidr) {
-    out.push(match policy {
+fn put_key(out: &mut Vec<u8>, key: RuleKey) {
+    out.push(match key.policy {
         Policy::Drop => 0,
         Policy::Ignore => 1,
     });
-    let family = if cidr.is_ipv4() { 4 } else { 6 };
-    out.extend_from_slice(&[family, cidr.prefix()]);
-    match cidr.addr() {
+    let family = if key.cidr.is_ipv4() { 4 } else { 6 };
+    out.extend_from_slice(&[family, key.cidr.prefix()]);
+    match key.cidr.addr() {
         IpAddr::V4(addr) => out.extend_from_slice(&addr.octets()),
         IpAddr::V6(addr) => out.extend_from_slice(&addr.octets()),
     }
@@ -317,7 +260,7 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(text).ok()
     }
 
-    fn key(&mut self) -> Option<(Policy, Cidr)> {
+    fn key(&mut self) -> Option<RuleKey> {
         let policy = match self.u8()? {
             0 => Policy::Drop,
             1 => Policy::Ignore,
@@ -331,7 +274,7 @@ impl<'a> Reader<'a> {
         };
         let cidr = Cidr::new(addr, length).ok()?;
         // With host bits it was not written by us.
-        (cidr.addr() == addr).then_some((policy, cidr))
+        (cidr.addr() == addr).then_some(RuleKey::new(policy, cidr))
     }
 }
 
@@ -341,19 +284,18 @@ mod tests {
 
     use super::*;
 
-    fn record(cidr: &str, claims: Vec<SavedClaim>) -> Record {
+    fn record(cidr: &str, claims: Vec<Claim>) -> Record {
         Record::Claims(RuleClaims {
-            policy: Policy::Ignore,
-            cidr: cidr.parse().unwrap(),
+            key: RuleKey::new(Policy::Ignore, cidr.parse().unwrap()),
             claims,
         })
     }
 
-    fn claim(peer: &str, tag: &str) -> SavedClaim {
-        SavedClaim {
+    fn claim(peer: &str, tag: &str) -> Claim {
+        Claim {
             owner: match peer {
-                "" => ClaimOwner::Api,
-                name => ClaimOwner::Peer(name.parse().unwrap()),
+                "" => Owner::Api,
+                name => Owner::Peer(name.parse().unwrap()),
             },
             tag: Tag::parse(tag).unwrap(),
             expiration: u64::MAX - 1,

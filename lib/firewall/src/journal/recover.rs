@@ -6,27 +6,28 @@
 
 use std::{collections::BTreeMap, fs::File, io};
 
-use couic_common::{Cidr, Policy};
+use couic_common::RuleKey;
 
 use super::{
     StateError,
     folder::{Folder, Kind, Name},
     frame::{self, HEADER, Header, Scanned},
-    record::{self, Payload, Record, Register, SavedClaim},
+    record::{self, Payload, Record, Register},
     window::ReadAt,
 };
+use crate::rules::Claim;
 
 /// What was kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// The claims of the API and of peers, by rule. Never empty lists.
-    pub claims: BTreeMap<(Policy, Cidr), Vec<SavedClaim>>,
+    pub claims: BTreeMap<RuleKey, Vec<Claim>>,
     /// What peering knew.
     pub registers: Registers,
 }
 
 /// Registers, by rule.
-pub type Registers = BTreeMap<(Policy, Cidr), SavedRegister>;
+pub type Registers = BTreeMap<RuleKey, SavedRegister>;
 
 /// A register that was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl Recovered {
     fn apply(&mut self, record: Record) {
         match record {
             Record::Claims(rule) => {
-                let key = (rule.policy, rule.cidr);
+                let key = rule.key;
                 if let Some(saved) = self.registers.get_mut(&key) {
                     saved.is_older = true;
                 }
@@ -52,7 +53,7 @@ impl Recovered {
                 }
             }
             Record::Register(row) => {
-                let key = (row.policy, row.cidr);
+                let key = row.key;
                 match row.register {
                     None => self.registers.remove(&key),
                     Some(register) => {

@@ -7,13 +7,13 @@ mod disk;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use couic_common::{Cidr, Policy};
+use couic_common::{Policy, RuleKey};
 use tempfile::TempDir;
 
 use super::{folder::Name, *};
+use crate::rules::{Claim, Owner};
 
-type Key = (Policy, Cidr);
-type Rules = BTreeMap<Key, Vec<SavedClaim>>;
+type Rules = BTreeMap<RuleKey, Vec<Claim>>;
 
 /// Somebody who keeps rules in a journal, in the way in which that is meant.
 #[derive(Default)]
@@ -21,7 +21,7 @@ struct Table(Mutex<Rules>);
 
 impl Table {
     /// The claims on a rule are these from now on. Not committed.
-    fn set(&self, journal: &Journal, key: Key, claims: Vec<SavedClaim>) {
+    fn set(&self, journal: &Journal, key: RuleKey, claims: Vec<Claim>) {
         let mut rules = self.0.lock();
         let record = record(key, claims.clone());
         if claims.is_empty() {
@@ -39,8 +39,8 @@ impl Table {
 
 impl Rows for Table {
     fn rows(&self, each: &mut dyn FnMut(&Record) -> io::Result<()>) -> io::Result<()> {
-        // Key by key, so that changes get in between.
-        let mut after: Option<Key> = None;
+        // RuleKey by key, so that changes get in between.
+        let mut after: Option<RuleKey> = None;
         loop {
             let next = {
                 let rules = self.0.lock();
@@ -106,28 +106,24 @@ impl Home {
     }
 }
 
-fn record((policy, cidr): Key, claims: Vec<SavedClaim>) -> Record {
-    Record::Claims(RuleClaims {
-        policy,
-        cidr,
-        claims,
-    })
+fn record(key: RuleKey, claims: Vec<Claim>) -> Record {
+    Record::Claims(RuleClaims { key, claims })
 }
 
-fn key(n: u32) -> Key {
+fn key(n: u32) -> RuleKey {
     let policy = Policy::ALL[n as usize % 2];
     let cidr = match n % 3 {
         0 => format!("2001:db8::{n:x}/128"),
         _ => format!("10.0.{}.{}/32", n / 256, n % 256),
     };
-    (policy, cidr.parse().unwrap())
+    RuleKey::new(policy, cidr.parse().unwrap())
 }
 
-fn claim(owner: u8, creation: u64) -> SavedClaim {
-    SavedClaim {
+fn claim(owner: u8, creation: u64) -> Claim {
+    Claim {
         owner: match owner {
-            0 => ClaimOwner::Api,
-            n => ClaimOwner::Peer(format!("peer-{n}").parse().unwrap()),
+            0 => Owner::Api,
+            n => Owner::Peer(format!("peer-{n}").parse().unwrap()),
         },
         tag: couic_common::Tag::parse(["", "ssh", "web"][creation as usize % 3]).unwrap(),
         expiration: creation * 7 % 11,

@@ -5,7 +5,7 @@ use couic_common::{Policy, Verdict};
 use super::*;
 use crate::{
     dataplane::{Limits, MemoryPlane},
-    rules::{Actor, ManualClock, NewRule, Origin},
+    rules::{Actor, ClaimRequest, ManualClock, Origin},
 };
 
 struct Lab {
@@ -37,7 +37,7 @@ impl Lab {
     }
 
     fn ban(&self, cidr: &str) {
-        let rule = NewRule {
+        let rule = ClaimRequest {
             cidr: cidr.parse().unwrap(),
             tag: None,
             expiration: 0,

@@ -1,13 +1,13 @@
 //! What is asked of the rules one at a time: add, renew, remove, expire. Each ends in one [`Core::install`].
 
-use couic_common::{Cidr, Entry, Policy, Tag};
+use couic_common::{Entry, Policy, RuleKey, Tag};
 
 use super::{
-    Actor, Applied, FirewallError, NewRule, Origin,
-    claims::{Claim, Claims, Owner, OwnerId},
+    Actor, Applied, ClaimRequest, FirewallError, Job, Origin, Owner,
     core::Core,
+    packed::{Claims, OwnerId, PackedClaim},
 };
-use crate::dataplane::MAX_TAGS;
+use crate::dataplane::{MAX_TAGS, TagSlot};
 
 /// What an add found.
 enum Found {
@@ -16,89 +16,109 @@ enum Found {
     Other(OwnerId, Claims),
 }
 
-/// A claim that is wanted.
-pub(super) struct Wish<'a> {
-    pub(super) owner: OwnerId,
-    pub(super) tag: Option<&'a Tag>,
-    /// Unix seconds; 0 = never.
-    pub(super) expiration: u64,
-    /// Unix seconds.
-    pub(super) creation: u64,
-}
-
 impl Core {
+    /// A job that has to be a change: what is there already is not added, what is not there not removed.
+    pub(super) fn execute(
+        &mut self,
+        policy: Policy,
+        job: Job,
+        actor: Actor,
+        now: u64,
+    ) -> Result<Entry, FirewallError> {
+        match job {
+            Job::Add(request, metadata) => {
+                self.add(policy, &request, now, &Origin { actor, metadata })
+            }
+            Job::Remove(cidr, metadata) => {
+                let key = RuleKey::new(policy, cidr);
+                self.remove(key, now, &Origin { actor, metadata })
+            }
+        }
+    }
+
+    /// A job of a batch: what is there is renewed, what is not there needs no removal.
+    pub(super) fn apply(
+        &mut self,
+        policy: Policy,
+        job: Job,
+        actor: &Actor,
+        now: u64,
+    ) -> Result<Applied, FirewallError> {
+        let origin = |metadata| Origin {
+            actor: actor.clone(),
+            metadata,
+        };
+        let (cidr, metadata) = match job {
+            Job::Add(request, metadata) => {
+                return self.upsert(policy, &request, now, &origin(metadata));
+            }
+            Job::Remove(cidr, metadata) => (cidr, metadata),
+        };
+        match self.remove(RuleKey::new(policy, cidr), now, &origin(metadata)) {
+            Ok(_) => Ok(Applied::Removed),
+            Err(FirewallError::NotFound { .. }) => Ok(Applied::Unchanged),
+            Err(FirewallError::OfSet { .. }) if matches!(actor, Actor::Peer(_)) => {
+                Ok(Applied::Unchanged)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Adds a rule, or renews the claim of the origin's owner: the later tag and expiration win.
     pub(super) fn upsert(
         &mut self,
         policy: Policy,
-        rule: &NewRule,
+        request: &ClaimRequest,
         now: u64,
         origin: &Origin,
     ) -> Result<Applied, FirewallError> {
-        let NewRule {
-            cidr,
-            tag,
-            expiration,
-        } = rule;
-        check_expiration(*expiration, now)?;
-        let (applied, owner, claims) = match self.find(policy, rule, origin) {
+        let key = request.key(policy);
+        check_expiration(request.expiration, now)?;
+        let (applied, owner, claims) = match self.find(policy, request, origin) {
             Found::Same => return Ok(Applied::Unchanged),
             Found::New(owner, claims) => {
-                self.check_room(policy, *cidr)?;
+                self.check_room(key)?;
                 (Applied::Added, owner, claims)
             }
             Found::Other(owner, claims) => (Applied::Updated, owner, claims),
         };
-        let wish = Wish {
-            owner,
-            tag: tag.as_ref(),
-            expiration: *expiration,
+        let claim = PackedClaim {
+            expiration: request.expiration,
             creation: claims.of(owner).map_or(now, |claim| claim.creation),
+            owner,
+            slot: self.slot(policy, request.tag.as_ref())?,
         };
-        self.grant((policy, *cidr), claims, &wish, now, origin)?;
+        let claims = claims.with(claim, self.owners());
+        self.install(key, claims, now, origin)?;
         Ok(applied)
     }
 
-    /// Puts a claim among those on a rule, in place of the same owner's.
-    pub(super) fn grant(
+    /// The slot of a tag, a new one if need be.
+    pub(super) fn slot(
         &mut self,
-        (policy, cidr): (Policy, Cidr),
-        claims: Claims,
-        wish: &Wish<'_>,
-        now: u64,
-        origin: &Origin,
-    ) -> Result<(), FirewallError> {
-        let Wish {
-            owner,
-            tag,
-            expiration,
-            creation,
-        } = *wish;
+        policy: Policy,
+        tag: Option<&Tag>,
+    ) -> Result<TagSlot, FirewallError> {
         let (tags, counters) = self.tags_mut(policy);
         let limit = MAX_TAGS - 1;
-        let slot = tags.slot(tag, counters);
-        let claim = Claim {
-            expiration,
-            creation,
-            owner,
-            slot: slot.ok_or(FirewallError::TooManyTags { policy, limit })?,
-        };
-        let claims = claims.with(claim, self.owners());
-        Ok(self.install(policy, cidr, claims, now, origin)?)
+        tags.slot(tag, counters)
+            .ok_or(FirewallError::TooManyTags { policy, limit })
     }
 
-    fn find(&mut self, policy: Policy, rule: &NewRule, origin: &Origin) -> Found {
+    fn find(&mut self, policy: Policy, request: &ClaimRequest, origin: &Origin) -> Found {
         let owner = self.owner_id(&Owner::of(&origin.actor).unwrap_or(Owner::Api));
-        let claims = self.table(policy).claims(rule.cidr);
+        let claims = self.table(policy).claims(request.cidr);
         if claims.shown().is_none() {
             return Found::New(owner, claims);
         }
-        let tag_of = |claim: &Claim| self.tags(policy).name(claim.slot);
-        match claims.of(owner) {
-            Some(own) if own.expiration == rule.expiration && tag_of(own) == rule.tag.as_ref() => {
-                Found::Same
-            }
-            _ => Found::Other(owner, claims),
+        let tag_of = |claim: &PackedClaim| self.tags(policy).name(claim.slot);
+        let is_same = |own: &PackedClaim| {
+            own.expiration == request.expiration && tag_of(own) == request.tag.as_ref()
+        };
+        if claims.of(owner).is_some_and(is_same) {
+            Found::Same
+        } else {
+            Found::Other(owner, claims)
         }
     }
 
@@ -106,41 +126,40 @@ impl Core {
     pub(super) fn add(
         &mut self,
         policy: Policy,
-        rule: &NewRule,
+        request: &ClaimRequest,
         now: u64,
         origin: &Origin,
     ) -> Result<Entry, FirewallError> {
-        let NewRule { cidr, .. } = *rule;
-        if self.table(policy).shown(cidr).is_some() {
-            return Err(FirewallError::Exists { policy, cidr });
+        let key = request.key(policy);
+        if self.table(policy).shown(key.cidr).is_some() {
+            return Err(FirewallError::Exists { key });
         }
-        self.upsert(policy, rule, now, origin)?;
-        let shown = self.table(policy).shown(cidr);
-        let entry = shown.map(|claim| self.entry(policy, cidr, claim));
-        entry.ok_or(FirewallError::NotFound { policy, cidr })
+        self.upsert(policy, request, now, origin)?;
+        let shown = self.table(policy).shown(key.cidr);
+        let entry = shown.map(|claim| self.entry(key, claim));
+        entry.ok_or(FirewallError::NotFound { key })
     }
 
     /// Takes the claim of the origin's owner away. A client takes the API's claim, or, where the API has none, those
     /// of peers: the operator is master of his own machine. What a set defines only the set can take away.
     pub(super) fn remove(
         &mut self,
-        policy: Policy,
-        cidr: Cidr,
+        key: RuleKey,
         now: u64,
         origin: &Origin,
     ) -> Result<Entry, FirewallError> {
-        let claims = self.table(policy).claims(cidr);
-        let entry = claims.shown().map(|claim| self.entry(policy, cidr, claim));
+        let claims = self.table(key.policy).claims(key.cidr);
+        let entry = claims.shown().map(|claim| self.entry(key, claim));
         let Some(entry) = entry else {
-            let kept = self.remove_kept(policy, cidr, &origin.actor);
-            return kept.ok_or(FirewallError::NotFound { policy, cidr });
+            let kept = self.remove_kept(key, &origin.actor);
+            return kept.ok_or(FirewallError::NotFound { key });
         };
         let taken = self.removable(&claims, &origin.actor);
         if taken.is_empty() {
-            return Err(self.not_removable(policy, cidr, &claims));
+            return Err(self.not_removable(key, &claims));
         }
         let left = claims.without(|claim| taken.contains(&claim.owner));
-        self.install(policy, cidr, left, now, origin)?;
+        self.install(key, left, now, origin)?;
         Ok(entry)
     }
 
@@ -158,7 +177,7 @@ impl Core {
         taken
     }
 
-    fn not_removable(&self, policy: Policy, cidr: Cidr, claims: &Claims) -> FirewallError {
+    fn not_removable(&self, key: RuleKey, claims: &Claims) -> FirewallError {
         let first_set = claims
             .iter()
             .find_map(|claim| match self.owners().get(claim.owner) {
@@ -166,8 +185,8 @@ impl Core {
                 _ => None,
             });
         match first_set {
-            Some(set) => FirewallError::OfSet { policy, cidr, set },
-            None => FirewallError::NotFound { policy, cidr },
+            Some(set) => FirewallError::OfSet { key, set },
+            None => FirewallError::NotFound { key },
         }
     }
 
@@ -179,22 +198,22 @@ impl Core {
         };
         let mut expired = 0;
         for _ in 0..most {
-            let Some((at, policy, cidr)) = self.deadlines_mut().pop_due(now) else {
+            let Some((at, key)) = self.deadlines_mut().pop_due(now) else {
                 return (expired, false);
             };
-            let claims = self.table(policy).claims(cidr);
+            let claims = self.table(key.policy).claims(key.cidr);
             if !claims.iter().any(|claim| claim.expiration == at) {
                 self.deadlines_mut().popped_stale();
                 continue;
             }
             let left = claims.without(|claim| claim.expiration == at);
-            if self.install(policy, cidr, left, now, &origin).is_ok() {
+            if self.install(key, left, now, &origin).is_ok() {
                 // Its claim counts as one that left its entry behind, which is taken out already.
                 self.deadlines_mut().popped_stale();
                 expired += 1;
             } else {
                 // The data plane still has the rule: try again at the next tick.
-                self.deadlines_mut().push(at, policy, cidr);
+                self.deadlines_mut().push(at, key);
                 return (expired, false);
             }
         }

@@ -6,21 +6,21 @@
 
 use std::sync::Arc;
 
-use couic_common::{Cidr, Entry, Policy};
+use couic_common::{Entry, Policy, RuleKey};
 
 use super::{
-    EventKind, FirewallError, Origin, RuleEvent,
-    claims::{Claim, Claims, Owner, OwnerId, Owners},
+    ClaimRef, EventKind, FirewallError, Origin, Owner, RuleEvent,
     deadlines::Deadlines,
     durable::Durable,
     events::EventBus,
+    packed::{Claims, OwnerId, Owners, PackedClaim},
     table::RuleTable,
     tags::TagTable,
 };
 use crate::dataplane::{Counters, Limits, Plane, PlaneError, TagSlot};
 
 /// The claim that was shown before a change, and the one that is now.
-pub(super) type Shown = (Option<Claim>, Option<Claim>);
+pub(super) type Shown = (Option<PackedClaim>, Option<PackedClaim>);
 
 pub(super) struct Core {
     plane: Box<dyn Plane>,
@@ -84,19 +84,29 @@ impl Core {
         self.plane.heartbeat(now);
     }
 
+    /// A claim with its owner and tag.
+    pub(super) fn unpack(&self, policy: Policy, claim: &PackedClaim) -> ClaimRef<'_> {
+        ClaimRef {
+            owner: self.owners.get(claim.owner),
+            tag: self.tags(policy).name(claim.slot),
+            expiration: claim.expiration,
+            creation: claim.creation,
+        }
+    }
+
     /// The rule as it is shown.
-    pub(super) fn entry(&self, policy: Policy, cidr: Cidr, shown: &Claim) -> Entry {
-        let Claim {
+    pub(super) fn entry(&self, key: RuleKey, shown: &PackedClaim) -> Entry {
+        let PackedClaim {
             expiration,
             creation,
             slot,
             ..
         } = *shown;
-        let usage = self.plane.usage(policy, cidr);
+        let usage = self.plane.usage(key);
         Entry {
             creation,
-            cidr,
-            tag: self.tags(policy).name(slot).cloned(),
+            cidr: key.cidr,
+            tag: self.tags(key.policy).name(slot).cloned(),
             expiration,
             hits: usage.map(|usage| usage.hits),
             last_seen: usage.map(|usage| usage.last_seen),
@@ -109,14 +119,13 @@ impl Core {
     /// Nothing has changed then.
     pub(super) fn install(
         &mut self,
-        policy: Policy,
-        cidr: Cidr,
+        key: RuleKey,
         new: Claims,
         now: u64,
         origin: &Origin,
     ) -> Result<(), PlaneError> {
-        if let Some((old, new)) = self.exchange(policy, cidr, new)? {
-            self.publish(policy, cidr, (old.as_ref(), new.as_ref()), now, origin);
+        if let Some((old, new)) = self.exchange(key, new)? {
+            self.publish(key, (old.as_ref(), new.as_ref()), now, origin);
         }
         Ok(())
     }
@@ -127,23 +136,22 @@ impl Core {
     /// Nothing has changed then.
     pub(super) fn exchange(
         &mut self,
-        policy: Policy,
-        cidr: Cidr,
+        key: RuleKey,
         new: Claims,
     ) -> Result<Option<Shown>, PlaneError> {
-        let old = self.table(policy).claims(cidr);
+        let old = self.table(key.policy).claims(key.cidr);
         if old == new {
             return Ok(None);
         }
         match (old.plane_rule(), new.plane_rule()) {
-            (before, Some(rule)) if before != Some(rule) => self.plane.put(policy, cidr, rule)?,
-            (Some(_), None) => self.plane.remove(policy, cidr)?,
+            (before, Some(rule)) if before != Some(rule) => self.plane.put(key, rule)?,
+            (Some(_), None) => self.plane.remove(key)?,
             _ => {}
         }
-        self.record(policy, cidr, &old, &new);
-        let is_to_sweep = self.account(policy, cidr, &old, &new);
+        self.record(key, &old, &new);
+        let is_to_sweep = self.account(key, &old, &new);
         let shown = (old.shown().copied(), new.shown().copied());
-        self.tables[policy as usize].set(cidr, new);
+        self.tables[key.policy as usize].set(key.cidr, new);
         if is_to_sweep {
             self.sweep_deadlines();
         }
@@ -152,9 +160,9 @@ impl Core {
 
     /// Keeps tags and deadlines in step with a change of claims. True where deadlines are to be swept, once the tables
     /// have the new claims: a deadline that no claim there has is thrown away.
-    fn account(&mut self, policy: Policy, cidr: Cidr, old: &Claims, new: &Claims) -> bool {
-        let tags = &mut self.tags[policy as usize];
-        // Held before released, so that a tag that stays never looks unused.
+    fn account(&mut self, key: RuleKey, old: &Claims, new: &Claims) -> bool {
+        let tags = &mut self.tags[key.policy as usize];
+        // Claim before released, so that a tag that stays never looks unused.
         new.iter().for_each(|claim| tags.hold(claim.slot));
         old.iter().for_each(|claim| tags.release(claim.slot));
         let mut sweep = false;
@@ -171,7 +179,7 @@ impl Core {
                 .of(claim.owner)
                 .is_none_or(|c| c.expiration != claim.expiration)
             {
-                self.deadlines.push(claim.expiration, policy, cidr);
+                self.deadlines.push(claim.expiration, key);
             }
         }
         sweep
@@ -181,17 +189,16 @@ impl Core {
         let Self {
             deadlines, tables, ..
         } = self;
-        deadlines.sweep(|at, policy, cidr| {
-            let claims = tables[policy as usize].claims(cidr);
+        deadlines.sweep(|at, key| {
+            let claims = tables[key.policy as usize].claims(key.cidr);
             claims.iter().any(|claim| claim.expiration == at)
         });
     }
 
     fn publish(
         &mut self,
-        policy: Policy,
-        cidr: Cidr,
-        (old, new): (Option<&Claim>, Option<&Claim>),
+        key: RuleKey,
+        (old, new): (Option<&PackedClaim>, Option<&PackedClaim>),
         at: u64,
         origin: &Origin,
     ) {
@@ -208,9 +215,9 @@ impl Core {
         } else {
             &mut self.hidden
         };
-        let tags = &self.tags[policy as usize];
+        let tags = &self.tags[key.policy as usize];
         bus.publish(|seq| {
-            let Claim {
+            let PackedClaim {
                 expiration,
                 creation,
                 slot,
@@ -218,7 +225,7 @@ impl Core {
             } = shown;
             let entry = Entry {
                 creation,
-                cidr,
+                cidr: key.cidr,
                 tag: tags.name(slot).cloned(),
                 expiration,
                 hits: None,
@@ -228,21 +235,21 @@ impl Core {
                 seq,
                 at,
                 kind,
-                policy,
+                policy: key.policy,
                 entry,
                 origin: origin.clone(),
             }
         });
     }
 
-    pub(super) fn check_room(&self, policy: Policy, cidr: Cidr) -> Result<(), FirewallError> {
-        let limit = self.limits.of(policy);
-        if self.table(policy).count_like(cidr) < limit {
+    pub(super) fn check_room(&self, key: RuleKey) -> Result<(), FirewallError> {
+        let limit = self.limits.of(key.policy);
+        if self.table(key.policy).count_like(key.cidr) < limit {
             return Ok(());
         }
         Err(FirewallError::Full {
-            policy,
-            family: family(cidr.is_ipv4()),
+            policy: key.policy,
+            family: family(key.cidr.is_ipv4()),
             limit,
         })
     }
@@ -253,7 +260,7 @@ impl Core {
 }
 
 /// What of a claim is shown and may change.
-const fn seen(claim: &Claim) -> (TagSlot, u64) {
+const fn seen(claim: &PackedClaim) -> (TagSlot, u64) {
     (claim.slot, claim.expiration)
 }
 

@@ -5,7 +5,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use couic_common::{Cidr, Policy, V4Net, V6Net};
+use couic_common::{Cidr, Policy, RuleKey, V4Net, V6Net};
 
 /// Deadlines of claims, by family: an IPv4 one takes 24 bytes, an IPv6 one 40.
 #[derive(Debug, Default)]
@@ -17,30 +17,26 @@ pub(super) struct Deadlines {
 
 impl Deadlines {
     /// Remembers that a claim on this rule ends at `at`, Unix seconds. 0 is never, and not remembered.
-    pub(super) fn push(&mut self, at: u64, policy: Policy, cidr: Cidr) {
+    pub(super) fn push(&mut self, at: u64, key: RuleKey) {
         if at == 0 {
             return;
         }
-        match cidr {
-            Cidr::V4(net) => self.v4.push(Reverse((at, net, policy))),
-            Cidr::V6(net) => self.v6.push(Reverse((at, net, policy))),
+        match key.cidr {
+            Cidr::V4(net) => self.v4.push(Reverse((at, net, key.policy))),
+            Cidr::V6(net) => self.v6.push(Reverse((at, net, key.policy))),
         }
     }
 
     /// The next rule with a deadline that is not after `now`.
-    pub(super) fn pop_due(&mut self, now: u64) -> Option<(u64, Policy, Cidr)> {
+    pub(super) fn pop_due(&mut self, now: u64) -> Option<(u64, RuleKey)> {
         let is_due = |at: Option<u64>| at.is_some_and(|at| at <= now);
         if is_due(self.v4.peek().map(|Reverse((at, ..))| *at)) {
-            return self
-                .v4
-                .pop()
-                .map(|Reverse((at, net, policy))| (at, policy, Cidr::V4(net)));
+            let Reverse((at, net, policy)) = self.v4.pop()?;
+            return Some((at, RuleKey::new(policy, Cidr::V4(net))));
         }
         if is_due(self.v6.peek().map(|Reverse((at, ..))| *at)) {
-            return self
-                .v6
-                .pop()
-                .map(|Reverse((at, net, policy))| (at, policy, Cidr::V6(net)));
+            let Reverse((at, net, policy)) = self.v6.pop()?;
+            return Some((at, RuleKey::new(policy, Cidr::V6(net))));
         }
         None
     }
@@ -56,12 +52,14 @@ impl Deadlines {
         self.stale > 1024 && self.stale > self.len() / 2
     }
 
-    /// Keeps the entries that `is_live` knows, given deadline, policy and CIDR.
-    pub(super) fn sweep(&mut self, is_live: impl Fn(u64, Policy, Cidr) -> bool) {
+    /// Keeps the entries that `is_live` knows.
+    pub(super) fn sweep(&mut self, is_live: impl Fn(u64, RuleKey) -> bool) {
+        let v4 = |net, policy| RuleKey::new(policy, Cidr::V4(net));
+        let v6 = |net, policy| RuleKey::new(policy, Cidr::V6(net));
         self.v4
-            .retain(|Reverse((at, net, policy))| is_live(*at, *policy, Cidr::V4(*net)));
+            .retain(|Reverse((at, net, policy))| is_live(*at, v4(*net, *policy)));
         self.v6
-            .retain(|Reverse((at, net, policy))| is_live(*at, *policy, Cidr::V6(*net)));
+            .retain(|Reverse((at, net, policy))| is_live(*at, v6(*net, *policy)));
         self.v4.shrink_to_fit();
         self.v6.shrink_to_fit();
         self.stale = 0;
@@ -79,34 +77,32 @@ mod tests {
     #[test]
     fn comes_up_in_order_and_not_early() {
         let mut queue = Deadlines::default();
-        let (four, six): (Cidr, Cidr) = (
-            "10.0.0.0/8".parse().unwrap(),
-            "2001:db8::/32".parse().unwrap(),
-        );
-        queue.push(20, Policy::Drop, four);
-        queue.push(10, Policy::Ignore, six);
-        queue.push(0, Policy::Drop, six);
+        let four = RuleKey::new(Policy::Drop, "10.0.0.0/8".parse().unwrap());
+        let six = RuleKey::new(Policy::Ignore, "2001:db8::/32".parse().unwrap());
+        queue.push(20, four);
+        queue.push(10, six);
+        queue.push(0, six);
         assert_eq!(queue.pop_due(9), None);
-        assert_eq!(queue.pop_due(10), Some((10, Policy::Ignore, six)));
+        assert_eq!(queue.pop_due(10), Some((10, six)));
         assert_eq!(queue.pop_due(19), None);
-        assert_eq!(queue.pop_due(u64::MAX), Some((20, Policy::Drop, four)));
+        assert_eq!(queue.pop_due(u64::MAX), Some((20, four)));
         assert_eq!(queue.pop_due(u64::MAX), None);
     }
 
     #[test]
     fn sweeping_bounds_what_is_left_behind() {
         let mut queue = Deadlines::default();
-        let four: Cidr = "10.0.0.0/8".parse().unwrap();
+        let four = RuleKey::new(Policy::Drop, "10.0.0.0/8".parse().unwrap());
         let mut live = 0;
         for at in 1..10_000 {
-            queue.push(at, Policy::Drop, four);
+            queue.push(at, four);
             if live != 0 && queue.left_behind(live) {
-                queue.sweep(|deadline, _, _| deadline == at);
+                queue.sweep(|deadline, _| deadline == at);
             }
             live = at;
             assert!(queue.len() <= 2050, "{} entries for one claim", queue.len());
         }
-        queue.push(5, Policy::Drop, four);
-        assert_eq!(queue.pop_due(6), Some((5, Policy::Drop, four)));
+        queue.push(5, four);
+        assert_eq!(queue.pop_due(6), Some((5, four)));
     }
 }

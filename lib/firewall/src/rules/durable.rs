@@ -14,19 +14,14 @@ use std::{
     sync::Arc,
 };
 
-use couic_common::{Cidr, Entry, Policy, Tag};
+use couic_common::{Cidr, Entry, Policy, RuleKey};
 
 use super::{
-    Actor, Firewall, FirewallError, SPELL,
-    claims::{Claim, Claims, Owner},
+    Actor, CHUNK, Claim, ClaimRef, Firewall, FirewallError, Owner,
     core::Core,
+    packed::{Claims, PackedClaim},
 };
-use crate::{
-    dataplane::MAX_TAGS,
-    journal::{ClaimOwner, ClaimRow, Journal, Record, Recovered, Rows, RuleClaims, SavedClaim},
-};
-
-type Key = (Policy, Cidr);
+use crate::journal::{Journal, Record, Recovered, Rows, RuleClaims};
 
 /// What the core knows about the journal.
 #[derive(Default)]
@@ -35,7 +30,7 @@ pub(super) struct Durable {
     /// How many records were appended.
     appended: u64,
     /// Rules that did not fit at the start. None of them has a claim of the API or of a peer in force.
-    kept: BTreeMap<Key, Vec<SavedClaim>>,
+    kept: BTreeMap<RuleKey, Vec<Claim>>,
 }
 
 /// What became of the rules of an earlier life.
@@ -56,12 +51,8 @@ impl Durable {
     }
 }
 
-fn record((policy, cidr): Key, claims: Vec<SavedClaim>) -> Record {
-    Record::Claims(RuleClaims {
-        policy,
-        cidr,
-        claims,
-    })
+fn record(key: RuleKey, claims: Vec<Claim>) -> Record {
+    Record::Claims(RuleClaims { key, claims })
 }
 
 impl Firewall {
@@ -72,7 +63,7 @@ impl Firewall {
         let mut rules = recovered.claims.into_iter().peekable();
         while rules.peek().is_some() {
             self.change(|core, now| {
-                for (key, claims) in rules.by_ref().take(SPELL) {
+                for (key, claims) in rules.by_ref().take(CHUNK) {
                     core.restore(&journal, key, claims, now, &mut restored);
                 }
             });
@@ -95,8 +86,8 @@ impl Firewall {
 
     /// Whether a rule of an earlier life does not fit.
     #[must_use]
-    pub fn is_kept(&self, policy: Policy, cidr: Cidr) -> bool {
-        self.core.lock().durable.kept.contains_key(&(policy, cidr))
+    pub fn is_kept(&self, key: RuleKey) -> bool {
+        self.core.lock().durable.kept.contains_key(&key)
     }
 
     /// How many rules of an earlier life do not fit.
@@ -111,22 +102,22 @@ impl Firewall {
         self.journal.get().cloned()
     }
 
-    fn page_of_kept(&self, after: Option<Key>) -> Vec<(Key, Vec<SavedClaim>)> {
+    fn page_of_kept(&self, after: Option<RuleKey>) -> Vec<(RuleKey, Vec<Claim>)> {
         self.change(|core, _| {
             let from = after.map_or(Unbounded, Excluded);
-            let kept = core.durable.kept.range((from, Unbounded)).take(SPELL);
+            let kept = core.durable.kept.range((from, Unbounded)).take(CHUNK);
             kept.map(|(key, claims)| (*key, claims.clone())).collect()
         })
     }
 
     /// The rules behind `after` with what is to be kept of them, which may be nothing.
-    fn page_of_saved(&self, policy: Policy, after: Option<Cidr>) -> Vec<(Key, Vec<SavedClaim>)> {
+    fn page_of_saved(&self, policy: Policy, after: Option<Cidr>) -> Vec<(RuleKey, Vec<Claim>)> {
         self.change(|core, _| {
             let table = core.table(policy);
-            let some = table.iter_after(after).take(SPELL);
-            let saved = |(cidr, shown): (Cidr, &Claim)| {
+            let some = table.iter_after(after).take(CHUNK);
+            let saved = |(cidr, shown): (Cidr, &PackedClaim)| {
                 let claims = table.all_claims(cidr, shown);
-                ((policy, cidr), core.saved(policy, claims))
+                (RuleKey::new(policy, cidr), core.saved(policy, claims))
             };
             some.map(saved).collect()
         })
@@ -135,7 +126,7 @@ impl Firewall {
 
 impl Rows for Firewall {
     fn rows(&self, each: &mut dyn FnMut(&Record) -> io::Result<()>) -> io::Result<()> {
-        let mut hand_over = |page: Vec<(Key, Vec<SavedClaim>)>| {
+        let mut hand_over = |page: Vec<(RuleKey, Vec<Claim>)>| {
             let rules = page.into_iter().filter(|(_, claims)| !claims.is_empty());
             for (key, claims) in rules {
                 each(&record(key, claims))?;
@@ -154,10 +145,10 @@ impl Rows for Firewall {
             let mut after = None;
             loop {
                 let page = self.page_of_saved(policy, after);
-                let Some(((_, last), _)) = page.last() else {
+                let Some((last, _)) = page.last() else {
                     break;
                 };
-                after = Some(*last);
+                after = Some(last.cidr);
                 hand_over(page)?;
             }
         }
@@ -167,67 +158,41 @@ impl Rows for Firewall {
 
 impl Core {
     /// Tells the journal what the API and peers want of a rule, where that changes. Call it before the table does.
-    pub(super) fn record(&mut self, policy: Policy, cidr: Cidr, old: &Claims, new: &Claims) {
+    pub(super) fn record(&mut self, key: RuleKey, old: &Claims, new: &Claims) {
         let Some(journal) = &self.durable.journal else {
             return;
         };
-        let is_saved = |claim: &&Claim| !matches!(self.owners().get(claim.owner), Owner::Set(_));
+        let is_saved = |claim: &&PackedClaim| !self.owners().get(claim.owner).is_set();
         if old.iter().filter(is_saved).eq(new.iter().filter(is_saved)) {
             return;
         }
-        journal.append_claims(policy, cidr, new.iter().filter_map(|c| self.row(policy, c)));
+        journal.append_claims(key, new.iter().map(|c| self.unpack(key.policy, c)));
         self.durable.appended += 1;
         if !self.durable.kept.is_empty() {
-            self.durable.kept.remove(&(policy, cidr));
+            self.durable.kept.remove(&key);
         }
-    }
-
-    /// As it is written. None for a set's, which is not.
-    fn row(&self, policy: Policy, claim: &Claim) -> Option<ClaimRow<'_>> {
-        let owner = match self.owners().get(claim.owner) {
-            Owner::Set(_) => return None,
-            Owner::Api => "",
-            Owner::Peer(name) => name.as_str(),
-        };
-        Some(ClaimRow {
-            owner,
-            tag: self.tags(policy).name(claim.slot).map_or("", Tag::as_str),
-            expiration: claim.expiration,
-            creation: claim.creation,
-        })
     }
 
     fn saved<'a>(
         &self,
         policy: Policy,
-        claims: impl Iterator<Item = &'a Claim>,
-    ) -> Vec<SavedClaim> {
-        let saved = |claim: &Claim| {
-            let owner = match self.owners().get(claim.owner) {
-                Owner::Set(_) => return None,
-                Owner::Api => ClaimOwner::Api,
-                Owner::Peer(name) => ClaimOwner::Peer(name.clone()),
-            };
-            Some(SavedClaim {
-                owner,
-                tag: self.tags(policy).name(claim.slot).cloned(),
-                expiration: claim.expiration,
-                creation: claim.creation,
-            })
-        };
-        claims.filter_map(saved).collect()
+        claims: impl Iterator<Item = &'a PackedClaim>,
+    ) -> Vec<Claim> {
+        let claims = claims.map(|claim| self.unpack(policy, claim));
+        let saved = claims.filter(|claim| !claim.owner.is_set());
+        saved.map(ClaimRef::to_claim).collect()
     }
 
     fn restore(
         &mut self,
         journal: &Journal,
-        key: Key,
-        mut claims: Vec<SavedClaim>,
+        key: RuleKey,
+        mut claims: Vec<Claim>,
         now: u64,
         told: &mut Restored,
     ) {
         let count = claims.len();
-        claims.retain(|claim| claim.expiration == 0 || claim.expiration > now);
+        claims.retain(|claim| !claim.is_over(now));
         if claims.len() < count {
             // What has ended has ended, also where the clock is set back later.
             journal.append(&record(key, claims.clone()));
@@ -246,65 +211,55 @@ impl Core {
     }
 
     /// Puts saved claims on a rule that has none but those of sets.
-    fn put_back(
-        &mut self,
-        (policy, cidr): Key,
-        saved: &[SavedClaim],
-        now: u64,
-    ) -> Result<(), FirewallError> {
-        let there = self.table(policy).claims(cidr);
+    fn put_back(&mut self, key: RuleKey, saved: &[Claim], now: u64) -> Result<(), FirewallError> {
+        let there = self.table(key.policy).claims(key.cidr);
         if there.shown().is_none() {
-            self.check_room(policy, cidr)?;
+            self.check_room(key)?;
         }
         let mut claims = there;
-        // Held meanwhile, since a claim's tag could be given away for the next claim's.
+        // Claim meanwhile, since a claim's tag could be given away for the next claim's.
         let mut held = Vec::new();
         let mut outcome = Ok(());
         for claim in saved {
-            let (tags, counters) = self.tags_mut(policy);
-            let Some(slot) = tags.slot(claim.tag.as_ref(), counters) else {
-                let limit = MAX_TAGS - 1;
-                outcome = Err(FirewallError::TooManyTags { policy, limit });
-                break;
+            let slot = match self.slot(key.policy, claim.tag.as_ref()) {
+                Ok(slot) => slot,
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
             };
-            tags.hold(slot);
+            self.tags_mut(key.policy).0.hold(slot);
             held.push(slot);
-            let owner = self.owner_id(&match &claim.owner {
-                ClaimOwner::Api => Owner::Api,
-                ClaimOwner::Peer(name) => Owner::Peer(name.clone()),
-            });
-            let claim = Claim {
+            let claim = PackedClaim {
                 expiration: claim.expiration,
                 creation: claim.creation,
-                owner,
+                owner: self.owner_id(&claim.owner),
                 slot,
             };
             claims = claims.with(claim, self.owners());
         }
         if outcome.is_ok() {
-            let unheard = self.exchange(policy, cidr, claims);
+            let unheard = self.exchange(key, claims);
             outcome = unheard.map(drop).map_err(Into::into);
         }
-        let (tags, _) = self.tags_mut(policy);
+        let (tags, _) = self.tags_mut(key.policy);
         held.into_iter().for_each(|slot| tags.release(slot));
         outcome.inspect_err(|error| {
-            tracing::debug!("{policy} {cidr} is not restored at {now}: {error}");
+            tracing::debug!("{key} is not restored at {now}: {error}");
         })
     }
 
     /// Tries the kept rules behind `after`. Returns the last one looked at, None at the end.
-    fn admit(&mut self, after: Option<Key>, now: u64, told: &mut Restored) -> Option<Key> {
+    fn admit(&mut self, after: Option<RuleKey>, now: u64, told: &mut Restored) -> Option<RuleKey> {
         let journal = self.durable.journal.clone()?;
         let from = after.map_or(Unbounded, Excluded);
-        let kept = self.durable.kept.range((from, Unbounded)).take(SPELL);
-        let keys: Vec<Key> = kept.map(|(key, _)| *key).collect();
+        let kept = self.durable.kept.range((from, Unbounded)).take(CHUNK);
+        let keys: Vec<RuleKey> = kept.map(|(key, _)| *key).collect();
         for key in &keys {
-            let (policy, cidr) = *key;
             let claims = self.durable.kept.get(key).into_iter().flatten();
-            let is_over = |claim: &SavedClaim| claim.expiration != 0 && claim.expiration <= now;
-            let has_expired = claims.into_iter().any(is_over);
-            let is_there = self.table(policy).shown(cidr).is_some();
-            if (has_expired || is_there || self.check_room(policy, cidr).is_ok())
+            let has_expired = claims.into_iter().any(|claim| claim.is_over(now));
+            let is_there = self.table(key.policy).shown(key.cidr).is_some();
+            if (has_expired || is_there || self.check_room(*key).is_ok())
                 && let Some(claims) = self.durable.kept.remove(key)
             {
                 self.restore(&journal, *key, claims, now, told);
@@ -315,36 +270,31 @@ impl Core {
     }
 
     /// Takes an actor's claims off a rule that is kept. Returns it as it would have been shown.
-    pub(super) fn remove_kept(
-        &mut self,
-        policy: Policy,
-        cidr: Cidr,
-        actor: &Actor,
-    ) -> Option<Entry> {
-        let claims = self.durable.kept.get(&(policy, cidr))?;
-        let is_left = |claim: &SavedClaim| match (actor, &claim.owner) {
-            (Actor::Peer(own), ClaimOwner::Peer(name)) => own != name,
+    pub(super) fn remove_kept(&mut self, key: RuleKey, actor: &Actor) -> Option<Entry> {
+        let claims = self.durable.kept.get(&key)?;
+        let is_left = |claim: &Claim| match (actor, &claim.owner) {
+            (Actor::Peer(own), Owner::Peer(name)) => own != name,
             (Actor::Client(_), _) => false,
             _ => true,
         };
-        let left: Vec<SavedClaim> = claims.iter().filter(|c| is_left(c)).cloned().collect();
+        let left: Vec<Claim> = claims.iter().filter(|c| is_left(c)).cloned().collect();
         let shown = claims.iter().find(|claim| !is_left(claim))?;
         let entry = Entry {
             creation: shown.creation,
-            cidr,
+            cidr: key.cidr,
             tag: shown.tag.clone(),
             expiration: shown.expiration,
             hits: None,
             last_seen: None,
         };
         if let Some(journal) = &self.durable.journal {
-            journal.append(&record((policy, cidr), left.clone()));
+            journal.append(&record(key, left.clone()));
             self.durable.appended += 1;
         }
         if left.is_empty() {
-            self.durable.kept.remove(&(policy, cidr));
+            self.durable.kept.remove(&key);
         } else {
-            self.durable.kept.insert((policy, cidr), left);
+            self.durable.kept.insert(key, left);
         }
         Some(entry)
     }

@@ -13,20 +13,21 @@
 //! code; what walks over many rules does so in short spells, letting others in between.
 
 mod change;
-mod claims;
+mod claim;
 mod clock;
 mod core;
 mod deadlines;
 mod durable;
 mod events;
-mod exchange;
-mod held;
+mod packed;
 mod query;
+mod recorded;
 mod reload;
 mod selfcheck;
 mod setfile;
 mod sets;
 mod sets_undo;
+mod swap;
 mod table;
 mod tags;
 #[cfg(test)]
@@ -35,23 +36,24 @@ mod types;
 
 use std::sync::{Arc, OnceLock};
 
-use couic_common::{Cidr, Entry, Policy};
+use couic_common::{Entry, Policy, RuleKey};
 use parking_lot::Mutex;
 
 use self::core::Core;
 pub use self::{
+    claim::{Claim, ClaimRef, ClaimRequest, Owner},
     clock::{Clock, ManualClock, SystemClock},
     durable::Restored,
     events::{Received, Subscription},
-    exchange::{ClaimChange, ClaimState, Exchanged},
-    held::{Held, Holder, Settle, Settled},
     query::Usage,
+    recorded::ClaimChange,
     reload::{SetCatalog, SetChange},
     selfcheck::{SelfCheck, SelfChecked},
     setfile::{BadLine, parse_set},
     sets::{MAX_SET_FILE, SetError, SetStore},
     sets_undo::SetEntries,
-    types::{Actor, Applied, EventKind, FirewallError, Job, NewRule, Origin, RuleEvent},
+    swap::{ClaimSwap, Swapped},
+    types::{Actor, Applied, EventKind, FirewallError, Job, Origin, RuleEvent},
 };
 use crate::{
     dataplane::{Counters, Limits, Plane, Valve},
@@ -59,7 +61,7 @@ use crate::{
 };
 
 /// How many rules are walked over under one hold of the lock.
-const SPELL: usize = 4096;
+const CHUNK: usize = 4096;
 
 /// The rules, their owner and the data plane behind them. Share it as an `Arc`.
 pub struct Firewall {
@@ -115,10 +117,10 @@ impl Firewall {
     pub fn add(
         &self,
         policy: Policy,
-        rule: &NewRule,
+        request: &ClaimRequest,
         origin: &Origin,
     ) -> Result<Entry, FirewallError> {
-        self.deferred(|core, now| core.add(policy, rule, now, origin))
+        self.deferred(|core, now| core.add(policy, request, now, origin))
     }
 
     /// Takes away the claim of the origin's owner, and answers the rule as it was shown. A client takes the API's
@@ -127,13 +129,16 @@ impl Firewall {
     ///
     /// # Errors
     /// [`FirewallError::NotFound`], or `OfSet` where only sets claim the rule.
-    pub fn remove(
-        &self,
-        policy: Policy,
-        cidr: Cidr,
-        origin: &Origin,
-    ) -> Result<Entry, FirewallError> {
-        self.deferred(|core, now| core.remove(policy, cidr, now, origin))
+    pub fn remove(&self, key: RuleKey, origin: &Origin) -> Result<Entry, FirewallError> {
+        self.deferred(|core, now| core.remove(key, now, origin))
+    }
+
+    /// [`Firewall::add`] or [`Firewall::remove`], as the job says.
+    ///
+    /// # Errors
+    /// As those.
+    pub fn execute(&self, policy: Policy, job: Job, actor: Actor) -> Result<Entry, FirewallError> {
+        self.deferred(|core, now| core.execute(policy, job, actor, now))
     }
 
     /// Applies jobs in order, each judged by itself. Adding what is there renews it; removing what is not there
@@ -148,8 +153,8 @@ impl Firewall {
         let mut jobs = jobs.into_iter().peekable();
         while jobs.peek().is_some() {
             self.change(|core, now| {
-                let spell = jobs.by_ref().take(SPELL);
-                results.extend(spell.map(|job| apply_one(core, policy, job, actor, now)));
+                let chunk = jobs.by_ref().take(CHUNK);
+                results.extend(chunk.map(|job| core.apply(policy, job, actor, now)));
             });
         }
         results
@@ -159,7 +164,7 @@ impl Firewall {
     pub fn expire_due(&self) -> usize {
         let mut expired = 0;
         loop {
-            let (some, more) = self.locked(|core| core.expire(self.clock.now(), SPELL));
+            let (some, more) = self.locked(|core| core.expire(self.clock.now(), CHUNK));
             expired += some;
             if !more {
                 return expired;
@@ -202,7 +207,7 @@ impl Firewall {
 
     fn on_time<T>(&self, core: &mut Core, change: impl FnOnce(&mut Core, u64) -> T) -> T {
         let now = self.clock.now();
-        while core.expire(now, SPELL).1 {}
+        while core.expire(now, CHUNK).1 {}
         change(core, now)
     }
 
@@ -231,29 +236,5 @@ impl Firewall {
             self.commit();
         }
         outcome
-    }
-}
-
-fn apply_one(
-    core: &mut Core,
-    policy: Policy,
-    job: Job,
-    actor: &Actor,
-    now: u64,
-) -> Result<Applied, FirewallError> {
-    let origin = |metadata| Origin {
-        actor: actor.clone(),
-        metadata,
-    };
-    match job {
-        Job::Add(rule, metadata) => core.upsert(policy, &rule, now, &origin(metadata)),
-        Job::Remove(cidr, metadata) => match core.remove(policy, cidr, now, &origin(metadata)) {
-            Ok(_) => Ok(Applied::Removed),
-            Err(FirewallError::NotFound { .. }) => Ok(Applied::Unchanged),
-            Err(FirewallError::OfSet { .. }) if matches!(actor, Actor::Peer(_)) => {
-                Ok(Applied::Unchanged)
-            }
-            Err(error) => Err(error),
-        },
     }
 }

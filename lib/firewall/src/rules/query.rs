@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use couic_common::{Cidr, Counter, Entry, Lookup, LookupRule, Policy, Stats, TagPattern, Verdict};
+use couic_common::{
+    Cidr, Counter, Entry, Lookup, LookupRule, Policy, RuleKey, Stats, TagPattern, Verdict,
+};
 
-use super::{Firewall, Origin, SPELL, claims::Claim, core::family};
+use super::{CHUNK, Firewall, Origin, core::family, packed::PackedClaim};
 
 /// How full a table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,10 +24,10 @@ pub struct Usage {
 impl Firewall {
     /// One rule as it is shown.
     #[must_use]
-    pub fn entry(&self, policy: Policy, cidr: Cidr) -> Option<Entry> {
+    pub fn entry(&self, key: RuleKey) -> Option<Entry> {
         self.change(|core, _| {
-            let shown = core.table(policy).shown(cidr);
-            shown.map(|claim| core.entry(policy, cidr, claim))
+            let shown = core.table(key.policy).shown(key.cidr);
+            shown.map(|claim| core.entry(key, claim))
         })
     }
 
@@ -41,7 +43,7 @@ impl Firewall {
         let mut page = Vec::new();
         let mut after = after;
         while page.len() < limit {
-            match self.spell(policy, after, limit, filter, &mut page) {
+            match self.fill_page(policy, after, limit, filter, &mut page) {
                 Some(last) => after = Some(last),
                 None => break,
             }
@@ -50,7 +52,7 @@ impl Firewall {
     }
 
     /// Adds to `page` from the next rules. Returns the last one walked over, None at the end.
-    fn spell(
+    fn fill_page(
         &self,
         policy: Policy,
         after: Option<Cidr>,
@@ -61,14 +63,14 @@ impl Firewall {
         self.change(|core, _| {
             let meant = filter.map(|pattern| core.tags(policy).matching(pattern));
             let is_meant =
-                |claim: &Claim| meant.as_ref().is_none_or(|slots| slots[claim.slot.index()]);
+                |claim: &PackedClaim| meant.as_ref().is_none_or(|slots| slots[claim.slot.index()]);
             let mut last = None;
-            for (cidr, claim) in core.table(policy).iter_after(after).take(SPELL) {
+            for (cidr, claim) in core.table(policy).iter_after(after).take(CHUNK) {
                 if page.len() == limit {
                     break;
                 }
                 if is_meant(claim) {
-                    page.push(core.entry(policy, cidr, claim));
+                    page.push(core.entry(RuleKey::new(policy, cidr), claim));
                 }
                 last = Some(cidr);
             }
@@ -82,28 +84,10 @@ impl Firewall {
         let (mut after, mut removed) = (None, 0);
         loop {
             let walked = self.change(|core, now| {
-                let meant = core.tags(policy).matching(pattern);
-                let mut found = Vec::new();
-                let mut last = None;
-                for (cidr, shown) in core.table(policy).iter_after(after).take(SPELL) {
-                    last = Some(cidr);
-                    if core
-                        .table(policy)
-                        .all_claims(cidr, shown)
-                        .any(|claim| meant[claim.slot.index()])
-                    {
-                        found.push(cidr);
-                    }
-                }
+                let (found, last) = core.removable_by_tag(policy, pattern, &origin.actor, after);
                 for cidr in found {
-                    let claims = core.table(policy).claims(cidr);
-                    let taken = core.removable(&claims, &origin.actor);
-                    let is_meant =
-                        |claim: &Claim| taken.contains(&claim.owner) && meant[claim.slot.index()];
-                    if claims.iter().any(is_meant) && core.remove(policy, cidr, now, origin).is_ok()
-                    {
-                        removed += 1;
-                    }
+                    let key = RuleKey::new(policy, cidr);
+                    removed += u64::from(core.remove(key, now, origin).is_ok());
                 }
                 last
             });
@@ -123,7 +107,7 @@ impl Firewall {
                 let rules = core.table(policy).covering(ip).into_iter();
                 rules.map(move |(cidr, claim)| LookupRule {
                     policy,
-                    entry: core.entry(policy, cidr, &claim),
+                    entry: core.entry(RuleKey::new(policy, cidr), &claim),
                 })
             };
             Policy::ALL.into_iter().flat_map(of).collect()

@@ -5,14 +5,14 @@
 //! before old ones go: a source that is covered before and after is covered all the time. Groups that only shrink go
 //! first, so that a big set can be replaced although the table has no room for both.
 
-use couic_common::{Cidr, Policy, SetName, Tag};
+use couic_common::{Cidr, Policy, RuleKey, SetName, Tag};
 
 use super::{
-    Actor, Firewall, FirewallError, Origin,
-    claims::{Claim, Claims, Owner},
+    Actor, Firewall, FirewallError, Origin, Owner,
     core::{Core, family},
+    packed::{Claims, PackedClaim},
 };
-use crate::dataplane::{MAX_TAGS, TagSlot};
+use crate::dataplane::TagSlot;
 
 /// The contents of a set file.
 #[derive(Clone, Debug)]
@@ -54,8 +54,7 @@ impl SetCatalog {
 /// A change of one rule that a reload makes.
 #[derive(Clone, Debug)]
 struct Step {
-    policy: Policy,
-    cidr: Cidr,
+    key: RuleKey,
     before: Claims,
     after: Claims,
     /// The set that the event names.
@@ -128,19 +127,13 @@ fn run(core: &mut Core, steps: &[Step], now: u64) -> Result<(), FirewallError> {
     };
     for (done, step) in steps.iter().enumerate() {
         let after = step.after.clone();
-        let Err(error) = core.install(step.policy, step.cidr, after, now, &origin(step)) else {
+        let Err(error) = core.install(step.key, after, now, &origin(step)) else {
             continue;
         };
         for step in steps[..done].iter().rev() {
             // Puts back what the data plane held a moment ago, so it has the room. Should the kernel refuse all the
             // same, the rules say what the data plane does: install changes both or none.
-            let _ = core.install(
-                step.policy,
-                step.cidr,
-                step.before.clone(),
-                now,
-                &origin(step),
-            );
+            let _ = core.install(step.key, step.before.clone(), now, &origin(step));
         }
         return Err(error.into());
     }
@@ -155,7 +148,7 @@ fn wanted_claims(
     policy: Policy,
     now: u64,
     pinned: &mut Vec<(Policy, TagSlot)>,
-) -> Result<Vec<(Cidr, Claim)>, FirewallError> {
+) -> Result<Vec<(Cidr, PackedClaim)>, FirewallError> {
     let mut wanted = Vec::new();
     for set in catalog
         .0
@@ -163,16 +156,10 @@ fn wanted_claims(
         .filter(|set| set.policy == policy && !set.entries.is_empty())
     {
         let owner = core.owner_id(&Owner::Set(set.name.clone()));
-        let (tags, counters) = core.tags_mut(policy);
-        let slot = tags.slot(Some(&Tag::of_set(&set.name)), counters).ok_or(
-            FirewallError::TooManyTags {
-                policy,
-                limit: MAX_TAGS - 1,
-            },
-        )?;
-        tags.hold(slot);
+        let slot = core.slot(policy, Some(&Tag::of_set(&set.name)))?;
+        core.tags_mut(policy).0.hold(slot);
         pinned.push((policy, slot));
-        let claim = Claim {
+        let claim = PackedClaim {
             expiration: 0,
             creation: now,
             owner,
@@ -189,7 +176,7 @@ fn wanted_claims(
 fn check_wanted(
     core: &Core,
     policy: Policy,
-    wanted: &[(Cidr, Claim)],
+    wanted: &[(Cidr, PackedClaim)],
 ) -> Result<(), FirewallError> {
     let limit = core.limits().of(policy);
     for is_ipv4 in [true, false] {
@@ -210,24 +197,24 @@ fn check_wanted(
 fn plan(
     core: &Core,
     policy: Policy,
-    wanted: &[(Cidr, Claim)],
+    wanted: &[(Cidr, PackedClaim)],
     change: &mut SetChange,
 ) -> Vec<Step> {
     let table = core.table(policy);
-    let set_of = |claim: &Claim| match core.owners().get(claim.owner) {
+    let set_of = |claim: &PackedClaim| match core.owners().get(claim.owner) {
         Owner::Set(name) => Some(name),
         _ => None,
     };
     let mut steps = Vec::new();
-    let mut step_to = |cidr: Cidr, wanted: &[(Cidr, Claim)]| {
+    let mut step_to = |cidr: Cidr, wanted: &[(Cidr, PackedClaim)]| {
         let before = table.claims(cidr);
-        let is_wanted = |claim: &Claim| wanted.iter().any(|(_, w)| w.owner == claim.owner);
-        let gone: Vec<Claim> = before
+        let is_wanted = |claim: &PackedClaim| wanted.iter().any(|(_, w)| w.owner == claim.owner);
+        let gone: Vec<PackedClaim> = before
             .iter()
             .filter(|c| set_of(c).is_some() && !is_wanted(c))
             .copied()
             .collect();
-        let new: Vec<Claim> = wanted
+        let new: Vec<PackedClaim> = wanted
             .iter()
             .map(|(_, w)| *w)
             .filter(|w| before.of(w.owner).is_none())
@@ -242,8 +229,7 @@ fn plan(
             .into_iter()
             .fold(kept, |claims, claim| claims.with(claim, core.owners()));
         steps.push(Step {
-            policy,
-            cidr,
+            key: RuleKey::new(policy, cidr),
             before,
             after,
             set,
@@ -258,7 +244,7 @@ fn plan(
             step_to(cidr, &[]);
         }
     }
-    steps.sort_unstable_by_key(|step| step.cidr);
+    steps.sort_unstable_by_key(|step| step.key.cidr);
     steps
 }
 
@@ -268,7 +254,7 @@ fn in_order(steps: Vec<Step>) -> Vec<Step> {
     for step in steps {
         // In the order of CIDRs, what a prefix covers follows it.
         match groups.last_mut() {
-            Some(group) if group[0].cidr.contains(step.cidr.addr()) => group.push(step),
+            Some(group) if group[0].key.cidr.contains(step.key.cidr.addr()) => group.push(step),
             _ => groups.push(vec![step]),
         }
     }
@@ -286,7 +272,7 @@ fn check_room(core: &Core, steps: &[Step]) -> Result<(), FirewallError> {
         for is_ipv4 in [true, false] {
             let mine = steps
                 .iter()
-                .filter(|s| s.policy == policy && s.cidr.is_ipv4() == is_ipv4);
+                .filter(|s| s.key.policy == policy && s.key.cidr.is_ipv4() == is_ipv4);
             let (v4, v6) = core.table(policy).counts();
             let mut count = if is_ipv4 { v4 } else { v6 };
             let mut peak = count;

@@ -4,7 +4,7 @@
 //! unless a longer or an ignoring one is; and what stands in the tables must be a rule. No claim may be past its time.
 //! Every difference is a fault, of memory or of this program: in a sound daemon there is none.
 
-use couic_common::{Cidr, Policy};
+use couic_common::{Cidr, Policy, RuleKey};
 
 use super::{Firewall, core::Core};
 use crate::dataplane::{PlaneRule, TagSlot};
@@ -30,9 +30,9 @@ pub struct SelfChecked {
     /// Rules that were compared.
     pub rules: usize,
     /// Differences that are no more.
-    pub healed: Vec<(Policy, Cidr)>,
+    pub healed: Vec<RuleKey>,
     /// Differences that are still there.
-    pub left: Vec<(Policy, Cidr)>,
+    pub left: Vec<RuleKey>,
 }
 
 impl SelfCheck {
@@ -74,15 +74,15 @@ fn rules(
 ) -> usize {
     let next = core.table(policy).iter_after(*after);
     let next: Vec<Cidr> = next.take(RULES_AT_ONCE).map(|(cidr, _)| cidr).collect();
-    for cidr in &next {
-        if is_overdue(core, policy, *cidr, now) {
-            expire_anew(core, policy, *cidr, now);
-        } else if is_right(core, policy, *cidr) {
+    for key in next.iter().map(|cidr| RuleKey::new(policy, *cidr)) {
+        if is_overdue(core, key, now) {
+            expire_anew(core, key, now);
+        } else if is_right(core, key) {
             continue;
         } else {
-            heal(core, policy, *cidr);
+            heal(core, key);
         }
-        note(core, policy, *cidr, now, found);
+        note(core, key, now, found);
     }
     *after = (next.len() == RULES_AT_ONCE)
         .then(|| next.last().copied())
@@ -95,21 +95,19 @@ fn places(core: &mut Core, from: usize, now: u64, found: &mut SelfChecked) -> Op
     let mut shown = Vec::new();
     let next = core
         .plane()
-        .walk(from, PLACES_AT_ONCE, &mut |policy, cidr| {
-            shown.push((policy, cidr));
-        });
-    for (policy, cidr) in shown {
+        .walk(from, PLACES_AT_ONCE, &mut |key| shown.push(key));
+    for key in shown {
         // What a damaged key hides from packets is not found by it, and does nothing.
-        if core.table(policy).shown(cidr).is_none() && core.plane().held(policy, cidr).is_some() {
-            heal(core, policy, cidr);
-            note(core, policy, cidr, now, found);
+        if core.table(key.policy).shown(key.cidr).is_none() && core.plane().held(key).is_some() {
+            heal(core, key);
+            note(core, key, now, found);
         }
     }
     next
 }
 
-fn wanted(core: &Core, policy: Policy, cidr: Cidr) -> Option<PlaneRule> {
-    let rule = core.table(policy).claims(cidr).plane_rule();
+fn wanted(core: &Core, key: RuleKey) -> Option<PlaneRule> {
+    let rule = core.table(key.policy).claims(key.cidr).plane_rule();
     rule.map(PlaneRule::as_held)
 }
 
@@ -121,28 +119,28 @@ fn decides(core: &Core, cidr: Cidr) -> Option<(Policy, TagSlot)> {
     })
 }
 
-fn is_right(core: &mut Core, policy: Policy, cidr: Cidr) -> bool {
-    let (wanted, decides) = (wanted(core, policy, cidr), decides(core, cidr));
+fn is_right(core: &mut Core, key: RuleKey) -> bool {
+    let (wanted, decides) = (wanted(core, key), decides(core, key.cidr));
     let plane = core.plane();
-    plane.held(policy, cidr) == wanted && plane.decides(cidr.addr()) == decides
+    plane.held(key) == wanted && plane.decides(key.cidr.addr()) == decides
 }
 
 /// Writes a rule again; where that does not help, takes it out first, so that all that leads to it is written, too.
-fn heal(core: &mut Core, policy: Policy, cidr: Cidr) {
-    let Some(rule) = core.table(policy).claims(cidr).plane_rule() else {
-        core.plane().erase(policy, cidr);
+fn heal(core: &mut Core, key: RuleKey) {
+    let Some(rule) = core.table(key.policy).claims(key.cidr).plane_rule() else {
+        core.plane().erase(key);
         return;
     };
-    let _ = core.plane().put(policy, cidr, rule);
-    if !is_right(core, policy, cidr) {
-        let _ = core.plane().remove(policy, cidr);
-        let _ = core.plane().put(policy, cidr, rule);
+    let _ = core.plane().put(key, rule);
+    if !is_right(core, key) {
+        let _ = core.plane().remove(key);
+        let _ = core.plane().put(key, rule);
     }
 }
 
 /// Whether a claim is past its time. All of which the queue of deadlines knows have been taken away before.
-fn is_overdue(core: &Core, policy: Policy, cidr: Cidr, now: u64) -> bool {
-    let claims = core.table(policy).claims(cidr);
+fn is_overdue(core: &Core, key: RuleKey, now: u64) -> bool {
+    let claims = core.table(key.policy).claims(key.cidr);
     claims.iter().any(|claim| is_past(claim.expiration, now))
 }
 
@@ -151,21 +149,21 @@ const fn is_past(expiration: u64, now: u64) -> bool {
 }
 
 /// Tells the queue again what it does not know, and takes away what is due.
-fn expire_anew(core: &mut Core, policy: Policy, cidr: Cidr, now: u64) {
-    let claims = core.table(policy).claims(cidr);
+fn expire_anew(core: &mut Core, key: RuleKey, now: u64) {
+    let claims = core.table(key.policy).claims(key.cidr);
     for claim in claims.iter().filter(|c| is_past(c.expiration, now)) {
-        core.deadlines_mut().push(claim.expiration, policy, cidr);
+        core.deadlines_mut().push(claim.expiration, key);
     }
     while core.expire(now, RULES_AT_ONCE).1 {}
 }
 
-fn note(core: &mut Core, policy: Policy, cidr: Cidr, now: u64, found: &mut SelfChecked) {
-    let list = if is_right(core, policy, cidr) && !is_overdue(core, policy, cidr, now) {
+fn note(core: &mut Core, key: RuleKey, now: u64, found: &mut SelfChecked) {
+    let list = if is_right(core, key) && !is_overdue(core, key, now) {
         &mut found.healed
     } else {
         &mut found.left
     };
-    list.push((policy, cidr));
+    list.push(key);
 }
 
 #[cfg(test)]
@@ -177,7 +175,7 @@ mod tests {
     use super::*;
     use crate::{
         dataplane::{Corruption, Limits, MemoryPlane, Plane, PlaneError, TablePlane, Valve},
-        rules::{Actor, Job, ManualClock, NewRule, SystemClock},
+        rules::{Actor, ClaimRequest, Job, ManualClock, SystemClock},
     };
 
     /// Tables that a test can damage while a firewall has them.
@@ -185,36 +183,31 @@ mod tests {
     struct Shared(Arc<Mutex<TablePlane>>);
 
     impl Plane for Shared {
-        fn put(&mut self, policy: Policy, cidr: Cidr, rule: PlaneRule) -> Result<(), PlaneError> {
-            self.0.lock().put(policy, cidr, rule)
+        fn put(&mut self, key: RuleKey, rule: PlaneRule) -> Result<(), PlaneError> {
+            self.0.lock().put(key, rule)
         }
 
-        fn remove(&mut self, policy: Policy, cidr: Cidr) -> Result<(), PlaneError> {
-            self.0.lock().remove(policy, cidr)
+        fn remove(&mut self, key: RuleKey) -> Result<(), PlaneError> {
+            self.0.lock().remove(key)
         }
 
         fn heartbeat(&mut self, now: u64) {
             self.0.lock().heartbeat(now);
         }
 
-        fn held(&self, policy: Policy, cidr: Cidr) -> Option<PlaneRule> {
-            self.0.lock().held(policy, cidr)
+        fn held(&self, key: RuleKey) -> Option<PlaneRule> {
+            self.0.lock().held(key)
         }
 
         fn decides(&self, source: IpAddr) -> Option<(Policy, TagSlot)> {
             self.0.lock().decides(source)
         }
 
-        fn erase(&mut self, policy: Policy, cidr: Cidr) {
-            self.0.lock().erase(policy, cidr);
+        fn erase(&mut self, key: RuleKey) {
+            self.0.lock().erase(key);
         }
 
-        fn walk(
-            &self,
-            from: usize,
-            places: usize,
-            show: &mut dyn FnMut(Policy, Cidr),
-        ) -> Option<usize> {
+        fn walk(&self, from: usize, places: usize, show: &mut dyn FnMut(RuleKey)) -> Option<usize> {
             self.0.lock().walk(from, places, show)
         }
 
@@ -238,7 +231,7 @@ mod tests {
 
     fn add(firewall: &Firewall, policy: Policy, cidrs: impl IntoIterator<Item = Cidr>) {
         let job = |cidr| {
-            let rule = NewRule {
+            let rule = ClaimRequest {
                 cidr,
                 tag: None,
                 expiration: 0,
@@ -340,14 +333,14 @@ mod tests {
         );
         let actor = Actor::Client("test".parse().unwrap());
         let one = cidr("192.0.2.0/24");
-        let rule = NewRule {
+        let rule = ClaimRequest {
             cidr: one,
             tag: None,
             expiration: 200,
         };
         firewall.apply(Policy::Drop, vec![Job::Add(rule, None)], &actor);
         add(&firewall, Policy::Drop, [cidr("10.0.0.0/8")]);
-        firewall.core.lock().deadlines_mut().sweep(|_, _, _| false);
+        firewall.core.lock().deadlines_mut().sweep(|_, _| false);
         clock.set(199);
         assert_eq!(SelfCheck::default().round(&firewall).healed, []);
         clock.set(200);
@@ -355,9 +348,9 @@ mod tests {
         let found = SelfCheck::default().round(&firewall);
         assert_eq!(
             (found.healed, found.left),
-            (vec![(Policy::Drop, one)], vec![])
+            (vec![RuleKey::new(Policy::Drop, one)], vec![])
         );
-        assert_eq!(plane.held(Policy::Drop, one), None);
+        assert_eq!(plane.held(RuleKey::new(Policy::Drop, one)), None);
         assert_eq!(firewall.stats().drop_cidr_count, 1);
     }
 
@@ -383,33 +376,31 @@ mod tests {
             (Policy::Drop, two, other(0, 0)),
             (Policy::Ignore, one, other(0, 0)),
         ] {
-            plane.tamper(policy, cidr, rule);
+            let key = RuleKey::new(policy, cidr);
+            plane.tamper(key, rule);
             let found = SelfCheck::default().round(&firewall);
             // An ignore that nobody made hides the drop as well, which only its own removal mends.
-            assert!(
-                found.healed.contains(&(policy, cidr)),
-                "{policy} {cidr} {rule:?}"
-            );
+            assert!(found.healed.contains(&key), "{key} {rule:?}");
             let found = SelfCheck::default().round(&firewall);
             assert!(
                 found.healed.is_empty() && found.left.is_empty(),
                 "{found:?}"
             );
         }
-        plane.tamper(Policy::Drop, one, None);
+        plane.tamper(RuleKey::new(Policy::Drop, one), None);
         plane.fail_put_after(0);
         // The second attempt succeeds; a model that refuses for ever does not.
         let found = SelfCheck::default().round(&firewall);
-        assert_eq!(found.healed, [(Policy::Drop, one)]);
-        plane.tamper(Policy::Drop, one, None);
+        assert_eq!(found.healed, [RuleKey::new(Policy::Drop, one)]);
+        plane.tamper(RuleKey::new(Policy::Drop, one), None);
         plane.refuse_puts(true);
         let found = SelfCheck::default().round(&firewall);
         assert_eq!(
             (found.healed.len(), found.left),
-            (0, vec![(Policy::Drop, one)])
+            (0, vec![RuleKey::new(Policy::Drop, one)])
         );
         plane.refuse_puts(false);
         let found = SelfCheck::default().round(&firewall);
-        assert_eq!(found.healed, [(Policy::Drop, one)]);
+        assert_eq!(found.healed, [RuleKey::new(Policy::Drop, one)]);
     }
 }

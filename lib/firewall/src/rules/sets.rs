@@ -110,7 +110,7 @@ pub enum SetError {
 pub struct SetStore {
     root: PathBuf,
     limits: Limits,
-    /// Held by who changes files or puts them in force, so that the older of two reloads never wins.
+    /// Claim by who changes files or puts them in force, so that the older of two reloads never wins.
     pub(super) turn: Arc<Mutex<()>>,
 }
 

@@ -10,8 +10,7 @@ use couic_common::{Cidr, Policy, SetName};
 use parking_lot::MutexGuard;
 
 use super::{
-    Firewall, SPELL, SetCatalog, SetError, SetStore,
-    claims::Owner,
+    CHUNK, Firewall, Owner, SetCatalog, SetError, SetStore,
     reload::LoadedSet,
     setfile::write_set,
     sets::{MAX_SET_FILE, file_name, open, sync_folder},
@@ -51,7 +50,7 @@ impl Firewall {
             loop {
                 let last = self.change(|core, _| {
                     let mut last = None;
-                    for (cidr, _) in core.table(policy).iter_after(after).take(SPELL) {
+                    for (cidr, _) in core.table(policy).iter_after(after).take(CHUNK) {
                         last = Some(cidr);
                         for claim in core.table(policy).claims(cidr).iter() {
                             if let Owner::Set(name) = core.owners().get(claim.owner) {

@@ -8,15 +8,15 @@ use std::{
 
 use couic_common::{Cidr, V4Net, V6Net};
 
-use super::claims::{Claim, Claims};
+use super::packed::{Claims, PackedClaim};
 
 /// Ordered maps by family. The claim that is shown stands in the map itself, further ones beside it: nearly all rules
 /// have one, and a million of them should not pay for the rest.
 #[derive(Debug)]
 pub(super) struct RuleTable {
-    v4: BTreeMap<V4Net, Claim>,
-    v6: BTreeMap<V6Net, Claim>,
-    further: BTreeMap<Cidr, Vec<Claim>>,
+    v4: BTreeMap<V4Net, PackedClaim>,
+    v6: BTreeMap<V6Net, PackedClaim>,
+    further: BTreeMap<Cidr, Vec<PackedClaim>>,
     /// How many rules of each length there are, so that a look-up tries only those.
     v4_lengths: [usize; 33],
     v6_lengths: [usize; 129],
@@ -50,7 +50,7 @@ impl RuleTable {
     }
 
     /// The claim that is shown.
-    pub(super) fn shown(&self, cidr: Cidr) -> Option<&Claim> {
+    pub(super) fn shown(&self, cidr: Cidr) -> Option<&PackedClaim> {
         match cidr {
             Cidr::V4(net) => self.v4.get(&net),
             Cidr::V6(net) => self.v6.get(&net),
@@ -91,7 +91,7 @@ impl RuleTable {
     }
 
     /// The rules that cover an address, the longest prefix first.
-    pub(super) fn covering(&self, ip: IpAddr) -> Vec<(Cidr, Claim)> {
+    pub(super) fn covering(&self, ip: IpAddr) -> Vec<(Cidr, PackedClaim)> {
         let lengths: &[usize] = if ip.is_ipv4() {
             &self.v4_lengths
         } else {
@@ -109,7 +109,10 @@ impl RuleTable {
     }
 
     /// Every rule behind `after`, in order: IPv4 before IPv6, by address, then by length.
-    pub(super) fn iter_after(&self, after: Option<Cidr>) -> impl Iterator<Item = (Cidr, &Claim)> {
+    pub(super) fn iter_after(
+        &self,
+        after: Option<Cidr>,
+    ) -> impl Iterator<Item = (Cidr, &PackedClaim)> {
         let v4_from = match after {
             None => Some(Unbounded),
             Some(Cidr::V4(net)) => Some(Excluded(net)),
@@ -135,8 +138,8 @@ impl RuleTable {
     pub(super) fn all_claims<'a>(
         &'a self,
         cidr: Cidr,
-        shown: &'a Claim,
-    ) -> impl Iterator<Item = &'a Claim> {
+        shown: &'a PackedClaim,
+    ) -> impl Iterator<Item = &'a PackedClaim> {
         let further = if self.further.is_empty() {
             None
         } else {

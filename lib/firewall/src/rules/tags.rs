@@ -137,6 +137,8 @@ impl TagTable {
 mod tests {
     use std::net::IpAddr;
 
+    use couic_common::RuleKey;
+
     use super::*;
     use crate::dataplane::{MemoryPlane, Plane, PlaneRule};
 
@@ -152,8 +154,7 @@ mod tests {
         tags.hold(slot);
         plane
             .put(
-                Policy::Drop,
-                "10.0.0.0/8".parse().unwrap(),
+                RuleKey::new(Policy::Drop, "10.0.0.0/8".parse().unwrap()),
                 PlaneRule { slot, deadline: 0 },
             )
             .unwrap();
@@ -181,8 +182,7 @@ mod tests {
         let second = tags.slot(Some(&tag("t2")), &plane).unwrap();
         plane
             .put(
-                Policy::Drop,
-                "10.0.0.0/8".parse().unwrap(),
+                RuleKey::new(Policy::Drop, "10.0.0.0/8".parse().unwrap()),
                 PlaneRule {
                     slot: second,
                     deadline: 0,

@@ -3,14 +3,14 @@
 mod claims;
 mod durable;
 mod expiry;
-mod held;
 mod oracle;
 mod reload;
 mod sets;
+mod swap;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use couic_common::{Cidr, Policy, Tag, Verdict};
+use couic_common::{Cidr, Policy, RuleKey, Tag, Verdict};
 
 use super::*;
 use crate::dataplane::MemoryPlane;
@@ -84,8 +84,12 @@ fn cidr(text: &str) -> Cidr {
     text.parse().unwrap()
 }
 
-fn rule(network: &str, tag: &str, expiration: u64) -> NewRule {
-    NewRule {
+fn drop_key(network: &str) -> RuleKey {
+    RuleKey::new(Policy::Drop, cidr(network))
+}
+
+fn rule(network: &str, tag: &str, expiration: u64) -> ClaimRequest {
+    ClaimRequest {
         cidr: cidr(network),
         tag: Tag::parse(tag).unwrap(),
         expiration,

@@ -2,8 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use couic_common::{Cidr, ClientName, Entry, Metadata, Policy, SetName, Tag};
+use couic_common::{Cidr, ClientName, Entry, Metadata, Policy, RuleKey, SetName};
 
+use super::ClaimRequest;
 use crate::dataplane::PlaneError;
 
 /// Who made a change. Decides whose claim it is.
@@ -39,24 +40,22 @@ pub struct Origin {
     pub metadata: Option<Arc<Metadata>>,
 }
 
-/// A rule that somebody wants, values already checked one by one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewRule {
-    /// The network.
-    pub cidr: Cidr,
-    /// The label.
-    pub tag: Option<Tag>,
-    /// Unix seconds; 0 = never. Whether it lies in the future is checked by the core, against its clock.
-    pub expiration: u64,
-}
-
-/// One change of a batch.
+/// One change of a rule that a client or a peer asks for.
 #[derive(Clone, Debug)]
 pub enum Job {
     /// Add, or renew what is there.
-    Add(NewRule, Option<Arc<Metadata>>),
+    Add(ClaimRequest, Option<Arc<Metadata>>),
     /// Take the actor's claim away.
     Remove(Cidr, Option<Arc<Metadata>>),
+}
+
+impl Job {
+    pub(super) const fn key(&self, policy: Policy) -> RuleKey {
+        match self {
+            Self::Add(request, _) => request.key(policy),
+            Self::Remove(cidr, _) => RuleKey::new(policy, *cidr),
+        }
+    }
 }
 
 /// What a change did.
@@ -104,28 +103,22 @@ pub struct RuleEvent {
 #[derive(Debug, thiserror::Error)]
 pub enum FirewallError {
     /// There is such an entry already.
-    #[error("{policy} {cidr} is there already")]
+    #[error("{key} is there already")]
     Exists {
-        /// The policy asked for.
-        policy: Policy,
-        /// The network.
-        cidr: Cidr,
+        /// The rule asked for.
+        key: RuleKey,
     },
     /// There is no such entry.
-    #[error("{policy} {cidr} is not there")]
+    #[error("{key} is not there")]
     NotFound {
-        /// The policy asked for.
-        policy: Policy,
-        /// The network.
-        cidr: Cidr,
+        /// The rule asked for.
+        key: RuleKey,
     },
     /// A set defines the entry, so that only a change of the set takes it away.
-    #[error("{policy} {cidr} is defined by the set {set}: take it out of that set and reload")]
+    #[error("{key} is defined by the set {set}: take it out of that set and reload")]
     OfSet {
-        /// The policy asked for.
-        policy: Policy,
-        /// The network.
-        cidr: Cidr,
+        /// The rule asked for.
+        key: RuleKey,
         /// The first set that claims it, in the order of names.
         set: SetName,
     },

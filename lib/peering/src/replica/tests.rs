@@ -18,35 +18,36 @@ fn cidr(n: u32) -> Cidr {
     Cidr::host(Ipv4Addr::from_bits(n).into())
 }
 
+fn drop_key(n: u32) -> RuleKey {
+    RuleKey::new(Policy::Drop, cidr(n))
+}
+
 fn live(until: u64) -> State {
     State::Live { tag: None, until }
 }
 
 fn record(replica: &Replica<()>, n: u32) -> Record {
-    replica.get(Policy::Drop, cidr(n)).unwrap().record.clone()
+    replica.get(drop_key(n)).unwrap().record.clone()
 }
 
 #[test]
 fn the_last_write_wins_on_both_sides() {
     let (mut a, mut b) = (replica(1), replica(2));
-    a.write(Policy::Drop, cidr(1), live(NEVER), (), at(1_000));
+    a.write(drop_key(1), live(NEVER), (), at(1_000));
     let first = record(&a, 1);
     assert_eq!(
-        b.merge(Policy::Drop, cidr(1), first.clone(), (), at(1_000)),
+        b.merge(drop_key(1), first.clone(), (), at(1_000)),
         Merge::Newer
     );
     assert_eq!(
-        b.merge(Policy::Drop, cidr(1), first.clone(), (), at(1_000)),
+        b.merge(drop_key(1), first.clone(), (), at(1_000)),
         Merge::Same
     );
     // B's clock is late, and its deletion is later all the same.
-    b.write(Policy::Drop, cidr(1), State::Deleted, (), at(900));
+    b.write(drop_key(1), State::Deleted, (), at(900));
+    assert_eq!(b.merge(drop_key(1), first, (), at(900)), Merge::Older);
     assert_eq!(
-        b.merge(Policy::Drop, cidr(1), first, (), at(900)),
-        Merge::Older
-    );
-    assert_eq!(
-        a.merge(Policy::Drop, cidr(1), record(&b, 1), (), at(1_000)),
+        a.merge(drop_key(1), record(&b, 1), (), at(1_000)),
         Merge::Newer
     );
     assert_eq!(a.tree(Policy::Drop).root(), b.tree(Policy::Drop).root());
@@ -56,12 +57,12 @@ fn the_last_write_wins_on_both_sides() {
 #[test]
 fn tombstones_last_their_time_and_are_forgotten() {
     let mut a = replica(1);
-    a.write(Policy::Drop, cidr(1), live(NEVER), (), at(1_000));
+    a.write(drop_key(1), live(NEVER), (), at(1_000));
     let old = record(&a, 1);
-    a.write(Policy::Drop, cidr(1), State::Deleted, (), at(2_000));
+    a.write(drop_key(1), State::Deleted, (), at(2_000));
     a.bury(DAY, 100);
     assert_eq!(
-        a.merge(Policy::Drop, cidr(1), old, (), at(DAY)),
+        a.merge(drop_key(1), old, (), at(DAY)),
         Merge::Older,
         "it does not come back"
     );
@@ -73,16 +74,13 @@ fn tombstones_last_their_time_and_are_forgotten() {
 #[test]
 fn an_expired_rule_stays_only_where_it_replaced_a_longer_one() {
     let mut a = replica(1);
-    a.write(Policy::Drop, cidr(1), live(5_000), (), at(1_000));
-    a.write(Policy::Drop, cidr(2), live(9_000), (), at(1_000));
+    a.write(drop_key(1), live(5_000), (), at(1_000));
+    a.write(drop_key(2), live(9_000), (), at(1_000));
     let longer = record(&a, 2);
-    a.write(Policy::Drop, cidr(2), live(5_000), (), at(1_000));
+    a.write(drop_key(2), live(5_000), (), at(1_000));
     a.bury(5_000, 100);
-    assert!(a.get(Policy::Drop, cidr(1)).is_none());
-    assert_eq!(
-        a.merge(Policy::Drop, cidr(2), longer, (), at(5_001)),
-        Merge::Older
-    );
+    assert!(a.get(drop_key(1)).is_none());
+    assert_eq!(a.merge(drop_key(2), longer, (), at(5_001)), Merge::Older);
     a.bury(9_000, 100);
     assert!(a.is_empty());
 }
@@ -90,16 +88,13 @@ fn an_expired_rule_stays_only_where_it_replaced_a_longer_one() {
 #[test]
 fn what_an_older_write_would_last_is_covered_whoever_hears_of_it_first() {
     let (mut a, mut b) = (replica(1), replica(2));
-    b.write(Policy::Drop, cidr(1), live(9_000), (), at(1_000));
-    a.write(Policy::Drop, cidr(1), live(5_000), (), at(2_000));
+    b.write(drop_key(1), live(9_000), (), at(1_000));
+    a.write(drop_key(1), live(5_000), (), at(2_000));
     // A hears of the older one, and keeps its own until that would be over.
     let older = record(&b, 1);
-    assert_eq!(
-        a.merge(Policy::Drop, cidr(1), older, (), at(2_000)),
-        Merge::Older
-    );
+    assert_eq!(a.merge(drop_key(1), older, (), at(2_000)), Merge::Older);
     a.bury(8_999, 100);
-    assert!(a.get(Policy::Drop, cidr(1)).is_some());
+    assert!(a.get(drop_key(1)).is_some());
     a.bury(9_000, 100);
     assert!(a.is_empty());
 }
@@ -109,27 +104,23 @@ fn registers_are_bounded_and_too_late_or_too_early_ones_refused() {
     let mut a: Replica<()> = Replica::new(NodeId(1), at(1_000), DAY, 1);
     let mut b = replica(2);
     for n in 1..=3 {
-        b.write(Policy::Drop, cidr(n), live(5_000), (), at(1_000));
+        b.write(drop_key(n), live(5_000), (), at(1_000));
     }
-    let merge =
-        |a: &mut Replica<()>, n, wall| a.merge(Policy::Drop, cidr(n), record(&b, n), (), at(wall));
+    let merge = |a: &mut Replica<()>, n, wall| a.merge(drop_key(n), record(&b, n), (), at(wall));
     assert_eq!(merge(&mut a, 1, 1_000), Merge::Newer);
     assert_eq!(merge(&mut a, 2, 1_000), Merge::Full);
     assert_eq!(merge(&mut a, 3, 5_000), Merge::Over);
     let mut far = record(&b, 1);
     far.stamp.time = u64::MAX;
     far.state = live(NEVER);
-    assert_eq!(
-        a.merge(Policy::Drop, cidr(1), far, (), at(1_000)),
-        Merge::Ahead
-    );
+    assert_eq!(a.merge(drop_key(1), far, (), at(1_000)), Merge::Ahead);
 }
 
 #[test]
 fn renewals_do_not_pile_up() {
     let mut a = replica(1);
     for n in 0..50_000 {
-        a.write(Policy::Drop, cidr(1), live(10_000 + n), (), at(1_000));
+        a.write(drop_key(1), live(10_000 + n), (), at(1_000));
     }
     assert!(a.ends.len() <= STALE + 3, "{}", a.ends.len());
     a.bury(70_000, 100_000);
@@ -140,26 +131,31 @@ fn renewals_do_not_pile_up() {
 fn a_register_of_an_earlier_life_is_the_same_and_older_than_what_is_written_now() {
     let mut a = replica(1);
     a.note_changes();
-    a.write(Policy::Drop, cidr(1), live(NEVER), (), at(50_000));
-    a.write(Policy::Ignore, cidr(2), State::Deleted, (), at(50_000));
-    a.forget(Policy::Ignore, cidr(2));
+    a.write(drop_key(1), live(NEVER), (), at(50_000));
+    a.write(
+        RuleKey::new(Policy::Ignore, cidr(2)),
+        State::Deleted,
+        (),
+        at(50_000),
+    );
+    a.forget(RuleKey::new(Policy::Ignore, cidr(2)));
     let changed = [
-        (Policy::Drop, cidr(1)),
-        (Policy::Ignore, cidr(2)),
-        (Policy::Ignore, cidr(2)),
+        drop_key(1),
+        RuleKey::new(Policy::Ignore, cidr(2)),
+        RuleKey::new(Policy::Ignore, cidr(2)),
     ];
     assert_eq!(a.take_changed(), changed);
     assert_eq!(a.take_changed(), []);
     // The clock was set back meanwhile.
     let mut again = Replica::new(NodeId(2), at(1_000), DAY, 1_000_000);
     again.note_changes();
-    let slot = a.get(Policy::Drop, cidr(1)).unwrap().clone();
-    again.restore(Policy::Drop, cidr(1), slot);
+    let slot = a.get(drop_key(1)).unwrap().clone();
+    again.restore(drop_key(1), slot);
     assert_eq!(again.take_changed(), []);
     assert_eq!(again.tree(Policy::Drop).root(), a.tree(Policy::Drop).root());
-    again.write(Policy::Drop, cidr(1), State::Deleted, (), at(1_001));
+    again.write(drop_key(1), State::Deleted, (), at(1_001));
     assert_eq!(
-        a.merge(Policy::Drop, cidr(1), record(&again, 1), (), at(50_001)),
+        a.merge(drop_key(1), record(&again, 1), (), at(50_001)),
         Merge::Newer
     );
 }
@@ -168,7 +164,7 @@ fn a_register_of_an_earlier_life_is_the_same_and_older_than_what_is_written_now(
 fn leaves_are_walked_in_order() {
     let mut a = replica(1);
     for n in 0..5_000 {
-        a.write(Policy::Drop, cidr(n), live(NEVER), (), at(1_000));
+        a.write(drop_key(n), live(NEVER), (), at(1_000));
     }
     let all: Vec<u16> = a
         .in_leaves(Policy::Drop, (0, u16::MAX))

@@ -7,7 +7,7 @@ use std::{
     net::Ipv4Addr,
 };
 
-use couic_common::{Cidr, Policy, Tag};
+use couic_common::{Cidr, Policy, RuleKey, Tag};
 use couic_peering::{
     Ask, DigestAnswer, DigestRequest, Face, Failure, Link, LinkSettings, Moment, NEVER, Next,
     NodeId, PullAnswer, PullRequest, PushAnswer, PushRequest, Replica, Stamp, State, WireRecord,
@@ -73,13 +73,12 @@ enum Reply {
 }
 
 /// The rules in force on a node: stamp, tag, and when each ends in true time.
-pub(crate) type Rules = BTreeMap<(Policy, Cidr), (Stamp, Option<Tag>, u64)>;
+pub(crate) type Rules = BTreeMap<RuleKey, (Stamp, Option<Tag>, u64)>;
 
 /// A write, as the one who looks at it from outside remembers it.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
-    pub(crate) policy: Policy,
-    pub(crate) cidr: Cidr,
+    pub(crate) key: RuleKey,
     pub(crate) stamp: Stamp,
     pub(crate) deleted: bool,
     /// When the rule ends in true time.
@@ -205,7 +204,7 @@ impl World {
     /// A rule is deleted, where there is one.
     pub(crate) fn delete(&mut self, node: usize, policy: Policy, n: u32) -> bool {
         let moment = self.moment(node);
-        let slot = self.nodes[node].replica.get(policy, cidr(n));
+        let slot = self.nodes[node].replica.get(RuleKey::new(policy, cidr(n)));
         let live = slot.is_some_and(|slot| slot.record.is_live(moment.wall));
         if live {
             self.write(node, policy, n, State::Deleted, 0);
@@ -215,16 +214,16 @@ impl World {
 
     fn write(&mut self, node: usize, policy: Policy, n: u32, state: State, until: u64) {
         let (moment, deleted) = (self.moment(node), state == State::Deleted);
+        let key = RuleKey::new(policy, cidr(n));
         let there = &mut self.nodes[node];
-        there.replica.write(policy, cidr(n), state, (), moment);
-        let stamp = there.replica.get(policy, cidr(n)).unwrap().record.stamp;
+        there.replica.write(key, state, (), moment);
+        let stamp = there.replica.get(key).unwrap().record.stamp;
         for peer in &mut there.links {
-            peer.link.changed(policy, cidr(n), moment);
+            peer.link.changed(key, moment);
         }
         let epoch = there.epoch;
         self.written.push(Written {
-            policy,
-            cidr: cidr(n),
+            key,
             stamp,
             deleted,
             until,
@@ -347,7 +346,7 @@ impl World {
                 for (cidr, record) in outcome.theirs {
                     there
                         .replica
-                        .merge(outcome.policy, cidr, record, (), moment);
+                        .merge(RuleKey::new(outcome.policy, cidr), record, (), moment);
                 }
             }
             Event::Request(_) => {}
@@ -378,7 +377,7 @@ impl World {
             Message::Push(policy, request) => {
                 for record in &request.records {
                     let (cidr, record) = record.read(request.gap).unwrap();
-                    replica.merge(policy, cidr, record, (), moment);
+                    replica.merge(RuleKey::new(policy, cidr), record, (), moment);
                 }
                 let answer = PushAnswer {
                     from: Face::of(replica, moment),
@@ -413,7 +412,10 @@ impl World {
                         NEVER => NEVER,
                         until => until.saturating_add_signed(-there.skew),
                     };
-                    all.insert((policy, cidr), (slot.record.stamp, tag.clone(), until));
+                    all.insert(
+                        RuleKey::new(policy, cidr),
+                        (slot.record.stamp, tag.clone(), until),
+                    );
                 }
             }
         }
@@ -429,7 +431,7 @@ fn message(replica: &mut Replica<()>, moment: Moment, ask: Ask, gap: i64) -> Mes
         Ask::Push(policy, cidrs) => {
             let slots = cidrs
                 .iter()
-                .filter_map(|cidr| Some((*cidr, replica.get(policy, *cidr)?)));
+                .filter_map(|cidr| Some((*cidr, replica.get(RuleKey::new(policy, *cidr))?)));
             let records = slots
                 .map(|(cidr, slot)| WireRecord::new(cidr, &slot.record))
                 .collect();

@@ -126,7 +126,9 @@ fn tag_expiration_and_creation_come_back() {
     let lab = Lab::new();
     lab.plainly(&Actor::Client(ops()), tagged(ONE, 9_000, "old"));
     lab.clock.advance(7);
-    let before = lab.firewall.entry(Policy::Drop, ONE.parse().unwrap());
+    let before = lab
+        .firewall
+        .entry(RuleKey::new(Policy::Drop, ONE.parse().unwrap()));
     for change in [
         vec![tagged(ONE, 0, "new")],
         vec![remove(ONE)],
@@ -134,12 +136,14 @@ fn tag_expiration_and_creation_come_back() {
     ] {
         let id = lab.changes(change).unwrap();
         assert_ne!(
-            lab.firewall.entry(Policy::Drop, ONE.parse().unwrap()),
+            lab.firewall
+                .entry(RuleKey::new(Policy::Drop, ONE.parse().unwrap())),
             before
         );
         assert_eq!(lab.all.undo(id, None).unwrap().restored, 1);
         assert_eq!(
-            lab.firewall.entry(Policy::Drop, ONE.parse().unwrap()),
+            lab.firewall
+                .entry(RuleKey::new(Policy::Drop, ONE.parse().unwrap())),
             before
         );
     }
@@ -175,22 +179,19 @@ fn the_claims_of_peers_come_back_and_are_left_alone() {
     let peer = |name: &str| Actor::Peer(name.parse().unwrap());
     lab.plainly(&peer("a"), add(ONE, 5_000));
     lab.plainly(&peer("b"), add(ONE, 6_000));
-    let before = lab.firewall.held(Policy::Drop, ONE.parse().unwrap()).0;
+    let before = lab.claims(ONE);
     // The API has no claim: those of peers go.
     let id = lab.change(remove(ONE)).unwrap();
     assert_eq!(lab.expiration(ONE), None);
     assert_eq!(lab.all.undo(id, None).unwrap().restored, 2);
-    assert_eq!(
-        lab.firewall.held(Policy::Drop, ONE.parse().unwrap()).0,
-        before
-    );
+    assert_eq!(lab.claims(ONE), before);
     // A peer's claim that comes in between is nobody's but the peer's.
     let id = lab.change(add(TWO, 0)).unwrap();
     lab.plainly(&peer("a"), add(TWO, 5_000));
     lab.all.undo(id, None).unwrap();
-    let held = lab.firewall.held(Policy::Drop, TWO.parse().unwrap()).0;
+    let held = lab.claims(TWO);
     assert_eq!(held.len(), 1);
-    assert_eq!(held[0].holder, Holder::Peer("a".parse().unwrap()));
+    assert_eq!(held[0].owner, Owner::Peer("a".parse().unwrap()));
 }
 
 #[test]
@@ -229,14 +230,14 @@ fn what_does_not_fit_any_more_is_tried_again() {
 #[test]
 fn there_are_so_many_and_so_large_ones_and_no_more() {
     let lab = Lab::new();
-    let drafts: Vec<Draft> = (0..MAX_PENDING)
+    let changes: Vec<ConfirmableChange> = (0..MAX_PENDING)
         .map(|_| lab.all.begin(&ops(), WITHIN, String::new()).unwrap())
         .collect();
     let more = lab.all.begin(&ops(), WITHIN, String::new());
     assert!(matches!(more, Err(ConfirmError::TooMany)));
-    drop(drafts);
+    drop(changes);
     assert_eq!(lab.all.waiting_count(), 0, "nothing was changed");
-    let mut draft = lab.all.begin(&ops(), WITHIN, String::new()).unwrap();
+    let mut change = lab.all.begin(&ops(), WITHIN, String::new()).unwrap();
     let large = Change::File(FileChange {
         policy: Policy::Drop,
         set: "s".parse().unwrap(),
@@ -244,10 +245,10 @@ fn there_are_so_many_and_so_large_ones_and_no_more() {
         after: Some("#".repeat(MAX_WEIGHT)),
     });
     assert!(matches!(
-        draft.will(vec![large]),
+        change.predict(vec![large]),
         Err(ConfirmError::TooMuch)
     ));
-    drop(draft);
+    drop(change);
     assert_eq!((lab.all.waiting_count(), lab.records()), (0, 0));
 }
 
@@ -258,26 +259,23 @@ fn without_a_way_back_there_is_no_change() {
     fs::remove_dir(&dir).unwrap();
     // Something that is no directory.
     fs::write(&dir, "").unwrap();
-    let mut draft = lab.all.begin(&ops(), WITHIN, String::new()).unwrap();
-    let foretold = lab
-        .firewall
-        .foretell(Policy::Drop, &add(ONE, 0), &Actor::Client(ops()));
-    let refused = draft.will(foretold.into_iter().map(Change::Claim).collect());
+    let mut change = lab.all.begin(&ops(), WITHIN, String::new()).unwrap();
+    let refused = change.apply(Policy::Drop, vec![add(ONE, 0)], &Actor::Client(ops()));
     assert!(matches!(refused, Err(ConfirmError::Disk(_))));
-    drop(draft);
+    drop(change);
     assert_eq!(lab.all.waiting_count(), 0);
 }
 
 #[test]
 fn a_change_that_breaks_off_waits_all_the_same() {
     let lab = Lab::new();
-    let mut draft = lab.all.begin(&ops(), WITHIN, String::new()).unwrap();
-    lab.spell(&mut draft, vec![add(ONE, 0)]);
+    let mut change = lab.all.begin(&ops(), WITHIN, String::new()).unwrap();
+    lab.apply(&mut change, vec![add(ONE, 0)]);
     assert_eq!(lab.all.waiting_count(), 0, "it is being made");
     lab.clock.advance(2 * WITHIN);
     lab.all.undo_due();
     assert_eq!(lab.expiration(ONE), Some(0));
-    drop(draft);
+    drop(change);
     assert_eq!(lab.all.waiting_count(), 1);
     lab.clock.advance(WITHIN + 1);
     lab.all.undo_due();

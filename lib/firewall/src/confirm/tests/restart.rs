@@ -63,17 +63,16 @@ fn a_clock_that_is_set_back_puts_nothing_off() {
 #[test]
 fn a_change_that_was_killed_in_the_middle_is_undone() {
     let mut lab = Lab::new();
-    let mut draft = lab.all.begin(&ops(), WITHIN, "a batch".to_owned()).unwrap();
-    lab.spell(&mut draft, vec![add(ONE, 0)]);
-    // What was foretold and not done.
-    let job = add("192.0.2.2/32", 0);
-    let foretold = lab
+    let mut change = lab.all.begin(&ops(), WITHIN, "a batch".to_owned()).unwrap();
+    lab.apply(&mut change, vec![add(ONE, 0)]);
+    // What was predicted and not done.
+    let jobs = [add("192.0.2.2/32", 0)];
+    let predicted = lab
         .firewall
-        .foretell(Policy::Drop, &job, &Actor::Client(ops()));
-    draft
-        .will(foretold.into_iter().map(Change::Claim).collect())
-        .unwrap();
-    std::mem::forget(draft);
+        .predict(Policy::Drop, &jobs, &Actor::Client(ops()));
+    let predicted = predicted.into_iter().map(Change::Claim);
+    change.predict(predicted.collect()).unwrap();
+    std::mem::forget(change);
     lab.clock.advance(WITHIN);
     lab.restart();
     assert_eq!(lab.expiration(ONE), None);
@@ -119,14 +118,14 @@ fn a_damaged_record_is_told_until_it_is_taken_away() {
     // The first start sets it aside, later ones find it.
     for _ in 0..2 {
         lab.restart();
-        lab.all.look_now();
+        lab.all.recheck_now();
         let told = lab.all.problems();
         let what = [&format!("confirm/{id}.damaged"), "of ops (a test)", "STAYS"];
         assert!(what.iter().all(|part| told[0].contains(part)), "{told:?}");
         assert_eq!(told.len(), 1);
     }
     fs::remove_file(path.with_extension("damaged")).unwrap();
-    lab.all.look_now();
+    lab.all.recheck_now();
     assert_eq!(lab.all.problems(), Vec::<String>::new());
 }
 
@@ -155,11 +154,11 @@ fn a_record_that_is_taken_away_is_written_again_without_any_change() {
     fs::remove_dir_all(&dir).unwrap();
     // Something that is no directory: nothing can be made below it.
     fs::write(&dir, "").unwrap();
-    lab.all.look_now();
+    lab.all.recheck_now();
     let told = lab.all.problems();
     assert!(told[0].contains("cannot be written to"), "{told:?}");
     fs::remove_file(&dir).unwrap();
-    lab.all.look_now();
+    lab.all.recheck_now();
     assert_eq!(lab.all.problems(), Vec::<String>::new());
     lab.restart();
     assert_eq!(lab.all.waiting_count(), 1);
@@ -180,11 +179,11 @@ fn what_waits_can_be_confirmed_and_undone_without_the_directory() {
 #[test]
 fn a_batch_that_began_with_the_directory_goes_on_without_it() {
     let mut lab = Lab::new();
-    let mut draft = lab.all.begin(&ops(), WITHIN, "a batch".to_owned()).unwrap();
-    lab.spell(&mut draft, vec![add(ONE, 0)]);
+    let mut change = lab.all.begin(&ops(), WITHIN, "a batch".to_owned()).unwrap();
+    lab.apply(&mut change, vec![add(ONE, 0)]);
     fs::remove_dir_all(lab.dir.path().join(DIR)).unwrap();
-    lab.spell(&mut draft, vec![add("192.0.2.2/32", 0)]);
-    let _ = draft.finish().unwrap();
+    lab.apply(&mut change, vec![add("192.0.2.2/32", 0)]);
+    let _ = change.finish().unwrap();
     lab.restart();
     let pending = &lab.all.list(None).pending[0];
     assert_eq!((pending.rules, pending.added), (2, 2));

@@ -40,7 +40,6 @@ impl Lab {
 
     /// As the API does it.
     fn replace(&self, entries: &[&str]) -> ConfirmId {
-        let mut draft = self.all.begin(&ops(), WITHIN, "set".to_owned()).unwrap();
         let entries = cidrs(entries);
         let change = Change::File(FileChange {
             policy: Policy::Drop,
@@ -48,14 +47,20 @@ impl Lab {
             before: self.text(),
             after: Some(SetStore::text_of(&entries)),
         });
-        draft.will(vec![change.clone()]).unwrap();
-        self.write(&SetStore::text_of(&entries));
-        draft.did(vec![change]);
-        draft.finish().unwrap().id
+        self.make(change, || self.write(&SetStore::text_of(&entries)))
+    }
+
+    fn make(&self, change: Change, work: impl FnOnce()) -> ConfirmId {
+        let mut making = self.begin();
+        let work = || {
+            work();
+            Ok::<(), ConfirmError>(())
+        };
+        making.make(vec![change], work).unwrap().unwrap();
+        making.finish().unwrap().id
     }
 
     fn reload_confirmably(&self) -> ConfirmId {
-        let mut draft = self.all.begin(&ops(), WITHIN, "reload".to_owned()).unwrap();
         let key = (Policy::Drop, name());
         let of = |sets: &SetEntries| sets.get(&key).cloned().unwrap_or_default();
         let change = Change::Set(SetChange {
@@ -64,10 +69,7 @@ impl Lab {
             before: of(&self.firewall.sets_in_force()),
             after: of(&self.sets.load_strict().unwrap().entries()),
         });
-        draft.will(vec![change.clone()]).unwrap();
-        self.reload();
-        draft.did(vec![change]);
-        draft.finish().unwrap().id
+        self.make(change, || self.reload())
     }
 }
 
@@ -181,7 +183,7 @@ fn an_undone_reload_names_the_file_that_it_left_alone() {
     let what = ["sets/drop/s.couic", "couicctl sets reload", "ops's change"];
     assert!(what.iter().all(|part| told[0].contains(part)), "{told:?}");
     assert_eq!(lab.all.list(None).problems, told);
-    lab.all.look_now();
+    lab.all.recheck_now();
     assert_eq!(health(&lab).1, told, "looking at it mends nothing");
 }
 
@@ -191,7 +193,7 @@ fn it_is_told_until_the_file_says_what_is_in_force_or_is_followed() {
     lab.all.undo(id, None).unwrap();
     // The same entries in another form will do.
     lab.write("192.0.2.1/32 # back\n\n");
-    lab.all.look_now();
+    lab.all.recheck_now();
     assert_eq!(health(&lab), (HealthStatus::Ok, vec![]));
 
     let (lab, id) = reloaded_then_edited("192.0.2.3/32\n");
@@ -208,11 +210,11 @@ fn a_file_that_is_gone_or_cannot_be_read_is_told_too() {
     let (_, told) = health(&lab);
     assert!(told[0].contains("s.couic line 1: nonsense"), "{told:?}");
     fs::remove_file(lab.path()).unwrap();
-    lab.all.look_now();
+    lab.all.recheck_now();
     let (_, told) = health(&lab);
     assert!(told[0].contains("NOT in force") && !told[0].contains("line 1"));
     lab.write(OLD);
-    lab.all.look_now();
+    lab.all.recheck_now();
     assert_eq!(health(&lab).1, Vec::<String>::new());
 }
 
@@ -226,7 +228,7 @@ fn a_set_that_was_not_in_force_may_be_deleted() {
     let (_, told) = health(&lab);
     assert!(told[0].contains("couicctl sets delete drop s"), "{told:?}");
     fs::remove_file(lab.path()).unwrap();
-    lab.all.look_now();
+    lab.all.recheck_now();
     assert_eq!(health(&lab), (HealthStatus::Ok, vec![]));
 }
 
@@ -259,7 +261,7 @@ fn undoing_another_change_counts_as_what_is_in_force() {
     lab.all.undo(first, None).unwrap();
     assert_eq!(health(&lab).1.len(), 1);
     lab.write(OLD);
-    lab.all.look_now();
+    lab.all.recheck_now();
     assert_eq!(health(&lab).0, HealthStatus::Ok);
 }
 

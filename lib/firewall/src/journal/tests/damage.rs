@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The rules whose records lie in these bytes of a file.
-fn keys_at(name: Name, bytes: &[u8], hit: &[usize]) -> Vec<Key> {
+fn keys_at(name: Name, bytes: &[u8], hit: &[usize]) -> Vec<RuleKey> {
     let mut keys = Vec::new();
     let mut at = usize::try_from(HEADER).unwrap();
     let length = bytes.len() as u64;
@@ -24,7 +24,7 @@ fn keys_at(name: Name, bytes: &[u8], hit: &[usize]) -> Vec<Key> {
         if hit.iter().any(|byte| (at..end).contains(byte))
             && let Some(Payload::Record(Record::Claims(rule))) = record::read(payload)
         {
-            keys.push((rule.policy, rule.cidr));
+            keys.push(rule.key);
         }
         at = end;
         true

@@ -16,7 +16,7 @@ fn ignore_beats_drop_whatever_the_lengths() {
     assert_eq!(house.verdict("10.1.2.3"), Verdict::Pass);
     house
         .firewall
-        .remove(Policy::Ignore, cidr("10.0.0.0/8"), &client())
+        .remove(RuleKey::new(Policy::Ignore, cidr("10.0.0.0/8")), &client())
         .unwrap();
     assert_eq!(house.verdict("10.1.2.3"), Verdict::Drop);
 }
@@ -33,10 +33,7 @@ fn a_second_add_is_refused_and_changes_nothing() {
         .add(Policy::Drop, &rule("10.0.0.0/8", "b", 2000), &client())
         .unwrap_err();
     assert!(matches!(error, FirewallError::Exists { .. }));
-    let entry = house
-        .firewall
-        .entry(Policy::Drop, cidr("10.0.0.0/8"))
-        .unwrap();
+    let entry = house.firewall.entry(drop_key("10.0.0.0/8")).unwrap();
     assert_eq!(
         (
             entry.tag.unwrap().as_str(),
@@ -117,7 +114,7 @@ fn a_refusal_of_the_data_plane_leaves_all_as_it_was() {
         .firewall
         .add(Policy::Drop, &rule("10.0.0.0/8", "t", 2000), &client())
         .unwrap_err();
-    assert_eq!(house.firewall.entry(Policy::Drop, cidr("10.0.0.0/8")), None);
+    assert_eq!(house.firewall.entry(drop_key("10.0.0.0/8")), None);
     assert!(house.heard().is_empty() && house.firewall.tag_stats(Policy::Drop).is_empty());
     house
         .firewall
@@ -149,10 +146,7 @@ fn renewal_through_apply() {
         apply(Job::Add(rule("10.0.0.0/8", "b", 1600), None)),
         Applied::Updated
     );
-    let entry = house
-        .firewall
-        .entry(Policy::Drop, cidr("10.0.0.0/8"))
-        .unwrap();
+    let entry = house.firewall.entry(drop_key("10.0.0.0/8")).unwrap();
     assert_eq!((entry.creation, entry.expiration), (1000, 1600));
     assert_eq!(
         apply(Job::Remove(cidr("10.0.0.0/8"), None)),
@@ -197,13 +191,10 @@ fn peers_and_the_api_do_not_take_each_others_claims() {
     );
     house
         .firewall
-        .remove(Policy::Drop, cidr("10.0.0.0/8"), &client())
+        .remove(drop_key("10.0.0.0/8"), &client())
         .unwrap();
     assert_eq!(house.verdict("10.0.0.1"), Verdict::Drop);
-    let entry = house
-        .firewall
-        .entry(Policy::Drop, cidr("10.0.0.0/8"))
-        .unwrap();
+    let entry = house.firewall.entry(drop_key("10.0.0.0/8")).unwrap();
     assert_eq!(
         (entry.tag.unwrap().as_str(), entry.expiration),
         ("peer", 3000)
@@ -211,12 +202,10 @@ fn peers_and_the_api_do_not_take_each_others_claims() {
     // Now nobody but the peer claims it, and the operator may take that.
     house
         .firewall
-        .remove(Policy::Drop, cidr("10.0.0.0/8"), &client())
+        .remove(drop_key("10.0.0.0/8"), &client())
         .unwrap();
     assert_eq!(house.verdict("10.0.0.1"), Verdict::Pass);
-    let gone = house
-        .firewall
-        .remove(Policy::Drop, cidr("10.0.0.0/8"), &client());
+    let gone = house.firewall.remove(drop_key("10.0.0.0/8"), &client());
     assert!(matches!(gone, Err(FirewallError::NotFound { .. })));
 }
 
@@ -354,7 +343,7 @@ fn tag_figures_count_by_the_deciding_rule() {
     );
     house
         .firewall
-        .remove(Policy::Drop, cidr("10.0.0.0/8"), &client())
+        .remove(drop_key("10.0.0.0/8"), &client())
         .unwrap();
     assert_eq!(house.firewall.tag_stats(Policy::Drop)["wide"].rx_packets, 1);
 }

@@ -64,8 +64,8 @@ fn a_rule_is_back_with_all_that_it_had_and_nobody_hears_of_it() {
     assert_eq!(after, before);
     assert_eq!(after[0].creation, 1000);
     assert_eq!(house.verdict("10.1.1.1"), Verdict::Drop);
-    let (held, _) = house.firewall.held(Policy::Drop, cidr("2001:db8::/32"));
-    assert_eq!(held[0].holder, Holder::Peer("p".parse().unwrap()));
+    let (held, _) = house.firewall.claims(drop_key("2001:db8::/32"));
+    assert_eq!(held[0].owner, Owner::Peer("p".parse().unwrap()));
     house.clock.set(5_000);
     house.firewall.expire_due();
     assert_eq!(listed(&house), ["2001:db8::/32"]);
@@ -80,7 +80,7 @@ fn a_deletion_outlives_the_process_too() {
     add(&house, "12.0.0.0/8", "", 0, &client());
     house
         .firewall
-        .remove(Policy::Drop, cidr("10.0.0.0/8"), &client())
+        .remove(drop_key("10.0.0.0/8"), &client())
         .unwrap();
     house.clock.set(1_001);
     house.firewall.expire_due();
@@ -107,7 +107,9 @@ fn single_changes_outlive_the_process_once_committed_and_few_wait() {
     assert!(restored.rules > 3_900, "{restored:?}");
     house.firewall.commit();
     for n in 0..5_000 {
-        let removed = house.firewall.remove(Policy::Drop, host(n).cidr, &client());
+        let removed = house
+            .firewall
+            .remove(RuleKey::new(Policy::Drop, host(n).cidr), &client());
         removed.unwrap();
     }
     house.firewall.commit();
@@ -142,10 +144,7 @@ fn a_set_covers_the_claim_beneath_over_a_restart_and_gives_it_back() {
     add(&house, "10.0.0.0/8", "ban", 5_000, &client());
     let (house, restored) = start(dir.path(), 2000, ROOM, &sets);
     assert_eq!(restored.rules, 1);
-    let entry = house
-        .firewall
-        .entry(Policy::Drop, cidr("10.0.0.0/8"))
-        .unwrap();
+    let entry = house.firewall.entry(drop_key("10.0.0.0/8")).unwrap();
     assert_eq!(
         (entry.tag.unwrap().as_str(), entry.expiration),
         ("s.couic", 0)
@@ -180,7 +179,7 @@ fn what_does_not_fit_is_kept_until_it_does() {
     // Deleting one that is not in force, letting time pass, and making room.
     let deleted = house
         .firewall
-        .remove(Policy::Drop, cidr("10.0.0.4/32"), &client())
+        .remove(drop_key("10.0.0.4/32"), &client())
         .unwrap();
     assert_eq!(
         (deleted.creation, deleted.tag),
@@ -193,7 +192,7 @@ fn what_does_not_fit_is_kept_until_it_does() {
     );
     house
         .firewall
-        .remove(Policy::Drop, cidr("10.0.0.1/32"), &client())
+        .remove(drop_key("10.0.0.1/32"), &client())
         .unwrap();
     let _ = house.heard();
     assert_eq!(house.firewall.admit_kept(), 1);
@@ -221,9 +220,7 @@ fn a_kept_rule_that_is_added_anew_is_what_was_asked_for_last() {
         actor: Actor::Peer("q".parse().unwrap()),
         metadata: None,
     };
-    let refused = house
-        .firewall
-        .remove(Policy::Drop, cidr("10.0.0.2/32"), &other);
+    let refused = house.firewall.remove(drop_key("10.0.0.2/32"), &other);
     assert!(matches!(refused, Err(FirewallError::NotFound { .. })));
     let entries: &[&str] = &["10.0.0.1/32"];
     let one = Limits {
@@ -237,7 +234,7 @@ fn a_kept_rule_that_is_added_anew_is_what_was_asked_for_last() {
     add(&house, "10.0.0.1/32", "new", 0, &client());
     house
         .firewall
-        .remove(Policy::Drop, cidr("10.0.0.2/32"), &client())
+        .remove(drop_key("10.0.0.2/32"), &client())
         .unwrap();
     house.firewall.commit();
     let (house, _) = start_plainly(dir.path(), 1000, ROOM);
@@ -256,7 +253,7 @@ fn without_a_journal_nothing_is_written() {
 /// The sets that a model has.
 fn sets_of(model: &Model) -> SetCatalog {
     let mut loaded: Vec<super::super::reload::LoadedSet> = Vec::new();
-    for ((policy, cidr), claims) in model {
+    for (RuleKey { policy, cidr }, claims) in model {
         for (_, name) in claims.keys().filter(|(rank, _)| *rank == 0) {
             let known = loaded
                 .iter_mut()
@@ -286,7 +283,7 @@ fn seen(house: &House) -> Vec<String> {
             {
                 entry.creation = 0;
             }
-            let held = house.firewall.held(policy, entry.cidr).0;
+            let held = house.firewall.claims(RuleKey::new(policy, entry.cidr)).0;
             seen.push(format!("{policy} {entry:?} {held:?}"));
         }
     }

@@ -29,7 +29,7 @@ fn what_is_past_its_time_is_not_there_for_an_add() {
         .add(Policy::Drop, &rule("10.0.0.0/8", "", 1010), &client())
         .unwrap();
     house.clock.set(1010);
-    assert_eq!(house.firewall.entry(Policy::Drop, cidr("10.0.0.0/8")), None);
+    assert_eq!(house.firewall.entry(drop_key("10.0.0.0/8")), None);
     house
         .firewall
         .add(Policy::Drop, &rule("10.0.0.0/8", "", 1020), &client())
@@ -66,7 +66,7 @@ fn the_longer_of_two_claims_keeps_the_rule() {
         vec![Job::Add(rule("10.0.0.0/8", "long", 1020), None)],
         &peer().actor,
     );
-    let deadline = house.plane.rules()[&(Policy::Drop, cidr("10.0.0.0/8"))].deadline;
+    let deadline = house.plane.rules()[&drop_key("10.0.0.0/8")].deadline;
     assert_eq!(
         deadline, 1020,
         "the data plane must not let go before the last claim"
@@ -76,7 +76,7 @@ fn the_longer_of_two_claims_keeps_the_rule() {
     assert_eq!(
         house
             .firewall
-            .entry(Policy::Drop, cidr("10.0.0.0/8"))
+            .entry(drop_key("10.0.0.0/8"))
             .unwrap()
             .tag
             .unwrap()

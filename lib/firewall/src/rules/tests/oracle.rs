@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Claims as (policy, cidr) -> owner's rank and name -> (tag, expiration).
-pub(super) type Model = BTreeMap<(Policy, Cidr), BTreeMap<(u8, String), (Option<Tag>, u64)>>;
+/// Claims as rule -> owner's rank and name -> (tag, expiration).
+pub(super) type Model = BTreeMap<RuleKey, BTreeMap<(u8, String), (Option<Tag>, u64)>>;
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -89,7 +89,7 @@ fn load_sets(house: &House, model: &mut Model, sets: Vec<(Policy, u8, Vec<usize>
         for cidr in &entries {
             let claim = (Some(Tag::of_set(&name)), 0);
             model
-                .entry((policy, *cidr))
+                .entry(RuleKey::new(policy, *cidr))
                 .or_default()
                 .insert((0, name.to_string()), claim);
         }
@@ -120,7 +120,7 @@ pub(super) fn run(house: &House, model: &mut Model, step: Step) {
                 .remove(0)
                 .unwrap();
             model
-                .entry((policy, rule.cidr))
+                .entry(RuleKey::new(policy, rule.cidr))
                 .or_default()
                 .insert(owner, (rule.tag, expiration));
         }
@@ -131,7 +131,9 @@ pub(super) fn run(house: &House, model: &mut Model, step: Step) {
                 vec![Job::Remove(network(index), None)],
                 &origin.actor,
             );
-            let claims = model.entry((policy, network(index))).or_default();
+            let claims = model
+                .entry(RuleKey::new(policy, network(index)))
+                .or_default();
             if claims.remove(&owner).is_none() && !by_peer {
                 claims.retain(|(rank, _), _| *rank != 2);
             }
@@ -148,9 +150,9 @@ pub(super) fn run(house: &House, model: &mut Model, step: Step) {
 }
 
 /// What is listed, what the data plane holds, and what the events add up to, is what the model says.
-fn compare(house: &House, model: &Model, heard: &mut BTreeMap<(Policy, Cidr), (Option<Tag>, u64)>) {
+fn compare(house: &House, model: &Model, heard: &mut BTreeMap<RuleKey, (Option<Tag>, u64)>) {
     for event in house.events.recv_timeout(Duration::ZERO).events.iter() {
-        let key = (event.policy, event.entry.cidr);
+        let key = RuleKey::new(event.policy, event.entry.cidr);
         let value = (event.entry.tag.clone(), event.entry.expiration);
         match event.kind {
             EventKind::Added => assert_eq!(heard.insert(key, value), None),
@@ -180,11 +182,11 @@ fn compare(house: &House, model: &Model, heard: &mut BTreeMap<(Policy, Cidr), (O
             .into_iter()
             .map(|e| (e.cidr, (e.tag, e.expiration)))
             .collect();
-        let wanted = expected.iter().filter(|((p, _), _)| *p == policy);
+        let wanted = expected.iter().filter(|(key, _)| key.policy == policy);
         assert!(
             listed
                 .into_iter()
-                .eq(wanted.map(|((_, c), v)| (*c, v.clone())))
+                .eq(wanted.map(|(key, v)| (key.cidr, v.clone())))
         );
     }
 }

@@ -19,10 +19,7 @@ fn set_over_dynamic_and_back() {
             total: 2
         }
     );
-    let shown = house
-        .firewall
-        .entry(Policy::Drop, cidr("10.0.0.0/8"))
-        .unwrap();
+    let shown = house.firewall.entry(drop_key("10.0.0.0/8")).unwrap();
     assert_eq!(
         (shown.tag.unwrap().as_str(), shown.expiration),
         ("s.couic", 0)
@@ -37,10 +34,7 @@ fn set_over_dynamic_and_back() {
             .removed,
         2
     );
-    let shown = house
-        .firewall
-        .entry(Policy::Drop, cidr("10.0.0.0/8"))
-        .unwrap();
+    let shown = house.firewall.entry(drop_key("10.0.0.0/8")).unwrap();
     assert_eq!(
         (
             shown.tag.unwrap().as_str(),
@@ -49,7 +43,7 @@ fn set_over_dynamic_and_back() {
         ),
         ("ban", 5000, 1000)
     );
-    assert_eq!(house.firewall.entry(Policy::Drop, cidr("11.0.0.0/8")), None);
+    assert_eq!(house.firewall.entry(drop_key("11.0.0.0/8")), None);
     let heard = house.heard();
     assert_eq!(
         heard[1..],
@@ -101,7 +95,7 @@ fn a_client_cannot_delete_what_a_set_defines() {
         .unwrap();
     let error = house
         .firewall
-        .remove(Policy::Drop, cidr("10.0.0.0/8"), &client())
+        .remove(drop_key("10.0.0.0/8"), &client())
         .unwrap_err();
     assert!(
         matches!(&error, FirewallError::OfSet { set, .. } if set.as_str() == "s"),
@@ -124,7 +118,7 @@ fn a_cidr_in_two_sets_is_one_entry_until_both_let_go() {
     let tag = || {
         house
             .firewall
-            .entry(Policy::Drop, cidr("10.0.0.0/8"))
+            .entry(drop_key("10.0.0.0/8"))
             .unwrap()
             .tag
             .unwrap()
@@ -195,7 +189,7 @@ fn a_full_table_can_be_replaced_whole() {
         .plane
         .rules()
         .keys()
-        .map(|(policy, cidr)| format!("{policy} {cidr}"))
+        .map(ToString::to_string)
         .collect();
     assert_eq!(
         rules,
@@ -291,9 +285,6 @@ fn two_new_sets_never_share_the_last_tag() {
     );
     assert_eq!(house.firewall.stats().drop_cidr_count, 8190);
     house.firewall.replace_sets(&catalog(&[b])).unwrap();
-    let shown = house
-        .firewall
-        .entry(Policy::Drop, cidr("11.0.0.0/8"))
-        .unwrap();
+    let shown = house.firewall.entry(drop_key("11.0.0.0/8")).unwrap();
     assert_eq!(shown.tag.unwrap().as_str(), "b.couic");
 }

@@ -1,41 +1,18 @@
-//! Who wants a rule.
+//! Claims as the table of rules stores them: owner and tag are numbers, so that a claim takes 24 bytes.
 //!
 //! A rule filters while one claim on it lives. The claim that comes first in the order of owners (sets by name, the
 //! API, peers by name) is the one that is shown, and under whose tag packets count.
 
 use std::collections::HashMap;
 
-use couic_common::{ClientName, SetName};
-
-use super::Actor;
+use super::Owner;
 use crate::dataplane::{PlaneRule, TagSlot};
 
-/// Somebody who can claim rules, in the order of who is shown first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Owner {
-    Set(SetName),
-    /// All clients together.
-    Api,
-    Peer(ClientName),
-}
-
-impl Owner {
-    /// Whose claim an actor changes. None for expiry, which takes anybody's.
-    pub(super) fn of(actor: &Actor) -> Option<Self> {
-        match actor {
-            Actor::Client(_) => Some(Self::Api),
-            Actor::Peer(name) => Some(Self::Peer(name.clone())),
-            Actor::Set(name) => Some(Self::Set(name.clone())),
-            Actor::Expiry => None,
-        }
-    }
-}
-
-/// An owner as claims name it.
+/// The number of an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OwnerId(u32);
 
-/// Every owner that was ever seen.
+/// Every owner that ever held a claim.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
     list: Vec<Owner>,
@@ -58,9 +35,9 @@ impl Owners {
     }
 }
 
-/// One owner's wish for a rule. 24 bytes, since there are as many as rules.
+/// A claim in 24 bytes: there are at least as many as rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
+pub(super) struct PackedClaim {
     /// Unix seconds; 0 = never.
     pub(super) expiration: u64,
     /// Unix seconds.
@@ -72,35 +49,35 @@ pub(super) struct Claim {
 /// All claims on one rule, the shown one first. Allocates only for the second claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Claims {
-    first: Option<Claim>,
-    rest: Vec<Claim>,
+    first: Option<PackedClaim>,
+    rest: Vec<PackedClaim>,
 }
 
 impl Claims {
-    pub(super) fn from_parts(first: Option<Claim>, rest: Vec<Claim>) -> Self {
+    pub(super) fn from_parts(first: Option<PackedClaim>, rest: Vec<PackedClaim>) -> Self {
         Self { first, rest }
     }
 
-    pub(super) fn into_parts(self) -> (Option<Claim>, Vec<Claim>) {
+    pub(super) fn into_parts(self) -> (Option<PackedClaim>, Vec<PackedClaim>) {
         (self.first, self.rest)
     }
 
     /// The claim that is shown.
-    pub(super) fn shown(&self) -> Option<&Claim> {
+    pub(super) fn shown(&self) -> Option<&PackedClaim> {
         self.first.as_ref()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Claim> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &PackedClaim> {
         self.first.iter().chain(&self.rest)
     }
 
-    pub(super) fn of(&self, owner: OwnerId) -> Option<&Claim> {
+    pub(super) fn of(&self, owner: OwnerId) -> Option<&PackedClaim> {
         self.iter().find(|claim| claim.owner == owner)
     }
 
-    /// With this claim in place of the same owner's.
+    /// Inserts a claim in place of the same owner's.
     #[must_use]
-    pub(super) fn with(self, claim: Claim, owners: &Owners) -> Self {
+    pub(super) fn with(self, claim: PackedClaim, owners: &Owners) -> Self {
         let mut all = self.without(|other| other.owner == claim.owner);
         let Some(first) = all.first else {
             all.first = Some(claim);
@@ -119,9 +96,9 @@ impl Claims {
         all
     }
 
-    /// Without the claims that `gone` names.
+    /// Removes the claims that `gone` names.
     #[must_use]
-    pub(super) fn without(self, gone: impl Fn(&Claim) -> bool) -> Self {
+    pub(super) fn without(self, gone: impl Fn(&PackedClaim) -> bool) -> Self {
         let Self { first, mut rest } = self;
         rest.retain(|claim| !gone(claim));
         let first = first.filter(|claim| !gone(claim));
@@ -135,7 +112,7 @@ impl Claims {
         Self { first, rest }
     }
 
-    /// What the data plane has to know: the shown tag, and when the last claim ends.
+    /// The rule for the data plane: the shown tag, and when the last claim ends.
     pub(super) fn plane_rule(&self) -> Option<PlaneRule> {
         let shown = self.first?;
         let forever = self.iter().any(|claim| claim.expiration == 0);
@@ -151,8 +128,8 @@ impl Claims {
 mod tests {
     use super::*;
 
-    fn claim(owners: &mut Owners, owner: &Owner, expiration: u64) -> Claim {
-        Claim {
+    fn claim(owners: &mut Owners, owner: &Owner, expiration: u64) -> PackedClaim {
+        PackedClaim {
             expiration,
             creation: 1,
             owner: owners.id(owner),
@@ -162,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_claim_is_small() {
-        assert_eq!(size_of::<Claim>(), 24);
+        assert_eq!(size_of::<PackedClaim>(), 24);
     }
 
     #[test]
@@ -184,7 +161,7 @@ mod tests {
         let claims = claims.without(|c| matches!(owners.get(c.owner), Owner::Set(_)));
         assert_eq!(claims.shown(), Some(&api));
         assert_eq!(claims.plane_rule().unwrap().deadline, 9);
-        let renewed = Claim {
+        let renewed = PackedClaim {
             expiration: 3,
             ..api
         };

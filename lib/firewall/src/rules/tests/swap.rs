@@ -2,32 +2,31 @@
 
 use super::*;
 
-fn held(holder: Holder, tag: &str, expiration: u64) -> Held {
-    Held {
-        holder,
+fn claim(owner: Owner, tag: &str, expiration: u64) -> Claim {
+    Claim {
+        owner,
         tag: Tag::parse(tag).unwrap(),
         expiration,
+        creation: 1_000,
     }
 }
 
-fn of_peer(name: &str) -> Holder {
-    Holder::Peer(name.parse().unwrap())
+fn of_peer(name: &str) -> Owner {
+    Owner::Peer(name.parse().unwrap())
 }
 
-fn settle(house: &House, seen: Vec<Held>, wanted: Option<Held>) -> Settled {
-    let job = Settle {
-        cidr: cidr("10.0.0.0/8"),
-        seen,
+fn swap(house: &House, expected: Vec<Claim>, wanted: Option<Claim>) -> Swapped {
+    let swap = ClaimSwap {
+        key: drop_key("10.0.0.0/8"),
+        owner: None,
+        expected,
         wanted,
     };
-    let mut results = house
-        .firewall
-        .settle(Policy::Drop, vec![job], &peer().actor);
-    results.pop().unwrap()
+    house.firewall.swap(vec![swap], &peer()).remove(0)
 }
 
-fn seen(house: &House) -> Vec<Held> {
-    house.firewall.held(Policy::Drop, cidr("10.0.0.0/8")).0
+fn standing(house: &House) -> Vec<Claim> {
+    house.firewall.claims(drop_key("10.0.0.0/8")).0
 }
 
 #[test]
@@ -41,23 +40,23 @@ fn one_claim_takes_the_place_of_all_but_sets() {
         .firewall
         .replace_sets(&catalog(&[(Policy::Drop, "s", entries)]))
         .unwrap();
-    let before = seen(&house);
+    let before = standing(&house);
     assert_eq!(
         before,
-        [held(Holder::Api, "a", 0), held(of_peer("p"), "a", 0)]
+        [claim(Owner::Api, "a", 0), claim(of_peer("p"), "a", 0)]
     );
-    let other = held(of_peer("q"), "b", 2_000);
+    let other = claim(of_peer("q"), "b", 2_000);
     assert!(matches!(
-        settle(&house, before.clone(), Some(other.clone())),
-        Settled::Done(Applied::Updated)
+        swap(&house, before.clone(), Some(other.clone())),
+        Swapped::Done(Applied::Updated)
     ));
-    assert_eq!(seen(&house), std::slice::from_ref(&other));
-    assert!(matches!(settle(&house, before, None), Settled::Moved));
+    assert_eq!(standing(&house), std::slice::from_ref(&other));
+    assert!(matches!(swap(&house, before, None), Swapped::Moved));
     assert!(matches!(
-        settle(&house, vec![other], None),
-        Settled::Done(Applied::Removed)
+        swap(&house, vec![other], None),
+        Swapped::Done(Applied::Removed)
     ));
-    assert_eq!(seen(&house), []);
+    assert_eq!(standing(&house), []);
     assert_eq!(house.verdict("10.1.1.1"), Verdict::Drop, "the set's claim");
 }
 
@@ -67,16 +66,16 @@ fn what_is_refused_changes_nothing() {
         drop_entries: 0,
         ignore_entries: 1,
     });
-    let wanted = |expiration| Some(held(of_peer("q"), "b", expiration));
+    let wanted = |expiration| Some(claim(of_peer("q"), "b", expiration));
     assert!(matches!(
-        settle(&house, vec![], wanted(0)),
-        Settled::Refused(FirewallError::Full { .. })
+        swap(&house, vec![], wanted(0)),
+        Swapped::Refused(FirewallError::Full { .. })
     ));
     assert!(matches!(
-        settle(&house, vec![], wanted(1_000)),
-        Settled::Refused(FirewallError::Expired { .. })
+        swap(&house, vec![], wanted(1_000)),
+        Swapped::Refused(FirewallError::Expired { .. })
     ));
-    assert_eq!(seen(&house), []);
+    assert_eq!(standing(&house), []);
     assert!(house.heard().is_empty());
 }
 
@@ -94,7 +93,7 @@ fn a_change_beneath_what_is_shown_is_told_to_those_who_ask_for_it() {
     let events = hidden.recv_timeout(Duration::ZERO).events;
     let cidrs: Vec<Cidr> = events.iter().map(|event| event.entry.cidr).collect();
     assert_eq!(cidrs, [cidr("10.0.0.0/8")]);
-    let page = house.firewall.held_page(Policy::Drop, None, 10);
+    let page = house.firewall.claims_page(Policy::Drop, None, 10);
     assert_eq!(page.len(), 1);
     assert_eq!((page[0].1.len(), page[0].2), (2, 1_000));
 }

@@ -8,7 +8,7 @@ use warp::http::StatusCode;
 use super::error::Fault;
 use couic_firewall::{
     guard::{Guard, GuardCheck},
-    rules::{FirewallError, NewRule},
+    rules::{ClaimRequest, FirewallError},
 };
 
 /// How many defects are told one by one.
@@ -82,7 +82,7 @@ pub(super) fn rule(
     expiration: u64,
     now: u64,
     mut defect: impl FnMut(&'static str, String),
-) -> Option<NewRule> {
+) -> Option<ClaimRequest> {
     let cidr = cidr.parse::<Cidr>();
     let cidr = cidr.map_err(|e| defect("cidr", e.to_string())).ok();
     let tag = tag.map_or(Ok(None), Tag::parse);
@@ -93,7 +93,7 @@ pub(super) fn rule(
         return None;
     }
     let (cidr, tag) = (cidr?, tag?);
-    Some(NewRule {
+    Some(ClaimRequest {
         cidr,
         tag,
         expiration,
@@ -109,7 +109,7 @@ pub(super) fn entry(
     policy: Policy,
     request: &EntryRequest,
     now: u64,
-) -> Result<NewRule, Fault> {
+) -> Result<ClaimRequest, Fault> {
     let EntryRequest {
         cidr,
         expiration,
