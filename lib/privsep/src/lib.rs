@@ -8,6 +8,7 @@
 
 mod broadcast;
 mod caps;
+mod channel;
 pub mod files;
 pub mod seccomp;
 mod signals;
@@ -19,6 +20,7 @@ pub use caps::{
     CAP_BPF, CAP_CHOWN, CAP_KILL, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID,
     CAP_SYS_ADMIN, Caps, FILTERING, Sets, last_known, lower_bounding, set_sets, sets,
 };
+pub use channel::Channel;
 pub use signals::{ignore_signals, ignore_stray_signals, stray_signals};
 pub use status::{ThreadStatus, threads, threads_of};
 pub use user::{hand_on, hide_memory, lower, switch_user};
