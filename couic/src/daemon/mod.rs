@@ -57,7 +57,7 @@ use crate::{
 };
 use couic_common::Health;
 use couic_firewall::{dataplane::too_old, guard::Guard};
-use couic_plugin_api::host::Spawner;
+use couic_plugin_host::Spawner;
 pub use error::StartError;
 use every::Repeaters;
 use filter::{Filter, Turn, Watch};

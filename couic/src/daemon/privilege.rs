@@ -1,6 +1,6 @@
 //! The steps of the start at which privileges go.
 
-use couic_plugin_api::host::Spawner;
+use couic_plugin_host::Spawner;
 use nix::unistd::geteuid;
 
 use super::StartError;
