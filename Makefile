@@ -21,7 +21,7 @@ STATIC := $(shell uname -m)-unknown-linux-musl
 build-static: ## release binaries that need no library of the machine: couic, couicctl, couic-report and couic-plugin
 	@scripts/setup static
 	cargo build --release --locked --target $(STATIC) -p couic -p couicctl -p couic-report \
-	  -p couic-plugin-api --features couic-plugin-api/host --bins
+	  -p couic-plugin-host --bins
 	@echo "in $${CARGO_TARGET_DIR:-target}/$(STATIC)/release"
 
 test-static: ## the static build, tested end to end once (needs root)
@@ -35,7 +35,7 @@ check-targets: ## type-check for the static build and for arm64
 # A program has room for one exported plugin, so the symbol is behind a feature that only these files get.
 plugins: setup ## release files of the notifiers: libcouic_plugin_*.so in target/release, checked as Couic would
 	cargo build --release --locked $(PLUGINS:%=-p couic-plugin-%) --features "$(PLUGINS:%=couic-plugin-%/export)"
-	cargo build --release --locked -p couic-plugin-api --features host --bin couic-plugin
+	cargo build --release --locked -p couic-plugin-host --bin couic-plugin
 	@scripts/check-plugins $(PLUGINS)
 
 install-plugins: plugins ## copy them to PLUGIN_DIR (/usr/lib/couic/plugins) below DESTDIR

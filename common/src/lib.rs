@@ -43,8 +43,8 @@ pub use kernel::{KernelVersion, KernelVersionError};
 pub use lookup::{Lookup, LookupRule, Verdict};
 pub use names::{ClientName, NameError, NotifierName, SetName};
 pub use notifier::{
-    DeadLetter, Discarded, NotifierFailure, NotifierInfo, NotifierMode, NotifierSpool,
-    NotifierState, NotifierTest, Replayed,
+    DeadLetter, Discarded, NotifierBackend, NotifierFailure, NotifierInfo, NotifierMode,
+    NotifierSpool, NotifierState, NotifierTest, Replayed,
 };
 pub use panic::{PANIC_HEADER, PanicRequest, PanicStatus};
 pub use peers::{PeerForgotten, PeerHealth, PeerInfo, PeerProblem, PeerState};

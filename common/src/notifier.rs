@@ -63,6 +63,17 @@ impl NotifierMode {
     }
 }
 
+/// What delivers for a notifier, and how it does. Part of [`NotifierInfo`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NotifierBackend {
+    /// The plugin that the notifier is made from.
+    pub plugin: String,
+    /// How it is run; `None` while it could not be started.
+    pub mode: Option<NotifierMode>,
+    /// How often its process had to be started again.
+    pub restarts: u64,
+}
+
 /// One notifier, as it is now. Counters begin with the daemon's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -10,10 +10,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use couic_plugin_api::{
-    Kind, Notification, NotifyError, Severity, Summary, TagCount,
-    host::{dispatcher::NotificationDispatcher, spool::Durability},
-};
+use couic_delivery::{NotificationDispatcher, spool::Durability};
+use couic_plugin_api::{Kind, Notification, NotifyError, Severity, Summary, TagCount};
 use tokio::{sync::watch, time};
 use tracing::{error, info, warn};
 use uuid::Uuid;

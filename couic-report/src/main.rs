@@ -5,7 +5,7 @@ mod cli;
 use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::Parser as _;
-use couic_plugin_api::host;
+use couic_plugin_host as host;
 use couic_report::{
     config::{Config, Settings as _},
     service,

@@ -2,12 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-pub use couic_plugin_api::host::Failed;
-use couic_plugin_api::host::{
-    ChildCommand, Isolation, Loader, NotifierConfig,
-    dispatcher::{DispatchError, NotificationDispatcher, Policy},
-};
+use couic_delivery::{DispatchError, Member, NotificationDispatcher, Policy};
 use couic_plugin_discord::Discord;
+pub use couic_plugin_host::Failed;
+use couic_plugin_host::{ChildCommand, Isolation, Loader, NotifierConfig};
 use couic_plugin_slack::Slack;
 use couic_plugin_webhook::Webhook;
 use serde_json::json;
@@ -40,9 +38,18 @@ pub async fn start(
         .with::<Discord>("discord")
         .with::<Slack>("slack")
         .with::<Webhook>("webhook");
-    let (members, failed) = loader.open_all(&wanted(config), policy).await;
+    let wanted = wanted(config);
+    let (opened, failed) = loader.open_all(&wanted).await;
+    let members = opened
+        .into_iter()
+        .zip(&wanted)
+        .map(|(opened, config)| Member {
+            about: Some(opened.backend),
+            failed: opened.failed,
+            ..Member::new(opened.notifier, policy(config))
+        });
     let name = &config.server.name;
-    let dispatcher = NotificationDispatcher::start("couic-report", name, spool, members)?;
+    let dispatcher = NotificationDispatcher::start("couic-report", name, spool, members.collect())?;
     Ok((dispatcher, failed))
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use couic_plugin_api::host::{dispatcher::DispatchError, spool::Durability};
+use couic_delivery::{DispatchError, spool::Durability};
 use tokio::{net::TcpListener, sync::watch, task};
 use tracing::{error, info, warn};
 

@@ -13,7 +13,7 @@ use couic::{
 };
 use couic_files::{DirError, check_working_dir};
 use couic_firewall::dataplane::too_old;
-use couic_plugin_api::host;
+use couic_plugin_host as host;
 
 /// Drops unwanted sources in the network driver, ruled by a REST API.
 #[derive(Debug, Parser)]

@@ -1,7 +1,7 @@
-//! Notifiers of Couic: how an operator hears of what his firewall does.
+//! Notifiers of Couic: how operators hear of what their firewall does.
 //!
 //! A notifier gets a [`Notification`] and makes **one** attempt to deliver it. Queues, retries, pacing, a spool that
-//! survives crashes: all of that is the host's. Whoever writes a plugin writes this, in a crate of type `cdylib`:
+//! survives crashes: all of that is the host's. A plugin is this, in a crate of type `cdylib`:
 //!
 //! ```
 //! use couic_plugin_api::{Kind, Notification, Notifier, NotifyError, Plugin, Receipt, async_trait, serde};
@@ -47,20 +47,15 @@
 //! ```
 //!
 //! A package to copy lies in `examples/rust`, one in C in `examples/c`; the header is `include/couic_notifier.h`, and
-//! `docs/plugins.md` tells the rest. The program `couic-plugin` (feature `host`) checks a plugin as Couic would, and
-//! lets it deliver a sample.
-//!
-//! # Features
-//! `host`: what a program needs that loads plugins and delivers through them, see module `host`.
+//! `docs/plugins.md` has the rest. The program `couic-plugin` (crate `couic-plugin-host`) checks a plugin as Couic would,
+//! and delivers a sample through it.
 
 pub mod abi;
 pub mod export;
-#[cfg(feature = "host")]
-pub mod host;
 mod notification;
 mod notifier;
-mod outcome;
-mod panics;
+pub mod outcome;
+pub mod panics;
 mod wire;
 
 pub use async_trait::async_trait;

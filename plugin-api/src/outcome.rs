@@ -1,4 +1,5 @@
-//! How an attempt ended, in numbers: what goes through the ABI and through the pipe of an isolated plugin.
+//! How an attempt ended, in numbers: what crosses the ABI and the pipe of an isolated plugin. For hosts; a plugin's
+//! author returns a [`Receipt`] or a [`NotifyError`].
 
 use std::time::Duration;
 
@@ -8,16 +9,20 @@ use crate::{NotifyError, Receipt, abi};
 
 /// A `couic_result` that owns its message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Outcome {
-    pub(crate) status: i32,
-    pub(crate) retry_after_ms: u64,
-    pub(crate) http_status: u32,
-    pub(crate) message: String,
+pub struct Outcome {
+    /// One of the statuses of [`abi`], or what a plugin says that knows others.
+    pub status: i32,
+    /// How long to leave the other side alone, in milliseconds; 0 for no time.
+    pub retry_after_ms: u64,
+    /// The answer's status, where the other side speaks HTTP; 0 for none.
+    pub http_status: u32,
+    /// What happened.
+    pub message: String,
 }
 
 impl Outcome {
-    #[cfg(feature = "host")]
-    pub(crate) fn new(status: i32, message: impl Into<String>) -> Self {
+    /// An outcome with a message, nothing else known.
+    pub fn new(status: i32, message: impl Into<String>) -> Self {
         Self {
             status,
             message: message.into(),
@@ -25,14 +30,17 @@ impl Outcome {
         }
     }
 
-    #[cfg(feature = "host")]
-    pub(crate) fn is_known(&self) -> bool {
+    /// Whether the status is one of major 1.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
         (abi::OK..=abi::BUSY).contains(&self.status)
     }
 
-    /// What it means to the host. A status that is not known is worth another try: losing a message is worse.
-    #[cfg(feature = "host")]
-    pub(crate) fn into_result(self) -> Result<Receipt, NotifyError> {
+    /// What it means to the host. An unknown status is worth another try: losing a message is worse.
+    ///
+    /// # Errors
+    /// The failure that it is.
+    pub fn into_result(self) -> Result<Receipt, NotifyError> {
         let known = self.is_known();
         let Self {
             status, message, ..
@@ -119,7 +127,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-#[cfg(all(test, feature = "host"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

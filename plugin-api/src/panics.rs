@@ -1,4 +1,5 @@
-//! Panics of notifiers become errors: at the call, and in every poll of what it returned.
+//! Panics of notifiers become errors: at the call, and in every poll of the returned future. For hosts; what
+//! [`export_notifier!`](crate::export_notifier) exports catches them already.
 
 use std::{
     any::Any,
@@ -26,7 +27,10 @@ fn panicked(payload: &(dyn Any + Send)) -> NotifyError {
 }
 
 /// Runs what `start` returns. After a panic the future is not polled again.
-pub(crate) async fn catch<T, F>(start: impl FnOnce() -> F) -> Result<T, NotifyError>
+///
+/// # Errors
+/// [`NotifyError::Panic`] with the panic's message, or the future's own error.
+pub async fn catch<T, F>(start: impl FnOnce() -> F) -> Result<T, NotifyError>
 where
     F: Future<Output = Result<T, NotifyError>>,
 {

@@ -1,6 +1,6 @@
 //! `GET /v1/health`: 200 where reports are taken, 503 where they are not. What else is wrong is named.
 
-use couic_plugin_api::host::dispatcher::{LastError, NotifierStatus};
+use couic_delivery::{LastError, NotifierStatus};
 use serde::Serialize;
 use warp::{http::StatusCode, reply::Response};
 

@@ -6,9 +6,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use couic_plugin_api::host::dispatcher::{
-    ATTEMPT_BUCKETS, FIGURES, Figure, LaneState, NotifierStatus,
-};
+use couic_delivery::{ATTEMPT_BUCKETS, FIGURES, Figure, LaneState, NotifierStatus};
 use parking_lot::Mutex;
 use warp::http::StatusCode;
 

@@ -11,7 +11,7 @@ mod serve;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
-use couic_plugin_api::host::dispatcher::NotificationDispatcher;
+use couic_delivery::NotificationDispatcher;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 use warp::{Filter, Rejection, Reply, http::StatusCode, reject::MethodNotAllowed, reply::Response};

@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, error::Error, fmt::Write as _, io};
 
 use couic_common::{ApiError, CONFIRM_WITHIN_HEADER, ErrorCode, ErrorDetail};
+use couic_delivery::OperateError;
 use couic_peering::TooFarAhead;
-use couic_plugin_api::host::dispatcher::OperateError;
 use warp::http::StatusCode;
 
 use crate::rbac::RbacError;

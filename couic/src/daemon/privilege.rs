@@ -1,7 +1,7 @@
 //! The steps of the start at which privileges go.
 
 use couic_files::{inspect_log_dir, inspect_working_dir};
-use couic_plugin_api::host::Spawner;
+use couic_plugin_host::Spawner;
 use couic_privsep::lower_to_user;
 use nix::unistd::geteuid;
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use couic_files::check_working_dir;
-use couic_plugin_api::host::Spawner;
+use couic_plugin_host::Spawner;
 use couic_privsep::{Hardening, check_capabilities, give_up};
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::{fs, sync::Arc};
 
-use couic_plugin_api::host::Spawner;
+use couic_plugin_host::Spawner;
 use tokio::runtime::Runtime;
 
 use super::{LAST_LINES, StartError};

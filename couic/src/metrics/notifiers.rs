@@ -1,8 +1,6 @@
 //! What is reported and how its delivery goes, as metric families.
 
-use couic_plugin_api::host::dispatcher::{
-    ATTEMPT_BUCKETS, AttemptTimes, FIGURES, LaneState, NotifierStatus,
-};
+use couic_delivery::{ATTEMPT_BUCKETS, AttemptTimes, FIGURES, LaneState, NotifierStatus};
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };

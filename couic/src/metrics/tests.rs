@@ -5,8 +5,8 @@ use openmetrics_parser::openmetrics::parse_openmetrics;
 use proptest::prelude::*;
 
 use super::*;
+use couic_delivery::{LaneState, NotifierStatus, SpoolState};
 use couic_firewall::{journal::JournalFigures, rules::Usage};
-use couic_plugin_api::host::dispatcher::{LaneState, NotifierStatus, SpoolState};
 
 fn figures() -> Figures {
     let mut figures = Figures::default();

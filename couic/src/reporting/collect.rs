@@ -11,9 +11,8 @@ use std::{
 };
 
 use couic_common::Report;
-use couic_plugin_api::{
-    Kind, Notice, Notification, Severity, host::dispatcher::NotificationDispatcher,
-};
+use couic_delivery::NotificationDispatcher;
+use couic_plugin_api::{Kind, Notice, Notification, Severity};
 use tracing::{error, warn};
 
 use super::{Counted, report};

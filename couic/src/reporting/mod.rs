@@ -26,12 +26,10 @@ use std::{
     time::Duration,
 };
 
+use couic_delivery::{DispatchError, Leftover, Member, Merge, NotificationDispatcher, Policy};
 use couic_files::Account;
-use couic_plugin_api::host::{
-    ChildCommand, Failed, Isolation, Loader, NotifierConfig, RunAs, Spawner,
-    dispatcher::{DispatchError, Leftover, Merge, NotificationDispatcher, Policy},
-};
 use couic_plugin_discord::Discord;
+use couic_plugin_host::{ChildCommand, Failed, Isolation, Loader, NotifierConfig, RunAs, Spawner};
 use couic_plugin_slack::Slack;
 use couic_plugin_webhook::Webhook;
 use serde_json::json;
@@ -109,9 +107,19 @@ impl Reporting {
         spawner: Option<Spawner>,
     ) -> Result<(Self, Vec<Failed>), ReportingError> {
         let loader = loader(plugins_dir, spawner);
-        let (members, failed) = loader.open_all(&notifiers(wanted), policy).await;
+        let wanted = notifiers(wanted);
+        let (opened, failed) = loader.open_all(&wanted).await;
+        let members = opened
+            .into_iter()
+            .zip(&wanted)
+            .map(|(opened, config)| Member {
+                about: Some(opened.backend),
+                failed: opened.failed,
+                ..Member::new(opened.notifier, policy(config))
+            });
         let spool = working_dir.join(SPOOL);
-        let dispatcher = NotificationDispatcher::start("reporting", source, Some(&spool), members)?;
+        let dispatcher =
+            NotificationDispatcher::start("reporting", source, Some(&spool), members.collect())?;
         let reporting = Self::follow(firewall, Arc::new(dispatcher), source)?;
         Ok((reporting, failed))
     }

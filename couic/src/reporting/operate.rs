@@ -3,15 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use couic_common::{
-    DeadLetter, NotifierFailure, NotifierInfo, NotifierMode, NotifierName, NotifierProblem,
-    NotifierSpool, NotifierState, NotifierTest,
+    DeadLetter, NotifierFailure, NotifierInfo, NotifierName, NotifierProblem, NotifierSpool,
+    NotifierState, NotifierTest,
 };
-use couic_plugin_api::{
-    Severity,
-    host::dispatcher::{
-        self, LaneState, NotificationDispatcher, NotifierStatus, OperateError, SpoolState,
-    },
-};
+use couic_delivery::{LaneState, NotificationDispatcher, NotifierStatus, OperateError, SpoolState};
+use couic_plugin_api::Severity;
 use tokio::time::{Instant, timeout};
 
 use super::Counted;
@@ -168,7 +164,7 @@ fn info(status: &NotifierStatus) -> Option<NotifierInfo> {
     Some(NotifierInfo {
         name: status.name.parse().ok()?,
         plugin: plugin.map_or_else(|| status.name.clone(), |plugin| plugin.plugin.clone()),
-        mode: plugin.and_then(|plugin| mode(plugin.mode?)),
+        mode: plugin.and_then(|plugin| plugin.mode),
         state: state(status.state),
         problems: status.problems(),
         last_error: status.last_error.as_ref().map(|error| NotifierFailure {
@@ -201,15 +197,6 @@ fn spool(spool: &SpoolState) -> NotifierSpool {
     }
 }
 
-fn mode(name: &str) -> Option<NotifierMode> {
-    match name {
-        "builtin" => Some(NotifierMode::Builtin),
-        "loaded" => Some(NotifierMode::Loaded),
-        "isolated" => Some(NotifierMode::Isolated),
-        _ => None,
-    }
-}
-
 fn state(state: LaneState) -> NotifierState {
     match state {
         LaneState::Ok => NotifierState::Ok,
@@ -220,7 +207,7 @@ fn state(state: LaneState) -> NotifierState {
     }
 }
 
-fn dead_letter(letter: dispatcher::DeadLetter) -> DeadLetter {
+fn dead_letter(letter: couic_delivery::DeadLetter) -> DeadLetter {
     let severity = match letter.severity {
         Severity::Green => "green",
         Severity::Orange => "orange",

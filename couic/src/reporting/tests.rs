@@ -3,9 +3,8 @@
 use std::sync::mpsc;
 
 use couic_common::{Cidr, Metadata, PeerAction, Policy as RulePolicy, Report, RuleKey, Tag};
-use couic_plugin_api::{
-    Kind, Notification, Notifier, NotifyError, Receipt, async_trait, host::dispatcher::Member,
-};
+use couic_delivery::Member;
+use couic_plugin_api::{Kind, Notification, Notifier, NotifyError, Receipt, async_trait};
 
 use super::*;
 use couic_firewall::{

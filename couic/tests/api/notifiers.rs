@@ -7,9 +7,9 @@ use std::{
 
 use couic::reporting::{Counted, Notifiers};
 use couic_common::Group;
+use couic_delivery::{Member, NotificationDispatcher, Policy};
 use couic_plugin_api::{
     Kind, Notice, Notification, Notifier, NotifyError, Receipt, Severity, async_trait,
-    host::dispatcher::{Member, NotificationDispatcher, Policy},
 };
 use serde_json::{Value, json};
 

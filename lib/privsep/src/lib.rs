@@ -8,6 +8,7 @@
 
 mod broadcast;
 mod caps;
+mod channel;
 mod configured_user;
 mod drop;
 mod error;
@@ -25,6 +26,7 @@ pub use caps::{
     CAP_BPF, CAP_CHOWN, CAP_KILL, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID,
     CAP_SYS_ADMIN, Caps, FILTERING, Sets, last_known, lower_bounding, set_sets, sets,
 };
+pub use channel::Channel;
 pub use configured_user::lower_to_user;
 pub use drop::{Hardening, give_up};
 pub use error::PrivilegeError;

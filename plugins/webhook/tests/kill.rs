@@ -12,12 +12,9 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use couic_delivery::{LaneState, Member, NotificationDispatcher, Policy, spool::Durability};
 use couic_plugin_api::{
     Kind, Notification, Notifier, NotifyError, Plugin, Receipt, Report, Severity, async_trait,
-    host::{
-        dispatcher::{LaneState, Member, NotificationDispatcher, Policy},
-        spool::Durability,
-    },
 };
 use couic_plugin_shared::stand_in::{Reply, StandIn, status, with_header};
 use couic_plugin_webhook::{Config, Webhook};

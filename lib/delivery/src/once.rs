@@ -1,0 +1,62 @@
+//! Handing over what may have been handed over before: for producers with a journal of their own.
+//!
+//! Such a producer hands over, waits for the disk, and only then notes that it did. Where it dies in between, it comes
+//! again with the same id after its restart.
+
+use uuid::Uuid;
+
+use super::{NotificationDispatcher, envelope, lane::Lane};
+use couic_plugin_api::{Notification, NotifyError};
+
+impl NotificationDispatcher {
+    /// As [`enqueue`](Self::enqueue), but members that hold this very id already, waiting or as a dead letter, do not
+    /// take it again. Looks at all that waits: for few and precious notifications. Not for lists of reports, which are
+    /// taken under other ids where they are long.
+    ///
+    /// # Errors
+    /// As `enqueue`.
+    pub fn enqueue_once(&self, notification: &Notification) -> Result<(), NotifyError> {
+        self.enqueue_where(notification, |lane| !holds(lane, notification.id))
+    }
+}
+
+fn holds(lane: &Lane, id: Uuid) -> bool {
+    let waits = {
+        let inner = lane.inner.lock();
+        let mut waiting = inner.queue.iter();
+        waiting.any(|item| envelope::open(&item.payload).is_ok_and(|n| n.id == id))
+    };
+    waits || lane.dead_letters().iter().any(|dead| dead.id == Some(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::{Member, Policy, testing::*};
+    use super::*;
+    use couic_plugin_api::Severity;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_or_has_died_is_not_taken_again() {
+        let waits = Scripted::new("waits", []).then(fails(NotifyError::retry("no connection")));
+        let dies = Scripted::new("dies", []).then(status(400));
+        let members = [&waits, &dies].map(|n| Member::new(Arc::clone(n) as _, Policy::default()));
+        let group = NotificationDispatcher::start("all", "here", None, members.into()).unwrap();
+        let summary = note("a", Severity::Red);
+        for _ in 0..3 {
+            group.enqueue_once(&summary).unwrap();
+            dies.wait_attempts(1).await;
+            while group.list()[1].dead_letters == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(group.list()[0].queue_events, 1);
+        assert_eq!(
+            (group.list()[1].dead_letters, dies.attempts().len()),
+            (1, 1)
+        );
+        group.enqueue_once(&note("b", Severity::Red)).unwrap();
+        assert_eq!(group.list()[0].queue_events, 2);
+    }
+}

@@ -1,0 +1,202 @@
+//! What the notifier and the supervisor of its process share: who waits for what, and how the process is.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde::Serialize;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use super::frame::Order;
+use crate::PluginStats;
+use couic_plugin_api::{NotifyError, abi, outcome::Outcome};
+
+/// How an isolated plugin is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum PluginState {
+    /// Its process runs.
+    Running {
+        /// Process id.
+        pid: u32,
+    },
+    /// Its process has ended and will be started again.
+    Restarting {
+        /// Why it ended.
+        reason: String,
+    },
+    /// It was closed, or the program that it belongs to ends.
+    Closed,
+}
+
+/// What the supervisor has to watch.
+pub(super) struct Overdue {
+    pub(super) token: u64,
+    pub(super) at: Instant,
+}
+
+pub(super) struct Link(Mutex<Inner>);
+
+struct Inner {
+    state: PluginState,
+    orders: Option<mpsc::UnboundedSender<Order>>,
+    overdue: mpsc::UnboundedSender<Overdue>,
+    last_token: u64,
+    pending: HashMap<u64, oneshot::Sender<Outcome>>,
+    stuck: HashSet<u64>,
+    /// Of this process, as it told last.
+    now: PluginStats,
+    /// Of those before, and what only the parent knows.
+    before: PluginStats,
+}
+
+impl Link {
+    pub(super) fn new(overdue: mpsc::UnboundedSender<Overdue>) -> Self {
+        Self(Mutex::new(Inner {
+            state: PluginState::Restarting {
+                reason: "starting".to_owned(),
+            },
+            orders: None,
+            overdue,
+            last_token: 0,
+            pending: HashMap::new(),
+            stuck: HashSet::new(),
+            now: PluginStats::default(),
+            before: PluginStats::default(),
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn state(&self) -> PluginState {
+        self.lock().state.clone()
+    }
+
+    pub(super) fn stats(&self) -> PluginStats {
+        let inner = self.lock();
+        let mut sum = add(inner.before, inner.now);
+        sum.stuck = inner.stuck.len() as u64;
+        sum
+    }
+
+    /// Sends a notification, unless there is nobody to send it to, or `limit` are under way.
+    pub(super) fn begin(
+        &self,
+        limit: usize,
+        order: impl FnOnce(u64) -> Order,
+    ) -> Result<(u64, oneshot::Receiver<Outcome>), NotifyError> {
+        let mut inner = self.lock();
+        let Some(orders) = inner.orders.clone() else {
+            let message = match &inner.state {
+                PluginState::Restarting { reason } => {
+                    format!("the plugin is being restarted: {reason}")
+                }
+                _ => "the plugin is closed".to_owned(),
+            };
+            return Err(NotifyError::Unavailable { message });
+        };
+        if inner.pending.len() + inner.stuck.len() >= limit {
+            let message = format!("{limit} under way, {} of them given up", inner.stuck.len());
+            return Err(NotifyError::Busy { message });
+        }
+        inner.last_token += 1;
+        let token = inner.last_token;
+        let (sender, receiver) = oneshot::channel();
+        inner.pending.insert(token, sender);
+        // The writer may have ended with the process: then the supervisor is about to fail this attempt.
+        let _ = orders.send(order(token));
+        Ok((token, receiver))
+    }
+
+    /// Stops waiting for an attempt and cancels it. The process has until `at` to come back from it.
+    pub(super) fn give_up(&self, token: u64, at: Instant) {
+        let mut inner = self.lock();
+        if inner.pending.remove(&token).is_none() {
+            return;
+        }
+        inner.stuck.insert(token);
+        if let Some(orders) = &inner.orders {
+            let _ = orders.send(Order::Cancel { token });
+        }
+        let _ = inner.overdue.send(Overdue { token, at });
+    }
+
+    pub(super) fn timed_out(&self) {
+        self.lock().before.timeouts += 1;
+    }
+
+    pub(super) fn is_stuck(&self, token: u64) -> bool {
+        self.lock().stuck.contains(&token)
+    }
+
+    pub(super) fn complete(&self, token: u64, outcome: Outcome, stats: PluginStats) {
+        let mut inner = self.lock();
+        inner.now = stats;
+        let was_stuck = inner.stuck.remove(&token);
+        let was_given = token <= inner.last_token;
+        match inner.pending.remove(&token) {
+            Some(sender) => drop(sender.send(outcome)),
+            None if was_stuck && outcome.status == abi::CANCELLED => {}
+            None if was_given => inner.before.late += 1,
+            None => inner.before.invented += 1,
+        }
+    }
+
+    /// The process takes orders from now on.
+    pub(super) fn up(&self, pid: u32, orders: mpsc::UnboundedSender<Order>) {
+        let mut inner = self.lock();
+        inner.state = PluginState::Running { pid };
+        inner.orders = Some(orders);
+    }
+
+    /// The process is gone: whoever waits hears why.
+    pub(super) fn down(&self, reason: &str, restarts: bool) {
+        let mut inner = self.lock();
+        inner.orders = None;
+        inner.before = add(inner.before, inner.now);
+        inner.now = PluginStats::default();
+        inner.stuck.clear();
+        inner.state = if restarts {
+            inner.before.restarts += 1;
+            PluginState::Restarting {
+                reason: reason.to_owned(),
+            }
+        } else {
+            PluginState::Closed
+        };
+        for (_, sender) in inner.pending.drain() {
+            let outcome = Outcome::new(CRASHED, format!("the plugin's process {reason}"));
+            let _ = sender.send(outcome);
+        }
+    }
+}
+
+/// No status of the ABI: only the parent says it, about the process.
+pub(super) const CRASHED: i32 = -1;
+
+/// The longest that is waited between two starts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// 1, 2, 4 … 60 seconds.
+pub(super) fn backoff(failures: u32) -> Duration {
+    Duration::from_secs(1 << failures.min(6)).min(LONGEST_PAUSE)
+}
+
+fn add(a: PluginStats, b: PluginStats) -> PluginStats {
+    PluginStats {
+        stuck: a.stuck + b.stuck,
+        timeouts: a.timeouts + b.timeouts,
+        panics: a.panics + b.panics,
+        late: a.late + b.late,
+        invented: a.invented + b.invented,
+        malformed: a.malformed + b.malformed,
+        restarts: a.restarts + b.restarts,
+    }
+}

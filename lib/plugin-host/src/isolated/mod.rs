@@ -1,0 +1,189 @@
+//! A plugin in a process of its own: what it does to itself, it does to itself.
+//!
+//! The process is this program again, whose `main` begins with [`run_if_child`]. It runs as an unprivileged
+//! user without capabilities, with `no_new_privs`, an empty environment and bounded memory, and has nothing of ours
+//! but three pipes and a sealed copy of the plugin. One that crashes, exits, or does not come back from an attempt
+//! that was given up is ended and started again, after 1, 2, 4 … 60 seconds.
+
+mod child;
+mod frame;
+mod link;
+mod process;
+mod supervisor;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+pub use child::run_if_child;
+pub use link::PluginState;
+pub use process::{ChildCommand, Isolation, RunAs};
+pub(super) use process::{child_command, pidfd_of};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+
+use self::{frame::Order, link::Link, supervisor::Supervisor};
+use super::{
+    LoadError, PluginFile, PluginInfo, PluginOptions, PluginStats, Reason, attempts::Attempts, log,
+};
+use couic_plugin_api::{
+    Notification, Notifier, NotifyError, Receipt, async_trait, outcome::Outcome,
+};
+
+/// After an attempt was given up, the plugin has so long to come back before its process is ended.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A [`Notifier`] in a process of its own.
+pub struct IsolatedNotifier {
+    name: String,
+    info: PluginInfo,
+    timeout: Duration,
+    limit: usize,
+    link: Arc<Link>,
+    attempts: Attempts,
+    /// Dropping it closes.
+    close: oneshot::Sender<()>,
+    supervisor: JoinHandle<()>,
+}
+
+impl IsolatedNotifier {
+    /// Starts a process for the plugin and lets it create an instance with `config`, which is JSON and reaches it
+    /// through a pipe.
+    ///
+    /// # Errors
+    /// [`LoadError`] where the process cannot be started, or where the plugin refuses, crashes, or takes longer than
+    /// [`PluginOptions::create_timeout`]. That is final: only a plugin that has run is started again.
+    pub async fn start(
+        file: PluginFile,
+        name: &str,
+        config: &str,
+        options: &PluginOptions,
+        isolation: &Isolation,
+    ) -> Result<Self, LoadError> {
+        let path = file.path().to_owned();
+        let (overdue, overdue_inbox) = mpsc::unbounded_channel();
+        let link = Arc::new(Link::new(overdue));
+        let (close, closed) = oneshot::channel();
+        let supervisor = Supervisor {
+            file,
+            name: name.to_owned(),
+            config: config.to_owned(),
+            options: options.clone(),
+            isolation: isolation.clone(),
+            link: Arc::clone(&link),
+            overdue: overdue_inbox,
+            log: Arc::new(log::sink(name)),
+            close: closed,
+        };
+        let (ready, started) = oneshot::channel();
+        let supervisor = tokio::spawn(supervisor.run(ready));
+        let info = match started.await {
+            Ok(started) => started.map_err(|reason| reason.at(&path))?,
+            Err(_) => return Err(Reason::Process("its supervisor ended".to_owned()).at(path)),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            info,
+            timeout: options.timeout,
+            limit: options.max_in_flight.max(1),
+            link,
+            attempts: Attempts::default(),
+            close,
+            supervisor,
+        })
+    }
+
+    /// What the plugin says about itself.
+    #[must_use]
+    pub fn info(&self) -> &PluginInfo {
+        &self.info
+    }
+
+    /// How its process is.
+    #[must_use]
+    pub fn state(&self) -> PluginState {
+        self.link.state()
+    }
+
+    /// What went wrong so far, over all of its processes.
+    #[must_use]
+    pub fn stats(&self) -> PluginStats {
+        self.link.stats()
+    }
+
+    /// Ends the process, and waits until it has. Dropping the notifier ends it as well, without waiting.
+    pub async fn close(self) {
+        drop(self.close);
+        let _ = self.supervisor.await;
+    }
+}
+
+/// An attempt under way. Dropping it gives it up.
+struct Attempt<'a> {
+    link: &'a Link,
+    token: u64,
+    overdue: Instant,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.link.give_up(self.token, self.overdue);
+    }
+}
+
+#[async_trait]
+impl Notifier for IsolatedNotifier {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
+        let event = super::encode(notification)?;
+        if event.len() > frame::FROM_PARENT - 64 {
+            let message = format!("{} bytes do not fit through the pipe", event.len());
+            return Err(NotifyError::TooLarge { message });
+        }
+        let attempt = self.attempts.count(notification.id);
+        let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        let (token, outcome) = self.link.begin(self.limit, |token| Order::Notify {
+            token,
+            attempt,
+            timeout_ms,
+            event,
+        })?;
+        let deadline = Instant::now() + self.timeout;
+        let _attempt = Attempt {
+            link: &self.link,
+            token,
+            overdue: deadline + GRACE,
+        };
+        match timeout_at(deadline, outcome).await {
+            Ok(Ok(Outcome {
+                status: link::CRASHED,
+                message,
+                ..
+            })) => Err(NotifyError::Crashed { message }),
+            Ok(Ok(outcome)) => outcome.into_result(),
+            Ok(Err(_)) => Err(NotifyError::Unavailable {
+                message: "the plugin is closed".to_owned(),
+            }),
+            Err(_) => {
+                self.link.timed_out();
+                Err(NotifyError::Timeout {
+                    after: self.timeout,
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for IsolatedNotifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IsolatedNotifier")
+            .field("name", &self.name)
+            .field("info", &self.info)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,344 @@
+//! The process that a plugin gets for itself, and what is taken from it before it runs anything.
+
+use std::{
+    io,
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        unix::process::{CommandExt, ExitStatusExt},
+    },
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+};
+
+use super::child::PLUGIN_HOST;
+use crate::spawner::{Spawned, Spawner};
+use couic_privsep::{Sets, ThreadStep};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::{Pid, geteuid},
+};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    net::unix::pipe,
+    process::Child,
+    sync::oneshot,
+};
+
+/// How a program is started whose `main` begins with [`run_if_child`](super::run_if_child).
+#[derive(Clone, Debug)]
+pub struct ChildCommand {
+    program: PathBuf,
+}
+
+impl ChildCommand {
+    /// This program, whatever became of its file since it was started.
+    #[must_use]
+    pub fn itself() -> Self {
+        Self::new("/proc/self/exe")
+    }
+
+    /// Another program.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        let program = program.into();
+        Self { program }
+    }
+
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+}
+
+/// Whom plugins run as where this program is root. Anybody else cannot change that, and plugins run as what it is,
+/// without its capabilities.
+///
+/// That is judged at each start of a process. A program that gives up root while plugins run needs a [`Spawner`]: without,
+/// a plugin that runs as somebody else could not be ended any more, and would come back as another user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunAs {
+    /// User.
+    pub uid: u32,
+    /// Group; there are no others.
+    pub gid: u32,
+}
+
+impl Default for RunAs {
+    /// `nobody`.
+    fn default() -> Self {
+        Self {
+            uid: 65_534,
+            gid: 65_534,
+        }
+    }
+}
+
+/// What an isolated plugin is given.
+#[derive(Clone, Debug)]
+pub struct Isolation {
+    /// How to start its process.
+    pub command: ChildCommand,
+    /// Whom to run it as.
+    pub run_as: RunAs,
+    /// How many bytes of memory of its own it may have (`RLIMIT_DATA`).
+    pub memory: u64,
+    /// Who starts the process, where this program cannot; it has its own command and users.
+    pub spawner: Option<Spawner>,
+}
+
+impl Isolation {
+    /// As `nobody` with 256 MiB.
+    #[must_use]
+    pub fn new(command: ChildCommand) -> Self {
+        Self {
+            command,
+            run_as: RunAs::default(),
+            memory: 256 << 20,
+            spawner: None,
+        }
+    }
+
+    /// Starts the process: pipes on 0, 1 and 2, and the sealed copy of the plugin.
+    pub(super) async fn spawn(&self, copy: BorrowedFd<'_>) -> io::Result<Process> {
+        if let Some(spawner) = &self.spawner {
+            let spawned = spawner.spawn(copy, self.memory).await?;
+            return Process::of_spawner(spawner.clone(), spawned);
+        }
+        let run_as = geteuid().is_root().then_some(self.run_as);
+        if run_as.is_some_and(|run_as| run_as.uid == 0) {
+            return Err(io::Error::other(
+                "plugins do not run as root: name another user",
+            ));
+        }
+        let command = child_command(self.command.program(), run_as, copy, self.memory, None);
+        let mut command = tokio::process::Command::from(command);
+        Process::of_ours(command.kill_on_drop(true).spawn()?, copy.as_raw_fd())
+    }
+}
+
+/// How the process of a plugin is started; as `run_as` where this process may choose. It ends with `parent`, which is
+/// this process, where that has no threads: the kernel judges by the thread that started it.
+pub(crate) fn child_command(
+    program: &Path,
+    run_as: Option<RunAs>,
+    copy: BorrowedFd<'_>,
+    memory: u64,
+    parent: Option<u32>,
+) -> Command {
+    let mut command = Command::new(program);
+    command
+        .arg(PLUGIN_HOST)
+        .env_clear()
+        // One arena for each of dozens of threads would be address space for nothing.
+        .env("MALLOC_ARENA_MAX", "2")
+        .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let copy = copy.as_raw_fd();
+    // SAFETY: what runs between fork and exec are plain system calls.
+    unsafe {
+        command.pre_exec(move || {
+            if let Some(run_as) = run_as {
+                become_user(run_as)?;
+            }
+            confine(copy, memory)?;
+            parent.map_or(Ok(()), end_with)
+        });
+    }
+    command
+}
+
+/// Not the command's own: that drops supplementary groups for root only, and a spawner may have become another.
+fn become_user(RunAs { uid, gid }: RunAs) -> io::Result<()> {
+    // SAFETY: there are no groups to read; the others take no pointer.
+    unsafe {
+        done(libc::setgroups(0, std::ptr::null()))?;
+        done(libc::setresgid(gid, gid, gid))?;
+        done(libc::setresuid(uid, uid, uid))
+    }
+}
+
+/// This process does not outlive `parent`. After the change of user, which would take this back.
+fn end_with(parent: u32) -> io::Result<()> {
+    // SAFETY: neither takes a pointer.
+    let orphaned = unsafe {
+        done(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
+        libc::getppid().cast_unsigned() != parent
+    };
+    if orphaned {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    Ok(())
+}
+
+/// Runs in the child, after it has become the other user, before exec.
+fn confine(copy: RawFd, memory: u64) -> io::Result<()> {
+    let limits = [
+        (libc::RLIMIT_DATA, memory),
+        (libc::RLIMIT_CORE, 0),
+        (libc::RLIMIT_NOFILE, 256),
+    ];
+    for (resource, value) in limits {
+        let limit = libc::rlimit {
+            rlim_cur: value,
+            rlim_max: value,
+        };
+        // SAFETY: the limit is lent for the call.
+        done(unsafe { libc::setrlimit(resource, &raw const limit) })?;
+    }
+    // Of all sets. A service manager that hands capabilities to a user other than root makes them inheritable, and those
+    // outlive both the change of user and exec.
+    ThreadStep::sets(Sets::NONE).no_new_privs().here()?;
+    // Nothing of ours but the pipes and the copy. Before Linux 5.11 there is no such call: then what keeps our
+    // descriptors from it is that all of them are made close-on-exec.
+    // SAFETY: takes no pointer.
+    unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    // SAFETY: takes no pointer.
+    done(unsafe { libc::fcntl(copy, libc::F_SETFD, 0) })
+}
+
+fn done(result: libc::c_int) -> io::Result<()> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// A process that runs a plugin. It is ended when this is dropped.
+pub(super) struct Process {
+    pub(super) stdin: Option<pipe::Sender>,
+    pub(super) stdout: Option<pipe::Receiver>,
+    pub(super) stderr: Option<pipe::Receiver>,
+    /// The number of the plugin's copy in it.
+    pub(super) copy: RawFd,
+    pub(super) pid: u32,
+    /// Readable once it has ended, and before it is reaped: until then its number is nobody else's.
+    pub(super) death: AsyncFd<OwnedFd>,
+    parent: Parent,
+}
+
+enum Parent {
+    Ourselves(Child),
+    Spawner {
+        spawner: Spawner,
+        id: u64,
+        end: oneshot::Receiver<ExitStatus>,
+        ended: bool,
+    },
+}
+
+impl Process {
+    fn of_ours(mut child: Child, copy: RawFd) -> io::Result<Self> {
+        let pid = child.id().ok_or_else(|| io::Error::other("it has ended"))?;
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+            return Err(io::Error::other("it has no pipes"));
+        };
+        Ok(Self {
+            stdin: Some(pipe::Sender::from_owned_fd(stdin.into_owned_fd()?)?),
+            stdout: Some(pipe::Receiver::from_owned_fd(stdout.into_owned_fd()?)?),
+            stderr: Some(pipe::Receiver::from_owned_fd(stderr.into_owned_fd()?)?),
+            copy,
+            pid,
+            death: watch(pidfd_of(pid)?)?,
+            parent: Parent::Ourselves(child),
+        })
+    }
+
+    fn of_spawner(spawner: Spawner, spawned: Spawned) -> io::Result<Self> {
+        let Spawned {
+            id,
+            pid,
+            copy,
+            descriptors: [stdin, stdout, stderr, pidfd],
+            end,
+        } = spawned;
+        let parent = Parent::Spawner {
+            spawner,
+            id,
+            end,
+            ended: false,
+        };
+        Ok(Self {
+            stdin: Some(pipe::Sender::from_owned_fd(stdin)?),
+            stdout: Some(pipe::Receiver::from_owned_fd(stdout)?),
+            stderr: Some(pipe::Receiver::from_owned_fd(stderr)?),
+            copy,
+            pid,
+            death: watch(pidfd)?,
+            parent,
+        })
+    }
+
+    /// Ends the process and whatever it started. Before it is reaped: afterwards its number may be another's.
+    pub(super) fn kill(&self) {
+        match &self.parent {
+            Parent::Ourselves(child) => {
+                if let Some(Ok(group)) = child.id().map(i32::try_from) {
+                    // Where it has ended in between, that is what was wanted.
+                    let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+                }
+            }
+            Parent::Spawner { spawner, id, .. } => spawner.kill(*id),
+        }
+    }
+
+    /// Waits for its end, and reaps it.
+    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        match &mut self.parent {
+            Parent::Ourselves(child) => child.wait().await,
+            Parent::Spawner { end, ended, .. } => {
+                let status = end.await;
+                *ended = true;
+                status.map_err(|_| io::Error::other("with the process that started it"))
+            }
+        }
+    }
+}
+
+/// One of ours ends by itself then: see `kill_on_drop`.
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Parent::Spawner { ended: false, .. } = &self.parent {
+            self.kill();
+        }
+    }
+}
+
+/// A descriptor that is readable once the process has ended, reaped or not.
+pub(crate) fn pidfd_of(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointer.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+    done(fd)?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd has the same descriptor for as long as it lives.
+    let death = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
+    death.map_err(io::Error::from)
+}
+
+/// How a process ended, in words.
+pub(super) fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with status {code}"),
+        (None, Some(number)) => match Signal::try_from(number) {
+            Ok(signal) => format!("was killed by {signal}"),
+            Err(_) => format!("was killed by signal {number}"),
+        },
+        (None, None) => "ended".to_owned(),
+    }
+}
