@@ -1,8 +1,9 @@
-//! Domain types of Couic, shared by the daemon, its clients and others' programs.
+//! Domain types of Couic, shared by the daemon, its clients and third-party programs.
 //!
-//! Whatever can be wrong is checked once, when a value is made: a [`Cidr`] is always a network address, a [`Tag`]
-//! always fits the wire and the metrics, a [`SetName`] is always safe as a file name. Everything else here is the
-//! wire form of the REST API, version 1. No IO, no async runtime, no kernel interface.
+//! Values are validated once, on construction: a [`Cidr`] is always a network address, a [`Tag`] always fits the wire
+//! format and the metrics, a [`SetName`] is always safe as a file name. The other types are the wire format of the REST
+//! API, version 1, next to a few functions that every crate needs ([`glob_matches`], [`error_chain`], [`unix_time`]).
+//! No I/O, no async runtime, no kernel interface.
 
 mod batch;
 mod by_name;

@@ -1,4 +1,4 @@
-//! The label of a rule, and patterns over labels.
+//! Tags, the labels of rules, and patterns over tags.
 
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
@@ -6,20 +6,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::SetName;
 
-/// Under this name the figures of entries without a tag are shown.
+/// The name under which entries without a tag are counted.
 pub const UNTAGGED: &str = "untagged";
 
 /// The label of a rule: 1 to 64 bytes of `[A-Za-z0-9_-]`, or a set's `NAME.couic`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(Arc<str>);
 
-/// Why a text is not a tag that a client may give.
+/// The reason why a text is not a tag that a client may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TagError {
     /// Over 64 bytes.
     #[error("a tag has at most 64 characters")]
     TooLong,
-    /// A character outside of the alphabet.
+    /// A character that is not allowed.
     #[error("a tag consists of letters, digits, _ and -")]
     Character,
     /// Ends in `.couic`.
@@ -31,10 +31,10 @@ pub enum TagError {
 }
 
 impl Tag {
-    /// Reads what a client sent. Empty means no tag.
+    /// Parses the tag of a request. Empty means no tag.
     ///
     /// # Errors
-    /// [`TagError`] names the rule that the text breaks.
+    /// [`TagError`] names the violated rule.
     pub fn parse(text: &str) -> Result<Option<Self>, TagError> {
         if text.is_empty() {
             return Ok(None);
@@ -89,7 +89,7 @@ impl Serialize for Tag {
 }
 
 impl<'de> Deserialize<'de> for Tag {
-    /// Reads a tag from a daemon's answer, where a set's tag is legal too.
+    /// Reads a tag from a response of the daemon, where tags of sets are valid too.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
         if let Some(name) = text.strip_suffix(".couic") {
@@ -113,13 +113,13 @@ impl utoipa::PartialSchema for Tag {
 #[cfg(feature = "openapi")]
 impl utoipa::ToSchema for Tag {}
 
-/// Alternatives over tags, separated by commas; `*` stands for any number of characters. `untagged` (or an empty
+/// Alternatives over tags, separated by commas; `*` matches any number of characters. `untagged` (or an empty
 /// alternative) matches entries without a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagPattern(Vec<String>);
 
 impl TagPattern {
-    /// Whether a rule with this tag is meant.
+    /// Whether a rule with this tag matches.
     #[must_use]
     pub fn matches(&self, tag: Option<&str>) -> bool {
         let tag = tag.unwrap_or(UNTAGGED);
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parse_follows_the_contract() {
+    fn tags_are_validated() {
         assert_eq!(Tag::parse(""), Ok(None));
         assert_eq!(Tag::parse("a-Z_9").unwrap().unwrap().as_str(), "a-Z_9");
         assert_eq!(
