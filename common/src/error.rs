@@ -1,11 +1,11 @@
-//! The body of every error response of the API.
+//! The body of every error response of the API, and the text of an error with its causes.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, error::Error, fmt};
 
 use serde::{Deserialize, Serialize};
 
 /// The kind of failure.
-# [derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
@@ -60,4 +60,41 @@ impl fmt::Display for ApiError {
     }
 }
 
-impl std::error::Error for ApiError {}
+impl Error for ApiError {}
+
+/// An error and its causes on one line, separated by colons. A cause that the text already quotes is left out.
+#[must_use]
+pub fn error_chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |error| error.source()) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Layer(&'static str, #[source] Option<Box<Layer>>);
+
+    #[test]
+    fn causes_follow_their_effects_once() {
+        let refused = Layer("connection refused", None);
+        let connect = Layer(
+            "connect failed: connection refused",
+            Some(Box::new(refused)),
+        );
+        let request = Layer("sending the request", Some(Box::new(connect)));
+        assert_eq!(
+            error_chain(&request),
+            "sending the request: connect failed: connection refused"
+        );
+    }
+}

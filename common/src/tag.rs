@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::SetName;
+use crate::{SetName, glob_matches};
 
 /// The name under which entries without a tag are counted.
 pub const UNTAGGED: &str = "untagged";
@@ -123,9 +123,7 @@ impl TagPattern {
     #[must_use]
     pub fn matches(&self, tag: Option<&str>) -> bool {
         let tag = tag.unwrap_or(UNTAGGED);
-        self.0
-            .iter()
-            .any(|glob| glob_matches(glob.as_bytes(), tag.as_bytes()))
+        self.0.iter().any(|glob| glob_matches(glob, tag))
     }
 }
 
@@ -140,29 +138,10 @@ impl FromStr for TagPattern {
                 p.trim().to_owned()
             }
         };
-        Ok(Self(text.split(',').map(part).collect()))
+        // `?` is no wildcard here, and no tag contains one.
+        let parts = text.split(',').filter(|p| !p.contains('?'));
+        Ok(Self(parts.map(part).collect()))
     }
-}
-
-/// Greedy matching with one point of return: linear memory, at most quadratic time in 64 bytes of tag.
-fn glob_matches(glob: &[u8], text: &[u8]) -> bool {
-    let (mut g, mut t, mut retry) = (0, 0, None);
-    while t < text.len() {
-        if glob.get(g) == Some(&b'*') {
-            retry = Some((g, t));
-            g += 1;
-        } else if glob.get(g) == Some(&text[t]) {
-            g += 1;
-            t += 1;
-        } else if let Some((star, from)) = retry {
-            retry = Some((star, from + 1));
-            g = star + 1;
-            t = from + 1;
-        } else {
-            return false;
-        }
-    }
-    glob[g..].iter().all(|b| *b == b'*')
 }
 
 #[cfg(test)]
@@ -199,6 +178,7 @@ mod tests {
             ("", None, true),
             ("a,b*", Some("bcd"), true),
             ("a, c", Some("c"), true),
+            ("ss?,?,a", Some("ssh"), false),
             (
                 "a*a*a*a*b",
                 Some("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
