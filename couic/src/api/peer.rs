@@ -60,7 +60,7 @@ fn within_limits(call: &Call, policy: Policy, jobs: &[Job]) -> Result<(), Fault>
     for (index, job) in jobs.iter().enumerate() {
         let judged = match job {
             Job::Add(rule, _) => {
-                limits.judge(policy, rule.cidr, rule.tag.as_ref().map(Tag::as_str))
+                limits.validate(policy, rule.cidr, rule.tag.as_ref().map(Tag::as_str))
             }
             Job::Remove(..) => Ok(()),
         };

@@ -12,7 +12,7 @@ use std::{
 };
 
 use couic_common::{Cidr, Policy};
-use couic_peering::{Slot, State as Says};
+use couic_peering::{Slot, RecordState as Says};
 use parking_lot::MutexGuard;
 
 use super::engine::{Engine, Local, State};
@@ -60,7 +60,7 @@ impl DerefMut for Locked<'_> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        let changed = self.state.replica.take_changed();
+        let changed = self.state.replica.drain_changed();
         let Some(journal) = self.commit.journal.filter(|_| !changed.is_empty()) else {
             return;
         };

@@ -10,7 +10,7 @@ use std::{
 
 use couic_common::{Cidr, ClientName, Policy};
 use couic_peering::{
-    Limits, Link, LinkSettings, Moment, NEVER, NodeId, Replica, State as Says, Tokens,
+    Limits, Link, LinkSettings, Moment, NEVER, NodeId, Replica, RecordState as Says, Tokens,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;

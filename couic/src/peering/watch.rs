@@ -12,7 +12,7 @@ use std::{
 };
 
 use couic_common::{Cidr, Policy};
-use couic_peering::State as Says;
+use couic_peering::RecordState as Says;
 
 use super::engine::{Engine, Local, State, milliseconds};
 use couic_firewall::rules::{Actor, Held, Received, Subscription};
