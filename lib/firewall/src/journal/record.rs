@@ -12,7 +12,7 @@
 use std::net::IpAddr;
 
 use couic_common::{Cidr, ClientName, Policy, Tag};
-use couic_peering::{NodeId, Record as Written, Stamp, State};
+use couic_peering::{NodeId, Record as Written, RecordState, Stamp};
 
 /// Something that outlives the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,14 +182,14 @@ fn put_register(out: &mut Vec<u8>, register: Option<&Register>) {
         return out.push(FORGOTTEN);
     };
     out.push(match record.state {
-        State::Deleted => DELETED,
-        State::Live { .. } => LIVE,
+        RecordState::Deleted => DELETED,
+        RecordState::Live { .. } => LIVE,
     });
     for number in [record.stamp.time, record.stamp.node.0, record.covers] {
         out.extend_from_slice(&number.to_le_bytes());
     }
     put_text(out, holder.name());
-    if let State::Live { tag, until } = &record.state {
+    if let RecordState::Live { tag, until } = &record.state {
         put_text(out, tag.as_ref().map_or("", Tag::as_str));
         out.extend_from_slice(&until.to_le_bytes());
     }
@@ -245,11 +245,11 @@ fn read_register(reader: &mut Reader<'_>) -> Option<RegisterRow> {
             let covers = reader.u64()?;
             let holder = ClaimOwner::named(reader.text()?)?;
             let state = if says == DELETED {
-                State::Deleted
+                RecordState::Deleted
             } else {
                 let tag = Tag::parse(reader.text()?).ok()?;
                 let until = reader.u64()?;
-                State::Live { tag, until }
+                RecordState::Live { tag, until }
             };
             let record = Written {
                 stamp,
