@@ -1,4 +1,4 @@
-# Adds up the summaries of all test binaries of one `cargo test -- --show-output` run. status is cargo's exit code.
+# Sums the results of all test binaries of one `cargo test -- --show-output` run. status is cargo's exit code.
 /^test result: / {
   for (i = 1; i < NF; i++) {
     if ($(i + 1) ~ /^passed/) passed += $i
@@ -8,7 +8,7 @@
   test = ""
 }
 /^---- .* stdout ----$/ { test = $2 }
-# Once a test, however often it says so.
+# Once per test.
 /^skipped: / && test != "" { passed--; skipped++; why[++n] = test ": " substr($0, 10); test = "" }
 END {
   for (i = 1; i <= n; i++) print "skipped " why[i]

@@ -1,4 +1,4 @@
-//! From settings to a client that is ready to use.
+//! Builds a client from its settings.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -6,10 +6,10 @@ use reqwest::header::HeaderValue;
 
 use crate::{Client, Endpoint, SetupError, Token, tls};
 
-/// How long to wait for an answer, unless told otherwise.
+/// Default response timeout.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long to wait for a connection: a machine that is up answers far sooner.
+/// Default connect timeout: a host that is up accepts far sooner.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Settings of a [`Client`]. `Debug` hides the token.
@@ -33,43 +33,43 @@ impl Builder {
         }
     }
 
-    /// The token to show. Every route save health wants one.
+    /// The token to authenticate with. Every route except health requires one.
     #[must_use]
     pub fn token(mut self, token: Token) -> Self {
         self.token = Some(token);
         self
     }
 
-    /// How long to wait for an answer, 30 s by default. On streams it is the longest silence.
+    /// Response timeout, 30 s by default. On streams it limits the time without data.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long to wait for a connection, 10 s by default.
+    /// Connect timeout, 10 s by default.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Certificate authorities (PEM) to trust besides those of the machine.
+    /// Certificate authorities (PEM) to trust in addition to the system trust store.
     #[must_use]
     pub fn extra_ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.extra_ca = Some(pem.into());
         self
     }
 
-    /// Makes the client. Connects to nothing yet.
+    /// Builds the client, without connecting.
     ///
     /// # Errors
-    /// [`SetupError`] where the host, the certificates or TLS are not usable.
+    /// [`SetupError`] if the host, the certificates or TLS are not usable.
     pub fn build(self) -> Result<Client, SetupError> {
         let base = self.endpoint.base_url()?;
         let mut http = reqwest::Client::builder()
             .connect_timeout(self.connect_timeout)
-            // A redirect or a proxy from the environment would carry the token to somebody else.
+            // A redirect, or a proxy from the environment, would leak the token to a third party.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .user_agent(concat!("couic-client/", env!("CARGO_PKG_VERSION")));
@@ -103,7 +103,7 @@ impl Builder {
 fn bearer(token: &Token) -> Result<HeaderValue, SetupError> {
     let mut value = HeaderValue::try_from(token.bearer())
         .map_err(|_| SetupError::Http("the token does not fit a header".into()))?;
-    // Keeps it out of the Debug of requests.
+    // Hides it in the Debug output of requests.
     value.set_sensitive(true);
     Ok(value)
 }

@@ -1,4 +1,4 @@
-//! Where the daemon listens.
+//! The address of the daemon.
 
 use std::{
     fmt,
@@ -10,18 +10,18 @@ use reqwest::Url;
 
 use crate::SetupError;
 
-/// Where the daemon listens. `Display` names it for messages; no secret is part of it.
+/// The address of the daemon. `Display` is for messages, and contains no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A Unix stream socket on this machine.
     Unix(PathBuf),
-    /// A TCP port, say that of a reverse proxy in front of a daemon.
+    /// A TCP port, such as that of a reverse proxy in front of a daemon.
     Tcp {
         /// A name or an address; an IPv6 address with or without brackets.
         host: String,
         /// The port.
         port: u16,
-        /// Whether to speak TLS. Without it, the token travels in clear.
+        /// Whether to use TLS. Without it, the token is sent in clear text.
         tls: bool,
     },
 }
@@ -41,7 +41,7 @@ impl Endpoint {
         }
     }
 
-    /// A TCP port without TLS: the token travels in clear, so use it for loopback and tunnels only.
+    /// A TCP port without TLS. The token is sent in clear text, so use it for loopback and tunnels only.
     pub fn plain(host: impl Into<String>, port: u16) -> Self {
         Self::Tcp {
             host: host.into(),
@@ -50,7 +50,7 @@ impl Endpoint {
         }
     }
 
-    /// What request URLs start with. Over a Unix socket the host in it is a formality.
+    /// The base of request URLs. Over a Unix socket, the host is a placeholder.
     pub(crate) fn base_url(&self) -> Result<Url, SetupError> {
         let Self::Tcp { host, port, tls } = self else {
             return Url::parse("http://localhost/")
@@ -71,7 +71,7 @@ impl Endpoint {
     }
 }
 
-/// Only what can stand in a name: a `/`, `@` or `?` in it would change the meaning of the URL.
+/// Accepts only characters of host names: a `/`, `@` or `?` would change the meaning of the URL.
 fn is_host_name(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 253

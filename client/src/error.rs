@@ -1,8 +1,9 @@
-//! What can go wrong between a client and the daemon.
+//! Errors of calls to the daemon.
 //!
-//! The kinds are what callers act upon: nobody there ([`ClientError::Unreachable`], [`ClientError::Timeout`]), the
-//! daemon said no ([`ClientError::Refused`]), or what answered is not Couic ([`ClientError::Protocol`]). Tokens and
-//! URLs are in none of them. Every text says what happened, where, and what to do.
+//! The kinds are those that callers handle differently: no response ([`ClientError::Unreachable`],
+//! [`ClientError::Timeout`]), an error response of the daemon ([`ClientError::Refused`]), or a response that is not
+//! Couic's ([`ClientError::Protocol`]). None contains tokens or URLs. Every text states the cause, the endpoint, and
+//! what to do.
 
 use std::{error::Error, io, time::Duration};
 
@@ -14,64 +15,64 @@ use crate::Endpoint;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// No connection, or it broke before there was an answer. A change may or may not have been made where it broke.
+    /// The connection failed, or broke before the response. If it broke, a change may or may not have been made.
     #[error("cannot reach couic at {endpoint}: {problem}\n  {advice}")]
     Unreachable {
-        /// Where the daemon should be.
+        /// The address of the daemon.
         endpoint: Endpoint,
-        /// What the operating system or the TLS library says.
+        /// The error of the operating system or the TLS library.
         problem: String,
-        /// What to do.
+        /// Advice to the user.
         advice: String,
     },
-    /// No answer in time. A change may or may not have been made.
-    #[error("couic at {endpoint} did not answer within {} s\n  a change may have been made all the same: look before you repeat it", waited.as_secs_f32())]
+    /// No response in time. A change may or may not have been made.
+    #[error("couic at {endpoint} did not answer within {} s\n  a change may have been made nevertheless: check before you repeat it", waited.as_secs_f32())]
     Timeout {
-        /// Where the daemon is.
+        /// The address of the daemon.
         endpoint: Endpoint,
-        /// For how long nothing came.
+        /// The time without data.
         waited: Duration,
     },
-    /// The daemon answered, and its answer is no.
+    /// The daemon responded with an error.
     #[error("{error}")]
     Refused {
         /// The HTTP status.
         status: u16,
-        /// The daemon's words.
+        /// The error body of the daemon.
         error: ApiError,
     },
-    /// What came back is not an answer of Couic's API.
-    #[error("no sensible answer from {endpoint}: {problem}")]
+    /// The response is not one of Couic's API.
+    #[error("invalid response from {endpoint}: {problem}")]
     Protocol {
-        /// Who answered.
+        /// The address that responded.
         endpoint: Endpoint,
-        /// What was not understood.
+        /// What is wrong with the response.
         problem: String,
-        /// The HTTP status, where that is what was not understood.
+        /// The HTTP status, if the status is unexpected.
         status: Option<u16>,
     },
 }
 
-/// A client cannot be made from these settings.
+/// The client cannot be built from its settings.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
     /// Not a host name or address.
     #[error("{0:?} is not a host name or an IP address")]
     Host(String),
-    /// The file of additional authorities is not usable.
+    /// The additional CA certificates are not usable.
     #[error("the CA certificates cannot be read: {0}")]
     Ca(String),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
-    /// The HTTP library refuses.
+    /// The HTTP library cannot be set up.
     #[error("the HTTP client cannot be set up: {0}")]
     Http(String),
 }
 
 impl ClientError {
-    /// The HTTP status, where the daemon refused.
+    /// The HTTP status, if the daemon responded with an error.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -80,7 +81,7 @@ impl ClientError {
         }
     }
 
-    /// The HTTP status of whoever answered, be it the daemon or a proxy before it.
+    /// The HTTP status of the daemon, or of a proxy in front of it.
     #[must_use]
     pub fn http_status(&self) -> Option<u16> {
         match self {
@@ -98,7 +99,7 @@ impl ClientError {
         }
     }
 
-    /// A status without Couic's error body.
+    /// An error status without Couic's error body.
     pub(crate) fn foreign(endpoint: &Endpoint, status: u16, problem: String) -> Self {
         Self::Protocol {
             endpoint: endpoint.clone(),
@@ -127,7 +128,7 @@ impl ClientError {
     }
 }
 
-/// The innermost reason of a failed exchange: what lies above it in the chain is the libraries' paraphrase.
+/// The root cause of a failed request; the outer errors of the chain only paraphrase it.
 struct Cause {
     text: String,
     kind: Option<io::ErrorKind>,
@@ -145,7 +146,7 @@ impl Cause {
         while let Some(inner) = next {
             cause.text = inner.to_string();
             let mut io = inner.downcast_ref::<io::Error>();
-            // An I/O error hides what it wraps from `source`, and the libraries wrap one in the other.
+            // `io::Error::source` skips the wrapped error, and the libraries nest I/O errors.
             while let Some(error) = io {
                 cause.kind = Some(error.kind());
                 let wrapped = error.get_ref();
@@ -163,7 +164,7 @@ impl Cause {
 
     fn advice(&self, endpoint: &Endpoint, connecting: bool) -> String {
         if !connecting {
-            return "the connection broke: a change may have been made all the same, look before you repeat it".into();
+            return "the connection broke: a change may have been made nevertheless, check before you repeat it".into();
         }
         match endpoint {
             Endpoint::Unix(path) => self.unix_advice(&path.display().to_string()),
@@ -174,7 +175,7 @@ impl Cause {
     fn unix_advice(&self, path: &str) -> String {
         match self.kind {
             Some(io::ErrorKind::PermissionDenied) => {
-                "run this as root, or as a member of the group that the daemon runs under (couic)"
+                "run this as root, or as a member of the daemon's group (couic)"
                     .into()
             }
             Some(io::ErrorKind::NotFound) => format!(
@@ -192,8 +193,8 @@ impl Cause {
             Some(io::ErrorKind::ConnectionRefused) => {
                 "nothing listens there: check host and port, and the reverse proxy in front of the daemon".into()
             }
-            _ if tls => "check host and port, the firewalls between, and that this is a TLS port".into(),
-            _ => "check host and port, and the firewalls between".into(),
+            _ if tls => "check host and port, the firewalls in between, and that this is a TLS port".into(),
+            _ => "check host and port, and the firewalls in between".into(),
         }
     }
 }

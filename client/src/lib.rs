@@ -1,11 +1,12 @@
-//! Async client of Couic's REST API, version 1: over the daemon's Unix socket, or over TCP with TLS.
+//! Async client of Couic's REST API, version 1, over the daemon's Unix socket or TCP with TLS.
 //!
-//! One method per route, typed results, and an error type that tells apart what callers act upon: nobody there, the
-//! daemon said no, or somebody else answered. Tokens are in no `Debug` and no error. Redirects are not followed and
-//! proxies of the environment not used, so a token goes to nobody but the endpoint. It needs a Tokio runtime.
+//! One method per route, typed results, and an error type that separates the cases callers handle: no response, an
+//! error response of the daemon, or a response of something else. No `Debug` output or error contains a token.
+//! Redirects are not followed and proxies of the environment are not used, so that a token is sent to the endpoint
+//! only. Requires a Tokio runtime.
 //!
 //! # Examples
-//! Who is banned on this machine:
+//! The banned sources of this host:
 //! ```no_run
 //! use couic_client::{Client, ClientError, ListQuery, Token, common::Policy};
 //!
@@ -30,7 +31,7 @@ pub mod tls;
 mod token;
 mod transport;
 
-/// The types that travel: entries, sets, statistics, error bodies.
+/// The wire format: entries, sets, statistics, error bodies.
 pub use couic_common as common;
 
 pub use builder::Builder;

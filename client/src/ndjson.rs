@@ -1,28 +1,28 @@
-//! Newline-delimited JSON: lists and batches of any length, in bounded memory.
+//! Newline-delimited JSON, for lists and batches of any length in bounded memory.
 
 use bytes::Bytes;
 
-/// A line longer than this is no entry.
+/// The maximum length of a line, far longer than any entry.
 const MAX_LINE: usize = 1 << 20;
 
-/// A line is longer than any entry can be.
+/// A line exceeds the maximum length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LineTooLong;
 
-/// Takes chunks as the network cuts them, gives lines.
+/// Splits chunks, as received from the network, into lines.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     pending: Vec<u8>,
     start: usize,
-    /// Up to here, there is no newline.
+    /// No newline before this offset.
     searched: usize,
 }
 
 impl Lines {
-    /// Takes the next chunk.
+    /// Appends the next chunk.
     ///
     /// # Errors
-    /// Where what is pending has no end within the limit.
+    /// If the pending line exceeds the limit.
     pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<(), LineTooLong> {
         self.pending.drain(..self.start);
         self.searched -= self.start;
@@ -34,7 +34,7 @@ impl Lines {
         Ok(())
     }
 
-    /// The next whole line that is not blank, without its newline.
+    /// The next complete line that is not blank, without its newline.
     pub(crate) fn next(&mut self) -> Option<&[u8]> {
         loop {
             let Some(length) = self.pending[self.searched..]
@@ -53,7 +53,7 @@ impl Lines {
         }
     }
 
-    /// What stands behind the last newline, where it is not blank.
+    /// The rest after the last newline, unless it is blank.
     pub(crate) fn rest(&mut self) -> Option<&[u8]> {
         let from = std::mem::replace(&mut self.start, self.pending.len());
         self.searched = self.start;
@@ -61,7 +61,7 @@ impl Lines {
     }
 }
 
-/// Many values as one chunk of lines.
+/// Encodes values as one chunk of lines.
 pub(crate) fn encode<T: serde::Serialize>(values: &[T]) -> Result<Bytes, serde_json::Error> {
     let mut chunk = Vec::with_capacity(values.len() * 96);
     for value in values {
@@ -111,7 +111,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn where_the_network_cuts_does_not_matter(
+        fn chunk_boundaries_do_not_matter(
             text in "[ab\n ]{0,60}",
             cuts in prop::collection::vec(0usize..60, 0..6),
         ) {

@@ -1,4 +1,4 @@
-//! What answers say besides, in headers: that the panic switch is on, and what is to be confirmed.
+//! Notices in response headers: that the panic switch is on, and changes to confirm.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -11,13 +11,13 @@ use reqwest::header::HeaderMap;
 /// A change that is undone unless it is confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ToConfirm {
-    /// What to confirm.
+    /// The id to confirm.
     pub id: ConfirmId,
-    /// When it is undone, Unix seconds by the daemon's clock.
+    /// The deadline in Unix seconds, by the daemon's clock.
     pub until: u64,
 }
 
-/// What a client's answers have said so far.
+/// The notices of the responses so far.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
     panic: AtomicBool,
@@ -44,7 +44,7 @@ impl Notices {
         self.panic.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn take(&self) -> Vec<ToConfirm> {
+    pub(crate) fn drain_to_confirm(&self) -> Vec<ToConfirm> {
         let mut all = self
             .to_confirm
             .lock()

@@ -1,6 +1,6 @@
-//! TLS for REST calls: rustls with the ring provider, and the machine's own trust store.
+//! TLS for API calls: rustls with the ring provider, and the system trust store.
 //!
-//! The provider is handed over, not installed for the process: a program that uses this library keeps its choice.
+//! The provider is passed explicitly and not installed process-wide, which is left to the application.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// TLS 1.2 and 1.3, verifying against the machine's trust store plus the certificates in `extra_ca` (PEM).
+/// TLS 1.2 and 1.3, verified against the system trust store plus the certificates in `extra_ca` (PEM).
 ///
 /// # Errors
-/// [`SetupError::Ca`] where `extra_ca` holds no certificate, [`SetupError::Tls`] where the trust store cannot be read.
+/// [`SetupError::Ca`] if `extra_ca` contains no certificate, [`SetupError::Tls`] if the trust store cannot be read.
 pub fn client_config(extra_ca: Option<&[u8]>) -> Result<ClientConfig, SetupError> {
     let extra = extra_ca.map(parse_ca).transpose()?.unwrap_or_default();
     let tls = |e: rustls::Error| SetupError::Tls(e.to_string());
@@ -33,10 +33,10 @@ pub fn client_config(extra_ca: Option<&[u8]>) -> Result<ClientConfig, SetupError
         .with_no_client_auth())
 }
 
-/// For connections without TLS: trusts nobody, and costs no look at the trust store.
+/// For connections without TLS: trusts no certificate, and does not load the trust store.
 ///
 /// # Errors
-/// [`SetupError::Tls`], which takes a broken TLS library.
+/// [`SetupError::Tls`], only with a broken TLS library.
 pub fn untrusting_config() -> Result<ClientConfig, SetupError> {
     Ok(ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -49,7 +49,7 @@ fn parse_ca(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SetupError> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match certificates {
         Ok(list) if !list.is_empty() => Ok(list),
-        Ok(_) => Err(SetupError::Ca("there is no certificate in it".into())),
+        Ok(_) => Err(SetupError::Ca("the file contains no certificate".into())),
         Err(error) => Err(SetupError::Ca(error.to_string())),
     }
 }

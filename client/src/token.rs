@@ -1,16 +1,16 @@
-//! The secret that a client shows to the daemon.
+//! The secret that authenticates a client.
 //!
-//! It is kept in a type of its own so that no `Debug`, log line or error can show it by accident.
+//! It has a type of its own so that no `Debug` output, log line or error reveals it by accident.
 
 use std::{fmt, str::FromStr};
 
 use uuid::Uuid;
 
-/// A client's token. There is no `Display`, and `Debug` shows nothing of it.
+/// A client's token. It has no `Display`, and `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Uuid);
 
-/// The text is not a UUID. Says nothing of the text, which may be a mistyped secret.
+/// The text is not a UUID. The error does not quote the text, which may be a mistyped secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a token is a UUID, as in 00000000-0000-0000-0000-000000000000")]
 pub struct TokenError;

@@ -1,7 +1,7 @@
-//! One exchange with the daemon: URL, token, time limit, and the reading of what comes back.
+//! One request to the daemon: URL, token, timeout, and parsing of the response.
 //!
-//! Every answer that is not a success becomes a [`ClientError::Refused`] where it carries Couic's error body, and a
-//! [`ClientError::Protocol`] where it does not: then something else answered, say a proxy. Memory is bounded.
+//! An error status becomes a [`ClientError::Refused`] if the body is Couic's error body, and otherwise a
+//! [`ClientError::Protocol`]: then something else responded, such as a proxy. Memory is bounded.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -14,10 +14,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Builder, ClientError, Endpoint, SetupError, ToConfirm, Token, notices::Notices};
 
-/// The largest answer that is read whole: a list of two million entries fits.
+/// Maximum size of a response that is read as a whole: a list of two million entries fits.
 const MAX_ANSWER: usize = 256 << 20;
 
-/// The largest error body that is read.
+/// Maximum size of an error body.
 const MAX_ERROR: usize = 256 << 10;
 
 /// A client of one daemon. Cheap to clone; clones share their connections. `Debug` hides the token.
@@ -54,27 +54,27 @@ impl Client {
     /// A client of the daemon on this machine, with default settings.
     ///
     /// # Errors
-    /// [`SetupError`] where the HTTP library cannot be set up.
+    /// [`SetupError`] if the HTTP library cannot be set up.
     pub fn unix(socket: impl AsRef<std::path::Path>, token: Token) -> Result<Self, SetupError> {
         Self::builder(Endpoint::unix(socket)).token(token).build()
     }
 
-    /// Where the daemon is.
+    /// The address of the daemon.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// A client whose changes are undone after so many seconds, 1 to 86,400, unless they are confirmed:
-    /// [`Client::to_confirm`] tells what, [`Client::confirm`] of the first client does it. Changes of entries and sets
-    /// can be undone; others are refused with 400.
+    /// A client whose changes are undone after this many seconds, 1 to 86,400, unless they are confirmed:
+    /// [`Client::to_confirm`] returns their ids, [`Client::confirm`] of the original client confirms them. Only changes
+    /// of entries and sets can be undone; others are refused with 400.
     ///
     /// # Examples
     /// ```no_run
     /// # async fn run(client: couic_client::Client) -> Result<(), couic_client::ClientError> {
     /// let careful = client.confirm_within(60);
     /// careful.reload_sets().await?;
-    /// // Whoever gets here was not cut off.
+    /// // This line is reached only if the connection still works.
     /// for change in careful.to_confirm() {
     ///     client.confirm(change.id).await?;
     /// }
@@ -89,13 +89,13 @@ impl Client {
         }
     }
 
-    /// What answers to this client said is to be confirmed, each once.
+    /// Changes to confirm, from the responses to this client; each is returned once.
     #[must_use]
     pub fn to_confirm(&self) -> Vec<ToConfirm> {
-        self.notices.take()
+        self.notices.drain_to_confirm()
     }
 
-    /// Whether the last answer said that the panic switch is on: nothing is filtered.
+    /// Whether, by the last response, the panic switch is on: nothing is filtered.
     #[must_use]
     pub fn panic_seen(&self) -> bool {
         self.notices.panic()
@@ -103,7 +103,7 @@ impl Client {
 
     pub(crate) fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
-        // Both schemes that a base URL can have do take path segments.
+        // Both schemes of a base URL support path segments.
         if let Ok(mut path) = url.path_segments_mut() {
             path.clear().push("v1").extend(segments);
         }
@@ -122,7 +122,7 @@ impl Client {
         }
     }
 
-    /// Sends, and answers the response if it is a success.
+    /// Sends the request, and returns the response if it is a success.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         let response = request.send().await.map_err(|e| self.transport(&e))?;
         self.notices.read(response.headers());
@@ -132,7 +132,7 @@ impl Client {
         Err(self.refusal(response).await)
     }
 
-    /// Sends, and reads the answer as JSON.
+    /// Sends the request, and parses the response as JSON.
     pub(crate) async fn json<T: DeserializeOwned>(
         &self,
         request: RequestBuilder,
@@ -158,7 +158,7 @@ impl Client {
             .await
     }
 
-    /// Sends a DELETE whose success has no body.
+    /// Sends a DELETE whose successful response has no body.
     pub(crate) async fn remove(&self, segments: &[&str]) -> Result<(), ClientError> {
         let request = self
             .request(Method::DELETE, self.url(segments))
@@ -172,7 +172,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         let body = self.body(response, MAX_ANSWER).await?;
         serde_json::from_slice(&body).map_err(|e| {
-            ClientError::protocol(&self.endpoint, format!("its JSON is not what the API promises: {e}\n  are daemon and client of the same version?"))
+            ClientError::protocol(&self.endpoint, format!("its JSON does not match the API: {e}\n  do daemon and client have the same version?"))
         })
     }
 
@@ -193,7 +193,7 @@ impl Client {
             if body.len() + chunk.len() > limit {
                 return Err(ClientError::protocol(
                     &self.endpoint,
-                    format!("the answer is larger than {} MiB", limit >> 20),
+                    format!("the response is larger than {} MiB", limit >> 20),
                 ));
             }
             body.extend_from_slice(&chunk);
@@ -203,7 +203,7 @@ impl Client {
 
     pub(crate) async fn refusal(&self, response: Response) -> ClientError {
         let status = response.status();
-        // However the body fails, the status is what matters.
+        // If the body cannot be read, the status is still known.
         let body = self.body(response, MAX_ERROR).await.unwrap_or_default();
         self.refused(status, &body)
     }
@@ -226,7 +226,7 @@ impl Client {
 fn foreign(status: StatusCode) -> String {
     let advice = match status {
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            "a proxy answered: is the daemon behind it running?"
+            "a proxy responded: is the daemon behind it running?"
         }
         s if s.is_redirection() => "redirects are not followed: check host, port and tls",
         _ => "something else listens there: check the address",

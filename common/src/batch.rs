@@ -1,4 +1,4 @@
-//! Many changes in one call, each judged by itself.
+//! Batches: many changes in one call, each validated on its own.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::{ErrorCode, GuardRequest, Metadata, PeerAction};
 pub struct BatchJob {
     /// Add or remove.
     pub action: PeerAction,
-    /// The entry meant.
+    /// The entry to add or remove.
     pub entry: BatchRule,
 }
 
@@ -26,18 +26,18 @@ pub struct BatchRule {
     /// The label; empty means none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
-    /// Handed through to reports, untouched.
+    /// Passed through to reports unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// Add the rule although a guard rail objects.
+    /// Add the rule even if a guard rail rejects it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
-    /// Ask for the guard rails, whether or not the daemon enforces them.
+    /// Apply the guard rails, whether or not the daemon enforces them by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<GuardRequest>,
 }
 
-/// What a batch did.
+/// The result of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BatchOutcome {
@@ -45,13 +45,13 @@ pub struct BatchOutcome {
     pub added: u64,
     /// Entries whose tag or expiration changed.
     pub updated: u64,
-    /// Jobs that found all as they wanted it.
+    /// Jobs that had nothing to change.
     pub unchanged: u64,
-    /// Entries that were taken away.
+    /// Entries that were removed.
     pub removed: u64,
     /// Jobs that failed.
     pub failed: u64,
-    /// The failed jobs, the first 1,000 of them.
+    /// The first 1,000 failed jobs.
     pub failures: Vec<BatchFailure>,
 }
 
@@ -59,17 +59,17 @@ pub struct BatchOutcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BatchFailure {
-    /// Where in the batch, counted from 0.
+    /// Position in the batch, counted from 0.
     pub index: u64,
-    /// The CIDR as it was sent, where the job could be read.
+    /// The CIDR as sent, if the job could be parsed.
     pub cidr: Option<String>,
-    /// What kind of failure.
+    /// The kind of failure.
     pub code: ErrorCode,
     /// What is wrong.
     pub message: String,
 }
 
-/// Answer to the removal of entries by tag.
+/// Response to the removal of entries by tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RemovedByTag {

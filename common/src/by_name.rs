@@ -1,4 +1,4 @@
-//! Structs that are read from JSON objects alone.
+//! Structs that are deserialized from JSON objects only.
 
 use std::{fmt, marker::PhantomData};
 
@@ -7,8 +7,8 @@ use serde::{
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-/// A struct whose fields are named. Derived code takes an array of the fields in order as well; where `[true]` would
-/// switch a firewall off, that is a slip of the hand and no request.
+/// Accepts `T` as an object with named fields only. Derived code also accepts an array of the fields in order, so that
+/// a stray `[true]` would switch the firewall off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByName<T>(pub T);
 
@@ -44,15 +44,15 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_read_as_ever_and_arrays_are_not() {
+    fn objects_are_accepted_and_arrays_are_not() {
         let on = PanicRequest {
             on: true,
             reason: None,
         };
         assert_eq!(read("{\"on\":true}"), Ok(on));
         for array in ["[true]", "[true,null]", "[]"] {
-            let told = read::<PanicRequest>(array).unwrap_err();
-            assert!(told.contains("an object with named fields"), "{told}");
+            let error = read::<PanicRequest>(array).unwrap_err();
+            assert!(error.contains("an object with named fields"), "{error}");
         }
         for other in ["true", "null", "\"on\"", "1", "{\"on\":true} x", "{\"on\":"] {
             assert!(read::<PanicRequest>(other).is_err(), "{other}");
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inside_is_read_in_its_own_way() {
+    fn nested_values_may_still_be_arrays() {
         let job = "{\"action\":\"add\",\"entry\":[\"192.0.2.0/24\",0]}";
         let read_by_name: BatchJob = read(job).unwrap();
         assert_eq!(read_by_name, serde_json::from_str(job).unwrap());
@@ -68,9 +68,9 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_with_its_place() {
-        let told = read::<PanicRequest>("{\"on\":1}").unwrap_err();
-        assert!(told.contains("line 1 column"), "{told}");
+    fn an_error_has_its_position() {
+        let error = read::<PanicRequest>("{\"on\":1}").unwrap_err();
+        assert!(error.contains("line 1 column"), "{error}");
         let unknown = read::<PanicRequest>("{\"on\":true,\"off\":1}").unwrap_err();
         assert!(unknown.contains("unknown field `off`"), "{unknown}");
     }

@@ -1,4 +1,4 @@
-//! IPv4 and IPv6 prefixes, always held as network addresses.
+//! IPv4 and IPv6 prefixes, always stored as network addresses.
 
 use std::{
     fmt,
@@ -9,16 +9,18 @@ use std::{
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// An IPv4 prefix. `addr` is in host order, and its bits behind `len` are zero. The default is 0.0.0.0/0, the least.
+/// An IPv4 prefix. `addr` is in host order, and its bits beyond `len` are zero. The default is 0.0.0.0/0, which sorts
+/// first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct V4Net {
     addr: u32,
     len: u8,
 }
 
-/// An IPv6 prefix. Its bits behind `len` are zero.
+/// An IPv6 prefix. Its bits beyond `len` are zero.
 ///
-/// The address is held in two halves, in host order: a `u128` would align to 16 bytes, and a [`Cidr`] take 48.
+/// The address is stored in two halves, in host order: a `u128` would be aligned to 16 bytes and make a [`Cidr`] 48
+/// bytes long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct V6Net {
     high: u64,
@@ -26,27 +28,27 @@ pub struct V6Net {
     len: u8,
 }
 
-/// An IPv4 or IPv6 prefix, always a network address: host bits are masked when it is made.
+/// An IPv4 or IPv6 prefix, always a network address: host bits are masked on construction.
 ///
-/// The order is IPv4 first, then by address, then by prefix length: the order in which lists are answered.
+/// Ordered by family (IPv4 first), then address, then prefix length: the order of lists in the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cidr {
     /// An IPv4 prefix, /0 to /32.
     V4(V4Net),
-    /// An IPv6 prefix, /0 to /128. IPv4-mapped ones stay IPv6.
+    /// An IPv6 prefix, /0 to /128. IPv4-mapped prefixes stay IPv6.
     V6(V6Net),
 }
 
-/// Why a text is not a CIDR.
+/// The reason why a text is not a CIDR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CidrError {
     /// There is no `/prefix`.
     #[error("a CIDR needs its prefix length, as in 192.0.2.0/24")]
     NoPrefix,
-    /// What stands before the slash is not an IPv4 or IPv6 address.
+    /// The part before the slash is not an IPv4 or IPv6 address.
     #[error("not an IPv4 or IPv6 address")]
     Address,
-    /// What stands behind the slash is not a number, or too large for the address family.
+    /// The part after the slash is not a number, or too large for the address family.
     #[error("the prefix length must be a number from 0 to {max}")]
     Prefix {
         /// The largest prefix length of the family.
@@ -55,7 +57,7 @@ pub enum CidrError {
 }
 
 impl V4Net {
-    /// Masks the host bits. None where `len` is over 32.
+    /// Masks the host bits. None if `len` is over 32.
     #[must_use]
     pub fn new(addr: u32, len: u8) -> Option<Self> {
         (len <= 32).then(|| Self {
@@ -90,7 +92,7 @@ impl V4Net {
 }
 
 impl V6Net {
-    /// Masks the host bits. None where `len` is over 128.
+    /// Masks the host bits. None if `len` is over 128.
     #[must_use]
     pub fn new(addr: u128, len: u8) -> Option<Self> {
         (len <= 128).then(|| Self::masked(addr, len))
@@ -141,7 +143,7 @@ impl Cidr {
     /// The prefix of length `len` around `addr`; host bits are masked.
     ///
     /// # Errors
-    /// [`CidrError::Prefix`] where `len` is over 32 (IPv4) or 128 (IPv6).
+    /// [`CidrError::Prefix`] if `len` is over 32 (IPv4) or 128 (IPv6).
     pub fn new(addr: IpAddr, len: u8) -> Result<Self, CidrError> {
         match addr {
             IpAddr::V4(a) => V4Net::new(a.to_bits(), len)
@@ -165,10 +167,10 @@ impl Cidr {
         }
     }
 
-    /// Reads a CIDR, or a bare address as /32 or /128: what people type.
+    /// Parses a CIDR, or a bare address as /32 or /128: for input typed by users.
     ///
     /// # Errors
-    /// As [`Cidr::from_str`], save for the missing prefix.
+    /// As [`Cidr::from_str`], except for the missing prefix.
     pub fn parse_lenient(text: &str) -> Result<Self, CidrError> {
         match text.parse() {
             Err(CidrError::NoPrefix) => {
@@ -202,8 +204,8 @@ impl Cidr {
         matches!(self, Self::V4(_))
     }
 
-    /// Whether `addr` lies in the prefix. An IPv4 address never lies in an IPv6 prefix, mapped or not: the frame's
-    /// own family counts.
+    /// Whether `addr` lies in the prefix. An IPv4 address never lies in an IPv6 prefix, mapped or not: the address
+    /// family of the frame counts.
     #[must_use]
     pub fn contains(self, addr: IpAddr) -> bool {
         match (self, addr) {
@@ -217,7 +219,7 @@ impl Cidr {
 impl FromStr for Cidr {
     type Err = CidrError;
 
-    /// Reads `ADDRESS/PREFIX`. Stricter than most parsers: no blanks, no sign or leading zero in the prefix, no
+    /// Parses `ADDRESS/PREFIX`. Stricter than most parsers: no blanks, no sign or leading zero in the prefix, no
     /// netmask, no zone.
     fn from_str(text: &str) -> Result<Self, CidrError> {
         let (addr, len) = text.split_once('/').ok_or(CidrError::NoPrefix)?;
@@ -241,8 +243,7 @@ impl fmt::Display for Cidr {
     }
 }
 
-/// Lists and reports are mostly IPv4 networks, by the hundred thousand: these are written without the machinery of
-/// `fmt`.
+/// Lists and reports hold IPv4 networks by the hundred thousand: these are formatted without the overhead of `fmt`.
 impl Serialize for Cidr {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self::V4(net) = self else {
@@ -266,7 +267,7 @@ impl Serialize for Cidr {
     }
 }
 
-/// Writes a number in decimal, and answers where it ends.
+/// Writes a number in decimal and returns the offset of its end.
 fn push_number(text: &mut [u8], mut at: usize, number: u8) -> usize {
     for (least, unit) in [(100, 100), (10, 10), (0, 1)] {
         if number >= least {
@@ -391,7 +392,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_judged_without_panic(text in "\\PC{0,40}") {
+        fn parsing_never_panics(text in "\\PC{0,40}") {
             let _ = text.parse::<Cidr>();
         }
     }

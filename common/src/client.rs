@@ -7,20 +7,20 @@ use uuid::Uuid;
 
 use crate::ClientName;
 
-/// A group of rights.
+/// A group of clients, which determines their rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
     /// Everything.
     Admin,
-    /// Policies (not as a peer) and sets, read and write.
+    /// Policies (except the peer routes) and sets, read and write.
     ClientRw,
     /// Policies and sets, read only.
     ClientRo,
     /// Statistics.
     Monitoring,
-    /// The peer route alone.
+    /// The peer routes only.
     Peering,
 }
 
@@ -66,7 +66,7 @@ impl FromStr for Group {
     }
 }
 
-/// A request for a new client, values not yet judged.
+/// A request for a new client, not yet validated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ClientRequest {
@@ -82,7 +82,7 @@ pub struct ClientRequest {
 pub struct ClientInfo {
     /// The name.
     pub name: ClientName,
-    /// The group, which decides the rights.
+    /// The group, which determines the rights.
     pub group: Group,
     /// The secret that the client sends as `Authorization: Bearer`.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]

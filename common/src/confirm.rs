@@ -1,4 +1,4 @@
-//! Changes that are undone unless somebody confirms them in time.
+//! Changes that are undone unless they are confirmed in time.
 
 use std::{fmt, str::FromStr};
 
@@ -6,23 +6,23 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::ClientName;
 
-/// Header of a request that changes something: undo it after so many seconds unless it is confirmed.
+/// Header of a request that changes something: undo the change after this many seconds unless it is confirmed.
 pub const CONFIRM_WITHIN_HEADER: &str = "couic-confirm-within";
 
-/// Header of the answer to such a request: the id to confirm.
+/// Header of the response to such a request: the id to confirm.
 pub const CONFIRM_ID_HEADER: &str = "couic-confirm-id";
 
-/// Header of the answer to such a request: when it will be undone, Unix seconds by the daemon's clock.
+/// Header of the response to such a request: the deadline in Unix seconds, by the daemon's clock.
 pub const CONFIRM_UNTIL_HEADER: &str = "couic-confirm-until";
 
-/// The longest time to confirm, in seconds: a day.
+/// The longest time to confirm, in seconds: one day.
 pub const CONFIRM_WITHIN_MAX: u64 = 86_400;
 
-/// Names a change that waits to be confirmed: eight hexadecimal digits.
+/// Identifies a change that awaits confirmation: eight hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConfirmId(u32);
 
-/// The text is no [`ConfirmId`].
+/// The text is not a [`ConfirmId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an id has eight hexadecimal digits, in lower case")]
 pub struct ConfirmIdError;
@@ -85,33 +85,33 @@ impl utoipa::PartialSchema for ConfirmId {
 #[cfg(feature = "openapi")]
 impl utoipa::ToSchema for ConfirmId {}
 
-/// A change that is undone unless somebody confirms it.
+/// A change that is undone unless it is confirmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PendingChange {
     /// Its id.
     pub id: ConfirmId,
-    /// Who made it.
+    /// The client that made it.
     pub client: ClientName,
-    /// What was asked, in short.
+    /// A summary of the request.
     pub summary: String,
-    /// When, Unix seconds.
+    /// Time of the change, Unix seconds.
     pub made: u64,
-    /// When it is undone, Unix seconds. A clock that jumps does not put it off.
+    /// The deadline, Unix seconds. A jump of the clock does not postpone it.
     pub until: u64,
-    /// For how many seconds that is from now.
+    /// Seconds left until then.
     pub left: u64,
-    /// Rules of the API that it touched.
+    /// API rules affected.
     pub rules: u64,
-    /// Of these, how many it added.
+    /// How many of these it added.
     #[serde(default)]
     pub added: u64,
-    /// How many it removed.
+    /// How many of these it removed.
     #[serde(default)]
     pub removed: u64,
-    /// Sets that it touched, as `drop/NAME`.
+    /// Sets affected, as `drop/NAME`.
     pub sets: Vec<String>,
-    /// Why it could not be undone yet, where its time is over. It is tried again and again.
+    /// After the deadline: why the change could not be undone so far. The daemon keeps retrying.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -122,37 +122,37 @@ pub struct PendingChange {
 pub struct RevertedChange {
     /// Its id.
     pub id: ConfirmId,
-    /// Who made it.
+    /// The client that made it.
     pub client: ClientName,
-    /// What was asked, in short.
+    /// A summary of the request.
     pub summary: String,
-    /// When it was undone, Unix seconds.
+    /// Time of the undo, Unix seconds.
     pub at: u64,
-    /// Rules and sets that are as they were before.
+    /// Number of rules and sets that were restored.
     pub restored: u64,
-    /// Rules and sets that somebody changed afterwards, and that were left alone therefore: the first 20.
+    /// Rules and sets that were not restored because of later changes: the first 20.
     pub left_alone: Vec<String>,
 }
 
-/// Answer of `GET /v1/confirm`.
+/// Response of `GET /v1/confirm`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Confirmations {
-    /// What waits, the oldest first.
+    /// Changes that await confirmation, oldest first.
     pub pending: Vec<PendingChange>,
-    /// What was undone since the start of the daemon, the latest 16, the oldest first.
+    /// The last 16 changes that were undone since the daemon started, oldest first.
     pub reverted: Vec<RevertedChange>,
-    /// What somebody must look at, whoever made the change: what could not be undone, and set files that were left
-    /// alone and say something else than the rules.
+    /// Problems that need attention, of the changes of all clients: changes that could not be undone, and set files
+    /// that were not restored and differ from the rules in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
 }
 
-/// Answer of `POST /v1/confirm` and `POST /v1/confirm/{id}`.
+/// Response of `POST /v1/confirm` and `POST /v1/confirm/{id}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Confirmed {
-    /// What stays from now on.
+    /// The changes that are now permanent.
     pub confirmed: Vec<ConfirmId>,
 }
 

@@ -1,4 +1,4 @@
-//! Entries of a policy, and the requests that make them.
+//! Entries of a policy, and the requests that create them.
 
 use std::net::IpAddr;
 
@@ -10,23 +10,23 @@ use crate::{Cidr, Tag};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Entry {
-    /// When the rule was first added.
+    /// Time at which the rule was first added.
     pub creation: u64,
-    /// The network that is covered.
+    /// The network that the rule covers.
     pub cidr: Cidr,
     /// The label, if any. A set's entries carry `NAME.couic`.
     pub tag: Option<Tag>,
-    /// When the rule ends; 0 = never.
+    /// Time at which the rule expires; 0 = never.
     pub expiration: u64,
-    /// Frames that the rule decided about, where the daemon counts rules one by one.
+    /// Frames that the rule decided. Only with per-rule counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hits: Option<u64>,
-    /// When the last of them came; 0 = none yet. Where the daemon counts rules one by one.
+    /// Time of the last of these frames; 0 = none yet. Only with per-rule counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<u64>,
 }
 
-/// A request for an entry, as it came over the wire: well-formed JSON, values not yet judged.
+/// A request for an entry as received: well-formed JSON, not yet validated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EntryRequest {
@@ -37,42 +37,42 @@ pub struct EntryRequest {
     /// The label; empty means none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
-    /// Handed through to reports, untouched.
+    /// Passed through to reports unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// Add the rule although a guard rail objects.
+    /// Add the rule even if a guard rail rejects it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
-    /// Ask for the guard rails, whether or not the daemon enforces them.
+    /// Apply the guard rails, whether or not the daemon enforces them by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<GuardRequest>,
 }
 
-/// Asks the daemon to refuse a `drop` that would cut off this host or the caller.
+/// Makes the daemon reject a `drop` that would cut off its host or the caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GuardRequest {
-    /// Addresses that must stay reachable besides the host's own: where the caller's SSH session comes from.
+    /// Addresses that must stay reachable besides the host's own, such as the source of the caller's SSH session.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub protect: Vec<IpAddr>,
 }
 
-/// Why a rule was added or removed, in the words of who did it. Goes to reports, untouched.
+/// The reason for adding or removing a rule, as given by the client. Passed through to reports unchanged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Metadata {
-    /// The kind of source, say `fail2ban`.
+    /// The kind of source, such as `fail2ban`.
     pub kind: String,
-    /// What happened.
+    /// A description of the event.
     pub detail: String,
-    /// Anything else.
+    /// Further data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub extra: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-/// What a job does.
+/// The action of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -89,7 +89,7 @@ pub enum PeerAction {
 pub struct PeerJob {
     /// Add or remove.
     pub action: PeerAction,
-    /// The entry meant.
+    /// The entry to add or remove.
     pub entry: EntryRequest,
 }
 

@@ -1,52 +1,52 @@
-//! The body of every error that the API answers.
+//! The body of every error response of the API, and the text of an error with its causes.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, error::Error, fmt};
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of failure.
+/// The kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
-    /// Well formed and valid, but cannot be done in the present state (422).
+    /// Well-formed and valid, but not possible in the current state (422).
     Processing,
-    /// No valid token, or a token without that right (401).
+    /// No valid token, or a token without the required right (401).
     Unauthorized,
-    /// There is no such thing (404).
+    /// The resource does not exist (404).
     NotFound,
-    /// It is there already (409).
+    /// The resource already exists (409).
     Conflict,
-    /// The request cannot be read (400, 413).
+    /// The request cannot be parsed, or is too large (400, 413).
     BadRequest,
     /// A value is invalid (422).
     Invalid,
-    /// A fault of the daemon (500, 503).
+    /// An error in the daemon (500, 503).
     Internal,
-    /// The method is not served on that path (405).
+    /// The path does not support the method (405).
     NotImplemented,
 }
 
-/// The body of an error answer.
+/// The body of an error response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ApiError {
-    /// What kind of failure.
+    /// The kind of failure.
     pub code: ErrorCode,
-    /// What happened, and what to do.
+    /// The cause, and what to do about it.
     pub message: String,
-    /// One detail per bad field.
+    /// One detail per invalid field.
     #[serde(default)]
     pub errors: BTreeMap<String, ErrorDetail>,
 }
 
-/// What is wrong with one field.
+/// The error in one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorDetail {
-    /// What kind of failure.
+    /// The kind of failure.
     pub code: ErrorCode,
-    /// What is wrong.
+    /// A description of the error.
     pub message: String,
 }
 
@@ -60,4 +60,43 @@ impl fmt::Display for ApiError {
     }
 }
 
-impl std::error::Error for ApiError {}
+impl Error for ApiError {}
+
+/// An error and its causes on one line, separated by colons. A cause that the text already quotes is left out.
+#[must_use]
+pub fn error_chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let message = cause.to_string();
+        if !text.contains(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Layer(&'static str, #[source] Option<Box<Layer>>);
+
+    #[test]
+    fn causes_follow_their_effects_once() {
+        let refused = Layer("connection refused", None);
+        let connect = Layer(
+            "connect failed: connection refused",
+            Some(Box::new(refused)),
+        );
+        let request = Layer("sending the request", Some(Box::new(connect)));
+        assert_eq!(
+            error_chain(&request),
+            "sending the request: connect failed: connection refused"
+        );
+    }
+}

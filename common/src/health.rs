@@ -1,4 +1,4 @@
-//! Whether the filter stands.
+//! Health: whether traffic is filtered, and known problems.
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -12,19 +12,19 @@ use crate::{PeerHealth, Policy};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum XdpMode {
-    /// In the driver, before the kernel allocates anything for the frame.
+    /// In the driver, before an skb is allocated.
     Native,
-    /// In the network stack (SKB mode): works everywhere, costs more.
+    /// In the network stack (SKB mode): works with every driver, at a higher cost.
     Generic,
-    /// In the network card.
+    /// On the NIC.
     Offloaded,
-    /// By TCX at the ingress of the traffic control layer, behind XDP (Linux 6.6): works beside another XDP program and
-    /// on every link that carries IP, costs what generic XDP costs.
+    /// At the TCX ingress hook of the traffic control layer, after XDP (Linux 6.6): works next to another XDP program
+    /// and on every link that carries IP, at the cost of generic XDP.
     Tcx,
 }
 
 impl XdpMode {
-    /// Its name, as in the API.
+    /// The name, as in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,65 +36,64 @@ impl XdpMode {
     }
 }
 
-/// The state as a whole.
+/// The overall state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum HealthStatus {
-    /// All is well.
+    /// No problems.
     Ok,
-    /// Filtering, but something wants attention.
+    /// Filtering, with problems that need attention.
     Degraded,
     /// An interface is not filtered, or the panic switch is on.
     Down,
 }
 
-/// Answer of `GET /v1/health`: status 200, or 503 where an interface is not filtered or the panic switch is on.
+/// Response of `GET /v1/health`: status 200, or 503 if an interface is not filtered or the panic switch is on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
-    /// The state as a whole.
+    /// The overall state.
     pub status: HealthStatus,
-    /// Of the daemon.
+    /// Version of the daemon.
     pub version: String,
-    /// Every interface that is to be filtered.
+    /// Every configured interface.
     pub interfaces: Vec<InterfaceHealth>,
-    /// What else is wrong with the filter: patterns that match nothing, a filter that cannot stay.
+    /// Other problems of the filter: patterns without a match, a filter that would not persist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filter_problems: Vec<String>,
     /// Set files that were not loaded.
     pub set_problems: Vec<SetProblem>,
-    /// Notifiers that somebody must look at. They never make the state worse than degraded.
+    /// Notifiers that need attention. They never make the state worse than degraded.
     #[serde(default)]
     pub notifier_problems: Vec<NotifierProblem>,
-    /// Peers that do not answer.
+    /// Peers that do not respond.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peer_problems: Vec<PeerHealth>,
-    /// Since when the panic switch lets everything pass, Unix seconds; nothing where it is off.
+    /// When the panic switch was turned on, Unix seconds; absent while it is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub panic_since: Option<u64>,
-    /// What keeps the panic switch from staying as it is over a restart; nothing where all is well. It never makes the
-    /// state worse than degraded.
+    /// Why the position of the panic switch would not survive a restart; absent if it would. It never makes the state
+    /// worse than degraded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub panic_problem: Option<String>,
-    /// What somebody must look at of changes that were to be undone: what could not be, and what was left alone. They
-    /// never make the state worse than degraded.
+    /// Problems with changes that were due to be undone: those that could not be undone, and what was not restored.
+    /// They never make the state worse than degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirm_problems: Vec<String>,
-    /// What may keep rules from outliving the daemon. They never make the state worse than degraded.
+    /// Why rules may not survive a restart of the daemon. They never make the state worse than degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub state_problems: Vec<StateProblem>,
-    /// What is good to know and no fault: protections that this kernel does not have. The state is the same with them.
+    /// Notes that are not problems: protections that this kernel lacks. They do not affect the state.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// What the running kernel lacks of what Couic uses where it is there, and what is different without. The state is
-    /// the same with them.
+    /// Optional features that the running kernel lacks, and the effect of each. They do not affect the state.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_features: Vec<String>,
 }
 
 impl Health {
-    /// Of a daemon of this version with nothing to complain of, and no interface yet.
+    /// The health of a daemon of this version without problems or interfaces.
     #[must_use]
     pub fn well(version: impl Into<String>) -> Self {
         Self {
@@ -114,7 +113,7 @@ impl Health {
         }
     }
 
-    /// Something wants attention. What is down stays so.
+    /// Turns `Ok` into `Degraded`. `Down` stays.
     pub const fn degrade(&mut self) {
         if matches!(self.status, HealthStatus::Ok) {
             self.status = HealthStatus::Degraded;
@@ -128,19 +127,19 @@ impl Health {
 pub struct InterfaceHealth {
     /// Its name.
     pub name: String,
-    /// Whether our program is attached.
+    /// Whether Couic's program is attached.
     pub attached: bool,
-    /// How.
+    /// The mode of attachment.
     #[serde(default, deserialize_with = "known_mode")]
     pub mode: Option<XdpMode>,
-    /// Why it is not attached.
+    /// The reason why it is not attached.
     pub problem: Option<String>,
-    /// Why it is attached in this mode, and what that costs, where the mode is not what most interfaces have.
+    /// For unusual modes: the reason for the mode, and its cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// A mode that only another version knows counts as none: the rest of the document is worth reading all the same.
+/// An unknown mode of another version reads as none, so that the rest of the document is still parsed.
 fn known_mode<'de, D: Deserializer<'de>>(document: D) -> Result<Option<XdpMode>, D::Error> {
     let Some(text) = Option::<String>::deserialize(document)? else {
         return Ok(None);
@@ -153,34 +152,34 @@ fn known_mode<'de, D: Deserializer<'de>>(document: D) -> Result<Option<XdpMode>,
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SetProblem {
-    /// The policy whose folder it lies in.
+    /// The policy of its folder.
     pub policy: Policy,
     /// The file's name.
     pub file: String,
-    /// The first bad line, counted from 1, where one is to blame.
+    /// The first invalid line, counted from 1, if a line caused the problem.
     pub line: Option<u64>,
-    /// What is wrong.
+    /// A description of the problem.
     pub message: String,
 }
 
-/// A notifier that does not do what it should.
+/// A notifier that does not work as it should.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NotifierProblem {
     /// Its name.
     pub notifier: String,
-    /// What is wrong, as what follows the name in a sentence.
+    /// The problem, phrased to follow the name in a sentence.
     pub message: String,
 }
 
-/// The rules on disk are not what they should be.
+/// A problem of the rules on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StateProblem {
-    /// The file in the daemon's state directory, where one is to blame.
+    /// The file in the daemon's state directory, if one caused the problem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// What is wrong; where there is a file, as what follows its name in a sentence.
+    /// The problem; if a file is given, phrased to follow its name in a sentence.
     pub message: String,
 }
 
@@ -189,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modes_are_written_as_they_are_called() {
+    fn modes_serialize_as_their_names() {
         use XdpMode::{Generic, Native, Offloaded, Tcx};
         for mode in [Native, Generic, Offloaded, Tcx] {
             assert_eq!(serde_json::to_value(mode).unwrap(), mode.as_str());
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_of_another_version_spoils_nothing_else() {
+    fn an_unknown_mode_does_not_fail_the_document() {
         let read = |mode: &str| {
             let text = format!(r#"{{"name":"eth0","attached":true,{mode}"problem":null}}"#);
             serde_json::from_str::<InterfaceHealth>(&text).map(|i| i.mode)

@@ -1,28 +1,27 @@
-//! Kernel releases, as uname(2) tells them: compared by what the project requires, never by their text.
+//! Kernel releases as reported by uname(2), compared by version number and never as text.
 
 use std::{fmt, str::FromStr};
 
-/// Version of a kernel: what decides about features. Distributions add to it and to the features, so where trying is
-/// cheap, trying decides, and this only where it cannot be tried.
+/// Version of a kernel, for feature checks. Distributions backport features, so probing is preferred where it is cheap;
+/// the version is for features that cannot be probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KernelVersion {
     /// The first number.
     pub major: u32,
-    /// The second.
+    /// The second number.
     pub minor: u32,
 }
 
-/// The text has no version in front.
+/// The text does not begin with a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a kernel release begins with two numbers, such as 6.1")]
 pub struct KernelVersionError;
 
 impl KernelVersion {
-    /// The oldest kernel that the XDP program is made for. Below it the verifier and the helpers lack what cannot be
-    /// left out.
+    /// The oldest supported kernel. Older verifiers and helpers lack features that the XDP program cannot do without.
     pub const OLDEST: Self = Self::new(5, 10);
 
-    /// Of two numbers.
+    /// The version `major.minor`.
     #[must_use]
     pub const fn new(major: u32, minor: u32) -> Self {
         Self { major, minor }
@@ -32,14 +31,14 @@ impl KernelVersion {
 impl FromStr for KernelVersion {
     type Err = KernelVersionError;
 
-    /// Of a release with whatever a vendor appends: `6.1.0-28-cloud-amd64`, `5.15.0-rc1+`, `7.0+`.
+    /// Parses a release with any vendor suffix: `6.1.0-28-cloud-amd64`, `5.15.0-rc1+`, `7.0+`.
     fn from_str(release: &str) -> Result<Self, Self::Err> {
         let number = |text: &str| {
             let digits = text.split(|c: char| !c.is_ascii_digit()).next()?;
             digits.parse().ok()
         };
         let (major, rest) = release.split_once('.').ok_or(KernelVersionError)?;
-        // What stands before the first dot is all digits: a vendor appends, and never prepends.
+        // The part before the first dot is all digits: vendors add suffixes, never prefixes.
         let major = major.parse().map_err(|_| KernelVersionError)?;
         let minor = number(rest).ok_or(KernelVersionError)?;
         Ok(Self { major, minor })
@@ -79,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_release_is_refused() {
+    fn other_texts_are_rejected() {
         for text in [
             "",
             "6",

@@ -1,16 +1,20 @@
-//! Domain types of Couic, shared by the daemon, its clients and others' programs.
+//! Domain types of Couic, shared by the daemon, its clients and third-party programs.
 //!
-//! Whatever can be wrong is checked once, when a value is made: a [`Cidr`] is always a network address, a [`Tag`]
-//! always fits the wire and the metrics, a [`SetName`] is always safe as a file name. Everything else here is the
-//! wire form of the REST API, version 1. No IO, no async runtime, no kernel interface.
+//! Values are validated once, on construction: a [`Cidr`] is always a network address, a [`Tag`] always fits the wire
+//! format and the metrics, a [`SetName`] is always safe as a file name. The other types are the wire format of the REST
+//! API, version 1, next to a few functions that every crate needs ([`Backoff`], [`error_chain`], [`glob_matches`], [`unix_time`]).
+//! No I/O, no async runtime, no kernel interface.
 
+mod backoff;
 mod batch;
 mod by_name;
 mod cidr;
 mod client;
+mod clock;
 mod confirm;
 mod entry;
 mod error;
+mod glob;
 mod health;
 mod kernel;
 mod lookup;
@@ -26,16 +30,19 @@ mod stats;
 mod status;
 mod tag;
 
+pub use backoff::Backoff;
 pub use batch::{BatchFailure, BatchJob, BatchOutcome, BatchRule, RemovedByTag};
 pub use by_name::ByName;
 pub use cidr::{Cidr, CidrError, V4Net, V6Net};
 pub use client::{ClientInfo, ClientRequest, Group};
+pub use clock::{unix_seconds, unix_time};
 pub use confirm::{
     CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, CONFIRM_WITHIN_HEADER, CONFIRM_WITHIN_MAX, ConfirmId,
     ConfirmIdError, Confirmations, Confirmed, PendingChange, RevertedChange,
 };
 pub use entry::{Entry, EntryRequest, GuardRequest, Metadata, PeerAction, PeerJob};
-pub use error::{ApiError, ErrorCode, ErrorDetail};
+pub use error::{ApiError, ErrorCode, ErrorDetail, error_chain};
+pub use glob::glob_matches;
 pub use health::{
     Health, HealthStatus, InterfaceHealth, NotifierProblem, SetProblem, StateProblem, XdpMode,
 };

@@ -1,10 +1,10 @@
-//! Names that become file names: of clients, sets and notifiers.
+//! Names of clients, sets and notifiers, which are used as file names.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The text has a character or a length that the name may not have.
+/// The text contains a character, or has a length, that the name does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a name has {0}")]
 pub struct NameError(&'static str);

@@ -1,4 +1,4 @@
-//! Notifiers, as operators see them.
+//! Notifiers: state, queue, dead letters, tests.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,20 @@ use uuid::Uuid;
 
 use crate::NotifierName;
 
-/// What a notifier is doing.
+/// The state of a notifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NotifierState {
-    /// Nothing waits, or it is being sent.
+    /// The queue is empty or being delivered.
     Ok,
-    /// The last attempt failed; the next one follows by itself.
+    /// The last attempt failed; the next one is scheduled.
     Retrying,
-    /// The other side asked to be left alone for a while.
+    /// The receiver asked for a pause.
     RateLimited,
-    /// It does not work as configured. What is meant for it is kept until a test succeeds, or it is resumed.
+    /// It does not work as configured. Its notifications are kept until a test succeeds or it is resumed.
     Failed,
-    /// The daemon ends.
+    /// The daemon is shutting down.
     Stopped,
 }
 
@@ -38,16 +38,16 @@ impl NotifierState {
     }
 }
 
-/// How a notifier is run.
+/// Where a notifier runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum NotifierMode {
     /// Part of the daemon.
     Builtin,
-    /// A plugin's file, in the daemon's process.
+    /// A plugin file, in the daemon's process.
     Loaded,
-    /// A plugin's file, in a process of its own.
+    /// A plugin file, in a process of its own.
     Isolated,
 }
 
@@ -74,51 +74,51 @@ pub struct NotifierBackend {
     pub restarts: u64,
 }
 
-/// One notifier, as it is now. Counters begin with the daemon's start.
+/// The current state of one notifier. Counters start at zero with the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NotifierInfo {
-    /// What the configuration calls it.
+    /// Its name in the configuration.
     pub name: NotifierName,
-    /// The plugin that it is made from.
+    /// The plugin that implements it.
     pub plugin: String,
-    /// How it is run; null where it could not be started.
+    /// Where it runs; null if it could not be started.
     pub mode: Option<NotifierMode>,
-    /// What it is doing.
+    /// Its state.
     pub state: NotifierState,
-    /// What somebody must look at, each as what follows the name in a sentence. Empty where all is well.
+    /// Problems that need attention, each phrased to follow the name in a sentence. Empty if there are none.
     pub problems: Vec<String>,
-    /// The last failure. It stays after later successes.
+    /// The last failure. A later success does not clear it.
     pub last_error: Option<NotifierFailure>,
-    /// When something was last delivered, Unix seconds; null where nothing was yet.
+    /// Time of the last delivery, Unix seconds; null if there was none yet.
     pub last_success: Option<u64>,
-    /// Seconds until the next attempt, where it waits for a time.
+    /// Seconds until the next attempt, if one is scheduled.
     pub next_attempt_secs: Option<u64>,
-    /// Notifications that wait, the one under way included.
+    /// Queued notifications, including the one in flight.
     pub queue_events: u64,
-    /// Bytes that wait.
+    /// Bytes queued.
     pub queue_bytes: u64,
-    /// The age of the oldest that waits, in seconds.
+    /// Age of the oldest queued notification, in seconds.
     pub oldest_age_secs: u64,
-    /// Dead letters that are kept.
+    /// Dead letters kept.
     pub dead_letters: u64,
     /// Notifications accepted.
     pub enqueued: u64,
     /// Notifications delivered.
     pub delivered: u64,
-    /// Attempts that did not deliver: most are made again.
+    /// Attempts that failed; most are retried.
     pub failed_attempts: u64,
     /// Attempts by outcome, `delivered` among them.
     pub attempts: BTreeMap<String, u64>,
     /// Notifications dropped because the queue was full.
     pub dropped: u64,
-    /// Notifications that became part of another one because the queue was nearly full.
+    /// Notifications merged into another one because the queue was nearly full.
     pub merged: u64,
-    /// Notifications, or parts of them, that were given up.
+    /// Notifications, or parts of them, that became dead letters.
     pub dead: u64,
-    /// How often its process had to be started again.
+    /// Restarts of its process.
     pub restarts: u64,
-    /// What waits, on disk; null where nothing is kept there.
+    /// The queue on disk; null without a spool.
     pub spool: Option<NotifierSpool>,
 }
 
@@ -126,9 +126,9 @@ pub struct NotifierInfo {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NotifierFailure {
-    /// What happened. No URLs, no tokens.
+    /// A description of the failure. No URLs, no tokens.
     pub message: String,
-    /// When, Unix seconds.
+    /// Time of the failure, Unix seconds.
     pub at: u64,
 }
 
@@ -140,62 +140,62 @@ pub struct NotifierSpool {
     pub bytes: u64,
     /// Files on disk.
     pub segments: u64,
-    /// Why notifications are kept in memory only, if they are.
+    /// Why notifications are held in memory only, if they are.
     pub problem: Option<String>,
 }
 
-/// How the delivery of a sample ended.
+/// Result of the delivery of a sample.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NotifierTest {
     /// The notifier.
     pub name: NotifierName,
-    /// Whether the other side took it.
+    /// Whether the receiver accepted it.
     pub delivered: bool,
-    /// `delivered`, or what kind of failure: `retry rate_limited too_large permanent bad_config panic cancelled busy
+    /// `delivered`, or the kind of failure: `retry rate_limited too_large permanent bad_config panic cancelled busy
     /// timeout crashed unavailable`.
     pub outcome: String,
-    /// What the other side answered, where it speaks HTTP and did.
+    /// The HTTP status of the receiver, if there was one.
     pub http_status: Option<u16>,
-    /// What happened, where it was not delivered.
+    /// The reason, if it was not delivered.
     pub message: Option<String>,
-    /// How long the attempt took, in milliseconds, waiting for one that was under way included.
+    /// Duration of the attempt in milliseconds, including the wait for an attempt already in flight.
     pub took_ms: u64,
 }
 
-/// A notification that was given up.
+/// A notification whose delivery was given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeadLetter {
-    /// What to call it for a replay. Rises from older to newer ones.
+    /// The key for a replay. Newer letters have higher keys.
     pub key: u64,
-    /// The notification's id, where it can be read.
+    /// The id of the notification, if it can be parsed.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub id: Option<Uuid>,
     /// The notification in one line.
     pub text: String,
     /// `green`, `orange` or `red`.
     pub severity: String,
-    /// When it was made, Unix seconds.
+    /// Time of creation, Unix seconds.
     pub created: u64,
-    /// When it was given up, Unix seconds.
+    /// Time at which delivery was given up, Unix seconds.
     pub died: u64,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// Answer to a replay.
+/// Response to a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Replayed {
-    /// How many dead letters wait for delivery again.
+    /// Number of dead letters that were queued again.
     pub replayed: u64,
 }
 
-/// Answer to the removal of dead letters.
+/// Response to the removal of dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Discarded {
-    /// How many dead letters were forgotten.
+    /// Number of dead letters that were deleted.
     pub discarded: u64,
 }

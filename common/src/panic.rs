@@ -1,10 +1,10 @@
-//! The panic switch: everything passes.
+//! The panic switch, which lets every packet pass.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ClientName;
 
-/// Header of every answer while the panic switch is on: `couic-panic: on`.
+/// Header of every response while the panic switch is on: `couic-panic: on`.
 pub const PANIC_HEADER: &str = "couic-panic";
 
 /// Body of `PUT /v1/panic`.
@@ -12,29 +12,29 @@ pub const PANIC_HEADER: &str = "couic-panic";
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PanicRequest {
-    /// true lets every packet pass from now on, false has the rules hold again.
+    /// true lets every packet pass, false puts the rules back in force.
     pub on: bool,
-    /// Why, in the operator's words: at most 200 characters.
+    /// The operator's reason: at most 200 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Answer of `GET` and `PUT /v1/panic`.
+/// Response of `GET` and `PUT /v1/panic`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PanicStatus {
-    /// Whether every packet passes, whatever the rules say.
+    /// Whether every packet passes, regardless of the rules.
     pub on: bool,
-    /// Who switched last, where that is known.
+    /// The client that last operated the switch, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<ClientName>,
-    /// When, Unix seconds.
+    /// Time of that change, Unix seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
-    /// Why it was switched on.
+    /// The reason for turning it on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What keeps the state from surviving a restart.
+    /// Why the state would not survive a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }

@@ -1,10 +1,11 @@
-//! What a rule wants for the sources it covers.
+//! The policy of a rule: drop or ignore.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// What happens to packets from the sources that a rule covers. `Ignore` beats `Drop`, whatever the prefix lengths.
+/// The treatment of packets from the sources that a rule covers. `Ignore` takes precedence over `Drop`, whatever the
+/// prefix lengths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -21,7 +22,7 @@ pub enum Policy {
 pub struct PolicyError;
 
 impl Policy {
-    /// Both policies, the one that wins first: the order in which rules are loaded.
+    /// Both policies in order of precedence, which is also the order in which rules are loaded.
     pub const ALL: [Self; 2] = [Self::Ignore, Self::Drop];
 
     /// The name on the wire and in paths.

@@ -1,13 +1,13 @@
-//! What is told to the outside about one change of the rules.
+//! Reports of rule changes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Entry, Metadata, PeerAction, Policy};
 
-/// One rule that was added or removed, as it goes to webhooks, plugins and `couic-report`.
+/// One rule that was added or removed, as sent to webhooks, plugins and `couic-report`.
 ///
-/// Couic 1.0 sent neither a policy nor, at times, a timestamp: both may be missing in what is read. Unknown fields
-/// are ignored.
+/// Couic 1.0 sends no policy, and sometimes no timestamp, so both are optional when reading. Unknown fields are
+/// ignored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Added or removed.
@@ -17,10 +17,10 @@ pub struct Report {
     pub policy: Option<Policy>,
     /// The rule.
     pub entry: Entry,
-    /// Why, in the words of who did it.
+    /// The reason, as given by the client.
     #[serde(default)]
     pub metadata: Option<Metadata>,
-    /// When, in Unix seconds; 0 where the sender did not say.
+    /// Time of the change, Unix seconds; 0 if the sender gave none.
     #[serde(default)]
     pub timestamp: u64,
 }
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn what_couic_1_sent_is_read() {
+    fn reports_of_couic_1_are_accepted() {
         let text = r#"{"action":"remove","entry":{"creation":1,"cidr":"192.0.2.0/24","tag":null,"expiration":0},"more":1}"#;
         let report: Report = serde_json::from_str(text).unwrap();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Static sets: the wire forms.
+//! Wire format of static sets.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,15 +8,15 @@ use crate::{GuardRequest, SetName};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SetSummary {
-    /// The name: that of the file without `.couic`.
+    /// The name: the file name without `.couic`.
     pub name: SetName,
-    /// How many distinct CIDRs the file holds.
+    /// Number of distinct CIDRs in the file.
     pub entry_count: u64,
     /// The size of the file in bytes.
     pub file_size: u64,
 }
 
-/// A set with its entries: what is sent and what is answered. Values not yet judged.
+/// A set with its entries, in requests and responses. Not yet validated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SetBody {
@@ -24,42 +24,42 @@ pub struct SetBody {
     pub name: String,
     /// CIDRs.
     pub entries: Vec<String>,
-    /// Write the set although a guard rail objects to an entry.
+    /// Write the set even if a guard rail rejects an entry.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
-    /// Ask for the guard rails, whether or not the daemon enforces them.
+    /// Apply the guard rails, whether or not the daemon enforces them by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<GuardRequest>,
 }
 
-/// New contents for a set. Values not yet judged.
+/// New contents of a set. Not yet validated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SetUpdate {
-    /// The name, where it is given: that of the path. Renaming is not served.
+    /// The name. If given, it must be that of the path: renaming is not supported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// CIDRs.
     pub entries: Vec<String>,
-    /// Write the set although a guard rail objects to an entry.
+    /// Write the set even if a guard rail rejects an entry.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
-    /// Ask for the guard rails, whether or not the daemon enforces them.
+    /// Apply the guard rails, whether or not the daemon enforces them by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<GuardRequest>,
 }
 
-/// Answer to the deletion of a set.
+/// Response to the deletion of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SetDeleted {
     /// Always true.
     pub deleted: bool,
-    /// Always true: the rules live until the next reload.
+    /// Always true: the rules stay until the next reload.
     pub reload_required: bool,
 }
 
-/// Answer to a reload.
+/// Response to a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReloadStatus {

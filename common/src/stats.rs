@@ -1,4 +1,4 @@
-//! Counters as the API shows them.
+//! Counters, as in the API.
 
 use std::collections::BTreeMap;
 
@@ -14,41 +14,41 @@ pub struct Counter {
     pub rx_bytes: u64,
 }
 
-/// Frames by what the XDP program answered for them.
+/// Frames by XDP verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct ActionStats {
-    /// Frames too short to hold the headers that they announce, or with more than four VLAN tags: dropped.
+    /// Frames too short for the headers that they announce, or with more than four VLAN tags: dropped.
     pub xdp_aborted: Counter,
     /// Dropped by a rule.
     pub xdp_drop: Counter,
-    /// Let through.
+    /// Passed.
     pub xdp_pass: Counter,
-    /// Always zero: Couic sends nothing back.
+    /// Always zero: Couic transmits nothing.
     pub xdp_tx: Counter,
     /// Always zero: Couic redirects nothing.
     pub xdp_redirect: Counter,
 }
 
-/// Frames in which no source address was looked for, by kind. They count in `xdp` too: as passed, but for `vlan`.
+/// Frames without source address inspection, by kind. They are included in `xdp`, as passed except for `vlan`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct NotInspected {
-    /// Address resolution, EtherType 0x0806.
+    /// ARP, EtherType 0x0806.
     pub arp: Counter,
-    /// 802.3 frames with a length in place of an EtherType: spanning tree and the like.
+    /// 802.3 frames with a length in place of an EtherType, such as STP.
     pub llc: Counter,
-    /// MPLS with more than four labels, or with something else than IP behind them.
+    /// MPLS with more than four labels, or with a payload other than IP.
     pub mpls: Counter,
-    /// PPPoE discovery, and what is not IP in a session.
+    /// PPPoE discovery, and session frames other than IP.
     pub pppoe: Counter,
     /// MACsec, EtherType 0x88e5: encrypted.
     pub macsec: Counter,
-    /// More than four VLAN tags. Dropped, and among `XDP_ABORTED`.
+    /// More than four VLAN tags. Dropped, and included in `XDP_ABORTED`.
     pub vlan: Counter,
-    /// Any other EtherType; on links without an Ethernet header, what is neither IPv4 nor IPv6.
+    /// Any other EtherType; on links without an Ethernet header, anything but IPv4 and IPv6.
     pub other: Counter,
 }
 
@@ -68,7 +68,7 @@ impl NotInspected {
     }
 }
 
-/// Answer of `GET /v1/stats`.
+/// Response of `GET /v1/stats`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Stats {
@@ -78,29 +78,29 @@ pub struct Stats {
     pub ignore_cidr_count: u64,
     /// Frames by verdict.
     pub xdp: ActionStats,
-    /// Frames in which no source address was looked for.
+    /// Frames without source address inspection.
     #[serde(default)]
     pub not_inspected: NotInspected,
 }
 
-/// Answer of `GET /v1/stats/tags/{policy}`.
+/// Response of `GET /v1/stats/tags/{policy}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TagStats {
-    /// By tag; entries without one count under `untagged`.
+    /// By tag; entries without a tag count as `untagged`.
     pub tags: BTreeMap<String, Counter>,
 }
 
-/// Answer of `GET /v1/metrics`: everything that is counted.
+/// Response of `GET /v1/metrics`: all counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Metrics {
-    /// The global figures.
+    /// The global counters.
     #[serde(flatten)]
     pub stats: Stats,
-    /// Of policy drop, by tag.
+    /// Policy drop, by tag.
     pub drop_tags: BTreeMap<String, Counter>,
-    /// Of policy ignore, by tag.
+    /// Policy ignore, by tag.
     pub ignore_tags: BTreeMap<String, Counter>,
 }
 

@@ -1,25 +1,25 @@
-//! The label of a rule, and patterns over labels.
+//! Tags, the labels of rules, and patterns over tags.
 
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::SetName;
+use crate::{SetName, glob_matches};
 
-/// Under this name the figures of entries without a tag are shown.
+/// The name under which entries without a tag are counted.
 pub const UNTAGGED: &str = "untagged";
 
 /// The label of a rule: 1 to 64 bytes of `[A-Za-z0-9_-]`, or a set's `NAME.couic`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(Arc<str>);
 
-/// Why a text is not a tag that a client may give.
+/// The reason why a text is not a tag that a client may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TagError {
     /// Over 64 bytes.
     #[error("a tag has at most 64 characters")]
     TooLong,
-    /// A character outside of the alphabet.
+    /// A character that is not allowed.
     #[error("a tag consists of letters, digits, _ and -")]
     Character,
     /// Ends in `.couic`.
@@ -31,10 +31,10 @@ pub enum TagError {
 }
 
 impl Tag {
-    /// Reads what a client sent. Empty means no tag.
+    /// Parses the tag of a request. Empty means no tag.
     ///
     /// # Errors
-    /// [`TagError`] names the rule that the text breaks.
+    /// [`TagError`] names the violated rule.
     pub fn parse(text: &str) -> Result<Option<Self>, TagError> {
         if text.is_empty() {
             return Ok(None);
@@ -89,7 +89,7 @@ impl Serialize for Tag {
 }
 
 impl<'de> Deserialize<'de> for Tag {
-    /// Reads a tag from a daemon's answer, where a set's tag is legal too.
+    /// Reads a tag from a response of the daemon, where tags of sets are valid too.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
         if let Some(name) = text.strip_suffix(".couic") {
@@ -113,19 +113,17 @@ impl utoipa::PartialSchema for Tag {
 #[cfg(feature = "openapi")]
 impl utoipa::ToSchema for Tag {}
 
-/// Alternatives over tags, separated by commas; `*` stands for any number of characters. `untagged` (or an empty
+/// Alternatives over tags, separated by commas; `*` matches any number of characters. `untagged` (or an empty
 /// alternative) matches entries without a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagPattern(Vec<String>);
 
 impl TagPattern {
-    /// Whether a rule with this tag is meant.
+    /// Whether a rule with this tag matches.
     #[must_use]
     pub fn matches(&self, tag: Option<&str>) -> bool {
         let tag = tag.unwrap_or(UNTAGGED);
-        self.0
-            .iter()
-            .any(|glob| glob_matches(glob.as_bytes(), tag.as_bytes()))
+        self.0.iter().any(|glob| glob_matches(glob, tag))
     }
 }
 
@@ -140,29 +138,10 @@ impl FromStr for TagPattern {
                 p.trim().to_owned()
             }
         };
-        Ok(Self(text.split(',').map(part).collect()))
+        // `?` is no wildcard here, and no tag contains one.
+        let parts = text.split(',').filter(|p| !p.contains('?'));
+        Ok(Self(parts.map(part).collect()))
     }
-}
-
-/// Greedy matching with one point of return: linear memory, at most quadratic time in 64 bytes of tag.
-fn glob_matches(glob: &[u8], text: &[u8]) -> bool {
-    let (mut g, mut t, mut retry) = (0, 0, None);
-    while t < text.len() {
-        if glob.get(g) == Some(&b'*') {
-            retry = Some((g, t));
-            g += 1;
-        } else if glob.get(g) == Some(&text[t]) {
-            g += 1;
-            t += 1;
-        } else if let Some((star, from)) = retry {
-            retry = Some((star, from + 1));
-            g = star + 1;
-            t = from + 1;
-        } else {
-            return false;
-        }
-    }
-    glob[g..].iter().all(|b| *b == b'*')
 }
 
 #[cfg(test)]
@@ -170,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parse_follows_the_contract() {
+    fn tags_are_validated() {
         assert_eq!(Tag::parse(""), Ok(None));
         assert_eq!(Tag::parse("a-Z_9").unwrap().unwrap().as_str(), "a-Z_9");
         assert_eq!(
@@ -199,6 +178,7 @@ mod tests {
             ("", None, true),
             ("a,b*", Some("bcd"), true),
             ("a, c", Some("c"), true),
+            ("ss?,?,a", Some("ssh"), false),
             (
                 "a*a*a*a*b",
                 Some("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),

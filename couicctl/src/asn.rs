@@ -1,28 +1,28 @@
-//! The prefixes that an autonomous system announces, from an online source in the form of RIPEstat's
+//! Prefixes announced by an autonomous system, fetched from an online source in the format of RIPEstat's
 //! `announced-prefixes` call (<https://stat.ripe.net/docs/02.data-api/announced-prefixes.html>).
 //!
-//! The source is `asn_url` of the configuration. Proxies of the environment are used: the source is not the daemon,
-//! and no token goes there.
+//! The source is `asn_url` of the configuration. Unlike requests to the daemon, these carry no token and use the
+//! proxies of the environment.
 
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use couic_client::tls;
-use couic_common::Cidr;
+use couic_common::{Cidr, error_chain};
 use reqwest::Url;
 use serde::Deserialize;
 
 use crate::failure::Failure;
 
-/// Where prefixes are asked for, unless told otherwise.
+/// Default source of prefixes.
 pub(crate) const DEFAULT_URL: &str =
     "https://stat.ripe.net/data/announced-prefixes/data.json?resource=AS{asn}";
 
-/// What stands for the number in the URL.
+/// Placeholder for the number in the URL.
 pub(crate) const PLACEHOLDER: &str = "{asn}";
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The largest system announces some 10,000 prefixes, which is 2 MB of answer.
+/// Far more than the largest AS needs: some 10,000 prefixes, a response of 2 MB.
 const MAX_ANSWER: usize = 64 << 20;
 
 /// The number of an autonomous system.
@@ -42,7 +42,7 @@ impl FromStr for Asn {
             .ok()
             .filter(|n| *n > 0 && digits.bytes().all(|b| b.is_ascii_digit()))
             .map(Self)
-            .ok_or_else(|| "the number of an autonomous system is expected, as in AS64496".into())
+            .ok_or_else(|| "not the number of an autonomous system, such as AS64496".into())
     }
 }
 
@@ -67,17 +67,17 @@ struct Announced {
     prefix: String,
 }
 
-/// The prefixes that `asn` announces, never none.
+/// The prefixes that `asn` announces, at least one.
 pub(crate) async fn prefixes(template: &str, asn: Asn) -> Result<BTreeSet<Cidr>, Failure> {
     let url: Url = template
         .replace(PLACEHOLDER, &asn.0.to_string())
         .parse()
         .map_err(|_| Failure::Config("asn_url is not a URL".into()))?;
-    // The URL may hold a key, so messages name the host alone.
+    // The URL may contain a key, so messages name only the host.
     let host = url.host_str().unwrap_or("?").to_owned();
     let failed = |what: String| {
         Failure::Failed(format!(
-            "the prefixes of {asn} cannot be fetched from {host}: {what}\n  nothing was changed; another source can be set as asn_url in couicctl.toml,\n  or give the prefixes with --from-file"
+            "the prefixes of {asn} cannot be fetched from {host}: {what}\n  nothing was changed; set another source as asn_url in couicctl.toml,\n  or give the prefixes with --from-file"
         ))
     };
     let body = fetch(url).await.map_err(&failed)?;
@@ -95,24 +95,24 @@ async fn fetch(url: Url) -> Result<Vec<u8>, String> {
         .timeout(TIMEOUT)
         .user_agent(concat!("couicctl/", env!("CARGO_PKG_VERSION")))
         .build()
-        .map_err(|e| innermost(&e.without_url()))?;
+        .map_err(|e| error_chain(&e.without_url()))?;
     let mut response = client
         .get(url)
         .send()
         .await
-        .map_err(|e| innermost(&e.without_url()))?;
+        .map_err(|e| error_chain(&e.without_url()))?;
     if !response.status().is_success() {
-        return Err(format!("it answered {}", response.status()));
+        return Err(format!("it responded with {}", response.status()));
     }
     let mut body = Vec::new();
     while let Some(chunk) = response
         .chunk()
         .await
-        .map_err(|e| innermost(&e.without_url()))?
+        .map_err(|e| error_chain(&e.without_url()))?
     {
         if body.len() + chunk.len() > MAX_ANSWER {
             return Err(format!(
-                "its answer is larger than {} MiB",
+                "its response is larger than {} MiB",
                 MAX_ANSWER >> 20
             ));
         }
@@ -121,22 +121,14 @@ async fn fetch(url: Url) -> Result<Vec<u8>, String> {
     Ok(body)
 }
 
-fn innermost(error: &reqwest::Error) -> String {
-    let mut last: &dyn std::error::Error = error;
-    while let Some(inner) = last.source() {
-        last = inner;
-    }
-    last.to_string()
-}
-
 fn parse(body: &[u8]) -> Result<BTreeSet<Cidr>, String> {
     let answer: Answer = serde_json::from_slice(body)
-        .map_err(|e| format!("its answer is not of RIPEstat's form: {e}"))?;
+        .map_err(|e| format!("its response is not in RIPEstat's format: {e}"))?;
     let read = |announced: &Announced| {
         announced
             .prefix
             .parse()
-            .map_err(|e| format!("it names {:?}, which is no CIDR: {e}", announced.prefix))
+            .map_err(|e| format!("its prefix {:?} is not a CIDR: {e}", announced.prefix))
     };
     let prefixes: BTreeSet<Cidr> = answer
         .data
@@ -145,7 +137,7 @@ fn parse(body: &[u8]) -> Result<BTreeSet<Cidr>, String> {
         .map(read)
         .collect::<Result<_, _>>()?;
     if prefixes.is_empty() {
-        return Err("it knows no prefix of this system".into());
+        return Err("it lists no prefixes of this AS".into());
     }
     Ok(prefixes)
 }
@@ -181,10 +173,13 @@ mod tests {
         let shown: Vec<String> = prefixes.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["192.0.2.0/24", "2001:db8::/32"]);
         for (bad, text) in [
-            (&b"<html>"[..], "RIPEstat's form"),
-            (b"{\"data\":{}}", "RIPEstat's form"),
-            (b"{\"data\":{\"prefixes\":[]}}", "knows no prefix"),
-            (b"{\"data\":{\"prefixes\":[{\"prefix\":\"x\"}]}}", "no CIDR"),
+            (&b"<html>"[..], "RIPEstat's format"),
+            (b"{\"data\":{}}", "RIPEstat's format"),
+            (b"{\"data\":{\"prefixes\":[]}}", "no prefixes"),
+            (
+                b"{\"data\":{\"prefixes\":[{\"prefix\":\"x\"}]}}",
+                "not a CIDR",
+            ),
         ] {
             let error = parse(bad).unwrap_err();
             assert!(error.contains(text), "{error}");

@@ -1,4 +1,4 @@
-//! From settings to a client of the daemon: reads the token, sets up the transport, connects to nothing yet.
+//! Builds the client of the daemon from the settings: reads the token and sets up the transport, without connecting.
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
@@ -10,13 +10,13 @@ use crate::{
     failure::Failure,
 };
 
-/// What couicctl reads of a client file. The group is the daemon's business.
+/// The part of a client file that couicctl needs.
 #[derive(Deserialize)]
 struct ClientFile {
     token: String,
 }
 
-/// The client, and where its token came from: for messages.
+/// The client, and the source of its token for messages.
 pub(crate) fn connect(settings: &Settings) -> Result<(Client, String), Failure> {
     match &settings.target {
         Target::Local {
@@ -24,7 +24,7 @@ pub(crate) fn connect(settings: &Settings) -> Result<(Client, String), Failure> 
             client_file,
         } => {
             let token = token_of(client_file)?;
-            if let Some(warning) = open_to_all(client_file) {
+            if let Some(warning) = world_readable(client_file) {
                 eprintln!("couicctl: {warning}");
             }
             let client = Client::unix(socket, token)?;
@@ -54,10 +54,10 @@ fn remote(endpoint: &Endpoint, token: &Token, ca_file: Option<&Path>) -> Result<
 
 fn token_of(path: &Path) -> Result<Token, Failure> {
     let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-    // The parser's own message would show the line, and with it the token.
+    // The message of the parser would quote the line with the token.
     let damaged = || {
         Failure::Config(format!(
-            "the client file {} holds no `token = \"UUID\"`\n  restore it, or delete it and restart the daemon, which then makes a new one",
+            "the client file {} contains no `token = \"UUID\"`\n  restore it, or delete it and restart the daemon, which then creates a new one",
             path.display()
         ))
     };
@@ -65,25 +65,27 @@ fn token_of(path: &Path) -> Result<Token, Failure> {
     file.token.parse().map_err(|_| damaged())
 }
 
-/// The daemon refuses such a file among its own; a copy elsewhere is the owner's business, once he knows.
-fn open_to_all(path: &Path) -> Option<String> {
+/// A warning for a world-readable file. The daemon refuses such a file in its own directory; a copy elsewhere is used.
+fn world_readable(path: &Path) -> Option<String> {
     const READ_OTHERS: u32 = 0o004;
     let mode = fs::metadata(path).ok()?.mode();
     (mode & READ_OTHERS != 0).then(|| {
         let shown = path.display();
-        format!("warning: everybody on this machine can read the token in {shown}: run chmod o-r {shown}")
+        format!(
+            "warning: every user of this host can read the token in {shown}: run chmod o-r {shown}"
+        )
     })
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let advice = match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            "run this as root or as the user of the daemon (couic), or set client_file in couicctl.toml\n  to a client file that you may read"
+            "run this as root or as the user of the daemon (couic), or set client_file in couicctl.toml\n  to a client file that you can read"
         }
         io::ErrorKind::NotFound => {
-            "the daemon makes it when it first starts: has it run (systemctl status couic), and is its\n  working_dir the one that client_file in couicctl.toml points into?"
+            "the daemon creates it at its first start: has it run (systemctl status couic), and is client_file in\n  couicctl.toml in its working_dir?"
         }
-        _ => "set client_file in couicctl.toml to a file that holds the token",
+        _ => "set client_file in couicctl.toml to a file that contains the token",
     };
     Failure::Unreachable(format!(
         "the token in {} cannot be read: {error}\n  {advice}",
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_client_file_is_named_but_not_shown() {
+    fn a_damaged_client_file_is_named_but_not_quoted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.toml");
         for bad in [
@@ -124,13 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_everybody_can_read_is_warned_of_with_the_fix() {
+    fn a_world_readable_token_is_reported_with_the_fix() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.toml");
         fs::write(&path, "token = \"secret-1234\"").unwrap();
         for (mode, warns) in [(0o600, false), (0o640, false), (0o644, true)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let warning = open_to_all(&path);
+            let warning = world_readable(&path);
             assert_eq!(warning.is_some(), warns, "{mode:o}");
             assert!(warning.is_none_or(|w| w.contains("run chmod o-r /") && !w.contains("secret")));
         }

@@ -1,6 +1,8 @@
-//! Time spans: what people type for `-e`, and what remains of an entry.
+//! Durations: arguments such as `-e`, and the remaining lifetime of entries.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use couic_common::unix_time;
 
 const UNITS: [(char, u64); 5] = [
     ('w', 604_800),
@@ -10,28 +12,17 @@ const UNITS: [(char, u64); 5] = [
     ('s', 1),
 ];
 
-/// Unix seconds, rounded up: an expiration computed from it is never too early.
+/// Unix seconds, rounded up, so that an expiration computed from it is never too early.
 pub(crate) fn now() -> u64 {
-    let since = since_epoch();
+    let since = unix_time();
     since.as_secs() + u64::from(since.subsec_nanos() > 0)
 }
 
-/// Unix seconds as the daemon counts them: what it did a moment ago is no second ago.
-pub(crate) fn clock() -> u64 {
-    since_epoch().as_secs()
-}
-
-fn since_epoch() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-}
-
-/// Reads `30s`, `1m`, `2h`, `7d`, `2w`, and combinations as `1h30m`, in seconds.
+/// Parses `30s`, `1m`, `2h`, `7d`, `2w`, and combinations such as `1h30m`.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || {
         format!(
-            "{text:?} is not a duration: a number and its unit (s, m, h, d, w), as in 30s, 2h or 1h30m"
+            "{text:?} is not a duration: a number with a unit (s, m, h, d, w), as in 30s, 2h or 1h30m"
         )
     };
     let mut total: u64 = 0;
@@ -48,9 +39,9 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
             .and_then(|seconds| total.checked_add(seconds))
             .filter(|total| *total <= MAX)
             .ok_or_else(|| {
-                format!("{text:?} is too long: at most 100 years, and without -e it is for ever")
+                format!("{text:?} is too long: the maximum is 100 years; leave out -e for an entry without expiration")
             })?;
-        // Each unit once, from the largest: `1m1m` and `30s1h` are slips of the hand.
+        // Each unit once, largest first: `1m1m` and `30s1h` are typos.
         allowed = &allowed[place + 1..];
         rest = &rest[digits + unit.len_utf8()..];
     }
@@ -67,7 +58,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
 /// 100 years.
 const MAX: u64 = 100 * 365 * 86_400;
 
-/// What remains until `expiration` (Unix seconds, 0 = never), in its two largest units.
+/// Time left until `expiration` (Unix seconds, 0 = never), in its two largest units.
 pub(crate) fn remaining(expiration: u64, now: u64) -> String {
     if expiration == 0 {
         return "never".into();
@@ -111,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_refused() {
+    fn typos_are_rejected() {
         for bad in [
             "",
             "5",
@@ -137,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_remains() {
+    fn time_left() {
         for (left, text) in [
             (1, "1s"),
             (59, "59s"),

@@ -1,4 +1,4 @@
-//! Every way in which couicctl fails, and the exit code of each. Decided here and nowhere else.
+//! The failures of couicctl and their exit codes, which are defined here only.
 
 use std::{
     borrow::Cow,
@@ -9,76 +9,76 @@ use std::{
 use couic_client::{ClientError, SetupError};
 use couic_common::ApiError;
 
-/// So many details of a refusal are shown.
+/// Maximum number of details shown of an error response.
 const SHOWN: usize = 20;
 
-/// Why a command was not done.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The daemon refused, in part or in whole (1).
+    /// The daemon rejected the request, in part or as a whole (1).
     Refused(String),
-    /// It could not be done for another reason: a lookup elsewhere failed, the output cannot be written (1).
+    /// Another failure: an online source failed, the output cannot be written (1).
     Failed(String),
-    /// What was typed, or the file that was named, is not usable (2).
+    /// The command line, or a file named on it, is not usable (2).
     Usage(String),
-    /// No answer from the daemon (3).
+    /// No response from the daemon (3).
     Unreachable(String),
-    /// It was done and holds, but the daemon could not write it down: a restart would undo it (4).
-    NotKept(String),
+    /// The change is in force, but the daemon could not save it: a restart would undo it (4).
+    NotSaved(String),
     /// The configuration file is not usable (64).
     Config(String),
-    /// Whoever read the output has seen enough (0, quiet).
+    /// The reader of the output closed the pipe (0, no message).
     ClosedPipe,
-    /// Everything was said already; only the exit code is left (1).
-    Said,
+    /// The failure was reported already; only the exit code is left (1).
+    Reported,
 }
 
 impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::ClosedPipe => 0,
-            Self::Refused(_) | Self::Failed(_) | Self::Said => 1,
+            Self::Refused(_) | Self::Failed(_) | Self::Reported => 1,
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
-            Self::NotKept(_) => 4,
+            Self::NotSaved(_) => 4,
             Self::Config(_) => 64,
         }
     }
 
-    /// What happened, where it was not said already.
+    /// The message; empty if the failure was reported already.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Refused(text)
             | Self::Failed(text)
             | Self::Usage(text)
             | Self::Unreachable(text)
-            | Self::NotKept(text)
+            | Self::NotSaved(text)
             | Self::Config(text) => text.clone(),
-            Self::ClosedPipe | Self::Said => String::new(),
+            Self::ClosedPipe | Self::Reported => String::new(),
         }
     }
 
-    /// Says on stderr what happened, and gives the exit code.
+    /// Writes the message to stderr, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
             Self::Refused(text)
             | Self::Failed(text)
             | Self::Usage(text)
             | Self::Unreachable(text)
-            | Self::NotKept(text)
-            | Self::Config(text) => say(text),
-            Self::ClosedPipe | Self::Said => {}
+            | Self::NotSaved(text)
+            | Self::Config(text) => print_error(text),
+            Self::ClosedPipe | Self::Reported => {}
         }
         ExitCode::from(self.code())
     }
 }
 
-/// Writes a message to stderr. Where stderr is gone, there is nobody left to tell.
-pub(crate) fn say(text: &str) {
+/// Writes a message to stderr. Errors are ignored, as there is no other place to report them.
+pub(crate) fn print_error(text: &str) {
     let _ = writeln!(io::stderr(), "couicctl: {}", printable(text));
 }
 
-/// Without control characters: what a remote daemon sends shall not steer this terminal.
+/// Replaces control characters, so that text from a remote daemon cannot control the terminal.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().any(|c| c.is_control() && c != '\n') {
         let safe = |c: char| if c.is_control() && c != '\n' { '?' } else { c };
@@ -88,17 +88,17 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The daemon's words: its message, and the details that say more than that.
+/// The daemon's message, and the details that add to it.
 fn refusal(error: &ApiError) -> String {
     let details: Vec<_> = error
         .errors
         .iter()
         .filter(|(field, detail)| {
-            let told = [
+            let repeats = [
                 detail.message.clone(),
                 format!("{field}: {}", detail.message),
             ];
-            !told.contains(&error.message)
+            !repeats.contains(&error.message)
         })
         .collect();
     let mut text = error.message.clone();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn details_that_repeat_or_flood_are_left_away() {
+    fn repeated_details_are_left_out_and_long_lists_cut() {
         let code = couic_common::ErrorCode::Invalid;
         let detail = |message: &str| couic_common::ErrorDetail {
             code,
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_no_failure() {
+    fn a_closed_pipe_is_not_a_failure() {
         let closed = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!(closed.code(), 0);
         let full = Failure::from(io::Error::from(io::ErrorKind::StorageFull));

@@ -1,4 +1,4 @@
-//! CIDRs from files and standard input. A file with a bad line is refused whole, before anything is sent.
+//! CIDRs from files and standard input. A file with an invalid line is rejected as a whole, before anything is sent.
 
 use std::{
     fs::File,
@@ -10,13 +10,13 @@ use couic_common::Cidr;
 
 use crate::failure::Failure;
 
-/// So many bad lines are shown.
+/// Maximum number of invalid lines shown.
 const SHOWN: usize = 20;
 
-/// More than any list of a table's size: what is longer is the wrong file, or has no end.
+/// Maximum size, far beyond a full table: a longer input is the wrong file, or endless.
 const LONGEST: u64 = 256 << 20;
 
-/// Reads one CIDR or bare address a line from `path`, `-` being standard input. `#` and `;` begin comments.
+/// Reads one CIDR or bare address per line from `path`, where `-` is standard input. `#` and `;` start comments.
 pub(crate) fn read(path: &Path) -> Result<Vec<Cidr>, Failure> {
     let (name, result) = if path == Path::new("-") {
         ("standard input".to_owned(), whole(io::stdin(), LONGEST))
@@ -44,7 +44,7 @@ fn whole(input: impl Read, longest: u64) -> io::Result<Vec<u8>> {
 
 fn parse(name: &str, text: &str) -> Result<Vec<Cidr>, Failure> {
     let mut cidrs = Vec::new();
-    let mut mistakes = Vec::new();
+    let mut invalid = Vec::new();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in (1..).zip(text.lines()) {
         let word = line.split(['#', ';']).next().unwrap_or_default().trim();
@@ -53,19 +53,19 @@ fn parse(name: &str, text: &str) -> Result<Vec<Cidr>, Failure> {
         }
         match Cidr::parse_lenient(word) {
             Ok(cidr) => cidrs.push(cidr),
-            Err(problem) => mistakes.push((number, word, problem)),
+            Err(problem) => invalid.push((number, word, problem)),
         }
     }
-    if mistakes.is_empty() {
+    if invalid.is_empty() {
         return Ok(cidrs);
     }
     let mut report = format!("{name} is not usable, nothing was changed");
-    for (number, word, problem) in mistakes.iter().take(SHOWN) {
+    for (number, word, problem) in invalid.iter().take(SHOWN) {
         let short: String = word.chars().take(60).collect();
         report += &format!("\n  line {number}: {short:?}: {problem}");
     }
-    if mistakes.len() > SHOWN {
-        report += &format!("\n  and {} more bad lines", mistakes.len() - SHOWN);
+    if invalid.len() > SHOWN {
+        report += &format!("\n  and {} more invalid lines", invalid.len() - SHOWN);
     }
     Err(Failure::Usage(report))
 }
@@ -83,14 +83,14 @@ mod tests {
     }
 
     #[test]
-    fn an_input_without_end_is_refused() {
+    fn an_endless_input_is_rejected() {
         let error = whole(io::repeat(0), 1000).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(whole(&[b'#'; 1000][..], 1000).unwrap().len(), 1000);
     }
 
     #[test]
-    fn every_bad_line_is_named() {
+    fn every_invalid_line_is_reported() {
         let Err(Failure::Usage(report)) = parse("f", "10.0.0.0/8\nx/8\n\n10.0.0.0/33\n") else {
             panic!("accepted");
         };
@@ -102,12 +102,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_list_does_not_flood_the_terminal() {
+    fn long_error_lists_are_cut() {
         let Err(Failure::Usage(report)) = parse("f", &"<html>\u{1b}[2J\n".repeat(1000)) else {
             panic!("accepted");
         };
         assert_eq!(report.lines().count(), 22);
-        assert!(report.ends_with("and 980 more bad lines"));
+        assert!(report.ends_with("and 980 more invalid lines"));
         assert!(!report.contains('\u{1b}'));
     }
 }

@@ -1,8 +1,8 @@
 //! couicctl, the command line of Couic.
 //!
-//! A command goes three steps, each in a room of its own: [`cli`] says what may be typed (help, completions and man
-//! pages come from there too), [`commands`] turn it into calls of the client library, [`render`] turns answers into
-//! text. Exit codes are decided in [`failure`] alone.
+//! A command takes three steps, each in a module of its own: [`cli`] defines the arguments (and with them help,
+//! completions and man pages), [`commands`] call the client library, [`render`] formats the responses. Exit codes are
+//! defined in [`failure`] only.
 
 mod asn;
 mod cli;

@@ -1,4 +1,4 @@
-//! Standard output: text for people, or one JSON document.
+//! Standard output: text, or one JSON document.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{failure::Failure, render::Table};
 
-/// Where results go. Nothing is on the way to the reader until it is full or [`Output::finish`] is called.
+/// The destination of results. Buffered until it is full, flushed or finished.
 pub(crate) struct Output {
     writer: BufWriter<Box<dyn Write>>,
     json: bool,
@@ -29,12 +29,12 @@ impl Output {
         self.json
     }
 
-    /// Whether somebody looks at it.
+    /// Whether stdout is a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.terminal
     }
 
-    /// One JSON document, where `--json` was given; else what `text` writes.
+    /// With `--json` one JSON document, otherwise the text that `text` writes.
     pub(crate) fn show<T: Serialize + ?Sized>(
         &mut self,
         value: &T,
@@ -49,7 +49,7 @@ impl Output {
         Ok(())
     }
 
-    /// One JSON document, where `--json` was given; else the table.
+    /// With `--json` one JSON document, otherwise the table.
     pub(crate) fn table<T: Serialize + ?Sized>(
         &mut self,
         value: &T,
@@ -58,17 +58,17 @@ impl Output {
         self.show(value, |out| table().write(out))
     }
 
-    /// For what is written piece by piece.
+    /// For output in several parts.
     pub(crate) fn writer(&mut self) -> &mut dyn Write {
         &mut self.writer
     }
 
-    /// Sends what is pending on its way.
+    /// Flushes the buffer.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         Ok(self.writer.flush()?)
     }
 
-    /// Sends what is pending on its way. An error here is the last chance to see it.
+    /// Flushes the buffer, so that a write error is not lost.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         self.flush()
     }

@@ -1,17 +1,17 @@
-//! The address that the operator's SSH session comes from, so that a `drop` cannot cut it off.
+//! The source address of the operator's SSH session, so that a `drop` cannot cut it off.
 //!
-//! sudo and su clear the environment of what they start, but not their own: so the ancestors of this process are
-//! looked at too, where `/proc` shows them. All addresses found are protected: in tmux or screen, the newest is in
-//! one place and the oldest in the other.
+//! sudo and su clear the environment of their child but not their own, so the environments of all ancestors in `/proc`
+//! are searched too. All addresses found are protected: under tmux or screen, the process and its ancestors may have
+//! those of different sessions.
 
 use std::{collections::BTreeSet, ffi::OsString, fs, net::IpAddr, path::Path};
 
-/// So many ancestors are looked at. Real chains are some ten long.
+/// Maximum number of ancestors searched. Real chains have some ten.
 const DEPTH: usize = 64;
 
 const VARIABLES: [&str; 2] = ["SSH_CONNECTION", "SSH_CLIENT"];
 
-/// Where the SSH session of this process comes from; empty where there is none.
+/// Source addresses of the SSH sessions of this process; empty if there are none.
 pub(crate) fn addresses() -> Vec<IpAddr> {
     let own = |name: &str| std::env::var_os(name);
     find(own, Path::new("/proc"), std::process::id())
@@ -34,7 +34,7 @@ fn find(own: impl Fn(&str) -> Option<OsString>, proc: &Path, pid: u32) -> Vec<Ip
     found.into_iter().collect()
 }
 
-/// The parent, from `/proc/PID/stat`. The command in it stands in parentheses and may hold some itself.
+/// The parent, from `/proc/PID/stat`. The command name is enclosed in parentheses and may contain parentheses.
 fn parent(proc: &Path, pid: u32) -> Option<u32> {
     let stat = fs::read(proc.join(pid.to_string()).join("stat")).ok()?;
     let text = String::from_utf8_lossy(&stat);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_sudo_the_ancestors_know() {
+    fn ancestors_are_searched_behind_sudo() {
         let proc = tempfile::tempdir().unwrap();
         process(proc.path(), 50, 40, "PATH=/bin\0");
         process(
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strange_proc_is_no_obstacle() {
+    fn a_cyclic_or_empty_proc_is_handled() {
         let proc = tempfile::tempdir().unwrap();
         assert!(find(none, proc.path(), 50).is_empty());
         process(proc.path(), 50, 50, "SSH_CLIENT=192.0.2.7 1 2\0");

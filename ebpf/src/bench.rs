@@ -1,6 +1,7 @@
-//! Programs for couic/benches/dataplane.rs, not shipped: the same frame, with sources drawn from a sample, so that one
-//! run of BPF_PROG_TEST_RUN meets many. `floor` parses and draws; `ours` asks Couic's tables besides; `lpm` asks two of
-//! the kernel's LPM tries, ignore then drop, and counts in per-CPU maps: the usual design.
+//! Programs for lib/firewall/benches/dataplane.rs, not shipped. They replace the source of the same frame by one drawn
+//! from a sample, so that one run of BPF_PROG_TEST_RUN covers many sources. `floor` parses and draws; `ours` also looks
+//! up Couic's tables; `lpm` looks up two of the kernel's LPM tries, ignore then drop, and counts in per-CPU maps: the
+//! common design.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
@@ -41,7 +42,7 @@ mod bench {
 
     #[map]
     static SOURCES: Array<[u64; 2]> = Array::with_max_entries(SAMPLE, BPF_F_MMAPABLE);
-    /// When each window of runs ended.
+    /// End time of each window of runs.
     #[map]
     static STAMPS: Array<u64> = Array::with_max_entries(64, BPF_F_MMAPABLE);
     #[map]
@@ -59,7 +60,7 @@ mod bench {
         if number & 4095 == 0
             && let Some(stamp) = STAMPS.get_ptr_mut((number >> 12) as u32 & 63)
         {
-            // SAFETY: as above; the helper takes nothing and reads a clock.
+            // SAFETY: as above; the helper has no arguments and reads a clock.
             unsafe { *stamp = bpf_ktime_get_ns() };
         }
         SOURCES.get(number as u32 & (SAMPLE - 1)).copied()

@@ -1,4 +1,4 @@
-//! The entry points and what they share: parse, look up, count, answer.
+//! The entry points and their common part: parse, look up, count, return the verdict.
 
 use aya_ebpf::{
     bindings::{
@@ -18,24 +18,25 @@ use crate::{
     packet::{Buffers, Direct, Network},
 };
 
-/// What is looked at of a packet in an skb at most: Ethernet, five encapsulations of up to eight bytes, IPv6.
+/// Maximum length of the headers of a packet in an skb: Ethernet, five encapsulations of up to eight bytes, IPv6.
 const HEADERS: u32 = 14 + 5 * 8 + 40;
-/// `TCX_NEXT` of linux/bpf.h: the next program on the interface is asked, and the packet passes where there is none.
+/// `TCX_NEXT` of linux/bpf.h: continues with the next program on the interface; without one, the packet passes.
 const TCX_NEXT: i32 = -1;
 
-/// For Linux 5.18 and later: frames may lie in several buffers, so that large MTUs keep native mode.
+/// For Linux 5.18 and later: frames may span several buffers, so that native mode works with large MTUs.
 #[xdp(frags)]
 pub(crate) fn couic(context: XdpContext) -> u32 {
     filter::<true>(&context)
 }
 
-/// For older kernels, which know neither such frames nor the helpers that read them.
+/// For older kernels, which support neither such frames nor the helpers to read them.
 #[xdp]
 pub(crate) fn couic_single(context: XdpContext) -> u32 {
     filter::<false>(&context)
 }
 
-/// For links without an Ethernet header (tun, WireGuard, PPP), where generic XDP hands over packets from the IP header on.
+/// For links without an Ethernet header (tun, WireGuard, PPP), where generic XDP presents packets from the IP header
+/// on.
 #[xdp]
 pub(crate) fn couic_ip(context: XdpContext) -> u32 {
     let (start, end) = (context.data(), context.data_end());
@@ -44,8 +45,7 @@ pub(crate) fn couic_ip(context: XdpContext) -> u32 {
     })
 }
 
-/// For TCX ingress (Linux 6.6), on any link: reads from the network header on, so what the link's own header is does not
-/// matter.
+/// For TCX ingress (Linux 6.6), on any link: reads from the network header on, regardless of the link layer header.
 #[classifier]
 pub(crate) fn couic_tcx(context: TcContext) -> i32 {
     match ingress(&context) {
@@ -57,16 +57,16 @@ pub(crate) fn couic_tcx(context: TcContext) -> i32 {
 #[inline(always)]
 fn ingress(context: &TcContext) -> u32 {
     let skb = context.skb.skb;
-    // SAFETY: the context that the kernel gave.
+    // SAFETY: the context passed by the kernel.
     let (length, protocol, tagged) = unsafe { ((*skb).len, (*skb).protocol, (*skb).vlan_present) };
     let linear = context.data_end() - context.data();
     let wanted = if length < HEADERS { length } else { HEADERS };
     if linear < wanted as usize {
-        // What cannot be pulled in is told by the reads that fail then.
+        // On error, the reads below fail.
         // SAFETY: as above.
         unsafe { bpf_skb_pull_data(skb.cast(), wanted) };
     }
-    // The outermost tag is in the skb itself by now, and in no header.
+    // The outermost tag is in the skb by now, not in a header.
     let tags = MAX_TAGS - (tagged != 0) as usize;
     let source = beneath(&Network(skb), 0, u16::from_be(protocol as u16), tags);
     verdict(source, |_| length.into())
@@ -83,7 +83,7 @@ fn filter<const FRAGS: bool>(context: &XdpContext) -> u32 {
     }
 }
 
-/// Frames with other headers before the IP packet, or without one.
+/// Frames with other headers before the IP packet, or without an IP packet.
 #[inline(never)]
 fn deeper(start: usize, end: usize) -> u32 {
     verdict(ethernet(&Direct::<true> { start, end }), |_| {
@@ -91,7 +91,7 @@ fn deeper(start: usize, end: usize) -> u32 {
     })
 }
 
-/// The same where the headers may go on in other buffers than the first.
+/// The same if the headers may continue beyond the first buffer.
 #[inline(never)]
 fn anywhere(context: *mut xdp_md, start: usize, end: usize) -> u32 {
     let here = end - start;
@@ -102,17 +102,17 @@ fn anywhere(context: *mut xdp_md, start: usize, end: usize) -> u32 {
     verdict(source, |end| length::<true>(context, here, end))
 }
 
-/// The frame's length. Only where the IP packet goes on behind the first buffer does it cost a call.
+/// The length of the frame. Costs a helper call only if the IP packet continues beyond the first buffer.
 #[inline(always)]
 fn length<const FRAGS: bool>(context: *mut xdp_md, here: usize, ip_end: usize) -> u64 {
     if FRAGS && ip_end > here {
-        // SAFETY: the context that the kernel gave (Linux 5.18).
+        // SAFETY: the context passed by the kernel (Linux 5.18).
         return unsafe { bpf_xdp_get_buff_len(context) };
     }
     here as u64
 }
 
-/// The answer for a frame; `length` is told where its IP packet ends, and gives its length.
+/// The verdict for a frame; `length` takes the end of the IP packet and returns the length of the frame.
 #[inline(always)]
 fn verdict(source: Source, length: impl Fn(usize) -> u64) -> u32 {
     match source {
@@ -124,8 +124,8 @@ fn verdict(source: Source, length: impl Fn(usize) -> u64) -> u32 {
     }
 }
 
-/// The kernel drops the frame, and tells those who trace `xdp:xdp_exception`. Under the panic switch it passes: whatever
-/// is wrong with it is for the kernel to find.
+/// The kernel drops the frame and fires the tracepoint `xdp:xdp_exception`. With the panic switch on, the frame passes,
+/// and the kernel handles the malformed headers.
 #[inline(always)]
 fn aborted(code: u32, bytes: u64) -> u32 {
     if is_open() {
@@ -150,7 +150,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// The kernel lets only GPL-compatible programs call some helpers. "Dual MIT/GPL" is what it calls MIT.
+/// Some helpers are restricted to GPL-compatible programs. "Dual MIT/GPL" is the kernel's string for MIT.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,22 +1,22 @@
-//! Where a frame's source address lies: behind Ethernet or none, VLAN tags (802.1Q, 802.1ad, 0x9100), PPPoE session
-//! headers and MPLS labels.
+//! Finds the source address of a frame, with or without an Ethernet header, behind VLAN tags (802.1Q, 802.1ad, 0x9100),
+//! PPPoE session headers and MPLS labels.
 //!
 //! What holds:
-//! - Every encapsulation that a Linux host itself takes off is looked into. A frame that has no IP packet, or an
-//!   encapsulation that is not known here, is [`Source::Skipped`] with its kind, so that it is counted.
-//! - One walk serves all programs: [`Packet`] says how bytes are read.
+//! - Every encapsulation that a Linux host decapsulates itself is parsed. A frame without an IP packet, or with an
+//!   unknown encapsulation, is [`Source::Skipped`] with its kind, so that it is counted.
+//! - All programs share one parser; [`Packet`] abstracts the access to the bytes.
 
 use couic_ebpf::layout::Skipped;
 
 const ETHER: usize = 14;
-/// Of the EtherType in an Ethernet header.
+/// Offset of the EtherType in an Ethernet header.
 const TYPE_AT: usize = 12;
 const VLAN: usize = 4;
 const LABEL: usize = 4;
 const PPPOE: usize = 8;
 const IPV4: usize = 20;
 const IPV6: usize = 40;
-/// VLAN tags that are looked behind. A host takes off as many as are there, so frames with more are dropped.
+/// Maximum number of VLAN tags parsed. A host strips any number of them, so frames with more are dropped.
 pub(crate) const MAX_TAGS: usize = 4;
 
 /// EtherTypes (IEEE 802, IANA).
@@ -25,14 +25,14 @@ const TYPE_IPV6: u16 = 0x86dd;
 const TYPE_ARP: u16 = 0x0806;
 const TYPE_8021Q: u16 = 0x8100;
 const TYPE_8021AD: u16 = 0x88a8;
-/// What bridges stacked tags with before 802.1ad.
+/// Used for stacked tags before 802.1ad.
 const TYPE_QINQ: u16 = 0x9100;
 const TYPE_MPLS: u16 = 0x8847;
 const TYPE_MPLS_MULTICAST: u16 = 0x8848;
 const TYPE_PPPOE_DISCOVERY: u16 = 0x8863;
 const TYPE_PPPOE: u16 = 0x8864;
 const TYPE_MACSEC: u16 = 0x88e5;
-/// EtherTypes below are lengths of 802.3 frames.
+/// Smaller values are lengths of 802.3 frames.
 const FIRST_TYPE: u16 = 0x0600;
 
 /// Protocols of PPP (RFC 1332, RFC 5072).
@@ -41,7 +41,8 @@ const PPP_IPV6: u16 = 0x0057;
 /// The last label of an MPLS stack (RFC 3032).
 const BOTTOM: u32 = 1 << 8;
 
-/// What a frame is to the filter. `end` is where its IP packet says that it ends, from where the packet's bytes begin.
+/// The result of parsing a frame. `end` is the end of the IP packet according to its header, relative to the start of
+/// the data.
 pub(crate) enum Source {
     V4 {
         source: u32,
@@ -52,25 +53,25 @@ pub(crate) enum Source {
         lo: u64,
         end: usize,
     },
-    /// No IP packet, or one that is not looked for.
+    /// No IP packet, or one behind an unknown encapsulation.
     Skipped(Skipped),
-    /// Too short to hold the headers that it announces.
+    /// Too short for the headers that it announces.
     Runt,
 }
 
-/// How the bytes of a frame are read.
+/// Access to the bytes of a frame.
 pub(crate) trait Packet {
-    /// Two bytes from `at` on, None where the frame ends before them.
+    /// Two bytes at offset `at`; None beyond the end of the frame.
     fn half(&self, at: usize) -> Option<u16>;
-    /// Four bytes from `at` on, None where the frame ends before them.
+    /// Four bytes at offset `at`; None beyond the end of the frame.
     fn word(&self, at: usize) -> Option<u32>;
-    /// The total length and the source of an IPv4 header.
+    /// Total length and source address of an IPv4 header.
     #[inline(always)]
     fn ipv4(&self, at: usize) -> Option<(u16, u32)> {
         self.half(at + IPV4 - 2)?;
         Some((self.half(at + 2)?, self.word(at + 12)?))
     }
-    /// The payload length and the source of an IPv6 header.
+    /// Payload length and source address of an IPv6 header.
     #[inline(always)]
     fn ipv6(&self, at: usize) -> Option<(u16, u64, u64)> {
         self.half(at + IPV6 - 2)?;
@@ -89,7 +90,7 @@ fn is_carrier(kind: u16) -> bool {
     matches!(kind, TYPE_PPPOE | TYPE_MPLS | TYPE_MPLS_MULTICAST)
 }
 
-/// The version of the IP packet that begins with these two bytes, as an EtherType; 0 where it is neither.
+/// The EtherType of the IP packet that begins with these two bytes; 0 if it is neither IPv4 nor IPv6.
 #[inline(always)]
 fn ip_type(first: u16) -> u16 {
     match first >> 12 {
@@ -99,7 +100,7 @@ fn ip_type(first: u16) -> u16 {
     }
 }
 
-/// What lies at `at` as `kind`, should that be an IP packet.
+/// Parses the header at `at` if `kind` is IPv4 or IPv6.
 #[inline(always)]
 fn network(packet: &impl Packet, at: usize, kind: u16) -> Option<Source> {
     if kind == TYPE_IPV4 {
@@ -119,8 +120,8 @@ fn network(packet: &impl Packet, at: usize, kind: u16) -> Option<Source> {
     None
 }
 
-/// What a frame with an Ethernet header carries, should it have at most two VLAN tags and no other header before the IP
-/// packet; None where [`ethernet`] must look. Nearly every frame ends here, at offsets that the compiler knows.
+/// Parses a frame with an Ethernet header, at most two VLAN tags and no other header before the IP packet; None if
+/// [`ethernet`] is needed. The fast path for nearly all frames, with constant offsets.
 #[inline(always)]
 pub(crate) fn plain(packet: &impl Packet) -> Option<Source> {
     let Some(mut kind) = packet.half(TYPE_AT) else {
@@ -147,7 +148,7 @@ pub(crate) fn plain(packet: &impl Packet) -> Option<Source> {
     Some(network(packet, at, kind).unwrap_or(Source::Skipped(skipped(kind))))
 }
 
-/// The same for any frame with an Ethernet header.
+/// Parses any frame with an Ethernet header.
 #[inline(always)]
 pub(crate) fn ethernet(packet: &impl Packet) -> Source {
     match packet.half(TYPE_AT) {
@@ -156,7 +157,7 @@ pub(crate) fn ethernet(packet: &impl Packet) -> Source {
     }
 }
 
-/// What a packet without an Ethernet header carries.
+/// Parses a packet without an Ethernet header.
 #[inline(always)]
 pub(crate) fn bare(packet: &impl Packet) -> Source {
     match packet.half(0) {
@@ -167,7 +168,7 @@ pub(crate) fn bare(packet: &impl Packet) -> Source {
     }
 }
 
-/// The same behind up to `tags` VLAN tags, then a PPPoE header or up to four MPLS labels.
+/// Parses up to `tags` VLAN tags, then a PPPoE header or up to four MPLS labels, then the IP header.
 #[inline(always)]
 pub(crate) fn beneath(packet: &impl Packet, mut at: usize, mut kind: u16, tags: usize) -> Source {
     for _ in 0..tags {
@@ -203,8 +204,7 @@ fn skipped(kind: u16) -> Skipped {
     }
 }
 
-/// Where the payload of a PPPoE session frame (RFC 2516) begins, and what it is. Its version and code are not asked for:
-/// Linux does not ask either.
+/// Offset and type of the payload of a PPPoE session frame (RFC 2516). Like Linux, ignores version and code.
 #[inline(always)]
 fn pppoe(packet: &impl Packet, at: usize) -> Result<(usize, u16), Source> {
     match packet.half(at + PPPOE - 2) {
@@ -215,7 +215,8 @@ fn pppoe(packet: &impl Packet, at: usize) -> Result<(usize, u16), Source> {
     }
 }
 
-/// Where the payload of an MPLS frame begins, and what it is by its first bits: labels do not say.
+/// Offset and type of the payload of an MPLS frame. The type is guessed from the first bits, as labels do not contain
+/// it.
 #[inline(always)]
 fn mpls(packet: &impl Packet, mut at: usize) -> Result<(usize, u16), Source> {
     for _ in 0..4 {

@@ -1,10 +1,10 @@
-//! Where in the tables a key lies: multiply and shift under a random seed, so that nobody who can only add rules can
-//! aim at one line. Not a cryptographic hash.
+//! The hash of the tables: multiply and shift with a random seed, so that added rules cannot be aimed at one line. Not
+//! a cryptographic hash.
 
 const M1: u64 = 0x9E37_79B9_7F4A_7C15;
 const M2: u64 = 0xD6E8_FEB8_6659_FD93;
 
-/// A key's place in a bucket table.
+/// The position of a key in a bucket table.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     /// All bits of the hash.
@@ -12,29 +12,29 @@ pub struct Place {
 }
 
 impl Place {
-    /// The `n`th line to try, with lines given as their number minus one.
+    /// The `n`th line to probe; `mask` is the number of lines minus one.
     #[inline(always)]
     #[must_use]
     pub const fn line(self, n: u32, mask: u32) -> u32 {
-        // An odd step visits every line of a power of two before one comes twice.
+        // With a power of two of lines, an odd step visits every line before repeating one.
         (self.hash as u32).wrapping_add(n.wrapping_mul(self.step())) & mask
     }
 
-    /// From one line to the next.
+    /// The probe step.
     #[inline(always)]
     #[must_use]
     pub const fn step(self) -> u32 {
         (self.hash >> 30) as u32 | 1
     }
 
-    /// The slot to try first, 0 to 7.
+    /// The first slot to probe, 0 to 7.
     #[inline(always)]
     #[must_use]
     pub const fn slot(self) -> u32 {
         (self.hash >> 61) as u32
     }
 
-    /// The two bits of an IPv6 prefix in its line of the filter.
+    /// The two bits of an IPv6 prefix in its filter line.
     #[inline(always)]
     #[must_use]
     pub const fn marks(self) -> [u32; 2] {
@@ -48,7 +48,7 @@ impl Place {
         (self.hash >> 59) as u32
     }
 
-    /// The fingerprint, in the 31 - `index_bits` bits that a lane has for it. Never 0.
+    /// The fingerprint, in the 31 - `index_bits` bits available in a lane. Never 0.
     #[inline(always)]
     #[must_use]
     pub const fn fingerprint(self, index_bits: u32) -> u32 {
@@ -57,7 +57,7 @@ impl Place {
     }
 }
 
-/// What [`scatter4`] goes by, from the seed of all tables: the multipliers are odd.
+/// The seed of [`scatter4`], derived from the seed of all tables. The multipliers are odd.
 #[inline(always)]
 #[must_use]
 pub const fn host_seed(seed: &[u64; 3]) -> [u32; 3] {
@@ -68,8 +68,8 @@ pub const fn host_seed(seed: &[u64; 3]) -> [u32; 3] {
     ]
 }
 
-/// An IPv4 host's place in the table of hosts: a permutation of all addresses, so that place and slot together tell
-/// the address.
+/// The position of an IPv4 host in the table of hosts: a permutation of all addresses, so that position and slot
+/// content together identify the address.
 #[inline(always)]
 #[must_use]
 pub const fn scatter4(seed: &[u32; 3], address: u32) -> u32 {
@@ -78,7 +78,7 @@ pub const fn scatter4(seed: &[u32; 3], address: u32) -> u32 {
     x ^ (x >> 16)
 }
 
-/// The filter line and the two bits in it that the top 48 bits of an IPv6 address have.
+/// The filter line, and two bits in it, of the top 48 bits of an IPv6 address.
 #[inline(always)]
 #[must_use]
 pub const fn near6(seed: &[u64; 3], hi: u64) -> (u32, [u32; 2]) {
@@ -90,7 +90,7 @@ pub const fn near6(seed: &[u64; 3], hi: u64) -> (u32, [u32; 2]) {
     )
 }
 
-/// For the keys of `key4`.
+/// The position of a key of `key4`.
 #[inline(always)]
 #[must_use]
 pub const fn place4(seed: &[u64; 3], key: u64) -> Place {
@@ -101,7 +101,7 @@ pub const fn place4(seed: &[u64; 3], key: u64) -> Place {
     }
 }
 
-/// For an IPv6 prefix; `len_policy` is twice its length plus its policy.
+/// The position of an IPv6 prefix; `len_policy` is twice its length plus its policy.
 #[inline(always)]
 #[must_use]
 pub const fn place6(seed: &[u64; 3], hi: u64, lo: u64, len_policy: u64) -> Place {
@@ -114,7 +114,7 @@ pub const fn place6(seed: &[u64; 3], hi: u64, lo: u64, len_policy: u64) -> Place
     }
 }
 
-/// The cell of an IPv6 address: over its top 32 bits.
+/// The cell of the top 32 bits of an IPv6 address.
 #[inline(always)]
 #[must_use]
 pub const fn cell6(seed: &[u64; 3], hi: u64) -> u32 {

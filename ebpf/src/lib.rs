@@ -1,10 +1,11 @@
-//! What the XDP program and the daemon share: the layout of the tables in mapped memory ([`layout`]), the hash that
-//! chooses places in them ([`hash`]) and the lookup itself ([`lookup`]), generic over where the tables are.
+//! The part shared by the XDP program and the daemon: the layout of the tables in mapped memory ([`layout`]), their
+//! hash ([`hash`]) and the lookup itself ([`lookup`]), generic over the location of the tables.
 //!
-//! The lookup is compiled twice from one source: for BPF, where the tables are maps, and for user space, where they
-//! are the same memory mapped, or plain heap memory in tests. So tests of it say something about the kernel's copy.
+//! The lookup is compiled twice from one source: for BPF, where the tables are maps, and for user space, where they are
+//! the same memory mapped, or heap memory in tests. Tests in user space thus cover the code that runs in the kernel.
 //!
-//! All numbers are in host byte order; addresses are numbers with the first byte of the address on top.
+//! All numbers are in host byte order; addresses are numbers with the first byte of the address in the most significant
+//! bits.
 #![no_std]
 
 pub mod hash;

@@ -1,9 +1,9 @@
-//! From a source address to a verdict code.
+//! The lookup: from a source address to a verdict code.
 //!
 //! For every packet: ignore if any ignore rule covers the source, else drop if any drop rule does, counted under the
-//! longest covering prefix of the policy that decides. Nothing is folded into the entries when rules change: an
-//! entry says what its own rule says, the lookup walks the lengths that exist, longest first, keeps the first drop,
-//! and after that only looks where ignore rules exist, nearly always nowhere.
+//! longest covering prefix of the deciding policy. Entries hold their own rule only and are not combined with covering
+//! rules: the lookup walks the prefix lengths in use, longest first, keeps the first drop, and then looks only at
+//! lengths with ignore rules, of which there are hardly ever any.
 
 use crate::layout::{
     Beat, CODE_DROP, CODE_IGNORE, CODE_PASS, Cell, Config, DROP, Deadlines4, Entry6, Filter6,
@@ -14,25 +14,26 @@ pub use crate::{lookup4::*, lookup6::*};
 
 /// No rule found.
 pub(crate) const NONE: u32 = u32::MAX;
-/// Lookups of one packet, should the writer change what concerns it meanwhile. With five million updates a second on one
-/// IPv6 source's rules, eight were used up once in some million packets, and the last one's verdict may be wrong.
+/// Maximum number of lookups of one packet while the writer changes rules that concern it; the verdict of the last one
+/// may be wrong. With five million updates per second of the rules of one IPv6 source, eight attempts were exhausted
+/// about once in a million packets.
 pub(crate) const ATTEMPTS: u32 = 32;
 
-/// Reads a field that the writer may be storing to.
+/// Reads a field that the writer may be changing.
 macro_rules! load {
     ($pointer:expr, [$at:expr]) => {
         // SAFETY: as below.
         unsafe { core::ptr::read_volatile(core::ptr::addr_of!((*$pointer)[$at])) }
     };
     ($pointer:expr, $($field:tt)+) => {
-        // SAFETY: `Tables` gave the pointer, the caller checked it where it can be null, and it is valid for reads.
+        // SAFETY: the pointer comes from `Tables`, was checked by the caller if it can be null, and is valid for reads.
         unsafe { core::ptr::read_volatile(core::ptr::addr_of!((*$pointer).$($field)+)) }
     };
 }
 pub(crate) use load;
 
-/// A block once for each number, which is a constant in it. Before Linux 6.4 or so the verifier tracks every scalar
-/// precisely once a loop that calls a global function compares its counter, and runs out of instructions.
+/// Repeats a block with a constant for each number. Before about Linux 6.4, the verifier tracks every scalar precisely
+/// once a loop that calls a global function compares its counter, and exceeds the instruction limit.
 macro_rules! unroll {
     (for $number:ident in [$($value:literal)+] $block:block) => {$({
         const $number: u32 = $value;
@@ -41,18 +42,18 @@ macro_rules! unroll {
 }
 pub(crate) use unroll;
 
-/// Where the tables are. All reads are volatile: the writer may store at any time.
+/// Access to the tables. All reads are volatile, as the writer may store at any time.
 ///
-/// Tables of a fixed size give a pointer that is valid for reads at every index that the types below allow. Those
-/// that the daemon sizes give null where the index lies outside, which the lookups never ask for.
+/// Tables of fixed size return a pointer that is valid for reads at every index allowed below. Those sized by the
+/// daemon return null if the index is out of bounds, which does not happen in lookups.
 pub trait Tables: Sized {
     /// The one record.
     fn config(&self) -> *const Config;
     /// The one record.
     fn beat(&self) -> *mut Beat;
-    /// 64 bits of what is before the IPv4 prefilter, below [`crate::layout::BUSY_WORDS`].
+    /// 64 bits of the first stage of the IPv4 prefilter; `word` is below [`crate::layout::BUSY_WORDS`].
     fn busy4(&self, word: u32) -> *const u64;
-    /// 64 bits of the IPv4 prefilter, below [`crate::layout::PREFILTER_WORDS`].
+    /// 64 bits of the IPv4 prefilter; `word` is below [`crate::layout::PREFILTER_WORDS`].
     fn prefilter4(&self, word: u32) -> *const u64;
     /// By the top 16 bits of an IPv4 address.
     fn head4(&self, head: u32) -> *const Head4;
@@ -60,7 +61,7 @@ pub trait Tables: Sized {
     fn top4(&self, head: u32) -> *const Top;
     /// By the top 16 bits of an IPv6 address.
     fn top6(&self, head: u32) -> *const Top;
-    /// Of the top 16 bits of an IPv6 address: another one after every change of rules up to /31.
+    /// By the top 16 bits of an IPv6 address: changes with every change of rules up to /31.
     fn version6(&self, head: u32) -> *const u32;
     /// Node of the tree of IPv4 prefixes up to /16, times two, plus policy.
     fn short4(&self, node: u32) -> *const u64;
@@ -91,25 +92,25 @@ pub trait Tables: Sized {
     /// `CLOCK_MONOTONIC_COARSE`, nanoseconds.
     fn mono(&self) -> u64;
 
-    /// Keeps the loads before it before those after it. A compiler's barrier is enough where the CPU keeps loads in order.
+    /// Orders the loads before it before those after it. A compiler barrier suffices if the CPU does not reorder loads.
     #[inline(always)]
     fn barrier(&self) {
         core::sync::atomic::fence(core::sync::atomic::Ordering::Acquire);
     }
-    /// [`NONE`], which a verifier does not know it to be: in a comparison with a constant that it knows, versions before
-    /// 6.4 or so take all that led there for precise.
+    /// [`NONE`] as a value unknown to the verifier: after a comparison with a known constant, verifiers before about
+    /// 6.4 mark everything that led there as precise.
     #[inline(always)]
     fn none(&self) -> u32 {
         NONE
     }
-    /// The number of a step, seen to be below [`STEPS`].
+    /// The number of a step, with a provable bound of [`STEPS`].
     #[inline(always)]
     fn step(&self, number: usize) -> usize {
         number & (STEPS - 1)
     }
 
-    // The steps of a lookup, or functions of their own around them: the verifier looks at such a one once, not once
-    // for each call and each round of the loop that the call is in.
+    // The steps of a lookup, which the program wraps in global functions: the verifier checks these once, instead of
+    // once per call and loop iteration.
 
     /// [`again4`].
     #[inline(always)]
@@ -163,14 +164,14 @@ pub trait Tables: Sized {
     }
 }
 
-/// Whether the panic switch is on: no rule counts then. Asked where a rule may cover the source, before any is looked
-/// up; all others pass as it is.
+/// Whether the panic switch is on and rules are disabled. Checked only if a rule may cover the source, before the
+/// lookup; all other packets pass anyway.
 #[inline(always)]
 pub fn is_open<T: Tables>(t: &T) -> bool {
     load!(t.config(), open) != 0
 }
 
-/// 0 while a daemon lives, else the time in Unix seconds: rules with a deadline up to it are over.
+/// 0 while a daemon runs, else the time in Unix seconds: rules with a deadline up to then have expired.
 #[inline(always)]
 pub(crate) fn time_without_daemon<T: Tables>(t: &T) -> u64 {
     let jiffies = t.jiffies();
@@ -180,26 +181,27 @@ pub(crate) fn time_without_daemon<T: Tables>(t: &T) -> u64 {
     ask_the_clock(t, jiffies)
 }
 
-/// Once every [`SEEN_JIFFIES`] while a daemon lives, for every packet that meets a rule after that.
+/// Called once every [`SEEN_JIFFIES`] while a daemon runs, and for every packet that matches a rule after that.
 #[inline(never)]
 fn ask_the_clock<T: Tables>(t: &T, jiffies: u64) -> u64 {
     let beat = t.beat();
     let (now, last) = (t.mono(), load!(beat, mono));
     if now < last || now - last < STALE_NS {
-        // SAFETY: valid, see `Tables`; a word that packets race for with like values.
+        // SAFETY: valid, see `Tables`; racing writers store nearly equal values.
         unsafe { core::ptr::write_volatile(core::ptr::addr_of_mut!((*beat).seen), jiffies) };
         return 0;
     }
     load!(beat, unix) + (now - last) / 1_000_000_000
 }
 
-/// Whether a rule with this deadline still holds.
+/// Whether a rule with this deadline is still in force.
 #[inline(always)]
 pub(crate) fn holds(deadline: u32, now: u64) -> bool {
     deadline == 0 || u64::from(deadline) > now
 }
 
-/// The verdict of prefixes up to /16 under what longer ones said: `found` is a drop rule's tag slot, or [`NONE`].
+/// The verdict, given the result of longer prefixes (`found` is the tag slot of a drop rule, or [`NONE`]) and the
+/// prefixes up to /16.
 #[inline(always)]
 pub(crate) fn finish<T: Tables>(
     t: &T,
@@ -212,7 +214,7 @@ pub(crate) fn finish<T: Tables>(
     let mut drop = (word >> TOP_DROP) as u32 & (VALID | TAG_MASK);
     let mut ignore = (word >> TOP_IGNORE) as u32 & (VALID | TAG_MASK);
     if now != 0 {
-        // Rules up to /16 are folded into `word`, so what lies under an expired one must be looked for.
+        // `word` holds only the longest prefix up to /16; if it has expired, shorter ones must be looked up.
         drop = if drop == 0 {
             0
         } else {
@@ -235,7 +237,7 @@ pub(crate) fn finish<T: Tables>(
     }
 }
 
-/// The longest prefix up to /16 that covers `head` and still holds, as [`VALID`] and tag slot, or 0.
+/// The longest prefix up to /16 that covers `head` and is in force, as [`VALID`] and tag slot, or 0.
 #[inline(always)]
 pub fn short_rule<T: Tables>(t: &T, head: u32, v6: bool, policy: u32, now: u64) -> u32 {
     let mut node = (1 << 16) | (head & 0xffff);

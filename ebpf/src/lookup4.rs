@@ -1,5 +1,5 @@
-//! IPv4: a bit per /16 and one per /24 settle nearly every innocent source, one line of the table of hosts nearly every
-//! dropped one; what is left walks the lengths that its /16 knows.
+//! IPv4: one bit per /16 and one per /24 decide nearly every passed source, one line of the table of hosts nearly every
+//! dropped one; the others walk the prefix lengths in use in their /16.
 
 use crate::layout::{
     CODE_DROP, CODE_IGNORE, CODE_PASS, DROP, HEAD_HOSTS, HEAD_MORE, HOST_BITS, Hosts4, IGNORE,
@@ -10,8 +10,8 @@ use crate::{
     lookup::{ATTEMPTS, NONE, Tables, finish, holds, load, time_without_daemon, unroll},
 };
 
-/// Whether any rule may cover a source in this /24. The bits per /16 fit the L1 cache; those per /24 are only asked
-/// where rules are near.
+/// Whether any rule may cover a source in this /24. The bits per /16 fit into the L1 cache; those per /24 are read only
+/// if there are rules in the /16.
 #[inline(always)]
 pub fn flagged4<T: Tables>(t: &T, source: u32) -> bool {
     // SAFETY: valid, see `Tables`.
@@ -24,7 +24,7 @@ pub fn flagged4<T: Tables>(t: &T, source: u32) -> bool {
     (near >> ((source >> 8) & 63)) & 1 != 0
 }
 
-/// The verdict code for a source. Call it where [`flagged4`] says so: without it the answer is the same, and later.
+/// The verdict code for a source. Call it if [`flagged4`] is true; otherwise the result is the same, but slower.
 #[inline(always)]
 pub fn lookup4<T: Tables>(t: &T, source: u32) -> u32 {
     let head = head4(t, source);
@@ -38,7 +38,7 @@ pub fn lookup4<T: Tables>(t: &T, source: u32) -> u32 {
     }
 }
 
-/// The same for who met a change on the way.
+/// Repeats a lookup that raced with a change.
 #[inline(always)]
 pub fn again4<T: Tables>(t: &T, source: u32) -> u32 {
     let mut code = CODE_PASS;
@@ -60,7 +60,7 @@ fn head4<T: Tables>(t: &T, source: u32) -> u64 {
     unsafe { core::ptr::read_volatile(t.head4(source >> 16)) }
 }
 
-/// What most flagged packets need: a host, where no ignore rule is near.
+/// The fast path for most flagged packets: a host, without ignore rules in its /16.
 #[inline(always)]
 fn once4<T: Tables>(t: &T, source: u32, head: u64) -> u32 {
     if head & (HEAD_HOSTS | HEAD_MORE) == HEAD_HOSTS {
@@ -96,8 +96,8 @@ fn host4<T: Tables>(t: &T, source: u32) -> u32 {
     found & TAG_MASK
 }
 
-/// What the slot of a host says: [`VALID`] and its tag slot, or 0. Two slots at a time and without a branch, for which
-/// one would depend on memory that is still on its way: a wrong guess costs more than all eight slots.
+/// The content of the slot of a host: [`VALID`] and its tag slot, or 0. Processes two slots at a time, without
+/// branches: a branch would depend on a pending load, and a misprediction costs more than all eight slots.
 #[inline(always)]
 fn scan_hosts(line: *const Hosts4, want: u32) -> u32 {
     const ONES: u64 = 1 << 32 | 1;
@@ -107,14 +107,14 @@ fn scan_hosts(line: *const Hosts4, want: u32) -> u32 {
     let mut found = 0;
     for pair in 0..LINE / 2 {
         let differs = load!(line.cast::<[u64; LINE / 2]>(), [pair]) ^ want;
-        // In each half: 0 where the bits of the key are the same, else 1; then none or all bits.
+        // In each half: 0 if the bits of the key are equal, else 1; then no bits or all.
         let other = (((differs >> HOST_BITS) & KEYS) + KEYS) >> KEY_BITS & ONES;
         found |= differs & !(other * 0xffff_ffff);
     }
     (found | found >> 32) as u32
 }
 
-/// Whether a host's deadline lies ahead.
+/// Whether the deadline of a host is in the future.
 #[inline(never)]
 fn host_holds<T: Tables>(t: &T, number: u32, want: u32, now: u64) -> bool {
     let (line, deadlines) = (t.hosts4(number), t.host_deadlines4(number));
@@ -129,7 +129,7 @@ fn host_holds<T: Tables>(t: &T, number: u32, want: u32, now: u64) -> bool {
     false
 }
 
-/// One lookup, given what the head says: the verdict code.
+/// One lookup, given the head: the verdict code.
 #[inline(always)]
 pub fn walk4<T: Tables>(t: &T, source: u32, head: u64) -> u32 {
     let now = time_without_daemon(t);
@@ -197,7 +197,7 @@ fn is(slot: u64, key: u64) -> bool {
     (slot & ((1 << MORE_SHIFT) - 1)) >> TAG_BITS == (key << 1) | 1
 }
 
-/// All slots of a line: the tag slot or [`NONE`], and whether to go on to the next line.
+/// Scans all slots of a line. Returns the tag slot or [`NONE`], and whether to continue with the next line.
 #[inline(always)]
 fn scan4<T: Tables>(t: &T, line: *const Line4, number: u32, key: u64, now: u64) -> (u32, bool) {
     for slot in 0..LINE {
@@ -215,7 +215,7 @@ fn scan4<T: Tables>(t: &T, line: *const Line4, number: u32, key: u64, now: u64) 
     (NONE, load!(line, slots[0]) >> MORE_SHIFT != 0)
 }
 
-/// What did not fit into its first line.
+/// Looks up entries that overflowed from their first line.
 #[inline(never)]
 fn further4<T: Tables>(t: &T, place: Place, mask: u32, key: u64, now: u64) -> u32 {
     for n in 1..LINES_TRIED {

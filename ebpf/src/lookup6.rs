@@ -1,6 +1,6 @@
-//! IPv6: the top 16 bits say whether anything is near; a cell over the top 32 bits says which lengths from /32 on
-//! may exist; one line of a Bloom filter says for /48 and longer whether anything is under these 48 bits, and for
-//! each length whether it is worth a look into the bucket table.
+//! IPv6: the top 16 bits tell whether there may be any rule; a cell of the top 32 bits tells which prefix lengths of
+//! /32 and longer may be in use; for /48 and longer, one line of a Bloom filter tells whether there is a rule under
+//! these 48 bits, and for each length whether the bucket table needs to be probed.
 
 use crate::layout::{
     CODE_IGNORE, CODE_PASS, Cell, DROP, FILTER_WORDS, FILTERED, Filter6, IGNORE, LINE, LINES_TRIED,
@@ -11,10 +11,10 @@ use crate::{
     lookup::{ATTEMPTS, NONE, Tables, finish, holds, load, time_without_daemon, unroll},
 };
 
-/// Where rules of /32 and longer are known in the word of a head, both policies.
+/// The bits of rules of /32 and longer in the word of a head, for both policies.
 const LONG: u64 = 0x8000_8000;
 
-/// What the lookup of a source goes by. `versions` changes with every change of a rule that may concern it.
+/// The input of the lookup of a source. `versions` changes with every change of a rule that may concern it.
 #[derive(Clone, Copy)]
 struct Near {
     word: u64,
@@ -34,7 +34,7 @@ fn word<T: Tables>(t: &T, hi: u64) -> u64 {
     unsafe { core::ptr::read_volatile(t.top6((hi >> 48) as u32)) }
 }
 
-/// Versions first: what is read after them is as new as they are, or newer.
+/// Reads the versions first, so that everything read later is at least as new.
 #[inline(always)]
 fn near<T: Tables>(t: &T, hi: u64, cell: *const Cell) -> Near {
     let versions = versions(t, hi, cell);
@@ -53,7 +53,7 @@ fn versions<T: Tables>(t: &T, hi: u64, cell: *const Cell) -> u64 {
     u64::from(load!(cell, version)) << 32 | u64::from(head)
 }
 
-/// The verdict code for a source, given as two halves. Call it where [`flagged6`] says so.
+/// The verdict code for a source, given as two halves. Call it if [`flagged6`] is true.
 #[inline(always)]
 pub fn lookup6<T: Tables>(t: &T, hi: u64, lo: u64) -> u32 {
     let seed = load!(t.config(), seed);
@@ -72,7 +72,7 @@ pub fn lookup6<T: Tables>(t: &T, hi: u64, lo: u64) -> u32 {
     }
 }
 
-/// The same for who met a change on the way.
+/// Repeats a lookup that raced with a change.
 #[inline(always)]
 pub fn again6<T: Tables>(t: &T, hi: u64, lo: u64) -> u32 {
     let cell = t.cell6(cell6(&load!(t.config(), seed), hi));
@@ -88,7 +88,7 @@ pub fn again6<T: Tables>(t: &T, hi: u64, lo: u64) -> u32 {
     code
 }
 
-/// Whether no rule from /32 on covers the source, as far as the cell and one line of the filter tell.
+/// Whether, by the cell and one line of the filter, no rule of /32 or longer covers the source.
 #[inline(always)]
 fn innocent6<T: Tables>(t: &T, hi: u64, mask: u64, seed: &[u64; 3]) -> bool {
     if mask == 0 {
@@ -118,7 +118,7 @@ fn marked(filter: *const Filter6, marks: [u32; 2]) -> bool {
     word(marks[0]) & word(marks[1]) & 1 != 0
 }
 
-/// One lookup, given what the head and the cell say: the verdict code.
+/// One lookup, given the head and the cell: the verdict code.
 #[inline(always)]
 pub fn walk6<T: Tables>(t: &T, hi: u64, lo: u64, word: u64, mask: u64) -> u32 {
     let now = time_without_daemon(t);
@@ -157,7 +157,7 @@ pub fn walk6<T: Tables>(t: &T, hi: u64, lo: u64, word: u64, mask: u64) -> u32 {
     finish(t, word, (hi >> 48) as u32, true, now, found)
 }
 
-/// One of the steps.
+/// A step by its number.
 #[inline(always)]
 pub(crate) fn step<T: Tables>(t: &T, steps: *const Steps, number: usize) -> *const Step {
     // SAFETY: valid, see `Tables`; the number is below that of the steps.
@@ -168,7 +168,8 @@ pub(crate) fn step<T: Tables>(t: &T, steps: *const Steps, number: usize) -> *con
     }
 }
 
-/// Prefixes of /32 and longer: an ignore rule's verdict code, or a drop rule's, or all ones.
+/// Looks up prefixes of /32 and longer. Returns the verdict code of an ignore rule, or the tag slot of a drop rule, or
+/// all ones.
 #[inline(always)]
 pub fn longer6<T: Tables>(t: &T, hi: u64, lo: u64, mask: u64) -> u32 {
     let steps = t.steps6(load!(t.config(), steps) & 1);
@@ -206,8 +207,8 @@ pub fn longer6<T: Tables>(t: &T, hi: u64, lo: u64, mask: u64) -> u32 {
     found
 }
 
-/// The tag slot of the rule with this prefix, or all ones. For /32 and longer the cell or the filter nearly always knows
-/// that there is none.
+/// The tag slot of the rule with this prefix, or all ones. For /32 and longer, the cell or the filter rules out nearly
+/// all missing prefixes.
 #[inline(always)]
 pub fn probe6<T: Tables>(t: &T, hi: u64, lo: u64, len_policy: u64) -> u32 {
     let seed = load!(t.config(), seed);
@@ -249,7 +250,7 @@ pub fn probe6<T: Tables>(t: &T, hi: u64, lo: u64, len_policy: u64) -> u32 {
     NONE
 }
 
-/// The tag slot, should this entry of the pool be the one looked for.
+/// The tag slot, if this entry of the pool matches.
 #[inline(always)]
 fn entry6<T: Tables>(t: &T, index: u32, hi: u64, lo: u64, len_policy: u64) -> u32 {
     let entry = t.entry6(index);

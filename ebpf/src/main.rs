@@ -1,6 +1,6 @@
-//! The XDP program: reads the source address of a frame, asks the tables, counts, answers.
+//! The XDP program: parses the source address of a frame, looks it up, counts, and returns the verdict.
 //!
-//! Read `filter` first, then `lookup.rs`, `lookup4.rs`, `lookup6.rs`; `layout.rs` says what lies where.
+//! Read `filter` first, then `lookup.rs`, `lookup4.rs`, `lookup6.rs`; `layout.rs` describes the tables.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
@@ -12,6 +12,6 @@ mod maps;
 #[cfg(target_arch = "bpf")]
 mod packet;
 
-/// Only `cargo build --target bpfel-unknown-none` makes the program; couic/build.rs does that.
+/// The program is built only by `cargo build --target bpfel-unknown-none`, which lib/firewall/build.rs runs.
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

@@ -1,4 +1,5 @@
-//! The tables as maps of the program. The sizes here are least ones: the daemon sets the real ones when it loads.
+//! The tables as maps of the program. The sizes here are minimum sizes: the daemon sets the real ones when it loads the
+//! program.
 
 use core::arch::asm;
 
@@ -10,7 +11,7 @@ use aya_ebpf::{
 };
 use couic_ebpf::{Tables, layout::*, lookup, rule};
 
-/// Tables that the daemon sizes when it loads: looking one up costs some ten instructions.
+/// Tables sized by the daemon on load. A lookup costs some ten instructions.
 macro_rules! sized {
     ($($name:ident: $record:ty = $entries:expr;)+) => {
         $(#[map]
@@ -30,30 +31,30 @@ sized! {
     RULE_COUNTS: RuleCount = 1;
 }
 
-/// Set by the daemon before the program is verified, where it counts per rule: where it is 0, the verifier takes away
-/// what depends on it.
+/// Set by the daemon before verification to enable per-rule counters: if it is 0, the verifier removes the dependent
+/// code.
 #[unsafe(no_mangle)]
 static COUNT_RULES: u32 = 0;
 
-/// Set by the daemon: whether the kernel has `bpf_ktime_get_coarse_ns` (Linux 5.11). Where not, the clock that is exact
-/// costs some 50 ns, once in [`SEEN_JIFFIES`].
+/// Set by the daemon: whether the kernel has `bpf_ktime_get_coarse_ns` (Linux 5.11). The exact clock, used otherwise,
+/// costs some 50 ns once every [`SEEN_JIFFIES`].
 #[unsafe(no_mangle)]
 static COARSE_CLOCK: u32 = 1;
 
-/// Whether this object is for CPUs that may do loads in another order than the program's (aarch64). One of its own, since
-/// kernels before 5.12 refuse atomic instructions that fetch wherever they stand, and aarch64 has them from 5.18 on.
+/// Whether this object is for CPUs that reorder loads (aarch64). A separate object, since kernels before 5.12 reject
+/// fetching atomics anywhere in a program, and aarch64 supports them since 5.18.
 const ORDERED: bool = matches!(env!("CARGO_BIN_NAME").as_bytes(), b"couic-xdp-ordered");
 
-/// Whether a word that the daemon sets before the program is verified is not 0.
+/// Whether a word set by the daemon before verification is not 0.
 macro_rules! is_set {
     ($word:ident) => {
-        // SAFETY: a word of the program's own.
+        // SAFETY: a static of this program.
         unsafe { (&raw const $word).read_volatile() != 0 }
     };
 }
 
-/// Tables of a fixed size, as sections: the program has their address, so a record is one addition away. Every read
-/// and write of them is volatile, since the compiler sees nobody who changes them.
+/// Tables of fixed size, as sections: the program has their address, so access to a record takes one addition. Every
+/// access is volatile, since the compiler does not see the writer.
 macro_rules! fixed {
     ($($name:ident $section:literal: $record:ty = $entries:expr;)+) => {
         $(#[unsafe(link_section = $section)]
@@ -81,15 +82,14 @@ fixed! {
 /// The maps of this program.
 pub(crate) struct Kernel;
 
-/// A map of type array hands out a null pointer where the index is too large, and the verifier wants to see that
-/// asked.
+/// An array map returns a null pointer if the index is out of bounds, and the verifier requires the check.
 macro_rules! at {
     ($map:ident, $index:expr) => {
         $map.get_ptr($index).unwrap_or(core::ptr::null())
     };
 }
 
-/// The verifier wants to see the index masked right before it is used. All sizes are powers of two.
+/// The verifier requires the index to be masked right before use. All sizes are powers of two.
 macro_rules! within {
     ($table:ident, $size:expr, $index:expr) => {
         // SAFETY: below the number of records.
@@ -102,8 +102,8 @@ macro_rules! within {
     };
 }
 
-/// The same where the compiler knows the index to be small enough and would leave out the mask, while verifiers up to that
-/// of Linux 6.12 do not.
+/// The same for an index whose bound is known to the compiler, which would drop the mask, but not to verifiers up to
+/// Linux 6.12.
 macro_rules! surely_within {
     ($table:ident, $size:expr, $index:expr) => {
         // SAFETY: below the number of records.
@@ -116,10 +116,10 @@ macro_rules! surely_within {
     };
 }
 
-/// A mask that the compiler does not leave out.
+/// A mask that the compiler does not drop.
 #[inline(always)]
 fn masked<const MASK: i32>(mut index: usize) -> usize {
-    // SAFETY: changes a register that it is given.
+    // SAFETY: modifies only its operand register.
     unsafe { asm!("{0} &= {1}", inout(reg) index, const MASK, options(pure, nomem, nostack)) };
     index
 }
@@ -217,26 +217,26 @@ impl Tables for Kernel {
     }
     #[inline(always)]
     fn jiffies(&self) -> u64 {
-        // SAFETY: takes nothing, reads a counter (Linux 5.5).
+        // SAFETY: no arguments, reads a counter (Linux 5.5).
         unsafe { bpf_jiffies64() }
     }
     #[inline(always)]
     fn mono(&self) -> u64 {
         if is_set!(COARSE_CLOCK) {
-            // SAFETY: takes nothing, reads a clock.
+            // SAFETY: no arguments, reads a clock.
             unsafe { bpf_ktime_get_coarse_ns() }
         } else {
             // SAFETY: as above.
             unsafe { bpf_ktime_get_ns() }
         }
     }
-    /// An atomic addition on the stack, since BPF has no barrier that all kernels know: acquire and release in one, which
-    /// no load passes in either direction. The compiler keeps volatile reads in order by itself.
+    /// An atomic addition on the stack, since BPF has no barrier that all kernels support: acquire and release in one,
+    /// which no load crosses in either direction. The compiler does not reorder volatile reads.
     #[inline(always)]
     fn barrier(&self) {
         if ORDERED {
             let mut word = 0u64;
-            // SAFETY: changes a word of this function's own.
+            // SAFETY: modifies a local variable.
             unsafe {
                 asm!("{1} = atomic_fetch_add((u64 *)({0} + 0), {1})", in(reg) &raw mut word, inout(reg) 0u64 => _, options(nostack));
             }
@@ -292,7 +292,7 @@ impl Tables for Kernel {
     }
 }
 
-// Functions that the linker leaves global: the verifier looks at each once, whoever calls it and however often.
+// Functions that the linker keeps global: the verifier checks each once, regardless of its callers.
 
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -373,7 +373,7 @@ fn count_rule(number: u32) -> u32 {
         let beat = Kernel.beat();
         // SAFETY: a record of the map, a record of the fixed table; helper without arguments (Linux 5.11).
         unsafe {
-            // What core::sync::atomic would do: it has no fetch_add where there is no compare-and-swap.
+            // Equivalent to core::sync::atomic, which has no fetch_add on targets without compare-and-swap.
             asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) &raw mut (*count).hits, in(reg) 1u64);
             let since = Kernel
                 .mono()
@@ -390,7 +390,7 @@ fn counts_rules(code: u32) -> bool {
     code < CODE_PASS && is_set!(COUNT_RULES)
 }
 
-/// Counts the rule behind a verdict about an IPv4 source, where that was asked for.
+/// Counts the rule behind a verdict for an IPv4 source, if per-rule counters are enabled.
 #[inline(always)]
 fn hit4(source: u32, code: u32) -> u32 {
     if counts_rules(code) {
@@ -434,13 +434,13 @@ pub(crate) fn judge6(hi: u64, lo: u64) -> u32 {
     }
 }
 
-/// Counts a frame under a code, on this CPU's own page: no other CPU writes there.
+/// Counts a frame under a code, in the page of this CPU, which no other CPU writes to.
 #[inline(always)]
 pub(crate) fn count(code: u32, bytes: u64) {
-    // SAFETY: takes nothing, reads a number.
+    // SAFETY: no arguments, reads a number.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     if let Some(count) = COUNTS.get_ptr_mut(cpu * CODES + code) {
-        // SAFETY: a record of this CPU, which runs one program of this kind at a time.
+        // SAFETY: a record of this CPU, which runs one such program at a time.
         unsafe {
             (*count).packets += 1;
             (*count).bytes += bytes;

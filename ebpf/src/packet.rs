@@ -1,4 +1,4 @@
-//! Three ways to read a frame: through pointers into its first buffer, by a helper where it lies in several, and by a
+//! Three ways to read a frame: by pointers into its first buffer, by a helper if it spans several buffers, and by a
 //! helper from the network header of an skb.
 
 use core::arch::asm;
@@ -13,14 +13,14 @@ use crate::frame::Packet;
 const IPV4: usize = 20;
 const IPV6: usize = 40;
 
-/// The first buffer of a frame, by the addresses of its begin and end. `MOVING`: read at offsets that are not constants.
+/// The first buffer of a frame, by its start and end address. `MOVING`: for offsets that are not constant.
 pub(crate) struct Direct<const MOVING: bool> {
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
 
 impl<const MOVING: bool> Direct<MOVING> {
-    /// Bytes at `at`. The verifier wants to see each range compared with `end` before it is read, through the very
+    /// Bytes at `at`. The verifier requires each range to be compared with `end` before it is read, through the same
     /// pointer that is compared.
     #[inline(always)]
     fn bytes(&self, at: usize, len: usize) -> Option<*const u8> {
@@ -56,11 +56,11 @@ impl<const MOVING: bool> Packet for Direct<MOVING> {
     }
 }
 
-/// The first buffer begins at an even address, as the headroom before it does, and all that is read here lies at even
-/// offsets: by halves of words, since an unaligned read would be one of bytes.
+/// The first buffer begins at an even address, like its headroom, and all offsets read here are even. Reads half words,
+/// since the compiler would split an unaligned read into bytes.
 #[inline(always)]
 fn be16(from: *const u8, at: usize) -> u16 {
-    // SAFETY: in a range that `bytes` compared with the end of the buffer; aligned, see above.
+    // SAFETY: in a range that `bytes` has compared with the end of the buffer; aligned, see above.
     u16::from_be(unsafe { from.add(at).cast::<u16>().read() })
 }
 
@@ -76,8 +76,8 @@ fn be64(from: *const u8, at: usize) -> u64 {
     opaque(value as usize) as u64
 }
 
-/// The address, which the compiler does not take apart any more: a sum computed in another order would be another pointer
-/// to the verifier than the one that was compared.
+/// Hides an address from the optimizer: a sum computed in a different order would be a different pointer to the
+/// verifier than the compared one.
 #[inline(always)]
 fn opaque(mut address: usize) -> usize {
     // SAFETY: moves a register to itself.
@@ -85,8 +85,8 @@ fn opaque(mut address: usize) -> usize {
     address
 }
 
-/// The value, of which the compiler knows nothing any more. The verifier of Linux 6.12 and older forgets all bounds at a
-/// byte swap, so the compiler must not leave out masks because of what it knows of one.
+/// Hides a value from the optimizer. The verifier of Linux 6.12 and older forgets all bounds at a byte swap, so the
+/// compiler must not drop masks that it considers redundant after one.
 #[inline(always)]
 fn opaque32(mut value: u32) -> u32 {
     // SAFETY: moves a register to itself.
@@ -97,10 +97,10 @@ fn opaque32(mut value: u32) -> u32 {
 /// A frame in several buffers (Linux 5.18).
 pub(crate) struct Buffers(pub(crate) *mut xdp_md);
 
-/// An skb, from its network header on. What is not in its linear part is not seen: pull it in first.
+/// An skb, from its network header on. Only its linear part is visible, so headers must be pulled in first.
 pub(crate) struct Network(pub(crate) *mut __sk_buff);
 
-/// Bytes on the stack, aligned as those of a frame.
+/// Bytes on the stack, with the alignment of a frame.
 #[repr(align(8))]
 struct Aligned<const N: usize>([u8; N]);
 
@@ -113,7 +113,7 @@ impl CopyOut for Buffers {
     #[inline(always)]
     fn copy<const N: usize>(&self, at: usize) -> Option<Aligned<N>> {
         let mut bytes = Aligned([0; N]);
-        // SAFETY: the context that the kernel gave; `bytes` holds `N` bytes.
+        // SAFETY: the context passed by the kernel; `bytes` holds `N` bytes.
         let failed =
             unsafe { bpf_xdp_load_bytes(self.0, at as u32, bytes.0.as_mut_ptr().cast(), N as u32) };
         (failed == 0).then_some(bytes)
@@ -124,7 +124,7 @@ impl CopyOut for Network {
     #[inline(always)]
     fn copy<const N: usize>(&self, at: usize) -> Option<Aligned<N>> {
         let mut bytes = Aligned([0; N]);
-        // SAFETY: the context that the kernel gave; `bytes` holds `N` bytes.
+        // SAFETY: the context passed by the kernel; `bytes` holds `N` bytes.
         let failed = unsafe {
             bpf_skb_load_bytes_relative(
                 self.0.cast(),
@@ -138,7 +138,7 @@ impl CopyOut for Network {
     }
 }
 
-/// Few bytes at a time: the stack is short.
+/// Copies few bytes at a time, as the stack is small.
 impl<C: CopyOut> Packet for C {
     #[inline(always)]
     fn half(&self, at: usize) -> Option<u16> {

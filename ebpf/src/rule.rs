@@ -1,8 +1,7 @@
-//! Which rule decided about a packet: a second, slower lookup that only runs where the daemon counts per rule, so that
-//! nobody else pays for it.
+//! Finds the rule that decided a packet: a second, slower lookup that runs only if per-rule counters are enabled.
 //!
-//! It is told the verdict code, so it looks for the longest prefix of that policy with that tag slot that still holds.
-//! Rules that change between the two lookups can make it find none; the packet is then counted under its tag alone.
+//! Given the verdict code, it looks for the longest prefix of that policy with that tag slot that is in force. If rules
+//! change between the two lookups, it may find none; the packet is then counted under its tag only.
 
 use crate::{
     hash::{cell6, place4, place6, scatter4},
@@ -20,7 +19,7 @@ fn split(code: u32) -> (u32, u32) {
     (policy, code & TAG_MASK)
 }
 
-/// The number of the rule that decided about an IPv4 source, or all ones.
+/// The number of the rule that decided an IPv4 source, or all ones.
 #[inline(always)]
 pub fn rule4<T: Tables>(t: &T, source: u32, code: u32) -> u32 {
     let (policy, tag) = split(code);
@@ -69,7 +68,7 @@ fn host<T: Tables>(t: &T, source: u32, tag: u32) -> u32 {
     NONE
 }
 
-/// The number of a slot in a line of a table, or all ones where its deadline has passed.
+/// The number of a slot in a line of a table, or all ones if its deadline has passed.
 #[inline(always)]
 fn live<T: Tables>(t: &T, deadlines: *const Deadlines4, number: u32, slot: usize) -> u32 {
     let now = time_without_daemon(t);
@@ -103,7 +102,7 @@ pub fn slot4<T: Tables>(t: &T, key: u64, tag: u32) -> u32 {
     NONE
 }
 
-/// The number of the rule that decided about an IPv6 source, or all ones.
+/// The number of the rule that decided an IPv6 source, or all ones.
 #[inline(always)]
 pub fn rule6<T: Tables>(t: &T, hi: u64, lo: u64, code: u32) -> u32 {
     let (policy, tag) = split(code);
@@ -178,7 +177,7 @@ pub fn index6<T: Tables>(t: &T, hi: u64, lo: u64, len_policy: u64, tag: u32) -> 
     NONE
 }
 
-/// The record in a tree of prefixes up to /16 of the longest rule over `head` with this tag slot, or all ones.
+/// The record of the longest rule with this tag slot that covers `head` in a tree of prefixes up to /16, or all ones.
 #[inline(always)]
 fn short_node<T: Tables>(t: &T, head: u32, v6: bool, policy: u32, tag: u32) -> u32 {
     let now = time_without_daemon(t);

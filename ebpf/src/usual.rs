@@ -1,5 +1,5 @@
-//! The usual design of such filters, to measure against: two LPM tries of the kernel a family, ignore then drop,
-//! per-CPU counters per action, and an LRU hash of counters per tag.
+//! The common design of such filters, for comparison: two LPM tries of the kernel per family, ignore then drop, per-CPU
+//! counters per action, and an LRU hash of counters per tag.
 
 use aya_ebpf::{
     bindings::{

@@ -1,7 +1,7 @@
-//! Whole requests through the API in process, over a data plane in memory: no request makes a panic or a fault of the
-//! daemon, and every error has its body. The first line of the input is `METHOD PATH [CONTENT-TYPE [CONFIRM-WITHIN]]`, the
-//! rest is the body; `@` in a path stands for the oldest change that waits to be confirmed. State lives on for a thousand
-//! requests, a second apart, so that conflicts, full tables, sets and changes that are undone are met.
+//! Whole requests through the API, in process, with a data plane in memory: no request causes a panic or an internal
+//! error, and every error has its body. The first line of the input is `METHOD PATH [CONTENT-TYPE [CONFIRM-WITHIN]]`,
+//! the rest is the body; `@` in a path stands for the oldest change that awaits confirmation. State is kept for a
+//! thousand requests, a second apart, to cover conflicts, full tables, sets and undone changes.
 #![no_main]
 
 use std::{
@@ -17,7 +17,7 @@ use couic_common::{ApiError, Health};
 use libfuzzer_sys::fuzz_target;
 use warp::{Filter, filters::BoxedFilter, http::Uri, reply::Response};
 
-const REQUESTS_A_LAB: u32 = 1000;
+const REQUESTS_PER_LAB: u32 = 1000;
 
 thread_local! {
     static LAB: RefCell<Option<Lab>> = const { RefCell::new(None) };
@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     LAB.with_borrow_mut(|slot| {
         if slot.as_ref().is_none_or(|lab| lab.left == 0) {
-            // The old one goes first: both have the same directory.
+            // Drop the old one first, as both use the same directory.
             *slot = None;
             *slot = Some(Lab::new());
         }
@@ -61,7 +61,7 @@ impl<'i> Request<'i> {
         path.parse::<Uri>().ok()?.path().strip_prefix('/')?;
         let content_type = words.next();
         let confirm_within = words.next();
-        // What hyper would refuse is none of our business.
+        // Skip headers that hyper would reject.
         let legal = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
         let headers = [content_type, confirm_within];
         (known.contains(&method) && path.starts_with('/') && headers.into_iter().flatten().all(legal))
@@ -88,7 +88,7 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        // In memory where there is such a place: sets and clients are written with all care.
+        // In memory if possible, since sets and clients are written with fsync.
         let shm = Path::new("/dev/shm");
         let base = if shm.is_dir() {
             shm.to_path_buf()
@@ -137,7 +137,7 @@ impl Lab {
             clock,
             token,
             home,
-            left: REQUESTS_A_LAB,
+            left: REQUESTS_PER_LAB,
         }
     }
 
@@ -167,9 +167,9 @@ impl Lab {
         assert!((200..500).contains(&status), "{status}: {shown}");
         assert_ne!(status, 401, "the token is the admin's");
         let panics = answer.headers().contains_key("couic-panic");
-        assert_eq!(panics, self.api.firewall.passes_all(), "the header says how it is");
+        assert_eq!(panics, self.api.firewall.passes_all(), "the header shows the state of the panic switch");
         if answer.headers().contains_key("couic-confirm-id") {
-            assert!(status < 300 && request.confirm_within.is_some(), "nothing waits that was refused");
+            assert!(status < 300 && request.confirm_within.is_some(), "a rejected change is not pending");
         }
         if request.method == "HEAD" {
             assert!(body.is_empty(), "HEAD has no body");
@@ -188,7 +188,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        // It lies in a directory for temporary files.
+        // Errors are ignored in a directory for temporary files.
         let _ = fs::remove_dir_all(&self.home);
     }
 }

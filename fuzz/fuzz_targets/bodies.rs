@@ -1,4 +1,4 @@
-//! Request bodies: decoding never panics, and what was decoded survives being written and read again.
+//! Request bodies: decoding never panics, and decoded values survive encoding and decoding again.
 #![no_main]
 
 use couic_common::{
@@ -30,9 +30,9 @@ fn round_trip<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(
     bytes: &[u8],
 ) -> Option<T> {
     let value: T = serde_json::from_slice(bytes).ok()?;
-    let text = serde_json::to_string(&value).expect("what was read can be written");
-    let again: T = serde_json::from_str(&text).expect("what was written can be read");
-    // Numbers with a fraction inside of metadata may change in their last bit.
+    let text = serde_json::to_string(&value).expect("decoded values can be encoded");
+    let again: T = serde_json::from_str(&text).expect("encoded values can be decoded");
+    // Floating-point numbers in metadata may change in their last bit.
     if !serde_json::from_str(&text).is_ok_and(|v| has_float(&v)) {
         assert_eq!(value, again, "{text}");
     }
@@ -48,7 +48,7 @@ fn has_float(value: &Value) -> bool {
     }
 }
 
-/// The values in a request are judged by these.
+/// The validation of the values in a request.
 fn values(cidr: &str, tag: Option<&str>) {
     if let Ok(cidr) = cidr.parse::<Cidr>() {
         assert!(cidr.contains(cidr.addr()));

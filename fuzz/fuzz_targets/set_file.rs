@@ -1,4 +1,4 @@
-//! The set-file parser against a reading of the format that is as plain as can be.
+//! The set file parser against a naive implementation of the format.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -34,12 +34,12 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// The entries, or the number of the first bad line.
+/// The entries, or the number of the first invalid line.
 fn plain(bytes: &[u8]) -> Result<BTreeSet<Cidr>, u64> {
     let mut entries = BTreeSet::new();
     let mut number = 1_u64;
     let mut line = Vec::new();
-    // A byte order mark does no harm.
+    // A byte order mark is ignored.
     let bytes = match bytes {
         [0xef, 0xbb, 0xbf, rest @ ..] => rest,
         all => all,

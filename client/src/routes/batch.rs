@@ -1,4 +1,4 @@
-//! `POST /v1/{policy}/batch`: many changes in one call, each judged by itself.
+//! `POST /v1/{policy}/batch`: many changes in one call, each validated on its own.
 
 use std::sync::{
     Arc,
@@ -11,15 +11,15 @@ use reqwest::{Body, Method, header::CONTENT_TYPE};
 
 use crate::{Client, ClientError, ndjson};
 
-/// So many jobs make one chunk: some 100 KiB.
+/// Jobs per chunk, some 100 KiB.
 const CHUNK: usize = 1024;
 
 impl Client {
-    /// `POST /v1/{policy}/batch` with a JSON array. Adding what is there is no error here: the later tag and
-    /// expiration win.
+    /// `POST /v1/{policy}/batch` with a JSON array. Adding an existing entry is not an error here: it updates the tag
+    /// and the expiration.
     ///
     /// # Errors
-    /// [`ClientError`]. Jobs that failed are no error: they are in the outcome.
+    /// [`ClientError`]. Failed jobs are not an error, but part of the outcome.
     pub async fn batch(
         &self,
         policy: Policy,
@@ -28,12 +28,12 @@ impl Client {
         self.post(&[policy.as_str(), "batch"], jobs).await
     }
 
-    /// `POST /v1/{policy}/batch` as NDJSON: any number of jobs, in bounded memory. The time limit is on silence: it
-    /// runs while the daemon neither takes jobs nor answers, and stands still while `jobs` has none to give.
+    /// `POST /v1/{policy}/batch` as NDJSON: any number of jobs, in bounded memory. The timeout runs while the daemon
+    /// neither reads jobs nor responds, and is suspended while `jobs` has no item ready.
     ///
     /// # Errors
-    /// [`ClientError`]. Jobs that failed are no error: they are in the outcome. Where the connection breaks, the
-    /// jobs sent before may have been applied.
+    /// [`ClientError`]. Failed jobs are not an error, but part of the outcome. If the connection breaks, the jobs sent
+    /// before may have been applied.
     ///
     /// # Examples
     /// ```no_run
@@ -88,11 +88,11 @@ impl Client {
     }
 }
 
-/// Who is to blame for silence.
+/// Tells a slow daemon from a slow stream of jobs.
 #[derive(Default)]
 struct Progress {
     sent: AtomicU64,
-    /// The caller's stream has nothing to give at the moment.
+    /// The caller's stream has no item ready.
     starved: AtomicBool,
 }
 

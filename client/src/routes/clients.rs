@@ -1,4 +1,4 @@
-//! `/v1/client`: the API's clients and their tokens.
+//! `/v1/client`: API clients and their tokens.
 
 use couic_common::{ClientInfo, ClientName, ClientRequest, Group};
 
@@ -13,10 +13,10 @@ impl Client {
         self.get(&["client"]).await
     }
 
-    /// `POST /v1/client`: makes a client and its token.
+    /// `POST /v1/client`: creates a client and its token.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 422 where the name is taken.
+    /// [`ClientError::Refused`] with 422 if the name is taken.
     pub async fn create_client(
         &self,
         name: &ClientName,
@@ -32,15 +32,15 @@ impl Client {
     /// `GET /v1/client/{name}`: one client.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where there is none of this name.
+    /// [`ClientError::Refused`] with 404 if there is no client of this name.
     pub async fn client(&self, name: &ClientName) -> Result<ClientInfo, ClientError> {
         self.get(&["client", name.as_str()]).await
     }
 
-    /// `DELETE /v1/client/{name}`: takes the token back at once.
+    /// `DELETE /v1/client/{name}`: deletes a client and revokes its token at once.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where there is none of this name, with 422 for `couicctl` itself.
+    /// [`ClientError::Refused`] with 404 if there is no client of this name, with 422 for `couicctl` itself.
     pub async fn delete_client(&self, name: &ClientName) -> Result<(), ClientError> {
         self.remove(&["client", name.as_str()]).await
     }

@@ -5,14 +5,14 @@ use reqwest::{Method, Url};
 
 use crate::{Client, ClientError};
 
-/// Which entries a list shall hold. The default is all of them.
+/// A filter for lists of entries. The default matches all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListQuery {
-    /// Alternatives separated by commas, `*` for any characters; `untagged` for entries without a tag.
+    /// Alternatives separated by commas; `*` matches any characters, `untagged` entries without a tag.
     pub tag: Option<String>,
-    /// At most so many.
+    /// Maximum number of entries.
     pub limit: Option<u64>,
-    /// Only what comes behind this one in the order of lists: IPv4 first, then by address, then by prefix length.
+    /// Only entries after this CIDR in the order of lists: IPv4 first, then by address, then by prefix length.
     pub after: Option<Cidr>,
 }
 
@@ -36,7 +36,7 @@ impl ListQuery {
 }
 
 impl Client {
-    /// `GET /v1/{policy}`: the entries, ordered. [`Client::stream_entries`] needs less memory for long lists.
+    /// `GET /v1/{policy}`: the entries, in order. [`Client::stream_entries`] needs less memory for long lists.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -49,24 +49,22 @@ impl Client {
             .await
     }
 
-    /// `POST /v1/{policy}`: adds an entry and answers it as it stands.
+    /// `POST /v1/{policy}`: adds an entry, and returns it as stored.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 409 where there is an entry with this CIDR already, with 422 where a value is
-    /// invalid or a guard rail objects.
+    /// [`ClientError::Refused`] with 409 if there is an entry with this CIDR already, with 422 if a value is invalid or
+    /// a guard rail rejects it.
     ///
     /// # Examples
     /// Bans an address for an hour.
     /// ```no_run
-    /// # async fn run(client: couic_client::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// use std::time::{Duration, SystemTime, UNIX_EPOCH};
-    /// use couic_client::common::{EntryRequest, Policy};
+    /// # async fn run(client: couic_client::Client) -> Result<(), couic_client::ClientError> {
+    /// use couic_client::common::{EntryRequest, Policy, unix_seconds};
     ///
-    /// let until = SystemTime::now() + Duration::from_secs(3600);
     /// let entry = client
     ///     .add(Policy::Drop, &EntryRequest {
     ///         cidr: "192.0.2.7/32".into(),
-    ///         expiration: until.duration_since(UNIX_EPOCH)?.as_secs(),
+    ///         expiration: unix_seconds() + 3_600,
     ///         tag: Some("ssh-scan".into()),
     ///         metadata: None,
     ///         force: false,
@@ -83,22 +81,22 @@ impl Client {
     /// `GET /v1/{policy}/{ip}/{prefix}`: one entry.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where there is no such entry.
+    /// [`ClientError::Refused`] with 404 if there is no such entry.
     pub async fn entry(&self, policy: Policy, cidr: Cidr) -> Result<Entry, ClientError> {
         let [ip, prefix] = path_of(cidr);
         self.get(&[policy.as_str(), &ip, &prefix]).await
     }
 
-    /// `DELETE /v1/{policy}/{ip}/{prefix}`: takes an entry away.
+    /// `DELETE /v1/{policy}/{ip}/{prefix}`: deletes an entry.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where there is no such entry, with 422 where a set defines it.
+    /// [`ClientError::Refused`] with 404 if there is no such entry, with 422 if a set defines it.
     pub async fn delete(&self, policy: Policy, cidr: Cidr) -> Result<(), ClientError> {
         let [ip, prefix] = path_of(cidr);
         self.remove(&[policy.as_str(), &ip, &prefix]).await
     }
 
-    /// `DELETE /v1/{policy}?tag=T`: takes away every entry whose tag matches the pattern. Entries of sets stay.
+    /// `DELETE /v1/{policy}?tag=T`: deletes every entry whose tag matches the pattern. Entries of sets stay.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -118,7 +116,7 @@ impl Client {
     /// `POST /v1/{policy}/peer`: changes from a peer. Needs a token of group `peering` or `admin`.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 422 where any job is invalid; then none was applied.
+    /// [`ClientError::Refused`] with 422 if any job is invalid; then none was applied.
     pub async fn peer(
         &self,
         policy: Policy,

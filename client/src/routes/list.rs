@@ -1,4 +1,4 @@
-//! `GET /v1/{policy}` as a stream: entries arrive while the daemon still reads them out.
+//! `GET /v1/{policy}` as a stream: entries arrive while the daemon is still reading.
 
 use std::{pin::Pin, time::Duration};
 
@@ -12,15 +12,15 @@ use reqwest::{
 use super::ListQuery;
 use crate::{Client, ClientError, ndjson::Lines};
 
-/// Entries as they arrive. After an error the stream ends.
+/// Entries as they arrive. The stream ends after an error.
 pub type EntryStream = Pin<Box<dyn Stream<Item = Result<Entry, ClientError>> + Send>>;
 
 impl Client {
-    /// `GET /v1/{policy}` as NDJSON: entries one by one, in bounded memory. A daemon that knows no NDJSON is
-    /// understood as well, its list is read whole.
+    /// `GET /v1/{policy}` as NDJSON: entries one by one, in bounded memory. A plain JSON list of a daemon without
+    /// NDJSON is read as a whole.
     ///
     /// # Errors
-    /// [`ClientError`], here or as the stream's last item.
+    /// [`ClientError`], here or as the last item of the stream.
     ///
     /// # Examples
     /// ```no_run
@@ -93,7 +93,7 @@ impl Reader {
             .await?;
             match chunk {
                 Some(chunk) => self.lines.push(&chunk).map_err(|_| {
-                    ClientError::protocol(&self.client.endpoint, "a line of the list has no end")
+                    ClientError::protocol(&self.client.endpoint, "a line of the list is too long")
                 })?,
                 None => self.ended = true,
             }

@@ -1,4 +1,4 @@
-//! `/v1/notifiers`: whom rule changes are reported to, and how that goes.
+//! `/v1/notifiers`: the receivers of reports of rule changes, and the state of delivery.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use reqwest::Method;
 
 use crate::{Client, ClientError};
 
-/// The daemon waits 90 s for the outcome of a test.
-const TEST_PATIENCE: Duration = Duration::from_secs(100);
+/// Timeout of a test: the daemon waits 90 s for its outcome.
+const TEST_TIMEOUT: Duration = Duration::from_secs(100);
 
 impl Client {
-    /// `GET /v1/notifiers`: every notifier; none where reporting is off.
+    /// `GET /v1/notifiers`: every notifier; none if reporting is disabled.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -22,29 +22,29 @@ impl Client {
     /// `GET /v1/notifiers/{name}`: one notifier.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where there is none of this name.
+    /// [`ClientError::Refused`] with 404 if there is no notifier of this name.
     pub async fn notifier(&self, name: &NotifierName) -> Result<NotifierInfo, ClientError> {
         self.get(&["notifiers", name.as_str()]).await
     }
 
-    /// `POST /v1/notifiers/{name}/test`: delivers a sample and tells how that ended; one that failed is an answer, not
-    /// an error. Takes up to 90 s, whatever the client's own time limit.
+    /// `POST /v1/notifiers/{name}/test`: delivers a sample and returns the outcome; a failed delivery is a result, not
+    /// an error. Takes up to 90 s, whatever the client's timeout.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where there is none of this name.
+    /// [`ClientError::Refused`] with 404 if there is no notifier of this name.
     pub async fn test_notifier(&self, name: &NotifierName) -> Result<NotifierTest, ClientError> {
         let url = self.url(&["notifiers", name.as_str(), "test"]);
-        let patience = self.timeout.max(TEST_PATIENCE);
-        let request = self.request(Method::POST, url).timeout(patience);
+        let timeout = self.timeout.max(TEST_TIMEOUT);
+        let request = self.request(Method::POST, url).timeout(timeout);
         let response = self.send(request).await?;
         self.decode(response).await
     }
 
-    /// `GET /v1/notifiers/{name}/dead`: at most `limit` (1 to 1,000) dead letters behind the one with key `after`, the
+    /// `GET /v1/notifiers/{name}/dead`: at most `limit` (1 to 1,000) dead letters after the one with key `after`,
     /// oldest first.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where there is no notifier of this name.
+    /// [`ClientError::Refused`] with 404 if there is no notifier of this name.
     pub async fn dead_letters(
         &self,
         name: &NotifierName,
@@ -62,10 +62,10 @@ impl Client {
         self.json(self.request(Method::GET, url)).await
     }
 
-    /// `POST /v1/notifiers/{name}/replay`: puts one dead letter, or all, back behind what waits.
+    /// `POST /v1/notifiers/{name}/replay`: appends one dead letter, or all, to the queue again.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where there is no such notifier or letter.
+    /// [`ClientError::Refused`] with 404 if there is no such notifier or letter.
     pub async fn replay_dead_letters(
         &self,
         name: &NotifierName,
@@ -78,10 +78,10 @@ impl Client {
         self.json(self.request(Method::POST, url)).await
     }
 
-    /// `DELETE /v1/notifiers/{name}/dead`: forgets one dead letter, or all.
+    /// `DELETE /v1/notifiers/{name}/dead`: deletes one dead letter, or all.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where there is no such notifier or letter.
+    /// [`ClientError::Refused`] with 404 if there is no such notifier or letter.
     pub async fn discard_dead_letters(
         &self,
         name: &NotifierName,
@@ -93,11 +93,11 @@ impl Client {
         self.json(self.request(Method::DELETE, url)).await
     }
 
-    /// `POST /v1/notifiers/{name}/resume`: lets a failed notifier try again, and one that waits between attempts try
-    /// now. Answers how it is.
+    /// `POST /v1/notifiers/{name}/resume`: resumes a failed notifier, and ends the backoff of a retrying one. Returns
+    /// its state.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where there is none of this name.
+    /// [`ClientError::Refused`] with 404 if there is no notifier of this name.
     pub async fn resume_notifier(&self, name: &NotifierName) -> Result<NotifierInfo, ClientError> {
         let url = self.url(&["notifiers", name.as_str(), "resume"]);
         self.json(self.request(Method::POST, url)).await

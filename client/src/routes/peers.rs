@@ -1,4 +1,4 @@
-//! `/v1/peers`: the nodes that share rules with this one; and what such nodes say to each other.
+//! `/v1/peers`: the nodes that share rules with this one; and the routes between such nodes.
 
 use couic_common::{ClientName, PeerForgotten, PeerInfo, PeerJob, Policy};
 use reqwest::Method;
@@ -6,11 +6,11 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Client, ClientError};
 
-/// The largest answer that is taken from a peer: ten times what one sends.
+/// Maximum size of a peer's response: ten times that of a well-behaved one.
 const MAX_ANSWER: usize = 32 << 20;
 
 impl Client {
-    /// `GET /v1/peers`: every peer; none where rules are not shared.
+    /// `GET /v1/peers`: every peer; none if rules are not shared.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -21,21 +21,22 @@ impl Client {
     /// `DELETE /v1/peers/{name}`: removes every rule that came from a peer, here and on all nodes.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where nobody has that name.
+    /// [`ClientError::Refused`] with 404 if there is no peer of this name.
     pub async fn forget_peer(&self, name: &ClientName) -> Result<PeerForgotten, ClientError> {
         self.json(self.request(Method::DELETE, self.url(&["peers", name.as_str()])))
             .await
     }
 
-    /// `POST /v1/{policy}/peer`: what every Couic understands. All jobs are done, or some of them and an error.
+    /// `POST /v1/{policy}/peer`: sends jobs, which every version of Couic accepts. On error, some jobs may have been
+    /// applied.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] where a job is not accepted.
+    /// [`ClientError::Refused`] if a job is not accepted.
     pub async fn tell_peer(&self, policy: Policy, jobs: &[PeerJob]) -> Result<(), ClientError> {
         let url = self.url(&[policy.as_str(), "peer"]);
         let request = self.request(Method::POST, url).json(jobs);
         let response = self.send(request.timeout(self.timeout)).await?;
-        // The answer repeats the jobs. It is read so that the connection can be used again.
+        // The response repeats the jobs. It is drained so that the connection can be reused.
         self.body(response, MAX_ANSWER).await.map(drop)
     }
 
@@ -43,7 +44,7 @@ impl Client {
     /// those of the crate `couic-peering`.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 or 405 where the node does not know the route.
+    /// [`ClientError::Refused`] with 404 or 405 if the node does not support the route.
     pub async fn exchange<A: DeserializeOwned>(
         &self,
         policy: Policy,
@@ -57,7 +58,7 @@ impl Client {
         serde_json::from_slice(&body).map_err(|e| {
             ClientError::protocol(
                 &self.endpoint,
-                format!("its JSON is not an exchange's: {e}"),
+                format!("its JSON is not that of an exchange between nodes: {e}"),
             )
         })
     }

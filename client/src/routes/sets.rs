@@ -1,4 +1,4 @@
-//! `/v1/sets`: the set files. Rules follow them at the next reload.
+//! `/v1/sets`: the set files. Changes take effect at the next reload.
 
 use couic_common::{Policy, ReloadStatus, SetBody, SetDeleted, SetName, SetSummary, SetUpdate};
 use reqwest::Method;
@@ -14,11 +14,11 @@ impl Client {
         self.get(&["sets", policy.as_str()]).await
     }
 
-    /// `POST /v1/sets/{policy}`: writes a new set file. Rules follow at the next reload.
+    /// `POST /v1/sets/{policy}`: writes a new set file, which takes effect at the next reload.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 409 where there is a set of this name, with 422 where a value is invalid or a
-    /// guard rail objects.
+    /// [`ClientError::Refused`] with 409 if there is a set of this name, with 422 if a value is invalid or a guard rail
+    /// rejects it.
     pub async fn create_set(&self, policy: Policy, set: &SetBody) -> Result<(), ClientError> {
         let request = self
             .request(Method::POST, self.url(&["sets", policy.as_str()]))
@@ -30,16 +30,16 @@ impl Client {
     /// `GET /v1/sets/{policy}/{name}`: a set with its entries, from the file.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where there is none of this name.
+    /// [`ClientError::Refused`] with 404 if there is no set of this name.
     pub async fn set(&self, policy: Policy, name: &SetName) -> Result<SetBody, ClientError> {
         self.get(&["sets", policy.as_str(), name.as_str()]).await
     }
 
-    /// `PUT /v1/sets/{policy}/{name}`: replaces the entries of a set file. Rules follow at the next reload.
+    /// `PUT /v1/sets/{policy}/{name}`: replaces the entries of a set file, which takes effect at the next reload.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where there is none of this name, with 422 where a value is invalid or a
-    /// guard rail objects.
+    /// [`ClientError::Refused`] with 404 if there is no set of this name, with 422 if a value is invalid or a guard
+    /// rail rejects it.
     pub async fn replace_set(
         &self,
         policy: Policy,
@@ -54,10 +54,10 @@ impl Client {
         self.send(request).await.map(drop)
     }
 
-    /// `DELETE /v1/sets/{policy}/{name}`: deletes a set file. Rules follow at the next reload.
+    /// `DELETE /v1/sets/{policy}/{name}`: deletes a set file, which takes effect at the next reload.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 where there is none of this name.
+    /// [`ClientError::Refused`] with 404 if there is no set of this name.
     pub async fn delete_set(
         &self,
         policy: Policy,
@@ -67,10 +67,10 @@ impl Client {
         self.json(self.request(Method::DELETE, url)).await
     }
 
-    /// `POST /v1/sets/reload`: makes the rules what the set files say. All or nothing.
+    /// `POST /v1/sets/reload`: applies the set files to the rules. All or nothing.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 422 naming file and line where a file has a bad line; then nothing changed.
+    /// [`ClientError::Refused`] with 422, naming file and line, if a file has an invalid line; then nothing changed.
     pub async fn reload_sets(&self) -> Result<ReloadStatus, ClientError> {
         let url = self.url(&["sets", "reload"]);
         self.json(self.request(Method::POST, url)).await

@@ -1,4 +1,4 @@
-//! Figures, the verdict for an address, health, and the description of the API itself.
+//! Counters, lookup, health, and the OpenAPI document.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use crate::{Client, ClientError};
 
 impl Client {
-    /// `GET /v1/stats`: rules, packets and bytes since the program was loaded.
+    /// `GET /v1/stats`: rules, and packets and bytes since the XDP program was loaded.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -24,7 +24,7 @@ impl Client {
         self.get(&["stats", "tags", policy.as_str()]).await
     }
 
-    /// `GET /v1/metrics`: all figures in one.
+    /// `GET /v1/metrics`: all counters.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -32,7 +32,7 @@ impl Client {
         self.get(&["metrics"]).await
     }
 
-    /// `GET /v1/metrics?format=prometheus`: all figures as OpenMetrics text.
+    /// `GET /v1/metrics?format=prometheus`: all counters as OpenMetrics text.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -42,7 +42,7 @@ impl Client {
         self.text(self.request(Method::GET, url)).await
     }
 
-    /// `GET /v1/lookup/{ip}`: what would happen to a packet from this address, and why.
+    /// `GET /v1/lookup/{ip}`: the verdict for packets from this address, and the rules behind it.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -50,8 +50,8 @@ impl Client {
         self.get(&["lookup", &ip.to_string()]).await
     }
 
-    /// `GET /v1/health`: whether the filter stands. Needs no token, and none is sent. A daemon that reports itself
-    /// down (503) is an answer, not an error.
+    /// `GET /v1/health`: whether traffic is filtered. Requires no token, and none is sent. A daemon that reports itself
+    /// down (503) is a result, not an error.
     ///
     /// # Errors
     /// [`ClientError`].

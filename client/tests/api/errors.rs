@@ -1,4 +1,4 @@
-//! Every way in which a call fails, and what the user reads then.
+//! Every kind of failure, and its text.
 
 use std::{os::unix::net::UnixListener, time::Duration};
 
@@ -13,10 +13,10 @@ use crate::{
 };
 
 fn at(endpoint: Endpoint) -> Client {
-    patient(endpoint, Duration::from_secs(60))
+    with_timeout(endpoint, Duration::from_secs(60))
 }
 
-fn patient(endpoint: Endpoint, timeout: Duration) -> Client {
+fn with_timeout(endpoint: Endpoint, timeout: Duration) -> Client {
     Client::builder(endpoint)
         .token(TOKEN.parse().unwrap())
         .timeout(timeout)
@@ -58,8 +58,8 @@ async fn a_socket_left_over_from_a_crash() {
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens() {
-    // Held, so that nobody else gets the port; the address beside it is refused.
+async fn a_port_without_a_listener() {
+    // Bound, so that the port stays ours; connections to the neighbouring address are refused.
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = held.local_addr().unwrap().port();
     let error = failure(&at(Endpoint::plain("127.0.0.2", port))).await;
@@ -75,8 +75,8 @@ async fn a_daemon_that_does_not_answer() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("silent.sock");
     let _silent = UnixListener::bind(&path).unwrap();
-    let hasty = patient(Endpoint::unix(&path), Duration::from_millis(300));
-    let error = failure(&hasty).await;
+    let impatient = with_timeout(Endpoint::unix(&path), Duration::from_millis(300));
+    let error = failure(&impatient).await;
     assert!(matches!(error, ClientError::Timeout { .. }), "{error:?}");
     assert!(error.to_string().contains("within 0.3 s"), "{error}");
 }
@@ -99,7 +99,7 @@ async fn a_connection_that_breaks_before_the_answer() {
         "{error:?}"
     );
     assert!(
-        error.to_string().contains("look before you repeat"),
+        error.to_string().contains("check before you repeat"),
         "{error}"
     );
 }
@@ -121,9 +121,9 @@ async fn a_refusal_keeps_the_daemons_words() {
 }
 
 #[tokio::test]
-async fn somebody_else_answers() {
+async fn something_else_responds() {
     for (status, advice) in [
-        (502, "a proxy answered"),
+        (502, "a proxy responded"),
         (301, "redirects are not followed"),
         (404, "something else listens there"),
     ] {

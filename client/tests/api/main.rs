@@ -1,4 +1,4 @@
-//! The client against a stand-in daemon: what it sends for each route, what it makes of each kind of answer.
+//! The client against a stand-in daemon: the request of each route, and the handling of each kind of response.
 
 #![expect(clippy::unwrap_used, reason = "a failing test says so by panicking")]
 

@@ -98,7 +98,7 @@ async fn a_short_batch_is_sent_as_an_array() {
 }
 
 #[tokio::test]
-async fn a_daemon_that_falls_silent_does_not_hold_a_batch_for_ever() {
+async fn a_batch_to_a_silent_daemon_times_out() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("silent.sock");
     let _silent = std::os::unix::net::UnixListener::bind(&path).unwrap();
@@ -116,7 +116,7 @@ async fn a_daemon_that_falls_silent_does_not_hold_a_batch_for_ever() {
 }
 
 #[tokio::test]
-async fn a_caller_that_pauses_is_no_silence() {
+async fn the_timeout_does_not_count_pauses_of_the_caller() {
     let daemon = StandIn::always(200, COUNTS);
     let patience = Duration::from_secs(60);
     let client = couic_client::Client::builder(Endpoint::unix(&daemon.socket))
@@ -125,7 +125,7 @@ async fn a_caller_that_pauses_is_no_silence() {
         .build()
         .unwrap();
     let slow = stream::unfold(0, move |n| async move {
-        // In virtual time: meanwhile the client runs out of patience three times.
+        // In virtual time: three and a half timeouts of the client.
         tokio::time::pause();
         tokio::time::sleep(patience * 7 / 2).await;
         tokio::time::resume();

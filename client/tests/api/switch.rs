@@ -1,4 +1,4 @@
-//! The switches, and what answers say of them.
+//! The panic switch and confirmations, and their response headers.
 
 use couic_client::{ToConfirm, common::PanicRequest};
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn changes_ask_to_be_undone_and_readings_do_not() {
+async fn only_changes_carry_the_confirm_header() {
     let daemon = StandIn::unix(|seen| {
         let answer = match seen.line().as_str() {
             "POST /v1/sets/reload" => Answer::json(201, r#"{"reload_status":"OK"}"#),
@@ -46,7 +46,7 @@ async fn changes_ask_to_be_undone_and_readings_do_not() {
 }
 
 #[tokio::test]
-async fn panic_is_seen_in_every_answer_until_it_is_over() {
+async fn every_response_tells_whether_panic_is_on() {
     let daemon = StandIn::unix(|seen| match seen.line().as_str() {
         "PUT /v1/panic" if seen.json()["on"] == true => {
             Answer::json(200, r#"{"on":true,"by":"ops","since":5}"#).with("couic-panic", "on")

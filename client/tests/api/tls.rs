@@ -1,4 +1,4 @@
-//! TLS against a server whose authority this machine does not know.
+//! TLS against a server whose CA the system does not trust.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ const CERTIFICATE: &[u8] = include_bytes!("fixtures/server.pem");
 const KEY: &[u8] = include_bytes!("fixtures/server.key");
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n[]";
 
-/// Serves one connection; answers the request's head, or None where the handshake failed.
+/// Serves one connection. Returns the head of the request, or None if the handshake failed.
 async fn serve(address: &str) -> (u16, tokio::task::JoinHandle<Option<String>>) {
     let certificate = CertificateDer::from_pem_slice(CERTIFICATE).unwrap();
     let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();

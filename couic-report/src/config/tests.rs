@@ -152,7 +152,7 @@ fn one_message_for_each_bad_value() {
         (
             "https://discord",
             "discord",
-            "12: discord.webhook_url: is not an http or https URL (not shown here: it may hold a secret)",
+            "12: discord.webhook_url: is not an http or https URL (not shown here: it may contain a secret)",
         ),
         ("[slack]\nwebhook_url", "[slack]\nurl", "-"),
         (
@@ -211,17 +211,17 @@ fn two_notifiers_of_one_name_are_a_mistake() {
     let table = "[[notifiers]]\nplugin = \"slack\"\n";
     assert_eq!(
         only_mistake(&format!("{OLD}{table}")),
-        "16: notifiers[0].plugin: a second notifier is called \"slack\", after [slack]: give this one another name = \"…\""
+        "16: notifiers[0].plugin: the name \"slack\" is already used by [slack]: add another name = \"…\""
     );
     let twice = format!("{HEAD}{table}[[notifiers]]\nplugin = \"webhook\"\nname = \"slack\"\n");
     assert_eq!(
         only_mistake(&twice),
-        "8: notifiers[1].name: a second notifier is called \"slack\", after notifiers[0]: give this one another name = \"…\""
+        "8: notifiers[1].name: the name \"slack\" is already used by notifiers[0]: add another name = \"…\""
     );
     let unnamed = format!("{HEAD}[[notifiers]]\nplugin = \"/opt/my plugin.so\"\n");
     assert_eq!(
         only_mistake(&unnamed),
-        "5: notifiers[0].plugin: \"/opt/my plugin.so\" gives the notifier no name: add name = \"…\""
+        "5: notifiers[0].plugin: \"/opt/my plugin.so\" is no valid name for the notifier: add name = \"…\""
     );
     let named = format!("{OLD}{table}name = \"slack-2\"\nisolated = false\ntimeout_secs = 5\n");
     assert_eq!(Config::parse(&named).unwrap().notifier_count(), 3);

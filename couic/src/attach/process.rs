@@ -88,7 +88,7 @@ impl Attacher {
     fn begin(line: Line, start: &Start) -> io::Result<Self> {
         let (persistence, unsaved) = Persistence::begin(start);
         let kept = persistence.found()?;
-        let changes = Changes::listen()?;
+        let changes = Changes::subscribe()?;
         let names = program_names();
         // All of it: the directory may have to be made anew.
         let pins = persistence.pins.as_ref().map(|_| BPF_FS.as_ref());

@@ -12,7 +12,7 @@ use std::{
 };
 
 use couic_common::{Policy, RuleKey};
-use couic_peering::{Slot, State as Says};
+use couic_peering::{RecordState as Says, Slot};
 use parking_lot::MutexGuard;
 
 use super::engine::{Engine, Local, State, actor_of};
@@ -60,7 +60,7 @@ impl DerefMut for Locked<'_> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        let changed = self.state.replica.take_changed();
+        let changed = self.state.replica.drain_changed();
         let Some(journal) = self.commit.journal.filter(|_| !changed.is_empty()) else {
             return;
         };

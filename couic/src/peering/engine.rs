@@ -10,7 +10,7 @@ use std::{
 
 use couic_common::{ClientName, Policy, RuleKey};
 use couic_peering::{
-    Limits, Link, LinkSettings, Moment, NEVER, NodeId, Replica, Slot, State as Says, Tokens,
+    Limits, Link, LinkSettings, Moment, NEVER, NodeId, RecordState as Says, Replica, Slot, Tokens,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;

@@ -141,7 +141,7 @@ impl Engine {
         let (now, mut state) = (self.now(), self.locked());
         let traffic = self.traffic(&mut state, name, now);
         traffic.last = now.wall;
-        let (taken, _) = traffic.tokens.take(adds, now.mono);
+        let (taken, _) = traffic.tokens.acquire(adds, now.mono);
         traffic.received += taken as u64;
         (traffic.limits.clone(), taken == adds)
     }
@@ -159,7 +159,7 @@ impl Engine {
             let now = self.now();
             let mut state = self.locked();
             let traffic = self.traffic(&mut state, name, now);
-            let (allowed, wait) = traffic.tokens.take(spell.len(), now.mono);
+            let (allowed, wait) = traffic.tokens.acquire(spell.len(), now.mono);
             traffic.received += allowed as u64;
             for (cidr, record) in &spell[..allowed] {
                 let refused =
@@ -188,7 +188,7 @@ impl Engine {
     ) -> Result<(), String> {
         let limits = &self.traffic(state, name, now).limits;
         limits
-            .judge_record(key, record)
+            .validate_record(key, record)
             .map_err(|e| e.to_string())?;
         // What was done to the rule here, and was not looked at yet, comes first.
         let seen = self.absorb(state, key, now);

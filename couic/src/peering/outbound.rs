@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use couic_common::{Cidr, ClientName, PeerJob, Policy, RuleKey};
 use couic_peering::{
     Ask, DigestAnswer, DigestRequest, Face, Failure, LinkState, Next, PullAnswer, PullOutcome,
-    PullRequest, PushAnswer, PushRequest, Record, Slot, State as Says, WireRecord,
+    PullRequest, PushAnswer, PushRequest, Record, RecordState as Says, Slot, WireRecord,
 };
 use tokio::sync::Notify;
 

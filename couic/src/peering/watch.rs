@@ -12,7 +12,7 @@ use std::{
 };
 
 use couic_common::{Policy, RuleKey};
-use couic_peering::State as Says;
+use couic_peering::RecordState as Says;
 
 use super::engine::{Engine, Local, State, milliseconds};
 use couic_firewall::rules::{Actor, Claim, Received, Subscription};

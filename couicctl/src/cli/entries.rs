@@ -1,4 +1,4 @@
-//! `drop` and `ignore`: the same commands on two policies. Only `drop` has guard rails to override.
+//! `drop` and `ignore`: the same commands for both policies. Only `drop` has guard rails to override.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,27 +8,27 @@ use couic_common::{Cidr, Tag};
 use super::Confirm;
 use crate::duration;
 
-/// A policy's commands.
+/// The commands of a policy.
 #[derive(Args)]
 pub(crate) struct EntryArgs<F: Args> {
     #[command(subcommand)]
     pub(crate) command: EntryCommand<F>,
 }
 
-/// What can be done to the entries of a policy.
+/// Operations on the entries of a policy.
 #[derive(Subcommand)]
 pub(crate) enum EntryCommand<F: Args> {
     /// Add an entry
     #[command(after_long_help = "\
 Examples:
-  couicctl drop add 192.0.2.7                      for ever
-  couicctl drop add 192.0.2.7 -t ssh-scan -e 2h    for two hours, under a tag
-  couicctl drop add 192.0.2.7 --renew -e 1d        whether or not it is there already
-  couicctl drop add 10.0.0.0/8 --confirm-within 1m undone after a minute unless you say couicctl confirm
+  couicctl drop add 192.0.2.7                      without expiration
+  couicctl drop add 192.0.2.7 -t ssh-scan -e 2h    for two hours, with a tag
+  couicctl drop add 192.0.2.7 --renew -e 1d        even if the entry exists
+  couicctl drop add 10.0.0.0/8 --confirm-within 1m undone after a minute without couicctl confirm
 
-An entry that is there already is refused without --renew.")]
+Without --renew, adding an existing entry fails.")]
     Add(AddArgs<F>),
-    /// Delete an entry, or all entries with certain tags
+    /// Delete an entry, or all entries with matching tags
     #[command(after_long_help = "\
 Examples:
   couicctl drop delete 192.0.2.7
@@ -40,15 +40,15 @@ Entries of sets (their tag ends in .couic) are changed with couicctl sets.")]
     #[command(after_long_help = "\
 Examples:
   couicctl drop list
-  couicctl drop list -t 'ssh*,untagged'      by tag; untagged are those without one
-  couicctl drop list -q > banned.txt         only the CIDRs: what import reads")]
+  couicctl drop list -t 'ssh*,untagged'      by tag; untagged matches entries without a tag
+  couicctl drop list -q > banned.txt         only the CIDRs, as import reads them")]
     List(ListArgs),
     /// Show one entry
     #[command(after_long_help = "\
 Example:
   couicctl drop inspect 192.0.2.0/24
 
-It shows the entry of exactly this CIDR; couicctl check ADDRESS shows all that cover an address.")]
+Shows the entry with exactly this CIDR; couicctl check ADDRESS shows all that cover an address.")]
     Inspect {
         /// ADDRESS/PREFIX, or an address for its /32 or /128
         #[arg(value_parser = Cidr::parse_lenient)]
@@ -60,8 +60,8 @@ Examples:
   couicctl drop import banned.txt -t blocklist -e 1d
   curl -fsS https://lists.example/bad.txt | couicctl drop import - -t blocklist
 
-One CIDR or address a line; # and ; begin comments. A file with a bad line is refused whole.
-Entries that are there already get the new tag and expiration.")]
+One CIDR or address per line; # and ; start comments. A file with an invalid line is rejected as a whole.
+Existing entries get the new tag and expiration.")]
     Import(ImportArgs<F>),
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct AddArgs<F: Args> {
     pub(crate) cidr: Cidr,
     #[command(flatten)]
     pub(crate) label: Label,
-    /// Where there is such an entry already, give it this tag and expiration
+    /// If the entry exists, update its tag and expiration
     #[arg(long)]
     pub(crate) renew: bool,
     #[command(flatten)]
@@ -82,13 +82,13 @@ pub(crate) struct AddArgs<F: Args> {
     pub(crate) force: F,
 }
 
-/// What is the same for one entry and for many.
+/// Tag and expiration, for one entry or many.
 #[derive(Args)]
 pub(crate) struct Label {
     /// A label: up to 64 letters, digits, _ and -
     #[arg(short, long, value_parser = parse_tag)]
     pub(crate) tag: Option<Tag>,
-    /// For how long: 30s, 1m, 2h, 7d or 1h30m [default: for ever]
+    /// Lifetime: 30s, 1m, 2h, 7d or 1h30m [default: no expiration]
     #[arg(short, long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) expiration: Option<Duration>,
 }
@@ -102,25 +102,25 @@ pub(crate) struct DeleteArgs {
     pub(crate) confirm: Confirm,
 }
 
-/// Which entries to delete.
+/// The entries to delete.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Which {
     /// ADDRESS/PREFIX, or an address for its /32 or /128
     #[arg(value_parser = Cidr::parse_lenient)]
     pub(crate) cidr: Option<Cidr>,
-    /// All entries with these tags: alternatives with commas between, * for any characters
+    /// All entries with matching tags: alternatives separated by commas, * for any characters
     #[arg(short, long, value_name = "PATTERN", value_parser = not_blank)]
     pub(crate) tag: Option<String>,
 }
 
-/// Which entries to list, and how.
+/// The entries to list, and the format.
 #[derive(Args)]
 pub(crate) struct ListArgs {
-    /// Only entries with these tags: alternatives with commas between, * for any characters
+    /// Only entries with matching tags: alternatives separated by commas, * for any characters
     #[arg(short, long, value_name = "PATTERN")]
     pub(crate) tag: Option<String>,
-    /// Only the CIDRs, one a line
+    /// Only the CIDRs, one per line
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
@@ -138,10 +138,10 @@ pub(crate) struct ImportArgs<F: Args> {
     pub(crate) force: F,
 }
 
-/// The override of policy drop.
+/// The guard rail override of policy drop.
 #[derive(Args)]
 pub(crate) struct Force {
-    /// Ban even what would cut off this host, its gateway or your own SSH session, or a very short prefix
+    /// Ban even a very short prefix, or one that would cut off the host, its gateway or your own SSH session
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -150,9 +150,9 @@ pub(crate) struct Force {
 #[derive(Args)]
 pub(crate) struct NoForce {}
 
-/// What the command line says of the guard rails.
+/// The guard rails, by the command line.
 pub(crate) trait Override {
-    /// Whether they are on (`Some`), and whether they were overridden.
+    /// `Some` if the policy has guard rails: whether they are overridden.
     fn guard(&self) -> Option<bool>;
 }
 
@@ -171,15 +171,15 @@ impl Override for NoForce {
 fn parse_tag(text: &str) -> Result<Tag, String> {
     match Tag::parse(text) {
         Ok(Some(tag)) => Ok(tag),
-        Ok(None) => Err("a tag cannot be empty; leave -t away for none".into()),
+        Ok(None) => Err("a tag cannot be empty; leave out -t for an entry without a tag".into()),
         Err(error) => Err(error.to_string()),
     }
 }
 
-/// An empty pattern, say of an unset shell variable, would mean all entries without a tag.
+/// Rejects empty alternatives: an unset shell variable would otherwise match all entries without a tag.
 fn not_blank(text: &str) -> Result<String, String> {
     if text.split(',').any(|part| part.trim().is_empty()) {
-        return Err("a pattern cannot be empty; untagged means entries without a tag".into());
+        return Err("a pattern cannot be empty; untagged matches entries without a tag".into());
     }
     Ok(text.to_owned())
 }

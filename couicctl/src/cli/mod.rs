@@ -1,4 +1,4 @@
-//! What may be typed. Help, shell completions and man pages are all made from these definitions.
+//! The command line. Help, shell completions and man pages are generated from these definitions.
 
 mod entries;
 mod notifiers;
@@ -18,9 +18,9 @@ pub(crate) use notifiers::NotifiersCommand;
 pub(crate) use sets::{SetArg, SetSource, SetsCommand};
 pub(crate) use switch::{Confirm, ConfirmArgs, ConfirmCommand, DoctorArgs, PanicCommand};
 
-/// Talk to Couic, the XDP firewall: ban and unban sources, manage sets and tokens, read figures.
+/// Control Couic, the XDP firewall: ban and unban sources, manage sets and tokens, show statistics.
 ///
-/// Policy `drop` bans sources, policy `ignore` protects them: ignore always wins.
+/// Policy `drop` bans sources, policy `ignore` protects them; ignore takes precedence.
 #[derive(Parser)]
 #[command(
     name = "couicctl",
@@ -29,26 +29,27 @@ pub(crate) use switch::{Confirm, ConfirmArgs, ConfirmCommand, DoctorArgs, PanicC
     subcommand_required = true,
     after_long_help = "\
 Examples:
-  couicctl check 192.0.2.7                      what happens to this address, and why
+  couicctl check 192.0.2.7                      the verdict for this address, and why
   couicctl drop add 192.0.2.7 -t scan -e 2h     ban an address for two hours
-  couicctl drop list -t 'scan*'                 who is banned under these tags
-  couicctl ignore add 198.51.100.0/24           never drop this network, whatever is banned
-  couicctl stats global -l                      watch the packets
-  couicctl doctor                               what is wrong, and what to do
-  couicctl panic on                             let everything pass, at once
+  couicctl drop list -t 'scan*'                 sources banned under these tags
+  couicctl ignore add 198.51.100.0/24           never drop this network
+  couicctl stats global -l                      watch the counters
+  couicctl doctor                               find problems and how to fix them
+  couicctl panic on                             let every packet pass, at once
 
 Exit codes:
-  0   done
-  1   the daemon refused, or something else failed; the reason is on stderr
-  2   the command line, or a file named on it, is wrong
-  3   the daemon cannot be reached, or gave no sensible answer
-  64  the configuration file is wrong
+  0   success
+  1   the daemon rejected the request, or something else failed; see stderr
+  2   the command line, or a file named on it, is invalid
+  3   the daemon cannot be reached, or its response is invalid
+  4   the change is in force but could not be saved: a restart would undo it
+  64  the configuration file is invalid
 
 Files:
-  /etc/couic/couicctl.toml    the configuration; without it, the daemon of this machine is meant"
+  /etc/couic/couicctl.toml    the configuration; without it, the daemon of this host is used"
 )]
 pub(crate) struct Cli {
-    /// The configuration file [default: /etc/couic/couicctl.toml, where it exists]
+    /// The configuration file [default: /etc/couic/couicctl.toml, if it exists]
     #[arg(short, long, value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
 
@@ -70,10 +71,10 @@ pub(crate) enum Command {
     /// Static sets: files of CIDRs that survive restarts
     #[command(subcommand)]
     Sets(SetsCommand),
-    /// Figures: packets and bytes, by verdict and by tag
+    /// Statistics: packets and bytes, by verdict and by tag
     #[command(subcommand)]
     Stats(StatsCommand),
-    /// What happens to packets from an address, and which rules say so
+    /// Show the verdict for packets from an address, and the rules behind it
     #[command(
         after_long_help = "Examples:\n  couicctl check 192.0.2.7\n  couicctl check 2001:db8::7 --json"
     )]
@@ -81,34 +82,34 @@ pub(crate) enum Command {
         /// An IPv4 or IPv6 address
         ip: IpAddr,
     },
-    /// Whether the filter stands: interfaces, modes, set files that were not loaded, notifiers that fail
+    /// Show the health of the filter: interfaces, modes, set files that were not loaded, failing notifiers
     #[command(
-        after_long_help = "Exits with 1 where an interface is not filtered. Needs no right beyond reaching the daemon."
+        after_long_help = "Exits with 1 if an interface is not filtered. Requires no token rights."
     )]
     Health,
-    /// Whom rule changes are reported to: how it goes, tests, what was given up
+    /// Receivers of reports of rule changes: state, tests, dead letters
     #[command(subcommand)]
     Notifiers(NotifiersCommand),
-    /// The nodes that rules are shared with: state, what waits, what differs
+    /// The nodes that rules are shared with: state, queue, differences
     Peers {
-        /// Nothing lists them
+        /// List the peers if omitted
         #[command(subcommand)]
         command: Option<PeersCommand>,
     },
-    /// The panic switch: let every packet pass, whatever the rules say
+    /// The panic switch: let every packet pass, regardless of the rules
     #[command(after_long_help = switch::PANIC)]
     Panic {
-        /// Nothing shows how it stands
+        /// Show its state if omitted
         #[command(subcommand)]
         command: Option<PanicCommand>,
     },
-    /// Keep changes that were made with --confirm-within
+    /// Confirm changes that were made with --confirm-within
     #[command(after_long_help = switch::CONFIRM, args_conflicts_with_subcommands = true)]
     Confirm(ConfirmArgs),
-    /// Look for what is wrong: kernel, interfaces, permissions, clock, disk, daemon, peers, notifiers
+    /// Look for problems: kernel, interfaces, permissions, clock, disk, daemon, peers, notifiers
     #[command(after_long_help = switch::DOCTOR)]
     Doctor(DoctorArgs),
-    /// The clients of the API and their tokens
+    /// API clients and their tokens
     #[command(subcommand)]
     Clients(ClientsCommand),
     /// Print a shell completion script
@@ -132,32 +133,32 @@ Examples:
     },
 }
 
-/// Figures.
+/// Statistics.
 #[derive(Subcommand)]
 pub(crate) enum StatsCommand {
-    /// Rules, and packets and bytes by verdict
+    /// Rule counts, and packets and bytes by verdict
     #[command(after_long_help = "\
-With -l, figures and rates are renewed every second until Ctrl-C: in place on a terminal, else one line a second.
-With --json too, that line is a JSON document.")]
+With -l, figures and rates are updated every second until Ctrl-C: in place on a terminal, else one line per second.
+With --json, each line is a JSON document.")]
     Global {
-        /// Keep on showing, every second, with rates
+        /// Update every second, with rates
         #[arg(short, long)]
         live: bool,
     },
-    /// Packets and bytes that rules of policy drop met, by tag
+    /// Packets and bytes matched by rules of policy drop, by tag
     Drop,
-    /// Packets and bytes that rules of policy ignore met, by tag
+    /// Packets and bytes matched by rules of policy ignore, by tag
     Ignore,
 }
 
 /// Peers.
 #[derive(Subcommand)]
 pub(crate) enum PeersCommand {
-    /// List all peers: state, what waits for them, what differs, and what went wrong last
+    /// List all peers: state, queue, differences, last error
     List,
     /// Remove every rule that came from a peer, here and on all nodes
     #[command(after_long_help = "\
-The rules are deleted as with delete, so other nodes delete them too. Take the peer's token away first, or it sends new
+The rules are deleted as with delete, so other nodes delete them too. Revoke the peer's token first, or it sends new
 ones: couicctl clients delete NAME
 
 Example:
@@ -171,7 +172,7 @@ Example:
 /// Tokens.
 #[derive(Subcommand)]
 pub(crate) enum ClientsCommand {
-    /// Make a client, and show its token
+    /// Create a client, and show its token
     #[command(after_long_help = "Example:\n  couicctl clients add -n fail2ban -g clientrw")]
     Add(NewClient),
     /// List all clients with their tokens
@@ -181,25 +182,25 @@ pub(crate) enum ClientsCommand {
         /// Its name
         name: ClientName,
     },
-    /// Delete a client: its token is worth nothing from that moment
+    /// Delete a client and revoke its token
     Delete {
         /// Its name
         name: ClientName,
     },
 }
 
-/// A client to make.
+/// A client to create.
 #[derive(Args)]
 pub(crate) struct NewClient {
     /// A new name: 1 to 48 letters, digits, _ and -
     #[arg(short, long)]
     pub(crate) name: ClientName,
-    /// What it may do
+    /// Its group, which determines its rights
     #[arg(short, long)]
     pub(crate) group: GroupArg,
 }
 
-/// The groups, as they are typed.
+/// The groups, as arguments.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum GroupArg {
     /// Everything
@@ -210,7 +211,7 @@ pub(crate) enum GroupArg {
     Clientro,
     /// Statistics and the state of notifiers
     Monitoring,
-    /// What peers send, nothing else
+    /// The peer routes only
     Peering,
 }
 
@@ -226,7 +227,7 @@ impl From<GroupArg> for Group {
     }
 }
 
-/// The shells that completions are made for.
+/// The shells with completions.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Shell {
     /// GNU Bash
@@ -247,7 +248,8 @@ impl From<Shell> for clap_complete::Shell {
     }
 }
 
-/// All of it, for clap. `drop` and `ignore` share their definitions, so the examples of the latter are put right here.
+/// The whole command for clap. `drop` and `ignore` share their definitions; the examples of the latter are adapted
+/// here.
 pub(crate) fn command() -> clap::Command {
     Cli::command().mut_subcommand("ignore", |ignore| {
         let names: Vec<String> = ignore
@@ -280,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn help_of_ignore_speaks_of_ignore() {
+    fn help_of_ignore_has_its_own_examples() {
         let mut all = command();
         all.build();
         let ignore = all.find_subcommand_mut("ignore").unwrap();
@@ -294,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn every_group_can_be_typed() {
+    fn every_group_is_an_argument() {
         for group in Group::ALL {
             let arg = GroupArg::from_str(group.as_str(), false).unwrap();
             assert_eq!(Group::from(arg), group);

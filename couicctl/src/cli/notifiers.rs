@@ -6,12 +6,12 @@ use couic_common::NotifierName;
 /// Notifiers.
 #[derive(Subcommand)]
 pub(crate) enum NotifiersCommand {
-    /// How every notifier is: state, what waits, what was delivered, what went wrong
+    /// List all notifiers: state, queue, deliveries, problems
     List,
-    /// Deliver a sample now, and say how that ended; exits with 1 where it was not delivered
+    /// Deliver a sample now and show the result; exits with 1 if it was not delivered
     #[command(after_long_help = "\
-The sample overtakes what waits. A success puts a failed notifier back to work.
-Where the other side has asked to be left alone, it is left alone. Takes up to 90 s.
+The sample bypasses the queue. A success resumes a failed notifier.
+No sample is sent while the receiver has asked for a pause. Takes up to 90 s.
 
 Example:
   couicctl notifiers test webhook")]
@@ -19,19 +19,19 @@ Example:
         /// Its name, as in the list
         name: NotifierName,
     },
-    /// List notifications that were given up, the oldest first
+    /// List dead letters (notifications that were given up), oldest first
     #[command(after_long_help = "Example:\n  couicctl notifiers dead webhook")]
     Dead {
         /// Its name, as in the list
         name: NotifierName,
-        /// At most so many, 1 to 1000
+        /// Maximum number, 1 to 1000
         #[arg(short = 'n', long, value_name = "COUNT", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
-        /// Only those behind this one
+        /// Only those after this key
         #[arg(long, value_name = "KEY")]
         after: Option<u64>,
     },
-    /// Put notifications that were given up back, behind what waits: all, or one
+    /// Append dead letters to the queue again: all, or one
     #[command(
         after_long_help = "Examples:\n  couicctl notifiers replay webhook\n  couicctl notifiers replay webhook --key 17"
     )]
@@ -42,7 +42,7 @@ Example:
         #[arg(long)]
         key: Option<u64>,
     },
-    /// Forget notifications that were given up
+    /// Delete dead letters
     #[command(
         after_long_help = "Examples:\n  couicctl notifiers discard webhook --key 17\n  couicctl notifiers discard webhook --all"
     )]
@@ -52,9 +52,9 @@ Example:
         #[command(flatten)]
         which: Which,
     },
-    /// Let a failed notifier try again, and one that waits between attempts try now
+    /// Resume a failed notifier, or end the backoff of a retrying one
     #[command(
-        after_long_help = "Does not cut short a wait that the other side asked for.\n\nExample:\n  couicctl notifiers resume webhook"
+        after_long_help = "Does not cut short a pause that the receiver asked for.\n\nExample:\n  couicctl notifiers resume webhook"
     )]
     Resume {
         /// Its name, as in the list
@@ -62,7 +62,7 @@ Example:
     },
 }
 
-/// Which of them: said, since they are lost.
+/// The letters to delete. Required, since they are lost.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Which {

@@ -15,11 +15,11 @@ Examples:
   couicctl sets VERB drop badnet --from-asn AS64496
   curl -fsS https://lists.example/bad.txt | couicctl sets VERB drop bad --from-file -
 
-Sources add up, and duplicates are taken once. Files hold one CIDR or address a line; # and ; begin comments.
---from-asn asks an online source (asn_url in couicctl.toml, RIPEstat by default), from this machine.
+Sources are combined, without duplicates. Files have one CIDR or address per line; # and ; start comments.
+--from-asn queries an online source (asn_url in couicctl.toml, RIPEstat by default) from this host.
 Rules change at the next couicctl sets reload.";
 
-/// What can be done to sets.
+/// Operations on sets.
 #[derive(Subcommand)]
 pub(crate) enum SetsCommand {
     /// List the sets of a policy
@@ -28,11 +28,11 @@ pub(crate) enum SetsCommand {
         #[arg(value_parser = policy_parser())]
         policy: Policy,
     },
-    /// Show the entries of a set, as its file has them
+    /// Show the entries of a set, from its file
     Inspect {
         #[command(flatten)]
         set: SetArg,
-        /// Only the CIDRs, one a line
+        /// Only the CIDRs, one per line
         #[arg(short, long)]
         quiet: bool,
     },
@@ -68,17 +68,17 @@ pub(crate) enum SetsCommand {
         #[command(flatten)]
         confirm: Confirm,
     },
-    /// Make the rules what the set files say
+    /// Apply the set files to the rules
     #[command(after_long_help = "\
-All or nothing: where a file has a bad line, file and line are named and no rule changes.
-What did not change in the files is not touched, so no packet slips through meanwhile.")]
+All or nothing: if a file has an invalid line, file and line are reported and no rule changes.
+Rules whose files did not change are not touched, so no packet slips through in the meantime.")]
     Reload {
         #[command(flatten)]
         confirm: Confirm,
     },
 }
 
-/// Which set.
+/// A set.
 #[derive(Args)]
 pub(crate) struct SetArg {
     /// drop or ignore
@@ -88,14 +88,14 @@ pub(crate) struct SetArg {
     pub(crate) name: SetName,
 }
 
-/// Where the entries of a set come from. At least one source is named.
+/// Sources of the entries of a set, at least one.
 #[derive(Args)]
 #[group(required = true, multiple = true)]
 pub(crate) struct SetSource {
     /// ADDRESS/PREFIX, or an address for its /32 or /128
     #[arg(value_parser = Cidr::parse_lenient)]
     pub(crate) cidrs: Vec<Cidr>,
-    /// A file with one CIDR a line, or - for standard input
+    /// A file with one CIDR per line, or - for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) from_file: Option<PathBuf>,
     /// The prefixes that an autonomous system announces
@@ -103,10 +103,10 @@ pub(crate) struct SetSource {
     pub(crate) from_asn: Option<Asn>,
 }
 
-/// The override of the guard rails, which sets of policy drop have.
+/// The guard rail override, for sets of policy drop.
 #[derive(Args)]
 pub(crate) struct SetForce {
-    /// In sets of drop, take even what would cut off this host, its gateway or your own SSH session
+    /// In sets of drop, accept even prefixes that would cut off the host, its gateway or your own SSH session
     #[arg(long)]
     pub(crate) force: bool,
 }

@@ -1,4 +1,4 @@
-//! `panic`, `confirm`, `doctor`, and the option that makes a change wait to be confirmed.
+//! `panic`, `confirm`, `doctor`, and the option that makes a change await confirmation.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -11,35 +11,35 @@ use crate::duration;
 pub(super) const PANIC: &str = "\
 Examples:
   couicctl panic on --reason 'customers are locked out'
-  couicctl panic                  whether it is on, who switched it on, and why
+  couicctl panic                  whether it is on, since when, by whom and why
   couicctl panic off
 
-While it is on, nothing is filtered on any interface of that machine, also across a restart of the daemon. Rules go on
-being changed, and all of them hold again once it is off. Health is down, the log says so every minute, and every
-command says so. Only tokens of group admin may switch.";
+While it is on, nothing is filtered on any interface of that host, even across a restart of the daemon. Rules can still
+be changed, and all of them are in force again once it is off. Health is down, the daemon logs it every minute, and every
+command prints a warning. Requires a token of group admin.";
 
 pub(super) const CONFIRM: &str = "\
 Examples:
   couicctl drop add 10.0.0.0/8 --confirm-within 60s
-  couicctl confirm                all changes of yours that wait
-  couicctl confirm 3f2a9c01       this one
-  couicctl confirm list           what waits, and what was undone
-  couicctl confirm undo 3f2a9c01  do not wait
+  couicctl confirm                confirm all your pending changes
+  couicctl confirm 3f2a9c01       confirm this one
+  couicctl confirm list           pending changes, and those that were undone
+  couicctl confirm undo 3f2a9c01  undo it now
 
-The daemon undoes the change, so it does even where you have locked yourself out, and after a crash or a restart.
-Exits with 1 where nothing waits, say because it was undone already.";
+The daemon undoes the change, so this works even if you have locked yourself out, and after a crash or a restart.
+Exits with 1 if nothing is pending, for example because it was undone already.";
 
 pub(super) const DOCTOR: &str = "\
-One line a check: ok, warn, fail, or skip where it cannot be looked at, with what to do. Of the machine itself it looks
-at what this user may see: run it as root to see all. Of a daemon elsewhere (mode = \"remote\") it asks what the API
-tells. It changes nothing.
+One line per check: ok, warn, fail, or skip if it cannot be checked, with advice. Some checks of the host need
+privileges: run it as root for all of them. For a remote daemon (mode = \"remote\"), only the API is checked.
+It changes nothing.
 
-Exits with 1 where a check fails; warnings do not count.";
+Exits with 1 if a check fails; warnings do not count.";
 
-/// The option of every change that can be undone.
+/// The option of commands whose change can be undone.
 #[derive(Args)]
 pub(crate) struct Confirm {
-    /// Undo this after so long, up to 1d, unless it is confirmed with couicctl confirm
+    /// Undo the change after this time, up to 1d, unless it is confirmed with couicctl confirm
     #[arg(long, value_name = "DURATION", value_parser = within)]
     pub(crate) confirm_within: Option<Duration>,
 }
@@ -55,38 +55,38 @@ fn within(text: &str) -> Result<Duration, String> {
 /// The panic switch.
 #[derive(Subcommand)]
 pub(crate) enum PanicCommand {
-    /// Let every packet pass from now on
+    /// Let every packet pass
     On {
-        /// Why, for those who see it later
+        /// The reason, shown to other operators
         #[arg(short, long, value_name = "TEXT")]
         reason: Option<String>,
     },
-    /// Have the rules hold again
+    /// Put the rules back in force
     Off,
 }
 
-/// What to confirm.
+/// Changes to confirm.
 #[derive(Args)]
 pub(crate) struct ConfirmArgs {
-    /// Which change [default: all of yours]
+    /// The change [default: all of yours]
     pub(crate) id: Option<ConfirmId>,
     #[command(subcommand)]
     pub(crate) command: Option<ConfirmCommand>,
 }
 
-/// What else can be done to changes that wait.
+/// Other operations on pending changes.
 #[derive(Subcommand)]
 pub(crate) enum ConfirmCommand {
-    /// List what waits, and what was undone
+    /// List pending changes, and those that were undone
     List,
     /// Undo a change at once
     Undo {
-        /// Which
+        /// The change
         id: ConfirmId,
     },
 }
 
-/// Where to look.
+/// Options of the checks.
 #[derive(Args)]
 pub(crate) struct DoctorArgs {
     /// The daemon's configuration file
@@ -95,7 +95,7 @@ pub(crate) struct DoctorArgs {
 }
 
 impl Command {
-    /// After how long the change that this makes is undone.
+    /// The time to confirm the change of this command.
     pub(crate) fn confirm_within(&self) -> Option<Duration> {
         let confirm = match self {
             Self::Drop(args) => args.command.confirm()?,

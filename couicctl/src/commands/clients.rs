@@ -25,7 +25,7 @@ pub(super) async fn run(command: ClientsCommand, cx: &mut Context) -> Result<(),
             deleted.map_err(|e| cx.failed(e))?;
             let value = json!({"name": name, "deleted": true});
             cx.output.show(&value, |out| {
-                writeln!(out, "Client {name} is deleted, its token is void.")
+                writeln!(out, "Client {name} deleted, its token is revoked.")
             })
         }
     }

@@ -25,7 +25,7 @@ pub(super) async fn run<F: Args + Override>(
 ) -> Result<(), Failure> {
     match command {
         EntryCommand::Add(args) => {
-            // Shown as of the moment from which the expiration counts: 2h is not shown as 1h 59m.
+            // Rendered with the time of the request, so that 2h is not shown as 1h 59m.
             let at = now();
             let entry = add(policy, &args, at, cx).await?;
             show(policy, &entry, at, cx)
@@ -49,7 +49,7 @@ fn show(policy: Policy, entry: &Entry, at: u64, cx: &mut Context) -> Result<(), 
         .table(entry, || render::entries(policy, [entry], at))
 }
 
-/// The request for one entry, its expiration counted from `at` (Unix seconds).
+/// The request for one entry, with its expiration relative to `at` (Unix seconds).
 pub(super) fn request<F: Override>(
     cidr: Cidr,
     label: &Label,
@@ -67,14 +67,14 @@ pub(super) fn request<F: Override>(
     }
 }
 
-/// The guard rails to ask for, if the policy has any: the operator's SSH session must live.
+/// The guard rails to request, if the policy has any: they protect the operator's SSH session.
 pub(super) fn guard_of<F: Override>(force: &F) -> Option<GuardRequest> {
     force.guard().map(|_| GuardRequest {
         protect: session::addresses(),
     })
 }
 
-/// As a job of a batch, which renews where a plain add would refuse.
+/// The request as a batch job, which updates an existing entry instead of failing.
 pub(super) fn job(request: EntryRequest) -> BatchJob {
     let EntryRequest {
         cidr,
@@ -122,7 +122,7 @@ fn conflict(error: ClientError, cx: &Context) -> Failure {
     let exists = error.status() == Some(409);
     match cx.failed(error) {
         Failure::Refused(text) if exists => Failure::Refused(format!(
-            "{text}\n  to give it another tag or expiration, say --renew"
+            "{text}\n  to change its tag or expiration, use --renew"
         )),
         failure => failure,
     }
@@ -133,18 +133,18 @@ async fn delete(policy: Policy, args: DeleteArgs, cx: &mut Context) -> Result<()
         let deleted = cx.client.delete(policy, cidr).await;
         deleted.map_err(|e| cx.failed(e))?;
         let value = json!({"policy": policy, "cidr": cidr, "deleted": true});
-        return cx.output.show(&value, |out| {
-            writeln!(out, "{cidr} is deleted from {policy}.")
-        });
+        return cx
+            .output
+            .show(&value, |out| writeln!(out, "{cidr} deleted from {policy}."));
     }
     let pattern = args.which.tag.unwrap_or_default();
     let removed = cx.client.delete_by_tag(policy, &pattern).await;
     let removed = removed.map_err(|e| cx.failed(e))?;
     cx.output.show(&removed, |out| {
         let noun = if removed.removed == 1 {
-            "entry is"
+            "entry"
         } else {
-            "entries are"
+            "entries"
         };
         writeln!(out, "{} {noun} deleted from {policy}.", removed.removed)
     })
@@ -158,7 +158,7 @@ async fn list(policy: Policy, args: ListArgs, cx: &mut Context) -> Result<(), Fa
     let stream = cx.client.stream_entries(policy, &query).await;
     let stream = stream.map_err(|e| cx.failed(e))?;
     if args.quiet && !cx.output.is_json() {
-        // Nothing to align, so nothing to keep.
+        // No columns to align, so no need to buffer.
         let mut entries = stream;
         while let Some(entry) = entries.try_next().await.map_err(|e| cx.failed(e))? {
             writeln!(cx.output.writer(), "{}", entry.cidr)?;

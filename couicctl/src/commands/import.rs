@@ -11,11 +11,11 @@ use super::{
 use crate::{
     cli::{ImportArgs, Override},
     duration::now,
-    failure::{Failure, say},
+    failure::{Failure, print_error},
     input,
 };
 
-/// So many failures are shown.
+/// Maximum number of failures shown.
 const SHOWN: usize = 20;
 
 pub(super) async fn run<F: Args + Override>(
@@ -48,13 +48,13 @@ pub(super) async fn run<F: Args + Override>(
         return Ok(());
     }
     cx.output.flush()?;
-    say(&failures(&outcome));
-    Err(Failure::Said)
+    print_error(&failures(&outcome));
+    Err(Failure::Reported)
 }
 
 fn failures(outcome: &BatchOutcome) -> String {
     let verb = if outcome.failed == 1 { "was" } else { "were" };
-    let mut text = format!("{} {verb} refused:", outcome.failed);
+    let mut text = format!("{} {verb} rejected:", outcome.failed);
     for failure in outcome.failures.iter().take(SHOWN) {
         let cidr = failure.cidr.as_deref().unwrap_or("?");
         text += &format!("\n  {cidr}: {}", failure.message);
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_are_cut_where_they_would_flood() {
+    fn long_lists_of_failures_are_cut() {
         let failure = |index| BatchFailure {
             index,
             cidr: (index > 0).then(|| format!("10.0.0.{index}/32")),
@@ -88,7 +88,7 @@ mod tests {
         };
         let text = failures(&outcome);
         assert!(
-            text.starts_with("5000 were refused:\n  ?: no\n  10.0.0.1/32: no\n"),
+            text.starts_with("5000 were rejected:\n  ?: no\n  10.0.0.1/32: no\n"),
             "{text}"
         );
         assert!(

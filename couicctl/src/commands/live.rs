@@ -1,7 +1,7 @@
 //! `couicctl stats global --live`: the figures every second, with rates, until Ctrl-C.
 //!
-//! On a terminal it shows them on the alternate screen and always gives the terminal back as it was, with the last
-//! figures on it. Elsewhere it prints a line a second. A daemon that restarts meanwhile is waited for.
+//! On a terminal it uses the alternate screen, always restores the terminal, and leaves the last figures on it.
+//! Otherwise it prints a line per second. It keeps running while the daemon restarts.
 
 use std::time::{Duration, Instant};
 
@@ -14,49 +14,49 @@ use tokio::{
 
 use super::Context;
 use crate::{
-    failure::{Failure, printable, say},
+    failure::{Failure, print_error, printable},
     render::{self, Rates},
 };
 
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Alternate screen, no cursor.
+/// Enters the alternate screen and hides the cursor.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
-/// Cursor, normal screen.
+/// Shows the cursor and leaves the alternate screen.
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
-/// To the upper left corner.
+/// Moves the cursor to the upper left corner.
 const HOME: &str = "\x1b[H";
-/// Clears the rest of the line.
+/// Clears the line after the cursor.
 const END_OF_LINE: &str = "\x1b[K";
-/// Clears the rest of the screen.
+/// Clears the screen after the cursor.
 const REST: &str = "\x1b[J";
 
-/// Figures, and when they were read.
+/// Figures and the time of their reading.
 struct Sample {
     at: Instant,
     stats: Stats,
 }
 
 pub(super) async fn run(cx: &mut Context) -> Result<(), Failure> {
-    // The first reading decides whether there is anything to show, before the screen changes.
+    // The first reading may fail, so it is made before the screen changes.
     let first = cx.client.stats().await.map_err(|e| cx.failed(e))?;
     let screen = cx.output.is_terminal() && !cx.output.is_json();
     if !screen {
-        return follow(cx, first, write).await.map(drop);
+        return watch(cx, first, write).await.map(drop);
     }
     write(cx, ENTER)?;
-    let result = follow(cx, first, |cx, text| write(cx, &frame(text))).await;
+    let result = watch(cx, first, |cx, text| write(cx, &frame(text))).await;
     write(cx, LEAVE)?;
     write(cx, &result?)
 }
 
-/// Reads and shows until a signal comes. Gives what was shown last.
-async fn follow(
+/// Reads and shows figures until a signal arrives. Returns the last text shown.
+async fn watch(
     cx: &mut Context,
     first: Stats,
     show: impl Fn(&mut Context, &str) -> Result<(), Failure>,
 ) -> Result<String, Failure> {
-    let failed = |e| Failure::Failed(format!("signals cannot be watched: {e}"));
+    let failed = |e| Failure::Failed(format!("signal handlers cannot be installed: {e}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
@@ -83,7 +83,7 @@ async fn follow(
                     last = sample;
                 }
                 Err(error @ ClientError::Refused { .. }) => return Err(cx.failed(error)),
-                Err(error) => trouble(cx, &shown, &error, &show)?,
+                Err(error) => show_error(cx, &shown, &error, &show)?,
             },
         }
     }
@@ -94,7 +94,7 @@ async fn next(cx: &Context, ticks: &mut tokio::time::Interval) -> Result<Stats, 
     cx.client.stats().await
 }
 
-fn trouble(
+fn show_error(
     cx: &mut Context,
     shown: &str,
     error: &ClientError,
@@ -102,16 +102,16 @@ fn trouble(
 ) -> Result<(), Failure> {
     if cx.output.is_terminal() && !cx.output.is_json() {
         let text = format!(
-            "{shown}\nThese figures are old: {}\n",
+            "{shown}\nThese figures are out of date: {}\n",
             printable(&error.to_string())
         );
         return show(cx, &text);
     }
-    say(&error.to_string());
+    print_error(&error.to_string());
     Ok(())
 }
 
-/// What one reading looks like: a table on a terminal, else a line.
+/// The text of one reading: a table on a terminal, else a line.
 fn text(cx: &Context, stats: &Stats, rates: Option<&Rates>) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     if cx.output.is_json() {
@@ -125,7 +125,7 @@ fn text(cx: &Context, stats: &Stats, rates: Option<&Rates>) -> Result<String, Fa
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Over what the screen shows, without flicker.
+/// Overwrites the screen without flicker.
 fn frame(text: &str) -> String {
     let mut frame = String::from(HOME);
     for line in text.lines() {

@@ -1,4 +1,4 @@
-//! One file a command group: arguments in, calls of the client library, answers to [`crate::render`].
+//! The commands, one file per group: calls the client library and passes the responses to [`crate::render`].
 
 mod clients;
 mod entries;
@@ -13,19 +13,19 @@ mod switch;
 use std::{net::IpAddr, path::Path};
 
 use couic_client::{Client, ClientError};
-use couic_common::{HealthStatus, Policy};
+use couic_common::{HealthStatus, Policy, unix_seconds};
 
 use crate::{
     cli::{self, Command, StatsCommand},
     config::Settings,
     connect,
-    duration::{clock, now},
+    duration::now,
     failure::Failure,
     output::Output,
     render,
 };
 
-/// What every command that talks to the daemon needs.
+/// The context of commands that call the daemon.
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) output: Output,
@@ -44,12 +44,12 @@ impl Context {
         })
     }
 
-    /// The failure of a call, with what this program knows beyond the daemon's words.
+    /// The failure of a call; for a rejected token, with its source.
     pub(crate) fn failed(&self, error: ClientError) -> Failure {
         let denied = error.status() == Some(401);
         match error.into() {
             Failure::Refused(text) if denied => Failure::Refused(format!(
-                "{text}\n  the token comes from {}: the daemon does not know it, or its group has no right to this",
+                "{text}\n  the token comes from {}: the daemon does not know it, or its group lacks this right",
                 self.token_source
             )),
             failure => failure,
@@ -57,12 +57,12 @@ impl Context {
     }
 }
 
-/// Does what needs no daemon. Gives back what does.
+/// Runs commands that need no daemon, and returns all others.
 pub(crate) fn offline(command: Command, output: &mut Output) -> Result<Option<Command>, Failure> {
     match command {
         Command::Completions { shell } => {
             let shell = clap_complete::Shell::from(shell);
-            // Generators panic where they cannot write, so they write to memory.
+            // Generators panic on write errors, so they write to memory.
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "couicctl", &mut script);
             output.writer().write_all(&script)?;
@@ -83,7 +83,7 @@ pub(crate) fn offline(command: Command, output: &mut Output) -> Result<Option<Co
     Ok(None)
 }
 
-/// Does what needs the daemon.
+/// Runs commands that need the daemon.
 pub(crate) async fn run(
     command: Command,
     mut context: Context,
@@ -109,7 +109,7 @@ pub(crate) async fn run(
         Command::Clients(command) => clients::run(command, cx).await,
         Command::Doctor(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
     };
-    // Whether or not it was done: a filter that is off is never passed over.
+    // Even after a failure: a disabled filter is always reported.
     switch::remark(cx, within.filter(|_| done.is_ok()), config);
     finish(done, context)
 }
@@ -127,17 +127,17 @@ async fn check(ip: IpAddr, cx: &mut Context) -> Result<(), Failure> {
 
 async fn health(cx: &mut Context) -> Result<(), Failure> {
     let health = cx.client.health().await.map_err(|e| cx.failed(e))?;
-    // Health is for everybody, and names nobody. Where this token may not ask who, since when will do.
+    // Health requires no token and contains no names. Without the right to read more, only the time is shown.
     let panic = match health.panic_since {
         Some(_) => cx.client.panic().await.ok().filter(|panic| panic.on),
         None => None,
     };
     cx.output.show(&health, |out| {
-        render::health(&health, panic.as_ref(), clock(), out)
+        render::health(&health, panic.as_ref(), unix_seconds(), out)
     })?;
     if health.status == HealthStatus::Down {
         cx.output.flush()?;
-        return Err(Failure::Said);
+        return Err(Failure::Reported);
     }
     Ok(())
 }

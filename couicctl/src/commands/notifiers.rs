@@ -25,7 +25,7 @@ pub(super) async fn run(command: NotifiersCommand, cx: &mut Context) -> Result<(
             let done = done.map_err(|e| cx.failed(e))?;
             cx.output.show(&done, |out| {
                 let letters = counted(done.replayed, "dead letter of", "dead letters of");
-                writeln!(out, "{letters} {name} put back behind what waits.")
+                writeln!(out, "{letters} {name} queued again.")
             })
         }
         NotifiersCommand::Discard { name, which } => {
@@ -33,28 +33,28 @@ pub(super) async fn run(command: NotifiersCommand, cx: &mut Context) -> Result<(
             let done = done.map_err(|e| cx.failed(e))?;
             cx.output.show(&done, |out| {
                 let letters = counted(done.discarded, "dead letter of", "dead letters of");
-                writeln!(out, "{letters} {name} forgotten.")
+                writeln!(out, "{letters} {name} deleted.")
             })
         }
         NotifiersCommand::Resume { name } => {
             let info = cx.client.resume_notifier(&name).await;
             let info = info.map_err(|e| cx.failed(e))?;
             cx.output.show(&info, |out| {
-                let waits = match info.queue_events {
-                    0 => "nothing waits".to_owned(),
-                    1 => "1 notification waits".to_owned(),
-                    count => format!("{count} notifications wait"),
+                let queued = match info.queue_events {
+                    0 => "nothing is queued".to_owned(),
+                    1 => "1 notification is queued".to_owned(),
+                    count => format!("{count} notifications are queued"),
                 };
                 writeln!(
                     out,
-                    "{name} tries again, {waits}. How it goes: couicctl notifiers list"
+                    "{name} resumed, {queued}. See couicctl notifiers list for the result."
                 )
             })
         }
     }
 }
 
-/// What became of the sample is the result with `--json`; else one that was not delivered is an error like others.
+/// With `--json`, the outcome is the result; otherwise a failed delivery is an error.
 async fn test(name: &NotifierName, cx: &mut Context) -> Result<(), Failure> {
     let test = cx.client.test_notifier(name).await;
     let test = test.map_err(|e| cx.failed(e))?;
@@ -66,7 +66,7 @@ async fn test(name: &NotifierName, cx: &mut Context) -> Result<(), Failure> {
         return Ok(());
     }
     cx.output.flush()?;
-    Err(Failure::Said)
+    Err(Failure::Reported)
 }
 
 fn counted(count: u64, one: &str, more: &str) -> String {

@@ -14,11 +14,7 @@ pub(super) async fn run(command: Option<PeersCommand>, cx: &mut Context) -> Resu
             let done = done.map_err(|e| cx.failed(e))?;
             cx.output.show(&done, |out| {
                 let rules = if done.removed == 1 { "rule" } else { "rules" };
-                writeln!(
-                    out,
-                    "{} {rules} that came from {name} removed.",
-                    done.removed
-                )
+                writeln!(out, "{} {rules} from {name} removed.", done.removed)
             })
         }
     }

@@ -54,14 +54,14 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
             cx.output.show(&deleted, |out| {
                 writeln!(
                     out,
-                    "Set {policy}/{name} is deleted. Its rules go at the next couicctl sets reload."
+                    "Set {policy}/{name} deleted. Its rules stay until the next couicctl sets reload."
                 )
             })
         }
         SetsCommand::Reload { .. } => {
             let status = cx.client.reload_sets().await.map_err(|e| cx.failed(e))?;
             cx.output.show(&status, |out| {
-                writeln!(out, "The rules are what the set files say.")
+                writeln!(out, "The set files have been applied to the rules.")
             })
         }
     }
@@ -80,7 +80,7 @@ async fn inspect(set: &SetArg, quiet: bool, cx: &mut Context) -> Result<(), Fail
     })
 }
 
-/// All sources together, ordered, each CIDR once. Nothing at all is refused: it is the sign of a broken pipeline.
+/// All sources combined, sorted and without duplicates. An empty result is an error: it indicates a broken pipeline.
 async fn collect(set: &SetArg, source: SetSource, cx: &Context) -> Result<Vec<String>, Failure> {
     let mut entries: BTreeSet<Cidr> = source.cidrs.into_iter().collect();
     if let Some(path) = &source.from_file {
@@ -92,13 +92,13 @@ async fn collect(set: &SetArg, source: SetSource, cx: &Context) -> Result<Vec<St
     if entries.is_empty() {
         let SetArg { policy, name } = set;
         return Err(Failure::Usage(format!(
-            "there is no CIDR in the input, nothing was changed\n  to get rid of a set: couicctl sets delete {policy} {name}"
+            "the input contains no CIDR, nothing was changed\n  to delete the set: couicctl sets delete {policy} {name}"
         )));
     }
     Ok(entries.iter().map(ToString::to_string).collect())
 }
 
-/// A set of drop bans as surely as an entry does.
+/// Sets of policy drop ban like entries, so the guard rails apply.
 fn guard_of(policy: Policy) -> Option<GuardRequest> {
     (policy == Policy::Drop).then(|| GuardRequest {
         protect: session::addresses(),
@@ -111,6 +111,6 @@ fn written(set: &SetArg, count: usize, cx: &mut Context) -> Result<(), Failure> 
         json!({"policy": policy, "name": name, "entry_count": count, "reload_required": true});
     cx.output.show(&value, |out| {
         let noun = if count == 1 { "entry" } else { "entries" };
-        writeln!(out, "Set {policy}/{name} is written, {count} {noun}. Its rules change at the next couicctl sets reload.")
+        writeln!(out, "Set {policy}/{name} written, {count} {noun}. Rules change at the next couicctl sets reload.")
     })
 }

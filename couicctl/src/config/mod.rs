@@ -1,4 +1,4 @@
-//! couicctl's configuration: a file of wire values becomes settings that cannot be wrong, or a list of every mistake.
+//! couicctl's configuration: parses the file into valid settings, or a list of all mistakes.
 
 use std::path::{Path, PathBuf};
 
@@ -7,25 +7,25 @@ use couic_settings::{ConfigErrors, Section};
 
 use crate::{asn, failure::Failure};
 
-/// Where the file is, unless `-c` says otherwise.
+/// Default path of the file, without `-c`.
 const DEFAULT_FILE: &str = "/etc/couic/couicctl.toml";
 const DEFAULT_SOCKET: &str = "/var/run/couic/couic.sock";
 const DEFAULT_CLIENT_FILE: &str = "/var/lib/couic/rbac/clients/couicctl.toml";
 
-/// Which daemon, and where prefixes of autonomous systems are asked for.
+/// The daemon, and the source of prefixes of autonomous systems.
 pub(crate) struct Settings {
     pub(crate) target: Target,
     pub(crate) asn_url: String,
 }
 
-/// Which daemon.
+/// The daemon.
 pub(crate) enum Target {
-    /// That of this machine.
+    /// The daemon of this host.
     Local {
         socket: PathBuf,
         client_file: PathBuf,
     },
-    /// One elsewhere, behind a proxy that forwards to its socket.
+    /// A remote daemon, behind a proxy that forwards to its socket.
     Remote {
         endpoint: Endpoint,
         token: Token,
@@ -45,7 +45,7 @@ impl Default for Settings {
     }
 }
 
-/// The settings of the file that was named, else of the default file, else the local defaults.
+/// The settings of the given file, else of the default file, else the local defaults.
 pub(crate) fn load(named: Option<&Path>) -> Result<Settings, Failure> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
     if named.is_none() && matches!(path.try_exists(), Ok(false)) {
@@ -61,7 +61,7 @@ fn report(errors: &ConfigErrors) -> Failure {
     ))
 }
 
-/// Which daemon the file speaks of.
+/// The kind of daemon in the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Local,
@@ -71,7 +71,7 @@ enum Mode {
 impl Mode {
     const ALL: [(&str, Self); 2] = [("local", Self::Local), ("remote", Self::Remote)];
 
-    /// The keys without which the mode is of no use.
+    /// The keys that the mode requires.
     fn needs(self) -> &'static [&'static str] {
         match self {
             Self::Local => &["socket", "client_file"],
@@ -80,14 +80,14 @@ impl Mode {
     }
 }
 
-/// Reads every key, whatever the mode needs: all mistakes are wanted.
+/// Reads every key, whatever the mode requires, so that all mistakes are reported.
 fn read(root: &mut Section<'_>) -> Option<Settings> {
     let mode = mode(root);
     let socket = text(root, "socket");
     let client_file = text(root, "client_file");
     let tls = root.bool("tls", false);
     let host = checked(root, "host", |host| {
-        // The same check that a connection makes.
+        // The same check as for a connection.
         let made = Client::builder(Endpoint::plain(host, 1)).build();
         made.map(|_| host.to_owned()).map_err(|e| e.to_string())
     });
@@ -119,7 +119,7 @@ fn read(root: &mut Section<'_>) -> Option<Settings> {
     })
 }
 
-/// The mode, with a mistake for each key that it needs and that is not there.
+/// The mode, with a mistake for each required key that is missing.
 fn mode(root: &mut Section<'_>) -> Option<Mode> {
     if root.get("mode").is_none() {
         let message = "is missing: must be \"local\" or \"remote\"";
@@ -133,19 +133,19 @@ fn mode(root: &mut Section<'_>) -> Option<Mode> {
     };
     for key in mode.needs() {
         if root.get(key).is_none() {
-            let message = format!("is missing: mode {name:?} needs it");
+            let message = format!("is missing: mode {name:?} requires it");
             root.mistake::<()>(None, key, message);
         }
     }
     Some(mode)
 }
 
-/// A string that is not empty. `Some(None)` where the key is missing, None where a mistake was noted.
+/// A string that is not empty. `Some(None)` if the key is missing, None after a mistake.
 fn text(root: &mut Section<'_>, key: &'static str) -> Option<Option<String>> {
     checked(root, key, |text| Ok(text.to_owned()))
 }
 
-/// The same, for a string that `check` turns into something better.
+/// The same, converted by `check`.
 fn checked<T>(
     root: &mut Section<'_>,
     key: &'static str,

@@ -8,7 +8,7 @@ fn parse(text: &str) -> Result<Settings, Vec<Mistake>> {
     couic_settings::parse(text, read)
 }
 
-/// In the order in which they are noted; a file's are sorted by line.
+/// In the order of detection; those of a file are sorted by line.
 fn mistakes(text: &str) -> Vec<String> {
     let Err(mistakes) = parse(text) else {
         panic!("accepted: {text}");
@@ -47,7 +47,7 @@ fn the_shipped_example_is_the_default() {
 }
 
 #[test]
-fn the_remote_part_of_the_example_is_right_too() {
+fn the_remote_part_of_the_example_is_valid() {
     let text = include_str!("../../../config/couicctl.toml");
     let mut lines: Vec<&str> = vec!["mode = \"remote\""];
     let begins = |l: &&str| {
@@ -70,7 +70,7 @@ fn the_remote_part_of_the_example_is_right_too() {
 }
 
 #[test]
-fn remote_needs_nothing_local() {
+fn remote_mode_requires_no_local_keys() {
     let settings = parse(&remote()).unwrap();
     let Target::Remote {
         endpoint, ca_file, ..
@@ -88,7 +88,7 @@ fn every_mistake_is_named_with_its_line() {
     assert_eq!(
         mistakes(text),
         [
-            "token: is missing: mode \"remote\" needs it",
+            "token: is missing: mode \"remote\" requires it",
             "6: tls: must be true or false, not an integer",
             "5: host: \"a/b\" is not a host name or an IP address",
             "3: port: must be a whole number, not a string",
@@ -108,7 +108,7 @@ fn bad_values() {
         ("mode = 5", "1: mode: must be a string, not an integer"),
         (
             "mode = \"local\"\nclient_file = \"/x\"",
-            "socket: is missing: mode \"local\" needs it",
+            "socket: is missing: mode \"local\" requires it",
         ),
         (
             "mode = \"local\"\nsocket = \"\"\nclient_file = \"/x\"",

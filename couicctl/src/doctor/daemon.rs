@@ -1,4 +1,4 @@
-//! What the daemon tells: by its API, wherever it is.
+//! Checks of the daemon through its API, local or remote.
 
 use couic_client::ClientError;
 use couic_common::{
@@ -7,30 +7,30 @@ use couic_common::{
 
 use super::{
     Check,
-    machine::{Room, of_clock, of_disk},
+    machine::{DiskSpace, check_clock, check_disk},
 };
 use crate::{commands::Context, duration::now, failure::Failure};
 
-/// Peers whose clock differs by more are worth a look, in milliseconds.
+/// Clock offset that is worth a warning, in milliseconds.
 const CLOCK_APART: u64 = 60_000;
 
-/// A jump of the clock since the daemon's start that is worth a look, in milliseconds.
+/// Jump of the clock since the daemon's start that is worth a warning, in milliseconds.
 const JUMP: u64 = 5_000;
 
-/// What other checks build upon.
+/// Results that other checks need.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct DaemonFacts {
     pub(super) interfaces: Vec<InterfaceHealth>,
-    /// Whether clock and disks were looked at.
-    pub(super) told_of_host: bool,
+    /// Whether the daemon reported its clock and disks.
+    pub(super) has_host_status: bool,
 }
 
-pub(super) async fn look(cx: &Context, checks: &mut Vec<Check>) -> Facts {
+pub(super) async fn look(cx: &Context, checks: &mut Vec<Check>) -> DaemonFacts {
     let health = match cx.client.health().await {
         Ok(health) => health,
         Err(error) => {
             checks.push(Check::fail("daemon", Failure::from(error).text()));
-            return Facts::default();
+            return DaemonFacts::default();
         }
     };
     checks.push(version(&health.version));
@@ -38,20 +38,20 @@ pub(super) async fn look(cx: &Context, checks: &mut Vec<Check>) -> Facts {
     for problem in &health.state_problems {
         let file = problem.file.as_deref().unwrap_or_default();
         let check = Check::warn("state", format!("{file} {}", problem.message).trim());
-        checks.push(check.so("rules may not outlive a restart: the log says more"));
+        checks.push(check.advise("rules may not survive a restart: see the log"));
     }
     checks.extend(confinement(&health));
     checks.push(features(&health));
     if cx.client.panic_seen() || health.panic_since.is_some() {
         let check = Check::fail("panic", "the panic switch is on: every packet passes");
-        checks.push(check.so("couicctl panic tells who and why; couicctl panic off ends it"));
+        checks.push(check.advise("see couicctl panic for who and why; couicctl panic off ends it"));
     } else if health.panic_problem.is_none() {
         checks.push(Check::ok("panic", "off"));
     }
-    checks.extend(of_switches(&health));
-    let told_of_host = match cx.client.status().await {
+    checks.extend(check_switches(&health));
+    let has_host_status = match cx.client.status().await {
         Ok(status) => {
-            of_status(&status, now(), checks);
+            check_status(&status, now(), checks);
             true
         }
         Err(error) => {
@@ -65,21 +65,21 @@ pub(super) async fn look(cx: &Context, checks: &mut Vec<Check>) -> Facts {
         Err(error) => checks.push(unknown("peers", &error)),
     }
     match cx.client.notifiers().await {
-        Ok(all) if all.is_empty() => checks.push(Check::ok("notifiers", "nothing is reported")),
+        Ok(all) if all.is_empty() => checks.push(Check::ok("notifiers", "none are configured")),
         Ok(all) => checks.extend(all.iter().map(notifier)),
         Err(error) => checks.push(unknown("notifiers", &error)),
     }
-    Facts {
+    DaemonFacts {
         interfaces: health.interfaces,
-        told_of_host,
+        has_host_status,
     }
 }
 
-/// What the disk has not taken, and what became of changes that were to be undone: each says what to do.
-fn of_switches(health: &Health) -> impl Iterator<Item = Check> {
+/// Problems of saving the panic switch and of undoing changes. Each contains its own advice.
+fn check_switches(health: &Health) -> impl Iterator<Item = Check> {
     let panic = health.panic_problem.iter().map(|problem| {
         let check = Check::warn("panic", problem);
-        check.so("mend the working directory's disk: the daemon tries again every 5 s")
+        check.advise("repair the disk of the working directory: the daemon retries every 5 s")
     });
     let confirm = health.confirm_problems.iter();
     panic.chain(confirm.map(|problem| Check::warn("confirm", problem)))
@@ -87,9 +87,9 @@ fn of_switches(health: &Health) -> impl Iterator<Item = Check> {
 
 fn unknown(check: &str, error: &ClientError) -> Check {
     match error.status() {
-        Some(401) => Check::skip(check, "the token has no right to see it")
-            .so("use one of group admin or monitoring"),
-        Some(404) => Check::skip(check, "the daemon is too old to tell").so("update it"),
+        Some(401) => Check::skip(check, "the token has no right to read it")
+            .advise("use one of group admin or monitoring"),
+        Some(404) => Check::skip(check, "the daemon is too old to report it").advise("update it"),
         _ => Check::fail(check, error.to_string()),
     }
 }
@@ -97,35 +97,36 @@ fn unknown(check: &str, error: &ClientError) -> Check {
 fn version(daemon: &str) -> Check {
     let ours = env!("CARGO_PKG_VERSION");
     if daemon == ours {
-        return Check::ok("daemon", format!("answers, version {daemon}"));
+        return Check::ok("daemon", format!("responds, version {daemon}"));
     }
     Check::warn(
         "daemon",
-        format!("answers, version {daemon}, and couicctl is {ours}"),
+        format!("responds, version {daemon}, but couicctl is {ours}"),
     )
-    .so("install both of one version, and restart the daemon after an update")
+    .advise("install the same version of both, and restart the daemon after an update")
 }
 
-/// An old kernel is no fault, and somebody who asks is to know.
+/// Missing kernel support is not a failure, but reported.
 fn confinement(health: &Health) -> Vec<Check> {
     if health.notes.is_empty() {
         return vec![Check::ok(
             "confinement",
-            "the daemon has all that it knows of",
+            "the daemon has every feature it can use",
         )];
     }
     let notes = health.notes.iter();
     notes
         .map(|note| {
-            Check::warn("confinement", note).so("a newer kernel has it; everything works without")
+            Check::warn("confinement", note)
+                .advise("newer kernels have it; everything works without")
         })
         .collect()
 }
 
-/// One line for all of them, and no fault: a newer kernel is the only remedy, and not needed.
+/// One line for all missing features, as ok: only a newer kernel would provide them, and none is required.
 fn features(health: &Health) -> Check {
     match health.missing_features.as_slice() {
-        [] => Check::ok("kernel features", "the daemon has all that it knows of"),
+        [] => Check::ok("kernel features", "the daemon has every feature it can use"),
         missing => Check::ok(
             "kernel features",
             format!("left out: {}", missing.join("; ")),
@@ -133,7 +134,7 @@ fn features(health: &Health) -> Check {
     }
 }
 
-/// Interfaces have lines of their own.
+/// The filter as a whole; interfaces have checks of their own.
 fn filter(health: &Health) -> Check {
     let missing: Vec<&str> = health
         .interfaces
@@ -143,7 +144,7 @@ fn filter(health: &Health) -> Check {
         .collect();
     if !missing.is_empty() || health.interfaces.is_empty() {
         return Check::fail("filter", format!("NOT filtering on {}", missing.join(", ")))
-            .so("couicctl health says why");
+            .advise("see couicctl health");
     }
     let problems: Vec<String> = health
         .set_problems
@@ -153,9 +154,9 @@ fn filter(health: &Health) -> Check {
     if !problems.is_empty() {
         return Check::fail(
             "filter",
-            format!("set files that are not loaded: {}", problems.join("; ")),
+            format!("set files were not loaded: {}", problems.join("; ")),
         )
-        .so("mend them, then couicctl sets reload");
+        .advise("correct them, then run couicctl sets reload");
     }
     let count = health.interfaces.len();
     let noun = if count == 1 {
@@ -164,20 +165,20 @@ fn filter(health: &Health) -> Check {
         "interfaces"
     };
     if health.panic_since.is_some() {
-        let found = format!("is attached to {count} {noun}, and lets every packet pass");
-        return Check::warn("filter", found).so("see the line on panic");
+        let found = format!("is attached to {count} {noun}, but lets every packet pass");
+        return Check::warn("filter", found).advise("see the check of panic");
     }
     match health.status {
-        HealthStatus::Ok => Check::ok("filter", format!("stands on {count} {noun}")),
+        HealthStatus::Ok => Check::ok("filter", format!("is attached to {count} {noun}")),
         _ => Check::warn(
             "filter",
-            format!("stands on {count} {noun}, and wants attention"),
+            format!("is attached to {count} {noun}, but needs attention"),
         )
-        .so("see the other lines and couicctl health"),
+        .advise("see the other checks and couicctl health"),
     }
 }
 
-fn of_status(status: &DaemonStatus, now: u64, checks: &mut Vec<Check>) {
+fn check_status(status: &DaemonStatus, now: u64, checks: &mut Vec<Check>) {
     checks.push(clock(status, now));
     for disk in &status.disks {
         checks.push(match &disk.problem {
@@ -185,7 +186,7 @@ fn of_status(status: &DaemonStatus, now: u64, checks: &mut Vec<Check>) {
                 format!("disk {}", disk.holds),
                 format!("{}: {problem}", disk.path),
             ),
-            None => of_disk(&Room {
+            None => check_disk(&DiskSpace {
                 holds: &disk.holds,
                 path: &disk.path,
                 bytes: disk.free_bytes,
@@ -197,14 +198,14 @@ fn of_status(status: &DaemonStatus, now: u64, checks: &mut Vec<Check>) {
     checks.push(descriptors(status.open_files, status.open_files_limit));
     checks.push(restart(status));
     checks.push(match status.pending_confirmations {
-        0 => Check::ok("confirm", "no change waits to be confirmed"),
+        0 => Check::ok("confirm", "no change awaits confirmation"),
         1 => Check::warn("confirm", "a change is undone unless it is confirmed")
-            .so("couicctl confirm list"),
+            .advise("couicctl confirm list"),
         count => Check::warn(
             "confirm",
             format!("{count} changes are undone unless they are confirmed"),
         )
-        .so("couicctl confirm list"),
+        .advise("couicctl confirm list"),
     });
 }
 
@@ -214,45 +215,46 @@ fn clock(status: &DaemonStatus, now: u64) -> Check {
         let seconds = apart / 1_000;
         let check = Check::warn(
             "clock",
-            format!("the daemon's differs from this machine's by {seconds} s"),
+            format!("the daemon's clock differs from this host's by {seconds} s"),
         );
-        return check.so("set the one that is wrong: couicctl counts -e from this machine's clock");
+        return check.advise("correct the wrong one: couicctl computes -e from this host's clock");
     }
     let jumped = status.clock_jumped_ms;
     if jumped.unsigned_abs() > JUMP {
         let (seconds, way) = (
             jumped.unsigned_abs() / 1_000,
-            if jumped > 0 { "ahead" } else { "back" },
+            if jumped > 0 { "forward" } else { "backward" },
         );
         let check = Check::warn(
             "clock",
             format!("has jumped {seconds} s {way} since the daemon's start"),
         );
-        return check.so("rules that expire ended early or late by that; let chrony or systemd-timesyncd keep it");
+        return check
+            .advise("rules expired early or late by that; run chrony or systemd-timesyncd");
     }
-    of_clock(status.clock_synchronised)
+    check_clock(status.clock_synchronised)
 }
 
 fn descriptors(open: u64, limit: u64) -> Check {
     let found = format!("{open} of {limit} in use");
     if open == 0 || limit == 0 {
-        Check::skip("descriptors", "the daemon cannot tell")
+        Check::skip("descriptors", "the daemon does not know")
     } else if open >= limit.saturating_mul(9) / 10 {
-        Check::fail("descriptors", found).so("connections are refused soon: look for clients that do not close, or raise LimitNOFILE=")
+        Check::fail("descriptors", found).advise("connections will soon be refused: look for clients that do not close connections, or raise LimitNOFILE=")
     } else {
         Check::ok("descriptors", found)
     }
 }
 
-/// What becomes of the filter while the daemon restarts.
+/// Whether systemd keeps the filter while the daemon restarts.
 fn restart(status: &DaemonStatus) -> Check {
     match (status.systemd, status.systemd_fd_store) {
         (true, Some(count)) if count > 0 => Check::ok(
             "unit",
-            format!("systemd keeps up to {count} file descriptors over a restart"),
+            format!("systemd keeps up to {count} file descriptors across a restart"),
         ),
         (true, _) => Check::warn("unit", "systemd keeps no file descriptors for the daemon")
-            .so("set FileDescriptorStoreMax= in its unit, as in the one that Couic ships"),
+            .advise("set FileDescriptorStoreMax= in its unit, as the packaged one does"),
         (false, _) => Check::ok("unit", "not started by systemd"),
     }
 }
@@ -262,54 +264,58 @@ fn peer(peer: &PeerInfo) -> Check {
     let problem = peer.last_error.as_ref().map_or("", |e| e.message.as_str());
     let apart = peer.clock_ahead_ms.unwrap_or(0).unsigned_abs();
     match peer.state {
-        PeerState::Failing => Check::fail(name, format!("does not answer: {problem}"))
-            .so("couicctl peers; check address, port, token and the proxy before it"),
+        PeerState::Failing => Check::fail(name, format!("does not respond: {problem}"))
+            .advise("see couicctl peers; check address, port, token and the proxy in front of it"),
         PeerState::Connecting => {
-            Check::warn(name, "has not answered yet").so("look again in a minute")
+            Check::warn(name, "has not responded yet").advise("check again in a minute")
         }
         _ if apart > CLOCK_APART => {
             let seconds = apart / 1_000;
-            Check::warn(name, format!("its clock differs by {seconds} s")).so("set the clocks")
+            Check::warn(name, format!("its clock differs by {seconds} s")).advise("set the clocks")
         }
         _ if peer.refused_ranges > 0 => Check::warn(
             name,
-            "some rules differ for good, since one side does not accept them",
+            "some rules differ permanently, because one side rejects them",
         )
-        .so("compare the limits in [peering] of both"),
+        .advise("compare the limits in [peering] on both sides"),
         _ if peer.lag_ms > 10_000 => Check::warn(
             name,
-            format!("{} changes wait, for {} s", peer.queue, peer.lag_ms / 1_000),
+            format!(
+                "{} changes are queued, the oldest for {} s",
+                peer.queue,
+                peer.lag_ms / 1_000
+            ),
         )
-        .so("look at its load and the way to it"),
+        .advise("check its load and the network path"),
         PeerState::Syncing => Check::ok(
             name,
-            format!("{} rules differ, and are being exchanged", peer.differing),
+            format!("{} rules differ and are being exchanged", peer.differing),
         ),
-        _ => Check::ok(name, "answers"),
+        _ => Check::ok(name, "responds"),
     }
 }
 
 fn notifier(info: &NotifierInfo) -> Check {
     let name = format!("notifier {}", info.name);
     if !info.problems.is_empty() {
-        return Check::fail(name, info.problems.join("; ")).so(format!(
+        return Check::fail(name, info.problems.join("; ")).advise(format!(
             "couicctl notifiers test {0}, then couicctl notifiers resume {0}",
             info.name
         ));
     }
     if info.dead_letters > 0 {
         let found = format!(
-            "{} notifications were given up and are kept",
+            "{} notifications were given up and kept as dead letters",
             info.dead_letters
         );
-        return Check::warn(name, found).so(format!("couicctl notifiers dead {}", info.name));
+        return Check::warn(name, found).advise(format!("couicctl notifiers dead {}", info.name));
     }
     if info.queue_events > 0 && info.oldest_age_secs > 60 {
         let found = format!(
-            "{} wait, the oldest for {} s",
+            "{} are queued, the oldest for {} s",
             info.queue_events, info.oldest_age_secs
         );
-        return Check::warn(name, found).so("couicctl notifiers list says what it waits for");
+        return Check::warn(name, found).advise("see couicctl notifiers list");
     }
     Check::ok(name, info.state.as_str())
 }
@@ -318,7 +324,7 @@ fn notifier(info: &NotifierInfo) -> Check {
 mod tests {
     use couic_common::{DiskStatus, PeerProblem};
 
-    use super::{super::State, *};
+    use super::{super::CheckState, *};
 
     fn status() -> DaemonStatus {
         DaemonStatus {
@@ -346,12 +352,12 @@ mod tests {
         }
     }
 
-    /// The check of that name after a change of the status.
-    fn after(name: &str, change: impl FnOnce(&mut DaemonStatus)) -> State {
+    /// The result of a check after a change of the status.
+    fn after(name: &str, change: impl FnOnce(&mut DaemonStatus)) -> CheckState {
         let mut changed = status();
         change(&mut changed);
         let mut checks = Vec::new();
-        of_status(&changed, 1_000, &mut checks);
+        check_status(&changed, 1_000, &mut checks);
         checks
             .iter()
             .find(|check| check.check == name)
@@ -360,37 +366,49 @@ mod tests {
     }
 
     #[test]
-    fn what_the_status_tells() {
+    fn checks_of_the_status() {
         for name in ["clock", "disk log", "descriptors", "unit", "confirm"] {
-            assert_eq!(after(name, |_| ()), State::Ok, "{name}");
+            assert_eq!(after(name, |_| ()), CheckState::Ok, "{name}");
         }
         assert_eq!(
             after("clock", |s| s.clock_synchronised = Some(false)),
-            State::Warn
+            CheckState::Warn
         );
-        assert_eq!(after("clock", |s| s.clock_synchronised = None), State::Skip);
-        assert_eq!(after("clock", |s| s.clock_jumped_ms = -9_000), State::Warn);
-        assert_eq!(after("clock", |s| s.now_ms = 0), State::Warn);
+        assert_eq!(
+            after("clock", |s| s.clock_synchronised = None),
+            CheckState::Skip
+        );
+        assert_eq!(
+            after("clock", |s| s.clock_jumped_ms = -9_000),
+            CheckState::Warn
+        );
+        assert_eq!(after("clock", |s| s.now_ms = 0), CheckState::Warn);
         assert_eq!(
             after("disk log", |s| s.disks[0].free_bytes = 0),
-            State::Fail
+            CheckState::Fail
         );
         assert_eq!(
             after("disk log", |s| s.disks[0].problem = Some("gone".into())),
-            State::Fail
+            CheckState::Fail
         );
-        assert_eq!(after("descriptors", |s| s.open_files = 1_000), State::Fail);
-        assert_eq!(after("descriptors", |s| s.open_files = 0), State::Skip);
-        assert_eq!(after("unit", |s| s.systemd_fd_store = None), State::Warn);
-        assert_eq!(after("unit", |s| s.systemd = false), State::Ok);
+        assert_eq!(
+            after("descriptors", |s| s.open_files = 1_000),
+            CheckState::Fail
+        );
+        assert_eq!(after("descriptors", |s| s.open_files = 0), CheckState::Skip);
+        assert_eq!(
+            after("unit", |s| s.systemd_fd_store = None),
+            CheckState::Warn
+        );
+        assert_eq!(after("unit", |s| s.systemd = false), CheckState::Ok);
         assert_eq!(
             after("confirm", |s| s.pending_confirmations = 2),
-            State::Warn
+            CheckState::Warn
         );
     }
 
     #[test]
-    fn the_worst_of_the_filter() {
+    fn the_filter_reports_its_worst_problem() {
         let mut health = Health::well(env!("CARGO_PKG_VERSION"));
         health.interfaces.push(InterfaceHealth {
             note: None,
@@ -399,39 +417,39 @@ mod tests {
             mode: None,
             problem: None,
         });
-        assert_eq!(version(&health.version).state, State::Ok);
-        assert_eq!(version("1.0.0").state, State::Warn);
-        assert_eq!(filter(&health).state, State::Ok);
+        assert_eq!(version(&health.version).state, CheckState::Ok);
+        assert_eq!(version("1.0.0").state, CheckState::Warn);
+        assert_eq!(filter(&health).state, CheckState::Ok);
         health.panic_since = Some(5);
         assert!(filter(&health).found.ends_with("lets every packet pass"));
         health.panic_since = None;
         health.status = HealthStatus::Degraded;
-        assert_eq!(filter(&health).state, State::Warn);
+        assert_eq!(filter(&health).state, CheckState::Warn);
         health.interfaces[0].attached = false;
         assert_eq!(filter(&health).found, "NOT filtering on eth0");
         health.interfaces.clear();
-        assert_eq!(filter(&health).state, State::Fail);
+        assert_eq!(filter(&health).state, CheckState::Fail);
     }
 
     #[test]
-    fn what_an_old_kernel_lacks_is_one_line_and_no_fault() {
+    fn missing_kernel_features_are_one_line_and_not_a_failure() {
         let mut health = Health::well("");
-        assert!(features(&health).found.contains("all that it knows of"));
+        assert!(features(&health).found.contains("every feature it can use"));
         health.missing_features = vec!["no clock".into(), "no TCX".into()];
         let check = features(&health);
-        assert_eq!(check.state, State::Ok);
+        assert_eq!(check.state, CheckState::Ok);
         assert_eq!(check.found, "left out: no clock; no TCX");
     }
 
     #[test]
-    fn what_the_disk_did_not_take_and_what_was_left_alone() {
+    fn panic_and_confirm_problems_are_warnings() {
         let mut health = Health::well("");
-        assert_eq!(of_switches(&health).count(), 0);
+        assert_eq!(check_switches(&health).count(), 0);
         health.panic_problem = Some("panic is off, but".into());
         health.confirm_problems = vec!["one".into(), "two".into()];
-        let all: Vec<Check> = of_switches(&health).collect();
+        let all: Vec<Check> = check_switches(&health).collect();
         let names: Vec<_> = all.iter().map(|c| (c.check.as_str(), c.state)).collect();
-        let expected = ["panic", "confirm", "confirm"].map(|name| (name, State::Warn));
+        let expected = ["panic", "confirm", "confirm"].map(|name| (name, CheckState::Warn));
         assert_eq!(names, expected);
     }
 
@@ -455,17 +473,17 @@ mod tests {
             last_equal: 0,
             last_error: None,
         };
-        assert_eq!(peer(&good).state, State::Ok);
+        assert_eq!(peer(&good).state, CheckState::Ok);
         let failing = PeerInfo {
             state: PeerState::Failing,
             last_error: Some(PeerProblem {
                 at: 0,
-                message: "nobody there".into(),
+                message: "connection refused".into(),
             }),
             ..good.clone()
         };
         let check = peer(&failing);
-        assert!(check.state == State::Fail && check.found.contains("nobody there"));
+        assert!(check.state == CheckState::Fail && check.found.contains("connection refused"));
         for worse in [
             PeerInfo {
                 clock_ahead_ms: Some(-90_000),
@@ -484,7 +502,7 @@ mod tests {
                 ..good
             },
         ] {
-            assert_eq!(peer(&worse).state, State::Warn, "{worse:?}");
+            assert_eq!(peer(&worse).state, CheckState::Warn, "{worse:?}");
         }
     }
 }

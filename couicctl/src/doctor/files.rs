@@ -1,4 +1,4 @@
-//! Files of daemon and couicctl on this machine: are they there, and whose are they?
+//! Checks of the local files of daemon and couicctl: existence, ownership and mode.
 
 use std::{
     fs, io,
@@ -11,7 +11,7 @@ use nix::unistd::{Uid, User};
 use super::Check;
 use crate::config::Target;
 
-/// What the daemon's configuration says, as far as it matters here.
+/// The part of the daemon's configuration that the checks need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Installed {
     pub(super) ifaces: Vec<String>,
@@ -21,7 +21,7 @@ pub(super) struct Installed {
     pub(super) user: String,
 }
 
-/// The daemon's files. None where its configuration cannot be read.
+/// Checks the daemon's files. None if its configuration cannot be read.
 pub(super) fn daemon(config: &Path, checks: &mut Vec<Check>) -> Option<Installed> {
     let shown = config.display();
     let text = match fs::read_to_string(config) {
@@ -34,15 +34,15 @@ pub(super) fn daemon(config: &Path, checks: &mut Vec<Check>) -> Option<Installed
     let Some(installed) = read(&text) else {
         let check = Check::fail(
             "config",
-            format!("{shown} is not TOML, or names no interfaces"),
+            format!("{shown} is not TOML, or lists no interfaces"),
         );
-        checks.push(check.so(format!("couic -c {shown} --check-config says where")));
+        checks.push(check.advise(format!("run couic -c {shown} --check-config")));
         return None;
     };
     checks.push(match fs::metadata(config).map(|found| found.mode()) {
         Ok(mode) if mode & 0o022 != 0 => {
             Check::fail("config", format!("others may write to {shown}"))
-                .so(format!("chmod go-w {shown}"))
+                .advise(format!("chmod go-w {shown}"))
         }
         _ => Check::ok("config", format!("{shown} can be read")),
     });
@@ -51,7 +51,7 @@ pub(super) fn daemon(config: &Path, checks: &mut Vec<Check>) -> Option<Installed
     Some(installed)
 }
 
-/// Values that are left out are the daemon's defaults. A mistake in it is the daemon's business to explain.
+/// Applies the daemon's defaults. Errors in the file are for the daemon to report.
 fn read(text: &str) -> Option<Installed> {
     let table: toml::Table = toml::from_str(text).ok()?;
     let text = |section: Option<&str>, key: &str, default: &str| {
@@ -77,9 +77,9 @@ fn read(text: &str) -> Option<Installed> {
 fn unreadable(check: &str, path: &Path, error: &io::Error) -> Check {
     let found = format!("{}: {error}", path.display());
     match error.kind() {
-        io::ErrorKind::PermissionDenied => Check::skip(check, found).so("run this as root"),
-        io::ErrorKind::NotFound => Check::warn(check, found).so(
-            "name the daemon's configuration with --daemon-config, so that its files are looked at",
+        io::ErrorKind::PermissionDenied => Check::skip(check, found).advise("run this as root"),
+        io::ErrorKind::NotFound => Check::warn(check, found).advise(
+            "pass the daemon's configuration with --daemon-config, so that its files can be checked",
         ),
         _ => Check::fail(check, found),
     }
@@ -96,23 +96,26 @@ fn working_dir(installed: &Installed) -> Check {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Check::fail(name, format!("{shown} does not exist"))
-                .so(format!("install -d -m 0750 -o {user} {shown}"));
+                .advise(format!("install -d -m 0750 -o {user} {shown}"));
         }
         Err(error) => return unreadable(name, path, &error),
     };
     let owner = User::from_uid(Uid::from_raw(found.uid())).ok().flatten();
     let owner = owner.map_or_else(|| found.uid().to_string(), |user| user.name);
     if owner != *user {
-        Check::fail(name, format!("{shown} belongs to {owner}, not to {user}"))
-            .so(format!("chown -R {user} {shown}"))
+        Check::fail(name, format!("{shown} is owned by {owner}, not by {user}"))
+            .advise(format!("chown -R {user} {shown}"))
     } else if found.mode() & 0o022 != 0 {
         Check::fail(
             name,
-            format!("others may write to {shown}: whoever can makes themselves an administrator"),
+            format!("others may write to {shown}: write access there gives administrator rights"),
         )
-        .so(format!("chmod go-w {shown}"))
+        .advise(format!("chmod go-w {shown}"))
     } else {
-        Check::ok(name, format!("{shown} belongs to {user} alone"))
+        Check::ok(
+            name,
+            format!("{shown} is owned by {user} and not writable by others"),
+        )
     }
 }
 
@@ -120,44 +123,48 @@ fn socket(path: &Path) -> Check {
     let shown = path.display();
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            Check::fail("socket", format!("{shown} is no socket"))
-                .so("move it away, and restart the daemon")
+            Check::fail("socket", format!("{shown} is not a socket"))
+                .advise("move it away and restart the daemon")
         }
         Ok(found) if found.mode() & 0o007 != 0 => Check::warn(
             "socket",
-            format!("every user of this machine may talk to {shown}"),
+            format!("every user of this host may connect to {shown}"),
         )
-        .so(format!(
-            "chmod o= {shown}: tokens still guard it, but one wall less"
+        .advise(format!(
+            "chmod o= {shown}: tokens still protect it, but file permissions should too"
         )),
-        Ok(_) => Check::ok("socket", format!("{shown} is there")),
+        Ok(_) => Check::ok("socket", format!("{shown} exists")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Check::fail("socket", format!("{shown} is not there"))
-                .so("the daemon is not running: systemctl status couic")
+            Check::fail("socket", format!("{shown} does not exist"))
+                .advise("the daemon is not running: systemctl status couic")
         }
         Err(error) => unreadable("socket", path, &error),
     }
 }
 
-/// The token that couicctl shows.
+/// Checks couicctl's token file.
 pub(super) fn client(target: &Target, checks: &mut Vec<Check>) {
     let Target::Local { client_file, .. } = target else {
         return;
     };
     let shown = client_file.display();
     checks.push(match fs::metadata(client_file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Check::fail("token", format!("{shown} is not there")).so(
-                "the daemon makes it when it first starts; client_file in couicctl.toml names it",
-            )
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Check::fail(
+            "token",
+            format!("{shown} does not exist"),
+        )
+        .advise(
+            "the daemon creates it at its first start; its path is client_file in couicctl.toml",
+        ),
         Err(error) => unreadable("token", client_file, &error),
-        Ok(found) if found.mode() & 0o077 != 0 => {
-            Check::fail("token", format!("others than its owner may read {shown}")).so(format!(
-                "chmod 0600 {shown}, then make a new token: couicctl clients delete and add"
-            ))
-        }
-        Ok(_) => Check::ok("token", format!("{shown} is its owner's alone")),
+        Ok(found) if found.mode() & 0o077 != 0 => Check::fail(
+            "token",
+            format!("{shown} is readable by others than its owner"),
+        )
+        .advise(format!(
+            "chmod 0600 {shown}, then replace the token: couicctl clients delete and add"
+        )),
+        Ok(_) => Check::ok("token", format!("{shown} is private to its owner")),
     });
 }
 
@@ -167,7 +174,7 @@ mod tests {
 
     use nix::unistd::geteuid;
 
-    use super::{super::State, *};
+    use super::{super::CheckState, *};
 
     fn me() -> String {
         let user = User::from_uid(geteuid()).ok().flatten();
@@ -178,12 +185,12 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    fn states(checks: &[Check]) -> Vec<(String, State)> {
+    fn states(checks: &[Check]) -> Vec<(String, CheckState)> {
         checks.iter().map(|c| (c.check.clone(), c.state)).collect()
     }
 
     #[test]
-    fn what_is_left_out_is_the_default() {
+    fn missing_values_are_the_defaults() {
         let read_ = read("ifaces = [\"eth0\"]\n[logging]\ndir = \"/l\"\n").unwrap();
         assert_eq!(read_.ifaces, ["eth0"]);
         assert_eq!(
@@ -195,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn good_files_and_bad_ones() {
+    fn ownership_and_modes_are_checked() {
         let dir = tempfile::tempdir().unwrap();
         let (work, config) = (dir.path().join("work"), dir.path().join("couic.toml"));
         let sock = dir.path().join("sock");
@@ -218,28 +225,37 @@ mod tests {
                 named("socket", socket),
             ]
         };
-        assert_eq!(states(&look()), of(State::Ok, State::Fail, State::Fail));
+        assert_eq!(
+            states(&look()),
+            of(CheckState::Ok, CheckState::Fail, CheckState::Fail)
+        );
         fs::create_dir(&work).unwrap();
         chmod(&work, 0o750);
         let _listener = UnixListener::bind(&sock).unwrap();
         chmod(&sock, 0o770);
-        assert_eq!(states(&look()), of(State::Ok, State::Ok, State::Ok));
+        assert_eq!(
+            states(&look()),
+            of(CheckState::Ok, CheckState::Ok, CheckState::Ok)
+        );
         chmod(&work, 0o770);
         chmod(&sock, 0o777);
         chmod(&config, 0o666);
         let checks = look();
-        assert_eq!(states(&checks), of(State::Fail, State::Fail, State::Warn));
+        assert_eq!(
+            states(&checks),
+            of(CheckState::Fail, CheckState::Fail, CheckState::Warn)
+        );
         assert!(
             checks
                 .iter()
                 .all(|check| check.advice.as_ref().unwrap().contains("chmod"))
         );
         fs::remove_file(&config).unwrap();
-        assert_eq!(states(&look()), [("config".to_owned(), State::Warn)]);
+        assert_eq!(states(&look()), [("config".to_owned(), CheckState::Warn)]);
     }
 
     #[test]
-    fn a_token_is_its_owners_alone() {
+    fn a_token_file_must_be_private() {
         let dir = tempfile::tempdir().unwrap();
         let client_file = dir.path().join("token");
         let look = || {
@@ -251,11 +267,11 @@ mod tests {
             client(&target, &mut checks);
             checks[0].state
         };
-        assert_eq!(look(), State::Fail);
+        assert_eq!(look(), CheckState::Fail);
         fs::write(&client_file, "").unwrap();
         chmod(&client_file, 0o600);
-        assert_eq!(look(), State::Ok);
+        assert_eq!(look(), CheckState::Ok);
         chmod(&client_file, 0o640);
-        assert_eq!(look(), State::Fail);
+        assert_eq!(look(), CheckState::Fail);
     }
 }

@@ -1,4 +1,4 @@
-//! What the kernel tells of network interfaces by the ethtool interface: drivers and offloads. No privilege is needed.
+//! Drivers and offloads of network interfaces, through the ethtool ioctl. Requires no privilege.
 
 use std::{
     ffi::CString,
@@ -6,26 +6,26 @@ use std::{
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
 };
 
-/// `linux/ethtool.h`: who drives the interface, legacy flags, and whether packets are merged on arrival.
+/// From `linux/ethtool.h`: driver information, and the legacy flags of VLAN stripping and LRO.
 const ETHTOOL_GDRVINFO: u32 = 0x03;
 const ETHTOOL_GFLAGS: u32 = 0x25;
 const FLAG_RXVLAN: u32 = 1 << 8;
 const FLAG_LRO: u32 = 1 << 15;
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
 
-/// The interface's number; None where there is none of that name.
+/// The index of the interface; None if there is none of this name.
 pub(super) fn index(name: &str) -> Option<u32> {
     let name = CString::new(name).ok()?;
-    // SAFETY: a string that ends in 0.
+    // SAFETY: a NUL-terminated string.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {
         0 => None,
         index => Some(index),
     }
 }
 
-/// Who drives an interface: `virtio_net`, `ixgbe`, …
+/// The driver of an interface: `virtio_net`, `ixgbe`, …
 pub(super) fn driver(name: &str) -> Option<String> {
-    // struct ethtool_drvinfo: the command, the driver's name in 32 bytes, and more.
+    // struct ethtool_drvinfo: the command, 32 bytes for the driver's name, and more.
     let mut info = [0_u8; 196];
     info[..4].copy_from_slice(&ETHTOOL_GDRVINFO.to_ne_bytes());
     ethtool(name, &mut info).ok()?;
@@ -33,18 +33,18 @@ pub(super) fn driver(name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(text).into_owned())
 }
 
-/// What the card does to frames before XDP sees them.
+/// NIC offloads that change frames before XDP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Offloads {
-    /// It takes VLAN tags off.
+    /// Strips VLAN tags.
     pub(super) rxvlan: bool,
-    /// It merges packets.
+    /// Merges packets.
     pub(super) lro: bool,
 }
 
-/// None where the driver does not tell.
+/// None if the driver does not report them.
 pub(super) fn offloads(name: &str) -> Option<Offloads> {
-    // struct ethtool_value: the command and the answer.
+    // struct ethtool_value: the command and the value.
     let mut value = [0_u8; 8];
     value[..4].copy_from_slice(&ETHTOOL_GFLAGS.to_ne_bytes());
     ethtool(name, &mut value).ok()?;
@@ -56,7 +56,7 @@ pub(super) fn offloads(name: &str) -> Option<Offloads> {
 }
 
 fn ethtool(name: &str, data: &mut [u8]) -> io::Result<()> {
-    // SAFETY: a structure of integers and a pointer, for which 0 is a value.
+    // SAFETY: all-zero is a valid ifreq.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     let bytes = name.as_bytes();
     if bytes.len() >= request.ifr_name.len() {
@@ -76,7 +76,7 @@ fn ethtool(name: &str, data: &mut [u8]) -> io::Result<()> {
 }
 
 fn socket() -> io::Result<OwnedFd> {
-    // SAFETY: makes a descriptor that nobody else owns.
+    // SAFETY: the descriptor is new and has no other owner.
     unsafe {
         let fd = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
         if fd < 0 {
@@ -91,12 +91,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_tells_of_itself() {
+    fn loopback_has_an_index() {
         let lo = index("lo").unwrap();
         assert!(lo > 0);
         assert_eq!(index("no-such-iface"), None);
         assert_eq!(index("a\0b"), None);
-        // What loopback has of these differs from kernel to kernel; a name that is too long never has any.
+        // The offloads of loopback differ between kernels; a name that is too long has none.
         assert_eq!(offloads("far-too-long-for-an-interface"), None);
         assert_eq!(driver("no-such-iface"), None);
     }

@@ -1,4 +1,4 @@
-//! The machine: kernel, BPF file system, clock, disks.
+//! Checks of the host: kernel, BPF file system, clock, disks.
 
 use std::{fs, path::Path};
 
@@ -10,23 +10,23 @@ use nix::sys::{
 
 use super::Check;
 
-/// Less is worth a look, in MiB.
+/// Warning below this, in MiB.
 const LITTLE: u64 = 256;
-/// With less, writes fail soon.
+/// Failure below this, in MiB: writes will soon fail.
 const NOTHING: u64 = 16;
 
 pub(super) fn kernel(checks: &mut Vec<Check>) {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    checks.push(of_release(release.trim()));
+    checks.push(check_release(release.trim()));
 }
 
-fn of_release(release: &str) -> Check {
+fn check_release(release: &str) -> Check {
     let Ok(version) = release.parse::<KernelVersion>() else {
-        return Check::skip("kernel", format!("{release:?} is no version that is known"));
+        return Check::skip("kernel", format!("{release:?} is not a known version"));
     };
     let (found, oldest) = (format!("Linux {release}"), KernelVersion::OLDEST);
     if version < oldest {
-        Check::fail("kernel", found).so(format!(
+        Check::fail("kernel", found).advise(format!(
             "Couic needs Linux {oldest} or later: boot a newer kernel"
         ))
     } else {
@@ -40,13 +40,13 @@ pub(super) fn bpffs(checks: &mut Vec<Check>) {
         Ok(found) if found.filesystem_type() == BPF_FS_MAGIC => {
             Check::ok("bpffs", "mounted on /sys/fs/bpf")
         }
-        Ok(_) => Check::warn("bpffs", "nothing is mounted on /sys/fs/bpf, so that only systemd can keep the filter while the daemon restarts")
-            .so("mount -t bpf bpf /sys/fs/bpf, then restart the daemon; a start as root mounts it itself, unless the mount would end with the daemon"),
+        Ok(_) => Check::warn("bpffs", "no bpffs is mounted on /sys/fs/bpf, so that only systemd can keep the filter while the daemon restarts")
+            .advise("mount -t bpf bpf /sys/fs/bpf, then restart the daemon; when started as root, it mounts it itself unless the mount would not outlive it"),
         Err(error) => Check::skip("bpffs", format!("/sys/fs/bpf: {error}")),
     });
 }
 
-/// What the kernel says, where the daemon does not tell.
+/// The kernel's view of the clock, if the daemon does not report it.
 pub(super) fn clock(checks: &mut Vec<Check>) {
     // SAFETY: a structure of integers.
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
@@ -54,29 +54,29 @@ pub(super) fn clock(checks: &mut Vec<Check>) {
     let state = unsafe { libc::adjtimex(&raw mut timex) };
     let synchronised =
         (state >= 0).then_some(state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0);
-    checks.push(of_clock(synchronised));
+    checks.push(check_clock(synchronised));
 }
 
-pub(super) fn of_clock(synchronised: Option<bool>) -> Check {
+pub(super) fn check_clock(synchronised: Option<bool>) -> Check {
     match synchronised {
         Some(true) => Check::ok("clock", "synchronised"),
-        Some(false) => Check::warn("clock", "nothing keeps it right, and expirations go by it")
-            .so("run chrony or systemd-timesyncd: timedatectl set-ntp true"),
+        Some(false) => Check::warn("clock", "not synchronised, and expirations depend on it")
+            .advise("run chrony or systemd-timesyncd: timedatectl set-ntp true"),
         None => Check::skip(
             "clock",
-            "the kernel does not tell whether it is synchronised",
+            "the kernel does not report whether it is synchronised",
         ),
     }
 }
 
-/// Where the daemon does not tell.
+/// The disk of `path`, if the daemon does not report it.
 pub(super) fn disk(holds: &str, path: &Path, checks: &mut Vec<Check>) {
     checks.push(match statvfs(path) {
         Err(error) => Check::skip(
             format!("disk {holds}"),
             format!("{}: {error}", path.display()),
         ),
-        Ok(found) => of_disk(&Room {
+        Ok(found) => check_disk(&DiskSpace {
             holds,
             path: &path.display().to_string(),
             bytes: found
@@ -88,38 +88,38 @@ pub(super) fn disk(holds: &str, path: &Path, checks: &mut Vec<Check>) {
     });
 }
 
-/// What is left of a disk.
-pub(super) struct Room<'a> {
+/// Free space of a disk.
+pub(super) struct DiskSpace<'a> {
     pub(super) holds: &'a str,
     pub(super) path: &'a str,
     pub(super) bytes: u64,
-    /// None where the file system does not count them.
+    /// None if the file system does not count them.
     pub(super) inodes: Option<u64>,
     pub(super) read_only: bool,
 }
 
-pub(super) fn of_disk(room: &Room<'_>) -> Check {
-    let Room {
+pub(super) fn check_disk(space: &DiskSpace<'_>) -> Check {
+    let DiskSpace {
         holds,
         path,
         bytes,
         inodes,
         read_only,
-    } = *room;
+    } = *space;
     let (name, mib) = (format!("disk {holds}"), bytes >> 20);
     let found = format!("{path}: {mib} MiB free");
     if read_only {
         let found = format!("{path} is mounted read-only, nothing survives a restart");
-        return Check::fail(name, found).so("see dmesg, then mount -o remount,rw");
+        return Check::fail(name, found).advise("see dmesg, then mount -o remount,rw");
     }
     if inodes.is_some_and(|inodes| inodes < 100) {
-        return Check::fail(name, format!("{path}: no inodes left for new files"))
-            .so("remove files there");
+        return Check::fail(name, format!("{path}: almost no free inodes"))
+            .advise("delete files there");
     }
     if mib < NOTHING {
-        Check::fail(name, found).so("make room: changes, sets and tokens cannot be kept")
+        Check::fail(name, found).advise("free space: changes, sets and tokens cannot be saved")
     } else if mib < LITTLE {
-        Check::warn(name, found).so("make room before it is full")
+        Check::warn(name, found).advise("free space before it is full")
     } else {
         Check::ok(name, found)
     }
@@ -127,29 +127,29 @@ pub(super) fn of_disk(room: &Room<'_>) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::State, *};
+    use super::{super::CheckState, *};
 
     #[test]
-    fn kernels_by_what_they_can_do() {
+    fn kernels_by_version() {
         for (release, state) in [
-            ("6.18.0-rc3", State::Ok),
-            ("5.18.0", State::Ok),
-            ("5.15.0-91-generic", State::Ok),
-            ("5.10.0-33-amd64", State::Ok),
-            ("5.9.16", State::Fail),
-            ("4.19", State::Fail),
-            ("7.0+", State::Ok),
-            ("", State::Skip),
-            ("mainline", State::Skip),
+            ("6.18.0-rc3", CheckState::Ok),
+            ("5.18.0", CheckState::Ok),
+            ("5.15.0-91-generic", CheckState::Ok),
+            ("5.10.0-33-amd64", CheckState::Ok),
+            ("5.9.16", CheckState::Fail),
+            ("4.19", CheckState::Fail),
+            ("7.0+", CheckState::Ok),
+            ("", CheckState::Skip),
+            ("mainline", CheckState::Skip),
         ] {
-            assert_eq!(of_release(release).state, state, "{release}");
+            assert_eq!(check_release(release).state, state, "{release}");
         }
     }
 
     #[test]
-    fn disks_by_what_is_left() {
+    fn disks_by_free_space() {
         let of = |bytes, inodes, read_only| {
-            of_disk(&Room {
+            check_disk(&DiskSpace {
                 holds: "log",
                 path: "/x",
                 bytes,
@@ -158,16 +158,16 @@ mod tests {
             })
             .state
         };
-        assert_eq!(of(1 << 30, Some(1_000), false), State::Ok);
-        assert_eq!(of(1 << 30, None, false), State::Ok);
-        assert_eq!(of(100 << 20, None, false), State::Warn);
-        assert_eq!(of(1 << 20, None, false), State::Fail);
-        assert_eq!(of(1 << 30, Some(3), false), State::Fail);
-        assert_eq!(of(1 << 30, None, true), State::Fail);
+        assert_eq!(of(1 << 30, Some(1_000), false), CheckState::Ok);
+        assert_eq!(of(1 << 30, None, false), CheckState::Ok);
+        assert_eq!(of(100 << 20, None, false), CheckState::Warn);
+        assert_eq!(of(1 << 20, None, false), CheckState::Fail);
+        assert_eq!(of(1 << 30, Some(3), false), CheckState::Fail);
+        assert_eq!(of(1 << 30, None, true), CheckState::Fail);
     }
 
     #[test]
-    fn this_machine_can_be_looked_at() {
+    fn this_host_can_be_checked() {
         let mut checks = Vec::new();
         kernel(&mut checks);
         bpffs(&mut checks);
@@ -175,6 +175,6 @@ mod tests {
         disk("working_dir", Path::new("/"), &mut checks);
         disk("working_dir", Path::new("/no/such/place"), &mut checks);
         assert_eq!(checks.len(), 5);
-        assert_eq!(checks[4].state, State::Skip);
+        assert_eq!(checks[4].state, CheckState::Skip);
     }
 }

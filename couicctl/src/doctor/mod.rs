@@ -1,8 +1,8 @@
-//! `couicctl doctor`: looks at everything that a filter depends on, and changes nothing.
+//! `couicctl doctor`: checks everything that filtering depends on, and changes nothing.
 //!
-//! Each check is one line: how it stands, and what to do. Facts of the machine are read here ([`machine`], [`interface`],
-//! [`files`]), facts of the daemon come from its API ([`daemon`]); of a daemon elsewhere only the latter. What this user
-//! may not look at is skipped, and said so.
+//! Each check is one line with its result and advice. DaemonFacts about the host are read locally ([`machine`],
+//! [`interface`], [`files`]), facts about the daemon come from its API ([`daemon`]); for a remote daemon, only the
+//! latter. Checks that need more privileges are reported as skipped.
 
 mod daemon;
 mod files;
@@ -25,30 +25,30 @@ use crate::{
     output::Output,
 };
 
-/// How it stands.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+enum CheckState {
     Ok,
     Warn,
     Fail,
     Skip,
 }
 
-/// One line.
+/// One check, a line of output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Check {
     check: String,
-    state: State,
-    /// What was found.
+    state: CheckState,
+    /// The finding.
     found: String,
-    /// What to do.
+    /// Advice to the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
 }
 
 impl Check {
-    fn new(state: State, check: impl Into<String>, found: impl Into<String>) -> Self {
+    fn new(state: CheckState, check: impl Into<String>, found: impl Into<String>) -> Self {
         Self {
             check: check.into(),
             state,
@@ -58,29 +58,29 @@ impl Check {
     }
 
     fn ok(check: impl Into<String>, found: impl Into<String>) -> Self {
-        Self::new(State::Ok, check, found)
+        Self::new(CheckState::Ok, check, found)
     }
 
     fn warn(check: impl Into<String>, found: impl Into<String>) -> Self {
-        Self::new(State::Warn, check, found)
+        Self::new(CheckState::Warn, check, found)
     }
 
     fn fail(check: impl Into<String>, found: impl Into<String>) -> Self {
-        Self::new(State::Fail, check, found)
+        Self::new(CheckState::Fail, check, found)
     }
 
     fn skip(check: impl Into<String>, found: impl Into<String>) -> Self {
-        Self::new(State::Skip, check, found)
+        Self::new(CheckState::Skip, check, found)
     }
 
-    /// With what to do.
-    fn so(mut self, advice: impl Into<String>) -> Self {
+    /// Adds advice.
+    fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
     }
 }
 
-/// Looks at everything, and shows it.
+/// Runs all checks and prints the results.
 pub(crate) async fn run(
     config: Option<&Path>,
     args: &DoctorArgs,
@@ -91,14 +91,14 @@ pub(crate) async fn run(
         Ok(settings) => look(&settings, args, &mut checks).await,
         Err(failure) => checks.push(
             Check::fail("couicctl", failure.text())
-                .so("without it, neither daemon nor machine is looked at"),
+                .advise("without it, neither daemon nor host can be checked"),
         ),
     }
     let colour = output.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     output.show(&checks, |out| show(&checks, colour, out))?;
     output.finish()?;
-    if checks.iter().any(|check| check.state == State::Fail) {
-        return Err(Failure::Said);
+    if checks.iter().any(|check| check.state == CheckState::Fail) {
+        return Err(Failure::Reported);
     }
     Ok(())
 }
@@ -116,18 +116,18 @@ async fn look(settings: &Settings, args: &DoctorArgs, checks: &mut Vec<Check>) {
         Ok(context) => daemon::look(&context, checks).await,
         Err(failure) => {
             checks.push(Check::fail("daemon", failure.text()));
-            daemon::Facts::default()
+            daemon::DaemonFacts::default()
         }
     };
     if local {
         let configured = installed.as_ref().map(|i| i.ifaces.as_slice());
         interface::all(configured.unwrap_or_default(), &facts, checks);
-        // The daemon's confinement keeps it from asking; this process may.
-        checks.retain(|check| check.check != "clock" || check.state != State::Skip);
+        // The daemon's sandbox may not allow the call; this process can make it.
+        checks.retain(|check| check.check != "clock" || check.state != CheckState::Skip);
         if !checks.iter().any(|check| check.check == "clock") {
             machine::clock(checks);
         }
-        if !facts.told_of_host
+        if !facts.has_host_status
             && let Some(installed) = &installed
         {
             machine::disk("working_dir", &installed.working_dir, checks);
@@ -136,7 +136,7 @@ async fn look(settings: &Settings, args: &DoctorArgs, checks: &mut Vec<Check>) {
     }
 }
 
-/// Aligned, the state first, so that failures can be found with grep.
+/// Prints aligned lines that begin with the state, so that grep finds failures.
 fn show(checks: &[Check], colour: bool, out: &mut dyn Write) -> io::Result<()> {
     let width = checks
         .iter()
@@ -145,10 +145,10 @@ fn show(checks: &[Check], colour: bool, out: &mut dyn Write) -> io::Result<()> {
         .unwrap_or(0);
     for check in checks {
         let (word, code) = match check.state {
-            State::Ok => ("ok  ", "32"),
-            State::Warn => ("warn", "33"),
-            State::Fail => ("fail", "31"),
-            State::Skip => ("skip", "2"),
+            CheckState::Ok => ("ok  ", "32"),
+            CheckState::Warn => ("warn", "33"),
+            CheckState::Fail => ("fail", "31"),
+            CheckState::Skip => ("skip", "2"),
         };
         if colour {
             write!(out, "\x1b[{code}m{word}\x1b[0m")?;
@@ -163,10 +163,10 @@ fn show(checks: &[Check], colour: bool, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "  {:width$}  {}", check.check, printable(&text))?;
     }
     let count = |state| checks.iter().filter(|check| check.state == state).count();
-    let (failed, warned) = (count(State::Fail), count(State::Warn));
+    let (failed, warned) = (count(CheckState::Fail), count(CheckState::Warn));
     writeln!(
         out,
-        "{failed} failed, {warned} to look at, of {} checks.",
+        "{failed} failed, {warned} with warnings, of {} checks.",
         checks.len()
     )
 }
@@ -176,11 +176,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_a_check_and_a_sum() {
+    fn one_line_per_check_and_a_summary() {
         let checks = [
             Check::ok("kernel", "6.18.0"),
-            Check::fail("disk log", "0 MiB\nfree").so("make \u{1b}room"),
-            Check::skip("clock", "not told"),
+            Check::fail("disk log", "0 MiB\nfree").advise("make \u{1b}room"),
+            Check::skip("clock", "unknown"),
         ];
         let drawn = |colour| {
             let mut out = Vec::new();
@@ -190,8 +190,8 @@ mod tests {
         let expected = "\
 ok    kernel    6.18.0
 fail  disk log  0 MiB free: make ?room
-skip  clock     not told
-1 failed, 0 to look at, of 3 checks.
+skip  clock     unknown
+1 failed, 0 with warnings, of 3 checks.
 ";
         assert_eq!(drawn(false), expected);
         assert!(drawn(true).starts_with("\u{1b}[32mok  \u{1b}[0m  kernel"));

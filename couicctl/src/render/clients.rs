@@ -1,10 +1,10 @@
-//! Clients: Name, Group, Token.
+//! The table of clients.
 
 use couic_common::ClientInfo;
 
 use super::Table;
 
-/// The clients with their tokens: to show them is what the command is for.
+/// The clients with their tokens, which the command exists to show.
 pub(crate) fn clients<'a>(clients: impl IntoIterator<Item = &'a ClientInfo>) -> Table {
     let mut table = Table::new(&["Name", "Group", "Token"]);
     for ClientInfo { name, group, token } in clients {

@@ -1,4 +1,4 @@
-//! Entries: Policy, CIDR, Tag, Expiration; and Hits, Last seen where the daemon counts rules one by one.
+//! The table of entries, with hits and last match if the daemon has per-rule counters.
 
 use std::fmt::Display;
 
@@ -7,7 +7,7 @@ use couic_common::{Entry, Policy};
 use super::Table;
 use crate::duration::remaining;
 
-/// The entries, their expiration as what remains at `now` (Unix seconds).
+/// The entries, with the time left at `now` (Unix seconds) as expiration.
 pub(crate) fn entries<'a>(
     policy: Policy,
     entries: impl IntoIterator<Item = &'a Entry>,
@@ -32,7 +32,7 @@ pub(crate) fn entries<'a>(
     table
 }
 
-/// How long ago that was.
+/// The age of the last match.
 fn last_seen(at: u64, now: u64) -> String {
     match now.saturating_sub(at) {
         _ if at == 0 => "never".to_owned(),

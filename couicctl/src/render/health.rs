@@ -1,14 +1,13 @@
-//! Whether the filter stands.
+//! The health of the daemon.
 
 use std::io::{self, Write};
 
 use couic_common::{Health, HealthStatus, InterfaceHealth, PanicStatus, XdpMode};
 
-use super::{Table, lookup::moment, notifiers::ago};
+use super::{Table, lookup::timestamp, notifiers::ago};
 use crate::failure::printable;
 
-/// A sentence, the interfaces, and what was not loaded. Under panic, `panic` says more than the document, where it is
-/// known.
+/// A summary, the interfaces, and the problems. While panic is on, `panic` adds details to the document, if known.
 pub(crate) fn health(
     health: &Health,
     panic: Option<&PanicStatus>,
@@ -18,7 +17,7 @@ pub(crate) fn health(
     let state = match (health.panic_since, health.status) {
         (Some(_), _) => "filters NOTHING",
         (None, HealthStatus::Ok) => "filters",
-        (None, HealthStatus::Degraded) => "filters, but wants attention",
+        (None, HealthStatus::Degraded) => "filters, but needs attention",
         (None, HealthStatus::Down) => "does NOT filter everywhere",
     };
     writeln!(out, "couic {} {state}.", printable(&health.version))?;
@@ -30,7 +29,7 @@ pub(crate) fn health(
         writeln!(out, "Panic: {}", printable(problem))?;
     }
     for problem in &health.confirm_problems {
-        writeln!(out, "To confirm: {}", printable(problem))?;
+        writeln!(out, "Confirm: {}", printable(problem))?;
     }
     for problem in &health.filter_problems {
         writeln!(out, "Filter: {}", printable(problem))?;
@@ -50,7 +49,7 @@ pub(crate) fn health(
         writeln!(out, "Notifier: {}", printable(&text))?;
     }
     for problem in &health.peer_problems {
-        let text = format!("{} does not answer: {}", problem.name, problem.problem);
+        let text = format!("{} does not respond: {}", problem.name, problem.problem);
         writeln!(out, "Peer: {}", printable(&text))?;
     }
     for problem in &health.state_problems {
@@ -65,7 +64,7 @@ pub(crate) fn health(
     Ok(())
 }
 
-/// How each is filtered, and why in that way.
+/// The mode of each interface, and the reason for it.
 fn interfaces(interfaces: &[InterfaceHealth], out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new(&["Interface", "Attached", "Mode", "Problem"]);
     for interface in interfaces {
@@ -84,12 +83,12 @@ fn interfaces(interfaces: &[InterfaceHealth], out: &mut dyn Write) -> io::Result
     Ok(())
 }
 
-/// Since when, by whom and why every packet passes, and how to end it. A daemon that was started with a damaged file
-/// does not know since when.
+/// Time, client and reason of the panic, and how to end it. The time is unknown (0) if the daemon started with a
+/// damaged file.
 fn panic_line(since: u64, panic: Option<&PanicStatus>, now: u64) -> String {
-    let mut text = "PANIC IS ON: every packet passes, whatever the rules say".to_owned();
+    let mut text = "PANIC IS ON: every packet passes, regardless of the rules".to_owned();
     if since > 0 {
-        text += &format!(", since {} ({})", moment(since), ago(since, now));
+        text += &format!(", since {} ({})", timestamp(since), ago(since, now));
     }
     if let Some(by) = panic.and_then(|panic| panic.by.as_ref()) {
         text += &format!("; switched on by {by}");
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_stands_out() {
+    fn every_problem_has_a_line() {
         let state = Health {
             status: HealthStatus::Down,
             version: "2.0.0".into(),
@@ -163,7 +162,7 @@ mod tests {
             peer_problems: vec![PeerHealth {
                 name: "b".parse().unwrap(),
                 since: 0,
-                problem: "nobody there".into(),
+                problem: "connection refused".into(),
             }],
             panic_since: None,
             panic_problem: Some("panic is off, but panic.json cannot be removed".to_owned()),
@@ -185,11 +184,11 @@ couic 2.0.0 does NOT filter everywhere.
 └───────────┴──────────┴────────┴───────────────────┘
 Note: tun0 is filtered by TCX, since the link has no Ethernet header
 Panic: panic is off, but panic.json cannot be removed
-To confirm: sets/drop/s.couic is NOT in force
+Confirm: sets/drop/s.couic is NOT in force
 Filter: no interface matches veth*
 Not loaded: set file drop/bad.couic, line 3: not a CIDR
 Notifier: siem has failed: the server answered 404
-Peer: b does not answer: nobody there
+Peer: b does not respond: connection refused
 Rules on disk: journal-1.log is damaged
 Rules on disk: cannot write the log: disk full
 Note: this kernel has no Landlock
@@ -199,8 +198,8 @@ Note: this kernel lacks TCX
     }
 
     #[test]
-    fn under_panic_it_says_since_when_and_by_whom() {
-        let told = |since, panic: Option<&PanicStatus>| {
+    fn panic_is_shown_with_time_client_and_reason() {
+        let shown_for = |since, panic: Option<&PanicStatus>| {
             let state = Health {
                 status: HealthStatus::Down,
                 interfaces: three(),
@@ -213,11 +212,14 @@ Note: this kernel lacks TCX
             let lines: Vec<&str> = text.lines().take(2).collect();
             lines.join("\n")
         };
-        let head = "couic 2.0.0 filters NOTHING.\nPANIC IS ON: every packet passes, whatever the rules say";
+        let head = "couic 2.0.0 filters NOTHING.\nPANIC IS ON: every packet passes, regardless of the rules";
         let end = ". To end it: couicctl panic off";
-        assert_eq!(told(0, None), format!("{head}{end}"));
+        assert_eq!(shown_for(0, None), format!("{head}{end}"));
         let since = ", since 2001-09-09T01:46:40Z (1m 30s ago)";
-        assert_eq!(told(1_000_000_000, None), format!("{head}{since}{end}"));
+        assert_eq!(
+            shown_for(1_000_000_000, None),
+            format!("{head}{since}{end}")
+        );
         let status = PanicStatus {
             on: true,
             by: Some("ops".parse().unwrap()),
@@ -226,7 +228,7 @@ Note: this kernel lacks TCX
             problem: None,
         };
         let who = "; switched on by ops: locked? out";
-        let all = told(1_000_000_000, Some(&status));
+        let all = shown_for(1_000_000_000, Some(&status));
         assert_eq!(all, format!("{head}{since}{who}{end}"));
     }
 }

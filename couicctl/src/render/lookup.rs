@@ -1,4 +1,4 @@
-//! What happens to an address, and which rules say so.
+//! The verdict for an address, and the rules behind it.
 
 use std::{
     io::{self, Write},
@@ -10,7 +10,7 @@ use couic_common::{Lookup, LookupRule, Policy, Verdict};
 use super::Table;
 use crate::duration::remaining;
 
-/// A sentence, then every rule that covers the address, the one that decides first.
+/// A sentence, then every rule that covers the address, the deciding one first.
 pub(crate) fn lookup(lookup: &Lookup, now: u64, out: &mut dyn Write) -> io::Result<()> {
     let Lookup {
         ip,
@@ -19,7 +19,7 @@ pub(crate) fn lookup(lookup: &Lookup, now: u64, out: &mut dyn Write) -> io::Resu
         also_covered_by,
         panic,
     } = lookup;
-    // Where panic is on, the first would decide without it. An older daemon says so by deciding nothing.
+    // While panic is on, the first is the one that would decide. An older daemon implies panic by deciding nothing.
     let mut others = also_covered_by.iter();
     let panic = *panic || decided_by.is_none() && !also_covered_by.is_empty();
     let Some(rule) = decided_by.as_ref().or_else(|| others.next()) else {
@@ -51,20 +51,20 @@ pub(crate) fn lookup(lookup: &Lookup, now: u64, out: &mut dyn Write) -> io::Resu
     table.write(out)
 }
 
-/// What holds, whatever the rules say.
+/// Why a packet passes while panic is on.
 const NOTHING_FILTERED: &str = "panic is on, and nothing is filtered; ";
 
 fn add(table: &mut Table, rule: &LookupRule, decides: &str, now: u64) {
     let LookupRule { policy, entry } = rule;
     let tag = entry.tag.as_ref().map_or("", |t| t.as_str());
     let left = remaining(entry.expiration, now);
-    let added = moment(entry.creation);
+    let added = timestamp(entry.creation);
     let policy = policy.as_str();
     table.row(&[&policy, &entry.cidr, &tag, &added, &left, &decides]);
 }
 
-/// RFC 3339, UTC. Years after 9999 have no such form.
-pub(super) fn moment(seconds: u64) -> String {
+/// RFC 3339, UTC. `?` for years after 9999, which it cannot express.
+pub(super) fn timestamp(seconds: u64) -> String {
     match UNIX_EPOCH.checked_add(Duration::from_secs(seconds)) {
         Some(time) if seconds < 253_402_300_800 => {
             humantime::format_rfc3339_seconds(time).to_string()
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn ignore_beats_drop_and_it_says_so() {
+    fn ignore_takes_precedence_over_drop() {
         let shown = text(
             Verdict::Pass,
             Some(rule("ignore", "192.0.2.0/24")),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn under_panic_it_says_which_rule_would_decide() {
+    fn under_panic_the_rule_that_would_decide_is_shown() {
         let panicking = |panic, others| {
             let answer = Lookup {
                 ip: "192.0.2.7".parse().unwrap(),
@@ -145,7 +145,7 @@ mod tests {
             panicking(true, vec![]),
             format!("{open}no rule covers it.\n")
         );
-        // An older daemon does not say it in so many words.
+        // An older daemon has no field for it.
         for panic in [true, false] {
             let shown = panicking(panic, vec![rule("drop", "192.0.2.0/24")]);
             let then = format!("{open}once it is off, it is dropped: drop 192.0.2.0/24 decides.\n");
@@ -159,9 +159,9 @@ mod tests {
     }
 
     #[test]
-    fn absurd_times_are_no_panic() {
-        assert_eq!(moment(u64::MAX), "?");
-        assert_eq!(moment(253_402_300_800), "?");
-        assert_eq!(moment(0), "1970-01-01T00:00:00Z");
+    fn absurd_times_do_not_panic() {
+        assert_eq!(timestamp(u64::MAX), "?");
+        assert_eq!(timestamp(253_402_300_800), "?");
+        assert_eq!(timestamp(0), "1970-01-01T00:00:00Z");
     }
 }

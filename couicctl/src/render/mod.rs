@@ -1,4 +1,4 @@
-//! Answers become text. Pure functions: what the time is, is told to them.
+//! Formats responses as text. Pure functions: the current time is an argument.
 
 mod clients;
 mod entries;
@@ -22,7 +22,7 @@ pub(crate) use stats::{Rates, stats, stats_line, tag_stats};
 pub(crate) use switch::{confirmations, panic, undone};
 pub(crate) use table::Table;
 
-/// Text of a table, for tests.
+/// The text of a table, for tests.
 #[cfg(test)]
 fn drawn(table: &Table) -> String {
     let mut bytes = Vec::new();

@@ -1,13 +1,13 @@
-//! Notifiers: how they are, how a test ended, what they gave up.
+//! Notifiers: state, test results, dead letters.
 
 use std::io::{self, Write};
 
 use couic_common::{DeadLetter, NotifierInfo, NotifierName, NotifierState, NotifierTest};
 
-use super::{Table, lookup::moment};
+use super::{Table, lookup::timestamp};
 use crate::{duration::remaining, failure::printable};
 
-/// A table, and a line for whatever is not as it should be.
+/// A table, and a line for each problem.
 pub(crate) fn notifiers(all: &[NotifierInfo], now: u64, out: &mut dyn Write) -> io::Result<()> {
     if all.is_empty() {
         return writeln!(
@@ -63,11 +63,11 @@ fn remarks(info: &NotifierInfo, now: u64) -> Vec<String> {
         .collect();
     match (info.state, &info.last_error) {
         (NotifierState::Failed, _) => lines.push(format!(
-            "  what is meant for it is kept; when it is put right: couicctl notifiers test {name}"
+            "  its notifications are kept; once it is fixed, run couicctl notifiers test {name}"
         )),
         (NotifierState::Retrying | NotifierState::RateLimited, error) => {
             let next = info.next_attempt_secs.unwrap_or(0);
-            let mut line = format!("{name} tries again in {next} s");
+            let mut line = format!("{name} retries in {next} s");
             if let Some(error) = error {
                 line += &format!("; {}: {}", ago(error.at, now), error.message);
             }
@@ -77,18 +77,18 @@ fn remarks(info: &NotifierInfo, now: u64) -> Vec<String> {
     }
     if info.dead_letters > 0 {
         lines.push(format!(
-            "{name} has given up notifications: couicctl notifiers dead {name}"
+            "{name} has dead letters: see couicctl notifiers dead {name}"
         ));
     }
     if info.restarts > 0 {
         lines.push(format!(
-            "{name} was started again after its process had ended, {} times so far: couic's log says why",
+            "{name} was restarted {} times after its process ended: see couic's log for the reason",
             info.restarts
         ));
     }
     if info.dropped > 0 {
         lines.push(format!(
-            "{name} has dropped {} notifications, because its queue was full",
+            "{name} has dropped {} notifications because its queue was full",
             info.dropped
         ));
     }
@@ -102,7 +102,7 @@ pub(super) fn ago(at: u64, now: u64) -> String {
     }
 }
 
-/// One line.
+/// The result of a successful test, one line.
 pub(crate) fn delivered(test: &NotifierTest, out: &mut dyn Write) -> io::Result<()> {
     let NotifierTest { name, took_ms, .. } = test;
     let answer = test
@@ -111,7 +111,7 @@ pub(crate) fn delivered(test: &NotifierTest, out: &mut dyn Write) -> io::Result<
     writeln!(out, "{name}: delivered in {took_ms} ms{answer}.")
 }
 
-/// What happened, and what to do.
+/// The reason for a failed test, with advice.
 pub(crate) fn not_delivered(test: &NotifierTest) -> String {
     let why = test.message.as_deref().unwrap_or(&test.outcome);
     let advice = advice(test);
@@ -128,24 +128,22 @@ fn advice(test: &NotifierTest) -> &'static str {
         }
         ("permanent", Some(404 | 410)) => "correct the URL in couic.toml and restart couic",
         ("permanent" | "too_large", _) => {
-            "the other side does not take such messages: is the URL that of a receiver for this plugin?"
+            "the receiver does not accept such messages: is its URL the right one for this plugin?"
         }
         ("bad_config", _) => {
-            "put the plugin's file right and test again, or correct its config in couic.toml and restart couic"
+            "correct the plugin file and test again, or correct its config in couic.toml and restart couic"
         }
         ("retry" | "timeout", _) => {
-            "is the other side up, and can this host reach it? What waits is tried again without your help"
+            "is the receiver up and reachable from this host? Queued notifications are retried automatically"
         }
-        ("rate_limited", _) => {
-            "the other side wants to be left alone; it goes on without your help"
-        }
-        ("panic" | "crashed", _) => "that is a bug of the plugin; couic's log has what it said",
+        ("rate_limited", _) => "the receiver asked for a pause; delivery continues automatically",
+        ("panic" | "crashed", _) => "that is a bug in the plugin; see couic's log for its output",
         ("pending", _) => "see couicctl notifiers list",
         _ => "try again in a minute",
     }
 }
 
-/// A table; the last key where there may be more.
+/// A table, followed by the last key if there may be more.
 pub(crate) fn dead_letters(
     name: &NotifierName,
     letters: &[DeadLetter],
@@ -164,7 +162,7 @@ pub(crate) fn dead_letters(
             reason,
             ..
         } = letter;
-        table.row(&[key, &moment(letter.died), severity, text, reason]);
+        table.row(&[key, &timestamp(letter.died), severity, text, reason]);
     }
     table.write(out)?;
     if full {
@@ -197,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_stands_below_the_table() {
+    fn problems_follow_the_table() {
         let all = [
             info("webhook", |_| {}),
             info("siem", |info| {
@@ -225,18 +223,18 @@ mod tests {
 │ chat    ┆ webhook ┆ builtin     ┆ retrying ┆       0 ┆         9 ┆        0 ┆    3 ┆ 1m ago       │
 └─────────┴─────────┴─────────────┴──────────┴─────────┴───────────┴──────────┴──────┴──────────────┘
 siem has failed: plugin /x: is not there
-  what is meant for it is kept; when it is put right: couicctl notifiers test siem
-chat tries again in 7 s; 2m ago: refused?
-chat has given up notifications: couicctl notifiers dead chat
-chat was started again after its process had ended, 2 times so far: couic's log says why
-chat has dropped 5 notifications, because its queue was full
+  its notifications are kept; once it is fixed, run couicctl notifiers test siem
+chat retries in 7 s; 2m ago: refused?
+chat has dead letters: see couicctl notifiers dead chat
+chat was restarted 2 times after its process ended: see couic's log for the reason
+chat has dropped 5 notifications because its queue was full
 ";
         assert_eq!(shown(&all), expected);
         assert!(shown(&[]).contains("not enabled"));
     }
 
     #[test]
-    fn every_outcome_has_an_advice() {
+    fn every_outcome_has_its_own_advice() {
         let mut seen = std::collections::BTreeSet::new();
         for (outcome, http_status) in [
             ("permanent", Some(302)),

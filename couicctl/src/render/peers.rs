@@ -1,4 +1,4 @@
-//! Peers: how each is, and what went wrong.
+//! Peers: state and problems.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use couic_common::{PeerInfo, PeerState};
 use super::{Table, notifiers::ago};
 use crate::failure::printable;
 
-/// A table, and a line for whatever went wrong.
+/// A table, and a line for each problem.
 pub(crate) fn peers(all: &[PeerInfo], now: u64, out: &mut dyn Write) -> io::Result<()> {
     if all.is_empty() {
         return writeln!(
@@ -65,7 +65,7 @@ const fn state(state: PeerState) -> &'static str {
         PeerState::InSync => "in sync",
         PeerState::Plain => "Couic 1.0",
         PeerState::Failing => "FAILING",
-        PeerState::Inbound => "sends to us",
+        PeerState::Inbound => "inbound only",
     }
 }
 
@@ -77,7 +77,7 @@ fn remarks(peer: &PeerInfo, now: u64) -> Vec<String> {
     }
     if peer.refused_ranges > 0 {
         lines.push(format!(
-            "{name}: some rules differ for good, because one side does not accept them (limits in [peering])"
+            "{name}: some rules differ permanently, because one side rejects them (see the limits in [peering])"
         ));
     }
     let ahead = peer.clock_ahead_ms.unwrap_or(0) / 1_000;
@@ -85,7 +85,7 @@ fn remarks(peer: &PeerInfo, now: u64) -> Vec<String> {
         let way = if ahead > 0 { "ahead of" } else { "behind" };
         let seconds = ahead.unsigned_abs();
         lines.push(format!(
-            "{name}: its clock is {seconds} s {way} this machine's; rules end at the right time all the same, but set it"
+            "{name}: its clock is {seconds} s {way} this host's; rules still expire at the right time, but correct the clock"
         ));
     }
     lines
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_a_peer_and_what_went_wrong() {
+    fn a_row_per_peer_and_a_line_per_problem() {
         let failing = PeerInfo {
             name: "c".parse().unwrap(),
             state: PeerState::Failing,
@@ -133,7 +133,7 @@ mod tests {
             clock_ahead_ms: Some(-120_000),
             last_error: Some(PeerProblem {
                 at: 940,
-                message: "nobody\u{1b}there".to_owned(),
+                message: "connection\u{1b}refused".to_owned(),
             }),
             ..peer()
         };
@@ -147,9 +147,9 @@ mod tests {
             "both kinds of refusals: {text}"
         );
         assert!(text.contains("FAILING"), "{text}");
-        assert!(text.contains("nobody?there"), "{text}");
+        assert!(text.contains("connection?refused"), "{text}");
         assert!(text.contains("c: its clock is 120 s behind"), "{text}");
-        assert!(text.contains("differ for good"), "{text}");
+        assert!(text.contains("differ permanently"), "{text}");
         assert!(!text.contains("b: its clock"), "{text}");
         assert!(drawn(&[]).contains("[peering]"));
     }

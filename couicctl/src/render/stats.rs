@@ -1,4 +1,4 @@
-//! Packets and bytes: totals, rates, by tag.
+//! Packets and bytes: totals, rates, figures by tag.
 
 use std::{
     cmp::Reverse,
@@ -10,13 +10,13 @@ use couic_common::{ActionStats, Counter, Stats, TagStats};
 
 use super::Table;
 
-/// What happened a second, between two readings. Without two readings, or where counters fell because the daemon
-/// was restarted, there is none.
+/// Rates per second between two samples. None without two samples, or if counters were reset by a restart of the
+/// daemon.
 #[derive(Default)]
 pub(crate) struct Rates([Option<(f64, f64)>; 5]);
 
 impl Rates {
-    /// The rates of the time between two readings.
+    /// The rates between two samples.
     pub(crate) fn between(before: &Stats, after: &Stats, elapsed: Duration) -> Self {
         let seconds = elapsed.as_secs_f64();
         let mut rates = Self::default();
@@ -53,7 +53,7 @@ fn actions(stats: &ActionStats) -> [(&'static str, Counter); 5] {
     ]
 }
 
-/// Rules, and frames by verdict; with rates, two more columns.
+/// Rule counts, and frames by verdict; with rates, two more columns.
 pub(crate) fn stats(stats: &Stats, rates: Option<&Rates>, out: &mut dyn Write) -> io::Result<()> {
     let mut table = match rates {
         None => Table::new(&["Action", ">Packets", ">Bytes"]),
@@ -92,12 +92,12 @@ pub(crate) fn stats(stats: &Stats, rates: Option<&Rates>, out: &mut dyn Write) -
     }
     writeln!(
         out,
-        "Frames without a source address to look for: {}",
+        "Frames without source address inspection: {}",
         seen.join(", ")
     )
 }
 
-/// The same on one line, for logs.
+/// The figures on one line, for logs.
 pub(crate) fn stats_line(
     stats: &Stats,
     rates: Option<&Rates>,
@@ -105,7 +105,7 @@ pub(crate) fn stats_line(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     write!(out, "{}", humantime::format_rfc3339_seconds(now))?;
-    // What Couic never answers with, TX and REDIRECT, is left away.
+    // TX and REDIRECT, which Couic never returns, are left out.
     for (index, (name, counter)) in actions(&stats.xdp).into_iter().take(3).enumerate() {
         let label = name.trim_start_matches("XDP_").to_ascii_lowercase();
         write!(out, " {label}={}", counter.rx_packets)?;
@@ -120,7 +120,7 @@ pub(crate) fn stats_line(
     )
 }
 
-/// By tag, the busiest first.
+/// Figures by tag, busiest first.
 pub(crate) fn tag_stats(stats: &TagStats) -> Table {
     let mut rows: Vec<(&String, &Counter)> = stats.tags.iter().collect();
     rows.sort_by_key(|(tag, counter)| (Reverse(counter.rx_packets), *tag));
@@ -131,7 +131,7 @@ pub(crate) fn tag_stats(stats: &TagStats) -> Table {
     table
 }
 
-/// A count of bytes in the largest unit that fits. `--json` has them exactly.
+/// A number of bytes in the largest suitable unit. `--json` has exact numbers.
 pub(super) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if count < 1024 {
@@ -139,7 +139,7 @@ pub(super) fn bytes(count: u64) -> String {
     }
     let mut value = count as f64 / 1024.0;
     let mut unit = 0;
-    // 1023.95 would be shown as 1024.0.
+    // 1023.95 would be rounded to 1024.0.
     while value >= 1023.95 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
@@ -171,14 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_are_not_looked_into_have_a_line_where_there_are_any() {
+    fn uninspected_frames_have_a_line_if_there_are_any() {
         let mut some = sample(1, 60);
         assert!(!text(|out| stats(&some, None, out)).contains("source address"));
         some.not_inspected.arp.rx_packets = 12;
         some.not_inspected.vlan.rx_packets = 3;
-        let told = text(|out| stats(&some, None, out));
-        let line = "Frames without a source address to look for: 12 arp, 3 vlan\n";
-        assert!(told.ends_with(line), "{told}");
+        let shown = text(|out| stats(&some, None, out));
+        let line = "Frames without source address inspection: 12 arp, 3 vlan\n";
+        assert!(shown.ends_with(line), "{shown}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The panic switch, and changes that wait to be confirmed.
+//! The panic switch, and changes that await confirmation.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use couic_common::{Confirmations, PanicStatus, PendingChange, RevertedChange};
 use super::{Table, notifiers::ago};
 use crate::{duration::remaining, failure::printable};
 
-/// How it stands, and who did it; and what is wrong, where that is not said elsewhere.
+/// State, time, client and reason; and the problem, unless the caller reports it.
 pub(crate) fn panic(
     status: &PanicStatus,
     with_problem: bool,
@@ -15,9 +15,9 @@ pub(crate) fn panic(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let state = if status.on {
-        "PANIC IS ON: every packet passes, whatever the rules say."
+        "PANIC IS ON: every packet passes, regardless of the rules."
     } else {
-        "Panic is off: the rules hold."
+        "Panic is off: the rules are in force."
     };
     writeln!(out, "{state}")?;
     if let (Some(by), Some(since)) = (&status.by, status.since) {
@@ -32,58 +32,44 @@ pub(crate) fn panic(
     Ok(())
 }
 
-/// What waits as a table, and what was undone as lines.
+/// Pending changes as a table, then a line for each undone change and each problem. The problems include the pending
+/// changes that cannot be undone.
 pub(crate) fn confirmations(all: &Confirmations, now: u64, out: &mut dyn Write) -> io::Result<()> {
     if all.pending.is_empty() {
-        writeln!(out, "Nothing waits to be confirmed.")?;
+        writeln!(out, "No change awaits confirmation.")?;
     } else {
-        let mut table = Table::new(&["Id", "Client", "Change", "Touches", "Made", ">Undone in"]);
+        let mut table = Table::new(&["Id", "Client", "Change", "Affects", "Made", ">Undone in"]);
         for change in &all.pending {
             table.row(&[
                 &change.id,
                 &change.client,
                 &change.summary,
-                &touches(change),
+                &scope(change),
                 &ago(change.made, now),
-                &soon(change.left),
+                &time_left(change.left),
             ]);
         }
         table.write(out)?;
     }
-    for change in &all.pending {
-        if let Some(problem) = &change.problem {
-            writeln!(
-                out,
-                "{} cannot be undone yet: {}",
-                change.id,
-                printable(problem)
-            )?;
-        }
-    }
     for change in &all.reverted {
         undone(change, now, out)?;
     }
-    // What cannot be undone stands above already.
-    let is_told = |told: &&String| {
-        let mut stuck = all.pending.iter().filter(|change| change.problem.is_some());
-        !stuck.any(|c| told.starts_with(&format!("{}'s change {} ", c.client, c.id)))
-    };
-    for problem in all.problems.iter().filter(is_told) {
-        writeln!(out, "Look at this: {}", printable(problem))?;
+    for problem in &all.problems {
+        writeln!(out, "Problem: {}", printable(problem))?;
     }
     Ok(())
 }
 
-/// A time to come that is never none.
-fn soon(left: u64) -> String {
+/// Time left, never shown as zero.
+fn time_left(left: u64) -> String {
     match left {
         0 => "a moment".to_owned(),
         left => remaining(left, 0),
     }
 }
 
-/// What a change was about, as `3 rules (2 added, 1 changed), set drop/a`.
-fn touches(change: &PendingChange) -> String {
+/// The scope of a change, as `3 rules (2 added, 1 changed); set drop/a`.
+fn scope(change: &PendingChange) -> String {
     let PendingChange {
         rules,
         added,
@@ -114,7 +100,7 @@ fn touches(change: &PendingChange) -> String {
     parts.join("; ")
 }
 
-/// What was undone.
+/// One undone change.
 pub(crate) fn undone(change: &RevertedChange, now: u64, out: &mut dyn Write) -> io::Result<()> {
     let RevertedChange {
         id,
@@ -124,21 +110,21 @@ pub(crate) fn undone(change: &RevertedChange, now: u64, out: &mut dyn Write) -> 
         restored,
         left_alone,
     } = change;
-    let things = if *restored == 1 {
-        "thing is"
+    let items = if *restored == 1 {
+        "item was"
     } else {
-        "things are"
+        "items were"
     };
     writeln!(
         out,
-        "{id} of {client} ({}) was undone {}: {restored} {things} as before.",
+        "{id} of {client} ({}) was undone {}: {restored} {items} restored.",
         printable(summary),
         ago(*at, now)
     )?;
     for name in left_alone {
         writeln!(
             out,
-            "  left alone, since somebody changed it afterwards: {}",
+            "  not restored, because it was changed afterwards: {}",
             printable(name)
         )?;
     }
@@ -158,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn who_switched_and_why() {
+    fn panic_is_shown_with_client_and_reason() {
         let on = PanicStatus {
             on: true,
             by: Some("ops".parse().unwrap()),
@@ -176,13 +162,13 @@ mod tests {
         let switched = drawn(|out| panic(&on, false, 1_000, out));
         assert!(text.starts_with(&switched) && !switched.contains("disk"));
         let off = drawn(|out| panic(&PanicStatus::default(), true, 1_000, out));
-        assert_eq!(off, "Panic is off: the rules hold.\n");
+        assert_eq!(off, "Panic is off: the rules are in force.\n");
     }
 
     #[test]
-    fn what_waits_and_what_was_undone() {
+    fn pending_and_undone_changes() {
         let empty = drawn(|out| confirmations(&Confirmations::default(), 0, out));
-        assert_eq!(empty, "Nothing waits to be confirmed.\n");
+        assert_eq!(empty, "No change awaits confirmation.\n");
         let all = Confirmations {
             pending: vec![PendingChange {
                 id: ConfirmId::new(1),
@@ -218,29 +204,25 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("00000001 cannot be undone yet: disk full"),
-            "{text}"
-        );
-        assert!(
             text.contains("00000002 of ops (drop batch) was undone")
-                && text.contains("1 thing is as before"),
+                && text.contains("1 item was restored"),
             "{text}"
         );
         assert!(text.contains("afterwards: drop 192.0.2.1/32"), "{text}");
-        let end = "\nLook at this: sets/drop/s.couic is NOT? in force\n";
+        let end = "\nProblem: sets/drop/s.couic is NOT? in force\n";
         assert!(text.ends_with(end), "{text}");
         assert_eq!(text.matches("disk full").count(), 1, "{text}");
     }
 
     #[test]
-    fn what_is_left_is_never_never() {
-        assert_eq!([0, 1, 3_600].map(soon), ["a moment", "1s", "1h"]);
+    fn time_left_is_never_zero() {
+        assert_eq!([0, 1, 3_600].map(time_left), ["a moment", "1s", "1h"]);
     }
 
     #[test]
-    fn what_a_change_is_about() {
-        let told = |rules, added, removed, sets: &[&str]| {
-            touches(&PendingChange {
+    fn the_scope_of_a_change() {
+        let shown = |rules, added, removed, sets: &[&str]| {
+            scope(&PendingChange {
                 id: ConfirmId::new(1),
                 client: "ops".parse().unwrap(),
                 summary: "drop batch".into(),
@@ -254,12 +236,12 @@ mod tests {
                 problem: None,
             })
         };
-        assert_eq!(told(1, 1, 0, &[]), "1 rule (1 added)");
+        assert_eq!(shown(1, 1, 0, &[]), "1 rule (1 added)");
         assert_eq!(
-            told(6, 3, 2, &[]),
+            shown(6, 3, 2, &[]),
             "6 rules (3 added, 2 removed, 1 changed)"
         );
-        assert_eq!(told(0, 0, 0, &["drop/a"]), "set drop/a");
-        assert_eq!(told(0, 0, 0, &[]), "");
+        assert_eq!(shown(0, 0, 0, &["drop/a"]), "set drop/a");
+        assert_eq!(shown(0, 0, 0, &[]), "");
     }
 }

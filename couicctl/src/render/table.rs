@@ -1,7 +1,7 @@
-//! Tables, drawn as in the documentation.
+//! Tables with box-drawing characters.
 //!
-//! Our own, since the width of a terminal must not change what scripts see, and 200,000 rows must cost no more than
-//! their text: cells lie in one string, and each is looked at twice.
+//! A custom implementation, because the output must not depend on the terminal width, and 200,000 rows must cost little
+//! more than their text: all cells share one string and are visited twice.
 
 use std::{
     fmt::{Display, Write as _},
@@ -10,11 +10,11 @@ use std::{
 
 use crate::failure::printable;
 
-/// Rows under a header. Columns are as wide as their widest cell.
+/// Rows below a header. Columns are as wide as their widest cell.
 pub(crate) struct Table {
     columns: Vec<Column>,
     text: String,
-    /// Where each cell ends in `text`, row after row.
+    /// End offset of each cell in `text`, row by row.
     ends: Vec<usize>,
 }
 
@@ -25,7 +25,7 @@ struct Column {
 }
 
 impl Table {
-    /// An empty table. A title that begins with `>` makes a column of figures, flush right.
+    /// An empty table. A title that begins with `>` makes the column right-aligned.
     pub(crate) fn new(titles: &[&'static str]) -> Self {
         let column = |title: &&'static str| {
             let bare = title.trim_start_matches('>');
@@ -42,7 +42,7 @@ impl Table {
         }
     }
 
-    /// Adds a row, one cell a column.
+    /// Adds a row, one cell per column.
     pub(crate) fn row(&mut self, cells: &[&dyn Display]) {
         debug_assert_eq!(cells.len(), self.columns.len());
         for (column, cell) in self.columns.iter_mut().zip(cells) {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_do_not_steer_the_terminal() {
+    fn cells_cannot_control_the_terminal() {
         let mut table = Table::new(&["A"]);
         table.row(&[&"x\u{1b}[2J\ny"]);
         assert!(drawn(&table).contains("│ x?[2J?y │"));

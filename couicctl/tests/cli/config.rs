@@ -1,4 +1,4 @@
-//! The configuration file: both modes, and what is wrong with it.
+//! The configuration file: both modes, and its mistakes.
 
 use std::fs;
 
@@ -26,9 +26,9 @@ fn remote_mode() {
 }
 
 #[test]
-fn remote_mode_where_nobody_listens() {
+fn remote_mode_without_a_listener() {
     let dir = tempfile::tempdir().unwrap();
-    // Held, so that nobody else gets the port; the address beside it is refused.
+    // Bound, so that the port stays ours; connections to the neighbouring address are refused.
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = held.local_addr().unwrap().port();
     let path = dir.path().join("remote.toml");
@@ -55,8 +55,8 @@ fn every_mistake_is_reported_with_64() {
         error,
         format!(
             "couicctl: the configuration is not usable, nothing was done\n  \
-             {shown}: tls: is missing: mode \"remote\" needs it\n  \
-             {shown}: host: is missing: mode \"remote\" needs it\n  \
+             {shown}: tls: is missing: mode \"remote\" requires it\n  \
+             {shown}: host: is missing: mode \"remote\" requires it\n  \
              {shown}:2: port: 70000 is not in the range from 1 to 65535\n  \
              {shown}:3: soket: unknown key; known here: asn_url, ca_file, client_file, host, mode, port, socket, tls, token\n  \
              {shown}:4: token: is not a UUID (not shown here: it is a secret)\n"

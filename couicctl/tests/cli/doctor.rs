@@ -41,7 +41,7 @@ fn state<'c>(checks: &'c Value, name: &str) -> &'c str {
 }
 
 #[test]
-fn a_daemon_of_this_machine_and_its_files() {
+fn a_local_daemon_and_its_files() {
     let daemon = StandIn::unix(|seen| answer(&seen.line()));
     let path = config(&daemon);
     let toml = daemon.dir.path().join("couic.toml");
@@ -82,13 +82,13 @@ fn a_daemon_of_this_machine_and_its_files() {
     assert!(text.out.contains("fail  disk working_dir"), "{}", text.out);
     assert!(
         !text.out.contains('\u{1b}'),
-        "no colours where nobody looks"
+        "no colours without a terminal"
     );
     assert!(text.out.trim_end().ends_with("checks."), "{}", text.out);
 }
 
 #[test]
-fn a_daemon_elsewhere_is_asked_and_this_machine_left_alone() {
+fn a_remote_daemon_is_checked_without_the_local_host() {
     let daemon = StandIn::tcp(|seen| match seen.line().as_str() {
         "GET /v1/status" => {
             Answer::json(401, r#"{"code":"unauthorized","message":"no","errors":{}}"#)
@@ -111,7 +111,7 @@ fn a_daemon_elsewhere_is_asked_and_this_machine_left_alone() {
 }
 
 #[test]
-fn without_a_daemon_or_a_configuration_it_says_what_it_can() {
+fn checks_work_without_a_daemon_or_a_configuration() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("couicctl.toml");
     let socket = dir.path().join("none.sock");

@@ -41,7 +41,7 @@ fn add_sends_one_entry_and_shows_it() {
 }
 
 #[test]
-fn add_without_duration_is_for_ever_and_ignore_has_no_guard() {
+fn add_without_duration_never_expires_and_ignore_has_no_guard() {
     let daemon = StandIn::always(201, ENTRY);
     let shown = couicctl(&daemon, &["ignore", "add", "2001:DB8::1/32", "--json"]).json();
     assert_eq!(
@@ -56,7 +56,7 @@ fn add_without_duration_is_for_ever_and_ignore_has_no_guard() {
 }
 
 #[test]
-fn add_of_what_is_there_says_how_to_renew() {
+fn adding_an_existing_entry_suggests_renew() {
     let daemon = StandIn::always(
         409,
         r#"{"code":"conflict","message":"192.0.2.7/32 is in drop already","errors":{}}"#,
@@ -64,12 +64,12 @@ fn add_of_what_is_there_says_how_to_renew() {
     let error = couicctl(&daemon, &["drop", "add", "192.0.2.7"]).failed(1);
     assert_eq!(
         error,
-        "couicctl: 192.0.2.7/32 is in drop already\n  to give it another tag or expiration, say --renew\n"
+        "couicctl: 192.0.2.7/32 is in drop already\n  to change its tag or expiration, use --renew\n"
     );
 }
 
 #[test]
-fn renew_goes_through_the_batch_route() {
+fn renew_uses_the_batch_route() {
     let daemon = StandIn::unix(|seen| match seen.line().as_str() {
         "POST /v1/drop/batch" => Answer::json(
             200,
@@ -89,7 +89,7 @@ fn renew_goes_through_the_batch_route() {
 }
 
 #[test]
-fn renew_that_is_refused_is_a_failure() {
+fn a_rejected_renew_is_a_failure() {
     let daemon = StandIn::always(
         200,
         r#"{"added":0,"updated":0,"unchanged":0,"removed":0,"failed":1,"failures":
@@ -107,14 +107,14 @@ fn delete_by_cidr_and_by_tag() {
         other => panic!("{other}"),
     });
     let masked = couicctl(&daemon, &["drop", "delete", "192.0.2.7/24"]);
-    assert_eq!(masked.done(), "192.0.2.0/24 is deleted from drop.\n");
+    assert_eq!(masked.done(), "192.0.2.0/24 deleted from drop.\n");
     let shown = couicctl(&daemon, &["drop", "delete", "192.0.2.7/24", "--json"]).json();
     assert_eq!(
         shown,
         json!({"policy": "drop", "cidr": "192.0.2.0/24", "deleted": true})
     );
     let shown = couicctl(&daemon, &["ignore", "delete", "-t", "ssh-*,untagged"]);
-    assert_eq!(shown.done(), "3 entries are deleted from ignore.\n");
+    assert_eq!(shown.done(), "3 entries deleted from ignore.\n");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn list_in_its_three_forms() {
 }
 
 #[test]
-fn a_list_that_breaks_off_prints_no_half_table() {
+fn an_incomplete_list_prints_no_partial_table() {
     let daemon = StandIn::unix(|_| {
         Answer::text(
             200,
@@ -169,7 +169,7 @@ fn a_list_that_breaks_off_prints_no_half_table() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let line = format!("{ENTRY}\n");
     let daemon =
         StandIn::unix(move |_| Answer::text(200, "application/x-ndjson", line.repeat(20_000)));

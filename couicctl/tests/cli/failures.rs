@@ -1,4 +1,4 @@
-//! Who refused or was not there: texts and exit codes.
+//! Failures of daemon and connection: texts and exit codes.
 
 use std::{
     fs::{self, Permissions},
@@ -59,7 +59,7 @@ fn no_daemon() {
 }
 
 #[test]
-fn something_else_answers() {
+fn something_else_responds() {
     let proxy = StandIn::unix(|_| Answer::text(502, "text/html", "<h1>Bad Gateway</h1>"));
     let error = couicctl(&proxy, &["drop", "list"]).failed(3);
     assert!(
@@ -69,7 +69,7 @@ fn something_else_answers() {
 }
 
 #[test]
-fn a_hostile_daemon_cannot_steer_the_terminal() {
+fn a_hostile_daemon_cannot_control_the_terminal() {
     let daemon = StandIn::always(
         422,
         r#"{"code":"invalid","message":"\u001b]0;owned\u0007","errors":{}}"#,
@@ -85,20 +85,20 @@ fn a_client_file_that_is_missing_or_damaged() {
     let client_file = daemon.dir.path().join("client.toml");
     fs::write(&client_file, format!("tokken = \"{TOKEN}\"\n")).unwrap();
     let error = run(command(&config, &["drop", "list"]), "").failed(64);
-    assert!(error.contains("client.toml holds no `token"), "{error}");
+    assert!(error.contains("client.toml contains no `token"), "{error}");
     assert!(!error.contains(TOKEN), "{error}");
     fs::remove_file(&client_file).unwrap();
     let error = run(command(&config, &["drop", "list"]), "").failed(3);
     assert!(
-        error.contains("the daemon makes it when it first starts"),
+        error.contains("the daemon creates it at its first start"),
         "{error}"
     );
     assert!(daemon.seen().is_empty());
 }
 
-/// Runs a command as a user who is neither root nor in group couic, where this user may do that. The client file has
-/// the mode `secret`.
-fn as_nobody(daemon: &StandIn, secret: u32) -> Option<Run> {
+/// Runs a command as a user that is neither root nor in group couic, if the test has the privilege. The client file has
+/// mode `secret`.
+fn unprivileged(daemon: &StandIn, secret: u32) -> Option<Run> {
     let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     let config = config(daemon);
     mode(daemon.dir.path(), 0o755);
@@ -112,14 +112,14 @@ fn as_nobody(daemon: &StandIn, secret: u32) -> Option<Run> {
     {
         return Some(run(command, ""));
     }
-    println!("skipped: this user cannot run couicctl as another");
+    println!("skipped: no privilege to run couicctl as another user");
     None
 }
 
 #[test]
-fn a_client_file_that_may_not_be_read() {
+fn an_unreadable_client_file() {
     let daemon = StandIn::always(200, "[]");
-    let Some(shown) = as_nobody(&daemon, 0o600) else {
+    let Some(shown) = unprivileged(&daemon, 0o600) else {
         return;
     };
     let error = shown.failed(3);
@@ -131,20 +131,20 @@ fn a_client_file_that_may_not_be_read() {
 }
 
 #[test]
-fn a_socket_that_may_not_be_used() {
+fn a_socket_without_permission() {
     let daemon = StandIn::always(200, "[]");
     fs::set_permissions(&daemon.socket, Permissions::from_mode(0o770)).unwrap();
-    let Some(shown) = as_nobody(&daemon, 0o644) else {
+    let Some(shown) = unprivileged(&daemon, 0o644) else {
         return;
     };
     let error = shown.failed(3);
     assert!(error.contains("run chmod o-r "), "{error}");
     assert!(error.contains("couic.sock: Permission denied"), "{error}");
-    assert!(error.contains("a member of the group"), "{error}");
+    assert!(error.contains("a member of the daemon's group"), "{error}");
 }
 
 #[test]
-fn usage_comes_before_all_else() {
+fn usage_is_checked_first() {
     let output = bare()
         .args(["-c", "/nonexistent", "drop", "add", "x"])
         .output()

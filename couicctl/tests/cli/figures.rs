@@ -69,7 +69,7 @@ fn the_verdict_for_an_address() {
 }
 
 #[test]
-fn health_tells_by_its_exit_code() {
+fn health_has_an_exit_code() {
     const OK: &str = r#"{"status":"ok","version":"2","interfaces":[],"set_problems":[]}"#;
     const DOWN: &str = r#"{"status":"down","version":"2","interfaces":
         [{"name":"eth0","attached":false,"mode":null,"problem":"it is gone"}],"set_problems":[]}"#;

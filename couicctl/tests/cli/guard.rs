@@ -1,4 +1,4 @@
-//! The guard rails: what couicctl asks for, and what it says when the daemon refuses.
+//! The guard rails: requests of couicctl, and its output when the daemon rejects them.
 
 use std::process::Command;
 
@@ -15,7 +15,7 @@ fn protects(body: &Value, address: &str) -> bool {
 }
 
 #[test]
-fn every_drop_asks_for_them() {
+fn every_drop_requests_them() {
     let daemon = StandIn::always(201, ENTRY);
     couicctl(&daemon, &["drop", "add", "192.0.2.0/24"]).done();
     let body = daemon.only().json();
@@ -41,7 +41,7 @@ fn the_ssh_session_is_protected() {
 fn the_ssh_session_is_protected_behind_sudo() {
     let daemon = StandIn::always(201, ENTRY);
     let config = config(&daemon);
-    // As sudo does: a parent that knows the session starts a child with a clean environment.
+    // As sudo does: a parent with the session in its environment starts a child with a clean one.
     let script = r#"env -i "$0" -c "$1" drop add 192.0.2.0/24; exit $?"#;
     let mut shell = Command::new("sh");
     shell
@@ -53,7 +53,7 @@ fn the_ssh_session_is_protected_behind_sudo() {
 }
 
 #[test]
-fn import_asks_for_them_in_every_job() {
+fn import_requests_them_in_every_job() {
     let daemon = StandIn::always(200, BATCH);
     let mut command = command(&config(&daemon), &["drop", "import", "-", "--force"]);
     command.env("SSH_CLIENT", "203.0.113.9 50000 22");

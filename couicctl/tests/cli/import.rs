@@ -53,7 +53,7 @@ fn from_standard_input_into_ignore() {
 }
 
 #[test]
-fn a_bad_line_refuses_the_whole_file() {
+fn an_invalid_line_rejects_the_whole_file() {
     let daemon = StandIn::always(200, DONE);
     let command = command(&config(&daemon), &["drop", "import", "-"]);
     let error = run(command, "192.0.2.7\n192.0.2.256\n").failed(2);
@@ -66,7 +66,7 @@ fn a_bad_line_refuses_the_whole_file() {
 }
 
 #[test]
-fn a_file_that_is_not_there() {
+fn a_missing_file() {
     let daemon = StandIn::always(200, DONE);
     let error = couicctl(&daemon, &["drop", "import", "/nonexistent/list"]).failed(2);
     assert!(
@@ -76,7 +76,7 @@ fn a_file_that_is_not_there() {
 }
 
 #[test]
-fn what_was_refused_is_told_and_exits_with_1() {
+fn rejected_entries_are_listed_with_exit_code_1() {
     let daemon = StandIn::unix(|_| {
         Answer::json(
             200,
@@ -95,7 +95,7 @@ fn what_was_refused_is_told_and_exits_with_1() {
     );
     assert_eq!(
         shown.err,
-        "couicctl: 1 was refused:\n  10.0.0.0/8: it covers 10.0.0.1 of eth0\n"
+        "couicctl: 1 was rejected:\n  10.0.0.0/8: it covers 10.0.0.1 of eth0\n"
     );
 }
 

@@ -12,7 +12,7 @@ use crate::{
     support::{Answer, StandIn},
 };
 
-/// Counts ten packets a request.
+/// Adds ten packets per request.
 fn daemon() -> StandIn {
     let packets = AtomicU64::new(0);
     StandIn::unix(move |_| {
@@ -59,12 +59,12 @@ fn a_document_a_second_as_json() {
         let stats: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
         assert_eq!(stats["xdp"]["XDP_DROP"]["rx_packets"], 10 * n);
     }
-    // The reader is gone: the next write ends it, quietly.
+    // The reader is gone: the next write ends it, without a message.
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
-fn a_daemon_that_is_not_there_is_said_at_once() {
+fn a_missing_daemon_is_reported_at_once() {
     let daemon = daemon();
     let config = config(&daemon);
     std::fs::remove_file(&daemon.socket).unwrap();
@@ -76,7 +76,7 @@ fn a_daemon_that_is_not_there_is_said_at_once() {
 }
 
 #[test]
-fn a_terminal_is_given_back_as_it_was() {
+fn the_terminal_is_restored() {
     let daemon = daemon();
     let config = config(&daemon);
     let line = format!(
@@ -84,7 +84,7 @@ fn a_terminal_is_given_back_as_it_was() {
         env!("CARGO_BIN_EXE_couicctl"),
         config.display()
     );
-    // script(1) gives it a terminal. Without echo: the kernel may print ^C before or after the last figures.
+    // script(1) provides a terminal. Without echo, as the kernel may print ^C before or after the last figures.
     let spawned = Command::new("script")
         .args(["-qec", &line, "/dev/null"])
         .stdin(Stdio::piped())

@@ -1,4 +1,4 @@
-//! The real binary against a stand-in daemon: what it sends, what it prints, and with which code it exits.
+//! The real binary against a stand-in daemon: requests, output and exit codes.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -37,7 +37,7 @@ use std::{
 
 use support::{StandIn, TOKEN};
 
-/// What a run left behind.
+/// The result of a run.
 #[derive(Debug)]
 struct Run {
     code: i32,
@@ -46,20 +46,20 @@ struct Run {
 }
 
 impl Run {
-    /// Done, nothing on stderr.
+    /// Success, nothing on stderr.
     #[track_caller]
     fn done(self) -> String {
         assert_eq!((self.code, self.err.as_str()), (0, ""), "{self:?}");
         self.out
     }
 
-    /// Done, and one JSON document on stdout.
+    /// Success, and one JSON document on stdout.
     #[track_caller]
     fn json(self) -> serde_json::Value {
         serde_json::from_str(&self.done()).unwrap()
     }
 
-    /// Not done: nothing on stdout.
+    /// Failure, nothing on stdout.
     #[track_caller]
     fn failed(self, code: i32) -> String {
         assert_eq!((self.code, self.out.as_str()), (code, ""), "{self:?}");
@@ -67,7 +67,7 @@ impl Run {
     }
 }
 
-/// The binary, knowing of no SSH session of its own.
+/// The binary, without the SSH session of the tests.
 fn bare() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_couicctl"));
     command
@@ -108,7 +108,7 @@ fn run(mut command: Command, stdin: &str) -> Run {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A program that does not read its input may be gone already.
+    // A program that does not read its input may have exited already.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
     let output = child.wait_with_output().unwrap();
     Run {

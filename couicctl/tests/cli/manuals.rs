@@ -1,4 +1,4 @@
-//! Help, completions and man pages: made from the definitions, without a daemon or a configuration.
+//! Help, completions and man pages: generated without a daemon or a configuration.
 
 use std::fs;
 

@@ -37,13 +37,13 @@ fn list_and_resume() {
         shown.contains("│ siem ┆ webhook ┆ builtin ┆ retrying ┆       2 ┆"),
         "{shown}"
     );
-    assert!(shown.contains("siem tries again in 3 s; "), "{shown}");
+    assert!(shown.contains("siem retries in 3 s; "), "{shown}");
     let list = couicctl(&daemon, &["notifiers", "list", "--json"]).json();
     assert_eq!(list[0]["spool"]["bytes"], 4096);
     let resumed = couicctl(&daemon, &["notifiers", "resume", "siem"]).done();
     assert_eq!(
         resumed,
-        "siem tries again, 2 notifications wait. How it goes: couicctl notifiers list\n"
+        "siem resumed, 2 notifications are queued. See couicctl notifiers list for the result.\n"
     );
 }
 
@@ -68,19 +68,19 @@ fn dead_letters() {
     for (args, expected) in [
         (
             &["replay", "siem"][..],
-            "3 dead letters of siem put back behind what waits.\n",
+            "3 dead letters of siem queued again.\n",
         ),
         (
             &["replay", "siem", "--key", "17"],
-            "1 dead letter of siem put back behind what waits.\n",
+            "1 dead letter of siem queued again.\n",
         ),
         (
             &["discard", "siem", "--all"],
-            "No dead letters of siem forgotten.\n",
+            "No dead letters of siem deleted.\n",
         ),
         (
             &["discard", "siem", "--key", "17"],
-            "1 dead letter of siem forgotten.\n",
+            "1 dead letter of siem deleted.\n",
         ),
     ] {
         let args = [&["notifiers"], args].concat();
@@ -91,7 +91,7 @@ fn dead_letters() {
 }
 
 #[test]
-fn a_test_says_what_happened() {
+fn a_test_reports_its_result() {
     let ends = |body: &'static str| StandIn::always(200, body);
     let good = ends(
         r#"{"name":"siem","delivered":true,"outcome":"delivered","http_status":204,"message":null,"took_ms":12}"#,
@@ -110,12 +110,12 @@ fn a_test_says_what_happened() {
     );
     let run = couicctl(&bad, &["notifiers", "test", "siem", "--json"]);
     assert_eq!((run.code, run.err.as_str()), (1, ""));
-    let told: serde_json::Value = serde_json::from_str(&run.out).unwrap();
-    assert_eq!(told["outcome"], "permanent");
+    let shown: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(shown["outcome"], "permanent");
 }
 
 #[test]
-fn what_is_refused_or_typed_wrong() {
+fn errors_of_daemon_and_arguments() {
     let body = r#"{"code":"not_found","message":"there is no notifier \"x\"","errors":{}}"#;
     let daemon = StandIn::always(404, body);
     let error = couicctl(&daemon, &["notifiers", "test", "x"]).failed(1);

@@ -24,7 +24,7 @@ fn daemon() -> StandIn {
 }
 
 #[test]
-fn listed_with_and_without_the_word() {
+fn list_is_the_default() {
     let daemon = daemon();
     for args in [&["peers"][..], &["peers", "list"]] {
         let shown = couicctl(&daemon, args).done();
@@ -42,7 +42,7 @@ fn forgotten() {
     let daemon = daemon();
     assert_eq!(
         couicctl(&daemon, &["peers", "forget", "frankfurt"]).done(),
-        "3 rules that came from frankfurt removed.\n"
+        "3 rules from frankfurt removed.\n"
     );
     let done = couicctl(&daemon, &["peers", "forget", "frankfurt", "--json"]).json();
     assert_eq!(done, json!({"removed": 3}));

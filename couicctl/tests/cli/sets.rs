@@ -55,7 +55,7 @@ fn list_and_inspect() {
 }
 
 #[test]
-fn create_takes_all_sources_together() {
+fn create_combines_all_sources() {
     let daemon = daemon();
     let file = daemon.dir.path().join("list");
     fs::write(&file, "192.0.2.7\n10.9.9.9/8\n").unwrap();
@@ -74,7 +74,7 @@ fn create_takes_all_sources_together() {
     );
     assert_eq!(
         shown.done(),
-        "Set drop/bad is written, 3 entries. Its rules change at the next couicctl sets reload.\n"
+        "Set drop/bad written, 3 entries. Rules change at the next couicctl sets reload.\n"
     );
     let seen = daemon.only();
     assert_eq!(seen.line(), "POST /v1/sets/drop");
@@ -113,7 +113,7 @@ fn an_empty_input_does_not_empty_a_set() {
     let args = ["sets", "update", "drop", "bad", "--from-file", "-"];
     let error = run(command(&config(&daemon), &args), "# the download failed\n").failed(2);
     assert!(
-        error.contains("there is no CIDR in the input, nothing was changed"),
+        error.contains("the input contains no CIDR, nothing was changed"),
         "{error}"
     );
     assert!(daemon.seen().is_empty());
@@ -157,11 +157,11 @@ fn delete_and_reload() {
     let daemon = daemon();
     assert_eq!(
         couicctl(&daemon, &["sets", "delete", "drop", "bad"]).done(),
-        "Set drop/bad is deleted. Its rules go at the next couicctl sets reload.\n"
+        "Set drop/bad deleted. Its rules stay until the next couicctl sets reload.\n"
     );
     assert_eq!(
         couicctl(&daemon, &["sets", "reload"]).done(),
-        "The rules are what the set files say.\n"
+        "The set files have been applied to the rules.\n"
     );
     let shown = couicctl(&daemon, &["sets", "reload", "--json"]).json();
     assert_eq!(shown, json!({"reload_status": "OK"}));
@@ -198,7 +198,7 @@ fn from_an_autonomous_system() {
     ];
     let shown = run(command(&config, &args), "").done();
     assert!(
-        shown.starts_with("Set drop/bad is written, 3 entries."),
+        shown.starts_with("Set drop/bad written, 3 entries."),
         "{shown}"
     );
     let asked = source.only();
@@ -213,9 +213,9 @@ fn from_an_autonomous_system() {
 #[test]
 fn a_source_that_fails_changes_nothing_and_its_url_is_not_shown() {
     for (status, body, text) in [
-        (500, "", "it answered 500 Internal Server Error"),
-        (200, "<html>", "not of RIPEstat's form"),
-        (200, r#"{"data":{"prefixes":[]}}"#, "it knows no prefix"),
+        (500, "", "it responded with 500 Internal Server Error"),
+        (200, "<html>", "not in RIPEstat's format"),
+        (200, r#"{"data":{"prefixes":[]}}"#, "it lists no prefixes"),
     ] {
         let source = StandIn::tcp(move |_| Answer::json(status, body));
         let daemon = daemon();
@@ -232,7 +232,7 @@ fn a_source_that_fails_changes_nothing_and_its_url_is_not_shown() {
 }
 
 #[test]
-fn what_is_typed_wrong() {
+fn invalid_arguments() {
     let daemon = daemon();
     for args in [
         &["sets", "list", "DROP"][..],

@@ -1,4 +1,4 @@
-//! `panic`, `confirm`, and what other commands say about them.
+//! `panic`, `confirm`, and the warnings of other commands about them.
 
 use serde_json::json;
 
@@ -43,7 +43,7 @@ fn panic_is_switched_and_shown() {
     );
     let shown = couicctl(&daemon, &["panic", "off"]).done();
     assert!(
-        shown.starts_with("Panic is off: the rules hold.\n"),
+        shown.starts_with("Panic is off: the rules are in force.\n"),
         "{shown}"
     );
     assert_eq!(daemon.seen()[2].json(), json!({"on": false}));
@@ -52,7 +52,7 @@ fn panic_is_switched_and_shown() {
 }
 
 #[test]
-fn a_switch_that_was_not_written_down_has_an_exit_code_of_its_own() {
+fn an_unsaved_switch_has_its_own_exit_code() {
     let daemon = StandIn::unix(|seen| {
         let on = match seen.line().as_str() {
             "GET /v1/panic" => true,
@@ -64,14 +64,18 @@ fn a_switch_that_was_not_written_down_has_an_exit_code_of_its_own() {
         );
         Answer::json(200, body)
     });
-    for (arg, shown, told) in [
+    for (arg, shown, error) in [
         ("on", "PANIC IS ON", "panic is on, and every packet passes"),
-        ("off", "Panic is off", "panic is off, and the rules hold"),
+        (
+            "off",
+            "Panic is off",
+            "panic is off, and the rules are in force",
+        ),
     ] {
         let done = couicctl(&daemon, &["panic", arg]);
         assert_eq!(done.code, 4, "{done:?}");
         assert!(done.out.starts_with(shown), "{done:?}");
-        assert!(done.err.contains(told), "{done:?}");
+        assert!(done.err.contains(error), "{done:?}");
         assert!(done.err.contains("read-only file system"), "{done:?}");
         let json = couicctl(&daemon, &["panic", arg, "--json"]);
         assert_eq!(json.code, 4);
@@ -83,7 +87,7 @@ fn a_switch_that_was_not_written_down_has_an_exit_code_of_its_own() {
 }
 
 #[test]
-fn health_under_panic_says_by_whom_where_the_token_may_ask() {
+fn health_under_panic_names_the_client_if_the_token_has_the_right() {
     let health =
         r#"{"status":"down","version":"2","interfaces":[],"set_problems":[],"panic_since":1}"#;
     for may in [true, false] {
@@ -108,7 +112,7 @@ fn health_under_panic_says_by_whom_where_the_token_may_ask() {
 }
 
 #[test]
-fn every_command_says_that_panic_is_on() {
+fn every_command_warns_that_panic_is_on() {
     let daemon = StandIn::unix(|seen| {
         let answer = match seen.line().as_str() {
             "GET /v1/drop" => Answer::text(200, "application/x-ndjson", format!("{ENTRY}\n")),
@@ -135,7 +139,7 @@ fn every_command_says_that_panic_is_on() {
 }
 
 #[test]
-fn a_change_to_confirm_says_how() {
+fn a_change_to_confirm_prints_the_command() {
     let until = now() + 60;
     let daemon = StandIn::unix(move |seen| {
         let answer = match seen.line().as_str() {
@@ -173,7 +177,7 @@ fn a_change_to_confirm_says_how() {
         );
         assert_eq!(done.code, 0, "{done:?}");
         assert!(
-            done.err.starts_with("couicctl: this is undone in "),
+            done.err.starts_with("couicctl: this change is undone in "),
             "{args:?}: {}",
             done.err
         );
@@ -197,7 +201,7 @@ fn a_change_to_confirm_says_how() {
 }
 
 #[test]
-fn a_daemon_that_does_not_undo_is_found_out() {
+fn a_daemon_without_undo_is_detected() {
     let daemon = StandIn::always(201, ENTRY);
     let done = couicctl(
         &daemon,
@@ -205,7 +209,7 @@ fn a_daemon_that_does_not_undo_is_found_out() {
     );
     assert_eq!(done.code, 0);
     assert!(
-        done.err.contains("nothing waits to be confirmed"),
+        done.err.contains("no change awaits confirmation"),
         "{}",
         done.err
     );
@@ -232,11 +236,11 @@ fn confirmed_listed_and_undone() {
     });
     assert_eq!(
         couicctl(&daemon, &["confirm"]).done(),
-        "Confirmed, it stays: 3f2a9c01, 3f2a9c02\n"
+        "Confirmed: 3f2a9c01, 3f2a9c02\n"
     );
     assert_eq!(
         couicctl(&daemon, &["confirm", "3f2a9c01"]).done(),
-        "Confirmed, it stays: 3f2a9c01\n"
+        "Confirmed: 3f2a9c01\n"
     );
     let said = couicctl(&daemon, &["confirm", "00000000"]).failed(1);
     assert!(said.contains("was undone 5 s ago: make it again"), "{said}");
@@ -247,7 +251,7 @@ fn confirmed_listed_and_undone() {
     );
     let listed = couicctl(&daemon, &["confirm", "list"]).done();
     assert!(
-        listed.starts_with("Nothing waits to be confirmed.\n3f2a9c01 of ops"),
+        listed.starts_with("No change awaits confirmation.\n3f2a9c01 of ops"),
         "{listed}"
     );
     assert_eq!(

@@ -43,7 +43,7 @@ fn every_command() {
     );
     assert_eq!(
         couicctl(&daemon, &["clients", "delete", "web"]).done(),
-        "Client web is deleted, its token is void.\n"
+        "Client web deleted, its token is revoked.\n"
     );
 }
 
@@ -69,7 +69,7 @@ fn as_json() {
 }
 
 #[test]
-fn what_is_typed_wrong() {
+fn invalid_arguments() {
     let daemon = daemon();
     for args in [
         &["clients", "add", "-n", "w b", "-g", "admin"][..],

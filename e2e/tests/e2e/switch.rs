@@ -155,7 +155,7 @@ fn a_crash_in_the_window_makes_no_change_permanent() {
     until("nothing waits", SOON, || {
         let listed = daemon.ctl_ok(&["confirm", "list"]);
         listed
-            .starts_with("Nothing waits to be confirmed.")
+            .starts_with("No change awaits confirmation.")
             .then_some(())
     });
     assert_eq!(

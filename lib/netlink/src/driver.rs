@@ -1,4 +1,4 @@
-//! What drivers can do (family `netdev` of generic netlink, Linux 6.3).
+//! Capabilities of drivers (generic netlink family `netdev`, Linux 6.3).
 
 use crate::{
     message::{REQUEST, attribute, messages, push, request, word},
@@ -14,11 +14,11 @@ const CTRL_FAMILY_NAME: u16 = 2;
 const NETDEV_DEV_GET: u8 = 1;
 const NETDEV_IFINDEX: u16 = 1;
 const NETDEV_XDP_FEATURES: u16 = 3;
-/// The driver runs programs that drop and pass.
+/// The driver supports programs that drop and pass.
 const XDP_BASIC: u64 = 1;
 
-/// Whether the driver of the interface with this index runs XDP programs itself; None where there is none, or the
-/// kernel is too old to say.
+/// Whether the driver of the interface with this index supports native XDP; None if there is no such interface, or the
+/// kernel is too old to report it.
 #[must_use]
 pub fn runs_xdp(index: u32) -> Option<bool> {
     let family = ask(
@@ -38,7 +38,7 @@ pub fn runs_xdp(index: u32) -> Option<bool> {
     Some(u64::from_ne_bytes(*features.first_chunk()?) & XDP_BASIC != 0)
 }
 
-/// One attribute of the answer to a question with one attribute.
+/// Sends a request with one attribute, and returns one attribute of the response.
 fn ask(family: u16, command: u8, (kind, about): (u16, &[u8]), wanted: u16) -> Option<Vec<u8>> {
     // Version 1 of the command.
     let mut body = vec![command, 1, 0, 0];
@@ -55,9 +55,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_drives_what_is_not_there() {
+    fn a_missing_interface_has_no_driver() {
         assert_eq!(runs_xdp(0x7fff_fff0), None);
-        // What loopback has differs from kernel to kernel.
+        // The features of loopback differ between kernels.
         let _ = runs_xdp(1);
     }
 }

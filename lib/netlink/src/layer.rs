@@ -1,8 +1,8 @@
-//! What the packets of an interface begin with: by its `ifi_type` (`ARPHRD_*` of linux/if_arp.h) and the kind of its device.
+//! The link layer of an interface, by its `ifi_type` (`ARPHRD_*` of linux/if_arp.h) and the kind of its device.
 //!
-//! Generic XDP hands out a packet from its MAC header on. Where a device has no Ethernet header, that is wherever its
-//! driver has left the mark: at the IP header, or at the header of the tunnel around it. [`LinkLayer::Ip`] says which,
-//! as the drivers' sources do; what they do not say counts as wrong.
+//! Generic XDP presents a packet from its MAC header on. If a device has no Ethernet header, that is wherever its
+//! driver has set the MAC header offset: at the IP header, or at the header of the outer tunnel. [`LinkLayer::Ip`]
+//! tells which, according to the sources of the drivers; unknown devices count as unsuitable.
 
 use std::{fmt, fs, sync::LazyLock};
 
@@ -19,36 +19,37 @@ const IPGRE: u16 = 778;
 const IP6GRE: u16 = 823;
 const NONE: u16 = 0xfffe;
 
-/// Drivers that put the mark at the IP header on every kernel (`skb_reset_mac_header` in `tun_get_user`,
+/// Drivers that set the offset to the IP header on every kernel (`skb_reset_mac_header` in `tun_get_user`,
 /// `wg_reset_packet`, `ppp_receive_nonmp_frame`).
-const MARKING: [&[u8]; 3] = [b"tun", b"wireguard", b"ppp"];
-/// Those that do since Linux 5.14 ("net: reset MAC header consistently across L3 virtual devices"). GRE over IPv4 is not
-/// among them: with several peers its mark stays at the outer header (`skb_pop_mac_header` in `__ipgre_rcv`). Nor are
-/// IPsec's, where it is the outer frame's (`skb_mac_header_rebuild`), or modems', which differ.
-const MARKING_SINCE_5_14: [&[u8]; 5] = [b"ipip", b"sit", b"ip6tnl", b"ip6gre", b"gtp"];
+const IP_OFFSET: [&[u8]; 3] = [b"tun", b"wireguard", b"ppp"];
+/// Drivers that do so since Linux 5.14 ("net: reset MAC header consistently across L3 virtual devices"). GRE over IPv4
+/// is not one of them: with several peers the offset stays at the outer header (`skb_pop_mac_header` in `__ipgre_rcv`).
+/// Neither are those of IPsec, which keep the outer frame (`skb_mac_header_rebuild`), and of modems, which vary.
+const IP_OFFSET_SINCE_5_14: [&[u8]; 5] = [b"ipip", b"sit", b"ip6tnl", b"ip6gre", b"gtp"];
 
-/// What the packets of an interface begin with.
+/// The first header of the packets of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkLayer {
-    /// An Ethernet header; the loopback's do, too.
+    /// An Ethernet header, also on loopback.
     Ethernet,
-    /// The IP header.
+    /// An IP header.
     Ip {
-        /// Whether generic XDP sees them so, too. The traffic control layer does in any case.
+        /// Whether generic XDP starts there too. The traffic control layer always does.
         generic: bool,
     },
-    /// Something else, with the kernel's number for it.
+    /// Another header, with the kernel's link type.
     Other(u16),
 }
 
 impl LinkLayer {
-    /// Of an interface of this type, whose device is of this kind (`IFLA_INFO_KIND`), on this kernel.
+    /// The link layer by interface type, kind of device (`IFLA_INFO_KIND`) and kernel.
     pub(crate) fn of(hardware: u16, kind: &[u8], kernel: KernelVersion) -> Self {
         match hardware {
             ETHER | LOOPBACK => Self::Ethernet,
             NONE | PPP | RAWIP | TUNNEL | TUNNEL6 | SIT | IPGRE | IP6GRE => Self::Ip {
-                generic: MARKING.contains(&kind)
-                    || (kernel >= KernelVersion::new(5, 14) && MARKING_SINCE_5_14.contains(&kind)),
+                generic: IP_OFFSET.contains(&kind)
+                    || (kernel >= KernelVersion::new(5, 14)
+                        && IP_OFFSET_SINCE_5_14.contains(&kind)),
             },
             other => Self::Other(other),
         }
@@ -68,7 +69,7 @@ impl fmt::Display for LinkLayer {
     }
 }
 
-/// What the types are called that are met.
+/// Names of common link types.
 const fn name(hardware: u16) -> Option<&'static str> {
     Some(match hardware {
         6 => "Token Ring",
@@ -83,17 +84,17 @@ const fn name(hardware: u16) -> Option<&'static str> {
         513 | 518 => "HDLC",
         774 => "FDDI",
         779 => "a PIM register",
-        801..=803 => "IEEE 802.11 frames, as a monitor has them",
+        801..=803 => "IEEE 802.11 frames of a monitor interface",
         804 | 805 => "IEEE 802.15.4",
         820 | 821 => "Phonet",
-        824 => "netlink messages, as nlmon has them",
+        824 => "netlink messages of nlmon",
         825 => "6LoWPAN",
-        826 => "vsock messages, as vsockmon has them",
+        826 => "vsock messages of vsockmon",
         _ => return None,
     })
 }
 
-/// The kernel's version, as far as `/proc` tells; else the oldest that Couic runs on.
+/// The kernel version from `/proc`, or the oldest supported one if it cannot be read.
 pub(crate) fn kernel() -> KernelVersion {
     static KERNEL: LazyLock<KernelVersion> = LazyLock::new(|| {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -107,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_and_kinds_tell_what_packets_begin_with() {
+    fn types_and_kinds_determine_the_link_layer() {
         let ip = |generic| LinkLayer::Ip { generic };
         let old = KernelVersion::new(5, 10);
         let new = KernelVersion::new(6, 1);
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_is_refused_is_named() {
+    fn unsupported_types_are_named() {
         let shown = |number| LinkLayer::Other(number).to_string();
         assert_eq!(shown(280), "CAN (link type 280)");
         assert_eq!(shown(32), "InfiniBand (link type 32)");

@@ -1,5 +1,5 @@
-//! Asks the kernel, by netlink, which interfaces there are, what their packets begin with, which XDP program each has and
-//! what its driver can do, and hears when one comes, goes or is renamed. No privilege is needed for any of it.
+//! Network interfaces by netlink: their link layer, XDP program and driver capabilities, and notifications when one is
+//! added, removed or renamed. Requires no privilege.
 
 mod driver;
 mod layer;

@@ -1,5 +1,4 @@
-//! Interfaces, what their packets begin with, and their XDP programs (`RTM_GETLINK` and its attribute `IFLA_XDP`, Linux
-//! 4.13).
+//! Interfaces with their link layer and XDP program (`RTM_GETLINK` and its attribute `IFLA_XDP`, Linux 4.13).
 
 use std::{
     io,
@@ -22,38 +21,38 @@ const IFLA_INFO_KIND: u16 = 1;
 const IFLA_XDP: u16 = 43;
 const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_XDP_PROG_ID: u16 = 4;
-/// struct ifinfomsg.
+/// Size of struct ifinfomsg.
 const LINK: usize = 16;
 /// The multicast group of interfaces.
 const RTMGRP_LINK: u32 = 1;
-/// How often a list is asked for that changes while it is read.
+/// Attempts to read a list that changes during the dump.
 const ATTEMPTS: usize = 10;
 
 /// The XDP program of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OnInterface {
-    /// The kernel's number for it.
+    /// Its id in the kernel.
     pub id: u32,
-    /// How it is attached.
+    /// Its mode of attachment.
     pub mode: XdpMode,
 }
 
 /// An interface of this network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// The kernel's number for it: never given twice.
+    /// Its index in the kernel, which is never reused.
     pub index: u32,
-    /// What it is called now.
+    /// Its current name.
     pub name: String,
     /// Whether it is a loopback.
     pub loopback: bool,
-    /// What its packets begin with. That can change as long as it is down.
+    /// Its link layer, which can change while it is down.
     pub layer: LinkLayer,
-    /// What XDP program runs on it.
+    /// Its XDP program.
     pub xdp: Option<OnInterface>,
 }
 
-/// The interface with this index, None where there is none.
+/// The interface with this index; None if there is none.
 pub fn interface(index: u32) -> io::Result<Option<Interface>> {
     let answer = receive(&get_link(REQUEST, index)?, 0)?;
     match messages(&answer).next() {
@@ -75,7 +74,7 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
     Err(io::Error::new(io::ErrorKind::Interrupted, text))
 }
 
-/// None where something changed meanwhile.
+/// None if the list changed during the dump.
 fn dump() -> io::Result<Option<Vec<Interface>>> {
     let socket = get_link(DUMP, 0)?;
     let (mut all, mut whole) = (Vec::new(), true);
@@ -92,13 +91,13 @@ fn dump() -> io::Result<Option<Vec<Interface>>> {
     }
 }
 
-/// Hears of changes of interfaces from when it is made.
+/// A subscription to changes of interfaces.
 #[derive(Debug)]
 pub struct Changes(OwnedFd);
 
 impl Changes {
-    /// Listens.
-    pub fn listen() -> io::Result<Self> {
+    /// Subscribes to changes from now on.
+    pub fn subscribe() -> io::Result<Self> {
         let socket = socket(libc::NETLINK_ROUTE)?;
         // SAFETY: all-zero is a valid sockaddr_nl.
         let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
@@ -113,8 +112,8 @@ impl Changes {
         Ok(Self(socket))
     }
 
-    /// Takes what has come, without waiting. What it was does not matter: who hears of it looks at everything, also
-    /// where the kernel had more to say than its buffer holds.
+    /// Discards all pending notifications without blocking. Their content does not matter, as subscribers list all
+    /// interfaces again, even after an overflow of the socket buffer.
     pub fn drain(&self) {
         loop {
             match receive(&self.0, libc::MSG_DONTWAIT) {
@@ -132,7 +131,7 @@ impl AsFd for Changes {
     }
 }
 
-/// Asks with an ifinfomsg whose second word is the index.
+/// Sends a request whose ifinfomsg has the index in its second word.
 fn get_link(flags: u16, index: u32) -> io::Result<OwnedFd> {
     let mut body = [0; LINK];
     body[4..8].copy_from_slice(&index.to_ne_bytes());
@@ -159,7 +158,7 @@ impl Message<'_> {
     }
 }
 
-/// The kind of the device, as in `ip link add type KIND`; hardware has none.
+/// The kind of the device, as in `ip link add type KIND`; physical devices have none.
 fn kind(attributes: &[u8]) -> &[u8] {
     let kind = attribute(attributes, IFLA_LINKINFO).and_then(|i| attribute(i, IFLA_INFO_KIND));
     let text = kind.and_then(|kind| kind.split(|byte| *byte == 0).next());
@@ -194,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_come_yet() {
-        Changes::listen().unwrap().drain();
+    fn a_new_subscription_is_empty() {
+        Changes::subscribe().unwrap().drain();
     }
 
     #[test]
@@ -226,7 +225,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_comes_makes_it_panic_or_hang(answer in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn no_response_makes_it_panic_or_hang(answer in prop::collection::vec(any::<u8>(), 0..200)) {
             for message in messages(&answer) {
                 let _ = message.and_then(|m| m.interface());
             }

@@ -1,19 +1,19 @@
-//! Messages of netlink and their attributes, as netlink(7) lays them out. Nothing that comes makes this panic.
+//! Messages and attributes of netlink, see netlink(7). Malformed messages never panic.
 
 use std::io;
 
 const NESTED: u16 = 0x8000;
-/// nlmsghdr: length, type, flags, sequence, port.
+/// Size of nlmsghdr: length, type, flags, sequence, port.
 pub(crate) const HEADER: usize = 16;
 /// `NLM_F_REQUEST`, alone and with `NLM_F_DUMP`.
 pub(crate) const REQUEST: u16 = 1;
 pub(crate) const DUMP: u16 = 0x301;
-/// `NLM_F_DUMP_INTR`: something changed while the kernel was listing.
+/// `NLM_F_DUMP_INTR`: the list changed during the dump.
 pub(crate) const INTERRUPTED: u16 = 0x10;
 
-/// A request of this kind.
+/// Builds a request of this type.
 pub(crate) fn request(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
-    // Requests have a few bytes.
+    // Requests are a few bytes long.
     let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
     let mut request = Vec::with_capacity(HEADER + body.len());
     request.extend(length.to_ne_bytes());
@@ -24,7 +24,7 @@ pub(crate) fn request(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
     request
 }
 
-/// Adds an attribute.
+/// Appends an attribute.
 pub(crate) fn push(body: &mut Vec<u8>, kind: u16, payload: &[u8]) {
     let length = u16::try_from(4 + payload.len()).unwrap_or(u16::MAX);
     body.extend(length.to_ne_bytes());
@@ -34,17 +34,17 @@ pub(crate) fn push(body: &mut Vec<u8>, kind: u16, payload: &[u8]) {
 }
 
 pub(crate) fn short() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "netlink gave a short answer")
+    io::Error::new(io::ErrorKind::InvalidData, "truncated netlink message")
 }
 
-/// One message of an answer.
+/// One message of a response.
 pub(crate) struct Message<'a> {
     pub(crate) kind: u16,
     pub(crate) flags: u16,
     pub(crate) body: &'a [u8],
 }
 
-/// The messages of an answer; one that says "error" is one, and one that is cut off ends them.
+/// The messages of a response. An error message is yielded as an error, and a truncated one ends the iteration.
 pub(crate) fn messages(mut answer: &[u8]) -> impl Iterator<Item = io::Result<Message<'_>>> {
     std::iter::from_fn(move || {
         if answer.is_empty() {
@@ -84,7 +84,7 @@ pub(crate) fn double(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes))
 }
 
-/// The payload of the first attribute of a kind.
+/// The payload of the first attribute of a type.
 pub(crate) fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     loop {
         let (length, kind) = (usize::from(word(bytes, 0)?), word(bytes, 2)?);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_says_how_long_it_is() {
+    fn a_request_has_its_length() {
         let request = request(18, REQUEST, &[1, 2, 3, 4]);
         assert_eq!(
             (double(&request, 0), word(&request, 4)),

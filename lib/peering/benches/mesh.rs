@@ -1,5 +1,5 @@
-//! What a mesh of many nodes costs: messages and bytes for each change, and the time until all nodes hold the same.
-//! Simulated time and network; the messages are those that the daemon sends, measured as JSON bodies without HTTP.
+//! The cost of a mesh of many nodes: messages and bytes per change, and the time to converge. Time and network are
+//! simulated; the messages are those of the daemon, measured as JSON bodies without HTTP.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -17,13 +17,13 @@ use sim::World;
 
 const NODES: usize = 50;
 
-/// What happens in a run.
+/// The load of a run.
 struct Load {
     what: &'static str,
     changes: u32,
     /// Simulated ms between two changes; 0 = all at once.
     every: u64,
-    /// Whether half of the nodes are cut off from the other half meanwhile.
+    /// Whether half of the nodes are partitioned from the other half.
     split: bool,
 }
 
@@ -55,7 +55,7 @@ const LOADS: [Load; 4] = [
 ];
 
 fn main() {
-    println!("\n{NODES} nodes, everybody lists everybody, delays of 1 to 40 ms, simulated\n");
+    println!("\n{NODES} nodes, full mesh, delays of 1 to 40 ms, simulated\n");
     println!(
         "| load | changes | messages per change | bytes per change | converged after the last change | real time |"
     );
@@ -76,8 +76,8 @@ fn main() {
 fn world() -> World {
     let mut world = World::new(NODES, World::mesh(NODES), 30_000, 42);
     world.delay = 40;
-    let settled = world.now + 30_000;
-    world.run_until(settled);
+    let quiet = world.now + 30_000;
+    world.run_until(quiet);
     world.measure = true;
     (world.messages, world.bytes) = (0, 0);
     world
@@ -110,9 +110,9 @@ fn run(load: &Load, (idle_messages, idle_bytes): (f64, f64)) {
         world.run_until(next);
     }
     let took = world.now - last;
-    // What is still on its way belongs to it as well.
-    let settled = world.now + 300;
-    world.run_until(settled);
+    // Includes messages still in flight.
+    let quiet = world.now + 300;
+    world.run_until(quiet);
     let idle = (world.now - begin) as f64;
     let per = |n: u64, of_idle: f64| (n as f64 - idle * of_idle) / f64::from(load.changes);
     println!(
@@ -125,7 +125,7 @@ fn run(load: &Load, (idle_messages, idle_bytes): (f64, f64)) {
     );
 }
 
-/// Messages and bytes for each millisecond in which nothing changes.
+/// Messages and bytes per millisecond without changes.
 fn idle() -> (f64, f64) {
     const SPAN: u64 = 60_000;
     let mut world = world();

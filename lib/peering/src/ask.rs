@@ -1,21 +1,21 @@
-//! What a link wants to be done, and what can be seen of it.
+//! Requests of a link, and its status.
 
 use couic_common::{Cidr, Policy};
 
 use crate::{Of, PlainBatch};
 
-/// How a peer is dealt with.
+/// Settings of the link to a peer.
 #[derive(Clone, Debug)]
 pub struct LinkSettings {
-    /// The policies that are shared with it.
+    /// The policies shared with it.
     pub policies: Vec<Policy>,
-    /// Changes are gathered for so long, in milliseconds. The first one after a pause goes at once.
+    /// Time for which changes are batched, in milliseconds. The first change after a pause is sent at once.
     pub gather: u64,
-    /// Between two comparisons, in milliseconds; give or take a quarter.
+    /// Interval of comparisons in milliseconds, plus or minus a quarter.
     pub compare: u64,
-    /// How many registers may wait.
+    /// Maximum number of queued registers.
     pub queue: usize,
-    /// How many registers go into one request at most.
+    /// Maximum number of registers per request.
     pub batch: usize,
 }
 
@@ -31,81 +31,81 @@ impl Default for LinkSettings {
     }
 }
 
-/// A request to make.
+/// A request to send.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
     /// Digests.
     Digest(Policy, Of),
     /// The registers in these leaves.
     Pull(Policy, Vec<(u16, u16)>),
-    /// Send these registers. What they say is looked up by who sends them.
+    /// Send these registers. The sender looks up their content.
     Push(Policy, Vec<Cidr>),
-    /// Send these jobs to a node that knows nothing else.
+    /// Send these jobs to a node that supports nothing else.
     Plain(PlainBatch),
 }
 
-/// What to do now.
+/// The next action of a link.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// Make this request, and tell how it went.
+    /// Send this request and report the result.
     Ask(Ask),
-    /// Nothing before this monotonic time (ms), unless something changes.
+    /// Nothing to do before this monotonic time (ms), unless something changes.
     Wait(u64),
 }
 
-/// Why a request was not answered as it should.
+/// The reason why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The body is larger than the peer, or a proxy before it, allows: 413.
+    /// The body exceeds the limit of the peer or of a proxy in front of it: 413.
     TooLarge,
-    /// A Couic that does not know the route: 404 or 405.
+    /// A Couic without this route: 404 or 405.
     Unknown,
-    /// A Couic that does not take these jobs: 422 or 409 to a plain request.
+    /// A Couic that rejects these jobs: 422 or 409 to a plain request.
     Refused(String),
-    /// Anything else.
+    /// Any other error.
     Other(String),
 }
 
-/// Where a link stands.
+/// The state of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkState {
-    /// There was no answer yet.
+    /// No response so far.
     Connecting,
-    /// A comparison has found differences that are being levelled, or was not made yet.
+    /// The last comparison found differences, which are being exchanged, or there was none yet.
     Syncing,
-    /// The last comparison found nothing to do.
+    /// The last comparison found no differences.
     InSync,
-    /// The peer knows nothing but plain jobs: it is told what changes here.
+    /// The peer supports plain jobs only: it receives local changes.
     Plain,
     /// The last request failed.
     Failing,
 }
 
-/// What can be seen of a link.
+/// The status of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkStatus {
-    /// Where it stands.
+    /// Its state.
     pub state: LinkState,
-    /// Registers that wait.
+    /// Queued registers.
     pub queue: usize,
-    /// For how long the oldest of them has been waiting, in milliseconds.
+    /// Age of the oldest queued register, in milliseconds.
     pub lag: u64,
     /// Registers that differed at the last comparison.
     pub differing: u64,
-    /// Ranges that differ and that nothing can be done about: one side refuses registers in them.
+    /// Ranges that keep differing, because one side rejects registers in them.
     pub refused_ranges: u64,
-    /// What went wrong last, and when (Unix ms).
+    /// Time (Unix ms) and text of the last error.
     pub last_error: Option<(u64, String)>,
-    /// When it last answered, Unix ms; 0 = never.
+    /// Time of the last response, Unix ms; 0 = never.
     pub last_answer: u64,
-    /// When nothing differed the last time, Unix ms; 0 = never.
+    /// Time of the last comparison without differences, Unix ms; 0 = never.
     pub last_equal: u64,
-    /// By how much its clock is ahead of ours, ms.
+    /// Offset of its clock from the local one in ms, positive if it is ahead.
     pub gap: Option<i64>,
-    /// Registers that were sent.
+    /// Registers sent.
     pub sent: u64,
-    /// Registers that it did not take.
+    /// Registers that it rejected.
     pub refused: u64,
-    /// How often too much waited, so that a comparison had to find it.
+    /// Queue overflows, after which a comparison finds the lost changes.
     pub overflows: u64,
 }

@@ -1,37 +1,23 @@
-//! How long to leave a peer alone that does not answer.
+//! The backoff of a failing link.
 
-/// The first pause, in milliseconds.
-const FIRST: u64 = 250;
+use std::time::Duration;
 
-/// The longest pause. Short, since a peer that is back should hold the same rules within seconds; a try costs a packet.
-const LONGEST: u64 = 2_000;
+use couic_common::Backoff;
 
-/// Pauses that double, each shortened by chance by up to a half, so that many nodes do not come back at once.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Backoff {
-    failures: u32,
+const FIRST: Duration = Duration::from_millis(250);
+
+/// Short, as a peer that is back should hold the same rules within seconds, and an attempt costs one packet.
+const MAX: Duration = Duration::from_secs(2);
+
+pub(crate) const fn new() -> Backoff {
+    Backoff::new(FIRST, MAX)
 }
 
-impl Backoff {
-    /// Notes a failure. Returns the pause before the next try, in milliseconds.
-    pub fn failed(&mut self, chance: &mut fastrand::Rng) -> u64 {
-        let pause = FIRST
-            .saturating_mul(1 << self.failures.min(20))
-            .min(LONGEST);
-        self.failures = self.failures.saturating_add(1);
-        chance.u64(pause / 2..=pause)
-    }
-
-    /// Notes a success.
-    pub const fn succeeded(&mut self) {
-        self.failures = 0;
-    }
-
-    /// How often in a row it failed.
-    #[must_use]
-    pub const fn failures(self) -> u32 {
-        self.failures
-    }
+/// Records a failure. Returns the pause before the next attempt in milliseconds, shortened by up to a half at random, so
+/// that many nodes do not retry at once.
+pub(crate) fn failed(backoff: &mut Backoff, chance: &mut fastrand::Rng) -> u64 {
+    let pause = u64::try_from(backoff.failed().as_millis()).unwrap_or(u64::MAX);
+    chance.u64(pause / 2..=pause)
 }
 
 #[cfg(test)]
@@ -39,16 +25,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_up_to_a_bound_and_start_again() {
+    fn pauses_have_jitter_of_up_to_a_half() {
         let mut chance = fastrand::Rng::with_seed(1);
-        let mut backoff = Backoff::default();
-        let mut pauses: Vec<u64> = (0..100).map(|_| backoff.failed(&mut chance)).collect();
-        assert!((125..=250).contains(&pauses[0]), "{pauses:?}");
-        assert!(pauses.iter().all(|p| *p <= LONGEST));
-        let late = pauses.split_off(20);
-        assert!(late.iter().all(|p| *p >= LONGEST / 2));
-        assert!(late.iter().any(|p| *p != late[0]), "no jitter");
-        backoff.succeeded();
-        assert!(backoff.failed(&mut chance) <= 250);
+        let mut backoff = new();
+        let first = failed(&mut backoff, &mut chance);
+        assert!((125..=250).contains(&first), "{first}");
+        let late: Vec<u64> = (0..100)
+            .map(|_| failed(&mut backoff, &mut chance))
+            .collect();
+        assert!(
+            late[3..].iter().all(|p| (1_000..=2_000).contains(p)),
+            "{late:?}"
+        );
+        assert!(late[3..].iter().any(|p| *p != late[3]), "no jitter");
     }
 }

@@ -1,5 +1,5 @@
-//! A comparison with a peer, one policy after the other: root, branches, leaves, then the registers in the leaves that
-//! differ. One question at a time.
+//! A comparison with a peer, one policy after the other: root, branches, leaves, then the registers in the differing
+//! leaves. One request at a time.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,32 +7,32 @@ use couic_common::{Cidr, Policy, RuleKey};
 
 use crate::{Moment, Of, PullAnswer, Record, Replica, Stamp};
 
-/// How many branches are asked for at once: 64 KiB of digests in memory, some 170 KB on the wire.
+/// Branches per request: 64 KiB of digests in memory, some 170 KB on the wire.
 const BRANCHES_AT_ONCE: usize = 32;
 
-/// How many ranges of leaves are pulled at once.
+/// Ranges of leaves per pull.
 const RANGES_AT_ONCE: usize = 1_024;
 
-/// So often a leaf may be found to differ in the same way, before it is left alone: by then it is clear that one side
-/// does not take registers of the other.
-const STUBBORN: u32 = 3;
+/// Number of comparisons in which a leaf may differ in the same way before it is skipped: by then, one side is known to
+/// reject registers of the other.
+const MAX_REPEATS: u32 = 3;
 
-/// How the leaves differed that the last comparison found to differ: our digest, theirs, and how often in a row.
-pub(crate) type Known = HashMap<(Policy, u16), (u64, u64, u32)>;
+/// Differing leaves of the last comparison: local digest, remote digest, and number of times in a row.
+pub(crate) type KnownLeaves = HashMap<(Policy, u16), (u64, u64, u32)>;
 
 /// A comparison in progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
     policies: VecDeque<Policy>,
     step: Step,
-    /// Leaves that differ, in rising order, not yet pulled.
+    /// Differing leaves that were not pulled yet, in ascending order.
     leaves: Vec<(u16, u16)>,
-    /// Registers that were found to differ.
+    /// Differing registers found.
     pub(crate) differing: u64,
-    /// Leaves that differ as before: nothing can be done about them.
-    pub(crate) stubborn: u64,
-    /// What the next comparison will know.
-    pub(crate) found: Known,
+    /// Skipped leaves, which keep differing in the same way.
+    pub(crate) skipped: u64,
+    /// Differing leaves, for the next comparison.
+    pub(crate) found: KnownLeaves,
     ranges_at_once: usize,
 }
 
@@ -44,23 +44,23 @@ enum Step {
     Pull,
 }
 
-/// What to ask next.
+/// The next request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Question {
     Digest(Policy, Of),
     Pull(Policy, Vec<(u16, u16)>),
 }
 
-/// What a pull has brought up.
+/// The result of a pull.
 #[derive(Debug)]
 pub struct PullOutcome {
-    /// Of which policy.
+    /// The policy.
     pub policy: Policy,
-    /// Registers of the peer that are later than ours.
+    /// Registers of the peer that are later than the local ones.
     pub theirs: Vec<(Cidr, Record)>,
-    /// How many could not be read.
+    /// Number of invalid registers.
     pub unreadable: u64,
-    /// Why the first one could not.
+    /// The error in the first of these.
     pub problem: Option<String>,
 }
 
@@ -82,13 +82,13 @@ impl Check {
             step: Step::Root,
             leaves: Vec::new(),
             differing: 0,
-            stubborn: 0,
-            found: Known::new(),
+            skipped: 0,
+            found: KnownLeaves::new(),
             ranges_at_once: RANGES_AT_ONCE,
         }
     }
 
-    /// None where everything is compared.
+    /// None once everything is compared.
     pub(crate) fn question(&self) -> Option<Question> {
         let policy = *self.policies.front()?;
         Some(match &self.step {
@@ -111,16 +111,16 @@ impl Check {
         self.leaves.clear();
     }
 
-    /// The peer does not share this policy with us.
+    /// Handles a peer that does not share this policy with this node.
     pub(crate) fn declined(&mut self) {
         self.next_policy();
     }
 
-    /// Takes the digests that were asked for. False where they are not what was asked for.
+    /// Processes a response with digests. False if they do not match the request.
     pub(crate) fn digests<L>(
         &mut self,
         replica: &Replica<L>,
-        known: &Known,
+        known: &KnownLeaves,
         theirs: &[u64],
     ) -> bool {
         let Some(policy) = self.policies.front().copied() else {
@@ -169,7 +169,7 @@ impl Check {
         policy: Policy,
         branch: u8,
         (ours, theirs): (&[u64], &[u64]),
-        known: &Known,
+        known: &KnownLeaves,
     ) {
         for ((ours, theirs), low) in ours.iter().zip(theirs).zip(0..=255_u8) {
             let leaf = u16::from_be_bytes([branch, low]);
@@ -181,8 +181,8 @@ impl Check {
                 _ => 1,
             };
             self.found.insert((policy, leaf), (*ours, *theirs, times));
-            if times > STUBBORN {
-                self.stubborn += 1;
+            if times > MAX_REPEATS {
+                self.skipped += 1;
             } else {
                 match self.leaves.last_mut() {
                     Some((_, last)) if leaf > 0 && *last == leaf - 1 => *last = leaf,
@@ -202,8 +202,7 @@ impl Check {
         }
     }
 
-    /// Takes what was pulled, times translated by `gap`. `send` hears of each register of ours that the peer should
-    /// have.
+    /// Processes a pull, translating times by `gap`. Calls `send` for each local register that the peer lacks.
     pub(crate) fn pulled<L>(
         &mut self,
         replica: &Replica<L>,
@@ -235,7 +234,7 @@ impl Check {
                 }
             }
         }
-        // One that does not get on would be asked for ever.
+        // Without progress, the request would repeat forever.
         let first = self.leaves.first().map_or(0, |(first, _)| *first);
         let next = answer.next.filter(|next| *next > first);
         for range in self.cover(next) {
@@ -252,7 +251,7 @@ impl Check {
         outcome
     }
 
-    /// Takes the ranges off the list that an answer covers, up to `next`.
+    /// Removes the ranges covered by a response, up to `next`, from the list.
     fn cover(&mut self, next: Option<u16>) -> Vec<(u16, u16)> {
         let asked = self.leaves.len().min(self.ranges_at_once);
         let mut covered: Vec<_> = self.leaves.drain(..asked).collect();
@@ -272,7 +271,7 @@ impl Check {
         covered
     }
 
-    /// The last question was too large for what stands between us.
+    /// Handles a request that was too large for a proxy in between.
     pub(crate) fn too_large(&mut self) {
         self.ranges_at_once = (self.ranges_at_once / 2).max(1);
     }

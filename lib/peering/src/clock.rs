@@ -1,47 +1,47 @@
-//! Time: the order of writes, and the difference between two machines' clocks.
+//! Time: the order of writes, and the offset between the clocks of two hosts.
 
 use std::{collections::VecDeque, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// How far a peer's clock may be ahead of ours. Beyond that it is taken for broken: one node with a clock in the next
-/// century would win every conflict for good.
+/// Maximum offset of a peer's clock ahead of the local one, in milliseconds. Beyond that, the clock counts as broken: a
+/// node with a clock in the next century would win every conflict forever.
 pub const MAX_AHEAD: u64 = 60 * 60 * 1000;
 
-/// The low bits of a stamp's time that count writes within a millisecond.
+/// The low bits of the time of a stamp, which count writes within a millisecond.
 const COUNT_BITS: u32 = 16;
 
-/// How many measurements of a clock's difference are kept.
+/// Number of offset samples kept.
 const SAMPLES: usize = 8;
 
-/// Clocks as near to each other as this count as equal, whatever the measurement, in milliseconds.
+/// Offsets up to this count as zero, whatever the measurement, in milliseconds.
 const SAME_CLOCK: u64 = 20;
 
-/// A measurement is forgotten after this time: clocks drift.
+/// Maximum age of a sample, as clocks drift, in milliseconds.
 const SAMPLE_AGE: u64 = 10 * 60 * 1000;
 
-/// Now, by both of a machine's clocks, in milliseconds.
+/// The current time by both clocks of a host, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// Unix time. May jump.
     pub wall: u64,
-    /// Since some moment of the past. Never jumps.
+    /// Monotonic time. Never jumps.
     pub mono: u64,
 }
 
-/// A node, for as long as it runs. The upper half is the machine's for good; the lower half is made anew at each start,
-/// so that a node whose clock was set back while it was down never gives the same stamp twice.
+/// The id of a node for one run. The upper half identifies the machine permanently; the lower half is new at each
+/// start, so that a node whose clock was set back while it was down never issues the same stamp twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 
 impl NodeId {
-    /// The node of a machine, from now on.
+    /// The id of a node that starts now.
     #[must_use]
     pub fn started(machine: u32, start: u32) -> Self {
         Self(u64::from(machine) << 32 | u64::from(start))
     }
 
-    /// The machine, whenever the node was started.
+    /// The machine, across restarts of the node.
     #[must_use]
     pub const fn machine(self) -> u32 {
         (self.0 >> 32) as u32
@@ -86,12 +86,12 @@ impl utoipa::PartialSchema for NodeId {
 #[cfg(feature = "openapi")]
 impl utoipa::ToSchema for NodeId {}
 
-/// When and by whom a register was written. Later ones win; no two writes have the same.
+/// Time and node of a write to a register. The later one wins; no two writes have the same stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
-    /// Unix milliseconds of the logical clock in the upper 48 bits, a count in the lower 16.
+    /// Unix milliseconds of the logical clock in the upper 48 bits, a counter in the lower 16.
     pub time: u64,
-    /// Decides between writes of the same time.
+    /// Breaks ties between writes of the same time.
     pub node: NodeId,
 }
 
@@ -103,28 +103,27 @@ impl Stamp {
     }
 }
 
-/// A peer's clock is further ahead than can be trusted.
+/// The clock of a peer is too far ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("its clock is {} min ahead of ours: set the clocks (NTP), they may differ by an hour", .by_ms / 60_000)]
+#[error("its clock is {} min ahead of the local one: set the clocks (NTP), they may differ by an hour", .by_ms / 60_000)]
 pub struct TooFarAhead {
-    /// Milliseconds.
+    /// The offset in milliseconds.
     pub by_ms: u64,
 }
 
-/// A hybrid logical clock: never behind the wall clock, nor behind any stamp that was seen, and ticking by itself
-/// between messages. So a node whose clock is late still orders its writes after those that it knows, also after it
-/// was cut off from the others.
+/// A hybrid logical clock: never behind the wall clock or any observed stamp, and ticking between messages. A node
+/// whose clock is late thus still orders its writes after those that it knows, even after a partition.
 #[derive(Clone, Copy, Debug)]
 pub struct Hlc {
     node: NodeId,
-    /// What the clock showed, and the monotonic time then.
+    /// A reading of the clock, and the monotonic time of that reading.
     base: (u64, u64),
-    /// The last time that was given or seen.
+    /// The latest time issued or observed.
     last: u64,
 }
 
 impl Hlc {
-    /// The clock of a node that has heard of nobody.
+    /// The clock of a node without peers so far.
     #[must_use]
     pub const fn new(node: NodeId, now: Moment) -> Self {
         Self {
@@ -134,13 +133,13 @@ impl Hlc {
         }
     }
 
-    /// Whose clock this is.
+    /// The node of this clock.
     #[must_use]
     pub const fn node(&self) -> NodeId {
         self.node
     }
 
-    /// What it shows, in the form of a stamp's time.
+    /// The current reading, in the format of [`Stamp::time`].
     pub fn time(&mut self, now: Moment) -> u64 {
         let (shown, at) = self.base;
         let ticked = shown.saturating_add(now.mono.saturating_sub(at));
@@ -148,7 +147,7 @@ impl Hlc {
         (self.base.0 << COUNT_BITS).max(self.last)
     }
 
-    /// A stamp later than all that were given or seen.
+    /// A stamp later than all those issued or observed.
     pub fn stamp(&mut self, now: Moment) -> Stamp {
         self.last = self.time(now).max(self.last.saturating_add(1));
         Stamp {
@@ -157,15 +156,15 @@ impl Hlc {
         }
     }
 
-    /// Learns of a time that this node gave or believed in an earlier life: whatever is written now is later.
+    /// Restores a time that this node issued or observed before a restart, so that new writes are later.
     pub fn recall(&mut self, time: u64) {
         self.last = self.last.max(time);
     }
 
-    /// Learns of a time that another node gave.
+    /// Observes a time issued by another node.
     ///
     /// # Errors
-    /// [`TooFarAhead`]: then nothing is learned.
+    /// [`TooFarAhead`]: the time is ignored.
     pub fn observe(&mut self, time: u64, now: Moment) -> Result<(), TooFarAhead> {
         let ms = time >> COUNT_BITS;
         let by_ms = ms.saturating_sub(now.wall);
@@ -179,8 +178,8 @@ impl Hlc {
     }
 }
 
-/// By how much a peer's wall clock is ahead of ours, measured as NTP does: half of a round trip is what the answer
-/// took. The measurement with the shortest round trip counts; it is wrong by half of that at most.
+/// The offset of a peer's wall clock from the local one, measured as in NTP: the response is assumed to take half of
+/// the round trip. The sample with the shortest round trip counts; its error is at most half of that.
 #[derive(Clone, Debug, Default)]
 pub struct Gap {
     samples: VecDeque<Sample>,
@@ -194,7 +193,7 @@ struct Sample {
 }
 
 impl Gap {
-    /// Notes that a request sent at `sent` was answered at `received`, when the peer's clock had shown `theirs`.
+    /// Adds a sample: a request sent at `sent`, answered at `received`, with the peer's clock at `theirs`.
     pub fn measure(&mut self, sent: Moment, received: Moment, theirs: u64) {
         let round_trip = received.mono.saturating_sub(sent.mono);
         let ours = sent.wall.saturating_add(round_trip / 2);
@@ -204,7 +203,7 @@ impl Gap {
             round_trip,
             at: received.mono,
         };
-        // Somebody set a clock: what was measured before is worth nothing.
+        // One of the clocks was set: older samples are invalid.
         if let Some(best) = self.best()
             && best.gap.abs_diff(gap) > (best.round_trip + round_trip) / 2 + 100
         {
@@ -222,8 +221,8 @@ impl Gap {
         self.samples.iter().min_by_key(|s| s.round_trip)
     }
 
-    /// Milliseconds, positive where the peer's clock is ahead. None before the first measurement. Clocks that the
-    /// measurement cannot tell apart count as equal, so that nodes with NTP have the very same expirations.
+    /// The offset in milliseconds, positive if the peer's clock is ahead. None before the first sample. An offset
+    /// within the error of measurement is zero, so that nodes with NTP have identical expirations.
     #[must_use]
     pub fn ms(&self) -> Option<i64> {
         let Sample {
@@ -255,19 +254,19 @@ mod tests {
     }
 
     #[test]
-    fn a_late_clock_follows_the_others_and_keeps_on_ticking() {
+    fn a_late_clock_catches_up_and_keeps_ticking() {
         let mut late = Hlc::new(NodeId(1), at(700_000, 0));
         let mut right = Hlc::new(NodeId(2), at(1_000_000, 0));
         let seen = right.stamp(at(1_000_000, 0));
         late.observe(seen.time, at(700_010, 10)).unwrap();
         assert!(late.stamp(at(700_010, 10)) > seen);
-        // Cut off for a minute: a write of now comes after one of half a minute ago.
+        // After a partition of a minute, a new write is later than one of half a minute ago.
         let theirs = right.stamp(at(1_030_000, 30_000));
         assert!(late.stamp(at(760_000, 60_000)) > theirs);
     }
 
     #[test]
-    fn a_clock_in_the_next_century_is_refused() {
+    fn a_clock_in_the_next_century_is_rejected() {
         let mut hlc = Hlc::new(NodeId(1), at(1_000_000, 0));
         let far = (1_000_000 + MAX_AHEAD + 60_000) << COUNT_BITS;
         let error = hlc.observe(far, at(1_000_000, 0)).unwrap_err();
@@ -277,19 +276,19 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_round_trip_tells_the_gap() {
+    fn the_shortest_round_trip_determines_the_gap() {
         let mut gap = Gap::default();
         assert_eq!(gap.ms(), None);
         gap.measure(at(1_000, 0), at(1_100, 100), 301_090);
         assert_eq!(gap.ms(), Some(300_040));
         gap.measure(at(2_000, 1_000), at(2_010, 1_010), 302_005);
         assert_eq!(gap.ms(), Some(300_000));
-        // A slow one does not spoil it, one that cannot be right by the same clock replaces all.
+        // A slow sample is ignored; one that contradicts the others replaces them.
         gap.measure(at(3_000, 2_000), at(4_000, 3_000), 303_900);
         assert_eq!(gap.ms(), Some(300_000));
         gap.measure(at(5_000, 4_000), at(5_020, 4_020), 5_010);
         assert_eq!(gap.ms(), Some(0));
-        // Half of the round trip is what may be wrong.
+        // The error is up to half of the round trip.
         let mut gap = Gap::default();
         gap.measure(at(1_000, 0), at(2_000, 1_000), 1_950);
         assert_eq!(gap.ms(), Some(0));

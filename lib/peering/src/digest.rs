@@ -1,7 +1,7 @@
-//! Digests of many registers: 65,536 leaves by the hash of the key, 256 branches over them, one root.
+//! Digests of registers: 65,536 leaves by the hash of the key, 256 branches above them, one root.
 //!
-//! A digest is the XOR of what its registers add, so a change costs three XORs, however many registers there are. Two
-//! nodes that compare root, branches and leaves find what differs in three round trips.
+//! A digest is the XOR of the digests of its registers, so that a change costs three XORs regardless of their number.
+//! Two nodes that compare root, branches and leaves find all differences in three round trips.
 
 use couic_common::RuleKey;
 
@@ -10,12 +10,12 @@ use crate::{
     record::{digest_of, leaf_of},
 };
 
-/// How many leaves there are.
+/// Number of leaves.
 pub const LEAVES: usize = 1 << 16;
 
 const BRANCHES: usize = 256;
 
-/// The digests of one policy's registers.
+/// The digests of the registers of one policy.
 #[derive(Clone, Debug)]
 pub struct Tree {
     leaves: Vec<u64>,
@@ -34,7 +34,7 @@ impl Default for Tree {
 }
 
 impl Tree {
-    /// Puts a register in, or takes it out: the same thing.
+    /// Adds or removes a register, which is the same operation.
     pub(crate) fn toggle(&mut self, key: RuleKey, stamp: Stamp) {
         let digest = digest_of(key, stamp);
         let leaf = usize::from(leaf_of(key));
@@ -43,26 +43,26 @@ impl Tree {
         self.root ^= digest;
     }
 
-    /// Of everything.
+    /// The digest of all registers.
     #[must_use]
     pub const fn root(&self) -> u64 {
         self.root
     }
 
-    /// Of each branch.
+    /// The digest of each branch.
     #[must_use]
     pub const fn branches(&self) -> &[u64] {
         &self.branches
     }
 
-    /// Of the 256 leaves of a branch.
+    /// The digests of the 256 leaves of a branch.
     #[must_use]
     pub fn leaves_of(&self, branch: u8) -> &[u64] {
         let first = usize::from(branch) * BRANCHES;
         &self.leaves[first..first + BRANCHES]
     }
 
-    /// Of one leaf.
+    /// The digest of one leaf.
     #[must_use]
     pub fn leaf(&self, leaf: u16) -> u64 {
         self.leaves[usize::from(leaf)]

@@ -1,16 +1,17 @@
-//! Rules that several nodes share, and how they come to agree on them. No IO, no clock, no thread: time and messages
-//! are handed in, so that a simulation runs the very code that the daemon runs.
+//! Replication of rules between nodes. No I/O, no clock, no threads: time and messages are arguments, so that the
+//! simulation runs the same code as the daemon.
 //!
 //! What holds:
-//! - There is one register for each policy and CIDR. It holds the last write, by hybrid logical clock and node; every
-//!   node that has seen the same writes holds the same registers, whatever the order in which they came.
-//! - A deletion is a write. It stays as a tombstone for the configured lifetime, so that nothing older comes back.
-//! - An exchange costs what differs: digests of ranges find the registers that are to be sent.
-//! - What waits for a peer is bounded. What does not fit is not lost: the next comparison of digests finds it.
-//! - Clocks may differ by up to an hour. Order is kept by the logical clock; times of expiry are translated between
-//!   the clocks of the two nodes that talk.
+//! - There is one register per policy and CIDR. It holds the last write, by hybrid logical clock and node; nodes that
+//!   have seen the same writes, in any order, hold the same registers.
+//! - A deletion is a write. It stays as a tombstone for the configured lifetime, so that no older write comes back.
+//! - The cost of an exchange depends on the differences: digests of ranges find the registers to send.
+//! - The queue of a peer is bounded. Changes that do not fit are not lost: the next comparison of digests finds them.
+//! - Clocks may differ by up to an hour. The logical clock determines the order; expirations are translated between
+//!   the clocks of the two nodes of an exchange.
 //!
-//! `Replica` is the state, [`Link`] is one node's view of one peer: it says what to ask next and takes the answer.
+//! [`Replica`] is the state; [`Link`] is one node's view of one peer, which decides the next request and processes the
+//! response.
 
 mod ask;
 mod backoff;
@@ -26,13 +27,12 @@ mod replica;
 mod wire;
 
 pub use ask::{Ask, Failure, LinkSettings, LinkState, LinkStatus, Next};
-pub use backoff::Backoff;
 pub use clock::{Gap, Hlc, MAX_AHEAD, Moment, NodeId, Stamp, TooFarAhead};
 pub use digest::{LEAVES, Tree};
 pub use limits::{Limits, Refusal, Tokens};
 pub use link::{Link, PullOutcome};
 pub use plain::PlainBatch;
-pub use record::{NEVER, Record, State};
+pub use record::{NEVER, Record, RecordState};
 pub use replica::{Merge, Replica, Slot};
 pub use wire::{
     DigestAnswer, DigestRequest, Face, MAX_PULL, Of, PullAnswer, PullRequest, PushAnswer,

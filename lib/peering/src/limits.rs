@@ -1,22 +1,21 @@
-//! What a peer may do to us: how wide its rules may be, how many it may add a second, in which policies and under
-//! which tags.
+//! Limits of a peer: policies, prefix lengths, tags and rate of the rules that it may add here.
 
 use couic_common::{Cidr, Policy, RuleKey, TagPattern};
 
-use crate::{Record, State};
+use crate::{Record, RecordState};
 
 /// The limits of one peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Whether it may add to `ignore`, which beats every drop.
+    /// Whether it may add to `ignore`, which takes precedence over every drop.
     pub ignore: bool,
-    /// The widest IPv4 prefix: a /7 is wider than a /8.
+    /// The shortest accepted IPv4 prefix length.
     pub min_prefix_v4: u8,
-    /// The widest IPv6 prefix.
+    /// The shortest accepted IPv6 prefix length.
     pub min_prefix_v6: u8,
-    /// How many rules it may add or renew a second, over a longer time.
+    /// Sustained rate of rules that it may add or renew, per second.
     pub adds_per_second: u32,
-    /// Tags that are accepted; None = all.
+    /// Accepted tags; None = all.
     pub tags: Option<TagPattern>,
 }
 
@@ -32,38 +31,36 @@ impl Default for Limits {
     }
 }
 
-/// Why a peer's rule is not taken.
+/// The reason why a rule of a peer is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The policy.
+    /// Policy ignore is not accepted.
     #[error(
         "rules of policy ignore are not accepted from it: set ignore = true for this peer, on both sides"
     )]
     Policy,
     /// The prefix is too wide.
-    #[error(
-        "{cidr} is wider than the /{widest} that is accepted from it (min_prefix_v4, min_prefix_v6)"
-    )]
+    #[error("{cidr} is wider than the /{widest} accepted from it (min_prefix_v4, min_prefix_v6)")]
     Prefix {
-        /// What was sent.
+        /// The CIDR received.
         cidr: Cidr,
         /// The shortest prefix length accepted.
         widest: u8,
     },
-    /// The tag.
-    #[error("the tag of {cidr} is none of those accepted from it (tags)")]
+    /// The tag is not accepted.
+    #[error("the tag of {cidr} is not accepted from it (tags)")]
     Tag {
-        /// What was sent.
+        /// The CIDR received.
         cidr: Cidr,
     },
 }
 
 impl Limits {
-    /// Judges a rule that is to be added.
+    /// Validates a rule to be added.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub fn judge(&self, key: RuleKey, tag: Option<&str>) -> Result<(), Refusal> {
+    pub fn validate(&self, key: RuleKey, tag: Option<&str>) -> Result<(), Refusal> {
         if key.policy == Policy::Ignore && !self.ignore {
             return Err(Refusal::Policy);
         }
@@ -84,25 +81,27 @@ impl Limits {
         }
     }
 
-    /// Judges a register. A deletion takes nothing but what could be added; which tag the rule had is not known.
+    /// Validates a register. Deletions are limited like additions, except for the tag, which is unknown.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub fn judge_record(&self, key: RuleKey, record: &Record) -> Result<(), Refusal> {
+    pub fn validate_record(&self, key: RuleKey, record: &Record) -> Result<(), Refusal> {
         match &record.state {
-            State::Live { tag, .. } => self.judge(key, tag.as_ref().map(couic_common::Tag::as_str)),
-            State::Deleted => {
+            RecordState::Live { tag, .. } => {
+                self.validate(key, tag.as_ref().map(couic_common::Tag::as_str))
+            }
+            RecordState::Deleted => {
                 let any = Self {
                     tags: None,
                     ..self.clone()
                 };
-                any.judge(key, None)
+                any.validate(key, None)
             }
         }
     }
 }
 
-/// A token bucket that holds what may be added within two seconds.
+/// A token bucket with a capacity of two seconds' worth of tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Tokens {
     per_second: u64,
@@ -123,8 +122,8 @@ impl Tokens {
         }
     }
 
-    /// Takes up to `wanted` tokens. Returns how many, and how long to wait (ms) before there are more.
-    pub fn take(&mut self, wanted: usize, mono: u64) -> (usize, u64) {
+    /// Acquires up to `wanted` tokens. Returns how many, and the time to wait (ms) for more.
+    pub fn acquire(&mut self, wanted: usize, mono: u64) -> (usize, u64) {
         let passed = mono.saturating_sub(self.at);
         self.at = mono;
         let full = self.per_second * 2_000;
@@ -132,8 +131,8 @@ impl Tokens {
             .level
             .saturating_add(passed.saturating_mul(self.per_second))
             .min(full);
-        let there = usize::try_from(self.level / 1_000).unwrap_or(usize::MAX);
-        let taken = wanted.min(there);
+        let available = usize::try_from(self.level / 1_000).unwrap_or(usize::MAX);
+        let taken = wanted.min(available);
         self.level -= taken as u64 * 1_000;
         if taken == wanted {
             return (taken, 0);
@@ -153,17 +152,17 @@ mod tests {
             tags: Some("ssh*".parse().unwrap()),
             ..Limits::default()
         };
-        let judge = |policy, cidr: &str, tag| {
-            limits.judge(RuleKey::new(policy, cidr.parse().unwrap()), tag)
+        let validate = |policy, cidr: &str, tag| {
+            limits.validate(RuleKey::new(policy, cidr.parse().unwrap()), tag)
         };
-        assert_eq!(judge(Policy::Drop, "10.0.0.0/8", Some("sshd")), Ok(()));
-        let wide = judge(Policy::Drop, "0.0.0.0/0", Some("sshd")).unwrap_err();
+        assert_eq!(validate(Policy::Drop, "10.0.0.0/8", Some("sshd")), Ok(()));
+        let wide = validate(Policy::Drop, "0.0.0.0/0", Some("sshd")).unwrap_err();
         assert!(wide.to_string().contains("0.0.0.0/0"), "{wide}");
-        assert!(judge(Policy::Drop, "2000::/3", Some("sshd")).is_err());
-        assert!(judge(Policy::Drop, "10.0.0.0/8", Some("web")).is_err());
-        assert!(judge(Policy::Drop, "10.0.0.0/8", None).is_err());
+        assert!(validate(Policy::Drop, "2000::/3", Some("sshd")).is_err());
+        assert!(validate(Policy::Drop, "10.0.0.0/8", Some("web")).is_err());
+        assert!(validate(Policy::Drop, "10.0.0.0/8", None).is_err());
         assert_eq!(
-            judge(Policy::Ignore, "10.0.0.0/8", Some("sshd")),
+            validate(Policy::Ignore, "10.0.0.0/8", Some("sshd")),
             Err(Refusal::Policy)
         );
     }
@@ -171,10 +170,10 @@ mod tests {
     #[test]
     fn tokens_come_back_with_time() {
         let mut tokens = Tokens::new(100, 0);
-        assert_eq!(tokens.take(150, 0), (150, 0));
-        assert_eq!(tokens.take(100, 0), (50, 500));
-        assert_eq!(tokens.take(50, 500), (50, 0));
-        assert_eq!(tokens.take(1_000, 500), (0, 1_000));
-        assert_eq!(tokens.take(1_000, 1_000_000), (200, 1_000));
+        assert_eq!(tokens.acquire(150, 0), (150, 0));
+        assert_eq!(tokens.acquire(100, 0), (50, 500));
+        assert_eq!(tokens.acquire(50, 500), (50, 0));
+        assert_eq!(tokens.acquire(1_000, 500), (0, 1_000));
+        assert_eq!(tokens.acquire(1_000, 1_000_000), (200, 1_000));
     }
 }

@@ -1,30 +1,30 @@
-//! One node's view of one peer: what to ask next, and what its answers mean.
+//! One node's view of one peer: decides the next request and processes the responses.
 //!
-//! Whoever drives a link asks [`Link::poll`] what to do, does it, and tells how it went. One request is on its way at
-//! a time. Changes go before comparisons, so a long comparison holds up nothing.
+//! The driver of a link calls [`Link::poll`], sends the request, and reports the result. There is one request in flight
+//! at a time. Changes have priority over comparisons, so a long comparison does not delay them.
 
-use couic_common::{Cidr, Policy, RuleKey};
+use couic_common::{Backoff, Cidr, Policy, RuleKey};
 
 pub use crate::check::PullOutcome;
 use crate::{
-    Ask, Backoff, DigestAnswer, Face, Failure, Gap, LinkSettings, LinkState, LinkStatus, Moment,
-    Next, Of, PullAnswer, PushAnswer, Record, Replica, Slot,
-    check::{Check, Known, Question},
+    Ask, DigestAnswer, Face, Failure, Gap, LinkSettings, LinkState, LinkStatus, Moment, Next, Of,
+    PullAnswer, PushAnswer, Record, Replica, Slot, backoff,
+    check::{Check, KnownLeaves, Question},
     outbox::Outbox,
     plain::Plain,
 };
 
-/// How soon the comparison is repeated where something differed.
+/// Interval of comparisons while registers differ, in milliseconds.
 const COMPARE_AGAIN: u64 = 1_000;
 
-/// How often a node that knew nothing but plain jobs is asked whether it was upgraded.
+/// Interval of probes whether a plain node was upgraded, in milliseconds.
 const PROBE: u64 = 60_000;
 
-/// After so many comparisons, leaves that nothing could be done about are tried again.
-const TRY_STUBBORN: u32 = 30;
+/// Number of comparisons after which skipped leaves are retried.
+const RETRY_SKIPPED: u32 = 30;
 
-/// How many registers a plain peer is told of at once when it is told everything.
-const WALK: usize = 1_000;
+/// Registers per step of the full transfer to a plain peer.
+const TRANSFER_STEP: usize = 1_000;
 
 /// One peer.
 #[derive(Debug)]
@@ -33,12 +33,12 @@ pub struct Link {
     outboxes: [Outbox; 2],
     in_flight: Option<(Ask, Moment)>,
     check: Option<Check>,
-    known: Known,
+    known: KnownLeaves,
     checks: u32,
     plain: Plain,
     is_plain: bool,
-    /// Where the telling of everything to a plain peer stands.
-    walk: Option<(Policy, u16)>,
+    /// Position of the full transfer to a plain peer.
+    full_transfer: Option<(Policy, u16)>,
     gap: Gap,
     backoff: Backoff,
     chance: fastrand::Rng,
@@ -50,7 +50,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// A peer that was not asked yet. `seed` is for jitter.
+    /// The link to a new peer. `seed` is for jitter.
     #[must_use]
     pub fn new(settings: LinkSettings, seed: u64) -> Self {
         let outbox = || Outbox::new(settings.queue);
@@ -59,13 +59,13 @@ impl Link {
             outboxes: [outbox(), outbox()],
             in_flight: None,
             check: None,
-            known: Known::new(),
+            known: KnownLeaves::new(),
             checks: 0,
             plain: Plain::default(),
             is_plain: false,
-            walk: None,
+            full_transfer: None,
             gap: Gap::default(),
-            backoff: Backoff::default(),
+            backoff: backoff::new(),
             chance: fastrand::Rng::with_seed(seed),
             batch,
             send_at: 0,
@@ -89,19 +89,19 @@ impl Link {
         }
     }
 
-    /// Whether the peer knows nothing but plain jobs.
+    /// Whether the peer supports plain jobs only.
     #[must_use]
     pub const fn is_plain(&self) -> bool {
         self.is_plain
     }
 
-    /// By how much the peer's clock is ahead of ours, as far as is known.
+    /// Offset of the peer's clock from the local one in ms, positive if it is ahead; 0 if unknown.
     #[must_use]
     pub fn gap(&self) -> i64 {
         self.gap.ms().unwrap_or(0)
     }
 
-    /// A register has changed here.
+    /// Notifies the link of a local change of a register.
     pub fn changed(&mut self, key: RuleKey, now: Moment) {
         if self.settings.policies.contains(&key.policy)
             && !self.outboxes[key.policy as usize].push(key.cidr, now.mono)
@@ -114,7 +114,7 @@ impl Link {
         self.status.overflows += 1;
         self.compare_soon(0);
         if self.is_plain {
-            self.tell_everything();
+            self.start_full_transfer();
         }
     }
 
@@ -123,11 +123,11 @@ impl Link {
         self.known.clear();
     }
 
-    fn tell_everything(&mut self) {
-        self.walk = self.settings.policies.first().map(|policy| (*policy, 0));
+    fn start_full_transfer(&mut self) {
+        self.full_transfer = self.settings.policies.first().map(|policy| (*policy, 0));
     }
 
-    /// What to do now. `tellable` says which registers are told to a node that knows nothing but plain jobs.
+    /// The next action. `tellable` selects the registers that a plain node receives.
     pub fn poll<L>(
         &mut self,
         replica: &Replica<L>,
@@ -160,10 +160,10 @@ impl Link {
     }
 
     fn ask<L>(&mut self, replica: &Replica<L>, now: Moment) -> Option<Ask> {
-        // Times can be translated only once a clock was seen.
+        // Times cannot be translated before the first clock sample.
         let may_push = self.gap.ms().is_some() && now.mono >= self.send_at;
-        while may_push && let Some((policy, mut cidrs)) = self.take() {
-            // What was forgotten meanwhile is no business of the peer's any more.
+        while may_push && let Some((policy, mut cidrs)) = self.next_changes() {
+            // Registers forgotten in the meantime need not be sent.
             cidrs.retain(|cidr| replica.get(RuleKey::new(policy, *cidr)).is_some());
             if !cidrs.is_empty() {
                 self.send_at = now.mono + self.settings.gather;
@@ -173,7 +173,7 @@ impl Link {
         if self.check.is_none() && now.mono >= self.check_at {
             self.check = Some(Check::new(&self.settings.policies));
             self.checks = self.checks.wrapping_add(1);
-            if self.checks.is_multiple_of(TRY_STUBBORN) {
+            if self.checks.is_multiple_of(RETRY_SKIPPED) {
                 self.known.clear();
             }
         }
@@ -184,11 +184,11 @@ impl Link {
         }
     }
 
-    fn take(&mut self) -> Option<(Policy, Vec<Cidr>)> {
+    fn next_changes(&mut self) -> Option<(Policy, Vec<Cidr>)> {
         let policy = Policy::ALL
             .into_iter()
             .find(|policy| !self.outboxes[*policy as usize].is_empty())?;
-        Some((policy, self.outboxes[policy as usize].take(self.batch)))
+        Some((policy, self.outboxes[policy as usize].drain(self.batch)))
     }
 
     fn plain_ask<L>(
@@ -198,7 +198,7 @@ impl Link {
         tellable: impl Fn(&Slot<L>) -> bool,
     ) -> Option<Ask> {
         if self.plain.next().is_none() && now.mono >= self.send_at {
-            if let Some((policy, cidrs)) = self.take() {
+            if let Some((policy, cidrs)) = self.next_changes() {
                 self.send_at = now.mono + self.settings.gather;
                 let slots = cidrs
                     .iter()
@@ -206,32 +206,32 @@ impl Link {
                 let records = slots
                     .filter(|(_, slot)| tellable(slot))
                     .map(|(cidr, slot)| (cidr, &slot.record));
-                self.plain.tell(policy, records, now.wall, true);
+                self.plain.queue(policy, records, now.wall, true);
             } else {
-                self.walk_on(replica, now, tellable);
+                self.continue_full_transfer(replica, now, tellable);
             }
         }
         if let Some(batch) = self.plain.next() {
             return Some(Ask::Plain(batch.clone()));
         }
-        // Has it been upgraded?
+        // Probe whether it has been upgraded.
         (now.mono >= self.check_at).then(|| Ask::Digest(Policy::Drop, Of::Root))
     }
 
-    /// Tells a plain peer the next of all registers.
-    fn walk_on<L>(
+    /// Continues the full transfer to a plain peer.
+    fn continue_full_transfer<L>(
         &mut self,
         replica: &Replica<L>,
         now: Moment,
         tellable: impl Fn(&Slot<L>) -> bool,
     ) {
-        let Some((policy, first)) = self.walk else {
+        let Some((policy, first)) = self.full_transfer else {
             return;
         };
         let mut found: Vec<(Cidr, &Record)> = Vec::new();
         let mut next = None;
         for (leaf, cidr, slot) in replica.in_leaves(policy, (first, u16::MAX)) {
-            if found.len() >= WALK && leaf > first {
+            if found.len() >= TRANSFER_STEP && leaf > first {
                 next = Some((policy, leaf));
                 break;
             }
@@ -239,20 +239,20 @@ impl Link {
                 found.push((cidr, &slot.record));
             }
         }
-        self.walk = next.or_else(|| {
+        self.full_transfer = next.or_else(|| {
             let mut policies = self.settings.policies.iter();
             policies.find(|p| **p == policy);
             policies.next().map(|policy| (*policy, 0))
         });
-        self.plain.tell(policy, found.into_iter(), now.wall, false);
+        self.plain.queue(policy, found.into_iter(), now.wall, false);
     }
 
-    /// Notes an answer, and what it says about clocks. None where it is from nobody we asked, or from ourselves.
+    /// Records a response and its clock sample. None for an unexpected response, or one of this node itself.
     fn answered<L>(&mut self, replica: &mut Replica<L>, from: Face, now: Moment) -> Option<Ask> {
         let (ask, sent) = self.in_flight.take()?;
         if from.node == replica.node() {
             self.in_flight = Some((ask, sent));
-            let problem = "this peer is this very node: take it out of [peering]";
+            let problem = "this peer is the local node itself: remove it from [peering]";
             self.failed(Failure::Other(problem.to_owned()), now);
             return None;
         }
@@ -279,7 +279,7 @@ impl Link {
         }
     }
 
-    /// Takes the answer to [`Ask::Digest`].
+    /// Processes the response to [`Ask::Digest`].
     pub fn digests<L>(&mut self, replica: &mut Replica<L>, answer: &DigestAnswer, now: Moment) {
         let was_plain = self.is_plain;
         let Some(Ask::Digest(..)) = self.answered(replica, answer.from, now) else {
@@ -287,7 +287,7 @@ impl Link {
         };
         if was_plain {
             self.plain.clear();
-            self.walk = None;
+            self.full_transfer = None;
             self.compare_soon(now.mono);
             self.check_at = now.mono;
             return;
@@ -298,13 +298,14 @@ impl Link {
         if !answer.accepts {
             check.declined();
         } else if !check.digests(replica, &self.known, &answer.digests) {
-            let problem = "it sent digests that were not asked for".to_owned();
+            let problem = "it sent digests that do not match the request".to_owned();
             return self.failed(Failure::Other(problem), now);
         }
         self.check_done(now);
     }
 
-    /// Takes the answer to [`Ask::Pull`]: what is later there is returned, what is later here will be sent.
+    /// Processes the response to [`Ask::Pull`]: returns registers that are later there, and queues those that are later
+    /// here.
     pub fn pulled<L>(
         &mut self,
         replica: &mut Replica<L>,
@@ -323,10 +324,11 @@ impl Link {
         });
         self.check = Some(check);
         if let Some(problem) = &outcome.problem {
-            self.status.last_error = Some((now.wall, format!("it sent a bad rule: {problem}")));
+            self.status.last_error =
+                Some((now.wall, format!("it sent an invalid rule: {problem}")));
         }
         if !fits {
-            // The rest is found by the next comparison, when the first of it have been sent.
+            // The next comparison finds the rest, once the queue has drained.
             self.status.overflows += 1;
         }
         self.check_done(now);
@@ -339,10 +341,10 @@ impl Link {
         };
         self.known = check.found;
         self.status.differing = check.differing;
-        self.status.refused_ranges = check.stubborn;
+        self.status.refused_ranges = check.skipped;
         if check.differing == 0 {
             self.status.state = LinkState::InSync;
-            if check.stubborn == 0 {
+            if check.skipped == 0 {
                 self.status.last_equal = now.wall;
             }
             let quarter = self.settings.compare / 4;
@@ -354,7 +356,7 @@ impl Link {
         }
     }
 
-    /// Takes the answer to [`Ask::Push`].
+    /// Processes the response to [`Ask::Push`].
     pub fn pushed<L>(&mut self, replica: &mut Replica<L>, answer: &PushAnswer, now: Moment) {
         let Some(Ask::Push(policy, mut cidrs)) = self.answered(replica, answer.from, now) else {
             return;
@@ -369,7 +371,7 @@ impl Link {
                 .filter(|c| !c.is_control())
                 .take(300)
                 .collect();
-            self.status.last_error = Some((now.wall, format!("it does not take a rule: {text}")));
+            self.status.last_error = Some((now.wall, format!("it rejected a rule: {text}")));
         }
         self.put_back(policy, rest, now);
         if answer.wait_ms > 0 {
@@ -377,7 +379,7 @@ impl Link {
         }
     }
 
-    /// Notes that the jobs of [`Ask::Plain`] were taken.
+    /// Records that the jobs of [`Ask::Plain`] were accepted.
     pub fn plain_taken(&mut self, now: Moment) {
         self.in_flight = None;
         self.status.sent += self.plain.next().map_or(0, |b| b.jobs.len() as u64);
@@ -392,24 +394,24 @@ impl Link {
         }
     }
 
-    /// Notes that the request failed.
+    /// Records that the request failed.
     pub fn failed(&mut self, failure: Failure, now: Moment) {
         let Some((ask, _)) = self.in_flight.take() else {
             return;
         };
         let (is_plain, is_digest) = (matches!(ask, Ask::Plain(_)), matches!(ask, Ask::Digest(..)));
         match failure {
-            Failure::TooLarge if self.made_smaller(&ask, now) => {}
+            Failure::TooLarge if self.reduce_size(&ask, now) => {}
             Failure::TooLarge => {
-                self.gave_up(ask, "it takes no body, however small (413)".to_owned(), now);
-            }
-            Failure::Unknown if is_digest => self.turns_plain(now),
-            Failure::Unknown => {
                 self.gave_up(
                     ask,
-                    "it does not know a route that it knew (404)".to_owned(),
+                    "it rejects even the smallest body (413)".to_owned(),
                     now,
                 );
+            }
+            Failure::Unknown if is_digest => self.switch_to_plain(now),
+            Failure::Unknown => {
+                self.gave_up(ask, "it no longer supports a route (404)".to_owned(), now);
             }
             Failure::Refused(problem) if is_plain => {
                 self.succeeded(now);
@@ -423,8 +425,8 @@ impl Link {
         }
     }
 
-    /// Makes the request that was too large smaller. False where that is not possible.
-    fn made_smaller(&mut self, ask: &Ask, now: Moment) -> bool {
+    /// Reduces the size of the next request after one was too large. False if that is not possible.
+    fn reduce_size(&mut self, ask: &Ask, now: Moment) -> bool {
         match ask {
             Ask::Push(policy, cidrs) => {
                 let smaller = cidrs.len() > 1;
@@ -444,7 +446,7 @@ impl Link {
         }
     }
 
-    fn turns_plain(&mut self, now: Moment) {
+    fn switch_to_plain(&mut self, now: Moment) {
         let news = !self.is_plain;
         self.is_plain = true;
         self.check = None;
@@ -452,7 +454,7 @@ impl Link {
         self.succeeded(now);
         self.status.state = LinkState::Plain;
         if news {
-            self.tell_everything();
+            self.start_full_transfer();
         }
     }
 
@@ -460,20 +462,20 @@ impl Link {
         if let Ask::Push(policy, cidrs) = ask {
             self.put_back(policy, cidrs, now);
         }
-        let pause = self.backoff.failed(&mut self.chance);
+        let pause = backoff::failed(&mut self.backoff, &mut self.chance);
         self.retry_at = now.mono + pause;
         self.check = None;
-        // Whatever happened to it meanwhile is found out first of all.
+        // A comparison comes first once it is back.
         self.check_at = 0;
         self.known.clear();
         if self.is_plain && self.backoff.failures() == 1 {
-            self.tell_everything();
+            self.start_full_transfer();
         }
         self.status.state = LinkState::Failing;
         self.status.last_error = Some((now.wall, problem));
     }
 
-    /// What can be seen from outside.
+    /// The current status.
     #[must_use]
     pub fn status(&self, now: Moment) -> LinkStatus {
         let oldest = self.outboxes.iter().filter_map(Outbox::since).min();

@@ -1,17 +1,17 @@
-//! What waits to be sent to a peer: which registers, not what they say. So the last state of a CIDR is what goes out,
-//! however often it changed meanwhile.
+//! The send queue of a peer. It holds keys of registers and not their content, so that only the latest state of a CIDR
+//! is sent, however often it changed.
 
 use std::collections::{HashSet, VecDeque};
 
 use couic_common::Cidr;
 
-/// The registers of one policy that a peer is to hear of, in the order in which they changed first.
+/// Changed registers of one policy, in the order of their first unsent change.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbox {
     order: VecDeque<Cidr>,
     waiting: HashSet<Cidr>,
     capacity: usize,
-    /// Monotonic milliseconds since when something waits.
+    /// Monotonic time (ms) since which the queue is not empty.
     since: Option<u64>,
 }
 
@@ -33,12 +33,12 @@ impl Outbox {
         self.order.is_empty()
     }
 
-    /// Since when something waits, by the monotonic clock.
+    /// Monotonic time (ms) since which the queue is not empty.
     pub(crate) fn since(&self) -> Option<u64> {
         self.since
     }
 
-    /// Notes a change. False where there is no room: then nothing waits any more, and digests must be compared.
+    /// Queues a change. False on overflow: the queue is then cleared, and digests must be compared.
     #[must_use]
     pub(crate) fn push(&mut self, cidr: Cidr, mono: u64) -> bool {
         if self.waiting.contains(&cidr) {
@@ -54,8 +54,8 @@ impl Outbox {
         true
     }
 
-    /// Takes the next ones.
-    pub(crate) fn take(&mut self, most: usize) -> Vec<Cidr> {
+    /// Removes and returns the next entries.
+    pub(crate) fn drain(&mut self, most: usize) -> Vec<Cidr> {
         let most = most.min(self.order.len());
         let taken: Vec<Cidr> = self.order.drain(..most).collect();
         for cidr in &taken {
@@ -63,14 +63,14 @@ impl Outbox {
         }
         if self.order.is_empty() {
             self.since = None;
-            // A burst's memory is not kept for good.
+            // Release the memory of a burst.
             self.order.shrink_to(1024);
             self.waiting.shrink_to(1024);
         }
         taken
     }
 
-    /// Puts back what could not be sent. False as for [`Outbox::push`].
+    /// Queues unsent entries again. False on overflow, as for [`Outbox::push`].
     #[must_use]
     pub(crate) fn put_back(&mut self, cidrs: Vec<Cidr>, mono: u64) -> bool {
         cidrs.into_iter().all(|cidr| self.push(cidr, mono))
@@ -88,23 +88,23 @@ mod tests {
     }
 
     #[test]
-    fn a_cidr_waits_once_in_the_order_of_its_first_change() {
+    fn a_cidr_is_queued_once_in_the_order_of_its_first_change() {
         let mut outbox = Outbox::new(10);
         for n in [3, 1, 3, 2, 1] {
             assert!(outbox.push(cidr(n), u64::from(n)));
         }
         assert_eq!((outbox.len(), outbox.since()), (3, Some(3)));
-        assert_eq!(outbox.take(2), [cidr(3), cidr(1)]);
+        assert_eq!(outbox.drain(2), [cidr(3), cidr(1)]);
         assert!(outbox.put_back(vec![cidr(3)], 9));
-        assert_eq!(outbox.take(9), [cidr(2), cidr(3)]);
+        assert_eq!(outbox.drain(9), [cidr(2), cidr(3)]);
         assert_eq!((outbox.is_empty(), outbox.since()), (true, None));
     }
 
     #[test]
-    fn overflow_is_told_and_leaves_nothing_behind() {
+    fn an_overflow_is_reported_and_clears_the_queue() {
         let mut outbox = Outbox::new(3);
         assert!((0..3).all(|n| outbox.push(cidr(n), 0)));
-        assert!(outbox.push(cidr(2), 0), "it waits already");
+        assert!(outbox.push(cidr(2), 0), "it is queued already");
         assert!(!outbox.push(cidr(3), 0));
         assert!(outbox.is_empty());
         assert!(outbox.push(cidr(3), 5));

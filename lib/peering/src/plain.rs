@@ -1,30 +1,30 @@
-//! Telling a Couic 1.0 node, which knows nothing but jobs: add this, remove that.
+//! Jobs for a plain node, that is Couic 1.0, which supports only adding and removing.
 //!
-//! Such a node refuses a whole request for one bad job, does the jobs of a request in any order, and does not renew
-//! what it has. So removals go before additions, in requests of their own; what is refused is halved until the job is
-//! found that it is about; and a renewal is a removal and an addition.
+//! Such a node rejects a whole request for one bad job, applies the jobs of a request in any order, and does not renew
+//! existing entries. Therefore removals precede additions, in separate requests; a rejected request is halved until the
+//! bad job is found; and a renewal is a removal and an addition.
 
 use std::collections::VecDeque;
 
 use couic_common::{Cidr, EntryRequest, PeerAction, PeerJob, Policy};
 
-use crate::{Record, State, record::NEVER};
+use crate::{Record, RecordState, record::NEVER};
 
-/// How many jobs go into one request.
-const MOST: usize = 1_000;
+/// Maximum number of jobs per request.
+const MAX_JOBS: usize = 1_000;
 
 /// Jobs for one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlainBatch {
-    /// Where to.
+    /// The policy.
     pub policy: Policy,
-    /// All adds, or all removes.
+    /// Only additions, or only removals.
     pub jobs: Vec<PeerJob>,
-    /// Whether an addition that is refused is tried once more behind a removal: it is there already, and is renewed.
+    /// Whether a rejected addition is retried after a removal, as a renewal.
     insist: bool,
 }
 
-/// The requests for one node, in order.
+/// The queued requests for one node, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plain {
     batches: VecDeque<PlainBatch>,
@@ -39,8 +39,8 @@ impl Plain {
         self.batches.front()
     }
 
-    /// Adds what registers say. `insist` where they have changed just now.
-    pub(crate) fn tell<'a>(
+    /// Queues jobs for registers. `insist` for those that have just changed.
+    pub(crate) fn queue<'a>(
         &mut self,
         policy: Policy,
         records: impl Iterator<Item = (Cidr, &'a Record)>,
@@ -50,19 +50,19 @@ impl Plain {
         let (mut removes, mut adds) = (Vec::new(), Vec::new());
         for (cidr, record) in records {
             match &record.state {
-                State::Live { tag, until } if *until > wall => {
+                RecordState::Live { tag, until } if *until > wall => {
                     let until = if *until == NEVER { 0 } else { until / 1_000 };
                     let tag = tag.as_ref().map(|t| t.as_str().to_owned());
                     adds.push(job(PeerAction::Add, cidr, until, tag));
                 }
-                State::Live { .. } => {}
-                State::Deleted => removes.push(job(PeerAction::Remove, cidr, 0, None)),
+                RecordState::Live { .. } => {}
+                RecordState::Deleted => removes.push(job(PeerAction::Remove, cidr, 0, None)),
             }
         }
         for jobs in [removes, adds] {
             let mut jobs = jobs.into_iter().peekable();
             while jobs.peek().is_some() {
-                let jobs = jobs.by_ref().take(MOST).collect();
+                let jobs = jobs.by_ref().take(MAX_JOBS).collect();
                 self.batches.push_back(PlainBatch {
                     policy,
                     jobs,
@@ -72,12 +72,12 @@ impl Plain {
         }
     }
 
-    /// The first request was taken.
+    /// The first request was accepted.
     pub(crate) fn taken(&mut self) {
         self.batches.pop_front();
     }
 
-    /// It was refused, as a whole or in part. Returns how many jobs are given up.
+    /// The first request was rejected, in part or as a whole. Returns the number of jobs given up.
     pub(crate) fn refused(&mut self) -> usize {
         let Some(mut batch) = self.batches.pop_front() else {
             return 0;
@@ -87,7 +87,7 @@ impl Plain {
             return 0;
         }
         let Some(add) = batch.jobs.pop().filter(|j| j.action == PeerAction::Add) else {
-            // It is not there: just what was wanted.
+            // A removal fails if the entry does not exist, which is the intended state.
             return 0;
         };
         if !batch.insist {
@@ -105,7 +105,7 @@ impl Plain {
         0
     }
 
-    /// It is too large for what stands between us. False where it cannot be made smaller.
+    /// The first request is too large for a proxy in between. False if it cannot be made smaller.
     pub(crate) fn too_large(&mut self) -> bool {
         match self.batches.pop_front() {
             Some(batch) if batch.jobs.len() > 1 => {
@@ -156,13 +156,13 @@ mod tests {
     use super::*;
     use crate::{NodeId, Stamp};
 
-    /// A node that refuses a request for one job that does not fit what it has, and then has done some of it.
+    /// A node that rejects a request for one conflicting job, after applying some of the others.
     #[derive(Default)]
     struct Old(BTreeMap<String, u64>);
 
     impl Old {
         fn take(&mut self, batch: &PlainBatch) -> bool {
-            // In any order: backwards.
+            // In any order, here backwards.
             batch.jobs.iter().rev().all(|job| {
                 let cidr = job.entry.cidr.clone();
                 match job.action {
@@ -174,7 +174,7 @@ mod tests {
         }
     }
 
-    fn record(state: State) -> Record {
+    fn record(state: RecordState) -> Record {
         Record {
             stamp: Stamp {
                 time: 1,
@@ -202,27 +202,27 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_job_costs_the_others_nothing() {
+    fn one_bad_job_does_not_affect_the_others() {
         let (mut plain, mut old) = (Plain::default(), Old::default());
         old.0.insert(cidr(5).to_string(), 0);
-        let live = record(State::Live {
+        let live = record(RecordState::Live {
             tag: None,
             until: 9_000,
         });
-        let gone = record(State::Deleted);
-        let over = record(State::Live {
+        let gone = record(RecordState::Deleted);
+        let over = record(RecordState::Live {
             tag: None,
             until: 500,
         });
         let adds = (0..10).map(|n| (cidr(n), &live));
         let rest = [(cidr(77), &gone), (cidr(78), &over)];
-        plain.tell(Policy::Drop, adds.chain(rest), 1_000, true);
+        plain.queue(Policy::Drop, adds.chain(rest), 1_000, true);
         assert_eq!(plain.waiting(), 11);
         assert_eq!(deliver(&mut plain, &mut old), 0);
         assert_eq!(old.0.len(), 10);
         assert!(old.0.values().all(|until| *until == 9), "one is renewed");
-        // Told again without insisting, nothing changes.
-        plain.tell(
+        // Without `insist`, sending them again changes nothing.
+        plain.queue(
             Policy::Drop,
             (0..10).map(|n| (cidr(n), &live)),
             1_000,
@@ -230,7 +230,7 @@ mod tests {
         );
         deliver(&mut plain, &mut old);
         assert_eq!(old.0.len(), 10);
-        plain.tell(Policy::Drop, (0..10).map(|n| (cidr(n), &gone)), 1_000, true);
+        plain.queue(Policy::Drop, (0..10).map(|n| (cidr(n), &gone)), 1_000, true);
         assert_eq!(deliver(&mut plain, &mut old), 0);
         assert!(old.0.is_empty());
     }
@@ -238,8 +238,8 @@ mod tests {
     #[test]
     fn too_large_is_halved_down_to_one() {
         let mut plain = Plain::default();
-        let gone = record(State::Deleted);
-        plain.tell(Policy::Drop, (0..4).map(|n| (cidr(n), &gone)), 0, true);
+        let gone = record(RecordState::Deleted);
+        plain.queue(Policy::Drop, (0..4).map(|n| (cidr(n), &gone)), 0, true);
         assert!(plain.too_large() && plain.too_large());
         let first = plain.next().unwrap();
         assert_eq!(first.jobs.len(), 1);

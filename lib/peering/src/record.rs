@@ -1,36 +1,36 @@
-//! One register: what the last write to a policy's CIDR said.
+//! One register: the last write to a CIDR of a policy.
 
 use couic_common::{Cidr, RuleKey, Tag};
 use twox_hash::XxHash3_64;
 
 use crate::Stamp;
 
-/// A time that never comes.
+/// The expiration of rules that never expire.
 pub const NEVER: u64 = u64::MAX;
 
-/// What a register says.
+/// The content of a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// There is such a rule.
+pub enum RecordState {
+    /// The rule exists.
     Live {
         /// Its label.
         tag: Option<Tag>,
-        /// When it ends: Unix milliseconds by the clock of the machine that holds the register, or [`NEVER`].
+        /// Expiration: Unix milliseconds by the clock of the host that holds the register, or [`NEVER`].
         until: u64,
     },
-    /// It was deleted.
+    /// The rule was deleted.
     Deleted,
 }
 
 /// The last write to a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// When and by whom.
+    /// Time and node of the write.
     pub stamp: Stamp,
-    /// What it says.
-    pub state: State,
-    /// Until when a write that this one replaced could still be in force on a node that has not heard of this one.
-    /// Where that is later than the rule itself lasts, the register is kept as a tombstone until then. 0 = none.
+    /// The content.
+    pub state: RecordState,
+    /// Time until which a replaced write may still be in force on a node that has not received this one. If that is
+    /// after the expiration of the rule, the register is kept as a tombstone until then. 0 = none.
     pub covers: u64,
 }
 
@@ -38,25 +38,25 @@ impl Record {
     /// Whether the rule is in force at this time (Unix ms).
     #[must_use]
     pub const fn is_live(&self, wall: u64) -> bool {
-        matches!(self.state, State::Live { until, .. } if until > wall)
+        matches!(self.state, RecordState::Live { until, .. } if until > wall)
     }
 
-    /// When the register may be forgotten: Unix milliseconds.
+    /// Time at which the register can be forgotten, Unix milliseconds.
     #[must_use]
     pub fn ends(&self, lifetime: u64) -> u64 {
         let grave = self.stamp.ms().saturating_add(lifetime);
         match self.state {
-            State::Live { until, .. } => until.max(grave.min(self.covers)),
-            State::Deleted => grave,
+            RecordState::Live { until, .. } => until.max(grave.min(self.covers)),
+            RecordState::Deleted => grave,
         }
     }
 
-    /// What a write in place of this one has to cover.
+    /// The time that a write replacing this one has to cover.
     #[must_use]
     pub fn to_cover(&self) -> u64 {
         match self.state {
-            State::Live { until, .. } => until.max(self.covers),
-            State::Deleted => NEVER,
+            RecordState::Live { until, .. } => until.max(self.covers),
+            RecordState::Deleted => NEVER,
         }
     }
 }
@@ -72,13 +72,13 @@ fn bytes_of(key: RuleKey) -> [u8; 18] {
     bytes
 }
 
-/// The leaf of the digest tree in which a register lies: the same on every node, and spread evenly whatever the CIDRs.
+/// The leaf of a register in the digest tree: the same on every node, and evenly distributed.
 pub(crate) fn leaf_of(key: RuleKey) -> u16 {
     let hash = XxHash3_64::oneshot(&bytes_of(key));
     (hash >> 48) as u16
 }
 
-/// What a register adds to the digests. A stamp is given once, so it stands for the content.
+/// The digest of a register. Stamps are unique, so the stamp represents the content.
 pub(crate) fn digest_of(key: RuleKey, stamp: Stamp) -> u64 {
     let mut bytes = [0; 34];
     bytes[..18].copy_from_slice(&bytes_of(key));
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::NodeId;
 
-    fn record(state: State, covers: u64) -> Record {
+    fn record(state: RecordState, covers: u64) -> Record {
         let stamp = Stamp {
             time: 1_000 << 16,
             node: NodeId(1),
@@ -107,9 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn a_register_is_kept_while_something_older_could_come_back() {
-        let live = |until, covers| record(State::Live { tag: None, until }, covers);
-        assert_eq!(record(State::Deleted, 0).ends(500), 1_500);
+    fn a_register_is_kept_while_an_older_write_could_come_back() {
+        let live = |until, covers| record(RecordState::Live { tag: None, until }, covers);
+        assert_eq!(record(RecordState::Deleted, 0).ends(500), 1_500);
         assert_eq!(live(NEVER, 0).ends(500), NEVER);
         assert_eq!(live(1_200, 0).ends(500), 1_200, "nothing to cover");
         assert_eq!(live(1_200, 1_300).ends(500), 1_300);

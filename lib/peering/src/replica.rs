@@ -1,4 +1,4 @@
-//! All registers of a node, with their digests.
+//! The registers of a node, with their digests.
 
 use std::{
     cmp::Reverse,
@@ -9,36 +9,36 @@ use std::{
 use couic_common::{Cidr, Policy, RuleKey, V4Net};
 
 use crate::{
-    Hlc, Moment, NodeId, Record, Stamp, State, Tree,
+    Hlc, Moment, NodeId, Record, RecordState, Stamp, Tree,
     record::{NEVER, leaf_of},
 };
 
-/// How many entries of a queue of deadlines may belong to nothing any more.
+/// Maximum number of stale entries in the queue of deadlines.
 const STALE: usize = 4096;
 
-/// A register, and what the owner of the replica notes about it for itself.
+/// A register with local data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot<L> {
-    /// What every node agrees on.
+    /// The replicated part.
     pub record: Record,
-    /// What is this node's own business.
+    /// The local part, which is not replicated.
     pub local: L,
 }
 
-/// What became of a register that another node sent.
+/// The result of merging a register of another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merge {
-    /// It is later than ours, which it replaced.
+    /// It was later, and replaced the local one.
     Newer,
-    /// It is the one we have.
+    /// It equals the local one.
     Same,
-    /// Ours is later.
+    /// The local one is later.
     Older,
-    /// Its time is over.
+    /// It has expired.
     Over,
-    /// Its stamp is further ahead than can be trusted.
+    /// Its stamp is too far ahead.
     Ahead,
-    /// There is no room for more registers.
+    /// The maximum number of registers is reached.
     Full,
 }
 
@@ -51,13 +51,13 @@ pub struct Replica<L> {
     hlc: Hlc,
     lifetime: u64,
     limit: usize,
-    /// What was written, replaced or forgotten, for whoever keeps it.
+    /// Log of changed keys, if enabled.
     changed: Option<Vec<RuleKey>>,
 }
 
 impl<L> Replica<L> {
-    /// No registers. A tombstone is kept for `lifetime` milliseconds; other nodes' registers are refused where there
-    /// are `limit` already.
+    /// An empty replica. Tombstones are kept for `lifetime` milliseconds; with `limit` registers, those of other nodes
+    /// are rejected.
     #[must_use]
     pub fn new(node: NodeId, now: Moment, lifetime: u64, limit: usize) -> Self {
         Self {
@@ -71,13 +71,13 @@ impl<L> Replica<L> {
         }
     }
 
-    /// From now on [`Replica::take_changed`] tells what changed.
+    /// Enables [`Replica::drain_changed`].
     pub fn note_changes(&mut self) {
         self.changed.get_or_insert_default();
     }
 
-    /// The registers that were written, replaced or forgotten since the last call, in that order.
-    pub fn take_changed(&mut self) -> Vec<RuleKey> {
+    /// Keys of registers that were written, replaced or forgotten since the last call, in that order.
+    pub fn drain_changed(&mut self) -> Vec<RuleKey> {
         self.changed
             .as_mut()
             .map(std::mem::take)
@@ -90,13 +90,13 @@ impl<L> Replica<L> {
         }
     }
 
-    /// Puts a register of an earlier life back, as it was. No change.
+    /// Restores a register saved before a restart. Does not count as a change.
     pub fn restore(&mut self, key: RuleKey, slot: Slot<L>) {
         self.hlc.recall(slot.record.stamp.time);
         self.insert(key, slot);
     }
 
-    /// Whose replica this is.
+    /// The node of this replica.
     #[must_use]
     pub const fn node(&self) -> NodeId {
         self.hlc.node()
@@ -107,19 +107,19 @@ impl<L> Replica<L> {
         &mut self.hlc
     }
 
-    /// The digests of a policy's registers.
+    /// The digests of the registers of a policy.
     #[must_use]
     pub const fn tree(&self, policy: Policy) -> &Tree {
         &self.trees[policy as usize]
     }
 
-    /// How many registers there are, tombstones included.
+    /// Number of registers, including tombstones.
     #[must_use]
     pub fn len(&self, policy: Policy) -> usize {
         self.slots[policy as usize].len()
     }
 
-    /// Whether there is nothing at all.
+    /// Whether there are no registers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.slots.iter().all(BTreeMap::is_empty)
@@ -131,13 +131,13 @@ impl<L> Replica<L> {
         self.slots[key.policy as usize].get(&place(key))
     }
 
-    /// What this node notes about a register.
+    /// The local data of a register.
     pub fn local_mut(&mut self, key: RuleKey) -> Option<&mut L> {
         let slot = self.slots[key.policy as usize].get_mut(&place(key));
         slot.map(|slot| &mut slot.local)
     }
 
-    /// The registers in a range of leaves, both ends included.
+    /// The registers in an inclusive range of leaves.
     pub fn in_leaves(
         &self,
         policy: Policy,
@@ -149,15 +149,15 @@ impl<L> Replica<L> {
             .map(|((leaf, cidr), slot)| (*leaf, *cidr, slot))
     }
 
-    /// A write of this node, now.
-    pub fn write(&mut self, key: RuleKey, state: State, local: L, now: Moment) {
+    /// Writes a register, now.
+    pub fn write(&mut self, key: RuleKey, state: RecordState, local: L, now: Moment) {
         let stamp = self.hlc.stamp(now);
         self.write_stamped(key, state, local, stamp);
     }
 
-    /// A write of this node at an earlier time, Unix milliseconds: of what was there before the replica. Does nothing
-    /// where there is a register already.
-    pub fn write_past(&mut self, key: RuleKey, state: State, local: L, ms: u64) {
+    /// Writes a register with an earlier time (Unix milliseconds), for rules older than the replica. Does nothing if
+    /// the register exists.
+    pub fn write_past(&mut self, key: RuleKey, state: RecordState, local: L, ms: u64) {
         if self.get(key).is_none() {
             let node = self.node();
             let time = ms << 16;
@@ -165,7 +165,7 @@ impl<L> Replica<L> {
         }
     }
 
-    fn write_stamped(&mut self, key: RuleKey, state: State, local: L, stamp: Stamp) {
+    fn write_stamped(&mut self, key: RuleKey, state: RecordState, local: L, stamp: Stamp) {
         let before = self.get(key);
         let covers = before.map_or(0, |slot| slot.record.to_cover());
         let record = Record {
@@ -176,7 +176,8 @@ impl<L> Replica<L> {
         self.put(key, Slot { record, local });
     }
 
-    /// Takes a register of another node, its times in this machine's. `local` is noted where it replaces ours.
+    /// Merges a register of another node, with times translated to the local clock. `local` is stored if it replaces
+    /// the local one.
     pub fn merge(&mut self, key: RuleKey, mut record: Record, local: L, now: Moment) -> Merge {
         if record.ends(self.lifetime) <= now.wall {
             return Merge::Over;
@@ -206,7 +207,7 @@ impl<L> Replica<L> {
         if same { Merge::Same } else { Merge::Older }
     }
 
-    /// A register has replaced something that lasts until then.
+    /// Records that a register replaced a write that lasts until `until`.
     fn cover(&mut self, key: RuleKey, until: u64) {
         let Some(slot) = self.slots[key.policy as usize].get_mut(&place(key)) else {
             return;
@@ -236,18 +237,18 @@ impl<L> Replica<L> {
         tree.toggle(key, stamp);
         if ends != NEVER {
             self.ends.push(Reverse((ends, key)));
-            self.sweep();
+            self.compact_deadlines();
         }
     }
 
-    /// Whether a register's time is over, so that it is as good as forgotten.
+    /// Whether a register has expired and can be forgotten.
     #[must_use]
     pub fn is_over(&self, slot: &Slot<L>, now: Moment) -> bool {
         slot.record.ends(self.lifetime) <= now.wall
     }
 
-    /// Keeps the queue of deadlines from growing with every renewal.
-    fn sweep(&mut self) {
+    /// Rebuilds the queue of deadlines when it holds too many stale entries from renewals.
+    fn compact_deadlines(&mut self) {
         let count = self.slots.iter().map(BTreeMap::len).sum::<usize>();
         if self.ends.len() <= 2 * count + STALE {
             return;
@@ -265,7 +266,7 @@ impl<L> Replica<L> {
         self.ends = ends.into();
     }
 
-    /// Forgets the registers whose time is over, up to `most`. Returns how many entries were looked at.
+    /// Forgets expired registers, up to `most`. Returns the number of deadlines processed.
     pub fn bury(&mut self, wall: u64, most: usize) -> usize {
         let mut seen = 0;
         while seen < most {
@@ -287,7 +288,7 @@ impl<L> Replica<L> {
         seen
     }
 
-    /// Forgets a register as if it had never been: not a deletion, and other nodes may send it again.
+    /// Forgets a register as if it had never existed. Not a deletion: other nodes may send it again.
     pub fn forget(&mut self, key: RuleKey) {
         if let Some(slot) = self.slots[key.policy as usize].remove(&place(key)) {
             self.trees[key.policy as usize].toggle(key, slot.record.stamp);

@@ -1,22 +1,22 @@
-//! What two nodes say to each other, as JSON. The policy is part of the path.
+//! Messages between nodes, as JSON. The policy is part of the path.
 //!
-//! Times are Unix milliseconds. In a push they are by the sender's clock, with the gap to the receiver's that the
-//! sender has measured; in the answer to a pull they are by the answering node's clock, and the one who asked
-//! translates.
+//! Times are Unix milliseconds. In a push they are by the sender's clock, with the gap to the receiver's clock as
+//! measured by the sender; in the response to a pull they are by the responder's clock, and the requester translates
+//! them.
 
 use couic_common::{Cidr, Tag};
 use serde::{Deserialize, Serialize};
 
-use crate::{Moment, NodeId, Record, Replica, Stamp, State, record::NEVER};
+use crate::{Moment, NodeId, Record, RecordState, Replica, Stamp, record::NEVER};
 
-/// How many registers the answer to a pull has at most, unless one leaf alone has more.
+/// Maximum number of registers in the response to a pull, unless a single leaf has more.
 pub const MAX_PULL: usize = 10_000;
 
-/// Who speaks, and what its clocks show.
+/// The sender of a message, and its clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Face {
-    /// The node, for as long as it runs.
+    /// The node.
     pub node: NodeId,
     /// Its wall clock.
     pub wall: u64,
@@ -25,7 +25,7 @@ pub struct Face {
 }
 
 impl Face {
-    /// Of this node, now.
+    /// This node, now.
     pub fn of<L>(replica: &mut Replica<L>, now: Moment) -> Self {
         Self {
             node: replica.node(),
@@ -35,16 +35,16 @@ impl Face {
     }
 }
 
-/// Which digests.
+/// The requested digests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Of {
-    /// The one of everything.
+    /// The digest of all registers.
     Root,
-    /// Of the 256 branches.
+    /// Those of the 256 branches.
     Branches,
-    /// Of the 256 leaves of each of these branches.
+    /// Those of the 256 leaves of each of these branches.
     Leaves(Vec<u8>),
 }
 
@@ -52,23 +52,23 @@ pub enum Of {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DigestRequest {
-    /// Who asks.
+    /// The requester.
     pub from: Face,
-    /// For what.
+    /// The requested digests.
     pub of: Of,
 }
 
-/// Its answer.
+/// Response of `POST /v1/{policy}/digest`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DigestAnswer {
-    /// Who answers.
+    /// The responder.
     pub from: Face,
-    /// Whether registers of this policy are shared with the one who asks.
+    /// Whether registers of this policy are shared with the requester.
     pub accepts: bool,
-    /// How many registers there are.
+    /// Number of registers.
     pub records: u64,
-    /// In the order of what was asked for.
+    /// The digests, in the order of the request.
     pub digests: Vec<u64>,
 }
 
@@ -100,7 +100,7 @@ impl DigestAnswer {
         }
     }
 
-    /// What a node answers that does not share this policy with the one who asks.
+    /// The response of a node that does not share this policy with the requester.
     pub fn declined<L>(replica: &mut Replica<L>, now: Moment) -> Self {
         Self {
             from: Face::of(replica, now),
@@ -115,27 +115,27 @@ impl DigestAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PullRequest {
-    /// Who asks.
+    /// The requester.
     pub from: Face,
-    /// Ranges of leaves, both ends included, in rising order.
+    /// Inclusive ranges of leaves, in ascending order.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<u16>>))]
     pub leaves: Vec<(u16, u16)>,
 }
 
-/// Its answer.
+/// Response of `POST /v1/{policy}/pull`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PullAnswer {
-    /// Who answers.
+    /// The responder.
     pub from: Face,
     /// The registers in these leaves.
     pub records: Vec<WireRecord>,
-    /// The first leaf that did not fit any more; None where all are there.
+    /// The first leaf that did not fit; None if the response is complete.
     pub next: Option<u16>,
 }
 
 impl PullAnswer {
-    /// The registers in these leaves of a replica that `shown` names.
+    /// The registers in these leaves of a replica, as far as `shown` selects them.
     pub fn of<L>(
         replica: &mut Replica<L>,
         policy: couic_common::Policy,
@@ -170,32 +170,32 @@ impl PullAnswer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PushRequest {
-    /// Who sends.
+    /// The sender.
     pub from: Face,
-    /// By how many milliseconds the receiver's wall clock is ahead of the sender's.
+    /// Offset of the receiver's wall clock from the sender's in milliseconds, positive if it is ahead.
     pub gap: i64,
     /// The registers.
     pub records: Vec<WireRecord>,
 }
 
-/// Its answer.
+/// Response of `POST /v1/{policy}/push`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PushAnswer {
-    /// Who answers.
+    /// The responder.
     pub from: Face,
-    /// How many of the registers were dealt with, from the first one. The rest is to be sent again.
+    /// Number of registers processed, from the first. The rest has to be sent again.
     pub taken: u64,
-    /// How long to wait before that, in milliseconds.
+    /// Time to wait before that, in milliseconds.
     pub wait_ms: u64,
-    /// How many of them were not accepted. Sending them again will not help.
+    /// Number of these that were rejected. Sending them again will not help.
     pub refused: u64,
-    /// Why the first one was not.
+    /// The reason for the first rejection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
-/// A register on its way. Values are not judged yet.
+/// A register in a message. Not yet validated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WireRecord {
@@ -205,35 +205,35 @@ pub struct WireRecord {
     pub time: u64,
     /// The node of its stamp.
     pub node: NodeId,
-    /// When the rule ends, 0 = never. Missing where it was deleted.
+    /// Expiration of the rule, 0 = never. Absent if the rule was deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
     /// The label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
-    /// Until when something that it replaced may be in force elsewhere; 0 = nothing, 1 = for ever.
+    /// Time until which a replaced write may be in force on other nodes; 0 = none, 1 = forever.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub covers: u64,
 }
 
 #[expect(
     clippy::trivially_copy_pass_by_ref,
-    reason = "the form that serde calls"
+    reason = "the signature that serde requires"
 )]
 const fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
-/// For ever, as `covers` says it.
-const FOR_EVER: u64 = 1;
+/// The value of `covers` for [`NEVER`].
+const FOREVER: u64 = 1;
 
 impl WireRecord {
-    /// For the wire.
+    /// The message form of a register.
     #[must_use]
     pub fn new(cidr: Cidr, record: &Record) -> Self {
         let (until, tag) = match &record.state {
-            State::Deleted => (None, None),
-            State::Live { tag, until } => {
+            RecordState::Deleted => (None, None),
+            RecordState::Live { tag, until } => {
                 let tag = tag.as_ref().map(|t| t.as_str().to_owned());
                 (Some(if *until == NEVER { 0 } else { *until }), tag)
             }
@@ -246,7 +246,7 @@ impl WireRecord {
             until,
             tag,
             covers: if record.covers == NEVER {
-                FOR_EVER
+                FOREVER
             } else {
                 record.covers
             },
@@ -255,10 +255,10 @@ impl WireRecord {
 }
 
 impl WireRecord {
-    /// Judges the values, and translates times by `gap` milliseconds.
+    /// Validates the values, and translates times by `gap` milliseconds.
     ///
     /// # Errors
-    /// What is wrong, in words.
+    /// A description of the invalid value.
     pub fn read(&self, gap: i64) -> Result<(Cidr, Record), String> {
         let said = |e: &dyn std::fmt::Display| {
             let cidr: String = self.cidr.chars().take(64).collect();
@@ -267,15 +267,15 @@ impl WireRecord {
         let cidr: Cidr = self.cidr.parse().map_err(|e| said(&e))?;
         let shifted = |ms: u64| ms.saturating_add_signed(gap).clamp(2, NEVER - 1);
         let state = match self.until {
-            None => State::Deleted,
-            Some(until) => State::Live {
+            None => RecordState::Deleted,
+            Some(until) => RecordState::Live {
                 tag: Tag::parse(self.tag.as_deref().unwrap_or_default()).map_err(|e| said(&e))?,
                 until: if until == 0 { NEVER } else { shifted(until) },
             },
         };
         let covers = match self.covers {
             0 => 0,
-            FOR_EVER => NEVER,
+            FOREVER => NEVER,
             until => shifted(until),
         };
         let stamp = Stamp {
@@ -297,7 +297,7 @@ impl WireRecord {
 mod tests {
     use super::*;
 
-    fn record(state: State, covers: u64) -> Record {
+    fn record(state: RecordState, covers: u64) -> Record {
         Record {
             stamp: Stamp {
                 time: 7 << 16,
@@ -312,16 +312,16 @@ mod tests {
     fn registers_round_trip_and_times_are_translated() {
         let cidr: Cidr = "10.0.0.0/8".parse().unwrap();
         for (state, covers) in [
-            (State::Deleted, 0),
+            (RecordState::Deleted, 0),
             (
-                State::Live {
+                RecordState::Live {
                     tag: None,
                     until: NEVER,
                 },
                 NEVER,
             ),
             (
-                State::Live {
+                RecordState::Live {
                     tag: Tag::parse("t").unwrap(),
                     until: 5_000,
                 },
@@ -334,7 +334,7 @@ mod tests {
             assert_eq!(read.read(0), Ok((cidr, before)), "{text}");
         }
         let finite = record(
-            State::Live {
+            RecordState::Live {
                 tag: None,
                 until: 5_000,
             },
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn invalid_registers_are_rejected() {
         for bad in [
             r#"{"cidr":"1.2.3.4","time":1,"node":"0000000000000001"}"#,
             r#"{"cidr":"1.0.0.0/8","time":1,"node":"0000000000000001","until":0,"tag":"x.couic"}"#,

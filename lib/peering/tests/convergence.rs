@@ -1,6 +1,6 @@
-//! Whatever the network did, in the end all nodes hold the same rules: those that were written last.
+//! After any network faults, all nodes finally hold the same rules: the last writes.
 //!
-//! Every run has a seed, which is printed and which a failure names. `COUIC_SEED=n` repeats one.
+//! Every run has a seed, which is printed and part of every failure. `COUIC_SEED=n` repeats one.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -16,18 +16,18 @@ use sim::{Rules, World, Written, cidr};
 
 const NODES: usize = 5;
 
-/// How many CIDRs are fought over.
+/// Number of contended CIDRs.
 const CIDRS: u32 = 40;
 
-/// How long the network misbehaves, and how long it may take to converge then. Simulated ms.
+/// Duration of network faults, and the time limit to converge after them. Simulated ms.
 const TROUBLE: u64 = 60_000;
-const PEACE: u64 = 120_000;
+const CONVERGE: u64 = 120_000;
 
 fn topology(chance: &mut fastrand::Rng) -> Vec<(usize, usize)> {
     match chance.u32(..4) {
-        // A line, whose ends never talk.
+        // A line, whose ends are not connected.
         0 => (1..NODES).flat_map(|n| [(n - 1, n), (n, n - 1)]).collect(),
-        // A ring in which only one of two lists the other.
+        // A ring in which only one of two neighbours lists the other.
         1 => (0..NODES).map(|n| (n, (n + 1) % NODES)).collect(),
         _ => World::mesh(NODES),
     }
@@ -41,7 +41,7 @@ fn some_policy(chance: &mut fastrand::Rng) -> Policy {
     }
 }
 
-/// One thing that operators or fate do.
+/// One random operation or fault.
 fn act(world: &mut World) {
     let node = world.chance.usize(..NODES);
     let (policy, n) = (some_policy(&mut world.chance), world.chance.u32(..CIDRS));
@@ -66,7 +66,7 @@ fn act(world: &mut World) {
         }
         900..905 => world.restart(node),
         905..910 => {
-            // A node is cut off from all others.
+            // Isolate a node from all others.
             for other in 0..NODES {
                 world.cut.insert((node.min(other), node.max(other)));
             }
@@ -76,7 +76,7 @@ fn act(world: &mut World) {
     }
 }
 
-/// The last write to each register by somebody who was not killed since.
+/// The last write to each register by a node that was not killed since.
 fn last_writes(world: &World) -> HashMap<RuleKey, &Written> {
     let mut last: HashMap<_, &Written> = HashMap::new();
     for written in &world.written {
@@ -89,7 +89,7 @@ fn last_writes(world: &World) -> HashMap<RuleKey, &Written> {
     last
 }
 
-/// Every rule of one is one of the other, and ends at the same time; those that end about now may be in one alone.
+/// Every rule of one is a rule of the other, with the same expiration; those that expire about now may be missing.
 fn same(one: &Rules, other: &Rules, now: u64, seed: u64) {
     for (key, (stamp, tag, until)) in one {
         let Some((other_stamp, other_tag, other_until)) = other.get(key) else {
@@ -142,7 +142,7 @@ fn run(seed: u64) {
     }
     world.cut.clear();
     world.loss = 0;
-    let deadline = world.now + PEACE;
+    let deadline = world.now + CONVERGE;
     while !world.is_equal() {
         let next = world.now + 500;
         world.run_until(next);
@@ -152,7 +152,7 @@ fn run(seed: u64) {
 }
 
 #[test]
-fn five_nodes_agree_after_whatever_happened() {
+fn five_nodes_converge_after_any_faults() {
     let seeds: Vec<u64> = match std::env::var("COUIC_SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => (0..60).map(|_| fastrand::u64(..)).collect(),
@@ -164,16 +164,16 @@ fn five_nodes_agree_after_whatever_happened() {
 }
 
 #[test]
-fn an_add_is_everywhere_within_a_gathering_and_a_journey() {
+fn an_add_arrives_within_one_batch_interval_and_delay() {
     let mut world = World::new(5, World::mesh(5), 60_000, 1);
-    let settled = world.now + 5_000;
-    world.run_until(settled);
+    let quiet = world.now + 5_000;
+    world.run_until(quiet);
     world.add(0, Policy::Drop, 1, Some(60_000));
     let soon = world.now + 21;
     world.run_until(soon);
     let key = RuleKey::new(Policy::Drop, cidr(1));
     assert!((0..5).all(|node| world.live(node).contains_key(&key)));
-    // The next one waits for the first to be long enough ago.
+    // The next one waits for the batch interval.
     world.add(0, Policy::Drop, 2, None);
     let soon = world.now + 290;
     world.run_until(soon);
@@ -182,26 +182,26 @@ fn an_add_is_everywhere_within_a_gathering_and_a_journey() {
 }
 
 #[test]
-fn a_deletion_and_an_addition_at_once_end_the_same_everywhere() {
+fn concurrent_deletion_and_addition_converge() {
     for seed in 0..20 {
         let mut world = World::new(2, World::mesh(2), 120_000, seed);
         world.add(0, Policy::Drop, 1, None);
-        let settled = world.now + 20_000;
-        world.run_until(settled);
+        let quiet = world.now + 20_000;
+        world.run_until(quiet);
         assert!(world.delete(1, Policy::Drop, 1));
         world.add(0, Policy::Drop, 1, None);
-        let settled = world.now + 20_000;
-        world.run_until(settled);
+        let quiet = world.now + 20_000;
+        world.run_until(quiet);
         assert!(world.is_equal(), "seed {seed}");
         assert_eq!(world.live(0), world.live(1), "seed {seed}");
     }
 }
 
 #[test]
-fn an_outage_with_more_changes_than_fit_the_queue_loses_none() {
+fn an_outage_with_more_changes_than_the_queue_loses_none() {
     let mut world = World::new(2, World::mesh(2), 0, 3);
-    let settled = world.now + 1_000;
-    world.run_until(settled);
+    let quiet = world.now + 1_000;
+    world.run_until(quiet);
     world.cut.insert((0, 1));
     for n in 0..150_000 {
         world.add(0, Policy::Drop, n, None);

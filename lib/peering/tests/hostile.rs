@@ -1,15 +1,15 @@
-//! Whatever a peer answers, a link neither panics nor asks without end, and the replica stays bounded.
+//! Whatever a peer responds, a link neither panics nor sends requests endlessly, and the replica stays bounded.
 
 use couic_common::{Cidr, Policy, RuleKey};
 use couic_peering::{
     Ask, DigestAnswer, Face, Failure, Link, LinkSettings, Moment, NEVER, Next, NodeId, PullAnswer,
-    PushAnswer, Replica, State, WireRecord,
+    PushAnswer, RecordState, Replica, WireRecord,
 };
 use proptest::prelude::*;
 
 const NOW: u64 = 1_800_000_000_000;
 
-/// Registers that a replica may have.
+/// Maximum number of registers of the replica.
 const LIMIT: usize = 500;
 
 fn numbers() -> impl Strategy<Value = u64> {
@@ -49,11 +49,11 @@ fn record() -> impl Strategy<Value = WireRecord> {
     )
 }
 
-/// What comes back, whatever was asked.
+/// A response, whatever the request.
 #[derive(Clone, Debug)]
 enum Answer {
     Digest(Face, bool, Vec<u64>),
-    /// Of the length that was asked for.
+    /// Of the requested length.
     Digests(Face, u64),
     Pull(Face, Vec<WireRecord>, Option<u16>),
     Push(Face, u64, u64, u64),
@@ -137,13 +137,13 @@ fn give(link: &mut Link, replica: &mut Replica<()>, ask: &Ask, answer: Answer, n
         Answer::Failed(failure) => link.failed(failure, now),
         Answer::PlainTaken => link.plain_taken(now),
     }
-    // A request that was answered with something else is over all the same.
+    // A request with a mismatched response is over nevertheless.
     link.failed(Failure::Other("that was no answer".to_owned()), now);
 }
 
 proptest! {
     #[test]
-    fn answers_cannot_hurt(answers in proptest::collection::vec((answer(), 0_u64..3_000), 1..80)) {
+    fn hostile_responses_do_no_harm(answers in proptest::collection::vec((answer(), 0_u64..3_000), 1..80)) {
         let at = |mono| Moment { wall: NOW + mono, mono };
         let mut replica: Replica<()> = Replica::new(NodeId(1), at(0), 86_400_000, LIMIT);
         let settings = LinkSettings { policies: Policy::ALL.to_vec(), ..LinkSettings::default() };
@@ -151,7 +151,7 @@ proptest! {
         let mut mono = 0;
         for (n, (answer, later)) in (0_u32..).zip(answers) {
             let cidr = Cidr::host(std::net::Ipv4Addr::from_bits(n).into());
-            replica.write(RuleKey::new(Policy::Drop, cidr), State::Live { tag: None, until: NEVER }, (), at(mono));
+            replica.write(RuleKey::new(Policy::Drop, cidr), RecordState::Live { tag: None, until: NEVER }, (), at(mono));
             link.changed(RuleKey::new(Policy::Drop, cidr), at(mono));
             if let Next::Ask(ask) = link.poll(&replica, at(mono), |_| true) {
                 give(&mut link, &mut replica, &ask, answer, at(mono));
@@ -165,9 +165,9 @@ proptest! {
         }
     }
 
-    /// A peer whose answers fit the questions but are made up: the questions end nevertheless.
+    /// A peer whose responses match the requests but are made up: the requests end nevertheless.
     #[test]
-    fn questions_end(seed in any::<u64>(), next in any::<Option<u16>>()) {
+    fn requests_end(seed in any::<u64>(), next in any::<Option<u16>>()) {
         let now = |mono| Moment { wall: NOW + mono, mono };
         let from = Face { node: NodeId(7), wall: NOW, clock: NOW << 16 };
         let mut replica: Replica<()> = Replica::new(NodeId(1), now(0), 86_400_000, LIMIT);
@@ -175,7 +175,7 @@ proptest! {
         let mut asked = 0;
         while let Next::Ask(ask) = link.poll(&replica, now(0), |_| true) {
             asked += 1;
-            prop_assert!(asked < 10_000, "it asks without end");
+            prop_assert!(asked < 10_000, "endless requests");
             let answer = match ask {
                 Ask::Digest(..) => Answer::Digests(from, seed | 1),
                 Ask::Pull(..) => Answer::Pull(from, Vec::new(), next),

@@ -8,11 +8,11 @@ use std::{
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// The line, counted from 1; None where something is missing from the file as a whole.
+    /// The line, counted from 1; None if a key is missing from the file.
     pub line: Option<usize>,
-    /// The key with its table, as in `logging.rotation`; None where the file is not TOML.
+    /// The key with its table, as in `logging.rotation`; None if the file is not TOML.
     pub key: Option<String>,
-    /// What is wrong, and what would be right.
+    /// The error, and what is expected.
     pub message: String,
 }
 
@@ -26,12 +26,12 @@ impl Mistake {
     }
 }
 
-/// Every mistake that was found in one file.
+/// All mistakes in one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors {
     /// The file.
     pub path: PathBuf,
-    /// In the order of lines.
+    /// The mistakes, in the order of lines.
     pub mistakes: Vec<Mistake>,
 }
 
@@ -46,7 +46,7 @@ impl ConfigErrors {
 }
 
 impl fmt::Display for ConfigErrors {
-    /// A line a mistake: `FILE:LINE: KEY: what is wrong`.
+    /// One line per mistake: `FILE:LINE: KEY: message`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, mistake) in self.mistakes.iter().enumerate() {
             let Mistake { line, key, message } = mistake;

@@ -1,8 +1,8 @@
-//! How Couic's programs read their configuration files.
+//! Parsing of the configuration files of Couic's programs.
 //!
-//! A program asks for its keys one by one ([`Section`]); what nobody asked for is unknown. Every mistake is noted with
-//! its line and key, and none hides another, so that the operator mends a file once. Secrets are wrapped in
-//! [`Secret`], which has no `Display` and an empty `Debug`; messages never quote a value that may be one.
+//! A program reads its keys one by one ([`Section`]); keys that were not read are unknown. All mistakes are reported at
+//! once, each with its line and key. Secrets are wrapped in [`Secret`], which has no `Display` and an empty `Debug`;
+//! messages never quote a value that may be a secret.
 
 mod error;
 mod notifier;
@@ -18,33 +18,32 @@ pub use secret::Secret;
 
 use reader::Reader;
 
-/// A configuration that cannot be wrong, with a file of its own.
+/// A valid configuration, with a file of its own.
 pub trait Settings: Sized {
-    /// Takes the root table apart, and answers None where it noted a mistake. Every part is read, whatever is wrong
-    /// with the ones before: all mistakes are wanted.
+    /// Reads the root table. None after a mistake. Every part is read even after mistakes, so that all are reported.
     fn read(root: &mut Section<'_>) -> Option<Self>;
 
-    /// Reads and checks a file.
+    /// Reads and validates a file.
     ///
     /// # Errors
-    /// Every mistake in it, or why it cannot be read.
+    /// All mistakes in it, or the reason why it cannot be read.
     fn load(path: &Path) -> Result<Self, ConfigErrors> {
         load(path, Self::read)
     }
 
-    /// Checks a text.
+    /// Validates a text.
     ///
     /// # Errors
-    /// Every mistake in it.
+    /// All mistakes in it.
     fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
         parse(text, Self::read)
     }
 }
 
-/// Reads a file and checks it as [`parse`] does.
+/// Reads a file and validates it like [`parse`].
 ///
 /// # Errors
-/// Every mistake in it, or why it cannot be read.
+/// All mistakes in it, or the reason why it cannot be read.
 pub fn load<T>(
     path: &Path,
     read: impl FnOnce(&mut Section<'_>) -> Option<T>,
@@ -56,11 +55,11 @@ pub fn load<T>(
     parse(&text, read).map_err(|mistakes| ConfigErrors::new(path, mistakes))
 }
 
-/// Parses a text and hands its root table to `read`, which answers None where it noted a mistake. Keys of the root
-/// that `read` did not ask for are mistakes too.
+/// Parses a text and passes its root table to `read`, which returns None after a mistake. Keys of the root that `read`
+/// did not read are mistakes too.
 ///
 /// # Errors
-/// Every mistake in it.
+/// All mistakes in it.
 pub fn parse<T>(
     text: &str,
     read: impl FnOnce(&mut Section<'_>) -> Option<T>,

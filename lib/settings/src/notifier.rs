@@ -1,4 +1,4 @@
-//! What every program's file says of notifiers: a plugin and its table, or a URL that is a secret.
+//! Settings of notifiers, common to all programs: a plugin and its table, or a URL that is a secret.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -11,27 +11,26 @@ use crate::{Secret, Section};
 /// A notifier that a plugin provides: `plugin = "…"`, `config = { … }`.
 #[derive(Clone, Debug)]
 pub struct NotifierConfig {
-    /// A name in the plugins' folder, or a path.
+    /// A name in the plugin directory, or a path.
     pub plugin: String,
-    /// What operators call it; the plugin's name where it is missing.
+    /// Its name; by default that of the plugin.
     pub name: Option<String>,
-    /// Handed to the plugin; may hold secrets.
+    /// Passed to the plugin; may contain secrets.
     pub config: Secret<toml::Table>,
-    /// Whether a plugin's file runs in a process of its own.
+    /// Whether a plugin file runs in a process of its own.
     pub isolated: bool,
-    /// The SHA-256 that the file must have, hexadecimal.
+    /// The required SHA-256 of the file, hexadecimal.
     pub sha256: Option<String>,
-    /// For one attempt.
+    /// Timeout of one attempt, in seconds.
     pub timeout_secs: u64,
-    /// How much memory the process of a plugin may have; None = as much as the host gives by default.
+    /// Memory limit of the plugin's process in MiB; None = the default of the host.
     pub memory_mib: Option<u64>,
 }
 
 impl NotifierConfig {
-    /// The notifiers of an array of tables, in its order. None where a mistake was noted.
+    /// The notifiers of an array of tables, in order. None after a mistake.
     ///
-    /// Each has a name of its own, for its spool and for operators. `taken` are names that other keys have given
-    /// away, each with that key.
+    /// Names are unique, as they identify spools. `taken` are names used by other keys, each with that key.
     pub fn read_all(
         section: &mut Section<'_>,
         key: &'static str,
@@ -42,7 +41,7 @@ impl NotifierConfig {
             .iter()
             .map(|(name, by)| ((*name).to_owned(), (*by).to_owned()))
             .collect();
-        // Every table is read, whatever is wrong with the ones before.
+        // Every table is read, so that all mistakes are reported.
         let read: Vec<_> = tables
             .into_iter()
             .map(|table| Self::read(table, &mut names))
@@ -50,7 +49,7 @@ impl NotifierConfig {
         read.into_iter().collect()
     }
 
-    /// What operators call it: its own name, else the plugin's, which is that of its file without the extension.
+    /// Its name, or that of the plugin, which is its file name without the extension.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name
@@ -87,7 +86,7 @@ impl NotifierConfig {
     }
 }
 
-/// Names that are given away, and by which key.
+/// Names in use, with their keys.
 type Names = BTreeMap<String, String>;
 
 fn default_name(plugin: &str) -> &str {
@@ -95,14 +94,14 @@ fn default_name(plugin: &str) -> &str {
     stem.and_then(|stem| stem.to_str()).unwrap_or(plugin)
 }
 
-/// One that can also be a folder's.
+/// Whether a text is a valid name, which is also used as a directory name.
 fn is_name(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     (1..=64).contains(&text.len()) && !text.starts_with('.') && text.chars().all(fits)
 }
 
 impl Section<'_> {
-    /// An http or https URL, `Some(None)` where it is missing or empty. It is never quoted: it may hold a secret.
+    /// An http or https URL; `Some(None)` if it is missing or empty. It is never quoted, as it may contain a secret.
     pub fn url(&mut self, key: &'static str) -> Option<Option<Secret<String>>> {
         let Some((text, line)) = self.string(key).ok()? else {
             return Some(None);
@@ -118,11 +117,11 @@ impl Section<'_> {
         if fine {
             return Some(Some(Secret::new(text.to_owned())));
         }
-        let message = "is not an http or https URL (not shown here: it may hold a secret)";
+        let message = "is not an http or https URL (not shown here: it may contain a secret)";
         self.mistake(Some(line), key, message.to_owned())
     }
 
-    /// Whether the notifier of this table has a name, and nobody else has it. Notes the mistake otherwise.
+    /// Whether the notifier of this table has a valid and unique name. Reports a mistake otherwise.
     fn names_a_notifier(
         &mut self,
         (plugin, line): (&str, usize),
@@ -131,7 +130,7 @@ impl Section<'_> {
     ) -> bool {
         let name = own.unwrap_or_else(|| default_name(plugin));
         if !is_name(name) {
-            let message = format!("{plugin:?} gives the notifier no name: add name = \"…\"");
+            let message = format!("{plugin:?} is no valid name for the notifier: add name = \"…\"");
             self.mistake::<()>(Some(line), "plugin", message);
             return false;
         }
@@ -140,9 +139,8 @@ impl Section<'_> {
             None => ("plugin", line),
         };
         if let Some(other) = names.get(name) {
-            let message = format!(
-                "a second notifier is called {name:?}, after {other}: give this one another name = \"…\""
-            );
+            let message =
+                format!("the name {name:?} is already used by {other}: add another name = \"…\"");
             self.mistake::<()>(Some(line), key, message);
             return false;
         }
@@ -174,7 +172,7 @@ impl Section<'_> {
         self.mistake(Some(line), "sha256", message.to_owned())
     }
 
-    /// A table whose keys somebody else judges; an empty one where it is missing.
+    /// A table whose keys are not validated here; an empty one if it is missing.
     fn free_table(&mut self, key: &'static str) -> Option<toml::Table> {
         let Some(found) = self.get(key) else {
             return Some(toml::Table::new());
@@ -186,7 +184,7 @@ impl Section<'_> {
         toml::Table::deserialize(ValueDeserializer::from(value))
             .ok()
             .or_else(|| {
-                let message = "holds a value that cannot be read".to_owned();
+                let message = "contains a value that cannot be read".to_owned();
                 self.mistake(Some(found.line), key, message)
             })
     }

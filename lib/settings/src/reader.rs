@@ -1,6 +1,6 @@
-//! Reading spanned TOML key by key, so that each mistake has its line and none hides another.
+//! Reads spanned TOML key by key, to report all mistakes with their lines.
 //!
-//! serde's derive with `deny_unknown_fields` would be shorter, and stops at the first mistake.
+//! serde's derive with `deny_unknown_fields` would be shorter, but stops at the first mistake.
 
 use std::{cell::RefCell, collections::BTreeSet, path::PathBuf};
 
@@ -11,8 +11,7 @@ use toml::{
 
 use crate::Mistake;
 
-/// Parses the text. Where it is not TOML, the mistakes are those of the syntax alone: what would be said about the
-/// rest is guesswork.
+/// Parses the text. If it is not TOML, only syntax errors are reported, as anything else would be guesswork.
 pub(crate) fn document(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Mistake>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
@@ -50,7 +49,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// A table that is being read. A key that was never asked for is unknown: [`Section::finish`] says so.
+/// A table that is being read. [`Section::finish`] reports keys that were not read as unknown.
 pub struct Section<'a> {
     reader: &'a Reader<'a>,
     name: String,
@@ -59,16 +58,16 @@ pub struct Section<'a> {
     asked: BTreeSet<&'static str>,
 }
 
-/// A mistake was noted already; there is nothing to add.
+/// A mistake was reported already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noted;
 
-/// A value, and where it stands.
+/// A value and its position.
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'a> {
-    /// As it was written.
+    /// The value as written.
     pub value: &'a DeValue<'a>,
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub line: usize,
 }
 
@@ -92,12 +91,12 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Where it stands in the file: `a.b[0]`; empty for the root.
+    /// Its path in the file, as in `a.b[0]`; empty for the root.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Notes a mistake. Always None, so that the caller can answer with it.
+    /// Reports a mistake. Always returns None, for use as the caller's result.
     pub fn mistake<T>(&self, line: Option<usize>, key: &str, message: String) -> Option<T> {
         self.reader.mistakes.borrow_mut().push(Mistake {
             line: line.or(self.line),
@@ -138,7 +137,7 @@ impl<'a> Section<'a> {
         self.mistake(Some(found.line), key, message)
     }
 
-    /// A table of this one; an empty one where it is missing.
+    /// A subtable; an empty one if it is missing.
     pub fn table(&mut self, key: &'static str) -> Section<'a> {
         let name = self.full(key);
         let Some(found) = self.get(key) else {
@@ -151,7 +150,7 @@ impl<'a> Section<'a> {
         Self::new(self.reader, name, Some(found.line), table)
     }
 
-    /// The tables of an array, as `[[…]]` makes them. None where something in it is not a table.
+    /// The tables of an array, as in `[[…]]`. None if an element is not a table.
     pub fn tables(&mut self, key: &'static str) -> Option<Vec<Section<'a>>> {
         let Some(found) = self.get(key) else {
             return Some(Vec::new());
@@ -171,7 +170,7 @@ impl<'a> Section<'a> {
         sections.into_iter().collect()
     }
 
-    /// The strings of an array, each with its line.
+    /// The strings of an array, each with its line. None if it is missing, or after a mistake.
     pub fn strings(&mut self, key: &'static str) -> Option<Vec<(String, usize)>> {
         let found = self.get(key)?;
         let Some(items) = found.value.as_array() else {
@@ -188,10 +187,10 @@ impl<'a> Section<'a> {
         texts.into_iter().collect()
     }
 
-    /// A string and its line; `Ok(None)` where the key is missing.
+    /// A string and its line; `Ok(None)` if the key is missing.
     ///
     /// # Errors
-    /// [`Noted`] where it is no string.
+    /// [`Noted`] if it is not a string.
     pub fn string(&mut self, key: &'static str) -> Result<Option<(&'a str, usize)>, Noted> {
         let Some(found) = self.get(key) else {
             return Ok(None);
@@ -215,7 +214,7 @@ impl<'a> Section<'a> {
             .or_else(|| self.wrong_type(key, &found, "true or false"))
     }
 
-    /// A whole number in a range. Without a default the key is required.
+    /// An integer in a range. Without a default, the key is required.
     pub fn int(
         &mut self,
         key: &'static str,
@@ -238,7 +237,7 @@ impl<'a> Section<'a> {
             })
     }
 
-    /// One of a few words.
+    /// One of the given words.
     pub fn one_of<T: Copy>(
         &mut self,
         key: &'static str,
@@ -268,7 +267,7 @@ impl<'a> Section<'a> {
         self.mistake(Some(line), key, message)
     }
 
-    /// A string that must be there and not be empty.
+    /// A required string that is not empty.
     pub fn required(&mut self, key: &'static str) -> Option<(&'a str, usize)> {
         match self.string(key) {
             Ok(Some((text, line))) if !text.is_empty() => Some((text, line)),
@@ -278,7 +277,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Notes every key that nobody asked for.
+    /// Reports every key that was not read.
     pub fn finish(self) {
         let table = self.table.into_iter().flat_map(|t| t.iter());
         for (key, _) in table.filter(|(k, _)| !self.asked.contains(k.get_ref().as_ref())) {

@@ -1,18 +1,18 @@
-//! A value that must not be seen.
+//! Values that must not be printed.
 
 use std::fmt;
 
-/// Holds a token, or a URL with a secret in it. Neither printed nor compared by accident: whoever needs it says so.
+/// Wraps a token, or a URL that contains a secret, against accidental printing and comparison: access is explicit.
 #[derive(Clone)]
 pub struct Secret<T>(T);
 
 impl<T> Secret<T> {
-    /// Hides a value.
+    /// Wraps a value.
     pub fn new(value: T) -> Self {
         Self(value)
     }
 
-    /// The value. Never for a log, an error or an answer.
+    /// The value. Never for a log, an error or a response.
     pub fn expose(&self) -> &T {
         &self.0
     }

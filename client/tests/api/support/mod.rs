@@ -1,5 +1,5 @@
-//! A stand-in for the daemon: answers what a test wants and remembers what it was asked. The tests of couicctl use
-//! this file as well.
+//! A stand-in for the daemon: responds as the test defines, and records every request. Shared with the tests of
+//! couicctl.
 
 use std::{
     convert::Infallible,
@@ -19,7 +19,7 @@ use warp::{Filter, http::Response};
 /// The token that tests use.
 pub(crate) const TOKEN: &str = "bbfa1388-3218-463c-9722-6805507c14bb";
 
-/// A request as it arrived.
+/// A recorded request.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) method: String,
@@ -45,7 +45,7 @@ impl Seen {
     }
 }
 
-/// What to answer.
+/// A response.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) kind: &'static str,
@@ -74,14 +74,14 @@ impl Answer {
 }
 
 impl Answer {
-    /// With one more header.
+    /// Adds a header.
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 }
 
-/// The stand-in. Ends when it is dropped.
+/// The stand-in. Stops when dropped.
 pub(crate) struct StandIn {
     pub(crate) socket: PathBuf,
     pub(crate) address: Option<SocketAddr>,
@@ -102,7 +102,7 @@ impl StandIn {
         Self::start(true, handler)
     }
 
-    /// Always answers the same.
+    /// Always sends the same response.
     pub(crate) fn always(status: u16, body: &'static str) -> Self {
         Self::unix(move |_| Answer::json(status, body))
     }
@@ -159,7 +159,7 @@ impl StandIn {
 impl Drop for StandIn {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            // Whether the thread still listens is seen when it is joined.
+            // If the thread has ended already, join reports it.
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {

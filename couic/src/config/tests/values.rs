@@ -113,15 +113,15 @@ fn one_message_for_each_bad_value() {
         ),
         (
             "[reporting]\nwebhook = \"http://a/\"\n[[reporting.notifiers]]\nplugin = \"webhook\"",
-            "7: reporting.notifiers[0].plugin: a second notifier is called \"webhook\", after reporting.webhook",
+            "7: reporting.notifiers[0].plugin: the name \"webhook\" is already used by reporting.webhook",
         ),
         (
             "[[reporting.notifiers]]\nplugin = \"a\"\n[[reporting.notifiers]]\nplugin = \"b\"\nname = \"a\"",
-            "8: reporting.notifiers[1].name: a second notifier is called \"a\", after reporting.notifiers[0]",
+            "8: reporting.notifiers[1].name: the name \"a\" is already used by reporting.notifiers[0]",
         ),
         (
             "[[reporting.notifiers]]\nplugin = \"/opt/a b.so\"",
-            "5: reporting.notifiers[0].plugin: \"/opt/a b.so\" gives the notifier no name",
+            "5: reporting.notifiers[0].plugin: \"/opt/a b.so\" is no valid name for the notifier",
         ),
         (
             "[reporting]\nname = \"pare-feu-é\"",

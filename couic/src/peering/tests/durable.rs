@@ -2,7 +2,7 @@
 
 use std::{mem, path::Path};
 
-use couic_peering::State as Says;
+use couic_peering::RecordState as Says;
 
 use super::*;
 use couic_firewall::journal::{Journal, Recovered, Rows};

@@ -1,4 +1,4 @@
-//! Last write wins, tombstones, what is covered, and what is kept for another life.
+//! Last write wins, tombstones, covered writes, limits, and registers restored after a restart.
 
 use std::net::Ipv4Addr;
 
@@ -22,8 +22,8 @@ fn drop_key(n: u32) -> RuleKey {
     RuleKey::new(Policy::Drop, cidr(n))
 }
 
-fn live(until: u64) -> State {
-    State::Live { tag: None, until }
+fn live(until: u64) -> RecordState {
+    RecordState::Live { tag: None, until }
 }
 
 fn record(replica: &Replica<()>, n: u32) -> Record {
@@ -43,8 +43,8 @@ fn the_last_write_wins_on_both_sides() {
         b.merge(drop_key(1), first.clone(), (), at(1_000)),
         Merge::Same
     );
-    // B's clock is late, and its deletion is later all the same.
-    b.write(drop_key(1), State::Deleted, (), at(900));
+    // B's clock is late, but its deletion is later nevertheless.
+    b.write(drop_key(1), RecordState::Deleted, (), at(900));
     assert_eq!(b.merge(drop_key(1), first, (), at(900)), Merge::Older);
     assert_eq!(
         a.merge(drop_key(1), record(&b, 1), (), at(1_000)),
@@ -55,11 +55,11 @@ fn the_last_write_wins_on_both_sides() {
 }
 
 #[test]
-fn tombstones_last_their_time_and_are_forgotten() {
+fn tombstones_are_kept_for_their_lifetime() {
     let mut a = replica(1);
     a.write(drop_key(1), live(NEVER), (), at(1_000));
     let old = record(&a, 1);
-    a.write(drop_key(1), State::Deleted, (), at(2_000));
+    a.write(drop_key(1), RecordState::Deleted, (), at(2_000));
     a.bury(DAY, 100);
     assert_eq!(
         a.merge(drop_key(1), old, (), at(DAY)),
@@ -86,11 +86,11 @@ fn an_expired_rule_stays_only_where_it_replaced_a_longer_one() {
 }
 
 #[test]
-fn what_an_older_write_would_last_is_covered_whoever_hears_of_it_first() {
+fn an_older_write_is_covered_in_either_order() {
     let (mut a, mut b) = (replica(1), replica(2));
     b.write(drop_key(1), live(9_000), (), at(1_000));
     a.write(drop_key(1), live(5_000), (), at(2_000));
-    // A hears of the older one, and keeps its own until that would be over.
+    // A receives the older one, and keeps its own until that would have expired.
     let older = record(&b, 1);
     assert_eq!(a.merge(drop_key(1), older, (), at(2_000)), Merge::Older);
     a.bury(8_999, 100);
@@ -100,7 +100,7 @@ fn what_an_older_write_would_last_is_covered_whoever_hears_of_it_first() {
 }
 
 #[test]
-fn registers_are_bounded_and_too_late_or_too_early_ones_refused() {
+fn excess_expired_and_future_registers_are_rejected() {
     let mut a: Replica<()> = Replica::new(NodeId(1), at(1_000), DAY, 1);
     let mut b = replica(2);
     for n in 1..=3 {
@@ -117,7 +117,7 @@ fn registers_are_bounded_and_too_late_or_too_early_ones_refused() {
 }
 
 #[test]
-fn renewals_do_not_pile_up() {
+fn renewals_do_not_accumulate() {
     let mut a = replica(1);
     for n in 0..50_000 {
         a.write(drop_key(1), live(10_000 + n), (), at(1_000));
@@ -128,13 +128,13 @@ fn renewals_do_not_pile_up() {
 }
 
 #[test]
-fn a_register_of_an_earlier_life_is_the_same_and_older_than_what_is_written_now() {
+fn a_restored_register_is_identical_and_older_than_new_writes() {
     let mut a = replica(1);
     a.note_changes();
     a.write(drop_key(1), live(NEVER), (), at(50_000));
     a.write(
         RuleKey::new(Policy::Ignore, cidr(2)),
-        State::Deleted,
+        RecordState::Deleted,
         (),
         at(50_000),
     );
@@ -144,16 +144,16 @@ fn a_register_of_an_earlier_life_is_the_same_and_older_than_what_is_written_now(
         RuleKey::new(Policy::Ignore, cidr(2)),
         RuleKey::new(Policy::Ignore, cidr(2)),
     ];
-    assert_eq!(a.take_changed(), changed);
-    assert_eq!(a.take_changed(), []);
-    // The clock was set back meanwhile.
+    assert_eq!(a.drain_changed(), changed);
+    assert_eq!(a.drain_changed(), []);
+    // The clock was set back in the meantime.
     let mut again = Replica::new(NodeId(2), at(1_000), DAY, 1_000_000);
     again.note_changes();
     let slot = a.get(drop_key(1)).unwrap().clone();
     again.restore(drop_key(1), slot);
-    assert_eq!(again.take_changed(), []);
+    assert_eq!(again.drain_changed(), []);
     assert_eq!(again.tree(Policy::Drop).root(), a.tree(Policy::Drop).root());
-    again.write(drop_key(1), State::Deleted, (), at(1_001));
+    again.write(drop_key(1), RecordState::Deleted, (), at(1_001));
     assert_eq!(
         a.merge(drop_key(1), record(&again, 1), (), at(50_001)),
         Merge::Newer

@@ -1,5 +1,5 @@
-//! A network of nodes in one thread and without real time: delays, losses, partitions, restarts and wrong clocks, all
-//! from one seed. It drives the library's own `Replica` and `Link`.
+//! A network of nodes in one thread, in simulated time: delays, losses, partitions, restarts and wrong clocks, all from
+//! one seed. It drives the `Replica` and `Link` of the library.
 
 use std::{
     cmp::Reverse,
@@ -10,22 +10,23 @@ use std::{
 use couic_common::{Cidr, Policy, RuleKey, Tag};
 use couic_peering::{
     Ask, DigestAnswer, DigestRequest, Face, Failure, Link, LinkSettings, Moment, NEVER, Next,
-    NodeId, PullAnswer, PullRequest, PushAnswer, PushRequest, Replica, Stamp, State, WireRecord,
+    NodeId, PullAnswer, PullRequest, PushAnswer, PushRequest, RecordState, Replica, Stamp,
+    WireRecord,
 };
 
-/// A request that was not answered by then has failed.
+/// Timeout of requests.
 const TIMEOUT: u64 = 2_000;
 
-/// When the simulation begins, Unix ms.
+/// Start of the simulation, Unix ms.
 const BEGIN: u64 = 1_800_000_000_000;
 
 const LIFETIME: u64 = 86_400_000;
 
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// By how much its clock is ahead of the true time, ms.
+    /// Offset of its clock ahead of the true time, ms.
     pub(crate) skew: i64,
-    /// How often it was restarted.
+    /// Number of restarts.
     pub(crate) epoch: u32,
     pub(crate) replica: Replica<()>,
     pub(crate) links: Vec<Peer>,
@@ -36,7 +37,7 @@ pub(crate) struct Node {
 pub(crate) struct Peer {
     pub(crate) to: usize,
     pub(crate) link: Link,
-    /// Counts requests, so that late answers are told apart.
+    /// Counts requests, to detect late responses.
     request: u64,
     wake: u64,
 }
@@ -49,7 +50,7 @@ enum Event {
     Failure(Failure),
 }
 
-/// Who an event is for: a link, in the life in which it asked.
+/// The target of an event: a link, and the run of its node.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     node: usize,
@@ -72,16 +73,16 @@ enum Reply {
     Push(PushAnswer),
 }
 
-/// The rules in force on a node: stamp, tag, and when each ends in true time.
+/// The rules in force on a node: stamp, tag, and expiration in true time.
 pub(crate) type Rules = BTreeMap<RuleKey, (Stamp, Option<Tag>, u64)>;
 
-/// A write, as the one who looks at it from outside remembers it.
+/// A write, as recorded by the test.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
     pub(crate) key: RuleKey,
     pub(crate) stamp: Stamp,
     pub(crate) deleted: bool,
-    /// When the rule ends in true time.
+    /// Expiration of the rule in true time.
     pub(crate) until: u64,
     pub(crate) node: usize,
     pub(crate) epoch: u32,
@@ -92,9 +93,9 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
     pub(crate) chance: fastrand::Rng,
     pub(crate) cut: HashSet<(usize, usize)>,
-    /// How many of a hundred messages are lost.
+    /// Percentage of lost messages.
     pub(crate) loss: u32,
-    /// The longest delay of a message, ms.
+    /// Maximum delay of a message, ms.
     pub(crate) delay: u64,
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
@@ -108,7 +109,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Nodes whose clocks differ by up to `skew` ms, connected as `topology` says: who lists whom.
+    /// Nodes whose clocks differ by up to `skew` ms. `topology` lists the peers of each node.
     pub(crate) fn new(nodes: usize, topology: Vec<(usize, usize)>, skew: i64, seed: u64) -> Self {
         let mut world = Self {
             now: BEGIN,
@@ -141,7 +142,7 @@ impl World {
         world
     }
 
-    /// Everybody lists everybody.
+    /// A full mesh.
     pub(crate) fn mesh(nodes: usize) -> Vec<(usize, usize)> {
         let all = |a| (0..nodes).filter(move |b| *b != a).map(move |b| (a, b));
         (0..nodes).flat_map(all).collect()
@@ -179,7 +180,7 @@ impl World {
         }
     }
 
-    /// kill -9 and a start with nothing.
+    /// kill -9 and a start with an empty replica.
     pub(crate) fn restart(&mut self, node: usize) {
         let (skew, epoch) = (self.nodes[node].skew, self.nodes[node].epoch + 1);
         self.nodes[node] = self.boot(node, skew, epoch);
@@ -192,28 +193,34 @@ impl World {
         }
     }
 
-    /// A rule is added or renewed; `lasts` in ms, None = for ever.
+    /// Adds or renews a rule; `lasts` in ms, None = forever.
     pub(crate) fn add(&mut self, node: usize, policy: Policy, n: u32, lasts: Option<u64>) {
         let tag = Tag::parse(["", "a", "b"][self.chance.usize(..3)]).unwrap();
         let moment = self.moment(node);
         let until = lasts.map_or(NEVER, |ms| moment.wall + ms);
         let true_until = lasts.map_or(NEVER, |ms| self.now + ms);
-        self.write(node, policy, n, State::Live { tag, until }, true_until);
+        self.write(
+            node,
+            policy,
+            n,
+            RecordState::Live { tag, until },
+            true_until,
+        );
     }
 
-    /// A rule is deleted, where there is one.
+    /// Deletes a rule, if it exists.
     pub(crate) fn delete(&mut self, node: usize, policy: Policy, n: u32) -> bool {
         let moment = self.moment(node);
         let slot = self.nodes[node].replica.get(RuleKey::new(policy, cidr(n)));
         let live = slot.is_some_and(|slot| slot.record.is_live(moment.wall));
         if live {
-            self.write(node, policy, n, State::Deleted, 0);
+            self.write(node, policy, n, RecordState::Deleted, 0);
         }
         live
     }
 
-    fn write(&mut self, node: usize, policy: Policy, n: u32, state: State, until: u64) {
-        let (moment, deleted) = (self.moment(node), state == State::Deleted);
+    fn write(&mut self, node: usize, policy: Policy, n: u32, state: RecordState, until: u64) {
+        let (moment, deleted) = (self.moment(node), state == RecordState::Deleted);
         let key = RuleKey::new(policy, cidr(n));
         let there = &mut self.nodes[node];
         there.replica.write(key, state, (), moment);
@@ -239,7 +246,7 @@ impl World {
         self.pending.insert(self.sequence, (slot, event));
     }
 
-    /// Asks a link what to do, and does it.
+    /// Polls a link, and performs the action.
     fn drive(&mut self, node: usize, peer: usize) {
         let moment = self.moment(node);
         let there = &mut self.nodes[node];
@@ -294,7 +301,7 @@ impl World {
         self.schedule(at, slot, event);
     }
 
-    /// Lets time pass.
+    /// Advances time.
     pub(crate) fn run_until(&mut self, end: u64) {
         while let Some(Reverse((at, sequence))) = self.events.peek().copied() {
             if at > end {
@@ -398,14 +405,14 @@ impl World {
         self.nodes.iter().all(|node| roots(node) == first)
     }
 
-    /// The rules in force on a node: stamp, tag, and when it ends in true time.
+    /// The rules in force on a node: stamp, tag, and expiration in true time.
     pub(crate) fn live(&self, node: usize) -> Rules {
         let moment = self.moment(node);
         let there = &self.nodes[node];
         let mut all = BTreeMap::new();
         for policy in Policy::ALL {
             for (_, cidr, slot) in there.replica.in_leaves(policy, (0, u16::MAX)) {
-                if let State::Live { tag, until } = &slot.record.state
+                if let RecordState::Live { tag, until } = &slot.record.state
                     && slot.record.is_live(moment.wall)
                 {
                     let until = match *until {
