@@ -101,7 +101,7 @@ struct State {
     strays: Vec<Stray>,
     damaged: Vec<Damaged>,
     /// Why records cannot be written that are gone.
-    unkept: Option<io::Error>,
+    unsaved: Option<io::Error>,
     /// When these were looked at last.
     looked: Option<Instant>,
 }

@@ -120,7 +120,7 @@ impl Confirmations {
             let mut state = self.state.lock();
             state.damaged.retain(|damaged| damaged.path.exists());
             let lost = state.pending.iter().any(|p| p.record.is_gone());
-            state.unkept = if lost {
+            state.unsaved = if lost {
                 self.mend_records(&mut state).err()
             } else {
                 None
@@ -261,14 +261,14 @@ impl State {
                 "{client}'s change {id} ({summary}) cannot be undone, and is tried again: {why}"
             ))
         });
-        let unkept = self.unkept.iter().map(|error| {
+        let unsaved = self.unsaved.iter().map(|error| {
             format!(
                 "{DIR}/ in the working directory cannot be written to, so a restart would make permanent what waits to be confirmed: {error}"
             )
         });
         let damaged = self.damaged.iter().map(Damaged::text);
         let strays = self.strays.iter().map(Stray::text);
-        stuck.chain(unkept).chain(damaged).chain(strays).collect()
+        stuck.chain(unsaved).chain(damaged).chain(strays).collect()
     }
 }
 

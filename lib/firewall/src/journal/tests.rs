@@ -4,18 +4,20 @@ mod concurrent;
 mod crash;
 mod damage;
 mod disk;
+mod upgrade;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use couic_common::{Cidr, Policy};
 use tempfile::TempDir;
 
-use super::{folder::Name, *};
+use super::*;
+use couic_durable::{Kind, Name};
 
 type Key = (Policy, Cidr);
 type Rules = BTreeMap<Key, Vec<SavedClaim>>;
 
-/// Somebody who keeps rules in a journal, in the way in which that is meant.
+/// An owner of rules that uses the journal as intended.
 #[derive(Default)]
 struct Table(Mutex<Rules>);
 
@@ -99,7 +101,10 @@ impl Home {
     /// The logs and snapshots, in the order in which they are read.
     fn state_files(&self) -> Vec<(Name, PathBuf)> {
         let names = self.files();
-        let mut names: Vec<Name> = names.iter().filter_map(|name| Name::parse(name)).collect();
+        let mut names: Vec<Name> = names
+            .iter()
+            .filter_map(|name| Name::parse(FORMAT.prefix, name))
+            .collect();
         names.sort_unstable();
         let path = |name: Name| (name, self.dir().join(name.to_string()));
         names.into_iter().map(path).collect()
