@@ -82,6 +82,7 @@ impl Format {
     }
 
     /// The payload of the frame that begins here, if one does.
+    #[inline]
     pub(crate) fn frame<'a>(self, window: &'a mut Window<'_>, salt: u32) -> Option<&'a [u8]> {
         let head = window.peek(HEAD)?;
         if head[..2] != MARK {
@@ -106,6 +107,7 @@ fn header_of(version: u32) -> [u8; 16] {
     header
 }
 
+#[inline]
 fn checksum(salt: u32, length: u32, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(salt);
     hasher.update(&length.to_le_bytes());

@@ -84,7 +84,7 @@ impl Folder {
     ///
     /// # Errors
     /// What the system says when the file cannot be opened. Bytes that cannot be read are counted instead.
-    pub fn read(&self, name: &Name, each: impl FnMut(&[u8]) -> bool) -> io::Result<Scanned> {
+    pub fn read(&self, name: &Name, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<Scanned> {
         let file = File::open(self.path(name))?;
         let length = file.metadata()?.len();
         let mut start = [0; 16];
@@ -99,7 +99,7 @@ impl Folder {
         }
         let headless = header == Header::Damaged;
         let mut window = Window::new(&file, if headless { 0 } else { HEADER }, length);
-        let mut scanned = scan(self.format(), &mut window, name.salt, each);
+        let mut scanned = scan(self.format(), &mut window, name.salt, &mut each);
         scanned.length = length;
         scanned.headless = headless;
         if name.kind == Kind::Snapshot {
@@ -114,7 +114,7 @@ fn scan(
     format: Format,
     window: &mut Window<'_>,
     salt: u32,
-    mut each: impl FnMut(&[u8]) -> bool,
+    each: &mut dyn FnMut(&[u8]) -> bool,
 ) -> Scanned {
     let mut scanned = Scanned::default();
     let mut skipped = 0;
@@ -171,7 +171,7 @@ mod tests {
 
     fn read(bytes: &Vec<u8>) -> (Vec<Vec<u8>>, Scanned) {
         let mut found = Vec::new();
-        let scanned = scan(FORMAT, &mut window(bytes), SALT, |payload| {
+        let scanned = scan(FORMAT, &mut window(bytes), SALT, &mut |payload| {
             found.push(payload.to_vec());
             true
         });
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn another_salt_reads_nothing() {
         let (bytes, _) = file(&[b"one".to_vec(), b"two".to_vec()]);
-        let scanned = scan(FORMAT, &mut window(&bytes), SALT + 1, |_| true);
+        let scanned = scan(FORMAT, &mut window(&bytes), SALT + 1, &mut |_| true);
         assert_eq!((scanned.records, scanned.torn), (0, bytes.len() as u64));
     }
 

@@ -55,10 +55,12 @@ impl<'a> Window<'a> {
     }
 
     /// Where the reader stands.
+    #[inline]
     pub(crate) const fn offset(&self) -> u64 {
         self.base + self.place as u64
     }
 
+    #[inline]
     pub(crate) const fn is_at_end(&self) -> bool {
         self.offset() >= self.end
     }
@@ -68,6 +70,7 @@ impl<'a> Window<'a> {
     }
 
     /// The next `n` bytes, if there are so many.
+    #[inline]
     pub(crate) fn peek(&mut self, n: usize) -> Option<&[u8]> {
         if self.end.saturating_sub(self.offset()) < n as u64 {
             // A damaged length: nothing is read for it.
@@ -80,6 +83,7 @@ impl<'a> Window<'a> {
     }
 
     /// Goes on by `n` bytes that were seen.
+    #[inline]
     pub(crate) fn advance(&mut self, n: usize) {
         self.place = (self.place + n).min(self.bytes.len());
     }
