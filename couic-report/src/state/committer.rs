@@ -1,14 +1,8 @@
-//! The thread that owns the state, and the handle by which everybody else asks for changes.
+//! The thread that owns the state, and the handle by which others ask for changes.
 
-use std::{
-    fs::File,
-    io,
-    path::Path,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs::File, io, path::Path, sync::Arc, thread, time::Duration};
 
+use couic_durable::{Alarm, Pause};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
@@ -62,7 +56,7 @@ pub(crate) struct Overview {
     pub(crate) commits: u64,
     /// Groups that the disk refused.
     pub(crate) failures: u64,
-    /// Why the last group was refused; None where it was not.
+    /// Why the last group was refused; None if it was not.
     pub(crate) failure: Option<String>,
 }
 
@@ -71,9 +65,9 @@ enum Command {
     Outbox(oneshot::Sender<Vec<Sealed>>),
 }
 
-/// A record that somebody wants written and applied.
+/// A record to write and apply.
 struct Write {
-    /// The request's id, where it has one.
+    /// The request's id, if it has one.
     id: Option<Uuid>,
     payload: Vec<u8>,
     reply: oneshot::Sender<Result<Accepted, Refused>>,
@@ -105,7 +99,7 @@ impl Journal {
             store,
             overview: Arc::clone(&overview),
             history: History::default(),
-            snapshot_not_before: None,
+            snapshot_pause: Pause::new(SNAPSHOT_RETRY, SNAPSHOT_RETRY),
             _lock: lock,
         };
         owner.publish();
@@ -182,16 +176,14 @@ struct Owner {
     store: Store,
     overview: Arc<Mutex<Overview>>,
     history: History,
-    /// After a snapshot that failed, the next one waits.
-    snapshot_not_before: Option<Instant>,
+    snapshot_pause: Pause,
     _lock: File,
 }
 
 #[derive(Default)]
 struct History {
     commits: u64,
-    failures: u64,
-    failure: Option<String>,
+    alarm: Alarm,
 }
 
 impl Owner {
@@ -218,7 +210,7 @@ impl Owner {
     fn take(&self, command: Command, group: &mut Vec<Write>) -> usize {
         match command {
             Command::Outbox(reply) => {
-                // Who does not wait for the answer does not need it; here and below.
+                // A caller that does not wait for the answer does not need it; here and below.
                 drop(reply.send(self.ledger.outbox.iter().cloned().collect()));
                 0
             }
@@ -242,7 +234,7 @@ impl Owner {
         if !new.is_empty() {
             answers.extend(self.write(new));
         }
-        // Before anybody hears of it: who was answered sees the state with what was answered in it.
+        // Before the answers: a client that was answered sees the state with what was answered in it.
         self.publish();
         for (reply, answer) in answers {
             drop(reply.send(answer));
@@ -264,7 +256,7 @@ impl Owner {
     }
 
     fn apply(&mut self, group: Vec<Write>) -> Vec<Answer> {
-        if self.history.failure.take().is_some() {
+        if self.history.alarm.clear() {
             info!("the state can be written again");
         }
         self.history.commits += 1;
@@ -289,29 +281,26 @@ impl Owner {
         answers
     }
 
-    /// Replaces the journal by a snapshot. Where that fails, the journal goes on.
+    /// Replaces the log by a snapshot. On error, the log goes on.
     fn snapshot(&mut self) {
-        let now = Instant::now();
-        if self.snapshot_not_before.is_some_and(|at| now < at) {
+        if !self.snapshot_pause.is_over() {
             return;
         }
-        self.snapshot_not_before = None;
-        if let Err(error) = self.store.rotate(&self.ledger) {
+        let written = self.store.rotate(&self.ledger);
+        self.snapshot_pause.tried(written.is_ok());
+        if let Err(error) = written {
             warn!("no snapshot could be written ({error}): the journal goes on and grows");
-            self.snapshot_not_before = Some(now + SNAPSHOT_RETRY);
         }
     }
 
     fn refuse(&mut self, group: Vec<Write>, error: &io::Error) -> Vec<Answer> {
         let text = error.to_string();
-        self.history.failures += 1;
-        if self.history.failure.as_ref() != Some(&text) {
+        if self.history.alarm.raise(&text) {
             error!(
                 "the state cannot be written ({text}): reports are refused with 503 until it can; \
                  make room in the state folder"
             );
         }
-        self.history.failure = Some(text.clone());
         group
             .into_iter()
             .map(|write| (write.reply, Err(Refused(text.clone()))))
@@ -330,8 +319,8 @@ impl Owner {
             outbox: self.ledger.outbox.len(),
             journal_bytes: self.store.len(),
             commits: self.history.commits,
-            failures: self.history.failures,
-            failure: self.history.failure.clone(),
+            failures: self.history.alarm.failures(),
+            failure: (self.history.alarm.raised()).map(|(why, _)| why.to_owned()),
         };
     }
 }

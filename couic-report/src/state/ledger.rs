@@ -1,7 +1,7 @@
 //! All that couic-report knows, as a state that only records change.
 //!
 //! Applying the same records in the same order gives the same state. So the state after a crash is the last snapshot
-//! plus the journal behind it, and an interval has one id, whoever closes it and however often that is replayed.
+//! plus the log behind it, and an interval has one id, however often its end is replayed.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -90,6 +90,11 @@ impl Ledger {
                 }
             }
             Record::Seal(seal) => self.seal(seal),
+            // The end of this interval was lost with a damaged record: its summary went out all the same.
+            Record::Handed(id) if id == self.interval => {
+                self.figures = Figures::default();
+                self.interval = Uuid::new_v4();
+            }
             Record::Handed(id) => self.outbox.retain(|sealed| sealed.id != id),
         }
         Ok(())

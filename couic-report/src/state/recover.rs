@@ -1,17 +1,21 @@
-//! Finding the state again: the newest snapshot that is whole, and every journal behind it.
+//! Finding the state again: the newest snapshot that can be read, and every log behind it.
+//!
+//! Damage stops no start: what can be read counts, what was lost is said with the name of the file, and the file is set
+//! aside once new ones stand for it.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
 };
 
+use couic_durable::{Folder, Kind, LockError, Scanned};
 use uuid::Uuid;
 
 use super::{
-    frame::{self, HeadError, Kind},
     ledger::Ledger,
-    store::{self, Store},
+    old,
+    store::{self, FORMAT, StateFile, Store},
 };
 use crate::codec::Take;
 
@@ -33,12 +37,12 @@ pub enum StateError {
         path: PathBuf,
     },
     /// The state was written by another version.
-    #[error("{} was written by another version of couic-report (format {version}, this one reads 1): use that version, or move the file away and lose the figures in it", path.display())]
+    #[error("{} was written by another version of couic-report (format {version}, this one reads 1 and 2): use that version, or move the file away and lose the figures in it", path.display())]
     Version {
         /// The file.
         path: PathBuf,
         /// Its format.
-        version: u8,
+        version: u32,
     },
 }
 
@@ -52,26 +56,37 @@ pub(super) struct Recovered {
     pub(super) damage: Vec<String>,
 }
 
-/// Opens the folder, makes it where it is missing, and begins a new generation with what was found in it.
+/// Opens the folder, makes it if it is missing, and begins a new generation with what was found in it.
 pub(super) fn open(dir: &Path, now: u64) -> Result<Recovered, StateError> {
     let io = |source| StateError::Io {
         path: dir.to_owned(),
         source,
     };
-    fs::create_dir_all(dir).map_err(io)?;
-    let lock = lock(dir)?;
-    let files = store::list(dir).map_err(io)?;
-    let mut damage = Vec::new();
-    let (generation, mut ledger) = newest_snapshot(dir, &files, &mut damage)?
+    let folder = Folder::new(dir, FORMAT);
+    let lock = folder.lock().map_err(|error| match error {
+        LockError::InUse => StateError::InUse {
+            path: dir.to_owned(),
+        },
+        LockError::Io(source) => io(source),
+    })?;
+    let (files, _) = store::list(&folder).map_err(io)?;
+    let mut reader = Reader {
+        folder: &folder,
+        damage: Vec::new(),
+        damaged: Vec::new(),
+    };
+    let (generation, mut ledger) = reader
+        .newest_snapshot(&files)?
         .unwrap_or_else(|| (0, Ledger::new(Uuid::new_v4(), now)));
-    let journals = files
-        .iter()
-        .filter(|(kind, g)| *kind == Kind::Journal && *g >= generation);
-    for (_, journal) in journals {
-        replay(dir, *journal, &mut ledger, &mut damage)?;
+    let is_behind = |file: &&StateFile| file.kind() == Kind::Log && file.generation() >= generation;
+    for log in files.iter().filter(is_behind) {
+        reader.replay(*log, &mut ledger)?;
     }
-    let next = files.last().map_or(1, |(_, newest)| newest + 1);
-    let store = Store::begin(dir, next, generation, &ledger).map_err(io)?;
+    let Reader {
+        damage, damaged, ..
+    } = reader;
+    let next = files.last().map_or(1, |newest| newest.generation() + 1);
+    let store = Store::begin(folder, next, generation, damaged, &ledger).map_err(io)?;
     Ok(Recovered {
         ledger,
         store,
@@ -80,89 +95,82 @@ pub(super) fn open(dir: &Path, now: u64) -> Result<Recovered, StateError> {
     })
 }
 
-fn lock(dir: &Path) -> Result<File, StateError> {
-    let path = dir.join("lock");
-    let file = File::create(&path).map_err(|source| StateError::Io {
-        path: path.clone(),
-        source,
-    })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StateError::InUse {
-            path: dir.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(StateError::Io { path, source }),
-    }
+struct Reader<'a> {
+    folder: &'a Folder,
+    damage: Vec<String>,
+    damaged: Vec<StateFile>,
 }
 
-/// The newest snapshot that can be read. One that is damaged is set aside and named.
-fn newest_snapshot(
-    dir: &Path,
-    files: &[(Kind, u64)],
-    damage: &mut Vec<String>,
-) -> Result<Option<(u64, Ledger)>, StateError> {
-    let snapshots = files
-        .iter()
-        .rev()
-        .filter(|(kind, _)| *kind == Kind::Snapshot);
-    for (_, generation) in snapshots {
-        let path = store::path(dir, Kind::Snapshot, *generation);
-        let bytes = read(&path)?;
-        let body = match frame::body(Kind::Snapshot, *generation, &bytes) {
-            Ok(body) => Some(body),
-            Err(HeadError::Torn) => None,
-            Err(HeadError::Version(version)) => return Err(StateError::Version { path, version }),
+impl Reader<'_> {
+    /// The newest snapshot that can be read.
+    fn newest_snapshot(
+        &mut self,
+        files: &[StateFile],
+    ) -> Result<Option<(u64, Ledger)>, StateError> {
+        let snapshots = files
+            .iter()
+            .rev()
+            .filter(|file| file.kind() == Kind::Snapshot);
+        for file in snapshots {
+            let mut found = None;
+            let scanned = self.read(*file, |payload| {
+                found = Ledger::decode(&mut Take(payload)).ok();
+                found.is_some()
+            })?;
+            if found.is_none() {
+                self.is_damaged(*file, "is damaged: an older one is used");
+            } else if !scanned.is_sound() {
+                self.is_damaged(*file, &scanned.damage("count"));
+            }
+            if let Some(ledger) = found {
+                return Ok(Some((file.generation(), ledger)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Applies what is whole in a log.
+    fn replay(&mut self, file: StateFile, ledger: &mut Ledger) -> Result<(), StateError> {
+        let scanned = self.read(file, |payload| ledger.apply(payload).is_ok())?;
+        if !scanned.is_sound() {
+            self.is_damaged(file, &scanned.damage("count"));
+        }
+        if scanned.torn > 0 {
+            self.damage.push(format!(
+                "{}: {} bytes at the end are left out: a record that was being written in a crash, whose sender was not \
+                 answered, or damage by the disk",
+                self.folder.path(&file).display(),
+                scanned.torn
+            ));
+        }
+        Ok(())
+    }
+
+    fn is_damaged(&mut self, file: StateFile, what: &str) {
+        let path = self.folder.path(&file);
+        self.damage.push(format!("{} {what}", path.display()));
+        self.damaged.push(file);
+    }
+
+    fn read(
+        &self,
+        file: StateFile,
+        each: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Scanned, StateError> {
+        let path = self.folder.path(&file);
+        let scanned = match file {
+            StateFile::New(name) => self.folder.read(&name, each),
+            StateFile::Old(kind, generation) => {
+                fs::read(&path).map(|bytes| old::read(&bytes, kind, generation, each))
+            }
         };
-        let payload = body.and_then(|body| frame::frames(body).next());
-        if let Some(Ok(ledger)) = payload.map(|(p, _)| Ledger::decode(&mut Take(p))) {
-            return Ok(Some((*generation, ledger)));
+        match scanned {
+            Ok(Scanned {
+                newer: Some(version),
+                ..
+            }) => Err(StateError::Version { path, version }),
+            Ok(scanned) => Ok(scanned),
+            Err(source) => Err(StateError::Io { path, source }),
         }
-        let aside = path.with_extension(format!("{generation}.damaged"));
-        damage.push(format!(
-            "{} is damaged: set aside as {}, an older one is used",
-            path.display(),
-            aside.display()
-        ));
-        fs::rename(&path, &aside).map_err(|source| StateError::Io { path, source })?;
     }
-    Ok(None)
-}
-
-/// Applies what is whole in a journal. A torn end is what a crash leaves of a record that was never acknowledged.
-fn replay(
-    dir: &Path,
-    generation: u64,
-    ledger: &mut Ledger,
-    damage: &mut Vec<String>,
-) -> Result<(), StateError> {
-    let path = store::path(dir, Kind::Journal, generation);
-    let bytes = read(&path)?;
-    let body = match frame::body(Kind::Journal, generation, &bytes) {
-        Ok(body) => body,
-        Err(HeadError::Torn) => return Ok(()),
-        Err(HeadError::Version(version)) => return Err(StateError::Version { path, version }),
-    };
-    let mut whole = 0;
-    for (payload, end) in frame::frames(body) {
-        if ledger.apply(payload).is_err() {
-            damage.push(format!("{}: a record makes no sense", path.display()));
-        }
-        whole = end;
-    }
-    if whole < body.len() {
-        damage.push(format!(
-            "{}: {} bytes at the end are left out: a record that was being written in a crash, which nobody was told \
-             was accepted, or damage by the disk",
-            path.display(),
-            body.len() - whole
-        ));
-    }
-    Ok(())
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, StateError> {
-    fs::read(path).map_err(|source| StateError::Io {
-        path: path.to_owned(),
-        source,
-    })
 }

@@ -1,58 +1,106 @@
-//! The files of the state: a snapshot, and the journal of what happened since.
+//! The files of the state: a snapshot, and the log of what happened since.
 //!
-//! `snapshot.G` is the state before the first record of `journal.G`. A new generation is begun by making an empty
-//! journal, then the snapshot under another name, then renaming it: whenever the machine stops, one complete chain is
-//! there. The generation before is kept, so that even a snapshot which the disk damages later costs nothing: the older
-//! one and two journals give the same state.
+//! The snapshot of a number is the state before the first record of the log of that number. A new generation is begun by
+//! making an empty log, then the snapshot: whenever the machine stops, one complete chain is there. The generation before
+//! is kept, so that even a snapshot which the disk damages later costs nothing: the older one and two logs give the same
+//! state.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+use std::{fmt, fs, io};
+
+use couic_durable::{Folder, Format, Kind, Name, Segment};
+use tracing::warn;
+
+use super::{ledger::Ledger, old};
+
+/// No record is larger: a request's batch is smaller than the request, and those are bounded. Version 1 are the files of
+/// [`old`].
+pub(super) const FORMAT: Format = Format {
+    prefix: "ledger",
+    version: 2,
+    max_payload: 1 << 30,
 };
 
-use super::{
-    frame::{self, FILE_HEAD, Kind},
-    ledger::Ledger,
-};
-
-/// A journal that is longer is replaced by a snapshot at the next opportunity.
+/// A log that is longer is replaced by a snapshot at the next opportunity.
 const ROTATE_AT: u64 = 64 << 20;
+
+/// A buffer larger than this is not kept for the next group.
+const BUFFER: usize = 1 << 20;
+
+/// A file of the state. Files sort in the order in which they are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StateFile {
+    Old(Kind, u64),
+    New(Name),
+}
+
+impl StateFile {
+    pub(super) const fn kind(self) -> Kind {
+        match self {
+            Self::Old(kind, _) => kind,
+            Self::New(name) => name.kind,
+        }
+    }
+
+    pub(super) const fn generation(self) -> u64 {
+        match self {
+            Self::Old(_, generation) => generation,
+            Self::New(name) => name.number,
+        }
+    }
+
+    fn parse_old(text: &str) -> Option<Self> {
+        let (stem, generation) = text.split_once('.')?;
+        let kind = [Kind::Log, Kind::Snapshot]
+            .into_iter()
+            .find(|kind| old::stem(*kind) == stem)?;
+        Some(Self::Old(kind, generation.parse().ok()?))
+    }
+}
+
+impl fmt::Display for StateFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Old(kind, generation) => write!(f, "{}.{generation}", old::stem(*kind)),
+            Self::New(name) => name.fmt(f),
+        }
+    }
+}
 
 /// The files, open for writing.
 #[derive(Debug)]
 pub(super) struct Store {
-    dir: PathBuf,
-    generation: u64,
-    journal: File,
-    /// Up to here the journal is whole and on disk.
-    len: u64,
-    /// A write failed: what stands behind `len` is not known.
+    folder: Folder,
+    segment: Segment,
+    /// A write failed: the segment takes no more.
     suspect: bool,
     /// The oldest generation that is kept.
     keep_from: u64,
+    /// Damaged files, which are set aside once they are not needed.
+    damaged: Vec<StateFile>,
     buffer: Vec<u8>,
 }
 
 impl Store {
-    /// Begins a new generation with this state.
+    /// Begins a new generation with this state. `damaged` are files of older ones.
     pub(super) fn begin(
-        dir: &Path,
+        folder: Folder,
         generation: u64,
         keep_from: u64,
+        damaged: Vec<StateFile>,
         ledger: &Ledger,
     ) -> io::Result<Self> {
         let mut store = Self {
-            dir: dir.to_owned(),
-            generation,
-            journal: new_journal(dir, generation)?,
-            len: FILE_HEAD as u64,
+            segment: begin_generation(&folder, generation, ledger)?,
+            folder,
             suspect: false,
             keep_from,
+            damaged,
             buffer: Vec::new(),
         };
-        store.write_snapshot(generation, ledger)?;
+        if !store.damaged.is_empty() {
+            // What stands on damaged files is written twice, so that they are not needed even if one snapshot is lost.
+            store.rotate(ledger)?;
+        }
         store.remove_old();
         Ok(store)
     }
@@ -60,44 +108,45 @@ impl Store {
     /// Writes records and waits until they are on disk.
     ///
     /// # Errors
-    /// None of them is in the journal then.
+    /// None of them is in the log then.
     pub(super) fn append<'p>(
         &mut self,
-        payloads: impl Iterator<Item = &'p [u8]>,
+        mut payloads: impl Iterator<Item = &'p [u8]>,
     ) -> io::Result<()> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        payloads.for_each(|payload| frame::put(&mut buffer, payload));
-        let written = self
-            .journal
-            .write_all_at(&buffer, self.len)
-            .and_then(|()| self.journal.sync_data());
-        match &written {
-            Ok(()) => self.len += buffer.len() as u64,
-            Err(_) => {
-                self.suspect = true;
-                // A record that was refused must not come back. Where this fails too, the next generation does it.
-                drop(self.journal.set_len(self.len));
-            }
+        self.buffer.clear();
+        let (buffer, salt) = (&mut self.buffer, self.segment.salt());
+        let fits =
+            payloads.all(|payload| FORMAT.put(buffer, salt, |out| out.extend_from_slice(payload)));
+        if !fits {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
         }
-        buffer.shrink_to(1 << 20);
-        self.buffer = buffer;
+        let bytes = self.segment.bytes();
+        let written = self
+            .segment
+            .write(buffer)
+            .and_then(|()| self.segment.sync());
+        if written.is_err() {
+            self.suspect = true;
+            // A record that was refused must not come back. If this fails too, the next generation does it.
+            self.segment.abandon(bytes);
+        }
+        self.buffer.shrink_to(BUFFER);
         written
     }
 
-    /// Whether the journal should be replaced before more is written to it.
+    /// Whether the log has to be replaced before more is written.
     pub(super) fn must_rotate(&self) -> bool {
         self.suspect
     }
 
-    /// Whether the journal has grown so long that a snapshot is due.
+    /// Whether the log has grown so long that a snapshot is due.
     pub(super) fn is_long(&self) -> bool {
-        self.len > ROTATE_AT
+        self.len() > ROTATE_AT
     }
 
-    /// How long the journal is.
+    /// How long the log is.
     pub(super) fn len(&self) -> u64 {
-        self.len
+        self.segment.bytes()
     }
 
     /// Begins the next generation with this state, which is that of every record so far.
@@ -105,94 +154,60 @@ impl Store {
     /// # Errors
     /// The present generation goes on then.
     pub(super) fn rotate(&mut self, ledger: &Ledger) -> io::Result<()> {
-        let next = self.generation + 1;
-        let journal = new_journal(&self.dir, next)?;
-        self.write_snapshot(next, ledger)?;
-        self.keep_from = self.generation;
-        self.generation = next;
-        self.journal = journal;
-        self.len = FILE_HEAD as u64;
+        let generation = self.segment.name().number;
+        self.segment = begin_generation(&self.folder, generation + 1, ledger)?;
+        self.keep_from = generation;
         self.suspect = false;
         self.remove_old();
         Ok(())
     }
 
-    fn write_snapshot(&mut self, generation: u64, ledger: &Ledger) -> io::Result<()> {
-        let mut payload = Vec::new();
-        ledger.encode(&mut payload);
-        let mut bytes = frame::file_head(Kind::Snapshot, generation).to_vec();
-        frame::put(&mut bytes, &payload);
-        let temporary = self.dir.join("snapshot.new");
-        let written = create(&temporary).and_then(|mut file| {
-            file.write_all(&bytes)?;
-            file.sync_all()
-        });
-        if let Err(error) = written {
-            // It may be what fills the disk.
-            drop(fs::remove_file(&temporary));
-            return Err(error);
-        }
-        fs::rename(&temporary, path(&self.dir, Kind::Snapshot, generation))?;
-        sync_dir(&self.dir)
-    }
-
     /// Takes away the generations that are not needed any more. What stays by mistake is taken away next time.
-    fn remove_old(&self) {
-        for (kind, generation) in list(&self.dir).unwrap_or_default() {
-            if generation < self.keep_from {
-                drop(fs::remove_file(path(&self.dir, kind, generation)));
+    fn remove_old(&mut self) {
+        let (files, mut kept) = list(&self.folder).unwrap_or_default();
+        for file in files
+            .iter()
+            .filter(|file| file.generation() < self.keep_from)
+        {
+            match self.folder.retire(file, self.damaged.contains(file)) {
+                Ok(Some(aside)) => {
+                    warn!(
+                        "{file} in {} is kept as {aside}",
+                        self.folder.dir().display()
+                    );
+                    kept.push(aside);
+                }
+                Ok(None) => {}
+                Err(error) => warn!(
+                    "cannot remove {}: {error}",
+                    self.folder.path(file).display()
+                ),
             }
         }
+        self.folder.forget_oldest(&mut kept);
     }
 }
 
-pub(super) fn path(dir: &Path, kind: Kind, generation: u64) -> PathBuf {
-    let name = match kind {
-        Kind::Journal => "journal",
-        Kind::Snapshot => "snapshot",
-    };
-    dir.join(format!("{name}.{generation}"))
-}
-
-/// Every file of the state, in the order of generations.
-pub(super) fn list(dir: &Path) -> io::Result<Vec<(Kind, u64)>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        let Some((stem, generation)) = name.to_str().and_then(|n| n.split_once('.')) else {
-            continue;
-        };
-        let kind = match stem {
-            "journal" => Kind::Journal,
-            "snapshot" => Kind::Snapshot,
-            _ => continue,
-        };
-        if let Ok(generation) = generation.parse() {
-            found.push((kind, generation));
+fn begin_generation(folder: &Folder, generation: u64, ledger: &Ledger) -> io::Result<Segment> {
+    let segment = Segment::begin(folder, generation)?;
+    let written = folder.write_snapshot(generation, |out| out.put(|out| ledger.encode(out)));
+    match written {
+        Ok(_) => Ok(segment),
+        Err(error) => {
+            // It may be what fills the disk. If it stays, it says nothing.
+            folder.remove(&segment.name()).ok();
+            Err(error)
         }
     }
-    found.sort_by_key(|(_, generation)| *generation);
-    Ok(found)
 }
 
-/// An empty file that only we may read: the figures name addresses.
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-}
-
-fn new_journal(dir: &Path, generation: u64) -> io::Result<File> {
-    let mut file = create(&path(dir, Kind::Journal, generation))?;
-    file.write_all(&frame::file_head(Kind::Journal, generation))?;
-    file.sync_all()?;
-    sync_dir(dir)?;
-    Ok(file)
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+/// Every file of the state, in the order of generations, and those that were set aside.
+pub(super) fn list(folder: &Folder) -> io::Result<(Vec<StateFile>, Vec<String>)> {
+    let listing = folder.list()?;
+    let mut files: Vec<StateFile> = listing.files.into_iter().map(StateFile::New).collect();
+    for entry in fs::read_dir(folder.dir())? {
+        files.extend(entry?.file_name().to_str().and_then(StateFile::parse_old));
+    }
+    files.sort_by_key(|file| (file.generation(), file.kind()));
+    Ok((files, listing.kept))
 }

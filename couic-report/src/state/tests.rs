@@ -1,18 +1,21 @@
 //! Crashes: files cut and damaged at every offset, and kept copies of the folder as it was at any moment.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
+use couic_durable::{Folder, Format, Kind, Segment};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{
     BatchWriter, Seal,
-    frame::Kind,
     ledger::Ledger,
     record::handed,
     recover,
-    store::{self, Store},
+    store::{self, FORMAT, StateFile, Store},
 };
+use crate::codec::Take;
+
+mod upgrade;
 
 const NOW: u64 = 1_000;
 
@@ -60,32 +63,48 @@ fn recovered(dir: &Path) -> (Vec<u8>, Vec<String>) {
 
 /// A store with two generations and records in both, and its state after every record of the newer one.
 fn lively() -> (TempDir, Vec<Vec<u8>>) {
+    lively_with(&later_records())
+}
+
+fn lively_with(later: &[Vec<u8>]) -> (TempDir, Vec<Vec<u8>>) {
     let dir = TempDir::new().unwrap();
     let mut found = recover::open(dir.path(), NOW).unwrap();
+    found.ledger.interval = INTERVAL;
     let (store, ledger) = (&mut found.store, &mut found.ledger);
+    store.rotate(ledger).unwrap();
     for n in 0..4 {
         write(store, ledger, &batch(u128::from(n) + 1, n));
     }
     store.rotate(ledger).unwrap();
     let mut states = vec![bytes(ledger)];
-    let sealed = ledger.interval;
-    for payload in [
-        batch(9, 9),
-        seal(77),
-        batch(0, 3),
-        handed(sealed),
-        batch(10, 4),
-    ] {
-        write(store, ledger, &payload);
+    for payload in later {
+        write(store, ledger, payload);
         states.push(bytes(ledger));
     }
     (dir, states)
 }
 
+/// The open interval of the older generation.
+const INTERVAL: Uuid = Uuid::from_u128(0xa0);
+
+fn later_records() -> [Vec<u8>; 5] {
+    [
+        batch(9, 9),
+        seal(77),
+        batch(0, 3),
+        handed(INTERVAL),
+        batch(10, 4),
+    ]
+}
+
+fn files(dir: &Path) -> Vec<StateFile> {
+    store::list(&Folder::new(dir, FORMAT)).unwrap().0
+}
+
 fn newest(dir: &Path, kind: Kind) -> std::path::PathBuf {
-    let files = store::list(dir).unwrap();
-    let (_, generation) = files.iter().rev().find(|(k, _)| *k == kind).unwrap();
-    store::path(dir, kind, *generation)
+    let files = files(dir);
+    let newest = files.iter().rev().find(|file| file.kind() == kind);
+    dir.join(newest.unwrap().to_string())
 }
 
 #[test]
@@ -99,7 +118,7 @@ fn what_was_written_is_there_again() {
 #[test]
 fn a_journal_cut_anywhere_loses_only_what_was_not_acknowledged() {
     let (dir, states) = lively();
-    let journal = newest(dir.path(), Kind::Journal);
+    let journal = newest(dir.path(), Kind::Log);
     let whole = fs::read(&journal).unwrap();
     let mut seen = 0;
     for cut in 0..=whole.len() {
@@ -124,38 +143,86 @@ fn a_snapshot_cut_or_damaged_anywhere_loses_nothing() {
         for bad in [&whole[..at], &flipped] {
             fs::write(&snapshot, bad).unwrap();
             let crashed = copy(dir.path());
-            // The version byte alone says something that is no damage.
-            let Ok(found) = recover::open(crashed.path(), NOW) else {
-                assert_eq!(at, 7);
-                continue;
-            };
-            assert_eq!(&bytes(&found.ledger), states.last().unwrap(), "at {at}");
-            assert_eq!(found.damage.len(), 1, "{:?}", found.damage);
+            let (state, damage) = recovered(crashed.path());
+            assert_eq!(&state, states.last().unwrap(), "at {at}");
+            assert_eq!(damage.len(), 1, "{damage:?}");
+            let (state, damage) = recovered(crashed.path());
+            assert_eq!(&state, states.last().unwrap(), "at {at}, at the next start");
+            assert!(damage.is_empty(), "said once: {damage:?}");
         }
     }
+}
+
+/// Each record of the log in turn: what is behind it counts, and the file is named and kept.
+#[test]
+fn damage_in_a_log_costs_the_record_that_it_hit() {
+    let later: Vec<_> = (20..26).map(|n| batch(u128::from(n), n)).collect();
+    let (dir, _) = lively_with(&later);
+    let log = newest(dir.path(), Kind::Log);
+    let whole = fs::read(&log).unwrap();
+    let frame = (whole.len() - 16) / later.len();
+    for hit in 0..later.len() - 1 {
+        let mut rest = later.clone();
+        rest.remove(hit);
+        let wanted = lively_with(&rest).1;
+        for at in 16 + hit * frame..16 + (hit + 1) * frame {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            fs::write(&log, damaged).unwrap();
+            let crashed = copy(dir.path());
+            let (state, damage) = recovered(crashed.path());
+            assert_eq!(&state, wanted.last().unwrap(), "byte {at}");
+            let name = log.file_name().unwrap().to_str().unwrap();
+            assert!(damage.len() == 1 && damage[0].contains(name), "{damage:?}");
+            assert!(damage[0].contains("5 records could be read"), "{damage:?}");
+            let (_, kept) = store::list(&Folder::new(crashed.path(), FORMAT)).unwrap();
+            assert!(kept.len() == 1 && kept[0].starts_with(name), "{kept:?}");
+            assert_eq!(&recovered(crashed.path()).0, wanted.last().unwrap());
+        }
+    }
+}
+
+/// What was in its summary is not counted again.
+#[test]
+fn an_interval_whose_end_was_lost_is_reported_once() {
+    let (dir, _) = lively();
+    let log = newest(dir.path(), Kind::Log);
+    let mut bytes = fs::read(&log).unwrap();
+    let seal = 16 + 10 + batch(9, 9).len() + 12;
+    bytes[seal] ^= 1;
+    fs::write(&log, bytes).unwrap();
+    let found = recover::open(dir.path(), NOW).unwrap();
+    assert_eq!(found.damage.len(), 1, "{:?}", found.damage);
+    assert!(found.ledger.outbox.is_empty());
+    assert_ne!(found.ledger.interval, INTERVAL);
+    assert_eq!(found.ledger.figures.adds(), 1, "of the last batch alone");
 }
 
 #[test]
 fn a_rotation_stopped_between_any_two_steps_loses_nothing() {
     let (dir, states) = lively();
     let last = states.last().unwrap();
-    let files = store::list(dir.path()).unwrap();
-    let next = files.last().unwrap().1 + 1;
-    // The journal is there, its head is not.
-    fs::write(store::path(dir.path(), Kind::Journal, next), "").unwrap();
+    let next = files(dir.path()).last().unwrap().generation() + 1;
+    // The log is there, its head is not.
+    fs::write(
+        dir.path().join(format!("ledger-{next:010}-00000000.log")),
+        "",
+    )
+    .unwrap();
     assert_eq!(&recovered(copy(dir.path()).path()).0, last);
     // The snapshot is half written under its other name.
-    fs::write(dir.path().join("snapshot.new"), "CRSNA").unwrap();
+    let half = dir
+        .path()
+        .join(format!("ledger-{next:010}-00000000.snap.tmp"));
+    fs::write(half, "CRSNA").unwrap();
     let crashed = copy(dir.path());
     assert_eq!(&recovered(crashed.path()).0, last);
     // And what that start made can be opened again, and again.
     for _ in 0..3 {
         assert_eq!(&recovered(crashed.path()).0, last);
     }
-    assert!(
-        store::list(crashed.path()).unwrap().len() <= 4,
-        "old files stay"
-    );
+    let left = fs::read_dir(crashed.path()).unwrap().count();
+    assert!(left <= 5, "two generations and the lock, not {left} files");
 }
 
 #[test]
@@ -171,12 +238,11 @@ fn two_cannot_share_a_folder() {
 #[test]
 fn a_newer_version_is_not_overwritten() {
     let (dir, _) = lively();
-    let journal = newest(dir.path(), Kind::Journal);
-    let mut bytes = fs::read(&journal).unwrap();
-    bytes[7] = 2;
-    fs::write(&journal, &bytes).unwrap();
-    let before = store::list(dir.path()).unwrap();
+    let version = FORMAT.version + 1;
+    let newer = Folder::new(dir.path(), Format { version, ..FORMAT });
+    Segment::begin(&newer, 9).unwrap();
+    let before = files(dir.path());
     let error = recover::open(dir.path(), NOW).err().unwrap().to_string();
     assert!(error.contains("another version"), "{error}");
-    assert_eq!(store::list(dir.path()).unwrap(), before);
+    assert_eq!(files(dir.path()), before);
 }

@@ -36,7 +36,7 @@ use tokio::{runtime::Handle, task::JoinSet};
 pub use engine::{Engine, PeerSettings, Time};
 
 use crate::config;
-use couic_files::refuses_data;
+use couic_files::{refuses_data, replace_file};
 use couic_firewall::{journal::Registers, rules::Firewall};
 
 /// How long to wait for an answer.
@@ -186,7 +186,7 @@ fn machine(working_dir: &Path) -> Result<u32, PeeringError> {
         problem,
     };
     match std::fs::read_to_string(&path) {
-        // A file that a crash left half-written is as good as none: the number is nobody's secret, and not precious.
+        // Versions before 2.0 could leave a torn file: it counts as none, since the number can be made again.
         Ok(text) if text.len() == 9 => {
             if let Ok(number) = u32::from_str_radix(text.trim_end(), 16) {
                 return Ok(number);
@@ -197,7 +197,7 @@ fn machine(working_dir: &Path) -> Result<u32, PeeringError> {
         Err(error) => return Err(failed(error)),
     }
     let number = uuid::Uuid::new_v4().as_fields().0;
-    match std::fs::write(&path, format!("{number:08x}\n")) {
+    match replace_file(&path, 0o640, format!("{number:08x}\n").as_bytes()) {
         Err(problem) if refuses_data(&problem) => tracing::warn!(
             "{} cannot be written: {problem}; after a restart, peers take the rules that were made here for another \
              machine's",

@@ -6,6 +6,7 @@ use couic_common::{Cidr, ClientName, PeerState, Policy, RuleKey, Tag};
 use couic_peering::{Limits, LinkSettings};
 
 mod durable;
+mod machine;
 
 use super::{engine::*, outbound::Step};
 use couic_firewall::{

@@ -5,7 +5,7 @@
 //! - While it is on, a start leaves the wall open: the file's being there is what counts, not what is in it.
 //! - Rules go on being changed meanwhile. Switched off, all of them hold again from the next packet on.
 //! - It is never silent: every answer of the API has a header, health is down, the log says so every minute.
-//! - Where the disk does not take the file, or does not let go of it, health says so, and it is tried again and again.
+//! - If the disk does not take the file, or does not let go of it, health says so, and it is tried again and again.
 
 use std::{
     fs, io,
@@ -46,7 +46,7 @@ struct State {
     /// What the file said at the start that could not be read.
     unread: Option<String>,
     /// Why the file is not as it should be: a restart would switch to something else.
-    unkept: Option<String>,
+    unsaved: Option<String>,
     /// When that was tried last.
     tried: Option<Instant>,
     reminded: Option<Instant>,
@@ -93,11 +93,11 @@ impl PanicSwitch {
         }
     }
 
-    /// Lets every packet pass. Where it is on already, who came first stays on record.
+    /// Lets every packet pass. If it is on already, the client that came first stays on record.
     pub fn on(&self, by: &ClientName, reason: Option<String>) -> PanicStatus {
         self.firewall.pass_all(true);
         let mut state = self.state.lock();
-        // Somebody may have switched it off since.
+        // It may have been switched off since.
         self.firewall.pass_all(true);
         if !state.on {
             state.on = true;
@@ -109,22 +109,22 @@ impl PanicSwitch {
             // Said at once by the next reminder.
             state.reminded = None;
         }
-        self.keep(&mut state);
+        self.save(&mut state);
         tracing::info!(target: "couic::audit", client = %by, "panic switched on");
         self.say(&mut state);
         state.status()
     }
 
     /// Makes the file what the switch is.
-    fn keep(&self, state: &mut State) {
+    fn save(&self, state: &mut State) {
         state.tried = Some(Instant::now());
-        let kept = if state.on {
+        let saved = if state.on {
             let record = serde_json::to_vec(&state.last).map_err(io::Error::from);
             record.and_then(|record| replace_file(&self.file, 0o600, &record))
         } else {
             remove_file(&self.file)
         };
-        state.unkept = kept.err().map(|error| {
+        state.unsaved = saved.err().map(|error| {
             let (verb, otherwise) = if state.on {
                 ("written", "off")
             } else {
@@ -137,13 +137,13 @@ impl PanicSwitch {
         });
     }
 
-    /// Tries again what the disk did not take, where it is time.
+    /// Tries again what the disk did not take, if it is time.
     pub fn retry(&self) {
         let mut state = self.state.lock();
         let due = state.tried.is_none_or(|at| at.elapsed() >= AGAIN);
-        if state.unkept.is_some() && due {
-            self.keep(&mut state);
-            if state.unkept.is_none() {
+        if state.unsaved.is_some() && due {
+            self.save(&mut state);
+            if state.unsaved.is_none() {
                 let on = if state.on { "on" } else { "off" };
                 tracing::warn!("panic is {on}, and that is on the disk at last");
             }
@@ -164,8 +164,8 @@ impl PanicSwitch {
             tracing::warn!(target: "couic::audit", client = %by, "panic switched off: the rules hold again");
         }
         state.unread = None;
-        self.keep(&mut state);
-        if let Some(problem) = &state.unkept {
+        self.save(&mut state);
+        if let Some(problem) = &state.unsaved {
             tracing::error!("panic is off, but {problem}");
         }
         state.status()
@@ -184,14 +184,14 @@ impl PanicSwitch {
             health.status = HealthStatus::Down;
             health.panic_since = Some(state.last.since.unwrap_or(0));
         }
-        if let Some(problem) = &state.unkept {
+        if let Some(problem) = &state.unsaved {
             health.degrade();
             let on = if state.on { "on" } else { "off" };
             health.panic_problem = Some(format!("panic is {on}, but {problem}"));
         }
     }
 
-    /// Says in the log that nothing is filtered, where that is so and was not said for a minute.
+    /// Logs that nothing is filtered, if so and not logged for a minute.
     pub fn remind(&self) {
         let mut state = self.state.lock();
         let due = state.reminded.is_none_or(|at| at.elapsed() >= REMINDER);
@@ -223,7 +223,7 @@ fn cause(error: &io::Error) -> String {
 
 impl State {
     fn problem(&self) -> Option<String> {
-        self.unkept.clone().or_else(|| self.unread.clone())
+        self.unsaved.clone().or_else(|| self.unread.clone())
     }
 
     fn status(&self) -> PanicStatus {

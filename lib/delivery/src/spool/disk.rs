@@ -1,61 +1,25 @@
 //! The segments of one spool, as their only writer sees them.
 //!
 //! Segments go from the oldest on, once nothing in them is live: an acknowledgement never goes before the event that
-//! it is about. Where one old event holds up many dead ones, the live ones are copied ahead (compaction), so that the
+//! it is about. When one old event holds up many dead ones, the live ones are copied ahead (compaction), so that the
 //! folder stays within twice the live bytes and some segments.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    io,
     sync::Arc,
 };
 
-use uuid::Uuid;
+use couic_durable::{Folder, Segment};
 
 use super::{
     batch::{Batch, Op},
-    record::{COUNTERS, RECORD_OVERHEAD, Record, SEGMENT_HEAD, SegmentHead},
-    recover::{Found, Loaded, segment_path, set_counter, sync_dir},
+    record::{COUNTERS, RECORD_OVERHEAD, Record},
+    recover::{Found, Loaded, SegmentFile, set_counter},
 };
 
 /// Written at once at most, so that a large group needs no second copy of itself.
 const CHUNK: usize = 1 << 20;
-
-/// Where records go. A seam: tests fill the disk with it.
-pub(super) trait Medium: Send {
-    /// Creates a new segment's file, which must not be there.
-    fn create(&mut self, path: &Path) -> io::Result<File>;
-    /// Appends.
-    fn write(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<()>;
-    /// Makes what was appended durable.
-    fn sync(&mut self, file: &File) -> io::Result<()>;
-}
-
-/// The file system.
-pub(super) struct RealMedium;
-
-impl Medium for RealMedium {
-    fn create(&mut self, path: &Path) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600).open(path)
-    }
-
-    fn write(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
-        file.write_all(bytes)
-    }
-
-    fn sync(&mut self, file: &File) -> io::Result<()> {
-        file.sync_data()
-    }
-}
-
-struct Current {
-    file: File,
-    salt: u64,
-}
 
 /// A live event, shared with the owner's queue.
 struct Live {
@@ -68,11 +32,10 @@ struct Live {
 
 /// The segments and what is live in them.
 pub(super) struct Disk {
-    dir: PathBuf,
+    folder: Folder,
     segment_bytes: u64,
-    medium: Box<dyn Medium>,
     segments: VecDeque<Found>,
-    current: Option<Current>,
+    current: Option<Segment>,
     live: HashMap<u64, Live>,
     live_bytes: u64,
     next_index: u64,
@@ -81,16 +44,10 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn new(
-        dir: PathBuf,
-        segment_bytes: u64,
-        medium: Box<dyn Medium>,
-        loaded: Loaded,
-    ) -> Self {
+    pub(super) fn new(folder: Folder, segment_bytes: u64, loaded: Loaded) -> Self {
         let mut disk = Self {
-            dir,
+            folder,
             segment_bytes,
-            medium,
             segments: VecDeque::new(),
             current: None,
             live: HashMap::new(),
@@ -110,7 +67,7 @@ impl Disk {
             disk.live.insert(seq, live);
         }
         for segment in loaded.segments {
-            let (index, events) = (segment.index, segment.live.clone());
+            let (index, events) = (segment.file.index(), segment.live.clone());
             disk.segments.push_back(segment);
             events.into_iter().for_each(|seq| disk.locate(seq, index));
         }
@@ -152,7 +109,10 @@ impl Disk {
 
     fn forget(&mut self, seq: u64, segment: Option<u64>) {
         let Some(index) = segment else { return };
-        if let Ok(at) = self.segments.binary_search_by_key(&index, |s| s.index) {
+        if let Ok(at) = self
+            .segments
+            .binary_search_by_key(&index, |s| s.file.index())
+        {
             self.segments[at].live.remove(&seq);
         }
     }
@@ -164,16 +124,19 @@ impl Disk {
         };
         let old = live.segment.replace(index);
         self.forget(seq, old);
-        if let Ok(at) = self.segments.binary_search_by_key(&index, |s| s.index) {
+        if let Ok(at) = self
+            .segments
+            .binary_search_by_key(&index, |s| s.file.index())
+        {
             self.segments[at].live.insert(seq);
         }
     }
 
     /// Writes a group and makes it durable. On error nothing of it counts, and the next group starts a new segment:
-    /// after a failed fsync nobody knows what the old one holds.
+    /// after a failed fsync, what the old one holds is not known.
     pub(super) fn commit(&mut self, batch: &Batch) -> io::Result<()> {
         let first_new = self.next_index;
-        let end = self.segments.back().map_or(0, |s| s.bytes);
+        let before = self.current.clone();
         let written = self.write_records(batch.records());
         match written.and_then(|placed| self.sync().map(|()| placed)) {
             Ok(placed) => {
@@ -183,7 +146,7 @@ impl Disk {
                 Ok(())
             }
             Err(error) => {
-                self.abandon(first_new, end);
+                self.abandon(first_new, before);
                 Err(error)
             }
         }
@@ -209,9 +172,9 @@ impl Disk {
             let Some(current) = &self.current else {
                 return Err(io::Error::other("no segment to write to"));
             };
-            record.encode(current.salt, &mut chunk);
+            record.put(current.salt(), &mut chunk);
             if let (Record::Data { seq, .. }, Some(last)) = (record, self.segments.back()) {
-                placed.push((seq, last.index));
+                placed.push((seq, last.file.index()));
             }
             if chunk.len() >= CHUNK {
                 self.flush(&mut chunk)?;
@@ -223,87 +186,75 @@ impl Disk {
 
     fn flush(&mut self, chunk: &mut Vec<u8>) -> io::Result<()> {
         if let (Some(current), Some(last)) = (&mut self.current, self.segments.back_mut()) {
-            self.medium.write(&mut current.file, chunk)?;
-            last.bytes += chunk.len() as u64;
+            current.write(chunk)?;
+            last.bytes = current.bytes();
             chunk.clear();
         }
         Ok(())
     }
 
-    fn sync(&mut self) -> io::Result<()> {
-        match &self.current {
-            Some(current) => self.medium.sync(&current.file),
-            None => Ok(()),
-        }
+    fn sync(&self) -> io::Result<()> {
+        self.current.as_ref().map_or(Ok(()), Segment::sync)
     }
 
-    /// Ends the current segment and starts the next.
+    /// Ends the current segment and starts the next, with all that must survive the removal of those before it.
     fn rotate(&mut self) -> io::Result<()> {
         self.sync()?;
         let index = self.next_index;
-        let path = segment_path(&self.dir, index);
-        let head = SegmentHead {
-            salt: Uuid::new_v4().as_u64_pair().0,
-            next_seq: self.next_seq,
-            counters: self.counters,
-        };
-        // Also where this fails: the file may be there.
+        // Also on error: the file may be there.
         self.next_index += 1;
-        let mut file = self.medium.create(&path)?;
-        let started =
-            (self.medium.write(&mut file, &head.encode())).and_then(|()| sync_dir(&self.dir));
-        if let Err(error) = started {
-            // A leftover without records is removed at the next start, if it cannot be now.
-            fs::remove_file(&path).ok();
+        let mut segment = Segment::begin(&self.folder, index)?;
+        let mut head = Vec::new();
+        let (next_seq, counters) = (self.next_seq, self.counters);
+        Record::Start { next_seq, counters }.put(segment.salt(), &mut head);
+        if let Err(error) = segment.write(&head) {
+            self.folder.remove(&segment.name()).ok();
             return Err(error);
         }
         self.segments.push_back(Found {
-            index,
-            path,
-            bytes: SEGMENT_HEAD as u64,
+            file: SegmentFile::New(segment.name()),
+            bytes: segment.bytes(),
             live: BTreeSet::new(),
+            is_damaged: false,
         });
-        self.current = Some(Current {
-            file,
-            salt: head.salt,
-        });
+        self.current = Some(segment);
         Ok(())
     }
 
     /// Takes back a group that failed half way, as far as the disk lets us: the segments that it started, and what it
     /// appended to the one before.
-    fn abandon(&mut self, first_new: u64, end: u64) {
-        while self.segments.back().is_some_and(|s| s.index >= first_new) {
-            if let Some(started) = self.segments.pop_back() {
-                fs::remove_file(&started.path).ok();
-            }
+    fn abandon(&mut self, first_new: u64, before: Option<Segment>) {
+        self.current = None;
+        while let Some(started) = self.segments.pop_back_if(|s| s.file.index() >= first_new) {
+            self.folder.remove(&started.file).ok();
         }
-        let appended_to = self.segments.back_mut().filter(|s| s.bytes != end);
-        if let (Some(_), Some(last)) = (self.current.take(), appended_to) {
-            let file = OpenOptions::new().write(true).open(&last.path);
-            if file.and_then(|file| file.set_len(end)).is_ok() {
-                last.bytes = end;
+        if let (Some(mut segment), Some(last)) = (before, self.segments.back_mut()) {
+            let bytes = segment.bytes();
+            if segment.abandon(bytes) {
+                last.bytes = bytes;
             }
         }
     }
 
-    /// Removes what nobody needs any more. Errors wait for the next time: an old segment only costs room.
+    /// Removes what is not needed any more. Errors wait for the next time: an old segment only costs room.
     pub(super) fn tidy(&mut self) {
-        // The last one stays: it knows the counter and the next number.
-        while self.segments.len() > 1 {
+        // The last one stays: it knows the counters and the next number. Unless it is damaged, and may not.
+        while self.segments.len() > 1 && !self.segments.back().is_some_and(|last| last.is_damaged) {
             let Some(oldest) = self.segments.front() else {
                 break;
             };
-            if !oldest.live.is_empty() || fs::remove_file(&oldest.path).is_err() {
+            let is_needed = !oldest.live.is_empty();
+            if is_needed || self.folder.retire(&oldest.file, oldest.is_damaged).is_err() {
                 break;
             }
             self.segments.pop_front();
         }
     }
 
-    /// True where dead events take more room than live ones, beyond some slack.
-    pub(super) fn is_wasteful(&self) -> bool {
-        self.bytes() > 2 * self.live_bytes + 4 * self.segment_bytes
+    /// Whether dead events take more room than live ones, beyond some slack, or a damaged segment is to be replaced.
+    pub(super) fn must_compact(&self) -> bool {
+        let is_wasteful = self.bytes() > 2 * self.live_bytes + 4 * self.segment_bytes;
+        is_wasteful || self.segments.iter().any(|segment| segment.is_damaged)
     }
 
     /// Copies everything live into new segments, then removes the old ones.
@@ -320,10 +271,13 @@ impl Disk {
                 batch.absorb(Op::Progress { seq, done });
             }
         }
+        // At least this, so that a segment is begun.
+        let value = self.counter();
+        batch.absorb(Op::Counter { slot: 0, value });
         self.current = None;
         self.commit(&batch)?;
         self.tidy();
-        sync_dir(&self.dir)
+        self.folder.sync()
     }
 
     pub(super) fn bytes(&self) -> u64 {

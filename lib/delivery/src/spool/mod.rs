@@ -1,12 +1,12 @@
 //! What was accepted survives: an append-only log of events, with acknowledgements.
 //!
 //! Guarantees:
-//! - **Never blocks**: [`Spool::append`] and [`Spool::ack`] only hand over to the spool's thread. Who needs to know
-//!   that an event is on disk awaits [`Spool::durable`].
+//! - **Never blocks**: [`Spool::append`] and [`Spool::ack`] only hand over to the spool's thread. A caller that
+//!   needs to know that an event is on disk awaits [`Spool::durable`].
 //! - **At least once**: after a crash at any moment, every event that was reported durable and is not acknowledged is
 //!   there again. An acknowledgement may be lost with its last group: then the event comes twice.
-//! - **Torn tails are cut** at every byte offset, damage in the middle costs the records hit and no others, both are
-//!   counted ([`Recovery`]). Payloads cannot forge records, see `record.rs`.
+//! - **Torn tails are left out** at every byte offset, damage in the middle costs the records hit and no others, both are
+//!   counted ([`Recovery`]). Payloads cannot forge records: files and frames are those of `couic_durable`.
 //! - **A full or broken disk** means memory only and an alarm ([`SpoolStatus::alarm`]). Writing is tried again every
 //!   few seconds, and then catches up.
 //! - **Bounded**: by what its owner leaves unacknowledged; the folder takes at most twice that and some segments.
@@ -15,6 +15,7 @@
 
 mod batch;
 mod disk;
+mod old;
 mod record;
 mod recover;
 #[cfg(test)]
@@ -22,20 +23,20 @@ mod tests;
 mod writer;
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::File,
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
 
-use batch::Op;
+use couic_durable::{Alarm, FileSystem, Folder, LockError, Medium, Pause};
 use parking_lot::Mutex;
 
-use disk::{Disk, Medium, RealMedium};
-use record::{COUNTERS, MAX_PAYLOAD};
+use batch::Op;
+use disk::Disk;
+use record::{COUNTERS, FORMAT, MAX_PAYLOAD};
 use writer::{Shared, Writer};
 
 /// How long a dropped spool waits for its last group. A disk that hangs must not hang the shutdown.
@@ -107,7 +108,7 @@ pub struct StoredEvent {
 pub struct Recovery {
     /// Segments read.
     pub segments: usize,
-    /// Bytes of torn tails that were cut off: a crash while writing.
+    /// Bytes of torn tails that were left out: a crash while writing.
     pub cut_bytes: u64,
     /// Bytes lost in the middle: a disk that rots.
     pub damaged_bytes: u64,
@@ -166,20 +167,24 @@ impl Spool {
     /// # Errors
     /// [`SpoolError::Locked`], or what the file system says.
     pub fn open(config: &SpoolConfig) -> Result<(Self, Recovered), SpoolError> {
-        Self::open_on(config, Box::new(RealMedium))
+        Self::open_on(config, Arc::new(FileSystem))
     }
 
     fn open_on(
         config: &SpoolConfig,
-        medium: Box<dyn Medium>,
+        medium: Arc<dyn Medium>,
     ) -> Result<(Self, Recovered), SpoolError> {
         let dir = &config.dir;
-        let lock = lock(dir)?;
         let io = |source| SpoolError::Io {
             dir: dir.clone(),
             source,
         };
-        let loaded = recover::load(dir).map_err(io)?;
+        let folder = Folder::on(dir, FORMAT, medium);
+        let lock = folder.lock().map_err(|error| match error {
+            LockError::InUse => SpoolError::Locked { dir: dir.clone() },
+            LockError::Io(source) => io(source),
+        })?;
+        let loaded = recover::load(&folder).map_err(io)?;
         let mut events: Vec<_> = loaded.events.values().cloned().collect();
         events.sort_by_key(|event| (event.order, event.seq));
         let recovered = Recovered {
@@ -188,13 +193,18 @@ impl Spool {
             recovery: loaded.recovery,
         };
         let next_seq = loaded.next_seq;
-        let mut disk = Disk::new(dir.clone(), config.segment_bytes, medium, loaded);
+        let mut disk = Disk::new(folder, config.segment_bytes, loaded);
         disk.tidy();
+        if disk.must_compact() {
+            // On error, the first group does it.
+            disk.compact().ok();
+        }
         let shared = Arc::new(Shared::new(next_seq, &disk));
         let writer = Writer {
             shared: Arc::clone(&shared),
             disk,
-            retry_every: config.retry_every,
+            pause: Pause::new(config.retry_every, config.retry_every),
+            alarm: Alarm::default(),
         };
         let (closing, closed) = mpsc::channel();
         let run = move || {
@@ -270,28 +280,5 @@ impl Drop for Spool {
         if self.closed.lock().recv_timeout(CLOSE_TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {
             tracing::error!("the disk hangs: the last notifications may not be in the spool");
         }
-    }
-}
-
-/// Makes the folder and takes it for this process.
-fn lock(dir: &Path) -> Result<File, SpoolError> {
-    let io = |source| SpoolError::Io {
-        dir: dir.to_owned(),
-        source,
-    };
-    if !fs::exists(dir).map_err(io)? {
-        (DirBuilder::new().recursive(true).mode(0o700))
-            .create(dir)
-            .map_err(io)?;
-    }
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    let file = options.open(dir.join("lock")).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(SpoolError::Locked {
-            dir: dir.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(io(source)),
     }
 }

@@ -1,31 +1,54 @@
 //! Reading a spool back after a crash.
 //!
-//! Whatever proves itself by its checksum counts, whatever does not is lost and counted in bytes. A torn tail is cut
-//! off; damage in the middle costs only the records that it hit.
+//! What proves itself by its checksum counts, what does not is lost and counted in bytes. A damaged segment is logged with
+//! what was lost, and set aside once its events stand elsewhere.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File, OpenOptions},
-    io,
-    path::{Path, PathBuf},
+    fmt, fs, io,
     sync::Arc,
 };
 
+use couic_durable::{Folder, Name, Scanned};
+
 use super::{
-    Recovery, StoredEvent,
-    record::{self, COUNTERS, Record, SEGMENT_HEAD, SegmentHead},
+    Recovery, StoredEvent, old,
+    record::{COUNTERS, Record},
 };
 
-const EXTENSION: &str = "seg";
+/// The file of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SegmentFile {
+    Old(u64),
+    New(Name),
+}
+
+impl SegmentFile {
+    pub(super) const fn index(self) -> u64 {
+        match self {
+            Self::Old(index) => index,
+            Self::New(name) => name.number,
+        }
+    }
+}
+
+impl fmt::Display for SegmentFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Old(index) => f.write_str(&old::name(*index)),
+            Self::New(name) => name.fmt(f),
+        }
+    }
+}
 
 /// A segment found on disk.
 #[derive(Debug)]
 pub(super) struct Found {
-    pub(super) index: u64,
-    pub(super) path: PathBuf,
+    pub(super) file: SegmentFile,
     pub(super) bytes: u64,
     /// The live events that stand in it.
     pub(super) live: BTreeSet<u64>,
+    pub(super) is_damaged: bool,
 }
 
 /// Everything that a folder of segments says.
@@ -37,29 +60,27 @@ pub(super) struct Loaded {
     pub(super) next_index: u64,
     pub(super) counters: [u64; COUNTERS],
     pub(super) recovery: Recovery,
+    acks: BTreeSet<u64>,
+    progress: BTreeMap<u64, u64>,
 }
 
-/// The file of the segment `index`.
-pub(super) fn segment_path(dir: &Path, index: u64) -> PathBuf {
-    dir.join(format!("{index:016x}.{EXTENSION}"))
-}
-
-/// Reads all segments in order and cuts torn tails.
-pub(super) fn load(dir: &Path) -> io::Result<Loaded> {
+/// Reads all segments in order.
+pub(super) fn load(folder: &Folder) -> io::Result<Loaded> {
     let mut loaded = Loaded {
         next_seq: 1,
         ..Loaded::default()
     };
-    let mut acks = BTreeSet::new();
-    let mut progress = BTreeMap::new();
-    for (index, path) in segment_files(dir)? {
-        loaded.next_index = index + 1;
+    let mut kept = folder.list()?.kept;
+    for file in segment_files(folder)? {
+        loaded.next_index = file.index() + 1;
         loaded.recovery.segments += 1;
-        load_segment(&mut loaded, &mut acks, &mut progress, index, &path)?;
+        loaded.read(folder, file)?;
     }
+    folder.forget_oldest(&mut kept);
+    let acks = &loaded.acks;
     loaded.events.retain(|seq, _| !acks.contains(seq));
     for (seq, event) in &mut loaded.events {
-        event.done = progress.get(seq).copied().unwrap_or(0);
+        event.done = loaded.progress.get(seq).copied().unwrap_or(0);
     }
     for segment in &mut loaded.segments {
         segment.live.retain(|seq| loaded.events.contains_key(seq));
@@ -67,63 +88,78 @@ pub(super) fn load(dir: &Path) -> io::Result<Loaded> {
     Ok(loaded)
 }
 
-fn segment_files(dir: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_none_or(|found| found != EXTENSION) {
-            continue;
-        }
-        let stem = path.file_stem().and_then(|stem| stem.to_str());
-        if let Some(index) = stem.and_then(|stem| u64::from_str_radix(stem, 16).ok()) {
-            files.insert(index, path);
-        }
+pub(super) fn segment_files(folder: &Folder) -> io::Result<Vec<SegmentFile>> {
+    let files = folder.list()?.files;
+    let mut files: Vec<_> = files.into_iter().map(SegmentFile::New).collect();
+    for entry in fs::read_dir(folder.dir())? {
+        let index = entry?.file_name().to_str().and_then(old::index);
+        files.extend(index.map(SegmentFile::Old));
     }
+    files.sort_by_key(|file| file.index());
     Ok(files)
 }
 
-fn load_segment(
-    loaded: &mut Loaded,
-    acks: &mut BTreeSet<u64>,
-    progress: &mut BTreeMap<u64, u64>,
-    index: u64,
-    path: &Path,
-) -> io::Result<()> {
-    let bytes = fs::read(path)?;
-    let Some(head) = SegmentHead::decode(&bytes) else {
-        return set_aside(loaded, path, bytes.len());
-    };
-    loaded.next_seq = loaded.next_seq.max(head.next_seq);
-    loaded.counters = head.counters;
-    let mut found = Found {
-        index,
-        path: path.to_owned(),
-        bytes: 0,
-        live: BTreeSet::new(),
-    };
-    let mut at = SEGMENT_HEAD;
-    while at < bytes.len() {
-        let Some((record, len)) = record::decode(&bytes[at..], head.salt) else {
-            let Some(next) = record::resync(&bytes, at + 1, head.salt) else {
-                cut(path, at)?;
-                loaded.recovery.cut_bytes += (bytes.len() - at) as u64;
-                break;
-            };
-            loaded.recovery.damaged_bytes += (next - at) as u64;
-            at = next;
-            continue;
+impl Loaded {
+    fn read(&mut self, folder: &Folder, file: SegmentFile) -> io::Result<()> {
+        let mut live = BTreeSet::new();
+        let scanned = match file {
+            SegmentFile::New(name) => folder.read(&name, |payload| {
+                let record = Record::read(payload);
+                record.map(|record| self.apply(record, &mut live)).is_some()
+            }),
+            SegmentFile::Old(_) => fs::read(folder.path(&file))
+                .map(|bytes| old::read(&bytes, |record| self.apply(record, &mut live))),
+        }?;
+        self.recovery.cut_bytes += scanned.torn;
+        let is_damaged = !scanned.is_sound();
+        if is_damaged {
+            self.count_damage(folder, file, &scanned);
+        }
+        if scanned.records == 0 {
+            // It was never begun, or nothing of it can be read: it must not outlive those that know the counters.
+            return folder.retire(&file, is_damaged).map(drop);
+        }
+        self.segments.push(Found {
+            file,
+            bytes: scanned.length,
+            live,
+            is_damaged,
+        });
+        Ok(())
+    }
+
+    fn count_damage(&mut self, folder: &Folder, file: SegmentFile, scanned: &Scanned) {
+        let lost = if scanned.records == 0 {
+            scanned.length
+        } else {
+            scanned.damaged_bytes.max(1)
         };
-        at += len;
+        self.recovery.damaged_bytes += lost;
+        tracing::error!(
+            "the spool segment {} {}; it will be kept under another name",
+            folder.path(&file).display(),
+            scanned.damage("count")
+        );
+    }
+
+    fn apply(&mut self, record: Record<'_>, live: &mut BTreeSet<u64>) {
+        let used = match record {
+            Record::Data { seq, .. } | Record::Ack { seq } | Record::Progress { seq, .. } => {
+                seq.saturating_add(1)
+            }
+            Record::Start { next_seq, .. } => next_seq,
+            Record::Counter { .. } => 0,
+        };
+        self.next_seq = self.next_seq.max(used);
         match record {
             Record::Data {
                 seq,
                 order,
                 payload,
             } => {
-                loaded.next_seq = loaded.next_seq.max(seq.saturating_add(1));
-                found.live.insert(seq);
+                live.insert(seq);
                 // After a compaction that was cut short, an event may stand there twice.
-                loaded.events.entry(seq).or_insert_with(|| StoredEvent {
+                self.events.entry(seq).or_insert_with(|| StoredEvent {
                     seq,
                     order,
                     done: 0,
@@ -131,39 +167,15 @@ fn load_segment(
                 });
             }
             Record::Ack { seq } => {
-                acks.insert(seq);
+                self.acks.insert(seq);
             }
             Record::Progress { seq, done } => {
-                progress.insert(seq, done);
+                self.progress.insert(seq, done);
             }
-            Record::Counter { slot, value } => set_counter(&mut loaded.counters, slot, value),
+            Record::Counter { slot, value } => set_counter(&mut self.counters, slot, value),
+            Record::Start { counters, .. } => self.counters = counters,
         }
     }
-    found.bytes = at as u64;
-    loaded.segments.push(found);
-    Ok(())
-}
-
-/// A segment without a sound header. Within the header's length it is a crash at its creation, before anything was
-/// acknowledged. Otherwise the disk has rotted: keep it for whoever wants to look.
-fn set_aside(loaded: &mut Loaded, path: &Path, len: usize) -> io::Result<()> {
-    if len <= SEGMENT_HEAD {
-        loaded.recovery.cut_bytes += len as u64;
-        return fs::remove_file(path);
-    }
-    loaded.recovery.damaged_bytes += len as u64;
-    fs::rename(path, path.with_extension("damaged"))
-}
-
-fn cut(path: &Path, len: usize) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
-    file.set_len(len as u64)?;
-    file.sync_data()
-}
-
-/// Makes creations, renames and removals in a folder durable.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// A slot that a later version added is ignored.

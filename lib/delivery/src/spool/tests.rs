@@ -2,14 +2,17 @@
 
 use std::{
     collections::BTreeMap,
-    io,
-    sync::atomic::{AtomicI64, Ordering},
+    fs, io,
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::{record::SEGMENT_HEAD, *};
+use super::*;
+
+mod upgrade;
 
 fn config(dir: &TempDir) -> SpoolConfig {
     SpoolConfig {
@@ -31,17 +34,17 @@ fn texts(recovered: &Recovered) -> Vec<String> {
 fn segment_files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = (fs::read_dir(dir).unwrap())
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "seg"))
+        .filter(|path| path.extension().is_some_and(|e| e == "log"))
         .collect();
     files.sort();
     files
 }
 
 /// A disk with room for so many bytes more, and one whose fsync fails while `syncs` is false.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct SmallDisk {
     room: Arc<AtomicI64>,
-    syncs: Arc<std::sync::atomic::AtomicBool>,
+    syncs: Arc<AtomicBool>,
 }
 
 impl SmallDisk {
@@ -58,102 +61,137 @@ impl SmallDisk {
 }
 
 impl Medium for SmallDisk {
-    fn create(&mut self, path: &Path) -> io::Result<File> {
+    fn create(&self, path: &Path) -> io::Result<File> {
         match self.room.load(Ordering::SeqCst) {
             ..=0 => Err(Self::full()),
-            _ => RealMedium.create(path),
+            _ => FileSystem.create(path),
         }
     }
 
     /// Like a real one: writes as much as fits, then fails.
-    fn write(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
         let len = i64::try_from(bytes.len()).unwrap();
         let room = self.room.fetch_sub(len, Ordering::SeqCst);
         let fits = usize::try_from(room.clamp(0, len)).unwrap();
-        RealMedium.write(file, &bytes[..fits])?;
+        FileSystem.write(file, &bytes[..fits])?;
         if fits < bytes.len() {
             return Err(Self::full());
         }
         Ok(())
     }
 
-    fn sync(&mut self, file: &File) -> io::Result<()> {
+    fn sync(&self, file: &File) -> io::Result<()> {
         if !self.syncs.load(Ordering::SeqCst) {
             return Err(io::Error::other("fsync failed"));
         }
-        RealMedium.sync(file)
+        FileSystem.sync(file)
     }
 }
 
 #[tokio::test]
-async fn a_torn_tail_is_cut_at_every_byte() {
+async fn a_torn_tail_is_left_out_at_every_byte_and_the_spool_goes_on() {
     let dir = TempDir::new().unwrap();
     let big = SpoolConfig {
         segment_bytes: 1 << 20,
         ..config(&dir)
     };
     let (spool, _) = Spool::open(&big).unwrap();
-    let mut ends = vec![SEGMENT_HEAD as u64];
+    let mut ends = Vec::new();
     for n in 0..6 {
         spool.append(None, payload(&format!("event {n}"))).unwrap();
         assert_eq!(spool.durable().await, Durability::Disk);
         ends.push(spool.status().bytes);
     }
     drop(spool);
-    let whole = fs::read(&segment_files(dir.path())[0]).unwrap();
-    assert_eq!(whole.len() as u64, ends[6]);
+    let segment = &segment_files(dir.path())[0];
+    let whole = fs::read(segment).unwrap();
+    assert_eq!(whole.len() as u64, ends[5]);
     for cut in 0..=whole.len() {
         let torn = TempDir::new().unwrap();
-        fs::write(recover::segment_path(torn.path(), 0), &whole[..cut]).unwrap();
-        let expected = ends.iter().filter(|&&end| end <= cut as u64).count();
+        let name = segment.file_name().unwrap();
+        fs::write(torn.path().join(name), &whole[..cut]).unwrap();
+        let left = ends.iter().filter(|&&end| end <= cut as u64).count();
         let (spool, recovered) = Spool::open(&config(&torn)).unwrap();
-        let mut expected: Vec<_> = (1..expected).map(|n| format!("event {}", n - 1)).collect();
+        let mut expected: Vec<_> = (0..left).map(|n| format!("event {n}")).collect();
         assert_eq!(texts(&recovered), expected, "cut at {cut}");
         assert_eq!(recovered.recovery.damaged_bytes, 0, "cut at {cut}");
-        // And it goes on from there.
         spool.append(None, payload("after")).unwrap();
         drop(spool);
         let (_, recovered) = Spool::open(&config(&torn)).unwrap();
         expected.push("after".to_owned());
         assert_eq!(texts(&recovered), expected, "after the cut at {cut}");
-        assert_eq!(recovered.recovery.cut_bytes, 0, "cut at {cut} stays cut");
     }
 }
 
+/// Wherever a bit flips, also in the header and in what says the counters and the next number.
 #[tokio::test]
-async fn damage_in_the_middle_costs_one_record() {
+async fn damage_costs_the_event_that_it_hit_and_is_said_once() {
     let dir = TempDir::new().unwrap();
     let (spool, _) = Spool::open(&config(&dir)).unwrap();
-    for n in 0..4 {
-        spool.append(None, payload(&format!("event {n}"))).unwrap();
+    spool.set_counter(1, 5);
+    spool.durable().await;
+    let all: Vec<_> = (0..4).map(|n| format!("event {n}")).collect();
+    for event in &all {
+        spool.append(None, payload(event)).unwrap();
     }
     drop(spool);
-    let path = &segment_files(dir.path())[0];
-    let mut bytes = fs::read(path).unwrap();
-    let second = SEGMENT_HEAD + record::RECORD_OVERHEAD + 7;
-    bytes[second + 35] ^= 1;
-    fs::write(path, bytes).unwrap();
-    let (_, recovered) = Spool::open(&config(&dir)).unwrap();
-    assert_eq!(texts(&recovered), ["event 0", "event 2", "event 3"]);
-    assert_eq!(recovered.recovery.damaged_bytes, 47);
+    let segment = &segment_files(dir.path())[0];
+    let name = segment.file_name().unwrap().to_str().unwrap();
+    let whole = fs::read(segment).unwrap();
+    let event = record::RECORD_OVERHEAD + 7;
+    let first = whole.len() - 4 * event;
+    for at in 0..whole.len() - event {
+        let damaged = TempDir::new().unwrap();
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(damaged.path().join(name), bytes).unwrap();
+        let mut expected = all.clone();
+        if at >= first {
+            expected.remove((at - first) / event);
+        }
+        let (spool, recovered) = Spool::open(&config(&damaged)).unwrap();
+        assert_eq!(texts(&recovered), expected, "byte {at}");
+        assert!(recovered.recovery.damaged_bytes > 0, "byte {at}");
+        let seq = spool.append(None, payload("after")).unwrap();
+        assert_eq!(seq, 5, "no number is given twice");
+        drop(spool);
+        let names = fs::read_dir(damaged.path()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let kept = names.filter(|found| found.starts_with(&format!("{name}.damaged-")));
+        assert_eq!(kept.count(), 1);
+        expected.push("after".to_owned());
+        let (_, recovered) = Spool::open(&config(&damaged)).unwrap();
+        assert_eq!(texts(&recovered), expected, "byte {at}, at the next start");
+        assert_eq!(recovered.recovery.damaged_bytes, 0, "byte {at}: said once");
+    }
 }
 
 #[test]
-fn a_segment_without_a_sound_head_is_kept_aside() {
+fn a_segment_of_garbage_is_kept_aside() {
     let dir = TempDir::new().unwrap();
-    fs::write(recover::segment_path(dir.path(), 3), vec![7; 1000]).unwrap();
+    fs::write(
+        dir.path().join("spool-0000000003-00000000.log"),
+        vec![7; 1000],
+    )
+    .unwrap();
     let (_, recovered) = Spool::open(&config(&dir)).unwrap();
     assert_eq!(recovered.events, []);
     assert_eq!(recovered.recovery.damaged_bytes, 1000);
-    let kept = dir.path().join("0000000000000003.damaged");
-    assert_eq!(fs::read(kept).unwrap().len(), 1000);
+    let kept = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap());
+    let kept: Vec<_> = kept
+        .filter(|entry| entry.metadata().unwrap().len() > 0)
+        .collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(fs::read(kept[0].path()).unwrap().len(), 1000);
 }
 
 #[tokio::test]
 async fn a_full_disk_means_memory_only_and_then_catches_up() {
     let dir = TempDir::new().unwrap();
     let disk = SmallDisk::new(300);
-    let (spool, _) = Spool::open_on(&config(&dir), Box::new(disk.clone())).unwrap();
+    let (spool, _) = Spool::open_on(&config(&dir), Arc::new(disk.clone())).unwrap();
     let first = spool.append(None, payload("first")).unwrap();
     assert_eq!(spool.durable().await, Durability::Disk);
     for n in 0..100 {
@@ -179,7 +217,7 @@ async fn a_full_disk_means_memory_only_and_then_catches_up() {
 async fn what_a_failed_fsync_may_have_written_does_not_come_back() {
     let dir = TempDir::new().unwrap();
     let disk = SmallDisk::new(1 << 20);
-    let (spool, _) = Spool::open_on(&config(&dir), Box::new(disk.clone())).unwrap();
+    let (spool, _) = Spool::open_on(&config(&dir), Arc::new(disk.clone())).unwrap();
     spool.append(None, payload("kept")).unwrap();
     assert_eq!(spool.durable().await, Durability::Disk);
     disk.syncs.store(false, Ordering::SeqCst);
@@ -320,7 +358,7 @@ impl Oracle {
 async fn run_steps(steps: &[Step]) {
     let dir = TempDir::new().unwrap();
     let disk = SmallDisk::new(1 << 30);
-    let open = || Spool::open_on(&config(&dir), Box::new(disk.clone())).unwrap();
+    let open = || Spool::open_on(&config(&dir), Arc::new(disk.clone())).unwrap();
     let mut oracle = Oracle::default();
     let (mut spool, _) = open();
     for step in steps {
@@ -342,7 +380,11 @@ async fn run_steps(steps: &[Step]) {
                 assert_eq!(recovered.events, oracle.sorted());
                 assert_eq!(recovered.counters, oracle.counters);
                 assert_eq!(recovered.recovery.damaged_bytes, 0);
-                let live: usize = oracle.events.values().map(|e| e.payload.len() + 40).sum();
+                let live: usize = oracle
+                    .events
+                    .values()
+                    .map(|e| e.payload.len() + record::RECORD_OVERHEAD)
+                    .sum();
                 let bytes = spool.status().bytes;
                 assert!(
                     bytes <= 2 * live as u64 + 6 * 512,

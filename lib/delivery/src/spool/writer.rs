@@ -1,15 +1,11 @@
 //! The one thread that touches the disk.
 //!
-//! While it waits for one fsync, further changes pile up; the next fsync takes them all (group commit). Where the
-//! disk fails it keeps them in memory, raises the alarm and tries again: nobody ever waits for it but those who ask
-//! to.
+//! While it waits for one fsync, further changes pile up; the next fsync takes them all (group commit). On error it keeps
+//! them in memory, raises the alarm and tries again: only callers that ask for it wait.
 
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Instant};
 
+use couic_durable::{Alarm, Pause};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
@@ -112,27 +108,23 @@ impl Shared {
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) disk: Disk,
-    pub(super) retry_every: Duration,
+    pub(super) pause: Pause,
+    pub(super) alarm: Alarm,
 }
 
 impl Writer {
     /// Runs until the owner stops it, and writes what is left then.
     pub(super) fn run(mut self) {
         let mut batch = Batch::default();
-        let mut retry_at = None;
         loop {
-            let (ops, count, stop) = self.shared.take(retry_at);
+            let (ops, count, stop) = self.shared.take(self.pause.until());
             for op in ops {
                 self.disk.apply(&op);
                 batch.absorb(op);
             }
-            let failed = retry_at.is_some();
-            let due = stop || retry_at.is_none_or(|at| at <= Instant::now());
-            let written = due.then(|| self.write(&mut batch, failed));
+            let due = stop || self.pause.is_over();
+            let written = due.then(|| self.write(&mut batch));
             self.disk.tidy();
-            if let Some(written) = &written {
-                retry_at = (written.is_err()).then(|| Instant::now() + self.retry_every);
-            }
             self.publish(written, count);
             if stop {
                 return;
@@ -140,36 +132,37 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, batch: &mut Batch, failed: bool) -> io::Result<()> {
-        if failed && batch.is_empty() {
+    fn write(&mut self, batch: &mut Batch) -> io::Result<()> {
+        if batch.is_empty() && self.pause.until().is_some() {
             // Something harmless, to see whether the disk is back.
             let value = self.disk.counter();
             batch.absorb(Op::Counter { slot: 0, value });
         }
-        match self.commit(batch) {
+        let written = self.commit(batch);
+        self.pause.tried(written.is_ok());
+        match &written {
             Ok(()) => {
                 *batch = Batch::default();
-                if failed {
+                if self.alarm.clear() {
                     tracing::info!("the notification spool is on disk again");
                 }
-                Ok(())
             }
             Err(error) => {
                 batch.mark_suspect();
-                if !failed {
+                if self.alarm.raise(&error.to_string()) {
                     tracing::error!(%error, "cannot write the notification spool: notifications are kept in memory \
                         only until it works again");
                 }
-                Err(error)
             }
         }
+        written
     }
 
     fn commit(&mut self, batch: &Batch) -> io::Result<()> {
         if !batch.is_empty() {
             self.disk.commit(batch)?;
         }
-        if self.disk.is_wasteful() {
+        if self.disk.must_compact() {
             self.disk.compact()?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! A confirmation on the disk: a file of JSON lines in `confirm/` below the working directory.
 //!
-//! It is written before what it tells of is done, and is gone when that is confirmed or undone. Lines are appended; of
+//! It is written before the change is made, and removed when that is confirmed or undone. Lines are appended; of
 //! several about one thing the last one counts. A last line that is torn was never acted upon.
 
 use std::{
@@ -105,7 +105,7 @@ impl Record {
         }
     }
 
-    /// Whether somebody took its file away.
+    /// Whether its file was removed by hand.
     pub(super) fn is_gone(&self) -> bool {
         self.exists && !self.path.exists()
     }
@@ -161,7 +161,7 @@ impl Record {
         Ok(())
     }
 
-    /// Takes the file away. Where its directory is gone, so is it.
+    /// Removes the file. If its directory is gone, so is it.
     ///
     /// # Errors
     /// What the system says.

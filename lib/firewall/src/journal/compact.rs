@@ -3,22 +3,12 @@
 //! First a new log is begun, then all that holds is walked over while changes go on, then the snapshot gets its name,
 //! and only then older files go, the oldest first: at any moment the files say all that was acknowledged.
 
-use std::{
-    fs::File,
-    io::{self, Write},
-    mem,
-    sync::{Arc, atomic::Ordering::Release},
-    time::{Duration, Instant},
-};
+use std::{io, mem, sync::atomic::Ordering::Release, time::Duration};
 
 use couic_common::StateProblem;
+use couic_durable::{Kind, Listing, Name, Pause, Segment, Snapshot};
 
-use super::{
-    BUFFER, Journal, Rows,
-    folder::{Kind, Listing, Name, damaged_name},
-    frame, record,
-    recover::Suspect,
-};
+use super::{Journal, Rows, record, recover::Suspect};
 
 /// Logs shorter than this are never worth a snapshot.
 const SHORT: u64 = 32 << 20;
@@ -46,8 +36,7 @@ pub(super) struct Upkeep {
     due: bool,
     /// The current log was begun for a snapshot that is not done yet.
     begun: bool,
-    pause: Duration,
-    not_before: Option<Instant>,
+    pause: Pause,
 }
 
 impl Upkeep {
@@ -63,8 +52,7 @@ impl Upkeep {
             kept,
             current: None,
             begun: false,
-            pause: FIRST_PAUSE,
-            not_before: None,
+            pause: Pause::new(FIRST_PAUSE, LONGEST_PAUSE),
         }
     }
 
@@ -74,7 +62,7 @@ impl Upkeep {
         }
     }
 
-    /// Files that could not be listed at the start and can be now: nobody knows what they say.
+    /// Takes over files that could not be listed at the start and can be now: they were not read.
     fn take_unread(&mut self, listing: Listing) -> u64 {
         let next = next_number(&listing);
         let suspect = |name: &Name| Suspect {
@@ -118,7 +106,7 @@ impl Journal {
         let kept = upkeep.kept.len();
         upkeep.kept.retain(|name| folder.exists(name));
         if upkeep.kept.len() < kept {
-            self.alarm.lock().files = upkeep.problems();
+            self.health.lock().files = upkeep.problems();
         }
         let current = upkeep.current;
         if current.is_some_and(|name| !folder.exists(&name.to_string())) {
@@ -126,21 +114,20 @@ impl Journal {
         }
         let is_long = {
             let writer = self.writer.lock();
-            writer.log_bytes > SHORT + 2 * writer.snapshot_bytes
+            writer.log_bytes() > SHORT + 2 * writer.snapshot_bytes
         };
         let wanted = upkeep.due || is_long || !self.pending.lock().recording;
-        let now = Instant::now();
-        if wanted && upkeep.not_before.is_none_or(|time| now >= time) {
+        if wanted && upkeep.pause.is_over() {
             // A failure is in the log and in the problems, and is tried again.
             let _ = self.compact_with(&mut upkeep, sources);
         }
     }
 
-    /// Somebody has removed the log: what is written there is gone with the process.
+    /// The log was removed by hand: what is written there is gone with the process.
     fn lose_log(&self) {
         let mut writer = self.writer.lock();
-        if writer.file.is_some() {
-            self.stop_recording(&mut writer, &[], "find the log, somebody has removed it");
+        if writer.segment.is_some() {
+            self.stop_recording(&mut writer, &[], "find the log, it was removed by hand");
         }
     }
 
@@ -154,19 +141,11 @@ impl Journal {
 
     fn compact_with(&self, upkeep: &mut Upkeep, sources: &[&dyn Rows]) -> io::Result<()> {
         let done = self.try_compact(upkeep, sources);
-        self.alarm.lock().files = upkeep.problems();
-        match &done {
-            Ok(()) => {
-                upkeep.pause = FIRST_PAUSE;
-                upkeep.not_before = None;
-                upkeep.due = false;
-            }
-            Err(e) => {
-                upkeep.not_before = Some(Instant::now() + upkeep.pause);
-                upkeep.pause = (upkeep.pause * 2).min(LONGEST_PAUSE);
-                upkeep.due = true;
-                self.alarm.lock().raise(&format!("write a snapshot: {e}"));
-            }
+        self.health.lock().files = upkeep.problems();
+        upkeep.pause.tried(done.is_ok());
+        upkeep.due = done.is_err();
+        if let Err(e) = &done {
+            self.health.lock().raise(&format!("write a snapshot: {e}"));
         }
         done
     }
@@ -178,22 +157,26 @@ impl Journal {
             _ => self.rotate(upkeep)?,
         };
         upkeep.begun = true;
-        let name = Name::new(current.number, Kind::Snapshot);
-        let (records, bytes) = self.write_snapshot(name, sources)?;
+        let mut records = 0;
+        let snapshot = self.folder.write_snapshot(current.number, |out| {
+            fill(out, sources)?;
+            records = out.records();
+            out.put(|out| record::write_end(out, records))
+        })?;
         upkeep.begun = false;
         {
             let mut writer = self.writer.lock();
-            writer.log_bytes = writer.current_bytes;
-            writer.snapshot_bytes = bytes;
+            writer.log_bytes = 0;
+            writer.snapshot_bytes = snapshot.bytes;
         }
         self.tidy(upkeep);
-        upkeep.old.push(name);
+        upkeep.old.push(snapshot.name);
         let mut pending = self.pending.lock();
         if pending.recording {
             let missing = mem::take(&mut pending.missing);
             pending.has_hole = false;
             drop(pending);
-            self.alarm.lock().clear(records, missing);
+            self.health.lock().clear(records, missing);
         }
         Ok(())
     }
@@ -206,20 +189,11 @@ impl Journal {
             None => upkeep.take_unread(self.folder.list()?),
         };
         upkeep.next = Some(number);
-        let name = Name::new(number, Kind::Log);
-        let mut file = self.folder.create(&name)?;
-        let begun = file
-            .write_all(&frame::header())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| self.folder.sync());
-        if let Err(e) = begun {
-            // Where it stays, it says nothing.
-            let _ = self.folder.remove(&name);
-            return Err(e);
-        }
+        let segment = Segment::begin(&self.folder, number)?;
+        let name = segment.name();
         upkeep.next = Some(number + 1);
-        let before = self.switch(name, file);
-        if let Some(Err(e)) = before.map(|file| file.sync_data()) {
+        let before = self.switch(segment);
+        if let Some(Err(e)) = before.map(|segment| segment.sync()) {
             tracing::warn!("state: cannot sync the log before {name}: {e}; a snapshot replaces it");
             upkeep.due = true;
         }
@@ -227,8 +201,8 @@ impl Journal {
         Ok(name)
     }
 
-    /// Lets records go to another log. Returns the one before.
-    fn switch(&self, name: Name, file: File) -> Option<Arc<File>> {
+    /// Lets records go to another segment. Returns the one before.
+    fn switch(&self, segment: Segment) -> Option<Segment> {
         let mut writer = self.writer.lock();
         let mut pending = self.pending.lock();
         // These are salted for the log before. A snapshot follows, so that one that does not take them loses nothing.
@@ -236,30 +210,11 @@ impl Journal {
         let _ = writer.write(&frames);
         self.settled.fetch_max(pending.records, Release);
         writer.unsynced = false;
-        writer.log_bytes += frame::HEADER;
-        writer.current_bytes = frame::HEADER;
-        pending.salt = name.salt;
+        pending.salt = segment.salt();
         pending.recording = true;
-        writer.file.replace(Arc::new(file))
-    }
-
-    /// Returns how many records it has, and how many bytes.
-    fn write_snapshot(&self, name: Name, sources: &[&dyn Rows]) -> io::Result<(u64, u64)> {
-        let temporary = format!("{name}.tmp");
-        let written = self
-            .folder
-            .create(&temporary)
-            .and_then(|file| fill(file, name.salt, sources))
-            .and_then(|sizes| {
-                self.folder.rename(&temporary, &name.to_string())?;
-                self.folder.sync()?;
-                Ok(sizes)
-            });
-        if written.is_err() {
-            // It may not be there; where it stays, the next start removes it.
-            let _ = self.folder.remove(&temporary);
-        }
-        written
+        let before = writer.segment.replace(segment);
+        writer.log_bytes += before.as_ref().map_or(0, Segment::bytes);
+        before
     }
 
     /// Removes what the last snapshot made needless, and renames what is to be kept.
@@ -267,23 +222,18 @@ impl Journal {
         let mut left = Vec::new();
         for name in mem::take(&mut upkeep.old) {
             let suspect = upkeep.suspects.iter().position(|s| s.name == name);
-            let done = match suspect {
-                None => self.folder.remove(&name),
-                Some(at) => {
-                    let kept = damaged_name(name);
-                    self.folder.rename(&name.to_string(), &kept).map(|()| {
+            match self.folder.retire(&name, suspect.is_some()) {
+                Ok(kept) => {
+                    if let (Some(at), Some(kept)) = (suspect, kept) {
                         tracing::error!("state: {name} is kept as {kept}");
                         upkeep.suspects.remove(at);
                         upkeep.kept.push(kept);
-                    })
+                    }
                 }
-            };
-            match done {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(e) => {
                     tracing::warn!("state: cannot remove or rename {name}: {e}");
                     left.push(name);
                 }
-                _ => {}
             }
         }
         upkeep.old = left;
@@ -293,29 +243,10 @@ impl Journal {
     }
 }
 
-/// Writes all that holds, to the disk. Returns how many records that are, and how many bytes.
-fn fill(mut file: File, salt: u32, sources: &[&dyn Rows]) -> io::Result<(u64, u64)> {
-    let mut frames = frame::header().to_vec();
-    let (mut records, mut bytes) = (0, 0);
-    let mut flush = |frames: &mut Vec<u8>| -> io::Result<()> {
-        file.write_all(frames)?;
-        bytes += frames.len() as u64;
-        frames.clear();
-        Ok(())
-    };
+/// Adds all that holds.
+fn fill(out: &mut Snapshot, sources: &[&dyn Rows]) -> io::Result<()> {
     for source in sources {
-        source.rows(&mut |record| {
-            if frame::put(&mut frames, salt, |out| record.write(out)) {
-                records += 1;
-            }
-            if frames.len() >= BUFFER {
-                flush(&mut frames)?;
-            }
-            Ok(())
-        })?;
+        source.rows(&mut |record| out.put(|out| record.write(out)))?;
     }
-    frame::put(&mut frames, salt, |out| record::write_end(out, records));
-    flush(&mut frames)?;
-    file.sync_all()?;
-    Ok((records, bytes))
+    Ok(())
 }

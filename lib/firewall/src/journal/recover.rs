@@ -1,19 +1,17 @@
 //! What the files say together.
 //!
 //! They are read in the order of their numbers, the last record of a rule wins. A whole snapshot stands for all that
-//! was before it. Where a file is damaged, what can be read of it counts, and the older files with it, if they are
+//! was before it. If a file is damaged, what can be read of it counts, and the older files with it, if they are
 //! still there.
 
-use std::{collections::BTreeMap, fs::File, io};
+use std::{collections::BTreeMap, io};
 
 use couic_common::RuleKey;
+use couic_durable::{Folder, Kind, Name, Scanned};
 
 use super::{
     StateError,
-    folder::{Folder, Kind, Name},
-    frame::{self, HEADER, Header, Scanned},
     record::{self, Payload, Record, Register},
-    window::ReadAt,
 };
 use crate::rules::Claim;
 
@@ -103,18 +101,14 @@ pub(super) struct Recovery {
 /// Reads these files, which are in order.
 ///
 /// # Errors
-/// Where one may not be read. One that cannot be read for another reason is a suspect.
+/// If one may not be read. One that cannot be read for another reason is a suspect.
 pub(super) fn recover(folder: &Folder, files: &[Name]) -> Result<Recovery, StateError> {
     let mut recovery = Recovery {
         expected: 1,
         ..Recovery::default()
     };
     for name in files {
-        let read = folder
-            .open(*name)
-            .and_then(|file| Ok((file.metadata()?.len(), file)));
-        match read {
-            Ok((length, file)) => recovery.read(*name, &file, length),
+        match recovery.read(folder, *name) {
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(StateError::Untrusted {
                     path: folder.path(name),
@@ -122,6 +116,7 @@ pub(super) fn recover(folder: &Folder, files: &[Name]) -> Result<Recovery, State
                 });
             }
             Err(e) => recovery.suspect(*name, format!("cannot be read: {e}")),
+            Ok(()) => recovery.pass(*name),
         }
     }
     let last_is_snapshot = files.last().is_some_and(|name| name.kind == Kind::Snapshot);
@@ -142,51 +137,35 @@ impl Recovery {
         if number > first {
             let last = number - 1;
             self.gaps.push(format!(
-                "the rule changes in the logs {first} to {last} are missing: somebody has removed files"
+                "the rule changes in the logs {first} to {last} are missing: files were removed"
             ));
         }
     }
 
-    fn read(&mut self, name: Name, file: &File, length: u64) {
-        let mut start = [0; 16];
-        let got = ReadAt::read_at(file, &mut start, 0).unwrap_or(0);
-        let offset = match frame::read_header(&start[..got]) {
-            Header::Known => HEADER,
-            // What checks behind it is read all the same.
-            Header::Damaged => 0,
-            Header::Newer(format) => {
-                self.suspect(name, format!(
-                    "is of format {format}, of a later version of couic, and was not read: its rules are NOT in force"
-                ));
-                self.pass(name);
-                return;
-            }
+    fn read(&mut self, folder: &Folder, name: Name) -> io::Result<()> {
+        let (scanned, has_end) = match name.kind {
+            Kind::Log => (self.read_log(folder, name)?, true),
+            Kind::Snapshot => self.read_snapshot(folder, name)?,
         };
-        match name.kind {
-            Kind::Log => {
-                let suspects = self.suspects.len();
-                self.read_log(name, file, (offset, length));
-                if offset == 0 && suspects == self.suspects.len() {
-                    self.beheaded(name, length);
-                }
-            }
-            Kind::Snapshot => self.read_snapshot(name, file, (offset, length)),
-        }
-        self.pass(name);
-    }
-
-    /// A log without its head, which is on the disk before any record is: what looks like a torn end is none.
-    fn beheaded(&mut self, name: Name, length: u64) {
-        if length >= HEADER {
-            self.suspect(name, format!(
-                "is damaged from its first byte on: of {length} bytes nothing but what was read is in force"
-            ));
-        } else {
+        if scanned.newer.is_some() {
+            self.suspect(
+                name,
+                format!("{}: its rules are NOT in force", scanned.damage("")),
+            );
+        } else if !(scanned.is_sound() && has_end) {
+            self.suspect(name, scanned.damage("are in force"));
+        } else if scanned.headless {
             tracing::warn!(
-                "state: {name} has {length} bytes and no record: the daemon ended while it began that log, or somebody \
-                 has cut it"
+                "state: {name} has {} bytes and no record: the daemon ended while it began that log, or the file was cut",
+                scanned.length
+            );
+        } else if scanned.torn > 0 {
+            tracing::info!(
+                "state: {} bytes at the end of {name} are no whole record, as after a crash or a power cut",
+                scanned.torn
             );
         }
+        Ok(())
     }
 
     fn pass(&mut self, name: Name) {
@@ -198,30 +177,24 @@ impl Recovery {
         }
     }
 
-    fn read_log(&mut self, name: Name, file: &File, (offset, length): (u64, u64)) {
+    fn read_log(&mut self, folder: &Folder, name: Name) -> io::Result<Scanned> {
         let recovered = &mut self.recovered;
-        let scanned = frame::scan(file, offset, length, name.salt, |payload| {
+        let scanned = folder.read(&name, |payload| {
             let Some(Payload::Record(record)) = record::read(payload) else {
                 return false;
             };
             recovered.apply(record);
             true
-        });
-        self.log_bytes += length;
-        if !scanned.is_sound() {
-            self.suspect(name, damage(&scanned));
-        } else if scanned.torn > 0 {
-            tracing::info!(
-                "state: {} bytes at the end of {name} are no whole record, as after a crash or a power cut",
-                scanned.torn
-            );
-        }
+        })?;
+        self.log_bytes += scanned.length;
+        Ok(scanned)
     }
 
-    fn read_snapshot(&mut self, name: Name, file: &File, (offset, length): (u64, u64)) {
+    /// Also returns whether its end is there and fits.
+    fn read_snapshot(&mut self, folder: &Folder, name: Name) -> io::Result<(Scanned, bool)> {
         let mut snapshot = Recovered::default();
         let (mut records, mut end) = (0_u64, None);
-        let scanned = frame::scan(file, offset, length, name.salt, |payload| {
+        let scanned = folder.read(&name, |payload| {
             match record::read(payload) {
                 Some(Payload::Record(record)) if end.is_none() => {
                     snapshot.apply(record);
@@ -231,50 +204,17 @@ impl Recovery {
                 _ => return false,
             }
             true
-        });
+        })?;
         snapshot.is_snapshot();
-        self.snapshot_bytes = length;
-        let is_whole = end == Some(records) && scanned.is_sound() && scanned.torn == 0;
-        if is_whole {
+        self.snapshot_bytes = scanned.length;
+        let has_end = end == Some(records);
+        if scanned.is_sound() && has_end {
             self.recovered = snapshot;
             self.log_bytes = 0;
             self.gaps.clear();
         } else {
             self.recovered.merge(snapshot);
-            // Its end is on the disk before it gets its name.
-            let damaged_bytes = scanned.damaged_bytes + scanned.torn;
-            self.suspect(
-                name,
-                damage(&Scanned {
-                    damaged_bytes,
-                    ..scanned
-                }),
-            );
         }
+        Ok((scanned, has_end))
     }
-}
-
-/// What is wrong with a file, as what follows its name in a sentence.
-fn damage(scanned: &Scanned) -> String {
-    let Scanned {
-        records,
-        senseless,
-        damaged_bytes,
-        unreadable,
-        ..
-    } = scanned;
-    let mut text = format!("is damaged: {records} records could be read and are in force");
-    if let Some(at) = scanned.first_damage {
-        text = format!("{text}; the first damage is at byte {at}");
-    }
-    for (count, what) in [
-        (damaged_bytes, "bytes make no record"),
-        (senseless, "records make no sense to this version"),
-        (unreadable, "bytes the disk could not read"),
-    ] {
-        if *count > 0 {
-            text = format!("{text}; {count} {what}");
-        }
-    }
-    text
 }

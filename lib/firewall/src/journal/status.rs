@@ -1,23 +1,17 @@
 //! What is to be said about the journal: problems, figures.
 
-use std::time::{Duration, Instant};
-
 use couic_common::StateProblem;
+use couic_durable::Alarm;
 
 use super::Journal;
 
-/// How often the log hears of an alarm that lasts.
-const REMIND: Duration = Duration::from_secs(60);
-
-/// What is wrong now, other than with single files.
+/// What is wrong now.
 #[derive(Debug)]
-pub(super) struct Alarm {
-    /// What cannot be done and why, since when, and when the log heard of it.
-    raised: Option<(String, Instant, Instant)>,
+pub(super) struct Health {
+    alarm: Alarm,
     gaps: Vec<String>,
     /// What is to be said about single files.
     pub(super) files: Vec<StateProblem>,
-    failures: u64,
 }
 
 /// One reading.
@@ -37,41 +31,31 @@ pub struct JournalFigures {
     pub snapshot_bytes: u64,
 }
 
-impl Alarm {
+impl Health {
     pub(super) fn new(gaps: Vec<String>, files: Vec<StateProblem>) -> Self {
         for gap in &gaps {
             tracing::error!("state: {gap}");
         }
         Self {
-            raised: None,
+            alarm: Alarm::default(),
             gaps,
             files,
-            failures: 0,
         }
     }
 
-    /// `why` is what could not be done, and the system's word for it.
+    /// `why` is what could not be done, and the system's error.
     pub(super) fn raise(&mut self, why: &str) {
-        self.failures += 1;
-        let now = Instant::now();
-        let (since, heard) = match &self.raised {
-            None => (now, None),
-            Some((_, since, heard)) => (*since, Some(*heard)),
-        };
-        let is_news = heard.is_none_or(|heard| now.duration_since(heard) >= REMIND);
-        if is_news {
+        if self.alarm.raise(why) {
             tracing::error!(
                 "state: cannot {why}. Filtering and the API go on; rules that change now may be lost with this process. \
                  It is tried again until it works"
             );
         }
-        let heard = if is_news { now } else { heard.unwrap_or(now) };
-        self.raised = Some((why.to_owned(), since, heard));
     }
 
     /// A snapshot of so many records was written; so many changes were in no log.
     pub(super) fn clear(&mut self, records: u64, missing: u64) {
-        if self.raised.take().is_some() {
+        if self.alarm.clear() {
             tracing::info!(
                 "state: the disk takes data again; {records} records are written, with {missing} changes that were \
                  missing"
@@ -79,11 +63,11 @@ impl Alarm {
         }
     }
 
-    /// `missing` is how many changes nothing on disk has, where that may be the case.
+    /// `missing` is how many changes nothing on disk has, if any may be missing.
     fn problems(&self, missing: Option<u64>) -> Vec<StateProblem> {
         let mut problems: Vec<String> = self.gaps.clone();
-        if let Some((why, since, _)) = &self.raised {
-            let seconds = since.elapsed().as_secs();
+        if let Some((why, lasted)) = self.alarm.raised() {
+            let seconds = lasted.as_secs();
             problems.push(match missing {
                 Some(missing) => format!(
                     "cannot {why}: for {seconds} s rule changes are NOT written to the disk, {missing} so far; they are \
@@ -104,20 +88,20 @@ impl Alarm {
 }
 
 impl Journal {
-    /// What somebody should look at.
+    /// What an operator should look at.
     #[must_use]
     pub fn problems(&self) -> Vec<StateProblem> {
         let missing = self.missing();
-        self.alarm.lock().problems(missing)
+        self.health.lock().problems(missing)
     }
 
-    /// Whether the files say all that was committed.
+    /// Whether the files have all that was committed.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.missing().is_none()
     }
 
-    /// How many changes the files do not say, where that may be the case.
+    /// How many changes the files do not have, if any may be missing.
     fn missing(&self) -> Option<u64> {
         let pending = self.pending.lock();
         let is_safe = pending.recording && !pending.has_hole && pending.missing == 0;
@@ -129,9 +113,9 @@ impl Journal {
     pub fn figures(&self) -> JournalFigures {
         let (log_bytes, snapshot_bytes) = {
             let writer = self.writer.lock();
-            (writer.log_bytes, writer.snapshot_bytes)
+            (writer.log_bytes(), writer.snapshot_bytes)
         };
-        let failures = self.alarm.lock().failures;
+        let failures = self.health.lock().alarm.failures();
         let pending = self.pending.lock();
         JournalFigures {
             recording: pending.recording,

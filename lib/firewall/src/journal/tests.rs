@@ -4,18 +4,20 @@ mod concurrent;
 mod crash;
 mod damage;
 mod disk;
+mod upgrade;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use couic_common::{Policy, RuleKey};
 use tempfile::TempDir;
 
-use super::{folder::Name, *};
+use super::*;
 use crate::rules::{Claim, Owner};
+use couic_durable::{Kind, Name};
 
 type Rules = BTreeMap<RuleKey, Vec<Claim>>;
 
-/// Somebody who keeps rules in a journal, in the way in which that is meant.
+/// An owner of rules that uses the journal as intended.
 #[derive(Default)]
 struct Table(Mutex<Rules>);
 
@@ -39,7 +41,7 @@ impl Table {
 
 impl Rows for Table {
     fn rows(&self, each: &mut dyn FnMut(&Record) -> io::Result<()>) -> io::Result<()> {
-        // RuleKey by key, so that changes get in between.
+        // Key by key, so that changes get in between.
         let mut after: Option<RuleKey> = None;
         loop {
             let next = {
@@ -99,7 +101,10 @@ impl Home {
     /// The logs and snapshots, in the order in which they are read.
     fn state_files(&self) -> Vec<(Name, PathBuf)> {
         let names = self.files();
-        let mut names: Vec<Name> = names.iter().filter_map(|name| Name::parse(name)).collect();
+        let mut names: Vec<Name> = names
+            .iter()
+            .filter_map(|name| Name::parse(FORMAT.prefix, name))
+            .collect();
         names.sort_unstable();
         let path = |name: Name| (name, self.dir().join(name.to_string()));
         names.into_iter().map(path).collect()

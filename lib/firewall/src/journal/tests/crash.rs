@@ -4,10 +4,7 @@ use std::fs;
 
 use proptest::prelude::*;
 
-use super::{
-    super::{folder::Kind, frame},
-    *,
-};
+use super::*;
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -106,11 +103,8 @@ proptest! {
         let mut bytes = fs::read(&path).unwrap();
         bytes.truncate(cut.index(bytes.len() + 1));
         fs::write(&path, &bytes).unwrap();
-        let mut left = 0;
-        frame::scan(&bytes, frame::HEADER, bytes.len() as u64, name.salt, |_| {
-            left += 1;
-            true
-        });
+        let folder = Folder::new(&run.home.dir(), FORMAT);
+        let left = folder.read(&name, |_| true).unwrap().records as usize;
         let (journal, rules) = run.home.open();
         // Each record that is cut off is one state back.
         prop_assert_eq!(&rules, &run.states[run.before_log + left]);

@@ -4,22 +4,19 @@ use std::fs;
 
 use proptest::prelude::*;
 
+use couic_durable::HEADER;
+
 use super::{
-    super::{
-        folder::Kind,
-        frame::{self, HEADER},
-        record::{self, Payload},
-    },
+    super::record::{self, Payload},
     crash::{Run, steps},
     *,
 };
 
 /// The rules whose records lie in these bytes of a file.
-fn keys_at(name: Name, bytes: &[u8], hit: &[usize]) -> Vec<RuleKey> {
+fn keys_at(folder: &Folder, name: Name, hit: &[usize]) -> Vec<RuleKey> {
     let mut keys = Vec::new();
     let mut at = usize::try_from(HEADER).unwrap();
-    let length = bytes.len() as u64;
-    frame::scan(&bytes.to_vec(), HEADER, length, name.salt, |payload| {
+    let read = folder.read(&name, |payload| {
         let end = at + 10 + payload.len();
         if hit.iter().any(|byte| (at..end).contains(byte))
             && let Some(Payload::Record(Record::Claims(rule))) = record::read(payload)
@@ -29,6 +26,7 @@ fn keys_at(name: Name, bytes: &[u8], hit: &[usize]) -> Vec<RuleKey> {
         at = end;
         true
     });
+    read.unwrap();
     keys
 }
 
@@ -45,8 +43,7 @@ proptest! {
         let files = run.home.state_files();
         let mut hit = Vec::new();
         for (name, path) in &files {
-            let whole = fs::read(path).unwrap();
-            let mut bytes = whole.clone();
+            let mut bytes = fs::read(path).unwrap();
             let mut places = Vec::new();
             for (file, bit) in &flips {
                 if files[file.index(files.len())].0 == *name {
@@ -55,7 +52,7 @@ proptest! {
                     places.push(bit / 8);
                 }
             }
-            hit.extend(keys_at(*name, &whole, &places));
+            hit.extend(keys_at(&Folder::new(&run.home.dir(), FORMAT), *name, &places));
             fs::write(path, bytes).unwrap();
         }
         let (journal, rules) = run.home.open();
@@ -79,7 +76,7 @@ proptest! {
     fn no_bytes_keep_it_from_starting(bytes in prop::collection::vec(any::<u8>(), 0..400), snapshot in any::<bool>()) {
         let run = Run::of(&[]);
         let kind = if snapshot { Kind::Snapshot } else { Kind::Log };
-        let path = run.home.dir().join(Name::new(1, kind).to_string());
+        let path = run.home.dir().join(Name::new(FORMAT.prefix, 1, kind).to_string());
         fs::write(&path, bytes).unwrap();
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         prop_assert_eq!(run.home.open().1, Rules::new());

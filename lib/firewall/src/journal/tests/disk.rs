@@ -8,7 +8,7 @@ impl Journal {
     /// A log that the disk has no room for from now on.
     pub(crate) fn fill_disk(&self) {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        self.writer.lock().file = Some(Arc::new(full));
+        self.writer.lock().segment.as_mut().unwrap().redirect(full);
     }
 }
 

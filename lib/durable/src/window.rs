@@ -1,15 +1,15 @@
-//! A file as it passes by: some of it in memory, and a place where the reader stands.
+//! A file that is read once, in chunks, with pages that the disk cannot read replaced by zeros.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
 /// How much is read at a time.
 const CHUNK: usize = 256 << 10;
 
-/// How much is given up where the disk does not give it out.
+/// How much is given up when the disk cannot read it.
 const PAGE: usize = 4096;
 
-/// Something that can be read at any place.
-pub(super) trait ReadAt {
+/// Something that is read at any offset.
+pub(crate) trait ReadAt {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
@@ -30,8 +30,8 @@ impl ReadAt for Vec<u8> {
     }
 }
 
-/// Part of a file, of which the first `place` bytes are behind the reader.
-pub(super) struct Window<'a> {
+/// Part of a file; the reader stands behind its first `place` bytes.
+pub(crate) struct Window<'a> {
     source: &'a dyn ReadAt,
     bytes: Vec<u8>,
     place: usize,
@@ -43,7 +43,7 @@ pub(super) struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    pub(super) fn new(source: &'a dyn ReadAt, offset: u64, end: u64) -> Self {
+    pub(crate) fn new(source: &'a dyn ReadAt, offset: u64, end: u64) -> Self {
         Self {
             source,
             bytes: Vec::new(),
@@ -55,20 +55,27 @@ impl<'a> Window<'a> {
     }
 
     /// Where the reader stands.
-    pub(super) const fn offset(&self) -> u64 {
+    #[inline]
+    pub(crate) const fn offset(&self) -> u64 {
         self.base + self.place as u64
     }
 
-    pub(super) const fn is_at_end(&self) -> bool {
+    #[inline]
+    pub(crate) const fn is_at_end(&self) -> bool {
         self.offset() >= self.end
     }
 
-    pub(super) const fn unreadable(&self) -> u64 {
+    pub(crate) const fn unreadable(&self) -> u64 {
         self.unreadable
     }
 
     /// The next `n` bytes, if there are so many.
-    pub(super) fn peek(&mut self, n: usize) -> Option<&[u8]> {
+    #[inline]
+    pub(crate) fn peek(&mut self, n: usize) -> Option<&[u8]> {
+        if self.end.saturating_sub(self.offset()) < n as u64 {
+            // A damaged length: nothing is read for it.
+            return None;
+        }
         if self.bytes.len() - self.place < n {
             self.fill(n);
         }
@@ -76,12 +83,13 @@ impl<'a> Window<'a> {
     }
 
     /// Goes on by `n` bytes that were seen.
-    pub(super) fn advance(&mut self, n: usize) {
+    #[inline]
+    pub(crate) fn advance(&mut self, n: usize) {
         self.place = (self.place + n).min(self.bytes.len());
     }
 
     /// Goes on to the next `byte` behind the present place, or to the end of what is in memory. Returns by how much.
-    pub(super) fn skip_to(&mut self, byte: u8) -> u64 {
+    pub(crate) fn skip_to(&mut self, byte: u8) -> u64 {
         if self.bytes.len() - self.place < 2 {
             self.fill(CHUNK);
         }
@@ -114,7 +122,7 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// Reads into what lies behind `from`. Where the disk fails, a page of zeros stands for what it does not give out.
+    /// Reads into what lies behind `from`. On error, a page of zeros stands for what the disk cannot read.
     fn read(&mut self, from: usize, at: u64) -> usize {
         let into = &mut self.bytes[from..];
         match retry(|| self.source.read_at(into, at)) {
@@ -163,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_the_disk_does_not_give_out_is_zeros_and_the_rest_is_read() {
+    fn a_page_that_the_disk_cannot_read_is_zeros_and_the_rest_is_read() {
         let end = 5 * PAGE as u64 + 7;
         let mut window = Window::new(&Bad, 100, end);
         let all = window.peek(5 * PAGE + 7 - 100).unwrap();

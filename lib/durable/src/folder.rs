@@ -1,0 +1,340 @@
+//! The directory of a log.
+
+use std::{
+    fmt::Display,
+    fs::{self, DirBuilder, File, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use couic_files::{create_new, ensure_dir};
+
+use crate::{FileSystem, Format, Kind, Medium, Name, name::damaged_name};
+
+/// How many damaged files are kept. A disk that fails at every start must not be filled by them.
+const MOST_KEPT: usize = 16;
+
+/// A file that another user could have written, and the command that repairs it.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {problem}", path.display())]
+pub struct Untrusted {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong, and what to do.
+    pub problem: String,
+}
+
+/// Why a folder cannot be locked.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process uses it.
+    #[error("another process uses it")]
+    InUse,
+    /// The file system refuses.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// The directory of a log.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: PathBuf,
+    format: Format,
+    medium: Arc<dyn Medium>,
+}
+
+/// What is in it.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// In the order in which they are to be read.
+    pub files: Vec<Name>,
+    /// Damaged files that were set aside, the oldest first.
+    pub kept: Vec<String>,
+}
+
+impl Folder {
+    /// Makes and reads nothing yet.
+    #[must_use]
+    pub fn new(path: &Path, format: Format) -> Self {
+        Self::on(path, format, Arc::new(FileSystem))
+    }
+
+    /// The same, written through a medium.
+    #[must_use]
+    pub fn on(path: &Path, format: Format, medium: Arc<dyn Medium>) -> Self {
+        Self {
+            path: path.to_owned(),
+            format,
+            medium,
+        }
+    }
+
+    pub(crate) const fn format(&self) -> Format {
+        self.format
+    }
+
+    pub(crate) fn medium(&self) -> Arc<dyn Medium> {
+        Arc::clone(&self.medium)
+    }
+
+    pub(crate) fn name(&self, number: u64, kind: Kind) -> Name {
+        Name::new(self.format.prefix, number, kind)
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a file of this name is.
+    #[must_use]
+    pub fn path(&self, name: &dyn Display) -> PathBuf {
+        self.path.join(name.to_string())
+    }
+
+    /// Makes the directory if it is missing. Refuses one that other users may write to.
+    ///
+    /// # Errors
+    /// What the system says; `PermissionDenied` with the command that repairs the directory.
+    pub fn ensure(&self) -> io::Result<()> {
+        ensure_dir(&self.path, 0o700)
+    }
+
+    /// Makes the directory, with those above it, if it is missing, and takes it for this process as long as the file
+    /// lives that is returned.
+    ///
+    /// # Errors
+    /// [`LockError::InUse`], or what the system says.
+    pub fn lock(&self) -> Result<File, LockError> {
+        if !fs::exists(&self.path)? {
+            (DirBuilder::new().recursive(true).mode(0o700)).create(&self.path)?;
+        }
+        let path = self.path(&"lock");
+        let file = match create_new(&path, 0o600) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                File::options().write(true).open(path)?
+            }
+            created => created?,
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(LockError::InUse),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+
+    /// What is there. Removes what a crash left half-written.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn list(&self) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        let prefix = self.format.prefix;
+        for entry in fs::read_dir(&self.path)? {
+            let Ok(text) = entry?.file_name().into_string() else {
+                continue;
+            };
+            let is_ours = text
+                .strip_prefix(prefix)
+                .is_some_and(|rest| rest.starts_with('-'));
+            if let Some(name) = Name::parse(prefix, &text) {
+                listing.files.push(name);
+            } else if is_ours && text.contains(".damaged-") {
+                listing.kept.push(text);
+            } else if is_ours && text.ends_with(".tmp") {
+                // If it stays, it is never read.
+                fs::remove_file(self.path(&text)).ok();
+            }
+        }
+        listing.files.sort_unstable();
+        listing.kept.sort_unstable();
+        Ok(listing)
+    }
+
+    /// Refuses files that another user could have written or may read.
+    ///
+    /// # Errors
+    /// The first such file.
+    pub fn check(&self, files: &[Name]) -> Result<(), Untrusted> {
+        if files.is_empty() {
+            // The directory may be missing on a disk that takes no data.
+            return Ok(());
+        }
+        let owner = look(&self.path)?.uid();
+        for name in files {
+            self.check_file(self.path(name), owner)?;
+        }
+        Ok(())
+    }
+
+    fn check_file(&self, path: PathBuf, owner: u32) -> Result<(), Untrusted> {
+        let found = look(&path)?;
+        let shown = path.display();
+        let problem = if !found.is_file() {
+            "it is not a file: move it away".to_owned()
+        } else if found.uid() != owner {
+            format!(
+                "it does not belong to the owner of its directory: run chown --reference={} {shown}",
+                self.path.display()
+            )
+        } else if found.mode() & 0o077 != 0 {
+            format!("others may use it: run chmod 0600 {shown}")
+        } else {
+            return Ok(());
+        };
+        Err(Untrusted { path, problem })
+    }
+
+    /// Makes sure that names survive a power cut.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(&from), self.path(&to))
+    }
+
+    /// Removes a file. One that is not there is as wanted.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remove(&self, name: &dyn Display) -> io::Result<()> {
+        match fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps a damaged file under a name that is never read. Returns that name, unless the file is gone.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_aside(&self, name: &dyn Display) -> io::Result<Option<String>> {
+        let name = name.to_string();
+        let kept = damaged_name(&name);
+        match self.rename(&name, &kept) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            renamed => renamed.map(|()| Some(kept)),
+        }
+    }
+
+    /// Removes a file that is not needed any more. A damaged one is set aside instead, see [`Folder::set_aside`].
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn retire(&self, name: &dyn Display, is_damaged: bool) -> io::Result<Option<String>> {
+        if is_damaged {
+            return self.set_aside(name);
+        }
+        self.remove(name).map(|()| None)
+    }
+
+    /// Whether there is a file of this name; also if the system does not say.
+    #[must_use]
+    pub fn exists(&self, name: &str) -> bool {
+        fs::exists(self.path(&name)).unwrap_or(true)
+    }
+
+    /// Removes the oldest of the files that were set aside, beyond a bearable number. Returns their names.
+    pub fn forget_oldest(&self, kept: &mut Vec<String>) -> Vec<String> {
+        let beyond = kept.len().saturating_sub(MOST_KEPT);
+        let gone: Vec<String> = kept.drain(..beyond).collect();
+        gone.into_iter()
+            .filter(|name| self.remove(name).is_ok())
+            .collect()
+    }
+}
+
+fn look(path: &Path) -> Result<fs::Metadata, Untrusted> {
+    fs::symlink_metadata(path).map_err(|error| Untrusted {
+        path: path.to_owned(),
+        problem: format!("cannot look at it: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const FORMAT: Format = Format {
+        prefix: "journal",
+        version: 1,
+        max_payload: 1 << 20,
+    };
+
+    fn folder() -> (tempfile::TempDir, Folder) {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::new(&home.path().join("state"), FORMAT);
+        folder.ensure().unwrap();
+        (home, folder)
+    }
+
+    fn create(folder: &Folder, name: &dyn Display) {
+        folder.medium().create(&folder.path(name)).unwrap();
+    }
+
+    #[test]
+    fn a_listing_is_in_order_and_without_what_was_half_written() {
+        let (_home, folder) = folder();
+        let names = [
+            folder.name(2, Kind::Log),
+            folder.name(2, Kind::Snapshot),
+            folder.name(1, Kind::Log),
+        ];
+        for name in names {
+            create(&folder, &name);
+        }
+        create(&folder, &"journal-x.tmp");
+        create(&folder, &"notes");
+        let kept = damaged_name(&names[2].to_string());
+        create(&folder, &kept);
+        let listing = folder.list().unwrap();
+        assert_eq!(listing.files, [names[2], names[1], names[0]]);
+        assert_eq!(listing.kept, [kept]);
+        assert!(!folder.exists("journal-x.tmp") && folder.exists("notes"));
+        folder.check(&listing.files).unwrap();
+    }
+
+    #[test]
+    fn what_other_users_could_have_written_is_refused_with_the_fix() {
+        let (_home, folder) = folder();
+        let name = folder.name(1, Kind::Log);
+        create(&folder, &name);
+        let path = folder.path(&name);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = folder.check(&[name]).unwrap_err().to_string();
+        let fix = format!("run chmod 0600 {}", path.display());
+        assert!(refused.ends_with(&fix), "{refused}");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
+        let refused = folder.check(&[name]).unwrap_err().to_string();
+        assert!(refused.contains("not a file"), "{refused}");
+        if nix::unistd::geteuid().is_root() {
+            fs::remove_file(&path).unwrap();
+            create(&folder, &name);
+            std::os::unix::fs::chown(&path, Some(4242), None).unwrap();
+            let refused = folder.check(&[name]).unwrap_err().to_string();
+            assert!(refused.contains("run chown --reference="), "{refused}");
+        }
+    }
+
+    #[test]
+    fn damaged_files_do_not_fill_the_disk() {
+        let (_home, folder) = folder();
+        let mut kept: Vec<String> = (0..MOST_KEPT + 3).map(|i| format!("d{i:02}")).collect();
+        for name in &kept {
+            create(&folder, name);
+        }
+        assert_eq!(folder.forget_oldest(&mut kept), ["d00", "d01", "d02"]);
+        assert_eq!(kept.len(), MOST_KEPT);
+        assert!(!folder.exists("d02") && folder.exists("d03"));
+    }
+}

@@ -1,0 +1,39 @@
+//! Where files are written: the file system, or what a test puts in its place to fill or break the disk.
+
+use std::{
+    fmt::Debug,
+    fs::File,
+    io::{self, Write},
+    path::Path,
+};
+
+/// Creates, appends to and syncs files.
+///
+/// # Errors
+/// Those of the system calls that each method stands for.
+pub trait Medium: Debug + Send + Sync {
+    /// Creates a file, which must not be there, for its owner alone.
+    fn create(&self, path: &Path) -> io::Result<File>;
+    /// Appends. On error, some of the bytes may be there.
+    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()>;
+    /// Brings what was appended to the disk.
+    fn sync(&self, file: &File) -> io::Result<()>;
+}
+
+/// The file system.
+#[derive(Clone, Copy, Debug)]
+pub struct FileSystem;
+
+impl Medium for FileSystem {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        couic_files::create_new(path, 0o600)
+    }
+
+    fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
+        file.write_all(bytes)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+}

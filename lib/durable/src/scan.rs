@@ -1,0 +1,233 @@
+//! Reading a file back, and what is said of one that is damaged.
+
+use std::{fs::File, io};
+
+use crate::{
+    Folder, Format, HEADER, Kind, Name,
+    frame::{HEAD, Header, MARK},
+    window::{ReadAt, Window},
+};
+
+/// What was found in a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// How long it is, in bytes.
+    pub length: u64,
+    /// Whole frames whose payload made sense.
+    pub records: u64,
+    /// Whole frames whose payload did not.
+    pub senseless: u64,
+    /// Bytes between frames that are no frames. In a snapshot, also those behind the last one.
+    pub damaged_bytes: u64,
+    /// Where the first of these, or the first senseless frame, is.
+    pub first_damage: Option<u64>,
+    /// Bytes behind the last frame of a log.
+    pub torn: u64,
+    /// Bytes that the disk could not read.
+    pub unreadable: u64,
+    /// The header is damaged or was never written whole; what is whole behind it was read all the same.
+    pub headless: bool,
+    /// A later version wrote this format: nothing was read.
+    pub newer: Option<u32>,
+}
+
+impl Scanned {
+    /// Whether all of it is there, but for a torn end.
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        self.damaged_bytes == 0
+            && self.senseless == 0
+            && self.unreadable == 0
+            && self.newer.is_none()
+            && !self.is_beheaded()
+    }
+
+    /// The header is on the disk before any frame is. So a longer file without one is damaged, even if it looks torn.
+    const fn is_beheaded(&self) -> bool {
+        self.headless && self.length >= HEADER
+    }
+
+    /// What is wrong with the file, as what follows its name in a sentence. `outcome` says what became of the records
+    /// that could be read.
+    #[must_use]
+    pub fn damage(&self, outcome: &str) -> String {
+        if let Some(format) = self.newer {
+            return format!("is of format {format}, of a later version, and was not read");
+        }
+        let Self {
+            length, records, ..
+        } = self;
+        if *records == 0 && self.is_beheaded() {
+            return format!(
+                "is damaged from its first byte on: none of its {length} bytes could be read"
+            );
+        }
+        let mut text = format!("is damaged: {records} records could be read and {outcome}");
+        if let Some(at) = self.first_damage {
+            text = format!("{text}; the first damage is at byte {at}");
+        }
+        for (count, what) in [
+            (self.damaged_bytes, "bytes make no record"),
+            (self.senseless, "records make no sense to this version"),
+            (self.unreadable, "bytes the disk could not read"),
+        ] {
+            if count > 0 {
+                text = format!("{text}; {count} {what}");
+            }
+        }
+        text
+    }
+}
+
+impl Folder {
+    /// Calls `each` with the payload of every whole frame of a file; it returns whether it made sense of it.
+    ///
+    /// # Errors
+    /// What the system says when the file cannot be opened. Bytes that cannot be read are counted instead.
+    pub fn read(&self, name: &Name, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<Scanned> {
+        let file = File::open(self.path(name))?;
+        let length = file.metadata()?.len();
+        let mut start = [0; 16];
+        let got = ReadAt::read_at(&file, &mut start, 0).unwrap_or(0);
+        let header = self.format().read_header(&start[..got]);
+        if let Header::Newer(format) = header {
+            return Ok(Scanned {
+                length,
+                newer: Some(format),
+                ..Scanned::default()
+            });
+        }
+        let headless = header == Header::Damaged;
+        let mut window = Window::new(&file, if headless { 0 } else { HEADER }, length);
+        let mut scanned = scan(self.format(), &mut window, name.salt, &mut each);
+        scanned.length = length;
+        scanned.headless = headless;
+        if name.kind == Kind::Snapshot {
+            // Its end is on the disk before it gets its name.
+            scanned.damaged_bytes += std::mem::take(&mut scanned.torn);
+        }
+        Ok(scanned)
+    }
+}
+
+fn scan(
+    format: Format,
+    window: &mut Window<'_>,
+    salt: u32,
+    each: &mut dyn FnMut(&[u8]) -> bool,
+) -> Scanned {
+    let mut scanned = Scanned::default();
+    let mut skipped = 0;
+    while !window.is_at_end() {
+        let at = window.offset();
+        let Some(payload) = format.frame(window, salt) else {
+            skipped += window.skip_to(MARK[0]);
+            continue;
+        };
+        if skipped > 0 {
+            scanned.damaged_bytes += skipped;
+            scanned.first_damage.get_or_insert(at - skipped);
+            skipped = 0;
+        }
+        if each(payload) {
+            scanned.records += 1;
+        } else {
+            scanned.senseless += 1;
+            scanned.first_damage.get_or_insert(at);
+        }
+        let whole = HEAD + payload.len();
+        window.advance(whole);
+    }
+    scanned.torn = skipped;
+    scanned.unreadable = window.unreadable();
+    scanned
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SALT: u32 = 0x1234_5678;
+    const FORMAT: Format = Format {
+        prefix: "test",
+        version: 1,
+        max_payload: 1 << 20,
+    };
+
+    fn window(bytes: &Vec<u8>) -> Window<'_> {
+        Window::new(bytes, 0, bytes.len() as u64)
+    }
+
+    fn file(payloads: &[Vec<u8>]) -> (Vec<u8>, Vec<usize>) {
+        let (mut out, mut ends) = (Vec::new(), Vec::new());
+        for payload in payloads {
+            assert!(FORMAT.put(&mut out, SALT, |out| out.extend_from_slice(payload)));
+            ends.push(out.len());
+        }
+        (out, ends)
+    }
+
+    fn read(bytes: &Vec<u8>) -> (Vec<Vec<u8>>, Scanned) {
+        let mut found = Vec::new();
+        let scanned = scan(FORMAT, &mut window(bytes), SALT, &mut |payload| {
+            found.push(payload.to_vec());
+            true
+        });
+        (found, scanned)
+    }
+
+    fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        // Marks inside of payloads are what makes it hard.
+        let byte = prop_oneof![Just(MARK[0]), Just(MARK[1]), Just(0), any::<u8>()];
+        prop::collection::vec(prop::collection::vec(byte, 0..60), 1..40)
+    }
+
+    #[test]
+    fn another_salt_reads_nothing() {
+        let (bytes, _) = file(&[b"one".to_vec(), b"two".to_vec()]);
+        let scanned = scan(FORMAT, &mut window(&bytes), SALT + 1, &mut |_| true);
+        assert_eq!((scanned.records, scanned.torn), (0, bytes.len() as u64));
+    }
+
+    proptest! {
+        #[test]
+        fn any_prefix_gives_the_frames_that_are_whole(payloads in payloads(), cut in any::<prop::sample::Index>()) {
+            let (mut bytes, ends) = file(&payloads);
+            bytes.truncate(cut.index(bytes.len() + 1));
+            let whole = ends.iter().filter(|end| **end <= bytes.len()).count();
+            let (found, scanned) = read(&bytes);
+            prop_assert_eq!(&found[..], &payloads[..whole]);
+            let last = ends[..whole].last().copied().unwrap_or(0);
+            prop_assert_eq!(scanned.torn, (bytes.len() - last) as u64);
+            prop_assert!(scanned.is_sound());
+        }
+
+        #[test]
+        fn a_flipped_bit_costs_its_frame_alone(payloads in payloads(), bit in any::<prop::sample::Index>()) {
+            let (mut bytes, ends) = file(&payloads);
+            let bit = bit.index(bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let hit = ends.iter().position(|end| bit / 8 < *end).unwrap();
+            let (found, scanned) = read(&bytes);
+            let mut left = payloads.clone();
+            left.remove(hit);
+            prop_assert_eq!(found, left);
+            if hit + 1 < payloads.len() {
+                prop_assert_eq!(scanned.damaged_bytes, (HEAD + payloads[hit].len()) as u64);
+                let start = if hit == 0 { 0 } else { ends[hit - 1] };
+                prop_assert_eq!(scanned.first_damage, Some(start as u64));
+            } else {
+                prop_assert!(scanned.torn > 0);
+            }
+        }
+
+        #[test]
+        fn noise_is_never_a_frame(bytes in prop::collection::vec(any::<u8>(), 0..5_000)) {
+            let (found, scanned) = read(&bytes);
+            prop_assert!(found.is_empty());
+            prop_assert_eq!(scanned.torn, bytes.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Crashes, rot and full disks, for the settings of every log that is kept: the journal, a spool, the ledger.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::SeqCst},
+    },
+};
+
+use couic_durable::{FileSystem, Folder, Format, HEADER, Kind, Medium, Name, Scanned, Segment};
+use proptest::{prelude::*, sample::Index};
+use tempfile::TempDir;
+
+/// Bytes of a frame beside its payload.
+const HEAD: usize = 10;
+
+/// As in the crates that use them.
+const FORMATS: [Format; 3] = [
+    format("journal", 1, 1 << 20),
+    format("spool", 2, (64 << 20) + 17),
+    format("ledger", 2, 1 << 30),
+];
+
+const fn format(prefix: &'static str, version: u32, max_payload: usize) -> Format {
+    Format {
+        prefix,
+        version,
+        max_payload,
+    }
+}
+
+/// A disk with room for so many bytes more.
+#[derive(Debug)]
+struct SmallDisk(AtomicI64);
+
+impl Medium for SmallDisk {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        FileSystem.create(path)
+    }
+
+    /// Like a real one: writes as much as fits, then fails.
+    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
+        let length = i64::try_from(bytes.len()).unwrap();
+        let room = self.0.fetch_sub(length, SeqCst);
+        let fits = usize::try_from(room.clamp(0, length)).unwrap();
+        FileSystem.write(file, &bytes[..fits])?;
+        if fits < bytes.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        FileSystem.sync(file)
+    }
+}
+
+struct Home {
+    _dir: TempDir,
+    folder: Folder,
+    disk: Arc<SmallDisk>,
+}
+
+fn home(format: Format) -> Home {
+    // In memory if possible: hundreds of runs would wait for the disk.
+    let dir = tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap();
+    let disk = Arc::new(SmallDisk(AtomicI64::new(1 << 40)));
+    let folder = Folder::on(&dir.path().join("log"), format, Arc::clone(&disk) as _);
+    folder.ensure().unwrap();
+    Home {
+        _dir: dir,
+        folder,
+        disk,
+    }
+}
+
+fn frames(format: Format, salt: u32, payloads: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for payload in payloads {
+        assert!(format.put(&mut out, salt, |out| out.extend_from_slice(payload)));
+    }
+    out
+}
+
+/// Writes a log, or a snapshot.
+fn write(home: &Home, format: Format, kind: Kind, payloads: &[Vec<u8>]) -> Name {
+    if kind == Kind::Snapshot {
+        let written = home.folder.write_snapshot(1, |out| {
+            (payloads.iter()).try_for_each(|payload| out.put(|out| out.extend_from_slice(payload)))
+        });
+        return written.unwrap().name;
+    }
+    let mut segment = Segment::begin(&home.folder, 1).unwrap();
+    let frames = frames(format, segment.salt(), payloads);
+    segment.write(&frames).unwrap();
+    segment.sync().unwrap();
+    segment.name()
+}
+
+fn read(home: &Home, name: &Name) -> (Vec<Vec<u8>>, Scanned) {
+    let mut found = Vec::new();
+    let scanned = home.folder.read(name, |payload| {
+        found.push(payload.to_vec());
+        true
+    });
+    (found, scanned.unwrap())
+}
+
+/// Where each frame ends in the file.
+fn ends(payloads: &[Vec<u8>]) -> Vec<usize> {
+    let mut at = usize::try_from(HEADER).unwrap();
+    let end = |payload: &Vec<u8>| {
+        at += HEAD + payload.len();
+        at
+    };
+    payloads.iter().map(end).collect()
+}
+
+/// Payloads full of marks, and of whole frames with a guessed salt.
+fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let byte = prop_oneof![Just(0xc0), Just(0x1c), Just(0), any::<u8>()];
+    let noise = prop::collection::vec(byte, 0..60);
+    let forged = any::<u32>().prop_map(|salt| frames(FORMATS[0], salt, &[b"forged".to_vec()]));
+    prop::collection::vec(prop_oneof![4 => noise, 1 => forged], 1..30)
+}
+
+fn format_and_kind() -> impl Strategy<Value = (Format, Kind)> {
+    let kind = prop_oneof![Just(Kind::Log), Just(Kind::Snapshot)];
+    (prop::sample::select(&FORMATS[..]), kind)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn flipped_bits_cost_the_frames_that_they_hit(
+        (format, kind) in format_and_kind(),
+        payloads in payloads(),
+        flips in prop::collection::vec(any::<Index>(), 1..5),
+    ) {
+        let home = home(format);
+        let name = write(&home, format, kind, &payloads);
+        let path = home.folder.path(&name);
+        let whole = fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        for flip in flips {
+            let bit = flip.index(bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        prop_assume!(bytes != whole);
+        fs::write(&path, &bytes).unwrap();
+        let header = usize::try_from(HEADER).unwrap();
+        let mut start = header;
+        let mut left = Vec::new();
+        for (payload, end) in payloads.iter().zip(ends(&payloads)) {
+            if bytes[start..end] == whole[start..end] {
+                left.push(payload.clone());
+            }
+            start = end;
+        }
+        let (found, scanned) = read(&home, &name);
+        prop_assert_eq!(&found, &left);
+        prop_assert_eq!(scanned.records, left.len() as u64);
+        prop_assert_eq!(scanned.headless, bytes[..header] != whole[..header]);
+        // It is said, unless it looks like the torn end of a log.
+        prop_assert!(!scanned.is_sound() || (kind == Kind::Log && scanned.torn > 0) || left == payloads);
+    }
+
+    #[test]
+    fn noise_holds_no_frame((format, kind) in format_and_kind(), noise in prop::collection::vec(any::<u8>(), 0..3_000)) {
+        let home = home(format);
+        let name = write(&home, format, kind, &[]);
+        fs::write(home.folder.path(&name), &noise).unwrap();
+        let (found, scanned) = read(&home, &name);
+        prop_assert!(found.is_empty());
+        prop_assert_eq!(scanned.is_sound(), noise.is_empty() || (noise.len() < 16 && kind == Kind::Log));
+    }
+
+    /// As much as the disk took is read back; what a segment that was abandoned may hold is not.
+    #[test]
+    fn a_disk_that_fills_up_keeps_what_was_written(
+        format in prop::sample::select(&FORMATS[..]),
+        groups in prop::collection::vec(payloads(), 1..6),
+        room in 0_i64..4_000,
+    ) {
+        let home = home(format);
+        home.disk.0.store(room, SeqCst);
+        let Ok(mut segment) = Segment::begin(&home.folder, 1) else {
+            prop_assert!(room < 16);
+            prop_assert_eq!(home.folder.list().unwrap().files, []);
+            return Ok(());
+        };
+        let name = segment.name();
+        let mut kept = Vec::new();
+        for group in groups {
+            let bytes = segment.bytes();
+            if segment.write(&frames(format, segment.salt(), &group)).is_err() {
+                prop_assert!(segment.abandon(bytes) && segment.bytes() == bytes);
+                prop_assert!(segment.write(b"more").is_err());
+                break;
+            }
+            kept.extend(group);
+        }
+        let (found, scanned) = read(&home, &name);
+        prop_assert_eq!(found, kept);
+        prop_assert!(scanned.is_sound() && scanned.torn == 0);
+    }
+
+    #[test]
+    fn a_snapshot_is_whole_or_not_there(
+        format in prop::sample::select(&FORMATS[..]), payloads in payloads(), room in 0_i64..2_000,
+    ) {
+        let home = home(format);
+        home.disk.0.store(room, SeqCst);
+        let written = home.folder.write_snapshot(3, |out| {
+            payloads.iter().try_for_each(|payload| out.put(|out| out.extend_from_slice(payload)))
+        });
+        let files = home.folder.list().unwrap().files;
+        match written {
+            Ok(written) => {
+                prop_assert_eq!(files, [written.name]);
+                let (found, scanned) = read(&home, &written.name);
+                prop_assert!(scanned.is_sound() && scanned.length == written.bytes);
+                prop_assert_eq!(found, payloads);
+            }
+            Err(_) => {
+                prop_assert_eq!(files, []);
+                prop_assert_eq!(fs::read_dir(home.folder.dir()).unwrap().count(), 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cut_at_every_byte_leaves_the_frames_before_it() {
+    let payloads: Vec<_> = (0..6).map(|n| vec![0xc0; n * 3]).collect();
+    let ends = ends(&payloads);
+    for format in FORMATS {
+        for kind in [Kind::Log, Kind::Snapshot] {
+            let home = home(format);
+            let name = write(&home, format, kind, &payloads);
+            let path = home.folder.path(&name);
+            let whole = fs::read(&path).unwrap();
+            assert_eq!(whole.len(), *ends.last().unwrap());
+            for cut in 0..=whole.len() {
+                fs::write(&path, &whole[..cut]).unwrap();
+                let left = ends.iter().filter(|end| **end <= cut).count();
+                let (found, scanned) = read(&home, &name);
+                assert_eq!(found, payloads[..left], "{format:?} {kind:?} cut at {cut}");
+                let at_frame = cut == 16 || ends.contains(&cut);
+                let is_sound = kind == Kind::Log || at_frame || cut == 0;
+                assert_eq!(scanned.is_sound(), is_sound, "{kind:?} cut at {cut}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_log_of_a_later_version_is_not_read() {
+    let home = home(FORMATS[0]);
+    let newer = format("journal", 2, 1 << 20);
+    let name = {
+        let folder = Folder::new(home.folder.dir(), newer);
+        let mut segment = Segment::begin(&folder, 1).unwrap();
+        let frames = frames(newer, segment.salt(), &[b"x".to_vec()]);
+        segment.write(&frames).unwrap();
+        segment.name()
+    };
+    let (found, scanned) = read(&home, &name);
+    assert!(found.is_empty() && !scanned.is_sound());
+    assert!(scanned.damage("count").starts_with("is of format 2,"));
+}
+
+#[test]
+fn what_is_not_needed_is_removed_and_what_is_damaged_is_set_aside() {
+    let home = home(FORMATS[2]);
+    let [first, second] = [1, 2].map(|number| Segment::begin(&home.folder, number).unwrap().name());
+    assert_eq!(home.folder.retire(&first, false).unwrap(), None);
+    let kept = home.folder.retire(&second, true).unwrap().unwrap();
+    assert!(kept.starts_with(&format!("{second}.damaged-")), "{kept}");
+    let listing = home.folder.list().unwrap();
+    assert_eq!(listing.files, []);
+    assert_eq!(listing.kept, [kept]);
+    // Both are gone by now, as if an operator had removed them.
+    assert_eq!(home.folder.retire(&first, false).unwrap(), None);
+    assert_eq!(home.folder.retire(&second, true).unwrap(), None);
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let home = home(FORMATS[1]);
+    let lock = home.folder.lock().unwrap();
+    let second = home.folder.lock().unwrap_err();
+    assert!(matches!(second, couic_durable::LockError::InUse));
+    drop(lock);
+    home.folder.lock().unwrap();
+}
