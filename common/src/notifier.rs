@@ -72,6 +72,8 @@ pub struct NotifierBackend {
     pub mode: Option<NotifierMode>,
     /// How often its process had to be started again.
     pub restarts: u64,
+    /// What is wrong with how it is run, as what follows its name in a sentence.
+    pub problem: Option<String>,
 }
 
 /// One notifier, as it is now. Counters begin with the daemon's start.

@@ -172,6 +172,7 @@ impl NotifierStatus {
         if let Some(why) = self.spool.as_ref().and_then(|spool| spool.alarm.as_ref()) {
             problems.push(format!("keeps notifications in memory only: {why}"));
         }
+        problems.extend(self.plugin.as_ref().and_then(|run| run.problem.clone()));
         problems
     }
 }
