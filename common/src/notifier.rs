@@ -25,6 +25,15 @@ pub enum NotifierState {
 }
 
 impl NotifierState {
+    /// All of them, for a metric per state.
+    pub const ALL: [Self; 5] = [
+        Self::Ok,
+        Self::Retrying,
+        Self::RateLimited,
+        Self::Failed,
+        Self::Stopped,
+    ];
+
     /// The name, as in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
