@@ -25,6 +25,15 @@ pub enum NotifierState {
 }
 
 impl NotifierState {
+    /// All of them, for a metric per state.
+    pub const ALL: [Self; 5] = [
+        Self::Ok,
+        Self::Retrying,
+        Self::RateLimited,
+        Self::Failed,
+        Self::Stopped,
+    ];
+
     /// The name, as in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -72,6 +81,8 @@ pub struct NotifierBackend {
     pub mode: Option<NotifierMode>,
     /// How often its process had to be started again.
     pub restarts: u64,
+    /// What is wrong with how it is run, as what follows its name in a sentence.
+    pub problem: Option<String>,
 }
 
 /// The current state of one notifier. Counters start at zero with the daemon.

@@ -49,7 +49,11 @@ pub(crate) async fn check(path: &Path, config: &Config) -> ExitCode {
     if !failed.is_empty() {
         return ExitCode::FAILURE;
     }
-    let names: Vec<String> = dispatcher.list().into_iter().map(|n| n.name).collect();
+    let names: Vec<String> = dispatcher
+        .list()
+        .iter()
+        .map(|n| n.name.to_string())
+        .collect();
     let names = match names.as_slice() {
         [] => "nobody (no notifier is configured)".to_owned(),
         names => names.join(", "),
@@ -75,12 +79,12 @@ pub(crate) async fn test(config: &Config) -> ExitCode {
     }
     let mut all_well = true;
     for name in list.into_iter().map(|n| n.name) {
-        if let Some(failed) = failed.iter().find(|failed| failed.name == name) {
+        if let Some(failed) = failed.iter().find(|failed| failed.name == name.as_str()) {
             all_well = false;
             println!("{name}: not started: {}", failed.reason);
             continue;
         }
-        match dispatcher.test(&name).await {
+        match dispatcher.test(name.as_str()).await {
             Ok(receipt) => match receipt.http_status {
                 Some(status) => println!("{name}: delivered (HTTP {status})"),
                 None => println!("{name}: delivered"),

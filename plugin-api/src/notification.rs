@@ -63,6 +63,18 @@ pub enum Severity {
     Red,
 }
 
+impl Severity {
+    /// The name, as in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Green => "green",
+            Self::Orange => "orange",
+            Self::Red => "red",
+        }
+    }
+}
+
 /// The figures of an interval.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {

@@ -1,6 +1,6 @@
 //! `GET /v1/health`: 200 where reports are taken, 503 where they are not. What else is wrong is named.
 
-use couic_delivery::{LastError, NotifierStatus};
+use couic_common::{NotifierFailure, NotifierInfo, NotifierName};
 use serde::Serialize;
 use warp::{http::StatusCode, reply::Response};
 
@@ -32,19 +32,19 @@ struct Interval {
 
 #[derive(Serialize)]
 struct Notifier {
-    name: String,
+    name: NotifierName,
     state: &'static str,
-    waiting: usize,
-    dead_letters: usize,
+    waiting: u64,
+    dead_letters: u64,
     /// Unix seconds; null where nothing was delivered since the start.
     last_success: Option<u64>,
-    last_error: Option<LastError>,
+    last_error: Option<NotifierFailure>,
 }
 
 pub(super) fn answer(context: &Context) -> Response {
     let overview = context.journal.overview();
     let list = context.dispatcher.list();
-    let mut problems: Vec<String> = list.iter().flat_map(NotifierStatus::alarms).collect();
+    let mut problems: Vec<String> = list.iter().flat_map(named_problems).collect();
     let refusing = overview.failure.is_some();
     if let Some(failure) = overview.failure {
         problems.push(format!(
@@ -80,4 +80,10 @@ pub(super) fn answer(context: &Context) -> Response {
         problems,
     };
     json(code, &health)
+}
+
+fn named_problems(notifier: &NotifierInfo) -> impl Iterator<Item = String> + '_ {
+    let name = &notifier.name;
+    let problems = notifier.problems.iter();
+    problems.map(move |problem| format!("notifier {name} {problem}"))
 }

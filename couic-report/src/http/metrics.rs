@@ -6,7 +6,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use couic_delivery::{ATTEMPT_BUCKETS, FIGURES, Figure, LaneState, NotifierStatus};
+use couic_common::{NotifierInfo, NotifierName, NotifierState};
+use couic_delivery::{ATTEMPT_BUCKETS, AttemptTimes, FIGURES, Figure};
 use parking_lot::Mutex;
 use warp::http::StatusCode;
 
@@ -79,6 +80,7 @@ pub(super) fn render(context: &Context) -> String {
     notifier_figures(&mut page, &list);
     notifier_states(&mut page, &list);
     attempts(&mut page, &list);
+    attempt_seconds(&mut page, &context.dispatcher.attempt_times());
     page.0
 }
 
@@ -173,7 +175,7 @@ fn state(page: &mut Page, context: &Context) {
     );
 }
 
-fn notifier_figures(page: &mut Page, list: &[NotifierStatus]) {
+fn notifier_figures(page: &mut Page, list: &[NotifierInfo]) {
     for Figure {
         name,
         counter,
@@ -185,17 +187,17 @@ fn notifier_figures(page: &mut Page, list: &[NotifierStatus]) {
         page.family(&name, if counter { "counter" } else { "gauge" }, help);
         for notifier in list {
             if let Some(value) = value(notifier) {
-                page.sample(&name, &[("notifier", &notifier.name)], float(value));
+                page.sample(&name, &[("notifier", notifier.name.as_str())], float(value));
             }
         }
     }
 }
 
-fn notifier_states(page: &mut Page, list: &[NotifierStatus]) {
+fn notifier_states(page: &mut Page, list: &[NotifierInfo]) {
     let name = "couic_report_notifier_state";
     page.family(name, "gauge", "1 for the state that the notifier is in.");
     for notifier in list {
-        for state in LaneState::ALL {
+        for state in NotifierState::ALL {
             let labels = [
                 ("notifier", notifier.name.as_str()),
                 ("state", state.as_str()),
@@ -205,19 +207,22 @@ fn notifier_states(page: &mut Page, list: &[NotifierStatus]) {
     }
 }
 
-fn attempts(page: &mut Page, list: &[NotifierStatus]) {
+fn attempts(page: &mut Page, list: &[NotifierInfo]) {
     let name = "couic_report_notifier_attempts_total";
     page.family(name, "counter", "Attempts to deliver, by outcome.");
     for notifier in list {
-        for (outcome, count) in &notifier.counters.attempts {
+        for (outcome, count) in &notifier.attempts {
             let labels = [("notifier", notifier.name.as_str()), ("outcome", outcome)];
             page.sample(name, &labels, float(*count));
         }
     }
+}
+
+fn attempt_seconds(page: &mut Page, all: &[(NotifierName, AttemptTimes)]) {
     let name = "couic_report_notifier_attempt_seconds";
     page.family(name, "histogram", "How long attempts took.");
-    for notifier in list {
-        let (times, who) = (&notifier.counters.attempt_seconds, notifier.name.as_str());
+    for (who, times) in all {
+        let who = who.as_str();
         let bounds = ATTEMPT_BUCKETS.iter().map(f64::to_string);
         let mut below = 0;
         for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(times.buckets) {

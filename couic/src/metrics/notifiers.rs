@@ -1,6 +1,7 @@
 //! What is reported and how its delivery goes, as metric families.
 
-use couic_delivery::{ATTEMPT_BUCKETS, AttemptTimes, FIGURES, LaneState, NotifierStatus};
+use couic_common::{NotifierInfo, NotifierName, NotifierState};
+use couic_delivery::{ATTEMPT_BUCKETS, AttemptTimes, FIGURES};
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
@@ -15,7 +16,9 @@ pub struct ReportingFigures {
     /// Rule changes that nobody was told of.
     pub missed: u64,
     /// Every notifier.
-    pub notifiers: Vec<NotifierStatus>,
+    pub notifiers: Vec<NotifierInfo>,
+    /// How long the attempts of each took.
+    pub attempt_times: Vec<(NotifierName, AttemptTimes)>,
 }
 
 impl ReportingFigures {
@@ -25,7 +28,8 @@ impl ReportingFigures {
         Self {
             reported: notifiers.counted().reported(),
             missed: notifiers.counted().missed(),
-            notifiers: notifiers.status(),
+            notifiers: notifiers.list(),
+            attempt_times: notifiers.attempt_times(),
         }
     }
 
@@ -56,7 +60,7 @@ impl ReportingFigures {
             } else {
                 (MetricType::GAUGE, gauge)
             };
-            let sample = |n: &NotifierStatus| Some(metric(named(n, &[]), (figure.value)(n)?));
+            let sample = |n: &NotifierInfo| Some(metric(named(&n.name, &[]), (figure.value)(n)?));
             let metrics = self.notifiers.iter().filter_map(sample).collect();
             let name = format!("couic_notifier_{}", figure.name);
             family(&name, figure.help, kind, metrics)
@@ -65,9 +69,9 @@ impl ReportingFigures {
 
     fn states(&self) -> MetricFamily {
         let each = self.notifiers.iter().flat_map(|n| {
-            LaneState::ALL.map(|state| {
+            NotifierState::ALL.map(|state| {
                 let value = u64::from(n.state == state);
-                gauge(named(n, &[("state", state.as_str())]), value)
+                gauge(named(&n.name, &[("state", state.as_str())]), value)
             })
         });
         let help = "1 for the state that the notifier is in.";
@@ -77,8 +81,9 @@ impl ReportingFigures {
 
     fn attempts(&self) -> MetricFamily {
         let each = self.notifiers.iter().flat_map(|n| {
-            let outcomes = n.counters.attempts.iter();
-            outcomes.map(|(outcome, count)| counter(named(n, &[("outcome", outcome)]), *count))
+            let outcomes = n.attempts.iter();
+            outcomes
+                .map(|(outcome, count)| counter(named(&n.name, &[("outcome", outcome)]), *count))
         });
         let help = "Attempts to deliver, by outcome.";
         let kind = MetricType::COUNTER;
@@ -87,9 +92,9 @@ impl ReportingFigures {
 
     fn attempt_seconds(&self) -> MetricFamily {
         let each = self
-            .notifiers
+            .attempt_times
             .iter()
-            .map(|n| histogram(named(n, &[]), &n.counters.attempt_seconds));
+            .map(|(name, times)| histogram(named(name, &[]), times));
         let help = "How long attempts took.";
         let kind = MetricType::HISTOGRAM;
         family("couic_notifier_attempt_seconds", help, kind, each.collect())
@@ -105,8 +110,8 @@ fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> Met
     family
 }
 
-fn named(notifier: &NotifierStatus, more: &[(&str, &str)]) -> Vec<LabelPair> {
-    let own = ("notifier", notifier.name.as_str());
+fn named(notifier: &NotifierName, more: &[(&str, &str)]) -> Vec<LabelPair> {
+    let own = ("notifier", notifier.as_str());
     let pair = |(name, value): &(&str, &str)| {
         let mut pair = LabelPair::default();
         pair.set_name((*name).to_owned());

@@ -5,7 +5,8 @@ use openmetrics_parser::openmetrics::parse_openmetrics;
 use proptest::prelude::*;
 
 use super::*;
-use couic_delivery::{LaneState, NotifierStatus, SpoolState};
+use couic_common::{NotifierInfo, NotifierName, NotifierSpool, NotifierState};
+use couic_delivery::AttemptTimes;
 use couic_firewall::{journal::JournalFigures, rules::Usage};
 
 fn figures() -> Figures {
@@ -42,14 +43,18 @@ fn figures() -> Figures {
         reported: 9,
         missed: 1,
         notifiers: vec![notifier("siem"), notifier("chat")],
+        attempt_times: vec![times("siem"), times("chat")],
     });
     figures
 }
 
-fn notifier(name: &str) -> NotifierStatus {
-    let mut status = NotifierStatus {
-        name: name.to_owned(),
-        state: LaneState::Failed,
+fn notifier(name: &str) -> NotifierInfo {
+    NotifierInfo {
+        name: name.parse().unwrap(),
+        plugin: name.to_owned(),
+        mode: None,
+        state: NotifierState::Failed,
+        problems: Vec::new(),
         last_error: None,
         last_success: Some(1_800_000_000),
         next_attempt_secs: None,
@@ -57,22 +62,30 @@ fn notifier(name: &str) -> NotifierStatus {
         queue_bytes: 400,
         oldest_age_secs: 7,
         dead_letters: 2,
-        counters: Default::default(),
+        enqueued: 0,
+        delivered: 12,
+        failed_attempts: 5,
+        attempts: [("retry".to_owned(), 5)].into(),
+        dropped: 3,
+        merged: 0,
+        dead: 0,
         restarts: 1,
-        plugin: None,
-        spool: Some(SpoolState {
+        spool: Some(NotifierSpool {
             bytes: 4096,
             segments: 1,
-            alarm: Some("the disk is full".to_owned()),
+            problem: Some("the disk is full".to_owned()),
         }),
+    }
+}
+
+fn times(name: &str) -> (NotifierName, AttemptTimes) {
+    let mut times = AttemptTimes {
+        sum: 30.5,
+        count: 3,
+        ..AttemptTimes::default()
     };
-    let counters = &mut status.counters;
-    (counters.delivered, counters.dropped) = (12, 3);
-    counters.attempts.insert("retry", 5);
-    counters.attempt_seconds.buckets[0] = 2;
-    counters.attempt_seconds.buckets[10] = 1;
-    (counters.attempt_seconds.sum, counters.attempt_seconds.count) = (30.5, 3);
-    status
+    (times.buckets[0], times.buckets[10]) = (2, 1);
+    (name.parse().unwrap(), times)
 }
 
 fn counter(rx_packets: u64, rx_bytes: u64) -> Counter {

@@ -1,13 +1,9 @@
-//! Notifiers as operators and scrapers see them: what the API, health and metrics are made from.
+//! What the API, health and metrics know of notifiers, and what operators do with them.
 
 use std::{sync::Arc, time::Duration};
 
-use couic_common::{
-    DeadLetter, NotifierFailure, NotifierInfo, NotifierName, NotifierProblem, NotifierSpool,
-    NotifierState, NotifierTest,
-};
-use couic_delivery::{LaneState, NotificationDispatcher, NotifierStatus, OperateError, SpoolState};
-use couic_plugin_api::Severity;
+use couic_common::{DeadLetter, NotifierInfo, NotifierName, NotifierProblem, NotifierTest};
+use couic_delivery::{AttemptTimes, NotificationDispatcher, OperateError};
 use tokio::time::{Instant, timeout};
 
 use super::Counted;
@@ -38,16 +34,16 @@ impl Notifiers {
         &self.counted
     }
 
-    /// Every notifier, as the dispatcher sees it.
-    #[must_use]
-    pub fn status(&self) -> Vec<NotifierStatus> {
-        self.dispatcher.list()
-    }
-
     /// Every notifier, in the order of the configuration.
     #[must_use]
     pub fn list(&self) -> Vec<NotifierInfo> {
-        self.status().iter().filter_map(info).collect()
+        self.dispatcher.list()
+    }
+
+    /// How long the attempts of each notifier took.
+    #[must_use]
+    pub fn attempt_times(&self) -> Vec<(NotifierName, AttemptTimes)> {
+        self.dispatcher.attempt_times()
     }
 
     /// One notifier.
@@ -65,14 +61,14 @@ impl Notifiers {
     /// What somebody must look at.
     #[must_use]
     pub fn problems(&self) -> Vec<NotifierProblem> {
-        let of = |status: NotifierStatus| {
-            let messages = status.problems().into_iter();
+        let of = |info: NotifierInfo| {
+            let messages = info.problems.into_iter();
             messages.map(move |message| NotifierProblem {
-                notifier: status.name.clone(),
+                notifier: info.name.to_string(),
                 message,
             })
         };
-        self.status().into_iter().flat_map(of).collect()
+        self.list().into_iter().flat_map(of).collect()
     }
 
     /// Delivers a sample, and tells how that ended. One that fails is a result, too.
@@ -122,10 +118,9 @@ impl Notifiers {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, OperateError> {
-        let mut all = self.dispatcher.dead_letters(Some(name.as_str()))?;
-        all.sort_by_key(|letter| letter.key);
-        let wanted = all.into_iter().filter(|l| after.is_none_or(|a| l.key > a));
-        Ok(wanted.take(limit).map(dead_letter).collect())
+        let all = self.dispatcher.dead_letters(name.as_str())?.into_iter();
+        let wanted = all.filter(|letter| after.is_none_or(|after| letter.key > after));
+        Ok(wanted.take(limit).collect())
     }
 
     /// Puts one dead letter, or all, back into the queue. Answers how many.
@@ -152,74 +147,5 @@ impl Notifiers {
     /// [`OperateError::Unknown`].
     pub fn resume(&self, name: &NotifierName) -> Result<(), OperateError> {
         self.dispatcher.resume(name.as_str())
-    }
-}
-
-/// The wire form. The dispatcher has taken no name that is none: nothing is left out.
-fn info(status: &NotifierStatus) -> Option<NotifierInfo> {
-    let counters = &status.counters;
-    let attempts = counters.attempts.iter();
-    let failed = attempts.clone().filter(|(kind, _)| **kind != "delivered");
-    let plugin = status.plugin.as_ref();
-    Some(NotifierInfo {
-        name: status.name.parse().ok()?,
-        plugin: plugin.map_or_else(|| status.name.clone(), |plugin| plugin.plugin.clone()),
-        mode: plugin.and_then(|plugin| plugin.mode),
-        state: state(status.state),
-        problems: status.problems(),
-        last_error: status.last_error.as_ref().map(|error| NotifierFailure {
-            message: error.message.clone(),
-            at: error.at,
-        }),
-        last_success: status.last_success,
-        next_attempt_secs: status.next_attempt_secs,
-        queue_events: status.queue_events as u64,
-        queue_bytes: status.queue_bytes as u64,
-        oldest_age_secs: status.oldest_age_secs,
-        dead_letters: status.dead_letters as u64,
-        enqueued: counters.enqueued,
-        delivered: counters.delivered,
-        failed_attempts: failed.map(|(_, count)| count).sum(),
-        attempts: attempts.map(|(kind, n)| ((*kind).to_owned(), *n)).collect(),
-        dropped: counters.dropped,
-        merged: counters.merged,
-        dead: counters.dead,
-        restarts: status.restarts,
-        spool: status.spool.as_ref().map(spool),
-    })
-}
-
-fn spool(spool: &SpoolState) -> NotifierSpool {
-    NotifierSpool {
-        bytes: spool.bytes,
-        segments: spool.segments as u64,
-        problem: spool.alarm.clone(),
-    }
-}
-
-fn state(state: LaneState) -> NotifierState {
-    match state {
-        LaneState::Ok => NotifierState::Ok,
-        LaneState::Retrying => NotifierState::Retrying,
-        LaneState::RateLimited => NotifierState::RateLimited,
-        LaneState::Failed => NotifierState::Failed,
-        LaneState::Stopped => NotifierState::Stopped,
-    }
-}
-
-fn dead_letter(letter: couic_delivery::DeadLetter) -> DeadLetter {
-    let severity = match letter.severity {
-        Severity::Green => "green",
-        Severity::Orange => "orange",
-        Severity::Red => "red",
-    };
-    DeadLetter {
-        key: letter.key,
-        id: letter.id,
-        text: letter.text,
-        severity: severity.to_owned(),
-        created: letter.created,
-        died: letter.died,
-        reason: letter.reason,
     }
 }

@@ -1,6 +1,6 @@
 //! The figures of a notifier that a program shows as metrics, under the names that both of ours use.
 
-use super::NotifierStatus;
+use couic_common::NotifierInfo;
 
 /// One figure of every notifier.
 #[derive(Clone, Copy, Debug)]
@@ -12,13 +12,13 @@ pub struct Figure {
     /// A sentence about it.
     pub help: &'static str,
     /// Its value; `None` where a notifier has none.
-    pub value: fn(&NotifierStatus) -> Option<u64>,
+    pub value: fn(&NotifierInfo) -> Option<u64>,
 }
 
 const fn counter(
     name: &'static str,
     help: &'static str,
-    value: fn(&NotifierStatus) -> Option<u64>,
+    value: fn(&NotifierInfo) -> Option<u64>,
 ) -> Figure {
     Figure {
         name,
@@ -31,7 +31,7 @@ const fn counter(
 const fn gauge(
     name: &'static str,
     help: &'static str,
-    value: fn(&NotifierStatus) -> Option<u64>,
+    value: fn(&NotifierInfo) -> Option<u64>,
 ) -> Figure {
     Figure {
         name,
@@ -41,48 +41,44 @@ const fn gauge(
     }
 }
 
-/// All that are whole numbers with one sample a notifier. What has more labels or buckets (state, attempts by outcome,
-/// seconds an attempt) is in [`NotifierStatus`].
+/// All that are whole numbers with one sample a notifier. State and attempts by outcome have more labels, and
+/// seconds an attempt have buckets: those are left to the program.
 pub const FIGURES: [Figure; 13] = [
     counter(
         "enqueued_total",
         "Notifications accepted for delivery.",
-        |n| Some(n.counters.enqueued),
+        |n| Some(n.enqueued),
     ),
     counter("delivered_total", "Notifications delivered.", |n| {
-        Some(n.counters.delivered)
+        Some(n.delivered)
     }),
     counter(
         "dropped_total",
         "Notifications dropped because the queue was full.",
-        |n| Some(n.counters.dropped),
+        |n| Some(n.dropped),
     ),
     counter(
         "merged_total",
         "Notifications that became part of another one because the queue was nearly full.",
-        |n| Some(n.counters.merged),
+        |n| Some(n.merged),
     ),
-    counter("dead_total", "Notifications given up.", |n| {
-        Some(n.counters.dead)
-    }),
+    counter("dead_total", "Notifications given up.", |n| Some(n.dead)),
     counter(
         "restarts_total",
         "Restarts of the notifier's process.",
         |n| Some(n.restarts),
     ),
     gauge("queue_events", "Notifications that wait.", |n| {
-        Some(n.queue_events as u64)
+        Some(n.queue_events)
     }),
-    gauge("queue_bytes", "Bytes that wait.", |n| {
-        Some(n.queue_bytes as u64)
-    }),
+    gauge("queue_bytes", "Bytes that wait.", |n| Some(n.queue_bytes)),
     gauge(
         "oldest_age_seconds",
         "Age of the oldest notification that waits.",
         |n| Some(n.oldest_age_secs),
     ),
     gauge("dead_letters", "Dead letters that are kept.", |n| {
-        Some(n.dead_letters as u64)
+        Some(n.dead_letters)
     }),
     gauge("spool_bytes", "Bytes of the spool, on disk.", |n| {
         n.spool.as_ref().map(|spool| spool.bytes)
@@ -92,7 +88,7 @@ pub const FIGURES: [Figure; 13] = [
         "1 while notifications are kept in memory only.",
         |n| {
             let spool = n.spool.as_ref()?;
-            Some(u64::from(spool.alarm.is_some()))
+            Some(u64::from(spool.problem.is_some()))
         },
     ),
     gauge(

@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use super::{NotificationDispatcher, envelope, lane::Lane};
+use super::{NotificationDispatcher, delivery_queue::DeliveryQueue, envelope};
 use couic_plugin_api::{Notification, NotifyError};
 
 impl NotificationDispatcher {
@@ -16,17 +16,17 @@ impl NotificationDispatcher {
     /// # Errors
     /// As `enqueue`.
     pub fn enqueue_once(&self, notification: &Notification) -> Result<(), NotifyError> {
-        self.enqueue_where(notification, |lane| !holds(lane, notification.id))
+        self.enqueue_where(notification, |queue| !holds(queue, notification.id))
     }
 }
 
-fn holds(lane: &Lane, id: Uuid) -> bool {
+fn holds(queue: &DeliveryQueue, id: Uuid) -> bool {
     let waits = {
-        let inner = lane.inner.lock();
-        let mut waiting = inner.queue.iter();
+        let inner = queue.inner.lock();
+        let mut waiting = inner.waiting.iter();
         waiting.any(|item| envelope::open(&item.payload).is_ok_and(|n| n.id == id))
     };
-    waits || lane.dead_letters().iter().any(|dead| dead.id == Some(id))
+    waits || queue.dead_letters().iter().any(|dead| dead.id == Some(id))
 }
 
 #[cfg(test)]

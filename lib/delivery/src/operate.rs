@@ -3,18 +3,18 @@
 use tokio::sync::oneshot;
 
 use super::{
-    DeadLetter, LaneState, NotificationDispatcher, NotifierStatus, OperateError, Running,
-    TestOutcome,
+    NotificationDispatcher, OperateError, TestOutcome, dispatcher::Running, status::AttemptTimes,
 };
+use couic_common::{DeadLetter, NotifierInfo, NotifierName, NotifierState};
 use couic_plugin_api::{Kind, Notification, Severity};
 
 impl NotificationDispatcher {
     /// The members as they are now, in the order of their configuration.
     #[must_use]
-    pub fn list(&self) -> Vec<NotifierStatus> {
+    pub fn list(&self) -> Vec<NotifierInfo> {
         self.members
             .iter()
-            .map(|member| member.lane.status())
+            .map(|member| member.queue.status())
             .collect()
     }
 
@@ -32,19 +32,22 @@ impl NotificationDispatcher {
         outcome.map_err(OperateError::NotDelivered)
     }
 
-    /// The dead letters of all members, or of one, the oldest first.
+    /// How long the attempts of each member took.
+    #[must_use]
+    pub fn attempt_times(&self) -> Vec<(NotifierName, AttemptTimes)> {
+        let times = |member: &Running| {
+            let times = &member.queue.inner.lock().counters.attempt_seconds;
+            (member.queue.name.clone(), times.clone())
+        };
+        self.members.iter().map(times).collect()
+    }
+
+    /// The dead letters of a member, the oldest first.
     ///
     /// # Errors
     /// [`OperateError::Unknown`].
-    pub fn dead_letters(&self, name: Option<&str>) -> Result<Vec<DeadLetter>, OperateError> {
-        if let Some(name) = name {
-            return Ok(self.member(name)?.lane.dead_letters());
-        }
-        let all = self
-            .members
-            .iter()
-            .flat_map(|member| member.lane.dead_letters());
-        Ok(all.collect())
+    pub fn dead_letters(&self, name: &str) -> Result<Vec<DeadLetter>, OperateError> {
+        Ok(self.member(name)?.queue.dead_letters())
     }
 
     /// Puts dead letters of a member back into its queue, one or all. Returns how many.
@@ -52,7 +55,7 @@ impl NotificationDispatcher {
     /// # Errors
     /// [`OperateError::Unknown`], [`OperateError::NoSuchLetter`].
     pub fn replay(&self, name: &str, key: Option<u64>) -> Result<usize, OperateError> {
-        self.member(name)?.lane.replay(key)
+        self.member(name)?.queue.replay(key)
     }
 
     /// Forgets dead letters of a member, one or all. Returns how many.
@@ -60,7 +63,7 @@ impl NotificationDispatcher {
     /// # Errors
     /// [`OperateError::Unknown`], [`OperateError::NoSuchLetter`].
     pub fn discard(&self, name: &str, key: Option<u64>) -> Result<usize, OperateError> {
-        self.member(name)?.lane.discard(key)
+        self.member(name)?.queue.discard(key)
     }
 
     /// Lets a failed member try again, and one that waits between attempts try now. Does not cut short a wait that the
@@ -69,20 +72,23 @@ impl NotificationDispatcher {
     /// # Errors
     /// [`OperateError::Unknown`].
     pub fn resume(&self, name: &str) -> Result<(), OperateError> {
-        let lane = &self.member(name)?.lane;
+        let queue = &self.member(name)?.queue;
         {
-            let mut inner = lane.inner.lock();
-            if matches!(inner.state, LaneState::Failed | LaneState::Retrying) {
-                inner.state = LaneState::Ok;
+            let mut inner = queue.inner.lock();
+            if matches!(inner.state, NotifierState::Failed | NotifierState::Retrying) {
+                inner.state = NotifierState::Ok;
                 inner.next_attempt = None;
             }
         }
-        lane.changed.notify_one();
+        queue.changed.notify_one();
         Ok(())
     }
 
     fn member(&self, name: &str) -> Result<&Running, OperateError> {
-        let found = self.members.iter().find(|member| member.lane.name == name);
+        let found = self
+            .members
+            .iter()
+            .find(|member| member.queue.name.as_str() == name);
         found.ok_or_else(|| OperateError::Unknown {
             name: name.to_owned(),
         })
@@ -93,7 +99,7 @@ impl NotificationDispatcher {
 mod tests {
     use std::{sync::Arc, time::Duration};
 
-    use super::super::{Member, Policy, testing::*};
+    use super::super::{Member, Policy, status::problems, testing::*};
     use super::*;
     use couic_plugin_api::NotifyError;
 
@@ -142,9 +148,9 @@ mod tests {
         let notifier = Scripted::new("n", [rate_limited(minute)]);
         let group = group(&notifier);
         assert!(group.test("n").await.is_err());
-        assert_eq!(group.list()[0].state, LaneState::RateLimited);
+        assert_eq!(group.list()[0].state, NotifierState::RateLimited);
         tokio::time::sleep(minute).await;
-        assert_eq!(group.list()[0].state, LaneState::Ok);
+        assert_eq!(group.list()[0].state, NotifierState::Ok);
     }
 
     #[tokio::test(start_paused = true)]
@@ -154,22 +160,23 @@ mod tests {
         let group = group(&late);
         group.enqueue(&note("a", Severity::Green)).unwrap();
         late.wait_attempts(1).await;
-        while group.list()[0].state != LaneState::Retrying {
+        while group.list()[0].state != NotifierState::Retrying {
             tokio::task::yield_now().await;
         }
         let status = group.list().remove(0);
-        assert_eq!(status.problems(), [""; 0], "the first attempts may fail");
-        let status = NotifierStatus {
+        assert_eq!(status.problems, [""; 0], "the first attempts may fail");
+        let status = NotifierInfo {
             oldest_age_secs: 3_700,
             ..status
         };
         let problem = "has not delivered for 61 minutes: refused";
-        assert_eq!(status.problems(), [problem]);
-        assert_eq!(status.alarms(), [format!("notifier late {problem}")]);
-        let failed = NotifierStatus {
-            state: LaneState::Failed,
+        assert_eq!(problems(&status, None), [problem]);
+        let failed = NotifierInfo {
+            state: NotifierState::Failed,
             ..status
         };
-        assert_eq!(failed.problems(), ["has failed: refused"]);
+        let broken = Some("does not run".to_owned());
+        let both = ["has failed: refused", "does not run"];
+        assert_eq!(problems(&failed, broken), both);
     }
 }

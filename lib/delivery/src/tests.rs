@@ -5,9 +5,15 @@ mod failures;
 mod full;
 mod restarts;
 
+use std::time::Duration;
+
 use tempfile::TempDir;
 
-use super::{testing::*, *};
+use couic_common::{NotifierInfo, NotifierState};
+use couic_plugin_api::{Notification, Notifier as _, NotifyError, Receipt, Severity};
+use tokio::time::Instant;
+
+use super::{spool::Durability, testing::*, *};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -36,8 +42,8 @@ fn enqueue(dispatcher: &NotificationDispatcher, text: &str) {
 /// Waits until the only member looks like this: in virtual time, seconds pass meanwhile.
 async fn until(
     dispatcher: &NotificationDispatcher,
-    looks: impl Fn(&NotifierStatus) -> bool,
-) -> NotifierStatus {
+    looks: impl Fn(&NotifierInfo) -> bool,
+) -> NotifierInfo {
     poll(dispatcher, looks, || {
         tokio::time::sleep(Duration::from_secs(1))
     })
@@ -47,16 +53,16 @@ async fn until(
 /// The same for tests with a real disk, whose clock is real.
 async fn soon(
     dispatcher: &NotificationDispatcher,
-    looks: impl Fn(&NotifierStatus) -> bool,
-) -> NotifierStatus {
+    looks: impl Fn(&NotifierInfo) -> bool,
+) -> NotifierInfo {
     poll(dispatcher, looks, tokio::task::yield_now).await
 }
 
 async fn poll<F: Future<Output = ()>>(
     dispatcher: &NotificationDispatcher,
-    looks: impl Fn(&NotifierStatus) -> bool,
+    looks: impl Fn(&NotifierInfo) -> bool,
     pause: impl Fn() -> F,
-) -> NotifierStatus {
+) -> NotifierInfo {
     let begun = std::time::Instant::now();
     while begun.elapsed() < Duration::from_secs(60) {
         let status = dispatcher.list().remove(0);

@@ -63,6 +63,10 @@ impl AnyNotifier {
             plugin: self.plugin().to_owned(),
             mode: Some(self.mode()),
             restarts: self.stats().restarts,
+            problem: match self {
+                Self::Isolated(notifier) => notifier.problem(),
+                Self::BuiltIn(_) | Self::Loaded(_) => None,
+            },
         }
     }
 

@@ -124,8 +124,8 @@ impl Notifier for StandIn {
 mod tests {
     use std::time::Duration;
 
-    use couic_common::NotifierMode;
-    use couic_delivery::{LaneState, Member, NotificationDispatcher, Policy};
+    use couic_common::{NotifierMode, NotifierState};
+    use couic_delivery::{Member, NotificationDispatcher, Policy};
     use couic_plugin_api::{Kind, Plugin, Severity};
 
     use super::super::{ChildCommand, Isolation};
@@ -153,12 +153,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let wanted = NotifierConfig::new("absent", serde_json::json!({}));
         let group = group(&loader(&dir), wanted).await;
-        let problems = group.list()[0].problems();
+        let problems = group.list().remove(0).problems;
         assert!(problems[0].contains("absent.so"), "{problems:?}");
         let note = Notification::new(Kind::Test, Severity::Green, "here");
         group.enqueue(&note).unwrap();
         group.resume("absent").unwrap();
-        while group.list()[0].state != LaneState::Failed {
+        while group.list()[0].state != NotifierState::Failed {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         assert_eq!(group.list()[0].queue_events, 1);
@@ -201,7 +201,7 @@ mod tests {
         let group = group(&loader, wanted).await;
         let note = Notification::new(Kind::Test, Severity::Green, "here");
         group.enqueue(&note).unwrap();
-        let before = group.list().remove(0).plugin.unwrap();
+        let before = group.list().remove(0);
         assert_eq!((before.plugin.as_str(), before.mode), ("picky", None));
         assert!(group.test("picky").await.is_err(), "still not there");
         std::fs::write(&file, "").unwrap();
@@ -209,7 +209,7 @@ mod tests {
         while group.list()[0].queue_events > 0 {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        let after = group.list().remove(0).plugin.unwrap();
+        let after = group.list().remove(0);
         assert_eq!(after.mode, Some(NotifierMode::Builtin));
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use couic_delivery::{LaneState, Member, NotificationDispatcher, Policy, spool::Durability};
+use couic_delivery::{Member, NotificationDispatcher, Policy, spool::Durability};
 use couic_plugin_api::{
     Kind, Notification, Notifier, NotifyError, Plugin, Receipt, Report, Severity, async_trait,
 };
@@ -24,7 +24,7 @@ const ROUNDS: u64 = 6;
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many notifications wait at most: a request each, and some milliseconds.
-const BACKLOG: usize = 2_000;
+const BACKLOG: u64 = 2_000;
 const VARIABLE: &str = "COUIC_KILL_TEST";
 const RETRY_AFTER: Duration = Duration::from_millis(700);
 /// How many notifications a round takes in at least, however slow the disk.
@@ -119,10 +119,10 @@ fn sender() {
                 .enqueue(&Notification::new(kind, Severity::Green, "here"))
                 .unwrap();
             let now = dispatcher.list().remove(0);
-            let limited = now.counters.attempts.get("rate_limited").copied();
-            let held = limited.filter(|_| now.state == LaneState::RateLimited);
+            let limited = now.attempts.get("rate_limited").copied();
+            let held = limited.filter(|_| now.state.as_str() == "rate_limited");
             assert_eq!(dispatcher.durable().await, Durability::Disk);
-            let (delivered, held) = (now.counters.delivered, held.unwrap_or(0));
+            let (delivered, held) = (now.delivered, held.unwrap_or(0));
             println!("safe {number} {delivered} {held}");
         }
     });

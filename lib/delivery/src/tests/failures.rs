@@ -10,14 +10,14 @@ async fn what_will_never_be_taken_removes_only_itself() {
     enqueue(&dispatcher, "good");
     notifier.wait_delivered(1).await;
     assert_eq!(notifier.texts(), ["good"]);
-    let dead = dispatcher.dead_letters(Some("n")).unwrap();
+    let dead = dispatcher.dead_letters("n").unwrap();
     assert_eq!((dead.len(), dead[0].text.as_str()), (1, "bad"));
     assert_eq!(dead[0].reason, "the server answered 400");
     assert_eq!(dispatcher.replay("n", Some(dead[0].key)).unwrap(), 1);
     notifier.wait_delivered(2).await;
     assert_eq!(notifier.texts(), ["good", "bad"]);
     assert_eq!(notifier.delivered()[1].id, dead[0].id.unwrap());
-    assert_eq!(dispatcher.dead_letters(None).unwrap(), []);
+    assert_eq!(dispatcher.dead_letters("n").unwrap(), []);
     let again = dispatcher.replay("n", Some(dead[0].key));
     assert!(matches!(again, Err(OperateError::NoSuchLetter { .. })));
     assert!(matches!(
@@ -33,10 +33,10 @@ async fn a_bad_door_keeps_the_queue_until_it_opens() {
         let dispatcher = one(&notifier);
         enqueue(&dispatcher, "a");
         enqueue(&dispatcher, "b");
-        let status = until(&dispatcher, |s| s.state == LaneState::Failed).await;
+        let status = until(&dispatcher, |s| s.state == NotifierState::Failed).await;
         assert_eq!(status.queue_events, 2);
         assert_eq!(
-            status.alarms(),
+            status.problems,
             [format!("notifier n has failed: the server answered {door}")]
         );
         tokio::time::sleep(HOUR).await;
@@ -49,7 +49,7 @@ async fn a_bad_door_keeps_the_queue_until_it_opens() {
         dispatcher.test("n").await.unwrap();
         notifier.wait_delivered(3).await;
         assert_eq!(notifier.texts()[1..], ["a", "b"]);
-        assert_eq!(dispatcher.list()[0].alarms(), [""; 0]);
+        assert_eq!(dispatcher.list()[0].problems, [""; 0]);
     }
 }
 
@@ -58,7 +58,7 @@ async fn resume_tries_again() {
     let notifier = Scripted::new("n", [fails(NotifyError::bad_config("url"))]);
     let dispatcher = one(&notifier);
     enqueue(&dispatcher, "a");
-    until(&dispatcher, |s| s.state == LaneState::Failed).await;
+    until(&dispatcher, |s| s.state == NotifierState::Failed).await;
     dispatcher.resume("n").unwrap();
     notifier.wait_delivered(1).await;
 }
@@ -71,7 +71,7 @@ async fn three_panics_in_a_row_make_a_dead_letter() {
     enqueue(&dispatcher, "good");
     notifier.wait_delivered(1).await;
     assert_eq!(notifier.texts(), ["good"]);
-    let dead = dispatcher.dead_letters(None).unwrap();
+    let dead = dispatcher.dead_letters("n").unwrap();
     assert_eq!(
         dead[0].reason,
         "3 times in a row: the plugin panicked: scripted"
@@ -88,7 +88,7 @@ async fn what_waits_for_a_day_is_given_up() {
     enqueue(&dispatcher, "younger");
     until(&dispatcher, |s| s.dead_letters == 1).await;
     assert!((24 * HOUR..24 * HOUR + Duration::from_secs(2)).contains(&begun.elapsed()));
-    let dead = dispatcher.dead_letters(None).unwrap();
+    let dead = dispatcher.dead_letters("n").unwrap();
     assert_eq!(dead[0].text, "old");
     assert_eq!(
         dead[0].reason,
@@ -115,7 +115,10 @@ async fn a_failed_notifier_lets_go_of_the_old_too() {
     let dispatcher = one(&notifier);
     enqueue(&dispatcher, "old");
     let status = until(&dispatcher, |s| s.dead_letters == 1).await;
-    assert_eq!((status.state, status.queue_events), (LaneState::Failed, 0));
+    assert_eq!(
+        (status.state, status.queue_events),
+        (NotifierState::Failed, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,11 +127,11 @@ async fn an_old_one_behind_a_young_one_expires_without_a_spin() {
     let dispatcher = one(&notifier);
     enqueue(&dispatcher, "old");
     enqueue(&dispatcher, "old too");
-    until(&dispatcher, |s| s.state == LaneState::Failed).await;
+    until(&dispatcher, |s| s.state == NotifierState::Failed).await;
     tokio::time::sleep(23 * HOUR).await;
     dispatcher.members[0]
-        .lane
-        .tell_dropped(&note("young", Severity::Green));
+        .queue
+        .report_dropped(&note("young", Severity::Green));
     tokio::time::sleep(2 * HOUR).await;
     let status = dispatcher.list().remove(0);
     assert_eq!((status.queue_events, status.dead_letters), (1, 2));

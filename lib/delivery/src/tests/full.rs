@@ -13,7 +13,7 @@ async fn a_full_queue_drops_the_oldest_of_the_least_and_says_so_once() {
         enqueue(&dispatcher, &format!("green {n}"));
     }
     let status = dispatcher.list().remove(0);
-    assert_eq!((status.queue_events, status.counters.dropped), (10, 12));
+    assert_eq!((status.queue_events, status.dropped), (10, 12));
     notifier.wait_delivered(11).await;
     let mut expected = vec!["held".to_owned(), "red".to_owned()];
     expected.extend((12..20).map(|n| format!("green {n}")));
@@ -25,10 +25,7 @@ async fn a_full_queue_drops_the_oldest_of_the_least_and_says_so_once() {
     texts.remove(notice);
     assert_eq!(texts, expected);
     assert_eq!(
-        until(&dispatcher, |s| s.queue_events == 0)
-            .await
-            .counters
-            .delivered,
+        until(&dispatcher, |s| s.queue_events == 0).await.delivered,
         11
     );
 }
@@ -44,7 +41,7 @@ async fn over_four_fifths_neighbours_become_a_digest() {
         tokio::task::yield_now().await;
     }
     let status = until(&dispatcher, |s| s.queue_events <= 8).await;
-    assert_eq!(status.counters.dropped, 0);
+    assert_eq!(status.dropped, 0);
     until(&dispatcher, |s| s.queue_events == 0).await;
     let added = notifier.delivered().into_iter().map(|n| match &n.kind {
         Kind::Digest(digest) => (digest.merged, digest.added),
@@ -74,5 +71,5 @@ async fn machines_get_every_report_from_merged_batches() {
         other => panic!("{other:?}"),
     });
     assert_eq!(reports.sum::<usize>(), 1_500);
-    assert_eq!(dispatcher.list()[0].counters.dropped, 0);
+    assert_eq!(dispatcher.list()[0].dropped, 0);
 }

@@ -19,7 +19,7 @@ async fn a_restart_does_not_undercut_retry_after() {
     let dispatcher = start_in(Some(&dir), [(Arc::clone(&first), Policy::default())]);
     enqueue(&dispatcher, "a");
     first.wait_attempts(1).await;
-    soon(&dispatcher, |s| s.state == LaneState::RateLimited).await;
+    soon(&dispatcher, |s| s.state == NotifierState::RateLimited).await;
     dispatcher.durable().await;
     // As after a kill: without a drain.
     stop(dispatcher).await;
@@ -28,7 +28,7 @@ async fn a_restart_does_not_undercut_retry_after() {
     let status = dispatcher.list().remove(0);
     assert_eq!(
         (status.state, status.queue_events),
-        (LaneState::RateLimited, 1)
+        (NotifierState::RateLimited, 1)
     );
     assert!(status.next_attempt_secs.unwrap() > 3_500);
     assert_eq!(second.attempts().len(), 0);
@@ -48,7 +48,7 @@ async fn what_was_accepted_survives_a_restart() {
     enqueue(&dispatcher, "delivered");
     dispatcher.enqueue(&batch(10)).unwrap();
     enqueue(&dispatcher, "last");
-    soon(&dispatcher, |s| s.state == LaneState::Failed).await;
+    soon(&dispatcher, |s| s.state == NotifierState::Failed).await;
     assert_eq!(dispatcher.durable().await, Durability::Disk);
     stop(dispatcher).await;
 
@@ -64,9 +64,9 @@ async fn what_was_accepted_survives_a_restart() {
     assert_eq!(second.texts(), expected);
     let (before, after) = (first.attempts(), second.attempts());
     assert_eq!(before[2].1, after[0].1, "the same part, the same id");
-    assert_eq!(dispatcher.dead_letters(None).unwrap()[0].text, "dead");
+    assert_eq!(dispatcher.dead_letters("n").unwrap()[0].text, "dead");
     assert_eq!(dispatcher.drain(HOUR).await, []);
-    assert_eq!(dispatcher.list()[0].state, LaneState::Stopped);
+    assert_eq!(dispatcher.list()[0].state, NotifierState::Stopped);
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn what_was_dropped_is_told_after_a_restart() {
         enqueue(&dispatcher, &n.to_string());
     }
     dispatcher.durable().await;
-    let dropped = dispatcher.list()[0].counters.dropped;
+    let dropped = dispatcher.list()[0].dropped;
     assert_eq!(dropped, 5);
     stop(dispatcher).await;
     let second = Scripted::new("n", []);
@@ -104,6 +104,6 @@ async fn a_spool_that_cannot_be_opened_is_an_alarm() {
     enqueue(&dispatcher, "a");
     notifier.wait_delivered(1).await;
     let status = dispatcher.list().remove(0);
-    assert_eq!(status.alarms().len(), 1, "{status:?}");
+    assert_eq!(status.problems.len(), 1, "{status:?}");
     assert_eq!(dispatcher.durable().await, Durability::Memory);
 }

@@ -16,7 +16,7 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use child::run_if_child;
 pub use link::PluginState;
 pub use process::{ChildCommand, Isolation, RunAs};
-pub(super) use process::{child_command, pidfd_of};
+pub(super) use process::{child_command, describe, pidfd_of};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -25,7 +25,8 @@ use tokio::{
 
 use self::{frame::Order, link::Link, supervisor::Supervisor};
 use super::{
-    LoadError, PluginFile, PluginInfo, PluginOptions, PluginStats, Reason, attempts::Attempts, log,
+    LoadError, PluginFile, PluginInfo, PluginOptions, PluginStats, Reason, Spawner,
+    attempts::Attempts, log,
 };
 use couic_plugin_api::{
     Notification, Notifier, NotifyError, Receipt, async_trait, outcome::Outcome,
@@ -42,6 +43,7 @@ pub struct IsolatedNotifier {
     limit: usize,
     link: Arc<Link>,
     attempts: Attempts,
+    spawner: Option<Spawner>,
     /// Dropping it closes.
     close: oneshot::Sender<()>,
     supervisor: JoinHandle<()>,
@@ -89,6 +91,7 @@ impl IsolatedNotifier {
             limit: options.max_in_flight.max(1),
             link,
             attempts: Attempts::default(),
+            spawner: isolation.spawner.clone(),
             close,
             supervisor,
         })
@@ -110,6 +113,12 @@ impl IsolatedNotifier {
     #[must_use]
     pub fn stats(&self) -> PluginStats {
         self.link.stats()
+    }
+
+    /// What keeps its process from being started again: [`Spawner::problem`].
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.spawner.as_ref()?.problem()
     }
 
     /// Ends the process, and waits until it has. Dropping the notifier ends it as well, without waiting.

@@ -8,10 +8,11 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
+    time::Duration,
 };
 
 use super::child::PLUGIN_HOST;
-use crate::spawner::{Spawned, Spawner};
+use crate::spawner::{self, Spawned, Spawner};
 use couic_privsep::{Sets, ThreadStep};
 use nix::{
     sys::signal::{Signal, killpg},
@@ -22,7 +23,11 @@ use tokio::{
     net::unix::pipe,
     process::Child,
     sync::oneshot,
+    time::timeout,
 };
+
+/// For a spawner to report the end of a process that it was told to kill.
+const END: Duration = Duration::from_secs(5);
 
 /// How a program is started whose `main` begins with [`run_if_child`](super::run_if_child).
 #[derive(Clone, Debug)]
@@ -293,12 +298,14 @@ impl Process {
         }
     }
 
-    /// Waits for its end, and reaps it.
+    /// Waits for its end after [`kill`](Self::kill), and reaps it. A spawner that is stopped is not waited for.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         match &mut self.parent {
             Parent::Ourselves(child) => child.wait().await,
             Parent::Spawner { end, ended, .. } => {
-                let status = end.await;
+                let Ok(status) = timeout(END, end).await else {
+                    return Err(spawner::silent());
+                };
                 *ended = true;
                 status.map_err(|_| io::Error::other("with the process that started it"))
             }
@@ -332,7 +339,7 @@ fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 /// How a process ended, in words.
-pub(super) fn describe(status: ExitStatus) -> String {
+pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited with status {code}"),
         (None, Some(number)) => match Signal::try_from(number) {

@@ -1,38 +1,56 @@
 //! A process whose only business is to start those of isolated plugins.
 //!
-//! A program that gives up root, or system calls with it, cannot start them any more, and isolated plugins are started
-//! again after every crash. So it starts a spawner while it still can: [`Spawner::start`], before the filter of system
-//! calls and, where plugins are to run as somebody else, before the change of user. The spawner ends with its program,
-//! and with the spawner all plugins. It is two processes: one that does the work, and one that starts that one again
-//! where somebody kills it.
+//! A program that gives up root, or the system calls for it, cannot start them any more, and isolated plugins are
+//! started again after every crash. So it starts a spawner while it still can: [`Spawner::start`], before the filter of
+//! system calls and, if plugins run as another user, before the change of user.
+//!
+//! What holds:
+//! - The spawner ends with its program, and all plugins with the spawner.
+//! - No call waits for the spawner without a bound.
+//! - It is not replaced: nothing that could do so outlives the loss of privileges. Its death is known at once, and within
+//!   seconds that it is stopped or hangs: [`Spawner::problem`] says so, and what to do.
 
-mod guardian;
+mod pending;
 mod server;
 mod wire;
 
 use std::{
-    collections::HashMap,
     env, fmt, io,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::process::ExitStatusExt,
-    },
-    process::{Child, Command, ExitCode, ExitStatus, Stdio},
+    os::fd::BorrowedFd,
+    process::{Child, Command, ExitCode, Stdio},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use tokio::sync::oneshot;
+use couic_privsep::Channel;
+use nix::sys::{
+    socket::{setsockopt, sockopt::ReceiveTimeout},
+    time::{TimeVal, TimeValLike},
+};
+use tokio::time::timeout;
 
-use self::wire::{Reply, Request};
-use super::isolated::{ChildCommand, RunAs};
+use self::{
+    pending::Pending,
+    wire::{Reply, Request},
+};
+use super::isolated::{ChildCommand, RunAs, describe};
+
+pub(super) use pending::Spawned;
 
 /// The hidden subcommand of a program that has a spawner.
 const PLUGIN_SPAWNER: &str = "plugin-spawner";
 
-/// Where this process was started to be a spawner, is one until its program ends, and tells with what to leave `main`.
+/// Between two pings, in seconds.
+const PING: i64 = 2;
+/// A spawner that is silent for longer is reported.
+const SILENCE: Duration = Duration::from_secs(4);
+/// For the spawner to start a process.
+const START: Duration = Duration::from_secs(10);
+/// For the spawner to end.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// If this process was started to be a spawner, is one until its program ends, and returns the exit code for `main`.
 pub(super) fn run_if_spawner() -> Option<ExitCode> {
     let mut words = env::args_os().skip(1);
     if words.next().is_none_or(|word| word != PLUGIN_SPAWNER) {
@@ -42,53 +60,23 @@ pub(super) fn run_if_spawner() -> Option<ExitCode> {
     Some(server::main(&words))
 }
 
-/// For the spawner to end.
-const GOODBYE: Duration = Duration::from_secs(2);
-
 /// A spawner, as its program sees it.
 #[derive(Clone)]
-pub struct Spawner(Arc<Shared>);
+pub struct Spawner(Arc<Inner>);
 
-struct Shared {
-    socket: Arc<OwnedFd>,
+struct Inner {
+    channel: Arc<Channel>,
     reader: OnceLock<()>,
-    waiting: Arc<Mutex<Waiting>>,
-    /// Only for reaping it at the end.
+    pending: Arc<Mutex<Pending>>,
     process: Mutex<Child>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    last: u64,
-    closed: bool,
-    starts: HashMap<
-        u64,
-        (
-            oneshot::Sender<io::Result<Spawned>>,
-            oneshot::Receiver<ExitStatus>,
-        ),
-    >,
-    ends: HashMap<u64, oneshot::Sender<ExitStatus>>,
-}
-
-/// A process that the spawner has started.
-pub(super) struct Spawned {
-    pub(super) id: u64,
-    pub(super) pid: u32,
-    /// The number of the plugin's copy in it.
-    pub(super) copy: i32,
-    /// Standard input, output and error, and a descriptor that is readable once it has ended.
-    pub(super) descriptors: [OwnedFd; 4],
-    /// How it ended. The sender is gone where the spawner is.
-    pub(super) end: oneshot::Receiver<ExitStatus>,
 }
 
 impl Spawner {
     /// Starts `program`, whose `main` begins with [`run_if_child`](super::run_if_child), as a spawner.
     ///
-    /// Where this process is root, the spawner becomes the user `own`, as this process is about to, and keeps the
-    /// capabilities to start plugins as `plugins`; its filter of system calls allows it to become nobody else. Where
-    /// this process is not root, the spawner and all plugins are the user that it is, without its capabilities.
+    /// If this process is root, the spawner becomes the user `own`, as this process is about to, and keeps the
+    /// capabilities to start plugins as `plugins`; its filter of system calls allows no other change of user. Otherwise
+    /// the spawner and all plugins are the user that this process is, without its capabilities.
     ///
     /// # Errors
     /// What the system says, or that plugins would be root.
@@ -98,8 +86,8 @@ impl Spawner {
                 "plugins do not run as root: name another user",
             ));
         }
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        let (channel, theirs) = Channel::pair()?;
+        setsockopt(&channel, ReceiveTimeout, &TimeVal::seconds(PING))?;
         let numbers = [own.uid, own.gid, plugins.uid, plugins.gid];
         let process = Command::new(program.program())
             .arg(PLUGIN_SPAWNER)
@@ -109,10 +97,10 @@ impl Spawner {
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .spawn()?;
-        Ok(Self(Arc::new(Shared {
-            socket: Arc::new(ours),
+        Ok(Self(Arc::new(Inner {
+            channel: Arc::new(channel),
             reader: OnceLock::new(),
-            waiting: Arc::default(),
+            pending: Arc::default(),
             process: Mutex::new(process),
         })))
     }
@@ -120,128 +108,120 @@ impl Spawner {
     /// Its process.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        let process = self.0.process.lock();
-        process.unwrap_or_else(PoisonError::into_inner).id()
+        lock(&self.0.process).id()
+    }
+
+    /// What keeps isolated notifiers from being started again and what to do about it, as what follows the notifier's
+    /// name in a sentence. `None` while the spawner answers. Never waits.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let (closed, silent) = {
+            let pending = lock(&self.0.pending);
+            (pending.closed, pending.silent_for())
+        };
+        let mut process = lock(&self.0.process);
+        if closed {
+            let status = process.try_wait().ok().flatten();
+            let how = status.map_or_else(|| "has ended".to_owned(), describe);
+            return Some(format!(
+                "does not run: the process that starts isolated notifiers (plugin-spawner) {how}, and cannot be \
+                 replaced. Its queue is kept; run systemctl restart couic"
+            ));
+        }
+        (silent >= SILENCE).then(|| {
+            let (pid, seconds) = (process.id(), silent.as_secs());
+            format!(
+                "cannot be started again: the process that starts isolated notifiers (plugin-spawner, pid {pid}) has \
+                 not answered for {seconds} s. Run kill -CONT {pid}, and if that does not help, systemctl restart couic"
+            )
+        })
     }
 
     /// Starts the process of a plugin.
     pub(super) async fn spawn(&self, copy: BorrowedFd<'_>, memory: u64) -> io::Result<Spawned> {
         self.listen()?;
-        let (started, start) = oneshot::channel();
-        let (ended, end) = oneshot::channel();
-        let id = {
-            let mut waiting = lock(&self.0.waiting);
-            if waiting.closed {
-                return Err(gone());
-            }
-            waiting.last += 1;
-            let id = waiting.last;
-            waiting.starts.insert(id, (started, end));
-            waiting.ends.insert(id, ended);
-            id
-        };
+        let (id, started) = lock(&self.0.pending).start()?;
         let request = Request::Start { id, memory };
-        if let Err(error) = wire::send(self.0.socket.as_fd(), request, &[copy]) {
-            lock(&self.0.waiting).forget(id);
+        if let Err(error) = self.0.channel.try_send(&request, Some(copy)) {
+            lock(&self.0.pending).forget(id);
             return Err(error);
         }
-        start.await.unwrap_or_else(|_| Err(gone()))
+        match timeout(START, started).await {
+            Ok(started) => started.unwrap_or_else(|_| Err(gone())),
+            Err(_) => {
+                lock(&self.0.pending).forget(id);
+                // It may start later.
+                self.kill(id);
+                Err(silent())
+            }
+        }
     }
 
-    /// Ends a process and whatever it started.
+    /// Kills a process and its descendants.
     pub(super) fn kill(&self, id: u64) {
-        // Where the spawner is gone, so are its processes.
-        let _ = wire::send(self.0.socket.as_fd(), Request::Kill { id }, &[]);
+        // On error the spawner is gone, and its processes with it.
+        let _ = self.0.channel.try_send(&Request::Kill { id }, None);
     }
 
-    /// Replies are read by a thread that is made with the first request: threads made before that would still have what
-    /// the program is about to give up.
+    /// Replies are read by a thread that is made with the first request: a thread made before that would still have the
+    /// privileges that the program is about to give up.
     fn listen(&self) -> io::Result<()> {
         if self.0.reader.set(()).is_err() {
             return Ok(());
         }
-        let (socket, waiting) = (Arc::clone(&self.0.socket), Arc::clone(&self.0.waiting));
+        let (channel, pending) = (Arc::clone(&self.0.channel), Arc::clone(&self.0.pending));
         thread::Builder::new()
             .name("couic-spawner".to_owned())
-            .spawn(move || {
-                while let Ok(Some((reply, descriptors))) = wire::receive(socket.as_fd()) {
-                    lock(&waiting).take(reply, descriptors);
-                }
-                let mut waiting = lock(&waiting);
-                waiting.closed = true;
-                waiting.starts.clear();
-                waiting.ends.clear();
-            })?;
+            .spawn(move || read(&channel, &pending))?;
         Ok(())
     }
 }
 
-/// The end of the socket is what the spawner ends by. It is waited for, so that no plugin outlives this, but not for ever:
-/// somebody may have stopped it.
-impl Drop for Shared {
+/// Reads replies until the spawner is gone, and pings it while it has nothing to say.
+fn read(channel: &Channel, pending: &Mutex<Pending>) {
+    loop {
+        match channel.receive::<Reply>() {
+            Ok(Some((reply, descriptor))) => lock(pending).answer(reply, descriptor),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if lock(pending).ping() {
+                    // A full socket is a spawner that does not read: the ping counts as sent.
+                    let _ = channel.try_send(&Request::Ping, None);
+                }
+            }
+            Ok(None) | Err(_) => return lock(pending).close(),
+        }
+    }
+}
+
+/// The spawner ends with the channel. Its end is awaited, so that no plugin outlives this process, but not for ever: the
+/// spawner may be stopped.
+impl Drop for Inner {
     fn drop(&mut self) {
-        let _ = nix::sys::socket::shutdown(
-            std::os::fd::AsRawFd::as_raw_fd(&*self.socket),
-            nix::sys::socket::Shutdown::Both,
-        );
+        self.channel.hang_up();
         let process = self.process.get_mut();
         let process = process.unwrap_or_else(PoisonError::into_inner);
         let deadline = Instant::now() + GOODBYE;
-        while matches!(process.try_wait(), Ok(None)) && Instant::now() < deadline {
+        while matches!(process.try_wait(), Ok(None)) {
+            if Instant::now() >= deadline {
+                // A confined program may not; the plugins' pipes have ended anyway.
+                let _ = process.kill();
+                return;
+            }
             thread::sleep(Duration::from_millis(2));
         }
     }
 }
 
-impl Waiting {
-    fn forget(&mut self, id: u64) {
-        self.starts.remove(&id);
-        self.ends.remove(&id);
-    }
-
-    fn take(&mut self, reply: Reply, descriptors: Vec<OwnedFd>) {
-        match reply {
-            Reply::Started { id, pid, copy } => {
-                let Some((start, end)) = self.starts.remove(&id) else {
-                    return;
-                };
-                let spawned = descriptors.try_into().map(|descriptors| Spawned {
-                    id,
-                    pid,
-                    copy,
-                    descriptors,
-                    end,
-                });
-                let _ = start.send(spawned.map_err(|_| gone()));
-            }
-            Reply::Failed { id, errno } => {
-                if let Some((start, _)) = self.starts.remove(&id) {
-                    let _ = start.send(Err(io::Error::from_raw_os_error(errno)));
-                }
-                self.forget(id);
-            }
-            Reply::Ended { id, status } => {
-                if let Some(end) = self.ends.remove(&id) {
-                    let _ = end.send(ExitStatus::from_raw(status));
-                }
-            }
-            // Whoever waits hears that the spawner is gone, and asks again.
-            Reply::Anew => {
-                self.starts.clear();
-                self.ends.clear();
-            }
-        }
-    }
-}
-
-fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn gone() -> io::Error {
-    io::Error::other(
-        "the process that starts plugins has ended: where it is not started again at once, restart the program",
-    )
+    io::Error::other("the process that starts isolated plugins has ended: restart the program")
+}
+
+pub(super) fn silent() -> io::Error {
+    io::Error::other("the process that starts isolated plugins does not answer")
 }
 
 impl fmt::Debug for Spawner {

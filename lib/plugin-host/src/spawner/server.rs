@@ -1,22 +1,21 @@
-//! The spawner's own process: it starts the processes of plugins, tells of their ends, and ends with its program.
+//! The spawner's own process: starts the processes of plugins, reports their ends, and ends with its program.
 //!
-//! It is a copy of the process that was started for this, which waits to make another one should it be killed
-//! ([`guardian`]). It has no thread beside the one that waits, no capability (or, where the program was started as root, the three that
-//! make processes of another user and end them), and a filter of system calls that its children inherit: nothing that
-//! concerns the kernel, other processes' memory or mounts, and of changes of user only the one to plugins' own.
+//! It has one thread, no capability (or, if the program was started as root, the three that make processes of another
+//! user and end them), and a filter of system calls that its children inherit: nothing that concerns the kernel, other
+//! processes' memory or mounts, and of the changes of user only the one to the plugins' own.
 
 use std::{
     collections::HashMap,
     io,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::process::ExitStatusExt,
     },
     process::{Child, ExitCode},
 };
 
 use couic_privsep::{
-    CAP_KILL, CAP_SETGID, CAP_SETUID, Caps, Sets, ThreadStep,
+    CAP_KILL, CAP_SETGID, CAP_SETUID, Caps, Channel, Sets, ThreadStep,
     groups::KERNEL_ADMIN,
     hide_memory, lower,
     seccomp::{self, Arg, Calls},
@@ -27,24 +26,25 @@ use nix::{
     unistd::{Pid, geteuid},
 };
 
-use super::{
-    guardian,
-    wire::{self, Reply, Request},
-};
+use super::wire::{Reply, Request};
 use crate::isolated::{RunAs, child_command, pidfd_of};
 
-/// More notifiers than anybody has.
+/// More notifiers than any configuration has.
 const MOST: usize = 256;
 
-/// The whole life of a spawner. `words` are users and groups: the program's, and that of plugins.
+/// The whole life of a spawner. `words` are users and groups: the program's, and those of plugins.
 pub(super) fn main(words: &[String]) -> ExitCode {
     let ended = prepare(words).and_then(|run_as| {
-        guardian::keep_alive(|again| {
-            if again {
-                wire::send(io::stdin().as_fd(), Reply::Anew, &[])?;
-            }
-            Spawner::new(run_as).serve()
-        })
+        let channel = Channel::new(io::stdin().as_fd().try_clone_to_owned()?);
+        let children = HashMap::new();
+        let mut spawner = Spawner {
+            channel,
+            run_as,
+            children,
+        };
+        let served = spawner.serve();
+        spawner.children.values().for_each(|(child, _)| end(child));
+        served
     });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -55,15 +55,15 @@ pub(super) fn main(words: &[String]) -> ExitCode {
     }
 }
 
-/// Gives up what it does not need, and answers whom plugins are to run as, where that can be chosen.
+/// Gives up what it does not need, and returns the user that plugins are to run as, if that can be chosen.
 fn prepare(words: &[String]) -> io::Result<Option<RunAs>> {
     let numbers: Option<Vec<u32>> = words.iter().map(|word| word.parse().ok()).collect();
     let Some([uid, gid, plugin_uid, plugin_gid]) = numbers.as_deref() else {
         return Err(io::Error::other("is started by Couic, with four numbers"));
     };
-    // They go to the whole group or control group when the program is stopped, which still needs its notifiers.
+    // A stop of the program signals its whole process or control group, and it still needs its notifiers then.
     couic_privsep::ignore_signals();
-    // SAFETY: takes no pointer. Standard error stays, for last words; the socket is standard input.
+    // SAFETY: takes no pointer. Standard error stays, for last words; the channel is standard input.
     unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
     let run_as = geteuid().is_root().then_some(RunAs {
         uid: *plugin_uid,
@@ -112,48 +112,38 @@ fn refused(run_as: Option<RunAs>) -> Calls {
 }
 
 struct Spawner {
+    channel: Channel,
     run_as: Option<RunAs>,
+    /// Each with its pidfd.
     children: HashMap<u64, (Child, OwnedFd)>,
 }
 
 impl Spawner {
-    fn new(run_as: Option<RunAs>) -> Self {
-        Self {
-            run_as,
-            children: HashMap::new(),
+    /// Until the program is gone, or breaks the protocol.
+    fn serve(&mut self) -> io::Result<()> {
+        loop {
+            let (has_request, ended) = self.wait()?;
+            for id in ended {
+                self.bury(id)?;
+            }
+            if !has_request {
+                continue;
+            }
+            match self.channel.receive() {
+                Ok(Some((request, copy))) => self.obey(request, copy)?,
+                Ok(None) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) => return Err(error),
+            }
         }
     }
 
-    /// Until the program is gone, or says what makes no sense.
-    fn serve(mut self) -> io::Result<()> {
-        let stdin = io::stdin();
-        let socket = stdin.as_fd();
-        let served = loop {
-            let (said, ended) = self.wait(socket)?;
-            for id in ended {
-                self.bury(socket, id)?;
-            }
-            if !said {
-                continue;
-            }
-            match wire::receive(socket) {
-                Ok(Some((request, descriptors))) => self.obey(socket, request, &descriptors)?,
-                Ok(None) => break Ok(()),
-                // Its end was closed with something unread in it.
-                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => break Ok(()),
-                Err(e) => break Err(e),
-            }
-        };
-        self.children.values().for_each(|(child, _)| end(child));
-        served
-    }
-
-    /// Until the program says something, or a process has ended.
-    fn wait(&self, socket: BorrowedFd<'_>) -> io::Result<(bool, Vec<u64>)> {
+    /// Waits for a request or the end of a process. Returns whether there is a request, and which processes have ended.
+    fn wait(&self) -> io::Result<(bool, Vec<u64>)> {
         let ids: Vec<u64> = self.children.keys().copied().collect();
-        let watched = ids.iter().map(|id| self.children[id].1.as_fd());
-        let mut watched: Vec<_> = std::iter::once(socket)
-            .chain(watched)
+        let pidfds = ids.iter().map(|id| self.children[id].1.as_fd());
+        let mut watched: Vec<_> = std::iter::once(self.channel.as_fd())
+            .chain(pidfds)
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
         while let Err(errno) = poll(&mut watched, PollTimeout::NONE) {
@@ -161,45 +151,33 @@ impl Spawner {
                 return Err(errno.into());
             }
         }
-        let has_news = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
+        let is_ready = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
         let ended = ids.into_iter().zip(&watched[1..]);
-        let ended = ended.filter(|(_, fd)| has_news(fd)).map(|(id, _)| id);
-        Ok((has_news(&watched[0]), ended.collect()))
+        let ended = ended.filter(|(_, fd)| is_ready(fd)).map(|(id, _)| id);
+        Ok((is_ready(&watched[0]), ended.collect()))
     }
 
-    fn obey(
-        &mut self,
-        socket: BorrowedFd<'_>,
-        request: Request,
-        descriptors: &[OwnedFd],
-    ) -> io::Result<()> {
+    fn obey(&mut self, request: Request, copy: Option<OwnedFd>) -> io::Result<()> {
         match request {
+            Request::Ping => self.channel.send(&Reply::Pong, None),
             Request::Kill { id } => {
                 if let Some((child, _)) = self.children.get(&id) {
                     end(child);
                 }
                 Ok(())
             }
-            Request::Start { id, memory } => match self.start(socket, id, memory, descriptors) {
+            Request::Start { id, memory } => match self.start(id, memory, copy) {
                 Ok(()) => Ok(()),
                 Err(error) => {
                     let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-                    wire::send(socket, Reply::Failed { id, errno }, &[])
+                    self.channel.send(&Reply::Failed { id, errno }, None)
                 }
             },
         }
     }
 
-    fn start(
-        &mut self,
-        socket: BorrowedFd<'_>,
-        id: u64,
-        memory: u64,
-        descriptors: &[OwnedFd],
-    ) -> io::Result<()> {
-        let [copy] = descriptors else {
-            return Err(io::Error::from_raw_os_error(libc::EBADF));
-        };
+    fn start(&mut self, id: u64, memory: u64, copy: Option<OwnedFd>) -> io::Result<()> {
+        let copy = copy.ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
         if self.children.len() >= MOST || self.children.contains_key(&id) {
             return Err(io::Error::from_raw_os_error(libc::EAGAIN));
         }
@@ -207,52 +185,58 @@ impl Spawner {
         let parent = Some(std::process::id());
         let mut child =
             child_command(program, self.run_as, copy.as_fd(), memory, parent).spawn()?;
-        let begun = pidfd_of(child.id()).and_then(|pidfd| {
-            let (Some(stdin), Some(stdout), Some(stderr)) =
-                (&child.stdin, &child.stdout, &child.stderr)
-            else {
-                return Err(io::Error::from_raw_os_error(libc::EPIPE));
-            };
-            let pid = child.id();
-            let copy = copy.as_raw_fd();
-            let pipes = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd(), pidfd.as_fd()];
-            wire::send(socket, Reply::Started { id, pid, copy }, &pipes)?;
-            Ok(pidfd)
-        });
-        let pidfd = match begun {
-            Ok(pidfd) => pidfd,
+        match self.pass_on(id, &child, copy.as_raw_fd()) {
+            Ok(pidfd) => {
+                // The program has them now: here they would keep a pipe open that it has closed.
+                (child.stdin, child.stdout, child.stderr) = (None, None, None);
+                self.children.insert(id, (child, pidfd));
+                Ok(())
+            }
             Err(error) => {
                 end(&child);
                 child.wait()?;
-                return Err(error);
+                Err(error)
             }
-        };
-        // The program has them now: here they would keep a pipe open that it has closed.
-        (child.stdin, child.stdout, child.stderr) = (None, None, None);
-        self.children.insert(id, (child, pidfd));
-        Ok(())
+        }
     }
 
-    /// Ends what a process that has ended left behind, and tells how it went.
-    fn bury(&mut self, socket: BorrowedFd<'_>, id: u64) -> io::Result<()> {
+    /// Sends the program what it needs of a process. Returns the pidfd.
+    fn pass_on(&self, id: u64, child: &Child, copy: i32) -> io::Result<OwnedFd> {
+        let pidfd = pidfd_of(child.id())?;
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (&child.stdin, &child.stdout, &child.stderr)
+        else {
+            return Err(io::Error::from_raw_os_error(libc::EPIPE));
+        };
+        for pipe in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
+            self.channel.send(&Reply::Pipe { id }, Some(pipe))?;
+        }
+        let pid = child.id();
+        let started = Reply::Started { id, pid, copy };
+        self.channel.send(&started, Some(pidfd.as_fd()))?;
+        Ok(pidfd)
+    }
+
+    /// Reaps a process that has ended, kills its descendants, and reports how it ended.
+    fn bury(&mut self, id: u64) -> io::Result<()> {
         let Some((mut child, _)) = self.children.remove(&id) else {
             return Ok(());
         };
         // Before it is reaped: afterwards its number may be another's.
         end(&child);
         let status = child.wait()?.into_raw();
-        match wire::send(socket, Reply::Ended { id, status }, &[]) {
-            // The next look at the socket finds its end.
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        match self.channel.send(&Reply::Ended { id, status }, None) {
+            // The next look at the channel finds its end.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other,
         }
     }
 }
 
-/// Ends a process that was not reaped yet, and whatever it started.
+/// Kills a process that was not reaped yet, and its descendants.
 fn end(child: &Child) {
     if let Ok(group) = i32::try_from(child.id()) {
-        // Where it has ended in between, that is what was wanted.
+        // On error it has ended in between.
         let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
     }
 }

@@ -1,15 +1,17 @@
-//! What an isolated plugin does to itself, and what it is not given.
+//! What an isolated plugin does to itself, and that it comes back.
 
 use std::{
     fs,
     path::Path,
-    process::Command,
     time::{Duration, Instant},
 };
 
 use couic_plugin_api::NotifyError;
-use couic_plugin_host::{
-    AnyNotifier, ChildCommand, IsolatedNotifier, Isolation, PluginFile, PluginState,
+use couic_plugin_host::{AnyNotifier, IsolatedNotifier, PluginFile, PluginState};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 
 use crate::kit::{
@@ -21,35 +23,25 @@ async fn isolated() -> Option<AnyNotifier> {
     Some(start(Mode::Isolated, &chameleon()?, "{}").await.unwrap())
 }
 
-/// Copies a program in another process. One that this process has open for writing may not be started
-/// (`ETXTBSY`), and a child that another test forks meanwhile keeps it open for as long as it takes to `exec`.
-fn copy_program(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg(from).arg(to).status().unwrap();
-    assert!(copied.success(), "cp {from:?} {to:?}: {copied}");
-}
-
 /// Crashes it, and sees it come back.
-async fn crash(notifier: &AnyNotifier, source: &str, how: &str) {
+pub(crate) async fn crash(notifier: &AnyNotifier, source: &str, how: &str) {
+    let before = notifier.stats().restarts;
     match notifier.ask(source).await {
         Err(NotifyError::Crashed { message }) => {
             assert!(message.contains(how), "{source}: {message}");
         }
         other => panic!("{source}: {other:?}"),
     }
-    let restarting = notifier.state();
-    assert!(
-        matches!(restarting, Some(PluginState::Restarting { .. })),
-        "{restarting:?}"
-    );
-    let error = notifier.ask("ok").await.unwrap_err();
-    assert!(
-        matches!(error, NotifyError::Unavailable { .. }),
-        "{error:?}"
-    );
     until("it is started again", async || {
-        notifier.ask("ok").await.is_ok()
+        match notifier.ask("ok").await {
+            Ok(_) => true,
+            // Between two processes there is nothing else to say.
+            Err(NotifyError::Unavailable { .. }) => false,
+            Err(error) => panic!("{source}: {error:?}"),
+        }
     })
     .await;
+    assert_eq!(notifier.stats().restarts, before + 1, "{source}");
 }
 
 #[tokio::test]
@@ -62,17 +54,24 @@ async fn a_crash_is_reported_and_the_plugin_started_again() {
 }
 
 #[tokio::test]
-async fn its_last_words_are_reported() {
+async fn why_it_ended_is_told_until_it_is_up_again() {
     let Some(notifier) = isolated().await else {
         return;
     };
-    // What it printed and that it died come through two pipes: the words may be too late for the error, but are kept.
-    let error = notifier.ask("segv").await.unwrap_err();
-    assert!(matches!(&error, NotifyError::Crashed { .. }), "{error:?}");
-    let Some(PluginState::Restarting { reason }) = notifier.state() else {
-        panic!()
-    };
-    assert!(reason.contains("SIGSEGV"), "{reason}");
+    // On a machine that stalls it may be up again before it is looked at: then once more, with a longer pause.
+    for _ in 0..5 {
+        let error = notifier.ask("segv").await.unwrap_err();
+        assert!(matches!(&error, NotifyError::Crashed { .. }), "{error:?}");
+        if let Some(PluginState::Restarting { reason }) = notifier.state() {
+            assert!(reason.contains("SIGSEGV"), "{reason}");
+            let error = notifier.ask("ok").await.err();
+            let named = |error: &NotifyError| error.to_string().contains("is being restarted");
+            assert!(error.as_ref().is_none_or(named), "{error:?}");
+            return;
+        }
+        until("it is up", async || notifier.ask("ok").await.is_ok()).await;
+    }
+    panic!("was never seen between two processes");
 }
 
 #[tokio::test]
@@ -141,37 +140,20 @@ async fn who_does_not_come_back_is_killed_and_started_again() {
 }
 
 #[tokio::test]
-async fn a_plugin_has_nothing_of_ours() {
+async fn a_process_that_is_stopped_is_killed_and_started_again() {
     let Some(path) = chameleon() else { return };
-    // Something that would be inherited by a careless parent.
-    let careless = fs::File::open("/etc/passwd").unwrap();
-    nix::fcntl::fcntl(
-        &careless,
-        nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
-    )
-    .unwrap();
-    let notifier = start(Mode::Isolated, &path, "{}").await.unwrap();
-    // The message is cut at 1 KiB, which is more than there is to say.
-    let told = squeeze(&notifier.told("tell").await);
-    assert!(
-        told.contains("env:MALLOC_ARENA_MAX=2,MIMALLOC_ARENA_EAGER_COMMIT=0, Uid"),
-        "{told}"
-    );
-    assert!(
-        told.contains("CapPrm: 0000000000000000 CapEff: 0000000000000000"),
-        "{}",
-        squeeze(&told)
-    );
-    assert!(told.contains("NoNewPrivs: 1"), "{told}");
-    assert!(!told.contains("passwd") && told.contains("fds:"), "{told}");
-    if nix::unistd::geteuid().is_root() {
-        assert!(told.contains("Uid: 65534 65534 65534 65534"), "{told}");
-        assert!(told.contains("Gid: 65534 65534 65534 65534"), "{told}");
-    }
-}
-
-fn squeeze(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let notifier = start_with(Mode::Isolated, &path, "{}", &hasty())
+        .await
+        .unwrap();
+    let pid = notifier.told("pid").await.parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+    let error = notifier.ask("ok").await.unwrap_err();
+    assert!(matches!(error, NotifyError::Timeout { .. }), "{error:?}");
+    until("it is killed", async || notifier.stats().restarts == 1).await;
+    until("it is started again", async || {
+        notifier.ask("ok").await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -222,94 +204,4 @@ async fn what_it_forked_ends_with_it() {
     let stat = format!("/proc/{}/stat", forked[0]);
     let gone = || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
     until("the forked process ends", async || gone()).await;
-}
-
-#[tokio::test]
-async fn a_child_without_a_parent_ends() {
-    use std::process::{Command, Stdio};
-    let program = env!("CARGO_BIN_EXE_couic-plugin");
-    let mut command = Command::new(program);
-    command
-        .arg("plugin-host")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    // Nobody has taken its privileges: it refuses, whoever started it.
-    assert!(
-        said.contains("refuses to run a plugin with privileges"),
-        "{said}"
-    );
-}
-
-/// What a service manager makes of a daemon that needs a capability and is not root: the thread, and with it whatever it
-/// starts, is another user, and has the capability in every set.
-fn become_a_service(uid: libc::uid_t, capability: u32) -> std::io::Result<()> {
-    let done = |result: libc::c_long| match result {
-        0.. => Ok(()),
-        _ => Err(std::io::Error::last_os_error()),
-    };
-    let header: [u32; 2] = [0x2008_0522, 0];
-    let bit = 1u32 << capability;
-    let sets: [u32; 6] = [bit, bit, bit, 0, 0, 0];
-    // SAFETY: raw calls change this thread alone, where libc's would change all; the arrays are laid out as capset(2)
-    // says and lent for the call.
-    unsafe {
-        done(libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0).into())?;
-        done(libc::syscall(
-            libc::SYS_setgroups,
-            0,
-            std::ptr::null::<u32>(),
-        ))?;
-        done(libc::syscall(libc::SYS_setresgid, uid, uid, uid))?;
-        done(libc::syscall(libc::SYS_setresuid, uid, uid, uid))?;
-        done(libc::syscall(
-            libc::SYS_capset,
-            header.as_ptr(),
-            sets.as_ptr(),
-        ))?;
-        let raise = libc::PR_CAP_AMBIENT_RAISE;
-        done(libc::prctl(libc::PR_CAP_AMBIENT, raise, capability, 0, 0).into())
-    }
-}
-
-/// Under `config/systemd/couic.service`, which makes the daemon user couic with ambient capabilities.
-#[test]
-fn under_a_user_with_capabilities_it_is_that_user_without_them_and_is_started_again() {
-    const SERVICE: libc::uid_t = 65_533;
-    const CAP_NET_ADMIN: u32 = 12;
-    if !nix::unistd::geteuid().is_root() {
-        println!("skipped: only root can become another user");
-        return;
-    }
-    let Some(path) = chameleon() else { return };
-    // Where that user can get to, wherever this tree lies.
-    let open = folder();
-    let program = open.path().join("couic-plugin");
-    copy_program(Path::new(env!("CARGO_BIN_EXE_couic-plugin")), &program);
-    let plugin = open.path().join("plugin.so");
-    fs::copy(&*path, &plugin).unwrap();
-    let service = std::thread::spawn(move || {
-        if let Err(error) = become_a_service(SERVICE, CAP_NET_ADMIN) {
-            println!("skipped: this process may not change its user or capabilities: {error}");
-            return;
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.enable_all().build().unwrap();
-        runtime.block_on(async {
-            let file = PluginFile::check(&plugin, None).unwrap();
-            let isolation = Isolation::new(ChildCommand::new(program));
-            let started = IsolatedNotifier::start(file, "test", "{}", &options(), &isolation).await;
-            let notifier = AnyNotifier::Isolated(started.unwrap());
-            let told = async || squeeze(&notifier.told("tell").await);
-            let none = "CapInh: 0000000000000000 CapPrm: 0000000000000000 CapEff: 0000000000000000";
-            let user = "Uid: 65533 65533 65533 65533";
-            let first = told().await;
-            assert!(first.contains(user) && first.contains(none), "{first}");
-            crash(&notifier, "segv", "was killed by SIGSEGV").await;
-            let second = told().await;
-            assert!(second.contains(user) && second.contains(none), "{second}");
-        });
-    });
-    service.join().unwrap();
 }

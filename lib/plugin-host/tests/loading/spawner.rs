@@ -1,6 +1,6 @@
 //! Isolated plugins whose processes another process starts.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use couic_plugin_api::NotifyError;
 use couic_plugin_host::{
@@ -147,48 +147,39 @@ async fn what_is_dropped_ends_and_what_is_closed_is_waited_for() {
     until("it ends", async || !alive(&two)).await;
 }
 
-/// The process that the spawner has made of itself to do the work.
-fn working(spawner: &Spawner) -> Option<u32> {
-    let path = format!("/proc/{0}/task/{0}/children", spawner.pid());
-    let children = fs::read_to_string(path).unwrap();
-    children.split_whitespace().next()?.parse().ok()
+/// Longer than the silence that is reported.
+const SECONDS: Duration = Duration::from_secs(10);
+
+fn signal(pid: u32, signal: Signal) {
+    kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
 }
 
-fn kill_it(pid: u32) {
-    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
-}
-
-#[tokio::test]
-async fn a_spawner_that_is_killed_is_started_again_and_its_plugins_with_it() {
-    let Some(path) = chameleon() else { return };
-    let spawner = spawner();
-    let notifier = start(&spawner, &path).await;
-    for round in 1..3 {
-        let plugin = notifier.told("pid").await;
-        let worker = working(&spawner).unwrap();
-        kill_it(worker);
-        until("the plugin ends with it", async || !alive(&plugin)).await;
-        until("both are started again", async || {
-            notifier.ask("ok").await.is_ok()
+/// Waits until the problem is reported with these words, for some seconds.
+async fn reported(notifier: &AnyNotifier, words: [&str; 2]) {
+    let said = || notifier.backend().problem.unwrap_or_default();
+    let named = async {
+        until("it is reported", async || {
+            words.iter().all(|word| said().contains(word))
         })
         .await;
-        assert_ne!(working(&spawner), Some(worker));
-        assert!(notifier.stats().restarts >= round);
-    }
-    // The one that starts it again is not needed for anything else.
-    kill_it(spawner.pid());
-    notifier.told("pid").await;
+    };
+    let named = tokio::time::timeout(SECONDS, named).await;
+    named.unwrap_or_else(|_| panic!("{:?}", said()));
 }
 
 #[tokio::test]
-async fn without_its_spawner_a_plugin_ends_and_that_is_said() {
+async fn a_spawner_that_is_killed_takes_its_plugins_along_and_that_is_reported_with_the_fix() {
     let Some(path) = chameleon() else { return };
     let spawner = spawner();
     let notifier = start(&spawner, &path).await;
+    assert_eq!(notifier.backend().problem, None);
     let plugin = notifier.told("pid").await;
-    let worker = working(&spawner).unwrap();
-    kill_it(spawner.pid());
-    kill_it(worker);
+    signal(spawner.pid(), Signal::SIGKILL);
+    reported(
+        &notifier,
+        ["was killed by SIGKILL", "systemctl restart couic"],
+    )
+    .await;
     until("the plugin ends with it", async || !alive(&plugin)).await;
     until("and is not started again", async || {
         notifier.stats().restarts > 1
@@ -200,6 +191,28 @@ async fn without_its_spawner_a_plugin_ends_and_that_is_said() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_spawner_that_is_stopped_is_reported_within_seconds_until_it_goes_on() {
+    let Some(path) = chameleon() else { return };
+    let spawner = spawner();
+    let notifier = start(&spawner, &path).await;
+    signal(spawner.pid(), Signal::SIGSTOP);
+    let fix = format!("kill -CONT {}", spawner.pid());
+    reported(&notifier, ["has not answered for", &fix]).await;
+    notifier.ask("ok").await.unwrap();
+    let error = notifier.ask("segv").await.unwrap_err();
+    assert!(matches!(error, NotifyError::Crashed { .. }), "{error:?}");
+    signal(spawner.pid(), Signal::SIGCONT);
+    until("it is no problem any more", async || {
+        notifier.backend().problem.is_none()
+    })
+    .await;
+    until("the plugin is started again", async || {
+        notifier.ask("ok").await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]

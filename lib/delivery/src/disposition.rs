@@ -6,7 +6,7 @@ use couic_plugin_api::{NotifyError, Receipt};
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Disposition {
     /// On to the next, after this pause if the other side asked for one.
     Delivered { pause: Option<Duration> },
     /// Leave the other side alone for so long, then the same again. That was no attempt.
@@ -23,30 +23,30 @@ pub(super) enum Verdict {
     Fail,
 }
 
-/// Reads the outcome.
-pub(super) fn judge(outcome: &Result<Receipt, NotifyError>) -> Verdict {
+/// Classifies the outcome.
+pub(super) fn classify(outcome: &Result<Receipt, NotifyError>) -> Disposition {
     let error = match outcome {
         Ok(receipt) => {
             let pause = receipt.pause;
-            return Verdict::Delivered { pause };
+            return Disposition::Delivered { pause };
         }
         Err(error) => error,
     };
     match error {
-        NotifyError::RateLimited { retry_after, .. } => Verdict::Hold(*retry_after),
-        NotifyError::TooLarge { .. } => Verdict::Split,
+        NotifyError::RateLimited { retry_after, .. } => Disposition::Hold(*retry_after),
+        NotifyError::TooLarge { .. } => Disposition::Split,
         NotifyError::Permanent { http_status, .. } => match http_status {
             // A redirect too: it is the URL that is wrong, not the message.
-            Some(300..=399 | 401 | 403 | 404 | 410) => Verdict::Fail,
-            _ => Verdict::Dead,
+            Some(300..=399 | 401 | 403 | 404 | 410) => Disposition::Fail,
+            _ => Disposition::Dead,
         },
-        NotifyError::BadConfig { .. } => Verdict::Fail,
-        NotifyError::Panic { .. } | NotifyError::Crashed { .. } => Verdict::Suspect,
+        NotifyError::BadConfig { .. } => Disposition::Fail,
+        NotifyError::Panic { .. } | NotifyError::Crashed { .. } => Disposition::Suspect,
         NotifyError::Retry { .. }
         | NotifyError::Cancelled
         | NotifyError::Busy { .. }
         | NotifyError::Timeout { .. }
-        | NotifyError::Unavailable { .. } => Verdict::Retry,
+        | NotifyError::Unavailable { .. } => Disposition::Retry,
     }
 }
 
@@ -65,28 +65,28 @@ mod tests {
     fn every_status_has_its_meaning() {
         let wait = Duration::from_secs(7);
         for (status, retry_after, expected) in [
-            (400, None, Verdict::Dead),
-            (422, None, Verdict::Dead),
-            (401, None, Verdict::Fail),
-            (403, None, Verdict::Fail),
-            (404, None, Verdict::Fail),
-            (410, None, Verdict::Fail),
-            (413, None, Verdict::Split),
-            (302, None, Verdict::Fail),
-            (408, None, Verdict::Retry),
-            (500, None, Verdict::Retry),
-            (503, None, Verdict::Retry),
-            (503, Some(wait), Verdict::Hold(wait)),
-            (429, Some(wait), Verdict::Hold(wait)),
+            (400, None, Disposition::Dead),
+            (422, None, Disposition::Dead),
+            (401, None, Disposition::Fail),
+            (403, None, Disposition::Fail),
+            (404, None, Disposition::Fail),
+            (410, None, Disposition::Fail),
+            (413, None, Disposition::Split),
+            (302, None, Disposition::Fail),
+            (408, None, Disposition::Retry),
+            (500, None, Disposition::Retry),
+            (503, None, Disposition::Retry),
+            (503, Some(wait), Disposition::Hold(wait)),
+            (429, Some(wait), Disposition::Hold(wait)),
         ] {
             let error = NotifyError::from_http(status, retry_after);
-            assert_eq!(judge(&Err(error)), expected, "{status}");
+            assert_eq!(classify(&Err(error)), expected, "{status}");
         }
         let bad = NotifyError::bad_config("url: missing");
-        assert_eq!(judge(&Err(bad)), Verdict::Fail);
+        assert_eq!(classify(&Err(bad)), Disposition::Fail);
         let panic = NotifyError::Panic {
             message: String::new(),
         };
-        assert_eq!(judge(&Err(panic)), Verdict::Suspect);
+        assert_eq!(classify(&Err(panic)), Disposition::Suspect);
     }
 }

@@ -4,8 +4,8 @@
 //! looked at again before the queue has come down.
 
 use super::{
+    delivery_queue::DeliveryQueue,
     envelope,
-    lane::Lane,
     merge::{is_mergeable, merge},
     parts,
     policy::{Merge, Policy},
@@ -17,22 +17,22 @@ use couic_plugin_api::Notification;
 const STRIDE: usize = 32;
 
 /// Merges until the queue is under 80 % or nothing is left to merge. `from` is the place up to which all was looked at.
-pub(super) async fn relieve(lane: &Lane, from: &mut Key) {
+pub(super) async fn shed(queue: &DeliveryQueue, from: &mut Key) {
     loop {
         let some = {
-            let inner = lane.inner.lock();
-            if !inner.queue.is_pressed() {
+            let inner = queue.inner.lock();
+            if !inner.waiting.is_pressed() {
                 *from = (0, 0);
                 return;
             }
-            inner.queue.after(*from, STRIDE)
+            inner.waiting.after(*from, STRIDE)
         };
         if some.len() < 2 {
             return;
         }
-        match find_run(&some, &lane.policy) {
+        match find_run(&some, &queue.policy) {
             Some((items, merged)) => {
-                lane.replace(items, &merged);
+                queue.replace(items, &merged);
                 // Past the new one.
                 *from = (items[0].order, u64::MAX);
             }

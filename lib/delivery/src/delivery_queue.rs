@@ -1,0 +1,329 @@
+//! One notifier with its queue, spool, dead letters and counters: what producers, operators and its task share.
+//!
+//! Every method takes the lock for a moment only. Nothing here waits for a disk or a network.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    Member,
+    clock::Clock,
+    dead_letters::DeadItem,
+    envelope::{self, Dead, Envelope},
+    policy::Policy,
+    queue::{Item, Queue},
+    status::Counters,
+};
+use crate::spool::{Durability, Recovered, Spool};
+use couic_common::{NotifierFailure, NotifierName, NotifierState};
+use couic_plugin_api::{Notification, Notifier, Severity};
+
+/// The spool's counters: notifications dropped and not told of yet, and until when to leave the other side alone.
+const DROPPED: u64 = 0;
+const HOLD_UNTIL: u64 = 1;
+
+/// See the [module](self).
+pub(super) struct DeliveryQueue {
+    pub(super) name: NotifierName,
+    pub(super) notifier: Arc<dyn Notifier>,
+    pub(super) policy: Policy,
+    pub(super) clock: Clock,
+    /// Rings when there is something new to do.
+    pub(super) changed: Notify,
+    pub(super) inner: Mutex<Inner>,
+    pub(super) spool: Option<Spool>,
+    /// Why there is no spool although there should be.
+    pub(super) no_spool: Option<String>,
+    pub(super) about: Option<super::About>,
+    next_seq: AtomicU64,
+}
+
+/// What the lock protects.
+pub(super) struct Inner {
+    pub(super) waiting: Queue,
+    pub(super) dead: BTreeMap<u64, DeadItem>,
+    pub(super) dead_bytes: usize,
+    pub(super) state: NotifierState,
+    pub(super) next_attempt: Option<Instant>,
+    pub(super) last_error: Option<NotifierFailure>,
+    /// When something was last delivered, in Unix seconds.
+    pub(super) last_success: Option<u64>,
+    pub(super) counters: Counters,
+    /// Notifications dropped since the last notice.
+    pub(super) unreported: u64,
+}
+
+impl Inner {
+    /// With an empty queue and no wait left, all is well again without an attempt to say so.
+    pub(super) fn shown_state(&self, next: Option<Duration>) -> NotifierState {
+        match self.state {
+            NotifierState::Retrying | NotifierState::RateLimited
+                if next.is_none() && self.waiting.len() == 0 =>
+            {
+                NotifierState::Ok
+            }
+            state => state,
+        }
+    }
+}
+
+impl DeliveryQueue {
+    /// Takes over what the spool held.
+    pub(super) fn new(
+        name: NotifierName,
+        member: Member,
+        spool: Result<Option<(Spool, Recovered)>, String>,
+        clock: Clock,
+    ) -> Self {
+        let Member {
+            notifier,
+            policy,
+            about,
+            failed,
+        } = member;
+        let no_spool = spool.as_ref().err().cloned();
+        let (spool, recovered) = spool.ok().flatten().unzip();
+        let recovered = recovered.unwrap_or_default();
+        let inner = Inner {
+            waiting: Queue::new(policy.max_events, policy.max_bytes),
+            dead: BTreeMap::new(),
+            dead_bytes: 0,
+            state: failed
+                .as_ref()
+                .map_or(NotifierState::Ok, |_| NotifierState::Failed),
+            next_attempt: clock.coming(recovered.counters[1]),
+            last_error: failed.map(|message| NotifierFailure {
+                message,
+                at: clock.unix_secs(),
+            }),
+            last_success: None,
+            counters: Counters::default(),
+            unreported: recovered.counters[0],
+        };
+        let queue = Self {
+            name,
+            notifier,
+            policy,
+            clock,
+            changed: Notify::new(),
+            inner: Mutex::new(inner),
+            spool,
+            no_spool,
+            next_seq: AtomicU64::new(1),
+            about,
+        };
+        queue.restore(recovered);
+        queue
+    }
+
+    fn restore(&self, recovered: Recovered) {
+        let mut inner = self.inner.lock();
+        if inner.next_attempt.is_some() && inner.state == NotifierState::Ok {
+            inner.state = NotifierState::RateLimited;
+        }
+        for event in recovered.events {
+            match Envelope::read(&event.payload) {
+                Some(Envelope::Waiting { at, .. }) => {
+                    let severity =
+                        envelope::open(&event.payload).map_or(Severity::Red, |n| n.severity);
+                    inner.waiting.insert(Item {
+                        seq: event.seq,
+                        order: event.order,
+                        severity,
+                        queued: at,
+                        done: event.done,
+                        payload: event.payload,
+                    });
+                }
+                Some(Envelope::Dead { at, json }) => {
+                    let letter = serde_json::from_slice(json).unwrap_or_else(|error| Dead {
+                        reason: format!("unreadable dead letter: {error}"),
+                        notification: None,
+                    });
+                    let item = DeadItem {
+                        died: at,
+                        letter,
+                        bytes: event.payload.len(),
+                    };
+                    self.keep_dead(&mut inner, event.seq, item);
+                }
+                None => {
+                    self.lost();
+                    self.ack(event.seq);
+                }
+            }
+        }
+    }
+
+    /// Takes a notification in. Never waits.
+    pub(super) fn enqueue(
+        &self,
+        severity: Severity,
+        queued: u64,
+        payload: Arc<[u8]>,
+    ) -> Result<(), String> {
+        let mut inner = self.inner.lock();
+        let seq = self.store(None, &payload)?;
+        let dropped = inner.waiting.push(Item {
+            seq,
+            order: seq,
+            severity,
+            queued,
+            done: 0,
+            payload,
+        });
+        inner.counters.enqueued += 1;
+        self.note_dropped(&mut inner, &dropped);
+        drop(inner);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn note_dropped(&self, inner: &mut Inner, dropped: &[Item]) {
+        if dropped.is_empty() {
+            return;
+        }
+        if inner.unreported == 0 {
+            tracing::warn!(
+                notifier = self.name.as_str(),
+                "the queue is full: notifications are dropped"
+            );
+        }
+        inner.counters.dropped += dropped.len() as u64;
+        inner.unreported += dropped.len() as u64;
+        self.count(DROPPED, inner.unreported);
+        dropped.iter().for_each(|item| self.ack(item.seq));
+    }
+
+    /// Takes in a notice about the queue itself, before everything that waits.
+    pub(super) fn report_dropped(&self, notification: &Notification) {
+        let queued = self.clock.unix_secs();
+        let mut inner = self.inner.lock();
+        let Ok(payload) = envelope::waiting(queued, notification) else {
+            self.lost();
+            return;
+        };
+        if let Ok(seq) = self.store(Some(0), &payload) {
+            inner.waiting.insert(Item {
+                seq,
+                order: 0,
+                severity: notification.severity,
+                queued,
+                done: 0,
+                payload,
+            });
+            inner.unreported = 0;
+            self.count(DROPPED, 0);
+        }
+    }
+
+    /// Puts one notification in the place of several. Nothing happens if one of them is gone.
+    pub(super) fn replace(&self, old: &[Item], new: &Notification) {
+        let Some(first) = old.first() else { return };
+        let Ok(payload) = envelope::waiting(first.queued, new) else {
+            self.lost();
+            return;
+        };
+        let mut inner = self.inner.lock();
+        let Ok(seq) = self.store(Some(first.order), &payload) else {
+            return;
+        };
+        let removed: Vec<_> = old
+            .iter()
+            .filter_map(|item| inner.waiting.remove(item.key()))
+            .collect();
+        if removed.len() == old.len() {
+            inner.counters.merged += old.len() as u64;
+            inner.waiting.insert(Item {
+                seq,
+                order: first.order,
+                severity: new.severity,
+                queued: first.queued,
+                done: 0,
+                payload,
+            });
+            removed.iter().for_each(|item| self.ack(item.seq));
+        } else {
+            removed
+                .into_iter()
+                .for_each(|item| inner.waiting.insert(item));
+            self.ack(seq);
+        }
+    }
+
+    /// The first parts of the head are dealt with.
+    pub(super) fn advance(&self, done: u64) {
+        let mut inner = self.inner.lock();
+        if let Some(head) = inner.waiting.head() {
+            head.done = done;
+            let seq = head.seq;
+            if let Some(spool) = &self.spool {
+                spool.progress(seq, done);
+            }
+        }
+    }
+
+    /// The head is dealt with.
+    pub(super) fn finish(&self) {
+        let mut inner = self.inner.lock();
+        if let Some(item) = inner.waiting.finish() {
+            self.ack(item.seq);
+        }
+    }
+
+    /// An item is dealt with, head or not.
+    pub(super) fn retire(&self, item: &Item) {
+        self.inner.lock().waiting.retire(item);
+        self.ack(item.seq);
+    }
+
+    /// Writes down until when the other side wants to be left alone: a restart must not shorten it.
+    pub(super) fn hold_until(&self, moment: Instant) {
+        self.count(HOLD_UNTIL, self.clock.to_unix_millis(moment));
+    }
+
+    pub(super) async fn durable(&self) -> Durability {
+        match &self.spool {
+            Some(spool) => spool.durable().await,
+            None => Durability::Memory,
+        }
+    }
+
+    /// A bug: there is no notification that cannot be written, nor does the spool change one.
+    pub(super) fn lost(&self) {
+        tracing::error!(
+            notifier = self.name.as_str(),
+            "a notification cannot be written or read, and is lost"
+        );
+    }
+
+    pub(super) fn store(&self, order: Option<u64>, payload: &Arc<[u8]>) -> Result<u64, String> {
+        match &self.spool {
+            Some(spool) => {
+                (spool.append(order, Arc::clone(payload))).map_err(|error| error.to_string())
+            }
+            None => Ok(self.next_seq.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    pub(super) fn ack(&self, seq: u64) {
+        if let Some(spool) = &self.spool {
+            spool.ack(seq);
+        }
+    }
+
+    fn count(&self, slot: u64, value: u64) {
+        if let Some(spool) = &self.spool {
+            spool.set_counter(slot, value);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What the end of an attempt does to the queue: go on, wait, split, drop the message, or fail the notifier.
+
+use std::time::Duration;
+
+use couic_common::NotifierState;
+use couic_plugin_api::{Kind, Notice, Notification, Severity};
+use tokio::time::Instant;
+
+use super::worker::{Outcome, Worker, describe};
+
+/// After so many panics or crashes in a row it is taken to be the message's fault.
+const MAX_SUSPECTS: u32 = 3;
+/// After so many deliveries in a row a limit that was lowered by a 413 is doubled.
+const RAISE_AFTER: u32 = 16;
+/// How long a notice waits for the queue to come down.
+const NOTICE_PATIENCE: Duration = Duration::from_secs(300);
+/// What a wait is cut to that no clock can hold.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl Worker {
+    pub(super) fn delivered(&mut self, pause: Option<Duration>, after: u64, last: bool) {
+        self.raise_limit();
+        self.done_with(after, last);
+        {
+            let mut inner = self.queue.inner.lock();
+            inner.counters.delivered += u64::from(last);
+            inner.state = NotifierState::Ok;
+            inner.next_attempt = None;
+        }
+        if let Some(pause) = pause {
+            self.set_hold(pause, NotifierState::Ok);
+        }
+        self.report_dropped();
+    }
+
+    /// The part is dealt with, one way or another.
+    fn done_with(&mut self, after: u64, last: bool) {
+        self.backoff.reset();
+        self.suspects = 0;
+        if last {
+            self.read = None;
+            self.queue.finish();
+        } else {
+            self.queue.advance(after);
+        }
+    }
+
+    fn raise_limit(&mut self) {
+        let full = self.queue.policy.part_reports.max(1);
+        if self.part_reports == full {
+            return;
+        }
+        self.delivered_in_a_row += 1;
+        if self.delivered_in_a_row >= RAISE_AFTER {
+            self.delivered_in_a_row = 0;
+            self.part_reports = self.part_reports.saturating_mul(2).min(full);
+        }
+    }
+
+    /// Once the queue has come down, or after some minutes, one notice tells what was dropped.
+    fn report_dropped(&mut self) {
+        let (unreported, pressed) = {
+            let inner = self.queue.inner.lock();
+            (inner.unreported, inner.waiting.is_pressed())
+        };
+        let patient = self
+            .last_notice
+            .is_some_and(|at| at.elapsed() < NOTICE_PATIENCE);
+        if unreported == 0 {
+            self.last_notice = None;
+            return;
+        }
+        if pressed && (patient || self.last_notice.is_none()) {
+            self.last_notice.get_or_insert_with(Instant::now);
+            return;
+        }
+        self.last_notice = Some(Instant::now());
+        let name = &self.queue.name;
+        let notice = Notice {
+            code: "dropped".to_owned(),
+            message: format!(
+                "{unreported} notifications were dropped: the queue of {name} was full"
+            ),
+        };
+        let notice = Notification {
+            created: self.queue.clock.unix_secs(),
+            ..Notification::new(Kind::Notice(notice), Severity::Orange, self.source.clone())
+        };
+        self.queue.report_dropped(&notice);
+    }
+
+    pub(super) fn hold(&mut self, wait: Duration) {
+        self.set_hold(wait, NotifierState::RateLimited);
+    }
+
+    pub(super) fn set_hold(&mut self, wait: Duration, state: NotifierState) {
+        let now = Instant::now();
+        let until = now.checked_add(wait.min(YEAR)).unwrap_or(now);
+        // On its way to the disk before it is seen.
+        self.queue.hold_until(until);
+        let mut inner = self.queue.inner.lock();
+        inner.state = state;
+        inner.next_attempt = Some(until);
+    }
+
+    pub(super) fn retry(&mut self) {
+        let wait = self.backoff.failed();
+        let mut inner = self.queue.inner.lock();
+        inner.state = NotifierState::Retrying;
+        inner.next_attempt = Some(Instant::now() + wait);
+    }
+
+    pub(super) fn suspect(
+        &mut self,
+        part: Notification,
+        after: u64,
+        last: bool,
+        outcome: &Outcome,
+    ) {
+        self.suspects += 1;
+        if self.suspects < MAX_SUSPECTS {
+            return self.retry();
+        }
+        let why = format!("{MAX_SUSPECTS} times in a row: {}", describe(outcome));
+        self.dead(part, after, last, why);
+    }
+
+    pub(super) fn split(&mut self, part: Notification, after: u64, last: bool, outcome: &Outcome) {
+        self.delivered_in_a_row = 0;
+        match &part.kind {
+            Kind::Reports(reports) if reports.len() > 1 => self.part_reports = reports.len() / 2,
+            _ => {
+                // It was this one that was too large: the others need not suffer.
+                self.part_reports = self.queue.policy.part_reports.max(1);
+                self.dead(part, after, last, describe(outcome));
+            }
+        }
+    }
+
+    pub(super) fn dead(&mut self, part: Notification, after: u64, last: bool, why: String) {
+        self.queue.bury(Some(part), why);
+        self.done_with(after, last);
+        let mut inner = self.queue.inner.lock();
+        inner.state = NotifierState::Ok;
+        inner.next_attempt = None;
+    }
+
+    pub(super) fn fail(&mut self) {
+        let mut inner = self.queue.inner.lock();
+        inner.state = NotifierState::Failed;
+        inner.next_attempt = None;
+        let why = inner
+            .last_error
+            .as_ref()
+            .map_or("", |error| error.message.as_str());
+        tracing::error!(
+            notifier = self.queue.name.as_str(),
+            why,
+            "the notifier has failed: its queue is kept. Correct its configuration, then test it"
+        );
+    }
+}
