@@ -2,10 +2,10 @@
 //!
 //! What holds:
 //! - Switching on takes effect before anything else is done, waits for no change of rules, and needs no disk.
-//! - While it is on, a start leaves the wall open: the file's being there is what counts, not what is in it.
+//! - While it is on, a start lets every packet pass: the existence of the file counts, not its content.
 //! - Rules go on being changed meanwhile. Switched off, all of them hold again from the next packet on.
 //! - It is never silent: every answer of the API has a header, health is down, the log says so every minute.
-//! - Where the disk does not take the file, or does not let go of it, health says so, and it is tried again and again.
+//! - If the file cannot be written or removed, health says so, and it is retried.
 
 use std::{
     fs, io,
@@ -39,14 +39,14 @@ struct Record {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SwitchState {
     on: bool,
     /// Who switched last, and when; why it is on.
     last: Record,
     /// What the file said at the start that could not be read.
     unread: Option<String>,
     /// Why the file is not as it should be: a restart would switch to something else.
-    unkept: Option<String>,
+    unsaved: Option<String>,
     /// When that was tried last.
     tried: Option<Instant>,
     reminded: Option<Instant>,
@@ -56,7 +56,7 @@ struct State {
 pub struct PanicSwitch {
     firewall: Arc<Firewall>,
     file: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<SwitchState>,
 }
 
 impl std::fmt::Debug for PanicSwitch {
@@ -70,7 +70,7 @@ impl PanicSwitch {
     #[must_use]
     pub fn open(working_dir: &Path, firewall: Arc<Firewall>) -> Self {
         let file = working_dir.join(FILE);
-        let mut state = State::default();
+        let mut state = SwitchState::default();
         match fs::read(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             read => {
@@ -97,7 +97,7 @@ impl PanicSwitch {
     pub fn on(&self, by: &ClientName, reason: Option<String>) -> PanicStatus {
         self.firewall.pass_all(true);
         let mut state = self.state.lock();
-        // Somebody may have switched it off since.
+        // It may have been switched off since.
         self.firewall.pass_all(true);
         if !state.on {
             state.on = true;
@@ -106,25 +106,25 @@ impl PanicSwitch {
                 since: Some(self.firewall.now()),
                 reason,
             };
-            // Said at once by the next reminder.
+            // The next reminder is due at once.
             state.reminded = None;
         }
-        self.keep(&mut state);
+        self.save(&mut state);
         tracing::info!(target: "couic::audit", client = %by, "panic switched on");
-        self.say(&mut state);
+        self.log(&mut state);
         state.status()
     }
 
     /// Makes the file what the switch is.
-    fn keep(&self, state: &mut State) {
+    fn save(&self, state: &mut SwitchState) {
         state.tried = Some(Instant::now());
-        let kept = if state.on {
+        let saved = if state.on {
             let record = serde_json::to_vec(&state.last).map_err(io::Error::from);
             record.and_then(|record| replace_file(&self.file, 0o600, &record))
         } else {
             remove_file(&self.file)
         };
-        state.unkept = kept.err().map(|error| {
+        state.unsaved = saved.err().map(|error| {
             let (verb, otherwise) = if state.on {
                 ("written", "off")
             } else {
@@ -141,9 +141,9 @@ impl PanicSwitch {
     pub fn retry(&self) {
         let mut state = self.state.lock();
         let due = state.tried.is_none_or(|at| at.elapsed() >= AGAIN);
-        if state.unkept.is_some() && due {
-            self.keep(&mut state);
-            if state.unkept.is_none() {
+        if state.unsaved.is_some() && due {
+            self.save(&mut state);
+            if state.unsaved.is_none() {
                 let on = if state.on { "on" } else { "off" };
                 tracing::warn!("panic is {on}, and that is on the disk at last");
             }
@@ -164,8 +164,8 @@ impl PanicSwitch {
             tracing::warn!(target: "couic::audit", client = %by, "panic switched off: the rules hold again");
         }
         state.unread = None;
-        self.keep(&mut state);
-        if let Some(problem) = &state.unkept {
+        self.save(&mut state);
+        if let Some(problem) = &state.unsaved {
             tracing::error!("panic is off, but {problem}");
         }
         state.status()
@@ -177,30 +177,30 @@ impl PanicSwitch {
         self.state.lock().status()
     }
 
-    /// Makes a health document say so.
+    /// Adds the switch to a health document.
     pub fn mark(&self, health: &mut Health) {
         let state = self.state.lock();
         if state.on {
             health.status = HealthStatus::Down;
             health.panic_since = Some(state.last.since.unwrap_or(0));
         }
-        if let Some(problem) = &state.unkept {
+        if let Some(problem) = &state.unsaved {
             health.degrade();
             let on = if state.on { "on" } else { "off" };
             health.panic_problem = Some(format!("panic is {on}, but {problem}"));
         }
     }
 
-    /// Says in the log that nothing is filtered, where that is so and was not said for a minute.
+    /// Logs once a minute that nothing is filtered, while that is so.
     pub fn remind(&self) {
         let mut state = self.state.lock();
         let due = state.reminded.is_none_or(|at| at.elapsed() >= REMINDER);
         if state.on && due {
-            self.say(&mut state);
+            self.log(&mut state);
         }
     }
 
-    fn say(&self, state: &mut State) {
+    fn log(&self, state: &mut SwitchState) {
         state.reminded = Some(Instant::now());
         let Record { by, since, reason } = &state.last;
         let by = by.as_ref().map_or("somebody", ClientName::as_str);
@@ -215,15 +215,15 @@ impl PanicSwitch {
     }
 }
 
-/// What the system says, without the name of a file that was to take the place of ours.
+/// The error of the system call, without the name of the temporary file.
 fn cause(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.source());
     inner.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-impl State {
+impl SwitchState {
     fn problem(&self) -> Option<String> {
-        self.unkept.clone().or_else(|| self.unread.clone())
+        self.unsaved.clone().or_else(|| self.unread.clone())
     }
 
     fn status(&self) -> PanicStatus {
