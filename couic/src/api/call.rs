@@ -10,14 +10,9 @@ use super::{Api, answer::NDJSON, error::Fault};
 use crate::rbac::Identity;
 use couic_firewall::rules::{Actor, Firewall};
 
-/// What all requests share.
-pub(super) struct Shared {
-    pub(super) api: Arc<Api>,
-}
-
 /// One request.
 pub(super) struct Call {
-    pub(super) shared: Arc<Shared>,
+    pub(super) api: Arc<Api>,
     /// Who asks. None on routes that want no token.
     pub(super) who: Option<Arc<Identity>>,
     pub(super) params: Params,
@@ -42,11 +37,11 @@ pub(super) struct Params {
 
 impl Call {
     pub(super) fn api(&self) -> &Api {
-        &self.shared.api
+        &self.api
     }
 
     pub(super) fn firewall(&self) -> &Firewall {
-        &self.shared.api.firewall
+        &self.api.firewall
     }
 
     pub(super) fn who(&self) -> Result<&Identity, Fault> {

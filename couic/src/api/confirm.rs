@@ -43,7 +43,7 @@ fn wrong() -> Fault {
     ))
 }
 
-/// The routes that nothing undoes say so, rather than let somebody rely on it.
+/// Refuses the header on routes that cannot be undone, so that no client relies on it.
 pub(super) fn not_here() -> Fault {
     Fault::bad_request(format!(
         "{CONFIRM_WITHIN_HEADER} is not for this route: what it does cannot be undone"
@@ -58,7 +58,7 @@ pub(super) fn list(call: &Call) -> Outcome {
 
 /// `POST /v1/confirm`.
 pub(super) fn all(call: &Call) -> Outcome {
-    // Everybody's changes are confirmed one by one, by who looked at them.
+    // Other clients' changes are confirmed one by one, by id.
     let who = call.who()?;
     let listed = call.api().confirmations.list(Some(&who.name));
     if listed.pending.is_empty() {
@@ -98,7 +98,7 @@ pub(super) fn undo(call: &Call) -> Outcome {
     Answer::ok(&call.api().confirmations.undo(id, whose(call)?.as_ref())?)
 }
 
-/// Whose changes the client may see: its own, or everybody's.
+/// Whose changes the client may see: its own, or all (None).
 fn whose(call: &Call) -> Result<Option<ClientName>, Fault> {
     let who = call.who()?;
     Ok((!who.may(Right::ConfirmAny)).then(|| who.name.clone()))

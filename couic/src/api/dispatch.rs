@@ -1,4 +1,4 @@
-//! The way of every request: path and method, token, path variables, body, handler, response, metrics.
+//! The pipeline of every request: path and method, token, path variables, body, handler, response, metrics.
 
 use std::{
     any::Any,
@@ -18,10 +18,11 @@ use warp::{
 };
 
 use super::{
+    Api,
     answer::Outcome,
     auth, batch,
     body::{Body, Chunks, Content, MAX_JSON, read_all},
-    call::{Call, Shared, wants_lines},
+    call::{Call, wants_lines},
     confirm,
     error::Fault,
     table::{self, Found, Run},
@@ -39,14 +40,10 @@ pub(super) struct Head {
 }
 
 /// Answers one request, whatever it is and whatever happens.
-pub(super) async fn dispatch<S: Chunks>(
-    shared: Arc<Shared>,
-    head: Head,
-    body: S,
-) -> reply::Response {
+pub(super) async fn dispatch<S: Chunks>(api: Arc<Api>, head: Head, body: S) -> reply::Response {
     let started = Instant::now();
-    let metrics = Arc::clone(&shared.api.metrics);
-    let firewall = Arc::clone(&shared.api.firewall);
+    let metrics = Arc::clone(&api.metrics);
+    let firewall = Arc::clone(&api.firewall);
     let Head {
         method,
         path,
@@ -56,7 +53,7 @@ pub(super) async fn dispatch<S: Chunks>(
     let found = table::find(path.as_str());
     let route = found.as_ref().map_or("unmatched", |f| f.path.pattern);
     let body = pin!(body);
-    let work = answer(shared, &method, found, query, &headers, body);
+    let work = answer(api, &method, found, query, &headers, body);
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     let outcome = outcome.unwrap_or_else(|panic| Err(panicked(route, &*panic)));
     if let Err(fault) = &outcome {
@@ -77,7 +74,7 @@ pub(super) async fn dispatch<S: Chunks>(
 }
 
 async fn answer<S: Chunks>(
-    shared: Arc<Shared>,
+    api: Arc<Api>,
     method: &Method,
     found: Option<Found<'_>>,
     query: Vec<(String, String)>,
@@ -86,14 +83,14 @@ async fn answer<S: Chunks>(
 ) -> Outcome {
     let found = found.ok_or_else(|| Fault::not_found("there is no such path"))?;
     let operation = found.operation(method)?;
-    let who = auth::authorize(&shared.api.clients, headers, operation.access)?;
+    let who = auth::authorize(&api.clients, headers, operation.access)?;
     let params = found.params()?;
     let confirm_within = confirm::within(headers)?;
     if confirm_within.is_some() && !operation.confirmable {
         return Err(confirm::not_here());
     }
     let call = Call {
-        shared,
+        api,
         who,
         params,
         query,
@@ -136,7 +133,7 @@ pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
     value.to_str().ok()?.parse().ok()
 }
 
-/// Runs work that takes long where it keeps nobody from being served.
+/// Runs long work on a thread that may block.
 pub(super) async fn blocking(work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,

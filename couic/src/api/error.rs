@@ -95,7 +95,7 @@ impl Fault {
         fault
     }
 
-    /// The disk does not take the record of a change that is to be confirmed. It passes: somebody can mend it, and the
+    /// The disk does not take the record of a confirmable change. That is temporary: the disk can be mended, and the
     /// client can do without.
     fn no_way_back(error: &ConfirmError, source: &io::Error) -> Self {
         tracing::error!("keeping the way back of a change failed: {}", chain(error));
@@ -260,56 +260,4 @@ impl From<GuardRefusal> for Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io;
-
-    use couic_common::Policy;
-
-    use super::*;
-    use couic_firewall::dataplane::PlaneError;
-
-    #[test]
-    fn internal_failures_tell_the_client_nothing() {
-        let source = io::Error::other("secret path");
-        let kernel = PlaneError::Kernel {
-            table: "secret table",
-            source,
-        };
-        let fault = Fault::from(FirewallError::from(kernel));
-        assert_eq!(fault.status, StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(fault.body.code, ErrorCode::Internal);
-        assert!(!format!("{:?}", fault.body).contains("secret"));
-    }
-
-    #[test]
-    fn a_full_disk_is_named_without_its_path() {
-        let full = |kind| {
-            let path = "/secret/path".into();
-            let source = io::Error::from(kind);
-            Fault::from(SetError::Io { path, source }).body.message
-        };
-        assert!(full(io::ErrorKind::StorageFull).contains("disk of the daemon is full"));
-        assert!(full(io::ErrorKind::TimedOut).contains("its log says why"));
-        assert!(!full(io::ErrorKind::StorageFull).contains("secret"));
-    }
-
-    #[test]
-    fn the_chain_names_every_cause() {
-        let source = io::Error::other("the cause");
-        let error = FirewallError::from(PlaneError::Kernel { table: "t", source });
-        assert!(chain(&error).contains("the cause"), "{}", chain(&error));
-    }
-
-    #[test]
-    fn unprocessable_changes_bad_requests_only() {
-        assert_eq!(Fault::bad_request("x").unprocessable().status.as_u16(), 422);
-        assert_eq!(Fault::not_found("x").unprocessable().status.as_u16(), 404);
-        let policy = Policy::Drop;
-        let full = FirewallError::Full {
-            policy,
-            family: "IPv4",
-            limit: 1,
-        };
-        assert_eq!(Fault::from(full).body.code, ErrorCode::Processing);
-    }
-}
+mod tests;

@@ -18,7 +18,9 @@ mod batch;
 mod body;
 mod call;
 mod clients;
+mod commit;
 mod confirm;
+mod connection;
 mod dispatch;
 mod entry_json;
 mod error;
@@ -36,6 +38,7 @@ mod policy;
 mod routes;
 mod serve;
 mod sets;
+mod shape;
 mod socket;
 mod stats;
 mod status;
@@ -48,12 +51,9 @@ use std::sync::Arc;
 use couic_common::Health;
 use warp::{Filter, Rejection, filters, reply};
 
+use self::dispatch::{Head, dispatch};
 pub use self::serve::{ServeSettings, ServeSummary, serve, serve_with};
 pub use self::socket::{ListeningSocket, SocketError, SocketPlace};
-use self::{
-    call::Shared,
-    dispatch::{Head, dispatch},
-};
 use crate::{
     host::Host, metrics::MetricsRegistry, peering::Engine, rbac::ClientStore, reporting::Notifiers,
 };
@@ -100,21 +100,20 @@ impl std::fmt::Debug for Api {
 pub fn routes(
     api: Arc<Api>,
 ) -> impl Filter<Extract = (reply::Response,), Error = Rejection> + Clone + Send + Sync + 'static {
-    let shared = Arc::new(Shared { api });
     warp::any()
-        .map(move || Arc::clone(&shared))
+        .map(move || Arc::clone(&api))
         .and(warp::method())
         .and(warp::path::full())
         .and(warp::query())
         .and(warp::header::headers_cloned())
         .and(filters::body::stream())
-        .then(|shared, method, path, query, headers, body| {
+        .then(|api, method, path, query, headers, body| {
             let head = Head {
                 method,
                 path,
                 query,
                 headers,
             };
-            dispatch(shared, head, body)
+            dispatch(api, head, body)
         })
 }

@@ -6,26 +6,23 @@ use couic_common::{
     ApiError, CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, CONFIRM_WITHIN_HEADER, CONFIRM_WITHIN_MAX,
     ErrorCode, ErrorDetail,
 };
-use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{
-        ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder,
-        PathsBuilder, Ref, RefOr, Required, ResponseBuilder, ResponsesBuilder, Schema,
-        path::{
-            Operation as PathOperation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
-            PathItem,
-        },
-        request_body::{RequestBody, RequestBodyBuilder},
-        schema::{ArrayBuilder, ObjectBuilder, Type},
-        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+use utoipa::openapi::{
+    ComponentsBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Required,
+    ResponsesBuilder,
+    path::{
+        Operation as PathOperation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
+        PathItem,
     },
+    schema::{ObjectBuilder, Type},
+    security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
 };
 use warp::http::StatusCode;
 
 use super::{
-    answer::{Answer, JSON, NDJSON, OPENMETRICS, Outcome},
+    answer::{Answer, JSON, Outcome},
     call::Call,
     routes,
+    shape::{Of, Query, Shape},
     table::{Access, Operation, Verb},
 };
 use crate::rbac::Right;
@@ -36,56 +33,13 @@ pub(super) struct Doc {
     pub(super) summary: &'static str,
     pub(super) query: &'static [Query],
     pub(super) body: Option<Shape>,
-    pub(super) answer: (u16, Shape),
+    /// The status of success.
+    pub(super) status: u16,
+    pub(super) answer: Shape,
     /// Other statuses with an answer of the same shape.
     pub(super) also: &'static [u16],
     /// Statuses of refusal besides those that every route with a token has.
     pub(super) errors: &'static [u16],
-}
-
-/// A query parameter.
-pub(super) struct Query {
-    pub(super) name: &'static str,
-    pub(super) text: &'static str,
-    pub(super) required: bool,
-    pub(super) number: bool,
-}
-
-/// A body.
-#[derive(Clone, Copy)]
-pub(super) enum Shape {
-    Empty,
-    Json(Of),
-    Array(Of),
-    /// A JSON array, or the same items a line each.
-    ArrayOrLines(Of),
-    /// JSON, or text for Prometheus.
-    JsonOrMetrics(Of),
-    /// This document.
-    OpenApi,
-}
-
-/// A type that has a schema.
-#[derive(Clone, Copy)]
-pub(super) struct Of {
-    name: fn() -> String,
-    collect: fn(&mut Vec<(String, RefOr<Schema>)>),
-}
-
-impl Of {
-    pub(super) const fn type_<T: ToSchema>() -> Self {
-        Self {
-            name: || T::name().into_owned(),
-            collect: |schemas| {
-                schemas.push((T::name().into_owned(), T::schema()));
-                T::schemas(schemas);
-            },
-        }
-    }
-
-    fn reference(self) -> RefOr<Schema> {
-        Ref::from_schema_name((self.name)()).into()
-    }
 }
 
 const SCHEME: &str = "token";
@@ -128,7 +82,7 @@ fn document() -> OpenApi {
             let item = PathItem::new(http_method(operation.verb), described);
             paths = paths.path(path.pattern, item);
             let Doc { body, answer, .. } = &operation.doc;
-            for shape in body.iter().chain([&answer.1]) {
+            for shape in body.iter().chain([answer]) {
                 if let Some(of) = shape.of() {
                     (of.collect)(&mut schemas);
                 }
@@ -200,7 +154,11 @@ fn describe(pattern: &'static str, operation: &'static Operation) -> PathOperati
     }
     errors.extend([500]);
     errors.sort_unstable();
-    let (status, shape) = doc.answer;
+    let Doc {
+        status,
+        answer: shape,
+        ..
+    } = *doc;
     let mut responses =
         ResponsesBuilder::new().response(status.to_string(), shape.response(status));
     for status in doc.also {
@@ -275,79 +233,4 @@ fn confirm_header() -> Parameter {
         )))
         .schema(Some(ObjectBuilder::new().schema_type(Type::Integer)))
         .build()
-}
-
-impl Query {
-    fn parameter(&self) -> Parameter {
-        let Self {
-            name,
-            text,
-            required,
-            number,
-        } = *self;
-        let kind = if number { Type::Integer } else { Type::String };
-        let required = if required {
-            Required::True
-        } else {
-            Required::False
-        };
-        ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Query)
-            .required(required)
-            .description(Some(text))
-            .schema(Some(ObjectBuilder::new().schema_type(kind)))
-            .build()
-    }
-}
-
-impl Shape {
-    fn of(self) -> Option<Of> {
-        match self {
-            Self::Empty | Self::OpenApi => None,
-            Self::Json(of) | Self::Array(of) | Self::ArrayOrLines(of) | Self::JsonOrMetrics(of) => {
-                Some(of)
-            }
-        }
-    }
-
-    /// Content types with their schemas.
-    fn contents(self) -> Vec<(&'static str, RefOr<Schema>)> {
-        let array = |of: Of| -> RefOr<Schema> {
-            RefOr::T(Schema::Array(
-                ArrayBuilder::new().items(of.reference()).build(),
-            ))
-        };
-        let text = || <String as PartialSchema>::schema();
-        match self {
-            Self::Empty => Vec::new(),
-            Self::Json(of) => vec![(JSON, of.reference())],
-            Self::Array(of) => vec![(JSON, array(of))],
-            Self::ArrayOrLines(of) => vec![(JSON, array(of)), (NDJSON, of.reference())],
-            Self::JsonOrMetrics(of) => vec![(JSON, of.reference()), (OPENMETRICS, text())],
-            Self::OpenApi => {
-                let object = ObjectBuilder::new().schema_type(Type::Object).build();
-                vec![(JSON, RefOr::T(Schema::Object(object)))]
-            }
-        }
-    }
-
-    fn request(self) -> RequestBody {
-        let mut builder = RequestBodyBuilder::new().required(Some(Required::True));
-        for (kind, schema) in self.contents() {
-            builder = builder.content(kind, ContentBuilder::new().schema(Some(schema)).build());
-        }
-        builder.build()
-    }
-
-    fn response(self, status: u16) -> RefOr<utoipa::openapi::Response> {
-        let reason = StatusCode::from_u16(status)
-            .ok()
-            .and_then(|s| s.canonical_reason());
-        let mut builder = ResponseBuilder::new().description(reason.unwrap_or_default());
-        for (kind, schema) in self.contents() {
-            builder = builder.content(kind, ContentBuilder::new().schema(Some(schema)).build());
-        }
-        builder.build().into()
-    }
 }

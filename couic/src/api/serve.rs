@@ -4,39 +4,11 @@
 //! connection is taken any more, idle ones are closed, requests under way are finished, and what is not done at the
 //! deadline is cut off.
 
-use std::{
-    future::Future,
-    io,
-    pin::pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
-use hyper::{
-    body::{Body as _, Incoming},
-    server::conn::http1,
-    service::{Service as _, service_fn},
-};
-use hyper_util::service::TowerToHyperService;
-use tokio::{
-    net::{UnixListener, UnixStream},
-    sync::watch,
-    task::JoinSet,
-    time::{self, MissedTickBehavior},
-};
-use warp::{
-    Filter, Rejection,
-    http::{Request, Uri, header},
-    reply,
-};
+use tokio::{net::UnixListener, sync::watch, task::JoinSet, time};
 
-use super::{
-    Api, routes,
-    wire::{Patience, Progress, Settle, Wire},
-};
-
-/// The largest head of a request, and what is buffered of an answer.
-const BUFFER: usize = 64 * 1024;
+use super::{Api, commit::OwedCommit, connection::serve_connection, routes};
 
 /// What a connection beyond the limit is told.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -103,7 +75,6 @@ pub async fn serve_with(
     settings: ServeSettings,
 ) -> ServeSummary {
     let firewall = Arc::clone(&api.firewall);
-    let settle: Settle = Arc::new(move || firewall.commit());
     let filter = routes(api);
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -120,15 +91,15 @@ pub async fn serve_with(
                 Ok((stream, _)) if connections.len() >= settings.max_connections => {
                     summary.refused += 1;
                     complaints.too_many(settings.max_connections);
-                    // The answer fits the socket's buffer, or nobody waits for it.
+                    // The answer fits the socket's buffer; else it is given up.
                     drop(stream.try_write(BUSY));
                 }
                 Ok((stream, _)) => {
                     summary.served += 1;
                     complaints.accepted();
                     let stopping = stopping.clone();
-                    let settle = Arc::clone(&settle);
-                    let served = connection(stream, filter.clone(), settle, stopping, settings);
+                    let commit = Arc::new(OwedCommit::new(Arc::clone(&firewall)));
+                    let served = serve_connection(stream, filter.clone(), commit, stopping, settings);
                     connections.spawn(served);
                 }
             },
@@ -183,81 +154,5 @@ impl Complaints {
             tracing::error!("no connection to the API can be taken at present: {error}");
         }
         time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// `CONNECT host:port` and `GET host` have no path at all, on which warp panics: they get a 404.
-fn give_a_path(request: &mut Request<Incoming>) {
-    if request.uri().path_and_query().is_none() {
-        *request.uri_mut() = Uri::from_static("/");
-    }
-}
-
-async fn connection<F>(
-    stream: UnixStream,
-    filter: F,
-    settle: Settle,
-    mut stopping: watch::Receiver<bool>,
-    settings: ServeSettings,
-) where
-    F: Filter<Extract = (reply::Response,), Error = Rejection> + Clone + Send + Sync + 'static,
-{
-    let patience = Patience {
-        idle: settings.idle,
-        head: settings.head,
-        write: settings.write,
-    };
-    let progress = Arc::new(Progress::new());
-    let wire = Wire::new(stream, Arc::clone(&progress), settle);
-    let routes = TowerToHyperService::new(warp::service(filter));
-    let service = service_fn(|mut request: Request<Incoming>| {
-        give_a_path(&mut request);
-        let progress = &progress;
-        progress.begin();
-        let long_body = request
-            .body()
-            .size_hint()
-            .upper()
-            .is_none_or(|n| n > BUFFER as u64);
-        let may_change = !request.method().is_safe();
-        let answer = routes.call(request);
-        async move {
-            let answer = answer.await;
-            progress.end(may_change);
-            if let Ok(response) = &answer {
-                let last = response.headers().contains_key(header::CONNECTION);
-                let unread = long_body && response.status().is_client_error();
-                progress.linger.store(last || unread, Relaxed);
-            }
-            answer
-        }
-    });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .header_read_timeout(None)
-            .max_buf_size(BUFFER)
-            .serve_connection(wire, service)
-    );
-    let mut checks = time::interval(settings.head.min(settings.write) / 4);
-    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = false;
-    loop {
-        tokio::select! {
-            biased;
-            ended = &mut connection => {
-                if let Err(error) = ended {
-                    tracing::debug!("a connection ended: {error}");
-                }
-                return;
-            }
-            _ = stopping.wait_for(|stop| *stop), if !told => {
-                told = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            _ = checks.tick() => if let Some(stall) = progress.stalled(patience) {
-                tracing::debug!(?stall, "a connection was given up");
-                return;
-            }
-        }
     }
 }

@@ -3,8 +3,7 @@
 //! - Answers to pipelined requests leave together: what hyper flushes is collected while it has requests left to answer
 //!   at once. It has none when the socket has nothing to read, or when a handler has to wait. (hyper's own
 //!   `pipeline_flush` does the like, but then takes streamed bodies into memory whole.)
-//! - Before answers to requests that may have changed something leave, what they say is made to last, once for all of
-//!   them ([`Settle`]).
+//! - Before answers leave, the commit that they owe is redeemed ([`OwedCommit`]).
 //! - [`Progress`] knows what the connection waits for and since when, so that clients that stop in the middle of a
 //!   request, or of reading an answer, do not stay for ever.
 //! - A client that is told off while it still sends gets the time to read why: after the last answer what it sends is
@@ -28,14 +27,13 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+use super::commit::OwedCommit;
+
 /// How much is collected before it is sent.
 const COLLECT: usize = 32 * 1024;
 
 /// How long a client that is told off may go on sending.
 const LINGER: Duration = Duration::from_secs(5);
-
-/// Makes everything last that was changed so far. Called before a client is told of it.
-pub(super) type Settle = Arc<dyn Fn() + Send + Sync>;
 
 /// What a connection waits for. Written by the connection's own task alone.
 #[derive(Debug)]
@@ -45,9 +43,7 @@ pub(super) struct Progress {
     since: AtomicU64,
     phase: AtomicU8,
     write_blocked: AtomicBool,
-    /// Whether a request was answered that may have changed something, and its answer is not sent yet.
-    unsettled: AtomicBool,
-    /// Whether the client may still be sending a body that nobody will read.
+    /// Whether the client may still be sending a body that is not read.
     pub(super) linger: AtomicBool,
 }
 
@@ -81,7 +77,6 @@ impl Progress {
             since: AtomicU64::new(0),
             phase: AtomicU8::new(IDLE),
             write_blocked: AtomicBool::new(false),
-            unsettled: AtomicBool::new(false),
             linger: AtomicBool::new(false),
         }
     }
@@ -95,12 +90,9 @@ impl Progress {
         self.phase.store(WORKING, Relaxed);
     }
 
-    /// The handler is done, with a request that may have `changed` something.
-    pub(super) fn end(&self, changed: bool) {
+    /// The handler is done.
+    pub(super) fn end(&self) {
         self.phase.store(IDLE, Relaxed);
-        if changed {
-            self.unsettled.store(true, Relaxed);
-        }
     }
 
     /// Whether a handler has a request and is not done with it.
@@ -145,7 +137,7 @@ impl Progress {
 pub(super) struct Wire {
     stream: TokioIo<UnixStream>,
     progress: Arc<Progress>,
-    settle: Settle,
+    commit: Arc<OwedCommit>,
     /// Collected, of which the first `sent` bytes have left.
     out: Vec<u8>,
     sent: usize,
@@ -156,11 +148,15 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(stream: UnixStream, progress: Arc<Progress>, settle: Settle) -> Self {
+    pub(super) fn new(
+        stream: UnixStream,
+        progress: Arc<Progress>,
+        commit: Arc<OwedCommit>,
+    ) -> Self {
         Self {
             stream: TokioIo::new(stream),
             progress,
-            settle,
+            commit,
             out: Vec::new(),
             sent: 0,
             dry: false,
@@ -169,17 +165,9 @@ impl Wire {
         }
     }
 
-    /// To be called before anything is sent.
-    fn settle(&self) {
-        // Who only reads does not wait for the disk.
-        if self.progress.unsettled.swap(false, Relaxed) {
-            (self.settle)();
-        }
-    }
-
     /// Sends what was collected.
     fn drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.settle();
+        self.commit.redeem();
         while self.sent < self.out.len() {
             let Self {
                 stream, out, sent, ..
@@ -241,7 +229,7 @@ impl Write for Wire {
         if self.out.len() + buf.len() > COLLECT {
             ready!(self.drain(cx))?;
             if buf.len() > COLLECT {
-                self.settle();
+                self.commit.redeem();
                 let Poll::Ready(wrote) = Pin::new(&mut self.stream).poll_write(cx, buf) else {
                     self.progress.blocked();
                     return Poll::Pending;

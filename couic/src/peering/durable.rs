@@ -22,7 +22,7 @@ use couic_firewall::{
 };
 
 /// How many registers are dealt with before others get their turn.
-const SPELL: usize = 256;
+const CHUNK: usize = 256;
 
 /// The state under its lock. What was changed is with the journal's file once this is gone.
 pub(super) struct Locked<'a> {
@@ -102,7 +102,7 @@ impl Engine {
         let mut registers = registers.into_iter().peekable();
         while registers.peek().is_some() {
             let mut state = self.locked();
-            for (key, saved) in registers.by_ref().take(SPELL) {
+            for (key, saved) in registers.by_ref().take(CHUNK) {
                 self.bring_back(&mut state, key, saved);
             }
         }
@@ -142,8 +142,8 @@ impl Rows for Engine {
         // What was done to a rule before the log was begun must not be taken for something later than its register.
         self.look_at_everything();
         for policy in Policy::ALL {
-            for first in (0..=u16::MAX).step_by(SPELL) {
-                let range = (first, first | (SPELL as u16 - 1));
+            for first in (0..=u16::MAX).step_by(CHUNK) {
+                let range = (first, first | (CHUNK as u16 - 1));
                 let rows: Vec<Record> = {
                     let state = self.locked();
                     let slots = state.replica.in_leaves(policy, range);

@@ -10,7 +10,7 @@ use super::engine::{Engine, Local, State, actor_of, claim_of};
 use couic_firewall::rules::{Actor, Claim, FirewallError, Owner, Swapped};
 
 /// How many registers are taken before others get their turn.
-const SPELL: usize = 256;
+const CHUNK: usize = 256;
 
 /// How many rules that did not fit are tried again at a time.
 const RETRIES: usize = 1_024;
@@ -155,13 +155,13 @@ impl Engine {
         records: &[(Cidr, Record)],
         taken: &mut Taken,
     ) {
-        for spell in records.chunks(SPELL) {
+        for chunk in records.chunks(CHUNK) {
             let now = self.now();
             let mut state = self.locked();
             let traffic = self.traffic(&mut state, name, now);
-            let (allowed, wait) = traffic.tokens.acquire(spell.len(), now.mono);
+            let (allowed, wait) = traffic.tokens.acquire(chunk.len(), now.mono);
             traffic.received += allowed as u64;
-            for (cidr, record) in &spell[..allowed] {
+            for (cidr, record) in &chunk[..allowed] {
                 let refused =
                     self.take_one(&mut state, name, RuleKey::new(policy, *cidr), record, now);
                 if let Err(problem) = refused {
@@ -171,7 +171,7 @@ impl Engine {
                 }
             }
             taken.count += allowed;
-            if allowed < spell.len() {
+            if allowed < chunk.len() {
                 taken.wait_ms = wait;
                 return;
             }

@@ -12,7 +12,7 @@ use couic_firewall::rules::{Actor, Claim, Owner};
 const PATIENCE: u64 = 60_000;
 
 /// How many rules are looked at before others get their turn.
-const SPELL: usize = 1_024;
+const CHUNK: usize = 1_024;
 
 fn problem((at, message): (u64, String)) -> PeerProblem {
     PeerProblem {
@@ -80,7 +80,7 @@ impl Engine {
         for policy in Policy::ALL {
             let mut after = None;
             loop {
-                let page = self.firewall.claims_page(policy, after, SPELL);
+                let page = self.firewall.claims_page(policy, after, CHUNK);
                 let Some((last, ..)) = page.last() else { break };
                 after = Some(*last);
                 let now = self.now();

@@ -31,7 +31,7 @@ const ROUND: Duration = Duration::from_millis(5);
 const TIDY: Duration = Duration::from_secs(1);
 
 /// How many rules are looked at before others get their turn.
-const SPELL: usize = 256;
+const CHUNK: usize = 256;
 
 pub(super) fn start(
     engine: Arc<Engine>,
@@ -83,10 +83,10 @@ impl Engine {
     }
 
     pub(super) fn look_at(&self, keys: &[RuleKey]) {
-        for spell in keys.chunks(SPELL) {
+        for chunk in keys.chunks(CHUNK) {
             let now = self.now();
             let mut state = self.locked();
-            for key in spell {
+            for key in chunk {
                 self.absorb(&mut state, *key, now);
             }
         }
@@ -114,7 +114,7 @@ impl Engine {
         for policy in Policy::ALL {
             let mut after = None;
             loop {
-                let page = self.firewall.claims_page(policy, after, SPELL);
+                let page = self.firewall.claims_page(policy, after, CHUNK);
                 let Some((last, ..)) = page.last() else { break };
                 after = Some(*last);
                 let mut state = self.locked();
@@ -135,8 +135,8 @@ impl Engine {
         });
         self.look_at(&keys);
         for policy in Policy::ALL {
-            for first in (0..=u16::MAX).step_by(SPELL) {
-                let range = (first, first | (SPELL as u16 - 1));
+            for first in (0..=u16::MAX).step_by(CHUNK) {
+                let range = (first, first | (CHUNK as u16 - 1));
                 let state = self.locked();
                 let slots = state.replica.in_leaves(policy, range);
                 let in_force = slots.filter(|(.., slot)| slot.local.in_force);
@@ -152,7 +152,7 @@ impl Engine {
     /// What is to be done now and then.
     pub(super) fn tidy(&self) {
         let now = self.now();
-        while self.locked().replica.bury(now.wall, SPELL) == SPELL {}
+        while self.locked().replica.bury(now.wall, CHUNK) == CHUNK {}
         self.try_again();
         self.log_turns();
     }

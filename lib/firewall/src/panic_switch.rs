@@ -2,10 +2,10 @@
 //!
 //! What holds:
 //! - Switching on takes effect before anything else is done, waits for no change of rules, and needs no disk.
-//! - While it is on, a start leaves the wall open: the file's being there is what counts, not what is in it.
+//! - While it is on, a start lets every packet pass: the existence of the file counts, not its content.
 //! - Rules go on being changed meanwhile. Switched off, all of them hold again from the next packet on.
 //! - It is never silent: every answer of the API has a header, health is down, the log says so every minute.
-//! - If the disk does not take the file, or does not let go of it, health says so, and it is tried again and again.
+//! - If the file cannot be written or removed, health says so, and it is retried.
 
 use std::{
     fs, io,
@@ -39,7 +39,7 @@ struct Record {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SwitchState {
     on: bool,
     /// Who switched last, and when; why it is on.
     last: Record,
@@ -56,7 +56,7 @@ struct State {
 pub struct PanicSwitch {
     firewall: Arc<Firewall>,
     file: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<SwitchState>,
 }
 
 impl std::fmt::Debug for PanicSwitch {
@@ -70,7 +70,7 @@ impl PanicSwitch {
     #[must_use]
     pub fn open(working_dir: &Path, firewall: Arc<Firewall>) -> Self {
         let file = working_dir.join(FILE);
-        let mut state = State::default();
+        let mut state = SwitchState::default();
         match fs::read(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             read => {
@@ -106,17 +106,17 @@ impl PanicSwitch {
                 since: Some(self.firewall.now()),
                 reason,
             };
-            // Said at once by the next reminder.
+            // The next reminder is due at once.
             state.reminded = None;
         }
         self.save(&mut state);
         tracing::info!(target: "couic::audit", client = %by, "panic switched on");
-        self.say(&mut state);
+        self.log(&mut state);
         state.status()
     }
 
     /// Makes the file what the switch is.
-    fn save(&self, state: &mut State) {
+    fn save(&self, state: &mut SwitchState) {
         state.tried = Some(Instant::now());
         let saved = if state.on {
             let record = serde_json::to_vec(&state.last).map_err(io::Error::from);
@@ -177,7 +177,7 @@ impl PanicSwitch {
         self.state.lock().status()
     }
 
-    /// Makes a health document say so.
+    /// Adds the switch to a health document.
     pub fn mark(&self, health: &mut Health) {
         let state = self.state.lock();
         if state.on {
@@ -191,16 +191,16 @@ impl PanicSwitch {
         }
     }
 
-    /// Logs that nothing is filtered, if so and not logged for a minute.
+    /// Logs once a minute that nothing is filtered, while that is so.
     pub fn remind(&self) {
         let mut state = self.state.lock();
         let due = state.reminded.is_none_or(|at| at.elapsed() >= REMINDER);
         if state.on && due {
-            self.say(&mut state);
+            self.log(&mut state);
         }
     }
 
-    fn say(&self, state: &mut State) {
+    fn log(&self, state: &mut SwitchState) {
         state.reminded = Some(Instant::now());
         let Record { by, since, reason } = &state.last;
         let by = by.as_ref().map_or("somebody", ClientName::as_str);
@@ -215,13 +215,13 @@ impl PanicSwitch {
     }
 }
 
-/// What the system says, without the name of a file that was to take the place of ours.
+/// The error of the system call, without the name of the temporary file.
 fn cause(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.source());
     inner.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-impl State {
+impl SwitchState {
     fn problem(&self) -> Option<String> {
         self.unsaved.clone().or_else(|| self.unread.clone())
     }

@@ -2,88 +2,56 @@
 
 use couic_common::{ClientInfo, ClientRequest, PeerForgotten, PeerInfo};
 
-use super::{operation, right};
-use crate::{
-    api::{
-        clients,
-        openapi::{Of, Shape},
-        peers,
-        table::{Path, Run, Verb},
-    },
-    rbac::Right,
+use super::{CLIENTS, PEERS_FORGET, PEERS_LIST, array, delete, get, json, path, post};
+use crate::api::{
+    clients, peers,
+    shape::Shape,
+    table::{Path, Run},
 };
 
 pub(super) static PATHS: &[Path] = &[
-    Path {
-        pattern: "/v1/client",
-        operations: &[
-            operation(
-                Verb::Get,
-                right(&[Right::Clients]),
-                Run::Inline(clients::list),
-                ("list_clients", "Every client"),
-                (200, Shape::Array(Of::type_::<ClientInfo>())),
-            ),
-            operation(
-                Verb::Post,
-                right(&[Right::Clients]),
-                Run::BlockingBody(clients::create),
-                ("create_client", "Makes a client with a token of its own"),
-                (201, Shape::Json(Of::type_::<ClientInfo>())),
-            )
-            .body(Shape::Json(Of::type_::<ClientRequest>()))
-            .errors(&[400, 413, 422]),
+    path(
+        "/v1/client",
+        &[
+            get("list_clients", CLIENTS, Run::Inline(clients::list))
+                .summary("Every client")
+                .answers(200, array::<ClientInfo>()),
+            post("create_client", CLIENTS, Run::BlockingBody(clients::create))
+                .summary("Makes a client with a token of its own")
+                .answers(201, json::<ClientInfo>())
+                .body(json::<ClientRequest>())
+                .errors(&[400, 413, 422]),
         ],
-    },
-    Path {
-        pattern: "/v1/client/{client}",
-        operations: &[
-            operation(
-                Verb::Get,
-                right(&[Right::Clients]),
-                Run::Inline(clients::get),
-                ("get_client", "One client"),
-                (200, Shape::Json(Of::type_::<ClientInfo>())),
-            )
-            .errors(&[404]),
-            operation(
-                Verb::Delete,
-                right(&[Right::Clients]),
-                Run::Blocking(clients::delete),
-                (
-                    "delete_client",
-                    "Takes a client away: its token is refused from now on",
-                ),
-                (204, Shape::Empty),
-            )
-            .errors(&[404, 422]),
+    ),
+    path(
+        "/v1/client/{client}",
+        &[
+            get("get_client", CLIENTS, Run::Inline(clients::get))
+                .summary("One client")
+                .answers(200, json::<ClientInfo>())
+                .errors(&[404]),
+            delete("delete_client", CLIENTS, Run::Blocking(clients::delete))
+                .summary("Takes a client away: its token is refused from now on")
+                .answers(204, Shape::Empty)
+                .errors(&[404, 422]),
         ],
-    },
-    Path {
-        pattern: "/v1/peers",
-        operations: &[operation(
-            Verb::Get,
-            right(&[Right::PeersList]),
-            Run::Blocking(peers::list),
-            (
-                "list_peers",
-                "The nodes that rules are shared with; none where peering is off",
-            ),
-            (200, Shape::Array(Of::type_::<PeerInfo>())),
-        )],
-    },
-    Path {
-        pattern: "/v1/peers/{client}",
-        operations: &[operation(
-            Verb::Delete,
-            right(&[Right::PeersForget]),
-            Run::Blocking(peers::forget),
-            (
-                "forget_peer",
-                "Removes every rule that came from a peer, here and as a deletion on all nodes",
-            ),
-            (200, Shape::Json(Of::type_::<PeerForgotten>())),
-        )
-        .errors(&[404])],
-    },
+    ),
+    path(
+        "/v1/peers",
+        &[get("list_peers", PEERS_LIST, Run::Blocking(peers::list))
+            .summary("The nodes that rules are shared with; none where peering is off")
+            .answers(200, array::<PeerInfo>())],
+    ),
+    path(
+        "/v1/peers/{client}",
+        &[
+            delete("forget_peer", PEERS_FORGET, Run::Blocking(peers::forget))
+                .summary(
+                    "Removes every rule that came from a peer, here and as a deletion on all \
+                 nodes",
+                )
+                .answers(200, json::<PeerForgotten>())
+                .errors(&[404]),
+        ],
+    ),
 ];

@@ -2,53 +2,35 @@
 
 use couic_common::{DaemonStatus, Health};
 
-use super::{operation, right};
-use crate::{
-    api::{
-        health,
-        openapi::{self, Of, Shape},
-        status,
-        table::{Access, Path, Run, Verb},
-    },
-    rbac::Right,
+use super::{STATS_LIST, get, json, path};
+use crate::api::{
+    health, openapi,
+    shape::Shape,
+    status,
+    table::{Access, Path, Run},
 };
 
 pub(super) static PATHS: &[Path] = &[
-    Path {
-        pattern: "/v1/health",
-        operations: &[operation(
-            Verb::Get,
-            Access::Open,
-            Run::Blocking(health::show),
-            (
-                "health",
-                "Whether every interface is filtered; 503 where one is not",
-            ),
-            (200, Shape::Json(Of::type_::<Health>())),
-        )
-        .also(&[503])],
-    },
-    Path {
-        pattern: "/v1/openapi.json",
-        operations: &[operation(
-            Verb::Get,
-            Access::Any,
-            Run::Inline(openapi::show),
-            ("openapi", "This document"),
-            (200, Shape::OpenApi),
-        )],
-    },
-    Path {
-        pattern: "/v1/status",
-        operations: &[operation(
-            Verb::Get,
-            right(&[Right::StatsList]),
-            Run::Blocking(status::show),
-            (
-                "status",
-                "What the daemon knows of itself and its machine: version, clock, disks, file descriptors",
-            ),
-            (200, Shape::Json(Of::type_::<DaemonStatus>())),
-        )],
-    },
+    path(
+        "/v1/health",
+        &[get("health", Access::Open, Run::Blocking(health::show))
+            .summary("Whether every interface is filtered; 503 where one is not")
+            .answers(200, json::<Health>())
+            .also(&[503])],
+    ),
+    path(
+        "/v1/openapi.json",
+        &[get("openapi", Access::Any, Run::Inline(openapi::show))
+            .summary("This document")
+            .answers(200, Shape::OpenApi)],
+    ),
+    path(
+        "/v1/status",
+        &[get("status", STATS_LIST, Run::Blocking(status::show))
+            .summary(
+                "What the daemon knows of itself and its machine: version, clock, disks, \
+                 file descriptors",
+            )
+            .answers(200, json::<DaemonStatus>())],
+    ),
 ];

@@ -2,14 +2,11 @@
 
 use couic_common::{DeadLetter, Discarded, NotifierInfo, NotifierTest, Replayed};
 
-use super::{operation, right};
-use crate::{
-    api::{
-        notifiers,
-        openapi::{Of, Query, Shape},
-        table::{Path, Run, Verb},
-    },
-    rbac::Right,
+use super::{NOTIFIERS_LIST, NOTIFIERS_OPERATE, array, delete, get, json, path, post};
+use crate::api::{
+    notifiers,
+    shape::Query,
+    table::{Path, Run},
 };
 
 const DEAD_PAGE: &[Query] = &[
@@ -42,89 +39,88 @@ const WHICH_DEAD: &[Query] = &[Query {
 }];
 
 pub(super) static PATHS: &[Path] = &[
-    Path {
-        pattern: "/v1/notifiers",
-        operations: &[operation(
-            Verb::Get,
-            right(&[Right::NotifiersList]),
+    path(
+        "/v1/notifiers",
+        &[get(
+            "list_notifiers",
+            NOTIFIERS_LIST,
             Run::Blocking(notifiers::list),
-            ("list_notifiers", "Every notifier; none where reporting is off"),
-            (200, Shape::Array(Of::type_::<NotifierInfo>())),
-        )],
-    },
-    Path {
-        pattern: "/v1/notifiers/{notifier}",
-        operations: &[operation(
-            Verb::Get,
-            right(&[Right::NotifiersList]),
+        )
+        .summary("Every notifier; none where reporting is off")
+        .answers(200, array::<NotifierInfo>())],
+    ),
+    path(
+        "/v1/notifiers/{notifier}",
+        &[get(
+            "get_notifier",
+            NOTIFIERS_LIST,
             Run::Blocking(notifiers::get),
-            ("get_notifier", "One notifier"),
-            (200, Shape::Json(Of::type_::<NotifierInfo>())),
         )
+        .summary("One notifier")
+        .answers(200, json::<NotifierInfo>())
         .errors(&[404])],
-    },
-    Path {
-        pattern: "/v1/notifiers/{notifier}/test",
-        operations: &[operation(
-            Verb::Post,
-            right(&[Right::NotifiersOperate]),
+    ),
+    path(
+        "/v1/notifiers/{notifier}/test",
+        &[post(
+            "test_notifier",
+            NOTIFIERS_OPERATE,
             Run::Async(notifiers::test),
-            (
-                "test_notifier",
-                "Delivers a sample, past what waits, and tells how that ended; 200 where it failed, too. Takes up to \
-                 90 s",
-            ),
-            (200, Shape::Json(Of::type_::<NotifierTest>())),
         )
+        .summary(
+            "Delivers a sample, past what waits, and tells how that ended; 200 where \
+                 it failed, too. Takes up to 90 s",
+        )
+        .answers(200, json::<NotifierTest>())
         .errors(&[404, 422])],
-    },
-    Path {
-        pattern: "/v1/notifiers/{notifier}/dead",
-        operations: &[
-            operation(
-                Verb::Get,
-                right(&[Right::NotifiersOperate]),
+    ),
+    path(
+        "/v1/notifiers/{notifier}/dead",
+        &[
+            get(
+                "list_dead_letters",
+                NOTIFIERS_OPERATE,
                 Run::Blocking(notifiers::dead),
-                ("list_dead_letters", "Notifications that were given up, the oldest first"),
-                (200, Shape::Array(Of::type_::<DeadLetter>())),
             )
+            .summary("Notifications that were given up, the oldest first")
+            .answers(200, array::<DeadLetter>())
             .query(DEAD_PAGE)
             .errors(&[400, 404]),
-            operation(
-                Verb::Delete,
-                right(&[Right::NotifiersOperate]),
+            delete(
+                "discard_dead_letters",
+                NOTIFIERS_OPERATE,
                 Run::Blocking(notifiers::discard),
-                ("discard_dead_letters", "Forgets dead letters"),
-                (200, Shape::Json(Of::type_::<Discarded>())),
             )
+            .summary("Forgets dead letters")
+            .answers(200, json::<Discarded>())
             .query(WHICH_DEAD)
             .errors(&[400, 404]),
         ],
-    },
-    Path {
-        pattern: "/v1/notifiers/{notifier}/replay",
-        operations: &[operation(
-            Verb::Post,
-            right(&[Right::NotifiersOperate]),
+    ),
+    path(
+        "/v1/notifiers/{notifier}/replay",
+        &[post(
+            "replay_dead_letters",
+            NOTIFIERS_OPERATE,
             Run::Blocking(notifiers::replay),
-            ("replay_dead_letters", "Puts dead letters back, behind what waits"),
-            (200, Shape::Json(Of::type_::<Replayed>())),
         )
+        .summary("Puts dead letters back, behind what waits")
+        .answers(200, json::<Replayed>())
         .query(ONE_DEAD)
         .errors(&[400, 404])],
-    },
-    Path {
-        pattern: "/v1/notifiers/{notifier}/resume",
-        operations: &[operation(
-            Verb::Post,
-            right(&[Right::NotifiersOperate]),
+    ),
+    path(
+        "/v1/notifiers/{notifier}/resume",
+        &[post(
+            "resume_notifier",
+            NOTIFIERS_OPERATE,
             Run::Blocking(notifiers::resume),
-            (
-                "resume_notifier",
-                "Lets a failed notifier try again, and one that waits between attempts try now",
-            ),
-            (200, Shape::Json(Of::type_::<NotifierInfo>())),
         )
+        .summary(
+            "Lets a failed notifier try again, and one that waits between attempts \
+                 try now",
+        )
+        .answers(200, json::<NotifierInfo>())
         .errors(&[404])],
-    },
+    ),
 ];

@@ -5,15 +5,14 @@ use couic_peering::{
     DigestAnswer, DigestRequest, PullAnswer, PullRequest, PushAnswer, PushRequest,
 };
 
-use super::{operation, right};
-use crate::{
-    api::{
-        exchange, list, lookup,
-        openapi::{Of, Query, Shape},
-        peer, policy,
-        table::{Path, Run, Verb},
-    },
-    rbac::Right,
+use super::{
+    POLICY_CREATE, POLICY_CREATE_AND_DELETE, POLICY_DELETE, POLICY_GET, POLICY_LIST, POLICY_PEER,
+    array, array_or_lines, delete, get, json, path, post,
+};
+use crate::api::{
+    exchange, list, lookup, peer, policy,
+    shape::{Query, Shape},
+    table::{Path, Run},
 };
 
 const TAG: Query = Query {
@@ -45,139 +44,109 @@ const BY_TAG: &[Query] = &[Query {
 }];
 
 pub(super) static PATHS: &[Path] = &[
-    Path {
-        pattern: "/v1/lookup/{ip}",
-        operations: &[operation(
-            Verb::Get,
-            right(&[Right::PolicyGet]),
-            Run::Inline(lookup::show),
-            ("lookup", "What happens to packets from an address, and which rules say so"),
-            (200, Shape::Json(Of::type_::<Lookup>())),
-        )
-        .errors(&[400])],
-    },
-    Path {
-        pattern: "/v1/{policy}/peer",
-        operations: &[operation(
-            Verb::Post,
-            right(&[Right::PolicyPeer]),
-            Run::Body(peer::apply),
-            ("peer", "What a peer tells; judged whole before anything is applied"),
-            (201, Shape::Array(Of::type_::<PeerJob>())),
-        )
-        .body(Shape::Array(Of::type_::<PeerJob>()))
-        .errors(&[400, 413, 422])],
-    },
-    Path {
-        pattern: "/v1/{policy}/digest",
-        operations: &[operation(
-            Verb::Post,
-            right(&[Right::PolicyPeer]),
-            Run::Body(exchange::digest),
-            ("peer_digest", "Among peers: digests of the rules that are shared; 404 where peering is off"),
-            (200, Shape::Json(Of::type_::<DigestAnswer>())),
-        )
-        .body(Shape::Json(Of::type_::<DigestRequest>()))
-        .errors(&[400, 404, 413, 422])],
-    },
-    Path {
-        pattern: "/v1/{policy}/pull",
-        operations: &[operation(
-            Verb::Post,
-            right(&[Right::PolicyPeer]),
-            Run::BlockingBody(exchange::pull),
-            ("peer_pull", "Among peers: the rules and tombstones in some ranges"),
-            (200, Shape::Json(Of::type_::<PullAnswer>())),
-        )
-        .body(Shape::Json(Of::type_::<PullRequest>()))
-        .errors(&[400, 404, 413, 422])],
-    },
-    Path {
-        pattern: "/v1/{policy}/push",
-        operations: &[operation(
-            Verb::Post,
-            right(&[Right::PolicyPeer]),
-            Run::BlockingBody(exchange::push),
-            ("peer_push", "Among peers: rules and tombstones; each is judged by itself, the later one wins"),
-            (200, Shape::Json(Of::type_::<PushAnswer>())),
-        )
-        .body(Shape::Json(Of::type_::<PushRequest>()))
-        .errors(&[400, 404, 413, 422])],
-    },
-    Path {
-        pattern: "/v1/{policy}/batch",
-        operations: &[operation(
-            Verb::Post,
-            right(&[Right::PolicyCreate, Right::PolicyDelete]),
-            Run::Batch,
-            (
-                "batch",
-                "Many adds and removes, each judged by itself; as NDJSON of any length, applied while it comes in",
-            ),
-            (200, Shape::Json(Of::type_::<BatchOutcome>())),
-        )
-        .body(Shape::ArrayOrLines(Of::type_::<BatchJob>()))
-        .errors(&[400, 413])
-            .confirmable()],
-    },
-    Path {
-        pattern: "/v1/{policy}/{ip}/{prefix}",
-        operations: &[
-            operation(
-                Verb::Get,
-                right(&[Right::PolicyGet]),
-                Run::Inline(policy::get),
-                ("get_entry", "One entry"),
-                (200, Shape::Json(Of::type_::<Entry>())),
-            )
-            .errors(&[400, 404]),
-            operation(
-                Verb::Delete,
-                right(&[Right::PolicyDelete]),
-                Run::Inline(policy::delete),
-                ("delete_entry", "Removes an entry; 422 where a set defines it"),
-                (204, Shape::Empty),
-            )
-            .errors(&[400, 404, 422])
-            .confirmable(),
+    path(
+        "/v1/lookup/{ip}",
+        &[get("lookup", POLICY_GET, Run::Inline(lookup::show))
+            .summary("What happens to packets from an address, and which rules say so")
+            .answers(200, json::<Lookup>())
+            .errors(&[400])],
+    ),
+    path(
+        "/v1/{policy}/peer",
+        &[post("peer", POLICY_PEER, Run::Body(peer::apply))
+            .summary("What a peer tells; judged whole before anything is applied")
+            .answers(201, array::<PeerJob>())
+            .body(array::<PeerJob>())
+            .errors(&[400, 413, 422])],
+    ),
+    path(
+        "/v1/{policy}/digest",
+        &[
+            post("peer_digest", POLICY_PEER, Run::Body(exchange::digest))
+                .summary(
+                    "Among peers: digests of the rules that are shared; 404 where peering is off",
+                )
+                .answers(200, json::<DigestAnswer>())
+                .body(json::<DigestRequest>())
+                .errors(&[400, 404, 413, 422]),
         ],
-    },
-    Path {
-        pattern: "/v1/{policy}",
-        operations: &[
-            operation(
-                Verb::Get,
-                right(&[Right::PolicyList]),
-                Run::Blocking(list::list),
-                (
-                    "list_entries",
-                    "The entries of a policy: IPv4 first, then by address and prefix. No snapshot: what changes \
-                     meanwhile may be in it or not",
-                ),
-                (200, Shape::ArrayOrLines(Of::type_::<Entry>())),
+    ),
+    path(
+        "/v1/{policy}/pull",
+        &[
+            post("peer_pull", POLICY_PEER, Run::BlockingBody(exchange::pull))
+                .summary("Among peers: the rules and tombstones in some ranges")
+                .answers(200, json::<PullAnswer>())
+                .body(json::<PullRequest>())
+                .errors(&[400, 404, 413, 422]),
+        ],
+    ),
+    path(
+        "/v1/{policy}/push",
+        &[
+            post("peer_push", POLICY_PEER, Run::BlockingBody(exchange::push))
+                .summary(
+                    "Among peers: rules and tombstones; each is judged by itself, the later \
+                 one wins",
+                )
+                .answers(200, json::<PushAnswer>())
+                .body(json::<PushRequest>())
+                .errors(&[400, 404, 413, 422]),
+        ],
+    ),
+    path(
+        "/v1/{policy}/batch",
+        &[post("batch", POLICY_CREATE_AND_DELETE, Run::Batch)
+            .summary(
+                "Many adds and removes, each judged by itself; as NDJSON of any length, \
+                 applied while it comes in",
             )
-            .query(LIST_QUERY)
-            .errors(&[400]),
-            operation(
-                Verb::Post,
-                right(&[Right::PolicyCreate]),
-                Run::Body(policy::create),
-                ("create_entry", "Adds an entry; 409 where it is there already"),
-                (201, Shape::Json(Of::type_::<Entry>())),
-            )
-            .body(Shape::Json(Of::type_::<EntryRequest>()))
-            .errors(&[400, 409, 413, 422])
-            .confirmable(),
-            operation(
-                Verb::Delete,
-                right(&[Right::PolicyDelete]),
+            .answers(200, json::<BatchOutcome>())
+            .body(array_or_lines::<BatchJob>())
+            .errors(&[400, 413])
+            .confirmable()],
+    ),
+    path(
+        "/v1/{policy}/{ip}/{prefix}",
+        &[
+            get("get_entry", POLICY_GET, Run::Inline(policy::get))
+                .summary("One entry")
+                .answers(200, json::<Entry>())
+                .errors(&[400, 404]),
+            delete("delete_entry", POLICY_DELETE, Run::Inline(policy::delete))
+                .summary("Removes an entry; 422 where a set defines it")
+                .answers(204, Shape::Empty)
+                .errors(&[400, 404, 422])
+                .confirmable(),
+        ],
+    ),
+    path(
+        "/v1/{policy}",
+        &[
+            get("list_entries", POLICY_LIST, Run::Blocking(list::list))
+                .summary(
+                    "The entries of a policy: IPv4 first, then by address and prefix. No \
+                 snapshot: what changes meanwhile may be in it or not",
+                )
+                .answers(200, array_or_lines::<Entry>())
+                .query(LIST_QUERY)
+                .errors(&[400]),
+            post("create_entry", POLICY_CREATE, Run::Body(policy::create))
+                .summary("Adds an entry; 409 where it is there already")
+                .answers(201, json::<Entry>())
+                .body(json::<EntryRequest>())
+                .errors(&[400, 409, 413, 422])
+                .confirmable(),
+            delete(
+                "delete_entries",
+                POLICY_DELETE,
                 Run::Blocking(policy::delete_by_tag),
-                ("delete_entries", "Removes entries by tag"),
-                (200, Shape::Json(Of::type_::<RemovedByTag>())),
             )
+            .summary("Removes entries by tag")
+            .answers(200, json::<RemovedByTag>())
             .query(BY_TAG)
             .errors(&[400])
             .confirmable(),
         ],
-    },
+    ),
 ];

@@ -2,14 +2,11 @@
 
 use couic_common::{Metrics, Stats, TagStats};
 
-use super::{operation, right};
-use crate::{
-    api::{
-        openapi::{Of, Query, Shape},
-        stats,
-        table::{Path, Run, Verb},
-    },
-    rbac::Right,
+use super::{STATS_GET, STATS_LIST, get, json, json_or_metrics, path};
+use crate::api::{
+    shape::Query,
+    stats,
+    table::{Path, Run},
 };
 
 const FORMAT: &[Query] = &[Query {
@@ -20,39 +17,24 @@ const FORMAT: &[Query] = &[Query {
 }];
 
 pub(super) static PATHS: &[Path] = &[
-    Path {
-        pattern: "/v1/stats",
-        operations: &[operation(
-            Verb::Get,
-            right(&[Right::StatsList]),
-            Run::Inline(stats::global),
-            ("stats", "Rules and frames, over all"),
-            (200, Shape::Json(Of::type_::<Stats>())),
-        )],
-    },
-    Path {
-        pattern: "/v1/stats/tags/{policy}",
-        operations: &[operation(
-            Verb::Get,
-            right(&[Right::StatsGet]),
-            Run::Blocking(stats::tags),
-            (
-                "tag_stats",
-                "Frames that a policy's rules decided about, by tag",
-            ),
-            (200, Shape::Json(Of::type_::<TagStats>())),
-        )
-        .errors(&[400])],
-    },
-    Path {
-        pattern: "/v1/metrics",
-        operations: &[operation(
-            Verb::Get,
-            right(&[Right::StatsList]),
-            Run::Blocking(stats::metrics),
-            ("metrics", "All figures, as JSON or for Prometheus"),
-            (200, Shape::JsonOrMetrics(Of::type_::<Metrics>())),
-        )
-        .query(FORMAT)],
-    },
+    path(
+        "/v1/stats",
+        &[get("stats", STATS_LIST, Run::Inline(stats::global))
+            .summary("Rules and frames, over all")
+            .answers(200, json::<Stats>())],
+    ),
+    path(
+        "/v1/stats/tags/{policy}",
+        &[get("tag_stats", STATS_GET, Run::Blocking(stats::tags))
+            .summary("Frames that a policy's rules decided about, by tag")
+            .answers(200, json::<TagStats>())
+            .errors(&[400])],
+    ),
+    path(
+        "/v1/metrics",
+        &[get("metrics", STATS_LIST, Run::Blocking(stats::metrics))
+            .summary("All figures, as JSON or for Prometheus")
+            .answers(200, json_or_metrics::<Metrics>())
+            .query(FORMAT)],
+    ),
 ];

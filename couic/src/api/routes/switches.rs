@@ -2,85 +2,60 @@
 
 use couic_common::{Confirmations, Confirmed, PanicRequest, PanicStatus, RevertedChange};
 
-use super::{operation, right};
-use crate::{
-    api::{
-        confirm,
-        openapi::{Of, Shape},
-        panic,
-        table::{Access, Path, Run, Verb},
-    },
-    rbac::Right,
+use super::{PANIC, delete, get, json, path, post, put};
+use crate::api::{
+    confirm, panic,
+    table::{Access, Path, Run},
 };
 
 pub(super) static PATHS: &[Path] = &[
-    Path {
-        pattern: "/v1/panic",
-        operations: &[
-            operation(
-                Verb::Get,
-                Access::Any,
-                Run::Inline(panic::show),
-                ("get_panic", "Whether every packet passes, who switched last, and why"),
-                (200, Shape::Json(Of::type_::<PanicStatus>())),
-            ),
-            operation(
-                Verb::Put,
-                right(&[Right::Panic]),
-                Run::BlockingBody(panic::switch),
-                (
-                    "set_panic",
-                    "Lets every packet pass from now on, whatever the rules say, or has the rules hold again. While it \
-                     is on, every answer of the API has the header couic-panic: on",
-                ),
-                (200, Shape::Json(Of::type_::<PanicStatus>())),
-            )
-            .body(Shape::Json(Of::type_::<PanicRequest>()))
-            .errors(&[400, 413, 422]),
+    path(
+        "/v1/panic",
+        &[
+            get("get_panic", Access::Any, Run::Inline(panic::show))
+                .summary("Whether every packet passes, who switched last, and why")
+                .answers(200, json::<PanicStatus>()),
+            put("set_panic", PANIC, Run::BlockingBody(panic::switch))
+                .summary(
+                    "Lets every packet pass from now on, whatever the rules say, or has the \
+                 rules hold again. While it is on, every answer of the API has the header \
+                 couic-panic: on",
+                )
+                .answers(200, json::<PanicStatus>())
+                .body(json::<PanicRequest>())
+                .errors(&[400, 413, 422]),
         ],
-    },
-    Path {
-        pattern: "/v1/confirm",
-        operations: &[
-            operation(
-                Verb::Get,
+    ),
+    path(
+        "/v1/confirm",
+        &[
+            get(
+                "list_confirmations",
                 Access::Any,
                 Run::Blocking(confirm::list),
-                (
-                    "list_confirmations",
-                    "Changes of the client that wait to be confirmed, and those that were undone; for admin everybody's",
-                ),
-                (200, Shape::Json(Of::type_::<Confirmations>())),
-            ),
-            operation(
-                Verb::Post,
-                Access::Any,
-                Run::Blocking(confirm::all),
-                ("confirm_all", "Confirms every change of the client; 404 where none waits"),
-                (200, Shape::Json(Of::type_::<Confirmed>())),
             )
-            .errors(&[404, 422, 503]),
+            .summary(
+                "Changes of the client that wait to be confirmed, and those that were \
+                 undone; for admin everybody's",
+            )
+            .answers(200, json::<Confirmations>()),
+            post("confirm_all", Access::Any, Run::Blocking(confirm::all))
+                .summary("Confirms every change of the client; 404 where none waits")
+                .answers(200, json::<Confirmed>())
+                .errors(&[404, 422, 503]),
         ],
-    },
-    Path {
-        pattern: "/v1/confirm/{confirmation}",
-        operations: &[
-            operation(
-                Verb::Post,
-                Access::Any,
-                Run::Blocking(confirm::one),
-                ("confirm", "Confirms one change: it stays. An admin may confirm everybody's"),
-                (200, Shape::Json(Of::type_::<Confirmed>())),
-            )
-            .errors(&[404, 422, 503]),
-            operation(
-                Verb::Delete,
-                Access::Any,
-                Run::Blocking(confirm::undo),
-                ("undo", "Undoes one change at once"),
-                (200, Shape::Json(Of::type_::<RevertedChange>())),
-            )
-            .errors(&[404, 422]),
+    ),
+    path(
+        "/v1/confirm/{confirmation}",
+        &[
+            post("confirm", Access::Any, Run::Blocking(confirm::one))
+                .summary("Confirms one change: it stays. An admin may confirm everybody's")
+                .answers(200, json::<Confirmed>())
+                .errors(&[404, 422, 503]),
+            delete("undo", Access::Any, Run::Blocking(confirm::undo))
+                .summary("Undoes one change at once")
+                .answers(200, json::<RevertedChange>())
+                .errors(&[404, 422]),
         ],
-    },
+    ),
 ];

@@ -1,4 +1,4 @@
-//! What a confirmation remembers of one thing that was changed.
+//! One thing that an unconfirmed change has touched, before and after.
 
 use couic_common::{Cidr, ClientName, Policy, RuleKey, SetName};
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ pub enum Change {
     Set(SetChange),
 }
 
-/// What was changed.
+/// What identifies the thing that was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     Claim(RuleKey, Owner),
@@ -51,7 +51,7 @@ pub(super) enum Key {
 }
 
 impl Key {
-    /// As messages name it.
+    /// Its name in messages.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Claim(key, _) => key.to_string(),
@@ -60,7 +60,7 @@ impl Key {
         }
     }
 
-    /// The set that it is about.
+    /// The set concerned.
     pub(super) fn set(&self) -> Option<String> {
         match self {
             Self::Claim(..) => None,
@@ -97,7 +97,7 @@ impl Change {
         }
     }
 
-    /// Whether this begins where `earlier` ended: nobody else changed it in between.
+    /// Whether this begins where `earlier` ended, without another change in between.
     pub(super) fn continues(&self, earlier: &Self) -> bool {
         match (earlier, self) {
             (Self::Claim(e), Self::Claim(l)) => Claim::alike(&e.after, &l.before),
@@ -119,7 +119,7 @@ impl Change {
         self
     }
 
-    /// Both as one, where nobody else came in between; else this alone.
+    /// Both as one if there was no other change in between; else this alone.
     #[must_use]
     pub(super) fn after(self, earlier: Option<&Self>) -> Self {
         match earlier {

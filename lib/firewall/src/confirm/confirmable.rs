@@ -24,7 +24,7 @@ use crate::rules::{Actor, Applied, ClaimChange, FirewallError, Job};
 pub struct ConfirmableChange {
     owner: Arc<Confirmations>,
     id: ConfirmId,
-    /// What was known of the things that the last prediction names, before it.
+    /// The changes of the predicted things that were on record before.
     base: HashMap<Key, Option<Change>>,
     predicted: Vec<Change>,
     finished: bool,

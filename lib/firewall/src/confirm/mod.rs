@@ -1,15 +1,14 @@
-//! Commit-confirm: changes that are undone unless somebody confirms them in time.
+//! Commit-confirm: changes that are undone unless they are confirmed in time.
 //!
 //! What holds:
 //! - The way back is on the disk before a change is made. A crash or restart does not make it permanent: it is undone at
 //!   its time, or before the first packet where that has passed.
-//! - A change is undone thing by thing: a claim, a set's file, a set's rules. Each becomes what it was before, unless
-//!   somebody changed it afterwards, for good; then it is left alone, and said so. What is now as this change left it
-//!   counts as unchanged. Where a later change waits to be confirmed too, it stands, and undoing it leads back to before
-//!   this one.
+//! - A change is undone thing by thing: a claim, a set's file, a set's rules. Each becomes what it was before. A thing
+//!   that was changed again afterwards is left alone and named, unless that later change is unconfirmed, too: then it
+//!   stands, and undoing it leads back to before this one.
 //! - The sets of one change are put back in force together or not at all. What cannot be put back, say because the disk
 //!   is full, is tried again until it can.
-//! - What somebody must look at is told until it is dealt with: `watch`.
+//! - What needs an operator stays in health until it is dealt with: `watch`.
 //! - A clock that is set back puts nothing off: waiting is measured by one that does not jump, too.
 
 mod change;
@@ -40,19 +39,19 @@ use pending::{Changes, Pending, Stage};
 use record::{ENDING, Head, Record};
 use watch::{DAMAGED, Damaged, OrphanFile};
 
-/// So many changes can wait at a time.
+/// How many changes can wait at a time.
 pub const MAX_PENDING: usize = 64;
 
-/// What they may take together, in bytes: some 260,000 rules.
+/// Bytes of memory that they may take together: some 260,000 rules.
 const MAX_WEIGHT: usize = 64 << 20;
 
-/// So many undone changes are remembered.
+/// How many undone changes are remembered.
 const REMEMBERED: usize = 16;
 
 /// Below the working directory.
 const DIR: &str = "confirm";
 
-/// Why a change is not made with a way back, or not confirmed.
+/// Why a change cannot be made confirmable, confirmed or undone.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfirmError {
     /// There are [`MAX_PENDING`] already.
@@ -68,7 +67,7 @@ pub enum ConfirmError {
     /// A file that is to be kept is no text.
     #[error("the present file of set {0} is not text, and cannot be kept: mend it first")]
     NotText(String),
-    /// There is no such change, or it is somebody else's.
+    /// There is no such change, or it is another client's.
     #[error("no change {0} waits to be confirmed")]
     Unknown(ConfirmId),
     /// It was undone already.
@@ -98,12 +97,12 @@ struct ConfirmState {
     /// In the order in which they were made.
     pending: Vec<Pending>,
     reverted: VecDeque<RevertedChange>,
-    /// Set files that were left alone.
+    /// Set files that differ from the rules, since undoing left them alone.
     orphans: Vec<OrphanFile>,
     damaged: Vec<Damaged>,
     /// Why records cannot be written that are gone.
     unsaved: Option<io::Error>,
-    /// When these were looked at last.
+    /// When these were checked last.
     looked: Option<Instant>,
 }
 
@@ -130,12 +129,12 @@ impl std::fmt::Debug for Confirmations {
 }
 
 impl Confirmations {
-    /// Those that were left. What is overdue is undone at once: call this when the rules are in force, and before the
-    /// first packet is judged. A record that cannot be read is set aside, and log and health say so. A disk that takes no
-    /// data is no error: changes that are to be confirmed are refused then.
+    /// Restores unconfirmed changes, and undoes those that are overdue at once: call this when the rules are in force,
+    /// and before the first packet is filtered. A record that cannot be read is set aside, and named in log and health.
+    /// A disk that takes no data is no error: confirmable changes are refused then.
     ///
     /// # Errors
-    /// Where the directory cannot be used.
+    /// The directory cannot be used.
     pub fn open(
         working_dir: &Path,
         firewall: Arc<Firewall>,
@@ -212,7 +211,7 @@ impl Confirmations {
         Ok(ConfirmableChange::new(Arc::clone(self), id))
     }
 
-    /// Makes a change permanent, where `client` (None = anybody) made it.
+    /// Makes a change permanent, if `client` (None = any) made it.
     ///
     /// # Errors
     /// `Unknown`, `Undone`, `Busy`, `Unremoved`.
@@ -230,7 +229,7 @@ impl Confirmations {
         Ok(())
     }
 
-    /// Undoes a change now, where `client` (None = anybody) made it.
+    /// Undoes a change now, if `client` (None = any) made it.
     ///
     /// # Errors
     /// `Unknown`, `Undone`, `Busy`, `NotYet`.
@@ -240,7 +239,7 @@ impl Confirmations {
         client: Option<&ClientName>,
     ) -> Result<RevertedChange, ConfirmError> {
         self.waiting(&mut self.state.lock(), id, client)?;
-        self.undo_one(id, "somebody asked for that")
+        self.undo_one(id, "as requested")
     }
 
     fn waiting<'s>(
@@ -292,7 +291,7 @@ impl Confirmations {
     }
 }
 
-/// What was changed for good is not for earlier changes to undo, even where it looks as they had left it.
+/// A confirmed change is not for earlier changes to undo, even if it left things as they were.
 fn supersede(earlier: &mut [Pending], confirmed: &Pending) {
     for pending in earlier {
         let keys = confirmed.changes.list().iter().map(Change::key);
@@ -312,7 +311,7 @@ fn supersede(earlier: &mut [Pending], confirmed: &Pending) {
     }
 }
 
-/// What a start finds.
+/// Restores an unconfirmed change from its record.
 fn restored(path: &Path, now: u64) -> io::Result<Pending> {
     let (record, head, changes) = Record::read(path)?;
     // A clock that was set back must not put it off for longer than was asked for.

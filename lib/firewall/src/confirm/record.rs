@@ -1,7 +1,7 @@
 //! A confirmation on the disk: a file of JSON lines in `confirm/` below the working directory.
 //!
 //! It is written before the change is made, and removed when that is confirmed or undone. Lines are appended; of
-//! several about one thing the last one counts. A last line that is torn was never acted upon.
+//! several about one thing the last one counts. A torn last line was never acted upon.
 
 use std::{
     fs::{self, OpenOptions},
@@ -105,7 +105,7 @@ impl Record {
         }
     }
 
-    /// Whether its file was removed by hand.
+    /// Whether its file was removed from outside.
     pub(super) fn is_gone(&self) -> bool {
         self.exists && !self.path.exists()
     }
@@ -161,7 +161,7 @@ impl Record {
         Ok(())
     }
 
-    /// Removes the file. If its directory is gone, so is it.
+    /// Removes the file, which may be gone already.
     ///
     /// # Errors
     /// What the system says.

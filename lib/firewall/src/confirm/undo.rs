@@ -1,4 +1,4 @@
-//! The way back.
+//! Undoing a change: claims by compare and set, sets all together, then their files.
 
 use std::{
     collections::BTreeSet,
@@ -18,17 +18,17 @@ use crate::rules::{
     Actor, ClaimSwap, Origin, SetCatalog, SetEntries, SetError, Swapped, parse_set,
 };
 
-/// When what could not be undone is tried again.
+/// Between two attempts to undo a change.
 pub(super) const AGAIN: Duration = Duration::from_secs(5);
 
-/// So many things that were left alone are named.
+/// How many of the things that were left alone are named.
 const NAMED: usize = 20;
 
 /// What became of each thing.
 #[derive(Debug, Default)]
 struct Outcome {
     restored: u64,
-    /// Somebody changed these afterwards.
+    /// Changed again afterwards, so left alone.
     moved: Vec<Key>,
     /// Why some could not be put back.
     failed: Vec<String>,
@@ -49,7 +49,7 @@ impl Confirmations {
     pub fn undo_due(&self) {
         let now = self.firewall.now();
         let is_due = |p: &Pending| {
-            // That clock shows whole seconds: nobody gets less time than was asked for.
+            // That clock shows whole seconds: no client gets less time than it asked for.
             let late = p.problem.is_none() && now > p.head.until;
             p.stage == Stage::Waiting && (late || Instant::now() >= p.due)
         };
@@ -64,7 +64,7 @@ impl Confirmations {
         drop(state);
         for id in due {
             // Whatever happened stands in the log.
-            let _ = self.undo_one(id, "nobody confirmed it in time");
+            let _ = self.undo_one(id, "it was not confirmed in time");
         }
     }
 
@@ -117,8 +117,8 @@ impl Confirmations {
         }
     }
 
-    /// First what is in force, all of it or nothing, then the files. Where that ends in the middle, doing it again goes
-    /// on from there.
+    /// Restores what is in force, all of it or nothing, then the files. If it fails halfway, the next attempt goes on
+    /// from there.
     fn undo_sets(&self, head: &Head, changes: &[Change], outcome: &mut Outcome) {
         if !changes
             .iter()
@@ -160,12 +160,12 @@ impl Confirmations {
                 }
                 Err(error) => outcome.failed(key.name(), error),
             },
-            Change::Set(set) => match self.follow(set) {
-                Ok(followed) => {
+            Change::Set(set) => match self.undo_reload_of(set) {
+                Ok(is_restored) => {
                     if !outcome.moved.contains(&key) {
                         outcome.done();
                     }
-                    if !followed && self.watch(head, (set.policy, &set.set), in_force) {
+                    if !is_restored && self.watch(head, (set.policy, &set.set), in_force) {
                         let file = Key::File(set.policy, set.set.clone());
                         outcome.moved.push(file);
                     }
@@ -175,7 +175,7 @@ impl Confirmations {
         }
     }
 
-    /// A set's file gets its old text. False where somebody changed it meanwhile.
+    /// Restores the text of a set's file. False if it was changed meanwhile.
     fn undo_file(&self, change: &FileChange) -> Result<bool, SetError> {
         let FileChange {
             policy,
@@ -200,9 +200,9 @@ impl Confirmations {
         Ok(true)
     }
 
-    /// A file that says what a reload put in force says what was in force before. False where it says something else:
-    /// it is somebody's who has changed it since.
-    fn follow(&self, change: &SetChange) -> Result<bool, SetError> {
+    /// Makes the file of a set whose reload is undone say what was in force before. False if the file was changed
+    /// after that reload.
+    fn undo_reload_of(&self, change: &SetChange) -> Result<bool, SetError> {
         let SetChange {
             policy,
             set,
@@ -225,8 +225,8 @@ impl Confirmations {
         Ok(true)
     }
 
-    /// Where a later change that waits, too, began with what this one had done, undoing that one is to lead back to
-    /// before this one. What is left is for this one to undo.
+    /// Hands changes over to later unconfirmed changes that began where this one ended: undoing those leads back to
+    /// before this one. Returns what is left to undo here.
     fn pass_on(&self, id: ConfirmId, changes: Vec<Change>, outcome: &mut Outcome) -> Vec<Change> {
         let mut state = self.state.lock();
         let Some(at) = state.pending.iter().position(|p| p.head.id == id) else {
@@ -247,7 +247,7 @@ impl Confirmations {
                     touched.insert(at);
                     outcome.done();
                 }
-                // Somebody came in between.
+                // There was another change in between.
                 Some(_) => outcome.moved.push(key),
             }
         }
@@ -265,7 +265,7 @@ impl Confirmations {
         left
     }
 
-    /// Whether a change that is being made at this moment is about the same things.
+    /// Whether a change that is being made right now concerns the same things.
     fn is_met(state: &ConfirmState, id: ConfirmId) -> bool {
         let mut making = state.pending.iter().filter(|p| p.stage == Stage::Making);
         let of = state.pending.iter().find(|p| p.head.id == id);
@@ -287,7 +287,7 @@ impl Confirmations {
             summary,
             ..
         } = head;
-        // The way back goes when the disk has what was put back, and not before.
+        // The record goes once the disk has what was restored, not before.
         let is_on_disk = self.firewall.sync();
         let mut state = self.state.lock();
         let mut failed = outcome.failed;
@@ -295,7 +295,7 @@ impl Confirmations {
             && let Some(pending) = state.get(*id)
             && let Err(left) = forget(pending, is_on_disk)
         {
-            // It is undone, and not to be undone again when somebody has made the change once more.
+            // It is undone, and must not be undone again if the same change is made once more.
             pending.changes = Changes::default();
             let before = pending.undone.get_or_insert_default();
             before.0 += outcome.restored;
@@ -331,7 +331,7 @@ impl Confirmations {
     }
 }
 
-/// Notes why a change is not undone, or not for good. It is tried again.
+/// Remembers why a change is not undone, or not durably, and schedules the next attempt.
 fn again_later(state: &mut ConfirmState, head: &Head, failed: &[String]) -> ConfirmError {
     let Head {
         id,
@@ -369,14 +369,14 @@ fn forget(pending: &Pending, is_on_disk: bool) -> Result<(), String> {
     })
 }
 
-/// What of so many things that were left alone is told.
+/// The things that were left alone, for the log.
 fn left(count: usize, named: &[String]) -> String {
     if count == 0 {
         return "nothing left alone".to_owned();
     }
     let more = if count > named.len() { ", …" } else { "" };
     let named = named.join(", ");
-    format!("{count} left alone, since somebody changed them afterwards: {named}{more}")
+    format!("{count} left alone, since they were changed afterwards: {named}{more}")
 }
 
 fn origin(client: &ClientName, head: &Head) -> Origin {
@@ -391,7 +391,7 @@ fn origin(client: &ClientName, head: &Head) -> Origin {
     }
 }
 
-/// What sets claim when these changes are undone, where nobody came in between.
+/// What sets claim once these changes are undone, as far as there was no other change in between.
 fn undone(mut in_force: SetEntries, changes: &[Change], outcome: &mut Outcome) -> SetEntries {
     for change in changes {
         match change {
@@ -419,7 +419,7 @@ fn undone(mut in_force: SetEntries, changes: &[Change], outcome: &mut Outcome) -
     in_force
 }
 
-/// Puts `before` in place of `after`. False where something else stands there.
+/// Puts `before` in place of `after`. False if the set has other entries.
 fn put(sets: &mut SetEntries, key: (Policy, SetName), after: &[Cidr], before: &[Cidr]) -> bool {
     let stands = sets.get(&key).map_or(&[][..], Vec::as_slice);
     if stands == before {
@@ -436,7 +436,7 @@ fn put(sets: &mut SetEntries, key: (Policy, SetName), after: &[Cidr], before: &[
     true
 }
 
-/// What a file says; a file that is not there says nothing. None where it has a bad line.
+/// The entries of a file's text; none if there is no file. None on a bad line.
 fn entries(text: Option<&str>) -> Option<Vec<Cidr>> {
     text.map_or(Some(Vec::new()), |text| parse_set(text.as_bytes()).ok())
 }

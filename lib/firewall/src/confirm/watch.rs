@@ -1,9 +1,9 @@
-//! What somebody must look at: it is in health, in the list of changes, and in the log.
+//! What needs an operator: it is in health, in the list of changes, and in the log.
 //!
-//! - A set file that an undone change left alone, since somebody had changed it, and that says something else than the
-//!   rules in force: the next reload or start follows it. Told until the two are the same, or the files are followed.
-//! - A record that cannot be read: that change stays. Told until the file is taken away.
-//! - A record that cannot be written, a change that cannot be undone. Told until they can.
+//! - An orphan: a set file that undoing left alone, since it had been changed, and that differs from the rules in force.
+//!   The next reload or start loads it. Reported until the two agree, or the files are loaded.
+//! - A record that cannot be read: that change stays. Reported until the file is removed.
+//! - A record that cannot be written, a change that cannot be undone. Reported until they can.
 
 use std::{
     fs, io,
@@ -37,7 +37,7 @@ pub(super) struct OrphanFile {
     says: Says,
 }
 
-/// What a set file says, beside the rules in force.
+/// How a set file compares with the rules in force.
 #[derive(Debug, PartialEq, Eq)]
 enum Says {
     TheSame,
@@ -70,7 +70,7 @@ impl OrphanFile {
             ),
         };
         format!(
-            "sets/{policy}/{set}.couic is NOT in force: somebody changed it before {client}'s change {id} ({summary}) was undone, so it was left alone; {then}"
+            "sets/{policy}/{set}.couic is NOT in force: it was changed before {client}'s change {id} ({summary}) was undone, so it was left alone; {then}"
         )
     }
 }
@@ -104,8 +104,7 @@ impl Damaged {
 }
 
 impl Confirmations {
-    /// Looks again at what was told, and at the records: somebody may have dealt with it, or taken a record away. Not
-    /// more often than is worth it.
+    /// Checks again what was reported, and whether all records are there. Does nothing if it was called just before.
     pub fn look_after(&self) {
         let mut state = self.state.lock();
         if state.looked.is_none_or(|at| at.elapsed() >= AGAIN) {
@@ -133,7 +132,7 @@ impl Confirmations {
         if self.state.lock().orphans.is_empty() {
             return;
         }
-        // Nobody changes files or puts them in force meanwhile.
+        // Files are neither changed nor loaded meanwhile.
         let _turn = self.sets.turn();
         let mut state = self.state.lock();
         state.orphans.retain_mut(|orphan| {
@@ -148,7 +147,7 @@ impl Confirmations {
         });
     }
 
-    /// What a set's file says beside these rules.
+    /// How a set's file compares with these rules.
     fn says(&self, policy: Policy, set: &SetName, rules: &[Cidr]) -> Says {
         let entries = match self.sets.read(policy, set) {
             Err(SetError::NotFound { .. }) => Vec::new(),
@@ -162,13 +161,12 @@ impl Confirmations {
         }
     }
 
-    /// The files were put in force, all of them. Hold [`SetStore::turn`](crate::rules::SetStore::turn).
+    /// All set files were loaded. Hold [`SetStore::turn`](crate::rules::SetStore::turn).
     pub fn files_followed(&self) {
         self.state.lock().orphans.clear();
     }
 
-    /// A file that a change left alone when it was undone. True where it says something else than the rules, which are
-    /// `in_force` by now: then it is watched.
+    /// Watches a file that undoing left alone, if it differs from the rules that are `in_force`. True if it does.
     pub(super) fn watch(
         &self,
         of: &Head,
@@ -204,7 +202,7 @@ impl Confirmations {
         true
     }
 
-    /// The rules of sets are `in_force` from now on, whatever the files say.
+    /// Notes which rules of sets are in force now.
     pub(super) fn rules_are(&self, in_force: &SetEntries) {
         for orphan in &mut self.state.lock().orphans {
             let key = (orphan.policy, orphan.set.clone());
@@ -212,7 +210,7 @@ impl Confirmations {
         }
     }
 
-    /// Makes the directory again where somebody took it away, and writes every record that is gone.
+    /// Restores the directory and every record if they were removed.
     ///
     /// # Errors
     /// What the system says, or why the directory cannot be trusted.
@@ -235,13 +233,13 @@ impl Confirmations {
         Ok(())
     }
 
-    /// What somebody must look at, a sentence each.
+    /// What needs an operator, a sentence each.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         self.state.lock().problems()
     }
 
-    /// Makes a health document say so.
+    /// Adds the problems to a health document.
     pub fn mark(&self, health: &mut Health) {
         health.confirm_problems = self.problems();
         if !health.confirm_problems.is_empty() {
@@ -275,7 +273,7 @@ impl ConfirmState {
     }
 }
 
-/// Sets a record aside that cannot be read, where that can be done.
+/// Sets an unreadable record aside, if possible.
 pub(super) fn set_aside(path: &Path, error: &io::Error) -> Damaged {
     let aside = path.with_extension(DAMAGED);
     let kept = fs::rename(path, &aside);

@@ -66,7 +66,7 @@ pub enum AttachError {
         /// As configured.
         name: String,
     },
-    /// Somebody else's program is there.
+    /// Another program is attached.
     #[error(
         "interface {name} already runs the XDP program \"{program}\" (id {id}), which is not Couic's: see `bpftool net` and `bpftool prog show id {id}`; stop its owner, or detach it with `ip link set dev {name} xdp off`, then start Couic again{}",
         if *.tcx { "; or set operation_mode = \"auto\" or \"tcx\", which filter behind it, by TCX" } else { "" }
@@ -171,7 +171,7 @@ pub enum AttachError {
 }
 
 impl AttachError {
-    /// Somebody else has the interface. A program's name tells whether that is a Couic.
+    /// Another program has the interface. Its name shows whether it is a Couic.
     pub fn foreign(name: &str, id: u32, program: Option<String>, tcx: bool) -> Self {
         let name = name.to_owned();
         match program {

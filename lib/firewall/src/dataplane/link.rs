@@ -1,9 +1,7 @@
-//! Links of XDP and TCX by bpf(2) itself: what the keeper does with them, and nothing more, so that its process needs no
-//! library for that.
+//! Links of XDP and TCX by bpf(2) itself: what the keeper needs and no more, so that its process needs no library.
 //!
-//! A link is a kernel object that ties one program to one interface (XDP: Linux 5.9, TCX: 6.6). It goes when nobody holds it any more:
-//! neither a process, nor systemd, nor a file in a bpf filesystem. Putting another program behind it is one atomic step
-//! for packets.
+//! A link is a kernel object that ties one program to one interface (XDP: Linux 5.9, TCX: 6.6). It goes with its last
+//! holder: a process, systemd, or a file in a bpf filesystem. Replacing its program is one atomic step for packets.
 
 use std::{
     ffi::CString,
@@ -53,10 +51,10 @@ impl From<XdpMode> for Hook {
     }
 }
 
-/// What the kernel says of a link.
+/// A link as the kernel describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkInfo {
-    /// The interface's index; 0 where the interface is gone or somebody detached the link.
+    /// The interface's index; 0 if the interface is gone or the link was detached.
     pub index: u32,
     /// The kernel's number for the program.
     pub program: u32,
@@ -103,7 +101,7 @@ pub fn update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     bpf(BPF_LINK_UPDATE, &mut attr).map(drop)
 }
 
-/// Takes the program off, whoever else holds the link.
+/// Detaches the program, even if there are other holders of the link.
 pub fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
     bpf(BPF_LINK_DETACH, &mut [raw(link)]).map(drop)
 }
@@ -130,19 +128,17 @@ pub fn pinned(path: &Path) -> io::Result<OwnedFd> {
     new_fd(BPF_OBJ_GET, &mut attr)
 }
 
-/// What the kernel says of a link; an error of kind `InvalidData` where the descriptor is not one of ours.
+/// Asks the kernel about a link; an error of kind `InvalidData` if the descriptor is no link of XDP or TCX.
 pub fn info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
-    // struct bpf_link_info: type, id, prog_id, padding, then a union: ifindex comes first in it, for TCX then the
-    // attach type.
-    let mut info = [0u32; 32];
+    let mut info = RawLinkInfo::default();
     let mut attr = InfoAttr {
         fd: raw(link),
-        len: 128,
-        info: info.as_mut_ptr() as u64,
+        len: u32::try_from(size_of::<RawLinkInfo>()).map_err(io::Error::other)?,
+        info: (&raw mut info) as u64,
     };
     bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
     // Other objects than links have other records, of which only the first word is compared.
-    let hook = match (info[0], info[5]) {
+    let hook = match (info.kind, info.attach_type) {
         (BPF_LINK_TYPE_XDP, _) => Hook::Xdp,
         (BPF_LINK_TYPE_TCX, BPF_TCX_INGRESS) => Hook::Tcx,
         _ => {
@@ -151,8 +147,8 @@ pub fn info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
         }
     };
     Ok(LinkInfo {
-        index: info[4],
-        program: info[2],
+        index: info.index,
+        program: info.program,
         hook,
     })
 }
@@ -171,6 +167,21 @@ struct QueryAttr {
     count: [u32; 2],
     /// Flags and links of programs, which are not asked for, and the revision of the row.
     more: [u64; 4],
+}
+
+/// `struct bpf_link_info`, its union as links of XDP and TCX use it. The kernel fills in as much as it knows.
+#[repr(C)]
+#[derive(Default)]
+struct RawLinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    padding: u32,
+    index: u32,
+    /// TCX only.
+    attach_type: u32,
+    /// Of later kernels.
+    more: [u32; 26],
 }
 
 /// The part of union `bpf_attr` for BPF_OBJ_PIN and BPF_OBJ_GET.

@@ -9,10 +9,10 @@ use super::{Counters, Plane, PlaneError, PlaneRule, RuleUsage, TagSlot, Valve};
 
 /// A data plane without a kernel. Clones share the same rules and counters.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryPlane(Arc<Mutex<State>>);
+pub struct MemoryPlane(Arc<Mutex<MemoryTables>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct MemoryTables {
     rules: BTreeMap<RuleKey, PlaneRule>,
     tags: BTreeMap<(Policy, TagSlot), Counter>,
     /// Where rules are counted one by one.
@@ -24,7 +24,7 @@ struct State {
     refuses_puts: bool,
 }
 
-impl State {
+impl MemoryTables {
     /// The rule that decides about packets from an address.
     fn deciding(&self, source: IpAddr) -> Option<(RuleKey, TagSlot)> {
         Policy::ALL.into_iter().find_map(|policy| {
@@ -43,9 +43,9 @@ impl MemoryPlane {
     /// One that counts rules one by one. What it says of when is the last heartbeat.
     #[must_use]
     pub fn counting_rules() -> Self {
-        let state = State {
+        let state = MemoryTables {
             usage: Some(BTreeMap::new()),
-            ..State::default()
+            ..MemoryTables::default()
         };
         Self(Arc::new(Mutex::new(state)))
     }
@@ -80,7 +80,7 @@ impl MemoryPlane {
         self.0.lock().refuses_puts = all;
     }
 
-    /// Changes a rule behind its owner's back: for tests of what notices that.
+    /// Changes a rule behind the firewall's back, for tests of the self-check.
     pub fn tamper(&self, key: RuleKey, rule: Option<PlaneRule>) {
         let mut state = self.0.lock();
         match rule {

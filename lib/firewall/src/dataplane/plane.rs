@@ -155,14 +155,14 @@ pub trait Plane: Send {
     /// Which rules decide about packets from an address, by what packets look at; None where none does.
     fn decides(&self, source: IpAddr) -> Option<(Policy, TagSlot)>;
 
-    /// Takes out what nobody put there: a rule of which only the tables know. Without effect where there is none.
+    /// Removes a rule that only the tables know, and that was never put. Without effect if there is none.
     fn erase(&mut self, key: RuleKey);
 
     /// Shows rules that the tables hold, at `places` of their places from `from` on. Answers where to go on; None where
     /// that was the last place.
     fn walk(&self, from: usize, places: usize, show: &mut dyn FnMut(RuleKey)) -> Option<usize>;
 
-    /// The switch that lets everything pass. It needs no turn behind whoever changes rules.
+    /// The switch that lets everything pass. It works beside changes of rules.
     fn valve(&self) -> Arc<dyn Valve>;
 
     /// What a rule decided. None where there is no such rule, or where rules are not counted one by one.

@@ -378,7 +378,7 @@ fn make_mappable(map: BorrowedFd<'_>, name: &str, bytes: usize) -> io::Result<()
     let Ok(made @ 0..) = libc::c_int::try_from(made) else {
         return Err(io::Error::last_os_error());
     };
-    // SAFETY: the kernel just gave this descriptor, nobody else has it.
+    // SAFETY: the kernel just returned this descriptor, and nothing else owns it.
     let made = unsafe { OwnedFd::from_raw_fd(made) };
     // SAFETY: replaces one open descriptor by another; its owner keeps owning it.
     let done = unsafe { libc::dup3(made.as_raw_fd(), map.as_raw_fd(), libc::O_CLOEXEC) };

@@ -8,7 +8,7 @@ use couic_ebpf::layout::{self, LINE, MAX_POOL, MIN_FILTERS, MIN_HOSTS, MIN_LINES
 use super::Limits;
 
 /// How full a bucket table gets. At 65 % some 17 % of its lines are full (simulated), so a rule finds all of its 16
-/// ([`layout::LINES_TRIED`]) lines full with a chance of 0.17^16, 5 in 10^13; a random seed makes it nobody's choice.
+/// ([`layout::LINES_TRIED`]) lines full with a chance of 0.17^16, 5 in 10^13; a random seed keeps it out of an attacker's hands.
 pub(super) const FULL_PERCENT: usize = 65;
 
 /// Rules of /48 and longer that a line of the IPv6 filter is for: 512 bits, at most four a rule.

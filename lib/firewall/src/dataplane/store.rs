@@ -92,7 +92,7 @@ impl Store {
         })
     }
 
-    /// Brings what every lookup reads into reach. Nobody shares it yet.
+    /// Brings what every lookup reads into reach. It is not shared yet.
     pub(super) fn reach_basics(&mut self) -> Result<(), PlaneError> {
         if let Some(config) = Arc::get_mut(&mut self.config) {
             config.reach(1)?;

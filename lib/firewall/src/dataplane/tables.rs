@@ -30,7 +30,7 @@ pub struct TablePlane {
 pub(crate) enum Corruption {
     /// A host's slot is empty.
     Host4,
-    /// A slot holds a host that nobody added.
+    /// A slot holds a host that was never added.
     Spurious4,
     /// The prefilter says that there are no rules.
     Prefilter4,
@@ -268,7 +268,7 @@ impl Plane for TablePlane {
     }
 
     fn usage(&self, key: RuleKey) -> Option<RuleUsage> {
-        // Every entry of a list asks: without counters nobody looks the rule up.
+        // Called for every entry of a list: without counters the lookup is skipped.
         if !self.counts.is_on() {
             return None;
         }

@@ -113,7 +113,7 @@ impl Tops {
         self.bump(store, head);
     }
 
-    /// Ends a change that concerns everybody.
+    /// Ends a change that all lookups may see.
     pub(super) fn bump_all(&mut self, store: &Store) {
         for head in 0..self.tops(store).in_reach() {
             self.bump(store, head);

@@ -2,7 +2,7 @@
 //! caller says that it is meant.
 //!
 //! They are asked for by a request (couicctl does so), or enforced for all by `[guard] enforce = true`. Without
-//! either they are off: clients of Couic 1.0 know nothing of them. Rules of policy `ignore` cut nobody off and are
+//! either they are off: clients of Couic 1.0 know nothing of them. Rules of policy `ignore` cut no source off and are
 //! never refused.
 
 mod host;
@@ -61,7 +61,7 @@ impl Guard {
         }
     }
 
-    /// The check for the rules of one request, over one state of the host. None where nobody asked for it and it is
+    /// The check for the rules of one request, over one state of the host. None if the request does not ask for it and it is
     /// not enforced, and for policy `ignore`. A request that says `force: true` does not ask for it at all.
     #[must_use]
     pub fn for_request(&self, policy: Policy, asked: Option<&GuardRequest>) -> Option<GuardCheck> {
@@ -150,7 +150,7 @@ pub enum GuardReason {
     Host(HostAddress),
     /// A large part of the Internet: the prefix is shorter than this.
     TooShort(u8),
-    /// Nobody knows: the kernel did not tell the host's addresses.
+    /// Unknown: the kernel did not report the host's addresses.
     Unknown(Arc<str>),
 }
 

@@ -1,8 +1,8 @@
 //! The state behind the firewall's lock.
 //!
-//! Every change of a rule, whoever asks for it, is the same step: [`Core::install`] puts a new list of claims in place
-//! of the old one. It is the only place that writes the data plane, the tables, the tags and the deadlines, tells the
-//! journal, and emits events, so they cannot disagree.
+//! Every change of a rule is the same step: [`Core::install`] puts a new list of claims in place of the old one. It is
+//! the only place that writes the data plane, the tables, the tags and the deadlines, appends to the journal, and emits
+//! events, so they cannot disagree.
 
 use std::sync::Arc;
 
@@ -130,7 +130,7 @@ impl Core {
         Ok(())
     }
 
-    /// The same, and nobody hears of it. Returns what is shown, if anything changed.
+    /// The same without an event. Returns what is shown, if anything changed.
     ///
     /// # Errors
     /// Nothing has changed then.
@@ -208,7 +208,7 @@ impl Core {
             (Some(_), Some(new)) => (EventKind::Updated, *new),
             (None, None) => return,
         };
-        // Who follows claims rather than rules has to hear of the others all the same.
+        // Subscribers to claims rather than rules need the others as well.
         let is_shown = old.map(seen) != new.map(seen);
         let bus = if is_shown {
             &mut self.bus

@@ -1,4 +1,4 @@
-//! When claims end: a queue by deadline, so that nobody ever scans the rules.
+//! When claims end: a queue by deadline, so that rules are never scanned.
 //!
 //! Entries are not taken out when a claim is renewed or removed; such an entry finds no claim with its deadline when
 //! it comes up. The owner counts them, and has the queue swept when they are the most of it.

@@ -1,11 +1,11 @@
-//! Rules that outlive the process: what is told to the journal, and what is taken from it at the start.
+//! Rules that outlive the process: what the journal records, and what is restored from it.
 //!
 //! What holds:
 //! - Every change of a claim of the API or of a peer is appended to the journal before the call that made it returns.
 //!   Claims of sets are in the set files.
-//! - What is restored has its owner, tag, expiration and creation, and nobody hears of it: a restart is not a change.
-//! - What does not fit, say because a limit was lowered, is kept: it stays in the journal, and is put in force as soon
-//!   as there is room. It can be removed, but is not listed.
+//! - What is restored has its owner, tag, expiration and creation, and emits no event: a restart is not a change.
+//! - A rule that does not fit, say because a limit was lowered, is kept: it stays in the journal, and is put in force
+//!   as soon as there is room. It can be removed, but is not listed.
 
 use std::{
     collections::BTreeMap,
@@ -57,7 +57,7 @@ fn record(key: RuleKey, claims: Vec<Claim>) -> Record {
 
 impl Firewall {
     /// Puts rules of an earlier life in force, beneath the claims of sets, and records every change from now on.
-    /// Call it before anybody changes rules.
+    /// Call it before any rule is changed.
     pub fn restore(&self, journal: Arc<Journal>, recovered: Recovered) -> Restored {
         let mut restored = Restored::default();
         let mut rules = recovered.claims.into_iter().peekable();
@@ -157,7 +157,7 @@ impl Rows for Firewall {
 }
 
 impl Core {
-    /// Tells the journal what the API and peers want of a rule, where that changes. Call it before the table does.
+    /// Records the claims of the API and of peers on a rule, if they change. Call it before the table changes.
     pub(super) fn record(&mut self, key: RuleKey, old: &Claims, new: &Claims) {
         let Some(journal) = &self.durable.journal else {
             return;
@@ -189,7 +189,7 @@ impl Core {
         key: RuleKey,
         mut claims: Vec<Claim>,
         now: u64,
-        told: &mut Restored,
+        restored: &mut Restored,
     ) {
         let count = claims.len();
         claims.retain(|claim| !claim.is_over(now));
@@ -198,13 +198,13 @@ impl Core {
             journal.append(&record(key, claims.clone()));
         }
         if claims.is_empty() {
-            told.expired += 1;
+            restored.expired += 1;
             return;
         }
         match self.put_back(key, &claims, now) {
-            Ok(()) => told.rules += 1,
+            Ok(()) => restored.rules += 1,
             Err(_) => {
-                told.kept += 1;
+                restored.kept += 1;
                 self.durable.kept.insert(key, claims);
             }
         }
@@ -239,8 +239,8 @@ impl Core {
             claims = claims.with(claim, self.owners());
         }
         if outcome.is_ok() {
-            let unheard = self.exchange(key, claims);
-            outcome = unheard.map(drop).map_err(Into::into);
+            let unpublished = self.exchange(key, claims);
+            outcome = unpublished.map(drop).map_err(Into::into);
         }
         let (tags, _) = self.tags_mut(key.policy);
         held.into_iter().for_each(|slot| tags.release(slot));
@@ -250,7 +250,12 @@ impl Core {
     }
 
     /// Tries the kept rules behind `after`. Returns the last one looked at, None at the end.
-    fn admit(&mut self, after: Option<RuleKey>, now: u64, told: &mut Restored) -> Option<RuleKey> {
+    fn admit(
+        &mut self,
+        after: Option<RuleKey>,
+        now: u64,
+        restored: &mut Restored,
+    ) -> Option<RuleKey> {
         let journal = self.durable.journal.clone()?;
         let from = after.map_or(Unbounded, Excluded);
         let kept = self.durable.kept.range((from, Unbounded)).take(CHUNK);
@@ -262,7 +267,7 @@ impl Core {
             if (has_expired || is_there || self.check_room(*key).is_ok())
                 && let Some(claims) = self.durable.kept.remove(key)
             {
-                self.restore(&journal, *key, claims, now, told);
+                self.restore(&journal, *key, claims, now, restored);
             }
         }
         self.durable.appended += 1;

@@ -1,9 +1,9 @@
-//! The one stream of rule changes, and its followers.
+//! The one stream of rule changes, and its subscribers.
 //!
-//! The owner of the rules never waits for a follower, and hardly pays for one: a change is written once, into a block
-//! in memory, however many follow. Followers take whole blocks and share them, so that all that they do with events,
+//! The owner of the rules never waits for a subscriber, and hardly pays for one: a change is written once, into a block
+//! in memory, however many subscribers there are. Subscribers take whole blocks and share them, so that all that they do with events,
 //! down to freeing them, happens off the lock and on their own threads. Each has a bound of its own; what it left
-//! lying beyond that is counted as missed. Everybody sees the same order.
+//! lying beyond that is counted as missed. All subscribers see the same order.
 
 use std::{
     collections::VecDeque,
@@ -16,25 +16,25 @@ use parking_lot::{Condvar, Mutex};
 
 use super::RuleEvent;
 
-/// Events of a full block. Followers hold and free memory in these units.
+/// Events of a full block. Subscribers hold and free memory in these units.
 const BLOCK: usize = 64;
 
 /// The publishing side, owned by the core.
 #[derive(Debug, Default)]
 pub(super) struct EventBus {
-    journal: Arc<Mutex<Journal>>,
+    stream: Arc<Mutex<Stream>>,
     seq: u64,
 }
 
-/// What was published and not taken by everybody. While somebody follows, numbers are without gaps, so that the number
+/// What was published and not received by all. While there is a subscriber, numbers have no gaps, so that the number
 /// of an event tells where it stands.
 #[derive(Debug, Default)]
-struct Journal {
+struct Stream {
     sealed: VecDeque<Block>,
     open: Vec<RuleEvent>,
     /// The number of the last event.
     last: u64,
-    followers: Vec<Follower>,
+    subscribers: Vec<Subscriber>,
     /// Whether one of them sleeps.
     asleep: bool,
 }
@@ -43,7 +43,7 @@ struct Journal {
 type Block = Arc<Vec<RuleEvent>>;
 
 #[derive(Debug)]
-struct Follower {
+struct Subscriber {
     /// The number of the event that it gets next.
     next: u64,
     capacity: u64,
@@ -51,28 +51,28 @@ struct Follower {
     filled: Arc<Condvar>,
 }
 
-/// A follower's end of the stream. Dropping it ends the following.
+/// A subscriber's end of the stream. Dropping it unsubscribes.
 #[derive(Debug)]
 pub struct Subscription {
-    journal: Arc<Mutex<Journal>>,
-    /// Also what tells this follower from the others.
+    stream: Arc<Mutex<Stream>>,
+    /// Also identifies this subscriber.
     filled: Arc<Condvar>,
 }
 
-/// What a follower gets at a time.
+/// What a subscriber receives at a time.
 #[derive(Debug, Default)]
 pub struct Received {
     /// In the order in which they took effect. Empty where the time ran out.
     pub events: Events,
-    /// How many events before these were lost because the follower was slow.
+    /// How many events before these were lost because the subscriber was slow.
     pub missed: u64,
 }
 
-/// Some events in a row, shared with other followers.
+/// Some events in a row, shared with other subscribers.
 #[derive(Debug, Default)]
 pub struct Events {
     blocks: Vec<Block>,
-    /// Events of the first block that this follower had before, or missed.
+    /// Events of the first block that this subscriber had before, or missed.
     skip: usize,
 }
 
@@ -99,39 +99,39 @@ impl Events {
 impl EventBus {
     pub(super) fn subscribe(&mut self, capacity: usize) -> Subscription {
         let filled = Arc::<Condvar>::default();
-        self.journal.lock().followers.push(Follower {
+        self.stream.lock().subscribers.push(Subscriber {
             next: self.seq + 1,
             capacity: capacity.max(1) as u64,
             asleep: false,
             filled: Arc::clone(&filled),
         });
         Subscription {
-            journal: Arc::clone(&self.journal),
+            stream: Arc::clone(&self.stream),
             filled,
         }
     }
 
-    /// Hands an event to every follower. `make` gets the event's number, and runs only if somebody follows.
+    /// Publishes an event. `make` gets the event's number, and runs only if there is a subscriber.
     pub(super) fn publish(&mut self, make: impl FnOnce(u64) -> RuleEvent) {
         self.seq += 1;
-        let mut journal = self.journal.lock();
-        journal.last = self.seq;
-        if journal.followers.is_empty() {
+        let mut stream = self.stream.lock();
+        stream.last = self.seq;
+        if stream.subscribers.is_empty() {
             return;
         }
-        journal.open.push(make(self.seq));
-        if journal.open.len() >= BLOCK {
-            journal.seal();
-            journal.open.reserve_exact(BLOCK);
-            drop(journal.unneeded());
+        stream.open.push(make(self.seq));
+        if stream.open.len() >= BLOCK {
+            stream.seal();
+            stream.open.reserve_exact(BLOCK);
+            drop(stream.unneeded());
         }
-        if journal.asleep {
-            journal.wake();
+        if stream.asleep {
+            stream.wake();
         }
     }
 }
 
-impl Journal {
+impl Stream {
     fn seal(&mut self) {
         if !self.open.is_empty() {
             self.sealed.push_back(Arc::new(mem::take(&mut self.open)));
@@ -140,44 +140,44 @@ impl Journal {
 
     fn wake(&mut self) {
         self.asleep = false;
-        for follower in &mut self.followers {
-            if mem::take(&mut follower.asleep) {
-                follower.filled.notify_one();
+        for subscriber in &mut self.subscribers {
+            if mem::take(&mut subscriber.asleep) {
+                subscriber.filled.notify_one();
             }
         }
     }
 
     fn set_asleep(&mut self, filled: &Arc<Condvar>, asleep: bool) {
-        if let Some(follower) = self.follower(filled) {
-            follower.asleep = asleep;
+        if let Some(subscriber) = self.subscriber(filled) {
+            subscriber.asleep = asleep;
         }
-        self.asleep = self.followers.iter().any(|follower| follower.asleep);
+        self.asleep = self.subscribers.iter().any(|subscriber| subscriber.asleep);
     }
 
-    /// Takes out what nobody is to get any more. Freeing it is left to the caller.
+    /// Removes the blocks that no subscriber needs any more. The caller frees them, off the lock.
     fn unneeded(&mut self) -> Vec<Block> {
-        let wanted = |follower: &Follower| follower.first(self.last);
-        let first = self.followers.iter().map(wanted).min();
+        let wanted = |subscriber: &Subscriber| subscriber.first(self.last);
+        let first = self.subscribers.iter().map(wanted).min();
         let first = first.unwrap_or(u64::MAX);
         let past = |block: &&Block| block.last().is_none_or(|event| event.seq < first);
         let count = self.sealed.iter().take_while(past).count();
         self.sealed.drain(..count).collect()
     }
 
-    fn follower(&mut self, filled: &Arc<Condvar>) -> Option<&mut Follower> {
-        let mut all = self.followers.iter_mut();
-        all.find(|follower| Arc::ptr_eq(&follower.filled, filled))
+    fn subscriber(&mut self, filled: &Arc<Condvar>) -> Option<&mut Subscriber> {
+        let mut all = self.subscribers.iter_mut();
+        all.find(|subscriber| Arc::ptr_eq(&subscriber.filled, filled))
     }
 
-    /// What a follower has not seen yet, as far as its capacity goes.
-    fn take(&mut self, filled: &Arc<Condvar>) -> Received {
+    /// What a subscriber has not seen yet, as far as its capacity goes.
+    fn receive(&mut self, filled: &Arc<Condvar>) -> Received {
         let last = self.last;
-        let Some(follower) = self.follower(filled) else {
+        let Some(subscriber) = self.subscriber(filled) else {
             return Received::default();
         };
-        let first = follower.first(last);
-        let missed = first - follower.next;
-        follower.next = last + 1;
+        let first = subscriber.first(last);
+        let missed = first - subscriber.next;
+        subscriber.next = last + 1;
         if first > last {
             return Received::default();
         }
@@ -197,7 +197,7 @@ impl Journal {
     }
 }
 
-impl Follower {
+impl Subscriber {
     /// The number of the first event that it gets, where the last is this one: the oldest are those that it misses.
     fn first(&self, last: u64) -> u64 {
         self.next.max((last + 1).saturating_sub(self.capacity))
@@ -208,21 +208,21 @@ impl Subscription {
     /// Takes all that is there; waits up to `timeout` for the first event.
     #[must_use]
     pub fn recv_timeout(&self, timeout: Duration) -> Received {
-        let mut journal = self.journal.lock();
+        let mut stream = self.stream.lock();
         let deadline = Instant::now() + timeout;
         loop {
-            let received = journal.take(&self.filled);
+            let received = stream.receive(&self.filled);
             if !received.events.is_empty() || timeout.is_zero() {
-                let unneeded = journal.unneeded();
-                drop(journal);
+                let unneeded = stream.unneeded();
+                drop(stream);
                 drop(unneeded);
                 return received;
             }
-            journal.set_asleep(&self.filled, true);
-            let waited = self.filled.wait_until(&mut journal, deadline);
-            journal.set_asleep(&self.filled, false);
+            stream.set_asleep(&self.filled, true);
+            let waited = self.filled.wait_until(&mut stream, deadline);
+            stream.set_asleep(&self.filled, false);
             if waited.timed_out() {
-                return journal.take(&self.filled);
+                return stream.receive(&self.filled);
             }
         }
     }
@@ -230,15 +230,15 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut journal = self.journal.lock();
-        let followers = &mut journal.followers;
-        followers.retain(|follower| !Arc::ptr_eq(&follower.filled, &self.filled));
+        let mut stream = self.stream.lock();
+        let subscribers = &mut stream.subscribers;
+        subscribers.retain(|subscriber| !Arc::ptr_eq(&subscriber.filled, &self.filled));
         let mut open = Vec::new();
-        if followers.is_empty() {
-            mem::swap(&mut open, &mut journal.open);
+        if subscribers.is_empty() {
+            mem::swap(&mut open, &mut stream.open);
         }
-        let unneeded = journal.unneeded();
-        drop(journal);
+        let unneeded = stream.unneeded();
+        drop(stream);
         drop((unneeded, open));
     }
 }

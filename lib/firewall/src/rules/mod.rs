@@ -1,16 +1,16 @@
 //! The owner of the rules.
 //!
-//! What holds, whoever asks:
+//! What holds:
 //! - A rule filters while one claim on it lives, and no longer. Claims of the API, of each set and of each peer do not
 //!   disturb each other.
-//! - Changes take effect one after the other, and every follower of the event stream sees that order.
+//! - Changes take effect one after the other, and every subscriber of the event stream sees that order.
 //! - A refused change has changed nothing.
-//! - Where there is a journal, what a call has changed outlives kill -9 once the call has returned; for
+//! - With a journal, what a call has changed outlives kill -9 once the call has returned; for
 //!   [`Firewall::add`] and [`Firewall::remove`], of which there may be very many a second, once [`Firewall::commit`] has.
 //! - An expired claim is gone at the first [`Firewall::expire_due`] or change after its time, whatever the clock did.
 //!
 //! Synchronous; knows neither HTTP nor an async runtime. Every call takes microseconds, so it may be made from async
-//! code; what walks over many rules does so in short spells, letting others in between.
+//! code; walks over many rules release the lock after each chunk.
 
 mod change;
 mod claim;
@@ -60,7 +60,7 @@ use crate::{
     journal::Journal,
 };
 
-/// How many rules are walked over under one hold of the lock.
+/// Rules that are walked over under one hold of the lock.
 const CHUNK: usize = 4096;
 
 /// The rules, their owner and the data plane behind them. Share it as an `Arc`.
@@ -93,7 +93,7 @@ impl Firewall {
         }
     }
 
-    /// Lets every packet pass, or has the rules hold again: from the next packet on. Waits for nobody who changes rules.
+    /// Lets every packet pass, or has the rules hold again: from the next packet on. Does not take the rules lock.
     pub fn pass_all(&self, open: bool) {
         self.valve.set_open(open);
     }
@@ -113,7 +113,7 @@ impl Firewall {
     /// Adds a rule that is not there yet. It outlives the process after the next [`Firewall::commit`].
     ///
     /// # Errors
-    /// [`FirewallError::Exists`] where anybody claims such a rule already, `Expired`, `Full`, `TooManyTags`, `Plane`.
+    /// [`FirewallError::Exists`] if there is such a rule already, `Expired`, `Full`, `TooManyTags`, `Plane`.
     pub fn add(
         &self,
         policy: Policy,
@@ -160,7 +160,7 @@ impl Firewall {
         results
     }
 
-    /// Takes away every claim whose time has come. Returns how many.
+    /// Removes every claim whose time has come. Returns how many.
     pub fn expire_due(&self) -> usize {
         let mut expired = 0;
         loop {
@@ -172,26 +172,26 @@ impl Firewall {
         }
     }
 
-    /// Tells the data plane that the daemon lives.
+    /// Signals to the data plane that the daemon lives.
     pub fn heartbeat(&self) {
         self.core.lock().heartbeat(self.clock.now());
     }
 
-    /// Follows all changes from now on. The queue holds `capacity` events.
+    /// Subscribes to all changes from now on. The queue holds `capacity` events.
     #[must_use]
     pub fn subscribe(&self, capacity: usize) -> Subscription {
         self.core.lock().bus.subscribe(capacity)
     }
 
-    /// Hands to the kernel what was changed so far, whoever did it: from then on it outlives kill -9. Costs nothing where
-    /// nothing waits, and nothing at all without a journal.
+    /// Hands all changes so far to the kernel: from then on they outlive kill -9. Costs nothing if none waits, and
+    /// nothing at all without a journal.
     pub fn commit(&self) {
         if let Some(journal) = self.journal.get() {
             journal.commit();
         }
     }
 
-    /// Brings to the disk what was changed so far. False where the disk does not take it, now or earlier.
+    /// Syncs all changes so far to the disk. False if the disk does not take them, now or earlier.
     #[must_use]
     pub fn sync(&self) -> bool {
         self.journal.get().is_none_or(|journal| {
@@ -211,7 +211,7 @@ impl Firewall {
         change(core, now)
     }
 
-    /// The same, and somebody commits later.
+    /// The same, but committed later.
     fn deferred<T>(&self, change: impl FnOnce(&mut Core, u64) -> T) -> T {
         let mut core = self.core.lock();
         let outcome = self.on_time(&mut core, change);

@@ -1,6 +1,6 @@
 //! Making the rules of sets what the set files say: differential, all or nothing, without a gap.
 //!
-//! Order matters while packets flow. Claims of policy ignore come first and go last, so that nobody is locked out in
+//! Order matters while packets flow. Claims of policy ignore come first and go last, so that no source is locked out in
 //! between. Inside a policy, rules are taken in groups that do not overlap each other, and in a group new rules come
 //! before old ones go: a source that is covered before and after is covered all the time. Groups that only shrink go
 //! first, so that a big set can be replaced although the table has no room for both.

@@ -73,7 +73,7 @@ pub enum SetError {
         /// Bytes.
         size: u64,
     },
-    /// The file is there and cannot be read: it belongs to somebody else, or is no file.
+    /// The file cannot be read: it belongs to another user, or is no regular file.
     #[error("sets/{policy}/{file} cannot be read: {source}")]
     Unreadable {
         /// The set's policy.
@@ -122,7 +122,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 
 impl SetStore {
     /// Makes the folders where they are missing, and removes what a crash left half-written in them. Where the disk takes
-    /// no data they stay as they are; what is missing then is found by whoever loads sets.
+    /// no data they stay as they are; loading sets then finds what is missing.
     ///
     /// # Errors
     /// What the system says, with the path.
@@ -408,7 +408,7 @@ impl SetStore {
         Ok(entries)
     }
 
-    /// The names of a policy's files, sorted. Files that are not called `NAME.couic` are somebody else's.
+    /// The names of a policy's files, sorted. Files that are not called `NAME.couic` are ignored.
     fn names(&self, policy: Policy) -> Result<Vec<SetName>, SetError> {
         let folder = self.folder(policy);
         let io_error = |source| SetError::Io {

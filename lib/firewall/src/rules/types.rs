@@ -71,7 +71,7 @@ pub enum Applied {
     Removed,
 }
 
-/// What happens to a rule, as followers hear of it.
+/// What happens to a rule, for subscribers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// The rule is in force from now on.
@@ -82,7 +82,7 @@ pub enum EventKind {
     Removed,
 }
 
-/// A change of what is in force. Followers get these in the order in which they took effect.
+/// A change of what is in force. Subscribers receive these in the order in which they took effect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleEvent {
     /// Counts from 1 without gaps, over all events of the process.

@@ -53,16 +53,16 @@ fn who_left_costs_nothing() {
     let mut bus = EventBus::default();
     drop(bus.subscribe(2));
     bus.publish(event);
-    assert!(bus.journal.lock().followers.is_empty());
+    assert!(bus.stream.lock().subscribers.is_empty());
     bus.publish(|_| unreachable!("nobody follows"));
 }
 
 #[test]
 fn a_waiting_follower_is_woken() {
     let mut bus = EventBus::default();
-    let follower = bus.subscribe(2);
+    let subscriber = bus.subscribe(2);
     let waiter =
-        std::thread::spawn(move || numbers(&follower.recv_timeout(Duration::from_secs(30))));
+        std::thread::spawn(move || numbers(&subscriber.recv_timeout(Duration::from_secs(30))));
     bus.publish(event);
     assert_eq!(waiter.join().unwrap(), [1]);
 }
@@ -78,7 +78,7 @@ fn nothing_is_kept_that_nobody_is_to_get() {
             BLOCK
         );
         let kept: usize = bus
-            .journal
+            .stream
             .lock()
             .sealed
             .iter()
@@ -87,7 +87,7 @@ fn nothing_is_kept_that_nobody_is_to_get() {
         assert!(kept <= 100 + BLOCK, "{kept}");
     }
     drop(never_asks);
-    assert!(bus.journal.lock().sealed.is_empty());
+    assert!(bus.stream.lock().sealed.is_empty());
 }
 
 /// Wakes and time-outs in all orders: whoever sleeps hears of the next event.
@@ -95,8 +95,8 @@ fn nothing_is_kept_that_nobody_is_to_get() {
 fn all_followers_get_all_events_while_they_sleep_and_wake() {
     const COUNT: u64 = 50_000;
     let mut bus = EventBus::default();
-    let followers = [0, 0, 1_000].map(|micros| (bus.subscribe(1 << 20), micros));
-    let threads = followers.map(|(follower, micros)| {
+    let subscribers = [0, 0, 1_000].map(|micros| (bus.subscribe(1 << 20), micros));
+    let threads = subscribers.map(|(subscriber, micros)| {
         std::thread::spawn(move || {
             let wait = if micros == 0 {
                 Duration::from_secs(60)
@@ -110,7 +110,7 @@ fn all_followers_get_all_events_while_they_sleep_and_wake() {
                     "{} events",
                     seen.len()
                 );
-                seen.extend(numbers(&follower.recv_timeout(wait)));
+                seen.extend(numbers(&subscriber.recv_timeout(wait)));
             }
             seen
         })
@@ -139,30 +139,30 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Against a queue for each follower.
+    /// Against a queue for each subscriber.
     #[test]
     fn everybody_gets_what_a_queue_of_his_own_would_hold(steps in prop::collection::vec(step(), 1..60)) {
         let mut bus = EventBus::default();
-        let mut followers: Vec<(Subscription, usize, Vec<u64>)> = Vec::new();
+        let mut subscribers: Vec<(Subscription, usize, Vec<u64>)> = Vec::new();
         let mut last = 0;
         for step in steps {
-            let count = followers.len().max(1);
+            let count = subscribers.len().max(1);
             match step {
                 Step::Publish(events) => for _ in 0..events {
                     bus.publish(event);
                     last += 1;
-                    followers.iter_mut().for_each(|(.., queue)| queue.push(last));
+                    subscribers.iter_mut().for_each(|(.., queue)| queue.push(last));
                 },
-                Step::Follow(capacity) => followers.push((bus.subscribe(capacity), capacity, Vec::new())),
-                Step::Take(which) => if let Some((follower, capacity, queue)) = followers.get_mut(which % count) {
+                Step::Follow(capacity) => subscribers.push((bus.subscribe(capacity), capacity, Vec::new())),
+                Step::Take(which) => if let Some((subscriber, capacity, queue)) = subscribers.get_mut(which % count) {
                     let missed = queue.len().saturating_sub(*capacity);
-                    let received = follower.recv_timeout(Duration::ZERO);
+                    let received = subscriber.recv_timeout(Duration::ZERO);
                     prop_assert_eq!(received.missed, missed as u64);
                     prop_assert_eq!(numbers(&received), queue.split_off(missed));
                     queue.clear();
                 },
-                Step::Leave(which) => if !followers.is_empty() {
-                    followers.swap_remove(which % count);
+                Step::Leave(which) => if !subscribers.is_empty() {
+                    subscribers.swap_remove(which % count);
                 },
             }
         }

@@ -1,0 +1,115 @@
+//! One connection to the API: requests in, answers out, and an end to patience.
+
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
+use hyper_util::service::TowerToHyperService;
+use tokio::{
+    net::UnixStream,
+    sync::watch,
+    time::{self, MissedTickBehavior},
+};
+use warp::{
+    Filter, Rejection,
+    http::{Request, Response, Uri, header},
+    reply,
+};
+
+use super::{
+    commit::OwedCommit,
+    serve::ServeSettings,
+    wire::{Patience, Progress, Wire},
+};
+
+/// The largest head of a request, and what is buffered of an answer.
+const BUFFER: usize = 64 * 1024;
+
+/// `CONNECT host:port` and `GET host` have no path at all, on which warp panics: they get a 404.
+fn give_a_path(request: &mut Request<Incoming>) {
+    if request.uri().path_and_query().is_none() {
+        *request.uri_mut() = Uri::from_static("/");
+    }
+}
+
+/// Whether the client may still be sending when it gets this answer.
+fn must_linger<B>(response: &Response<B>, long_body: bool) -> bool {
+    let is_last = response.headers().contains_key(header::CONNECTION);
+    is_last || (long_body && response.status().is_client_error())
+}
+
+/// Serves a connection until it ends, stalls, or the service stops and its request is answered.
+pub(super) async fn serve_connection<F>(
+    stream: UnixStream,
+    filter: F,
+    commit: Arc<OwedCommit>,
+    mut stopping: watch::Receiver<bool>,
+    settings: ServeSettings,
+) where
+    F: Filter<Extract = (reply::Response,), Error = Rejection> + Clone + Send + Sync + 'static,
+{
+    let patience = Patience {
+        idle: settings.idle,
+        head: settings.head,
+        write: settings.write,
+    };
+    let progress = Arc::new(Progress::new());
+    let wire = Wire::new(stream, Arc::clone(&progress), Arc::clone(&commit));
+    let routes = TowerToHyperService::new(warp::service(filter));
+    let service = service_fn(|mut request: Request<Incoming>| {
+        give_a_path(&mut request);
+        let (progress, commit) = (&progress, &commit);
+        progress.begin();
+        let length = request.body().size_hint().upper();
+        let long_body = length.is_none_or(|n| n > BUFFER as u64);
+        let may_change = !request.method().is_safe();
+        let answer = routes.call(request);
+        async move {
+            let answer = answer.await;
+            progress.end();
+            if may_change {
+                commit.owe();
+            }
+            if let Ok(response) = &answer {
+                progress
+                    .linger
+                    .store(must_linger(response, long_body), Relaxed);
+            }
+            answer
+        }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .header_read_timeout(None)
+            .max_buf_size(BUFFER)
+            .serve_connection(wire, service)
+    );
+    let mut checks = time::interval(settings.head.min(settings.write) / 4);
+    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut connection => {
+                if let Err(error) = ended {
+                    tracing::debug!("a connection ended: {error}");
+                }
+                return;
+            }
+            _ = stopping.wait_for(|stop| *stop), if !told => {
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            _ = checks.tick() => if let Some(stall) = progress.stalled(patience) {
+                tracing::debug!(?stall, "a connection was given up");
+                return;
+            }
+        }
+    }
+}

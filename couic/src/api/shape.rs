@@ -1,0 +1,134 @@
+//! Query parameters and bodies, as routes name them and as the document describes them.
+
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ContentBuilder, Ref, RefOr, Required, ResponseBuilder, Schema,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+        request_body::{RequestBody, RequestBodyBuilder},
+        schema::{ArrayBuilder, ObjectBuilder, Type},
+    },
+};
+use warp::http::StatusCode;
+
+use super::answer::{JSON, NDJSON, OPENMETRICS};
+
+/// A query parameter.
+pub(super) struct Query {
+    pub(super) name: &'static str,
+    pub(super) text: &'static str,
+    pub(super) required: bool,
+    pub(super) number: bool,
+}
+
+/// A body.
+#[derive(Clone, Copy)]
+pub(super) enum Shape {
+    Empty,
+    Json(Of),
+    Array(Of),
+    /// A JSON array, or the same items a line each.
+    ArrayOrLines(Of),
+    /// JSON, or text for Prometheus.
+    JsonOrMetrics(Of),
+    /// This document.
+    OpenApi,
+}
+
+/// A type that has a schema.
+#[derive(Clone, Copy)]
+pub(super) struct Of {
+    name: fn() -> String,
+    pub(super) collect: fn(&mut Vec<(String, RefOr<Schema>)>),
+}
+
+impl Of {
+    pub(super) const fn type_<T: ToSchema>() -> Self {
+        Self {
+            name: || T::name().into_owned(),
+            collect: |schemas| {
+                schemas.push((T::name().into_owned(), T::schema()));
+                T::schemas(schemas);
+            },
+        }
+    }
+
+    fn reference(self) -> RefOr<Schema> {
+        Ref::from_schema_name((self.name)()).into()
+    }
+}
+
+impl Query {
+    pub(super) fn parameter(&self) -> Parameter {
+        let Self {
+            name,
+            text,
+            required,
+            number,
+        } = *self;
+        let kind = if number { Type::Integer } else { Type::String };
+        let required = if required {
+            Required::True
+        } else {
+            Required::False
+        };
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Query)
+            .required(required)
+            .description(Some(text))
+            .schema(Some(ObjectBuilder::new().schema_type(kind)))
+            .build()
+    }
+}
+
+impl Shape {
+    pub(super) fn of(self) -> Option<Of> {
+        match self {
+            Self::Empty | Self::OpenApi => None,
+            Self::Json(of) | Self::Array(of) | Self::ArrayOrLines(of) | Self::JsonOrMetrics(of) => {
+                Some(of)
+            }
+        }
+    }
+
+    /// Content types with their schemas.
+    fn contents(self) -> Vec<(&'static str, RefOr<Schema>)> {
+        let array = |of: Of| -> RefOr<Schema> {
+            RefOr::T(Schema::Array(
+                ArrayBuilder::new().items(of.reference()).build(),
+            ))
+        };
+        let text = || <String as PartialSchema>::schema();
+        match self {
+            Self::Empty => Vec::new(),
+            Self::Json(of) => vec![(JSON, of.reference())],
+            Self::Array(of) => vec![(JSON, array(of))],
+            Self::ArrayOrLines(of) => vec![(JSON, array(of)), (NDJSON, of.reference())],
+            Self::JsonOrMetrics(of) => vec![(JSON, of.reference()), (OPENMETRICS, text())],
+            Self::OpenApi => {
+                let object = ObjectBuilder::new().schema_type(Type::Object).build();
+                vec![(JSON, RefOr::T(Schema::Object(object)))]
+            }
+        }
+    }
+
+    pub(super) fn request(self) -> RequestBody {
+        let mut builder = RequestBodyBuilder::new().required(Some(Required::True));
+        for (kind, schema) in self.contents() {
+            builder = builder.content(kind, ContentBuilder::new().schema(Some(schema)).build());
+        }
+        builder.build()
+    }
+
+    pub(super) fn response(self, status: u16) -> RefOr<utoipa::openapi::Response> {
+        let reason = StatusCode::from_u16(status)
+            .ok()
+            .and_then(|s| s.canonical_reason());
+        let mut builder = ResponseBuilder::new().description(reason.unwrap_or_default());
+        for (kind, schema) in self.contents() {
+            builder = builder.content(kind, ContentBuilder::new().schema(Some(schema)).build());
+        }
+        builder.build().into()
+    }
+}
