@@ -32,9 +32,9 @@ impl Drop for Accounting {
     }
 }
 
-/// Nanoseconds and runs that the kernel counted for the daemon's program, which its keeper holds.
+/// Nanoseconds and runs that the kernel counted for the daemon's program, which its attacher holds.
 fn account(daemon: &Daemon<'_>) -> (f64, f64) {
-    let holder = daemon.keeper().unwrap_or(daemon.pid());
+    let holder = daemon.attacher().unwrap_or(daemon.pid());
     let folder = format!("/proc/{holder}/fdinfo");
     let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
     let texts = entries.filter_map(|entry| fs::read_to_string(entry.path()).ok());

@@ -7,6 +7,7 @@ use couic_e2e::{
     BpfFs, Daemon, DaemonBuilder, Frame, HOST_IFACE, Lab, Stream, Tally, unix_now, until,
 };
 use couic_privsep::{CAP_CHOWN, threads_of};
+use couic_testkit::copy_program;
 use nix::sys::signal::Signal;
 
 /// So many bursts are enough to be sure that frames flowed in the state that is asked about.
@@ -63,7 +64,7 @@ fn not_one_frame_gets_through_or_lost_whatever_becomes_of_the_daemon() {
 
     // Another build, with other tables.
     let other = daemon.socket().with_file_name("couic-other-build");
-    fs::copy(lab.binary("couic"), &other).expect("copy the binary");
+    copy_program(&lab.binary("couic"), &other);
     let daemon = daemon.ended_by(Signal::SIGTERM).builder().binary(other);
     let limits = "[limits]\ndrop_entries = 200000\nignore_entries = 1000\n";
     let daemon = daemon.ifaces(&both).config(limits).start();
@@ -117,7 +118,7 @@ fn it_stays_for_a_daemon_that_has_given_up_root() {
     );
 }
 
-/// The copy of the keeper that stays root.
+/// The copy of the attacher that stays root.
 fn assert_porter_confined(daemon: &Daemon<'_>) {
     let children = |of: u32| {
         let path = format!("/proc/{of}/task/{of}/children");
@@ -125,10 +126,10 @@ fn assert_porter_confined(daemon: &Daemon<'_>) {
         text.split_whitespace()
             .find_map(|pid| pid.parse::<u32>().ok())
     };
-    let keeper = daemon
-        .keeper()
+    let attacher = daemon
+        .attacher()
         .map_or(0, |pid| pid.as_raw().cast_unsigned());
-    let threads = threads_of(children(keeper).unwrap_or_default()).unwrap_or_default();
+    let threads = threads_of(children(attacher).unwrap_or_default()).unwrap_or_default();
     assert_eq!(threads.len(), 1, "{threads:?}");
     let one = &threads[0];
     assert_eq!(
@@ -369,15 +370,15 @@ fn two_daemons_do_not_take_each_others_interfaces() {
 }
 
 #[test]
-fn without_its_keeper_the_daemon_ends_and_the_wall_stands() {
+fn without_its_attacher_the_daemon_ends_and_the_filter_stays() {
     let Some((lab, fs)) = lab() else { return };
     let mut daemon = banning(lab.daemon()).stays(Some(&fs)).start();
-    let (keeper, _) = until("the keeper is found", Duration::from_secs(60), || {
-        daemon.keeper()
+    let (attacher, _) = until("the attacher is found", Duration::from_secs(60), || {
+        daemon.attacher()
     });
-    nix::sys::signal::kill(keeper, Signal::SIGTERM).expect("signal the keeper");
+    nix::sys::signal::kill(attacher, Signal::SIGTERM).expect("signal the attacher");
     assert_eq!(daemon.api().health().0, 200, "it does not mind SIGTERM");
-    nix::sys::signal::kill(keeper, Signal::SIGKILL).expect("kill the keeper");
+    nix::sys::signal::kill(attacher, Signal::SIGKILL).expect("kill the attacher");
     assert_eq!(daemon.exit_code(), 1, "{}", daemon.output());
     assert!(daemon.output().contains("has ended"), "{}", daemon.output());
     assert!(stands(&lab));

@@ -186,11 +186,11 @@ fn it_says_that_it_works_as_often_as_the_watchdog_wants() {
         });
     };
     hears_more(&mut systemd);
-    // A keeper that does not answer is nobody's end.
-    let keeper = daemon.keeper().expect("a keeper");
-    nix::sys::signal::kill(keeper, Signal::SIGSTOP).expect("stop the keeper");
+    // The watchdog does not depend on the attacher.
+    let attacher = daemon.attacher().expect("an attacher");
+    nix::sys::signal::kill(attacher, Signal::SIGSTOP).expect("stop the attacher");
     hears_more(&mut systemd);
-    nix::sys::signal::kill(keeper, Signal::SIGCONT).expect("continue it");
+    nix::sys::signal::kill(attacher, Signal::SIGCONT).expect("continue it");
     daemon.signal(Signal::SIGSTOP);
     daemon.signal(Signal::SIGCONT);
     hears_more(&mut systemd);
