@@ -392,8 +392,13 @@ mod tests {
         }
 
         #[test]
-        fn parsing_never_panics(text in "\\PC{0,40}") {
-            let _ = text.parse::<Cidr>();
+        fn text_is_refused_or_printed_as_the_same_network(
+            text in prop_oneof!["\\PC{0,40}", "[0-9a-f.:]{0,20}/?[0-9]{0,3}", "[0-9]{1,2}(\\.[0-9]{1,2}){3}/[0-9]{1,2}"],
+        ) {
+            match text.parse::<Cidr>() {
+                Ok(cidr) => prop_assert_eq!(cidr.to_string().parse(), Ok(cidr)),
+                Err(error) => prop_assert!(!error.to_string().is_empty()),
+            }
         }
     }
 }

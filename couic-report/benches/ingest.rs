@@ -10,14 +10,16 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    io::Write as _,
+    net::{Ipv4Addr, SocketAddr},
     process::Command,
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-const SECRET: &str = "550e8400-e29b-41d4-a716-446655440000";
+use couic_testkit::{Collector, Connection, request};
+use nix::unistd::Pid;
+
 const REQUESTS: usize = 400;
 const CONNECTIONS: usize = 4;
 
@@ -26,42 +28,21 @@ fn main() {
     if !std::env::args().any(|arg| arg == "--bench") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let port = {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap().port()
-    };
-    let config = dir.path().join("config.toml");
-    let text = format!(
-        "batch_interval_secs = 3600\n[server]\nname = \"bench\"\nport = {port}\nsecret = \"{SECRET}\"\n"
-    );
-    fs::write(&config, text).unwrap();
-    let mut service = Command::new("taskset")
-        .args(["-c", "0", env!("CARGO_BIN_EXE_couic-report"), "-c"])
-        .arg(&config)
-        .env("STATE_DIRECTORY", dir.path().join("state"))
-        .env("COUIC_REPORT_LOG", "error")
-        .spawn()
-        .unwrap();
-    let begun = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(30),
-            "it does not listen"
-        );
-        thread::sleep(Duration::from_millis(10));
-    }
+    let collector = Collector::new(env!("CARGO_BIN_EXE_couic-report"), 3600, "");
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0", env!("CARGO_BIN_EXE_couic-report")]);
+    collector.complete(&mut command);
+    command.env("COUIC_REPORT_LOG", "error");
+    let service = collector.serve_by(command);
     for (what, distinct) in [
         ("10,000 distinct CIDRs", 10_000),
         ("all CIDRs distinct", u32::MAX),
     ] {
-        measure(what, distinct, port, service.id());
+        measure(what, distinct, collector.address(), service.pid());
     }
-    service.kill().unwrap();
-    service.wait().unwrap();
 }
 
-fn measure(what: &str, distinct: u32, port: u16, pid: u32) {
+fn measure(what: &str, distinct: u32, address: SocketAddr, pid: Pid) {
     let bodies: Vec<(Vec<u8>, u32)> = (0..16).map(|n| body(n * 100_000, distinct)).collect();
     let reports: u64 = (0..REQUESTS).map(|n| u64::from(bodies[n % 16].1)).sum();
     let (cpu, begun) = (cpu_seconds(pid), Instant::now());
@@ -69,10 +50,9 @@ fn measure(what: &str, distinct: u32, port: u16, pid: u32) {
         for connection in 0..CONNECTIONS {
             let bodies = &bodies;
             scope.spawn(move || {
-                let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-                for n in (connection..REQUESTS).step_by(CONNECTIONS) {
-                    send(&mut stream, &bodies[n % 16].0);
-                }
+                let mine = (connection..REQUESTS).step_by(CONNECTIONS);
+                let mine = mine.map(|n| &bodies[n % 16].0);
+                Connection::tcp(address).unwrap().pipeline(mine, 1, 200);
             });
         }
     });
@@ -104,27 +84,16 @@ fn body(first: u32, distinct: u32) -> (Vec<u8>, u32) {
         count += 1;
     }
     body.push(b']');
-    (body, count)
-}
-
-fn send(stream: &mut TcpStream, body: &[u8]) {
-    let head = format!(
-        "POST /v1/reports/{SECRET} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(body).unwrap();
-    let mut answer = [0; 1024];
-    let len = stream.read(&mut answer).unwrap();
-    assert!(
-        answer.starts_with(b"HTTP/1.1 200"),
-        "{}",
-        String::from_utf8_lossy(&answer[..len])
-    );
+    let body = String::from_utf8(body).unwrap();
+    let kind = "Content-Type: application/json\r\n";
+    (
+        request("POST", &Collector::reports_path(), kind, &body).into_bytes(),
+        count,
+    )
 }
 
 /// User and system time, from `/proc/PID/stat` (proc(5): fields 14 and 15, in ticks of 10 ms).
-fn cpu_seconds(pid: u32) -> f64 {
+fn cpu_seconds(pid: Pid) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let behind_name = stat.rsplit(')').next().unwrap();
     let ticks = behind_name.split_whitespace().skip(11).take(2);

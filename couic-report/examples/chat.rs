@@ -3,49 +3,21 @@
 //! `cargo run -p couic-report --example chat` says where it listens; put that into `[discord] webhook_url`. Good for
 //! seeing what would be told before anybody is told. `make demo` shows its summary with it.
 
-use std::{
-    error::Error,
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
-};
+use std::time::Duration;
 
+use couic_testkit::{Reply, StandIn};
 use serde_json::Value;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("http://{}/api/webhooks/1/token", listener.local_addr()?);
-    loop {
-        let (stream, _) = listener.accept()?;
-        // Somebody who only knocks, or breaks off, is no message.
-        if let Ok(message) = take(&stream) {
-            print!("{}", shown(&message));
-            return Ok(());
-        }
-    }
-}
+/// A channel may stay quiet for long.
+const DAYS: Duration = Duration::from_secs(1_000_000);
 
-/// Reads one request and accepts it.
-fn take(mut stream: &TcpStream) -> Result<Value, Box<dyn Error>> {
-    let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Err("an early end".into());
-        }
-        let line = line.trim().to_ascii_lowercase();
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse()?;
-        }
-        if line.is_empty() {
-            break;
-        }
-    }
-    let mut body = Vec::new();
-    reader.take(length).read_to_end(&mut body)?;
-    let message = serde_json::from_slice(&body)?;
-    stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")?;
-    Ok(message)
+fn main() {
+    let chat = StandIn::tcp(|_| Reply::status(204).with("connection", "close"));
+    println!("{}", chat.url("/api/webhooks/1/token"));
+    let message = chat.next(DAYS).json();
+    print!("{}", shown(&message));
+    // The answer is out by then.
+    let _ = chat.finish();
 }
 
 /// The embeds, with a bar in their colour.

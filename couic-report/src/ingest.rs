@@ -231,11 +231,38 @@ mod tests {
         assert!(counted(&deep[..1_500_000]).is_err());
     }
 
+    /// Every element of an array is counted, or the first that is no report is named.
+    fn counts_all_or_names_one(body: &[u8]) -> Result<(), TestCaseError> {
+        let elements = serde_json::from_slice::<Vec<IgnoredAny>>(body).map(|all| all.len());
+        match (parse(body, None, ""), elements) {
+            (Ok(batch), Ok(elements)) => {
+                prop_assert_eq!((batch.adds + batch.removes) as usize, elements);
+            }
+            (Ok(_), Err(error)) => prop_assert!(false, "not an array: {error}"),
+            (Err(error), Ok(elements)) => {
+                prop_assert!(error.index.is_some_and(|index| (index as usize) < elements));
+            }
+            (Err(error), Err(_)) => prop_assert!(!error.message.is_empty()),
+        }
+        Ok(())
+    }
+
     proptest! {
         #[test]
-        fn no_body_makes_it_panic(body: Vec<u8>, text in "[\\[\\]{}\",:a-z0-9/.]{0,80}") {
-            let _ = parse(&body, None, "");
-            let _ = parse(text.as_bytes(), None, "");
+        fn bodies_are_counted_as_a_whole_or_refused_by_their_place(
+            body: Vec<u8>,
+            text in "[\\[\\]{}\",:a-z0-9/.]{0,80}",
+            parts in proptest::collection::vec(proptest::sample::select(vec![
+                r#"{"action":"add","entry":{"cidr":"::1/128"}}"#,
+                r#"{"action":"remove","entry":{"cidr":"10.0.0.0/8","tag":"x"},"more":[{}]}"#,
+                r#"{"action":"ban","entry":{"cidr":"::1/128"}}"#,
+                "1",
+                "null",
+            ]), 0..6),
+        ) {
+            counts_all_or_names_one(&body)?;
+            counts_all_or_names_one(text.as_bytes())?;
+            counts_all_or_names_one(format!("[{}]", parts.join(",")).as_bytes())?;
         }
 
         #[test]

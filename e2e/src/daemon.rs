@@ -2,31 +2,17 @@
 
 mod builder;
 
-use std::{
-    fs::{self, File},
-    os::unix::process::ExitStatusExt,
-    path::PathBuf,
-    process::{Child, ExitStatus, Stdio},
-    thread,
-    time::Duration,
-};
+use std::{fs, path::PathBuf, process::ExitStatus};
 
 use couic_common::Policy;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use couic_testkit::{Api, At, Program, admin_token};
+use nix::{sys::signal::Signal, unistd::Pid};
 use tempfile::TempDir;
 
 pub use builder::DaemonBuilder;
 use builder::{Way, command, detach, write_set_file};
 
-use crate::{Api, Lab, until};
-
-/// Verifying the program and mapping its tables takes a debug build seconds on a busy machine.
-const START: Duration = Duration::from_secs(60);
-/// Longer than the daemon's own deadline for draining.
-const STOP: Duration = Duration::from_secs(60);
+use crate::Lab;
 
 /// A daemon that did not start.
 #[derive(Debug)]
@@ -47,13 +33,14 @@ impl Refusal {
     }
 }
 
-/// A running daemon; killed on drop, with its log printed where the test failed.
+/// A running daemon; killed on drop, with its log printed when the test fails.
 #[derive(Debug)]
 pub struct Daemon<'lab> {
     lab: &'lab Lab,
+    // Ends before its files do.
+    program: Program,
     home: TempDir,
     way: Way,
-    child: Child,
     api: Api,
 }
 
@@ -70,98 +57,61 @@ pub struct CtlOutput {
 
 impl<'lab> Daemon<'lab> {
     fn launch(lab: &'lab Lab, home: TempDir, way: Way) -> Result<Self, Refusal> {
-        let output = File::options()
-            .create(true)
-            .append(true)
-            .open(home.path().join("output"))
-            .expect("a file for the output");
-        let child = command(lab, &way)
-            .arg("-c")
-            .arg(home.path().join("couic.toml"))
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("a second descriptor"))
-            .stderr(output)
-            .spawn()
-            .expect("start couic");
-        let api = Api::new(&home.path().join("couic.sock"), String::new());
-        let mut daemon = Self {
-            lab,
-            home,
-            way,
-            child,
-            api,
-        };
-        match daemon.await_ready() {
-            Ok(()) => Ok(daemon),
-            Err(status) => {
-                let output = daemon.output();
-                let (home, way) = daemon.take();
-                Err(Refusal {
-                    status,
-                    output,
-                    home,
-                    way: Box::new(way),
-                })
-            }
+        let mut command = command(lab, &way);
+        command.arg("-c").arg(home.path().join("couic.toml"));
+        let mut program = Program::start(command, &home.path().join("output"));
+        let at = At::Unix(home.path().join("couic.sock"));
+        let anonymous = Api::new(at.clone(), None);
+        let up = || anonymous.try_request("GET", "/v1/health", None).ok();
+        match program.until("couic answers or gives up", up) {
+            Ok(_) => Ok(Self {
+                api: Api::new(at, Some(&admin_token(&home.path().join("work")))),
+                lab,
+                home,
+                way,
+                program,
+            }),
+            Err(status) => Err(Refusal {
+                status,
+                output: program.output(),
+                home,
+                way: Box::new(way),
+            }),
         }
-    }
-
-    fn await_ready(&mut self) -> Result<(), ExitStatus> {
-        let ended = until("couic answers or gives up", START, || {
-            if let Some(status) = self.child.try_wait().expect("wait for couic") {
-                return Some(Some(status));
-            }
-            let up = self.api.try_request("GET", "/v1/health", None).is_ok();
-            up.then_some(None)
-        });
-        if let Some(status) = ended.0 {
-            return Err(status);
-        }
-        self.api = Api::new(&self.socket(), self.token());
-        Ok(())
     }
 
     /// Starts the daemon again after it ended, in the same directories.
     ///
     /// # Panics
-    /// Where it still runs, or does not start.
+    /// When it still runs, or does not start.
     #[must_use]
     pub fn restart(mut self) -> Self {
-        let ended = self.child.try_wait().expect("wait for couic");
-        assert!(ended.is_some(), "couic still runs");
-        let (home, way) = self.take();
-        Self::launch(self.lab, home, way).unwrap_or_else(|r| panic!("{}\n{}", r.status, r.output))
+        assert!(self.program.ended().is_some(), "couic still runs");
+        Self::launch(self.lab, self.home, self.way)
+            .unwrap_or_else(|r| panic!("{}\n{}", r.status, r.output))
     }
 
     /// A daemon in the same directories, started in the same way, that keeps the filter, with a configuration of its
     /// own.
     ///
     /// # Panics
-    /// Where this one still runs.
+    /// When this one still runs.
     #[must_use]
     pub fn builder(mut self) -> DaemonBuilder<'lab> {
-        let ended = self.child.try_wait().expect("wait for couic");
-        assert!(ended.is_some(), "couic still runs");
-        let (home, way) = self.take();
-        DaemonBuilder::again(self.lab, home, way)
+        assert!(self.program.ended().is_some(), "couic still runs");
+        DaemonBuilder::again(self.lab, self.home, self.way)
     }
 
     /// The process that attaches for it.
     #[must_use]
     pub fn attacher(&self) -> Option<Pid> {
-        let path = format!("/proc/{0}/task/{0}/children", self.pid());
-        let children = fs::read_to_string(path).unwrap_or_default();
-        children.split_whitespace().find_map(|pid| {
-            let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let is_it = line.split('\0').any(|word| word == "attacher");
-            is_it.then(|| pid.parse().ok().map(Pid::from_raw))?
-        })
+        couic_testkit::attacher(self.pid())
     }
 
     /// Ends it with a signal and waits.
     ///
     /// # Panics
-    /// Where it ends otherwise than that signal should make it.
+    /// When it ends otherwise than that signal should make it.
     #[must_use]
     pub fn ended_by(mut self, signal: Signal) -> Self {
         self.signal(signal);
@@ -176,12 +126,6 @@ impl<'lab> Daemon<'lab> {
         detach(self.lab, self.home.path(), &self.way)
     }
 
-    fn take(&mut self) -> (TempDir, Way) {
-        let empty = TempDir::new().expect("a temporary directory");
-        let home = std::mem::replace(&mut self.home, empty);
-        (home, std::mem::take(&mut self.way))
-    }
-
     /// The API, with the admin's token.
     #[must_use]
     pub const fn api(&self) -> &Api {
@@ -191,7 +135,7 @@ impl<'lab> Daemon<'lab> {
     /// The API with some other token.
     #[must_use]
     pub fn api_as(&self, token: &str) -> Api {
-        Api::new(&self.socket(), token.to_owned())
+        Api::new(At::Unix(self.socket()), Some(token))
     }
 
     /// Runs `couicctl` in the host's namespace.
@@ -203,7 +147,7 @@ impl<'lab> Daemon<'lab> {
     /// The same, with more in its environment.
     ///
     /// # Panics
-    /// Where it cannot be started.
+    /// When it cannot be started.
     #[must_use]
     pub fn ctl_with_env(&self, args: &[&str], env: &[(&str, &str)]) -> CtlOutput {
         let output = self
@@ -229,7 +173,7 @@ impl<'lab> Daemon<'lab> {
     /// Runs `couicctl`, which must succeed, and returns what it printed.
     ///
     /// # Panics
-    /// Where it fails.
+    /// When it fails.
     pub fn ctl_ok(&self, args: &[&str]) -> String {
         let output = self.ctl(args);
         assert_eq!(output.code, 0, "couicctl {args:?}: {output:?}");
@@ -244,34 +188,26 @@ impl<'lab> Daemon<'lab> {
     /// Sends a signal.
     ///
     /// # Panics
-    /// Where the daemon is gone.
+    /// When the daemon is gone.
     pub fn signal(&self, signal: Signal) {
-        kill(self.pid(), signal).expect("signal couic");
+        self.program.signal(signal);
     }
 
     /// Waits for the end of the process and returns its exit code, or minus the signal that ended it.
     pub fn exit_code(&mut self) -> i32 {
-        let (status, _) = until("couic ends", STOP, || {
-            self.child.try_wait().expect("wait for couic")
-        });
-        status
-            .code()
-            .unwrap_or_else(|| -status.signal().unwrap_or_default())
+        self.program.exit_code()
     }
 
     /// The process.
-    ///
-    /// # Panics
-    /// Never on Linux, where process ids are small.
     #[must_use]
     pub fn pid(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"))
+        self.program.pid()
     }
 
     /// Everything that the daemon printed so far.
     #[must_use]
     pub fn output(&self) -> String {
-        fs::read_to_string(self.home.path().join("output")).unwrap_or_default()
+        self.program.output()
     }
 
     /// What stands in its log file so far.
@@ -295,28 +231,9 @@ impl<'lab> Daemon<'lab> {
     /// The admin's token.
     ///
     /// # Panics
-    /// Where its file is not as the daemon writes it.
+    /// When its file is not as the daemon writes it.
     #[must_use]
     pub fn token(&self) -> String {
-        let path = self.home.path().join("work/rbac/clients/couicctl.toml");
-        let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        text.lines()
-            .find_map(|line| {
-                line.strip_prefix("token = \"")?
-                    .strip_suffix('"')
-                    .map(str::to_owned)
-            })
-            .unwrap_or_else(|| panic!("{}: no token", path.display()))
-    }
-}
-
-impl Drop for Daemon<'_> {
-    fn drop(&mut self) {
-        // Both fail only where it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if thread::panicking() {
-            println!("--- what couic printed ---\n{}", self.output());
-        }
+        admin_token(&self.working_dir())
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use nix::net::if_::if_nametoindex;
 
-use crate::Netns;
+use couic_testkit::Netns;
 
 /// The name under which the kernel lists the program.
 pub const FOREIGN_NAME: &str = "somebody_elses";

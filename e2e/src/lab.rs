@@ -1,10 +1,11 @@
 //! The machine to protect and the outside world, joined by a veth pair.
 
-use std::{fs, path::PathBuf};
+use std::{fs, net::TcpListener, path::PathBuf};
 
 use couic_common::XdpMode;
+use couic_testkit::{Collector, Netns, Reply, StandIn};
 
-use crate::{DaemonBuilder, Netns, Wire};
+use crate::{DaemonBuilder, Wire};
 
 /// The interface of the protected side, where the filter goes.
 pub const HOST_IFACE: &str = "eth0";
@@ -31,7 +32,7 @@ pub struct Lab {
 
 impl Lab {
     /// A lab in which no frame passes but those that a test sends: no addresses, IPv6 off. For exact counters.
-    /// None, with the reason printed, where this process may not make one.
+    /// None, with the reason printed, when this process may not make one.
     #[must_use]
     pub fn quiet() -> Option<Self> {
         let bin_dir = match usable() {
@@ -139,6 +140,19 @@ impl Lab {
             3 => Some(XdpMode::Offloaded),
             other => panic!("attached in a mode not known here: {other}"),
         }
+    }
+
+    /// A chat on the host that takes every message.
+    #[must_use]
+    pub fn chat(&self) -> StandIn {
+        let listener = self.host.enter(|| TcpListener::bind("127.0.0.1:0"));
+        StandIn::on(listener.expect("a free port"), |_| Reply::status(204))
+    }
+
+    /// A `couic-report` on the host, not yet started. `more` are further tables of its configuration.
+    #[must_use]
+    pub fn collector(&self, interval_secs: u64, more: &str) -> Collector {
+        Collector::inside(&self.host, self.binary("couic-report"), interval_secs, more)
     }
 
     /// A daemon for the host's side, not yet started.

@@ -4,7 +4,7 @@
 //! Guarantees: everything is undone on drop, also when a test panics or is killed, since the namespaces have no name
 //! and die with the last process in them; nothing has a fixed path or a name that another test could see, so tests
 //! run side by side; nothing is sent outside of those namespaces. Waiting always means awaiting a condition, with a
-//! deadline. Where a test cannot run it prints `skipped: why` and returns.
+//! deadline. A test that cannot run prints `skipped: why` and returns.
 //!
 //! ```no_run
 //! use couic_e2e::{Frame, Lab};
@@ -22,33 +22,24 @@
     reason = "a library for tests: a step that fails ends the test and names its place"
 )]
 
-mod api;
 mod bpffs;
-mod chat;
-mod collector;
 mod daemon;
 mod foreign;
 mod frame;
 mod lab;
 mod mesh;
-mod netns;
 mod packet_socket;
 mod stream;
 mod tun;
-mod wait;
 mod wire;
 
-pub use api::{Api, Reply};
 pub use bpffs::BpfFs;
-pub use chat::{Chat, Post};
-pub use collector::Collector;
+pub use couic_testkit::{ATTACHER, Api, Netns, StandIn, unix_now, until};
 pub use daemon::{CtlOutput, Daemon, DaemonBuilder, Refusal};
 pub use foreign::{AttachedBy, FOREIGN_NAME, Foreign, detach_links, tcx_links};
 pub use frame::{ETH_P_8021AD, ETH_P_8021Q, ETH_P_QINQ1, Frame, SYNC_FRAME_LEN};
 pub use lab::{HOST_IFACE, HOST_V4, HOST_V6, Lab, OUTSIDE_IFACE, OUTSIDE_V4, OUTSIDE_V6};
 pub use mesh::{Mesh, PEER_PORT, address};
-pub use netns::Netns;
 pub use stream::{Stream, Tally};
 pub use tun::{LINK_CAN, LINK_NONE, Tun};
-pub use wait::{unix_now, until};
 pub use wire::Wire;

@@ -15,7 +15,9 @@ use std::{
     thread,
 };
 
-use crate::{DaemonBuilder, Lab, Netns};
+use couic_testkit::Netns;
+
+use crate::{DaemonBuilder, Lab};
 
 /// Where the relays listen.
 pub const PEER_PORT: u16 = 2900;

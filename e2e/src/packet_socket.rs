@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
 };
 
-use crate::Netns;
+use couic_testkit::Netns;
 
 /// A raw socket on one interface.
 #[derive(Debug)]

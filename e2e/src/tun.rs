@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{Netns, frame::checksum, wait::until};
+use couic_testkit::{Netns, until};
+
+use crate::frame::checksum;
 
 /// `linux/if_tun.h`; `_IOW('T', 202, int)` and `_IOW('T', 205, int)`.
 const TUNSETIFF: libc::c_ulong = 0x4004_54ca;

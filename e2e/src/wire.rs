@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use couic_testkit::{Netns, patient};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity},
     unistd::Pid,
 };
 
 use crate::{
-    Frame, Netns,
+    Frame,
     frame::{find_label, sync_frame},
     packet_socket::PacketSocket,
-    wait::patient,
 };
 
 /// Frames in flight at most: a veth ring holds 256 and loses what does not fit.

@@ -12,12 +12,7 @@
 
 mod dataplane_common;
 
-use std::{
-    path::Path,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc};
 
 use couic_common::{ClientName, Policy};
 use couic_firewall::{
@@ -26,6 +21,7 @@ use couic_firewall::{
     journal::Journal,
     rules::{Actor, ClaimRequest, Firewall, Job, ManualClock, Restored, SetStore},
 };
+use couic_testkit::{LONG, until};
 use dataplane_common::{TestRun, XDP_DROP, XDP_PASS, frame, may_run};
 
 const DAY: u64 = 86_400;
@@ -190,15 +186,10 @@ fn between_two_lives_too_and_no_rule_is_lost_or_raised_from_the_dead() {
 
 /// Waits, by the clock that does not jump.
 fn undone(life: &Life) {
-    let start = Instant::now();
-    while life.verdicts(["198.51.100.1"]) == [XDP_DROP] {
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "it is not undone"
-        );
-        thread::sleep(Duration::from_millis(10));
+    until("it is undone", LONG, || {
         life.tick();
-    }
+        (life.verdicts(["198.51.100.1"]) != [XDP_DROP]).then_some(())
+    });
 }
 
 #[test]

@@ -7,10 +7,9 @@ use couic_client::{
     common::{Cidr, ErrorCode, Policy},
 };
 
-use crate::{
-    client,
-    support::{Answer, StandIn, TOKEN},
-};
+use couic_testkit::{Reply, StandIn};
+
+use crate::{TOKEN, client};
 
 fn at(endpoint: Endpoint) -> Client {
     with_timeout(endpoint, Duration::from_secs(60))
@@ -83,17 +82,9 @@ async fn a_daemon_that_does_not_answer() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_before_the_answer() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("rude.sock");
-    let rude = UnixListener::bind(&path).unwrap();
-    let hangs_up = std::thread::spawn(move || {
-        use std::io::Read;
-        let (mut stream, _) = rude.accept().unwrap();
-        let read = stream.read(&mut [0; 4096]).unwrap();
-        assert!(read > 0);
-    });
-    let error = failure(&at(Endpoint::unix(&path))).await;
-    hangs_up.join().unwrap();
+    let rude = StandIn::unix(|_| Reply::Close);
+    let error = failure(&at(Endpoint::unix(&rude.socket))).await;
+    assert_eq!(rude.only().line(), "GET /v1/stats");
     assert!(
         matches!(error, ClientError::Unreachable { .. }),
         "{error:?}"
@@ -127,7 +118,7 @@ async fn something_else_responds() {
         (301, "redirects are not followed"),
         (404, "something else listens there"),
     ] {
-        let proxy = StandIn::tcp(move |_| Answer::text(status, "text/html", "<h1>no</h1>"));
+        let proxy = StandIn::tcp(move |_| Reply::text(status, "text/html", "<h1>no</h1>"));
         let error = failure(&client(&proxy)).await;
         assert!(matches!(error, ClientError::Protocol { .. }), "{error:?}");
         assert!(error.to_string().contains(advice), "{error}");

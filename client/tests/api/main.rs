@@ -5,13 +5,14 @@
 mod errors;
 mod routes;
 mod streams;
-#[expect(dead_code, reason = "couicctl's tests share it, and use other parts")]
-mod support;
 mod switch;
 mod tls;
 
 use couic_client::{Client, Endpoint};
-use support::{StandIn, TOKEN};
+use couic_testkit::StandIn;
+
+/// The token that tests use.
+const TOKEN: &str = "bbfa1388-3218-463c-9722-6805507c14bb";
 
 fn client(stand_in: &StandIn) -> Client {
     let endpoint = match stand_in.address {

@@ -7,12 +7,10 @@ use couic_client::{
         PeerAction, PeerJob, Policy, SetBody, SetName, SetUpdate, Verdict,
     },
 };
+use couic_testkit::{Reply, StandIn};
 use serde_json::json;
 
-use crate::{
-    client,
-    support::{Answer, StandIn, TOKEN},
-};
+use crate::{TOKEN, client};
 
 const ENTRY: &str = r#"{"creation":7,"cidr":"10.0.0.0/8","tag":null,"expiration":0,"later":1}"#;
 const STATS: &str = r#"{"drop_cidr_count":2,"ignore_cidr_count":1,"xdp":{
@@ -35,15 +33,15 @@ fn request(cidr: &str) -> EntryRequest {
 
 #[tokio::test]
 async fn entries() {
-    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
+    let daemon = StandIn::unix(|seen| match seen.line() {
         "GET /v1/drop" | "GET /v1/drop?tag=a*%2Cb+c&limit=5&after=2001%3Adb8%3A%3A%2F32" => {
-            Answer::json(200, format!("[{ENTRY}]"))
+            Reply::json(200, format!("[{ENTRY}]"))
         }
-        "POST /v1/ignore" => Answer::json(201, ENTRY),
-        "GET /v1/drop/2001:db8::/32" => Answer::json(200, ENTRY),
-        "DELETE /v1/drop/10.0.0.0/8" => Answer::json(204, ""),
-        "DELETE /v1/drop?tag=scan-*" => Answer::json(200, r#"{"removed":3}"#),
-        "POST /v1/drop/peer" => Answer::json(201, String::from_utf8(seen.body.clone()).unwrap()),
+        "POST /v1/ignore" => Reply::json(201, ENTRY),
+        "GET /v1/drop/2001:db8::/32" => Reply::json(200, ENTRY),
+        "DELETE /v1/drop/10.0.0.0/8" => Reply::json(204, ""),
+        "DELETE /v1/drop?tag=scan-*" => Reply::json(200, r#"{"removed":3}"#),
+        "POST /v1/drop/peer" => Reply::json(201, String::from_utf8(seen.body.clone()).unwrap()),
         other => panic!("{other}"),
     });
     let client = client(&daemon);
@@ -71,29 +69,29 @@ async fn entries() {
     let peered = client.peer(Policy::Drop, std::slice::from_ref(&job)).await;
     assert_eq!(peered.unwrap(), [job]);
 
-    let seen = daemon.seen();
+    let seen = daemon.requests();
     let bearer = format!("Bearer {TOKEN}");
     assert!(
         seen.iter()
-            .all(|s| s.authorization.as_ref() == Some(&bearer))
+            .all(|s| s.header("authorization") == Some(&bearer))
     );
     assert_eq!(
         seen[2].json(),
         json!({"cidr": "10.1.2.3/8", "expiration": 9, "tag": "a", "force": true,
                "guard": {"protect": ["192.0.2.1"]}})
     );
-    assert_eq!(seen[2].content_type.as_deref(), Some("application/json"));
+    assert_eq!(seen[2].header("content-type"), Some("application/json"));
 }
 
 #[tokio::test]
 async fn sets() {
-    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
-        "GET /v1/sets/drop" => Answer::json(200, r#"[{"name":"a","entry_count":1,"file_size":9}]"#),
-        "POST /v1/sets/drop" => Answer::json(201, "whatever"),
-        "PUT /v1/sets/drop/a" => Answer::json(200, ""),
-        "GET /v1/sets/drop/a" => Answer::json(200, r#"{"name":"a","entries":["10.0.0.0/8"]}"#),
-        "DELETE /v1/sets/drop/a" => Answer::json(200, r#"{"deleted":true,"reload_required":true}"#),
-        "POST /v1/sets/reload" => Answer::json(201, r#"{"reload_status":"OK"}"#),
+    let daemon = StandIn::unix(|seen| match seen.line() {
+        "GET /v1/sets/drop" => Reply::json(200, r#"[{"name":"a","entry_count":1,"file_size":9}]"#),
+        "POST /v1/sets/drop" => Reply::json(201, "whatever"),
+        "PUT /v1/sets/drop/a" => Reply::json(200, ""),
+        "GET /v1/sets/drop/a" => Reply::json(200, r#"{"name":"a","entries":["10.0.0.0/8"]}"#),
+        "DELETE /v1/sets/drop/a" => Reply::json(200, r#"{"deleted":true,"reload_required":true}"#),
+        "POST /v1/sets/reload" => Reply::json(201, r#"{"reload_status":"OK"}"#),
         other => panic!("{other}"),
     });
     let client = client(&daemon);
@@ -128,20 +126,20 @@ async fn sets() {
     assert_eq!(client.reload_sets().await.unwrap().reload_status, "OK");
 
     let body = json!({"name": "a", "entries": ["10.0.0.0/8"]});
-    assert_eq!(daemon.seen()[1].json(), body);
+    assert_eq!(daemon.requests()[1].json(), body);
     let body = json!({"entries": ["10.0.0.0/8"], "force": true, "guard": {"protect": []}});
-    assert_eq!(daemon.seen()[2].json(), body);
-    assert!(daemon.seen()[5].body.is_empty());
+    assert_eq!(daemon.requests()[2].json(), body);
+    assert!(daemon.requests()[5].body.is_empty());
 }
 
 #[tokio::test]
 async fn clients() {
     let info = format!(r#"{{"name":"web","group":"clientrw","token":"{TOKEN}"}}"#);
-    let daemon = StandIn::tcp(move |seen| match seen.line().as_str() {
-        "GET /v1/client" => Answer::json(200, format!("[{info}]")),
-        "POST /v1/client" => Answer::json(201, info.as_str()),
-        "GET /v1/client/web" => Answer::json(200, info.as_str()),
-        "DELETE /v1/client/web" => Answer::json(204, ""),
+    let daemon = StandIn::tcp(move |seen| match seen.line() {
+        "GET /v1/client" => Reply::json(200, format!("[{info}]")),
+        "POST /v1/client" => Reply::json(201, info.as_str()),
+        "GET /v1/client/web" => Reply::json(200, info.as_str()),
+        "DELETE /v1/client/web" => Reply::json(204, ""),
         other => panic!("{other}"),
     });
     let client = client(&daemon);
@@ -153,28 +151,28 @@ async fn clients() {
     assert_eq!(client.client(&name).await.unwrap().name, name);
     client.delete_client(&name).await.unwrap();
     assert_eq!(
-        daemon.seen()[1].json(),
+        daemon.requests()[1].json(),
         json!({"name": "web", "group": "clientrw"})
     );
 }
 
 #[tokio::test]
 async fn figures() {
-    let daemon = StandIn::tcp(|seen| match seen.line().as_str() {
-        "GET /v1/stats" => Answer::json(200, format!("{STATS}}}")),
-        "GET /v1/stats/tags/ignore" => Answer::json(
+    let daemon = StandIn::tcp(|seen| match seen.line() {
+        "GET /v1/stats" => Reply::json(200, format!("{STATS}}}")),
+        "GET /v1/stats/tags/ignore" => Reply::json(
             200,
             r#"{"tags":{"untagged":{"rx_packets":1,"rx_bytes":2}}}"#,
         ),
-        "GET /v1/metrics" => Answer::json(
+        "GET /v1/metrics" => Reply::json(
             200,
             format!(r#"{STATS},"drop_tags":{{}},"ignore_tags":{{}}}}"#),
         ),
         "GET /v1/metrics?format=prometheus" => {
-            Answer::text(200, "application/openmetrics-text", "# EOF\n")
+            Reply::text(200, "application/openmetrics-text", "# EOF\n")
         }
-        "GET /v1/openapi.json" => Answer::json(200, r#"{"openapi":"3.1.0"}"#),
-        "GET /v1/lookup/2001:db8::7" => Answer::json(
+        "GET /v1/openapi.json" => Reply::json(200, r#"{"openapi":"3.1.0"}"#),
+        "GET /v1/lookup/2001:db8::7" => Reply::json(
             200,
             format!(
                 r#"{{"ip":"2001:db8::7","verdict":"drop","decided_by":{{"policy":"drop",{},"also_covered_by":[]}}"#,
@@ -202,7 +200,7 @@ async fn health_is_asked_without_token_and_down_is_an_answer() {
     let daemon = StandIn::always(503, DOWN);
     let health = client(&daemon).health().await.unwrap();
     assert_eq!(health.version, "2");
-    assert_eq!(daemon.only().authorization, None);
+    assert_eq!(daemon.only().header("authorization"), None);
 }
 
 #[tokio::test]
@@ -211,18 +209,18 @@ async fn notifiers() {
         "last_error":null,"last_success":null,"next_attempt_secs":3,"queue_events":2,"queue_bytes":300,
         "oldest_age_secs":9,"dead_letters":0,"enqueued":2,"delivered":0,"failed_attempts":4,"attempts":{"retry":4},
         "dropped":0,"merged":0,"dead":0,"restarts":0,"spool":null}"#;
-    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
-        "GET /v1/notifiers" => Answer::json(200, format!("[{INFO}]")),
-        "GET /v1/notifiers/siem" | "POST /v1/notifiers/siem/resume" => Answer::json(200, INFO),
-        "POST /v1/notifiers/siem/test" => Answer::json(
+    let daemon = StandIn::unix(|seen| match seen.line() {
+        "GET /v1/notifiers" => Reply::json(200, format!("[{INFO}]")),
+        "GET /v1/notifiers/siem" | "POST /v1/notifiers/siem/resume" => Reply::json(200, INFO),
+        "POST /v1/notifiers/siem/test" => Reply::json(
             200,
             r#"{"name":"siem","delivered":false,"outcome":"busy","http_status":null,"message":"x","took_ms":1}"#,
         ),
-        "GET /v1/notifiers/siem/dead?limit=5&after=3" => Answer::json(200, "[]"),
-        "POST /v1/notifiers/siem/replay" => Answer::json(200, r#"{"replayed":3}"#),
-        "POST /v1/notifiers/siem/replay?key=4" => Answer::json(200, r#"{"replayed":1}"#),
-        "DELETE /v1/notifiers/siem/dead?key=all" => Answer::json(200, r#"{"discarded":7}"#),
-        "DELETE /v1/notifiers/siem/dead?key=4" => Answer::json(200, r#"{"discarded":1}"#),
+        "GET /v1/notifiers/siem/dead?limit=5&after=3" => Reply::json(200, "[]"),
+        "POST /v1/notifiers/siem/replay" => Reply::json(200, r#"{"replayed":3}"#),
+        "POST /v1/notifiers/siem/replay?key=4" => Reply::json(200, r#"{"replayed":1}"#),
+        "DELETE /v1/notifiers/siem/dead?key=all" => Reply::json(200, r#"{"discarded":7}"#),
+        "DELETE /v1/notifiers/siem/dead?key=4" => Reply::json(200, r#"{"discarded":1}"#),
         other => panic!("{other}"),
     });
     let client = client(&daemon);

@@ -4,13 +4,11 @@ use couic_client::{
     ClientError, Endpoint, ListQuery,
     common::{BatchJob, BatchRule, PeerAction, Policy},
 };
+use couic_testkit::{Reply, StandIn};
 use futures_util::{TryStreamExt, stream};
 use std::time::Duration;
 
-use crate::{
-    client,
-    support::{Answer, StandIn, TOKEN},
-};
+use crate::{TOKEN, client};
 
 const NDJSON: &str = "application/x-ndjson";
 const COUNTS: &str =
@@ -43,7 +41,7 @@ async fn a_list_arrives_in_order_whatever_form_the_daemon_chooses() {
         (NDJSON, lines.trim_end().to_owned()),
         ("application/json", array),
     ] {
-        let daemon = StandIn::unix(move |_| Answer::text(200, kind, body.as_str()));
+        let daemon = StandIn::unix(move |_| Reply::text(200, kind, body.as_str()));
         let list = client(&daemon)
             .stream_entries(Policy::Drop, &ListQuery::default())
             .await
@@ -51,14 +49,15 @@ async fn a_list_arrives_in_order_whatever_form_the_daemon_chooses() {
         let entries: Vec<_> = list.try_collect().await.unwrap();
         assert_eq!(entries.len(), 50_000);
         assert!(entries.is_sorted_by_key(|e| e.cidr));
-        assert!(daemon.only().accept.unwrap().starts_with(NDJSON));
+        let asked = daemon.only();
+        assert!(asked.header("accept").unwrap().starts_with(NDJSON));
     }
 }
 
 #[tokio::test]
 async fn a_bad_line_ends_the_stream_with_an_error() {
     let daemon =
-        StandIn::unix(|_| Answer::text(200, NDJSON, format!("{}garbage\n{}", line(1), line(2))));
+        StandIn::unix(|_| Reply::text(200, NDJSON, format!("{}garbage\n{}", line(1), line(2))));
     let mut list = client(&daemon)
         .stream_entries(Policy::Drop, &ListQuery::default())
         .await
@@ -71,7 +70,7 @@ async fn a_bad_line_ends_the_stream_with_an_error() {
 
 #[tokio::test]
 async fn a_batch_is_sent_as_lines() {
-    let daemon = StandIn::unix(|_| Answer::json(200, COUNTS));
+    let daemon = StandIn::unix(|_| Reply::json(200, COUNTS));
     let jobs = stream::iter((0..2_500).map(job));
     let outcome = client(&daemon)
         .batch_stream(Policy::Ignore, jobs)
@@ -80,7 +79,7 @@ async fn a_batch_is_sent_as_lines() {
     assert_eq!(outcome.added, 2_500);
     let seen = daemon.only();
     assert_eq!(seen.line(), "POST /v1/ignore/batch");
-    assert_eq!(seen.content_type.as_deref(), Some(NDJSON));
+    assert_eq!(seen.header("content-type"), Some(NDJSON));
     let sent: Vec<BatchJob> = serde_json::Deserializer::from_slice(&seen.body)
         .into_iter()
         .collect::<Result<_, _>>()

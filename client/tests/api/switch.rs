@@ -1,22 +1,20 @@
 //! The panic switch and confirmations, and their response headers.
 
 use couic_client::{ToConfirm, common::PanicRequest};
+use couic_testkit::{Reply, StandIn};
 
-use crate::{
-    client,
-    support::{Answer, StandIn},
-};
+use crate::client;
 
 #[tokio::test]
 async fn only_changes_carry_the_confirm_header() {
     let daemon = StandIn::unix(|seen| {
-        let answer = match seen.line().as_str() {
-            "POST /v1/sets/reload" => Answer::json(201, r#"{"reload_status":"OK"}"#),
-            "GET /v1/sets/drop" => Answer::json(200, "[]"),
-            "POST /v1/confirm/0000002a" => Answer::json(200, r#"{"confirmed":["0000002a"]}"#),
+        let answer = match seen.line() {
+            "POST /v1/sets/reload" => Reply::json(201, r#"{"reload_status":"OK"}"#),
+            "GET /v1/sets/drop" => Reply::json(200, "[]"),
+            "POST /v1/confirm/0000002a" => Reply::json(200, r#"{"confirmed":["0000002a"]}"#),
             other => panic!("{other}"),
         };
-        match seen.confirm_within {
+        match seen.header("couic-confirm-within") {
             Some(_) => answer
                 .with("couic-confirm-id", "0000002a")
                 .with("couic-confirm-until", "77"),
@@ -37,23 +35,20 @@ async fn only_changes_carry_the_confirm_header() {
     client.reload_sets().await.unwrap();
     assert_eq!(client.to_confirm(), []);
     assert_eq!(client.confirm(id).await.unwrap().confirmed, [id]);
-    let within: Vec<_> = daemon
-        .seen()
-        .into_iter()
-        .map(|s| s.confirm_within)
-        .collect();
-    assert_eq!(within, [None, Some("60".to_owned()), None, None]);
+    let requests = daemon.requests();
+    let within = requests.iter().map(|r| r.header("couic-confirm-within"));
+    assert!(within.eq([None, Some("60"), None, None]));
 }
 
 #[tokio::test]
 async fn every_response_tells_whether_panic_is_on() {
-    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
+    let daemon = StandIn::unix(|seen| match seen.line() {
         "PUT /v1/panic" if seen.json()["on"] == true => {
-            Answer::json(200, r#"{"on":true,"by":"ops","since":5}"#).with("couic-panic", "on")
+            Reply::json(200, r#"{"on":true,"by":"ops","since":5}"#).with("couic-panic", "on")
         }
-        "PUT /v1/panic" | "GET /v1/panic" => Answer::json(200, r#"{"on":false}"#),
-        "GET /v1/confirm" => Answer::json(200, r#"{"pending":[],"reverted":[]}"#),
-        "GET /v1/status" => Answer::json(404, r#"{"code":"not_found","message":"no","errors":{}}"#)
+        "PUT /v1/panic" | "GET /v1/panic" => Reply::json(200, r#"{"on":false}"#),
+        "GET /v1/confirm" => Reply::json(200, r#"{"pending":[],"reverted":[]}"#),
+        "GET /v1/status" => Reply::json(404, r#"{"code":"not_found","message":"no","errors":{}}"#)
             .with("couic-panic", "on"),
         other => panic!("{other}"),
     });

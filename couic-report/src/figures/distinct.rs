@@ -160,7 +160,7 @@ mod tests {
             let mut bad = bytes.clone();
             bad[at] ^= 0xff;
             if let Ok(read) = Distinct::decode(&mut Take(&bad)) {
-                let _ = read.count();
+                assert_eq!(round_trip(&read).count(), read.count(), "{at}");
             }
         }
     }

@@ -11,44 +11,48 @@ use std::{
     thread,
 };
 
+use couic_testkit::{Collector, LONG, StandIn, until};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use support::*;
+use support::{collector, interval_from, post, report, small_disk, stand_in};
 
 /// A notifier that gets every notification as JSON.
-fn json_notifier(url: &str) -> String {
+fn json_notifier(server: &StandIn) -> String {
     format!(
-        "[[notifiers]]\nplugin = \"webhook\"\nconfig = {{ url = \"{url}\", format = \"notifications\" }}\n"
+        "[[notifiers]]\nplugin = \"webhook\"\nconfig = {{ url = \"{}\", format = \"notifications\" }}\n",
+        server.url("/hook/t0ken")
     )
 }
 
 #[test]
 fn discord_hears_of_an_attack_once_with_its_figures() {
     const INTERVAL: u64 = 3;
-    let (url, told) = stand_in();
-    let home = Home::new(
+    let told = stand_in();
+    let home = collector(
         INTERVAL,
         &format!(
-            "[thresholds]\norange = 3\nred = 5\nthreshold_min = \"orange\"\n[discord]\nwebhook_url = \"{url}\"\n"
+            "[thresholds]\norange = 3\nred = 5\nthreshold_min = \"orange\"\n[discord]\nwebhook_url = \"{}\"\n",
+            told.url("/hook/t0ken")
         ),
     );
     let mut service = home.serve();
     // Both requests are to fall into the same interval: one that has just begun.
-    let first = home.interval_from();
-    until("the next interval begins", || {
-        (home.interval_from() > first).then_some(())
+    let first = interval_from(&home);
+    until("the next interval begins", LONG, || {
+        (interval_from(&home) > first).then_some(())
     });
     let hostile = "@everyone <!channel> **x** `\u{202e}[a](http://e)".repeat(2);
     let batch: Vec<Value> = (0..4).map(|n| report(n % 3, &hostile)).collect();
     assert_eq!(
-        home.post(&json!(batch), "couic-instance: fw1\r\n"),
+        post(&home, &json!(batch), "couic-instance: fw1\r\n"),
         Some(200)
     );
     let more: Vec<Value> = (0..3).map(|n| report(n, "ssh")).collect();
     assert_eq!(
-        home.post(&json!(more), "couic-instance: fw2\r\n"),
+        post(&home, &json!(more), "couic-instance: fw2\r\n"),
         Some(200)
     );
-    let message = told.recv_timeout(PATIENCE).unwrap();
+    let message = told.next(LONG).json();
     println!("{message:#}");
     assert_eq!(message["allowed_mentions"]["parse"], json!([]));
     assert_eq!(message["embeds"].as_array().unwrap().len(), 1);
@@ -57,22 +61,24 @@ fn discord_hears_of_an_attack_once_with_its_figures() {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     // Intervals without anything to tell are not told: two of them pass.
-    let told_in = home.interval_from();
-    until("two more intervals pass", || {
-        (home.interval_from() >= told_in + 2 * INTERVAL).then_some(())
+    let told_in = interval_from(&home);
+    until("two more intervals pass", LONG, || {
+        (interval_from(&home) >= told_in + 2 * INTERVAL).then_some(())
     });
-    assert_eq!(service.terminate(), Some(0), "{}", home.log());
-    assert_eq!(told.try_iter().count(), 0);
-    assert!(!home.log().contains("t0ken") && !home.log().contains(SECRET));
+    assert_eq!(service.end(Signal::SIGTERM), 0, "{}", home.log());
+    assert!(told.rest().is_empty());
+    let secret = home.webhook();
+    let secret = secret.rsplit('/').next().unwrap();
+    assert!(!home.log().contains("t0ken") && !home.log().contains(secret));
 }
 
 #[test]
 fn green_tells_every_interval_an_empty_one_too() {
-    let (url, told) = stand_in();
-    let home = Home::new(1, &json_notifier(&url));
+    let told = stand_in();
+    let home = collector(1, &json_notifier(&told));
     let _service = home.serve();
     for _ in 0..2 {
-        let message = told.recv_timeout(PATIENCE).unwrap();
+        let message = told.next(LONG).json();
         assert_eq!(
             (&message["kind"], &message["severity"]),
             (&json!("summary"), &json!("green"))
@@ -85,8 +91,8 @@ fn green_tells_every_interval_an_empty_one_too() {
 #[test]
 fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
     const ROUNDS: u64 = 8;
-    let (url, told) = stand_in();
-    let home = Home::new(1, &json_notifier(&url));
+    let told = stand_in();
+    let home = collector(1, &json_notifier(&told));
     let (over, accepted) = (AtomicBool::new(false), AtomicU64::new(0));
     let sent = thread::scope(|scope| {
         let senders = [0, 1].map(|n| {
@@ -94,13 +100,13 @@ fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
             scope.spawn(move || send_until(over, accepted, home, n))
         });
         for round in 0..ROUNDS {
-            let mut service = home.serve();
+            let service = home.serve();
             // Under load, and each time at another point of it.
             let enough = accepted.load(Ordering::Relaxed) + 20 + 37 * round;
-            until("requests are accepted", || {
+            until("requests are accepted", LONG, || {
                 (accepted.load(Ordering::Relaxed) >= enough).then_some(())
             });
-            service.kill();
+            drop(service);
         }
         let _service = home.serve();
         over.store(true, Ordering::Relaxed);
@@ -112,7 +118,7 @@ fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
     let all = batches * u64::from(EACH);
     let (mut totals, mut repeated) = (BTreeMap::new(), 0);
     while totals.values().sum::<u64>() < all {
-        let message = told.recv_timeout(PATIENCE).expect("a summary is lost");
+        let message = told.next(LONG).json();
         let total = message["summary"]["total"].as_u64().unwrap();
         if let Some(before) = totals.insert(message["id"].to_string(), total) {
             assert_eq!(before, total, "the same id with other figures");
@@ -135,7 +141,12 @@ fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
 const EACH: u32 = 25;
 
 /// Sends one request after the other, each until it is accepted. Returns how many, and in how many attempts.
-fn send_until(over: &AtomicBool, accepted: &AtomicU64, home: &Home, sender: u32) -> (u64, u64) {
+fn send_until(
+    over: &AtomicBool,
+    accepted: &AtomicU64,
+    home: &Collector,
+    sender: u32,
+) -> (u64, u64) {
     let (mut batches, mut attempts) = (0, 0);
     while !over.load(Ordering::Relaxed) {
         let reports: Vec<Value> = (0..EACH)
@@ -143,9 +154,9 @@ fn send_until(over: &AtomicBool, accepted: &AtomicU64, home: &Home, sender: u32)
             .collect();
         let header = format!("idempotency-key: {}\r\n", uuid::Uuid::new_v4());
         batches += 1;
-        until("the request is accepted", || {
+        until("the request is accepted", LONG, || {
             attempts += 1;
-            (home.post(&json!(reports), &header) == Some(200)).then_some(())
+            (post(home, &json!(reports), &header) == Some(200)).then_some(())
         });
         accepted.fetch_add(1, Ordering::Relaxed);
     }
@@ -154,16 +165,15 @@ fn send_until(over: &AtomicBool, accepted: &AtomicU64, home: &Home, sender: u32)
 
 #[test]
 fn a_full_disk_refuses_reports_and_recovers_by_itself() {
-    let home = Home::new(3600, "");
+    let home = collector(3600, "");
     let Some(_disk) = small_disk(&home.state(), 256) else {
         eprintln!("skipped: a tmpfs cannot be mounted (needs root)");
         return;
     };
-    let mut service = home.serve();
-    let health =
-        || -> Value { serde_json::from_slice(&home.get("/v1/health").unwrap().1).unwrap() };
+    let service = home.serve();
+    let health = || home.health();
     let filler = home.state().join("filler");
-    assert_eq!(home.post(&json!([report(1, "a")]), ""), Some(200));
+    assert_eq!(post(&home, &json!([report(1, "a")]), ""), Some(200));
     let mut counted = 1;
     // As much as fits, then nothing more.
     let mut room = 1 << 20;
@@ -177,25 +187,25 @@ fn a_full_disk_refuses_reports_and_recovers_by_itself() {
         }
     }
     let many: Vec<Value> = (0..2_000).map(|n| report(n, "a")).collect();
-    assert_eq!(home.post(&json!(many), ""), Some(503));
+    assert_eq!(post(&home, &json!(many), ""), Some(503));
     let full = health();
     assert_eq!(
         (&full["status"], &full["interval"]["adds"]),
         (&json!("failed"), &json!(counted))
     );
-    assert_eq!(home.get("/v1/health").unwrap().0, 503);
+    assert_eq!(home.api().request("GET", "/v1/health", None).status, 503);
     fs::remove_file(&filler).unwrap();
-    assert_eq!(home.post(&json!(many), ""), Some(200));
+    assert_eq!(post(&home, &json!(many), ""), Some(200));
     counted += 2_000;
     assert_eq!(health()["interval"]["adds"], counted);
-    service.kill();
+    drop(service);
     let _again = home.serve();
     assert_eq!(health()["interval"]["adds"], counted, "{}", home.log());
 }
 
 #[test]
 fn a_hundred_thousand_reports_arrive_in_a_second_or_so() {
-    let home = Home::new(3600, "");
+    let home = collector(3600, "");
     let _service = home.serve();
     let batches: Vec<Value> = (0..100)
         .map(|b| {
@@ -212,12 +222,16 @@ fn a_hundred_thousand_reports_arrive_in_a_second_or_so() {
             let home = &home;
             scope.spawn(move || {
                 part.iter()
-                    .for_each(|b| assert_eq!(home.post(b, ""), Some(200)));
+                    .for_each(|b| assert_eq!(post(home, b, ""), Some(200)));
             });
         }
     });
     println!("100,000 reports in {:?}", begun.elapsed());
-    let metrics = String::from_utf8(home.get("/v1/metrics").unwrap().1).unwrap();
+    let metrics = home
+        .api()
+        .request("GET", "/v1/metrics", None)
+        .expect(200)
+        .body;
     assert!(
         metrics.contains("couic_report_interval_adds 100000\n"),
         "{metrics}"
@@ -230,28 +244,31 @@ fn a_hundred_thousand_reports_arrive_in_a_second_or_so() {
 
 #[test]
 fn commands_say_what_became_of_them() {
-    let (url, told) = stand_in();
-    let home = Home::new(60, &format!("[discord]\nwebhook_url = \"{url}\"\n"));
-    let checked = home.run(&["check-config"]);
+    let told = stand_in();
+    let home = collector(
+        60,
+        &format!("[discord]\nwebhook_url = \"{}\"\n", told.url("/hook/t0ken")),
+    );
+    let checked = home.command(&["check-config"]).output().unwrap();
     let text = String::from_utf8(checked.stdout).unwrap();
     assert!(
         checked.status.success() && text.contains("tells       discord"),
         "{text}"
     );
-    let tested = home.run(&["test-notify"]);
+    let tested = home.command(&["test-notify"]).output().unwrap();
     let text = String::from_utf8(tested.stdout).unwrap();
     assert_eq!(
         (tested.status.code(), text.as_str()),
         (Some(0), "discord: delivered (HTTP 204)\n")
     );
-    assert!(told.recv_timeout(PATIENCE).unwrap()["embeds"].is_array());
+    assert!(told.next(LONG).json()["embeds"].is_array());
 
-    let absent = Home::new(
+    let absent = collector(
         60,
         "[[notifiers]]\nplugin = \"absent\"\n[plugins]\ndir = \"/nonexistent\"\n",
     );
     for command in ["check-config", "test-notify"] {
-        let output = absent.run(&[command]);
+        let output = absent.command(&[command]).output().unwrap();
         let text = format!(
             "{}{}",
             String::from_utf8_lossy(&output.stdout),
@@ -260,7 +277,10 @@ fn commands_say_what_became_of_them() {
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains("absent"), "{text}");
     }
-    let bad = Home::new(0, "[discord]\nurl = 1\n").run(&["check-config"]);
+    let bad = collector(0, "[discord]\nurl = 1\n")
+        .command(&["check-config"])
+        .output()
+        .unwrap();
     let text = String::from_utf8(bad.stderr).unwrap();
     assert_eq!(
         (bad.status.code(), text.lines().count()),
@@ -271,9 +291,9 @@ fn commands_say_what_became_of_them() {
 
 #[test]
 fn two_services_cannot_share_a_state() {
-    let home = Home::new(60, "");
+    let home = collector(60, "");
     let _service = home.serve();
-    let output = Home::new(60, "")
+    let output = collector(60, "")
         .command(&[])
         .env("STATE_DIRECTORY", home.state())
         .output()

@@ -1,201 +1,37 @@
-//! A couic-report as a process, and a stand-in for whoever it tells.
+//! What the tests of the service need beside the kit: reports to send, and a disk that is soon full.
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
     path::Path,
-    process::{Child, Command, Output, Stdio},
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
+    process::{Command, Stdio},
 };
 
+use couic_testkit::{Collector, Reply, StandIn};
 use serde_json::Value;
-use tempfile::TempDir;
 
-pub(crate) const SECRET: &str = "550e8400-e29b-41d4-a716-446655440000";
-
-/// Nothing that is awaited here takes that long, however busy the machine is.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How often a condition is looked at.
-const LOOK: Duration = Duration::from_millis(3);
-
-/// Asks until there is an answer.
-pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(answer) = condition() {
-            return answer;
-        }
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}"
-        );
-        thread::sleep(LOOK);
-    }
+/// A chat or a webhook that accepts all.
+pub(crate) fn stand_in() -> StandIn {
+    StandIn::tcp(|_| Reply::status(204))
 }
 
-/// Takes every request, answers 204, and passes on the bodies.
-pub(crate) fn stand_in() -> (String, mpsc::Receiver<Value>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/hook/t0ken", listener.local_addr().unwrap());
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let tell = tell.clone();
-            thread::spawn(move || while answer(&stream, &tell).is_some() {});
-        }
-    });
-    (url, told)
+pub(crate) fn collector(interval_secs: u64, more: &str) -> Collector {
+    Collector::new(env!("CARGO_BIN_EXE_couic-report"), interval_secs, more)
 }
 
-fn answer(stream: &TcpStream, tell: &mpsc::Sender<Value>) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let mut len = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        let line = line.trim().to_ascii_lowercase();
-        if let Some(value) = line.strip_prefix("content-length:") {
-            len = value.trim().parse().ok()?;
-        }
-        if line.is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; len];
-    reader.read_exact(&mut body).ok()?;
-    tell.send(serde_json::from_slice(&body).ok()?).ok()?;
-    let mut stream = stream;
-    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").ok()
+/// The status of the answer to a request with these reports, when there is one.
+pub(crate) fn post(collector: &Collector, reports: &Value, headers: &str) -> Option<u16> {
+    let api = collector.api().with(headers);
+    let answer = api.try_request(
+        "POST",
+        &Collector::reports_path(),
+        Some(&reports.to_string()),
+    );
+    answer.ok().map(|answer| answer.status)
 }
 
-/// A folder with a configuration and a state.
-pub(crate) struct Home {
-    pub(crate) dir: TempDir,
-    pub(crate) port: u16,
-}
-
-impl Home {
-    /// `more` are further tables.
-    pub(crate) fn new(interval: u64, more: &str) -> Self {
-        let dir = TempDir::new().unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        let text = format!(
-            "batch_interval_secs = {interval}\n[server]\nname = \"tower\"\nport = {port}\nsecret = \"{SECRET}\"\n{more}\n"
-        );
-        fs::write(dir.path().join("config.toml"), text).unwrap();
-        Self { dir, port }
-    }
-
-    pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_couic-report"));
-        command
-            .arg("-c")
-            .arg(self.dir.path().join("config.toml"))
-            .args(args)
-            .env("STATE_DIRECTORY", self.state());
-        command
-    }
-
-    pub(crate) fn state(&self) -> std::path::PathBuf {
-        self.dir.path().join("state")
-    }
-
-    pub(crate) fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    /// Starts the service and waits until it answers.
-    pub(crate) fn serve(&self) -> Service {
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.dir.path().join("log"))
-            .unwrap();
-        let child = self.command(&[]).stderr(Stdio::from(log)).spawn().unwrap();
-        let mut service = Service { child };
-        until("it answers", || {
-            let ended = service.child.try_wait().unwrap();
-            assert!(ended.is_none(), "it has ended: {}", self.log());
-            self.get("/v1/health")
-        });
-        service
-    }
-
-    /// When the open interval began, Unix seconds.
-    pub(crate) fn interval_from(&self) -> u64 {
-        let (_, health) = self.get("/v1/health").unwrap();
-        let health: Value = serde_json::from_slice(&health).unwrap();
-        health["interval"]["from"].as_u64().unwrap()
-    }
-
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
-    }
-
-    pub(crate) fn get(&self, path: &str) -> Option<(u16, Vec<u8>)> {
-        self.request(
-            &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
-            b"",
-        )
-    }
-
-    /// The status, where there was an answer.
-    pub(crate) fn post(&self, reports: &Value, headers: &str) -> Option<u16> {
-        let body = reports.to_string();
-        let head = format!(
-            "POST /v1/reports/{SECRET} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
-            body.len()
-        );
-        self.request(&head, body.as_bytes())
-            .map(|(status, _)| status)
-    }
-
-    fn request(&self, head: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        stream.write_all(head.as_bytes()).ok()?;
-        stream.write_all(body).ok()?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).ok()?;
-        let text = String::from_utf8_lossy(&answer);
-        let status = text.get(9..12)?.parse().ok()?;
-        let end = text.find("\r\n\r\n")? + 4;
-        Some((status, answer[end..].to_vec()))
-    }
-}
-
-/// A running service. Killed when it goes out of scope.
-pub(crate) struct Service {
-    child: Child,
-}
-
-impl Service {
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// SIGTERM; the exit code.
-    pub(crate) fn terminate(&mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// When the open interval began, Unix seconds.
+pub(crate) fn interval_from(collector: &Collector) -> u64 {
+    collector.health()["interval"]["from"].as_u64().unwrap()
 }
 
 pub(crate) fn report(host: u32, tag: &str) -> Value {

@@ -2,16 +2,27 @@
 
 use std::{
     fmt::Write as _,
-    fs,
-    io::Write as _,
-    thread,
+    fs, thread,
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::{
-    ask::{Answers, download, exchange, get, post},
-    server::Server,
-};
+use couic_testkit::request;
+
+use crate::server::Server;
+
+fn post(path: &str, kind: &str, token: &str, body: &str) -> String {
+    let headers = format!("Authorization: Bearer {token}\r\nContent-Type: {kind}\r\n");
+    request("POST", path, &headers, body)
+}
+
+fn get(path: &str, token: &str) -> String {
+    request(
+        "GET",
+        path,
+        &format!("Authorization: Bearer {token}\r\n"),
+        "",
+    )
+}
 
 /// The `i`th address: no two are the same, and neighbours come apart, as attackers do.
 fn address(i: u32) -> String {
@@ -27,7 +38,7 @@ fn in_an_hour() -> u64 {
     now.as_secs() + 3600
 }
 
-fn add(token: &str, i: u32, expiration: u64) -> Vec<u8> {
+fn add(token: &str, i: u32, expiration: u64) -> String {
     let cidr = address(i);
     let body = format!("{{\"cidr\":\"{cidr}\",\"expiration\":{expiration},\"tag\":\"sshd\"}}");
     post("/v1/drop", "application/json", token, &body)
@@ -42,7 +53,7 @@ pub(crate) fn pipelined_adds(
 ) -> f64 {
     let expiration = in_an_hour();
     let each = count / connections;
-    let shares: Vec<Vec<Vec<u8>>> = (0..connections)
+    let shares: Vec<Vec<String>> = (0..connections)
         .map(|c| {
             (c * each..(c + 1) * each)
                 .map(|i| add(&server.token, i, expiration))
@@ -52,31 +63,10 @@ pub(crate) fn pipelined_adds(
     let start = Instant::now();
     thread::scope(|scope| {
         for share in &shares {
-            scope.spawn(|| pipeline(server, share, in_flight));
+            scope.spawn(move || server.connect().pipeline(share, in_flight, 201));
         }
     });
     f64::from(each * connections) / start.elapsed().as_secs_f64()
-}
-
-/// Keeps so many requests under way until all are answered.
-fn pipeline(server: &Server, requests: &[Vec<u8>], in_flight: usize) {
-    let mut stream = server.connect();
-    let mut answers = Answers::new();
-    let mut out = Vec::with_capacity(64 * 1024);
-    let (mut sent, mut answered) = (0, 0);
-    while answered < requests.len() {
-        let until = requests.len().min(answered + in_flight);
-        out.clear();
-        requests[sent..until]
-            .iter()
-            .for_each(|request| out.extend_from_slice(request));
-        stream.write_all(&out).unwrap();
-        sent = until;
-        answers.fill(&mut stream);
-        while answers.take("201") {
-            answered += 1;
-        }
-    }
 }
 
 /// How long single requests take.
@@ -88,16 +78,12 @@ pub(crate) struct Latency {
 /// Adds one by one on one connection.
 pub(crate) fn lone_adds(server: &Server, first: u32, count: u32) -> Latency {
     let expiration = in_an_hour();
-    let mut stream = server.connect();
-    let mut answers = Answers::new();
+    let mut connection = server.connect();
     let mut times: Vec<Duration> = (first..first + count)
         .map(|i| {
             let request = add(&server.token, i, expiration);
             let start = Instant::now();
-            stream.write_all(&request).unwrap();
-            while !answers.take("201") {
-                answers.fill(&mut stream);
-            }
+            connection.pipeline([request], 1, 201);
             start.elapsed()
         })
         .collect();
@@ -125,9 +111,9 @@ pub(crate) fn batch(server: &Server, count: u32) -> Duration {
         &server.token,
         &body,
     );
-    let mut stream = server.connect();
+    let mut connection = server.connect();
     let start = Instant::now();
-    let answer = exchange(&mut stream, &request);
+    let answer = connection.ask(&request).body;
     let took = start.elapsed();
     assert!(answer.contains(&format!("\"added\":{count},")), "{answer}");
     took
@@ -135,9 +121,9 @@ pub(crate) fn batch(server: &Server, count: u32) -> Duration {
 
 /// One list.
 pub(crate) fn list(server: &Server, count: u32) -> (Duration, usize) {
-    let mut stream = server.connect();
+    let mut connection = server.connect();
     let start = Instant::now();
-    let bytes = download(&mut stream, &get("/v1/drop", &server.token));
+    let bytes = connection.ask(get("/v1/drop", &server.token)).body.len();
     let took = start.elapsed();
     assert!(bytes > count as usize * 60, "{bytes} bytes are too few");
     (took, bytes)
@@ -148,9 +134,9 @@ pub(crate) fn reload(server: &Server, lines: u32) -> Duration {
     let text: String = (0..lines).map(|i| address(i) + "\n").collect();
     fs::write(server.set_file("big"), text).unwrap();
     let request = post("/v1/sets/reload", "application/json", &server.token, "");
-    let mut stream = server.connect();
+    let mut connection = server.connect();
     let start = Instant::now();
-    let answer = exchange(&mut stream, &request);
+    let answer = connection.ask(&request).body;
     let took = start.elapsed();
     assert!(answer.contains("\"reload_status\":\"OK\""), "{answer}");
     assert_eq!(rules(server), lines);
@@ -159,7 +145,7 @@ pub(crate) fn reload(server: &Server, lines: u32) -> Duration {
 
 /// How many rules the server counts.
 pub(crate) fn rules(server: &Server) -> u32 {
-    let answer = exchange(&mut server.connect(), &get("/v1/stats", &server.token));
+    let answer = server.connect().ask(get("/v1/stats", &server.token)).body;
     let count = answer.split_once("\"drop_cidr_count\":").unwrap().1;
     count.split_once(',').unwrap().0.parse().unwrap()
 }

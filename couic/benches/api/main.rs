@@ -5,7 +5,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a measurement that fails ends the run")]
 
-mod ask;
 mod load;
 mod report;
 mod server;

@@ -4,7 +4,6 @@ use std::{
     env, fs,
     io::{BufRead, BufReader, Write},
     net::IpAddr,
-    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
     sync::Arc,
@@ -27,6 +26,7 @@ use couic_firewall::{
     panic_switch::PanicSwitch,
     rules::{Firewall, SetStore, SystemClock},
 };
+use couic_testkit::{Connection, admin_token};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 
@@ -103,12 +103,7 @@ impl Server {
             .read_line(&mut line)
             .unwrap();
         let plane = line.trim().strip_prefix("ready: ").unwrap().to_owned();
-        let file = fs::read_to_string(dir.path().join("rbac/clients/couicctl.toml")).unwrap();
-        let token = file
-            .lines()
-            .find_map(|line| line.strip_prefix("token = "))
-            .unwrap();
-        let token = token.trim_matches('"').to_owned();
+        let token = admin_token(dir.path());
         Self {
             child,
             dir,
@@ -117,12 +112,8 @@ impl Server {
         }
     }
 
-    pub(crate) fn connect(&self) -> UnixStream {
-        let stream = UnixStream::connect(socket(self.dir.path())).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
-        stream
+    pub(crate) fn connect(&self) -> Connection {
+        Connection::unix(socket(self.dir.path())).unwrap()
     }
 
     pub(crate) fn set_file(&self, name: &str) -> PathBuf {

@@ -4,6 +4,7 @@ use std::{net::Ipv4Addr, sync::Arc, thread, time::Duration};
 
 use couic_common::{Cidr, ClientName, PeerState, Policy, RuleKey, Tag};
 use couic_peering::{Limits, LinkSettings};
+use couic_testkit::LONG;
 
 mod durable;
 mod machine;
@@ -336,9 +337,9 @@ fn expiries_agree_between_clocks_five_minutes_apart_and_are_no_deletions() {
     // One that ends: no node says that it was deleted, so a longer one elsewhere stays.
     a.add(Policy::Drop, 3, "", SystemClock.now() + 3);
     level(&nodes);
-    while !a.held(3).is_empty() || !b.held(3).is_empty() {
-        thread::sleep(Duration::from_millis(20));
-    }
+    couic_testkit::until("the rule has ended on both", LONG, || {
+        (a.held(3).is_empty() && b.held(3).is_empty()).then_some(())
+    });
     for node in &nodes {
         node.engine.look_at_everything();
         assert_eq!(node.rules(Policy::Drop).len(), 2);
@@ -354,9 +355,9 @@ fn an_end_that_passed_while_a_node_was_cut_off_ends_the_rule_there_too() {
     b.add(Policy::Drop, 1, "a", 0);
     level(&nodes);
     a.add(Policy::Drop, 1, "b", SystemClock.now() + 1);
-    while !a.held(1).is_empty() {
-        thread::sleep(Duration::from_millis(20));
-    }
+    couic_testkit::until("the rule has ended", LONG, || {
+        a.held(1).is_empty().then_some(())
+    });
     a.engine.look_at_everything();
     assert_eq!(b.held(1).len(), 1, "b has not heard of it");
     level(&nodes);

@@ -109,7 +109,7 @@ async fn every_change_is_reported_in_order_with_its_reason() {
     firewall
         .remove(RuleKey::new(RulePolicy::Ignore, ipv6), &origin(None))
         .unwrap();
-    let left = reporting.stop(Duration::from_secs(20)).await;
+    let left = reporting.stop(Duration::from_secs(60)).await;
     assert_eq!(left, []);
 
     let told = reports(&hears);
@@ -155,7 +155,7 @@ async fn a_set_reload_is_reported_as_what_it_changes() {
         .replace_sets(&store.load_strict().unwrap())
         .unwrap();
     firewall.replace_sets(&SetCatalog::default()).unwrap();
-    reporting.stop(Duration::from_secs(20)).await;
+    reporting.stop(Duration::from_secs(60)).await;
     let told = reports(&hears);
     let seen: Vec<_> = told
         .iter()
@@ -199,9 +199,10 @@ async fn a_hanging_endpoint_slows_nobody_down() {
     let (followed, _) = firewall();
     let (reporting, hears) = following(&followed, true);
     adds(&followed, 0, ADDS);
-    while reporting.counted().reported() + reporting.counted().missed() < u64::from(ADDS) {
-        tokio::task::yield_now().await;
-    }
+    couic_testkit::until("all are counted", couic_testkit::LONG, || {
+        let counted = reporting.counted();
+        (counted.reported() + counted.missed() >= u64::from(ADDS)).then_some(())
+    });
     assert_eq!(reporting.counted().missed(), 0);
     assert!(
         hears.try_iter().count() <= 1,
@@ -254,7 +255,7 @@ async fn what_was_missed_is_counted_and_told() {
     tokio::task::spawn_blocking(|| collector.run())
         .await
         .unwrap();
-    dispatcher.drain(Duration::from_secs(20)).await;
+    dispatcher.drain(Duration::from_secs(60)).await;
     assert_eq!((counted.missed(), counted.reported()), (3, 2));
     let notice = hears.try_iter().find_map(|n| match n.kind {
         Kind::Notice(notice) => Some(notice),

@@ -18,18 +18,15 @@ use couic_client::{Client, Endpoint, Token};
 use couic_common::{Cidr, Group, PeerInfo, PeerState, Policy};
 use couic_firewall::rules::{ClaimRequest, Firewall, Job, SystemClock};
 use couic_peering::{Limits, LinkSettings};
-use serde_json::{Value, json};
+use couic_testkit::{Reply, StandIn, script};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy},
     net::{UnixListener, UnixStream},
     runtime::Handle,
-    time::{Instant, sleep},
 };
 
 use crate::support::{TestApi, start_peering};
-
-/// Longer than anything here takes.
-const LONG: Duration = Duration::from_secs(60);
 
 /// A node and everything that it needs to live.
 struct Node {
@@ -128,16 +125,12 @@ fn client(socket: &Path, token: Token) -> Client {
     builder.timeout(Duration::from_secs(5)).build().unwrap()
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + LONG;
-    while !condition() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        sleep(Duration::from_millis(5)).await;
-    }
+fn until(what: &str, condition: impl Fn() -> bool) {
+    couic_testkit::until(what, couic_testkit::LONG, || condition().then_some(()));
 }
 
 /// Two nodes that list each other, `b` behind `way`, which makes a socket of `b`'s.
-async fn pair(way: impl Fn(PathBuf) -> PathBuf) -> (Node, Node) {
+fn pair(way: impl Fn(PathBuf) -> PathBuf) -> (Node, Node) {
     let (mut a, mut b) = (Node::new(&["b"]), Node::new(&["a"]));
     let to_b = client(&way(b.socket.clone()), b.token("a"));
     let to_a = client(&a.socket, a.token("b"));
@@ -145,8 +138,7 @@ async fn pair(way: impl Fn(PathBuf) -> PathBuf) -> (Node, Node) {
     b.talk_to(vec![to_a]);
     until("they answer", || {
         a.peer(0).state == PeerState::InSync && b.peer(0).state == PeerState::InSync
-    })
-    .await;
+    });
     (a, b)
 }
 
@@ -168,8 +160,7 @@ async fn three_nodes_hold_the_same() {
     nodes[0].test.post("/v1/drop", &body).await.is(201);
     until("the rule is everywhere", || {
         nodes.iter().all(|n| n.count() == 1)
-    })
-    .await;
+    });
     let entry = nodes[2]
         .test
         .get("/v1/drop/10.0.0.1/32")
@@ -181,45 +172,19 @@ async fn three_nodes_hold_the_same() {
     nodes[2].test.delete("/v1/drop/10.0.0.1/32").await.is(204);
     until("it is gone everywhere", || {
         nodes.iter().all(|n| n.count() == 0)
-    })
-    .await;
+    });
     nodes[1].add(0..20_000);
     until("20,000 rules are everywhere", || {
         nodes.iter().all(|n| n.count() == 20_000)
-    })
-    .await;
+    });
     until("all are in sync", || {
         let both = |n: &Node| [n.peer(0), n.peer(1)];
         let mut all = nodes.iter().flat_map(both);
         all.all(|p| p.state == PeerState::InSync && p.queue == 0 && p.last_equal > 0)
-    })
-    .await;
+    });
     for node in nodes {
         node.peering.unwrap().stop().await;
     }
-}
-
-/// Answers every connection in one way.
-fn bad_peer(dir: &Path, name: &str, answer: Option<&'static str>) -> PathBuf {
-    let path = dir.join(name);
-    let listener = UnixListener::bind(&path).unwrap();
-    tokio::spawn(async move {
-        let mut open = Vec::new();
-        while let Ok((mut stream, _)) = listener.accept().await {
-            match answer {
-                // Holds the connection and says nothing.
-                None => open.push(stream),
-                Some(answer) => {
-                    tokio::spawn(async move {
-                        let mut some = [0; 1024];
-                        let _ = stream.read(&mut some).await;
-                        let _ = stream.write_all(answer.as_bytes()).await;
-                    });
-                }
-            }
-        }
-    });
-    path
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,51 +195,32 @@ async fn bad_peers_delay_nobody() {
     let mut node = Node::new(&names);
     let mut good = Node::new(&["node"]);
     let token: Token = "00000000-0000-0000-0000-000000000000".parse().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let answers = [
-        ("hangs", None),
-        (
-            "fails",
-            Some("HTTP/1.1 500 Oh\r\ncontent-length: 2\r\n\r\nno"),
-        ),
-        (
-            "babbles",
-            Some("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{\"a\":1}"),
-        ),
-        (
-            "large",
-            Some("HTTP/1.1 413 No\r\ncontent-length: 0\r\n\r\n"),
-        ),
-        (
-            "cuts",
-            Some("HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n{"),
-        ),
-        (
-            "endless",
-            Some("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffff\r\n"),
-        ),
+    let replies = [
+        Reply::Hang,
+        Reply::text(500, "text/plain", "no"),
+        Reply::json(200, "{\"a\":1}"),
+        Reply::status(413),
+        Reply::half_body(200),
+        Reply::Raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffff\r\n".into()),
     ];
+    let bad = replies.map(|reply| StandIn::unix(script([], reply)));
     let mut clients = vec![client(&good.socket, good.token("node"))];
-    for (name, answer) in answers {
-        clients.push(client(&bad_peer(dir.path(), name, answer), token.clone()));
-    }
+    clients.extend(bad.iter().map(|peer| client(&peer.socket, token.clone())));
     node.talk_to(clients);
     good.talk_to(vec![client(&node.socket, node.token("good"))]);
     until("the good one answers", || {
         node.peer(0).state == PeerState::InSync
-    })
-    .await;
+    });
     for round in 0..10 {
         node.add(round * 100..(round + 1) * 100);
         let wanted = u64::from(round + 1) * 100;
-        until("the good one has them", || good.count() == wanted).await;
+        until("the good one has them", || good.count() == wanted);
     }
     for (index, name) in names.iter().enumerate().skip(1) {
         until(&format!("{name} is seen to fail"), || {
             let peer = node.peer(index);
             peer.state == PeerState::Failing && peer.last_error.is_some()
-        })
-        .await;
+        });
     }
     assert_eq!(node.count(), 1_000);
 }
@@ -329,68 +275,61 @@ async fn relay(mut stream: UnixStream, upstream: PathBuf, most: usize, refused: 
 async fn a_proxy_with_a_small_limit_is_put_up_with() {
     let refused = Arc::<AtomicUsize>::default();
     let way = |socket| narrow(socket, 20_000, Arc::clone(&refused));
-    let (a, b) = pair(way).await;
+    let (a, b) = pair(way);
     a.add(0..5_000);
-    until("all have arrived", || b.count() == 5_000).await;
+    until("all have arrived", || b.count() == 5_000);
     assert!(refused.load(Ordering::SeqCst) > 0, "nothing was too large");
     b.add(5_000..10_000);
-    until("and back", || a.count() == 10_000).await;
+    until("and back", || a.count() == 10_000);
 }
 
 /// A Couic 1.0: knows jobs alone, refuses a whole request for one that does not fit, and has no other route.
-fn old_node(dir: &Path, rules: Arc<Mutex<Vec<(String, u64)>>>) -> PathBuf {
-    use warp::{Filter, http::StatusCode, reply};
-    let path = dir.join("old");
-    let listener = UnixListener::bind(&path).unwrap();
-    let error = |status: u16, code: &str| {
+fn old_node(rules: Arc<Mutex<Vec<(String, u64)>>>) -> StandIn {
+    let error = |status, code| {
         let body = json!({"code": code, "message": "no", "errors": {}});
-        reply::with_status(reply::json(&body), StatusCode::from_u16(status).unwrap())
+        Reply::json(status, body.to_string())
     };
-    let jobs = warp::post()
-        .and(warp::path!("v1" / "drop" / "peer"))
-        .and(warp::body::json())
-        .map(move |jobs: Vec<Value>| {
-            let mut rules = rules.lock().unwrap();
-            for job in &jobs {
-                let cidr = job["entry"]["cidr"].as_str().unwrap();
-                let there = rules.iter().position(|(c, _)| c == cidr);
-                match (job["action"].as_str(), there) {
-                    (Some("add"), None) => {
-                        let until = job["entry"]["expiration"].as_u64().unwrap();
-                        rules.push((cidr.to_owned(), until));
-                    }
-                    (Some("remove"), Some(at)) => {
-                        rules.remove(at);
-                    }
-                    _ => return error(409, "conflict"),
+    StandIn::unix(move |request| {
+        if request.line() != "POST /v1/drop/peer" {
+            return error(404, "not_found");
+        }
+        let jobs = request.json();
+        let mut rules = rules.lock().unwrap();
+        for job in jobs.as_array().unwrap() {
+            let cidr = job["entry"]["cidr"].as_str().unwrap();
+            let there = rules.iter().position(|(c, _)| c == cidr);
+            match (job["action"].as_str(), there) {
+                (Some("add"), None) => {
+                    let until = job["entry"]["expiration"].as_u64().unwrap();
+                    rules.push((cidr.to_owned(), until));
                 }
+                (Some("remove"), Some(at)) => {
+                    rules.remove(at);
+                }
+                _ => return error(409, "conflict"),
             }
-            reply::with_status(reply::json(&jobs), StatusCode::CREATED)
-        });
-    let other = warp::any().map(move || error(404, "not_found"));
-    let served = warp::serve(jobs.or(other)).incoming(listener);
-    tokio::spawn(served.run());
-    path
+        }
+        Reply::json(201, jobs.to_string())
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_couic_1_node_is_told_plain_jobs() {
     let mut node = Node::new(&["old"]);
     node.add(0..50);
-    let dir = tempfile::tempdir().unwrap();
     let rules = Arc::<Mutex<Vec<(String, u64)>>>::default();
     // It has one of them already.
     rules.lock().unwrap().push((cidr(7).to_string(), 0));
     let token: Token = "00000000-0000-0000-0000-000000000000".parse().unwrap();
-    let path = old_node(dir.path(), Arc::clone(&rules));
-    node.talk_to(vec![client(&path, token)]);
+    let old = old_node(Arc::clone(&rules));
+    node.talk_to(vec![client(&old.socket, token)]);
     let count = || rules.lock().unwrap().len();
-    until("it has all that was there", || count() == 50).await;
+    until("it has all that was there", || count() == 50);
     assert_eq!(node.peer(0).state, PeerState::Plain);
     node.add(50..60);
-    until("and what is added", || count() == 60).await;
+    until("and what is added", || count() == 60);
     node.test.delete("/v1/drop/10.0.0.3/32").await.is(204);
-    until("not what is deleted", || count() == 59).await;
+    until("not what is deleted", || count() == 59);
     // A renewal reaches it, too.
     let until_then = couic_firewall::rules::Clock::now(&SystemClock) + 1_000;
     let renewed =
@@ -399,7 +338,6 @@ async fn a_couic_1_node_is_told_plain_jobs() {
     until("what is renewed", || {
         let rules = rules.lock().unwrap();
         rules.contains(&("10.0.0.4/32".to_owned(), until_then))
-    })
-    .await;
+    });
     assert_eq!(count(), 59);
 }

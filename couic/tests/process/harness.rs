@@ -2,21 +2,22 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
-    os::unix::{fs::PermissionsExt, net::UnixStream, process::ExitStatusExt},
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
-    process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 
+use couic_testkit::{Answer, Api, At, Netns, Program, admin_token, attacher};
 use nix::{
-    sched::{CloneFlags, unshare},
-    sys::signal::{Signal, kill},
+    sys::signal::Signal,
     unistd::{Group, Pid, User, getegid, geteuid},
 };
 use tempfile::TempDir;
 
-/// Directories and a configuration that fit the user who runs the tests.
+const BINARY: &str = env!("CARGO_BIN_EXE_couic");
+
+/// Directories and a configuration that fit the user of the tests.
 pub(crate) struct Place {
     dir: TempDir,
     pub(crate) user: String,
@@ -56,8 +57,7 @@ impl Place {
         fs::read_to_string(self.path("log/couic.log")).unwrap()
     }
 
-    fn command(&self) -> Command {
-        let config = self.path("couic.toml");
+    fn write_config(&self) {
         let text = format!(
             "ifaces = {}\noperation_mode = \"generic\"\nworking_dir = {:?}\nuser = {:?}\ngroup = {:?}\n\
              [state]\nkeep_filter = \"never\"\n[limits]\ndrop_entries = 1000\nignore_entries = 1000\n\
@@ -70,15 +70,18 @@ impl Place {
             self.socket(),
             self.more
         );
-        fs::write(&config, text).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_couic"));
-        command.arg("-c").arg(config).stdin(Stdio::null());
-        command
+        fs::write(self.path("couic.toml"), text).unwrap();
     }
 
     /// Runs it to its end, which must come by itself: for starts that are refused.
     pub(crate) fn run(&self) -> Output {
-        self.command().output().unwrap()
+        self.write_config();
+        let mut command = Command::new(BINARY);
+        command
+            .arg("-c")
+            .arg(self.path("couic.toml"))
+            .stdin(Stdio::null());
+        command.output().unwrap()
     }
 
     /// Runs it, and checks exit code 1, one line on stderr with `expected` in it, and the same in the log.
@@ -98,149 +101,74 @@ impl Place {
         assert!(log.contains(expected), "{log}");
     }
 
-    /// Starts it in a network namespace of its own that `prepare` may furnish. None, with the reason printed, where
+    /// Starts it in a network namespace of its own that `prepare` may furnish. None, with the reason printed, when
     /// this machine cannot.
     pub(crate) fn start(&self, prepare: &[&[&str]]) -> Option<Daemon> {
         if !geteuid().is_root() {
             println!("skipped: only root can attach XDP programs");
             return None;
         }
-        let mut command = self.command();
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let prepare: Vec<Vec<String>> = prepare
-            .iter()
-            .map(|words| words.iter().map(|&w| w.to_owned()).collect())
-            .collect();
-        // A thread has a namespace of its own, and so have its children; it ends with the last of them.
-        let (child, namespace) = std::thread::spawn(move || {
-            if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
-                println!("skipped: no network namespace: {error}");
+        let netns = match Netns::new() {
+            Ok(netns) => netns,
+            Err(error) => {
+                println!("skipped: {error}");
                 return None;
             }
-            for words in prepare {
-                let done = Command::new(&words[0]).args(&words[1..]).status();
-                assert!(done.is_ok_and(|s| s.success()), "{words:?}");
-            }
-            let namespace = fs::File::open("/proc/thread-self/ns/net").unwrap();
-            Some((command.spawn().unwrap(), namespace))
-        })
-        .join()
-        .unwrap()?;
-        Daemon::started(child, namespace)
-    }
-}
-
-/// The daemon, killed with its test.
-pub(crate) struct Daemon {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    stderr: ChildStderr,
-    namespace: fs::File,
-}
-
-impl Daemon {
-    fn started(mut child: Child, namespace: fs::File) -> Option<Self> {
-        let mut daemon = Self {
-            stdout: BufReader::new(child.stdout.take().unwrap()),
-            stderr: child.stderr.take().unwrap(),
-            child,
-            namespace,
         };
-        match daemon.wait_for("listening on ") {
-            Ok(_) => Some(daemon),
-            Err(log) => {
-                let mut told = String::new();
-                daemon.stderr.read_to_string(&mut told).unwrap();
+        for words in prepare {
+            netns.run(words[0], &words[1..]);
+        }
+        self.write_config();
+        let mut command = netns.command(BINARY);
+        command.arg("-c").arg(self.path("couic.toml"));
+        let mut program = Program::start(command, &self.path("output"));
+        match program.until_printed("listening on ") {
+            Ok(_) => Some(Daemon { program, netns }),
+            Err(told) => {
                 let cannot = ["Operation not permitted", "Function not implemented"];
-                assert!(cannot.iter().any(|c| told.contains(c)), "{log}{told}");
+                assert!(cannot.iter().any(|c| told.contains(c)), "{told}");
                 println!("skipped: the kernel refuses: {told}");
                 None
             }
         }
     }
 
-    /// Waits for a line of the log with this in it, and answers all up to there; at its end, all that there was.
-    pub(crate) fn wait_for(&mut self, wanted: &str) -> Result<String, String> {
-        let mut seen = String::new();
-        loop {
-            let from = seen.len();
-            if self.stdout.read_line(&mut seen).unwrap() == 0 {
-                return Err(seen);
-            }
-            if seen[from..].contains(wanted) {
-                return Ok(seen);
-            }
-        }
+    /// The token of the admin.
+    pub(crate) fn token(&self) -> String {
+        admin_token(&self.working_dir())
     }
 
-    /// Runs a program in the daemon's network namespace.
-    pub(crate) fn inside(&self, words: &[&str]) {
-        let namespace = self.namespace.try_clone().unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                nix::sched::setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
-                let status = Command::new(words[0]).args(&words[1..]).status().unwrap();
-                assert!(status.success(), "{words:?}");
-            });
-        });
+    /// The API, for the admin.
+    pub(crate) fn api(&self) -> Api {
+        Api::new(At::Unix(self.socket()), Some(&self.token()))
     }
 
-    /// Opens a port of the daemon's own loopback, whose ports nobody else uses.
-    pub(crate) fn listen(&self, port: u16) -> TcpListener {
-        let namespace = self.namespace.try_clone().unwrap();
-        let listener = std::thread::spawn(move || {
-            nix::sched::setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
-            TcpListener::bind(("127.0.0.1", port)).unwrap()
-        });
-        listener.join().unwrap()
+    /// The health document, asked without a token.
+    pub(crate) fn health(&self) -> Answer {
+        Api::new(At::Unix(self.socket()), None).request("GET", "/v1/health", None)
     }
+}
 
-    pub(crate) fn pid(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
-    }
+/// The daemon, killed with its test.
+pub(crate) struct Daemon {
+    pub(crate) program: Program,
+    pub(crate) netns: Netns,
+}
 
+impl Daemon {
     /// The process that attaches for it.
     pub(crate) fn attacher(&self) -> Pid {
-        let path = format!("/proc/{0}/task/{0}/children", self.pid());
-        let children = fs::read_to_string(path).unwrap();
-        let attacher = children.split_whitespace().find(|pid| {
-            let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
-            words.contains("attacher")
-        });
-        Pid::from_raw(attacher.unwrap().parse().unwrap())
+        attacher(self.program.pid()).unwrap()
+    }
+
+    /// Opens a port of the daemon's own loopback.
+    pub(crate) fn listen(&self, port: u16) -> TcpListener {
+        self.netns
+            .enter(|| TcpListener::bind(("127.0.0.1", port)).unwrap())
     }
 
     /// Sends a signal and answers the exit code, or the negative signal that killed it.
     pub(crate) fn end(mut self, signal: Signal) -> i32 {
-        kill(self.pid(), signal).unwrap();
-        let status = self.child.wait().unwrap();
-        status
-            .code()
-            .unwrap_or_else(|| -status.signal().unwrap_or_default())
+        self.program.end(signal)
     }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It may have ended by itself, and is reaped in any case.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Status and body of a GET.
-pub(crate) fn get(place: &Place, path: &str, token: Option<&str>) -> (u16, String) {
-    let mut stream = UnixStream::connect(place.socket()).unwrap();
-    let auth = token.map(|t| format!("Authorization: Bearer {t}\r\n"));
-    let auth = auth.unwrap_or_default();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: couic\r\n{auth}Connection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    let body = answer.split_once("\r\n\r\n").unwrap().1.to_owned();
-    (status, body)
 }

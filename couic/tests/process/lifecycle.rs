@@ -2,24 +2,17 @@
 
 use std::{
     fs,
-    io::{Read, Write},
     os::unix::{
         fs::{MetadataExt, PermissionsExt},
-        net::{UnixListener, UnixStream},
+        net::UnixListener,
     },
 };
 
 use couic_privsep::stray_signals;
+use couic_testkit::Connection;
 use nix::sys::signal::{Signal, kill};
 
-use crate::harness::{Place, get};
-
-pub(crate) fn token(place: &Place) -> String {
-    let file = place.working_dir().join("rbac/clients/couicctl.toml");
-    let text = fs::read_to_string(file).unwrap();
-    let token = text.lines().find_map(|l| l.strip_prefix("token = \""));
-    token.unwrap().trim_end_matches('"').to_owned()
-}
+use crate::harness::Place;
 
 #[test]
 fn sigterm_and_sigint_end_well_and_leave_nothing() {
@@ -28,8 +21,7 @@ fn sigterm_and_sigint_end_well_and_leave_nothing() {
         let Some(daemon) = place.start(&[]) else {
             return;
         };
-        let (status, body) = get(&place, "/v1/health", None);
-        assert_eq!(status, 200, "{body}");
+        let body = place.health().expect(200).body;
         assert!(
             body.contains("\"status\":\"ok\"") && body.contains("\"lo\""),
             "{body}"
@@ -55,9 +47,12 @@ fn sighup_ends_nothing() {
     let Some(mut daemon) = place.start(&[]) else {
         return;
     };
-    kill(daemon.pid(), Signal::SIGHUP).unwrap();
-    assert!(daemon.wait_for("SIGHUP: nothing to do").is_ok());
-    assert_eq!(get(&place, "/v1/health", None).0, 200);
+    daemon.program.signal(Signal::SIGHUP);
+    daemon
+        .program
+        .until_printed("SIGHUP: nothing to do")
+        .unwrap();
+    let _ = place.health().expect(200);
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
 }
 
@@ -69,25 +64,23 @@ fn no_signal_ends_it_by_surprise() {
     };
     let attacher = daemon.attacher();
     for number in stray_signals() {
-        for process in [attacher, daemon.pid()] {
+        for process in [attacher, daemon.program.pid()] {
             // SAFETY: takes no pointer; both are processes of this test.
             assert_eq!(unsafe { libc::kill(process.as_raw(), number) }, 0);
         }
     }
-    let mut seen = String::new();
     for name in ["SIGUSR1", "SIGUSR2", "SIGALRM", "signal 63"] {
-        while !seen.contains(&format!("{name} was sent by somebody")) {
-            seen += &daemon.wait_for(", and ends nothing").unwrap();
-        }
+        let line = format!("{name} was sent by somebody");
+        daemon.program.until_printed(&line).unwrap();
     }
-    assert_eq!(get(&place, "/v1/health", None).0, 200);
+    let _ = place.health().expect(200);
     assert_eq!(daemon.attacher(), attacher, "nor has its attacher ended");
     assert_eq!(daemon.end(Signal::SIGQUIT), 0);
     assert!(place.log().contains("SIGQUIT: finishing"));
 }
 
 #[test]
-fn a_stopped_attacher_holds_up_no_start() {
+fn an_attacher_that_is_stopped_holds_up_no_start() {
     let place = Place::new();
     let Some(daemon) = place.start(&[]) else {
         return;
@@ -96,7 +89,7 @@ fn a_stopped_attacher_holds_up_no_start() {
     kill(attacher, Signal::SIGSTOP).unwrap();
     assert_eq!(daemon.end(Signal::SIGKILL), -9);
     let daemon = place.start(&[]).unwrap();
-    assert_eq!(get(&place, "/v1/health", None).0, 200);
+    let _ = place.health().expect(200);
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
     let log = place.log();
     let told = format!("the attacher (process {attacher}, stopped) of a couic that has ended");
@@ -110,17 +103,13 @@ fn a_signal_is_obeyed_while_a_request_hangs() {
         return;
     };
     // Without its body, for which the daemon would wait 30 s.
-    let mut stream = UnixStream::connect(place.socket()).unwrap();
-    let token = token(&place);
-    write!(
-        stream,
+    let mut stream = Connection::unix(place.socket()).unwrap();
+    let token = place.token();
+    stream.send(format!(
         "POST /v1/drop HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 100", "the request is under way");
+    ));
+    assert_eq!(stream.head().0, 100, "the request is under way");
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
     let log = place.log();
     assert!(log.contains(", 1 cut off at the end"), "{log}");
@@ -136,14 +125,13 @@ fn the_socket_that_a_crash_left_over_is_replaced() {
     };
     let found = fs::symlink_metadata(place.socket()).unwrap();
     assert_eq!(found.mode() & 0o7777, 0o770);
-    kill(daemon.pid(), Signal::SIGKILL).unwrap();
-    drop(daemon);
+    assert_eq!(daemon.end(Signal::SIGKILL), -9);
     assert!(
         place.socket().exists(),
         "killed, it could not remove its socket"
     );
     let daemon = place.start(&[]).unwrap();
-    assert_eq!(get(&place, "/v1/drop", Some(&token(&place))).0, 200);
+    assert_eq!(place.api().get("/v1/drop"), serde_json::json!([]));
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
     assert!(place.log().contains("that a crash left over"));
 }
@@ -154,8 +142,8 @@ fn a_second_daemon_is_refused_and_does_not_disturb_the_first() {
     let Some(daemon) = place.start(&[]) else {
         return;
     };
-    place.refused(&format!("another couic (process {})", daemon.pid()));
-    assert_eq!(get(&place, "/v1/health", None).0, 200);
+    place.refused(&format!("another couic (process {})", daemon.program.pid()));
+    let _ = place.health().expect(200);
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
 }
 
@@ -185,12 +173,13 @@ fn an_interface_that_goes_away_is_logged_and_health_is_503() {
     let Some(mut daemon) = place.start(link) else {
         return;
     };
-    assert_eq!(get(&place, "/v1/health", None).0, 200);
-    daemon.inside(&["ip", "link", "delete", "gone0"]);
-    let log = daemon.wait_for("NOT filtering on gone0 any more: ");
-    assert!(log.is_ok_and(|l| l.contains("ERROR")));
-    let (status, body) = get(&place, "/v1/health", None);
-    assert_eq!(status, 503, "{body}");
+    let _ = place.health().expect(200);
+    daemon.netns.run("ip", &["link", "delete", "gone0"]);
+    let gone = "NOT filtering on gone0 any more: ";
+    let log = daemon.program.until_printed(gone).unwrap();
+    let line = log.lines().find(|line| line.contains(gone)).unwrap();
+    assert!(line.contains("ERROR"), "{line}");
+    let body = place.health().expect(503).body;
     assert!(body.contains("\"status\":\"down\""), "{body}");
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
 }
@@ -212,13 +201,12 @@ fn a_bad_set_file_is_skipped_and_told() {
     let Some(daemon) = place.start(&[]) else {
         return;
     };
-    let (status, body) = get(&place, "/v1/health", None);
-    assert_eq!(status, 200, "{body}");
+    let body = place.health().expect(200).body;
     assert!(
         body.contains("\"status\":\"degraded\"") && body.contains("bad.couic"),
         "{body}"
     );
-    let (_, rules) = get(&place, "/v1/drop", Some(&token(&place)));
+    let rules = place.api().get("/v1/drop").to_string();
     assert!(
         rules.contains("198.51.100.7/32") && rules.contains("good.couic"),
         "{rules}"
@@ -236,18 +224,11 @@ fn changes_are_in_the_log_with_who_made_them() {
     let Some(mut daemon) = place.start(&[]) else {
         return;
     };
-    let body = "{\"cidr\":\"192.0.2.7/32\",\"expiration\":0,\"tag\":\"ssh\"}";
-    let mut stream = UnixStream::connect(place.socket()).unwrap();
-    let request = format!(
-        "POST /v1/drop HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        token(&place),
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).unwrap();
+    place.api().add("drop", "192.0.2.7/32", Some("ssh"), 0);
     let line = "client couicctl added drop 192.0.2.7/32 tag=ssh expires=never";
-    assert!(daemon.wait_for(line).is_ok());
+    daemon.program.until_printed(line).unwrap();
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
     let log = place.log();
     assert!(log.contains(line), "{log}");
-    assert!(!log.contains(&token(&place)), "a token in the log");
+    assert!(!log.contains(&place.token()), "a token in the log");
 }

@@ -2,16 +2,13 @@
 
 use std::fs;
 
-use crate::{
-    command, run,
-    support::{StandIn, TOKEN},
-};
+use couic_testkit::{Reply, StandIn};
+
+use crate::{TOKEN, command, run};
 
 #[test]
 fn remote_mode() {
-    let daemon = StandIn::always(404, "");
-    drop(daemon);
-    let daemon = StandIn::tcp(|_| crate::support::Answer::json(200, "[]"));
+    let daemon = StandIn::tcp(|_| Reply::json(200, "[]"));
     let address = daemon.address.unwrap();
     let path = daemon.dir.path().join("remote.toml");
     let text = format!(
@@ -22,7 +19,10 @@ fn remote_mode() {
     fs::write(&path, text).unwrap();
     let shown = run(command(&path, &["clients", "list", "--json"]), "").json();
     assert_eq!(shown, serde_json::json!([]));
-    assert_eq!(daemon.only().authorization, Some(format!("Bearer {TOKEN}")));
+    assert_eq!(
+        daemon.only().header("authorization"),
+        Some(&*format!("Bearer {TOKEN}"))
+    );
 }
 
 #[test]

@@ -2,12 +2,10 @@
 
 use std::fs;
 
+use couic_testkit::{Reply, StandIn};
 use serde_json::Value;
 
-use crate::{
-    bare, command, config, now, run,
-    support::{Answer, StandIn, TOKEN},
-};
+use crate::{TOKEN, bare, command, config, now, run};
 
 fn health() -> String {
     format!(
@@ -25,11 +23,11 @@ fn status() -> String {
     )
 }
 
-fn answer(line: &str) -> Answer {
+fn answer(line: &str) -> Reply {
     match line {
-        "GET /v1/health" => Answer::json(200, health()),
-        "GET /v1/status" => Answer::json(200, status()),
-        "GET /v1/peers" | "GET /v1/notifiers" => Answer::json(200, "[]"),
+        "GET /v1/health" => Reply::json(200, health()),
+        "GET /v1/status" => Reply::json(200, status()),
+        "GET /v1/peers" | "GET /v1/notifiers" => Reply::json(200, "[]"),
         other => panic!("{other}"),
     }
 }
@@ -42,7 +40,7 @@ fn state<'c>(checks: &'c Value, name: &str) -> &'c str {
 
 #[test]
 fn a_local_daemon_and_its_files() {
-    let daemon = StandIn::unix(|seen| answer(&seen.line()));
+    let daemon = StandIn::unix(|seen| answer(seen.line()));
     let path = config(&daemon);
     let toml = daemon.dir.path().join("couic.toml");
     fs::write(
@@ -89,9 +87,9 @@ fn a_local_daemon_and_its_files() {
 
 #[test]
 fn a_remote_daemon_is_checked_without_the_local_host() {
-    let daemon = StandIn::tcp(|seen| match seen.line().as_str() {
+    let daemon = StandIn::tcp(|seen| match seen.line() {
         "GET /v1/status" => {
-            Answer::json(401, r#"{"code":"unauthorized","message":"no","errors":{}}"#)
+            Reply::json(401, r#"{"code":"unauthorized","message":"no","errors":{}}"#)
         }
         line => answer(line),
     });

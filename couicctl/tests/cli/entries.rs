@@ -2,12 +2,10 @@
 
 use std::process::Stdio;
 
+use couic_testkit::{Reply, StandIn};
 use serde_json::json;
 
-use crate::{
-    bare, command, config, couicctl, now,
-    support::{Answer, StandIn, TOKEN},
-};
+use crate::{TOKEN, bare, command, config, couicctl, now};
 
 const ENTRY: &str = r#"{"creation":7,"cidr":"192.0.2.7/32","tag":"scan","expiration":0}"#;
 const TABLE: &str = "\
@@ -29,7 +27,10 @@ fn add_sends_one_entry_and_shows_it() {
     assert_eq!(shown.done(), TABLE);
     let seen = daemon.only();
     assert_eq!(seen.line(), "POST /v1/drop");
-    assert_eq!(seen.authorization, Some(format!("Bearer {TOKEN}")));
+    assert_eq!(
+        seen.header("authorization"),
+        Some(&*format!("Bearer {TOKEN}"))
+    );
     let body = seen.json();
     assert_eq!(body["cidr"], "192.0.2.7/32");
     assert_eq!(body["tag"], "scan");
@@ -70,12 +71,12 @@ fn adding_an_existing_entry_suggests_renew() {
 
 #[test]
 fn renew_uses_the_batch_route() {
-    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
-        "POST /v1/drop/batch" => Answer::json(
+    let daemon = StandIn::unix(|seen| match seen.line() {
+        "POST /v1/drop/batch" => Reply::json(
             200,
             r#"{"added":0,"updated":1,"unchanged":0,"removed":0,"failed":0,"failures":[]}"#,
         ),
-        "GET /v1/drop/192.0.2.7/32" => Answer::json(200, ENTRY),
+        "GET /v1/drop/192.0.2.7/32" => Reply::json(200, ENTRY),
         other => panic!("{other}"),
     });
     let shown = couicctl(
@@ -83,7 +84,7 @@ fn renew_uses_the_batch_route() {
         &["drop", "add", "192.0.2.7", "--renew", "-t", "scan"],
     );
     assert_eq!(shown.done(), TABLE);
-    let jobs = daemon.seen()[0].json();
+    let jobs = daemon.requests()[0].json();
     assert_eq!(jobs[0]["action"], "add");
     assert_eq!(jobs[0]["entry"]["cidr"], "192.0.2.7/32");
 }
@@ -101,9 +102,9 @@ fn a_rejected_renew_is_a_failure() {
 
 #[test]
 fn delete_by_cidr_and_by_tag() {
-    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
-        "DELETE /v1/drop/192.0.2.0/24" => Answer::json(204, ""),
-        "DELETE /v1/ignore?tag=ssh-*%2Cuntagged" => Answer::json(200, r#"{"removed":3}"#),
+    let daemon = StandIn::unix(|seen| match seen.line() {
+        "DELETE /v1/drop/192.0.2.0/24" => Reply::json(204, ""),
+        "DELETE /v1/ignore?tag=ssh-*%2Cuntagged" => Reply::json(200, r#"{"removed":3}"#),
         other => panic!("{other}"),
     });
     let masked = couicctl(&daemon, &["drop", "delete", "192.0.2.7/24"]);
@@ -134,7 +135,7 @@ fn listing() -> StandIn {
         "{ENTRY}\n{}\n",
         ENTRY.replace("192.0.2.7/32", "2001:db8::/32")
     );
-    StandIn::unix(move |_| Answer::text(200, "application/x-ndjson", lines.as_str()))
+    StandIn::unix(move |_| Reply::text(200, "application/x-ndjson", lines.as_str()))
 }
 
 #[test]
@@ -158,7 +159,7 @@ fn list_in_its_three_forms() {
 #[test]
 fn an_incomplete_list_prints_no_partial_table() {
     let daemon = StandIn::unix(|_| {
-        Answer::text(
+        Reply::text(
             200,
             "application/x-ndjson",
             format!("{ENTRY}\n{{\"creation\":"),
@@ -172,7 +173,7 @@ fn an_incomplete_list_prints_no_partial_table() {
 fn a_closed_pipe_is_not_an_error() {
     let line = format!("{ENTRY}\n");
     let daemon =
-        StandIn::unix(move |_| Answer::text(200, "application/x-ndjson", line.repeat(20_000)));
+        StandIn::unix(move |_| Reply::text(200, "application/x-ndjson", line.repeat(20_000)));
     let config = config(&daemon);
     for args in [
         &["drop", "list"][..],
@@ -239,5 +240,5 @@ fn wrong_values_are_usage_errors_and_nothing_is_sent() {
             "{args:?}"
         );
     }
-    assert!(daemon.seen().is_empty());
+    assert!(daemon.requests().is_empty());
 }

@@ -6,10 +6,9 @@ use std::{
     path::Path,
 };
 
-use crate::{
-    Run, bare, command, config, couicctl, run,
-    support::{Answer, StandIn, TOKEN},
-};
+use couic_testkit::{Reply, StandIn};
+
+use crate::{Run, TOKEN, bare, command, config, couicctl, run};
 
 #[test]
 fn the_daemon_refuses() {
@@ -60,7 +59,7 @@ fn no_daemon() {
 
 #[test]
 fn something_else_responds() {
-    let proxy = StandIn::unix(|_| Answer::text(502, "text/html", "<h1>Bad Gateway</h1>"));
+    let proxy = StandIn::unix(|_| Reply::text(502, "text/html", "<h1>Bad Gateway</h1>"));
     let error = couicctl(&proxy, &["drop", "list"]).failed(3);
     assert!(
         error.contains("status 502 Bad Gateway without Couic's error body"),
@@ -93,7 +92,7 @@ fn a_client_file_that_is_missing_or_damaged() {
         error.contains("the daemon creates it at its first start"),
         "{error}"
     );
-    assert!(daemon.seen().is_empty());
+    assert!(daemon.requests().is_empty());
 }
 
 /// Runs a command as a user that is neither root nor in group couic, if the test has the privilege. The client file has

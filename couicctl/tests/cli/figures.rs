@@ -1,11 +1,9 @@
 //! `stats`, `check`, `health`.
 
+use couic_testkit::{Reply, StandIn};
 use serde_json::json;
 
-use crate::{
-    couicctl,
-    support::{Answer, StandIn},
-};
+use crate::couicctl;
 
 pub(crate) const STATS: &str = r#"{"drop_cidr_count":2,"ignore_cidr_count":1,"xdp":{
     "XDP_ABORTED":{"rx_packets":0,"rx_bytes":0},"XDP_DROP":{"rx_packets":5,"rx_bytes":3000},
@@ -28,12 +26,12 @@ fn global_figures() {
 
 #[test]
 fn figures_by_tag() {
-    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
-        "GET /v1/stats/tags/drop" => Answer::json(
+    let daemon = StandIn::unix(|seen| match seen.line() {
+        "GET /v1/stats/tags/drop" => Reply::json(
             200,
             r#"{"tags":{"quiet":{"rx_packets":1,"rx_bytes":60},"untagged":{"rx_packets":9,"rx_bytes":540}}}"#,
         ),
-        "GET /v1/stats/tags/ignore" => Answer::json(200, r#"{"tags":{}}"#),
+        "GET /v1/stats/tags/ignore" => Reply::json(200, r#"{"tags":{}}"#),
         other => panic!("{other}"),
     });
     let expected = "\

@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
+use couic_testkit::StandIn;
 use serde_json::{Value, json};
 
-use crate::{command, config, couicctl, run, support::StandIn};
+use crate::{command, config, couicctl, run};
 
 const ENTRY: &str = r#"{"creation":7,"cidr":"192.0.2.0/24","tag":null,"expiration":0}"#;
 const BATCH: &str = r#"{"added":1,"updated":0,"unchanged":0,"removed":0,"failed":0,"failures":[]}"#;

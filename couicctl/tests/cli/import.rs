@@ -2,17 +2,15 @@
 
 use std::fs;
 
+use couic_testkit::{Reply, Request, StandIn};
 use serde_json::{Value, json};
 
-use crate::{
-    command, config, couicctl, run,
-    support::{Answer, Seen, StandIn},
-};
+use crate::{command, config, couicctl, run};
 
 const DONE: &str = r#"{"added":2,"updated":1,"unchanged":0,"removed":0,"failed":0,"failures":[]}"#;
 
-fn jobs(seen: &Seen) -> Vec<Value> {
-    assert_eq!(seen.content_type.as_deref(), Some("application/x-ndjson"));
+fn jobs(seen: &Request) -> Vec<Value> {
+    assert_eq!(seen.header("content-type"), Some("application/x-ndjson"));
     let lines = serde_json::Deserializer::from_slice(&seen.body).into_iter();
     lines.collect::<Result<_, _>>().unwrap()
 }
@@ -62,7 +60,7 @@ fn an_invalid_line_rejects_the_whole_file() {
         "couicctl: standard input is not usable, nothing was changed\n  \
          line 2: \"192.0.2.256\": not an IPv4 or IPv6 address\n"
     );
-    assert!(daemon.seen().is_empty());
+    assert!(daemon.requests().is_empty());
 }
 
 #[test]
@@ -78,7 +76,7 @@ fn a_missing_file() {
 #[test]
 fn rejected_entries_are_listed_with_exit_code_1() {
     let daemon = StandIn::unix(|_| {
-        Answer::json(
+        Reply::json(
             200,
             r#"{"added":1,"updated":0,"unchanged":0,"removed":0,"failed":1,"failures":
                 [{"index":1,"cidr":"10.0.0.0/8","code":"processing","message":"it covers 10.0.0.1 of eth0"}]}"#,

@@ -6,11 +6,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use crate::{
-    command, config,
-    figures::STATS,
-    support::{Answer, StandIn},
-};
+use couic_testkit::{Reply, StandIn};
+
+use crate::{command, config, figures::STATS};
 
 /// Adds ten packets per request.
 fn daemon() -> StandIn {
@@ -18,7 +16,7 @@ fn daemon() -> StandIn {
     StandIn::unix(move |_| {
         let n = packets.fetch_add(10, Ordering::Relaxed);
         let drop = format!(r#""XDP_DROP":{{"rx_packets":{n}"#);
-        Answer::json(200, STATS.replace(r#""XDP_DROP":{"rx_packets":5"#, &drop))
+        Reply::json(200, STATS.replace(r#""XDP_DROP":{"rx_packets":5"#, &drop))
     })
 }
 

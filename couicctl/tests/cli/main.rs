@@ -17,12 +17,6 @@ mod manuals;
 mod notifiers;
 mod peers;
 mod sets;
-#[expect(
-    dead_code,
-    reason = "shared with the client's tests, which use other parts"
-)]
-#[path = "../../../client/tests/api/support/mod.rs"]
-mod support;
 mod switch;
 mod tokens;
 
@@ -35,7 +29,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use support::{StandIn, TOKEN};
+use couic_testkit::StandIn;
+
+/// The token that tests use.
+const TOKEN: &str = "bbfa1388-3218-463c-9722-6805507c14bb";
 
 /// The result of a run.
 #[derive(Debug)]

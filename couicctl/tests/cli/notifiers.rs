@@ -1,11 +1,9 @@
 //! `notifiers`.
 
+use couic_testkit::{Reply, StandIn};
 use serde_json::json;
 
-use crate::{
-    couicctl,
-    support::{Answer, StandIn},
-};
+use crate::couicctl;
 
 const SIEM: &str = r#"{"name":"siem","plugin":"webhook","mode":"builtin","state":"retrying","problems":[],
     "last_error":{"message":"connection refused","at":1},"last_success":null,"next_attempt_secs":3,"queue_events":2,
@@ -15,16 +13,16 @@ const DEAD: &str = r#"[{"key":17,"id":null,"text":"3 changes of the rules","seve
     "reason":"the server answered 400"}]"#;
 
 fn daemon() -> StandIn {
-    StandIn::unix(|seen| match seen.line().as_str() {
-        "GET /v1/notifiers" => Answer::json(200, format!("[{SIEM}]")),
-        "POST /v1/notifiers/siem/resume" => Answer::json(200, SIEM),
-        "GET /v1/notifiers/siem/dead?limit=100" => Answer::json(200, DEAD),
-        "GET /v1/notifiers/siem/dead?limit=1&after=16" => Answer::json(200, DEAD),
-        "GET /v1/notifiers/quiet/dead?limit=100" => Answer::json(200, "[]"),
-        "POST /v1/notifiers/siem/replay" => Answer::json(200, r#"{"replayed":3}"#),
-        "POST /v1/notifiers/siem/replay?key=17" => Answer::json(200, r#"{"replayed":1}"#),
-        "DELETE /v1/notifiers/siem/dead?key=all" => Answer::json(200, r#"{"discarded":0}"#),
-        "DELETE /v1/notifiers/siem/dead?key=17" => Answer::json(200, r#"{"discarded":1}"#),
+    StandIn::unix(|seen| match seen.line() {
+        "GET /v1/notifiers" => Reply::json(200, format!("[{SIEM}]")),
+        "POST /v1/notifiers/siem/resume" => Reply::json(200, SIEM),
+        "GET /v1/notifiers/siem/dead?limit=100" => Reply::json(200, DEAD),
+        "GET /v1/notifiers/siem/dead?limit=1&after=16" => Reply::json(200, DEAD),
+        "GET /v1/notifiers/quiet/dead?limit=100" => Reply::json(200, "[]"),
+        "POST /v1/notifiers/siem/replay" => Reply::json(200, r#"{"replayed":3}"#),
+        "POST /v1/notifiers/siem/replay?key=17" => Reply::json(200, r#"{"replayed":1}"#),
+        "DELETE /v1/notifiers/siem/dead?key=all" => Reply::json(200, r#"{"discarded":0}"#),
+        "DELETE /v1/notifiers/siem/dead?key=17" => Reply::json(200, r#"{"discarded":1}"#),
         other => panic!("{other}"),
     })
 }
@@ -120,7 +118,7 @@ fn errors_of_daemon_and_arguments() {
     let daemon = StandIn::always(404, body);
     let error = couicctl(&daemon, &["notifiers", "test", "x"]).failed(1);
     assert_eq!(error, "couicctl: there is no notifier \"x\"\n");
-    let seen = daemon.seen().len();
+    let seen = daemon.requests().len();
     for args in [
         &["test", "../x"][..],
         &["test"],
@@ -132,5 +130,5 @@ fn errors_of_daemon_and_arguments() {
         let args = [&["notifiers"], args].concat();
         couicctl(&daemon, &args).failed(2);
     }
-    assert_eq!(daemon.seen().len(), seen, "nothing was sent");
+    assert_eq!(daemon.requests().len(), seen, "nothing was sent");
 }

@@ -1,21 +1,19 @@
 //! `peers`.
 
+use couic_testkit::{Reply, StandIn};
 use serde_json::json;
 
-use crate::{
-    couicctl,
-    support::{Answer, StandIn},
-};
+use crate::couicctl;
 
 const PEER: &str = r#"{"name":"frankfurt","endpoint":"f.example:2900","state":"in_sync","rules":3,"queue":1,
     "lag_ms":12,"differing":0,"refused_ranges":0,"sent":5,"refused":0,"received":4,"not_accepted":0,
     "clock_ahead_ms":-2,"last_answer":1,"last_equal":1,"last_error":null}"#;
 
 fn daemon() -> StandIn {
-    StandIn::unix(|seen| match seen.line().as_str() {
-        "GET /v1/peers" => Answer::json(200, format!("[{PEER}]")),
-        "DELETE /v1/peers/frankfurt" => Answer::json(200, r#"{"removed":3}"#),
-        "DELETE /v1/peers/nobody" => Answer::json(
+    StandIn::unix(|seen| match seen.line() {
+        "GET /v1/peers" => Reply::json(200, format!("[{PEER}]")),
+        "DELETE /v1/peers/frankfurt" => Reply::json(200, r#"{"removed":3}"#),
+        "DELETE /v1/peers/nobody" => Reply::json(
             404,
             r#"{"code":"not_found","message":"there is no peer called nobody","errors":{}}"#,
         ),

@@ -2,27 +2,25 @@
 
 use std::fs;
 
+use couic_testkit::{Reply, Request, StandIn};
 use serde_json::json;
 
-use crate::{
-    command, config, couicctl, run,
-    support::{Answer, StandIn},
-};
+use crate::{command, config, couicctl, run};
 
 fn daemon() -> StandIn {
-    StandIn::unix(|seen| match seen.line().as_str() {
+    StandIn::unix(|seen| match seen.line() {
         "GET /v1/sets/drop" => {
-            Answer::json(200, r#"[{"name":"bad","entry_count":2,"file_size":2048}]"#)
+            Reply::json(200, r#"[{"name":"bad","entry_count":2,"file_size":2048}]"#)
         }
-        "GET /v1/sets/drop/bad" => Answer::json(
+        "GET /v1/sets/drop/bad" => Reply::json(
             200,
             r#"{"name":"bad","entries":["10.0.0.0/8","192.0.2.7/32"]}"#,
         ),
-        "POST /v1/sets/drop" | "PUT /v1/sets/drop/bad" => Answer::json(201, "{}"),
+        "POST /v1/sets/drop" | "PUT /v1/sets/drop/bad" => Reply::json(201, "{}"),
         "DELETE /v1/sets/drop/bad" => {
-            Answer::json(200, r#"{"deleted":true,"reload_required":true}"#)
+            Reply::json(200, r#"{"deleted":true,"reload_required":true}"#)
         }
-        "POST /v1/sets/reload" => Answer::json(201, r#"{"reload_status":"OK"}"#),
+        "POST /v1/sets/reload" => Reply::json(201, r#"{"reload_status":"OK"}"#),
         other => panic!("{other}"),
     })
 }
@@ -116,7 +114,7 @@ fn an_empty_input_does_not_empty_a_set() {
         error.contains("the input contains no CIDR, nothing was changed"),
         "{error}"
     );
-    assert!(daemon.seen().is_empty());
+    assert!(daemon.requests().is_empty());
 }
 
 #[test]
@@ -134,11 +132,7 @@ fn sets_of_drop_have_guard_rails() {
     )
     .done();
     couicctl(&daemon, &["sets", "create", "ignore", "good", "10.0.0.0/8"]).done();
-    let bodies: Vec<_> = daemon
-        .seen()
-        .iter()
-        .map(crate::support::Seen::json)
-        .collect();
+    let bodies: Vec<_> = daemon.requests().iter().map(Request::json).collect();
     let protected = bodies[0]["guard"]["protect"].as_array().unwrap();
     assert!(
         protected.iter().any(|a| a == "203.0.113.9"),
@@ -180,7 +174,7 @@ fn with_source(daemon: &StandIn, source: &StandIn) -> std::path::PathBuf {
 #[test]
 fn from_an_autonomous_system() {
     let source = StandIn::tcp(|_| {
-        Answer::json(
+        Reply::json(
             200,
             r#"{"status":"ok","data":{"prefixes":[{"prefix":"2001:db8::/32"},{"prefix":"192.0.2.0/24"}]}}"#,
         )
@@ -203,7 +197,7 @@ fn from_an_autonomous_system() {
     );
     let asked = source.only();
     assert_eq!(asked.line(), "GET /data.json?resource=AS64496&key=hidden");
-    assert_eq!(asked.authorization, None);
+    assert_eq!(asked.header("authorization"), None);
     assert_eq!(
         daemon.only().json()["entries"],
         json!(["192.0.2.0/24", "198.51.100.0/24", "2001:db8::/32"])
@@ -217,7 +211,7 @@ fn a_source_that_fails_changes_nothing_and_its_url_is_not_shown() {
         (200, "<html>", "not in RIPEstat's format"),
         (200, r#"{"data":{"prefixes":[]}}"#, "it lists no prefixes"),
     ] {
-        let source = StandIn::tcp(move |_| Answer::json(status, body));
+        let source = StandIn::tcp(move |_| Reply::json(status, body));
         let daemon = daemon();
         let config = with_source(&daemon, &source);
         let args = ["sets", "update", "drop", "bad", "--from-asn", "64496"];
@@ -227,7 +221,7 @@ fn a_source_that_fails_changes_nothing_and_its_url_is_not_shown() {
             "{error}"
         );
         assert!(!error.contains("hidden"), "{error}");
-        assert!(daemon.seen().is_empty());
+        assert!(daemon.requests().is_empty());
     }
 }
 
@@ -246,5 +240,5 @@ fn invalid_arguments() {
         let error = couicctl(&daemon, args).failed(2);
         assert!(error.contains("error: "), "{args:?}: {error}");
     }
-    assert!(daemon.seen().is_empty());
+    assert!(daemon.requests().is_empty());
 }

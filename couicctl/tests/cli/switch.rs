@@ -1,11 +1,9 @@
 //! `panic`, `confirm`, and the warnings of other commands about them.
 
+use couic_testkit::{Reply, StandIn};
 use serde_json::json;
 
-use crate::{
-    command, config, couicctl, now, run,
-    support::{Answer, StandIn},
-};
+use crate::{command, config, couicctl, now, run};
 
 const ENTRY: &str = r#"{"creation":1,"cidr":"192.0.2.7/32","tag":null,"expiration":0}"#;
 
@@ -18,12 +16,12 @@ fn on() -> String {
 
 #[test]
 fn panic_is_switched_and_shown() {
-    let daemon = StandIn::unix(|seen| match seen.line().as_str() {
-        "GET /v1/panic" => Answer::json(200, on()).with("couic-panic", "on"),
+    let daemon = StandIn::unix(|seen| match seen.line() {
+        "GET /v1/panic" => Reply::json(200, on()).with("couic-panic", "on"),
         "PUT /v1/panic" if seen.json()["on"] == true => {
-            Answer::json(200, on()).with("couic-panic", "on")
+            Reply::json(200, on()).with("couic-panic", "on")
         }
-        "PUT /v1/panic" => Answer::json(200, r#"{"on":false,"by":"ops","since":1}"#),
+        "PUT /v1/panic" => Reply::json(200, r#"{"on":false,"by":"ops","since":1}"#),
         other => panic!("{other}"),
     });
     for args in [&["panic"][..], &["panic", "on", "--reason", "locked out"]] {
@@ -38,7 +36,7 @@ fn panic_is_switched_and_shown() {
         );
     }
     assert_eq!(
-        daemon.seen()[1].json(),
+        daemon.requests()[1].json(),
         json!({"on": true, "reason": "locked out"})
     );
     let shown = couicctl(&daemon, &["panic", "off"]).done();
@@ -46,7 +44,7 @@ fn panic_is_switched_and_shown() {
         shown.starts_with("Panic is off: the rules are in force.\n"),
         "{shown}"
     );
-    assert_eq!(daemon.seen()[2].json(), json!({"on": false}));
+    assert_eq!(daemon.requests()[2].json(), json!({"on": false}));
     assert_eq!(couicctl(&daemon, &["panic", "--json"]).json()["by"], "ops");
     couicctl(&daemon, &["panic", "maybe"]).failed(2);
 }
@@ -54,7 +52,7 @@ fn panic_is_switched_and_shown() {
 #[test]
 fn an_unsaved_switch_has_its_own_exit_code() {
     let daemon = StandIn::unix(|seen| {
-        let on = match seen.line().as_str() {
+        let on = match seen.line() {
             "GET /v1/panic" => true,
             "PUT /v1/panic" => seen.json()["on"] == true,
             other => panic!("{other}"),
@@ -62,7 +60,7 @@ fn an_unsaved_switch_has_its_own_exit_code() {
         let body = format!(
             r#"{{"on":{on},"by":"ops","since":1,"problem":"panic.json: read-only file system"}}"#
         );
-        Answer::json(200, body)
+        Reply::json(200, body)
     });
     for (arg, shown, error) in [
         ("on", "PANIC IS ON", "panic is on, and every packet passes"),
@@ -92,11 +90,11 @@ fn health_under_panic_names_the_client_if_the_token_has_the_right() {
         r#"{"status":"down","version":"2","interfaces":[],"set_problems":[],"panic_since":1}"#;
     for may in [true, false] {
         let daemon = StandIn::unix(move |seen| {
-            let answer = match seen.line().as_str() {
-                "GET /v1/health" => Answer::json(503, health),
-                "GET /v1/panic" if may => Answer::json(200, on()),
+            let answer = match seen.line() {
+                "GET /v1/health" => Reply::json(503, health),
+                "GET /v1/panic" if may => Reply::json(200, on()),
                 "GET /v1/panic" => {
-                    Answer::json(401, r#"{"code":"unauthorized","message":"no","errors":{}}"#)
+                    Reply::json(401, r#"{"code":"unauthorized","message":"no","errors":{}}"#)
                 }
                 other => panic!("{other}"),
             };
@@ -114,9 +112,9 @@ fn health_under_panic_names_the_client_if_the_token_has_the_right() {
 #[test]
 fn every_command_warns_that_panic_is_on() {
     let daemon = StandIn::unix(|seen| {
-        let answer = match seen.line().as_str() {
-            "GET /v1/drop" => Answer::text(200, "application/x-ndjson", format!("{ENTRY}\n")),
-            "DELETE /v1/drop/192.0.2.7/32" => Answer::json(
+        let answer = match seen.line() {
+            "GET /v1/drop" => Reply::text(200, "application/x-ndjson", format!("{ENTRY}\n")),
+            "DELETE /v1/drop/192.0.2.7/32" => Reply::json(
                 404,
                 r#"{"code":"not_found","message":"it is not there","errors":{}}"#,
             ),
@@ -142,20 +140,20 @@ fn every_command_warns_that_panic_is_on() {
 fn a_change_to_confirm_prints_the_command() {
     let until = now() + 60;
     let daemon = StandIn::unix(move |seen| {
-        let answer = match seen.line().as_str() {
-            "POST /v1/drop" => Answer::json(201, ENTRY),
-            "DELETE /v1/drop/192.0.2.7/32" => Answer::text(204, "", ""),
-            "POST /v1/drop/batch" => Answer::json(
+        let answer = match seen.line() {
+            "POST /v1/drop" => Reply::json(201, ENTRY),
+            "DELETE /v1/drop/192.0.2.7/32" => Reply::text(204, "", ""),
+            "POST /v1/drop/batch" => Reply::json(
                 200,
                 r#"{"added":1,"updated":0,"unchanged":0,"removed":0,"failed":0,"failures":[]}"#,
             ),
             "POST /v1/sets/drop" | "PUT /v1/sets/drop/s" => {
-                Answer::json(201, r#"{"name":"s","entries":[]}"#)
+                Reply::json(201, r#"{"name":"s","entries":[]}"#)
             }
             "DELETE /v1/sets/drop/s" => {
-                Answer::json(200, r#"{"deleted":true,"reload_required":true}"#)
+                Reply::json(200, r#"{"deleted":true,"reload_required":true}"#)
             }
-            "POST /v1/sets/reload" => Answer::json(201, r#"{"reload_status":"OK"}"#),
+            "POST /v1/sets/reload" => Reply::json(201, r#"{"reload_status":"OK"}"#),
             other => panic!("{other}"),
         };
         let answer = answer.with("couic-confirm-id", "3f2a9c01");
@@ -183,14 +181,15 @@ fn a_change_to_confirm_prints_the_command() {
         );
         let how = format!("couicctl -c {} confirm 3f2a9c01\n", path.display());
         assert!(done.err.ends_with(&how), "{}", done.err);
-        assert_eq!(
-            daemon.seen().last().unwrap().confirm_within.as_deref(),
-            Some("60"),
-            "{args:?}"
-        );
+        let asked = |within| {
+            let requests = daemon.requests();
+            let last = requests.last().unwrap();
+            assert_eq!(last.header("couic-confirm-within"), within, "{args:?}");
+        };
+        asked(Some("60"));
         let plain = run(command(&path, args), "192.0.2.7\n");
         assert_eq!((plain.code, plain.err.as_str()), (0, ""));
-        assert_eq!(daemon.seen().last().unwrap().confirm_within, None);
+        asked(None);
     }
     couicctl(
         &daemon,
@@ -221,17 +220,15 @@ fn confirmed_listed_and_undone() {
     let undone = format!(
         r#"{{"id":"3f2a9c01","client":"ops","summary":"sets reload","at":{at},"restored":2,"left_alone":["drop 192.0.2.7/32"]}}"#
     );
-    let daemon = StandIn::unix(move |seen| match seen.line().as_str() {
-        "POST /v1/confirm" => Answer::json(200, r#"{"confirmed":["3f2a9c01","3f2a9c02"]}"#),
-        "POST /v1/confirm/3f2a9c01" => Answer::json(200, r#"{"confirmed":["3f2a9c01"]}"#),
-        "DELETE /v1/confirm/3f2a9c01" => Answer::json(200, undone.clone()),
-        "POST /v1/confirm/00000000" => Answer::json(
+    let daemon = StandIn::unix(move |seen| match seen.line() {
+        "POST /v1/confirm" => Reply::json(200, r#"{"confirmed":["3f2a9c01","3f2a9c02"]}"#),
+        "POST /v1/confirm/3f2a9c01" => Reply::json(200, r#"{"confirmed":["3f2a9c01"]}"#),
+        "DELETE /v1/confirm/3f2a9c01" => Reply::json(200, undone.clone()),
+        "POST /v1/confirm/00000000" => Reply::json(
             404,
             r#"{"code":"not_found","message":"the change 00000000 was undone 5 s ago: make it again","errors":{}}"#,
         ),
-        "GET /v1/confirm" => {
-            Answer::json(200, format!(r#"{{"pending":[],"reverted":[{undone}]}}"#))
-        }
+        "GET /v1/confirm" => Reply::json(200, format!(r#"{{"pending":[],"reverted":[{undone}]}}"#)),
         other => panic!("{other}"),
     });
     assert_eq!(

@@ -1,11 +1,9 @@
 //! `clients`.
 
+use couic_testkit::{Reply, StandIn};
 use serde_json::json;
 
-use crate::{
-    couicctl,
-    support::{Answer, StandIn},
-};
+use crate::couicctl;
 
 const WEB: &str =
     r#"{"name":"web","group":"clientrw","token":"00000000-0000-0000-0000-000000000001"}"#;
@@ -18,11 +16,11 @@ const TABLE: &str = "\
 ";
 
 fn daemon() -> StandIn {
-    StandIn::unix(|seen| match seen.line().as_str() {
-        "POST /v1/client" => Answer::json(201, WEB),
-        "GET /v1/client" => Answer::json(200, format!("[{WEB}]")),
-        "GET /v1/client/web" => Answer::json(200, WEB),
-        "DELETE /v1/client/web" => Answer::json(204, ""),
+    StandIn::unix(|seen| match seen.line() {
+        "POST /v1/client" => Reply::json(201, WEB),
+        "GET /v1/client" => Reply::json(200, format!("[{WEB}]")),
+        "GET /v1/client/web" => Reply::json(200, WEB),
+        "DELETE /v1/client/web" => Reply::json(204, ""),
         other => panic!("{other}"),
     })
 }
@@ -79,5 +77,5 @@ fn invalid_arguments() {
     ] {
         couicctl(&daemon, args).failed(2);
     }
-    assert!(daemon.seen().is_empty());
+    assert!(daemon.requests().is_empty());
 }

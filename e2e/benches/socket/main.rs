@@ -3,7 +3,6 @@
 //! `cargo bench -p couic-e2e --bench socket -- reporting` measures only that.
 #![expect(clippy::panic, reason = "a measurement that fails ends the run")]
 
-mod connection;
 mod load;
 mod reporting;
 mod state;
@@ -119,7 +118,7 @@ fn batch_and_list(lab: &Lab) -> Vec<Row> {
     const ENTRIES: u32 = 200_000;
     let daemon = daemon(lab);
     let jobs: Vec<_> = (0..ENTRIES)
-        .map(|n| json!({"action": "add", "entry": {"cidr": connection::cidr(n), "tag": "bench"}}))
+        .map(|n| json!({"action": "add", "entry": {"cidr": load::cidr(n), "tag": "bench"}}))
         .collect();
     let body: String = jobs.iter().map(|job| format!("{job}\n")).collect();
     let start = Instant::now();
@@ -157,7 +156,7 @@ fn batch_and_list(lab: &Lab) -> Vec<Row> {
 fn reload(lab: &Lab) -> Row {
     const LINES: u32 = 150_000;
     let daemon = daemon(lab);
-    let text: String = (0..LINES).map(|n| connection::cidr(n) + "\n").collect();
+    let text: String = (0..LINES).map(|n| load::cidr(n) + "\n").collect();
     daemon.set_file(Policy::Drop, "list", &text);
     let start = Instant::now();
     daemon.api().reload();
@@ -194,7 +193,7 @@ fn memory(lab: &Lab) -> Row {
     const RULES: u32 = 262_144;
     let daemon = lab.daemon().start();
     let jobs: Vec<_> = (0..RULES)
-        .map(|n| json!({"action": "add", "entry": {"cidr": connection::cidr(n)}}))
+        .map(|n| json!({"action": "add", "entry": {"cidr": load::cidr(n)}}))
         .collect();
     for chunk in jobs.chunks(10_000) {
         assert_eq!(daemon.api().batch("drop", chunk)["failed"], 0);

@@ -1,12 +1,9 @@
 //! What reporting costs those who add rules, while its endpoint hangs.
 
-use std::{
-    io::Read,
-    net::{SocketAddr, TcpListener},
-    thread,
-};
+use std::net::TcpListener;
 
-use couic_e2e::{Daemon, Lab};
+use couic_e2e::{Daemon, Lab, StandIn};
+use couic_testkit::Reply;
 
 use crate::{
     Row,
@@ -18,9 +15,12 @@ use crate::{
 const ALLOWED: f64 = 1.05;
 
 pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
-    let endpoint = hanging(lab);
+    let listener = lab.host.enter(|| TcpListener::bind("127.0.0.1:0"));
+    let listener = listener.unwrap_or_else(|e| panic!("cannot listen: {e}"));
+    let hanging = StandIn::on(listener, |_| Reply::Hang);
     let reporting = format!(
-        "[reporting]\nenabled = true\nwebhook = \"http://{endpoint}/v1/reports/550e8400-e29b-41d4-a716-446655440000\"\n"
+        "[reporting]\nenabled = true\nwebhook = \"{}\"\n",
+        hanging.url("/v1/reports/550e8400-e29b-41d4-a716-446655440000")
     );
     let compared = turns::compare(lab, ["", &reporting], all_counted);
     let (off, on) = (compared.one.median, compared.other.median);
@@ -57,26 +57,4 @@ fn all_counted(daemon: &Daemon<'_>, reporting: &str) {
         log.contains("reporting rule changes"),
         !reporting.is_empty()
     );
-}
-
-/// Listens in the daemon's namespace, reads whatever comes, and never answers.
-fn hanging(lab: &Lab) -> SocketAddr {
-    let listener = lab
-        .host
-        .enter(|| TcpListener::bind("127.0.0.1:0"))
-        .unwrap_or_else(|e| panic!("cannot listen: {e}"));
-    let address = listener
-        .local_addr()
-        .unwrap_or_else(|e| panic!("no address: {e}"));
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            thread::spawn(move || {
-                let mut buffer = [0; 1 << 16];
-                while stream.read(&mut buffer).is_ok_and(|got| got > 0) {}
-                // Until the other side has had enough of it.
-                drop(stream);
-            });
-        }
-    });
-    address
 }

@@ -6,8 +6,8 @@ use couic_e2e::Lab;
 use serde_json::json;
 
 use crate::{
-    Row, connection,
-    load::{ADDS, CONNECTIONS, IN_FLIGHT, LONE_ADDS},
+    Row,
+    load::{self, ADDS, CONNECTIONS, IN_FLIGHT, LONE_ADDS},
     turns::{self, ROUNDS},
 };
 
@@ -53,7 +53,7 @@ pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
 }
 
 fn batch(first: u32, count: u32) -> String {
-    let job = |n| json!({"action": "add", "entry": {"cidr": connection::cidr(n), "tag": "bench"}});
+    let job = |n| json!({"action": "add", "entry": {"cidr": load::cidr(n), "tag": "bench"}});
     (first..first + count)
         .map(|n| format!("{}\n", job(n)))
         .collect()

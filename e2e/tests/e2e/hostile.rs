@@ -2,21 +2,13 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
 
-use std::{
-    fs,
-    io::{Read, Write},
-    os::unix::net::UnixStream,
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use couic_e2e::{Daemon, Frame, Lab, until};
+use couic_testkit::Connection;
 
-fn connect(daemon: &Daemon<'_>) -> UnixStream {
-    let stream = UnixStream::connect(daemon.socket()).expect("connect");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .expect("set a timeout");
-    stream
+fn connect(daemon: &Daemon<'_>) -> Connection {
+    Connection::unix(daemon.socket()).expect("connect")
 }
 
 /// The most that was ever resident.
@@ -31,7 +23,7 @@ fn peak_mib(daemon: &Daemon<'_>) -> u64 {
 fn a_thousand_idle_connections_hold_nobody_up() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
-    let idle: Vec<UnixStream> = (0..1000).map(|_| connect(&daemon)).collect();
+    let idle: Vec<Connection> = (0..1000).map(|_| connect(&daemon)).collect();
     daemon.api().add("drop", "198.51.100.7/32", None, 0);
     assert!(!lab.wire().passes(&Frame::v4("198.51.100.7")));
     drop(idle);
@@ -47,12 +39,12 @@ fn half_sent_requests_hold_nobody_up() {
         "POST /v1/drop HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{\"cidr\":"
     );
-    let halves: Vec<UnixStream> = (0..100)
+    let halves: Vec<Connection> = (0..100)
         .map(|n| {
             let mut stream = connect(&daemon);
             // Cut anywhere: in the request line, in a header, in the body.
             let cut = head.len() * (n + 1) / 100;
-            stream.write_all(&head.as_bytes()[..cut]).expect("send");
+            stream.send(&head.as_bytes()[..cut]);
             stream
         })
         .collect();
@@ -77,7 +69,7 @@ fn a_body_of_100_mb_is_refused_and_does_not_fill_the_memory() {
             "POST /v1/drop HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
              Content-Type: application/json\r\n{length}\r\n\r\n"
         );
-        stream.write_all(head.as_bytes()).expect("send");
+        stream.send(head);
         let chunk = if length.starts_with('T') {
             [
                 b"100000\r\n".to_vec(),
@@ -89,10 +81,8 @@ fn a_body_of_100_mb_is_refused_and_does_not_fill_the_memory() {
             vec![b' '; 1 << 20]
         };
         // Until the daemon has had enough and closes.
-        let _ = (0..100).try_for_each(|_| stream.write_all(&chunk));
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer);
-        assert!(answer.starts_with("HTTP/1.1 413"), "{length}: {answer:?}");
+        let _ = (0..100).try_for_each(|_| stream.try_send(&chunk));
+        assert_eq!(stream.head().0, 413, "{length}");
     }
     // What is kept until the limit of 16 MiB is reached, once: it grows without a copy and is given back. The rest is
     // code that runs for the first time.

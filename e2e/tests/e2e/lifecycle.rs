@@ -7,6 +7,7 @@ use std::{
 
 use couic_common::Policy;
 use couic_e2e::{Frame, HOST_IFACE, Lab};
+use couic_testkit::Connection;
 use nix::sys::signal::Signal;
 
 #[test]
@@ -24,9 +25,8 @@ fn a_stalled_client_does_not_hold_up_the_end() {
     let Some(lab) = Lab::quiet() else { return };
     let mut daemon = lab.daemon().start();
     // Half a request, and nothing more.
-    let mut stalled = std::os::unix::net::UnixStream::connect(daemon.socket()).expect("connect");
-    std::io::Write::write_all(&mut stalled, b"POST /v1/drop HTTP/1.1\r\nHost: x\r\n")
-        .expect("write");
+    let mut stalled = Connection::unix(daemon.socket()).expect("connect");
+    stalled.send("POST /v1/drop HTTP/1.1\r\nHost: x\r\n");
     assert_eq!(daemon.api().health().0, 200);
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.exit_code(), 0, "{}", daemon.output());

@@ -12,7 +12,7 @@ use std::{
 };
 
 use couic_common::Policy;
-use couic_e2e::{Chat, Daemon, DaemonBuilder, Frame, Lab, until};
+use couic_e2e::{ATTACHER, Daemon, DaemonBuilder, Frame, Lab, StandIn, until};
 use couic_privsep::{
     CAP_BPF, CAP_KILL, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID, Caps, ThreadStatus,
     threads_of,
@@ -55,7 +55,7 @@ fn assert_confined(daemon: &Daemon<'_>, uid: u32, gid: u32) {
 /// The one process that may attach, and nothing else.
 fn assert_keeper_confined(daemon: &Daemon<'_>, uid: u32, gid: u32) {
     let children = children(pid(daemon));
-    let attacher = threads(*children.get("attacher").expect("an attacher"));
+    let attacher = threads(*children.get(ATTACHER).expect("an attacher"));
     assert_eq!(attacher.len(), 1, "{attacher:?}");
     let filtering = CAP_NET_ADMIN.and(CAP_BPF).and(CAP_PERFMON);
     for thread in attacher {
@@ -252,7 +252,7 @@ fn children(of: u32) -> BTreeMap<String, u32> {
 fn with_plugin<'lab>(
     lab: &'lab Lab,
     folder: &Path,
-    chat: &Chat,
+    chat: &StandIn,
     start: fn(DaemonBuilder<'lab>) -> DaemonBuilder<'lab>,
 ) -> Option<Daemon<'lab>> {
     let file = lab.binary("plugins/libcouic_plugin_discord.so");
@@ -269,7 +269,7 @@ fn with_plugin<'lab>(
         "[plugins]\ndir = \"{}\"\n[reporting]\nenabled = true\n[[reporting.notifiers]]\nplugin = \"chatter\"\n\
          config = {{ webhook_url = \"{}\" }}\n",
         folder.display(),
-        chat.webhook()
+        chat.url("/api/webhooks/1/t0ken")
     );
     Some(start(lab.daemon().config(&config)).start())
 }
@@ -294,10 +294,7 @@ fn spawned(daemon: &Daemon<'_>) -> (u32, u32) {
 #[test]
 fn isolated_plugins_are_started_again_by_a_process_that_can_do_little_else() {
     let Some(lab) = Lab::quiet() else { return };
-    let (chat, folder) = (
-        Chat::open(&lab.host),
-        tempfile::tempdir().expect("a folder"),
-    );
+    let (chat, folder) = (lab.chat(), tempfile::tempdir().expect("a folder"));
     // Not nobody: that is whom plugins run as.
     let (uid, _) = ids("daemon", "daemon");
     let Some(mut daemon) = with_plugin(&lab, folder.path(), &chat, as_daemon) else {
@@ -329,7 +326,7 @@ fn isolated_plugins_are_started_again_by_a_process_that_can_do_little_else() {
         );
     }
     daemon.api().add("drop", "198.51.100.1/32", None, 0);
-    assert!(chat.next(PATIENCE).body["embeds"].is_array());
+    assert!(chat.next(PATIENCE).json()["embeds"].is_array());
 
     kill(Pid::from_raw(plugin.cast_signed()), Signal::SIGKILL).expect("kill the plugin");
     let (again, _) = until("it is started again", PATIENCE, || {
@@ -337,7 +334,7 @@ fn isolated_plugins_are_started_again_by_a_process_that_can_do_little_else() {
         now.filter(|now| *now != plugin)
     });
     daemon.api().add("drop", "198.51.100.2/32", None, 0);
-    assert!(chat.next(PATIENCE).body["embeds"].is_array());
+    assert!(chat.next(PATIENCE).json()["embeds"].is_array());
 
     kill(Pid::from_raw(spawner.cast_signed()), Signal::SIGKILL).expect("kill the spawner");
     gone(&[spawner, again]);
@@ -352,17 +349,14 @@ fn isolated_plugins_are_started_again_by_a_process_that_can_do_little_else() {
     assert_ends_well(&mut daemon);
     // What was meant for it waits in the spool.
     let daemon = daemon.restart();
-    assert!(chat.next(PATIENCE).body["embeds"].is_array());
+    assert!(chat.next(PATIENCE).json()["embeds"].is_array());
     drop(daemon);
 }
 
 #[test]
 fn under_the_user_plugins_are_that_user_and_end_with_a_daemon_that_is_killed() {
     let Some(lab) = Lab::quiet() else { return };
-    let (chat, folder) = (
-        Chat::open(&lab.host),
-        tempfile::tempdir().expect("a folder"),
-    );
+    let (chat, folder) = (lab.chat(), tempfile::tempdir().expect("a folder"));
     let (uid, _) = ids("nobody", "nogroup");
     let Some(mut daemon) = with_plugin(&lab, folder.path(), &chat, like_the_unit) else {
         return;

@@ -15,12 +15,16 @@ use std::{
     time::Duration,
 };
 
-use couic_e2e::{Chat, Collector, Daemon, Frame, Lab, Post, until};
+use couic_e2e::{Daemon, Frame, Lab, until};
+use couic_testkit::Request;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 /// Nothing that is awaited here takes that long, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The path of a webhook of the chat.
+const HOOK: &str = "/api/webhooks/1/t0ken";
 
 /// Embeds added up. A summary that came twice has the same key twice, and counts once.
 #[derive(Debug, Default)]
@@ -32,12 +36,12 @@ struct Told {
 }
 
 impl Told {
-    fn add(&mut self, post: &Post) {
+    fn add(&mut self, post: &Request) {
         let key = post.header("idempotency-key").expect("a key");
         if !self.keys.insert(key.to_owned()) {
             return;
         }
-        let embed = &post.body["embeds"][0];
+        let embed = &post.json()["embeds"][0];
         let total = number(&field(embed, "Total"));
         self.total += total;
         self.distinct += number(&field(embed, "Distinct CIDRs"));
@@ -78,16 +82,15 @@ fn ban(daemon: &Daemon<'_>, hosts: std::ops::Range<u8>, tag: &str) {
 #[test]
 fn an_attack_is_dropped_and_the_chat_hears_of_it_once_although_the_collector_dies() {
     let Some(lab) = Lab::quiet() else { return };
-    let chat = Chat::open(&lab.host);
-    let mut collector = Collector::start(
-        &lab,
-        "tower",
+    let chat = lab.chat();
+    let collector = lab.collector(
         2,
         &format!(
             "[thresholds]\norange = 1\nred = 4\nthreshold_min = \"orange\"\n[discord]\nwebhook_url = \"{}\"\n",
-            chat.webhook()
+            chat.url(HOOK)
         ),
     );
+    let running = collector.serve();
     let webhook = collector.webhook();
     let mut daemon = lab
         .daemon()
@@ -109,12 +112,12 @@ fn an_attack_is_dropped_and_the_chat_hears_of_it_once_although_the_collector_die
         let now = collector.health()["interval"]["adds"].as_u64();
         (told.total > 0 || now.is_some_and(|adds| adds > 0)).then_some(())
     });
-    collector.kill();
+    drop(running);
     ban(&daemon, 7..10, "sshd");
     ban(&daemon, 10..13, "web");
     assert_eq!(wire.arrivals(&attack), [0; 12]);
     assert!(wire.passes(&Frame::v4("198.51.100.99")));
-    collector.resume();
+    let mut running = collector.serve();
 
     while told.total < 12 {
         told.add(&chat.next(PATIENCE));
@@ -125,7 +128,7 @@ fn an_attack_is_dropped_and_the_chat_hears_of_it_once_although_the_collector_die
     assert_eq!(daemon.exit_code(), 0);
     let interval = &collector.health()["interval"];
     assert_eq!(interval["adds"], 0, "{interval}");
-    assert_eq!(collector.terminate(), Some(0));
+    assert_eq!(running.end(Signal::SIGTERM), 0);
     chat.rest().iter().for_each(|post| told.add(post));
     let tags = BTreeMap::from([("sshd".to_owned(), 9), ("web".to_owned(), 3)]);
     assert_eq!((told.total, told.distinct, &told.tags), (12, 12, &tags));
@@ -146,16 +149,16 @@ fn a_plugin_file_tells_what_the_daemon_does_isolated_and_loaded() {
     let mode = fs::Permissions::from_mode(0o644);
     fs::set_permissions(folder.path().join("chatter.so"), mode).expect("chmod");
     for isolated in [true, false] {
-        let chat = Chat::open(&lab.host);
+        let chat = lab.chat();
         let config = format!(
             "[plugins]\ndir = \"{}\"\n[reporting]\nenabled = true\n[[reporting.notifiers]]\nplugin = \"chatter\"\n\
              isolated = {isolated}\nconfig = {{ webhook_url = \"{}\" }}\n",
             folder.path().display(),
-            chat.webhook()
+            chat.url(HOOK)
         );
         let mut daemon = lab.daemon().config(&config).start();
         ban(&daemon, 1..2, "sshd");
-        let embed = &chat.next(PATIENCE).body["embeds"][0];
+        let embed = &chat.next(PATIENCE).json()["embeds"][0];
         assert_eq!(field(embed, "Total"), "1");
         assert_eq!(field(embed, "Top tags"), r"sshd \(1\)");
         let children = format!("/proc/{0}/task/{0}/children", daemon.pid());

@@ -7,7 +7,7 @@ use std::{
 };
 
 use couic_common::HealthStatus;
-use couic_e2e::{Chat, Daemon, Frame, Lab, until};
+use couic_e2e::{Daemon, Frame, Lab, until};
 use nix::sys::signal::Signal;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -30,7 +30,7 @@ fn it_filters_and_reports_and_says_which_notifiers_it_cannot_have() {
     let (Some(programs), Some(lab)) = (programs(), Lab::quiet()) else {
         return;
     };
-    let chat = Chat::open(&lab.host);
+    let chat = lab.chat();
     let daemon = lab
         .daemon()
         .binary(programs.join("couic"))
@@ -39,8 +39,8 @@ fn it_filters_and_reports_and_says_which_notifiers_it_cannot_have() {
              [[reporting.notifiers]]\nplugin = \"discord\"\nconfig = {{ webhook_url = \"{}\" }}\n\
              [[reporting.notifiers]]\nplugin = \"chatter\"\n\
              [[reporting.notifiers]]\nplugin = \"/usr/lib/couic/plugins/libsiem.so\"\nisolated = false\n",
-            chat.webhook(),
-            chat.webhook(),
+            chat.url("/api/webhooks/1/t0ken"),
+            chat.url("/api/webhooks/1/t0ken"),
         ))
         .start();
     let attacker = [Frame::v4("198.51.100.7")];
@@ -51,11 +51,11 @@ fn it_filters_and_reports_and_says_which_notifiers_it_cannot_have() {
     assert!(
         posts
             .iter()
-            .any(|post| post.body.to_string().contains("198.51.100.7")),
+            .any(|post| post.json().to_string().contains("198.51.100.7")),
         "{posts:?}"
     );
     assert!(
-        posts.iter().any(|post| post.body["embeds"].is_array()),
+        posts.iter().any(|post| post.json()["embeds"].is_array()),
         "{posts:?}"
     );
 

@@ -4,6 +4,7 @@ use std::{fs, time::Duration};
 
 use couic_common::{HealthStatus, Policy, XdpMode};
 use couic_e2e::{BpfFs, DaemonBuilder, Frame, HOST_IFACE, Lab, Stream, Tally, unix_now, until};
+use couic_testkit::copy_program;
 use nix::sys::signal::Signal;
 
 /// So many bursts are enough to be sure that frames flowed in the state that is asked about.
@@ -60,7 +61,7 @@ fn not_one_frame_gets_through_or_lost_whatever_becomes_of_the_daemon() {
 
     // Another build, with other tables.
     let other = daemon.socket().with_file_name("couic-other-build");
-    fs::copy(lab.binary("couic"), &other).expect("copy the binary");
+    copy_program(&lab.binary("couic"), &other);
     let daemon = daemon.ended_by(Signal::SIGTERM).builder().binary(other);
     let limits = "[limits]\ndrop_entries = 200000\nignore_entries = 1000\n";
     let daemon = daemon.ifaces(&both).config(limits).start();

@@ -186,7 +186,7 @@ fn it_says_that_it_works_as_often_as_the_watchdog_wants() {
         });
     };
     hears_more(&mut systemd);
-    // An attacher that does not answer is nobody's end.
+    // The watchdog does not depend on the attacher.
     let attacher = daemon.attacher().expect("an attacher");
     nix::sys::signal::kill(attacher, Signal::SIGSTOP).expect("stop the attacher");
     hears_more(&mut systemd);

@@ -10,10 +10,8 @@
 mod chat;
 mod endpoint;
 mod message;
-#[cfg(any(test, feature = "stand-in"))]
+#[cfg(feature = "sample")]
 pub mod sample;
-#[cfg(any(test, feature = "stand-in"))]
-pub mod stand_in;
 pub mod text;
 
 pub use chat::ChatConfig;

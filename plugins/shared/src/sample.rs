@@ -1,13 +1,6 @@
-//! What the tests of chat notifiers have in common: a notification to render, and how answers must pass through.
+//! A notification that the tests of chat notifiers render.
 
-use std::io;
-
-use couic_plugin_api::{Kind, Notification, NotifyError, Plugin, Severity, Summary, TagCount};
-
-use crate::{
-    ChatConfig,
-    stand_in::{Reply, StandIn, status, with_header},
-};
+use couic_plugin_api::{Kind, Notification, Severity, Summary, TagCount};
 
 /// A quarter of an hour with 120 bans, with these tags, each as often as can be.
 #[must_use]
@@ -26,47 +19,4 @@ pub fn summary(tags: &[String], severity: Severity, source: &str) -> Notificatio
         ..Summary::default()
     };
     Notification::new(Kind::Summary(summary), severity, source)
-}
-
-/// A notifier, and the server that it posts to, which always answers the same.
-///
-/// # Errors
-/// What the system says, or the notifier.
-pub async fn chat<P: Plugin<Config = ChatConfig>>(reply: Reply) -> io::Result<(P, StandIn)> {
-    let server = StandIn::start([], reply).await?;
-    let config = ChatConfig {
-        webhook_url: server.url("/services/T/B/token"),
-        timeout_ms: 5_000,
-    };
-    Ok((P::create(config).map_err(io::Error::other)?, server))
-}
-
-/// How attempts must end, by what the server answers. The first that ends otherwise is told.
-///
-/// # Errors
-/// What was expected, and what came.
-pub async fn check_outcomes<P: Plugin<Config = ChatConfig>>() -> Result<(), String> {
-    let attempt = async |reply| {
-        let (notifier, _server) = chat::<P>(reply).await.map_err(|error| error.to_string())?;
-        Ok::<_, String>(notifier.notify(&summary(&[], Severity::Red, "x")).await)
-    };
-    let limited = attempt(with_header(429, "retry-after", "0.5")).await?;
-    let half = |wait: &std::time::Duration| wait.as_millis() == 500;
-    if !matches!(&limited, Err(NotifyError::RateLimited { retry_after, .. }) if half(retry_after)) {
-        return Err(format!("429: {limited:?}"));
-    }
-    for code in [400, 401, 403, 404, 410] {
-        let outcome = attempt(status(code)).await?;
-        if !matches!(&outcome, Err(NotifyError::Permanent { http_status, .. }) if *http_status == Some(code))
-        {
-            return Err(format!("{code}: {outcome:?}"));
-        }
-    }
-    for reply in [Reply::Reset, Reply::Close, status(503)] {
-        let outcome = attempt(reply.clone()).await?;
-        if !matches!(&outcome, Err(NotifyError::Retry { .. })) {
-            return Err(format!("{reply:?}: {outcome:?}"));
-        }
-    }
-    Ok(())
 }

@@ -16,8 +16,8 @@ use couic_delivery::{Member, NotificationDispatcher, Policy, spool::Durability};
 use couic_plugin_api::{
     Kind, Notification, Notifier, NotifyError, Plugin, Receipt, Report, Severity, async_trait,
 };
-use couic_plugin_shared::stand_in::{Reply, StandIn, status, with_header};
 use couic_plugin_webhook::{Config, Webhook};
+use couic_testkit::{Reply, Request, StandIn, script};
 use serde_json as json;
 
 const ROUNDS: u64 = 6;
@@ -188,21 +188,21 @@ struct Tally {
 
 impl Tally {
     /// Runs a sender against a server that fails first, then works, then asks for patience, and kills it meanwhile.
-    async fn round(&mut self, dir: &str, round: u64) {
-        let limited = || with_header(429, "retry-after", "0.7");
-        let mut script = vec![
-            status(503),
+    fn round(&mut self, dir: &str, round: u64) {
+        let limited = || Reply::status(429).with("retry-after", "0.7");
+        let mut replies = vec![
+            Reply::status(503),
             Reply::Reset,
             Reply::Hang,
             Reply::Close,
             limited(),
         ];
-        script.extend(vec![
-            status(200);
+        replies.extend(vec![
+            Reply::status(200);
             20 * (usize::try_from(round).unwrap() + 1)
         ]);
-        script.push(limited());
-        let server = StandIn::start(script, status(200)).await.unwrap();
+        replies.push(limited());
+        let server = StandIn::tcp(script(replies, Reply::status(200)));
         let first = self
             .acknowledged
             .iter()
@@ -261,27 +261,27 @@ impl Tally {
         }
     }
 
-    /// Counts each number that came with an answer of success.
-    fn receive(&mut self, server: &StandIn) {
-        for request in server.requests() {
-            if matches!(request.reply, Reply::Answer { status: 200, .. }) {
-                let reports: Vec<Report> = json::from_slice(&request.body).unwrap();
-                for report in reports {
-                    *self.delivered.entry(report.entry.creation).or_default() += 1;
-                }
-            }
+    /// Counts each number of a request that was answered with success.
+    fn receive(&mut self, request: &Request) {
+        let reports: Vec<Report> = json::from_slice(&request.body).unwrap();
+        for report in reports {
+            *self.delivered.entry(report.entry.creation).or_default() += 1;
         }
     }
 
     /// Counts what was delivered, and takes over what was noted on the disk.
     fn count(&mut self, server: &StandIn, said: Said) {
-        let requests = server.requests().len();
+        let exchanges = server.exchanges();
+        let (requests, attempts) = (exchanges.len(), said.attempts);
         assert!(
-            requests <= said.attempts,
-            "{requests} requests in {} attempts",
-            said.attempts
+            requests <= attempts,
+            "{requests} requests in {attempts} attempts"
         );
-        self.receive(server);
+        for (request, reply) in &exchanges {
+            if matches!(reply, Reply::Answer { status: 200, .. }) {
+                self.receive(request);
+            }
+        }
         // A pause that the process did not live to write down binds nobody.
         self.quiet = self.quiet.filter(|_| said.pause_noted == said.pauses);
         self.pauses += said.pauses;
@@ -290,18 +290,13 @@ impl Tally {
     }
 
     /// Lets a last sender deliver what is left.
-    async fn settle(&mut self, dir: &str) {
-        let server = StandIn::start([], status(200)).await.unwrap();
+    fn settle(&mut self, dir: &str) {
+        let server = StandIn::tcp(|_| Reply::status(200));
         let sender = spawn(dir, &server.url("/"), 0, false);
-        let before = self.delivered.clone();
-        let end = Instant::now() + Duration::from_secs(120);
-        while self.lost() > 0 && Instant::now() < end {
-            let more = server.wait_requests(server.requests().len() + 1);
-            tokio::time::timeout(Duration::from_secs(1), more)
-                .await
-                .ok();
-            self.delivered.clone_from(&before);
-            self.receive(&server);
+        while self.lost() > 0
+            && let Some(request) = server.try_next(PATIENCE)
+        {
+            self.receive(&request);
         }
         self.kill(sender, &mut Said::default());
     }
@@ -312,15 +307,15 @@ impl Tally {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_under_load_nothing_is_lost() {
+#[test]
+fn killed_under_load_nothing_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_str().unwrap();
     let mut tally = Tally::default();
     for round in 0..ROUNDS {
-        tally.round(path, round).await;
+        tally.round(path, round);
     }
-    tally.settle(path).await;
+    tally.settle(path);
     let accepted = tally.acknowledged.len();
     let twice = tally.delivered.values().filter(|&&times| times > 1).count();
     let (lost, early, again) = (tally.lost(), tally.early, tally.again);

@@ -150,13 +150,21 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(garbage: Vec<u8>, at in 0usize..200, flip: u8) {
-        let _ = Ledger::decode(&mut Take(&garbage));
-        let _ = Ledger::new(Uuid::nil(), 0).apply(&garbage);
+    fn damage_is_refused_or_leaves_a_ledger_that_can_be_kept(garbage: Vec<u8>, at in 0usize..200, flip: u8) {
         let mut good = batch(3, "src", &[(1, 2), (3, 4)], 1).payload;
         if let Some(byte) = good.get_mut(at) {
             *byte ^= flip;
         }
-        let _ = Ledger::new(Uuid::nil(), 0).apply(&good);
+        for record in [&garbage, &good] {
+            let mut ledger = Ledger::new(Uuid::nil(), 0);
+            if ledger.apply(record).is_ok() {
+                let kept = Ledger::decode(&mut Take(&bytes(&ledger))).unwrap();
+                prop_assert_eq!(kept.figures.adds(), ledger.figures.adds());
+                prop_assert_eq!(kept.figures.distinct(), ledger.figures.distinct());
+            }
+        }
+        if let Ok(ledger) = Ledger::decode(&mut Take(&garbage)) {
+            prop_assert!(bytes(&ledger).len() <= garbage.len());
+        }
     }
 }

@@ -2,12 +2,11 @@
 
 use couic::api::ServeSettings;
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, time::timeout};
 
-use super::{LONG, run};
+use super::run;
 
-#[tokio::test]
-async fn bodies_of_100_mb_are_413_even_for_clients_that_send_before_they_read() {
+#[test]
+fn bodies_of_100_mb_are_413_even_for_clients_that_send_before_they_read() {
     let server = run(ServeSettings::default());
     let announced = server.head(
         "POST",
@@ -28,72 +27,69 @@ async fn bodies_of_100_mb_are_413_even_for_clients_that_send_before_they_read() 
             chunk
         }),
     ] {
-        let mut client = server.connect().await;
-        client.send(head).await;
+        let mut client = server.connect();
+        client.send(head);
         for mib in 0..100 {
             // The server reads on for some seconds, so that clients read why it refuses; not for ever.
-            let sent = client.stream.write_all(&chunk).await;
+            let sent = client.try_send(&chunk);
             assert!(sent.is_ok() || mib > 24, "cut off after {mib} MiB");
         }
-        let answer = client.answer().await;
+        let answer = client.answer();
         assert_eq!(answer.status, 413);
         assert_eq!(answer.json()["code"], "bad_request");
-        assert!(answer.head.contains("connection: close"), "{}", answer.head);
-        assert!(client.is_closed().await);
+        assert!(
+            answer.header("connection") == Some("close"),
+            "{}",
+            answer.head
+        );
+        assert!(client.is_closed());
     }
     // Announced, it is refused before it is sent.
-    let mut client = server.connect().await;
+    let mut client = server.connect();
     let head = server.head(
         "POST",
         "/v1/drop",
         "content-type: application/json\r\ncontent-length: 104857600\r\n",
     );
-    assert_eq!(client.ask(head).await.status, 413);
+    assert_eq!(client.ask(head).status, 413);
 }
 
-#[tokio::test]
-async fn a_big_body_without_a_token_is_401_and_read_as_such() {
+#[test]
+fn a_big_body_without_a_token_is_401_and_read_as_such() {
     let server = run(ServeSettings::default());
-    let mut client = server.connect().await;
-    client
-        .send("POST /v1/drop HTTP/1.1\r\nhost: x\r\ncontent-length: 8388608\r\n\r\n")
-        .await;
+    let mut client = server.connect();
+    client.send("POST /v1/drop HTTP/1.1\r\nhost: x\r\ncontent-length: 8388608\r\n\r\n");
     for _ in 0..8 {
-        client.send(vec![b' '; 1 << 20]).await;
+        client.send(vec![b' '; 1 << 20]);
     }
-    assert_eq!(client.answer().await.status, 401);
+    assert_eq!(client.answer().status, 401);
 }
 
-#[tokio::test]
-async fn who_expects_100_continue_gets_it_or_the_error_at_once() {
+#[test]
+fn who_expects_100_continue_gets_it_or_the_error_at_once() {
     let server = run(ServeSettings::default());
     let body = json!({"cidr": "1.0.0.0/8", "expiration": 0}).to_string();
     let more = format!(
         "content-type: application/json\r\nexpect: 100-continue\r\ncontent-length: {}\r\n",
         body.len()
     );
-    let mut client = server.connect().await;
-    client.send(server.head("POST", "/v1/drop", &more)).await;
-    assert_eq!(client.head().await.0, 100);
-    assert_eq!(client.ask(&body).await.status, 201);
-    let mut client = server.connect().await;
+    let mut client = server.connect();
+    client.send(server.head("POST", "/v1/drop", &more));
+    assert_eq!(client.head().0, 100);
+    assert_eq!(client.ask(&body).status, 201);
+    let mut client = server.connect();
     assert_eq!(
-        client
-            .ask(server.head("POST", "/v1/DROP", &more))
-            .await
-            .status,
+        client.ask(server.head("POST", "/v1/DROP", &more)).status,
         400
     );
 }
 
-#[tokio::test]
-async fn a_batch_takes_effect_while_it_comes_in() {
+#[test]
+fn a_batch_takes_effect_while_it_comes_in() {
     let server = run(ServeSettings::default());
-    let mut client = server.connect().await;
+    let mut client = server.connect();
     let more = "content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n";
-    client
-        .send(server.head("POST", "/v1/drop/batch", more))
-        .await;
+    client.send(server.head("POST", "/v1/drop/batch", more));
     for i in 0..1024_u32 {
         let line = format!(
             "{{\"action\":\"add\",\"entry\":{{\"cidr\":\"10.0.{}.{}/32\"}}}}\n",
@@ -102,41 +98,23 @@ async fn a_batch_takes_effect_while_it_comes_in() {
         );
         // Chunks that end in the middle of lines.
         let (a, b) = line.split_at(20);
-        client
-            .send(format!("{:x}\r\n{a}\r\n{:x}\r\n{b}\r\n", a.len(), b.len()))
-            .await;
+        client.send(format!("{:x}\r\n{a}\r\n{:x}\r\n{b}\r\n", a.len(), b.len()));
     }
-    let seen = async {
-        while server.rules() < 1024 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(LONG, seen)
-        .await
-        .expect("the first lines are not in force");
-    let answer = client.ask("0\r\n\r\n").await;
+    server.until_rules(1024);
+    let answer = client.ask("0\r\n\r\n");
     assert_eq!(
         (answer.status, &answer.json()["added"]),
         (200, &json!(1024))
     );
 }
 
-#[tokio::test]
-async fn what_a_broken_batch_applied_stays() {
+#[test]
+fn what_a_broken_batch_applied_stays() {
     let server = run(ServeSettings::default());
-    let mut client = server.connect().await;
+    let mut client = server.connect();
     let more = "content-type: application/x-ndjson\r\ncontent-length: 100000\r\n";
-    client
-        .send(server.head("POST", "/v1/drop/batch", more))
-        .await;
-    client.send("{\"action\":\"add\",\"entry\":{\"cidr\":\"1.0.0.0/8\"}}\n{\"action\":\"add\",\"entry\":{\"cid").await;
+    client.send(server.head("POST", "/v1/drop/batch", more));
+    client.send("{\"action\":\"add\",\"entry\":{\"cidr\":\"1.0.0.0/8\"}}\n{\"action\":\"add\",\"entry\":{\"cid");
     drop(client);
-    let seen = async {
-        while server.rules() < 1 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(LONG, seen)
-        .await
-        .expect("the whole line is not in force");
+    server.until_rules(1);
 }

@@ -1,46 +1,35 @@
 //! The end of the service: what is idle is closed, what is under way is finished, the rest is cut off.
 
-use std::time::Duration;
+use std::{os::unix::net::UnixStream, time::Duration};
 
 use couic::api::{ServeSettings, ServeSummary};
 use serde_json::json;
-use tokio::{net::UnixStream, time::timeout};
 
-use super::{LONG, run};
+use super::{LONG, run, until};
 
-#[tokio::test]
-async fn shutdown_closes_idle_connections_and_finishes_what_is_under_way() {
+#[test]
+fn shutdown_closes_idle_connections_and_finishes_what_is_under_way() {
     let mut server = run(ServeSettings::default());
-    let mut idle = server.connect().await;
-    assert_eq!(idle.ask(server.add("1.0.0.0/8")).await.status, 201);
-    let mut busy = server.connect().await;
+    let mut idle = server.connect();
+    assert_eq!(idle.ask(server.add("1.0.0.0/8")).status, 201);
+    let mut busy = server.connect();
     let line = "{\"action\":\"add\",\"entry\":{\"cidr\":\"2.0.0.0/8\"}}\n";
     let more = format!(
         "content-type: application/x-ndjson\r\ncontent-length: {}\r\n",
         2 * line.len()
     );
-    busy.send(server.head("POST", "/v1/drop/batch", &more) + line)
-        .await;
-    let begun = async {
-        while server.rules() < 2 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(LONG, begun).await.unwrap();
+    busy.send(server.head("POST", "/v1/drop/batch", &more) + line);
+    server.until_rules(2);
     server.signal();
-    assert!(idle.is_closed().await);
-    let path = server.path.clone();
-    let refused = async {
-        while UnixStream::connect(&path).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(LONG, refused).await.unwrap();
-    let answer = busy.ask(line).await;
+    assert!(idle.is_closed());
+    until("no client is accepted", LONG, || {
+        UnixStream::connect(&server.path).err()
+    });
+    let answer = busy.ask(line);
     assert_eq!((answer.status, &answer.json()["added"]), (200, &json!(1)));
-    assert!(busy.is_closed().await);
+    assert!(busy.is_closed());
     assert_eq!(
-        server.ended().await,
+        server.ended(),
         ServeSummary {
             served: 2,
             refused: 0,
@@ -49,26 +38,21 @@ async fn shutdown_closes_idle_connections_and_finishes_what_is_under_way() {
     );
 }
 
-#[tokio::test]
-async fn shutdown_cuts_off_at_its_deadline() {
+#[test]
+fn shutdown_cuts_off_at_its_deadline() {
     let mut server = run(ServeSettings {
         drain: Duration::from_millis(200),
         ..ServeSettings::default()
     });
-    let mut stuck = server.connect().await;
+    let mut stuck = server.connect();
     let line = "{\"action\":\"add\",\"entry\":{\"cidr\":\"2.0.0.0/8\"}}\n";
     let head = server.head(
         "POST",
         "/v1/drop/batch",
         "content-type: application/x-ndjson\r\ncontent-length: 9999\r\n",
     );
-    stuck.send(head + line).await;
-    let begun = async {
-        while server.rules() < 1 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(LONG, begun).await.unwrap();
+    stuck.send(head + line);
+    server.until_rules(1);
     server.signal();
-    assert_eq!(server.ended().await.aborted, 1);
+    assert_eq!(server.ended().aborted, 1);
 }

@@ -134,8 +134,8 @@ fn is_public(path: &Path) -> bool {
 
 pub(crate) fn options() -> PluginOptions {
     PluginOptions {
-        timeout: Duration::from_secs(20),
-        create_timeout: Duration::from_secs(20),
+        timeout: Duration::from_secs(60),
+        create_timeout: Duration::from_secs(60),
         max_in_flight: 3,
     }
 }
@@ -194,7 +194,7 @@ impl<N: Notifier + ?Sized> Ask for N {}
 
 /// Waits until `condition` holds.
 pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    for _ in 0..2000 {
+    for _ in 0..6000 {
         if condition().await {
             return;
         }

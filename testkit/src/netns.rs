@@ -7,14 +7,15 @@ use std::{
         unix::process::CommandExt,
     },
     process::{Command, Output},
+    sync::Arc,
     thread,
 };
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-/// A network namespace. It goes when this is dropped and no process or socket in it is left.
-#[derive(Debug)]
-pub struct Netns(File);
+/// A network namespace. It goes when all clones are dropped and no process or socket in it is left.
+#[derive(Clone, Debug)]
+pub struct Netns(Arc<File>);
 
 impl Netns {
     /// Makes a namespace with its loopback interface up.
@@ -28,12 +29,12 @@ impl Netns {
             File::open("/proc/thread-self/ns/net")
                 .map_err(|e| format!("/proc/thread-self/ns/net: {e}"))
         });
-        let netns = Self(made.join().map_err(|_| "the thread panicked")??);
+        let netns = Self(Arc::new(made.join().map_err(|_| "the thread panicked")??));
         netns.run("ip", &["link", "set", "lo", "up"]);
         Ok(netns)
     }
 
-    /// A path that names the namespace while this process lives; `ip` takes it where it wants a namespace.
+    /// A path that names the namespace while this process lives; `ip` takes it as a namespace.
     #[must_use]
     pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
@@ -58,7 +59,7 @@ impl Netns {
     /// Runs a command in the namespace and returns its standard output.
     ///
     /// # Panics
-    /// Where it cannot be started or fails: the message has what it printed.
+    /// When it cannot be started or fails: the message has what it printed.
     pub fn run(&self, program: &str, args: &[&str]) -> String {
         let output = self.output(program, args);
         assert!(
@@ -70,10 +71,10 @@ impl Netns {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Runs a command in the namespace, whatever comes of it.
+    /// Runs a command in the namespace, which may fail.
     ///
     /// # Panics
-    /// Where it cannot be started.
+    /// When it cannot be started.
     pub fn output(&self, program: &str, args: &[&str]) -> Output {
         self.command(program)
             .args(args)
@@ -81,10 +82,10 @@ impl Netns {
             .unwrap_or_else(|e| panic!("{program}: {e}"))
     }
 
-    /// Runs `work` in a thread of the namespace. Sockets made there stay in it, whoever uses them later.
+    /// Runs `work` in a thread of the namespace. Sockets made there stay in it, whichever thread uses them.
     ///
     /// # Panics
-    /// Where `work` does.
+    /// When `work` does.
     pub fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         thread::scope(|scope| {
             let inside = scope.spawn(|| {

@@ -9,7 +9,10 @@ use std::{
 /// How often a condition is looked at.
 const INTERVAL: Duration = Duration::from_millis(5);
 
-/// What `COUIC_PATIENCE` says: how many times longer than on a real processor everything may take.
+/// Longer than anything takes that a test awaits, on a stalled machine too.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// What `COUIC_PATIENCE` says: how many times longer than on a real processor all may take.
 static PATIENCE: LazyLock<u32> = LazyLock::new(|| {
     std::env::var("COUIC_PATIENCE").map_or(1, |text| {
         text.parse()
@@ -19,16 +22,16 @@ static PATIENCE: LazyLock<u32> = LazyLock::new(|| {
     })
 });
 
-/// A deadline, made longer where the machine is an emulated one. Every deadline of this library passes through here.
+/// A deadline, made longer on an emulated machine. Every deadline of this library passes through here.
 #[must_use]
-pub(crate) fn patient(deadline: Duration) -> Duration {
+pub fn patient(deadline: Duration) -> Duration {
     deadline * *PATIENCE
 }
 
 /// Asks `condition` until it answers something, and returns that with the time it took.
 ///
 /// # Panics
-/// Where it does not within `deadline`, times `COUIC_PATIENCE`: the message says `what` was awaited.
+/// When it does not within `deadline`, times `COUIC_PATIENCE`: the message says `what` was awaited.
 pub fn until<T>(
     what: &str,
     deadline: Duration,
