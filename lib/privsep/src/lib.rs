@@ -1,10 +1,9 @@
-//! How Couic's processes give up what they do not need: the user, capabilities, system calls, files.
+//! Dropping privileges: user, capabilities, system calls, files.
 //!
-//! This crate has the means and no policy: who keeps what is said by the daemon's `privileges` and by the spawner of
-//! plugins. What it guarantees:
-//! - Nothing here allocates or locks where a signal handler or a forked child runs it.
-//! - Linux keeps user, capabilities, `no_new_privs` and Landlock domains for each thread. [`ThreadStep::on_every_thread`]
-//!   changes all threads, whoever started them, and [`threads`] tells what came of it, from `/proc`.
+//! Couic's own roles are in `roles`; the spawner of plugins combines the mechanisms itself. What holds:
+//! - Code that runs in a signal handler or in a forked child neither allocates nor locks.
+//! - Linux keeps user, capabilities, `no_new_privs` and Landlock domains per thread. [`ThreadStep::on_every_thread`]
+//!   changes every thread of the process, and [`threads`] reads the result back from `/proc`.
 
 mod broadcast;
 mod caps;
@@ -36,7 +35,7 @@ pub use user::{hand_on, hide_memory, lower, switch_user};
 
 use std::io;
 
-/// The result of a system call that answers -1 and `errno`.
+/// The result of a system call that returns -1 and sets `errno`.
 fn done(result: libc::c_long) -> io::Result<()> {
     if result < 0 {
         Err(io::Error::last_os_error())
