@@ -112,18 +112,18 @@ fn detach(config: &Config) -> ExitCode {
             return START_FAILED.into();
         }
     };
-    for name in &done.opened {
+    for name in &done.detached {
         println!("no longer filtering on {name}");
     }
-    for (name, id) in &done.left {
+    for (name, id) in &done.remaining {
         eprintln!(
             "couic: {name} still runs the XDP program {id} of a Couic: where systemd keeps it, systemctl stop couic opens the wall; else it belongs to another configuration"
         );
     }
-    if !done.left.is_empty() {
+    if !done.remaining.is_empty() {
         return START_FAILED.into();
     }
-    if done.opened.is_empty() {
+    if done.detached.is_empty() {
         println!("nothing of this configuration is attached");
     }
     ExitCode::SUCCESS

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    attachments::{State, gone},
+    attachments::{InterfaceState, gone},
     bpffs,
     lock::{AttacherLock, LockError, WorkLock},
     pins::{Place, pin_dir},
@@ -35,30 +35,30 @@ use couic_firewall::dataplane::{OperationMode, XdpProgram};
 use couic_netlink as netlink;
 
 /// How long the process may take to end.
-const GOODBYE: Duration = Duration::from_secs(5);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is said of an interface that has lost our program while nobody knows why it should not be put back.
 pub(crate) const LOST: &str = "it lost our program, which is put back";
 
 /// Between two looks at everything. Interfaces that come and go are noticed at once.
-const PERIOD: Duration = Duration::from_secs(60);
+const CHECK_PERIOD: Duration = Duration::from_secs(60);
 
 /// How long the answer to a probe may take. A driver may take seconds to attach.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Who keeps links while no process of ours runs.
-pub trait Store: Send + Sync {
+pub trait LinkStore: Send + Sync {
     /// Keeps a link under a name.
     ///
     /// # Errors
-    /// It is not kept then.
-    fn keep(&self, name: &str, link: BorrowedFd<'_>) -> io::Result<()>;
+    /// It is not stored then.
+    fn store(&self, name: &str, link: BorrowedFd<'_>) -> io::Result<()>;
 
     /// Keeps nothing under that name any more.
     ///
     /// # Errors
-    /// It may still be kept then.
-    fn forget(&self, name: &str) -> io::Result<()>;
+    /// It may still be stored then.
+    fn remove(&self, name: &str) -> io::Result<()>;
 }
 
 /// What an attacher goes by.
@@ -116,18 +116,18 @@ pub struct Attacher {
     /// The kernel's numbers for what it attaches.
     programs: Vec<u32>,
     place: Place,
-    shared: Arc<Shared>,
+    shared: Arc<AttacherState>,
     answers: Mutex<mpsc::Receiver<Message>>,
     reader: Option<JoinHandle<()>>,
     unsaved: Option<String>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct AttacherState {
     report: Mutex<Report>,
     healed: AtomicU64,
     left: AtomicU64,
-    leaving: AtomicBool,
+    stopping: AtomicBool,
     ended: Notify,
     /// When the probe was sent that is not answered yet.
     probed: Mutex<Option<Instant>>,
@@ -135,11 +135,11 @@ struct Shared {
     logged: AtomicBool,
 }
 
-impl Shared {
-    /// How long the attacher has owed an answer; None within [`PATIENCE`].
+impl AttacherState {
+    /// How long the attacher has owed an answer; None within [`PROBE_TIMEOUT`].
     fn unanswered(&self) -> Option<Duration> {
         let waited = self.probed.lock().map(|sent| sent.elapsed());
-        waited.filter(|waited| *waited >= PATIENCE)
+        waited.filter(|waited| *waited >= PROBE_TIMEOUT)
     }
 
     fn has_answered(&self) {
@@ -152,7 +152,7 @@ impl Shared {
 
 #[derive(Clone, Default)]
 struct Report {
-    states: Vec<State>,
+    states: Vec<InterfaceState>,
     problems: Vec<String>,
     unsaved: Option<String>,
 }
@@ -166,19 +166,19 @@ impl Attacher {
     pub fn start(
         setup: &Setup,
         lock: &WorkLock,
-        store: Option<Arc<dyn Store>>,
-        kept: Vec<(String, OwnedFd)>,
+        store: Option<Arc<dyn LinkStore>>,
+        stored: Vec<(String, OwnedFd)>,
     ) -> Result<Self, AttacherError> {
-        let claim = AttacherLock::take(&setup.working_dir, &setup.owner, lock)?;
-        let (place, unsaved) = place(setup.stay, store.is_some());
+        let attacher_lock = AttacherLock::acquire(&setup.working_dir, &setup.owner, lock)?;
+        let (place, unsaved) = choose_place(setup.stay, store.is_some());
         if let Some(text) = &unsaved {
             tracing::warn!("{text}");
         }
         let (line, child) = spawn().map_err(AttacherError::Start)?;
-        claim.is_of(child.id());
-        hand_over(&line, start_of(setup, place), &claim, kept).map_err(AttacherError::Start)?;
-        let shared = Arc::new(Shared::default());
-        let (reader, answers) = listen(&line, &shared, store).map_err(AttacherError::Start)?;
+        attacher_lock.record(child.id());
+        send_setup(&line, start_request(setup, place), &attacher_lock, stored).map_err(AttacherError::Start)?;
+        let shared = Arc::new(AttacherState::default());
+        let (reader, answers) = spawn_reader(&line, &shared, store).map_err(AttacherError::Start)?;
         let attacher = Self {
             line,
             child,
@@ -200,7 +200,7 @@ impl Attacher {
     ///
     /// # Errors
     /// [`AttacherError`].
-    pub fn take(&mut self, program: &XdpProgram) -> Result<(), AttacherError> {
+    pub fn send_programs(&mut self, program: &XdpProgram) -> Result<(), AttacherError> {
         for (role, id, descriptor) in program.descriptors().map_err(AttacherError::Start)? {
             self.programs.push(id);
             let request = Request::Program { role, id };
@@ -247,7 +247,7 @@ impl Attacher {
         states
             .into_iter()
             .map(|state| {
-                let (mode, problem) = now(&state, &self.programs);
+                let (mode, problem) = current_mode(&state, &self.programs);
                 InterfaceHealth {
                     attached: mode.is_some(),
                     problem,
@@ -260,14 +260,14 @@ impl Attacher {
     }
 
     /// Checks all interfaces now instead of within a minute.
-    pub fn look(&self) {
+    pub fn check(&self) {
         if self.shared.unanswered().is_none() {
             // The daemon ends if the attacher has ended.
             let _ = self.request(&Request::Check);
         }
     }
 
-    /// Asks the process for a sign of life, which [`Attacher::problems`] misses after [`PATIENCE`]. At most one probe is
+    /// Asks the process for a sign of life, which [`Attacher::problems`] misses after [`PROBE_TIMEOUT`]. At most one probe is
     /// under way, so that the socket's buffer never fills.
     pub fn probe(&self) {
         let mut probed = self.shared.probed.lock();
@@ -320,9 +320,9 @@ impl Attacher {
         async move { shared.ended.notified().await }
     }
 
-    /// Ends the process. The filter stays where it is kept, and is taken off where it is not. Says which of the two.
+    /// Ends the process. The filter stays where it is stored, and is taken off where it is not. Says which of the two.
     #[must_use]
-    pub fn leave(mut self) -> bool {
+    pub fn stop(mut self) -> bool {
         let unsaved = self.shared.report.lock().unsaved.is_some();
         let stays = self.place != Place::Nowhere && !unsaved;
         if self.place == Place::Nowhere && self.request(&Request::Detach).is_ok() {
@@ -333,11 +333,11 @@ impl Attacher {
     }
 
     fn end(&mut self) {
-        self.shared.leaving.store(true, Ordering::Relaxed);
+        self.shared.stopping.store(true, Ordering::Relaxed);
         self.line.hang_up();
         let start = Instant::now();
         while let Ok(None) = self.child.try_wait() {
-            if start.elapsed() > GOODBYE {
+            if start.elapsed() > EXIT_TIMEOUT {
                 tracing::warn!("the attacher does not end by itself, and is killed");
                 let _ = self.child.kill();
                 let _ = self.child.wait();
@@ -358,9 +358,9 @@ impl Drop for Attacher {
     }
 }
 
-/// Where links are to be kept, and why not where that is nowhere although they are to stay. To be asked while the
+/// Where links are to be stored, and why not where that is nowhere although they are to stay. To be asked while the
 /// process may still mount what is missing for it.
-fn place(stay: bool, store: bool) -> (Place, Option<String>) {
+fn choose_place(stay: bool, store: bool) -> (Place, Option<String>) {
     if !stay {
         return (Place::Nowhere, None);
     }
@@ -378,41 +378,41 @@ fn place(stay: bool, store: bool) -> (Place, Option<String>) {
     }
 }
 
-fn start_of(setup: &Setup, place: Place) -> Start {
+fn start_request(setup: &Setup, place: Place) -> Start {
     Start {
         ifaces: setup.ifaces.clone(),
         mode: setup.mode,
         place,
         pins: pin_dir(&setup.working_dir),
         owner: (setup.owner.uid, setup.owner.gid),
-        period: u32::try_from(PERIOD.as_millis()).unwrap_or(u32::MAX),
+        period: u32::try_from(CHECK_PERIOD.as_millis()).unwrap_or(u32::MAX),
     }
 }
 
 /// Everything that an attacher has to have but the program.
-fn hand_over(
+fn send_setup(
     line: &Line,
     start: Start,
-    claim: &AttacherLock,
-    kept: Vec<(String, OwnedFd)>,
+    attacher_lock: &AttacherLock,
+    stored: Vec<(String, OwnedFd)>,
 ) -> io::Result<()> {
     line.send(&Request::Start(start), None)?;
-    line.send(&Request::Claim, Some(claim.as_fd()))?;
-    for (name, link) in kept {
-        line.send(&Request::Kept { name }, Some(link.as_fd()))?;
+    line.send(&Request::Lock, Some(attacher_lock.as_fd()))?;
+    for (name, link) in stored {
+        line.send(&Request::StoredLink { name }, Some(link.as_fd()))?;
     }
     Ok(())
 }
 
 /// A thread that takes what the attacher says.
-fn listen(
+fn spawn_reader(
     line: &Line,
-    shared: &Arc<Shared>,
-    store: Option<Arc<dyn Store>>,
+    shared: &Arc<AttacherState>,
+    store: Option<Arc<dyn LinkStore>>,
 ) -> io::Result<(JoinHandle<()>, mpsc::Receiver<Message>)> {
     let (sender, answers) = mpsc::channel();
     let (line, shared) = (line.try_clone()?, Arc::clone(shared));
-    let read = move || read(&line, &shared, &sender, store.as_deref());
+    let read = move || receive_messages(&line, &shared, &sender, store.as_deref());
     let thread = thread::Builder::new().name("couic-attacher".to_owned());
     Ok((thread.spawn(read)?, answers))
 }
@@ -433,7 +433,7 @@ fn spawn() -> io::Result<(Line, Child)> {
 
 /// How an interface is filtered at this moment, and why not. By TCX, only who holds the link may ask: there it is what the
 /// attacher last said, which looks each second.
-fn now(state: &State, programs: &[u32]) -> (Option<XdpMode>, Option<String>) {
+fn current_mode(state: &InterfaceState, programs: &[u32]) -> (Option<XdpMode>, Option<String>) {
     if state.index == 0 {
         return (None, state.problem.clone());
     }
@@ -457,7 +457,7 @@ fn now(state: &State, programs: &[u32]) -> (Option<XdpMode>, Option<String>) {
 }
 
 /// Takes what the attacher says, until it ends.
-fn read(line: &Line, shared: &Shared, answers: &mpsc::Sender<Message>, store: Option<&dyn Store>) {
+fn receive_messages(line: &Line, shared: &AttacherState, answers: &mpsc::Sender<Message>, store: Option<&dyn LinkStore>) {
     let mut report = Report::default();
     while let Ok(Some((message, fd))) = line.receive::<Message>() {
         // Any message is a sign of life.
@@ -468,17 +468,17 @@ fn read(line: &Line, shared: &Shared, answers: &mpsc::Sender<Message>, store: Op
             Message::Problem(problem) => report.problems.push(problem),
             Message::Unsaved(why) => report.unsaved = Some(why),
             Message::Reported => *shared.report.lock() = std::mem::take(&mut report),
-            Message::Difference { healed: true } => add(&shared.healed),
-            Message::Difference { healed: false } => add(&shared.left),
+            Message::Difference { healed: true } => increment(&shared.healed),
+            Message::Difference { healed: false } => increment(&shared.left),
             Message::Note { level, text } => log(level, &text),
-            Message::Keep { name } => {
+            Message::Store { name } => {
                 if let (Some(store), Some(link)) = (store, fd) {
-                    told(store.keep(&name, link.as_fd()));
+                    log_store_error(store.store(&name, link.as_fd()));
                 }
             }
-            Message::Forget { name } => {
+            Message::Remove { name } => {
                 if let Some(store) = store {
-                    told(store.forget(&name));
+                    log_store_error(store.remove(&name));
                 }
             }
             answer @ (Message::Ready
@@ -489,17 +489,17 @@ fn read(line: &Line, shared: &Shared, answers: &mpsc::Sender<Message>, store: Op
             }
         }
     }
-    if !shared.leaving.load(Ordering::Relaxed) {
+    if !shared.stopping.load(Ordering::Relaxed) {
         tracing::error!("the attacher, the process that attaches the filter, has ended");
         shared.ended.notify_one();
     }
 }
 
-fn add(counter: &AtomicU64) {
+fn increment(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-fn told(done: io::Result<()>) {
+fn log_store_error(done: io::Result<()>) {
     if let Err(error) = done {
         tracing::error!("systemd does not take the filter's links: {error}");
     }

@@ -43,9 +43,9 @@ pub enum DetachError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Detached {
     /// Interfaces that are open now; those that are gone meanwhile have no name.
-    pub opened: Vec<String>,
+    pub detached: Vec<String>,
     /// Interfaces on which a Couic's program is still, and its number.
-    pub left: Vec<(String, u32)>,
+    pub remaining: Vec<(String, u32)>,
 }
 
 /// Takes the filter of this configuration off all interfaces.
@@ -53,15 +53,15 @@ pub struct Detached {
 /// # Errors
 /// [`DetachError`], with what to do.
 pub fn detach(setup: &Setup) -> Result<Detached, DetachError> {
-    let _claims = if setup.working_dir.exists() {
+    let _locks = if setup.working_dir.exists() {
         let lock =
-            WorkLock::take(&setup.working_dir, &setup.owner).map_err(|error| match error {
+            WorkLock::acquire(&setup.working_dir, &setup.owner).map_err(|error| match error {
                 LockError::Running { pid } => DetachError::Running { pid },
                 other => DetachError::Lock(other),
             })?;
-        let claim = AttacherLock::take(&setup.working_dir, &setup.owner, &lock)
+        let attacher = AttacherLock::acquire(&setup.working_dir, &setup.owner, &lock)
             .map_err(DetachError::Lock)?;
-        Some((lock, claim))
+        Some((lock, attacher))
     } else {
         None
     };
@@ -73,14 +73,14 @@ pub fn detach(setup: &Setup) -> Result<Detached, DetachError> {
     };
     let mut done = Detached::default();
     if let Some(pins) = Pins::find(&dir).map_err(failed)? {
-        for (file, held) in pins.all().map_err(failed)? {
-            let index = link::info(held.as_fd()).map_err(failed)?.index;
+        for (file, link) in pins.links().map_err(failed)? {
+            let index = link::info(link.as_fd()).map_err(failed)?.index;
             if index != 0 {
-                link::detach(held.as_fd()).map_err(failed)?;
+                link::detach(link.as_fd()).map_err(failed)?;
                 let found = interfaces.iter().find(|i| i.index == index);
-                done.opened.extend(found.map(|i| i.name.clone()));
+                done.detached.extend(found.map(|i| i.name.clone()));
             }
-            pins.forget(&file).map_err(failed)?;
+            pins.unpin(&file).map_err(failed)?;
         }
     }
     remove_dirs(&dir);
@@ -92,10 +92,10 @@ pub fn detach(setup: &Setup) -> Result<Detached, DetachError> {
         // Fails where this kernel has no TCX.
         let tcx = link::tcx_programs(interface.index).unwrap_or_default();
         let found = tcx.into_iter().chain(interface.xdp.map(|on| on.id));
-        let left = found
+        let remaining = found
             .filter(is_couic)
             .map(|id| (interface.name.clone(), id));
-        done.left.extend(left);
+        done.remaining.extend(remaining);
     }
     Ok(done)
 }

@@ -19,7 +19,7 @@ use nix::unistd::geteuid;
 
 use couic_files::refuses_data;
 
-use super::leftover::{Leftover, recorded};
+use super::orphan::{OrphanAttacher, recorded};
 use couic_files::Account;
 
 /// Its name in the working directory. It stays there; only the lock on it counts.
@@ -32,13 +32,13 @@ const ATTACHER: &str = "keeper.lock";
 pub const LOCK_FILES: [&str; 2] = [NAME, ATTACHER];
 
 /// How long the attacher of a daemon that has ended may take to end, too.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// After so long the log says who is waited for, and one that will not end by itself is ended.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Between two tries.
-const PAUSE: Duration = Duration::from_millis(5);
+const RETRY: Duration = Duration::from_millis(5);
 
 /// The working directory could not be claimed.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ pub enum LockError {
         pid: Option<u32>,
     },
     /// The attacher of a daemon before this one still runs.
-    #[error("the attacher of a couic that has ended still works for this working_dir: {}", who(*pid))]
+    #[error("the attacher of a couic that has ended still works for this working_dir: {}", advice(*pid))]
     Attacher {
         /// Its process, where that is known.
         pid: Option<u32>,
@@ -68,7 +68,7 @@ pub enum LockError {
     },
 }
 
-fn who(pid: Option<u32>) -> String {
+fn advice(pid: Option<u32>) -> String {
     match pid {
         Some(pid) => format!("kill process {pid} (kill -9 {pid}), and start couic again"),
         None => "look for `couic attacher` with ps, kill it, and start couic again".to_owned(),
@@ -80,7 +80,7 @@ fn who(pid: Option<u32>) -> String {
 pub struct WorkLock {
     file: File,
     /// What is locked is the directory: for it there is no lock but this.
-    alone: bool,
+    is_dir: bool,
 }
 
 impl WorkLock {
@@ -88,29 +88,29 @@ impl WorkLock {
     ///
     /// # Errors
     /// [`LockError::Running`] where another daemon has it.
-    pub fn take(working_dir: &Path, owner: &Account) -> Result<Self, LockError> {
+    pub fn acquire(working_dir: &Path, owner: &Account) -> Result<Self, LockError> {
         let path = working_dir.join(NAME);
         let failed = |source| LockError::Io {
             path: path.clone(),
             source,
         };
-        let (mut file, alone) = match open(&path, owner).map_err(failed)? {
+        let (mut file, is_dir) = match open(&path, owner).map_err(failed)? {
             Some(file) => (file, false),
             None => (File::open(working_dir).map_err(failed)?, true),
         };
         let start = Instant::now();
         while !try_lock(&file).map_err(failed)? {
             // The attacher of a daemon that was killed holds the directory, too, for a moment.
-            if !alone || start.elapsed() >= GRACE {
-                let pid = if alone { None } else { recorded(&mut file) };
+            if !is_dir || start.elapsed() >= GRACE {
+                let pid = if is_dir { None } else { recorded(&mut file) };
                 return Err(LockError::Running { pid });
             }
-            thread::sleep(PAUSE);
+            thread::sleep(RETRY);
         }
-        if !alone {
-            note(&file, std::process::id());
+        if !is_dir {
+            write_pid(&file, std::process::id());
         }
-        Ok(Self { file, alone })
+        Ok(Self { file, is_dir })
     }
 }
 
@@ -119,7 +119,7 @@ impl WorkLock {
 #[derive(Debug)]
 pub struct AttacherLock {
     file: File,
-    own: bool,
+    has_file: bool,
 }
 
 impl AttacherLock {
@@ -128,53 +128,53 @@ impl AttacherLock {
     ///
     /// # Errors
     /// [`LockError::Attacher`] where it does not end.
-    pub fn take(working_dir: &Path, owner: &Account, lock: &WorkLock) -> Result<Self, LockError> {
-        Self::take_within(working_dir, owner, lock, [GRACE, PATIENCE])
+    pub fn acquire(working_dir: &Path, owner: &Account, lock: &WorkLock) -> Result<Self, LockError> {
+        Self::acquire_within(working_dir, owner, lock, [GRACE, TIMEOUT])
     }
 
-    fn take_within(
+    fn acquire_within(
         working_dir: &Path,
         owner: &Account,
         lock: &WorkLock,
-        [grace, patience]: [Duration; 2],
+        [grace, timeout]: [Duration; 2],
     ) -> Result<Self, LockError> {
         let path = working_dir.join(ATTACHER);
         let failed = |source| LockError::Io {
             path: path.clone(),
             source,
         };
-        let opened = if lock.alone {
+        let opened = if lock.is_dir {
             None
         } else {
             open(&path, owner).map_err(failed)?
         };
         let Some(mut file) = opened else {
             let file = lock.file.try_clone().map_err(failed)?;
-            return Ok(Self { file, own: false });
+            return Ok(Self { file, has_file: false });
         };
         let start = Instant::now();
-        let mut told = false;
+        let mut reported = false;
         // Nothing unlocks when this is dropped: the attacher has the same lock.
         while !try_lock(&file).map_err(failed)? {
             let waited = start.elapsed();
-            if waited >= grace && !told {
-                told = true;
-                Leftover::of(&mut file).deal_with();
+            if waited >= grace && !reported {
+                reported = true;
+                OrphanAttacher::of(&mut file).kill_or_warn();
             }
-            if waited >= patience {
+            if waited >= timeout {
                 let pid = recorded(&mut file);
                 return Err(LockError::Attacher { pid });
             }
-            thread::sleep(PAUSE);
+            thread::sleep(RETRY);
         }
-        note(&file, 0);
-        Ok(Self { file, own: true })
+        write_pid(&file, 0);
+        Ok(Self { file, has_file: true })
     }
 
     /// Writes down whose it is from now on.
-    pub fn is_of(&self, process: u32) {
-        if self.own {
-            note(&self.file, process);
+    pub fn record(&self, process: u32) {
+        if self.has_file {
+            write_pid(&self.file, process);
         }
     }
 }
@@ -199,7 +199,7 @@ fn try_lock(file: &File) -> io::Result<bool> {
 }
 
 /// For people, and for the next start. The lock holds without it: a disk may take no data.
-fn note(mut file: &File, process: u32) {
+fn write_pid(mut file: &File, process: u32) {
     let text = if process == 0 {
         String::new()
     } else {
@@ -258,8 +258,8 @@ mod tests {
     #[test]
     fn one_at_a_time_and_the_second_learns_of_the_first() {
         let dir = tempfile::tempdir().unwrap();
-        let first = WorkLock::take(dir.path(), &owner()).unwrap();
-        let told = WorkLock::take(dir.path(), &owner())
+        let first = WorkLock::acquire(dir.path(), &owner()).unwrap();
+        let told = WorkLock::acquire(dir.path(), &owner())
             .unwrap_err()
             .to_string();
         let pid = std::process::id();
@@ -268,18 +268,18 @@ mod tests {
             "{told}"
         );
         drop(first);
-        WorkLock::take(dir.path(), &owner()).unwrap();
+        WorkLock::acquire(dir.path(), &owner()).unwrap();
     }
 
     #[test]
-    fn one_keeper_at_a_time_as_long_as_anybody_has_the_descriptor() {
+    fn one_attacher_at_a_time_as_long_as_anybody_has_the_descriptor() {
         let dir = tempfile::tempdir().unwrap();
-        let lock = WorkLock::take(dir.path(), &owner()).unwrap();
+        let lock = WorkLock::acquire(dir.path(), &owner()).unwrap();
         let take =
-            |patience| AttacherLock::take_within(dir.path(), &owner(), &lock, [patience, patience]);
+            |timeout| AttacherLock::acquire_within(dir.path(), &owner(), &lock, [timeout, timeout]);
         let first = take(Duration::ZERO).unwrap();
         // Nobody's who could be ended.
-        first.is_of(std::process::id());
+        first.record(std::process::id());
         let handed_on = first.as_fd().try_clone_to_owned().unwrap();
         drop(first);
         let told = take(Duration::ZERO).unwrap_err().to_string();
@@ -289,7 +289,7 @@ mod tests {
             "{told}"
         );
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| take(PATIENCE));
+            let waiting = scope.spawn(|| take(TIMEOUT));
             drop(handed_on);
             waiting.join().unwrap().unwrap();
         });
@@ -299,7 +299,7 @@ mod tests {
     fn a_link_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/dev/null", dir.path().join(NAME)).unwrap();
-        let told = WorkLock::take(dir.path(), &owner())
+        let told = WorkLock::acquire(dir.path(), &owner())
             .unwrap_err()
             .to_string();
         assert!(
@@ -314,17 +314,17 @@ mod tests {
         // As on a file system that is read-only: there is no file, and none can be made.
         let lock = WorkLock {
             file: File::open(dir.path()).unwrap(),
-            alone: true,
+            is_dir: true,
         };
         assert!(try_lock(&lock.file).unwrap());
-        let claim = AttacherLock::take(dir.path(), &owner(), &lock).unwrap();
-        claim.is_of(1);
+        let attacher = AttacherLock::acquire(dir.path(), &owner(), &lock).unwrap();
+        attacher.record(1);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         let other = File::open(dir.path()).unwrap();
         assert!(!try_lock(&other).unwrap());
         drop(lock);
         assert!(!try_lock(&other).unwrap(), "the attacher has it still");
-        drop(claim);
+        drop(attacher);
         assert!(try_lock(&other).unwrap());
     }
 }

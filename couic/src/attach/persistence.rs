@@ -19,7 +19,7 @@ pub(super) struct Persistence {
 }
 
 /// A link of the daemon before this one.
-pub(super) struct Kept {
+pub(super) struct StoredLink {
     pub(super) from: Place,
     pub(super) name: String,
     pub(super) link: OwnedFd,
@@ -28,7 +28,7 @@ pub(super) struct Kept {
 impl Persistence {
     /// To be called before the process is confined, as the directories may be root's. If links cannot be pinned, they
     /// are kept nowhere, and the text says why.
-    pub(super) fn begin(start: &Start) -> (Self, Option<String>) {
+    pub(super) fn open(start: &Start) -> (Self, Option<String>) {
         let mut persistence = Self {
             place: start.place,
             pins: None,
@@ -41,7 +41,7 @@ impl Persistence {
                 remove_dirs(&start.pins);
             }
             let found = Pins::find(&start.pins).ok().flatten();
-            persistence.pins = found.and_then(|pins| pins.move_there().ok());
+            persistence.pins = found.and_then(|pins| pins.enter_dir().ok());
             return (persistence, None);
         }
         match Pins::enter(&start.pins, start.owner) {
@@ -76,16 +76,16 @@ impl Persistence {
     }
 
     /// The links that are pinned.
-    pub(super) fn found(&self) -> io::Result<Vec<Kept>> {
+    pub(super) fn links(&self) -> io::Result<Vec<StoredLink>> {
         let Some(pins) = &self.pins else {
             return Ok(Vec::new());
         };
-        let all = pins.all().map_err(|error| {
+        let all = pins.links().map_err(|error| {
             let dir = self.dir.display();
             let text = format!("cannot adopt the filter that is pinned in {dir}: {error}");
             io::Error::new(error.kind(), text)
         });
-        let all = all?.into_iter().map(|(name, link)| Kept {
+        let all = all?.into_iter().map(|(name, link)| StoredLink {
             from: Place::Pins,
             name,
             link,

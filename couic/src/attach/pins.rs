@@ -53,7 +53,7 @@ pub(crate) fn slot(index: u32, hook: Hook) -> String {
 pub(crate) fn pin_dir(working_dir: &Path) -> PathBuf {
     let real = fs::canonicalize(working_dir);
     let path = real.as_deref().unwrap_or(working_dir).as_os_str();
-    let readable: String = path.to_string_lossy().chars().map(plain).collect();
+    let readable: String = path.to_string_lossy().chars().map(file_name_char).collect();
     let readable: String = readable.trim_matches('-').chars().take(60).collect();
     // FNV-1a, so that no two directories have the same name by accident.
     let hash = path.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
@@ -65,7 +65,7 @@ pub(crate) fn pin_dir(working_dir: &Path) -> PathBuf {
 }
 
 /// What the name of a file in a bpf filesystem may have.
-fn plain(c: char) -> char {
+fn file_name_char(c: char) -> char {
     if c.is_ascii_alphanumeric() || c == '_' {
         c
     } else {
@@ -93,7 +93,7 @@ impl Pins {
     /// Makes the directory where it is missing, for this owner, and moves there.
     pub(crate) fn enter(dir: &Path, owner: (u32, u32)) -> io::Result<Self> {
         make_dirs(dir, owner)?;
-        Self::at(dir).move_there()
+        Self::at(dir).enter_dir()
     }
 
     fn at(dir: &Path) -> Self {
@@ -131,14 +131,14 @@ impl Pins {
     }
 
     /// By the current directory from now on.
-    pub(crate) fn move_there(self) -> io::Result<Self> {
+    pub(crate) fn enter_dir(self) -> io::Result<Self> {
         std::env::set_current_dir(&self.dir)?;
         let dir = PathBuf::from(".");
         Ok(Self { dir, ..self })
     }
 
     /// Everything that is kept: names and links. What is no link of XDP or TCX is not ours.
-    pub(crate) fn all(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+    pub(crate) fn links(&self) -> io::Result<Vec<(String, OwnedFd)>> {
         let mut all = Vec::new();
         for file in fs::read_dir(&self.dir)? {
             let file = file?;
@@ -157,16 +157,16 @@ impl Pins {
     }
 
     /// Keeps a link, in the place of another of the name.
-    pub(crate) fn keep(&self, name: &str, link: &OwnedFd) -> io::Result<()> {
+    pub(crate) fn pin(&self, name: &str, link: &OwnedFd) -> io::Result<()> {
         let new = format!("{name}-new");
-        self.forget(&new)?;
+        self.unpin(&new)?;
         let new = self.dir.join(new);
         link::pin(link.as_fd(), &new)?;
         fs::rename(new, self.dir.join(name))
     }
 
     /// Does not keep it any more.
-    pub(crate) fn forget(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn unpin(&self, name: &str) -> io::Result<()> {
         match fs::remove_file(self.dir.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),

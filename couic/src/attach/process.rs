@@ -1,7 +1,7 @@
 //! The attacher's process: one thread that waits for orders, for the kernel to say that an interface came or went, and
 //! for the minute to be over. Each second it asks whether its links of TCX, of which the kernel tells nothing, stand.
 //!
-//! It ends when the serving process does, however that ends; what it attached stays where it is kept.
+//! It ends when the serving process does, however that ends; what it attached stays where it is stored.
 
 use std::{
     env, io,
@@ -16,7 +16,7 @@ use super::{
     attachments::{Attachments, Event, How},
     kernel::Linux,
     pattern::Pattern,
-    persistence::{Kept, Persistence, unsaved},
+    persistence::{StoredLink, Persistence, unsaved},
     pins::{BPF_FS, Pins, Place, slot},
     wire::{Level, Line, Message, Request, Start},
 };
@@ -25,7 +25,7 @@ use couic_netlink::Changes;
 use couic_privsep::confine_attacher;
 
 /// Between two looks at what the kernel does not tell of.
-const GLANCE: Duration = Duration::from_secs(1);
+const TCX_PERIOD: Duration = Duration::from_secs(1);
 
 /// The hidden subcommand.
 pub(super) const ROLE: &str = "attacher";
@@ -36,7 +36,7 @@ pub(super) const ROLE: &str = "attacher";
 pub fn run_if_child() -> Option<ExitCode> {
     let asked = env::args_os().nth(1).is_some_and(|arg| arg == ROLE);
     use io::ErrorKind::{BrokenPipe, UnexpectedEof};
-    asked.then(|| match live() {
+    asked.then(|| match run_child() {
         Ok(()) => ExitCode::SUCCESS,
         // The daemon has ended meanwhile.
         Err(error) if matches!(error.kind(), BrokenPipe | UnexpectedEof) => ExitCode::SUCCESS,
@@ -47,7 +47,7 @@ pub fn run_if_child() -> Option<ExitCode> {
     })
 }
 
-fn live() -> io::Result<()> {
+fn run_child() -> io::Result<()> {
     // They go to the whole group when the daemon is stopped, and the daemon decides when that is over.
     couic_privsep::ignore_signals();
     // For who looks with ps. Without a name it works as well.
@@ -61,8 +61,8 @@ fn live() -> io::Result<()> {
         None => Ok(()),
         Some((Request::Start(start), _)) => {
             let answer = line.try_clone()?;
-            match Attacher::begin(line, &start) {
-                Ok(attacher) => attacher.live(),
+            match AttacherProcess::set_up(line, &start) {
+                Ok(attacher) => attacher.run(),
                 Err(error) => answer.send(&Message::Refused(error.to_string()), None),
             }
         }
@@ -70,13 +70,13 @@ fn live() -> io::Result<()> {
     }
 }
 
-struct Attacher {
+struct AttacherProcess {
     line: Line,
     attachments: Attachments<Linux>,
     persistence: Persistence,
     /// Until the wall is up.
-    kept: Vec<Kept>,
-    claims: Vec<OwnedFd>,
+    stored: Vec<StoredLink>,
+    locks: Vec<OwnedFd>,
     changes: Changes,
     period: Duration,
     attached: bool,
@@ -84,10 +84,10 @@ struct Attacher {
     unsaved: Option<String>,
 }
 
-impl Attacher {
-    fn begin(line: Line, start: &Start) -> io::Result<Self> {
-        let (persistence, unsaved) = Persistence::begin(start);
-        let kept = persistence.found()?;
+impl AttacherProcess {
+    fn set_up(line: Line, start: &Start) -> io::Result<Self> {
+        let (persistence, unsaved) = Persistence::open(start);
+        let stored = persistence.links()?;
         let changes = Changes::listen()?;
         let names = program_names();
         // All of it: the directory may have to be made anew.
@@ -108,8 +108,8 @@ impl Attacher {
             line,
             attachments: Attachments::new(Linux::new(names), patterns, start.mode),
             persistence,
-            kept,
-            claims: Vec::new(),
+            stored,
+            locks: Vec::new(),
             changes,
             period: Duration::from_millis(start.period.into()),
             attached: false,
@@ -117,14 +117,14 @@ impl Attacher {
         })
     }
 
-    fn live(mut self) -> io::Result<()> {
+    fn run(mut self) -> io::Result<()> {
         let mut due = Instant::now() + self.period;
         loop {
-            let [request, change] = self.wait(self.next(due))?;
+            let [request, change] = self.wait(self.next_check(due))?;
             if request {
                 match self.line.receive()? {
                     None => return Ok(()),
-                    Some((request, fd)) => self.obey(request, fd)?,
+                    Some((request, fd)) => self.handle(request, fd)?,
                 }
                 continue;
             }
@@ -142,13 +142,13 @@ impl Attacher {
     }
 
     /// When to look at something, at the latest.
-    fn next(&self, due: Instant) -> Instant {
+    fn next_check(&self, due: Instant) -> Instant {
         let by_tcx = self
             .attachments
             .links()
             .any(|(_, hook, _)| hook == Hook::Tcx);
         if by_tcx {
-            due.min(Instant::now() + GLANCE)
+            due.min(Instant::now() + TCX_PERIOD)
         } else {
             due
         }
@@ -179,22 +179,22 @@ impl Attacher {
         Ok(fds.map(|fd| fd.revents != 0))
     }
 
-    fn obey(&mut self, request: Request, fd: Option<OwnedFd>) -> io::Result<()> {
+    fn handle(&mut self, request: Request, fd: Option<OwnedFd>) -> io::Result<()> {
         match (request, fd) {
-            (Request::Kept { name }, Some(link)) => {
+            (Request::StoredLink { name }, Some(link)) => {
                 let from = Place::Store;
-                self.kept.push(Kept { from, name, link });
+                self.stored.push(StoredLink { from, name, link });
             }
-            (Request::Claim, Some(claim)) => self.claims.push(claim),
+            (Request::Lock, Some(lock)) => self.locks.push(lock),
             (Request::Program { role, id }, Some(program)) if !self.attached => {
-                self.attachments.give(role, program, id);
+                self.attachments.add_program(role, program, id);
             }
             (Request::Attach, _) if !self.attached => self.attach_all()?,
             (Request::Probe, _) => self.line.send(&Message::Alive, None)?,
             (Request::Check, _) if self.attached => self.check()?,
             (Request::Detach, _) => {
                 let events = self.attachments.detach_all();
-                self.tell(&events)?;
+                self.log_events(&events)?;
                 self.attached = false;
                 self.line.send(&Message::Detached, None)?;
             }
@@ -209,13 +209,13 @@ impl Attacher {
     fn attach_all(&mut self) -> io::Result<()> {
         let mut names = Vec::new();
         let mut links = Vec::new();
-        for Kept { from, name, link } in std::mem::take(&mut self.kept) {
+        for StoredLink { from, name, link } in std::mem::take(&mut self.stored) {
             names.push((from, name));
             links.push(link);
         }
         match self.attachments.attach_all(links) {
             Ok(events) => {
-                self.tell(&events)?;
+                self.log_events(&events)?;
                 self.attached = true;
                 let adopted = |event: &Event| match event {
                     Event::Filtering {
@@ -227,34 +227,34 @@ impl Attacher {
                     _ => None,
                 };
                 let adopted: Vec<String> = events.iter().filter_map(adopted).collect();
-                self.settle(names, &adopted)?;
+                self.store_links(names, &adopted)?;
                 self.report()?;
                 self.line.send(&Message::Attached, None)
             }
             Err(error) => {
                 // Where a mode could not be changed, the link that took the old one's place is to stay as that did.
-                for name in self.held() {
-                    self.keep(name)?;
+                for name in self.link_names() {
+                    self.store_link(name)?;
                 }
                 self.line.send(&Message::Refused(error.to_string()), None)
             }
         }
     }
 
-    /// Links from before are kept where they are to be from now on, and those that are of no use any more nowhere.
-    fn settle(&mut self, before: Vec<(Place, String)>, adopted: &[String]) -> io::Result<()> {
-        let held = self.held();
+    /// Links from before are stored where they are to be from now on, and those that are of no use any more nowhere.
+    fn store_links(&mut self, before: Vec<(Place, String)>, adopted: &[String]) -> io::Result<()> {
+        let held = self.link_names();
         for name in &held {
             let here = (self.persistence.place, name.clone());
             // Under the same name there may be a link that was replaced.
             if !adopted.contains(name) || !before.contains(&here) {
-                self.keep(name.clone())?;
+                self.store_link(name.clone())?;
             }
         }
         for (from, name) in before {
             let of_use = from == self.persistence.place && held.contains(&name);
             if !of_use {
-                self.forget(from, name)?;
+                self.drop_link(from, name)?;
             }
         }
         if self.persistence.place != Place::Pins {
@@ -264,20 +264,20 @@ impl Attacher {
     }
 
     fn check(&mut self) -> io::Result<()> {
-        let has_dir = self.has_dir()?;
+        let has_dir = self.ensure_pin_dir()?;
         match self.attachments.check() {
             Ok(events) => {
                 for event in &events {
                     let healed = match event {
-                        Event::Filtering { how: How::New, .. } | Event::Left { .. } => continue,
+                        Event::Filtering { how: How::New, .. } | Event::Detached { .. } => continue,
                         Event::Filtering { .. } => true,
                         Event::Failed { .. } => false,
                     };
                     self.line.send(&Message::Difference { healed }, None)?;
                 }
-                self.tell(&events)?;
+                self.log_events(&events)?;
                 if has_dir {
-                    self.keep_what_is_not()?;
+                    self.restore_pins()?;
                 }
             }
             Err(error) => self.note(
@@ -289,7 +289,7 @@ impl Attacher {
     }
 
     /// Somebody may have removed the directory of files that hold links. False where it cannot be had.
-    fn has_dir(&mut self) -> io::Result<bool> {
+    fn ensure_pin_dir(&mut self) -> io::Result<bool> {
         let is_used = self.persistence.place == Place::Pins;
         if !is_used || !self.persistence.pins.as_ref().is_some_and(Pins::is_gone) {
             return Ok(true);
@@ -309,14 +309,14 @@ impl Attacher {
     }
 
     /// Somebody may have removed a file that holds a link.
-    fn keep_what_is_not(&mut self) -> io::Result<()> {
+    fn restore_pins(&mut self) -> io::Result<()> {
         let (Place::Pins, Some(pins)) = (self.persistence.place, &self.persistence.pins) else {
             return Ok(());
         };
-        let mut missing = self.held();
+        let mut missing = self.link_names();
         missing.retain(|name| !pins.has(name));
         for name in missing {
-            self.keep(name)?;
+            self.store_link(name)?;
             let healed = self.unsaved.is_none();
             self.line.send(&Message::Difference { healed }, None)?;
             let text = "the pin that makes the filter stay was gone, and was pinned again";
@@ -327,7 +327,7 @@ impl Attacher {
         Ok(())
     }
 
-    fn tell(&mut self, events: &[Event]) -> io::Result<()> {
+    fn log_events(&mut self, events: &[Event]) -> io::Result<()> {
         for event in events {
             match event {
                 Event::Filtering {
@@ -339,16 +339,16 @@ impl Attacher {
                     let (level, what) = match how {
                         How::New => (Level::Info, ""),
                         How::Adopted => (Level::Info, ", without a gap"),
-                        How::PutBack => (Level::Error, " again: somebody had detached our program"),
+                        How::Reattached => (Level::Error, " again: somebody had detached our program"),
                     };
                     let shown = mode.as_str();
                     self.note(level, format!("filtering on {name} in mode {shown}{what}"))?;
                     // At the start, settling does that.
                     if self.attached && *how != How::Adopted {
-                        self.keep(slot(*index, (*mode).into()))?;
+                        self.store_link(slot(*index, (*mode).into()))?;
                     }
                 }
-                Event::Left {
+                Event::Detached {
                     index,
                     name,
                     hook,
@@ -360,7 +360,7 @@ impl Attacher {
                     };
                     let text = format!("no longer filtering on {name} by {by}: {why}");
                     self.note(Level::Info, text)?;
-                    self.forget(self.persistence.place, slot(*index, *hook))?;
+                    self.drop_link(self.persistence.place, slot(*index, *hook))?;
                 }
                 Event::Failed { name, problem } => {
                     self.note(Level::Error, format!("NOT filtering on {name}: {problem}"))?;
@@ -375,26 +375,26 @@ impl Attacher {
     }
 
     /// What the links are called that are to stay.
-    fn held(&self) -> Vec<String> {
+    fn link_names(&self) -> Vec<String> {
         let links = self.attachments.links();
         links.map(|(index, hook, _)| slot(index, hook)).collect()
     }
 
     /// Makes the link of this name stay when this process ends.
-    fn keep(&mut self, name: String) -> io::Result<()> {
+    fn store_link(&mut self, name: String) -> io::Result<()> {
         let mut links = self.attachments.links();
         let Some((_, _, link)) = links.find(|(index, hook, _)| slot(*index, *hook) == name) else {
             return Ok(());
         };
         match (self.persistence.place, &self.persistence.pins) {
             (Place::Store, _) => {
-                let forget = Message::Forget { name: name.clone() };
+                let forget = Message::Remove { name: name.clone() };
                 self.line.send(&forget, None)?;
-                self.line.send(&Message::Keep { name }, Some(link.as_fd()))
+                self.line.send(&Message::Store { name }, Some(link.as_fd()))
             }
             (Place::Pins, Some(pins)) => {
-                let kept = pins.keep(&name, link);
-                self.unsaved = kept.err().map(|error| unsaved(&error.to_string()));
+                let stored = pins.pin(&name, link);
+                self.unsaved = stored.err().map(|error| unsaved(&error.to_string()));
                 match self.unsaved.clone() {
                     Some(text) => self.note(Level::Error, text),
                     None => Ok(()),
@@ -404,12 +404,12 @@ impl Attacher {
         }
     }
 
-    fn forget(&self, from: Place, name: String) -> io::Result<()> {
+    fn drop_link(&self, from: Place, name: String) -> io::Result<()> {
         match (from, &self.persistence.pins) {
-            (Place::Store, _) => self.line.send(&Message::Forget { name }, None),
+            (Place::Store, _) => self.line.send(&Message::Remove { name }, None),
             (Place::Pins, Some(pins)) => {
                 // What cannot be removed holds a link that is detached: it does nothing.
-                let _ = pins.forget(&name);
+                let _ = pins.unpin(&name);
                 Ok(())
             }
             _ => Ok(()),

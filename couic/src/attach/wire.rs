@@ -19,11 +19,11 @@ use nix::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{attachments::State, pins::Place};
+use super::{attachments::InterfaceState, pins::Place};
 use couic_firewall::dataplane::{OperationMode, Role};
 
 /// The longest packet. All names and messages in one are bounded far below.
-const LONGEST: usize = 64 << 10;
+const MAX_PACKET: usize = 64 << 10;
 
 /// What the attacher is to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,12 +38,12 @@ pub(crate) enum Request {
         id: u32,
     },
     /// A link that systemd had kept, which comes with it.
-    Kept {
+    StoredLink {
         /// What it is called in the store.
         name: String,
     },
     /// Our own claim on being the one attacher of this working directory, which comes with it.
-    Claim,
+    Lock,
     /// Put our program on all interfaces; answered by `Attached` or `Refused`.
     Attach,
     /// Look at everything now; a report follows.
@@ -85,7 +85,7 @@ pub(crate) enum Message {
     /// To [`Request::Probe`].
     Alive,
     /// An interface, in a report.
-    Interface(State),
+    Interface(InterfaceState),
     /// Something else that somebody should look at, in a report.
     Problem(String),
     /// The filter does not stay when this process ends, and why, in a report.
@@ -93,12 +93,12 @@ pub(crate) enum Message {
     /// A report is complete: what was told before the one before it holds no more.
     Reported,
     /// A link to be kept by systemd comes with this.
-    Keep {
+    Store {
         /// What to call it.
         name: String,
     },
     /// What systemd keeps under this name is not needed any more.
-    Forget {
+    Remove {
         /// What it is called.
         name: String,
     },
@@ -168,7 +168,7 @@ impl Line {
         fd: Option<BorrowedFd<'_>>,
     ) -> io::Result<()> {
         let body = serde_json::to_vec(what)?;
-        if body.len() > LONGEST {
+        if body.len() > MAX_PACKET {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
         let fds: Vec<RawFd> = fd.iter().map(AsRawFd::as_raw_fd).collect();
@@ -185,7 +185,7 @@ impl Line {
 
     /// Receives a packet; None at the end of the line.
     pub(crate) fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Option<OwnedFd>)>> {
-        let mut body = vec![0; LONGEST];
+        let mut body = vec![0; MAX_PACKET];
         let mut space = cmsg_space!(RawFd);
         let (len, fds) = {
             let mut buffers = [IoSliceMut::new(&mut body)];
@@ -248,13 +248,13 @@ mod tests {
         let theirs = Line::new(theirs);
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"hello").unwrap();
-        let keep = Message::Keep {
+        let store = Message::Store {
             name: "if2".to_owned(),
         };
-        theirs.send(&keep, Some(file.as_fd())).unwrap();
+        theirs.send(&store, Some(file.as_fd())).unwrap();
         theirs.send(&Message::Attached, None).unwrap();
         let (event, fd) = ours.receive::<Message>().unwrap().unwrap();
-        assert_eq!(event, keep);
+        assert_eq!(event, store);
         let mut same = File::from(fd.unwrap());
         io::Seek::rewind(&mut same).unwrap();
         let mut text = String::new();
@@ -274,7 +274,7 @@ mod tests {
             theirs.send(&text, None).unwrap();
             assert!(ours.receive::<Request>().is_err(), "{text}");
         }
-        let long = "x".repeat(LONGEST);
+        let long = "x".repeat(MAX_PACKET);
         assert!(theirs.send(&long, None).is_err());
     }
 }

@@ -13,20 +13,20 @@ pub(super) trait Attached: Send {
     /// What the kernel says now about every interface that is to be filtered.
     fn health(&self) -> Vec<InterfaceHealth>;
 
-    /// What else somebody should look at.
+    /// What else somebody should check at.
     fn problems(&self) -> Vec<String>;
 
     /// How often what is attached was not what should be: mended, and not.
     fn differences(&self) -> (u64, u64);
 
     /// Mends what is not as it should be, now.
-    fn look(&self);
+    fn check(&self);
 
     /// Asks for a sign of life; one that does not come is among the problems.
     fn probe(&self);
 
     /// Looks after it no longer. Whether it stays where it is.
-    fn leave(self: Box<Self>) -> bool;
+    fn stop(self: Box<Self>) -> bool;
 }
 
 impl Attached for Attacher {
@@ -42,16 +42,16 @@ impl Attached for Attacher {
         Self::differences(self)
     }
 
-    fn look(&self) {
-        Self::look(self);
+    fn check(&self) {
+        Self::check(self);
     }
 
     fn probe(&self) {
         Self::probe(self);
     }
 
-    fn leave(self: Box<Self>) -> bool {
-        Self::leave(*self)
+    fn stop(self: Box<Self>) -> bool {
+        Self::stop(*self)
     }
 }
 
@@ -77,7 +77,7 @@ impl Filter {
         attached.as_ref().map(|a| a.health()).unwrap_or_default()
     }
 
-    /// Asks the kernel; may block. A notifier that fails is worth a look, but the wall stands without it.
+    /// Asks the kernel; may block. A notifier that fails is worth a check, but the wall stands without it.
     /// Neither is one without a peer that does not answer.
     pub(super) fn health(
         &self,
@@ -111,9 +111,9 @@ impl Filter {
     }
 
     /// Mends what is not as it should be, now.
-    pub(super) fn look(&self) {
+    pub(super) fn check(&self) {
         if let Some(attached) = &*self.attached.lock() {
-            attached.look();
+            attached.check();
         }
     }
 
@@ -146,9 +146,9 @@ impl Filter {
     }
 
     /// Looks after the interfaces no longer. Whether they are filtered all the same.
-    pub(super) fn leave(&self) -> bool {
+    pub(super) fn stop(&self) -> bool {
         let attached = self.attached.lock().take();
-        attached.is_some_and(Attached::leave)
+        attached.is_some_and(Attached::stop)
     }
 
     /// Forgets the problem of each set file that is gone, or that can be read by now and whose entries are in force:
@@ -169,7 +169,7 @@ impl Filter {
 
 impl Drop for Filter {
     fn drop(&mut self) {
-        self.leave();
+        self.stop();
     }
 }
 
@@ -225,11 +225,11 @@ mod tests {
             (0, 0)
         }
 
-        fn look(&self) {}
+        fn check(&self) {}
 
         fn probe(&self) {}
 
-        fn leave(self: Box<Self>) -> bool {
+        fn stop(self: Box<Self>) -> bool {
             self.0.lock().clear();
             true
         }
@@ -280,7 +280,7 @@ mod tests {
         let health = filter.health(Vec::new(), Vec::new());
         assert_eq!(health.status, HealthStatus::Down);
         assert_eq!(health.interfaces[1].problem.as_deref(), Some("it is gone"));
-        assert!(filter.leave() && state.lock().is_empty());
+        assert!(filter.stop() && state.lock().is_empty());
         assert_eq!(
             filter.health(Vec::new(), Vec::new()).status,
             HealthStatus::Down

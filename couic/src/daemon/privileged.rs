@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::ListeningSocket,
-    attach::{Attacher, AttacherError, LOCK_FILES, Setup, Store, WorkLock},
+    attach::{Attacher, AttacherError, LOCK_FILES, LinkStore, Setup, WorkLock},
     config::Config,
     logging::Log,
     rbac::ClientStore,
@@ -32,14 +32,14 @@ fn start_attacher(
     kept: KeptLinks,
 ) -> Result<Attacher, AttacherError> {
     let store = supervisor.filter(|s| s.has_store());
-    let store = store.map(|s| Arc::clone(s) as Arc<dyn Store>);
+    let store = store.map(|s| Arc::clone(s) as Arc<dyn LinkStore>);
     Attacher::start(&Setup::of(config), lock, store, kept)
 }
 
 /// The checks and locks that need nothing of the kernel.
 fn claim(config: &Config) -> Result<(ClientStore, WorkLock), StartError> {
     check_working_dir(&config.working_dir, &config.owner, &LOCK_FILES)?;
-    let lock = WorkLock::take(&config.working_dir, &config.owner)?;
+    let lock = WorkLock::acquire(&config.working_dir, &config.owner)?;
     ListeningSocket::check(&config.socket)?;
     let clients = ClientStore::open(&config.working_dir)?;
     Ok((clients, lock))
@@ -81,7 +81,7 @@ impl Privileged {
         if !missing_features.is_empty() {
             tracing::info!("{}", missing_features.join("; "));
         }
-        attacher.take(&program)?;
+        attacher.send_programs(&program)?;
         let hardening = give_up(&landlock::files(config), &[attacher.pid()])?;
         Ok(Self {
             clients,

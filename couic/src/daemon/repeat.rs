@@ -71,7 +71,7 @@ pub(super) fn repeat(
                 .iter()
                 .any(|transition| matches!(transition, Transition::Lost(..)))
         {
-            filter.look();
+            filter.check();
         }
         found.count(filter.differences(), &metrics);
         round = round.wrapping_add(1);

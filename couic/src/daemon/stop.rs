@@ -22,7 +22,7 @@ impl Running {
         }
         repeaters.stop();
         state::close(&rules.firewall);
-        if filter.leave() {
+        if filter.stop() {
             tracing::info!("the filter stays on; it can be taken off by couic detach");
         }
         if let Some(reporting) = reporting {

@@ -18,7 +18,7 @@ use nix::{
     sys::socket::{ControlMessage, MsgFlags, send, sendmsg},
 };
 
-use crate::attach::Store;
+use crate::attach::LinkStore;
 
 /// The first descriptor that systemd passes on.
 const FIRST: RawFd = 3;
@@ -123,8 +123,8 @@ fn connect(name: &str) -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-impl Store for Supervisor {
-    fn keep(&self, name: &str, link: BorrowedFd<'_>) -> io::Result<()> {
+impl LinkStore for Supervisor {
+    fn store(&self, name: &str, link: BorrowedFd<'_>) -> io::Result<()> {
         // Links are not something to poll for.
         let text = format!("FDSTORE=1\nFDPOLL=0\nFDNAME={PREFIX}{name}\n");
         let fds = [link.as_raw_fd()];
@@ -135,7 +135,7 @@ impl Store for Supervisor {
         Ok(())
     }
 
-    fn forget(&self, name: &str) -> io::Result<()> {
+    fn remove(&self, name: &str) -> io::Result<()> {
         let text = format!("FDSTOREREMOVE=1\nFDNAME={PREFIX}{name}\n");
         self.socket.send(text.as_bytes()).map(drop)
     }
@@ -150,10 +150,10 @@ pub(super) fn inherited() -> Vec<(String, OwnedFd)> {
     }
     let count = number("LISTEN_FDS").unwrap_or(0).clamp(0, MOST);
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
-    take(count, &names)
+    inherited_links(count, &names)
 }
 
-fn take(count: i32, names: &str) -> Vec<(String, OwnedFd)> {
+fn inherited_links(count: i32, names: &str) -> Vec<(String, OwnedFd)> {
     let mut names = names.split(':');
     let mut links = Vec::new();
     for fd in FIRST..FIRST + count {
@@ -215,6 +215,6 @@ mod tests {
     fn without_systemd_nothing_is_inherited() {
         // The environment of the test names another process, if any.
         assert!(inherited().is_empty());
-        assert!(take(0, "xdp-if2").is_empty());
+        assert!(inherited_links(0, "xdp-if2").is_empty());
     }
 }

@@ -21,11 +21,11 @@ pub(super) fn recorded(file: &mut File) -> Option<u32> {
 
 /// Who holds the lock of an attacher whose daemon is gone.
 #[derive(Debug)]
-pub(super) struct Leftover {
+pub(super) struct OrphanAttacher {
     pid: Option<u32>,
 }
 
-impl Leftover {
+impl OrphanAttacher {
     pub(super) fn of(file: &mut File) -> Self {
         Self {
             pid: recorded(file),
@@ -33,15 +33,15 @@ impl Leftover {
     }
 
     /// Ends it where that is safe; says what is going on in any case.
-    pub(super) fn deal_with(&self) {
+    pub(super) fn kill_or_warn(&self) {
         let Some(pid) = self.pid else {
             tracing::warn!(
                 "waiting for the attacher of a couic that has ended: look for `couic attacher` with ps, and kill it"
             );
             return;
         };
-        let state = state(pid);
-        match end(pid) {
+        let state = process_state(pid);
+        match kill(pid) {
             Ok(()) => tracing::warn!(
                 "the attacher (process {pid}, {state}) of a couic that has ended was still there, and is killed; what it \
                  attached stays where it is kept"
@@ -55,24 +55,24 @@ impl Leftover {
 }
 
 /// As `/proc` calls it: sleeping, stopped, and so on.
-fn state(pid: u32) -> String {
-    let state = field(pid, "State:").unwrap_or_default();
+fn process_state(pid: u32) -> String {
+    let state = status_field(pid, "State:").unwrap_or_default();
     let word = state
         .split_once('(')
         .map(|(_, word)| word.trim_end_matches(')'));
     word.unwrap_or("gone").to_owned()
 }
 
-fn field(pid: u32, name: &str) -> Option<String> {
+fn status_field(pid: u32, name: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.trim().to_owned())
 }
 
 /// Kills it if it is what it should be, and says why not otherwise.
-fn end(pid: u32) -> Result<(), String> {
+fn kill(pid: u32) -> Result<(), String> {
     // From here on it is this process, whoever has its number later.
-    let process = open(pid).map_err(|e| format!("it cannot be looked at: {e}"))?;
+    let process = pidfd_open(pid).map_err(|e| format!("it cannot be looked at: {e}"))?;
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     // The second is what versions before 2.0 called it, one of which may have been upgraded.
     let role = words.split(|byte| *byte == 0).nth(1).unwrap_or_default();
@@ -82,11 +82,11 @@ fn end(pid: u32) -> Result<(), String> {
     let program = |of: &str| fs::read_link(format!("/proc/{of}/exe"));
     let own = program("self").map_err(|e| format!("this program cannot be named: {e}"))?;
     let its = program(&pid.to_string()).map_err(|e| format!("its program cannot be named: {e}"))?;
-    if !same(&own, &its) {
+    if !same_file(&own, &its) {
         return Err(format!("it runs {}", its.display()));
     }
-    let parent = field(pid, "PPid:").unwrap_or_default();
-    if program(&parent).is_ok_and(|parent| same(&own, &parent)) {
+    let parent = status_field(pid, "PPid:").unwrap_or_default();
+    if program(&parent).is_ok_and(|parent| same_file(&own, &parent)) {
         return Err(format!(
             "the process {parent} that started it is a couic that runs"
         ));
@@ -108,7 +108,7 @@ fn end(pid: u32) -> Result<(), String> {
 }
 
 /// The same file, also where an upgrade has replaced it meanwhile.
-fn same(own: &PathBuf, other: &PathBuf) -> bool {
+fn same_file(own: &PathBuf, other: &PathBuf) -> bool {
     let plain = |path: &PathBuf| {
         let text = path.to_string_lossy().into_owned();
         text.trim_end_matches(" (deleted)").to_owned()
@@ -116,7 +116,7 @@ fn same(own: &PathBuf, other: &PathBuf) -> bool {
     plain(own) == plain(other)
 }
 
-fn open(pid: u32) -> io::Result<OwnedFd> {
+fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: takes no pointer.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     let fd = i32::try_from(fd).unwrap_or(-1);
@@ -135,18 +135,18 @@ mod tests {
 
     #[test]
     fn only_an_attacher_without_a_daemon_is_killed() {
-        assert!(end(id()).unwrap_err().contains("does not look like one"));
-        assert!(end(u32::MAX).is_err());
+        assert!(kill(id()).unwrap_err().contains("does not look like one"));
+        assert!(kill(u32::MAX).is_err());
         // The role alone is not enough.
         let mut child = Command::new("sh")
             .args(["-c", "read line", "sh"])
             .stdin(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        assert!(end(child.id()).is_err());
+        assert!(kill(child.id()).is_err());
         assert!(child.try_wait().unwrap().is_none(), "it lives");
         drop(child.stdin.take());
         child.wait().unwrap();
-        assert_eq!(state(u32::MAX), "gone");
+        assert_eq!(process_state(u32::MAX), "gone");
     }
 }
