@@ -1,8 +1,7 @@
-//! The attacher of a daemon that has ended, where it did not end with it: somebody stopped it (SIGSTOP), or a driver holds
-//! it up.
+//! An orphan attacher: it has not exited with its daemon, because it was stopped (SIGSTOP) or is blocked in a driver.
 //!
-//! It is ended only if it is certain what it is: the process that wrote itself down, with this program's file and the
-//! attacher's role, whose daemon is gone. What it attached stays where it is kept.
+//! It is killed only if it is certain to be one: the process recorded in the lock file, with this program's executable
+//! and the attacher's role, whose daemon is gone. Stored links stay attached.
 
 use std::{
     fs::{self, File},
@@ -11,7 +10,7 @@ use std::{
     path::PathBuf,
 };
 
-/// The process that a lock file names.
+/// The process recorded in a lock file.
 pub(super) fn recorded(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.rewind().ok()?;
@@ -19,7 +18,7 @@ pub(super) fn recorded(file: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-/// Who holds the lock of an attacher whose daemon is gone.
+/// The process that holds the attacher's lock although its daemon is gone.
 #[derive(Debug)]
 pub(super) struct OrphanAttacher {
     pid: Option<u32>,
@@ -32,29 +31,29 @@ impl OrphanAttacher {
         }
     }
 
-    /// Ends it where that is safe; says what is going on in any case.
+    /// Kills it if that is safe, and logs the outcome.
     pub(super) fn kill_or_warn(&self) {
         let Some(pid) = self.pid else {
             tracing::warn!(
-                "waiting for the attacher of a couic that has ended: look for `couic attacher` with ps, and kill it"
+                "waiting for the attacher of a couic that has exited: find `couic attacher` with ps, and kill it"
             );
             return;
         };
         let state = process_state(pid);
         match kill(pid) {
             Ok(()) => tracing::warn!(
-                "the attacher (process {pid}, {state}) of a couic that has ended was still there, and is killed; what it \
-                 attached stays where it is kept"
+                "killed the attacher (process {pid}, {state}) of a couic that has exited; the filter stays attached if its \
+                 links are stored"
             ),
             Err(why) => tracing::error!(
-                "waiting for the attacher (process {pid}, {state}) of a couic that has ended, which is not killed, since \
-                 {why}: run kill -9 {pid} if it is one"
+                "waiting for the attacher (process {pid}, {state}) of a couic that has exited; it is not killed, since \
+                 {why}: run kill -9 {pid} if it is an attacher"
             ),
         }
     }
 }
 
-/// As `/proc` calls it: sleeping, stopped, and so on.
+/// The state in `/proc`: sleeping, stopped, and so on.
 fn process_state(pid: u32) -> String {
     let state = status_field(pid, "State:").unwrap_or_default();
     let word = state
@@ -69,29 +68,28 @@ fn status_field(pid: u32, name: &str) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
-/// Kills it if it is what it should be, and says why not otherwise.
+/// Kills it if it is an orphan attacher; otherwise the error says why not.
 fn kill(pid: u32) -> Result<(), String> {
-    // From here on it is this process, whoever has its number later.
-    let process = pidfd_open(pid).map_err(|e| format!("it cannot be looked at: {e}"))?;
-    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    // The second is what versions before 2.0 called it, one of which may have been upgraded.
-    let role = words.split(|byte| *byte == 0).nth(1).unwrap_or_default();
+    // The pidfd refers to this process, even if its PID is reused.
+    let process = pidfd_open(pid).map_err(|e| format!("pidfd_open failed: {e}"))?;
+    let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    // The second is the role's name in versions before 2.0, one of which may have been upgraded.
+    let role = cmdline.split(|byte| *byte == 0).nth(1).unwrap_or_default();
     if ![b"attacher".as_slice(), b"filter-keeper"].contains(&role) {
-        return Err("it does not look like one".to_owned());
+        return Err("its command line is not an attacher's".to_owned());
     }
     let program = |of: &str| fs::read_link(format!("/proc/{of}/exe"));
-    let own = program("self").map_err(|e| format!("this program cannot be named: {e}"))?;
-    let its = program(&pid.to_string()).map_err(|e| format!("its program cannot be named: {e}"))?;
+    let own = program("self").map_err(|e| format!("/proc/self/exe cannot be read: {e}"))?;
+    let its =
+        program(&pid.to_string()).map_err(|e| format!("/proc/{pid}/exe cannot be read: {e}"))?;
     if !same_file(&own, &its) {
         return Err(format!("it runs {}", its.display()));
     }
     let parent = status_field(pid, "PPid:").unwrap_or_default();
     if program(&parent).is_ok_and(|parent| same_file(&own, &parent)) {
-        return Err(format!(
-            "the process {parent} that started it is a couic that runs"
-        ));
+        return Err(format!("its parent, process {parent}, is a running couic"));
     }
-    // SAFETY: takes no pointer but one that may be null.
+    // SAFETY: the only pointer may be null.
     let sent = unsafe {
         libc::syscall(
             libc::SYS_pidfd_send_signal,
@@ -107,7 +105,7 @@ fn kill(pid: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// The same file, also where an upgrade has replaced it meanwhile.
+/// Whether both are the same path, also if an upgrade has replaced the file.
 fn same_file(own: &PathBuf, other: &PathBuf) -> bool {
     let plain = |path: &PathBuf| {
         let text = path.to_string_lossy().into_owned();
@@ -117,13 +115,13 @@ fn same_file(own: &PathBuf, other: &PathBuf) -> bool {
 }
 
 fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
-    // SAFETY: takes no pointer.
+    // SAFETY: no pointers are passed.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     let fd = i32::try_from(fd).unwrap_or(-1);
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just made it, and nobody else knows it.
+    // SAFETY: the kernel has just created the descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -135,9 +133,9 @@ mod tests {
 
     #[test]
     fn only_an_attacher_without_a_daemon_is_killed() {
-        assert!(kill(id()).unwrap_err().contains("does not look like one"));
+        assert!(kill(id()).unwrap_err().contains("is not an attacher's"));
         assert!(kill(u32::MAX).is_err());
-        // The role alone is not enough.
+        // A living process with another command line.
         let mut child = Command::new("sh")
             .args(["-c", "read line", "sh"])
             .stdin(std::process::Stdio::piped())

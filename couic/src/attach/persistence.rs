@@ -1,5 +1,5 @@
-//! What holds links while no process of ours runs, as the attacher uses it: pin files are found at the start, pinned
-//! again when they are missing, and removed when links are kept elsewhere.
+//! Storing links for the next daemon: pins are read at the start, restored when they are missing, and removed when links
+//! are stored elsewhere.
 
 use std::{fs::File, io, os::fd::OwnedFd, path::PathBuf};
 
@@ -8,17 +8,17 @@ use super::{
     wire::Start,
 };
 
-/// Where links are between a daemon that ended and the next one.
+/// The place where links are stored.
 #[derive(Debug)]
 pub(super) struct Persistence {
     pub(super) place: Place,
-    /// Pin files: kept up to date, or to be removed when links are kept elsewhere.
+    /// The pin directory: maintained, or to be removed if links are stored elsewhere.
     pub(super) pins: Option<Pins>,
     pub(super) dir: PathBuf,
     owner: (u32, u32),
 }
 
-/// A link of the daemon before this one.
+/// A link of the previous daemon.
 pub(super) struct StoredLink {
     pub(super) from: Place,
     pub(super) name: String,
@@ -26,8 +26,8 @@ pub(super) struct StoredLink {
 }
 
 impl Persistence {
-    /// To be called before the process is confined, as the directories may be root's. If links cannot be pinned, they
-    /// are kept nowhere, and the text says why.
+    /// Call it before the process is confined, since the directories may be root's. If links cannot be pinned, they are
+    /// not stored, and the text says why.
     pub(super) fn open(start: &Start) -> (Self, Option<String>) {
         let mut persistence = Self {
             place: start.place,
@@ -36,7 +36,7 @@ impl Persistence {
             owner: start.owner,
         };
         if start.place != Place::Pins {
-            // The daemon before this one may have left it empty, without the right to remove it.
+            // The previous daemon may have left it empty, without the right to remove it.
             if is_empty(&start.pins) {
                 remove_dirs(&start.pins);
             }
@@ -57,10 +57,10 @@ impl Persistence {
         }
     }
 
-    /// Creates the directory anew after it was removed from outside.
+    /// Creates the directory again after it was removed from outside.
     ///
     /// # Errors
-    /// Such as `PermissionDenied` when the directory above is root's and this process is not.
+    /// Such as `PermissionDenied` if only root may write to its parent.
     pub(super) fn restore_dir(&self) -> io::Result<()> {
         let Some(pins) = &self.pins else {
             return Ok(());
@@ -69,13 +69,12 @@ impl Persistence {
         pins.move_to(&File::open(&self.dir)?.into())
     }
 
-    /// Removes the directories in which no link is pinned any more. What this process may not remove, the next start or
-    /// `couic detach` does.
+    /// Removes the directories if they are empty. On error, the next start or `couic detach` does it.
     pub(super) fn remove_dir(&self) {
         remove_dirs(&self.dir);
     }
 
-    /// The links that are pinned.
+    /// The pinned links.
     pub(super) fn links(&self) -> io::Result<Vec<StoredLink>> {
         let Some(pins) = &self.pins else {
             return Ok(Vec::new());

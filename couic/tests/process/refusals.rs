@@ -142,7 +142,7 @@ fn another_daemon_has_the_working_directory() {
     };
     let _held = WorkLock::acquire(&place.working_dir(), &owner).unwrap();
     place.refused(&format!(
-        "another couic (process {}) works with this working_dir",
+        "another couic (process {}) uses this working_dir",
         std::process::id()
     ));
 }
