@@ -239,7 +239,7 @@ fn open(path: &Path, owner: &Account) -> io::Result<Option<File>> {
             };
         }
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
-            let text = "it is a symbolic link, which could lead anywhere: remove it";
+            let text = "it is a symbolic link, which is not followed: remove it";
             return Err(io::Error::new(error.kind(), text));
         }
         Err(error) => return Err(error),

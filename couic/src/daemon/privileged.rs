@@ -67,9 +67,9 @@ impl Privileged {
     ) -> Result<Self, StartError> {
         let (clients, lock) = claim(config)?;
         check_capabilities(&config.owner)?;
-        let missing = [log.trouble(), clients.unmade()].into_iter().flatten();
-        let missing = missing.map(str::to_owned).collect();
-        let unsaved = UnsavedState::found(&config.working_dir, missing);
+        let problems = [log.problem(), clients.problem()].into_iter().flatten();
+        let problems = problems.map(str::to_owned).collect();
+        let unsaved = UnsavedState::found(&config.working_dir, problems);
         // Before root is dropped, which may be needed to create its directory. Early connections wait for the API.
         let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
         privilege::make_inheritable(config)?;

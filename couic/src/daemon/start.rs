@@ -55,7 +55,7 @@ impl Running {
         watchdog: Option<Watchdog>,
     ) -> Result<(Self, UnixListener, Api), StartError> {
         let mut rules = privileged.rules;
-        let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
+        let changes = log.log_changes(rules.firewall.subscribe(LOG_QUEUE))?;
         let reporting = start_reporting(config, runtime, &rules.firewall, privileged.spawner)?;
         let registers = mem::take(&mut rules.registers);
         let peering = start_peering(config, runtime, &rules.firewall, registers)?;

@@ -1,4 +1,4 @@
-//! What is reported and how its delivery goes, as metric families.
+//! Reporting and the delivery of notifications, as metric families.
 
 use couic_plugin_api::host::dispatcher::{
     ATTEMPT_BUCKETS, AttemptTimes, FIGURES, LaneState, NotifierStatus,
@@ -12,16 +12,16 @@ use crate::reporting::Notifiers;
 /// One reading of reporting.
 #[derive(Clone, Debug, Default)]
 pub struct ReportingFigures {
-    /// Rule changes that were handed to the notifiers.
+    /// Rule changes handed to the notifiers.
     pub reported: u64,
-    /// Rule changes that nobody was told of.
+    /// Rule changes that were not reported.
     pub missed: u64,
     /// Every notifier.
     pub notifiers: Vec<NotifierStatus>,
 }
 
 impl ReportingFigures {
-    /// Reads them now.
+    /// Reads the current figures.
     #[must_use]
     pub fn of(notifiers: &Notifiers) -> Self {
         Self {
@@ -41,7 +41,7 @@ impl ReportingFigures {
             ),
             family(
                 "couic_reports_missed_total",
-                "Rule changes that came faster than they could be written down: nobody is told of them.",
+                "Rule changes that came faster than they could be spooled, and are not reported.",
                 MetricType::COUNTER,
                 vec![counter(Vec::new(), self.missed)],
             ),
@@ -72,7 +72,7 @@ impl ReportingFigures {
                 gauge(named(n, &[("state", state.as_str())]), value)
             })
         });
-        let help = "1 for the state that the notifier is in.";
+        let help = "1 for the current state of the notifier.";
         let kind = MetricType::GAUGE;
         family("couic_notifier_state", help, kind, each.collect())
     }
@@ -92,7 +92,7 @@ impl ReportingFigures {
             .notifiers
             .iter()
             .map(|n| histogram(named(n, &[]), &n.counters.attempt_seconds));
-        let help = "How long attempts took.";
+        let help = "Duration of attempts to deliver.";
         let kind = MetricType::HISTOGRAM;
         family("couic_notifier_attempt_seconds", help, kind, each.collect())
     }
