@@ -2,7 +2,7 @@
 
 use couic_files::{inspect_log_dir, inspect_working_dir};
 use couic_plugin_api::host::Spawner;
-use couic_privsep::lower_to_user;
+use couic_privsep::become_configured_user;
 use nix::unistd::geteuid;
 
 use super::StartError;
@@ -11,7 +11,7 @@ use crate::{config::Config, reporting::start_spawner};
 /// Grants child processes the capabilities they need if the daemon already runs as the configured user.
 pub(super) fn make_inheritable(config: &Config) -> Result<(), StartError> {
     if !geteuid().is_root() {
-        lower_to_user(&config.owner)?;
+        become_configured_user(&config.owner)?;
     }
     Ok(())
 }
@@ -24,6 +24,6 @@ pub(super) fn become_user(config: &Config) -> Result<Option<Spawner>, StartError
     let spawner = start_spawner(&config.reporting, &config.plugins_dir, &config.owner).map_err(
         StartError::system("start the process that starts isolated notifiers"),
     )?;
-    lower_to_user(&config.owner)?;
+    become_configured_user(&config.owner)?;
     Ok(spawner)
 }

@@ -7,7 +7,7 @@ use std::{
 
 use couic_files::check_working_dir;
 use couic_plugin_api::host::Spawner;
-use couic_privsep::{Hardening, check_capabilities, give_up};
+use couic_privsep::{Hardening, check_capabilities, drop_privileges};
 
 use super::{
     StartError, landlock, privilege, rules::Rules, state::UnsavedState, supervisor::Supervisor,
@@ -81,7 +81,7 @@ impl Privileged {
             tracing::info!("{}", missing_features.join("; "));
         }
         attacher.send_programs(&program)?;
-        let hardening = give_up(&landlock::files(config), &[attacher.pid()])?;
+        let hardening = drop_privileges(&landlock::files(config), &[attacher.pid()])?;
         Ok(Self {
             clients,
             lock,

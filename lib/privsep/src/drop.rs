@@ -48,7 +48,7 @@ impl Hardening {
 ///
 /// # Errors
 /// [`PrivilegeError`] if a thread keeps a capability: the daemon must not serve then.
-pub fn give_up(files: &Files, children: &[u32]) -> Result<Hardening, PrivilegeError> {
+pub fn drop_privileges(files: &Files, children: &[u32]) -> Result<Hardening, PrivilegeError> {
     let nothing = ThreadStep::sets(Sets::NONE)
         .bounding(Caps::NONE)
         .no_new_privs();

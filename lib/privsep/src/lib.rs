@@ -24,14 +24,14 @@ pub use caps::{
     CAP_BPF, CAP_CHOWN, CAP_KILL, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID,
     CAP_SYS_ADMIN, Caps, FILTERING, Sets, last_known, lower_bounding, set_sets, sets,
 };
-pub use configured_user::lower_to_user;
-pub use drop::{Hardening, give_up};
+pub use configured_user::become_configured_user;
+pub use drop::{Hardening, drop_privileges};
 pub use error::PrivilegeError;
 pub use needed::check_capabilities;
 pub use roles::attacher::confine_attacher;
 pub use signals::{ignore_signals, ignore_stray_signals, stray_signals};
 pub use status::{ThreadStatus, threads, threads_of};
-pub use user::{hand_on, hide_memory, lower, switch_user};
+pub use user::{hide_memory, lower, make_ambient, switch_user};
 
 use std::io;
 

@@ -44,14 +44,14 @@ pub fn lower(uid: u32, gid: u32, keep: Caps) -> io::Result<()> {
     keep_capabilities(true)?;
     switch_user(uid, gid)?;
     keep_capabilities(false)?;
-    hand_on(keep)
+    make_ambient(keep)
 }
 
 /// Reduces the calling thread to `keep`, and makes it ambient, so that its children have it, too.
 ///
 /// # Errors
 /// Those of the system calls; the process must not go on then.
-pub fn hand_on(keep: Caps) -> io::Result<()> {
+pub fn make_ambient(keep: Caps) -> io::Result<()> {
     let keep = keep.within(crate::sets()?.permitted);
     set_sets(Sets {
         effective: keep,
