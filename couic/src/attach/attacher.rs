@@ -231,8 +231,8 @@ impl Attacher {
         }
     }
 
-    /// Probes the process; a missing answer is among [`Attacher::problems`] after [`PROBE_TIMEOUT`]. At most one probe is
-    /// pending, so that the socket's buffer never fills.
+    /// Probes the process; a missing answer is among [`Attacher::problems`] after [`PROBE_TIMEOUT`]. At most one probe
+    /// is pending, so that the socket's buffer never fills.
     pub fn probe(&self) {
         let mut probed = self.state.probed.lock();
         if probed.is_none() {
@@ -323,8 +323,8 @@ impl Drop for Attacher {
     }
 }
 
-/// The current mode of an interface, and why it is not filtered. Only the holder of a TCX link can read its state, so for
-/// TCX the last report of the attacher counts, which checks each second.
+/// The current mode of an interface, and why it is not filtered. Only the holder of a TCX link can read its state, so
+/// for TCX the last report of the attacher counts, which checks each second.
 fn current_mode(state: &InterfaceState, programs: &[u32]) -> (Option<XdpMode>, Option<String>) {
     if state.index == 0 {
         return (None, state.problem.clone());

@@ -1,7 +1,7 @@
 //! The bpf filesystem for pins: systemd mounts it on most machines; otherwise the start does.
 //!
-//! A mount lives as long as its mount namespace. A namespace of the daemon's own, such as `ip netns exec` creates for its
-//! command, ends with the daemon, and so would pins in it. So it is mounted only if process 1 lives in the same
+//! A mount lives as long as its mount namespace. A namespace of the daemon's own, such as `ip netns exec` creates for
+//! its command, ends with the daemon, and so would pins in it. So it is mounted only if process 1 lives in the same
 //! namespace; otherwise the error says what to do.
 
 use std::{
@@ -65,8 +65,8 @@ fn short_lived(netns: Option<&Path>) -> String {
     )
 }
 
-/// Whether the mount namespace outlives this process, by the inodes of its own and of the namespace of process 1 (of the
-/// machine or of the container).
+/// Whether the mount namespace outlives this process, by the inodes of its own and of the namespace of process 1 (of
+/// the machine or of the container).
 fn outlives(own: &io::Result<u64>, first: &io::Result<u64>, pid: i32) -> bool {
     match (own, first) {
         (Ok(INITIAL_MOUNT_NAMESPACE), _) => true,

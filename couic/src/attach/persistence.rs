@@ -1,5 +1,5 @@
-//! Storing links for the next daemon: pins are read at the start, restored when they are missing, and removed when links
-//! are stored elsewhere.
+//! Storing links for the next daemon: pins are read at the start, restored when they are missing, and removed when
+//! links are stored elsewhere.
 
 use std::{fs::File, io, os::fd::OwnedFd, path::PathBuf};
 

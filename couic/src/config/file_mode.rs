@@ -13,7 +13,8 @@ const READ_OTHERS: u32 = 0o004;
 const STICKY: u32 = 0o1000;
 
 /// Checks the owner and mode of the configuration file. World-writable files and directories are refused, since the
-/// daemon may start as root. Risks that may be intended, and were accepted by earlier versions, are returned as warnings.
+/// daemon may start as root. Risks that may be intended, and were accepted by earlier versions, are returned as
+/// warnings.
 ///
 /// # Errors
 /// The problem, with the command that repairs it.

@@ -1,8 +1,8 @@
 //! The configuration file: parsed as spanned TOML and checked key by key into a valid [`Config`].
 //!
-//! All mistakes are reported, each with file, line and key, before anything on the machine is touched. An unknown key is
-//! a mistake. Secrets are wrapped in [`Secret`], which has no `Display` and an empty `Debug`; messages never quote a
-//! value that may be a secret.
+//! All mistakes are reported, each with file, line and key, before anything on the machine is touched. An unknown key
+//! is a mistake. Secrets are wrapped in [`Secret`], which has no `Display` and an empty `Debug`; messages never quote
+//! a value that may be a secret.
 //!
 //! A file of Couic 1.0 works unchanged: its five tables and their keys keep their names and meaning.
 

@@ -35,8 +35,8 @@ impl Stop {
 }
 
 impl Repeaters {
-    /// Runs `work` now, and again `period` (monotonic) after each run. A panic is logged by the hook and ends that round
-    /// only: a late expiry is better than none.
+    /// Runs `work` now, and again `period` (monotonic) after each run. A panic is logged by the hook and ends that
+    /// round only: a late expiry is better than none.
     ///
     /// # Errors
     /// If the thread cannot be created.

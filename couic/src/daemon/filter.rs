@@ -77,8 +77,8 @@ impl Filter {
         attached.as_ref().map(|a| a.health()).unwrap_or_default()
     }
 
-    /// Asks the kernel; may block. Problems of notifiers and peers are at worst `degraded`: filtering does not depend on
-    /// them.
+    /// Asks the kernel; may block. Problems of notifiers and peers are at worst `degraded`: filtering does not depend
+    /// on them.
     pub(super) fn health(
         &self,
         notifier_problems: Vec<NotifierProblem>,

@@ -1,8 +1,9 @@
 //! Large buffers are returned to the kernel as soon as they are freed, and grow without a copy.
 //!
-//! A request's body may have 16 MiB. glibc allocates buffers above a threshold by mmap(2), but raises the threshold when
-//! such a buffer is freed: later ones then stay in the arena of their thread, 31 MiB per arena after one body that grew
-//! by doubling, with up to eight arenas per CPU. A threshold set by mallopt(3) stays. Other C libraries do not do this.
+//! A request's body may have 16 MiB. glibc allocates buffers above a threshold by mmap(2), but raises the threshold
+//! when such a buffer is freed: later ones then stay in the arena of their thread, 31 MiB per arena after one body
+//! that grew by doubling, with up to eight arenas per CPU. A threshold set by mallopt(3) stays. Other C libraries do
+//! not do this.
 
 /// Much larger than the usual allocations of the daemon.
 #[cfg(target_env = "gnu")]

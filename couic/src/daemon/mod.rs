@@ -7,8 +7,8 @@
 //!   reports or answers anything. The attacher is confined to attaching.
 //! - Attaching the program is the last step of the start that can fail: after a failed step, the filter of the previous
 //!   daemon is as it was, and no socket is left behind.
-//! - On SIGTERM and SIGINT, requests in progress are answered (for [`DRAIN`] at most), then the socket is removed and the
-//!   log flushed. Exit code 0. The filter stays attached if its links are stored, else it is detached.
+//! - On SIGTERM and SIGINT, requests in progress are answered (for [`DRAIN`] at most), then the socket is removed and
+//!   the log flushed. Exit code 0. The filter stays attached if its links are stored, else it is detached.
 //! - When the attacher exits, the daemon exits with code 1, so that its supervisor restarts both.
 
 mod error;
@@ -133,7 +133,8 @@ fn announce(config: &Config, supervisor: Option<&Supervisor>) {
     }
 }
 
-/// At least two threads, so that a long list does not delay other requests. More than eight would wait for the rules lock.
+/// At least two threads, so that a long list does not delay other requests. More than eight would wait for the rules
+/// lock.
 fn runtime() -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     Builder::new_multi_thread()

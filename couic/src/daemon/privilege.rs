@@ -16,8 +16,8 @@ pub(super) fn make_inheritable(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Switches to the configured user, after the last steps that require root. Returns the spawner of isolated notifiers, if
-/// there are any.
+/// Switches to the configured user, after the last steps that require root. Returns the spawner of isolated notifiers,
+/// if there are any.
 pub(super) fn become_user(config: &Config) -> Result<Option<Spawner>, StartError> {
     inspect_working_dir(&config.working_dir, &config.owner);
     inspect_log_dir(&config.logging.dir, &config.owner);

@@ -1,9 +1,9 @@
 //! Watchdog notifications for systemd (`WatchdogSec=`, sd_notify(3)).
 //!
-//! The heartbeat thread sends them, right after it has held the rules lock and written to the tables, and only if the API
-//! threads have completed a task since the previous one. So systemd restarts a daemon in which either hangs, and the
-//! filter stays attached meanwhile. A disk that hangs, or a slow client, peer or attacher does not matter: nothing here
-//! waits for them.
+//! The heartbeat thread sends them, right after it has held the rules lock and written to the tables, and only if the
+//! API threads have completed a task since the previous one. So systemd restarts a daemon in which either hangs, and
+//! the filter stays attached meanwhile. A disk that hangs, or a slow client, peer or attacher does not matter: nothing
+//! here waits for them.
 
 use std::{
     sync::{

@@ -122,7 +122,8 @@ impl Log {
         }
     }
 
-    /// Starts logging a line for each change of this subscription, until it is closed. `None` if the level excludes them.
+    /// Starts logging a line for each change of this subscription, until it is closed. `None` if the level excludes
+    /// them.
     ///
     /// # Errors
     /// [`LogError::Thread`].

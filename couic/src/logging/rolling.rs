@@ -1,7 +1,7 @@
 //! The log file, rotated daily or weekly.
 //!
-//! tracing-appender does not fit: it deletes a file at every start, even the one that it is about to append to, and does
-//! not set owner and mode.
+//! tracing-appender does not fit: it deletes a file at every start, even the one that it is about to append to, and
+//! does not set owner and mode.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -134,7 +134,8 @@ impl RollingFile {
         }
     }
 
-    /// Whether the file was moved or removed, as by logrotate: then a new one is created. Checked at most once a second.
+    /// Whether the file was moved or removed, as by logrotate: then a new one is created. Checked at most once a
+    /// second.
     fn was_moved(&mut self, now: u64) -> bool {
         if !self.in_place || now == self.checked {
             return false;
@@ -150,7 +151,8 @@ impl RollingFile {
         }
     }
 
-    /// Deletes the oldest log files beyond those to keep. Other files are left alone; on error, the next rotation retries.
+    /// Deletes the oldest log files beyond those to keep. Other files are left alone; on error, the next rotation
+    /// retries.
     fn prune(&self) {
         let Ok(items) = fs::read_dir(&self.dir) else {
             return;

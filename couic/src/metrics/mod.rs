@@ -98,8 +98,8 @@ impl MetricsRegistry {
         }
     }
 
-    /// OpenMetrics text of the figures of the firewall, of reporting and peering if they are enabled, and of the daemon.
-    /// Ends in `# EOF` and a line feed.
+    /// OpenMetrics text of the figures of the firewall, of reporting and peering if they are enabled, and of the
+    /// daemon. Ends in `# EOF` and a line feed.
     #[must_use]
     pub fn render(
         &self,

@@ -1,7 +1,7 @@
 //! OpenMetrics 1.0 text from metric families.
 //!
-//! The prometheus crate's encoder writes the older text format 0.0.4. In OpenMetrics, the name of a counter's family has
-//! no `_total`, that of an info no `_info`, and the text ends in `# EOF`.
+//! The prometheus crate's encoder writes the older text format 0.0.4. In OpenMetrics, the name of a counter's family
+//! has no `_total`, that of an info no `_info`, and the text ends in `# EOF`.
 //! <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>
 //!
 //! The gauge `couic_drop_cidr_total`, required by the contract, is allowed: the specification reserves the suffix

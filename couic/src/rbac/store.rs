@@ -38,9 +38,9 @@ impl fmt::Debug for ClientStore {
 impl ClientStore {
     /// Reads `rbac/clients/*.toml`, and creates `couicctl.toml` (group admin) if it is missing.
     ///
-    /// Hidden files and those that do not end in `.toml` are ignored. Every other file must be a valid client, so that no
-    /// client is missing silently. If the disk cannot be written, a missing file is reported by [`ClientStore::problem`]
-    /// and does not fail the start.
+    /// Hidden files and those that do not end in `.toml` are ignored. Every other file must be a valid client, so that
+    /// no client is missing silently. If the disk cannot be written, a missing file is reported by
+    /// [`ClientStore::problem`] and does not fail the start.
     ///
     /// # Errors
     /// [`RbacError::Files`] lists every file that cannot be used; [`RbacError::Io`] for other errors of the disk.

@@ -1,9 +1,9 @@
 //! Owners and modes of existing files in the working directory and the log directory.
 //!
-//! Files of root, left by a daemon that kept root or by an administrator, are given to the configured user, who could not
-//! write to them otherwise. That is root changing owners in a directory of a less privileged user, so: no path is
-//! resolved twice, no symbolic link is followed, and only directories and regular files with one link that belong to root
-//! are given away.
+//! Files of root, left by a daemon that kept root or by an administrator, are given to the configured user, who could
+//! not write to them otherwise. That is root changing owners in a directory of a less privileged user, so: no path is
+//! resolved twice, no symbolic link is followed, and only directories and regular files with one link that belong to
+//! root are given away.
 
 use std::{
     fs::File,
@@ -31,7 +31,8 @@ const MOST: usize = 100_000;
 /// World-writable files named in the log.
 const MAX_WARNINGS: usize = 5;
 
-/// Gives root's files in the working directory to its owner, if this process is root, and warns of world-writable files.
+/// Gives root's files in the working directory to its owner, if this process is root, and warns of world-writable
+/// files.
 pub fn inspect_working_dir(working_dir: &Path, owner: &Account) {
     let mut walk = Walk::new(owner);
     let walked = open(working_dir).and_then(|dir| walk.down(dir, working_dir, DEPTH));

@@ -21,8 +21,8 @@ pub fn check_process_user(owner: &Account) -> Result<(), DirError> {
     })
 }
 
-/// Checks that the directory exists, belongs to the configured user, and is writable by that user only, and that none of
-/// `lock_files` in it is a symbolic link.
+/// Checks that the directory exists, belongs to the configured user, and is writable by that user only, and that none
+/// of `lock_files` in it is a symbolic link.
 ///
 /// # Errors
 /// [`DirError`], with the command that repairs it.

@@ -208,8 +208,8 @@ impl Handler {
 }
 
 extern "C" fn handle(_: libc::c_int) {
-    // SAFETY: the target of STEP is neither freed nor changed; errno is per thread, and restored because the interrupted
-    // code may be about to read it.
+    // SAFETY: the target of STEP is neither freed nor changed; errno is per thread, and restored because the
+    // interrupted code may be about to read it.
     unsafe {
         let errno = libc::__errno_location();
         let before = *errno;

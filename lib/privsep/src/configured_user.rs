@@ -15,8 +15,8 @@ use couic_files::Account;
 /// Switches this process to the configured user with the capabilities [`FILTERING`]. Call it in the main thread;
 /// [`drop_privileges`](crate::drop_privileges) later drops the capabilities of the others.
 ///
-/// A process started as root keeps `CAP_SYS_ADMIN` until then, too: the kernel requires it to read the name of a foreign
-/// XDP program, without which messages could only give its ID.
+/// A process started as root keeps `CAP_SYS_ADMIN` until then, too: the kernel requires it to read the name of a
+/// foreign XDP program, without which messages could only give its ID.
 ///
 /// # Errors
 /// [`PrivilegeError`]; the process must not go on then.

@@ -68,8 +68,8 @@ fn keep_capabilities(keep: bool) -> io::Result<()> {
     done(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, libc::c_ulong::from(keep), 0, 0, 0) }.into())
 }
 
-/// Makes the process non-dumpable: other processes of its user cannot read its memory, which holds tokens, and it leaves
-/// no core dump.
+/// Makes the process non-dumpable: other processes of its user cannot read its memory, which holds tokens, and it
+/// leaves no core dump.
 ///
 /// # Errors
 /// Those of prctl(2); none is expected.

@@ -22,8 +22,8 @@ use crate::attach::{
 /// Between two checks of all interfaces. Netlink notifies of new and removed ones at once.
 const CHECK_PERIOD: Duration = Duration::from_secs(60);
 
-/// Where links are stored; and if the filter should stay but cannot, why. Call it while the process may still mount a bpf
-/// filesystem.
+/// Where links are stored; and if the filter should stay but cannot, why. Call it while the process may still mount a
+/// bpf filesystem.
 pub(super) fn choose_place(stay: bool, store: bool) -> (Place, Option<String>) {
     if !stay {
         return (Place::Nowhere, None);

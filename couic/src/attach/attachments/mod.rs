@@ -8,7 +8,8 @@
 //! - Foreign programs, and those of another Couic, are never replaced.
 //! - The program is chosen by the link layer of the interface, so that it never misreads packets; without a suitable
 //!   program, nothing is attached.
-//! - After [`Attachments::check`], every interface in `ifaces` runs our program, or [`Attachments::report`] says why not.
+//! - After [`Attachments::check`], every interface in `ifaces` runs our program, or [`Attachments::report`] says why
+//!   not.
 
 mod event;
 mod plan;
@@ -165,8 +166,8 @@ impl<K: Kernel> Attachments<K> {
         attached.map(drop)
     }
 
-    /// Updates stored links to our program. If the first update fails, the start fails, since nothing has changed yet; if
-    /// a later one does, the old program goes on there, and health reports it.
+    /// Updates stored links to our program. If the first update fails, the start fails, since nothing has changed yet;
+    /// if a later one does, the old program goes on there, and health reports it.
     fn adopt_all(
         &mut self,
         links: Vec<(&Interface, XdpMode, K::Link)>,

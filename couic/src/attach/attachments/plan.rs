@@ -92,8 +92,8 @@ impl<K: Kernel> Attachments<K> {
 }
 
 impl<'a, L> Plan<'a, L> {
-    /// Assigns the stored links of an interface. The link with the most preferred mode is adopted, even if a better mode
-    /// may have become possible: for XDP, trying it would detach the filter for a moment.
+    /// Assigns the stored links of an interface. The link with the most preferred mode is adopted, even if a better
+    /// mode may have become possible: for XDP, trying it would detach the filter for a moment.
     fn assign(&mut self, wanted: Wanted<'a>, modes: &[XdpMode], mut links: Vec<(XdpMode, L)>) {
         let Interface { index, name, .. } = wanted.interface;
         let rank = |(mode, _): &(XdpMode, L)| modes.iter().position(|wanted| wanted == mode);

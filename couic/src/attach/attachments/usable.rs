@@ -10,8 +10,8 @@ use couic_firewall::dataplane::{AttachError, ENTRIES, Hook, OperationMode, Role}
 use couic_netlink::OnInterface;
 
 impl<K: Kernel> Attachments<K> {
-    /// The modes that other programs on the interface leave. Another Couic leaves none, since both would drop and count.
-    /// `auto` does not attach beside an XDP program without a name: it may be our own, with old rules.
+    /// The modes that other programs on the interface leave. Another Couic leaves none, since both would drop and
+    /// count. `auto` does not attach beside an XDP program without a name: it may be our own, with old rules.
     pub(super) fn usable_modes(
         &self,
         interface: &Interface,

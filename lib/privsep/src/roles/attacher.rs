@@ -2,8 +2,8 @@
 //! anything else.
 //!
 //! It runs as the configured user with [`FILTERING`], opens files for writing only below the pin directory, executes
-//! nothing, and talks only to rtnetlink and, over descriptors that it has from the start, to its parent. Of bpf(2) it may
-//! use the commands for links and attachments: it can neither load a program nor create or change a map.
+//! nothing, and talks only to rtnetlink and, over descriptors that it has from the start, to its parent. Of bpf(2) it
+//! may use the commands for links and attachments: it can neither load a program nor create or change a map.
 
 use std::{io, os::fd::AsFd, path::Path, process};
 
@@ -32,10 +32,10 @@ const BPF: &[(&str, u32)] = &[
     ("BPF_LINK_DETACH", 34),
 ];
 
-/// Confines this process for good: user `uid` and group `gid`, the capabilities [`FILTERING`]; no execution, no file for
-/// writing outside of `pins`, no socket but rtnetlink's. Call it after the process has its descriptors, has created and
-/// entered its pin directory, and has read the names of foreign programs: those require `CAP_SYS_ADMIN`, which is
-/// dropped.
+/// Confines this process for good: user `uid` and group `gid`, the capabilities [`FILTERING`]; no execution, no file
+/// for writing outside of `pins`, no socket but rtnetlink's. Call it after the process has its descriptors, has
+/// created and entered its pin directory, and has read the names of foreign programs: those require `CAP_SYS_ADMIN`,
+/// which is dropped.
 ///
 /// # Errors
 /// [`PrivilegeError`] if privileges remain. Protection that this kernel lacks is returned as warnings for the log

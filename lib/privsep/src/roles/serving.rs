@@ -1,9 +1,9 @@
 //! The system calls of the serving process.
 //!
-//! An allow-list for serving, TLS, name lookups, the spool and the journal, and for notifiers loaded into the process. It
-//! lists families rather than the calls of today's build, so that another or a newer C library works: glibc and musl
-//! stay within it, and handle `ENOSYS` for what they probe beyond it. A second filter refuses calls that only an attack
-//! would make, with `EPERM` and a line in the kernel's log.
+//! An allow-list for serving, TLS, name lookups, the spool and the journal, and for notifiers loaded into the process.
+//! It lists families rather than the calls of today's build, so that another or a newer C library works: glibc and
+//! musl stay within it, and handle `ENOSYS` for what they probe beyond it. A second filter refuses calls that only an
+//! attack would make, with `EPERM` and a line in the kernel's log.
 //!
 //! Calls fail instead of killing the process, because one stray call must not end a firewall. The filter in the kernel
 //! goes on either way.
