@@ -176,7 +176,7 @@ fn a_link_without_ethernet_header_gets_the_program_for_it() {
     assert!(told.contains("set operation_mode = \"auto\""), "{told}");
 }
 
-/// Versions before 2.0 attached the program for Ethernet there.
+/// Earlier versions attached the program for Ethernet there.
 #[test]
 fn the_wrong_program_of_an_earlier_version_is_replaced() {
     for (has_tcx, layer, expected) in [(true, TUN, IP), (true, GRE, TCX), (false, TUN, IP)] {
