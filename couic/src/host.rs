@@ -1,6 +1,6 @@
-//! What the daemon knows of its machine: clock, disks, file descriptors, who started it. Read when somebody asks.
+//! The state of the machine: clock, disks, file descriptors, supervisor. Read per request.
 //!
-//! Nothing here needs a privilege. What cannot be found out is said to be unknown.
+//! Requires no privilege. Values that cannot be read are reported as unknown.
 
 use std::{
     env, fs,
@@ -17,18 +17,18 @@ use nix::{
     unistd::getppid,
 };
 
-/// The daemon on its machine, from its start on.
+/// The daemon's machine.
 #[derive(Clone, Debug)]
 pub struct Host {
     started: Instant,
     started_ms: u64,
     kernel: String,
-    /// Directories that it writes to, and what lies there.
+    /// The directories that it writes to, with their purpose.
     disks: Vec<(&'static str, PathBuf)>,
 }
 
 impl Host {
-    /// Make it at the start: it notes the time.
+    /// Create it at the start: it records the time.
     #[must_use]
     pub fn new(working_dir: &Path, log_dir: Option<&Path>) -> Self {
         let log = log_dir.map(|dir| ("log", dir.to_owned()));
@@ -43,7 +43,7 @@ impl Host {
         }
     }
 
-    /// How it is now.
+    /// The current state.
     #[must_use]
     pub fn read(&self) -> DaemonStatus {
         let now_ms = unix_ms();
@@ -77,7 +77,7 @@ fn unix_ms() -> u64 {
     })
 }
 
-/// What the wall clock shows, less what it would show had it run as steadily as the other one.
+/// The wall clock's time less the start plus the monotonic clock's time since.
 fn jumped(shown: u64, steady: u64) -> i64 {
     let way = i64::try_from(shown.abs_diff(steady)).unwrap_or(i64::MAX);
     if shown >= steady { way } else { -way }
@@ -88,9 +88,9 @@ fn kernel() -> String {
     release.trim().to_owned()
 }
 
-/// Whether the kernel is told by somebody (chrony, systemd-timesyncd, ntpd) that its clock is right.
+/// Whether the kernel's clock is synchronised (by chrony, systemd-timesyncd, ntpd); `None` if that cannot be read.
 fn synchronised() -> Option<bool> {
-    // SAFETY: a structure of integers.
+    // SAFETY: a structure of integers, valid if zeroed.
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
     // SAFETY: `modes` is 0, so that this only writes into `timex`.
     let state = unsafe { libc::adjtimex(&raw mut timex) };
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_of_disks_and_descriptors() {
+    fn reports_disks_and_descriptors() {
         let dir = tempfile::tempdir().unwrap();
         let host = Host::new(dir.path(), Some(&dir.path().join("gone")));
         let status = host.read();

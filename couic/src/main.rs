@@ -22,7 +22,7 @@ struct Args {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_PATH, global = true)]
     config: PathBuf,
-    /// Check the configuration file and the working directory, say what is wrong with them, and exit.
+    /// Check the configuration file and the working directory, print their mistakes, and exit.
     #[arg(long)]
     check_config: bool,
     #[command(subcommand)]
@@ -31,7 +31,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Open the wall: take the filter that an ended daemon left in place off the interfaces.
+    /// Detach the filter that a stopped daemon left on the interfaces: packets pass unfiltered.
     Detach,
 }
 
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what is wrong with the file, and what would keep a daemon with it from starting: nothing is touched.
+/// Prints the mistakes of the file, and what would fail a start with it. Changes nothing.
 fn check(file: &Path, config: &Config, warnings: &[String]) -> ExitCode {
     warnings.iter().for_each(|text| println!("warning: {text}"));
     println!("{}: no mistakes", file.display());
@@ -89,11 +89,11 @@ fn check(file: &Path, config: &Config, warnings: &[String]) -> ExitCode {
     }
     match check_working_dir(&config.working_dir, &config.owner, &attach::LOCK_FILES) {
         Ok(()) => ExitCode::SUCCESS,
-        // As somebody else than root and the user, it may be there and cannot be seen.
+        // It may exist and be invisible to users other than root and the configured one.
         Err(DirError::Io { path, source }) => {
             let path = path.display();
             println!(
-                "warning: the working directory {path} cannot be looked at: {source}; try as root"
+                "warning: cannot check the working directory {path}: {source}; run this as root"
             );
             ExitCode::SUCCESS
         }
@@ -112,18 +112,18 @@ fn detach(config: &Config) -> ExitCode {
             return START_FAILED.into();
         }
     };
-    for name in &done.opened {
+    for name in &done.detached {
         println!("no longer filtering on {name}");
     }
-    for (name, id) in &done.left {
+    for (name, id) in &done.remaining {
         eprintln!(
-            "couic: {name} still runs the XDP program {id} of a Couic: where systemd keeps it, systemctl stop couic opens the wall; else it belongs to another configuration"
+            "couic: {name} still runs the XDP program {id} of a Couic: if systemd stores its link, run systemctl stop couic; else it belongs to another configuration"
         );
     }
-    if !done.left.is_empty() {
+    if !done.remaining.is_empty() {
         return START_FAILED.into();
     }
-    if done.opened.is_empty() {
+    if done.detached.is_empty() {
         println!("nothing of this configuration is attached");
     }
     ExitCode::SUCCESS

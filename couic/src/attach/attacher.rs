@@ -1,16 +1,15 @@
-//! The attacher as the serving process sees it.
+//! The serving process's side of the attacher: starting it, requests, health.
+
+mod launch;
+mod reader;
+mod setup;
 
 use std::{
-    io,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::process::CommandExt,
-    },
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    os::fd::{AsFd, OwnedFd},
+    process::Child,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -19,172 +18,72 @@ use std::{
 
 use couic_common::{InterfaceHealth, XdpMode};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
-use super::{
-    attachments::{State, gone},
-    bpffs,
-    lock::{AttacherLock, LockError, WorkLock},
-    pins::{Place, pin_dir},
-    process::ROLE,
-    wire::{Level, Line, Message, Request, Start},
+pub use self::setup::{AttacherError, LinkStore, Setup};
+use self::{
+    launch::{choose_place, send_setup, spawn, start_request},
+    reader::{AttacherState, Report, spawn_reader},
 };
-use crate::config::Config;
-use couic_files::Account;
-use couic_firewall::dataplane::{OperationMode, XdpProgram};
+use super::{
+    attachments::{InterfaceState, gone},
+    lock::{AttacherLock, WorkLock},
+    pins::Place,
+    wire::{Line, Message, Request},
+};
+use couic_firewall::dataplane::XdpProgram;
 use couic_netlink as netlink;
 
-/// How long the process may take to end.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// For the process to exit.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is said of an interface that has lost our program while nobody knows why it should not be put back.
-pub(crate) const LOST: &str = "it lost our program, which is put back";
+/// The problem of an interface that has lost our program, before the attacher has repaired it.
+pub(crate) const LOST: &str = "it lost our program, which is being attached again";
 
-/// Between two looks at everything. Interfaces that come and go are noticed at once.
-const PERIOD: Duration = Duration::from_secs(60);
+/// For the answer to a probe. A driver may take seconds to attach.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the answer to a probe may take. A driver may take seconds to attach.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Who keeps links while no process of ours runs.
-pub trait Store: Send + Sync {
-    /// Keeps a link under a name.
-    ///
-    /// # Errors
-    /// It is not kept then.
-    fn keep(&self, name: &str, link: BorrowedFd<'_>) -> io::Result<()>;
-
-    /// Keeps nothing under that name any more.
-    ///
-    /// # Errors
-    /// It may still be kept then.
-    fn forget(&self, name: &str) -> io::Result<()>;
-}
-
-/// What an attacher goes by.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// Names of interfaces, and patterns.
-    pub ifaces: Vec<String>,
-    /// How the program is to be attached.
-    pub mode: OperationMode,
-    /// Tells one configuration from another.
-    pub working_dir: PathBuf,
-    /// As whom it works.
-    pub owner: Account,
-    /// Whether the filter is to stay when the daemon ends.
-    pub stay: bool,
-}
-
-impl Setup {
-    /// As the configuration says.
-    #[must_use]
-    pub fn of(config: &Config) -> Self {
-        Self {
-            ifaces: config.ifaces.clone(),
-            mode: config.operation_mode,
-            working_dir: config.working_dir.clone(),
-            owner: config.owner.clone(),
-            stay: config.keep_filter,
-        }
-    }
-}
-
-/// Why nothing is filtered.
-#[derive(Debug, thiserror::Error)]
-pub enum AttacherError {
-    /// Another one works for this working directory.
-    #[error(transparent)]
-    Claim(#[from] LockError),
-    /// Its process cannot be started, or talked to.
-    #[error("cannot start the attacher, the process that attaches the filter: {0}")]
-    Start(io::Error),
-    /// The program cannot be attached.
-    #[error("cannot filter: {0}")]
-    Refused(String),
-    /// Its process is gone.
-    #[error(
-        "the attacher, the process that attaches the filter, has ended: see what it printed, and the kernel's log"
-    )]
-    Ended,
-}
-
-/// The process, and what it last said.
+/// The process, and its last report.
 pub struct Attacher {
     line: Line,
     child: Child,
-    /// The kernel's numbers for what it attaches.
+    /// The IDs of the programs that it attaches.
     programs: Vec<u32>,
     place: Place,
-    shared: Arc<Shared>,
+    state: Arc<AttacherState>,
     answers: Mutex<mpsc::Receiver<Message>>,
     reader: Option<JoinHandle<()>>,
     unsaved: Option<String>,
 }
 
-#[derive(Default)]
-struct Shared {
-    report: Mutex<Report>,
-    healed: AtomicU64,
-    left: AtomicU64,
-    leaving: AtomicBool,
-    ended: Notify,
-    /// When the probe was sent that is not answered yet.
-    probed: Mutex<Option<Instant>>,
-    /// Whether the log has it that no answer comes.
-    logged: AtomicBool,
-}
-
-impl Shared {
-    /// How long the attacher has owed an answer; None within [`PATIENCE`].
-    fn unanswered(&self) -> Option<Duration> {
-        let waited = self.probed.lock().map(|sent| sent.elapsed());
-        waited.filter(|waited| *waited >= PATIENCE)
-    }
-
-    fn has_answered(&self) {
-        *self.probed.lock() = None;
-        if self.logged.swap(false, Ordering::Relaxed) {
-            tracing::info!("the attacher answers again");
-        }
-    }
-}
-
-#[derive(Clone, Default)]
-struct Report {
-    states: Vec<State>,
-    problems: Vec<String>,
-    unsaved: Option<String>,
-}
-
 impl Attacher {
-    /// Starts the process, which confines itself before this returns. To be called while this one may still do what the
-    /// attacher is to, and whatever it takes to make its directory of pins.
+    /// Starts the process, which confines itself before this returns. Call it while this process still has the
+    /// capabilities that the attacher needs, also to create its pin directory.
     ///
     /// # Errors
     /// [`AttacherError`].
     pub fn start(
         setup: &Setup,
         lock: &WorkLock,
-        store: Option<Arc<dyn Store>>,
-        kept: Vec<(String, OwnedFd)>,
+        store: Option<Arc<dyn LinkStore>>,
+        stored: Vec<(String, OwnedFd)>,
     ) -> Result<Self, AttacherError> {
-        let claim = AttacherLock::take(&setup.working_dir, &setup.owner, lock)?;
-        let (place, unsaved) = place(setup.stay, store.is_some());
+        let attacher_lock = AttacherLock::acquire(&setup.working_dir, &setup.owner, lock)?;
+        let (place, unsaved) = choose_place(setup.stay, store.is_some());
         if let Some(text) = &unsaved {
             tracing::warn!("{text}");
         }
         let (line, child) = spawn().map_err(AttacherError::Start)?;
-        claim.is_of(child.id());
-        hand_over(&line, start_of(setup, place), &claim, kept).map_err(AttacherError::Start)?;
-        let shared = Arc::new(Shared::default());
-        let (reader, answers) = listen(&line, &shared, store).map_err(AttacherError::Start)?;
+        attacher_lock.record(child.id());
+        send_setup(&line, start_request(setup, place), &attacher_lock, stored)
+            .map_err(AttacherError::Start)?;
+        let state = Arc::new(AttacherState::default());
+        let (reader, answers) = spawn_reader(&line, &state, store).map_err(AttacherError::Start)?;
         let attacher = Self {
             line,
             child,
             programs: Vec::new(),
             place,
-            shared,
+            state,
             answers: Mutex::new(answers),
             reader: Some(reader),
             unsaved,
@@ -196,11 +95,11 @@ impl Attacher {
         }
     }
 
-    /// Hands it the programs. Nothing is attached until [`Attacher::raise`].
+    /// Sends it the programs. Nothing is attached until [`Attacher::attach_all`].
     ///
     /// # Errors
     /// [`AttacherError`].
-    pub fn take(&mut self, program: &XdpProgram) -> Result<(), AttacherError> {
+    pub fn send_programs(&mut self, program: &XdpProgram) -> Result<(), AttacherError> {
         for (role, id, descriptor) in program.descriptors().map_err(AttacherError::Start)? {
             self.programs.push(id);
             let request = Request::Program { role, id };
@@ -210,16 +109,16 @@ impl Attacher {
         Ok(())
     }
 
-    /// Its process.
+    /// Its process ID.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Puts the program on all interfaces, in place of the one of a daemon before this one.
+    /// Attaches the program to all interfaces, replacing that of the previous daemon.
     ///
     /// # Errors
-    /// [`AttacherError`]; what filtered before does so still.
+    /// [`AttacherError`]; the previous program is still attached then.
     pub fn attach_all(&self) -> Result<(), AttacherError> {
         self.request(&Request::Attach)?;
         match self.answer()? {
@@ -235,19 +134,19 @@ impl Attacher {
             .map_err(|_| AttacherError::Ended)
     }
 
-    /// However long that takes: a driver may take seconds for each interface.
+    /// Waits for an answer, without a limit: a driver may take seconds per interface.
     fn answer(&self) -> Result<Message, AttacherError> {
         self.answers.lock().recv().map_err(|_| AttacherError::Ended)
     }
 
-    /// Every interface that is to be filtered, as the kernel says at this moment.
+    /// Every interface that should be filtered, with its current state in the kernel.
     #[must_use]
     pub fn health(&self) -> Vec<InterfaceHealth> {
-        let states = self.shared.report.lock().states.clone();
+        let states = self.state.report.lock().states.clone();
         states
             .into_iter()
             .map(|state| {
-                let (mode, problem) = now(&state, &self.programs);
+                let (mode, problem) = current_mode(&state, &self.programs);
                 InterfaceHealth {
                     attached: mode.is_some(),
                     problem,
@@ -259,18 +158,18 @@ impl Attacher {
             .collect()
     }
 
-    /// Checks all interfaces now instead of within a minute.
-    pub fn look(&self) {
-        if self.shared.unanswered().is_none() {
-            // The daemon ends if the attacher has ended.
+    /// Requests a check of all interfaces now.
+    pub fn check(&self) {
+        if self.state.unanswered().is_none() {
+            // On error the attacher has exited, which ends the daemon.
             let _ = self.request(&Request::Check);
         }
     }
 
-    /// Asks the process for a sign of life, which [`Attacher::problems`] misses after [`PATIENCE`]. At most one probe is
-    /// under way, so that the socket's buffer never fills.
+    /// Probes the process; a missing answer is among [`Attacher::problems`] after [`PROBE_TIMEOUT`]. At most one probe
+    /// is pending, so that the socket's buffer never fills.
     pub fn probe(&self) {
-        let mut probed = self.shared.probed.lock();
+        let mut probed = self.state.probed.lock();
         if probed.is_none() {
             *probed = Some(Instant::now());
             drop(probed);
@@ -279,51 +178,52 @@ impl Attacher {
         }
         drop(probed);
         if let Some(text) = self.hung()
-            && !self.shared.logged.swap(true, Ordering::Relaxed)
+            && !self.state.logged.swap(true, Ordering::Relaxed)
         {
             tracing::error!("{text}");
         }
     }
 
-    /// What health says of an attacher that does not answer.
+    /// The problem of an attacher that does not answer.
     fn hung(&self) -> Option<String> {
-        let waited = self.shared.unanswered()?.as_secs();
+        let waited = self.state.unanswered()?.as_secs();
         let pid = self.pid();
         Some(format!(
             "the attacher (process {pid}) has not answered for {waited} s: what is attached goes on filtering, but interfaces that appear or lose the program are not attached; run kill -CONT {pid} if it was stopped, else kill -9 {pid}, which ends couic, and start couic again"
         ))
     }
 
-    /// What else somebody should look at.
+    /// Problems other than those of single interfaces.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let Report {
             mut problems,
             unsaved,
             ..
-        } = self.shared.report.lock().clone();
+        } = self.state.report.lock().clone();
         problems.extend(unsaved.or_else(|| self.unsaved.clone()));
         problems.extend(self.hung());
         problems
     }
 
-    /// How often what was attached was not what should be: mended, and not.
+    /// How often an attachment differed from the configuration: repaired, and not.
     #[must_use]
     pub fn differences(&self) -> (u64, u64) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        (read(&self.shared.healed), read(&self.shared.left))
+        (read(&self.state.repaired), read(&self.state.left))
     }
 
-    /// Waits for the process to end without having been told to.
+    /// Waits for the process to exit unexpectedly.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
-        let shared = Arc::clone(&self.shared);
-        async move { shared.ended.notified().await }
+        let state = Arc::clone(&self.state);
+        async move { state.ended.notified().await }
     }
 
-    /// Ends the process. The filter stays where it is kept, and is taken off where it is not. Says which of the two.
+    /// Ends the process. Returns whether the filter stays attached, because its links are stored; otherwise it is
+    /// detached.
     #[must_use]
-    pub fn leave(mut self) -> bool {
-        let unsaved = self.shared.report.lock().unsaved.is_some();
+    pub fn stop(mut self) -> bool {
+        let unsaved = self.state.report.lock().unsaved.is_some();
         let stays = self.place != Place::Nowhere && !unsaved;
         if self.place == Place::Nowhere && self.request(&Request::Detach).is_ok() {
             while !matches!(self.answer(), Ok(Message::Detached) | Err(_)) {}
@@ -333,12 +233,12 @@ impl Attacher {
     }
 
     fn end(&mut self) {
-        self.shared.leaving.store(true, Ordering::Relaxed);
+        self.state.stopping.store(true, Ordering::Relaxed);
         self.line.hang_up();
         let start = Instant::now();
         while let Ok(None) = self.child.try_wait() {
-            if start.elapsed() > GOODBYE {
-                tracing::warn!("the attacher does not end by itself, and is killed");
+            if start.elapsed() > EXIT_TIMEOUT {
+                tracing::warn!("the attacher does not exit, and is killed");
                 let _ = self.child.kill();
                 let _ = self.child.wait();
                 break;
@@ -346,7 +246,7 @@ impl Attacher {
             thread::sleep(Duration::from_millis(2));
         }
         if let Some(reader) = self.reader.take() {
-            // It has nothing to tell but a panic, which the hook has logged.
+            // An error is a panic, which the hook has logged.
             let _ = reader.join();
         }
     }
@@ -358,82 +258,9 @@ impl Drop for Attacher {
     }
 }
 
-/// Where links are to be kept, and why not where that is nowhere although they are to stay. To be asked while the
-/// process may still mount what is missing for it.
-fn place(stay: bool, store: bool) -> (Place, Option<String>) {
-    if !stay {
-        return (Place::Nowhere, None);
-    }
-    if store {
-        return (Place::Store, None);
-    }
-    match bpffs::provide() {
-        Ok(()) => (Place::Pins, None),
-        Err(why) => {
-            let text = format!(
-                "the filter ends with the daemon, as neither a descriptor store of systemd nor a bpf filesystem keeps it: {why}; or set keep_filter = \"never\" in [state]"
-            );
-            (Place::Nowhere, Some(text))
-        }
-    }
-}
-
-fn start_of(setup: &Setup, place: Place) -> Start {
-    Start {
-        ifaces: setup.ifaces.clone(),
-        mode: setup.mode,
-        place,
-        pins: pin_dir(&setup.working_dir),
-        owner: (setup.owner.uid, setup.owner.gid),
-        period: u32::try_from(PERIOD.as_millis()).unwrap_or(u32::MAX),
-    }
-}
-
-/// Everything that an attacher has to have but the program.
-fn hand_over(
-    line: &Line,
-    start: Start,
-    claim: &AttacherLock,
-    kept: Vec<(String, OwnedFd)>,
-) -> io::Result<()> {
-    line.send(&Request::Start(start), None)?;
-    line.send(&Request::Claim, Some(claim.as_fd()))?;
-    for (name, link) in kept {
-        line.send(&Request::Kept { name }, Some(link.as_fd()))?;
-    }
-    Ok(())
-}
-
-/// A thread that takes what the attacher says.
-fn listen(
-    line: &Line,
-    shared: &Arc<Shared>,
-    store: Option<Arc<dyn Store>>,
-) -> io::Result<(JoinHandle<()>, mpsc::Receiver<Message>)> {
-    let (sender, answers) = mpsc::channel();
-    let (line, shared) = (line.try_clone()?, Arc::clone(shared));
-    let read = move || read(&line, &shared, &sender, store.as_deref());
-    let thread = thread::Builder::new().name("couic-attacher".to_owned());
-    Ok((thread.spawn(read)?, answers))
-}
-
-/// This program again, whatever became of its file since it was started.
-fn spawn() -> io::Result<(Line, Child)> {
-    let (line, theirs) = Line::pair()?;
-    let child = Command::new("/proc/self/exe")
-        .arg0("couic")
-        .arg(ROLE)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
-        .spawn()?;
-    Ok((line, child))
-}
-
-/// How an interface is filtered at this moment, and why not. By TCX, only who holds the link may ask: there it is what the
-/// attacher last said, which looks each second.
-fn now(state: &State, programs: &[u32]) -> (Option<XdpMode>, Option<String>) {
+/// The current mode of an interface, and why it is not filtered. Only the holder of a TCX link can read its state, so
+/// for TCX the last report of the attacher counts, which checks each second.
+fn current_mode(state: &InterfaceState, programs: &[u32]) -> (Option<XdpMode>, Option<String>) {
     if state.index == 0 {
         return (None, state.problem.clone());
     }
@@ -444,7 +271,7 @@ fn now(state: &State, programs: &[u32]) -> (Option<XdpMode>, Option<String>) {
             Some(on) if programs.contains(&on.id) => (Some(on.mode), None),
             Some(on) => {
                 let text = format!(
-                    "another XDP program took our place (id {}): see `bpftool net`",
+                    "another XDP program has replaced ours (id {}): see `bpftool net`",
                     on.id
                 );
                 (None, Some(state.problem.clone().unwrap_or(text)))
@@ -452,63 +279,9 @@ fn now(state: &State, programs: &[u32]) -> (Option<XdpMode>, Option<String>) {
             None => (None, lost()),
         },
         Ok(None) => (None, Some(gone(&state.name))),
-        Err(error) => (None, Some(format!("the kernel does not answer: {error}"))),
-    }
-}
-
-/// Takes what the attacher says, until it ends.
-fn read(line: &Line, shared: &Shared, answers: &mpsc::Sender<Message>, store: Option<&dyn Store>) {
-    let mut report = Report::default();
-    while let Ok(Some((message, fd))) = line.receive::<Message>() {
-        // Any message is a sign of life.
-        shared.has_answered();
-        match message {
-            Message::Alive => {}
-            Message::Interface(state) => report.states.push(state),
-            Message::Problem(problem) => report.problems.push(problem),
-            Message::Unsaved(why) => report.unsaved = Some(why),
-            Message::Reported => *shared.report.lock() = std::mem::take(&mut report),
-            Message::Difference { healed: true } => add(&shared.healed),
-            Message::Difference { healed: false } => add(&shared.left),
-            Message::Note { level, text } => log(level, &text),
-            Message::Keep { name } => {
-                if let (Some(store), Some(link)) = (store, fd) {
-                    told(store.keep(&name, link.as_fd()));
-                }
-            }
-            Message::Forget { name } => {
-                if let Some(store) = store {
-                    told(store.forget(&name));
-                }
-            }
-            answer @ (Message::Ready
-            | Message::Attached
-            | Message::Refused(_)
-            | Message::Detached) => {
-                let _ = answers.send(answer);
-            }
-        }
-    }
-    if !shared.leaving.load(Ordering::Relaxed) {
-        tracing::error!("the attacher, the process that attaches the filter, has ended");
-        shared.ended.notify_one();
-    }
-}
-
-fn add(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-fn told(done: io::Result<()>) {
-    if let Err(error) = done {
-        tracing::error!("systemd does not take the filter's links: {error}");
-    }
-}
-
-fn log(level: Level, text: &str) {
-    match level {
-        Level::Info => tracing::info!("{text}"),
-        Level::Warn => tracing::warn!("{text}"),
-        Level::Error => tracing::error!("{text}"),
+        Err(error) => (
+            None,
+            Some(format!("its state cannot be read from the kernel: {error}")),
+        ),
     }
 }

@@ -1,8 +1,8 @@
-//! The bpf filesystem that files of links lie in: systemd mounts it on most machines; where nothing has, the start does.
+//! The bpf filesystem for pins: systemd mounts it on most machines; otherwise the start does.
 //!
-//! A mount lives as long as its mount namespace. One of the daemon's own, such as `ip netns exec` makes for the command
-//! that it runs, ends with the daemon, and with it the filter that was to stay. So it is mounted only where another
-//! process, the first one, lives in the same namespace; else the operator is told what to do.
+//! A mount lives as long as its mount namespace. A namespace of the daemon's own, such as `ip netns exec` creates for
+//! its command, ends with the daemon, and so would pins in it. So it is mounted only if process 1 lives in the same
+//! namespace; otherwise the error says what to do.
 
 use std::{
     fs, io,
@@ -18,16 +18,16 @@ use nix::{
 
 use super::pins::{BPF_FS, is_bpf_fs};
 
-/// The inode of the machine's first mount namespace where that has a fixed one (`MNT_NS_INIT_INO` of linux/nsfs.h).
-const FIRST_MOUNT_NAMESPACE: u64 = 0xefff_fff8;
+/// The inode of the initial mount namespace on kernels where it is fixed (`MNT_NS_INIT_INO` of linux/nsfs.h).
+const INITIAL_MOUNT_NAMESPACE: u64 = 0xefff_fff8;
 
-/// How systemd mounts it.
+/// The mount options of systemd.
 const FLAGS: MsFlags = MsFlags::MS_NOSUID
     .union(MsFlags::MS_NODEV)
     .union(MsFlags::MS_NOEXEC);
 const MODE: &str = "mode=0700";
 
-/// Sees to it that there is one. The error is a sentence: why there is none, and what to do.
+/// Mounts a bpf filesystem if there is none. The error says why that failed, and what to do.
 pub(super) fn provide() -> Result<(), String> {
     if is_bpf_fs(BPF_FS.as_ref()) {
         return Ok(());
@@ -61,15 +61,15 @@ fn by_hand(why: &str) -> String {
 fn short_lived(netns: Option<&Path>) -> String {
     let netns = netns.unwrap_or(Path::new("/run/netns/NAME")).display();
     format!(
-        "start couic by nsenter --net={netns} instead of ip netns exec, in a container with --volume {BPF_FS}:{BPF_FS}, where nothing has mounted it after mount -t bpf bpf {BPF_FS} on the machine: a mount of couic's own would end with it"
+        "start couic by nsenter --net={netns} instead of ip netns exec, in a container with --volume {BPF_FS}:{BPF_FS}, and if nothing has mounted it after mount -t bpf bpf {BPF_FS} on the machine: a mount of couic's own would end with it"
     )
 }
 
-/// Whether the mount namespace is still there when this process is not, by the inodes of its own and of the first
-/// process, which is that of the machine or of the container.
+/// Whether the mount namespace outlives this process, by the inodes of its own and of the namespace of process 1 (of
+/// the machine or of the container).
 fn outlives(own: &io::Result<u64>, first: &io::Result<u64>, pid: i32) -> bool {
     match (own, first) {
-        (Ok(FIRST_MOUNT_NAMESPACE), _) => true,
+        (Ok(INITIAL_MOUNT_NAMESPACE), _) => true,
         (Ok(own), Ok(first)) => own == first && pid != 1,
         _ => false,
     }
@@ -79,7 +79,7 @@ fn namespace(process: &str, kind: &str) -> io::Result<u64> {
     Ok(fs::metadata(format!("/proc/{process}/ns/{kind}"))?.ino())
 }
 
-/// The file that `ip netns` keeps for the network namespace of this process.
+/// The file of `ip netns` for the network namespace of this process.
 fn network_namespace() -> Option<PathBuf> {
     let own = namespace("self", "net").ok()?;
     let mut files = fs::read_dir("/run/netns").ok()?.flatten();
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_lasts_where_the_first_process_has_the_same_namespace() {
+    fn a_mount_outlives_couic_if_process_1_has_the_same_namespace() {
         let (a, b) = (|| Ok(0xf000_0000), || Ok(0xf000_0017));
         assert!(
             outlives(&a(), &a(), 700),
@@ -104,16 +104,13 @@ mod tests {
         );
         assert!(!outlives(&a(), &b(), 700), "ip netns exec, unshare -m");
         assert!(!outlives(&a(), &a(), 1), "a container that is couic alone");
-        assert!(
-            !outlives(&a(), &denied(), 700),
-            "which it is cannot be told"
-        );
+        assert!(!outlives(&a(), &denied(), 700), "unknown namespace");
         assert!(!outlives(&denied(), &a(), 700));
-        assert!(outlives(&Ok(FIRST_MOUNT_NAMESPACE), &denied(), 700));
+        assert!(outlives(&Ok(INITIAL_MOUNT_NAMESPACE), &denied(), 700));
     }
 
     #[test]
-    fn each_way_without_one_says_what_to_do() {
+    fn each_error_says_what_to_do() {
         let told = short_lived(Some(Path::new("/run/netns/blue")));
         assert!(
             told.contains("couic by nsenter --net=/run/netns/blue "),

@@ -1,4 +1,4 @@
-//! `couic detach`: opens the wall of a configuration while no daemon runs.
+//! `couic detach`: detaches the filter of a configuration while no daemon runs.
 
 use std::{io, os::fd::AsFd};
 
@@ -11,57 +11,57 @@ use super::{
 use couic_firewall::dataplane::{ENTRIES, link, program_names};
 use couic_netlink as netlink;
 
-/// Why the wall is not open.
+/// Why the filter could not be detached.
 #[derive(Debug, thiserror::Error)]
 pub enum DetachError {
-    /// A daemon would put it up again.
+    /// A daemon runs, and would attach it again.
     #[error(
-        "couic{} runs with this working_dir: stop it first (systemctl stop couic, which opens the wall by itself; else kill it, then run couic detach)",
+        "couic{} runs with this working_dir: stop it first (systemctl stop couic, which detaches the filter as well; else kill it, then run couic detach)",
         pid.map(|p| format!(" (process {p})")).unwrap_or_default()
     )]
     Running {
-        /// Its process, where it said so.
+        /// Its process, if it is known.
         pid: Option<u32>,
     },
-    /// Whether one runs cannot be told.
+    /// The locks could not be taken.
     #[error(transparent)]
     Lock(LockError),
-    /// What is kept cannot be reached.
-    #[error("cannot take away what {path} holds: {source}; run couic detach as root")]
+    /// A pin cannot be read or removed.
+    #[error("cannot detach the links pinned in {path}: {source}; run couic detach as root")]
     Pins {
-        /// The directory.
+        /// The pin directory.
         path: String,
-        /// Why not.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// The kernel cannot be asked.
-    #[error("cannot ask the kernel for its interfaces: {0}")]
+    /// The kernel's list of interfaces cannot be read.
+    #[error("cannot read the kernel's list of interfaces: {0}")]
     List(io::Error),
 }
 
-/// What was done, and what was not.
+/// The outcome of [`detach`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Detached {
-    /// Interfaces that are open now; those that are gone meanwhile have no name.
-    pub opened: Vec<String>,
-    /// Interfaces on which a Couic's program is still, and its number.
-    pub left: Vec<(String, u32)>,
+    /// Interfaces that are no longer filtered, without those that are gone meanwhile.
+    pub detached: Vec<String>,
+    /// Interfaces that still run a program of Couic, and its ID.
+    pub remaining: Vec<(String, u32)>,
 }
 
-/// Takes the filter of this configuration off all interfaces.
+/// Detaches the filter of this configuration from all interfaces.
 ///
 /// # Errors
 /// [`DetachError`], with what to do.
 pub fn detach(setup: &Setup) -> Result<Detached, DetachError> {
-    let _claims = if setup.working_dir.exists() {
+    let _locks = if setup.working_dir.exists() {
         let lock =
-            WorkLock::take(&setup.working_dir, &setup.owner).map_err(|error| match error {
+            WorkLock::acquire(&setup.working_dir, &setup.owner).map_err(|error| match error {
                 LockError::Running { pid } => DetachError::Running { pid },
                 other => DetachError::Lock(other),
             })?;
-        let claim = AttacherLock::take(&setup.working_dir, &setup.owner, &lock)
+        let attacher = AttacherLock::acquire(&setup.working_dir, &setup.owner, &lock)
             .map_err(DetachError::Lock)?;
-        Some((lock, claim))
+        Some((lock, attacher))
     } else {
         None
     };
@@ -73,14 +73,14 @@ pub fn detach(setup: &Setup) -> Result<Detached, DetachError> {
     };
     let mut done = Detached::default();
     if let Some(pins) = Pins::find(&dir).map_err(failed)? {
-        for (file, held) in pins.all().map_err(failed)? {
-            let index = link::info(held.as_fd()).map_err(failed)?.index;
+        for (file, link) in pins.links().map_err(failed)? {
+            let index = link::info(link.as_fd()).map_err(failed)?.index;
             if index != 0 {
-                link::detach(held.as_fd()).map_err(failed)?;
+                link::detach(link.as_fd()).map_err(failed)?;
                 let found = interfaces.iter().find(|i| i.index == index);
-                done.opened.extend(found.map(|i| i.name.clone()));
+                done.detached.extend(found.map(|i| i.name.clone()));
             }
-            pins.forget(&file).map_err(failed)?;
+            pins.unpin(&file).map_err(failed)?;
         }
     }
     remove_dirs(&dir);
@@ -89,13 +89,13 @@ pub fn detach(setup: &Setup) -> Result<Detached, DetachError> {
     let names = program_names();
     let is_couic = |id: &u32| names.get(id).is_some_and(|n| ENTRIES.contains(&n.as_str()));
     for Wanted { interface, .. } in select(&patterns, &interfaces) {
-        // Fails where this kernel has no TCX.
+        // Fails on kernels without TCX.
         let tcx = link::tcx_programs(interface.index).unwrap_or_default();
         let found = tcx.into_iter().chain(interface.xdp.map(|on| on.id));
-        let left = found
+        let remaining = found
             .filter(is_couic)
             .map(|id| (interface.name.clone(), id));
-        done.left.extend(left);
+        done.remaining.extend(remaining);
     }
     Ok(done)
 }

@@ -1,4 +1,4 @@
-//! What the wall needs of the kernel, as a trait: the real one, and a model in tests.
+//! The kernel interface of [`attachments`](super::attachments), as a trait: the real one, and a model in tests.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,45 +14,44 @@ use couic_netlink as netlink;
 
 /// Interfaces, and links between them and our programs.
 pub(crate) trait Kernel {
-    /// A link, which goes when it is dropped unless it is kept somewhere.
+    /// A link, detached when dropped unless it is stored elsewhere.
     type Link;
 
     /// All interfaces of this network namespace.
     fn interfaces(&self) -> io::Result<Vec<Interface>>;
 
-    /// Attaches our program of that role.
+    /// Attaches our program for that role.
     fn attach(&self, index: u32, mode: XdpMode, role: Role) -> io::Result<Self::Link>;
 
-    /// Puts our program of that role in the place of the one that the link has.
+    /// Replaces the link's program, atomically, by ours for that role.
     fn swap(&self, link: &Self::Link, role: Role) -> io::Result<()>;
 
-    /// What a link is of.
+    /// The interface, program and hook of a link.
     fn info(&self, link: &Self::Link) -> io::Result<LinkInfo>;
 
-    /// Takes the link's program off its interface.
+    /// Detaches the link from its interface.
     fn detach(&self, link: &Self::Link) -> io::Result<()>;
 
-    /// The kernel's number for our program of that role; None where this kernel has no place for it.
+    /// The ID of our program for that role; `None` if this kernel does not support it.
     fn program(&self, role: Role) -> Option<u32>;
 
-    /// A program's name, as far as this process may know it.
+    /// A program's name, if this process may read it.
     fn name_of(&self, program: u32) -> Option<String>;
 
-    /// The programs that an interface has by TCX, ours and others'.
+    /// The TCX programs of an interface, ours and foreign ones.
     fn tcx_programs(&self, index: u32) -> Vec<u32>;
 }
 
-/// The kernel that this runs on.
+/// The running kernel.
 #[derive(Debug)]
 pub(crate) struct Linux {
-    /// What is to be attached, and its number.
+    /// Our programs and their IDs.
     programs: BTreeMap<Role, (OwnedFd, u32)>,
-    /// Of programs that were there while this process could ask.
+    /// Names of programs, read before `CAP_SYS_ADMIN` was dropped.
     names: HashMap<u32, String>,
 }
 
 impl Linux {
-    /// Without a program yet.
     pub(crate) const fn new(names: HashMap<u32, String>) -> Self {
         Self {
             programs: BTreeMap::new(),
@@ -60,8 +59,8 @@ impl Linux {
         }
     }
 
-    /// With a program that is to be attached, and its number.
-    pub(crate) fn give(&mut self, role: Role, program: OwnedFd, id: u32) {
+    /// Adds our program for `role`, with its ID.
+    pub(crate) fn add_program(&mut self, role: Role, program: OwnedFd, id: u32) {
         self.programs.insert(role, (program, id));
     }
 
@@ -108,7 +107,7 @@ impl Kernel for Linux {
         if self.program(Role::Tcx).is_none() {
             return Vec::new();
         }
-        // Fails where the interface is gone meanwhile.
+        // Fails if the interface is gone meanwhile.
         link::tcx_programs(index).unwrap_or_default()
     }
 }

@@ -1,7 +1,7 @@
-//! One daemon for each working directory, by `flock(2)`: the lock ends with the process, however it ends.
+//! One daemon per working directory, by `flock(2)`: the lock ends with the process, however it ends.
 //!
-//! Where the disk takes no data, a file that is there is locked as it is, and without one the directory itself: a lock
-//! needs no right to write.
+//! If the disk is not writable, an existing lock file is locked without writing to it, or else the directory itself:
+//! flock(2) needs no write access.
 
 use std::{
     fs::{File, OpenOptions},
@@ -19,162 +19,172 @@ use nix::unistd::geteuid;
 
 use couic_files::refuses_data;
 
-use super::leftover::{Leftover, recorded};
+use super::orphan::{OrphanAttacher, recorded};
 use couic_files::Account;
 
-/// Its name in the working directory. It stays there; only the lock on it counts.
+/// Its name in the working directory. The file is never removed; only the lock on it matters.
 const NAME: &str = "couic.lock";
 
-/// The attacher's, likewise.
+/// The attacher's; the name of versions before 2.0, whose attacher may still run during an upgrade.
 const ATTACHER: &str = "keeper.lock";
 
 /// The lock files of a working directory.
 pub const LOCK_FILES: [&str; 2] = [NAME, ATTACHER];
 
-/// How long the attacher of a daemon that has ended may take to end, too.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// For the attacher of a daemon that has exited to exit, too.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// After so long the log says who is waited for, and one that will not end by itself is ended.
+/// After this time an orphan attacher is killed, or reported in the log.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Between two tries.
-const PAUSE: Duration = Duration::from_millis(5);
+/// Between two attempts.
+const RETRY: Duration = Duration::from_millis(5);
 
-/// The working directory could not be claimed.
+/// The working directory could not be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another daemon works with it.
+    /// Another daemon uses it.
     #[error(
-        "another couic{} works with this working_dir: stop it first, or give this one a working_dir of its own",
+        "another couic{} uses this working_dir: stop it first, or give this one a working_dir of its own",
         pid.as_ref().map(|p| format!(" (process {p})")).unwrap_or_default()
     )]
     Running {
-        /// Its process, where it said so.
+        /// Its process, if it is recorded.
         pid: Option<u32>,
     },
-    /// The attacher of a daemon before this one still runs.
-    #[error("the attacher of a couic that has ended still works for this working_dir: {}", who(*pid))]
+    /// The attacher of the previous daemon still runs.
+    #[error("the attacher of a couic that has exited still uses this working_dir: {}", advice(*pid))]
     Attacher {
-        /// Its process, where that is known.
+        /// Its process, if it is recorded.
         pid: Option<u32>,
     },
     /// The lock file cannot be used.
     #[error("cannot lock {}: {source}", path.display())]
     Io {
-        /// The file.
+        /// The lock file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system call.
         source: io::Error,
     },
 }
 
-fn who(pid: Option<u32>) -> String {
+fn advice(pid: Option<u32>) -> String {
     match pid {
         Some(pid) => format!("kill process {pid} (kill -9 {pid}), and start couic again"),
-        None => "look for `couic attacher` with ps, kill it, and start couic again".to_owned(),
+        None => "find `couic attacher` with ps, kill it, and start couic again".to_owned(),
     }
 }
 
-/// The claim. Ends when it is dropped.
+/// The daemon's lock on its working directory. Released on drop.
 #[derive(Debug)]
 pub struct WorkLock {
     file: File,
-    /// What is locked is the directory: for it there is no lock but this.
-    alone: bool,
+    /// The directory itself is locked, for daemon and attacher together.
+    is_dir: bool,
 }
 
 impl WorkLock {
-    /// Claims the working directory for this process.
+    /// Locks the working directory for this process.
     ///
     /// # Errors
-    /// [`LockError::Running`] where another daemon has it.
-    pub fn take(working_dir: &Path, owner: &Account) -> Result<Self, LockError> {
+    /// [`LockError::Running`] if another daemon holds the lock; [`LockError::Io`].
+    pub fn acquire(working_dir: &Path, owner: &Account) -> Result<Self, LockError> {
         let path = working_dir.join(NAME);
         let failed = |source| LockError::Io {
             path: path.clone(),
             source,
         };
-        let (mut file, alone) = match open(&path, owner).map_err(failed)? {
+        let (mut file, is_dir) = match open(&path, owner).map_err(failed)? {
             Some(file) => (file, false),
             None => (File::open(working_dir).map_err(failed)?, true),
         };
         let start = Instant::now();
         while !try_lock(&file).map_err(failed)? {
-            // The attacher of a daemon that was killed holds the directory, too, for a moment.
-            if !alone || start.elapsed() >= GRACE {
-                let pid = if alone { None } else { recorded(&mut file) };
+            // The attacher of a killed daemon shares the lock on the directory until it exits.
+            if !is_dir || start.elapsed() >= GRACE {
+                let pid = if is_dir { None } else { recorded(&mut file) };
                 return Err(LockError::Running { pid });
             }
-            thread::sleep(PAUSE);
+            thread::sleep(RETRY);
         }
-        if !alone {
-            note(&file, std::process::id());
+        if !is_dir {
+            write_pid(&file, std::process::id());
         }
-        Ok(Self { file, alone })
+        Ok(Self { file, is_dir })
     }
 }
 
-/// The claim on being the one attacher of a working directory. It holds while anybody has this descriptor, so it is
-/// handed to the attacher.
+/// The attacher's lock on its working directory. It lasts while any process has this descriptor, which is passed to the
+/// attacher.
 #[derive(Debug)]
 pub struct AttacherLock {
     file: File,
-    own: bool,
+    has_file: bool,
 }
 
 impl AttacherLock {
-    /// Waits until no other attacher works for this directory, which this process has claimed: that of a daemon that was
-    /// killed ends right after it. One that is stopped is ended, where it is certain what it is.
+    /// Waits for the attacher of a killed daemon, which exits right after it, in the directory locked by `lock`. An
+    /// orphan that is stopped or blocked is killed if it is certain to be one.
     ///
     /// # Errors
-    /// [`LockError::Attacher`] where it does not end.
-    pub fn take(working_dir: &Path, owner: &Account, lock: &WorkLock) -> Result<Self, LockError> {
-        Self::take_within(working_dir, owner, lock, [GRACE, PATIENCE])
-    }
-
-    fn take_within(
+    /// [`LockError::Attacher`] if it does not exit; [`LockError::Io`].
+    pub fn acquire(
         working_dir: &Path,
         owner: &Account,
         lock: &WorkLock,
-        [grace, patience]: [Duration; 2],
+    ) -> Result<Self, LockError> {
+        Self::acquire_within(working_dir, owner, lock, [GRACE, TIMEOUT])
+    }
+
+    fn acquire_within(
+        working_dir: &Path,
+        owner: &Account,
+        lock: &WorkLock,
+        [grace, timeout]: [Duration; 2],
     ) -> Result<Self, LockError> {
         let path = working_dir.join(ATTACHER);
         let failed = |source| LockError::Io {
             path: path.clone(),
             source,
         };
-        let opened = if lock.alone {
+        let opened = if lock.is_dir {
             None
         } else {
             open(&path, owner).map_err(failed)?
         };
         let Some(mut file) = opened else {
             let file = lock.file.try_clone().map_err(failed)?;
-            return Ok(Self { file, own: false });
+            return Ok(Self {
+                file,
+                has_file: false,
+            });
         };
         let start = Instant::now();
-        let mut told = false;
-        // Nothing unlocks when this is dropped: the attacher has the same lock.
+        let mut reported = false;
+        // No explicit unlock on drop: the attacher shares the lock.
         while !try_lock(&file).map_err(failed)? {
             let waited = start.elapsed();
-            if waited >= grace && !told {
-                told = true;
-                Leftover::of(&mut file).deal_with();
+            if waited >= grace && !reported {
+                reported = true;
+                OrphanAttacher::of(&mut file).kill_or_warn();
             }
-            if waited >= patience {
+            if waited >= timeout {
                 let pid = recorded(&mut file);
                 return Err(LockError::Attacher { pid });
             }
-            thread::sleep(PAUSE);
+            thread::sleep(RETRY);
         }
-        note(&file, 0);
-        Ok(Self { file, own: true })
+        write_pid(&file, 0);
+        Ok(Self {
+            file,
+            has_file: true,
+        })
     }
 
-    /// Writes down whose it is from now on.
-    pub fn is_of(&self, process: u32) {
-        if self.own {
-            note(&self.file, process);
+    /// Records the attacher's process in the lock file.
+    pub fn record(&self, process: u32) {
+        if self.has_file {
+            write_pid(&self.file, process);
         }
     }
 }
@@ -185,9 +195,9 @@ impl AsFd for AttacherLock {
     }
 }
 
-/// Whether the lock is ours now.
+/// Whether the lock was acquired.
 fn try_lock(file: &File) -> io::Result<bool> {
-    // SAFETY: takes no pointer.
+    // SAFETY: no pointers are passed.
     if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
         return Ok(true);
     }
@@ -198,8 +208,8 @@ fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// For people, and for the next start. The lock holds without it: a disk may take no data.
-fn note(mut file: &File, process: u32) {
+/// For operators, and for the next start. On error, such as on a full disk, the lock still holds.
+fn write_pid(mut file: &File, process: u32) {
     let text = if process == 0 {
         String::new()
     } else {
@@ -211,7 +221,7 @@ fn note(mut file: &File, process: u32) {
         .and_then(|()| file.write_all(text.as_bytes()));
 }
 
-/// The file, made where it is missing. None where it is missing and cannot be made.
+/// The file, created if it is missing. `None` if it is missing and the disk is not writable.
 fn open(path: &Path, owner: &Account) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options
@@ -229,7 +239,7 @@ fn open(path: &Path, owner: &Account) -> io::Result<Option<File>> {
             };
         }
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
-            let text = "it is a symbolic link, which could lead anywhere: remove it";
+            let text = "it is a symbolic link, which is not followed: remove it";
             return Err(io::Error::new(error.kind(), text));
         }
         Err(error) => return Err(error),
@@ -241,90 +251,4 @@ fn open(path: &Path, owner: &Account) -> io::Result<Option<File>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use nix::unistd::getegid;
-
-    use super::*;
-
-    fn owner() -> Account {
-        Account {
-            user: String::new(),
-            group: String::new(),
-            uid: geteuid().as_raw(),
-            gid: getegid().as_raw(),
-        }
-    }
-
-    #[test]
-    fn one_at_a_time_and_the_second_learns_of_the_first() {
-        let dir = tempfile::tempdir().unwrap();
-        let first = WorkLock::take(dir.path(), &owner()).unwrap();
-        let told = WorkLock::take(dir.path(), &owner())
-            .unwrap_err()
-            .to_string();
-        let pid = std::process::id();
-        assert!(
-            told.starts_with(&format!("another couic (process {pid}) works with")),
-            "{told}"
-        );
-        drop(first);
-        WorkLock::take(dir.path(), &owner()).unwrap();
-    }
-
-    #[test]
-    fn one_keeper_at_a_time_as_long_as_anybody_has_the_descriptor() {
-        let dir = tempfile::tempdir().unwrap();
-        let lock = WorkLock::take(dir.path(), &owner()).unwrap();
-        let take =
-            |patience| AttacherLock::take_within(dir.path(), &owner(), &lock, [patience, patience]);
-        let first = take(Duration::ZERO).unwrap();
-        // Nobody's who could be ended.
-        first.is_of(std::process::id());
-        let handed_on = first.as_fd().try_clone_to_owned().unwrap();
-        drop(first);
-        let told = take(Duration::ZERO).unwrap_err().to_string();
-        assert!(
-            told.starts_with("the attacher of a couic that has ended")
-                && told.contains(&format!("kill process {}", std::process::id())),
-            "{told}"
-        );
-        thread::scope(|scope| {
-            let waiting = scope.spawn(|| take(PATIENCE));
-            drop(handed_on);
-            waiting.join().unwrap().unwrap();
-        });
-    }
-
-    #[test]
-    fn a_link_is_not_followed() {
-        let dir = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink("/dev/null", dir.path().join(NAME)).unwrap();
-        let told = WorkLock::take(dir.path(), &owner())
-            .unwrap_err()
-            .to_string();
-        assert!(
-            told.starts_with("cannot lock ") && told.contains(NAME) && told.ends_with("remove it"),
-            "{told}"
-        );
-    }
-
-    #[test]
-    fn without_a_file_the_directory_is_what_is_locked() {
-        let dir = tempfile::tempdir().unwrap();
-        // As on a file system that is read-only: there is no file, and none can be made.
-        let lock = WorkLock {
-            file: File::open(dir.path()).unwrap(),
-            alone: true,
-        };
-        assert!(try_lock(&lock.file).unwrap());
-        let claim = AttacherLock::take(dir.path(), &owner(), &lock).unwrap();
-        claim.is_of(1);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        let other = File::open(dir.path()).unwrap();
-        assert!(!try_lock(&other).unwrap());
-        drop(lock);
-        assert!(!try_lock(&other).unwrap(), "the attacher has it still");
-        drop(claim);
-        assert!(try_lock(&other).unwrap());
-    }
-}
+mod tests;

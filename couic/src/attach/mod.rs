@@ -1,24 +1,24 @@
-//! The attacher: a small process that alone may attach our programs, so that the process that listens and parses needs
-//! no right to.
+//! The attacher: a small process that attaches our programs, so that the serving process, which parses untrusted input,
+//! needs no capability for it.
 //!
 //! What holds:
-//! - The program is attached where the configuration says, also to interfaces that appear later, are created anew or
-//!   renamed. A program of ours that was detached from outside is attached again; another program is never replaced.
+//! - The program is attached to the interfaces in `ifaces`, also to those that appear later, are created again or
+//!   renamed. A program of ours that was detached from outside is attached again; a foreign program is never replaced.
 //! - The attacher acts on the configuration that it was started with; the serving process cannot ask for more
 //!   ([`wire`]).
-//! - It ends when the serving process does. Its links stay where they can be pinned ([`pins`]), and the next start
+//! - It exits when the serving process does. Its links stay attached if they are stored ([`pins`]), and the next start
 //!   replaces the program behind them: no frame passes in between ([`attachments`]).
 //! - A working directory has one attacher at a time.
-//! - An attacher that does not answer is in health within seconds ([`attacher`]).
+//! - An attacher that does not answer is reported in health within seconds ([`attacher`]).
 
 mod attacher;
 mod attachments;
 mod bpffs;
 mod detach;
 mod kernel;
-mod leftover;
 mod lock;
 mod modes;
+mod orphan;
 mod pattern;
 mod persistence;
 pub(crate) mod pins;
@@ -26,7 +26,7 @@ mod process;
 mod wire;
 
 pub(crate) use attacher::LOST;
-pub use attacher::{Attacher, AttacherError, Setup, Store};
+pub use attacher::{Attacher, AttacherError, LinkStore, Setup};
 pub use detach::{DetachError, Detached, detach};
 pub use lock::{AttacherLock, LOCK_FILES, LockError, WorkLock};
 pub use process::run_if_child;

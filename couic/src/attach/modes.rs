@@ -1,14 +1,13 @@
-//! How an interface may be filtered: by what the configuration asks for, what the interface carries, and what this kernel
-//! has.
+//! The modes in which an interface can be filtered, by `operation_mode`, its link layer, and the kernel's features.
 //!
-//! | | Ethernet | IP, generic XDP sees it | IP, generic XDP does not | anything else |
+//! | | Ethernet | IP, visible to generic XDP | IP, not visible to generic XDP | anything else |
 //! |---|---|---|---|---|
 //! | `auto` | native, generic, tcx | tcx, generic | tcx | - |
 //! | `native`, `offloaded` | that | - | - | - |
 //! | `generic` | generic | generic | - | - |
 //! | `tcx` | tcx | tcx | tcx | - |
 //!
-//! Without an Ethernet header TCX comes first: there the kernel itself says where the IP header is.
+//! Without an Ethernet header TCX comes first: there the kernel passes the offset of the IP header.
 
 use couic_common::XdpMode::{self, Generic, Native, Offloaded, Tcx};
 
@@ -16,7 +15,7 @@ use super::Interface;
 use couic_firewall::dataplane::{AttachError, OperationMode, Role};
 use couic_netlink::LinkLayer;
 
-/// What to try on an interface, in turn: never nothing.
+/// The modes to try on an interface, in this order; never empty.
 pub(super) fn candidate_modes(
     mode: OperationMode,
     interface: &Interface,
@@ -46,7 +45,7 @@ pub(super) fn candidate_modes(
     }
 }
 
-/// Which program it takes.
+/// The program for a mode and a link layer.
 pub(super) const fn role(mode: XdpMode, layer: LinkLayer) -> Role {
     match (mode, layer) {
         (Tcx, _) => Role::Tcx,
@@ -55,7 +54,7 @@ pub(super) const fn role(mode: XdpMode, layer: LinkLayer) -> Role {
     }
 }
 
-/// Why an interface is filtered in a mode that most are not, and what that costs.
+/// Why an interface is filtered in an unusual mode, and at what cost.
 pub(super) fn note(
     asked: OperationMode,
     mode: XdpMode,
@@ -71,7 +70,7 @@ pub(super) fn note(
         }
         (Tcx, _) if asked == OperationMode::Tcx => "by TCX, as operation_mode says".to_owned(),
         (Tcx, Some(theirs)) => format!("by TCX, behind the XDP program {theirs}, which is not Couic's"),
-        (Tcx, None) => "by TCX, since XDP was taken or refused when that began; operation_mode = \"native\" or \"generic\" and a restart take XDP, without a gap".to_owned(),
+        (Tcx, None) => "by TCX, since XDP was occupied or refused when it was attached; to change to XDP without a gap, set operation_mode = \"native\" or \"generic\" and restart couic".to_owned(),
         _ => return None,
     };
     Some(format!("{why}: {COST}"))
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_tried_where() {
+    fn modes_by_configuration_and_link_layer() {
         use OperationMode as Mode;
         let tried =
             |mode, layer, tcx| candidate_modes(mode, &interface(layer), tcx).unwrap_or_default();
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_says_why_and_at_what_cost() {
+    fn a_note_gives_reason_and_cost() {
         use OperationMode as Mode;
         let of = |asked, mode, layer, foreign: Option<&str>| {
             note(asked, mode, layer, foreign.map(str::to_owned)).unwrap_or_default()

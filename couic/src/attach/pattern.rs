@@ -1,19 +1,19 @@
-//! The names in `ifaces`: plain ones, and patterns in which `*` stands for any characters and `?` for one.
+//! The entries of `ifaces`: plain names, and patterns in which `*` matches any characters and `?` matches one.
 //!
-//! A pattern never means the loopback: who wants that names it.
+//! A pattern never matches the loopback interface, which must be named.
 
 use super::Interface;
 
-/// A name of the configuration.
+/// An entry of `ifaces`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern(String);
 
-/// An interface that the configuration means.
+/// An interface that `ifaces` selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted<'a> {
-    /// It.
+    /// The interface.
     pub(crate) interface: &'a Interface,
-    /// Whether it is named itself, not by a pattern.
+    /// Whether a plain name selects it, not only a pattern.
     pub(crate) named: bool,
 }
 
@@ -27,7 +27,7 @@ impl Pattern {
         &self.0
     }
 
-    /// Whether it names one interface.
+    /// Whether it is a plain name.
     pub(crate) fn is_name(&self) -> bool {
         !self.0.contains(['*', '?'])
     }
@@ -40,7 +40,7 @@ impl Pattern {
     }
 }
 
-/// Linear but for steps back to the last `*`, so at worst the product of two lengths of at most 15.
+/// Backtracks to the last `*` only, so the cost is at most the product of the lengths, 15 each.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut last_star: Option<(usize, usize)> = None;
@@ -68,7 +68,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
         .all(|byte| *byte == b'*')
 }
 
-/// The interfaces that the configuration means, in its request, each once.
+/// The interfaces that `ifaces` selects, in its order, each once.
 pub(crate) fn select<'a>(patterns: &[Pattern], interfaces: &'a [Interface]) -> Vec<Wanted<'a>> {
     let mut wanted: Vec<Wanted<'a>> = Vec::new();
     for pattern in patterns {
@@ -86,7 +86,7 @@ pub(crate) fn select<'a>(patterns: &[Pattern], interfaces: &'a [Interface]) -> V
     wanted
 }
 
-/// The names and patterns that mean none of these interfaces.
+/// The names and patterns without an interface.
 pub(crate) fn unmatched<'a>(
     patterns: &'a [Pattern],
     interfaces: &'a [Interface],
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_they_mean() {
+    fn patterns_match() {
         for (pattern, name, expected) in [
             ("eth0", "eth0", true),
             ("eth0", "eth01", false),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_wanted_once_and_named_wins() {
+    fn each_interface_is_selected_once_and_a_name_outweighs_a_pattern() {
         let all = [
             interface(1, "lo"),
             interface(2, "eth0"),
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(missing, ["wan?"]);
     }
 
-    /// The plain definition.
+    /// The definition, by recursion.
     fn oracle(pattern: &[u8], name: &[u8]) -> bool {
         match (pattern.split_first(), name.split_first()) {
             (None, None) => true,

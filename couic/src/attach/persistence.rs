@@ -1,5 +1,5 @@
-//! What holds links while no process of ours runs, as the attacher uses it: pin files are found at the start, pinned
-//! again when they are missing, and removed when links are kept elsewhere.
+//! Storing links for the next daemon: pins are read at the start, restored when they are missing, and removed when
+//! links are stored elsewhere.
 
 use std::{fs::File, io, os::fd::OwnedFd, path::PathBuf};
 
@@ -8,27 +8,27 @@ use super::{
     wire::Start,
 };
 
-/// Where links are between a daemon that ended and the next one.
+/// The place where links are stored.
 #[derive(Debug)]
 pub(super) struct Persistence {
     pub(super) place: Place,
-    /// Pin files: kept up to date, or to be removed when links are kept elsewhere.
+    /// The pin directory: maintained, or to be removed if links are stored elsewhere.
     pub(super) pins: Option<Pins>,
     pub(super) dir: PathBuf,
     owner: (u32, u32),
 }
 
-/// A link of the daemon before this one.
-pub(super) struct Kept {
+/// A link of the previous daemon.
+pub(super) struct StoredLink {
     pub(super) from: Place,
     pub(super) name: String,
     pub(super) link: OwnedFd,
 }
 
 impl Persistence {
-    /// To be called before the process is confined, as the directories may be root's. If links cannot be pinned, they
-    /// are kept nowhere, and the text says why.
-    pub(super) fn begin(start: &Start) -> (Self, Option<String>) {
+    /// Call it before the process is confined, since the directories may be root's. If links cannot be pinned, they are
+    /// not stored, and the text says why.
+    pub(super) fn open(start: &Start) -> (Self, Option<String>) {
         let mut persistence = Self {
             place: start.place,
             pins: None,
@@ -36,12 +36,12 @@ impl Persistence {
             owner: start.owner,
         };
         if start.place != Place::Pins {
-            // The daemon before this one may have left it empty, without the right to remove it.
+            // The previous daemon may have left it empty, without the right to remove it.
             if is_empty(&start.pins) {
                 remove_dirs(&start.pins);
             }
             let found = Pins::find(&start.pins).ok().flatten();
-            persistence.pins = found.and_then(|pins| pins.move_there().ok());
+            persistence.pins = found.and_then(|pins| pins.enter_dir().ok());
             return (persistence, None);
         }
         match Pins::enter(&start.pins, start.owner) {
@@ -57,10 +57,10 @@ impl Persistence {
         }
     }
 
-    /// Creates the directory anew after it was removed from outside.
+    /// Creates the directory again after it was removed from outside.
     ///
     /// # Errors
-    /// Such as `PermissionDenied` when the directory above is root's and this process is not.
+    /// Such as `PermissionDenied` if only root may write to its parent.
     pub(super) fn restore_dir(&self) -> io::Result<()> {
         let Some(pins) = &self.pins else {
             return Ok(());
@@ -69,23 +69,22 @@ impl Persistence {
         pins.move_to(&File::open(&self.dir)?.into())
     }
 
-    /// Removes the directories in which no link is pinned any more. What this process may not remove, the next start or
-    /// `couic detach` does.
+    /// Removes the directories if they are empty. On error, the next start or `couic detach` does it.
     pub(super) fn remove_dir(&self) {
         remove_dirs(&self.dir);
     }
 
-    /// The links that are pinned.
-    pub(super) fn found(&self) -> io::Result<Vec<Kept>> {
+    /// The pinned links.
+    pub(super) fn links(&self) -> io::Result<Vec<StoredLink>> {
         let Some(pins) = &self.pins else {
             return Ok(Vec::new());
         };
-        let all = pins.all().map_err(|error| {
+        let all = pins.links().map_err(|error| {
             let dir = self.dir.display();
             let text = format!("cannot adopt the filter that is pinned in {dir}: {error}");
             io::Error::new(error.kind(), text)
         });
-        let all = all?.into_iter().map(|(name, link)| Kept {
+        let all = all?.into_iter().map(|(name, link)| StoredLink {
             from: Place::Pins,
             name,
             link,

@@ -1,8 +1,9 @@
-//! Where links are kept while no process of ours runs.
+//! Where links are stored while no process of ours runs.
 //!
-//! - With systemd and a descriptor store, there: kept over restarts and crashes, closed by `systemctl stop`.
-//! - Else in files of a bpf filesystem, one for each link, in a directory of this configuration's own.
-//! - Else nowhere: the filter ends with the daemon, and health says so.
+//! - In systemd's descriptor store, if there is one: it survives restarts and crashes, and is closed by
+//!   `systemctl stop`.
+//! - Else in pin files on a bpf filesystem, one per link, in a directory of this configuration's own.
+//! - Else nowhere: the filter ends with the daemon, and health reports it.
 
 use std::{
     fs, io,
@@ -28,34 +29,34 @@ const COUIC: &str = "couic";
 /// `BPF_FS_MAGIC` of linux/magic.h.
 const MAGIC: libc::c_ulong = 0xcafe_4a11;
 
-/// Where links are to be kept.
+/// Where links are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Place {
-    /// In systemd's descriptor store, to which the serving process sends them.
+    /// In systemd's descriptor store; the serving process sends them there.
     Store,
-    /// In files of a bpf filesystem.
+    /// In pin files on a bpf filesystem.
     Pins,
     /// Nowhere.
     Nowhere,
 }
 
-/// What a link is called where it is kept. Names of interfaces change and may have dots, which bpf filesystems do not
-/// take; their indices do neither. For a moment an interface may have a link of each hook.
-pub(crate) fn slot(index: u32, hook: Hook) -> String {
+/// The name of a stored link. By index, because names of interfaces change and may have dots, which bpf filesystems
+/// refuse; and by hook, because an interface has both for a moment when its mode changes.
+pub(crate) fn link_name(index: u32, hook: Hook) -> String {
     match hook {
         Hook::Xdp => format!("if{index}"),
         Hook::Tcx => format!("tcx{index}"),
     }
 }
 
-/// The directory of links of the configuration with this working directory.
+/// The pin directory for this working directory.
 pub(crate) fn pin_dir(working_dir: &Path) -> PathBuf {
     let real = fs::canonicalize(working_dir);
     let path = real.as_deref().unwrap_or(working_dir).as_os_str();
-    let readable: String = path.to_string_lossy().chars().map(plain).collect();
+    let readable: String = path.to_string_lossy().chars().map(file_name_char).collect();
     let readable: String = readable.trim_matches('-').chars().take(60).collect();
-    // FNV-1a, so that no two directories have the same name by accident.
+    // FNV-1a, since the readable part is lossy.
     let hash = path.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
         (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3)
     });
@@ -64,8 +65,8 @@ pub(crate) fn pin_dir(working_dir: &Path) -> PathBuf {
         .join(format!("{readable}-{hash:016x}"))
 }
 
-/// What the name of a file in a bpf filesystem may have.
-fn plain(c: char) -> char {
+/// Replaces characters that the name of a pin must not have.
+fn file_name_char(c: char) -> char {
     if c.is_ascii_alphanumeric() || c == '_' {
         c
     } else {
@@ -73,27 +74,27 @@ fn plain(c: char) -> char {
     }
 }
 
-/// Whether links can be kept there.
+/// Whether a bpf filesystem is mounted there.
 pub(crate) fn is_bpf_fs(path: &Path) -> bool {
-    // By the path: one that this process may not open is one all the same.
+    // statfs(2), since this process may lack the right to open it.
     let found = nix::sys::statfs::statfs(path).map(|found| found.filesystem_type().0);
     found.is_ok_and(|kind| libc::c_ulong::try_from(kind).is_ok_and(|kind| kind == MAGIC))
 }
 
-/// Files that hold links: the current directory of the attacher, so that it needs no right on the way there later.
+/// The pin directory: the attacher's current directory, so that it needs no access to the directories above it later.
 #[derive(Debug)]
 pub(crate) struct Pins {
-    /// As it is reached.
+    /// The path for access.
     dir: PathBuf,
-    /// As it is called.
+    /// The absolute path.
     home: PathBuf,
 }
 
 impl Pins {
-    /// Makes the directory where it is missing, for this owner, and moves there.
+    /// Creates the directory for this owner if it is missing, and makes it the current directory.
     pub(crate) fn enter(dir: &Path, owner: (u32, u32)) -> io::Result<Self> {
         make_dirs(dir, owner)?;
-        Self::at(dir).move_there()
+        Self::at(dir).enter_dir()
     }
 
     fn at(dir: &Path) -> Self {
@@ -103,12 +104,12 @@ impl Pins {
         }
     }
 
-    /// By the current directory again, which is a new one.
+    /// Changes the current directory to a new pin directory.
     pub(crate) fn move_to(&self, dir: &OwnedFd) -> io::Result<()> {
         Ok(nix::unistd::fchdir(dir)?)
     }
 
-    /// Whether somebody has removed the directory, or put it elsewhere, where no later start finds it.
+    /// Whether the directory was removed or renamed from outside, so that no later start finds it.
     pub(crate) fn is_gone(&self) -> bool {
         let Ok(here) = fs::metadata(&self.dir) else {
             return true;
@@ -116,12 +117,12 @@ impl Pins {
         match fs::metadata(&self.home) {
             Ok(there) => (there.dev(), there.ino()) != (here.dev(), here.ino()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-            // The way there may be root's alone.
+            // The directories above may be closed to this process.
             Err(_) => here.nlink() == 0,
         }
     }
 
-    /// The directory as it is, for taking everything out of it. None where it is not there.
+    /// The existing directory, by its absolute path. `None` if it does not exist.
     pub(crate) fn find(dir: &Path) -> io::Result<Option<Self>> {
         match fs::metadata(dir) {
             Ok(_) => Ok(Some(Self::at(dir))),
@@ -130,15 +131,15 @@ impl Pins {
         }
     }
 
-    /// By the current directory from now on.
-    pub(crate) fn move_there(self) -> io::Result<Self> {
+    /// Makes it the current directory, and uses it by that from now on.
+    pub(crate) fn enter_dir(self) -> io::Result<Self> {
         std::env::set_current_dir(&self.dir)?;
         let dir = PathBuf::from(".");
         Ok(Self { dir, ..self })
     }
 
-    /// Everything that is kept: names and links. What is no link of XDP or TCX is not ours.
-    pub(crate) fn all(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+    /// The pinned links and their names. Objects other than XDP and TCX links are not ours, and skipped.
+    pub(crate) fn links(&self) -> io::Result<Vec<(String, OwnedFd)>> {
         let mut all = Vec::new();
         for file in fs::read_dir(&self.dir)? {
             let file = file?;
@@ -151,22 +152,22 @@ impl Pins {
         Ok(all)
     }
 
-    /// Whether there is a file of this name.
+    /// Whether a link is pinned under this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.dir.join(name).exists()
     }
 
-    /// Keeps a link, in the place of another of the name.
-    pub(crate) fn keep(&self, name: &str, link: &OwnedFd) -> io::Result<()> {
+    /// Pins a link, replacing one of the same name atomically.
+    pub(crate) fn pin(&self, name: &str, link: &OwnedFd) -> io::Result<()> {
         let new = format!("{name}-new");
-        self.forget(&new)?;
+        self.unpin(&new)?;
         let new = self.dir.join(new);
         link::pin(link.as_fd(), &new)?;
         fs::rename(new, self.dir.join(name))
     }
 
-    /// Does not keep it any more.
-    pub(crate) fn forget(&self, name: &str) -> io::Result<()> {
+    /// Removes a pin; a missing one is fine.
+    pub(crate) fn unpin(&self, name: &str) -> io::Result<()> {
         match fs::remove_file(self.dir.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -174,7 +175,7 @@ impl Pins {
     }
 }
 
-/// Makes the directory of links where it is missing, and the one it lies in, for this owner.
+/// Creates the pin directory and its parent for this owner if they are missing.
 pub(crate) fn make_dirs(dir: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
     make_dir(dir.parent().unwrap_or(Path::new(BPF_FS)), 0o755, uid)?;
     make_dir(dir, 0o700, uid)?;
@@ -184,19 +185,19 @@ pub(crate) fn make_dirs(dir: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether there is a directory and nothing in it.
+/// Whether the directory exists and is empty.
 pub(crate) fn is_empty(dir: &Path) -> bool {
     fs::read_dir(dir).is_ok_and(|mut files| files.next().is_none())
 }
 
-/// Takes the directory away, and the one it lies in where nobody else has one there; what is still in it keeps it there.
+/// Removes the directory and its parent, each if it is empty.
 pub(crate) fn remove_dirs(dir: &Path) {
     let _ = fs::remove_dir(dir);
     let above = dir.parent();
     let _ = above.map(fs::remove_dir);
 }
 
-/// Everybody may write to the top of a bpf filesystem, so what lies there may be anybody's.
+/// Creates a directory, or checks the existing one: the top of a bpf filesystem may be world-writable.
 fn make_dir(path: &Path, mode: u32, owner: u32) -> io::Result<()> {
     match fs::DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -208,7 +209,7 @@ fn make_dir(path: &Path, mode: u32, owner: u32) -> io::Result<()> {
         return Ok(());
     }
     let path = path.display();
-    let text = format!("{path} is somebody else's, or others may write to it: remove it");
+    let text = format!("{path} belongs to another user, or others may write to it: remove it");
     Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
 }
 
@@ -219,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_working_directory_has_a_name_that_the_filesystem_takes() {
+    fn each_working_directory_has_a_valid_pin_directory_of_its_own() {
         let a = pin_dir(Path::new("/no/such.dir/couic"));
         let b = pin_dir(Path::new("/no/such-dir/couic"));
         assert_ne!(a, b);
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_somebody_else_may_have_made_is_not_used() {
+    fn a_directory_that_others_may_write_to_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let me = geteuid().as_raw();
         let path = dir.path().join("couic");
@@ -250,7 +251,7 @@ mod tests {
         std::os::unix::fs::symlink("/", &path).unwrap();
         assert!(
             make_dir(&path, 0o700, me).is_err(),
-            "a link is not followed"
+            "a symbolic link is not followed"
         );
     }
 

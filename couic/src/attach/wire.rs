@@ -1,8 +1,8 @@
-//! What the serving process and its attacher say to each other: one JSON document a packet over a pair of
+//! The protocol between the serving process and its attacher: one JSON document per packet over a pair of
 //! `SOCK_SEQPACKET` sockets, with at most one descriptor (`SCM_RIGHTS`).
 //!
-//! The serving process may ask for what the configuration allows, and nothing else: after [`Request::Start`] no packet of
-//! it names an interface or a path, and there is one program for each role.
+//! The serving process can request only what the configuration allows: after [`Request::Start`], no request contains an
+//! interface or a path, and there is one program per role.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -19,120 +19,120 @@ use nix::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{attachments::State, pins::Place};
+use super::{attachments::InterfaceState, pins::Place};
 use couic_firewall::dataplane::{OperationMode, Role};
 
-/// The longest packet. All names and messages in one are bounded far below.
-const LONGEST: usize = 64 << 10;
+/// In bytes; all names and messages are far shorter.
+const MAX_PACKET: usize = 64 << 10;
 
-/// What the attacher is to do.
+/// A request to the attacher.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// Comes first.
+    /// The first request.
     Start(Start),
-    /// One of our programs, which comes with it.
+    /// One of our programs, with its descriptor.
     Program {
-        /// What it is for.
+        /// Its role.
         role: Role,
-        /// The kernel's number for it.
+        /// Its ID.
         id: u32,
     },
-    /// A link that systemd had kept, which comes with it.
-    Kept {
-        /// What it is called in the store.
+    /// A link from systemd's descriptor store, with its descriptor.
+    StoredLink {
+        /// Its name in the store.
         name: String,
     },
-    /// Our own claim on being the one attacher of this working directory, which comes with it.
-    Claim,
-    /// Put our program on all interfaces; answered by `Attached` or `Refused`.
+    /// The attacher's lock on the working directory, with its descriptor.
+    Lock,
+    /// Attach our program to all interfaces; answered by `Attached` or `Refused`.
     Attach,
-    /// Look at everything now; a report follows.
+    /// Check all interfaces now; a report follows.
     Check,
-    /// Answered by `Alive`, which a process that is stopped does not do.
+    /// Answered by `Alive`, unless the process is stopped or blocked.
     Probe,
-    /// Take our program off all interfaces and keep nothing; answered by `Detached`.
+    /// Detach our program from all interfaces and store nothing; answered by `Detached`.
     Detach,
 }
 
-/// What an attacher goes by, all its life.
+/// The configuration of an attacher, fixed for its lifetime.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Start {
     /// `ifaces`.
     pub(crate) ifaces: Vec<String>,
     /// `operation_mode`.
     pub(crate) mode: OperationMode,
-    /// Where links are kept.
+    /// Where links are stored.
     pub(crate) place: Place,
-    /// The directory of files that hold links, also where they are kept elsewhere from now on.
+    /// The pin directory; needed to remove old pins, too, if links are stored elsewhere.
     pub(crate) pins: PathBuf,
-    /// The configured user and group, numbers.
+    /// The configured user and group, as IDs.
     pub(crate) owner: (u32, u32),
-    /// Milliseconds between two looks at everything.
+    /// Milliseconds between two checks.
     pub(crate) period: u32,
 }
 
-/// What the attacher says.
+/// A message from the attacher.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Message {
-    /// It is confined, and can begin when it has its program.
+    /// It is confined, and ready for its program.
     Ready,
-    /// To [`Request::Attach`]: done.
+    /// Answer to [`Request::Attach`]: success.
     Attached,
-    /// To [`Request::Attach`]: not done.
+    /// Answer to [`Request::Attach`]: failure.
     Refused(String),
-    /// To [`Request::Detach`]: done.
+    /// Answer to [`Request::Detach`].
     Detached,
-    /// To [`Request::Probe`].
+    /// Answer to [`Request::Probe`].
     Alive,
-    /// An interface, in a report.
-    Interface(State),
-    /// Something else that somebody should look at, in a report.
+    /// Part of a report: an interface.
+    Interface(InterfaceState),
+    /// Part of a report: another problem for health.
     Problem(String),
-    /// The filter does not stay when this process ends, and why, in a report.
+    /// Part of a report: why the filter does not survive this process.
     Unsaved(String),
-    /// A report is complete: what was told before the one before it holds no more.
+    /// The report is complete and replaces the previous one.
     Reported,
-    /// A link to be kept by systemd comes with this.
-    Keep {
-        /// What to call it.
+    /// A link to be stored by systemd, with its descriptor.
+    Store {
+        /// Its name.
         name: String,
     },
-    /// What systemd keeps under this name is not needed any more.
-    Forget {
-        /// What it is called.
+    /// The link that systemd stores under this name is to be removed.
+    Remove {
+        /// Its name.
         name: String,
     },
-    /// Something for the log.
+    /// A line for the log.
     Note {
-        /// How bad it is.
+        /// Its severity.
         level: Level,
-        /// What.
+        /// The line.
         text: String,
     },
-    /// What is attached was not what should be.
+    /// An attachment differed from the configuration.
     Difference {
-        /// Whether it is as it should be now.
-        healed: bool,
+        /// Whether it was repaired.
+        repaired: bool,
     },
 }
 
-/// How bad a note is.
+/// The severity of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Level {
-    /// As it should be.
+    /// No action needed.
     Info,
-    /// Worth a look.
+    /// Degraded.
     Warn,
-    /// Must be looked at.
+    /// Action needed.
     Error,
 }
 
-/// One end.
+/// One end of the connection.
 #[derive(Debug)]
 pub(crate) struct Line(OwnedFd);
 
 impl Line {
-    /// Two ends of a new line.
+    /// Both ends of a new connection.
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = socketpair(
             AddressFamily::Unix,
@@ -155,20 +155,20 @@ impl Line {
         self.0.as_raw_fd()
     }
 
-    /// Ends the line in both directions, for all who have this end.
+    /// Shuts the connection down in both directions, for all holders of this end.
     pub(crate) fn hang_up(&self) {
-        // SAFETY: takes no pointer.
+        // SAFETY: no pointers are passed.
         unsafe { libc::shutdown(self.raw(), libc::SHUT_RDWR) };
     }
 
-    /// Sends a packet, with a descriptor or without.
+    /// Sends a packet, with an optional descriptor.
     pub(crate) fn send<T: Serialize>(
         &self,
         what: &T,
         fd: Option<BorrowedFd<'_>>,
     ) -> io::Result<()> {
         let body = serde_json::to_vec(what)?;
-        if body.len() > LONGEST {
+        if body.len() > MAX_PACKET {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
         let fds: Vec<RawFd> = fd.iter().map(AsRawFd::as_raw_fd).collect();
@@ -183,9 +183,9 @@ impl Line {
         Ok(())
     }
 
-    /// Receives a packet; None at the end of the line.
+    /// Receives a packet; `None` if the other end is closed.
     pub(crate) fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Option<OwnedFd>)>> {
-        let mut body = vec![0; LONGEST];
+        let mut body = vec![0; MAX_PACKET];
         let mut space = cmsg_space!(RawFd);
         let (len, fds) = {
             let mut buffers = [IoSliceMut::new(&mut body)];
@@ -208,7 +208,7 @@ fn descriptors(got: &nix::sys::socket::RecvMsg<'_, '_, ()>) -> Vec<OwnedFd> {
     let mut all = Vec::new();
     for message in got.cmsgs().into_iter().flatten() {
         if let ControlMessageOwned::ScmRights(fds) = message {
-            // SAFETY: the kernel has just made these for this process, and nobody else knows them.
+            // SAFETY: the kernel has just created these descriptors, and nothing else owns them.
             all.extend(
                 fds.into_iter()
                     .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
@@ -222,7 +222,7 @@ fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(nix::errno::Errno::EINTR) => {}
-            // Who has died without reading what was sent leaves this behind.
+            // The peer exited with unread packets.
             Err(nix::errno::Errno::ECONNRESET) => {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -243,18 +243,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packets_and_descriptors_arrive_and_the_end_is_told() {
+    fn packets_and_descriptors_arrive_and_the_end_is_reported() {
         let (ours, theirs) = Line::pair().unwrap();
         let theirs = Line::new(theirs);
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"hello").unwrap();
-        let keep = Message::Keep {
+        let store = Message::Store {
             name: "if2".to_owned(),
         };
-        theirs.send(&keep, Some(file.as_fd())).unwrap();
+        theirs.send(&store, Some(file.as_fd())).unwrap();
         theirs.send(&Message::Attached, None).unwrap();
         let (event, fd) = ours.receive::<Message>().unwrap().unwrap();
-        assert_eq!(event, keep);
+        assert_eq!(event, store);
         let mut same = File::from(fd.unwrap());
         io::Seek::rewind(&mut same).unwrap();
         let mut text = String::new();
@@ -267,14 +267,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_an_error_and_no_panic() {
+    fn an_invalid_message_is_an_error_and_no_panic() {
         let (ours, theirs) = Line::pair().unwrap();
         let theirs = Line::new(theirs);
         for text in ["", "x", "{\"Start\":{}}", "\"Fly\""] {
             theirs.send(&text, None).unwrap();
             assert!(ours.receive::<Request>().is_err(), "{text}");
         }
-        let long = "x".repeat(LONGEST);
+        let long = "x".repeat(MAX_PACKET);
         assert!(theirs.send(&long, None).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Who may change the configuration, and who may read the tokens in it.
+//! Checks of the configuration file's owner and mode.
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
@@ -12,25 +12,26 @@ const WRITE_OTHERS: u32 = 0o002;
 const READ_OTHERS: u32 = 0o004;
 const STICKY: u32 = 0o1000;
 
-/// Looks at owner and mode of the configuration file. What nobody can mean is refused: who may write to it decides who
-/// may do what, on a daemon that starts as root. What may be meant, and worked before, is answered as warnings.
+/// Checks the owner and mode of the configuration file. World-writable files and directories are refused, since the
+/// daemon may start as root. Risks that may be intended, and were accepted by earlier versions, are returned as
+/// warnings.
 ///
 /// # Errors
-/// What is wrong, with the command that mends it.
+/// The problem, with the command that repairs it.
 pub fn check_config_file(path: &Path, config: &Config) -> Result<Vec<String>, String> {
     let shown = path.display();
     // It has just been read.
     let Ok(found) = fs::metadata(path) else {
         return Ok(Vec::new());
     };
-    // Such as a pipe: nobody else writes to that later.
+    // Such as a pipe, whose owner and mode mean nothing.
     if !found.is_file() {
         return Ok(Vec::new());
     }
     let mode = found.mode();
     if mode & WRITE_OTHERS != 0 {
         return Err(format!(
-            "{shown}: everybody may change the configuration (mode {:04o}): run chmod o-w {shown}",
+            "{shown}: any user may change the configuration (mode {:04o}): run chmod o-w {shown}",
             mode & 0o7777
         ));
     }
@@ -39,7 +40,7 @@ pub fn check_config_file(path: &Path, config: &Config) -> Result<Vec<String>, St
     if fs::metadata(folder).is_ok_and(|f| f.mode() & (WRITE_OTHERS | STICKY) == WRITE_OTHERS) {
         let folder = folder.display();
         return Err(format!(
-            "{shown}: everybody may replace the configuration, since its folder is open to all: run chmod o-w {folder}"
+            "{shown}: any user may replace the configuration, since its directory is world-writable: run chmod o-w {folder}"
         ));
     }
     let mut warnings = Vec::new();
@@ -48,17 +49,17 @@ pub fn check_config_file(path: &Path, config: &Config) -> Result<Vec<String>, St
     if !expected.contains(&found.uid()) {
         let whose = owner_name(found.uid());
         warn(format!(
-            "{whose} may change the configuration: if that is not meant, run chown root {shown}"
+            "{whose} may change the configuration: if that is not intended, run chown root {shown}"
         ));
     }
     if mode & WRITE_GROUP != 0 && found.gid() != 0 {
         warn(format!(
-            "a group may change the configuration: if that is not meant, run chmod g-w {shown}"
+            "a group may change the configuration: if that is not intended, run chmod g-w {shown}"
         ));
     }
     if mode & READ_OTHERS != 0 && holds_secrets(config) {
         warn(format!(
-            "everybody on this machine can read the tokens in the configuration: run chmod o-r {shown}, make sure that root or {} can still read it, and replace the tokens if somebody may have",
+            "any user on this machine can read the tokens in the configuration: run chmod o-r {shown}, make sure that root or {} can still read it, and replace the tokens if another user may have read them",
             config.owner.user
         ));
     }
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
     use crate::config::Settings as _;
 
-    fn judge(text: &str, mode: u32, folder_mode: u32) -> Result<Vec<String>, String> {
+    fn check_mode(text: &str, mode: u32, folder_mode: u32) -> Result<Vec<String>, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("couic.toml");
         let me = owner_name(geteuid().as_raw());
@@ -99,25 +100,29 @@ mod tests {
     const SECRET: &str = "[reporting]\nenabled = true\nwebhook = \"https://h/550e8400-e29b-41d4-a716-446655440000\"\n";
 
     #[test]
-    fn what_nobody_can_mean_is_refused_with_the_fix() {
-        let told = judge("", 0o646, 0o700).unwrap_err();
+    fn world_writable_files_are_refused_with_the_fix() {
+        let told = check_mode("", 0o646, 0o700).unwrap_err();
         assert!(told.contains("(mode 0646): run chmod o-w /"), "{told}");
-        let told = judge("", 0o600, 0o707).unwrap_err();
+        let told = check_mode("", 0o600, 0o707).unwrap_err();
         assert!(told.contains("run chmod o-w /"), "{told}");
     }
 
     #[test]
-    fn tokens_that_all_can_read_are_warned_of() {
-        assert_eq!(judge("", 0o644, 0o700), Ok(Vec::new()), "no secret");
-        assert_eq!(judge(SECRET, 0o640, 0o1777), Ok(Vec::new()), "not for all");
-        let told = judge(SECRET, 0o644, 0o700).unwrap();
+    fn world_readable_tokens_give_a_warning() {
+        assert_eq!(check_mode("", 0o644, 0o700), Ok(Vec::new()), "no secret");
+        assert_eq!(
+            check_mode(SECRET, 0o640, 0o1777),
+            Ok(Vec::new()),
+            "not for all"
+        );
+        let told = check_mode(SECRET, 0o644, 0o700).unwrap();
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].contains("run chmod o-r /"), "{told:?}");
         assert!(!told[0].contains("550e8400"), "{told:?}");
     }
 
     #[test]
-    fn another_owner_is_warned_of() {
+    fn another_owner_gives_a_warning() {
         if !geteuid().is_root() {
             println!("skipped: only root can give files away");
             return;

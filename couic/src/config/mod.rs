@@ -1,8 +1,8 @@
-//! The configuration file: read into spanned TOML, checked key by key, and handed out as a struct that cannot be wrong.
+//! The configuration file: parsed as spanned TOML and checked key by key into a valid [`Config`].
 //!
-//! All mistakes are reported, each with file, line and key, before anything on the machine is touched. A key that
-//! nobody knows is a mistake. Secrets are wrapped in [`Secret`], which has no `Display` and an empty `Debug`; messages
-//! never quote a value that may be one.
+//! All mistakes are reported, each with file, line and key, before anything on the machine is touched. An unknown key
+//! is a mistake. Secrets are wrapped in [`Secret`], which has no `Display` and an empty `Debug`; messages never quote
+//! a value that may be a secret.
 //!
 //! A file of Couic 1.0 works unchanged: its five tables and their keys keep their names and meaning.
 
@@ -23,43 +23,41 @@ use couic_settings::Section;
 
 use couic_firewall::dataplane::{Limits, OperationMode};
 
-/// Where the file is, unless `-c` says otherwise.
+/// The default of `-c`.
 pub const DEFAULT_PATH: &str = "/etc/couic/couic.toml";
 
 /// The checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Interfaces to filter on, by name or pattern: at least one, no doubles.
+    /// Interfaces to filter on, by name or pattern: at least one, no duplicates.
     pub ifaces: Vec<String>,
-    /// How the XDP program is attached.
+    /// The mode in which the XDP program is attached.
     pub operation_mode: OperationMode,
-    /// Where clients and sets are. Absolute.
+    /// The directory of clients, sets and state. Absolute.
     pub working_dir: PathBuf,
-    /// Whose files these are.
+    /// The user and group of the daemon and its files.
     pub owner: Account,
     /// Table sizes, per address family.
     pub limits: Limits,
-    /// Whether hits are counted for each rule.
+    /// Whether hits are counted per rule.
     pub rule_counters: bool,
-    /// Whether rules outlive the daemon.
+    /// Whether rules survive a restart.
     pub persist: bool,
-    /// Where the log goes.
+    /// The log.
     pub logging: Logging,
-    /// The API's Unix socket. Absolute, and short enough for an address.
+    /// The API's Unix socket. Absolute, and short enough for a socket address.
     pub socket: PathBuf,
-    /// Whether the filter stays, where it can, when the daemon ends.
+    /// Whether the filter stays attached, if possible, when the daemon ends.
     pub keep_filter: bool,
-    /// Whether the guard rails hold for requests that do not ask for them.
+    /// Whether the guard applies to requests that do not ask for it.
     pub enforce_guard: bool,
-    /// Whom rule changes are reported to.
+    /// Reporting of rule changes to notifiers.
     pub reporting: Reporting,
-    /// Whom rule changes are shared with.
+    /// Sharing of rules with peers.
     pub peering: Peering,
-    /// Where plugins are looked for.
+    /// The directory of plugins.
     pub plugins_dir: PathBuf,
 }
-
-impl Config {}
 
 impl Settings for Config {
     fn read(root: &mut Section<'_>) -> Option<Self> {

@@ -1,4 +1,4 @@
-//! How the filter is attached: the names in the file.
+//! The values of `operation_mode`.
 
 use couic_firewall::dataplane::OperationMode;
 

@@ -1,4 +1,4 @@
-//! The keys about others: where reports go, and who the peers are.
+//! The sections `[reporting]` and `[peering]`.
 
 use std::{
     collections::BTreeSet,
@@ -12,12 +12,12 @@ use couic_peering::Limits;
 use couic_settings::{Noted, NotifierConfig, Secret, Section};
 use uuid::Uuid;
 
-/// Whom rule changes are reported to.
+/// `[reporting]`.
 #[derive(Clone, Debug)]
 pub struct Reporting {
-    /// Whether at all.
+    /// Whether rule changes are reported.
     pub enabled: bool,
-    /// How reports call this server; the host's name where it is missing.
+    /// The name of this server in reports; the host's name by default.
     pub name: Option<String>,
     /// An http or https URL. Its path is a secret.
     pub webhook: Option<Secret<String>>,
@@ -25,39 +25,39 @@ pub struct Reporting {
     pub notifiers: Vec<NotifierConfig>,
 }
 
-/// Whom rule changes are shared with.
+/// `[peering]`.
 #[derive(Clone, Debug)]
 pub struct Peering {
-    /// Whether at all.
+    /// Whether rules are shared.
     pub enabled: bool,
-    /// How long a deletion is remembered: the longest outage after which nothing that was deleted comes back.
+    /// The lifetime of tombstones: after a longer outage of a peer, deleted rules may come back.
     pub tombstones: Duration,
-    /// What those may do here who are none of the peers.
+    /// The limits of clients in group peering that are not in `peers`.
     pub limits: Limits,
-    /// Each host and port once, and each name.
+    /// The peers; hosts with ports are unique, and so are names.
     pub peers: Vec<Peer>,
 }
 
 /// Another node.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// What it is called here: that of its own client here, so that both ways are one peer's.
+    /// The name of its client here, so that both directions belong to one peer.
     pub name: ClientName,
     /// A host name or an address.
     pub host: String,
     /// The TCP port.
     pub port: u16,
-    /// Whether to speak TLS.
+    /// Whether to use TLS.
     pub tls: bool,
     /// The token of our client there.
     pub token: Secret<Uuid>,
-    /// More authorities to trust than those of the machine, PEM.
+    /// CA certificates to trust in addition to those of the system, PEM.
     pub ca: Option<PathBuf>,
-    /// What it may do here. Rules of policy ignore are sent to it only where it may add such here.
+    /// Its limits here. Rules of policy ignore are sent to it only if it may add such rules here.
     pub limits: Limits,
 }
 
-/// What the notifier that `webhook` makes is called.
+/// The name of the notifier defined by `webhook`, and that key.
 const WEBHOOK_IS_TAKEN: (&str, &str) = ("webhook", "reporting.webhook");
 
 pub(super) fn reporting(root: &mut Section<'_>) -> Option<Reporting> {
@@ -69,7 +69,7 @@ pub(super) fn reporting(root: &mut Section<'_>) -> Option<Reporting> {
     let taken: Vec<_> = taken.collect();
     let notifiers = NotifierConfig::read_all(&mut section, "notifiers", &taken);
     if let (Some(true), Some(None), Some([])) = (enabled, &webhook, notifiers.as_deref()) {
-        let message = "is missing: [reporting] is enabled and has nobody to report to";
+        let message = "is missing: [reporting] is enabled without a notifier";
         section.mistake::<()>(None, "webhook", message.to_owned());
     }
     section.finish();
@@ -81,7 +81,7 @@ pub(super) fn reporting(root: &mut Section<'_>) -> Option<Reporting> {
     })
 }
 
-/// A name that a header can hold.
+/// A name that is valid in an HTTP header.
 fn instance_name(section: &mut Section<'_>) -> Option<Option<String>> {
     let Some((text, line)) = section.string("name").ok()? else {
         return Some(None);
@@ -115,7 +115,7 @@ pub(super) fn peering(root: &mut Section<'_>) -> Option<Peering> {
     })
 }
 
-/// What a peer may do here; `defaults` holds for what is not said.
+/// The limits of a peer; `defaults` applies to missing keys.
 fn limits(section: &mut Section<'_>, defaults: &Limits) -> Option<Limits> {
     let ignore = section.bool("ignore", defaults.ignore);
     let number = |n: u8| Some(u64::from(n));
@@ -140,7 +140,7 @@ fn limits(section: &mut Section<'_>, defaults: &Limits) -> Option<Limits> {
     })
 }
 
-/// What no two peers may have in common.
+/// Values that must be unique among peers.
 #[derive(Default)]
 struct Seen {
     places: BTreeSet<(String, u16)>,
@@ -192,7 +192,7 @@ fn peer(mut section: Section<'_>, defaults: &Limits, seen: &mut Seen) -> Option<
     })
 }
 
-/// The name that is given, or one made of the host; with the port where two have the same host.
+/// The configured name, or one derived from the host, with the port if another peer has the same host.
 fn peer_name(
     section: &mut Section<'_>,
     host: Option<&str>,
@@ -219,7 +219,7 @@ fn peer_name(
     Some(name)
 }
 
-/// A host as a name: at most 48 characters, and nothing but letters, digits, - and _.
+/// A client name from a host: at most 48 letters, digits, - and _.
 fn name_of(host: &str) -> String {
     let fits = |c: char| {
         if c.is_ascii_alphanumeric() || c == '-' || c == '_' {
@@ -232,7 +232,7 @@ fn name_of(host: &str) -> String {
     bare.chars().map(fits).take(48).collect()
 }
 
-/// RFC 1123 labels (with the underscore that people use), or an address, IPv6 also in brackets.
+/// RFC 1123 labels (underscores are accepted, too), or an address, IPv6 also in brackets.
 fn host_name(text: &str) -> bool {
     let bracketed = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
     if text.parse::<IpAddr>().is_ok() || bracketed.is_some_and(|t| t.parse::<Ipv6Addr>().is_ok()) {

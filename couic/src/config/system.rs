@@ -1,4 +1,4 @@
-//! The keys about this machine: interfaces, owner, limits, log, socket.
+//! The keys for this machine: interfaces, owner, limits, log, socket.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -14,43 +14,43 @@ const LONGEST_INTERFACE: usize = 15;
 /// `sun_path` less its terminator.
 const LONGEST_SOCKET: usize = 107;
 
-/// What the tables can hold at most. [`Limits::check`] judges the two limits together.
+/// The most entries per key. [`Limits::check`] checks both limits together.
 const MOST_ENTRIES: u64 = 1 << 24;
 
-/// Where the log goes, and how it looks.
+/// `[logging]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logging {
     /// The directory of log files.
     pub dir: PathBuf,
-    /// When the next file is begun.
+    /// The rotation of log files.
     pub rotation: Rotation,
-    /// How many files are kept.
+    /// The number of log files to keep.
     pub max_log_files: usize,
     /// Text or JSON.
     pub format: LogFormat,
-    /// What is worth a line.
+    /// The lowest severity that is logged.
     pub level: LogLevel,
-    /// Whether lines go to standard output too.
+    /// Whether to log to standard output, too.
     pub stdout: bool,
 }
 
-/// When the next log file is begun, in UTC.
+/// The rotation of log files, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotation {
     /// At midnight.
     Daily,
     /// At midnight before Sunday.
     Weekly,
-    /// There is one file.
+    /// No rotation.
     Never,
 }
 
-/// How a log line looks.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For eyes.
+    /// For people.
     Text,
-    /// For programs: an object a line.
+    /// For programs: one object per line.
     Json,
 }
 
@@ -63,13 +63,13 @@ pub enum LogLevel {
     Warn,
     /// Changes and milestones too.
     Info,
-    /// Details for finding a fault.
+    /// Details for troubleshooting.
     Debug,
     /// All.
     Trace,
 }
 
-/// As the kernel's `dev_valid_name` judges; `*` and `?` make a pattern of it.
+/// Valid by the kernel's `dev_valid_name`, which accepts the `*` and `?` of patterns.
 fn interface_name(text: &str) -> bool {
     (1..=LONGEST_INTERFACE).contains(&text.len())
         && text != "."
@@ -164,7 +164,7 @@ pub(super) fn limits(root: &mut Section<'_>) -> Option<Limits> {
     limits
 }
 
-/// Whether hits are counted for each rule.
+/// Whether hits are counted per rule.
 pub(super) fn statistics(root: &mut Section<'_>) -> Option<bool> {
     let mut section = root.table("statistics");
     let per_rule = section.bool("per_rule", false);
@@ -172,7 +172,7 @@ pub(super) fn statistics(root: &mut Section<'_>) -> Option<bool> {
     per_rule
 }
 
-/// Whether rules survive a restart, and whether the filter stays when the daemon ends.
+/// Whether rules survive a restart, and whether the filter stays attached when the daemon ends.
 pub(super) fn state(root: &mut Section<'_>) -> Option<(bool, bool)> {
     let mut section = root.table("state");
     let persist = section.bool("persist", true);

@@ -1,4 +1,4 @@
-//! The files that must work, and how mistakes are told; the mistakes of each section have files of their own.
+//! Files that must be accepted, and the list of mistakes; the mistakes of each section are in files of their own.
 
 mod interfaces;
 mod peers;
@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 
 use super::*;
 
-/// What a file of Couic 1.0 looks like, on a machine that has root.
+/// A file of Couic 1.0, for the user root.
 const OLD: &str = r#"
 ifaces = ["eth0"]
 operation_mode = "native"
@@ -81,7 +81,7 @@ fn the_shortest_file_has_the_documented_defaults() {
 }
 
 #[test]
-fn the_example_is_valid_and_says_the_defaults() {
+fn the_example_is_valid_and_shows_the_defaults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/couic.toml");
     let text = fs::read_to_string(path)
         .unwrap()
@@ -148,7 +148,7 @@ fn all_mistakes_are_listed_in_the_order_of_lines_with_the_file() {
 }
 
 #[test]
-fn what_is_not_toml_is_told_by_its_lines() {
+fn invalid_toml_is_reported_by_line() {
     for (text, line) in [
         ("ifaces = [\"eth0\"", 1),
         ("a = 1\nb = = 2\n", 2),

@@ -1,4 +1,4 @@
-//! Why the daemon did not start. Exit code 1.
+//! Errors of the start. Exit code 1.
 
 use std::{error::Error, io, path::Path};
 
@@ -8,7 +8,7 @@ use couic_files::DirError;
 use couic_firewall::dataplane::LoadError;
 use couic_privsep::PrivilegeError;
 
-/// A step of the start failed. What was done before it is undone when this is returned.
+/// A step of the start failed. The steps before it have been undone.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The kernel is too old.
@@ -17,16 +17,16 @@ pub enum StartError {
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The working directory, or whose process this is.
+    /// The working directory, or the user of the process.
     #[error(transparent)]
     Dir(#[from] DirError),
-    /// Another daemon.
+    /// The locks on the working directory.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The clients.
     #[error(transparent)]
     Clients(#[from] RbacError),
-    /// The rules of an earlier daemon.
+    /// The persisted rules.
     #[error(transparent)]
     State(#[from] couic_firewall::journal::StateError),
     /// The data plane.
@@ -38,7 +38,7 @@ pub enum StartError {
     /// The socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
-    /// What it has too much of.
+    /// Dropping privileges.
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
     /// The notifiers.
@@ -50,21 +50,21 @@ pub enum StartError {
     /// The sets' directory.
     #[error("cannot use the directory of sets in the working directory: {0}")]
     Sets(io::Error),
-    /// The changes that wait to be confirmed.
+    /// The changes pending confirmation.
     #[error("cannot use the directory confirm in the working directory: {0}")]
     Confirmations(io::Error),
     /// Threads, signals.
     #[error("cannot {doing}: {source}")]
     System {
-        /// What was tried.
+        /// The step, as an infinitive.
         doing: &'static str,
-        /// Why not.
+        /// The error of the system call.
         source: io::Error,
     },
 }
 
 impl StartError {
-    /// What the verifier said, if it was the one, goes to a file of the working directory.
+    /// A verifier's log goes to a file in the working directory.
     pub(super) fn load(error: &LoadError, working_dir: &Path) -> Self {
         let file = match error {
             LoadError::Program(refusal) => refusal.save(working_dir),
@@ -79,7 +79,7 @@ impl StartError {
     }
 }
 
-/// An error and what led to it, on one line.
+/// An error and its sources, on one line.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

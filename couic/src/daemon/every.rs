@@ -1,4 +1,4 @@
-//! What is done over and over: a thread for each, ended together.
+//! Periodic work: one thread per task, stopped together.
 
 use std::{
     io,
@@ -35,11 +35,11 @@ impl Stop {
 }
 
 impl Repeaters {
-    /// Does `work` now, and `period` after it was done again. The period is measured by a clock that does not jump.
-    /// A panic is logged by the hook and ends that round only: an expiry that is late is better than none at all.
+    /// Runs `work` now, and again `period` (monotonic) after each run. A panic is logged by the hook and ends that
+    /// round only: a late expiry is better than none.
     ///
     /// # Errors
-    /// Where the thread cannot be made.
+    /// If the thread cannot be created.
     pub(super) fn every(
         &mut self,
         period: Duration,
@@ -61,12 +61,12 @@ impl Repeaters {
         Ok(())
     }
 
-    /// Ends all of them, and waits until they have.
+    /// Stops and joins all threads.
     pub(super) fn stop(&mut self) {
         *self.stop.stopped.lock() = true;
         self.stop.changed.notify_all();
         for thread in self.threads.drain(..) {
-            // It catches its panics; there is nothing to learn here.
+            // Never an error: panics are caught.
             let _ = thread.join();
         }
     }

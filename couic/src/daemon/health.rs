@@ -1,4 +1,4 @@
-//! `GET /v1/health`, collected anew for each request.
+//! `GET /v1/health`, collected for each request.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{peering::Engine, reporting::Notifiers};
 
-/// What the document is collected from.
+/// The sources of the document.
 pub(super) struct HealthSources {
     pub(super) filter: Arc<Filter>,
     pub(super) firewall: Arc<Firewall>,
     pub(super) panic_and_confirm: PanicAndConfirm,
-    /// Known since the start, as are the next two.
+    /// Found at the start, as are the next two.
     pub(super) unsaved: UnsavedState,
     pub(super) notes: Vec<String>,
     pub(super) missing_features: Vec<String>,

@@ -1,8 +1,8 @@
-//! Which files the serving process may still open once it serves.
+//! The files that the serving process may open.
 //!
-//! Its own: the working directory and the log, to write; the socket, to remove it at the end. To read: plugins, the
-//! certificates of authorities, and what the C library wants for names and plugins. Nobody's home, no other service's
-//! data, no device. Below that, owners and modes count as ever.
+//! Its own: the working directory and the log, to write; the socket, to remove it at shutdown. To read: plugins, CA
+//! certificates, and the C library's files for name services and plugins. No home directories, no data of other
+//! services, no devices. Owners and modes apply in addition.
 
 use std::{env, path::Path};
 
@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 
 use crate::config::Config;
 
-/// Libraries that plugins and name services need, and the time zones and certificates of the distribution.
+/// Libraries for plugins and name services, time zones and certificates of the distribution.
 const SYSTEM: &[&str] = &[
     "/usr",
     "/lib",
@@ -21,11 +21,10 @@ const SYSTEM: &[&str] = &[
     "/gnu/store",
 ];
 
-/// The kernel's own: interfaces, processors, memory, this process. What belongs to others there is guarded by the
-/// kernel.
+/// The kernel's: interfaces, processors, memory, this process. The kernel itself guards the rest.
 const KERNEL: &[&str] = &["/proc", "/sys"];
 
-/// What name services, TLS and the loader of libraries read in /etc.
+/// Read in /etc by name services, TLS and the dynamic loader.
 const ETC: &[&str] = &[
     "/etc/ca-certificates",
     "/etc/gai.conf",
@@ -45,7 +44,7 @@ const ETC: &[&str] = &[
     "/etc/ssl",
 ];
 
-/// Where resolv.conf leads to, and who answers for names.
+/// Targets of resolv.conf, and sockets of name services.
 const NAMES: &[&str] = &[
     "/run/NetworkManager",
     "/run/connman",
@@ -69,8 +68,8 @@ pub fn files(config: &Config) -> Files {
     if let Some(dir) = config.socket.parent() {
         files = files.remove(dir);
     }
-    // Names are looked up for years, and whoever changes resolv.conf replaces it: a rule is about the file that is
-    // there now. So all of /etc, where its modes keep secrets from this user; root has to do with what is there now.
+    // A rule refers to an inode, and resolv.conf is replaced by renaming. So all of /etc, where modes keep secrets from
+    // this user; root is limited to the files that exist now.
     if geteuid().is_root() {
         files = all(files, ETC);
     } else {
@@ -87,7 +86,7 @@ pub fn files(config: &Config) -> Files {
     }
     let plugins = config.reporting.notifiers.iter().map(|n| &n.plugin);
     for plugin in plugins.filter(|plugin| plugin.starts_with('/')) {
-        // The folder: a plugin may be replaced, and loaded again.
+        // The directory: a plugin may be replaced, and loaded again.
         files = files.read(Path::new(plugin).parent().unwrap_or(Path::new(plugin)));
     }
     files

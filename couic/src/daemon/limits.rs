@@ -1,23 +1,23 @@
-//! Limits of the process that are raised while it may still raise them: before it gives up root.
+//! Resource limits, raised before root is dropped.
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
 use couic_firewall::dataplane::counts_locked_memory;
 
-/// A connection is a file descriptor, and the customary soft limit of 1024 is a quarter of the connections that the
-/// API allows.
+/// Each connection is a file descriptor, and the usual soft limit of 1024 is a quarter of the connections that the API
+/// allows.
 pub(super) fn raise_descriptors() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536), hard));
     if let Err(error) = raised {
         tracing::warn!(
-            "cannot raise the limit of open files: {error}; the API takes fewer connections"
+            "cannot raise the limit of open files: {error}; the API accepts fewer connections"
         );
     }
 }
 
-/// Before Linux 5.11 a table of a BPF program counts as locked memory, of which a process may have 64 KiB by default.
-/// With what cannot be raised the kernel may still take the tables, so that it is the one to refuse.
+/// Before Linux 5.11, BPF maps count as locked memory, of which a process may have 64 KiB by default. An error is only
+/// logged, since the kernel may still accept the maps.
 pub(super) fn raise_locked_memory() {
     if !counts_locked_memory() {
         return;

@@ -1,15 +1,15 @@
-//! Large buffers go back to the kernel as soon as they are freed, and grow without a copy.
+//! Large buffers are returned to the kernel as soon as they are freed, and grow without a copy.
 //!
-//! A request's body may have 16 MiB. glibc serves what is larger than a threshold by mmap(2), but raises the threshold
-//! with every such buffer that is freed: later ones then stay in the arena of the thread that happened to serve them,
-//! 31 MiB an arena after one body that grew by doubling, and there are up to eight arenas a CPU. A threshold that is set
-//! stays (mallopt(3)). Other C libraries do not do this.
+//! A request's body may have 16 MiB. glibc allocates buffers above a threshold by mmap(2), but raises the threshold
+//! when such a buffer is freed: later ones then stay in the arena of their thread, 31 MiB per arena after one body
+//! that grew by doubling, with up to eight arenas per CPU. A threshold set by mallopt(3) stays. Other C libraries do
+//! not do this.
 
-/// Much larger than what the daemon handles all the time.
+/// Much larger than the usual allocations of the daemon.
 #[cfg(target_env = "gnu")]
 const LARGE: libc::c_int = 512 * 1024;
 
-/// For the whole process; best before it has threads.
+/// For the whole process; call it before threads are started.
 pub(super) fn give_back_large_buffers() {
     #[cfg(target_env = "gnu")]
     {
@@ -17,13 +17,13 @@ pub(super) fn give_back_large_buffers() {
         let done = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
         if done != 1 {
             tracing::warn!(
-                "the C library refuses its limit: memory of large requests may stay with the daemon"
+                "mallopt failed: the daemon may not return the memory of large requests to the kernel"
             );
         }
     }
 }
 
-/// What restoring a million rules has used and freed, 260 MiB, goes back to the kernel.
+/// Returns freed memory to the kernel: 260 MiB after restoring a million rules.
 pub(super) fn give_back_freed() {
     #[cfg(target_env = "gnu")]
     {

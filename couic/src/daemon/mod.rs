@@ -1,15 +1,15 @@
 //! The daemon: its parts, started in an order that matters.
 //!
 //! What holds:
-//! - The rules of all set files, and those of an earlier daemon, are in the tables before the first packet is matched
-//!   against them.
-//! - The process is the configured user's before it reads files that others wrote, and no thread has a privilege before
-//!   it reports or answers anything. The attacher, which attaches, can do nothing else.
-//! - Attaching the program is the last step of the start that can fail: after a failed step, the filter of the daemon
-//!   before this one is as it was, and no socket is left behind.
-//! - On SIGTERM and SIGINT, requests in progress are answered (for [`DRAIN`] at most), then the socket is removed and the
-//!   log flushed. Exit code 0. The filter stays if its links are kept, else it is detached.
-//! - When the attacher ends, the daemon ends with exit code 1, so that its supervisor starts both anew.
+//! - The rules of all set files, and the persisted ones, are in the tables before the first packet is matched against
+//!   them.
+//! - The process runs as the configured user before it reads untrusted files, and no thread has a privilege before it
+//!   reports or answers anything. The attacher is confined to attaching.
+//! - Attaching the program is the last step of the start that can fail: after a failed step, the filter of the previous
+//!   daemon is as it was, and no socket is left behind.
+//! - On SIGTERM and SIGINT, requests in progress are answered (for [`DRAIN`] at most), then the socket is removed and
+//!   the log flushed. Exit code 0. The filter stays attached if its links are stored, else it is detached.
+//! - When the attacher exits, the daemon exits with code 1, so that its supervisor restarts both.
 
 mod error;
 mod every;
@@ -56,31 +56,31 @@ use crate::{
 };
 pub use error::StartError;
 pub use landlock::files as files_of;
-use privileged::{KeptLinks, Privileged};
+use privileged::{Privileged, StoredLinks};
 use signals::Signals;
 use start::Running;
 use supervisor::Supervisor;
 use watchdog::Watchdog;
 
-/// How long requests in progress may take to be answered at the end.
+/// For requests in progress to be answered during shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// How long the log may take to be written out at the end.
-const LAST_LINES: Duration = Duration::from_secs(2);
+/// For the log to be flushed during shutdown.
+const LOG_FLUSH: Duration = Duration::from_secs(2);
 
-/// Runs until a signal ends it. `warnings` about the configuration file go to the log.
+/// Runs until a signal to terminate. `warnings` about the configuration file are logged.
 ///
 /// # Errors
 /// [`StartError`], after which nothing is left behind.
 pub fn run(config: &Config, warnings: &[String]) -> Result<(), StartError> {
-    // Before anything else is opened: what systemd passes on has fixed numbers.
-    let kept = supervisor::inherited();
+    // Before anything else is opened: descriptors passed by systemd have fixed numbers.
+    let stored = supervisor::inherited();
     couic_privsep::ignore_stray_signals();
     if let Some(why) = too_old() {
         return Err(StartError::Kernel(why));
     }
     check_process_user(&config.owner)?;
-    // Whatever asks for more is meant: the socket, log files.
+    // The socket and log files set wider modes explicitly.
     umask(Mode::from_bits_truncate(0o027));
     let log = Log::open(&config.logging, &config.owner)?;
     panic::set_hook(Box::new(|info| {
@@ -91,7 +91,7 @@ pub fn run(config: &Config, warnings: &[String]) -> Result<(), StartError> {
     limits::raise_descriptors();
     limits::raise_locked_memory();
     memory::give_back_large_buffers();
-    let outcome = run_logged(config, &log, kept);
+    let outcome = run_logged(config, &log, stored);
     match &outcome {
         Ok(()) => tracing::info!("couic has stopped"),
         Err(StartError::Filter(error @ AttacherError::Ended)) => {
@@ -99,34 +99,33 @@ pub fn run(config: &Config, warnings: &[String]) -> Result<(), StartError> {
         }
         Err(error) => tracing::error!("couic does not start: {error}"),
     }
-    log.close(LAST_LINES);
+    log.close(LOG_FLUSH);
     outcome
 }
 
-fn run_logged(config: &Config, log: &Log, kept: KeptLinks) -> Result<(), StartError> {
+fn run_logged(config: &Config, log: &Log, stored: StoredLinks) -> Result<(), StartError> {
     let runtime = runtime().map_err(StartError::system("start threads"))?;
     let signals = {
         let _inside = runtime.enter();
         Signals::catch().map_err(StartError::system("catch signals"))?
     };
     let supervisor = Supervisor::find().map(Arc::new);
-    let privileged = Privileged::start(config, log, supervisor.as_ref(), kept)?;
+    let privileged = Privileged::start(config, log, supervisor.as_ref(), stored)?;
     let attacher_ended = privileged.attacher.ended();
     let watchdog = Watchdog::new(supervisor.as_ref(), runtime.handle());
     let (running, listener, api) = Running::start(config, log, &runtime, privileged, watchdog)?;
     announce(config, supervisor.as_deref());
-    let alone = serve(&runtime, listener, api, signals, attacher_ended)?;
+    let attacher_exited = serve(&runtime, listener, api, signals, attacher_ended)?;
     if let Some(supervisor) = &supervisor {
         supervisor.stopping();
     }
     running.stop(&runtime);
-    if alone {
+    if attacher_exited {
         return Err(AttacherError::Ended.into());
     }
     Ok(())
 }
 
-/// The filter is attached, and requests are answered from now on.
 fn announce(config: &Config, supervisor: Option<&Supervisor>) {
     tracing::info!("listening on {}", config.socket.display());
     if let Some(supervisor) = supervisor {
@@ -134,7 +133,8 @@ fn announce(config: &Config, supervisor: Option<&Supervisor>) {
     }
 }
 
-/// At least two threads, so that a long list does not delay other requests. More than eight would wait for the rules lock.
+/// At least two threads, so that a long list does not delay other requests. More than eight would wait for the rules
+/// lock.
 fn runtime() -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     Builder::new_multi_thread()
@@ -145,7 +145,7 @@ fn runtime() -> std::io::Result<Runtime> {
         .build()
 }
 
-/// Serves until a signal comes. True where what came is the end of the attacher.
+/// Serves until a signal to terminate, or until the attacher exits: true then.
 fn serve(
     runtime: &Runtime,
     listener: UnixListener,
@@ -159,20 +159,20 @@ fn serve(
     runtime.block_on(async {
         let listener = tokio::net::UnixListener::from_std(listener)
             .map_err(StartError::system("use the socket"))?;
-        let alone = AtomicBool::new(false);
+        let attacher_exited = AtomicBool::new(false);
         let stop = async {
             tokio::select! {
                 () = signals.first() => {}
-                () = attacher_ended => alone.store(true, Ordering::Relaxed),
+                () = attacher_ended => attacher_exited.store(true, Ordering::Relaxed),
             }
         };
         let summary = api::serve(listener, Arc::new(api), stop, DRAIN).await;
         tracing::info!(
-            "{} connections served, {} refused, {} cut off at the end",
+            "{} connections served, {} refused, {} aborted at shutdown",
             summary.served,
             summary.refused,
             summary.aborted
         );
-        Ok(alone.load(Ordering::Relaxed))
+        Ok(attacher_exited.load(Ordering::Relaxed))
     })
 }

@@ -1,4 +1,4 @@
-//! The panic switch and the changes that wait to be confirmed, as the start finds them.
+//! The panic switch and pending changes: opened at the start, watched until shutdown.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,10 +8,9 @@ use super::{StartError, every::Repeaters, rules::Rules};
 use crate::config::Config;
 use couic_firewall::{confirm::Confirmations, panic_switch::PanicSwitch};
 
-/// How late a change may be undone, or the log say again that nothing is filtered.
+/// The delay of undoing a change, and of the reminder in the log that nothing is filtered.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Both.
 #[derive(Clone)]
 pub(super) struct PanicAndConfirm {
     pub(super) panic: Arc<PanicSwitch>,
@@ -19,8 +18,8 @@ pub(super) struct PanicAndConfirm {
 }
 
 impl PanicAndConfirm {
-    /// When the rules are in force, and before the first packet is judged: a wall that is open stays open, and a change
-    /// whose time is over is undone.
+    /// Call it after the rules are loaded and before the first packet is matched: an active panic switch stays active,
+    /// and an overdue change is undone.
     pub(super) fn open(config: &Config, rules: &Rules) -> Result<Self, StartError> {
         let panic = PanicSwitch::open(&config.working_dir, Arc::clone(&rules.firewall));
         panic.remind();
@@ -35,14 +34,14 @@ impl PanicAndConfirm {
         })
     }
 
-    /// The health document with what is to be said of both.
+    /// Adds both to the health document.
     pub(super) fn marked(&self, mut health: Health) -> Health {
         self.panic.mark(&mut health);
         self.confirmations.mark(&mut health);
         health
     }
 
-    /// On a thread of its own: undoing may wait for the disk.
+    /// On its own thread: undoing may wait for the disk.
     pub(super) fn watch(&self, repeaters: &mut Repeaters) -> Result<(), StartError> {
         let Self {
             panic,

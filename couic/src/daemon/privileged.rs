@@ -1,4 +1,4 @@
-//! The first half of the start: everything that takes privileges, which are gone afterwards.
+//! The first half of the start: everything that requires privileges, which are dropped at its end.
 
 use std::{
     os::{fd::OwnedFd, unix::net::UnixListener},
@@ -7,45 +7,44 @@ use std::{
 
 use couic_files::check_working_dir;
 use couic_plugin_host::Spawner;
-use couic_privsep::{Hardening, check_capabilities, give_up};
+use couic_privsep::{Hardening, check_capabilities, drop_privileges};
 
 use super::{
     StartError, landlock, privilege, rules::Rules, state::UnsavedState, supervisor::Supervisor,
 };
 use crate::{
     api::ListeningSocket,
-    attach::{Attacher, AttacherError, LOCK_FILES, Setup, Store, WorkLock},
+    attach::{Attacher, AttacherError, LOCK_FILES, LinkStore, Setup, WorkLock},
     config::Config,
     logging::Log,
     rbac::ClientStore,
 };
 
-/// The links that systemd kept.
-pub(super) type KeptLinks = Vec<(String, OwnedFd)>;
+/// The links from systemd's descriptor store, by name.
+pub(super) type StoredLinks = Vec<(String, OwnedFd)>;
 
-/// Starts the attacher while it can still inherit capabilities. Nothing is attached yet, and what is attached stays
-/// untouched.
+/// Starts the attacher while it can still inherit capabilities. No attachment changes yet.
 fn start_attacher(
     config: &Config,
     lock: &WorkLock,
     supervisor: Option<&Arc<Supervisor>>,
-    kept: KeptLinks,
+    stored: StoredLinks,
 ) -> Result<Attacher, AttacherError> {
     let store = supervisor.filter(|s| s.has_store());
-    let store = store.map(|s| Arc::clone(s) as Arc<dyn Store>);
-    Attacher::start(&Setup::of(config), lock, store, kept)
+    let store = store.map(|s| Arc::clone(s) as Arc<dyn LinkStore>);
+    Attacher::start(&Setup::of(config), lock, store, stored)
 }
 
-/// The checks and locks that need nothing of the kernel.
+/// The checks and locks of files, before any privileged call.
 fn claim(config: &Config) -> Result<(ClientStore, WorkLock), StartError> {
     check_working_dir(&config.working_dir, &config.owner, &LOCK_FILES)?;
-    let lock = WorkLock::take(&config.working_dir, &config.owner)?;
+    let lock = WorkLock::acquire(&config.working_dir, &config.owner)?;
     ListeningSocket::check(&config.socket)?;
     let clients = ClientStore::open(&config.working_dir)?;
     Ok((clients, lock))
 }
 
-/// The parts that take privileges to create. The privileges are given up once it exists.
+/// The parts whose creation requires privileges. The privileges are dropped once it exists.
 pub(super) struct Privileged {
     pub(super) clients: ClientStore,
     pub(super) lock: WorkLock,
@@ -64,25 +63,25 @@ impl Privileged {
         config: &Config,
         log: &Log,
         supervisor: Option<&Arc<Supervisor>>,
-        kept: KeptLinks,
+        stored: StoredLinks,
     ) -> Result<Self, StartError> {
         let (clients, lock) = claim(config)?;
         check_capabilities(&config.owner)?;
-        let missing = [log.trouble(), clients.unmade()].into_iter().flatten();
-        let missing = missing.map(str::to_owned).collect();
-        let unsaved = UnsavedState::found(&config.working_dir, missing);
-        // While still root, which may have to create its directory. Connections made now are answered once the API serves.
+        let problems = [log.problem(), clients.problem()].into_iter().flatten();
+        let problems = problems.map(str::to_owned).collect();
+        let unsaved = UnsavedState::found(&config.working_dir, problems);
+        // Before root is dropped, which may be needed to create its directory. Early connections wait for the API.
         let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
-        privilege::hand_on(config)?;
-        let mut attacher = start_attacher(config, &lock, supervisor, kept)?;
+        privilege::make_inheritable(config)?;
+        let mut attacher = start_attacher(config, &lock, supervisor, stored)?;
         let spawner = privilege::become_user(config)?;
         let (rules, program) = Rules::load(config)?;
         let missing_features = program.missing();
         if !missing_features.is_empty() {
             tracing::info!("{}", missing_features.join("; "));
         }
-        attacher.take(&program)?;
-        let hardening = give_up(&landlock::files(config), &[attacher.pid()])?;
+        attacher.send_programs(&program)?;
+        let hardening = drop_privileges(&landlock::files(config), &[attacher.pid()])?;
         Ok(Self {
             clients,
             lock,

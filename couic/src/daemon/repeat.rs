@@ -1,4 +1,4 @@
-//! The daemon's periodic work: expiry, heartbeat, self-check, a look at the interfaces.
+//! The daemon's periodic work: expiry, heartbeat, self-check, interfaces.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -7,27 +7,27 @@ use super::{
     filter::Filter,
     rules::Rules,
     selfcheck::{Checker, Found},
-    transitions::{Transition, Watch},
+    transitions::{InterfaceWatch, Transition},
     watchdog::Watchdog,
 };
 use crate::{api::SocketPlace, attach::LOST, metrics::MetricsRegistry};
 
-/// How late an expiry may be.
+/// The longest delay of an expiry.
 const EXPIRY: Duration = Duration::from_millis(200);
 
-/// Between two looks at the interfaces, and two heartbeats.
+/// Between two checks of the interfaces, and two heartbeats.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Between two rounds of the self-check.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Rounds of a second after which the log says again that the API's socket is out of reach.
+/// Rounds of a second between two log lines about an unreachable API socket.
 const SOCKET_REMINDER: u32 = 60;
 
 /// Starts a thread for each.
 ///
 /// # Errors
-/// When a thread cannot be started.
+/// If a thread cannot be started.
 pub(super) fn repeat(
     rules: &Rules,
     filter: &Arc<Filter>,
@@ -51,10 +51,10 @@ pub(super) fn repeat(
     let firewall = Arc::clone(&rules.firewall);
     let mut checker = Checker::new(firewall, Arc::clone(filter), Arc::clone(metrics));
     repeaters.every(MINUTE, "couic-check", move || checker.round())?;
-    // On a thread of its own: the kernel may be slow to answer.
+    // On its own thread: the kernel may be slow to answer.
     let (firewall, sets) = (Arc::clone(&rules.firewall), Arc::clone(&rules.sets));
     let filter = Arc::clone(filter);
-    let (mut watch, mut found) = (Watch::default(), Found::default());
+    let (mut watch, mut found) = (InterfaceWatch::default(), Found::default());
     let metrics = Arc::clone(metrics);
     let mut round = 0_u32;
     repeaters.every(SECOND, "couic-watch", move || {
@@ -62,7 +62,7 @@ pub(super) fn repeat(
         let interfaces = filter.interfaces();
         let transitions = watch.transitions(&interfaces);
         transitions.iter().for_each(Transition::log);
-        // It may be detached again before a round sees it attached.
+        // A program that is detached twice in a row shows no transition.
         let has_lost = interfaces
             .iter()
             .any(|i| i.problem.as_deref() == Some(LOST));
@@ -71,12 +71,12 @@ pub(super) fn repeat(
                 .iter()
                 .any(|transition| matches!(transition, Transition::Lost(..)))
         {
-            filter.look();
+            filter.check();
         }
         found.count(filter.differences(), &metrics);
         round = round.wrapping_add(1);
         if round.is_multiple_of(5) {
-            filter.forget_mended(&sets, &firewall);
+            filter.forget_repaired_sets(&sets, &firewall);
         }
         if round.is_multiple_of(SOCKET_REMINDER)
             && let Some(problem) = socket.problem()

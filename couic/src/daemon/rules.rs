@@ -1,4 +1,4 @@
-//! The rules that are in force before the first packet is judged: set files, and what an earlier daemon had.
+//! The rules that are in force before the first packet is matched: set files, and those of the previous daemon.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use couic_firewall::{
     rules::{Firewall, FirewallError, SetStore, SystemClock},
 };
 
-/// The rules of the set files, in the tables of a program that sees no packet yet.
+/// The rules, in the tables of a program that is not attached yet.
 pub(super) struct Rules {
     pub(super) firewall: Arc<Firewall>,
     pub(super) sets: Arc<SetStore>,
     pub(super) problems: Vec<SetProblem>,
-    /// What peering knew of rules in an earlier life.
+    /// Peering's registers of the previous daemon.
     pub(super) registers: Registers,
 }
 
 impl Rules {
-    /// Loads the program and gives it its rules.
+    /// Loads the program, and the rules into its tables.
     pub(super) fn load(config: &Config) -> Result<(Self, XdpProgram), StartError> {
         let Loaded {
             plane,
@@ -49,7 +49,7 @@ impl Rules {
     }
 }
 
-/// A set that cannot be read, or sets that do not fit, keep nothing else from working.
+/// A set that cannot be read, or sets that exceed the limits, do not fail the start.
 fn load_sets(
     config: &Config,
     firewall: &Firewall,

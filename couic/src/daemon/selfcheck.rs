@@ -1,5 +1,4 @@
-//! The self-check as the daemon does it: what was found goes to the log, to the metrics, and into health where it could
-//! not be mended.
+//! The periodic self-check: differences go to the log, to the metrics, and, if they cannot be repaired, to health.
 
 use std::sync::Arc;
 
@@ -9,10 +8,10 @@ use super::filter::Filter;
 use crate::metrics::MetricsRegistry;
 use couic_firewall::rules::{Firewall, SelfCheck};
 
-/// How many differences are named in the log, each round.
+/// Differences named in the log, per round.
 const NAMED: usize = 10;
 
-/// What is compared with what, and who is told.
+/// Compares the tables with the rules.
 pub(super) struct Checker {
     check: SelfCheck,
     firewall: Arc<Firewall>,
@@ -39,21 +38,21 @@ impl Checker {
     pub(super) fn round(&mut self) {
         let found = self.check.round(&self.firewall);
         for (list, healed, what) in [
-            (&found.healed, true, "is mended"),
-            (&found.left, false, "CANNOT be mended"),
+            (&found.healed, true, "repaired"),
+            (&found.left, false, "CANNOT be repaired"),
         ] {
             let count = u64::try_from(list.len()).unwrap_or(u64::MAX);
             self.metrics.count_differences("rule", healed, count);
             if !list.is_empty() {
                 let named = named(list);
                 tracing::error!(
-                    "self-check: the data plane did not hold what the rules say, or held a rule past its time; {what}: {named}"
+                    "self-check: the data plane differed from the rules, or held an expired one; {what}: {named}"
                 );
             }
         }
         let problem = (!found.left.is_empty()).then(|| {
             let named = named(&found.left);
-            format!("the data plane does not hold what the rules say for {named}: restart couic")
+            format!("the data plane differs from the rules for {named}: restart couic")
         });
         self.filter.set_table_problem(problem);
     }
@@ -68,7 +67,7 @@ fn named(list: &[RuleKey]) -> String {
     text.join(", ")
 }
 
-/// Counts what the attacher found since the last time.
+/// Counts the attacher's findings since the last call.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     healed: u64,
@@ -90,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn not_more_are_named_than_fit_a_line() {
+    fn the_log_line_is_bounded() {
         let one = RuleKey::new(Policy::Drop, "192.0.2.0/24".parse().unwrap());
         assert_eq!(named(&[one; 2]), "drop 192.0.2.0/24, drop 192.0.2.0/24");
         assert!(named(&[one; 10]).ends_with("/24"));
@@ -98,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_counted_is_not_counted_again() {
+    fn differences_are_counted_once() {
         let metrics = MetricsRegistry::new();
         let mut found = Found::default();
         for seen in [(1, 0), (1, 0), (3, 1)] {

@@ -1,5 +1,5 @@
-//! The three signals that mean "end well", and all those that must not end a firewall by surprise: SIGHUP, which comes
-//! when the terminal of a daemon in the foreground goes away, or from somebody who means "reload", SIGUSR1 and the like.
+//! The three signals that request shutdown, and those that must not end a firewall by surprise: SIGHUP, which a closed
+//! terminal sends to a daemon in the foreground and scripts send for "reload", SIGUSR1 and the like.
 
 use std::{future::poll_fn, io, task::Poll};
 
@@ -7,58 +7,58 @@ use couic_privsep::stray_signals;
 use nix::sys::signal::Signal as Name;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM, SIGINT and SIGQUIT, caught from the moment this is made: one that comes during the start is obeyed when it is
-/// done. And those that would end the process without being meant to.
+/// SIGTERM, SIGINT and SIGQUIT, which are handled after the start if they arrive during it; and signals that would end
+/// the process by default.
 #[derive(Debug)]
 pub(super) struct Signals {
-    ending: Vec<(i32, Signal)>,
+    terminating: Vec<(i32, Signal)>,
     stray: Vec<(i32, Signal)>,
 }
 
 impl Signals {
-    /// Call it inside of the runtime.
+    /// Call it within the runtime.
     pub(super) fn catch() -> io::Result<Self> {
         let caught = |number| Ok((number, signal(SignalKind::from_raw(number))?));
-        let ending = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT].into_iter();
-        // The last one cannot be caught with tokio's means: it is ignored without a word.
+        let terminating = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT].into_iter();
+        // Tokio cannot catch the last one: it is ignored without a log line.
         let stray = stray_signals().filter(|number| *number != libc::SIGRTMAX());
         Ok(Self {
-            ending: ending.map(caught).collect::<io::Result<_>>()?,
+            terminating: terminating.map(caught).collect::<io::Result<_>>()?,
             stray: stray.map(caught).collect::<io::Result<_>>()?,
         })
     }
 
-    /// Waits for one that means an end.
+    /// Waits for the first signal that requests shutdown.
     pub(super) async fn first(mut self) {
-        let ending = loop {
+        let terminating = loop {
             tokio::select! {
-                number = next(&mut self.ending) => break number,
-                number = next(&mut self.stray) => tell(number),
+                number = next(&mut self.terminating) => break number,
+                number = next(&mut self.stray) => log_stray(number),
             }
         };
-        let name = name(ending);
-        tracing::info!("{name}: finishing what is being answered, then stopping");
+        let name = name(terminating);
+        tracing::info!("{name}: answering requests in progress, then stopping");
     }
 }
 
-/// The number of the one that comes next.
+/// The number of the next signal.
 async fn next(signals: &mut [(i32, Signal)]) -> i32 {
     poll_fn(|context| {
-        let come = signals.iter_mut().find_map(|(number, signal)| {
-            let come = signal.poll_recv(context).is_ready();
-            come.then_some(*number)
+        let received = signals.iter_mut().find_map(|(number, signal)| {
+            let ready = signal.poll_recv(context).is_ready();
+            ready.then_some(*number)
         });
-        come.map_or(Poll::Pending, Poll::Ready)
+        received.map_or(Poll::Pending, Poll::Ready)
     })
     .await
 }
 
-fn tell(number: i32) {
+fn log_stray(number: i32) {
     let name = name(number);
     if number == libc::SIGHUP {
-        tracing::info!("{name}: nothing to do; set files are read again by couicctl sets reload");
+        tracing::info!("{name} is ignored; to read set files again, run couicctl sets reload");
     } else {
-        tracing::warn!("{name} was sent by somebody, and ends nothing; SIGTERM ends couic");
+        tracing::warn!("{name} is ignored; to stop couic, send SIGTERM");
     }
 }
 

@@ -30,12 +30,12 @@ use crate::{
     reporting::Reporting,
 };
 
-/// Changes that the log may lag behind: 100 ms at half a million a second, some 15 MB at most.
+/// Changes queued for the log: 100 ms at half a million per second, some 15 MB at most.
 const LOG_QUEUE: usize = 1 << 16;
 
-/// The parts that run until the end.
+/// The parts that run until shutdown.
 pub(super) struct Running {
-    // In the order in which they stop, also when a start fails halfway.
+    // In shutdown order, also if the start fails halfway.
     pub(super) peering: Option<Peering>,
     pub(super) repeaters: Repeaters,
     pub(super) rules: Rules,
@@ -55,11 +55,11 @@ impl Running {
         watchdog: Option<Watchdog>,
     ) -> Result<(Self, UnixListener, Api), StartError> {
         let mut rules = privileged.rules;
-        let changes = log.follow(rules.firewall.subscribe(LOG_QUEUE))?;
+        let changes = log.log_changes(rules.firewall.subscribe(LOG_QUEUE))?;
         let reporting = start_reporting(config, runtime, &rules.firewall, privileged.spawner)?;
         let registers = mem::take(&mut rules.registers);
         let peering = start_peering(config, runtime, &rules.firewall, registers)?;
-        // Subscribed before: what is undone now is reported.
+        // After the subscriptions, so that undone changes are reported.
         let panic_and_confirm = PanicAndConfirm::open(config, &rules)?;
         let filter = filter_packets(privileged.attacher, &rules)?;
         let metrics = Arc::new(MetricsRegistry::new());
@@ -116,7 +116,7 @@ impl Running {
     }
 }
 
-/// The last step that can fail, so that a start that is refused leaves the filter of the one before as it was.
+/// Attaches the filter: the last step that can fail, so that a failed start leaves the previous filter as it was.
 fn filter_packets(attacher: Attacher, rules: &Rules) -> Result<Arc<Filter>, StartError> {
     // Deadlines count from the heartbeat on, so it comes before the first packet.
     rules.firewall.heartbeat();

@@ -1,4 +1,4 @@
-//! Rules that outlive the daemon: the journal's part of the start, of health, and of what is done over and over.
+//! Persistent rules: the journal's part of the start, of health, and of periodic work.
 
 use std::{
     iter, mem,
@@ -17,12 +17,11 @@ use couic_firewall::{
     rules::{Firewall, Restored},
 };
 
-/// Where the journal is, in the working directory.
+/// The journal's directory, in the working directory.
 const DIR: &str = "state";
 
-/// Puts in force what an earlier daemon had, and records every change from now on. Before anybody follows the rules,
-/// and behind the set files: what a set file holds is not kept out by what was added beside it. Returns what peering
-/// knew of the rules.
+/// Restores the rules of the previous daemon, and records every change from now on. Call it before anything subscribes,
+/// and after the set files are loaded, which take precedence if there is no room for all. Returns peering's registers.
 pub(super) fn restore(working_dir: &Path, firewall: &Firewall) -> Result<Registers, StateError> {
     let (journal, mut recovered) = Journal::open(&working_dir.join(DIR))?;
     let registers = mem::take(&mut recovered.registers);
@@ -33,13 +32,13 @@ pub(super) fn restore(working_dir: &Path, firewall: &Firewall) -> Result<Registe
     } = firewall.restore(Arc::new(journal), recovered);
     tracing::info!("{rules} rules restored, {expired} have expired meanwhile");
     if kept > 0 {
-        tracing::error!("{}", kept_message(kept));
+        tracing::error!("{}", exceeding_message(kept));
     }
     memory::give_back_freed();
     Ok(registers)
 }
 
-/// With `persist = false` an old state is left alone, and would be back with `persist = true`.
+/// With `persist = false` an existing journal is left alone, and would be restored with `persist = true`.
 pub(super) fn warn_of_unused(working_dir: &Path) {
     let dir = working_dir.join(DIR);
     let has_files = dir
@@ -47,14 +46,14 @@ pub(super) fn warn_of_unused(working_dir: &Path) {
         .is_ok_and(|mut entries| entries.next().is_some());
     if has_files {
         tracing::warn!(
-            "[state] persist = false: the rules in {} are not restored, and nothing is added to them; they would be \
-             back with persist = true. Remove the directory if nobody wants them",
+            "[state] persist = false: the rules in {} are neither restored nor updated, and persist = true would restore \
+             them. Remove the directory if they are not needed",
             dir.display()
         );
     }
 }
 
-/// Brings changes to the disk, shortens the log, and puts in force what finds room.
+/// Syncs changes to the disk, compacts the journal, and admits restored rules for which there is room now.
 pub(super) fn keep_writing(
     repeaters: &mut Repeaters,
     firewall: &Arc<Firewall>,
@@ -85,17 +84,17 @@ pub(super) fn keep_writing(
     })
 }
 
-/// What waits goes to the disk.
+/// Writes pending changes to the disk.
 pub(super) fn close(firewall: &Firewall) {
     if let Some(journal) = firewall.journal() {
         journal.close();
         for problem in journal.problems().iter().filter(|p| p.file.is_none()) {
-            tracing::error!("state, at the end: {}", problem.message);
+            tracing::error!("state, at shutdown: {}", problem.message);
         }
     }
 }
 
-/// The wall stands whatever becomes of the disk, so that this is worth a look and no more.
+/// Adds the journal's problems; at worst `degraded`, since filtering does not depend on the disk.
 pub(super) fn add_to_health(mut health: Health, firewall: &Firewall) -> Health {
     let journal = firewall.journal();
     health.state_problems = journal.map(|j| j.problems()).unwrap_or_default();
@@ -103,7 +102,7 @@ pub(super) fn add_to_health(mut health: Health, firewall: &Firewall) -> Health {
     if kept > 0 {
         health.state_problems.push(StateProblem {
             file: None,
-            message: kept_message(kept),
+            message: exceeding_message(kept),
         });
     }
     if !health.state_problems.is_empty() && health.status == HealthStatus::Ok {
@@ -112,7 +111,7 @@ pub(super) fn add_to_health(mut health: Health, firewall: &Firewall) -> Health {
     health
 }
 
-/// What the disk keeps from being written: what was found at the start, and how it is now.
+/// Files that cannot be written: found at the start, and whether the disk is read-only now.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UnsavedState {
     working_dir: PathBuf,
@@ -120,37 +119,37 @@ pub(super) struct UnsavedState {
 }
 
 impl UnsavedState {
-    /// What the start could not write goes to the log, and stays in health until the next one.
+    /// Logs the problems; those of the start stay in health until the next start.
     pub(super) fn found(working_dir: &Path, at_start: Vec<String>) -> Self {
         let all = Self {
             working_dir: working_dir.to_owned(),
             at_start,
         };
-        all.told().for_each(|text| tracing::error!("{text}"));
+        all.messages().for_each(|text| tracing::error!("{text}"));
         all
     }
 
-    fn told(&self) -> impl Iterator<Item = String> {
+    fn messages(&self) -> impl Iterator<Item = String> {
         let read_only = statvfs(&self.working_dir)
             .is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY));
         let now = read_only.then(|| {
             let (dir, mount) = (self.working_dir.display(), mount_of(&self.working_dir));
             let mount = mount.display();
             format!(
-                "the working directory {dir} is read-only: filtering and the API go on, but clients, sets and rules cannot \
-                 be changed for good: run mount -o remount,rw {mount}"
+                "the working directory {dir} is read-only: filtering and the API go on, but changes of clients, sets and \
+                 rules are lost at a restart: run mount -o remount,rw {mount}"
             )
         });
         now.into_iter().chain(self.at_start.clone())
     }
 
-    /// The same in health, where it never is worse than degraded.
+    /// Adds the problems; at worst `degraded`.
     pub(super) fn add_to_health(&self, mut health: Health) -> Health {
-        let told = self.told().map(|message| StateProblem {
+        let problems = self.messages().map(|message| StateProblem {
             file: None,
             message,
         });
-        health.state_problems.extend(told);
+        health.state_problems.extend(problems);
         if !health.state_problems.is_empty() && health.status == HealthStatus::Ok {
             health.status = HealthStatus::Degraded;
         }
@@ -158,10 +157,10 @@ impl UnsavedState {
     }
 }
 
-fn kept_message(kept: usize) -> String {
+fn exceeding_message(kept: usize) -> String {
     format!(
-        "{kept} rules of before the restart do not fit and are NOT in force; they are kept on disk, and come in force as \
-         soon as there is room: raise [limits], or delete other rules"
+        "{kept} restored rules exceed the limits and are NOT in force; they stay on disk and come into force as soon as \
+         there is room: raise [limits], or delete other rules"
     )
 }
 
@@ -213,7 +212,7 @@ mod tests {
         let health = add_to_health(well(), &second);
         assert_eq!(health.status, HealthStatus::Degraded);
         let message = &health.state_problems[0].message;
-        assert!(message.starts_with("1 rules of before"), "{message}");
+        assert!(message.starts_with("1 restored rules exceed"), "{message}");
         let there = RuleKey::new(Policy::Drop, "10.0.0.1/32".parse().unwrap());
         second.remove(there, &origin).unwrap();
         assert_eq!(second.admit_kept(), 1);

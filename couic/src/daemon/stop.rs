@@ -1,11 +1,11 @@
-//! The end: subscribers stop, changes reach the disk, the filter stays or is detached, the socket goes last.
+//! Shutdown: subscribers stop, changes reach the disk, the filter stays or is detached, the socket is removed last.
 
 use tokio::runtime::Runtime;
 
 use super::{start::Running, state, subscribers::stop_reporting};
 
 impl Running {
-    /// Stops every part in order, and says in the log whether the filter stays.
+    /// Stops every part in order, and logs whether the filter stays.
     pub(super) fn stop(self, runtime: &Runtime) {
         let Self {
             peering,
@@ -22,8 +22,8 @@ impl Running {
         }
         repeaters.stop();
         state::close(&rules.firewall);
-        if filter.leave() {
-            tracing::info!("the filter stays on; it can be taken off by couic detach");
+        if filter.stop() {
+            tracing::info!("the filter stays attached; couic detach detaches it");
         }
         if let Some(reporting) = reporting {
             stop_reporting(runtime, reporting);

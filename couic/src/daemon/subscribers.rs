@@ -1,16 +1,15 @@
-//! Who follows the rules from the start on: reporting and peering.
+//! Subscribers of the rules: reporting and peering.
 
 use std::{fs, sync::Arc};
 
 use couic_plugin_host::Spawner;
 use tokio::runtime::Runtime;
 
-use super::{LAST_LINES, StartError};
+use super::{LOG_FLUSH, StartError};
 use crate::{config::Config, peering::Peering, reporting::Reporting};
 use couic_firewall::{journal::Registers, rules::Firewall};
 
-/// The rules of set files and of an earlier daemon are in force already: a restart is not a change that anybody wants
-/// to hear of.
+/// Call it after the rules are loaded: a restart is not a change to report.
 pub(super) fn start_reporting(
     config: &Config,
     runtime: &Runtime,
@@ -31,7 +30,7 @@ pub(super) fn start_reporting(
     ))?;
     for notifier in failed {
         tracing::error!(
-            "the notifier {} does not start, what is meant for it is kept: {}",
+            "the notifier {} does not start, its notifications are spooled: {}",
             notifier.name,
             notifier.reason
         );
@@ -40,7 +39,7 @@ pub(super) fn start_reporting(
     Ok(Some(reporting))
 }
 
-/// Before the first request is answered, so that no change is made that peers do not hear of.
+/// Call it before the first request is answered, so that peers learn of every change.
 pub(super) fn start_peering(
     config: &Config,
     runtime: &Runtime,
@@ -71,9 +70,9 @@ fn host_name() -> String {
 }
 
 pub(super) fn stop_reporting(runtime: &Runtime, reporting: Reporting) {
-    for left in runtime.block_on(reporting.stop(LAST_LINES)) {
+    for left in runtime.block_on(reporting.stop(LOG_FLUSH)) {
         tracing::warn!(
-            "{} notifications for {} are kept for the next start",
+            "{} notifications for {} are spooled for the next start",
             left.events,
             left.name
         );

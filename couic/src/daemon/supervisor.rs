@@ -1,5 +1,5 @@
-//! What systemd and the daemon tell each other: that it is ready, that it stops, and links that are to stay
-//! (sd_notify(3), sd_listen_fds(3)).
+//! systemd as the supervisor: readiness, watchdog, shutdown, and the descriptor store for links (sd_notify(3),
+//! sd_listen_fds(3)).
 
 use std::{
     env, io,
@@ -18,41 +18,41 @@ use nix::{
     sys::socket::{ControlMessage, MsgFlags, send, sendmsg},
 };
 
-use crate::attach::Store;
+use crate::attach::LinkStore;
 
-/// The first descriptor that systemd passes on.
+/// The first descriptor that systemd passes.
 const FIRST: RawFd = 3;
-/// More is not believed.
+/// Higher values of `LISTEN_FDS` are clamped.
 const MOST: RawFd = 4096;
-/// How the names of our links begin in the store.
+/// The prefix of our links' names in the store.
 const PREFIX: &str = "xdp-";
 
-/// systemd, where it has started this process as a unit of `Type=notify`.
+/// systemd, if it has started this process as a unit of `Type=notify`.
 #[derive(Debug)]
 pub(super) struct Supervisor {
     socket: UnixDatagram,
     store: bool,
-    /// How long it waits to hear that the daemon works.
+    /// The watchdog's timeout.
     watchdog: Option<Duration>,
-    /// It was told that the daemon is ready. Whoever waits for that must not find the socket full of other news.
+    /// `READY=1` was sent. No `WATCHDOG=1` before that, so that the socket cannot be full when it is.
     ready: AtomicBool,
 }
 
 impl Supervisor {
-    /// None where nobody wants to be told. Call it before this process gives up the way to the socket.
+    /// `None` without `NOTIFY_SOCKET`. Call it before this process drops the privilege to reach the socket.
     pub(super) fn find() -> Option<Self> {
         let name = env::var("NOTIFY_SOCKET").ok()?;
         let store = env::var("FDSTORE").is_ok_and(|n| n.parse().is_ok_and(|n: u32| n > 0));
-        match Self::at(&name, patience()) {
+        match Self::at(&name, watchdog_timeout()) {
             Ok(found) => Some(Self { store, ..found }),
             Err(error) => {
-                tracing::warn!("cannot tell systemd that couic is ready: {error}");
+                tracing::warn!("cannot notify systemd that couic is ready: {error}");
                 None
             }
         }
     }
 
-    /// At this socket, with no store.
+    /// With this socket, and no store.
     pub(super) fn at(name: &str, watchdog: Option<Duration>) -> io::Result<Self> {
         Ok(Self {
             socket: connect(name)?,
@@ -62,53 +62,52 @@ impl Supervisor {
         })
     }
 
-    /// How long it waits to hear that the daemon works, before it ends it: None where it does not.
+    /// The time without a notification after which systemd kills the daemon; `None` without a watchdog.
     pub(super) const fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
 
-    /// The daemon works. Counts for nothing before it is ready. Does not wait: a systemd that reads nothing has its
-    /// socket full of these.
+    /// Resets the watchdog. No effect before [`Supervisor::ready`]. Does not block, even if systemd does not read.
     pub(super) fn alive(&self) {
         if self.ready.load(Ordering::Acquire) {
-            self.mention("WATCHDOG=1\n");
+            self.try_notify("WATCHDOG=1\n");
         }
     }
 
-    /// Whether it keeps descriptors for this unit.
+    /// Whether it stores descriptors for this unit.
     pub(super) const fn has_store(&self) -> bool {
         self.store
     }
 
-    /// The filter stands and the API listens.
+    /// The filter is attached and the API listens.
     pub(super) fn ready(&self) {
-        self.tell("READY=1\nSTATUS=filtering\n");
+        self.notify("READY=1\nSTATUS=filtering\n");
         self.ready.store(true, Ordering::Release);
     }
 
-    /// The end has begun.
+    /// Shutdown has begun.
     pub(super) fn stopping(&self) {
-        self.mention("STOPPING=1\n");
+        self.try_notify("STOPPING=1\n");
     }
 
-    /// Where it does not listen, it is not told.
-    fn mention(&self, what: &str) {
+    /// Drops the message if the socket is full.
+    fn try_notify(&self, what: &str) {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         match send(self.socket.as_raw_fd(), what.as_bytes(), flags) {
             Ok(_) | Err(Errno::EAGAIN) => {}
-            Err(error) => tracing::warn!("cannot tell systemd how couic is: {error}"),
+            Err(error) => tracing::warn!("cannot notify systemd: {error}"),
         }
     }
 
-    fn tell(&self, what: &str) {
+    fn notify(&self, what: &str) {
         if let Err(error) = self.socket.send(what.as_bytes()) {
-            tracing::warn!("cannot tell systemd how couic is: {error}");
+            tracing::warn!("cannot notify systemd: {error}");
         }
     }
 }
 
-/// What the unit says by `WatchdogSec=`, if it is about this process.
-fn patience() -> Option<Duration> {
+/// `WatchdogSec=` of the unit, if it applies to this process.
+fn watchdog_timeout() -> Option<Duration> {
     let own = env::var("WATCHDOG_PID").map_or(true, |pid| pid == std::process::id().to_string());
     let micros = env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
     (own && micros > 0).then(|| Duration::from_micros(micros))
@@ -123,9 +122,9 @@ fn connect(name: &str) -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-impl Store for Supervisor {
-    fn keep(&self, name: &str, link: BorrowedFd<'_>) -> io::Result<()> {
-        // Links are not something to poll for.
+impl LinkStore for Supervisor {
+    fn store(&self, name: &str, link: BorrowedFd<'_>) -> io::Result<()> {
+        // Without FDPOLL=0, systemd would poll the descriptor and drop it on hang-up.
         let text = format!("FDSTORE=1\nFDPOLL=0\nFDNAME={PREFIX}{name}\n");
         let fds = [link.as_raw_fd()];
         let rights = [ControlMessage::ScmRights(&fds)];
@@ -135,13 +134,13 @@ impl Store for Supervisor {
         Ok(())
     }
 
-    fn forget(&self, name: &str) -> io::Result<()> {
+    fn remove(&self, name: &str) -> io::Result<()> {
         let text = format!("FDSTOREREMOVE=1\nFDNAME={PREFIX}{name}\n");
         self.socket.send(text.as_bytes()).map(drop)
     }
 }
 
-/// Links that systemd kept since a run before this one, by name. Call it once, before this process opens anything.
+/// The links that systemd has stored for the previous run, by name. Call it once, before this process opens anything.
 pub(super) fn inherited() -> Vec<(String, OwnedFd)> {
     let number = |name| env::var(name).ok()?.parse::<i32>().ok();
     let own = i32::try_from(std::process::id()).ok();
@@ -150,18 +149,18 @@ pub(super) fn inherited() -> Vec<(String, OwnedFd)> {
     }
     let count = number("LISTEN_FDS").unwrap_or(0).clamp(0, MOST);
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
-    take(count, &names)
+    inherited_links(count, &names)
 }
 
-fn take(count: i32, names: &str) -> Vec<(String, OwnedFd)> {
+fn inherited_links(count: i32, names: &str) -> Vec<(String, OwnedFd)> {
     let mut names = names.split(':');
     let mut links = Vec::new();
     for fd in FIRST..FIRST + count {
         let name = names.next().and_then(|name| name.strip_prefix(PREFIX));
-        // SAFETY: takes no pointer. Nobody who is started later is to have it.
+        // SAFETY: no pointers are passed. Children must not inherit the descriptor.
         let open = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } == 0;
         if let (Some(name), true) = (name, open) {
-            // SAFETY: open, passed on by systemd for this process, which has not looked at it before.
+            // SAFETY: it is open, passed by systemd to this process, and owned by nothing else yet.
             links.push((name.to_owned(), unsafe { OwnedFd::from_raw_fd(fd) }));
         }
     }
@@ -175,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_it_says_is_what_systemd_reads() {
+    fn notifications_have_the_format_of_systemd() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let systemd = UnixDatagram::bind(&path).unwrap();
@@ -191,18 +190,18 @@ mod tests {
         supervisor.alive();
         assert_eq!(heard(), "WATCHDOG=1\n");
         let file = File::open("/dev/null").unwrap();
-        supervisor.keep("if2", file.as_fd()).unwrap();
+        supervisor.store("if2", file.as_fd()).unwrap();
         assert_eq!(heard(), "FDSTORE=1\nFDPOLL=0\nFDNAME=xdp-if2\n");
-        supervisor.forget("if2").unwrap();
+        supervisor.remove("if2").unwrap();
         assert_eq!(heard(), "FDSTOREREMOVE=1\nFDNAME=xdp-if2\n");
         supervisor.stopping();
         assert_eq!(heard(), "STOPPING=1\n");
-        // More than any socket takes, and nobody reads.
+        // More than a socket buffers, without a reader.
         (0..10_000).for_each(|_| supervisor.alive());
     }
 
     #[test]
-    fn sockets_without_a_file_are_found_too() {
+    fn abstract_sockets_work_too() {
         let name = format!("couic-test-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let systemd = UnixDatagram::bind_addr(&address).unwrap();
@@ -215,6 +214,6 @@ mod tests {
     fn without_systemd_nothing_is_inherited() {
         // The environment of the test names another process, if any.
         assert!(inherited().is_empty());
-        assert!(take(0, "xdp-if2").is_empty());
+        assert!(inherited_links(0, "xdp-if2").is_empty());
     }
 }

@@ -1,29 +1,29 @@
-//! Notices when an interface is filtered no longer, or again.
+//! Detects interfaces that are no longer filtered, or are filtered again.
 
 use std::collections::BTreeMap;
 
 use couic_common::InterfaceHealth;
 
-/// Whether each interface was filtered at the last look.
+/// Whether each interface was filtered at the last check.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(super) struct InterfaceWatch {
     attached: BTreeMap<String, bool>,
 }
 
-/// Whether an interface is filtered has changed.
+/// A change of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Transition {
-    /// It is not any more, and why.
+    /// It is no longer filtered, and why.
     Lost(String, String),
-    /// It is again.
+    /// It is filtered again.
     Back(String),
 }
 
-impl Watch {
-    /// What has changed since the last time.
+impl InterfaceWatch {
+    /// The changes since the last call.
     pub(super) fn transitions(&mut self, interfaces: &[InterfaceHealth]) -> Vec<Transition> {
         let mut transitions = Vec::new();
-        // What matched a pattern and is gone is no loss, and not to be remembered.
+        // An interface that only matched a pattern is dropped once it is gone, which is no loss.
         self.attached
             .retain(|name, _| interfaces.iter().any(|i| i.name == *name));
         for interface in interfaces {
@@ -37,7 +37,9 @@ impl Watch {
             let before = self.attached.insert(name.clone(), *attached);
             match (before.unwrap_or(true), attached) {
                 (true, false) => {
-                    let why = problem.clone().unwrap_or_else(|| "unknown why".to_owned());
+                    let why = problem
+                        .clone()
+                        .unwrap_or_else(|| "unknown reason".to_owned());
                     transitions.push(Transition::Lost(name.clone(), why));
                 }
                 (false, true) => transitions.push(Transition::Back(name.clone())),
@@ -73,7 +75,7 @@ mod tests {
 
     #[test]
     fn each_transition_is_noticed_once() {
-        let mut watch = Watch::default();
+        let mut watch = InterfaceWatch::default();
         assert_eq!(
             watch.transitions(&[interface("a", true), interface("b", true)]),
             []

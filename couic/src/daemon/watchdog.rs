@@ -1,9 +1,9 @@
-//! What systemd hears as long as the daemon works (`WatchdogSec=`, sd_notify(3)).
+//! Watchdog notifications for systemd (`WatchdogSec=`, sd_notify(3)).
 //!
-//! It is told by the thread of the heartbeat, right after that has had the lock of the rules and has written to the
-//! tables, and only if the threads of the API have done something that they were asked for since it was told before. So
-//! a daemon in which either hangs is ended and started again, and the filter stands meanwhile. A disk that hangs, a
-//! client, a peer or an attacher that is slow are no reason: nothing here waits for them.
+//! The heartbeat thread sends them, right after it has held the rules lock and written to the tables, and only if the
+//! API threads have completed a task since the previous one. So systemd restarts a daemon in which either hangs, and
+//! the filter stays attached meanwhile. A disk that hangs, or a slow client, peer or attacher does not matter: nothing
+//! here waits for them.
 
 use std::{
     sync::{
@@ -17,19 +17,19 @@ use tokio::runtime::Handle;
 
 use super::supervisor::Supervisor;
 
-/// Tells systemd at half of the time that it waits.
+/// Notifies systemd at half of the watchdog's timeout.
 pub(super) struct Watchdog {
     supervisor: Arc<Supervisor>,
     api: Handle,
     half: Duration,
-    told: Option<Instant>,
-    /// The API has answered since that.
+    notified: Option<Instant>,
+    /// The API has answered since then.
     answered: Arc<AtomicBool>,
     asked: bool,
 }
 
 impl Watchdog {
-    /// None where nobody waits to hear of it.
+    /// `None` without a watchdog.
     pub(super) fn new(supervisor: Option<&Arc<Supervisor>>, api: &Handle) -> Option<Self> {
         let supervisor = Arc::clone(supervisor?);
         let half = supervisor.watchdog()? / 2;
@@ -37,25 +37,25 @@ impl Watchdog {
             supervisor,
             api: api.clone(),
             half,
-            told: None,
+            notified: None,
             answered: Arc::default(),
             asked: false,
         })
     }
 
-    /// How often [`Watchdog::beat`] is to be called at least: what one call asks the next one tells.
+    /// The longest period between calls of [`Watchdog::beat`]: each probes the API for the next.
     pub(super) fn period(&self) -> Duration {
         self.half / 4
     }
 
-    /// The rules are in order: systemd is told if it is time to and the API works, too. Waits for nobody.
+    /// The rules lock and the tables work: notifies systemd if it is due and the API answers. Does not block.
     pub(super) fn beat(&mut self) {
-        if self.told.is_some_and(|told| told.elapsed() < self.half) {
+        if self.notified.is_some_and(|at| at.elapsed() < self.half) {
             return;
         }
         if self.answered.swap(false, Ordering::AcqRel) {
             self.asked = false;
-            self.told = Some(Instant::now());
+            self.notified = Some(Instant::now());
             self.supervisor.alive();
         } else if !self.asked {
             self.asked = true;
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn systemd_is_told_only_if_the_api_answers() {
+    fn systemd_is_notified_only_if_the_api_answers() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let systemd = UnixDatagram::bind(&path).unwrap();
@@ -85,7 +85,7 @@ mod tests {
             let got = systemd.recv(&mut buffer).unwrap_or(0);
             String::from_utf8(buffer[..got].to_vec()).unwrap()
         };
-        // Its tasks run when this thread lets them.
+        // Its tasks run only in block_on.
         let runtime = Builder::new_current_thread().build().unwrap();
         let supervisor = Supervisor::at(path.to_str().unwrap(), Some(Duration::from_nanos(2)));
         let supervisor = Arc::new(supervisor.unwrap());

@@ -1,4 +1,4 @@
-//! A line for each rule change: who did what.
+//! A line for each rule change: actor, action, rule.
 
 use std::{
     io::{self, Write},
@@ -14,15 +14,15 @@ use super::{Fanout, stamp::Stamp, warning};
 use crate::config::LogFormat;
 use couic_firewall::rules::{Actor, EventKind, RuleEvent, Subscription};
 
-/// Changes of so much time are written together. Between two rounds nobody waits on the stream, so that the firewall
-/// wakes no thread for each change.
+/// Changes are collected for this time and written together. The thread sleeps meanwhile, so that the firewall does not
+/// wake it for each change.
 const ROUND: Duration = Duration::from_millis(5);
 
-/// How soon the thread notices that it is to end.
+/// The longest delay until the thread notices the shutdown.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// Lines are handed on in pieces of about this size.
-const PIECE: usize = 128 * 1024;
+/// Lines are written in chunks of about this size, in bytes.
+const CHUNK: usize = 128 * 1024;
 
 /// The thread that logs rule changes.
 #[derive(Debug)]
@@ -41,11 +41,11 @@ impl ChangeLog {
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new()
             .name("couic-changes".to_owned())
-            .spawn(move || follow(&changes, &fanout, Lines::new(format), &stopped))?;
+            .spawn(move || write_changes(&changes, &fanout, Lines::new(format), &stopped))?;
         Ok(Self { stop, thread })
     }
 
-    /// Writes what is queued and ends.
+    /// Logs the queued changes and ends the thread.
     pub fn close(self) {
         self.stop.store(true, Ordering::Release);
         if self.thread.join().is_err() {
@@ -54,7 +54,7 @@ impl ChangeLog {
     }
 }
 
-fn follow(changes: &Subscription, fanout: &Fanout, mut lines: Lines, stop: &AtomicBool) {
+fn write_changes(changes: &Subscription, fanout: &Fanout, mut lines: Lines, stop: &AtomicBool) {
     loop {
         let last = stop.load(Ordering::Acquire);
         let received = changes.recv_timeout(if last { Duration::ZERO } else { IDLE });
@@ -64,11 +64,11 @@ fn follow(changes: &Subscription, fanout: &Fanout, mut lines: Lines, stop: &Atom
         let idle = received.events.is_empty();
         for event in received.events.iter() {
             lines.push(event);
-            if lines.text.len() >= PIECE {
-                lines.hand_on(fanout);
+            if lines.text.len() >= CHUNK {
+                lines.flush(fanout);
             }
         }
-        lines.hand_on(fanout);
+        lines.flush(fanout);
         if last {
             return;
         }
@@ -78,7 +78,7 @@ fn follow(changes: &Subscription, fanout: &Fanout, mut lines: Lines, stop: &Atom
     }
 }
 
-/// Lines in the making. The same shape as what tracing's formatter writes, at a tenth of its cost.
+/// Formats lines as tracing's formatter does, at a tenth of its cost.
 struct Lines {
     text: Vec<u8>,
     count: u64,
@@ -90,7 +90,7 @@ struct Lines {
 impl Lines {
     fn new(format: LogFormat) -> Self {
         Self {
-            text: Vec::with_capacity(PIECE + 512),
+            text: Vec::with_capacity(CHUNK + 512),
             count: 0,
             format,
             at: Stamp::default(),
@@ -98,7 +98,7 @@ impl Lines {
         }
     }
 
-    fn hand_on(&mut self, fanout: &Fanout) {
+    fn flush(&mut self, fanout: &Fanout) {
         if self.count > 0 {
             fanout.push_bulk(&self.text, self.count);
             self.text.clear();
@@ -123,7 +123,7 @@ impl Lines {
         };
     }
 
-    /// Names, tags and CIDRs are of alphabets that need no escaping; the requester's own words are left to reports.
+    /// Names, tags and CIDRs need no escaping; metadata of requests is not logged.
     fn push_text(&mut self, event: &RuleEvent) -> io::Result<()> {
         let RuleEvent { entry, policy, .. } = event;
         let text = &mut self.text;
@@ -236,7 +236,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn text_says_who_did_what() {
+    fn text_has_actor_action_and_rule() {
         let client = Actor::Client("web-1".parse().unwrap());
         assert_eq!(
             line(LogFormat::Text, &event(client, "ssh", 1_795_248_060)),
@@ -268,7 +268,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn missed_changes_are_told_in_either_format() {
+    fn missed_changes_are_reported_in_either_format() {
         for format in [LogFormat::Text, LogFormat::Json] {
             let mut lines = Lines::new(format);
             lines.missed(17);
@@ -281,8 +281,8 @@ pub(super) mod tests {
         }
     }
 
-    /// The budget is 1 µs a line in a release build: `cargo test --release -p couic --lib a_line_is -- --nocapture`
-    /// prints it. Unoptimised and on a busy machine only a gross slip is caught.
+    /// The budget is 1 µs per line in a release build: `cargo test --release -p couic --lib a_line_is -- --nocapture`
+    /// prints the cost. The limit here is loose, for unoptimised builds on busy machines.
     #[test]
     fn a_line_is_cheap() {
         for format in [LogFormat::Text, LogFormat::Json] {

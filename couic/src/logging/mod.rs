@@ -1,12 +1,12 @@
 //! The log: lines to a rotated file and to standard output, and a line for each rule change.
 //!
 //! What holds:
-//! - Whoever logs never waits for a disk or a terminal: lines go into bounded buffers that threads of their own write
-//!   out. What does not fit is lost, and a line says how many there were.
-//! - Rule changes come from the event stream, in order, so that all ways to change a rule are logged alike. Their
-//!   thread formats them in bulk: a hundred thousand a second cost a few percent of a processor.
-//! - A file that cannot be opened is an error of the start; not so where the disk takes no data: then lines go elsewhere,
-//!   and the file is tried again.
+//! - Logging never blocks on a disk or a terminal: lines go into bounded buffers, written out by threads of their own.
+//!   Lines that do not fit are lost, and a line reports their number.
+//! - Rule changes are logged from the event stream, in order, whatever made them. Their thread formats them in bulk: a
+//!   hundred thousand per second cost a few percent of a CPU.
+//! - A log file that cannot be opened fails the start, unless the disk cannot be written: then lines go elsewhere, and
+//!   opening is retried.
 
 mod changes;
 mod outlet;
@@ -39,31 +39,31 @@ use couic_firewall::rules::Subscription;
 /// Why the log could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The file.
+    /// The log file cannot be opened.
     #[error(transparent)]
     File(#[from] RollingError),
-    /// A thread.
+    /// A thread cannot be started.
     #[error("cannot start the thread that writes the log: {0}")]
     Thread(io::Error),
-    /// There is a log already.
+    /// A global subscriber is set already.
     #[error("this process has a log already")]
     Twice,
 }
 
-/// The log of the process. [`Log::close`] writes out what is buffered.
+/// The log of the process. [`Log::close`] flushes it.
 #[derive(Debug)]
 pub struct Log {
     fanout: Fanout,
     format: LogFormat,
     level: LogLevel,
-    trouble: Option<String>,
+    problem: Option<String>,
 }
 
 impl Log {
-    /// Opens the log file, which belongs to `owner`, and takes over what the program traces.
+    /// Opens the log file, owned by `owner`, and installs the global subscriber of tracing.
     ///
     /// # Errors
-    /// [`LogError`] names the file and what to look at.
+    /// [`LogError`], which names the file and what to check.
     pub fn open(logging: &Logging, owner: &Account) -> Result<Self, LogError> {
         let log = Self::with_sinks(logging, owner)?;
         let subscriber = Registry::default().with(log.layer());
@@ -74,7 +74,7 @@ impl Log {
     fn with_sinks(logging: &Logging, owner: &Account) -> Result<Self, LogError> {
         let format = logging.format;
         let file = RollingFile::open(logging, owner)?;
-        let trouble = file.trouble();
+        let problem = file.problem();
         let file = Outlet::start("couic-log", file, format).map_err(LogError::Thread)?;
         let stdout = logging
             .stdout
@@ -88,14 +88,14 @@ impl Log {
             },
             format,
             level: logging.level,
-            trouble,
+            problem,
         })
     }
 
-    /// Why the log file could not be opened at the start, where the disk took no data then.
+    /// Why the log file could not be opened at the start, if the disk could not be written.
     #[must_use]
-    pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 
     fn layer(&self) -> Box<dyn Layer<Registry> + Send + Sync> {
@@ -122,12 +122,12 @@ impl Log {
         }
     }
 
-    /// Writes a line for each change that this subscription brings, until it is closed. None where the level leaves
-    /// such lines out.
+    /// Starts logging a line for each change of this subscription, until it is closed. `None` if the level excludes
+    /// them.
     ///
     /// # Errors
     /// [`LogError::Thread`].
-    pub fn follow(&self, changes: Subscription) -> Result<Option<ChangeLog>, LogError> {
+    pub fn log_changes(&self, changes: Subscription) -> Result<Option<ChangeLog>, LogError> {
         if matches!(self.level, LogLevel::Error | LogLevel::Warn) {
             return Ok(None);
         }
@@ -136,7 +136,7 @@ impl Log {
             .map_err(LogError::Thread)
     }
 
-    /// Writes out what is buffered, for as long as `deadline` allows: a terminal that nobody reads holds up no exit.
+    /// Flushes the buffers, for at most `deadline` each, so that a stuck terminal does not block the exit.
     pub fn close(&self, deadline: Duration) {
         self.fanout.file.close(deadline);
         if let Some(stdout) = &self.fanout.stdout {
@@ -145,7 +145,7 @@ impl Log {
     }
 }
 
-/// Where lines go.
+/// The outputs of the log.
 #[derive(Clone, Debug)]
 struct Fanout {
     file: Arc<Outlet>,
@@ -153,7 +153,7 @@ struct Fanout {
 }
 
 impl Fanout {
-    /// Lines from a thread that may wait: for the file until there is room, for standard output hardly.
+    /// Lines from a thread that may wait for room: a second for the file, hardly for standard output.
     fn push_bulk(&self, bytes: &[u8], lines: u64) {
         self.file.push(bytes, lines, Duration::from_secs(1));
         if let Some(stdout) = &self.stdout {
@@ -163,7 +163,7 @@ impl Fanout {
 }
 
 impl Write for Fanout {
-    /// One line, as the formatter of tracing writes it.
+    /// One line: the formatter of tracing calls this once per event.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.file.push(line, 1, Duration::ZERO);
         if let Some(stdout) = &self.stdout {
@@ -185,7 +185,7 @@ impl<'a> MakeWriter<'a> for Fanout {
     }
 }
 
-/// Microseconds in UTC.
+/// UTC with microseconds.
 struct Utc;
 
 impl FormatTime for Utc {
@@ -201,7 +201,7 @@ impl FormatTime for Utc {
     }
 }
 
-/// A line of the log about itself, which cannot go through tracing. `message` needs no escaping.
+/// A line about the log itself, which cannot go through tracing. `message` must need no escaping.
 fn warning(format: LogFormat, message: &str) -> String {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let mut stamp = stamp::Stamp::default();

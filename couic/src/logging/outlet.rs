@@ -1,4 +1,4 @@
-//! A bounded buffer and a thread that writes it out: who logs does not wait.
+//! A bounded buffer and a thread that writes it to a sink, so that logging does not block.
 
 use std::{
     fmt,
@@ -13,21 +13,21 @@ use parking_lot::{Condvar, Mutex};
 use super::warning;
 use crate::config::LogFormat;
 
-/// Some ten thousand lines; two of these are the most that an outlet holds.
+/// In bytes, some ten thousand lines; an outlet holds at most two of these.
 const CAPACITY: usize = 1 << 20;
 
-/// Lines on their way to one sink.
+/// A buffered sink.
 #[derive(Clone, Debug)]
-pub(super) struct Outlet(Arc<Shared>);
+pub(super) struct Outlet(Arc<SharedBuffer>);
 
-struct Shared {
-    state: Mutex<State>,
+struct SharedBuffer {
+    state: Mutex<BufferState>,
     filled: Condvar,
     emptied: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct BufferState {
     buffer: Vec<u8>,
     lines: u64,
     lost: u64,
@@ -36,7 +36,7 @@ struct State {
     done: bool,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for SharedBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outlet").finish_non_exhaustive()
     }
@@ -49,7 +49,7 @@ impl Outlet {
         sink: impl Write + Send + 'static,
         format: LogFormat,
     ) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedBuffer {
             state: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
@@ -61,12 +61,13 @@ impl Outlet {
         Ok(outlet)
     }
 
-    /// Hands over whole lines. Waits up to `patience` for room; then they are lost, and counted.
-    pub(super) fn push(&self, bytes: &[u8], lines: u64, patience: Duration) {
+    /// Queues complete lines. Waits up to `timeout` for room; then they are dropped and counted.
+    pub(super) fn push(&self, bytes: &[u8], lines: u64, timeout: Duration) {
         let mut state = self.0.state.lock();
-        let full = |s: &State| !s.buffer.is_empty() && s.buffer.len() + bytes.len() > CAPACITY;
-        if full(&state) && !patience.is_zero() {
-            let deadline = Instant::now() + patience;
+        let full =
+            |s: &BufferState| !s.buffer.is_empty() && s.buffer.len() + bytes.len() > CAPACITY;
+        if full(&state) && !timeout.is_zero() {
+            let deadline = Instant::now() + timeout;
             while full(&state) && !self.0.emptied.wait_until(&mut state, deadline).timed_out() {}
         }
         if full(&state) || state.closed {
@@ -82,7 +83,7 @@ impl Outlet {
         }
     }
 
-    /// Takes no more lines, and waits until all are written or the deadline is over.
+    /// Accepts no more lines, and waits until all are written or `deadline` has passed.
     pub(super) fn close(&self, deadline: Duration) {
         let deadline = Instant::now() + deadline;
         let mut state = self.0.state.lock();
@@ -92,7 +93,7 @@ impl Outlet {
     }
 }
 
-fn write_out(shared: &Shared, mut sink: impl Write, format: LogFormat) {
+fn write_out(shared: &SharedBuffer, mut sink: impl Write, format: LogFormat) {
     let mut buffer = Vec::new();
     let (mut failed, mut torn) = (0, false);
     loop {
@@ -108,10 +109,10 @@ fn write_out(shared: &Shared, mut sink: impl Write, format: LogFormat) {
         drop(state);
         shared.emptied.notify_all();
 
-        // Lost lines came after those in the buffer, or failed before them; either way the gap is told.
+        // Lines were dropped after those in the buffer, or failed before them; either way the gap is reported.
         if failed > 0 {
-            // On a line of its own, whatever became of the last one.
-            let text = if torn { "\n" } else { "" }.to_owned() + &told(failed, format);
+            // On a line of its own, even if the last one is torn.
+            let text = if torn { "\n" } else { "" }.to_owned() + &lost_message(failed, format);
             let (written, outcome) = put(&mut sink, text.as_bytes());
             torn = is_torn(&text.as_bytes()[..written], torn);
             if outcome.is_ok() {
@@ -134,7 +135,7 @@ fn write_out(shared: &Shared, mut sink: impl Write, format: LogFormat) {
     }
 }
 
-/// Writes as much as the sink takes, and answers how much that was.
+/// Writes as much as the sink accepts, and returns the number of bytes written.
 fn put(sink: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut written = 0;
     while written < bytes.len() {
@@ -148,135 +149,15 @@ fn put(sink: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     (written, Ok(()))
 }
 
-/// Whether the output ends in the middle of a line, after this was written.
+/// Whether the output ends within a line after this write.
 fn is_torn(written: &[u8], before: bool) -> bool {
     written.last().map_or(before, |last| *last != b'\n')
 }
 
-fn told(lost: u64, format: LogFormat) -> String {
+fn lost_message(lost: u64, format: LogFormat) -> String {
     let message = format!("{lost} log lines were lost here: this output was too slow, or full");
     warning(format, &message)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-
-    /// Hands each write to the test, and waits until it is taken.
-    struct Slow(mpsc::SyncSender<Vec<u8>>);
-
-    impl Write for Slow {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0
-                .send(bytes.to_vec())
-                .map_err(|_| io::Error::other("gone"))?;
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// How many lines are told to be lost, all in all.
-    fn lost(text: &[u8]) -> usize {
-        let text = String::from_utf8_lossy(text);
-        let told = text
-            .lines()
-            .filter_map(|l| l.split_once(" log lines were lost here"));
-        told.map(|(head, _)| head.rsplit(' ').next().unwrap().parse::<usize>().unwrap())
-            .sum()
-    }
-
-    #[test]
-    fn a_stuck_sink_holds_nobody_up_and_loses_countably() {
-        let (sender, written) = mpsc::sync_channel(0);
-        let outlet = Outlet::start("test", Slow(sender), LogFormat::Text).unwrap();
-        let line = [b'#'; 1024];
-        let pushed = 5_000;
-        for _ in 0..pushed {
-            outlet.push(&line, 1, Duration::ZERO);
-        }
-        outlet.close(Duration::from_millis(1));
-        let all: Vec<u8> = written.iter().flatten().collect();
-        let kept = all.iter().filter(|b| **b == b'#').count() / line.len();
-        assert_eq!(kept + lost(&all), pushed);
-        assert!((1024..=2 * 1024 + 1).contains(&kept), "bounded: {kept}");
-    }
-
-    #[test]
-    fn a_patient_writer_loses_nothing() {
-        let (sender, written) = mpsc::sync_channel(0);
-        let outlet = Outlet::start("test", Slow(sender), LogFormat::Text).unwrap();
-        let reader = thread::spawn(move || written.iter().map(|w| w.len()).sum::<usize>());
-        for _ in 0..5_000 {
-            outlet.push(&[b'x'; 1024], 1, Duration::from_secs(30));
-        }
-        outlet.close(Duration::from_secs(30));
-        drop(outlet);
-        assert_eq!(reader.join().unwrap(), 5_000 * 1024);
-    }
-
-    #[test]
-    fn what_a_full_disk_refused_is_told_when_it_works_again() {
-        struct Full(u32, mpsc::Sender<Vec<u8>>);
-        impl Write for Full {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0 += 1;
-                if self.0 == 1 {
-                    return Err(io::ErrorKind::StorageFull.into());
-                }
-                self.1.send(bytes.to_vec()).unwrap();
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let (sender, written) = mpsc::channel();
-        let outlet = Outlet::start("test", Full(0, sender), LogFormat::Text).unwrap();
-        outlet.push(b"one\ntwo\n", 2, Duration::ZERO);
-        while !outlet.0.state.lock().waiting {
-            thread::yield_now();
-        }
-        outlet.push(b"three\n", 1, Duration::ZERO);
-        outlet.close(Duration::from_secs(30));
-        let all: Vec<Vec<u8>> = written.iter().collect();
-        assert_eq!(all.len(), 2);
-        assert_eq!((lost(&all[0]), &all[1][..]), (2, &b"three\n"[..]));
-    }
-
-    #[test]
-    fn a_line_that_a_full_disk_cut_off_ends_before_the_next() {
-        struct Filling(usize, mpsc::Sender<Vec<u8>>);
-        impl Write for Filling {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                let taken = bytes.len().min(self.0);
-                if taken == 0 {
-                    // Somebody makes room.
-                    self.0 = 1 << 20;
-                    return Err(io::ErrorKind::StorageFull.into());
-                }
-                self.0 -= taken;
-                self.1.send(bytes[..taken].to_vec()).unwrap();
-                Ok(taken)
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let (sender, written) = mpsc::channel();
-        let outlet = Outlet::start("test", Filling(6, sender), LogFormat::Text).unwrap();
-        outlet.push(b"one\ntwo\nthree\n", 3, Duration::ZERO);
-        while !outlet.0.state.lock().waiting {
-            thread::yield_now();
-        }
-        outlet.push(b"four\n", 1, Duration::ZERO);
-        outlet.close(Duration::from_secs(30));
-        let all: Vec<u8> = written.iter().flatten().collect();
-        assert_eq!(lost(&all), 2, "of three, one was written whole");
-        assert!(all.starts_with(b"one\ntw\n") && all.ends_with(b"\nfour\n"));
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
-//! The log file, a new one each day or week.
+//! The log file, rotated daily or weekly.
 //!
-//! Not tracing-appender's: that one forgets a file at every start, even the one it is about to append to, and leaves
-//! files with whatever owner and mode the process happens to have.
+//! tracing-appender does not fit: it deletes a file at every start, even the one that it is about to append to, and
+//! does not set owner and mode.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -18,25 +18,24 @@ use nix::unistd::geteuid;
 
 use super::{stamp, warning};
 use crate::config::{LogFormat, Logging, Rotation};
-use couic_files::Account;
-use couic_files::{refuses_data, way_out};
+use couic_files::{Account, advice, refuses_data};
 
 const NAME: &str = "couic.log";
 const DAY: u64 = 86_400;
-/// Seconds until a file that cannot be opened is tried again.
+/// Seconds between two attempts to open a file.
 const RETRY: u64 = 60;
 
 /// The log file cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open the log file {}: {source}: look at [logging] dir, its owner and its mode", path.display())]
+#[error("cannot open the log file {}: {source}: check [logging] dir, its owner and its mode", path.display())]
 pub struct RollingError {
     /// The file, or its directory.
     pub path: PathBuf,
-    /// Why not.
+    /// The error of the system call.
     pub source: io::Error,
 }
 
-/// Appends to the file of the present day or week.
+/// Appends to the file of the current day or week.
 pub(super) struct RollingFile {
     dir: PathBuf,
     rotation: Rotation,
@@ -45,13 +44,13 @@ pub(super) struct RollingFile {
     format: LogFormat,
     now: fn() -> u64,
     file: File,
-    /// Unix seconds: the file is right from here to there.
+    /// The period of the file, in Unix seconds.
     span: std::ops::Range<u64>,
-    /// Whether it is the file of its name, as far as we know.
+    /// Whether the file was in place under its name at the last check.
     in_place: bool,
-    /// Unix seconds: when that was looked at.
-    looked: u64,
-    trouble: Option<String>,
+    /// When that was checked, in Unix seconds.
+    checked: u64,
+    problem: Option<String>,
 }
 
 fn unix_now() -> u64 {
@@ -70,21 +69,21 @@ impl RollingFile {
         let mut span = span(logging.rotation, now_is);
         let path = dir.join(name(logging.rotation, span.start));
         let opened = make_dir(dir, owner).and_then(|()| open_file(&path, owner));
-        let mut trouble = None;
+        let mut problem = None;
         let file = match opened {
             Err(source) if refuses_data(&source) => {
-                let way = way_out(dir, &source);
-                trouble = Some(format!(
-                    "the log file {} cannot be written: {source}; lines go to {}, and the file is tried again each minute; {way}",
+                let advice = advice(dir, &source);
+                problem = Some(format!(
+                    "the log file {} cannot be written: {source}; lines go to {}, and opening the file is retried each minute; {advice}",
                     path.display(),
                     if logging.stdout {
-                        "standard output alone"
+                        "standard output only"
                     } else {
                         "standard error"
                     }
                 ));
                 span = now_is..now_is.saturating_add(RETRY);
-                instead(logging.stdout).map_err(|source| RollingError { path, source })?
+                fallback(logging.stdout).map_err(|source| RollingError { path, source })?
             }
             other => other.map_err(|source| RollingError { path, source })?,
         };
@@ -97,20 +96,20 @@ impl RollingFile {
             now,
             file,
             span,
-            in_place: trouble.is_none(),
-            looked: now_is,
-            trouble,
+            in_place: problem.is_none(),
+            checked: now_is,
+            problem,
         };
         rolling.prune();
         Ok(rolling)
     }
 
-    /// Why the start could not open the file: the disk takes no data.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.clone()
+    /// Why the file could not be opened at the start, if the disk could not be written.
+    pub(super) fn problem(&self) -> Option<String> {
+        self.problem.clone()
     }
 
-    /// Where the next file cannot be opened, the lines go on in the old one, which says so, once a minute.
+    /// Begins the next file. On error, lines go on in the old one, with a line about the error once a minute.
     fn roll(&mut self, now: u64) -> io::Result<()> {
         let span = span(self.rotation, now);
         let path = self.dir.join(name(self.rotation, span.start));
@@ -126,7 +125,7 @@ impl RollingFile {
                 self.span = now..now.saturating_add(RETRY);
                 self.in_place = false;
                 let shown = path.display();
-                // A path with a quote in it is not worth breaking JSON for.
+                // A quote in the path must not break JSON.
                 let message =
                     format!("cannot open the log file {shown}: {e}").replace(['"', '\\'], "?");
                 let line = warning(self.format, &message);
@@ -135,13 +134,13 @@ impl RollingFile {
         }
     }
 
-    /// Whether somebody has moved or removed the file, as other programs that rotate logs do: then a new one is made.
-    /// Looked at once a second at most.
-    fn was_taken_away(&mut self, now: u64) -> bool {
-        if !self.in_place || now == self.looked {
+    /// Whether the file was moved or removed, as by logrotate: then a new one is created. Checked at most once a
+    /// second.
+    fn was_moved(&mut self, now: u64) -> bool {
+        if !self.in_place || now == self.checked {
             return false;
         }
-        self.looked = now;
+        self.checked = now;
         let path = self.dir.join(name(self.rotation, self.span.start));
         let Ok(ours) = self.file.metadata() else {
             return false;
@@ -152,8 +151,8 @@ impl RollingFile {
         }
     }
 
-    /// Deletes the oldest files beyond those to keep. What is not named as ours are is left alone; a file that cannot
-    /// be deleted is tried again the next time.
+    /// Deletes the oldest log files beyond those to keep. Other files are left alone; on error, the next rotation
+    /// retries.
     fn prune(&self) {
         let Ok(items) = fs::read_dir(&self.dir) else {
             return;
@@ -172,7 +171,7 @@ impl RollingFile {
 impl Write for RollingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let now = (self.now)();
-        if !self.span.contains(&now) || self.was_taken_away(now) {
+        if !self.span.contains(&now) || self.was_moved(now) {
             self.roll(now)?;
         }
         self.file.write(bytes)
@@ -183,7 +182,7 @@ impl Write for RollingFile {
     }
 }
 
-/// The seconds that share a file with `now`. Weeks begin on Sunday.
+/// The period of the file that `now` belongs to. Weeks begin on Sunday.
 fn span(rotation: Rotation, now: u64) -> std::ops::Range<u64> {
     let today = now / DAY;
     match rotation {
@@ -227,15 +226,15 @@ fn make_dir(dir: &Path, owner: &Account) -> io::Result<()> {
     Ok(())
 }
 
-/// Where lines go while there is no file.
-fn instead(on_stdout: bool) -> io::Result<File> {
+/// The output while there is no file.
+fn fallback(on_stdout: bool) -> io::Result<File> {
     if on_stdout {
         return OpenOptions::new().write(true).open("/dev/null");
     }
     Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?))
 }
 
-/// A link in place of the file is not followed: the directory may belong to somebody with fewer rights than we have.
+/// Does not follow a symbolic link: the directory may belong to a less privileged user.
 fn open_file(path: &Path, owner: &Account) -> io::Result<File> {
     let file = OpenOptions::new()
         .append(true)
@@ -250,185 +249,4 @@ fn open_file(path: &Path, owner: &Account) -> io::Result<File> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        cell::Cell,
-        os::unix::fs::{MetadataExt, PermissionsExt},
-    };
-
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::config::LogLevel;
-
-    thread_local!(static NOW: Cell<u64> = const { Cell::new(0) });
-
-    /// 2026-11-21, a Saturday, 23:59:50.
-    const SATURDAY: u64 = 1_795_305_590;
-
-    fn owner() -> Account {
-        Account {
-            user: "root".to_owned(),
-            group: "root".to_owned(),
-            uid: geteuid().as_raw(),
-            gid: nix::unistd::getegid().as_raw(),
-        }
-    }
-
-    fn logging(dir: &Path, rotation: Rotation, keep: usize) -> Logging {
-        Logging {
-            dir: dir.to_owned(),
-            rotation,
-            max_log_files: keep,
-            format: LogFormat::Text,
-            level: LogLevel::Info,
-            stdout: false,
-        }
-    }
-
-    fn open(dir: &Path, rotation: Rotation, keep: usize, now: u64) -> RollingFile {
-        NOW.set(now);
-        RollingFile::open_at(&logging(dir, rotation, keep), &owner(), || NOW.get()).unwrap()
-    }
-
-    fn files(dir: &TempDir) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(dir.path())
-            .unwrap()
-            .map(|i| i.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_day_a_file_and_the_oldest_goes() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("couic.log.old"), "not ours").unwrap();
-        let mut log = open(dir.path(), Rotation::Daily, 2, SATURDAY);
-        for day in 0..4 {
-            NOW.set(SATURDAY + day * DAY);
-            log.write_all(format!("day {day}\n").as_bytes()).unwrap();
-        }
-        let kept = [
-            "couic.log.2026-11-23",
-            "couic.log.2026-11-24",
-            "couic.log.old",
-        ];
-        assert_eq!(files(&dir), kept);
-        let text = fs::read_to_string(dir.path().join(kept[1])).unwrap();
-        assert_eq!(text, "day 3\n");
-    }
-
-    #[test]
-    fn a_file_that_somebody_takes_away_is_made_anew() {
-        let dir = tempfile::tempdir().unwrap();
-        let (file, aside) = (dir.path().join("couic.log"), dir.path().join("couic.log.1"));
-        let mut log = open(dir.path(), Rotation::Never, 7, SATURDAY);
-        log.write_all(b"one\n").unwrap();
-        fs::rename(&file, &aside).unwrap();
-        // Noticed within a second.
-        NOW.set(SATURDAY + 1);
-        log.write_all(b"two\n").unwrap();
-        fs::remove_file(&file).unwrap();
-        NOW.set(SATURDAY + 2);
-        log.write_all(b"three\n").unwrap();
-        assert_eq!(fs::read(&aside).unwrap(), b"one\n");
-        assert_eq!(fs::read(&file).unwrap(), b"three\n");
-    }
-
-    #[test]
-    fn a_week_begins_on_sunday() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut log = open(dir.path(), Rotation::Weekly, 7, SATURDAY);
-        for seconds in [0, 10, 7 * DAY] {
-            NOW.set(SATURDAY + seconds);
-            log.write_all(b"x\n").unwrap();
-        }
-        assert_eq!(
-            files(&dir),
-            ["couic.log.2026-11-15", "couic.log.2026-11-22"]
-        );
-    }
-
-    #[test]
-    fn a_restart_appends_and_forgets_nothing() {
-        for (rotation, name) in [
-            (Rotation::Daily, "couic.log.2026-11-21"),
-            (Rotation::Never, "couic.log"),
-        ] {
-            let dir = tempfile::tempdir().unwrap();
-            for _ in 0..3 {
-                let mut log = open(dir.path(), rotation, 1, SATURDAY);
-                log.write_all(b"x\n").unwrap();
-            }
-            assert_eq!(files(&dir), [name]);
-            assert_eq!(fs::read(dir.path().join(name)).unwrap(), b"x\nx\nx\n");
-        }
-    }
-
-    #[test]
-    fn a_clock_that_jumps_back_appends_to_the_earlier_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut log = open(dir.path(), Rotation::Daily, 7, SATURDAY + DAY);
-        NOW.set(SATURDAY);
-        log.write_all(b"x\n").unwrap();
-        assert_eq!(
-            files(&dir),
-            ["couic.log.2026-11-21", "couic.log.2026-11-22"]
-        );
-    }
-
-    #[test]
-    fn the_next_file_cannot_be_opened() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut log = open(dir.path(), Rotation::Daily, 7, SATURDAY);
-        fs::create_dir(dir.path().join("couic.log.2026-11-22")).unwrap();
-        NOW.set(SATURDAY + 20);
-        log.write_all(b"kept\n").unwrap();
-        log.write_all(b"kept too\n").unwrap();
-        let text = fs::read_to_string(dir.path().join("couic.log.2026-11-21")).unwrap();
-        assert!(text.ends_with("kept\nkept too\n"), "{text}");
-        assert_eq!(text.matches("cannot open the log file").count(), 1);
-        fs::remove_dir(dir.path().join("couic.log.2026-11-22")).unwrap();
-        NOW.set(SATURDAY + 80);
-        log.write_all(b"new\n").unwrap();
-        let text = fs::read_to_string(dir.path().join("couic.log.2026-11-22")).unwrap();
-        assert_eq!(text, "new\n");
-    }
-
-    #[test]
-    fn the_directory_is_made_and_files_are_private() {
-        let dir = tempfile::tempdir().unwrap();
-        let deep = dir.path().join("a/b");
-        let mut owner = owner();
-        if geteuid().is_root() {
-            (owner.uid, owner.gid) = (4242, 4343);
-        }
-        drop(RollingFile::open(&logging(&deep, Rotation::Never, 7), &owner).unwrap());
-        let file = fs::metadata(deep.join("couic.log")).unwrap();
-        assert_eq!(file.permissions().mode() & 0o137, 0);
-        for found in [file, fs::metadata(&deep).unwrap()] {
-            assert_eq!((found.uid(), found.gid()), (owner.uid, owner.gid));
-        }
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_opened_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("file");
-        fs::write(&file, "").unwrap();
-        let told = |path: &Path| {
-            RollingFile::open(&logging(path, Rotation::Never, 7), &owner())
-                .err()
-                .unwrap()
-                .to_string()
-        };
-        assert!(told(&file).contains(&format!("{}", file.display())));
-        std::os::unix::fs::symlink("/dev/null", dir.path().join("couic.log")).unwrap();
-        let told = told(dir.path());
-        assert!(
-            told.contains("couic.log: ") && told.contains("[logging] dir"),
-            "{told}"
-        );
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
-//! Times as text, fast: a date costs some nanoseconds, and the same second costs next to nothing.
+//! Fast timestamps: a date costs some nanoseconds, and the same second again next to nothing.
 
-/// Formats Unix seconds as `2026-11-21T08:00:00`, in UTC, and remembers the last.
+/// Formats Unix seconds as `2026-11-21T08:00:00`, in UTC, and caches the last.
 #[derive(Debug)]
 pub(super) struct Stamp {
     text: [u8; 19],
@@ -20,7 +20,7 @@ impl Default for Stamp {
 const LAST: u64 = 253_402_300_799;
 
 impl Stamp {
-    /// Times beyond the year 9999 show its last second.
+    /// Times after the year 9999 are shown as its last second.
     pub(super) fn seconds(&mut self, unix: u64) -> &str {
         if self.second != Some(unix) {
             self.second = Some(unix);
@@ -48,8 +48,8 @@ impl Stamp {
     }
 }
 
-/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar. Years begin in March here, so
-/// that the leap day is their last: the `civil_from_days` of Howard Hinnant,
+/// Year, month and day from the days since 1970-01-01, in the Gregorian calendar. Internally, years begin in March, so
+/// that the leap day is their last: `civil_from_days` by Howard Hinnant,
 /// <https://howardhinnant.github.io/date_algorithms.html>.
 pub(super) fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
@@ -84,7 +84,7 @@ mod tests {
         fn agrees_with_the_time_crate(unix in 0..=LAST) {
             let mut stamp = Stamp::default();
             prop_assert_eq!(stamp.seconds(unix), oracle(unix));
-            prop_assert_eq!(stamp.seconds(unix), oracle(unix), "the remembered one");
+            prop_assert_eq!(stamp.seconds(unix), oracle(unix), "the cached one");
             prop_assert_eq!(stamp.seconds(unix / 2), oracle(unix / 2));
         }
     }

@@ -1,4 +1,4 @@
-//! The log as a whole: lines of tracing and of rule changes in one file, over a real firewall.
+//! The whole log: lines of tracing and of rule changes in one file, from a real firewall.
 
 use std::{fs, path::Path, time::Instant};
 
@@ -98,7 +98,10 @@ fn every_change_of_a_batch_has_its_line_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(&logging(dir.path(), LogFormat::Text, LogLevel::Info));
     let firewall = firewall();
-    let changes = log.follow(firewall.subscribe(1 << 16)).unwrap().unwrap();
+    let changes = log
+        .log_changes(firewall.subscribe(1 << 16))
+        .unwrap()
+        .unwrap();
     firewall.apply(Policy::Drop, jobs(0..30_000), &web());
     firewall.remove_by_tag(
         Policy::Drop,
@@ -132,13 +135,13 @@ fn every_change_of_a_batch_has_its_line_in_order() {
 }
 
 #[test]
-fn a_log_that_lags_says_how_much_it_missed() {
+fn a_log_that_lags_reports_the_number_of_missed_changes() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(&logging(dir.path(), LogFormat::Text, LogLevel::Info));
     let firewall = firewall();
     let queue = firewall.subscribe(100);
     firewall.apply(Policy::Drop, jobs(0..1_000), &web());
-    log.follow(queue).unwrap().unwrap().close();
+    log.log_changes(queue).unwrap().unwrap().close();
     log.close(Duration::from_secs(30));
     let text = fs::read_to_string(dir.path().join("couic.log")).unwrap();
     let mut lines = text.lines();
@@ -155,18 +158,22 @@ fn a_log_that_lags_says_how_much_it_missed() {
 fn a_level_above_info_leaves_changes_out() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(&logging(dir.path(), LogFormat::Text, LogLevel::Warn));
-    assert!(log.follow(firewall().subscribe(1)).unwrap().is_none());
+    assert!(log.log_changes(firewall().subscribe(1)).unwrap().is_none());
 }
 
-/// What the log costs the machine, all threads together: `cargo test --release -p couic --lib
-/// the_whole_way -- --nocapture` prints it.
+/// The cost of the log, all threads together: `cargo test --release -p couic --lib logging_a_change -- --nocapture`
+/// prints it.
 #[test]
-fn the_whole_way_of_a_change_is_cheap() {
+fn logging_a_change_is_cheap() {
     let cost = |follow: bool| {
         let dir = tempfile::tempdir().unwrap();
         let log = open(&logging(dir.path(), LogFormat::Text, LogLevel::Info));
         let firewall = firewall();
-        let changes = follow.then(|| log.follow(firewall.subscribe(1 << 16)).unwrap().unwrap());
+        let changes = follow.then(|| {
+            log.log_changes(firewall.subscribe(1 << 16))
+                .unwrap()
+                .unwrap()
+        });
         let before = processor_time();
         let start = Instant::now();
         for n in 0..50 {
@@ -189,11 +196,11 @@ fn the_whole_way_of_a_change_is_cheap() {
     println!(
         "200,000 changes logged in {elapsed:?}, {lines} lines, {each:?} of processor time each"
     );
-    // Other tests of this process count too, so only a gross slip is caught.
+    // A loose limit: the CPU time of other tests in this process is included.
     assert!(each < Duration::from_micros(500), "{each:?}");
 }
 
-/// To the hundredth of a second.
+/// With a resolution of 10 ms.
 fn processor_time() -> Duration {
     Duration::from_secs_f64(crate::metrics::cpu_seconds().unwrap())
 }

@@ -1,4 +1,4 @@
-//! What the firewall and its surroundings count, as metric families. The names are the contract's.
+//! Figures of the firewall, as metric families. The names are the contract's.
 
 use std::collections::BTreeMap;
 
@@ -13,26 +13,26 @@ use couic_firewall::rules::{Firewall, Usage};
 pub struct Figures {
     /// Rules, and frames by verdict.
     pub stats: Stats,
-    /// Of policy drop, by tag.
+    /// Hits of policy drop, by tag.
     pub drop_tags: BTreeMap<String, Counter>,
-    /// Of policy ignore, by tag.
+    /// Hits of policy ignore, by tag.
     pub ignore_tags: BTreeMap<String, Counter>,
-    /// How full the tables are.
+    /// The usage of the tables.
     pub usage: Vec<Usage>,
-    /// The rules on disk, where they are kept.
+    /// The rules on disk, if they are persisted.
     pub state: Option<StateFigures>,
-    /// Reporting, where it runs.
+    /// Reporting, if it is enabled.
     pub reporting: Option<ReportingFigures>,
-    /// The peers, where rules are shared.
+    /// The peers, if peering is enabled.
     pub peers: Option<Vec<PeerInfo>>,
-    /// Whether the panic switch lets everything pass.
+    /// Whether the panic switch is on: every packet passes.
     pub panic: bool,
-    /// Changes that wait to be confirmed.
+    /// Changes pending confirmation.
     pub pending_confirmations: usize,
 }
 
 impl Figures {
-    /// Reads the firewall now.
+    /// Reads the current figures.
     #[must_use]
     pub fn of(firewall: &Firewall) -> Self {
         Self {
@@ -53,13 +53,13 @@ impl Figures {
         families.extend(counters(
             "couic_stats",
             "action",
-            "seen, by what became of them",
+            "seen, by verdict",
             &actions(&self.stats.xdp),
         ));
         families.extend(counters(
             "couic_not_inspected",
             "kind",
-            "in which no source address was looked for, by kind",
+            "whose source address was not inspected, by kind",
             &self.stats.not_inspected.rows(),
         ));
         for (policy, tags) in [
@@ -67,7 +67,7 @@ impl Figures {
             (Policy::Ignore, &self.ignore_tags),
         ] {
             let rows: Vec<_> = tags.iter().map(|(tag, c)| (tag.as_str(), *c)).collect();
-            let what = format!("that rules of policy {policy} decided about, by tag");
+            let what = format!("matched by rules of policy {policy}, by tag");
             families.extend(counters(
                 &format!("couic_{policy}_tag"),
                 "tag",
@@ -90,7 +90,7 @@ impl Figures {
         );
         let pending = gauge_vec(
             "couic_pending_confirmations",
-            "Changes that are undone unless somebody confirms them.",
+            "Changes that are undone unless they are confirmed.",
             &[],
         );
         let count = i64::try_from(self.pending_confirmations).unwrap_or(i64::MAX);
@@ -117,7 +117,7 @@ impl Figures {
         }
         let labels = ["policy", "family"];
         let rules = gauge_vec("couic_rules", "Rules in force.", &labels);
-        let limits = gauge_vec("couic_rules_limit", "Rules that fit.", &labels);
+        let limits = gauge_vec("couic_rules_limit", "The limit of rules.", &labels);
         for usage in &self.usage {
             let labels = [usage.policy.as_str(), usage.family];
             for (gauge, value) in [(&rules, usage.rules), (&limits, usage.limit)] {
@@ -142,10 +142,10 @@ fn actions(stats: &ActionStats) -> [(&'static str, Counter); 5] {
     ]
 }
 
-/// Two families, packets and bytes, with one sample a row.
+/// Two families, packets and bytes, with one sample per row.
 #[expect(
     clippy::expect_used,
-    reason = "names are constants, and every test of this room makes them"
+    reason = "names are constants, and every test of this module creates them"
 )]
 fn counters(prefix: &str, label: &str, what: &str, rows: &[(&str, Counter)]) -> Vec<MetricFamily> {
     let vec = |unit: &str, noun: &str| {

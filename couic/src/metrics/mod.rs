@@ -1,7 +1,7 @@
-//! What is counted, as OpenMetrics 1.0 text.
+//! Metrics, as OpenMetrics 1.0 text.
 //!
-//! Counting a request costs two atomic additions: handles are found once for each route, method and status. The
-//! figures of rules and packets are read when somebody asks for them; nothing is kept twice.
+//! Counting a request costs two atomic additions: handles are resolved once per route, method and status. Figures of
+//! rules and packets are read per scrape, not stored twice.
 
 mod figures;
 mod notifiers;
@@ -28,7 +28,7 @@ pub(crate) use process::cpu_seconds;
 use requests::Requests;
 pub use state::StateFigures;
 
-/// Everything that the daemon counts about itself.
+/// The daemon's own metrics.
 pub struct MetricsRegistry {
     registry: Registry,
     requests: Requests,
@@ -50,7 +50,7 @@ impl Default for MetricsRegistry {
 }
 
 impl MetricsRegistry {
-    /// An empty registry. Make one a process, at its start: it tells the start time.
+    /// An empty registry. Create one per process, at its start: it records the start time.
     #[must_use]
     pub fn new() -> Self {
         let registry = Registry::new();
@@ -61,7 +61,7 @@ impl MetricsRegistry {
         register(&registry, differences.clone());
         let hardening = gauge_vec(
             "couic_hardening",
-            "What confines the daemon: the version of landlock, seccomp 1; 0 where the kernel has none.",
+            "Confinement of the daemon: the ABI version of landlock, 1 for seccomp; 0 if the kernel lacks it.",
             &["what"],
         );
         register(&registry, hardening.clone());
@@ -74,7 +74,7 @@ impl MetricsRegistry {
         }
     }
 
-    /// Counts a request and how long it took. `route` is the pattern, not the path: few and known beforehand.
+    /// Counts a request and its duration. `route` is the pattern, not the path, to bound the number of series.
     pub fn observe_request(
         &self,
         route: &'static str,
@@ -85,22 +85,21 @@ impl MetricsRegistry {
         self.requests.observe(route, method, status, elapsed);
     }
 
-    /// Counts what the self-check found: `what` was an interface or a rule, and was healed or was not.
+    /// Counts differences found by the self-check: `what` is `interface` or `rule`.
     pub fn count_differences(&self, what: &'static str, healed: bool, count: u64) {
         let labels = [what, if healed { "yes" } else { "no" }];
         self.differences.with_label_values(&labels).inc_by(count);
     }
 
-    /// Shows by what the daemon confines itself: the version of Landlock, and whether the filter of system calls is in
-    /// force; 0 where the kernel has none.
+    /// Sets the confinement of the daemon: the Landlock ABI version, 0 without Landlock, and whether seccomp is active.
     pub fn show_hardening(&self, landlock: i64, seccomp: bool) {
         for (what, value) in [("landlock", landlock), ("seccomp", i64::from(seccomp))] {
             self.hardening.with_label_values(&[what]).set(value);
         }
     }
 
-    /// OpenMetrics text of the figures of the firewall, of reporting and peers where they run, and the daemon's own. Ends in
-    /// `# EOF` and a line feed.
+    /// OpenMetrics text of the figures of the firewall, of reporting and peering if they are enabled, and of the
+    /// daemon. Ends in `# EOF` and a line feed.
     #[must_use]
     pub fn render(
         &self,
@@ -117,7 +116,7 @@ impl MetricsRegistry {
         })
     }
 
-    /// OpenMetrics text of these figures and the daemon's own. Ends in `# EOF` and a line feed.
+    /// OpenMetrics text of these figures and of the daemon's. Ends in `# EOF` and a line feed.
     #[must_use]
     pub fn render_figures(&self, figures: &Figures) -> String {
         let mut families: Vec<MetricFamily> = self.registry.gather();
@@ -131,7 +130,7 @@ impl MetricsRegistry {
 fn build_info() -> IntGaugeVec {
     let gauge = gauge_vec(
         "couic_build_info",
-        "The version that runs; always 1.",
+        "The running version; always 1.",
         &["version"],
     );
     gauge.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -140,12 +139,12 @@ fn build_info() -> IntGaugeVec {
 
 #[expect(
     clippy::expect_used,
-    reason = "names are constants, and every test of this room makes them"
+    reason = "names are constants, and every test of this module creates them"
 )]
 fn differences() -> IntCounterVec {
     let opts = Opts::new(
         "couic_self_check_differences_total",
-        "What the self-check found otherwise than it should be, in attached programs and in the tables.",
+        "Differences found by the self-check, in attached programs and in the tables.",
     );
     let counter = IntCounterVec::new(opts, &["what", "healed"]).expect("a valid name");
     for what in ["interface", "rule"] {
@@ -158,7 +157,7 @@ fn differences() -> IntCounterVec {
 
 #[expect(
     clippy::expect_used,
-    reason = "names are constants, and every test of this room makes them"
+    reason = "names are constants, and every test of this module creates them"
 )]
 fn register(registry: &Registry, collector: impl Collector + 'static) {
     registry
@@ -168,7 +167,7 @@ fn register(registry: &Registry, collector: impl Collector + 'static) {
 
 #[expect(
     clippy::expect_used,
-    reason = "names are constants, and every test of this room makes them"
+    reason = "names are constants, and every test of this module creates them"
 )]
 fn gauge_vec(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     IntGaugeVec::new(Opts::new(name, help), labels).expect("a valid name")

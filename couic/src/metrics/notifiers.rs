@@ -1,4 +1,4 @@
-//! What is reported and how its delivery goes, as metric families.
+//! Reporting and the delivery of notifications, as metric families.
 
 use couic_common::{NotifierInfo, NotifierName, NotifierState};
 use couic_delivery::{ATTEMPT_BUCKETS, AttemptTimes, FIGURES};
@@ -11,9 +11,9 @@ use crate::reporting::Notifiers;
 /// One reading of reporting.
 #[derive(Clone, Debug, Default)]
 pub struct ReportingFigures {
-    /// Rule changes that were handed to the notifiers.
+    /// Rule changes handed to the notifiers.
     pub reported: u64,
-    /// Rule changes that nobody was told of.
+    /// Rule changes that were not reported.
     pub missed: u64,
     /// Every notifier.
     pub notifiers: Vec<NotifierInfo>,
@@ -22,7 +22,7 @@ pub struct ReportingFigures {
 }
 
 impl ReportingFigures {
-    /// Reads them now.
+    /// Reads the current figures.
     #[must_use]
     pub fn of(notifiers: &Notifiers) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl ReportingFigures {
             ),
             family(
                 "couic_reports_missed_total",
-                "Rule changes that came faster than they could be written down: nobody is told of them.",
+                "Rule changes that came faster than they could be spooled, and are not reported.",
                 MetricType::COUNTER,
                 vec![counter(Vec::new(), self.missed)],
             ),
@@ -74,7 +74,7 @@ impl ReportingFigures {
                 gauge(named(&n.name, &[("state", state.as_str())]), value)
             })
         });
-        let help = "1 for the state that the notifier is in.";
+        let help = "1 for the current state of the notifier.";
         let kind = MetricType::GAUGE;
         family("couic_notifier_state", help, kind, each.collect())
     }
@@ -95,7 +95,7 @@ impl ReportingFigures {
             .attempt_times
             .iter()
             .map(|(name, times)| histogram(named(name, &[]), times));
-        let help = "How long attempts took.";
+        let help = "Duration of attempts to deliver.";
         let kind = MetricType::HISTOGRAM;
         family("couic_notifier_attempt_seconds", help, kind, each.collect())
     }

@@ -1,11 +1,11 @@
 //! OpenMetrics 1.0 text from metric families.
 //!
-//! The prometheus crate's own encoder writes the older Prometheus text format 0.0.4, which differs where it hurts: a
-//! counter's family is called without `_total`, an info's without `_info`, and the text ends in `# EOF`.
+//! The prometheus crate's encoder writes the older text format 0.0.4. In OpenMetrics, the name of a counter's family
+//! has no `_total`, that of an info no `_info`, and the text ends in `# EOF`.
 //! <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>
 //!
-//! A gauge may be called `couic_drop_cidr_total`, as the contract wants: the specification reserves the suffix
-//! `_total` for samples of counters, and asks only that no two families yield samples of one name. There is no
+//! The gauge `couic_drop_cidr_total`, required by the contract, is allowed: the specification reserves the suffix
+//! `_total` for samples of counters, and demands only that no two families yield samples of one name. There is no
 //! counter `couic_drop_cidr`.
 
 use std::fmt::Write;
@@ -31,7 +31,7 @@ fn encode_family(text: &mut String, family: &MetricFamily) {
             Some(name) => (name, "info"),
             None => (full, "gauge"),
         },
-        // The daemon makes none of these.
+        // The daemon has none of these.
         MetricType::SUMMARY | MetricType::UNTYPED => return,
     };
     push(text, format_args!("# TYPE {name} {kind}\n"));
@@ -130,7 +130,7 @@ fn number(text: &mut String, value: f64) {
     }
 }
 
-/// Of label values and help texts alike.
+/// For label values and help texts.
 fn escape(text: &mut String, raw: &str) {
     for c in raw.chars() {
         match c {

@@ -1,4 +1,4 @@
-//! What peering counts, as metric families.
+//! Figures of peering, as metric families.
 
 use couic_common::{PeerInfo, PeerState};
 use prometheus::{IntCounterVec, Opts, core::Collector, proto::MetricFamily};
@@ -25,14 +25,12 @@ const GAUGES: &[Figure] = &[
         "Rules here that came from the peer.",
         |p| p.rules,
     ),
-    (
-        "couic_peer_queue",
-        "Changes that wait to be sent to the peer.",
-        |p| p.queue,
-    ),
+    ("couic_peer_queue", "Changes queued for the peer.", |p| {
+        p.queue
+    }),
     (
         "couic_peer_lag_milliseconds",
-        "For how long the oldest of them has been waiting.",
+        "Age of the oldest queued change.",
         |p| p.lag_ms,
     ),
     (
@@ -63,10 +61,10 @@ const COUNTERS: &[Figure] = &[
     ),
 ];
 
-/// A sample of each figure for each peer.
+/// One sample per figure and peer.
 #[expect(
     clippy::expect_used,
-    reason = "names are constants, and every test of this room makes them"
+    reason = "names are constants, and every test of this module creates them"
 )]
 pub(super) fn families(peers: &[PeerInfo]) -> Vec<MetricFamily> {
     let mut families = Vec::new();

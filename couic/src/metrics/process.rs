@@ -1,10 +1,10 @@
-//! The process itself, under the names that the Prometheus conventions give them.
+//! The process itself, under the names of the Prometheus conventions.
 
 use std::{fs, time::SystemTime};
 
 use prometheus::{Counter, Gauge, core::Collector, proto::MetricFamily};
 
-/// `times` of the kernel's interface to programs are hundredths of a second on every Linux (`USER_HZ`).
+/// `USER_HZ`: the kernel reports CPU times to user space in hundredths of a second.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 pub(super) struct ProcessFigures {
@@ -19,7 +19,7 @@ impl ProcessFigures {
         Self { start }
     }
 
-    /// What `/proc` does not tell is left out rather than shown as nought.
+    /// Values that `/proc` does not provide are left out rather than shown as 0.
     pub(super) fn families(&self) -> Vec<MetricFamily> {
         let mut families = gauge(
             "process_start_time_seconds",
@@ -48,7 +48,7 @@ impl ProcessFigures {
 
 #[expect(
     clippy::expect_used,
-    reason = "names are constants, and every test of this room makes them"
+    reason = "names are constants, and every test of this module creates them"
 )]
 fn gauge(name: &str, help: &str, value: f64) -> Vec<MetricFamily> {
     let gauge = Gauge::new(name, help).expect("a valid name");
@@ -58,7 +58,7 @@ fn gauge(name: &str, help: &str, value: f64) -> Vec<MetricFamily> {
 
 #[expect(
     clippy::expect_used,
-    reason = "names are constants, and every test of this room makes them"
+    reason = "names are constants, and every test of this module creates them"
 )]
 fn cpu_family(seconds: f64) -> Vec<MetricFamily> {
     let counter = Counter::new(
@@ -77,11 +77,10 @@ fn resident_bytes() -> Option<f64> {
     Some(kib * 1024.0)
 }
 
-/// Processor time of this process.
+/// CPU time of this process.
 pub(crate) fn cpu_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The program's name stands in brackets and may hold anything; utime and stime are the 12th and 13th field
-    // behind it.
+    // The program's name is in brackets and may contain anything; utime and stime are the 12th and 13th field after it.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut times = fields.split_whitespace().skip(11);
     let ticks = times.next()?.parse::<f64>().ok()? + times.next()?.parse::<f64>().ok()?;
@@ -93,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_proc_tells_of_this_process() {
+    fn reads_the_figures_of_this_process() {
         assert!(resident_bytes().unwrap() > 100_000.0);
         let before = cpu_seconds().unwrap();
         let mut sum = 0_u64;

@@ -1,4 +1,4 @@
-//! Counting requests: on the path of each of a hundred thousand a second.
+//! Counting requests, on the hot path of a hundred thousand per second.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -6,16 +6,16 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
 };
 
-/// From far below to far above what a request takes: most take some 20 µs, a reload of large sets half a second.
+/// In seconds. Most requests take some 20 µs, a reload of large sets half a second.
 const BUCKETS: [f64; 16] = [
     0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1,
     0.25, 0.5, 1.0, 5.0,
 ];
 
-/// A power of two, several times the combinations of route, method and status that occur (some 20 × 3 × 4).
+/// A power of two, several times the number of combinations of route, method and status (some 20 × 3 × 4).
 const SLOTS: usize = 1024;
 
-/// Beyond so many occupied neighbours the vectors are asked, which costs more and is as right.
+/// Slots tried before falling back to a lookup in the vectors, which costs more.
 const PROBES: usize = 16;
 
 /// The handles of one combination.
@@ -25,7 +25,7 @@ struct Slot {
     duration: Histogram,
 }
 
-/// Texts by where they lie: two copies of one text have two slots that share their handles.
+/// Strings by address: two copies of one string have two slots, which share their handles.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
     route: (usize, usize),
@@ -43,7 +43,7 @@ impl Key {
         }
     }
 
-    /// Fibonacci hashing; the high bits are the well-mixed ones.
+    /// Fibonacci hashing, whose high bits are the well-mixed ones.
     fn start(self) -> usize {
         const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut hash = 0_u64;
@@ -58,14 +58,14 @@ impl Key {
 pub(super) struct Requests {
     counts: IntCounterVec,
     durations: HistogramVec,
-    /// Filled once each, read without a lock.
+    /// Each is filled once, and read without a lock.
     slots: Box<[OnceLock<Slot>]>,
 }
 
 impl Requests {
     #[expect(
         clippy::expect_used,
-        reason = "names and buckets are constants, and every test of this room makes them"
+        reason = "names and buckets are constants, and every test of this module creates them"
     )]
     pub(super) fn new() -> Self {
         let counts = Opts::new("couic_api_requests_total", "Requests answered.");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn every_combination_counts_for_itself_even_beyond_the_slots() {
+    fn every_combination_is_counted_separately_even_beyond_the_slots() {
         let requests = Requests::new();
         let routes: Vec<_> = (0..SLOTS).map(leaked).collect();
         for round in 1..=3 {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn two_copies_of_a_route_are_one() {
+    fn two_copies_of_a_route_share_a_counter() {
         let requests = Requests::new();
         for _ in 0..2 {
             requests.observe(leaked(1), "GET", 200, Duration::ZERO);

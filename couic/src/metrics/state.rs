@@ -1,4 +1,4 @@
-//! What the journal counts, as metric families.
+//! The journal's counters, as metric families.
 
 use prometheus::{IntCounter, Opts, core::Collector, proto::MetricFamily};
 
@@ -8,14 +8,14 @@ use couic_firewall::{journal::JournalFigures, rules::Firewall};
 /// One reading of the rules on disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StateFigures {
-    /// Of the journal.
+    /// Those of the journal.
     pub journal: JournalFigures,
-    /// Rules of before the restart that do not fit.
+    /// Restored rules that exceed the limits.
     pub kept_rules: usize,
 }
 
 impl StateFigures {
-    /// Reads the journal now. None where rules are not kept.
+    /// Reads the current figures. `None` if rules are not persisted.
     #[must_use]
     pub fn of(firewall: &Firewall) -> Option<Self> {
         Some(Self {
@@ -26,7 +26,7 @@ impl StateFigures {
 
     #[expect(
         clippy::expect_used,
-        reason = "names are constants, and every test of this room makes them"
+        reason = "names are constants, and every test of this module creates them"
     )]
     pub(super) fn families(&self) -> Vec<MetricFamily> {
         let journal = &self.journal;
@@ -50,7 +50,7 @@ impl StateFigures {
             ),
             (
                 "couic_state_kept_rules",
-                "Rules of before the restart that do not fit, and are not in force.",
+                "Restored rules that exceed the limits, and are not in force.",
                 kept_rules,
             ),
         ] {
@@ -67,12 +67,12 @@ impl StateFigures {
             ),
             (
                 "couic_state_unrecorded_total",
-                "Rule changes that the disk did not take.",
+                "Rule changes that could not be written to disk.",
                 journal.unrecorded,
             ),
             (
                 "couic_state_failures_total",
-                "How often the disk refused to take rule changes or a snapshot.",
+                "Failed writes of rule changes or of a snapshot.",
                 journal.failures,
             ),
         ] {

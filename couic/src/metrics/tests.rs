@@ -1,4 +1,4 @@
-//! The whole text, read by a strict parser, and single lines against the contract.
+//! The whole text against a strict parser, and single lines against the contract.
 
 use couic_common::{Counter, Policy};
 use openmetrics_parser::openmetrics::parse_openmetrics;
@@ -200,7 +200,7 @@ fn the_lines_of_the_contract() {
 }
 
 proptest! {
-    /// Whatever a label holds, the parser gets it back. (Tags cannot hold such texts; the encoder does not rely on it.)
+    /// Any label value is parsed back. (Tags cannot contain such texts; the encoder does not rely on it.)
     #[test]
     fn labels_are_escaped(tag in "[ -~\n\"\\\\é]{1,20}", packets in any::<u32>()) {
         let mut figures = Figures::default();
@@ -219,8 +219,8 @@ proptest! {
     }
 }
 
-/// The budget is 200 ns in a release build: `cargo test --release -p couic --lib observing -- --nocapture` prints it.
-/// Unoptimised and on a busy machine only a gross slip is caught: the best of many rounds, since others may interrupt.
+/// The budget is 200 ns in a release build: `cargo test --release -p couic --lib observing -- --nocapture` prints the
+/// cost. The limit here is loose, for unoptimised builds, and applies to the best of many rounds.
 #[test]
 fn observing_is_cheap() {
     let metrics = observed();

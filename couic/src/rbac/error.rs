@@ -1,4 +1,4 @@
-//! What can go wrong with clients. Messages name files and fixes, never a token.
+//! Errors of clients. Messages name files and fixes, never a token.
 
 use std::{fmt, io, path::PathBuf};
 
@@ -7,20 +7,20 @@ use couic_common::ClientName;
 /// Why clients could not be loaded or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RbacError {
-    /// There is a client, or a file, of that name.
+    /// A client, or a file, of that name exists.
     #[error("there is a client {name} already")]
     Exists {
-        /// The name asked for.
+        /// The requested name.
         name: ClientName,
     },
     /// There is no such client.
     #[error("there is no client {name}")]
     NotFound {
-        /// The name asked for.
+        /// The requested name.
         name: ClientName,
     },
-    /// The client is couicctl's, without which nobody could administer the daemon.
-    #[error("the client {name} is what couicctl works with: it cannot be deleted")]
+    /// The client of couicctl, without which the daemon could not be administered.
+    #[error("the client {name} is the one that couicctl uses: it cannot be deleted")]
     Protected {
         /// Its name.
         name: ClientName,
@@ -28,24 +28,24 @@ pub enum RbacError {
     /// Some client files cannot be used. The daemon does not start with half of its clients.
     #[error("{} client file(s) cannot be used:{}", .0.len(), Lines(.0))]
     Files(Vec<FileProblem>),
-    /// The disk refused.
+    /// A file operation failed.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation, as an infinitive.
         doing: &'static str,
-        /// With which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system call.
         source: io::Error,
     },
 }
 
-/// What is wrong with one client file, and the way out.
+/// A client file that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileProblem {
     /// The file.
     pub path: PathBuf,
-    /// The problem, then the way out.
+    /// The problem and the fix.
     pub message: String,
 }
 

@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 use couic_files::owner_name;
 
-/// Far more than a client needs, and little enough to read without a thought.
+/// In bytes, far more than a client file needs.
 const LARGEST: u64 = 4096;
 
 const SHAPE: &str = r#"it must hold exactly: token = "<uuid>" and group = "<group>""#;
 
-/// What a file for this client holds.
+/// The content of the client's file.
 pub(super) fn render(client: &ClientInfo) -> String {
     let ClientInfo {
         name: _,
@@ -29,14 +29,14 @@ pub(super) fn render(client: &ClientInfo) -> String {
 
 /// Reads a client file that belongs to `owner` or to root.
 ///
-/// The error is for the operator: the problem and the way out, and nothing of the content that could be a token.
+/// The error is for the operator: the problem and the fix, without any content that could be a token.
 pub(super) fn read(path: &Path, name: ClientName, owner: u32) -> Result<ClientInfo, String> {
     let text = read_private(path, owner)?;
     let (token, group) = parse(&text)?;
     Ok(ClientInfo { name, group, token })
 }
 
-/// Opens first and asks then, about what was opened: nobody can exchange the file in between.
+/// Opens first and checks the descriptor, so that the file cannot be exchanged in between.
 fn read_private(path: &Path, owner: u32) -> Result<String, String> {
     let unreadable = |e: io::Error| format!("cannot be read: {e}");
     if fs::symlink_metadata(path).map_err(unreadable)?.is_symlink() {
@@ -75,7 +75,7 @@ fn read_private(path: &Path, owner: u32) -> Result<String, String> {
     Ok(text)
 }
 
-/// The TOML library quotes what it could not read, which may be a token: only the line number is taken from it.
+/// The TOML library's message quotes the content, which may be a token: only the line number is used.
 fn parse(text: &str) -> Result<(Uuid, Group), String> {
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
         let start = e.span().map_or(0, |s| s.start.min(text.len()));
@@ -98,7 +98,7 @@ fn parse(text: &str) -> Result<(Uuid, Group), String> {
         .ok()
         .filter(|t| !t.is_nil())
         .ok_or(
-            "token is not a UUID, or is all zeros: delete the file and create the client anew",
+            "token is not a UUID, or is all zeros: delete the file and create the client again",
         )?;
     Ok((token, group))
 }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_it_writes() {
+    fn a_rendered_client_is_parsed_back() {
         let client = ClientInfo {
             name: "web".parse().unwrap(),
             group: Group::ClientRw,

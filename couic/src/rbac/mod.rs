@@ -1,9 +1,9 @@
-//! Who may do what: client files, tokens, groups and their rights.
+//! Authentication and authorisation: client files, tokens, groups and their rights.
 //!
 //! What holds:
-//! - A client file is mode 0600 from its first moment, and one that is not, that belongs to somebody else, that cannot
-//!   be read as a client or that shares its token stops the start with a message naming the file and the way out.
-//! - A token is compared with every client's in constant time; how long it takes tells nothing but their number.
+//! - A client file is created with mode 0600. A file with another mode, of another owner, with invalid content or with
+//!   a token of another client fails the start; the message names the file and the fix.
+//! - A token is compared with every client's in constant time, so the time reveals only their number.
 //! - Tokens are in no error and in no `Debug`.
 
 mod error;

@@ -1,8 +1,8 @@
-//! The rights of each group: the table of the contract.
+//! The rights of each group, as in the contract's table.
 
 use couic_common::{ClientName, Group};
 
-/// Something that a route needs its caller to be allowed to do.
+/// A right that a route requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Right {
     /// List a policy's entries.
@@ -23,32 +23,32 @@ pub enum Right {
     SetsCreate,
     /// Delete sets.
     SetsDelete,
-    /// Read the global figures.
+    /// Read the global statistics.
     StatsList,
-    /// Read the figures of tags.
+    /// Read the statistics of tags.
     StatsGet,
     /// Manage clients.
     Clients,
-    /// See how peers are.
+    /// Read the state of peers.
     PeersList,
-    /// Remove what came from a peer.
+    /// Remove the rules of a peer.
     PeersForget,
-    /// See how notifiers are.
+    /// Read the state of notifiers.
     NotifiersList,
     /// Test notifiers, read, replay and discard their dead letters, resume them.
     NotifiersOperate,
-    /// Let everything pass, and end that.
+    /// Set and clear the panic switch.
     Panic,
-    /// Confirm or undo what others have changed.
+    /// Confirm or undo changes of other clients.
     ConfirmAny,
 }
 
-/// Who sent a request, once the token is known to be right.
+/// The authenticated client of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The client's name.
     pub name: ClientName,
-    /// Its group, which decides its rights.
+    /// Its group, which determines its rights.
     pub group: Group,
 }
 
@@ -87,7 +87,7 @@ impl Identity {
 mod tests {
     use super::*;
 
-    /// Rights from the top; a column a group, in the order of `Group::ALL`.
+    /// One row per right, one column per group, in the order of `Group::ALL`.
     const TABLE: [(Right, [bool; 5]); 18] = {
         const Y: bool = true;
         const N: bool = false;

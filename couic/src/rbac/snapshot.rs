@@ -1,4 +1,4 @@
-//! All clients at one moment, laid out for the one question that every request asks: whose token is this?
+//! All clients in memory, laid out for authenticating requests by token.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Identity;
 
-/// Clients ordered by name. Never changes: a change makes another one.
+/// Clients ordered by name.
 #[derive(Clone, Default)]
 pub(super) struct Snapshot {
     tokens: Vec<u128>,
@@ -16,8 +16,8 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Compares with every token, whichever matches, and always to the end: the time depends on the number of clients
-    /// alone. Tokens differ, which the store takes care of.
+    /// Compares with every token, to the end, even after a match: the time depends only on the number of clients. The
+    /// store ensures that tokens are unique.
     pub(super) fn authenticate(&self, token: &Uuid) -> Option<&Arc<Identity>> {
         let token = token.as_u128();
         // Index + 1 of the match; 0 = none.
@@ -37,7 +37,7 @@ impl Snapshot {
         (0..self.tokens.len()).map(|i| self.info(i)).collect()
     }
 
-    /// False, and nothing changes, where the name is taken.
+    /// False, without a change, if the name is taken.
     pub(super) fn insert(&mut self, client: ClientInfo) -> bool {
         let ClientInfo { name, group, token } = client;
         let Err(place) = self.place(&name) else {
@@ -49,7 +49,7 @@ impl Snapshot {
         true
     }
 
-    /// False where there is no such client.
+    /// False if there is no such client.
     pub(super) fn remove(&mut self, name: &ClientName) -> bool {
         let Ok(place) = self.place(name) else {
             return false;

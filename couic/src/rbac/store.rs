@@ -12,19 +12,19 @@ use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use super::{FileProblem, Identity, RbacError, file, snapshot::Snapshot};
-use couic_files::{create_file, ensure_dir, refuses_data, way_out};
+use couic_files::{advice, create_file, ensure_dir, refuses_data};
 
-/// The client that couicctl works with. Made at the first start, and never deleted through the API.
+/// The client of couicctl. Created at the first start, and never deleted through the API.
 pub const PROTECTED_CLIENT: &str = "couicctl";
 
 /// All clients of the daemon. The files are read once, at the start: afterwards the daemon is their only writer.
 pub struct ClientStore {
     dir: PathBuf,
-    /// Held while a file changes, so that readers never wait for a disk.
+    /// Serialises changes of files, so that readers of `clients` never wait for the disk.
     changes: Mutex<()>,
     clients: RwLock<Snapshot>,
-    /// What could not be made at the start, since the disk takes no data.
-    unmade: Option<String>,
+    /// The file that could not be created at the start because the disk cannot be written.
+    problem: Option<String>,
 }
 
 impl fmt::Debug for ClientStore {
@@ -36,30 +36,29 @@ impl fmt::Debug for ClientStore {
 }
 
 impl ClientStore {
-    /// Reads `rbac/clients/*.toml`, and makes `couicctl.toml` (group admin) where it is missing.
+    /// Reads `rbac/clients/*.toml`, and creates `couicctl.toml` (group admin) if it is missing.
     ///
-    /// Files that do not end in `.toml`, and hidden ones, are none of its business. What ends in `.toml` must be a
-    /// client: where somebody believes that there is one, there is one or the daemon does not start. What is missing and
-    /// cannot be made, since the disk takes no data, is told by [`ClientStore::unmade`] and stops no start.
+    /// Hidden files and those that do not end in `.toml` are ignored. Every other file must be a valid client, so that
+    /// no client is missing silently. If the disk cannot be written, a missing file is reported by
+    /// [`ClientStore::problem`] and does not fail the start.
     ///
     /// # Errors
-    /// [`RbacError::Files`] lists every file that cannot be used; [`RbacError::Io`] where the disk refuses.
+    /// [`RbacError::Files`] lists every file that cannot be used; [`RbacError::Io`] for other errors of the disk.
     pub fn open(working_dir: &Path) -> Result<Self, RbacError> {
         let dir = working_dir.join("rbac/clients");
         let mut store = Self {
             clients: RwLock::default(),
             changes: Mutex::new(()),
             dir,
-            unmade: None,
+            problem: None,
         };
-        let made = store.prepare(working_dir);
-        match made {
+        match store.prepare(working_dir) {
             Ok(()) | Err(RbacError::Exists { .. }) => {}
             Err(RbacError::Io { path, source, .. }) if refuses_data(&source) => {
                 let shown = path.display();
-                let way = way_out(working_dir, &source);
-                store.unmade = Some(format!(
-                    "{shown} is missing and cannot be made: {source}; {way}"
+                let advice = advice(working_dir, &source);
+                store.problem = Some(format!(
+                    "{shown} is missing and cannot be created: {source}; {advice}"
                 ));
             }
             Err(e) => return Err(e),
@@ -75,14 +74,14 @@ impl ClientStore {
         self.create(protected(), Group::Admin).map(drop)
     }
 
-    /// What is missing since the disk took no data at the start: without the client of couicctl nobody can administer the
-    /// daemon.
+    /// The file that is missing because the disk could not be written at the start: without the client of couicctl the
+    /// daemon cannot be administered.
     #[must_use]
-    pub fn unmade(&self) -> Option<&str> {
-        self.unmade.as_deref()
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 
-    /// Whose token this is. Compares in constant time with the token of every client.
+    /// The client with this token. Compares in constant time with the token of every client.
     #[must_use]
     pub fn authenticate(&self, token: &Uuid) -> Option<Arc<Identity>> {
         self.clients.read().authenticate(token).cloned()
@@ -100,11 +99,10 @@ impl ClientStore {
         self.clients.read().get(name)
     }
 
-    /// Makes a client with a token of its own. Its file is on the disk when this returns: call it where waiting is
-    /// allowed.
+    /// Creates a client with a new token. Blocks until its file is on the disk.
     ///
     /// # Errors
-    /// [`RbacError::Exists`] where the name, or a file of that name, is taken.
+    /// [`RbacError::Exists`] if a client or a file of that name exists; [`RbacError::Io`].
     pub fn create(&self, name: ClientName, group: Group) -> Result<ClientInfo, RbacError> {
         let _changing = self.changes.lock();
         if self.clients.read().get(&name).is_some() {
@@ -124,10 +122,10 @@ impl ClientStore {
         Ok(client)
     }
 
-    /// Takes a client away: its token is refused from now on.
+    /// Deletes a client: its token is refused from now on.
     ///
     /// # Errors
-    /// [`RbacError::Protected`] for couicctl's client, [`RbacError::NotFound`] where there is none.
+    /// [`RbacError::Protected`] for couicctl's client, [`RbacError::NotFound`] if there is none, [`RbacError::Io`].
     pub fn delete(&self, name: &ClientName) -> Result<(), RbacError> {
         if *name == protected() {
             return Err(RbacError::Protected { name: name.clone() });
@@ -139,7 +137,7 @@ impl ClientStore {
         let path = self.path(name);
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("delete", &path)(e)),
-            // A file that is gone already is what was asked for.
+            // A missing file is as requested.
             _ => {
                 self.clients.write().remove(name);
                 Ok(())
@@ -167,7 +165,7 @@ fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> 
 
 fn load(dir: &Path, working_dir: &Path) -> Result<Snapshot, RbacError> {
     let owner = fs::metadata(working_dir)
-        .map_err(failed("look at", working_dir))?
+        .map_err(failed("check", working_dir))?
         .uid();
     let mut clients: Vec<(PathBuf, ClientInfo)> = Vec::new();
     let mut problems = Vec::new();
@@ -188,7 +186,7 @@ fn load(dir: &Path, working_dir: &Path) -> Result<Snapshot, RbacError> {
     Ok(snapshot)
 }
 
-/// In the order of names, so that messages are the same every time.
+/// Sorted, so that messages are deterministic.
 fn client_files(dir: &Path) -> Result<Vec<PathBuf>, RbacError> {
     let mut paths = Vec::new();
     for item in fs::read_dir(dir).map_err(failed("list", dir))? {
@@ -199,7 +197,7 @@ fn client_files(dir: &Path) -> Result<Vec<PathBuf>, RbacError> {
         if is_unfinished(&path) {
             match fs::remove_file(&path) {
                 Err(e) if !refuses_data(&e) => return Err(failed("remove", &path)(e)),
-                // Where it stays, it is read by nobody.
+                // If it stays, it is ignored.
                 _ => {}
             }
         } else if !hidden && path.extension().is_some_and(|e| e == "toml") {
@@ -210,7 +208,7 @@ fn client_files(dir: &Path) -> Result<Vec<PathBuf>, RbacError> {
     Ok(paths)
 }
 
-/// What a crash left of a client that was being made: nobody has heard of its token.
+/// A temporary file left by a crash while a client was created; its token was never handed out.
 fn is_unfinished(path: &Path) -> bool {
     path.file_name().is_some_and(|n| {
         let name = n.as_encoded_bytes();
@@ -239,7 +237,7 @@ fn shared_tokens(clients: &[(PathBuf, ClientInfo)]) -> Vec<FileProblem> {
         .map(|pair| FileProblem {
             path: pair[1].1.clone(),
             message: format!(
-                "has the same token as {}: delete one of them and create that client anew",
+                "has the same token as {}: delete one of them and create that client again",
                 pair[0].1.display()
             ),
         })

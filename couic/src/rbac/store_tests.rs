@@ -1,4 +1,4 @@
-//! The store against a real directory: what it makes, what it refuses, and in which words.
+//! The store on a real directory: creation, refusals, messages.
 
 use std::{fs::Permissions, os::unix::fs::PermissionsExt};
 
@@ -42,7 +42,7 @@ fn refusal(dir: &TempDir) -> String {
 }
 
 #[test]
-fn the_first_start_makes_the_client_of_couicctl() {
+fn the_first_start_creates_the_client_of_couicctl() {
     let dir = tempfile::tempdir().unwrap();
     let made = ClientStore::open(dir.path()).unwrap().list();
     assert_eq!(made.len(), 1);
@@ -157,7 +157,7 @@ fn a_token_used_twice_names_both_files() {
 }
 
 #[test]
-fn other_files_are_none_of_our_business() {
+fn other_files_are_ignored() {
     let dir = with_files(&[
         ("README", 0o644, "x"),
         (".web.toml", 0o644, "x"),

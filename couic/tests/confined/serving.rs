@@ -16,7 +16,7 @@ use couic::{
     daemon::files_of,
 };
 use couic_files::Account;
-use couic_privsep::{Hardening, files::version, give_up, lower_to_user, threads};
+use couic_privsep::{Hardening, become_configured_user, drop_privileges, files::version, threads};
 use nix::unistd::{Group, User, getegid, geteuid};
 use tempfile::TempDir;
 
@@ -51,7 +51,7 @@ fn serve(config: &Config, work: fn(&Config)) -> Hardening {
         told.recv().unwrap();
         work(&copy);
     });
-    let hardening = give_up(&files_of(config), &[]).unwrap();
+    let hardening = drop_privileges(&files_of(config), &[]).unwrap();
     work(config);
     go.send(()).unwrap();
     before.join().unwrap();
@@ -277,10 +277,10 @@ fn root_becomes_the_configured_user_and_cannot_come_back() {
                 uid: 4242,
                 gid: 4343,
             };
-            lower_to_user(&owner).unwrap();
+            become_configured_user(&owner).unwrap();
             refused("shadow", fs::read("/etc/shadow"));
             let (_dir, config) = place_of_nobody_known();
-            give_up(&config, &[]).unwrap();
+            drop_privileges(&config, &[]).unwrap();
             for thread in threads().unwrap() {
                 assert_eq!((thread.uids, thread.gids), (vec![4242; 4], vec![4343; 4]));
                 assert_eq!(thread.groups, [4343]);

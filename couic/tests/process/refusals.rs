@@ -140,9 +140,9 @@ fn another_daemon_has_the_working_directory() {
         uid: geteuid().as_raw(),
         gid: getegid().as_raw(),
     };
-    let _held = WorkLock::take(&place.working_dir(), &owner).unwrap();
+    let _held = WorkLock::acquire(&place.working_dir(), &owner).unwrap();
     place.refused(&format!(
-        "another couic (process {}) works with this working_dir",
+        "another couic (process {}) uses this working_dir",
         std::process::id()
     ));
 }

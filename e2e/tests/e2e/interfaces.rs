@@ -118,7 +118,7 @@ fn what_somebody_detached_is_put_back_and_counted() {
     assert!(!off.status.success(), "a link is not taken off by its name");
     assert!(stands(&lab, HOST_IFACE, OUTSIDE_IFACE));
     assert_eq!(detach_links(&lab.host, HOST_IFACE), 1);
-    let line = "filtering on eth0 in mode native again: somebody had detached our program";
+    let line = "filtering on eth0 in mode native again: our program had been detached from outside";
     until("it is put back", PATIENCE, || {
         daemon.log().contains(line).then_some(())
     });

@@ -160,7 +160,9 @@ fn removed_pins_are_restored_or_health_says_what_to_do() {
         }
         let ended = daemon.ended_by(Signal::SIGTERM);
         assert!(
-            ended.log().contains("was gone, and was pinned again"),
+            ended
+                .log()
+                .contains("was removed from outside, and the link was pinned again"),
             "{}",
             ended.log()
         );

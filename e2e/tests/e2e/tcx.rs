@@ -139,7 +139,7 @@ fn a_link_that_somebody_detached_is_put_back_within_seconds() {
         (daemon.api().health().1.status == HealthStatus::Ok).then_some(())
     });
     assert_eq!(arrivals(&lab, &bridge), [0, 1, 0, 1]);
-    let line = "filtering on eth0 in mode tcx again: somebody had detached our program";
+    let line = "filtering on eth0 in mode tcx again: our program had been detached from outside";
     assert!(daemon.log().contains(line), "{}", daemon.log());
 }
 

@@ -1,11 +1,11 @@
-//! Disks that take no data: read-only, full, or broken. They are no reason not to filter.
+//! Disks that cannot be written: read-only, full, or broken. They are no reason not to filter.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// Whether that is what an error says.
+/// Whether the error means that the disk cannot be written.
 #[must_use]
 pub fn refuses_data(error: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
@@ -15,7 +15,7 @@ pub fn refuses_data(error: &io::Error) -> bool {
     ) || error.raw_os_error() == Some(libc::EIO)
 }
 
-/// Where the file system is mounted that this lies on, for messages.
+/// The mount point of the path's file system, for messages; `/` if it cannot be found.
 #[must_use]
 pub fn mount_of(path: &Path) -> PathBuf {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -29,9 +29,9 @@ pub fn mount_of(path: &Path) -> PathBuf {
     found.unwrap_or_else(|| PathBuf::from("/"))
 }
 
-/// What has to be done, for the end of a message.
+/// How to repair a disk that cannot be written, for the end of a message.
 #[must_use]
-pub fn way_out(path: &Path, error: &io::Error) -> String {
+pub fn advice(path: &Path, error: &io::Error) -> String {
     let mount = mount_of(path);
     let mount = mount.display();
     match error.kind() {
@@ -41,9 +41,9 @@ pub fn way_out(path: &Path, error: &io::Error) -> String {
             )
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            format!("make room on {mount}, and restart couic")
+            format!("free space on {mount}, and restart couic")
         }
-        _ => format!("look at the disk of {mount} (dmesg), and restart couic"),
+        _ => format!("check the disk of {mount} (dmesg), and restart couic"),
     }
 }
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_is_told_from_an_order_that_is_refused() {
+    fn errors_of_the_disk_are_told_from_those_of_a_request() {
         for number in [libc::EROFS, libc::ENOSPC, libc::EDQUOT, libc::EIO] {
             assert!(refuses_data(&io::Error::from_raw_os_error(number)));
         }
@@ -65,7 +65,7 @@ mod tests {
     fn the_innermost_mount_is_named() {
         assert_eq!(mount_of(Path::new("/proc/self/status")), Path::new("/proc"));
         let read_only = io::Error::from_raw_os_error(libc::EROFS);
-        let told = way_out(Path::new("/proc/sys"), &read_only);
+        let told = advice(Path::new("/proc/sys"), &read_only);
         assert!(told.contains("mount -o remount,rw /proc"), "{told}");
     }
 }

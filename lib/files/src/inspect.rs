@@ -1,9 +1,9 @@
-//! What earlier daemons left in the working directory and among the logs, and what others made of it.
+//! Owners and modes of existing files in the working directory and the log directory.
 //!
-//! Files that root made, as a daemon that kept root or an administrator does, are given to the configured user: it could
-//! not write to them any more once it is no longer root. That is root changing owners in a directory that belongs to
-//! somebody with fewer rights, so: no path is walked twice, no link is followed, nothing but plain files with one name
-//! and directories is given away, and only what belongs to root.
+//! Files of root, left by a daemon that kept root or by an administrator, are given to the configured user, who could
+//! not write to them otherwise. That is root changing owners in a directory of a less privileged user, so: no path is
+//! resolved twice, no symbolic link is followed, and only directories and regular files with one link that belong to
+//! root are given away.
 
 use std::{
     fs::File,
@@ -24,22 +24,22 @@ use nix::{
 
 use crate::Account;
 
-/// Deeper than anything of ours.
+/// Deeper than any tree of ours.
 const DEPTH: usize = 6;
-/// More than a daemon has, and little enough for a start.
+/// More files than a daemon has, and few enough for a start.
 const MOST: usize = 100_000;
-/// Warnings of one kind that anybody reads.
-const TOLD: usize = 5;
+/// World-writable files named in the log.
+const MAX_WARNINGS: usize = 5;
 
-/// Gives what root left in the working directory to its owner, where this process is root, and warns of files that
-/// everybody may change.
+/// Gives root's files in the working directory to its owner, if this process is root, and warns of world-writable
+/// files.
 pub fn inspect_working_dir(working_dir: &Path, owner: &Account) {
     let mut walk = Walk::new(owner);
     let walked = open(working_dir).and_then(|dir| walk.down(dir, working_dir, DEPTH));
-    walk.tell(working_dir, walked);
+    walk.report(working_dir, walked);
 }
 
-/// The same for the log, where the directory has nothing but our files.
+/// The same for the log directory, if it contains only log files of ours.
 pub fn inspect_log_dir(dir: &Path, owner: &Account) {
     let only_ours = Dir::open(dir, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).is_ok_and(
         |mut dir| {
@@ -55,11 +55,11 @@ pub fn inspect_log_dir(dir: &Path, owner: &Account) {
             walk.take_over(&file)?;
             walk.down(file, dir, 1)
         });
-        walk.tell(dir, walked);
+        walk.report(dir, walked);
     } else if walk.may_give && !belongs_to(dir, owner) {
         let (shown, user) = (dir.display(), &owner.user);
         tracing::warn!(
-            "the log directory {shown} has other files, too, and does not belong to {user}, who couic runs as: new log files cannot be made there; name a directory of its own in [logging] dir"
+            "the log directory {shown} has other files, too, and does not belong to {user}, the user of couic: new log files cannot be created there; set [logging] dir to a directory of couic's own"
         );
     }
 }
@@ -78,7 +78,7 @@ struct Walk<'a> {
     may_give: bool,
     left: usize,
     given: usize,
-    open_to_all: Vec<String>,
+    world_writable: Vec<String>,
 }
 
 impl<'a> Walk<'a> {
@@ -88,7 +88,7 @@ impl<'a> Walk<'a> {
             may_give: geteuid().is_root() && owner.uid != 0,
             left: MOST,
             given: 0,
-            open_to_all: Vec::new(),
+            world_writable: Vec::new(),
         }
     }
 
@@ -111,10 +111,10 @@ impl<'a> Walk<'a> {
             }
             let path = path.join(name.to_string_lossy().as_ref());
             if found.st_mode & 0o002 != 0 {
-                self.open_to_all.push(path.display().to_string());
+                self.world_writable.push(path.display().to_string());
             }
             let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
-            // One that we may not read is not ours to give either.
+            // A file that this process may not read is not ours to give away.
             let Ok(file) = openat(&dir, name.as_c_str(), flags, Mode::empty()) else {
                 continue;
             };
@@ -126,7 +126,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// About what was opened: nobody can exchange it in between.
+    /// By descriptor, so that the file cannot be exchanged in between.
     fn take_over(&mut self, file: &OwnedFd) -> io::Result<()> {
         let found = File::from(file.try_clone()?).metadata()?;
         let whole = found.is_dir() || (found.is_file() && found.nlink() == 1);
@@ -137,10 +137,10 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn tell(&self, dir: &Path, walked: io::Result<()>) {
+    fn report(&self, dir: &Path, walked: io::Result<()>) {
         let (shown, user) = (dir.display(), &self.owner.user);
         if let Err(error) = walked {
-            tracing::warn!("cannot look through {shown}: {error}");
+            tracing::warn!("cannot check owners and modes in {shown}: {error}");
         }
         if self.given > 0 {
             tracing::info!(
@@ -148,12 +148,14 @@ impl<'a> Walk<'a> {
                 self.given
             );
         }
-        for path in self.open_to_all.iter().take(TOLD) {
-            tracing::warn!("everybody on this machine may change {path}: run chmod o-w {path}");
+        for path in self.world_writable.iter().take(MAX_WARNINGS) {
+            tracing::warn!("{path} is world-writable: run chmod o-w {path}");
         }
-        let more = self.open_to_all.len().saturating_sub(TOLD);
+        let more = self.world_writable.len().saturating_sub(MAX_WARNINGS);
         if more > 0 {
-            tracing::warn!("so they may {more} more in {shown}: run chmod -R o-w {shown}");
+            tracing::warn!(
+                "{more} more files in {shown} are world-writable: run chmod -R o-w {shown}"
+            );
         }
     }
 }
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_root_left_is_given_away_and_nothing_else_is() {
+    fn only_files_of_root_are_given_away() {
         if !geteuid().is_root() {
             println!("skipped: only root can give files away");
             return;
@@ -192,7 +194,7 @@ mod tests {
         fs::write(at("sets/drop/a.couic"), "").unwrap();
         fs::write(at("theirs"), "").unwrap();
         std::os::unix::fs::chown(at("theirs"), Some(77), None).unwrap();
-        // What somebody who owns the directory could put there, to be given files that are not his.
+        // Links that the directory's owner could create to be given foreign files.
         fs::write(outside.path().join("shadow"), "").unwrap();
         symlink(outside.path().join("shadow"), at("link")).unwrap();
         symlink(outside.path(), at("sets/link")).unwrap();
@@ -210,11 +212,15 @@ mod tests {
         ] {
             assert_eq!(uid(&not), 0, "{}", not.display());
         }
-        assert_eq!(uid(dir.path()), 0, "the directory itself was judged before");
+        assert_eq!(
+            uid(dir.path()),
+            0,
+            "the directory itself is checked elsewhere"
+        );
     }
 
     #[test]
-    fn a_log_directory_is_given_away_only_if_it_is_ours_alone() {
+    fn a_log_directory_is_given_away_only_without_foreign_files() {
         if !geteuid().is_root() {
             println!("skipped: only root can give files away");
             return;
@@ -231,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_everybody_may_change_is_found() {
+    fn world_writable_files_are_found() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("sets")).unwrap();
         for (name, mode) in [("sets/open", 0o666), ("sets/closed", 0o664)] {
@@ -245,6 +251,6 @@ mod tests {
         walk.down(open(dir.path()).unwrap(), dir.path(), DEPTH)
             .unwrap();
         let open = dir.path().join("sets/open").display().to_string();
-        assert_eq!(walk.open_to_all, [open]);
+        assert_eq!(walk.world_writable, [open]);
     }
 }

@@ -1,9 +1,9 @@
-//! Atomic replacement, ownership and modes of files, and disks that take no data.
+//! Atomic replacement, ownership and modes of files, and disks that cannot be written.
 //!
 //! What holds:
-//! - A file is whole or not there, on the disk when the call returns, and never readable by other users, not even for
-//!   a moment.
-//! - What root creates belongs to the owner of the directory that it is created in.
+//! - A file is complete or absent, on the disk when the call returns, and never readable by other users, not even for a
+//!   moment.
+//! - Files that root creates belong to the owner of their directory.
 //! - A directory that other users may write to is refused, with the command that repairs it.
 //!
 //! ```
@@ -18,13 +18,15 @@
 //! ```
 
 mod account;
+mod dir_error;
 mod disk;
 mod inspect;
 mod workdir;
 mod write;
 
 pub use account::Account;
-pub use disk::{mount_of, refuses_data, way_out};
+pub use dir_error::DirError;
+pub use disk::{advice, mount_of, refuses_data};
 pub use inspect::{inspect_log_dir, inspect_working_dir};
-pub use workdir::{DirError, check_process_user, check_working_dir};
+pub use workdir::{check_process_user, check_working_dir};
 pub use write::{create_file, create_new, ensure_dir, owner_name, remove_file, replace_file};

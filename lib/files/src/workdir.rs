@@ -1,110 +1,12 @@
-//! The working directory: who may write to it decides who may make themselves an administrator.
+//! Checks of the working directory: write access to it is as good as an administrator's token.
 
-use std::{
-    fs, io,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use nix::unistd::{Gid, Uid, geteuid, setfsgid, setfsuid};
 
-use crate::{Account, owner_name};
+use crate::{Account, DirError, owner_name};
 
-/// The working directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DirError {
-    /// It is not there.
-    #[error(
-        "the working directory {} does not exist: run install -d -m 0750 -o {user} -g {group} {}",
-        path.display(), path.display()
-    )]
-    Missing {
-        /// It.
-        path: PathBuf,
-        /// Whose it should be.
-        user: String,
-        /// Which group's it should be.
-        group: String,
-    },
-    /// It is something else.
-    #[error("the working directory {} is not a directory: move it away, or name another working_dir", path.display())]
-    NotADirectory {
-        /// It.
-        path: PathBuf,
-    },
-    /// It is somebody else's.
-    #[error(
-        "the working directory {} belongs to {found}, not to {user}: run chown -R {user}:{group} {}",
-        path.display(), path.display()
-    )]
-    ForeignOwner {
-        /// It.
-        path: PathBuf,
-        /// Whose it is.
-        found: String,
-        /// Whose it should be.
-        user: String,
-        /// Which group's it should be.
-        group: String,
-    },
-    /// Others may change what is in it.
-    #[error(
-        "others than its owner may write to the working directory {} (mode {mode:04o}): run chmod go-w {}",
-        path.display(), path.display()
-    )]
-    Open {
-        /// It.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// It cannot be looked at.
-    #[error("cannot look at the working directory {}: {source}", path.display())]
-    Io {
-        /// It.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The configured user cannot get there.
-    #[error(
-        "{user} cannot reach the working directory {}: {} belongs to {found} and is closed to others (mode {mode:04o}): run chmod o+x {}, or name another working_dir",
-        path.display(), way.display(), way.display()
-    )]
-    Closed {
-        /// It.
-        path: PathBuf,
-        /// The directory above it that is in the way.
-        way: PathBuf,
-        /// Whose that is.
-        found: String,
-        /// Its mode.
-        mode: u32,
-        /// Who cannot.
-        user: String,
-    },
-    /// A lock file is something else.
-    #[error(
-        "{} is a symbolic link, which could lead anywhere: run rm {}, and start couic again",
-        path.display(), path.display()
-    )]
-    LockIsLink {
-        /// It.
-        path: PathBuf,
-    },
-    /// The process can neither be nor serve the configured user.
-    #[error(
-        "couic runs as {running}, but the configuration says user = {user:?}: start it as root"
-    )]
-    WrongUser {
-        /// Whose process this is.
-        running: String,
-        /// The configured user.
-        user: String,
-    },
-}
-
-/// The process must be root's, which can give files away, or the configured user's.
+/// Checks that the process runs as root or as the configured user.
 ///
 /// # Errors
 /// [`DirError::WrongUser`].
@@ -119,11 +21,11 @@ pub fn check_process_user(owner: &Account) -> Result<(), DirError> {
     })
 }
 
-/// It must exist, be a directory, belong to the configured user, and be writable by that user alone. None of `lock_files`
-/// in it may be a symbolic link.
+/// Checks that the directory exists, belongs to the configured user, and is writable by that user only, and that none
+/// of `lock_files` in it is a symbolic link.
 ///
 /// # Errors
-/// [`DirError`], with the command that mends it.
+/// [`DirError`], with the command that repairs it.
 pub fn check_working_dir(
     path: &Path,
     owner: &Account,
@@ -169,8 +71,8 @@ pub fn check_working_dir(
     Ok(())
 }
 
-/// The first directory on the way that the configured user may not pass, if the kernel says so, too: there may be more
-/// to it than the mode, as an ACL.
+/// The first directory above that the configured user cannot search, by its mode; `None` if the kernel lets that user
+/// through, for example by an ACL.
 fn closed_way(path: &Path, owner: &Account) -> Option<DirError> {
     if reached_by(path, owner) {
         return None;
@@ -197,12 +99,12 @@ fn closed_way(path: &Path, owner: &Account) -> Option<DirError> {
     })
 }
 
-/// Whether the configured user gets there: the kernel is asked on behalf of that user, where this process may.
+/// Whether the configured user can reach the path; root asks the kernel on behalf of that user.
 fn reached_by(path: &Path, owner: &Account) -> bool {
     if !geteuid().is_root() {
         return fs::metadata(path).is_ok();
     }
-    // Of this thread alone, and for looking at files alone.
+    // The file system IDs of this thread only.
     let group = setfsgid(Gid::from_raw(owner.gid));
     let user = setfsuid(Uid::from_raw(owner.uid));
     let reached = fs::metadata(path).is_ok();
@@ -263,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_that_is_closed_to_the_user_is_named() {
+    fn a_directory_above_that_is_closed_to_the_user_is_named() {
         if !geteuid().is_root() {
             println!("skipped: only root can give directories away");
             return;
@@ -290,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_file_that_is_a_link_is_named() {
+    fn a_lock_file_that_is_a_symbolic_link_is_named() {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/dev/null", dir.path().join("couic.lock")).unwrap();
         let me = owner(geteuid().as_raw());
@@ -301,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn root_or_the_user_itself() {
+    fn the_process_runs_as_root_or_the_configured_user() {
         let me = geteuid();
         check_process_user(&owner(me.as_raw())).unwrap();
         assert_eq!(

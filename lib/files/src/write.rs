@@ -1,4 +1,4 @@
-//! Making files and directories that belong to the owner of the directory they are in.
+//! Creating files and directories that belong to the owner of their parent directory.
 
 use std::{
     fs::{self, DirBuilder, File, Metadata, Permissions},
@@ -10,31 +10,31 @@ use std::{
 use nix::unistd::{Uid, User, geteuid};
 use tempfile::NamedTempFile;
 
-/// Writes a new file: it has `mode` from its birth, is on the disk when this returns, and belongs to the owner of its
+/// Writes a new file: it is created with `mode`, is on the disk when this returns, and belongs to the owner of its
 /// directory. Readers see all of it or nothing.
 ///
 /// # Errors
-/// `AlreadyExists` where there is something of that name; otherwise what the system says. Nothing is left behind.
+/// `AlreadyExists` if the name is taken; otherwise those of the system calls. Nothing is left behind.
 pub fn create_file(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     let aside = write_aside(path, mode, content)?;
     aside.persist_noclobber(path).map_err(|e| e.error)?;
     sync_dir_of(path)
 }
 
-/// The same, in place of whatever has that name.
+/// The same, replacing a file of that name.
 ///
 /// # Errors
-/// What the system says; the file is what it was then.
+/// Those of the system calls; the old file is unchanged then.
 pub fn replace_file(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     let aside = write_aside(path, mode, content)?;
     aside.persist(path).map_err(|e| e.error)?;
     sync_dir_of(path)
 }
 
-/// Removes a file, for good when this returns. One that is not there is as wanted.
+/// Removes a file; the removal is on the disk when this returns. A missing file is not an error.
 ///
 /// # Errors
-/// What the system says.
+/// Those of the system calls.
 pub fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -60,7 +60,7 @@ fn write_aside(path: &Path, mode: u32, content: &[u8]) -> io::Result<NamedTempFi
         .tempfile_in(dir)?;
     let owner = fs::metadata(dir)?;
     let file = temp.as_file_mut();
-    // The umask may have taken bits away.
+    // The umask may have cleared bits.
     file.set_permissions(Permissions::from_mode(mode))?;
     if foreign_to_us(&owner) {
         fchown(&*file, Some(owner.uid()), Some(owner.gid()))?;
@@ -70,11 +70,10 @@ fn write_aside(path: &Path, mode: u32, content: &[u8]) -> io::Result<NamedTempFi
     Ok(temp)
 }
 
-/// Makes a new, empty file to be written bit by bit: it has `mode` from its birth and belongs to the owner of its
-/// directory. Whether it is on the disk is the caller's business.
+/// Creates an empty file with `mode`, owned by the owner of its directory, for writing in steps. The caller syncs it.
 ///
 /// # Errors
-/// `AlreadyExists` where there is something of that name; otherwise what the system says. Nothing is left behind.
+/// `AlreadyExists` if the name is taken; otherwise those of the system calls. Nothing is left behind.
 pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     let dir = path
         .parent()
@@ -86,7 +85,7 @@ pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
         .mode(mode)
         .open(path)?;
     let ours = || {
-        // The umask may have taken bits away.
+        // The umask may have cleared bits.
         file.set_permissions(Permissions::from_mode(mode))?;
         if foreign_to_us(&owner) {
             fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
@@ -94,18 +93,18 @@ pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
         Ok(())
     };
     if let Err(e) = ours() {
-        // It is empty: where it stays, nobody misses anything.
+        // On error, an empty file stays, which does no harm.
         let _ = fs::remove_file(path);
         return Err(e);
     }
     Ok(file)
 }
 
-/// Makes a directory with `mode` where it is missing, belonging to the owner of the one it lies in. One that is there
-/// must be a real directory, and writable by its owner alone.
+/// Creates a directory with `mode` if it is missing, owned by the owner of its parent. An existing one must be a real
+/// directory, and writable by its owner only.
 ///
 /// # Errors
-/// What the system says, or why the directory cannot be trusted, with the command that mends it.
+/// Those of the system calls, or why the directory is not trusted, with the command that repairs it.
 pub fn ensure_dir(path: &Path, mode: u32) -> io::Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
         Ok(()) => {
@@ -136,12 +135,12 @@ fn trusted(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Only root has to give its files away.
+/// Whether the owner must be changed: only root creates files for others.
 fn foreign_to_us(owner: &Metadata) -> bool {
     geteuid().is_root() && owner.uid() != 0
 }
 
-/// The name of a user for messages; the number where it has none.
+/// The name of a user for messages; its ID if it has none.
 #[must_use]
 pub fn owner_name(uid: u32) -> String {
     match User::from_uid(Uid::from_raw(uid)) {
@@ -155,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_file_is_private_whole_and_never_replaces_another() {
+    fn a_new_file_is_private_complete_and_never_replaces_another() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         create_file(&path, 0o600, b"one").unwrap();
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_whole_and_removed_however_often() {
+    fn a_file_is_replaced_atomically_and_removed_repeatedly() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         replace_file(&path, 0o600, b"one").unwrap();
@@ -191,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_root_makes_belongs_to_the_owner_of_the_directory() {
+    fn files_of_root_belong_to_the_owner_of_the_directory() {
         if !geteuid().is_root() {
             println!("skipped: only root can give files away");
             return;

@@ -1,8 +1,8 @@
-//! The same change in every thread of the process.
+//! The same credential change in every thread of the process.
 //!
-//! The C library does that for users alone. So each thread is sent a signal, whose handler makes the change in the
-//! thread that it interrupts; as the C library's own, and libcap's for capabilities (libpsx), do. A thread that is made
-//! meanwhile has what the one that made it had: so rounds are made until there is none left that is not done.
+//! The C library does that for user and group only. Here, each thread is sent a signal whose handler changes the thread
+//! that it interrupts, as the C library itself and libcap's libpsx do. A thread that is created meanwhile inherits the
+//! credentials of its creator, so rounds repeat until every thread has changed.
 
 use std::{
     collections::HashSet,
@@ -21,7 +21,7 @@ use crate::{
     done,
 };
 
-/// What a thread gives up, in this order.
+/// The privileges that a thread drops, in this order.
 #[derive(Clone, Copy, Debug)]
 pub struct ThreadStep {
     bounding: Option<Caps>,
@@ -30,17 +30,17 @@ pub struct ThreadStep {
     domain: Option<RawFd>,
 }
 
-/// For a thread to come to its handler. It is waited for while the daemon starts; a machine may be busy then.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// For a thread to run its handler. Long, since the machine may be busy while the daemon starts.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the handlers are to do. Never freed: one that comes too late must find it.
+/// Read by the handlers. Never freed: a late handler still reads it.
 static STEP: AtomicPtr<ThreadStep> = AtomicPtr::new(ptr::null_mut());
-/// The thread whose handler has ended, and the number of its error.
+/// The thread whose handler has finished (upper half), and its errno (lower half).
 static ANSWER: AtomicU64 = AtomicU64::new(0);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 impl ThreadStep {
-    /// Of its capabilities a thread keeps what `sets` has, and none is ambient.
+    /// Reduces the capabilities of a thread to those in `sets`, and clears the ambient set.
     #[must_use]
     pub const fn sets(sets: Sets) -> Self {
         Self {
@@ -51,38 +51,38 @@ impl ThreadStep {
         }
     }
 
-    /// The bounding set is lowered to `keep`, where the thread may.
+    /// Reduces the bounding set to `keep` if the thread has `CAP_SETPCAP`.
     #[must_use]
     pub const fn bounding(mut self, keep: Caps) -> Self {
         self.bounding = Some(keep);
         self
     }
 
-    /// No program that the thread runs has more than it.
+    /// Sets `no_new_privs`: no program that the thread executes gains privileges.
     #[must_use]
     pub const fn no_new_privs(mut self) -> Self {
         self.no_new_privs = true;
         self
     }
 
-    /// Enters a Landlock domain with these rules; takes [`ThreadStep::no_new_privs`], too.
+    /// Enters a Landlock domain with these rules; requires [`ThreadStep::no_new_privs`].
     #[must_use]
     pub fn domain(mut self, rules: BorrowedFd<'_>) -> Self {
         self.domain = Some(rules.as_raw_fd());
         self
     }
 
-    /// In the calling thread.
+    /// Changes the calling thread.
     ///
     /// # Errors
-    /// What the system says.
+    /// Those of the system calls.
     pub fn here(&self) -> io::Result<()> {
         if let Some(keep) = self.bounding {
             lower_bounding(keep)?;
         }
         clear_ambient()?;
         set_sets(self.sets.within(sets()?))?;
-        // SAFETY: neither takes a pointer.
+        // SAFETY: no pointers are passed.
         unsafe {
             if self.no_new_privs {
                 done(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).into())?;
@@ -94,20 +94,21 @@ impl ThreadStep {
         Ok(())
     }
 
-    /// In every thread; answers how many there are.
+    /// Changes every thread and returns their number.
     ///
     /// # Errors
-    /// What the system says in any of them, or that one does not come to its handler. Then some are changed.
+    /// Those of the system calls in any thread, or `TimedOut` if a thread does not run its handler. Some threads may
+    /// have changed by then.
     pub fn on_every_thread(self) -> io::Result<usize> {
         let _alone = ONE_AT_A_TIME.lock();
         // Never freed, see STEP.
         STEP.store(Box::into_raw(Box::new(self)), SeqCst);
         self.here()?;
-        // SAFETY: takes no pointer.
+        // SAFETY: no pointers are passed.
         let me = unsafe { libc::gettid() };
         let mut finished = HashSet::from([me]);
         let handler = Handler::install()?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let all = thread_ids()?;
             let left: Vec<_> = all.iter().filter(|t| !finished.contains(t)).collect();
@@ -116,10 +117,12 @@ impl ThreadStep {
                 return Ok(all.len());
             }
             if Instant::now() > deadline {
-                return Err(late("threads are started faster than they can be changed"));
+                return Err(timed_out(
+                    "threads are created faster than they can be changed",
+                ));
             }
             for &thread in left {
-                // Where it fails the handler stays: a signal that nobody handles would end the process.
+                // On error the handler stays installed: the default action of a late signal would be to terminate.
                 change(thread)?;
                 finished.insert(thread);
             }
@@ -136,13 +139,13 @@ fn thread_ids() -> io::Result<Vec<libc::pid_t>> {
     Ok(ids)
 }
 
-/// Interrupts a thread, and waits until it has changed or is gone.
+/// Interrupts a thread, and waits until it has changed or exited.
 fn change(thread: libc::pid_t) -> io::Result<()> {
     ANSWER.store(0, SeqCst);
     if !signal(thread, libc::SIGRTMAX())? {
         return Ok(());
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let answer = ANSWER.load(SeqCst);
         if answer >> 32 == u64::from(thread.cast_unsigned()) {
@@ -155,19 +158,21 @@ fn change(thread: libc::pid_t) -> io::Result<()> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(late(&format!("the thread {thread} takes no signal")));
+            return Err(timed_out(&format!(
+                "thread {thread} does not handle its signal"
+            )));
         }
         thread::sleep(Duration::from_micros(100));
     }
 }
 
-fn late(what: &str) -> io::Error {
+fn timed_out(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
-/// False where the thread is gone.
+/// False if the thread has exited.
 fn signal(thread: libc::pid_t, number: libc::c_int) -> io::Result<bool> {
-    // SAFETY: takes no pointer.
+    // SAFETY: no pointers are passed.
     let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, number) };
     match done(sent) {
         Ok(()) => Ok(true),
@@ -182,12 +187,12 @@ struct Handler {
 
 impl Handler {
     fn install() -> io::Result<Self> {
-        // SAFETY: a sigaction of zeros is one.
+        // SAFETY: an all-zero sigaction is valid.
         let (mut action, mut before): (libc::sigaction, libc::sigaction) =
             unsafe { (mem::zeroed(), mem::zeroed()) };
         action.sa_sigaction = handle as extern "C" fn(libc::c_int) as libc::sighandler_t;
         action.sa_flags = libc::SA_RESTART;
-        // SAFETY: both are lent for the call, and the handler calls nothing but the system.
+        // SAFETY: both pointers are valid during the call, and the handler is async-signal-safe.
         let result =
             unsafe { libc::sigaction(libc::SIGRTMAX(), &raw const action, &raw mut before) };
         done(result.into())?;
@@ -195,7 +200,7 @@ impl Handler {
     }
 
     fn restore(self) -> io::Result<()> {
-        // SAFETY: lent for the call; what was there before may be there again.
+        // SAFETY: the pointer is valid during the call, and the previous action was installed before.
         let result =
             unsafe { libc::sigaction(libc::SIGRTMAX(), &raw const self.before, ptr::null_mut()) };
         done(result.into())
@@ -203,8 +208,8 @@ impl Handler {
 }
 
 extern "C" fn handle(_: libc::c_int) {
-    // SAFETY: what STEP points to is never freed nor changed; errno is the thread's own, and left as it was, since the
-    // code that was interrupted may be about to read it.
+    // SAFETY: the target of STEP is neither freed nor changed; errno is per thread, and restored because the
+    // interrupted code may be about to read it.
     unsafe {
         let errno = libc::__errno_location();
         let before = *errno;

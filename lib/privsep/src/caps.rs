@@ -1,69 +1,69 @@
-//! Capabilities of the calling thread, by the system calls themselves: the well-known crate for them collects sets on
-//! the heap, which neither a signal handler nor a forked child may do.
+//! Capabilities of the calling thread, by direct system calls: the `caps` crate allocates, which neither a signal
+//! handler nor a forked child may do.
 
 use std::{fmt, fs, io};
 
 use crate::done;
 
-/// A set of capabilities, a bit each, as the kernel numbers them.
+/// A set of capabilities, one bit each, numbered as in the kernel.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Caps(u64);
 
-/// Loads programs and makes links (Linux 5.8).
+/// Loads programs and creates links (Linux 5.8).
 pub const CAP_BPF: Caps = Caps(1 << 39);
-/// Giving files away.
+/// Changes owners of files.
 pub const CAP_CHOWN: Caps = Caps(1);
 /// Signals processes of other users.
 pub const CAP_KILL: Caps = Caps(1 << 5);
 /// Attaches programs to interfaces.
 pub const CAP_NET_ADMIN: Caps = Caps(1 << 12);
-/// Lets the verifier allow arithmetic on pointers (Linux 5.8).
+/// Makes the verifier allow pointer arithmetic (Linux 5.8).
 pub const CAP_PERFMON: Caps = Caps(1 << 38);
 /// Changes groups.
 pub const CAP_SETGID: Caps = Caps(1 << 6);
 /// Changes users.
 pub const CAP_SETUID: Caps = Caps(1 << 7);
-/// Nearly everything; names the programs of others.
+/// Nearly everything; reads the names of foreign programs.
 pub const CAP_SYS_ADMIN: Caps = Caps(1 << 21);
 
-/// What it takes to load the XDP program and to attach it (Linux 5.8).
+/// Required to load and attach the XDP program (Linux 5.8).
 pub const FILTERING: Caps = CAP_NET_ADMIN.and(CAP_BPF).and(CAP_PERFMON);
 
 impl Caps {
     /// No capability.
     pub const NONE: Self = Self(0);
 
-    /// Of the kernel's number for a set, as `/proc/PID/status` shows it.
+    /// From the kernel's representation, as in `/proc/PID/status`.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// The kernel's number for the set.
+    /// The kernel's representation.
     #[must_use]
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// Both.
+    /// The union.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Those that are in both.
+    /// The intersection.
     #[must_use]
     pub const fn within(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Whether all of `other` are in it.
+    /// Whether all of `other` are in the set.
     #[must_use]
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -80,33 +80,33 @@ impl fmt::Debug for Caps {
     }
 }
 
-/// What a thread can do, could do, and hands on.
+/// The capability sets of a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sets {
-    /// What counts now.
+    /// Checked by the kernel.
     pub effective: Caps,
-    /// What may be made effective.
+    /// May be made effective.
     pub permitted: Caps,
-    /// What may be handed on to other programs.
+    /// May be passed on through execve(2).
     pub inheritable: Caps,
 }
 
 impl Sets {
-    /// Nothing.
+    /// No capability.
     pub const NONE: Self = Self {
         effective: Caps::NONE,
         permitted: Caps::NONE,
         inheritable: Caps::NONE,
     };
 
-    /// All that a thread has.
+    /// Every capability that a thread has.
     pub const ALL: Self = Self {
         effective: Caps(u64::MAX),
         permitted: Caps(u64::MAX),
         inheritable: Caps(u64::MAX),
     };
 
-    /// What of it `had` has, too: nobody gets what they did not have.
+    /// Restricted to `had`, since capset(2) refuses to add capabilities.
     #[must_use]
     pub const fn within(self, had: Self) -> Self {
         Self {
@@ -116,7 +116,7 @@ impl Sets {
         }
     }
 
-    /// To use, and not to hand on.
+    /// Effective and permitted, not inheritable.
     #[must_use]
     pub const fn to_use(caps: Caps) -> Self {
         Self {
@@ -133,7 +133,7 @@ struct Header {
     pid: libc::c_int,
 }
 
-/// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h: each set is two words long.
+/// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h: each set has two words.
 const HEADER: Header = Header {
     version: 0x2008_0522,
     pid: 0,
@@ -147,13 +147,13 @@ struct Word {
     inheritable: u32,
 }
 
-/// What the calling thread has.
+/// The capability sets of the calling thread.
 ///
 /// # Errors
-/// What the system says; it has no reason to.
+/// Those of capget(2); none is expected.
 pub fn sets() -> io::Result<Sets> {
     let (mut header, mut words) = (HEADER, [Word::default(); 2]);
-    // SAFETY: both are lent for the call, and laid out as capget(2) says.
+    // SAFETY: both pointers are valid during the call, and laid out as in capget(2).
     done(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, words.as_mut_ptr()) })?;
     let join = |part: fn(&Word) -> u32| {
         Caps(u64::from(part(&words[0])) | u64::from(part(&words[1])) << 32)
@@ -165,10 +165,10 @@ pub fn sets() -> io::Result<Sets> {
     })
 }
 
-/// Sets what the calling thread has. May be called between fork and exec, and by a signal handler.
+/// Sets the capability sets of the calling thread. Async-signal-safe, also between fork and exec.
 ///
 /// # Errors
-/// What the system says: nobody gets what they did not have.
+/// Those of capset(2): EPERM for capabilities that the thread did not have.
 pub fn set_sets(sets: Sets) -> io::Result<()> {
     let low = |caps: Caps| caps.0 as u32;
     let high = |caps: Caps| (caps.0 >> 32) as u32;
@@ -178,22 +178,22 @@ pub fn set_sets(sets: Sets) -> io::Result<()> {
         inheritable: part(sets.inheritable),
     });
     let header = HEADER;
-    // SAFETY: both are lent for the call, and laid out as capset(2) says.
+    // SAFETY: both pointers are valid during the call, and laid out as in capset(2).
     done(unsafe { libc::syscall(libc::SYS_capset, &raw const header, words.as_ptr()) })
 }
 
-/// Takes from the calling thread's bounding set what is not in `keep`: what is not there is not gained by running a
-/// program either. Does nothing, and says so, where the thread lacks `CAP_SETPCAP`.
+/// Drops everything but `keep` from the calling thread's bounding set, so that execve(2) cannot gain it either. False,
+/// without a change, if the thread lacks `CAP_SETPCAP`.
 ///
 /// # Errors
-/// What the system says other than that.
+/// Other errors of prctl(2).
 pub fn lower_bounding(keep: Caps) -> io::Result<bool> {
     for capability in Caps(!keep.0).numbers() {
-        // SAFETY: takes no pointer.
+        // SAFETY: no pointers are passed.
         let result = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
         match done(result.into()) {
             Ok(()) => {}
-            // The kernel does not know so many.
+            // Above the last capability of this kernel.
             Err(e) if e.raw_os_error() == Some(libc::EINVAL) => return Ok(true),
             Err(e) if e.raw_os_error() == Some(libc::EPERM) => return Ok(false),
             Err(e) => return Err(e),
@@ -204,7 +204,7 @@ pub fn lower_bounding(keep: Caps) -> io::Result<bool> {
 
 pub(crate) fn clear_ambient() -> io::Result<()> {
     let (what, clear) = (libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL);
-    // SAFETY: takes no pointer.
+    // SAFETY: no pointers are passed.
     done(unsafe { libc::prctl(what, clear, 0, 0, 0) }.into())
 }
 
@@ -212,16 +212,16 @@ pub(crate) fn clear_ambient() -> io::Result<()> {
 pub(crate) fn raise_ambient(caps: Caps) -> io::Result<()> {
     for capability in caps.numbers() {
         let (what, raise) = (libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE);
-        // SAFETY: takes no pointer.
+        // SAFETY: no pointers are passed.
         done(unsafe { libc::prctl(what, raise, capability, 0, 0) }.into())?;
     }
     Ok(())
 }
 
-/// The highest capability that this kernel knows: 39, `CAP_BPF`'s, or more from Linux 5.8 on.
+/// The highest capability of this kernel: at least 39, `CAP_BPF`, from Linux 5.8 on.
 ///
 /// # Errors
-/// Where `/proc` does not tell.
+/// If `/proc/sys/kernel/cap_last_cap` cannot be read.
 pub fn last_known() -> io::Result<u32> {
     let text = fs::read_to_string("/proc/sys/kernel/cap_last_cap")?;
     text.trim().parse().map_err(io::Error::other)
@@ -252,11 +252,11 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_tells_and_changes_what_it_has() {
+    fn a_thread_reads_and_changes_its_capabilities() {
         let thread = std::thread::spawn(|| {
             let before = sets().unwrap();
             let told = &crate::threads_of(std::process::id()).unwrap();
-            // SAFETY: takes no pointer.
+            // SAFETY: no pointers are passed.
             let tid = unsafe { libc::gettid() };
             let told = told.iter().find(|t| t.tid == tid).unwrap();
             assert_eq!(
@@ -266,7 +266,7 @@ mod tests {
             set_sets(Sets::NONE).unwrap();
             assert_eq!(sets().unwrap(), Sets::NONE);
             assert!(!lower_bounding(Caps::NONE).unwrap(), "without CAP_SETPCAP");
-            // Nobody gets what they did not have.
+            // Capabilities cannot be regained.
             assert!(set_sets(Sets::to_use(CAP_BPF)).is_err());
         });
         thread.join().unwrap();

@@ -1,8 +1,8 @@
-//! From root to the configured user, before anything that others wrote is read: set files, the journal, reports.
+//! From root to the configured user, before untrusted input is read: set files, the journal, reports.
 //!
-//! What holds after [`lower_to_user`], however the daemon was started: it is the configured user's, its group is the
-//! configured one, and it has what [`FILTERING`] names and nothing else, in all sets, so that the attacher that it starts
-//! has them, too. `config/systemd/couic.service` makes the same of it.
+//! What holds after [`become_configured_user`], however the daemon was started: it runs as the configured user and
+//! group, with [`FILTERING`] in all sets and nothing else, so that the attacher inherits it.
+//! `config/systemd/couic.service` does the same.
 
 use crate::CAP_SYS_ADMIN;
 use nix::unistd::geteuid;
@@ -12,18 +12,18 @@ use crate::FILTERING;
 use crate::PrivilegeError;
 use couic_files::Account;
 
-/// Makes this process the configured user's with the capabilities that filtering takes. Call it in the main thread;
-/// what other threads still have is taken by [`give_up`](crate::give_up).
+/// Switches this process to the configured user with the capabilities [`FILTERING`]. Call it in the main thread;
+/// [`drop_privileges`](crate::drop_privileges) later drops the capabilities of the others.
 ///
-/// One that was started as root keeps `CAP_SYS_ADMIN` until then, too: without, the kernel does not tell the name of a
-/// foreign XDP program, and the message about it would have its number alone.
+/// A process started as root keeps `CAP_SYS_ADMIN` until then, too: the kernel requires it to read the name of a
+/// foreign XDP program, without which messages could only give its ID.
 ///
 /// # Errors
 /// [`PrivilegeError`]; the process must not go on then.
-pub fn lower_to_user(owner: &Account) -> Result<(), PrivilegeError> {
+pub fn become_configured_user(owner: &Account) -> Result<(), PrivilegeError> {
     if !geteuid().is_root() {
-        return crate::hand_on(FILTERING)
-            .map_err(PrivilegeError::doing("give up the other capabilities"));
+        return crate::make_ambient(FILTERING)
+            .map_err(PrivilegeError::doing("drop the other capabilities"));
     }
     crate::lower(owner.uid, owner.gid, FILTERING.and(CAP_SYS_ADMIN)).map_err(|source| {
         PrivilegeError::Switch {
@@ -32,6 +32,10 @@ pub fn lower_to_user(owner: &Account) -> Result<(), PrivilegeError> {
             source,
         }
     })?;
-    tracing::info!("now user {}, group {}", owner.user, owner.group);
+    tracing::info!(
+        "running as user {}, group {} from here on",
+        owner.user,
+        owner.group
+    );
     Ok(())
 }

@@ -1,8 +1,7 @@
-//! The last step of the start: from here on the process that listens and parses has no privilege on any thread.
+//! The last step of the start: afterwards the serving process has no privilege on any thread.
 //!
-//! What must work on every kernel is an error where it does not: no capability, `no_new_privs`, memory that others of
-//! the same user cannot read. What newer kernels add (Landlock, seccomp) is a warning where it cannot be had, since an
-//! old kernel with a firewall is better off than one without.
+//! Dropping capabilities, `no_new_privs` and non-dumpable memory work on every kernel, so their failure is an error.
+//! Landlock and seccomp may be missing on old kernels, which is a warning: a firewall without them is better than none.
 
 use std::{io, os::fd::AsFd};
 
@@ -14,29 +13,29 @@ use crate::{
 
 use crate::{PrivilegeError, roles::serving};
 
-/// What the running process could not give up.
+/// The confinement of the running process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hardening {
-    /// The version of Landlock that confines it to its files; None where there is none.
+    /// The Landlock ABI version that confines it to its files; `None` without Landlock.
     pub landlock: Option<i64>,
-    /// Whether the filter of system calls is in force.
+    /// Whether the seccomp filters are installed.
     pub seccomp: bool,
 }
 
 impl Hardening {
-    /// What is missing, for who wants to know: an old kernel is no fault.
+    /// Missing protection, as notes for health: an old kernel is no fault.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.landlock.is_none() {
             notes.push(
-                "Landlock is missing (Linux 5.13 and later, switched on: lsm= at boot): the daemon can open what its user may"
+                "Landlock is missing (Linux 5.13 and later, enabled by lsm= at boot): the daemon can open every file that its user can"
                     .to_owned(),
             );
         }
         if !self.seccomp {
             notes.push(
-                "seccomp is missing: the daemon may make every system call that its user may"
+                "seccomp is missing: the daemon can make every system call that its user can"
                     .to_owned(),
             );
         }
@@ -44,13 +43,12 @@ impl Hardening {
     }
 }
 
-/// Gives up every capability on every thread, and what programs that are run could gain; then all files but those in
-/// `files`, and all system calls but those that serving takes. Of other processes it may end `children` alone. What
-/// cannot be had is warned of.
+/// Drops every capability on every thread and sets `no_new_privs`; then confines the process to `files` and to the
+/// system calls of serving. It may send signals to `children` only. Protection that this kernel lacks is logged.
 ///
 /// # Errors
-/// [`PrivilegeError`] where a thread keeps a capability: then the daemon must not serve.
-pub fn give_up(files: &Files, children: &[u32]) -> Result<Hardening, PrivilegeError> {
+/// [`PrivilegeError`] if a thread keeps a capability: the daemon must not serve then.
+pub fn drop_privileges(files: &Files, children: &[u32]) -> Result<Hardening, PrivilegeError> {
     let nothing = ThreadStep::sets(Sets::NONE)
         .bounding(Caps::NONE)
         .no_new_privs();
@@ -58,11 +56,11 @@ pub fn give_up(files: &Files, children: &[u32]) -> Result<Hardening, PrivilegeEr
         .on_every_thread()
         .map_err(PrivilegeError::doing("give up capabilities"))?;
     hide_memory().map_err(PrivilegeError::doing("hide the memory"))?;
-    verify(&crate::threads().map_err(PrivilegeError::doing("look at /proc/self/task"))?)?;
+    verify(&crate::threads().map_err(PrivilegeError::doing("read /proc/self/task"))?)?;
     let landlock = warned("confine it to its files (Landlock)", enter(nothing, files)).flatten();
     if landlock.is_none() {
         tracing::warn!(
-            "this kernel has no Landlock (Linux 5.13 and later, switched on): the daemon can open what user and modes allow"
+            "this kernel has no Landlock (Linux 5.13 and later, enabled by lsm= at boot): the daemon can open every file that its user can"
         );
     }
     let seccomp = warned(
@@ -89,7 +87,7 @@ fn enter(nothing: ThreadStep, files: &Files) -> io::Result<Option<i64>> {
 fn warned<T>(what: &str, outcome: io::Result<T>) -> Option<T> {
     outcome
         .inspect_err(|error| {
-            tracing::warn!("cannot {what}: {error}; the daemon runs without that protection");
+            tracing::warn!("cannot {what}: {error}; the daemon runs without this protection");
         })
         .ok()
 }
@@ -119,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_protection_is_named() {
         let all = Hardening {
             landlock: Some(7),
             seccomp: true,

@@ -1,11 +1,11 @@
-//! Why privileges could not be given up.
+//! Errors of dropping privileges.
 
 use std::io;
 
-/// The daemon does not go on with more than it says that it has.
+/// Privileges could not be dropped, or are missing; the process must not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
-    /// Capabilities that it takes to start.
+    /// Capabilities that a start requires are missing.
     #[error("{0}")]
     Lacking(String),
     /// Root cannot become the configured user.
@@ -17,25 +17,25 @@ pub enum PrivilegeError {
         user: String,
         /// The configured group.
         group: String,
-        /// Why not.
+        /// The error of the system call.
         source: io::Error,
     },
     /// A step failed.
     #[error("cannot {doing}: {source}")]
     Step {
-        /// Which.
+        /// The step, as an infinitive.
         doing: &'static str,
-        /// Why.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// It was done, and is not so.
+    /// A thread still has privileges after the drop.
     #[error(
         "a bug in couic, please report it: the thread {thread} still has privileges ({what}) after they were given up"
     )]
     Kept {
-        /// Its name and number.
+        /// Its name and thread ID.
         thread: String,
-        /// What should not be there.
+        /// Its capability sets.
         what: String,
     },
 }

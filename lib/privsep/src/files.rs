@@ -1,7 +1,7 @@
-//! Which files a process may open, by Landlock (Linux 5.13; what later kernels add is used where it is there).
+//! The files that a process may open, by Landlock (Linux 5.13; rights of later kernels are used if present).
 //!
-//! A domain concerns what is opened, made, renamed and removed from then on. What is open stays open, and stat(2),
-//! chmod(2) and the like are not covered: for those the owner and the mode of a file count.
+//! A domain restricts opening, creating, renaming and removing from then on. Open descriptors stay open, and stat(2),
+//! chmod(2) and the like are not covered: they are subject to the owner and mode of a file only.
 
 use std::{
     io,
@@ -14,10 +14,10 @@ use landlock::{
     RulesetAttr, RulesetCreatedAttr,
 };
 
-/// The rights that are asked for: later kernels know more, which concern no files that are named here.
+/// The rights that are handled: those of later versions concern no files.
 const KNOWN: ABI = ABI::V5;
 
-/// What may be opened: whatever is not named may not.
+/// The files that may be opened; all others may not.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     read: Vec<PathBuf>,
@@ -26,33 +26,32 @@ pub struct Files {
 }
 
 impl Files {
-    /// This file, or everything below this folder, may be read.
+    /// Allows reading this file, or everything below this directory.
     #[must_use]
     pub fn read(mut self, path: impl Into<PathBuf>) -> Self {
         self.read.push(path.into());
         self
     }
 
-    /// Below this folder everything may be done with files, folders and sockets, other than running them; a file may be
-    /// read and written.
+    /// Allows reading and writing this file, or everything but execution and devices below this directory.
     #[must_use]
     pub fn write(mut self, path: impl Into<PathBuf>) -> Self {
         self.write.push(path.into());
         self
     }
 
-    /// Files below this folder may be removed.
+    /// Allows removing files below this directory.
     #[must_use]
     pub fn remove(mut self, path: impl Into<PathBuf>) -> Self {
         self.remove.push(path.into());
         self
     }
 
-    /// The rules, for [`ThreadStep::domain`](crate::ThreadStep::domain). Paths that are not there are left out: a rule
-    /// is about a file, not about a name. `None` where this kernel has no Landlock.
+    /// The rules, for [`ThreadStep::domain`](crate::ThreadStep::domain). Missing paths are skipped: a rule refers to an
+    /// inode, not to a name. `None` if this kernel has no Landlock.
     ///
     /// # Errors
-    /// What the system says.
+    /// Those of the system calls.
     pub fn domain(&self) -> io::Result<Option<Domain>> {
         let created = Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
@@ -87,13 +86,13 @@ fn rule(path: &Path, rights: BitFlags<AccessFs>) -> Option<PathBeneath<PathFd>> 
     Some(PathBeneath::new(PathFd::new(path).ok()?, rights))
 }
 
-/// Everything but devices, and running what is there.
+/// Everything but devices and execution.
 fn writing() -> BitFlags<AccessFs> {
     let not = AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev | AccessFs::Execute;
     AccessFs::from_all(KNOWN) & !not
 }
 
-/// Rules that a thread can submit to.
+/// A Landlock ruleset that a thread can enter.
 #[derive(Debug)]
 pub struct Domain {
     rules: OwnedFd,
@@ -105,11 +104,11 @@ impl AsFd for Domain {
     }
 }
 
-/// The version of Landlock that this kernel has; 0 where it has none, or where it is switched off (`lsm=` at boot).
+/// The Landlock ABI version of this kernel; 0 if it has none, or if Landlock is disabled (`lsm=` at boot).
 #[must_use]
 pub fn version() -> i64 {
     const VERSION: u32 = 1;
-    // SAFETY: with this flag the call takes no structure.
+    // SAFETY: with this flag the call reads no structure.
     let version = unsafe {
         libc::syscall(
             libc::SYS_landlock_create_ruleset,

@@ -1,7 +1,7 @@
-//! Groups of system calls: the one table from which the seccomp filters of all processes are put together.
+//! Groups of system calls, from which the seccomp filters of all processes are built.
 //!
-//! Allowed groups name families rather than what today's build happens to call, so that another C library, or a newer
-//! one, works. Refused groups are answered `EPERM`.
+//! Allowed groups list whole families rather than the calls of today's build, so that another or a newer C library
+//! works. Refused groups get `EPERM`.
 
 use libc::c_long;
 
@@ -109,7 +109,7 @@ pub const FILES: &[c_long] = &[
     libc::SYS_utimes,
 ];
 
-/// Newer than the C library's list of names on some processors; the same number on all.
+/// Missing in the libc crate for some architectures; the number is the same on all.
 const FACCESSAT2: c_long = 439;
 const FUTEX_WAITV: c_long = 449;
 const FCHMODAT2: c_long = 452;
@@ -119,7 +119,7 @@ const FUTEX_REQUEUE: c_long = 456;
 const EPOLL_PWAIT2: c_long = 441;
 const PIDFD_OPEN: c_long = 434;
 
-/// Memory, threads, time, signals to oneself.
+/// Memory, threads, time, signals to the own process.
 pub const PROCESS: &[c_long] = &[
     libc::SYS_brk,
     libc::SYS_capget,
@@ -210,7 +210,7 @@ pub const PROCESS: &[c_long] = &[
     libc::SYS_time,
 ];
 
-/// Sockets, and waiting.
+/// Sockets, polling, timers.
 pub const SOCKETS: &[c_long] = &[
     libc::SYS_accept,
     libc::SYS_accept4,
@@ -253,7 +253,7 @@ pub const SOCKETS: &[c_long] = &[
     libc::SYS_select,
 ];
 
-/// Reading, writing and waiting; memory and time; an end. clone(2) is for threads alone.
+/// Reading, writing and polling; memory and time; exit. clone(2) is for threads only.
 pub const ATTACHER: &[c_long] = &[
     libc::SYS_bind,
     libc::SYS_bpf,
@@ -353,8 +353,8 @@ pub const ATTACHER: &[c_long] = &[
     libc::SYS_unlink,
 ];
 
-/// What no process of Couic needs once it is set up: programs for the kernel,
-/// other processes' memory, mounts, namespaces, modules, keys, clocks, devices.
+/// Needed by no process of Couic once it is set up: BPF, the memory of other processes, mounts, namespaces, modules,
+/// keys, clocks, devices. The attacher's filter admits part of bpf(2).
 pub const KERNEL_ADMIN: &[c_long] = &[
     libc::SYS_acct,
     libc::SYS_add_key,
@@ -431,7 +431,7 @@ pub const CREDENTIALS: &[c_long] = &[
     libc::SYS_setuid,
 ];
 
-/// Running programs, and creating processes other than by clone(2).
+/// Executing programs, and creating processes other than by clone(2).
 pub const EXEC: &[c_long] = &[
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -441,7 +441,7 @@ pub const EXEC: &[c_long] = &[
     libc::SYS_vfork,
 ];
 
-/// Signals to other processes. A thread may still end itself (`tgkill`).
+/// Signals to other processes. `tgkill`, by which a thread signals its own process, is not among them.
 pub const SIGNALS: &[c_long] = &[
     libc::SYS_kill,
     libc::SYS_pidfd_send_signal,

@@ -1,10 +1,9 @@
-//! How Couic's processes give up what they do not need: the user, capabilities, system calls, files.
+//! Dropping privileges: user, capabilities, system calls, files.
 //!
-//! This crate has the means and no policy: who keeps what is said by the daemon's `privileges` and by the spawner of
-//! plugins. What it guarantees:
-//! - Nothing here allocates or locks where a signal handler or a forked child runs it.
-//! - Linux keeps user, capabilities, `no_new_privs` and Landlock domains for each thread. [`ThreadStep::on_every_thread`]
-//!   changes all threads, whoever started them, and [`threads`] tells what came of it, from `/proc`.
+//! Couic's own roles are in `roles`; the spawner of plugins combines the mechanisms itself. What holds:
+//! - Code that runs in a signal handler or in a forked child neither allocates nor locks.
+//! - Linux keeps user, capabilities, `no_new_privs` and Landlock domains per thread. [`ThreadStep::on_every_thread`]
+//!   changes every thread of the process, and [`threads`] reads the result back from `/proc`.
 
 mod broadcast;
 mod caps;
@@ -27,18 +26,18 @@ pub use caps::{
     CAP_SYS_ADMIN, Caps, FILTERING, Sets, last_known, lower_bounding, set_sets, sets,
 };
 pub use channel::Channel;
-pub use configured_user::lower_to_user;
-pub use drop::{Hardening, give_up};
+pub use configured_user::become_configured_user;
+pub use drop::{Hardening, drop_privileges};
 pub use error::PrivilegeError;
 pub use needed::check_capabilities;
 pub use roles::attacher::confine_attacher;
 pub use signals::{ignore_signals, ignore_stray_signals, stray_signals};
 pub use status::{ThreadStatus, threads, threads_of};
-pub use user::{hand_on, hide_memory, lower, switch_user};
+pub use user::{hide_memory, lower, make_ambient, switch_user};
 
 use std::io;
 
-/// The result of a system call that answers -1 and `errno`.
+/// The result of a system call that returns -1 and sets `errno`.
 fn done(result: libc::c_long) -> io::Result<()> {
     if result < 0 {
         Err(io::Error::last_os_error())

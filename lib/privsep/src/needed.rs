@@ -1,5 +1,5 @@
-//! What filtering takes, and what of it a start lacks: said by names before the kernel is asked for anything, since
-//! the kernel's own answers to a missing capability are EPERM, or a verifier's complaint about pointers.
+//! The capabilities that a start requires. Missing ones are named before the first privileged call, because the
+//! kernel's own errors are EPERM or a verifier's complaint about pointers.
 
 use std::{fs, io, os::unix::fs::MetadataExt};
 
@@ -9,10 +9,10 @@ use nix::unistd::geteuid;
 use crate::PrivilegeError;
 use couic_files::Account;
 
-/// The inode of the machine's own user namespace (`PROC_USER_INIT_INO` of linux/proc_ns.h).
-const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
+/// The inode of the initial user namespace (`PROC_USER_INIT_INO` of linux/proc_ns.h).
+const INITIAL_USER_NAMESPACE: u64 = 0xefff_fffd;
 
-/// A capability, its name without CAP_, what it is for.
+/// A capability, its name without `CAP_`, its purpose.
 type Needed = (Caps, &'static str, &'static str);
 
 const TO_FILTER: [Needed; 3] = [
@@ -25,20 +25,20 @@ const TO_FILTER: [Needed; 3] = [
     ),
 ];
 
-/// What root needs on top of it.
+/// Required in addition if root drops to the configured user.
 const TO_BECOME_USER: [Needed; 2] = [
     (CAP_SETGID, "SETGID", "becomes the configured group"),
     (CAP_SETUID, "SETUID", "becomes the configured user"),
 ];
 
-/// Refuses a start without the capabilities that this takes.
+/// Checks that this process has the capabilities that filtering as `owner` requires.
 ///
 /// # Errors
-/// [`PrivilegeError::Lacking`], which names them and the ways to give them.
+/// [`PrivilegeError::Lacking`], which names the missing ones and how to grant them.
 pub fn check_capabilities(owner: &Account) -> Result<(), PrivilegeError> {
-    let having = crate::sets().map_err(PrivilegeError::doing("tell its capabilities"))?;
+    let having = crate::sets().map_err(PrivilegeError::doing("read its capabilities"))?;
     let changes_user = geteuid().is_root() && owner.uid != 0;
-    match lacking(having.permitted, changes_user, is_first(namespace())) {
+    match lacking(having.permitted, changes_user, is_initial(namespace())) {
         None => Ok(()),
         Some(text) => Err(PrivilegeError::Lacking(text)),
     }
@@ -48,13 +48,13 @@ fn namespace() -> io::Result<u64> {
     Ok(fs::metadata("/proc/self/ns/user")?.ino())
 }
 
-/// Where it cannot be told, nothing is said of it.
-fn is_first(namespace: io::Result<u64>) -> bool {
-    namespace.map_or(true, |inode| inode == FIRST_USER_NAMESPACE)
+/// On error, the initial one is assumed.
+fn is_initial(namespace: io::Result<u64>) -> bool {
+    namespace.map_or(true, |inode| inode == INITIAL_USER_NAMESPACE)
 }
 
-fn lacking(having: Caps, changes_user: bool, first_namespace: bool) -> Option<String> {
-    if !first_namespace {
+fn lacking(having: Caps, changes_user: bool, initial_namespace: bool) -> Option<String> {
+    if !initial_namespace {
         return Some(
             "couic runs in a user namespace, where no capability is enough to load an XDP program: start it outside of one (no rootless container, no remapped users)"
                 .to_owned(),
@@ -94,13 +94,13 @@ mod tests {
     const TO_CHANGE: Caps = CAP_SETGID.and(CAP_SETUID);
 
     #[test]
-    fn nothing_is_said_of_a_start_that_has_all() {
+    fn a_start_with_all_capabilities_is_accepted() {
         assert_eq!(lacking(FILTERING, false, true), None);
         assert_eq!(lacking(FILTERING.and(TO_CHANGE), true, true), None);
     }
 
     #[test]
-    fn each_missing_capability_is_named_with_its_use_and_the_ways_to_give_it() {
+    fn each_missing_capability_is_named_with_its_use_and_how_to_grant_it() {
         let told = lacking(CAP_NET_ADMIN, false, true).unwrap();
         assert_eq!(
             told,
@@ -124,7 +124,7 @@ mod tests {
     fn a_user_namespace_is_named_whatever_its_capabilities() {
         let told = lacking(Caps::from_bits(u64::MAX), true, false).unwrap();
         assert!(told.contains("user namespace"), "{told}");
-        assert!(is_first(Ok(FIRST_USER_NAMESPACE)) && !is_first(Ok(4_026_532_000)));
-        assert!(is_first(Err(io::ErrorKind::NotFound.into())));
+        assert!(is_initial(Ok(INITIAL_USER_NAMESPACE)) && !is_initial(Ok(4_026_532_000)));
+        assert!(is_initial(Err(io::ErrorKind::NotFound.into())));
     }
 }

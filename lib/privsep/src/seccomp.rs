@@ -1,13 +1,13 @@
-//! Which system calls a process may make, by seccomp(2) (Linux 4.14 for what is used).
+//! The system calls that a process may make, by seccomp(2) (Linux 4.14 for the features used).
 //!
-//! Two kinds of filter, both of which a process can have at a time:
-//! - [`allow_only`] names what may be called. Whatever else is answered as a kernel would that has never heard of it
-//!   (`ENOSYS`): C libraries are used to that, and do without. So a C library that is newer than the list works.
-//! - [`refuse`] names what must not be called, by number or by arguments. That is answered `EPERM`.
+//! Two kinds of filter, which a process can combine:
+//! - [`allow_only`] lists the allowed calls. Others fail with `ENOSYS`, as on a kernel without them: C libraries fall
+//!   back, so one that is newer than the list works.
+//! - [`refuse`] lists forbidden calls, by number or by arguments. They fail with `EPERM`.
 //!
-//! Of two answers that refuse, the kernel takes that of the filter that was installed last: so that is to be `refuse`.
-//! The kernel runs no filter for calls that all allow whatever their arguments are (Linux 5.11), so the long list costs
-//! next to nothing, and arguments are looked at in `refuse` alone.
+//! If both refuse, the kernel returns the error of the filter installed last: that must be `refuse`. The kernel skips
+//! filters for calls that they allow whatever the arguments (Linux 5.11), so the long list is nearly free, and only
+//! `refuse` checks arguments.
 
 use std::{collections::BTreeMap, env::consts::ARCH, io};
 
@@ -17,7 +17,7 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-/// What is known of an argument, in its lower 32 bits: those that count for flags, numbers and descriptors.
+/// A condition on the lower 32 bits of an argument: those that matter for flags, numbers and descriptors.
 #[derive(Clone, Debug)]
 pub struct Arg {
     index: u8,
@@ -26,13 +26,13 @@ pub struct Arg {
 }
 
 impl Arg {
-    /// The argument of this number, from 0 on, is this.
+    /// The argument at this index, from 0, equals `value`.
     #[must_use]
     pub const fn is(index: u8, value: u32) -> Self {
         Self::new(index, SeccompCmpOp::Eq, value as u64)
     }
 
-    /// It is not.
+    /// The argument differs from `value`.
     #[must_use]
     pub const fn is_not(index: u8, value: u32) -> Self {
         Self::new(index, SeccompCmpOp::Ne, value as u64)
@@ -60,7 +60,7 @@ impl Arg {
 pub struct Calls(BTreeMap<i64, Vec<Vec<Arg>>>);
 
 impl Calls {
-    /// These, whatever their arguments are.
+    /// Adds these calls, whatever their arguments.
     #[must_use]
     pub fn all(mut self, calls: &[c_long]) -> Self {
         for &call in calls {
@@ -69,14 +69,14 @@ impl Calls {
         self
     }
 
-    /// This one where all of that holds for its arguments; said twice, where either holds.
+    /// Adds this call if all conditions hold; several `when` for one call are alternatives.
     #[must_use]
     pub fn when(mut self, call: c_long, holds: &[Arg]) -> Self {
         self.0.entry(call).or_default().push(holds.to_vec());
         self
     }
 
-    /// This one only where all of that holds, whatever was said about it before.
+    /// Adds this call if all conditions hold, and drops earlier entries for it.
     #[must_use]
     pub fn only_when(mut self, call: c_long, holds: &[Arg]) -> Self {
         self.0.remove(&call);
@@ -94,9 +94,9 @@ impl Calls {
             });
             SeccompRule::new(args.collect::<Result<_, _>>()?)
         };
-        let calls = self.0.iter().map(|(&call, ways)| {
-            let ways = ways.iter().map(rule).collect::<Result<_, _>>()?;
-            Ok((call, ways))
+        let calls = self.0.iter().map(|(&call, alternatives)| {
+            let rules = alternatives.iter().map(rule).collect::<Result<_, _>>()?;
+            Ok((call, rules))
         });
         calls.collect()
     }
@@ -114,34 +114,34 @@ impl Calls {
     }
 }
 
-/// These may be called. What else is called is not there.
+/// Allows these calls; others fail with `ENOSYS`.
 ///
 /// # Errors
-/// On processors that the filter cannot be made for.
+/// On architectures without support in seccompiler.
 pub fn allow_only(calls: &Calls) -> io::Result<Program> {
     let missing = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
     calls.program(SeccompAction::Allow, missing)
 }
 
-/// These are not permitted.
+/// Refuses these calls with `EPERM`.
 ///
 /// # Errors
-/// On processors that the filter cannot be made for.
+/// On architectures without support in seccompiler.
 pub fn refuse(calls: &Calls) -> io::Result<Program> {
     let refused = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     calls.program(refused, SeccompAction::Allow)
 }
 
-/// A filter for the processor that this runs on.
+/// A compiled filter for this architecture.
 #[derive(Clone, Debug)]
 pub struct Program(BpfProgram);
 
 impl Program {
-    /// Makes it hold for every thread of the process, and everything that they start. Takes `no_new_privs`. With `log`,
-    /// the kernel's log (or that of auditd) has a line for each call that this refuses.
+    /// Installs the filter on every thread of the process; children inherit it. Requires `no_new_privs`. With `log`,
+    /// the kernel (or auditd) logs each refused call.
     ///
     /// # Errors
-    /// What the system says, or that a thread has a filter that the others lack.
+    /// Those of seccomp(2), or that a thread has a filter that the others lack.
     pub fn install(&self, log: bool) -> io::Result<()> {
         let length = u16::try_from(self.0.len()).map_err(io::Error::other)?;
         let program = libc::sock_fprog {
@@ -152,7 +152,7 @@ impl Program {
         if log {
             flags |= libc::SECCOMP_FILTER_FLAG_LOG;
         }
-        // SAFETY: the kernel copies the program, which is laid out as seccomp(2) says, and does not change it.
+        // SAFETY: the kernel copies the program, which is laid out as in seccomp(2), and does not change it.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_seccomp,
@@ -164,7 +164,7 @@ impl Program {
         match result {
             0 => Ok(()),
             1.. => Err(io::Error::other(format!(
-                "the thread {result} does not take it"
+                "thread {result} has a seccomp filter of its own"
             ))),
             _ => Err(io::Error::last_os_error()),
         }

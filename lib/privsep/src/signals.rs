@@ -1,9 +1,9 @@
-//! Signals that would end a process although nobody means that: a stray `kill -USR1` is no reason to stop filtering.
+//! Signals whose default action terminates a process: a stray `kill -USR1` is no reason to stop filtering.
 
 use libc::c_int;
 
-/// Signals that end a process unless it says otherwise, and that tell of no fault in it. Of those that ask for an end
-/// (SIGTERM, SIGINT, SIGQUIT) and of SIGKILL, which nobody can refuse, none.
+/// Signals that terminate by default and report no fault in the process, without the requests to terminate (SIGTERM,
+/// SIGINT, SIGQUIT) and SIGKILL.
 const STRAY: &[c_int] = &[
     libc::SIGHUP,
     libc::SIGUSR1,
@@ -18,28 +18,29 @@ const STRAY: &[c_int] = &[
     libc::SIGPWR,
 ];
 
-/// What asks for an end.
-const ASKING: [c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT];
+/// Requests to terminate.
+const TERMINATING: [c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT];
 
-/// Signals that end a process by default without asking for it and without telling of a fault, those for programs' own
-/// use (`SIGRTMIN` and above) among them.
+/// Signals that terminate a process by default and are neither a request to terminate nor the report of a fault; the
+/// real-time signals (`SIGRTMIN` and above) included.
 pub fn stray_signals() -> impl Iterator<Item = c_int> {
     let own = libc::SIGRTMIN()..=libc::SIGRTMAX();
     STRAY.iter().copied().chain(own)
 }
 
-/// From now on none of [`stray_signals`] ends this process nor, until they say otherwise, the programs that it runs.
+/// Ignores [`stray_signals`] in this process and, until they set handlers of their own, in its children.
 pub fn ignore_stray_signals() {
     stray_signals().for_each(ignore);
 }
 
-/// From now on nothing but SIGKILL ends this process from outside: for one that ends with another one.
+/// Ignores requests to terminate, too, so that only SIGKILL ends this process from outside: for a helper process that
+/// exits with its parent.
 pub fn ignore_signals() {
     ignore_stray_signals();
-    ASKING.into_iter().for_each(ignore);
+    TERMINATING.into_iter().for_each(ignore);
 }
 
 fn ignore(signal: c_int) {
-    // SAFETY: SIG_IGN is no function of ours, and the signals are ones that may be ignored.
+    // SAFETY: SIG_IGN is not a handler of ours, and these signals may be ignored.
     unsafe { libc::signal(signal, libc::SIG_IGN) };
 }

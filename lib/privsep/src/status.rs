@@ -1,40 +1,40 @@
-//! What `/proc` says about threads: the proof, for the daemon itself, for tests and for operators.
+//! Credentials of threads, read from `/proc`: the check for the daemon itself and for tests.
 
 use std::{fs, io, path::Path};
 
 use crate::Caps;
 
-/// What a thread may do.
+/// The credentials of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreadStatus {
-    /// The kernel's number for the thread.
+    /// Its thread ID.
     pub tid: libc::pid_t,
     /// Its name.
     pub name: String,
     /// Real, effective, saved and file system user.
     pub uids: Vec<u32>,
-    /// The same of the group.
+    /// The same for the group.
     pub gids: Vec<u32>,
     /// Supplementary groups.
     pub groups: Vec<u32>,
-    /// Capabilities that count.
+    /// Effective capabilities.
     pub effective: Caps,
-    /// Capabilities that may be made effective.
+    /// Permitted capabilities.
     pub permitted: Caps,
-    /// Capabilities that may be handed on.
+    /// Inheritable capabilities.
     pub inheritable: Caps,
-    /// Capabilities that are handed on.
+    /// Ambient capabilities.
     pub ambient: Caps,
-    /// Capabilities that could be gained.
+    /// The bounding set.
     pub bounding: Caps,
-    /// Whether programs that it runs get no more than it has.
+    /// Whether `no_new_privs` is set.
     pub no_new_privs: bool,
-    /// 0: all system calls, 2: those that a filter allows.
+    /// The seccomp mode: 0 disabled, 2 filtered.
     pub seccomp: u32,
 }
 
 impl ThreadStatus {
-    /// No capability in the sets that count.
+    /// Whether all sets but the bounding set are empty.
     #[must_use]
     pub fn is_powerless(&self) -> bool {
         [
@@ -79,36 +79,33 @@ impl ThreadStatus {
 /// The threads of this process.
 ///
 /// # Errors
-/// What the system says.
+/// If `/proc` cannot be read or parsed.
 pub fn threads() -> io::Result<Vec<ThreadStatus>> {
-    of(Path::new("/proc/self/task"))
+    read_tasks(Path::new("/proc/self/task"))
 }
 
 /// The threads of another process.
 ///
 /// # Errors
-/// What the system says: that it is gone, for example.
+/// If `/proc` cannot be read or parsed, or the process is gone.
 pub fn threads_of(pid: u32) -> io::Result<Vec<ThreadStatus>> {
-    of(&Path::new("/proc").join(pid.to_string()).join("task"))
+    read_tasks(&Path::new("/proc").join(pid.to_string()).join("task"))
 }
 
-fn of(tasks: &Path) -> io::Result<Vec<ThreadStatus>> {
+fn read_tasks(tasks: &Path) -> io::Result<Vec<ThreadStatus>> {
     let mut found = Vec::new();
     for task in fs::read_dir(tasks)? {
         let task = task?;
         let text = match fs::read_to_string(task.path().join("status")) {
             Ok(text) => text,
-            // It has ended meanwhile.
+            // The thread has exited meanwhile.
             Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => continue,
             Err(e) => return Err(e),
         };
         let tid = task.file_name().to_str().and_then(|tid| tid.parse().ok());
         let status = tid.and_then(|tid| ThreadStatus::parse(tid, &text));
         found.push(status.ok_or_else(|| {
-            io::Error::other(format!(
-                "{}/status is not understood",
-                task.path().display()
-            ))
+            io::Error::other(format!("cannot parse {}/status", task.path().display()))
         })?);
     }
     Ok(found)

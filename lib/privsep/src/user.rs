@@ -1,4 +1,4 @@
-//! Whose process this is.
+//! The user of the process, and the capabilities that survive its change.
 
 use std::io;
 
@@ -8,12 +8,12 @@ use crate::{
     done,
 };
 
-/// Makes the whole process `uid`'s, with the group `gid` and no other: the C library changes all threads.
+/// Switches the process to user `uid` and group `gid`, without supplementary groups: the C library changes all threads.
 ///
 /// # Errors
-/// What the system says; it takes root, or `CAP_SETUID` and `CAP_SETGID`.
+/// Those of the system calls; root, or `CAP_SETUID` and `CAP_SETGID`, is required.
 pub fn switch_user(uid: u32, gid: u32) -> io::Result<()> {
-    // SAFETY: one group is lent for the call; the others take no pointer.
+    // SAFETY: the pointer to one group is valid during the call; the others take no pointer.
     unsafe {
         done(libc::setgroups(1, &raw const gid).into())?;
         done(libc::setresgid(gid, gid, gid).into())?;
@@ -21,37 +21,37 @@ pub fn switch_user(uid: u32, gid: u32) -> io::Result<()> {
     }
 }
 
-/// Turns a root process into what a service manager makes with `User=` and `AmbientCapabilities=`: `uid`'s, with `keep`
-/// and nothing else, in all sets, so that programs which it runs have them, too. The bounding set is empty afterwards.
+/// Turns a root process into what systemd makes of it with `User=` and `AmbientCapabilities=`: user `uid`, with `keep`
+/// in all sets and nothing else, so that its children have them, too. The bounding set is empty afterwards.
 ///
-/// That is the calling thread, and those that it starts. Other threads are `uid`'s and without bounding set, too; where
-/// that is root's, they still have what they had until a [`ThreadStep`].
+/// This holds for the calling thread and those that it creates. Other threads get the user and the empty bounding set;
+/// if `uid` is root, they keep their capabilities until a [`ThreadStep`].
 ///
 /// # Errors
-/// What the system says; the process must not go on then.
+/// Those of the system calls; the process must not go on then.
 pub fn lower(uid: u32, gid: u32, keep: Caps) -> io::Result<()> {
     let now = crate::sets()?;
     let keep = keep.within(now.permitted);
-    // What becomes inheritable must be in the bounding set at this moment.
+    // Before the bounding set is emptied: it limits what may be added to the inheritable set.
     set_sets(Sets {
         inheritable: keep,
         ..now
     })?;
-    // While all threads may: those that were there before lose the capability for it with their user.
+    // Before the user changes: the other threads lose CAP_SETPCAP with it.
     ThreadStep::sets(Sets::ALL)
         .bounding(Caps::NONE)
         .on_every_thread()?;
     keep_capabilities(true)?;
     switch_user(uid, gid)?;
     keep_capabilities(false)?;
-    hand_on(keep)
+    make_ambient(keep)
 }
 
-/// Makes what the calling thread has of `keep` all that it has, and something that programs which it runs have, too.
+/// Reduces the calling thread to `keep`, and makes it ambient, so that its children have it, too.
 ///
 /// # Errors
-/// What the system says; the process must not go on then.
-pub fn hand_on(keep: Caps) -> io::Result<()> {
+/// Those of the system calls; the process must not go on then.
+pub fn make_ambient(keep: Caps) -> io::Result<()> {
     let keep = keep.within(crate::sets()?.permitted);
     set_sets(Sets {
         effective: keep,
@@ -62,18 +62,18 @@ pub fn hand_on(keep: Caps) -> io::Result<()> {
     raise_ambient(keep)
 }
 
-/// Whether the permitted set outlives the change from root to another user.
+/// Whether the permitted set survives the change from root to another user.
 fn keep_capabilities(keep: bool) -> io::Result<()> {
-    // SAFETY: takes no pointer.
+    // SAFETY: no pointers are passed.
     done(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, libc::c_ulong::from(keep), 0, 0, 0) }.into())
 }
 
-/// Nobody who runs as the same user may look into this process any more, nor does it leave a core dump: its memory
-/// holds tokens. For the whole process.
+/// Makes the process non-dumpable: other processes of its user cannot read its memory, which holds tokens, and it
+/// leaves no core dump.
 ///
 /// # Errors
-/// What the system says; it has no reason to.
+/// Those of prctl(2); none is expected.
 pub fn hide_memory() -> io::Result<()> {
-    // SAFETY: takes no pointer.
+    // SAFETY: no pointers are passed.
     done(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }.into())
 }

@@ -1,4 +1,4 @@
-//! A model of the kernel: interfaces, what is attached to them, and links that go with their last holder.
+//! A model of the kernel: interfaces, their attachments, and links that detach with their last reference.
 
 use std::{
     cell::RefCell,
@@ -18,7 +18,7 @@ use couic_netlink::{LinkLayer, OnInterface};
 const OURS: u32 = 100;
 pub(super) const FOREIGN: u32 = 7_000_000;
 
-/// By how much the number of a program for another role differs from that for Ethernet.
+/// Offsets of program IDs for other roles from the ID for Ethernet.
 pub(super) const IP: u32 = 1_000_000;
 pub(super) const TCX: u32 = 2_000_000;
 pub(super) const PLAIN: LinkLayer = LinkLayer::Ethernet;
@@ -30,18 +30,18 @@ pub(super) const CAN: LinkLayer = LinkLayer::Other(280);
 pub(super) struct Port {
     index: u32,
     pub(super) name: String,
-    /// Whether the driver knows XDP.
+    /// Whether the driver supports XDP.
     native: bool,
     pub(super) layer: LinkLayer,
     pub(super) on: Option<(OnInterface, u32)>,
     /// Programs and links.
     pub(super) tcx: Vec<(u32, u32)>,
-    /// How often nothing was attached where something had been that read packets rightly.
+    /// How often a suitable program was detached with none left.
     pub(super) bare: usize,
 }
 
 impl Port {
-    /// Whether a program of ours reads the packets here rightly.
+    /// Whether this program of ours parses the link layer.
     fn suits(&self, program: u32) -> bool {
         match self.layer {
             LinkLayer::Ethernet => !(IP..TCX).contains(&program),
@@ -50,7 +50,7 @@ impl Port {
         }
     }
 
-    /// Programs that are attached, but for those of others.
+    /// The attached programs of ours.
     pub(super) fn ours(&self) -> Vec<u32> {
         let tcx = self.tcx.iter().map(|(id, _)| *id);
         let on = self.on.map(|(on, _)| on.id);
@@ -62,9 +62,9 @@ impl Port {
 pub(super) struct Net {
     pub(super) ports: Vec<Port>,
     next: u32,
-    /// An interface on which no link takes another program.
+    /// An interface whose links cannot be updated.
     pub(super) stubborn: Option<u32>,
-    /// Whether the kernel tells no names of programs.
+    /// Whether names of programs cannot be read.
     pub(super) nameless: bool,
 }
 
@@ -108,7 +108,7 @@ impl Net {
     }
 }
 
-/// Goes when its last holder does.
+/// Detached with its last reference.
 #[derive(Debug)]
 pub(super) struct FakeLink {
     id: u32,
@@ -166,7 +166,7 @@ impl Fake {
         Attachments::new(fake, patterns, mode)
     }
 
-    /// What each interface runs by XDP, in request.
+    /// The XDP program of each interface, in order.
     pub(super) fn programs(&self) -> Vec<Option<u32>> {
         let net = self.net.borrow();
         net.runs()
@@ -175,7 +175,7 @@ impl Fake {
             .collect()
     }
 
-    /// What each interface runs of ours, in request.
+    /// Our programs on each interface, in order.
     pub(super) fn ours(&self) -> Vec<Vec<u32>> {
         self.net.borrow().ports.iter().map(Port::ours).collect()
     }

@@ -1,31 +1,32 @@
-//! The look at everything: what is not as it should be is made so.
+//! The periodic check: attachments that differ from the configuration are repaired.
 
 use std::io;
 
-use super::{
-    AttachError, Attachments, Event, How, Interface, LinkLayer, Wanted, XdpMode, role, wanted,
-};
-use crate::attach::kernel::Kernel;
-use couic_firewall::dataplane::Hook;
+use couic_common::XdpMode;
+
+use super::{Attachments, Event, How, Interface, plan::wanted};
+use crate::attach::{kernel::Kernel, modes::role, pattern::Wanted};
+use couic_firewall::dataplane::{AttachError, Hook};
+use couic_netlink::LinkLayer;
 
 impl<K: Kernel> Attachments<K> {
-    /// Looks at all interfaces and mends what is not as it should be.
+    /// Checks all interfaces and repairs their attachments.
     ///
     /// # Errors
-    /// Where the kernel does not say which interfaces there are. Nothing has changed then.
+    /// If the kernel's list of interfaces cannot be read. Nothing has changed then.
     pub(crate) fn check(&mut self) -> io::Result<Vec<Event>> {
         let interfaces = self.kernel.interfaces()?;
         let wanted = wanted(&self.patterns, &interfaces);
         let mut events = Vec::new();
-        self.let_go(&interfaces, &wanted, &mut events);
+        self.drop_unwanted(&interfaces, &wanted, &mut events);
         for Wanted { interface, .. } in wanted {
-            self.mend(interface, &mut events);
+            self.repair(interface, &mut events);
         }
         Ok(events)
     }
 
-    /// Whether a link of TCX lost its interface, or its place there, since the last check: netlink, which tells that of
-    /// XDP, does not of TCX.
+    /// Whether a TCX link was detached or lost its interface since the last check: netlink notifies of XDP changes, not
+    /// of TCX.
     pub(crate) fn has_lost(&self) -> bool {
         self.links().any(|(index, hook, link)| {
             let info = self.kernel.info(link);
@@ -33,37 +34,37 @@ impl<K: Kernel> Attachments<K> {
         })
     }
 
-    /// Gives up interfaces that are gone, called otherwise, or of a type that cannot be filtered.
-    fn let_go(&mut self, all: &[Interface], wanted: &[Wanted<'_>], events: &mut Vec<Event>) {
+    /// Drops interfaces that are gone, were renamed out of `ifaces`, or changed to a type that cannot be filtered.
+    fn drop_unwanted(&mut self, all: &[Interface], wanted: &[Wanted<'_>], events: &mut Vec<Event>) {
         let is_wanted = |index: &u32| wanted.iter().any(|w| w.interface.index == *index);
         self.problems.retain(|index, _| is_wanted(index));
-        let gone = self.held.extract_if(.., |index, _| !is_wanted(index));
+        let gone = self.attached.extract_if(.., |index, _| !is_wanted(index));
         let gone: Vec<_> = gone.collect();
-        for (index, held) in gone {
+        for (index, attachment) in gone {
             let why = match all.iter().find(|i| i.index == index).map(|i| i.layer) {
                 Some(LinkLayer::Other(_)) => {
                     "its packets have neither an Ethernet nor an IP header now"
                 }
-                Some(_) => "it is called otherwise now, and that is not in ifaces",
+                Some(_) => "it was renamed, and its new name is not in ifaces",
                 None => "the interface is gone",
             };
-            events.push(self.leave(held.unwanted(index, why)));
+            events.push(self.detach_unwanted(attachment.unwanted(index, why)));
         }
     }
 
-    fn mend(&mut self, interface: &Interface, events: &mut Vec<Event>) {
+    fn repair(&mut self, interface: &Interface, events: &mut Vec<Event>) {
         let Interface { index, name, .. } = interface;
-        if let Some(held) = self.held.get_mut(index) {
-            held.name.clone_from(name);
+        if let Some(attachment) = self.attached.get_mut(index) {
+            attachment.name.clone_from(name);
         }
-        let mended = match self.ways(interface) {
-            Ok(ways) => self.mend_by(ways, interface, events),
+        let repaired = match self.modes(interface) {
+            Ok(modes) => self.repair_with(modes, interface, events),
             Err(error) => {
                 self.release(interface, events);
                 Err(error)
             }
         };
-        match mended {
+        match repaired {
             Ok(None) => {
                 self.problems.remove(index);
             }
@@ -79,10 +80,10 @@ impl<K: Kernel> Attachments<K> {
         }
     }
 
-    /// None where nothing was to be done.
-    fn mend_by(
+    /// `None` if nothing was to be done.
+    fn repair_with(
         &mut self,
-        ways: &[XdpMode],
+        modes: &[XdpMode],
         interface: &Interface,
         events: &mut Vec<Event>,
     ) -> Result<Option<Event>, AttachError> {
@@ -90,15 +91,15 @@ impl<K: Kernel> Attachments<K> {
             index, name, layer, ..
         } = interface;
         let (mut how, mut here) = (How::New, interface.clone());
-        if let Some(held) = self.held.get(index) {
-            how = How::PutBack;
-            match self.by(&held.link, interface) {
-                Some((mode, program)) if ways.contains(&mode) => {
+        if let Some(attachment) = self.attached.get(index) {
+            how = How::Reattached;
+            match self.mode_of(&attachment.link, interface) {
+                Some((mode, program)) if modes.contains(&mode) => {
                     let wanted = role(mode, *layer);
                     if self.kernel.program(wanted) == Some(program) {
                         return Ok(None);
                     }
-                    let swapped = self.kernel.swap(&held.link, wanted);
+                    let swapped = self.kernel.swap(&attachment.link, wanted);
                     swapped.map_err(|source| self.refused(name, source))?;
                     return Ok(Some(Event::Filtering {
                         index: *index,
@@ -107,7 +108,7 @@ impl<K: Kernel> Attachments<K> {
                         how: How::Adopted,
                     }));
                 }
-                // It carries something else than when that was attached.
+                // The link layer has changed since it was attached.
                 Some(_) => {
                     how = How::New;
                     self.release(interface, events);
@@ -117,14 +118,14 @@ impl<K: Kernel> Attachments<K> {
             }
         }
         let (link, mode) = self.attach(&here)?;
-        Ok(Some(self.hold(*index, name, link, mode, how)))
+        Ok(Some(self.insert(*index, name, link, mode, how)))
     }
 
-    /// Takes our program off an interface that has changed so that it would read packets wrongly.
+    /// Detaches our program from an interface whose link layer it cannot parse any more.
     fn release(&mut self, interface: &Interface, events: &mut Vec<Event>) {
-        if let Some(held) = self.held.remove(&interface.index) {
+        if let Some(attachment) = self.attached.remove(&interface.index) {
             let why = "its packets begin with another header now";
-            events.push(self.leave(held.unwanted(interface.index, why)));
+            events.push(self.detach_unwanted(attachment.unwanted(interface.index, why)));
         }
     }
 }

@@ -1,45 +1,50 @@
-//! How everything is, for those who ask.
+//! The state of every interface, for health.
 
 use std::{collections::BTreeMap, io};
 
 use couic_common::XdpMode;
 use serde::{Deserialize, Serialize};
 
-use super::{Attachments, Interface, LinkLayer, Wanted, role, select};
-use crate::attach::{kernel::Kernel, modes::note};
+use super::{Attachments, Interface};
+use crate::attach::{
+    kernel::Kernel,
+    modes::{note, role},
+    pattern::{Wanted, select},
+};
+use couic_netlink::LinkLayer;
 
-/// An interface as it is now.
+/// The state of an interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct State {
-    /// 0 where there is none.
+pub(crate) struct InterfaceState {
+    /// 0 if it does not exist.
     pub(crate) index: u32,
-    /// As in the kernel, or in the configuration where there is none.
+    /// The name in the kernel, or in the configuration if it does not exist.
     pub(crate) name: String,
-    /// How it is filtered.
+    /// `None` if it is not filtered.
     pub(crate) mode: Option<XdpMode>,
-    /// Why it is not.
+    /// Why it is not filtered.
     pub(crate) problem: Option<String>,
-    /// Why it is in this mode, and what that costs.
+    /// Why it is in this mode, and at what cost.
     pub(crate) note: Option<String>,
 }
 
 impl<K: Kernel> Attachments<K> {
-    /// Every interface that the configuration means, and every name of it that means none, in its request; and patterns
-    /// that mean none, and interfaces that match one and are left alone.
+    /// Every interface that `ifaces` selects and every name in it without an interface, in its order; and as problems,
+    /// patterns without an interface and matching interfaces that cannot be filtered.
     ///
     /// # Errors
-    /// Where the kernel does not say which interfaces there are.
-    pub(crate) fn report(&self) -> io::Result<(Vec<State>, Vec<String>)> {
+    /// If the kernel's list of interfaces cannot be read.
+    pub(crate) fn report(&self) -> io::Result<(Vec<InterfaceState>, Vec<String>)> {
         let interfaces = self.kernel.interfaces()?;
-        let (mut states, mut idle): (Vec<State>, Vec<String>) = (Vec::new(), Vec::new());
-        let mut alone = BTreeMap::new();
+        let (mut states, mut idle): (Vec<InterfaceState>, Vec<String>) = (Vec::new(), Vec::new());
+        let mut skipped = BTreeMap::new();
         let named =
             |interface: &Interface| self.patterns.iter().any(|p| p.text() == interface.name);
         for pattern in &self.patterns {
             let text = pattern.text();
             let wanted = select(std::slice::from_ref(pattern), &interfaces);
             if wanted.is_empty() && pattern.is_name() {
-                states.push(State {
+                states.push(InterfaceState {
                     index: 0,
                     name: text.to_owned(),
                     mode: None,
@@ -54,9 +59,9 @@ impl<K: Kernel> Attachments<K> {
             for Wanted { interface, .. } in wanted {
                 match interface.layer {
                     LinkLayer::Other(_) if !named(interface) => {
-                        alone
+                        skipped
                             .entry(interface.index)
-                            .or_insert_with(|| left_alone(interface, text));
+                            .or_insert_with(|| unsupported(interface, text));
                     }
                     _ if states.iter().all(|s| s.index != interface.index) => {
                         states.push(self.state(interface));
@@ -65,25 +70,25 @@ impl<K: Kernel> Attachments<K> {
                 }
             }
         }
-        idle.extend(alone.into_values());
+        idle.extend(skipped.into_values());
         Ok((states, idle))
     }
 
-    fn state(&self, interface: &Interface) -> State {
+    fn state(&self, interface: &Interface) -> InterfaceState {
         let Interface {
             index, name, layer, ..
         } = interface;
-        let held = self.held.get(index);
-        let found = held.and_then(|held| self.by(&held.link, interface));
+        let attachment = self.attached.get(index);
+        let found = attachment.and_then(|on| self.mode_of(&on.link, interface));
         let is_current =
             |(mode, id): &(XdpMode, u32)| self.kernel.program(role(*mode, *layer)) == Some(*id);
         let mode = found.filter(is_current).map(|(mode, _)| mode);
         let problem = match (mode, self.problems.get(index)) {
             (Some(_), _) => None,
             (None, Some(problem)) => Some(problem.clone()),
-            (None, None) => Some("it has just come, or lost our program".to_owned()),
+            (None, None) => Some("it has just appeared, or lost our program".to_owned()),
         };
-        State {
+        InterfaceState {
             index: *index,
             name: name.clone(),
             mode,
@@ -92,7 +97,7 @@ impl<K: Kernel> Attachments<K> {
         }
     }
 
-    /// Another XDP program of an interface, as it is to be shown.
+    /// A foreign XDP program on the interface, for messages.
     fn beside(&self, interface: &Interface) -> Option<String> {
         let on = interface.xdp.filter(|on| !self.is_ours(on.id))?;
         let name = self.kernel.name_of(on.id);
@@ -101,13 +106,13 @@ impl<K: Kernel> Attachments<K> {
     }
 }
 
-/// The problem of an interface that is not there.
+/// The problem of an interface that does not exist.
 pub(crate) fn gone(name: &str) -> String {
     format!("interface {name} is gone: it is filtered again as soon as it is back")
 }
 
-/// The problem of an interface that a pattern means and no program can judge.
-fn left_alone(interface: &Interface, pattern: &str) -> String {
+/// The problem of an interface that matches a pattern and that no program can parse.
+fn unsupported(interface: &Interface, pattern: &str) -> String {
     let Interface { name, layer, .. } = interface;
     format!(
         "interface {name} matches {pattern} in ifaces and is NOT filtered: what it carries is {layer}, in which Couic does not find source addresses; write patterns that do not match it, and filter the interface below or above it, where packets have an Ethernet header or begin with the IP header"

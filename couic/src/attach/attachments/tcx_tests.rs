@@ -24,7 +24,7 @@ fn auto_goes_beside_a_foreign_program_and_leaves_it_alone() {
     assert_eq!(states[1].mode, Some(XdpMode::Tcx));
     let note = states[1].note.clone().unwrap();
     assert!(note.contains("\"theirs\" (id 7000000)"), "{note}");
-    // One that comes while ours is away finds ours beside it, too.
+    // A foreign program attached while ours is detached gets ours beside it, too.
     let links = kept(&attachments);
     fake.detach(&links[0]).unwrap();
     fake.occupy(1);
@@ -87,7 +87,7 @@ fn the_next_start_takes_over_links_of_tcx_and_auto_keeps_what_it_found() {
     };
     assert!(events.iter().all(adopted), "{events:?}");
     let note = second.report().unwrap().0[0].note.clone().unwrap();
-    assert!(note.contains("when that began"), "{note}");
+    assert!(note.contains("when it was attached"), "{note}");
 }
 
 #[test]
@@ -102,7 +102,10 @@ fn between_xdp_and_tcx_there_is_no_gap() {
         let events = attachments.attach_all(pins).unwrap();
         assert_eq!(fake.ours(), [vec![program + role]], "{mode}");
         assert_eq!(fake.bare(), 0, "{mode}");
-        let left = matches!(&events[..], [Event::Filtering { .. }, Event::Left { .. }]);
+        let left = matches!(
+            &events[..],
+            [Event::Filtering { .. }, Event::Detached { .. }]
+        );
         assert!(left, "{events:?}");
     }
 }
@@ -143,7 +146,7 @@ fn of_two_links_that_were_kept_one_stays() {
 }
 
 #[test]
-fn a_link_without_ethernet_header_gets_the_program_that_reads_it() {
+fn a_link_without_ethernet_header_gets_the_program_for_it() {
     let fake = Fake::new(&[("tun0", false), ("gre1", false)]);
     fake.retype(1, TUN);
     fake.retype(2, GRE);
@@ -173,9 +176,9 @@ fn a_link_without_ethernet_header_gets_the_program_that_reads_it() {
     assert!(told.contains("set operation_mode = \"auto\""), "{told}");
 }
 
-/// Versions before this one attached the program for Ethernet there.
+/// Earlier versions attached the program for Ethernet there.
 #[test]
-fn what_the_version_before_attached_to_such_a_link_is_put_right() {
+fn the_wrong_program_of_an_earlier_version_is_replaced() {
     for (has_tcx, layer, expected) in [(true, TUN, IP), (true, GRE, TCX), (false, TUN, IP)] {
         let mut fake = Fake::new(&[("tun0", false)]);
         fake.has_tcx = has_tcx;
@@ -192,7 +195,7 @@ fn what_the_version_before_attached_to_such_a_link_is_put_right() {
 }
 
 #[test]
-fn what_carries_neither_is_refused_by_name_and_left_alone_under_a_pattern() {
+fn an_unsupported_link_layer_is_refused_by_name_and_skipped_under_a_pattern() {
     let fake = Fake::new(&[("can0", false), ("eth0", true)]);
     fake.retype(1, CAN);
     for mode in [Auto, Native, Generic, Tcx] {
@@ -215,7 +218,7 @@ fn what_carries_neither_is_refused_by_name_and_left_alone_under_a_pattern() {
 }
 
 #[test]
-fn an_interface_whose_type_changes_is_never_judged_by_the_wrong_program() {
+fn an_interface_whose_type_changes_never_runs_the_wrong_program() {
     let fake = Fake::new(&[("x0", false), ("eth0", true)]);
     let mut attachments = fake.attachments(1, &["x0", "eth*"], Auto);
     attachments.attach_all(Vec::new()).unwrap();
@@ -234,17 +237,17 @@ fn an_interface_whose_type_changes_is_never_judged_by_the_wrong_program() {
             .find(|s| s.index == u32::try_from(nth + 1).unwrap());
         (state.and_then(|s| s.problem), problems.len())
     };
-    // What runs by generic XDP goes on so, with the program for it.
+    // Generic XDP stays generic, with the program for the new type.
     assert_eq!(at(TUN, 0, &[1 + IP]), (None, 0));
     assert_eq!(at(GRE, 0, &[1 + TCX]), (None, 0));
     let (problem, _) = at(CAN, 0, &[]);
     assert!(problem.unwrap().contains("CAN"), "it is named");
     assert_eq!(at(PLAIN, 0, &[1]), (None, 0));
-    // The same under a pattern.
+    // Likewise under a pattern.
     assert_eq!(at(TUN, 1, &[1 + TCX]), (None, 0));
     assert_eq!(at(CAN, 1, &[]), (None, 1));
     assert_eq!(at(PLAIN, 1, &[1]), (None, 0));
-    // Native mode cannot go on, and generic takes its place where there is no TCX.
+    // Native mode becomes impossible, and without TCX generic replaces it.
     let old = Fake::new(&[("eth0", true)]).old();
     let mut attachments = old.attachments(1, &["eth0"], Auto);
     attachments.attach_all(Vec::new()).unwrap();
@@ -267,7 +270,7 @@ fn a_link_of_tcx_that_is_detached_is_missed_and_put_back() {
         matches!(
             &events[..],
             [Event::Filtering {
-                how: How::PutBack,
+                how: How::Reattached,
                 mode: XdpMode::Tcx,
                 ..
             }]

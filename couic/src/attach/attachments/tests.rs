@@ -1,8 +1,8 @@
-//! The attachments on a [`model`](super::model) of the kernel: what any sequence of events leads to, and what refused starts leave
-//! behind.
+//! Attachments on a [`model`](super::model) of the kernel, under any sequence of events and after refused starts.
 
 use std::rc::Rc;
 
+use couic_netlink::{LinkLayer, OnInterface};
 use proptest::prelude::*;
 
 use super::{model::*, *};
@@ -121,14 +121,14 @@ fn a_mode_that_is_not_wanted_any_more_is_changed() {
         net.runs().iter().map(|(_, on)| *on).collect::<Vec<_>>()
     };
     assert_eq!(runs(&fake), [on(2, XdpMode::Native), None]);
-    // What cannot be changed has the new rules in the old mode, and the start is refused.
+    // If the mode cannot be changed, the new rules hold in the old mode, and the start is refused.
     let mut third = fake.attachments(3, &["dumb0"], Generic);
     third.attach_all(Vec::new()).unwrap();
     let pins = kept(&third);
     let mut fourth = fake.attachments(4, &["dumb0"], Native);
     fourth.attach_all(pins).unwrap_err();
     assert_eq!(runs(&fake)[1], on(4, XdpMode::Generic));
-    assert_eq!(fourth.links().count(), 1, "it is to be kept");
+    assert_eq!(fourth.links().count(), 1, "it is to be stored");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn others_are_named_and_another_couic_as_such() {
     };
     assert!(told("eth0").contains("\"theirs\" (id 7000000), which is not Couic's"));
     assert!(told("eth1").contains("of another Couic (id 1)"));
-    // A pattern is no promise that all of them are ours.
+    // A pattern is refused for none of its interfaces.
     let mut attachments = fake.attachments(2, &["eth*"], Auto);
     attachments.attach_all(Vec::new()).unwrap();
     let (states, _) = attachments.report().unwrap();
@@ -163,7 +163,7 @@ fn names_without_an_interface_and_idle_patterns_are_reported() {
     assert!(states.len() == 1 && idle.len() == 1 && idle[0].contains("veth*"));
     fake.net.borrow_mut().ports.clear();
     let events = attachments.check().unwrap();
-    assert!(matches!(&events[..], [Event::Left { name, .. }] if name == "eth0"));
+    assert!(matches!(&events[..], [Event::Detached { name, .. }] if name == "eth0"));
     let (states, _) = attachments.report().unwrap();
     assert_eq!(states[0].problem, Some(gone("eth0")));
     fake.net.borrow_mut().add("eth0", true);
@@ -171,7 +171,7 @@ fn names_without_an_interface_and_idle_patterns_are_reported() {
     assert_eq!(fake.programs(), [Some(1)]);
     assert!(matches!(
         &attachments.detach_all()[..],
-        [Event::Left { .. }]
+        [Event::Detached { .. }]
     ));
     assert_eq!(fake.programs(), [None]);
 }
@@ -208,7 +208,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// Lets something happen to the model. Foreign programs are those attached by link 0.
+/// Applies an event to the model. Foreign programs are attached by link 0.
 fn happens(net: &mut Net, what: &Happening) {
     let exists = |net: &Net, n| net.ports.iter().any(|p| p.name == name(n));
     match *what {
@@ -250,7 +250,7 @@ fn happens(net: &mut Net, what: &Happening) {
     }
 }
 
-/// What is to be attached to a port of which the configuration speaks: one program, the one that reads it rightly.
+/// The program that a port in `ifaces` must run: the one for its link layer.
 fn expected(port: &Port, fake: &Fake, program: u32) -> Vec<u32> {
     let foreign = port.on.is_some_and(|(_, by)| by == 0);
     let by_xdp = !foreign && matches!(port.layer, PLAIN | TUN);
@@ -275,7 +275,7 @@ proptest! {
         let ifaces = ["eth0", "veth*", "lo"];
         let meant = |name: &str| name == "eth0" || name.starts_with("veth") || name == "lo";
         let mut program = 1;
-        // Without names that must be there, every start succeeds.
+        // With patterns only, every start succeeds.
         let mut attachments = fake.attachments(program, &["eth?", "veth*"], Auto);
         attachments.attach_all(Vec::new()).unwrap();
         let mut attachments = {
@@ -295,7 +295,7 @@ proptest! {
                 drop(attachments);
                 program += 1;
                 attachments = fake.attachments(program, &ifaces, Auto);
-                // Between two modes of XDP there is a gap, which only a change of type brings here.
+                // Only a change of type leads from one mode of XDP to another, which has a gap.
                 let native = |p: &Port| p.on.is_some_and(|(on, _)| on.mode == XdpMode::Native);
                 let ports = fake.net.borrow().ports.clone();
                 let changing = |name: &str| {
@@ -308,12 +308,12 @@ proptest! {
                 };
                 let before = bare(&fake);
                 if attachments.attach_all(kept_by(&pins)).is_err() {
-                    // A name is missing, occupied or cannot be judged: the old program goes on, as if its daemon did.
+                    // A named interface is missing, occupied or unsupported: the old program stays.
                     program -= 1;
                     attachments = fake.attachments(program, &ifaces, Auto);
-                    attachments.held = held_from(&fake, pins);
+                    attachments.attached = attached_from(&fake, pins);
                 }
-                prop_assert_eq!(bare(&fake), before, "nothing that is meant was bare");
+                prop_assert_eq!(bare(&fake), before, "no wanted interface was bare");
             } else {
                 happens(&mut fake.net.borrow_mut(), &what);
             }
@@ -333,10 +333,10 @@ proptest! {
     }
 }
 
-fn held_from(fake: &Fake, pins: Vec<Rc<FakeLink>>) -> BTreeMap<u32, Held<Rc<FakeLink>>> {
+fn attached_from(fake: &Fake, pins: Vec<Rc<FakeLink>>) -> BTreeMap<u32, Attachment<Rc<FakeLink>>> {
     let held = pins.into_iter().filter_map(|link| {
         let index = fake.info(&link).ok()?.index;
-        let held = Held {
+        let held = Attachment {
             name: String::new(),
             hook: link.hook,
             link,

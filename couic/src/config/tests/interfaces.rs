@@ -12,8 +12,6 @@ fn interfaces_may_be_patterns_and_the_filter_need_not_stay() {
     assert!(told.contains("keep_filter"), "{told}");
 }
 
-/// The examples that are shipped say what the defaults are, with an account that every machine has.
-
 #[test]
 fn one_message_for_each_bad_interface_list() {
     let accounts = "user = \"root\"\ngroup = \"root\"\n";

@@ -1,4 +1,4 @@
-//! `[peering]`: who the peers are, and what they may do.
+//! `[peering]`: peers and their limits.
 
 use super::*;
 
@@ -60,7 +60,7 @@ fn one_message_for_each_bad_peer() {
 }
 
 #[test]
-fn what_a_peer_may_do() {
+fn the_limits_of_peers() {
     let token = "token = \"bbfa1388-3218-463c-9722-6805507c14bb\"\n";
     let config = Config::parse(&format!(
         "{HEAD}[peering]\nenabled = true\nmin_prefix_v4 = 12\ntombstone_days = 30\n\

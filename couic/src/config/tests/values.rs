@@ -1,9 +1,9 @@
-//! One mistake a value: of single keys, of limits, of paths and accounts.
+//! One mistake per bad value: single keys, limits, paths, accounts.
 
 use super::*;
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table: a row a bad value")]
+#[expect(clippy::too_many_lines, reason = "a table: one row per bad value")]
 fn one_message_for_each_bad_value() {
     for (tail, expected) in [
         (
@@ -145,7 +145,7 @@ fn one_message_for_each_bad_value() {
 }
 
 #[test]
-fn limits_that_no_table_holds_together() {
+fn limits_that_exceed_the_tables_together() {
     let told = only_mistake(&format!("{HEAD}[limits]\ndrop_entries = 16000000\n"));
     assert!(told.starts_with("4: limits.drop_entries: "), "{told}");
     assert!(
@@ -156,7 +156,7 @@ fn limits_that_no_table_holds_together() {
 }
 
 #[test]
-fn a_socket_path_that_no_address_holds() {
+fn a_socket_path_that_is_too_long() {
     let long = format!("/{}", "x".repeat(107));
     let told = only_mistake(&format!("{HEAD}[server]\nsocket = \"{long}\"\n"));
     assert!(
@@ -168,7 +168,7 @@ fn a_socket_path_that_no_address_holds() {
 }
 
 #[test]
-fn an_unknown_account_is_told_with_the_command_that_makes_it() {
+fn an_unknown_account_is_reported_with_the_command_that_creates_it() {
     let told = only_mistake("ifaces = [\"eth0\"]\nuser = \"no-such-account\"\ngroup = \"root\"\n");
     assert!(
         told.starts_with("2: user: there is no user \"no-such-account\""),

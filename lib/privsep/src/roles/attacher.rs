@@ -1,10 +1,9 @@
-//! The process that keeps the filter attached: the one that goes on having capabilities, and so the one that can do
-//! the least with anything else.
+//! Confinement of the attacher: the only process that keeps capabilities, and so the one with the least access to
+//! anything else.
 //!
-//! It runs as the configured user with what [`FILTERING`] names, opens no file for writing but below
-//! the folder of pins, starts nothing, speaks to nobody but the kernel's rtnetlink and its parent, over descriptors that
-//! it has from the start. Of bpf(2) it may do what concerns links and what is attached: it can load no program, and
-//! make or change no table.
+//! It runs as the configured user with [`FILTERING`], opens files for writing only below the pin directory, executes
+//! nothing, and talks only to rtnetlink and, over descriptors that it has from the start, to its parent. Of bpf(2) it
+//! may use the commands for links and attachments: it can neither load a program nor create or change a map.
 
 use std::{io, os::fd::AsFd, path::Path, process};
 
@@ -18,7 +17,7 @@ use crate::{
 use libc::c_long;
 use nix::unistd::geteuid;
 
-/// What the attacher may ask of bpf(2), by the kernel's numbers (`enum bpf_cmd` of linux/bpf.h).
+/// The bpf(2) commands of the attacher, numbered as in `enum bpf_cmd` of linux/bpf.h.
 const BPF: &[(&str, u32)] = &[
     ("BPF_OBJ_PIN", 6),
     ("BPF_OBJ_GET", 7),
@@ -33,20 +32,20 @@ const BPF: &[(&str, u32)] = &[
     ("BPF_LINK_DETACH", 34),
 ];
 
-/// Confines this process for good: the user `uid` and group `gid`, the capabilities that filtering takes,
-/// no other; no program, no file for writing outside of `pins`, no socket but rtnetlink's. To be called when the process
-/// has its descriptors, its directory of pins is made and entered, and the names of foreign programs that it may have to
-/// tell are asked for: `CAP_SYS_ADMIN`, which that takes, is gone afterwards.
+/// Confines this process for good: user `uid` and group `gid`, the capabilities [`FILTERING`]; no execution, no file
+/// for writing outside of `pins`, no socket but rtnetlink's. Call it after the process has its descriptors, has
+/// created and entered its pin directory, and has read the names of foreign programs: those require `CAP_SYS_ADMIN`,
+/// which is dropped.
 ///
 /// # Errors
-/// [`PrivilegeError`] where it keeps more than it should. What an old kernel does not have is in the answer instead, as
-/// warnings for the log.
+/// [`PrivilegeError`] if privileges remain. Protection that this kernel lacks is returned as warnings for the log
+/// instead.
 pub fn confine_attacher(
     uid: u32,
     gid: u32,
     pins: Option<&Path>,
 ) -> Result<Vec<String>, PrivilegeError> {
-    // Before the change of user: the way to the pins is root's alone on most machines.
+    // Before the change of user: on most machines only root can reach the pin directory.
     let domain = files(pins).domain();
     if geteuid().is_root() {
         crate::lower(uid, gid, FILTERING).map_err(|source| PrivilegeError::Switch {
@@ -55,7 +54,7 @@ pub fn confine_attacher(
             source,
         })?;
     }
-    let having = crate::sets().map_err(PrivilegeError::doing("tell its capabilities"))?;
+    let having = crate::sets().map_err(PrivilegeError::doing("read its capabilities"))?;
     let step = ThreadStep::sets(Sets::to_use(FILTERING.within(having.permitted)))
         .bounding(Caps::NONE)
         .no_new_privs();
@@ -92,7 +91,7 @@ fn enter(step: ThreadStep, domain: io::Result<Option<Domain>>) -> io::Result<boo
 }
 
 fn install() -> io::Result<()> {
-    // With what installs the second filter, which refuses it.
+    // seccomp(2) itself, to install the second filter, which refuses it.
     let allowed = Calls::default().all(ATTACHER).all(&[libc::SYS_seccomp]);
     let allowed = seccomp::allow_only(&allowed)?;
     let refused = seccomp::refuse(&refused())?;
@@ -121,7 +120,7 @@ fn refused() -> Calls {
         .all(CREDENTIALS)
         .all(&[libc::SYS_seccomp])
         .when(libc::SYS_bpf, &none_of(&bpf))
-        // if_nametoindex(3) asks through a socket of this family that is bound to nothing.
+        // if_nametoindex(3) uses an unbound AF_UNIX socket.
         .when(libc::SYS_socket, &none_of(&[netlink, libc::AF_UNIX.cast_unsigned()]))
         .when(libc::SYS_socket, &[Arg::is(0, netlink), Arg::is_not(2, route)])
         .when(libc::SYS_clone, &[Arg::lacks(0, libc::CLONE_THREAD.cast_unsigned())])

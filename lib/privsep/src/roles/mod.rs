@@ -1,4 +1,4 @@
-//! What each process of a daemon may do once it is set up.
+//! The confinement of each process of the daemon once it is set up.
 
 pub(crate) mod attacher;
 pub(crate) mod serving;

@@ -1,16 +1,15 @@
 //! The system calls of the serving process.
 //!
-//! An allow-list: what serving, TLS, name lookups, the spool and the journal take, and what a notifier may take that is
-//! loaded into the process. It names families rather than what today's build happens to call, so that another C
-//! library, or a newer one, works: both glibc and musl keep to it, and what they probe for beyond it is answered
-//! `ENOSYS`, which they are used to. Above it lies a list of what is refused with `EPERM` and noted in the kernel's log,
-//! because whoever calls that here means no good.
+//! An allow-list for serving, TLS, name lookups, the spool and the journal, and for notifiers loaded into the process.
+//! It lists families rather than the calls of today's build, so that another or a newer C library works: glibc and
+//! musl stay within it, and handle `ENOSYS` for what they probe beyond it. A second filter refuses calls that only an
+//! attack would make, with `EPERM` and a line in the kernel's log.
 //!
-//! Why an error, and not the end of the process: a firewall that a stray call could end would be worse than one that
-//! answers no. The filter in the kernel goes on either way.
+//! Calls fail instead of killing the process, because one stray call must not end a firewall. The filter in the kernel
+//! goes on either way.
 //!
-//! `clone3` is left out on purpose: its flags lie in memory, where no filter can look. C libraries then take `clone`,
-//! which is allowed for threads and for nothing else.
+//! `clone3` is left out on purpose: its flags lie in memory, which a filter cannot read. C libraries fall back to
+//! `clone`, which is allowed for threads only.
 
 use std::{io, process};
 
@@ -19,7 +18,7 @@ use crate::{
     seccomp::{self, Arg, Calls},
 };
 
-/// What prctl(2) may be asked for: names of threads and of memory, and looking.
+/// The allowed prctl(2) operations: names of threads and memory, timer slack, huge pages, and reading.
 const PRCTL: &[i32] = &[
     libc::PR_SET_NAME,
     libc::PR_GET_NAME,
@@ -34,30 +33,30 @@ const PRCTL: &[i32] = &[
     libc::PR_GET_THP_DISABLE,
 ];
 
-/// ioctl(2) that puts words into the mouth of a terminal: TIOCSTI, TIOCLINUX, TIOCSETD.
+/// ioctl(2) requests that inject input into a terminal: TIOCSTI, TIOCLINUX, TIOCSETD.
 const TERMINAL: &[u32] = &[0x5412, 0x541c, 0x5423];
 
 const WRITE_AND_EXECUTE: u32 = (libc::PROT_WRITE | libc::PROT_EXEC).cast_unsigned();
 
-/// Makes the two filters hold for all threads. Of other processes only `children` may be sent signals.
+/// Installs both filters on all threads. Signals may be sent to `children` only.
 pub(crate) fn install(children: &[u32]) -> io::Result<()> {
     let allowed = Calls::default().all(FILES).all(PROCESS).all(SOCKETS);
-    // To be judged by the second filter; and what installs that.
+    // kill(2), which the second filter checks, and seccomp(2), which installs it.
     let allowed = allowed.all(&[libc::SYS_kill, libc::SYS_seccomp]);
     let allowed = seccomp::allow_only(&allowed)?;
     let refused = seccomp::refuse(&refused(children))?;
-    // In this order: see there.
+    // In this order: the filter installed last takes precedence.
     allowed.install(false)?;
     refused.install(true)
 }
 
 fn refused(children: &[u32]) -> Calls {
-    let strangers: Vec<_> = children.iter().map(|pid| Arg::is_not(0, *pid)).collect();
+    let not_a_child: Vec<_> = children.iter().map(|pid| Arg::is_not(0, *pid)).collect();
     let calls = Calls::default()
         .all(KERNEL_ADMIN)
         .all(EXEC)
         .all(SIGNALS)
-        .only_when(libc::SYS_kill, &strangers)
+        .only_when(libc::SYS_kill, &not_a_child)
         .all(CREDENTIALS)
         .all(&[libc::SYS_seccomp])
         .when(
@@ -81,7 +80,7 @@ fn refused(children: &[u32]) -> Calls {
     sockets(calls)
 }
 
-/// Unix, IP, and of netlink what tells routes and interfaces. No raw sockets of any family.
+/// Unix, IP and rtnetlink sockets only.
 fn sockets(calls: Calls) -> Calls {
     let (netlink, route) = (libc::AF_NETLINK, libc::NETLINK_ROUTE);
     let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, netlink];
