@@ -1,4 +1,4 @@
-//! What the tests of chat notifiers have in common: a notification to render, and how answers must pass through.
+//! Shared by the tests of chat notifiers: a notification to render, and the expected error per HTTP status.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::{
     stand_in::{Reply, StandIn, status, with_header},
 };
 
-/// A quarter of an hour with 120 bans, with these tags, each as often as can be.
+/// A summary of 120 bans in 15 minutes, with these tags, each with the highest count possible.
 #[must_use]
 pub fn summary(tags: &[String], severity: Severity, source: &str) -> Notification {
     let top_tags = tags.iter().map(|tag| TagCount {
@@ -28,10 +28,10 @@ pub fn summary(tags: &[String], severity: Severity, source: &str) -> Notificatio
     Notification::new(Kind::Summary(summary), severity, source)
 }
 
-/// A notifier, and the server that it posts to, which always answers the same.
+/// A notifier, and the server that it posts to, which always sends the same reply.
 ///
 /// # Errors
-/// What the system says, or the notifier.
+/// An I/O error, or the notifier's refusal of the configuration.
 pub async fn chat<P: Plugin<Config = ChatConfig>>(reply: Reply) -> io::Result<(P, StandIn)> {
     let server = StandIn::start([], reply).await?;
     let config = ChatConfig {
@@ -41,10 +41,10 @@ pub async fn chat<P: Plugin<Config = ChatConfig>>(reply: Reply) -> io::Result<(P
     Ok((P::create(config).map_err(io::Error::other)?, server))
 }
 
-/// How attempts must end, by what the server answers. The first that ends otherwise is told.
+/// Checks the outcome of a notification for every kind of server reply.
 ///
 /// # Errors
-/// What was expected, and what came.
+/// The first mismatch: the reply, and the outcome.
 pub async fn check_outcomes<P: Plugin<Config = ChatConfig>>() -> Result<(), String> {
     let attempt = async |reply| {
         let (notifier, _server) = chat::<P>(reply).await.map_err(|error| error.to_string())?;

@@ -48,7 +48,7 @@ async fn reports_go_out_as_one_array() {
 }
 
 #[tokio::test]
-async fn the_instance_names_itself_where_a_header_can_hold_its_name() {
+async fn the_instance_name_is_sent_if_it_is_a_valid_header_value() {
     let (webhook, server) = webhook([], json::json!({})).await;
     let named = |source: &str| Notification {
         source: source.to_owned(),
@@ -71,7 +71,7 @@ async fn the_instance_names_itself_where_a_header_can_hold_its_name() {
 }
 
 #[tokio::test]
-async fn split_by_count_and_by_bytes_and_resumed_where_it_failed() {
+async fn reports_are_split_by_count_and_bytes_and_resumed_at_the_failed_part() {
     let (webhook, server) = webhook([status(200), status(500)], json::json!({})).await;
     let sent = vec![report(1); 12_000];
     let whole = notification(Kind::Reports(sent));
@@ -82,7 +82,7 @@ async fn split_by_count_and_by_bytes_and_resumed_where_it_failed() {
     assert_eq!(
         lengths,
         [5_000, 5_000, 5_000, 2_000],
-        "the second came twice, the first did not"
+        "the second part was sent twice, the first once"
     );
 
     let large = vec![report(300_000); 7];
@@ -110,7 +110,7 @@ async fn split_by_count_and_by_bytes_and_resumed_where_it_failed() {
 }
 
 #[tokio::test]
-async fn another_notification_starts_from_its_start() {
+async fn another_notification_starts_with_its_first_part() {
     let (webhook, server) = webhook([status(200), status(500)], json::json!({})).await;
     let first = notification(Kind::Reports(vec![report(1); 6_000]));
     webhook.notify(&first).await.unwrap_err();
@@ -123,7 +123,7 @@ async fn another_notification_starts_from_its_start() {
 }
 
 #[tokio::test]
-async fn only_reports_unless_all_are_asked_for() {
+async fn only_reports_are_sent_unless_all_notifications_are_configured() {
     let (webhook, server) = webhook([], json::json!({})).await;
     webhook
         .notify(&notification(Kind::Summary(Default::default())))
@@ -141,7 +141,7 @@ async fn only_reports_unless_all_are_asked_for() {
 }
 
 #[tokio::test]
-async fn outcomes_pass_through() {
+async fn http_statuses_map_to_notify_errors() {
     let script = [
         with_header(429, "retry-after", "3"),
         status(413),

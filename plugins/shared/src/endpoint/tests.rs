@@ -1,4 +1,4 @@
-//! Servers that misbehave.
+//! HTTP servers that misbehave.
 
 use super::*;
 use crate::stand_in::{Reply, StandIn, status, with_header};
@@ -12,7 +12,7 @@ fn endpoint(url: String, timeout: Duration) -> Endpoint {
     Endpoint::new("url", config).unwrap()
 }
 
-/// Posts to a server that does this.
+/// Posts to a server that sends this reply.
 async fn post_to(reply: Reply) -> (Result<Answer, NotifyError>, StandIn) {
     let server = StandIn::start([], reply).await.unwrap();
     let endpoint = endpoint(server.url("/secret-path"), Duration::from_secs(60));
@@ -21,7 +21,7 @@ async fn post_to(reply: Reply) -> (Result<Answer, NotifyError>, StandIn) {
 }
 
 #[tokio::test]
-async fn the_request_says_what_it_is() {
+async fn requests_carry_user_agent_content_type_and_idempotency_key() {
     let (result, server) = post_to(status(204)).await;
     assert_eq!(result.unwrap().status, 204);
     let requests = server.requests();
@@ -42,7 +42,7 @@ async fn the_request_says_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_token_goes_along_and_stays_hidden() {
+async fn a_token_is_sent_and_never_printed() {
     let server = StandIn::start([], status(200)).await.unwrap();
     let config = EndpointConfig {
         url: server.url("/"),
@@ -96,7 +96,7 @@ async fn retry_after_in_all_its_forms() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again() {
+async fn transient_failures_are_retried() {
     for reply in [
         status(500),
         status(503),
@@ -118,11 +118,11 @@ async fn what_may_pass_is_tried_again() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn a_refused_connection_is_retried() {
     let server = StandIn::start([], status(200)).await.unwrap();
     let url = server.url("/secret-path");
     drop(server);
-    // The port is free once its task has ended.
+    // The port is released once the server's task has ended.
     let error = loop {
         let endpoint = endpoint(url.clone(), Duration::from_secs(2));
         match endpoint.post(Vec::new(), Uuid::nil()).await {
@@ -132,7 +132,7 @@ async fn nobody_listens() {
     };
     assert!(matches!(error, NotifyError::Retry { .. }), "{error:?}");
     assert!(!error.to_string().contains("secret-path"), "{error}");
-    // In few words: none of the library's own, which say no more than that it failed.
+    // Short: without the library's generic outer errors.
     let text = error.to_string();
     let begins = ["cannot connect: ", "the request broke off: "];
     assert!(begins.iter().any(|b| text.starts_with(b)), "{text}");
@@ -150,7 +150,7 @@ async fn silence_is_a_timeout() {
 }
 
 #[tokio::test]
-async fn the_status_decides_whatever_the_body_does() {
+async fn the_status_decides_even_if_the_body_fails() {
     let server = StandIn::start([Reply::HalfBody(200)], Reply::HangInBody(200))
         .await
         .unwrap();
@@ -164,7 +164,7 @@ async fn the_status_decides_whatever_the_body_does() {
 }
 
 #[tokio::test]
-async fn a_gigabyte_is_not_read() {
+async fn a_huge_response_is_not_read() {
     for code in [200, 400] {
         let (result, server) = post_to(Reply::Gigabyte(code)).await;
         match (code, result) {
@@ -175,7 +175,7 @@ async fn a_gigabyte_is_not_read() {
             }
             (_, other) => panic!("{other:?}"),
         }
-        // What fits into the sockets' buffers, and no more.
+        // No more than fits into the socket buffers.
         assert!(server.sent() < 64 << 20, "{} bytes", server.sent());
     }
 }
@@ -192,7 +192,7 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn what_the_server_says_is_shown_without_its_tricks() {
+async fn the_response_text_is_sanitized_and_truncated() {
     let reply = Reply::Answer {
         status: 400,
         headers: Vec::new(),
@@ -208,7 +208,7 @@ async fn what_the_server_says_is_shown_without_its_tricks() {
 }
 
 #[test]
-fn urls_that_cannot_work_are_named_by_their_key() {
+fn invalid_urls_are_reported_by_their_configuration_key() {
     for url in ["", "secret", "ftp://secret/x", "http://", "file:///secret"] {
         let config = EndpointConfig {
             url: url.to_owned(),
