@@ -1,7 +1,7 @@
-//! A stand-in for a Discord channel: takes one message, shows it about as Discord would, and ends.
+//! A stand-in for a Discord channel: receives one message, prints it roughly as Discord renders it, and exits.
 //!
-//! `cargo run -p couic-report --example chat` says where it listens; put that into `[discord] webhook_url`. Good for
-//! seeing what would be told before anybody is told. `make demo` shows its summary with it.
+//! `cargo run -p couic-report --example chat` prints its URL, for `[discord] webhook_url`: a preview of messages
+//! without a channel. `make demo` shows its summary with it.
 
 use std::{
     error::Error,
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("http://{}/api/webhooks/1/token", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept()?;
-        // Somebody who only knocks, or breaks off, is no message.
+        // A connection without a complete request is ignored.
         if let Ok(message) = take(&stream) {
             print!("{}", shown(&message));
             return Ok(());
@@ -48,7 +48,7 @@ fn take(mut stream: &TcpStream) -> Result<Value, Box<dyn Error>> {
     Ok(message)
 }
 
-/// The embeds, with a bar in their colour.
+/// The embeds, each with a bar in its colour.
 fn shown(message: &Value) -> String {
     let mut out = String::new();
     for embed in list(message, "embeds") {
@@ -74,13 +74,13 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Discord shows what is behind a backslash, not the backslash.
+/// Removes Discord's backslash escapes.
 fn plain(text: &Value) -> String {
     let mut chars = text.as_str().unwrap_or_default().chars();
     let mut out = String::new();
     while let Some(c) = chars.next() {
         let shown = if c == '\\' { chars.next() } else { Some(c) };
-        // What could move a terminal's cursor.
+        // Control characters could move the terminal's cursor.
         out.extend(shown.filter(|c| !c.is_control()));
     }
     out

@@ -235,7 +235,7 @@ fn commands_say_what_became_of_them() {
     let checked = home.run(&["check-config"]);
     let text = String::from_utf8(checked.stdout).unwrap();
     assert!(
-        checked.status.success() && text.contains("tells       discord"),
+        checked.status.success() && text.contains("notifiers   discord"),
         "{text}"
     );
     let tested = home.run(&["test-notify"]);
