@@ -1,4 +1,4 @@
-//! A place to run the daemon in, and the daemon as a child that does not outlive its test.
+//! Directories for the daemon, and the daemon as a child process that does not outlive its test.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-/// Directories and a configuration that fit the user who runs the tests.
+/// Directories and a configuration for the user that runs the tests.
 pub(crate) struct Place {
     dir: TempDir,
     pub(crate) user: String,
@@ -76,19 +76,19 @@ impl Place {
         command
     }
 
-    /// Runs it to its end, which must come by itself: for starts that are refused.
+    /// Runs the daemon until it exits, for refused starts.
     pub(crate) fn run(&self) -> Output {
         self.command().output().unwrap()
     }
 
-    /// Runs it, and checks exit code 1, one line on stderr with `expected` in it, and the same in the log.
+    /// Runs the daemon, and asserts exit code 1, and a line with `expected` on stderr and in the log.
     pub(crate) fn refused(&self, expected: &str) {
         let output = self.run();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{told}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(
-            told.starts_with("couic: ") && told.contains(expected),
-            "{told}"
+            stderr.starts_with("couic: ") && stderr.contains(expected),
+            "{stderr}"
         );
         let log = self.log();
         assert!(
@@ -98,8 +98,8 @@ impl Place {
         assert!(log.contains(expected), "{log}");
     }
 
-    /// Starts it in a network namespace of its own that `prepare` may furnish. None, with the reason printed, where
-    /// this machine cannot.
+    /// Starts the daemon in a network namespace of its own, set up by the commands `prepare`. Prints the reason and
+    /// returns None if the machine does not support this.
     pub(crate) fn start(&self, prepare: &[&[&str]]) -> Option<Daemon> {
         if !geteuid().is_root() {
             println!("skipped: only root can attach XDP programs");
@@ -111,7 +111,7 @@ impl Place {
             .iter()
             .map(|words| words.iter().map(|&w| w.to_owned()).collect())
             .collect();
-        // A thread has a namespace of its own, and so have its children; it ends with the last of them.
+        // Children inherit the thread's namespace, which ends with the last of them.
         let (child, namespace) = std::thread::spawn(move || {
             if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
                 println!("skipped: no network namespace: {error}");
@@ -149,17 +149,17 @@ impl Daemon {
         match daemon.wait_for("listening on ") {
             Ok(_) => Some(daemon),
             Err(log) => {
-                let mut told = String::new();
-                daemon.stderr.read_to_string(&mut told).unwrap();
+                let mut stderr = String::new();
+                daemon.stderr.read_to_string(&mut stderr).unwrap();
                 let cannot = ["Operation not permitted", "Function not implemented"];
-                assert!(cannot.iter().any(|c| told.contains(c)), "{log}{told}");
-                println!("skipped: the kernel refuses: {told}");
+                assert!(cannot.iter().any(|c| stderr.contains(c)), "{log}{stderr}");
+                println!("skipped: the kernel refuses: {stderr}");
                 None
             }
         }
     }
 
-    /// Waits for a line of the log with this in it, and answers all up to there; at its end, all that there was.
+    /// Waits for a log line that contains `wanted`. Returns the log up to it, or on EOF all of it as an error.
     pub(crate) fn wait_for(&mut self, wanted: &str) -> Result<String, String> {
         let mut seen = String::new();
         loop {
@@ -185,7 +185,7 @@ impl Daemon {
         });
     }
 
-    /// Opens a port of the daemon's own loopback, whose ports nobody else uses.
+    /// Listens on a port of the daemon's loopback, which no other test shares.
     pub(crate) fn listen(&self, port: u16) -> TcpListener {
         let namespace = self.namespace.try_clone().unwrap();
         let listener = std::thread::spawn(move || {
@@ -199,7 +199,7 @@ impl Daemon {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 
-    /// The process that attaches for it.
+    /// Its attacher.
     pub(crate) fn attacher(&self) -> Pid {
         let path = format!("/proc/{0}/task/{0}/children", self.pid());
         let children = fs::read_to_string(path).unwrap();
@@ -210,7 +210,7 @@ impl Daemon {
         Pid::from_raw(attacher.unwrap().parse().unwrap())
     }
 
-    /// Sends a signal and answers the exit code, or the negative signal that killed it.
+    /// Sends a signal and returns the exit code, or the negated signal that killed the daemon.
     pub(crate) fn end(mut self, signal: Signal) -> i32 {
         kill(self.pid(), signal).unwrap();
         let status = self.child.wait().unwrap();
@@ -222,7 +222,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended by itself, and is reaped in any case.
+        // It may have exited already; it is reaped in any case.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Starts that succeed, and their ends.
+//! Successful starts, signals, shutdown.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ pub(crate) fn token(place: &Place) -> String {
 }
 
 #[test]
-fn sigterm_and_sigint_end_well_and_leave_nothing() {
+fn sigterm_and_sigint_exit_0_and_leave_nothing_behind() {
     for (signal, name) in [(Signal::SIGTERM, "SIGTERM"), (Signal::SIGINT, "SIGINT")] {
         let place = Place::new();
         let Some(daemon) = place.start(&[]) else {
@@ -50,7 +50,7 @@ fn sigterm_and_sigint_end_well_and_leave_nothing() {
 }
 
 #[test]
-fn sighup_ends_nothing() {
+fn sighup_does_not_stop_the_daemon() {
     let place = Place::new();
     let Some(mut daemon) = place.start(&[]) else {
         return;
@@ -62,7 +62,7 @@ fn sighup_ends_nothing() {
 }
 
 #[test]
-fn no_signal_ends_it_by_surprise() {
+fn unexpected_signals_do_not_stop_the_daemon() {
     let place = Place::new();
     let Some(mut daemon) = place.start(&[]) else {
         return;
@@ -81,13 +81,13 @@ fn no_signal_ends_it_by_surprise() {
         }
     }
     assert_eq!(get(&place, "/v1/health", None).0, 200);
-    assert_eq!(daemon.attacher(), attacher, "nor has its attacher ended");
+    assert_eq!(daemon.attacher(), attacher, "the attacher has exited");
     assert_eq!(daemon.end(Signal::SIGQUIT), 0);
     assert!(place.log().contains("SIGQUIT: finishing"));
 }
 
 #[test]
-fn a_stopped_attacher_holds_up_no_start() {
+fn a_stopped_attacher_does_not_block_the_start() {
     let place = Place::new();
     let Some(daemon) = place.start(&[]) else {
         return;
@@ -99,17 +99,17 @@ fn a_stopped_attacher_holds_up_no_start() {
     assert_eq!(get(&place, "/v1/health", None).0, 200);
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
     let log = place.log();
-    let told = format!("the attacher (process {attacher}, stopped) of a couic that has ended");
-    assert!(log.contains(&told), "{log}");
+    let expected = format!("the attacher (process {attacher}, stopped) of a couic that has ended");
+    assert!(log.contains(&expected), "{log}");
 }
 
 #[test]
-fn a_signal_is_obeyed_while_a_request_hangs() {
+fn sigterm_is_handled_while_a_request_hangs() {
     let place = Place::new();
     let Some(daemon) = place.start(&[]) else {
         return;
     };
-    // Without its body, for which the daemon would wait 30 s.
+    // Without its body, which the daemon awaits for 30 s.
     let mut stream = UnixStream::connect(place.socket()).unwrap();
     let token = token(&place);
     write!(
@@ -120,14 +120,14 @@ fn a_signal_is_obeyed_while_a_request_hangs() {
     .unwrap();
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 100", "the request is under way");
+    assert_eq!(&answer, b"HTTP/1.1 100", "the request is in progress");
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
     let log = place.log();
     assert!(log.contains(", 1 cut off at the end"), "{log}");
 }
 
 #[test]
-fn the_socket_that_a_crash_left_over_is_replaced() {
+fn a_stale_socket_is_replaced() {
     let place = Place::new();
     fs::create_dir(place.path("run")).unwrap();
     drop(UnixListener::bind(place.socket()).unwrap());
@@ -140,7 +140,7 @@ fn the_socket_that_a_crash_left_over_is_replaced() {
     drop(daemon);
     assert!(
         place.socket().exists(),
-        "killed, it could not remove its socket"
+        "a killed daemon cannot remove its socket"
     );
     let daemon = place.start(&[]).unwrap();
     assert_eq!(get(&place, "/v1/drop", Some(&token(&place))).0, 200);
@@ -160,23 +160,23 @@ fn a_second_daemon_is_refused_and_does_not_disturb_the_first() {
 }
 
 #[test]
-fn an_interface_that_is_not_there_is_named_and_nothing_is_left() {
+fn a_missing_interface_is_named_and_nothing_is_left_behind() {
     let mut place = Place::new();
     if place.start(&[]).is_none() {
         return;
     }
     place.ifaces = "[\"lo\", \"no-such-if\"]".to_owned();
     let output = place.run();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
-        told.contains("cannot filter: ") && told.contains("no-such-if"),
-        "{told}"
+        stderr.contains("cannot filter: ") && stderr.contains("no-such-if"),
+        "{stderr}"
     );
 }
 
 #[test]
-fn an_interface_that_goes_away_is_logged_and_health_is_503() {
+fn a_deleted_interface_is_logged_and_health_is_503() {
     let mut place = Place::new();
     place.ifaces = "[\"lo\", \"gone0\"]".to_owned();
     let link: &[&[&str]] = &[&[
@@ -196,7 +196,7 @@ fn an_interface_that_goes_away_is_logged_and_health_is_503() {
 }
 
 #[test]
-fn a_bad_set_file_is_skipped_and_told() {
+fn a_bad_set_file_is_skipped_and_reported() {
     let place = Place::new();
     let sets = place.working_dir().join("sets");
     for dir in [sets.clone(), sets.join("drop"), sets.join("ignore")] {
@@ -231,7 +231,7 @@ fn a_bad_set_file_is_skipped_and_told() {
 }
 
 #[test]
-fn changes_are_in_the_log_with_who_made_them() {
+fn changes_are_logged_with_their_client() {
     let place = Place::new();
     let Some(mut daemon) = place.start(&[]) else {
         return;

@@ -1,4 +1,4 @@
-//! What the daemon tells its webhook.
+//! Reports to the webhook.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -14,7 +14,7 @@ use crate::{
     lifecycle::token,
 };
 
-/// Takes one request and accepts it: its head in lower case, and its body.
+/// Accepts one request. Returns its head in lower case, and its body.
 fn take_one(listener: &TcpListener) -> (String, Value) {
     let (mut stream, _) = listener.accept().unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -51,9 +51,9 @@ fn post(place: &Place, path: &str) -> (u16, Value) {
     (status, serde_json::from_str(body).unwrap())
 }
 
-/// A wall whose notifiers fail is a wall: health says so and stays 200.
+/// Failing notifiers do not affect filtering: health is degraded, but stays 200.
 #[test]
-fn notifiers_are_shown_and_tested_and_do_not_turn_health_over() {
+fn failing_notifiers_degrade_health_without_503() {
     let mut place = Place::new();
     place.more = format!(
         "[reporting]\nenabled = true\n[[reporting.notifiers]]\nplugin = \"webhook\"\n\
@@ -98,7 +98,7 @@ fn notifiers_are_shown_and_tested_and_do_not_turn_health_over() {
 }
 
 #[test]
-fn a_change_is_posted_with_its_metadata_untouched() {
+fn a_change_is_posted_with_its_metadata_unchanged() {
     let mut place = Place::new();
     place.more =
         "[reporting]\nenabled = true\nname = \"FW 1\"\nwebhook = \"http://127.0.0.1:8000/v1/reports/s3cret\"\n"

@@ -1,4 +1,4 @@
-//! Bodies: too large, unwanted, waited for, coming in pieces, broken off.
+//! Request bodies: too large, unauthorized, with 100-continue, chunked, truncated.
 
 use couic::api::ServeSettings;
 use serde_json::json;
@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 use super::{LONG, run};
 
 #[tokio::test]
-async fn bodies_of_100_mb_are_413_even_for_clients_that_send_before_they_read() {
+async fn bodies_of_100_mb_are_413_even_if_the_client_writes_before_reading() {
     let server = run(ServeSettings::default());
     let announced = server.head(
         "POST",
@@ -31,9 +31,9 @@ async fn bodies_of_100_mb_are_413_even_for_clients_that_send_before_they_read() 
         let mut client = server.connect().await;
         client.send(head).await;
         for mib in 0..100 {
-            // The server reads on for some seconds, so that clients read why it refuses; not for ever.
+            // The server drains the body for some seconds, so that the client gets to read the error.
             let sent = client.stream.write_all(&chunk).await;
-            assert!(sent.is_ok() || mib > 24, "cut off after {mib} MiB");
+            assert!(sent.is_ok() || mib > 24, "closed after {mib} MiB");
         }
         let answer = client.answer().await;
         assert_eq!(answer.status, 413);
@@ -41,7 +41,7 @@ async fn bodies_of_100_mb_are_413_even_for_clients_that_send_before_they_read() 
         assert!(answer.head.contains("connection: close"), "{}", answer.head);
         assert!(client.is_closed().await);
     }
-    // Announced, it is refused before it is sent.
+    // With a Content-Length, the body is refused before it is sent.
     let mut client = server.connect().await;
     let head = server.head(
         "POST",
@@ -52,7 +52,7 @@ async fn bodies_of_100_mb_are_413_even_for_clients_that_send_before_they_read() 
 }
 
 #[tokio::test]
-async fn a_big_body_without_a_token_is_401_and_read_as_such() {
+async fn a_big_body_without_a_token_is_401_and_the_client_can_read_it() {
     let server = run(ServeSettings::default());
     let mut client = server.connect().await;
     client
@@ -65,7 +65,7 @@ async fn a_big_body_without_a_token_is_401_and_read_as_such() {
 }
 
 #[tokio::test]
-async fn who_expects_100_continue_gets_it_or_the_error_at_once() {
+async fn expect_100_continue_gets_it_or_the_error_at_once() {
     let server = run(ServeSettings::default());
     let body = json!({"cidr": "1.0.0.0/8", "expiration": 0}).to_string();
     let more = format!(
@@ -87,7 +87,7 @@ async fn who_expects_100_continue_gets_it_or_the_error_at_once() {
 }
 
 #[tokio::test]
-async fn a_batch_takes_effect_while_it_comes_in() {
+async fn a_batch_takes_effect_while_it_is_received() {
     let server = run(ServeSettings::default());
     let mut client = server.connect().await;
     let more = "content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n";
@@ -122,7 +122,7 @@ async fn a_batch_takes_effect_while_it_comes_in() {
 }
 
 #[tokio::test]
-async fn what_a_broken_batch_applied_stays() {
+async fn jobs_applied_before_a_batch_breaks_off_stay() {
     let server = run(ServeSettings::default());
     let mut client = server.connect().await;
     let more = "content-type: application/x-ndjson\r\ncontent-length: 100000\r\n";

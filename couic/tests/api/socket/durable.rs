@@ -1,4 +1,4 @@
-//! What a client was told is with the journal's files by then, be it told alone or with others.
+//! A change is in the journal before its response is sent, whether it is sent alone or with others.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::{Running, run};
 
-/// A service that keeps rules in `state`.
+/// A service with its journal in `state`.
 fn keeping(state: &Path) -> Running {
     let server = run(ServeSettings::default());
     let (journal, recovered) = Journal::open(state).unwrap();
@@ -20,7 +20,7 @@ fn keeping(state: &Path) -> Running {
     server
 }
 
-/// How many rules somebody would find who starts now, as after kill -9.
+/// The number of rules that a start would recover now, as after kill -9.
 fn rules_on_file(state: &Path) -> usize {
     let copy = tempfile::tempdir().unwrap();
     for file in state.read_dir().unwrap() {
@@ -36,7 +36,7 @@ fn count(bytes: &[u8], mark: &[u8]) -> usize {
 }
 
 #[tokio::test]
-async fn pipelined_answers_are_true_after_kill_9() {
+async fn pipelined_answers_hold_after_kill_9() {
     const RULES: usize = 600;
     let home = tempfile::tempdir().unwrap();
     let state = home.path().join("state");
@@ -50,24 +50,27 @@ async fn pipelined_answers_are_true_after_kill_9() {
         write
     });
     let mut bytes = Vec::new();
-    let mut told = 0;
-    while told < RULES {
+    let mut acknowledged = 0;
+    while acknowledged < RULES {
         read.readable().await.unwrap();
-        // Little at a time, so that there are many moments to look at.
+        // A little at a time, for many points of comparison.
         let mut some = [0; 4096];
         match read.try_read(&mut some) {
             Ok(n) => bytes.extend_from_slice(&some[..n]),
             Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock),
         }
-        told = count(&bytes, b"HTTP/1.1 201");
+        acknowledged = count(&bytes, b"HTTP/1.1 201");
         let kept = rules_on_file(&state);
-        assert!(kept >= told, "{told} were told, {kept} are kept");
+        assert!(
+            kept >= acknowledged,
+            "{acknowledged} acknowledged, {kept} in the journal"
+        );
     }
     drop(sending.await.unwrap());
 }
 
 #[tokio::test]
-async fn the_last_answer_before_the_end_is_true_too() {
+async fn the_last_answer_before_shutdown_is_durable() {
     let home = tempfile::tempdir().unwrap();
     let state = home.path().join("state");
     let server = keeping(&state);

@@ -1,4 +1,4 @@
-//! Over a real Unix socket: a service that runs, and clients that write and read bytes as they please.
+//! A service on a real Unix socket, and raw clients.
 
 mod bodies;
 mod durable;
@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::support::{TestApi, start};
 
-/// Longer than anything here takes.
+/// The deadline of every condition.
 const LONG: Duration = Duration::from_secs(60);
 
 struct Running {

@@ -1,4 +1,4 @@
-//! Clients that stop half-way, do not read, go away, or come in crowds.
+//! Clients that stall, do not read, disconnect, or are too many.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 use super::{LONG, run};
 
 #[tokio::test]
-async fn a_half_sent_head_is_given_up() {
+async fn an_incomplete_head_times_out() {
     let settings = ServeSettings {
         head: Duration::from_millis(200),
         ..ServeSettings::default()
@@ -20,19 +20,19 @@ async fn a_half_sent_head_is_given_up() {
     let mut client = server.connect().await;
     assert_eq!(client.ask(server.add("1.0.0.0/8")).await.status, 201);
     client.send(&server.add("2.0.0.0/8")[..40]).await;
-    // By then the idle one has waited longer than a head may take.
+    // By then the idle connection has exceeded the head timeout.
     assert!(client.is_closed().await);
     assert_eq!(
         idle.ask(server.add("3.0.0.0/8")).await.status,
         201,
-        "an idle connection is not half a request"
+        "the head timeout does not apply to an idle connection"
     );
     assert_eq!(server.rules(), 2);
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_in_the_end() {
-    // Long beside the moment between connecting and asking.
+async fn an_idle_connection_is_closed_after_its_timeout() {
+    // Long compared to the time between connect and request.
     let short = Duration::from_secs(1);
     let server = run(ServeSettings {
         idle: short,
@@ -45,7 +45,7 @@ async fn an_idle_connection_is_closed_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_given_up() {
+async fn a_client_that_does_not_read_times_out() {
     let short = Duration::from_millis(300);
     let mut server = run(ServeSettings {
         write: short,
@@ -70,13 +70,13 @@ async fn a_client_that_does_not_read_is_given_up() {
     client.send(server.head("GET", "/v1/drop", "")).await;
     assert!(client.fill().await, "the answer has begun");
     server.signal();
-    // Within less than the drain's deadline.
+    // Before the drain deadline.
     let summary = server.ended().await;
     assert_eq!((summary.served, summary.aborted), (1, 0), "{summary:?}");
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_in_the_middle_leaves_nothing_behind() {
+async fn a_client_that_disconnects_mid_request_changes_nothing() {
     let server = run(ServeSettings::default());
     for request in [&server.add("1.0.0.0/8")[..150], "GET /v1/dr", "", "\r\n"] {
         let mut client = server.connect().await;
@@ -87,14 +87,14 @@ async fn a_client_that_goes_away_in_the_middle_leaves_nothing_behind() {
     assert_eq!(server.rules(), 1);
 }
 
-/// Both ends of the connections are in this process, and where it starts with 1,024 open files that is too few.
+/// Both ends of the connections are in this process, which may exceed the default limit of 1,024 open files.
 fn raise_the_limit_of_open_files() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536), hard).unwrap();
 }
 
 #[tokio::test]
-async fn a_thousand_idle_connections_disturb_nobody() {
+async fn a_thousand_idle_connections_do_not_delay_others() {
     raise_the_limit_of_open_files();
     let server = run(ServeSettings::default());
     let mut idle = Vec::new();
@@ -112,7 +112,7 @@ async fn a_thousand_idle_connections_disturb_nobody() {
 }
 
 #[tokio::test]
-async fn too_many_connections_are_told_so() {
+async fn connections_beyond_the_limit_are_answered_with_an_error() {
     let mut server = run(ServeSettings {
         max_connections: 3,
         ..ServeSettings::default()
@@ -137,7 +137,7 @@ async fn too_many_connections_are_told_so() {
     );
     assert!(client.is_closed().await);
     open.pop();
-    // The server notices the closed one in its own time.
+    // The server notices the closed connection asynchronously.
     let served = async {
         loop {
             let mut client = server.connect().await;

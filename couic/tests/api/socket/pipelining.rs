@@ -1,4 +1,4 @@
-//! Requests that follow each other on one connection: order, and answers that leave at once.
+//! Several requests on one connection: order, and latency of responses.
 
 use couic::api::ServeSettings;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ async fn pipelined_requests_are_answered_in_order() {
     let text: String = (0..500)
         .map(|i| server.add(&format!("10.0.{}.{}/32", i / 256, i % 256)))
         .collect();
-    // From another task: neither side's buffer holds all of it.
+    // In another task: the socket buffers do not hold all of it.
     let (mut read, mut write) = client.stream.into_split();
     let sending = tokio::spawn(async move {
         write.write_all(text.as_bytes()).await.unwrap();
@@ -52,9 +52,9 @@ async fn pipelined_requests_are_answered_in_order() {
     );
 }
 
-/// Not after some timer: the connection's own wake-ups must suffice.
+/// Not after a timer: the connection's own wakeups must suffice.
 #[tokio::test]
-async fn answers_leave_at_once() {
+async fn answers_are_sent_at_once() {
     let server = run(ServeSettings::default());
     let mut client = server.connect().await;
     let started = Instant::now();
@@ -84,7 +84,7 @@ async fn answers_leave_at_once() {
 
 /// The first answer does not wait for the second, although a third request is there already.
 #[tokio::test]
-async fn an_answer_does_not_wait_for_the_work_behind_it() {
+async fn an_answer_does_not_wait_for_the_next_request() {
     let server = run(ServeSettings::default());
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
@@ -152,7 +152,7 @@ async fn slow_work_does_not_overtake_pipelined_answers() {
 }
 
 #[tokio::test]
-async fn head_leaves_the_connection_in_step() {
+async fn head_keeps_the_connection_in_sync() {
     let server = run(ServeSettings::default());
     let jobs: Vec<Value> = (0..3000_u32)
         .map(|i| json!({"action": "add", "entry": {"cidr": format!("10.0.{}.{}/32", i >> 8, i & 255)}}))
@@ -174,7 +174,7 @@ async fn head_leaves_the_connection_in_step() {
         client.send(server.head("HEAD", path, "")).await;
         let (status, head) = client.head().await;
         assert_eq!(status, get.status, "{path}");
-        // RFC 9110, 9.3.2: what is known only while a body is made may be left out.
+        // RFC 9110, 9.3.2: headers determined while generating the body may be omitted.
         let names = |head: &str| {
             let left_out = |line: &&str| {
                 line.starts_with("date") || line.starts_with("transfer-encoding") || line.is_empty()
@@ -202,7 +202,7 @@ async fn lists_are_streamed_over_http_1_0_too() {
 }
 
 #[tokio::test]
-async fn targets_without_a_path_are_404_and_the_connection_goes_on() {
+async fn targets_without_a_path_are_404_and_the_connection_stays_open() {
     let server = run(ServeSettings::default());
     let mut client = server.connect().await;
     for (method, target) in [("CONNECT", "x:1"), ("GET", "x"), ("OPTIONS", "*")] {
@@ -214,7 +214,7 @@ async fn targets_without_a_path_are_404_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_refused_and_closed() {
+async fn invalid_http_is_refused_and_the_connection_closed() {
     let server = run(ServeSettings::default());
     for text in [
         "nonsense\r\n\r\n",

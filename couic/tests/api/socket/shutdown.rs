@@ -1,4 +1,4 @@
-//! The end of the service: what is idle is closed, what is under way is finished, the rest is cut off.
+//! Shutdown: idle connections are closed, requests in progress finished, and the rest aborted at the deadline.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::{net::UnixStream, time::timeout};
 use super::{LONG, run};
 
 #[tokio::test]
-async fn shutdown_closes_idle_connections_and_finishes_what_is_under_way() {
+async fn shutdown_closes_idle_connections_and_finishes_requests_in_progress() {
     let mut server = run(ServeSettings::default());
     let mut idle = server.connect().await;
     assert_eq!(idle.ask(server.add("1.0.0.0/8")).await.status, 201);
@@ -50,7 +50,7 @@ async fn shutdown_closes_idle_connections_and_finishes_what_is_under_way() {
 }
 
 #[tokio::test]
-async fn shutdown_cuts_off_at_its_deadline() {
+async fn shutdown_aborts_requests_at_its_deadline() {
     let mut server = run(ServeSettings {
         drain: Duration::from_millis(200),
         ..ServeSettings::default()
