@@ -1,4 +1,4 @@
-//! A pipelining HTTP/1.1 client with as little work of its own as possible: it shares the CPUs with the daemon.
+//! A minimal pipelining HTTP/1.1 client: it shares the CPUs with the daemon.
 
 use std::{
     io::{Read, Write},
@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-/// The `n`-th of 2^28 distinct hosts, spread over 16.0.0.0/4: multiplying by an odd number is a bijection.
+/// The `n`-th of 2^28 distinct hosts, scattered over 16.0.0.0/4: multiplying by an odd number is a bijection.
 pub(crate) fn cidr(n: u32) -> String {
     let spread = n.wrapping_mul(2_654_435_761) & 0x0fff_ffff;
     format!("{}/32", Ipv4Addr::from_bits(0x1000_0000 + spread))
@@ -24,7 +24,7 @@ pub(crate) fn add_request(token: &str, n: u32) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A connection that stays open.
+/// A persistent connection.
 pub(crate) struct Connection {
     stream: UnixStream,
     unread: Vec<u8>,
@@ -40,7 +40,7 @@ impl Connection {
         }
     }
 
-    /// Sends all requests with at most `window` unanswered ones, each of which must be answered with `status`.
+    /// Sends all requests, with at most `window` in flight. Asserts the `status` of each response.
     pub(crate) fn pipeline(
         &mut self,
         requests: impl IntoIterator<Item = Vec<u8>>,
@@ -67,7 +67,7 @@ impl Connection {
         }
     }
 
-    /// Reads once, and answers how many replies are complete with it: at least one.
+    /// Reads until at least one reply is complete. Returns how many are.
     fn receive(&mut self, status: u16) -> usize {
         let mut replies = 0;
         while replies == 0 {

@@ -1,4 +1,4 @@
-//! Adds over the daemon's socket: one after the other, and as many at once as it takes.
+//! Adds over the daemon's socket, one by one and pipelined.
 
 use std::{
     thread,
@@ -14,7 +14,7 @@ pub(crate) const LONE_ADDS: u32 = 20_000;
 pub(crate) const CONNECTIONS: u32 = 4;
 pub(crate) const IN_FLIGHT: usize = 64;
 
-/// One request at a time on one connection: how long each took, in order of length.
+/// One request at a time on one connection. Returns the sorted latencies.
 pub(crate) fn lone_adds(daemon: &Daemon<'_>) -> Vec<Duration> {
     let token = daemon.token();
     let mut connection = Connection::open(&daemon.socket());
@@ -30,7 +30,7 @@ pub(crate) fn lone_adds(daemon: &Daemon<'_>) -> Vec<Duration> {
     latencies
 }
 
-/// Pipelined requests on each connection. The hosts are those from the `first` on.
+/// Pipelined requests on each connection, for hosts from `first` on.
 pub(crate) fn pipelined_adds(daemon: &Daemon<'_>, first: u32) {
     let (token, socket) = (daemon.token(), daemon.socket());
     let share = ADDS / CONNECTIONS;

@@ -1,4 +1,4 @@
-//! What reporting costs those who add rules, while its endpoint hangs.
+//! The cost of reporting per add, while its endpoint hangs.
 
 use std::{
     io::Read,
@@ -14,7 +14,7 @@ use crate::{
     turns::{self, ROUNDS},
 };
 
-/// As much slower as adds may be.
+/// Allowed slowdown of adds.
 const ALLOWED: f64 = 1.05;
 
 pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
@@ -49,7 +49,7 @@ pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
     vec![lone, many]
 }
 
-/// A firewall that loses reports would be fast for a bad reason.
+/// Asserts that no report was lost, which would make adds look fast.
 fn all_counted(daemon: &Daemon<'_>, reporting: &str) {
     let log = daemon.log();
     assert!(!log.contains("are not reported"), "{log}");
@@ -59,7 +59,7 @@ fn all_counted(daemon: &Daemon<'_>, reporting: &str) {
     );
 }
 
-/// Listens in the daemon's namespace, reads whatever comes, and never answers.
+/// Listens in the daemon's namespace, reads requests, and never responds.
 fn hanging(lab: &Lab) -> SocketAddr {
     let listener = lab
         .host
@@ -73,7 +73,7 @@ fn hanging(lab: &Lab) -> SocketAddr {
             thread::spawn(move || {
                 let mut buffer = [0; 1 << 16];
                 while stream.read(&mut buffer).is_ok_and(|got| got > 0) {}
-                // Until the other side has had enough of it.
+                // Until the client times out.
                 drop(stream);
             });
         }

@@ -1,11 +1,7 @@
-//! The whole way of an attack's news: packets, a ban through `couicctl`, the daemon, its webhook, `couic-report`, and
-//! what a chat gets to see. All of them are real processes but the chat.
+//! The whole path of a report: packets, a ban through `couicctl`, the daemon, its webhook, `couic-report`, and the message
+//! in a chat. All of them are real processes but the chat.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test: what is not as it should be is to end it"
-)]
+#![expect(clippy::expect_used, clippy::panic, reason = "a panic fails the test")]
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -19,10 +15,10 @@ use couic_e2e::{Chat, Collector, Daemon, Frame, Lab, Post, until};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-/// Nothing that is awaited here takes that long, however busy the machine is.
+/// The deadline of every condition, generous for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Embeds added up. A summary that came twice has the same key twice, and counts once.
+/// Totals of embeds. A summary that is delivered twice has the same key, and counts once.
 #[derive(Debug, Default)]
 struct Told {
     keys: HashSet<String>,
@@ -68,7 +64,7 @@ fn number(text: &str) -> u64 {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
-/// Bans attackers one by one, as an operator would.
+/// Bans hosts one by one through `couicctl`.
 fn ban(daemon: &Daemon<'_>, hosts: std::ops::Range<u8>, tag: &str) {
     for host in hosts {
         daemon.ctl_ok(&["drop", "add", &format!("198.51.100.{host}"), "-t", tag]);
@@ -76,7 +72,7 @@ fn ban(daemon: &Daemon<'_>, hosts: std::ops::Range<u8>, tag: &str) {
 }
 
 #[test]
-fn an_attack_is_dropped_and_the_chat_hears_of_it_once_although_the_collector_dies() {
+fn an_attack_is_dropped_and_reported_once_although_the_collector_is_killed() {
     let Some(lab) = Lab::quiet() else { return };
     let chat = Chat::open(&lab.host);
     let mut collector = Collector::start(
@@ -103,7 +99,7 @@ fn an_attack_is_dropped_and_the_chat_hears_of_it_once_although_the_collector_die
 
     ban(&daemon, 1..7, "sshd");
     let mut told = Told::default();
-    // At least some of them have arrived, in this interval or the one before.
+    // Some have arrived, in this interval or the previous one.
     until("the first bans are reported", PATIENCE, || {
         chat.rest().iter().for_each(|post| told.add(post));
         let now = collector.health()["interval"]["adds"].as_u64();
@@ -120,7 +116,7 @@ fn an_attack_is_dropped_and_the_chat_hears_of_it_once_although_the_collector_die
         told.add(&chat.next(PATIENCE));
     }
     assert_eq!(daemon.api().stats().drop_cidr_count, 12);
-    // Whatever is still to come comes now: the daemon delivers what it has, and no interval holds anything.
+    // Drain: the daemon delivers what is queued, and the open interval is empty.
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.exit_code(), 0);
     let interval = &collector.health()["interval"];
@@ -132,9 +128,9 @@ fn an_attack_is_dropped_and_the_chat_hears_of_it_once_although_the_collector_die
     assert!(!daemon.log().contains("550e8400"), "a secret in the log");
 }
 
-/// The file that `make plugins` makes, put into the folder of plugins under a name that nothing built in has.
+/// The file built by `make plugins`, copied to the plugin folder under a name that is not built in.
 #[test]
-fn a_plugin_file_tells_what_the_daemon_does_isolated_and_loaded() {
+fn a_plugin_file_delivers_isolated_and_loaded() {
     let Some(lab) = Lab::quiet() else { return };
     let file = lab.binary("plugins/libcouic_plugin_discord.so");
     if !file.is_file() {
@@ -164,7 +160,7 @@ fn a_plugin_file_tells_what_the_daemon_does_isolated_and_loaded() {
         let processes = processes
             .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
             .map(|children| children.split_whitespace().count());
-        // The attacher, and what starts isolated plugins.
+        // The attacher, and the spawner of isolated plugins.
         let wanted = 1 + usize::from(isolated);
         assert_eq!(processes.sum::<usize>(), wanted, "{}", daemon.log());
         daemon.signal(Signal::SIGTERM);

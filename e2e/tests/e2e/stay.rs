@@ -1,4 +1,4 @@
-//! The filter stays: over crashes, stops, upgrades, refused starts; until somebody opens the wall.
+//! The filter stays over crashes, stops, upgrades and refused starts, until it is detached.
 
 use std::{fs, time::Duration};
 
@@ -6,7 +6,7 @@ use couic_common::{HealthStatus, Policy, XdpMode};
 use couic_e2e::{BpfFs, DaemonBuilder, Frame, HOST_IFACE, Lab, Stream, Tally, unix_now, until};
 use nix::sys::signal::Signal;
 
-/// So many bursts are enough to be sure that frames flowed in the state that is asked about.
+/// Enough bursts to be sure that frames flowed in the tested state.
 const SOME: u64 = 40;
 
 const BANNED: &str = "198.51.100.7";
@@ -20,7 +20,7 @@ fn banning(builder: DaemonBuilder<'_>) -> DaemonBuilder<'_> {
     builder.set_file(Policy::Drop, "list", "198.51.100.0/24\n2001:db8:7::/48\n")
 }
 
-/// Whether frames from the two are let through as they should be while the filter stands.
+/// Whether the filter drops the banned source and passes the innocent one.
 fn stands(lab: &Lab) -> bool {
     lab.wire()
         .arrivals(&[Frame::v4(BANNED), Frame::v4(INNOCENT)])
@@ -34,7 +34,7 @@ fn is_open(lab: &Lab) -> bool {
 }
 
 #[test]
-fn not_one_frame_gets_through_or_lost_whatever_becomes_of_the_daemon() {
+fn no_frame_is_passed_or_dropped_wrongly_however_the_daemon_ends() {
     let Some((lab, fs)) = lab() else { return };
     lab.join("eth1", "wire1");
     let both = [HOST_IFACE, "eth1"];
@@ -58,7 +58,7 @@ fn not_one_frame_gets_through_or_lost_whatever_becomes_of_the_daemon() {
     let daemon = daemon.restart();
     stream.bursts(SOME);
 
-    // Another build, with other tables.
+    // Another build, with tables of its own.
     let other = daemon.socket().with_file_name("couic-other-build");
     fs::copy(lab.binary("couic"), &other).expect("copy the binary");
     let daemon = daemon.ended_by(Signal::SIGTERM).builder().binary(other);
@@ -84,9 +84,9 @@ fn not_one_frame_gets_through_or_lost_whatever_becomes_of_the_daemon() {
     assert_eq!((dropped_arrived, allowed_lost), (0, 0), "{tally:?}");
 }
 
-/// As most are: started as root, and somebody else's from then on, with rules that came through the API.
+/// The common case: started as root, running as another user, with rules from the API.
 #[test]
-fn it_stays_for_a_daemon_that_has_given_up_root() {
+fn the_filter_of_a_daemon_without_root_stays() {
     let Some((lab, fs)) = lab() else { return };
     let builder = lab.daemon().user("nobody", "nogroup").ifaces(&["eth*"]);
     let mut daemon = builder.stays(Some(&fs)).start();
@@ -97,7 +97,7 @@ fn it_stays_for_a_daemon_that_has_given_up_root() {
         daemon = ended.restart();
         assert!(stands(&lab), "{signal}: {}", daemon.output());
     }
-    // The attacher, which is nobody by now, goes on attaching and keeping.
+    // The attacher, which runs as nobody by now, still attaches and pins.
     lab.join("eth1", "wire1");
     until("eth1 is filtered", Duration::from_secs(60), || {
         lab.kernel_mode("eth1")
@@ -118,7 +118,7 @@ fn it_stays_for_a_daemon_that_has_given_up_root() {
 #[test]
 fn removed_pins_are_restored_or_health_says_what_to_do() {
     let Some((lab, fs)) = lab() else { return };
-    // As systemd mounts it: only root reaches the directory by its path.
+    // As mounted by systemd: only root can reach the directory by its path.
     fs.run("chmod", &["0700", "/sys/fs/bpf"]);
     let pinned = |count: usize| {
         until("all links are pinned", Duration::from_secs(90), || {
@@ -137,7 +137,7 @@ fn removed_pins_are_restored_or_health_says_what_to_do() {
             // The attacher checks every minute, and when an interface appears.
             let number = nth * 3 + round;
             lab.join(&format!("eth1{number}"), &format!("wire1{number}"));
-            // Only root may create the directory anew.
+            // Only root may recreate the directory.
             if user == "nobody" && removed != "couic/*/*" {
                 let (told, _) = until(
                     "health names the directory",
@@ -169,7 +169,7 @@ fn removed_pins_are_restored_or_health_says_what_to_do() {
 }
 
 #[test]
-fn a_stopped_attacher_is_in_health_within_seconds() {
+fn health_reports_a_stopped_attacher_within_seconds() {
     let Some((lab, fs)) = lab() else { return };
     let daemon = banning(lab.daemon()).stays(Some(&fs)).start();
     let attacher = daemon.attacher().expect("an attacher");
@@ -179,7 +179,7 @@ fn a_stopped_attacher_is_in_health_within_seconds() {
     });
     let expected = format!("the attacher (process {attacher}) has not answered for ");
     assert!(told.starts_with(&expected), "{told}");
-    assert!(stands(&lab), "what is attached filters");
+    assert!(stands(&lab), "attached programs keep filtering");
     nix::sys::signal::kill(attacher, Signal::SIGCONT).expect("continue it");
     until("health is ok again", Duration::from_secs(60), || {
         (daemon.api().health().1.status == HealthStatus::Ok).then_some(())
@@ -189,7 +189,7 @@ fn a_stopped_attacher_is_in_health_within_seconds() {
 }
 
 #[test]
-fn detach_opens_the_wall_once_no_daemon_runs() {
+fn detach_removes_the_filter_if_no_daemon_runs() {
     let Some((lab, fs)) = lab() else { return };
     let daemon = banning(lab.daemon()).stays(Some(&fs)).start();
     let (code, told) = daemon.detach();
@@ -212,7 +212,7 @@ fn detach_opens_the_wall_once_no_daemon_runs() {
 }
 
 #[test]
-fn without_a_place_to_stay_it_says_so_and_ends_with_the_daemon() {
+fn without_a_bpffs_the_filter_ends_with_the_daemon_and_health_says_so() {
     let Some(lab) = Lab::quiet() else { return };
     let nowhere = [
         "unshare",
@@ -231,7 +231,7 @@ fn without_a_place_to_stay_it_says_so_and_ends_with_the_daemon() {
         problem.contains("mount -t bpf bpf /sys/fs/bpf"),
         "{problem}"
     );
-    // A mount in this namespace, which is as ip netns exec makes one, would end with the daemon.
+    // A mount in this namespace, like that of ip netns exec, would end with the daemon.
     assert!(
         problem.contains("start couic by nsenter --net="),
         "{problem}"
@@ -241,7 +241,7 @@ fn without_a_place_to_stay_it_says_so_and_ends_with_the_daemon() {
 }
 
 #[test]
-fn where_it_is_not_to_stay_it_goes_with_the_daemon_and_what_was_kept_too() {
+fn keep_filter_never_removes_the_filter_and_earlier_pins_on_exit() {
     let Some((lab, fs)) = lab() else { return };
     let never = "[state]\nkeep_filter = \"never\"\n";
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
@@ -250,24 +250,24 @@ fn where_it_is_not_to_stay_it_goes_with_the_daemon_and_what_was_kept_too() {
         let daemon = builder.config(never).start();
         assert!(stands(&lab));
         assert_eq!(daemon.api().health().1.status, HealthStatus::Ok);
-        assert_eq!(fs.names(), [""; 0], "nothing is kept there");
+        assert_eq!(fs.names(), [""; 0], "nothing is pinned");
         let _daemon = daemon.ended_by(signal);
-        // The attacher of a killed one ends a moment later.
-        until("the wall is open", Duration::from_secs(60), || {
+        // The attacher of a killed daemon exits a moment later.
+        until("the filter is detached", Duration::from_secs(60), || {
             is_open(&lab).then_some(())
         });
     }
 }
 
 #[test]
-fn a_start_that_is_refused_leaves_the_wall_as_it_was() {
+fn a_refused_start_leaves_the_filter_unchanged() {
     let Some((lab, fs)) = lab() else { return };
     let mut daemon = banning(lab.daemon()).stays(Some(&fs)).start();
     let refusals: [(&str, &[&str], &str, i32); 4] = [
         ("auto", &[HOST_IFACE], "[limits]\ndrop_entries = 0\n", 64),
         ("auto", &[HOST_IFACE, "nosuch7"], "", 1),
         ("native", &[HOST_IFACE, "lo"], "", 1),
-        // Something else is where the socket goes.
+        // The socket's path is not a socket.
         ("auto", &[HOST_IFACE], "", 1),
     ];
     for (nth, (mode, ifaces, more, code)) in refusals.into_iter().enumerate() {
@@ -290,7 +290,7 @@ fn a_start_that_is_refused_leaves_the_wall_as_it_was() {
 }
 
 #[test]
-fn interfaces_that_are_not_in_ifaces_any_more_are_opened_by_the_next_start() {
+fn interfaces_removed_from_ifaces_are_detached_at_the_next_start() {
     let Some((lab, fs)) = lab() else { return };
     lab.join("eth1", "wire1");
     let builder = banning(lab.daemon()).ifaces(&[HOST_IFACE, "eth1"]);
@@ -305,7 +305,7 @@ fn interfaces_that_are_not_in_ifaces_any_more_are_opened_by_the_next_start() {
 }
 
 #[test]
-fn another_mode_is_taken_at_the_next_start() {
+fn a_changed_mode_is_used_at_the_next_start() {
     let Some((lab, fs)) = lab() else { return };
     let mut daemon = banning(lab.daemon())
         .mode("generic")
@@ -315,7 +315,7 @@ fn another_mode_is_taken_at_the_next_start() {
         ("native", XdpMode::Native),
         ("auto", XdpMode::Native),
         ("generic", XdpMode::Generic),
-        // What auto finds, it keeps.
+        // auto keeps the mode of the attached filter.
         ("auto", XdpMode::Generic),
     ] {
         daemon = daemon
@@ -329,12 +329,12 @@ fn another_mode_is_taken_at_the_next_start() {
 }
 
 #[test]
-fn rules_end_in_time_while_no_daemon_runs() {
+fn rules_expire_in_time_without_a_daemon() {
     let Some((lab, fs)) = lab() else { return };
     let daemon = banning(lab.daemon()).stays(Some(&fs)).start();
     let mut wire = lab.wire();
     let banned = Frame::v4("192.0.2.99");
-    // Time enough for a slow machine to look before.
+    // Enough time for the check before it on a slow machine.
     let deadline = unix_now() + 4.0;
     #[expect(
         clippy::cast_possible_truncation,
@@ -353,11 +353,11 @@ fn rules_end_in_time_while_no_daemon_runs() {
         );
         arrived.then_some(())
     });
-    assert!(stands(&lab), "rules that never expire go on");
+    assert!(stands(&lab), "rules without expiration stay in force");
 }
 
 #[test]
-fn two_daemons_do_not_take_each_others_interfaces() {
+fn daemons_do_not_take_each_others_interfaces() {
     let Some((lab, fs)) = lab() else { return };
     let first = banning(lab.daemon()).stays(Some(&fs)).start();
     let refusal = lab.daemon().stays(Some(&fs)).try_start();
@@ -378,7 +378,7 @@ fn without_its_attacher_the_daemon_ends_and_the_filter_stays() {
         daemon.attacher()
     });
     nix::sys::signal::kill(attacher, Signal::SIGTERM).expect("signal the attacher");
-    assert_eq!(daemon.api().health().0, 200, "it does not mind SIGTERM");
+    assert_eq!(daemon.api().health().0, 200, "it ignores SIGTERM");
     nix::sys::signal::kill(attacher, Signal::SIGKILL).expect("kill the attacher");
     assert_eq!(daemon.exit_code(), 1, "{}", daemon.output());
     assert!(daemon.output().contains("has ended"), "{}", daemon.output());
