@@ -179,7 +179,7 @@ fn client(peer: &config::Peer) -> Result<Client, PeeringError> {
     builder.build().map_err(named)
 }
 
-/// This machine's number, generated at the first start. It tells, after a restart, which of the rules that come back
+/// This machine's number, generated at the first start. After a restart, it identifies the rules that come back and
 /// were made here.
 fn machine(working_dir: &Path) -> Result<u32, PeeringError> {
     let path = working_dir.join(MACHINE);

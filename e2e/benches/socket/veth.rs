@@ -78,7 +78,7 @@ pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
     // The first round warms up.
     mean(lab, &daemon);
     let none = mean(lab, &daemon);
-    // Even addresses: nobody who sends has one.
+    // Even addresses, which no sender has.
     let rules: Vec<_> = (0..RULES)
         .map(|n| {
             let host = std::net::Ipv4Addr::from_bits(scatter(n.wrapping_mul(7) + 3) & !1);

@@ -98,7 +98,7 @@ fn a_renamed_interface_is_filtered_according_to_its_new_name() {
     });
     assert!(stands(&lab, "wan7", OUTSIDE_IFACE));
     rename("wan7", "lan0");
-    until("nobody asked for lan0", PATIENCE, || {
+    until("lan0 is not filtered", PATIENCE, || {
         lab.kernel_mode("lan0").is_none().then_some(())
     });
     rename("lan0", HOST_IFACE);

@@ -106,7 +106,9 @@ fn a_working_directory_of_another_user_is_refused_and_named() {
     let builder = lab.daemon();
     let dir = builder.working_dir();
     chown(&dir, Some(65534), None).expect("chown");
-    let refusal = builder.try_start().expect_err("the directory is nobody's");
+    let refusal = builder
+        .try_start()
+        .expect_err("the directory belongs to another user");
     assert!(!refusal.status.success());
     let named = refusal.output.contains(&dir.display().to_string());
     assert!(named, "{}", refusal.output);

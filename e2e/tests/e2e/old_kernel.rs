@@ -34,8 +34,8 @@ fn missing_kernel_features_are_reported_once_without_degrading_health() {
     let (status, health) = daemon.api().health();
     assert_eq!((status, health.status), (200, HealthStatus::Ok));
     let lacks = "this kernel lacks memory of tables by control group (Linux 5.11)";
-    let told = |texts: &[String]| texts.iter().filter(|text| text.contains(lacks)).count();
-    assert_eq!(told(&health.missing_features), 1, "{health:?}");
+    let count = |texts: &[String]| texts.iter().filter(|text| text.contains(lacks)).count();
+    assert_eq!(count(&health.missing_features), 1, "{health:?}");
     assert_eq!(daemon.log().matches(lacks).count(), 1, "{}", daemon.log());
     let doctor = daemon.ctl(&["doctor"]).stdout;
     let line = doctor.lines().find(|line| line.contains("kernel features"));

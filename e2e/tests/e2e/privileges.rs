@@ -138,11 +138,11 @@ fn a_missing_capability_is_refused_by_name() {
     ] {
         let refusal = lab.daemon().unprivileged(having).try_start().unwrap_err();
         assert_eq!(refusal.status.code(), Some(1));
-        let told = refusal.output.lines().last().unwrap_or_default();
-        assert!(told.contains(lacking), "{told}");
+        let message = refusal.output.lines().last().unwrap_or_default();
+        assert!(message.contains(lacking), "{message}");
         assert!(
-            told.contains("--cap-add ") && told.contains("setcap "),
-            "{told}"
+            message.contains("--cap-add ") && message.contains("setcap "),
+            "{message}"
         );
     }
 }
@@ -386,7 +386,9 @@ fn a_configuration_accessible_to_others_is_refused_or_logged_with_the_fix() {
     let Some(lab) = Lab::quiet() else { return };
     let secret = "[reporting]\nenabled = true\nwebhook = \"http://127.0.0.1:1/v1/reports/550e8400-e29b-41d4-a716-446655440000\"\n";
     let builder = lab.daemon().config(secret).config_mode(0o666);
-    let refusal = builder.try_start().expect_err("everybody may write to it");
+    let refusal = builder
+        .try_start()
+        .expect_err("the configuration is writable by others");
     assert_eq!(refusal.status.code(), Some(64), "{}", refusal.output);
     assert!(
         refusal.output.contains("run chmod o-w "),

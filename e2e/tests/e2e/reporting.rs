@@ -20,14 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Totals of embeds. A summary that is delivered twice has the same key, and counts once.
 #[derive(Debug, Default)]
-struct Told {
+struct Totals {
     keys: HashSet<String>,
     total: u64,
     distinct: u64,
     tags: BTreeMap<String, u64>,
 }
 
-impl Told {
+impl Totals {
     fn add(&mut self, post: &Post) {
         let key = post.header("idempotency-key").expect("a key");
         if !self.keys.insert(key.to_owned()) {
@@ -98,12 +98,12 @@ fn an_attack_is_dropped_and_reported_once_although_the_collector_is_killed() {
     assert_eq!(wire.arrivals(&attack), [1; 12]);
 
     ban(&daemon, 1..7, "sshd");
-    let mut told = Told::default();
+    let mut totals = Totals::default();
     // Some have arrived, in this interval or the previous one.
     until("the first bans are reported", PATIENCE, || {
-        chat.rest().iter().for_each(|post| told.add(post));
+        chat.rest().iter().for_each(|post| totals.add(post));
         let now = collector.health()["interval"]["adds"].as_u64();
-        (told.total > 0 || now.is_some_and(|adds| adds > 0)).then_some(())
+        (totals.total > 0 || now.is_some_and(|adds| adds > 0)).then_some(())
     });
     collector.kill();
     ban(&daemon, 7..10, "sshd");
@@ -112,8 +112,8 @@ fn an_attack_is_dropped_and_reported_once_although_the_collector_is_killed() {
     assert!(wire.passes(&Frame::v4("198.51.100.99")));
     collector.resume();
 
-    while told.total < 12 {
-        told.add(&chat.next(PATIENCE));
+    while totals.total < 12 {
+        totals.add(&chat.next(PATIENCE));
     }
     assert_eq!(daemon.api().stats().drop_cidr_count, 12);
     // Drain: the daemon delivers what is queued, and the open interval is empty.
@@ -122,9 +122,12 @@ fn an_attack_is_dropped_and_reported_once_although_the_collector_is_killed() {
     let interval = &collector.health()["interval"];
     assert_eq!(interval["adds"], 0, "{interval}");
     assert_eq!(collector.terminate(), Some(0));
-    chat.rest().iter().for_each(|post| told.add(post));
+    chat.rest().iter().for_each(|post| totals.add(post));
     let tags = BTreeMap::from([("sshd".to_owned(), 9), ("web".to_owned(), 3)]);
-    assert_eq!((told.total, told.distinct, &told.tags), (12, 12, &tags));
+    assert_eq!(
+        (totals.total, totals.distinct, &totals.tags),
+        (12, 12, &tags)
+    );
     assert!(!daemon.log().contains("550e8400"), "a secret in the log");
 }
 

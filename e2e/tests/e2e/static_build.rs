@@ -89,8 +89,8 @@ fn the_check_of_the_configuration_says_so(couic: &Path, daemon: &Daemon<'_>) {
     let args = ["--check-config".as_ref(), "-c".as_ref(), config.as_os_str()];
     let checked = Command::new(couic).args(args).output();
     let checked = checked.unwrap_or_else(|error| panic!("couic --check-config: {error}"));
-    let told = String::from_utf8_lossy(&checked.stdout).into_owned();
-    assert_eq!(told.matches(REASON).count(), 2, "{told}");
+    let stdout = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert_eq!(stdout.matches(REASON).count(), 2, "{stdout}");
     assert!(checked.status.success(), "{checked:?}");
 }
 
@@ -121,6 +121,6 @@ fn static_programs_start_without_a_dynamic_linker() {
         .args(["check", "/usr/lib/couic/plugins/libsiem.so"])
         .output()
         .expect("run couic-plugin");
-    let told = String::from_utf8_lossy(&checked.stderr).into_owned();
-    assert!(told.contains(REASON), "{told}");
+    let stderr = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(stderr.contains(REASON), "{stderr}");
 }

@@ -139,12 +139,12 @@ fn removed_pins_are_restored_or_health_says_what_to_do() {
             lab.join(&format!("eth1{number}"), &format!("wire1{number}"));
             // Only root may recreate the directory.
             if user == "nobody" && removed != "couic/*/*" {
-                let (told, _) = until(
+                let (problem, _) = until(
                     "health names the directory",
                     Duration::from_secs(90),
                     || daemon.api().health().1.filter_problems.pop(),
                 );
-                assert!(told.contains("cannot be created again"), "{told}");
+                assert!(problem.contains("cannot be created again"), "{problem}");
                 assert!(stands(&lab), "it filters meanwhile");
                 daemon = daemon.ended_by(Signal::SIGTERM).restart();
             }
@@ -174,11 +174,11 @@ fn health_reports_a_stopped_attacher_within_seconds() {
     let daemon = banning(lab.daemon()).stays(Some(&fs)).start();
     let attacher = daemon.attacher().expect("an attacher");
     nix::sys::signal::kill(attacher, Signal::SIGSTOP).expect("stop the attacher");
-    let (told, _) = until("health names it", Duration::from_secs(60), || {
+    let (problem, _) = until("health names it", Duration::from_secs(60), || {
         daemon.api().health().1.filter_problems.pop()
     });
     let expected = format!("the attacher (process {attacher}) has not answered for ");
-    assert!(told.starts_with(&expected), "{told}");
+    assert!(problem.starts_with(&expected), "{problem}");
     assert!(stands(&lab), "attached programs keep filtering");
     nix::sys::signal::kill(attacher, Signal::SIGCONT).expect("continue it");
     until("health is ok again", Duration::from_secs(60), || {
@@ -192,23 +192,26 @@ fn health_reports_a_stopped_attacher_within_seconds() {
 fn detach_removes_the_filter_if_no_daemon_runs() {
     let Some((lab, fs)) = lab() else { return };
     let daemon = banning(lab.daemon()).stays(Some(&fs)).start();
-    let (code, told) = daemon.detach();
-    assert_eq!(code, 1, "{told}");
+    let (code, output) = daemon.detach();
+    assert_eq!(code, 1, "{output}");
     let pid = daemon.pid();
     assert!(
-        told.contains(&format!("couic (process {pid}) runs")),
-        "{told}"
+        output.contains(&format!("couic (process {pid}) runs")),
+        "{output}"
     );
     let daemon = daemon.ended_by(Signal::SIGTERM);
     assert!(stands(&lab), "{}", daemon.output());
     assert_eq!(fs.names().len(), 3, "{:?}", fs.names());
-    let (code, told) = daemon.detach();
-    assert_eq!((code, told.as_str()), (0, "no longer filtering on eth0\n"));
+    let (code, output) = daemon.detach();
+    assert_eq!(
+        (code, output.as_str()),
+        (0, "no longer filtering on eth0\n")
+    );
     assert!(is_open(&lab));
     assert_eq!(fs.names(), [""; 0], "nothing is left behind");
-    let (code, told) = daemon.detach();
+    let (code, output) = daemon.detach();
     let nothing = "nothing of this configuration is attached\n";
-    assert_eq!((code, told.as_str()), (0, nothing));
+    assert_eq!((code, output.as_str()), (0, nothing));
 }
 
 #[test]
@@ -361,12 +364,12 @@ fn daemons_do_not_take_each_others_interfaces() {
     let Some((lab, fs)) = lab() else { return };
     let first = banning(lab.daemon()).stays(Some(&fs)).start();
     let refusal = lab.daemon().stays(Some(&fs)).try_start();
-    let told = refusal.expect_err("the interface is taken").output;
-    assert!(told.contains("of another Couic (id "), "{told}");
+    let output = refusal.expect_err("the interface is taken").output;
+    assert!(output.contains("of another Couic (id "), "{output}");
     let _first = first.ended_by(Signal::SIGKILL);
     let refusal = lab.daemon().stays(Some(&fs)).try_start();
-    let told = refusal.expect_err("its filter stays").output;
-    assert!(told.contains("couic detach -c FILE"), "{told}");
+    let output = refusal.expect_err("its filter stays").output;
+    assert!(output.contains("couic detach -c FILE"), "{output}");
     assert!(stands(&lab));
 }
 

@@ -102,8 +102,8 @@ fn no_frame_is_passed_or_dropped_wrongly_over_restarts_and_mode_changes() {
         stream.bursts(SOME);
         daemon = daemon.restart();
         stream.bursts(SOME);
-        let told = "filtering on eth0 in mode tcx, without a gap";
-        assert!(daemon.log().contains(told), "{}", daemon.log());
+        let expected = "filtering on eth0 in mode tcx, without a gap";
+        assert!(daemon.log().contains(expected), "{}", daemon.log());
     }
     // Generic, since a veth pair loses frames when a native program is attached.
     for mode in ["generic", "tcx", "generic", "tcx"] {
@@ -156,8 +156,11 @@ fn detach_removes_pinned_tcx_links() {
     assert_eq!(arrivals(&lab, &bridge), [0, 1, 0, 1], "it stays");
     let kept = fs.names();
     assert!(kept.iter().any(|name| name.contains("/tcx")), "{kept:?}");
-    let (code, told) = daemon.detach();
-    assert_eq!((code, told.as_str()), (0, "no longer filtering on eth0\n"));
+    let (code, output) = daemon.detach();
+    assert_eq!(
+        (code, output.as_str()),
+        (0, "no longer filtering on eth0\n")
+    );
     assert_eq!(arrivals(&lab, &bridge), [1; 4]);
     assert_eq!(fs.names(), [""; 0], "nothing is left behind");
 }
@@ -168,8 +171,8 @@ fn two_daemons_do_not_share_an_interface_by_tcx() {
     let first = banning(&lab, "tcx").start();
     for mode in ["auto", "native", "tcx"] {
         let refusal = lab.daemon().mode(mode).try_start();
-        let told = refusal.expect_err("the interface is taken").output;
-        assert!(told.contains("of another Couic (id "), "{mode} {told}");
+        let output = refusal.expect_err("the interface is taken").output;
+        assert!(output.contains("of another Couic (id "), "{mode} {output}");
     }
     assert!(is_tcx(&first));
     assert_eq!(tcx_links(&lab.host, HOST_IFACE).len(), 1);

@@ -66,10 +66,10 @@ fn packets_of_a_tun_device_are_filtered_by_their_ip_header() {
         assert_eq!(stats["list.couic"].rx_packets, 4, "{mode} {stats:?}");
         daemon.api().add("ignore", "203.0.113.5/32", None, 0);
         assert_eq!(tun.answers(&["203.0.113.5", "203.0.113.6"]), [true, false]);
-        let told = daemon.ctl_ok(&["health"]);
+        let output = daemon.ctl_ok(&["health"]);
         assert!(
-            told.contains(&format!("Note: {TUN} is filtered by")),
-            "{told}"
+            output.contains(&format!("Note: {TUN} is filtered by")),
+            "{output}"
         );
     }
 }
@@ -78,14 +78,14 @@ fn packets_of_a_tun_device_are_filtered_by_their_ip_header() {
 fn modes_that_need_an_ethernet_header_are_refused_and_the_others_named() {
     let Some((lab, mut tun)) = lab() else { return };
     for mode in ["native", "offloaded"] {
-        let told = refusal(&lab, mode);
+        let output = refusal(&lab, mode);
         assert!(
-            told.contains("interface tun0 cannot be filtered in mode"),
-            "{told}"
+            output.contains("interface tun0 cannot be filtered in mode"),
+            "{output}"
         );
         assert!(
-            told.contains("operation_mode = \"auto\" or \"tcx\""),
-            "{told}"
+            output.contains("operation_mode = \"auto\" or \"tcx\""),
+            "{output}"
         );
     }
     assert_eq!(lab.kernel_mode(TUN), None);
@@ -104,9 +104,9 @@ fn a_link_type_without_ip_packets_is_refused_by_name() {
     let Some((lab, tun)) = lab() else { return };
     retype(&lab, &tun, LINK_CAN);
     for mode in ["auto", "native", "generic", "tcx"] {
-        let told = refusal(&lab, mode);
-        assert!(told.contains("interface tun0"), "{told}");
-        assert!(told.contains("CAN (link type 280)"), "{told}");
+        let output = refusal(&lab, mode);
+        assert!(output.contains("interface tun0"), "{output}");
+        assert!(output.contains("CAN (link type 280)"), "{output}");
     }
     assert_eq!(lab.kernel_mode(TUN), None);
     assert!(tcx_links(&lab.host, TUN).is_empty());

@@ -66,8 +66,8 @@ fn the_filter_stays_over_kill_and_restart_until_detached() {
     );
     assert_eq!(wire.arrivals(&frames), [0, 1], "other rules stay in force");
 
-    let (code, told) = daemon.detach();
-    assert_eq!(code, 0, "{told}");
+    let (code, output) = daemon.detach();
+    assert_eq!(code, 0, "{output}");
     assert_eq!(wire.arrivals(&frames), [1, 1]);
     assert_eq!(lab.kernel_mode(HOST_IFACE), None);
     assert_eq!(fs.names(), [""; 0], "nothing is left behind");

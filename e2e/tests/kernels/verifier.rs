@@ -22,7 +22,7 @@ fn every_program_is_verified_within_the_bound() {
             (true, false) => "ordered",
             (true, true) => "ordered+rules",
         };
-        let told = match &walk.outcome {
+        let outcome = match &walk.outcome {
             Ok(Some(instructions)) => {
                 if *instructions > MOST {
                     faults.push(format!("{} {variant}: {instructions}", walk.program));
@@ -37,7 +37,7 @@ fn every_program_is_verified_within_the_bound() {
             }
         };
         // scripts/kernels puts these lines into its table.
-        println!("walked: {} {variant} {told}", walk.program);
+        println!("walked: {} {variant} {outcome}", walk.program);
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

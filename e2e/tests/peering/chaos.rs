@@ -48,7 +48,7 @@ fn are_same(one: &[Rule], other: &[Rule]) -> bool {
 }
 
 /// Prints the rules that differ between daemons.
-fn tell_differences(daemons: &[Daemon<'_>]) {
+fn print_differences(daemons: &[Daemon<'_>]) {
     let lists: Vec<_> = daemons.iter().map(rules).collect();
     let mut cidrs: Vec<_> = lists.iter().flatten().map(|(cidr, ..)| cidr).collect();
     cidrs.sort_unstable();
@@ -145,13 +145,13 @@ impl Chaos<'_, '_> {
         // A rule that is about to expire does so within a second on all nodes, possibly between two lists.
         let daemons = &self.daemons;
         let begin = Instant::now();
-        let mut told = false;
+        let mut printed = false;
         until("all nodes list the same rules", LONG, || {
             let first = rules(&daemons[0]);
             let mut others = daemons.iter().skip(1).map(rules);
             // Before the deadline, so that a failure shows the reason.
-            if begin.elapsed() > LONG / 2 && !std::mem::replace(&mut told, true) {
-                tell_differences(daemons);
+            if begin.elapsed() > LONG / 2 && !std::mem::replace(&mut printed, true) {
+                print_differences(daemons);
             }
             others.all(|other| are_same(&first, &other)).then_some(())
         });

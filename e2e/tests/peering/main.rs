@@ -37,10 +37,10 @@ fn peers(daemon: &Daemon<'_>) -> Vec<Value> {
 /// Waits until all report that they are in sync, by a comparison later than `since` (Unix seconds).
 fn await_sync(daemons: &[Daemon<'_>], since: u64) {
     let begin = Instant::now();
-    let mut told = false;
+    let mut printed = false;
     until("all peers are in sync", LONG, || {
         // Before the deadline, so that a failure shows the reason.
-        if begin.elapsed() > LONG / 2 && !std::mem::replace(&mut told, true) {
+        if begin.elapsed() > LONG / 2 && !std::mem::replace(&mut printed, true) {
             daemons.iter().for_each(|d| println!("{:#?}", peers(d)));
         }
         let all = daemons.iter().flat_map(peers);

@@ -135,9 +135,9 @@ fn a_full_disk_stops_nothing_and_changes_are_written_once_there_is_space() {
     let mut file = File::create(&filler).expect("a file");
     while file.write_all(&[0; 4096]).is_ok() {}
     ban(&daemon, "10.2", 2_000);
-    let told = alarm(&daemon);
+    let problem = alarm(&daemon);
     for part in ["No space left on device", "NOT written"] {
-        assert!(told.contains(part), "{told}");
+        assert!(problem.contains(part), "{problem}");
     }
     assert!(metric(&daemon, "couic_state_recording 0"));
     daemon.api().remove("drop", "10.1.0.0/32");
@@ -173,8 +173,8 @@ fn a_daemon_starts_with_its_rules_on_a_read_only_disk() {
     disk.remount(MsFlags::MS_RDONLY);
     let daemon = daemon.restart();
     assert_eq!(count(&daemon), 100);
-    let told = alarm(&daemon);
-    assert!(told.contains("Read-only file system"), "{told}");
+    let problem = alarm(&daemon);
+    assert!(problem.contains("Read-only file system"), "{problem}");
     ban(&daemon, "10.2", 100);
     assert_eq!(count(&daemon), 200);
     disk.remount(MsFlags::empty());
@@ -208,9 +208,9 @@ fn a_daemon_starts_with_its_full_state_in_a_read_only_working_directory() {
     let (_, health) = daemon.api().health();
     let shown = disk.dir.display();
     let fix = format!("run mount -o remount,rw {shown}");
-    let told = |text: &str| text.ends_with(&fix);
+    let reported = |text: &str| text.ends_with(&fix);
     assert!(
-        health.state_problems.iter().any(|p| told(&p.message)),
+        health.state_problems.iter().any(|p| reported(&p.message)),
         "{health:?}"
     );
     until("the log says so", DEADLINE, || {
@@ -252,17 +252,17 @@ fn a_daemon_starts_with_minimal_state_on_a_read_only_file_system() {
     assert_eq!((status, health.status), (200, HealthStatus::Degraded));
     for part in ["the log file ", "the working directory "] {
         let found = health.state_problems.iter();
-        let told = found.filter(|p| p.message.starts_with(part)).count();
-        assert_eq!(told, 1, "{health:?}");
+        let reported = found.filter(|p| p.message.starts_with(part)).count();
+        assert_eq!(reported, 1, "{health:?}");
         until("it is printed", DEADLINE, || {
             daemon.output().contains(part).then_some(())
         });
     }
     // A second daemon is refused, although there is no file to lock.
-    let (code, told) = daemon.detach();
+    let (code, output) = daemon.detach();
     assert!(
-        code == 1 && told.contains("runs with this working_dir"),
-        "{told}"
+        code == 1 && output.contains("runs with this working_dir"),
+        "{output}"
     );
     let daemon = killed(daemon);
     ban(&daemon, "198.51", 1);
@@ -321,8 +321,8 @@ fn a_broken_disk_stops_nothing_and_its_replacement_gets_the_full_state() {
         return;
     }
     ban(&daemon, "10.2", 100);
-    let told = alarm(&daemon);
-    assert!(told.contains("Input/output error"), "{told}");
+    let problem = alarm(&daemon);
+    assert!(problem.contains("Input/output error"), "{problem}");
     daemon.api().add("drop", "198.51.100.7/32", None, 0);
     assert!(!lab.wire().passes(&Frame::v4("198.51.100.7")));
     // Another disk is mounted in its place.
