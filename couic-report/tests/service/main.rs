@@ -1,6 +1,6 @@
-//! couic-report as a process, with a stand-in for Discord: what it tells, and what survives.
+//! couic-report as a process, with a stand-in for Discord: summaries, crashes, full disks, commands.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod support;
 
@@ -22,9 +22,9 @@ fn json_notifier(url: &str) -> String {
 }
 
 #[test]
-fn discord_hears_of_an_attack_once_with_its_figures() {
+fn an_attack_is_posted_to_discord_once_with_its_figures() {
     const INTERVAL: u64 = 3;
-    let (url, told) = stand_in();
+    let (url, posts) = stand_in();
     let home = Home::new(
         INTERVAL,
         &format!(
@@ -32,7 +32,7 @@ fn discord_hears_of_an_attack_once_with_its_figures() {
         ),
     );
     let mut service = home.serve();
-    // Both requests are to fall into the same interval: one that has just begun.
+    // Both requests must fall into the same interval: start with one that has just begun.
     let first = home.interval_from();
     until("the next interval begins", || {
         (home.interval_from() > first).then_some(())
@@ -48,7 +48,7 @@ fn discord_hears_of_an_attack_once_with_its_figures() {
         home.post(&json!(more), "couic-instance: fw2\r\n"),
         Some(200)
     );
-    let message = told.recv_timeout(PATIENCE).unwrap();
+    let message = posts.recv_timeout(PATIENCE).unwrap();
     println!("{message:#}");
     assert_eq!(message["allowed_mentions"]["parse"], json!([]));
     assert_eq!(message["embeds"].as_array().unwrap().len(), 1);
@@ -56,23 +56,23 @@ fn discord_hears_of_an_attack_once_with_its_figures() {
     for part in ["tower", "fw1", "fw2"] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
-    // Intervals without anything to tell are not told: two of them pass.
-    let told_in = home.interval_from();
+    // Intervals below the threshold are not sent: two of them pass.
+    let sent_in = home.interval_from();
     until("two more intervals pass", || {
-        (home.interval_from() >= told_in + 2 * INTERVAL).then_some(())
+        (home.interval_from() >= sent_in + 2 * INTERVAL).then_some(())
     });
     assert_eq!(service.terminate(), Some(0), "{}", home.log());
-    assert_eq!(told.try_iter().count(), 0);
+    assert_eq!(posts.try_iter().count(), 0);
     assert!(!home.log().contains("t0ken") && !home.log().contains(SECRET));
 }
 
 #[test]
-fn green_tells_every_interval_an_empty_one_too() {
-    let (url, told) = stand_in();
+fn threshold_green_sends_every_interval_even_an_empty_one() {
+    let (url, posts) = stand_in();
     let home = Home::new(1, &json_notifier(&url));
     let _service = home.serve();
     for _ in 0..2 {
-        let message = told.recv_timeout(PATIENCE).unwrap();
+        let message = posts.recv_timeout(PATIENCE).unwrap();
         assert_eq!(
             (&message["kind"], &message["severity"]),
             (&json!("summary"), &json!("green"))
@@ -81,11 +81,11 @@ fn green_tells_every_interval_an_empty_one_too() {
     }
 }
 
-/// A sender that repeats a request until it is answered with 200 is counted once, however often the service dies.
+/// A request that is retried until the response is 200 is counted once, however often the service is killed.
 #[test]
-fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
+fn kill_9_under_load_neither_loses_nor_doubles_figures() {
     const ROUNDS: u64 = 8;
-    let (url, told) = stand_in();
+    let (url, posts) = stand_in();
     let home = Home::new(1, &json_notifier(&url));
     let (over, accepted) = (AtomicBool::new(false), AtomicU64::new(0));
     let sent = thread::scope(|scope| {
@@ -95,7 +95,7 @@ fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
         });
         for round in 0..ROUNDS {
             let mut service = home.serve();
-            // Under load, and each time at another point of it.
+            // Under load, at a different point in each round.
             let enough = accepted.load(Ordering::Relaxed) + 20 + 37 * round;
             until("requests are accepted", || {
                 (accepted.load(Ordering::Relaxed) >= enough).then_some(())
@@ -112,7 +112,7 @@ fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
     let all = batches * u64::from(EACH);
     let (mut totals, mut repeated) = (BTreeMap::new(), 0);
     while totals.values().sum::<u64>() < all {
-        let message = told.recv_timeout(PATIENCE).expect("a summary is lost");
+        let message = posts.recv_timeout(PATIENCE).expect("a summary is lost");
         let total = message["summary"]["total"].as_u64().unwrap();
         if let Some(before) = totals.insert(message["id"].to_string(), total) {
             assert_eq!(before, total, "the same id with other figures");
@@ -120,13 +120,13 @@ fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
         }
     }
     println!(
-        "{all} adds in {} summaries over {ROUNDS} kill -9; {attempts} attempts for {batches} requests; {repeated} summaries told twice",
+        "{all} adds in {} summaries over {ROUNDS} kill -9; {attempts} attempts for {batches} requests; {repeated} summaries sent twice",
         totals.len(),
     );
     assert_eq!(totals.values().sum::<u64>(), all);
     assert!(
         attempts > batches,
-        "no request was interrupted: this shows nothing"
+        "no request was interrupted: the test proves nothing"
     );
     assert!(repeated <= ROUNDS, "{repeated}");
 }
@@ -134,7 +134,7 @@ fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
 /// Reports in a request of the test above.
 const EACH: u32 = 25;
 
-/// Sends one request after the other, each until it is accepted. Returns how many, and in how many attempts.
+/// Sends requests one by one, each until it is accepted. Returns the numbers of requests and attempts.
 fn send_until(over: &AtomicBool, accepted: &AtomicU64, home: &Home, sender: u32) -> (u64, u64) {
     let (mut batches, mut attempts) = (0, 0);
     while !over.load(Ordering::Relaxed) {
@@ -165,7 +165,7 @@ fn a_full_disk_refuses_reports_and_recovers_by_itself() {
     let filler = home.state().join("filler");
     assert_eq!(home.post(&json!([report(1, "a")]), ""), Some(200));
     let mut counted = 1;
-    // As much as fits, then nothing more.
+    // Fill the disk to the last KiB.
     let mut room = 1 << 20;
     while room >= 1024 {
         let mut bytes = fs::read(&filler).unwrap_or_default();
@@ -194,7 +194,7 @@ fn a_full_disk_refuses_reports_and_recovers_by_itself() {
 }
 
 #[test]
-fn a_hundred_thousand_reports_arrive_in_a_second_or_so() {
+fn a_hundred_thousand_reports_are_counted() {
     let home = Home::new(3600, "");
     let _service = home.serve();
     let batches: Vec<Value> = (0..100)
@@ -229,8 +229,8 @@ fn a_hundred_thousand_reports_arrive_in_a_second_or_so() {
 }
 
 #[test]
-fn commands_say_what_became_of_them() {
-    let (url, told) = stand_in();
+fn commands_print_their_outcome() {
+    let (url, posts) = stand_in();
     let home = Home::new(60, &format!("[discord]\nwebhook_url = \"{url}\"\n"));
     let checked = home.run(&["check-config"]);
     let text = String::from_utf8(checked.stdout).unwrap();
@@ -244,7 +244,7 @@ fn commands_say_what_became_of_them() {
         (tested.status.code(), text.as_str()),
         (Some(0), "discord: delivered (HTTP 204)\n")
     );
-    assert!(told.recv_timeout(PATIENCE).unwrap()["embeds"].is_array());
+    assert!(posts.recv_timeout(PATIENCE).unwrap()["embeds"].is_array());
 
     let absent = Home::new(
         60,
