@@ -1,6 +1,6 @@
 //! The shipped program against a linear scan over the rules, on real frames: random rule sets of all lengths, both
-//! policies, overlaps, adds, removals, renewals and expiries. COUIC_SEED repeats a run; COUIC_SECONDS (12) is the minimum
-//! duration, COUIC_VERDICTS (200,000) the minimum number of verdicts, also on a slow machine.
+//! policies, overlaps, adds, removals, renewals and expiries. COUIC_SEED repeats a run; COUIC_SECONDS (12) is the
+//! minimum duration, COUIC_VERDICTS (200,000) the minimum number of verdicts, also on a slow machine.
 
 #![allow(
     clippy::unwrap_used,
@@ -156,7 +156,8 @@ fn millions_of_verdicts_match_a_linear_scan() {
         for _ in 0..random.below(24) {
             change(&mut random, &mut plane, (&mut rules, &mut hits), epoch);
         }
-        // Deadlines are multiples of 1,000; without a daemon, the time is halfway between, plus the duration of the run.
+        // Deadlines are multiples of 1,000; without a daemon, the time is halfway between, plus the duration of the
+        // run.
         let now = if random.below(3) == 0 {
             random.below(8) * 1000 + 500
         } else {

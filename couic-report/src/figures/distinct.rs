@@ -47,7 +47,8 @@ impl Distinct {
 
     fn estimate_from_now_on(&mut self) {
         let Self::Exact(seen) = self else { return };
-        // The only error is a size out of range, which this constant is not; on error, the exact set would keep growing.
+        // The only error is a size out of range, which this constant is not; on error, the exact set would keep
+        // growing.
         let Ok(mut sketch) = HllSketch::new(LG_REGISTERS, HllType::Hll8) else {
             return;
         };

@@ -140,8 +140,8 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine that shares the firewall's rules with these peers. Other senders have the limits `defaults`. Tombstones
-    /// last for `tombstones`. `machine` is this machine's number, the same at every start.
+    /// An engine that shares the firewall's rules with these peers. Other senders have the limits `defaults`.
+    /// Tombstones last for `tombstones`. `machine` is this machine's number, the same at every start.
     #[must_use]
     pub fn new(
         machine: u32,

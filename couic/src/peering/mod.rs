@@ -147,8 +147,8 @@ impl Peering {
         Arc::clone(&self.engine)
     }
 
-    /// Stops the thread and tasks. Unsent changes are found by the peers when they compare digests after the restart, or
-    /// are lost with this node's memory.
+    /// Stops the thread and tasks. Unsent changes are found by the peers when they compare digests after the restart,
+    /// or are lost with this node's memory.
     pub async fn stop(mut self) {
         self.stop.store(true, Ordering::Release);
         self.tasks.shutdown().await;

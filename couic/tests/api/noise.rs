@@ -1,5 +1,5 @@
-//! Some hundred random requests: a small version of the fuzz target `api`, for every test run. No request causes a panic
-//! or a 500, and every response passes the common checks.
+//! Some hundred random requests: a small version of the fuzz target `api`, for every test run. No request causes a
+//! panic or a 500, and every response passes the common checks.
 
 use couic_common::Group;
 use proptest::prelude::*;

@@ -1,8 +1,8 @@
 //! The total cost of a dropped frame, by attach mode: native, generic, tcx.
 //!
 //! `cargo bench -p couic-e2e --bench hooks`. The generator is an XDP program run by `BPF_PROG_TEST_RUN` with live frames
-//! (Linux 5.18), which redirects each into one end of a veth pair; the other end's NAPI runs the filter, on the same CPU.
-//! The figures include the generator and the veth pair, the same in each mode; the cost of the filter alone is the
+//! (Linux 5.18), which redirects each into one end of a veth pair; the other end's NAPI runs the filter, on the same
+//! CPU. The figures include the generator and the veth pair, the same in each mode; the cost of the filter alone is the
 //! difference to "none", where the stack discards the frames.
 #![expect(clippy::expect_used, reason = "a measurement that fails ends the run")]
 

@@ -1,6 +1,6 @@
 //! The performance targets of peering, measured on real daemons in network namespaces. `make bench` builds them in
-//! release mode and runs this. Prints one table, with the method of each row. `COUIC_OUTAGE=600` extends the outage from
-//! 45 seconds to ten minutes.
+//! release mode and runs this. Prints one table, with the method of each row. `COUIC_OUTAGE=600` extends the outage
+//! from 45 seconds to ten minutes.
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 use std::{
@@ -69,7 +69,8 @@ fn start<'lab>(mesh: &Mesh<'lab>, nodes: usize) -> Vec<Daemon<'lab>> {
     daemons
 }
 
-/// From the response to the client on one node until the other node's API shows the rule, which is in its tables by then.
+/// From the response to the client on one node until the other node's API shows the rule, which is in its tables by
+/// then.
 fn latency() -> Option<Row> {
     const ADDS: u32 = 200;
     let labs: Vec<Lab> = Mesh::labs(2)?;

@@ -1,5 +1,5 @@
-//! The whole path of a report: packets, a ban through `couicctl`, the daemon, its webhook, `couic-report`, and the message
-//! in a chat. All of them are real processes but the chat.
+//! The whole path of a report: packets, a ban through `couicctl`, the daemon, its webhook, `couic-report`, and the
+//! message in a chat. All of them are real processes but the chat.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a panic fails the test")]
 

@@ -244,7 +244,7 @@ fn without_a_bpffs_the_filter_ends_with_the_daemon_and_health_says_so() {
 }
 
 #[test]
-fn keep_filter_never_removes_the_filter_and_earlier_pins_on_exit() {
+fn with_keep_filter_never_the_filter_ends_with_the_daemon_and_earlier_pins_are_removed() {
     let Some((lab, fs)) = lab() else { return };
     let never = "[state]\nkeep_filter = \"never\"\n";
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {

@@ -29,8 +29,8 @@ fn rules_counters_deadlines_panic_and_mtu() {
     assert_eq!(lab.kernel_mode(HOST_IFACE), None, "{}", daemon.output());
 }
 
-/// IPv4 and IPv6, untagged and with VLAN tags: only banned frames are dropped, and counted under the rule's tag with all
-/// their bytes.
+/// IPv4 and IPv6, untagged and with VLAN tags: only banned frames are dropped, and counted under the rule's tag with
+/// all their bytes.
 fn drops_and_counts(daemon: &Daemon<'_>, wire: &mut Wire) {
     let api = daemon.api();
     api.add("drop", "198.51.100.7/32", Some("v4"), 0);

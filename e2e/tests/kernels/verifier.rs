@@ -3,8 +3,8 @@
 use couic_firewall::dataplane::{Walk, walk};
 
 /// The kernel rejects a program at 1,000,000 instructions processed, dead ends included, and the number for a program
-/// differs between kernels by a factor of three. The margin covers kernels that are not tested, and small changes of the
-/// program. It also bounds the time of a start: 1,000 instructions take 10 to 50 ms.
+/// differs between kernels by a factor of three. The margin covers kernels that are not tested, and small changes of
+/// the program. It also bounds the time of a start: 1,000 instructions take 10 to 50 ms.
 const MOST: u32 = 200_000;
 
 #[test]

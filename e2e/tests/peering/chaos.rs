@@ -1,5 +1,5 @@
-//! Five daemons and a network with every kind of failure; meanwhile rules are added, renewed and deleted on all daemons,
-//! and daemons are killed. In the end all hold the same: no deleted rule is back, and none is missing.
+//! Five daemons and a network with every kind of failure; meanwhile rules are added, renewed and deleted on all
+//! daemons, and daemons are killed. In the end all hold the same: no deleted rule is back, and none is missing.
 //!
 //! The seed is printed; `COUIC_SEED=n` repeats a run, `COUIC_SOAK=seconds` extends it from a quarter of a minute.
 

@@ -1,4 +1,5 @@
-//! Real devices of every kind found on servers: each is filtered according to its link type, or reported with the reason.
+//! Real devices of every kind found on servers: each is filtered according to its link type, or reported with the
+//! reason.
 //!
 //! One daemon with two patterns: `l2*` have an Ethernet header, `l3*` do not. Each device has a banned and an innocent
 //! neighbour of each family. The underlay is not filtered, so only the device's own program can drop a packet.
