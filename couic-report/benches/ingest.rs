@@ -1,12 +1,9 @@
-//! Reports a second on one core: the real program, pinned to one CPU, fed with requests of 1 MiB over loopback by a
-//! client on the others. Everything counts: HTTP, parsing, the journal with its fdatasync, the figures.
+//! Reports per second on one core: the real program, pinned to one CPU, with requests of 1 MiB over loopback from a
+//! client on the other CPUs. Includes HTTP, parsing, the journal with its fdatasync, and the figures.
 //!
-//! Also prints the CPU time that the program took, since a client that is slower than it would hide the figure.
+//! Also prints the CPU time of the program, since a client that is slower would hide its throughput.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a measurement that cannot be made should stop at once"
-)]
+#![expect(clippy::unwrap_used, reason = "a benchmark stops on the first error")]
 
 use std::{
     fs,
@@ -24,7 +21,7 @@ const REQUESTS: usize = 400;
 const CONNECTIONS: usize = 4;
 
 fn main() {
-    // `cargo test --benches` only asks whether it builds.
+    // `cargo test --benches` only checks that it builds.
     if !std::env::args().any(|arg| arg == "--bench") {
         return;
     }
@@ -66,7 +63,7 @@ fn measure(what: &str, distinct: u32, address: SocketAddr, pid: Pid) {
     );
 }
 
-/// A request of 1 MiB, and how many reports are in it.
+/// A request body of 1 MiB, and its number of reports.
 fn body(first: u32, distinct: u32) -> (Vec<u8>, u32) {
     let mut body = b"[".to_vec();
     let mut count = 0;

@@ -1,14 +1,14 @@
-//! A stand-in for a Discord channel: takes one message, shows it about as Discord would, and ends.
+//! A stand-in for a Discord channel: receives one message, prints it roughly as Discord renders it, and exits.
 //!
-//! `cargo run -p couic-report --example chat` says where it listens; put that into `[discord] webhook_url`. Good for
-//! seeing what would be told before anybody is told. `make demo` shows its summary with it.
+//! `cargo run -p couic-report --example chat` prints its URL, for `[discord] webhook_url`: a preview of messages
+//! without a channel. `make demo` shows its summary with it.
 
 use std::time::Duration;
 
 use couic_testkit::{Reply, StandIn};
 use serde_json::Value;
 
-/// A channel may stay quiet for long.
+// A connection without a complete request is ignored.
 const DAYS: Duration = Duration::from_secs(1_000_000);
 
 fn main() {
@@ -20,7 +20,7 @@ fn main() {
     let _ = chat.finish();
 }
 
-/// The embeds, with a bar in their colour.
+/// The embeds, each with a bar in its colour.
 fn shown(message: &Value) -> String {
     let mut out = String::new();
     for embed in list(message, "embeds") {
@@ -46,13 +46,13 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Discord shows what is behind a backslash, not the backslash.
+/// Removes Discord's backslash escapes.
 fn plain(text: &Value) -> String {
     let mut chars = text.as_str().unwrap_or_default().chars();
     let mut out = String::new();
     while let Some(c) = chars.next() {
         let shown = if c == '\\' { chars.next() } else { Some(c) };
-        // What could move a terminal's cursor.
+        // Control characters could move the terminal's cursor.
         out.extend(shown.filter(|c| !c.is_control()));
     }
     out

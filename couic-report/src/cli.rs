@@ -12,10 +12,10 @@ use couic_report::{
     notify,
 };
 
-/// Collects the reports of Couic firewalls and tells Discord, Slack or any plugin once an interval what happened.
+/// Collects the reports of Couic firewalls and sends one summary per interval to Discord, Slack or any plugin.
 ///
-/// Without a command, it serves. The log goes to stderr; COUIC_REPORT_LOG=debug tells more. Exit codes: 0 done,
-/// 1 it did not work, 64 the configuration is wrong.
+/// Without a command, runs the service. Logs go to stderr; COUIC_REPORT_LOG=debug logs more. Exit codes: 0 success,
+/// 1 failure, 64 invalid configuration.
 #[derive(Parser)]
 #[command(version)]
 pub(crate) struct Cli {
@@ -28,16 +28,16 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Send a sample to every configured notifier, and say what became of it
+    /// Send a sample to every configured notifier, and print the outcome
     TestNotify,
     /// Check the configuration and load every notifier; send nothing
     CheckConfig,
 }
 
-/// How long what was sent may take to end.
+/// How long pending deliveries may take.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Says what the configuration amounts to.
+/// Prints a summary of the configuration.
 pub(crate) async fn check(path: &Path, config: &Config) -> ExitCode {
     let (dispatcher, failed) = match notify::start(config, None).await {
         Ok(started) => started,
@@ -55,18 +55,18 @@ pub(crate) async fn check(path: &Path, config: &Config) -> ExitCode {
         .map(|n| n.name.to_string())
         .collect();
     let names = match names.as_slice() {
-        [] => "nobody (no notifier is configured)".to_owned(),
+        [] => "none configured".to_owned(),
         names => names.join(", "),
     };
     println!("{}: valid", path.display());
     println!("listens on  {}", config.server.addr);
     println!("interval    {} s", config.interval.as_secs());
-    println!("tells       {names}");
+    println!("notifiers   {names}");
     dispatcher.drain(DRAIN).await;
     ExitCode::SUCCESS
 }
 
-/// Sends a sample to everybody. Nothing is spooled: a service that runs meanwhile is not disturbed.
+/// Sends a sample to every notifier. Nothing is spooled: a running service is not affected.
 pub(crate) async fn test(config: &Config) -> ExitCode {
     let (dispatcher, failed) = match notify::start(config, None).await {
         Ok(started) => started,

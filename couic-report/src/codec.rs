@@ -1,16 +1,15 @@
-//! The binary form of what is kept on disk: little-endian numbers, texts and byte strings with their length in front.
+//! The binary format on disk: little-endian integers, length-prefixed texts and byte strings.
 //!
-//! Reading never panics and never allocates more than the input is long: whatever a torn or foreign file holds, the
-//! answer is [`Malformed`].
+//! Reading never panics and never allocates more than the input's length: a torn or foreign file yields [`Malformed`].
 
 use couic_common::{Cidr, V4Net, V6Net};
 
-/// The bytes are not what was written.
+/// The bytes are not in this format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed")]
 pub(crate) struct Malformed;
 
-// A CIDR is its family, its prefix length and its address.
+// A CIDR is encoded as family, prefix length, address.
 const V4: u8 = 4;
 const V6: u8 = 6;
 
@@ -22,7 +21,7 @@ pub(crate) trait Put {
     fn put_u128(&mut self, value: u128);
     /// At most `u32::MAX` bytes.
     fn put_bytes(&mut self, bytes: &[u8]);
-    /// Cut to 255 bytes, at a character.
+    /// Truncated to 255 bytes, at a character boundary.
     fn put_short(&mut self, text: &str);
     fn put_cidr(&mut self, cidr: Cidr);
 }
@@ -135,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_texts_are_cut_at_a_character() {
+    fn long_texts_are_truncated_at_a_character_boundary() {
         let mut out = Vec::new();
         out.put_short(&"é".repeat(200));
         assert_eq!(Take(&out).short().unwrap(), "é".repeat(127));
@@ -143,7 +142,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_and_what_is_cut_is_refused(
+        fn round_trips_and_rejects_truncated_input(
             number: u64, id: u128, text in "\\PC{0,60}", addr: IpAddr, len in 0u8..=128, bytes: Vec<u8>,
         ) {
             let Ok(cidr) = Cidr::new(addr, len) else { return Ok(()) };

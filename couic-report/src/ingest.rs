@@ -1,11 +1,10 @@
-//! From a request's body to a batch: the fast path.
+//! Parses a request body into a batch: the fast path.
 //!
-//! Reports are read from the body without a copy and written into the batch's journal record as they come; nothing
-//! is allocated for a single report. A body that is not an array of reports as a whole yields nothing.
+//! Reports are parsed zero-copy and written into the batch's journal record one by one, without an allocation per
+//! report. A body that is not entirely an array of reports is rejected as a whole.
 //!
-//! Lenient where Couic 1.0 or a newer version may differ (unknown fields, no policy, no timestamp), and with tags:
-//! whatever a sender calls its rules is counted, longer than 255 bytes cut. Strict with what is counted: the action
-//! and the CIDR.
+//! Lenient where Couic 1.0 or a newer version may differ (unknown fields, no policy, no timestamp), and with tags: any
+//! text is accepted, truncated to 255 bytes. Strict about the action and the CIDR.
 
 use std::{borrow::Cow, cell::Cell, fmt};
 
@@ -18,23 +17,23 @@ use uuid::Uuid;
 
 use crate::state::{Batch, BatchWriter};
 
-/// Bytes that a report takes in the journal, roughly, for each that it takes in a body.
+/// Roughly how many times smaller a report is in the journal than in a body.
 const SHRINKS_BY: usize = 8;
 
 /// The body is not a JSON array of reports.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) struct NotReports {
-    /// Which report, from 0; None where the body is no array at all.
+    /// Index of the invalid report, from 0; None if the body is not an array.
     index: Option<u32>,
     message: String,
 }
 
 impl NotReports {
-    /// Parsing itself failed.
+    /// The parser panicked.
     pub(crate) fn fault() -> Self {
         Self {
             index: None,
-            message: "it cannot be parsed, by a fault of couic-report".to_owned(),
+            message: "internal error of couic-report while parsing".to_owned(),
         }
     }
 }
@@ -49,7 +48,7 @@ impl fmt::Display for NotReports {
     }
 }
 
-/// Reads a body. `id` is the request's, the same in every attempt; `source` is who sends it.
+/// Parses a body. `id` is the request's id, stable across retries; `source` is the sender.
 pub(crate) fn parse(body: &[u8], id: Option<Uuid>, source: &str) -> Result<Batch, NotReports> {
     let at = Cell::new(None);
     let writer = BatchWriter::new(id, source, body.len() / SHRINKS_BY);
@@ -103,7 +102,7 @@ impl<'de> Visitor<'de> for Reports<'_> {
         loop {
             self.at.set(Some(self.writer.len()));
             if reports.next_element_seed(One(&mut self.writer))?.is_none() {
-                // What follows the array is nobody's report.
+                // Anything after the array belongs to no report.
                 self.at.set(None);
                 return Ok(self.writer);
             }
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn old_and_new_senders_are_understood() {
+    fn reports_of_old_and_new_senders_are_parsed() {
         let body = r#" [
             {"action":"add","entry":{"creation":1,"cidr":"192.0.2.9/24","tag":"ssh","expiration":0}},
             {"action":"add","policy":"ignore","entry":{"cidr":"192.0.2.0\/24","tag":null},"metadata":null,"timestamp":7},
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_tags_are_only_text() {
+    fn hostile_tags_are_counted_as_text() {
         for tag in [
             "@everyone <!channel> [x](http://x) `*_~|",
             "\u{202e}\u{0}\u{7}\n\r\t\u{feff}",
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_array_of_reports_is_refused_by_its_place() {
+    fn invalid_bodies_are_refused_with_the_index_of_the_report() {
         let good = r#"{"action":"add","entry":{"cidr":"::1/128"}}"#;
         for (body, says) in [
             (String::new(), "reports: EOF"),

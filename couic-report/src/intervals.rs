@@ -1,8 +1,8 @@
-//! The end of each interval: its figures become a summary, and the summary the dispatcher's.
+//! Closes intervals: turns their figures into summaries and passes those to the dispatcher.
 //!
-//! An interval ends in the journal first. Its summary is handed over, is on the dispatcher's disk, and only then leaves
-//! the journal: a process that dies in between finds it there again, under the same id, and the dispatcher does not
-//! take twice what it still holds. An interval that ended while nobody ran is closed at the next start.
+//! An interval is closed in the journal first. Its summary leaves the journal only once it is in the dispatcher's
+//! spool: after a crash in between, it is found again under the same id, and the dispatcher ignores ids that it still
+//! holds. An interval that ended while the service was down is closed at the next start.
 
 use std::{
     collections::HashSet,
@@ -21,10 +21,10 @@ use crate::{
     state::{Journal, Seal, Sealed},
 };
 
-/// How long after a failure the end of an interval, or a hand-over, is tried again.
+/// The delay before a failed close or hand-over is retried.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Ends intervals until told to stop.
+/// Closes intervals until stopped.
 pub(crate) struct Intervals {
     pub(crate) journal: Journal,
     pub(crate) dispatcher: Arc<NotificationDispatcher>,
@@ -32,7 +32,7 @@ pub(crate) struct Intervals {
     pub(crate) length: Duration,
     /// The name of this server.
     pub(crate) server: String,
-    /// Handed over, but not known to be on disk.
+    /// Handed over, but possibly not on disk yet.
     pub(crate) in_memory: HashSet<Uuid>,
 }
 
@@ -66,7 +66,7 @@ impl Intervals {
         }
     }
 
-    /// Never longer than an interval: a clock that was set back must not silence the summaries.
+    /// Never longer than an interval: a clock set back must not stop the summaries.
     fn until_due(&self) -> Duration {
         let due = self.journal.overview().from + self.length.as_secs();
         Duration::from_secs(due.saturating_sub(unix_now())).min(self.length)
@@ -82,7 +82,7 @@ impl Intervals {
         self.journal.seal(seal).await
     }
 
-    /// Hands over what waits. False where something has to be tried again.
+    /// Hands over the pending summaries. False if a retry is needed.
     async fn hand_over(&mut self) -> bool {
         let Ok(outbox) = self.journal.outbox().await else {
             return false;
@@ -103,7 +103,7 @@ impl Intervals {
             match self.dispatcher.enqueue_once(&notification) {
                 Ok(()) => info!("interval closed: {}", notification.text()),
                 Err(NotifyError::Cancelled) => return false,
-                Err(error) => error!("a summary cannot be handed over and is lost: {error}"),
+                Err(error) => error!("a summary cannot be queued and is lost: {error}"),
             }
             self.in_memory.insert(id);
         }
@@ -123,14 +123,14 @@ impl Intervals {
     }
 }
 
-/// What people are told of an interval.
+/// The notification of a closed interval.
 fn notification(sealed: &Sealed, colour: Severity, server: &str) -> Notification {
     let tag = |(tag, count): &(String, u64)| TagCount {
         tag: tag.clone(),
         count: *count,
     };
     let sources = match sealed.sources.as_slice() {
-        // Where there is one Couic, everybody knows which.
+        // A single instance needs no name.
         [] | [_] => Vec::new(),
         several => several
             .iter()
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn instances_are_named_where_there_are_several() {
+    fn instances_are_named_if_there_are_several() {
         let mut sealed = Sealed {
             id: Uuid::from_u128(1),
             from: 10,
@@ -171,12 +171,12 @@ mod tests {
             sources: vec![("fw1".to_owned(), 12)],
         };
         let of = |sealed: &Sealed| {
-            let told = notification(sealed, Severity::Orange, "prod");
+            let sent = notification(sealed, Severity::Orange, "prod");
             assert_eq!(
-                (told.id, told.created, told.source.as_str()),
+                (sent.id, sent.created, sent.source.as_str()),
                 (sealed.id, 70, "prod")
             );
-            let Kind::Summary(summary) = told.kind else {
+            let Kind::Summary(summary) = sent.kind else {
                 panic!("no summary");
             };
             summary

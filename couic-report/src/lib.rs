@@ -1,4 +1,4 @@
-//! couic-report: collects the reports of Couic firewalls, and tells people once an interval what happened.
+//! couic-report: collects the reports of Couic firewalls and sends one summary per interval.
 //!
 //! Requests are journaled before they are answered ([`service`]); an interval's figures become one summary, which the
 //! notifiers deliver. A library only so that the program's parts can be tested.

@@ -1,4 +1,4 @@
-//! The program: a list of steps.
+//! The entry point.
 
 mod cli;
 
@@ -22,7 +22,7 @@ use crate::cli::{Cli, Command};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The configuration is wrong (EX_USAGE).
+/// The configuration is invalid (EX_USAGE).
 const EXIT_CONFIG: u8 = 64;
 
 fn main() -> ExitCode {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     log();
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&format!("no runtime: {error}")),
+        Err(error) => return failed(&format!("cannot start the tokio runtime: {error}")),
     };
     runtime.block_on(async {
         match cli.command {
@@ -58,7 +58,7 @@ async fn serve(config: &Config) -> ExitCode {
     });
     let (mut term, mut interrupt) = match signals {
         Ok(signals) => signals,
-        Err(error) => return failed(&format!("signals cannot be caught: {error}")),
+        Err(error) => return failed(&format!("cannot handle signals: {error}")),
     };
     let shutdown = async move {
         tokio::select! {
@@ -72,7 +72,7 @@ async fn serve(config: &Config) -> ExitCode {
     }
 }
 
-/// To stderr, where systemd collects it. `COUIC_REPORT_LOG=debug` tells more.
+/// Logs to stderr, which systemd collects. `COUIC_REPORT_LOG=debug` logs more.
 fn log() {
     let filter = EnvFilter::try_from_env("COUIC_REPORT_LOG").unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt()

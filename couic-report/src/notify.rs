@@ -1,4 +1,4 @@
-//! The notifiers of the configuration, as members of one dispatcher.
+//! Starts the configured notifiers under one dispatcher.
 
 use std::{path::Path, time::Duration};
 
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::config::Config;
 
-/// What the configuration asks for; `[discord]` and `[slack]` first.
+/// The configured notifiers; `[discord]` and `[slack]` first.
 pub(crate) fn wanted(config: &Config) -> Vec<NotifierConfig> {
     let chats = [("discord", &config.discord), ("slack", &config.slack)];
     let chats = chats.into_iter().filter_map(|(plugin, url)| {
@@ -24,11 +24,11 @@ pub(crate) fn wanted(config: &Config) -> Vec<NotifierConfig> {
         .collect()
 }
 
-/// Starts every notifier, and a dispatcher over them. Without a spool, nothing is kept on disk. Also answers which
-/// notifiers could not be started; a stand-in keeps what is meant for them.
+/// Starts every notifier and the dispatcher. Without a spool, nothing is kept on disk. Also returns the notifiers that
+/// could not be started; their notifications stay queued.
 ///
 /// # Errors
-/// Where two have the same name; the configuration was checked for that.
+/// If two notifiers have the same name, which a checked configuration excludes.
 pub async fn start(
     config: &Config,
     spool: Option<&Path>,
@@ -55,9 +55,9 @@ pub async fn start(
 
 fn policy(wanted: &NotifierConfig) -> Policy {
     Policy {
-        // The notifier itself gives up first, with a better reason.
+        // Longer than the notifier's own timeout, whose error is more precise.
         timeout: Duration::from_secs(wanted.timeout_secs + 5),
-        // Slack's limit; nobody reads faster than that either.
+        // Slack's rate limit, and fast enough for the others.
         pace: Some(Duration::from_secs(1)),
         ..Policy::default()
     }

@@ -1,4 +1,4 @@
-//! The service from start to end, in steps.
+//! The service, from start to shutdown.
 
 use std::{
     future::Future,
@@ -20,45 +20,45 @@ use crate::{
     state::{Journal, StateError},
 };
 
-/// How long notifiers may go on delivering after the signal to stop. What is left stays in their spools.
+/// How long notifiers may go on delivering after the stop signal. The rest stays in their spools.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Its state cannot be used.
+    /// The state cannot be used.
     #[error("the state cannot be used: {0}")]
     State(#[from] StateError),
-    /// Its address cannot be used.
+    /// The address cannot be bound.
     #[error("cannot listen on {addr}: {source}")]
     Listen {
         /// The address.
         addr: SocketAddr,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The notifiers cannot be named as configured.
+    /// The configured names of the notifiers are invalid.
     #[error(transparent)]
     Notifiers(#[from] DispatchError),
 }
 
-/// Where the state is: what systemd says, else the documented place.
+/// The state directory: `STATE_DIRECTORY` as set by systemd, else the documented default.
 #[must_use]
 pub fn state_dir() -> PathBuf {
     let given = std::env::var_os("STATE_DIRECTORY").filter(|dir| !dir.is_empty());
     given.map_or_else(
         || "/var/lib/couic-report".into(),
         |dirs| {
-            // systemd separates several by colons; ours is the first.
+            // systemd separates several directories by colons; ours is the first.
             std::env::split_paths(&dirs).next().unwrap_or_default()
         },
     )
 }
 
-/// Serves until `shutdown`, then finishes what is under way and writes everything down.
+/// Serves until `shutdown`, then finishes requests in progress and flushes the state.
 ///
 /// # Errors
-/// Where the service cannot start.
+/// If the service cannot start.
 pub async fn run(
     config: &Config,
     state: &Path,
@@ -76,7 +76,7 @@ pub async fn run(
     }
     let dispatcher = Arc::new(dispatcher);
     if config.notifier_count() == 0 {
-        warn!("no notifier is configured: summaries are made and told to nobody");
+        warn!("no notifier is configured: summaries are not sent");
     }
 
     let (stop, stopping) = watch::channel(false);
@@ -98,11 +98,11 @@ pub async fn run(
     let cut = http::serve(listener, context, shutdown, ServeSettings::default()).await;
 
     if cut > 0 {
-        warn!("{cut} connections were cut off: their requests were not answered");
+        warn!("{cut} connections were closed at the deadline: their requests were not answered");
     }
     stop.send_replace(true);
     if intervals.await.is_err() {
-        error!("the task that closes intervals has panicked");
+        error!("the task that closes intervals panicked");
     }
     for left in dispatcher.drain(DRAIN).await {
         let kept = match left.kept {
@@ -114,9 +114,9 @@ pub async fn run(
             left.name, left.events
         );
     }
-    // Every handle on the journal is gone, so its thread writes the last snapshot and ends.
+    // Every handle on the journal is dropped, so its thread writes the last snapshot and ends.
     if task::spawn_blocking(|| committer.join()).await.is_err() {
-        error!("the journal did not end as it should");
+        error!("the journal thread panicked");
     }
     info!("stopped");
     Ok(())

@@ -1,10 +1,7 @@
-//! What the serving process and the attacher can and cannot do once they are confined: each test tries it, in a process of
-//! its own, since it cannot be undone.
+//! What the confined serving process and attacher can and cannot do. Each test runs in a process of its own, since
+//! confinement is irreversible.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test ends at the first thing that goes wrong"
-)]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 #[path = "confined/attacher.rs"]
 mod attacher;
@@ -25,16 +22,16 @@ fn apart(name: &str, work: impl FnOnce()) {
         .env(ROLE, "1")
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     let status = output.status;
-    assert!(status.success(), "{status}\n{told}\n{errors}");
-    let skipped = told.lines().filter(|line| line.contains("skipped:"));
+    assert!(status.success(), "{status}\n{stdout}\n{errors}");
+    let skipped = stdout.lines().filter(|line| line.contains("skipped:"));
     skipped.for_each(|line| println!("{line}"));
-    assert!(told.contains("1 passed"), "{told}");
+    assert!(stdout.contains("1 passed"), "{stdout}");
 }
 
-/// The error of a system call; 0 where there is none.
+/// The errno of a system call; 0 on success.
 fn errno(result: libc::c_long) -> i32 {
     if result >= 0 {
         return 0;
@@ -42,17 +39,17 @@ fn errno(result: libc::c_long) -> i32 {
     io::Error::last_os_error().raw_os_error().unwrap()
 }
 
-/// That it was refused by a filter, or by Landlock.
+/// Asserts a refusal by seccomp or Landlock.
 fn refused<T>(what: &str, outcome: io::Result<T>) {
     let number = outcome.err().and_then(|e| e.raw_os_error());
     let expected = [Some(libc::EPERM), Some(libc::EACCES)];
     assert!(expected.contains(&number), "{what}: {number:?}");
 }
 
-/// System calls with arguments that mean nothing: none may get as far as to notice.
+/// Asserts that system calls are refused before their arguments, all zero, are examined.
 fn refused_calls(calls: &[(&str, libc::c_long)]) {
     for (name, call) in calls {
-        // SAFETY: none of them does anything with nothing, should one be let through.
+        // SAFETY: with zero arguments, none has an effect, even if permitted.
         let number = errno(unsafe { libc::syscall(*call, 0, 0, 0, 0, 0, 0) });
         assert_eq!(number, libc::EPERM, "{name}");
     }

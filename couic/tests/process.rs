@@ -1,11 +1,8 @@
-//! The daemon as a process: what it refuses, with which words and exit code, and how it ends.
+//! The daemon as a process: refused starts with message and exit code, signals, shutdown.
 //!
-//! What needs the kernel's help (root, XDP) runs in a network namespace of its own and says "skipped" where it cannot.
+//! Tests that need root and XDP run in a network namespace of their own, or print "skipped".
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests, which end at the first thing that goes wrong"
-)]
+#![expect(clippy::unwrap_used, reason = "test helpers: a panic fails the test")]
 
 #[path = "process/documents.rs"]
 mod documents;

@@ -1,6 +1,6 @@
-//! A machine whose clock is set a day forward or back: the daemon's parts, put together as the daemon does, over the
-//! shipped XDP program, whose verdicts are asked for through BPF_PROG_TEST_RUN. The clock is one that is turned by hand:
-//! that of a machine cannot be set for one process, and is nobody's to set.
+//! A wall clock that jumps a day forward or back: the daemon's components, assembled as in the daemon, over the shipped
+//! XDP program, with verdicts from BPF_PROG_TEST_RUN. The clock is a manual one: the machine's cannot be set for a
+//! single process.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,7 +27,7 @@ use dataplane_common::{TestRun, XDP_DROP, XDP_PASS, frame, may_run};
 const DAY: u64 = 86_400;
 const NOW: u64 = 1_800_000_000;
 
-/// A daemon's rules and what belongs to them, from a start on.
+/// A daemon's rules and state, from its start on.
 struct Life {
     clock: Arc<ManualClock>,
     firewall: Arc<Firewall>,
@@ -38,7 +38,7 @@ struct Life {
 }
 
 impl Life {
-    /// A start in this working directory, when the clock shows this.
+    /// A start in this working directory at the time `now`.
     fn start(dir: &Path, now: u64) -> Self {
         let limits = Limits {
             drop_entries: 1000,
@@ -69,14 +69,14 @@ impl Life {
         life
     }
 
-    /// What the daemon does over and over, each second and more often.
+    /// The daemon's periodic work.
     fn tick(&self) {
         self.firewall.expire_due();
         self.firewall.heartbeat();
         self.confirmations.undo_due();
     }
 
-    /// Somebody sets the clock.
+    /// Sets the wall clock.
     fn set_clock(&self, now: u64) {
         self.clock.set(now);
         self.tick();
@@ -89,7 +89,7 @@ impl Life {
         assert!(results[0].is_ok(), "{results:?}");
     }
 
-    /// A ban that is undone unless it is confirmed within so many seconds.
+    /// A ban that is undone unless confirmed within this many seconds.
     fn try_out(&self, cidr: &str, within: u64) {
         let client: ClientName = "ops".parse().unwrap();
         let mut change = self
@@ -101,7 +101,7 @@ impl Life {
         change.finish().expect("it waits to be confirmed");
     }
 
-    /// The verdicts about frames from these.
+    /// The verdicts for frames from these sources.
     fn verdicts<const N: usize>(&self, sources: [&str; N]) -> [u32; N] {
         sources.map(|source| self.run.run(&frame(source.parse().unwrap(), &[], 26)))
     }
@@ -130,7 +130,7 @@ fn three_bans(life: &Life) {
 }
 
 #[test]
-fn while_it_runs_expirations_follow_the_clock_and_nothing_else_moves() {
+fn only_expirations_follow_the_wall_clock_while_the_daemon_runs() {
     if !may_run() {
         return;
     }
@@ -159,7 +159,7 @@ fn while_it_runs_expirations_follow_the_clock_and_nothing_else_moves() {
 }
 
 #[test]
-fn between_two_lives_too_and_no_rule_is_lost_or_raised_from_the_dead() {
+fn clock_jumps_between_two_starts_neither_lose_nor_revive_rules() {
     if !may_run() {
         return;
     }
@@ -184,7 +184,7 @@ fn between_two_lives_too_and_no_rule_is_lost_or_raised_from_the_dead() {
     assert_eq!(life.verdicts(SOURCES), [XDP_DROP, XDP_PASS, XDP_DROP]);
 }
 
-/// Waits, by the clock that does not jump.
+/// Waits for the undo, by the monotonic clock.
 fn undone(life: &Life) {
     until("it is undone", LONG, || {
         life.tick();
@@ -193,7 +193,7 @@ fn undone(life: &Life) {
 }
 
 #[test]
-fn a_change_to_be_confirmed_is_undone_in_time_whatever_the_clock_shows() {
+fn pending_changes_are_undone_in_time_despite_clock_jumps() {
     if !may_run() {
         return;
     }
@@ -209,7 +209,7 @@ fn a_change_to_be_confirmed_is_undone_in_time_whatever_the_clock_shows() {
     life.set_clock(NOW + DAY);
     assert_eq!(life.verdicts(["198.51.100.1"]), [XDP_PASS], "set forward");
 
-    // A restart with a clock that was set back waits for no longer than was asked for.
+    // After a restart with the clock set back, the wait is no longer than requested.
     life.try_out("198.51.100.1/32", 1);
     drop(life);
     let life = Life::start(dir.path(), NOW);

@@ -1,7 +1,7 @@
-//! Updates on one thread while packets run on another: no verdict may be one that no order of the updates allows.
+//! Updates on one thread while packets run on another: every verdict must be consistent with some order of the updates.
 //!
-//! Every source is in a situation whose verdict is the same before and after each single update, although the rules
-//! that decide it change all the time; meanwhile other rules near and far come and go and the tables grow.
+//! The verdict for each source is the same before and after each single update, although the rules that decide it
+//! change constantly; meanwhile other rules, near and far, are added and removed, and the tables grow.
 
 #![allow(
     clippy::unwrap_used,
@@ -49,7 +49,7 @@ impl Writer {
         self.updates += 1;
     }
 
-    /// Covers change hands, the new one always in place before the old one goes.
+    /// Replaces covering rules, adding the new one before removing the old one.
     fn hand_over(&mut self, policy: Policy, covers: &[&str]) {
         for (n, cover) in covers.iter().enumerate() {
             self.put(policy, cover);
@@ -57,7 +57,7 @@ impl Writer {
         }
     }
 
-    /// A drop comes after the ignore that overrules it, and goes before.
+    /// Adds drops after the ignore that overrides them, and removes them before it.
     fn shielded(&mut self, shield: &str, drops: &[&str]) {
         self.put(Policy::Ignore, shield);
         for drop in drops {
@@ -70,7 +70,7 @@ impl Writer {
     }
 }
 
-/// Always dropped, always passed, whatever moment a packet comes.
+/// Sources with their constant verdicts.
 const SOURCES: [(&str, u32); 9] = [
     ("10.1.2.3", XDP_DROP),
     ("10.77.2.3", XDP_DROP),
@@ -132,7 +132,7 @@ fn hammer(writer: &mut Writer, random: &mut Random, round: u64) {
             &["172.16.0.0/12", "172.16.0.1/32", "172.16.0.0/16"],
         );
     }
-    // Neighbours come and go, in the same /16, /24 and /32, and the tables grow.
+    // Add and remove neighbours in the same /16, /24 and /32, and grow the tables.
     let host = |address: IpAddr| RuleKey::new(Policy::Drop, Cidr::host(address));
     for _ in 0..8 {
         let n = u32::try_from(random.below(1 << 16)).unwrap();
@@ -146,7 +146,7 @@ fn hammer(writer: &mut Writer, random: &mut Random, round: u64) {
 }
 
 #[test]
-fn no_packet_sees_what_is_neither_before_nor_after() {
+fn no_packet_gets_a_verdict_of_an_intermediate_state() {
     if !may_run() {
         return;
     }
@@ -188,7 +188,7 @@ fn no_packet_sees_what_is_neither_before_nor_after() {
         let mut round = 0;
         while Instant::now() < end || verdicts.load(Ordering::Relaxed) < 10_000 {
             hammer(&mut writer, &mut random, round);
-            // Half of the time as if no daemon lived.
+            // Half of the time as if no daemon ran.
             if round % 2048 == 0 {
                 writer.plane.heartbeat(1);
             } else if round % 2048 == 1024 {

@@ -1,6 +1,6 @@
 //! The shipped program against a linear scan over the rules, on real frames: random rule sets of all lengths, both
-//! policies, overlaps, adds, removals, renewals and expiries. COUIC_SEED repeats a run; COUIC_SECONDS (12) is how long it
-//! takes at least, COUIC_VERDICTS (200,000) how many verdicts it compares at least, however slow the machine.
+//! policies, overlaps, adds, removals, renewals and expiries. COUIC_SEED repeats a run; COUIC_SECONDS (12) is the
+//! minimum duration, COUIC_VERDICTS (200,000) the minimum number of verdicts, also on a slow machine.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,11 +25,11 @@ use dataplane_common::{Random, TestRun, XDP_DROP, XDP_PASS, frame, may_run};
 
 type Rules = Vec<(Policy, Cidr, PlaneRule)>;
 
-/// What each rule decided since it came.
+/// Verdicts decided by each rule since it was added.
 type Hits = BTreeMap<RuleKey, u64>;
 
-/// Who decides about a source: policy, tag slot and CIDR of the longest covering prefix. `now` is 0 while a daemon
-/// lives.
+/// The rule that decides about a source: policy, tag slot and CIDR of the longest covering prefix. `now` is 0 while a
+/// daemon runs.
 fn scan(rules: &Rules, source: IpAddr, now: u64) -> Option<(Policy, TagSlot, Cidr)> {
     let mut best: [Option<(Cidr, TagSlot)>; 2] = [None; 2];
     for (policy, cidr, rule) in rules {
@@ -49,7 +49,7 @@ fn scan(rules: &Rules, source: IpAddr, now: u64) -> Option<(Policy, TagSlot, Cid
     }
 }
 
-/// Addresses that lie near each other often enough for prefixes to overlap, in a neighbourhood that changes by epoch.
+/// Random addresses, close enough for prefixes to overlap, in a neighbourhood that changes by epoch.
 fn address(random: &mut Random, epoch: u64) -> IpAddr {
     let bits = random.next();
     let near = u32::try_from(epoch.wrapping_mul(0x9E37_79B9) >> 8 & 0xffff_0000).unwrap();
@@ -59,7 +59,7 @@ fn address(random: &mut Random, epoch: u64) -> IpAddr {
         2 | 3 => Ipv4Addr::from_bits(near | (bits >> 32) as u32 & 0x0303).into(),
         4 => Ipv6Addr::from_bits(u128::from(random.next()) << 64 | u128::from(bits)).into(),
         _ => {
-            // A few bits at the boundaries of lengths, everything else fixed.
+            // Varies a few bits at the boundaries of lengths only.
             let mut wide = u128::from(near) << 96;
             for at in [
                 0, 1, 31, 32, 62, 63, 64, 65, 79, 80, 94, 95, 96, 97, 110, 111,
@@ -71,7 +71,7 @@ fn address(random: &mut Random, epoch: u64) -> IpAddr {
     }
 }
 
-/// Adds, renews or removes a rule. One that goes takes its hits along, also if it comes again.
+/// Adds, renews or removes a rule. Removal clears its hits, also for a later rule of the same CIDR.
 fn change(
     random: &mut Random,
     plane: &mut dyn Plane,
@@ -92,7 +92,7 @@ fn change(
     }
     let source = address(random, epoch);
     let most = if source.is_ipv4() { 33 } else { 129 };
-    // Very short prefixes decide about everything, so they come seldom.
+    // Very short prefixes decide about everything, so they are rare.
     let mut len = random.below(most);
     if len < 8 && random.below(4) != 0 {
         len += 16;
@@ -113,7 +113,7 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// What the data plane says of each rule is what the scan counted.
+/// Asserts that the data plane's hits of each rule match those of the scan.
 fn compare_hits(plane: &dyn Plane, rules: &Rules, hits: &Hits) {
     for (policy, cidr, _) in rules {
         let usage = plane.usage(RuleKey::new(*policy, *cidr)).unwrap();
@@ -127,7 +127,7 @@ fn compare_hits(plane: &dyn Plane, rules: &Rules, hits: &Hits) {
 }
 
 #[test]
-fn millions_of_verdicts_are_those_of_a_linear_scan() {
+fn millions_of_verdicts_match_a_linear_scan() {
     if !may_run() {
         return;
     }
@@ -149,7 +149,7 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
     while Instant::now() < end || verdicts < least || stale == 0 {
         epoch += 1;
         compare_hits(&plane, &rules, &hits);
-        // Some epochs begin empty, so that few rules are tried as well as many.
+        // Some epochs start empty, so that small rule sets are tested, too.
         if epoch % 8 == 0 || rules.len() > 150 {
             for (policy, cidr, _) in rules.drain(..) {
                 plane.remove(RuleKey::new(policy, cidr)).unwrap();
@@ -159,7 +159,8 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
         for _ in 0..random.below(24) {
             change(&mut random, &mut plane, (&mut rules, &mut hits), epoch);
         }
-        // Without a daemon it is half past some thousand, give or take what the run takes; deadlines are full thousands.
+        // Deadlines are multiples of 1,000; without a daemon, the time is halfway between, plus the duration of the
+        // run.
         let now = if random.below(3) == 0 {
             random.below(8) * 1000 + 500
         } else {
@@ -216,6 +217,6 @@ fn millions_of_verdicts_are_those_of_a_linear_scan() {
     );
     assert!(
         deciding > verdicts / 10,
-        "too few verdicts were worth anything"
+        "too few verdicts were decided by a rule"
     );
 }

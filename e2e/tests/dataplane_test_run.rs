@@ -73,10 +73,10 @@ impl Rig {
 }
 
 #[test]
-fn verified_within_bounds() {
+fn the_verifier_stays_within_bounds() {
     let Some(rig) = rig() else { return };
     let Some(instructions) = rig._program.verified_instructions() else {
-        println!("skipped: this kernel does not tell (Linux 5.16)");
+        println!("skipped: this kernel does not report it (Linux 5.16)");
         return;
     };
     println!("the verifier walked {instructions} instructions");
@@ -138,7 +138,7 @@ fn runts_of_every_length_are_counted_and_dropped() {
         let source: IpAddr = source.parse().unwrap();
         for tags in [&[][..], &[VLAN], &[QINQ, VLAN]] {
             let whole = frame(source, tags, 0);
-            // The kernel takes no test frame below an Ethernet header.
+            // The kernel accepts no test frame shorter than an Ethernet header.
             for length in 14..=whole.len() {
                 let verdict = rig.run.run(&whole[..length]);
                 let expected = if length < whole.len() {
@@ -163,7 +163,7 @@ fn runts_of_every_length_are_counted_and_dropped() {
 }
 
 #[test]
-fn what_is_not_ip_passes() {
+fn non_ip_frames_pass() {
     let Some(mut rig) = rig() else { return };
     rig.put(Policy::Drop, "0.0.0.0/0", 1);
     rig.put(Policy::Drop, "::/0", 1);
@@ -174,7 +174,7 @@ fn what_is_not_ip_passes() {
         rx_packets: 1,
         rx_bytes: frame.len() as u64,
     };
-    // No tag that is looked behind: a host would take it off all the same.
+    // Too many tags to be parsed, although a host would strip them.
     let deep = frame(
         "192.0.2.1".parse().unwrap(),
         &[QINQ, VLAN, VLAN, VLAN, VLAN],
@@ -188,7 +188,7 @@ fn what_is_not_ip_passes() {
 }
 
 #[test]
-fn frames_in_several_buffers_are_counted_whole() {
+fn multi_buffer_frames_are_counted_with_all_bytes() {
     let Some(mut rig) = rig() else { return };
     rig.put(Policy::Drop, "198.51.100.0/24", 9);
     let frame = frame("198.51.100.1".parse().unwrap(), &[], 8930);
@@ -212,7 +212,7 @@ fn frames_in_several_buffers_are_counted_whole() {
 }
 
 #[test]
-fn headers_that_lie_across_buffers_are_read() {
+fn headers_across_buffers_are_read() {
     let Some(mut rig) = rig() else { return };
     rig.put(Policy::Drop, "198.51.100.0/24", 9);
     rig.put(Policy::Drop, "2001:db8::/32", 9);
@@ -236,7 +236,7 @@ fn headers_that_lie_across_buffers_are_read() {
     }
 }
 
-/// A prefix, addresses that it covers (first and last included), addresses just outside.
+/// A prefix, addresses within (including first and last), addresses just outside.
 const BOUNDARIES: &[(&str, &[&str], &[&str])] = &[
     (
         "0.0.0.0/0",
@@ -388,7 +388,7 @@ const BOUNDARIES: &[(&str, &[&str], &[&str])] = &[
 ];
 
 #[test]
-fn boundaries_by_name() {
+fn prefix_boundaries_are_exact() {
     let Some(mut rig) = rig() else { return };
     for (number, (cidr, inside, outside)) in BOUNDARIES.iter().enumerate() {
         rig.put(Policy::Drop, cidr, number + 1);

@@ -1,7 +1,7 @@
-//! The configuration file: checked key by key, and handed out as a struct that cannot be wrong.
+//! The configuration file, parsed into a validated struct.
 //!
-//! All mistakes are reported, each with file, line and key, before anything on the machine is touched. A file of
-//! Couic 1.0 works unchanged.
+//! All mistakes are reported at once, each with file, line and key, before anything on the machine is touched. A file
+//! of Couic 1.0 works unchanged.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,54 +14,54 @@ pub use couic_settings::Settings;
 use couic_settings::{Noted, NotifierConfig, Secret, Section};
 use uuid::Uuid;
 
-/// Where the file is, unless `-c` says otherwise.
+/// The default path, overridden by `-c`.
 pub const DEFAULT_PATH: &str = "/etc/couic-report/config.toml";
 
 /// The checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How long an interval is: a second to a week.
+    /// Length of an interval: a second to a week.
     pub interval: Duration,
-    /// The service itself.
+    /// The HTTP service.
     pub server: Server,
-    /// What the colours mean.
+    /// Thresholds of the colours.
     pub thresholds: Thresholds,
     /// The URL of a Discord webhook.
     pub discord: Option<Secret<String>>,
     /// The URL of a Slack incoming webhook.
     pub slack: Option<Secret<String>>,
-    /// More notifiers, as plugins.
+    /// Additional notifiers, as plugins.
     pub notifiers: Vec<NotifierConfig>,
-    /// Where plugins are looked for.
+    /// The plugin folder.
     pub plugins_dir: PathBuf,
 }
 
 /// The HTTP service.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// How summaries call this server.
+    /// The server's name in summaries.
     pub name: String,
-    /// Where it listens.
+    /// The listen address.
     pub addr: SocketAddr,
-    /// The last part of the path that reports are sent to.
+    /// The last segment of the path that reports are posted to.
     pub secret: Secret<Uuid>,
     /// The largest body of a request, in bytes.
     pub max_body: usize,
 }
 
-/// From how many adds in an interval a summary is orange or red, and from which colour on it is told.
+/// The numbers of adds per interval from which a summary is orange or red, and the lowest colour that is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// Orange from here on; less than red.
+    /// Orange from this number of adds; less than red.
     pub orange: u64,
-    /// Red from here on.
+    /// Red from this number of adds.
     pub red: u64,
-    /// The mildest colour that is told. Green: every interval, an empty one too.
+    /// The lowest colour that is sent. Green sends every interval, even an empty one.
     pub min: Severity,
 }
 
 impl Thresholds {
-    /// The colour of an interval with so many adds.
+    /// The colour of an interval with this many adds.
     #[must_use]
     pub fn colour(&self, adds: u64) -> Severity {
         if adds >= self.red {
@@ -75,7 +75,7 @@ impl Thresholds {
 }
 
 impl Config {
-    /// How many notifiers there are.
+    /// The number of notifiers.
     #[must_use]
     pub fn notifier_count(&self) -> usize {
         usize::from(self.discord.is_some())
@@ -184,13 +184,13 @@ fn thresholds(root: &mut Section<'_>) -> Option<Thresholds> {
     })
 }
 
-/// `[discord]` or `[slack]`. A table that is there must have its URL; an empty one switches it off, as in 1.0.
+/// `[discord]` or `[slack]`. The table requires a URL; an empty URL disables the notifier, as in 1.0.
 fn chat(root: &mut Section<'_>, key: &'static str) -> Option<Option<Secret<String>>> {
     let there = root.get(key).is_some_and(|found| found.value.is_table());
     let mut section = root.table(key);
     let missing = there && section.get("webhook_url").is_none();
     if missing {
-        let message = "is missing: set it, or take the table out".to_owned();
+        let message = "is missing: set it, or remove the table".to_owned();
         section.mistake::<()>(None, "webhook_url", message);
     }
     let url = section.url("webhook_url");

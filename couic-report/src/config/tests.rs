@@ -1,4 +1,4 @@
-//! Every kind of bad value, by name, and the files that must work.
+//! The message for every kind of bad value, and files that must be accepted.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use couic_settings::Mistake;
 
 use super::*;
 
-/// What a file of Couic 1.0 looks like.
+/// A configuration file of Couic 1.0.
 const OLD: &str = r#"batch_interval_secs = 900
 [server]
 name = "production-server"
@@ -60,7 +60,7 @@ fn the_shortest_file_has_the_documented_defaults() {
     assert!(off.slack.is_none());
 }
 
-/// The example that is shipped is valid as it is, and with all that is commented out.
+/// The shipped example is valid as it is, and with every commented key enabled.
 #[test]
 fn the_example_is_valid() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/couic-report.toml");
@@ -96,8 +96,8 @@ fn colours_start_at_their_thresholds() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table: a row a bad value")]
-fn one_message_for_each_bad_value() {
+#[expect(clippy::too_many_lines, reason = "a table: one row per bad value")]
+fn each_bad_value_has_one_message() {
     for (old, new, expected) in [
         (
             "900",
@@ -173,7 +173,7 @@ fn one_message_for_each_bad_value() {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_file() {
+fn every_mistake_is_reported_with_its_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.toml");
     fs::write(&path, "batch_interval_secs = 0\n[server]\nport = 0\n").unwrap();

@@ -1,9 +1,8 @@
-//! How many different CIDRs, in bounded memory.
+//! Counts distinct CIDRs in bounded memory.
 //!
-//! Up to [`EXACT`] CIDRs are kept and counted exactly. One more, and all of them move into a HyperLogLog sketch of
-//! 16,384 registers of one byte: 16 KiB, with a relative standard error of 1.04 / sqrt(16384) = 0.8 % (Flajolet et
-//! al., 2007). The answer is marked as an estimate from then on. The hash has a fixed seed, so that a replay of the
-//! journal gives the same figure.
+//! Up to [`EXACT`] CIDRs are counted exactly. Beyond, all of them move into a HyperLogLog sketch of 16,384 registers of
+//! one byte: 16 KiB, with a relative standard error of 1.04 / sqrt(16384) = 0.8 % (Flajolet et al., 2007), and the
+//! count is marked as an estimate. The hash has a fixed seed, so that a replay of the journal gives the same figure.
 
 use std::collections::HashSet;
 
@@ -12,13 +11,13 @@ use datasketches::hll::{HllSketch, HllType};
 
 use crate::codec::{Malformed, Put, Take};
 
-/// Kept exactly up to here: some 8 MiB at 33 bytes each and a table that doubles.
+/// Most CIDRs counted exactly: some 8 MiB, at 33 bytes each in a table that doubles.
 pub(crate) const EXACT: usize = 100_000;
 
 /// log2 of the sketch's registers.
 const LG_REGISTERS: u8 = 14;
 
-/// A set of CIDRs that knows its size only.
+/// A set of CIDRs of which only the size can be queried.
 #[derive(Debug)]
 pub(crate) enum Distinct {
     Exact(HashSet<Cidr>),
@@ -48,11 +47,12 @@ impl Distinct {
 
     fn estimate_from_now_on(&mut self) {
         let Self::Exact(seen) = self else { return };
-        // The only error is a size out of range, and this one is in range: the exact set would go on growing else.
+        // The only error is a size out of range, which this constant is not; on error, the exact set would keep
+        // growing.
         let Ok(mut sketch) = HllSketch::new(LG_REGISTERS, HllType::Hll8) else {
             return;
         };
-        // In order, so that a replay ends in the very same sketch.
+        // Sorted, so that a replay gives an identical sketch.
         let mut sorted: Vec<Cidr> = seen.drain().collect();
         sorted.sort_unstable();
         for cidr in sorted {
@@ -61,7 +61,7 @@ impl Distinct {
         *self = Self::Estimated(Box::new(sketch));
     }
 
-    /// How many, and whether that is an estimate.
+    /// The count, and whether it is an estimate.
     pub(crate) fn count(&self) -> (u64, bool) {
         match self {
             Self::Exact(seen) => (seen.len() as u64, false),
@@ -79,7 +79,7 @@ impl Distinct {
             Self::Exact(seen) => {
                 out.put_u8(0);
                 out.put_u32(u32::try_from(seen.len()).unwrap_or(u32::MAX));
-                // In order, so that equal states have equal snapshots.
+                // Sorted, so that equal states have equal snapshots.
                 let mut sorted: Vec<Cidr> = seen.iter().copied().collect();
                 sorted.sort_unstable();
                 sorted.into_iter().for_each(|cidr| out.put_cidr(cidr));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn is_exact_up_to_the_limit_and_close_beyond() {
+    fn counts_are_exact_up_to_the_limit_and_close_beyond() {
         let mut distinct = Distinct::default();
         for n in 0..EXACT as u32 {
             distinct.insert(host(n));
@@ -141,14 +141,14 @@ mod tests {
         }
         let (count, estimated) = distinct.count();
         assert!(estimated);
-        // Four standard errors; the hash is fixed, so this passes always or never.
+        // Four standard errors; the hash is fixed, so the result is deterministic.
         let off = f64::from(all) * 0.0325;
         assert!((count as f64 - f64::from(all)).abs() < off, "{count}");
         assert_eq!(round_trip(&distinct).count(), (count, true));
     }
 
     #[test]
-    fn every_cut_and_every_flipped_byte_is_survived() {
+    fn truncated_and_corrupt_input_does_not_panic() {
         let mut distinct = Distinct::default();
         (0..EXACT as u32 + 1).for_each(|n| distinct.insert(host(n)));
         let mut bytes = Vec::new();

@@ -1,6 +1,6 @@
-//! The figures of one interval: what was added, how many different CIDRs, under which tags, by which Couic instance.
+//! The figures of one interval: adds, removes, distinct CIDRs, top tags, adds per Couic instance.
 //!
-//! Bounded: some 9 MiB at worst, whatever arrives. Deterministic: the same batches in the same order give the same
+//! Bounded: at most some 9 MiB, whatever arrives. Deterministic: the same batches in the same order give the same
 //! figures, so that the journal can be replayed.
 
 mod distinct;
@@ -13,10 +13,10 @@ use couic_common::Cidr;
 use self::{distinct::Distinct, tags::TopTags};
 use crate::codec::{Malformed, Put, Take};
 
-/// How many instances are told apart. Those beyond are counted in the total only.
+/// Most instances counted separately. Others are counted in the total only.
 pub(crate) const MAX_SOURCES: usize = 64;
 
-/// What happened in an interval.
+/// Counters of an interval.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     adds: u64,
@@ -27,7 +27,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Counts an `add`. An empty tag is none.
+    /// Counts an `add`. An empty tag means no tag.
     pub(crate) fn add(&mut self, cidr: Cidr, tag: &str) {
         self.adds += 1;
         self.distinct.insert(cidr);
@@ -36,12 +36,12 @@ impl Figures {
         }
     }
 
-    /// Counts `remove`s. Nothing else is made of them.
+    /// Counts `remove`s, in total only.
     pub(crate) fn remove(&mut self, count: u64) {
         self.removes += count;
     }
 
-    /// Notes who sent `adds` of them.
+    /// Attributes `adds` to a sender.
     pub(crate) fn heard_from(&mut self, source: &str, adds: u64) {
         if let Some(count) = self.sources.get_mut(source) {
             *count += adds;
@@ -50,17 +50,17 @@ impl Figures {
         }
     }
 
-    /// How many rules were added.
+    /// Number of added rules.
     pub(crate) fn adds(&self) -> u64 {
         self.adds
     }
 
-    /// How many rules were removed.
+    /// Number of removed rules.
     pub(crate) fn removes(&self) -> u64 {
         self.removes
     }
 
-    /// How many different CIDRs were added, and whether that is an estimate.
+    /// Number of distinct CIDRs added, and whether it is an estimate.
     pub(crate) fn distinct(&self) -> (u64, bool) {
         self.distinct.count()
     }
@@ -70,7 +70,7 @@ impl Figures {
         self.tags.top(n)
     }
 
-    /// Who sent how many adds, by name.
+    /// Adds per sender, by name.
     pub(crate) fn sources(&self) -> impl Iterator<Item = (&str, u64)> {
         self.sources.iter().map(|(name, adds)| (&**name, *adds))
     }

@@ -1,16 +1,16 @@
-//! The most frequent tags, in bounded memory whatever the senders invent.
+//! The most frequent tags, in bounded memory for any input.
 //!
-//! Up to [`ROOM`] tags are counted exactly. When one more comes, the median count is taken off every tag and those
-//! that have nothing left go: the frequent-items sketch of Anderson et al. (2017), a batched form of Misra and Gries
-//! (1982). From then on a count is too low by at most the sum of what was taken off. As each cut takes the median
-//! off at least half of the tags, that sum is at most `2 × total / ROOM`: a tag with more than 0.1 % of all adds is
-//! always found. It costs constant time a report on average, and a replay gives the same figures.
+//! Up to [`ROOM`] tags are counted exactly. At one more, the median count is subtracted from every tag, and tags at
+//! zero are dropped: the frequent-items sketch of Anderson et al. (2017), a batched form of Misra and Gries (1982).
+//! From then on a count is too low by at most the sum of the subtracted medians. As each step subtracts the median from
+//! at least half of the tags, that sum is at most `2 × total / ROOM`: a tag with more than 0.1 % of all adds is always
+//! found. Amortized constant time per report; a replay gives the same figures.
 
 use std::collections::HashMap;
 
 use crate::codec::{Malformed, Put, Take};
 
-/// How many tags are counted at a time: 2,048 of at most 255 bytes, 700 KiB at worst.
+/// Most tags counted at a time: of at most 255 bytes each, 700 KiB at worst.
 pub(crate) const ROOM: usize = 2048;
 
 /// Counts of tags.
@@ -42,7 +42,7 @@ impl TopTags {
         });
     }
 
-    /// The `n` most frequent, the most frequent one first; where counts are equal, by name.
+    /// The `n` most frequent tags, in descending order; ties are sorted by name.
     pub(crate) fn top(&self, n: usize) -> Vec<(&str, u64)> {
         let mut all: Vec<(&str, u64)> = self.counts.iter().map(|(t, c)| (&**t, *c)).collect();
         all.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frequent_tag_is_found_among_a_million_invented_ones() {
+    fn a_frequent_tag_is_found_among_a_million_random_ones() {
         let mut tags = TopTags::default();
         for n in 0..1_000_000 {
             tags.count(&format!("noise{n}"));
@@ -102,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_plain_count_while_there_is_room(seen in proptest::collection::vec(0u8..40, 0..300)) {
+        fn counts_are_exact_up_to_the_limit(seen in proptest::collection::vec(0u8..40, 0..300)) {
             let mut tags = TopTags::default();
             let mut oracle = BTreeMap::<String, u64>::new();
             for n in seen {

@@ -1,4 +1,4 @@
-//! The forms of answers.
+//! Responses.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(super) fn text(body: String) -> Response {
     reply::with_header(body, header::CONTENT_TYPE, PROMETHEUS).into_response()
 }
 
-/// An error in the form that all of Couic's errors have.
+/// An error in the common form of Couic's errors.
 pub(super) fn error(status: StatusCode, message: impl Into<String>) -> Response {
     let code = match status {
         StatusCode::UNAUTHORIZED => ErrorCode::Unauthorized,
@@ -39,7 +39,7 @@ pub(super) fn error(status: StatusCode, message: impl Into<String>) -> Response 
     json(status, &body)
 }
 
-/// "Not now": what the sender keeps is welcome in a moment.
+/// 503 with `Retry-After`: the sender keeps the reports and retries.
 pub(super) fn later(message: impl Into<String>) -> Response {
     let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, message);
     let wait = HeaderValue::from_static("5");

@@ -1,4 +1,4 @@
-//! `GET /v1/health`: 200 where reports are taken, 503 where they are not. What else is wrong is named.
+//! `GET /v1/health`: 200 if reports are accepted, 503 if not, with a list of problems.
 
 use couic_common::{NotifierFailure, NotifierInfo, NotifierName};
 use serde::Serialize;
@@ -8,14 +8,14 @@ use super::{Context, answer::json};
 
 #[derive(Serialize)]
 struct Health {
-    /// `ok`, `degraded` (reports are taken, but something needs a look) or `failed` (reports are refused).
+    /// `ok`, `degraded` (reports are accepted, but there are problems) or `failed` (reports are refused).
     status: &'static str,
     version: &'static str,
     interval: Interval,
-    /// Summaries that no notifier has taken yet.
+    /// Summaries not yet passed to the notifiers.
     outbox: usize,
     notifiers: Vec<Notifier>,
-    /// What needs a look, a sentence each.
+    /// One sentence per problem.
     problems: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ struct Notifier {
     state: &'static str,
     waiting: u64,
     dead_letters: u64,
-    /// Unix seconds; null where nothing was delivered since the start.
+    /// Unix seconds; null if nothing was delivered since the start.
     last_success: Option<u64>,
     last_error: Option<NotifierFailure>,
 }
@@ -48,7 +48,7 @@ pub(super) fn answer(context: &Context) -> Response {
     let refusing = overview.failure.is_some();
     if let Some(failure) = overview.failure {
         problems.push(format!(
-            "the state cannot be written ({failure}): reports are refused; make room in the state folder"
+            "the state cannot be written ({failure}): reports are refused; free space in the state folder"
         ));
     }
     let (code, status) = match (refusing, problems.is_empty()) {

@@ -13,7 +13,7 @@ use warp::http::StatusCode;
 
 use super::Context;
 
-/// What requests count.
+/// Counters of requests.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     by_status: Mutex<BTreeMap<u16, u64>>,
@@ -37,7 +37,7 @@ impl Meter {
     }
 }
 
-/// Writes families one after the other.
+/// A page of metric families.
 struct Page(String);
 
 impl Page {
@@ -71,7 +71,7 @@ fn float(value: u64) -> f64 {
     value as f64
 }
 
-/// The page.
+/// Renders the page.
 pub(super) fn render(context: &Context) -> String {
     let mut page = Page(String::with_capacity(8192));
     requests(&mut page, &context.meter);
@@ -103,7 +103,7 @@ fn requests(page: &mut Page, meter: &Meter) {
         float(meter.removes.load(Relaxed)),
     );
     let repeated = meter.repeated.load(Relaxed);
-    let help = "Requests that came again after they had been counted.";
+    let help = "Retries of requests that were already counted.";
     page.one(
         "couic_report_repeated_requests_total",
         "counter",
@@ -137,12 +137,12 @@ fn state(page: &mut Page, context: &Context) {
         ),
         (
             "couic_report_interval_distinct_is_estimate",
-            "1 where there are too many CIDRs to count them exactly.",
+            "1 if there are too many CIDRs to count them exactly.",
             u64::from(now.estimated),
         ),
         (
             "couic_report_outbox",
-            "Summaries that no notifier has taken yet.",
+            "Summaries not yet passed to the notifiers.",
             now.outbox as u64,
         ),
         (
@@ -166,7 +166,7 @@ fn state(page: &mut Page, context: &Context) {
         help,
         now.commits,
     );
-    let help = "Groups of requests that the disk refused.";
+    let help = "Groups of requests that could not be written to the journal.";
     page.one(
         "couic_report_journal_failures_total",
         "counter",
@@ -195,7 +195,7 @@ fn notifier_figures(page: &mut Page, list: &[NotifierInfo]) {
 
 fn notifier_states(page: &mut Page, list: &[NotifierInfo]) {
     let name = "couic_report_notifier_state";
-    page.family(name, "gauge", "1 for the state that the notifier is in.");
+    page.family(name, "gauge", "1 for the notifier's current state.");
     for notifier in list {
         for state in NotifierState::ALL {
             let labels = [
@@ -209,7 +209,7 @@ fn notifier_states(page: &mut Page, list: &[NotifierInfo]) {
 
 fn attempts(page: &mut Page, list: &[NotifierInfo]) {
     let name = "couic_report_notifier_attempts_total";
-    page.family(name, "counter", "Attempts to deliver, by outcome.");
+    page.family(name, "counter", "Delivery attempts, by outcome.");
     for notifier in list {
         for (outcome, count) in &notifier.attempts {
             let labels = [("notifier", notifier.name.as_str()), ("outcome", outcome)];

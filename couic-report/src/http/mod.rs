@@ -1,7 +1,7 @@
 //! The HTTP service: reports in, health and metrics out.
 //!
-//! Authentication comes before the body: who does not know the secret costs a few hundred bytes. Bodies are bounded
-//! one by one and all together, and a sender that stops in the middle is given up.
+//! Authentication precedes the body: an unauthenticated request costs a few hundred bytes. Bodies are bounded each and
+//! in total, and a sender that stalls is timed out.
 
 mod answer;
 mod health;
@@ -23,20 +23,20 @@ pub(crate) use self::{
 };
 use crate::{config::Config, state::Journal};
 
-/// What requests work with.
+/// State shared by all requests.
 pub(crate) struct Context {
     pub(crate) journal: Journal,
     pub(crate) dispatcher: Arc<NotificationDispatcher>,
     pub(crate) meter: Meter,
-    /// How long an interval is, in seconds.
+    /// Length of an interval, in seconds.
     pub(crate) interval_secs: u64,
     secret: couic_settings::Secret<Uuid>,
     max_body: usize,
-    /// KiB of bodies that may be in memory at a time.
+    /// Memory budget of request bodies, in KiB.
     room: Semaphore,
 }
 
-/// How many of the largest requests fit into memory at a time.
+/// How many of the largest requests fit into the memory budget.
 const BODIES: usize = 4;
 
 impl Context {
@@ -92,7 +92,7 @@ pub(crate) fn routes(
         })
 }
 
-/// What no route took.
+/// The response if no route matched.
 async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
     let answer = if rejection.find::<MethodNotAllowed>().is_some() {
         error(

@@ -22,33 +22,33 @@ use crate::{
     state::{Accepted, Batch},
 };
 
-/// The sender's id of a request, the same in every attempt, so that one whose answer was lost counts once.
+/// The sender's id of a request, stable across retries, so that a retry after a lost response counts once.
 const REQUEST_ID: &str = "idempotency-key";
 
-/// How the sending Couic calls itself.
+/// The name of the sending Couic instance.
 const INSTANCE: &str = "couic-instance";
 
-/// Whom a reverse proxy forwards for. Believed from this machine only.
+/// The client address behind a reverse proxy. Trusted from loopback only.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// How long a sender may pause in the middle of a body.
+/// How long a sender may stall within a body.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a request waits for room in memory.
+/// How long a request waits for its share of the memory budget.
 const WAIT_FOR_ROOM: Duration = Duration::from_secs(10);
 
-/// A body that is larger is not parsed on a thread that others wait for: 64 KiB take some 0.2 ms.
+/// A larger body is parsed on a blocking thread, not on the runtime: 64 KiB take some 0.2 ms.
 const PARSED_ASIDE: usize = 64 * 1024;
 
 #[derive(Serialize)]
 struct Taken {
     /// Reports in the request.
     accepted: u32,
-    /// The request was counted before, and not again.
+    /// The request was a retry, and had been counted already.
     repeated: bool,
 }
 
-/// Takes a request, or says why not.
+/// Accepts a request, or answers with the error.
 pub(super) async fn accept<B: Buf>(
     secret: String,
     headers: HeaderMap,
@@ -72,7 +72,7 @@ pub(super) async fn accept<B: Buf>(
     }
 }
 
-/// In constant time; what is not a UUID is compared like one that is wrong.
+/// In constant time, also for a secret that is not a UUID.
 fn knows_secret(given: &str, secret: &Uuid) -> bool {
     let parsed = Uuid::try_parse(given);
     let given = parsed.as_ref().map_or(&[0; 16], Uuid::as_bytes);
@@ -80,7 +80,7 @@ fn knows_secret(given: &str, secret: &Uuid) -> bool {
     equal & parsed.is_ok()
 }
 
-/// A body, and the room that it takes.
+/// A body, and its share of the memory budget.
 struct Body<'c> {
     bytes: Vec<u8>,
     _room: SemaphorePermit<'c>,
@@ -101,7 +101,7 @@ async fn read<'c, B: Buf>(
     };
     let announced = headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|len| len.to_str().ok()?.parse().ok());
-    // Who does not say how much may send as much as is allowed.
+    // Without a Content-Length, reserve the maximum.
     let expected: usize = announced.unwrap_or(max);
     if expected > max {
         return Err(too_large());
@@ -109,14 +109,14 @@ async fn read<'c, B: Buf>(
     let kib = u32::try_from(expected.div_ceil(1024)).unwrap_or(u32::MAX);
     let room = time::timeout(WAIT_FOR_ROOM, context.room.acquire_many(kib)).await;
     let Ok(Ok(room)) = room else {
-        return Err(later("too many requests at a time: wait a little"));
+        return Err(later("too many concurrent requests: retry later"));
     };
     let mut bytes = Vec::with_capacity(announced.unwrap_or(0));
     let mut body = std::pin::pin!(body);
     loop {
         match time::timeout(PATIENCE, body.next()).await {
             Err(_) => {
-                let message = "the rest of the body did not come";
+                let message = "timeout while reading the body";
                 return Err(error(StatusCode::REQUEST_TIMEOUT, message));
             }
             Ok(None) => break,
@@ -158,8 +158,8 @@ async fn count(batch: Batch, context: &Context) -> Response {
             let accepted = adds.saturating_add(removes);
             json(StatusCode::OK, &Taken { accepted, repeated })
         }
-        // The reason names files of ours; it is in the log.
-        Err(_) => later("the reports cannot be kept at the moment: send them again later"),
+        // The reason names local files; it is logged.
+        Err(_) => later("the reports cannot be stored at the moment: retry later"),
     }
 }
 
@@ -169,7 +169,7 @@ fn request_id(headers: &HeaderMap) -> Option<Uuid> {
     (!id.is_nil()).then_some(id)
 }
 
-/// Who reports: the name that it gives, else its address.
+/// The sender: its instance name, else its address.
 fn instance(headers: &HeaderMap, peer: Option<SocketAddr>) -> String {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let named = text(INSTANCE).map(str::trim);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_is_known_by_its_name_or_address() {
+    fn an_instance_is_identified_by_name_or_address() {
         let peer = |text: &str| Some(SocketAddr::new(text.parse().unwrap(), 1));
         let mut headers = HeaderMap::new();
         assert_eq!(instance(&headers, None), "unknown");

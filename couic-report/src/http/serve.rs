@@ -1,7 +1,7 @@
-//! Serving until told to stop.
+//! Serves connections until shutdown.
 //!
-//! Connections are bounded in number and in patience; an accept that fails does not end the service. On shutdown no
-//! connection is taken any more, requests under way are finished, and what is not done at the deadline is cut off.
+//! Connections are bounded in number and time; a failed accept does not end the service. On shutdown, no connection is
+//! accepted any more, requests in progress are finished, and those that exceed the deadline are aborted.
 
 use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -28,11 +28,11 @@ use super::{Context, routes};
 /// Limits of the service.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ServeSettings {
-    /// How many connections there may be. Those beyond wait in the kernel.
+    /// Most connections at a time. Others wait in the kernel's backlog.
     pub(crate) max_connections: usize,
-    /// How long the head of a request may take; so long may a connection be idle, too.
+    /// Timeout of a request's head, and of an idle connection.
     pub(crate) head: Duration,
-    /// How long requests may go on after the signal to stop.
+    /// How long requests may continue after the stop signal.
     pub(crate) drain: Duration,
 }
 
@@ -46,10 +46,10 @@ impl Default for ServeSettings {
     }
 }
 
-/// How long to wait after an accept that failed: the reason (no more file descriptors) does not go away at once.
+/// The pause after a failed accept: the cause (no file descriptors) does not go away at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves until `shutdown`. Returns how many connections had to be cut off.
+/// Serves until `shutdown`. Returns how many connections were aborted.
 pub(crate) async fn serve(
     listener: TcpListener,
     context: Arc<Context>,
@@ -109,7 +109,7 @@ async fn connection<F>(
         + Sync
         + 'static,
 {
-    // Answers are small and wait for nothing.
+    // Responses are small: Nagle's algorithm would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         debug!("TCP_NODELAY: {error}");
     }

@@ -51,7 +51,7 @@ fn code(answer: &HttpResponse<bytes::Bytes>) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn statuses_are_those_of_the_contract() {
+async fn every_request_has_its_documented_status() {
     let f = fixture().await;
     let path = format!("/v1/reports/{SECRET}");
     let good = json!([report(1), report(1), report(2)]).to_string();
@@ -85,7 +85,7 @@ async fn statuses_are_those_of_the_contract() {
 }
 
 #[tokio::test]
-async fn a_repeated_request_is_counted_once_and_answered_twice() {
+async fn a_retried_request_is_counted_once_and_always_answered() {
     let f = fixture().await;
     let send = || {
         let request = warp::test::request()
@@ -106,7 +106,7 @@ async fn a_repeated_request_is_counted_once_and_answered_twice() {
 }
 
 #[tokio::test]
-async fn two_hundred_thousand_reports_in_one_request() {
+async fn one_request_may_carry_200_000_reports() {
     let text = format!("[server]\nname = \"a\"\nsecret = \"{SECRET}\"\n");
     let mut f = fixture().await;
     let big = Context::new(
@@ -135,7 +135,7 @@ async fn two_hundred_thousand_reports_in_one_request() {
 }
 
 #[tokio::test]
-async fn health_and_metrics_say_what_is() {
+async fn health_and_metrics_show_the_current_figures() {
     let f = fixture().await;
     let body = json!([report(1), report(2)]).to_string();
     send(&f, "POST", &format!("/v1/reports/{SECRET}"), &body).await;

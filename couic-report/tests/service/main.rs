@@ -1,6 +1,6 @@
-//! couic-report as a process, with a stand-in for Discord: what it tells, and what survives.
+//! couic-report as a process, with a stand-in for Discord: summaries, crashes, full disks, commands.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod support;
 
@@ -25,7 +25,7 @@ fn json_notifier(server: &StandIn) -> String {
 }
 
 #[test]
-fn discord_hears_of_an_attack_once_with_its_figures() {
+fn an_attack_is_posted_to_discord_once_with_its_figures() {
     const INTERVAL: u64 = 3;
     let told = stand_in();
     let home = collector(
@@ -36,7 +36,7 @@ fn discord_hears_of_an_attack_once_with_its_figures() {
         ),
     );
     let mut service = home.serve();
-    // Both requests are to fall into the same interval: one that has just begun.
+    // Both requests must fall into the same interval: start with one that has just begun.
     let first = interval_from(&home);
     until("the next interval begins", LONG, || {
         (interval_from(&home) > first).then_some(())
@@ -60,7 +60,7 @@ fn discord_hears_of_an_attack_once_with_its_figures() {
     for part in ["tower", "fw1", "fw2"] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
-    // Intervals without anything to tell are not told: two of them pass.
+    // Intervals below the threshold are not sent: two of them pass.
     let told_in = interval_from(&home);
     until("two more intervals pass", LONG, || {
         (interval_from(&home) >= told_in + 2 * INTERVAL).then_some(())
@@ -87,9 +87,9 @@ fn green_tells_every_interval_an_empty_one_too() {
     }
 }
 
-/// A sender that repeats a request until it is answered with 200 is counted once, however often the service dies.
+/// A request that is retried until the response is 200 is counted once, however often the service is killed.
 #[test]
-fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
+fn kill_9_under_load_neither_loses_nor_doubles_figures() {
     const ROUNDS: u64 = 8;
     let told = stand_in();
     let home = collector(1, &json_notifier(&told));
@@ -101,7 +101,7 @@ fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
         });
         for round in 0..ROUNDS {
             let service = home.serve();
-            // Under load, and each time at another point of it.
+            // Under load, at a different point in each round.
             let enough = accepted.load(Ordering::Relaxed) + 20 + 37 * round;
             until("requests are accepted", LONG, || {
                 (accepted.load(Ordering::Relaxed) >= enough).then_some(())
@@ -126,13 +126,13 @@ fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
         }
     }
     println!(
-        "{all} adds in {} summaries over {ROUNDS} kill -9; {attempts} attempts for {batches} requests; {repeated} summaries told twice",
+        "{all} adds in {} summaries over {ROUNDS} kill -9; {attempts} attempts for {batches} requests; {repeated} summaries sent twice",
         totals.len(),
     );
     assert_eq!(totals.values().sum::<u64>(), all);
     assert!(
         attempts > batches,
-        "no request was interrupted: this shows nothing"
+        "no request was interrupted: the test proves nothing"
     );
     assert!(repeated <= ROUNDS, "{repeated}");
 }
@@ -140,7 +140,7 @@ fn figures_survive_kill_9_under_load_neither_lost_nor_doubled() {
 /// Reports in a request of the test above.
 const EACH: u32 = 25;
 
-/// Sends one request after the other, each until it is accepted. Returns how many, and in how many attempts.
+/// Sends requests one by one, each until it is accepted. Returns the numbers of requests and attempts.
 fn send_until(
     over: &AtomicBool,
     accepted: &AtomicU64,
@@ -175,7 +175,7 @@ fn a_full_disk_refuses_reports_and_recovers_by_itself() {
     let filler = home.state().join("filler");
     assert_eq!(post(&home, &json!([report(1, "a")]), ""), Some(200));
     let mut counted = 1;
-    // As much as fits, then nothing more.
+    // Fill the disk to the last KiB.
     let mut room = 1 << 20;
     while room >= 1024 {
         let mut bytes = fs::read(&filler).unwrap_or_default();
@@ -252,7 +252,7 @@ fn commands_say_what_became_of_them() {
     let checked = home.command(&["check-config"]).output().unwrap();
     let text = String::from_utf8(checked.stdout).unwrap();
     assert!(
-        checked.status.success() && text.contains("tells       discord"),
+        checked.status.success() && text.contains("notifiers   discord"),
         "{text}"
     );
     let tested = home.command(&["test-notify"]).output().unwrap();

@@ -1,10 +1,10 @@
-//! Registers that outlive the process, where the firewall has a journal.
+//! Persists registers, if the firewall has a journal.
 //!
 //! What holds:
-//! - What a peer was told that this node has taken is with the journal's file, rules and tombstones alike.
-//! - At the start, what was done to a rule later than its register was written (the journal has both, in order) is a
-//!   write of this node, as it would have been a moment later. In all other cases the register is right, and put in
-//!   force: a rule that is missing because a file is damaged, or does not fit, is never told as a deletion.
+//! - A register acknowledged to a peer is in the journal file, rules and tombstones alike.
+//! - At the start, a rule change that is later in the journal than its register becomes a write of this node, as it
+//!   would have a moment later. Otherwise the register is right, and is enforced: a rule that is missing because of a
+//!   damaged file or a full table is never sent as a deletion.
 
 use std::{
     io,
@@ -21,12 +21,12 @@ use couic_firewall::{
     rules::Claim,
 };
 
-/// How many registers are dealt with before others get their turn.
+/// Registers processed per hold of the lock.
 const CHUNK: usize = 256;
 
-/// The state under its lock. What was changed is with the journal's file once this is gone.
+/// The locked state. On drop, changes are committed to the journal.
 pub(super) struct Locked<'a> {
-    // In the order in which they go: nobody waits for the disk under the lock.
+    // In drop order: the lock is released before the commit waits for the disk.
     state: MutexGuard<'a, State>,
     commit: Commit<'a>,
 }
@@ -93,8 +93,8 @@ impl Engine {
         }
     }
 
-    /// Puts the registers of an earlier life back, and keeps all that change from now on. To be called before peers are
-    /// talked to, and after the firewall has its rules back.
+    /// Restores the recovered registers, and journals changes from now on. To be called after the firewall has restored
+    /// its rules, and before connecting to peers.
     pub fn restore(&self, registers: Registers) {
         if self.journal.is_some() {
             self.state.lock().replica.note_changes();
@@ -139,7 +139,7 @@ impl Engine {
 
 impl Rows for Engine {
     fn rows(&self, each: &mut dyn FnMut(&Record) -> io::Result<()>) -> io::Result<()> {
-        // What was done to a rule before the log was begun must not be taken for something later than its register.
+        // A change made before the log was begun must not look later than its register.
         self.look_at_everything();
         for policy in Policy::ALL {
             for first in (0..=u16::MAX).step_by(CHUNK) {

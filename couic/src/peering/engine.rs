@@ -1,6 +1,6 @@
-//! What this node shares, and what it knows of each peer.
+//! The shared state of this node, and the state of each peer.
 //!
-//! One lock. Whoever holds it may ask the firewall, which never asks back.
+//! One lock. The firewall may be called under it, and never calls back.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,10 +21,10 @@ use couic_firewall::{
     rules::{Actor, Claim, ClaimSwap, Firewall, Origin, Owner, Swapped},
 };
 
-/// How many registers there may be, tombstones included: two full tables of IPv4 and IPv6 drops.
+/// Most registers, tombstones included: two full tables of IPv4 and IPv6 drops.
 const REGISTERS: usize = 4 << 20;
 
-/// Where the time comes from, so that tests can turn it.
+/// The time source, which tests can shift.
 #[derive(Clone)]
 pub struct Time(Arc<dyn Fn() -> Moment + Send + Sync>);
 
@@ -35,7 +35,7 @@ impl Time {
         Self::skewed(0)
     }
 
-    /// The machine's clocks, the wall clock being this many seconds ahead.
+    /// The machine's clocks, with the wall clock this many seconds ahead.
     #[must_use]
     pub fn skewed(seconds: i64) -> Self {
         let start = Instant::now();
@@ -53,16 +53,16 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A peer that is configured.
+/// A configured peer.
 #[derive(Clone, Debug)]
 pub struct PeerSettings {
-    /// What it is called.
+    /// The peer's name.
     pub name: ClientName,
-    /// Where it is, for people.
+    /// Host and port, for display.
     pub endpoint: String,
-    /// What it may do here.
+    /// Limits on rules from this peer.
     pub limits: Limits,
-    /// How it is dealt with.
+    /// Settings of the link to this peer.
     pub link: LinkSettings,
 }
 
@@ -81,16 +81,16 @@ impl From<&config::Peer> for PeerSettings {
     }
 }
 
-/// What this node notes about a register.
+/// Node-local state of a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Local {
-    /// Whose claim it is here.
+    /// Holder of its claim on this node.
     pub(super) owner: Owner,
-    /// Whether the firewall has it.
+    /// Whether the firewall enforces it.
     pub(super) in_force: bool,
 }
 
-/// What came from a peer.
+/// Inbound traffic of a peer.
 #[derive(Debug)]
 pub(super) struct Traffic {
     pub(super) limits: Limits,
@@ -99,28 +99,28 @@ pub(super) struct Traffic {
     pub(super) not_accepted: u64,
     pub(super) last: u64,
     pub(super) problem: Option<(u64, String)>,
-    /// The machines that have spoken under this name.
+    /// Machines that have used this name.
     pub(super) machines: BTreeSet<u32>,
 }
 
-/// A peer that this node talks to.
+/// A configured peer and its link.
 pub(super) struct Peer {
     pub(super) name: ClientName,
     pub(super) endpoint: String,
     pub(super) link: Link,
     pub(super) wake: Arc<Notify>,
-    /// What the log was last told.
+    /// The state last logged.
     pub(super) was_failing: bool,
-    /// Since when it has not answered, Unix ms.
+    /// When it stopped answering, Unix ms.
     pub(super) failing_since: Option<u64>,
 }
 
 pub(super) struct State {
     pub(super) replica: Replica<Local>,
     pub(super) peers: Vec<Peer>,
-    /// By the name under which things came.
+    /// By the client name of the sender.
     pub(super) traffic: BTreeMap<ClientName, Traffic>,
-    /// Rules that the firewall did not take, say because it is full, and what it has in their place.
+    /// Rules refused by the firewall, for example because it is full, and the claims that it has instead.
     pub(super) waiting: BTreeMap<RuleKey, Vec<Claim>>,
 }
 
@@ -140,7 +140,7 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// The rules of a firewall, to be shared with these peers. Who is none of them has the limits `defaults`.
+    /// An engine that shares the firewall's rules with these peers. Other senders have the limits `defaults`.
     /// Tombstones last for `tombstones`. `machine` is this machine's number, the same at every start.
     #[must_use]
     pub fn new(
@@ -197,11 +197,11 @@ impl Engine {
         traffic.or_insert_with(|| Traffic::new(self.defaults.clone(), now))
     }
 
-    /// Looks at a rule: what was done to it here, apart from what peers' registers did, becomes a register. Returns
-    /// what is claimed now.
+    /// Absorbs local changes of a rule, that is, those not made by peers' registers, into a register. Returns the
+    /// current claims.
     pub(super) fn absorb(&self, state: &mut State, key: RuleKey, now: Moment) -> Vec<Claim> {
         let (held, second) = self.firewall.claims(key);
-        // What the firewall has is not what it should have, and nobody's doing, unless there is something new.
+        // The firewall refused the register, so a difference is not a local change unless a claim is new.
         if let Some(left) = state.waiting.get(&key) {
             if held
                 .iter()
@@ -219,7 +219,7 @@ impl Engine {
             let news = news.clone();
             state.write(key, &news, now);
             if held.len() > 1 {
-                // Where that comes too late, another hint is on its way.
+                // If this is too late, another event is on its way.
                 self.replace(key, held, Some(news.clone()), &actor_of(&news.owner));
             }
             return vec![news];
@@ -235,7 +235,7 @@ impl Engine {
         held
     }
 
-    /// Puts one claim in place of those that were seen.
+    /// Replaces the claims that were seen by one claim.
     pub(super) fn replace(
         &self,
         key: RuleKey,
@@ -259,12 +259,12 @@ impl Engine {
     }
 }
 
-/// The actor on whose behalf a claim is enforced.
+/// The actor of an enforced claim.
 pub(super) fn actor_of(owner: &Owner) -> Actor {
     match owner {
         Owner::Peer(name) => Actor::Peer(name.clone()),
         Owner::Set(name) => Actor::Set(name.clone()),
-        // The claim exists already and is shown; removing those beneath it sends no event.
+        // The claim exists already and is the effective one; removing those beneath it sends no event.
         Owner::Api => Actor::Expiry,
     }
 }
@@ -282,9 +282,9 @@ impl Traffic {
         }
     }
 
-    /// Notes that a node has spoken under this name.
+    /// Records that a node has used this name.
     pub(super) fn spoken(&mut self, node: NodeId) {
-        // A name has one machine, or a few where it moved. Whoever makes numbers up gains nothing by it.
+        // A name has one machine, or a few if it moved. The bound makes forged machine numbers harmless.
         if self.machines.len() < 16 {
             self.machines.insert(node.machine());
         }
@@ -297,13 +297,13 @@ impl Traffic {
 }
 
 impl State {
-    /// What the firewall has of a register, unless somebody changed that.
+    /// The claim that the firewall has for a register, unless it was changed locally.
     fn expected(&self, key: RuleKey) -> Option<Claim> {
         let slot = self.replica.get(key)?;
         slot.local.in_force.then(|| claim_of(slot))?
     }
 
-    /// A rule was added or renewed here.
+    /// Records a rule that was added or renewed here.
     fn write(&mut self, key: RuleKey, held: &Claim, now: Moment) {
         let says = Says::Live {
             tag: held.tag.clone(),
@@ -317,7 +317,7 @@ impl State {
         self.changed(key, now);
     }
 
-    /// A rule was deleted here.
+    /// Records a rule that was deleted here.
     pub(super) fn write_deleted(&mut self, key: RuleKey, now: Moment) {
         let local = Local {
             owner: Owner::Api,
@@ -359,7 +359,7 @@ pub(super) const fn seconds(until: u64) -> u64 {
 pub(super) const fn milliseconds(expiration: u64) -> u64 {
     match expiration {
         0 => NEVER,
-        // Later than any time that can be told from never.
+        // Times too late to be distinguished from never.
         expiration => match expiration.checked_mul(1_000) {
             Some(ms) if ms < NEVER - 1_000 => ms,
             _ => NEVER,

@@ -1,4 +1,4 @@
-//! The task of one peer: does what its link says, over HTTP.
+//! The task of one peer: executes the steps of its link over HTTP.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,10 +9,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{engine::Engine, outbound::Step};
 
-/// The longest sleep: nobody knows what is missed.
+/// The longest sleep, as a safety net against a lost wakeup.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Until its task is ended.
+/// Runs until the task is aborted.
 pub(super) async fn run(engine: Arc<Engine>, index: usize, client: Client) {
     let wake = engine.wake(index);
     loop {
@@ -62,7 +62,7 @@ async fn ask<A: DeserializeOwned>(
     answer.map_err(|error| failure(&error, false))
 }
 
-/// Takes what was pulled, as fast as the peer's limits allow.
+/// Applies pulled registers, as fast as the peer's limits allow.
 async fn pulled(engine: &Arc<Engine>, index: usize, answer: PullAnswer) {
     let there = Arc::clone(engine);
     let read = tokio::task::spawn_blocking(move || there.answered_pull(index, &answer)).await;
@@ -101,7 +101,7 @@ fn failure(error: &ClientError, plain: bool) -> Failure {
     }
 }
 
-/// For logs and tables.
+/// Joins the lines, for logs and tables.
 fn one_line(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     lines.join("; ")

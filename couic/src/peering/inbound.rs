@@ -1,4 +1,4 @@
-//! What peers send, and what they ask.
+//! Requests from peers.
 
 use couic_common::{Cidr, ClientName, Policy, RuleKey};
 use couic_peering::{
@@ -9,18 +9,18 @@ use couic_peering::{
 use super::engine::{Engine, Local, State, actor_of, claim_of};
 use couic_firewall::rules::{Actor, Claim, FirewallError, Owner, Swapped};
 
-/// How many registers are taken before others get their turn.
+/// Registers processed per hold of the lock.
 const CHUNK: usize = 256;
 
-/// How many rules that did not fit are tried again at a time.
+/// Refused rules retried at a time.
 const RETRIES: usize = 1_024;
 
-/// What became of registers that were sent.
+/// Outcome of a list of received registers.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    /// How many were dealt with, from the first one.
+    /// Number processed, from the first one.
     pub(super) count: usize,
-    /// How long to wait before sending the rest, in milliseconds.
+    /// Delay before sending the rest, in milliseconds.
     pub(super) wait_ms: u64,
     pub(super) refused: u64,
     pub(super) problem: Option<String>,
@@ -94,7 +94,7 @@ impl Engine {
         }
         let unreadable = taken.refused;
         self.take(name, policy, &records, &mut taken);
-        // Where not all were taken, the unreadable ones are sent once more and refused once more: no harm.
+        // If not all were processed, unreadable ones are sent and refused again: harmless.
         let all = taken.count == records.len();
         let from = Face::of(&mut self.locked().replica, self.now());
         if unreadable > 0 {
@@ -116,7 +116,7 @@ impl Engine {
         })
     }
 
-    /// Notes that a peer spoke. Whether a policy is shared with it.
+    /// Records a request of a peer. Returns whether the policy is shared with it.
     fn heard_from(
         &self,
         state: &mut State,
@@ -135,8 +135,8 @@ impl Engine {
         Ok(policy == Policy::Drop || traffic.limits.ignore)
     }
 
-    /// The limits of a peer that sends plain jobs, after taking `adds` out of its allowance. False where it has used
-    /// that up.
+    /// Charges `adds` to the rate limit of a peer that sends plain jobs. Returns its limits, and false if the rate is
+    /// exceeded.
     pub fn admit(&self, name: &ClientName, adds: usize) -> (Limits, bool) {
         let (now, mut state) = (self.now(), self.locked());
         let traffic = self.traffic(&mut state, name, now);
@@ -146,8 +146,7 @@ impl Engine {
         (traffic.limits.clone(), taken == adds)
     }
 
-    /// Takes registers that a peer sent: those within its limits that are later than ours, until its allowance is
-    /// used up.
+    /// Applies received registers: those within the peer's limits and newer than ours, until its rate limit is reached.
     pub(super) fn take(
         &self,
         name: &ClientName,
@@ -190,7 +189,7 @@ impl Engine {
         limits
             .validate_record(key, record)
             .map_err(|e| e.to_string())?;
-        // What was done to the rule here, and was not looked at yet, comes first.
+        // Local changes of the rule that are not absorbed yet come first.
         let seen = self.absorb(state, key, now);
         let local = Local {
             owner: Owner::Peer(name.clone()),
@@ -214,7 +213,7 @@ impl Engine {
         }
     }
 
-    /// Puts a register that came from a peer in force, in place of the claims that were seen.
+    /// Enforces a peer's register, in place of the claims that were seen.
     pub(super) fn enforce(
         &self,
         state: &mut State,
@@ -225,9 +224,9 @@ impl Engine {
     ) {
         let register = |state: &State| state.replica.get(key).map(|s| s.record.stamp);
         let stamp = register(state);
-        // By the firewall's clock: the rule that the register replaces has no claim to outlive it.
+        // Expired by the firewall's clock: the rule that the register replaces must not outlive it.
         let mut ended = false;
-        // Whatever is done to the rule here meanwhile is seen at once, and is the later write.
+        // A local change meanwhile is detected at once, and is the later write.
         while register(state) == stamp {
             let wanted = state.wanted(key).filter(|_| !ended);
             if seen.is_empty() && wanted.is_none() {
@@ -244,7 +243,7 @@ impl Engine {
         }
     }
 
-    /// Tries the rules again that the firewall did not take.
+    /// Retries the rules that the firewall refused.
     pub(super) fn try_again(&self) {
         let now = self.now();
         let mut state = self.locked();
@@ -262,7 +261,7 @@ impl Engine {
 }
 
 impl State {
-    /// The firewall has what a register says, which is a rule or none.
+    /// Records that the firewall matches the register, which is a rule or none.
     pub(super) fn is_in_force(&mut self, key: RuleKey, is_rule: bool) {
         self.waiting.remove(&key);
         if let Some(local) = self.replica.local_mut(key) {
@@ -270,7 +269,7 @@ impl State {
         }
     }
 
-    /// The firewall does not take what a register says, and keeps `left`.
+    /// Records that the firewall refused the register, and has the claims `left`.
     pub(super) fn is_refused(&mut self, key: RuleKey, left: Vec<Claim>) {
         self.waiting.insert(key, left);
         if let Some(local) = self.replica.local_mut(key) {
@@ -278,7 +277,7 @@ impl State {
         }
     }
 
-    /// What the firewall is to have of a register.
+    /// The claim that the firewall should have for a register.
     pub(super) fn wanted(&self, key: RuleKey) -> Option<Claim> {
         claim_of(self.replica.get(key)?)
     }

@@ -1,4 +1,4 @@
-//! What is asked of peers, and their answers.
+//! Requests to peers, and their responses.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use couic_firewall::rules::Owner;
 
-/// What the task of a peer is to do.
+/// The next action of a peer's task.
 #[derive(Debug)]
 pub(super) enum Step {
     Wait(Duration),
@@ -25,14 +25,14 @@ pub(super) enum Step {
     Plain(Policy, Vec<PeerJob>),
 }
 
-/// Whether a node that knows plain jobs alone is told of a register: as among Couic 1.0 nodes, each tells what was
-/// done on itself.
+/// Whether a register is sent to a node that only knows plain jobs: as among Couic 1.0 nodes, each sends its own
+/// changes.
 fn is_told(slot: &Slot<Local>) -> bool {
     slot.local.owner == Owner::Api && (slot.local.in_force || slot.record.state == Says::Deleted)
 }
 
 impl Engine {
-    /// What to do next about a peer.
+    /// The next action for a peer.
     pub(super) fn step(&self, index: usize) -> Step {
         let now = self.now();
         let mut state = self.locked();
@@ -63,7 +63,7 @@ impl Engine {
         }
     }
 
-    /// Where the task of a peer hears that something is to be done.
+    /// Wakes the task of a peer.
     pub(super) fn wake(&self, index: usize) -> Arc<Notify> {
         let state = self.locked();
         let peer = state.peers.get(index);
@@ -96,7 +96,7 @@ impl Engine {
         }
     }
 
-    /// Takes the answer to a pull. What is later there is to be taken next.
+    /// Processes the response to a pull. Returns the registers that are newer on the peer, to be applied.
     pub(super) fn answered_pull(
         &self,
         index: usize,
@@ -109,7 +109,7 @@ impl Engine {
         Some((peer.name.clone(), outcome))
     }
 
-    /// Takes pulled registers. Returns how many were dealt with, and how long to wait before the rest.
+    /// Applies pulled registers. Returns how many were processed, and how long to wait before the rest.
     pub(super) fn take_pulled(
         &self,
         name: &ClientName,
@@ -128,7 +128,7 @@ impl Engine {
         }
     }
 
-    /// Tells the log where a peer has stopped or begun to answer.
+    /// Logs peers that have stopped or started to answer.
     pub(super) fn log_turns(&self) {
         let (now, mut state) = (self.now(), self.locked());
         for peer in &mut state.peers {

@@ -1,4 +1,4 @@
-//! What can be seen of peers from outside, and what an operator can do about one.
+//! Status of peers, and removal of a peer's rules.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use couic_peering::{LinkState, Moment};
 use super::engine::{Engine, Peer, State, Traffic};
 use couic_firewall::rules::{Actor, Claim, Owner};
 
-/// A peer that has not answered for so long is a problem, in milliseconds. A restart is none.
+/// How long a peer may be silent before it is reported as a problem, in milliseconds. Longer than a restart.
 const PATIENCE: u64 = 60_000;
 
-/// How many rules are looked at before others get their turn.
+/// Rules processed per hold of the lock.
 const CHUNK: usize = 1_024;
 
 fn problem((at, message): (u64, String)) -> PeerProblem {
@@ -32,7 +32,7 @@ const fn state_of(state: LinkState) -> PeerState {
 }
 
 impl Engine {
-    /// Every peer that is configured, and everybody else who has sent something.
+    /// Every configured peer, and every other client that has sent rules.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerInfo> {
         let (now, state) = (self.now(), self.locked());
@@ -69,9 +69,8 @@ impl Engine {
         state.peers.iter().filter(late).map(health).collect()
     }
 
-    /// Removes every rule that came from a peer, here and, as a deletion, on all nodes. What it only passed on, and
-    /// this node or another peer wrote, stays as theirs. Returns how many were removed, None where nobody has this
-    /// name.
+    /// Removes every rule of a peer, here and, as a deletion, on all nodes. Rules that the peer only relayed stay, with
+    /// their writer, this node or another peer, as holder. Returns the number removed, None if the name is unknown.
     #[must_use]
     pub fn forget(&self, name: &ClientName, by: &ClientName) -> Option<u64> {
         let known = self.locked().traffic.contains_key(name);
@@ -101,7 +100,7 @@ impl Engine {
         (known || removed > 0).then_some(removed)
     }
 
-    /// True where the rule is gone.
+    /// True if the rule was removed.
     fn forget_one(
         &self,
         state: &mut State,
@@ -136,7 +135,7 @@ impl Engine {
 }
 
 impl State {
-    /// Who wrote a register, where that is this node or a peer that is known.
+    /// The writer of a register, if it is this node or a known peer.
     fn writer(&self, key: RuleKey) -> Option<Owner> {
         let machine = self.replica.get(key)?.record.stamp.node.machine();
         if machine == self.replica.node().machine() {
@@ -155,7 +154,7 @@ impl State {
                     && slot.local.in_force
                     && slot.record.is_live(now.wall)
                 {
-                    // Names are cloned once each.
+                    // Clones each name once.
                     match rules.get_mut(name) {
                         Some(count) => *count += 1,
                         None => {

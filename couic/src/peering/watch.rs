@@ -17,30 +17,30 @@ use couic_peering::RecordState as Says;
 use super::engine::{Engine, Local, State, milliseconds};
 use couic_firewall::rules::{Actor, Claim, Received, Subscription};
 
-/// Events that wait for the thread. What does not fit is found by looking at all rules.
+/// Capacity of the event queue. An overflow causes a full scan.
 const QUEUE: usize = 1 << 16;
 
-/// How long the thread sleeps while nothing happens.
+/// How long the thread waits for an event.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// Changes of so much time are looked at together. Between two rounds nobody waits on the stream, so that the firewall
-/// wakes no thread for each change.
+/// The pause between two rounds, whose changes are processed together. During it no thread waits on the queue, which
+/// saves the firewall a wakeup per change.
 const ROUND: Duration = Duration::from_millis(5);
 
-/// Registers whose time is over are forgotten, and rules tried again that the firewall did not take.
+/// How often old registers are purged and refused rules retried.
 const TIDY: Duration = Duration::from_secs(1);
 
-/// How many rules are looked at before others get their turn.
+/// Rules processed per hold of the lock.
 const CHUNK: usize = 256;
 
 pub(super) fn start(
     engine: Arc<Engine>,
     stop: Arc<AtomicBool>,
 ) -> io::Result<thread::JoinHandle<()>> {
-    // Before the first look, so that nothing falls in between.
+    // Subscribe before the scan, so that no change is missed.
     let shown = engine.firewall.subscribe(QUEUE);
     let hidden = engine.firewall.subscribe_hidden(QUEUE);
-    // Before the first peer is talked to, so that it is told of all that is there.
+    // Scan before connecting to peers, so that existing rules are shared.
     engine.take_stock();
     thread::Builder::new()
         .name("couic-peering".to_owned())
@@ -65,7 +65,7 @@ fn follow(engine: &Engine, [shown, hidden]: [&Subscription; 2], stop: &AtomicBoo
 }
 
 impl Engine {
-    /// Looks at the rules that events are about.
+    /// Absorbs the rules that events refer to.
     fn hear(&self, received: &[Received]) {
         if received.iter().any(|r| r.missed > 0) {
             tracing::debug!("peering missed events: looking at all rules");
@@ -92,8 +92,8 @@ impl Engine {
         }
     }
 
-    /// The rules that are there before anybody is talked to are as old as they say: what others did to them since
-    /// then wins.
+    /// Registers the existing rules, before connecting to peers, with their creation time: later writes of other nodes
+    /// win.
     pub(super) fn take_stock(&self) {
         self.walk_rules(|state, key, held, creation| {
             let Some(held) = held.first() else { return };
@@ -125,7 +125,7 @@ impl Engine {
         }
     }
 
-    /// Looks at every rule, and at every register that should be one.
+    /// Absorbs every rule, and every register that should be in force.
     pub fn look_at_everything(&self) {
         let mut keys = Vec::new();
         self.walk_rules(|_, key, held, _| {
@@ -149,7 +149,7 @@ impl Engine {
         }
     }
 
-    /// What is to be done now and then.
+    /// Periodic maintenance.
     pub(super) fn tidy(&self) {
         let now = self.now();
         while self.locked().replica.bury(now.wall, CHUNK) == CHUNK {}

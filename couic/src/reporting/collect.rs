@@ -1,4 +1,4 @@
-//! The thread between the firewall's events and the dispatcher.
+//! The thread that moves the firewall's events to the dispatcher.
 
 use std::{
     mem,
@@ -18,13 +18,13 @@ use tracing::{error, warn};
 use super::{Counted, report};
 use couic_firewall::rules::{Received, Subscription};
 
-/// How long reports are gathered before they go out together.
+/// How long reports are gathered into a batch.
 const GATHER: Duration = Duration::from_millis(500);
 
-/// How often the queue is emptied meanwhile.
+/// How often the queue is polled meanwhile.
 const EMPTY: Duration = Duration::from_millis(50);
 
-/// How many go out together at most: as many as one request of the webhook takes.
+/// The largest batch: as many reports as one webhook request takes.
 const BATCH: usize = 5_000;
 
 pub(super) struct Collector {
@@ -36,10 +36,10 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// Until told to stop; what has happened by then is handed over.
+    /// Runs until `stop` is set; then drains the pending events.
     pub(super) fn run(self) {
         while !self.stop.load(Relaxed) {
-            // Idle, the first event wakes us; then nobody does until the batch is complete.
+            // While idle, the first event wakes the thread; then it polls until the batch is complete.
             let first = self.events.recv_timeout(GATHER);
             if !first.events.is_empty() || first.missed > 0 {
                 self.gather(first);
@@ -85,7 +85,7 @@ impl Collector {
         }
         let before = self.counted.missed.fetch_add(count, Relaxed);
         let message = format!(
-            "{count} rule changes are not reported: they came faster than they could be written down ({} since the start)",
+            "{count} rule changes are not reported: they came faster than they could be spooled ({} since the start)",
             before + count
         );
         warn!("{message}");
@@ -96,7 +96,7 @@ impl Collector {
     fn notify(&self, kind: Kind, severity: Severity) {
         let notification = Notification::new(kind, severity, self.source.clone());
         if let Err(error) = self.dispatcher.enqueue(&notification) {
-            error!("a notification cannot be handed over and is lost: {error}");
+            error!("a notification cannot be queued and is lost: {error}");
         }
     }
 }

@@ -1,13 +1,13 @@
-//! From an event to its report.
+//! Converts events to reports.
 
 use couic_common::{Metadata, PeerAction, Report};
 
 use couic_firewall::rules::{Actor, EventKind, RuleEvent};
 
-/// The kind of what the daemon itself says.
+/// The metadata kind of changes made by the daemon itself.
 const KIND: &str = "couic";
 
-/// What is reported of an event.
+/// The report of an event.
 #[must_use]
 pub fn report(event: &RuleEvent) -> Report {
     let action = match event.kind {

@@ -1,14 +1,14 @@
-//! Rule changes become reports, and reports go to the webhook and to every other notifier.
+//! Turns rule changes into reports and delivers them to the webhook and every other notifier.
 //!
-//! What holds, whatever the other side does:
-//! - The firewall never waits. It writes each event once, for all that follow; a thread of ours takes them every 50 ms,
-//!   so that the owner of the rules is not even asked to wake somebody at each change.
-//! - What does not fit the queue is counted, logged, and told to the notifiers as a notice.
-//! - From the dispatcher on, everything is on disk, and tried until it is delivered or a dead letter.
+//! What holds, whatever the receivers do:
+//! - The firewall never waits. It writes each event once, for all subscribers; the collector thread polls every 50 ms,
+//!   so that a change does not even cost the firewall a wakeup.
+//! - Events that overflow the queue are counted, logged, and sent to the notifiers as a notice.
+//! - From the dispatcher on, reports are on disk, and retried until they are delivered or dead letters.
 //!
-//! Which reports there are: an added rule and one that was renewed with a new tag or expiration are `add`, with the
-//! figures that now hold; a removed rule is `remove`. Where a client said why, its metadata is passed on untouched.
-//! Where nobody could: an expired rule's says `expired`, a set's names the set, both with the kind `couic`.
+//! A rule that is added, or renewed with a new tag or expiration, is reported as `add` with its current values; a
+//! removed rule as `remove`. The client's metadata, if any, is passed on unchanged. Without a client, the metadata has
+//! the kind `couic`, and the detail `expired` for an expired rule or the set's name for a set's.
 
 mod collect;
 mod convert;
@@ -40,41 +40,41 @@ use couic_firewall::rules::Firewall;
 pub use convert::report;
 pub use operate::Notifiers;
 
-/// Events that wait for our thread, at about 110 bytes each. It empties the queue every 50 ms; more than that holds a
-/// second's worth at full load, or one batch of the API, should the thread get no processor meanwhile.
+/// Capacity of the event queue, at about 110 bytes per event. The collector empties it every 50 ms; the queue holds a
+/// second's worth at full load, or one API batch, in case the thread is not scheduled meanwhile.
 const QUEUE: usize = 262_144;
 
-/// The folder of the spool in the working directory.
+/// The spool's folder in the working directory.
 const SPOOL: &str = "reporting";
 
-/// Why there is no reporting.
+/// Why reporting did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportingError {
-    /// The notifiers cannot be named as configured.
+    /// The configured names of the notifiers are invalid.
     #[error("[reporting] {0}")]
     Notifiers(#[from] DispatchError),
-    /// No thread.
-    #[error("the thread for reporting cannot be started: {0}")]
+    /// The collector thread cannot be started.
+    #[error("cannot start the reporting thread: {0}")]
     Thread(#[from] std::io::Error),
 }
 
-/// What reporting has done.
+/// Counters of reporting.
 #[derive(Debug, Default)]
 pub struct Counted {
-    /// Rule changes that were handed to the notifiers.
+    /// Rule changes passed to the notifiers.
     reported: AtomicU64,
-    /// Rule changes that were lost before that, because they came faster than they could be written down.
+    /// Rule changes lost before that, to a queue overflow.
     missed: AtomicU64,
 }
 
 impl Counted {
-    /// Rule changes that were handed to the notifiers.
+    /// Rule changes passed to the notifiers.
     #[must_use]
     pub fn reported(&self) -> u64 {
         self.reported.load(Relaxed)
     }
 
-    /// Rule changes that nobody was told of. More than none is an alarm.
+    /// Rule changes that were never reported. Any is an alarm.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.missed.load(Relaxed)
@@ -90,14 +90,14 @@ pub struct Reporting {
 }
 
 impl Reporting {
-    /// Starts every notifier and follows the firewall from now on. Call it inside the tokio runtime that is to
-    /// deliver, before rules are loaded, so that those are reported too. Also answers which notifiers could not be
-    /// started: they are shown as failed, and what is meant for them is kept.
+    /// Starts every notifier and subscribes to the firewall. Must be called within the tokio runtime that delivers, and
+    /// before rules are loaded, so that those are reported too. Also returns the notifiers that could not be started:
+    /// they are shown as failed, and their notifications stay queued.
     ///
     /// `source` is this server's name, `spawner` comes from [`start_spawner`].
     ///
     /// # Errors
-    /// [`ReportingError`]. A notifier that does not start is none.
+    /// [`ReportingError`]. A notifier that cannot be started is not an error.
     pub async fn start(
         wanted: &config::Reporting,
         plugins_dir: &Path,
@@ -120,12 +120,12 @@ impl Reporting {
         let spool = working_dir.join(SPOOL);
         let dispatcher =
             NotificationDispatcher::start("reporting", source, Some(&spool), members.collect())?;
-        let reporting = Self::follow(firewall, Arc::new(dispatcher), source)?;
+        let reporting = Self::subscribe(firewall, Arc::new(dispatcher), source)?;
         Ok((reporting, failed))
     }
 
-    /// Follows the firewall on behalf of this dispatcher.
-    fn follow(
+    /// Subscribes to the firewall on behalf of this dispatcher.
+    fn subscribe(
         firewall: &Firewall,
         dispatcher: Arc<NotificationDispatcher>,
         source: &str,
@@ -155,30 +155,28 @@ impl Reporting {
         Notifiers::new(Arc::clone(&self.dispatcher), Arc::clone(&self.counted))
     }
 
-    /// What was reported and what was not.
+    /// The counters.
     #[must_use]
     pub fn counted(&self) -> &Arc<Counted> {
         &self.counted
     }
 
-    /// Hands over what the firewall has said so far, and delivers for at most this time. What is left stays in the
-    /// spool.
+    /// Drains the pending events into the dispatcher, and delivers for at most `within`. The rest stays in the spool.
     pub async fn stop(self, within: Duration) -> Vec<Leftover> {
         self.stop.store(true, Relaxed);
         let ended = tokio::task::spawn_blocking(|| self.thread.join()).await;
         if !matches!(ended, Ok(Ok(()))) {
-            tracing::error!("the thread for reporting did not end as it should");
+            tracing::error!("the reporting thread panicked");
         }
         self.dispatcher.drain(within).await
     }
 }
 
-/// Starts the process that starts those of isolated notifiers, where there are any: later this process cannot, since it
-/// runs no programs any more. Call it while the process has what it was started with: as root it sees to it that
-/// plugins run as `nobody`.
+/// Starts the helper process that spawns isolated notifiers, if any is configured: after confinement, the daemon
+/// itself cannot exec. Must be called before privileges are dropped: as root, it runs plugins as `nobody`.
 ///
 /// # Errors
-/// What the system says.
+/// I/O errors from starting the process.
 pub fn start_spawner(
     wanted: &config::Reporting,
     plugins_dir: &Path,
@@ -196,7 +194,7 @@ pub fn start_spawner(
     Spawner::start(&ChildCommand::itself(), own, RunAs::default()).map(Some)
 }
 
-/// The notifiers that this build of the daemon cannot have, with the reason.
+/// The configured notifiers that this build does not support, with the reason.
 #[must_use]
 pub fn unavailable(wanted: &config::Reporting, plugins_dir: &Path) -> Vec<Failed> {
     if !wanted.enabled {
@@ -216,7 +214,7 @@ fn loader(plugins_dir: &Path, spawner: Option<Spawner>) -> Loader {
         .with::<Slack>("slack")
 }
 
-/// The webhook first.
+/// All configured notifiers, the webhook first.
 fn notifiers(wanted: &config::Reporting) -> Vec<NotifierConfig> {
     let webhook = wanted
         .webhook
@@ -230,9 +228,9 @@ fn notifiers(wanted: &config::Reporting) -> Vec<NotifierConfig> {
 
 fn policy(wanted: &NotifierConfig) -> Policy {
     Policy {
-        // The notifier itself gives up first, with a better reason; the webhook after 2 s.
+        // Longer than the notifier's own timeout (2 s for the webhook), whose error is more precise.
         timeout: Duration::from_secs(wanted.timeout_secs + 5),
-        // A machine wants every change; people are better served with figures where there are too many.
+        // Machines need every change; chats get totals when there are too many.
         merge: if matches!(wanted.plugin.as_str(), "discord" | "slack") {
             Merge::Digest
         } else {

@@ -1,4 +1,4 @@
-//! What the API, health and metrics know of notifiers, and what operators do with them.
+//! Status and operation of notifiers, for the API, health and metrics.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,10 +8,10 @@ use tokio::time::{Instant, timeout};
 
 use super::Counted;
 
-/// How long a test waits for its result: an attempt under way and the sample, each with the usual time limit.
+/// How long a test waits for its result: for an attempt in progress and the sample, each with the default timeout.
 const TEST_PATIENCE: Duration = Duration::from_secs(90);
 
-/// The notifiers while reporting runs. Cheap to clone.
+/// A handle on the running notifiers. Cheap to clone.
 #[derive(Clone)]
 pub struct Notifiers {
     dispatcher: Arc<NotificationDispatcher>,
@@ -19,7 +19,7 @@ pub struct Notifiers {
 }
 
 impl Notifiers {
-    /// Those that this dispatcher delivers to.
+    /// The notifiers of this dispatcher.
     #[must_use]
     pub fn new(dispatcher: Arc<NotificationDispatcher>, counted: Arc<Counted>) -> Self {
         Self {
@@ -28,7 +28,7 @@ impl Notifiers {
         }
     }
 
-    /// What was reported and what was not.
+    /// The counters.
     #[must_use]
     pub fn counted(&self) -> &Counted {
         &self.counted
@@ -58,7 +58,7 @@ impl Notifiers {
         })
     }
 
-    /// What somebody must look at.
+    /// Problems that need an operator.
     #[must_use]
     pub fn problems(&self) -> Vec<NotifierProblem> {
         let of = |info: NotifierInfo| {
@@ -71,10 +71,10 @@ impl Notifiers {
         self.list().into_iter().flat_map(of).collect()
     }
 
-    /// Delivers a sample, and tells how that ended. One that fails is a result, too.
+    /// Delivers a sample and returns the outcome. A failed delivery is an outcome, too.
     ///
     /// # Errors
-    /// [`OperateError`], but for [`OperateError::NotDelivered`].
+    /// [`OperateError`], except [`OperateError::NotDelivered`].
     pub async fn test(&self, name: &NotifierName) -> Result<NotifierTest, OperateError> {
         let begun = Instant::now();
         let ended = timeout(TEST_PATIENCE, self.dispatcher.test(name.as_str())).await;
@@ -101,14 +101,14 @@ impl Notifiers {
             Err(_) => {
                 let seconds = TEST_PATIENCE.as_secs();
                 test.message = Some(format!(
-                    "no result within {seconds} s: an attempt is still under way"
+                    "no result within {seconds} s: an attempt is still in progress"
                 ));
             }
         }
         Ok(test)
     }
 
-    /// At most `limit` dead letters behind the one with key `after`, the oldest first.
+    /// At most `limit` dead letters after the one with key `after`, oldest first.
     ///
     /// # Errors
     /// [`OperateError::Unknown`].
@@ -123,7 +123,7 @@ impl Notifiers {
         Ok(wanted.take(limit).collect())
     }
 
-    /// Puts one dead letter, or all, back into the queue. Answers how many.
+    /// Puts one dead letter, or all, back into the queue. Returns how many.
     ///
     /// # Errors
     /// [`OperateError::Unknown`], [`OperateError::NoSuchLetter`].
@@ -132,7 +132,7 @@ impl Notifiers {
         Ok(count as u64)
     }
 
-    /// Forgets one dead letter, or all. Answers how many.
+    /// Deletes one dead letter, or all. Returns how many.
     ///
     /// # Errors
     /// [`OperateError::Unknown`], [`OperateError::NoSuchLetter`].
@@ -141,7 +141,7 @@ impl Notifiers {
         Ok(count as u64)
     }
 
-    /// Lets a failed notifier try again, and one that waits between attempts try now.
+    /// Retries now: a failed notifier, and one that is backing off.
     ///
     /// # Errors
     /// [`OperateError::Unknown`].

@@ -1,4 +1,4 @@
-//! What is reported, and that nobody waits for it.
+//! What is reported, and that the firewall never waits for it.
 
 use std::sync::mpsc;
 
@@ -12,9 +12,9 @@ use couic_firewall::{
     rules::{Actor, ClaimRequest, ManualClock, Origin, SetCatalog},
 };
 
-/// Sends on what it is given; answers never, where it hangs.
+/// Forwards notifications into a channel; never returns if `hangs`.
 struct Channel {
-    told: parking_lot::Mutex<mpsc::Sender<Notification>>,
+    sent: parking_lot::Mutex<mpsc::Sender<Notification>>,
     hangs: bool,
 }
 
@@ -25,7 +25,7 @@ impl Notifier for Channel {
     }
 
     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
-        self.told.lock().send(notification.clone()).unwrap();
+        self.sent.lock().send(notification.clone()).unwrap();
         if self.hangs {
             std::future::pending::<()>().await;
         }
@@ -45,13 +45,13 @@ fn firewall() -> (Arc<Firewall>, Arc<ManualClock>) {
     (Arc::new(firewall), clock)
 }
 
-fn following(firewall: &Firewall, hangs: bool) -> (Reporting, mpsc::Receiver<Notification>) {
-    let (told, hears) = mpsc::channel();
-    let told = parking_lot::Mutex::new(told);
-    let member = Member::new(Arc::new(Channel { told, hangs }), Policy::default());
+fn subscribed(firewall: &Firewall, hangs: bool) -> (Reporting, mpsc::Receiver<Notification>) {
+    let (sent, received) = mpsc::channel();
+    let sent = parking_lot::Mutex::new(sent);
+    let member = Member::new(Arc::new(Channel { sent, hangs }), Policy::default());
     let group = NotificationDispatcher::start("t", "here", None, vec![member]).unwrap();
-    let reporting = Reporting::follow(firewall, Arc::new(group), "here").unwrap();
-    (reporting, hears)
+    let reporting = Reporting::subscribe(firewall, Arc::new(group), "here").unwrap();
+    (reporting, received)
 }
 
 fn origin(metadata: Option<Metadata>) -> Origin {
@@ -69,8 +69,8 @@ fn rule(cidr: &str, expiration: u64) -> ClaimRequest {
     }
 }
 
-fn reports(hears: &mpsc::Receiver<Notification>) -> Vec<Report> {
-    hears
+fn reports(received: &mpsc::Receiver<Notification>) -> Vec<Report> {
+    received
         .try_iter()
         .flat_map(|notification| match notification.kind {
             Kind::Reports(reports) => reports,
@@ -82,7 +82,7 @@ fn reports(hears: &mpsc::Receiver<Notification>) -> Vec<Report> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_change_is_reported_in_order_with_its_reason() {
     let (firewall, clock) = firewall();
-    let (reporting, hears) = following(&firewall, false);
+    let (reporting, received) = subscribed(&firewall, false);
     let words: Metadata =
         serde_json::from_str(r#"{"kind":"f2b","detail":"sshd","extra":{"z":1,"a":[2]}}"#).unwrap();
     let drop = RulePolicy::Drop;
@@ -112,8 +112,8 @@ async fn every_change_is_reported_in_order_with_its_reason() {
     let left = reporting.stop(Duration::from_secs(60)).await;
     assert_eq!(left, []);
 
-    let told = reports(&hears);
-    let seen: Vec<_> = told
+    let sent = reports(&received);
+    let seen: Vec<_> = sent
         .iter()
         .map(|r| {
             let detail = r.metadata.as_ref().map(|m| m.detail.as_str());
@@ -135,13 +135,13 @@ async fn every_change_is_reported_in_order_with_its_reason() {
         (remove, ignore, 0, None, 1_010),
     ];
     assert_eq!(seen, expected);
-    assert_eq!(told[0].metadata.as_ref(), Some(&words), "untouched");
+    assert_eq!(sent[0].metadata.as_ref(), Some(&words), "untouched");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_set_reload_is_reported_as_what_it_changes() {
+async fn a_set_reload_reports_only_its_changes() {
     let (firewall, _) = firewall();
-    let (reporting, hears) = following(&firewall, false);
+    let (reporting, received) = subscribed(&firewall, false);
     let dir = tempfile::tempdir().unwrap();
     let store = couic_firewall::rules::SetStore::open(dir.path()).unwrap();
     let name = "bots".parse().unwrap();
@@ -156,8 +156,8 @@ async fn a_set_reload_is_reported_as_what_it_changes() {
         .unwrap();
     firewall.replace_sets(&SetCatalog::default()).unwrap();
     reporting.stop(Duration::from_secs(60)).await;
-    let told = reports(&hears);
-    let seen: Vec<_> = told
+    let sent = reports(&received);
+    let seen: Vec<_> = sent
         .iter()
         .map(|r| {
             (
@@ -175,7 +175,7 @@ async fn a_set_reload_is_reported_as_what_it_changes() {
         (remove, cidrs[0], "set bots"),
     ];
     assert_eq!(seen, expected);
-    assert_eq!(told[0].entry.tag.as_ref().unwrap().as_str(), "bots.couic");
+    assert_eq!(sent[0].entry.tag.as_ref().unwrap().as_str(), "bots.couic");
 }
 
 fn adds(firewall: &Firewall, from: u32, count: u32) {
@@ -191,21 +191,21 @@ fn adds(firewall: &Firewall, from: u32, count: u32) {
     }
 }
 
-/// The firewall publishes into a queue and nobody behind that queue can reach it. A firewall that waited for the
-/// endpoint would never get through these adds.
+/// The firewall publishes into a queue that has no back-pressure. A firewall that waited for the endpoint would never
+/// get through these adds.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hanging_endpoint_slows_nobody_down() {
+async fn a_hanging_endpoint_does_not_block_the_firewall() {
     const ADDS: u32 = 20_000;
-    let (followed, _) = firewall();
-    let (reporting, hears) = following(&followed, true);
-    adds(&followed, 0, ADDS);
+    let (firewall, _) = firewall();
+    let (reporting, received) = subscribed(&firewall, true);
+    adds(&firewall, 0, ADDS);
     couic_testkit::until("all are counted", couic_testkit::LONG, || {
         let counted = reporting.counted();
         (counted.reported() + counted.missed() >= u64::from(ADDS)).then_some(())
     });
     assert_eq!(reporting.counted().missed(), 0);
     assert!(
-        hears.try_iter().count() <= 1,
+        received.try_iter().count() <= 1,
         "one attempt hangs, nothing overtakes it"
     );
     let left = reporting.stop(Duration::from_millis(10)).await;
@@ -216,7 +216,7 @@ async fn a_hanging_endpoint_slows_nobody_down() {
 async fn a_hundred_thousand_changes_at_once_are_all_reported_in_order() {
     const COUNT: u32 = 100_000;
     let (firewall, _) = firewall();
-    let (reporting, hears) = following(&firewall, false);
+    let (reporting, received) = subscribed(&firewall, false);
     let hosts = (0..COUNT).map(|n| Cidr::host(std::net::Ipv4Addr::from_bits(n).into()));
     let jobs = hosts.clone().map(|cidr| {
         let rule = ClaimRequest {
@@ -230,16 +230,16 @@ async fn a_hundred_thousand_changes_at_once_are_all_reported_in_order() {
     let counted = Arc::clone(reporting.counted());
     assert_eq!(reporting.stop(Duration::from_secs(60)).await, []);
     assert_eq!((counted.reported(), counted.missed()), (COUNT.into(), 0));
-    let told = reports(&hears);
-    assert!(told.iter().map(|report| report.entry.cidr).eq(hosts));
+    let sent = reports(&received);
+    assert!(sent.iter().map(|report| report.entry.cidr).eq(hosts));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_missed_is_counted_and_told() {
+async fn missed_events_are_counted_and_sent_as_a_notice() {
     let (firewall, _) = firewall();
-    let (told, hears) = mpsc::channel();
-    let told = parking_lot::Mutex::new(told);
-    let member = Member::new(Arc::new(Channel { told, hangs: false }), Policy::default());
+    let (sent, received) = mpsc::channel();
+    let sent = parking_lot::Mutex::new(sent);
+    let member = Member::new(Arc::new(Channel { sent, hangs: false }), Policy::default());
     let group = NotificationDispatcher::start("t", "here", None, vec![member]).unwrap();
     let events = firewall.subscribe(2);
     adds(&firewall, 0, 5);
@@ -257,7 +257,7 @@ async fn what_was_missed_is_counted_and_told() {
         .unwrap();
     dispatcher.drain(Duration::from_secs(60)).await;
     assert_eq!((counted.missed(), counted.reported()), (3, 2));
-    let notice = hears.try_iter().find_map(|n| match n.kind {
+    let notice = received.try_iter().find_map(|n| match n.kind {
         Kind::Notice(notice) => Some(notice),
         _ => None,
     });

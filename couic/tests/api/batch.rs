@@ -1,4 +1,4 @@
-//! Batches, as an array and as lines.
+//! Batches, as a JSON array and as NDJSON.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn counts(reply: &Reply) -> [u64; 5] {
 }
 
 #[tokio::test]
-async fn each_job_is_judged_by_itself_in_both_forms() {
+async fn each_job_is_validated_on_its_own_in_both_forms() {
     let jobs = [
         add("1.0.0.0/8"),
         add("1.0.0.0/8"),
@@ -72,7 +72,7 @@ async fn a_job_is_an_object() {
 }
 
 #[tokio::test]
-async fn removes_do_not_care_for_expired_expirations() {
+async fn removes_ignore_expired_expirations() {
     let test = start();
     test.add("drop", "1.0.0.0/8", None).await;
     let job = json!([{"action": "remove", "entry": {"cidr": "1.0.0.0/8", "expiration": 5, "tag": "x.couic"}}]);
@@ -157,7 +157,7 @@ async fn a_bad_array_changes_nothing() {
 }
 
 #[tokio::test]
-async fn lines_may_be_more_than_any_limit_on_bodies() {
+async fn ndjson_may_exceed_the_body_limit() {
     let test = start();
     let filler = "y".repeat(1000);
     let text: String = (0..20_000_u32)
@@ -179,7 +179,7 @@ async fn lines_may_be_more_than_any_limit_on_bodies() {
 }
 
 #[tokio::test]
-async fn the_first_thousand_failures_are_told_in_order() {
+async fn the_first_thousand_failures_are_reported_in_order() {
     let test = start();
     let text: String = (0..3000)
         .map(|i| match i % 3 {
@@ -190,14 +190,14 @@ async fn the_first_thousand_failures_are_told_in_order() {
         .collect();
     let reply = lines(&test, &text).await.is(200);
     assert_eq!(counts(&reply), [1, 0, 999, 0, 2000]);
-    let told: Vec<u64> = reply.json()["failures"]
+    let reported: Vec<u64> = reply.json()["failures"]
         .as_array()
         .unwrap()
         .iter()
         .map(|failure| failure["index"].as_u64().unwrap())
         .collect();
     let expected: Vec<u64> = (0..3000).filter(|i| i % 3 != 2).take(1000).collect();
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }
 
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn a_full_table_fails_the_jobs_that_do_not_fit() {
 }
 
 #[tokio::test]
-async fn a_failing_data_plane_fails_the_job_and_tells_nothing() {
+async fn a_failing_data_plane_fails_the_job_without_details() {
     let test = start();
     test.plane.fail_put_after(1);
     let jobs: Vec<Value> = (1..=3).map(|i| add(&format!("{i}.0.0.0/8"))).collect();
@@ -240,7 +240,7 @@ async fn a_failing_data_plane_fails_the_job_and_tells_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_set_defines_is_not_removed() {
+async fn rules_of_sets_are_not_removed() {
     let test = start();
     test.post(
         "/v1/sets/drop",
@@ -259,7 +259,7 @@ async fn what_a_set_defines_is_not_removed() {
 }
 
 #[tokio::test]
-async fn the_client_stands_in_the_events() {
+async fn events_name_the_client() {
     let test = start();
     let events = test.api.firewall.subscribe(10);
     test.post("/v1/drop/batch", &json!([add("1.0.0.0/8")]))

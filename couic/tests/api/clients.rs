@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::start;
 
 #[tokio::test]
-async fn a_client_is_made_with_a_token_that_works() {
+async fn a_new_client_has_a_valid_token() {
     let test = start();
     let body = json!({"name": "web-1_A", "group": "clientro"});
     let made = test.post("/v1/client", &body).await.is(201).json();
@@ -54,7 +54,7 @@ async fn the_list_has_couicctl_and_every_group() {
 }
 
 #[tokio::test]
-async fn bad_names_and_groups_are_422_both_at_once() {
+async fn bad_names_and_groups_are_reported_together_as_422() {
     let test = start();
     let reply = test
         .post("/v1/client", &json!({"name": "a.b", "group": "root"}))
@@ -97,7 +97,7 @@ async fn malformed_clients_are_400() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_is_422() {
+async fn a_duplicate_name_is_422() {
     let test = start();
     let before = test.token(Group::Peering);
     let reply = test
@@ -108,7 +108,7 @@ async fn a_name_that_is_taken_is_422() {
 }
 
 #[tokio::test]
-async fn couicctl_stays() {
+async fn the_client_couicctl_cannot_be_deleted() {
     let test = start();
     test.delete("/v1/client/couicctl")
         .await
@@ -117,7 +117,7 @@ async fn couicctl_stays() {
 }
 
 #[tokio::test]
-async fn clients_that_are_not_there_are_404() {
+async fn unknown_clients_are_404() {
     let test = start();
     for path in [
         "/v1/client/nobody",
@@ -131,7 +131,7 @@ async fn clients_that_are_not_there_are_404() {
 }
 
 #[tokio::test]
-async fn no_error_tells_a_token() {
+async fn errors_never_contain_a_token() {
     let test = start();
     let tokens: Vec<String> = Group::ALL
         .into_iter()

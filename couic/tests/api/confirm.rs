@@ -1,4 +1,4 @@
-//! Changes that are undone unless they are confirmed.
+//! Changes that are undone unless confirmed.
 
 use couic_common::Group;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ async fn cidrs(test: &TestApi, path: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_change_waits_and_is_undone_or_stays() {
+async fn a_pending_change_is_undone_or_confirmed() {
     let test = start();
     let ban = json!({"cidr": "192.0.2.7/32", "expiration": 0});
     let made = send(&test, "POST", "/v1/drop", &ban).await.is(201);
@@ -54,16 +54,16 @@ async fn a_change_waits_and_is_undone_or_stays() {
     test.api.confirmations.undo_due();
     assert_eq!(cidrs(&test, "/v1/drop").await, ["192.0.2.7/32"]);
     let reply = test.post("/v1/confirm", &json!(null)).await;
-    let told = reply.json()["message"].as_str().unwrap().to_owned();
+    let message = reply.json()["message"].as_str().unwrap().to_owned();
     reply.error(404, "not_found");
     assert!(
-        told.contains(&second) && told.contains("was undone 0 s ago"),
-        "{told}"
+        message.contains(&second) && message.contains("was undone 0 s ago"),
+        "{message}"
     );
 }
 
 #[tokio::test]
-async fn what_was_refused_does_not_wait() {
+async fn refused_requests_are_not_pending() {
     let test = start();
     test.add("drop", "192.0.2.7/32", None).await;
     let ban = json!({"cidr": "192.0.2.7/32", "expiration": 0});
@@ -144,7 +144,7 @@ async fn a_batch_is_one_change() {
 }
 
 #[tokio::test]
-async fn a_large_batch_and_its_removal_by_tag_come_back() {
+async fn a_large_batch_and_a_delete_by_tag_are_undone() {
     let test = start();
     let lines: String = (0..3_000)
         .map(|n| format!("{{\"action\":\"add\",\"entry\":{{\"cidr\":\"10.0.{}.{}/32\",\"expiration\":0,\"tag\":\"t\"}}}}\n", n / 256, n % 256))
@@ -172,7 +172,7 @@ async fn a_large_batch_and_its_removal_by_tag_come_back() {
 }
 
 #[tokio::test]
-async fn sets_and_their_reload() {
+async fn set_changes_and_reloads_are_undone() {
     let test = start();
     let reload = || {
         test.ask("POST", "/v1/sets/reload")
@@ -217,7 +217,7 @@ async fn sets_and_their_reload() {
 }
 
 #[tokio::test]
-async fn others_see_and_confirm_their_own_and_admins_all() {
+async fn clients_confirm_their_own_changes_and_admins_all() {
     let test = start();
     let ban = json!({"cidr": "192.0.2.7/32", "expiration": 0});
     let asked = test
@@ -309,19 +309,19 @@ async fn the_header_is_a_number_on_routes_that_can_be_undone() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_kept_is_not_done() {
+async fn a_change_that_cannot_be_recorded_is_refused() {
     let test = start();
     let dir = test.dir.path().join("confirm");
     std::fs::remove_dir(&dir).unwrap();
-    // Something that is no directory.
+    // A file in the directory's place.
     std::fs::write(&dir, "").unwrap();
     let ban = json!({"cidr": "192.0.2.7/32", "expiration": 0});
     let refused = send(&test, "POST", "/v1/drop", &ban).await;
-    let told = refused.json()["message"].as_str().unwrap().to_owned();
+    let message = refused.json()["message"].as_str().unwrap().to_owned();
     refused.error(503, "internal");
     assert!(
-        told.contains("directory confirm") && told.contains("nothing was done"),
-        "{told}"
+        message.contains("directory confirm") && message.contains("nothing was done"),
+        "{message}"
     );
     let batch = json!([{"action": "add", "entry": {"cidr": "192.0.2.7/32", "expiration": 0}}]);
     let outcome = send(&test, "POST", "/v1/drop/batch", &batch)
@@ -345,7 +345,7 @@ async fn what_cannot_be_kept_is_not_done() {
 }
 
 #[tokio::test]
-async fn a_directory_that_was_deleted_is_made_again() {
+async fn a_deleted_directory_is_recreated() {
     let test = start();
     std::fs::remove_dir(test.dir.path().join("confirm")).unwrap();
     let ban = json!({"cidr": "192.0.2.7/32", "expiration": 0});
@@ -355,7 +355,7 @@ async fn a_directory_that_was_deleted_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_set_file_that_was_left_alone_is_told_until_the_reload() {
+async fn a_set_file_not_in_force_is_reported_until_the_reload() {
     let test = start();
     let set = json!({"name": "s", "entries": ["192.0.2.1/32"]});
     test.post("/v1/sets/drop", &set).await.is(201);
@@ -369,10 +369,10 @@ async fn a_set_file_that_was_left_alone_is_told_until_the_reload() {
     let health = test.anonymous("GET", "/v1/health").send().await.is(200);
     let health = health.json();
     assert_eq!(health["status"], "degraded");
-    let told = health["confirm_problems"][0].as_str().unwrap();
+    let message = health["confirm_problems"][0].as_str().unwrap();
     assert!(
-        told.starts_with("sets/drop/s.couic is NOT in force"),
-        "{told}"
+        message.starts_with("sets/drop/s.couic is NOT in force"),
+        "{message}"
     );
     let listed = test.get("/v1/confirm").await.json();
     assert_eq!(listed["problems"], health["confirm_problems"]);

@@ -1,11 +1,11 @@
-//! Entries one at a time.
+//! Single entries.
 
 use serde_json::{Value, json};
 
 use crate::support::{NOW, start, start_counting, start_with};
 
 #[tokio::test]
-async fn an_add_answers_the_entry_with_its_network_address() {
+async fn an_add_returns_the_entry_with_its_network_address() {
     let test = start();
     let body = json!({"cidr": "192.168.1.100/24", "expiration": NOW + 60, "tag": "ssh"});
     let reply = test.post("/v1/drop", &body).await.is(201);
@@ -60,7 +60,7 @@ async fn an_empty_tag_means_none() {
 }
 
 #[tokio::test]
-async fn metadata_reaches_the_event_untouched() {
+async fn metadata_reaches_the_event_unchanged() {
     let test = start();
     let events = test.api.firewall.subscribe(10);
     let metadata = json!({"kind": "fail2ban", "detail": "sshd", "extra": {"n": [1, {"x": null}]}});
@@ -83,7 +83,7 @@ async fn metadata_reaches_the_event_untouched() {
 }
 
 #[tokio::test]
-async fn every_bad_value_is_named_at_once() {
+async fn all_bad_values_are_reported_at_once() {
     let test = start();
     let body = json!({"cidr": "1.2.3.4", "expiration": NOW, "tag": "a b"});
     let fields = test.post("/v1/drop", &body).await.error(422, "invalid");
@@ -114,7 +114,7 @@ async fn invalid_cidrs_are_422() {
 }
 
 #[tokio::test]
-async fn boundary_cidrs_are_taken() {
+async fn boundary_cidrs_are_accepted() {
     let test = start();
     for (cidr, shown) in [
         ("0.0.0.0/0", "0.0.0.0/0"),
@@ -131,7 +131,7 @@ async fn boundary_cidrs_are_taken() {
 }
 
 #[tokio::test]
-async fn tags_follow_their_rules() {
+async fn tags_are_validated() {
     let test = start();
     for (i, (tag, status)) in [
         ("x".repeat(64), 201),
@@ -157,7 +157,7 @@ async fn tags_follow_their_rules() {
 }
 
 #[tokio::test]
-async fn an_expiration_is_later_than_now() {
+async fn expirations_must_be_in_the_future() {
     let test = start();
     for (i, (expiration, status)) in [
         (0, 201),
@@ -175,7 +175,7 @@ async fn an_expiration_is_later_than_now() {
 }
 
 #[tokio::test]
-async fn an_entry_that_is_there_is_a_conflict() {
+async fn an_existing_entry_is_a_conflict() {
     let test = start();
     test.add("drop", "1.2.3.0/24", None).await;
     let again = json!({"cidr": "1.2.3.99/24", "expiration": NOW + 5, "tag": "other"});
@@ -186,7 +186,7 @@ async fn an_entry_that_is_there_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn one_entry_is_read_and_deleted_whatever_its_host_bits() {
+async fn entries_are_read_and_deleted_regardless_of_host_bits() {
     let test = start();
     test.add("drop", "10.1.2.0/24", Some("t")).await;
     test.add("drop", "2001:db8::/32", None).await;
@@ -213,7 +213,7 @@ async fn one_entry_is_read_and_deleted_whatever_its_host_bits() {
 }
 
 #[tokio::test]
-async fn an_expired_entry_is_gone_and_may_be_added_again() {
+async fn an_expired_entry_is_removed_and_can_be_added_again() {
     let test = start();
     let body = json!({"cidr": "1.2.3.4/32", "expiration": NOW + 1});
     test.post("/v1/drop", &body).await.is(201);
@@ -229,7 +229,7 @@ async fn an_expired_entry_is_gone_and_may_be_added_again() {
 }
 
 #[tokio::test]
-async fn what_a_set_defines_cannot_be_deleted() {
+async fn rules_of_sets_cannot_be_deleted() {
     let test = start();
     let set = json!({"name": "office", "entries": ["10.0.0.0/8"]});
     test.post("/v1/sets/ignore", &set).await.is(201);
@@ -271,7 +271,7 @@ async fn a_full_table_refuses_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_failing_data_plane_is_a_500_that_tells_nothing() {
+async fn a_failing_data_plane_is_a_500_without_details() {
     let test = start();
     test.plane.fail_put_after(0);
     let body = json!({"cidr": "3.0.0.0/8", "expiration": 0});
@@ -286,7 +286,7 @@ async fn a_failing_data_plane_is_a_500_that_tells_nothing() {
 }
 
 #[tokio::test]
-async fn entries_go_by_tag() {
+async fn entries_are_deleted_by_tag() {
     let test = start();
     for (cidr, tag) in [
         ("1.0.0.0/8", Some("ssh")),
@@ -329,7 +329,7 @@ async fn entries_go_by_tag() {
 }
 
 #[tokio::test]
-async fn lookup_says_what_happens_and_why() {
+async fn lookup_returns_verdict_and_reason() {
     let test = start();
     test.add("drop", "10.0.0.0/8", Some("wide")).await;
     test.add("drop", "10.1.0.0/16", Some("narrow")).await;
@@ -360,7 +360,7 @@ async fn lookup_says_what_happens_and_why() {
 }
 
 #[tokio::test]
-async fn hits_are_shown_wherever_the_rule_is_and_only_where_they_are_counted() {
+async fn hits_are_shown_in_every_view_if_hits_are_counted() {
     let test = start_counting();
     test.add("drop", "198.51.100.0/24", None).await;
     test.add("drop", "198.51.100.7/32", None).await;

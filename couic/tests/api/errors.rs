@@ -1,4 +1,4 @@
-//! Statuses that every route shares: 400, 401, 404, 405, 413, 500, and `HEAD`.
+//! Statuses common to all routes: 400, 401, 404, 405, 413, 500, and `HEAD`.
 
 use couic_common::{Group, HealthStatus};
 use serde_json::json;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::support::{healthy, start};
 
-/// What is no EntryRequest, in every way.
+/// Every kind of invalid EntryRequest.
 const MALFORMED: &[&str] = &[
     "",
     " ",
@@ -76,7 +76,7 @@ async fn the_same_bodies_are_422_for_a_peer() {
 }
 
 #[tokio::test]
-async fn deep_nesting_is_refused_not_followed() {
+async fn deep_nesting_is_refused_without_recursion() {
     let test = start();
     let deep = format!(
         "{{\"cidr\":\"1.2.3.4/32\",\"expiration\":0,\"metadata\":{{\"kind\":\"k\",\"detail\":\"d\",\"extra\":{{\"a\":{}{}}}}}}}",
@@ -94,7 +94,7 @@ async fn deep_nesting_is_refused_not_followed() {
 }
 
 #[tokio::test]
-async fn the_reason_says_where() {
+async fn the_message_has_line_and_column() {
     let test = start();
     let reply = test
         .ask("POST", "/v1/drop")
@@ -136,7 +136,7 @@ async fn content_types() {
 }
 
 #[tokio::test]
-async fn every_way_of_having_no_token_is_401() {
+async fn missing_and_invalid_tokens_are_401() {
     let test = start();
     let token = test.token(Group::Admin);
     let asked = || test.anonymous("GET", "/v1/drop");
@@ -158,7 +158,7 @@ async fn every_way_of_having_no_token_is_401() {
         let text = String::from_utf8_lossy(&reply.body).into_owned();
         assert!(
             !text.contains(&token.to_string()),
-            "the token is told: {text}"
+            "the token is in the response: {text}"
         );
         reply.error(401, "unauthorized");
     }
@@ -167,7 +167,7 @@ async fn every_way_of_having_no_token_is_401() {
 }
 
 #[tokio::test]
-async fn a_deleted_client_is_nobody() {
+async fn the_token_of_a_deleted_client_is_401() {
     let test = start();
     let token = format!("Bearer {}", test.token(Group::ClientRo));
     let asked = || {
@@ -180,7 +180,7 @@ async fn a_deleted_client_is_nobody() {
 }
 
 #[tokio::test]
-async fn path_method_token_variables_body_in_this_order() {
+async fn checks_are_path_method_token_variables_body_in_this_order() {
     let test = start();
     test.anonymous("GET", "/v1/nothing/here")
         .send()
@@ -252,7 +252,7 @@ async fn bad_path_variables_are_400() {
     ] {
         let reply = test.get(path).await;
         if path.ends_with("/1.2.3.4/") {
-            // The slash at the end does not count, and nothing has three parts of that kind.
+            // A trailing slash is ignored, and no route has three parts of that kind.
             reply.error(404, "not_found");
         } else {
             reply.error(400, "bad_request");
@@ -260,7 +260,7 @@ async fn bad_path_variables_are_400() {
     }
 }
 
-/// Paths with the methods that they serve.
+/// Paths with their methods.
 const SERVED: &[(&str, &str)] = &[
     ("/v1/health", "GET, HEAD"),
     ("/v1/openapi.json", "GET, HEAD"),
@@ -280,7 +280,7 @@ const SERVED: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn methods_that_a_path_does_not_serve_are_405() {
+async fn unsupported_methods_are_405() {
     let test = start();
     for (path, allow) in SERVED {
         for method in [
@@ -360,7 +360,7 @@ async fn a_body_over_16_mib_is_413() {
         assert_eq!(reply.headers["connection"], "close", "{path}");
         reply.error(413, "bad_request");
     }
-    // Not announced.
+    // Without a Content-Length.
     let asked = test
         .ask("POST", "/v1/drop")
         .text(&body)
@@ -369,7 +369,7 @@ async fn a_body_over_16_mib_is_413() {
 }
 
 #[tokio::test]
-async fn health_needs_no_token_and_says_503_where_nothing_filters() {
+async fn health_needs_no_token_and_is_503_if_nothing_is_filtered() {
     let test = start();
     let reply = test
         .anonymous("GET", "/v1/health")

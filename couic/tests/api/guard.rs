@@ -1,4 +1,4 @@
-//! The guard rails, as requests meet them.
+//! The guard rails of the API.
 
 use couic_common::Group;
 use couic_firewall::dataplane::Limits;
@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::support::{HOST, start, start_with};
 
-/// What cuts off the tests' host.
+/// A network that contains the tests' host.
 const CUTS: &str = "198.51.100.0/24";
 
 #[tokio::test]
-async fn clients_of_1_0_are_not_asked() {
+async fn requests_without_a_guard_are_not_checked() {
     let test = start();
     for cidr in [CUTS, "0.0.0.0/0"] {
         test.add("drop", cidr, None).await;
@@ -18,7 +18,7 @@ async fn clients_of_1_0_are_not_asked() {
 }
 
 #[tokio::test]
-async fn who_asks_for_it_is_refused_with_the_reason_and_may_insist() {
+async fn a_guarded_request_is_refused_with_the_reason_and_may_be_forced() {
     let test = start();
     let mut body = json!({"cidr": CUTS, "expiration": 0, "guard": {}});
     let reply = test.post("/v1/drop", &body).await;
@@ -51,7 +51,7 @@ async fn the_callers_address_and_short_prefixes_are_guarded() {
 }
 
 #[tokio::test]
-async fn enforced_it_holds_for_all_who_add() {
+async fn an_enforced_guard_applies_to_every_add() {
     let test = start_with(Limits::default(), true);
     let plain = json!({"cidr": CUTS, "expiration": 0});
     test.post("/v1/drop", &plain).await.error(422, "processing");
@@ -63,11 +63,11 @@ async fn enforced_it_holds_for_all_who_add() {
         ["entries[1]"]
     );
     let peers = json!([{"action": "add", "entry": {"cidr": "1.0.0.0/8", "expiration": 0}}, {"action": "add", "entry": plain}]);
-    let told = test
+    let asked = test
         .as_group(Group::Peering, "POST", "/v1/drop/peer")
         .json(&peers);
     assert_eq!(
-        told.send().await.error(422, "processing"),
+        asked.send().await.error(422, "processing"),
         ["[1].entry.cidr"]
     );
     let batch = json!([{"action": "add", "entry": {"cidr": CUTS}}, {"action": "add", "entry": {"cidr": "2.0.0.0/8"}}]);
@@ -82,7 +82,7 @@ async fn enforced_it_holds_for_all_who_add() {
 }
 
 #[tokio::test]
-async fn enforced_all_may_insist() {
+async fn an_enforced_guard_may_be_overridden_by_every_client() {
     let test = start_with(Limits::default(), true);
     let forced = |cidr: &str| json!({"cidr": cidr, "expiration": 0, "force": true});
     test.post("/v1/drop", &forced("198.51.100.0/24"))
@@ -107,7 +107,7 @@ async fn enforced_all_may_insist() {
 }
 
 #[tokio::test]
-async fn sets_and_batches_ask_for_themselves() {
+async fn sets_and_batches_are_guarded() {
     let test = start();
     let set = json!({"name": "s", "entries": [CUTS], "guard": {}});
     test.post("/v1/sets/drop", &set)

@@ -1,4 +1,4 @@
-//! Lists: order, filters, pages, lines.
+//! Lists: order, filters, pages, NDJSON.
 
 use serde_json::{Value, json};
 
@@ -70,7 +70,7 @@ async fn lists_are_ordered_by_family_address_and_prefix() {
 }
 
 #[tokio::test]
-async fn lists_longer_than_a_page_are_whole() {
+async fn lists_longer_than_a_page_are_complete() {
     for count in [1023, 1024, 1025, 2048, 5000] {
         let test = filled(count).await;
         let reply = test.get("/v1/drop").await.is(200);
@@ -110,7 +110,7 @@ async fn limit_and_after_page_through() {
     }
     let rest = cidrs(&test.get("/v1/drop?after=10.0.9.194/32").await.is(200));
     assert_eq!(rest, ["10.0.9.195/32"]);
-    // What is not there has a place in the order all the same.
+    // A cursor does not have to exist.
     let behind = test.get("/v1/drop?after=::/0").await.is(200);
     assert_eq!(behind.body, b"[]");
 }
@@ -153,7 +153,7 @@ async fn bad_queries_are_400() {
             .await
             .error(400, "bad_request");
     }
-    // Of many alternatives each is compared with each tag.
+    // Each alternative is matched against each tag, so their number is limited.
     let long = format!("/v1/drop?tag={}", "*a*b,".repeat(1000));
     test.get(&long).await.error(400, "bad_request");
     let reply = test.ask("DELETE", &format!("{long}x")).send().await;

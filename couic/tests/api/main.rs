@@ -1,12 +1,8 @@
-//! The REST API against its contract: in-process through warp, and over a real Unix socket where the bytes matter.
+//! The REST API against its contract: in-process through warp, and over a real Unix socket for the wire format.
 //!
-//! One binary, so that it links once. Every answer goes through the same check of what holds for all answers.
+//! One binary, so that it links once. Every response passes a check of the common invariants.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on fails"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod batch;
 mod clients;

@@ -1,5 +1,4 @@
-//! Several nodes in one process, each with its API on a Unix socket, that share rules over HTTP; and peers that behave
-//! badly.
+//! Several nodes in one process, each with its API on a Unix socket, that share rules over HTTP; and misbehaving peers.
 
 use std::{
     path::{Path, PathBuf},
@@ -48,7 +47,7 @@ fn settings(name: &str) -> PeerSettings {
 }
 
 impl Node {
-    /// A node that serves, with a client for each peer, and talks to nobody yet.
+    /// A node that serves, with a client for each peer, and does not connect yet.
     fn new(peers: &[&str]) -> Self {
         let all = peers.iter().map(|name| settings(name)).collect();
         let test = start_peering(all, Arc::new(SystemClock), Time::system());
@@ -76,7 +75,7 @@ impl Node {
         Token::from(client.unwrap().token)
     }
 
-    /// Talks to its peers from now on, in their order.
+    /// Connects to its peers, in their order.
     fn talk_to(&mut self, peers: Vec<Client>) {
         let engine = self.test.api.peering.clone().unwrap();
         self.peering = Some(Peering::run(engine, peers, &Handle::current()).unwrap());
@@ -129,7 +128,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
     couic_testkit::until(what, couic_testkit::LONG, || condition().then_some(()));
 }
 
-/// Two nodes that list each other, `b` behind `way`, which makes a socket of `b`'s.
+/// Two nodes that list each other, `b` behind a proxy that `way` puts in front of its socket.
 fn pair(way: impl Fn(PathBuf) -> PathBuf) -> (Node, Node) {
     let (mut a, mut b) = (Node::new(&["b"]), Node::new(&["a"]));
     let to_b = client(&way(b.socket.clone()), b.token("a"));
@@ -168,7 +167,7 @@ async fn three_nodes_hold_the_same() {
         .is(200)
         .json();
     assert_eq!(entry["tag"], "ssh");
-    // Deleted on another node than it was added.
+    // Deleted on a different node than it was added on.
     nodes[2].test.delete("/v1/drop/10.0.0.1/32").await.is(204);
     until("it is gone everywhere", || {
         nodes.iter().all(|n| n.count() == 0)
@@ -188,7 +187,7 @@ async fn three_nodes_hold_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_peers_delay_nobody() {
+async fn bad_peers_do_not_delay_others() {
     let names = [
         "good", "hangs", "fails", "babbles", "large", "cuts", "endless",
     ];
@@ -225,7 +224,7 @@ async fn bad_peers_delay_nobody() {
     assert_eq!(node.count(), 1_000);
 }
 
-/// A proxy that takes no larger bodies, and says so in HTML.
+/// A proxy that refuses bodies larger than `most` with a 413 in HTML.
 fn narrow(upstream: PathBuf, most: usize, refused: Arc<AtomicUsize>) -> PathBuf {
     let path = upstream.with_file_name("narrow");
     let listener = UnixListener::bind(&path).unwrap();
@@ -258,7 +257,7 @@ async fn relay(mut stream: UnixStream, upstream: PathBuf, most: usize, refused: 
             page.len()
         );
         let _ = stream.write_all(answer.as_bytes()).await;
-        // Until the sender has seen it.
+        // Until the sender has read it.
         let _ = copy(&mut stream, &mut tokio::io::sink()).await;
         return;
     }
@@ -272,7 +271,7 @@ async fn relay(mut stream: UnixStream, upstream: PathBuf, most: usize, refused: 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_with_a_small_limit_is_put_up_with() {
+async fn pushes_adapt_to_the_body_limit_of_a_proxy() {
     let refused = Arc::<AtomicUsize>::default();
     let way = |socket| narrow(socket, 20_000, Arc::clone(&refused));
     let (a, b) = pair(way);
@@ -283,7 +282,7 @@ async fn a_proxy_with_a_small_limit_is_put_up_with() {
     until("and back", || a.count() == 10_000);
 }
 
-/// A Couic 1.0: knows jobs alone, refuses a whole request for one that does not fit, and has no other route.
+/// A Couic 1.0 node: accepts plain jobs only, and refuses a whole request for a single conflict.
 fn old_node(rules: Arc<Mutex<Vec<(String, u64)>>>) -> StandIn {
     let error = |status, code| {
         let body = json!({"code": code, "message": "no", "errors": {}});
@@ -314,11 +313,11 @@ fn old_node(rules: Arc<Mutex<Vec<(String, u64)>>>) -> StandIn {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_couic_1_node_is_told_plain_jobs() {
+async fn a_couic_1_node_receives_plain_jobs() {
     let mut node = Node::new(&["old"]);
     node.add(0..50);
     let rules = Arc::<Mutex<Vec<(String, u64)>>>::default();
-    // It has one of them already.
+    // One of them exists already.
     rules.lock().unwrap().push((cidr(7).to_string(), 0));
     let token: Token = "00000000-0000-0000-0000-000000000000".parse().unwrap();
     let old = old_node(Arc::clone(&rules));
@@ -330,7 +329,7 @@ async fn a_couic_1_node_is_told_plain_jobs() {
     until("and what is added", || count() == 60);
     node.test.delete("/v1/drop/10.0.0.3/32").await.is(204);
     until("not what is deleted", || count() == 59);
-    // A renewal reaches it, too.
+    // Renewals are sent, too.
     let until_then = couic_firewall::rules::Clock::now(&SystemClock) + 1_000;
     let renewed =
         json!([{"action": "add", "entry": {"cidr": "10.0.0.4/32", "expiration": until_then}}]);

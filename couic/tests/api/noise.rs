@@ -1,5 +1,5 @@
-//! Requests that nobody sane sends, some hundred of them: a small cousin of the fuzz target `api`, for every run of the
-//! tests. No request makes a panic or a fault of the daemon, and every answer keeps what holds for all answers.
+//! Some hundred random requests: a small version of the fuzz target `api`, for every test run. No request causes a
+//! panic or a 500, and every response passes the common checks.
 
 use couic_common::Group;
 use proptest::prelude::*;
@@ -115,7 +115,7 @@ fn noise() -> impl Strategy<Value = Noise> {
                 content_type,
                 body,
                 within,
-                // Who may most gets furthest.
+                // The most privileged group reaches the most code.
                 group: if group == Group::Peering {
                     group
                 } else {
@@ -129,7 +129,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn nothing_breaks_it(requests in proptest::collection::vec(noise(), 1..40)) {
+    fn random_requests_neither_panic_nor_break_the_contract(requests in proptest::collection::vec(noise(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let test = start();

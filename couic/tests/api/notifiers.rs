@@ -1,4 +1,4 @@
-//! Notifiers: how they are, tests, dead letters.
+//! Notifiers: status, tests, dead letters.
 
 use std::{
     sync::{Arc, Mutex},
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Reply, TestApi, start, start_reporting};
 
-/// Ends every attempt as it is told to.
+/// A notifier with a configurable outcome.
 struct Double {
     name: &'static str,
     ends: Mutex<Result<Receipt, NotifyError>>,
@@ -111,7 +111,7 @@ impl Place {
 }
 
 #[tokio::test]
-async fn the_list_says_how_each_one_is() {
+async fn the_list_has_the_state_of_every_notifier() {
     let place = place();
     place.tell("hello");
     place.until(|siem| siem["delivered"] == 1).await;
@@ -137,7 +137,7 @@ async fn the_list_says_how_each_one_is() {
         assert_eq!(siem[key], expected, "{key} of {siem}");
     }
     assert!(siem["last_success"].as_u64().unwrap() > 1_700_000_000);
-    // Another path of as many parts must not swallow a notifier's name.
+    // Another route with as many parts must not shadow a notifier's name.
     place
         .test
         .get("/v1/notifiers/peer")
@@ -147,21 +147,29 @@ async fn the_list_says_how_each_one_is() {
 }
 
 #[tokio::test]
-async fn a_test_tells_how_it_ended() {
+async fn a_test_returns_its_outcome() {
     let place = place();
-    let told = place.post("siem/test").await.is(200).json();
-    assert_eq!(told["delivered"], true);
+    let result = place.post("siem/test").await.is(200).json();
+    assert_eq!(result["delivered"], true);
     assert_eq!(
-        (&told["outcome"], &told["http_status"], &told["message"]),
+        (
+            &result["outcome"],
+            &result["http_status"],
+            &result["message"]
+        ),
         (&json!("delivered"), &json!(204), &json!(null))
     );
     place.siem.ends(refused(404));
-    let told = place.post("siem/test").await.is(200).json();
+    let result = place.post("siem/test").await.is(200).json();
     assert_eq!(
-        (&told["delivered"], &told["outcome"], &told["http_status"]),
+        (
+            &result["delivered"],
+            &result["outcome"],
+            &result["http_status"]
+        ),
         (&json!(false), &json!("permanent"), &json!(404))
     );
-    assert_eq!(told["message"], "the server answered 404");
+    assert_eq!(result["message"], "the server answered 404");
     let siem = place.siem().await;
     assert_eq!(siem["state"], "failed");
     assert_eq!(
@@ -172,7 +180,7 @@ async fn a_test_tells_how_it_ended() {
 }
 
 #[tokio::test]
-async fn a_failed_one_is_resumed() {
+async fn a_failed_notifier_is_resumed() {
     let place = place();
     place.siem.ends(refused(401));
     place.tell("kept");
@@ -261,7 +269,7 @@ async fn dead_letters_are_replayed_and_discarded_one_by_one_or_all() {
 }
 
 #[tokio::test]
-async fn without_reporting_there_are_none() {
+async fn without_reporting_there_are_no_notifiers() {
     let test = start();
     assert_eq!(test.get("/v1/notifiers").await.is(200).json(), json!([]));
     for (method, path) in [
@@ -278,7 +286,7 @@ async fn without_reporting_there_are_none() {
 }
 
 #[tokio::test]
-async fn figures_of_delivery_are_in_the_metrics() {
+async fn delivery_figures_are_in_the_metrics() {
     let place = place();
     place.tell("hello");
     place.until(|siem| siem["delivered"] == 1).await;

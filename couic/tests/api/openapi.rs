@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::start;
 
 #[tokio::test]
-async fn the_document_is_as_reviewed() {
+async fn the_document_matches_the_reviewed_snapshot() {
     let test = start();
     let document = test.get("/v1/openapi.json").await.is(200).json();
     let pretty = serde_json::to_string_pretty(&document).unwrap();
@@ -13,7 +13,7 @@ async fn the_document_is_as_reviewed() {
 }
 
 #[tokio::test]
-async fn it_is_of_version_3_1_and_every_reference_leads_somewhere() {
+async fn the_document_is_openapi_3_1_and_every_reference_resolves() {
     let test = start();
     let document = test.get("/v1/openapi.json").await.json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
@@ -39,9 +39,9 @@ fn collect(value: &Value, references: &mut Vec<String>) {
     }
 }
 
-/// Whatever a route answers for a request that it can read is in the document.
+/// Every operation has documented responses, and requires a token except for health.
 #[tokio::test]
-async fn operation_ids_are_unique_and_all_have_answers() {
+async fn operation_ids_are_unique_and_have_responses() {
     let test = start();
     let document = test.get("/v1/openapi.json").await.json();
     let mut ids = Vec::new();

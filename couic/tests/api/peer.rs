@@ -37,7 +37,7 @@ async fn the_answer_is_the_same_array() {
 }
 
 #[tokio::test]
-async fn nothing_is_applied_where_one_job_is_bad() {
+async fn nothing_is_applied_if_one_job_is_invalid() {
     let test = start();
     for bad in [
         json!({"action": "add", "entry": {"cidr": "x", "expiration": 0}}),
@@ -62,7 +62,7 @@ async fn nothing_is_applied_where_one_job_is_bad() {
 }
 
 #[tokio::test]
-async fn telling_again_renews_and_is_no_error() {
+async fn a_repeated_job_renews_and_is_not_an_error() {
     let test = start();
     for _ in 0..2 {
         tell(
@@ -81,7 +81,7 @@ async fn telling_again_renews_and_is_no_error() {
 }
 
 #[tokio::test]
-async fn a_remove_of_what_expired_on_the_way_is_taken() {
+async fn a_remove_of_an_expired_entry_is_accepted() {
     let test = start();
     tell(&test, &json!([add("1.0.0.0/8")])).await.is(201);
     let late = json!([{"action": "remove", "entry": {"cidr": "1.0.0.0/8", "expiration": 5, "tag": "s.couic"}}]);
@@ -90,7 +90,7 @@ async fn a_remove_of_what_expired_on_the_way_is_taken() {
 }
 
 #[tokio::test]
-async fn peers_take_back_their_own_only() {
+async fn peers_remove_only_their_own_claims() {
     let test = start();
     test.add("drop", "1.0.0.0/8", None).await;
     test.post(
@@ -107,7 +107,7 @@ async fn peers_take_back_their_own_only() {
 }
 
 #[tokio::test]
-async fn more_than_there_is_room_for_is_refused_whole() {
+async fn a_request_that_exceeds_the_table_is_refused_entirely() {
     let limits = couic_firewall::dataplane::Limits {
         drop_entries: 3,
         ignore_entries: 1,
@@ -134,7 +134,7 @@ async fn more_than_there_is_room_for_is_refused_whole() {
 }
 
 #[tokio::test]
-async fn a_long_array_is_applied_whole() {
+async fn a_long_array_is_applied_entirely() {
     let test = start();
     let jobs: Vec<Value> = (0..10_000_u32)
         .map(|i| add(&format!("10.0.{}.{}/32", i >> 8, i & 255)))

@@ -1,4 +1,4 @@
-//! What nodes that share rules ask each other, and what operators see of it.
+//! The routes between nodes that share rules, and those for operators.
 
 use std::{sync::Arc, time::Instant};
 
@@ -13,7 +13,7 @@ fn sharing() -> TestApi {
     start_peering(Vec::new(), Arc::new(SystemClock), Time::system())
 }
 
-/// A peer's face, its clock being `ahead` ms ahead.
+/// A peer's identity and clock, which is `ahead` ms ahead.
 fn face(ahead: i64) -> Value {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let now = u64::try_from(now.unwrap().as_millis()).unwrap();
@@ -39,7 +39,7 @@ async fn push(test: &TestApi, policy: &str, records: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn without_peering_the_routes_are_not_there() {
+async fn without_peering_its_routes_are_404() {
     let test = start();
     let body = json!({"from": face(0), "of": "root"});
     say(&test, "/v1/drop/digest", &body)
@@ -92,7 +92,7 @@ async fn a_bad_register_is_refused_alone() {
     assert_eq!(answer["refused"], 4, "{answer}");
     assert!(answer["problem"].is_string());
     assert_eq!(test.plane.rules().len(), 1);
-    // Nothing of policy ignore, which is not shared unless both sides say so.
+    // Policy ignore is not shared unless configured on both sides.
     let answer = push(&test, "ignore", &json!([record("2.0.0.0/8")])).await;
     assert_eq!(answer["refused"], 1);
     let body = json!({"from": face(0), "of": "root"});
@@ -101,7 +101,7 @@ async fn a_bad_register_is_refused_alone() {
 }
 
 #[tokio::test]
-async fn bodies_that_make_no_sense_change_nothing() {
+async fn invalid_bodies_change_nothing() {
     let test = sharing();
     for path in ["/v1/drop/digest", "/v1/drop/pull", "/v1/drop/push"] {
         for body in [
@@ -126,7 +126,7 @@ async fn bodies_that_make_no_sense_change_nothing() {
 }
 
 #[tokio::test]
-async fn plain_jobs_have_the_same_limits() {
+async fn limits_apply_to_plain_jobs_too() {
     let test = sharing();
     let add = |cidr: &str| json!([{"action": "add", "entry": {"cidr": cidr, "expiration": 0}}]);
     for (policy, cidr) in [("drop", "0.0.0.0/0"), ("ignore", "1.2.3.4/32")] {
@@ -141,9 +141,9 @@ async fn plain_jobs_have_the_same_limits() {
 }
 
 #[tokio::test]
-async fn a_flood_is_taken_slowly_and_memory_stays_bounded() {
+async fn a_flood_is_rate_limited_and_memory_stays_bounded() {
     let test = sharing();
-    // By default 100,000 a second and twice that at once.
+    // The default is 100,000 per second, with a burst of twice that.
     let records: Vec<Value> = (0..60_000_u32)
         .map(|n| record(&format!("10.{}.{}.{}/32", n >> 16, n >> 8 & 255, n & 255)))
         .collect();

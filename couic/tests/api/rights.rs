@@ -1,11 +1,11 @@
-//! Every route for every group.
+//! Access of every group to every route.
 
 use couic_common::Group;
 use serde_json::json;
 
 use crate::support::start;
 
-/// Method, path, content type, body, and who may: admin, clientrw, clientro, monitoring, peering.
+/// Method, path, content type, body, and the access of admin, clientrw, clientro, monitoring, peering.
 type Row = (&'static str, &'static str, &'static str, [bool; 5]);
 
 const Y: bool = true;
@@ -85,14 +85,14 @@ const ROWS: &[Row] = &[
 ];
 
 #[tokio::test]
-async fn every_route_for_every_group() {
+async fn access_of_every_group_to_every_route() {
     for (method, path, body, may) in ROWS {
         let test = start();
         test.add("drop", "1.2.3.4/32", None).await;
         let set = json!({"name": "s", "entries": ["5.6.7.0/24"]});
         test.post("/v1/sets/drop", &set).await.is(201);
         let mut groups: Vec<(Group, bool)> = Group::ALL.into_iter().zip(*may).collect();
-        // Those who may not come first, and must not have changed anything.
+        // Groups without access come first, and must not change anything.
         groups.sort_by_key(|(_, may)| *may);
         for (group, may) in groups {
             let asked = test.as_group(group, method, path);

@@ -31,7 +31,7 @@ async fn a_set_is_written_and_read_with_network_addresses() {
 }
 
 #[tokio::test]
-async fn a_set_that_is_there_is_a_conflict() {
+async fn an_existing_set_is_a_conflict() {
     let test = start();
     test.post(
         "/v1/sets/drop",
@@ -81,7 +81,7 @@ async fn put_replaces_and_keeps_the_name() {
 }
 
 #[tokio::test]
-async fn every_bad_value_is_named() {
+async fn every_bad_value_is_reported() {
     let test = start();
     let body = json!({"name": "../x", "entries": ["1.0.0.0/8", "bad", "1.2.3.4"]});
     let fields = test
@@ -140,7 +140,7 @@ async fn malformed_sets_are_400() {
 }
 
 #[tokio::test]
-async fn delete_says_that_a_reload_is_due() {
+async fn delete_reports_that_a_reload_is_required() {
     let test = start();
     test.post(
         "/v1/sets/drop",
@@ -161,7 +161,7 @@ async fn delete_says_that_a_reload_is_due() {
 }
 
 #[tokio::test]
-async fn reload_puts_files_in_force_and_back() {
+async fn a_reload_applies_and_reverts_files() {
     let test = start();
     test.add("drop", "1.0.0.0/8", Some("mine")).await;
     test.post(
@@ -189,7 +189,7 @@ async fn reload_puts_files_in_force_and_back() {
 }
 
 #[tokio::test]
-async fn a_bad_line_refuses_the_reload_and_is_named() {
+async fn a_bad_line_fails_the_reload_and_is_reported() {
     let test = start();
     let folder = test.dir.path().join("sets/drop");
     fs::write(folder.join("good.couic"), "1.0.0.0/8\n").unwrap();
@@ -213,7 +213,7 @@ async fn a_bad_line_refuses_the_reload_and_is_named() {
 
 /// Not a 404, nor a 500 that sends the operator to the log.
 #[tokio::test]
-async fn a_file_that_cannot_be_read_is_named() {
+async fn an_unreadable_file_is_named() {
     let test = start();
     let file = test.dir.path().join("sets/drop/odd.couic");
     for (target, why) in [
@@ -234,7 +234,7 @@ async fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[tokio::test]
-async fn a_reload_beyond_the_table_is_refused_whole() {
+async fn a_reload_that_exceeds_the_table_is_refused_entirely() {
     let limits = couic_firewall::dataplane::Limits {
         drop_entries: 2,
         ignore_entries: 2,
@@ -249,7 +249,7 @@ async fn a_reload_beyond_the_table_is_refused_whole() {
     assert!(test.plane.rules().is_empty());
 }
 
-/// The contract documents 5 MiB a file; the body is larger by its quotes.
+/// The contract documents 5 MiB per file; the body is larger by its JSON quotes.
 #[tokio::test]
 async fn sets_of_5_mib_fit_and_larger_ones_are_422() {
     let test = start();
@@ -295,7 +295,7 @@ async fn sets_of_5_mib_fit_and_larger_ones_are_422() {
 }
 
 #[tokio::test]
-async fn a_disk_that_fails_is_a_500_that_tells_no_path() {
+async fn a_disk_error_is_a_500_without_a_path() {
     let test = start();
     fs::remove_dir(test.dir.path().join("sets/drop")).unwrap();
     let reply = test

@@ -1,4 +1,4 @@
-//! Figures.
+//! Statistics and metrics.
 
 use std::net::IpAddr;
 
@@ -81,7 +81,7 @@ async fn metrics_are_stats_and_tags_in_one() {
 }
 
 #[tokio::test]
-async fn prometheus_text_parses_and_has_the_contracts_names() {
+async fn prometheus_text_parses_and_has_the_documented_names() {
     let test = traffic().await;
     test.get("/v1/Drop").await.error(400, "bad_request");
     test.anonymous("BREW", "/v1/nothing/here")
@@ -111,7 +111,7 @@ async fn prometheus_text_parses_and_has_the_contracts_names() {
             "{line} is missing in {text}"
         );
     }
-    // Requests are counted by pattern and by a bounded set of methods, whatever is asked for.
+    // Requests are counted by route pattern and a bounded set of methods, for any request.
     for part in [
         "route=\"/v1/{policy}\"",
         "route=\"unmatched\"",

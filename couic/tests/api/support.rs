@@ -1,4 +1,4 @@
-//! The API over a model of the data plane, and a check of what holds for every answer.
+//! The API over an in-memory data plane, and the common checks of every response.
 
 use std::{
     io,
@@ -31,7 +31,7 @@ use warp::{
     test::RequestBuilder,
 };
 
-/// What the tests' clock shows at first.
+/// Initial time of the tests' clock.
 pub(crate) const NOW: u64 = 1_800_000_000;
 
 /// An address of the tests' host.
@@ -49,13 +49,13 @@ impl HostSource for TestHost {
 
 pub(crate) type HealthSource = Box<dyn Fn() -> Health + Send>;
 
-/// An API with all that it needs.
+/// An API and its resources.
 pub(crate) struct TestApi {
     pub(crate) api: Arc<Api>,
     pub(crate) dir: TempDir,
     pub(crate) plane: MemoryPlane,
     pub(crate) clock: Arc<ManualClock>,
-    /// What answers for the health.
+    /// The source of health.
     pub(crate) health: Arc<Mutex<HealthSource>>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn start() -> TestApi {
     start_with(Limits::default(), false)
 }
 
-/// One that reports.
+/// An API with reporting.
 pub(crate) fn start_reporting(notifiers: Notifiers) -> TestApi {
     furnish(
         MemoryPlane::default(),
@@ -74,7 +74,7 @@ pub(crate) fn start_reporting(notifiers: Notifiers) -> TestApi {
     )
 }
 
-/// One that shares rules with these peers, and with whoever has a token.
+/// An API that shares rules with these peers, and with any client that has a token.
 pub(crate) fn start_peering(
     peers: Vec<PeerSettings>,
     clock: Arc<dyn Clock>,
@@ -93,7 +93,7 @@ pub(crate) fn start_with(limits: Limits, enforce: bool) -> TestApi {
     furnish(MemoryPlane::default(), limits, enforce, None, None)
 }
 
-/// One that counts hits of each rule.
+/// An API that counts hits per rule.
 pub(crate) fn start_counting() -> TestApi {
     furnish(
         MemoryPlane::counting_rules(),
@@ -187,7 +187,7 @@ pub(crate) fn healthy() -> Health {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
@@ -207,7 +207,7 @@ impl Reply {
         self
     }
 
-    /// An error with this status and code; the names of its details.
+    /// Asserts an error with this status and code. Returns the names of its details.
     #[track_caller]
     pub(crate) fn error(self, status: u16, code: &str) -> Vec<String> {
         let reply = self.is(status);
@@ -222,7 +222,7 @@ impl Reply {
     }
 }
 
-/// A request on its way.
+/// A request under construction.
 pub(crate) struct Asked<'a> {
     test: &'a TestApi,
     method: Method,
@@ -290,7 +290,7 @@ impl Asked<'_> {
         self
     }
 
-    /// A body that says that it is JSON.
+    /// A body with the content type of JSON.
     pub(crate) fn text(self, body: &str) -> Self {
         self.header("content-type", "application/json").body(body)
     }
@@ -312,17 +312,17 @@ impl Asked<'_> {
     }
 }
 
-/// What holds for every answer.
+/// The invariants of every response.
 fn check(method: &Method, reply: &Reply) {
     let kind = reply.headers.get(header::CONTENT_TYPE);
     let kind = kind.map(|value| value.to_str().unwrap());
     let status = reply.status.as_u16();
     if *method == Method::HEAD || status == 204 {
-        assert!(reply.body.is_empty(), "a body where none may be: {reply:?}");
+        assert!(reply.body.is_empty(), "unexpected body: {reply:?}");
         return;
     }
     match status {
-        // No entries are no lines.
+        // NDJSON may be empty.
         200 if kind == Some("application/x-ndjson") => {}
         200 | 201 => assert!(kind.is_some() && !reply.body.is_empty(), "{reply:?}"),
         503 if reply.json()["interfaces"].is_array() => {}
@@ -343,7 +343,7 @@ fn check_error(status: u16, kind: Option<&str>, reply: &Reply) {
         409 => &["conflict"],
         422 => &["invalid", "processing", "bad_request"],
         500 | 503 => &["internal"],
-        other => panic!("{other} is no status of the contract: {error}"),
+        other => panic!("{other} is not a status of the contract: {error}"),
     };
     assert!(
         codes.contains(&error["code"].as_str().unwrap()),

@@ -12,7 +12,7 @@ fn passes(test: &TestApi, source: &str) -> bool {
 }
 
 #[tokio::test]
-async fn everything_passes_while_it_is_on() {
+async fn all_traffic_passes_while_the_switch_is_on() {
     let test = start();
     test.add("drop", "192.0.2.0/24", Some("scan")).await;
     assert!(!passes(&test, "192.0.2.7"));
@@ -39,7 +39,7 @@ async fn everything_passes_while_it_is_on() {
 }
 
 #[tokio::test]
-async fn every_answer_says_so() {
+async fn every_response_has_the_panic_header_while_the_switch_is_on() {
     let test = start();
     let header = |reply: crate::support::Reply| reply.headers.get("couic-panic").cloned();
     assert_eq!(header(test.get("/v1/drop").await), None);
@@ -82,7 +82,7 @@ async fn every_answer_says_so() {
 }
 
 #[tokio::test]
-async fn bad_bodies_switch_nothing() {
+async fn invalid_bodies_do_not_switch() {
     let test = start();
     for body in [
         "",
@@ -110,7 +110,7 @@ async fn bad_bodies_switch_nothing() {
 }
 
 #[tokio::test]
-async fn the_daemon_tells_of_itself() {
+async fn status_describes_the_daemon() {
     let test = start();
     let status = test.get("/v1/status").await.is(200).json();
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));

@@ -1,4 +1,4 @@
-//! The process that keeps the filter attached.
+//! The attacher.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use crate::{apart, errno, refused, refused_calls};
 
 fn bpf(command: u32) -> i32 {
     let attributes = [0_u8; 128];
-    // SAFETY: lent for the call; with zeros for descriptors and paths nothing is made or changed.
+    // SAFETY: the buffer outlives the call; with zero descriptors and paths nothing is created or changed.
     errno(unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -27,9 +27,9 @@ fn bpf(command: u32) -> i32 {
 }
 
 #[test]
-fn it_keeps_what_filtering_takes_and_can_do_nothing_else() {
+fn the_attacher_keeps_only_what_filtering_needs() {
     apart(
-        "attacher::it_keeps_what_filtering_takes_and_can_do_nothing_else",
+        "attacher::the_attacher_keeps_only_what_filtering_needs",
         || {
             let root = geteuid().is_root();
             let (uid, gid) = if root {
@@ -37,7 +37,7 @@ fn it_keeps_what_filtering_takes_and_can_do_nothing_else() {
             } else {
                 (geteuid().as_raw(), getegid().as_raw())
             };
-            // As /sys/fs/bpf: the way to the pins is root's alone.
+            // Like /sys/fs/bpf: the parent of the pins is accessible to root only.
             let way = tempfile::tempdir().unwrap();
             fs::set_permissions(way.path(), fs::Permissions::from_mode(0o700)).unwrap();
             let pins = way.path().join("pins");
@@ -50,13 +50,13 @@ fn it_keeps_what_filtering_takes_and_can_do_nothing_else() {
             let (line, _theirs) = UnixStream::pair().unwrap();
 
             let missing = confine_attacher(uid, gid, Some(pins.as_path())).unwrap();
-            assert_eq!(missing, [""; 0], "this kernel has all of it");
+            assert_eq!(missing, [""; 0], "supported by this kernel");
             let keep = FILTERING.within(had);
             assert_threads(root, uid, gid, keep);
             let own = couic_privsep::sets().unwrap();
             assert_eq!((own.effective, own.permitted), (keep, keep));
 
-            // What concerns links gets as far as the kernel's own checks; the others do not.
+            // Commands on links reach the kernel's own checks; the others do not.
             for (name, command) in [("map", 0), ("update", 2), ("load", 5), ("iterator", 33)] {
                 assert_eq!(bpf(command), libc::EPERM, "{name}");
             }
@@ -90,7 +90,7 @@ fn it_keeps_what_filtering_takes_and_can_do_nothing_else() {
 fn assert_threads(root: bool, uid: u32, gid: u32, keep: Caps) {
     for thread in threads().unwrap() {
         let own = thread.tid == nix::unistd::gettid().as_raw();
-        // Root's other threads lost theirs with the user.
+        // Other threads of root lost their capabilities with setuid.
         let expected = if own || !root { keep } else { Caps::NONE };
         assert!(expected.has(thread.effective), "{thread:?}");
         assert!(!thread.permitted.has(CAP_SYS_ADMIN), "{thread:?}");

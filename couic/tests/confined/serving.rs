@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use crate::{apart, errno, refused, refused_calls};
 
-/// A daemon's folders, and its configuration.
+/// A daemon's directories and configuration.
 fn place() -> (TempDir, Config) {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -43,12 +43,12 @@ fn place() -> (TempDir, Config) {
     (dir, config)
 }
 
-/// Confines this process, with a thread that was there before, which then does `work`, too.
+/// Confines this process, and runs `work` also in a thread that existed before.
 fn serve(config: &Config, work: fn(&Config)) -> Hardening {
-    let (go, told) = mpsc::channel::<()>();
+    let (go, confined) = mpsc::channel::<()>();
     let copy = config.clone();
     let before = thread::spawn(move || {
-        told.recv().unwrap();
+        confined.recv().unwrap();
         work(&copy);
     });
     let hardening = drop_privileges(&files_of(config), &[]).unwrap();
@@ -59,67 +59,64 @@ fn serve(config: &Config, work: fn(&Config)) -> Hardening {
 }
 
 #[test]
-fn no_thread_has_a_privilege_and_nothing_that_would_give_one_is_permitted() {
-    apart(
-        "serving::no_thread_has_a_privilege_and_nothing_that_would_give_one_is_permitted",
-        || {
-            let (_dir, config) = place();
-            let landlock = Some(version()).filter(|version| *version > 0);
-            let hardening = serve(&config, |_| {
-                refused_calls(&[
-                    ("bpf", libc::SYS_bpf),
-                    ("execve", libc::SYS_execve),
-                    ("execveat", libc::SYS_execveat),
-                    ("ptrace", libc::SYS_ptrace),
-                    ("process_vm_readv", libc::SYS_process_vm_readv),
-                    ("process_vm_writev", libc::SYS_process_vm_writev),
-                    ("pidfd_getfd", libc::SYS_pidfd_getfd),
-                    ("mount", libc::SYS_mount),
-                    ("unshare", libc::SYS_unshare),
-                    ("setns", libc::SYS_setns),
-                    ("kexec_load", libc::SYS_kexec_load),
-                    ("init_module", libc::SYS_init_module),
-                    ("keyctl", libc::SYS_keyctl),
-                    ("perf_event_open", libc::SYS_perf_event_open),
-                    ("userfaultfd", libc::SYS_userfaultfd),
-                    ("io_uring_setup", libc::SYS_io_uring_setup),
-                    ("setresuid", libc::SYS_setresuid),
-                    ("setgroups", libc::SYS_setgroups),
-                    ("capset", libc::SYS_capset),
-                    ("kill", libc::SYS_kill),
-                    ("clone without CLONE_THREAD", libc::SYS_clone),
-                    ("seccomp", libc::SYS_seccomp),
-                ]);
-                refused("a program", Command::new("/bin/true").status());
-            });
-            let all = threads().unwrap();
-            assert!(all.len() > 1);
-            for thread in &all {
-                assert!(thread.is_powerless() && thread.no_new_privs, "{thread:?}");
-                if geteuid().is_root() {
-                    assert!(thread.bounding.is_empty(), "{thread:?}");
-                }
-                assert_eq!(thread.seccomp == 2, hardening.seccomp, "{thread:?}");
+fn no_thread_has_privileges_or_can_gain_any() {
+    apart("serving::no_thread_has_privileges_or_can_gain_any", || {
+        let (_dir, config) = place();
+        let landlock = Some(version()).filter(|version| *version > 0);
+        let hardening = serve(&config, |_| {
+            refused_calls(&[
+                ("bpf", libc::SYS_bpf),
+                ("execve", libc::SYS_execve),
+                ("execveat", libc::SYS_execveat),
+                ("ptrace", libc::SYS_ptrace),
+                ("process_vm_readv", libc::SYS_process_vm_readv),
+                ("process_vm_writev", libc::SYS_process_vm_writev),
+                ("pidfd_getfd", libc::SYS_pidfd_getfd),
+                ("mount", libc::SYS_mount),
+                ("unshare", libc::SYS_unshare),
+                ("setns", libc::SYS_setns),
+                ("kexec_load", libc::SYS_kexec_load),
+                ("init_module", libc::SYS_init_module),
+                ("keyctl", libc::SYS_keyctl),
+                ("perf_event_open", libc::SYS_perf_event_open),
+                ("userfaultfd", libc::SYS_userfaultfd),
+                ("io_uring_setup", libc::SYS_io_uring_setup),
+                ("setresuid", libc::SYS_setresuid),
+                ("setgroups", libc::SYS_setgroups),
+                ("capset", libc::SYS_capset),
+                ("kill", libc::SYS_kill),
+                ("clone without CLONE_THREAD", libc::SYS_clone),
+                ("seccomp", libc::SYS_seccomp),
+            ]);
+            refused("a program", Command::new("/bin/true").status());
+        });
+        let all = threads().unwrap();
+        assert!(all.len() > 1);
+        for thread in &all {
+            assert!(thread.is_powerless() && thread.no_new_privs, "{thread:?}");
+            if geteuid().is_root() {
+                assert!(thread.bounding.is_empty(), "{thread:?}");
             }
-            assert!(hardening.seccomp);
-            assert_eq!(hardening.landlock, landlock);
-            // SAFETY: takes no pointer.
-            assert_eq!(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }, 0);
-        },
-    );
+            assert_eq!(thread.seccomp == 2, hardening.seccomp, "{thread:?}");
+        }
+        assert!(hardening.seccomp);
+        assert_eq!(hardening.landlock, landlock);
+        // SAFETY: takes no pointer.
+        assert_eq!(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }, 0);
+    });
 }
 
 #[test]
-fn arguments_that_do_harm_are_refused_where_the_call_is_needed() {
+fn dangerous_arguments_of_permitted_system_calls_are_refused() {
     apart(
-        "serving::arguments_that_do_harm_are_refused_where_the_call_is_needed",
+        "serving::dangerous_arguments_of_permitted_system_calls_are_refused",
         || {
             let (_dir, config) = place();
             serve(&config, |_| {
                 let parent = nix::unistd::getppid().as_raw();
                 let both = libc::PROT_WRITE | libc::PROT_EXEC;
                 let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-                // SAFETY: no pointer that is passed is read or written; what might be mapped is not used.
+                // SAFETY: no passed pointer is dereferenced; mapped memory is not used.
                 unsafe {
                     let calls = [
                         (
@@ -144,19 +141,19 @@ fn arguments_that_do_harm_are_refused_where_the_call_is_needed() {
                             libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 1, 0, 0, 0),
                         ),
                         (
-                            "another's limits",
+                            "limits of another process",
                             libc::syscall(libc::SYS_prlimit64, parent, 0, 0, 0),
                         ),
                         (
-                            "a signal to another",
+                            "a signal to another process",
                             libc::syscall(libc::SYS_tgkill, parent, parent, 0),
                         ),
                         (
-                            "memory to write and run",
+                            "writable and executable memory",
                             libc::syscall(libc::SYS_mmap, 0, 4096, both, flags, -1, 0),
                         ),
                         (
-                            "words in a terminal",
+                            "terminal input injection (TIOCSTI)",
                             libc::syscall(libc::SYS_ioctl, 0, 0x5412, 0),
                         ),
                     ];
@@ -166,7 +163,7 @@ fn arguments_that_do_harm_are_refused_where_the_call_is_needed() {
                     let memory =
                         libc::syscall(libc::SYS_mmap, 0, 4096, libc::PROT_READ, flags, -1, 0);
                     let run = libc::syscall(libc::SYS_mprotect, memory, 4096, libc::PROT_EXEC);
-                    assert_eq!(errno(run), libc::EPERM, "memory to run");
+                    assert_eq!(errno(run), libc::EPERM, "executable memory");
                 }
             });
         },
@@ -174,8 +171,8 @@ fn arguments_that_do_harm_are_refused_where_the_call_is_needed() {
 }
 
 #[test]
-fn its_own_files_can_be_used_and_no_others() {
-    apart("serving::its_own_files_can_be_used_and_no_others", || {
+fn only_the_configured_files_are_accessible() {
+    apart("serving::only_the_configured_files_are_accessible", || {
         let (dir, config) = place();
         fs::write(dir.path().join("other/secret"), "x").unwrap();
         fs::write(dir.path().join("plugins/a.so"), "x").unwrap();
@@ -194,7 +191,7 @@ fn its_own_files_can_be_used_and_no_others() {
             }
             let root = work.parent().unwrap();
             assert_eq!(fs::read(root.join("plugins/a.so")).unwrap(), b"x");
-            assert!(fs::read(root.join("ca.pem")).is_ok(), "a peer's authority");
+            assert!(fs::read(root.join("ca.pem")).is_ok(), "a peer's CA file");
             assert!(fs::read_to_string("/proc/self/stat").is_ok());
             assert!(fs::read_dir("/proc/self/fd").is_ok());
             assert!(fs::read_dir("/sys/class/net").is_ok());
@@ -213,7 +210,7 @@ fn its_own_files_can_be_used_and_no_others() {
         refused("a home", fs::read_dir("/root"));
         refused("a device", fs::read("/dev/zero"));
         refused(
-            "a socket of its own making",
+            "a new file beside the socket",
             fs::write(dir.path().join("run/new"), ""),
         );
         fs::remove_file(dir.path().join("run/couic.sock")).unwrap();
@@ -221,8 +218,8 @@ fn its_own_files_can_be_used_and_no_others() {
 }
 
 #[test]
-fn what_serving_takes_still_works() {
-    apart("serving::what_serving_takes_still_works", || {
+fn everything_serving_needs_still_works() {
+    apart("serving::everything_serving_needs_still_works", || {
         let (_dir, config) = place();
         serve(&config, |_| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -243,7 +240,7 @@ fn what_serving_takes_still_works() {
             let (mut here, there) = UnixStream::pair().unwrap();
             there.set_nonblocking(true).unwrap();
             here.write_all(b"x").unwrap();
-            // By the C library, from /etc and its own libraries.
+            // Resolved by the C library, from /etc and its NSS modules.
             let found = ("localhost", 80).to_socket_addrs().unwrap();
             assert!(found.into_iter().all(|address| address.ip().is_loopback()));
             assert!(nix::ifaddrs::getifaddrs().unwrap().count() > 0, "netlink");
@@ -263,9 +260,9 @@ fn what_serving_takes_still_works() {
 }
 
 #[test]
-fn root_becomes_the_configured_user_and_cannot_come_back() {
+fn root_becomes_the_configured_user_and_cannot_regain_root() {
     apart(
-        "serving::root_becomes_the_configured_user_and_cannot_come_back",
+        "serving::root_becomes_the_configured_user_and_cannot_regain_root",
         || {
             if !geteuid().is_root() {
                 println!("skipped: only root can become another user");
@@ -279,7 +276,7 @@ fn root_becomes_the_configured_user_and_cannot_come_back() {
             };
             become_configured_user(&owner).unwrap();
             refused("shadow", fs::read("/etc/shadow"));
-            let (_dir, config) = place_of_nobody_known();
+            let (_dir, config) = place_without_account();
             drop_privileges(&config, &[]).unwrap();
             for thread in threads().unwrap() {
                 assert_eq!((thread.uids, thread.gids), (vec![4242; 4], vec![4343; 4]));
@@ -294,7 +291,7 @@ fn root_becomes_the_configured_user_and_cannot_come_back() {
     );
 }
 
-fn place_of_nobody_known() -> (TempDir, couic_privsep::files::Files) {
+fn place_without_account() -> (TempDir, couic_privsep::files::Files) {
     let dir = tempfile::tempdir().unwrap();
     let files = couic_privsep::files::Files::default()
         .write(dir.path())

@@ -1,4 +1,4 @@
-//! What docs/security.md names as a sentence's test is there.
+//! Every test named in docs/security.md exists.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ fn every_test_that_the_security_document_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let text = fs::read_to_string(root.join("docs/security.md")).unwrap();
     let (mut file, mut named) = (String::new(), 0);
-    // Every second part is between backticks.
+    // Every second part is within backticks.
     for code in text.split('`').skip(1).step_by(2) {
         let Some((path, name)) = code.split_once("::") else {
             continue;

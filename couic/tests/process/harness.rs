@@ -1,4 +1,4 @@
-//! A place to run the daemon in, and the daemon as a child that does not outlive its test.
+//! Directories for the daemon, and the daemon as a child process that does not outlive its test.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_couic");
 
-/// Directories and a configuration that fit the user of the tests.
+/// Directories and a configuration for the user that runs the tests.
 pub(crate) struct Place {
     dir: TempDir,
     pub(crate) user: String,
@@ -73,7 +73,7 @@ impl Place {
         fs::write(self.path("couic.toml"), text).unwrap();
     }
 
-    /// Runs it to its end, which must come by itself: for starts that are refused.
+    /// Runs the daemon until it exits, for refused starts.
     pub(crate) fn run(&self) -> Output {
         self.write_config();
         let mut command = Command::new(BINARY);
@@ -84,14 +84,14 @@ impl Place {
         command.output().unwrap()
     }
 
-    /// Runs it, and checks exit code 1, one line on stderr with `expected` in it, and the same in the log.
+    /// Runs the daemon, and asserts exit code 1, and a line with `expected` on stderr and in the log.
     pub(crate) fn refused(&self, expected: &str) {
         let output = self.run();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{told}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(
-            told.starts_with("couic: ") && told.contains(expected),
-            "{told}"
+            stderr.starts_with("couic: ") && stderr.contains(expected),
+            "{stderr}"
         );
         let log = self.log();
         assert!(
@@ -101,8 +101,8 @@ impl Place {
         assert!(log.contains(expected), "{log}");
     }
 
-    /// Starts it in a network namespace of its own that `prepare` may furnish. None, with the reason printed, when
-    /// this machine cannot.
+    /// Starts the daemon in a network namespace of its own, set up by the commands `prepare`. Prints the reason and
+    /// returns None if the machine does not support this.
     pub(crate) fn start(&self, prepare: &[&[&str]]) -> Option<Daemon> {
         if !geteuid().is_root() {
             println!("skipped: only root can attach XDP programs");
@@ -133,7 +133,7 @@ impl Place {
         }
     }
 
-    /// The token of the admin.
+    /// Waits for a log line that contains `wanted`. Returns the log up to it, or on EOF all of it as an error.
     pub(crate) fn token(&self) -> String {
         admin_token(&self.working_dir())
     }
@@ -143,7 +143,7 @@ impl Place {
         Api::new(At::Unix(self.socket()), Some(&self.token()))
     }
 
-    /// The health document, asked without a token.
+    /// Listens on a port of the daemon's loopback, which no other test shares.
     pub(crate) fn health(&self) -> Answer {
         Api::new(At::Unix(self.socket()), None).request("GET", "/v1/health", None)
     }
@@ -156,7 +156,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// The process that attaches for it.
+    /// Its attacher.
     pub(crate) fn attacher(&self) -> Pid {
         attacher(self.program.pid()).unwrap()
     }
@@ -167,7 +167,7 @@ impl Daemon {
             .enter(|| TcpListener::bind(("127.0.0.1", port)).unwrap())
     }
 
-    /// Sends a signal and answers the exit code, or the negative signal that killed it.
+    /// Sends a signal and returns the exit code, or the negated signal that killed the daemon.
     pub(crate) fn end(mut self, signal: Signal) -> i32 {
         self.program.end(signal)
     }

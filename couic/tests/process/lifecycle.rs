@@ -1,4 +1,4 @@
-//! Starts that succeed, and their ends.
+//! Successful starts, signals, shutdown.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use crate::harness::Place;
 
 #[test]
-fn sigterm_and_sigint_end_well_and_leave_nothing() {
+fn sigterm_and_sigint_exit_0_and_leave_nothing_behind() {
     for (signal, name) in [(Signal::SIGTERM, "SIGTERM"), (Signal::SIGINT, "SIGINT")] {
         let place = Place::new();
         let Some(daemon) = place.start(&[]) else {
@@ -42,7 +42,7 @@ fn sigterm_and_sigint_end_well_and_leave_nothing() {
 }
 
 #[test]
-fn sighup_ends_nothing() {
+fn sighup_does_not_stop_the_daemon() {
     let place = Place::new();
     let Some(mut daemon) = place.start(&[]) else {
         return;
@@ -54,7 +54,7 @@ fn sighup_ends_nothing() {
 }
 
 #[test]
-fn no_signal_ends_it_by_surprise() {
+fn unexpected_signals_do_not_stop_the_daemon() {
     let place = Place::new();
     let Some(mut daemon) = place.start(&[]) else {
         return;
@@ -89,17 +89,17 @@ fn an_attacher_that_is_stopped_holds_up_no_start() {
     let _ = place.health().expect(200);
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
     let log = place.log();
-    let told = format!("the attacher (process {attacher}, stopped) of a couic that has ended");
-    assert!(log.contains(&told), "{log}");
+    let expected = format!("the attacher (process {attacher}, stopped) of a couic that has ended");
+    assert!(log.contains(&expected), "{log}");
 }
 
 #[test]
-fn a_signal_is_obeyed_while_a_request_hangs() {
+fn sigterm_is_handled_while_a_request_hangs() {
     let place = Place::new();
     let Some(daemon) = place.start(&[]) else {
         return;
     };
-    // Without its body, for which the daemon would wait 30 s.
+    // Without its body, which the daemon awaits for 30 s.
     let mut stream = Connection::unix(place.socket()).unwrap();
     let token = place.token();
     stream.send(format!(
@@ -113,7 +113,7 @@ fn a_signal_is_obeyed_while_a_request_hangs() {
 }
 
 #[test]
-fn the_socket_that_a_crash_left_over_is_replaced() {
+fn a_stale_socket_is_replaced() {
     let place = Place::new();
     fs::create_dir(place.path("run")).unwrap();
     drop(UnixListener::bind(place.socket()).unwrap());
@@ -125,7 +125,7 @@ fn the_socket_that_a_crash_left_over_is_replaced() {
     assert_eq!(daemon.end(Signal::SIGKILL), -9);
     assert!(
         place.socket().exists(),
-        "killed, it could not remove its socket"
+        "a killed daemon cannot remove its socket"
     );
     let daemon = place.start(&[]).unwrap();
     assert_eq!(place.api().get("/v1/drop"), serde_json::json!([]));
@@ -145,23 +145,23 @@ fn a_second_daemon_is_refused_and_does_not_disturb_the_first() {
 }
 
 #[test]
-fn an_interface_that_is_not_there_is_named_and_nothing_is_left() {
+fn a_missing_interface_is_named_and_nothing_is_left_behind() {
     let mut place = Place::new();
     if place.start(&[]).is_none() {
         return;
     }
     place.ifaces = "[\"lo\", \"no-such-if\"]".to_owned();
     let output = place.run();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
-        told.contains("cannot filter: ") && told.contains("no-such-if"),
-        "{told}"
+        stderr.contains("cannot filter: ") && stderr.contains("no-such-if"),
+        "{stderr}"
     );
 }
 
 #[test]
-fn an_interface_that_goes_away_is_logged_and_health_is_503() {
+fn a_deleted_interface_is_logged_and_health_is_503() {
     let mut place = Place::new();
     place.ifaces = "[\"lo\", \"gone0\"]".to_owned();
     let link: &[&[&str]] = &[&[
@@ -182,7 +182,7 @@ fn an_interface_that_goes_away_is_logged_and_health_is_503() {
 }
 
 #[test]
-fn a_bad_set_file_is_skipped_and_told() {
+fn a_bad_set_file_is_skipped_and_reported() {
     let place = Place::new();
     let sets = place.working_dir().join("sets");
     for dir in [sets.clone(), sets.join("drop"), sets.join("ignore")] {
@@ -216,7 +216,7 @@ fn a_bad_set_file_is_skipped_and_told() {
 }
 
 #[test]
-fn changes_are_in_the_log_with_who_made_them() {
+fn changes_are_logged_with_their_client() {
     let place = Place::new();
     let Some(mut daemon) = place.start(&[]) else {
         return;

@@ -1,4 +1,4 @@
-//! Starts that are refused, before anything on the machine is touched.
+//! Refused starts, which leave the machine untouched.
 
 use std::{
     fs,
@@ -17,49 +17,49 @@ fn set_mode(path: impl AsRef<std::path::Path>, mode: u32) {
 }
 
 #[test]
-fn a_bad_configuration_is_64_with_all_mistakes_and_touches_nothing() {
+fn an_invalid_configuration_exits_64_with_all_mistakes_and_touches_nothing() {
     let mut place = Place::new();
     place.ifaces = "[]".to_owned();
     place.more = "colour = 1\n[guard]\nenforce = 2\n".to_owned();
     let output = place.run();
     assert_eq!(output.status.code(), Some(64));
-    let told = String::from_utf8(output.stderr).unwrap();
-    let lines: Vec<&str> = told.lines().collect();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = stderr.lines().collect();
     let file = place.path("couic.toml");
     let shown = file.display();
-    assert_eq!(lines.len(), 3, "{told}");
+    assert_eq!(lines.len(), 3, "{stderr}");
     assert!(
         lines[0].starts_with(&format!("{shown}:1: ifaces: is empty")),
-        "{told}"
+        "{stderr}"
     );
     assert!(
         lines[1].starts_with(&format!("{shown}:16: server.colour: unknown key")),
-        "{told}"
+        "{stderr}"
     );
     assert!(
         lines[2].starts_with(&format!("{shown}:18: guard.enforce: must be true or false")),
-        "{told}"
+        "{stderr}"
     );
     assert!(!place.path("log").exists(), "no log was opened");
     assert_eq!(fs::read_dir(place.working_dir()).unwrap().count(), 0);
 }
 
 #[test]
-fn a_missing_file_is_64_and_named() {
+fn a_missing_configuration_file_exits_64_and_is_named() {
     let output = Command::new(env!("CARGO_BIN_EXE_couic"))
         .args(["-c", "/no/such/couic.toml"])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(64));
-    let told = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        told.starts_with("/no/such/couic.toml: cannot be read: No such file"),
-        "{told}"
+        stderr.starts_with("/no/such/couic.toml: cannot be read: No such file"),
+        "{stderr}"
     );
 }
 
 #[test]
-fn version_and_check_config_do_only_that() {
+fn version_and_check_config_have_no_side_effects() {
     let couic = || Command::new(env!("CARGO_BIN_EXE_couic"));
     let output = couic().arg("--version").output().unwrap();
     assert_eq!(
@@ -89,17 +89,17 @@ fn version_and_check_config_do_only_that() {
     let gone = dir.path().join("gone");
     let output = check(&text(&gone));
     assert_eq!(output.status.code(), Some(1), "as the start: {output:?}");
-    let told = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     let expected = format!(
         "couic would not start: the working directory {} does not exist: run install -d",
         gone.display()
     );
-    assert!(told.starts_with(&expected), "{told}");
-    assert!(!gone.exists(), "it only looks");
+    assert!(stderr.starts_with(&expected), "{stderr}");
+    assert!(!gone.exists(), "check-config must not create it");
 }
 
 #[test]
-fn a_lock_file_that_is_a_link_leads_nowhere() {
+fn a_lock_file_that_is_a_symlink_is_refused() {
     let place = Place::new();
     let link = place.working_dir().join("couic.lock");
     std::os::unix::fs::symlink("/dev/null", &link).unwrap();
@@ -107,23 +107,23 @@ fn a_lock_file_that_is_a_link_leads_nowhere() {
 }
 
 #[test]
-fn the_working_directory_is_missing() {
+fn a_missing_working_directory_is_refused() {
     let place = Place::new();
     fs::remove_dir(place.working_dir()).unwrap();
     place.refused("does not exist: run install -d -m 0750 -o ");
 }
 
 #[test]
-fn the_working_directory_is_open_to_others() {
+fn a_working_directory_open_to_others_is_refused() {
     let place = Place::new();
     set_mode(place.working_dir(), 0o777);
     place.refused("run chmod go-w ");
 }
 
 #[test]
-fn the_working_directory_is_somebody_elses() {
+fn a_working_directory_of_another_user_is_refused() {
     if !geteuid().is_root() {
-        println!("skipped: only root can give directories away");
+        println!("skipped: only root can chown directories");
         return;
     }
     let place = Place::new();
@@ -132,7 +132,7 @@ fn the_working_directory_is_somebody_elses() {
 }
 
 #[test]
-fn another_daemon_has_the_working_directory() {
+fn a_locked_working_directory_is_refused() {
     let place = Place::new();
     let owner = Account {
         user: String::new(),
@@ -148,7 +148,7 @@ fn another_daemon_has_the_working_directory() {
 }
 
 #[test]
-fn another_daemon_listens_on_the_socket() {
+fn a_socket_in_use_is_refused() {
     let place = Place::new();
     fs::create_dir(place.path("run")).unwrap();
     let _live = UnixListener::bind(place.socket()).unwrap();
@@ -156,7 +156,7 @@ fn another_daemon_listens_on_the_socket() {
 }
 
 #[test]
-fn something_else_is_where_the_socket_goes() {
+fn a_socket_path_that_is_not_a_socket_is_refused() {
     let place = Place::new();
     fs::create_dir(place.path("run")).unwrap();
     fs::write(place.socket(), "precious").unwrap();
@@ -165,7 +165,7 @@ fn something_else_is_where_the_socket_goes() {
 }
 
 #[test]
-fn a_client_file_that_others_can_read() {
+fn a_client_file_readable_by_others_is_refused() {
     let place = Place::new();
     let clients = place.working_dir().join("rbac/clients");
     fs::create_dir_all(&clients).unwrap();
@@ -183,14 +183,14 @@ fn a_client_file_that_others_can_read() {
 }
 
 #[test]
-fn the_log_cannot_be_opened() {
+fn a_log_that_cannot_be_opened_is_refused() {
     let place = Place::new();
     fs::write(place.path("log"), "a file where the directory goes").unwrap();
     let output = place.run();
     assert_eq!(output.status.code(), Some(1));
-    let told = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        told.starts_with("couic: cannot open the log file ") && told.contains("[logging] dir"),
-        "{told}"
+        stderr.starts_with("couic: cannot open the log file ") && stderr.contains("[logging] dir"),
+        "{stderr}"
     );
 }

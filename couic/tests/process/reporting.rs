@@ -1,4 +1,4 @@
-//! What the daemon tells its webhook.
+//! Reports to the webhook.
 
 use couic_testkit::{LONG, Reply, StandIn};
 use nix::sys::signal::Signal;
@@ -8,7 +8,7 @@ use crate::harness::Place;
 
 /// The filter works without its notifiers: health names the problem and stays 200.
 #[test]
-fn notifiers_are_shown_and_tested_and_do_not_turn_health_over() {
+fn failing_notifiers_degrade_health_without_503() {
     let mut place = Place::new();
     place.more = format!(
         "[reporting]\nenabled = true\n[[reporting.notifiers]]\nplugin = \"webhook\"\n\
@@ -53,7 +53,7 @@ fn notifiers_are_shown_and_tested_and_do_not_turn_health_over() {
 }
 
 #[test]
-fn a_change_is_posted_with_its_metadata_untouched() {
+fn a_change_is_posted_with_its_metadata_unchanged() {
     let mut place = Place::new();
     place.more =
         "[reporting]\nenabled = true\nname = \"FW 1\"\nwebhook = \"http://127.0.0.1:8000/v1/reports/s3cret\"\n"

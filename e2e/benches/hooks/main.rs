@@ -1,9 +1,9 @@
-//! What a dropped frame costs in all, by the mode in which the filter is attached: native, generic, tcx.
+//! The total cost of a dropped frame, by attach mode: native, generic, tcx.
 //!
 //! `cargo bench -p couic-e2e --bench hooks`. The generator is an XDP program run by `BPF_PROG_TEST_RUN` with live frames
-//! (Linux 5.18), which redirects each into one end of a veth pair; the other end's NAPI runs the filter, on the same CPU.
-//! So a figure has the generator and the veth pair in it, the same in each mode; what only the filter adds shows in the
-//! difference to "none", where the frames end in the stack, which throws them away.
+//! (Linux 5.18), which redirects each into one end of a veth pair; the other end's NAPI runs the filter, on the same
+//! CPU. The figures include the generator and the veth pair, the same in each mode; the cost of the filter alone is the
+//! difference to "none", where the stack discards the frames.
 #![expect(clippy::expect_used, reason = "a measurement that fails ends the run")]
 
 use std::{
@@ -22,13 +22,13 @@ const BANNED: [u8; 4] = [198, 51, 100, 7];
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
 const BPF_PROG_TYPE_XDP: u32 = 6;
-/// So many frames are on their way at once: a veth ring holds 256.
+/// Frames in flight: a veth ring holds 256.
 const BATCH: u32 = 64;
 const LIVE_FRAMES: u32 = 1 << 1;
 
 fn main() {
     let Some(lab) = Lab::quiet() else { return };
-    // The end that is filtered has a NAPI context also where no XDP program runs there.
+    // With GRO, the filtered end has a NAPI context even without an XDP program.
     lab.host.run("ethtool", &["-K", HOST_IFACE, "gro", "on"]);
     let cpu = nix::sched::sched_getcpu().expect("sched_getcpu");
     let mut one = nix::sched::CpuSet::new();
@@ -42,7 +42,7 @@ fn main() {
     }
 }
 
-/// Nanoseconds a frame.
+/// Nanoseconds per frame: best and median.
 fn measure(lab: &Lab, mode: Option<&str>) -> (f64, f64) {
     let daemon = mode.map(|mode| lab.daemon().mode(mode).start());
     if let Some(daemon) = &daemon {
@@ -92,11 +92,11 @@ fn generator(iface: &str) -> io::Result<OwnedFd> {
     attr[0] = u64::from(BPF_PROG_TYPE_XDP) | (code.len() as u64) << 32;
     (attr[1], attr[2]) = (code.as_ptr() as u64, c"MIT".as_ptr() as u64);
     let made = bpf(BPF_PROG_LOAD, &mut attr)?;
-    // SAFETY: the kernel has just made this descriptor for us.
+    // SAFETY: the kernel has just returned this descriptor; this is its only owner.
     Ok(unsafe { OwnedFd::from_raw_fd(made) })
 }
 
-/// Nanoseconds a frame, of so many.
+/// Runs `frames` frames. Returns nanoseconds per frame.
 fn run(generator: &OwnedFd, frames: u32) -> io::Result<f64> {
     let frame = frame();
     // struct xdp_md: data, data_end, data_meta, three indices.

@@ -1,6 +1,6 @@
-//! The figures that peering has to reach, measured on real daemons in network namespaces. `make bench` builds them in
-//! release mode and runs this. Prints one table; every row says how it was measured. `COUIC_OUTAGE=600` makes the outage
-//! ten minutes long rather than 45 seconds.
+//! The performance targets of peering, measured on real daemons in network namespaces. `make bench` builds them in
+//! release mode and runs this. Prints one table, with the method of each row. `COUIC_OUTAGE=600` extends the outage
+//! from 45 seconds to ten minutes.
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 use std::{
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 const LONG: Duration = Duration::from_secs(120);
 
-/// One line of the table.
+/// One row of the table.
 struct Row {
     what: &'static str,
     wanted: &'static str,
@@ -69,7 +69,8 @@ fn start<'lab>(mesh: &Mesh<'lab>, nodes: usize) -> Vec<Daemon<'lab>> {
     daemons
 }
 
-/// From the answer to the client on one node until the other node's API shows the rule, which is then in its tables.
+/// From the response to the client on one node until the other node's API shows the rule, which is in its tables by
+/// then.
 fn latency() -> Option<Row> {
     const ADDS: u32 = 200;
     let labs: Vec<Lab> = Mesh::labs(2)?;
@@ -106,7 +107,7 @@ fn latency() -> Option<Row> {
     })
 }
 
-/// Seconds of CPU that a process has used.
+/// CPU seconds used by a process.
 fn cpu(daemon: &Daemon<'_>) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap_or_default();
     let fields: Vec<&str> = stat

@@ -1,4 +1,4 @@
-//! Adds over the daemon's socket: one after the other, and as many at once as it takes.
+//! Adds over the daemon's socket, one by one and pipelined.
 
 use std::{
     net::Ipv4Addr,
@@ -44,7 +44,7 @@ pub(crate) fn lone_adds(daemon: &Daemon<'_>) -> Vec<Duration> {
     latencies
 }
 
-/// Pipelined requests on each connection. The hosts are those from the `first` on.
+/// Pipelined requests on each connection, for hosts from `first` on.
 pub(crate) fn pipelined_adds(daemon: &Daemon<'_>, first: u32) {
     let (token, socket) = (daemon.token(), daemon.socket());
     let share = ADDS / CONNECTIONS;

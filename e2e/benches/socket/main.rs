@@ -1,6 +1,6 @@
-//! The figures that the API has to reach, measured on the real daemon over its real socket, the program attached.
-//! `make bench` builds both in release mode and runs this. Prints one table; every row says how it was measured.
-//! `cargo bench -p couic-e2e --bench socket -- reporting` measures only that.
+//! The performance targets of the API, measured on the real daemon over its socket, with the program attached.
+//! `make bench` builds both in release mode and runs this. Prints one table, with the method of each row.
+//! `cargo bench -p couic-e2e --bench socket -- reporting` measures reporting only.
 #![expect(clippy::panic, reason = "a measurement that fails ends the run")]
 
 mod load;
@@ -19,15 +19,15 @@ use couic_e2e::{Daemon, Lab};
 use load::{ADDS, CONNECTIONS, IN_FLIGHT, LONE_ADDS};
 use serde_json::json;
 
-/// A part of the table, by the name that asks for it alone.
+/// A part of the table, with the argument that selects it.
 type Measure = (&'static str, fn(&Lab) -> Vec<Row>);
 
-/// One line of the table.
+/// One row of the table.
 struct Row {
     what: &'static str,
     wanted: String,
     measured: String,
-    /// None where nothing is wanted.
+    /// None without a target.
     reached: Option<bool>,
     method: String,
 }

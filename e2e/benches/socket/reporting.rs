@@ -1,4 +1,4 @@
-//! What reporting costs those who add rules, while its endpoint hangs.
+//! The cost of reporting per add, while its endpoint hangs.
 
 use std::net::TcpListener;
 
@@ -11,7 +11,7 @@ use crate::{
     turns::{self, ROUNDS},
 };
 
-/// As much slower as adds may be.
+/// Allowed slowdown of adds.
 const ALLOWED: f64 = 1.05;
 
 pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
@@ -49,7 +49,7 @@ pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
     vec![lone, many]
 }
 
-/// A firewall that loses reports would be fast for a bad reason.
+/// Asserts that no report was lost, which would make adds look fast.
 fn all_counted(daemon: &Daemon<'_>, reporting: &str) {
     let log = daemon.log();
     assert!(!log.contains("are not reported"), "{log}");

@@ -1,4 +1,4 @@
-//! What the journal costs those who add rules.
+//! The cost of the journal per add.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::{
     turns::{self, ROUNDS},
 };
 
-/// As fast as adds must be at least, beside those without a journal.
+/// The minimum rate of adds, relative to the rate without a journal.
 const WANTED: f64 = 0.9;
 
 const OFF: &str = "[state]\npersist = false\n";
@@ -59,7 +59,7 @@ fn batch(first: u32, count: u32) -> String {
         .collect()
 }
 
-/// The best of several, off and on in turn.
+/// The best of several rounds, alternately off and on.
 fn batches(lab: &Lab) -> Row {
     const ENTRIES: u32 = 200_000;
     let body = batch(0, ENTRIES);
@@ -90,7 +90,7 @@ fn batches(lab: &Lab) -> Row {
     }
 }
 
-/// How long a start takes that restores a million rules, beside one that has none.
+/// The duration of a start that restores a million rules, compared to one without rules.
 fn start(lab: &Lab) -> Row {
     let empty = Instant::now();
     let mut daemon = lab.daemon().start();

@@ -1,5 +1,5 @@
-//! Two configurations compared: each daemon is fresh, and they take turns, so that both see the same tables and the same
-//! weather. What a machine does meanwhile hits both; the medians over the rounds are compared.
+//! Compares two configurations. Fresh daemons alternate, so that both see the same tables and the same load of the
+//! machine; the medians over the rounds are compared.
 
 use std::time::Instant;
 
@@ -7,26 +7,26 @@ use couic_e2e::{Daemon, Lab};
 
 use crate::load::{self, ADDS, LONE_ADDS};
 
-/// How often each of them gets its turn.
+/// Rounds of each configuration.
 pub(crate) const ROUNDS: usize = 9;
 
-/// What one daemon did.
+/// Measurements of one daemon.
 #[derive(Clone, Copy)]
 pub(crate) struct Sample {
-    /// Of a lone add, seconds.
+    /// Latency of a single add, in seconds.
     pub(crate) median: f64,
-    /// A second, many at once.
+    /// Pipelined adds per second.
     pub(crate) rate: f64,
 }
 
-/// The medians with the one configuration and with the other.
+/// The medians of both configurations.
 #[derive(Clone, Copy)]
 pub(crate) struct Compared {
     pub(crate) one: Sample,
     pub(crate) other: Sample,
 }
 
-/// Compares two configurations. `check` looks at every daemon when it is done, with its configuration.
+/// Compares two configurations. `check` is called for every daemon at its end, with its configuration.
 pub(crate) fn compare(
     lab: &Lab,
     [one, other]: [&str; 2],
@@ -48,7 +48,7 @@ pub(crate) fn compare(
         }
     };
     let rounds = (0..ROUNDS).map(|round| {
-        // Neither of them is always the first.
+        // Alternate which configuration goes first.
         if round % 2 == 0 {
             let one = sample(one);
             (one, sample(other))

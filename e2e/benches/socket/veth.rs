@@ -1,5 +1,5 @@
-//! What the program costs on real frames through veth, by the kernel's own account (`kernel.bpf_stats_enabled`): mean
-//! run time for innocent sources, with 200,000 host rules and with none.
+//! The program's run time on real frames through veth, as measured by the kernel (`kernel.bpf_stats_enabled`): the mean
+//! for innocent sources, with 200,000 host rules and with none.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ const RULES: u32 = 200_000;
 const FRAMES: u32 = 131_072;
 const SYSCTL: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
-/// Switches the kernel's accounting on, and back on drop to what it was.
+/// Enables the kernel's accounting; restores the previous value on drop.
 struct Accounting(String);
 
 impl Accounting {
@@ -27,12 +27,12 @@ impl Accounting {
 
 impl Drop for Accounting {
     fn drop(&mut self) {
-        // A bench that ends has nobody left to tell.
+        // Best effort: an error on drop cannot be reported.
         let _ = fs::write(SYSCTL, &self.0);
     }
 }
 
-/// Nanoseconds and runs that the kernel counted for the daemon's program, which its attacher holds.
+/// Nanoseconds and runs counted by the kernel for the daemon's program, whose descriptor the attacher holds.
 fn account(daemon: &Daemon<'_>) -> (f64, f64) {
     let holder = daemon.attacher().unwrap_or(daemon.pid());
     let folder = format!("/proc/{holder}/fdinfo");
@@ -48,13 +48,13 @@ fn account(daemon: &Daemon<'_>) -> (f64, f64) {
     busiest.unwrap_or_else(|| panic!("{folder} shows no program: who holds it?"))
 }
 
-/// A number that looks drawn, the same in every run.
+/// A pseudo-random number, the same in every run.
 fn scatter(n: u32) -> u32 {
     let x = n.wrapping_mul(0x9E37_79B1);
     (x ^ x >> 15).wrapping_mul(0x85EB_CA77) ^ x >> 13
 }
 
-/// Mean nanoseconds a run while frames from scattered sources pass.
+/// Mean nanoseconds per run while frames from scattered sources pass.
 fn mean(lab: &Lab, daemon: &Daemon<'_>) -> f64 {
     let mut wire = lab.wire();
     let before = account(daemon);
@@ -78,7 +78,7 @@ pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
     // The first round warms up.
     mean(lab, &daemon);
     let none = mean(lab, &daemon);
-    // Even addresses: nobody who sends has one.
+    // Even addresses, which no sender has.
     let rules: Vec<_> = (0..RULES)
         .map(|n| {
             let host = std::net::Ipv4Addr::from_bits(scatter(n.wrapping_mul(7) + 3) & !1);

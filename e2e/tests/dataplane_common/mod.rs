@@ -1,4 +1,4 @@
-//! What the data plane's privileged tests share: frames, test runs, a random generator, interfaces of one's own.
+//! Shared by the privileged tests of the data plane: frames, test runs, a random generator, veth pairs.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of tests")]
 #![allow(
@@ -25,9 +25,9 @@ pub const XDP_ABORTED: u32 = 0;
 pub const XDP_DROP: u32 = 1;
 pub const XDP_PASS: u32 = 2;
 
-/// Whether a privileged test can run; says why where it cannot.
+/// Whether a privileged test can run; prints the reason if not.
 pub fn may_run() -> bool {
-    // SAFETY: asks for a number.
+    // SAFETY: takes no arguments.
     let root = unsafe { libc::geteuid() } == 0;
     if !root {
         println!("skipped: needs root (CAP_BPF, CAP_NET_ADMIN)");
@@ -35,7 +35,7 @@ pub fn may_run() -> bool {
     root
 }
 
-/// An Ethernet frame from `source` behind VLAN tags (outermost first, as EtherTypes), `payload` bytes long above IP.
+/// An Ethernet frame from `source` with VLAN tags (outermost first, as EtherTypes) and `payload` bytes above IP.
 pub fn frame(source: IpAddr, tags: &[u16], payload: usize) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
     for tag in tags {
@@ -95,12 +95,12 @@ impl TestRun {
         Self(program.xdp().unwrap().fd().unwrap().as_fd().as_raw_fd())
     }
 
-    /// What the program answers for a frame.
+    /// The program's verdict for a frame.
     pub fn run(self, frame: &[u8]) -> u32 {
         self.try_run(frame, &[]).unwrap()
     }
 
-    /// As [`TestRun::run`], with a `struct xdp_md` to start from.
+    /// As [`TestRun::run`], with a `struct xdp_md` as context.
     pub fn try_run(self, frame: &[u8], context: &[u8]) -> io::Result<u32> {
         const BPF_PROG_TEST_RUN: i32 = 10;
         let mut attr = Attr {
@@ -116,7 +116,7 @@ impl TestRun {
             },
             ..Attr::default()
         };
-        // SAFETY: the attribute names live buffers with their sizes.
+        // SAFETY: the attribute points to live buffers with their sizes.
         let done = unsafe {
             libc::syscall(
                 libc::SYS_bpf,
@@ -133,7 +133,7 @@ impl TestRun {
     }
 }
 
-/// xorshift64*: small, and the same everywhere for a seed.
+/// xorshift64*: small, and reproducible for a seed.
 pub struct Random(u64);
 
 impl Random {
@@ -163,7 +163,7 @@ impl Random {
     }
 }
 
-/// A veth pair that goes when this is dropped.
+/// A veth pair, deleted on drop.
 pub struct Veth {
     pub name: String,
     pub peer: String,
@@ -195,7 +195,7 @@ impl Drop for Veth {
     }
 }
 
-/// Runs `ip`, which must succeed.
+/// Runs `ip`. Panics on error.
 pub fn ip(args: &[&str]) {
     let output = Command::new("ip").args(args).output().unwrap();
     assert!(
@@ -205,7 +205,7 @@ pub fn ip(args: &[&str]) {
     );
 }
 
-/// Runs a test in a network namespace of its own thread, which goes with the thread.
+/// Runs a test in a thread with a network namespace of its own.
 pub fn in_namespace(test: impl FnOnce() + Send + 'static) {
     if !may_run() {
         return;

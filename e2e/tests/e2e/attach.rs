@@ -1,14 +1,14 @@
-//! Attaching: which mode, and what happens when it cannot be.
+//! Attaching: modes, fallback, refusals.
 
 use couic_common::XdpMode;
 use couic_e2e::{AttachedBy, FOREIGN_NAME, Foreign, Frame, HOST_IFACE, Lab, OUTSIDE_IFACE};
 
 #[test]
-fn the_mode_is_what_was_asked_for_and_is_reported() {
+fn the_configured_mode_is_used_and_reported() {
     for (asked, expected) in [
         ("native", XdpMode::Native),
         ("generic", XdpMode::Generic),
-        // veth can do native XDP.
+        // veth supports native XDP.
         ("auto", XdpMode::Native),
     ] {
         let Some(lab) = Lab::quiet() else { return };
@@ -25,7 +25,7 @@ fn the_mode_is_what_was_asked_for_and_is_reported() {
 }
 
 #[test]
-fn without_a_mode_in_the_configuration_it_is_auto() {
+fn the_default_mode_is_auto() {
     let Some(lab) = Lab::quiet() else { return };
     let _daemon = lab.daemon().start();
     assert_eq!(lab.kernel_mode(HOST_IFACE), Some(XdpMode::Native));
@@ -34,7 +34,7 @@ fn without_a_mode_in_the_configuration_it_is_auto() {
 #[test]
 fn auto_falls_back_to_generic_interface_by_interface() {
     let Some(lab) = Lab::quiet() else { return };
-    // The loopback driver knows no XDP.
+    // The loopback driver has no XDP support.
     let daemon = lab
         .daemon()
         .mode("auto")
@@ -57,7 +57,7 @@ fn auto_falls_back_to_generic_interface_by_interface() {
 }
 
 #[test]
-fn native_is_refused_where_the_driver_cannot_and_nothing_stays_attached() {
+fn native_is_refused_without_driver_support_and_nothing_stays_attached() {
     let Some(lab) = Lab::quiet() else { return };
     let builder = lab.daemon().mode("native").ifaces(&[HOST_IFACE, "lo"]);
     let refusal = builder.try_start().expect_err("lo has no native XDP");
@@ -80,7 +80,7 @@ fn every_interface_is_filtered() {
 }
 
 #[test]
-fn a_foreign_program_is_named_and_left_alone_and_nothing_is_half_attached() {
+fn a_foreign_program_is_named_and_kept_and_nothing_is_partially_attached() {
     for by in [AttachedBy::Link, AttachedBy::Netlink] {
         for mode in ["native", "generic"] {
             let Some(lab) = Lab::quiet() else { return };
@@ -106,7 +106,7 @@ fn a_foreign_program_is_named_and_left_alone_and_nothing_is_half_attached() {
 }
 
 #[test]
-fn an_interface_that_does_not_exist_is_named_and_nothing_is_attached() {
+fn a_missing_interface_is_named_and_nothing_is_attached() {
     let Some(lab) = Lab::quiet() else { return };
     let builder = lab.daemon().ifaces(&[HOST_IFACE, "nosuch7"]);
     let refusal = builder.try_start().expect_err("there is no nosuch7");
@@ -116,7 +116,7 @@ fn an_interface_that_does_not_exist_is_named_and_nothing_is_attached() {
 }
 
 #[test]
-fn an_interface_that_goes_away_makes_health_503_and_the_rest_goes_on() {
+fn a_deleted_interface_makes_health_503_and_the_others_stay_filtered() {
     let Some(lab) = Lab::quiet() else { return };
     lab.join("eth1", "wire1");
     let daemon = lab.daemon().ifaces(&[HOST_IFACE, "eth1"]).start();

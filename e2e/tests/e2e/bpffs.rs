@@ -1,11 +1,11 @@
-//! A machine on which nothing has mounted a bpf filesystem: the start does, where the mount outlives the daemon.
+//! A machine without a mounted bpf filesystem: the daemon mounts it at the start, if the mount outlives the daemon.
 
 use couic_common::HealthStatus;
 use couic_e2e::Lab;
 use nix::sys::signal::Signal;
 
-/// A mount namespace without a bpf filesystem, and a process namespace whose first process, the shell, stays when the
-/// daemon ends: as on a machine, or in a container with an init.
+/// A mount namespace without a bpf filesystem, and a PID namespace whose init, the shell, outlives the daemon: as on a
+/// machine, or in a container with an init.
 const MACHINE: [&str; 8] = [
     "unshare",
     "--mount",
@@ -18,7 +18,7 @@ const MACHINE: [&str; 8] = [
 ];
 
 #[test]
-fn it_is_mounted_where_the_mount_outlives_the_daemon() {
+fn bpffs_is_mounted_if_the_mount_outlives_the_daemon() {
     let Some(lab) = Lab::quiet() else { return };
     let wrapper = [&MACHINE[..], &["sh"]].concat();
     let daemon = lab.daemon().stays(None).wrapped(&wrapper, &[]).start();
@@ -31,7 +31,7 @@ fn it_is_mounted_where_the_mount_outlives_the_daemon() {
 }
 
 #[test]
-fn one_that_may_not_mount_says_so_with_the_command() {
+fn a_daemon_that_may_not_mount_bpffs_reports_the_command() {
     let Some(lab) = Lab::quiet() else { return };
     let script = "umount -a -t bpf; setpriv --bounding-set=-sys_admin -- \"$@\"; exit 7";
     let wrapper = [&MACHINE[..7], &[script, "sh"]].concat();

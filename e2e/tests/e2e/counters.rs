@@ -1,4 +1,4 @@
-//! Figures are exact: every frame is counted once, where it belongs.
+//! Counters are exact: every frame is counted once, in the right place.
 
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
@@ -16,7 +16,7 @@ fn sum<'f>(frames: impl IntoIterator<Item = &'f Frame>) -> Counter {
     sum
 }
 
-/// What the wire sent of its own accord.
+/// The wire's own synchronization frames.
 fn syncs(wire: &Wire) -> Counter {
     Counter {
         rx_packets: wire.syncs(),
@@ -41,7 +41,7 @@ fn tag(daemon: &Daemon<'_>, policy: &str, tag: &str) -> Counter {
 }
 
 #[test]
-fn every_frame_counts_once_with_its_bytes() {
+fn every_frame_is_counted_once_with_its_bytes() {
     for mode in ["native", "generic"] {
         let Some(lab) = Lab::quiet() else { return };
         let daemon = lab.daemon().mode(mode).start();
@@ -103,7 +103,7 @@ fn runts_are_counted() {
                 .vlan(ETH_P_8021AD, 5)
                 .vlan(ETH_P_8021Q, 6),
         ];
-        // Too short for anything, but it announces nothing that it does not hold.
+        // Short, but not truncated: it has no header that announces more.
         let short_of_a_stranger = Frame::raw(0x88b6, &[]);
         wire.arrivals(&runts);
         wire.arrivals(std::slice::from_ref(&short_of_a_stranger));
@@ -133,7 +133,7 @@ fn four_thousand_and_ninety_six_tags_are_exact() {
     let mut expected = BTreeMap::new();
     let mut frames = Vec::new();
     for n in 0..TAGS {
-        // One to three packets of a length of its own: no two neighbours have the same figures.
+        // One to three packets of an individual length: no two neighbours have equal counters.
         let frame = Frame::udp(source(n).into()).padded((n % 251) as usize);
         let times = 1 + n as usize % 3;
         expected.insert(format!("tag-{n}"), sum(std::iter::repeat_n(&frame, times)));
@@ -170,7 +170,7 @@ fn the_longest_prefix_of_the_deciding_policy_counts() {
 }
 
 #[test]
-fn figures_of_a_tag_outlive_its_last_rule() {
+fn counters_of_a_tag_outlive_its_last_rule() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let mut wire = lab.wire();
@@ -190,7 +190,7 @@ fn figures_of_a_tag_outlive_its_last_rule() {
 }
 
 #[test]
-fn each_rule_counts_its_hits_where_that_is_asked_for() {
+fn rules_count_their_hits_if_configured() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab
         .daemon()
@@ -229,7 +229,7 @@ fn each_rule_counts_its_hits_where_that_is_asked_for() {
         table.contains("Hits") && table.contains("┆ 5 "),
         "the figures of the rule are missing:\n{table}"
     );
-    // A renewal keeps them, a rule that comes again begins at zero.
+    // A renewal keeps the counters, a rule that is added again starts at zero.
     let entry = json!({"cidr": "198.51.100.0/24", "tag": "new", "expiration": 0});
     let outcome = api.batch("drop", &[json!({"action": "add", "entry": entry})]);
     assert_eq!(outcome["updated"], 1, "{outcome}");

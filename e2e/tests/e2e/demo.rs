@@ -1,11 +1,11 @@
-//! What is shown to newcomers works: the demo, and the capabilities that the systemd unit gives.
+//! What newcomers try first works: the demo, and the capabilities granted by the systemd unit.
 
 use std::process::Command;
 
 use couic_e2e::{Frame, Lab};
 
 #[test]
-fn the_demo_does_what_it_says() {
+fn the_demo_succeeds() {
     let Some(lab) = Lab::quiet() else { return };
     let couic = lab.binary("couic");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/demo");
@@ -21,7 +21,7 @@ fn the_demo_does_what_it_says() {
 }
 
 #[test]
-fn the_capabilities_of_the_systemd_unit_are_enough() {
+fn the_capabilities_of_the_systemd_unit_suffice() {
     let Some(lab) = Lab::quiet() else { return };
     let unit = include_str!("../../../config/systemd/couic.service");
     let capabilities = unit

@@ -1,11 +1,11 @@
-//! Time ends rules: on the second, and not before.
+//! Rules expire on the second, and not before.
 
 use std::time::Duration;
 
 use couic_e2e::{Api, Frame, Lab, Wire, unix_now, until};
 use serde_json::json;
 
-/// How far away expirations are: on a busy machine there must be time before them to look.
+/// Seconds until expirations: enough for the checks before them on a busy machine.
 const SOON: u64 = 3;
 
 /// The next whole second that is at least `seconds` away.
@@ -18,8 +18,8 @@ fn in_seconds(seconds: u64) -> u64 {
     unix_now().ceil() as u64 + seconds
 }
 
-/// Sends until all frames get through, and checks that none did before `deadline`, and that none was stopped that was
-/// sent more than a second after it. However slowly this test runs, both hold.
+/// Sends until all frames arrive. Asserts that none did before `deadline`, and that none sent more than a second after
+/// it was dropped. Independent of the speed of the test.
 #[expect(clippy::cast_precision_loss, reason = "Unix seconds of this century")]
 fn ends_on_the_second(wire: &mut Wire, frames: &[Frame], deadline: u64) {
     let deadline = deadline as f64;
@@ -48,7 +48,7 @@ fn listed(api: &Api, policy: &str) -> usize {
 }
 
 #[test]
-fn a_ban_ends_within_a_second_of_its_expiration_and_not_before() {
+fn a_ban_ends_at_its_expiration_within_a_second() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let mut wire = lab.wire();
@@ -77,13 +77,13 @@ fn couicctl_takes_a_duration() {
     assert!(!wire.passes(&frame));
     let shown = daemon.api().get("/v1/drop/198.51.100.7/32");
     let deadline = shown["expiration"].as_u64().expect("a number");
-    // Whole seconds: the fraction of the one in which it was added may be lost.
+    // Whole seconds: the fraction of the second of the add may be lost.
     assert!((before + 3..=after + 4).contains(&deadline), "{shown}");
     ends_on_the_second(&mut wire, &[frame], deadline);
 }
 
 #[test]
-fn when_an_ignore_rule_expires_the_drop_under_it_is_back() {
+fn a_drop_applies_again_when_the_ignore_over_it_expires() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let mut wire = lab.wire();
@@ -100,7 +100,7 @@ fn when_an_ignore_rule_expires_the_drop_under_it_is_back() {
 }
 
 #[test]
-fn a_batch_renews_a_ban_before_it_ends() {
+fn a_batch_renews_a_ban() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let mut wire = lab.wire();

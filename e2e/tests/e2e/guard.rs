@@ -1,4 +1,4 @@
-//! The guard rails: what would cut off this host or its operator is refused, unless forced.
+//! The guard rails: rules that would cut off this host or its operator are refused, unless forced.
 
 use couic_e2e::{Frame, HOST_IFACE, HOST_V4, HOST_V6, Lab, OUTSIDE_V4, OUTSIDE_V6};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 const SSH: [(&str, &str); 1] = [("SSH_CONNECTION", "198.51.100.22 50022 192.0.2.1 22")];
 
 #[test]
-fn couicctl_refuses_to_cut_off_the_host_and_says_how_to_insist() {
+fn couicctl_refuses_to_cut_off_the_host_and_names_the_force_option() {
     let Some(lab) = Lab::addressed() else { return };
     lab.host
         .run("ip", &["route", "add", "default", "via", OUTSIDE_V4]);
@@ -40,14 +40,14 @@ fn couicctl_refuses_to_cut_off_the_host_and_says_how_to_insist() {
 }
 
 #[test]
-fn couicctl_lets_by_what_harms_nobody_and_what_is_forced() {
+fn couicctl_adds_harmless_and_forced_rules() {
     let Some(lab) = Lab::addressed() else { return };
     let daemon = lab.daemon().start();
     for cidr in ["198.51.100.23", "10.0.0.0/8", "2a00::/19"] {
         let done = daemon.ctl_with_env(&["drop", "add", cidr], &SSH);
         assert_eq!(done.code, 0, "{cidr}: {done:?}");
     }
-    // An ignore rule cuts nobody off.
+    // Ignore rules are not guarded.
     let done = daemon.ctl_with_env(&["ignore", "add", "0.0.0.0/0"], &SSH);
     assert_eq!(done.code, 0, "{done:?}");
     daemon.ctl_ok(&["ignore", "delete", "0.0.0.0/0"]);
@@ -64,7 +64,7 @@ fn couicctl_lets_by_what_harms_nobody_and_what_is_forced() {
 }
 
 #[test]
-fn clients_of_1_0_are_not_guarded_unless_the_configuration_says_so() {
+fn clients_of_1_0_are_not_guarded_unless_configured() {
     let Some(lab) = Lab::addressed() else { return };
     let body = json!({"cidr": "192.0.2.0/24", "expiration": 0}).to_string();
     let forced = json!({"cidr": "192.0.2.0/24", "expiration": 0, "force": true}).to_string();

@@ -1,4 +1,4 @@
-//! Clients that mean no good: the filter, the API and the memory stand.
+//! Hostile clients: filtering, the API and memory are not affected.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
 
@@ -11,7 +11,7 @@ fn connect(daemon: &Daemon<'_>) -> Connection {
     Connection::unix(daemon.socket()).expect("connect")
 }
 
-/// The most that was ever resident.
+/// Peak resident memory.
 fn peak_mib(daemon: &Daemon<'_>) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("status");
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
@@ -20,7 +20,7 @@ fn peak_mib(daemon: &Daemon<'_>) -> u64 {
 }
 
 #[test]
-fn a_thousand_idle_connections_hold_nobody_up() {
+fn a_thousand_idle_connections_do_not_block_others() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let idle: Vec<Connection> = (0..1000).map(|_| connect(&daemon)).collect();
@@ -31,7 +31,7 @@ fn a_thousand_idle_connections_hold_nobody_up() {
 }
 
 #[test]
-fn half_sent_requests_hold_nobody_up() {
+fn incomplete_requests_do_not_block_others() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let token = daemon.token();
@@ -42,7 +42,7 @@ fn half_sent_requests_hold_nobody_up() {
     let halves: Vec<Connection> = (0..100)
         .map(|n| {
             let mut stream = connect(&daemon);
-            // Cut anywhere: in the request line, in a header, in the body.
+            // Truncated anywhere: in the request line, in a header, in the body.
             let cut = head.len() * (n + 1) / 100;
             stream.send(&head.as_bytes()[..cut]);
             stream
@@ -53,7 +53,7 @@ fn half_sent_requests_hold_nobody_up() {
     assert_eq!(
         daemon.api().stats().drop_cidr_count,
         1,
-        "no half was applied"
+        "no incomplete request was applied"
     );
 }
 
@@ -80,12 +80,11 @@ fn a_body_of_100_mb_is_refused_and_does_not_fill_the_memory() {
         } else {
             vec![b' '; 1 << 20]
         };
-        // Until the daemon has had enough and closes.
+        // Until the daemon closes the connection.
         let _ = (0..100).try_for_each(|_| stream.try_send(&chunk));
         assert_eq!(stream.head().0, 413, "{length}");
     }
-    // What is kept until the limit of 16 MiB is reached, once: it grows without a copy and is given back. The rest is
-    // code that runs for the first time.
+    // One body up to the limit of 16 MiB, grown in place and freed. The rest is code that runs for the first time.
     let after = peak_mib(&daemon);
     assert!(
         after < before + 32,
@@ -95,7 +94,7 @@ fn a_body_of_100_mb_is_refused_and_does_not_fill_the_memory() {
 }
 
 #[test]
-fn a_full_table_refuses_what_is_new_and_keeps_what_is_there() {
+fn a_full_table_refuses_new_rules_and_keeps_existing_ones() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().config("[limits]\ndrop_entries = 2\n").start();
     let api = daemon.api();
@@ -107,7 +106,7 @@ fn a_full_table_refuses_what_is_new_and_keeps_what_is_there() {
         refused.body.contains("drop_entries"),
         "what to raise: {refused:?}"
     );
-    // The other family and the other policy have room of their own.
+    // The other family and the other policy have tables of their own.
     api.add("drop", "2001:db8:7::/48", None, 0);
     api.add("ignore", "198.51.100.2/32", None, 0);
     let frames = ["198.51.100.1", "198.51.100.2", "198.51.100.3"].map(Frame::v4);
@@ -127,7 +126,7 @@ fn a_rejected_token_is_not_in_the_log() {
         .request("GET", "/v1/drop", None)
         .expect(401);
     assert!(!refused.body.contains(token), "{refused:?}");
-    // A change behind it: when that one is logged, the refusal would have been.
+    // A later change: once it is logged, the refusal would have been, too.
     daemon.api().add("drop", "198.51.100.7/32", None, 0);
     until("the change is logged", Duration::from_secs(60), || {
         daemon.output().contains("198.51.100.7").then_some(())

@@ -1,4 +1,4 @@
-//! Interfaces that come, go, are made anew or renamed, while the daemon runs; and patterns in `ifaces`.
+//! Interfaces that are added, deleted, recreated or renamed while the daemon runs; and patterns in `ifaces`.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use couic_e2e::{
 use nix::sys::signal::Signal;
 
 const BANNED: &str = "198.51.100.7";
-/// Longer than two of the attacher's minutes.
+/// Longer than two of the attacher's periodic checks, one per minute.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 fn filtering<'lab>(lab: &'lab Lab, ifaces: &[&str]) -> Daemon<'lab> {
@@ -19,7 +19,7 @@ fn filtering<'lab>(lab: &'lab Lab, ifaces: &[&str]) -> Daemon<'lab> {
         .start()
 }
 
-/// Whether frames of the two go as they should over a pair whose host end is filtered.
+/// Whether a pair drops the banned source and passes the innocent one.
 fn stands(lab: &Lab, host: &str, outside: &str) -> bool {
     let frames = [BANNED, "203.0.113.9"].map(Frame::v4);
     lab.wire_between(host, outside).arrivals(&frames) == [0, 1]
@@ -39,7 +39,7 @@ fn names(health: &Health) -> Vec<(&str, bool)> {
 }
 
 #[test]
-fn what_matches_a_pattern_is_filtered_as_soon_as_it_comes() {
+fn new_interfaces_that_match_a_pattern_are_filtered_at_once() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = filtering(&lab, &[HOST_IFACE, "veth*", "wan?"]);
     let (status, health) = daemon.api().health();
@@ -59,14 +59,14 @@ fn what_matches_a_pattern_is_filtered_as_soon_as_it_comes() {
         assert!(stands(&lab, name, &format!("x{name}")), "{name}");
     }
     assert_eq!(lab.kernel_mode("other0"), None);
-    // What is gone is no outage.
+    // A deleted interface that matched a pattern is not an outage.
     lab.host.run("ip", &["link", "del", "veth1"]);
     let health = healthy(&daemon, "veth1 is forgotten", |h| h.interfaces.len() == 3);
     assert_eq!(health.status, HealthStatus::Ok);
 }
 
 #[test]
-fn an_interface_that_is_made_anew_is_filtered_again() {
+fn a_recreated_interface_is_filtered_again() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = filtering(&lab, &[HOST_IFACE]);
     for _ in 0..3 {
@@ -84,7 +84,7 @@ fn an_interface_that_is_made_anew_is_filtered_again() {
 }
 
 #[test]
-fn names_are_what_counts_when_an_interface_is_renamed() {
+fn a_renamed_interface_is_filtered_according_to_its_new_name() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = filtering(&lab, &[HOST_IFACE, "wan*"]);
     let rename = |from: &str, to: &str| {
@@ -98,7 +98,7 @@ fn names_are_what_counts_when_an_interface_is_renamed() {
     });
     assert!(stands(&lab, "wan7", OUTSIDE_IFACE));
     rename("wan7", "lan0");
-    until("nobody asked for lan0", PATIENCE, || {
+    until("lan0 is not filtered", PATIENCE, || {
         lab.kernel_mode("lan0").is_none().then_some(())
     });
     rename("lan0", HOST_IFACE);
@@ -109,13 +109,13 @@ fn names_are_what_counts_when_an_interface_is_renamed() {
 }
 
 #[test]
-fn what_somebody_detached_is_put_back_and_counted() {
+fn a_detached_program_is_reattached_and_counted() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = filtering(&lab, &[HOST_IFACE]);
     let off = lab
         .host
         .output("ip", &["link", "set", "dev", HOST_IFACE, "xdp", "off"]);
-    assert!(!off.status.success(), "a link is not taken off by its name");
+    assert!(!off.status.success(), "ip cannot detach a link");
     assert!(stands(&lab, HOST_IFACE, OUTSIDE_IFACE));
     assert_eq!(detach_links(&lab.host, HOST_IFACE), 1);
     let line = "filtering on eth0 in mode native again: our program had been detached from outside";
@@ -134,9 +134,9 @@ fn what_somebody_detached_is_put_back_and_counted() {
     });
 }
 
-/// Whoever did so again within a second was left with an open wall until the minute was over.
+/// A second detach within a second used to leave the interface unfiltered until the next periodic check.
 #[test]
-fn what_is_detached_again_at_once_is_put_back_at_once_too() {
+fn a_program_detached_repeatedly_is_reattached_at_once() {
     const LESS_THAN_A_MINUTE: Duration = Duration::from_secs(30);
     let Some(lab) = Lab::quiet() else { return };
     let daemon = filtering(&lab, &[HOST_IFACE]);
@@ -152,7 +152,7 @@ fn what_is_detached_again_at_once_is_put_back_at_once_too() {
 }
 
 #[test]
-fn a_file_that_makes_the_filter_stay_is_made_again() {
+fn a_deleted_pin_is_recreated() {
     let Some((lab, fs)) = Lab::quiet().zip(BpfFs::new()) else {
         return;
     };
@@ -164,7 +164,7 @@ fn a_file_that_makes_the_filter_stay_is_made_again() {
     let files = fs.names();
     let file = files.last().expect("a file");
     fs.run("rm", &[file]);
-    // Any change makes the attacher look.
+    // Any change of an interface triggers the attacher's check.
     lab.join("other0", "other1");
     until("the file is there again", PATIENCE, || {
         (fs.names() == files).then_some(())
@@ -174,14 +174,14 @@ fn a_file_that_makes_the_filter_stay_is_made_again() {
 }
 
 #[test]
-fn a_foreign_program_is_never_replaced_and_left_when_it_goes() {
+fn a_foreign_program_is_never_replaced_and_its_interface_filtered_when_it_goes() {
     let Some(lab) = Lab::quiet() else { return };
     lab.join("veth1", "xveth1");
     for by in [AttachedBy::Link, AttachedBy::Netlink] {
         let foreign = Foreign::attach(&lab.host, "veth1", by);
         let builder = lab.daemon().ifaces(&[HOST_IFACE, "veth*"]);
         let builder = builder.set_file(Policy::Drop, "list", "198.51.100.0/24\n");
-        // By TCX, as auto does, it would go beside it.
+        // With TCX, as chosen by auto, both programs would coexist.
         let daemon = builder.mode("native").start();
         let (status, health) = daemon.api().health();
         assert_eq!(
@@ -195,7 +195,8 @@ fn a_foreign_program_is_never_replaced_and_left_when_it_goes() {
             lab.host
                 .run("ip", &["link", "set", "dev", "veth1", "xdp", "off"]);
         }
-        // Any change makes the attacher look. A child of another test may hold the link for a moment more.
+        // Any change of an interface triggers the attacher's check. A child of another test may hold the link a moment
+        // longer.
         let _ = healthy(&daemon, "it is ours then", |health| {
             let again = ["link", "set", "dev", "veth1", "alias", "free"];
             lab.host.run("ip", &again);

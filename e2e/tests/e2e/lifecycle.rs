@@ -1,4 +1,4 @@
-//! Starting, refusing to start, stopping, and starting again after a crash.
+//! Start, refused start, stop, and restart after a crash.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use couic_testkit::Connection;
 use nix::sys::signal::Signal;
 
 #[test]
-fn signals_end_it_with_exit_code_0() {
+fn signals_stop_the_daemon_with_exit_code_0() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let Some(lab) = Lab::quiet() else { return };
         let mut daemon = lab.daemon().start();
@@ -21,10 +21,10 @@ fn signals_end_it_with_exit_code_0() {
 }
 
 #[test]
-fn a_stalled_client_does_not_hold_up_the_end() {
+fn a_stalled_client_does_not_delay_shutdown() {
     let Some(lab) = Lab::quiet() else { return };
     let mut daemon = lab.daemon().start();
-    // Half a request, and nothing more.
+    // An incomplete request.
     let mut stalled = Connection::unix(daemon.socket()).expect("connect");
     stalled.send("POST /v1/drop HTTP/1.1\r\nHost: x\r\n");
     assert_eq!(daemon.api().health().0, 200);
@@ -33,7 +33,7 @@ fn a_stalled_client_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn it_starts_over_the_socket_of_a_killed_one() {
+fn the_socket_of_a_killed_daemon_is_replaced() {
     let Some(lab) = Lab::quiet() else { return };
     let mut daemon = lab
         .daemon()
@@ -54,7 +54,7 @@ fn it_starts_over_the_socket_of_a_killed_one() {
 }
 
 #[test]
-fn it_stops_and_starts_any_number_of_times() {
+fn the_daemon_restarts_repeatedly() {
     let Some(lab) = Lab::quiet() else { return };
     let mut daemon = lab.daemon().start();
     for round in 0..3 {
@@ -66,7 +66,7 @@ fn it_stops_and_starts_any_number_of_times() {
 }
 
 #[test]
-fn a_token_made_before_a_restart_works_after_it() {
+fn tokens_survive_a_restart() {
     let Some(lab) = Lab::quiet() else { return };
     let mut daemon = lab.daemon().start();
     let made = daemon
@@ -101,12 +101,14 @@ fn the_socket_is_for_owner_and_group() {
 }
 
 #[test]
-fn a_working_directory_of_somebody_else_is_refused_and_named() {
+fn a_working_directory_of_another_user_is_refused_and_named() {
     let Some(lab) = Lab::quiet() else { return };
     let builder = lab.daemon();
     let dir = builder.working_dir();
     chown(&dir, Some(65534), None).expect("chown");
-    let refusal = builder.try_start().expect_err("the directory is nobody's");
+    let refusal = builder
+        .try_start()
+        .expect_err("the directory belongs to another user");
     assert!(!refusal.status.success());
     let named = refusal.output.contains(&dir.display().to_string());
     assert!(named, "{}", refusal.output);
@@ -114,7 +116,7 @@ fn a_working_directory_of_somebody_else_is_refused_and_named() {
 }
 
 #[test]
-fn a_working_directory_that_is_missing_is_refused_and_named() {
+fn a_missing_working_directory_is_refused_and_named() {
     let Some(lab) = Lab::quiet() else { return };
     let builder = lab.daemon();
     let dir = builder.working_dir();
@@ -123,11 +125,11 @@ fn a_working_directory_that_is_missing_is_refused_and_named() {
     assert!(!refusal.status.success());
     let named = refusal.output.contains(&dir.display().to_string());
     assert!(named, "{}", refusal.output);
-    assert!(!dir.exists(), "it must not be made by guess");
+    assert!(!dir.exists(), "it must not be created");
 }
 
 #[test]
-fn a_client_file_that_others_can_read_is_refused_and_named() {
+fn a_client_file_readable_by_others_is_refused_and_named() {
     let Some(lab) = Lab::quiet() else { return };
     let builder = lab.daemon();
     let dir = builder.working_dir().join("rbac/clients");
@@ -145,7 +147,7 @@ fn a_client_file_that_others_can_read_is_refused_and_named() {
 }
 
 #[test]
-fn a_bad_configuration_ends_with_64_and_every_mistake_listed() {
+fn an_invalid_configuration_exits_64_and_lists_every_mistake() {
     let Some(lab) = Lab::quiet() else { return };
     let builder = lab
         .daemon()

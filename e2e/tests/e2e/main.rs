@@ -1,4 +1,4 @@
-//! End-to-end tests: the real daemon, the real `couicctl`, real frames. One binary, so that linking is paid once.
+//! End-to-end tests: the real daemon, the real `couicctl`, real frames. One binary, so that it links once.
 
 mod attach;
 mod bpffs;

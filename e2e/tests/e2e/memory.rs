@@ -1,6 +1,6 @@
-//! Memory stays where it is, however many rules come and go.
+//! Adding and removing rules does not leak memory.
 //!
-//! `COUIC_CHANGES=n` makes that many adds and removes rather than some hundred thousand: `make soak` makes ten million.
+//! `COUIC_CHANGES=n` sets the number of adds and removes, some hundred thousand by default: `make soak` makes ten million.
 #![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
 
 use std::{fmt::Write as _, fs};
@@ -8,14 +8,14 @@ use std::{fmt::Write as _, fs};
 use couic_e2e::{Daemon, Lab};
 use nix::unistd::Pid;
 
-/// Rules that are there at a time.
+/// Rules at a time.
 const RULES: u32 = 20_000;
 
-/// What the memory may grow by after the first rounds: allocators and tables settle, a leak of four bytes for each of
-/// ten million changes does not fit.
+/// Allowed growth after the first rounds: covers allocators and tables, but not a leak of four bytes per change over
+/// ten million changes.
 const SLACK: u64 = 24 << 20;
 
-/// Rounds after which all that is kept for reuse should be there.
+/// Rounds until all reusable memory is allocated.
 const WARM_UP: u32 = 3;
 
 fn resident(pid: Pid) -> u64 {
@@ -27,7 +27,7 @@ fn resident(pid: Pid) -> u64 {
         << 10
 }
 
-/// Adds rules that no other round has, of both families, and takes them away.
+/// Adds rules of both families that no other round has, and removes them.
 fn round(daemon: &Daemon<'_>, number: u32) {
     let mut adds = String::new();
     let mut removes = String::new();
@@ -59,7 +59,7 @@ fn round(daemon: &Daemon<'_>, number: u32) {
 }
 
 #[test]
-fn rules_that_come_and_go_leave_nothing_behind() {
+fn adding_and_removing_rules_does_not_leak_memory() {
     let Some(lab) = Lab::quiet() else { return };
     let changes: u32 =
         std::env::var("COUIC_CHANGES").map_or(400_000, |n| n.parse().expect("a number"));

@@ -1,10 +1,10 @@
-//! What the release of the kernel decides, by a release that is not this kernel's: a file over the one that tells it.
+//! Behaviour that depends on the kernel release, with another release mounted over `/proc/sys/kernel/osrelease`.
 
 use couic_common::HealthStatus;
 use couic_e2e::{DaemonBuilder, Lab};
 use nix::sys::signal::Signal;
 
-/// Starts the daemon where the kernel says that it is of that release.
+/// Starts the daemon with this kernel release.
 fn on<'lab>(builder: DaemonBuilder<'lab>, release: &str) -> DaemonBuilder<'lab> {
     let script = format!(
         "f=$(mktemp) && echo {release} >$f && chmod 644 $f && mount --bind $f /proc/sys/kernel/osrelease && rm $f && exec \"$@\""
@@ -13,7 +13,7 @@ fn on<'lab>(builder: DaemonBuilder<'lab>, release: &str) -> DaemonBuilder<'lab> 
 }
 
 #[test]
-fn one_that_is_too_old_is_refused_by_both_versions_before_anything_is_touched() {
+fn a_kernel_that_is_too_old_is_refused_with_both_versions_before_anything_is_touched() {
     let Some(lab) = Lab::quiet() else { return };
     let builder = on(lab.daemon(), "4.18.0-553.el8_10.x86_64");
     let dir = builder.working_dir();
@@ -28,14 +28,14 @@ fn one_that_is_too_old_is_refused_by_both_versions_before_anything_is_touched() 
 }
 
 #[test]
-fn what_one_lacks_is_told_once_and_is_no_fault() {
+fn missing_kernel_features_are_reported_once_without_degrading_health() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = on(lab.daemon(), "5.10.0-33-amd64").start();
     let (status, health) = daemon.api().health();
     assert_eq!((status, health.status), (200, HealthStatus::Ok));
     let lacks = "this kernel lacks memory of tables by control group (Linux 5.11)";
-    let told = |texts: &[String]| texts.iter().filter(|text| text.contains(lacks)).count();
-    assert_eq!(told(&health.missing_features), 1, "{health:?}");
+    let count = |texts: &[String]| texts.iter().filter(|text| text.contains(lacks)).count();
+    assert_eq!(count(&health.missing_features), 1, "{health:?}");
     assert_eq!(daemon.log().matches(lacks).count(), 1, "{}", daemon.log());
     let doctor = daemon.ctl(&["doctor"]).stdout;
     let line = doctor.lines().find(|line| line.contains("kernel features"));

@@ -1,5 +1,4 @@
-//! What the running daemon and its children may do, as `/proc` tells, on every thread; and that everything works
-//! without more.
+//! The privileges of the running daemon and its children, as shown by `/proc` for every thread; and that they suffice.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
 
@@ -34,10 +33,10 @@ fn pid(daemon: &Daemon<'_>) -> u32 {
     daemon.pid().as_raw().cast_unsigned()
 }
 
-/// Of all threads of the serving process.
+/// Asserts the confinement of all threads of the serving process.
 fn assert_confined(daemon: &Daemon<'_>, uid: u32, gid: u32) {
     let all = threads(pid(daemon));
-    // The main thread, the log, the API's, expiry, heart, watch.
+    // The main thread, logging, the API's, expiry, heartbeat, watch.
     assert!(all.len() > 5, "{all:?}");
     for thread in all {
         assert!(thread.is_powerless() && thread.no_new_privs, "{thread:?}");
@@ -52,7 +51,7 @@ fn assert_confined(daemon: &Daemon<'_>, uid: u32, gid: u32) {
     assert_keeper_confined(daemon, uid, gid);
 }
 
-/// The one process that may attach, and nothing else.
+/// Asserts the confinement of the attacher, the only process that may attach.
 fn assert_keeper_confined(daemon: &Daemon<'_>, uid: u32, gid: u32) {
     let children = children(pid(daemon));
     let attacher = threads(*children.get(ATTACHER).expect("an attacher"));
@@ -75,7 +74,7 @@ fn assert_keeper_confined(daemon: &Daemon<'_>, uid: u32, gid: u32) {
     }
 }
 
-/// Everything that writes a file or asks the kernel.
+/// Exercises everything that writes a file or queries the kernel.
 fn assert_works(lab: &Lab, daemon: &Daemon<'_>) {
     let api = daemon.api();
     api.add("drop", "198.51.100.7/32", None, 0);
@@ -86,7 +85,7 @@ fn assert_works(lab: &Lab, daemon: &Daemon<'_>) {
     assert_eq!(lab.wire().arrivals(&frames), [0, 1, 0]);
     daemon.ctl_ok(&["clients", "delete", "watcher"]);
     daemon.ctl_ok(&["sets", "delete", "drop", "made"]);
-    // The guard asks the kernel for addresses and routes.
+    // The guard queries the kernel's addresses and routes.
     assert_ne!(daemon.ctl(&["drop", "add", "127.0.0.0/8"]).code, 0);
     let metrics = api
         .request("GET", "/v1/metrics?format=prometheus", None)
@@ -108,7 +107,7 @@ fn ids(user: &str, group: &str) -> (u32, u32) {
 }
 
 #[test]
-fn started_as_root_it_is_the_configured_user_without_capabilities() {
+fn a_daemon_started_as_root_runs_as_the_configured_user_without_capabilities() {
     let Some(lab) = Lab::quiet() else { return };
     let (uid, gid) = ids("nobody", "nogroup");
     let mut daemon = lab.daemon().user("nobody", "nogroup").start();
@@ -118,7 +117,7 @@ fn started_as_root_it_is_the_configured_user_without_capabilities() {
         assert_eq!(thread.groups, [gid], "{thread:?}");
     }
     assert_works(&lab, &daemon);
-    // What others of the same user may not read.
+    // Not readable by other processes of the same user.
     let environ = format!("/proc/{}/environ", daemon.pid());
     assert_eq!(fs::metadata(environ).expect("a running process").uid(), 0);
     assert_ends_well(&mut daemon);
@@ -127,7 +126,7 @@ fn started_as_root_it_is_the_configured_user_without_capabilities() {
 }
 
 #[test]
-fn a_start_that_lacks_a_capability_is_refused_by_its_name() {
+fn a_missing_capability_is_refused_by_name() {
     let Some(lab) = Lab::quiet() else { return };
     for (having, lacking) in [
         (
@@ -139,17 +138,17 @@ fn a_start_that_lacks_a_capability_is_refused_by_its_name() {
     ] {
         let refusal = lab.daemon().unprivileged(having).try_start().unwrap_err();
         assert_eq!(refusal.status.code(), Some(1));
-        let told = refusal.output.lines().last().unwrap_or_default();
-        assert!(told.contains(lacking), "{told}");
+        let message = refusal.output.lines().last().unwrap_or_default();
+        assert!(message.contains(lacking), "{message}");
         assert!(
-            told.contains("--cap-add ") && told.contains("setcap "),
-            "{told}"
+            message.contains("--cap-add ") && message.contains("setcap "),
+            "{message}"
         );
     }
 }
 
 #[test]
-fn configured_as_root_it_has_no_capabilities_either() {
+fn a_daemon_configured_as_root_has_no_capabilities() {
     let Some(lab) = Lab::quiet() else { return };
     let mut daemon = lab.daemon().start();
     assert_confined(&daemon, 0, 0);
@@ -159,7 +158,7 @@ fn configured_as_root_it_has_no_capabilities_either() {
 }
 
 #[test]
-fn started_as_the_user_with_three_capabilities_it_has_none_when_it_serves() {
+fn a_daemon_started_as_the_user_with_three_capabilities_drops_them_all() {
     let Some(lab) = Lab::quiet() else { return };
     let (uid, gid) = ids("nobody", "nogroup");
     let builder = lab.daemon().unprivileged("+bpf,+net_admin,+perfmon");
@@ -170,7 +169,7 @@ fn started_as_the_user_with_three_capabilities_it_has_none_when_it_serves() {
 }
 
 #[test]
-fn what_a_daemon_that_kept_root_left_behind_is_the_users_afterwards() {
+fn files_left_by_a_daemon_run_as_root_are_given_to_the_user() {
     let Some(lab) = Lab::quiet() else { return };
     let builder =
         lab.daemon()
@@ -216,7 +215,7 @@ fn what_a_daemon_that_kept_root_left_behind_is_the_users_afterwards() {
 }
 
 #[test]
-fn a_socket_in_a_directory_of_root_is_served_and_left_over() {
+fn a_socket_in_a_directory_of_root_is_served_and_not_removed() {
     let Some(lab) = Lab::quiet() else { return };
     let builder = lab.daemon().user("nobody", "nogroup").keep_home_of_root();
     let mut daemon = builder.start();
@@ -232,11 +231,11 @@ fn a_socket_in_a_directory_of_root_is_served_and_left_over() {
     assert_eq!(daemon.api().health().0, 200);
 }
 
-/// The children of a process: what they were started as, and their numbers.
+/// The children of a process: role and PID.
 fn children(of: u32) -> BTreeMap<String, u32> {
     let tasks = fs::read_dir(format!("/proc/{of}/task"));
     let mut found = BTreeMap::new();
-    // One that has ended has none.
+    // A thread that has ended has no children.
     for task in tasks.into_iter().flatten().flatten() {
         let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
         for child in children.split_whitespace() {
@@ -248,7 +247,7 @@ fn children(of: u32) -> BTreeMap<String, u32> {
     found
 }
 
-/// A daemon with a notifier that is a file, isolated, and the chat that it tells.
+/// A daemon with an isolated notifier from a plugin file, which posts to `chat`.
 fn with_plugin<'lab>(
     lab: &'lab Lab,
     folder: &Path,
@@ -282,7 +281,7 @@ fn like_the_unit(builder: DaemonBuilder<'_>) -> DaemonBuilder<'_> {
     builder.unprivileged("+bpf,+net_admin,+perfmon")
 }
 
-/// The spawner, and the plugin that it has started.
+/// The spawner, a child of the process that restarts it, and the plugin that it has started.
 fn spawned(daemon: &Daemon<'_>) -> (u32, u32) {
     let spawner = children(pid(daemon))["plugin-spawner"];
     let (plugin, _) = until("the plugin runs", PATIENCE, || {
@@ -292,10 +291,10 @@ fn spawned(daemon: &Daemon<'_>) -> (u32, u32) {
 }
 
 #[test]
-fn isolated_plugins_are_started_again_by_a_process_that_can_do_little_else() {
+fn isolated_plugins_are_restarted_by_a_process_with_minimal_privileges() {
     let Some(lab) = Lab::quiet() else { return };
     let (chat, folder) = (lab.chat(), tempfile::tempdir().expect("a folder"));
-    // Not nobody: that is whom plugins run as.
+    // Not nobody: plugins run as that user.
     let (uid, _) = ids("daemon", "daemon");
     let Some(mut daemon) = with_plugin(&lab, folder.path(), &chat, as_daemon) else {
         return;
@@ -354,7 +353,7 @@ fn isolated_plugins_are_started_again_by_a_process_that_can_do_little_else() {
 }
 
 #[test]
-fn under_the_user_plugins_are_that_user_and_end_with_a_daemon_that_is_killed() {
+fn plugins_of_an_unprivileged_daemon_run_as_its_user_and_end_when_it_is_killed() {
     let Some(lab) = Lab::quiet() else { return };
     let (chat, folder) = (lab.chat(), tempfile::tempdir().expect("a folder"));
     let (uid, _) = ids("nobody", "nogroup");
@@ -371,7 +370,7 @@ fn under_the_user_plugins_are_that_user_and_end_with_a_daemon_that_is_killed() {
     gone(&[spawner, plugin]);
 }
 
-/// Ended; who reaps them is init.
+/// Waits until the processes have ended; init reaps them.
 fn gone(processes: &[u32]) {
     for process in processes {
         until("it is gone", PATIENCE, || {
@@ -383,11 +382,13 @@ fn gone(processes: &[u32]) {
 }
 
 #[test]
-fn what_others_may_change_is_refused_or_warned_of_with_the_fix() {
+fn a_configuration_accessible_to_others_is_refused_or_logged_with_the_fix() {
     let Some(lab) = Lab::quiet() else { return };
     let secret = "[reporting]\nenabled = true\nwebhook = \"http://127.0.0.1:1/v1/reports/550e8400-e29b-41d4-a716-446655440000\"\n";
     let builder = lab.daemon().config(secret).config_mode(0o666);
-    let refusal = builder.try_start().expect_err("everybody may write to it");
+    let refusal = builder
+        .try_start()
+        .expect_err("the configuration is writable by others");
     assert_eq!(refusal.status.code(), Some(64), "{}", refusal.output);
     assert!(
         refusal.output.contains("run chmod o-w "),

@@ -1,11 +1,7 @@
-//! The whole way of an attack's news: packets, a ban through `couicctl`, the daemon, its webhook, `couic-report`, and
-//! what a chat gets to see. All of them are real processes but the chat.
+//! The whole path of a report: packets, a ban through `couicctl`, the daemon, its webhook, `couic-report`, and the
+//! message in a chat. All of them are real processes but the chat.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test: what is not as it should be is to end it"
-)]
+#![expect(clippy::expect_used, clippy::panic, reason = "a panic fails the test")]
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -20,7 +16,7 @@ use couic_testkit::Request;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-/// Nothing that is awaited here takes that long, however busy the machine is.
+/// The deadline of every condition, generous for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The path of a webhook of the chat.
@@ -28,14 +24,14 @@ const HOOK: &str = "/api/webhooks/1/t0ken";
 
 /// Embeds added up. A summary that came twice has the same key twice, and counts once.
 #[derive(Debug, Default)]
-struct Told {
+struct Totals {
     keys: HashSet<String>,
     total: u64,
     distinct: u64,
     tags: BTreeMap<String, u64>,
 }
 
-impl Told {
+impl Totals {
     fn add(&mut self, post: &Request) {
         let key = post.header("idempotency-key").expect("a key");
         if !self.keys.insert(key.to_owned()) {
@@ -72,7 +68,7 @@ fn number(text: &str) -> u64 {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
-/// Bans attackers one by one, as an operator would.
+/// Bans hosts one by one through `couicctl`.
 fn ban(daemon: &Daemon<'_>, hosts: std::ops::Range<u8>, tag: &str) {
     for host in hosts {
         daemon.ctl_ok(&["drop", "add", &format!("198.51.100.{host}"), "-t", tag]);
@@ -80,7 +76,7 @@ fn ban(daemon: &Daemon<'_>, hosts: std::ops::Range<u8>, tag: &str) {
 }
 
 #[test]
-fn an_attack_is_dropped_and_the_chat_hears_of_it_once_although_the_collector_dies() {
+fn an_attack_is_dropped_and_reported_once_although_the_collector_is_killed() {
     let Some(lab) = Lab::quiet() else { return };
     let chat = lab.chat();
     let collector = lab.collector(
@@ -105,12 +101,12 @@ fn an_attack_is_dropped_and_the_chat_hears_of_it_once_although_the_collector_die
     assert_eq!(wire.arrivals(&attack), [1; 12]);
 
     ban(&daemon, 1..7, "sshd");
-    let mut told = Told::default();
-    // At least some of them have arrived, in this interval or the one before.
+    let mut totals = Totals::default();
+    // Some have arrived, in this interval or the previous one.
     until("the first bans are reported", PATIENCE, || {
-        chat.rest().iter().for_each(|post| told.add(post));
+        chat.rest().iter().for_each(|post| totals.add(post));
         let now = collector.health()["interval"]["adds"].as_u64();
-        (told.total > 0 || now.is_some_and(|adds| adds > 0)).then_some(())
+        (totals.total > 0 || now.is_some_and(|adds| adds > 0)).then_some(())
     });
     drop(running);
     ban(&daemon, 7..10, "sshd");
@@ -119,25 +115,28 @@ fn an_attack_is_dropped_and_the_chat_hears_of_it_once_although_the_collector_die
     assert!(wire.passes(&Frame::v4("198.51.100.99")));
     let mut running = collector.serve();
 
-    while told.total < 12 {
-        told.add(&chat.next(PATIENCE));
+    while totals.total < 12 {
+        totals.add(&chat.next(PATIENCE));
     }
     assert_eq!(daemon.api().stats().drop_cidr_count, 12);
-    // Whatever is still to come comes now: the daemon delivers what it has, and no interval holds anything.
+    // Drain: the daemon delivers what is queued, and the open interval is empty.
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.exit_code(), 0);
     let interval = &collector.health()["interval"];
     assert_eq!(interval["adds"], 0, "{interval}");
     assert_eq!(running.end(Signal::SIGTERM), 0);
-    chat.rest().iter().for_each(|post| told.add(post));
+    chat.rest().iter().for_each(|post| totals.add(post));
     let tags = BTreeMap::from([("sshd".to_owned(), 9), ("web".to_owned(), 3)]);
-    assert_eq!((told.total, told.distinct, &told.tags), (12, 12, &tags));
+    assert_eq!(
+        (totals.total, totals.distinct, &totals.tags),
+        (12, 12, &tags)
+    );
     assert!(!daemon.log().contains("550e8400"), "a secret in the log");
 }
 
-/// The file that `make plugins` makes, put into the folder of plugins under a name that nothing built in has.
+/// The file built by `make plugins`, copied to the plugin folder under a name that is not built in.
 #[test]
-fn a_plugin_file_tells_what_the_daemon_does_isolated_and_loaded() {
+fn a_plugin_file_delivers_isolated_and_loaded() {
     let Some(lab) = Lab::quiet() else { return };
     let file = lab.binary("plugins/libcouic_plugin_discord.so");
     if !file.is_file() {
@@ -167,7 +166,7 @@ fn a_plugin_file_tells_what_the_daemon_does_isolated_and_loaded() {
         let processes = processes
             .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
             .map(|children| children.split_whitespace().count());
-        // The attacher, and what starts isolated plugins.
+        // The attacher, and the spawner of isolated plugins.
         let wanted = 1 + usize::from(isolated);
         assert_eq!(processes.sum::<usize>(), wanted, "{}", daemon.log());
         daemon.signal(Signal::SIGTERM);

@@ -1,4 +1,4 @@
-//! Sets: loaded before the filter stands, changed as a whole or not at all, and never with a gap.
+//! Sets: loaded before the filter is attached, changed atomically, and without a gap.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -13,7 +13,7 @@ use serde_json::json;
 const BLOCKED: &str = "198.51.100.7";
 const OTHER: &str = "203.0.113.7";
 
-/// Many entries, of which none matters, and one at the end that does.
+/// Many entries without effect on the test, and `last` at the end.
 fn big_set(last: &str) -> String {
     let mut text: String = (0..150_000u32)
         .map(|n| format!("100.{}.{}.{}/32\n", 64 + (n >> 16), (n >> 8) & 255, n & 255))
@@ -24,7 +24,7 @@ fn big_set(last: &str) -> String {
 }
 
 #[test]
-fn sets_filter_from_the_first_moment_and_ignore_is_never_late() {
+fn the_filter_is_attached_only_once_all_sets_are_in_force() {
     let Some(lab) = Lab::quiet() else { return };
     let builder = lab
         .daemon()
@@ -77,7 +77,7 @@ fn set_entries_carry_the_sets_tag_and_never_expire() {
 }
 
 #[test]
-fn at_start_a_bad_file_is_skipped_and_reported_while_all_else_runs() {
+fn a_bad_file_is_skipped_and_reported_at_the_start() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab
         .daemon()
@@ -106,7 +106,7 @@ fn at_start_a_bad_file_is_skipped_and_reported_while_all_else_runs() {
         output.contains("bad.couic") && output.contains("not-a-cidr"),
         "{output}"
     );
-    // Mended and reloaded, all is well.
+    // Corrected and reloaded.
     daemon.set_file(Policy::Drop, "bad", "203.0.113.7/32\n");
     daemon.api().reload();
     assert_eq!(
@@ -170,7 +170,7 @@ fn a_reload_beyond_the_capacity_changes_nothing() {
         wire.arrivals(&[Frame::v4(BLOCKED), Frame::v4("10.0.0.1")]),
         [0, 1]
     );
-    // A hundred others fit in the place of the one: no room is needed for both.
+    // A hundred other entries fit in place of the old one: old and new are not held at the same time.
     let fits: String = many.lines().take(100).map(|l| format!("{l}\n")).collect();
     daemon.set_file(Policy::Drop, "first", &fits);
     daemon.api().reload();
@@ -180,7 +180,7 @@ fn a_reload_beyond_the_capacity_changes_nothing() {
     );
 }
 
-/// Sends until told to stop; how many bursts were sent and how many frames of each kind arrived.
+/// Sends until stopped. Returns the number of bursts, and of arrived frames of each kind.
 fn stream(wire: &mut Wire, frames: &[Frame], stop: &AtomicBool) -> (u32, Vec<u32>) {
     let mut arrived = vec![0; frames.len()];
     let mut bursts = 0;
@@ -194,7 +194,7 @@ fn stream(wire: &mut Wire, frames: &[Frame], stop: &AtomicBool) -> (u32, Vec<u32
 }
 
 #[test]
-fn reloads_leave_no_gap_in_either_direction() {
+fn reloads_never_drop_or_pass_a_frame_wrongly() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab
         .daemon()
@@ -206,7 +206,7 @@ fn reloads_leave_no_gap_in_either_direction() {
     thread::scope(|scope| {
         let traffic = scope.spawn(|| stream(&mut lab.wire(), &frames, &stop));
         for round in 0..10 {
-            // What matters stays; what is around it, and in which set it stands, changes each time.
+            // The tested entries stay; their neighbours, and the set that holds them, change each time.
             let (list, extra) = if round % 2 == 0 {
                 (
                     "100.64.0.1/32\n198.51.100.7/32\n".to_owned(),
@@ -233,7 +233,7 @@ fn reloads_leave_no_gap_in_either_direction() {
 }
 
 #[test]
-fn sets_are_made_changed_and_deleted_through_the_api() {
+fn sets_are_created_changed_and_deleted_through_the_api() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let api = daemon.api();
@@ -260,7 +260,7 @@ fn sets_are_made_changed_and_deleted_through_the_api() {
 }
 
 #[test]
-fn a_set_as_large_as_documented_goes_through_the_api() {
+fn the_api_accepts_a_set_of_the_documented_size() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let text = big_set("198.51.100.7/32");
@@ -327,7 +327,7 @@ fn a_set_over_a_ban_and_its_removal_leave_the_ban() {
 }
 
 #[test]
-fn a_cidr_in_two_sets_is_one_entry_until_both_let_go() {
+fn a_cidr_in_two_sets_is_one_entry_until_both_are_deleted() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let api = daemon.api();

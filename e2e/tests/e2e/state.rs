@@ -1,4 +1,4 @@
-//! Rules that outlive the daemon: kill -9 under load, damaged files, disks that take no data.
+//! Rules that outlive the daemon: kill -9 under load, damaged files, failing disks.
 #![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
 
 mod disk;
@@ -10,14 +10,14 @@ use couic_common::{HealthStatus, Policy};
 use couic_e2e::{Daemon, Frame, Lab};
 use nix::sys::signal::Signal;
 
-/// Ends the daemon at once and starts it again.
+/// Kills the daemon with SIGKILL and restarts it.
 fn killed(mut daemon: Daemon<'_>) -> Daemon<'_> {
     daemon.signal(Signal::SIGKILL);
     assert_eq!(daemon.exit_code(), -9);
     daemon.restart()
 }
 
-/// The files in the state directory whose name ends so.
+/// The files in the state directory whose name ends with `end`.
 fn state_files(daemon: &Daemon<'_>, end: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(daemon.working_dir().join("state")).expect("the state");
     let paths = entries.map(|entry| entry.expect("an entry").path());
@@ -29,7 +29,7 @@ fn state_files(daemon: &Daemon<'_>, end: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn rules_are_back_after_every_kind_of_end_and_filter_before_the_first_frame() {
+fn rules_are_restored_before_the_first_frame_after_every_kind_of_exit() {
     let Some(lab) = Lab::quiet() else { return };
     let mut daemon = lab
         .daemon()
@@ -42,7 +42,7 @@ fn rules_are_back_after_every_kind_of_end_and_filter_before_the_first_frame() {
     api.remove("drop", "203.0.113.1/32");
     let drops = |daemon: &Daemon<'_>| {
         let mut list = daemon.api().get("/v1/drop");
-        // That of a set is the time of the start.
+        // The creation of a set's entry is the time of the start.
         for entry in list.as_array_mut().expect("a list") {
             if entry["tag"] == "list.couic" {
                 entry["creation"] = 0.into();
@@ -63,7 +63,7 @@ fn rules_are_back_after_every_kind_of_end_and_filter_before_the_first_frame() {
 }
 
 #[test]
-fn without_persist_rules_are_gone_as_in_1_0() {
+fn without_persist_rules_are_not_restored_as_in_1_0() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab
         .daemon()
@@ -77,7 +77,7 @@ fn without_persist_rules_are_gone_as_in_1_0() {
 }
 
 #[test]
-fn a_damaged_file_costs_what_was_hit_and_is_named_until_it_is_deleted() {
+fn a_damaged_file_loses_only_the_damaged_records_and_is_reported_until_deleted() {
     let Some(lab) = Lab::quiet() else { return };
     let mut daemon = lab.daemon().start();
     for n in 0..20 {
@@ -104,7 +104,7 @@ fn a_damaged_file_costs_what_was_hit_and_is_named_until_it_is_deleted() {
             .contains("is damaged: 19 records")
             .then_some(())
     });
-    // Once what could be read is safe, the file is set aside; and it stays until somebody has seen it.
+    // Once the readable records are safe, the file is set aside, until an operator deletes it.
     let kept = || {
         let all = state_files(&daemon, "");
         all.into_iter()
@@ -117,5 +117,5 @@ fn a_damaged_file_costs_what_was_hit_and_is_named_until_it_is_deleted() {
     });
 }
 
-/// For what the daemon does by itself within seconds.
+/// Deadline for what the daemon does on its own within seconds.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(90);

@@ -1,4 +1,4 @@
-//! The static build, end to end once: `make test-static` makes it and runs this.
+//! The static build, end to end: `make test-static` builds it and runs this.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,19 +14,17 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 const REASON: &str = "this is a static build: it loads no plugin's file";
 
-/// Where the static programs are. None, with the reason printed, where nothing says so.
+/// The directory of the static programs. Prints the reason and returns None if it is not set.
 fn programs() -> Option<PathBuf> {
     let dir = std::env::var_os("COUIC_STATIC_BIN_DIR").map(PathBuf::from);
     if dir.is_none() {
-        println!(
-            "skipped: COUIC_STATIC_BIN_DIR does not say where a static build is: make test-static"
-        );
+        println!("skipped: COUIC_STATIC_BIN_DIR is not set: run make test-static");
     }
     dir
 }
 
 #[test]
-fn it_filters_and_reports_and_says_which_notifiers_it_cannot_have() {
+fn the_static_build_filters_reports_and_names_unsupported_notifiers() {
     let (Some(programs), Some(lab)) = (programs(), Lab::quiet()) else {
         return;
     };
@@ -91,13 +89,13 @@ fn the_check_of_the_configuration_says_so(couic: &Path, daemon: &Daemon<'_>) {
     let args = ["--check-config".as_ref(), "-c".as_ref(), config.as_os_str()];
     let checked = Command::new(couic).args(args).output();
     let checked = checked.unwrap_or_else(|error| panic!("couic --check-config: {error}"));
-    let told = String::from_utf8_lossy(&checked.stdout).into_owned();
-    assert_eq!(told.matches(REASON).count(), 2, "{told}");
+    let stdout = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert_eq!(stdout.matches(REASON).count(), 2, "{stdout}");
     assert!(checked.status.success(), "{checked:?}");
 }
 
 #[test]
-fn its_programs_start_without_a_dynamic_linker() {
+fn static_programs_start_without_a_dynamic_linker() {
     let Some(programs) = programs() else { return };
     for (name, argument, code) in [
         ("couic", "--version", 0),
@@ -108,7 +106,7 @@ fn its_programs_start_without_a_dynamic_linker() {
         let output = Command::new(programs.join(name)).arg(argument).output();
         let output = output.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(output.status.code(), Some(code), "{name}: {output:?}");
-        // The path of the dynamic linker stands behind the program's headers.
+        // The path of the dynamic linker follows the program headers.
         let interpreter = [b"/lib64/ld-".as_slice(), b"/lib/ld-"];
         let program = std::fs::read(programs.join(name)).expect("read it");
         let head = &program[..4096];
@@ -123,6 +121,6 @@ fn its_programs_start_without_a_dynamic_linker() {
         .args(["check", "/usr/lib/couic/plugins/libsiem.so"])
         .output()
         .expect("run couic-plugin");
-    let told = String::from_utf8_lossy(&checked.stderr).into_owned();
-    assert!(told.contains(REASON), "{told}");
+    let stderr = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(stderr.contains(REASON), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! The filter stays: over crashes, stops, upgrades, refused starts; until somebody opens the wall.
+//! The filter stays over crashes, stops, upgrades and refused starts, until it is detached.
 
 use std::{fs, time::Duration};
 
@@ -7,7 +7,7 @@ use couic_e2e::{BpfFs, DaemonBuilder, Frame, HOST_IFACE, Lab, Stream, Tally, uni
 use couic_testkit::copy_program;
 use nix::sys::signal::Signal;
 
-/// So many bursts are enough to be sure that frames flowed in the state that is asked about.
+/// Enough bursts to be sure that frames flowed in the tested state.
 const SOME: u64 = 40;
 
 const BANNED: &str = "198.51.100.7";
@@ -21,7 +21,7 @@ fn banning(builder: DaemonBuilder<'_>) -> DaemonBuilder<'_> {
     builder.set_file(Policy::Drop, "list", "198.51.100.0/24\n2001:db8:7::/48\n")
 }
 
-/// Whether frames from the two are let through as they should be while the filter stands.
+/// Whether the filter drops the banned source and passes the innocent one.
 fn stands(lab: &Lab) -> bool {
     lab.wire()
         .arrivals(&[Frame::v4(BANNED), Frame::v4(INNOCENT)])
@@ -35,7 +35,7 @@ fn is_open(lab: &Lab) -> bool {
 }
 
 #[test]
-fn not_one_frame_gets_through_or_lost_whatever_becomes_of_the_daemon() {
+fn no_frame_is_passed_or_dropped_wrongly_however_the_daemon_ends() {
     let Some((lab, fs)) = lab() else { return };
     lab.join("eth1", "wire1");
     let both = [HOST_IFACE, "eth1"];
@@ -59,7 +59,7 @@ fn not_one_frame_gets_through_or_lost_whatever_becomes_of_the_daemon() {
     let daemon = daemon.restart();
     stream.bursts(SOME);
 
-    // Another build, with other tables.
+    // Another build, with tables of its own.
     let other = daemon.socket().with_file_name("couic-other-build");
     copy_program(&lab.binary("couic"), &other);
     let daemon = daemon.ended_by(Signal::SIGTERM).builder().binary(other);
@@ -85,9 +85,9 @@ fn not_one_frame_gets_through_or_lost_whatever_becomes_of_the_daemon() {
     assert_eq!((dropped_arrived, allowed_lost), (0, 0), "{tally:?}");
 }
 
-/// As most are: started as root, and somebody else's from then on, with rules that came through the API.
+/// The common case: started as root, running as another user, with rules from the API.
 #[test]
-fn it_stays_for_a_daemon_that_has_given_up_root() {
+fn the_filter_of_a_daemon_without_root_stays() {
     let Some((lab, fs)) = lab() else { return };
     let builder = lab.daemon().user("nobody", "nogroup").ifaces(&["eth*"]);
     let mut daemon = builder.stays(Some(&fs)).start();
@@ -98,7 +98,7 @@ fn it_stays_for_a_daemon_that_has_given_up_root() {
         daemon = ended.restart();
         assert!(stands(&lab), "{signal}: {}", daemon.output());
     }
-    // The attacher, which is nobody by now, goes on attaching and keeping.
+    // The attacher, which runs as nobody by now, still attaches and pins.
     lab.join("eth1", "wire1");
     until("eth1 is filtered", Duration::from_secs(60), || {
         lab.kernel_mode("eth1")
@@ -119,7 +119,7 @@ fn it_stays_for_a_daemon_that_has_given_up_root() {
 #[test]
 fn removed_pins_are_restored_or_health_says_what_to_do() {
     let Some((lab, fs)) = lab() else { return };
-    // As systemd mounts it: only root reaches the directory by its path.
+    // As mounted by systemd: only root can reach the directory by its path.
     fs.run("chmod", &["0700", "/sys/fs/bpf"]);
     let pinned = |count: usize| {
         until("all links are pinned", Duration::from_secs(90), || {
@@ -138,14 +138,14 @@ fn removed_pins_are_restored_or_health_says_what_to_do() {
             // The attacher checks every minute, and when an interface appears.
             let number = nth * 3 + round;
             lab.join(&format!("eth1{number}"), &format!("wire1{number}"));
-            // Only root may create the directory anew.
+            // Only root may recreate the directory.
             if user == "nobody" && removed != "couic/*/*" {
-                let (told, _) = until(
+                let (problem, _) = until(
                     "health names the directory",
                     Duration::from_secs(90),
                     || daemon.api().health().1.filter_problems.pop(),
                 );
-                assert!(told.contains("cannot be created again"), "{told}");
+                assert!(problem.contains("cannot be created again"), "{problem}");
                 assert!(stands(&lab), "it filters meanwhile");
                 daemon = daemon.ended_by(Signal::SIGTERM).restart();
             }
@@ -172,17 +172,17 @@ fn removed_pins_are_restored_or_health_says_what_to_do() {
 }
 
 #[test]
-fn a_stopped_attacher_is_in_health_within_seconds() {
+fn health_reports_a_stopped_attacher_within_seconds() {
     let Some((lab, fs)) = lab() else { return };
     let daemon = banning(lab.daemon()).stays(Some(&fs)).start();
     let attacher = daemon.attacher().expect("an attacher");
     nix::sys::signal::kill(attacher, Signal::SIGSTOP).expect("stop the attacher");
-    let (told, _) = until("health names it", Duration::from_secs(60), || {
+    let (problem, _) = until("health names it", Duration::from_secs(60), || {
         daemon.api().health().1.filter_problems.pop()
     });
     let expected = format!("the attacher (process {attacher}) has not answered for ");
-    assert!(told.starts_with(&expected), "{told}");
-    assert!(stands(&lab), "what is attached filters");
+    assert!(problem.starts_with(&expected), "{problem}");
+    assert!(stands(&lab), "attached programs keep filtering");
     nix::sys::signal::kill(attacher, Signal::SIGCONT).expect("continue it");
     until("health is ok again", Duration::from_secs(60), || {
         (daemon.api().health().1.status == HealthStatus::Ok).then_some(())
@@ -192,30 +192,33 @@ fn a_stopped_attacher_is_in_health_within_seconds() {
 }
 
 #[test]
-fn detach_opens_the_wall_once_no_daemon_runs() {
+fn detach_removes_the_filter_if_no_daemon_runs() {
     let Some((lab, fs)) = lab() else { return };
     let daemon = banning(lab.daemon()).stays(Some(&fs)).start();
-    let (code, told) = daemon.detach();
-    assert_eq!(code, 1, "{told}");
+    let (code, output) = daemon.detach();
+    assert_eq!(code, 1, "{output}");
     let pid = daemon.pid();
     assert!(
-        told.contains(&format!("couic (process {pid}) runs")),
-        "{told}"
+        output.contains(&format!("couic (process {pid}) runs")),
+        "{output}"
     );
     let daemon = daemon.ended_by(Signal::SIGTERM);
     assert!(stands(&lab), "{}", daemon.output());
     assert_eq!(fs.names().len(), 3, "{:?}", fs.names());
-    let (code, told) = daemon.detach();
-    assert_eq!((code, told.as_str()), (0, "no longer filtering on eth0\n"));
+    let (code, output) = daemon.detach();
+    assert_eq!(
+        (code, output.as_str()),
+        (0, "no longer filtering on eth0\n")
+    );
     assert!(is_open(&lab));
     assert_eq!(fs.names(), [""; 0], "nothing is left behind");
-    let (code, told) = daemon.detach();
+    let (code, output) = daemon.detach();
     let nothing = "nothing of this configuration is attached\n";
-    assert_eq!((code, told.as_str()), (0, nothing));
+    assert_eq!((code, output.as_str()), (0, nothing));
 }
 
 #[test]
-fn without_a_place_to_stay_it_says_so_and_ends_with_the_daemon() {
+fn without_a_bpffs_the_filter_ends_with_the_daemon_and_health_says_so() {
     let Some(lab) = Lab::quiet() else { return };
     let nowhere = [
         "unshare",
@@ -234,7 +237,7 @@ fn without_a_place_to_stay_it_says_so_and_ends_with_the_daemon() {
         problem.contains("mount -t bpf bpf /sys/fs/bpf"),
         "{problem}"
     );
-    // A mount in this namespace, which is as ip netns exec makes one, would end with the daemon.
+    // A mount in this namespace, like that of ip netns exec, would end with the daemon.
     assert!(
         problem.contains("start couic by nsenter --net="),
         "{problem}"
@@ -244,7 +247,7 @@ fn without_a_place_to_stay_it_says_so_and_ends_with_the_daemon() {
 }
 
 #[test]
-fn where_it_is_not_to_stay_it_goes_with_the_daemon_and_what_was_kept_too() {
+fn with_keep_filter_never_the_filter_ends_with_the_daemon_and_earlier_pins_are_removed() {
     let Some((lab, fs)) = lab() else { return };
     let never = "[state]\nkeep_filter = \"never\"\n";
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
@@ -253,24 +256,24 @@ fn where_it_is_not_to_stay_it_goes_with_the_daemon_and_what_was_kept_too() {
         let daemon = builder.config(never).start();
         assert!(stands(&lab));
         assert_eq!(daemon.api().health().1.status, HealthStatus::Ok);
-        assert_eq!(fs.names(), [""; 0], "nothing is kept there");
+        assert_eq!(fs.names(), [""; 0], "nothing is pinned");
         let _daemon = daemon.ended_by(signal);
-        // The attacher of a killed one ends a moment later.
-        until("the wall is open", Duration::from_secs(60), || {
+        // The attacher of a killed daemon exits a moment later.
+        until("the filter is detached", Duration::from_secs(60), || {
             is_open(&lab).then_some(())
         });
     }
 }
 
 #[test]
-fn a_start_that_is_refused_leaves_the_wall_as_it_was() {
+fn a_refused_start_leaves_the_filter_unchanged() {
     let Some((lab, fs)) = lab() else { return };
     let mut daemon = banning(lab.daemon()).stays(Some(&fs)).start();
     let refusals: [(&str, &[&str], &str, i32); 4] = [
         ("auto", &[HOST_IFACE], "[limits]\ndrop_entries = 0\n", 64),
         ("auto", &[HOST_IFACE, "nosuch7"], "", 1),
         ("native", &[HOST_IFACE, "lo"], "", 1),
-        // Something else is where the socket goes.
+        // The socket's path is not a socket.
         ("auto", &[HOST_IFACE], "", 1),
     ];
     for (nth, (mode, ifaces, more, code)) in refusals.into_iter().enumerate() {
@@ -293,7 +296,7 @@ fn a_start_that_is_refused_leaves_the_wall_as_it_was() {
 }
 
 #[test]
-fn interfaces_that_are_not_in_ifaces_any_more_are_opened_by_the_next_start() {
+fn interfaces_removed_from_ifaces_are_detached_at_the_next_start() {
     let Some((lab, fs)) = lab() else { return };
     lab.join("eth1", "wire1");
     let builder = banning(lab.daemon()).ifaces(&[HOST_IFACE, "eth1"]);
@@ -308,7 +311,7 @@ fn interfaces_that_are_not_in_ifaces_any_more_are_opened_by_the_next_start() {
 }
 
 #[test]
-fn another_mode_is_taken_at_the_next_start() {
+fn a_changed_mode_is_used_at_the_next_start() {
     let Some((lab, fs)) = lab() else { return };
     let mut daemon = banning(lab.daemon())
         .mode("generic")
@@ -318,7 +321,7 @@ fn another_mode_is_taken_at_the_next_start() {
         ("native", XdpMode::Native),
         ("auto", XdpMode::Native),
         ("generic", XdpMode::Generic),
-        // What auto finds, it keeps.
+        // auto keeps the mode of the attached filter.
         ("auto", XdpMode::Generic),
     ] {
         daemon = daemon
@@ -332,12 +335,12 @@ fn another_mode_is_taken_at_the_next_start() {
 }
 
 #[test]
-fn rules_end_in_time_while_no_daemon_runs() {
+fn rules_expire_in_time_without_a_daemon() {
     let Some((lab, fs)) = lab() else { return };
     let daemon = banning(lab.daemon()).stays(Some(&fs)).start();
     let mut wire = lab.wire();
     let banned = Frame::v4("192.0.2.99");
-    // Time enough for a slow machine to look before.
+    // Enough time for the check before it on a slow machine.
     let deadline = unix_now() + 4.0;
     #[expect(
         clippy::cast_possible_truncation,
@@ -356,20 +359,20 @@ fn rules_end_in_time_while_no_daemon_runs() {
         );
         arrived.then_some(())
     });
-    assert!(stands(&lab), "rules that never expire go on");
+    assert!(stands(&lab), "rules without expiration stay in force");
 }
 
 #[test]
-fn two_daemons_do_not_take_each_others_interfaces() {
+fn daemons_do_not_take_each_others_interfaces() {
     let Some((lab, fs)) = lab() else { return };
     let first = banning(lab.daemon()).stays(Some(&fs)).start();
     let refusal = lab.daemon().stays(Some(&fs)).try_start();
-    let told = refusal.expect_err("the interface is taken").output;
-    assert!(told.contains("of another Couic (id "), "{told}");
+    let output = refusal.expect_err("the interface is taken").output;
+    assert!(output.contains("of another Couic (id "), "{output}");
     let _first = first.ended_by(Signal::SIGKILL);
     let refusal = lab.daemon().stays(Some(&fs)).try_start();
-    let told = refusal.expect_err("its filter stays").output;
-    assert!(told.contains("couic detach -c FILE"), "{told}");
+    let output = refusal.expect_err("its filter stays").output;
+    assert!(output.contains("couic detach -c FILE"), "{output}");
     assert!(stands(&lab));
 }
 
@@ -381,7 +384,7 @@ fn without_its_attacher_the_daemon_ends_and_the_filter_stays() {
         daemon.attacher()
     });
     nix::sys::signal::kill(attacher, Signal::SIGTERM).expect("signal the attacher");
-    assert_eq!(daemon.api().health().0, 200, "it does not mind SIGTERM");
+    assert_eq!(daemon.api().health().0, 200, "it ignores SIGTERM");
     nix::sys::signal::kill(attacher, Signal::SIGKILL).expect("kill the attacher");
     assert_eq!(daemon.exit_code(), 1, "{}", daemon.output());
     assert!(daemon.output().contains("has ended"), "{}", daemon.output());

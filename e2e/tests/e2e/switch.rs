@@ -1,4 +1,4 @@
-//! The panic switch and changes that wait to be confirmed, seen by packets.
+//! The panic switch and pending confirmations, tested with frames.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use couic_e2e::{Frame, Lab, until};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-/// Generous: a start takes a debug build seconds on a busy machine.
+/// Generous: a debug build takes seconds to start on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
 
 const BANNED: &str = "198.51.100.7";
 
 #[test]
-fn panic_lets_everything_pass_at_once_and_off_brings_all_rules_back() {
+fn panic_on_passes_everything_at_once_and_panic_off_restores_all_rules() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let (api, mut wire) = (daemon.api(), lab.wire());
@@ -21,7 +21,7 @@ fn panic_lets_everything_pass_at_once_and_off_brings_all_rules_back() {
         let body = json!({"on": on, "reason": "a test"}).to_string();
         let _ = api.request("PUT", "/v1/panic", Some(&body)).expect(200);
     };
-    // A host, a prefix of every family, and one below an ignore rule: each way through the tables.
+    // A host, a prefix of every family, and one below an ignore rule: each path through the tables.
     let rules = [
         "198.51.100.7/32",
         "10.0.0.0/8",
@@ -45,10 +45,10 @@ fn panic_lets_everything_pass_at_once_and_off_brings_all_rules_back() {
     switch(true);
     let before = api.stats().xdp;
     assert_eq!(wire.arrivals(&frames), [1; 6]);
-    // It announces an IPv4 header that it does not hold.
+    // A truncated IPv4 header.
     wire.arrivals(&[Frame::raw(0x0800, &[0x45; 8])]);
     let after = api.stats().xdp;
-    assert_eq!(after.xdp_aborted, before.xdp_aborted, "nor given up");
+    assert_eq!(after.xdp_aborted, before.xdp_aborted, "nothing is aborted");
     assert_eq!(after.xdp_drop, before.xdp_drop, "nothing is dropped");
     assert!(
         after.xdp_pass.rx_packets >= before.xdp_pass.rx_packets + 7,
@@ -69,7 +69,7 @@ fn panic_lets_everything_pass_at_once_and_off_brings_all_rules_back() {
 }
 
 #[test]
-fn panic_survives_kill_and_start() {
+fn panic_survives_kill_and_restart() {
     let Some(lab) = Lab::quiet() else { return };
     let banned = format!("{BANNED}/32\n");
     let mut daemon = lab.daemon().set_file(Policy::Drop, "s", &banned).start();
@@ -80,7 +80,7 @@ fn panic_survives_kill_and_start() {
     daemon.signal(Signal::SIGKILL);
     daemon.exit_code();
     let daemon = daemon.restart();
-    assert!(wire.passes(&frame), "the start leaves the wall open");
+    assert!(wire.passes(&frame), "the switch stays on over the start");
     let shown = daemon.ctl_ok(&["panic"]);
     assert!(
         shown.contains("PANIC IS ON")
@@ -116,17 +116,17 @@ fn a_confirmed_change_stays_and_another_is_undone() {
     until("the daemon undoes the change", SOON, || {
         wire.passes(&Frame::v4("198.51.100.8")).then_some(())
     });
-    assert!(!wire.passes(&Frame::v4(BANNED)), "what was confirmed stays");
-    // Packets notice before the daemon has made a note of it.
+    assert!(!wire.passes(&Frame::v4(BANNED)), "the confirmed ban stays");
+    // The undo is in force before the daemon has recorded it.
     until("the daemon says that it was undone", SOON, || {
         let late = daemon.ctl(&["confirm"]);
         (late.code == 1 && late.stderr.contains("was undone")).then_some(())
     });
 }
 
-/// Whether the daemon dies in the window or after it: the way back was on the disk before the change was made.
+/// Whether the daemon is killed within the window or after it: the undo record is on disk before the change is made.
 #[test]
-fn a_crash_in_the_window_makes_no_change_permanent() {
+fn a_crash_before_confirmation_does_not_make_a_change_permanent() {
     let Some(lab) = Lab::quiet() else { return };
     let mut daemon = lab
         .daemon()
@@ -148,7 +148,7 @@ fn a_crash_in_the_window_makes_no_change_permanent() {
     until("the sets are as before", SOON, || {
         (!wire.passes(&frame)).then_some(())
     });
-    // The journal brings the ban back, and the change that made it is undone all the same.
+    // The journal restores the ban, but the pending change is still undone.
     until("the ban is undone", SOON, || {
         wire.passes(&Frame::v4("198.51.100.9")).then_some(())
     });

@@ -1,9 +1,6 @@
-//! Under systemd, links stay in its descriptor store: kept over restarts and crashes, closed by a stop.
+//! Under systemd, links stay in the descriptor store: kept over restarts and crashes, closed by a stop.
 
-#![expect(
-    clippy::expect_used,
-    reason = "a step of the fake that fails ends the test and names its place"
-)]
+#![expect(clippy::expect_used, reason = "a panic fails the test")]
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +23,7 @@ use nix::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What of systemd a unit with `Type=notify` and a descriptor store sees (sd_notify(3), sd_listen_fds(3)).
+/// A fake of systemd for a unit with `Type=notify` and a descriptor store (sd_notify(3), sd_listen_fds(3)).
 struct Systemd {
     socket: UnixDatagram,
     path: String,
@@ -53,7 +50,7 @@ impl Systemd {
         }
     }
 
-    /// Takes everything that was said up to now.
+    /// Processes all notifications received so far.
     fn listen(&mut self) {
         let mut body = vec![0; 4096];
         loop {
@@ -86,7 +83,7 @@ impl Systemd {
         };
         let name = value("FDNAME").unwrap_or_default();
         for fd in fds {
-            // SAFETY: just received, nobody else has it.
+            // SAFETY: just received, so this is its only owner.
             let fd = unsafe { OwnedFd::from_raw_fd(*fd) };
             assert_eq!(value("FDSTORE").as_deref(), Some("1"), "{text}");
             self.store.insert(name.clone(), fd);
@@ -96,11 +93,11 @@ impl Systemd {
         }
     }
 
-    /// The daemon as a unit's process: with what is in the store as descriptors from 3 on.
+    /// The daemon as a unit's process, with the stored descriptors from 3 on.
     fn starts<'lab>(&self, builder: DaemonBuilder<'lab>) -> DaemonBuilder<'lab> {
         let mut script = "export LISTEN_PID=$$ WATCHDOG_PID=$$; exec \"$@\"".to_owned();
         for (nth, fd) in self.store.values().enumerate() {
-            // The shell is to have it; nobody else is started meanwhile by this test's thread.
+            // Inherited by the shell; this thread starts no other process meanwhile.
             fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).expect("F_SETFD");
             script += &format!(" {}<&{}", nth + 3, fd.as_raw_fd());
         }
@@ -124,7 +121,7 @@ fn stands(lab: &Lab) -> bool {
 }
 
 #[test]
-fn the_filter_stays_in_the_store_over_restarts_and_a_stop_opens_the_wall() {
+fn the_filter_stays_in_the_descriptor_store_until_the_unit_stops() {
     let Some(lab) = Lab::quiet() else { return };
     let mut systemd = Systemd::new();
     let builder = lab
@@ -152,7 +149,7 @@ fn the_filter_stays_in_the_store_over_restarts_and_a_stop_opens_the_wall() {
         );
     }
     assert!(systemd.heard.contains("STOPPING=1"));
-    // An interface that is made anew has a link of its own; that of the old one is not kept.
+    // A recreated interface has a new link; that of the old interface is not stored.
     lab.outside.run("ip", &["link", "del", OUTSIDE_IFACE]);
     lab.join(HOST_IFACE, OUTSIDE_IFACE);
     until("the new one is filtered", PATIENCE, || {
@@ -162,15 +159,15 @@ fn the_filter_stays_in_the_store_over_restarts_and_a_stop_opens_the_wall() {
     systemd.listen();
     assert_eq!(systemd.store.len(), 1, "{}", systemd.heard);
     assert!(stands(&lab));
-    // What systemctl stop does.
+    // As on systemctl stop.
     systemd.store.clear();
-    until("the wall is open", PATIENCE, || {
+    until("the filter is detached", PATIENCE, || {
         lab.kernel_mode(HOST_IFACE).is_none().then_some(())
     });
 }
 
 #[test]
-fn it_says_that_it_works_as_often_as_the_watchdog_wants() {
+fn the_daemon_notifies_the_watchdog_in_time() {
     let Some(lab) = Lab::quiet() else { return };
     let mut systemd = Systemd {
         watchdog: "200000".to_owned(),
@@ -186,7 +183,7 @@ fn it_says_that_it_works_as_often_as_the_watchdog_wants() {
         });
     };
     hears_more(&mut systemd);
-    // The watchdog does not depend on the attacher.
+    // An unresponsive attacher does not stop the watchdog notifications.
     let attacher = daemon.attacher().expect("an attacher");
     nix::sys::signal::kill(attacher, Signal::SIGSTOP).expect("stop the attacher");
     hears_more(&mut systemd);

@@ -1,4 +1,4 @@
-//! TCX: beside another XDP program, kept and taken over as XDP is, and the change from one to the other.
+//! TCX: beside another XDP program, pinned and taken over like XDP, and mode changes between the two.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use nix::sys::signal::Signal;
 
 const BANNED: &str = "198.51.100.7";
 const INNOCENT: &str = "203.0.113.9";
-/// So many bursts are enough to be sure that frames flowed in the state that is asked about.
+/// Enough bursts to be sure that frames flowed in the tested state.
 const SOME: u64 = 40;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A lab with a bridge over the filtered interface, by whose name frames are awaited.
+/// A lab with a bridge over the filtered interface, and the bridge's name, on which frames are received.
 fn lab() -> Option<(Lab, String)> {
     let lab = Lab::quiet()?;
     let bridge = lab.bridge_over(HOST_IFACE);
@@ -27,7 +27,7 @@ fn banning<'lab>(lab: &'lab Lab, mode: &str) -> DaemonBuilder<'lab> {
     builder.set_file(Policy::Drop, "list", "198.51.100.0/24\n2001:db8:7::/48\n")
 }
 
-/// What gets through of a banned source, an innocent one, and the same for IPv6.
+/// Arrivals from a banned and an innocent source, for IPv4 and IPv6.
 fn arrivals(lab: &Lab, bridge: &str) -> Vec<u32> {
     let v4 = [BANNED, INNOCENT].map(Frame::v4);
     let v6 = ["2001:db8:7::1", "2001:db8:8::1"].map(Frame::v6);
@@ -41,7 +41,7 @@ fn is_tcx(daemon: &Daemon<'_>) -> bool {
 }
 
 #[test]
-fn it_filters_frames_and_counts_them() {
+fn tcx_filters_and_counts_frames() {
     let Some((lab, bridge)) = lab() else { return };
     let daemon = banning(&lab, "tcx").start();
     assert_eq!(arrivals(&lab, &bridge), [0, 1, 0, 1], "{}", daemon.log());
@@ -81,7 +81,7 @@ fn auto_filters_beside_a_foreign_program_and_leaves_it_alone() {
 }
 
 #[test]
-fn no_frame_gets_through_or_is_lost_over_restarts_and_changes_of_the_mode() {
+fn no_frame_is_passed_or_dropped_wrongly_over_restarts_and_mode_changes() {
     let Some(((lab, bridge), fs)) = lab().zip(BpfFs::new()) else {
         return;
     };
@@ -102,10 +102,10 @@ fn no_frame_gets_through_or_is_lost_over_restarts_and_changes_of_the_mode() {
         stream.bursts(SOME);
         daemon = daemon.restart();
         stream.bursts(SOME);
-        let told = "filtering on eth0 in mode tcx, without a gap";
-        assert!(daemon.log().contains(told), "{}", daemon.log());
+        let expected = "filtering on eth0 in mode tcx, without a gap";
+        assert!(daemon.log().contains(expected), "{}", daemon.log());
     }
-    // Generic, since a veth pair loses frames when its driver gets a program.
+    // Generic, since a veth pair loses frames when a native program is attached.
     for mode in ["generic", "tcx", "generic", "tcx"] {
         let builder = daemon.ended_by(Signal::SIGTERM).builder();
         daemon = builder.mode(mode).ifaces(&both).start();
@@ -125,7 +125,7 @@ fn no_frame_gets_through_or_is_lost_over_restarts_and_changes_of_the_mode() {
 }
 
 #[test]
-fn a_link_that_somebody_detached_is_put_back_within_seconds() {
+fn a_detached_link_is_reattached_within_seconds() {
     const LESS_THAN_A_MINUTE: Duration = Duration::from_secs(30);
     let Some((lab, bridge)) = lab() else { return };
     let daemon = banning(&lab, "tcx").start();
@@ -144,7 +144,7 @@ fn a_link_that_somebody_detached_is_put_back_within_seconds() {
 }
 
 #[test]
-fn what_stays_of_it_is_taken_off_by_detach() {
+fn detach_removes_pinned_tcx_links() {
     let Some(((lab, bridge), fs)) = lab().zip(BpfFs::new()) else {
         return;
     };
@@ -156,20 +156,23 @@ fn what_stays_of_it_is_taken_off_by_detach() {
     assert_eq!(arrivals(&lab, &bridge), [0, 1, 0, 1], "it stays");
     let kept = fs.names();
     assert!(kept.iter().any(|name| name.contains("/tcx")), "{kept:?}");
-    let (code, told) = daemon.detach();
-    assert_eq!((code, told.as_str()), (0, "no longer filtering on eth0\n"));
+    let (code, output) = daemon.detach();
+    assert_eq!(
+        (code, output.as_str()),
+        (0, "no longer filtering on eth0\n")
+    );
     assert_eq!(arrivals(&lab, &bridge), [1; 4]);
     assert_eq!(fs.names(), [""; 0], "nothing is left behind");
 }
 
 #[test]
-fn two_daemons_do_not_filter_one_interface_by_tcx_either() {
+fn two_daemons_do_not_share_an_interface_by_tcx() {
     let Some((lab, _)) = lab() else { return };
     let first = banning(&lab, "tcx").start();
     for mode in ["auto", "native", "tcx"] {
         let refusal = lab.daemon().mode(mode).try_start();
-        let told = refusal.expect_err("the interface is taken").output;
-        assert!(told.contains("of another Couic (id "), "{mode} {told}");
+        let output = refusal.expect_err("the interface is taken").output;
+        assert!(output.contains("of another Couic (id "), "{mode} {output}");
     }
     assert!(is_tcx(&first));
     assert_eq!(tcx_links(&lab.host, HOST_IFACE).len(), 1);
@@ -177,7 +180,7 @@ fn two_daemons_do_not_filter_one_interface_by_tcx_either() {
 }
 
 #[test]
-fn an_interface_that_is_made_anew_or_renamed_is_filtered_again() {
+fn a_recreated_or_renamed_interface_is_filtered_again() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = banning(&lab, "tcx").ifaces(&[HOST_IFACE, "wan*"]).start();
     let links = |iface: &str, wanted: usize| {

@@ -1,4 +1,4 @@
-//! Links whose packets begin with the IP header, and links that carry something else.
+//! Links whose packets start with the IP header, and links without IP packets.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use couic_common::{HealthStatus, Policy, XdpMode};
 use couic_e2e::{Daemon, HOST_IFACE, LINK_CAN, LINK_NONE, Lab, Tun, tcx_links, until};
 
 const TUN: &str = "tun0";
-/// Longer than two of the attacher's minutes.
+/// Longer than two of the attacher's periodic checks, one per minute.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 fn lab() -> Option<(Lab, Tun)> {
@@ -15,7 +15,7 @@ fn lab() -> Option<(Lab, Tun)> {
     Some((lab, tun))
 }
 
-/// What a start says that is refused; nothing where it is not.
+/// The output of a refused start; empty if it succeeds.
 fn refusal(lab: &Lab, mode: &str) -> String {
     let builder = lab.daemon().mode(mode).ifaces(&[TUN]);
     let refusal = builder.try_start().err();
@@ -23,7 +23,7 @@ fn refusal(lab: &Lab, mode: &str) -> String {
 }
 
 #[test]
-fn packets_of_a_tun_device_are_judged_from_the_ip_header_on() {
+fn packets_of_a_tun_device_are_filtered_by_their_ip_header() {
     for (mode, expected) in [
         ("auto", XdpMode::Tcx),
         ("tcx", XdpMode::Tcx),
@@ -50,7 +50,7 @@ fn packets_of_a_tun_device_are_judged_from_the_ip_header_on() {
             "2001:db8:7:ffff::",
         ];
         assert_eq!(tun.answers(&banned), [false; 4], "{mode}");
-        // As an Ethernet header, the upper half of these is an EtherType: IPv4, IPv6, three of VLAN tags.
+        // Parsed as an Ethernet header, the upper half of these would be an EtherType: IPv4, IPv6, three VLAN tags.
         let passing = [
             "8.0.1.2",
             "134.221.5.6",
@@ -66,26 +66,26 @@ fn packets_of_a_tun_device_are_judged_from_the_ip_header_on() {
         assert_eq!(stats["list.couic"].rx_packets, 4, "{mode} {stats:?}");
         daemon.api().add("ignore", "203.0.113.5/32", None, 0);
         assert_eq!(tun.answers(&["203.0.113.5", "203.0.113.6"]), [true, false]);
-        let told = daemon.ctl_ok(&["health"]);
+        let output = daemon.ctl_ok(&["health"]);
         assert!(
-            told.contains(&format!("Note: {TUN} is filtered by")),
-            "{told}"
+            output.contains(&format!("Note: {TUN} is filtered by")),
+            "{output}"
         );
     }
 }
 
 #[test]
-fn modes_that_need_an_ethernet_header_are_refused_and_those_that_work_are_named() {
+fn modes_that_need_an_ethernet_header_are_refused_and_the_others_named() {
     let Some((lab, mut tun)) = lab() else { return };
     for mode in ["native", "offloaded"] {
-        let told = refusal(&lab, mode);
+        let output = refusal(&lab, mode);
         assert!(
-            told.contains("interface tun0 cannot be filtered in mode"),
-            "{told}"
+            output.contains("interface tun0 cannot be filtered in mode"),
+            "{output}"
         );
         assert!(
-            told.contains("operation_mode = \"auto\" or \"tcx\""),
-            "{told}"
+            output.contains("operation_mode = \"auto\" or \"tcx\""),
+            "{output}"
         );
     }
     assert_eq!(lab.kernel_mode(TUN), None);
@@ -100,20 +100,20 @@ fn retype(lab: &Lab, tun: &Tun, link_type: u16) {
 }
 
 #[test]
-fn a_link_that_carries_no_ip_packets_is_refused_by_name() {
+fn a_link_type_without_ip_packets_is_refused_by_name() {
     let Some((lab, tun)) = lab() else { return };
     retype(&lab, &tun, LINK_CAN);
     for mode in ["auto", "native", "generic", "tcx"] {
-        let told = refusal(&lab, mode);
-        assert!(told.contains("interface tun0"), "{told}");
-        assert!(told.contains("CAN (link type 280)"), "{told}");
+        let output = refusal(&lab, mode);
+        assert!(output.contains("interface tun0"), "{output}");
+        assert!(output.contains("CAN (link type 280)"), "{output}");
     }
     assert_eq!(lab.kernel_mode(TUN), None);
     assert!(tcx_links(&lab.host, TUN).is_empty());
 }
 
 #[test]
-fn under_a_pattern_it_is_left_alone_and_filtered_once_it_can_be() {
+fn an_unsupported_link_that_matches_a_pattern_is_filtered_once_supported() {
     let Some((lab, tun)) = lab() else { return };
     retype(&lab, &tun, LINK_CAN);
     let daemon = lab

@@ -1,11 +1,11 @@
-//! What is dropped and what passes.
+//! Verdicts: dropped and passed frames.
 
 use couic_e2e::{
     Daemon, ETH_P_8021AD, ETH_P_8021Q, ETH_P_QINQ1, Frame, HOST_IFACE, HOST_V4, HOST_V6, Lab,
     OUTSIDE_IFACE, OUTSIDE_V4, OUTSIDE_V6,
 };
 
-/// A rule, a source at each end of it, a source just beyond each end.
+/// A rule, the first and last source within it, and the sources just outside.
 type Edges<'s> = (&'s str, [&'s str; 2], [&'s str; 2]);
 
 const EDGES_V4: [Edges<'_>; 5] = [
@@ -60,7 +60,7 @@ const EDGES_V6: [Edges<'_>; 5] = [
 ];
 
 #[test]
-fn drop_concerns_the_covered_sources_alone() {
+fn drop_affects_only_the_covered_sources() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let mut wire = lab.wire();
@@ -80,7 +80,7 @@ fn drop_concerns_the_covered_sources_alone() {
 }
 
 #[test]
-fn the_default_routes_cover_their_own_family_alone() {
+fn a_prefix_of_length_zero_covers_only_its_own_family() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let mut wire = lab.wire();
@@ -98,7 +98,7 @@ fn the_default_routes_cover_their_own_family_alone() {
 }
 
 #[test]
-fn ignore_beats_drop_whatever_the_lengths() {
+fn ignore_overrides_drop_for_all_prefix_lengths() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let mut wire = lab.wire();
@@ -139,7 +139,7 @@ fn check_ignore_beats_drop(
 }
 
 #[test]
-fn ignore_opens_no_more_than_it_covers() {
+fn ignore_passes_only_the_covered_sources() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.daemon().start();
     let mut wire = lab.wire();
@@ -161,8 +161,8 @@ fn ignore_opens_no_more_than_it_covers() {
     assert_eq!(wire.arrivals(&frames), [1, 1, 0, 0]);
 }
 
-/// Untagged, behind every stack of one or two tags, behind three and four; and all that again in a PPPoE session and
-/// behind one to four MPLS labels.
+/// The frame untagged, with every stack of one or two VLAN tags, with three and four; and all these within PPPoE and
+/// one to four MPLS labels.
 fn in_every_wrapping(source: &Frame) -> Vec<Frame> {
     let carried = [source.clone(), source.clone().pppoe()].into_iter();
     let carried = carried.chain((1..=4).map(|labels| source.clone().mpls(labels)));
@@ -175,10 +175,10 @@ fn behind_tags(source: &Frame) -> Vec<Frame> {
     for outer in kinds {
         frames.push(source.clone().vlan(outer, 5));
         for inner in kinds {
-            // Priority bits and a large id: more than the id's low byte must be stepped over.
+            // Priority bits and a large id: the parser must skip the whole tag.
             let two = source.clone().vlan(outer, 0xeffe).vlan(inner, 6);
             frames.push(two.clone());
-            // Any host takes off tags with id 0.
+            // Every host strips tags with id 0.
             frames.push(two.clone().vlan(ETH_P_8021Q, 0));
             frames.push(two.vlan(ETH_P_8021Q, 0).vlan(ETH_P_8021AD, 0));
         }
@@ -187,7 +187,7 @@ fn behind_tags(source: &Frame) -> Vec<Frame> {
 }
 
 #[test]
-fn tagged_carried_and_labelled_frames_are_filtered() {
+fn vlan_pppoe_and_mpls_frames_are_filtered() {
     for mode in ["native", "generic"] {
         let Some(lab) = Lab::quiet() else { return };
         let daemon = lab.daemon().mode(mode).start();
@@ -214,7 +214,7 @@ fn tagged_carried_and_labelled_frames_are_filtered() {
 }
 
 #[test]
-fn what_is_not_looked_into_is_counted_by_kind() {
+fn unparsed_frames_are_counted_by_kind() {
     for mode in ["native", "generic"] {
         let Some(lab) = Lab::quiet() else { return };
         let daemon = lab.daemon().mode(mode).start();
@@ -243,7 +243,7 @@ fn what_is_not_looked_into_is_counted_by_kind() {
             let after = daemon.api().stats();
             let rows = before.not_inspected.rows().into_iter();
             for ((name, old), (_, new)) in rows.zip(after.not_inspected.rows()) {
-                // The frames that the wire paces itself with are of kind other.
+                // The wire's synchronization frames are of kind other.
                 let expected = u64::from(name == kind);
                 let counted = new.rx_packets - old.rx_packets;
                 assert!(
@@ -273,7 +273,7 @@ fn what_is_not_looked_into_is_counted_by_kind() {
     }
 }
 
-/// The kernel keeps its own VLAN tags beside the frame where the device can, and in it where not.
+/// The kernel keeps VLAN tags out of the frame with offload, and within it without.
 #[test]
 fn vlan_interfaces_are_filtered_with_and_without_offload() {
     for offload in ["on", "off"] {

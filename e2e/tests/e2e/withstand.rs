@@ -1,5 +1,4 @@
-//! What the daemon has to go through without losing anything: no descriptors left, a crowd that trickles bytes, and
-//! being stopped in its tracks.
+//! Conditions that the daemon survives without loss: no file descriptors, many slow clients, SIGSTOP.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
 
@@ -28,7 +27,7 @@ fn open_descriptors(daemon: &Daemon<'_>) -> u64 {
     open.count() as u64
 }
 
-/// As `prlimit(1)` would: the hard limit stays what it is.
+/// Like `prlimit(1)`: leaves the hard limit unchanged.
 fn limit_descriptors(daemon: &Daemon<'_>, soft: u64) {
     let pid = daemon.pid().as_raw();
     let mut limit = libc::rlimit {
@@ -36,10 +35,10 @@ fn limit_descriptors(daemon: &Daemon<'_>, soft: u64) {
         rlim_max: 0,
     };
     let none = std::ptr::null();
-    // SAFETY: the limit is lent for the call, which writes it.
+    // SAFETY: the limit outlives the call, which writes it.
     let asked = unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, none, &raw mut limit) };
     limit.rlim_cur = soft;
-    // SAFETY: the limit is lent for the call, and the old one is not wanted.
+    // SAFETY: the limit outlives the call, and the old one is not requested.
     let done = unsafe {
         libc::prlimit(
             pid,
@@ -53,7 +52,7 @@ fn limit_descriptors(daemon: &Daemon<'_>, soft: u64) {
 }
 
 #[test]
-fn out_of_descriptors_it_goes_on_filtering_and_answers_once_there_are_some() {
+fn without_file_descriptors_filtering_continues_and_the_api_recovers() {
     let Some(lab) = Lab::quiet() else { return };
     let mut daemon = lab.daemon().start();
     daemon.api().add("drop", "198.51.100.7/32", None, 0);
@@ -63,7 +62,7 @@ fn out_of_descriptors_it_goes_on_filtering_and_answers_once_there_are_some() {
         daemon.log().contains("Too many open files").then_some(())
     });
     let frames = ["198.51.100.7", "198.51.100.8"].map(Frame::v4);
-    assert_eq!(lab.wire().arrivals(&frames), [0, 1], "the filter stands");
+    assert_eq!(lab.wire().arrivals(&frames), [0, 1], "filtering continues");
     drop(crowd);
     until("it answers again", PATIENCE, || {
         let health = daemon.api().try_request("GET", "/v1/health", None);
@@ -77,7 +76,7 @@ fn out_of_descriptors_it_goes_on_filtering_and_answers_once_there_are_some() {
 }
 
 #[test]
-fn two_thousand_clients_that_trickle_bytes_hold_nobody_up() {
+fn two_thousand_slow_clients_do_not_block_others() {
     let Some(lab) = Lab::quiet() else { return };
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("limits");
     if hard < 4096 {
@@ -89,7 +88,7 @@ fn two_thousand_clients_that_trickle_bytes_hold_nobody_up() {
     let mut crowd: Vec<UnixStream> = (0..2000).map(|_| connect(&daemon)).collect();
     let head = b"GET /v1/drop HTTP/1.1\r\nHost: couic\r\n";
     for (round, byte) in head.iter().enumerate() {
-        // Who was given up for being slow is not there to write to any more.
+        // Clients that timed out are disconnected.
         crowd.retain_mut(|client| client.write_all(&[*byte]).is_ok());
         if round % 8 == 0 {
             let cidr = format!("198.51.100.{}/32", 1 + round / 8);
@@ -106,16 +105,16 @@ fn two_thousand_clients_that_trickle_bytes_hold_nobody_up() {
     );
 }
 
-/// A few seconds here; `make soak` says `COUIC_STOPPED_SECONDS=60`.
+/// Stopped for a few seconds; `make soak` sets `COUIC_STOPPED_SECONDS=60`.
 #[test]
-fn stopped_and_continued_all_is_as_it_should_be() {
+fn a_stopped_and_continued_daemon_resumes_correctly() {
     let Some(lab) = Lab::quiet() else { return };
     let seconds = env::var("COUIC_STOPPED_SECONDS").ok();
     let seconds: u64 = seconds.and_then(|s| s.parse().ok()).unwrap_or(3);
     let mut daemon = lab.daemon().start();
     let api = daemon.api();
     api.add("drop", "198.51.100.7/32", None, 0);
-    // While it is stopped, where that is long enough.
+    // Expires while the daemon is stopped, if that is long enough.
     let expires = unix_now() as u64 + 5;
     api.add("drop", "198.51.100.8/32", None, expires);
     daemon.signal(Signal::SIGSTOP);

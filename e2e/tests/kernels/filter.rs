@@ -1,4 +1,4 @@
-//! What the daemon's rules do to frames: one start, natively attached, as a user who is not root.
+//! The effect of rules on frames: one start, natively attached, as an unprivileged user.
 
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ fn rules_counters_deadlines_panic_and_mtu() {
     assert_eq!(lab.kernel_mode(HOST_IFACE), None, "{}", daemon.output());
 }
 
-/// IPv4 and IPv6, untagged and behind VLAN tags: dropped, counted under the rule's tag with all its bytes, and nothing
-/// else is.
+/// IPv4 and IPv6, untagged and with VLAN tags: only banned frames are dropped, and counted under the rule's tag with
+/// all their bytes.
 fn drops_and_counts(daemon: &Daemon<'_>, wire: &mut Wire) {
     let api = daemon.api();
     api.add("drop", "198.51.100.7/32", Some("v4"), 0);
@@ -81,7 +81,7 @@ fn ignore_beats_drop(daemon: &Daemon<'_>, wire: &mut Wire) {
     assert_eq!(wire.arrivals(&frames), [1, 1], "deleted");
 }
 
-/// Each way through the tables: hosts, lines, tops, short ones.
+/// Each path through the tables: hosts, lines, wide and short prefixes.
 fn rules_of_all_lengths(daemon: &Daemon<'_>, wire: &mut Wire) {
     let api = daemon.api();
     let rules = [4, 8, 15, 16, 17, 22, 24, 31, 32].map(|len| format!("203.0.113.0/{len}"));
@@ -92,7 +92,7 @@ fn rules_of_all_lengths(daemon: &Daemon<'_>, wire: &mut Wire) {
         .map(|r| (r, &v4))
         .chain(rules6.iter().map(|r| (r, &v6)))
     {
-        // As `ip` wants it, without host bits.
+        // Without host bits.
         api.add("drop", rule, None, 0);
         assert!(!wire.passes(frame), "{rule}");
         api.remove("drop", rule);
@@ -136,7 +136,7 @@ fn panic_lets_everything_pass(daemon: &Daemon<'_>, wire: &mut Wire) {
     assert_eq!(wire.arrivals(&frames), [0, 0]);
 }
 
-/// Smaller, and so large that frames lie in several buffers, where the kernel allows that for the entry that it took.
+/// A smaller MTU, and one that needs several buffers per frame, if the kernel allows that for the loaded program.
 fn the_mtu_changes(lab: &Lab, daemon: &Daemon<'_>) {
     for (mtu, payload) in [("1300", 1200), ("9000", 8000)] {
         let args = ["link", "set", HOST_IFACE, "mtu", mtu];
@@ -147,7 +147,7 @@ fn the_mtu_changes(lab: &Lab, daemon: &Daemon<'_>) {
         ];
         if let Some(refused) = done.iter().find(|output| !output.status.success()) {
             assert_eq!(mtu, "9000", "{refused:?}");
-            // One buffer holds no such frame: the kernel protects the program from it.
+            // The program is loaded without frags support: the kernel refuses larger frames.
             println!(
                 "this kernel refuses an MTU of {mtu} while a program without frags is attached"
             );

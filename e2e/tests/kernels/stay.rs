@@ -1,4 +1,4 @@
-//! The filter stays over kill -9, restart and stop, and goes when it is told to: two starts.
+//! The filter stays over kill -9, restart and stop, until it is detached: two starts.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use couic_common::Policy;
 use couic_e2e::{BpfFs, Frame, HOST_IFACE, Lab, Stream, Tally, unix_now, until};
 use nix::sys::signal::Signal;
 
-/// So many bursts are enough to be sure that frames flowed in the state that is asked about.
+/// Enough bursts to be sure that frames flowed in the tested state.
 const SOME: u64 = 20;
 const BANNED: &str = "198.51.100.7";
 const INNOCENT: &str = "203.0.113.9";
 const BRIEF: &str = "192.0.2.99";
 
 #[test]
-fn over_kill_and_restart_until_it_is_detached() {
+fn the_filter_stays_over_kill_and_restart_until_detached() {
     let Some((lab, fs)) = Lab::quiet().zip(BpfFs::new()) else {
         return;
     };
@@ -64,10 +64,10 @@ fn over_kill_and_restart_until_it_is_detached() {
             arrived.then_some(())
         },
     );
-    assert_eq!(wire.arrivals(&frames), [0, 1], "the others go on");
+    assert_eq!(wire.arrivals(&frames), [0, 1], "other rules stay in force");
 
-    let (code, told) = daemon.detach();
-    assert_eq!(code, 0, "{told}");
+    let (code, output) = daemon.detach();
+    assert_eq!(code, 0, "{output}");
     assert_eq!(wire.arrivals(&frames), [1, 1]);
     assert_eq!(lab.kernel_mode(HOST_IFACE), None);
     assert_eq!(fs.names(), [""; 0], "nothing is left behind");

@@ -1,8 +1,7 @@
-//! Five daemons, and a network that fails in every shape; rules are added, renewed and deleted on all of them meanwhile,
-//! and daemons are killed. In the end all hold the same: no rule is back that was deleted, and none is missing.
+//! Five daemons and a network with every kind of failure; meanwhile rules are added, renewed and deleted on all
+//! daemons, and daemons are killed. In the end all hold the same: no deleted rule is back, and none is missing.
 //!
-//! The seed is printed; `COUIC_SEED=n` repeats what is done, `COUIC_SOAK=seconds` does it for longer than a quarter of
-//! a minute.
+//! The seed is printed; `COUIC_SEED=n` repeats a run, `COUIC_SOAK=seconds` extends it from a quarter of a minute.
 
 use std::{
     collections::HashMap,
@@ -18,16 +17,16 @@ use crate::{LONG, Rule, await_sync, rules};
 
 const NODES: usize = 5;
 
-/// How many CIDRs are fought over.
+/// CIDRs changed by all nodes.
 const CIDRS: u32 = 400;
 
-/// What was done last to a CIDR, where nobody else did something to it at about the same time.
+/// The last change of a CIDR.
 struct Last {
     added: bool,
     /// Unix seconds; 0 = never.
     until: u64,
     at: Instant,
-    /// Whether what came before it is too close for the order to be plain.
+    /// Whether the previous change is too recent for a defined order.
     contested: bool,
 }
 
@@ -40,7 +39,7 @@ struct Chaos<'a, 'lab> {
     done: u32,
 }
 
-/// The same rules, ending within a second.
+/// Whether the rules are equal, with expirations within a second.
 fn are_same(one: &[Rule], other: &[Rule]) -> bool {
     let same = |((cidr, tag, until), other): (&Rule, &Rule)| {
         (cidr, tag) == (&other.0, &other.1) && until.abs_diff(other.2) <= 1
@@ -48,8 +47,8 @@ fn are_same(one: &[Rule], other: &[Rule]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(same)
 }
 
-/// Prints the rules that not all list alike.
-fn tell_differences(daemons: &[Daemon<'_>]) {
+/// Prints the rules that differ between daemons.
+fn print_differences(daemons: &[Daemon<'_>]) {
     let lists: Vec<_> = daemons.iter().map(rules).collect();
     let mut cidrs: Vec<_> = lists.iter().flatten().map(|(cidr, ..)| cidr).collect();
     cidrs.sort_unstable();
@@ -114,7 +113,7 @@ impl Chaos<'_, '_> {
             json!({"action": "add", "entry": {"cidr": cidr, "tag": tag, "expiration": until}});
         let outcome = self.daemons[node].api().batch("drop", &[job]);
         assert_eq!(outcome["failed"], 0, "{outcome}");
-        // Where nothing changed, nothing was written.
+        // An unchanged rule is not a write.
         if outcome["unchanged"] == 0 {
             self.note(cidr, true, until);
         }
@@ -131,7 +130,7 @@ impl Chaos<'_, '_> {
         }
     }
 
-    /// kill -9, and a start with what was on the disk.
+    /// kill -9, and a restart from the state on disk.
     fn kill(&mut self, node: usize) {
         let mut daemon = self.daemons.remove(node);
         daemon.signal(Signal::SIGKILL);
@@ -143,22 +142,22 @@ impl Chaos<'_, '_> {
     fn settle(&mut self) {
         self.mesh.heal();
         await_sync(&self.daemons, unix_now() as u64);
-        // Rules that end just now end within a second on all, and are listed while others are asked.
+        // A rule that is about to expire does so within a second on all nodes, possibly between two lists.
         let daemons = &self.daemons;
         let begin = Instant::now();
-        let mut told = false;
+        let mut printed = false;
         until("all nodes list the same rules", LONG, || {
             let first = rules(&daemons[0]);
             let mut others = daemons.iter().skip(1).map(rules);
-            // Before the deadline, so that a failure says why.
-            if begin.elapsed() > LONG / 2 && !std::mem::replace(&mut told, true) {
-                tell_differences(daemons);
+            // Before the deadline, so that a failure shows the reason.
+            if begin.elapsed() > LONG / 2 && !std::mem::replace(&mut printed, true) {
+                print_differences(daemons);
             }
             others.all(|other| are_same(&first, &other)).then_some(())
         });
     }
 
-    /// What must be there and what must not, by the last thing that was done to it. Whoever did that may have been killed.
+    /// Asserts the presence or absence of each CIDR by its last change, whose node may have been killed since.
     fn check(&self) {
         let now = unix_now() as u64;
         let found = rules(&self.daemons[0]);
@@ -187,7 +186,7 @@ impl Chaos<'_, '_> {
 }
 
 #[test]
-fn all_hold_the_same_in_the_end() {
+fn all_nodes_converge() {
     let Some(labs) = Mesh::labs(NODES) else {
         return;
     };

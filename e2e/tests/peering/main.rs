@@ -1,9 +1,5 @@
-//! Real daemons on machines of their own that share rules, while the network between them fails.
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a failing test says so by panicking"
-)]
+//! Real daemons in namespaces of their own that share rules over a failing network.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod chaos;
 mod proxy;
@@ -13,7 +9,7 @@ use std::time::{Duration, Instant};
 use couic_e2e::{Daemon, until};
 use serde_json::Value;
 
-/// Longer than anything here takes on a busy machine.
+/// The deadline of every condition, generous for a busy machine.
 const LONG: Duration = Duration::from_secs(120);
 
 /// A rule: CIDR, tag and expiration.
@@ -33,18 +29,18 @@ fn rules(daemon: &Daemon<'_>) -> Vec<Rule> {
     list.as_array().unwrap().iter().map(rule).collect()
 }
 
-/// What operators see of a daemon's peers.
+/// The peers of a daemon, from its API.
 fn peers(daemon: &Daemon<'_>) -> Vec<Value> {
     daemon.api().get("/v1/peers").as_array().unwrap().clone()
 }
 
-/// Waits until all say that they hold the same, having compared since `since` (Unix seconds).
+/// Waits until all report that they are in sync, by a comparison later than `since` (Unix seconds).
 fn await_sync(daemons: &[Daemon<'_>], since: u64) {
     let begin = Instant::now();
-    let mut told = false;
+    let mut printed = false;
     until("all peers are in sync", LONG, || {
-        // Before the deadline, so that a failure says why.
-        if begin.elapsed() > LONG / 2 && !std::mem::replace(&mut told, true) {
+        // Before the deadline, so that a failure shows the reason.
+        if begin.elapsed() > LONG / 2 && !std::mem::replace(&mut printed, true) {
             daemons.iter().for_each(|d| println!("{:#?}", peers(d)));
         }
         let all = daemons.iter().flat_map(peers);

@@ -1,5 +1,5 @@
-//! The nginx configuration that we ship, with a real nginx: TLS with a CA of one's own, the host name checked, bodies
-//! limited to 1 MB.
+//! The shipped nginx configuration, with a real nginx: TLS with a private CA, host name verification, bodies limited to
+//! 1 MB.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{LONG, peers, rules};
 
-/// An nginx before a daemon; ended on drop.
+/// An nginx in front of a daemon; stopped on drop.
 struct Nginx(Child);
 
 impl Drop for Nginx {
@@ -39,7 +39,7 @@ fn openssl(dir: &Path, line: &str) {
     assert!(output.status.success(), "openssl {line}: {output:?}");
 }
 
-/// A CA, and a certificate of its for `name`.
+/// Creates a CA, and a certificate for `name`.
 fn certificates(dir: &Path, name: &str) {
     openssl(
         dir,
@@ -56,7 +56,7 @@ fn certificates(dir: &Path, name: &str) {
     );
 }
 
-/// nginx as shipped, but for the paths and the size of bodies.
+/// Starts nginx with the shipped configuration, except for the paths and the size of bodies.
 fn start_nginx(lab: &Lab, dir: &Path, daemon: &Daemon<'_>) -> Nginx {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/nginx.conf");
     let shown = dir.display().to_string();
@@ -99,12 +99,12 @@ fn two_nodes_behind_the_shipped_nginx() {
     };
     let dir = TempDir::new().unwrap();
     certificates(dir.path(), "localhost");
-    // The second node is behind nginx, and lists nobody.
+    // The second node is behind nginx, and has no peers configured.
     let second = there.daemon().config("[peering]\nenabled = true\n").start();
     let made = second.ctl_ok(&["clients", "add", "-n", "first", "-g", "peering", "--json"]);
     let made: serde_json::Value = serde_json::from_str(&made).unwrap();
     let token = made["token"].as_str().unwrap();
-    // A socket has no namespace: nginx stands on the first node's machine, where it is localhost.
+    // A Unix socket has no network namespace: nginx runs on the first node's machine, as localhost.
     let _nginx = start_nginx(&here, dir.path(), &second);
     let ca = format!("ca = \"{}\"", dir.path().join("ca.pem").display());
     let peer = |name: &str, (host, port): (&str, u16), more: &str| {
@@ -112,7 +112,7 @@ fn two_nodes_behind_the_shipped_nginx() {
             "[[peering.peers]]\nname = \"{name}\"\nhost = \"{host}\"\nport = {port}\ntoken = \"{token}\"\n{more}\n"
         )
     };
-    // By its name with its CA, by an address that is not in the certificate, and without the CA.
+    // By host name with the CA, by an address that is not in the certificate, and without the CA.
     let config = "[peering]\nenabled = true\n".to_owned()
         + &peer("good", ("localhost", 2900), &ca)
         + &peer("address", ("127.0.0.1", 2900), &ca)
@@ -130,7 +130,7 @@ fn two_nodes_behind_the_shipped_nginx() {
     until("the other node has them", LONG, || {
         (second.api().stats().drop_cidr_count == 30_000).then_some(())
     });
-    // It hears of what the one behind the proxy does, although that one lists nobody.
+    // Changes of the node behind the proxy arrive, although it has no peers configured.
     second.api().add("drop", "198.51.100.7/32", None, 0);
     until("and back", LONG, || {
         rules(&first)

@@ -1,8 +1,8 @@
-//! Tells a Discord channel what Couic does: one embed a notification, green, orange or red.
+//! Posts notifications to a Discord channel: one embed per notification, green, orange or red.
 //!
-//! Whatever a tag contains, the message stays within Discord's limits, mentions nobody (`allowed_mentions` is empty)
-//! and shows no markup but ours. The pause that Discord's rate-limit headers ask for goes back to the dispatcher, so
-//! that a 429 is rare: too many of them ban the address.
+//! Whatever a tag contains, the message stays within Discord's limits, cannot mention users (`allowed_mentions` is
+//! empty) and renders no foreign markup. The pause requested by Discord's rate-limit headers is passed to the
+//! dispatcher, so that a 429 is rare: too many of them get the address banned.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 #[cfg(feature = "export")]
 couic_plugin_api::export_notifier!(Discord, name = "discord");
 
-/// Discord's are 256, 4,096 and 1,024, and 6,000 over all: these keep the sum below it with ten fields.
+/// Discord allows 256, 4,096 and 1,024, and 6,000 in total: with these limits, ten fields stay below the total.
 const MAX_TITLE: usize = 200;
 const MAX_DESCRIPTION: usize = 1_000;
 const MAX_NAME: usize = 50;
 const MAX_VALUE: usize = 400;
-/// Fields that are shown. A message has fewer.
+/// Most fields shown. A message has fewer.
 const MAX_FIELDS: usize = 10;
-/// What Discord takes for markup, mentions, links and lists.
+/// Characters of Discord's markup, mentions, links and lists.
 const SPECIAL: &str = r"\*_~`|>#-+<[]():@&";
 
 /// See the [crate].
@@ -56,7 +56,7 @@ impl Notifier for Discord {
     }
 }
 
-/// The request that Discord gets.
+/// The body of the request to Discord.
 #[must_use]
 pub fn render(notification: &Notification) -> Value {
     let message = Message::new(notification);
@@ -65,7 +65,7 @@ pub fn render(notification: &Notification) -> Value {
         json!({
             "name": text::fit(name, MAX_NAME, escape),
             "value": text::fit(value, MAX_VALUE, escape),
-            // Figures stand side by side, what may be long has a line of its own.
+            // Numbers stand side by side, longer values on a line of their own.
             "inline": value.len() <= 24,
         })
     });
@@ -90,7 +90,7 @@ fn color(severity: Severity) -> u32 {
     }
 }
 
-/// A backslash before all that could mean something. Discord takes it before any punctuation.
+/// Puts a backslash before every special character. Discord accepts one before any punctuation.
 fn escape(grapheme: &str, out: &mut String) {
     for c in grapheme.chars() {
         if SPECIAL.contains(c) {
@@ -100,7 +100,7 @@ fn escape(grapheme: &str, out: &mut String) {
     }
 }
 
-/// How long to wait before the next one: until the bucket is full again, if this was the last drop.
+/// The pause before the next request: until the rate-limit bucket is refilled, if this request emptied it.
 fn pause(answer: &Answer) -> Option<Duration> {
     let header = |name| {
         answer

@@ -41,12 +41,12 @@ fn a_summary_is_one_embed() {
     assert_eq!(body["allowed_mentions"], json!({"parse": []}));
     assert!(
         body.get("content").is_none(),
-        "only content could mention somebody"
+        "only content can mention users"
     );
 }
 
 #[test]
-fn colours_follow_the_severity() {
+fn the_color_is_that_of_the_severity() {
     for (severity, color) in [
         (Severity::Green, 0x2e_cc_71),
         (Severity::Orange, 0xe6_7e_22),
@@ -58,7 +58,7 @@ fn colours_follow_the_severity() {
 }
 
 #[test]
-fn hostile_tags_are_only_text() {
+fn hostile_tags_are_escaped() {
     let hostile = "@everyone <@1> **b** [x](https://evil) `c` ||s|| <t:1:R>\u{202e}";
     let body = render(&summary(&[hostile.to_owned()], "x"));
     let (_, shown) = fields(&body)[2];
@@ -88,7 +88,7 @@ fn check_limits(body: &Value) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// No character that means something stands without a backslash.
+/// Every special character is preceded by a backslash.
 fn check_escapes(text: &str) -> Result<(), TestCaseError> {
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -117,7 +117,7 @@ fn hostile() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn within_every_limit_whatever_the_text(
+    fn any_text_stays_within_the_limits(
         tags in prop::collection::vec(hostile(), 0..12),
         source in hostile(),
         message in hostile(),
@@ -140,7 +140,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn the_last_drop_of_the_bucket_asks_for_a_pause() {
+async fn an_exhausted_rate_limit_requests_a_pause() {
     for (remaining, expected) in [("0", Some(Duration::from_millis(1_250))), ("1", None)] {
         let server = StandIn::tcp(move |_| {
             Reply::status(204)

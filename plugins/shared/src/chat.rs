@@ -1,4 +1,4 @@
-//! What is configured of a notifier that posts to a chat.
+//! Configuration of a chat notifier.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use serde::Deserialize;
 
 use crate::{Endpoint, EndpointConfig};
 
-/// `config = { … }` of a notifier that posts to one channel of a chat.
+/// The `config = { … }` of a notifier that posts to one chat channel.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChatConfig {
-    /// The channel's webhook. It is a password.
+    /// The channel's webhook URL, a secret.
     pub webhook_url: String,
-    /// For connection, request and answer together.
+    /// Timeout of connection, request and response together, in milliseconds.
     #[serde(default = "default_timeout")]
     pub timeout_ms: u64,
 }
@@ -23,10 +23,10 @@ fn default_timeout() -> u64 {
 }
 
 impl ChatConfig {
-    /// Where to post.
+    /// The endpoint of the channel.
     ///
     /// # Errors
-    /// [`NotifyError::BadConfig`], which names the key and shows no URL.
+    /// [`NotifyError::BadConfig`], which names the key and omits the URL.
     pub fn endpoint(self) -> Result<Endpoint, NotifyError> {
         let config = EndpointConfig {
             url: self.webhook_url,

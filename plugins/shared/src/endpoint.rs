@@ -1,4 +1,4 @@
-//! One POST to one URL, bounded in time and in what is read.
+//! One POST to one URL, with bounded time and response size.
 
 use std::{
     error::Error,
@@ -19,19 +19,19 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::USER_AGENT;
 
-/// What is read of an answer. The rest is of no use to us, however long it is.
+/// Most bytes read of a response body.
 const MAX_ANSWER: usize = 16 << 10;
-/// What a message to operators shows of an answer.
+/// Most characters of a response shown in an error message.
 const MAX_SHOWN: usize = 200;
 
-/// Where to post.
+/// Configuration of an [`Endpoint`].
 #[derive(Clone)]
 pub struct EndpointConfig {
     /// The URL, `http` or `https`.
     pub url: String,
-    /// For connection, request and answer together.
+    /// Timeout of connection, request and response together.
     pub timeout: Duration,
-    /// Sent as `Authorization: Bearer …`, where there is one.
+    /// Sent as `Authorization: Bearer …`, if set.
     pub token: Option<String>,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Debug for EndpointConfig {
     }
 }
 
-/// The other side's answer: its status is a success.
+/// A successful response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status, 200 to 299.
@@ -70,10 +70,10 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    /// Prepares for posting. Connects nowhere.
+    /// Prepares the client; does not connect. `key` is the configuration key of the URL, for error messages.
     ///
     /// # Errors
-    /// [`NotifyError::BadConfig`]. `key` is what the operator calls the URL in the configuration.
+    /// [`NotifyError::BadConfig`].
     pub fn new(key: &str, config: EndpointConfig) -> Result<Self, NotifyError> {
         let bad = |why: &str| NotifyError::bad_config(format!("{key}: {why}"));
         let url: Url = (config.url.parse()).map_err(|_| bad("this is not a URL"))?;
@@ -106,16 +106,16 @@ impl Endpoint {
         })
     }
 
-    /// Posts JSON. `id` goes along as `Idempotency-Key`, so that receivers can tell a repetition.
+    /// Posts JSON, with `id` as `Idempotency-Key`, so that receivers can recognise a retry.
     ///
     /// # Errors
-    /// By status, see [`NotifyError::from_http`]; a `Retry-After` is read as seconds, whole or not, or as a date. No
-    /// connection, a reset and an early end are [`NotifyError::Retry`], silence is [`NotifyError::Timeout`].
+    /// By status, see [`NotifyError::from_http`]; `Retry-After` may be whole or fractional seconds or a date. A refused
+    /// or reset connection and an early EOF are [`NotifyError::Retry`], no response is [`NotifyError::Timeout`].
     pub async fn post(&self, body: Vec<u8>, id: Uuid) -> Result<Answer, NotifyError> {
         self.post_with(body, id, HeaderMap::new()).await
     }
 
-    /// As [`post`](Self::post), with more headers.
+    /// As [`post`](Self::post), with additional headers.
     ///
     /// # Errors
     /// As `post`.
@@ -141,8 +141,7 @@ impl Endpoint {
         let mut response = sent.map_err(|error| NotifyError::retry(why_not_sent(error)))?;
         let status = response.status();
         let headers = response.headers().clone();
-        // A short body is read so that the connection can be used again. Whatever goes wrong with it, the status
-        // has decided.
+        // A short body is read so that the connection can be reused. An error here is ignored: the status decides.
         let body = timeout_at(deadline, read_some(&mut response)).await;
         if status.is_success() {
             let status = status.as_u16();
@@ -157,7 +156,7 @@ impl Endpoint {
     }
 }
 
-/// TLS 1.2 and 1.3 with the machine's own trust store. The provider is handed over, not installed for the process.
+/// TLS 1.2 and 1.3 with the system's trust store. The provider is passed in, not installed process-wide.
 fn tls() -> Result<ClientConfig, NotifyError> {
     let failed =
         |error: rustls::Error| NotifyError::bad_config(format!("TLS cannot be used: {error}"));
@@ -184,7 +183,7 @@ async fn read_some(response: &mut Response) -> Vec<u8> {
     body
 }
 
-/// Why there is no answer, without the URL, and without the layers of the library that only say that it failed.
+/// Why there is no response, without the URL and without the library's generic outer errors.
 fn why_not_sent(error: reqwest::Error) -> String {
     let error = error.without_url();
     let (what, cause) = if error.is_connect() {
@@ -199,7 +198,7 @@ fn why_not_sent(error: reqwest::Error) -> String {
     }
 }
 
-/// The causes of the failure, without the URL.
+/// The error chain, without the URL.
 fn chain(error: reqwest::Error) -> String {
     NotifyError::chain(&error.without_url())
 }
@@ -211,11 +210,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         return Duration::try_from_secs_f64(seconds).ok();
     }
     let date = httpdate::parse_http_date(text).ok()?;
-    // A date in the past: now.
+    // A date in the past means now.
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// `{"retry_after": 1.5}`, as Discord has it.
+/// `{"retry_after": 1.5}`, as sent by Discord.
 fn body_retry_after(body: &[u8]) -> Option<Duration> {
     #[derive(serde::Deserialize)]
     struct Body {
@@ -225,7 +224,7 @@ fn body_retry_after(body: &[u8]) -> Option<Duration> {
     Duration::try_from_secs_f64(body.retry_after).ok()
 }
 
-/// Adds what the other side said, where that helps an operator.
+/// Appends the response body to permanent errors, for the operator.
 fn explain(error: NotifyError, body: &[u8]) -> NotifyError {
     let said = String::from_utf8_lossy(body);
     let said = crate::text::fit(&crate::text::clean(&said), MAX_SHOWN, crate::text::plain);

@@ -1,11 +1,11 @@
-//! What Couic's own notifiers share.
+//! Code shared by Couic's own notifiers.
 //!
-//! - [`Endpoint`]: a POST that cannot hang, cannot be redirected, cannot be fed a gigabyte, and whose errors never
-//!   show the URL, since the URL of a webhook is a password;
-//! - [`text`]: attackers choose tags. What is shown of them has no control and no bidi characters, and is cut between
-//!   graphemes;
-//! - [`ChatConfig`]: how a notifier is configured that posts to a chat;
-//! - [`Message`]: what a notification says, in a title and some fields, for [`Endpoint`]s that people read.
+//! - [`Endpoint`]: a POST with bounded time and response size, without redirects; its errors never contain the URL,
+//!   since the URL of a webhook is a secret;
+//! - [`text`]: tags are chosen by attackers, so they are shown without control and bidi characters and truncated
+//!   between graphemes;
+//! - [`ChatConfig`]: the configuration of a chat notifier;
+//! - [`Message`]: a notification as title and fields, for chats.
 
 mod chat;
 mod endpoint;
@@ -19,5 +19,5 @@ pub use endpoint::{Answer, Endpoint, EndpointConfig};
 pub use message::{Field, Message};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// What every request says it comes from.
+/// The `User-Agent` of every request.
 pub const USER_AGENT: &str = concat!("couic/", env!("CARGO_PKG_VERSION"));

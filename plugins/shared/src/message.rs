@@ -1,5 +1,5 @@
-//! What a notification says, for people: a title, a line, some fields. All of it plain text without tricks; escaping
-//! and cutting is the business of who knows the receiver.
+//! A notification in human-readable form: title, text, fields, all sanitized plain text. Escaping and truncating for a
+//! particular receiver is left to its notifier.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,37 +9,37 @@ use time::{OffsetDateTime, macros::format_description};
 
 use crate::text::clean;
 
-/// Tags that are named.
+/// Most tags shown.
 const TOP: usize = 5;
-/// Networks that are told apart exactly in one list of reports. Senders split lists long before.
+/// Most distinct networks counted in one list of reports. Senders split lists long before.
 const MAX_DISTINCT: usize = 100_000;
 
 /// See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// What it is.
+    /// The kind of notification.
     pub title: String,
-    /// A sentence, where there is one. Never empty.
+    /// A sentence, if the kind has one. Never empty.
     pub text: Option<String>,
     /// Names and values.
     pub fields: Vec<Field>,
-    /// How bad it is.
+    /// The severity of the notification.
     pub severity: Severity,
-    /// When it was made, in Unix seconds.
+    /// Creation time, in Unix seconds.
     pub created: u64,
 }
 
 /// A name and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// The name, ours.
+    /// The name, a constant.
     pub name: &'static str,
-    /// The value, often somebody else's. Never empty.
+    /// The value, often untrusted text. Never empty.
     pub value: String,
 }
 
 impl Message {
-    /// What this notification says.
+    /// Renders a notification.
     #[must_use]
     pub fn new(notification: &Notification) -> Self {
         let server = notification.source.as_str();
@@ -65,7 +65,7 @@ impl Message {
         message
     }
 
-    /// All of it in one line, for previews.
+    /// The whole message on one line, for previews.
     #[must_use]
     pub fn line(&self) -> String {
         let mut line = self.title.clone();
@@ -192,7 +192,7 @@ fn moment(unix: u64) -> String {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
     let seconds = i64::try_from(unix).unwrap_or(i64::MAX);
     let moment = OffsetDateTime::from_unix_timestamp(seconds).ok();
-    // A year beyond 9999: show the number.
+    // `time` has no year beyond 9999: show the number.
     moment
         .and_then(|at| at.format(format).ok())
         .unwrap_or_else(|| unix.to_string())
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_no_calendar_has() {
+    fn times_out_of_range_are_shown_as_numbers() {
         assert!(interval(0, u64::MAX).contains(&u64::MAX.to_string()));
         assert_eq!(
             interval(0, 3_601),
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_without_words_has_no_text() {
+    fn a_notice_of_invisible_characters_has_no_text() {
         let notice = couic_plugin_api::Notice {
             message: "\u{200b} \n".to_owned(),
             ..Default::default()
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_shown_as_words() {
+    fn a_test_notification_is_one_line() {
         let message = Message::new(&Notification::new(Kind::Test, Severity::Green, ""));
         assert_eq!(
             message.text.as_deref(),

@@ -1,8 +1,8 @@
-//! A notification that the tests of chat notifiers render.
+//! Shared by the tests of chat notifiers: a notification to render, and the expected error per HTTP status.
 
 use couic_plugin_api::{Kind, Notification, Severity, Summary, TagCount};
 
-/// A quarter of an hour with 120 bans, with these tags, each as often as can be.
+/// A summary of 120 bans in 15 minutes, with these tags, each with the highest count possible.
 #[must_use]
 pub fn summary(tags: &[String], severity: Severity, source: &str) -> Notification {
     let top_tags = tags.iter().map(|tag| TagCount {

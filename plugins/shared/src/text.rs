@@ -1,12 +1,12 @@
-//! Text that attackers chose, made fit to be shown.
+//! Sanitizes and truncates text chosen by attackers.
 
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Stands where something was cut off.
+/// Marks truncated text.
 pub const MARKER: &str = "…";
 
-/// Takes out what changes how the text around it looks: control and bidi characters, line breaks and invisible
-/// characters. Joiners stay: scripts and emoji need them.
+/// Removes characters that change how the surrounding text looks: control, bidi and invisible characters. Line breaks
+/// become spaces. Joiners stay: scripts and emoji need them.
 #[must_use]
 pub fn clean(text: &str) -> String {
     let seen = text.chars().filter_map(|c| match c {
@@ -27,23 +27,23 @@ fn is_hidden(c: char) -> bool {
             // Invisible operators and deprecated format characters.
             | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}'
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            // Tags: text that nobody sees.
+            // Tags: invisible text.
             | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The length as the strictest of the receivers counts it.
+/// The length in UTF-16 code units, the strictest count among the receivers.
 #[must_use]
 pub fn units(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
-/// Escapes the text and cuts it between graphemes, so that it takes `limit` [`units`] at most. Where something is
-/// missing stands the [`MARKER`].
+/// Escapes the text and truncates it between graphemes to at most `limit` [`units`], ending with [`MARKER`] if
+/// truncated.
 #[must_use]
 pub fn fit(text: &str, limit: usize, escape: impl Fn(&str, &mut String)) -> String {
     let mut out = String::new();
     let mut used = 0;
-    // Where to cut if it turns out that not all fits.
+    // Where to truncate if the text turns out too long.
     let mut cut = 0;
     for grapheme in text.graphemes(true) {
         let start = out.len();
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hidden_characters_are_taken_out() {
+    fn hidden_characters_are_removed() {
         assert_eq!(
             clean("a\u{202e}b\u{2066}c\u{200f}d\u{feff}e\u{0}f\u{1b}[0m"),
             "abcdef[0m"
@@ -89,11 +89,11 @@ mod tests {
     }
 
     #[test]
-    fn cut_between_graphemes() {
+    fn text_is_truncated_between_graphemes() {
         assert_eq!(fit("héllo", 9, plain), "héllo");
-        assert_eq!(fit("hello", 5, plain), "hello", "exactly");
+        assert_eq!(fit("hello", 5, plain), "hello", "exactly the limit");
         assert_eq!(fit("hello!", 5, plain), "hell…");
-        // One family is 8 units of UTF-16 and one grapheme.
+        // One family is 8 UTF-16 units and one grapheme.
         let family = "👨\u{200d}👩\u{200d}👧";
         assert_eq!(fit(&family.repeat(2), 9, plain), format!("{family}…"));
         assert_eq!(fit(family, 7, plain), "…");
@@ -109,7 +109,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_longer_and_never_half_an_escape(text in "\\PC*", limit in 0_usize..50) {
+        fn truncated_text_never_exceeds_the_limit_or_splits_an_escape(text in "\\PC*", limit in 0_usize..50) {
             let plain_text = fit(&text, limit, plain);
             prop_assert!(units(&plain_text) <= limit);
             let escaped = fit(&text, limit, double);
@@ -122,7 +122,7 @@ mod tests {
         }
 
         #[test]
-        fn cleaned_text_has_nothing_to_hide(text: String) {
+        fn cleaned_text_has_no_hidden_characters(text: String) {
             let cleaned = clean(&text);
             prop_assert!(!cleaned.chars().any(is_hidden));
             prop_assert_eq!(clean(&cleaned), cleaned);

@@ -1,8 +1,8 @@
-//! Tells a Slack channel what Couic does: one Block Kit message a notification, with a green, orange or red bar.
+//! Posts notifications to a Slack channel: one Block Kit message per notification, with a green, orange or red bar.
 //!
 //! Whatever a tag contains, the message stays within Slack's limits and is only text: `&`, `<` and `>` are escaped, so
-//! that nothing becomes a mention or a link, and all that others wrote stands in `plain_text`, which knows no markup.
-//! Slack takes one message a second: give the dispatcher that pace.
+//! that nothing becomes a mention or a link, and untrusted text is sent as `plain_text`, which has no markup.
+//! Slack accepts one message per second: configure the dispatcher with [`PACE`].
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 #[cfg(feature = "export")]
 couic_plugin_api::export_notifier!(Slack, name = "slack");
 
-/// Slack's are 150, 3,000 and 2,000, and about 13 kB in all: these keep the sum below it.
+/// Slack allows 150, 3,000 and 2,000, and about 13 kB in total: these limits keep the sum below it.
 const MAX_HEADER: usize = 150;
 const MAX_TEXT: usize = 600;
 const MAX_FIELD: usize = 250;
 const MAX_FIELDS: usize = 10;
 const MAX_PREVIEW: usize = 300;
-/// One message a second.
+/// Slack's rate limit: one message per second.
 pub const PACE: Duration = Duration::from_secs(1);
 
 /// See the [crate].
@@ -55,7 +55,7 @@ impl Notifier for Slack {
     }
 }
 
-/// The request that Slack gets.
+/// The body of the request to Slack.
 #[must_use]
 pub fn render(notification: &Notification) -> Value {
     let message = Message::new(notification);
@@ -71,7 +71,7 @@ pub fn render(notification: &Notification) -> Value {
         "elements": [plain(couic_plugin_shared::USER_AGENT, MAX_HEADER)],
     }));
     json!({
-        // What notifications on a phone show.
+        // Shown in push notifications.
         "text": text::fit(&message.line(), MAX_PREVIEW, escape),
         "mrkdwn": false,
         "unfurl_links": false,

@@ -32,7 +32,7 @@ fn texts(body: &Value) -> Vec<&Value> {
 }
 
 #[test]
-fn a_summary_is_blocks_with_a_bar() {
+fn a_summary_is_a_list_of_blocks_with_a_colored_bar() {
     let body = render(&summary(&["ssh".to_owned()], "gateway-1"));
     assert_eq!(body["attachments"][0]["color"], "#e67e22");
     assert_eq!(blocks(&body)[0]["type"], "header");
@@ -63,7 +63,7 @@ fn a_summary_is_blocks_with_a_bar() {
 }
 
 #[test]
-fn hostile_tags_are_only_text() {
+fn hostile_tags_are_escaped() {
     let hostile = "<!channel> <https://evil|x> & *b*\u{202e}";
     let body = render(&summary(&[hostile.to_owned()], "x"));
     let shown = texts(&body)[3]["text"].as_str().unwrap();
@@ -124,7 +124,7 @@ fn hostile() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn within_every_limit_whatever_the_text(
+    fn any_text_stays_within_the_limits(
         tags in prop::collection::vec(hostile(), 0..12),
         source in hostile(),
         message in hostile(),

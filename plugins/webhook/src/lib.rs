@@ -1,7 +1,7 @@
-//! Posts every change of the rules to a URL, complete and in order: for `couic-report`, a SIEM, a script.
+//! Posts every rule change to a URL, complete and in order: for `couic-report`, a SIEM, a script.
 //!
-//! One POST carries a JSON array of reports, of 5,000 reports or 1 MiB at most. A longer list goes out in several, one
-//! after the other; when one fails, the next attempt at the same notification goes on with that one.
+//! One POST carries a JSON array of at most 5,000 reports or 1 MiB. A longer list is split over several POSTs, sent in
+//! order; on error, a retry of the same notification resumes at the POST that failed.
 
 use std::time::Duration;
 
@@ -16,34 +16,34 @@ use std::sync::{Mutex, PoisonError};
 #[cfg(feature = "export")]
 couic_plugin_api::export_notifier!(Webhook, name = "webhook");
 
-/// Reports in one POST.
+/// Most reports in one POST.
 pub const MAX_REPORTS: usize = 5_000;
-/// Bytes in one POST, as JSON. A single report that is larger goes alone.
+/// Most bytes of JSON in one POST. A single report that is larger is sent alone.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// What is posted.
+/// The body of a POST.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// Arrays of reports, as Couic 1.0 sent them. Other notifications are left out; a test posts an empty array.
+    /// Arrays of reports, as in Couic 1.0. Other notifications are not sent; a test posts an empty array.
     #[default]
     Reports,
-    /// Whole notifications, of every kind, one a POST.
+    /// Complete notifications of every kind, one per POST.
     Notifications,
 }
 
-/// `config = { … }` of this notifier.
+/// The `config = { … }` of this notifier.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where to post.
+    /// The URL to post to.
     pub url: String,
-    /// For connection, request and answer together.
+    /// Timeout of connection, request and response together, in milliseconds.
     #[serde(default = "default_timeout")]
     pub timeout_ms: u64,
     /// Sent as `Authorization: Bearer …`.
     pub token: Option<String>,
-    /// What is posted.
+    /// The body of a POST.
     #[serde(default)]
     pub format: Format,
 }
@@ -56,7 +56,7 @@ fn default_timeout() -> u64 {
 pub struct Webhook {
     endpoint: Endpoint,
     format: Format,
-    /// The notification that went out in part, and how many of its reports did.
+    /// The notification that was sent in part, and how many of its reports were.
     partly: Mutex<Option<(Uuid, usize)>>,
 }
 
@@ -141,8 +141,8 @@ impl Notifier for Webhook {
     }
 }
 
-/// Who reports, for receivers of several: `Couic-Instance`. A name that a header cannot hold is left out; the receiver
-/// then knows the sender by its address, as it knew 1.0.
+/// The `Couic-Instance` header, for collectors that serve several instances. A name that is not a valid header value is
+/// left out; the collector then identifies the sender by its address, as with 1.0.
 fn instance(source: &str) -> HeaderMap {
     let fits = !source.is_empty() && source.bytes().all(|b| (0x20..0x7f).contains(&b));
     let value = HeaderValue::from_str(source).ok().filter(|_| fits);
@@ -152,7 +152,7 @@ fn instance(source: &str) -> HeaderMap {
         .collect()
 }
 
-/// The JSON array of as many of the first reports as fit, and how many these are: one at least.
+/// The JSON array of as many leading reports as fit, at least one, and their number.
 fn part(reports: &[Report]) -> Result<(Vec<u8>, usize), NotifyError> {
     let mut body = vec![b'['];
     let mut count = 0;
@@ -173,7 +173,7 @@ fn part(reports: &[Report]) -> Result<(Vec<u8>, usize), NotifyError> {
     Ok((body, count))
 }
 
-/// The first part has the notification's own id, the others one that is made from it: the same in every attempt.
+/// The id of a part: the notification's own for the first, derived from it for the others, so stable across retries.
 fn part_id(id: Uuid, done: usize) -> Uuid {
     Uuid::from_u128(id.as_u128() ^ done as u128)
 }

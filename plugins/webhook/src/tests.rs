@@ -77,7 +77,7 @@ async fn split_by_count_and_by_bytes_and_resumed_where_it_failed() {
     assert_eq!(
         lengths,
         [5_000, 5_000, 5_000, 2_000],
-        "the second came twice, the first did not"
+        "the second part was sent twice, the first once"
     );
 
     let large = vec![report(300_000); 7];
@@ -136,7 +136,7 @@ async fn only_reports_unless_all_are_asked_for() {
 }
 
 #[tokio::test]
-async fn outcomes_pass_through() {
+async fn http_statuses_map_to_notify_errors() {
     let script = [
         Reply::status(429).with("retry-after", "3"),
         Reply::status(413),

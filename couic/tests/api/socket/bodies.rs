@@ -1,4 +1,4 @@
-//! Bodies: too large, unwanted, waited for, coming in pieces, broken off.
+//! Request bodies: too large, unauthorized, with 100-continue, chunked, truncated.
 
 use couic::api::ServeSettings;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::run;
 
 #[test]
-fn bodies_of_100_mb_are_413_even_for_clients_that_send_before_they_read() {
+fn bodies_of_100_mb_are_413_even_if_the_client_writes_before_reading() {
     let server = run(ServeSettings::default());
     let announced = server.head(
         "POST",
@@ -30,7 +30,7 @@ fn bodies_of_100_mb_are_413_even_for_clients_that_send_before_they_read() {
         let mut client = server.connect();
         client.send(head);
         for mib in 0..100 {
-            // The server reads on for some seconds, so that clients read why it refuses; not for ever.
+            // The server drains the body for some seconds, so that the client gets to read the error.
             let sent = client.try_send(&chunk);
             assert!(sent.is_ok() || mib > 24, "cut off after {mib} MiB");
         }
@@ -44,7 +44,7 @@ fn bodies_of_100_mb_are_413_even_for_clients_that_send_before_they_read() {
         );
         assert!(client.is_closed());
     }
-    // Announced, it is refused before it is sent.
+    // With a Content-Length, the body is refused before it is sent.
     let mut client = server.connect();
     let head = server.head(
         "POST",
@@ -55,7 +55,7 @@ fn bodies_of_100_mb_are_413_even_for_clients_that_send_before_they_read() {
 }
 
 #[test]
-fn a_big_body_without_a_token_is_401_and_read_as_such() {
+fn a_big_body_without_a_token_is_401_and_the_client_can_read_it() {
     let server = run(ServeSettings::default());
     let mut client = server.connect();
     client.send("POST /v1/drop HTTP/1.1\r\nhost: x\r\ncontent-length: 8388608\r\n\r\n");
@@ -66,7 +66,7 @@ fn a_big_body_without_a_token_is_401_and_read_as_such() {
 }
 
 #[test]
-fn who_expects_100_continue_gets_it_or_the_error_at_once() {
+fn expect_100_continue_gets_it_or_the_error_at_once() {
     let server = run(ServeSettings::default());
     let body = json!({"cidr": "1.0.0.0/8", "expiration": 0}).to_string();
     let more = format!(
@@ -85,7 +85,7 @@ fn who_expects_100_continue_gets_it_or_the_error_at_once() {
 }
 
 #[test]
-fn a_batch_takes_effect_while_it_comes_in() {
+fn a_batch_takes_effect_while_it_is_received() {
     let server = run(ServeSettings::default());
     let mut client = server.connect();
     let more = "content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n";
@@ -109,7 +109,7 @@ fn a_batch_takes_effect_while_it_comes_in() {
 }
 
 #[test]
-fn what_a_broken_batch_applied_stays() {
+fn jobs_applied_before_a_batch_breaks_off_stay() {
     let server = run(ServeSettings::default());
     let mut client = server.connect();
     let more = "content-type: application/x-ndjson\r\ncontent-length: 100000\r\n";

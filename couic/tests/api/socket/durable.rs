@@ -1,4 +1,4 @@
-//! What a client was told is with the journal's files by then, be it told alone or with others.
+//! A change is in the journal before its response is sent, whether it is sent alone or with others.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use couic_firewall::journal::Journal;
 
 use super::{Running, run};
 
-/// A service that keeps rules in `state`.
+/// A service with its journal in `state`.
 fn keeping(state: &Path) -> Running {
     let server = run(ServeSettings::default());
     let (journal, recovered) = Journal::open(state).unwrap();
@@ -25,7 +25,7 @@ fn keeping(state: &Path) -> Running {
     server
 }
 
-/// How many rules a start would find now, as after kill -9.
+/// The number of rules that a start would recover now, as after kill -9.
 fn rules_on_file(state: &Path) -> usize {
     let copy = tempfile::tempdir().unwrap();
     for file in state.read_dir().unwrap() {
@@ -41,7 +41,7 @@ fn count(bytes: &[u8], mark: &[u8]) -> usize {
 }
 
 #[test]
-fn pipelined_answers_are_true_after_kill_9() {
+fn pipelined_answers_hold_after_kill_9() {
     const RULES: usize = 600;
     let home = tempfile::tempdir().unwrap();
     let state = home.path().join("state");
@@ -52,22 +52,25 @@ fn pipelined_answers_are_true_after_kill_9() {
     let text: String = (0..RULES).map(|i| server.add(&host(i))).collect();
     let mut sender = client.sender();
     let sending = thread::spawn(move || sender.write_all(text.as_bytes()).unwrap());
-    let (mut bytes, mut told) = (Vec::new(), 0);
-    while told < RULES {
-        // Little at a time, so that there are many moments to look at.
+    let (mut bytes, mut acknowledged) = (Vec::new(), 0);
+    while acknowledged < RULES {
+        // A little at a time, for many points of comparison.
         let mut some = [0; 4096];
         let read = stream.read(&mut some).unwrap();
-        assert!(read > 0, "closed after {told} answers");
+        assert!(read > 0, "closed after {acknowledged} answers");
         bytes.extend_from_slice(&some[..read]);
-        told = count(&bytes, b"HTTP/1.1 201");
+        acknowledged = count(&bytes, b"HTTP/1.1 201");
         let kept = rules_on_file(&state);
-        assert!(kept >= told, "{told} were told, {kept} are kept");
+        assert!(
+            kept >= acknowledged,
+            "{acknowledged} acknowledged, {kept} in the journal"
+        );
     }
     sending.join().unwrap();
 }
 
 #[test]
-fn the_last_answer_before_the_end_is_true_too() {
+fn the_last_answer_before_shutdown_is_durable() {
     let home = tempfile::tempdir().unwrap();
     let state = home.path().join("state");
     let server = keeping(&state);

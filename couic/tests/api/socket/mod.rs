@@ -1,4 +1,4 @@
-//! Over a real Unix socket: a service that runs, and clients that write and read bytes as they please.
+//! A service on a real Unix socket, and raw clients.
 
 mod bodies;
 mod durable;
@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::support::{TestApi, start};
 
-/// A service on a runtime of its own, so that clients may block.
+/// The deadline of every condition.
 struct Running {
     test: TestApi,
     path: PathBuf,

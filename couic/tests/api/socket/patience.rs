@@ -1,4 +1,4 @@
-//! Clients that stop half-way, do not read, go away, or come in crowds.
+//! Clients that stall, do not read, disconnect, or are too many.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{LONG, run, until};
 
 #[test]
-fn a_half_sent_head_is_given_up() {
+fn an_incomplete_head_times_out() {
     let settings = ServeSettings {
         head: Duration::from_millis(200),
         ..ServeSettings::default()
@@ -19,18 +19,18 @@ fn a_half_sent_head_is_given_up() {
     let mut client = server.connect();
     assert_eq!(client.ask(server.add("1.0.0.0/8")).status, 201);
     client.send(&server.add("2.0.0.0/8")[..40]);
-    // By then the idle one has waited longer than a head may take.
+    // By then the idle connection has exceeded the head timeout.
     assert!(client.is_closed());
     assert_eq!(
         idle.ask(server.add("3.0.0.0/8")).status,
         201,
-        "an idle connection is not half a request"
+        "the head timeout does not apply to an idle connection"
     );
     assert_eq!(server.rules(), 2);
 }
 
 #[test]
-fn an_idle_connection_is_closed_in_the_end() {
+fn an_idle_connection_is_closed_after_its_timeout() {
     let short = Duration::from_secs(1);
     let server = run(ServeSettings {
         idle: short,
@@ -48,7 +48,7 @@ fn an_idle_connection_is_closed_in_the_end() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_given_up() {
+fn a_client_that_does_not_read_times_out() {
     let short = Duration::from_millis(300);
     let mut server = run(ServeSettings {
         write: short,
@@ -76,13 +76,13 @@ fn a_client_that_does_not_read_is_given_up() {
         "the answer has begun"
     );
     server.signal();
-    // Within less than the drain's deadline.
+    // Before the drain deadline.
     let summary = server.ended();
     assert_eq!((summary.served, summary.aborted), (1, 0), "{summary:?}");
 }
 
 #[test]
-fn a_client_that_goes_away_in_the_middle_leaves_nothing_behind() {
+fn a_client_that_disconnects_mid_request_changes_nothing() {
     let server = run(ServeSettings::default());
     for request in [&server.add("1.0.0.0/8")[..150], "GET /v1/dr", "", "\r\n"] {
         let mut client = server.connect();
@@ -93,14 +93,14 @@ fn a_client_that_goes_away_in_the_middle_leaves_nothing_behind() {
     assert_eq!(server.rules(), 1);
 }
 
-/// Both ends of the connections are in this process, for which the usual 1,024 open files are too few.
+/// Both ends of the connections are in this process, which may exceed the default limit of 1,024 open files.
 fn raise_the_limit_of_open_files() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536), hard).unwrap();
 }
 
 #[test]
-fn a_thousand_idle_connections_disturb_nobody() {
+fn a_thousand_idle_connections_do_not_delay_others() {
     raise_the_limit_of_open_files();
     let server = run(ServeSettings::default());
     let mut idle = Vec::new();
@@ -116,7 +116,7 @@ fn a_thousand_idle_connections_disturb_nobody() {
 }
 
 #[test]
-fn too_many_connections_are_told_so() {
+fn connections_beyond_the_limit_are_answered_with_an_error() {
     let mut server = run(ServeSettings {
         max_connections: 3,
         ..ServeSettings::default()

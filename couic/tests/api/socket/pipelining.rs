@@ -1,4 +1,4 @@
-//! Requests that follow each other on one connection: order, and answers that leave at once.
+//! Several requests on one connection: order, and latency of responses.
 
 use std::{io::Write, thread, time::Instant};
 
@@ -14,7 +14,7 @@ fn pipelined_requests_are_answered_in_order() {
     let text: String = (0..500)
         .map(|i| server.add(&format!("10.0.{}.{}/32", i / 256, i % 256)))
         .collect();
-    // From another thread: neither side's buffer holds all of it.
+    // In another task: the socket buffers do not hold all of it.
     let mut sender = client.sender();
     let sending = thread::spawn(move || sender.write_all(text.as_bytes()).unwrap());
     for i in 0..500 {
@@ -29,9 +29,9 @@ fn pipelined_requests_are_answered_in_order() {
     );
 }
 
-/// Not after some timer: the connection's own wake-ups must suffice.
+/// Not after a timer: the connection's own wakeups must suffice.
 #[test]
-fn answers_leave_at_once() {
+fn answers_are_sent_at_once() {
     let server = run(ServeSettings::default());
     let mut client = server.connect();
     let started = Instant::now();
@@ -52,7 +52,7 @@ fn answers_leave_at_once() {
 
 /// The first answer does not wait for the second, although a third request is there already.
 #[test]
-fn an_answer_does_not_wait_for_the_work_behind_it() {
+fn an_answer_does_not_wait_for_the_next_request() {
     let server = run(ServeSettings::default());
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
@@ -114,7 +114,7 @@ fn slow_work_does_not_overtake_pipelined_answers() {
 }
 
 #[test]
-fn head_leaves_the_connection_in_step() {
+fn head_keeps_the_connection_in_sync() {
     let server = run(ServeSettings::default());
     let jobs: Vec<Value> = (0..3000_u32)
         .map(|i| json!({"action": "add", "entry": {"cidr": format!("10.0.{}.{}/32", i >> 8, i & 255)}}))
@@ -136,7 +136,7 @@ fn head_leaves_the_connection_in_step() {
         client.send(server.head("HEAD", path, ""));
         let (status, head) = client.head();
         assert_eq!(status, get.status, "{path}");
-        // RFC 9110, 9.3.2: what is known only while a body is made may be left out.
+        // RFC 9110, 9.3.2: headers determined while generating the body may be omitted.
         let names = |head: &str| {
             let left_out = |line: &&str| {
                 line.starts_with("date") || line.starts_with("transfer-encoding") || line.is_empty()
@@ -164,7 +164,7 @@ fn lists_are_streamed_over_http_1_0_too() {
 }
 
 #[test]
-fn targets_without_a_path_are_404_and_the_connection_goes_on() {
+fn targets_without_a_path_are_404_and_the_connection_stays_open() {
     let server = run(ServeSettings::default());
     let mut client = server.connect();
     for (method, target) in [("CONNECT", "x:1"), ("GET", "x"), ("OPTIONS", "*")] {
@@ -176,7 +176,7 @@ fn targets_without_a_path_are_404_and_the_connection_goes_on() {
 }
 
 #[test]
-fn what_is_not_http_is_refused_and_closed() {
+fn invalid_http_is_refused_and_the_connection_closed() {
     let server = run(ServeSettings::default());
     for text in [
         "nonsense\r\n\r\n",

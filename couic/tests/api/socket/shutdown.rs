@@ -1,4 +1,4 @@
-//! The end of the service: what is idle is closed, what is under way is finished, the rest is cut off.
+//! Shutdown: idle connections are closed, requests in progress finished, and the rest aborted at the deadline.
 
 use std::{os::unix::net::UnixStream, time::Duration};
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{LONG, run, until};
 
 #[test]
-fn shutdown_closes_idle_connections_and_finishes_what_is_under_way() {
+fn shutdown_closes_idle_connections_and_finishes_requests_in_progress() {
     let mut server = run(ServeSettings::default());
     let mut idle = server.connect();
     assert_eq!(idle.ask(server.add("1.0.0.0/8")).status, 201);
@@ -39,7 +39,7 @@ fn shutdown_closes_idle_connections_and_finishes_what_is_under_way() {
 }
 
 #[test]
-fn shutdown_cuts_off_at_its_deadline() {
+fn shutdown_aborts_requests_at_its_deadline() {
     let mut server = run(ServeSettings {
         drain: Duration::from_millis(200),
         ..ServeSettings::default()

@@ -1,4 +1,4 @@
-//! Disks that are full, read-only or broken, in a mount namespace of the test's own thread.
+//! Full, read-only and broken disks, in a mount namespace of the test's own thread.
 #![expect(clippy::panic, reason = "a test that cannot go on ends there")]
 
 use std::{
@@ -18,19 +18,19 @@ use serde_json::json;
 
 use super::{DEADLINE, killed};
 
-/// Something mounted where the state is. Seen by this thread and the daemons that it starts, and gone with them.
+/// A mount over the state directory, visible only to this thread and the daemons that it starts.
 struct Disk {
     dir: PathBuf,
     mounted: usize,
 }
 
 impl Disk {
-    /// An empty place for mounts.
+    /// Mounts over the state directory.
     fn new(builder: &DaemonBuilder<'_>) -> Self {
         Self::at(builder.working_dir().join("state"))
     }
 
-    /// In place of the whole working directory.
+    /// Mounts over the whole working directory.
     fn of_all(builder: &DaemonBuilder<'_>) -> Self {
         Self::at(builder.working_dir())
     }
@@ -52,7 +52,7 @@ impl Disk {
 
     fn remount(&self, flags: MsFlags) {
         let flags = MsFlags::MS_REMOUNT | flags;
-        // The attacher of a daemon that was killed has a file open for a moment longer.
+        // The attacher of a killed daemon has a file open for a moment longer.
         until("it is mounted anew", DEADLINE, || {
             mount(None::<&str>, &self.dir, None::<&str>, flags, None::<&str>).ok()
         });
@@ -62,7 +62,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         for _ in 0..self.mounted {
-            // With the namespace it goes anyway.
+            // Best effort: it goes with the namespace anyway.
             let _ = umount2(&self.dir, MntFlags::MNT_DETACH);
         }
     }
@@ -70,11 +70,11 @@ impl Drop for Disk {
 
 fn make_private(dir: &Path) {
     use std::os::unix::fs::PermissionsExt;
-    // A file system that is mounted read-only was made private before.
+    // Fails if the file system is already read-only, in which case it was done before.
     let _ = fs::set_permissions(dir, fs::Permissions::from_mode(0o700));
 }
 
-/// So many bans, in one request.
+/// Adds `count` bans in one request.
 fn ban(daemon: &Daemon<'_>, network: &str, count: usize) {
     let jobs: Vec<_> = (0..count)
         .map(|n| {
@@ -86,11 +86,11 @@ fn ban(daemon: &Daemon<'_>, network: &str, count: usize) {
     assert_eq!(outcome["failed"], 0, "{outcome}");
 }
 
-/// The problem with the state, once there is one.
+/// Waits for a problem with the state.
 fn alarm(daemon: &Daemon<'_>) -> String {
     until("the alarm", DEADLINE, || {
         let (status, health) = daemon.api().health();
-        assert_eq!(status, 200, "the wall stands");
+        assert_eq!(status, 200, "filtering continues");
         let problem = health.state_problems.first()?;
         assert_eq!(health.status, HealthStatus::Degraded);
         Some(problem.message.clone())
@@ -124,7 +124,7 @@ fn count(daemon: &Daemon<'_>) -> u64 {
 }
 
 #[test]
-fn a_full_disk_stops_nothing_and_all_is_written_once_there_is_room() {
+fn a_full_disk_stops_nothing_and_changes_are_written_once_there_is_space() {
     let Some(lab) = Lab::quiet() else { return };
     let builder = lab.daemon();
     let mut disk = Disk::new(&builder);
@@ -135,9 +135,9 @@ fn a_full_disk_stops_nothing_and_all_is_written_once_there_is_room() {
     let mut file = File::create(&filler).expect("a file");
     while file.write_all(&[0; 4096]).is_ok() {}
     ban(&daemon, "10.2", 2_000);
-    let told = alarm(&daemon);
+    let problem = alarm(&daemon);
     for part in ["No space left on device", "NOT written"] {
-        assert!(told.contains(part), "{told}");
+        assert!(problem.contains(part), "{problem}");
     }
     assert!(metric(&daemon, "couic_state_recording 0"));
     daemon.api().remove("drop", "10.1.0.0/32");
@@ -161,7 +161,7 @@ fn a_full_disk_stops_nothing_and_all_is_written_once_there_is_room() {
 }
 
 #[test]
-fn a_read_only_disk_keeps_nobody_from_starting_with_the_rules_that_are_there() {
+fn a_daemon_starts_with_its_rules_on_a_read_only_disk() {
     let Some(lab) = Lab::quiet() else { return };
     let builder = lab.daemon();
     let mut disk = Disk::new(&builder);
@@ -173,8 +173,8 @@ fn a_read_only_disk_keeps_nobody_from_starting_with_the_rules_that_are_there() {
     disk.remount(MsFlags::MS_RDONLY);
     let daemon = daemon.restart();
     assert_eq!(count(&daemon), 100);
-    let told = alarm(&daemon);
-    assert!(told.contains("Read-only file system"), "{told}");
+    let problem = alarm(&daemon);
+    assert!(problem.contains("Read-only file system"), "{problem}");
     ban(&daemon, "10.2", 100);
     assert_eq!(count(&daemon), 200);
     disk.remount(MsFlags::empty());
@@ -189,7 +189,7 @@ fn is_filtered(lab: &Lab, source: &str) -> bool {
 }
 
 #[test]
-fn a_working_directory_that_became_read_only_starts_with_all_that_is_in_it() {
+fn a_daemon_starts_with_its_full_state_in_a_read_only_working_directory() {
     let Some(lab) = Lab::quiet() else { return };
     let builder = lab.daemon();
     let mut disk = Disk::of_all(&builder);
@@ -208,9 +208,9 @@ fn a_working_directory_that_became_read_only_starts_with_all_that_is_in_it() {
     let (_, health) = daemon.api().health();
     let shown = disk.dir.display();
     let fix = format!("run mount -o remount,rw {shown}");
-    let told = |text: &str| text.ends_with(&fix);
+    let reported = |text: &str| text.ends_with(&fix);
     assert!(
-        health.state_problems.iter().any(|p| told(&p.message)),
+        health.state_problems.iter().any(|p| reported(&p.message)),
         "{health:?}"
     );
     until("the log says so", DEADLINE, || {
@@ -218,7 +218,7 @@ fn a_working_directory_that_became_read_only_starts_with_all_that_is_in_it() {
     });
     let refused = daemon.ctl(&["clients", "add", "-n", "new", "-g", "monitoring"]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    // What changes now holds, and is written once that can be.
+    // Changes are in force now, and written once possible.
     ban(&daemon, "10.2", 100);
     disk.remount(MsFlags::empty());
     await_well(&daemon);
@@ -227,7 +227,7 @@ fn a_working_directory_that_became_read_only_starts_with_all_that_is_in_it() {
 }
 
 #[test]
-fn on_a_read_only_file_system_a_daemon_starts_with_next_to_nothing() {
+fn a_daemon_starts_with_minimal_state_on_a_read_only_file_system() {
     let Some(lab) = Lab::quiet() else { return };
     let builder = lab.daemon();
     let mut disk = Disk::of_all(&builder);
@@ -242,7 +242,7 @@ fn on_a_read_only_file_system_a_daemon_starts_with_next_to_nothing() {
     fs::set_permissions(&client, std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .expect("chmod");
     disk.remount(MsFlags::MS_RDONLY);
-    // The log, too, as where the disk of all of /var fails.
+    // The log, too, as if the disk of all of /var failed.
     let mut log = Disk::at(builder.working_dir().with_file_name("log"));
     log.mount("tmpfs", "tmpfs", MsFlags::MS_RDONLY, None);
     let daemon = builder.start();
@@ -252,23 +252,23 @@ fn on_a_read_only_file_system_a_daemon_starts_with_next_to_nothing() {
     assert_eq!((status, health.status), (200, HealthStatus::Degraded));
     for part in ["the log file ", "the working directory "] {
         let found = health.state_problems.iter();
-        let told = found.filter(|p| p.message.starts_with(part)).count();
-        assert_eq!(told, 1, "{health:?}");
+        let reported = found.filter(|p| p.message.starts_with(part)).count();
+        assert_eq!(reported, 1, "{health:?}");
         until("it is printed", DEADLINE, || {
             daemon.output().contains(part).then_some(())
         });
     }
-    // One at a time, although there is no file to lock.
-    let (code, told) = daemon.detach();
+    // A second daemon is refused, although there is no file to lock.
+    let (code, output) = daemon.detach();
     assert!(
-        code == 1 && told.contains("runs with this working_dir"),
-        "{told}"
+        code == 1 && output.contains("runs with this working_dir"),
+        "{output}"
     );
     let daemon = killed(daemon);
     ban(&daemon, "198.51", 1);
 }
 
-/// The kernel's `EXT4_IOC_SHUTDOWN`, `_IOR('X', 125, __u32)`: every access to the file system fails from then on.
+/// The kernel's `EXT4_IOC_SHUTDOWN`, `_IOR('X', 125, __u32)`: all further access to the file system fails.
 fn break_file_system(dir: &Path) -> bool {
     use std::os::fd::AsRawFd;
     let Ok(file) = File::open(dir) else {
@@ -304,7 +304,7 @@ impl Drop for Loop {
 }
 
 #[test]
-fn a_broken_disk_stops_nothing_and_all_is_written_to_the_next_one() {
+fn a_broken_disk_stops_nothing_and_its_replacement_gets_the_full_state() {
     let Some(lab) = Lab::quiet() else { return };
     let images = tempfile::tempdir().expect("a directory");
     let Some(device) = Loop::new(&images.path().join("disk")) else {
@@ -321,11 +321,11 @@ fn a_broken_disk_stops_nothing_and_all_is_written_to_the_next_one() {
         return;
     }
     ban(&daemon, "10.2", 100);
-    let told = alarm(&daemon);
-    assert!(told.contains("Input/output error"), "{told}");
+    let problem = alarm(&daemon);
+    assert!(problem.contains("Input/output error"), "{problem}");
     daemon.api().add("drop", "198.51.100.7/32", None, 0);
     assert!(!lab.wire().passes(&Frame::v4("198.51.100.7")));
-    // Somebody mounts another disk in its place.
+    // Another disk is mounted in its place.
     disk.mount("tmpfs", "tmpfs", MsFlags::empty(), Some("size=2m"));
     await_well(&daemon);
     let daemon = killed(daemon);

@@ -1,6 +1,6 @@
-//! kill -9 at random points while rules change: what was acknowledged is what is restored.
+//! kill -9 at random points while rules change: all acknowledged changes are restored.
 //!
-//! `COUIC_KILLS=n` kills so many times rather than ten: `make soak` does so two hundred times.
+//! `COUIC_KILLS=n` sets the number of kills, ten by default: `make soak` makes two hundred.
 
 use std::{
     collections::BTreeMap,
@@ -13,26 +13,26 @@ use couic_e2e::{Api, Daemon, Lab};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-/// Networks of each writer.
+/// Networks per writer.
 const NETWORKS: u32 = 2_000;
-/// Changes in a request.
+/// Changes per request.
 const BATCH: usize = 100;
 const WRITERS: u32 = 2;
 
-/// A rule as it is to be: its tag and when it ends. None: not there.
+/// The expected state of a rule: tag and expiration. None if there is no rule.
 type State = Option<(String, u64)>;
 type States = BTreeMap<String, State>;
 
-/// What one client has asked for.
+/// The changes of one client.
 #[derive(Default)]
 struct Writer {
     acknowledged: States,
-    /// Asked for in the request whose answer did not come, in order.
+    /// Changes of the unanswered request, in order.
     in_flight: Vec<(String, State)>,
 }
 
 impl Writer {
-    /// Changes rules until the daemon is gone.
+    /// Changes rules until the daemon is killed.
     fn work(&mut self, api: &Api, seed: u64, writer: u32, changes: &AtomicU64) {
         let mut random = fastrand::Rng::with_seed(seed);
         for round in 1.. {
@@ -40,13 +40,13 @@ impl Writer {
                 .map(|_| {
                     let n = random.u32(..NETWORKS);
                     let cidr = format!("10.{writer}.{}.{}/32", n / 256, n % 256);
-                    // No two rounds want the same, so that an older state is told from a newer one.
+                    // Expirations differ between rounds, so that an older state is distinguishable from a newer one.
                     let wanted = random.u8(..4) > 0;
                     let state = wanted.then(|| (format!("t{}", n % 7), 4_000_000_000 + round));
                     (cidr, state)
                 })
                 .collect();
-            // Small requests, too: a single change is a write of its own.
+            // Include single changes, each of which is a write of its own.
             let jobs = if round % 3 == 0 {
                 jobs[..1].to_vec()
             } else {
@@ -65,7 +65,7 @@ impl Writer {
         }
     }
 
-    /// Compares with what a start has restored, and goes on from that.
+    /// Compares with the restored state, and continues from it.
     fn compare(&mut self, restored: &States, context: &str) {
         for (cidr, state) in &self.acknowledged {
             let found = restored.get(cidr).cloned().flatten();
@@ -103,7 +103,7 @@ fn restored(daemon: &Daemon<'_>) -> States {
     entries.map(state).collect()
 }
 
-/// Kills the daemon after a random number of changes. Returns how many there were.
+/// Kills the daemon after a random number of changes. Returns that number.
 fn kill_under_load(
     daemon: &mut Daemon<'_>,
     writers: &mut [Writer],
@@ -131,7 +131,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 #[test]
-fn what_was_acknowledged_is_restored_after_kill_9_under_load() {
+fn acknowledged_changes_are_restored_after_kill_9_under_load() {
     let Some(lab) = Lab::quiet() else { return };
     let kills = number("COUIC_KILLS").unwrap_or(10);
     let seed = number("COUIC_SEED").unwrap_or_else(|| fastrand::u64(..));
@@ -150,7 +150,7 @@ fn what_was_acknowledged_is_restored_after_kill_9_under_load() {
         for writer in &mut writers {
             writer.compare(&restored, &context);
         }
-        // Nothing that nobody asked for.
+        // No rule that was never added.
         let known = |cidr: &String| writers.iter().any(|w| w.acknowledged.contains_key(cidr));
         assert!(restored.keys().all(known), "{context}");
         assert_eq!(daemon.api().health().1.state_problems, [], "{context}");

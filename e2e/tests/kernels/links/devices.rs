@@ -11,15 +11,15 @@ use couic_e2e::{
 };
 use tempfile::TempDir;
 
-/// pppd negotiates, and an emulated processor is slow.
+/// pppd has to negotiate, on a slow emulated processor.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A kind of device, and how its two ends are made.
+/// A kind of device, and how its two ends are created.
 struct Kind {
     name: &'static str,
     v4: bool,
     v6: bool,
-    /// The arguments of `ip link add NAME`, for a device whose ends are alike but for the addresses `LOCAL` and `REMOTE`.
+    /// The arguments of `ip link add NAME`, for a device whose ends differ only in the addresses `LOCAL` and `REMOTE`.
     tunnel: &'static str,
 }
 
@@ -97,7 +97,7 @@ impl Device {
     }
 }
 
-/// All devices that this kernel makes. They go with the namespaces.
+/// All devices that this kernel supports. They are deleted with the namespaces.
 pub(super) struct Links {
     devices: Vec<Device>,
     pppd: Vec<Child>,
@@ -105,7 +105,7 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// What is missing is printed, and is a failure where `COUIC_ALL_LINKS` is set.
+    /// Prints unsupported devices; panics instead if `COUIC_ALL_LINKS` is set.
     pub(super) fn make(lab: &Lab) -> Self {
         let keys = tempfile::tempdir().expect("a temporary directory");
         let mut links = Self {
@@ -186,8 +186,8 @@ impl Links {
         Ok(())
     }
 
-    /// A PPPoE session over the veth pair. Both ends are told the session and the other's address, so that no access
-    /// concentrator needs to be found.
+    /// A PPPoE session over the veth pair. Session and address of the other end are configured on both, so that no
+    /// discovery of an access concentrator is needed.
     fn ppp(&mut self, lab: &Lab) -> Result<(), String> {
         let ends = [
             (
@@ -251,13 +251,13 @@ impl Drop for Links {
     }
 }
 
-/// A device over the host's end of a veth pair of its own; outside, its name is given to the other end.
+/// A device over the host's end of a separate veth pair, whose other end gets the device's name outside.
 fn over_a_pair(lab: &Lab, name: &str, number: u8) -> Result<(), String> {
     let under = format!("under{number}");
     match name {
         "l2macvlan" => {
             lab.join(&under, name);
-            // Else the host answers for the device's address there, too.
+            // Otherwise the host would answer ARP for the device's address there, too.
             on(&lab.host, &format!("link set {under} arp off"))?;
             on(
                 &lab.host,

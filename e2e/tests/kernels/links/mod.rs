@@ -1,8 +1,8 @@
-//! Real devices of every kind that a server has: each is filtered as what it carries asks for, or named with the reason.
+//! Real devices of every kind found on servers: each is filtered according to its link type, or reported with the
+//! reason.
 //!
-//! One daemon under two patterns: `l2*` have an Ethernet header, `l3*` do not. Per device there is a banned and an
-//! innocent neighbour of each family. Nothing else of the underlay is filtered, so what stops a packet is the device's own
-//! program.
+//! One daemon with two patterns: `l2*` have an Ethernet header, `l3*` do not. Each device has a banned and an innocent
+//! neighbour of each family. The underlay is not filtered, so only the device's own program can drop a packet.
 
 mod devices;
 
@@ -14,14 +14,14 @@ use devices::{Device, Links};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// What a device is filtered by on this kernel.
+/// How a device is filtered on this kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
     /// XDP, in the driver or not.
     Xdp,
     Tcx,
     Generic,
-    /// Not at all: there is no TCX, and generic XDP sees the tunnel's outer header.
+    /// Unsupported: there is no TCX, and generic XDP sees the tunnel's outer header.
     Refused,
 }
 
@@ -49,7 +49,7 @@ impl Expected {
 }
 
 #[test]
-fn every_kind_of_link_is_filtered_or_named() {
+fn every_kind_of_link_is_filtered_or_reported() {
     let Some(lab) = Lab::addressed() else { return };
     let links = Links::make(&lab);
     if links.all().is_empty() {

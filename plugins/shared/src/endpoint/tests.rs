@@ -1,4 +1,4 @@
-//! Servers that misbehave.
+//! HTTP servers that misbehave.
 
 use couic_testkit::{Reply, StandIn, script};
 
@@ -16,7 +16,7 @@ fn endpoint(url: String, timeout: Duration) -> Endpoint {
     Endpoint::new("url", config).unwrap()
 }
 
-/// Posts to a server that does this.
+/// Posts to a server that sends this reply.
 async fn post_to(reply: Reply) -> (Result<Answer, NotifyError>, StandIn) {
     let server = StandIn::tcp(script([], reply));
     let endpoint = endpoint(server.url("/secret-path"), PATIENCE);
@@ -89,7 +89,7 @@ async fn retry_after_in_all_its_forms() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again() {
+async fn transient_failures_are_retried() {
     for reply in [
         Reply::status(500),
         Reply::status(503),
@@ -116,14 +116,14 @@ async fn what_may_pass_is_tried_again() {
 
 #[tokio::test]
 async fn nobody_listens() {
-    // Held, so that no other test gets the port; the address beside it is refused.
+    // The port is released once the server's task has ended.
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = held.local_addr().unwrap().port();
     let endpoint = endpoint(format!("http://127.0.0.2:{port}/secret-path"), PATIENCE);
     let error = endpoint.post(Vec::new(), Uuid::nil()).await.unwrap_err();
     assert!(matches!(error, NotifyError::Retry { .. }), "{error:?}");
     assert!(!error.to_string().contains("secret-path"), "{error}");
-    // In few words: none of the library's own, which say no more than that it failed.
+    // Short: without the library's generic outer errors.
     let text = error.to_string();
     assert!(text.starts_with("cannot connect: "), "{text}");
     assert!(!text.contains("error sending request"), "{text}");
@@ -151,7 +151,7 @@ async fn the_status_decides_whatever_the_body_does() {
 }
 
 #[tokio::test]
-async fn a_gigabyte_is_not_read() {
+async fn a_huge_response_is_not_read() {
     for code in [200, 400] {
         let (result, server) = post_to(Reply::Gigabyte(code)).await;
         match (code, result) {
@@ -162,7 +162,7 @@ async fn a_gigabyte_is_not_read() {
             }
             (_, other) => panic!("{other:?}"),
         }
-        // What fits into the sockets' buffers, and no more.
+        // No more than fits into the socket buffers.
         assert!(server.sent() < 64 << 20, "{} bytes", server.sent());
     }
 }
@@ -191,7 +191,7 @@ async fn what_the_server_says_is_shown_without_its_tricks() {
 }
 
 #[test]
-fn urls_that_cannot_work_are_named_by_their_key() {
+fn invalid_urls_are_reported_by_their_configuration_key() {
     for url in ["", "secret", "ftp://secret/x", "http://", "file:///secret"] {
         let config = EndpointConfig {
             url: url.to_owned(),
