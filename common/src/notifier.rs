@@ -25,7 +25,7 @@ pub enum NotifierState {
 }
 
 impl NotifierState {
-    /// All of them, for a metric per state.
+    /// Every state.
     pub const ALL: [Self; 5] = [
         Self::Ok,
         Self::Retrying,
@@ -72,16 +72,16 @@ impl NotifierMode {
     }
 }
 
-/// What delivers for a notifier, and how it does. Part of [`NotifierInfo`].
+/// The plugin behind a notifier, and its state. Part of [`NotifierInfo`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotifierBackend {
-    /// The plugin that the notifier is made from.
+    /// The plugin that implements the notifier.
     pub plugin: String,
-    /// How it is run; `None` while it could not be started.
+    /// Where it runs; `None` if it could not be started.
     pub mode: Option<NotifierMode>,
-    /// How often its process had to be started again.
+    /// Restarts of its process.
     pub restarts: u64,
-    /// What is wrong with how it is run, as what follows its name in a sentence.
+    /// A problem with running it, phrased to follow its name in a sentence.
     pub problem: Option<String>,
 }
 

@@ -1,20 +1,20 @@
-//! What identifies a rule.
+//! The identity of a rule.
 
 use std::fmt;
 
 use crate::{Cidr, Policy};
 
-/// A rule's identity: there is at most one rule for each policy and network.
+/// The identity of a rule: there is at most one rule per policy and network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleKey {
-    /// What happens to packets.
+    /// The policy.
     pub policy: Policy,
-    /// The sources.
+    /// The network of the sources.
     pub cidr: Cidr,
 }
 
 impl RuleKey {
-    /// The rule of this policy for this network.
+    /// The key of the rule of this policy for this network.
     #[must_use]
     pub const fn new(policy: Policy, cidr: Cidr) -> Self {
         Self { policy, cidr }
