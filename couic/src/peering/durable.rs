@@ -12,10 +12,10 @@ use std::{
 };
 
 use couic_common::{Policy, RuleKey};
-use couic_peering::{Slot, State as Says};
+use couic_peering::{RegisterState, Slot};
 use parking_lot::MutexGuard;
 
-use super::engine::{Engine, Local, State, actor_of};
+use super::engine::{Engine, Local, SharedRules, actor_of};
 use couic_firewall::{
     journal::{Journal, Record, Register, RegisterRow, Registers, Rows, SavedRegister},
     rules::Claim,
@@ -26,8 +26,8 @@ const CHUNK: usize = 256;
 
 /// The state under its lock. What was changed is with the journal's file once this is gone.
 pub(super) struct Locked<'a> {
-    // In the order in which they go: nobody waits for the disk under the lock.
-    state: MutexGuard<'a, State>,
+    // Dropped in this order: the lock is released before the disk is written.
+    state: MutexGuard<'a, SharedRules>,
     commit: Commit<'a>,
 }
 
@@ -45,15 +45,15 @@ impl Drop for Commit<'_> {
 }
 
 impl Deref for Locked<'_> {
-    type Target = State;
+    type Target = SharedRules;
 
-    fn deref(&self) -> &State {
+    fn deref(&self) -> &SharedRules {
         &self.state
     }
 }
 
 impl DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut State {
+    fn deref_mut(&mut self) -> &mut SharedRules {
         &mut self.state
     }
 }
@@ -108,13 +108,13 @@ impl Engine {
         }
     }
 
-    fn bring_back(&self, state: &mut State, key: RuleKey, saved: SavedRegister) {
+    fn bring_back(&self, state: &mut SharedRules, key: RuleKey, saved: SavedRegister) {
         let SavedRegister {
             register: Register { record, owner },
             is_older,
         } = saved;
         let now = self.now();
-        let is_live = matches!(record.state, Says::Live { .. });
+        let is_live = matches!(record.state, RegisterState::Live { .. });
         let actor = actor_of(&owner);
         let slot = Slot {
             record,

@@ -1,6 +1,6 @@
 //! What this node shares, and what it knows of each peer.
 //!
-//! One lock. Whoever holds it may ask the firewall, which never asks back.
+//! One lock. The firewall may be called under it, and never calls back.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,7 @@ use std::{
 
 use couic_common::{ClientName, Policy, RuleKey};
 use couic_peering::{
-    Limits, Link, LinkSettings, Moment, NEVER, NodeId, Replica, Slot, State as Says, Tokens,
+    Limits, Link, LinkSettings, Moment, NEVER, NodeId, RegisterState, Replica, Slot, Tokens,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -109,13 +109,14 @@ pub(super) struct Peer {
     pub(super) endpoint: String,
     pub(super) link: Link,
     pub(super) wake: Arc<Notify>,
-    /// What the log was last told.
+    /// What was logged last.
     pub(super) was_failing: bool,
     /// Since when it has not answered, Unix ms.
     pub(super) failing_since: Option<u64>,
 }
 
-pub(super) struct State {
+/// What the engine's lock guards.
+pub(super) struct SharedRules {
     pub(super) replica: Replica<Local>,
     pub(super) peers: Vec<Peer>,
     /// By the name under which things came.
@@ -127,7 +128,7 @@ pub(super) struct State {
 /// The shared rules of this node.
 pub struct Engine {
     pub(super) firewall: Arc<Firewall>,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<SharedRules>,
     pub(super) journal: Option<Arc<Journal>>,
     defaults: Limits,
     time: Time,
@@ -168,7 +169,7 @@ impl Engine {
                 failing_since: None,
             });
         }
-        let state = State {
+        let state = SharedRules {
             replica: Replica::new(node, now, millis(tombstones), REGISTERS),
             peers: links,
             traffic,
@@ -189,7 +190,7 @@ impl Engine {
 
     pub(super) fn traffic<'a>(
         &self,
-        state: &'a mut State,
+        state: &'a mut SharedRules,
         name: &ClientName,
         now: Moment,
     ) -> &'a mut Traffic {
@@ -197,11 +198,11 @@ impl Engine {
         traffic.or_insert_with(|| Traffic::new(self.defaults.clone(), now))
     }
 
-    /// Looks at a rule: what was done to it here, apart from what peers' registers did, becomes a register. Returns
-    /// what is claimed now.
-    pub(super) fn absorb(&self, state: &mut State, key: RuleKey, now: Moment) -> Vec<Claim> {
+    /// Turns a local change of a rule, one that no peer's register made, into a register. Returns the claims that
+    /// stand now.
+    pub(super) fn absorb(&self, state: &mut SharedRules, key: RuleKey, now: Moment) -> Vec<Claim> {
         let (held, second) = self.firewall.claims(key);
-        // What the firewall has is not what it should have, and nobody's doing, unless there is something new.
+        // The firewall refused the register, so the difference is no local change, unless there is a new claim.
         if let Some(left) = state.waiting.get(&key) {
             if held
                 .iter()
@@ -235,7 +236,7 @@ impl Engine {
         held
     }
 
-    /// Puts one claim in place of those that were seen.
+    /// Puts one claim in place of those that were seen, as old as the oldest of them.
     pub(super) fn replace(
         &self,
         key: RuleKey,
@@ -284,7 +285,7 @@ impl Traffic {
 
     /// Notes that a node has spoken under this name.
     pub(super) fn spoken(&mut self, node: NodeId) {
-        // A name has one machine, or a few where it moved. Whoever makes numbers up gains nothing by it.
+        // A name has one machine, or a few if it moved. Made-up numbers gain nothing.
         if self.machines.len() < 16 {
             self.machines.insert(node.machine());
         }
@@ -296,8 +297,8 @@ impl Traffic {
     }
 }
 
-impl State {
-    /// What the firewall has of a register, unless somebody changed that.
+impl SharedRules {
+    /// The claim that the firewall has of a register, unless it was changed.
     fn expected(&self, key: RuleKey) -> Option<Claim> {
         let slot = self.replica.get(key)?;
         slot.local.in_force.then(|| claim_of(slot))?
@@ -305,7 +306,7 @@ impl State {
 
     /// A rule was added or renewed here.
     fn write(&mut self, key: RuleKey, held: &Claim, now: Moment) {
-        let says = Says::Live {
+        let says = RegisterState::Live {
             tag: held.tag.clone(),
             until: milliseconds(held.expiration),
         };
@@ -323,7 +324,7 @@ impl State {
             owner: Owner::Api,
             in_force: false,
         };
-        self.replica.write(key, Says::Deleted, local, now);
+        self.replica.write(key, RegisterState::Deleted, local, now);
         self.changed(key, now);
     }
 
@@ -337,7 +338,7 @@ impl State {
 
 /// The claim that a register stands for; None for a tombstone. [`Engine::replace`] decides on its creation.
 pub(super) fn claim_of(slot: &Slot<Local>) -> Option<Claim> {
-    let Says::Live { tag, until } = &slot.record.state else {
+    let RegisterState::Live { tag, until } = &slot.record.state else {
         return None;
     };
     Some(Claim {

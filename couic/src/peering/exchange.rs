@@ -73,7 +73,7 @@ async fn pulled(engine: &Arc<Engine>, index: usize, answer: PullAnswer) {
     while !rest.is_empty() {
         let (there, name) = (Arc::clone(engine), name.clone());
         let work = move || {
-            let (count, wait) = there.take_pulled(&name, policy, &rest);
+            let (count, wait) = there.accept_pulled(&name, policy, &rest);
             (rest.split_off(count), wait)
         };
         let Ok((left, wait)) = tokio::task::spawn_blocking(work).await else {

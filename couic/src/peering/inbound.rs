@@ -6,7 +6,7 @@ use couic_peering::{
     PushRequest, Record, TooFarAhead,
 };
 
-use super::engine::{Engine, Local, State, actor_of, claim_of};
+use super::engine::{Engine, Local, SharedRules, actor_of, claim_of};
 use couic_firewall::rules::{Actor, Claim, FirewallError, Owner, Swapped};
 
 /// How many registers are taken before others get their turn.
@@ -93,7 +93,7 @@ impl Engine {
             }
         }
         let unreadable = taken.refused;
-        self.take(name, policy, &records, &mut taken);
+        self.accept(name, policy, &records, &mut taken);
         // Where not all were taken, the unreadable ones are sent once more and refused once more: no harm.
         let all = taken.count == records.len();
         let from = Face::of(&mut self.locked().replica, self.now());
@@ -119,7 +119,7 @@ impl Engine {
     /// Notes that a peer spoke. Whether a policy is shared with it.
     fn heard_from(
         &self,
-        state: &mut State,
+        state: &mut SharedRules,
         (name, policy): (&ClientName, Policy),
         from: Face,
         now: Moment,
@@ -148,7 +148,7 @@ impl Engine {
 
     /// Takes registers that a peer sent: those within its limits that are later than ours, until its allowance is
     /// used up.
-    pub(super) fn take(
+    pub(super) fn accept(
         &self,
         name: &ClientName,
         policy: Policy,
@@ -163,7 +163,7 @@ impl Engine {
             traffic.received += allowed as u64;
             for (cidr, record) in &chunk[..allowed] {
                 let refused =
-                    self.take_one(&mut state, name, RuleKey::new(policy, *cidr), record, now);
+                    self.accept_one(&mut state, name, RuleKey::new(policy, *cidr), record, now);
                 if let Err(problem) = refused {
                     self.traffic(&mut state, name, now)
                         .refuse(problem.clone(), now);
@@ -178,9 +178,9 @@ impl Engine {
         }
     }
 
-    fn take_one(
+    fn accept_one(
         &self,
-        state: &mut State,
+        state: &mut SharedRules,
         name: &ClientName,
         key: RuleKey,
         record: &Record,
@@ -217,13 +217,13 @@ impl Engine {
     /// Puts a register that came from a peer in force, in place of the claims that were seen.
     pub(super) fn enforce(
         &self,
-        state: &mut State,
+        state: &mut SharedRules,
         key: RuleKey,
         mut seen: Vec<Claim>,
         actor: &Actor,
         now: Moment,
     ) {
-        let register = |state: &State| state.replica.get(key).map(|s| s.record.stamp);
+        let register = |state: &SharedRules| state.replica.get(key).map(|s| s.record.stamp);
         let stamp = register(state);
         // By the firewall's clock: the rule that the register replaces has no claim to outlive it.
         let mut ended = false;
@@ -261,7 +261,7 @@ impl Engine {
     }
 }
 
-impl State {
+impl SharedRules {
     /// The firewall has what a register says, which is a rule or none.
     pub(super) fn is_in_force(&mut self, key: RuleKey, is_rule: bool) {
         self.waiting.remove(&key);

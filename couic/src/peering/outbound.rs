@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use couic_common::{Cidr, ClientName, PeerJob, Policy, RuleKey};
 use couic_peering::{
     Ask, DigestAnswer, DigestRequest, Face, Failure, LinkState, Next, PullAnswer, PullOutcome,
-    PullRequest, PushAnswer, PushRequest, Record, Slot, State as Says, WireRecord,
+    PullRequest, PushAnswer, PushRequest, Record, RegisterState, Slot, WireRecord,
 };
 use tokio::sync::Notify;
 
@@ -28,7 +28,8 @@ pub(super) enum Step {
 /// Whether a node that knows plain jobs alone is told of a register: as among Couic 1.0 nodes, each tells what was
 /// done on itself.
 fn is_told(slot: &Slot<Local>) -> bool {
-    slot.local.owner == Owner::Api && (slot.local.in_force || slot.record.state == Says::Deleted)
+    slot.local.owner == Owner::Api
+        && (slot.local.in_force || slot.record.state == RegisterState::Deleted)
 }
 
 impl Engine {
@@ -110,14 +111,14 @@ impl Engine {
     }
 
     /// Takes pulled registers. Returns how many were dealt with, and how long to wait before the rest.
-    pub(super) fn take_pulled(
+    pub(super) fn accept_pulled(
         &self,
         name: &ClientName,
         policy: Policy,
         records: &[(Cidr, Record)],
     ) -> (usize, Duration) {
         let mut taken = Taken::default();
-        self.take(name, policy, records, &mut taken);
+        self.accept(name, policy, records, &mut taken);
         (taken.count, Duration::from_millis(taken.wait_ms))
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use couic_common::{ClientName, PeerHealth, PeerInfo, PeerProblem, PeerState, Policy, RuleKey};
 use couic_peering::{LinkState, Moment};
 
-use super::engine::{Engine, Peer, State, Traffic};
+use super::engine::{Engine, Peer, SharedRules, Traffic};
 use couic_firewall::rules::{Actor, Claim, Owner};
 
 /// A peer that has not answered for so long is a problem, in milliseconds. A restart is none.
@@ -104,7 +104,7 @@ impl Engine {
     /// True where the rule is gone.
     fn forget_one(
         &self,
-        state: &mut State,
+        state: &mut SharedRules,
         key: RuleKey,
         held: Vec<Claim>,
         name: &ClientName,
@@ -135,7 +135,7 @@ impl Engine {
     }
 }
 
-impl State {
+impl SharedRules {
     /// Who wrote a register, where that is this node or a peer that is known.
     fn writer(&self, key: RuleKey) -> Option<Owner> {
         let machine = self.replica.get(key)?.record.stamp.node.machine();

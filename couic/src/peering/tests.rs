@@ -169,7 +169,7 @@ fn talk(from: &Node, called: &str, to: &Node) {
                 let answer = to.engine.pull(&called, policy, &body).unwrap();
                 let (peer, outcome) = from.engine.answered_pull(0, &answer).unwrap();
                 let theirs = &outcome.theirs;
-                let (count, _) = from.engine.take_pulled(&peer, outcome.policy, theirs);
+                let (count, _) = from.engine.accept_pulled(&peer, outcome.policy, theirs);
                 assert_eq!(count, theirs.len());
             }
             Step::Plain(..) => panic!("it knows the routes"),

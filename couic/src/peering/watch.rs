@@ -12,9 +12,9 @@ use std::{
 };
 
 use couic_common::{Policy, RuleKey};
-use couic_peering::State as Says;
+use couic_peering::RegisterState;
 
-use super::engine::{Engine, Local, State, milliseconds};
+use super::engine::{Engine, Local, SharedRules, milliseconds};
 use couic_firewall::rules::{Actor, Claim, Received, Subscription};
 
 /// Events that wait for the thread. What does not fit is found by looking at all rules.
@@ -23,8 +23,8 @@ const QUEUE: usize = 1 << 16;
 /// How long the thread sleeps while nothing happens.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// Changes of so much time are looked at together. Between two rounds nobody waits on the stream, so that the firewall
-/// wakes no thread for each change.
+/// Changes within this time are handled together. Between two rounds the thread does not wait on the stream, so that
+/// the firewall does not wake it for each change.
 const ROUND: Duration = Duration::from_millis(5);
 
 /// Registers whose time is over are forgotten, and rules tried again that the firewall did not take.
@@ -44,10 +44,10 @@ pub(super) fn start(
     engine.take_stock();
     thread::Builder::new()
         .name("couic-peering".to_owned())
-        .spawn(move || follow(&engine, [&shown, &hidden], &stop))
+        .spawn(move || run(&engine, [&shown, &hidden], &stop))
 }
 
-fn follow(engine: &Engine, [shown, hidden]: [&Subscription; 2], stop: &AtomicBool) {
+fn run(engine: &Engine, [shown, hidden]: [&Subscription; 2], stop: &AtomicBool) {
     let mut tidied = Instant::now();
     while !stop.load(Ordering::Acquire) {
         let first = shown.recv_timeout(IDLE);
@@ -92,12 +92,11 @@ impl Engine {
         }
     }
 
-    /// The rules that are there before anybody is talked to are as old as they say: what others did to them since
-    /// then wins.
+    /// Registers the rules that are there before the first exchange with their age: what other nodes did since wins.
     pub(super) fn take_stock(&self) {
         self.walk_rules(|state, key, held, creation| {
             let Some(held) = held.first() else { return };
-            let says = Says::Live {
+            let says = RegisterState::Live {
                 tag: held.tag.clone(),
                 until: milliseconds(held.expiration),
             };
@@ -110,7 +109,7 @@ impl Engine {
         });
     }
 
-    fn walk_rules(&self, mut each: impl FnMut(&mut State, RuleKey, &[Claim], u64)) {
+    fn walk_rules(&self, mut each: impl FnMut(&mut SharedRules, RuleKey, &[Claim], u64)) {
         for policy in Policy::ALL {
             let mut after = None;
             loop {

@@ -32,7 +32,7 @@ pub use digest::{LEAVES, Tree};
 pub use limits::{Limits, Refusal, Tokens};
 pub use link::{Link, PullOutcome};
 pub use plain::PlainBatch;
-pub use record::{NEVER, Record, State};
+pub use record::{NEVER, Record, RegisterState};
 pub use replica::{Merge, Replica, Slot};
 pub use wire::{
     DigestAnswer, DigestRequest, Face, MAX_PULL, Of, PullAnswer, PullRequest, PushAnswer,

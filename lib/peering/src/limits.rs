@@ -3,7 +3,7 @@
 
 use couic_common::{Cidr, Policy, RuleKey, TagPattern};
 
-use crate::{Record, State};
+use crate::{Record, RegisterState};
 
 /// The limits of one peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,8 +90,10 @@ impl Limits {
     /// [`Refusal`].
     pub fn judge_record(&self, key: RuleKey, record: &Record) -> Result<(), Refusal> {
         match &record.state {
-            State::Live { tag, .. } => self.judge(key, tag.as_ref().map(couic_common::Tag::as_str)),
-            State::Deleted => {
+            RegisterState::Live { tag, .. } => {
+                self.judge(key, tag.as_ref().map(couic_common::Tag::as_str))
+            }
+            RegisterState::Deleted => {
                 let any = Self {
                     tags: None,
                     ..self.clone()

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use couic_common::{Cidr, EntryRequest, PeerAction, PeerJob, Policy};
 
-use crate::{Record, State, record::NEVER};
+use crate::{Record, RegisterState, record::NEVER};
 
 /// How many jobs go into one request.
 const MOST: usize = 1_000;
@@ -50,13 +50,13 @@ impl Plain {
         let (mut removes, mut adds) = (Vec::new(), Vec::new());
         for (cidr, record) in records {
             match &record.state {
-                State::Live { tag, until } if *until > wall => {
+                RegisterState::Live { tag, until } if *until > wall => {
                     let until = if *until == NEVER { 0 } else { until / 1_000 };
                     let tag = tag.as_ref().map(|t| t.as_str().to_owned());
                     adds.push(job(PeerAction::Add, cidr, until, tag));
                 }
-                State::Live { .. } => {}
-                State::Deleted => removes.push(job(PeerAction::Remove, cidr, 0, None)),
+                RegisterState::Live { .. } => {}
+                RegisterState::Deleted => removes.push(job(PeerAction::Remove, cidr, 0, None)),
             }
         }
         for jobs in [removes, adds] {
@@ -174,7 +174,7 @@ mod tests {
         }
     }
 
-    fn record(state: State) -> Record {
+    fn record(state: RegisterState) -> Record {
         Record {
             stamp: Stamp {
                 time: 1,
@@ -205,12 +205,12 @@ mod tests {
     fn one_bad_job_costs_the_others_nothing() {
         let (mut plain, mut old) = (Plain::default(), Old::default());
         old.0.insert(cidr(5).to_string(), 0);
-        let live = record(State::Live {
+        let live = record(RegisterState::Live {
             tag: None,
             until: 9_000,
         });
-        let gone = record(State::Deleted);
-        let over = record(State::Live {
+        let gone = record(RegisterState::Deleted);
+        let over = record(RegisterState::Live {
             tag: None,
             until: 500,
         });
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn too_large_is_halved_down_to_one() {
         let mut plain = Plain::default();
-        let gone = record(State::Deleted);
+        let gone = record(RegisterState::Deleted);
         plain.tell(Policy::Drop, (0..4).map(|n| (cidr(n), &gone)), 0, true);
         assert!(plain.too_large() && plain.too_large());
         let first = plain.next().unwrap();

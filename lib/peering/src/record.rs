@@ -10,7 +10,7 @@ pub const NEVER: u64 = u64::MAX;
 
 /// What a register says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum RegisterState {
     /// There is such a rule.
     Live {
         /// Its label.
@@ -28,7 +28,7 @@ pub struct Record {
     /// When and by whom.
     pub stamp: Stamp,
     /// What it says.
-    pub state: State,
+    pub state: RegisterState,
     /// Until when a write that this one replaced could still be in force on a node that has not heard of this one.
     /// Where that is later than the rule itself lasts, the register is kept as a tombstone until then. 0 = none.
     pub covers: u64,
@@ -38,7 +38,7 @@ impl Record {
     /// Whether the rule is in force at this time (Unix ms).
     #[must_use]
     pub const fn is_live(&self, wall: u64) -> bool {
-        matches!(self.state, State::Live { until, .. } if until > wall)
+        matches!(self.state, RegisterState::Live { until, .. } if until > wall)
     }
 
     /// When the register may be forgotten: Unix milliseconds.
@@ -46,8 +46,8 @@ impl Record {
     pub fn ends(&self, lifetime: u64) -> u64 {
         let grave = self.stamp.ms().saturating_add(lifetime);
         match self.state {
-            State::Live { until, .. } => until.max(grave.min(self.covers)),
-            State::Deleted => grave,
+            RegisterState::Live { until, .. } => until.max(grave.min(self.covers)),
+            RegisterState::Deleted => grave,
         }
     }
 
@@ -55,8 +55,8 @@ impl Record {
     #[must_use]
     pub fn to_cover(&self) -> u64 {
         match self.state {
-            State::Live { until, .. } => until.max(self.covers),
-            State::Deleted => NEVER,
+            RegisterState::Live { until, .. } => until.max(self.covers),
+            RegisterState::Deleted => NEVER,
         }
     }
 }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::NodeId;
 
-    fn record(state: State, covers: u64) -> Record {
+    fn record(state: RegisterState, covers: u64) -> Record {
         let stamp = Stamp {
             time: 1_000 << 16,
             node: NodeId(1),
@@ -108,8 +108,8 @@ mod tests {
 
     #[test]
     fn a_register_is_kept_while_something_older_could_come_back() {
-        let live = |until, covers| record(State::Live { tag: None, until }, covers);
-        assert_eq!(record(State::Deleted, 0).ends(500), 1_500);
+        let live = |until, covers| record(RegisterState::Live { tag: None, until }, covers);
+        assert_eq!(record(RegisterState::Deleted, 0).ends(500), 1_500);
         assert_eq!(live(NEVER, 0).ends(500), NEVER);
         assert_eq!(live(1_200, 0).ends(500), 1_200, "nothing to cover");
         assert_eq!(live(1_200, 1_300).ends(500), 1_300);

@@ -9,7 +9,7 @@ use std::{
 use couic_common::{Cidr, Policy, RuleKey, V4Net};
 
 use crate::{
-    Hlc, Moment, NodeId, Record, Stamp, State, Tree,
+    Hlc, Moment, NodeId, Record, RegisterState, Stamp, Tree,
     record::{NEVER, leaf_of},
 };
 
@@ -150,14 +150,14 @@ impl<L> Replica<L> {
     }
 
     /// A write of this node, now.
-    pub fn write(&mut self, key: RuleKey, state: State, local: L, now: Moment) {
+    pub fn write(&mut self, key: RuleKey, state: RegisterState, local: L, now: Moment) {
         let stamp = self.hlc.stamp(now);
         self.write_stamped(key, state, local, stamp);
     }
 
     /// A write of this node at an earlier time, Unix milliseconds: of what was there before the replica. Does nothing
     /// where there is a register already.
-    pub fn write_past(&mut self, key: RuleKey, state: State, local: L, ms: u64) {
+    pub fn write_past(&mut self, key: RuleKey, state: RegisterState, local: L, ms: u64) {
         if self.get(key).is_none() {
             let node = self.node();
             let time = ms << 16;
@@ -165,7 +165,7 @@ impl<L> Replica<L> {
         }
     }
 
-    fn write_stamped(&mut self, key: RuleKey, state: State, local: L, stamp: Stamp) {
+    fn write_stamped(&mut self, key: RuleKey, state: RegisterState, local: L, stamp: Stamp) {
         let before = self.get(key);
         let covers = before.map_or(0, |slot| slot.record.to_cover());
         let record = Record {

@@ -7,7 +7,7 @@
 use couic_common::{Cidr, Tag};
 use serde::{Deserialize, Serialize};
 
-use crate::{Moment, NodeId, Record, Replica, Stamp, State, record::NEVER};
+use crate::{Moment, NodeId, Record, RegisterState, Replica, Stamp, record::NEVER};
 
 /// How many registers the answer to a pull has at most, unless one leaf alone has more.
 pub const MAX_PULL: usize = 10_000;
@@ -232,8 +232,8 @@ impl WireRecord {
     #[must_use]
     pub fn new(cidr: Cidr, record: &Record) -> Self {
         let (until, tag) = match &record.state {
-            State::Deleted => (None, None),
-            State::Live { tag, until } => {
+            RegisterState::Deleted => (None, None),
+            RegisterState::Live { tag, until } => {
                 let tag = tag.as_ref().map(|t| t.as_str().to_owned());
                 (Some(if *until == NEVER { 0 } else { *until }), tag)
             }
@@ -267,8 +267,8 @@ impl WireRecord {
         let cidr: Cidr = self.cidr.parse().map_err(|e| said(&e))?;
         let shifted = |ms: u64| ms.saturating_add_signed(gap).clamp(2, NEVER - 1);
         let state = match self.until {
-            None => State::Deleted,
-            Some(until) => State::Live {
+            None => RegisterState::Deleted,
+            Some(until) => RegisterState::Live {
                 tag: Tag::parse(self.tag.as_deref().unwrap_or_default()).map_err(|e| said(&e))?,
                 until: if until == 0 { NEVER } else { shifted(until) },
             },
@@ -297,7 +297,7 @@ impl WireRecord {
 mod tests {
     use super::*;
 
-    fn record(state: State, covers: u64) -> Record {
+    fn record(state: RegisterState, covers: u64) -> Record {
         Record {
             stamp: Stamp {
                 time: 7 << 16,
@@ -312,16 +312,16 @@ mod tests {
     fn registers_round_trip_and_times_are_translated() {
         let cidr: Cidr = "10.0.0.0/8".parse().unwrap();
         for (state, covers) in [
-            (State::Deleted, 0),
+            (RegisterState::Deleted, 0),
             (
-                State::Live {
+                RegisterState::Live {
                     tag: None,
                     until: NEVER,
                 },
                 NEVER,
             ),
             (
-                State::Live {
+                RegisterState::Live {
                     tag: Tag::parse("t").unwrap(),
                     until: 5_000,
                 },
@@ -334,7 +334,7 @@ mod tests {
             assert_eq!(read.read(0), Ok((cidr, before)), "{text}");
         }
         let finite = record(
-            State::Live {
+            RegisterState::Live {
                 tag: None,
                 until: 5_000,
             },

@@ -3,7 +3,7 @@
 use couic_common::{Cidr, Policy, RuleKey};
 use couic_peering::{
     Ask, DigestAnswer, Face, Failure, Link, LinkSettings, Moment, NEVER, Next, NodeId, PullAnswer,
-    PushAnswer, Replica, State, WireRecord,
+    PushAnswer, RegisterState, Replica, WireRecord,
 };
 use proptest::prelude::*;
 
@@ -151,7 +151,7 @@ proptest! {
         let mut mono = 0;
         for (n, (answer, later)) in (0_u32..).zip(answers) {
             let cidr = Cidr::host(std::net::Ipv4Addr::from_bits(n).into());
-            replica.write(RuleKey::new(Policy::Drop, cidr), State::Live { tag: None, until: NEVER }, (), at(mono));
+            replica.write(RuleKey::new(Policy::Drop, cidr), RegisterState::Live { tag: None, until: NEVER }, (), at(mono));
             link.changed(RuleKey::new(Policy::Drop, cidr), at(mono));
             if let Next::Ask(ask) = link.poll(&replica, at(mono), |_| true) {
                 give(&mut link, &mut replica, &ask, answer, at(mono));

@@ -2,7 +2,7 @@
 
 use std::{mem, path::Path};
 
-use couic_peering::State as Says;
+use couic_peering::RegisterState;
 
 use super::*;
 use couic_firewall::journal::{Journal, Recovered, Rows};
@@ -112,11 +112,11 @@ fn a_kill_between_register_and_rule_turns_nothing_round() {
             saved.register.record.stamp.time += 1;
             saved.register.record.state = state;
         };
-        one(1, Says::Deleted);
+        one(1, RegisterState::Deleted);
         let tag = Tag::parse("new").unwrap();
         one(
             2,
-            Says::Live {
+            RegisterState::Live {
                 tag,
                 until: couic_peering::NEVER,
             },

@@ -12,7 +12,7 @@
 use std::net::IpAddr;
 
 use couic_common::{Cidr, Policy, RuleKey, Tag};
-use couic_peering::{NodeId, Record as Written, Stamp, State};
+use couic_peering::{NodeId, Record as Written, RegisterState, Stamp};
 
 use crate::rules::{Claim, ClaimRef, Owner};
 
@@ -133,14 +133,14 @@ fn put_register(out: &mut Vec<u8>, register: Option<&Register>) {
         return out.push(FORGOTTEN);
     };
     out.push(match record.state {
-        State::Deleted => DELETED,
-        State::Live { .. } => LIVE,
+        RegisterState::Deleted => DELETED,
+        RegisterState::Live { .. } => LIVE,
     });
     for number in [record.stamp.time, record.stamp.node.0, record.covers] {
         out.extend_from_slice(&number.to_le_bytes());
     }
     put_text(out, owner);
-    if let State::Live { tag, until } = &record.state {
+    if let RegisterState::Live { tag, until } = &record.state {
         put_text(out, tag.as_ref().map_or("", Tag::as_str));
         out.extend_from_slice(&until.to_le_bytes());
     }
@@ -192,11 +192,11 @@ fn read_register(reader: &mut Reader<'_>) -> Option<RegisterRow> {
             let covers = reader.u64()?;
             let owner = owner_named(reader.text()?)?;
             let state = if says == DELETED {
-                State::Deleted
+                RegisterState::Deleted
             } else {
                 let tag = Tag::parse(reader.text()?).ok()?;
                 let until = reader.u64()?;
-                State::Live { tag, until }
+                RegisterState::Live { tag, until }
             };
             let record = Written {
                 stamp,

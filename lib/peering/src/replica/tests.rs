@@ -22,8 +22,8 @@ fn drop_key(n: u32) -> RuleKey {
     RuleKey::new(Policy::Drop, cidr(n))
 }
 
-fn live(until: u64) -> State {
-    State::Live { tag: None, until }
+fn live(until: u64) -> RegisterState {
+    RegisterState::Live { tag: None, until }
 }
 
 fn record(replica: &Replica<()>, n: u32) -> Record {
@@ -44,7 +44,7 @@ fn the_last_write_wins_on_both_sides() {
         Merge::Same
     );
     // B's clock is late, and its deletion is later all the same.
-    b.write(drop_key(1), State::Deleted, (), at(900));
+    b.write(drop_key(1), RegisterState::Deleted, (), at(900));
     assert_eq!(b.merge(drop_key(1), first, (), at(900)), Merge::Older);
     assert_eq!(
         a.merge(drop_key(1), record(&b, 1), (), at(1_000)),
@@ -59,7 +59,7 @@ fn tombstones_last_their_time_and_are_forgotten() {
     let mut a = replica(1);
     a.write(drop_key(1), live(NEVER), (), at(1_000));
     let old = record(&a, 1);
-    a.write(drop_key(1), State::Deleted, (), at(2_000));
+    a.write(drop_key(1), RegisterState::Deleted, (), at(2_000));
     a.bury(DAY, 100);
     assert_eq!(
         a.merge(drop_key(1), old, (), at(DAY)),
@@ -134,7 +134,7 @@ fn a_register_of_an_earlier_life_is_the_same_and_older_than_what_is_written_now(
     a.write(drop_key(1), live(NEVER), (), at(50_000));
     a.write(
         RuleKey::new(Policy::Ignore, cidr(2)),
-        State::Deleted,
+        RegisterState::Deleted,
         (),
         at(50_000),
     );
@@ -153,7 +153,7 @@ fn a_register_of_an_earlier_life_is_the_same_and_older_than_what_is_written_now(
     again.restore(drop_key(1), slot);
     assert_eq!(again.take_changed(), []);
     assert_eq!(again.tree(Policy::Drop).root(), a.tree(Policy::Drop).root());
-    again.write(drop_key(1), State::Deleted, (), at(1_001));
+    again.write(drop_key(1), RegisterState::Deleted, (), at(1_001));
     assert_eq!(
         a.merge(drop_key(1), record(&again, 1), (), at(50_001)),
         Merge::Newer

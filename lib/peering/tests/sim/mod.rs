@@ -10,7 +10,8 @@ use std::{
 use couic_common::{Cidr, Policy, RuleKey, Tag};
 use couic_peering::{
     Ask, DigestAnswer, DigestRequest, Face, Failure, Link, LinkSettings, Moment, NEVER, Next,
-    NodeId, PullAnswer, PullRequest, PushAnswer, PushRequest, Replica, Stamp, State, WireRecord,
+    NodeId, PullAnswer, PullRequest, PushAnswer, PushRequest, RegisterState, Replica, Stamp,
+    WireRecord,
 };
 
 /// A request that was not answered by then has failed.
@@ -198,7 +199,13 @@ impl World {
         let moment = self.moment(node);
         let until = lasts.map_or(NEVER, |ms| moment.wall + ms);
         let true_until = lasts.map_or(NEVER, |ms| self.now + ms);
-        self.write(node, policy, n, State::Live { tag, until }, true_until);
+        self.write(
+            node,
+            policy,
+            n,
+            RegisterState::Live { tag, until },
+            true_until,
+        );
     }
 
     /// A rule is deleted, where there is one.
@@ -207,13 +214,13 @@ impl World {
         let slot = self.nodes[node].replica.get(RuleKey::new(policy, cidr(n)));
         let live = slot.is_some_and(|slot| slot.record.is_live(moment.wall));
         if live {
-            self.write(node, policy, n, State::Deleted, 0);
+            self.write(node, policy, n, RegisterState::Deleted, 0);
         }
         live
     }
 
-    fn write(&mut self, node: usize, policy: Policy, n: u32, state: State, until: u64) {
-        let (moment, deleted) = (self.moment(node), state == State::Deleted);
+    fn write(&mut self, node: usize, policy: Policy, n: u32, state: RegisterState, until: u64) {
+        let (moment, deleted) = (self.moment(node), state == RegisterState::Deleted);
         let key = RuleKey::new(policy, cidr(n));
         let there = &mut self.nodes[node];
         there.replica.write(key, state, (), moment);
@@ -405,7 +412,7 @@ impl World {
         let mut all = BTreeMap::new();
         for policy in Policy::ALL {
             for (_, cidr, slot) in there.replica.in_leaves(policy, (0, u16::MAX)) {
-                if let State::Live { tag, until } = &slot.record.state
+                if let RegisterState::Live { tag, until } = &slot.record.state
                     && slot.record.is_live(moment.wall)
                 {
                     let until = match *until {
