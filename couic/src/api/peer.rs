@@ -59,7 +59,7 @@ fn within_limits(call: &Call, policy: Policy, jobs: &[Job]) -> Result<(), Fault>
     let mut defects = Defects::default();
     for (index, job) in jobs.iter().enumerate() {
         let judged = match job {
-            Job::Add(rule, _) => limits.judge(
+            Job::Add(rule, _) => limits.check(
                 RuleKey::new(policy, rule.cidr),
                 rule.tag.as_ref().map(Tag::as_str),
             ),

@@ -188,7 +188,7 @@ impl Engine {
     ) -> Result<(), String> {
         let limits = &self.traffic(state, name, now).limits;
         limits
-            .judge_record(key, record)
+            .check_record(key, record)
             .map_err(|e| e.to_string())?;
         // What was done to the rule here, and was not looked at yet, comes first.
         let seen = self.absorb(state, key, now);

@@ -59,11 +59,11 @@ pub enum Refusal {
 }
 
 impl Limits {
-    /// Judges a rule that is to be added.
+    /// Checks a rule that is to be added.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub fn judge(&self, key: RuleKey, tag: Option<&str>) -> Result<(), Refusal> {
+    pub fn check(&self, key: RuleKey, tag: Option<&str>) -> Result<(), Refusal> {
         if key.policy == Policy::Ignore && !self.ignore {
             return Err(Refusal::Policy);
         }
@@ -84,21 +84,21 @@ impl Limits {
         }
     }
 
-    /// Judges a register. A deletion takes nothing but what could be added; which tag the rule had is not known.
+    /// Checks a register. A deletion takes nothing but what could be added; which tag the rule had is not known.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub fn judge_record(&self, key: RuleKey, record: &Record) -> Result<(), Refusal> {
+    pub fn check_record(&self, key: RuleKey, record: &Record) -> Result<(), Refusal> {
         match &record.state {
             RegisterState::Live { tag, .. } => {
-                self.judge(key, tag.as_ref().map(couic_common::Tag::as_str))
+                self.check(key, tag.as_ref().map(couic_common::Tag::as_str))
             }
             RegisterState::Deleted => {
                 let any = Self {
                     tags: None,
                     ..self.clone()
                 };
-                any.judge(key, None)
+                any.check(key, None)
             }
         }
     }
@@ -155,17 +155,17 @@ mod tests {
             tags: Some("ssh*".parse().unwrap()),
             ..Limits::default()
         };
-        let judge = |policy, cidr: &str, tag| {
-            limits.judge(RuleKey::new(policy, cidr.parse().unwrap()), tag)
+        let check = |policy, cidr: &str, tag| {
+            limits.check(RuleKey::new(policy, cidr.parse().unwrap()), tag)
         };
-        assert_eq!(judge(Policy::Drop, "10.0.0.0/8", Some("sshd")), Ok(()));
-        let wide = judge(Policy::Drop, "0.0.0.0/0", Some("sshd")).unwrap_err();
+        assert_eq!(check(Policy::Drop, "10.0.0.0/8", Some("sshd")), Ok(()));
+        let wide = check(Policy::Drop, "0.0.0.0/0", Some("sshd")).unwrap_err();
         assert!(wide.to_string().contains("0.0.0.0/0"), "{wide}");
-        assert!(judge(Policy::Drop, "2000::/3", Some("sshd")).is_err());
-        assert!(judge(Policy::Drop, "10.0.0.0/8", Some("web")).is_err());
-        assert!(judge(Policy::Drop, "10.0.0.0/8", None).is_err());
+        assert!(check(Policy::Drop, "2000::/3", Some("sshd")).is_err());
+        assert!(check(Policy::Drop, "10.0.0.0/8", Some("web")).is_err());
+        assert!(check(Policy::Drop, "10.0.0.0/8", None).is_err());
         assert_eq!(
-            judge(Policy::Ignore, "10.0.0.0/8", Some("sshd")),
+            check(Policy::Ignore, "10.0.0.0/8", Some("sshd")),
             Err(Refusal::Policy)
         );
     }
