@@ -5,10 +5,10 @@
 //! - An interval becomes one summary with one id, figures and all, however often its end is replayed.
 //! - A summary leaves the state only after the dispatcher has it on disk.
 //!
-//! One thread owns the state ([`Journal`]). What waits while it writes is written together next time, with one fdatasync
-//! for all (group commit). While the disk refuses, nothing is accepted, so that senders keep what they have and try
-//! again; the figures of the open interval stay, and it goes on by itself once there is room. Files and frames are those
-//! of `couic_durable`; here are the records, and what they make of the state.
+//! One thread owns the state ([`Journal`]). What waits while it writes is written together next time, with one
+//! fdatasync for all (group commit). While the disk refuses, nothing is accepted, so that senders keep what they have
+//! and try again; the figures of the open interval stay, and it goes on by itself once there is room. Files and frames
+//! are those of `couic_durable`; here are the records, and what they make of the state.
 
 mod committer;
 mod ledger;

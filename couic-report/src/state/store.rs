@@ -1,9 +1,9 @@
 //! The files of the state: a snapshot, and the log of what happened since.
 //!
-//! The snapshot of a number is the state before the first record of the log of that number. A new generation is begun by
-//! making an empty log, then the snapshot: whenever the machine stops, one complete chain is there. The generation before
-//! is kept, so that even a snapshot which the disk damages later costs nothing: the older one and two logs give the same
-//! state.
+//! The snapshot of a number is the state before the first record of the log of that number. A new generation is begun
+//! by making an empty log, then the snapshot: whenever the machine stops, one complete chain is there. The generation
+//! before is kept, so that even a snapshot which the disk damages later costs nothing: the older one and two logs give
+//! the same state.
 
 use std::{fmt, fs, io};
 
@@ -12,8 +12,8 @@ use tracing::warn;
 
 use super::{ledger::Ledger, old};
 
-/// No record is larger: a request's batch is smaller than the request, and those are bounded. Version 1 are the files of
-/// [`old`].
+/// No record is larger: a request's batch is smaller than the request, and those are bounded. Version 1 are the files
+/// of [`old`].
 pub(super) const FORMAT: Format = Format {
     prefix: "ledger",
     version: 2,

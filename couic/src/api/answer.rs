@@ -1,4 +1,4 @@
-//! What a handler answers, and how that becomes a response.
+//! Answers of handlers, and how they become responses.
 
 use std::io;
 

@@ -1,7 +1,7 @@
 //! Many changes in one call, each judged by itself, applied while the body comes in.
 //!
 //! NDJSON may be of any length: at no time is more of it in memory than a piece of the network's and the jobs of one
-//! spell. A line that cannot be read is one failed job. What was applied stays applied when the client goes away in
+//! chunk. A line that cannot be read is one failed job. What was applied stays applied when the client goes away in
 //! the middle. A JSON array is read whole first, so one that is no array of jobs changes nothing. So is NDJSON that is
 //! to be confirmed: it has the limit of JSON bodies.
 
@@ -30,7 +30,7 @@ pub(super) async fn run<S: Chunks>(call: Call, headers: &HeaderMap, body: Pin<&m
     }
     let bytes = read_all(body, announced(headers), MAX_JSON).await?;
     if content == Content::NdJson {
-        // What has to be confirmed is bounded anyway, and each spell of it waits for the disk.
+        // What has to be confirmed is bounded anyway, and each chunk of it waits for the disk.
         return blocking(move || lines_at_once(&call, &bytes)).await;
     }
     blocking(move || array(&call, &Body { content, bytes })).await

@@ -50,7 +50,7 @@ impl Call {
             .ok_or_else(|| missing("a route that needs to know the client wants no token"))
     }
 
-    /// The client as the one who changes rules.
+    /// The client as an actor.
     pub(super) fn actor(&self) -> Result<Actor, Fault> {
         Ok(Actor::Client(self.who()?.name.clone()))
     }

@@ -1,4 +1,4 @@
-//! What nodes that share rules say to each other: digests, and the registers that differ.
+//! The protocol of nodes that share rules: digests, and the registers that differ.
 //!
 //! The peer is whose token it is. Its limits are judged where its registers are taken; one that is refused is told in
 //! the answer, and keeps no other from being taken.

@@ -1,4 +1,4 @@
-//! The jobs of a batch on their way into the firewall, and the account of what became of them.
+//! The jobs of a batch on their way into the firewall, and the count of their outcomes.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use couic_firewall::{
 /// How many jobs are applied under one hold of the firewall's lock: well below a millisecond of work.
 const CHUNK: usize = 512;
 
-/// How many failures are told one by one.
+/// How many failures are listed.
 const MAX_FAILURES: usize = 1000;
 
 /// A batch that is being worked off.
@@ -34,7 +34,7 @@ pub(super) struct Jobs<'a> {
     now: u64,
     /// The guard rails for jobs that do not ask for any.
     enforced: Option<GuardCheck>,
-    /// Those that a job asked for last: mostly all jobs of a batch ask for the same.
+    /// The guard rails that the last job asked for: mostly all jobs of a batch ask for the same.
     asked: Option<(GuardRequest, Option<GuardCheck>)>,
     seen: u64,
     /// What `seen` was when jobs were last applied.

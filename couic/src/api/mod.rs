@@ -2,7 +2,7 @@
 //!
 //! What holds for every request:
 //! - One table (`routes`) says which paths and methods there are, who may use them and what they do; the OpenAPI
-//!   document is made from it. Judged in this order: path (404), method (405), token (401), path variables (400), body
+//!   document is made from it. Checked in this order: path (404), method (405), token (401), path variables (400), body
 //!   (400, 413, 422), the present state (404, 409, 422).
 //! - Every error answer carries the error body. Answers of status 500 tell nothing of the inside; the log does.
 //! - Tokens and headers are never logged.
@@ -76,7 +76,7 @@ pub struct Api {
     pub guard: Guard,
     /// Where requests are counted.
     pub metrics: Arc<MetricsRegistry>,
-    /// Whom rule changes are reported to; None where reporting is off.
+    /// The notifiers of rule changes; None where reporting is off.
     pub notifiers: Option<Notifiers>,
     /// The rules shared with other nodes; None where peering is off.
     pub peering: Option<Arc<Engine>>,
@@ -84,7 +84,7 @@ pub struct Api {
     pub panic: Arc<PanicSwitch>,
     /// Changes that wait to be confirmed.
     pub confirmations: Arc<Confirmations>,
-    /// What the daemon knows of its machine.
+    /// Facts about the machine.
     pub host: Host,
     /// The state of the filter now. May block.
     pub health: Arc<dyn Fn() -> Health + Send + Sync>,

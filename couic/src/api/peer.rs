@@ -1,4 +1,4 @@
-//! What a peer tells: adds and removes, judged as a whole before the first is applied.
+//! Plain jobs of a peer: adds and removes, validated as a whole before the first is applied.
 //!
 //! A peer's changes are its own claims: it renews and takes back what it added, and nothing else. Telling what is known
 //! already is no error, so a peer may repeat itself after a failure.
@@ -23,7 +23,7 @@ const CHUNK: usize = 4096;
 pub(super) fn apply(call: &Call, body: &Body) -> Outcome {
     let policy = call.policy()?;
     let wanted: Vec<PeerJob> = body.json().map_err(Fault::unprocessable)?;
-    let mut jobs = judged(call, policy, &wanted)?;
+    let mut jobs = validated(call, policy, &wanted)?;
     within_limits(call, policy, &jobs)?;
     let actor = Actor::Peer(call.who()?.name.clone());
     let firewall = call.firewall();
@@ -78,8 +78,8 @@ fn within_limits(call: &Call, policy: Policy, jobs: &[Job]) -> Result<(), Fault>
     Err(Fault::refused("[]", message))
 }
 
-/// The jobs with their values read.
-fn judged(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>, Fault> {
+/// Validates the values of all jobs.
+fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>, Fault> {
     let now = call.firewall().now();
     let guard = &call.api().guard;
     let enforced = guard.for_request(policy, None);

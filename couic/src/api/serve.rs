@@ -1,4 +1,4 @@
-//! Serving the API on a Unix socket until told to stop.
+//! Serving the API on a Unix socket until shutdown.
 //!
 //! Connections are bounded in number and in patience; an accept that fails does not end the service. On shutdown no
 //! connection is taken any more, idle ones are closed, requests under way are finished, and what is not done at the
@@ -10,7 +10,7 @@ use tokio::{net::UnixListener, sync::watch, task::JoinSet, time};
 
 use super::{Api, commit::OwedCommit, connection::serve_connection, routes};
 
-/// What a connection beyond the limit is told.
+/// The answer to a connection beyond the limit.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: application/json\r\ncontent-length: 85\r\nconnection: close\r\n\r\n\
     {\"code\":\"internal\",\"message\":\"too many connections: close some, or wait\",\"errors\":{}}";
@@ -128,7 +128,7 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// What was said in the log already, so that it is said once.
+/// What was logged already, so that it is logged once.
 #[derive(Default)]
 struct Complaints {
     too_many: bool,

@@ -1,4 +1,4 @@
-//! Judging the values of a well-formed body: all of them, so that the client hears of every defect at once.
+//! Validation of the values of a well-formed body: all of them, so that every defect is reported at once.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use couic_firewall::{
     rules::{ClaimRequest, FirewallError},
 };
 
-/// How many defects are told one by one.
+/// How many defects are listed.
 const MAX_DETAILS: usize = 100;
 
-/// What is wrong with the values of a body, by field.
+/// The defects of a body's values, by field.
 #[derive(Debug, Default)]
 pub(super) struct Defects {
     details: BTreeMap<String, ErrorDetail>,
-    untold: usize,
+    unlisted: usize,
     /// Whether a value is invalid in itself, rather than refused in the present state.
     invalid: bool,
 }
@@ -39,7 +39,7 @@ impl Defects {
         if self.details.len() < MAX_DETAILS {
             self.details.insert(field, ErrorDetail { code, message });
         } else {
-            self.untold += 1;
+            self.unlisted += 1;
         }
     }
 
@@ -50,14 +50,14 @@ impl Defects {
     pub(super) fn none(self) -> Result<(), Fault> {
         let Self {
             details,
-            untold,
+            unlisted,
             invalid,
         } = self;
         let Some((field, first)) = details.first_key_value() else {
             return Ok(());
         };
         let mut message = format!("{field}: {}", first.message);
-        match details.len() - 1 + untold {
+        match details.len() - 1 + unlisted {
             0 => {}
             more => message.push_str(&format!("; and {more} more")),
         }
@@ -72,10 +72,7 @@ impl Defects {
     }
 }
 
-/// Reads the values of an entry. `defect` hears of each one that is invalid.
-///
-/// # Errors
-/// Nothing: None where `defect` heard of something.
+/// Reads the values of an entry. `defect` is called for each invalid one; None if there was any.
 pub(super) fn rule(
     cidr: &str,
     tag: Option<&str>,
@@ -100,7 +97,7 @@ pub(super) fn rule(
     })
 }
 
-/// Reads and judges a request for one entry, the guard rails included.
+/// Validates a request for one entry, the guard rails included.
 ///
 /// # Errors
 /// 422.

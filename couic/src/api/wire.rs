@@ -6,8 +6,8 @@
 //! - Before answers leave, the commit that they owe is redeemed ([`OwedCommit`]).
 //! - [`Progress`] knows what the connection waits for and since when, so that clients that stop in the middle of a
 //!   request, or of reading an answer, do not stay for ever.
-//! - A client that is told off while it still sends gets the time to read why: after the last answer what it sends is
-//!   read and thrown away for a while. Closing at once would make its writes fail before it reads.
+//! - A client that is refused while it still sends gets the time to read why: after the last answer, its input is read
+//!   and discarded for a while. Closing at once would make its writes fail before it reads.
 
 use std::{
     io,
@@ -32,7 +32,7 @@ use super::commit::OwedCommit;
 /// How much is collected before it is sent.
 const COLLECT: usize = 32 * 1024;
 
-/// How long a client that is told off may go on sending.
+/// How long a client that is refused may go on sending.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// What a connection waits for. Written by the connection's own task alone.

@@ -1,10 +1,10 @@
-//! Persists registers, if the firewall has a journal.
+//! Registers that outlive the process, where the firewall has a journal.
 //!
 //! What holds:
-//! - A register acknowledged to a peer is in the journal file, rules and tombstones alike.
-//! - At the start, a rule change that is later in the journal than its register becomes a write of this node, as it
-//!   would have a moment later. Otherwise the register is right, and is enforced: a rule that is missing because of a
-//!   damaged file or a full table is never sent as a deletion.
+//! - What a peer was told that this node has taken is with the journal's file, rules and tombstones alike.
+//! - At the start, what was done to a rule later than its register was written (the journal has both, in order) is a
+//!   write of this node, as it would have been a moment later. In all other cases the register is right, and put in
+//!   force: a rule that is missing because a file is damaged, or does not fit, is never told as a deletion.
 
 use std::{
     io,
@@ -12,22 +12,22 @@ use std::{
 };
 
 use couic_common::{Policy, RuleKey};
-use couic_peering::{RecordState as Says, Slot};
+use couic_peering::{RecordState, Slot};
 use parking_lot::MutexGuard;
 
-use super::engine::{Engine, Local, State, actor_of};
+use super::engine::{Engine, Local, SharedRules, actor_of};
 use couic_firewall::{
     journal::{Journal, Record, Register, RegisterRow, Registers, Rows, SavedRegister},
     rules::Claim,
 };
 
-/// Registers processed per hold of the lock.
+/// How many registers are dealt with before others get their turn.
 const CHUNK: usize = 256;
 
-/// The locked state. On drop, changes are committed to the journal.
+/// The state under its lock. What was changed is with the journal's file once this is gone.
 pub(super) struct Locked<'a> {
-    // In drop order: the lock is released before the commit waits for the disk.
-    state: MutexGuard<'a, State>,
+    // Dropped in this order: the lock is released before the disk is written.
+    state: MutexGuard<'a, SharedRules>,
     commit: Commit<'a>,
 }
 
@@ -45,15 +45,15 @@ impl Drop for Commit<'_> {
 }
 
 impl Deref for Locked<'_> {
-    type Target = State;
+    type Target = SharedRules;
 
-    fn deref(&self) -> &State {
+    fn deref(&self) -> &SharedRules {
         &self.state
     }
 }
 
 impl DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut State {
+    fn deref_mut(&mut self) -> &mut SharedRules {
         &mut self.state
     }
 }
@@ -93,8 +93,8 @@ impl Engine {
         }
     }
 
-    /// Restores the recovered registers, and journals changes from now on. To be called after the firewall has restored
-    /// its rules, and before connecting to peers.
+    /// Puts the registers of an earlier life back, and keeps all that change from now on. To be called before peers are
+    /// talked to, and after the firewall has its rules back.
     pub fn restore(&self, registers: Registers) {
         if self.journal.is_some() {
             self.state.lock().replica.note_changes();
@@ -108,13 +108,13 @@ impl Engine {
         }
     }
 
-    fn bring_back(&self, state: &mut State, key: RuleKey, saved: SavedRegister) {
+    fn bring_back(&self, state: &mut SharedRules, key: RuleKey, saved: SavedRegister) {
         let SavedRegister {
             register: Register { record, owner },
             is_older,
         } = saved;
         let now = self.now();
-        let is_live = matches!(record.state, Says::Live { .. });
+        let is_live = matches!(record.state, RecordState::Live { .. });
         let actor = actor_of(&owner);
         let slot = Slot {
             record,
@@ -139,7 +139,7 @@ impl Engine {
 
 impl Rows for Engine {
     fn rows(&self, each: &mut dyn FnMut(&Record) -> io::Result<()>) -> io::Result<()> {
-        // A change made before the log was begun must not look later than its register.
+        // What was done to a rule before the log was begun must not be taken for something later than its register.
         self.look_at_everything();
         for policy in Policy::ALL {
             for first in (0..=u16::MAX).step_by(CHUNK) {

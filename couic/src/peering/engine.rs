@@ -1,4 +1,4 @@
-//! The shared state of this node, and the state of each peer.
+//! What this node shares, and what it knows of each peer.
 //!
 //! One lock. The firewall may be called under it, and never calls back.
 
@@ -10,7 +10,7 @@ use std::{
 
 use couic_common::{ClientName, Policy, RuleKey};
 use couic_peering::{
-    Limits, Link, LinkSettings, Moment, NEVER, NodeId, RecordState as Says, Replica, Slot, Tokens,
+    Limits, Link, LinkSettings, Moment, NEVER, NodeId, RecordState, Replica, Slot, Tokens,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -21,10 +21,10 @@ use couic_firewall::{
     rules::{Actor, Claim, ClaimSwap, Firewall, Origin, Owner, Swapped},
 };
 
-/// Most registers, tombstones included: two full tables of IPv4 and IPv6 drops.
+/// How many registers there may be, tombstones included: two full tables of IPv4 and IPv6 drops.
 const REGISTERS: usize = 4 << 20;
 
-/// The time source, which tests can shift.
+/// Where the time comes from, so that tests can turn it.
 #[derive(Clone)]
 pub struct Time(Arc<dyn Fn() -> Moment + Send + Sync>);
 
@@ -35,7 +35,7 @@ impl Time {
         Self::skewed(0)
     }
 
-    /// The machine's clocks, with the wall clock this many seconds ahead.
+    /// The machine's clocks, the wall clock being this many seconds ahead.
     #[must_use]
     pub fn skewed(seconds: i64) -> Self {
         let start = Instant::now();
@@ -53,16 +53,16 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A configured peer.
+/// A peer that is configured.
 #[derive(Clone, Debug)]
 pub struct PeerSettings {
-    /// The peer's name.
+    /// What it is called.
     pub name: ClientName,
-    /// Host and port, for display.
+    /// Where it is, for people.
     pub endpoint: String,
-    /// Limits on rules from this peer.
+    /// What it may do here.
     pub limits: Limits,
-    /// Settings of the link to this peer.
+    /// How it is dealt with.
     pub link: LinkSettings,
 }
 
@@ -81,16 +81,16 @@ impl From<&config::Peer> for PeerSettings {
     }
 }
 
-/// Node-local state of a register.
+/// What this node notes about a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Local {
-    /// Holder of its claim on this node.
+    /// Whose claim it is here.
     pub(super) owner: Owner,
-    /// Whether the firewall enforces it.
+    /// Whether the firewall has it.
     pub(super) in_force: bool,
 }
 
-/// Inbound traffic of a peer.
+/// What came from a peer.
 #[derive(Debug)]
 pub(super) struct Traffic {
     pub(super) limits: Limits,
@@ -99,35 +99,36 @@ pub(super) struct Traffic {
     pub(super) not_accepted: u64,
     pub(super) last: u64,
     pub(super) problem: Option<(u64, String)>,
-    /// Machines that have used this name.
+    /// The machines that have spoken under this name.
     pub(super) machines: BTreeSet<u32>,
 }
 
-/// A configured peer and its link.
+/// A peer that this node talks to.
 pub(super) struct Peer {
     pub(super) name: ClientName,
     pub(super) endpoint: String,
     pub(super) link: Link,
     pub(super) wake: Arc<Notify>,
-    /// The state last logged.
+    /// What was logged last.
     pub(super) was_failing: bool,
-    /// When it stopped answering, Unix ms.
+    /// Since when it has not answered, Unix ms.
     pub(super) failing_since: Option<u64>,
 }
 
-pub(super) struct State {
+/// What the engine's lock guards.
+pub(super) struct SharedRules {
     pub(super) replica: Replica<Local>,
     pub(super) peers: Vec<Peer>,
-    /// By the client name of the sender.
+    /// By the name under which things came.
     pub(super) traffic: BTreeMap<ClientName, Traffic>,
-    /// Rules refused by the firewall, for example because it is full, and the claims that it has instead.
+    /// Rules that the firewall did not take, say because it is full, and what it has in their place.
     pub(super) waiting: BTreeMap<RuleKey, Vec<Claim>>,
 }
 
 /// The shared rules of this node.
 pub struct Engine {
     pub(super) firewall: Arc<Firewall>,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<SharedRules>,
     pub(super) journal: Option<Arc<Journal>>,
     defaults: Limits,
     time: Time,
@@ -140,7 +141,7 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine that shares the firewall's rules with these peers. Other senders have the limits `defaults`.
+    /// The rules of a firewall, to be shared with these peers. Who is none of them has the limits `defaults`.
     /// Tombstones last for `tombstones`. `machine` is this machine's number, the same at every start.
     #[must_use]
     pub fn new(
@@ -168,7 +169,7 @@ impl Engine {
                 failing_since: None,
             });
         }
-        let state = State {
+        let state = SharedRules {
             replica: Replica::new(node, now, millis(tombstones), REGISTERS),
             peers: links,
             traffic,
@@ -189,7 +190,7 @@ impl Engine {
 
     pub(super) fn traffic<'a>(
         &self,
-        state: &'a mut State,
+        state: &'a mut SharedRules,
         name: &ClientName,
         now: Moment,
     ) -> &'a mut Traffic {
@@ -197,11 +198,11 @@ impl Engine {
         traffic.or_insert_with(|| Traffic::new(self.defaults.clone(), now))
     }
 
-    /// Absorbs local changes of a rule, that is, those not made by peers' registers, into a register. Returns the
-    /// current claims.
-    pub(super) fn absorb(&self, state: &mut State, key: RuleKey, now: Moment) -> Vec<Claim> {
+    /// Turns a local change of a rule, one that no peer's register made, into a register. Returns the claims that
+    /// stand now.
+    pub(super) fn absorb(&self, state: &mut SharedRules, key: RuleKey, now: Moment) -> Vec<Claim> {
         let (held, second) = self.firewall.claims(key);
-        // The firewall refused the register, so a difference is not a local change unless a claim is new.
+        // The firewall refused the register, so the difference is no local change, unless there is a new claim.
         if let Some(left) = state.waiting.get(&key) {
             if held
                 .iter()
@@ -219,7 +220,7 @@ impl Engine {
             let news = news.clone();
             state.write(key, &news, now);
             if held.len() > 1 {
-                // If this is too late, another event is on its way.
+                // Where that comes too late, another hint is on its way.
                 self.replace(key, held, Some(news.clone()), &actor_of(&news.owner));
             }
             return vec![news];
@@ -235,7 +236,7 @@ impl Engine {
         held
     }
 
-    /// Replaces the claims that were seen by one claim.
+    /// Puts one claim in place of those that were seen, as old as the oldest of them.
     pub(super) fn replace(
         &self,
         key: RuleKey,
@@ -259,12 +260,12 @@ impl Engine {
     }
 }
 
-/// The actor of an enforced claim.
+/// The actor on whose behalf a claim is enforced.
 pub(super) fn actor_of(owner: &Owner) -> Actor {
     match owner {
         Owner::Peer(name) => Actor::Peer(name.clone()),
         Owner::Set(name) => Actor::Set(name.clone()),
-        // The claim exists already and is the effective one; removing those beneath it sends no event.
+        // The claim exists already and is shown; removing those beneath it sends no event.
         Owner::Api => Actor::Expiry,
     }
 }
@@ -282,9 +283,9 @@ impl Traffic {
         }
     }
 
-    /// Records that a node has used this name.
+    /// Notes that a node has spoken under this name.
     pub(super) fn spoken(&mut self, node: NodeId) {
-        // A name has one machine, or a few if it moved. The bound makes forged machine numbers harmless.
+        // A name has one machine, or a few if it moved. Made-up numbers gain nothing.
         if self.machines.len() < 16 {
             self.machines.insert(node.machine());
         }
@@ -296,16 +297,16 @@ impl Traffic {
     }
 }
 
-impl State {
-    /// The claim that the firewall has for a register, unless it was changed locally.
+impl SharedRules {
+    /// The claim that the firewall has of a register, unless it was changed.
     fn expected(&self, key: RuleKey) -> Option<Claim> {
         let slot = self.replica.get(key)?;
         slot.local.in_force.then(|| claim_of(slot))?
     }
 
-    /// Records a rule that was added or renewed here.
+    /// A rule was added or renewed here.
     fn write(&mut self, key: RuleKey, held: &Claim, now: Moment) {
-        let says = Says::Live {
+        let says = RecordState::Live {
             tag: held.tag.clone(),
             until: milliseconds(held.expiration),
         };
@@ -317,13 +318,13 @@ impl State {
         self.changed(key, now);
     }
 
-    /// Records a rule that was deleted here.
+    /// A rule was deleted here.
     pub(super) fn write_deleted(&mut self, key: RuleKey, now: Moment) {
         let local = Local {
             owner: Owner::Api,
             in_force: false,
         };
-        self.replica.write(key, Says::Deleted, local, now);
+        self.replica.write(key, RecordState::Deleted, local, now);
         self.changed(key, now);
     }
 
@@ -337,7 +338,7 @@ impl State {
 
 /// The claim that a register stands for; None for a tombstone. [`Engine::replace`] decides on its creation.
 pub(super) fn claim_of(slot: &Slot<Local>) -> Option<Claim> {
-    let Says::Live { tag, until } = &slot.record.state else {
+    let RecordState::Live { tag, until } = &slot.record.state else {
         return None;
     };
     Some(Claim {
@@ -359,7 +360,7 @@ pub(super) const fn seconds(until: u64) -> u64 {
 pub(super) const fn milliseconds(expiration: u64) -> u64 {
     match expiration {
         0 => NEVER,
-        // Times too late to be distinguished from never.
+        // Later than any time that can be told from never.
         expiration => match expiration.checked_mul(1_000) {
             Some(ms) if ms < NEVER - 1_000 => ms,
             _ => NEVER,

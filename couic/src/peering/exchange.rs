@@ -1,4 +1,4 @@
-//! The task of one peer: executes the steps of its link over HTTP.
+//! The task of one peer: does what its link says, over HTTP.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,10 +9,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{engine::Engine, outbound::Step};
 
-/// The longest sleep, as a safety net against a lost wakeup.
+/// The longest sleep: nobody knows what is missed.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Runs until the task is aborted.
+/// Until its task is ended.
 pub(super) async fn run(engine: Arc<Engine>, index: usize, client: Client) {
     let wake = engine.wake(index);
     loop {
@@ -62,7 +62,7 @@ async fn ask<A: DeserializeOwned>(
     answer.map_err(|error| failure(&error, false))
 }
 
-/// Applies pulled registers, as fast as the peer's limits allow.
+/// Takes what was pulled, as fast as the peer's limits allow.
 async fn pulled(engine: &Arc<Engine>, index: usize, answer: PullAnswer) {
     let there = Arc::clone(engine);
     let read = tokio::task::spawn_blocking(move || there.answered_pull(index, &answer)).await;
@@ -73,7 +73,7 @@ async fn pulled(engine: &Arc<Engine>, index: usize, answer: PullAnswer) {
     while !rest.is_empty() {
         let (there, name) = (Arc::clone(engine), name.clone());
         let work = move || {
-            let (count, wait) = there.take_pulled(&name, policy, &rest);
+            let (count, wait) = there.accept_pulled(&name, policy, &rest);
             (rest.split_off(count), wait)
         };
         let Ok((left, wait)) = tokio::task::spawn_blocking(work).await else {
@@ -101,7 +101,7 @@ fn failure(error: &ClientError, plain: bool) -> Failure {
     }
 }
 
-/// Joins the lines, for logs and tables.
+/// For logs and tables.
 fn one_line(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     lines.join("; ")

@@ -1,4 +1,4 @@
-//! Requests from peers.
+//! What peers send, and what they ask.
 
 use couic_common::{Cidr, ClientName, Policy, RuleKey};
 use couic_peering::{
@@ -6,21 +6,21 @@ use couic_peering::{
     PushRequest, Record, TooFarAhead,
 };
 
-use super::engine::{Engine, Local, State, actor_of, claim_of};
+use super::engine::{Engine, Local, SharedRules, actor_of, claim_of};
 use couic_firewall::rules::{Actor, Claim, FirewallError, Owner, Swapped};
 
-/// Registers processed per hold of the lock.
+/// How many registers are taken before others get their turn.
 const CHUNK: usize = 256;
 
-/// Refused rules retried at a time.
+/// How many rules that did not fit are tried again at a time.
 const RETRIES: usize = 1_024;
 
-/// Outcome of a list of received registers.
+/// What became of registers that were sent.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    /// Number processed, from the first one.
+    /// How many were dealt with, from the first one.
     pub(super) count: usize,
-    /// Delay before sending the rest, in milliseconds.
+    /// How long to wait before sending the rest, in milliseconds.
     pub(super) wait_ms: u64,
     pub(super) refused: u64,
     pub(super) problem: Option<String>,
@@ -93,8 +93,8 @@ impl Engine {
             }
         }
         let unreadable = taken.refused;
-        self.take(name, policy, &records, &mut taken);
-        // If not all were processed, unreadable ones are sent and refused again: harmless.
+        self.accept(name, policy, &records, &mut taken);
+        // Where not all were taken, the unreadable ones are sent once more and refused once more: no harm.
         let all = taken.count == records.len();
         let from = Face::of(&mut self.locked().replica, self.now());
         if unreadable > 0 {
@@ -116,10 +116,10 @@ impl Engine {
         })
     }
 
-    /// Records a request of a peer. Returns whether the policy is shared with it.
+    /// Notes that a peer spoke. Whether a policy is shared with it.
     fn heard_from(
         &self,
-        state: &mut State,
+        state: &mut SharedRules,
         (name, policy): (&ClientName, Policy),
         from: Face,
         now: Moment,
@@ -135,8 +135,8 @@ impl Engine {
         Ok(policy == Policy::Drop || traffic.limits.ignore)
     }
 
-    /// Charges `adds` to the rate limit of a peer that sends plain jobs. Returns its limits, and false if the rate is
-    /// exceeded.
+    /// The limits of a peer that sends plain jobs, after taking `adds` out of its allowance. False where it has used
+    /// that up.
     pub fn admit(&self, name: &ClientName, adds: usize) -> (Limits, bool) {
         let (now, mut state) = (self.now(), self.locked());
         let traffic = self.traffic(&mut state, name, now);
@@ -146,8 +146,9 @@ impl Engine {
         (traffic.limits.clone(), taken == adds)
     }
 
-    /// Applies received registers: those within the peer's limits and newer than ours, until its rate limit is reached.
-    pub(super) fn take(
+    /// Takes registers that a peer sent: those within its limits that are later than ours, until its allowance is
+    /// used up.
+    pub(super) fn accept(
         &self,
         name: &ClientName,
         policy: Policy,
@@ -162,7 +163,7 @@ impl Engine {
             traffic.received += allowed as u64;
             for (cidr, record) in &chunk[..allowed] {
                 let refused =
-                    self.take_one(&mut state, name, RuleKey::new(policy, *cidr), record, now);
+                    self.accept_one(&mut state, name, RuleKey::new(policy, *cidr), record, now);
                 if let Err(problem) = refused {
                     self.traffic(&mut state, name, now)
                         .refuse(problem.clone(), now);
@@ -177,9 +178,9 @@ impl Engine {
         }
     }
 
-    fn take_one(
+    fn accept_one(
         &self,
-        state: &mut State,
+        state: &mut SharedRules,
         name: &ClientName,
         key: RuleKey,
         record: &Record,
@@ -189,7 +190,7 @@ impl Engine {
         limits
             .validate_record(key, record)
             .map_err(|e| e.to_string())?;
-        // Local changes of the rule that are not absorbed yet come first.
+        // What was done to the rule here, and was not looked at yet, comes first.
         let seen = self.absorb(state, key, now);
         let local = Local {
             owner: Owner::Peer(name.clone()),
@@ -213,20 +214,20 @@ impl Engine {
         }
     }
 
-    /// Enforces a peer's register, in place of the claims that were seen.
+    /// Puts a register that came from a peer in force, in place of the claims that were seen.
     pub(super) fn enforce(
         &self,
-        state: &mut State,
+        state: &mut SharedRules,
         key: RuleKey,
         mut seen: Vec<Claim>,
         actor: &Actor,
         now: Moment,
     ) {
-        let register = |state: &State| state.replica.get(key).map(|s| s.record.stamp);
+        let register = |state: &SharedRules| state.replica.get(key).map(|s| s.record.stamp);
         let stamp = register(state);
-        // Expired by the firewall's clock: the rule that the register replaces must not outlive it.
+        // By the firewall's clock: the rule that the register replaces has no claim to outlive it.
         let mut ended = false;
-        // A local change meanwhile is detected at once, and is the later write.
+        // Whatever is done to the rule here meanwhile is seen at once, and is the later write.
         while register(state) == stamp {
             let wanted = state.wanted(key).filter(|_| !ended);
             if seen.is_empty() && wanted.is_none() {
@@ -243,7 +244,7 @@ impl Engine {
         }
     }
 
-    /// Retries the rules that the firewall refused.
+    /// Tries the rules again that the firewall did not take.
     pub(super) fn try_again(&self) {
         let now = self.now();
         let mut state = self.locked();
@@ -260,8 +261,8 @@ impl Engine {
     }
 }
 
-impl State {
-    /// Records that the firewall matches the register, which is a rule or none.
+impl SharedRules {
+    /// The firewall has what a register says, which is a rule or none.
     pub(super) fn is_in_force(&mut self, key: RuleKey, is_rule: bool) {
         self.waiting.remove(&key);
         if let Some(local) = self.replica.local_mut(key) {
@@ -269,7 +270,7 @@ impl State {
         }
     }
 
-    /// Records that the firewall refused the register, and has the claims `left`.
+    /// The firewall does not take what a register says, and keeps `left`.
     pub(super) fn is_refused(&mut self, key: RuleKey, left: Vec<Claim>) {
         self.waiting.insert(key, left);
         if let Some(local) = self.replica.local_mut(key) {
@@ -277,7 +278,7 @@ impl State {
         }
     }
 
-    /// The claim that the firewall should have for a register.
+    /// What the firewall is to have of a register.
     pub(super) fn wanted(&self, key: RuleKey) -> Option<Claim> {
         claim_of(self.replica.get(key)?)
     }

@@ -1,13 +1,13 @@
-//! Shares rules with other nodes until all hold the same.
+//! Rules are shared with other nodes, until all hold the same.
 //!
-//! What holds, whatever the peers do:
-//! - The firewall never waits. Its events are hints about changed rules; missed events cause a full scan.
-//! - Every peer has its own task, connection, bounded queue and backoff: none delays another.
-//! - A rule from a peer is that peer's claim, within the limits configured for the peer. It never touches sets.
-//! - A rule refused by a full table or a limit is not a deletion, and is never sent as one.
+//! What holds, whatever the others do:
+//! - The firewall never waits. Its events are hints which rules to look at; what is missed is found by looking at all.
+//! - Every peer has a task, a connection, a bounded queue and pauses of its own: none delays another.
+//! - What a peer sent is that peer's claim, and within the limits that are configured for it. It never touches sets.
+//! - A rule that is not taken for want of room or by a limit is not a deletion, and is never told as one.
 //!
-//! The shared state and its protocol are the crate `couic-peering`, which knows neither the firewall nor HTTP; this
-//! module joins the three. [`Engine`] is synchronous; [`Peering`] has the threads and tasks.
+//! The state that is shared and its exchange are the crate `couic-peering`, which knows neither the firewall nor HTTP;
+//! this is what joins the three. [`Engine`] is synchronous; [`Peering`] has the threads and tasks.
 
 mod durable;
 mod engine;
@@ -39,45 +39,45 @@ use crate::config;
 use couic_files::{refuses_data, replace_file};
 use couic_firewall::{journal::Registers, rules::Firewall};
 
-/// Timeout of a request.
+/// How long to wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The file in the working directory that holds the machine number.
+/// The file in the working directory with the machine's number.
 const MACHINE: &str = "peering-machine";
 
-/// Timeout of a connection attempt. Short, since the next one follows soon.
+/// How long to wait for a connection. Short, since the next try follows soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why peering did not start.
+/// Why rules cannot be shared.
 #[derive(Debug, thiserror::Error)]
 pub enum PeeringError {
-    /// A peer's client cannot be set up.
+    /// A peer's connection cannot be set up.
     #[error("the peer {name}: {problem}")]
     Peer {
-        /// The peer's name.
+        /// As it is called.
         name: String,
-        /// The cause.
+        /// Why not.
         problem: SetupError,
     },
-    /// A peer's CA file cannot be read.
+    /// The file of authorities cannot be read.
     #[error("the peer {name}: cannot read ca = {}: {problem}", path.display())]
     Ca {
-        /// The peer's name.
+        /// As it is called.
         name: String,
         /// The file.
         path: PathBuf,
-        /// The cause.
+        /// Why not.
         problem: io::Error,
     },
-    /// The machine number cannot be read or written.
+    /// The machine's number cannot be kept.
     #[error("cannot read or write {}: {problem}", path.display())]
     Machine {
         /// The file.
         path: PathBuf,
-        /// The cause.
+        /// Why not.
         problem: io::Error,
     },
-    /// The thread cannot be started.
+    /// No thread.
     #[error("the thread for peering cannot be started: {0}")]
     Thread(#[from] io::Error),
 }
@@ -91,11 +91,10 @@ pub struct Peering {
 }
 
 impl Peering {
-    /// Subscribes to the firewall, and connects to every peer on `runtime`. `registers` are those recovered from the
-    /// journal.
+    /// Follows the firewall from now on, and talks to every peer on `runtime`. `registers` are those of an earlier life.
     ///
     /// # Errors
-    /// [`PeeringError`]. An unreachable peer is not an error.
+    /// [`PeeringError`]. A peer that does not answer is none.
     pub fn start(
         wanted: &config::Peering,
         working_dir: &Path,
@@ -117,7 +116,7 @@ impl Peering {
         Self::run(Arc::new(engine), clients, runtime)
     }
 
-    /// The same with an existing engine and one client per peer.
+    /// The same with an engine and clients that are there already, one for each peer.
     ///
     /// # Errors
     /// [`PeeringError::Thread`].
@@ -141,14 +140,13 @@ impl Peering {
         })
     }
 
-    /// The engine, for the API.
+    /// For the API.
     #[must_use]
     pub fn engine(&self) -> Arc<Engine> {
         Arc::clone(&self.engine)
     }
 
-    /// Stops the thread and tasks. Unsent changes are found by the peers when they compare digests after the restart,
-    /// or are lost with this node's memory.
+    /// Ends it. What was not sent is found by the peers when they compare, or lost with this node's memory.
     pub async fn stop(mut self) {
         self.stop.store(true, Ordering::Release);
         self.tasks.shutdown().await;
@@ -179,8 +177,8 @@ fn client(peer: &config::Peer) -> Result<Client, PeeringError> {
     builder.build().map_err(named)
 }
 
-/// This machine's number, generated at the first start. After a restart, it identifies the rules that come back and
-/// were made here.
+/// This machine's number, made at the first start. Without it, nobody could tell after a restart which of the rules that
+/// come back were made here.
 fn machine(working_dir: &Path) -> Result<u32, PeeringError> {
     let path = working_dir.join(MACHINE);
     let failed = |problem| PeeringError::Machine {
@@ -188,7 +186,7 @@ fn machine(working_dir: &Path) -> Result<u32, PeeringError> {
         problem,
     };
     match std::fs::read_to_string(&path) {
-        // A half-written file counts as missing: the number is neither secret nor precious.
+        // Versions before 2.0 could leave a torn file: it counts as none, since the number can be made again.
         Ok(text) if text.len() == 9 => {
             if let Ok(number) = u32::from_str_radix(text.trim_end(), 16) {
                 return Ok(number);

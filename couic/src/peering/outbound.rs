@@ -1,11 +1,11 @@
-//! Requests to peers, and their responses.
+//! What is asked of peers, and their answers.
 
 use std::{sync::Arc, time::Duration};
 
 use couic_common::{Cidr, ClientName, PeerJob, Policy, RuleKey};
 use couic_peering::{
     Ask, DigestAnswer, DigestRequest, Face, Failure, LinkState, Next, PullAnswer, PullOutcome,
-    PullRequest, PushAnswer, PushRequest, Record, RecordState as Says, Slot, WireRecord,
+    PullRequest, PushAnswer, PushRequest, Record, RecordState, Slot, WireRecord,
 };
 use tokio::sync::Notify;
 
@@ -15,7 +15,7 @@ use super::{
 };
 use couic_firewall::rules::Owner;
 
-/// The next action of a peer's task.
+/// What the task of a peer is to do.
 #[derive(Debug)]
 pub(super) enum Step {
     Wait(Duration),
@@ -25,14 +25,15 @@ pub(super) enum Step {
     Plain(Policy, Vec<PeerJob>),
 }
 
-/// Whether a register is sent to a node that only knows plain jobs: as among Couic 1.0 nodes, each sends its own
-/// changes.
+/// Whether a node that knows plain jobs alone is told of a register: as among Couic 1.0 nodes, each tells what was
+/// done on itself.
 fn is_told(slot: &Slot<Local>) -> bool {
-    slot.local.owner == Owner::Api && (slot.local.in_force || slot.record.state == Says::Deleted)
+    slot.local.owner == Owner::Api
+        && (slot.local.in_force || slot.record.state == RecordState::Deleted)
 }
 
 impl Engine {
-    /// The next action for a peer.
+    /// What to do next about a peer.
     pub(super) fn step(&self, index: usize) -> Step {
         let now = self.now();
         let mut state = self.locked();
@@ -63,7 +64,7 @@ impl Engine {
         }
     }
 
-    /// Wakes the task of a peer.
+    /// Where the task of a peer hears that something is to be done.
     pub(super) fn wake(&self, index: usize) -> Arc<Notify> {
         let state = self.locked();
         let peer = state.peers.get(index);
@@ -96,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// Processes the response to a pull. Returns the registers that are newer on the peer, to be applied.
+    /// Takes the answer to a pull. What is later there is to be taken next.
     pub(super) fn answered_pull(
         &self,
         index: usize,
@@ -109,15 +110,15 @@ impl Engine {
         Some((peer.name.clone(), outcome))
     }
 
-    /// Applies pulled registers. Returns how many were processed, and how long to wait before the rest.
-    pub(super) fn take_pulled(
+    /// Takes pulled registers. Returns how many were dealt with, and how long to wait before the rest.
+    pub(super) fn accept_pulled(
         &self,
         name: &ClientName,
         policy: Policy,
         records: &[(Cidr, Record)],
     ) -> (usize, Duration) {
         let mut taken = Taken::default();
-        self.take(name, policy, records, &mut taken);
+        self.accept(name, policy, records, &mut taken);
         (taken.count, Duration::from_millis(taken.wait_ms))
     }
 
@@ -128,7 +129,7 @@ impl Engine {
         }
     }
 
-    /// Logs peers that have stopped or started to answer.
+    /// Tells the log where a peer has stopped or begun to answer.
     pub(super) fn log_turns(&self) {
         let (now, mut state) = (self.now(), self.locked());
         for peer in &mut state.peers {

@@ -1,17 +1,17 @@
-//! Status of peers, and removal of a peer's rules.
+//! What can be seen of peers from outside, and what an operator can do about one.
 
 use std::collections::HashMap;
 
 use couic_common::{ClientName, PeerHealth, PeerInfo, PeerProblem, PeerState, Policy, RuleKey};
 use couic_peering::{LinkState, Moment};
 
-use super::engine::{Engine, Peer, State, Traffic};
+use super::engine::{Engine, Peer, SharedRules, Traffic};
 use couic_firewall::rules::{Actor, Claim, Owner};
 
-/// How long a peer may be silent before it is reported as a problem, in milliseconds. Longer than a restart.
+/// A peer that has not answered for so long is a problem, in milliseconds. A restart is none.
 const PATIENCE: u64 = 60_000;
 
-/// Rules processed per hold of the lock.
+/// How many rules are looked at before others get their turn.
 const CHUNK: usize = 1_024;
 
 fn problem((at, message): (u64, String)) -> PeerProblem {
@@ -32,7 +32,7 @@ const fn state_of(state: LinkState) -> PeerState {
 }
 
 impl Engine {
-    /// Every configured peer, and every other client that has sent rules.
+    /// Every peer that is configured, and everybody else who has sent something.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerInfo> {
         let (now, state) = (self.now(), self.locked());
@@ -69,8 +69,9 @@ impl Engine {
         state.peers.iter().filter(late).map(health).collect()
     }
 
-    /// Removes every rule of a peer, here and, as a deletion, on all nodes. Rules that the peer only relayed stay, with
-    /// their writer, this node or another peer, as holder. Returns the number removed, None if the name is unknown.
+    /// Removes every rule that came from a peer, here and, as a deletion, on all nodes. What it only passed on, and
+    /// this node or another peer wrote, stays as theirs. Returns how many were removed, None where nobody has this
+    /// name.
     #[must_use]
     pub fn forget(&self, name: &ClientName, by: &ClientName) -> Option<u64> {
         let known = self.locked().traffic.contains_key(name);
@@ -100,10 +101,10 @@ impl Engine {
         (known || removed > 0).then_some(removed)
     }
 
-    /// True if the rule was removed.
+    /// True where the rule is gone.
     fn forget_one(
         &self,
-        state: &mut State,
+        state: &mut SharedRules,
         key: RuleKey,
         held: Vec<Claim>,
         name: &ClientName,
@@ -134,8 +135,8 @@ impl Engine {
     }
 }
 
-impl State {
-    /// The writer of a register, if it is this node or a known peer.
+impl SharedRules {
+    /// Who wrote a register, where that is this node or a peer that is known.
     fn writer(&self, key: RuleKey) -> Option<Owner> {
         let machine = self.replica.get(key)?.record.stamp.node.machine();
         if machine == self.replica.node().machine() {
@@ -154,7 +155,7 @@ impl State {
                     && slot.local.in_force
                     && slot.record.is_live(now.wall)
                 {
-                    // Clones each name once.
+                    // Names are cloned once each.
                     match rules.get_mut(name) {
                         Some(count) => *count += 1,
                         None => {

@@ -1,4 +1,4 @@
-//! Engines over an in-memory data plane, with function calls in place of HTTP.
+//! Engines over a model of the data plane, whose exchanges are function calls.
 
 use std::{net::Ipv4Addr, sync::Arc, thread, time::Duration};
 
@@ -18,7 +18,7 @@ use couic_firewall::{
     },
 };
 
-/// A clock with an offset, in seconds.
+/// Machines whose clocks differ.
 struct Skewed(i64);
 
 impl Clock for Skewed {
@@ -145,7 +145,7 @@ fn name(text: &str) -> ClientName {
     text.parse().unwrap()
 }
 
-/// Runs the link of `from` to `to`, where it is known as `called`, until it is idle.
+/// Lets `from` (called `name` there) say all that it has to say to `to`.
 fn talk(from: &Node, called: &str, to: &Node) {
     let called = name(called);
     for _ in 0..500 {
@@ -156,7 +156,7 @@ fn talk(from: &Node, called: &str, to: &Node) {
                 if info.state == PeerState::InSync && info.queue == 0 {
                     return;
                 }
-                // The link's own pause.
+                // A pause that the link asks for.
                 thread::sleep(time);
             }
             Step::Digest(policy, body) => {
@@ -171,7 +171,7 @@ fn talk(from: &Node, called: &str, to: &Node) {
                 let answer = to.engine.pull(&called, policy, &body).unwrap();
                 let (peer, outcome) = from.engine.answered_pull(0, &answer).unwrap();
                 let theirs = &outcome.theirs;
-                let (count, _) = from.engine.take_pulled(&peer, outcome.policy, theirs);
+                let (count, _) = from.engine.accept_pulled(&peer, outcome.policy, theirs);
                 assert_eq!(count, theirs.len());
             }
             Step::Plain(..) => panic!("it knows the routes"),
@@ -179,7 +179,7 @@ fn talk(from: &Node, called: &str, to: &Node) {
     }
 }
 
-/// Synchronises both nodes.
+/// Until both hold the same, however often one must speak again.
 fn level([a, b]: &[Node; 2]) {
     talk(a, "a", b);
     talk(b, "b", a);
@@ -201,11 +201,11 @@ fn rules_and_deletions_arrive_with_policy_tag_and_owner() {
         assert_eq!(a.rules(policy).len(), 1);
     }
     assert_eq!(b.held(1)[0].owner, Owner::Peer(name("a")));
-    // A deletion on the other node wins everywhere: operators control their own machine.
+    // The other side deletes it: the operator is master of his machine, and everybody hears of it.
     b.delete(Policy::Drop, 1).unwrap();
     level(&nodes);
     assert!(a.rules(Policy::Drop).is_empty() && b.rules(Policy::Drop).is_empty());
-    // Renewed with another tag: the last write wins, with its writer as holder.
+    // And it is renewed with another tag: the last write holds, under its writer's name.
     a.add(Policy::Drop, 1, "web", 0);
     level(&nodes);
     b.add(Policy::Drop, 1, "db", 0);
@@ -269,7 +269,7 @@ fn what_limits_refuse_is_no_deletion_and_keeps_no_other_out() {
     assert!(info.last_error.is_some());
 }
 
-/// Two nodes. The second has room for a single drop, and is full.
+/// Two nodes. The second has room for a single drop, which it has.
 fn beside_a_full_one() -> [Node; 2] {
     let tiny = Capacity {
         drop_entries: 1,
@@ -334,7 +334,7 @@ fn expiries_agree_between_clocks_five_minutes_apart_and_are_no_deletions() {
             .abs_diff(a.held(n)[0].expiration + 300)
     };
     assert!(apart(1) <= 1 && apart(2) <= 1);
-    // An expiry is not a deletion, so a longer expiration elsewhere survives.
+    // One that ends: no node says that it was deleted, so a longer one elsewhere stays.
     a.add(Policy::Drop, 3, "", SystemClock.now() + 3);
     level(&nodes);
     couic_testkit::until("the rule has ended on both", LONG, || {
@@ -346,8 +346,8 @@ fn expiries_agree_between_clocks_five_minutes_apart_and_are_no_deletions() {
     }
 }
 
-/// A partitioned node has a rule without expiration, and receives its expiration after it has passed: the firewall
-/// refuses an expired rule, but must not keep the older one because of that.
+/// A node that was cut off has the rule as it was before somebody gave it an end, and hears of that when it has passed:
+/// the firewall refuses an expired rule, and must not keep the older one for that.
 #[test]
 fn an_end_that_passed_while_a_node_was_cut_off_ends_the_rule_there_too() {
     let nodes = Node::pair(&Limits::default());
@@ -400,11 +400,11 @@ fn a_restarted_node_gets_everything_back_and_deletions_hold() {
     level(&nodes);
     let [a, b] = nodes;
     assert_eq!(b.rules(Policy::Drop).len(), 2_000);
-    // A is killed; B deletes a rule meanwhile.
+    // A is killed; B deletes one meanwhile.
     drop(a);
     b.delete(Policy::Drop, 7).unwrap();
     let again = Node::new(&["b"], &Limits::default(), 0, ROOM);
-    // A still has one deleted rule, as if from a journal, older than the deletion.
+    // It has kept one rule, say from a journal, that was deleted since: older than the deletion.
     let kept = Job::Add(rule(7, "", 0), None);
     again.firewall.apply(Policy::Drop, vec![kept], &client());
     again.engine.take_stock();
@@ -441,7 +441,7 @@ fn forgetting_a_peer_leaves_what_it_only_passed_on() {
     let nodes = [a, b];
     level(&nodes);
     let [a, b] = nodes;
-    // A restarts empty, and gets its own rule back from B.
+    // A starts again with nothing, and has its own rule back from B.
     drop(a);
     let nodes = [Node::on(7, &["b"], &limits, 0, ROOM), b];
     level(&nodes);

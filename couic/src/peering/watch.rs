@@ -12,42 +12,42 @@ use std::{
 };
 
 use couic_common::{Policy, RuleKey};
-use couic_peering::RecordState as Says;
+use couic_peering::RecordState;
 
-use super::engine::{Engine, Local, State, milliseconds};
+use super::engine::{Engine, Local, SharedRules, milliseconds};
 use couic_firewall::rules::{Actor, Claim, Received, Subscription};
 
-/// Capacity of the event queue. An overflow causes a full scan.
+/// Events that wait for the thread. What does not fit is found by looking at all rules.
 const QUEUE: usize = 1 << 16;
 
-/// How long the thread waits for an event.
+/// How long the thread sleeps while nothing happens.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// The pause between two rounds, whose changes are processed together. During it no thread waits on the queue, which
-/// saves the firewall a wakeup per change.
+/// Changes within this time are handled together. Between two rounds the thread does not wait on the stream, so that
+/// the firewall does not wake it for each change.
 const ROUND: Duration = Duration::from_millis(5);
 
-/// How often old registers are purged and refused rules retried.
+/// Registers whose time is over are forgotten, and rules tried again that the firewall did not take.
 const TIDY: Duration = Duration::from_secs(1);
 
-/// Rules processed per hold of the lock.
+/// How many rules are looked at before others get their turn.
 const CHUNK: usize = 256;
 
 pub(super) fn start(
     engine: Arc<Engine>,
     stop: Arc<AtomicBool>,
 ) -> io::Result<thread::JoinHandle<()>> {
-    // Subscribe before the scan, so that no change is missed.
+    // Before the first look, so that nothing falls in between.
     let shown = engine.firewall.subscribe(QUEUE);
     let hidden = engine.firewall.subscribe_hidden(QUEUE);
-    // Scan before connecting to peers, so that existing rules are shared.
+    // Before the first peer is talked to, so that it is told of all that is there.
     engine.take_stock();
     thread::Builder::new()
         .name("couic-peering".to_owned())
-        .spawn(move || follow(&engine, [&shown, &hidden], &stop))
+        .spawn(move || run(&engine, [&shown, &hidden], &stop))
 }
 
-fn follow(engine: &Engine, [shown, hidden]: [&Subscription; 2], stop: &AtomicBool) {
+fn run(engine: &Engine, [shown, hidden]: [&Subscription; 2], stop: &AtomicBool) {
     let mut tidied = Instant::now();
     while !stop.load(Ordering::Acquire) {
         let first = shown.recv_timeout(IDLE);
@@ -65,7 +65,7 @@ fn follow(engine: &Engine, [shown, hidden]: [&Subscription; 2], stop: &AtomicBoo
 }
 
 impl Engine {
-    /// Absorbs the rules that events refer to.
+    /// Looks at the rules that events are about.
     fn hear(&self, received: &[Received]) {
         if received.iter().any(|r| r.missed > 0) {
             tracing::debug!("peering missed events: looking at all rules");
@@ -92,12 +92,11 @@ impl Engine {
         }
     }
 
-    /// Registers the existing rules, before connecting to peers, with their creation time: later writes of other nodes
-    /// win.
+    /// Registers the rules that are there before the first exchange with their age: what other nodes did since wins.
     pub(super) fn take_stock(&self) {
         self.walk_rules(|state, key, held, creation| {
             let Some(held) = held.first() else { return };
-            let says = Says::Live {
+            let says = RecordState::Live {
                 tag: held.tag.clone(),
                 until: milliseconds(held.expiration),
             };
@@ -110,7 +109,7 @@ impl Engine {
         });
     }
 
-    fn walk_rules(&self, mut each: impl FnMut(&mut State, RuleKey, &[Claim], u64)) {
+    fn walk_rules(&self, mut each: impl FnMut(&mut SharedRules, RuleKey, &[Claim], u64)) {
         for policy in Policy::ALL {
             let mut after = None;
             loop {
@@ -125,7 +124,7 @@ impl Engine {
         }
     }
 
-    /// Absorbs every rule, and every register that should be in force.
+    /// Looks at every rule, and at every register that should be one.
     pub fn look_at_everything(&self) {
         let mut keys = Vec::new();
         self.walk_rules(|_, key, held, _| {
@@ -149,7 +148,7 @@ impl Engine {
         }
     }
 
-    /// Periodic maintenance.
+    /// What is to be done now and then.
     pub(super) fn tidy(&self) {
         let now = self.now();
         while self.locked().replica.bury(now.wall, CHUNK) == CHUNK {}

@@ -1,7 +1,7 @@
 //! How records lie in a file.
 //!
-//! A file begins with a header that names the format. Behind it lie frames: a mark, a length, a checksum, a payload. The
-//! checksum is a CRC-32 of length and payload that starts with the salt of the file's name.
+//! A file begins with a header that names the format. Behind it lie frames: a mark, a length, a checksum, a payload.
+//! The checksum is a CRC-32 of length and payload that starts with the salt of the file's name.
 
 use crate::window::Window;
 

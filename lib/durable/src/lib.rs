@@ -1,7 +1,7 @@
 //! Append logs on disk: what the journal of rules, the notification spools and the ledger of couic-report share.
 //!
-//! A log is a [`Folder`] of numbered files. A [`Segment`] takes frames; a snapshot ([`Folder::write_snapshot`]) replaces
-//! the segments before it. Records, and what becomes of them, are the caller's.
+//! A log is a [`Folder`] of numbered files. A [`Segment`] takes frames; a snapshot ([`Folder::write_snapshot`])
+//! replaces the segments before it. Records, and what becomes of them, are the caller's.
 //!
 //! What holds:
 //! - A frame that is read back was written so, to this file: its checksum is salted with a random number of the file's
@@ -10,8 +10,8 @@
 //!   [`Scanned`] says what was lost, once for each file; [`Folder::retire`] keeps a damaged file under another name.
 //! - A segment or a snapshot is whole under its name or not there. [`Segment::begin`] and [`Folder::write_snapshot`]
 //!   return when the name is on the disk.
-//! - After a failed write or sync a segment is never appended to again ([`Segment::abandon`]): the kernel forgets what it
-//!   could not write.
+//! - After a failed write or sync a segment is never appended to again ([`Segment::abandon`]): the kernel forgets
+//!   what it could not write.
 //! - A failing disk is reported at once and then once a minute ([`Alarm`]), and tried again ([`Pause`]).
 //!
 //! ```

@@ -94,8 +94,8 @@ impl Segment {
         self.handle.sync()
     }
 
-    /// Ends a segment whose last write or sync failed, and cuts it back to its first `bytes`, as far as the disk allows.
-    /// Returns whether it was.
+    /// Ends a segment whose last write or sync failed, and cuts it back to its first `bytes`, as far as the disk
+    /// allows. Returns whether it was.
     pub fn abandon(&mut self, bytes: u64) -> bool {
         self.is_abandoned = true;
         let is_cut = self.handle.file.set_len(bytes).is_ok();

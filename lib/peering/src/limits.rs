@@ -56,7 +56,7 @@ pub enum Refusal {
 }
 
 impl Limits {
-    /// Validates a rule to be added.
+    /// Checks a rule that is to be added.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -81,7 +81,7 @@ impl Limits {
         }
     }
 
-    /// Validates a register. Deletions are limited like additions, except for the tag, which is unknown.
+    /// Checks a register. A deletion takes nothing but what could be added; which tag the rule had is not known.
     ///
     /// # Errors
     /// [`Refusal`].

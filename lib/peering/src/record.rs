@@ -11,7 +11,7 @@ pub const NEVER: u64 = u64::MAX;
 /// The content of a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordState {
-    /// The rule exists.
+    /// There is such a rule.
     Live {
         /// Its label.
         tag: Option<Tag>,
@@ -27,10 +27,10 @@ pub enum RecordState {
 pub struct Record {
     /// Time and node of the write.
     pub stamp: Stamp,
-    /// The content.
+    /// What it says.
     pub state: RecordState,
-    /// Time until which a replaced write may still be in force on a node that has not received this one. If that is
-    /// after the expiration of the rule, the register is kept as a tombstone until then. 0 = none.
+    /// Until when a write that this one replaced could still be in force on a node that has not heard of this one.
+    /// Where that is later than the rule itself lasts, the register is kept as a tombstone until then. 0 = none.
     pub covers: u64,
 }
 

@@ -149,14 +149,14 @@ impl<L> Replica<L> {
             .map(|((leaf, cidr), slot)| (*leaf, *cidr, slot))
     }
 
-    /// Writes a register, now.
+    /// A write of this node, now.
     pub fn write(&mut self, key: RuleKey, state: RecordState, local: L, now: Moment) {
         let stamp = self.hlc.stamp(now);
         self.write_stamped(key, state, local, stamp);
     }
 
-    /// Writes a register with an earlier time (Unix milliseconds), for rules older than the replica. Does nothing if
-    /// the register exists.
+    /// A write of this node at an earlier time, Unix milliseconds: of what was there before the replica. Does nothing
+    /// where there is a register already.
     pub fn write_past(&mut self, key: RuleKey, state: RecordState, local: L, ms: u64) {
         if self.get(key).is_none() {
             let node = self.node();

@@ -1,13 +1,13 @@
-//! Nodes that are killed and restarted from their journal.
+//! Nodes that are killed and started again with what their journal has.
 
 use std::{mem, path::Path};
 
-use couic_peering::RecordState as Says;
+use couic_peering::RecordState;
 
 use super::*;
 use couic_firewall::journal::{Journal, Recovered, Rows};
 
-/// Starts a node with its state in this directory. `spoil` may modify the recovered state.
+/// A node with its state in this directory, as a start leaves it. `spoil` may change what was recovered.
 fn start(dir: &Path, peer: &str, capacity: Capacity, spoil: impl Fn(&mut Recovered)) -> Node {
     let (journal, mut recovered) = Journal::open(&dir.join("state")).unwrap();
     spoil(&mut recovered);
@@ -24,7 +24,7 @@ fn plainly(dir: &Path, peer: &str) -> Node {
     start(dir, peer, ROOM, |_| {})
 }
 
-/// Like kill -9: nothing is closed, synced or sent.
+/// As kill -9 leaves it: nothing is closed, synced or told.
 fn kill(node: Node) {
     mem::forget(node);
 }
@@ -68,7 +68,7 @@ fn a_killed_node_has_the_registers_that_it_had() {
         assert_eq!((root(&a), a.rules(Policy::Drop)), (digest, rules.clone()));
         assert_eq!(a.held(1_001)[0].owner, Owner::Peer(name("b")));
     }
-    // Holders are restored, so nothing looks like a local change.
+    // And it knows what is whose, so that nothing of this looks like news.
     a.engine.look_at_everything();
     assert_eq!((root(&a), root(&b)), (digest, digest));
 }
@@ -82,7 +82,7 @@ fn what_was_deleted_before_the_kill_does_not_come_back() {
     nodes[1].add(Policy::Drop, 2, "", 0);
     level(&nodes);
     let [a, b] = nodes;
-    // One deletion that became a register, and one that did not in time.
+    // One that became a register, and one for which there was no time.
     a.delete(Policy::Drop, 1).unwrap();
     apply(&a, Job::Remove(cidr(2), None));
     apply(&a, Job::Add(rule(3, "late", 0), None));
@@ -102,7 +102,7 @@ fn a_kill_between_register_and_rule_turns_nothing_round() {
     a.add(Policy::Drop, 1, "old", 0);
     a.add(Policy::Drop, 2, "old", 0);
     kill(a);
-    // Just received from a peer: a deletion, and a rule with another tag, neither enforced yet.
+    // What came from a peer just before: a deletion, and a rule with another tag, both without their effect.
     let a = start(dir.path(), "b", ROOM, |recovered| {
         let mut one = |n, state| {
             let saved = recovered
@@ -112,11 +112,11 @@ fn a_kill_between_register_and_rule_turns_nothing_round() {
             saved.register.record.stamp.time += 1;
             saved.register.record.state = state;
         };
-        one(1, Says::Deleted);
+        one(1, RecordState::Deleted);
         let tag = Tag::parse("new").unwrap();
         one(
             2,
-            Says::Live {
+            RecordState::Live {
                 tag,
                 until: couic_peering::NEVER,
             },
@@ -139,7 +139,7 @@ fn a_rule_that_is_missing_or_does_not_fit_is_no_deletion() {
     level(&nodes);
     let [a, b] = nodes;
     kill(a);
-    // A flipped bit destroyed the claims of a rule.
+    // A flipped bit hit the claims on a rule.
     let a = start(dir.path(), "b", ROOM, |recovered| {
         recovered
             .claims
@@ -167,7 +167,7 @@ fn a_rule_that_is_missing_or_does_not_fit_is_no_deletion() {
     level(&nodes);
     assert_eq!(a.rules(Policy::Drop).len(), 1);
     assert_eq!(b.rules(Policy::Drop).len(), 3, "none was told as deleted");
-    // A rule kept for lack of room is enforced once there is room, and all nodes agree.
+    // What is kept comes in force when there is room, and is what all have agreed on.
     let there = a.rules(Policy::Drop)[0].0;
     b.firewall
         .apply(Policy::Drop, vec![Job::Remove(there, None)], &client());
@@ -183,7 +183,7 @@ fn a_rule_that_is_missing_or_does_not_fit_is_no_deletion() {
     );
 }
 
-/// Adds and deletions on two nodes, one of which is repeatedly killed at random points.
+/// Adds and deletions on two nodes, one of which is killed again and again at any point between them.
 #[test]
 fn nothing_is_lost_or_turned_round_by_kills() {
     let seed = fastrand::u64(..);
@@ -196,7 +196,7 @@ fn nothing_is_lost_or_turned_round_by_kills() {
         let mut wanted = std::collections::BTreeMap::new();
         for step in 0..60 {
             let n = chance.u32(..12);
-            // Writers have seen all earlier writes, so the order is defined.
+            // Whoever writes has heard of what came before, so that the order is plain.
             level(&nodes);
             let node = &nodes[chance.usize(..2)];
             let tag = format!("t{step}");
@@ -207,7 +207,7 @@ fn nothing_is_lost_or_turned_round_by_kills() {
                 wanted.insert(cidr(n), Tag::parse(&tag).unwrap());
                 Job::Add(rule(n, &tag, 0), None)
             };
-            // A deletion removes the API's claim first, then the peers'.
+            // A deletion takes the API's claim first, then the peers'.
             let times = if matches!(job, Job::Remove(..)) { 2 } else { 1 };
             (0..times).for_each(|_| apply(node, job.clone()));
             let is_seen = chance.bool();

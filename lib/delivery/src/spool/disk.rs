@@ -41,6 +41,8 @@ pub(super) struct Disk {
     next_index: u64,
     next_seq: u64,
     counters: [u64; COUNTERS],
+    /// A damaged segment was found at the start, and its events do not stand elsewhere yet.
+    has_damage: bool,
 }
 
 impl Disk {
@@ -55,6 +57,7 @@ impl Disk {
             next_index: loaded.next_index,
             next_seq: loaded.next_seq,
             counters: loaded.counters,
+            has_damage: loaded.segments.iter().any(|segment| segment.is_damaged),
         };
         for (seq, event) in loaded.events {
             disk.live_bytes += cost(event.payload.len());
@@ -238,8 +241,8 @@ impl Disk {
 
     /// Removes what is not needed any more. Errors wait for the next time: an old segment only costs room.
     pub(super) fn tidy(&mut self) {
-        // The last one stays: it knows the counters and the next number. Unless it is damaged, and may not.
-        while self.segments.len() > 1 && !self.segments.back().is_some_and(|last| last.is_damaged) {
+        // The last one stays: it knows the counters and the next number. One that is damaged may not.
+        while self.segments.len() > 1 && !self.has_damage {
             let Some(oldest) = self.segments.front() else {
                 break;
             };
@@ -254,7 +257,7 @@ impl Disk {
     /// Whether dead events take more room than live ones, beyond some slack, or a damaged segment is to be replaced.
     pub(super) fn must_compact(&self) -> bool {
         let is_wasteful = self.bytes() > 2 * self.live_bytes + 4 * self.segment_bytes;
-        is_wasteful || self.segments.iter().any(|segment| segment.is_damaged)
+        is_wasteful || self.has_damage
     }
 
     /// Copies everything live into new segments, then removes the old ones.
@@ -276,6 +279,7 @@ impl Disk {
         batch.absorb(Op::Counter { slot: 0, value });
         self.current = None;
         self.commit(&batch)?;
+        self.has_damage = false;
         self.tidy();
         self.folder.sync()
     }

@@ -5,8 +5,8 @@
 //!   needs to know that an event is on disk awaits [`Spool::durable`].
 //! - **At least once**: after a crash at any moment, every event that was reported durable and is not acknowledged is
 //!   there again. An acknowledgement may be lost with its last group: then the event comes twice.
-//! - **Torn tails are left out** at every byte offset, damage in the middle costs the records hit and no others, both are
-//!   counted ([`Recovery`]). Payloads cannot forge records: files and frames are those of `couic_durable`.
+//! - **Torn tails are left out** at every byte offset, damage in the middle costs the records hit and no others, both
+//!   are counted ([`Recovery`]). Payloads cannot forge records: files and frames are those of `couic_durable`.
 //! - **A full or broken disk** means memory only and an alarm ([`SpoolStatus::alarm`]). Writing is tried again every
 //!   few seconds, and then catches up.
 //! - **Bounded**: by what its owner leaves unacknowledged; the folder takes at most twice that and some segments.

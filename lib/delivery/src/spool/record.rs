@@ -38,8 +38,8 @@ pub(super) enum Record<'a> {
     Progress { seq: u64, done: u64 },
     /// The owner's counter in this slot has this value.
     Counter { slot: u64, value: u64 },
-    /// The first of a segment, all that must survive the removal of those before it: the lowest number that none of them
-    /// has used, and the counters.
+    /// The first of a segment, all that must survive the removal of those before it: the lowest number that none of
+    /// them has used, and the counters.
     Start {
         next_seq: u64,
         counters: [u64; COUNTERS],

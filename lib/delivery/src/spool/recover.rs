@@ -1,7 +1,7 @@
 //! Reading a spool back after a crash.
 //!
-//! What proves itself by its checksum counts, what does not is lost and counted in bytes. A damaged segment is logged with
-//! what was lost, and set aside once its events stand elsewhere.
+//! What proves itself by its checksum counts, what does not is lost and counted in bytes. A damaged segment is logged
+//! with what was lost, and set aside once its events stand elsewhere.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

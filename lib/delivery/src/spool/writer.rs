@@ -1,7 +1,7 @@
 //! The one thread that touches the disk.
 //!
-//! While it waits for one fsync, further changes pile up; the next fsync takes them all (group commit). On error it keeps
-//! them in memory, raises the alarm and tries again: only callers that ask for it wait.
+//! While it waits for one fsync, further changes pile up; the next fsync takes them all (group commit). On error it
+//! keeps them in memory, raises the alarm and tries again: only callers that ask for it wait.
 
 use std::{io, sync::Arc, time::Instant};
 

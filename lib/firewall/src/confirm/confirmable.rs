@@ -289,9 +289,3 @@ fn chained(base: &HashMap<Key, Option<Change>>, changes: Vec<Change>) -> Vec<Cha
         .filter_map(|key| latest.remove(&key))
         .collect()
 }
-
-impl From<io::Error> for ConfirmError {
-    fn from(error: io::Error) -> Self {
-        Self::Disk(error)
-    }
-}

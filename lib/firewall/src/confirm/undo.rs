@@ -1,4 +1,4 @@
-//! Undoing a change: claims by compare and set, sets all together, then their files.
+//! Undoing a change: claims by compare and set; for sets see `undo_sets`.
 
 use std::{
     collections::BTreeSet,
@@ -6,17 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_common::{Cidr, ClientName, ConfirmId, Metadata, Policy, RevertedChange, SetName};
+use couic_common::{ClientName, ConfirmId, Metadata, RevertedChange};
 
 use super::{
-    Change, ConfirmError, ConfirmState, Confirmations, FileChange, REMEMBERED, SetChange,
+    Change, ConfirmError, ConfirmState, Confirmations, REMEMBERED,
     change::Key,
     pending::{Changes, Pending, Stage},
     record::Head,
 };
-use crate::rules::{
-    Actor, ClaimSwap, Origin, SetCatalog, SetEntries, SetError, Swapped, parse_set,
-};
+use crate::rules::{Actor, ClaimSwap, Origin, Swapped};
 
 /// Between two attempts to undo a change.
 pub(super) const AGAIN: Duration = Duration::from_secs(5);
@@ -26,20 +24,20 @@ const NAMED: usize = 20;
 
 /// What became of each thing.
 #[derive(Debug, Default)]
-struct Outcome {
+pub(super) struct Outcome {
     restored: u64,
     /// Changed again afterwards, so left alone.
-    moved: Vec<Key>,
+    pub(super) moved: Vec<Key>,
     /// Why some could not be put back.
     failed: Vec<String>,
 }
 
 impl Outcome {
-    fn done(&mut self) {
+    pub(super) fn done(&mut self) {
         self.restored += 1;
     }
 
-    fn failed(&mut self, what: impl std::fmt::Display, why: impl std::fmt::Display) {
+    pub(super) fn failed(&mut self, what: impl std::fmt::Display, why: impl std::fmt::Display) {
         self.failed.push(format!("{what}: {why}"));
     }
 }
@@ -115,114 +113,6 @@ impl Confirmations {
                 Swapped::Refused(error) => outcome.failed(key.name(), error),
             }
         }
-    }
-
-    /// Restores what is in force, all of it or nothing, then the files. If it fails halfway, the next attempt goes on
-    /// from there.
-    fn undo_sets(&self, head: &Head, changes: &[Change], outcome: &mut Outcome) {
-        if !changes
-            .iter()
-            .any(|change| !matches!(change, Change::Claim(_)))
-        {
-            return;
-        }
-        let _turn = self.sets.turn();
-        let before = self.firewall.sets_in_force();
-        let in_force = undone(before.clone(), changes, outcome);
-        if in_force != before
-            && let Err(error) = self
-                .firewall
-                .replace_sets(&SetCatalog::of(in_force.clone()))
-        {
-            return outcome.failed("the rules of sets", error);
-        }
-        self.rules_are(&in_force);
-        for change in changes {
-            self.undo_file_of(head, change, &in_force, outcome);
-        }
-    }
-
-    fn undo_file_of(
-        &self,
-        head: &Head,
-        change: &Change,
-        in_force: &SetEntries,
-        outcome: &mut Outcome,
-    ) {
-        let key = change.key();
-        match change {
-            Change::Claim(_) => {}
-            Change::File(file) => match self.undo_file(file) {
-                Ok(true) => outcome.done(),
-                Ok(false) => {
-                    outcome.moved.push(key);
-                    self.watch(head, (file.policy, &file.set), in_force);
-                }
-                Err(error) => outcome.failed(key.name(), error),
-            },
-            Change::Set(set) => match self.undo_reload_of(set) {
-                Ok(is_restored) => {
-                    if !outcome.moved.contains(&key) {
-                        outcome.done();
-                    }
-                    if !is_restored && self.watch(head, (set.policy, &set.set), in_force) {
-                        let file = Key::File(set.policy, set.set.clone());
-                        outcome.moved.push(file);
-                    }
-                }
-                Err(error) => outcome.failed(key.name(), error),
-            },
-        }
-    }
-
-    /// Restores the text of a set's file. False if it was changed meanwhile.
-    fn undo_file(&self, change: &FileChange) -> Result<bool, SetError> {
-        let FileChange {
-            policy,
-            set,
-            before,
-            after,
-        } = change;
-        let found = self.sets.raw(*policy, set)?;
-        let (before, after) = (
-            before.as_ref().map(String::as_bytes),
-            after.as_ref().map(String::as_bytes),
-        );
-        if found.as_deref() == before {
-            return Ok(true);
-        }
-        // The same entries in another form: undoing a reload wrote them.
-        let same = |found: &[u8]| before.is_some_and(|before| same_entries(found, before));
-        if found.as_deref() != after && !found.as_deref().is_some_and(same) {
-            return Ok(false);
-        }
-        self.sets.put_back(*policy, set, before)?;
-        Ok(true)
-    }
-
-    /// Makes the file of a set whose reload is undone say what was in force before. False if the file was changed
-    /// after that reload.
-    fn undo_reload_of(&self, change: &SetChange) -> Result<bool, SetError> {
-        let SetChange {
-            policy,
-            set,
-            before,
-            after,
-        } = change;
-        let found = self.sets.raw(*policy, set)?;
-        let says = found.as_deref().map_or(Ok(Vec::new()), parse_set);
-        match says {
-            Ok(says) if says == *before => return Ok(true),
-            Ok(says) if says == *after => {}
-            _ => return Ok(false),
-        }
-        if before.is_empty() {
-            self.sets.set_aside(*policy, set)?;
-        } else {
-            let text = crate::rules::SetStore::text_of(before);
-            self.sets.put_back(*policy, set, Some(text.as_bytes()))?;
-        }
-        Ok(true)
     }
 
     /// Hands changes over to later unconfirmed changes that began where this one ended: undoing those leads back to
@@ -389,58 +279,4 @@ fn origin(client: &ClientName, head: &Head) -> Origin {
             extra: None,
         })),
     }
-}
-
-/// What sets claim once these changes are undone, as far as there was no other change in between.
-fn undone(mut in_force: SetEntries, changes: &[Change], outcome: &mut Outcome) -> SetEntries {
-    for change in changes {
-        match change {
-            Change::Claim(_) => {}
-            Change::Set(set) => {
-                let key = (set.policy, set.set.clone());
-                if !put(&mut in_force, key, &set.after, &set.before) {
-                    outcome.moved.push(change.key());
-                }
-            }
-            Change::File(file) => {
-                let (after, before) = (file.after.as_deref(), file.before.as_deref());
-                if let (Some(after), Some(before)) = (entries(after), entries(before)) {
-                    // Where the rules do not follow the file, they have not followed this change.
-                    put(
-                        &mut in_force,
-                        (file.policy, file.set.clone()),
-                        &after,
-                        &before,
-                    );
-                }
-            }
-        }
-    }
-    in_force
-}
-
-/// Puts `before` in place of `after`. False if the set has other entries.
-fn put(sets: &mut SetEntries, key: (Policy, SetName), after: &[Cidr], before: &[Cidr]) -> bool {
-    let stands = sets.get(&key).map_or(&[][..], Vec::as_slice);
-    if stands == before {
-        return true;
-    }
-    if stands != after {
-        return false;
-    }
-    if before.is_empty() {
-        sets.remove(&key);
-    } else {
-        sets.insert(key, before.to_vec());
-    }
-    true
-}
-
-/// The entries of a file's text; none if there is no file. None on a bad line.
-fn entries(text: Option<&str>) -> Option<Vec<Cidr>> {
-    text.map_or(Some(Vec::new()), |text| parse_set(text.as_bytes()).ok())
-}
-
-fn same_entries(one: &[u8], other: &[u8]) -> bool {
-    matches!((parse_set(one), parse_set(other)), (Ok(a), Ok(b)) if a == b)
 }

@@ -15,6 +15,7 @@ use couic_common::{Cidr, Health, Policy, SetName};
 
 use super::{
     ConfirmState, Confirmations, DIR,
+    orphan::{FileState, OrphanFile},
     pending::Pending,
     record::{Head, Record},
     undo::AGAIN,
@@ -24,56 +25,6 @@ use couic_files::ensure_dir;
 
 /// How the names of records end that cannot be read.
 pub(super) const DAMAGED: &str = "damaged";
-
-/// A set file that says something else than the rules.
-#[derive(Debug)]
-pub(super) struct OrphanFile {
-    policy: Policy,
-    set: SetName,
-    /// Which change left it alone.
-    of: Head,
-    /// What is in force of it.
-    rules: Vec<Cidr>,
-    says: Says,
-}
-
-/// How a set file compares with the rules in force.
-#[derive(Debug, PartialEq, Eq)]
-enum Says {
-    TheSame,
-    SomethingElse,
-    /// It cannot be put in force either: why.
-    Nothing(String),
-}
-
-impl OrphanFile {
-    fn is(&self, policy: Policy, set: &SetName) -> bool {
-        (self.policy, &self.set) == (policy, set)
-    }
-
-    fn text(&self) -> String {
-        let Self {
-            policy,
-            set,
-            of,
-            says,
-            ..
-        } = self;
-        let (id, client, summary) = (of.id, &of.client, &of.summary);
-        let then = match says {
-            Says::Nothing(why) => format!("the next reload will refuse it: {why}"),
-            _ if self.rules.is_empty() => format!(
-                "the next reload or start will follow it. To follow it now: couicctl sets reload. To stay without: couicctl sets delete {policy} {set}"
-            ),
-            _ => format!(
-                "the next reload or start will follow it. To follow it now: couicctl sets reload. To keep the rules: couicctl sets update {policy} {set}, with what couicctl {policy} list -t {set}.couic -q shows"
-            ),
-        };
-        format!(
-            "sets/{policy}/{set}.couic is NOT in force: it was changed before {client}'s change {id} ({summary}) was undone, so it was left alone; {then}"
-        )
-    }
-}
 
 /// A record that cannot be read.
 #[derive(Debug)]
@@ -138,7 +89,7 @@ impl Confirmations {
         state.orphans.retain_mut(|orphan| {
             let OrphanFile { policy, set, .. } = orphan;
             let says = self.says(*policy, set, &orphan.rules);
-            if says == Says::TheSame {
+            if says == FileState::Loaded {
                 tracing::info!("sets/{policy}/{set}.couic says what is in force again");
                 return false;
             }
@@ -148,16 +99,16 @@ impl Confirmations {
     }
 
     /// How a set's file compares with these rules.
-    fn says(&self, policy: Policy, set: &SetName, rules: &[Cidr]) -> Says {
+    fn says(&self, policy: Policy, set: &SetName, rules: &[Cidr]) -> FileState {
         let entries = match self.sets.read(policy, set) {
             Err(SetError::NotFound { .. }) => Vec::new(),
-            Err(error) => return Says::Nothing(error.to_string()),
+            Err(error) => return FileState::Invalid(error.to_string()),
             Ok(entries) => entries,
         };
         if entries == rules {
-            Says::TheSame
+            FileState::Loaded
         } else {
-            Says::SomethingElse
+            FileState::Differs
         }
     }
 
@@ -181,7 +132,7 @@ impl Confirmations {
             .orphans
             .iter_mut()
             .find(|orphan| orphan.is(policy, set));
-        if says == Says::TheSame {
+        if says == FileState::Loaded {
             state.orphans.retain(|orphan| !orphan.is(policy, set));
             return false;
         }

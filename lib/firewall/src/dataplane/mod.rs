@@ -15,6 +15,7 @@ mod filter6;
 mod hosts4;
 mod inspect;
 pub mod link;
+mod maps;
 mod memory;
 mod plane;
 mod prefilter4;

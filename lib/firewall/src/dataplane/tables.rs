@@ -81,7 +81,7 @@ impl TablePlane {
     /// What the program answers for a source, computed by the same lookup on the same memory: a verdict code, see
     /// `couic_ebpf::layout`.
     #[must_use]
-    pub fn judge(&self, source: IpAddr) -> u32 {
+    pub fn verdict(&self, source: IpAddr) -> u32 {
         use couic_ebpf::{layout::CODE_PASS, lookup};
         if lookup::is_open(&self.store) {
             return CODE_PASS;

@@ -14,9 +14,9 @@
 //! - Memory is bounded if callers that append check [`Journal::is_behind`]: records wait for one `commit`, and not at
 //!   all while the disk takes nothing.
 //!
-//! An owner of records appends one under the lock that guards its data, commits after releasing that lock, and lists all
-//! that holds as [`Rows`]. Records are absolute, so those that stand in a snapshot and in the log behind
-//! it do no harm.
+//! An owner of records appends one under the lock that guards its data, commits after releasing that lock, and lists
+//! all that holds as [`Rows`]. Records are absolute, so those that stand in a snapshot and in the log behind it do no
+//! harm.
 //!
 //! Why no embedded store, and why write(2) and not a mapped file: `docs/architecture.md`.
 
@@ -154,7 +154,8 @@ impl Journal {
     /// no error: see [`Journal::problems`].
     ///
     /// # Errors
-    /// [`StateError`] if another user could have written the files, or they may not be read: the operator has to decide.
+    /// [`StateError`] if another user could have written the files, or they may not be read: the operator has to
+    /// decide.
     pub fn open(dir: &Path) -> Result<(Self, Recovered), StateError> {
         let folder = Folder::new(dir, FORMAT);
         let (listing, trouble) = match folder.ensure().and_then(|()| folder.list()) {

@@ -210,7 +210,7 @@ impl Core {
         }
     }
 
-    /// Puts saved claims on a rule that has none but those of sets.
+    /// Restores saved claims on a rule that has none but those of sets.
     fn put_back(&mut self, key: RuleKey, saved: &[Claim], now: u64) -> Result<(), FirewallError> {
         let there = self.table(key.policy).claims(key.cidr);
         if there.shown().is_none() {

@@ -24,6 +24,8 @@ mod query;
 mod recorded;
 mod reload;
 mod selfcheck;
+mod set_error;
+mod set_load;
 mod setfile;
 mod sets;
 mod sets_undo;
@@ -49,8 +51,9 @@ pub use self::{
     recorded::ClaimChange,
     reload::{SetCatalog, SetChange},
     selfcheck::{SelfCheck, SelfChecked},
+    set_error::SetError,
     setfile::{BadLine, parse_set},
-    sets::{MAX_SET_FILE, SetError, SetStore},
+    sets::{MAX_SET_FILE, SetStore},
     sets_undo::SetEntries,
     swap::{ClaimSwap, Swapped},
     types::{Actor, Applied, EventKind, FirewallError, Job, Origin, RuleEvent},

@@ -43,9 +43,9 @@ impl SelfCheck {
             let mut looked = 0;
             while looked < RULES {
                 let after = &mut self.after[policy as usize];
-                let spell =
+                let compared =
                     firewall.change(|core, now| rules(core, policy, after, now, &mut found));
-                looked += spell;
+                looked += compared;
                 if after.is_none() {
                     break;
                 }

@@ -11,12 +11,12 @@ use std::{
     sync::Arc,
 };
 
-use couic_common::{Cidr, CidrError, Policy, SetName, SetProblem, SetSummary};
+use couic_common::{Cidr, Policy, SetName, SetSummary};
 use parking_lot::Mutex;
 use tempfile::NamedTempFile;
 
 use super::{
-    reload::{LoadedSet, SetCatalog},
+    set_error::SetError,
     setfile::{BadLine, parse_set, write_set},
 };
 use crate::dataplane::Limits;
@@ -27,83 +27,6 @@ pub const MAX_SET_FILE: u64 = 5 * 1024 * 1024;
 
 /// How the names of files begin that are not yet what they will be.
 const HALF_WRITTEN: &str = ".new-";
-
-/// Why a set cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum SetError {
-    /// There is such a set already.
-    #[error("the {policy} set {name} is there already")]
-    Exists {
-        /// Its policy.
-        policy: Policy,
-        /// Its name.
-        name: SetName,
-    },
-    /// There is no such set.
-    #[error("there is no {policy} set {name}")]
-    NotFound {
-        /// Its policy.
-        policy: Policy,
-        /// Its name.
-        name: SetName,
-    },
-    /// A line of the file is not a CIDR.
-    #[error("sets/{policy}/{file} line {line}: {text}: {problem}")]
-    BadLine {
-        /// The set's policy.
-        policy: Policy,
-        /// The file's name.
-        file: String,
-        /// Counted from 1.
-        line: u64,
-        /// What stands there.
-        text: String,
-        /// What is wrong with it.
-        problem: CidrError,
-    },
-    /// The file is, or would be, larger than [`MAX_SET_FILE`].
-    #[error(
-        "sets/{policy}/{file} would have {size} bytes, the limit is {MAX_SET_FILE}: split the set"
-    )]
-    TooLarge {
-        /// The set's policy.
-        policy: Policy,
-        /// The file's name.
-        file: String,
-        /// Bytes.
-        size: u64,
-    },
-    /// The file cannot be read: it belongs to another user, or is no regular file.
-    #[error("sets/{policy}/{file} cannot be read: {source}")]
-    Unreadable {
-        /// The set's policy.
-        policy: Policy,
-        /// The file's name.
-        file: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// With this set, those of its policy have more entries together than are worth comparing with the rules.
-    #[error(
-        "with sets/{policy}/{file} the {policy} sets have more than {most} entries together: take some out, or raise [limits] {policy}_entries and restart"
-    )]
-    TooMany {
-        /// The set's policy.
-        policy: Policy,
-        /// The file's name.
-        file: String,
-        /// How many there may be.
-        most: usize,
-    },
-    /// The disk failed.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
 
 /// The folders of set files.
 #[derive(Clone, Debug)]
@@ -154,7 +77,7 @@ impl SetStore {
     }
 
     /// What may be loaded into memory.
-    fn most(&self, policy: Policy) -> usize {
+    pub(super) fn most(&self, policy: Policy) -> usize {
         self.limits.of(policy).saturating_mul(4)
     }
 
@@ -341,89 +264,6 @@ impl SetStore {
             other => other.map_err(|source| SetError::Io { path, source }),
         }
     }
-
-    /// Every set that can be read, and what is wrong with the others: for the start, when a bad file must not keep
-    /// the good ones from working.
-    #[must_use]
-    pub fn load_lenient(&self) -> (SetCatalog, Vec<SetProblem>) {
-        let (mut sets, mut problems) = (Vec::new(), Vec::new());
-        for policy in Policy::ALL {
-            let names = self.names(policy).unwrap_or_else(|error| {
-                problems.push(problem(policy, String::new(), &error));
-                Vec::new()
-            });
-            let mut total = 0;
-            for name in names {
-                match self.read_bounded(policy, &name, &mut total) {
-                    Ok(entries) => sets.push(LoadedSet {
-                        policy,
-                        name,
-                        entries,
-                    }),
-                    Err(error) => problems.push(problem(policy, file_name(&name), &error)),
-                }
-            }
-        }
-        (SetCatalog(sets), problems)
-    }
-
-    /// Every set, or the first thing that is wrong: for a reload.
-    ///
-    /// # Errors
-    /// `BadLine`, `TooLarge`, `TooMany`, `Unreadable`, `Io`.
-    pub fn load_strict(&self) -> Result<SetCatalog, SetError> {
-        let mut sets = Vec::new();
-        for policy in Policy::ALL {
-            let mut total = 0;
-            for name in self.names(policy)? {
-                match self.read_bounded(policy, &name, &mut total) {
-                    Ok(entries) => sets.push(LoadedSet {
-                        policy,
-                        name,
-                        entries,
-                    }),
-                    // Deleted since its folder was read.
-                    Err(SetError::NotFound { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(SetCatalog(sets))
-    }
-
-    /// [`Self::read`], while all sets together are not too many. Counts those that are not.
-    fn read_bounded(
-        &self,
-        policy: Policy,
-        name: &SetName,
-        total: &mut usize,
-    ) -> Result<Vec<Cidr>, SetError> {
-        let entries = self.read(policy, name)?;
-        let (sum, most) = (*total + entries.len(), self.most(policy));
-        if sum > most {
-            let file = file_name(name);
-            return Err(SetError::TooMany { policy, file, most });
-        }
-        *total = sum;
-        Ok(entries)
-    }
-
-    /// The names of a policy's files, sorted. Files that are not called `NAME.couic` are ignored.
-    fn names(&self, policy: Policy) -> Result<Vec<SetName>, SetError> {
-        let folder = self.folder(policy);
-        let io_error = |source| SetError::Io {
-            path: folder.clone(),
-            source,
-        };
-        let mut names = Vec::new();
-        for file in fs::read_dir(&folder).map_err(io_error)? {
-            let file = file.map_err(io_error)?.file_name();
-            let name = file.to_str().and_then(|name| name.strip_suffix(".couic"));
-            names.extend(name.and_then(|name| name.parse::<SetName>().ok()));
-        }
-        names.sort_unstable();
-        Ok(names)
-    }
 }
 
 pub(super) fn file_name(name: &SetName) -> String {
@@ -439,19 +279,6 @@ fn check_size(policy: Policy, name: &SetName, size: u64) -> Result<(), SetError>
         file: file_name(name),
         size,
     })
-}
-
-fn problem(policy: Policy, file: String, error: &SetError) -> SetProblem {
-    let line = match error {
-        SetError::BadLine { line, .. } => Some(*line),
-        _ => None,
-    };
-    SetProblem {
-        policy,
-        file,
-        line,
-        message: error.to_string(),
-    }
 }
 
 fn make_dir(path: &Path) -> io::Result<()> {

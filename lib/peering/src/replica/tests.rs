@@ -43,7 +43,7 @@ fn the_last_write_wins_on_both_sides() {
         b.merge(drop_key(1), first.clone(), (), at(1_000)),
         Merge::Same
     );
-    // B's clock is late, but its deletion is later nevertheless.
+    // B's clock is late, and its deletion is later all the same.
     b.write(drop_key(1), RecordState::Deleted, (), at(900));
     assert_eq!(b.merge(drop_key(1), first, (), at(900)), Merge::Older);
     assert_eq!(
