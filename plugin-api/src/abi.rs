@@ -1,7 +1,7 @@
 //! The C ABI between a host and a plugin, major 1 minor 0: the Rust side of `include/couic_notifier.h`.
 //!
 //! No Rust type, allocation, future or runtime handle crosses it, so that plugins may be built by any toolchain. The
-//! head is frozen for ever; everything behind it only grows at its end. The header says who may call what when.
+//! head is frozen for ever; everything behind it only grows at its end. The header says which side may call what, and when.
 #![expect(
     missing_docs,
     reason = "the header documents the fields, and every name here is the name there"
@@ -133,7 +133,7 @@ pub struct Descriptor {
     pub destroy: Option<DestroyFn>,
 }
 
-// SAFETY: a descriptor is constant data: its pointers lead to literals and functions, and nobody writes through them.
+// SAFETY: a descriptor is constant data: its pointers lead to literals and functions, and nothing writes through them.
 unsafe impl Sync for Descriptor {}
 // SAFETY: as above.
 unsafe impl Send for Descriptor {}
@@ -220,7 +220,7 @@ impl Note {
     }
 }
 
-/// Fails the build where a field is not where the header has it. Pointers have 8 bytes: plugins are for 64-bit hosts.
+/// Fails the build if a field is not at the header's offset. Pointers have 8 bytes: plugins are for 64-bit hosts.
 macro_rules! layout {
     ($($type:ident = $size:literal { $($field:ident @ $offset:literal),+ $(,)? })+) => {
         const _: () = { $(

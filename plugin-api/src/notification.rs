@@ -17,7 +17,7 @@ pub struct Notification {
     pub id: Uuid,
     /// What happened.
     pub kind: Kind,
-    /// How bad it is. Where room runs out, the least severe goes first.
+    /// How bad it is. When room runs out, the least severe go first.
     pub severity: Severity,
     /// When it was made, in Unix seconds.
     pub created: u64,
@@ -92,7 +92,7 @@ pub struct Summary {
     /// The most frequent tags, the most frequent one first.
     #[serde(default)]
     pub top_tags: Vec<TagCount>,
-    /// The Couic instances that reported, where they have names.
+    /// The Couic instances that reported, if they have names.
     #[serde(default)]
     pub sources: Vec<String>,
 }

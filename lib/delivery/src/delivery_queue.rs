@@ -27,7 +27,7 @@ use crate::spool::{Durability, Recovered, Spool};
 use couic_common::{NotifierFailure, NotifierName, NotifierState};
 use couic_plugin_api::{Notification, Notifier, Severity};
 
-/// The spool's counters: notifications dropped and not told of yet, and until when to leave the other side alone.
+/// The spool's counters: notifications dropped and not reported yet, and the end of a wait that the other side asked for.
 const DROPPED: u64 = 0;
 const HOLD_UNTIL: u64 = 1;
 
@@ -37,7 +37,7 @@ pub(super) struct DeliveryQueue {
     pub(super) notifier: Arc<dyn Notifier>,
     pub(super) policy: Policy,
     pub(super) clock: Clock,
-    /// Rings when there is something new to do.
+    /// Notified when there is something new to do.
     pub(super) changed: Notify,
     pub(super) inner: Mutex<Inner>,
     pub(super) spool: Option<Spool>,

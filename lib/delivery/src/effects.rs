@@ -14,7 +14,7 @@ const MAX_SUSPECTS: u32 = 3;
 const RAISE_AFTER: u32 = 16;
 /// How long a notice waits for the queue to come down.
 const NOTICE_PATIENCE: Duration = Duration::from_secs(300);
-/// What a wait is cut to that no clock can hold.
+/// A longer wait is cut to this: no clock could hold some.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Worker {
@@ -57,7 +57,7 @@ impl Worker {
         }
     }
 
-    /// Once the queue has come down, or after some minutes, one notice tells what was dropped.
+    /// Once the queue has come down, or after some minutes, one notice reports what was dropped.
     fn report_dropped(&mut self) {
         let (unreported, pressed) = {
             let inner = self.queue.inner.lock();

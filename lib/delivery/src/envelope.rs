@@ -15,11 +15,11 @@ const REPORT_ROOM: usize = 192;
 const WAITING: u8 = 0;
 const DEAD: u8 = 1;
 
-/// A notification that will not be delivered, unless somebody replays it.
+/// A notification that will not be delivered, unless an operator replays it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Dead {
     pub(super) reason: String,
-    /// Absent where it cannot be read.
+    /// Absent if it cannot be read.
     pub(super) notification: Option<Notification>,
 }
 

@@ -11,7 +11,7 @@ pub struct Figure {
     pub counter: bool,
     /// A sentence about it.
     pub help: &'static str,
-    /// Its value; `None` where a notifier has none.
+    /// Its value; `None` if a notifier has none.
     pub value: fn(&NotifierInfo) -> Option<u64>,
 }
 

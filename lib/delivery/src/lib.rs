@@ -1,14 +1,14 @@
-//! Delivery: what a notifier must not have to care about.
+//! Delivery of notifications, at least once: everything that a notifier itself must not have to care about.
 //!
 //! A [`Notifier`] makes one attempt and says how it ended. The [`NotificationDispatcher`] makes of that:
 //! - **at least once per notifier**: what was accepted is delivered or ends as a dead letter with a reason, across
 //!   crash and restart. Every attempt carries the same id; duplicates happen only when the process dies between a
 //!   delivery and its acknowledgement;
 //! - **isolation**: one task, queue, pace and spool per notifier. Producers only hand over and never wait;
-//! - **order**: first in, first out, one in flight. What may pass (no connection, 5xx, 429) holds the head, what will
-//!   not removes only that message;
-//! - **bounds** by events, bytes and age ([`Policy`]): over 80 % neighbours are merged, full means that the oldest of
-//!   the least severe go, counted, and one notice tells how many;
+//! - **order**: first in, first out, one in flight. Failures that may pass (no connection, 5xx, 429) hold the head,
+//!   permanent ones remove only that message;
+//! - **bounds** by events, bytes and age ([`Policy`]): over 80 % neighbours are merged; a full queue sheds the oldest of
+//!   the least severe, counts them, and one notice says how many;
 //! - **manners**: full jitter between attempts, `Retry-After` never undercut (across a restart neither), a pace, parts
 //!   of bounded size, and no hammering on 401, 403, 404, 410.
 //!
@@ -59,9 +59,9 @@ pub struct Member {
     pub notifier: Arc<dyn Notifier>,
     /// Its limits.
     pub policy: Policy,
-    /// How it is run, where that is known.
+    /// How it is run, if that is known.
     pub about: Option<About>,
-    /// Why it has failed before its first attempt, if it has: nothing is tried before an operator says so.
+    /// Why it has failed before its first attempt, if it has: nothing is tried until an operator resumes or tests it.
     pub failed: Option<String>,
 }
 

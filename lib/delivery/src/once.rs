@@ -1,6 +1,6 @@
 //! Handing over what may have been handed over before: for producers with a journal of their own.
 //!
-//! Such a producer hands over, waits for the disk, and only then notes that it did. Where it dies in between, it comes
+//! Such a producer hands over, waits for the disk, and only then notes that it did. If it dies in between, it comes
 //! again with the same id after its restart.
 
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use couic_plugin_api::{Notification, NotifyError};
 impl NotificationDispatcher {
     /// As [`enqueue`](Self::enqueue), but members that hold this very id already, waiting or as a dead letter, do not
     /// take it again. Looks at all that waits: for few and precious notifications. Not for lists of reports, which are
-    /// taken under other ids where they are long.
+    /// taken under other ids if they are long.
     ///
     /// # Errors
     /// As `enqueue`.

@@ -70,7 +70,7 @@ impl AnyNotifier {
         }
     }
 
-    /// How its process is, where it has one.
+    /// How its process is, if it has one.
     #[must_use]
     pub fn state(&self) -> Option<PluginState> {
         match self {

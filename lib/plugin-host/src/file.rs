@@ -1,6 +1,6 @@
 //! A plugin file that was checked, as a sealed copy in memory.
 //!
-//! The copy is what gets mapped. So the file that was checked and the code that runs are the same, whoever replaces
+//! The copy is what gets mapped. So the file that was checked and the code that runs are the same, whatever replaces
 //! the file in between, and overwriting it in place cannot crash the process that has it mapped.
 
 use std::{
@@ -135,7 +135,7 @@ impl PluginFile {
     }
 }
 
-/// Opens without following a link out of the folder, and without waiting for whoever writes into a fifo.
+/// Opens without following a link out of the folder, and without waiting for the writer of a fifo.
 fn open(path: &Path) -> Result<(File, PathBuf), Reason> {
     let target = path.canonicalize().map_err(Reason::Read)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
@@ -221,7 +221,7 @@ fn seal(bytes: &[u8]) -> io::Result<OwnedFd> {
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
     // Low numbers are where a child gets its pipes.
     let fd = fcntl(&file, FcntlArg::F_DUPFD_CLOEXEC(16))?;
-    // SAFETY: fcntl has just made this descriptor, and nobody else knows it.
+    // SAFETY: fcntl has just made this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

@@ -21,7 +21,7 @@ use couic_plugin_api::{NotifyError, Plugin};
 pub struct NotifierConfig {
     /// The name of a file in the plugin folder or of a notifier that is built in, or an absolute path.
     pub plugin: String,
-    /// What operators call it; the name of the plugin where it is missing.
+    /// What operators call it; by default the name of the plugin.
     #[serde(default)]
     pub name: Option<String>,
     /// For the plugin. Contains secrets.

@@ -32,7 +32,7 @@ pub struct PluginStats {
     pub timeouts: u64,
     /// Panics that the plugin caught.
     pub panics: u64,
-    /// Completions that nobody waits for any more: second ones, or after the timeout.
+    /// Completions of attempts that are over: second ones, or after the timeout.
     pub late: u64,
     /// Completions of what was never asked.
     pub invented: u64,

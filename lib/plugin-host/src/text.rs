@@ -3,7 +3,7 @@
 /// Longest line that is kept.
 const LONGEST: usize = 1024;
 
-/// One line without control and bidirectional characters, cut where it is too long.
+/// One line without control and bidirectional characters, cut if it is too long.
 pub(crate) fn clean(text: &str) -> String {
     let mut line = String::with_capacity(text.len().min(LONGEST));
     for character in text.trim().chars() {

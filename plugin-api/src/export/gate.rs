@@ -21,7 +21,7 @@ pub enum Level {
     Warn = 2,
     /// Worth knowing.
     Info = 3,
-    /// For whoever hunts a bug.
+    /// For debugging.
     Debug = 4,
 }
 
@@ -93,7 +93,7 @@ impl Gate {
         }
     }
 
-    /// Runs `code` as code of this instance: what it logs, and where it panics, goes through this gate.
+    /// Runs `code` as code of this instance: its log lines and panics go through this gate.
     pub(super) fn enter<T>(&self, code: impl FnOnce() -> T) -> T {
         struct Leave(Option<Gate>);
         impl Drop for Leave {
@@ -108,7 +108,7 @@ impl Gate {
 
 /// Sends panics of instances to the host's log, with their place and without a backtrace, which costs 80 ms.
 ///
-/// A cdylib has a standard library of its own, so this touches nobody else's hook.
+/// A cdylib has a standard library of its own, so the host's hook is not touched.
 pub(super) fn hook_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

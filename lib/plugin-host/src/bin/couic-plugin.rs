@@ -1,4 +1,4 @@
-//! For those who write plugins: checks one as Couic would, and lets it deliver a sample, without a firewall.
+//! For authors of plugins: checks one as Couic would, and delivers a sample through it, without a firewall.
 
 use std::{env, path::PathBuf, process::ExitCode};
 

@@ -1,6 +1,6 @@
 //! The other end: the process of a plugin.
 //!
-//! It refuses to run with privileges, whoever started it. Its pipes are moved away from 0 and 1, so that a plugin that
+//! It refuses to run with privileges, whatever started it. Its pipes are moved away from 0 and 1, so that a plugin that
 //! prints cannot break the protocol: what it prints is logged. It ends when the parent is gone, whatever the plugin
 //! does meanwhile.
 
@@ -31,9 +31,9 @@ use couic_plugin_api::{NotifyError, outcome::Outcome};
 /// The hidden subcommand of a program that isolates.
 pub(super) const PLUGIN_HOST: &str = "plugin-host";
 
-/// Where this process was started to run an isolated plugin (by a [`ChildCommand`](super::ChildCommand)), or to start
-/// such processes (by a [`Spawner`](crate::Spawner)), does that, and tells with what to leave `main`. Call it first thing there: nothing may come before it, since this
-/// process has had its privileges taken and its memory limited.
+/// If this process was started to run an isolated plugin (by a [`ChildCommand`](super::ChildCommand)), or to start such
+/// processes (by a [`Spawner`](crate::Spawner)), does that, and returns the exit code for `main`. Call it before anything
+/// else there: this process has lost its privileges, and its memory is limited.
 #[must_use]
 pub fn run_if_child() -> Option<ExitCode> {
     if let Some(ended) = crate::spawner::run_if_spawner() {
@@ -77,14 +77,15 @@ fn prepare() -> io::Result<(OwnedFd, OwnedFd)> {
         // SAFETY: SIG_IGN is no function of ours.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
-    // SAFETY: takes no pointer. Nobody else who runs as the same user may look into this process.
+    // No other process of the same user may look into this one.
+    // SAFETY: takes no pointer.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
     let orders = fcntl(io::stdin(), FcntlArg::F_DUPFD_CLOEXEC(3))?;
     let answers = fcntl(io::stdout(), FcntlArg::F_DUPFD_CLOEXEC(3))?;
     let nothing = fs::File::open("/dev/null")?;
     nix::unistd::dup2_stdin(nothing)?;
     nix::unistd::dup2_stdout(io::stderr())?;
-    // SAFETY: fcntl has just made both, and nobody else knows them.
+    // SAFETY: fcntl has just made both, and nothing else owns them.
     unsafe { Ok((OwnedFd::from_raw_fd(orders), OwnedFd::from_raw_fd(answers))) }
 }
 

@@ -112,7 +112,7 @@ impl Order {
 /// Writes one frame.
 pub(super) async fn send(to: &mut (impl AsyncWrite + Unpin), body: &[u8]) -> io::Result<()> {
     let length = u32::try_from(body.len()).map_err(io::Error::other)?;
-    // One write where it fits into the pipe: the reader wakes up once.
+    // One write if it fits into the pipe: the reader wakes up once.
     let mut frame = Vec::with_capacity(4 + body.len());
     frame.extend(length.to_le_bytes());
     frame.extend(body);

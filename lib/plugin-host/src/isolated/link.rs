@@ -1,4 +1,4 @@
-//! What the notifier and the supervisor of its process share: who waits for what, and how the process is.
+//! What the notifier and the supervisor of its process share: pending attempts, and how the process is.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -86,7 +86,7 @@ impl Link {
         sum
     }
 
-    /// Sends a notification, unless there is nobody to send it to, or `limit` are under way.
+    /// Sends a notification, unless no process runs or `limit` attempts are under way.
     pub(super) fn begin(
         &self,
         limit: usize,
@@ -156,7 +156,7 @@ impl Link {
         inner.orders = Some(orders);
     }
 
-    /// The process is gone: whoever waits hears why.
+    /// The process is gone: pending attempts fail with the reason.
     pub(super) fn down(&self, reason: &str, restarts: bool) {
         let mut inner = self.lock();
         inner.orders = None;

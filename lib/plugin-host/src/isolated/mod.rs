@@ -6,17 +6,20 @@
 //! that was given up is ended and started again, after 1, 2, 4 … 60 seconds.
 
 mod child;
+mod command;
 mod frame;
 mod link;
+mod pipes;
 mod process;
 mod supervisor;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use child::run_if_child;
+pub(super) use command::child_command;
 pub use link::PluginState;
 pub use process::{ChildCommand, Isolation, RunAs};
-pub(super) use process::{child_command, describe, pidfd_of};
+pub(super) use process::{describe, pidfd_of};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,

@@ -1,19 +1,18 @@
-//! The process that a plugin gets for itself, and what is taken from it before it runs anything.
+//! The process that a plugin gets for itself: started by this one, or by a spawner.
 
 use std::{
     io,
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-        unix::process::{CommandExt, ExitStatusExt},
+        unix::process::ExitStatusExt,
     },
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::ExitStatus,
     time::Duration,
 };
 
-use super::child::PLUGIN_HOST;
+use super::command::{child_command, done};
 use crate::spawner::{self, Spawned, Spawner};
-use couic_privsep::{Sets, ThreadStep};
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::{Pid, geteuid},
@@ -53,11 +52,11 @@ impl ChildCommand {
     }
 }
 
-/// Whom plugins run as where this program is root. Anybody else cannot change that, and plugins run as what it is,
-/// without its capabilities.
+/// The user of plugins if this program is root. Otherwise plugins run as the user of the program, without its
+/// capabilities.
 ///
 /// That is judged at each start of a process. A program that gives up root while plugins run needs a [`Spawner`]: without,
-/// a plugin that runs as somebody else could not be ended any more, and would come back as another user.
+/// a plugin that runs as another user could not be ended any more, and would come back as the program's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunAs {
     /// User.
@@ -85,7 +84,7 @@ pub struct Isolation {
     pub run_as: RunAs,
     /// How many bytes of memory of its own it may have (`RLIMIT_DATA`).
     pub memory: u64,
-    /// Who starts the process, where this program cannot; it has its own command and users.
+    /// Starts the process if this program cannot; has a command and users of its own.
     pub spawner: Option<Spawner>,
 }
 
@@ -119,105 +118,6 @@ impl Isolation {
     }
 }
 
-/// How the process of a plugin is started; as `run_as` where this process may choose. It ends with `parent`, which is
-/// this process, where that has no threads: the kernel judges by the thread that started it.
-pub(crate) fn child_command(
-    program: &Path,
-    run_as: Option<RunAs>,
-    copy: BorrowedFd<'_>,
-    memory: u64,
-    parent: Option<u32>,
-) -> Command {
-    let mut command = Command::new(program);
-    command
-        .arg(PLUGIN_HOST)
-        .env_clear()
-        // One arena for each of dozens of threads would be address space for nothing.
-        .env("MALLOC_ARENA_MAX", "2")
-        .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
-    let copy = copy.as_raw_fd();
-    // SAFETY: what runs between fork and exec are plain system calls.
-    unsafe {
-        command.pre_exec(move || {
-            if let Some(run_as) = run_as {
-                become_user(run_as)?;
-            }
-            confine(copy, memory)?;
-            parent.map_or(Ok(()), end_with)
-        });
-    }
-    command
-}
-
-/// Not the command's own: that drops supplementary groups for root only, and a spawner may have become another.
-fn become_user(RunAs { uid, gid }: RunAs) -> io::Result<()> {
-    // SAFETY: there are no groups to read; the others take no pointer.
-    unsafe {
-        done(libc::setgroups(0, std::ptr::null()))?;
-        done(libc::setresgid(gid, gid, gid))?;
-        done(libc::setresuid(uid, uid, uid))
-    }
-}
-
-/// This process does not outlive `parent`. After the change of user, which would take this back.
-fn end_with(parent: u32) -> io::Result<()> {
-    // SAFETY: neither takes a pointer.
-    let orphaned = unsafe {
-        done(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
-        libc::getppid().cast_unsigned() != parent
-    };
-    if orphaned {
-        return Err(io::Error::from_raw_os_error(libc::ESRCH));
-    }
-    Ok(())
-}
-
-/// Runs in the child, after it has become the other user, before exec.
-fn confine(copy: RawFd, memory: u64) -> io::Result<()> {
-    let limits = [
-        (libc::RLIMIT_DATA, memory),
-        (libc::RLIMIT_CORE, 0),
-        (libc::RLIMIT_NOFILE, 256),
-    ];
-    for (resource, value) in limits {
-        let limit = libc::rlimit {
-            rlim_cur: value,
-            rlim_max: value,
-        };
-        // SAFETY: the limit is lent for the call.
-        done(unsafe { libc::setrlimit(resource, &raw const limit) })?;
-    }
-    // Of all sets. A service manager that hands capabilities to a user other than root makes them inheritable, and those
-    // outlive both the change of user and exec.
-    ThreadStep::sets(Sets::NONE).no_new_privs().here()?;
-    // Nothing of ours but the pipes and the copy. Before Linux 5.11 there is no such call: then what keeps our
-    // descriptors from it is that all of them are made close-on-exec.
-    // SAFETY: takes no pointer.
-    unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            3,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    // SAFETY: takes no pointer.
-    done(unsafe { libc::fcntl(copy, libc::F_SETFD, 0) })
-}
-
-fn done(result: libc::c_int) -> io::Result<()> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
-}
-
 /// A process that runs a plugin. It is ended when this is dropped.
 pub(super) struct Process {
     pub(super) stdin: Option<pipe::Sender>,
@@ -226,7 +126,7 @@ pub(super) struct Process {
     /// The number of the plugin's copy in it.
     pub(super) copy: RawFd,
     pub(super) pid: u32,
-    /// Readable once it has ended, and before it is reaped: until then its number is nobody else's.
+    /// Readable once it has ended, and before it is reaped: until then its number is not reused.
     pub(super) death: AsyncFd<OwnedFd>,
     parent: Parent,
 }
@@ -290,7 +190,7 @@ impl Process {
         match &self.parent {
             Parent::Ourselves(child) => {
                 if let Some(Ok(group)) = child.id().map(i32::try_from) {
-                    // Where it has ended in between, that is what was wanted.
+                    // On error it has ended in between.
                     let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
                 }
             }
@@ -328,7 +228,7 @@ pub(crate) fn pidfd_of(pid: u32) -> io::Result<OwnedFd> {
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
     done(fd)?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    // SAFETY: the kernel has just made this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

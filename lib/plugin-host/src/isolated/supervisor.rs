@@ -1,14 +1,8 @@
-//! Keeps the process of a plugin alive, and ends it where it is stuck.
+//! Keeps the process of a plugin alive: starts it again when it has ended, and ends it when it is stuck.
 
-use std::{
-    collections::VecDeque,
-    io,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
     net::unix::pipe,
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -16,8 +10,9 @@ use tokio::{
 };
 
 use super::{
-    frame::{self, Answer, Order, Start},
+    frame::{self, Answer, Start},
     link::{self, Link, Overdue, backoff},
+    pipes::{LastWords, listen, read, write},
     process::{Isolation, Process, describe},
 };
 use crate::{PluginFile, PluginInfo, PluginOptions, Reason, loaded::LogSink, text::clean};
@@ -60,11 +55,8 @@ struct Running {
     last_words: LastWords,
 }
 
-#[derive(Clone, Default)]
-struct LastWords(Arc<Mutex<String>>);
-
 impl Supervisor {
-    /// Runs until the notifier is dropped. `ready` hears how the first start went; where it failed, there is no other.
+    /// Runs until the notifier is dropped. `ready` gets the result of the first start; if that failed, there is no other.
     pub(super) async fn run(mut self, ready: oneshot::Sender<Result<PluginInfo, Reason>>) {
         let mut ready = Some(ready);
         let mut failures = 0;
@@ -151,7 +143,7 @@ impl Supervisor {
         Ok((info, running))
     }
 
-    /// Sends what the process needs; `None` where it ended instead of answering.
+    /// Sends what the process needs; `None` if it ended instead of answering.
     async fn introduce(
         &self,
         copy: i32,
@@ -257,52 +249,5 @@ impl Running {
         let _ = timeout(GOODBYE, self.process.death.readable()).await;
         self.process.kill();
         let _ = self.process.wait().await;
-    }
-}
-
-async fn write(mut stdin: pipe::Sender, mut orders: mpsc::UnboundedReceiver<Order>) {
-    while let Some(order) = orders.recv().await {
-        if frame::send(&mut stdin, &order.encode()).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn read(stdout: pipe::Receiver, answers: mpsc::Sender<io::Result<Answer>>) {
-    let mut stdout = BufReader::new(stdout);
-    while let Some(answer) = frame::receive_json(&mut stdout, frame::FROM_CHILD)
-        .await
-        .transpose()
-    {
-        let broken = answer.is_err();
-        if answers.send(answer).await.is_err() || broken {
-            return;
-        }
-    }
-}
-
-/// Logs what the process prints, line by line, and remembers the last one.
-async fn listen(stderr: impl AsyncRead + Unpin, last: LastWords, log: Arc<LogSink>) {
-    let mut stderr = BufReader::new(stderr);
-    let mut line = Vec::new();
-    // A line that does not end is taken in pieces.
-    while let Ok(1..) = (&mut stderr).take(4096).read_until(b'\n', &mut line).await {
-        let text = clean(&String::from_utf8_lossy(&line));
-        line.clear();
-        if !text.is_empty() {
-            log(3, &text);
-            *last.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
-        }
-    }
-}
-
-impl LastWords {
-    fn add_to(&self, text: String) -> String {
-        let words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if words.is_empty() {
-            text
-        } else {
-            format!("{text}; it said last: {words}")
-        }
     }
 }

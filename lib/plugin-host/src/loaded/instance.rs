@@ -96,7 +96,7 @@ impl Instance {
             .spawn(move || {
                 match create(file, own_process, &worker, &config) {
                     Ok(plugin) => serve(&plugin, ready, &inbox, &worker),
-                    // Nobody waits any more where it took too long: then this has been said already.
+                    // On error it took too long, and that was reported already.
                     Err(reason) => drop(ready.send(Err(reason))),
                 }
                 worker.unregister();
@@ -131,7 +131,7 @@ impl Instance {
     /// Destroys the instance and waits for its thread, but not longer than `wait`.
     pub(crate) async fn close(self, wait: Duration) {
         drop(self.commands);
-        // Where it takes longer, the thread is left to itself.
+        // If it takes longer, the thread is left to itself.
         let _ = timeout(wait, self.ended).await;
     }
 
@@ -175,7 +175,7 @@ fn gone() -> NotifyError {
 impl Flight {
     /// Asks the plugin to stop, and still waits for what it says.
     pub(crate) fn cancel(&self) {
-        // Where the thread is gone, so is what there was to cancel.
+        // On error the thread is gone, and with it what there was to cancel.
         let _ = self.commands.send(Command::Cancel(self.token));
     }
 

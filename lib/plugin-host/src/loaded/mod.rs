@@ -31,8 +31,8 @@ impl LoadedNotifier {
     /// Loads the plugin and creates an instance with `config`, which is JSON.
     ///
     /// # Errors
-    /// [`LoadError`] where the dynamic linker or the plugin refuses, where it takes longer than
-    /// [`PluginOptions::create_timeout`], or where it declares that it aborts on a panic.
+    /// [`LoadError`] if the dynamic linker or the plugin refuses, if it takes longer than
+    /// [`PluginOptions::create_timeout`], or if it declares that it aborts on a panic.
     pub async fn load(
         file: PluginFile,
         name: &str,

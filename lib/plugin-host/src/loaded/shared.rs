@@ -69,7 +69,7 @@ impl Shared {
         shared
     }
 
-    /// From now on its callbacks find nothing, and whoever still waits hears that it is gone.
+    /// From now on its callbacks find nothing, and pending attempts fail: it is gone.
     pub(super) fn unregister(&self) {
         let mut all = INSTANCES.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(all) = all.as_mut() {

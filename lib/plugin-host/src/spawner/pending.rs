@@ -43,7 +43,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// A new process, and who waits for it. On error the spawner is gone.
+    /// Registers a new process: its number, and what the start is answered through. On error the spawner is gone.
     pub(super) fn start(&mut self) -> io::Result<(u64, oneshot::Receiver<io::Result<Spawned>>)> {
         if self.closed {
             return Err(gone());
@@ -78,7 +78,7 @@ impl Pending {
         self.pinged.map_or(Duration::ZERO, |at| at.elapsed())
     }
 
-    /// Whoever waits hears that the spawner is gone.
+    /// The spawner is gone: every pending start and end fails.
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.starts.clear();

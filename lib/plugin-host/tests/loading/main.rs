@@ -11,6 +11,7 @@ mod authors;
 mod documentation;
 mod kit;
 mod opening;
+mod ownership;
 mod privileges;
 mod process;
 mod refused;
