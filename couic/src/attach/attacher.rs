@@ -24,11 +24,13 @@ use self::{
     launch::{choose_place, send_setup, spawn, start_request},
     reader::{AttacherState, Report, spawn_reader},
 };
+use couic_privsep::Channel;
+
 use super::{
     attachments::{InterfaceState, gone},
     lock::{AttacherLock, WorkLock},
     pins::Place,
-    wire::{Line, Message, Request},
+    wire::{Message, Request},
 };
 use couic_firewall::dataplane::XdpProgram;
 use couic_netlink as netlink;
@@ -44,7 +46,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The process, and its last report.
 pub struct Attacher {
-    line: Line,
+    line: Channel,
     child: Child,
     /// The IDs of the programs that it attaches.
     programs: Vec<u32>,

@@ -15,13 +15,15 @@ use std::{
 
 use nix::fcntl::{FcntlArg, fcntl};
 
+use couic_privsep::Channel;
+
 use super::{
     attachments::{Attachments, Event, How},
     kernel::Linux,
     pattern::Pattern,
     persistence::{Persistence, StoredLink},
     pins::{BPF_FS, Place, link_name},
-    wire::{Level, Line, Message, Request, Start},
+    wire::{Level, Message, Request, Start},
 };
 use couic_firewall::dataplane::{Hook, program_names};
 use couic_netlink::Changes;
@@ -56,7 +58,7 @@ fn run_child() -> io::Result<()> {
     let _ = nix::sys::prctl::set_name(c"couic-attacher");
     let line = fcntl(io::stdin(), FcntlArg::F_DUPFD_CLOEXEC(3))?;
     // SAFETY: fcntl has just created the descriptor, and nothing else owns it.
-    let line = Line::new(unsafe { OwnedFd::from_raw_fd(line) });
+    let line = Channel::new(unsafe { OwnedFd::from_raw_fd(line) });
     let null = std::fs::File::open("/dev/null")?;
     nix::unistd::dup2_stdin(null)?;
     match line.receive()? {
@@ -73,7 +75,7 @@ fn run_child() -> io::Result<()> {
 }
 
 struct AttacherProcess {
-    line: Line,
+    line: Channel,
     attachments: Attachments<Linux>,
     persistence: Persistence,
     /// Until the program is attached.
@@ -87,7 +89,7 @@ struct AttacherProcess {
 }
 
 impl AttacherProcess {
-    fn set_up(line: Line, start: &Start) -> io::Result<Self> {
+    fn set_up(line: Channel, start: &Start) -> io::Result<Self> {
         let (persistence, unsaved) = Persistence::open(start);
         let stored = persistence.links()?;
         let changes = Changes::subscribe()?;

@@ -16,8 +16,9 @@ use crate::attach::{
     lock::AttacherLock,
     pins::{Place, pin_dir},
     process::ROLE,
-    wire::{Line, Request, Start},
+    wire::{Request, Start},
 };
+use couic_privsep::Channel;
 
 /// Between two checks of all interfaces. Netlink notifies of new and removed ones at once.
 const CHECK_PERIOD: Duration = Duration::from_secs(60);
@@ -55,7 +56,7 @@ pub(super) fn start_request(setup: &Setup, place: Place) -> Start {
 
 /// Sends everything that the attacher needs but the programs.
 pub(super) fn send_setup(
-    line: &Line,
+    line: &Channel,
     start: Start,
     attacher_lock: &AttacherLock,
     stored: Vec<(String, OwnedFd)>,
@@ -69,8 +70,8 @@ pub(super) fn send_setup(
 }
 
 /// Executes this program again, even if its file was replaced since the start.
-pub(super) fn spawn() -> io::Result<(Line, Child)> {
-    let (line, theirs) = Line::pair()?;
+pub(super) fn spawn() -> io::Result<(Channel, Child)> {
+    let (line, theirs) = Channel::pair()?;
     let child = Command::new("/proc/self/exe")
         .arg0("couic")
         .arg(ROLE)

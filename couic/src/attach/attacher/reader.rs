@@ -15,10 +15,12 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use couic_privsep::Channel;
+
 use super::{LinkStore, PROBE_TIMEOUT};
 use crate::attach::{
     attachments::InterfaceState,
-    wire::{Level, Line, Message},
+    wire::{Level, Message},
 };
 
 #[derive(Default)]
@@ -58,7 +60,7 @@ pub(super) struct Report {
 
 /// Starts the thread that receives the attacher's messages.
 pub(super) fn spawn_reader(
-    line: &Line,
+    line: &Channel,
     state: &Arc<AttacherState>,
     store: Option<Arc<dyn LinkStore>>,
 ) -> io::Result<(JoinHandle<()>, mpsc::Receiver<Message>)> {
@@ -71,7 +73,7 @@ pub(super) fn spawn_reader(
 
 /// Receives the attacher's messages until it exits.
 fn receive_messages(
-    line: &Line,
+    line: &Channel,
     state: &AttacherState,
     answers: &mpsc::Sender<Message>,
     store: Option<&dyn LinkStore>,
