@@ -95,10 +95,12 @@ pub async fn run(
         env!("CARGO_PKG_VERSION"),
         state.display()
     );
-    let cut = http::serve(listener, context, shutdown, ServeSettings::default()).await;
-
-    if cut > 0 {
-        warn!("{cut} connections were closed at the deadline: their requests were not answered");
+    let summary = http::serve(listener, context, shutdown, ServeSettings::default()).await;
+    let aborted = summary.aborted;
+    if aborted > 0 {
+        warn!(
+            "{aborted} connections were closed at the deadline: their requests were not answered"
+        );
     }
     stop.send_replace(true);
     if intervals.await.is_err() {

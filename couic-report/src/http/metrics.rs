@@ -2,16 +2,17 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use couic_common::{NotifierInfo, NotifierName, NotifierState};
-use couic_delivery::{ATTEMPT_BUCKETS, AttemptTimes, FIGURES, Figure};
+use couic_delivery::{AttemptTimes, FIGURES};
+use couic_httpd::{Family, Kind, float, prometheus};
 use parking_lot::Mutex;
 use warp::http::StatusCode;
 
 use super::Context;
+use crate::state::Overview;
 
 /// Counters of requests.
 #[derive(Debug, Default)]
@@ -37,204 +38,173 @@ impl Meter {
     }
 }
 
-/// A page of metric families.
-struct Page(String);
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a String cannot fail; here and below.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        self.0.push_str(name);
-        for (n, (label, text)) in labels.iter().enumerate() {
-            let open = if n == 0 { '{' } else { ',' };
-            let text = text
-                .replace('\\', "\\\\")
-                .replace('"', "\\\"")
-                .replace('\n', "\\n");
-            let _ = write!(self.0, "{open}{label}=\"{text}\"");
-        }
-        let close = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(self.0, "{close} {value}");
-    }
-
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
-        self.family(name, kind, help);
-        self.sample(name, &[], float(value));
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "Prometheus has floats only")]
-fn float(value: u64) -> f64 {
-    value as f64
-}
-
 /// Renders the page.
 pub(super) fn render(context: &Context) -> String {
-    let mut page = Page(String::with_capacity(8192));
-    requests(&mut page, &context.meter);
-    state(&mut page, context);
+    let mut families = requests(&context.meter);
+    families.extend(state(context));
     let list = context.dispatcher.list();
-    notifier_figures(&mut page, &list);
-    notifier_states(&mut page, &list);
-    attempts(&mut page, &list);
-    attempt_seconds(&mut page, &context.dispatcher.attempt_times());
-    page.0
+    families.extend(notifier_figures(&list));
+    families.push(notifier_states(&list));
+    families.push(attempts(&list));
+    families.push(attempt_seconds(&context.dispatcher.attempt_times()));
+    prometheus(&families)
 }
 
-fn requests(page: &mut Page, meter: &Meter) {
-    let name = "couic_report_requests_total";
-    page.family(name, "counter", "Requests answered, by HTTP status.");
-    for (status, count) in &*meter.by_status.lock() {
-        page.sample(name, &[("status", &status.to_string())], float(*count));
-    }
-    let name = "couic_report_reports_total";
-    page.family(
-        name,
-        "counter",
+fn requests(meter: &Meter) -> Vec<Family> {
+    let answered = Family::new(
+        Kind::Counter,
+        "couic_report_requests_total",
+        "Requests answered, by HTTP status.",
+    );
+    let by_status = meter.by_status.lock();
+    let answered = by_status.iter().fold(answered, |family, (status, count)| {
+        family.with(&[("status", &status.to_string())], *count)
+    });
+    let reports = Family::new(
+        Kind::Counter,
+        "couic_report_reports_total",
         "Reports counted since the start, by action.",
-    );
-    page.sample(name, &[("action", "add")], float(meter.adds.load(Relaxed)));
-    page.sample(
-        name,
-        &[("action", "remove")],
-        float(meter.removes.load(Relaxed)),
-    );
-    let repeated = meter.repeated.load(Relaxed);
-    let help = "Retries of requests that were already counted.";
-    page.one(
+    )
+    .with(&[("action", "add")], meter.adds.load(Relaxed))
+    .with(&[("action", "remove")], meter.removes.load(Relaxed));
+    let repeated = Family::new(
+        Kind::Counter,
         "couic_report_repeated_requests_total",
-        "counter",
-        help,
-        repeated,
-    );
+        "Retries of requests that were already counted.",
+    )
+    .with(&[], meter.repeated.load(Relaxed));
+    vec![answered, reports, repeated]
 }
 
-fn state(page: &mut Page, context: &Context) {
-    let now = context.journal.overview();
-    let gauges = [
-        (
-            "couic_report_interval_start_seconds",
-            "Start of the open interval, Unix seconds.",
-            now.from,
-        ),
-        (
-            "couic_report_interval_adds",
-            "Rules added in the open interval.",
-            now.adds,
-        ),
-        (
-            "couic_report_interval_removes",
-            "Rules removed in the open interval.",
-            now.removes,
-        ),
-        (
-            "couic_report_interval_distinct_cidrs",
-            "Distinct CIDRs added in the open interval.",
-            now.distinct,
-        ),
-        (
-            "couic_report_interval_distinct_is_estimate",
-            "1 if there are too many CIDRs to count them exactly.",
-            u64::from(now.estimated),
-        ),
-        (
-            "couic_report_outbox",
-            "Summaries not yet passed to the notifiers.",
-            now.outbox as u64,
-        ),
-        (
-            "couic_report_journal_bytes",
-            "Length of the journal.",
-            now.journal_bytes,
-        ),
-        (
-            "couic_report_journal_failing",
-            "1 while the state cannot be written and reports are refused.",
-            u64::from(now.failure.is_some()),
-        ),
-    ];
-    for (name, help, value) in gauges {
-        page.one(name, "gauge", help, value);
-    }
-    let help = "Groups of requests written to the journal, one fdatasync each.";
-    page.one(
+/// A figure of the state.
+type Figure = (Kind, &'static str, &'static str, fn(&Overview) -> u64);
+
+const STATE: &[Figure] = &[
+    (
+        Kind::Gauge,
+        "couic_report_interval_start_seconds",
+        "Start of the open interval, Unix seconds.",
+        |now| now.from,
+    ),
+    (
+        Kind::Gauge,
+        "couic_report_interval_adds",
+        "Rules added in the open interval.",
+        |now| now.adds,
+    ),
+    (
+        Kind::Gauge,
+        "couic_report_interval_removes",
+        "Rules removed in the open interval.",
+        |now| now.removes,
+    ),
+    (
+        Kind::Gauge,
+        "couic_report_interval_distinct_cidrs",
+        "Distinct CIDRs added in the open interval.",
+        |now| now.distinct,
+    ),
+    (
+        Kind::Gauge,
+        "couic_report_interval_distinct_is_estimate",
+        "1 if there are too many CIDRs to count them exactly.",
+        |now| u64::from(now.estimated),
+    ),
+    (
+        Kind::Gauge,
+        "couic_report_outbox",
+        "Summaries not yet passed to the notifiers.",
+        |now| now.outbox as u64,
+    ),
+    (
+        Kind::Gauge,
+        "couic_report_journal_bytes",
+        "Length of the journal.",
+        |now| now.journal_bytes,
+    ),
+    (
+        Kind::Gauge,
+        "couic_report_journal_failing",
+        "1 while the state cannot be written and reports are refused.",
+        |now| u64::from(now.failure.is_some()),
+    ),
+    (
+        Kind::Counter,
         "couic_report_journal_commits_total",
-        "counter",
-        help,
-        now.commits,
-    );
-    let help = "Groups of requests that could not be written to the journal.";
-    page.one(
+        "Groups of requests written to the journal, one fdatasync each.",
+        |now| now.commits,
+    ),
+    (
+        Kind::Counter,
         "couic_report_journal_failures_total",
-        "counter",
-        help,
-        now.failures,
-    );
+        "Groups of requests that could not be written to the journal.",
+        |now| now.failures,
+    ),
+];
+
+fn state(context: &Context) -> impl Iterator<Item = Family> {
+    let now = context.journal.overview();
+    STATE.iter().map(move |(kind, name, help, value)| {
+        Family::new(*kind, *name, *help).with(&[], value(&now))
+    })
 }
 
-fn notifier_figures(page: &mut Page, list: &[NotifierInfo]) {
-    for Figure {
-        name,
-        counter,
-        help,
-        value,
-    } in FIGURES
-    {
-        let name = format!("couic_report_notifier_{name}");
-        page.family(&name, if counter { "counter" } else { "gauge" }, help);
+fn notifier_figures(list: &[NotifierInfo]) -> impl Iterator<Item = Family> {
+    FIGURES.iter().map(move |figure| {
+        let kind = if figure.counter {
+            Kind::Counter
+        } else {
+            Kind::Gauge
+        };
+        let name = format!("couic_report_notifier_{}", figure.name);
+        let mut family = Family::new(kind, name, figure.help);
         for notifier in list {
-            if let Some(value) = value(notifier) {
-                page.sample(&name, &[("notifier", notifier.name.as_str())], float(value));
+            if let Some(value) = (figure.value)(notifier) {
+                family.push(&[("notifier", notifier.name.as_str())], float(value));
             }
         }
-    }
+        family
+    })
 }
 
-fn notifier_states(page: &mut Page, list: &[NotifierInfo]) {
-    let name = "couic_report_notifier_state";
-    page.family(name, "gauge", "1 for the notifier's current state.");
+fn notifier_states(list: &[NotifierInfo]) -> Family {
+    let help = "1 for the notifier's current state.";
+    let mut family = Family::new(Kind::Gauge, "couic_report_notifier_state", help);
     for notifier in list {
         for state in NotifierState::ALL {
             let labels = [
                 ("notifier", notifier.name.as_str()),
                 ("state", state.as_str()),
             ];
-            page.sample(name, &labels, float(u64::from(notifier.state == state)));
+            family = family.with(&labels, u64::from(notifier.state == state));
         }
     }
+    family
 }
 
-fn attempts(page: &mut Page, list: &[NotifierInfo]) {
-    let name = "couic_report_notifier_attempts_total";
-    page.family(name, "counter", "Delivery attempts, by outcome.");
+fn attempts(list: &[NotifierInfo]) -> Family {
+    let help = "Delivery attempts, by outcome.";
+    let mut family = Family::new(Kind::Counter, "couic_report_notifier_attempts_total", help);
     for notifier in list {
         for (outcome, count) in &notifier.attempts {
             let labels = [("notifier", notifier.name.as_str()), ("outcome", outcome)];
-            page.sample(name, &labels, float(*count));
+            family = family.with(&labels, *count);
         }
     }
+    family
 }
 
-fn attempt_seconds(page: &mut Page, all: &[(NotifierName, AttemptTimes)]) {
-    let name = "couic_report_notifier_attempt_seconds";
-    page.family(name, "histogram", "How long attempts took.");
+fn attempt_seconds(all: &[(NotifierName, AttemptTimes)]) -> Family {
+    let (name, help) = (
+        "couic_report_notifier_attempt_seconds",
+        "How long attempts took.",
+    );
+    let mut family = Family::new(Kind::Histogram, name, help);
     for (who, times) in all {
-        let who = who.as_str();
-        let bounds = ATTEMPT_BUCKETS.iter().map(f64::to_string);
-        let mut below = 0;
-        for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(times.buckets) {
-            below += count;
-            let labels = [("notifier", who), ("le", bound.as_str())];
-            page.sample(&format!("{name}_bucket"), &labels, float(below));
-        }
-        page.sample(&format!("{name}_sum"), &[("notifier", who)], times.sum);
-        page.sample(
-            &format!("{name}_count"),
-            &[("notifier", who)],
-            float(times.count),
-        );
+        let labels = [("notifier", who.as_str())];
+        family.buckets(&labels, times.cumulative());
+        family.sample("_sum", &labels, times.sum);
+        family.sample("_count", &labels, float(times.count));
     }
+    family
 }

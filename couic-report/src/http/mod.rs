@@ -12,7 +12,7 @@ mod serve;
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use couic_delivery::NotificationDispatcher;
-use tokio::sync::Semaphore;
+use couic_httpd::BodyReader;
 use uuid::Uuid;
 use warp::{Filter, Rejection, Reply, http::StatusCode, reject::MethodNotAllowed, reply::Response};
 
@@ -31,13 +31,8 @@ pub(crate) struct Context {
     /// Length of an interval, in seconds.
     pub(crate) interval_secs: u64,
     secret: couic_settings::Secret<Uuid>,
-    max_body: usize,
-    /// Memory budget of request bodies, in KiB.
-    room: Semaphore,
+    bodies: BodyReader,
 }
-
-/// How many of the largest requests fit into the memory budget.
-const BODIES: usize = 4;
 
 impl Context {
     pub(crate) fn new(
@@ -51,8 +46,7 @@ impl Context {
             meter: Meter::default(),
             interval_secs: config.interval.as_secs(),
             secret: config.server.secret.clone(),
-            max_body: config.server.max_body,
-            room: Semaphore::new(BODIES * config.server.max_body / 1024),
+            bodies: BodyReader::new(reports::limits(config.server.max_body)),
         }
     }
 }

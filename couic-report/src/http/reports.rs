@@ -1,12 +1,12 @@
 //! `POST /v1/reports/{secret}`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use bytes::Buf;
-use futures_util::{Stream, StreamExt as _};
+use bytes::Bytes;
+use couic_httpd::{BodyError, BodyLimits, Chunks};
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
-use tokio::{sync::SemaphorePermit, task, time};
+use tokio::task;
 use uuid::Uuid;
 use warp::{
     http::{HeaderMap, StatusCode, header},
@@ -31,12 +31,6 @@ const INSTANCE: &str = "couic-instance";
 /// The client address behind a reverse proxy. Trusted from loopback only.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// How long a sender may stall within a body.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long a request waits for its share of the memory budget.
-const WAIT_FOR_ROOM: Duration = Duration::from_secs(10);
-
 /// A larger body is parsed on a blocking thread, not on the runtime: 64 KiB take some 0.2 ms.
 const PARSED_ASIDE: usize = 64 * 1024;
 
@@ -49,19 +43,21 @@ struct Taken {
 }
 
 /// Accepts a request, or answers with the error.
-pub(super) async fn accept<B: Buf>(
+pub(super) async fn accept(
     secret: String,
     headers: HeaderMap,
     peer: Option<SocketAddr>,
-    body: impl Stream<Item = Result<B, warp::Error>> + Send,
+    body: impl Chunks,
     context: Arc<Context>,
 ) -> Response {
     if !knows_secret(&secret, context.secret.expose()) {
         return error(StatusCode::UNAUTHORIZED, "wrong secret");
     }
-    let body = match read(&headers, body, &context).await {
+    let announced = headers.get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|len| len.to_str().ok()?.parse().ok());
+    let body = match context.bodies.read(pin!(body), announced).await {
         Ok(body) => body,
-        Err(refusal) => return refusal,
+        Err(error) => return refusal(&error),
     };
     match parse(body, request_id(&headers), instance(&headers, peer)).await {
         Ok(batch) => count(batch, &context).await,
@@ -80,72 +76,37 @@ fn knows_secret(given: &str, secret: &Uuid) -> bool {
     equal & parsed.is_ok()
 }
 
-/// A body, and its share of the memory budget.
-struct Body<'c> {
-    bytes: Vec<u8>,
-    _room: SemaphorePermit<'c>,
+/// Four of the largest requests fit into memory at a time; others wait.
+pub(super) const fn limits(max: usize) -> BodyLimits {
+    BodyLimits {
+        max,
+        budget: 4 * max,
+        silence: Duration::from_secs(10),
+        wait: Some(Duration::from_secs(10)),
+    }
 }
 
-async fn read<'c, B: Buf>(
-    headers: &HeaderMap,
-    body: impl Stream<Item = Result<B, warp::Error>> + Send,
-    context: &'c Context,
-) -> Result<Body<'c>, Response> {
-    let max = context.max_body;
-    let too_large = || {
-        let message = format!(
-            "the request is larger than {} MiB: send it in parts",
-            max >> 20
-        );
-        error(StatusCode::PAYLOAD_TOO_LARGE, message)
-    };
-    let announced = headers.get(header::CONTENT_LENGTH);
-    let announced = announced.and_then(|len| len.to_str().ok()?.parse().ok());
-    // Without a Content-Length, reserve the maximum.
-    let expected: usize = announced.unwrap_or(max);
-    if expected > max {
-        return Err(too_large());
-    }
-    let kib = u32::try_from(expected.div_ceil(1024)).unwrap_or(u32::MAX);
-    let room = time::timeout(WAIT_FOR_ROOM, context.room.acquire_many(kib)).await;
-    let Ok(Ok(room)) = room else {
-        return Err(later("too many concurrent requests: retry later"));
-    };
-    let mut bytes = Vec::with_capacity(announced.unwrap_or(0));
-    let mut body = std::pin::pin!(body);
-    loop {
-        match time::timeout(PATIENCE, body.next()).await {
-            Err(_) => {
-                let message = "timeout while reading the body";
-                return Err(error(StatusCode::REQUEST_TIMEOUT, message));
-            }
-            Ok(None) => break,
-            Ok(Some(Err(_))) => {
-                let message = "the body cannot be read";
-                return Err(error(StatusCode::BAD_REQUEST, message));
-            }
-            Ok(Some(Ok(mut chunk))) => {
-                if bytes.len() + chunk.remaining() > max {
-                    return Err(too_large());
-                }
-                while chunk.has_remaining() {
-                    let part = chunk.chunk();
-                    bytes.extend_from_slice(part);
-                    let len = part.len();
-                    chunk.advance(len);
-                }
-            }
+fn refusal(why: &BodyError) -> Response {
+    match why {
+        BodyError::TooLarge(max) => {
+            let mib = max >> 20;
+            let message = format!("the request is larger than {mib} MiB: send it in parts");
+            error(StatusCode::PAYLOAD_TOO_LARGE, message)
         }
+        BodyError::NoRoom(_) => later("too many concurrent requests: retry later"),
+        BodyError::Stalled(_) => error(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout while reading the body",
+        ),
+        BodyError::Broken(_) => error(StatusCode::BAD_REQUEST, "the body cannot be read"),
     }
-    Ok(Body { bytes, _room: room })
 }
 
-async fn parse(body: Body<'_>, id: Option<Uuid>, source: String) -> Result<Batch, NotReports> {
-    let Body { bytes, _room } = body;
-    if bytes.len() <= PARSED_ASIDE {
-        return ingest::parse(&bytes, id, &source);
+async fn parse(body: Bytes, id: Option<Uuid>, source: String) -> Result<Batch, NotReports> {
+    if body.len() <= PARSED_ASIDE {
+        return ingest::parse(&body, id, &source);
     }
-    let parsed = task::spawn_blocking(move || ingest::parse(&bytes, id, &source)).await;
+    let parsed = task::spawn_blocking(move || ingest::parse(&body, id, &source)).await;
     parsed.unwrap_or_else(|_| Err(NotReports::fault()))
 }
 

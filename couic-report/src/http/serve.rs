@@ -1,10 +1,8 @@
-//! Serves connections until shutdown.
-//!
-//! Connections are bounded in number and time; a failed accept does not end the service. On shutdown, no connection is
-//! accepted any more, requests in progress are finished, and those that exceed the deadline are aborted.
+//! Serves the routes on TCP until shutdown: `couic_httpd` with the limits of couic-report.
 
-use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
+use couic_httpd::{Acceptor, Overload, ServeSummary, Watcher};
 use hyper::{
     body::Incoming,
     server::conn::http1,
@@ -14,13 +12,8 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
-    task::JoinSet,
-    time,
-};
-use tracing::{debug, warn};
+use tokio::net::{TcpListener, TcpStream};
+use tracing::debug;
 use warp::http::Request;
 
 use super::{Context, routes};
@@ -46,62 +39,31 @@ impl Default for ServeSettings {
     }
 }
 
-/// The pause after a failed accept: the cause (no file descriptors) does not go away at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
-/// Serves until `shutdown`. Returns how many connections were aborted.
+/// Serves until `shutdown`.
 pub(crate) async fn serve(
     listener: TcpListener,
     context: Arc<Context>,
     shutdown: impl Future<Output = ()>,
     settings: ServeSettings,
-) -> usize {
+) -> ServeSummary {
     let filter = routes(context);
-    let free = Arc::new(Semaphore::new(settings.max_connections));
-    let (stop, stopping) = watch::channel(false);
-    let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
-    loop {
-        let next = async {
-            let permit = Arc::clone(&free).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            Some(_) = connections.join_next() => {}
-            (permit, accepted) = next => match accepted {
-                Ok((stream, peer)) => {
-                    let serving = connection(stream, peer, filter.clone(), stopping.clone(), settings);
-                    connections.spawn(async move {
-                        serving.await;
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    warn!("a connection cannot be accepted: {error}");
-                    time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-        }
-    }
-    drop(listener);
-    stop.send_replace(true);
-    let drained = async { while connections.join_next().await.is_some() {} };
-    if time::timeout(settings.drain, drained).await.is_ok() {
-        return 0;
-    }
-    let cut = connections.len();
-    connections.shutdown().await;
-    cut
+    let acceptor = Acceptor {
+        name: "couic-report",
+        max_connections: settings.max_connections,
+        overload: Overload::Wait,
+        drain: settings.drain,
+    };
+    let serve = |connection, stopping| {
+        serve_connection(connection, filter.clone(), stopping, settings.head)
+    };
+    acceptor.run(listener, shutdown, serve).await
 }
 
-async fn connection<F>(
-    stream: TcpStream,
-    peer: SocketAddr,
+async fn serve_connection<F>(
+    (stream, peer): (TcpStream, SocketAddr),
     filter: F,
-    mut stopping: watch::Receiver<bool>,
-    settings: ServeSettings,
+    stopping: Watcher,
+    head: Duration,
 ) where
     F: warp::Filter<Extract = (warp::reply::Response,), Error = std::convert::Infallible>
         + Clone
@@ -119,19 +81,9 @@ async fn connection<F>(
         inner.call(request)
     });
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.head);
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let stopped = async { drop(stopping.wait_for(|stop| *stop).await) };
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = stopped => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
+    builder.timer(TokioTimer::new()).header_read_timeout(head);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = stopping.watch(connection).await {
         debug!("connection from {}: {error}", peer.ip());
     }
 }

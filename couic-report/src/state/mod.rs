@@ -20,7 +20,7 @@ mod store;
 mod tests;
 
 pub(crate) use self::{
-    committer::{Accepted, Journal, Refused},
+    committer::{Accepted, Journal, Overview, Refused},
     ledger::Sealed,
     record::{Batch, BatchWriter, Seal},
 };

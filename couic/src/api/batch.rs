@@ -8,11 +8,12 @@
 use std::pin::Pin;
 
 use couic_common::{BatchJob, ByName, ErrorCode};
+use couic_httpd::Chunks;
 use warp::http::HeaderMap;
 
 use super::{
     answer::Outcome,
-    body::{Body, Chunks, Content, MAX_JSON, next_chunk, read_all},
+    body::{Body, Content, next_chunk, read_all},
     call::Call,
     dispatch::{announced, blocking},
     error::Fault,
@@ -28,7 +29,7 @@ pub(super) async fn run<S: Chunks>(call: Call, headers: &HeaderMap, body: Pin<&m
     if content == Content::NdJson && call.confirm_within.is_none() {
         return lines(Jobs::new(&call)?, body).await;
     }
-    let bytes = read_all(body, announced(headers), MAX_JSON).await?;
+    let bytes = read_all(body, announced(headers)).await?;
     if content == Content::NdJson {
         // What has to be confirmed is bounded anyway, and each chunk of it waits for the disk.
         return blocking(move || lines_at_once(&call, &bytes)).await;

@@ -1,31 +1,26 @@
-//! Reading request bodies: bounded in size and in the time that a client may be silent.
+//! Request bodies: the limits of the API, and decoding.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-    time::Duration,
-};
+use std::{pin::Pin, sync::LazyLock, time::Duration};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use couic_common::{ByName, ErrorCode};
-use futures_util::{FutureExt, Stream, StreamExt};
+use couic_httpd::{BodyError, BodyLimits, BodyReader, Chunks};
 use serde::de::DeserializeOwned;
 use warp::http::{HeaderMap, StatusCode, header};
 
 use super::error::Fault;
 
-/// The largest JSON body. A set file has at most 5 MiB; its lines need quotes and commas on the wire.
-pub(super) const MAX_JSON: usize = 16 * 1024 * 1024;
+const MIB: usize = 1024 * 1024;
 
-/// What bodies that come in pieces may take together, however many connections they come over.
-const BUDGET: usize = 8 * MAX_JSON;
+/// A set file has at most 5 MiB; its lines need quotes and commas in JSON.
+const LIMITS: BodyLimits = BodyLimits {
+    max: 16 * MIB,
+    budget: 128 * MIB,
+    silence: Duration::from_secs(30),
+    wait: None,
+};
 
-/// What they take at present.
-static TAKEN: AtomicUsize = AtomicUsize::new(0);
-
-/// How long a client may be silent in the middle of a body.
-const SILENCE: Duration = Duration::from_secs(30);
+static READER: LazyLock<BodyReader> = LazyLock::new(|| BodyReader::new(LIMITS));
 
 /// What a request says that its body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,158 +70,68 @@ impl Body {
     }
 }
 
-/// A request body on its way in.
-pub(super) trait Chunks: Stream<Item = Result<Self::Chunk, warp::Error>> + Send {
-    type Chunk: Buf + Send;
-}
-
-impl<S, B> Chunks for S
-where
-    S: Stream<Item = Result<B, warp::Error>> + Send,
-    B: Buf + Send,
-{
-    type Chunk = B;
-}
-
-/// Reads a body of at most `limit` bytes. One that came in one piece is not copied.
+/// Reads a JSON body, or another that is read whole.
 pub(super) async fn read_all<S: Chunks>(
-    mut stream: Pin<&mut S>,
+    body: Pin<&mut S>,
     announced: Option<u64>,
-    limit: usize,
 ) -> Result<Bytes, Fault> {
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(too_large(limit));
-    }
-    let Some(first) = next_chunk(stream.as_mut()).await? else {
-        return Ok(Bytes::new());
-    };
-    let Some(second) = next_chunk(stream.as_mut()).await? else {
-        return if first.len() > limit {
-            Err(too_large(limit))
-        } else {
-            Ok(first)
+    Ok(READER.read(body, announced).await?)
+}
+
+/// The next chunk of a body, `None` at its end.
+pub(super) async fn next_chunk<S: Chunks>(body: Pin<&mut S>) -> Result<Option<Bytes>, Fault> {
+    Ok(couic_httpd::next_chunk(body, LIMITS.silence).await?)
+}
+
+impl From<BodyError> for Fault {
+    fn from(error: BodyError) -> Self {
+        let (status, code, message) = match error {
+            BodyError::TooLarge(max) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                ErrorCode::BadRequest,
+                format!(
+                    "the body is larger than {} MiB; POST /v1/{{policy}}/batch takes application/x-ndjson of any length",
+                    max / MIB
+                ),
+            ),
+            BodyError::NoRoom(budget) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorCode::Internal,
+                format!(
+                    "the bodies of requests under way take {} MiB together, which is the most: try again in a moment",
+                    budget / MIB
+                ),
+            ),
+            BodyError::Stalled(_) => (
+                StatusCode::REQUEST_TIMEOUT,
+                ErrorCode::BadRequest,
+                error.to_string(),
+            ),
+            BodyError::Broken(_) => (
+                StatusCode::BAD_REQUEST,
+                ErrorCode::BadRequest,
+                error.to_string(),
+            ),
         };
-    };
-    // What a client announces is believed only so far: memory is taken as data comes.
-    let announced = announced.map_or(0, |length| usize::try_from(length).unwrap_or(limit));
-    let room = announced.min(1024 * 1024);
-    let mut whole = Whole::new(&TAKEN, BUDGET);
-    whole.make_room(room.max(first.len() + second.len()))?;
-    whole.bytes.extend_from_slice(&first);
-    let mut next = Some(second);
-    while let Some(chunk) = next {
-        let length = whole.bytes.len() + chunk.len();
-        if length > limit {
-            return Err(too_large(limit));
-        }
-        if length > whole.share {
-            whole.make_room(length.max(2 * whole.share).min(limit))?;
-        }
-        whole.bytes.extend_from_slice(&chunk);
-        next = next_chunk(stream.as_mut()).await?;
+        Self::new(status, code, message).closing()
     }
-    Ok(Bytes::from_owner(whole))
-}
-
-/// A body that is being put together, with its share of the budget until it is dropped.
-struct Whole {
-    bytes: BytesMut,
-    share: usize,
-    taken: &'static AtomicUsize,
-    budget: usize,
-}
-
-impl Whole {
-    fn new(taken: &'static AtomicUsize, budget: usize) -> Self {
-        Self {
-            bytes: BytesMut::new(),
-            share: 0,
-            taken,
-            budget,
-        }
-    }
-
-    fn make_room(&mut self, room: usize) -> Result<(), Fault> {
-        let more = room - self.share;
-        let add = |taken: usize| Some(taken + more).filter(|sum| *sum <= self.budget);
-        if self.taken.fetch_update(Relaxed, Relaxed, add).is_err() {
-            return Err(crowded(self.budget));
-        }
-        self.share = room;
-        self.bytes.reserve(room - self.bytes.len());
-        Ok(())
-    }
-}
-
-impl AsRef<[u8]> for Whole {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Whole {
-    fn drop(&mut self) {
-        self.taken.fetch_sub(self.share, Relaxed);
-    }
-}
-
-fn crowded(budget: usize) -> Fault {
-    let mib = budget / (1024 * 1024);
-    let message = format!(
-        "the bodies of requests under way take {mib} MiB together, which is the most: try again in a moment"
-    );
-    Fault::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        ErrorCode::Internal,
-        message,
-    )
-    .closing()
-}
-
-/// The next piece of a body, None at its end.
-pub(super) async fn next_chunk<S: Chunks>(stream: Pin<&mut S>) -> Result<Option<Bytes>, Fault> {
-    next_chunk_within(stream, SILENCE).await
-}
-
-async fn next_chunk_within<S: Chunks>(
-    mut stream: Pin<&mut S>,
-    silence: Duration,
-) -> Result<Option<Bytes>, Fault> {
-    // Mostly it is there already: no timer then.
-    let item = match stream.next().now_or_never() {
-        Some(item) => item,
-        None => in_time(stream.next(), silence).await?,
-    };
-    match item {
-        None => Ok(None),
-        Some(Ok(mut chunk)) => Ok(Some(chunk.copy_to_bytes(chunk.remaining()))),
-        Some(Err(error)) => {
-            let message = format!("the body broke off: {error}");
-            Err(Fault::bad_request(message).closing())
-        }
-    }
-}
-
-async fn in_time<F: Future>(next: F, silence: Duration) -> Result<F::Output, Fault> {
-    tokio::time::timeout(silence, next).await.map_err(|_| {
-        let seconds = silence.as_secs();
-        let message = format!("nothing more of the body came for {seconds} s");
-        Fault::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message).closing()
-    })
-}
-
-fn too_large(limit: usize) -> Fault {
-    let mib = limit / (1024 * 1024);
-    let message = format!(
-        "the body is larger than {mib} MiB; POST /v1/{{policy}}/batch takes application/x-ndjson of any length"
-    );
-    Fault::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorCode::BadRequest,
-        message,
-    )
-    .closing()
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unread_body_ends_the_connection_and_names_the_limit() {
+        for (error, status, text) in [
+            (BodyError::TooLarge(LIMITS.max), 413, "larger than 16 MiB"),
+            (BodyError::NoRoom(LIMITS.budget), 503, "take 128 MiB"),
+            (BodyError::Stalled(LIMITS.silence), 408, "came for 30 s"),
+            (BodyError::Broken("reset".to_owned()), 400, "off: reset"),
+        ] {
+            let fault = Fault::from(error);
+            assert_eq!((fault.status.as_u16(), fault.close), (status, true));
+            assert!(fault.body.message.contains(text), "{}", fault.body.message);
+        }
+    }
+}

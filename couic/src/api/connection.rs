@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
+use couic_httpd::Watcher;
 use hyper::{
     body::{Body as _, Incoming},
     server::conn::http1,
@@ -13,7 +14,6 @@ use hyper::{
 use hyper_util::service::TowerToHyperService;
 use tokio::{
     net::UnixStream,
-    sync::watch,
     time::{self, MissedTickBehavior},
 };
 use warp::{
@@ -49,7 +49,7 @@ pub(super) async fn serve_connection<F>(
     stream: UnixStream,
     filter: F,
     commit: Arc<OwedCommit>,
-    mut stopping: watch::Receiver<bool>,
+    stopping: Watcher,
     settings: ServeSettings,
 ) where
     F: Filter<Extract = (reply::Response,), Error = Rejection> + Clone + Send + Sync + 'static,
@@ -84,15 +84,13 @@ pub(super) async fn serve_connection<F>(
             answer
         }
     });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .header_read_timeout(None)
-            .max_buf_size(BUFFER)
-            .serve_connection(wire, service)
-    );
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(BUFFER)
+        .serve_connection(wire, service);
+    let mut connection = pin!(stopping.watch(connection));
     let mut checks = time::interval(settings.head.min(settings.write) / 4);
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = false;
     loop {
         tokio::select! {
             biased;
@@ -101,10 +99,6 @@ pub(super) async fn serve_connection<F>(
                     tracing::debug!("a connection ended: {error}");
                 }
                 return;
-            }
-            _ = stopping.wait_for(|stop| *stop), if !told => {
-                told = true;
-                connection.as_mut().graceful_shutdown();
             }
             _ = checks.tick() => if let Some(stall) = progress.stalled(patience) {
                 tracing::debug!(?stall, "a connection was given up");

@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use couic_common::PANIC_HEADER;
+use couic_httpd::Chunks;
 use futures_util::FutureExt;
 use warp::{
     filters::path::FullPath,
@@ -21,7 +22,7 @@ use super::{
     Api,
     answer::Outcome,
     auth, batch,
-    body::{Body, Chunks, Content, MAX_JSON, read_all},
+    body::{Body, Content, read_all},
     call::{Call, wants_lines},
     confirm,
     error::Fault,
@@ -122,7 +123,7 @@ async fn answer<S: Chunks>(
 }
 
 async fn receive<S: Chunks>(headers: &HeaderMap, body: Pin<&mut S>) -> Result<Body, Fault> {
-    let bytes: Bytes = read_all(body, announced(headers), MAX_JSON).await?;
+    let bytes: Bytes = read_all(body, announced(headers)).await?;
     let content = Content::of(headers);
     Ok(Body { content, bytes })
 }

@@ -52,7 +52,7 @@ use couic_common::Health;
 use warp::{Filter, Rejection, filters, reply};
 
 use self::dispatch::{Head, dispatch};
-pub use self::serve::{ServeSettings, ServeSummary, serve, serve_with};
+pub use self::serve::{ServeSettings, serve, serve_with};
 pub use self::socket::{ListeningSocket, SocketError, SocketPlace};
 use crate::{
     host::Host, metrics::MetricsRegistry, peering::Engine, rbac::ClientStore, reporting::Notifiers,

@@ -1,12 +1,9 @@
-//! Serving the API on a Unix socket until shutdown.
-//!
-//! Connections are bounded in number and in patience; an accept that fails does not end the service. On shutdown no
-//! connection is taken any more, idle ones are closed, requests under way are finished, and what is not done at the
-//! deadline is cut off.
+//! Serves the API on a Unix socket until shutdown: `couic_httpd` with the limits of the API.
 
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::{net::UnixListener, sync::watch, task::JoinSet, time};
+use couic_httpd::{Acceptor, Overload, ServeSummary};
+use tokio::net::{UnixListener, UnixStream};
 
 use super::{Api, commit::OwedCommit, connection::serve_connection, routes};
 
@@ -18,15 +15,15 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// Limits of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServeSettings {
-    /// How many connections there may be. Beyond, they are told so and closed.
+    /// Most connections at a time. More are answered with an error and closed.
     pub max_connections: usize,
     /// How long a connection may be idle.
     pub idle: Duration,
     /// How long the head of a request may take from its first byte.
     pub head: Duration,
-    /// How long a client may leave an answer unread.
+    /// How long a client may leave a response unread.
     pub write: Duration,
-    /// How long requests may go on after the signal to stop.
+    /// How long requests may continue after the stop signal.
     pub drain: Duration,
 }
 
@@ -40,17 +37,6 @@ impl Default for ServeSettings {
             drain: Duration::from_secs(5),
         }
     }
-}
-
-/// What the service did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ServeSummary {
-    /// Connections that were served.
-    pub served: u64,
-    /// Connections that were refused because there were too many.
-    pub refused: u64,
-    /// Connections that were cut off at the deadline.
-    pub aborted: usize,
 }
 
 /// Serves until `shutdown`, then lets requests finish for at most `deadline`.
@@ -67,7 +53,7 @@ pub async fn serve(
     serve_with(listener, api, shutdown, settings).await
 }
 
-/// [`serve`], with limits of one's own.
+/// [`serve`] with other limits.
 pub async fn serve_with(
     listener: UnixListener,
     api: Arc<Api>,
@@ -76,83 +62,24 @@ pub async fn serve_with(
 ) -> ServeSummary {
     let firewall = Arc::clone(&api.firewall);
     let filter = routes(api);
-    let (stop, stopping) = watch::channel(false);
-    let mut connections = JoinSet::new();
-    let mut summary = ServeSummary::default();
-    let mut complaints = Complaints::default();
-    let mut shutdown = pin!(shutdown);
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            Some(ended) = connections.join_next() => report(ended),
-            accepted = listener.accept() => match accepted {
-                Err(error) => complaints.accept_failed(&error).await,
-                Ok((stream, _)) if connections.len() >= settings.max_connections => {
-                    summary.refused += 1;
-                    complaints.too_many(settings.max_connections);
-                    // The answer fits the socket's buffer; else it is given up.
-                    drop(stream.try_write(BUSY));
-                }
-                Ok((stream, _)) => {
-                    summary.served += 1;
-                    complaints.accepted();
-                    let stopping = stopping.clone();
-                    let commit = Arc::new(OwedCommit::new(Arc::clone(&firewall)));
-                    let served = serve_connection(stream, filter.clone(), commit, stopping, settings);
-                    connections.spawn(served);
-                }
-            },
-        }
-    }
-    drop(listener);
-    stop.send_replace(true);
-    let drained = async {
-        while let Some(ended) = connections.join_next().await {
-            report(ended);
-        }
+    let acceptor = Acceptor {
+        name: "the API",
+        max_connections: settings.max_connections,
+        overload: Overload::Refuse(refuse),
+        drain: settings.drain,
     };
-    if time::timeout(settings.drain, drained).await.is_err() {
-        summary.aborted = connections.len();
-        connections.shutdown().await;
-    }
-    summary
+    let serve = |stream, stopping| {
+        let commit = Arc::new(OwedCommit::new(Arc::clone(&firewall)));
+        serve_connection(stream, filter.clone(), commit, stopping, settings)
+    };
+    acceptor.run(listener, shutdown, serve).await
 }
 
-/// A connection's task panicked, outside of any handler.
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && !error.is_cancelled()
-    {
-        tracing::error!("a connection was lost, which is a bug: {error}");
-    }
-}
-
-/// What was logged already, so that it is logged once.
-#[derive(Default)]
-struct Complaints {
-    too_many: bool,
-    accept: bool,
-}
-
-impl Complaints {
-    fn accepted(&mut self) {
-        *self = Self::default();
-    }
-
-    fn too_many(&mut self, limit: usize) {
-        if !std::mem::replace(&mut self.too_many, true) {
-            tracing::warn!(
-                "{limit} connections to the API are open: more are refused until some close"
-            );
-        }
-    }
-
-    /// Mostly the process has no file descriptor left: others have to close first.
-    async fn accept_failed(&mut self, error: &io::Error) {
-        if !std::mem::replace(&mut self.accept, true) {
-            tracing::error!("no connection to the API can be taken at present: {error}");
-        }
-        time::sleep(Duration::from_millis(100)).await;
-    }
+/// The answer fits the socket's buffer; otherwise it is not sent.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the connection ends with this function"
+)]
+fn refuse(stream: UnixStream) {
+    drop(stream.try_write(BUSY));
 }

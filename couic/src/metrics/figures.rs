@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use couic_common::{ActionStats, Counter, PeerInfo, Policy, Stats};
-use prometheus::{IntCounterVec, Opts, core::Collector, proto::MetricFamily};
+use couic_httpd::{Family, Kind};
 
-use super::{ReportingFigures, gauge_vec, peers, state::StateFigures};
+use super::{ReportingFigures, peers, state::StateFigures};
 use couic_firewall::rules::{Firewall, Usage};
 
 /// One reading.
@@ -48,7 +48,7 @@ impl Figures {
         }
     }
 
-    pub(super) fn families(&self) -> Vec<MetricFamily> {
+    pub(super) fn families(&self) -> Vec<Family> {
         let mut families = self.rules();
         families.extend(counters(
             "couic_stats",
@@ -82,52 +82,44 @@ impl Figures {
         families
     }
 
-    fn switches(&self) -> Vec<MetricFamily> {
-        let panic = gauge_vec(
-            "couic_panic",
-            "Whether the panic switch lets every packet pass; 1 = yes.",
-            &[],
-        );
-        let pending = gauge_vec(
-            "couic_pending_confirmations",
-            "Changes that are undone unless they are confirmed.",
-            &[],
-        );
-        let count = i64::try_from(self.pending_confirmations).unwrap_or(i64::MAX);
-        for (gauge, value) in [(&panic, i64::from(self.panic)), (&pending, count)] {
-            gauge.with_label_values::<&str>(&[]).set(value);
-        }
-        let mut families = panic.collect();
-        families.extend(pending.collect());
-        families
+    fn switches(&self) -> [Family; 2] {
+        let pending = u64::try_from(self.pending_confirmations).unwrap_or(u64::MAX);
+        [
+            Family::new(
+                Kind::Gauge,
+                "couic_panic",
+                "Whether the panic switch lets every packet pass; 1 = yes.",
+            )
+            .with(&[], u64::from(self.panic)),
+            Family::new(
+                Kind::Gauge,
+                "couic_pending_confirmations",
+                "Changes that are undone unless they are confirmed.",
+            )
+            .with(&[], pending),
+        ]
     }
 
-    fn rules(&self) -> Vec<MetricFamily> {
-        let mut families = Vec::new();
-        for (policy, count) in [
+    fn rules(&self) -> Vec<Family> {
+        let policies = [
             (Policy::Drop, self.stats.drop_cidr_count),
             (Policy::Ignore, self.stats.ignore_cidr_count),
-        ] {
-            let help = format!("Rules of policy {policy}, both address families.");
-            let gauge = gauge_vec(&format!("couic_{policy}_cidr_total"), &help, &[]);
-            gauge
-                .with_label_values::<&str>(&[])
-                .set(i64::try_from(count).unwrap_or(i64::MAX));
-            families.extend(gauge.collect());
-        }
-        let labels = ["policy", "family"];
-        let rules = gauge_vec("couic_rules", "Rules in force.", &labels);
-        let limits = gauge_vec("couic_rules_limit", "The limit of rules.", &labels);
+        ];
+        let mut families: Vec<_> = policies
+            .map(|(policy, count)| {
+                let name = format!("couic_{policy}_cidr_total");
+                let help = format!("Rules of policy {policy}, both address families.");
+                Family::new(Kind::Gauge, name, help).with(&[], count)
+            })
+            .into();
+        let mut rules = Family::new(Kind::Gauge, "couic_rules", "Rules in force.");
+        let mut limits = Family::new(Kind::Gauge, "couic_rules_limit", "The limit of rules.");
         for usage in &self.usage {
-            let labels = [usage.policy.as_str(), usage.family];
-            for (gauge, value) in [(&rules, usage.rules), (&limits, usage.limit)] {
-                gauge
-                    .with_label_values(&labels)
-                    .set(i64::try_from(value).unwrap_or(i64::MAX));
-            }
+            let labels = [("family", usage.family), ("policy", usage.policy.as_str())];
+            rules = rules.with(&labels, usage.rules as u64);
+            limits = limits.with(&labels, usage.limit as u64);
         }
-        families.extend(rules.collect());
-        families.extend(limits.collect());
+        families.extend([rules, limits]);
         families
     }
 }
@@ -143,27 +135,16 @@ fn actions(stats: &ActionStats) -> [(&'static str, Counter); 5] {
 }
 
 /// Two families, packets and bytes, with one sample per row.
-#[expect(
-    clippy::expect_used,
-    reason = "names are constants, and every test of this module creates them"
-)]
-fn counters(prefix: &str, label: &str, what: &str, rows: &[(&str, Counter)]) -> Vec<MetricFamily> {
-    let vec = |unit: &str, noun: &str| {
-        let opts = Opts::new(
-            format!("{prefix}_rx_{unit}_total"),
-            format!("{noun} {what}."),
-        );
-        IntCounterVec::new(opts, &[label]).expect("a valid name")
+fn counters(prefix: &str, label: &str, what: &str, rows: &[(&str, Counter)]) -> [Family; 2] {
+    let family = |unit, noun, value: fn(&Counter) -> u64| {
+        let name = format!("{prefix}_rx_{unit}_total");
+        let family = Family::new(Kind::Counter, name, format!("{noun} {what}."));
+        rows.iter().fold(family, |family, (text, counter)| {
+            family.with(&[(label, text)], value(counter))
+        })
     };
-    let packets = vec("packets", "Frames");
-    let bytes = vec("bytes", "Bytes of frames");
-    for (value, counter) in rows {
-        packets
-            .with_label_values(&[value])
-            .inc_by(counter.rx_packets);
-        bytes.with_label_values(&[value]).inc_by(counter.rx_bytes);
-    }
-    let mut families = packets.collect();
-    families.extend(bytes.collect());
-    families
+    [
+        family("packets", "Frames", |c| c.rx_packets),
+        family("bytes", "Bytes of frames", |c| c.rx_bytes),
+    ]
 }

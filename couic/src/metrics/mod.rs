@@ -5,18 +5,17 @@
 
 mod figures;
 mod notifiers;
-mod openmetrics;
 mod peers;
 mod process;
+mod registered;
 mod requests;
 mod state;
 
 use std::time::Duration;
 
 use couic_common::PeerInfo;
-use prometheus::{
-    IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily,
-};
+use couic_httpd::{Family, Kind, open_metrics};
+use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector};
 
 use crate::reporting::Notifiers;
 use couic_firewall::rules::Firewall;
@@ -56,14 +55,9 @@ impl MetricsRegistry {
         let registry = Registry::new();
         let requests = Requests::new();
         requests.register(&registry);
-        register(&registry, build_info());
         let differences = differences();
         register(&registry, differences.clone());
-        let hardening = gauge_vec(
-            "couic_hardening",
-            "Confinement of the daemon: the ABI version of landlock, 1 for seccomp; 0 if the kernel lacks it.",
-            &["what"],
-        );
+        let hardening = hardening();
         register(&registry, hardening.clone());
         Self {
             registry,
@@ -119,22 +113,19 @@ impl MetricsRegistry {
     /// OpenMetrics text of these figures and of the daemon's. Ends in `# EOF` and a line feed.
     #[must_use]
     pub fn render_figures(&self, figures: &Figures) -> String {
-        let mut families: Vec<MetricFamily> = self.registry.gather();
+        let mut families: Vec<Family> = registered::families(&self.registry).collect();
+        families.push(build_info());
         families.extend(figures.families());
         families.extend(self.process.families());
         families.sort_by(|a, b| a.name().cmp(b.name()));
-        openmetrics::encode(&families)
+        open_metrics(&families)
     }
 }
 
-fn build_info() -> IntGaugeVec {
-    let gauge = gauge_vec(
-        "couic_build_info",
-        "The running version; always 1.",
-        &["version"],
-    );
-    gauge.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-    gauge
+fn build_info() -> Family {
+    let help = "The running version; always 1.";
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    Family::new(Kind::Gauge, "couic_build_info", help).with(&version, 1)
 }
 
 #[expect(
@@ -169,8 +160,12 @@ fn register(registry: &Registry, collector: impl Collector + 'static) {
     clippy::expect_used,
     reason = "names are constants, and every test of this module creates them"
 )]
-fn gauge_vec(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    IntGaugeVec::new(Opts::new(name, help), labels).expect("a valid name")
+fn hardening() -> IntGaugeVec {
+    let opts = Opts::new(
+        "couic_hardening",
+        "Confinement of the daemon: the ABI version of landlock, 1 for seccomp; 0 if the kernel lacks it.",
+    );
+    IntGaugeVec::new(opts, &["what"]).expect("a valid name")
 }
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! Reporting and the delivery of notifications, as metric families.
 
 use couic_common::{NotifierInfo, NotifierName, NotifierState};
-use couic_delivery::{ATTEMPT_BUCKETS, AttemptTimes, FIGURES};
-use prometheus::proto::{
-    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
-};
+use couic_delivery::{AttemptTimes, FIGURES};
+use couic_httpd::{Family, Kind, float};
 
 use crate::reporting::Notifiers;
 
@@ -33,132 +31,80 @@ impl ReportingFigures {
         }
     }
 
-    pub(super) fn families(&self) -> Vec<MetricFamily> {
+    pub(super) fn families(&self) -> Vec<Family> {
         let mut families = vec![
-            family(
+            Family::new(
+                Kind::Counter,
                 "couic_reports_total",
                 "Rule changes handed to the notifiers.",
-                MetricType::COUNTER,
-                vec![counter(Vec::new(), self.reported)],
-            ),
-            family(
+            )
+            .with(&[], self.reported),
+            Family::new(
+                Kind::Counter,
                 "couic_reports_missed_total",
                 "Rule changes that came faster than they could be spooled, and are not reported.",
-                MetricType::COUNTER,
-                vec![counter(Vec::new(), self.missed)],
-            ),
+            )
+            .with(&[], self.missed),
         ];
         families.extend(self.figures());
         families.extend([self.states(), self.attempts(), self.attempt_seconds()]);
         families
     }
 
-    fn figures(&self) -> impl Iterator<Item = MetricFamily> + '_ {
+    fn figures(&self) -> impl Iterator<Item = Family> + '_ {
         FIGURES.iter().map(|figure| {
-            let (kind, metric): (_, fn(_, _) -> _) = if figure.counter {
-                (MetricType::COUNTER, counter)
+            let kind = if figure.counter {
+                Kind::Counter
             } else {
-                (MetricType::GAUGE, gauge)
+                Kind::Gauge
             };
-            let sample = |n: &NotifierInfo| Some(metric(named(&n.name, &[]), (figure.value)(n)?));
-            let metrics = self.notifiers.iter().filter_map(sample).collect();
             let name = format!("couic_notifier_{}", figure.name);
-            family(&name, figure.help, kind, metrics)
+            let mut family = Family::new(kind, name, figure.help);
+            for notifier in &self.notifiers {
+                if let Some(value) = (figure.value)(notifier) {
+                    family.push(&[("notifier", notifier.name.as_str())], float(value));
+                }
+            }
+            family
         })
     }
 
-    fn states(&self) -> MetricFamily {
-        let each = self.notifiers.iter().flat_map(|n| {
-            NotifierState::ALL.map(|state| {
-                let value = u64::from(n.state == state);
-                gauge(named(&n.name, &[("state", state.as_str())]), value)
-            })
-        });
+    fn states(&self) -> Family {
         let help = "1 for the current state of the notifier.";
-        let kind = MetricType::GAUGE;
-        family("couic_notifier_state", help, kind, each.collect())
+        let mut family = Family::new(Kind::Gauge, "couic_notifier_state", help);
+        for notifier in &self.notifiers {
+            for state in NotifierState::ALL {
+                let labels = [
+                    ("notifier", notifier.name.as_str()),
+                    ("state", state.as_str()),
+                ];
+                family = family.with(&labels, u64::from(notifier.state == state));
+            }
+        }
+        family
     }
 
-    fn attempts(&self) -> MetricFamily {
-        let each = self.notifiers.iter().flat_map(|n| {
-            let outcomes = n.attempts.iter();
-            outcomes
-                .map(|(outcome, count)| counter(named(&n.name, &[("outcome", outcome)]), *count))
-        });
+    fn attempts(&self) -> Family {
         let help = "Attempts to deliver, by outcome.";
-        let kind = MetricType::COUNTER;
-        family("couic_notifier_attempts_total", help, kind, each.collect())
+        let mut family = Family::new(Kind::Counter, "couic_notifier_attempts_total", help);
+        for notifier in &self.notifiers {
+            for (outcome, count) in &notifier.attempts {
+                let labels = [("notifier", notifier.name.as_str()), ("outcome", outcome)];
+                family = family.with(&labels, *count);
+            }
+        }
+        family
     }
 
-    fn attempt_seconds(&self) -> MetricFamily {
-        let each = self
-            .attempt_times
-            .iter()
-            .map(|(name, times)| histogram(named(name, &[]), times));
+    fn attempt_seconds(&self) -> Family {
         let help = "Duration of attempts to deliver.";
-        let kind = MetricType::HISTOGRAM;
-        family("couic_notifier_attempt_seconds", help, kind, each.collect())
+        let mut family = Family::new(Kind::Histogram, "couic_notifier_attempt_seconds", help);
+        for (name, times) in &self.attempt_times {
+            let labels = [("notifier", name.as_str())];
+            family.buckets(&labels, times.cumulative());
+            family.sample("_count", &labels, float(times.count));
+            family.sample("_sum", &labels, times.sum);
+        }
+        family
     }
-}
-
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
-}
-
-fn named(notifier: &NotifierName, more: &[(&str, &str)]) -> Vec<LabelPair> {
-    let own = ("notifier", notifier.as_str());
-    let pair = |(name, value): &(&str, &str)| {
-        let mut pair = LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value((*value).to_owned());
-        pair
-    };
-    [own].iter().chain(more).map(pair).collect()
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "OpenMetrics numbers are floats; exact up to 2^53"
-)]
-fn counter(labels: Vec<LabelPair>, value: u64) -> Metric {
-    let mut counter = Counter::default();
-    counter.set_value(value as f64);
-    let mut metric = Metric::from_label(labels);
-    metric.set_counter(counter);
-    metric
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "OpenMetrics numbers are floats; exact up to 2^53"
-)]
-fn gauge(labels: Vec<LabelPair>, value: u64) -> Metric {
-    let mut gauge = Gauge::default();
-    gauge.set_value(value as f64);
-    let mut metric = Metric::from_label(labels);
-    metric.set_gauge(gauge);
-    metric
-}
-
-fn histogram(labels: Vec<LabelPair>, times: &AttemptTimes) -> Metric {
-    let mut below = 0;
-    let buckets = ATTEMPT_BUCKETS.iter().zip(times.buckets).map(|(bound, n)| {
-        below += n;
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(*bound);
-        bucket.set_cumulative_count(below);
-        bucket
-    });
-    let mut histogram = Histogram::default();
-    histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(times.count);
-    histogram.set_sample_sum(times.sum);
-    let mut metric = Metric::from_label(labels);
-    metric.set_histogram(histogram);
-    metric
 }

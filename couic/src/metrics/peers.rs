@@ -1,9 +1,7 @@
 //! Figures of peering, as metric families.
 
 use couic_common::{PeerInfo, PeerState};
-use prometheus::{IntCounterVec, Opts, core::Collector, proto::MetricFamily};
-
-use super::gauge_vec;
+use couic_httpd::{Family, Kind};
 
 /// A figure of a peer.
 type Figure = (&'static str, &'static str, fn(&PeerInfo) -> u64);
@@ -62,29 +60,13 @@ const COUNTERS: &[Figure] = &[
 ];
 
 /// One sample per figure and peer.
-#[expect(
-    clippy::expect_used,
-    reason = "names are constants, and every test of this module creates them"
-)]
-pub(super) fn families(peers: &[PeerInfo]) -> Vec<MetricFamily> {
-    let mut families = Vec::new();
-    for (name, help, value) in GAUGES {
-        let gauge = gauge_vec(name, help, &["peer"]);
-        for peer in peers {
-            let value = i64::try_from(value(peer)).unwrap_or(i64::MAX);
-            gauge.with_label_values(&[peer.name.as_str()]).set(value);
-        }
-        families.extend(gauge.collect());
-    }
-    for (name, help, value) in COUNTERS {
-        let counter = IntCounterVec::new(Opts::new(*name, *help), &["peer"]);
-        let counter = counter.expect("a valid name");
-        for peer in peers {
-            counter
-                .with_label_values(&[peer.name.as_str()])
-                .inc_by(value(peer));
-        }
-        families.extend(counter.collect());
-    }
-    families
+pub(super) fn families(peers: &[PeerInfo]) -> impl Iterator<Item = Family> {
+    let gauges = GAUGES.iter().map(|figure| (Kind::Gauge, figure));
+    let counters = COUNTERS.iter().map(|figure| (Kind::Counter, figure));
+    gauges.chain(counters).map(|(kind, (name, help, value))| {
+        let family = Family::new(kind, *name, *help);
+        peers.iter().fold(family, |family, peer| {
+            family.with(&[("peer", peer.name.as_str())], value(peer))
+        })
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, time::SystemTime};
 
-use prometheus::{Counter, Gauge, core::Collector, proto::MetricFamily};
+use couic_httpd::{Family, Kind};
 
 /// `USER_HZ`: the kernel reports CPU times to user space in hundredths of a second.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -20,54 +20,42 @@ impl ProcessFigures {
     }
 
     /// Values that `/proc` does not provide are left out rather than shown as 0.
-    pub(super) fn families(&self) -> Vec<MetricFamily> {
-        let mut families = gauge(
-            "process_start_time_seconds",
-            "When the process started, Unix time.",
-            self.start,
-        );
-        if let Some(bytes) = resident_bytes() {
-            families.extend(gauge(
+    pub(super) fn families(&self) -> impl Iterator<Item = Family> {
+        let fds = fs::read_dir("/proc/self/fd").ok();
+        let fds = fds.map(|fds| u32::try_from(fds.count()).unwrap_or(u32::MAX).into());
+        [
+            (
+                Kind::Gauge,
+                "process_start_time_seconds",
+                "When the process started, Unix time.",
+                Some(self.start),
+            ),
+            (
+                Kind::Gauge,
                 "process_resident_memory_bytes",
                 "Resident memory.",
-                bytes,
-            ));
-        }
-        if let Ok(fds) = fs::read_dir("/proc/self/fd") {
-            let count = u32::try_from(fds.count()).unwrap_or(u32::MAX);
-            families.extend(gauge(
+                resident_bytes(),
+            ),
+            (
+                Kind::Gauge,
                 "process_open_fds",
                 "Open file descriptors.",
-                count.into(),
-            ));
-        }
-        families.extend(cpu_seconds().map(cpu_family).unwrap_or_default());
-        families
+                fds,
+            ),
+            (
+                Kind::Counter,
+                "process_cpu_seconds_total",
+                "Processor time used, user and system.",
+                cpu_seconds(),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(kind, name, help, value)| {
+            let mut family = Family::new(kind, name, help);
+            family.push(&[], value?);
+            Some(family)
+        })
     }
-}
-
-#[expect(
-    clippy::expect_used,
-    reason = "names are constants, and every test of this module creates them"
-)]
-fn gauge(name: &str, help: &str, value: f64) -> Vec<MetricFamily> {
-    let gauge = Gauge::new(name, help).expect("a valid name");
-    gauge.set(value);
-    gauge.collect()
-}
-
-#[expect(
-    clippy::expect_used,
-    reason = "names are constants, and every test of this module creates them"
-)]
-fn cpu_family(seconds: f64) -> Vec<MetricFamily> {
-    let counter = Counter::new(
-        "process_cpu_seconds_total",
-        "Processor time used, user and system.",
-    )
-    .expect("a valid name");
-    counter.inc_by(seconds);
-    counter.collect()
 }
 
 fn resident_bytes() -> Option<f64> {
@@ -101,7 +89,6 @@ mod tests {
         }
         let names: Vec<_> = ProcessFigures::since_now()
             .families()
-            .iter()
             .map(|f| f.name().to_owned())
             .collect();
         assert_eq!(names.len(), 4, "{names:?}");

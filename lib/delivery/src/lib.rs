@@ -47,7 +47,7 @@ use couic_plugin_api::Notifier;
 pub use dispatcher::{DispatchError, Leftover, NotificationDispatcher};
 pub use figures::{FIGURES, Figure};
 pub use policy::{Merge, Policy};
-pub use status::{ATTEMPT_BUCKETS, AttemptTimes, OperateError, TestOutcome};
+pub use status::{AttemptTimes, OperateError, TestOutcome};
 
 /// Tells how a notifier is run.
 pub type About = Arc<dyn Fn() -> NotifierBackend + Send + Sync>;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::delivery_queue::DeliveryQueue;
 
 /// Upper bounds of the buckets of [`AttemptTimes`], in seconds. Beyond the last is one more bucket.
-pub const ATTEMPT_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const ATTEMPT_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// From so many seconds on, what waits because attempts fail is worth an alarm: a restart of the other side is over.
 const LATE_SECS: u64 = 600;
@@ -17,7 +17,7 @@ const LATE_SECS: u64 = 600;
 /// How long attempts took.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AttemptTimes {
-    /// Attempts per bucket of [`ATTEMPT_BUCKETS`], not cumulated; the last are those beyond all bounds.
+    /// Attempts per bucket, not cumulated; the last are those beyond all bounds.
     pub buckets: [u64; ATTEMPT_BUCKETS.len() + 1],
     /// The sum, in seconds.
     pub sum: f64,
@@ -26,6 +26,15 @@ pub struct AttemptTimes {
 }
 
 impl AttemptTimes {
+    /// The buckets as a histogram has them: upper bounds in seconds, the last of them infinite, with cumulative counts.
+    pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> {
+        let bounds = ATTEMPT_BUCKETS.into_iter().chain([f64::INFINITY]);
+        bounds.zip(self.buckets).scan(0, |below, (bound, count)| {
+            *below += count;
+            Some((bound, *below))
+        })
+    }
+
     pub(super) fn observe(&mut self, took: Duration) {
         let seconds = took.as_secs_f64();
         let at = ATTEMPT_BUCKETS.iter().position(|&bound| seconds <= bound);

@@ -8,8 +8,9 @@ mod shutdown;
 
 use std::{path::PathBuf, sync::Arc};
 
-use couic::api::{ServeSettings, ServeSummary, serve_with};
+use couic::api::{ServeSettings, serve_with};
 use couic_common::Group;
+use couic_httpd::ServeSummary;
 use couic_testkit::{Connection, LONG, until};
 use serde_json::json;
 use tokio::{

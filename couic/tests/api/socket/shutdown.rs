@@ -2,7 +2,8 @@
 
 use std::{os::unix::net::UnixStream, time::Duration};
 
-use couic::api::{ServeSettings, ServeSummary};
+use couic::api::ServeSettings;
+use couic_httpd::ServeSummary;
 use serde_json::json;
 
 use super::{LONG, run, until};
