@@ -1,9 +1,6 @@
 //! The attached program in the daemon: its health, and the document of `GET /v1/health`.
 
-use couic_common::{
-    Health, HealthStatus, InterfaceHealth, NotifierProblem, PeerHealth, Policy, RuleKey, SetName,
-    SetProblem,
-};
+use couic_common::{Health, InterfaceHealth, Policy, RuleKey, SetName, SetProblem};
 use parking_lot::Mutex;
 
 use crate::attach::Attacher;
@@ -78,35 +75,12 @@ impl Filter {
         attached.as_ref().map(|a| a.health()).unwrap_or_default()
     }
 
-    /// Asks the kernel; may block. Problems of notifiers and peers are at worst `degraded`: filtering does not depend
-    /// on them.
-    pub(super) fn health(
-        &self,
-        notifier_problems: Vec<NotifierProblem>,
-        peer_problems: Vec<PeerHealth>,
-    ) -> Health {
-        let interfaces = self.interfaces();
-        let set_problems = self.set_problems.lock().clone();
-        let filter_problems = self.problems();
-        // With patterns only, no interface may exist yet: the attacher reports that as a problem.
-        let none = interfaces.is_empty() && filter_problems.is_empty();
-        let all_attached = !none && interfaces.iter().all(|i| i.attached);
-        let all_well = filter_problems.is_empty()
-            && set_problems.is_empty()
-            && notifier_problems.is_empty()
-            && peer_problems.is_empty();
-        let status = match (all_attached, all_well) {
-            (false, _) => HealthStatus::Down,
-            (true, false) => HealthStatus::Degraded,
-            (true, true) => HealthStatus::Ok,
-        };
+    /// The filter's part of the document, without the status. Asks the kernel; may block.
+    pub(super) fn health(&self) -> Health {
         Health {
-            status,
-            interfaces,
-            filter_problems,
-            set_problems,
-            notifier_problems,
-            peer_problems,
+            interfaces: self.interfaces(),
+            filter_problems: self.problems(),
+            set_problems: self.set_problems.lock().clone(),
             ..Health::well(env!("CARGO_PKG_VERSION"))
         }
     }
