@@ -1,15 +1,15 @@
 //! The attached program in the daemon: its health, and the document of `GET /v1/health`.
 
-use couic_common::{Health, InterfaceHealth, Policy, RuleKey, SetName, SetProblem};
+use couic_common::{Health, Policy, RuleKey, SetName, SetProblem};
 use parking_lot::Mutex;
 
-use crate::attach::Attacher;
+use crate::attach::{Attacher, CurrentInterface};
 use couic_firewall::rules::{Firewall, SetError, SetStore};
 
 /// A program that is attached to interfaces.
 pub(super) trait Attached: Send {
     /// Every interface that should be filtered, with its current state in the kernel.
-    fn health(&self) -> Vec<InterfaceHealth>;
+    fn interfaces(&self) -> Vec<CurrentInterface>;
 
     /// Problems other than those of single interfaces.
     fn problems(&self) -> Vec<String>;
@@ -28,8 +28,8 @@ pub(super) trait Attached: Send {
 }
 
 impl Attached for Attacher {
-    fn health(&self) -> Vec<InterfaceHealth> {
-        Self::health(self)
+    fn interfaces(&self) -> Vec<CurrentInterface> {
+        Self::interfaces(self)
     }
 
     fn problems(&self) -> Vec<String> {
@@ -70,15 +70,18 @@ impl Filter {
         }
     }
 
-    pub(super) fn interfaces(&self) -> Vec<InterfaceHealth> {
+    pub(super) fn interfaces(&self) -> Vec<CurrentInterface> {
         let attached = self.attached.lock();
-        attached.as_ref().map(|a| a.health()).unwrap_or_default()
+        attached
+            .as_ref()
+            .map(|a| a.interfaces())
+            .unwrap_or_default()
     }
 
     /// The filter's part of the document, without the status. Asks the kernel; may block.
     pub(super) fn health(&self) -> Health {
         Health {
-            interfaces: self.interfaces(),
+            interfaces: self.interfaces().into_iter().map(|i| i.health).collect(),
             filter_problems: self.problems(),
             set_problems: self.set_problems.lock().clone(),
             ..Health::well(env!("CARGO_PKG_VERSION"))

@@ -3,7 +3,7 @@
 use std::{fs, sync::Arc};
 
 use super::*;
-use couic_common::HealthStatus;
+use couic_common::{HealthStatus, InterfaceHealth};
 use couic_firewall::{
     dataplane::{Limits, MemoryPlane},
     rules::SystemClock,
@@ -13,8 +13,13 @@ use couic_firewall::{
 struct Fake(Arc<Mutex<Vec<InterfaceHealth>>>, Arc<Mutex<Vec<String>>>);
 
 impl Attached for Fake {
-    fn health(&self) -> Vec<InterfaceHealth> {
-        self.0.lock().clone()
+    fn interfaces(&self) -> Vec<CurrentInterface> {
+        let all = self.0.lock().clone().into_iter();
+        all.map(|health| CurrentInterface {
+            health,
+            is_lost: false,
+        })
+        .collect()
     }
 
     fn problems(&self) -> Vec<String> {
