@@ -181,9 +181,8 @@ mod tests {
         health
     }
 
-    #[test]
-    fn each_problem_has_its_area_severity_and_text() {
-        use HealthStatus::{Degraded, Down, Ok};
+    /// A document with a problem in each list.
+    fn ill() -> Health {
         let set_problem = |file: &str, message: &str| SetProblem {
             policy: Policy::Drop,
             file: file.into(),
@@ -217,7 +216,13 @@ mod tests {
             ..well()
         };
         health.interfaces[0].attached = false;
-        let found = health.problems().into_iter();
+        health
+    }
+
+    #[test]
+    fn each_problem_has_its_area_severity_and_text() {
+        use HealthStatus::{Degraded, Down, Ok};
+        let found = ill().problems().into_iter();
         let found: Vec<_> = found
             .map(|problem| (problem.area, problem.severity, problem.to_string()))
             .collect();
