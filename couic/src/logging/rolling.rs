@@ -195,8 +195,7 @@ fn name(rotation: Rotation, start: u64) -> String {
     if rotation == Rotation::Never {
         return NAME.to_owned();
     }
-    let (year, month, day) = stamp::date(start / DAY);
-    format!("{NAME}.{year:04}-{month:02}-{day:02}")
+    format!("{NAME}.{}", stamp::utc(start).date())
 }
 
 fn is_dated(name: &str) -> bool {
