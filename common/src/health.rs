@@ -36,8 +36,8 @@ impl XdpMode {
     }
 }
 
-/// The overall state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The overall state; the greater, the worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum HealthStatus {
@@ -110,13 +110,6 @@ impl Health {
             state_problems: Vec::new(),
             notes: Vec::new(),
             missing_features: Vec::new(),
-        }
-    }
-
-    /// Turns `Ok` into `Degraded`. `Down` stays.
-    pub const fn degrade(&mut self) {
-        if matches!(self.status, HealthStatus::Ok) {
-            self.status = HealthStatus::Degraded;
         }
     }
 }

@@ -23,6 +23,7 @@ mod notifier;
 mod panic;
 mod peers;
 mod policy;
+mod problem;
 mod report;
 mod rule_key;
 mod sets;
@@ -56,6 +57,7 @@ pub use notifier::{
 pub use panic::{PANIC_HEADER, PanicRequest, PanicStatus};
 pub use peers::{PeerForgotten, PeerHealth, PeerInfo, PeerProblem, PeerState};
 pub use policy::{Policy, PolicyError};
+pub use problem::{Area, Problem};
 pub use report::Report;
 pub use rule_key::RuleKey;
 pub use sets::{ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate};

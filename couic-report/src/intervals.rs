@@ -4,12 +4,9 @@
 //! spool: after a crash in between, it is found again under the same id, and the dispatcher ignores ids that it still
 //! holds. An interval that ended while the service was down is closed at the next start.
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use couic_common::unix_seconds;
 use couic_delivery::{NotificationDispatcher, spool::Durability};
 use couic_plugin_api::{Kind, Notification, NotifyError, Severity, Summary, TagCount};
 use tokio::{sync::watch, time};
@@ -34,13 +31,6 @@ pub(crate) struct Intervals {
     pub(crate) server: String,
     /// Handed over, but possibly not on disk yet.
     pub(crate) in_memory: HashSet<Uuid>,
-}
-
-/// Unix seconds; a clock before 1970 counts as 1970.
-pub(crate) fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 impl Intervals {
@@ -69,11 +59,11 @@ impl Intervals {
     /// Never longer than an interval: a clock set back must not stop the summaries.
     fn until_due(&self) -> Duration {
         let due = self.journal.overview().from + self.length.as_secs();
-        Duration::from_secs(due.saturating_sub(unix_now())).min(self.length)
+        Duration::from_secs(due.saturating_sub(unix_seconds())).min(self.length)
     }
 
     async fn close(&self) -> Result<(), crate::state::Refused> {
-        let now = unix_now();
+        let now = unix_seconds();
         let seal = Seal {
             until: now.max(self.journal.overview().from),
             next_from: now,

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use couic_common::unix_seconds;
 use couic_delivery::{DispatchError, spool::Durability};
 use tokio::{net::TcpListener, sync::watch, task};
 use tracing::{error, info, warn};
@@ -15,7 +16,7 @@ use tracing::{error, info, warn};
 use crate::{
     config::Config,
     http::{self, Context, ServeSettings},
-    intervals::{Intervals, unix_now},
+    intervals::Intervals,
     notify,
     state::{Journal, StateError},
 };
@@ -68,7 +69,7 @@ pub async fn run(
     let listener = TcpListener::bind(addr)
         .await
         .map_err(|source| StartError::Listen { addr, source })?;
-    let (journal, committer, damage) = Journal::open(state, unix_now())?;
+    let (journal, committer, damage) = Journal::open(state, unix_seconds())?;
     damage.iter().for_each(|what| warn!("{what}"));
     let (dispatcher, failed) = notify::start(config, Some(&state.join("spool"))).await?;
     for failed in failed {

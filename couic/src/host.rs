@@ -5,10 +5,10 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 
-use couic_common::{DaemonStatus, DiskStatus};
+use couic_common::{DaemonStatus, DiskStatus, unix_time};
 use nix::{
     sys::{
         resource::{Resource, getrlimit},
@@ -71,10 +71,7 @@ impl Host {
 }
 
 fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
+    u64::try_from(unix_time().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The wall clock's time less the start plus the monotonic clock's time since.

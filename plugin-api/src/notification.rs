@@ -1,8 +1,6 @@
 //! What a notifier is given to tell.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use couic_common::{PeerAction, Report};
+use couic_common::{PeerAction, Report, unix_seconds};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -137,12 +135,11 @@ impl Notification {
     /// A notification made now, with an id of its own.
     #[must_use]
     pub fn new(kind: Kind, severity: Severity, source: impl Into<String>) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             id: Uuid::new_v4(),
             kind,
             severity,
-            created: now.map_or(0, |since| since.as_secs()),
+            created: unix_seconds(),
             source: source.into(),
         }
     }

@@ -223,21 +223,11 @@ impl NotifyError {
         }
     }
 
-    /// The causes of an error in one line. For errors whose `Display` hides why, as reqwest's does: strip the URL
-    /// from it first (`without_url`).
+    /// An error and its causes on one line. For errors whose `Display` hides the cause, such as reqwest's: strip the URL
+    /// first (`without_url`).
     #[must_use]
     pub fn chain(error: &(dyn Error + 'static)) -> String {
-        let mut text = error.to_string();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            let cause_text = cause.to_string();
-            if !text.ends_with(&cause_text) {
-                text.push_str(": ");
-                text.push_str(&cause_text);
-            }
-            next = cause.source();
-        }
-        text
+        couic_common::error_chain(error)
     }
 }
 
@@ -265,16 +255,5 @@ mod tests {
             assert_eq!(error.http_status(), Some(status));
         }
         assert_eq!(NotifyError::from_http(413, None).http_status(), Some(413));
-    }
-
-    #[test]
-    fn a_chain_names_every_cause_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("{0}")]
-        struct Layer(&'static str, #[source] Option<Box<Layer>>);
-        let inner = Layer("refused", None);
-        let middle = Layer("tcp: refused", Some(Box::new(inner)));
-        let outer = Layer("cannot send", Some(Box::new(middle)));
-        assert_eq!(NotifyError::chain(&outer), "cannot send: tcp: refused");
     }
 }

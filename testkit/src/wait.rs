@@ -3,7 +3,7 @@
 use std::{
     sync::LazyLock,
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 /// How often a condition is looked at.
@@ -53,7 +53,5 @@ pub fn until<T>(
 /// The wall clock in Unix seconds, with its fraction.
 #[must_use]
 pub fn unix_now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0.0, |d| d.as_secs_f64())
+    couic_common::unix_time().as_secs_f64()
 }

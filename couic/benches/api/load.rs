@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs, thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use couic_testkit::request;
@@ -32,10 +32,7 @@ fn address(i: u32) -> String {
 }
 
 fn in_an_hour() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap();
-    now.as_secs() + 3600
+    couic_common::unix_seconds() + 3600
 }
 
 fn add(token: &str, i: u32, expiration: u64) -> String {

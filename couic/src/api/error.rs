@@ -3,9 +3,9 @@
 //! The rooms below know nothing of HTTP: their errors are mapped here, and only here. What a client did wrong is told
 //! to the client; what went wrong inside is told to the log, and the client learns no more than where to look.
 
-use std::{collections::BTreeMap, error::Error, fmt::Write as _, io};
+use std::{collections::BTreeMap, error::Error, io};
 
-use couic_common::{ApiError, CONFIRM_WITHIN_HEADER, ErrorCode, ErrorDetail};
+use couic_common::{ApiError, CONFIRM_WITHIN_HEADER, ErrorCode, ErrorDetail, error_chain};
 use couic_delivery::OperateError;
 use couic_peering::TooFarAhead;
 use warp::http::StatusCode;
@@ -78,7 +78,7 @@ impl Fault {
 
     /// A fault of ours. The log gets all of it, the client nothing but the hint.
     pub(super) fn internal(doing: &str, error: &(dyn Error + 'static)) -> Self {
-        tracing::error!("{doing} failed: {}", chain(error));
+        tracing::error!("{doing} failed: {}", error_chain(error));
         Self::internal_logged()
     }
 
@@ -98,7 +98,10 @@ impl Fault {
     /// The disk does not take the record of a confirmable change. That is temporary: the disk can be mended, and the
     /// client can do without.
     fn no_way_back(error: &ConfirmError, source: &io::Error) -> Self {
-        tracing::error!("keeping the way back of a change failed: {}", chain(error));
+        tracing::error!(
+            "keeping the way back of a change failed: {}",
+            error_chain(error)
+        );
         let why = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "its disk is full: make room"
@@ -138,17 +141,6 @@ impl Fault {
         self.close = true;
         self
     }
-}
-
-/// An error with everything that caused it.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 impl From<FirewallError> for Fault {
@@ -240,7 +232,7 @@ impl From<ConfirmError> for Fault {
             }
             ConfirmError::Disk(source) => Self::no_way_back(&error, source),
             ConfirmError::Unremoved(_) => {
-                tracing::error!("confirming a change failed: {}", chain(&error));
+                tracing::error!("confirming a change failed: {}", error_chain(&error));
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Internal, text)
             }
         }

@@ -1,5 +1,6 @@
 //! The serving process's side of the attacher: starting it, requests, health.
 
+mod current;
 mod launch;
 mod reader;
 mod setup;
@@ -16,10 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_common::{InterfaceHealth, XdpMode};
 use parking_lot::Mutex;
 
-pub use self::setup::{AttacherError, LinkStore, Setup};
+pub use self::{
+    current::CurrentInterface,
+    setup::{AttacherError, LinkStore, Setup},
+};
 use self::{
     launch::{choose_place, send_setup, spawn, start_request},
     reader::{AttacherState, Report, spawn_reader},
@@ -27,19 +30,14 @@ use self::{
 use couic_privsep::Channel;
 
 use super::{
-    attachments::{InterfaceState, gone},
     lock::{AttacherLock, WorkLock},
     pins::Place,
     wire::{Message, Request},
 };
 use couic_firewall::dataplane::XdpProgram;
-use couic_netlink as netlink;
 
 /// For the process to exit.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The problem of an interface that has lost our program, before the attacher has repaired it.
-pub(crate) const LOST: &str = "it lost our program, which is being attached again";
 
 /// For the answer to a probe. A driver may take seconds to attach.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -141,23 +139,12 @@ impl Attacher {
         self.answers.lock().recv().map_err(|_| AttacherError::Ended)
     }
 
-    /// Every interface that should be filtered, with its current state in the kernel.
+    /// Every interface that should be filtered.
     #[must_use]
-    pub fn health(&self) -> Vec<InterfaceHealth> {
+    pub fn interfaces(&self) -> Vec<CurrentInterface> {
         let states = self.state.report.lock().states.clone();
-        states
-            .into_iter()
-            .map(|state| {
-                let (mode, problem) = current_mode(&state, &self.programs);
-                InterfaceHealth {
-                    attached: mode.is_some(),
-                    problem,
-                    note: state.note.filter(|_| mode == state.mode),
-                    name: state.name,
-                    mode,
-                }
-            })
-            .collect()
+        let current = |state| CurrentInterface::of(state, &self.programs);
+        states.into_iter().map(current).collect()
     }
 
     /// Requests a check of all interfaces now.
@@ -257,33 +244,5 @@ impl Attacher {
 impl Drop for Attacher {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-/// The current mode of an interface, and why it is not filtered. Only the holder of a TCX link can read its state, so
-/// for TCX the last report of the attacher counts, which checks each second.
-fn current_mode(state: &InterfaceState, programs: &[u32]) -> (Option<XdpMode>, Option<String>) {
-    if state.index == 0 {
-        return (None, state.problem.clone());
-    }
-    let lost = || Some(state.problem.clone().unwrap_or_else(|| LOST.to_owned()));
-    match netlink::interface(state.index) {
-        Ok(Some(interface)) => match interface.xdp {
-            _ if state.mode == Some(XdpMode::Tcx) => (state.mode, None),
-            Some(on) if programs.contains(&on.id) => (Some(on.mode), None),
-            Some(on) => {
-                let text = format!(
-                    "another XDP program has replaced ours (id {}): see `bpftool net`",
-                    on.id
-                );
-                (None, Some(state.problem.clone().unwrap_or(text)))
-            }
-            None => (None, lost()),
-        },
-        Ok(None) => (None, Some(gone(&state.name))),
-        Err(error) => (
-            None,
-            Some(format!("its state cannot be read from the kernel: {error}")),
-        ),
     }
 }

@@ -25,8 +25,7 @@ pub(crate) mod pins;
 mod process;
 mod wire;
 
-pub(crate) use attacher::LOST;
-pub use attacher::{Attacher, AttacherError, LinkStore, Setup};
+pub use attacher::{Attacher, AttacherError, CurrentInterface, LinkStore, Setup};
 pub use detach::{DetachError, Detached, detach};
 pub use lock::{AttacherLock, LOCK_FILES, LockError, WorkLock};
 pub use process::run_if_child;

@@ -1,6 +1,8 @@
 //! Errors of the start. Exit code 1.
 
-use std::{error::Error, io, path::Path};
+use std::{io, path::Path};
+
+use couic_common::error_chain;
 
 use crate::api::SocketError;
 use crate::{attach::LockError, logging::LogError, rbac::RbacError};
@@ -71,25 +73,10 @@ impl StartError {
             _ => None,
         };
         let file = file.map_or(String::new(), |file| format!("; {file}"));
-        Self::Load(chain(error) + &file)
+        Self::Load(error_chain(error) + &file)
     }
 
     pub(super) fn system(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { doing, source }
     }
-}
-
-/// An error and its sources, on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        // Some libraries repeat their source in their own message.
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

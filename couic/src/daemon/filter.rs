@@ -1,18 +1,15 @@
 //! The attached program in the daemon: its health, and the document of `GET /v1/health`.
 
-use couic_common::{
-    Health, HealthStatus, InterfaceHealth, NotifierProblem, PeerHealth, Policy, RuleKey, SetName,
-    SetProblem,
-};
+use couic_common::{Health, Policy, RuleKey, SetName, SetProblem};
 use parking_lot::Mutex;
 
-use crate::attach::Attacher;
+use crate::attach::{Attacher, CurrentInterface};
 use couic_firewall::rules::{Firewall, SetError, SetStore};
 
 /// A program that is attached to interfaces.
 pub(super) trait Attached: Send {
     /// Every interface that should be filtered, with its current state in the kernel.
-    fn health(&self) -> Vec<InterfaceHealth>;
+    fn interfaces(&self) -> Vec<CurrentInterface>;
 
     /// Problems other than those of single interfaces.
     fn problems(&self) -> Vec<String>;
@@ -31,8 +28,8 @@ pub(super) trait Attached: Send {
 }
 
 impl Attached for Attacher {
-    fn health(&self) -> Vec<InterfaceHealth> {
-        Self::health(self)
+    fn interfaces(&self) -> Vec<CurrentInterface> {
+        Self::interfaces(self)
     }
 
     fn problems(&self) -> Vec<String> {
@@ -73,40 +70,20 @@ impl Filter {
         }
     }
 
-    pub(super) fn interfaces(&self) -> Vec<InterfaceHealth> {
+    pub(super) fn interfaces(&self) -> Vec<CurrentInterface> {
         let attached = self.attached.lock();
-        attached.as_ref().map(|a| a.health()).unwrap_or_default()
+        attached
+            .as_ref()
+            .map(|a| a.interfaces())
+            .unwrap_or_default()
     }
 
-    /// Asks the kernel; may block. Problems of notifiers and peers are at worst `degraded`: filtering does not depend
-    /// on them.
-    pub(super) fn health(
-        &self,
-        notifier_problems: Vec<NotifierProblem>,
-        peer_problems: Vec<PeerHealth>,
-    ) -> Health {
-        let interfaces = self.interfaces();
-        let set_problems = self.set_problems.lock().clone();
-        let filter_problems = self.problems();
-        // With patterns only, no interface may exist yet: the attacher reports that as a problem.
-        let none = interfaces.is_empty() && filter_problems.is_empty();
-        let all_attached = !none && interfaces.iter().all(|i| i.attached);
-        let all_well = filter_problems.is_empty()
-            && set_problems.is_empty()
-            && notifier_problems.is_empty()
-            && peer_problems.is_empty();
-        let status = match (all_attached, all_well) {
-            (false, _) => HealthStatus::Down,
-            (true, false) => HealthStatus::Degraded,
-            (true, true) => HealthStatus::Ok,
-        };
+    /// The filter's part of the document, without the status. Asks the kernel; may block.
+    pub(super) fn health(&self) -> Health {
         Health {
-            status,
-            interfaces,
-            filter_problems,
-            set_problems,
-            notifier_problems,
-            peer_problems,
+            interfaces: self.interfaces().into_iter().map(|i| i.health).collect(),
+            filter_problems: self.problems(),
+            set_problems: self.set_problems.lock().clone(),
             ..Health::well(env!("CARGO_PKG_VERSION"))
         }
     }

@@ -31,14 +31,18 @@ impl HealthSources {
         Arc::new(move || {
             let notifiers = self.notifiers.as_ref().map(Notifiers::problems);
             let peers = self.peers.as_ref().map(|engine| engine.problems());
-            let mut health = self
-                .filter
-                .health(notifiers.unwrap_or_default(), peers.unwrap_or_default());
-            health.notes.clone_from(&self.notes);
-            health.missing_features.clone_from(&self.missing_features);
-            let health = state::add_to_health(health, &self.firewall);
-            self.panic_and_confirm
-                .marked(self.unsaved.add_to_health(health))
+            let mut health = Health {
+                notifier_problems: notifiers.unwrap_or_default(),
+                peer_problems: peers.unwrap_or_default(),
+                state_problems: state::problems(&self.firewall),
+                notes: self.notes.clone(),
+                missing_features: self.missing_features.clone(),
+                ..self.filter.health()
+            };
+            health.state_problems.extend(self.unsaved.problems());
+            self.panic_and_confirm.add_to(&mut health);
+            health.status = health.derived_status();
+            health
         })
     }
 }

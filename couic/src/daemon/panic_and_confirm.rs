@@ -35,10 +35,9 @@ impl PanicAndConfirm {
     }
 
     /// Adds both to the health document.
-    pub(super) fn marked(&self, mut health: Health) -> Health {
-        self.panic.mark(&mut health);
-        self.confirmations.mark(&mut health);
-        health
+    pub(super) fn add_to(&self, health: &mut Health) {
+        self.panic.mark(health);
+        health.confirm_problems = self.confirmations.problems();
     }
 
     /// On its own thread: undoing may wait for the disk.

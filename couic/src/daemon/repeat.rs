@@ -10,7 +10,7 @@ use super::{
     transitions::{InterfaceWatch, Transition},
     watchdog::Watchdog,
 };
-use crate::{api::SocketPlace, attach::LOST, metrics::MetricsRegistry};
+use crate::{api::SocketPlace, metrics::MetricsRegistry};
 
 /// The longest delay of an expiry.
 const EXPIRY: Duration = Duration::from_millis(200);
@@ -60,12 +60,11 @@ pub(super) fn repeat(
     repeaters.every(SECOND, "couic-watch", move || {
         filter.probe();
         let interfaces = filter.interfaces();
+        // A program that is detached twice in a row shows no transition.
+        let has_lost = interfaces.iter().any(|interface| interface.is_lost);
+        let interfaces: Vec<_> = interfaces.into_iter().map(|i| i.health).collect();
         let transitions = watch.transitions(&interfaces);
         transitions.iter().for_each(Transition::log);
-        // A program that is detached twice in a row shows no transition.
-        let has_lost = interfaces
-            .iter()
-            .any(|i| i.problem.as_deref() == Some(LOST));
         if has_lost
             || transitions
                 .iter()

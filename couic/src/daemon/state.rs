@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use couic_common::{Health, HealthStatus, StateProblem};
+use couic_common::StateProblem;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::{every::Repeaters, memory};
@@ -94,21 +94,18 @@ pub(super) fn close(firewall: &Firewall) {
     }
 }
 
-/// Adds the journal's problems; at worst `degraded`, since filtering does not depend on the disk.
-pub(super) fn add_to_health(mut health: Health, firewall: &Firewall) -> Health {
+/// The problems of the journal, and of restored rules.
+pub(super) fn problems(firewall: &Firewall) -> Vec<StateProblem> {
     let journal = firewall.journal();
-    health.state_problems = journal.map(|j| j.problems()).unwrap_or_default();
+    let mut problems = journal.map(|j| j.problems()).unwrap_or_default();
     let kept = firewall.kept_rules();
     if kept > 0 {
-        health.state_problems.push(StateProblem {
+        problems.push(StateProblem {
             file: None,
             message: exceeding_message(kept),
         });
     }
-    if !health.state_problems.is_empty() && health.status == HealthStatus::Ok {
-        health.status = HealthStatus::Degraded;
-    }
-    health
+    problems
 }
 
 /// Files that cannot be written: found at the start, and whether the disk is read-only now.
@@ -143,17 +140,11 @@ impl UnsavedState {
         now.into_iter().chain(self.at_start.clone())
     }
 
-    /// Adds the problems; at worst `degraded`.
-    pub(super) fn add_to_health(&self, mut health: Health) -> Health {
-        let problems = self.messages().map(|message| StateProblem {
+    pub(super) fn problems(&self) -> impl Iterator<Item = StateProblem> {
+        self.messages().map(|message| StateProblem {
             file: None,
             message,
-        });
-        health.state_problems.extend(problems);
-        if !health.state_problems.is_empty() && health.status == HealthStatus::Ok {
-            health.status = HealthStatus::Degraded;
-        }
-        health
+        })
     }
 }
 
@@ -184,12 +175,8 @@ mod tests {
         Firewall::new(Box::new(plane.clone()), Arc::new(plane), limits, clock)
     }
 
-    fn well() -> Health {
-        Health::well("")
-    }
-
     #[test]
-    fn rules_that_do_not_fit_make_health_degraded_until_they_do() {
+    fn rules_that_do_not_fit_are_a_problem_until_they_do() {
         let home = tempfile::tempdir().unwrap();
         let origin = Origin {
             actor: Actor::Client("c".parse().unwrap()),
@@ -206,16 +193,14 @@ mod tests {
             first.add(Policy::Drop, &rule, &origin).unwrap();
         }
         close(&first);
-        assert_eq!(add_to_health(well(), &first), well());
+        assert_eq!(problems(&first), []);
         let second = firewall(1);
         restore(home.path(), &second).unwrap();
-        let health = add_to_health(well(), &second);
-        assert_eq!(health.status, HealthStatus::Degraded);
-        let message = &health.state_problems[0].message;
+        let message = &problems(&second)[0].message;
         assert!(message.starts_with("1 restored rules exceed"), "{message}");
         let there = RuleKey::new(Policy::Drop, "10.0.0.1/32".parse().unwrap());
         second.remove(there, &origin).unwrap();
         assert_eq!(second.admit_kept(), 1);
-        assert_eq!(add_to_health(well(), &second), well());
+        assert_eq!(problems(&second), []);
     }
 }

@@ -17,9 +17,10 @@ use std::{
     fmt,
     io::{self, Write},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
+use couic_common::unix_time;
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::{
     Layer, Registry,
@@ -190,7 +191,7 @@ struct Utc;
 
 impl FormatTime for Utc {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let now = unix_time();
         let mut text = stamp::Stamp::default();
         write!(
             writer,
@@ -203,7 +204,7 @@ impl FormatTime for Utc {
 
 /// A line about the log itself, which cannot go through tracing. `message` must need no escaping.
 fn warning(format: LogFormat, message: &str) -> String {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let now = unix_time();
     let mut stamp = stamp::Stamp::default();
     let at = stamp.seconds(now.as_secs());
     match format {

@@ -11,9 +11,9 @@ use std::{
         unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown, lchown},
     },
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
+use couic_common::unix_seconds;
 use nix::unistd::geteuid;
 
 use super::{stamp, warning};
@@ -53,14 +53,9 @@ pub(super) struct RollingFile {
     problem: Option<String>,
 }
 
-fn unix_now() -> u64 {
-    let now = SystemTime::UNIX_EPOCH.elapsed();
-    now.map_or(0, |d| d.as_secs())
-}
-
 impl RollingFile {
     pub(super) fn open(logging: &Logging, owner: &Account) -> Result<Self, RollingError> {
-        Self::open_at(logging, owner, unix_now)
+        Self::open_at(logging, owner, unix_seconds)
     }
 
     fn open_at(logging: &Logging, owner: &Account, now: fn() -> u64) -> Result<Self, RollingError> {
@@ -200,8 +195,7 @@ fn name(rotation: Rotation, start: u64) -> String {
     if rotation == Rotation::Never {
         return NAME.to_owned();
     }
-    let (year, month, day) = stamp::date(start / DAY);
-    format!("{NAME}.{year:04}-{month:02}-{day:02}")
+    format!("{NAME}.{}", stamp::utc(start).date())
 }
 
 fn is_dated(name: &str) -> bool {

@@ -1,107 +1,56 @@
-//! Fast timestamps: a date costs some nanoseconds, and the same second again next to nothing.
+//! Timestamps in UTC. Formatting costs some 100 ns; the same second again costs next to nothing.
 
-/// Formats Unix seconds as `2026-11-21T08:00:00`, in UTC, and caches the last.
-#[derive(Debug)]
-pub(super) struct Stamp {
-    text: [u8; 19],
-    second: Option<u64>,
-}
+use time::{
+    OffsetDateTime, format_description::StaticFormatDescription, macros::format_description,
+};
 
-impl Default for Stamp {
-    fn default() -> Self {
-        Self {
-            text: *b"0000-00-00T00:00:00",
-            second: None,
-        }
-    }
-}
+const FORMAT: StaticFormatDescription =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
 
 /// The last second of the year 9999.
 const LAST: u64 = 253_402_300_799;
 
+/// Formats Unix seconds as `2026-11-21T08:00:00`, and caches the last.
+#[derive(Debug, Default)]
+pub(super) struct Stamp {
+    text: String,
+    second: Option<u64>,
+}
+
 impl Stamp {
-    /// Times after the year 9999 are shown as its last second.
     pub(super) fn seconds(&mut self, unix: u64) -> &str {
         if self.second != Some(unix) {
             self.second = Some(unix);
-            self.render(unix.min(LAST));
+            self.text = utc(unix).format(FORMAT).unwrap_or_default();
         }
-        // Always ASCII.
-        std::str::from_utf8(&self.text).unwrap_or_default()
-    }
-
-    fn render(&mut self, unix: u64) {
-        let (days, second) = (unix / 86_400, unix % 86_400);
-        let (year, month, day) = date(days);
-        let mut put = |at: usize, digits: usize, mut value: u64| {
-            for place in (at..at + digits).rev() {
-                self.text[place] = b'0' + (value % 10) as u8;
-                value /= 10;
-            }
-        };
-        put(0, 4, year);
-        put(5, 2, month);
-        put(8, 2, day);
-        put(11, 2, second / 3600);
-        put(14, 2, second / 60 % 60);
-        put(17, 2, second % 60);
+        &self.text
     }
 }
 
-/// Year, month and day from the days since 1970-01-01, in the Gregorian calendar. Internally, years begin in March, so
-/// that the leap day is their last: `civil_from_days` by Howard Hinnant,
-/// <https://howardhinnant.github.io/date_algorithms.html>.
-pub(super) fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+/// Times after the year 9999 become its last second.
+pub(super) fn utc(unix: u64) -> OffsetDateTime {
+    let seconds = i64::try_from(unix.min(LAST)).unwrap_or_default();
+    OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use time::{OffsetDateTime, macros::format_description};
-
     use super::*;
 
-    fn oracle(unix: u64) -> String {
-        let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
-        let time = OffsetDateTime::from_unix_timestamp(i64::try_from(unix).unwrap()).unwrap();
-        time.format(&format).unwrap()
-    }
-
-    proptest! {
-        #[test]
-        fn agrees_with_the_time_crate(unix in 0..=LAST) {
-            let mut stamp = Stamp::default();
-            prop_assert_eq!(stamp.seconds(unix), oracle(unix));
-            prop_assert_eq!(stamp.seconds(unix), oracle(unix), "the cached one");
-            prop_assert_eq!(stamp.seconds(unix / 2), oracle(unix / 2));
-        }
-    }
-
     #[test]
-    fn the_edges() {
+    fn seconds_are_formatted_and_cached() {
         let mut stamp = Stamp::default();
-        for unix in [
-            0,
-            951_782_399,
-            951_782_400,
-            951_868_800,
-            1_735_689_599,
-            LAST,
+        for (unix, expected) in [
+            (0, "1970-01-01T00:00:00"),
+            (951_782_399, "2000-02-28T23:59:59"),
+            (951_782_400, "2000-02-29T00:00:00"),
+            (951_782_400, "2000-02-29T00:00:00"),
+            (951_868_800, "2000-03-01T00:00:00"),
+            (1_735_689_599, "2024-12-31T23:59:59"),
+            (LAST, "9999-12-31T23:59:59"),
+            (u64::MAX, "9999-12-31T23:59:59"),
         ] {
-            assert_eq!(stamp.seconds(unix), oracle(unix));
+            assert_eq!(stamp.seconds(unix), expected);
         }
-        assert_eq!(stamp.seconds(u64::MAX), "9999-12-31T23:59:59");
     }
 }

@@ -1,7 +1,8 @@
 //! The process itself, under the names of the Prometheus conventions.
 
-use std::{fs, time::SystemTime};
+use std::fs;
 
+use couic_common::unix_time;
 use couic_httpd::{Family, Kind};
 
 /// `USER_HZ`: the kernel reports CPU times to user space in hundredths of a second.
@@ -13,10 +14,9 @@ pub(super) struct ProcessFigures {
 
 impl ProcessFigures {
     pub(super) fn since_now() -> Self {
-        let start = SystemTime::UNIX_EPOCH
-            .elapsed()
-            .map_or(0.0, |d| d.as_secs_f64());
-        Self { start }
+        Self {
+            start: unix_time().as_secs_f64(),
+        }
     }
 
     /// Values that `/proc` does not provide are left out rather than shown as 0.

@@ -5,10 +5,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use couic_common::{ClientName, Policy, RuleKey};
+use couic_common::{ClientName, Policy, RuleKey, unix_time};
 use couic_peering::{
     Limits, Link, LinkSettings, Moment, NEVER, NodeId, RecordState, Replica, Slot, Tokens,
 };
@@ -39,12 +39,9 @@ impl Time {
     #[must_use]
     pub fn skewed(seconds: i64) -> Self {
         let start = Instant::now();
-        Self(Arc::new(move || {
-            let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-            Moment {
-                wall: millis(wall.unwrap_or_default()).saturating_add_signed(seconds * 1_000),
-                mono: millis(start.elapsed()),
-            }
+        Self(Arc::new(move || Moment {
+            wall: millis(unix_time()).saturating_add_signed(seconds * 1_000),
+            mono: millis(start.elapsed()),
         }))
     }
 }

@@ -15,8 +15,7 @@ fn sharing() -> TestApi {
 
 /// A peer's identity and clock, which is `ahead` ms ahead.
 fn face(ahead: i64) -> Value {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = u64::try_from(now.unwrap().as_millis()).unwrap();
+    let now = u64::try_from(couic_common::unix_time().as_millis()).unwrap();
     let wall = now.saturating_add_signed(ahead);
     json!({"node": "00000000000000aa", "wall": wall, "clock": wall << 16})
 }

@@ -161,7 +161,8 @@ fn furnish(
         health: Arc::new(move || {
             let mut found = (*state.lock().unwrap())();
             switch.mark(&mut found);
-            changes.mark(&mut found);
+            found.confirm_problems = changes.problems();
+            found.status = found.status.max(found.derived_status());
             found
         }),
     });

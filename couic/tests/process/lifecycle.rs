@@ -89,7 +89,8 @@ fn an_attacher_that_is_stopped_holds_up_no_start() {
     let _ = place.health().expect(200);
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
     let log = place.log();
-    let expected = format!("killed the attacher (process {attacher}, stopped) of a couic that has exited");
+    let expected =
+        format!("killed the attacher (process {attacher}, stopped) of a couic that has exited");
     assert!(log.contains(&expected), "{log}");
 }
 

@@ -2,7 +2,8 @@
 
 use couic_client::ClientError;
 use couic_common::{
-    DaemonStatus, Health, HealthStatus, InterfaceHealth, NotifierInfo, PeerInfo, PeerState,
+    Area, DaemonStatus, Health, HealthStatus, InterfaceHealth, NotifierInfo, PeerInfo, PeerState,
+    Problem,
 };
 
 use super::{
@@ -35,11 +36,6 @@ pub(super) async fn look(cx: &Context, checks: &mut Vec<Check>) -> DaemonFacts {
     };
     checks.push(version(&health.version));
     checks.push(filter(&health));
-    for problem in &health.state_problems {
-        let file = problem.file.as_deref().unwrap_or_default();
-        let check = Check::warn("state", format!("{file} {}", problem.message).trim());
-        checks.push(check.advise("rules may not survive a restart: see the log"));
-    }
     checks.extend(confinement(&health));
     checks.push(features(&health));
     if cx.client.panic_seen() || health.panic_since.is_some() {
@@ -48,7 +44,7 @@ pub(super) async fn look(cx: &Context, checks: &mut Vec<Check>) -> DaemonFacts {
     } else if health.panic_problem.is_none() {
         checks.push(Check::ok("panic", "off"));
     }
-    checks.extend(check_switches(&health));
+    checks.extend(problems(&health));
     let has_host_status = match cx.client.status().await {
         Ok(status) => {
             check_status(&status, now(), checks);
@@ -75,14 +71,32 @@ pub(super) async fn look(cx: &Context, checks: &mut Vec<Check>) -> DaemonFacts {
     }
 }
 
-/// Problems of saving the panic switch and of undoing changes. Each contains its own advice.
-fn check_switches(health: &Health) -> impl Iterator<Item = Check> {
-    let panic = health.panic_problem.iter().map(|problem| {
-        let check = Check::warn("panic", problem);
-        check.advise("repair the disk of the working directory: the daemon retries every 5 s")
-    });
-    let confirm = health.confirm_problems.iter();
-    panic.chain(confirm.map(|problem| Check::warn("confirm", problem)))
+/// The problems that no other check covers.
+fn problems(health: &Health) -> impl Iterator<Item = Check> {
+    let degraded = |problem: &Problem| problem.severity == HealthStatus::Degraded;
+    health
+        .problems()
+        .into_iter()
+        .filter(degraded)
+        .filter_map(|problem| {
+            let name = match problem.area {
+                Area::Panic => "panic",
+                Area::Confirm => "confirm",
+                Area::Filter => "filter",
+                Area::Sets => "sets",
+                Area::State => "state",
+                Area::Interface | Area::Notifier | Area::Peer | Area::Kernel => return None,
+            };
+            let found = problem.to_string();
+            let check = match problem.area {
+                Area::Sets => Check::fail(name, found),
+                _ => Check::warn(name, found),
+            };
+            Some(Check {
+                advice: problem.advice.map(str::to_owned),
+                ..check
+            })
+        })
 }
 
 fn unknown(check: &str, error: &ClientError) -> Check {
@@ -145,18 +159,6 @@ fn filter(health: &Health) -> Check {
     if !missing.is_empty() || health.interfaces.is_empty() {
         return Check::fail("filter", format!("NOT filtering on {}", missing.join(", ")))
             .advise("see couicctl health");
-    }
-    let problems: Vec<String> = health
-        .set_problems
-        .iter()
-        .map(|p| format!("{}/{}: {}", p.policy, p.file, p.message))
-        .collect();
-    if !problems.is_empty() {
-        return Check::fail(
-            "filter",
-            format!("set files were not loaded: {}", problems.join("; ")),
-        )
-        .advise("correct them, then run couicctl sets reload");
     }
     let count = health.interfaces.len();
     let noun = if count == 1 {
@@ -322,7 +324,7 @@ fn notifier(info: &NotifierInfo) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use couic_common::{DiskStatus, PeerProblem};
+    use couic_common::{DiskStatus, PeerProblem, Policy, SetProblem};
 
     use super::{super::CheckState, *};
 
@@ -442,15 +444,28 @@ mod tests {
     }
 
     #[test]
-    fn panic_and_confirm_problems_are_warnings() {
+    fn problems_have_a_check_each() {
         let mut health = Health::well("");
-        assert_eq!(check_switches(&health).count(), 0);
+        assert_eq!(problems(&health).count(), 0);
         health.panic_problem = Some("panic is off, but".into());
         health.confirm_problems = vec!["one".into(), "two".into()];
-        let all: Vec<Check> = check_switches(&health).collect();
+        health.set_problems.push(SetProblem {
+            policy: Policy::Drop,
+            file: "a.couic".into(),
+            line: None,
+            message: "not a CIDR".into(),
+        });
+        let all: Vec<Check> = problems(&health).collect();
         let names: Vec<_> = all.iter().map(|c| (c.check.as_str(), c.state)).collect();
-        let expected = ["panic", "confirm", "confirm"].map(|name| (name, CheckState::Warn));
+        let expected = [
+            ("panic", CheckState::Warn),
+            ("confirm", CheckState::Warn),
+            ("confirm", CheckState::Warn),
+            ("sets", CheckState::Fail),
+        ];
         assert_eq!(names, expected);
+        assert_eq!(all[3].found, "drop/a.couic was not loaded: not a CIDR");
+        assert!(all[3].advice.is_some());
     }
 
     #[test]

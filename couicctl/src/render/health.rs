@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use couic_common::{Health, HealthStatus, InterfaceHealth, PanicStatus, XdpMode};
+use couic_common::{Area, Health, HealthStatus, InterfaceHealth, PanicStatus, XdpMode};
 
 use super::{Table, lookup::timestamp, notifiers::ago};
 use crate::failure::printable;
@@ -25,43 +25,31 @@ pub(crate) fn health(
         writeln!(out, "{}", panic_line(since, panic, now))?;
     }
     interfaces(&health.interfaces, out)?;
-    if let Some(problem) = &health.panic_problem {
-        writeln!(out, "Panic: {}", printable(problem))?;
-    }
-    for problem in &health.confirm_problems {
-        writeln!(out, "Confirm: {}", printable(problem))?;
-    }
-    for problem in &health.filter_problems {
-        writeln!(out, "Filter: {}", printable(problem))?;
-    }
-    for problem in &health.set_problems {
-        let at = problem
-            .line
-            .map_or(String::new(), |n| format!(", line {n}"));
-        let text = format!(
-            "set file {}/{}{at}: {}",
-            problem.policy, problem.file, problem.message
-        );
-        writeln!(out, "Not loaded: {}", printable(&text))?;
-    }
-    for problem in &health.notifier_problems {
-        let text = format!("{} {}", problem.notifier, problem.message);
-        writeln!(out, "Notifier: {}", printable(&text))?;
-    }
-    for problem in &health.peer_problems {
-        let text = format!("{} does not respond: {}", problem.name, problem.problem);
-        writeln!(out, "Peer: {}", printable(&text))?;
-    }
-    for problem in &health.state_problems {
-        let file = problem.file.as_ref();
-        let file = file.map_or(String::new(), |file| format!("{file} "));
-        let text = format!("{file}{}", problem.message);
-        writeln!(out, "Rules on disk: {}", printable(&text))?;
-    }
-    for note in health.notes.iter().chain(&health.missing_features) {
-        writeln!(out, "Note: {}", printable(note))?;
+    // Outages are in the lines above.
+    let problems = health.problems().into_iter();
+    for problem in problems.filter(|problem| problem.severity != HealthStatus::Down) {
+        writeln!(
+            out,
+            "{}: {}",
+            label(problem.area),
+            printable(&problem.to_string())
+        )?;
     }
     Ok(())
+}
+
+const fn label(area: Area) -> &'static str {
+    match area {
+        Area::Panic => "Panic",
+        Area::Confirm => "Confirm",
+        Area::Interface => "Interface",
+        Area::Filter => "Filter",
+        Area::Sets => "Sets",
+        Area::Notifier => "Notifier",
+        Area::Peer => "Peer",
+        Area::State => "Rules on disk",
+        Area::Kernel => "Note",
+    }
 }
 
 /// The mode of each interface, and the reason for it.
@@ -153,7 +141,7 @@ mod tests {
                 policy: Policy::Drop,
                 file: "bad.couic".into(),
                 line: Some(3),
-                message: "not a CIDR".into(),
+                message: "sets/drop/bad.couic line 3: x: not a CIDR".into(),
             }],
             notifier_problems: vec![NotifierProblem {
                 notifier: "siem".into(),
@@ -186,7 +174,7 @@ Note: tun0 is filtered by TCX, since the link has no Ethernet header
 Panic: panic is off, but panic.json cannot be removed
 Confirm: sets/drop/s.couic is NOT in force
 Filter: no interface matches veth*
-Not loaded: set file drop/bad.couic, line 3: not a CIDR
+Sets: drop/bad.couic was not loaded: sets/drop/bad.couic line 3: x: not a CIDR
 Notifier: siem has failed: the server answered 404
 Peer: b does not respond: connection refused
 Rules on disk: journal-1.log is damaged

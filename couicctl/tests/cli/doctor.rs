@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use couic_common::unix_seconds;
 use couic_testkit::{Reply, StandIn};
 use serde_json::Value;
 
-use crate::{TOKEN, bare, command, config, now, run};
+use crate::{TOKEN, bare, command, config, run};
 
 fn health() -> String {
     format!(
@@ -19,7 +20,7 @@ fn status() -> String {
         r#"{{"version":"2","now_ms":{}000,"uptime":5,"kernel":"6.18","clock_synchronised":true,"clock_jumped_ms":0,
         "disks":[{{"holds":"working_dir","path":"/w","free_bytes":1,"total_bytes":2,"free_inodes":0,"total_inodes":0,"read_only":false}}],
         "open_files":20,"open_files_limit":1024,"systemd":false,"pending_confirmations":1}}"#,
-        now()
+        unix_seconds()
     )
 }
 

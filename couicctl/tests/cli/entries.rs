@@ -2,10 +2,11 @@
 
 use std::process::Stdio;
 
+use couic_common::unix_seconds;
 use couic_testkit::{Reply, StandIn};
 use serde_json::json;
 
-use crate::{TOKEN, bare, command, config, couicctl, now};
+use crate::{TOKEN, bare, command, config, couicctl};
 
 const ENTRY: &str = r#"{"creation":7,"cidr":"192.0.2.7/32","tag":"scan","expiration":0}"#;
 const TABLE: &str = "\
@@ -19,7 +20,7 @@ const TABLE: &str = "\
 #[test]
 fn add_sends_one_entry_and_shows_it() {
     let daemon = StandIn::always(201, ENTRY);
-    let before = now();
+    let before = unix_seconds();
     let shown = couicctl(
         &daemon,
         &["drop", "add", "192.0.2.7", "-t", "scan", "-e", "1h30m"],
@@ -36,7 +37,7 @@ fn add_sends_one_entry_and_shows_it() {
     assert_eq!(body["tag"], "scan");
     let expiration = body["expiration"].as_u64().unwrap();
     assert!(
-        (before + 5_400..=now() + 5_401).contains(&expiration),
+        (before + 5_400..=unix_seconds() + 5_401).contains(&expiration),
         "{body}"
     );
 }

@@ -26,7 +26,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use couic_testkit::StandIn;
@@ -118,9 +117,4 @@ fn run(mut command: Command, stdin: &str) -> Run {
 /// Runs a command against the stand-in.
 fn couicctl(daemon: &StandIn, args: &[&str]) -> Run {
     run(command(&config(daemon), args), "")
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    since.as_secs()
 }

@@ -1,16 +1,17 @@
 //! `panic`, `confirm`, and the warnings of other commands about them.
 
+use couic_common::unix_seconds;
 use couic_testkit::{Reply, StandIn};
 use serde_json::json;
 
-use crate::{command, config, couicctl, now, run};
+use crate::{command, config, couicctl, run};
 
 const ENTRY: &str = r#"{"creation":1,"cidr":"192.0.2.7/32","tag":null,"expiration":0}"#;
 
 fn on() -> String {
     format!(
         r#"{{"on":true,"by":"ops","since":{},"reason":"locked out"}}"#,
-        now() - 60
+        unix_seconds() - 60
     )
 }
 
@@ -138,7 +139,7 @@ fn every_command_warns_that_panic_is_on() {
 
 #[test]
 fn a_change_to_confirm_prints_the_command() {
-    let until = now() + 60;
+    let until = unix_seconds() + 60;
     let daemon = StandIn::unix(move |seen| {
         let answer = match seen.line() {
             "POST /v1/drop" => Reply::json(201, ENTRY),
@@ -216,7 +217,7 @@ fn a_daemon_without_undo_is_detected() {
 
 #[test]
 fn confirmed_listed_and_undone() {
-    let at = now() - 5;
+    let at = unix_seconds() - 5;
     let undone = format!(
         r#"{{"id":"3f2a9c01","client":"ops","summary":"sets reload","at":{at},"restored":2,"left_alone":["drop 192.0.2.7/32"]}}"#
     );

@@ -143,8 +143,8 @@ impl Random {
             .ok()
             .and_then(|text| text.parse().ok());
         let clock = || {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            u64::try_from(now.unwrap().as_nanos() & u128::from(u64::MAX)).unwrap()
+            let now = couic_common::unix_time().as_nanos();
+            u64::try_from(now & u128::from(u64::MAX)).unwrap()
         };
         let seed: u64 = given.unwrap_or_else(clock);
         println!("{test}: COUIC_SEED={seed}");

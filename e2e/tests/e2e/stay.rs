@@ -387,7 +387,11 @@ fn without_its_attacher_the_daemon_ends_and_the_filter_stays() {
     assert_eq!(daemon.api().health().0, 200, "it ignores SIGTERM");
     nix::sys::signal::kill(attacher, Signal::SIGKILL).expect("kill the attacher");
     assert_eq!(daemon.exit_code(), 1, "{}", daemon.output());
-    assert!(daemon.output().contains("has exited"), "{}", daemon.output());
+    assert!(
+        daemon.output().contains("has exited"),
+        "{}",
+        daemon.output()
+    );
     assert!(stands(&lab));
     let daemon = daemon.restart();
     assert_eq!(daemon.api().health().0, 200);

@@ -2,8 +2,9 @@
 //!
 //! So tests can move it, and a step of the wall clock cannot expire a queue.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use couic_common::unix_time;
 use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug)]
@@ -14,10 +15,9 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn new() -> Self {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             start: Instant::now(),
-            start_unix: unix.unwrap_or_default(),
+            start_unix: unix_time(),
         }
     }
 

@@ -6,7 +6,10 @@ use couic_common::NotifierState;
 use couic_plugin_api::{Kind, Notice, Notification, Severity};
 use tokio::time::Instant;
 
-use super::worker::{Outcome, Worker, describe};
+use super::{
+    backoff,
+    worker::{Outcome, Worker, describe},
+};
 
 /// After so many panics or crashes in a row it is taken to be the message's fault.
 const MAX_SUSPECTS: u32 = 3;
@@ -35,7 +38,7 @@ impl Worker {
 
     /// The part is dealt with, one way or another.
     fn done_with(&mut self, after: u64, last: bool) {
-        self.backoff.reset();
+        self.backoff.succeeded();
         self.suspects = 0;
         if last {
             self.read = None;
@@ -104,7 +107,7 @@ impl Worker {
     }
 
     pub(super) fn retry(&mut self) {
-        let wait = self.backoff.failed();
+        let wait = backoff::failed(&mut self.backoff);
         let mut inner = self.queue.inner.lock();
         inner.state = NotifierState::Retrying;
         inner.next_attempt = Some(Instant::now() + wait);

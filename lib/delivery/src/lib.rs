@@ -15,6 +15,7 @@
 //! It is a [`Notifier`] itself, so that groups compose: as one, it reports success once every member has the
 //! notification on disk.
 
+mod backoff;
 mod clock;
 mod dead_letters;
 mod delivery_queue;
@@ -29,7 +30,6 @@ mod operate;
 mod parts;
 mod policy;
 mod queue;
-mod retry;
 mod shedding;
 pub mod spool;
 mod status;

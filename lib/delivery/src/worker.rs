@@ -8,15 +8,15 @@ use tokio::{
 };
 
 use super::{
+    backoff,
     delivery_queue::DeliveryQueue,
     disposition::{self, Disposition, classify},
     envelope,
     parts::{self, Limits},
     queue::Key,
-    retry::Backoff,
     shedding::shed,
 };
-use couic_common::{NotifierFailure, NotifierState};
+use couic_common::{Backoff, NotifierFailure, NotifierState};
 use couic_plugin_api::{Notification, NotifyError, Receipt, panics::catch};
 
 pub(super) type Outcome = Result<Receipt, NotifyError>;
@@ -57,7 +57,7 @@ impl Worker {
         stopping: watch::Receiver<Option<Instant>>,
     ) -> Self {
         Self {
-            backoff: Backoff::new(queue.policy.max_backoff),
+            backoff: backoff::new(queue.policy.max_backoff),
             part_reports: queue.policy.part_reports.max(1),
             queue,
             source,
@@ -276,7 +276,7 @@ impl Worker {
         let outcome = self.deliver(sample).await;
         match classify(&outcome) {
             Disposition::Delivered { pause } => {
-                self.backoff.reset();
+                self.backoff.succeeded();
                 {
                     let mut inner = self.queue.inner.lock();
                     inner.state = NotifierState::Ok;

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_common::{ClientName, Health, HealthStatus, PanicStatus};
+use couic_common::{ClientName, Health, PanicStatus};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -177,15 +177,13 @@ impl PanicSwitch {
         self.state.lock().status()
     }
 
-    /// Adds the switch to a health document.
+    /// Adds the switch to a health document, except for its status.
     pub fn mark(&self, health: &mut Health) {
         let state = self.state.lock();
         if state.on {
-            health.status = HealthStatus::Down;
             health.panic_since = Some(state.last.since.unwrap_or(0));
         }
         if let Some(problem) = &state.unsaved {
-            health.degrade();
             let on = if state.on { "on" } else { "off" };
             health.panic_problem = Some(format!("panic is {on}, but {problem}"));
         }

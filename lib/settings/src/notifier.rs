@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use couic_common::NotifierName;
 use http::Uri;
 use serde::Deserialize;
 use toml::{Spanned, de::ValueDeserializer};
@@ -94,10 +95,8 @@ fn default_name(plugin: &str) -> &str {
     stem.and_then(|stem| stem.to_str()).unwrap_or(plugin)
 }
 
-/// Whether a text is a valid name, which is also used as a directory name.
 fn is_name(text: &str) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    (1..=64).contains(&text.len()) && !text.starts_with('.') && text.chars().all(fits)
+    text.parse::<NotifierName>().is_ok()
 }
 
 impl Section<'_> {

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use couic_common::error_chain;
 use couic_plugin_api::{NotifyError, Uuid};
 use reqwest::{
     Client, Response, Url,
@@ -97,7 +98,7 @@ impl Endpoint {
             .pool_max_idle_per_host(1)
             .user_agent(USER_AGENT)
             .build()
-            .map_err(|error| NotifyError::bad_config(chain(error)))?;
+            .map_err(|error| NotifyError::bad_config(error_chain(&error.without_url())))?;
         Ok(Self {
             client,
             url,
@@ -193,14 +194,9 @@ fn why_not_sent(error: reqwest::Error) -> String {
         ("the request broke off", error.source())
     };
     match cause {
-        Some(cause) => format!("{what}: {}", NotifyError::chain(cause)),
-        None => NotifyError::chain(&error),
+        Some(cause) => format!("{what}: {}", error_chain(cause)),
+        None => error_chain(&error),
     }
-}
-
-/// The error chain, without the URL.
-fn chain(error: reqwest::Error) -> String {
-    NotifyError::chain(&error.without_url())
 }
 
 /// `Retry-After` in seconds (Discord sends fractions) or as a date.

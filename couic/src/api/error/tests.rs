@@ -33,13 +33,6 @@ fn a_full_disk_is_named_without_its_path() {
 }
 
 #[test]
-fn the_chain_names_every_cause() {
-    let source = io::Error::other("the cause");
-    let error = FirewallError::from(PlaneError::Kernel { table: "t", source });
-    assert!(chain(&error).contains("the cause"), "{}", chain(&error));
-}
-
-#[test]
 fn unprocessable_changes_bad_requests_only() {
     assert_eq!(Fault::bad_request("x").unprocessable().status.as_u16(), 422);
     assert_eq!(Fault::not_found("x").unprocessable().status.as_u16(), 404);

@@ -3,6 +3,7 @@
 use std::{fs, sync::Arc};
 
 use super::*;
+use couic_common::{HealthStatus, InterfaceHealth};
 use couic_firewall::{
     dataplane::{Limits, MemoryPlane},
     rules::SystemClock,
@@ -12,8 +13,13 @@ use couic_firewall::{
 struct Fake(Arc<Mutex<Vec<InterfaceHealth>>>, Arc<Mutex<Vec<String>>>);
 
 impl Attached for Fake {
-    fn health(&self) -> Vec<InterfaceHealth> {
-        self.0.lock().clone()
+    fn interfaces(&self) -> Vec<CurrentInterface> {
+        let all = self.0.lock().clone().into_iter();
+        all.map(|health| CurrentInterface {
+            health,
+            is_lost: false,
+        })
+        .collect()
     }
 
     fn problems(&self) -> Vec<String> {
@@ -45,61 +51,22 @@ fn interface(name: &str, attached: bool) -> InterfaceHealth {
 }
 
 #[test]
-fn the_worst_of_interfaces_and_sets_is_the_state() {
+fn the_document_has_interfaces_and_problems() {
     let fake = Fake::default();
     let state = Arc::clone(&fake.0);
-    *state.lock() = vec![interface("a", true), interface("b", true)];
-    let filter = Filter::new(Box::new(fake.clone()), Vec::new());
-    assert_eq!(
-        filter.health(Vec::new(), Vec::new()).status,
-        HealthStatus::Ok
-    );
-    *filter.set_problems.lock() = vec![sets_problem(Policy::Drop, "full".to_owned())];
-    assert_eq!(
-        filter.health(Vec::new(), Vec::new()).status,
-        HealthStatus::Degraded
-    );
-    filter.set_problems.lock().clear();
-    let problem = NotifierProblem {
-        notifier: "siem".to_owned(),
-        message: "has failed".to_owned(),
-    };
-    let health = filter.health(vec![problem.clone()], Vec::new());
-    assert_eq!(health.status, HealthStatus::Degraded);
-    assert_eq!(health.notifier_problems, [problem]);
-    let problem = PeerHealth {
-        name: "b".parse().unwrap(),
-        since: 0,
-        problem: "gone".to_owned(),
-    };
-    let health = filter.health(Vec::new(), vec![problem.clone()]);
-    assert_eq!(health.status, HealthStatus::Degraded);
-    assert_eq!(health.peer_problems, [problem]);
-    state.lock()[1] = interface("b", false);
-    let health = filter.health(Vec::new(), Vec::new());
-    assert_eq!(health.status, HealthStatus::Down);
-    assert_eq!(health.interfaces[1].problem.as_deref(), Some("it is gone"));
-    assert!(filter.stop() && state.lock().is_empty());
-    assert_eq!(
-        filter.health(Vec::new(), Vec::new()).status,
-        HealthStatus::Down
-    );
-}
-
-#[test]
-fn a_pattern_without_an_interface_is_no_outage() {
-    let fake = Fake::default();
-    let filter = Filter::new(Box::new(fake.clone()), Vec::new());
-    let status = || filter.health(Vec::new(), Vec::new()).status;
-    assert_eq!(
-        status(),
-        HealthStatus::Down,
-        "nothing is filtered, for no known reason"
-    );
+    *state.lock() = vec![interface("a", true), interface("b", false)];
     fake.1.lock().push("no interface matches veth*".to_owned());
-    assert_eq!(status(), HealthStatus::Degraded);
-    fake.0.lock().push(interface("a", false));
-    assert_eq!(status(), HealthStatus::Down);
+    let problem = sets_problem(Policy::Drop, "full".to_owned());
+    let filter = Filter::new(Box::new(fake), vec![problem.clone()]);
+    filter.set_table_problem(Some("a table differs".to_owned()));
+    let health = filter.health();
+    assert_eq!(health.interfaces, *state.lock());
+    let expected = ["no interface matches veth*", "a table differs"];
+    assert_eq!(health.filter_problems, expected);
+    assert_eq!(health.set_problems, [problem]);
+    assert_eq!(health.derived_status(), HealthStatus::Down);
+    assert!(filter.stop() && state.lock().is_empty());
+    assert_eq!(filter.health().interfaces, []);
 }
 
 #[test]
@@ -121,7 +88,7 @@ fn the_problem_of_a_set_file_ends_once_it_is_repaired_and_reloaded_or_gone() {
     let filter = Filter::new(Box::new(Fake::default()), problems);
     let files = || {
         filter.forget_repaired_sets(&sets, &firewall);
-        let problems = filter.health(Vec::new(), Vec::new()).set_problems;
+        let problems = filter.health().set_problems;
         problems.into_iter().map(|p| p.file).collect::<Vec<_>>()
     };
     assert_eq!(files(), ["a.couic", "b.couic"]);

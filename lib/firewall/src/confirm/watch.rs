@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use couic_common::{Cidr, Health, Policy, SetName};
+use couic_common::{Cidr, Policy, SetName};
 
 use super::{
     ConfirmState, Confirmations, DIR,
@@ -188,14 +188,6 @@ impl Confirmations {
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         self.state.lock().problems()
-    }
-
-    /// Adds the problems to a health document.
-    pub fn mark(&self, health: &mut Health) {
-        health.confirm_problems = self.problems();
-        if !health.confirm_problems.is_empty() {
-            health.degrade();
-        }
     }
 }
 

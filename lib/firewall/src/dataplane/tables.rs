@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use couic_common::{Cidr, Policy, RuleKey};
+use couic_common::{Cidr, Policy, RuleKey, unix_seconds};
 use couic_ebpf::layout::Config;
 
 use super::{
@@ -55,7 +55,7 @@ impl TablePlane {
         for (at, seed) in store.seed.into_iter().enumerate() {
             write!(store.config, 0, seed[at] => seed);
         }
-        store.beat(monotonic(), unix_now());
+        store.beat(monotonic(), unix_seconds());
         let counts = RuleCounts::new(&mut store, sizes)?;
         let v4 = V4::new(&mut store, counts)?;
         let v6 = V6::new(&mut store, counts)?;
@@ -193,12 +193,6 @@ impl TablePlane {
     pub fn is_stale(&self) -> bool {
         self.store.is_stale()
     }
-}
-
-fn unix_now() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 impl Plane for TablePlane {

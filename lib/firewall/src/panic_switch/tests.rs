@@ -128,21 +128,15 @@ fn without_a_disk_it_works_and_says_what_is_missing() {
 }
 
 #[test]
-fn health_is_down_while_it_is_on() {
+fn health_names_the_time_while_it_is_on() {
     let lab = Lab::new();
     let switch = lab.switch();
     let mut health = Health::well("");
     switch.mark(&mut health);
-    assert_eq!(
-        (health.status, health.panic_since),
-        (HealthStatus::Ok, None)
-    );
+    assert_eq!(health.panic_since, None);
     switch.on(&name("ops"), None);
     switch.mark(&mut health);
-    assert_eq!(
-        (health.status, health.panic_since),
-        (HealthStatus::Down, Some(1_000))
-    );
+    assert_eq!(health.panic_since, Some(1_000));
 }
 
 /// A switch whose directory is not there.
@@ -152,10 +146,10 @@ fn without_disk(lab: &Lab) -> (PanicSwitch, PathBuf) {
     (switch, nowhere)
 }
 
-fn health_of(switch: &PanicSwitch) -> (HealthStatus, Option<String>) {
+fn problem_of(switch: &PanicSwitch) -> Option<String> {
     let mut health = Health::well("");
     switch.mark(&mut health);
-    (health.status, health.panic_problem)
+    health.panic_problem
 }
 
 impl PanicSwitch {
@@ -171,25 +165,23 @@ fn what_the_disk_does_not_take_is_in_health_and_tried_again() {
     let lab = Lab::new();
     let (switch, dir) = without_disk(&lab);
     switch.on(&name("ops"), Some("why".to_owned()));
-    let (status, problem) = health_of(&switch);
-    assert_eq!(status, HealthStatus::Down);
     assert!(
-        problem
+        problem_of(&switch)
             .unwrap()
             .starts_with("panic is on, but panic.json in")
     );
     switch.retry_now();
-    assert!(health_of(&switch).1.is_some(), "the disk is as it was");
+    assert!(problem_of(&switch).is_some(), "the disk is as it was");
     fs::create_dir(&dir).unwrap();
     switch.retry_now();
-    assert_eq!(health_of(&switch), (HealthStatus::Down, None));
+    assert_eq!(problem_of(&switch), None);
     assert_eq!(switch.status().problem, None);
     let again = PanicSwitch::open(&dir, Arc::clone(&lab.firewall)).status();
     assert_eq!(again, switch.status(), "a restart finds it");
 }
 
 #[test]
-fn off_is_tried_again_too_and_degrades_health() {
+fn off_is_in_health_and_tried_again_too() {
     let lab = Lab::new();
     let (switch, dir) = without_disk(&lab);
     fs::create_dir(&dir).unwrap();
@@ -199,16 +191,14 @@ fn off_is_tried_again_too_and_degrades_health() {
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     switch.off(&name("ops"));
-    let (status, problem) = health_of(&switch);
-    assert_eq!(status, HealthStatus::Degraded);
-    let problem = problem.unwrap();
+    let problem = problem_of(&switch).unwrap();
     assert!(
         problem.starts_with("panic is off, but ") && problem.contains("panic.json"),
         "{problem}"
     );
     fs::remove_dir(&file).unwrap();
     switch.retry_now();
-    assert_eq!(health_of(&switch), (HealthStatus::Ok, None));
+    assert_eq!(problem_of(&switch), None);
     assert_eq!(switch.status().problem, None);
 }
 

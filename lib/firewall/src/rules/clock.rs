@@ -1,9 +1,8 @@
 //! Where the core takes the time from, so that tests can turn it.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use couic_common::unix_seconds;
 
 /// A source of wall-clock time. Expirations are wall-clock times, so a clock that jumps moves them too: no timer is
 /// ever set to an interval.
@@ -18,10 +17,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> u64 {
-        // A clock before 1970 counts as 1970: nothing expires early.
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs())
+        unix_seconds()
     }
 }
 

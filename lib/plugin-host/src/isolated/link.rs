@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use serde::Serialize;
@@ -180,14 +179,6 @@ impl Link {
 
 /// No status of the ABI: only the parent says it, about the process.
 pub(super) const CRASHED: i32 = -1;
-
-/// The longest that is waited between two starts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// 1, 2, 4 … 60 seconds.
-pub(super) fn backoff(failures: u32) -> Duration {
-    Duration::from_secs(1 << failures.min(6)).min(LONGEST_PAUSE)
-}
 
 fn add(a: PluginStats, b: PluginStats) -> PluginStats {
     PluginStats {

@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
+use couic_common::Backoff;
 use tokio::{
     net::unix::pipe,
     sync::{mpsc, oneshot},
@@ -11,13 +12,16 @@ use tokio::{
 
 use super::{
     frame::{self, Answer, Start},
-    link::{self, Link, Overdue, backoff},
+    link::{self, Link, Overdue},
     pipes::{LastWords, listen, read, write},
     process::{Isolation, Process, describe},
 };
 use crate::{PluginFile, PluginInfo, PluginOptions, Reason, loaded::LogSink, text::clean};
 
-/// A process that has lived so long is well: the next crash is a new story.
+/// The pauses between two starts.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Lifetime after which a crash starts the backoff over.
 const WELL: Duration = Duration::from_secs(60);
 /// For the process to end by itself.
 const GOODBYE: Duration = Duration::from_secs(4);
@@ -59,7 +63,7 @@ impl Supervisor {
     /// Runs until the notifier is dropped. `ready` gets the result of the first start; if that failed, there is no other.
     pub(super) async fn run(mut self, ready: oneshot::Sender<Result<PluginInfo, Reason>>) {
         let mut ready = Some(ready);
-        let mut failures = 0;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let born = Instant::now();
             let end = match self.start().await {
@@ -80,9 +84,10 @@ impl Supervisor {
             let End::Gone(reason) = end else {
                 return self.link.down("was closed", false);
             };
-            failures = if born.elapsed() > WELL { 0 } else { failures };
-            let pause = backoff(failures);
-            failures = failures.saturating_add(1);
+            if born.elapsed() > WELL {
+                backoff.succeeded();
+            }
+            let pause = backoff.failed();
             self.link.down(&reason, true);
             let text = format!(
                 "the plugin's process {reason}; next start in {} s",

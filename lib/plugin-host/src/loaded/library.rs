@@ -78,7 +78,7 @@ impl Library {
 const NAME: Reason = Reason::Descriptor("its name is missing or not UTF-8");
 
 fn dlopen(error: &libloading::Error) -> Reason {
-    Reason::Dlopen(couic_plugin_api::NotifyError::chain(error))
+    Reason::Dlopen(couic_common::error_chain(error))
 }
 
 fn check(descriptor: &Descriptor, file: &PluginFile) -> Result<(), Reason> {

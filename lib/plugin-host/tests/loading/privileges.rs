@@ -7,18 +7,12 @@ use std::{
 };
 
 use couic_plugin_host::{AnyNotifier, ChildCommand, IsolatedNotifier, Isolation, PluginFile};
+use couic_testkit::copy_program;
 
 use crate::{
     kit::{Ask as _, Mode, chameleon, folder, options, start},
     process::crash,
 };
-
-/// Copies a program in another process. One that this process has open for writing may not be started
-/// (`ETXTBSY`), and a child that another test forks meanwhile keeps it open for as long as it takes to `exec`.
-fn copy_program(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg(from).arg(to).status().unwrap();
-    assert!(copied.success(), "cp {from:?} {to:?}: {copied}");
-}
 
 #[tokio::test]
 async fn a_plugin_has_nothing_of_ours() {

@@ -1,6 +1,6 @@
 //! Sets: their files and their rules.
 
-use couic_common::{Health, HealthStatus, SetName, Verdict};
+use couic_common::{SetName, Verdict};
 
 use super::*;
 use crate::rules::SetEntries;
@@ -163,28 +163,22 @@ fn reloaded_then_edited(text: &str) -> (Lab, ConfirmId) {
     (lab, id)
 }
 
-fn health(lab: &Lab) -> (HealthStatus, Vec<String>) {
-    let mut health = Health::well("");
-    lab.all.mark(&mut health);
-    (health.status, health.confirm_problems)
-}
-
 #[test]
 fn an_undone_reload_names_the_file_that_it_left_alone() {
     let (lab, id) = reloaded_then_edited("192.0.2.3/32\n");
-    assert_eq!(health(&lab), (HealthStatus::Ok, vec![]));
+    assert_eq!(lab.all.problems(), [""; 0]);
     let undone = lab.all.undo(id, None).unwrap();
     assert_eq!(undone.restored, 1, "the rules");
     assert_eq!(undone.left_alone, ["file of set drop/s"]);
     assert!(lab.drops("192.0.2.1") && !lab.drops("192.0.2.3"));
     assert_eq!(lab.text().as_deref(), Some("192.0.2.3/32\n"));
-    let (status, told) = health(&lab);
-    assert_eq!((status, told.len()), (HealthStatus::Degraded, 1));
+    let told = lab.all.problems();
+    assert_eq!(told.len(), 1);
     let what = ["sets/drop/s.couic", "couicctl sets reload", "ops's change"];
     assert!(what.iter().all(|part| told[0].contains(part)), "{told:?}");
     assert_eq!(lab.all.list(None).problems, told);
     lab.all.recheck_now();
-    assert_eq!(health(&lab).1, told, "looking at it mends nothing");
+    assert_eq!(lab.all.problems(), told, "looking at it mends nothing");
 }
 
 #[test]
@@ -194,28 +188,28 @@ fn it_is_told_until_the_file_says_what_is_in_force_or_is_followed() {
     // The same entries in another form will do.
     lab.write("192.0.2.1/32 # back\n\n");
     lab.all.recheck_now();
-    assert_eq!(health(&lab), (HealthStatus::Ok, vec![]));
+    assert_eq!(lab.all.problems(), [""; 0]);
 
     let (lab, id) = reloaded_then_edited("192.0.2.3/32\n");
     lab.all.undo(id, None).unwrap();
     lab.reload();
     lab.all.files_followed();
-    assert_eq!(health(&lab), (HealthStatus::Ok, vec![]));
+    assert_eq!(lab.all.problems(), [""; 0]);
 }
 
 #[test]
 fn a_file_that_is_gone_or_cannot_be_read_is_told_too() {
     let (lab, id) = reloaded_then_edited("nonsense\n");
     lab.all.undo(id, None).unwrap();
-    let (_, told) = health(&lab);
+    let told = lab.all.problems();
     assert!(told[0].contains("s.couic line 1: nonsense"), "{told:?}");
     fs::remove_file(lab.path()).unwrap();
     lab.all.recheck_now();
-    let (_, told) = health(&lab);
+    let told = lab.all.problems();
     assert!(told[0].contains("NOT in force") && !told[0].contains("line 1"));
     lab.write(OLD);
     lab.all.recheck_now();
-    assert_eq!(health(&lab).1, Vec::<String>::new());
+    assert_eq!(lab.all.problems(), [""; 0]);
 }
 
 #[test]
@@ -225,11 +219,11 @@ fn a_set_that_was_not_in_force_may_be_deleted() {
     let id = lab.reload_confirmably();
     lab.write("192.0.2.3/32\n");
     lab.all.undo(id, None).unwrap();
-    let (_, told) = health(&lab);
+    let told = lab.all.problems();
     assert!(told[0].contains("couicctl sets delete drop s"), "{told:?}");
     fs::remove_file(lab.path()).unwrap();
     lab.all.recheck_now();
-    assert_eq!(health(&lab), (HealthStatus::Ok, vec![]));
+    assert_eq!(lab.all.problems(), [""; 0]);
 }
 
 #[test]
@@ -239,7 +233,7 @@ fn the_first_change_that_left_a_file_alone_is_named() {
     lab.write("192.0.2.3/32\n");
     for id in [reload, file] {
         lab.all.undo(id, None).unwrap();
-        let (_, told) = health(&lab);
+        let told = lab.all.problems();
         assert!(told.len() == 1 && told[0].contains(&reload.to_string()));
     }
     assert!(lab.drops("192.0.2.1") && !lab.drops("192.0.2.3"));
@@ -256,13 +250,13 @@ fn undoing_another_change_counts_as_what_is_in_force() {
     let second = lab.reload_confirmably();
     lab.write("192.0.2.2/32\n");
     lab.all.undo(second, None).unwrap();
-    assert_eq!(health(&lab).0, HealthStatus::Ok, "it says what is in force");
+    assert_eq!(lab.all.problems(), [""; 0], "it says what is in force");
     lab.write("192.0.2.9/32\n");
     lab.all.undo(first, None).unwrap();
-    assert_eq!(health(&lab).1.len(), 1);
+    assert_eq!(lab.all.problems().len(), 1);
     lab.write(OLD);
     lab.all.recheck_now();
-    assert_eq!(health(&lab).0, HealthStatus::Ok);
+    assert_eq!(lab.all.problems(), [""; 0]);
 }
 
 #[test]
