@@ -18,16 +18,16 @@ use super::error::Fault;
 /// The largest JSON body. A set file has at most 5 MiB; its lines need quotes and commas on the wire.
 pub(super) const MAX_JSON: usize = 16 * 1024 * 1024;
 
-/// What bodies that come in pieces may take together, however many connections they come over.
+/// Memory for all bodies that arrive in pieces, over all connections.
 const BUDGET: usize = 8 * MAX_JSON;
 
-/// What they take at present.
+/// How much of it is in use.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// How long a client may be silent in the middle of a body.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// What a request says that its body is.
+/// The content type of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     Json,
@@ -36,7 +36,7 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// Reads `Content-Type`. Parameters are allowed and without effect; case does not matter.
+    /// Parses `Content-Type`, ignoring parameters and case.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let value = headers.get(header::CONTENT_TYPE);
         let text = value.and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -64,10 +64,9 @@ impl Body {
         self.json().map(|ByName(body)| body)
     }
 
-    /// Decodes the body.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         if self.content != Content::Json {
-            let message = "this route takes a body with Content-Type: application/json";
+            let message = "this route needs a body with Content-Type: application/json";
             return Err(Fault::bad_request(message));
         }
         serde_json::from_slice(&self.bytes)
@@ -75,7 +74,7 @@ impl Body {
     }
 }
 
-/// A request body on its way in.
+/// A request body that is being received.
 pub(super) trait Chunks: Stream<Item = Result<Self::Chunk, warp::Error>> + Send {
     type Chunk: Buf + Send;
 }
@@ -88,7 +87,7 @@ where
     type Chunk = B;
 }
 
-/// Reads a body of at most `limit` bytes. One that came in one piece is not copied.
+/// Reads a body of at most `limit` bytes. A body that arrives in one piece is not copied.
 pub(super) async fn read_all<S: Chunks>(
     mut stream: Pin<&mut S>,
     announced: Option<u64>,
@@ -107,7 +106,7 @@ pub(super) async fn read_all<S: Chunks>(
             Ok(first)
         };
     };
-    // What a client announces is believed only so far: memory is taken as data comes.
+    // The announced length is not trusted: memory is allocated as data arrives.
     let announced = announced.map_or(0, |length| usize::try_from(length).unwrap_or(limit));
     let room = announced.min(1024 * 1024);
     let mut whole = Whole::new(&TAKEN, BUDGET);
@@ -128,7 +127,7 @@ pub(super) async fn read_all<S: Chunks>(
     Ok(Bytes::from_owner(whole))
 }
 
-/// A body that is being put together, with its share of the budget until it is dropped.
+/// A body that is being assembled, with its share of the budget until it is dropped.
 struct Whole {
     bytes: BytesMut,
     share: usize,
@@ -173,7 +172,7 @@ impl Drop for Whole {
 fn crowded(budget: usize) -> Fault {
     let mib = budget / (1024 * 1024);
     let message = format!(
-        "the bodies of requests under way take {mib} MiB together, which is the most: try again in a moment"
+        "the bodies of all requests in progress may use {mib} MiB together, and do: try again in a moment"
     );
     Fault::new(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -192,7 +191,7 @@ async fn next_chunk_within<S: Chunks>(
     mut stream: Pin<&mut S>,
     silence: Duration,
 ) -> Result<Option<Bytes>, Fault> {
-    // Mostly it is there already: no timer then.
+    // Usually data is ready: no timer then.
     let item = match stream.next().now_or_never() {
         Some(item) => item,
         None => in_time(stream.next(), silence).await?,
@@ -210,7 +209,7 @@ async fn next_chunk_within<S: Chunks>(
 async fn in_time<F: Future>(next: F, silence: Duration) -> Result<F::Output, Fault> {
     tokio::time::timeout(silence, next).await.map_err(|_| {
         let seconds = silence.as_secs();
-        let message = format!("nothing more of the body came for {seconds} s");
+        let message = format!("no more of the body arrived for {seconds} s");
         Fault::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message).closing()
     })
 }
@@ -218,7 +217,7 @@ async fn in_time<F: Future>(next: F, silence: Duration) -> Result<F::Output, Fau
 fn too_large(limit: usize) -> Fault {
     let mib = limit / (1024 * 1024);
     let message = format!(
-        "the body is larger than {mib} MiB; POST /v1/{{policy}}/batch takes application/x-ndjson of any length"
+        "the body is larger than {mib} MiB; POST /v1/{{policy}}/batch accepts application/x-ndjson of any length"
     );
     Fault::new(
         StatusCode::PAYLOAD_TOO_LARGE,

@@ -1,8 +1,8 @@
-//! Serving the API on a Unix socket until told to stop.
+//! Serves the API on a Unix socket until shutdown.
 //!
-//! Connections are bounded in number and in patience; an accept that fails does not end the service. On shutdown no
-//! connection is taken any more, idle ones are closed, requests under way are finished, and what is not done at the
-//! deadline is cut off.
+//! Connections are bounded in number and by timeouts; a failed accept does not end the service. On shutdown no more
+//! connections are accepted, idle ones are closed, requests in progress are finished, and at the deadline the remaining
+//! connections are aborted.
 
 use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::{net::UnixListener, sync::watch, task::JoinSet, time};
 
 use super::{Api, commit::OwedCommit, connection::serve_connection, routes};
 
-/// What a connection beyond the limit is told.
+/// The answer to a connection beyond the limit.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: application/json\r\ncontent-length: 85\r\nconnection: close\r\n\r\n\
     {\"code\":\"internal\",\"message\":\"too many connections: close some, or wait\",\"errors\":{}}";
@@ -18,7 +18,7 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// Limits of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServeSettings {
-    /// How many connections there may be. Beyond, they are told so and closed.
+    /// How many connections there may be. Further ones get a 503 and are closed.
     pub max_connections: usize,
     /// How long a connection may be idle.
     pub idle: Duration,
@@ -26,7 +26,7 @@ pub struct ServeSettings {
     pub head: Duration,
     /// How long a client may leave an answer unread.
     pub write: Duration,
-    /// How long requests may go on after the signal to stop.
+    /// How long requests may continue after the signal to stop.
     pub drain: Duration,
 }
 
@@ -42,14 +42,14 @@ impl Default for ServeSettings {
     }
 }
 
-/// What the service did.
+/// Counters of the service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServeSummary {
     /// Connections that were served.
     pub served: u64,
     /// Connections that were refused because there were too many.
     pub refused: u64,
-    /// Connections that were cut off at the deadline.
+    /// Connections that were aborted at the deadline.
     pub aborted: usize,
 }
 
@@ -67,7 +67,7 @@ pub async fn serve(
     serve_with(listener, api, shutdown, settings).await
 }
 
-/// [`serve`], with limits of one's own.
+/// [`serve`], with other limits.
 pub async fn serve_with(
     listener: UnixListener,
     api: Arc<Api>,
@@ -91,7 +91,7 @@ pub async fn serve_with(
                 Ok((stream, _)) if connections.len() >= settings.max_connections => {
                     summary.refused += 1;
                     complaints.too_many(settings.max_connections);
-                    // The answer fits the socket's buffer; else it is given up.
+                    // The answer fits the socket's buffer; otherwise it is dropped.
                     drop(stream.try_write(BUSY));
                 }
                 Ok((stream, _)) => {
@@ -119,7 +119,7 @@ pub async fn serve_with(
     summary
 }
 
-/// A connection's task panicked, outside of any handler.
+/// Logs a panic of a connection's task outside of any handler.
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && !error.is_cancelled()
@@ -128,7 +128,7 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// What was said in the log already, so that it is said once.
+/// The warnings that were logged already, so that each is logged once.
 #[derive(Default)]
 struct Complaints {
     too_many: bool,
@@ -148,10 +148,10 @@ impl Complaints {
         }
     }
 
-    /// Mostly the process has no file descriptor left: others have to close first.
+    /// Usually the process has run out of file descriptors: other connections have to close first.
     async fn accept_failed(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.accept, true) {
-            tracing::error!("no connection to the API can be taken at present: {error}");
+            tracing::error!("connections to the API cannot be accepted at present: {error}");
         }
         time::sleep(Duration::from_millis(100)).await;
     }

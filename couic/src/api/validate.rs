@@ -1,4 +1,4 @@
-//! Judging the values of a well-formed body: all of them, so that the client hears of every defect at once.
+//! Validates the values of a well-formed body: all of them, so that the answer lists every defect at once.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use couic_firewall::{
     rules::{ClaimRequest, FirewallError},
 };
 
-/// How many defects are told one by one.
+/// How many defects the answer lists.
 const MAX_DETAILS: usize = 100;
 
-/// What is wrong with the values of a body, by field.
+/// The defects of a body, by field.
 #[derive(Debug, Default)]
 pub(super) struct Defects {
     details: BTreeMap<String, ErrorDetail>,
-    untold: usize,
+    unlisted: usize,
     /// Whether a value is invalid in itself, rather than refused in the present state.
     invalid: bool,
 }
@@ -39,25 +39,25 @@ impl Defects {
         if self.details.len() < MAX_DETAILS {
             self.details.insert(field, ErrorDetail { code, message });
         } else {
-            self.untold += 1;
+            self.unlisted += 1;
         }
     }
 
-    /// Passes where there is no defect.
+    /// Fails if there is a defect.
     ///
     /// # Errors
     /// 422 with one detail a field.
     pub(super) fn none(self) -> Result<(), Fault> {
         let Self {
             details,
-            untold,
+            unlisted,
             invalid,
         } = self;
         let Some((field, first)) = details.first_key_value() else {
             return Ok(());
         };
         let mut message = format!("{field}: {}", first.message);
-        match details.len() - 1 + untold {
+        match details.len() - 1 + unlisted {
             0 => {}
             more => message.push_str(&format!("; and {more} more")),
         }
@@ -72,10 +72,7 @@ impl Defects {
     }
 }
 
-/// Reads the values of an entry. `defect` hears of each one that is invalid.
-///
-/// # Errors
-/// Nothing: None where `defect` heard of something.
+/// Parses the values of an entry. `defect` is called for each invalid one; None if it was called.
 pub(super) fn rule(
     cidr: &str,
     tag: Option<&str>,
@@ -100,7 +97,7 @@ pub(super) fn rule(
     })
 }
 
-/// Reads and judges a request for one entry, the guard rails included.
+/// Parses and validates a request for one entry, the guard rails included.
 ///
 /// # Errors
 /// 422.
@@ -134,10 +131,10 @@ pub(super) fn entry(
     Ok(rule)
 }
 
-/// Asks the guard rails, where there are any.
+/// Asks the guard rails, if any.
 ///
 /// # Errors
-/// 422 that says how to insist.
+/// 422 that says how to override them.
 pub(super) fn passes(check: Option<&GuardCheck>, cidr: Cidr) -> Result<(), Fault> {
     match check {
         Some(check) => Ok(check.check(cidr)?),

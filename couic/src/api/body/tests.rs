@@ -23,7 +23,7 @@ async fn read(texts: &[&'static str], announced: Option<u64>) -> Result<Bytes, u
 }
 
 #[tokio::test]
-async fn bodies_are_put_together_up_to_the_limit() {
+async fn bodies_are_assembled_up_to_the_limit() {
     assert_eq!(read(&[], None).await.unwrap(), "");
     assert_eq!(read(&["0123456789"], None).await.unwrap(), "0123456789");
     assert_eq!(
@@ -37,7 +37,7 @@ async fn bodies_are_put_together_up_to_the_limit() {
 }
 
 #[test]
-fn bodies_have_a_budget_together() {
+fn bodies_share_a_budget() {
     static TAKEN: AtomicUsize = AtomicUsize::new(0);
     let mut one = Whole::new(&TAKEN, 100);
     one.make_room(10).unwrap();
@@ -65,7 +65,7 @@ async fn a_client_may_be_silent_for_so_long_and_no_longer() {
     assert_eq!(first.unwrap(), "01");
     let fault = next_chunk_within(silent, silence).await.unwrap_err();
     assert_eq!((fault.status.as_u16(), fault.close), (408, true));
-    // What comes late, but in time, is taken.
+    // Data that arrives late, but in time, is accepted.
     let mut late = pin!(pieces(&["0", "1"]).then(|piece| async {
         tokio::task::yield_now().await;
         piece
