@@ -1,6 +1,5 @@
-//! Full jitter: the time to the next attempt is drawn between zero and a limit that doubles.
-//!
-//! So that a thousand senders that failed together do not come back together.
+//! Full jitter: the time to the next attempt is random between zero and a limit that doubles, so that a thousand
+//! senders that failed together do not retry together.
 
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ impl Backoff {
         }
     }
 
-    /// An attempt failed: how long to wait now.
+    /// The wait after a failed attempt.
     pub(super) fn failed(&mut self) -> Duration {
         let limit = self.limit();
         self.failures = self.failures.saturating_add(1);
