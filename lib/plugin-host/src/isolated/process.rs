@@ -1,4 +1,4 @@
-//! The process that a plugin gets for itself, and what is taken from it before it runs anything.
+//! The process of an isolated plugin, and its confinement before exec.
 
 use std::{
     io,
@@ -26,17 +26,17 @@ use tokio::{
     time::timeout,
 };
 
-/// For a spawner to report the end of a process that it was told to kill.
+/// How long a spawner may take to report the end of a process that it kills.
 const END: Duration = Duration::from_secs(5);
 
-/// How a program is started whose `main` begins with [`run_if_child`](super::run_if_child).
+/// A program whose `main` begins with [`run_if_child`](super::run_if_child).
 #[derive(Clone, Debug)]
 pub struct ChildCommand {
     program: PathBuf,
 }
 
 impl ChildCommand {
-    /// This program, whatever became of its file since it was started.
+    /// This program, even if its file was replaced since the start.
     #[must_use]
     pub fn itself() -> Self {
         Self::new("/proc/self/exe")
@@ -53,16 +53,16 @@ impl ChildCommand {
     }
 }
 
-/// Whom plugins run as where this program is root. Anybody else cannot change that, and plugins run as what it is,
-/// without its capabilities.
+/// The user that plugins run as if this program is root. Otherwise plugins run as this program's user, without its
+/// capabilities.
 ///
-/// That is judged at each start of a process. A program that gives up root while plugins run needs a [`Spawner`]: without,
-/// a plugin that runs as somebody else could not be ended any more, and would come back as another user.
+/// Evaluated at each start of a process. A program that gives up root while plugins run needs a [`Spawner`]: without
+/// one, it could not kill a plugin of another user, and would restart it as its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunAs {
     /// User.
     pub uid: u32,
-    /// Group; there are no others.
+    /// Group; without supplementary groups.
     pub gid: u32,
 }
 
@@ -76,21 +76,21 @@ impl Default for RunAs {
     }
 }
 
-/// What an isolated plugin is given.
+/// The environment of an isolated plugin.
 #[derive(Clone, Debug)]
 pub struct Isolation {
     /// How to start its process.
     pub command: ChildCommand,
-    /// Whom to run it as.
+    /// The user to run it as.
     pub run_as: RunAs,
-    /// How many bytes of memory of its own it may have (`RLIMIT_DATA`).
+    /// Its limit on data memory (`RLIMIT_DATA`), in bytes.
     pub memory: u64,
-    /// Who starts the process, where this program cannot; it has its own command and users.
+    /// Starts the process if this program cannot; has its own command and users.
     pub spawner: Option<Spawner>,
 }
 
 impl Isolation {
-    /// As `nobody` with 256 MiB.
+    /// As `nobody`, with 256 MiB.
     #[must_use]
     pub fn new(command: ChildCommand) -> Self {
         Self {
@@ -119,8 +119,8 @@ impl Isolation {
     }
 }
 
-/// How the process of a plugin is started; as `run_as` where this process may choose. It ends with `parent`, which is
-/// this process, where that has no threads: the kernel judges by the thread that started it.
+/// The command for the process of a plugin, as `run_as` if this process may change the user. With `parent`, which is this
+/// process, it ends with it. That needs a process without threads: the kernel signals at the end of the starting thread.
 pub(crate) fn child_command(
     program: &Path,
     run_as: Option<RunAs>,
@@ -132,7 +132,7 @@ pub(crate) fn child_command(
     command
         .arg(PLUGIN_HOST)
         .env_clear()
-        // One arena for each of dozens of threads would be address space for nothing.
+        // An arena per thread would waste address space.
         .env("MALLOC_ARENA_MAX", "2")
         .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
         .current_dir("/")
@@ -141,7 +141,7 @@ pub(crate) fn child_command(
         .stderr(Stdio::piped())
         .process_group(0);
     let copy = copy.as_raw_fd();
-    // SAFETY: what runs between fork and exec are plain system calls.
+    // SAFETY: only plain system calls run between fork and exec.
     unsafe {
         command.pre_exec(move || {
             if let Some(run_as) = run_as {
@@ -154,9 +154,9 @@ pub(crate) fn child_command(
     command
 }
 
-/// Not the command's own: that drops supplementary groups for root only, and a spawner may have become another.
+/// Instead of the command's own, which drops supplementary groups for root only: a spawner may have another user.
 fn become_user(RunAs { uid, gid }: RunAs) -> io::Result<()> {
-    // SAFETY: there are no groups to read; the others take no pointer.
+    // SAFETY: the list of groups is empty; the others take no pointer.
     unsafe {
         done(libc::setgroups(0, std::ptr::null()))?;
         done(libc::setresgid(gid, gid, gid))?;
@@ -164,7 +164,7 @@ fn become_user(RunAs { uid, gid }: RunAs) -> io::Result<()> {
     }
 }
 
-/// This process does not outlive `parent`. After the change of user, which would take this back.
+/// Makes this process end with `parent`. Called after the change of user, which would reset it.
 fn end_with(parent: u32) -> io::Result<()> {
     // SAFETY: neither takes a pointer.
     let orphaned = unsafe {
@@ -177,7 +177,7 @@ fn end_with(parent: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs in the child, after it has become the other user, before exec.
+/// Runs in the child, after the change of user, before exec.
 fn confine(copy: RawFd, memory: u64) -> io::Result<()> {
     let limits = [
         (libc::RLIMIT_DATA, memory),
@@ -192,11 +192,11 @@ fn confine(copy: RawFd, memory: u64) -> io::Result<()> {
         // SAFETY: the limit is lent for the call.
         done(unsafe { libc::setrlimit(resource, &raw const limit) })?;
     }
-    // Of all sets. A service manager that hands capabilities to a user other than root makes them inheritable, and those
-    // outlive both the change of user and exec.
+    // All sets: a service manager that gives capabilities to a user other than root makes them inheritable, and those
+    // survive both the change of user and exec.
     ThreadStep::sets(Sets::NONE).no_new_privs().here()?;
-    // Nothing of ours but the pipes and the copy. Before Linux 5.11 there is no such call: then what keeps our
-    // descriptors from it is that all of them are made close-on-exec.
+    // Only the pipes and the copy are inherited. On error (before Linux 5.11) the other descriptors are close-on-exec,
+    // since all of them are created so.
     // SAFETY: takes no pointer.
     unsafe {
         libc::syscall(
@@ -218,7 +218,7 @@ fn done(result: libc::c_int) -> io::Result<()> {
     }
 }
 
-/// A process that runs a plugin. It is ended when this is dropped.
+/// A process that runs a plugin. It is killed when this is dropped.
 pub(super) struct Process {
     pub(super) stdin: Option<pipe::Sender>,
     pub(super) stdout: Option<pipe::Receiver>,
@@ -226,7 +226,7 @@ pub(super) struct Process {
     /// The number of the plugin's copy in it.
     pub(super) copy: RawFd,
     pub(super) pid: u32,
-    /// Readable once it has ended, and before it is reaped: until then its number is nobody else's.
+    /// Readable once it has ended, and before it is reaped: until then its pid is not reused.
     pub(super) death: AsyncFd<OwnedFd>,
     parent: Parent,
 }
@@ -285,12 +285,12 @@ impl Process {
         })
     }
 
-    /// Ends the process and whatever it started. Before it is reaped: afterwards its number may be another's.
+    /// Kills the process and its descendants. Must run before it is reaped: afterwards its pid may be reused.
     pub(super) fn kill(&self) {
         match &self.parent {
             Parent::Ourselves(child) => {
                 if let Some(Ok(group)) = child.id().map(i32::try_from) {
-                    // Where it has ended in between, that is what was wanted.
+                    // On error it has ended already.
                     let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
                 }
             }
@@ -298,7 +298,7 @@ impl Process {
         }
     }
 
-    /// Waits for its end after [`kill`](Self::kill), and reaps it. A spawner that is stopped is not waited for.
+    /// Waits for its end after [`kill`](Self::kill), and reaps it. Does not wait for a spawner that is stopped.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         match &mut self.parent {
             Parent::Ourselves(child) => child.wait().await,
@@ -307,13 +307,13 @@ impl Process {
                     return Err(spawner::silent());
                 };
                 *ended = true;
-                status.map_err(|_| io::Error::other("with the process that started it"))
+                status.map_err(|_| io::Error::other("the process that started it has ended"))
             }
         }
     }
 }
 
-/// One of ours ends by itself then: see `kill_on_drop`.
+/// A child of this process is killed by `kill_on_drop`.
 impl Drop for Process {
     fn drop(&mut self) {
         if let Parent::Spawner { ended: false, .. } = &self.parent {
@@ -322,23 +322,23 @@ impl Drop for Process {
     }
 }
 
-/// A descriptor that is readable once the process has ended, reaped or not.
+/// The pidfd: readable once the process has ended, reaped or not.
 pub(crate) fn pidfd_of(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: takes no pointer.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
     done(fd)?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    // SAFETY: the kernel has just created this descriptor, and it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an OwnedFd has the same descriptor for as long as it lives.
+    // SAFETY: an OwnedFd keeps its descriptor for its lifetime.
     let death = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
     death.map_err(io::Error::from)
 }
 
-/// How a process ended, in words.
+/// Describes how a process ended.
 pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited with status {code}"),

@@ -1,4 +1,4 @@
-//! What is refused before any of its code runs, and that the reason is named.
+//! Files that are refused before any of their code runs, with the reason.
 
 use std::{
     fs,
@@ -34,7 +34,7 @@ fn chmod(path: &Path, mode: u32) {
 }
 
 #[test]
-fn what_is_no_library() {
+fn files_that_are_no_library() {
     let dir = folder();
     let at = |name: &str, bytes: &[u8]| file(dir.path(), name, bytes);
     assert!(matches!(
@@ -93,7 +93,7 @@ fn other_libraries_and_other_machines() {
     assert!(matches!(patched("order.so", 5, &[2]), Reason::NotElf(_)));
     assert!(matches!(patched("object.so", 16, &[1]), Reason::NotElf(_)));
     let Some(other) = libc_path() else {
-        return eprintln!("skipped: no libc.so.6 where it was looked for");
+        return eprintln!("skipped: no libc.so.6 was found");
     };
     let other = fs::read(other).unwrap();
     assert!(matches!(
@@ -113,7 +113,7 @@ fn libc_path() -> Option<PathBuf> {
     .find(|path| path.exists())
 }
 
-/// Cut anywhere, and with any byte of its headers turned around, a plugin is refused or accepted, and nothing else.
+/// Cut anywhere, or with any byte of its headers inverted, a plugin is refused or accepted without a crash.
 #[test]
 fn a_damaged_library_is_accepted_or_refused_by_its_name() {
     let golden =
@@ -180,7 +180,7 @@ fn heads_that_do_not_fit_and_no_constructor_ran() {
     ];
     for (name, flag, expected) in cases {
         let path = dir.path().join(format!("{name}.so"));
-        // What is not exported is not used either.
+        // Functions that are not exported are unused.
         let flags = [
             flag.as_str(),
             &ctor,
@@ -205,7 +205,7 @@ fn heads_that_do_not_fit_and_no_constructor_ran() {
     assert!(!ran.exists(), "checking runs nothing");
 }
 
-/// The symbol can only be missing where something else takes its name in C.
+/// A note without the symbol can only be compiled from other source.
 fn compile_hidden(name: &str, flags: &[&str], to: &Path) -> Option<()> {
     if name != "hidden" {
         return compile("chameleon.c", flags, to);
@@ -275,7 +275,7 @@ fn a_pin_holds() {
 }
 
 #[test]
-fn what_others_could_change() {
+fn files_and_folders_that_others_can_write() {
     let Some(good) = chameleon() else { return };
     let dir = folder();
     let inner = dir.path().join("inner");
@@ -311,7 +311,7 @@ fn what_others_could_change() {
 }
 
 #[test]
-fn what_belongs_to_somebody_else() {
+fn files_and_folders_of_another_user() {
     if !nix::unistd::geteuid().is_root() {
         return eprintln!("skipped: only root can give files away");
     }
@@ -354,7 +354,7 @@ fn a_link_stays_in_its_folder() {
     );
 }
 
-/// What was checked is what runs, whatever becomes of the file in between and afterwards.
+/// The checked bytes run, even if the file changes in between or afterwards.
 #[tokio::test]
 async fn the_copy_runs_not_the_file() {
     use crate::kit::{Ask as _, Mode, isolation, options};
@@ -367,7 +367,7 @@ async fn the_copy_runs_not_the_file() {
         chmod(&path, 0o644);
         let file = PluginFile::check(&path, None).unwrap();
         let size = fs::metadata(&path).unwrap().len();
-        // In place: this is what would be a SIGBUS, or foreign code, in a mapped file.
+        // In place: in a mapped file this would be a SIGBUS, or foreign code.
         fs::write(&path, vec![0xcc; usize::try_from(size).unwrap()]).unwrap();
         let options = options();
         match mode {
