@@ -1,7 +1,7 @@
 //! The C ABI between a host and a plugin, major 1 minor 0: the Rust side of `include/couic_notifier.h`.
 //!
-//! No Rust type, allocation, future or runtime handle crosses it, so that plugins may be built by any toolchain. The
-//! head is frozen for ever; everything behind it only grows at its end. The header says which side may call what, and when.
+//! No Rust type, allocation, future or runtime handle crosses it, so plugins may be built by any toolchain. The head is
+//! frozen forever; all other structs only grow at their end. The header has the calling rules.
 #![expect(
     missing_docs,
     reason = "the header documents the fields, and every name here is the name there"
@@ -133,7 +133,7 @@ pub struct Descriptor {
     pub destroy: Option<DestroyFn>,
 }
 
-// SAFETY: a descriptor is constant data: its pointers lead to literals and functions, and nothing writes through them.
+// SAFETY: a descriptor is constant data: its pointers point to literals and functions, and are never written through.
 unsafe impl Sync for Descriptor {}
 // SAFETY: as above.
 unsafe impl Send for Descriptor {}
@@ -144,7 +144,7 @@ unsafe impl Send for Host {}
 unsafe impl Sync for Host {}
 
 impl Slice {
-    /// A slice of `bytes`, borrowed for as long as the other side may look at it.
+    /// A slice of `bytes`, which must outlive every use of it by the other side.
     #[must_use]
     pub const fn new(bytes: &[u8]) -> Self {
         Self {
@@ -153,10 +153,10 @@ impl Slice {
         }
     }
 
-    /// The bytes; `None` where the pointer is NULL although there should be some.
+    /// The bytes; `None` if the pointer is NULL but the length is not 0.
     ///
     /// # Safety
-    /// `ptr` must be NULL or lead to `len` bytes that live and do not change for `'a`.
+    /// `ptr` must be NULL or point to `len` bytes that live and do not change for `'a`.
     #[must_use]
     pub unsafe fn bytes<'a>(self) -> Option<&'a [u8]> {
         if self.len == 0 {
@@ -164,7 +164,7 @@ impl Slice {
         } else if self.ptr.is_null() || isize::try_from(self.len).is_err() {
             None
         } else {
-            // SAFETY: not NULL, of a possible length, and alive, as the caller promises.
+            // SAFETY: not NULL, of a valid length, and alive, as the caller guarantees.
             Some(unsafe { std::slice::from_raw_parts(self.ptr, self.len) })
         }
     }
@@ -220,7 +220,7 @@ impl Note {
     }
 }
 
-/// Fails the build if a field is not at the header's offset. Pointers have 8 bytes: plugins are for 64-bit hosts.
+/// Fails the build if an offset differs from the header. Pointers have 8 bytes: plugins are for 64-bit hosts.
 macro_rules! layout {
     ($($type:ident = $size:literal { $($field:ident @ $offset:literal),+ $(,)? })+) => {
         const _: () = { $(

@@ -1,8 +1,7 @@
-//! The plugin's side of the ABI: what [`export_notifier!`](crate::export_notifier) writes.
+//! The plugin's side of the ABI: what [`export_notifier!`](crate::export_notifier) generates.
 //!
-//! What a plugin's author gets without doing anything: a tokio runtime with one worker for each instance, panics
-//! caught at every entry and in the polled future, and exactly one completion for every notification that was
-//! accepted.
+//! It provides a tokio runtime with one worker per instance, catches panics at every entry and in the polled future,
+//! and completes every accepted notification exactly once.
 
 mod gate;
 mod instance;
@@ -24,7 +23,7 @@ use crate::{
 /// [crate] uses it.
 ///
 /// A library has one such symbol: two crates that export cannot be linked into one program. A crate that is also
-/// linked in as an `rlib` puts the macro behind a feature of its own, off by default.
+/// linked in as an `rlib` needs the macro behind a feature that is off by default.
 #[macro_export]
 macro_rules! export_notifier {
     ($plugin:ty, name = $name:literal $(,)?) => {
@@ -51,7 +50,7 @@ macro_rules! export_notifier {
     };
 }
 
-/// The head of an exported plugin. One that aborts on a panic says so, and is loaded in isolation only.
+/// The head of an exported plugin. One that aborts on a panic declares it, and is loaded in isolation only.
 #[doc(hidden)]
 #[must_use]
 pub const fn head(unwinds: bool) -> Head {

@@ -1,7 +1,7 @@
-//! Notifiers of Couic: how operators hear of what their firewall does.
+//! Notifiers of Couic: they report to operators what their firewall does.
 //!
-//! A notifier gets a [`Notification`] and makes **one** attempt to deliver it. Queues, retries, pacing, a spool that
-//! survives crashes: all of that is the host's. A plugin is this, in a crate of type `cdylib`:
+//! A notifier receives a [`Notification`] and makes **one** attempt to deliver it. Queues, retries, pacing and a spool
+//! that survives crashes are the host's. A plugin is this, in a crate of type `cdylib`:
 //!
 //! ```
 //! use couic_plugin_api::{Kind, Notification, Notifier, NotifyError, Plugin, Receipt, async_trait, serde};
@@ -46,8 +46,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! A package to copy lies in `examples/rust`, one in C in `examples/c`; the header is `include/couic_notifier.h`, and
-//! `docs/plugins.md` has the rest. The program `couic-plugin` (crate `couic-plugin-host`) checks a plugin as Couic would,
+//! A package to copy is in `examples/rust`, one in C in `examples/c`; the header is `include/couic_notifier.h`, and
+//! `docs/plugins.md` has the rest. The program `couic-plugin` (crate `couic-plugin-host`) checks a plugin as Couic does,
 //! and delivers a sample through it.
 
 pub mod abi;

@@ -1,4 +1,4 @@
-//! What a notifier is given to tell.
+//! Notifications.
 
 use couic_common::{PeerAction, Report, unix_seconds};
 use serde::{Deserialize, Serialize};
@@ -6,20 +6,20 @@ use uuid::Uuid;
 
 /// One message to be delivered.
 ///
-/// Its JSON form is what crosses the plugin ABI and what the spool keeps: a field `version`, `kind` and, under the
-/// name of the kind, its content. `text` is a line for notifiers that do not know a kind. Unknown fields are ignored;
-/// a kind that is not known yet arrives as [`Kind::Other`].
+/// Its JSON form crosses the plugin ABI and is stored in the spool: a field `version`, `kind` and, under the name of
+/// the kind, its content. `text` is a line for notifiers that do not know a kind. Unknown fields are ignored; an unknown
+/// kind is received as [`Kind::Other`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
-    /// The same in every attempt to deliver it: receivers can tell duplicates by it.
+    /// The same in every attempt to deliver it, so receivers can recognize duplicates.
     pub id: Uuid,
     /// What happened.
     pub kind: Kind,
-    /// How bad it is. When room runs out, the least severe go first.
+    /// The severity. A full queue drops the least severe first.
     pub severity: Severity,
-    /// When it was made, in Unix seconds.
+    /// When it was created, in Unix seconds.
     pub created: u64,
-    /// The name of the server that tells it.
+    /// The name of the server that sends it.
     pub source: String,
 }
 
@@ -27,37 +27,37 @@ pub struct Notification {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// The figures of an interval.
+    /// The totals of an interval.
     Summary(Summary),
     /// Every change of the rules, complete and in order.
     Reports(Vec<Report>),
-    /// What is left of several notifications that had to be merged because the queue was nearly full.
+    /// The totals of several notifications that were merged because the queue was nearly full.
     Digest(Digest),
-    /// A word about Couic itself, say that notifications were dropped.
+    /// A message about Couic itself, for example that notifications were dropped.
     Notice(Notice),
-    /// Somebody asked for a sample.
+    /// A sample that an operator requested.
     Test,
-    /// A kind that a newer host sends. [`Notification::text`] still says what it is about.
+    /// A kind of a newer host. [`Notification::text`] still describes it.
     Other {
         /// The name of the kind.
         name: String,
-        /// The line that came with it.
+        /// Its text.
         text: String,
     },
 }
 
-/// How bad it is, mildest first.
+/// The severity, lowest first.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Nothing to worry about.
+    /// Informational.
     #[default]
     Green,
-    /// Worth a look.
+    /// Worth attention.
     Orange,
-    /// An attack is on, or Couic itself is in trouble.
+    /// An attack, or a failure of Couic itself.
     Red,
 }
 
@@ -73,7 +73,7 @@ impl Severity {
     }
 }
 
-/// The figures of an interval.
+/// The totals of an interval.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// Start of the interval, in Unix seconds.
@@ -82,15 +82,15 @@ pub struct Summary {
     pub until: u64,
     /// How many rules were added.
     pub total: u64,
-    /// How many different networks were among them.
+    /// How many distinct networks they have.
     pub distinct_cidrs: u64,
-    /// True where there were too many networks to count them exactly.
+    /// True if there were too many networks to count them exactly.
     #[serde(default)]
     pub distinct_is_estimate: bool,
     /// The most frequent tags, the most frequent one first.
     #[serde(default)]
     pub top_tags: Vec<TagCount>,
-    /// The Couic instances that reported, if they have names.
+    /// The names of the Couic instances that reported, if they have any.
     #[serde(default)]
     pub sources: Vec<String>,
 }
@@ -104,35 +104,35 @@ pub struct TagCount {
     pub count: u64,
 }
 
-/// What is left of notifications that were merged.
+/// The totals of merged notifications.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
-    /// When the first of them was made, in Unix seconds.
+    /// When the first of them was created, in Unix seconds.
     pub from: u64,
-    /// When the last of them was made, in Unix seconds.
+    /// When the last of them was created, in Unix seconds.
     pub until: u64,
     /// How many notifications were merged.
     pub merged: u64,
-    /// How many rules they said were added.
+    /// How many added rules they reported.
     pub added: u64,
-    /// How many rules they said were removed.
+    /// How many removed rules they reported.
     pub removed: u64,
     /// The most frequent tags among the added, the most frequent one first.
     #[serde(default)]
     pub top_tags: Vec<TagCount>,
 }
 
-/// A word about Couic itself.
+/// A message about Couic itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// A name for programs, say `dropped`.
+    /// A name for programs, for example `dropped`.
     pub code: String,
     /// A sentence for people.
     pub message: String,
 }
 
 impl Notification {
-    /// A notification made now, with an id of its own.
+    /// A notification created now, with a new id.
     #[must_use]
     pub fn new(kind: Kind, severity: Severity, source: impl Into<String>) -> Self {
         Self {
@@ -144,7 +144,7 @@ impl Notification {
         }
     }
 
-    /// One plain line that says it all, for notifiers without anything better.
+    /// One plain line, for notifiers without a format of their own.
     #[must_use]
     pub fn text(&self) -> String {
         self.kind.text()

@@ -1,4 +1,4 @@
-//! The trait that every notifier is, and how an attempt can end.
+//! The trait of notifiers, and the outcomes of an attempt.
 
 use std::{error::Error, time::Duration};
 
@@ -7,29 +7,29 @@ use serde::de::DeserializeOwned;
 
 use crate::Notification;
 
-/// Something that tells people or machines: built in, loaded, isolated, or a group of them.
+/// Delivers notifications to people or machines: built in, loaded, isolated, or a group of them.
 ///
 /// It makes **one** attempt and classifies the outcome. Queues, retries, pacing and the spool are the dispatcher's.
 /// Dropping the future cancels the attempt.
 #[async_trait]
 pub trait Notifier: Send + Sync {
-    /// The name that operators know it by.
+    /// The notifier's name, as configured.
     fn name(&self) -> &str;
 
     /// Delivers one notification, once.
     ///
     /// # Errors
-    /// [`NotifyError`] says whether it is worth another attempt, and when.
+    /// [`NotifyError`] says whether to retry, and when.
     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError>;
 }
 
-/// A [`Notifier`] that is made from configuration: what a plugin exports, and what a static build links in.
+/// A [`Notifier`] that is created from configuration: exported by a plugin, or linked into a static build.
 pub trait Plugin: Notifier + Sized + 'static {
-    /// What the operator writes as `config = { … }`. Derive `Deserialize` with `deny_unknown_fields`.
+    /// The configuration, `config = { … }`. Derive `Deserialize` with `deny_unknown_fields`.
     type Config: DeserializeOwned;
 
-    /// Makes an instance. Runs inside a tokio runtime. Do not connect here: that the other side is down now is no
-    /// reason to fail.
+    /// Creates an instance. Runs inside a tokio runtime. Do not connect here: a receiver that is down is no reason to
+    /// fail.
     ///
     /// # Errors
     /// Usually [`NotifyError::BadConfig`], naming the key. Never put secrets into it.
@@ -39,71 +39,70 @@ pub trait Plugin: Notifier + Sized + 'static {
 /// Delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
-    /// The HTTP status, where there was one.
+    /// The HTTP status, if any.
     pub http_status: Option<u16>,
-    /// How long to wait before the next one, where the other side said so: its limit is used up.
+    /// How long to wait before the next one, if the receiver asked for it because its rate limit is used up.
     pub pause: Option<Duration>,
 }
 
-/// Why an attempt did not deliver. Messages are shown to operators: no URLs, no tokens.
+/// Why an attempt failed. Messages are shown to operators: no URLs, no tokens.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotifyError {
-    /// A failure that may pass: no connection, 5xx. Try again.
+    /// A temporary failure: no connection, 5xx. Retry.
     #[error("{message}")]
     Retry {
         /// What happened.
         message: String,
-        /// The HTTP status, where there was one.
+        /// The HTTP status, if any.
         http_status: Option<u16>,
     },
-    /// The other side wants to be left alone for a while. That is no failed attempt.
+    /// The receiver limits the rate. Not a failed attempt.
     #[error("rate limited: wait {} s", tenths(*retry_after))]
     RateLimited {
-        /// Not before this has passed.
+        /// The time to wait.
         retry_after: Duration,
-        /// The HTTP status, where there was one.
+        /// The HTTP status, if any.
         http_status: Option<u16>,
     },
-    /// Too large for the other side: worth splitting, not worth repeating.
+    /// Too large for the receiver: to be split, not to be repeated.
     #[error("{message}")]
     TooLarge {
         /// What happened.
         message: String,
     },
-    /// Will not work, however often it is tried. What that means for the notifier as a whole (401, 404) the status
-    /// tells.
+    /// A permanent failure. The status says whether it concerns the notifier as a whole (401, 404).
     #[error("{message}")]
     Permanent {
         /// What happened.
         message: String,
-        /// The HTTP status, where there was one.
+        /// The HTTP status, if any.
         http_status: Option<u16>,
     },
-    /// Cannot work as it is configured.
+    /// The configuration is invalid.
     #[error("bad configuration: {message}")]
     BadConfig {
-        /// Which key, and what is wrong with it.
+        /// The key, and what is wrong with it.
         message: String,
     },
     /// The plugin panicked. It is still usable; three in a row for one notification make that a dead letter.
     #[error("the plugin panicked: {message}")]
     Panic {
-        /// What it said.
+        /// The panic message.
         message: String,
     },
-    /// The attempt was called off.
+    /// The attempt was cancelled.
     #[error("cancelled")]
     Cancelled,
-    /// The notifier has as much in flight as it takes. No attempt was made.
+    /// The notifier has the maximum number of attempts in flight. No attempt was made.
     #[error("busy: {message}")]
     Busy {
-        /// With what.
+        /// The attempts in flight.
         message: String,
     },
     /// No answer in time. Whether it was delivered is unknown.
     #[error("no answer within {} s", after.as_secs_f64())]
     Timeout {
-        /// How long was waited.
+        /// The timeout.
         after: Duration,
     },
     /// The plugin's process ended during the attempt. Whether it was delivered is unknown.
@@ -112,10 +111,10 @@ pub enum NotifyError {
         /// How it ended.
         message: String,
     },
-    /// The plugin's process is not there: it is being restarted. No attempt was made.
+    /// The plugin's process is being restarted. No attempt was made.
     #[error("{message}")]
     Unavailable {
-        /// Since when or why.
+        /// Why.
         message: String,
     },
 }
@@ -149,7 +148,7 @@ impl NotifyError {
         }
     }
 
-    /// [`NotifyError::BadConfig`] from what serde says, without the value that stands there: it may be a secret.
+    /// [`NotifyError::BadConfig`] from an error of serde, without the value in it, which may be a secret.
     #[must_use]
     pub fn from_config(error: &serde_json::Error) -> Self {
         let text = error.to_string();
@@ -161,7 +160,7 @@ impl NotifyError {
         Self::BadConfig { message }
     }
 
-    /// Reads an HTTP status: 429 and 503 with their `Retry-After`, 408, 425 and 5xx as [`Retry`](Self::Retry), 413 as
+    /// Classifies an HTTP status: 429 and 503 with their `Retry-After`, 408, 425 and 5xx as [`Retry`](Self::Retry), 413 as
     /// [`TooLarge`](Self::TooLarge), anything else as [`Permanent`](Self::Permanent).
     ///
     /// A 429 without a usable `Retry-After` waits 30 seconds.
@@ -193,7 +192,7 @@ impl NotifyError {
         }
     }
 
-    /// The kind of failure in a word, as metrics and the API name it.
+    /// The name of the error in metrics and the API.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -211,7 +210,7 @@ impl NotifyError {
         }
     }
 
-    /// The HTTP status, where there was one.
+    /// The HTTP status, if any.
     #[must_use]
     pub fn http_status(&self) -> Option<u16> {
         match self {
@@ -223,7 +222,7 @@ impl NotifyError {
         }
     }
 
-    /// An error and its causes on one line. For errors whose `Display` hides the cause, such as reqwest's: strip the URL
+    /// The causes of an error in one line. For errors whose `Display` omits them, as reqwest's: remove the URL from it
     /// first (`without_url`).
     #[must_use]
     pub fn chain(error: &(dyn Error + 'static)) -> String {

@@ -1,5 +1,5 @@
-//! How an attempt ended, in numbers: what crosses the ABI and the pipe of an isolated plugin. For hosts; a plugin's
-//! author returns a [`Receipt`] or a [`NotifyError`].
+//! The outcome of an attempt in numbers, as it crosses the ABI and the pipe of an isolated plugin. For hosts; a plugin
+//! returns a [`Receipt`] or a [`NotifyError`].
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use crate::{NotifyError, Receipt, abi};
 /// A `couic_result` that owns its message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// One of the statuses of [`abi`], or what a plugin says that knows others.
+    /// One of the statuses of [`abi`], or an unknown one of a newer plugin.
     pub status: i32,
-    /// How long to leave the other side alone, in milliseconds; 0 for no time.
+    /// How long to wait, in milliseconds; 0 for no wait.
     pub retry_after_ms: u64,
-    /// The answer's status, where the other side speaks HTTP; 0 for none.
+    /// The HTTP status; 0 for none.
     pub http_status: u32,
     /// What happened.
     pub message: String,
 }
 
 impl Outcome {
-    /// An outcome with a message, nothing else known.
+    /// An outcome with a status and a message only.
     pub fn new(status: i32, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -36,10 +36,10 @@ impl Outcome {
         (abi::OK..=abi::BUSY).contains(&self.status)
     }
 
-    /// What it means to the host. An unknown status is worth another try: losing a message is worse.
+    /// Converts it for the host. An unknown status is retried: losing a message would be worse.
     ///
     /// # Errors
-    /// The failure that it is.
+    /// The error that it stands for.
     pub fn into_result(self) -> Result<Receipt, NotifyError> {
         let known = self.is_known();
         let Self {
@@ -109,7 +109,7 @@ impl From<NotifyError> for Outcome {
             NotifyError::Panic { message } => (abi::PANIC, message),
             NotifyError::Cancelled => (abi::CANCELLED, shown),
             NotifyError::Busy { message } => (abi::BUSY, message),
-            // A plugin that is a host itself: what happened behind it may pass.
+            // From a plugin that is a host itself: such a failure is temporary.
             NotifyError::Timeout { .. }
             | NotifyError::Crashed { .. }
             | NotifyError::Unavailable { .. } => (abi::RETRY, shown),
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_abi_knows_comes_back_as_it_was() {
+    fn outcomes_of_the_abi_round_trip() {
         let message = || "why".to_owned();
         let second = Duration::from_secs(1);
         let results = [
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_host_knows_becomes_retry() {
+    fn errors_of_a_host_become_retry() {
         let error = NotifyError::Timeout {
             after: Duration::from_secs(2),
         };

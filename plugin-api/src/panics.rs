@@ -11,7 +11,7 @@ use std::{
 
 use crate::NotifyError;
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
     payload
         .downcast_ref::<&str>()

@@ -1,7 +1,7 @@
-//! The JSON form of a notification, version 1: what crosses the plugin ABI and what the spool keeps.
+//! The JSON form of a notification, version 1, in the plugin ABI and in the spool.
 //!
-//! Flat on purpose: `kind` names the content, and the content stands under that name. A plugin in C looks at two
-//! fields; a reader of an older version finds `text` for a kind that it does not know.
+//! Flat on purpose: `kind` names the field that has the content. A plugin in C needs two fields; an older reader uses
+//! `text` for a kind that it does not know.
 
 use couic_common::Report;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_comes_back_as_it_was() {
+    fn every_kind_round_trips() {
         let tags = vec![TagCount {
             tag: "ssh".to_owned(),
             count: 3,

@@ -30,7 +30,7 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     content: &'static str,
     body: Payload,
-    /// To be confirmed, where the client wanted that.
+    /// Set if the client asked to confirm the change.
     ticket: Option<Ticket>,
 }
 
@@ -41,7 +41,7 @@ enum Payload {
 }
 
 impl Answer {
-    /// A body that is there already.
+    /// A complete body.
     pub(super) fn whole(status: StatusCode, content: &'static str, body: Vec<u8>) -> Self {
         let body = Payload::Whole(body);
         Self {
@@ -52,7 +52,7 @@ impl Answer {
         }
     }
 
-    /// A body that is made while it is sent, so that no more of it than a piece is ever in memory.
+    /// A body that is made while it is sent: at most one piece of it is in memory.
     pub(super) fn pieces(content: &'static str, pieces: Pieces) -> Self {
         Self {
             status: StatusCode::OK,
@@ -76,7 +76,7 @@ impl Answer {
         Self::json(StatusCode::CREATED, value)
     }
 
-    /// 204: done, and nothing to say.
+    /// 204.
     pub(super) fn no_content() -> Self {
         Self {
             status: StatusCode::NO_CONTENT,
@@ -86,7 +86,7 @@ impl Answer {
         }
     }
 
-    /// Says what is to be confirmed.
+    /// Adds the headers that name the change to confirm.
     #[must_use]
     pub(super) fn confirmable(self, ticket: Option<Ticket>) -> Self {
         Self { ticket, ..self }
@@ -133,7 +133,7 @@ impl Answer {
     }
 }
 
-/// Makes a piece where waiting is allowed. A piece that fails is the last, and the client sees the body break off.
+/// Makes a piece on a blocking thread. On a panic the body is cut off there.
 async fn next_piece(pieces: Option<Pieces>) -> Option<(io::Result<Bytes>, Option<Pieces>)> {
     let mut pieces = pieces?;
     match tokio::task::spawn_blocking(move || (pieces.next(), pieces)).await {

@@ -1,8 +1,6 @@
-//! Who sends a request, and whether they may. Decided once, for all routes, before anything of the request is judged
-//! but its method and path.
+//! Authenticates and authorizes requests: once, for all routes, before anything but method and path is validated.
 //!
-//! Whatever is wrong, the answer is 401: a token without the right looks like no token. The token itself goes nowhere
-//! but into the comparison.
+//! Every refusal is a 401: a token without the right looks like no token. The token is used for the comparison alone.
 
 use std::sync::Arc;
 
@@ -12,7 +10,7 @@ use warp::http::{HeaderMap, header};
 use super::{error::Fault, table::Access};
 use crate::rbac::{ClientStore, Identity};
 
-/// The client behind a request, None on routes that want no token.
+/// The client that sent a request, None on routes without a token.
 ///
 /// # Errors
 /// 401.

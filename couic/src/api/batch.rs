@@ -1,9 +1,9 @@
-//! Many changes in one call, each judged by itself, applied while the body comes in.
+//! Many changes in one call, each validated separately, applied while the body is received.
 //!
-//! NDJSON may be of any length: at no time is more of it in memory than a piece of the network's and the jobs of one
-//! chunk. A line that cannot be read is one failed job. What was applied stays applied when the client goes away in
-//! the middle. A JSON array is read whole first, so one that is no array of jobs changes nothing. So is NDJSON that is
-//! to be confirmed: it has the limit of JSON bodies.
+//! NDJSON may be of any length: memory holds one network read and the jobs of one chunk. A line that cannot be parsed
+//! is one failed job. If the client disconnects in the middle, applied jobs stay applied. A JSON array is read whole
+//! first, so one that is no array of jobs changes nothing. So is NDJSON that is to be confirmed: it has the limit of
+//! JSON bodies.
 
 use std::pin::Pin;
 
@@ -31,7 +31,7 @@ pub(super) async fn run<S: Chunks>(call: Call, headers: &HeaderMap, body: Pin<&m
     }
     let bytes = read_all(body, announced(headers)).await?;
     if content == Content::NdJson {
-        // What has to be confirmed is bounded anyway, and each chunk of it waits for the disk.
+        // A confirmable batch is bounded anyway, and each chunk of it waits for the disk.
         return blocking(move || lines_at_once(&call, &bytes)).await;
     }
     blocking(move || array(&call, &Body { content, bytes })).await
@@ -82,8 +82,8 @@ async fn lines<S: Chunks>(mut jobs: Jobs<'_>, mut body: Pin<&mut S>) -> Outcome 
                 jobs.apply();
             }
         });
-        // What has come is in force before more is waited for. A piece is a millisecond of work or so: others on this
-        // thread get their turn.
+        // Received jobs take effect before the next read. A read is a millisecond of work or so: yield to the other
+        // tasks of this thread.
         jobs.apply();
         tokio::task::yield_now().await;
     }
@@ -113,7 +113,7 @@ fn read_line(jobs: &mut Jobs<'_>, line: Line<'_>) {
 /// Finds lines in pieces of text that are cut anywhere.
 #[derive(Default)]
 struct Splitter {
-    /// The beginning of a line whose end has not come yet.
+    /// The start of an incomplete line.
     begun: Vec<u8>,
     /// Whether that line is too long, so that its rest is skipped.
     skipping: bool,
@@ -145,7 +145,7 @@ impl Splitter {
         self.keep(piece);
     }
 
-    /// What stands behind the last line end.
+    /// The text after the last line end.
     fn last(&self) -> Option<Line<'_>> {
         if self.skipping {
             Some(Line::TooLong)
@@ -166,7 +166,6 @@ impl Splitter {
     }
 }
 
-/// Where the line ends.
 fn line_end(text: &[u8]) -> Option<usize> {
     text.iter().position(|byte| *byte == b'\n')
 }

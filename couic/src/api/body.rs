@@ -22,7 +22,7 @@ const LIMITS: BodyLimits = BodyLimits {
 
 static READER: LazyLock<BodyReader> = LazyLock::new(|| BodyReader::new(LIMITS));
 
-/// What a request says that its body is.
+/// The content type of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     Json,
@@ -31,7 +31,7 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// Reads `Content-Type`. Parameters are allowed and without effect; case does not matter.
+    /// Parses `Content-Type`, ignoring parameters and case.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let value = headers.get(header::CONTENT_TYPE);
         let text = value.and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -59,10 +59,9 @@ impl Body {
         self.json().map(|ByName(body)| body)
     }
 
-    /// Decodes the body.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         if self.content != Content::Json {
-            let message = "this route takes a body with Content-Type: application/json";
+            let message = "this route needs a body with Content-Type: application/json";
             return Err(Fault::bad_request(message));
         }
         serde_json::from_slice(&self.bytes)

@@ -1,4 +1,4 @@
-//! A request as handlers see it: authenticated, its path understood.
+//! A request as handlers see it: authenticated, with parsed path variables.
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
@@ -13,17 +13,17 @@ use couic_firewall::rules::{Actor, Firewall};
 /// One request.
 pub(super) struct Call {
     pub(super) api: Arc<Api>,
-    /// Who asks. None on routes that want no token.
+    /// The client. None on routes without a token.
     pub(super) who: Option<Arc<Identity>>,
     pub(super) params: Params,
     pub(super) query: Vec<(String, String)>,
-    /// Whether the client asked for a line per item rather than an array.
+    /// Whether the client asked for NDJSON instead of an array.
     pub(super) wants_lines: bool,
-    /// Undo the change after so many seconds unless it is confirmed.
+    /// Seconds after which the change is undone unless it is confirmed.
     pub(super) confirm_within: Option<u64>,
 }
 
-/// What the variable parts of a path say.
+/// The variables of a path.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Params {
     pub(super) policy: Option<Policy>,
@@ -50,7 +50,7 @@ impl Call {
             .ok_or_else(|| missing("a route that needs to know the client wants no token"))
     }
 
-    /// The client as an actor.
+    /// The client, as the author of a rule change.
     pub(super) fn actor(&self) -> Result<Actor, Fault> {
         Ok(Actor::Client(self.who()?.name.clone()))
     }
@@ -98,7 +98,7 @@ impl Call {
     }
 }
 
-/// The route table and a handler disagree. No request can bring this about; a test drives every route.
+/// The route table and a handler disagree. No request can cause this; a test drives every route.
 fn missing(what: &str) -> Fault {
     tracing::error!("a route's pattern does not fit its handler: {what}");
     Fault::internal_logged()
@@ -116,7 +116,7 @@ pub(super) fn wants_lines(headers: &HeaderMap) -> bool {
         })
 }
 
-/// A part of a path with its `%xx` resolved. What is not UTF-8 then is nothing that any route knows.
+/// A path segment with its `%xx` decoded. One that is not UTF-8 matches no route.
 pub(super) fn decoded(part: &str) -> Cow<'_, str> {
     if part.contains('%') {
         percent_decode_str(part).decode_utf8_lossy()

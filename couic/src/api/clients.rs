@@ -26,7 +26,7 @@ pub(super) fn get(call: &Call) -> Outcome {
 /// `POST /v1/client`.
 pub(super) fn create(call: &Call, body: &Body) -> Outcome {
     let ClientRequest { name, group } = body.json()?;
-    let (name, group) = judged(&name, &group)?;
+    let (name, group) = validated(&name, &group)?;
     let created = call.api().clients.create(name, group)?;
     let (client, created_client) = (&call.who()?.name, &created.name);
     tracing::info!(target: "couic::audit", %client, %created_client, %group, "client created");
@@ -42,7 +42,7 @@ pub(super) fn delete(call: &Call) -> Outcome {
     Ok(Answer::no_content())
 }
 
-fn judged(name: &str, group: &str) -> Result<(ClientName, Group), Fault> {
+fn validated(name: &str, group: &str) -> Result<(ClientName, Group), Fault> {
     let mut defects = Defects::default();
     let name = name.parse::<ClientName>();
     let name = name.map_err(|e| defects.invalid("name".to_owned(), e.to_string()));
@@ -51,6 +51,6 @@ fn judged(name: &str, group: &str) -> Result<(ClientName, Group), Fault> {
     defects.none()?;
     match (name, group) {
         (Ok(name), Ok(group)) => Ok((name, group)),
-        _ => Err(Fault::invalid("name", "the client cannot be made")),
+        _ => Err(Fault::invalid("name", "the client cannot be created")),
     }
 }

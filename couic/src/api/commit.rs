@@ -1,8 +1,8 @@
 //! Durability before an answer.
 //!
 //! A request that may have changed something makes its connection owe a commit of the journal. The connection's writer
-//! redeems it before the answer leaves, so that what a client is told outlives kill -9. Pipelined requests share one
-//! commit, since their answers leave together; requests that only read never wait for the disk.
+//! redeems it before it sends the answer, so that every acknowledged change survives kill -9. Pipelined requests share
+//! one commit, since their answers are sent together; requests that only read never wait for the disk.
 
 use std::sync::{
     Arc,
@@ -25,7 +25,7 @@ impl OwedCommit {
         }
     }
 
-    /// A request was handled that may have changed something, and its answer is not sent yet.
+    /// To be called after a request that may have changed something, before its answer is sent.
     pub(super) fn owe(&self) {
         self.is_owed.store(true, Relaxed);
     }

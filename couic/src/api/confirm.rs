@@ -1,7 +1,7 @@
 //! Changes that wait to be confirmed, and how the other routes make them.
 //!
-//! A request that changes something may say `Couic-Confirm-Within: SECONDS`. Its answer then names the id to confirm;
-//! without that header nothing of this costs anything.
+//! A request that changes something may have the header `Couic-Confirm-Within: SECONDS`. Its answer then names the id
+//! to confirm. Without the header there is no overhead.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::{
 use crate::rbac::Right;
 use couic_firewall::confirm::ConfirmableChange;
 
-/// How many seconds the request gives to confirm it.
+/// Parses `Couic-Confirm-Within`, in seconds.
 ///
 /// # Errors
 /// 400.
@@ -43,10 +43,10 @@ fn wrong() -> Fault {
     ))
 }
 
-/// Refuses the header on routes that cannot be undone, so that no client relies on it.
+/// The error on routes that cannot be undone, so that no client relies on the header.
 pub(super) fn not_here() -> Fault {
     Fault::bad_request(format!(
-        "{CONFIRM_WITHIN_HEADER} is not for this route: what it does cannot be undone"
+        "{CONFIRM_WITHIN_HEADER} is not accepted on this route: its changes cannot be undone"
     ))
 }
 
@@ -67,7 +67,7 @@ pub(super) fn all(call: &Call) -> Outcome {
             format!("; {} ({}) was undone {ago} s ago", last.id, last.summary)
         });
         let message = format!(
-            "nothing of yours waits to be confirmed{}",
+            "no change of yours waits to be confirmed{}",
             last.unwrap_or_default()
         );
         return Err(Fault::not_found(message));
@@ -98,13 +98,13 @@ pub(super) fn undo(call: &Call) -> Outcome {
     Answer::ok(&call.api().confirmations.undo(id, whose(call)?.as_ref())?)
 }
 
-/// Whose changes the client may see: its own, or all (None).
+/// The client whose changes this one may see: itself, or any (None).
 fn whose(call: &Call) -> Result<Option<ClientName>, Fault> {
     let who = call.who()?;
     Ok((!who.may(Right::ConfirmAny)).then(|| who.name.clone()))
 }
 
-/// Begins a change that is undone unless it is confirmed, where the request wants that.
+/// Begins a confirmable change if the request asks for one.
 pub(super) fn begin(
     call: &Call,
     summary: impl FnOnce() -> String,

@@ -1,4 +1,4 @@
-//! One connection to the API: requests in, answers out, and an end to patience.
+//! One connection to the API: requests, answers and timeouts.
 
 use std::{
     pin::pin,
@@ -28,23 +28,23 @@ use super::{
     wire::{Patience, Progress, Wire},
 };
 
-/// The largest head of a request, and what is buffered of an answer.
+/// The largest request head, and the buffer for an answer.
 const BUFFER: usize = 64 * 1024;
 
-/// `CONNECT host:port` and `GET host` have no path at all, on which warp panics: they get a 404.
+/// `CONNECT host:port` and `GET host` have no path, on which warp panics: they get a 404.
 fn give_a_path(request: &mut Request<Incoming>) {
     if request.uri().path_and_query().is_none() {
         *request.uri_mut() = Uri::from_static("/");
     }
 }
 
-/// Whether the client may still be sending when it gets this answer.
+/// Whether the client may still be sending when it receives this answer.
 fn must_linger<B>(response: &Response<B>, long_body: bool) -> bool {
     let is_last = response.headers().contains_key(header::CONNECTION);
     is_last || (long_body && response.status().is_client_error())
 }
 
-/// Serves a connection until it ends, stalls, or the service stops and its request is answered.
+/// Serves a connection until it ends, stalls, or the service stops and the current request is answered.
 pub(super) async fn serve_connection<F>(
     stream: UnixStream,
     filter: F,
@@ -101,7 +101,7 @@ pub(super) async fn serve_connection<F>(
                 return;
             }
             _ = checks.tick() => if let Some(stall) = progress.stalled(patience) {
-                tracing::debug!(?stall, "a connection was given up");
+                tracing::debug!(?stall, "a connection timed out");
                 return;
             }
         }

@@ -29,10 +29,10 @@ use super::{
     table::{self, Found, Run},
 };
 
-/// Longer bodies are worked on where waiting is allowed: they take milliseconds.
+/// Longer bodies take milliseconds, so they are handled on a blocking thread.
 const MAX_INLINE: usize = 64 * 1024;
 
-/// What came before the body.
+/// Everything before the body.
 pub(super) struct Head {
     pub(super) method: Method,
     pub(super) path: FullPath,
@@ -40,7 +40,7 @@ pub(super) struct Head {
     pub(super) headers: HeaderMap,
 }
 
-/// Answers one request, whatever it is and whatever happens.
+/// Answers one request; errors and panics become answers, too.
 pub(super) async fn dispatch<S: Chunks>(api: Arc<Api>, head: Head, body: S) -> reply::Response {
     let started = Instant::now();
     let metrics = Arc::clone(&api.metrics);
@@ -98,7 +98,7 @@ async fn answer<S: Chunks>(
         wants_lines: wants_lines(headers),
         confirm_within,
     };
-    // The way back is written to the disk first.
+    // The undo record is written to the disk first.
     let waits = confirm_within.is_some();
     match operation.run {
         Run::Inline(run) if !waits => run(&call),
@@ -117,7 +117,7 @@ async fn answer<S: Chunks>(
             blocking(move || run(&call, &body)).await
         }
         Run::Async(run) => run(call).await,
-        // Boxed, so that the future that every request takes with it stays small.
+        // Boxed, so that the future of the other requests stays small.
         Run::Batch => Box::pin(batch::run(call, headers, body)).await,
     }
 }
@@ -128,7 +128,7 @@ async fn receive<S: Chunks>(headers: &HeaderMap, body: Pin<&mut S>) -> Result<Bo
     Ok(Body { content, bytes })
 }
 
-/// The length that the client announces for its body.
+/// The Content-Length of a request.
 pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(header::CONTENT_LENGTH)?;
     value.to_str().ok()?.parse().ok()
@@ -153,7 +153,7 @@ fn panicked(route: &str, panic: &(dyn Any + Send)) -> Fault {
     Fault::internal_logged()
 }
 
-/// Methods as metrics label them: a bounded set, whatever clients send.
+/// The metrics label of a method: a bounded set.
 fn name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

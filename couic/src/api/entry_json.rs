@@ -1,13 +1,13 @@
-//! Writing entries as JSON, by hand: lists hold hundreds of thousands of them, and every add answers one.
+//! Writes entries as JSON by hand: lists hold hundreds of thousands of them, and every add answers one.
 //!
-//! The same bytes as serde's, several times as fast: nothing in an entry ever needs escaping, which a property test
-//! watches.
+//! The same bytes as serde's, several times as fast: nothing in an entry needs escaping, which a property test
+//! verifies.
 
 use std::io::Write as _;
 
 use couic_common::{Cidr, Entry};
 
-/// No entry is longer: the keys, four numbers of 20 digits, a CIDR of 43 bytes, a tag of 64.
+/// The longest entry: the keys, four numbers of 20 digits, a CIDR of 43 bytes, a tag of 64.
 pub(super) const ENTRY_MAX: usize = 288;
 
 /// Appends an entry.

@@ -1,7 +1,6 @@
-//! The one place that turns failures into statuses and error bodies.
+//! Maps errors to statuses and error bodies, and is the only place that does: the lower layers know nothing of HTTP.
 //!
-//! The rooms below know nothing of HTTP: their errors are mapped here, and only here. What a client did wrong is told
-//! to the client; what went wrong inside is told to the log, and the client learns no more than where to look.
+//! Errors of the client are reported to the client. Internal errors are logged, and the client is referred to the log.
 
 use std::{collections::BTreeMap, error::Error, io};
 
@@ -17,14 +16,14 @@ use couic_firewall::{
     rules::{FirewallError, SetError},
 };
 
-/// A request that was refused or failed: what will be answered.
+/// The answer to a request that was refused or failed.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) status: StatusCode,
     pub(super) body: ApiError,
     /// The methods that the path serves, for 405.
     pub(super) allow: Option<String>,
-    /// Whether what is left of the request cannot be read, so that the connection ends with the answer.
+    /// Whether the rest of the request cannot be read, so that the connection is closed after the answer.
     pub(super) close: bool,
 }
 
@@ -62,13 +61,13 @@ impl Fault {
         Self::about(status, ErrorCode::Invalid, field, message.into())
     }
 
-    /// The request is valid, but the present state refuses it.
+    /// The request is valid, but refused in the present state.
     pub(super) fn refused(field: &str, message: impl Into<String>) -> Self {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         Self::about(status, ErrorCode::Processing, field, message.into())
     }
 
-    /// A failure whose blame lies with one field.
+    /// An error of one field.
     fn about(status: StatusCode, code: ErrorCode, field: &str, message: String) -> Self {
         let mut fault = Self::new(status, code, message.clone());
         let detail = ErrorDetail { code, message };
@@ -76,13 +75,13 @@ impl Fault {
         fault
     }
 
-    /// A fault of ours. The log gets all of it, the client nothing but the hint.
+    /// An internal error: logged with its causes, of which the client sees none.
     pub(super) fn internal(doing: &str, error: &(dyn Error + 'static)) -> Self {
         tracing::error!("{doing} failed: {}", error_chain(error));
         Self::internal_logged()
     }
 
-    /// A failure of the disk. That it is full is said to the client too: the log may be on the same disk.
+    /// A disk error. A full disk is reported to the client, too: the log may be on the same disk.
     fn of_disk(doing: &str, error: &(dyn Error + 'static), source: &io::Error) -> Self {
         let mut fault = Self::internal(doing, error);
         if matches!(
@@ -95,9 +94,9 @@ impl Fault {
         fault
     }
 
-    /// The disk does not take the record of a confirmable change. That is temporary: the disk can be mended, and the
-    /// client can do without.
-    fn no_way_back(error: &ConfirmError, source: &io::Error) -> Self {
+    /// The undo record of a confirmable change cannot be written. That is temporary: the disk can be repaired, and the
+    /// client can make the change without confirmation.
+    fn no_undo_record(error: &ConfirmError, source: &io::Error) -> Self {
         tracing::error!(
             "keeping the way back of a change failed: {}",
             error_chain(error)
@@ -112,13 +111,13 @@ impl Fault {
             _ => "its log says why",
         };
         let message = format!(
-            "the daemon cannot write to the directory confirm in its working directory, so nothing was done; {why}, then try again, or make the change without a way back"
+            "the daemon cannot write to the directory confirm in its working directory, so nothing was done; {why}, then try again, or make the change without confirmation"
         );
         let status = StatusCode::SERVICE_UNAVAILABLE;
         Self::new(status, ErrorCode::Internal, message)
     }
 
-    /// A fault of ours that stands in the log already.
+    /// An internal error that is logged already.
     pub(super) fn internal_logged() -> Self {
         let message = "the daemon failed on this request: its log says why";
         Self::new(
@@ -128,7 +127,7 @@ impl Fault {
         )
     }
 
-    /// The same failure where the contract wants 422 for whatever is wrong with a body.
+    /// The same error for routes on which the contract wants 422 for every bad body.
     pub(super) fn unprocessable(mut self) -> Self {
         if self.status == StatusCode::BAD_REQUEST {
             self.status = StatusCode::UNPROCESSABLE_ENTITY;
@@ -136,7 +135,7 @@ impl Fault {
         self
     }
 
-    /// The same failure, and the end of the connection.
+    /// The same error, after which the connection is closed.
     pub(super) fn closing(mut self) -> Self {
         self.close = true;
         self
@@ -230,7 +229,7 @@ impl From<ConfirmError> for Fault {
             ConfirmError::Busy(_) | ConfirmError::Gone | ConfirmError::NotYet(_) => {
                 Self::refused("id", text)
             }
-            ConfirmError::Disk(source) => Self::no_way_back(&error, source),
+            ConfirmError::Disk(source) => Self::no_undo_record(&error, source),
             ConfirmError::Unremoved(_) => {
                 tracing::error!("confirming a change failed: {}", error_chain(&error));
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Internal, text)

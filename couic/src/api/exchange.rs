@@ -1,7 +1,7 @@
-//! The protocol of nodes that share rules: digests, and the registers that differ.
+//! The peering protocol: digests, and the registers that differ.
 //!
-//! The peer is whose token it is. Its limits are judged where its registers are taken; one that is refused is told in
-//! the answer, and keeps no other from being taken.
+//! The token identifies the peer. Its limits are checked for each register; the answer lists the refused ones, which do
+//! not keep others from being accepted.
 
 use couic_peering::{DigestRequest, PullRequest, PushRequest};
 
@@ -32,7 +32,7 @@ pub(super) fn push(call: &Call, body: &Body) -> Outcome {
     Answer::ok(&engine.push(&call.who()?.name, call.policy()?, &request)?)
 }
 
-/// Where peering is off, these routes are not there: who asks then sends plain jobs.
+/// 404 if peering is off: the peer then falls back to plain jobs.
 fn engine(call: &Call) -> Result<&Engine, Fault> {
     let off = || Fault::not_found("this node does not share rules: [peering] is not enabled");
     call.api().peering.as_deref().ok_or_else(off)

@@ -1,4 +1,4 @@
-//! Whether the filter stands. The one route without a token: a watchdog needs none.
+//! Health of the filter. The only route without a token: a watchdog needs none.
 
 use couic_common::HealthStatus;
 use warp::http::StatusCode;

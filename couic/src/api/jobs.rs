@@ -1,4 +1,4 @@
-//! The jobs of a batch on their way into the firewall, and the count of their outcomes.
+//! Applies the jobs of a batch in chunks, and counts their results.
 
 use std::sync::Arc;
 
@@ -23,10 +23,10 @@ use couic_firewall::{
 /// How many jobs are applied under one hold of the firewall's lock: well below a millisecond of work.
 const CHUNK: usize = 512;
 
-/// How many failures are listed.
+/// How many failures the answer lists.
 const MAX_FAILURES: usize = 1000;
 
-/// A batch that is being worked off.
+/// A batch in progress.
 pub(super) struct Jobs<'a> {
     call: &'a Call,
     policy: Policy,
@@ -34,18 +34,18 @@ pub(super) struct Jobs<'a> {
     now: u64,
     /// The guard rails for jobs that do not ask for any.
     enforced: Option<GuardCheck>,
-    /// The guard rails that the last job asked for: mostly all jobs of a batch ask for the same.
+    /// Those that the last job with its own asked for: usually all jobs of a batch ask for the same.
     asked: Option<(GuardRequest, Option<GuardCheck>)>,
     seen: u64,
     /// What `seen` was when jobs were last applied.
     applied: u64,
-    /// Whether the log knows that the data plane fails: once a batch will do.
+    /// Whether a failure of the data plane was logged: once a batch is enough.
     plane_failed: bool,
     waiting: Vec<Job>,
     /// Index and CIDR of each waiting job.
     names: Vec<(u64, Cidr)>,
     outcome: BatchOutcome,
-    /// With the way back, where the request wants one.
+    /// Set if the request asks for confirmation.
     change: Option<ConfirmableChange>,
 }
 
@@ -69,7 +69,7 @@ impl<'a> Jobs<'a> {
         })
     }
 
-    /// Takes the next job.
+    /// Queues the next job.
     pub(super) fn push(&mut self, job: BatchJob) {
         let BatchJob { action, entry } = job;
         let mut problem = None;
@@ -127,7 +127,7 @@ impl<'a> Jobs<'a> {
 
     fn failed(&mut self, failure: BatchFailure) {
         self.outcome.failed += 1;
-        // Within a chunk they come out of order: the first ones are chosen at the end.
+        // Within a chunk they arrive out of order: the first ones are selected at the end.
         if self.outcome.failures.len() < MAX_FAILURES + CHUNK {
             self.outcome.failures.push(failure);
         }
@@ -137,7 +137,7 @@ impl<'a> Jobs<'a> {
         self.seen - self.applied >= CHUNK as u64
     }
 
-    /// Applies what waits.
+    /// Applies the queued jobs.
     pub(super) fn apply(&mut self) {
         let firewall = self.call.firewall();
         self.now = firewall.now();
@@ -157,7 +157,7 @@ impl<'a> Jobs<'a> {
                     self.count(name, result);
                 }
             }
-            // Without the way back nothing of the chunk was done.
+            // Without an undo record no job of the chunk was applied.
             Err(error) => {
                 let fault = Fault::from(error).body;
                 for name in names {
@@ -191,7 +191,7 @@ impl<'a> Jobs<'a> {
         });
     }
 
-    /// Applies what still waits, and gives the account.
+    /// Applies the remaining jobs and answers with the totals.
     pub(super) fn finish(mut self) -> Outcome {
         self.apply();
         let mut outcome = self.outcome;
@@ -201,7 +201,7 @@ impl<'a> Jobs<'a> {
         Ok(Answer::ok(&outcome)?.confirmable(ticket))
     }
 
-    /// The client went away in the middle: the log is all that is left to tell.
+    /// The client disconnected in the middle: the outcome can only be logged.
     pub(super) fn broken_off(&self, fault: &Fault) {
         let (seen, policy, actor) = (self.seen, self.policy, &self.actor);
         let why = &fault.body.message;
@@ -210,7 +210,7 @@ impl<'a> Jobs<'a> {
 
     fn message(&mut self, error: FirewallError) -> String {
         match error {
-            // The data plane's words are for the log.
+            // Errors of the data plane are logged, not answered.
             error @ FirewallError::Plane(_) if !std::mem::replace(&mut self.plane_failed, true) => {
                 Fault::from(error).body.message
             }

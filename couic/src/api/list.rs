@@ -1,8 +1,8 @@
 //! Lists of entries, of any length: made page by page while they are sent.
 //!
-//! A list is ordered and names no entry twice, but it is no snapshot: what changes while it is sent may be in it or
-//! not. Neither the firewall's lock nor memory is held for longer than a page takes. A page whose `?tag=` fits nothing
-//! walks over all rules, so pages are made where waiting is allowed, and no other request waits for them.
+//! A list is ordered and names no entry twice, but it is no snapshot: a change while it is sent may be in it or not.
+//! The firewall's lock and memory are held for one page at a time. A page whose `?tag=` matches nothing walks over all
+//! rules, so pages are made on blocking threads, and no other request waits for them.
 
 use std::sync::Arc;
 
@@ -39,14 +39,14 @@ pub(super) fn list(call: &Call) -> Outcome {
     let content = if call.wants_lines { NDJSON } else { JSON };
     let first = pages.page();
     if pages.done {
-        // Short enough to know its length.
+        // One page: the length is known.
         return Ok(Answer::whole(StatusCode::OK, content, first));
     }
     let pieces = std::iter::once(Bytes::from(first)).chain(pages);
     Ok(Answer::pieces(content, Box::new(pieces)))
 }
 
-/// Every tag is compared with every alternative while the rules are locked, so there may not be thousands.
+/// Every tag is compared with every alternative under the rules lock, so the number of alternatives is bounded.
 pub(super) fn pattern(text: &str) -> Result<TagPattern, Fault> {
     if text.len() > MAX_PATTERN {
         let message = format!("?tag= is longer than {MAX_PATTERN} bytes: ask in parts");
@@ -70,7 +70,7 @@ fn limit(call: &Call) -> Result<usize, Fault> {
     }
 }
 
-/// A list that is yet to be sent.
+/// The rest of a list.
 struct Pages {
     firewall: Arc<Firewall>,
     policy: Policy,

@@ -1,4 +1,4 @@
-//! What would happen to a packet, and why.
+//! The verdict for an address, and the rules behind it.
 
 use super::{
     answer::{Answer, Outcome},

@@ -1,10 +1,10 @@
 //! The REST API, version 1, on warp.
 //!
 //! What holds for every request:
-//! - One table (`routes`) says which paths and methods there are, who may use them and what they do; the OpenAPI
-//!   document is made from it. Checked in this order: path (404), method (405), token (401), path variables (400), body
-//!   (400, 413, 422), the present state (404, 409, 422).
-//! - Every error answer carries the error body. Answers of status 500 tell nothing of the inside; the log does.
+//! - One table (`routes`) lists paths, methods, rights and handlers; the OpenAPI document is made from it. Checked in
+//!   this order: path (404), method (405), token (401), path variables (400), body (400, 413, 422), the present state
+//!   (404, 409, 422).
+//! - Every error answer carries the error body. Answers of status 500 reveal no details; the log has them.
 //! - Tokens and headers are never logged.
 //! - Memory is bounded: JSON bodies have a limit, NDJSON and lists are streamed.
 //! - A panic in a handler is a 500 for that request and nothing else.
@@ -70,21 +70,21 @@ pub struct Api {
     pub firewall: Arc<Firewall>,
     /// The set files.
     pub sets: Arc<SetStore>,
-    /// Who may ask.
+    /// The clients and their tokens.
     pub clients: Arc<ClientStore>,
     /// The guard rails.
     pub guard: Guard,
     /// Where requests are counted.
     pub metrics: Arc<MetricsRegistry>,
-    /// The notifiers of rule changes; None where reporting is off.
+    /// The notifiers; None if reporting is off.
     pub notifiers: Option<Notifiers>,
-    /// The rules shared with other nodes; None where peering is off.
+    /// The rules shared with other nodes; None if peering is off.
     pub peering: Option<Arc<Engine>>,
     /// The panic switch.
     pub panic: Arc<PanicSwitch>,
     /// Changes that wait to be confirmed.
     pub confirmations: Arc<Confirmations>,
-    /// Facts about the machine.
+    /// The state of the machine.
     pub host: Host,
     /// The state of the filter now. May block.
     pub health: Arc<dyn Fn() -> Health + Send + Sync>,
@@ -96,7 +96,7 @@ impl std::fmt::Debug for Api {
     }
 }
 
-/// Every route, as one filter that never rejects a request.
+/// All routes, as one filter that never rejects a request.
 pub fn routes(
     api: Arc<Api>,
 ) -> impl Filter<Extract = (reply::Response,), Error = Rejection> + Clone + Send + Sync + 'static {

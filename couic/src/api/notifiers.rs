@@ -1,4 +1,4 @@
-//! Notifiers: how they are, and what operators do with them.
+//! Notifiers: their state, and operations on them.
 
 use std::{future::Future, pin::Pin};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::reporting::Notifiers;
 
-/// Dead letters in an answer, unless more or fewer are asked for.
+/// Dead letters in an answer by default.
 const PAGE: usize = 100;
 
 /// Dead letters in an answer at most: as many as are kept.
@@ -28,7 +28,7 @@ pub(super) fn get(call: &Call) -> Outcome {
     Answer::ok(&running(call)?.get(call.notifier()?)?)
 }
 
-/// `POST /v1/notifiers/{notifier}/test`. An attempt takes seconds: no thread waits for it.
+/// `POST /v1/notifiers/{notifier}/test`. An attempt takes seconds, so it does not block a thread.
 pub(super) fn test(call: Call) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
     Box::pin(async move {
         let tested = running(&call)?.test(call.notifier()?).await?;
@@ -59,7 +59,7 @@ pub(super) fn replay(call: &Call) -> Outcome {
     Answer::ok(&Replayed { replayed })
 }
 
-/// `DELETE /v1/notifiers/{notifier}/dead?key=K`. All of them only on request: a mistyped parameter must not do that.
+/// `DELETE /v1/notifiers/{notifier}/dead?key=K`. `key` is mandatory: a mistyped parameter must not discard all.
 pub(super) fn discard(call: &Call) -> Outcome {
     let key = match call.query("key") {
         Some("all") => None,

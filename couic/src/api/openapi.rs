@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, made from the route table and the types on the wire.
+//! The OpenAPI 3.1 document, generated from the route table and the types on the wire.
 
 use std::sync::LazyLock;
 
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::rbac::Right;
 
-/// What the document says of an operation besides path, method and rights.
+/// The documentation of an operation besides path, method and rights.
 pub(super) struct Doc {
     pub(super) id: &'static str,
     pub(super) summary: &'static str,
@@ -136,7 +136,7 @@ fn describe(pattern: &'static str, operation: &'static Operation) -> PathOperati
         builder = builder.request_body(Some(shape.request()));
     }
     let mut errors = doc.errors.to_vec();
-    // What is wrong with the header, too much waits already, or the way back cannot be written.
+    // A bad header, too many pending changes, or an undo record that cannot be written.
     for status in [400, 422, 503] {
         if *confirmable && !errors.contains(&status) {
             errors.push(status);
@@ -228,7 +228,7 @@ fn confirm_header() -> Parameter {
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(format!(
-            "undo the change after so many seconds, 1 to {CONFIRM_WITHIN_MAX}, unless it is confirmed; the answer \
+            "seconds after which the change is undone, 1 to {CONFIRM_WITHIN_MAX}, unless it is confirmed; the answer \
              has the headers {CONFIRM_ID_HEADER} and {CONFIRM_UNTIL_HEADER} then"
         )))
         .schema(Some(ObjectBuilder::new().schema_type(Type::Integer)))

@@ -1,7 +1,7 @@
-//! Plain jobs of a peer: adds and removes, validated as a whole before the first is applied.
+//! Adds and removes from a peer, all validated before the first is applied.
 //!
-//! A peer's changes are its own claims: it renews and takes back what it added, and nothing else. Telling what is known
-//! already is no error, so a peer may repeat itself after a failure.
+//! A peer's changes are its own claims: it renews and removes what it added, and nothing else. Repeating a known change
+//! is no error, so a peer may retry after a failure.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use couic_firewall::rules::{Actor, Firewall, FirewallError, Job};
 
-/// How many jobs are applied before other requests get their turn at the rules.
+/// How many jobs are applied under one hold of the rules lock.
 const CHUNK: usize = 4096;
 
 /// `POST /v1/{policy}/peer`.
@@ -46,7 +46,7 @@ pub(super) fn apply(call: &Call, body: &Body) -> Outcome {
     Answer::created(&wanted)
 }
 
-/// What holds for registers holds for plain jobs too, where peering is on. An admin is no peer.
+/// With peering on, the limits for registers apply to plain jobs, too. An admin is no peer.
 fn within_limits(call: &Call, policy: Policy, jobs: &[Job]) -> Result<(), Fault> {
     let (Some(engine), who) = (&call.api().peering, call.who()?) else {
         return Ok(());
@@ -58,14 +58,14 @@ fn within_limits(call: &Call, policy: Policy, jobs: &[Job]) -> Result<(), Fault>
     let (limits, admitted) = engine.admit(&who.name, adds.count());
     let mut defects = Defects::default();
     for (index, job) in jobs.iter().enumerate() {
-        let judged = match job {
+        let checked = match job {
             Job::Add(rule, _) => limits.validate(
                 RuleKey::new(policy, rule.cidr),
                 rule.tag.as_ref().map(Tag::as_str),
             ),
             Job::Remove(..) => Ok(()),
         };
-        if let Err(refusal) = judged {
+        if let Err(refusal) = checked {
             defects.refused(field(index, "cidr"), refusal.to_string());
         }
     }
@@ -78,7 +78,7 @@ fn within_limits(call: &Call, policy: Policy, jobs: &[Job]) -> Result<(), Fault>
     Err(Fault::refused("[]", message))
 }
 
-/// Validates the values of all jobs.
+/// Parses the jobs and asks the guard rails.
 fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>, Fault> {
     let now = call.firewall().now();
     let guard = &call.api().guard;
@@ -87,7 +87,7 @@ fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>
     let mut jobs = Vec::with_capacity(wanted.len());
     for (index, PeerJob { action, entry }) in wanted.iter().enumerate() {
         let metadata = || entry.metadata.clone().map(Arc::new);
-        // What a remove says of tag and expiration does not matter: the entry may have expired on the way.
+        // Tag and expiration of a remove are ignored: the entry may have expired on the way.
         let (tag, expiration) = match action {
             PeerAction::Add => (entry.tag.as_deref(), entry.expiration),
             PeerAction::Remove => (None, 0),
@@ -113,8 +113,8 @@ fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>
     Ok(jobs)
 }
 
-/// Refuses more new rules than there is room for, before any is added. Changes by others in between may still fill
-/// the table; what did not fit is named then.
+/// Refuses more new rules than there is room for, before any is added. Concurrent changes may still fill the table;
+/// the answer then lists the jobs that failed.
 fn has_room(firewall: &Firewall, policy: Policy, jobs: &[Job]) -> Result<(), Fault> {
     let usage = firewall.usage();
     for usage in usage.iter().filter(|usage| usage.policy == policy) {

@@ -1,4 +1,4 @@
-//! Peers: how they are, and what operators do about one.
+//! Peers: their state, and forgetting one.
 
 use couic_common::PeerForgotten;
 

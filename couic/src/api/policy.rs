@@ -45,7 +45,7 @@ pub(super) fn delete(call: &Call) -> Outcome {
     Ok(Answer::no_content().confirmable(ticket))
 }
 
-/// Commits a change of one rule, with the way back where the request wants one.
+/// Commits a change of one rule, confirmable if the request asks for that.
 fn commit(
     call: &Call,
     job: Job,
@@ -65,7 +65,7 @@ pub(super) fn delete_by_tag(call: &Call) -> Outcome {
         let message = "say which entries: ?tag=PATTERN, where * stands for any characters";
         return Err(Fault::bad_request(message));
     };
-    // What an unset variable of a script becomes must not mean "all entries without a tag".
+    // An unset variable of a script must not mean "all entries without a tag".
     if tag.split(',').any(|part| part.trim().is_empty()) {
         let message = "the tag is empty; for entries without a tag say ?tag=untagged";
         return Err(Fault::bad_request(message));

@@ -1,4 +1,4 @@
-//! Every route: path, method, right, work, documentation. The only list of them, by area.
+//! Every route: path, method, right, handler, documentation. The only list of them, by area.
 
 mod clients;
 mod daemon;
@@ -17,8 +17,8 @@ use super::{
 };
 use crate::rbac::Right;
 
-/// The routes. Where two patterns fit a path, the first one counts, so those of the rules, which begin with a variable,
-/// come last, and in each area the one with more words stands first.
+/// The routes. If two patterns match a path, the first one wins, so those of the rules, which begin with a variable,
+/// come last, and in each area the pattern with more words comes first.
 static AREAS: &[&[Path]] = &[
     daemon::PATHS,
     stats::PATHS,
@@ -29,12 +29,12 @@ static AREAS: &[&[Path]] = &[
     rules::PATHS,
 ];
 
-/// All of them, in the order in which they count.
+/// All of them, in order of precedence.
 pub(super) fn paths() -> impl Iterator<Item = &'static Path> {
     AREAS.iter().copied().flatten()
 }
 
-// What the group of a client must be allowed.
+// The rights that the client's group needs.
 const CLIENTS: Access = Access::Rights(&[Right::Clients]);
 const NOTIFIERS_LIST: Access = Access::Rights(&[Right::NotifiersList]);
 const NOTIFIERS_OPERATE: Access = Access::Rights(&[Right::NotifiersOperate]);
@@ -78,7 +78,7 @@ const fn delete(id: &'static str, access: Access, run: Run) -> Operation {
     operation(Verb::Delete, id, access, run)
 }
 
-/// An operation that answers nothing, until the table says more of it.
+/// An operation without a documented body, to be completed in the table.
 const fn operation(verb: Verb, id: &'static str, access: Access, run: Run) -> Operation {
     let doc = Doc {
         id,
@@ -112,7 +112,7 @@ impl Operation {
         self
     }
 
-    /// Takes `Couic-Confirm-Within`.
+    /// Accepts `Couic-Confirm-Within`.
     const fn confirmable(mut self) -> Self {
         self.confirmable = true;
         self

@@ -1,4 +1,8 @@
-//! Serves the API on a Unix socket until shutdown: `couic_httpd` with the limits of the API.
+//! Serves the API on a Unix socket until shutdown.
+//!
+//! Connections are bounded in number and by timeouts; a failed accept does not end the service. On shutdown no more
+//! connections are accepted, idle ones are closed, requests in progress are finished, and at the deadline the remaining
+//! connections are aborted.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -15,7 +19,7 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// Limits of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServeSettings {
-    /// Most connections at a time. More are answered with an error and closed.
+    /// How many connections there may be. Further ones get a 503 and are closed.
     pub max_connections: usize,
     /// How long a connection may be idle.
     pub idle: Duration,
@@ -23,7 +27,7 @@ pub struct ServeSettings {
     pub head: Duration,
     /// How long a client may leave a response unread.
     pub write: Duration,
-    /// How long requests may continue after the stop signal.
+    /// How long requests may continue after the signal to stop.
     pub drain: Duration,
 }
 
@@ -53,7 +57,7 @@ pub async fn serve(
     serve_with(listener, api, shutdown, settings).await
 }
 
-/// [`serve`] with other limits.
+/// [`serve`], with other limits.
 pub async fn serve_with(
     listener: UnixListener,
     api: Arc<Api>,

@@ -1,7 +1,7 @@
-//! Set files, and putting them in force.
+//! Set files, and loading them.
 //!
 //! Creating, replacing and deleting a set touches its file only; the rules follow at the next reload. All of this waits
-//! for the disk, so none of it runs where connections are served.
+//! for the disk, so it runs on blocking threads.
 
 use couic_common::{
     Cidr, GuardRequest, Policy, ReloadStatus, SetBody, SetDeleted, SetName, SetUpdate,
@@ -88,7 +88,7 @@ pub(super) fn delete(call: &Call) -> Outcome {
     Ok(Answer::ok(&deleted)?.confirmable(ticket))
 }
 
-/// Changes a set's file, whose entries will be `after`; with the way back, where the request wants one.
+/// Changes a set's file, whose entries will be `after`; confirmable if the request asks for that.
 fn change_file(
     call: &Call,
     policy: Policy,
@@ -127,7 +127,7 @@ pub(super) fn reload(call: &Call) -> Outcome {
     Ok(Answer::created(&status)?.confirmable(ticket))
 }
 
-/// What the files say, with the way back, where the request wants one.
+/// Loads the set files, confirmable if the request asks for that.
 fn put_in_force(call: &Call) -> Result<(SetCounts, Option<Ticket>), Fault> {
     let (sets, firewall) = (&call.api().sets, call.firewall());
     let _one_at_a_time = sets.turn();
@@ -164,7 +164,7 @@ fn differing(mut before: SetEntries, after: SetEntries) -> Vec<Change> {
     changes
 }
 
-/// The entries of a set as its file will hold them: networks, in order, each once.
+/// The entries of a set as its file will hold them: networks, sorted, without duplicates.
 fn validated(
     call: &Call,
     policy: Policy,

@@ -1,4 +1,4 @@
-//! Query parameters and bodies, as routes name them and as the document describes them.
+//! Query parameters and bodies, as the route table declares them and the OpenAPI document describes them.
 
 use utoipa::{
     PartialSchema, ToSchema,
@@ -27,7 +27,7 @@ pub(super) enum Shape {
     Empty,
     Json(Of),
     Array(Of),
-    /// A JSON array, or the same items a line each.
+    /// A JSON array, or the same items as NDJSON.
     ArrayOrLines(Of),
     /// JSON, or text for Prometheus.
     JsonOrMetrics(Of),

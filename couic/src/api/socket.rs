@@ -1,5 +1,5 @@
-//! The API's Unix socket: mode 0770, owned by the configured user and group, and never one that somebody else listens
-//! on.
+//! The API's Unix socket: mode 0770, owned by the configured user and group. A live socket of another process is never
+//! replaced.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -26,24 +26,24 @@ use nix::{
 
 use couic_files::Account;
 
-/// The socket cannot be had.
+/// The socket cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// A process answers there.
+    /// Another process listens there.
     #[error("another couic is running: it listens on {}; stop it first, or name another [server] socket", path.display())]
     InUse {
         /// The socket.
         path: PathBuf,
     },
-    /// There is something that is not ours to delete.
-    #[error("{} is there and is not a socket of couic: move it away, or name another [server] socket", path.display())]
+    /// The path is taken by a file that couic must not delete.
+    #[error("{} exists and is not a socket of couic: move it away, or name another [server] socket", path.display())]
     NotOurs {
-        /// What was found.
+        /// The path.
         path: PathBuf,
     },
-    /// Anybody can put another socket there.
+    /// Any user can replace the socket.
     #[error(
-        "everybody may replace the socket in {} (mode {mode:04o}), and would be sent the tokens of all clients: run chmod o-w {}",
+        "any user may replace the socket in {} (mode {mode:04o}) and so collect the tokens of all clients: run chmod o-w {}",
         path.display(), path.display()
     )]
     Open {
@@ -52,14 +52,14 @@ pub enum SocketError {
         /// Its mode.
         mode: u32,
     },
-    /// The system refused.
+    /// A system call failed.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
-        /// With what.
+        /// Its path.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
 }
@@ -76,12 +76,12 @@ fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> 
 #[derive(Debug)]
 pub struct ListeningSocket {
     path: PathBuf,
-    /// Device and inode: whether what is there is still ours.
+    /// Device and inode, to recognize our socket at that path.
     identity: (u64, u64),
 }
 
 impl ListeningSocket {
-    /// Whether [`ListeningSocket::bind`] would find the place taken: to be asked before a long start.
+    /// Whether [`ListeningSocket::bind`] would find the path taken: checked before a long start.
     ///
     /// # Errors
     /// [`SocketError::InUse`], [`SocketError::NotOurs`].
@@ -92,7 +92,7 @@ impl ListeningSocket {
         look(path).map(|_| ())
     }
 
-    /// Listens. A socket that a crash left over is removed first, after a connection to it was refused.
+    /// Listens. A stale socket is removed first, after a connection to it was refused.
     ///
     /// # Errors
     /// [`SocketError`].
@@ -100,7 +100,7 @@ impl ListeningSocket {
         let dir = path.parent().unwrap_or_else(|| Path::new("/"));
         make_dir(dir, owner).map_err(failed("make the directory", dir))?;
         guarded(dir)?;
-        // Two daemons that start at a time must not remove each other's socket as a left-over.
+        // Two daemons that start at the same time must not remove each other's socket as stale.
         let dir_file = File::open(dir).map_err(failed("open the directory", dir))?;
         let _alone =
             Flock::lock(dir_file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
@@ -109,7 +109,7 @@ impl ListeningSocket {
                 },
                 other => failed("lock the directory", dir)(other.into()),
             })?;
-        remove_left_over(path)?;
+        remove_stale(path)?;
         let listener = UnixListener::bind(path).map_err(failed("listen on", path))?;
         let socket = open_up(path, owner).map_err(failed("set owner and mode of", path))?;
         Ok((listener, socket))
@@ -122,7 +122,7 @@ impl ListeningSocket {
         Ok(())
     }
 
-    /// For who wants to know whether it is still there.
+    /// The path, for health checks.
     #[must_use]
     pub fn place(&self) -> SocketPlace {
         SocketPlace {
@@ -132,7 +132,7 @@ impl ListeningSocket {
     }
 }
 
-/// Where a socket was put.
+/// The path and identity of a socket.
 #[derive(Clone, Debug)]
 pub struct SocketPlace {
     path: PathBuf,
@@ -140,46 +140,44 @@ pub struct SocketPlace {
 }
 
 impl SocketPlace {
-    /// Whether it can be found there.
+    /// Whether the socket is still at its path.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.identity)
     }
 
-    /// Why nobody can find it: somebody has removed it, or put another in its place.
+    /// Why clients cannot connect: the socket was removed or replaced.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         let shown = self.path.display();
         let what = match fs::symlink_metadata(&self.path) {
             Ok(_) if self.is_ours() => return None,
-            Ok(_) => "something else is in the place of the socket",
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                "somebody has removed the socket"
-            }
+            Ok(_) => "was replaced",
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "was removed",
             Err(_) => return None,
         };
         Some(format!(
-            "{what} {shown}: couic filters, but nobody can reach the API there; restart couic"
+            "the socket {shown} {what}: couic filters, but clients cannot reach the API; restart couic"
         ))
     }
 }
 
-/// Unless another has taken its place. Where its directory is not the configured user's, as `/run`, it stays: the next
-/// start finds that nobody listens on it, and takes its place.
+/// Removes the socket, unless it was replaced. If its directory does not belong to the configured user, as `/run`, it
+/// stays, and the next start replaces it as stale.
 impl Drop for ListeningSocket {
     fn drop(&mut self) {
         if let Err(error) = self.remove() {
             let shown = self.path.display();
             tracing::warn!(
-                "cannot remove the socket {shown}: {error}; a directory of its own that belongs to the configured user, as /run/couic, mends that"
+                "cannot remove the socket {shown}: {error}; put it in a directory that belongs to the configured user, as /run/couic"
             );
         }
     }
 }
 
-/// Who may replace the socket hears the tokens of all who ask. The sticky bit, as of `/tmp`, keeps others from that.
+/// A user who can replace the socket receives the tokens of all clients. The sticky bit, as on `/tmp`, prevents that.
 fn guarded(dir: &Path) -> Result<(), SocketError> {
-    let found = fs::metadata(dir).map_err(failed("look at the directory", dir))?;
+    let found = fs::metadata(dir).map_err(failed("stat the directory", dir))?;
     let mode = found.mode() & 0o7777;
     if mode & 0o1002 == 0o002 {
         let path = dir.to_owned();
@@ -188,8 +186,8 @@ fn guarded(dir: &Path) -> Result<(), SocketError> {
     Ok(())
 }
 
-/// Owner first: the mode must not open the socket to a group that is not the configured one. A link that somebody put
-/// in the socket's place is not followed.
+/// Owner first: the mode must not open the socket to a group that is not the configured one. A symbolic link at the
+/// socket's path is not followed.
 fn open_up(path: &Path, owner: &Account) -> io::Result<ListeningSocket> {
     if geteuid().is_root() {
         lchown(path, Some(owner.uid), Some(owner.gid))?;
@@ -203,7 +201,7 @@ fn open_up(path: &Path, owner: &Account) -> io::Result<ListeningSocket> {
     })
 }
 
-/// `/run` is empty after every boot, so a missing directory is ordinary.
+/// `/run` is empty after every boot, so a missing directory is normal.
 fn make_dir(dir: &Path, owner: &Account) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
@@ -215,44 +213,44 @@ fn make_dir(dir: &Path, owner: &Account) -> io::Result<()> {
     Ok(())
 }
 
-fn remove_left_over(path: &Path) -> Result<(), SocketError> {
-    if let Place::LeftOver = look(path)? {
+fn remove_stale(path: &Path) -> Result<(), SocketError> {
+    if let Place::Stale = look(path)? {
         let shown = path.display();
-        tracing::info!("removing the socket {shown} that a crash left over");
+        tracing::info!("removing the stale socket {shown}");
         fs::remove_file(path).map_err(failed("remove", path))?;
     }
     Ok(())
 }
 
-/// What is at the socket's path.
+/// The state of the socket's path.
 enum Place {
     Free,
     /// A socket whose process has died.
-    LeftOver,
+    Stale,
 }
 
 fn look(path: &Path) -> Result<Place, SocketError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Place::Free),
-        Err(e) => return Err(failed("look at", path)(e)),
+        Err(e) => return Err(failed("stat", path)(e)),
     };
     let path_owned = path.to_owned();
     if !found.file_type().is_socket() {
         return Err(SocketError::NotOurs { path: path_owned });
     }
-    match knock(path) {
-        // EAGAIN: so many wait to be accepted that there must be a listener.
+    match probe(path) {
+        // EAGAIN: the backlog is full, so there is a listener.
         Ok(()) | Err(Errno::EAGAIN) => Err(SocketError::InUse { path: path_owned }),
-        Err(Errno::ECONNREFUSED) => Ok(Place::LeftOver),
+        Err(Errno::ECONNREFUSED) => Ok(Place::Stale),
         // A datagram socket.
         Err(Errno::EPROTOTYPE) => Err(SocketError::NotOurs { path: path_owned }),
         Err(e) => Err(failed("connect to", path)(e.into())),
     }
 }
 
-/// Connects, and waits for nobody: a daemon that hangs must not make this one hang.
-fn knock(path: &Path) -> nix::Result<()> {
+/// Connects without blocking: a daemon that hangs must not make this one hang.
+fn probe(path: &Path) -> nix::Result<()> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     connect(socket.as_raw_fd(), &UnixAddr::new(path)?)
@@ -297,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_over_is_replaced() {
+    fn a_stale_socket_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("couic.sock");
         drop(UnixListener::bind(&path).unwrap());
@@ -313,10 +311,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("couic.sock");
         let _live = UnixListener::bind(&path).unwrap();
-        let told = ListeningSocket::bind(&path, &owner())
+        let text = ListeningSocket::bind(&path, &owner())
             .unwrap_err()
             .to_string();
-        assert!(told.starts_with("another couic is running"), "{told}");
+        assert!(text.starts_with("another couic is running"), "{text}");
         UnixStream::connect(&path).unwrap();
     }
 
@@ -325,11 +323,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("couic.sock");
         let _hangs = UnixListener::bind(&path).unwrap();
-        // Sockets that wait in the queue stay there after their client has gone.
-        while knock(&path).is_ok() {}
-        assert_eq!(knock(&path), Err(Errno::EAGAIN));
-        let told = ListeningSocket::check(&path).unwrap_err().to_string();
-        assert!(told.starts_with("another couic is running"), "{told}");
+        // Sockets in the backlog stay there after their client has closed.
+        while probe(&path).is_ok() {}
+        assert_eq!(probe(&path), Err(Errno::EAGAIN));
+        let text = ListeningSocket::check(&path).unwrap_err().to_string();
+        assert!(text.starts_with("another couic is running"), "{text}");
     }
 
     #[test]
@@ -342,10 +340,10 @@ mod tests {
         let datagram = dir.path().join("datagram");
         let _bound = UnixDatagram::bind(&datagram).unwrap();
         for path in [&file, &link, &datagram, &dir.path().to_owned()] {
-            let told = ListeningSocket::bind(path, &owner())
+            let text = ListeningSocket::bind(path, &owner())
                 .unwrap_err()
                 .to_string();
-            assert!(told.contains("is not a socket of couic"), "{told}");
+            assert!(text.contains("is not a socket of couic"), "{text}");
         }
         assert_eq!(fs::read(&file).unwrap(), b"precious");
     }
@@ -365,9 +363,9 @@ mod tests {
             fs::set_permissions(&run, fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(ListeningSocket::check(&path).is_ok(), fine, "{mode:o}");
             let bound = ListeningSocket::bind(&path, &owner());
-            let told = bound.map_or_else(|e| e.to_string(), |_| String::new());
+            let text = bound.map_or_else(|e| e.to_string(), |_| String::new());
             let fix = format!("run chmod o-w {}", run.display());
-            assert_eq!(told.ends_with(&fix), !fine, "{mode:o}: {told}");
+            assert_eq!(text.ends_with(&fix), !fine, "{mode:o}: {text}");
         }
     }
 
@@ -378,11 +376,11 @@ mod tests {
         let (_listener, socket) = ListeningSocket::bind(&path, &owner()).unwrap();
         assert_eq!(socket.place().problem(), None);
         fs::remove_file(&path).unwrap();
-        let told = socket.place().problem().unwrap();
-        assert!(told.starts_with("somebody has removed"), "{told}");
+        let text = socket.place().problem().unwrap();
+        assert!(text.contains("was removed: couic filters"), "{text}");
         let _successor = UnixListener::bind(&path).unwrap();
-        let told = socket.place().problem().unwrap();
-        assert!(told.starts_with("something else"), "{told}");
+        let text = socket.place().problem().unwrap();
+        assert!(text.contains("was replaced: couic filters"), "{text}");
         drop(socket);
         assert!(path.exists());
     }

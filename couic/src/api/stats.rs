@@ -1,4 +1,4 @@
-//! Figures, as JSON and for Prometheus.
+//! Statistics, as JSON and for Prometheus.
 
 use couic_common::{Metrics, Policy, TagStats};
 use warp::http::StatusCode;
@@ -19,7 +19,7 @@ pub(super) fn tags(call: &Call) -> Outcome {
     Answer::ok(&TagStats { tags })
 }
 
-/// `GET /v1/metrics`: OpenMetrics text where that is asked for, else JSON.
+/// `GET /v1/metrics`: OpenMetrics text on request, else JSON.
 pub(super) fn metrics(call: &Call) -> Outcome {
     let firewall = call.firewall();
     if call.query("format") == Some("prometheus") {

@@ -1,4 +1,4 @@
-//! What only the daemon knows of itself and its machine: for `couicctl doctor`.
+//! The state of the daemon and its machine, for `couicctl doctor`.
 
 use super::{
     answer::{Answer, Outcome},

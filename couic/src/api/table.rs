@@ -1,7 +1,6 @@
-//! Finding the operation that a request asks for.
+//! Finds the operation of a request in the route table.
 //!
-//! The table in `routes` says all there is to say about a route; this is what reads it. It alone decides between 404
-//! (no such path) and 405 (no such method on that path), before anything else is looked at.
+//! Only this module decides between 404 (no such path) and 405 (no such method on that path), before any other check.
 
 use std::{array, future::Future, pin::Pin, sync::LazyLock};
 
@@ -18,22 +17,22 @@ use super::{
 };
 use crate::rbac::Right;
 
-/// No route has more parts than this.
+/// The most segments of a route.
 const MAX_PARTS: usize = 4;
 
-/// A path and what is served on it.
+/// A path and its operations.
 pub(super) struct Path {
-    /// As in OpenAPI documents: `/v1/{policy}/peer`. Where two patterns fit a path, the first one in the table counts.
+    /// As in OpenAPI documents: `/v1/{policy}/peer`. If two patterns match a path, the first one in the table wins.
     pub(super) pattern: &'static str,
     pub(super) operations: &'static [Operation],
 }
 
-/// What a method does on a path.
+/// A method on a path.
 pub(super) struct Operation {
     pub(super) verb: Verb,
     pub(super) access: Access,
     pub(super) run: Run,
-    /// Whether it can be undone, where the request wants that.
+    /// Whether it accepts `Couic-Confirm-Within`.
     pub(super) confirmable: bool,
     pub(super) doc: Doc,
 }
@@ -47,7 +46,7 @@ pub(super) enum Verb {
     Delete,
 }
 
-/// Who may.
+/// Who may call an operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Access {
     /// Any caller, without a token.
@@ -58,20 +57,20 @@ pub(super) enum Access {
     Rights(&'static [Right]),
 }
 
-/// How the work is done.
+/// How a handler runs.
 #[derive(Clone, Copy)]
 pub(super) enum Run {
-    /// At once; microseconds.
+    /// On the connection's thread; takes microseconds.
     Inline(fn(&Call) -> Outcome),
-    /// With the body, at once where it is short.
+    /// With the body, on the connection's thread if it is short.
     Body(fn(&Call, &Body) -> Outcome),
-    /// Where waiting for a disk or the kernel is allowed.
+    /// On a blocking thread: may wait for a disk or the kernel.
     Blocking(fn(&Call) -> Outcome),
-    /// With the body, where waiting is allowed.
+    /// With the body, on a blocking thread.
     BlockingBody(fn(&Call, &Body) -> Outcome),
-    /// While others are served: for what waits for the network.
+    /// Asynchronously: waits for the network.
     Async(fn(Call) -> Pin<Box<dyn Future<Output = Outcome> + Send>>),
-    /// While the body comes in.
+    /// While the body is received.
     Batch,
 }
 
@@ -96,7 +95,7 @@ impl Verb {
     }
 }
 
-/// A part of a pattern.
+/// A segment of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Word(&'static str),
@@ -146,7 +145,7 @@ static COMPILED: LazyLock<[Vec<Compiled>; MAX_PARTS + 1]> = LazyLock::new(|| {
     table
 });
 
-/// The parts of a path. One slash at the end is without effect.
+/// The segments of a path. One slash at the end is ignored.
 fn split(path: &str) -> impl Iterator<Item = &str> {
     let path = path.strip_prefix('/').unwrap_or(path);
     path.strip_suffix('/').unwrap_or(path).split('/')
@@ -159,7 +158,7 @@ pub(super) struct Found<'a> {
     parts: [&'a str; MAX_PARTS],
 }
 
-/// The path that a request means.
+/// The path that matches a request's.
 pub(super) fn find(path: &str) -> Option<Found<'_>> {
     let mut parts = [""; MAX_PARTS];
     let mut count = 0;
@@ -186,7 +185,7 @@ pub(super) fn find(path: &str) -> Option<Found<'_>> {
 }
 
 impl Found<'_> {
-    /// The operation that the method means.
+    /// The operation for a method.
     ///
     /// # Errors
     /// 405 with the methods that are served.
@@ -198,10 +197,10 @@ impl Found<'_> {
             .ok_or_else(|| not_served(self.path))
     }
 
-    /// What the variable parts say.
+    /// Parses the variables.
     ///
     /// # Errors
-    /// 400 where one cannot be; 404 for a name that nothing can have.
+    /// 400 for an invalid value; 404 for an invalid name.
     pub(super) fn params(&self) -> Result<Params, Fault> {
         let mut params = Params::default();
         for (part, text) in self.pattern.iter().zip(self.parts) {
@@ -248,7 +247,7 @@ fn read(part: Part, text: &str, params: &mut Params) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The CIDR of an address that was read and a prefix length. Judged as in bodies: no sign, no leading zero.
+/// The CIDR of a parsed address and a prefix length. Validated as in bodies: no sign, no leading zero.
 fn cidr(params: &Params, prefix: &str) -> Result<Cidr, Fault> {
     let ip = params.ip.map(|ip| ip.to_string()).unwrap_or_default();
     format!("{ip}/{prefix}")

@@ -1,4 +1,4 @@
-//! Validation of the values of a well-formed body: all of them, so that every defect is reported at once.
+//! Validates the values of a well-formed body: all of them, so that the answer lists every defect at once.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use couic_firewall::{
     rules::{ClaimRequest, FirewallError},
 };
 
-/// How many defects are listed.
+/// How many defects the answer lists.
 const MAX_DETAILS: usize = 100;
 
-/// The defects of a body's values, by field.
+/// The defects of a body, by field.
 #[derive(Debug, Default)]
 pub(super) struct Defects {
     details: BTreeMap<String, ErrorDetail>,
@@ -43,7 +43,7 @@ impl Defects {
         }
     }
 
-    /// Passes where there is no defect.
+    /// Fails if there is a defect.
     ///
     /// # Errors
     /// 422 with one detail a field.
@@ -72,7 +72,7 @@ impl Defects {
     }
 }
 
-/// Reads the values of an entry. `defect` is called for each invalid one; None if there was any.
+/// Parses the values of an entry. `defect` is called for each invalid one; None if it was called.
 pub(super) fn rule(
     cidr: &str,
     tag: Option<&str>,
@@ -97,7 +97,7 @@ pub(super) fn rule(
     })
 }
 
-/// Validates a request for one entry, the guard rails included.
+/// Parses and validates a request for one entry, the guard rails included.
 ///
 /// # Errors
 /// 422.
@@ -131,10 +131,10 @@ pub(super) fn entry(
     Ok(rule)
 }
 
-/// Asks the guard rails, where there are any.
+/// Asks the guard rails, if any.
 ///
 /// # Errors
-/// 422 that says how to insist.
+/// 422 that says how to override them.
 pub(super) fn passes(check: Option<&GuardCheck>, cidr: Cidr) -> Result<(), Fault> {
     match check {
         Some(check) => Ok(check.check(cidr)?),

@@ -1,13 +1,13 @@
-//! One connection's bytes, between hyper and the socket.
+//! A connection's byte stream, between hyper and the socket.
 //!
-//! - Answers to pipelined requests leave together: what hyper flushes is collected while it has requests left to answer
-//!   at once. It has none when the socket has nothing to read, or when a handler has to wait. (hyper's own
-//!   `pipeline_flush` does the like, but then takes streamed bodies into memory whole.)
-//! - Before answers leave, the commit that they owe is redeemed ([`OwedCommit`]).
-//! - [`Progress`] knows what the connection waits for and since when, so that clients that stop in the middle of a
-//!   request, or of reading an answer, do not stay for ever.
-//! - A client that is refused while it still sends gets the time to read why: after the last answer, its input is read
-//!   and discarded for a while. Closing at once would make its writes fail before it reads.
+//! - Answers to pipelined requests are sent together: what hyper flushes is collected while it has more requests to
+//!   answer at once. It has none if the socket has nothing to read, or if a handler waits. (hyper's own
+//!   `pipeline_flush` does the same, but reads streamed bodies into memory whole.)
+//! - Before answers are sent, the commit that they owe is redeemed ([`OwedCommit`]).
+//! - [`Progress`] tracks what the connection waits for and since when, so that clients that stall in the middle of a
+//!   request, or of reading an answer, time out.
+//! - A client that is refused while it still sends has time to read the answer: after the last answer its data is
+//!   read and discarded for a while. Closing at once would make its writes fail before it reads.
 
 use std::{
     io,
@@ -29,17 +29,17 @@ use tokio::{
 
 use super::commit::OwedCommit;
 
-/// How much is collected before it is sent.
+/// How many bytes are collected before they are sent.
 const COLLECT: usize = 32 * 1024;
 
-/// How long a client that is refused may go on sending.
+/// How long a refused client may continue to send.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// What a connection waits for. Written by the connection's own task alone.
 #[derive(Debug)]
 pub(super) struct Progress {
     start: Instant,
-    /// Milliseconds since `start`: when bytes last moved, or when the present wait began.
+    /// Milliseconds since `start`: the last transfer, or the start of the present wait.
     since: AtomicU64,
     phase: AtomicU8,
     write_blocked: AtomicBool,
@@ -51,12 +51,12 @@ const IDLE: u8 = 0;
 const HEAD: u8 = 1;
 const WORKING: u8 = 2;
 
-/// What took too long.
+/// The wait that timed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stall {
-    /// Nothing was asked for.
+    /// No request was sent.
     Idle,
-    /// A request's head has begun and does not end.
+    /// A request's head is incomplete.
     Head,
     /// An answer is not read.
     Write,
@@ -85,7 +85,7 @@ impl Progress {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// A whole head was read: a handler has the request now, and minds its own time.
+    /// The head was read: the handler has the request now, and its own timeouts.
     pub(super) fn begin(&self) {
         self.phase.store(WORKING, Relaxed);
     }
@@ -95,7 +95,6 @@ impl Progress {
         self.phase.store(IDLE, Relaxed);
     }
 
-    /// Whether a handler has a request and is not done with it.
     fn is_working(&self) -> bool {
         self.phase.load(Relaxed) == WORKING
     }
@@ -120,7 +119,7 @@ impl Progress {
         }
     }
 
-    /// What the connection has waited for too long, if anything.
+    /// The wait that has exceeded its limit, if any.
     pub(super) fn stalled(&self, patience: Patience) -> Option<Stall> {
         let waited = Duration::from_millis(self.now() - self.since.load(Relaxed));
         let (limit, stall) = match self.phase.load(Relaxed) {
@@ -138,10 +137,10 @@ pub(super) struct Wire {
     stream: TokioIo<UnixStream>,
     progress: Arc<Progress>,
     commit: Arc<OwedCommit>,
-    /// Collected, of which the first `sent` bytes have left.
+    /// Collected answers, of which the first `sent` bytes are sent.
     out: Vec<u8>,
     sent: usize,
-    /// Whether the socket had nothing when it was last read.
+    /// Whether the last read of the socket would have blocked.
     dry: bool,
     shut: bool,
     lingering: Option<Pin<Box<Sleep>>>,
@@ -165,7 +164,7 @@ impl Wire {
         }
     }
 
-    /// Sends what was collected.
+    /// Sends the collected answers.
     fn drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.commit.redeem();
         while self.sent < self.out.len() {
@@ -187,7 +186,7 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads and forgets, until the client has closed or time is up.
+    /// Reads and discards until the client closes or the time is up.
     fn linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let end = self
             .lingering
@@ -246,7 +245,7 @@ impl Write for Wire {
         if self.dry || self.progress.is_working() {
             return self.drain(cx);
         }
-        // hyper goes on with the next request, and flushes again after it.
+        // hyper continues with the next request, and flushes again after it.
         Poll::Ready(Ok(()))
     }
 

@@ -78,7 +78,7 @@ pub(super) fn keep_writing(
         if admitted > 0 {
             tracing::info!("{admitted} restored rules that did not fit are in force now");
             if let Some(engine) = &peering {
-                engine.look_at_everything();
+                engine.scan();
             }
         }
     })

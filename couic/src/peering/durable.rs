@@ -103,12 +103,12 @@ impl Engine {
         while registers.peek().is_some() {
             let mut state = self.locked();
             for (key, saved) in registers.by_ref().take(CHUNK) {
-                self.bring_back(&mut state, key, saved);
+                self.restore_one(&mut state, key, saved);
             }
         }
     }
 
-    fn bring_back(&self, state: &mut SharedRules, key: RuleKey, saved: SavedRegister) {
+    fn restore_one(&self, state: &mut SharedRules, key: RuleKey, saved: SavedRegister) {
         let SavedRegister {
             register: Register { record, owner },
             is_older,
@@ -139,8 +139,8 @@ impl Engine {
 
 impl Rows for Engine {
     fn rows(&self, each: &mut dyn FnMut(&Record) -> io::Result<()>) -> io::Result<()> {
-        // What was done to a rule before the log was begun must not be taken for something later than its register.
-        self.look_at_everything();
+        // A change made before the log was started must not be replayed after its register.
+        self.scan();
         for policy in Policy::ALL {
             for first in (0..=u16::MAX).step_by(CHUNK) {
                 let range = (first, first | (CHUNK as u16 - 1));

@@ -152,7 +152,7 @@ impl Peering {
         self.tasks.shutdown().await;
         let ended = tokio::task::spawn_blocking(|| self.watch.join()).await;
         if !matches!(ended, Ok(Ok(()))) {
-            tracing::error!("the thread for peering did not end as it should");
+            tracing::error!("the thread for peering panicked");
         }
     }
 }
@@ -199,8 +199,8 @@ fn machine(working_dir: &Path) -> Result<u32, PeeringError> {
     let number = uuid::Uuid::new_v4().as_fields().0;
     match replace_file(&path, 0o640, format!("{number:08x}\n").as_bytes()) {
         Err(problem) if refuses_data(&problem) => tracing::warn!(
-            "{} cannot be written: {problem}; after a restart, peers take the rules that were made here for another \
-             machine's",
+            "{} cannot be written: {problem}; after a restart, peers attribute the rules that were made here to another \
+             machine",
             path.display()
         ),
         other => other.map_err(failed)?,

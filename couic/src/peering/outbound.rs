@@ -25,9 +25,9 @@ pub(super) enum Step {
     Plain(Policy, Vec<PeerJob>),
 }
 
-/// Whether a node that knows plain jobs alone is told of a register: as among Couic 1.0 nodes, each tells what was
-/// done on itself.
-fn is_told(slot: &Slot<Local>) -> bool {
+/// Whether a register is sent to a node that only knows plain jobs: as among Couic 1.0 nodes, each sends its own
+/// changes.
+fn is_sent_plain(slot: &Slot<Local>) -> bool {
     slot.local.owner == Owner::Api
         && (slot.local.in_force || slot.record.state == RecordState::Deleted)
 }
@@ -41,7 +41,7 @@ impl Engine {
         let Some(peer) = state.peers.get_mut(index) else {
             return Step::Wait(Duration::MAX);
         };
-        let ask = match peer.link.poll(&state.replica, now, is_told) {
+        let ask = match peer.link.poll(&state.replica, now, is_sent_plain) {
             Next::Wait(until) => {
                 return Step::Wait(Duration::from_millis(until.saturating_sub(now.mono)));
             }
@@ -146,7 +146,7 @@ impl Engine {
                 if failing {
                     let problem = status.last_error.map(|(_, text)| text).unwrap_or_default();
                     tracing::warn!(
-                        "the peer {name} ({endpoint}) does not answer, what changes is sent later: {problem}"
+                        "the peer {name} ({endpoint}) does not answer, changes are sent later: {problem}"
                     );
                 } else {
                     tracing::info!("the peer {name} ({endpoint}) answers");

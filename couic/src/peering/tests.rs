@@ -91,7 +91,7 @@ impl Node {
         let job = Job::Add(rule(n, tag, expiration), None);
         let results = self.firewall.apply(policy, vec![job], &client());
         assert!(results.iter().all(Result::is_ok), "{results:?}");
-        self.engine.look_at(&[RuleKey::new(policy, cidr(n))]);
+        self.engine.absorb_keys(&[RuleKey::new(policy, cidr(n))]);
     }
 
     fn delete(&self, policy: Policy, n: u32) -> Result<(), FirewallError> {
@@ -101,7 +101,7 @@ impl Node {
         };
         self.firewall
             .remove(RuleKey::new(policy, cidr(n)), &origin)?;
-        self.engine.look_at(&[RuleKey::new(policy, cidr(n))]);
+        self.engine.absorb_keys(&[RuleKey::new(policy, cidr(n))]);
         Ok(())
     }
 
@@ -179,7 +179,7 @@ fn talk(from: &Node, called: &str, to: &Node) {
     }
 }
 
-/// Until both hold the same, however often one must speak again.
+/// Synchronizes both nodes.
 fn level([a, b]: &[Node; 2]) {
     talk(a, "a", b);
     talk(b, "b", a);
@@ -216,7 +216,7 @@ fn rules_and_deletions_arrive_with_policy_tag_and_owner() {
 }
 
 #[test]
-fn ignore_is_shared_only_where_both_sides_say_so() {
+fn ignore_is_shared_only_if_both_sides_allow_it() {
     let open = Limits {
         ignore: true,
         ..Limits::default()
@@ -234,7 +234,7 @@ fn ignore_is_shared_only_where_both_sides_say_so() {
 }
 
 #[test]
-fn what_limits_refuse_is_no_deletion_and_keeps_no_other_out() {
+fn a_rule_refused_by_a_limit_is_no_deletion_and_does_not_block_others() {
     let strict = Limits {
         tags: Some("ssh*".parse().unwrap()),
         min_prefix_v4: 16,
@@ -254,7 +254,7 @@ fn what_limits_refuse_is_no_deletion_and_keeps_no_other_out() {
     };
     a.firewall
         .apply(Policy::Drop, vec![Job::Add(wide, None)], &client());
-    a.engine.look_at_everything();
+    a.engine.scan();
     for _ in 0..5 {
         level(&nodes);
     }
@@ -284,12 +284,12 @@ fn beside_a_full_one() -> [Node; 2] {
 }
 
 #[test]
-fn a_full_table_takes_the_rule_when_there_is_room() {
+fn a_rule_refused_by_a_full_table_is_added_once_there_is_room() {
     let nodes = beside_a_full_one();
     let [a, b] = &nodes;
     a.add(Policy::Drop, 2, "", 0);
     level(&nodes);
-    b.engine.look_at_everything();
+    b.engine.scan();
     b.engine.tidy();
     level(&nodes);
     assert_eq!(a.rules(Policy::Drop).len(), 2, "no deletion was made of it");
@@ -302,7 +302,7 @@ fn a_full_table_takes_the_rule_when_there_is_room() {
 }
 
 #[test]
-fn what_is_done_to_a_rule_that_waits_for_room_is_the_later_write() {
+fn a_local_change_of_a_rule_that_waits_for_room_is_the_later_write() {
     let nodes = beside_a_full_one();
     let [a, b] = &nodes;
     a.add(Policy::Drop, 2, "theirs", 0);
@@ -341,7 +341,7 @@ fn expiries_agree_between_clocks_five_minutes_apart_and_are_no_deletions() {
         (a.held(3).is_empty() && b.held(3).is_empty()).then_some(())
     });
     for node in &nodes {
-        node.engine.look_at_everything();
+        node.engine.scan();
         assert_eq!(node.rules(Policy::Drop).len(), 2);
     }
 }
@@ -349,7 +349,7 @@ fn expiries_agree_between_clocks_five_minutes_apart_and_are_no_deletions() {
 /// A node that was cut off has the rule as it was before somebody gave it an end, and hears of that when it has passed:
 /// the firewall refuses an expired rule, and must not keep the older one for that.
 #[test]
-fn an_end_that_passed_while_a_node_was_cut_off_ends_the_rule_there_too() {
+fn an_expiration_that_passed_while_a_node_was_partitioned_ends_the_rule_there_too() {
     let nodes = Node::pair(&Limits::default());
     let [a, b] = &nodes;
     b.add(Policy::Drop, 1, "a", 0);
@@ -358,17 +358,17 @@ fn an_end_that_passed_while_a_node_was_cut_off_ends_the_rule_there_too() {
     couic_testkit::until("the rule has ended", LONG, || {
         a.held(1).is_empty().then_some(())
     });
-    a.engine.look_at_everything();
-    assert_eq!(b.held(1).len(), 1, "b has not heard of it");
+    a.engine.scan();
+    assert_eq!(b.held(1).len(), 1, "b has not received it");
     level(&nodes);
     assert_eq!(b.held(1), []);
-    b.engine.look_at_everything();
+    b.engine.scan();
     level(&nodes);
     assert_eq!((a.held(1), b.held(1)), (vec![], vec![]));
 }
 
 #[test]
-fn sets_are_nobodys_business_but_ours() {
+fn sets_are_not_shared() {
     let nodes = Node::pair(&Limits::default());
     let [a, b] = &nodes;
     let dir = tempfile::tempdir().unwrap();
@@ -378,7 +378,7 @@ fn sets_are_nobodys_business_but_ours() {
     let (catalog, problems): (SetCatalog, _) = sets.load_lenient();
     assert!(problems.is_empty());
     b.firewall.replace_sets(&catalog).unwrap();
-    b.engine.look_at_everything();
+    b.engine.scan();
     level(&nodes);
     assert!(a.rules(Policy::Drop).is_empty());
     a.add(Policy::Drop, 1, "", 0);
@@ -407,7 +407,7 @@ fn a_restarted_node_gets_everything_back_and_deletions_hold() {
     // It has kept one rule, say from a journal, that was deleted since: older than the deletion.
     let kept = Job::Add(rule(7, "", 0), None);
     again.firewall.apply(Policy::Drop, vec![kept], &client());
-    again.engine.take_stock();
+    again.engine.register_existing();
     let nodes = [again, b];
     level(&nodes);
     let [a, b] = &nodes;
@@ -416,7 +416,7 @@ fn a_restarted_node_gets_everything_back_and_deletions_hold() {
 }
 
 #[test]
-fn forgetting_a_peer_takes_its_rules_away_everywhere() {
+fn forgetting_a_peer_removes_its_rules_everywhere() {
     let nodes = Node::pair(&Limits::default());
     let [a, b] = &nodes;
     a.add(Policy::Drop, 1, "", 0);
@@ -432,7 +432,7 @@ fn forgetting_a_peer_takes_its_rules_away_everywhere() {
 }
 
 #[test]
-fn forgetting_a_peer_leaves_what_it_only_passed_on() {
+fn forgetting_a_peer_keeps_the_rules_that_it_only_relayed() {
     let limits = Limits::default();
     let a = Node::on(7, &["b"], &limits, 0, ROOM);
     let b = Node::new(&["a"], &limits, 0, ROOM);
@@ -457,25 +457,25 @@ fn forgetting_a_peer_leaves_what_it_only_passed_on() {
 }
 
 #[test]
-fn plain_jobs_of_an_old_node_are_shared_on() {
+fn plain_jobs_of_an_old_node_are_relayed() {
     let nodes = Node::pair(&Limits::default());
     let [a, b] = &nodes;
     let old = Actor::Peer(name("old"));
     let add = Job::Add(rule(1, "t", 0), None);
     b.firewall.apply(Policy::Drop, vec![add], &old);
-    b.engine.look_at_everything();
+    b.engine.scan();
     level(&nodes);
     assert_eq!(a.held(1)[0].owner, Owner::Peer(name("b")));
     assert_eq!(b.held(1)[0].owner, Owner::Peer(name("old")));
     let remove = Job::Remove(cidr(1), None);
     b.firewall.apply(Policy::Drop, vec![remove], &old);
-    b.engine.look_at_everything();
+    b.engine.scan();
     level(&nodes);
     assert!(a.rules(Policy::Drop).is_empty());
 }
 
 #[test]
-fn a_flood_is_slowed_down_and_nothing_of_it_lost() {
+fn a_flood_is_slowed_down_without_loss() {
     let slow = Limits {
         adds_per_second: 1_000,
         ..Limits::default()

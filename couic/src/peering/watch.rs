@@ -40,8 +40,8 @@ pub(super) fn start(
     // Before the first look, so that nothing falls in between.
     let shown = engine.firewall.subscribe(QUEUE);
     let hidden = engine.firewall.subscribe_hidden(QUEUE);
-    // Before the first peer is talked to, so that it is told of all that is there.
-    engine.take_stock();
+    // Scan before connecting to peers, so that existing rules are shared.
+    engine.register_existing();
     thread::Builder::new()
         .name("couic-peering".to_owned())
         .spawn(move || run(&engine, [&shown, &hidden], &stop))
@@ -53,7 +53,7 @@ fn run(engine: &Engine, [shown, hidden]: [&Subscription; 2], stop: &AtomicBool) 
         let first = shown.recv_timeout(IDLE);
         let second = hidden.recv_timeout(Duration::ZERO);
         let idle = first.events.is_empty() && second.events.is_empty();
-        engine.hear(&[first, second]);
+        engine.absorb_events(&[first, second]);
         if tidied.elapsed() >= TIDY {
             engine.tidy();
             tidied = Instant::now();
@@ -65,11 +65,11 @@ fn run(engine: &Engine, [shown, hidden]: [&Subscription; 2], stop: &AtomicBool) 
 }
 
 impl Engine {
-    /// Looks at the rules that events are about.
-    fn hear(&self, received: &[Received]) {
+    /// Absorbs the rules that events refer to.
+    fn absorb_events(&self, received: &[Received]) {
         if received.iter().any(|r| r.missed > 0) {
-            tracing::debug!("peering missed events: looking at all rules");
-            self.look_at_everything();
+            tracing::debug!("peering missed events: scanning all rules");
+            self.scan();
             return;
         }
         let events = received.iter().flat_map(|r| r.events.iter());
@@ -79,10 +79,10 @@ impl Engine {
             .map(|e| RuleKey::new(e.policy, e.entry.cidr))
             .filter(|key| seen.insert(*key))
             .collect();
-        self.look_at(&keys);
+        self.absorb_keys(&keys);
     }
 
-    pub(super) fn look_at(&self, keys: &[RuleKey]) {
+    pub(super) fn absorb_keys(&self, keys: &[RuleKey]) {
         for chunk in keys.chunks(CHUNK) {
             let now = self.now();
             let mut state = self.locked();
@@ -92,8 +92,9 @@ impl Engine {
         }
     }
 
-    /// Registers the rules that are there before the first exchange with their age: what other nodes did since wins.
-    pub(super) fn take_stock(&self) {
+    /// Registers the existing rules, before connecting to peers, with their creation time: later writes of other nodes
+    /// win.
+    pub(super) fn register_existing(&self) {
         self.walk_rules(|state, key, held, creation| {
             let Some(held) = held.first() else { return };
             let says = RecordState::Live {
@@ -124,15 +125,15 @@ impl Engine {
         }
     }
 
-    /// Looks at every rule, and at every register that should be one.
-    pub fn look_at_everything(&self) {
+    /// Absorbs every rule, and every register that should be in force.
+    pub fn scan(&self) {
         let mut keys = Vec::new();
         self.walk_rules(|_, key, held, _| {
             if !held.is_empty() {
                 keys.push(key);
             }
         });
-        self.look_at(&keys);
+        self.absorb_keys(&keys);
         for policy in Policy::ALL {
             for first in (0..=u16::MAX).step_by(CHUNK) {
                 let range = (first, first | (CHUNK as u16 - 1));
@@ -143,7 +144,7 @@ impl Engine {
                     .map(|(_, cidr, _)| RuleKey::new(policy, cidr))
                     .collect();
                 drop(state);
-                self.look_at(&keys);
+                self.absorb_keys(&keys);
             }
         }
     }

@@ -131,7 +131,7 @@ fn a_stale_socket_is_replaced() {
     let daemon = place.start(&[]).unwrap();
     assert_eq!(place.api().get("/v1/drop"), serde_json::json!([]));
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
-    assert!(place.log().contains("that a crash left over"));
+    assert!(place.log().contains("removing the stale socket"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
-const REASON: &str = "this is a static build: it loads no plugin's file";
+const REASON: &str = "this is a static build, which loads no plugin files";
 
 /// The directory of the static programs. Prints the reason and returns None if it is not set.
 fn programs() -> Option<PathBuf> {

@@ -1,17 +1,16 @@
-//! How many events a second the spool makes durable, and how long one takes that is waited for.
+//! Durable events per second of the spool, and the latency of a single one.
 //!
-//! `cargo bench -p couic-delivery --bench spool [-- DIR]`; the folder decides which disk is
-//! measured.
+//! `cargo bench -p couic-delivery --bench spool [-- DIR]`; the folder decides which disk is measured.
 
 use std::{env, error::Error, path::PathBuf, sync::Arc, time::Instant};
 
 use couic_delivery::spool::{Durability, Spool, SpoolConfig};
 
-/// About what a batch of two reports takes.
+/// About the size of a batch of two reports.
 const EVENT: usize = 400;
 const SINGLE: usize = 500;
 const GROUPED: usize = 200_000;
-/// How many events a producer hands in before it waits for them.
+/// How many events a producer appends before it waits for them.
 const WINDOW: usize = 1_000;
 
 #[tokio::main(flavor = "current_thread")]

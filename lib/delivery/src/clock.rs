@@ -1,6 +1,4 @@
-//! Unix time that runs with tokio's clock.
-//!
-//! So tests can move it, and a step of the wall clock cannot expire a queue.
+//! Unix time that runs with tokio's clock: tests can move it, and a step of the wall clock cannot expire a queue.
 
 use std::time::Duration;
 
@@ -35,8 +33,8 @@ impl Clock {
         u64::try_from((self.start_unix + since).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The moment of these Unix milliseconds, if it is still to come.
-    pub(super) fn coming(&self, unix_millis: u64) -> Option<Instant> {
+    /// The moment of these Unix milliseconds, if it is in the future.
+    pub(super) fn future(&self, unix_millis: u64) -> Option<Instant> {
         let left = Duration::from_millis(unix_millis).checked_sub(self.unix())?;
         Instant::now().checked_add(left)
     }

@@ -1,4 +1,4 @@
-//! Notifications that were given up: kept with their reason, until an operator replays or discards them.
+//! Undeliverable notifications: kept with their reason, until an operator replays or discards them.
 
 use couic_common::DeadLetter;
 use couic_plugin_api::{Notification, Severity};
@@ -9,7 +9,6 @@ use super::{
     status::OperateError,
 };
 
-/// A dead letter.
 pub(super) struct DeadItem {
     pub(super) died: u64,
     pub(super) letter: Dead,
@@ -80,7 +79,7 @@ impl DeliveryQueue {
         list.collect()
     }
 
-    /// Lets dead letters try again, after all that waits. Returns how many. Those that cannot be read stay.
+    /// Puts dead letters back at the end of the queue. Returns how many. Unreadable ones stay.
     pub(super) fn replay(&self, key: Option<u64>) -> Result<usize, OperateError> {
         let taken = self.take_dead(key, |item| item.letter.notification.is_some())?;
         let queued = self.clock.unix_secs();
@@ -105,7 +104,7 @@ impl DeliveryQueue {
         sealed.is_some_and(|payload| self.enqueue(notification.severity, queued, payload).is_ok())
     }
 
-    /// Forgets dead letters. Returns how many.
+    /// Discards dead letters. Returns how many.
     pub(super) fn discard(&self, key: Option<u64>) -> Result<usize, OperateError> {
         let taken = self.take_dead(key, |_| true)?;
         taken.iter().for_each(|(seq, _)| self.ack(*seq));

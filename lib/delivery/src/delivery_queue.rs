@@ -1,6 +1,6 @@
-//! One notifier with its queue, spool, dead letters and counters: what producers, operators and its task share.
+//! One notifier with its queue, spool, dead letters and counters: the state that producers, operators and its task share.
 //!
-//! Every method takes the lock for a moment only. Nothing here waits for a disk or a network.
+//! The lock is held for microseconds. Nothing here waits for a disk or a network.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +27,7 @@ use crate::spool::{Durability, Recovered, Spool};
 use couic_common::{NotifierFailure, NotifierName, NotifierState};
 use couic_plugin_api::{Notification, Notifier, Severity};
 
-/// The spool's counters: notifications dropped and not reported yet, and the end of a wait that the other side asked for.
+/// The spool's counters: dropped notifications that are not reported yet, and the end of the receiver's Retry-After.
 const DROPPED: u64 = 0;
 const HOLD_UNTIL: u64 = 1;
 
@@ -37,7 +37,7 @@ pub(super) struct DeliveryQueue {
     pub(super) notifier: Arc<dyn Notifier>,
     pub(super) policy: Policy,
     pub(super) clock: Clock,
-    /// Notified when there is something new to do.
+    /// Wakes the task.
     pub(super) changed: Notify,
     pub(super) inner: Mutex<Inner>,
     pub(super) spool: Option<Spool>,
@@ -55,7 +55,7 @@ pub(super) struct Inner {
     pub(super) state: NotifierState,
     pub(super) next_attempt: Option<Instant>,
     pub(super) last_error: Option<NotifierFailure>,
-    /// When something was last delivered, in Unix seconds.
+    /// When a notification was last delivered, in Unix seconds.
     pub(super) last_success: Option<u64>,
     pub(super) counters: Counters,
     /// Notifications dropped since the last notice.
@@ -63,7 +63,7 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    /// With an empty queue and no wait left, all is well again without an attempt to say so.
+    /// With an empty queue and no wait left, the state is ok again without another attempt.
     pub(super) fn shown_state(&self, next: Option<Duration>) -> NotifierState {
         match self.state {
             NotifierState::Retrying | NotifierState::RateLimited
@@ -77,7 +77,7 @@ impl Inner {
 }
 
 impl DeliveryQueue {
-    /// Takes over what the spool held.
+    /// Restores the queue from the spool.
     pub(super) fn new(
         name: NotifierName,
         member: Member,
@@ -100,7 +100,7 @@ impl DeliveryQueue {
             state: failed
                 .as_ref()
                 .map_or(NotifierState::Ok, |_| NotifierState::Failed),
-            next_attempt: clock.coming(recovered.counters[1]),
+            next_attempt: clock.future(recovered.counters[1]),
             last_error: failed.map(|message| NotifierFailure {
                 message,
                 at: clock.unix_secs(),
@@ -164,7 +164,7 @@ impl DeliveryQueue {
         }
     }
 
-    /// Takes a notification in. Never waits.
+    /// Queues a notification. Never waits.
     pub(super) fn enqueue(
         &self,
         severity: Severity,
@@ -204,7 +204,7 @@ impl DeliveryQueue {
         dropped.iter().for_each(|item| self.ack(item.seq));
     }
 
-    /// Takes in a notice about the queue itself, before everything that waits.
+    /// Queues a notice about the queue itself, ahead of all others.
     pub(super) fn report_dropped(&self, notification: &Notification) {
         let queued = self.clock.unix_secs();
         let mut inner = self.inner.lock();
@@ -226,7 +226,7 @@ impl DeliveryQueue {
         }
     }
 
-    /// Puts one notification in the place of several. Nothing happens if one of them is gone.
+    /// Replaces several notifications by one. Does nothing if one of them is gone.
     pub(super) fn replace(&self, old: &[Item], new: &Notification) {
         let Some(first) = old.first() else { return };
         let Ok(payload) = envelope::waiting(first.queued, new) else {
@@ -260,7 +260,7 @@ impl DeliveryQueue {
         }
     }
 
-    /// The first parts of the head are dealt with.
+    /// Records that the first parts of the head are done.
     pub(super) fn advance(&self, done: u64) {
         let mut inner = self.inner.lock();
         if let Some(head) = inner.waiting.head() {
@@ -272,7 +272,7 @@ impl DeliveryQueue {
         }
     }
 
-    /// The head is dealt with.
+    /// Removes the head, which is done.
     pub(super) fn finish(&self) {
         let mut inner = self.inner.lock();
         if let Some(item) = inner.waiting.finish() {
@@ -280,13 +280,13 @@ impl DeliveryQueue {
         }
     }
 
-    /// An item is dealt with, head or not.
+    /// Removes an item that is done, head or not.
     pub(super) fn retire(&self, item: &Item) {
         self.inner.lock().waiting.retire(item);
         self.ack(item.seq);
     }
 
-    /// Writes down until when the other side wants to be left alone: a restart must not shorten it.
+    /// Persists the end of a wait that the receiver asked for: a restart must not shorten it.
     pub(super) fn hold_until(&self, moment: Instant) {
         self.count(HOLD_UNTIL, self.clock.to_unix_millis(moment));
     }
@@ -298,7 +298,7 @@ impl DeliveryQueue {
         }
     }
 
-    /// A bug: there is no notification that cannot be written, nor does the spool change one.
+    /// Logs a bug: every notification can be serialized, and the spool returns it unchanged.
     pub(super) fn lost(&self) {
         tracing::error!(
             notifier = self.name.as_str(),

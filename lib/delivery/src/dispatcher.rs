@@ -1,4 +1,4 @@
-//! The group: one task per notifier, and what is handed over to all of them.
+//! The group: one task per notifier, and fan-out to all of them.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -37,7 +37,7 @@ pub enum DispatchError {
     BadName {
         /// The name.
         name: String,
-        /// What is wrong with it.
+        /// The cause.
         why: NameError,
     },
     /// Two notifiers have this name.
@@ -55,7 +55,7 @@ pub struct Leftover {
     pub name: String,
     /// Notifications that were not delivered.
     pub events: usize,
-    /// Where they are: on disk they are delivered after the next start.
+    /// Where they are: those on disk are delivered after the next start.
     pub kept: Durability,
 }
 
@@ -90,8 +90,8 @@ impl std::fmt::Debug for NotificationDispatcher {
 
 impl NotificationDispatcher {
     /// Starts one task per member, inside the current tokio runtime. Each member's spool is a folder of its name in
-    /// `spool_dir`; without that, all is in memory. Reading the spools back blocks for a moment. A spool that cannot
-    /// be opened is an alarm, not an error: that member is memory only.
+    /// `spool_dir`; without it, queues are in memory. Blocks while it reads the spools. A spool that cannot be opened
+    /// is an alarm, not an error: that member is memory only.
     ///
     /// `source` is this server's name, as notices of the dispatcher itself show it.
     ///
@@ -132,17 +132,17 @@ impl NotificationDispatcher {
         })
     }
 
-    /// Hands a notification to every member. Never waits; [`durable`](Self::durable) tells when it is safe.
+    /// Queues a notification for every member. Never waits; [`durable`](Self::durable) waits for the disk.
     ///
-    /// A long list of reports is taken as several notifications, each with an id of its own.
+    /// A long list of reports becomes several notifications, each with its own id.
     ///
     /// # Errors
-    /// [`NotifyError::Cancelled`] once the group is stopping, [`NotifyError::Permanent`] for what cannot be stored.
+    /// [`NotifyError::Cancelled`] once the group is stopping, [`NotifyError::Permanent`] if it cannot be stored.
     pub fn enqueue(&self, notification: &Notification) -> Result<(), NotifyError> {
         self.enqueue_where(notification, |_| true)
     }
 
-    /// Hands a notification to the members whose queue is `meant`.
+    /// Queues a notification for the members whose queue is `meant`.
     pub(super) fn enqueue_where(
         &self,
         notification: &Notification,
@@ -162,14 +162,14 @@ impl NotificationDispatcher {
             };
             for (severity, payload) in parts {
                 let taken = member.queue.enqueue(*severity, queued, Arc::clone(payload));
-                // One that cannot take it is no reason to leave out the others.
+                // An error of one member does not affect the others.
                 outcome = outcome.and(taken.map_err(NotifyError::permanent));
             }
         }
         outcome
     }
 
-    /// Waits until all that was handed over so far is on every member's disk, or known not to get there for now.
+    /// Waits until everything queued so far is on every member's disk, or the disk has failed.
     pub async fn durable(&self) -> Durability {
         let mut all = Durability::Disk;
         for member in &self.members {
@@ -180,7 +180,7 @@ impl NotificationDispatcher {
         all
     }
 
-    /// Takes no more, and delivers what can be delivered within this time. What is left stays in the spools.
+    /// Accepts no more, and delivers what can be delivered within this time. The rest stays in the spools.
     pub async fn drain(&self, within: Duration) -> Vec<Leftover> {
         let deadline = Instant::now() + within;
         self.stopping.send_replace(Some(deadline));
@@ -207,7 +207,7 @@ impl NotificationDispatcher {
 }
 
 impl Drop for NotificationDispatcher {
-    /// Without a drain the tasks end at once. Their spools write what they have.
+    /// Without a drain the tasks end at once. Their spools are flushed.
     fn drop(&mut self) {
         self.tasks.lock().iter().for_each(JoinHandle::abort);
     }
@@ -219,7 +219,7 @@ impl Notifier for NotificationDispatcher {
         &self.name
     }
 
-    /// Success means accepted: on disk, or in memory where there is no disk.
+    /// Success means accepted: on disk, or in memory without a spool.
     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
         self.enqueue(notification)?;
         self.durable().await;
@@ -227,10 +227,10 @@ impl Notifier for NotificationDispatcher {
     }
 }
 
-/// A part of a notification as it waits.
+/// A part of a notification in its stored form.
 type Sealed = (Severity, Arc<[u8]>);
 
-/// By bytes it is split when it goes out: here that would mean to write it all twice.
+/// Splits by the number of reports. The split by bytes is left to delivery: here it would serialize everything twice.
 fn seal(
     notification: &Notification,
     reports: usize,

@@ -1,29 +1,28 @@
-//! What the end of an attempt means for the message and for its notifier.
+//! Classifies the outcome of an attempt: its consequence for the message and for the notifier.
 
 use std::time::Duration;
 
 use couic_plugin_api::{NotifyError, Receipt};
 
-/// What to do next.
+/// The next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Disposition {
-    /// On to the next, after this pause if the other side asked for one.
+    /// The next message, after this pause if the receiver asked for one.
     Delivered { pause: Option<Duration> },
-    /// Leave the other side alone for so long, then the same again. That was no attempt.
+    /// Retry after this time, which the receiver asked for. Does not count as a failed attempt.
     Hold(Duration),
-    /// The same again after a while.
+    /// Retry after a backoff.
     Retry,
-    /// The same again after a while, but not for ever: it may be this message that does it.
+    /// Retry after a backoff a few times: the message itself may be the cause.
     Suspect,
-    /// Less at once.
+    /// Retry with a smaller part.
     Split,
-    /// This message will never be taken.
+    /// The receiver will never accept this message.
     Dead,
-    /// This notifier will take none: its queue waits for an operator.
+    /// The receiver accepts no message: the queue waits for an operator.
     Fail,
 }
 
-/// Classifies the outcome.
 pub(super) fn classify(outcome: &Result<Receipt, NotifyError>) -> Disposition {
     let error = match outcome {
         Ok(receipt) => {
@@ -36,7 +35,7 @@ pub(super) fn classify(outcome: &Result<Receipt, NotifyError>) -> Disposition {
         NotifyError::RateLimited { retry_after, .. } => Disposition::Hold(*retry_after),
         NotifyError::TooLarge { .. } => Disposition::Split,
         NotifyError::Permanent { http_status, .. } => match http_status {
-            // A redirect too: it is the URL that is wrong, not the message.
+            // A redirect, too: the URL is wrong, not the message.
             Some(300..=399 | 401 | 403 | 404 | 410) => Disposition::Fail,
             _ => Disposition::Dead,
         },

@@ -1,4 +1,4 @@
-//! What the end of an attempt does to the queue: go on, wait, split, drop the message, or fail the notifier.
+//! Applies the outcome of an attempt to the queue: continue, wait, split, drop the message, or fail the notifier.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use super::{
     worker::{Outcome, Worker, describe},
 };
 
-/// After so many panics or crashes in a row it is taken to be the message's fault.
+/// Panics or crashes in a row after which the message is considered the cause.
 const MAX_SUSPECTS: u32 = 3;
-/// After so many deliveries in a row a limit that was lowered by a 413 is doubled.
+/// Deliveries in a row after which a limit that was lowered by a 413 is doubled.
 const RAISE_AFTER: u32 = 16;
-/// How long a notice waits for the queue to come down.
+/// How long a notice about dropped notifications waits for the queue to shrink.
 const NOTICE_PATIENCE: Duration = Duration::from_secs(300);
-/// A longer wait is cut to this: no clock could hold some.
+/// The longest wait: longer ones could overflow the clock.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Worker {
@@ -36,7 +36,7 @@ impl Worker {
         self.report_dropped();
     }
 
-    /// The part is dealt with, one way or another.
+    /// The part is delivered or given up.
     fn done_with(&mut self, after: u64, last: bool) {
         self.backoff.succeeded();
         self.suspects = 0;
@@ -60,7 +60,7 @@ impl Worker {
         }
     }
 
-    /// Once the queue has come down, or after some minutes, one notice reports what was dropped.
+    /// Queues one notice about dropped notifications, once the queue has shrunk or after some minutes.
     fn report_dropped(&mut self) {
         let (unreported, pressed) = {
             let inner = self.queue.inner.lock();
@@ -99,7 +99,7 @@ impl Worker {
     pub(super) fn set_hold(&mut self, wait: Duration, state: NotifierState) {
         let now = Instant::now();
         let until = now.checked_add(wait.min(YEAR)).unwrap_or(now);
-        // On its way to the disk before it is seen.
+        // Handed to the spool before it is visible.
         self.queue.hold_until(until);
         let mut inner = self.queue.inner.lock();
         inner.state = state;
@@ -133,7 +133,7 @@ impl Worker {
         match &part.kind {
             Kind::Reports(reports) if reports.len() > 1 => self.part_reports = reports.len() / 2,
             _ => {
-                // It was this one that was too large: the others need not suffer.
+                // This message was too large: restore the limit for the others.
                 self.part_reports = self.queue.policy.part_reports.max(1);
                 self.dead(part, after, last, describe(outcome));
             }

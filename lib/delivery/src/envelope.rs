@@ -1,6 +1,6 @@
-//! What the spool stores for the dispatcher: a tag, a time, and JSON.
+//! The format of an event in the spool: a tag, a time, and JSON.
 //!
-//! Waiting notifications and dead letters share one log, so that one becomes the other in one group commit.
+//! Queued notifications and dead letters share one log, so that one becomes the other in one group commit.
 
 use std::sync::Arc;
 
@@ -9,21 +9,21 @@ use serde::{Deserialize, Serialize};
 use couic_plugin_api::{Kind, Notification};
 
 const HEAD: usize = 9;
-/// About what they take, so that a long list is not copied again and again while it grows.
+/// Estimated sizes, so that the buffer of a long list is not reallocated again and again.
 const ROOM: usize = 512;
 const REPORT_ROOM: usize = 192;
 const WAITING: u8 = 0;
 const DEAD: u8 = 1;
 
-/// A notification that will not be delivered, unless an operator replays it.
+/// A notification that is not delivered unless an operator replays it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Dead {
     pub(super) reason: String,
-    /// Absent if it cannot be read.
+    /// None if it cannot be read.
     pub(super) notification: Option<Notification>,
 }
 
-/// What was stored.
+/// A stored event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Envelope<'a> {
     /// Accepted at this time.

@@ -1,17 +1,17 @@
-//! The figures of a notifier that a program shows as metrics, under the names that both of ours use.
+//! The metrics of a notifier, under the names that couic and couic-report use.
 
 use couic_common::NotifierInfo;
 
-/// One figure of every notifier.
+/// A metric of every notifier.
 #[derive(Clone, Copy, Debug)]
 pub struct Figure {
-    /// What follows the program's prefix in the metric's name. Counters end in `_total`.
+    /// The metric's name after the program's prefix. Counters end in `_total`.
     pub name: &'static str,
-    /// Counters only grow; everything else goes up and down.
+    /// Whether it is a counter; otherwise it is a gauge.
     pub counter: bool,
-    /// A sentence about it.
+    /// The help text.
     pub help: &'static str,
-    /// Its value; `None` if a notifier has none.
+    /// Its value; `None` if the notifier has none.
     pub value: fn(&NotifierInfo) -> Option<u64>,
 }
 
@@ -41,8 +41,8 @@ const fn gauge(
     }
 }
 
-/// All that are whole numbers with one sample a notifier. State and attempts by outcome have more labels, and
-/// seconds an attempt have buckets: those are left to the program.
+/// All metrics that are integers with one sample per notifier. State and attempts by outcome have more labels, and
+/// attempt durations have buckets: those are left to the program.
 pub const FIGURES: [Figure; 13] = [
     counter(
         "enqueued_total",

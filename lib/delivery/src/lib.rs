@@ -1,16 +1,16 @@
-//! Delivery of notifications, at least once: everything that a notifier itself must not have to care about.
+//! Delivery: queueing, retries, rate limits and durability, so that notifiers need none of it.
 //!
-//! A [`Notifier`] makes one attempt and says how it ended. The [`NotificationDispatcher`] makes of that:
-//! - **at least once per notifier**: what was accepted is delivered or ends as a dead letter with a reason, across
-//!   crash and restart. Every attempt carries the same id; duplicates happen only when the process dies between a
+//! A [`Notifier`] makes one attempt and returns its outcome. The [`NotificationDispatcher`] adds:
+//! - **at least once per notifier**: an accepted notification is delivered or ends as a dead letter with a reason, across
+//!   crash and restart. Every attempt carries the same id; duplicates happen only if the process dies between a
 //!   delivery and its acknowledgement;
-//! - **isolation**: one task, queue, pace and spool per notifier. Producers only hand over and never wait;
-//! - **order**: first in, first out, one in flight. Failures that may pass (no connection, 5xx, 429) hold the head,
-//!   permanent ones remove only that message;
-//! - **bounds** by events, bytes and age ([`Policy`]): over 80 % neighbours are merged; a full queue sheds the oldest of
-//!   the least severe, counts them, and one notice says how many;
-//! - **manners**: full jitter between attempts, `Retry-After` never undercut (across a restart neither), a pace, parts
-//!   of bounded size, and no hammering on 401, 403, 404, 410.
+//! - **isolation**: one task, queue, pace and spool per notifier. Producers only enqueue and never wait;
+//! - **order**: first in, first out, one in flight. A temporary error (no connection, 5xx, 429) holds the head, a
+//!   permanent one removes only that message;
+//! - **bounds** by events, bytes and age ([`Policy`]): over 80 % neighbours are merged; a full queue drops the oldest of
+//!   the least severe, counts them, and sends one notice with their number;
+//! - **backoff**: full jitter between attempts, `Retry-After` honored (across restarts, too), a pace, parts of bounded
+//!   size, and no retries on 401, 403, 404, 410.
 //!
 //! It is a [`Notifier`] itself, so that groups compose: as one, it reports success once every member has the
 //! notification on disk.
@@ -49,7 +49,7 @@ pub use figures::{FIGURES, Figure};
 pub use policy::{Merge, Policy};
 pub use status::{AttemptTimes, OperateError, TestOutcome};
 
-/// Tells how a notifier is run.
+/// Returns how a notifier is run.
 pub type About = Arc<dyn Fn() -> NotifierBackend + Send + Sync>;
 
 /// A notifier of the group, with its limits.
@@ -59,9 +59,9 @@ pub struct Member {
     pub notifier: Arc<dyn Notifier>,
     /// Its limits.
     pub policy: Policy,
-    /// How it is run, if that is known.
+    /// How it is run, if known.
     pub about: Option<About>,
-    /// Why it has failed before its first attempt, if it has: nothing is tried until an operator resumes or tests it.
+    /// Why it failed before its first attempt, if it did: it makes no attempt until an operator resumes or tests it.
     pub failed: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Merging neighbours of a queue that is nearly full.
+//! Merges neighbours of a queue that is nearly full.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::policy::Merge;
 use couic_plugin_api::{Digest, Kind, Notification, TagCount};
 
-/// The tags that a digest keeps.
+/// How many tags a digest keeps.
 const TOP: usize = 10;
 
-/// True for what may be merged this way: figures and reports, never words.
+/// Whether this kind may be merged this way: numbers and reports, never texts.
 pub(super) fn is_mergeable(kind: &Kind, how: Merge) -> bool {
     match how {
         Merge::Batches => matches!(kind, Kind::Reports(_)),

@@ -1,7 +1,7 @@
-//! Handing over what may have been handed over before: for producers with a journal of their own.
+//! Idempotent enqueueing, for producers with a journal of their own.
 //!
-//! Such a producer hands over, waits for the disk, and only then notes that it did. If it dies in between, it comes
-//! again with the same id after its restart.
+//! Such a producer enqueues, waits for the disk, and only then records that it did. If it dies in between, it enqueues
+//! the same id again after its restart.
 
 use uuid::Uuid;
 
@@ -9,9 +9,8 @@ use super::{NotificationDispatcher, delivery_queue::DeliveryQueue, envelope};
 use couic_plugin_api::{Notification, NotifyError};
 
 impl NotificationDispatcher {
-    /// As [`enqueue`](Self::enqueue), but members that hold this very id already, waiting or as a dead letter, do not
-    /// take it again. Looks at all that waits: for few and precious notifications. Not for lists of reports, which are
-    /// taken under other ids if they are long.
+    /// As [`enqueue`](Self::enqueue), but skips members that hold this id already, queued or as a dead letter. Scans the
+    /// whole queue: for few and important notifications. Not for lists of reports: long ones are split under other ids.
     ///
     /// # Errors
     /// As `enqueue`.
@@ -38,7 +37,7 @@ mod tests {
     use couic_plugin_api::Severity;
 
     #[tokio::test(start_paused = true)]
-    async fn what_waits_or_has_died_is_not_taken_again() {
+    async fn a_queued_or_dead_notification_is_not_queued_again() {
         let waits = Scripted::new("waits", []).then(fails(NotifyError::retry("no connection")));
         let dies = Scripted::new("dies", []).then(status(400));
         let members = [&waits, &dies].map(|n| Member::new(Arc::clone(n) as _, Policy::default()));

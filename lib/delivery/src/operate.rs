@@ -1,4 +1,4 @@
-//! What operators do with notifiers: look, try, put back, let go.
+//! Operations on notifiers: list, test, replay, discard, resume.
 
 use tokio::sync::oneshot;
 
@@ -18,10 +18,10 @@ impl NotificationDispatcher {
             .collect()
     }
 
-    /// Delivers a sample through one member, past its queue. A success repairs a failed one.
+    /// Delivers a sample through one member, ahead of its queue. On success a failed member works again.
     ///
     /// # Errors
-    /// [`OperateError`]; [`OperateError::NotDelivered`] says how the attempt ended.
+    /// [`OperateError`]; [`OperateError::NotDelivered`] has the outcome of the attempt.
     pub async fn test(&self, name: &str) -> TestOutcome {
         let member = self.member(name)?;
         let sample = Notification::new(Kind::Test, Severity::Green, self.source.clone());
@@ -32,7 +32,7 @@ impl NotificationDispatcher {
         outcome.map_err(OperateError::NotDelivered)
     }
 
-    /// How long the attempts of each member took.
+    /// Durations of the attempts of each member.
     #[must_use]
     pub fn attempt_times(&self) -> Vec<(NotifierName, AttemptTimes)> {
         let times = |member: &Running| {
@@ -58,7 +58,7 @@ impl NotificationDispatcher {
         self.member(name)?.queue.replay(key)
     }
 
-    /// Forgets dead letters of a member, one or all. Returns how many.
+    /// Discards dead letters of a member, one or all. Returns how many.
     ///
     /// # Errors
     /// [`OperateError::Unknown`], [`OperateError::NoSuchLetter`].
@@ -66,8 +66,8 @@ impl NotificationDispatcher {
         self.member(name)?.queue.discard(key)
     }
 
-    /// Lets a failed member try again, and one that waits between attempts try now. Does not cut short a wait that the
-    /// other side asked for.
+    /// Makes a failed member try again, and one that waits between attempts try now. Does not shorten a wait that the
+    /// receiver asked for.
     ///
     /// # Errors
     /// [`OperateError::Unknown`].

@@ -1,7 +1,7 @@
-//! Requests have a size: a long list of reports goes out in parts.
+//! Requests are bounded in size: a long list of reports is delivered in parts.
 //!
-//! Every attempt at the same part carries the same id, across restarts too: it is made from the notification's id and
-//! the place of the part's first report.
+//! Every attempt at the same part carries the same id, across restarts, too: it is derived from the notification's id
+//! and the index of the part's first report.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
 }
 
-/// The next part of a notification whose first `done` reports are dealt with, and how many are after it.
+/// The next part of a notification whose first `done` reports are done, and how many are done after it.
 pub(super) fn next(
     notification: &Notification,
     done: u64,
@@ -43,7 +43,7 @@ pub(super) fn next(
     (Cow::Owned(part), (start + count) as u64)
 }
 
-/// How many parts of its own a notification counts.
+/// The number of reports, or 1 for other kinds.
 pub(super) fn total(notification: &Notification) -> u64 {
     match &notification.kind {
         Kind::Reports(reports) => reports.len() as u64,
@@ -51,13 +51,13 @@ pub(super) fn total(notification: &Notification) -> u64 {
     }
 }
 
-/// How many of the first reports go together: as many as fit, and one at least.
+/// How many of the first reports fit into one part; at least one.
 fn fitting(reports: &[Report], limits: Limits) -> usize {
     if limits.bytes == usize::MAX {
-        // No need to write them just to know how long they are.
+        // No need to serialize them for their size.
         return limits.reports.clamp(1.min(reports.len()), reports.len());
     }
-    // The brackets of the array; each report brings a comma.
+    // The brackets of the array; each report adds a comma.
     let mut bytes = 2;
     let fits = |report: &&Report| {
         bytes += json_len(report) + 1;
@@ -82,7 +82,7 @@ fn json_len(report: &Report) -> usize {
     let mut count = Count(0);
     match serde_json::to_writer(&mut count, report) {
         Ok(()) => count.0,
-        // Cannot happen to a report. If it did, it would go alone.
+        // Reports can always be serialized. If not, it would be a part of its own.
         Err(_) => usize::MAX / 4,
     }
 }

@@ -1,46 +1,46 @@
-//! How much a notifier may pile up, and how hard it is tried.
+//! Limits on a notifier's queue and on its attempts.
 
 use std::time::Duration;
 
 /// What to do with a queue that is over 80 % full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Merge {
-    /// Neighbours become one digest with their figures: for people.
+    /// Neighbours become one digest with their totals: for people.
     #[default]
     Digest,
-    /// Neighbouring batches of reports become one larger batch, and nothing is left out: for machines.
+    /// Neighbouring batches of reports become one larger batch without loss: for machines.
     Batches,
 }
 
-/// Limits of one notifier. `Default` holds the values of the documentation.
+/// Limits of one notifier. `Default` has the documented values.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Notifications that may wait.
+    /// Queued notifications.
     pub max_events: usize,
-    /// Bytes that may wait, as JSON.
+    /// Bytes of queued notifications, as JSON.
     pub max_bytes: usize,
-    /// What waits for longer becomes a dead letter.
+    /// Age at which a queued notification becomes a dead letter.
     pub max_age: Duration,
-    /// An attempt that takes longer is given up, and made again.
+    /// Timeout of an attempt, which is then retried.
     pub timeout: Duration,
-    /// The longest time between two attempts. The time is drawn between zero and a limit that doubles up to this.
+    /// The longest time between two attempts, which is random between zero and a limit that doubles up to this.
     pub max_backoff: Duration,
     /// The least time between the starts of two attempts.
     pub pace: Option<Duration>,
     /// Reports in one attempt.
     pub part_reports: usize,
-    /// Bytes of reports in one attempt, as JSON. One report that is larger goes alone.
+    /// Bytes of reports in one attempt, as JSON. A larger report is delivered alone.
     pub part_bytes: usize,
-    /// What happens over 80 %.
+    /// What to do over 80 %.
     pub merge: Merge,
-    /// Dead letters that are kept. Older ones go first.
+    /// Dead letters that are kept. Older ones are dropped first.
     pub max_dead: usize,
     /// Bytes of dead letters that are kept.
     pub max_dead_bytes: usize,
 }
 
 impl Policy {
-    /// The limits that suit a plugin of this name: Slack takes one message a second, and what goes to machines is
+    /// The limits for a plugin of this name: Slack accepts one message per second, and notifications for machines are
     /// merged without loss. Otherwise the defaults.
     #[must_use]
     pub fn of_plugin(name: &str) -> Self {

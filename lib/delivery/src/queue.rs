@@ -1,7 +1,7 @@
 //! The bounded queue of one notifier. Pure: no clock, no tasks, no disk.
 //!
-//! First in, first out. The head that is being delivered is held apart: it can neither be dropped nor merged. Where
-//! room runs out, the least severe go first, and of those the oldest; that may be the newcomer itself.
+//! First in, first out. The head that is being delivered is separate: it can neither be dropped nor merged. A full
+//! queue drops the least severe first, and of those the oldest; that may be the new item itself.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,10 +11,10 @@ use std::{
 
 use couic_plugin_api::Severity;
 
-/// By place first, then by number.
+/// Order, then sequence number.
 pub(super) type Key = (u64, u64);
 
-/// A notification that waits.
+/// A queued notification.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) seq: u64,
@@ -22,7 +22,7 @@ pub(super) struct Item {
     pub(super) severity: Severity,
     /// When it was accepted, in Unix seconds: its age counts from here.
     pub(super) queued: u64,
-    /// The reports in it that are dealt with.
+    /// How many of its reports are done.
     pub(super) done: u64,
     /// See `envelope.rs`.
     pub(super) payload: Arc<[u8]>,
@@ -54,7 +54,7 @@ impl Queue {
         }
     }
 
-    /// Takes the item in, and returns what had to go for it.
+    /// Queues the item, and returns those dropped for it.
     pub(super) fn push(&mut self, item: Item) -> Vec<Item> {
         self.insert(item);
         let mut dropped = Vec::new();
@@ -65,7 +65,7 @@ impl Queue {
         dropped
     }
 
-    /// Takes it in whatever the bounds: what is on disk already, and words about the queue itself.
+    /// Queues the item regardless of the bounds: for items from the disk, and notices about the queue itself.
     pub(super) fn insert(&mut self, item: Item) {
         let key = item.key();
         self.bytes += item.payload.len();
@@ -84,7 +84,7 @@ impl Queue {
             .copied()
     }
 
-    /// Takes it out, unless it is the head.
+    /// Removes an item, unless it is the head.
     pub(super) fn remove(&mut self, key: Key) -> Option<Item> {
         let item = self.items.remove(&key)?;
         self.bytes -= item.payload.len();
@@ -105,14 +105,14 @@ impl Queue {
         self.head.as_mut()
     }
 
-    /// The head is dealt with.
+    /// Removes the head.
     pub(super) fn finish(&mut self) -> Option<Item> {
         let item = self.head.take()?;
         self.bytes -= item.payload.len();
         Some(item)
     }
 
-    /// Some of what waits behind the head, in order, from this place on.
+    /// The next items after `key`, without the head, in order.
     pub(super) fn after(&self, key: Key, count: usize) -> Vec<Item> {
         let range = (Bound::Excluded(key), Bound::Unbounded);
         self.items
@@ -122,20 +122,19 @@ impl Queue {
             .collect()
     }
 
-    /// All that waits, the head included.
+    /// All items, the head included.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Item> {
         self.head.iter().chain(self.items.values())
     }
 
-    /// The longest waiting.
+    /// The item that has waited longest.
     pub(super) fn oldest(&self) -> Option<&Item> {
-        // Digests, replays and notices make the order of places differ from that of ages only slightly: look at the
-        // front.
+        // Digests, replays and notices make queue order differ from age only slightly: search the front.
         let front = self.items.values().take(16);
         self.head.iter().chain(front).min_by_key(|item| item.queued)
     }
 
-    /// Takes it out, head or not.
+    /// Removes an item, head or not.
     pub(super) fn retire(&mut self, item: &Item) {
         if self.head.as_ref().is_some_and(|head| head.seq == item.seq) {
             self.finish();
@@ -193,7 +192,7 @@ mod tests {
         }
         assert_eq!(queue.push(item(4, 0, 1))[0].seq, 2);
         assert_eq!(queue.push(item(5, 1, 1))[0].seq, 4);
-        assert_eq!(queue.push(item(6, 0, 1))[0].seq, 6, "the newcomer itself");
+        assert_eq!(queue.push(item(6, 0, 1))[0].seq, 6, "the new item itself");
         assert_eq!(drain(&mut queue), [1, 3, 5]);
     }
 
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_goes_wherever_it_stands() {
+    fn the_oldest_is_found_wherever_it_is() {
         let mut queue = Queue::new(9, 1_000);
         for (seq, queued) in [(1, 50), (2, 10), (3, 30)] {
             queue.push(Item {
@@ -248,7 +247,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a plain list that is searched.
+        /// Against a linear search in a list.
         #[test]
         fn bounds_hold_and_order_stays(
             pushes in prop::collection::vec((0_usize..3, 0_usize..50), 1..80),

@@ -1,7 +1,7 @@
 //! Keeps a queue under 80 % by merging neighbours.
 //!
-//! Works on copies, some at a time, without the lock: producers go on meanwhile. What was looked at once is not
-//! looked at again before the queue has come down.
+//! Works on copies, some at a time, without the lock, so producers are not blocked. Items are not examined again before
+//! the queue has shrunk.
 
 use super::{
     delivery_queue::DeliveryQueue,
@@ -13,10 +13,10 @@ use super::{
 };
 use couic_plugin_api::Notification;
 
-/// Looked at, and merged, at once.
+/// Items examined, and merged, at once.
 const STRIDE: usize = 32;
 
-/// Merges until the queue is under 80 % or nothing is left to merge. `from` is the place up to which all was looked at.
+/// Merges until the queue is under 80 % or nothing is left to merge. `from` is the last item examined.
 pub(super) async fn shed(queue: &DeliveryQueue, from: &mut Key) {
     loop {
         let some = {
@@ -33,10 +33,10 @@ pub(super) async fn shed(queue: &DeliveryQueue, from: &mut Key) {
         match find_run(&some, &queue.policy) {
             Some((items, merged)) => {
                 queue.replace(items, &merged);
-                // Past the new one.
+                // After the new one.
                 *from = (items[0].order, u64::MAX);
             }
-            // The last may go with those that are still to come.
+            // The last one may be merged with later ones.
             None => *from = some[some.len() - 2].key(),
         }
         tokio::task::yield_now().await;
@@ -72,14 +72,14 @@ fn find_run<'a>(items: &'a [Item], policy: &Policy) -> Option<(&'a [Item], Notif
     Some((&items[start..], merged))
 }
 
-/// Whether an item could go with one of its neighbours, by size alone: large batches need not be read to know that.
+/// Whether an item could be merged with a neighbour, by size alone: large batches need not be parsed for that.
 fn may_merge(items: &[Item], at: usize, policy: &Policy) -> bool {
     let size = |at: usize| items.get(at).map_or(usize::MAX, |item| item.payload.len());
     let smaller = size(at + 1).min(at.checked_sub(1).map_or(usize::MAX, size));
     policy.merge == Merge::Digest || size(at).saturating_add(smaller) <= policy.part_bytes
 }
 
-/// A batch must still go out in one piece; a digest is small whatever goes into it.
+/// A batch must still fit into one part; a digest is always small.
 fn fits(
     before: &[Item],
     run: &[Notification],

@@ -1,4 +1,4 @@
-//! What operators see of a notifier: a snapshot, in the form of the API. Metrics are made from it, too.
+//! A notifier's status for operators, in the form of the API. Metrics are made from it, too.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,20 +8,20 @@ use tokio::time::Instant;
 
 use super::delivery_queue::DeliveryQueue;
 
-/// Upper bounds of the buckets of [`AttemptTimes`], in seconds. Beyond the last is one more bucket.
+/// Upper bounds of the buckets of [`AttemptTimes`], in seconds. One more bucket is beyond the last.
 const ATTEMPT_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
-/// From so many seconds on, what waits because attempts fail is worth an alarm: a restart of the other side is over.
+/// The age in seconds from which undelivered notifications are a problem: a restart of the receiver takes less.
 const LATE_SECS: u64 = 600;
 
-/// How long attempts took.
+/// A histogram of attempt durations.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AttemptTimes {
-    /// Attempts per bucket, not cumulated; the last are those beyond all bounds.
+    /// Attempts per bucket of [`ATTEMPT_BUCKETS`], not cumulative; the last is for those beyond all bounds.
     pub buckets: [u64; ATTEMPT_BUCKETS.len() + 1],
     /// The sum, in seconds.
     pub sum: f64,
-    /// How many.
+    /// The number of attempts.
     pub count: u64,
 }
 
@@ -116,7 +116,7 @@ impl DeliveryQueue {
     }
 }
 
-/// What needs an operator, each as what follows the notifier's name in a sentence.
+/// Problems that need an operator, each as a predicate whose subject is the notifier's name.
 pub(super) fn problems(info: &NotifierInfo, backend: Option<String>) -> Vec<String> {
     let mut problems = Vec::new();
     let why = info.last_error.as_ref().map_or("", |error| &error.message);
@@ -133,30 +133,30 @@ pub(super) fn problems(info: &NotifierInfo, backend: Option<String>) -> Vec<Stri
     problems
 }
 
-/// Why an operation on a notifier was not done.
+/// Why an operation on a notifier failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OperateError {
-    /// There is none of that name.
+    /// No notifier has this name.
     #[error("there is no notifier {name:?}")]
     Unknown {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
     },
-    /// There is no such dead letter.
+    /// No dead letter has this key.
     #[error("notifier {name:?} has no dead letter {key}")]
     NoSuchLetter {
         /// The notifier.
         name: String,
-        /// The key that was asked for.
+        /// The requested key.
         key: u64,
     },
     /// The test was not delivered.
     #[error(transparent)]
     NotDelivered(#[from] NotifyError),
-    /// It is shutting down.
+    /// The dispatcher is shutting down.
     #[error("the notifiers are stopping")]
     Stopping,
 }
 
-/// How a test ended.
+/// The outcome of a test.
 pub type TestOutcome = Result<Receipt, OperateError>;

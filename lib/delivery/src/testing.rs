@@ -1,4 +1,4 @@
-//! What the tests of the dispatcher share.
+//! Shared by the tests of the dispatcher.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ pub(crate) fn report(tag: &str) -> Report {
     }
 }
 
-/// A notification that is told by its text.
+/// A notification that is recognized by its text.
 pub(crate) fn note(text: &str, severity: Severity) -> Notification {
     let notice = Notice {
         code: "test".to_owned(),
@@ -43,7 +43,7 @@ pub(crate) fn batch(len: usize) -> Notification {
     Notification::new(Kind::Reports(reports), Severity::Green, "here")
 }
 
-/// What the double does with one attempt.
+/// The behavior of the double in one attempt.
 #[derive(Clone)]
 pub(crate) enum Play {
     End(Result<Receipt, NotifyError>),
@@ -63,7 +63,7 @@ pub(crate) fn rate_limited(wait: Duration) -> Play {
     fails(NotifyError::from_http(429, Some(wait)))
 }
 
-/// A double: plays its script, then `after`, and notes every attempt.
+/// A double: plays its script, then `after`, and records every attempt.
 pub(crate) struct Scripted {
     name: String,
     script: Mutex<VecDeque<Play>>,

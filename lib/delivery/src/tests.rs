@@ -1,4 +1,4 @@
-//! The dispatcher's promises, one by one, in virtual time.
+//! The dispatcher's guarantees, in virtual time.
 
 mod delivery;
 mod failures;
@@ -39,12 +39,12 @@ fn enqueue(dispatcher: &NotificationDispatcher, text: &str) {
     dispatcher.enqueue(&note(text, Severity::Green)).unwrap();
 }
 
-/// Waits until the only member looks like this: in virtual time, seconds pass meanwhile.
+/// Waits until the status of the only member satisfies `holds`: in virtual time, seconds pass meanwhile.
 async fn until(
     dispatcher: &NotificationDispatcher,
-    looks: impl Fn(&NotifierInfo) -> bool,
+    holds: impl Fn(&NotifierInfo) -> bool,
 ) -> NotifierInfo {
-    poll(dispatcher, looks, || {
+    poll(dispatcher, holds, || {
         tokio::time::sleep(Duration::from_secs(1))
     })
     .await
@@ -53,20 +53,20 @@ async fn until(
 /// The same for tests with a real disk, whose clock is real.
 async fn soon(
     dispatcher: &NotificationDispatcher,
-    looks: impl Fn(&NotifierInfo) -> bool,
+    holds: impl Fn(&NotifierInfo) -> bool,
 ) -> NotifierInfo {
-    poll(dispatcher, looks, tokio::task::yield_now).await
+    poll(dispatcher, holds, tokio::task::yield_now).await
 }
 
 async fn poll<F: Future<Output = ()>>(
     dispatcher: &NotificationDispatcher,
-    looks: impl Fn(&NotifierInfo) -> bool,
+    holds: impl Fn(&NotifierInfo) -> bool,
     pause: impl Fn() -> F,
 ) -> NotifierInfo {
     let begun = std::time::Instant::now();
     while begun.elapsed() < Duration::from_secs(60) {
         let status = dispatcher.list().remove(0);
-        if looks(&status) {
+        if holds(&status) {
             return status;
         }
         pause().await;

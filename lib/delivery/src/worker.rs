@@ -1,4 +1,4 @@
-//! The task of one notifier: takes the head of its queue, tries it, and does what the outcome means.
+//! The task of one notifier: attempts to deliver the head of its queue, and applies the outcome.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use couic_plugin_api::{Notification, NotifyError, Receipt, panics::catch};
 
 pub(super) type Outcome = Result<Receipt, NotifyError>;
 
-/// Asks for a sample to be delivered now.
+/// A request to deliver a sample now.
 pub(super) type TestRequest = (Notification, oneshot::Sender<Outcome>);
 
 /// See the [module](self).
@@ -29,7 +29,7 @@ pub(super) struct Worker {
     pub(super) queue: Arc<DeliveryQueue>,
     pub(super) source: String,
     tests: mpsc::Receiver<TestRequest>,
-    /// By when to be done, once that is asked for.
+    /// The deadline, once a stop is requested.
     stopping: watch::Receiver<Option<Instant>>,
     pub(super) backoff: Backoff,
     last_start: Option<Instant>,
@@ -39,7 +39,7 @@ pub(super) struct Worker {
     pub(super) suspects: u32,
     pub(super) last_notice: Option<Instant>,
     shed_up_to: Key,
-    /// The head as it was read, by its number: a long one goes out in many parts.
+    /// The parsed head and its number: a long one is delivered in many parts.
     pub(super) read: Option<(u64, Arc<Notification>)>,
 }
 
@@ -72,10 +72,10 @@ impl Worker {
         }
     }
 
-    /// Runs until it is asked to stop.
+    /// Runs until a stop is requested.
     pub(super) async fn run(mut self) {
         loop {
-            // An operator does not wait until a long queue is worked off.
+            // Tests come before a long queue.
             if let Ok((sample, answer)) = self.tests.try_recv() {
                 answer.send(self.test(&sample).await).ok();
             }
@@ -150,7 +150,7 @@ impl Worker {
         }
     }
 
-    /// Buries what has waited too long.
+    /// Turns expired items into dead letters.
     fn expire(&mut self) {
         let max_age = self.queue.policy.max_age.as_secs();
         loop {
@@ -166,7 +166,7 @@ impl Worker {
                 let why = inner.last_error.as_ref().map(|error| error.message.clone());
                 (oldest.clone(), why)
             };
-            let why = why.unwrap_or_else(|| "it never came to its turn".to_owned());
+            let why = why.unwrap_or_else(|| "no attempt was made".to_owned());
             let left = envelope::open(&item.payload)
                 .ok()
                 .map(|n| rest(&n, item.done));
@@ -177,7 +177,7 @@ impl Worker {
         }
     }
 
-    /// The head and how much of it is dealt with. One that cannot be read is buried.
+    /// The head and how much of it is done. An unreadable one becomes a dead letter.
     fn head(&mut self) -> Option<(Arc<Notification>, u64)> {
         let (seq, payload, done) = {
             let mut inner = self.queue.inner.lock();
@@ -223,7 +223,7 @@ impl Worker {
         }
     }
 
-    /// One attempt, with its figures. Merging goes on meanwhile.
+    /// Makes one attempt and counts it. Merging continues meanwhile.
     async fn deliver(&mut self, part: &Notification) -> Outcome {
         let queue = Arc::clone(&self.queue);
         let start = Instant::now();
@@ -255,7 +255,7 @@ impl Worker {
         outcome
     }
 
-    /// Delivers a sample, past the queue. A success repairs a failed notifier.
+    /// Delivers a sample, ahead of the queue. On success a failed notifier works again.
     async fn test(&mut self, sample: &Notification) -> Outcome {
         let (state, next) = {
             let inner = self.queue.inner.lock();
@@ -301,7 +301,7 @@ pub(super) fn describe(outcome: &Outcome) -> String {
     }
 }
 
-/// What is left of a notification whose first reports were delivered.
+/// The rest of a notification whose first reports were delivered.
 fn rest(notification: &Notification, done: u64) -> Notification {
     let all = Limits {
         reports: usize::MAX,

@@ -1,4 +1,4 @@
-//! What a call costs: built in, loaded, isolated. `cargo bench -p couic-plugin-host --bench calls`
+//! Latency of a call: built in, loaded, isolated. `cargo bench -p couic-plugin-host --bench calls`
 //!
 //! Medians of single calls, one after the other, to a plugin in C that completes at once. Needs cc.
 
@@ -44,7 +44,7 @@ impl Notifier for Nothing {
 type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
-    // Where it is one, it does not return.
+    // Does not return in a child.
     let _ = run_if_child();
     let runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = { runtime }.worker_threads(2).enable_all().build()?;
@@ -118,7 +118,7 @@ async fn report(name: &str, notifier: &dyn Notifier) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Resident memory of a process in KiB, without what it shares with the file of this program.
+/// Anonymous resident memory of a process in KiB.
 fn resident(state: &PluginState) -> Result<u64, Failure> {
     let PluginState::Running { pid } = state else {
         return Err("it does not run".into());

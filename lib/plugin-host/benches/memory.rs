@@ -1,8 +1,8 @@
-//! What notifiers take of memory while nothing happens: `cargo bench -p couic-plugin-host --bench memory
-//! -- FILE CONFIG …`, with the configuration of each plugin as JSON.
+//! Memory of idle notifiers: `cargo bench -p couic-plugin-host --bench memory -- FILE CONFIG …`, with the configuration
+//! of each plugin as JSON.
 //!
-//! Anonymous resident memory (`RssAnon`), so without what a process shares with its files: of this process before and
-//! after it has a group, of this process before and after it loads a plugin, of a plugin's own process.
+//! Anonymous resident memory (`RssAnon`), without file mappings: of this process before and after it starts a group, of
+//! this process before and after it loads a plugin, of a plugin's own process.
 
 use std::{env, error::Error, fs, path::Path, sync::Arc};
 
@@ -32,7 +32,7 @@ impl Notifier for Silent {
 }
 
 fn main() -> Result<(), Failure> {
-    // Where it is one, it does not return.
+    // Does not return in a child.
     let _ = run_if_child();
     let args: Vec<String> = env::args()
         .skip(1)

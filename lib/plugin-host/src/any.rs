@@ -1,4 +1,4 @@
-//! A notifier that the configuration names, however it is run.
+//! A configured notifier, in any mode.
 
 use super::{BuiltIn, IsolatedNotifier, LoadedNotifier, PluginInfo, PluginState, PluginStats};
 use couic_common::{NotifierBackend, NotifierMode};
@@ -26,7 +26,7 @@ impl AnyNotifier {
         }
     }
 
-    /// The name of the plugin, which is not that of the notifier.
+    /// The name of the plugin, as opposed to that of the notifier.
     #[must_use]
     pub fn plugin(&self) -> &str {
         match self {
@@ -36,7 +36,7 @@ impl AnyNotifier {
         }
     }
 
-    /// What the file says about itself, where there is one.
+    /// The plugin's own description, if it is a file.
     #[must_use]
     pub fn info(&self) -> Option<&PluginInfo> {
         match self {
@@ -46,7 +46,7 @@ impl AnyNotifier {
         }
     }
 
-    /// What went wrong with the file so far.
+    /// Error counters; all 0 if it is built in.
     #[must_use]
     pub fn stats(&self) -> PluginStats {
         match self {
@@ -56,7 +56,7 @@ impl AnyNotifier {
         }
     }
 
-    /// All of that, for operators.
+    /// Plugin, mode, restarts and problem, for operators.
     #[must_use]
     pub fn backend(&self) -> NotifierBackend {
         NotifierBackend {
@@ -70,7 +70,7 @@ impl AnyNotifier {
         }
     }
 
-    /// How its process is, if it has one.
+    /// The state of its process, if it is isolated.
     #[must_use]
     pub fn state(&self) -> Option<PluginState> {
         match self {

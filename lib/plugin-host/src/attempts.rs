@@ -1,4 +1,4 @@
-//! Which attempt this is: plugins are told.
+//! Numbers the attempts at a notification, for plugins.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,4 +1,4 @@
-//! A notifier that is linked in, with the manners of a plugin: panics become errors, and it has to answer in time.
+//! A notifier that is linked in, treated as a plugin: panics become errors, and attempts have a timeout.
 
 use std::{fmt, time::Duration};
 
@@ -17,10 +17,10 @@ pub struct BuiltIn {
 }
 
 impl BuiltIn {
-    /// Makes an instance of `P` with `config`, as a loaded plugin would.
+    /// Creates an instance of `P` with `config`, as a loaded plugin would.
     ///
     /// # Errors
-    /// [`NotifyError::BadConfig`], or whatever [`Plugin::create`] says.
+    /// [`NotifyError::BadConfig`], or the error of [`Plugin::create`].
     pub fn create<P: Plugin>(
         plugin: &str,
         name: &str,
@@ -37,7 +37,7 @@ impl BuiltIn {
         })
     }
 
-    /// Which of the notifiers that are linked in.
+    /// The name of the plugin.
     #[must_use]
     pub fn plugin(&self) -> &str {
         &self.plugin

@@ -1,4 +1,4 @@
-//! What can be known about a plugin before any of its code runs.
+//! Checks of a plugin's ELF file, before any of its code runs.
 
 use object::{
     Endianness, Object, ObjectSymbol, SymbolKind, elf,
@@ -10,7 +10,7 @@ use couic_plugin_api::abi::{self, Head};
 
 type File<'a> = ElfFile64<'a, Endianness>;
 
-/// Reads the head of a plugin out of its note, after everything that can be refused was refused.
+/// Checks the file, and reads the plugin's head from its note.
 pub(crate) fn inspect(bytes: &[u8]) -> Result<Head, Reason> {
     check_header(bytes)?;
     let file = File::parse(bytes).map_err(not_elf)?;
@@ -25,18 +25,18 @@ fn not_elf(error: object::Error) -> Reason {
     Reason::NotElf(error.to_string())
 }
 
-/// The parts of the header that must fit before the rest can be read.
+/// Checks the fields of the header on which parsing the rest depends.
 fn check_header(bytes: &[u8]) -> Result<(), Reason> {
     if bytes.is_empty() {
         return Err(Reason::NotElf("it is empty".to_owned()));
     }
     if !bytes.starts_with(b"\x7fELF") {
-        return Err(Reason::NotElf("it does not begin like one".to_owned()));
+        return Err(Reason::NotElf("it has no ELF header".to_owned()));
     }
     let ours = (2, if cfg!(target_endian = "little") { 1 } else { 2 });
     match (bytes.get(4), bytes.get(5)) {
         (Some(&class), Some(&order)) if (class, order) == ours => Ok(()),
-        (Some(1), _) => Err(Reason::NotElf("it is a 32-bit one".to_owned())),
+        (Some(1), _) => Err(Reason::NotElf("it is for 32 bits".to_owned())),
         (Some(_), Some(_)) => Err(Reason::NotElf("its byte order differs".to_owned())),
         _ => Err(Reason::NotElf("it is truncated".to_owned())),
     }
@@ -66,7 +66,7 @@ fn check_kind(file: &File<'_>, bytes: &[u8]) -> Result<(), Reason> {
         return Err(Reason::Executable);
     }
     if kind != elf::ET_DYN {
-        return Err(Reason::NotElf("it is no shared object".to_owned()));
+        return Err(Reason::NotElf("it is not a shared object".to_owned()));
     }
     for segment in file.elf_program_headers() {
         let end = segment
@@ -82,14 +82,14 @@ fn check_kind(file: &File<'_>, bytes: &[u8]) -> Result<(), Reason> {
     Ok(())
 }
 
-/// A position independent program says that it is one.
+/// Position independent executables have a flag.
 fn is_program(file: &File<'_>) -> Result<bool, Reason> {
     let mut entries = file.elf_dynamic_table().map_err(not_elf)?.iter();
     Ok(entries
         .any(|entry| entry.tag == elf::DT_FLAGS_1 && entry.val & u64::from(elf::DF_1_PIE) != 0))
 }
 
-/// glibc would say "invalid ELF header" about the linker script that it finds under the name of musl's library.
+/// glibc would report "invalid ELF header" for the linker script that it finds under the name of musl's library.
 fn check_libc(file: &File<'_>) -> Result<(), Reason> {
     let table = file.elf_dynamic_table().map_err(not_elf)?;
     for entry in table.iter().filter(|entry| entry.tag == elf::DT_NEEDED) {
@@ -114,7 +114,7 @@ fn note(file: &File<'_>, bytes: &[u8]) -> Result<Option<Head>, Reason> {
                 let head: &[u8; 24] = note
                     .desc()
                     .try_into()
-                    .map_err(|_| Reason::Head("the note has not 24 bytes".to_owned()))?;
+                    .map_err(|_| Reason::Head("the size of the note is not 24 bytes".to_owned()))?;
                 return Ok(Some(Head::read(head)));
             }
         }
@@ -122,7 +122,7 @@ fn note(file: &File<'_>, bytes: &[u8]) -> Result<Option<Head>, Reason> {
     Ok(None)
 }
 
-/// Equal major, no newer minor needed, nothing missing.
+/// Requires the same major, a minor that this host has, and a complete descriptor.
 pub(crate) fn check_head(head: &Head) -> Result<(), Reason> {
     if head.magic != abi::MAGIC {
         return Err(Reason::Head("the magic is wrong".to_owned()));
@@ -148,7 +148,7 @@ pub(crate) fn check_head(head: &Head) -> Result<(), Reason> {
     Ok(())
 }
 
-/// The symbol is there, is data, is as large as it says, and begins with the head that the note repeats.
+/// Requires the symbol, as data, as large as declared, and starting with the head that the note repeats.
 fn check_symbol(file: &File<'_>, bytes: &[u8], head: &Head) -> Result<(), Reason> {
     let name = abi::SYMBOL;
     let found = file

@@ -1,26 +1,26 @@
-//! Why a plugin is not there: every message names the file and says what to do about it.
+//! Why a plugin is not usable: every message names the file and says what to do about it.
 
 use std::{io, path::PathBuf};
 
-/// A plugin that cannot be used. It never stops the firewall: the notifier is failed, with this as its reason.
+/// A plugin that cannot be used. It never stops the firewall: the notifier has failed, for this reason.
 #[derive(Debug, thiserror::Error)]
 #[error("plugin {}: {reason}", path.display())]
 pub struct LoadError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The cause.
     #[source]
     pub reason: Reason,
 }
 
-/// What is wrong with a plugin.
+/// Why a plugin cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Absent, or not readable.
+    /// Missing, or not readable.
     #[error("cannot be read: {0}")]
     Read(#[source] io::Error),
-    /// A name that cannot be that of a plugin.
+    /// An invalid name.
     #[error(
         "is not a plugin name: give the name of a file in the plugin folder, or an absolute path"
     )]
@@ -28,7 +28,7 @@ pub enum Reason {
     /// A directory, a fifo, a device.
     #[error("is {0}, not a regular file")]
     NotRegular(&'static str),
-    /// Too large to be a plugin.
+    /// Too large.
     #[error("has {size} bytes, more than the {limit} that a plugin may have")]
     TooLarge {
         /// Its size.
@@ -41,28 +41,28 @@ pub enum Reason {
     Outside {
         /// The folder.
         folder: PathBuf,
-        /// Where it leads.
+        /// Its target.
         target: PathBuf,
     },
-    /// Somebody else's.
+    /// Owned by another user.
     #[error("{} belongs to uid {uid}: it must belong to root or to uid {us}", path.display())]
     Owner {
-        /// The file or the folder above it.
+        /// The file or a folder above it.
         path: PathBuf,
         /// Its owner.
         uid: u32,
-        /// Who we are.
+        /// The effective uid of this process.
         us: u32,
     },
-    /// Others could change it.
+    /// Writable by others.
     #[error("{} has mode {mode:04o}: group and others must not be able to write (chmod go-w)", path.display())]
     Writable {
-        /// The file or the folder above it.
+        /// The file or a folder above it.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
     },
-    /// No ELF file, or a broken one.
+    /// Not an ELF file, or a broken one.
     #[error("is not a shared library for this system: {0}")]
     NotElf(String),
     /// A program.
@@ -76,15 +76,15 @@ pub enum Reason {
         /// What this machine is.
         ours: &'static str,
     },
-    /// Some other library.
-    #[error("is no Couic plugin: it has no note COUIC")]
+    /// Another library.
+    #[error("is not a Couic plugin: it has no note COUIC")]
     NoNote,
-    /// The note or the head makes no sense.
+    /// The note or the head is invalid.
     #[error("has a broken plugin head: {0}")]
     Head(String),
-    /// For another generation of hosts.
+    /// For another major of the ABI.
     #[error(
-        "speaks plugin ABI {found}, this is ABI {ours}: get a build of it for this version of Couic"
+        "has plugin ABI {found}, this host has {ours}: get a build of it for this version of Couic"
     )]
     Major {
         /// Its major.
@@ -92,25 +92,25 @@ pub enum Reason {
         /// Ours.
         ours: u16,
     },
-    /// Needs more than this host has.
+    /// Needs a newer host.
     #[error("needs plugin ABI {major}.{needs}, this host has {major}.{ours}: update Couic")]
     HostTooOld {
-        /// The major, which is equal.
+        /// The major of both.
         major: u16,
         /// The minor that it needs.
         needs: u16,
         /// Ours.
         ours: u16,
     },
-    /// The symbol is missing or no object.
+    /// The symbol is missing or not data.
     #[error("{0}")]
     Symbol(String),
-    /// Not the file that was pinned.
+    /// The pin does not match.
     #[error("has the sha256 {found}, but {pinned} is configured")]
     Pin {
-        /// What it has.
+        /// The hash of the file.
         found: String,
-        /// What is configured.
+        /// The configured hash.
         pinned: String,
     },
     /// Built for musl.
@@ -118,30 +118,30 @@ pub enum Reason {
         "is built for musl (it needs {needs}), this program uses glibc: build it for a -gnu target"
     )]
     Musl {
-        /// The library that gives it away.
+        /// The musl library that it needs.
         needs: String,
     },
-    /// A static program cannot load anything.
+    /// A static build has no dynamic linker.
     #[error(
-        "this is a static build: it loads no plugin's file, isolated or not; webhook, discord and slack are built in, for another one install the dynamic build"
+        "this is a static build, which loads no plugin files, isolated or not; webhook, discord and slack are built in, for others install the dynamic build"
     )]
     Static,
-    /// It aborts on errors, and would take the firewall along.
+    /// It aborts on a panic, which would end the firewall.
     #[error("aborts on a panic (it does not set COUIC_F_UNWIND): it can only run isolated")]
     Aborts,
-    /// The dynamic linker says no.
+    /// The dynamic linker refuses it.
     #[error("the dynamic linker refuses it: {0}")]
     Dlopen(String),
-    /// What it exports makes no sense.
+    /// The exported descriptor is invalid.
     #[error("exports a broken descriptor: {0}")]
     Descriptor(&'static str),
-    /// It does not want to start with this configuration, or cannot.
+    /// Its create function failed.
     #[error("does not start: {0}")]
     Create(String),
-    /// It is still starting.
+    /// It did not start in time.
     #[error("has not started within {0} s")]
     CreateTimeout(f64),
-    /// The process for it could not be made.
+    /// Its process cannot be started.
     #[error("its process cannot be started: {0}")]
     Process(String),
 }

@@ -1,7 +1,7 @@
-//! A plugin file that was checked, as a sealed copy in memory.
+//! A checked plugin file, as a sealed copy in memory.
 //!
-//! The copy is what gets mapped. So the file that was checked and the code that runs are the same, whatever replaces
-//! the file in between, and overwriting it in place cannot crash the process that has it mapped.
+//! The copy is mapped, not the file: so the checked bytes are the code that runs even if the file is replaced in between,
+//! and overwriting it in place cannot crash the process that has it mapped.
 
 use std::{
     fs::{File, Metadata, OpenOptions},
@@ -43,10 +43,10 @@ pub struct PluginFile {
 impl PluginFile {
     /// Checks the file at `path` and keeps a sealed copy of it. No code of it runs.
     ///
-    /// It must be a regular file that belongs to root or to us; neither it nor any folder above it may be writable
-    /// for others (a sticky folder further up, as `/tmp`, is fine); a symbolic link must stay in its folder. It must
-    /// be an ELF library for this machine with the note and the symbol of a plugin, for this ABI. Where `pin` is
-    /// given, it must have this SHA-256 (hexadecimal). A static build refuses all of them.
+    /// It must be a regular file that belongs to root or to this process' user; neither it nor any folder above it may
+    /// be writable by others (a sticky folder further up, as `/tmp`, is fine); a symbolic link must stay in its folder.
+    /// It must be an ELF library for this machine with the note and the symbol of a plugin, for this ABI. With a `pin`,
+    /// it must have this SHA-256 (hexadecimal). A static build refuses every file.
     ///
     /// # Errors
     /// [`LoadError`] names the file and the first check that it fails.
@@ -88,7 +88,7 @@ impl PluginFile {
         })
     }
 
-    /// Takes over a sealed copy that another process of ours has checked, and checks what the bytes tell once more.
+    /// Adopts a sealed copy that another process of Couic has checked, and repeats the checks of its content.
     pub(crate) fn from_copy(copy: OwnedFd, path: PathBuf) -> Result<Self, LoadError> {
         let inspected = || {
             let file = File::from(copy.try_clone().map_err(Reason::Read)?);
@@ -106,7 +106,7 @@ impl PluginFile {
         }
     }
 
-    /// Where it was found.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -118,7 +118,7 @@ impl PluginFile {
         &self.sha256
     }
 
-    /// What it says about itself.
+    /// Its head.
     #[must_use]
     pub fn head(&self) -> &Head {
         &self.head
@@ -129,13 +129,13 @@ impl PluginFile {
         self.copy.as_fd()
     }
 
-    /// A path that leads to the sealed copy, for this process.
+    /// A path to the sealed copy, for this process.
     pub(crate) fn copy_path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.copy.as_raw_fd()).into()
     }
 }
 
-/// Opens without following a link out of the folder, and without waiting for the writer of a fifo.
+/// Opens without following a link out of the folder, and without blocking on a fifo.
 fn open(path: &Path) -> Result<(File, PathBuf), Reason> {
     let target = path.canonicalize().map_err(Reason::Read)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
@@ -149,7 +149,7 @@ fn open(path: &Path) -> Result<(File, PathBuf), Reason> {
     let mut options = OpenOptions::new();
     let file = options.read(true).custom_flags(flags).open(&target);
     let file = file.map_err(Reason::Read)?;
-    // Once more, on what was opened: the path may lead elsewhere by now.
+    // Once more, on the open file: the path may have changed.
     regular(&file.metadata().map_err(Reason::Read)?)?;
     Ok((file, target))
 }
@@ -209,7 +209,7 @@ fn read(mut file: File) -> Result<Vec<u8>, Reason> {
 
 fn seal(bytes: &[u8]) -> io::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    // Linux 6.3 wants to be told that this is code; older ones do not know the word.
+    // MFD_EXEC, for code, since Linux 6.3; older kernels reject it.
     let fd = memfd_create(c"couic-plugin", flags | MFdFlags::from_bits_retain(0x10))
         .or_else(|_| memfd_create(c"couic-plugin", flags))?;
     let mut file = File::from(fd);
@@ -219,9 +219,9 @@ fn seal(bytes: &[u8]) -> io::Result<OwnedFd> {
         | SealFlag::F_SEAL_GROW
         | SealFlag::F_SEAL_SEAL;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
-    // Low numbers are where a child gets its pipes.
+    // Low numbers are for the child's pipes.
     let fd = fcntl(&file, FcntlArg::F_DUPFD_CLOEXEC(16))?;
-    // SAFETY: fcntl has just made this descriptor, and nothing else owns it.
+    // SAFETY: fcntl has just created this descriptor, and it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

@@ -45,7 +45,7 @@ pub use spawner::Spawner;
 
 use couic_plugin_api::{Notification, NotifyError};
 
-/// The JSON that a plugin is given.
+/// The JSON for a plugin.
 fn encode(notification: &Notification) -> Result<Vec<u8>, NotifyError> {
     serde_json::to_vec(notification)
         .map_err(|error| NotifyError::permanent(format!("cannot be written as JSON: {error}")))

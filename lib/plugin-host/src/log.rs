@@ -1,4 +1,4 @@
-//! What plugins log, under the name of their notifier, and not more than is good.
+//! Log lines of plugins, under the name of their notifier, with a rate limit.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -7,11 +7,11 @@ use std::{
 
 use super::loaded::LogSink;
 
-/// So many lines may come in one window.
+/// Lines per window.
 const LINES: u32 = 100;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Lets through a number of lines in a window, and counts the rest.
+/// Limits the lines in a window, and counts the rest.
 #[derive(Debug, Default)]
 pub(crate) struct Budget(Mutex<Window>);
 
@@ -44,7 +44,7 @@ impl Budget {
     }
 }
 
-/// A sink that writes to this process's log.
+/// A sink that writes to this process' log.
 pub(super) fn sink(notifier: &str) -> LogSink {
     let (notifier, budget) = (notifier.to_owned(), Budget::default());
     Box::new(move |level, text| {
@@ -58,7 +58,7 @@ pub(super) fn sink(notifier: &str) -> LogSink {
     })
 }
 
-/// Writes a line of a plugin: levels are those of the header, and whatever is none of them is for debugging.
+/// Writes a line of a plugin: levels are those of the header, unknown ones are debug.
 fn write(notifier: &str, level: u32, text: &str) {
     match level {
         1 => tracing::error!(target: "couic::notifier", notifier, "{text}"),

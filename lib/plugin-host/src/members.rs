@@ -1,8 +1,8 @@
-//! From the notifiers of a configuration file to those that a dispatcher delivers through.
+//! From the configured notifiers to the members of a dispatcher.
 //!
-//! A notifier that cannot be started keeps neither the others nor the program from working: a stand-in takes its place,
-//! failed from the start, with the reason, so that its queue is kept. An attempt starts the notifier first. Once the file
-//! is mended, a test or a resume is enough; a mistake in the configuration takes a restart of the program.
+//! A notifier that cannot be started affects neither the others nor the program: a stand-in takes its place, failed from
+//! the start, with the reason, so that its queue is kept. An attempt starts the notifier first. Once the file is
+//! repaired, a test or a resume is enough; a mistake in the configuration needs a restart of the program.
 
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ pub struct Failed {
 
 impl From<&couic_settings::NotifierConfig> for NotifierConfig {
     fn from(table: &couic_settings::NotifierConfig) -> Self {
-        // TOML that was read is also JSON, dates as text; a number that JSON lacks (NaN) becomes null, which the
-        // plugin refuses by name.
+        // Parsed TOML is also JSON, with dates as text; a number that JSON lacks (NaN) becomes null, which the plugin
+        // refuses by name.
         let config = serde_json::to_value(table.config.expose()).unwrap_or_default();
         Self {
             name: table.name.clone(),
@@ -39,9 +39,9 @@ impl From<&couic_settings::NotifierConfig> for NotifierConfig {
 
 /// A notifier of the configuration, or its stand-in.
 pub struct Opened {
-    /// What delivers.
+    /// The notifier.
     pub notifier: Arc<dyn Notifier>,
-    /// Tells how it is run.
+    /// Returns how it is run.
     pub backend: Arc<dyn Fn() -> NotifierBackend + Send + Sync>,
     /// Why it could not be started, if it could not.
     pub failed: Option<String>,
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_does_not_start_is_failed_and_its_queue_kept() {
+    async fn a_notifier_that_does_not_start_is_failed_and_its_queue_kept() {
         let dir = tempfile::tempdir().unwrap();
         let wanted = NotifierConfig::new("absent", serde_json::json!({}));
         let group = group(&loader(&dir), wanted).await;
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(group.list()[0].queue_events, 1);
     }
 
-    /// Wants a file to be there.
+    /// Starts only if a file exists.
     struct Picky;
 
     #[derive(serde::Deserialize)]
@@ -188,12 +188,12 @@ mod tests {
 
         fn create(config: Wants) -> Result<Self, NotifyError> {
             let made = config.file.exists().then_some(Self);
-            made.ok_or_else(|| NotifyError::bad_config("file: is not there"))
+            made.ok_or_else(|| NotifyError::bad_config("file: is missing"))
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_was_put_right_starts_at_the_next_attempt() {
+    async fn a_repaired_notifier_starts_at_the_next_attempt() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("wanted");
         let loader = loader(&dir).with::<Picky>("picky");
@@ -203,7 +203,7 @@ mod tests {
         group.enqueue(&note).unwrap();
         let before = group.list().remove(0);
         assert_eq!((before.plugin.as_str(), before.mode), ("picky", None));
-        assert!(group.test("picky").await.is_err(), "still not there");
+        assert!(group.test("picky").await.is_err(), "still missing");
         std::fs::write(&file, "").unwrap();
         group.test("picky").await.unwrap();
         while group.list()[0].queue_events > 0 {

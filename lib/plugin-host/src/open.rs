@@ -1,4 +1,4 @@
-//! From what the configuration says to a notifier that can be used.
+//! Opens configured notifiers.
 
 use std::{
     fmt,
@@ -19,9 +19,9 @@ use couic_plugin_api::{NotifyError, Plugin};
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NotifierConfig {
-    /// The name of a file in the plugin folder or of a notifier that is built in, or an absolute path.
+    /// The name of a file in the plugin folder or of a built-in notifier, or an absolute path.
     pub plugin: String,
-    /// What operators call it; by default the name of the plugin.
+    /// The notifier's name; by default that of the plugin.
     #[serde(default)]
     pub name: Option<String>,
     /// For the plugin. Contains secrets.
@@ -33,10 +33,10 @@ pub struct NotifierConfig {
     /// The SHA-256 that the file must have, hexadecimal.
     #[serde(default)]
     pub sha256: Option<String>,
-    /// For one attempt.
+    /// Timeout of an attempt.
     #[serde(default = "thirty")]
     pub timeout_secs: u64,
-    /// How much memory the process of a plugin may have.
+    /// Memory limit of the plugin's process.
     #[serde(default)]
     pub memory_mib: Option<u64>,
 }
@@ -54,7 +54,7 @@ fn thirty() -> u64 {
 }
 
 impl NotifierConfig {
-    /// A plugin with its configuration, everything else as it is by default.
+    /// A plugin with its configuration, and defaults for the rest.
     pub fn new(plugin: impl Into<String>, config: Value) -> Self {
         Self {
             plugin: plugin.into(),
@@ -67,7 +67,7 @@ impl NotifierConfig {
         }
     }
 
-    /// What operators call it.
+    /// The notifier's name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or_else(|| {
@@ -84,7 +84,7 @@ impl NotifierConfig {
     }
 }
 
-/// The configuration of the plugin stays out of it.
+/// Without the configuration of the plugin, which contains secrets.
 impl fmt::Debug for NotifierConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NotifierConfig")
@@ -109,7 +109,7 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Looks for names in `folder` and nowhere else, and isolates as `isolation` says.
+    /// Searches names in `folder` and nowhere else, and isolates as `isolation` says.
     pub fn new(folder: impl Into<PathBuf>, isolation: Isolation) -> Self {
         Self {
             folder: folder.into(),
@@ -118,7 +118,7 @@ impl Loader {
         }
     }
 
-    /// Knows a notifier that is linked in. A file of that name in the folder comes first.
+    /// Registers a built-in notifier. A file of that name in the folder has precedence.
     #[must_use]
     pub fn with<P: Plugin>(mut self, name: &'static str) -> Self {
         self.built_in.push((name, BuiltIn::create::<P>));
@@ -133,7 +133,7 @@ impl Loader {
         LOADS_FILES && config.isolated && (is_file || !built_in)
     }
 
-    /// Those that no file can mend, since this build loads none.
+    /// Those that cannot be opened, since this build loads no files.
     #[must_use]
     pub fn unavailable(&self, wanted: &[NotifierConfig]) -> Vec<Failed> {
         let built_in = |plugin: &str| self.built_in.iter().any(|(name, _)| *name == plugin);
@@ -146,10 +146,10 @@ impl Loader {
         failed.collect()
     }
 
-    /// Starts what `config` names.
+    /// Starts the notifier of `config`.
     ///
     /// # Errors
-    /// [`LoadError`] says why that notifier has failed. It is no reason for anything else to fail.
+    /// [`LoadError`] says why the notifier has failed. Nothing else needs to fail because of it.
     pub async fn open(&self, config: &NotifierConfig) -> Result<AnyNotifier, LoadError> {
         let plugin = config.plugin.as_str();
         let path = self.find(plugin)?;
@@ -187,7 +187,7 @@ impl Loader {
         Ok(AnyNotifier::Isolated(isolated))
     }
 
-    /// The file that is meant; `None` where the folder has none of that name.
+    /// The path of a plugin's file; `None` if the folder has none of that name.
     fn find(&self, plugin: &str) -> Result<Option<PathBuf>, LoadError> {
         if plugin.starts_with('/') {
             return Ok(Some(plugin.into()));
@@ -196,7 +196,7 @@ impl Loader {
         if plugin.is_empty() || plugin.len() > 64 || !plugin.bytes().all(is_name) {
             return Err(Reason::Name.at(plugin));
         }
-        // What is built in must not give way to a file that cannot be loaded.
+        // A built-in notifier must not be shadowed by a file that cannot be loaded.
         if !LOADS_FILES {
             return Ok(None);
         }
@@ -207,7 +207,7 @@ impl Loader {
             format!("libcouic_plugin_{crate_name}.so"),
         ];
         let paths = files.into_iter().map(|file| self.folder.join(file));
-        // A link that leads nowhere is there, too: that is worth an error.
+        // A dangling link counts, too: it is an error.
         Ok(paths
             .into_iter()
             .find(|path| path.symlink_metadata().is_ok()))

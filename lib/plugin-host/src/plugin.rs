@@ -1,56 +1,56 @@
-//! What is known about a plugin, whichever way it is loaded.
+//! Description, error counters and limits of a plugin, loaded or isolated.
 
 use std::{path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
-/// What a plugin says about itself, and which file it is.
+/// A plugin's own description, and its file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct PluginInfo {
     /// Its own name.
     pub plugin: String,
     /// Its version.
     pub version: String,
-    /// Whatever it says about its build.
+    /// Its build information.
     pub build_info: String,
-    /// A JSON schema of its configuration, or nothing.
+    /// A JSON schema of its configuration, or empty.
     pub config_schema: String,
     /// The ABI that it was built for, `major.minor`.
     pub abi: String,
     /// The file.
     pub path: PathBuf,
-    /// The SHA-256 of the file, hexadecimal: what a pin is compared with.
+    /// The SHA-256 of the file, hexadecimal, as for a pin.
     pub sha256: String,
 }
 
-/// What went wrong with a plugin since it was started. None of it harms the host.
+/// Error counters of a plugin since its start. None of these errors harms the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct PluginStats {
-    /// Attempts that were given up and have not come back: a gauge, everything else here only grows.
+    /// Attempts that were given up and are not completed: a gauge, all others are counters.
     pub stuck: u64,
     /// Attempts without an answer in time.
     pub timeouts: u64,
     /// Panics that the plugin caught.
     pub panics: u64,
-    /// Completions of attempts that are over: second ones, or after the timeout.
+    /// Completions of attempts that are no longer pending: repeated, or after the timeout.
     pub late: u64,
-    /// Completions of what was never asked.
+    /// Completions of attempts that never existed.
     pub invented: u64,
     /// Results that are NULL, too short, not UTF-8, or of an unknown status.
     pub malformed: u64,
-    /// How often its process had to be started again.
+    /// Restarts of its process.
     pub restarts: u64,
 }
 
-/// How much a plugin is given.
+/// Limits of a plugin.
 #[derive(Clone, Debug)]
 pub struct PluginOptions {
-    /// For one attempt.
+    /// Timeout of an attempt.
     pub timeout: Duration,
-    /// For loading and creating an instance.
+    /// Timeout of loading and creating an instance.
     pub create_timeout: Duration,
-    /// How many attempts may be under way, those included that were given up. Plugins that are not concurrent are
-    /// given one.
+    /// How many attempts may be in flight, including those that were given up. Plugins that are not concurrent have
+    /// one.
     pub max_in_flight: usize,
 }
 

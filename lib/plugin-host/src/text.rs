@@ -1,9 +1,9 @@
-//! Text of plugins, made fit for logs and terminals.
+//! Sanitizes text of plugins for logs and terminals.
 
 /// Longest line that is kept.
 const LONGEST: usize = 1024;
 
-/// One line without control and bidirectional characters, cut if it is too long.
+/// One line without control and bidirectional characters, cut to [`LONGEST`].
 pub(crate) fn clean(text: &str) -> String {
     let mut line = String::with_capacity(text.len().min(LONGEST));
     for character in text.trim().chars() {

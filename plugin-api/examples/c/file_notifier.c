@@ -1,5 +1,5 @@
 /*
- * A complete Couic plugin in C: appends every notification to a file, one JSON object a line.
+ * A complete Couic plugin in C: appends every notification to a file, one JSON object per line.
  *
  *   cc -std=c11 -Wall -Wextra -shared -fPIC -O2 -I plugin-api/include -o file.so plugin-api/examples/c/file_notifier.c
  *   couic-plugin send ./file.so '"/tmp/notifications"'

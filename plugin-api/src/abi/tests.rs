@@ -1,4 +1,4 @@
-//! The layout in Rust and the layout in the header are one.
+//! The layout in Rust and the layout in the header are the same.
 
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
@@ -14,7 +14,7 @@ fn c_name(rust: &str) -> Option<&'static str> {
         "Request" => "couic_request",
         "Head" => "couic_head",
         "Descriptor" => "couic_notifier",
-        // Has no name there: it is written by COUIC_EXPORT, and the loader's tests read it back.
+        // Anonymous there: COUIC_EXPORT writes it, and the loader's tests read it back.
         "Note" => return None,
         other => panic!("{other} has no name in the header"),
     })
@@ -79,7 +79,7 @@ fn statuses_are_those_of_the_header() {
     assert_eq!(rust, [0, 1, 2, 3, 4, 5, 6, 7]);
 }
 
-/// The bytes of ABI 1.0, for ever.
+/// The bytes of ABI 1.0.
 #[test]
 fn the_head_and_the_note_are_golden() {
     let head = Head::current(FLAG_UNWIND | FLAG_ASYNC);
@@ -102,7 +102,7 @@ fn the_head_and_the_note_are_golden() {
 }
 
 #[test]
-fn a_slice_that_cannot_be_is_none() {
+fn an_impossible_slice_is_none() {
     let nothing = Slice {
         ptr: std::ptr::null(),
         len: 0,

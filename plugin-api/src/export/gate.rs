@@ -1,4 +1,4 @@
-//! The way back to the host. It closes before `destroy` returns: no thread of the plugin reaches the host afterwards.
+//! Calls to the host. They end before `destroy` returns: no thread of the plugin calls the host afterwards.
 
 use std::{
     cell::RefCell,
@@ -11,7 +11,7 @@ use crate::{
     outcome::Outcome,
 };
 
-/// How much a log line matters.
+/// The level of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Level {
@@ -41,7 +41,7 @@ pub fn log(level: Level, message: &str) {
 }
 
 thread_local! {
-    /// Whose code runs on this thread.
+    /// The instance whose code runs on this thread.
     static CURRENT: RefCell<Option<Gate>> = const { RefCell::new(None) };
 }
 
@@ -54,7 +54,7 @@ impl Gate {
         Self(Arc::new(RwLock::new(Some(host))))
     }
 
-    /// After this the host is not called any more. Waits for calls that are under way.
+    /// Ends calls to the host. Waits for those in progress.
     pub(super) fn close(&self) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -75,7 +75,7 @@ impl Gate {
             ..
         }) = *host
         {
-            // SAFETY: the instance lives, for the gate is open and held open by the lock.
+            // SAFETY: the instance lives, since the gate is open and the lock keeps it open.
             unsafe { done(ctx, token, &raw const result) };
         }
     }
@@ -106,9 +106,9 @@ impl Gate {
     }
 }
 
-/// Sends panics of instances to the host's log, with their place and without a backtrace, which costs 80 ms.
+/// Sends panics of instances to the host's log, with their location and without a backtrace, which takes 80 ms.
 ///
-/// A cdylib has a standard library of its own, so the host's hook is not touched.
+/// A cdylib has its own standard library, so this does not replace the host's hook.
 pub(super) fn hook_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

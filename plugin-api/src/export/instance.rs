@@ -23,7 +23,7 @@ use crate::{
     panics::{catch, panic_text},
 };
 
-/// How long destroy waits for tasks to let go.
+/// How long destroy waits for tasks to end.
 const DRAIN: Duration = Duration::from_secs(2);
 
 struct Instance<P> {
@@ -42,7 +42,7 @@ impl Tasks {
     }
 }
 
-/// Says `done` once: with what it was given, else, when it is dropped, that the attempt was cancelled.
+/// Calls `done` once: with the given outcome, or, if it is dropped without one, with cancelled.
 struct Completion {
     gate: Gate,
     tasks: Tasks,
@@ -103,7 +103,7 @@ impl<P: Plugin> Instance<P> {
             }
         };
         let plugin = Arc::clone(&self.plugin);
-        // Held over the spawn: a task that ends at once must find its handle to remove.
+        // Held across the spawn: a task that ends at once must find its handle to remove it.
         let mut tasks = self.tasks.lock();
         let task = self.runtime.spawn(async move {
             let result = attempt(&*plugin, &notification, &completion.gate).await;
@@ -113,7 +113,7 @@ impl<P: Plugin> Instance<P> {
     }
 
     fn cancel(&self, token: u64) {
-        // Taken out first: aborting under the lock would run Completion, which wants it.
+        // Removed first: aborting under the lock would run Completion, which takes it.
         let task = self.tasks.lock().remove(&token);
         if let Some(task) = task {
             task.abort();
@@ -162,11 +162,11 @@ pub(super) unsafe extern "C" fn create<P: Plugin>(
             if host.is_null() || out.is_null() {
                 return Err(NotifyError::permanent("the host passed NULL"));
             }
-            // SAFETY: the host lends a couic_host of at least this size: minor 0 is the smallest there is.
+            // SAFETY: the host lends a couic_host of at least this size: minor 0 is the smallest.
             let host = unsafe { *host };
             // SAFETY: the host lends the configuration for the call.
             let config = unsafe { config.bytes() };
-            let config = config.ok_or_else(|| NotifyError::bad_config("there is none"))?;
+            let config = config.ok_or_else(|| NotifyError::bad_config("it is missing"))?;
             Instance::<P>::create(host, config)
         },
         |message| Err(NotifyError::Panic { message }),
@@ -186,12 +186,12 @@ pub(super) unsafe extern "C" fn create<P: Plugin>(
     }
 }
 
-/// Writes as much of `text` as there is room for, ending on a character.
+/// Writes as much of `text` as fits, cut at a character boundary.
 ///
 /// # Safety
-/// `err` must be NULL or lead to a buffer that is ours for the call.
+/// `err` must be NULL or point to a buffer that is lent for the call.
 unsafe fn explain(err: *mut ErrBuf, text: &str) {
-    // SAFETY: as the caller promises.
+    // SAFETY: as the caller guarantees.
     let Some(err) = (unsafe { err.as_mut() }) else {
         return;
     };

@@ -1,4 +1,4 @@
-//! A host of a few lines drives an exported plugin through its descriptor.
+//! A minimal host drives an exported plugin through its descriptor.
 
 use std::{
     ffi::c_void,
@@ -26,7 +26,7 @@ struct Script {
     mode: String,
 }
 
-/// Where the mode "block" stops its thread: it says that it is there, and stays until it is let through.
+/// Blocks the thread of the mode "block": signals its arrival, and waits until the gate is opened.
 struct Gate {
     state: Mutex<(bool, bool)>,
     changed: Condvar,
@@ -50,7 +50,10 @@ impl Gate {
         let waited = self
             .changed
             .wait_timeout_while(state, WAIT, |state| !state.0);
-        assert!(!waited.unwrap().1.timed_out(), "nobody came to the gate");
+        assert!(
+            !waited.unwrap().1.timed_out(),
+            "no thread arrived at the gate"
+        );
     }
 
     fn open(&self) {
@@ -59,7 +62,7 @@ impl Gate {
     }
 }
 
-/// Whether this thread of ours waits for something.
+/// Whether this thread of the process sleeps.
 fn sleeps(tid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).unwrap();
     stat.rsplit(") ").next().unwrap().starts_with('S')
@@ -202,7 +205,7 @@ impl Rig {
         self.done.recv_timeout(WAIT).unwrap()
     }
 
-    /// Destroys it, and tells what came in until then that nobody took.
+    /// Destroys it, and returns the completions that were not received until then.
     fn destroy(self) -> Vec<Done> {
         // SAFETY: the handle lives, and is not used afterwards.
         unsafe { self.plugin.destroy.unwrap()(self.handle) };
@@ -261,7 +264,7 @@ fn create_says_why_it_failed() {
 }
 
 #[test]
-fn cancel_and_destroy_complete_what_is_under_way_once() {
+fn cancel_and_destroy_complete_attempts_in_progress_once() {
     let rig = Rig::create(r#"{"mode":"hang"}"#).unwrap_or_else(|_| panic!());
     for token in 1..=3 {
         assert_eq!(rig.notify(token, &event("s")), abi::OK);
@@ -283,7 +286,7 @@ fn a_task_that_blocks_while_destroyed_completes_before_destroy_returns() {
     let tid = nix::unistd::gettid().as_raw();
     let completed = std::thread::scope(|scope| {
         scope.spawn(|| {
-            // Let through once destroy waits for it.
+            // Opened once destroy waits for it.
             while !(destroying.load(Ordering::SeqCst) && sleeps(tid)) {
                 std::thread::yield_now();
             }
@@ -296,7 +299,7 @@ fn a_task_that_blocks_while_destroyed_completes_before_destroy_returns() {
 }
 
 #[test]
-fn what_is_no_notification_is_refused_for_good() {
+fn an_invalid_notification_is_a_permanent_error() {
     let rig = Rig::create(r#"{"mode":"x"}"#).unwrap_or_else(|_| panic!());
     for (token, event) in ["", "{", r#"{"version":9}"#].into_iter().enumerate() {
         let token = token as u64;

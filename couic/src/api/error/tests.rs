@@ -8,7 +8,7 @@ use super::*;
 use couic_firewall::dataplane::PlaneError;
 
 #[test]
-fn internal_failures_tell_the_client_nothing() {
+fn internal_errors_reveal_nothing_to_the_client() {
     let source = io::Error::other("secret path");
     let kernel = PlaneError::Kernel {
         table: "secret table",

@@ -1,4 +1,4 @@
-//! Who has a token, and the nodes that share rules.
+//! API clients, and the nodes that share rules.
 
 use couic_common::{ClientInfo, ClientRequest, PeerForgotten, PeerInfo};
 
@@ -17,7 +17,7 @@ pub(super) static PATHS: &[Path] = &[
                 .summary("Every client")
                 .answers(200, array::<ClientInfo>()),
             post("create_client", CLIENTS, Run::BlockingBody(clients::create))
-                .summary("Makes a client with a token of its own")
+                .summary("Creates a client with a token of its own")
                 .answers(201, json::<ClientInfo>())
                 .body(json::<ClientRequest>())
                 .errors(&[400, 413, 422]),
@@ -31,7 +31,7 @@ pub(super) static PATHS: &[Path] = &[
                 .answers(200, json::<ClientInfo>())
                 .errors(&[404]),
             delete("delete_client", CLIENTS, Run::Blocking(clients::delete))
-                .summary("Takes a client away: its token is refused from now on")
+                .summary("Deletes a client: its token is refused from now on")
                 .answers(204, Shape::Empty)
                 .errors(&[404, 422]),
         ],
@@ -39,7 +39,7 @@ pub(super) static PATHS: &[Path] = &[
     path(
         "/v1/peers",
         &[get("list_peers", PEERS_LIST, Run::Blocking(peers::list))
-            .summary("The nodes that rules are shared with; none where peering is off")
+            .summary("The nodes that rules are shared with; none if peering is off")
             .answers(200, array::<PeerInfo>())],
     ),
     path(

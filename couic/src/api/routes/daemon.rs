@@ -1,4 +1,4 @@
-//! What the daemon tells of itself.
+//! The daemon itself.
 
 use couic_common::{DaemonStatus, Health};
 
@@ -14,7 +14,7 @@ pub(super) static PATHS: &[Path] = &[
     path(
         "/v1/health",
         &[get("health", Access::Open, Run::Blocking(health::show))
-            .summary("Whether every interface is filtered; 503 where one is not")
+            .summary("Whether every interface is filtered; 503 if one is not")
             .answers(200, json::<Health>())
             .also(&[503])],
     ),
@@ -28,8 +28,7 @@ pub(super) static PATHS: &[Path] = &[
         "/v1/status",
         &[get("status", STATS_LIST, Run::Blocking(status::show))
             .summary(
-                "What the daemon knows of itself and its machine: version, clock, disks, \
-                 file descriptors",
+                "The state of the daemon and its machine: version, clock, disks, file descriptors",
             )
             .answers(200, json::<DaemonStatus>())],
     ),

@@ -1,4 +1,4 @@
-//! Whom rule changes are reported to.
+//! Notifiers.
 
 use couic_common::{DeadLetter, Discarded, NotifierInfo, NotifierTest, Replayed};
 
@@ -12,13 +12,13 @@ use crate::api::{
 const DEAD_PAGE: &[Query] = &[
     Query {
         name: "limit",
-        text: "at most so many, from 1 to 1,000; 100 where it is left out",
+        text: "the most dead letters to return, from 1 to 1,000; default 100",
         required: false,
         number: true,
     },
     Query {
         name: "after",
-        text: "a key: only dead letters behind it",
+        text: "a key: only dead letters after it",
         required: false,
         number: true,
     },
@@ -26,7 +26,7 @@ const DEAD_PAGE: &[Query] = &[
 
 const ONE_DEAD: &[Query] = &[Query {
     name: "key",
-    text: "the key of one dead letter; all where it is left out",
+    text: "the key of one dead letter; default all",
     required: false,
     number: true,
 }];
@@ -46,7 +46,7 @@ pub(super) static PATHS: &[Path] = &[
             NOTIFIERS_LIST,
             Run::Blocking(notifiers::list),
         )
-        .summary("Every notifier; none where reporting is off")
+        .summary("Every notifier; none if reporting is off")
         .answers(200, array::<NotifierInfo>())],
     ),
     path(
@@ -68,8 +68,7 @@ pub(super) static PATHS: &[Path] = &[
             Run::Async(notifiers::test),
         )
         .summary(
-            "Delivers a sample, past what waits, and tells how that ended; 200 where \
-                 it failed, too. Takes up to 90 s",
+            "Delivers a sample ahead of the queue, and answers with the outcome; 200 on failure, too. Takes up to 90 s",
         )
         .answers(200, json::<NotifierTest>())
         .errors(&[404, 422])],
@@ -91,7 +90,7 @@ pub(super) static PATHS: &[Path] = &[
                 NOTIFIERS_OPERATE,
                 Run::Blocking(notifiers::discard),
             )
-            .summary("Forgets dead letters")
+            .summary("Discards dead letters")
             .answers(200, json::<Discarded>())
             .query(WHICH_DEAD)
             .errors(&[400, 404]),
@@ -104,7 +103,7 @@ pub(super) static PATHS: &[Path] = &[
             NOTIFIERS_OPERATE,
             Run::Blocking(notifiers::replay),
         )
-        .summary("Puts dead letters back, behind what waits")
+        .summary("Puts dead letters back at the end of the queue")
         .answers(200, json::<Replayed>())
         .query(ONE_DEAD)
         .errors(&[400, 404])],
@@ -117,8 +116,7 @@ pub(super) static PATHS: &[Path] = &[
             Run::Blocking(notifiers::resume),
         )
         .summary(
-            "Lets a failed notifier try again, and one that waits between attempts \
-                 try now",
+            "Makes a failed notifier try again, and one that waits between attempts try now",
         )
         .answers(200, json::<NotifierInfo>())
         .errors(&[404])],

@@ -1,4 +1,4 @@
-//! The rules: one by one, many at once, and as other nodes send them.
+//! The rules: single, in batches, and from other nodes.
 
 use couic_common::{BatchJob, BatchOutcome, Entry, EntryRequest, Lookup, PeerJob, RemovedByTag};
 use couic_peering::{
@@ -26,13 +26,13 @@ const LIST_QUERY: &[Query] = &[
     TAG,
     Query {
         name: "limit",
-        text: "at most so many entries, from 1",
+        text: "the most entries to return, from 1",
         required: false,
         number: true,
     },
     Query {
         name: "after",
-        text: "a CIDR: only entries behind it, in the order of lists",
+        text: "a CIDR: only entries after it, in the order of lists",
         required: false,
         number: false,
     },
@@ -47,14 +47,14 @@ pub(super) static PATHS: &[Path] = &[
     path(
         "/v1/lookup/{ip}",
         &[get("lookup", POLICY_GET, Run::Inline(lookup::show))
-            .summary("What happens to packets from an address, and which rules say so")
+            .summary("What happens to packets from an address, and which rules decide it")
             .answers(200, json::<Lookup>())
             .errors(&[400])],
     ),
     path(
         "/v1/{policy}/peer",
         &[post("peer", POLICY_PEER, Run::Body(peer::apply))
-            .summary("What a peer tells; judged whole before anything is applied")
+            .summary("Adds and removes from a peer, all validated before the first is applied")
             .answers(201, array::<PeerJob>())
             .body(array::<PeerJob>())
             .errors(&[400, 413, 422])],
@@ -64,7 +64,7 @@ pub(super) static PATHS: &[Path] = &[
         &[
             post("peer_digest", POLICY_PEER, Run::Body(exchange::digest))
                 .summary(
-                    "Among peers: digests of the rules that are shared; 404 where peering is off",
+                    "Among peers: digests of the shared rules; 404 if peering is off",
                 )
                 .answers(200, json::<DigestAnswer>())
                 .body(json::<DigestRequest>())
@@ -86,8 +86,7 @@ pub(super) static PATHS: &[Path] = &[
         &[
             post("peer_push", POLICY_PEER, Run::BlockingBody(exchange::push))
                 .summary(
-                    "Among peers: rules and tombstones; each is judged by itself, the later \
-                 one wins",
+                    "Among peers: rules and tombstones; each is validated separately, the later one wins",
                 )
                 .answers(200, json::<PushAnswer>())
                 .body(json::<PushRequest>())
@@ -98,8 +97,7 @@ pub(super) static PATHS: &[Path] = &[
         "/v1/{policy}/batch",
         &[post("batch", POLICY_CREATE_AND_DELETE, Run::Batch)
             .summary(
-                "Many adds and removes, each judged by itself; as NDJSON of any length, \
-                 applied while it comes in",
+                "Many adds and removes, each validated separately; as NDJSON of any length, applied while it is received",
             )
             .answers(200, json::<BatchOutcome>())
             .body(array_or_lines::<BatchJob>())
@@ -114,7 +112,7 @@ pub(super) static PATHS: &[Path] = &[
                 .answers(200, json::<Entry>())
                 .errors(&[400, 404]),
             delete("delete_entry", POLICY_DELETE, Run::Inline(policy::delete))
-                .summary("Removes an entry; 422 where a set defines it")
+                .summary("Removes an entry; 422 if a set defines it")
                 .answers(204, Shape::Empty)
                 .errors(&[400, 404, 422])
                 .confirmable(),
@@ -125,14 +123,13 @@ pub(super) static PATHS: &[Path] = &[
         &[
             get("list_entries", POLICY_LIST, Run::Blocking(list::list))
                 .summary(
-                    "The entries of a policy: IPv4 first, then by address and prefix. No \
-                 snapshot: what changes meanwhile may be in it or not",
+                    "The entries of a policy: IPv4 first, then by address and prefix. No snapshot: concurrent changes may be in it or not",
                 )
                 .answers(200, array_or_lines::<Entry>())
                 .query(LIST_QUERY)
                 .errors(&[400]),
             post("create_entry", POLICY_CREATE, Run::Body(policy::create))
-                .summary("Adds an entry; 409 where it is there already")
+                .summary("Adds an entry; 409 if it exists")
                 .answers(201, json::<Entry>())
                 .body(json::<EntryRequest>())
                 .errors(&[400, 409, 413, 422])

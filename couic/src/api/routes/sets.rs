@@ -15,9 +15,7 @@ pub(super) static PATHS: &[Path] = &[
         "/v1/sets/reload",
         &[
             post("reload_sets", SETS_CREATE, Run::Blocking(sets::reload))
-                .summary(
-                    "Puts the set files in force: only what differs changes, all of it or nothing",
-                )
+                .summary("Loads the set files: only differences change, all of them or none")
                 .answers(201, json::<ReloadStatus>())
                 .errors(&[422])
                 .confirmable(),
@@ -31,7 +29,7 @@ pub(super) static PATHS: &[Path] = &[
                 .answers(200, array::<SetSummary>())
                 .errors(&[400]),
             post("create_set", SETS_CREATE, Run::BlockingBody(sets::create))
-                .summary("Writes a new set file; it is in force after the next reload")
+                .summary("Writes a new set file; it takes effect at the next reload")
                 .answers(201, json::<SetBody>())
                 .body(json::<SetBody>())
                 .errors(&[400, 409, 413, 422])
@@ -46,13 +44,13 @@ pub(super) static PATHS: &[Path] = &[
                 .answers(200, json::<SetBody>())
                 .errors(&[400, 404, 422]),
             put("replace_set", SETS_CREATE, Run::BlockingBody(sets::replace))
-                .summary("Writes a set file anew; it is in force after the next reload")
+                .summary("Replaces a set file; it takes effect at the next reload")
                 .answers(200, json::<SetBody>())
                 .body(json::<SetUpdate>())
                 .errors(&[400, 404, 413, 422])
                 .confirmable(),
             delete("delete_set", SETS_DELETE, Run::Blocking(sets::delete))
-                .summary("Deletes a set file; its rules go at the next reload")
+                .summary("Deletes a set file; its rules are removed at the next reload")
                 .answers(200, json::<SetDeleted>())
                 .errors(&[400, 404])
                 .confirmable(),

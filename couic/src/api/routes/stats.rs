@@ -1,4 +1,4 @@
-//! Figures.
+//! Statistics and metrics.
 
 use couic_common::{Metrics, Stats, TagStats};
 
@@ -20,20 +20,20 @@ pub(super) static PATHS: &[Path] = &[
     path(
         "/v1/stats",
         &[get("stats", STATS_LIST, Run::Inline(stats::global))
-            .summary("Rules and frames, over all")
+            .summary("Totals of rules and frames")
             .answers(200, json::<Stats>())],
     ),
     path(
         "/v1/stats/tags/{policy}",
         &[get("tag_stats", STATS_GET, Run::Blocking(stats::tags))
-            .summary("Frames that a policy's rules decided about, by tag")
+            .summary("Frames matched by a policy's rules, by tag")
             .answers(200, json::<TagStats>())
             .errors(&[400])],
     ),
     path(
         "/v1/metrics",
         &[get("metrics", STATS_LIST, Run::Blocking(stats::metrics))
-            .summary("All figures, as JSON or for Prometheus")
+            .summary("All metrics, as JSON or for Prometheus")
             .answers(200, json_or_metrics::<Metrics>())
             .query(FORMAT)],
     ),

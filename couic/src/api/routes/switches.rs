@@ -17,9 +17,7 @@ pub(super) static PATHS: &[Path] = &[
                 .answers(200, json::<PanicStatus>()),
             put("set_panic", PANIC, Run::BlockingBody(panic::switch))
                 .summary(
-                    "Lets every packet pass from now on, whatever the rules say, or has the \
-                 rules hold again. While it is on, every answer of the API has the header \
-                 couic-panic: on",
+                    "Lets every packet pass from now on, regardless of the rules, or enforces the rules again. While it is on, every answer of the API has the header couic-panic: on",
                 )
                 .answers(200, json::<PanicStatus>())
                 .body(json::<PanicRequest>())
@@ -35,12 +33,11 @@ pub(super) static PATHS: &[Path] = &[
                 Run::Blocking(confirm::list),
             )
             .summary(
-                "Changes of the client that wait to be confirmed, and those that were \
-                 undone; for admin everybody's",
+                "Changes of the client that wait to be confirmed, and those that were undone; for an admin, of all clients",
             )
             .answers(200, json::<Confirmations>()),
             post("confirm_all", Access::Any, Run::Blocking(confirm::all))
-                .summary("Confirms every change of the client; 404 where none waits")
+                .summary("Confirms every change of the client; 404 if none waits")
                 .answers(200, json::<Confirmed>())
                 .errors(&[404, 422, 503]),
         ],
@@ -49,7 +46,7 @@ pub(super) static PATHS: &[Path] = &[
         "/v1/confirm/{confirmation}",
         &[
             post("confirm", Access::Any, Run::Blocking(confirm::one))
-                .summary("Confirms one change: it stays. An admin may confirm everybody's")
+                .summary("Confirms one change: it stays. An admin may confirm any client's")
                 .answers(200, json::<Confirmed>())
                 .errors(&[404, 422, 503]),
             delete("undo", Access::Any, Run::Blocking(confirm::undo))

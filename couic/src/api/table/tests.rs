@@ -1,4 +1,4 @@
-//! Which path a request means, and what its variables say.
+//! Matching of paths, and parsing of their variables.
 
 use super::*;
 

@@ -16,7 +16,7 @@ fn start(dir: &Path, peer: &str, capacity: Capacity, spoil: impl Fn(&mut Recover
     firewall.restore(Arc::new(journal), recovered);
     let node = Node::over(7, &[peer], &Limits::default(), 0, firewall);
     node.engine.restore(registers);
-    node.engine.take_stock();
+    node.engine.register_existing();
     node
 }
 
@@ -68,13 +68,13 @@ fn a_killed_node_has_the_registers_that_it_had() {
         assert_eq!((root(&a), a.rules(Policy::Drop)), (digest, rules.clone()));
         assert_eq!(a.held(1_001)[0].owner, Owner::Peer(name("b")));
     }
-    // And it knows what is whose, so that nothing of this looks like news.
-    a.engine.look_at_everything();
+    // Holders are restored, so no rule appears to be a local change.
+    a.engine.scan();
     assert_eq!((root(&a), root(&b)), (digest, digest));
 }
 
 #[test]
-fn what_was_deleted_before_the_kill_does_not_come_back() {
+fn a_rule_deleted_before_the_kill_does_not_come_back() {
     let dir = tempfile::tempdir().unwrap();
     let b = Node::new(&["a"], &Limits::default(), 0, ROOM);
     let nodes = [plainly(dir.path(), "b"), b];
@@ -96,7 +96,7 @@ fn what_was_deleted_before_the_kill_does_not_come_back() {
 }
 
 #[test]
-fn a_kill_between_register_and_rule_turns_nothing_round() {
+fn a_kill_between_register_and_rule_reverts_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let a = plainly(dir.path(), "b");
     a.add(Policy::Drop, 1, "old", 0);
@@ -124,7 +124,7 @@ fn a_kill_between_register_and_rule_turns_nothing_round() {
     });
     let wanted = [(cidr(2), Tag::parse("new").unwrap())];
     assert_eq!(a.rules(Policy::Drop), wanted);
-    a.engine.look_at_everything();
+    a.engine.scan();
     assert_eq!(a.rules(Policy::Drop), wanted);
 }
 
@@ -150,11 +150,7 @@ fn a_rule_that_is_missing_or_does_not_fit_is_no_deletion() {
             .get_mut(&RuleKey::new(Policy::Drop, cidr(1)));
         register.unwrap().is_older = false;
     });
-    assert_eq!(
-        a.rules(Policy::Drop).len(),
-        3,
-        "its register brings it back"
-    );
+    assert_eq!(a.rules(Policy::Drop).len(), 3, "its register restores it");
     kill(a);
     let tiny = Capacity {
         drop_entries: 1,
@@ -162,19 +158,19 @@ fn a_rule_that_is_missing_or_does_not_fit_is_no_deletion() {
     };
     let nodes = [start(dir.path(), "b", tiny, |_| {}), b];
     let [a, b] = &nodes;
-    a.engine.look_at_everything();
+    a.engine.scan();
     a.engine.tidy();
     level(&nodes);
     assert_eq!(a.rules(Policy::Drop).len(), 1);
     assert_eq!(b.rules(Policy::Drop).len(), 3, "none was told as deleted");
-    // What is kept comes in force when there is room, and is what all have agreed on.
+    // A rule kept for lack of room is enforced once there is room, and all nodes agree.
     let there = a.rules(Policy::Drop)[0].0;
     b.firewall
         .apply(Policy::Drop, vec![Job::Remove(there, None)], &client());
-    b.engine.look_at(&[RuleKey::new(Policy::Drop, there)]);
+    b.engine.absorb_keys(&[RuleKey::new(Policy::Drop, there)]);
     level(&nodes);
     a.firewall.admit_kept();
-    a.engine.look_at_everything();
+    a.engine.scan();
     a.engine.tidy();
     level(&nodes);
     assert_eq!(
@@ -185,7 +181,7 @@ fn a_rule_that_is_missing_or_does_not_fit_is_no_deletion() {
 
 /// Adds and deletions on two nodes, one of which is killed again and again at any point between them.
 #[test]
-fn nothing_is_lost_or_turned_round_by_kills() {
+fn nothing_is_lost_or_reverted_by_kills() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut chance = fastrand::Rng::with_seed(seed);
@@ -212,7 +208,8 @@ fn nothing_is_lost_or_turned_round_by_kills() {
             (0..times).for_each(|_| apply(node, job.clone()));
             let is_seen = chance.bool();
             if is_seen || std::ptr::eq(node, &raw const nodes[1]) {
-                node.engine.look_at(&[RuleKey::new(Policy::Drop, cidr(n))]);
+                node.engine
+                    .absorb_keys(&[RuleKey::new(Policy::Drop, cidr(n))]);
             }
             if chance.u8(..8) == 0 {
                 snapshot(&nodes[0]);

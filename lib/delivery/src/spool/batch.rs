@@ -1,8 +1,8 @@
-//! What is to be written, folded together.
+//! Pending writes, coalesced.
 //!
-//! Operations pile up here while an earlier group is being synced, or for as long as the disk is full. Both must
-//! stay bounded: an event that is dealt with before it was ever written leaves nothing behind, so that the pile
-//! is never larger than the live events plus a number for each one on disk.
+//! Operations accumulate here while an earlier group is being synced, or for as long as the disk is full. That stays
+//! bounded: an event that is acknowledged before it was written leaves nothing behind, so the batch is never larger
+//! than the live events plus a number for each one on disk.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,14 +32,14 @@ pub(super) enum Op {
     },
 }
 
-/// Changes that are to reach the disk together.
+/// Changes that are written as one group.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     data: BTreeMap<u64, (u64, Arc<[u8]>)>,
     progress: BTreeMap<u64, u64>,
     acks: BTreeSet<u64>,
     counters: BTreeMap<u64, u64>,
-    /// Events of a group that failed half way: they may be on disk, so they need their acknowledgement there.
+    /// Events of a group that failed half way: they may be on disk, so their acknowledgement must be written, too.
     suspect: BTreeSet<u64>,
 }
 
@@ -75,12 +75,12 @@ impl Batch {
             && self.counters.is_empty()
     }
 
-    /// Remembers that this group may have reached the disk in part.
+    /// Records that this group may have been written in part.
     pub(super) fn mark_suspect(&mut self) {
         self.suspect.extend(self.data.keys());
     }
 
-    /// The records, events before what is said of them.
+    /// The records, events before their progress and acknowledgements.
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let data = self
             .data
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_before_it_is_written_leaves_nothing() {
+    fn an_event_acknowledged_before_it_is_written_leaves_nothing() {
         let mut batch = Batch::default();
         batch.absorb(append(1));
         batch.absorb(Op::Progress { seq: 1, done: 3 });
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_on_disk_is_acknowledged_there() {
+    fn an_event_that_may_be_on_disk_is_acknowledged_there() {
         let mut batch = Batch::default();
         batch.absorb(append(1));
         batch.mark_suspect();

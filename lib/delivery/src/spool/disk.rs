@@ -1,7 +1,7 @@
-//! The segments of one spool, as their only writer sees them.
+//! The segments of a spool, owned by its writer.
 //!
-//! Segments go from the oldest on, once nothing in them is live: an acknowledgement never goes before the event that
-//! it is about. When one old event holds up many dead ones, the live ones are copied ahead (compaction), so that the
+//! Segments are removed oldest first, once they have no live events: an acknowledgement is never removed before its
+//! event. If one old event keeps many dead ones, the live ones are copied to new segments (compaction), so that the
 //! folder stays within twice the live bytes and some segments.
 
 use std::{
@@ -18,7 +18,7 @@ use super::{
     recover::{Found, Loaded, SegmentFile, set_counter},
 };
 
-/// Written at once at most, so that a large group needs no second copy of itself.
+/// The largest write, so that a large group is not copied as a whole.
 const CHUNK: usize = 1 << 20;
 
 /// A live event, shared with the owner's queue.
@@ -26,11 +26,11 @@ struct Live {
     order: u64,
     done: u64,
     payload: Arc<[u8]>,
-    /// The segment that it stands in, if it is on disk.
+    /// Its segment, if it is on disk.
     segment: Option<u64>,
 }
 
-/// The segments and what is live in them.
+/// The segments and their live events.
 pub(super) struct Disk {
     folder: Folder,
     segment_bytes: u64,
@@ -77,7 +77,7 @@ impl Disk {
         disk
     }
 
-    /// Takes note of a change, before it is written.
+    /// Applies a change in memory, before it is written.
     pub(super) fn apply(&mut self, op: &Op) {
         match op {
             Op::Append {
@@ -120,7 +120,7 @@ impl Disk {
         }
     }
 
-    /// The event stands in this segment now, and no more where it stood before.
+    /// Moves the event to this segment.
     fn locate(&mut self, seq: u64, index: u64) {
         let Some(live) = self.live.get_mut(&seq) else {
             return;
@@ -135,8 +135,8 @@ impl Disk {
         }
     }
 
-    /// Writes a group and makes it durable. On error nothing of it counts, and the next group starts a new segment:
-    /// after a failed fsync, what the old one holds is not known.
+    /// Writes a group and syncs it. On error none of it is durable, and the next group starts a new segment: after a
+    /// failed fsync, the content of the old one is unknown.
     pub(super) fn commit(&mut self, batch: &Batch) -> io::Result<()> {
         let first_new = self.next_index;
         let before = self.current.clone();
@@ -200,11 +200,11 @@ impl Disk {
         self.current.as_ref().map_or(Ok(()), Segment::sync)
     }
 
-    /// Ends the current segment and starts the next, with all that must survive the removal of those before it.
+    /// Ends the current segment and starts the next, with the state that must survive the removal of older ones.
     fn rotate(&mut self) -> io::Result<()> {
         self.sync()?;
         let index = self.next_index;
-        // Also on error: the file may be there.
+        // Also on error: the file may exist.
         self.next_index += 1;
         let mut segment = Segment::begin(&self.folder, index)?;
         let mut head = Vec::new();
@@ -224,7 +224,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Takes back a group that failed half way, as far as the disk lets us: the segments that it started, and what it
+    /// Rolls back a group that failed half way, as far as the disk permits: the segments that it started, and what it
     /// appended to the one before.
     fn abandon(&mut self, first_new: u64, before: Option<Segment>) {
         self.current = None;
@@ -239,9 +239,9 @@ impl Disk {
         }
     }
 
-    /// Removes what is not needed any more. Errors wait for the next time: an old segment only costs room.
+    /// Removes unneeded segments. On error it is retried the next time: an old segment only takes space.
     pub(super) fn tidy(&mut self) {
-        // The last one stays: it knows the counters and the next number. One that is damaged may not.
+        // The last one stays: it has the counters and the next number, unless it is damaged.
         while self.segments.len() > 1 && !self.has_damage {
             let Some(oldest) = self.segments.front() else {
                 break;
@@ -254,7 +254,7 @@ impl Disk {
         }
     }
 
-    /// Whether dead events take more room than live ones, beyond some slack, or a damaged segment is to be replaced.
+    /// Whether dead events take more space than live ones, beyond some slack, or a damaged segment is to be replaced.
     pub(super) fn must_compact(&self) -> bool {
         let is_wasteful = self.bytes() > 2 * self.live_bytes + 4 * self.segment_bytes;
         is_wasteful || self.has_damage
@@ -274,7 +274,7 @@ impl Disk {
                 batch.absorb(Op::Progress { seq, done });
             }
         }
-        // At least this, so that a segment is begun.
+        // At least one record, so that a segment is started.
         let value = self.counter();
         batch.absorb(Op::Counter { slot: 0, value });
         self.current = None;

@@ -1,17 +1,17 @@
-//! What was accepted survives: an append-only log of events, with acknowledgements.
+//! A durable queue: an append-only log of events, with acknowledgements.
 //!
 //! Guarantees:
-//! - **Never blocks**: [`Spool::append`] and [`Spool::ack`] only hand over to the spool's thread. A caller that
-//!   needs to know that an event is on disk awaits [`Spool::durable`].
+//! - **Never blocks**: [`Spool::append`] and [`Spool::ack`] only queue work for the spool's thread. To wait until an
+//!   event is on disk, await [`Spool::durable`].
 //! - **At least once**: after a crash at any moment, every event that was reported durable and is not acknowledged is
-//!   there again. An acknowledgement may be lost with its last group: then the event comes twice.
-//! - **Torn tails are left out** at every byte offset, damage in the middle costs the records hit and no others, both
-//!   are counted ([`Recovery`]). Payloads cannot forge records: files and frames are those of `couic_durable`.
-//! - **A full or broken disk** means memory only and an alarm ([`SpoolStatus::alarm`]). Writing is tried again every
-//!   few seconds, and then catches up.
-//! - **Bounded**: by what its owner leaves unacknowledged; the folder takes at most twice that and some segments.
+//!   recovered. An acknowledgement may be lost with its last group: then the event is delivered twice.
+//! - **Torn tails are ignored** at every byte offset, damage in the middle costs the records hit and no others, both are
+//!   counted ([`Recovery`]). Payloads cannot forge records: files and frames are those of `couic_durable`.
+//! - **A full or broken disk** means memory only and an alarm ([`SpoolStatus::alarm`]). Writing is retried every few
+//!   seconds, and then catches up.
+//! - **Bounded**: by the unacknowledged events; the folder takes at most twice that and some segments.
 //!
-//! One process at a time: the folder is locked. It stores what it is given, so never give it secrets.
+//! One process at a time: the folder is locked. Payloads are stored as they are, so they must not contain secrets.
 
 mod batch;
 mod disk;
@@ -45,11 +45,11 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where and how to spool.
 #[derive(Clone, Debug)]
 pub struct SpoolConfig {
-    /// The folder, made if it is not there. Nobody else may use it.
+    /// The folder, created if missing, for this spool alone.
     pub dir: PathBuf,
-    /// A segment is ended when it has grown to this size.
+    /// The size at which a new segment is started.
     pub segment_bytes: u64,
-    /// How long to stay memory only before the disk is tried again.
+    /// How long to wait after an error before the disk is tried again.
     pub retry_every: Duration,
 }
 
@@ -68,21 +68,21 @@ impl SpoolConfig {
 /// Why a spool cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// Another process has it.
+    /// Another process holds the lock.
     #[error("spool {}: another process uses it. Is Couic running twice?", dir.display())]
     Locked {
         /// The folder.
         dir: PathBuf,
     },
-    /// The file system refuses.
+    /// The file system reported an error.
     #[error("spool {}: {source}. Check that the folder belongs to Couic's user", dir.display())]
     Io {
         /// The folder.
         dir: PathBuf,
-        /// What the file system said.
+        /// The error.
         source: io::Error,
     },
-    /// Too large to be read back.
+    /// The event is too large.
     #[error("an event of {len} bytes is too large for the spool: {MAX_PAYLOAD} at most")]
     TooLarge {
         /// Its size.
@@ -95,46 +95,46 @@ pub enum SpoolError {
 pub struct StoredEvent {
     /// Its number.
     pub seq: u64,
-    /// Its place among the others: by this first, then by number.
+    /// Its position: events are sorted by this, then by number.
     pub order: u64,
-    /// How many of its parts are dealt with.
+    /// How many of its parts are done.
     pub done: u64,
-    /// What was stored.
+    /// The payload.
     pub payload: Arc<[u8]>,
 }
 
-/// What was found at the start.
+/// Statistics of a recovery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
     /// Segments read.
     pub segments: usize,
-    /// Bytes of torn tails that were left out: a crash while writing.
+    /// Bytes of torn tails that were ignored: a crash while writing.
     pub cut_bytes: u64,
-    /// Bytes lost in the middle: a disk that rots.
+    /// Bytes lost in the middle: corruption on disk.
     pub damaged_bytes: u64,
 }
 
-/// What a spool held when it was opened.
+/// The content of a spool when it was opened.
 #[derive(Debug, Default)]
 pub struct Recovered {
-    /// Everything that was not acknowledged, in order.
+    /// The unacknowledged events, in order.
     pub events: Vec<StoredEvent>,
     /// The owner's counters, by slot.
     pub counters: [u64; COUNTERS],
-    /// How sound it was.
+    /// Damage and torn tails.
     pub recovery: Recovery,
 }
 
-/// Where an event is.
+/// Where an event is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// On disk, synced.
     Disk,
-    /// In memory only: there is no disk, or it fails.
+    /// In memory only: there is no spool, or its disk fails.
     Memory,
 }
 
-/// How a spool is doing.
+/// Status of a spool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpoolStatus {
     /// Bytes on disk.
@@ -162,10 +162,10 @@ impl std::fmt::Debug for Spool {
 }
 
 impl Spool {
-    /// Opens a folder and reads back what is in it. Blocks while it reads.
+    /// Opens a folder and recovers its content. Blocks while it reads.
     ///
     /// # Errors
-    /// [`SpoolError::Locked`], or what the file system says.
+    /// [`SpoolError::Locked`], [`SpoolError::Io`].
     pub fn open(config: &SpoolConfig) -> Result<(Self, Recovered), SpoolError> {
         Self::open_on(config, Arc::new(FileSystem))
     }
@@ -222,7 +222,7 @@ impl Spool {
         Ok((spool, recovered))
     }
 
-    /// Adds an event and returns its number. `order` puts it where an older one was; without, it comes last.
+    /// Adds an event and returns its number. `order` gives it the position of an older one; without, it is the last.
     ///
     /// # Errors
     /// [`SpoolError::TooLarge`], over 64 MiB.
@@ -234,22 +234,22 @@ impl Spool {
         Ok(self.shared.append(order, payload))
     }
 
-    /// The event is dealt with.
+    /// Acknowledges an event.
     pub fn ack(&self, seq: u64) {
         self.shared.submit(Op::Ack { seq });
     }
 
-    /// The first `done` parts of the event are dealt with.
+    /// Records that the first `done` parts of the event are done.
     pub fn progress(&self, seq: u64, done: u64) {
         self.shared.submit(Op::Progress { seq, done });
     }
 
-    /// Keeps a number for the owner, beside the events. There are two slots, 0 and 1.
+    /// Stores a number for the owner. There are two slots, 0 and 1.
     pub fn set_counter(&self, slot: u64, value: u64) {
         self.shared.submit(Op::Counter { slot, value });
     }
 
-    /// Waits until everything handed in so far is on disk, or is known not to get there for now.
+    /// Waits until everything submitted so far is on disk, or the disk has failed.
     pub async fn durable(&self) -> Durability {
         let count = self.shared.count();
         let mut state = self.shared.state.subscribe();
@@ -260,7 +260,7 @@ impl Spool {
         }
     }
 
-    /// How it is doing.
+    /// The current status.
     #[must_use]
     pub fn status(&self) -> SpoolStatus {
         let state = self.shared.state.borrow();
@@ -273,10 +273,10 @@ impl Spool {
 }
 
 impl Drop for Spool {
-    /// Writes what is left, within some seconds.
+    /// Flushes, within some seconds.
     fn drop(&mut self) {
         self.shared.stop();
-        // Never a message: the end of the sender is the sign.
+        // No message is sent: the thread drops the sender when it is done.
         if self.closed.lock().recv_timeout(CLOSE_TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {
             tracing::error!("the disk hangs: the last notifications may not be in the spool");
         }

@@ -1,4 +1,4 @@
-//! Segments of version 1, `0000000000000007.seg`, which are read until their last event is dealt with.
+//! Segments of version 1, `0000000000000007.seg`, which are read until their last event is acknowledged.
 //!
 //! ```text
 //! segment  "COUICSP1" | salt u64 | next_seq u64 | 2 counters u64 | xxh3 u64 of these 40 bytes, seed 0
@@ -25,13 +25,13 @@ pub(super) fn name(index: u64) -> String {
     format!("{index:016x}{EXTENSION}")
 }
 
-/// What [`name`] was made of.
+/// The inverse of [`name`].
 pub(super) fn index(name: &str) -> Option<u64> {
     u64::from_str_radix(name.strip_suffix(EXTENSION)?, 16).ok()
 }
 
-/// Calls `each` with every record, the header first. Without a sound header there is none, since it has the key
-/// of the checksums.
+/// Calls `each` with every record, the header first. Without a valid header there are none, since it has the seed of
+/// the checksums.
 pub(super) fn read(bytes: &[u8], mut each: impl FnMut(Record<'_>)) -> Scanned {
     let mut scanned = Scanned {
         length: bytes.len() as u64,
@@ -60,7 +60,7 @@ pub(super) fn read(bytes: &[u8], mut each: impl FnMut(Record<'_>)) -> Scanned {
     scanned
 }
 
-/// Returns the key of the checksums.
+/// Returns the seed of the checksums.
 fn read_head(bytes: &[u8], each: &mut impl FnMut(Record<'_>)) -> Option<u64> {
     let sum = read_u64(bytes, SEGMENT_HEAD - CHECKSUM)?;
     let signed = &bytes[..SEGMENT_HEAD - CHECKSUM];
@@ -74,7 +74,7 @@ fn read_head(bytes: &[u8], each: &mut impl FnMut(Record<'_>)) -> Option<u64> {
     read_u64(bytes, 8)
 }
 
-/// The record at the start of `bytes` and its length, if there is a whole and sound one.
+/// The record at the start of `bytes` and its length, if it is complete and valid.
 fn decode(bytes: &[u8], salt: u64) -> Option<(Record<'_>, usize)> {
     if !bytes.starts_with(&RECORD_MAGIC) {
         return None;
@@ -93,7 +93,7 @@ fn decode(bytes: &[u8], salt: u64) -> Option<(Record<'_>, usize)> {
     Some((record, signed + CHECKSUM))
 }
 
-/// The offset of the next sound record at or after `from`.
+/// The offset of the next valid record at or after `from`.
 fn resync(bytes: &[u8], from: usize, salt: u64) -> Option<usize> {
     (from..bytes.len()).find(|&at| decode(&bytes[at..], salt).is_some())
 }

@@ -7,39 +7,39 @@ use couic_durable::Format;
 /// Bytes of a record before its payload.
 const HEAD: usize = 17;
 
-/// What a record costs on disk beside its payload: this head and the frame's.
+/// Overhead of a record on disk: this head and the frame's.
 pub(super) const RECORD_OVERHEAD: usize = HEAD + 10;
 
 /// The largest payload.
 pub(super) const MAX_PAYLOAD: usize = 64 << 20;
 
-/// How many counters the owner has.
+/// The number of counters.
 pub(super) const COUNTERS: usize = 2;
 
-/// Version 1 are the files of `old.rs`.
+/// Version 1 is in `old.rs`.
 pub(super) const FORMAT: Format = Format {
     prefix: "spool",
     version: 2,
     max_payload: MAX_PAYLOAD + HEAD,
 };
 
-/// What a record says.
+/// A record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Record<'a> {
-    /// An event, with its place among the others.
+    /// An event with its position.
     Data {
         seq: u64,
         order: u64,
         payload: &'a [u8],
     },
-    /// The event is dealt with.
+    /// The event is acknowledged.
     Ack { seq: u64 },
-    /// The first `done` parts of the event are dealt with.
+    /// The first `done` parts of the event are done.
     Progress { seq: u64, done: u64 },
     /// The owner's counter in this slot has this value.
     Counter { slot: u64, value: u64 },
-    /// The first of a segment, all that must survive the removal of those before it: the lowest number that none of
-    /// them has used, and the counters.
+    /// The first record of a segment, with the state that must survive the removal of older ones: the lowest unused
+    /// number, and the counters.
     Start {
         next_seq: u64,
         counters: [u64; COUNTERS],
@@ -72,7 +72,7 @@ impl<'a> Record<'a> {
         });
     }
 
-    /// Reads a frame's payload. None if it makes no sense.
+    /// Parses a frame's payload. None if it is invalid.
     pub(super) fn read(frame: &'a [u8]) -> Option<Self> {
         let (&[kind], rest) = frame.split_first_chunk()?;
         let (first, rest) = rest.split_first_chunk()?;
@@ -81,7 +81,7 @@ impl<'a> Record<'a> {
         Self::of(u32::from(kind), seq, second, payload)
     }
 
-    /// A record by its parts. The numbers of kinds are those of version 1, too.
+    /// A record from its fields. Version 1 has the same kind numbers.
     pub(super) fn of(kind: u32, seq: u64, second: u64, payload: &'a [u8]) -> Option<Self> {
         Some(match kind {
             1 => Self::Data {

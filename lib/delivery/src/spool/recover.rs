@@ -1,7 +1,7 @@
-//! Reading a spool back after a crash.
+//! Recovers a spool after a crash.
 //!
-//! What proves itself by its checksum counts, what does not is lost and counted in bytes. A damaged segment is logged
-//! with what was lost, and set aside once its events stand elsewhere.
+//! Records with a valid checksum are recovered, all others are lost and counted in bytes. A damaged segment is logged
+//! with its losses, and set aside once its events are in other segments.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,12 +46,12 @@ impl fmt::Display for SegmentFile {
 pub(super) struct Found {
     pub(super) file: SegmentFile,
     pub(super) bytes: u64,
-    /// The live events that stand in it.
+    /// Its live events.
     pub(super) live: BTreeSet<u64>,
     pub(super) is_damaged: bool,
 }
 
-/// Everything that a folder of segments says.
+/// The content of a folder of segments.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub(super) segments: Vec<Found>,
@@ -116,7 +116,7 @@ impl Loaded {
             self.count_damage(folder, file, &scanned);
         }
         if scanned.records == 0 {
-            // It was never begun, or nothing of it can be read: it must not outlive those that know the counters.
+            // It is empty or unreadable: it must not outlive the segments that have the counters.
             return folder.retire(&file, is_damaged).map(drop);
         }
         self.segments.push(Found {
@@ -158,7 +158,7 @@ impl Loaded {
                 payload,
             } => {
                 live.insert(seq);
-                // After a compaction that was cut short, an event may stand there twice.
+                // After an interrupted compaction, an event may be stored twice.
                 self.events.entry(seq).or_insert_with(|| StoredEvent {
                     seq,
                     order,
@@ -178,7 +178,7 @@ impl Loaded {
     }
 }
 
-/// A slot that a later version added is ignored.
+/// Slots of later versions are ignored.
 pub(super) fn set_counter(counters: &mut [u64; COUNTERS], slot: u64, value: u64) {
     let slot = usize::try_from(slot).ok();
     if let Some(counter) = slot.and_then(|slot| counters.get_mut(slot)) {

@@ -1,4 +1,4 @@
-//! Crashes, full disks and rot, against a map as the oracle.
+//! Crashes, full disks and corruption, against a map as the oracle.
 
 use std::{
     collections::BTreeMap,
@@ -40,7 +40,7 @@ fn segment_files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// A disk with room for so many bytes more, and one whose fsync fails while `syncs` is false.
+/// A disk with room for `room` more bytes, whose fsync fails while `syncs` is false.
 #[derive(Clone, Debug)]
 struct SmallDisk {
     room: Arc<AtomicI64>,
@@ -68,7 +68,7 @@ impl Medium for SmallDisk {
         }
     }
 
-    /// Like a real one: writes as much as fits, then fails.
+    /// Like a real disk: writes as much as fits, then fails.
     fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
         let len = i64::try_from(bytes.len()).unwrap();
         let room = self.room.fetch_sub(len, Ordering::SeqCst);
@@ -89,7 +89,7 @@ impl Medium for SmallDisk {
 }
 
 #[tokio::test]
-async fn a_torn_tail_is_left_out_at_every_byte_and_the_spool_goes_on() {
+async fn a_torn_tail_is_ignored_at_every_byte_and_the_spool_continues() {
     let dir = TempDir::new().unwrap();
     let big = SpoolConfig {
         segment_bytes: 1 << 20,
@@ -123,9 +123,9 @@ async fn a_torn_tail_is_left_out_at_every_byte_and_the_spool_goes_on() {
     }
 }
 
-/// Wherever a bit flips, also in the header and in what says the counters and the next number.
+/// Wherever a bit flips, also in the header and in the record with the counters and the next number.
 #[tokio::test]
-async fn damage_costs_the_event_that_it_hit_and_is_said_once() {
+async fn damage_costs_the_event_that_it_hit_and_is_reported_once() {
     let dir = TempDir::new().unwrap();
     let (spool, _) = Spool::open(&config(&dir)).unwrap();
     spool.set_counter(1, 5);
@@ -162,7 +162,10 @@ async fn damage_costs_the_event_that_it_hit_and_is_said_once() {
         expected.push("after".to_owned());
         let (_, recovered) = Spool::open(&config(&damaged)).unwrap();
         assert_eq!(texts(&recovered), expected, "byte {at}, at the next start");
-        assert_eq!(recovered.recovery.damaged_bytes, 0, "byte {at}: said once");
+        assert_eq!(
+            recovered.recovery.damaged_bytes, 0,
+            "byte {at}: reported once"
+        );
     }
 }
 
@@ -214,7 +217,7 @@ async fn a_full_disk_means_memory_only_and_then_catches_up() {
 }
 
 #[tokio::test]
-async fn what_a_failed_fsync_may_have_written_does_not_come_back() {
+async fn an_event_of_a_failed_fsync_does_not_come_back() {
     let dir = TempDir::new().unwrap();
     let disk = SmallDisk::new(1 << 20);
     let (spool, _) = Spool::open_on(&config(&dir), Arc::new(disk.clone())).unwrap();
@@ -243,7 +246,7 @@ fn one_process_at_a_time() {
 }
 
 #[test]
-fn what_cannot_be_read_back_is_refused() {
+fn an_event_that_is_too_large_is_refused() {
     let dir = TempDir::new().unwrap();
     let (spool, _) = Spool::open(&config(&dir)).unwrap();
     let huge: Arc<[u8]> = Arc::from(vec![0; MAX_PAYLOAD + 1]);
@@ -259,7 +262,7 @@ async fn one_old_event_does_not_keep_the_dead_ones_on_disk() {
     spool.progress(old, 3);
     for n in 0..2_000 {
         let seq = spool.append(None, payload(&format!("event {n}"))).unwrap();
-        // So that each one is written before it ends.
+        // So that events are written before they are acknowledged.
         if n % 20 == 0 {
             assert_eq!(spool.durable().await, Durability::Disk);
         }
@@ -300,7 +303,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a map would hold.
+/// The expected content.
 #[derive(Default)]
 struct Oracle {
     events: BTreeMap<u64, StoredEvent>,
@@ -399,8 +402,8 @@ async fn run_steps(steps: &[Step]) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Whatever happens, and however the disk fails in between: what is not acknowledged is there after a restart,
-    /// and nothing else.
+    /// Whatever happens, and however the disk fails in between: after a restart exactly the unacknowledged events are
+    /// recovered.
     #[test]
     fn a_spool_is_a_map_that_survives(mut steps in prop::collection::vec(step(), 1..120)) {
         steps.push(Step::Reopen);

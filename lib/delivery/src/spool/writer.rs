@@ -1,7 +1,7 @@
-//! The one thread that touches the disk.
+//! The only thread that accesses the disk.
 //!
-//! While it waits for one fsync, further changes pile up; the next fsync takes them all (group commit). On error it
-//! keeps them in memory, raises the alarm and tries again: only callers that ask for it wait.
+//! While it waits for one fsync, further changes accumulate; the next fsync commits them all (group commit). On error it
+//! keeps them in memory, raises the alarm and retries: only callers that ask for it wait.
 
 use std::{io, sync::Arc, time::Instant};
 
@@ -14,7 +14,7 @@ use super::{
     disk::Disk,
 };
 
-/// How things stand on disk.
+/// The state on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     /// Everything up to this change is durable.
@@ -25,7 +25,7 @@ pub(super) struct State {
     pub(super) segments: usize,
 }
 
-/// What the owner and the thread share.
+/// State shared by the owner and the thread.
 pub(super) struct Shared {
     inbox: Mutex<Inbox>,
     wake: Condvar,
@@ -35,7 +35,7 @@ pub(super) struct Shared {
 struct Inbox {
     ops: Vec<Op>,
     next_seq: u64,
-    /// Changes handed in so far.
+    /// Changes submitted so far.
     count: u64,
     stop: bool,
 }
@@ -58,7 +58,7 @@ impl Shared {
         }
     }
 
-    /// Hands in an event and returns its number.
+    /// Submits an event and returns its number.
     pub(super) fn append(&self, order: Option<u64>, payload: Arc<[u8]>) -> u64 {
         let mut inbox = self.inbox.lock();
         let seq = inbox.next_seq;
@@ -80,7 +80,7 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// How many changes were handed in.
+    /// How many changes were submitted.
     pub(super) fn count(&self) -> u64 {
         self.inbox.lock().count
     }
@@ -113,7 +113,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Runs until the owner stops it, and writes what is left then.
+    /// Runs until the owner stops it, and flushes then.
     pub(super) fn run(mut self) {
         let mut batch = Batch::default();
         loop {
@@ -134,7 +134,7 @@ impl Writer {
 
     fn write(&mut self, batch: &mut Batch) -> io::Result<()> {
         if batch.is_empty() && self.pause.until().is_some() {
-            // Something harmless, to see whether the disk is back.
+            // A harmless record, to probe the disk.
             let value = self.disk.counter();
             batch.absorb(Op::Counter { slot: 0, value });
         }

@@ -1,4 +1,4 @@
-//! What is enqueued arrives: in order, in parts, at the pace that the other end asks for.
+//! Delivery of queued notifications: in order, in parts, at the pace that the receiver asks for.
 
 use super::*;
 
@@ -63,7 +63,7 @@ async fn retry_after_is_never_undercut_and_is_no_attempt() {
     assert!(status.next_attempt_secs.unwrap() > 80);
     let test = dispatcher.test("n").await;
     let Err(OperateError::NotDelivered(NotifyError::RateLimited { retry_after, .. })) = test else {
-        panic!("a test must not break the peace either: {test:?}");
+        panic!("a test must honor Retry-After, too: {test:?}");
     };
     assert!(retry_after <= wait);
     dispatcher.resume("n").unwrap();
@@ -78,7 +78,7 @@ async fn retry_after_is_never_undercut_and_is_no_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_large_is_halved_until_it_fits() {
+async fn a_list_that_is_too_large_is_halved_until_it_fits() {
     let too_large = || {
         fails(NotifyError::TooLarge {
             message: "too large".to_owned(),

@@ -1,9 +1,9 @@
-//! What is never taken, doors that stay shut, panics, and the age at which something is given up.
+//! Permanent errors, failed notifiers, panics, and expiry.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn what_will_never_be_taken_removes_only_itself() {
+async fn a_permanent_error_removes_only_its_message() {
     let notifier = Scripted::new("n", [status(400)]);
     let dispatcher = one(&notifier);
     enqueue(&dispatcher, "bad");
@@ -27,9 +27,9 @@ async fn what_will_never_be_taken_removes_only_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_door_keeps_the_queue_until_it_opens() {
-    for door in [401, 403, 404, 410] {
-        let notifier = Scripted::new("n", []).then(status(door));
+async fn a_refusal_of_the_endpoint_keeps_the_queue_until_it_accepts() {
+    for code in [401, 403, 404, 410] {
+        let notifier = Scripted::new("n", []).then(status(code));
         let dispatcher = one(&notifier);
         enqueue(&dispatcher, "a");
         enqueue(&dispatcher, "b");
@@ -37,7 +37,7 @@ async fn a_bad_door_keeps_the_queue_until_it_opens() {
         assert_eq!(status.queue_events, 2);
         assert_eq!(
             status.problems,
-            [format!("has failed: the server answered {door}")]
+            [format!("has failed: the server answered {code}")]
         );
         tokio::time::sleep(HOUR).await;
         assert_eq!(notifier.attempts().len(), 1, "no hammering");
@@ -79,7 +79,7 @@ async fn three_panics_in_a_row_make_a_dead_letter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_a_day_is_given_up() {
+async fn a_notification_expires_after_a_day() {
     let notifier = Scripted::new("n", []).then(status(502));
     let dispatcher = one(&notifier);
     let begun = Instant::now();
@@ -110,7 +110,7 @@ async fn what_waits_for_a_day_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_notifier_lets_go_of_the_old_too() {
+async fn the_queue_of_a_failed_notifier_expires_too() {
     let notifier = Scripted::new("n", []).then(status(404));
     let dispatcher = one(&notifier);
     enqueue(&dispatcher, "old");

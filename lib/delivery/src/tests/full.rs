@@ -1,9 +1,9 @@
-//! Queues at their limit: what is merged, what is dropped, and that it is told.
+//! Queues at their limit: merging, dropping, and the notice about it.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_drops_the_oldest_of_the_least_and_says_so_once() {
+async fn a_full_queue_drops_the_oldest_of_the_least_severe_and_reports_it_once() {
     let notifier = Scripted::new("n", [rate_limited(HOUR)]);
     let dispatcher = start([(Arc::clone(&notifier), small(Merge::Digest))]);
     enqueue(&dispatcher, "held");

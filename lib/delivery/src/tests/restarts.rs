@@ -1,8 +1,8 @@
-//! What a process knew, the next one knows.
+//! State that survives a restart.
 
 use super::*;
 
-/// Ends it without a drain, and waits until its tasks have let go of the spools.
+/// Ends it without a drain, and waits until its tasks have released the spools.
 async fn stop(dispatcher: NotificationDispatcher) {
     let tasks = std::mem::take(&mut *dispatcher.tasks.lock());
     drop(dispatcher);
@@ -35,7 +35,7 @@ async fn a_restart_does_not_undercut_retry_after() {
 }
 
 #[tokio::test]
-async fn what_was_accepted_survives_a_restart() {
+async fn accepted_notifications_survive_a_restart() {
     let dir = TempDir::new().unwrap();
     let script = [status(400), Play::End(Ok(Receipt::default())), status(401)];
     let first = Scripted::new("n", script);
@@ -70,7 +70,7 @@ async fn what_was_accepted_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn what_was_dropped_is_told_after_a_restart() {
+async fn dropped_notifications_are_reported_after_a_restart() {
     let dir = TempDir::new().unwrap();
     let first = Scripted::new("n", []).then(status(404));
     let dispatcher = start_in(Some(&dir), [(Arc::clone(&first), small(Merge::Digest))]);
@@ -84,13 +84,13 @@ async fn what_was_dropped_is_told_after_a_restart() {
     let second = Scripted::new("n", []);
     let _dispatcher = start_in(Some(&dir), [(Arc::clone(&second), small(Merge::Digest))]);
     second.wait_delivered(11).await;
-    let told: Vec<_> = second
+    let notices: Vec<_> = second
         .texts()
         .into_iter()
         .filter(|text| text.contains("dropped"))
         .collect();
     assert_eq!(
-        told,
+        notices,
         ["5 notifications were dropped: the queue of n was full"]
     );
 }

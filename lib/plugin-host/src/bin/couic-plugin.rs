@@ -1,4 +1,4 @@
-//! For authors of plugins: checks one as Couic would, and delivers a sample through it, without a firewall.
+//! For plugin authors: checks a plugin as Couic does, and delivers a sample through it, without a firewall.
 
 use std::{env, path::PathBuf, process::ExitCode};
 
@@ -8,7 +8,7 @@ use couic_plugin_host::{
 };
 
 const USAGE: &str = "\
-couic-plugin check FILE                            would Couic load it? Runs none of its code
+couic-plugin check FILE                            checks it as Couic does, without running its code
 couic-plugin send FILE CONFIG [KIND] [--loaded]    starts it with CONFIG (JSON) and delivers a sample
                                                    KIND: test (default), summary, reports, digest, notice
                                                    --loaded: in this process instead of one of its own";
@@ -110,7 +110,7 @@ fn sample(kind: &str) -> Result<Kind> {
         }),
         "notice" => Kind::Notice(Notice {
             code: "sample".to_owned(),
-            message: "This is what Couic says about itself.".to_owned(),
+            message: "This is a message about Couic itself.".to_owned(),
         }),
         "reports" => Kind::Reports(serde_json::from_str(
             r#"[{"action":"add","policy":"drop","timestamp":1700000000,"metadata":{"kind":"sample","detail":"from couic-plugin"},

@@ -1,8 +1,7 @@
-//! The other end: the process of a plugin.
+//! The process of an isolated plugin.
 //!
-//! It refuses to run with privileges, whatever started it. Its pipes are moved away from 0 and 1, so that a plugin that
-//! prints cannot break the protocol: what it prints is logged. It ends when the parent is gone, whatever the plugin
-//! does meanwhile.
+//! It refuses to run with privileges. Its pipes are moved away from 0 and 1, so that a plugin that prints cannot break
+//! the protocol: its output is logged. It ends with the parent, whatever the plugin does meanwhile.
 
 use std::{
     collections::HashMap,
@@ -32,8 +31,8 @@ use couic_plugin_api::{NotifyError, outcome::Outcome};
 pub(super) const PLUGIN_HOST: &str = "plugin-host";
 
 /// If this process was started to run an isolated plugin (by a [`ChildCommand`](super::ChildCommand)), or to start such
-/// processes (by a [`Spawner`](crate::Spawner)), does that, and returns the exit code for `main`. Call it before anything
-/// else there: this process has lost its privileges, and its memory is limited.
+/// processes (by a [`Spawner`](crate::Spawner)), does that, and returns the exit code for `main`. Must be the first call
+/// in `main`, since such a process has no privileges and limited memory.
 #[must_use]
 pub fn run_if_child() -> Option<ExitCode> {
     if let Some(ended) = crate::spawner::run_if_spawner() {
@@ -43,7 +42,7 @@ pub fn run_if_child() -> Option<ExitCode> {
     asked.then(child_main)
 }
 
-/// How long an instance may take to let go when the parent closes.
+/// How long an instance may take to end when the parent closes.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// The whole life of an isolated plugin's process.
@@ -60,12 +59,12 @@ fn child_main() -> ExitCode {
             1
         }
     };
-    // Not exit: that would run what the plugin has left behind, and may hang.
+    // Not exit: that would run the plugin's exit handlers, which may hang.
     // SAFETY: takes no pointer.
     unsafe { libc::_exit(code) }
 }
 
-/// Checks that this process may run foreign code, and takes its pipes.
+/// Checks that this process is unprivileged, and takes its pipes.
 fn prepare() -> io::Result<(OwnedFd, OwnedFd)> {
     let status = fs::read_to_string("/proc/self/status")?;
     if let Some(line) = privileged(&status) {
@@ -73,23 +72,22 @@ fn prepare() -> io::Result<(OwnedFd, OwnedFd)> {
         return Err(io::Error::other(text));
     }
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-        // They go to the whole group or control group when the parent is stopped, which still needs its notifiers.
-        // SAFETY: SIG_IGN is no function of ours.
+        // A stop of the parent signals the whole process or control group, and it still needs its notifiers then.
+        // SAFETY: SIG_IGN is not a handler.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
-    // No other process of the same user may look into this one.
-    // SAFETY: takes no pointer.
+    // SAFETY: takes no pointer. Other processes of the same user must not read this one's memory.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
     let orders = fcntl(io::stdin(), FcntlArg::F_DUPFD_CLOEXEC(3))?;
     let answers = fcntl(io::stdout(), FcntlArg::F_DUPFD_CLOEXEC(3))?;
     let nothing = fs::File::open("/dev/null")?;
     nix::unistd::dup2_stdin(nothing)?;
     nix::unistd::dup2_stdout(io::stderr())?;
-    // SAFETY: fcntl has just made both, and nothing else owns them.
+    // SAFETY: fcntl has just created both, and they have no other owner.
     unsafe { Ok((OwnedFd::from_raw_fd(orders), OwnedFd::from_raw_fd(answers))) }
 }
 
-/// The line of `/proc/self/status` that should not be there.
+/// The line of `/proc/self/status` that shows a privilege.
 fn privileged(status: &str) -> Option<&str> {
     status.lines().find(|line| {
         let mut words = line.split_whitespace();
@@ -128,7 +126,7 @@ async fn live(orders: OwnedFd, answers: OwnedFd) -> io::Result<()> {
     }
 }
 
-/// Fails when the parent is gone; then the orders end, too.
+/// Fails if the parent is gone; then the orders end, too.
 async fn write(mut to: pipe::Sender, mut inbox: mpsc::UnboundedReceiver<Answer>) -> io::Result<()> {
     while let Some(answer) = inbox.recv().await {
         frame::send(&mut to, &serde_json::to_vec(&answer)?).await?;
@@ -137,7 +135,7 @@ async fn write(mut to: pipe::Sender, mut inbox: mpsc::UnboundedReceiver<Answer>)
 }
 
 async fn create(start: Start, answers: &Answers) -> Result<Instance, LoadError> {
-    // SAFETY: the parent has passed this descriptor on for this, and says its number once.
+    // SAFETY: the parent passes this descriptor for this purpose, and names it once.
     let copy = unsafe { OwnedFd::from_raw_fd(start.copy) };
     let file = PluginFile::from_copy(copy, start.path)?;
     let (logs, budget) = (answers.clone(), Budget::default());
@@ -161,7 +159,7 @@ async fn create(start: Start, answers: &Answers) -> Result<Instance, LoadError> 
     Ok(instance)
 }
 
-/// Does what the parent says until it closes.
+/// Executes the parent's orders until it closes.
 async fn obey(orders: &mut pipe::Receiver, instance: Instance, answers: Answers) -> io::Result<()> {
     let instance = Rc::new(instance);
     let mut cancels: HashMap<u64, oneshot::Sender<()>> = HashMap::new();
@@ -202,7 +200,7 @@ async fn obey(orders: &mut pipe::Receiver, instance: Instance, answers: Answers)
     Ok(())
 }
 
-/// Waits for the outcome, however long it takes: the parent's patience is what counts.
+/// Waits for the outcome without a timeout: the parent has one.
 async fn fly(flight: Result<Flight, NotifyError>, cancelled: oneshot::Receiver<()>) -> Outcome {
     let mut flight = match flight {
         Ok(flight) => flight,

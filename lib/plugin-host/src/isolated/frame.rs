@@ -1,6 +1,6 @@
-//! What parent and child say to each other: frames of a length in four bytes, little endian, and a body.
+//! The protocol of parent and child: frames of a length in four bytes, little endian, and a body.
 //!
-//! The parent believes nothing: the child runs the plugin's code, so its frames are bounded and may say anything.
+//! The parent does not trust the child, which runs the plugin's code: frames are bounded, and their content is validated.
 
 use std::io;
 
@@ -10,12 +10,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::{PluginInfo, PluginStats};
 use couic_plugin_api::outcome::Outcome;
 
-/// Largest frame of a child: a message is cut long before.
+/// Largest frame of a child: messages are much shorter.
 pub(super) const FROM_CHILD: usize = 256 << 10;
 /// Largest frame of a parent.
 pub(super) const FROM_PARENT: usize = 64 << 20;
 
-/// How the child is to make its instance. The plugin itself is an inherited descriptor.
+/// How the child creates its instance. The plugin itself is an inherited descriptor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Start {
     pub(super) copy: i32,
@@ -40,7 +40,7 @@ pub(super) enum Order {
     },
 }
 
-/// What a child says.
+/// A message of the child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     Started(PluginInfo),
@@ -62,7 +62,7 @@ const CANCEL: u8 = 2;
 const NOTIFY_HEAD: usize = 1 + 8 + 4 + 8;
 
 impl Order {
-    /// Not JSON: the event would have to be escaped.
+    /// Not as JSON: the event would have to be escaped.
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Notify {
@@ -88,7 +88,7 @@ impl Order {
     }
 
     pub(super) fn decode(body: &[u8]) -> io::Result<Self> {
-        let broken = || io::Error::new(io::ErrorKind::InvalidData, "an order that makes no sense");
+        let broken = || io::Error::new(io::ErrorKind::InvalidData, "an invalid order");
         let (&kind, rest) = body.split_first().ok_or_else(broken)?;
         let (token, rest) = rest.split_first_chunk().ok_or_else(broken)?;
         let token = u64::from_le_bytes(*token);
@@ -112,7 +112,7 @@ impl Order {
 /// Writes one frame.
 pub(super) async fn send(to: &mut (impl AsyncWrite + Unpin), body: &[u8]) -> io::Result<()> {
     let length = u32::try_from(body.len()).map_err(io::Error::other)?;
-    // One write if it fits into the pipe: the reader wakes up once.
+    // One write, so that the reader wakes up once if it fits into the pipe.
     let mut frame = Vec::with_capacity(4 + body.len());
     frame.extend(length.to_le_bytes());
     frame.extend(body);
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_come_back_as_they_were() {
+    fn orders_round_trip() {
         for order in [
             Order::Notify {
                 token: 7,

@@ -1,4 +1,4 @@
-//! What the notifier and the supervisor of its process share: pending attempts, and how the process is.
+//! State shared by the notifier and the supervisor of its process: pending attempts, and the state of the process.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,7 +15,7 @@ use super::frame::Order;
 use crate::PluginStats;
 use couic_plugin_api::{NotifyError, abi, outcome::Outcome};
 
-/// How an isolated plugin is.
+/// The state of an isolated plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum PluginState {
@@ -29,11 +29,11 @@ pub enum PluginState {
         /// Why it ended.
         reason: String,
     },
-    /// It was closed, or the program that it belongs to ends.
+    /// It was closed, or its program ends.
     Closed,
 }
 
-/// What the supervisor has to watch.
+/// An abandoned attempt, and when its process is killed.
 pub(super) struct Overdue {
     pub(super) token: u64,
     pub(super) at: Instant,
@@ -48,9 +48,9 @@ struct Inner {
     last_token: u64,
     pending: HashMap<u64, oneshot::Sender<Outcome>>,
     stuck: HashSet<u64>,
-    /// Of this process, as it told last.
+    /// Of the current process, as last reported.
     now: PluginStats,
-    /// Of those before, and what only the parent knows.
+    /// Of earlier processes, and what only the parent counts.
     before: PluginStats,
 }
 
@@ -85,7 +85,7 @@ impl Link {
         sum
     }
 
-    /// Sends a notification, unless no process runs or `limit` attempts are under way.
+    /// Sends a notification, unless the process does not run, or `limit` attempts are in flight.
     pub(super) fn begin(
         &self,
         limit: usize,
@@ -102,19 +102,19 @@ impl Link {
             return Err(NotifyError::Unavailable { message });
         };
         if inner.pending.len() + inner.stuck.len() >= limit {
-            let message = format!("{limit} under way, {} of them given up", inner.stuck.len());
+            let message = format!("{limit} in flight, {} of them given up", inner.stuck.len());
             return Err(NotifyError::Busy { message });
         }
         inner.last_token += 1;
         let token = inner.last_token;
         let (sender, receiver) = oneshot::channel();
         inner.pending.insert(token, sender);
-        // The writer may have ended with the process: then the supervisor is about to fail this attempt.
+        // On error the process has ended, and the supervisor is about to fail this attempt.
         let _ = orders.send(order(token));
         Ok((token, receiver))
     }
 
-    /// Stops waiting for an attempt and cancels it. The process has until `at` to come back from it.
+    /// Stops waiting for an attempt and cancels it. The process has until `at` to complete it.
     pub(super) fn give_up(&self, token: u64, at: Instant) {
         let mut inner = self.lock();
         if inner.pending.remove(&token).is_none() {
@@ -148,14 +148,14 @@ impl Link {
         }
     }
 
-    /// The process takes orders from now on.
+    /// The process accepts orders from now on.
     pub(super) fn up(&self, pid: u32, orders: mpsc::UnboundedSender<Order>) {
         let mut inner = self.lock();
         inner.state = PluginState::Running { pid };
         inner.orders = Some(orders);
     }
 
-    /// The process is gone: pending attempts fail with the reason.
+    /// The process is gone: fails the pending attempts with the reason.
     pub(super) fn down(&self, reason: &str, restarts: bool) {
         let mut inner = self.lock();
         inner.orders = None;
@@ -177,7 +177,7 @@ impl Link {
     }
 }
 
-/// No status of the ABI: only the parent says it, about the process.
+/// Not a status of the ABI: set by the parent alone, for a process that ended.
 pub(super) const CRASHED: i32 = -1;
 
 fn add(a: PluginStats, b: PluginStats) -> PluginStats {

@@ -1,9 +1,9 @@
-//! A plugin in a process of its own: what it does to itself, it does to itself.
+//! A plugin in a process of its own: its crashes do not affect the host.
 //!
-//! The process is this program again, whose `main` begins with [`run_if_child`]. It runs as an unprivileged
-//! user without capabilities, with `no_new_privs`, an empty environment and bounded memory, and has nothing of ours
-//! but three pipes and a sealed copy of the plugin. One that crashes, exits, or does not come back from an attempt
-//! that was given up is ended and started again, after 1, 2, 4 … 60 seconds.
+//! The process is this program again, whose `main` begins with [`run_if_child`]. It runs as an unprivileged user without
+//! capabilities, with `no_new_privs`, an empty environment and bounded memory, and inherits only three pipes and a
+//! sealed copy of the plugin. If it crashes, exits, or does not complete an attempt that was given up, it is killed and
+//! restarted, after 1, 2, 4 … 60 seconds.
 
 mod child;
 mod command;
@@ -35,7 +35,7 @@ use couic_plugin_api::{
     Notification, Notifier, NotifyError, Receipt, async_trait, outcome::Outcome,
 };
 
-/// After an attempt was given up, the plugin has so long to come back before its process is ended.
+/// How long the plugin has to complete an attempt that was given up, before its process is killed.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A [`Notifier`] in a process of its own.
@@ -53,12 +53,11 @@ pub struct IsolatedNotifier {
 }
 
 impl IsolatedNotifier {
-    /// Starts a process for the plugin and lets it create an instance with `config`, which is JSON and reaches it
-    /// through a pipe.
+    /// Starts a process for the plugin, which creates an instance with `config`: JSON, sent through a pipe.
     ///
     /// # Errors
-    /// [`LoadError`] where the process cannot be started, or where the plugin refuses, crashes, or takes longer than
-    /// [`PluginOptions::create_timeout`]. That is final: only a plugin that has run is started again.
+    /// [`LoadError`] if the process cannot be started, or if the plugin refuses, crashes, or takes longer than
+    /// [`PluginOptions::create_timeout`]. That is final: only a plugin that has run is restarted.
     pub async fn start(
         file: PluginFile,
         name: &str,
@@ -100,38 +99,38 @@ impl IsolatedNotifier {
         })
     }
 
-    /// What the plugin says about itself.
+    /// The plugin's own description.
     #[must_use]
     pub fn info(&self) -> &PluginInfo {
         &self.info
     }
 
-    /// How its process is.
+    /// The state of its process.
     #[must_use]
     pub fn state(&self) -> PluginState {
         self.link.state()
     }
 
-    /// What went wrong so far, over all of its processes.
+    /// Error counters, over all of its processes.
     #[must_use]
     pub fn stats(&self) -> PluginStats {
         self.link.stats()
     }
 
-    /// What keeps its process from being started again: [`Spawner::problem`].
+    /// Why its process cannot be restarted: [`Spawner::problem`].
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         self.spawner.as_ref()?.problem()
     }
 
-    /// Ends the process, and waits until it has. Dropping the notifier ends it as well, without waiting.
+    /// Ends the process, and waits for its end. Dropping the notifier ends it without waiting.
     pub async fn close(self) {
         drop(self.close);
         let _ = self.supervisor.await;
     }
 }
 
-/// An attempt under way. Dropping it gives it up.
+/// An attempt in flight. Dropping it gives it up.
 struct Attempt<'a> {
     link: &'a Link,
     token: u64,

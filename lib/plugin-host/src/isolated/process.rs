@@ -1,4 +1,4 @@
-//! The process that a plugin gets for itself: started by this one, or by a spawner.
+//! The process of an isolated plugin, and its confinement before exec.
 
 use std::{
     io,
@@ -25,17 +25,17 @@ use tokio::{
     time::timeout,
 };
 
-/// For a spawner to report the end of a process that it was told to kill.
+/// How long a spawner may take to report the end of a process that it kills.
 const END: Duration = Duration::from_secs(5);
 
-/// How a program is started whose `main` begins with [`run_if_child`](super::run_if_child).
+/// A program whose `main` begins with [`run_if_child`](super::run_if_child).
 #[derive(Clone, Debug)]
 pub struct ChildCommand {
     program: PathBuf,
 }
 
 impl ChildCommand {
-    /// This program, whatever became of its file since it was started.
+    /// This program, even if its file was replaced since the start.
     #[must_use]
     pub fn itself() -> Self {
         Self::new("/proc/self/exe")
@@ -52,16 +52,16 @@ impl ChildCommand {
     }
 }
 
-/// The user of plugins if this program is root. Otherwise plugins run as the user of the program, without its
+/// The user that plugins run as if this program is root. Otherwise plugins run as this program's user, without its
 /// capabilities.
 ///
-/// That is judged at each start of a process. A program that gives up root while plugins run needs a [`Spawner`]: without,
-/// a plugin that runs as another user could not be ended any more, and would come back as the program's.
+/// Evaluated at each start of a process. A program that gives up root while plugins run needs a [`Spawner`]: without
+/// one, it could not kill a plugin of another user, and would restart it as its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunAs {
     /// User.
     pub uid: u32,
-    /// Group; there are no others.
+    /// Group; without supplementary groups.
     pub gid: u32,
 }
 
@@ -75,21 +75,21 @@ impl Default for RunAs {
     }
 }
 
-/// What an isolated plugin is given.
+/// The environment of an isolated plugin.
 #[derive(Clone, Debug)]
 pub struct Isolation {
     /// How to start its process.
     pub command: ChildCommand,
-    /// Whom to run it as.
+    /// The user to run it as.
     pub run_as: RunAs,
-    /// How many bytes of memory of its own it may have (`RLIMIT_DATA`).
+    /// Its limit on data memory (`RLIMIT_DATA`), in bytes.
     pub memory: u64,
-    /// Starts the process if this program cannot; has a command and users of its own.
+    /// Starts the process if this program cannot; has its own command and users.
     pub spawner: Option<Spawner>,
 }
 
 impl Isolation {
-    /// As `nobody` with 256 MiB.
+    /// As `nobody`, with 256 MiB.
     #[must_use]
     pub fn new(command: ChildCommand) -> Self {
         Self {
@@ -126,7 +126,7 @@ pub(super) struct Process {
     /// The number of the plugin's copy in it.
     pub(super) copy: RawFd,
     pub(super) pid: u32,
-    /// Readable once it has ended, and before it is reaped: until then its number is not reused.
+    /// Readable once it has ended, and before it is reaped: until then its pid is not reused.
     pub(super) death: AsyncFd<OwnedFd>,
     parent: Parent,
 }
@@ -185,12 +185,12 @@ impl Process {
         })
     }
 
-    /// Ends the process and whatever it started. Before it is reaped: afterwards its number may be another's.
+    /// Kills the process and its descendants. Must run before it is reaped: afterwards its pid may be reused.
     pub(super) fn kill(&self) {
         match &self.parent {
             Parent::Ourselves(child) => {
                 if let Some(Ok(group)) = child.id().map(i32::try_from) {
-                    // On error it has ended in between.
+                    // On error it has ended already.
                     let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
                 }
             }
@@ -198,7 +198,7 @@ impl Process {
         }
     }
 
-    /// Waits for its end after [`kill`](Self::kill), and reaps it. A spawner that is stopped is not waited for.
+    /// Waits for its end after [`kill`](Self::kill), and reaps it. Does not wait for a spawner that is stopped.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         match &mut self.parent {
             Parent::Ourselves(child) => child.wait().await,
@@ -207,13 +207,13 @@ impl Process {
                     return Err(spawner::silent());
                 };
                 *ended = true;
-                status.map_err(|_| io::Error::other("with the process that started it"))
+                status.map_err(|_| io::Error::other("the process that started it has ended"))
             }
         }
     }
 }
 
-/// One of ours ends by itself then: see `kill_on_drop`.
+/// A child of this process is killed by `kill_on_drop`.
 impl Drop for Process {
     fn drop(&mut self) {
         if let Parent::Spawner { ended: false, .. } = &self.parent {
@@ -222,23 +222,23 @@ impl Drop for Process {
     }
 }
 
-/// A descriptor that is readable once the process has ended, reaped or not.
+/// The pidfd: readable once the process has ended, reaped or not.
 pub(crate) fn pidfd_of(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: takes no pointer.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
     done(fd)?;
-    // SAFETY: the kernel has just made this descriptor, and nothing else owns it.
+    // SAFETY: the kernel has just created this descriptor, and it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an OwnedFd has the same descriptor for as long as it lives.
+    // SAFETY: an OwnedFd keeps its descriptor for its lifetime.
     let death = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
     death.map_err(io::Error::from)
 }
 
-/// How a process ended, in words.
+/// Describes how a process ended.
 pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited with status {code}"),

@@ -1,4 +1,4 @@
-//! Keeps the process of a plugin alive: starts it again when it has ended, and ends it when it is stuck.
+//! Keeps the process of a plugin alive, and kills it if it is stuck.
 
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
@@ -23,11 +23,11 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Lifetime after which a crash starts the backoff over.
 const WELL: Duration = Duration::from_secs(60);
-/// For the process to end by itself.
+/// How long the process may take to end by itself.
 const GOODBYE: Duration = Duration::from_secs(4);
-/// For exec, and for what the child does before it creates the instance.
+/// How long exec and the start of the child may take, before it creates the instance.
 const EXEC: Duration = Duration::from_secs(5);
-/// For a process that is ending, and for what it said until then to arrive.
+/// How long a process may take to end, and its last output to arrive.
 const LAST_BREATH: Duration = Duration::from_millis(500);
 /// Answers that wait for the supervisor. The pipe holds back the rest.
 const ANSWERS: usize = 64;
@@ -41,11 +41,11 @@ pub(super) struct Supervisor {
     pub(super) link: Arc<Link>,
     pub(super) overdue: mpsc::UnboundedReceiver<Overdue>,
     pub(super) log: Arc<LogSink>,
-    /// Never sent to: its other end lives as long as the notifier.
+    /// Closed when the notifier is dropped; no message is sent.
     pub(super) close: oneshot::Receiver<()>,
 }
 
-/// Why a process is gone.
+/// Why a process ended.
 enum End {
     Closed,
     Gone(String),
@@ -60,7 +60,8 @@ struct Running {
 }
 
 impl Supervisor {
-    /// Runs until the notifier is dropped. `ready` gets the result of the first start; if that failed, there is no other.
+    /// Runs until the notifier is dropped. `ready` receives the result of the first start; if it failed, there is no
+    /// other.
     pub(super) async fn run(mut self, ready: oneshot::Sender<Result<PluginInfo, Reason>>) {
         let mut ready = Some(ready);
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
@@ -125,7 +126,7 @@ impl Supervisor {
             Ok(Ok(None) | Err(_)) => {
                 process.kill();
                 let status = process.wait().await.map_err(broken)?;
-                // What it printed is in the pipe by now.
+                // Its output is in the pipe by now.
                 let _ = timeout(Duration::from_secs(1), listener).await;
                 return Err(Reason::Create(last_words.add_to(describe(status))));
             }
@@ -148,7 +149,7 @@ impl Supervisor {
         Ok((info, running))
     }
 
-    /// Sends what the process needs; `None` if it ended instead of answering.
+    /// Sends the start message; `None` if the process ended instead of answering.
     async fn introduce(
         &self,
         copy: i32,
@@ -175,7 +176,7 @@ impl Supervisor {
         }
     }
 
-    /// Passes answers on until the process ends, is stuck, or is not wanted any more.
+    /// Forwards answers until the process ends, is stuck, or is closed.
     async fn watch(&mut self, mut running: Running) -> End {
         let mut watched: VecDeque<Overdue> = VecDeque::new();
         let because = loop {
@@ -191,7 +192,7 @@ impl Supervisor {
                 () = wait(deadline) => {
                     let token = watched.pop_front().map(|overdue| overdue.token);
                     if token.is_some_and(|token| self.link.is_stuck(token)) {
-                        break "did not come back from an attempt that was given up, and ".to_owned();
+                        break "did not complete an attempt that was given up, and ".to_owned();
                     }
                 }
                 _ = &mut self.close => {
@@ -204,9 +205,9 @@ impl Supervisor {
         End::Gone(because + &self.end(running).await)
     }
 
-    /// Ends the process and whatever it started, hears what it still has to say, and tells how it ended.
+    /// Kills the process and its descendants, reads the rest of its output, and describes how it ended.
     async fn end(&self, mut running: Running) -> String {
-        // One that is about to end by itself may say how.
+        // A process that is about to end has its own exit status.
         let _ = timeout(LAST_BREATH, running.process.death.readable()).await;
         running.process.kill();
         let rest = async {
@@ -229,7 +230,7 @@ impl Supervisor {
                 stats,
             } => {
                 outcome.message = clean(&outcome.message);
-                // Only the parent says that a process crashed: this stays as unknown as it was.
+                // Only the parent reports a crash: this becomes another unknown status.
                 if outcome.status == link::CRASHED {
                     outcome.status = i32::MIN;
                 }
@@ -249,7 +250,7 @@ async fn wait(deadline: Option<Instant>) {
 }
 
 impl Running {
-    /// Its orders have ended: it leaves by itself, or is made to.
+    /// Its orders have ended: it exits by itself, or is killed.
     async fn close(mut self) {
         let _ = timeout(GOODBYE, self.process.death.readable()).await;
         self.process.kill();

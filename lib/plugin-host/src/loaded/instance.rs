@@ -1,4 +1,4 @@
-//! One instance of a loaded plugin, with the thread that is the only one to call it.
+//! One instance of a loaded plugin, and the only thread that calls it.
 
 use std::{
     ffi::c_void,
@@ -22,19 +22,19 @@ use couic_plugin_api::{
     outcome::Outcome,
 };
 
-/// Room for what create has to say.
+/// The size of create's error buffer.
 const REASON_BYTES: usize = 1024;
 
-/// How an instance is to be made.
+/// How to create an instance.
 pub(crate) struct Setup {
-    /// The operator's name for it.
+    /// The notifier's name.
     pub(crate) name: String,
     /// JSON.
     pub(crate) config: String,
     pub(crate) create_timeout: Duration,
-    /// How many notifications a concurrent plugin is given at once, the stuck ones included.
+    /// How many attempts a concurrent plugin may have in flight, the stuck ones included.
     pub(crate) max_in_flight: usize,
-    /// The process is the plugin's own, so that it may abort.
+    /// The process is the plugin's own, so it may abort.
     pub(crate) own_process: bool,
     pub(crate) log: LogSink,
 }
@@ -59,7 +59,7 @@ pub(crate) struct Instance {
     ended: oneshot::Receiver<()>,
 }
 
-/// An attempt under way. Dropping it cancels the attempt.
+/// An attempt in flight. Dropping it cancels the attempt.
 pub(crate) struct Flight {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
@@ -68,7 +68,7 @@ pub(crate) struct Flight {
 }
 
 impl Instance {
-    /// Maps the plugin and creates an instance of it, waiting for it as long as the setup says.
+    /// Maps the plugin and creates an instance of it, within the setup's timeout.
     pub(crate) async fn create(file: PluginFile, setup: Setup) -> Result<Self, LoadError> {
         let path = file.path().to_owned();
         Self::created(file, setup, &path)
@@ -96,7 +96,7 @@ impl Instance {
             .spawn(move || {
                 match create(file, own_process, &worker, &config) {
                     Ok(plugin) => serve(&plugin, ready, &inbox, &worker),
-                    // On error it took too long, and that was reported already.
+                    // On error the timeout has been reported already.
                     Err(reason) => drop(ready.send(Err(reason))),
                 }
                 worker.unregister();
@@ -131,7 +131,7 @@ impl Instance {
     /// Destroys the instance and waits for its thread, but not longer than `wait`.
     pub(crate) async fn close(self, wait: Duration) {
         drop(self.commands);
-        // If it takes longer, the thread is left to itself.
+        // On a timeout the thread is abandoned.
         let _ = timeout(wait, self.ended).await;
     }
 
@@ -173,9 +173,9 @@ fn gone() -> NotifyError {
 }
 
 impl Flight {
-    /// Asks the plugin to stop, and still waits for what it says.
+    /// Asks the plugin to stop; its outcome still follows.
     pub(crate) fn cancel(&self) {
-        // On error the thread is gone, and with it what there was to cancel.
+        // On error the thread is gone, and the attempt with it.
         let _ = self.commands.send(Command::Cancel(self.token));
     }
 
@@ -195,7 +195,7 @@ impl Drop for Flight {
     }
 }
 
-/// How many attempts it is given at once.
+/// How many attempts it may have in flight.
 fn limit(library: &Library, max_in_flight: usize) -> usize {
     if library.descriptor.head.flags & abi::FLAG_CONCURRENT == 0 {
         1
@@ -239,7 +239,7 @@ fn create(
         cap: text.len(),
         len: 0,
     };
-    // SAFETY: the plugin's function, as it declared it, with everything lent for the call.
+    // SAFETY: the plugin's function, as declared, with arguments that are lent for the call.
     let status = unsafe {
         create(
             &raw const host,
@@ -253,14 +253,14 @@ fn create(
         return Err(Reason::Create(refusal(status, &clean(&said))));
     }
     if handle.is_null() {
-        return Err(Reason::Create("it gave no handle".to_owned()));
+        return Err(Reason::Create("it returned no handle".to_owned()));
     }
     Ok(Plugin { library, handle })
 }
 
 fn refusal(status: i32, said: &str) -> String {
     let said = if said.is_empty() {
-        "it does not say why"
+        "no reason given"
     } else {
         said
     };
@@ -272,7 +272,7 @@ fn refusal(status: i32, said: &str) -> String {
     }
 }
 
-/// The thread's life. A plugin that took too long to start is destroyed at once.
+/// The thread's loop. A plugin that took too long to start is destroyed at once.
 fn serve(
     plugin: &Plugin,
     ready: oneshot::Sender<Result<&'static Library, Reason>>,
@@ -286,7 +286,7 @@ fn serve(
         }
     }
     if let Some(destroy) = library.descriptor.destroy {
-        // SAFETY: the handle is one of create, on the thread that called it, and is not used again.
+        // SAFETY: the handle is from create, on the thread that called it, and is not used again.
         unsafe { destroy(handle) };
     }
 }
@@ -311,7 +311,7 @@ impl Plugin {
                 let Some(notify) = descriptor.notify else {
                     return;
                 };
-                // SAFETY: the handle is one of create and not destroyed; the request is lent for the call.
+                // SAFETY: the handle is from create and not destroyed; the request is lent for the call.
                 let status = unsafe { notify(self.handle, &raw const request) };
                 if status != abi::OK {
                     shared.complete(token, Outcome::new(status, "the plugin did not accept it"));
@@ -319,7 +319,7 @@ impl Plugin {
             }
             Command::Cancel(token) => {
                 if let Some(cancel) = descriptor.cancel {
-                    // SAFETY: the handle is one of create and not destroyed.
+                    // SAFETY: the handle is from create and not destroyed.
                     unsafe { cancel(self.handle, token) };
                 }
             }

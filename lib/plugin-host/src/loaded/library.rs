@@ -1,4 +1,4 @@
-//! The dynamic linker, and what a plugin exports.
+//! Loads a plugin through the dynamic linker, and checks its descriptor.
 
 use std::{
     collections::HashMap,
@@ -11,8 +11,8 @@ use libloading::os::unix::{Library as Handle, RTLD_LOCAL, RTLD_NOW};
 use crate::{PluginFile, Reason, elf};
 use couic_plugin_api::abi::{self, Descriptor};
 
-/// A library that is mapped until the process ends: closing one leaves the threads of C plugins without their code,
-/// and Rust plugins are not unmapped anyway.
+/// A library that is mapped until the process ends: closing it would unmap the code of a C plugin's threads, and Rust
+/// plugins are never unmapped.
 #[derive(Debug)]
 pub(super) struct Library {
     pub(super) descriptor: Descriptor,
@@ -20,12 +20,12 @@ pub(super) struct Library {
     pub(super) version: String,
     pub(super) build_info: String,
     pub(super) config_schema: String,
-    /// Keeps the number of the descriptor taken: glibc knows libraries by path, and the path has that number in it.
+    /// Keeps the file descriptor's number taken: glibc identifies libraries by path, which contains that number.
     _file: PluginFile,
     _handle: Handle,
 }
 
-/// What is mapped, by SHA-256: two notifiers with one plugin, or a reload, share the mapping.
+/// The mapped libraries by SHA-256: two notifiers with one plugin, or a reload, share the mapping.
 static MAPPED: Mutex<Option<HashMap<String, &'static Library>>> = Mutex::new(None);
 
 impl Library {
@@ -41,7 +41,7 @@ impl Library {
         if let Some(known) = known {
             return Ok(known);
         }
-        // Not under the lock: a constructor that hangs must not keep other plugins from loading.
+        // Without the lock: a constructor that hangs must not block other plugins.
         let sha256 = file.sha256().to_owned();
         let library: &'static Self = Box::leak(Box::new(Self::map(file)?));
         lock().get_or_insert_default().insert(sha256, library);
@@ -50,15 +50,15 @@ impl Library {
 
     fn map(file: PluginFile) -> Result<Self, Reason> {
         let flags = RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE;
-        // SAFETY: loading runs code of the plugin. That this file may run is what its owner, its mode, its pin and
-        // the operator's configuration say, and PluginFile has checked the first three.
+        // SAFETY: loading runs code of the plugin. Owner, mode, pin and the operator's configuration permit it to run;
+        // PluginFile has checked the first three.
         let handle = unsafe { Handle::open(Some(file.copy_path()), flags) }
             .map_err(|error| dlopen(&error))?;
-        // SAFETY: the symbol is data, as was checked in the file, so it is taken as an address of it.
+        // SAFETY: the symbol is data, as checked in the file, so this is its address.
         let symbol = unsafe { handle.get::<*const Descriptor>(abi::SYMBOL) }
             .map_err(|error| dlopen(&error))?;
         // SAFETY: in the file the symbol has at least struct_size bytes, which is not less than a Descriptor, and it
-        // stays mapped. Unaligned, since a foreign compiler may have put it anywhere.
+        // stays mapped. Unaligned, since another compiler may have placed it anywhere.
         let descriptor = unsafe { (*symbol).read_unaligned() };
         check(&descriptor, &file)?;
         Ok(Self {
@@ -92,12 +92,12 @@ fn check(descriptor: &Descriptor, file: &PluginFile) -> Result<(), Reason> {
     Ok(())
 }
 
-/// A text of the descriptor. Longer ones than fit into a line of a table are cut.
+/// A text of the descriptor. None if it is NULL or not UTF-8.
 fn text(ptr: *const c_char) -> Option<String> {
     if ptr.is_null() {
         return None;
     }
-    // SAFETY: the header says that these are C strings in the plugin's constant data, which stays mapped.
+    // SAFETY: by the ABI these are C strings in the plugin's constant data, which stays mapped.
     let text = unsafe { CStr::from_ptr(ptr) };
     text.to_str().ok().map(str::to_owned)
 }

@@ -1,8 +1,7 @@
 //! A plugin that is loaded into this process.
 //!
-//! What it does within its functions is beyond our reach: a segfault or an `exit()` takes the process along. What
-//! reaches us through the callbacks is not: see [`PluginStats`]. Third-party files are better
-//! [isolated](crate::IsolatedNotifier).
+//! The host cannot guard against its code: a segfault or an `exit()` ends the process. Calls of the host's functions are
+//! validated: see [`PluginStats`]. Third-party files should be [isolated](crate::IsolatedNotifier).
 
 mod instance;
 mod library;
@@ -55,18 +54,18 @@ impl LoadedNotifier {
         })
     }
 
-    /// Destroys the instance, and waits up to `wait` for it to let go.
+    /// Destroys the instance, and waits up to `wait` for its end.
     pub async fn close(self, wait: Duration) {
         self.instance.close(wait).await;
     }
 
-    /// What the plugin says about itself.
+    /// The plugin's own description.
     #[must_use]
     pub fn info(&self) -> &PluginInfo {
         self.instance.info()
     }
 
-    /// What went wrong so far.
+    /// Error counters.
     #[must_use]
     pub fn stats(&self) -> PluginStats {
         self.instance.stats()

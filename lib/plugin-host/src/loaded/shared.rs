@@ -1,7 +1,7 @@
-//! What the callbacks of a plugin reach: a table of waiting attempts, behind numbers.
+//! The host's callbacks: a table of pending attempts, looked up by number.
 //!
 //! Neither the context nor a token is a pointer. A completion that is late, invented, or of an instance that is gone
-//! finds nothing, is counted, and does no harm.
+//! finds no entry, is counted, and is harmless.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,13 +22,13 @@ use couic_plugin_api::{
     outcome::Outcome,
 };
 
-/// More than an operator reads.
+/// The longest message that is read.
 const LONGEST_MESSAGE: usize = 4096;
 
-/// Takes the lines that a plugin logs: level and text.
+/// Receives the log lines of a plugin: level and text.
 pub(crate) type LogSink = Box<dyn Fn(u32, &str) + Send + Sync>;
 
-/// One instance, as its callbacks see it.
+/// The state of one instance for its callbacks.
 pub(super) struct Shared {
     id: usize,
     log: LogSink,
@@ -44,7 +44,7 @@ pub(super) struct Shared {
 struct Waiting {
     last_token: u64,
     pending: HashMap<u64, oneshot::Sender<Outcome>>,
-    /// Given up on, and not completed yet.
+    /// Given up, and not completed yet.
     stuck: HashSet<u64>,
 }
 
@@ -69,7 +69,7 @@ impl Shared {
         shared
     }
 
-    /// From now on its callbacks find nothing, and pending attempts fail: it is gone.
+    /// Disables its callbacks, and fails the pending attempts.
     pub(super) fn unregister(&self) {
         let mut all = INSTANCES.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(all) = all.as_mut() {
@@ -88,7 +88,7 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What create is given.
+    /// The argument of create.
     pub(super) fn host(&self) -> Host {
         Host {
             struct_size: size_of::<Host>() as u32,
@@ -100,7 +100,7 @@ impl Shared {
         }
     }
 
-    /// A token for another attempt, unless `limit` are under way already.
+    /// A token for another attempt, unless `limit` are in flight.
     pub(super) fn begin(
         &self,
         limit: usize,
@@ -109,8 +109,8 @@ impl Shared {
         let stuck = waiting.stuck.len();
         if waiting.pending.len() + stuck >= limit {
             let message = match stuck {
-                0 => format!("{limit} under way"),
-                _ => format!("{stuck} attempts were given up and have not come back"),
+                0 => format!("{limit} in flight"),
+                _ => format!("{stuck} attempts were given up and are not completed"),
             };
             return Err(NotifyError::Busy { message });
         }
@@ -121,7 +121,7 @@ impl Shared {
         Ok((token, receiver))
     }
 
-    /// Stops waiting. True where the plugin has to be told, since it has not completed.
+    /// Stops waiting. True if the attempt must be cancelled, since it is not completed.
     pub(super) fn give_up(&self, token: u64) -> bool {
         let mut waiting = self.lock();
         let pending = waiting.pending.remove(&token);
@@ -142,12 +142,12 @@ impl Shared {
             self.panics.fetch_add(1, Relaxed);
         }
         match pending {
-            // The receiver may be gone by a hair: that is a late one too.
+            // If the receiver has just been dropped, it is late, too.
             Some(sender) => match sender.send(outcome) {
                 Ok(()) => {}
                 Err(_) => self.count(&self.late),
             },
-            // The answer to a cancel, not a mistake of the plugin.
+            // The answer to a cancel.
             None if was_stuck && outcome.status == abi::CANCELLED => {}
             None if was_given => self.count(&self.late),
             None => self.count(&self.invented),
@@ -170,20 +170,20 @@ impl Shared {
         }
     }
 
-    /// Copies a result. What cannot be right about it is counted and replaced.
+    /// Copies a result. Invalid fields are counted and replaced.
     ///
     /// # Safety
-    /// `res` must be NULL or lead to `struct_size` bytes with a message that lives for the call.
+    /// `res` must be NULL or point to `struct_size` bytes with a message that lives for the call.
     unsafe fn read(&self, res: *const RawResult) -> Outcome {
         if res.is_null() {
             self.count(&self.malformed);
-            return Outcome::new(abi::RETRY, "the plugin gave no result");
+            return Outcome::new(abi::RETRY, "the plugin returned no result");
         }
         // SAFETY: every result begins with its size.
         let size = unsafe { res.cast::<u32>().read_unaligned() } as usize;
         if size < size_of::<RawResult>() {
             self.count(&self.malformed);
-            return Outcome::new(abi::RETRY, "the plugin gave a result that is too short");
+            return Outcome::new(abi::RETRY, "the plugin returned a result that is too short");
         }
         // SAFETY: it has at least this size, and minors only append.
         let raw = unsafe { res.read_unaligned() };
@@ -214,7 +214,7 @@ impl fmt::Debug for Shared {
 
 unsafe extern "C" fn on_done(ctx: *mut c_void, token: u64, res: *const RawResult) {
     if let Some(shared) = Shared::find(ctx) {
-        // SAFETY: the header makes the plugin lend a result for the call.
+        // SAFETY: by the ABI the plugin lends a result for the call.
         let outcome = unsafe { shared.read(res) };
         shared.complete(token, outcome);
     }
@@ -222,7 +222,7 @@ unsafe extern "C" fn on_done(ctx: *mut c_void, token: u64, res: *const RawResult
 
 unsafe extern "C" fn on_log(ctx: *mut c_void, level: u32, msg: Slice) {
     let len = msg.len.min(LONGEST_MESSAGE);
-    // SAFETY: the header makes the plugin lend the message for the call.
+    // SAFETY: by the ABI the plugin lends the message for the call.
     let bytes = unsafe { Slice { len, ..msg }.bytes() };
     if let (Some(shared), Some(bytes)) = (Shared::find(ctx), bytes) {
         (shared.log)(level, &clean(&String::from_utf8_lossy(bytes)));

@@ -1,14 +1,14 @@
-//! A process whose only business is to start those of isolated plugins.
+//! A process that only starts the processes of isolated plugins.
 //!
 //! A program that gives up root, or the system calls for it, cannot start them any more, and isolated plugins are
-//! started again after every crash. So it starts a spawner while it still can: [`Spawner::start`], before the filter of
-//! system calls and, if plugins run as another user, before the change of user.
+//! restarted after every crash. So it starts a spawner while it still can: [`Spawner::start`], before it installs its
+//! seccomp filter and, if plugins run as another user, before it changes its user.
 //!
 //! What holds:
 //! - The spawner ends with its program, and all plugins with the spawner.
-//! - No call waits for the spawner without a bound.
-//! - It is not replaced: nothing that could do so outlives the loss of privileges. Its death is known at once, and within
-//!   seconds that it is stopped or hangs: [`Spawner::problem`] says so, and what to do.
+//! - Every wait for the spawner has a timeout.
+//! - It is not replaced: that would need privileges that the program has given up. Its death is detected at once, a stop
+//!   or hang within seconds: [`Spawner::problem`] reports it with the remedy.
 
 mod pending;
 mod server;
@@ -45,12 +45,12 @@ const PLUGIN_SPAWNER: &str = "plugin-spawner";
 const PING: i64 = 2;
 /// A spawner that is silent for longer is reported.
 const SILENCE: Duration = Duration::from_secs(4);
-/// For the spawner to start a process.
+/// How long the spawner may take to start a process.
 const START: Duration = Duration::from_secs(10);
-/// For the spawner to end.
+/// How long the spawner may take to end.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// If this process was started to be a spawner, is one until its program ends, and returns the exit code for `main`.
+/// If this process was started as a spawner, runs until its program ends, and returns the exit code for `main`.
 pub(super) fn run_if_spawner() -> Option<ExitCode> {
     let mut words = env::args_os().skip(1);
     if words.next().is_none_or(|word| word != PLUGIN_SPAWNER) {
@@ -75,11 +75,11 @@ impl Spawner {
     /// Starts `program`, whose `main` begins with [`run_if_child`](super::run_if_child), as a spawner.
     ///
     /// If this process is root, the spawner becomes the user `own`, as this process is about to, and keeps the
-    /// capabilities to start plugins as `plugins`; its filter of system calls allows no other change of user. Otherwise
-    /// the spawner and all plugins are the user that this process is, without its capabilities.
+    /// capabilities to start plugins as `plugins`; its seccomp filter allows no other change of user. Otherwise the
+    /// spawner and all plugins run as the user of this process, without its capabilities.
     ///
     /// # Errors
-    /// What the system says, or that plugins would be root.
+    /// An error of a system call, or plugins would run as root.
     pub fn start(program: &ChildCommand, own: RunAs, plugins: RunAs) -> io::Result<Self> {
         if plugins.uid == 0 || plugins.gid == 0 {
             return Err(io::Error::other(
@@ -105,14 +105,14 @@ impl Spawner {
         })))
     }
 
-    /// Its process.
+    /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         lock(&self.0.process).id()
     }
 
-    /// What keeps isolated notifiers from being started again and what to do about it, as what follows the notifier's
-    /// name in a sentence. `None` while the spawner answers. Never waits.
+    /// Why isolated notifiers cannot be restarted, and the remedy, as a predicate whose subject is the notifier's name.
+    /// `None` while the spawner answers. Never waits.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         let (closed, silent) = {
@@ -163,8 +163,8 @@ impl Spawner {
         let _ = self.0.channel.try_send(&Request::Kill { id }, None);
     }
 
-    /// Replies are read by a thread that is made with the first request: a thread made before that would still have the
-    /// privileges that the program is about to give up.
+    /// Replies are read by a thread that is started with the first request: an earlier one would keep the privileges
+    /// that the program is about to give up.
     fn listen(&self) -> io::Result<()> {
         if self.0.reader.set(()).is_err() {
             return Ok(());
@@ -177,7 +177,7 @@ impl Spawner {
     }
 }
 
-/// Reads replies until the spawner is gone, and pings it while it has nothing to say.
+/// Reads replies until the spawner is gone, and pings it while it is idle.
 fn read(channel: &Channel, pending: &Mutex<Pending>) {
     loop {
         match channel.receive::<Reply>() {
@@ -193,7 +193,7 @@ fn read(channel: &Channel, pending: &Mutex<Pending>) {
     }
 }
 
-/// The spawner ends with the channel. Its end is awaited, so that no plugin outlives this process, but not for ever: the
+/// The spawner ends with the channel. Its end is awaited, so that no plugin outlives this process, with a timeout: the
 /// spawner may be stopped.
 impl Drop for Inner {
     fn drop(&mut self) {
@@ -203,7 +203,7 @@ impl Drop for Inner {
         let deadline = Instant::now() + GOODBYE;
         while matches!(process.try_wait(), Ok(None)) {
             if Instant::now() >= deadline {
-                // A confined program may not; the plugins' pipes have ended anyway.
+                // A confined program may not kill it; the plugins' pipes are closed anyway.
                 let _ = process.kill();
                 return;
             }

@@ -1,4 +1,4 @@
-//! What the program waits for from its spawner: processes that start or run, and the answer to a ping.
+//! Pending replies of the spawner: processes that start or run, and the answer to a ping.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ pub(crate) struct Spawned {
     pub(crate) copy: i32,
     /// Standard input, output and error, and the pidfd.
     pub(crate) descriptors: [OwnedFd; 4],
-    /// How it ended. The sender is gone once the spawner is.
+    /// Its exit status. The sender is dropped if the spawner ends.
     pub(crate) end: oneshot::Receiver<ExitStatus>,
 }
 
@@ -36,14 +36,14 @@ pub(super) struct Pending {
     last: u64,
     /// The spawner has ended.
     pub(super) closed: bool,
-    /// When the ping was sent that is not answered yet.
+    /// When the unanswered ping was sent.
     pinged: Option<Instant>,
     starts: HashMap<u64, Start>,
     ends: HashMap<u64, oneshot::Sender<ExitStatus>>,
 }
 
 impl Pending {
-    /// Registers a new process: its number, and what the start is answered through. On error the spawner is gone.
+    /// Registers a new process. On error the spawner is gone.
     pub(super) fn start(&mut self) -> io::Result<(u64, oneshot::Receiver<io::Result<Spawned>>)> {
         if self.closed {
             return Err(gone());
@@ -66,19 +66,19 @@ impl Pending {
         self.ends.remove(&id);
     }
 
-    /// A ping is to be sent, unless one is unanswered.
+    /// Whether to send a ping: not while one is unanswered.
     pub(super) fn ping(&mut self) -> bool {
         let due = self.pinged.is_none();
         self.pinged.get_or_insert_with(Instant::now);
         due
     }
 
-    /// For how long the spawner has not answered.
+    /// How long the spawner has not answered.
     pub(super) fn silent_for(&self) -> Duration {
         self.pinged.map_or(Duration::ZERO, |at| at.elapsed())
     }
 
-    /// The spawner is gone: every pending start and end fails.
+    /// Fails everything pending: the spawner is gone.
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.starts.clear();

@@ -1,8 +1,8 @@
-//! The spawner's own process: starts the processes of plugins, reports their ends, and ends with its program.
+//! The spawner's process: starts the processes of plugins, reports their ends, and ends with its program.
 //!
-//! It has one thread, no capability (or, if the program was started as root, the three that make processes of another
-//! user and end them), and a filter of system calls that its children inherit: nothing that concerns the kernel, other
-//! processes' memory or mounts, and of the changes of user only the one to the plugins' own.
+//! It has one thread, no capability (or, if the program was started as root, the three that start and kill processes of
+//! another user), and a seccomp filter that its children inherit: no system calls for kernel administration, other
+//! processes' memory or mounts, and no change of user but to that of the plugins.
 
 use std::{
     collections::HashMap,
@@ -32,7 +32,7 @@ use crate::isolated::{RunAs, child_command, pidfd_of};
 /// More notifiers than any configuration has.
 const MOST: usize = 256;
 
-/// The whole life of a spawner. `words` are users and groups: the program's, and those of plugins.
+/// Runs a spawner. `words` are users and groups: the program's, and those of plugins.
 pub(super) fn main(words: &[String]) -> ExitCode {
     let ended = prepare(words).and_then(|run_as| {
         let channel = Channel::new(io::stdin().as_fd().try_clone_to_owned()?);
@@ -55,7 +55,7 @@ pub(super) fn main(words: &[String]) -> ExitCode {
     }
 }
 
-/// Gives up what it does not need, and returns the user that plugins are to run as, if that can be chosen.
+/// Gives up unneeded privileges, and returns the user that plugins run as, if it can be changed.
 fn prepare(words: &[String]) -> io::Result<Option<RunAs>> {
     let numbers: Option<Vec<u32>> = words.iter().map(|word| word.parse().ok()).collect();
     let Some([uid, gid, plugin_uid, plugin_gid]) = numbers.as_deref() else {
@@ -63,7 +63,7 @@ fn prepare(words: &[String]) -> io::Result<Option<RunAs>> {
     };
     // A stop of the program signals its whole process or control group, and it still needs its notifiers then.
     couic_privsep::ignore_signals();
-    // SAFETY: takes no pointer. Standard error stays, for last words; the channel is standard input.
+    // SAFETY: takes no pointer. Standard error stays open for errors; the channel is standard input.
     unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
     let run_as = geteuid().is_root().then_some(RunAs {
         uid: *plugin_uid,
@@ -119,12 +119,12 @@ struct Spawner {
 }
 
 impl Spawner {
-    /// Until the program is gone, or breaks the protocol.
+    /// Runs until the program is gone or breaks the protocol.
     fn serve(&mut self) -> io::Result<()> {
         loop {
             let (has_request, ended) = self.wait()?;
             for id in ended {
-                self.bury(id)?;
+                self.reap(id)?;
             }
             if !has_request {
                 continue;
@@ -187,7 +187,7 @@ impl Spawner {
             child_command(program, self.run_as, copy.as_fd(), memory, parent).spawn()?;
         match self.pass_on(id, &child, copy.as_raw_fd()) {
             Ok(pidfd) => {
-                // The program has them now: here they would keep a pipe open that it has closed.
+                // The program has them now: this copy would keep a pipe open that it has closed.
                 (child.stdin, child.stdout, child.stderr) = (None, None, None);
                 self.children.insert(id, (child, pidfd));
                 Ok(())
@@ -200,7 +200,7 @@ impl Spawner {
         }
     }
 
-    /// Sends the program what it needs of a process. Returns the pidfd.
+    /// Sends the program the descriptors of a process. Returns the pidfd.
     fn pass_on(&self, id: u64, child: &Child, copy: i32) -> io::Result<OwnedFd> {
         let pidfd = pidfd_of(child.id())?;
         let (Some(stdin), Some(stdout), Some(stderr)) =
@@ -218,15 +218,15 @@ impl Spawner {
     }
 
     /// Reaps a process that has ended, kills its descendants, and reports how it ended.
-    fn bury(&mut self, id: u64) -> io::Result<()> {
+    fn reap(&mut self, id: u64) -> io::Result<()> {
         let Some((mut child, _)) = self.children.remove(&id) else {
             return Ok(());
         };
-        // Before it is reaped: afterwards its number may be another's.
+        // Before it is reaped: afterwards its pid may be reused.
         end(&child);
         let status = child.wait()?.into_raw();
         match self.channel.send(&Reply::Ended { id, status }, None) {
-            // The next look at the channel finds its end.
+            // The next receive returns the end of the channel.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other,
         }
@@ -236,7 +236,7 @@ impl Spawner {
 /// Kills a process that was not reaped yet, and its descendants.
 fn end(child: &Child) {
     if let Ok(group) = i32::try_from(child.id()) {
-        // On error it has ended in between.
+        // On error it has ended already.
         let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
     }
 }

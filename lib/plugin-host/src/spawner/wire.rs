@@ -1,8 +1,8 @@
-//! What a program and its spawner say to each other, over a [`Channel`](couic_privsep::Channel).
+//! The protocol of a program and its spawner, over a [`Channel`](couic_privsep::Channel).
 
 use serde::{Deserialize, Serialize};
 
-/// What the program says.
+/// A message of the program.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Request {
     /// Start a process with `memory` bytes for the plugin whose sealed copy comes with this, and call it `id`. Answered
@@ -14,7 +14,7 @@ pub(super) enum Request {
     Ping,
 }
 
-/// What the spawner says.
+/// A message of the spawner.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
     /// A pipe of the process comes with this: standard input, output and error, in this order.
@@ -23,7 +23,7 @@ pub(super) enum Reply {
     Started { id: u64, pid: u32, copy: i32 },
     /// The process was not started, for this reason.
     Failed { id: u64, errno: i32 },
-    /// The process has ended, with a status as in wait(2).
+    /// The process has ended, with this wait(2) status.
     Ended { id: u64, status: i32 },
     /// To [`Request::Ping`].
     Pong,

@@ -1,4 +1,4 @@
-//! Plugins that start, and then do not do what they should.
+//! Plugins that start, and then misbehave.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn done_from_another_thread() {
 }
 
 #[tokio::test]
-async fn results_that_make_no_sense_are_mapped_and_counted() {
+async fn invalid_results_are_mapped_and_counted() {
     for mode in BOTH {
         let Some(notifier) = good(mode).await else {
             return;
@@ -47,11 +47,11 @@ async fn results_that_make_no_sense_are_mapped_and_counted() {
         let cases = [
             (
                 "nullresult",
-                NotifyError::retry("the plugin gave no result"),
+                NotifyError::retry("the plugin returned no result"),
             ),
             (
                 "short",
-                NotifyError::retry("the plugin gave a result that is too short"),
+                NotifyError::retry("the plugin returned a result that is too short"),
             ),
             ("nullmessage", NotifyError::permanent("")),
             ("utf8", NotifyError::permanent("bad \u{fffd}\u{fffd} bytes")),
@@ -65,7 +65,7 @@ async fn results_that_make_no_sense_are_mapped_and_counted() {
         }
         for source in ["status", "negative"] {
             let error = notifier.ask(source).await.unwrap_err();
-            // Neither lost nor taken for a crash.
+            // Neither lost nor reported as a crash.
             assert!(
                 matches!(error, NotifyError::Retry { .. }),
                 "{mode:?} {error:?}"
@@ -76,7 +76,7 @@ async fn results_that_make_no_sense_are_mapped_and_counted() {
 }
 
 #[tokio::test]
-async fn what_is_not_accepted_is_answered() {
+async fn a_notification_that_is_not_accepted_is_answered() {
     for mode in BOTH {
         let Some(notifier) = good(mode).await else {
             return;
@@ -97,13 +97,13 @@ async fn attempts_are_counted_for_the_plugin() {
             return;
         };
         let notification = Notification::new(Kind::Test, Severity::Green, "attempt");
-        for expected in ["1 of 20000 ms", "2 of 20000 ms", "3 of 20000 ms"] {
+        for expected in ["1 of 60000 ms", "2 of 60000 ms", "3 of 60000 ms"] {
             let error = notifier.notify(&notification).await.unwrap_err();
             assert_eq!(error, NotifyError::retry(expected), "{mode:?}");
         }
         assert_eq!(
             notifier.ask("attempt").await,
-            Err(NotifyError::retry("1 of 20000 ms"))
+            Err(NotifyError::retry("1 of 60000 ms"))
         );
     }
 }
@@ -158,7 +158,7 @@ async fn never_done_is_capped_and_then_busy() {
     assert_eq!(notifier.stats().timeouts, 3);
 }
 
-/// Loaded, and blocking the thread of the instance: the second attempt is not even begun.
+/// Loaded, and blocking the thread of the instance: the second attempt is not started.
 #[tokio::test]
 async fn a_plugin_that_is_not_concurrent_is_busy_after_one() {
     let dir = folder();
@@ -194,7 +194,10 @@ async fn a_plugin_that_cancels_is_not_stuck() {
                 notifier.ask("never").await,
                 Err(NotifyError::Timeout { .. })
             ));
-            until("the plugin lets go", async || notifier.stats().stuck == 0).await;
+            until("the attempt is completed", async || {
+                notifier.stats().stuck == 0
+            })
+            .await;
         }
         let PluginStats {
             timeouts,
@@ -221,7 +224,10 @@ async fn dropping_the_future_cancels() {
                 .await
                 .is_err()
         );
-        until("the plugin lets go", async || notifier.stats().stuck == 0).await;
+        until("the attempt is completed", async || {
+            notifier.stats().stuck == 0
+        })
+        .await;
         let PluginStats {
             timeouts, restarts, ..
         } = notifier.stats();
@@ -245,7 +251,7 @@ async fn several_at_once() {
 }
 
 #[tokio::test]
-async fn a_flood_of_log_lines_delays_nobody() {
+async fn a_flood_of_log_lines_does_not_delay_delivery() {
     for mode in BOTH {
         let Some(notifier) = good(mode).await else {
             return;

@@ -1,4 +1,4 @@
-//! What a stranger would write: built out of tree with other tools, dropped into the folder, and notified.
+//! Third-party plugins: built out of tree with other tools, dropped into the folder, and notified.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Builds a package of its own outside of this workspace. `None`, and a word, where that is not possible here.
+/// Builds a separate package outside of this workspace. `None`, with the reason printed, if that is not possible here.
 fn cargo(package: &str, library: &str, toolchain: Option<&str>) -> Option<Vec<u8>> {
     let folder = folder();
     let away = folder.path();
@@ -39,7 +39,7 @@ fn cargo(package: &str, library: &str, toolchain: Option<&str>) -> Option<Vec<u8
     });
     let text: Vec<_> = lines.collect();
     fs::write(away.join("Cargo.toml"), text.join("\n")).unwrap();
-    // The versions that were downloaded for this workspace: there may be no network.
+    // The versions downloaded for this workspace: there may be no network.
     fs::copy(root().join("Cargo.lock"), away.join("Cargo.lock")).unwrap();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(toolchain.unwrap_or("same"));
     let mut command = Command::new(toolchain.map_or("cargo", |_| "rustup"));
@@ -81,7 +81,7 @@ fn panics() -> Option<Built> {
     BYTES.get_or_init(build).as_deref().map(Built::new)
 }
 
-/// A folder that `nobody` may write into.
+/// A folder that the user `nobody` may write to.
 fn public() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let folder = folder();
@@ -89,7 +89,7 @@ fn public() -> tempfile::TempDir {
     folder
 }
 
-/// Drops the file into a folder, and sees what it writes.
+/// Drops the file into a folder, and checks its output.
 async fn is_notified(file: &Path, config: impl Fn(&Path) -> serde_json::Value, expected: &str) {
     for isolated in [false, true] {
         let (folder, out) = (folder(), public());
@@ -169,7 +169,7 @@ async fn one_from_another_toolchain_is_notified() {
 }
 
 #[tokio::test]
-async fn a_plugin_of_abi_1_0_loads_for_ever() {
+async fn a_plugin_of_abi_1_0_still_loads() {
     if !cfg!(target_arch = "x86_64") {
         return eprintln!("skipped: the golden plugin is for x86_64");
     }
@@ -248,7 +248,7 @@ async fn panics_are_errors_and_the_plugin_stays_usable() {
 }
 
 #[tokio::test]
-async fn an_exported_plugin_lets_go_when_it_is_cancelled() {
+async fn an_exported_plugin_completes_a_cancelled_attempt() {
     let Some(path) = panics() else { return };
     let hasty = PluginOptions {
         timeout: Duration::from_millis(150),
@@ -261,7 +261,10 @@ async fn an_exported_plugin_lets_go_when_it_is_cancelled() {
                 notifier.ask("hang").await,
                 Err(NotifyError::Timeout { .. })
             ));
-            until("it lets go", async || notifier.stats().stuck == 0).await;
+            until("the attempt is completed", async || {
+                notifier.stats().stuck == 0
+            })
+            .await;
         }
         assert_eq!(notifier.stats().restarts, 0, "{mode:?}");
     }

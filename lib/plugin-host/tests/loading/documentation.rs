@@ -1,9 +1,9 @@
-//! What the documentation shows is what is compiled and run here.
+//! The examples of the documentation are those that are compiled and run here.
 
 use std::{fs, path::Path};
 
 #[test]
-fn the_examples_stand_in_the_documentation_as_they_are() {
+fn the_documentation_shows_the_examples_as_they_are() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let text = fs::read_to_string(root.join("docs/plugins.md")).unwrap();
     for (language, example) in [

@@ -1,4 +1,4 @@
-//! Builds plugins, and starts them either way.
+//! Builds plugins, and starts them loaded or isolated.
 
 use std::{
     fs,
@@ -30,14 +30,14 @@ pub(crate) fn plugins() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugins")
 }
 
-/// A folder that plugins may lie in.
+/// A folder that may contain plugins.
 pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     folder
 }
 
-/// Compiles `source` of tests/plugins to `to`. `None`, and a word, where there is no compiler.
+/// Compiles `source` of tests/plugins to `to`. `None`, with the reason printed, without a compiler.
 pub(crate) fn compile_with(compiler: &str, source: &Path, flags: &[&str], to: &Path) -> Option<()> {
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-api/include");
     let output = Command::new(compiler)
@@ -56,7 +56,7 @@ pub(crate) fn compile_with(compiler: &str, source: &Path, flags: &[&str], to: &P
     };
     let errors = String::from_utf8_lossy(&stderr);
     assert!(status.success(), "{compiler} {flags:?}: {errors}");
-    // Whatever the umask is here.
+    // Regardless of the umask.
     fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
     Some(())
 }
@@ -65,7 +65,7 @@ pub(crate) fn compile(source: &str, flags: &[&str], to: &Path) -> Option<()> {
     compile_with("cc", &plugins().join(source), flags, to)
 }
 
-/// A plugin in a folder of its own, for as long as this lives.
+/// A plugin in a folder of its own, removed on drop.
 pub(crate) struct Built {
     path: PathBuf,
     _folder: TempDir,
@@ -76,7 +76,7 @@ impl Built {
         let folder = folder();
         let path = folder.path().join("plugin.so");
         fs::write(&path, bytes).unwrap();
-        // Whatever the umask is here.
+        // Regardless of the umask.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         Self {
             path,
@@ -93,7 +93,7 @@ impl Deref for Built {
     }
 }
 
-/// The plugin that misbehaves as it is told. Compiled once.
+/// The plugin that misbehaves on request. Compiled once.
 pub(crate) fn chameleon() -> Option<Built> {
     static BYTES: OnceLock<Option<Vec<u8>>> = OnceLock::new();
     let compiled = BYTES.get_or_init(|| {
@@ -106,7 +106,7 @@ pub(crate) fn chameleon() -> Option<Built> {
 
 pub(crate) fn isolation() -> Isolation {
     let program = env!("CARGO_BIN_EXE_couic-plugin");
-    // Where the sources lie in somebody's home, nobody cannot get there: so through a descriptor.
+    // If the sources are in a home directory, the user nobody has no access: so through a descriptor.
     static OPEN: OnceLock<fs::File> = OnceLock::new();
     let open = OPEN.get_or_init(|| fs::File::open(program).unwrap());
     let path = format!(
@@ -140,7 +140,7 @@ pub(crate) fn options() -> PluginOptions {
     }
 }
 
-/// For plugins that do not answer; those that do still have the time on a busy machine.
+/// For plugins that do not answer; long enough for those that do, on a busy machine.
 pub(crate) fn hasty() -> PluginOptions {
     PluginOptions {
         timeout: Duration::from_millis(500),
@@ -172,17 +172,17 @@ pub(crate) async fn start_with(
     })
 }
 
-/// What tests ask of a notifier.
+/// Requests of tests to a notifier.
 #[async_trait]
 pub(crate) trait Ask: Notifier {
-    /// Delivers something from `source`, which is what the chameleon obeys.
+    /// Delivers a sample from `source`, which selects the chameleon's behavior.
     async fn ask(&self, source: &str) -> Result<Receipt, NotifyError> {
         self.notify(&Notification::new(Kind::Test, Severity::Green, source))
             .await
     }
 
-    /// The text that came back as a permanent error.
-    async fn told(&self, source: &str) -> String {
+    /// The message of the permanent error that answers it.
+    async fn reply(&self, source: &str) -> String {
         match self.ask(source).await {
             Err(NotifyError::Permanent { message, .. }) => message,
             other => panic!("{other:?}"),

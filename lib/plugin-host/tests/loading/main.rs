@@ -1,4 +1,4 @@
-//! Real plugins, good and bad, through the real loader: in this process and in one of their own.
+//! Real plugins, good and bad, through the real loader: loaded and isolated.
 
 #![expect(
     clippy::unwrap_used,

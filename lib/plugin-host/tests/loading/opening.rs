@@ -91,7 +91,7 @@ async fn nothing_else_is_searched() {
 }
 
 #[tokio::test]
-async fn a_file_comes_before_what_is_built_in() {
+async fn a_file_has_precedence_over_a_built_in_notifier() {
     let Some(good) = chameleon() else { return };
     let dir = folder();
     let loader = Loader::new(dir.path(), isolation()).with::<BuiltInSample>("sample");
@@ -107,7 +107,7 @@ async fn a_file_comes_before_what_is_built_in() {
         loader.open(&config).await.unwrap().mode(),
         NotifierMode::Isolated
     );
-    // One that is there and cannot be used is an error, not a reason to take another.
+    // A file that cannot be used is an error, not a reason to fall back to the built-in one.
     fs::write(dir.path().join("sample.so"), "text").unwrap();
     assert!(loader.open(&config).await.is_err());
 }

@@ -1,4 +1,4 @@
-//! What an isolated plugin is not given, whatever its host has.
+//! An isolated plugin has none of its host's privileges.
 
 use std::{
     fs,
@@ -15,9 +15,9 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_plugin_has_nothing_of_ours() {
+async fn a_plugin_inherits_nothing_from_the_host() {
     let Some(path) = chameleon() else { return };
-    // Something that would be inherited by a careless parent.
+    // A descriptor that a careless parent would pass on.
     let careless = fs::File::open("/etc/passwd").unwrap();
     nix::fcntl::fcntl(
         &careless,
@@ -25,22 +25,25 @@ async fn a_plugin_has_nothing_of_ours() {
     )
     .unwrap();
     let notifier = start(Mode::Isolated, &path, "{}").await.unwrap();
-    // The message is cut at 1 KiB, which is more than there is to say.
-    let told = squeeze(&notifier.told("tell").await);
+    // The message is shorter than its limit of 1 KiB.
+    let shown = squeeze(&notifier.reply("tell").await);
     assert!(
-        told.contains("env:MALLOC_ARENA_MAX=2,MIMALLOC_ARENA_EAGER_COMMIT=0, Uid"),
-        "{told}"
+        shown.contains("env:MALLOC_ARENA_MAX=2,MIMALLOC_ARENA_EAGER_COMMIT=0, Uid"),
+        "{shown}"
     );
     assert!(
-        told.contains("CapPrm: 0000000000000000 CapEff: 0000000000000000"),
+        shown.contains("CapPrm: 0000000000000000 CapEff: 0000000000000000"),
         "{}",
-        squeeze(&told)
+        squeeze(&shown)
     );
-    assert!(told.contains("NoNewPrivs: 1"), "{told}");
-    assert!(!told.contains("passwd") && told.contains("fds:"), "{told}");
+    assert!(shown.contains("NoNewPrivs: 1"), "{shown}");
+    assert!(
+        !shown.contains("passwd") && shown.contains("fds:"),
+        "{shown}"
+    );
     if nix::unistd::geteuid().is_root() {
-        assert!(told.contains("Uid: 65534 65534 65534 65534"), "{told}");
-        assert!(told.contains("Gid: 65534 65534 65534 65534"), "{told}");
+        assert!(shown.contains("Uid: 65534 65534 65534 65534"), "{shown}");
+        assert!(shown.contains("Gid: 65534 65534 65534 65534"), "{shown}");
     }
 }
 
@@ -58,15 +61,15 @@ async fn a_child_without_a_parent_ends() {
         .stdout(Stdio::null());
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    // Its privileges were not taken: it refuses, whatever started it.
+    // Its privileges were not dropped: it refuses.
     assert!(
         said.contains("refuses to run a plugin with privileges"),
         "{said}"
     );
 }
 
-/// What a service manager makes of a daemon that needs a capability and is not root: the thread, and with it whatever it
-/// starts, is another user, and has the capability in every set.
+/// Does what a service manager does for a daemon that needs a capability and is not root: changes the user of this
+/// thread, and with it of its children, and keeps the capability in every set.
 fn become_a_service(uid: libc::uid_t, capability: u32) -> std::io::Result<()> {
     let done = |result: libc::c_long| match result {
         0.. => Ok(()),
@@ -75,8 +78,8 @@ fn become_a_service(uid: libc::uid_t, capability: u32) -> std::io::Result<()> {
     let header: [u32; 2] = [0x2008_0522, 0];
     let bit = 1u32 << capability;
     let sets: [u32; 6] = [bit, bit, bit, 0, 0, 0];
-    // SAFETY: raw calls change this thread alone, where libc's would change all; the arrays are laid out as capset(2)
-    // says and lent for the call.
+    // SAFETY: raw calls change this thread alone, unlike libc's; the arrays have the layout of capset(2) and are lent
+    // for the call.
     unsafe {
         done(libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0).into())?;
         done(libc::syscall(
@@ -98,7 +101,7 @@ fn become_a_service(uid: libc::uid_t, capability: u32) -> std::io::Result<()> {
 
 /// Under `config/systemd/couic.service`, which makes the daemon user couic with ambient capabilities.
 #[test]
-fn under_a_user_with_capabilities_it_is_that_user_without_them_and_is_started_again() {
+fn under_a_user_with_capabilities_it_has_none_and_is_restarted() {
     const SERVICE: libc::uid_t = 65_533;
     const CAP_NET_ADMIN: u32 = 12;
     if !nix::unistd::geteuid().is_root() {
@@ -106,7 +109,7 @@ fn under_a_user_with_capabilities_it_is_that_user_without_them_and_is_started_ag
         return;
     }
     let Some(path) = chameleon() else { return };
-    // Where that user can get to, wherever this tree lies.
+    // In a folder that this user has access to.
     let open = folder();
     let program = open.path().join("couic-plugin");
     copy_program(Path::new(env!("CARGO_BIN_EXE_couic-plugin")), &program);
@@ -124,13 +127,13 @@ fn under_a_user_with_capabilities_it_is_that_user_without_them_and_is_started_ag
             let isolation = Isolation::new(ChildCommand::new(program));
             let started = IsolatedNotifier::start(file, "test", "{}", &options(), &isolation).await;
             let notifier = AnyNotifier::Isolated(started.unwrap());
-            let told = async || squeeze(&notifier.told("tell").await);
+            let shown = async || squeeze(&notifier.reply("tell").await);
             let none = "CapInh: 0000000000000000 CapPrm: 0000000000000000 CapEff: 0000000000000000";
             let user = "Uid: 65533 65533 65533 65533";
-            let first = told().await;
+            let first = shown().await;
             assert!(first.contains(user) && first.contains(none), "{first}");
             crash(&notifier, "segv", "was killed by SIGSEGV").await;
-            let second = told().await;
+            let second = shown().await;
             assert!(second.contains(user) && second.contains(none), "{second}");
         });
     });

@@ -1,4 +1,4 @@
-//! What an isolated plugin does to itself, and that it comes back.
+//! Isolated plugins that crash or hang, and their restart.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ async fn isolated() -> Option<AnyNotifier> {
     Some(start(Mode::Isolated, &chameleon()?, "{}").await.unwrap())
 }
 
-/// Crashes it, and sees it come back.
+/// Crashes it, and waits for its restart.
 pub(crate) async fn crash(notifier: &AnyNotifier, source: &str, how: &str) {
     let before = notifier.stats().restarts;
     match notifier.ask(source).await {
@@ -35,7 +35,7 @@ pub(crate) async fn crash(notifier: &AnyNotifier, source: &str, how: &str) {
     until("it is started again", async || {
         match notifier.ask("ok").await {
             Ok(_) => true,
-            // Between two processes there is nothing else to say.
+            // Between two processes.
             Err(NotifyError::Unavailable { .. }) => false,
             Err(error) => panic!("{source}: {error:?}"),
         }
@@ -54,11 +54,11 @@ async fn a_crash_is_reported_and_the_plugin_started_again() {
 }
 
 #[tokio::test]
-async fn why_it_ended_is_told_until_it_is_up_again() {
+async fn the_reason_of_a_restart_is_reported_until_it_is_up_again() {
     let Some(notifier) = isolated().await else {
         return;
     };
-    // On a machine that stalls it may be up again before it is looked at: then once more, with a longer pause.
+    // On a stalled machine it may be up again before it is checked: then retry, with a longer pause.
     for _ in 0..5 {
         let error = notifier.ask("segv").await.unwrap_err();
         assert!(matches!(&error, NotifyError::Crashed { .. }), "{error:?}");
@@ -117,7 +117,7 @@ async fn memory_is_bounded() {
 }
 
 #[tokio::test]
-async fn who_does_not_come_back_is_killed_and_started_again() {
+async fn a_plugin_that_hangs_is_killed_and_restarted() {
     let Some(path) = chameleon() else { return };
     for source in ["never", "block"] {
         let notifier = start_with(Mode::Isolated, &path, "{}", &hasty())
@@ -145,7 +145,7 @@ async fn a_process_that_is_stopped_is_killed_and_started_again() {
     let notifier = start_with(Mode::Isolated, &path, "{}", &hasty())
         .await
         .unwrap();
-    let pid = notifier.told("pid").await.parse().unwrap();
+    let pid = notifier.reply("pid").await.parse().unwrap();
     kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
     let error = notifier.ask("ok").await.unwrap_err();
     assert!(matches!(error, NotifyError::Timeout { .. }), "{error:?}");
@@ -165,26 +165,26 @@ async fn dropping_and_closing_end_the_process() {
     let alive = |pid: &str| Path::new("/proc").join(pid).exists();
 
     let closed = start().await.unwrap();
-    let pid = closed.told("pid").await;
+    let pid = closed.reply("pid").await;
     assert!(alive(&pid));
     closed.close().await;
     assert!(!alive(&pid));
 
     let dropped = start().await.unwrap();
-    let pid = dropped.told("pid").await;
+    let pid = dropped.reply("pid").await;
     drop(dropped);
     until("it ends", async || !alive(&pid)).await;
 }
 
 #[tokio::test]
-async fn what_it_forked_ends_with_it() {
+async fn its_descendants_end_with_it() {
     let Some(notifier) = isolated().await else {
         return;
     };
     notifier.ask("fork").await.unwrap();
-    let pid = notifier.told("pid").await;
+    let pid = notifier.reply("pid").await;
     let children = format!("/proc/{pid}/task/{pid}/children");
-    // Forked by the thread of the instance: so look through all of them.
+    // Forked by the thread of the instance: search all threads.
     let tasks = Path::new(&children).ancestors().nth(2).unwrap().to_owned();
     let forked: Vec<String> = fs::read_dir(tasks)
         .unwrap()

@@ -1,4 +1,4 @@
-//! What is refused before any of its code runs, and that the reason is named.
+//! Files that are refused before any of their code runs, with the reason.
 
 use std::{
     fs,
@@ -30,7 +30,7 @@ fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 #[test]
-fn what_is_no_library() {
+fn files_that_are_no_library() {
     let dir = folder();
     let at = |name: &str, bytes: &[u8]| file(dir.path(), name, bytes);
     assert!(matches!(
@@ -89,7 +89,7 @@ fn other_libraries_and_other_machines() {
     assert!(matches!(patched("order.so", 5, &[2]), Reason::NotElf(_)));
     assert!(matches!(patched("object.so", 16, &[1]), Reason::NotElf(_)));
     let Some(other) = libc_path() else {
-        return eprintln!("skipped: no libc.so.6 where it was looked for");
+        return eprintln!("skipped: no libc.so.6 was found");
     };
     let other = fs::read(other).unwrap();
     assert!(matches!(
@@ -109,7 +109,7 @@ fn libc_path() -> Option<PathBuf> {
     .find(|path| path.exists())
 }
 
-/// Cut anywhere, and with any byte of its headers turned around, a plugin is refused or accepted, and nothing else.
+/// Cut anywhere, or with any byte of its headers inverted, a plugin is refused or accepted without a crash.
 #[test]
 fn a_damaged_library_is_accepted_or_refused_by_its_name() {
     let golden =
@@ -176,7 +176,7 @@ fn heads_that_do_not_fit_and_no_constructor_ran() {
     ];
     for (name, flag, expected) in cases {
         let path = dir.path().join(format!("{name}.so"));
-        // What is not exported is not used either.
+        // Functions that are not exported are unused.
         let flags = [
             flag.as_str(),
             &ctor,
@@ -201,7 +201,7 @@ fn heads_that_do_not_fit_and_no_constructor_ran() {
     assert!(!ran.exists(), "checking runs nothing");
 }
 
-/// The symbol can only be missing where something else takes its name in C.
+/// A note without the symbol can only be compiled from other source.
 fn compile_hidden(name: &str, flags: &[&str], to: &Path) -> Option<()> {
     if name != "hidden" {
         return compile("chameleon.c", flags, to);

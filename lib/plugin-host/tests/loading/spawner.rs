@@ -1,4 +1,4 @@
-//! Isolated plugins whose processes another process starts.
+//! Isolated plugins that are started by a spawner.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -14,7 +14,7 @@ use nix::{
 
 use crate::kit::{Ask, chameleon, isolation, options, until};
 
-/// Whom the spawner is to be where this is root.
+/// The user of the spawner if this process is root.
 const OWN: RunAs = RunAs {
     uid: 65_533,
     gid: 65_533,
@@ -41,21 +41,21 @@ fn alive(pid: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_plugin_has_nothing_of_the_spawners_and_is_started_again() {
+async fn a_plugin_inherits_nothing_from_the_spawner_and_is_restarted() {
     let Some(path) = chameleon() else { return };
     let spawner = spawner();
     let notifier = start(&spawner, &path).await;
-    let told = notifier.told("tell").await;
-    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown = notifier.reply("tell").await;
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
-        told.contains("CapPrm: 0000000000000000 CapEff: 0000000000000000"),
-        "{told}"
+        shown.contains("CapPrm: 0000000000000000 CapEff: 0000000000000000"),
+        "{shown}"
     );
-    assert!(told.contains("NoNewPrivs: 1"), "{told}");
+    assert!(shown.contains("NoNewPrivs: 1"), "{shown}");
     if geteuid().is_root() {
-        assert!(told.contains("Uid: 65534 65534 65534 65534"), "{told}");
+        assert!(shown.contains("Uid: 65534 65534 65534 65534"), "{shown}");
     }
-    let first = notifier.told("pid").await;
+    let first = notifier.reply("pid").await;
     for (round, how) in [(1, "segv"), (2, "segv")] {
         match notifier.ask(how).await {
             Err(NotifyError::Crashed { message }) => {
@@ -110,7 +110,7 @@ async fn the_spawner_itself_can_do_little() {
 }
 
 #[tokio::test]
-async fn who_does_not_come_back_is_killed_through_the_spawner() {
+async fn a_plugin_that_hangs_is_killed_through_the_spawner() {
     let Some(path) = chameleon() else { return };
     let spawner = spawner();
     let isolation = Isolation {
@@ -132,11 +132,11 @@ async fn who_does_not_come_back_is_killed_through_the_spawner() {
 }
 
 #[tokio::test]
-async fn what_is_dropped_ends_and_what_is_closed_is_waited_for() {
+async fn a_dropped_notifier_ends_and_the_end_of_a_closed_one_is_awaited() {
     let Some(path) = chameleon() else { return };
     let spawner = spawner();
     let (closed, dropped) = (start(&spawner, &path).await, start(&spawner, &path).await);
-    let (one, two) = (closed.told("pid").await, dropped.told("pid").await);
+    let (one, two) = (closed.reply("pid").await, dropped.reply("pid").await);
     assert!(alive(&one) && alive(&two));
     let AnyNotifier::Isolated(closed) = closed else {
         panic!("isolated");
@@ -173,7 +173,7 @@ async fn a_spawner_that_is_killed_takes_its_plugins_along_and_that_is_reported_w
     let spawner = spawner();
     let notifier = start(&spawner, &path).await;
     assert_eq!(notifier.backend().problem, None);
-    let plugin = notifier.told("pid").await;
+    let plugin = notifier.reply("pid").await;
     signal(spawner.pid(), Signal::SIGKILL);
     reported(
         &notifier,

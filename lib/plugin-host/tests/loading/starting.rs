@@ -1,4 +1,4 @@
-//! Plugins that do not start: each is failed with its reason, and others run.
+//! Plugins that do not start: each fails with its reason, and others run.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn create_gives_no_handle() {
         };
         assert_eq!(
             reason.to_string(),
-            "does not start: it gave no handle",
+            "does not start: it returned no handle",
             "{mode:?}"
         );
     }
@@ -93,7 +93,7 @@ async fn a_plugin_that_aborts_runs_isolated_only() {
 }
 
 #[tokio::test]
-async fn what_a_plugin_prints_breaks_nothing() {
+async fn output_of_a_plugin_does_not_break_the_protocol() {
     let Some(path) = chameleon() else { return };
     let isolated = start(Mode::Isolated, &path, r#"{"create":"print"}"#)
         .await

@@ -1,4 +1,4 @@
-/* Misbehaves as it is told: by its configuration while it is created, by the source of a notification afterwards. */
+/* Misbehaves on request: of its configuration while it is created, of the source of a notification afterwards. */
 #define _GNU_SOURCE
 #include <couic_notifier.h>
 #include <pthread.h>
@@ -71,7 +71,7 @@ static void after(struct instance *self, uint64_t token, useconds_t wait) {
   pthread_detach(id);
 }
 
-/* What this process may do, for the tests of isolation. */
+/* Environment, credentials and descriptors of this process, for the tests of isolation. */
 static void tell(struct instance *self, uint64_t token) {
   char text[4096], line[512];
   size_t len = (size_t)snprintf(text, sizeof text, "env:");

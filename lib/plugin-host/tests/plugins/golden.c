@@ -1,6 +1,6 @@
 /*
- * The source of tests/golden/couic_notifier_1_0_x86_64.so, which every later host has to load. Do not build it anew:
- * the file is what plugins of ABI 1.0 are. It was made with
+ * The source of tests/golden/couic_notifier_1_0_x86_64.so, which every later host must load. Do not rebuild it: the file
+ * is the reference for plugins of ABI 1.0. It was built with
  *   cc -std=c11 -Os -s -shared -fPIC -nostdlib -Wl,-z,noseparate-code -I plugin-api/include -o couic_notifier_1_0_x86_64.so golden.c
  */
 #include <couic_notifier.h>

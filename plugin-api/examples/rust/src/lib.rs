@@ -1,4 +1,4 @@
-//! Appends what each notification says to a file, a line each.
+//! Appends the text of each notification to a file, one line each.
 
 use std::path::PathBuf;
 
@@ -40,11 +40,11 @@ impl Notifier for FileNotifier {
     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
         let text = match &notification.kind {
             Kind::Reports(reports) => format!("{} changes of the rules", reports.len()),
-            // Whatever else there is, and what later versions bring, can say what it is about.
+            // Every other kind, those of later versions included, has a text.
             _ => notification.text(),
         };
         let line = format!("{} {text}\n", notification.id);
-        // Failures that may pass are for the host to try again: this makes one attempt.
+        // The host retries temporary failures: this makes one attempt.
         let retry = |error: std::io::Error| NotifyError::retry(NotifyError::chain(&error));
         let mut options = OpenOptions::new();
         let mut file = options.create(true).append(true).open(&self.path).await.map_err(retry)?;

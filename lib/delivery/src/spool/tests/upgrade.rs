@@ -1,4 +1,4 @@
-//! A folder that an earlier version wrote. See `fixtures/README.md`.
+//! A folder written by an earlier version. See `fixtures/README.md`.
 
 use super::*;
 
@@ -29,7 +29,7 @@ fn before() -> TempDir {
     dir
 }
 
-/// What was not acknowledged, in order: number 8 has the place of an older one.
+/// The unacknowledged events, in order: number 8 has the position of an older one.
 fn expected() -> Vec<StoredEvent> {
     let event = |n: u64| StoredEvent {
         seq: n + 1,
@@ -46,7 +46,7 @@ fn expected() -> Vec<StoredEvent> {
 }
 
 #[tokio::test]
-async fn the_spool_of_the_version_before_is_read_whole_and_goes_on() {
+async fn the_spool_of_the_previous_version_is_read_and_continued() {
     let dir = before();
     let (spool, recovered) = Spool::open(&config(&dir)).unwrap();
     let mut events = expected();
@@ -67,7 +67,7 @@ async fn the_spool_of_the_version_before_is_read_whole_and_goes_on() {
         .for_each(|event| spool.ack(event.seq));
     assert_eq!(spool.durable().await, Durability::Disk);
     drop(spool);
-    // The files of the version before go with their last events.
+    // The files of the previous version are removed with their last events.
     let (_, recovered) = Spool::open(&config(&dir)).unwrap();
     assert_eq!(recovered.events, []);
     assert!(
@@ -77,7 +77,7 @@ async fn the_spool_of_the_version_before_is_read_whole_and_goes_on() {
     );
 }
 
-/// Any byte of any of its files: what is behind the damage is there, but for a header, which has the key.
+/// Any byte after the header, which has the seed of the checksums: the records after the damage are recovered.
 #[test]
 fn damage_in_it_costs_the_record_that_it_hit() {
     let (name, whole) = FILES[1];

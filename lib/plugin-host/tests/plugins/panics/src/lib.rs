@@ -1,4 +1,4 @@
-//! Panics wherever it is told to.
+//! Panics on request.
 
 use std::time::Duration;
 
