@@ -1,4 +1,4 @@
-//! The thread that owns the state, and the handle by which others ask for changes.
+//! The thread that owns the state, and the handle through which other tasks change it.
 
 use std::{fs::File, io, path::Path, sync::Arc, thread, time::Duration};
 
@@ -19,13 +19,13 @@ use super::{
 /// How many requests may wait for the disk. Their bodies are bounded elsewhere.
 const WAITING: usize = 1024;
 
-/// A group is written once it has so many bytes; what comes later joins the next.
+/// The size at which a group is written; later records join the next.
 const GROUP_BYTES: usize = 16 << 20;
 
-/// How long after a snapshot that failed the next is tried.
+/// How long to wait after a failed snapshot.
 const SNAPSHOT_RETRY: Duration = Duration::from_secs(10);
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Accepted {
     /// Counted, and on disk.
@@ -34,12 +34,12 @@ pub(crate) enum Accepted {
     Repeated,
 }
 
-/// The disk did not take it. Nothing was counted.
+/// The record could not be written. Nothing was counted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the state cannot be written: {0}")]
 pub(crate) struct Refused(pub(crate) String);
 
-/// What the open interval looks like.
+/// Status of the open interval and of the journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Overview {
     /// When it started, Unix seconds.
@@ -50,13 +50,13 @@ pub(crate) struct Overview {
     pub(crate) estimated: bool,
     /// Summaries that wait for the dispatcher.
     pub(crate) outbox: usize,
-    /// How long the journal is.
+    /// Length of the journal.
     pub(crate) journal_bytes: u64,
     /// Groups that were written, each with one fdatasync.
     pub(crate) commits: u64,
-    /// Groups that the disk refused.
+    /// Groups that could not be written.
     pub(crate) failures: u64,
-    /// Why the last group was refused; None if it was not.
+    /// Why the last group could not be written; None if it was.
     pub(crate) failure: Option<String>,
 }
 
@@ -73,18 +73,18 @@ struct Write {
     reply: oneshot::Sender<Result<Accepted, Refused>>,
 }
 
-/// The handle. Clones share the same state; the last one to go lets the thread end.
+/// The handle. Clones share the same state; the thread ends when the last one is dropped.
 #[derive(Clone)]
 pub(crate) struct Journal {
     commands: mpsc::Sender<Command>,
     overview: Arc<Mutex<Overview>>,
 }
 
-/// The thread. Waiting for it makes sure that everything is written.
+/// The thread. Joining it makes sure that everything is written.
 pub(crate) struct Committer(thread::JoinHandle<()>);
 
 impl Journal {
-    /// Finds the state in a folder, or begins one, and starts its thread. Also answers what was damaged.
+    /// Recovers the state in a folder, or creates one, and starts its thread. Also returns messages about damage.
     pub(crate) fn open(dir: &Path, now: u64) -> Result<(Self, Committer, Vec<String>), StateError> {
         let Recovered {
             ledger,
@@ -113,7 +113,7 @@ impl Journal {
         Ok((Self { commands, overview }, Committer(thread), damage))
     }
 
-    /// Counts a batch; answers once it is on disk.
+    /// Counts a batch; returns once it is on disk.
     pub(crate) async fn accept(&self, batch: Batch) -> Result<Accepted, Refused> {
         self.write(batch.id, batch.payload).await
     }
@@ -123,7 +123,7 @@ impl Journal {
         self.write(None, seal.encode()).await.map(drop)
     }
 
-    /// Forgets a summary, because the dispatcher has it.
+    /// Removes a summary, since the dispatcher has it.
     pub(crate) async fn handed(&self, id: Uuid) -> Result<(), Refused> {
         self.write(None, record::handed(id)).await.map(drop)
     }
@@ -158,7 +158,7 @@ impl Journal {
 }
 
 impl Committer {
-    /// Waits until the thread has written everything; it ends once every [`Journal`] is gone.
+    /// Waits until the thread has written everything; it ends once every [`Journal`] is dropped.
     pub(crate) fn join(self) {
         if self.0.join().is_err() {
             error!("the thread of the journal has panicked");
@@ -200,7 +200,7 @@ impl Owner {
                 self.commit(group);
             }
         }
-        // A clean end: the next start has nothing to replay.
+        // A clean end: the next start does not have to replay.
         if let Err(error) = self.store.rotate(&self.ledger) {
             warn!("no snapshot at the end ({error}): the next start replays the journal");
         }
@@ -210,7 +210,7 @@ impl Owner {
     fn take(&self, command: Command, group: &mut Vec<Write>) -> usize {
         match command {
             Command::Outbox(reply) => {
-                // A caller that does not wait for the answer does not need it; here and below.
+                // On error the caller has gone; here and below.
                 drop(reply.send(self.ledger.outbox.iter().cloned().collect()));
                 0
             }
@@ -222,7 +222,7 @@ impl Owner {
         }
     }
 
-    /// Writes a group, applies it, answers.
+    /// Writes a group, applies it, and answers.
     fn commit(&mut self, group: Vec<Write>) {
         let (known, new): (Vec<_>, Vec<_>) = group
             .into_iter()
@@ -234,7 +234,7 @@ impl Owner {
         if !new.is_empty() {
             answers.extend(self.write(new));
         }
-        // Before the answers: a client that was answered sees the state with what was answered in it.
+        // Before the answers: a client that was answered sees its change in the state.
         self.publish();
         for (reply, answer) in answers {
             drop(reply.send(answer));
@@ -263,10 +263,10 @@ impl Owner {
         let interval = self.ledger.interval;
         let mut answers = Vec::with_capacity(group.len());
         for write in group {
-            // Twice in one group: both are on disk, and the ledger counts the first alone, now and at a replay.
+            // Twice in one group: both are on disk, and the ledger counts only the first, now and in a replay.
             let repeated = write.id.is_some_and(|id| self.ledger.knows(id));
             if self.ledger.apply(&write.payload).is_err() {
-                error!("a record that we wrote makes no sense: this is a fault of couic-report");
+                error!("a record of its own is invalid: this is a bug of couic-report");
             }
             let accepted = if repeated {
                 Accepted::Repeated
@@ -281,7 +281,7 @@ impl Owner {
         answers
     }
 
-    /// Replaces the log by a snapshot. On error, the log goes on.
+    /// Replaces the log by a snapshot. On error, the log is continued.
     fn snapshot(&mut self) {
         if !self.snapshot_pause.is_over() {
             return;
@@ -289,7 +289,7 @@ impl Owner {
         let written = self.store.rotate(&self.ledger);
         self.snapshot_pause.tried(written.is_ok());
         if let Err(error) = written {
-            warn!("no snapshot could be written ({error}): the journal goes on and grows");
+            warn!("no snapshot could be written ({error}): the journal is continued and grows");
         }
     }
 
@@ -298,7 +298,7 @@ impl Owner {
         if self.history.alarm.raise(&text) {
             error!(
                 "the state cannot be written ({text}): reports are refused with 503 until it can; \
-                 make room in the state folder"
+                 free space for the state folder"
             );
         }
         group

@@ -1,7 +1,7 @@
-//! All that couic-report knows, as a state that only records change.
+//! The state of couic-report, changed by records alone.
 //!
 //! Applying the same records in the same order gives the same state. So the state after a crash is the last snapshot
-//! plus the log behind it, and an interval has one id, however often its end is replayed.
+//! plus the log after it, and an interval has one id, however often its end is replayed.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -13,10 +13,10 @@ use crate::{
     figures::Figures,
 };
 
-/// How many ids of requests are remembered, to know a repeated one. A sender repeats before it sends the next.
+/// How many request ids are kept, to recognize repeated ones. A sender repeats a request before it sends the next.
 const RECENT: usize = 16_384;
 
-/// How many summaries wait for the dispatcher. It takes them at once; this bounds what its failure can cost.
+/// The most summaries that wait for the dispatcher. It accepts them at once; this bounds memory if it fails.
 const OUTBOX: usize = 1_000;
 
 /// How many tags a summary names.
@@ -29,9 +29,9 @@ pub(crate) struct Ledger {
     pub(crate) interval: Uuid,
     /// When the open interval started, Unix seconds.
     pub(crate) from: u64,
-    /// What happened in it so far.
+    /// The counts of the open interval.
     pub(crate) figures: Figures,
-    /// Closed intervals that the dispatcher has not taken yet, oldest first.
+    /// Closed intervals that the dispatcher does not have yet, oldest first.
     pub(crate) outbox: VecDeque<Sealed>,
     recent: Recent,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Sealed {
     pub(crate) distinct: u64,
     pub(crate) estimated: bool,
     pub(crate) top_tags: Vec<(String, u64)>,
-    /// Who reported, by name.
+    /// The reporting instances, by name.
     pub(crate) sources: Vec<(String, u64)>,
 }
 
@@ -90,7 +90,7 @@ impl Ledger {
                 }
             }
             Record::Seal(seal) => self.seal(seal),
-            // The end of this interval was lost with a damaged record: its summary went out all the same.
+            // The end of this interval was lost with a damaged record: its summary was handed on all the same.
             Record::Handed(id) if id == self.interval => {
                 self.figures = Figures::default();
                 self.interval = Uuid::new_v4();

@@ -1,14 +1,14 @@
-//! The state that survives: what was accepted and not yet handed on.
+//! The persistent state: reports that are accepted and not yet handed on.
 //!
-//! What holds, whatever ends the process:
+//! What holds, however the process ends:
 //! - A batch that was answered with 200 is counted, once; one that was refused is not.
-//! - An interval becomes one summary with one id, figures and all, however often its end is replayed.
+//! - An interval becomes one summary with one id and the same counts, however often its end is replayed.
 //! - A summary leaves the state only after the dispatcher has it on disk.
 //!
-//! One thread owns the state ([`Journal`]). What waits while it writes is written together next time, with one
-//! fdatasync for all (group commit). While the disk refuses, nothing is accepted, so that senders keep what they have
-//! and try again; the figures of the open interval stay, and it goes on by itself once there is room. Files and frames
-//! are those of `couic_durable`; here are the records, and what they make of the state.
+//! One thread owns the state ([`Journal`]). Requests that wait while it writes are written together next, with one
+//! fdatasync (group commit). While the disk fails, nothing is accepted, so that senders keep their reports and retry; the
+//! counts of the open interval stay, and writing resumes once there is room. Files and frames are those of
+//! `couic_durable`; this module has the records, and their effect on the state.
 
 mod committer;
 mod ledger;

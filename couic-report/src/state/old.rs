@@ -1,15 +1,14 @@
-//! Files of format 1, which versions before 2.0 wrote: `journal.N` and `snapshot.N`, read at the first start after an
-//! upgrade and replaced.
+//! Files of format 1, of versions before 2.0: `journal.N` and `snapshot.N`, read at the first start after an upgrade and
+//! replaced.
 //!
-//! A frame is a length, a CRC-32 and a payload, without a salt. So what looks like a frame inside of a payload may be
-//! one that a client has put there: behind damage, reading goes on only where the damaged frame's own length says that
-//! the next one begins.
+//! A frame is a length, a CRC-32 and a payload, without a salt. So a client can forge a frame inside of a payload: after
+//! damage, reading continues only at the offset given by the damaged frame's own length.
 
 use couic_durable::{HEADER, Kind, Scanned};
 
 use crate::codec::Take;
 
-/// No record is larger.
+/// The largest record.
 const MAX_RECORD: usize = 1 << 30;
 
 /// Length and CRC-32.
@@ -17,7 +16,7 @@ const FRAME_HEAD: usize = 8;
 
 const VERSION: u8 = 1;
 
-/// What the name of a file begins with.
+/// The prefix of a file name.
 pub(super) const fn stem(kind: Kind) -> &'static str {
     match kind {
         Kind::Log => "journal",
@@ -25,7 +24,7 @@ pub(super) const fn stem(kind: Kind) -> &'static str {
     }
 }
 
-/// Calls `each` with the payload of every frame that can be read; it returns whether it made sense of it.
+/// Calls `each` with the payload of every valid frame; it returns whether the payload is valid.
 pub(super) fn read(
     file: &[u8],
     kind: Kind,
@@ -53,7 +52,7 @@ pub(super) fn read(
         }
     }
     if kind == Kind::Snapshot {
-        // It was whole before it got its name.
+        // It was complete before it got its name.
         scanned.damaged_bytes += std::mem::take(&mut scanned.torn);
     }
     scanned
@@ -83,13 +82,13 @@ fn frame(bytes: &[u8]) -> Option<&[u8]> {
     (crc32fast::hash(payload) == sum).then_some(payload)
 }
 
-/// A file that was made longer before its content was written reads as zeros, and the checksum of nothing is zero.
+/// Not 0: a file that was extended before its content was written has zeros, and the checksum of an empty payload is 0.
 fn length(from: &mut Take<'_>) -> Option<usize> {
     let length = from.u32().ok()? as usize;
     (1..=MAX_RECORD).contains(&length).then_some(length)
 }
 
-/// Where the frame behind a damaged one begins, if that one's length was spared.
+/// The offset of the frame after a damaged one, if that one's length is intact.
 fn next_frame(file: &[u8], at: usize) -> Option<usize> {
     let next = at + FRAME_HEAD + length(&mut Take(&file[at..]))?;
     frame(file.get(next..)?).map(|_| next)
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_ends_the_frames_there_and_zeros_are_none() {
+    fn truncation_ends_the_frames_there_and_zeros_are_no_frames() {
         let file = journal(&[b"one", b"three", b"x"]);
         let ends = [16 + 11, 16 + 24, 16 + 33];
         assert_eq!(file.len(), ends[2]);
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_behind_an_intact_length_costs_one_frame() {
+    fn damage_after_an_intact_length_costs_one_frame() {
         let file = journal(&[b"one", b"three", b"x"]);
         for at in 27 + 4..40 {
             let mut damaged = file.clone();
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_inside_of_a_payload_is_never_taken_for_one() {
+    fn a_frame_inside_of_a_payload_is_never_read() {
         let mut forged = b"begins".to_vec();
         put(&mut forged, b"forged");
         let file = journal(&[b"one", &forged, b"last"]);
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_of_other_files_and_versions_are_told_apart() {
+    fn headers_of_other_files_and_versions_are_recognized() {
         let mut file = journal(&[b"one"]);
         assert!(payloads(&file).1.is_sound());
         for scanned in [

@@ -1,7 +1,7 @@
-//! What is journaled: the batches that were accepted, the ends of intervals, the summaries that were handed on.
+//! The journal's records: accepted batches, ends of intervals, summaries that were handed on.
 //!
-//! A batch is encoded while its request is parsed, and it is these bytes that are written, applied, and applied again
-//! after a crash: what was counted and what is replayed cannot differ.
+//! A batch is encoded while its request is parsed, and the same bytes are written, applied, and replayed after a crash:
+//! so counting and replay cannot differ.
 
 use couic_common::Cidr;
 use uuid::Uuid;
@@ -12,13 +12,13 @@ const BATCH: u8 = 1;
 const SEAL: u8 = 2;
 const HANDED: u8 = 3;
 
-/// One record, its content still encoded.
+/// A record with encoded content.
 pub(crate) enum Record<'a> {
-    /// Reports that were accepted.
+    /// Accepted reports.
     Batch(BatchRecord<'a>),
     /// The end of an interval and the start of the next.
     Seal(Seal),
-    /// The summary with this id is the dispatcher's now.
+    /// The summary with this id was handed to the dispatcher.
     Handed(Uuid),
 }
 
@@ -26,7 +26,7 @@ pub(crate) enum Record<'a> {
 pub(crate) struct BatchRecord<'a> {
     /// The sender's id of the request, the same in every attempt.
     pub(crate) id: Option<Uuid>,
-    /// Which Couic instance sent it.
+    /// The Couic instance that sent it.
     pub(crate) source: &'a str,
     pub(crate) removes: u32,
     pub(crate) adds: u32,
@@ -115,11 +115,11 @@ pub(crate) struct BatchWriter {
     out: Vec<u8>,
 }
 
-/// Where the numbers of removes and adds stand: behind the kind and the id.
+/// The offset of the numbers of removes and adds: after the kind and the id.
 const COUNTS: usize = 1 + 16;
 
 impl BatchWriter {
-    /// `expected` is a guess at the bytes that will be written.
+    /// `expected` is an estimate of the size.
     pub(crate) fn new(id: Option<Uuid>, source: &str, expected: usize) -> Self {
         let mut out = Vec::with_capacity(64 + source.len() + expected);
         out.put_u8(BATCH);
@@ -144,7 +144,7 @@ impl BatchWriter {
         self.removes += 1;
     }
 
-    /// How many reports were written.
+    /// The number of reports.
     pub(crate) fn len(&self) -> u32 {
         self.adds + self.removes
     }
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_comes_back() {
+    fn a_batch_round_trips() {
         let id = Uuid::from_u128(7);
         let mut writer = BatchWriter::new(Some(id), "fw1", 0);
         writer.add("192.0.2.0/24".parse().unwrap(), "ssh");
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn seals_and_hand_overs_come_back_and_others_are_refused() {
+    fn seals_and_hand_overs_round_trip_and_others_are_refused() {
         let seal = Seal {
             until: 9,
             next_from: 8,

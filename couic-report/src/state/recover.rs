@@ -1,7 +1,7 @@
-//! Finding the state again: the newest snapshot that can be read, and every log behind it.
+//! Recovers the state: the newest readable snapshot, and every log after it.
 //!
-//! Damage stops no start: what can be read counts, what was lost is said with the name of the file, and the file is set
-//! aside once new ones stand for it.
+//! Damage does not prevent a start: the readable part counts, losses are reported with the name of the file, and the file
+//! is set aside once new ones replace it.
 
 use std::{
     fs::{self, File},
@@ -19,25 +19,25 @@ use super::{
 };
 use crate::codec::Take;
 
-/// Why there is no state to work with.
+/// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The folder or a file in it cannot be used.
     #[error("{}: {source}", path.display())]
     Io {
-        /// Which.
+        /// The folder or file.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
-    /// Another couic-report works with it.
+    /// Another couic-report uses it.
     #[error("{} is in use by another couic-report: stop it, or give this one its own STATE_DIRECTORY", path.display())]
     InUse {
         /// The folder.
         path: PathBuf,
     },
     /// The state was written by another version.
-    #[error("{} was written by another version of couic-report (format {version}, this one reads 1 and 2): use that version, or move the file away and lose the figures in it", path.display())]
+    #[error("{} was written by another version of couic-report (format {version}, this one reads 1 and 2): use that version, or move the file away and lose its reports", path.display())]
     Version {
         /// The file.
         path: PathBuf,
@@ -46,17 +46,17 @@ pub enum StateError {
     },
 }
 
-/// What was found.
+/// The recovered state.
 pub(super) struct Recovered {
     pub(super) ledger: Ledger,
     pub(super) store: Store,
-    /// Held as long as the state is used.
+    /// Held while the state is used.
     pub(super) lock: File,
-    /// What was wrong, for the log: what is missing because of it, if anything.
+    /// Messages about damage and losses, for the log.
     pub(super) damage: Vec<String>,
 }
 
-/// Opens the folder, makes it if it is missing, and begins a new generation with what was found in it.
+/// Opens the folder, creates it if it is missing, and starts a new generation with the recovered state.
 pub(super) fn open(dir: &Path, now: u64) -> Result<Recovered, StateError> {
     let io = |source| StateError::Io {
         path: dir.to_owned(),
@@ -102,7 +102,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The newest snapshot that can be read.
+    /// The newest readable snapshot.
     fn newest_snapshot(
         &mut self,
         files: &[StateFile],
@@ -129,7 +129,7 @@ impl Reader<'_> {
         Ok(None)
     }
 
-    /// Applies what is whole in a log.
+    /// Applies the valid records of a log.
     fn replay(&mut self, file: StateFile, ledger: &mut Ledger) -> Result<(), StateError> {
         let scanned = self.read(file, |payload| ledger.apply(payload).is_ok())?;
         if !scanned.is_sound() {
@@ -137,8 +137,8 @@ impl Reader<'_> {
         }
         if scanned.torn > 0 {
             self.damage.push(format!(
-                "{}: {} bytes at the end are left out: a record that was being written in a crash, whose sender was not \
-                 answered, or damage by the disk",
+                "{}: {} bytes at the end are ignored: an incomplete record from a crash, whose sender was not answered, \
+                 or damage by the disk",
                 self.folder.path(&file).display(),
                 scanned.torn
             ));

@@ -1,9 +1,8 @@
-//! The files of the state: a snapshot, and the log of what happened since.
+//! The files of the state: a snapshot, and the log of the changes since.
 //!
-//! The snapshot of a number is the state before the first record of the log of that number. A new generation is begun
-//! by making an empty log, then the snapshot: whenever the machine stops, one complete chain is there. The generation
-//! before is kept, so that even a snapshot which the disk damages later costs nothing: the older one and two logs give
-//! the same state.
+//! The snapshot of a number is the state before the first record of the log of that number. A new generation starts with
+//! an empty log, then the snapshot: at any moment, one complete chain exists. The previous generation is kept, so that
+//! damage to a snapshot costs nothing: the older one and two logs give the same state.
 
 use std::{fmt, fs, io};
 
@@ -12,21 +11,21 @@ use tracing::warn;
 
 use super::{ledger::Ledger, old};
 
-/// No record is larger: a request's batch is smaller than the request, and those are bounded. Version 1 are the files
-/// of [`old`].
+/// Records are smaller than the limit: a batch is smaller than its request, whose size is bounded. Version 1 is in
+/// [`old`].
 pub(super) const FORMAT: Format = Format {
     prefix: "ledger",
     version: 2,
     max_payload: 1 << 30,
 };
 
-/// A log that is longer is replaced by a snapshot at the next opportunity.
+/// A longer log is replaced by a snapshot.
 const ROTATE_AT: u64 = 64 << 20;
 
-/// A buffer larger than this is not kept for the next group.
+/// Larger buffers are not reused.
 const BUFFER: usize = 1 << 20;
 
-/// A file of the state. Files sort in the order in which they are read.
+/// A file of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StateFile {
     Old(Kind, u64),
@@ -71,17 +70,17 @@ impl fmt::Display for StateFile {
 pub(super) struct Store {
     folder: Folder,
     segment: Segment,
-    /// A write failed: the segment takes no more.
+    /// A write failed: nothing more is appended to the segment.
     suspect: bool,
     /// The oldest generation that is kept.
     keep_from: u64,
-    /// Damaged files, which are set aside once they are not needed.
+    /// Damaged files, which are set aside once they are obsolete.
     damaged: Vec<StateFile>,
     buffer: Vec<u8>,
 }
 
 impl Store {
-    /// Begins a new generation with this state. `damaged` are files of older ones.
+    /// Starts a new generation with this state. `damaged` are files of older ones.
     pub(super) fn begin(
         folder: Folder,
         generation: u64,
@@ -98,17 +97,17 @@ impl Store {
             buffer: Vec::new(),
         };
         if !store.damaged.is_empty() {
-            // What stands on damaged files is written twice, so that they are not needed even if one snapshot is lost.
+            // Twice, so that the damaged files are not needed even if one snapshot is lost.
             store.rotate(ledger)?;
         }
         store.remove_old();
         Ok(store)
     }
 
-    /// Writes records and waits until they are on disk.
+    /// Appends records and syncs.
     ///
     /// # Errors
-    /// None of them is in the log then.
+    /// The system's error. None of them is in the log then.
     pub(super) fn append<'p>(
         &mut self,
         mut payloads: impl Iterator<Item = &'p [u8]>,
@@ -127,32 +126,32 @@ impl Store {
             .and_then(|()| self.segment.sync());
         if written.is_err() {
             self.suspect = true;
-            // A record that was refused must not come back. If this fails too, the next generation does it.
+            // A refused record must not come back. On error the next generation replaces the log.
             self.segment.abandon(bytes);
         }
         self.buffer.shrink_to(BUFFER);
         written
     }
 
-    /// Whether the log has to be replaced before more is written.
+    /// Whether the log must be replaced before the next write.
     pub(super) fn must_rotate(&self) -> bool {
         self.suspect
     }
 
-    /// Whether the log has grown so long that a snapshot is due.
+    /// Whether the log is so long that a snapshot is due.
     pub(super) fn is_long(&self) -> bool {
         self.len() > ROTATE_AT
     }
 
-    /// How long the log is.
+    /// The length of the log.
     pub(super) fn len(&self) -> u64 {
         self.segment.bytes()
     }
 
-    /// Begins the next generation with this state, which is that of every record so far.
+    /// Starts the next generation with this state, which has every record so far.
     ///
     /// # Errors
-    /// The present generation goes on then.
+    /// The system's error. The present generation is continued then.
     pub(super) fn rotate(&mut self, ledger: &Ledger) -> io::Result<()> {
         let generation = self.segment.name().number;
         self.segment = begin_generation(&self.folder, generation + 1, ledger)?;
@@ -162,7 +161,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes away the generations that are not needed any more. What stays by mistake is taken away next time.
+    /// Removes obsolete generations. On error, files are removed the next time.
     fn remove_old(&mut self) {
         let (files, mut kept) = list(&self.folder).unwrap_or_default();
         for file in files
@@ -194,14 +193,14 @@ fn begin_generation(folder: &Folder, generation: u64, ledger: &Ledger) -> io::Re
     match written {
         Ok(_) => Ok(segment),
         Err(error) => {
-            // It may be what fills the disk. If it stays, it says nothing.
+            // It may have filled the disk. If it stays, it is harmless: it has no records.
             folder.remove(&segment.name()).ok();
             Err(error)
         }
     }
 }
 
-/// Every file of the state, in the order of generations, and those that were set aside.
+/// The files of the state, in reading order, and those that were set aside.
 pub(super) fn list(folder: &Folder) -> io::Result<(Vec<StateFile>, Vec<String>)> {
     let listing = folder.list()?;
     let mut files: Vec<StateFile> = listing.files.into_iter().map(StateFile::New).collect();

@@ -1,4 +1,4 @@
-//! Crashes: files cut and damaged at every offset, and kept copies of the folder as it was at any moment.
+//! Crashes: files truncated and damaged at every offset, and copies of the folder at any moment.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -46,7 +46,7 @@ fn write(store: &mut Store, ledger: &mut Ledger, payload: &[u8]) {
     ledger.apply(payload).unwrap();
 }
 
-/// A copy of the folder: what a kill -9 leaves.
+/// A copy of the folder, as after kill -9.
 fn copy(from: &Path) -> TempDir {
     let to = TempDir::new().unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -108,7 +108,7 @@ fn newest(dir: &Path, kind: Kind) -> std::path::PathBuf {
 }
 
 #[test]
-fn what_was_written_is_there_again() {
+fn written_records_are_recovered() {
     let (dir, states) = lively();
     let again = recovered(copy(dir.path()).path());
     assert_eq!(&again.0, states.last().unwrap());
@@ -116,7 +116,7 @@ fn what_was_written_is_there_again() {
 }
 
 #[test]
-fn a_journal_cut_anywhere_loses_only_what_was_not_acknowledged() {
+fn a_journal_truncated_anywhere_loses_only_the_records_after_it() {
     let (dir, states) = lively();
     let journal = newest(dir.path(), Kind::Log);
     let whole = fs::read(&journal).unwrap();
@@ -125,7 +125,7 @@ fn a_journal_cut_anywhere_loses_only_what_was_not_acknowledged() {
         fs::write(&journal, &whole[..cut]).unwrap();
         let (state, _) = recovered(copy(dir.path()).path());
         let at = states.iter().position(|s| *s == state);
-        let at = at.unwrap_or_else(|| panic!("cut at {cut}: no state that ever was"));
+        let at = at.unwrap_or_else(|| panic!("cut at {cut}: not an earlier state"));
         assert!(at >= seen, "cut at {cut}: older than at the cut before");
         seen = at;
     }
@@ -133,7 +133,7 @@ fn a_journal_cut_anywhere_loses_only_what_was_not_acknowledged() {
 }
 
 #[test]
-fn a_snapshot_cut_or_damaged_anywhere_loses_nothing() {
+fn a_snapshot_truncated_or_damaged_anywhere_loses_nothing() {
     let (dir, states) = lively();
     let snapshot = newest(dir.path(), Kind::Snapshot);
     let whole = fs::read(&snapshot).unwrap();
@@ -148,12 +148,12 @@ fn a_snapshot_cut_or_damaged_anywhere_loses_nothing() {
             assert_eq!(damage.len(), 1, "{damage:?}");
             let (state, damage) = recovered(crashed.path());
             assert_eq!(&state, states.last().unwrap(), "at {at}, at the next start");
-            assert!(damage.is_empty(), "said once: {damage:?}");
+            assert!(damage.is_empty(), "reported once: {damage:?}");
         }
     }
 }
 
-/// Each record of the log in turn: what is behind it counts, and the file is named and kept.
+/// Each record of the log in turn: those after it count, and the file is named and kept.
 #[test]
 fn damage_in_a_log_costs_the_record_that_it_hit() {
     let later: Vec<_> = (20..26).map(|n| batch(u128::from(n), n)).collect();
@@ -182,7 +182,7 @@ fn damage_in_a_log_costs_the_record_that_it_hit() {
     }
 }
 
-/// What was in its summary is not counted again.
+/// The reports of its summary are not counted again.
 #[test]
 fn an_interval_whose_end_was_lost_is_reported_once() {
     let (dir, _) = lively();
@@ -203,21 +203,21 @@ fn a_rotation_stopped_between_any_two_steps_loses_nothing() {
     let (dir, states) = lively();
     let last = states.last().unwrap();
     let next = files(dir.path()).last().unwrap().generation() + 1;
-    // The log is there, its head is not.
+    // The log exists, without its header.
     fs::write(
         dir.path().join(format!("ledger-{next:010}-00000000.log")),
         "",
     )
     .unwrap();
     assert_eq!(&recovered(copy(dir.path()).path()).0, last);
-    // The snapshot is half written under its other name.
+    // The snapshot is half written under its temporary name.
     let half = dir
         .path()
         .join(format!("ledger-{next:010}-00000000.snap.tmp"));
     fs::write(half, "CRSNA").unwrap();
     let crashed = copy(dir.path());
     assert_eq!(&recovered(crashed.path()).0, last);
-    // And what that start made can be opened again, and again.
+    // The result of that start can be opened again.
     for _ in 0..3 {
         assert_eq!(&recovered(crashed.path()).0, last);
     }
@@ -226,7 +226,7 @@ fn a_rotation_stopped_between_any_two_steps_loses_nothing() {
 }
 
 #[test]
-fn two_cannot_share_a_folder() {
+fn two_processes_cannot_share_a_folder() {
     let dir = TempDir::new().unwrap();
     let first = recover::open(dir.path(), NOW).unwrap();
     let second = recover::open(dir.path(), NOW).err().unwrap();

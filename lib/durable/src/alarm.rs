@@ -1,11 +1,11 @@
-//! A disk that takes no data: reported when it begins, once a minute while it lasts, and tried again.
+//! A failing disk: reported at once, then once a minute, and retried.
 
 use std::time::{Duration, Instant};
 
-/// How often an alarm that lasts is logged.
+/// How often a lasting alarm is logged.
 const REMIND: Duration = Duration::from_secs(60);
 
-/// Whether the disk fails now, and since when.
+/// Whether the disk fails, and since when.
 #[derive(Debug, Default)]
 pub struct Alarm {
     raised: Option<Raised>,
@@ -20,7 +20,7 @@ struct Raised {
 }
 
 impl Alarm {
-    /// Counts a failure; `why` is what cannot be done, and the system's error. Returns whether it is time to log it.
+    /// Counts a failure; `why` is the operation and its error. Returns whether it is time to log it.
     #[must_use]
     pub fn raise(&mut self, why: &str) -> bool {
         self.failures += 1;
@@ -35,26 +35,26 @@ impl Alarm {
         is_due
     }
 
-    /// The disk takes data again. Returns whether it did not before.
+    /// The disk works again. Returns whether the alarm was raised.
     pub fn clear(&mut self) -> bool {
         self.raised.take().is_some()
     }
 
-    /// What cannot be done and why, and for how long.
+    /// The failing operation with its error, and for how long.
     #[must_use]
     pub fn raised(&self) -> Option<(&str, Duration)> {
         let raised = self.raised.as_ref()?;
         Some((&raised.why, raised.since.elapsed()))
     }
 
-    /// How often the disk failed.
+    /// The number of failures.
     #[must_use]
     pub const fn failures(&self) -> u64 {
         self.failures
     }
 }
 
-/// When something that failed is tried again.
+/// The backoff of a failed operation.
 #[derive(Debug)]
 pub struct Pause {
     first: Duration,
@@ -75,19 +75,19 @@ impl Pause {
         }
     }
 
-    /// Whether it is time to try.
+    /// Whether it is time to retry.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.until.is_none_or(|until| Instant::now() >= until)
     }
 
-    /// When it is over; none while nothing has failed.
+    /// When it is over; None without a failure.
     #[must_use]
     pub const fn until(&self) -> Option<Instant> {
         self.until
     }
 
-    /// Takes note of how a try ended.
+    /// Records the result of an attempt.
     pub fn tried(&mut self, succeeded: bool) {
         if succeeded {
             self.until = None;

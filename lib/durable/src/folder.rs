@@ -13,7 +13,7 @@ use couic_files::{create_new, ensure_dir};
 
 use crate::{FileSystem, Format, Kind, Medium, Name, name::damaged_name};
 
-/// How many damaged files are kept. A disk that fails at every start must not be filled by them.
+/// How many damaged files are kept. Damage at every start must not fill the disk with them.
 const MOST_KEPT: usize = 16;
 
 /// A file that another user could have written, and the command that repairs it.
@@ -22,7 +22,7 @@ const MOST_KEPT: usize = 16;
 pub struct Untrusted {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong, and what to do.
+    /// The problem and its remedy.
     pub problem: String,
 }
 
@@ -32,7 +32,7 @@ pub enum LockError {
     /// Another process uses it.
     #[error("another process uses it")]
     InUse,
-    /// The file system refuses.
+    /// The file system reported an error.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -45,23 +45,23 @@ pub struct Folder {
     medium: Arc<dyn Medium>,
 }
 
-/// What is in it.
+/// The content of a folder.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// In the order in which they are to be read.
+    /// Segments and snapshots, in reading order.
     pub files: Vec<Name>,
     /// Damaged files that were set aside, the oldest first.
     pub kept: Vec<String>,
 }
 
 impl Folder {
-    /// Makes and reads nothing yet.
+    /// Does not access the directory yet.
     #[must_use]
     pub fn new(path: &Path, format: Format) -> Self {
         Self::on(path, format, Arc::new(FileSystem))
     }
 
-    /// The same, written through a medium.
+    /// The same, written through `medium`.
     #[must_use]
     pub fn on(path: &Path, format: Format, medium: Arc<dyn Medium>) -> Self {
         Self {
@@ -89,25 +89,25 @@ impl Folder {
         &self.path
     }
 
-    /// Where a file of this name is.
+    /// The path of a file.
     #[must_use]
     pub fn path(&self, name: &dyn Display) -> PathBuf {
         self.path.join(name.to_string())
     }
 
-    /// Makes the directory if it is missing. Refuses one that other users may write to.
+    /// Creates the directory if it is missing. Refuses one that other users may write to.
     ///
     /// # Errors
-    /// What the system says; `PermissionDenied` with the command that repairs the directory.
+    /// The system's error; `PermissionDenied` with the command that repairs the directory.
     pub fn ensure(&self) -> io::Result<()> {
         ensure_dir(&self.path, 0o700)
     }
 
-    /// Makes the directory, with those above it, if it is missing, and takes it for this process as long as the file
-    /// lives that is returned.
+    /// Creates the directory, with those above it, if it is missing, and locks it for this process until the returned
+    /// file is dropped.
     ///
     /// # Errors
-    /// [`LockError::InUse`], or what the system says.
+    /// [`LockError`].
     pub fn lock(&self) -> Result<File, LockError> {
         if !fs::exists(&self.path)? {
             (DirBuilder::new().recursive(true).mode(0o700)).create(&self.path)?;
@@ -126,10 +126,10 @@ impl Folder {
         }
     }
 
-    /// What is there. Removes what a crash left half-written.
+    /// Lists the files. Removes temporary files left by a crash.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn list(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();
         let prefix = self.format.prefix;
@@ -145,7 +145,7 @@ impl Folder {
             } else if is_ours && text.contains(".damaged-") {
                 listing.kept.push(text);
             } else if is_ours && text.ends_with(".tmp") {
-                // If it stays, it is never read.
+                // On error it stays, and is never read.
                 fs::remove_file(self.path(&text)).ok();
             }
         }
@@ -160,10 +160,10 @@ impl Folder {
     /// The first such file.
     pub fn check(&self, files: &[Name]) -> Result<(), Untrusted> {
         if files.is_empty() {
-            // The directory may be missing on a disk that takes no data.
+            // On a failing disk the directory may be missing.
             return Ok(());
         }
-        let owner = look(&self.path)?.uid();
+        let owner = stat(&self.path)?.uid();
         for name in files {
             self.check_file(self.path(name), owner)?;
         }
@@ -171,7 +171,7 @@ impl Folder {
     }
 
     fn check_file(&self, path: PathBuf, owner: u32) -> Result<(), Untrusted> {
-        let found = look(&path)?;
+        let found = stat(&path)?;
         let shown = path.display();
         let problem = if !found.is_file() {
             "it is not a file: move it away".to_owned()
@@ -181,17 +181,17 @@ impl Folder {
                 self.path.display()
             )
         } else if found.mode() & 0o077 != 0 {
-            format!("others may use it: run chmod 0600 {shown}")
+            format!("other users have access to it: run chmod 0600 {shown}")
         } else {
             return Ok(());
         };
         Err(Untrusted { path, problem })
     }
 
-    /// Makes sure that names survive a power cut.
+    /// Syncs the directory, so that names survive a power cut.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
@@ -200,10 +200,10 @@ impl Folder {
         fs::rename(self.path(&from), self.path(&to))
     }
 
-    /// Removes a file. One that is not there is as wanted.
+    /// Removes a file, if it exists.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn remove(&self, name: &dyn Display) -> io::Result<()> {
         match fs::remove_file(self.path(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -211,10 +211,10 @@ impl Folder {
         }
     }
 
-    /// Keeps a damaged file under a name that is never read. Returns that name, unless the file is gone.
+    /// Renames a damaged file, so that it is kept but never read. Returns the new name, unless the file is gone.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn set_aside(&self, name: &dyn Display) -> io::Result<Option<String>> {
         let name = name.to_string();
         let kept = damaged_name(&name);
@@ -224,10 +224,10 @@ impl Folder {
         }
     }
 
-    /// Removes a file that is not needed any more. A damaged one is set aside instead, see [`Folder::set_aside`].
+    /// Removes an obsolete file. A damaged one is set aside instead, see [`Folder::set_aside`].
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn retire(&self, name: &dyn Display, is_damaged: bool) -> io::Result<Option<String>> {
         if is_damaged {
             return self.set_aside(name);
@@ -235,13 +235,13 @@ impl Folder {
         self.remove(name).map(|()| None)
     }
 
-    /// Whether there is a file of this name; also if the system does not say.
+    /// Whether there is a file of this name; true on error.
     #[must_use]
     pub fn exists(&self, name: &str) -> bool {
         fs::exists(self.path(&name)).unwrap_or(true)
     }
 
-    /// Removes the oldest of the files that were set aside, beyond a bearable number. Returns their names.
+    /// Removes the oldest of the files that were set aside, beyond a limit. Returns their names.
     pub fn forget_oldest(&self, kept: &mut Vec<String>) -> Vec<String> {
         let beyond = kept.len().saturating_sub(MOST_KEPT);
         let gone: Vec<String> = kept.drain(..beyond).collect();
@@ -251,10 +251,10 @@ impl Folder {
     }
 }
 
-fn look(path: &Path) -> Result<fs::Metadata, Untrusted> {
+fn stat(path: &Path) -> Result<fs::Metadata, Untrusted> {
     fs::symlink_metadata(path).map_err(|error| Untrusted {
         path: path.to_owned(),
-        problem: format!("cannot look at it: {error}"),
+        problem: format!("cannot stat it: {error}"),
     })
 }
 
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_is_in_order_and_without_what_was_half_written() {
+    fn a_listing_is_in_order_and_without_temporary_files() {
         let (_home, folder) = folder();
         let names = [
             folder.name(2, Kind::Log),
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_other_users_could_have_written_is_refused_with_the_fix() {
+    fn files_that_other_users_could_have_written_are_refused_with_the_fix() {
         let (_home, folder) = folder();
         let name = folder.name(1, Kind::Log);
         create(&folder, &name);

@@ -1,42 +1,42 @@
-//! How records lie in a file.
+//! The file format.
 //!
-//! A file begins with a header that names the format. Behind it lie frames: a mark, a length, a checksum, a payload.
-//! The checksum is a CRC-32 of length and payload that starts with the salt of the file's name.
+//! A file begins with a header that names the format. Frames follow: a mark, a length, a checksum, a payload. The checksum
+//! is a CRC-32 of length and payload whose initial value is the salt in the file's name.
 
 use crate::window::Window;
 
-/// What every file begins with.
+/// The first bytes of every file.
 const MAGIC: [u8; 8] = *b"couic\r\n\x1a";
 
-/// Bytes before the first frame.
+/// Size of the header.
 pub const HEADER: u64 = 16;
 
-/// What a frame begins with. Its first byte is in no UTF-8 text.
+/// The first bytes of a frame. The first one never occurs in UTF-8 text.
 pub(crate) const MARK: [u8; 2] = [0xc0, 0x1c];
 
 /// Mark, length and checksum.
 pub(crate) const HEAD: usize = 10;
 
-/// What tells the files of one log from those of another.
+/// Identifies the files of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
-    /// What the names of its files begin with.
+    /// The prefix of its file names.
     pub prefix: &'static str,
-    /// The version that is written. Files of a later one are not read, so a kind of record that must not be overlooked
-    /// needs a new one.
+    /// The version that is written. Files of a later one are not read, so a kind of record that must not be ignored
+    /// needs a new version.
     pub version: u32,
     /// The longest payload, in bytes.
     pub max_payload: usize,
 }
 
-/// What a header says.
+/// The state of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Header {
-    /// A format that can be read.
+    /// A readable version.
     Known,
-    /// A format of a later version.
+    /// A later version.
     Newer(u32),
-    /// It is damaged, or was never written whole.
+    /// Damaged or incomplete.
     Damaged,
 }
 
@@ -46,7 +46,7 @@ impl Format {
         header_of(self.version)
     }
 
-    /// Judges the first bytes of a file.
+    /// Parses the first bytes of a file.
     pub(crate) fn read_header(self, bytes: &[u8]) -> Header {
         let Some(bytes) = bytes.first_chunk::<16>() else {
             return Header::Damaged;
@@ -61,7 +61,7 @@ impl Format {
         Header::Known
     }
 
-    /// Adds a frame whose payload `write` appends. Returns false if that is too long: nothing is added then.
+    /// Adds a frame whose payload `write` appends. Returns false and adds nothing if the payload is too long.
     pub fn put(self, out: &mut Vec<u8>, salt: u32, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let start = out.len();
         out.extend_from_slice(&MARK);
@@ -81,7 +81,7 @@ impl Format {
         true
     }
 
-    /// The payload of the frame that begins here, if one does.
+    /// The payload of the frame at the window's position, if there is a valid one.
     #[inline]
     pub(crate) fn frame<'a>(self, window: &'a mut Window<'_>, salt: u32) -> Option<&'a [u8]> {
         let head = window.peek(HEAD)?;
@@ -115,7 +115,7 @@ fn checksum(salt: u32, length: u32, payload: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// How many frames these are, all of them whole.
+/// The number of frames in `frames`, which are complete.
 #[must_use]
 pub fn count_frames(mut frames: &[u8]) -> u64 {
     let mut count = 0;

@@ -1,18 +1,18 @@
-//! Append logs on disk: what the journal of rules, the notification spools and the ledger of couic-report share.
+//! Append logs on disk, for the journal of rules, the notification spools and the ledger of couic-report.
 //!
-//! A log is a [`Folder`] of numbered files. A [`Segment`] takes frames; a snapshot ([`Folder::write_snapshot`])
-//! replaces the segments before it. Records, and what becomes of them, are the caller's.
+//! A log is a [`Folder`] of numbered files. Frames are appended to a [`Segment`]; a snapshot
+//! ([`Folder::write_snapshot`]) replaces the segments before it. The content of records is up to the caller.
 //!
 //! What holds:
-//! - A frame that is read back was written so, to this file: its checksum is salted with a random number of the file's
-//!   name. A payload chosen by an attacker, or a stale block of an older file, never passes for a frame.
-//! - Damage costs the frames that it hits: behind it, the next frame is looked for byte by byte. A torn end is normal.
-//!   [`Scanned`] says what was lost, once for each file; [`Folder::retire`] keeps a damaged file under another name.
-//! - A segment or a snapshot is whole under its name or not there. [`Segment::begin`] and [`Folder::write_snapshot`]
-//!   return when the name is on the disk.
-//! - After a failed write or sync a segment is never appended to again ([`Segment::abandon`]): the kernel forgets
-//!   what it could not write.
-//! - A failing disk is reported at once and then once a minute ([`Alarm`]), and tried again ([`Pause`]).
+//! - A frame that is read was written to this file: its checksum is salted with a random number in the file's name. A
+//!   payload chosen by an attacker, or a stale block of an older file, is never accepted as a frame.
+//! - Damage costs the frames that it hits: after it, the next frame is searched byte by byte. A torn end is normal.
+//!   [`Scanned`] reports the losses of each file; [`Folder::retire`] keeps a damaged file under another name.
+//! - A segment or a snapshot is complete under its name or does not exist. [`Segment::begin`] and
+//!   [`Folder::write_snapshot`] return when the name is on the disk.
+//! - After a failed write or sync, nothing is appended to a segment again ([`Segment::abandon`]): the kernel drops data
+//!   that it could not write.
+//! - A failing disk is reported at once and then once a minute ([`Alarm`]), and retried ([`Pause`]).
 //!
 //! ```
 //! use couic_durable::{Folder, Format, Kind, Segment};

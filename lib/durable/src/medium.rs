@@ -1,4 +1,4 @@
-//! Where files are written: the file system, or what a test puts in its place to fill or break the disk.
+//! Write access to files: the file system, or a test double that fills or breaks the disk.
 
 use std::{
     fmt::Debug,
@@ -10,13 +10,13 @@ use std::{
 /// Creates, appends to and syncs files.
 ///
 /// # Errors
-/// Those of the system calls that each method stands for.
+/// Those of the corresponding system calls.
 pub trait Medium: Debug + Send + Sync {
-    /// Creates a file, which must not be there, for its owner alone.
+    /// Creates a file, which must not exist, with mode 0600.
     fn create(&self, path: &Path) -> io::Result<File>;
-    /// Appends. On error, some of the bytes may be there.
+    /// Appends. On error, some of the bytes may be written.
     fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()>;
-    /// Brings what was appended to the disk.
+    /// Flushes appended data to the disk.
     fn sync(&self, file: &File) -> io::Result<()>;
 }
 

@@ -1,28 +1,28 @@
-//! What files are called: `journal-0000000007-1a2b3c4d.log`, with the salt of the file's checksums at the end.
+//! File names: `journal-0000000007-1a2b3c4d.log`, with the salt of the file's checksums at the end.
 
 use std::{
     fmt::Display,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// What a file is for. In the order in which files of one number are read.
+/// The kind of a file. In the reading order of files with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// All that held when the log of that number was begun.
+    /// The complete state when the log of that number was started.
     Snapshot,
     /// Changes.
     Log,
 }
 
-/// A file by what its name says. Names sort in the order in which their files are read.
+/// A parsed file name. Names sort in reading order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
     prefix: &'static str,
-    /// Its place among the others.
+    /// Its number in the log.
     pub number: u64,
-    /// What it is for.
+    /// Its kind.
     pub kind: Kind,
-    /// What its checksums are salted with.
+    /// The salt of its checksums.
     pub salt: u32,
 }
 
@@ -39,7 +39,7 @@ impl Name {
         }
     }
 
-    /// Reads what [`Display`] writes, and nothing else.
+    /// The inverse of [`Display`]; None for every other text.
     #[must_use]
     pub fn parse(prefix: &'static str, text: &str) -> Option<Self> {
         let (stem, kind) = match text.rsplit_once('.')? {
@@ -75,7 +75,7 @@ impl Display for Name {
     }
 }
 
-/// What a damaged file is called from now on.
+/// The new name of a damaged file.
 pub(crate) fn damaged_name(name: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     format!("{name}.damaged-{}", now.unwrap_or_default().as_secs())
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_as_they_are_written_and_no_others() {
+    fn names_round_trip_and_no_others_are_parsed() {
         let name = Name {
             prefix: "journal",
             number: 7,

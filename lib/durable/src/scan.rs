@@ -1,4 +1,4 @@
-//! Reading a file back, and what is said of one that is damaged.
+//! Reads a file, and describes its damage.
 
 use std::{fs::File, io};
 
@@ -8,31 +8,31 @@ use crate::{
     window::{ReadAt, Window},
 };
 
-/// What was found in a file.
+/// The result of reading a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scanned {
-    /// How long it is, in bytes.
+    /// Its length, in bytes.
     pub length: u64,
-    /// Whole frames whose payload made sense.
+    /// Valid frames with a valid payload.
     pub records: u64,
-    /// Whole frames whose payload did not.
+    /// Valid frames with an invalid payload.
     pub senseless: u64,
-    /// Bytes between frames that are no frames. In a snapshot, also those behind the last one.
+    /// Bytes between frames that are no frames. In a snapshot, also those after the last one.
     pub damaged_bytes: u64,
-    /// Where the first of these, or the first senseless frame, is.
+    /// The offset of the first of these, or of the first frame with an invalid payload.
     pub first_damage: Option<u64>,
-    /// Bytes behind the last frame of a log.
+    /// Bytes after the last frame of a log.
     pub torn: u64,
     /// Bytes that the disk could not read.
     pub unreadable: u64,
-    /// The header is damaged or was never written whole; what is whole behind it was read all the same.
+    /// The header is damaged or incomplete; valid frames after it were read all the same.
     pub headless: bool,
-    /// A later version wrote this format: nothing was read.
+    /// The file has this format of a later version: nothing was read.
     pub newer: Option<u32>,
 }
 
 impl Scanned {
-    /// Whether all of it is there, but for a torn end.
+    /// Whether it is undamaged, except for a torn end.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
         self.damaged_bytes == 0
@@ -42,13 +42,13 @@ impl Scanned {
             && !self.is_beheaded()
     }
 
-    /// The header is on the disk before any frame is. So a longer file without one is damaged, even if it looks torn.
+    /// The header is on the disk before any frame. So a longer file without one is damaged, not torn.
     const fn is_beheaded(&self) -> bool {
         self.headless && self.length >= HEADER
     }
 
-    /// What is wrong with the file, as what follows its name in a sentence. `outcome` says what became of the records
-    /// that could be read.
+    /// The damage, as a predicate whose subject is the file's name. `outcome` says what happened to the records that
+    /// could be read.
     #[must_use]
     pub fn damage(&self, outcome: &str) -> String {
         if let Some(format) = self.newer {
@@ -67,8 +67,8 @@ impl Scanned {
             text = format!("{text}; the first damage is at byte {at}");
         }
         for (count, what) in [
-            (self.damaged_bytes, "bytes make no record"),
-            (self.senseless, "records make no sense to this version"),
+            (self.damaged_bytes, "bytes are no valid record"),
+            (self.senseless, "records are unknown to this version"),
             (self.unreadable, "bytes the disk could not read"),
         ] {
             if count > 0 {
@@ -80,10 +80,10 @@ impl Scanned {
 }
 
 impl Folder {
-    /// Calls `each` with the payload of every whole frame of a file; it returns whether it made sense of it.
+    /// Calls `each` with the payload of every valid frame of a file; it returns whether the payload is valid.
     ///
     /// # Errors
-    /// What the system says when the file cannot be opened. Bytes that cannot be read are counted instead.
+    /// The system's error if the file cannot be opened. Bytes that cannot be read are counted instead.
     pub fn read(&self, name: &Name, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<Scanned> {
         let file = File::open(self.path(name))?;
         let length = file.metadata()?.len();
@@ -103,7 +103,7 @@ impl Folder {
         scanned.length = length;
         scanned.headless = headless;
         if name.kind == Kind::Snapshot {
-            // Its end is on the disk before it gets its name.
+            // It is synced before it gets its name, so it has no torn end.
             scanned.damaged_bytes += std::mem::take(&mut scanned.torn);
         }
         Ok(scanned)
@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
-        // Marks inside of payloads are what makes it hard.
+        // Marks inside of payloads are the hard case.
         let byte = prop_oneof![Just(MARK[0]), Just(MARK[1]), Just(0), any::<u8>()];
         prop::collection::vec(prop::collection::vec(byte, 0..60), 1..40)
     }

@@ -1,10 +1,10 @@
-//! The file that takes frames.
+//! The file to which frames are appended.
 
 use std::{fs::File, io, sync::Arc};
 
 use crate::{Folder, HEADER, Kind, Medium, Name};
 
-/// A log that is being written. One writer at a time; a [`Handle`] syncs it from another thread meanwhile.
+/// A log that is being written. It has one writer; a [`Handle`] syncs it from another thread.
 #[derive(Clone, Debug)]
 pub struct Segment {
     handle: Handle,
@@ -12,7 +12,7 @@ pub struct Segment {
     is_abandoned: bool,
 }
 
-/// A segment for a thread that only syncs it.
+/// A handle that can only sync the segment, for another thread.
 #[derive(Clone, Debug)]
 pub struct Handle {
     name: Name,
@@ -21,10 +21,10 @@ pub struct Handle {
 }
 
 impl Segment {
-    /// Begins the log of this number. It is on the disk under its name when this returns.
+    /// Creates the log of this number. It is on the disk under its name when this returns.
     ///
     /// # Errors
-    /// What the system says. A leftover without frames may stay; it says nothing.
+    /// The system's error. A file without frames may remain; it is harmless.
     pub fn begin(folder: &Folder, number: u64) -> io::Result<Self> {
         let name = folder.name(number, Kind::Log);
         let medium = folder.medium();
@@ -55,28 +55,28 @@ impl Segment {
         self.handle.name
     }
 
-    /// What its frames are salted with.
+    /// The salt of its frames.
     #[must_use]
     pub const fn salt(&self) -> u32 {
         self.handle.name.salt
     }
 
-    /// How long it is, in bytes.
+    /// Its length, in bytes.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// For a thread that only syncs it.
+    /// A handle for syncing.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Hands frames to the kernel, with one call: from then on they survive the process.
+    /// Writes frames to the page cache, with one call: they survive the process then.
     ///
     /// # Errors
-    /// What the system says. Some of the frames may be in the file then: abandon it.
+    /// The system's error. Some of the frames may be in the file then: abandon it.
     pub fn write(&mut self, frames: &[u8]) -> io::Result<()> {
         if self.is_abandoned {
             return Err(io::Error::other("an earlier write failed"));
@@ -86,16 +86,16 @@ impl Segment {
         Ok(())
     }
 
-    /// Brings what was written to the disk.
+    /// Flushes written data to the disk.
     ///
     /// # Errors
-    /// What the system says. What the disk has is not known then: abandon the segment.
+    /// The system's error. The content of the disk is unknown then: abandon the segment.
     pub fn sync(&self) -> io::Result<()> {
         self.handle.sync()
     }
 
-    /// Ends a segment whose last write or sync failed, and cuts it back to its first `bytes`, as far as the disk
-    /// allows. Returns whether it was.
+    /// Ends a segment whose last write or sync failed, and tries to truncate it to its first `bytes`. Returns whether it
+    /// was truncated.
     pub fn abandon(&mut self, bytes: u64) -> bool {
         self.is_abandoned = true;
         let is_cut = self.handle.file.set_len(bytes).is_ok();
@@ -105,7 +105,7 @@ impl Segment {
         is_cut
     }
 
-    /// Writes go to `file` from now on: for tests of full disks.
+    /// Redirects writes to `file`: for tests of full disks.
     #[doc(hidden)]
     pub fn redirect(&mut self, file: File) {
         self.handle.file = Arc::new(file);
@@ -113,16 +113,16 @@ impl Segment {
 }
 
 impl Handle {
-    /// Whether it is this segment's.
+    /// Whether it belongs to this segment.
     #[must_use]
     pub fn is_of(&self, segment: &Segment) -> bool {
         self.name == segment.handle.name
     }
 
-    /// Brings what was written to the disk.
+    /// Flushes written data to the disk.
     ///
     /// # Errors
-    /// As those of [`Segment::sync`].
+    /// As [`Segment::sync`].
     pub fn sync(&self) -> io::Result<()> {
         self.medium.sync(&self.file)
     }

@@ -1,10 +1,10 @@
-//! Writing a snapshot: aside, synced, and then under its name.
+//! Writes a snapshot: to a temporary file, which is synced and renamed.
 
 use std::{fs::File, io, sync::Arc};
 
 use crate::{Folder, Format, Kind, Medium, Name};
 
-/// Written at once at least.
+/// The least size of a write.
 const CHUNK: usize = 1 << 20;
 
 /// A snapshot that is being written.
@@ -24,17 +24,17 @@ pub struct Snapshot {
 pub struct Written {
     /// Its name.
     pub name: Name,
-    /// How many frames it has.
+    /// The number of its frames.
     pub records: u64,
-    /// How long it is, in bytes.
+    /// Its length, in bytes.
     pub bytes: u64,
 }
 
 impl Snapshot {
-    /// Adds a frame. A payload that is too long is left out.
+    /// Adds a frame. A payload that is too long is omitted.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn put(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         if self.format.put(&mut self.frames, self.salt, write) {
             self.records += 1;
@@ -45,7 +45,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// How many frames were added.
+    /// The number of frames so far.
     #[must_use]
     pub const fn records(&self) -> u64 {
         self.records
@@ -63,7 +63,7 @@ impl Folder {
     /// Writes the snapshot of this number. It is on the disk under its name when this returns.
     ///
     /// # Errors
-    /// Those of `fill`, or what the system says. There is no snapshot of that name then.
+    /// Those of `fill`, or the system's. There is no snapshot of that name then.
     pub fn write_snapshot(
         &self,
         number: u64,
@@ -79,9 +79,9 @@ impl Folder {
                 Ok(written)
             });
         if written.is_err() {
-            // It may be what fills the disk. If it stays, the next listing removes it.
+            // It may have filled the disk. If it stays, the next listing removes it.
             self.remove(&temporary).ok();
-            // Also if it has its name: that may not be on the disk, and the caller goes on without it.
+            // Also after the rename: the name may not be on the disk, and the caller continues without it.
             self.remove(&name).ok();
         }
         written

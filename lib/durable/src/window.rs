@@ -1,14 +1,14 @@
-//! A file that is read once, in chunks, with pages that the disk cannot read replaced by zeros.
+//! Reads a file sequentially, in chunks, with unreadable pages replaced by zeros.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
-/// How much is read at a time.
+/// The size of a read.
 const CHUNK: usize = 256 << 10;
 
-/// How much is given up when the disk cannot read it.
+/// The unit that is replaced by zeros if the disk cannot read it.
 const PAGE: usize = 4096;
 
-/// Something that is read at any offset.
+/// Random access reads.
 pub(crate) trait ReadAt {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
 }
@@ -30,14 +30,14 @@ impl ReadAt for Vec<u8> {
     }
 }
 
-/// Part of a file; the reader stands behind its first `place` bytes.
+/// Part of a file; the reader is at its offset `place`.
 pub(crate) struct Window<'a> {
     source: &'a dyn ReadAt,
     bytes: Vec<u8>,
     place: usize,
-    /// Where in the file `bytes` begins.
+    /// The file offset of `bytes`.
     base: u64,
-    /// Where the file ends.
+    /// The end of the file.
     end: u64,
     unreadable: u64,
 }
@@ -54,7 +54,7 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// Where the reader stands.
+    /// The position of the reader.
     #[inline]
     pub(crate) const fn offset(&self) -> u64 {
         self.base + self.place as u64
@@ -69,11 +69,11 @@ impl<'a> Window<'a> {
         self.unreadable
     }
 
-    /// The next `n` bytes, if there are so many.
+    /// The next `n` bytes, if the file has as many.
     #[inline]
     pub(crate) fn peek(&mut self, n: usize) -> Option<&[u8]> {
         if self.end.saturating_sub(self.offset()) < n as u64 {
-            // A damaged length: nothing is read for it.
+            // A damaged length: read nothing.
             return None;
         }
         if self.bytes.len() - self.place < n {
@@ -82,13 +82,13 @@ impl<'a> Window<'a> {
         self.bytes.get(self.place..self.place + n)
     }
 
-    /// Goes on by `n` bytes that were seen.
+    /// Advances by `n` bytes, which were peeked.
     #[inline]
     pub(crate) fn advance(&mut self, n: usize) {
         self.place = (self.place + n).min(self.bytes.len());
     }
 
-    /// Goes on to the next `byte` behind the present place, or to the end of what is in memory. Returns by how much.
+    /// Advances to the next `byte` after the current position, or to the end of the buffer. Returns the distance.
     pub(crate) fn skip_to(&mut self, byte: u8) -> u64 {
         if self.bytes.len() - self.place < 2 {
             self.fill(CHUNK);
@@ -100,7 +100,7 @@ impl<'a> Window<'a> {
         n as u64
     }
 
-    /// Reads until `n` bytes lie ahead, or the file ends.
+    /// Reads until `n` bytes are buffered, or the file ends.
     fn fill(&mut self, n: usize) {
         self.bytes.drain(..self.place);
         self.base += self.place as u64;
@@ -116,13 +116,13 @@ impl<'a> Window<'a> {
             let got = self.read(had, at);
             self.bytes.truncate(had + got);
             if got == 0 {
-                // It was cut meanwhile.
+                // It was truncated meanwhile.
                 self.end = at;
             }
         }
     }
 
-    /// Reads into what lies behind `from`. On error, a page of zeros stands for what the disk cannot read.
+    /// Reads into the buffer from `from` on. On error, replaces the unreadable page by zeros.
     fn read(&mut self, from: usize, at: u64) -> usize {
         let into = &mut self.bytes[from..];
         match retry(|| self.source.read_at(into, at)) {
@@ -155,7 +155,7 @@ fn retry(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 mod tests {
     use super::*;
 
-    /// Ones, with a page that cannot be read.
+    /// Ones, with an unreadable page.
     struct Bad;
 
     impl ReadAt for Bad {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_the_disk_cannot_read_is_zeros_and_the_rest_is_read() {
+    fn an_unreadable_page_is_zeros_and_the_rest_is_read() {
         let end = 5 * PAGE as u64 + 7;
         let mut window = Window::new(&Bad, 100, end);
         let all = window.peek(5 * PAGE + 7 - 100).unwrap();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_became_shorter_ends_where_it_ends() {
+    fn a_truncated_file_ends_early() {
         let bytes = vec![3_u8; 10];
         let mut window = Window::new(&bytes, 4, 1_000_000);
         assert_eq!(window.peek(7), None);

@@ -1,4 +1,4 @@
-//! Crashes, rot and full disks, for the settings of every log that is kept: the journal, a spool, the ledger.
+//! Crashes, corruption and full disks, with the formats of every log: the journal, a spool, the ledger.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
@@ -16,7 +16,7 @@ use couic_durable::{FileSystem, Folder, Format, HEADER, Kind, Medium, Name, Scan
 use proptest::{prelude::*, sample::Index};
 use tempfile::TempDir;
 
-/// Bytes of a frame beside its payload.
+/// Overhead of a frame.
 const HEAD: usize = 10;
 
 /// As in the crates that use them.
@@ -34,7 +34,7 @@ const fn format(prefix: &'static str, version: u32, max_payload: usize) -> Forma
     }
 }
 
-/// A disk with room for so many bytes more.
+/// A disk with room for this many more bytes.
 #[derive(Debug)]
 struct SmallDisk(AtomicI64);
 
@@ -43,7 +43,7 @@ impl Medium for SmallDisk {
         FileSystem.create(path)
     }
 
-    /// Like a real one: writes as much as fits, then fails.
+    /// Like a real disk: writes as much as fits, then fails.
     fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
         let length = i64::try_from(bytes.len()).unwrap();
         let room = self.0.fetch_sub(length, SeqCst);
@@ -123,7 +123,7 @@ fn ends(payloads: &[Vec<u8>]) -> Vec<usize> {
     payloads.iter().map(end).collect()
 }
 
-/// Payloads full of marks, and of whole frames with a guessed salt.
+/// Payloads full of marks, and of complete frames with a guessed salt.
 fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let byte = prop_oneof![Just(0xc0), Just(0x1c), Just(0), any::<u8>()];
     let noise = prop::collection::vec(byte, 0..60);
@@ -169,7 +169,7 @@ proptest! {
         prop_assert_eq!(&found, &left);
         prop_assert_eq!(scanned.records, left.len() as u64);
         prop_assert_eq!(scanned.headless, bytes[..header] != whole[..header]);
-        // It is said, unless it looks like the torn end of a log.
+        // It is reported, unless it is the torn end of a log.
         prop_assert!(!scanned.is_sound() || (kind == Kind::Log && scanned.torn > 0) || left == payloads);
     }
 
@@ -183,7 +183,7 @@ proptest! {
         prop_assert_eq!(scanned.is_sound(), noise.is_empty() || (noise.len() < 16 && kind == Kind::Log));
     }
 
-    /// As much as the disk took is read back; what a segment that was abandoned may hold is not.
+    /// All successful writes are read back; a failed one is not.
     #[test]
     fn a_disk_that_fills_up_keeps_what_was_written(
         format in prop::sample::select(&FORMATS[..]),
@@ -214,7 +214,7 @@ proptest! {
     }
 
     #[test]
-    fn a_snapshot_is_whole_or_not_there(
+    fn a_snapshot_is_complete_or_does_not_exist(
         format in prop::sample::select(&FORMATS[..]), payloads in payloads(), room in 0_i64..2_000,
     ) {
         let home = home(format);
@@ -279,7 +279,7 @@ fn a_log_of_a_later_version_is_not_read() {
 }
 
 #[test]
-fn what_is_not_needed_is_removed_and_what_is_damaged_is_set_aside() {
+fn an_obsolete_file_is_removed_and_a_damaged_one_set_aside() {
     let home = home(FORMATS[2]);
     let [first, second] = [1, 2].map(|number| Segment::begin(&home.folder, number).unwrap().name());
     assert_eq!(home.folder.retire(&first, false).unwrap(), None);
@@ -288,7 +288,7 @@ fn what_is_not_needed_is_removed_and_what_is_damaged_is_set_aside() {
     let listing = home.folder.list().unwrap();
     assert_eq!(listing.files, []);
     assert_eq!(listing.kept, [kept]);
-    // Both are gone by now, as if an operator had removed them.
+    // Both are gone now, as if an operator had removed them.
     assert_eq!(home.folder.retire(&first, false).unwrap(), None);
     assert_eq!(home.folder.retire(&second, true).unwrap(), None);
 }

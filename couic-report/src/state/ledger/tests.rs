@@ -87,7 +87,7 @@ fn the_outbox_is_bounded() {
     assert_eq!(ledger.outbox[0].id, Uuid::from_u128(11));
 }
 
-/// What a client may do, at random.
+/// Random actions of clients.
 #[derive(Clone, Debug)]
 enum Step {
     Batch(u128, u8, Vec<(u8, u8)>, u32),

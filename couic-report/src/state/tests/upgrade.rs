@@ -1,4 +1,4 @@
-//! A folder that an earlier version wrote. See `fixtures/README.md`.
+//! A folder written by an earlier version. See `fixtures/README.md`.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn expected() -> &'static [u8] {
 }
 
 #[test]
-fn the_state_of_the_version_before_is_read_whole_and_replaced() {
+fn the_state_of_the_previous_version_is_read_and_replaced() {
     let dir = before();
     for _ in 0..3 {
         let (state, damage) = recovered(dir.path());
@@ -57,7 +57,7 @@ fn its_newest_snapshot_may_be_damaged() {
     }
 }
 
-/// The first batch behind the snapshot is hit: the others count.
+/// The first batch after the snapshot is damaged: the others count.
 #[test]
 fn damage_in_its_journal_costs_the_record_that_it_hit() {
     let dir = before();

@@ -1,7 +1,7 @@
-//! Snapshots, and the files that they make needless.
+//! Snapshots, and removal of the files that they replace.
 //!
-//! First a new log is begun, then all that holds is walked over while changes go on, then the snapshot gets its name,
-//! and only then older files go, the oldest first: at any moment the files say all that was acknowledged.
+//! First a new log is started, then the state is walked while changes continue, then the snapshot gets its name, and only
+//! then older files are removed, the oldest first: at any moment the files have every acknowledged change.
 
 use std::{io, mem, sync::atomic::Ordering::Release, time::Duration};
 
@@ -13,28 +13,28 @@ use super::{Journal, Rows, record, recover::Suspect};
 /// Logs shorter than this are never worth a snapshot.
 const SHORT: u64 = 32 << 20;
 
-/// More logs than this are not left lying, however short: each start makes one.
+/// This many logs are replaced by a snapshot, however short: each start creates one.
 const MANY: usize = 8;
 
-/// How long to wait after a snapshot that failed. Doubles up to the longest pause.
+/// How long to wait after a failed snapshot. Doubles up to the longest pause.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
-/// The files, and when there is something to do about them.
+/// The files, and when they need a snapshot.
 #[derive(Debug)]
 pub(super) struct Upkeep {
-    /// Those that a snapshot makes needless, the oldest first.
+    /// Files that the next snapshot replaces, the oldest first.
     old: Vec<Name>,
-    /// Some of them: these are kept.
+    /// Those of them that are damaged, and will be set aside.
     suspects: Vec<Suspect>,
-    /// What was kept already.
+    /// Files that are set aside.
     kept: Vec<String>,
     current: Option<Name>,
-    /// The next log's number; None where it is not known what there is.
+    /// The next log's number; None if the folder could not be listed.
     next: Option<u64>,
-    /// A snapshot is due whatever the sizes are.
+    /// A snapshot is due regardless of sizes.
     due: bool,
-    /// The current log was begun for a snapshot that is not done yet.
+    /// The current log was started for a snapshot that is not complete yet.
     begun: bool,
     pause: Pause,
 }
@@ -62,7 +62,7 @@ impl Upkeep {
         }
     }
 
-    /// Takes over files that could not be listed at the start and can be now: they were not read.
+    /// Adds files that could not be listed at the start: they were not read.
     fn take_unread(&mut self, listing: Listing) -> u64 {
         let next = next_number(&listing);
         let suspect = |name: &Name| Suspect {
@@ -75,7 +75,7 @@ impl Upkeep {
         next
     }
 
-    /// What is to be said about single files.
+    /// Problems of single files.
     pub(super) fn problems(&self) -> Vec<StateProblem> {
         let problem = |file: String, message: &str| StateProblem {
             file: Some(file),
@@ -84,8 +84,8 @@ impl Upkeep {
         let suspects = self.suspects.iter();
         let suspects = suspects.map(|s| problem(s.name.to_string(), &s.message));
         let kept = self.kept.iter().map(|name| {
-            let message = "is kept because it was damaged or could not be read; what could be read of it is in force: \
-                           look after the disk, then delete it";
+            let message = "is kept because it was damaged or unreadable; its readable part is in force: check the disk, \
+                           then delete it";
             problem(name.clone(), message)
         });
         suspects.chain(kept).collect()
@@ -98,8 +98,8 @@ fn next_number(listing: &Listing) -> u64 {
 }
 
 impl Journal {
-    /// Writes a snapshot where one is due: the logs have grown, files were damaged, or the disk takes data again.
-    /// `sources` are all who append.
+    /// Writes a snapshot if one is due: the logs have grown, files were damaged, or a failed disk may work again.
+    /// `sources` are all owners of records.
     pub fn maintain(&self, sources: &[&dyn Rows]) {
         let mut upkeep = self.upkeep.lock();
         let folder = &self.folder;
@@ -118,12 +118,12 @@ impl Journal {
         };
         let wanted = upkeep.due || is_long || !self.pending.lock().recording;
         if wanted && upkeep.pause.is_over() {
-            // A failure is in the log and in the problems, and is tried again.
+            // An error is logged, reported as a problem, and retried.
             let _ = self.compact_with(&mut upkeep, sources);
         }
     }
 
-    /// The log was removed by hand: what is written there is gone with the process.
+    /// The log was removed by hand: its content would be lost with the process.
     fn lose_log(&self) {
         let mut writer = self.writer.lock();
         if writer.segment.is_some() {
@@ -134,7 +134,7 @@ impl Journal {
     /// Writes a snapshot now.
     ///
     /// # Errors
-    /// What the system says. The alarm is on then, and nothing is lost that was not before.
+    /// The system's error. The alarm is raised then, and nothing more is lost.
     pub fn compact(&self, sources: &[&dyn Rows]) -> io::Result<()> {
         self.compact_with(&mut self.upkeep.lock(), sources)
     }
@@ -181,7 +181,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Begins the next log.
+    /// Starts the next log.
     pub(super) fn rotate(&self, upkeep: &mut Upkeep) -> io::Result<Name> {
         self.folder.ensure()?;
         let number = match upkeep.next {
@@ -201,11 +201,11 @@ impl Journal {
         Ok(name)
     }
 
-    /// Lets records go to another segment. Returns the one before.
+    /// Directs records to another segment. Returns the previous one.
     fn switch(&self, segment: Segment) -> Option<Segment> {
         let mut writer = self.writer.lock();
         let mut pending = self.pending.lock();
-        // These are salted for the log before. A snapshot follows, so that one that does not take them loses nothing.
+        // These are salted for the previous log. On error nothing is lost, since a snapshot follows.
         let frames = mem::take(&mut pending.frames);
         let _ = writer.write(&frames);
         self.settled.fetch_max(pending.records, Release);
@@ -217,7 +217,7 @@ impl Journal {
         before
     }
 
-    /// Removes what the last snapshot made needless, and renames what is to be kept.
+    /// Removes the files that the last snapshot replaces, and sets damaged ones aside.
     fn tidy(&self, upkeep: &mut Upkeep) {
         let mut left = Vec::new();
         for name in mem::take(&mut upkeep.old) {
@@ -243,7 +243,7 @@ impl Journal {
     }
 }
 
-/// Adds all that holds.
+/// Adds the state of all sources.
 fn fill(out: &mut Snapshot, sources: &[&dyn Rows]) -> io::Result<()> {
     for source in sources {
         source.rows(&mut |record| out.put(|out| record.write(out)))?;

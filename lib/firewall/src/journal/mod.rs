@@ -1,22 +1,22 @@
-//! What outlives the process: a log of changes and snapshots, in the working directory's `state`. Files and frames are
-//! those of `couic_durable`; here are the records, and who waits for what.
+//! Persistent state: a log of changes and snapshots, in the working directory's `state`. Files and frames are those of
+//! `couic_durable`; this module has the records, and decides when to write and sync.
 //!
 //! What holds:
-//! - Once [`Journal::commit`] has returned, what was appended before is with the kernel: it survives kill -9. One
-//!   commit serves all that was appended, by any thread.
-//! - [`Journal::sync`], called every [`SYNC`], brings it to the disk: a power cut costs what was appended since the
-//!   last one that was done.
-//! - What is read back was written so: every record has a checksum. A torn end is normal, other damage costs the
-//!   records that it hit; the file is kept and named by [`Journal::problems`]. Damage never keeps the daemon from
+//! - Once [`Journal::commit`] has returned, all records appended before, by any thread, are in the page cache: they
+//!   survive kill -9.
+//! - [`Journal::sync`], called every [`SYNC`], flushes them to the disk: a power cut costs the records since the last
+//!   completed one.
+//! - Recovered records are those that were written: every record has a checksum. A torn end is normal, other damage costs
+//!   the records that it hit; the file is kept and named by [`Journal::problems`]. Damage never keeps the daemon from
 //!   starting.
-//! - A disk that is full, read-only or broken delays no change: they go on unrecorded, and are counted. Once the disk
-//!   takes data again, [`Journal::maintain`] writes a snapshot of all that holds, and nothing is missing any more.
-//! - Memory is bounded if callers that append check [`Journal::is_behind`]: records wait for one `commit`, and not at
-//!   all while the disk takes nothing.
+//! - A disk that is full, read-only or broken delays no change: changes continue unrecorded, and are counted. Once the
+//!   disk works again, [`Journal::maintain`] writes a snapshot of the whole state, and nothing is missing any more.
+//! - Memory is bounded if callers that append check [`Journal::is_behind`]: records are buffered until one `commit`, and
+//!   not at all while the disk fails.
 //!
-//! An owner of records appends one under the lock that guards its data, commits after releasing that lock, and lists
-//! all that holds as [`Rows`]. Records are absolute, so those that stand in a snapshot and in the log behind it do no
-//! harm.
+//! An owner of records appends one under the lock that guards its data, commits after releasing that lock, and lists its
+//! whole state as [`Rows`]. Records are absolute, so a record that is both in a snapshot and in the log after it is
+//! harmless.
 //!
 //! Why no embedded store, and why write(2) and not a mapped file: `docs/architecture.md`.
 
@@ -49,25 +49,24 @@ pub use self::{
 };
 use crate::rules::ClaimRef;
 
-/// The frames of `journal-….log` and `journal-….snap`. A new kind of record that must not be overlooked needs another
-/// version.
+/// The format of `journal-….log` and `journal-….snap`. A new kind of record that must not be ignored needs a new version.
 const FORMAT: Format = Format {
     prefix: "journal",
     version: 1,
     max_payload: 1 << 20,
 };
 
-/// Between two calls of [`Journal::sync`]. With the time that two of them take themselves, that is what a power cut
-/// costs: 100 ms on a disk that syncs within 25 ms.
+/// The time between two calls of [`Journal::sync`]. Plus the duration of two syncs, a power cut costs that much: 100 ms
+/// on a disk that syncs within 25 ms.
 pub const SYNC: Duration = Duration::from_millis(50);
 
-/// Between two calls of [`Journal::maintain`].
+/// The time between two calls of [`Journal::maintain`].
 pub const UPKEEP: Duration = Duration::from_secs(1);
 
-/// So many records may wait for a [`Journal::commit`], some 50 bytes each.
+/// The most records that may wait for a [`Journal::commit`], some 50 bytes each.
 const WAITING: u64 = 1024;
 
-/// A buffer larger than this is not kept for the next time.
+/// Larger buffers are not reused.
 const BUFFER: usize = 1 << 20;
 
 /// Why the state cannot be used, in a way that only the operator can repair.
@@ -78,7 +77,7 @@ pub enum StateError {
     Untrusted {
         /// The directory or file.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The problem and its remedy.
         problem: String,
     },
 }
@@ -89,56 +88,56 @@ impl From<Untrusted> for StateError {
     }
 }
 
-/// An owner of records that are kept here.
+/// An owner of records.
 pub trait Rows: Send + Sync {
-    /// Hands over a record for everything that holds, some time during the call. It must not hold the lock under which
-    /// it appends while it does.
+    /// Calls `each` with a record for every element of its state, as of some time during the call. Must not hold the lock
+    /// under which it appends during these calls.
     ///
     /// # Errors
-    /// Those of `each`, at the first of which it ends.
+    /// The first error of `each`.
     fn rows(&self, each: &mut dyn FnMut(&Record) -> io::Result<()>) -> io::Result<()>;
 }
 
-/// The log that is written, and all that belongs to it. Share it as an `Arc`.
+/// The journal. Share it as an `Arc`.
 pub struct Journal {
     folder: Folder,
-    // Lock order, when several are held.
+    // In lock order.
     upkeep: Mutex<Upkeep>,
     writer: Mutex<Writer>,
     pending: Mutex<Pending>,
     health: Mutex<Health>,
-    /// [`Pending::records`], to see without that lock whether there is anything to do. Written under its lock.
+    /// [`Pending::records`], to read without that lock. Written under its lock.
     appended: AtomicU64,
-    /// Those of them that wait no more, be they written or given up.
+    /// How many of them are written or given up.
     settled: AtomicU64,
 }
 
-/// What was appended and not written yet.
+/// Records that are appended and not written yet.
 #[derive(Debug, Default)]
 struct Pending {
     frames: Vec<u8>,
-    /// Of the segment that is written.
+    /// The salt of the current segment.
     salt: u32,
-    /// Whether there is a segment that takes them.
+    /// Whether there is a segment to write to.
     recording: bool,
     records: u64,
-    /// Changes that no log has, in all.
+    /// Changes that are in no log, in total.
     unrecorded: u64,
-    /// Those of them that no snapshot has either.
+    /// Those of them that are in no snapshot, either.
     missing: u64,
-    /// Whether the disk may have lost what it took, and no snapshot stands for it yet.
+    /// Whether the disk may have lost written records, and no snapshot has replaced them yet.
     has_hole: bool,
 }
 
-/// Where they go.
+/// The current segment.
 #[derive(Debug, Default)]
 struct Writer {
     segment: Option<Segment>,
-    /// An empty buffer, so that none has to be made.
+    /// An empty buffer for reuse.
     spare: Vec<u8>,
     /// Whether something was written since the last sync.
     unsynced: bool,
-    /// Bytes of the logs since the last snapshot, without this one.
+    /// Bytes of the logs since the last snapshot, without the current one.
     log_bytes: u64,
     snapshot_bytes: u64,
 }
@@ -150,12 +149,11 @@ impl std::fmt::Debug for Journal {
 }
 
 impl Journal {
-    /// Reads what is in `dir`, which is made if it is missing, and begins a new log. A disk that takes no data is
-    /// no error: see [`Journal::problems`].
+    /// Recovers the state in `dir`, which is created if it is missing, and starts a new log. A failing disk is no error:
+    /// see [`Journal::problems`].
     ///
     /// # Errors
-    /// [`StateError`] if another user could have written the files, or they may not be read: the operator has to
-    /// decide.
+    /// [`StateError`] if another user could have written the files, or access is denied: the operator has to decide.
     pub fn open(dir: &Path) -> Result<(Self, Recovered), StateError> {
         let folder = Folder::new(dir, FORMAT);
         let (listing, trouble) = match folder.ensure().and_then(|()| folder.list()) {
@@ -201,12 +199,12 @@ impl Journal {
         Ok((journal, recovered))
     }
 
-    /// Notes a record. It is safe after the next [`Journal::commit`].
+    /// Appends a record. It survives the process after the next [`Journal::commit`].
     pub fn append(&self, record: &Record) {
         self.append_with(|out| record.write(out));
     }
 
-    /// Notes what the API and peers want of a rule, as [`Record::Claims`] does.
+    /// Appends the claims of the API and of peers on a rule, as [`Record::Claims`].
     pub fn append_claims<'a>(&self, key: RuleKey, claims: impl Iterator<Item = ClaimRef<'a>>) {
         self.append_with(|out| record::put_claims(out, key, claims));
     }
@@ -219,26 +217,26 @@ impl Journal {
             return;
         }
         let salt = pending.salt;
-        // Records are far from being too long.
+        // Records are far below the limit.
         FORMAT.put(&mut pending.frames, salt, write);
         pending.records += 1;
         self.appended.store(pending.records, Release);
     }
 
-    /// Whether so much waits to be written that the caller should commit.
+    /// Whether so many records are buffered that the caller should commit.
     pub fn is_behind(&self) -> bool {
         let settled = self.settled.load(Acquire);
         self.appended.load(Acquire).saturating_sub(settled) >= WAITING
     }
 
-    /// Hands to the kernel what was appended so far, by any thread.
+    /// Writes all appended records, of any thread, to the page cache.
     pub fn commit(&self) {
         let wanted = self.appended.load(Acquire);
         if self.settled.load(Acquire) >= wanted {
             return;
         }
         let mut writer = self.writer.lock();
-        // Under the writer's lock: a thread that took these records meanwhile has written them by now.
+        // Under the writer's lock: a thread that took these records meanwhile has written them.
         let (mut frames, taken) = {
             let mut pending = self.pending.lock();
             if pending.frames.is_empty() {
@@ -259,7 +257,7 @@ impl Journal {
         self.settled.fetch_max(taken, Release);
     }
 
-    /// Brings to the disk what was committed so far.
+    /// Flushes committed records to the disk.
     pub fn sync(&self) {
         let handle = {
             let mut writer = self.writer.lock();
@@ -270,20 +268,20 @@ impl Journal {
         };
         let Some(handle) = handle else { return };
         let Err(e) = handle.sync() else { return };
-        // The kernel forgets what it could not write: this log may have a hole.
+        // The kernel drops data that it could not write: this log may have a hole.
         let mut writer = self.writer.lock();
         if writer.segment.as_ref().is_some_and(|now| handle.is_of(now)) {
             self.stop_recording(&mut writer, &[], &format!("sync the log: {e}"));
         }
     }
 
-    /// Brings all that waits to the disk.
+    /// Commits and syncs.
     pub fn close(&self) {
         self.commit();
         self.sync();
     }
 
-    /// No log takes records any more. `lost` are frames of which some may have been written.
+    /// Stops recording. `lost` are frames of which some may have been written.
     fn stop_recording(&self, writer: &mut Writer, lost: &[u8], why: &str) {
         writer.log_bytes += writer.segment.take().map_or(0, |segment| segment.bytes());
         let mut pending = self.pending.lock();
@@ -302,7 +300,7 @@ impl Journal {
 impl Writer {
     fn write(&mut self, frames: &[u8]) -> io::Result<()> {
         let Some(segment) = &mut self.segment else {
-            return Err(io::Error::other("there is none"));
+            return Err(io::Error::other("there is no log"));
         };
         self.unsynced = true;
         segment.write(frames)

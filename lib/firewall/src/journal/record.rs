@@ -1,13 +1,13 @@
-//! What is kept, and how it looks on disk.
+//! The records, and their format on disk.
 //!
-//! A record is the whole truth about its key from then on. So the last one wins, repeating one does no harm, and a
-//! snapshot may be taken while changes go on.
+//! A record is the complete state of its key. So the last one wins, repeating one is harmless, and a snapshot may be
+//! written while changes continue.
 //!
-//! A payload is a byte for the kind and what that kind wants; numbers are little-endian. A text is a byte for its
-//! length and its bytes. Kind 1, claims: policy, network, `u16` count, for each claim the peer's name (empty for the
-//! API), the tag (empty for none), `u64` expiration, `u64` creation. Kind 2, a register of peering: policy, network, a
-//! byte for what it says (0 forgotten, 1 deleted, 2 live); unless forgotten `u64` time and `u64` node of the stamp, `u64`
-//! covers, the peer's name; if live the tag, `u64` until.
+//! A payload is a byte for the kind and the kind's fields; numbers are little-endian. A text is a byte for its length and
+//! its bytes. Kind 1, claims: policy, network, `u16` count, for each claim the peer's name (empty for the API), the tag
+//! (empty for none), `u64` expiration, `u64` creation. Kind 2, a register of peering: policy, network, a byte for its
+//! state (0 forgotten, 1 deleted, 2 live); unless forgotten `u64` time and `u64` node of the stamp, `u64` covers, the
+//! peer's name; if live the tag, `u64` until.
 
 use std::net::IpAddr;
 
@@ -16,37 +16,37 @@ use couic_peering::{NodeId, Record as Written, RecordState, Stamp};
 
 use crate::rules::{Claim, ClaimRef, Owner};
 
-/// Something that outlives the process.
+/// A persistent record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// The claims on a rule.
     Claims(RuleClaims),
-    /// What nodes agree on about a rule.
+    /// The register of a rule that peers share.
     Register(RegisterRow),
 }
 
 /// A register of peering, or that it was forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterRow {
-    /// Which rule.
+    /// The rule.
     pub key: RuleKey,
-    /// What it holds.
+    /// The register; None if it was forgotten.
     pub register: Option<Register>,
 }
 
-/// What a register holds.
+/// The content of a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Register {
     /// The last write.
     pub record: Written,
-    /// Whose claim it is on this node: the API's or a peer's.
+    /// The owner of its claim on this node: the API or a peer.
     pub owner: Owner,
 }
 
-/// What the API and peers want of a rule. No claims: the rule is theirs no more.
+/// The claims of the API and of peers on a rule. Empty if they have none any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleClaims {
-    /// Which rule.
+    /// The rule.
     pub key: RuleKey,
     /// The claims. Those of sets are in the set files.
     pub claims: Vec<Claim>,
@@ -57,19 +57,19 @@ const END: u8 = 0;
 const CLAIMS: u8 = 1;
 const REGISTER: u8 = 2;
 
-/// What a register says.
+/// States of a register.
 const FORGOTTEN: u8 = 0;
 const DELETED: u8 = 1;
 const LIVE: u8 = 2;
 
-/// Claims of a rule that a record has room for: more than there can be peers in a mesh.
+/// The most claims of a rule in a record: more than a mesh can have peers.
 const MAX_CLAIMS: usize = 4096;
 
-/// What a payload says.
+/// A parsed payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Payload {
     Record(Record),
-    /// The last of a snapshot, with the number of records before it.
+    /// The last frame of a snapshot, with the number of records before it.
     End(u64),
 }
 
@@ -89,7 +89,7 @@ impl Record {
     }
 }
 
-/// How records name an owner: a peer's name, or nothing for the API. None for a set, whose claims are not recorded.
+/// The name of an owner in records: a peer's name, or empty for the API. None for a set, whose claims are not recorded.
 fn name_of(owner: &Owner) -> Option<&str> {
     match owner {
         Owner::Set(_) => None,
@@ -152,7 +152,7 @@ pub(super) fn write_end(out: &mut Vec<u8>, records: u64) {
     out.extend_from_slice(&records.to_le_bytes());
 }
 
-/// Reads a payload. None where it makes no sense, or is of a kind that a later version has added.
+/// Parses a payload. None if it is invalid, or of a kind of a later version.
 pub(super) fn read(payload: &[u8]) -> Option<Payload> {
     let mut reader = Reader(payload);
     let payload = match reader.u8()? {
@@ -231,7 +231,7 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&text.as_bytes()[..usize::from(length)]);
 }
 
-/// What is left of a payload.
+/// The rest of a payload.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -273,7 +273,7 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         let cidr = Cidr::new(addr, length).ok()?;
-        // With host bits it was not written by us.
+        // Networks with host bits are never written.
         (cidr.addr() == addr).then_some(RuleKey::new(policy, cidr))
     }
 }
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn records_come_back_as_they_were() {
+    fn records_round_trip() {
         let longest = "x".repeat(64);
         for before in [
             record("10.0.0.0/8", vec![]),
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_would_not_write_makes_no_sense() {
+    fn invalid_payloads_are_refused() {
         let good = written(&record("10.0.0.0/8", vec![claim("p", "t")]));
         let spoilt = |at: usize, byte: u8| {
             let mut bad = good.clone();
@@ -374,7 +374,7 @@ mod tests {
         }
 
         #[test]
-        fn no_prefix_makes_sense(cut in 0_usize..33) {
+        fn every_prefix_is_refused(cut in 0_usize..33) {
             let whole = written(&record("10.0.0.0/8", vec![claim("p", "t")]));
             prop_assume!(cut < whole.len());
             prop_assert_eq!(read(&whole[..cut]), None);

@@ -1,8 +1,7 @@
-//! What the files say together.
+//! Recovers the state from all files.
 //!
-//! They are read in the order of their numbers, the last record of a rule wins. A whole snapshot stands for all that
-//! was before it. If a file is damaged, what can be read of it counts, and the older files with it, if they are
-//! still there.
+//! They are read in the order of their numbers, and the last record of a rule wins. A complete snapshot replaces all
+//! files before it. If a file is damaged, its readable part counts, and the older files with it, if they still exist.
 
 use std::{collections::BTreeMap, io};
 
@@ -15,22 +14,22 @@ use super::{
 };
 use crate::rules::Claim;
 
-/// What was kept.
+/// The recovered state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// The claims of the API and of peers, by rule. Never empty lists.
     pub claims: BTreeMap<RuleKey, Vec<Claim>>,
-    /// What peering knew.
+    /// The registers of peering.
     pub registers: Registers,
 }
 
 /// Registers, by rule.
 pub type Registers = BTreeMap<RuleKey, SavedRegister>;
 
-/// A register that was kept.
+/// A recovered register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedRegister {
-    /// It.
+    /// The register.
     pub register: Register,
     /// Whether claims on the rule were recorded after it was.
     pub is_older: bool,
@@ -64,44 +63,44 @@ impl Recovered {
         }
     }
 
-    /// The order of a snapshot's records says nothing.
+    /// The order of a snapshot's records has no meaning.
     fn is_snapshot(&mut self) {
         for saved in self.registers.values_mut() {
             saved.is_older = false;
         }
     }
 
-    /// What a snapshot says that is not whole.
+    /// Merges a damaged snapshot.
     fn merge(&mut self, other: Self) {
         self.claims.extend(other.claims);
         self.registers.extend(other.registers);
     }
 }
 
-/// A file that could not be read whole, and what is to be said about it.
+/// A file that could not be read completely, and the message about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Suspect {
     pub(super) name: Name,
     pub(super) message: String,
 }
 
-/// What was found on disk.
+/// The state found on disk.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
     pub(super) recovered: Recovered,
     pub(super) suspects: Vec<Suspect>,
-    /// What is missing altogether.
+    /// Missing files.
     pub(super) gaps: Vec<String>,
     pub(super) log_bytes: u64,
     pub(super) snapshot_bytes: u64,
-    /// The number that the next log is expected to have.
+    /// The expected number of the next log.
     expected: u64,
 }
 
 /// Reads these files, which are in order.
 ///
 /// # Errors
-/// If one may not be read. One that cannot be read for another reason is a suspect.
+/// If access to one is denied. One that cannot be read for another reason is a suspect.
 pub(super) fn recover(folder: &Folder, files: &[Name]) -> Result<Recovery, StateError> {
     let mut recovery = Recovery {
         expected: 1,
@@ -112,7 +111,7 @@ pub(super) fn recover(folder: &Folder, files: &[Name]) -> Result<Recovery, State
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(StateError::Untrusted {
                     path: folder.path(name),
-                    problem: format!("{e}: give it to the user that couic runs as"),
+                    problem: format!("{e}: chown it to the user that couic runs as"),
                 });
             }
             Err(e) => recovery.suspect(*name, format!("cannot be read: {e}")),
@@ -156,12 +155,12 @@ impl Recovery {
             self.suspect(name, scanned.damage("are in force"));
         } else if scanned.headless {
             tracing::warn!(
-                "state: {name} has {} bytes and no record: the daemon ended while it began that log, or the file was cut",
+                "state: {name} has {} bytes and no record: the daemon ended while it started that log, or the file was truncated",
                 scanned.length
             );
         } else if scanned.torn > 0 {
             tracing::info!(
-                "state: {} bytes at the end of {name} are no whole record, as after a crash or a power cut",
+                "state: {} bytes at the end of {name} are an incomplete record, as after a crash or a power cut",
                 scanned.torn
             );
         }
@@ -190,7 +189,7 @@ impl Recovery {
         Ok(scanned)
     }
 
-    /// Also returns whether its end is there and fits.
+    /// Also returns whether its end is present and has the right count.
     fn read_snapshot(&mut self, folder: &Folder, name: Name) -> io::Result<(Scanned, bool)> {
         let mut snapshot = Recovered::default();
         let (mut records, mut end) = (0_u64, None);

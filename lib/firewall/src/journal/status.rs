@@ -1,27 +1,27 @@
-//! What is to be said about the journal: problems, figures.
+//! Problems and statistics of the journal.
 
 use couic_common::StateProblem;
 use couic_durable::Alarm;
 
 use super::Journal;
 
-/// What is wrong now.
+/// The present problems.
 #[derive(Debug)]
 pub(super) struct Health {
     alarm: Alarm,
     gaps: Vec<String>,
-    /// What is to be said about single files.
+    /// Problems of single files.
     pub(super) files: Vec<StateProblem>,
 }
 
-/// One reading.
+/// Statistics of the journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JournalFigures {
     /// Whether changes are recorded.
     pub recording: bool,
     /// Changes recorded.
     pub records: u64,
-    /// Changes that were not.
+    /// Changes that were not recorded.
     pub unrecorded: u64,
     /// How often the disk failed.
     pub failures: u64,
@@ -43,27 +43,26 @@ impl Health {
         }
     }
 
-    /// `why` is what could not be done, and the system's error.
+    /// `why` is the failed operation and its error.
     pub(super) fn raise(&mut self, why: &str) {
         if self.alarm.raise(why) {
             tracing::error!(
-                "state: cannot {why}. Filtering and the API go on; rules that change now may be lost with this process. \
-                 It is tried again until it works"
+                "state: cannot {why}. Filtering and the API continue; rule changes from now on may be lost with this \
+                 process. Couic retries until it works"
             );
         }
     }
 
-    /// A snapshot of so many records was written; so many changes were in no log.
+    /// A snapshot of `records` records was written, which has `missing` changes that were in no log.
     pub(super) fn clear(&mut self, records: u64, missing: u64) {
         if self.alarm.clear() {
             tracing::info!(
-                "state: the disk takes data again; {records} records are written, with {missing} changes that were \
-                 missing"
+                "state: the disk works again; {records} records are written, with {missing} changes that were missing"
             );
         }
     }
 
-    /// `missing` is how many changes nothing on disk has, if any may be missing.
+    /// `missing` is how many changes are not on the disk, if any may be missing.
     fn problems(&self, missing: Option<u64>) -> Vec<StateProblem> {
         let mut problems: Vec<String> = self.gaps.clone();
         if let Some((why, lasted)) = self.alarm.raised() {
@@ -71,10 +70,10 @@ impl Health {
             problems.push(match missing {
                 Some(missing) => format!(
                     "cannot {why}: for {seconds} s rule changes are NOT written to the disk, {missing} so far; they are \
-                     in force, but would be lost with this process. Free space or mend the disk: writing goes on by itself"
+                     in force, but would be lost with this process. Free space or repair the disk: writing resumes by itself"
                 ),
                 None => format!(
-                    "cannot {why}: tried again for {seconds} s; rule changes are recorded, but the log grows"
+                    "cannot {why}: retried for {seconds} s; rule changes are recorded, but the log grows"
                 ),
             });
         }
@@ -88,27 +87,27 @@ impl Health {
 }
 
 impl Journal {
-    /// What an operator should look at.
+    /// Problems that need an operator.
     #[must_use]
     pub fn problems(&self) -> Vec<StateProblem> {
         let missing = self.missing();
         self.health.lock().problems(missing)
     }
 
-    /// Whether the files have all that was committed.
+    /// Whether the files have every committed change.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.missing().is_none()
     }
 
-    /// How many changes the files do not have, if any may be missing.
+    /// How many changes are missing in the files, if any may be missing.
     fn missing(&self) -> Option<u64> {
         let pending = self.pending.lock();
         let is_safe = pending.recording && !pending.has_hole && pending.missing == 0;
         (!is_safe).then_some(pending.missing)
     }
 
-    /// What it has done, and how large it is.
+    /// The current statistics.
     #[must_use]
     pub fn figures(&self) -> JournalFigures {
         let (log_bytes, snapshot_bytes) = {

@@ -1,4 +1,4 @@
-//! The journal as a whole, on real files, against a table that is simply remembered.
+//! The journal as a whole, on real files, against a table in memory.
 
 mod concurrent;
 mod crash;
@@ -22,7 +22,7 @@ type Rules = BTreeMap<RuleKey, Vec<Claim>>;
 struct Table(Mutex<Rules>);
 
 impl Table {
-    /// The claims on a rule are these from now on. Not committed.
+    /// Replaces the claims on a rule, without a commit.
     fn set(&self, journal: &Journal, key: RuleKey, claims: Vec<Claim>) {
         let mut rules = self.0.lock();
         let record = record(key, claims.clone());
@@ -41,7 +41,7 @@ impl Table {
 
 impl Rows for Table {
     fn rows(&self, each: &mut dyn FnMut(&Record) -> io::Result<()>) -> io::Result<()> {
-        // Key by key, so that changes get in between.
+        // Key by key, so that changes are interleaved.
         let mut after: Option<RuleKey> = None;
         loop {
             let next = {
@@ -63,7 +63,7 @@ struct Home(TempDir);
 
 impl Home {
     fn new() -> Self {
-        // In memory where that can be: hundreds of runs would wait for the disk.
+        // In memory if possible: hundreds of runs would wait for the disk.
         let in_memory = tempfile::tempdir_in("/dev/shm");
         Self(in_memory.or_else(|_| tempfile::tempdir()).unwrap())
     }
@@ -77,9 +77,9 @@ impl Home {
         (journal, recovered.claims)
     }
 
-    /// What a start would find.
+    /// The rules that a start would recover.
     fn read(&self) -> Rules {
-        // In a copy: a start begins a log.
+        // From a copy: a start creates a log.
         let copy = Self::new();
         std::fs::create_dir(copy.dir()).unwrap();
         for name in self.files() {
@@ -98,7 +98,7 @@ impl Home {
         names
     }
 
-    /// The logs and snapshots, in the order in which they are read.
+    /// The logs and snapshots, in reading order.
     fn state_files(&self) -> Vec<(Name, PathBuf)> {
         let names = self.files();
         let mut names: Vec<Name> = names

@@ -1,11 +1,11 @@
-//! Several who change rules while snapshots are written.
+//! Concurrent rule changes while snapshots are written.
 
 use std::{sync::atomic::AtomicBool, thread};
 
 use super::*;
 
 #[test]
-fn snapshots_and_changes_at_once_lose_nothing() {
+fn concurrent_snapshots_and_changes_lose_nothing() {
     const WRITERS: u32 = 4;
     const CHANGES: u64 = 2_000;
     let home = Home::new();

@@ -1,4 +1,4 @@
-//! Random changes, snapshots and starts, and an end at any byte.
+//! Random changes, snapshots and starts, and truncation at any byte.
 
 use std::fs;
 
@@ -24,13 +24,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A run of the daemon, and all states that were ever there: one more for each change.
+/// A run of the daemon, and all its states: one more for each change.
 pub(super) struct Run {
     pub(super) home: Home,
     pub(super) journal: Journal,
     pub(super) table: Table,
     pub(super) states: Vec<Rules>,
-    /// How many changes were made before the last log was begun.
+    /// How many changes were made before the last log was started.
     before_log: usize,
 }
 
@@ -87,13 +87,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_was_committed_is_there_after_any_run(steps in steps()) {
+    fn committed_changes_are_recovered_after_any_run(steps in steps()) {
         let run = Run::of(&steps);
         prop_assert_eq!(&run.home.read(), run.states.last().unwrap());
     }
 
     #[test]
-    fn a_log_that_is_cut_anywhere_gives_a_state_that_was_there(
+    fn a_log_truncated_anywhere_gives_an_earlier_state(
         steps in steps(),
         cut in any::<prop::sample::Index>(),
     ) {
@@ -106,7 +106,7 @@ proptest! {
         let folder = Folder::new(&run.home.dir(), FORMAT);
         let left = folder.read(&name, |_| true).unwrap().records as usize;
         let (journal, rules) = run.home.open();
-        // Each record that is cut off is one state back.
+        // Each truncated record is one state back.
         prop_assert_eq!(&rules, &run.states[run.before_log + left]);
         prop_assert_eq!(journal.problems(), []);
     }
@@ -148,7 +148,7 @@ fn a_long_log_is_replaced_by_a_snapshot() {
 }
 
 #[test]
-fn what_is_left_of_a_snapshot_that_a_crash_ended_is_removed() {
+fn the_temporary_file_of_an_interrupted_snapshot_is_removed() {
     let home = Home::new();
     let (journal, _) = home.open();
     Table::default().set(&journal, key(1), vec![claim(0, 1)]);

@@ -1,4 +1,4 @@
-//! Files that are not as they were written.
+//! Damaged and missing files.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use super::{
     *,
 };
 
-/// The rules whose records lie in these bytes of a file.
+/// The rules whose records contain these bytes of a file.
 fn keys_at(folder: &Folder, name: Name, hit: &[usize]) -> Vec<RuleKey> {
     let mut keys = Vec::new();
     let mut at = usize::try_from(HEADER).unwrap();
@@ -33,9 +33,9 @@ fn keys_at(folder: &Folder, name: Name, hit: &[usize]) -> Vec<RuleKey> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Nothing is invented, and only what was hit is lost.
+    /// Nothing is invented, and only records that are hit are lost.
     #[test]
-    fn flipped_bits_cost_what_they_hit(
+    fn flipped_bits_cost_the_records_that_they_hit(
         steps in steps(),
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..6),
     ) {
@@ -65,7 +65,7 @@ proptest! {
                 prop_assert_eq!(rules.get(key), wanted.get(key));
             }
         }
-        // And the daemon goes on with what there is.
+        // The daemon continues with the rest.
         let table = Table(Mutex::new(rules.clone()));
         journal.maintain(&[&table]);
         journal.close();
@@ -109,7 +109,7 @@ fn spoil(home: &Home, kind: Kind, byte: usize) -> Name {
 }
 
 #[test]
-fn a_damaged_file_is_named_and_kept_until_somebody_deletes_it() {
+fn a_damaged_file_is_named_and_kept_until_an_operator_deletes_it() {
     for kind in [Kind::Log, Kind::Snapshot] {
         let (home, _) = ten_rules(kind == Kind::Snapshot);
         let name = spoil(&home, kind, 60);
@@ -117,9 +117,9 @@ fn a_damaged_file_is_named_and_kept_until_somebody_deletes_it() {
         assert_eq!(rules.len(), 9);
         let problem = &journal.problems()[0];
         assert_eq!(problem.file, Some(name.to_string()));
-        let told = "is damaged: ";
-        assert!(problem.message.starts_with(told), "{}", problem.message);
-        // It is there until something better is.
+        let prefix = "is damaged: ";
+        assert!(problem.message.starts_with(prefix), "{}", problem.message);
+        // It stays until a snapshot replaces it.
         assert!(home.dir().join(name.to_string()).exists());
         let table = Table(Mutex::new(rules.clone()));
         journal.maintain(&[&table]);
@@ -136,7 +136,7 @@ fn a_damaged_file_is_named_and_kept_until_somebody_deletes_it() {
 }
 
 #[test]
-fn a_damaged_header_costs_nothing_but_is_told() {
+fn a_damaged_header_costs_nothing_but_is_reported() {
     for kind in [Kind::Log, Kind::Snapshot] {
         let (home, table) = ten_rules(kind == Kind::Snapshot);
         spoil(&home, kind, 9);
@@ -182,7 +182,7 @@ fn a_file_of_a_later_version_is_kept_and_not_read() {
 }
 
 #[test]
-fn a_log_that_somebody_removed_is_missed() {
+fn a_removed_log_is_reported() {
     let home = Home::new();
     for n in 0..3 {
         let (journal, _) = home.open();
@@ -197,7 +197,7 @@ fn a_log_that_somebody_removed_is_missed() {
 }
 
 #[test]
-fn a_damaged_snapshot_falls_back_on_older_files_that_are_still_there() {
+fn a_damaged_snapshot_falls_back_to_older_files_that_still_exist() {
     let (home, table) = ten_rules(false);
     let (old, path) = home.state_files().pop().unwrap();
     let log = fs::read(path).unwrap();

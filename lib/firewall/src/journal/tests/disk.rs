@@ -1,11 +1,11 @@
-//! Disks that take no data.
+//! Failing disks.
 
 use std::fs::{self, OpenOptions};
 
 use super::*;
 
 impl Journal {
-    /// A log that the disk has no room for from now on.
+    /// Makes the disk full for the current log.
     pub(crate) fn fill_disk(&self) {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         self.writer.lock().segment.as_mut().unwrap().redirect(full);
@@ -13,7 +13,7 @@ impl Journal {
 }
 
 #[test]
-fn a_full_disk_raises_an_alarm_and_nothing_is_missing_once_it_takes_data_again() {
+fn a_full_disk_raises_an_alarm_and_nothing_is_missing_once_it_has_room() {
     let home = Home::new();
     let (journal, _) = home.open();
     let table = Table::default();
@@ -33,7 +33,7 @@ fn a_full_disk_raises_an_alarm_and_nothing_is_missing_once_it_takes_data_again()
     assert_eq!(
         journal.pending.lock().frames.capacity(),
         0,
-        "nothing piles up"
+        "nothing is buffered"
     );
     let figures = journal.figures();
     assert_eq!((figures.records, figures.unrecorded), (2, 999));
@@ -49,7 +49,7 @@ fn a_full_disk_raises_an_alarm_and_nothing_is_missing_once_it_takes_data_again()
 }
 
 #[test]
-fn a_batch_that_is_written_in_part_leaves_a_log_that_can_be_read() {
+fn a_batch_written_in_part_leaves_a_readable_log() {
     let home = Home::new();
     let (journal, _) = home.open();
     let table = Table::default();
@@ -57,7 +57,7 @@ fn a_batch_that_is_written_in_part_leaves_a_log_that_can_be_read() {
         table.set(&journal, key(n), vec![claim(0, 1)]);
     }
     journal.commit();
-    // Half a record, as a disk leaves it that is full in the middle of one.
+    // Half a record, as from a disk that fills up in the middle of it.
     let (_, path) = home.state_files().pop().unwrap();
     let mut bytes = fs::read(&path).unwrap();
     bytes.truncate(bytes.len() - 7);
@@ -70,8 +70,8 @@ fn a_batch_that_is_written_in_part_leaves_a_log_that_can_be_read() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_is_an_alarm_and_no_end() {
-    // Nobody, root included, makes a file below /proc.
+fn an_unwritable_directory_is_an_alarm_and_no_error() {
+    // Not even root can create a file below /proc.
     let (journal, recovered) = Journal::open(Path::new("/proc/self/net")).unwrap();
     assert_eq!(recovered, Recovered::default());
     let table = Table::default();
@@ -83,7 +83,7 @@ fn a_directory_that_cannot_be_written_is_an_alarm_and_no_end() {
 }
 
 #[test]
-fn a_state_that_somebody_removed_is_written_anew() {
+fn a_removed_state_directory_is_written_again() {
     let home = Home::new();
     let (journal, _) = home.open();
     let table = Table::default();
@@ -97,13 +97,13 @@ fn a_state_that_somebody_removed_is_written_anew() {
 }
 
 #[test]
-fn only_a_directory_of_ones_own_is_trusted() {
+fn only_a_private_directory_is_trusted() {
     use std::os::unix::fs::PermissionsExt;
     let home = Home::new();
     drop(home.open());
     fs::set_permissions(home.dir(), fs::Permissions::from_mode(0o770)).unwrap();
-    let told = Journal::open(&home.dir()).unwrap_err().to_string();
-    assert!(told.contains("run chmod go-w"), "{told}");
+    let error = Journal::open(&home.dir()).unwrap_err().to_string();
+    assert!(error.contains("run chmod go-w"), "{error}");
     fs::set_permissions(home.dir(), fs::Permissions::from_mode(0o700)).unwrap();
     let (name, path) = home.state_files().pop().unwrap();
     assert_eq!(
@@ -111,9 +111,9 @@ fn only_a_directory_of_ones_own_is_trusted() {
         0o600
     );
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    let told = Journal::open(&home.dir()).unwrap_err().to_string();
+    let error = Journal::open(&home.dir()).unwrap_err().to_string();
     assert!(
-        told.contains(&format!("chmod 0600 {}", path.display())),
-        "{told} {name}"
+        error.contains(&format!("chmod 0600 {}", path.display())),
+        "{error} {name}"
     );
 }

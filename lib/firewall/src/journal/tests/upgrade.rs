@@ -1,4 +1,4 @@
-//! State that an earlier version wrote. See `fixtures/README.md`.
+//! State written by an earlier version. See `fixtures/README.md`.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -6,7 +6,7 @@ use couic_peering::{NodeId, Record as Write, RecordState, Stamp};
 
 use super::*;
 
-/// The rule of this number, as the generator of the fixture made them.
+/// The rule of this number, as created by the generator of the fixture.
 fn rule(n: u32, owners: &[&str]) -> (RuleKey, Vec<Claim>) {
     let cidr = match n % 3 {
         0 => format!("2001:db8::{n:x}/128"),
@@ -47,7 +47,7 @@ fn register(n: u32, state: RecordState) -> (RuleKey, SavedRegister) {
 }
 
 #[test]
-fn the_state_of_the_version_before_is_read_whole() {
+fn the_state_of_the_previous_version_is_read_completely() {
     let home = Home::new();
     fs::create_dir(home.dir()).unwrap();
     for (name, bytes) in [
@@ -66,7 +66,7 @@ fn the_state_of_the_version_before_is_read_whole() {
     }
     let (journal, recovered) = Journal::open(&home.dir()).unwrap();
     assert_eq!(journal.problems(), []);
-    // Behind the snapshot: 12 is new, 1 has no claims any more, 2 is another peer's.
+    // After the snapshot: 12 is new, 1 has no claims any more, 2 is another peer's.
     let claims = (3..12).map(|n| rule(n, &["", "fw2"][..1 + n as usize % 2]));
     let claims = claims.chain([rule(12, &[""]), rule(2, &["fw3"])]);
     let live = RecordState::Live {
