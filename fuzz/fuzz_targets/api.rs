@@ -11,9 +11,20 @@ use std::{
     sync::Arc,
 };
 
-use couic_firewall::{dataplane::{Limits, MemoryPlane}, confirm::Confirmations, rules::{Firewall, ManualClock, SetStore}, guard::Guard, panic_switch::PanicSwitch};
-use couic::{api::{Api, routes}, host::Host, metrics::MetricsRegistry, rbac::ClientStore};
+use couic::{
+    api::{Api, routes},
+    host::Host,
+    metrics::MetricsRegistry,
+    rbac::ClientStore,
+};
 use couic_common::{ApiError, Health};
+use couic_firewall::{
+    confirm::Confirmations,
+    dataplane::{Limits, MemoryPlane},
+    guard::Guard,
+    panic_switch::PanicSwitch,
+    rules::{Firewall, ManualClock, SetStore},
+};
 use libfuzzer_sys::fuzz_target;
 use warp::{Filter, filters::BoxedFilter, http::Uri, reply::Response};
 
@@ -64,14 +75,16 @@ impl<'i> Request<'i> {
         // Skip headers that hyper would reject.
         let legal = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
         let headers = [content_type, confirm_within];
-        (known.contains(&method) && path.starts_with('/') && headers.into_iter().flatten().all(legal))
-            .then_some(Self {
-                method,
-                path,
-                content_type,
-                confirm_within,
-                body: bytes.get(end + 1..).unwrap_or_default(),
-            })
+        (known.contains(&method)
+            && path.starts_with('/')
+            && headers.into_iter().flatten().all(legal))
+        .then_some(Self {
+            method,
+            path,
+            content_type,
+            confirm_within,
+            body: bytes.get(end + 1..).unwrap_or_default(),
+        })
     }
 }
 
@@ -109,9 +122,12 @@ impl Lab {
             limits,
             Arc::<ManualClock>::clone(&clock),
         );
-        let (firewall, sets) = (Arc::new(firewall), Arc::new(SetStore::open(&home).expect("sets")));
-        let confirmations =
-            Confirmations::open(&home, Arc::clone(&firewall), Arc::clone(&sets)).expect("a directory");
+        let (firewall, sets) = (
+            Arc::new(firewall),
+            Arc::new(SetStore::open(&home).expect("sets")),
+        );
+        let confirmations = Confirmations::open(&home, Arc::clone(&firewall), Arc::clone(&sets))
+            .expect("a directory");
         let api = Arc::new(Api {
             panic: Arc::new(PanicSwitch::open(&home, Arc::clone(&firewall))),
             confirmations: Arc::new(confirmations),
@@ -143,7 +159,9 @@ impl Lab {
 
     fn oldest(&self) -> String {
         let waiting = self.api.confirmations.list(None).pending;
-        waiting.first().map_or_else(|| "00000000".to_owned(), |change| change.id.to_string())
+        waiting
+            .first()
+            .map_or_else(|| "00000000".to_owned(), |change| change.id.to_string())
     }
 
     fn check(&self, request: &Request<'_>) {
@@ -167,9 +185,16 @@ impl Lab {
         assert!((200..500).contains(&status), "{status}: {shown}");
         assert_ne!(status, 401, "the token is the admin's");
         let panics = answer.headers().contains_key("couic-panic");
-        assert_eq!(panics, self.api.firewall.passes_all(), "the header shows the state of the panic switch");
+        assert_eq!(
+            panics,
+            self.api.firewall.passes_all(),
+            "the header shows the state of the panic switch"
+        );
         if answer.headers().contains_key("couic-confirm-id") {
-            assert!(status < 300 && request.confirm_within.is_some(), "a rejected change is not pending");
+            assert!(
+                status < 300 && request.confirm_within.is_some(),
+                "a rejected change is not pending"
+            );
         }
         if request.method == "HEAD" {
             assert!(body.is_empty(), "HEAD has no body");

@@ -2,8 +2,8 @@
 #![no_main]
 
 use couic_common::{
-    BatchJob, Cidr, ClientRequest, Confirmations, EntryRequest, PanicRequest, PeerJob, SetBody, Tag,
-    TagPattern,
+    BatchJob, Cidr, ClientRequest, Confirmations, EntryRequest, PanicRequest, PeerJob, SetBody,
+    Tag, TagPattern,
 };
 use libfuzzer_sys::fuzz_target;
 use serde::{Serialize, de::DeserializeOwned};

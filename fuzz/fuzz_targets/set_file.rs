@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use couic_firewall::rules::parse_set;
 use couic_common::Cidr;
+use couic_firewall::rules::parse_set;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
