@@ -1,4 +1,4 @@
-//! A bpf filesystem that nobody else sees: in a mount namespace of its own, so that nothing of it is left behind.
+//! A private bpf filesystem: in a mount namespace of its own, so that nothing of it remains.
 
 use std::{
     fs::File,
@@ -15,15 +15,15 @@ use nix::{
     sched::{CloneFlags, setns, unshare},
 };
 
-/// Where bpf filesystems are mounted.
+/// The mount point of bpf filesystems.
 const PLACE: &str = "/sys/fs/bpf";
 
-/// A mount namespace with a new bpf filesystem. It goes when this is dropped and no process in it is left.
+/// A mount namespace with a new bpf filesystem. It ends when this is dropped and no process is left in it.
 #[derive(Debug)]
 pub struct BpfFs(File);
 
 impl BpfFs {
-    /// Makes one. None, with the reason printed, where this process may not.
+    /// Creates one. None, with the reason printed, if this process may not.
     #[must_use]
     pub fn new() -> Option<Self> {
         let made = thread::spawn(|| {
@@ -44,7 +44,7 @@ impl BpfFs {
         }
     }
 
-    /// Has the command run where this filesystem is mounted.
+    /// Makes the command run in this mount namespace.
     pub(crate) fn around(&self, command: &mut Command) {
         let fd = self.0.as_raw_fd();
         // SAFETY: between fork and exec only setns(2) is called, which is async-signal-safe; the descriptor is open in
@@ -56,10 +56,10 @@ impl BpfFs {
         }
     }
 
-    /// The names of all directories and files in it that the kernel has not made itself.
+    /// The names of all directories and files in it, without those of the kernel.
     ///
     /// # Panics
-    /// Where it cannot be read.
+    /// If it cannot be read.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let shown = self.run("find", &[PLACE, "-mindepth", "1"]);
@@ -67,10 +67,10 @@ impl BpfFs {
         made.map(str::to_owned).collect()
     }
 
-    /// Runs a program in that namespace and returns what it printed.
+    /// Runs a program in that namespace and returns its output.
     ///
     /// # Panics
-    /// Where it fails.
+    /// If it fails.
     pub fn run(&self, program: &str, args: &[&str]) -> String {
         let mut command = Command::new(program);
         self.around(command.args(args));

@@ -1,4 +1,4 @@
-//! The daemon as a process of its own, in the host's namespace, with everything it writes in a temporary directory.
+//! The daemon as a process, in the host's namespace, with all its files in a temporary directory.
 
 mod builder;
 
@@ -17,9 +17,9 @@ use crate::Lab;
 /// A daemon that did not start.
 #[derive(Debug)]
 pub struct Refusal {
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
-    /// What it printed.
+    /// Its output.
     pub output: String,
     home: TempDir,
     way: Box<Way>,
@@ -33,7 +33,7 @@ impl Refusal {
     }
 }
 
-/// A running daemon; killed on drop, with its log printed when the test fails.
+/// A running daemon; killed on drop, with its log printed if the test fails.
 #[derive(Debug)]
 pub struct Daemon<'lab> {
     lab: &'lab Lab,
@@ -44,7 +44,7 @@ pub struct Daemon<'lab> {
     api: Api,
 }
 
-/// What `couicctl` did.
+/// The result of `couicctl`.
 #[derive(Debug)]
 pub struct CtlOutput {
     /// Its exit code.
@@ -83,7 +83,7 @@ impl<'lab> Daemon<'lab> {
     /// Starts the daemon again after it ended, in the same directories.
     ///
     /// # Panics
-    /// When it still runs, or does not start.
+    /// If it still runs, or does not start.
     #[must_use]
     pub fn restart(mut self) -> Self {
         assert!(self.program.ended().is_some(), "couic still runs");
@@ -91,18 +91,17 @@ impl<'lab> Daemon<'lab> {
             .unwrap_or_else(|r| panic!("{}\n{}", r.status, r.output))
     }
 
-    /// A daemon in the same directories, started in the same way, that keeps the filter, with a configuration of its
-    /// own.
+    /// A daemon in the same directories, started in the same way, that keeps the filter, with another configuration.
     ///
     /// # Panics
-    /// When this one still runs.
+    /// If this one still runs.
     #[must_use]
     pub fn builder(mut self) -> DaemonBuilder<'lab> {
         assert!(self.program.ended().is_some(), "couic still runs");
         DaemonBuilder::again(self.lab, self.home, self.way)
     }
 
-    /// The process that attaches for it.
+    /// Its attacher process.
     #[must_use]
     pub fn attacher(&self) -> Option<Pid> {
         couic_testkit::attacher(self.pid())
@@ -111,7 +110,7 @@ impl<'lab> Daemon<'lab> {
     /// Ends it with a signal and waits.
     ///
     /// # Panics
-    /// When it ends otherwise than that signal should make it.
+    /// If its exit status is not the expected one for the signal.
     #[must_use]
     pub fn ended_by(mut self, signal: Signal) -> Self {
         self.signal(signal);
@@ -120,7 +119,7 @@ impl<'lab> Daemon<'lab> {
         self
     }
 
-    /// Runs `couic detach` and answers its exit code and what it printed.
+    /// Runs `couic detach` and returns its exit code and output.
     #[must_use]
     pub fn detach(&self) -> (i32, String) {
         detach(self.lab, self.home.path(), &self.way)
@@ -132,7 +131,7 @@ impl<'lab> Daemon<'lab> {
         &self.api
     }
 
-    /// The API with some other token.
+    /// The API with another token.
     #[must_use]
     pub fn api_as(&self, token: &str) -> Api {
         Api::new(At::Unix(self.socket()), Some(token))
@@ -144,10 +143,10 @@ impl<'lab> Daemon<'lab> {
         self.ctl_with_env(args, &[])
     }
 
-    /// The same, with more in its environment.
+    /// The same, with further environment variables.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn ctl_with_env(&self, args: &[&str], env: &[(&str, &str)]) -> CtlOutput {
         let output = self
@@ -170,17 +169,17 @@ impl<'lab> Daemon<'lab> {
         }
     }
 
-    /// Runs `couicctl`, which must succeed, and returns what it printed.
+    /// Runs `couicctl`, which must succeed, and returns its output.
     ///
     /// # Panics
-    /// When it fails.
+    /// If it fails.
     pub fn ctl_ok(&self, args: &[&str]) -> String {
         let output = self.ctl(args);
         assert_eq!(output.code, 0, "couicctl {args:?}: {output:?}");
         output.stdout
     }
 
-    /// Writes a set file past the API.
+    /// Writes a set file directly, without the API.
     pub fn set_file(&self, policy: Policy, name: &str, text: &str) {
         write_set_file(self.home.path(), policy, name, text);
     }
@@ -188,7 +187,7 @@ impl<'lab> Daemon<'lab> {
     /// Sends a signal.
     ///
     /// # Panics
-    /// When the daemon is gone.
+    /// If the daemon is gone.
     pub fn signal(&self, signal: Signal) {
         self.program.signal(signal);
     }
@@ -204,13 +203,13 @@ impl<'lab> Daemon<'lab> {
         self.program.pid()
     }
 
-    /// Everything that the daemon printed so far.
+    /// The output of the daemon so far.
     #[must_use]
     pub fn output(&self) -> String {
         self.program.output()
     }
 
-    /// What stands in its log file so far.
+    /// Its log file so far.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.home.path().join("log/couic.log")).unwrap_or_default()
@@ -231,7 +230,7 @@ impl<'lab> Daemon<'lab> {
     /// The admin's token.
     ///
     /// # Panics
-    /// When its file is not as the daemon writes it.
+    /// If its file does not have the daemon's format.
     #[must_use]
     pub fn token(&self) -> String {
         admin_token(&self.working_dir())

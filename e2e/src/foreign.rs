@@ -1,4 +1,4 @@
-//! Somebody else's XDP program on an interface: two instructions, loaded by bpf(2) without any library.
+//! A foreign XDP program on an interface: two instructions, loaded by bpf(2) without any library.
 
 use std::{
     io,
@@ -10,7 +10,7 @@ use nix::net::if_::if_nametoindex;
 use couic_testkit::Netns;
 
 /// The name under which the kernel lists the program.
-pub const FOREIGN_NAME: &str = "somebody_elses";
+pub const FOREIGN_NAME: &str = "foreign_prog";
 
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_LINK_CREATE: libc::c_int = 28;
@@ -22,13 +22,13 @@ const PASS_ALL: [u64; 2] = [0x0000_0002_0000_00b7, 0x0000_0000_0000_0095];
 /// How a program is attached to an interface.
 #[derive(Clone, Copy, Debug)]
 pub enum AttachedBy {
-    /// `BPF_LINK_CREATE`, Linux 5.9: what newer loaders use.
+    /// `BPF_LINK_CREATE`, Linux 5.9, as newer loaders.
     Link,
-    /// A netlink request with `IFLA_XDP`: what `ip link set dev X xdp …` does.
+    /// A netlink request with `IFLA_XDP`, as `ip link set dev X xdp …`.
     Netlink,
 }
 
-/// Keeps the program attached, until it is dropped or the interface goes.
+/// Keeps the program attached, until it is dropped or the interface is removed.
 #[derive(Debug)]
 pub struct Foreign {
     _program: OwnedFd,
@@ -51,7 +51,7 @@ impl Foreign {
     /// Attaches the program to an interface of the namespace.
     ///
     /// # Panics
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     #[must_use]
     pub fn attach(netns: &Netns, iface: &str, by: AttachedBy) -> Self {
         netns.enter(|| {
@@ -152,10 +152,10 @@ fn netlink(program: RawFd, iface: u32) -> io::Result<()> {
     }
 }
 
-/// Detaches every link on an interface, of XDP and of TCX, as `bpftool link detach` does. Answers how many there were.
+/// Detaches every link on an interface, of XDP and of TCX, as `bpftool link detach` does. Returns their number.
 ///
 /// # Panics
-/// Where the kernel refuses.
+/// If the kernel refuses.
 #[must_use]
 pub fn detach_links(netns: &Netns, iface: &str) -> usize {
     const BPF_LINK_GET_FD_BY_ID: libc::c_int = 30;
@@ -194,7 +194,7 @@ pub fn detach_links(netns: &Netns, iface: &str) -> usize {
     }
 }
 
-/// Answers how many links that were: one.
+/// Returns the number of detached links: 1.
 fn detach(link: &OwnedFd) -> usize {
     const BPF_LINK_DETACH: libc::c_int = 34;
     let done = command(BPF_LINK_DETACH, &mut [link.as_raw_fd().cast_unsigned()]);
@@ -202,16 +202,16 @@ fn detach(link: &OwnedFd) -> usize {
     1
 }
 
-/// The links by which programs are attached to an interface by TCX, at ingress: the first program's first.
+/// The TCX ingress links of an interface, in the order of their programs.
 ///
 /// # Panics
-/// Where the kernel refuses.
+/// If the kernel refuses.
 #[must_use]
 pub fn tcx_links(netns: &Netns, iface: &str) -> Vec<OwnedFd> {
     const BPF_LINK_GET_FD_BY_ID: libc::c_int = 30;
     const BPF_PROG_QUERY: libc::c_int = 16;
     const BPF_TCX_INGRESS: u64 = 46;
-    // The kernel tells the links only to who asks for the programs, too.
+    // The kernel returns the links only if the programs are requested, too.
     let (mut programs, mut links) = ([0u32; 64], [0u32; 64]);
     // target_ifindex and attach_type, flags, prog_ids, count, prog_attach_flags, link_ids, link_attach_flags, revision.
     let mut attr = [0u64; 8];

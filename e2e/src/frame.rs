@@ -1,4 +1,4 @@
-//! Ethernet frames, made byte by byte.
+//! Builds Ethernet frames byte by byte.
 
 use std::net::IpAddr;
 
@@ -10,18 +10,18 @@ pub const ETH_P_8021AD: u16 = 0x88a8;
 pub const ETH_P_QINQ1: u16 = 0x9100;
 const ETH_P_MPLS: u16 = 0x8847;
 const ETH_P_PPPOE: u16 = 0x8864;
-/// "Local experimental" (IEEE 802): no rule concerns it, so it always passes.
+/// "Local experimental" (IEEE 802): no rule applies to it, so it always passes.
 const ETH_P_EXPERIMENTAL: u16 = 0x88b5;
 const ETH_P_IP: u16 = 0x0800;
 const ETH_P_IPV6: u16 = 0x86dd;
-/// Recognises our frames behind the filter.
+/// Identifies test frames behind the filter.
 const MAGIC: [u8; 8] = *b"couic-e2";
 const MACS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
 
-/// Bytes of the frames that [`crate::Wire`] paces itself with: they count as passed.
+/// Bytes of the frames with which [`crate::Wire`] paces itself: they count as passed.
 pub const SYNC_FRAME_LEN: u64 = 30;
 
-/// A frame to be sent. Its payload gets a label when it is, so that it is recognised where it arrives.
+/// A frame to send. Its payload gets a label when it is sent, so that it is recognized on arrival.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     tags: Vec<u16>,
@@ -30,13 +30,13 @@ pub struct Frame {
     padding: usize,
 }
 
-/// What carries the IP packet, behind all VLAN tags.
+/// The encapsulation of the IP packet, inside of all VLAN tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Carrier {
     Ethernet,
     /// A PPPoE session (RFC 2516).
     Pppoe,
-    /// So many MPLS labels (RFC 3032).
+    /// A number of MPLS labels (RFC 3032).
     Mpls(usize),
 }
 
@@ -50,7 +50,7 @@ impl Frame {
     /// A UDP packet over IPv4 from `source`.
     ///
     /// # Panics
-    /// Where that is not an IPv4 address.
+    /// If it is not an IPv4 address.
     #[must_use]
     pub fn v4(source: &str) -> Self {
         let source: IpAddr = source.parse().expect("an address");
@@ -61,7 +61,7 @@ impl Frame {
     /// A UDP packet over IPv6 from `source`.
     ///
     /// # Panics
-    /// Where that is not an IPv6 address.
+    /// If it is not an IPv6 address.
     #[must_use]
     pub fn v6(source: &str) -> Self {
         let source: IpAddr = source.parse().expect("an address");
@@ -80,7 +80,7 @@ impl Frame {
         }
     }
 
-    /// EtherType and payload as given, without a label: for runts. Such a frame is never seen to arrive.
+    /// EtherType and payload as given, without a label: for runts. Its arrival is not detected.
     #[must_use]
     pub fn raw(ethertype: u16, payload: &[u8]) -> Self {
         let mut bytes = ethertype.to_be_bytes().to_vec();
@@ -93,7 +93,7 @@ impl Frame {
         }
     }
 
-    /// Adds a VLAN tag inside of those that are there.
+    /// Adds an inner VLAN tag.
     #[must_use]
     pub fn vlan(mut self, tpid: u16, id: u16) -> Self {
         self.tags.extend([tpid, id]);
@@ -121,7 +121,7 @@ impl Frame {
         self
     }
 
-    /// How long the frame is, Ethernet header included, checksum not.
+    /// The length of the frame, with the Ethernet header, without the checksum.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.bytes(0, 0).len() as u64
@@ -152,7 +152,7 @@ impl Frame {
 }
 
 impl Carrier {
-    /// A packet with its EtherType in front, as it is carried, with an EtherType in front.
+    /// Encapsulates a packet. Both `packet` and the result start with an EtherType.
     fn around(self, packet: &[u8]) -> Vec<u8> {
         let (kind, packet) = packet.split_at(2);
         let mut carried = Vec::new();
@@ -173,7 +173,7 @@ impl Carrier {
             Self::Mpls(labels) => {
                 carried.extend(ETH_P_MPLS.to_be_bytes());
                 for left in (0..labels).rev() {
-                    // A label, the bottom of the stack marked, a TTL.
+                    // A label, the bottom-of-stack bit, a TTL.
                     carried.extend([0, 1, 0x60 | u8::from(left == 0), 64]);
                 }
             }
@@ -183,7 +183,7 @@ impl Carrier {
     }
 }
 
-/// A frame that no rule concerns.
+/// A frame to which no rule applies.
 pub(crate) fn sync_frame(round: u32, index: u32) -> Vec<u8> {
     let mut frame = MACS.to_vec();
     frame.extend(ETH_P_EXPERIMENTAL.to_be_bytes());
@@ -199,7 +199,7 @@ fn label(round: u32, index: u32) -> [u8; 16] {
     label
 }
 
-/// The label of a frame that arrived, wherever in it it stands.
+/// The label of a received frame, at any offset.
 pub(crate) fn find_label(frame: &[u8]) -> Option<(u32, u32)> {
     let at = frame.windows(8).position(|w| w == MAGIC)? + 8;
     let word = |from: usize| {
@@ -212,8 +212,8 @@ pub(crate) fn find_label(frame: &[u8]) -> Option<(u32, u32)> {
     Some((word(at)?, word(at + 4)?))
 }
 
-/// EtherType, IP header, UDP header, payload. The destination is nobody's address here: the host throws away what
-/// arrives, after it was counted.
+/// EtherType, IP header, UDP header, payload. No host has the destination address: the packet is dropped after it was
+/// counted.
 fn ip_packet(source: IpAddr, payload: &[u8]) -> Vec<u8> {
     let udp_len = u16::try_from(8 + payload.len()).expect("fits a packet");
     let mut packet = Vec::new();
@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_stand_where_they_must() {
+    fn headers_are_at_their_offsets() {
         let frame = Frame::v4("198.51.100.7")
             .vlan(ETH_P_8021AD, 5)
             .vlan(ETH_P_8021Q, 6)
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn carriers_stand_between_ethernet_and_ip() {
+    fn encapsulation_is_between_ethernet_and_ip() {
         let session = Frame::v6("2001:db8::7").pppoe().bytes(0, 0);
         assert_eq!(session[12..22], [0x88, 0x64, 0x11, 0, 0, 7, 0, 66, 0, 0x57]);
         assert_eq!(session[22], 0x60);

@@ -1,4 +1,4 @@
-//! The machine to protect and the outside world, joined by a veth pair.
+//! A protected host and the outside, connected by a veth pair.
 
 use std::{fs, net::TcpListener, path::PathBuf};
 
@@ -7,7 +7,7 @@ use couic_testkit::{Collector, Netns, Reply, StandIn};
 
 use crate::{DaemonBuilder, Wire};
 
-/// The interface of the protected side, where the filter goes.
+/// The filtered interface of the host.
 pub const HOST_IFACE: &str = "eth0";
 /// The other end of the pair.
 pub const OUTSIDE_IFACE: &str = "wire0";
@@ -20,19 +20,19 @@ pub const OUTSIDE_V4: &str = "192.0.2.2";
 /// The outside's IPv6 address.
 pub const OUTSIDE_V6: &str = "2001:db8::2";
 
-/// Two namespaces joined by a veth pair.
+/// Two namespaces connected by a veth pair.
 #[derive(Debug)]
 pub struct Lab {
-    /// Where the daemon runs.
+    /// The namespace of the daemon.
     pub host: Netns,
-    /// Where packets come from.
+    /// The namespace that sends packets.
     pub outside: Netns,
     bin_dir: PathBuf,
 }
 
 impl Lab {
-    /// A lab in which no frame passes but those that a test sends: no addresses, IPv6 off. For exact counters.
-    /// None, with the reason printed, when this process may not make one.
+    /// A lab without traffic but that of the test: no addresses, IPv6 off. For exact counters. None, with the reason
+    /// printed, if this process may not create one.
     #[must_use]
     pub fn quiet() -> Option<Self> {
         let bin_dir = match usable() {
@@ -99,8 +99,8 @@ impl Lab {
             .run("ip", &["link", "set", outside_iface, "up"]);
     }
 
-    /// Makes a bridge above an interface of the host, and answers its name. What a packet socket sees there has come
-    /// through XDP and TCX; on the interface itself such a socket sees what TCX has not judged yet.
+    /// Creates a bridge over an interface of the host, and returns its name. A packet socket on it receives frames after
+    /// XDP and TCX; on the interface itself it receives them before TCX.
     #[must_use]
     pub fn bridge_over(&self, iface: &str) -> String {
         let bridge = format!("b{iface}");
@@ -108,7 +108,7 @@ impl Lab {
         self.host
             .run("ip", &["link", "add", &bridge, "type", "bridge"]);
         set(&[iface, "master", &bridge]);
-        // So it gets what is for others, too.
+        // So it receives frames for other addresses, too.
         set(&[&bridge, "up", "promisc", "on"]);
         bridge
     }
@@ -128,7 +128,7 @@ impl Lab {
         self.outside.output("ping", &args).status.success()
     }
 
-    /// How the kernel says that an XDP program is attached to an interface of the host.
+    /// The mode of the XDP program on an interface of the host, as reported by the kernel.
     #[must_use]
     pub fn kernel_mode(&self, iface: &str) -> Option<XdpMode> {
         let shown = self.host.run("ip", &["-j", "-d", "link", "show", iface]);
@@ -138,11 +138,11 @@ impl Lab {
             1 => Some(XdpMode::Native),
             2 => Some(XdpMode::Generic),
             3 => Some(XdpMode::Offloaded),
-            other => panic!("attached in a mode not known here: {other}"),
+            other => panic!("attached in an unknown mode: {other}"),
         }
     }
 
-    /// A chat on the host that takes every message.
+    /// A chat server on the host that accepts every message.
     #[must_use]
     pub fn chat(&self) -> StandIn {
         let listener = self.host.enter(|| TcpListener::bind("127.0.0.1:0"));
@@ -161,7 +161,7 @@ impl Lab {
         DaemonBuilder::new(self)
     }
 
-    /// Sends frames outside and counts what gets through the filter.
+    /// Sends frames from the outside and counts those that pass the filter.
     #[must_use]
     pub fn wire(&self) -> Wire {
         self.wire_between(HOST_IFACE, OUTSIDE_IFACE)
@@ -180,18 +180,18 @@ impl Lab {
     }
 }
 
-/// Where the binaries are, or why no lab can be made.
+/// The directory of the binaries, or why no lab can be created.
 fn usable() -> Result<PathBuf, String> {
     if !nix::unistd::geteuid().is_root() {
         return Err("needs root, for network namespaces and XDP".into());
     }
     let dir = match std::env::var_os("COUIC_BIN_DIR") {
         Some(dir) => PathBuf::from(dir),
-        // target/PROFILE/deps/TEST-HASH: the binaries lie one up.
+        // target/PROFILE/deps/TEST-HASH: the binaries are one level up.
         None => std::env::current_exe()
             .ok()
             .and_then(|exe| Some(exe.parent()?.parent()?.to_path_buf()))
-            .ok_or("this test binary does not know where it lies")?,
+            .ok_or("the path of this test binary is unknown")?,
     };
     for name in ["couic", "couicctl"] {
         assert!(

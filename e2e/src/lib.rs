@@ -1,10 +1,10 @@
-//! What the end-to-end tests stand on: namespaces joined by a veth pair, the real daemon and the real `couicctl`, and
-//! frames made byte by byte.
+//! Library of the end-to-end tests: namespaces connected by a veth pair, the real daemon and the real `couicctl`, and
+//! frames built byte by byte.
 //!
-//! Guarantees: everything is undone on drop, also when a test panics or is killed, since the namespaces have no name
-//! and die with the last process in them; nothing has a fixed path or a name that another test could see, so tests
-//! run side by side; nothing is sent outside of those namespaces. Waiting always means awaiting a condition, with a
-//! deadline. A test that cannot run prints `skipped: why` and returns.
+//! Guarantees: everything is undone on drop, also if a test panics or is killed, since the namespaces have no name and
+//! end with the last process in them; there are no fixed paths or shared names, so tests run in parallel; nothing is sent
+//! outside of those namespaces. Every wait is for a condition, with a deadline. A test that cannot run prints
+//! `skipped: why` and returns.
 //!
 //! ```no_run
 //! use couic_e2e::{Frame, Lab};
@@ -19,7 +19,7 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
-    reason = "a library for tests: a step that fails ends the test and names its place"
+    reason = "a library for tests: a step that fails ends the test with its location"
 )]
 
 mod bpffs;

@@ -1,8 +1,8 @@
-//! Several machines with a daemon each, joined by a switch, that share rules. Any two of them can be cut off from each
-//! other, or one from all.
+//! Several machines with a daemon each, connected by a switch, that share rules. The link between any two of them can be
+//! cut.
 //!
-//! Each daemon's Unix socket is reached from the others through a relay, which stands for the reverse proxy. It is part
-//! of the test's process, in the machine's namespace.
+//! A daemon's Unix socket is reached from the others through a relay, in place of a reverse proxy. It runs in the test's
+//! process, in the machine's namespace.
 
 use std::{
     collections::HashSet,
@@ -19,10 +19,10 @@ use couic_testkit::Netns;
 
 use crate::{DaemonBuilder, Lab};
 
-/// Where the relays listen.
+/// The port of the relays.
 pub const PEER_PORT: u16 = 2900;
 
-/// The switch, and who is cut off from whom.
+/// The switch, and the links that are cut.
 #[derive(Debug)]
 pub struct Mesh<'lab> {
     labs: &'lab [Lab],
@@ -31,16 +31,16 @@ pub struct Mesh<'lab> {
 }
 
 impl<'lab> Mesh<'lab> {
-    /// Machines for so many daemons. None, with the reason printed, where this process may not make them.
+    /// Machines for `count` daemons. None, with the reason printed, if this process may not create them.
     #[must_use]
     pub fn labs(count: usize) -> Option<Vec<Lab>> {
         (0..count).map(|_| Lab::quiet()).collect()
     }
 
-    /// Joins them.
+    /// Connects them.
     ///
     /// # Panics
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     #[must_use]
     pub fn join(labs: &'lab [Lab]) -> Self {
         let switch = Netns::new().expect("a network namespace");
@@ -65,11 +65,11 @@ impl<'lab> Mesh<'lab> {
         }
     }
 
-    /// A daemon that lists all the others, and whom they list, reached as soon as it has a socket. `more` is appended
-    /// to its section `[peering]`.
+    /// A daemon that lists all the others as peers, and is listed by them, reachable once it has a socket. `more` is
+    /// appended to its section `[peering]`.
     ///
     /// # Panics
-    /// Where files cannot be written.
+    /// If files cannot be written.
     #[must_use]
     pub fn daemon(&self, index: usize, more: &str) -> DaemonBuilder<'lab> {
         let mut config = format!("[peering]\nenabled = true\n{more}\n");
@@ -103,7 +103,7 @@ impl<'lab> Mesh<'lab> {
         (0..count).filter(move |other| *other != index)
     }
 
-    /// Passes what comes to a machine on to the socket of its daemon, for as long as the test's process lives.
+    /// Forwards connections to a machine to the socket of its daemon, until the test's process ends.
     fn relay(&self, index: usize, socket: PathBuf) {
         let bind = || TcpListener::bind(("0.0.0.0", PEER_PORT));
         let listener = self.labs[index].host.enter(bind).expect("bind the relay");
@@ -116,10 +116,10 @@ impl<'lab> Mesh<'lab> {
         });
     }
 
-    /// Lets no packet pass between two machines, or lets them pass again.
+    /// Blocks all packets between two machines, or unblocks them.
     pub fn cut(&self, a: usize, b: usize, cut: bool) {
         let pair = (a.min(b), a.max(b));
-        let mut all = self.cut.lock().expect("nobody panics here");
+        let mut all = self.cut.lock().expect("not poisoned");
         let changed = if cut {
             a != b && all.insert(pair)
         } else {
@@ -139,14 +139,14 @@ impl<'lab> Mesh<'lab> {
     /// Whether two machines are cut off from each other.
     #[must_use]
     pub fn is_cut(&self, a: usize, b: usize) -> bool {
-        let all = self.cut.lock().expect("nobody panics here");
+        let all = self.cut.lock().expect("not poisoned");
         all.contains(&(a.min(b), a.max(b)))
     }
 
-    /// Everybody reaches everybody.
+    /// Restores all links.
     pub fn heal(&self) {
         let all: Vec<_> = {
-            let all = self.cut.lock().expect("nobody panics here");
+            let all = self.cut.lock().expect("not poisoned");
             all.iter().copied().collect()
         };
         for (a, b) in all {
@@ -161,13 +161,13 @@ pub fn address(index: usize) -> String {
     format!("10.77.0.{}", index + 1)
 }
 
-/// The token with which one node comes to another.
+/// The token of one node on another.
 fn token(from: usize, to: usize) -> String {
     format!("00000000-0000-4000-8000-{from:06}{to:06}")
 }
 
 fn pass(stream: &TcpStream, socket: &PathBuf) {
-    // Without a daemon there is nobody to talk to.
+    // On error the daemon is down.
     let Ok(daemon) = UnixStream::connect(socket) else {
         return;
     };

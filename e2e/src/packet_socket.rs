@@ -1,4 +1,4 @@
-//! AF_PACKET sockets (packet(7)): whole frames in and out, past the IP stack.
+//! AF_PACKET sockets (packet(7)): whole frames in and out, bypassing the IP stack.
 
 use std::{
     ffi::CString,
@@ -16,12 +16,12 @@ pub(crate) struct PacketSocket(OwnedFd);
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 
 impl PacketSocket {
-    /// One that sends and receives nothing.
+    /// A socket that only sends.
     pub(crate) fn sender(netns: &Netns, iface: &str) -> Self {
         netns.enter(|| Self::open(iface, 0)).expect("a raw socket")
     }
 
-    /// One that receives what comes in on the interface behind XDP, and waits at most 50 ms.
+    /// A socket that receives incoming frames after XDP, with a timeout of 50 ms.
     pub(crate) fn receiver(netns: &Netns, iface: &str) -> Self {
         let everything = u16::try_from(libc::ETH_P_ALL).expect("an EtherType");
         let socket = netns
@@ -54,7 +54,7 @@ impl PacketSocket {
         if index == 0 || fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the descriptor was just made and belongs to nobody else.
+        // SAFETY: the descriptor was just created, and has no other owner.
         let socket = Self(unsafe { OwnedFd::from_raw_fd(fd) });
         // SAFETY: all-zero is a valid sockaddr_ll.
         let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
@@ -97,7 +97,7 @@ impl PacketSocket {
         sent >= 0
     }
 
-    /// Receives one frame, or nothing within the timeout.
+    /// Receives one frame; None on a timeout.
     pub(crate) fn receive<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
         let fd = self.0.as_raw_fd();
         // SAFETY: pointer and length describe the live buffer.
@@ -106,7 +106,7 @@ impl PacketSocket {
         buffer.get(..got)
     }
 
-    /// How many frames the kernel could not store since the last call: what was received is incomplete then.
+    /// How many frames the kernel could not queue since the last call: received frames are incomplete then.
     pub(crate) fn lost(&self) -> u32 {
         let mut stats = [0u32; 2];
         let mut len: libc::socklen_t = 8;

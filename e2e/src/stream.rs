@@ -1,4 +1,5 @@
-//! Frames that never stop, while something is done to the filter: what got through that must not, and what got lost.
+//! A continuous stream of frames while the filter is changed: counts dropped frames that pass, and allowed ones that are
+//! lost.
 
 use std::{
     sync::{
@@ -14,17 +15,17 @@ use crate::{
     until,
 };
 
-/// How many frames of each kind make a burst, whose last must have arrived before the next one is sent.
+/// Frames of each kind in a burst, the last of which must have arrived before the next one is sent.
 const BURST: usize = 16;
-/// How long bursts may take that a test waits for.
+/// The deadline for awaited bursts.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What became of the frames.
+/// The counts of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tally {
     /// Sent from dropped sources.
     pub dropped_sent: u64,
-    /// Of those, how many got through.
+    /// Of those, how many passed.
     pub dropped_arrived: u64,
     /// Sent from allowed sources.
     pub allowed_sent: u64,
@@ -41,22 +42,22 @@ struct Counts {
     allowed_lost: AtomicU64,
 }
 
-/// Senders and receivers at work, on threads of their own.
+/// Running senders and receivers, on threads of their own.
 ///
-/// Over the first pair of interfaces go bursts of frames from dropped and allowed sources, none of which may be lost or
-/// get through. Over the second one go frames from a dropped source as fast as the machine can: whenever the filter is
-/// not there, one is on its way.
+/// The first pair of interfaces carries bursts of frames from dropped and allowed sources: none of the former may pass,
+/// none of the latter may be lost. The second one carries frames from a dropped source at full speed: if the filter is
+/// missing at any time, one passes.
 #[derive(Debug)]
 pub struct Stream {
     counts: Arc<Counts>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What a thread of a stream does until it is to end.
+/// The work of a thread of a stream.
 type Work = Box<dyn FnOnce(&Counts) + Send>;
 
 impl Stream {
-    /// Begins. `second` are the names of a pair made by [`Lab::join`].
+    /// Starts. `second` are the names of a pair created by [`Lab::join`].
     #[must_use]
     pub fn start(lab: &Lab, second: (&str, &str), dropped: &Frame, allowed: &Frame) -> Self {
         Self::between(lab, (HOST_IFACE, OUTSIDE_IFACE), second, dropped, allowed)
@@ -92,7 +93,7 @@ impl Stream {
         }
     }
 
-    /// Waits until so many more bursts have been sent, and what they are made of has arrived or not.
+    /// Waits until `more` bursts have been sent and counted.
     pub fn bursts(&self, more: u64) {
         let sent = || self.counts.bursts.load(Ordering::Acquire);
         let goal = sent() + more;
@@ -101,10 +102,10 @@ impl Stream {
         });
     }
 
-    /// Ends, and says what became of the frames.
+    /// Stops, and returns the counts.
     ///
     /// # Panics
-    /// Where one of the threads did.
+    /// If one of the threads panicked.
     #[must_use]
     pub fn end(self) -> Tally {
         self.counts.stop.store(true, Ordering::Relaxed);
@@ -153,7 +154,7 @@ fn watch(counts: &Counts, receiver: &PacketSocket) {
                 counts.dropped_arrived.fetch_add(1, Ordering::Relaxed);
             }
             Some(_) => {}
-            // Nothing for a while: what was sent has been judged.
+            // Timeout: all sent frames have been filtered.
             None if counts.stop.load(Ordering::Relaxed) => return,
             None => {}
         }

@@ -16,7 +16,7 @@ use crate::frame::checksum;
 const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
 const TUNSETLINK: libc::c_ulong = 0x4004_54cd;
 const IFF_TUN_NO_PI: u16 = 0x1001;
-/// `ARPHRD_NONE` of linux/if_arp.h, which a tun device has first.
+/// `ARPHRD_NONE` of linux/if_arp.h, the default of a tun device.
 pub const LINK_NONE: u16 = 0xfffe;
 /// `ARPHRD_CAN`.
 pub const LINK_CAN: u16 = 280;
@@ -24,19 +24,19 @@ pub const LINK_CAN: u16 = 280;
 /// The device's own addresses.
 const HERE_V4: [u8; 4] = [192, 0, 2, 65];
 const HERE_V6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0x65, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-/// A source that no rule of a test concerns.
+/// A source that is in no rule of a test.
 const INNOCENT: &str = "198.18.0.1";
-/// How long an answer may take that must come.
+/// The deadline of an expected answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The far end. The device goes when this is dropped.
+/// The far end. The device is removed when this is dropped.
 #[derive(Debug)]
 pub struct Tun {
     file: File,
     round: u16,
 }
 
-/// An echo request, or what identifies its reply.
+/// An echo request, or the identity of its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Echo {
     to: IpAddr,
@@ -45,11 +45,11 @@ struct Echo {
 }
 
 impl Tun {
-    /// Makes a device in the namespace, up, with an IPv4 and an IPv6 address and the way to everywhere. Where the
-    /// kernel has none it says so and answers None.
+    /// Creates a device in the namespace, up, with an IPv4 and an IPv6 address and default routes. None, with the reason
+    /// printed, if the kernel has no tun devices.
     ///
     /// # Panics
-    /// Where the device cannot be set up.
+    /// If the device cannot be set up.
     #[must_use]
     pub fn new(netns: &Netns, name: &str) -> Option<Self> {
         let file = match netns.enter(|| open(name)) {
@@ -72,10 +72,10 @@ impl Tun {
         Some(Self { file, round: 0 })
     }
 
-    /// Makes the device say that its packets are of another type. It must be down.
+    /// Changes the link type of the device, which must be down.
     ///
     /// # Panics
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     pub fn set_type(&self, link_type: u16) {
         let argument = libc::c_ulong::from(link_type);
         // SAFETY: the request takes a number, no pointer.
@@ -83,11 +83,11 @@ impl Tun {
         assert_eq!(done, 0, "TUNSETLINK: {}", io::Error::last_os_error());
     }
 
-    /// Sends an echo request from each source, and answers whether a reply came. Behind them goes one from a source that
-    /// no rule concerns: when that is answered, so is everything before it, or never will be.
+    /// Sends an echo request from each source, and returns whether there was a reply. The last one is from a source that
+    /// is in no rule: once it is answered, no more replies to the others follow.
     ///
     /// # Panics
-    /// Where a source is no address, or the last one is not answered within a minute.
+    /// If a source is no address, or the last one is not answered within a minute.
     pub fn answers(&mut self, sources: &[&str]) -> Vec<bool> {
         self.round += 1;
         let round = self.round;
@@ -112,16 +112,16 @@ impl Tun {
         asked.iter().map(|echo| got.contains(echo)).collect()
     }
 
-    /// Lets a packet come in, its IP header first.
+    /// Injects a packet, which starts with its IP header.
     ///
     /// # Panics
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     pub fn send(&mut self, packet: &[u8]) {
         let sent = self.file.write(packet).expect("write a packet");
         assert_eq!(sent, packet.len());
     }
 
-    /// What the host sends out, if there is something.
+    /// The next packet from the host, if any.
     fn receive(&mut self) -> Option<Vec<u8>> {
         let mut packet = vec![0; 1 << 16];
         match self.file.read(&mut packet) {
@@ -174,7 +174,7 @@ impl Echo {
             IpAddr::V6(source) => {
                 echo[0] = 128;
                 let addresses = [source.octets(), HERE_V6].concat();
-                // The sum is over the addresses, the length and the protocol, too.
+                // The checksum includes the addresses, the length and the protocol.
                 let pseudo = [&addresses[..], &[0, 0, 0, 8, 0, 0, 0, 58], &echo].concat();
                 let sum = checksum(&pseudo);
                 echo[2..4].copy_from_slice(&word(sum));
@@ -184,7 +184,7 @@ impl Echo {
     }
 }
 
-/// What a packet answers, if it is an echo reply.
+/// The request that a packet answers, if it is an echo reply.
 fn reply(packet: &[u8]) -> Option<Echo> {
     let word = |at: usize| Some(u16::from_be_bytes(*packet.get(at..)?.first_chunk()?));
     let (to, at) = match packet.first()? >> 4 {
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_whole_and_replies_are_told_from_other_packets() {
+    fn requests_are_valid_and_replies_are_recognized() {
         for source in ["203.0.113.5", "2001:db8:7::1"] {
             let to: IpAddr = source.parse().unwrap();
             let echo = Echo {
@@ -215,7 +215,7 @@ mod tests {
             };
             let mut packet = echo.request();
             assert_eq!(reply(&packet), None, "it is a request");
-            // Turned around: the addresses change places, the type is that of a reply.
+            // The reply: swapped addresses, the type of a reply.
             let (from, len, at) = if to.is_ipv4() {
                 (12, 4, 20)
             } else {

@@ -1,4 +1,4 @@
-//! Frames through the filter, and what is left of them behind it.
+//! Sends frames through the filter, and counts their arrival behind it.
 
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,15 @@ use crate::{
     packet_socket::PacketSocket,
 };
 
-/// Frames in flight at most: a veth ring holds 256 and loses what does not fit.
+/// Frames in flight at most: a veth ring holds 256 and drops the rest.
 const BURST: usize = 64;
-/// How long a frame that must arrive may take.
+/// The deadline of an expected frame.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Sends frames from the outside and counts what gets through to the host.
+/// Sends frames from the outside and counts those that arrive on the host.
 ///
-/// Order holds on a veth pair while the sender stays on one CPU. So behind every burst goes a frame that no rule concerns, and when that one has
-/// arrived, everything before it has arrived or never will: no waiting for nothing.
+/// A veth pair keeps order while the sender stays on one CPU. So every burst ends with a frame to which no rule applies:
+/// once it has arrived, no frame before it is still in flight, and no timeout is needed.
 #[derive(Debug)]
 pub struct Wire {
     sender: PacketSocket,
@@ -46,10 +46,10 @@ impl Wire {
         }
     }
 
-    /// Sends the frames in order and answers how often each arrived.
+    /// Sends the frames in order and returns how often each arrived.
     ///
     /// # Panics
-    /// Where the wire is cut: a frame that no rule concerns does not arrive within a minute, times `COUIC_PATIENCE`.
+    /// If the wire is cut: a frame to which no rule applies does not arrive within a minute, times `COUIC_PATIENCE`.
     pub fn arrivals(&mut self, frames: &[Frame]) -> Vec<u32> {
         let mut counts = vec![0; frames.len()];
         let _on_one_cpu = Pinned::here();
@@ -65,12 +65,12 @@ impl Wire {
         counts
     }
 
-    /// Whether a frame from this address gets through.
+    /// Whether this frame passes.
     pub fn passes(&mut self, frame: &Frame) -> bool {
         self.arrivals(std::slice::from_ref(frame)) == [1]
     }
 
-    /// How many frames of [`crate::SYNC_FRAME_LEN`] bytes were sent besides those asked for; they count as passed.
+    /// How many additional frames of [`crate::SYNC_FRAME_LEN`] bytes were sent; they count as passed.
     #[must_use]
     pub const fn syncs(&self) -> u64 {
         self.syncs
@@ -98,11 +98,13 @@ impl Wire {
                 _ => {}
             }
         }
-        panic!("the wire is cut: a frame that no rule concerns did not arrive within {deadline:?}");
+        panic!(
+            "the wire is cut: a frame to which no rule applies did not arrive within {deadline:?}"
+        );
     }
 }
 
-/// Keeps the thread on the CPU where it is. Each CPU has a queue of its own for frames that wait for generic XDP.
+/// Pins the thread to its CPU. Each CPU has its own queue of frames for generic XDP.
 struct Pinned(CpuSet);
 
 impl Pinned {
@@ -119,7 +121,7 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // A thread that stays on its CPU for the rest of a test does no harm.
+        // On error the thread stays pinned, which is harmless.
         let _ = sched_setaffinity(Pid::from_raw(0), &self.0);
     }
 }

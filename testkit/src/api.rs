@@ -1,4 +1,4 @@
-//! The API of a daemon over plain HTTP/1.1: a test sees the bytes that any client sees.
+//! The API of a daemon over plain HTTP/1.1, independent of the client library.
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::{Answer, Connection, Netns};
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Clone, Debug)]
 pub enum At {
-    /// On a Unix socket.
+    /// A Unix socket.
     Unix(PathBuf),
-    /// On a TCP port that this process reaches.
+    /// A TCP port.
     Tcp(SocketAddr),
-    /// On a TCP port inside of a network namespace.
+    /// A TCP port in a network namespace.
     Inside(Netns, SocketAddr),
 }
 
@@ -32,7 +32,7 @@ impl At {
     }
 }
 
-/// A request with a body. `headers` are further lines, each with its end.
+/// A request with a body. `headers` are further lines, each with its CRLF.
 #[must_use]
 pub fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
     format!(
@@ -45,7 +45,7 @@ pub fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
 #[derive(Clone, Debug)]
 pub struct Api {
     at: At,
-    /// Header lines that go with every request.
+    /// Header lines of every request.
     headers: String,
 }
 
@@ -58,7 +58,7 @@ impl Api {
         Self { at, headers }
     }
 
-    /// The same with further header lines, each with its end.
+    /// The same with further header lines, each with its CRLF.
     #[must_use]
     pub fn with(&self, headers: &str) -> Self {
         let headers = format!("{}{headers}", self.headers);
@@ -68,10 +68,10 @@ impl Api {
         }
     }
 
-    /// Sends a request. `body` is JSON, or NDJSON when it has several lines.
+    /// Sends a request. `body` is JSON, or NDJSON if it has several lines.
     ///
     /// # Panics
-    /// When the server is not reachable or its answer is not HTTP.
+    /// If the server is not reachable or its answer is not HTTP.
     #[must_use]
     pub fn request(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
         self.try_request(method, path, body)
@@ -92,7 +92,7 @@ impl Api {
         let headers = format!("{}Content-Type: {kind}\r\n", self.headers);
         let mut connection = self.at.connect()?;
         let sent = connection.try_send(request(method, path, &headers, body));
-        // A server that has read enough answers and closes before all is sent.
+        // A server may answer and close before the whole request is sent.
         connection
             .try_answer()
             .or_else(|error| sent.and(Err(error)))
@@ -119,10 +119,10 @@ impl Api {
             .expect(204);
     }
 
-    /// Sends jobs as one NDJSON batch and answers its outcome.
+    /// Sends jobs as one NDJSON batch and returns its outcome.
     ///
     /// # Panics
-    /// When the status is not 200.
+    /// If the status is not 200.
     #[must_use]
     pub fn batch(&self, policy: &str, jobs: &[Value]) -> Value {
         let lines: String = jobs.iter().map(|job| format!("{job}\n")).collect();
@@ -136,7 +136,7 @@ impl Api {
         .json()
     }
 
-    /// Replaces what a set holds (PUT) or makes it (POST), and reloads.
+    /// Replaces (PUT) or creates (POST) a set, and reloads.
     pub fn write_set(&self, method: &str, policy: &str, name: &str, entries: &[&str]) {
         let body = json!({"name": name, "entries": entries}).to_string();
         let (path, status) = match method {
@@ -152,7 +152,7 @@ impl Api {
         let _ = self.request("POST", "/v1/sets/reload", None).expect(201);
     }
 
-    /// The health document, whatever its status.
+    /// The status and body of the health route.
     #[must_use]
     pub fn health(&self) -> (u16, Health) {
         let reply = self.request("GET", "/v1/health", None);
@@ -161,13 +161,13 @@ impl Api {
         (reply.status, health)
     }
 
-    /// The global figures.
+    /// The global statistics.
     #[must_use]
     pub fn stats(&self) -> Stats {
         serde_json::from_value(self.get("/v1/stats")).expect("the form of stats")
     }
 
-    /// Figures by tag.
+    /// Statistics by tag.
     #[must_use]
     pub fn tags(&self, policy: &str) -> std::collections::BTreeMap<String, Counter> {
         let stats: TagStats = serde_json::from_value(self.get(&format!("/v1/stats/tags/{policy}")))

@@ -16,7 +16,7 @@ use crate::{Api, At, Netns, Program};
 /// The last part of the path that reports are sent to.
 const SECRET: &str = "550e8400-e29b-41d4-a716-446655440000";
 
-/// A configured `couic-report` that runs as often as it is started, always with the same state.
+/// A configured `couic-report`, which can be started repeatedly with the same state.
 #[derive(Debug)]
 pub struct Collector {
     binary: PathBuf,
@@ -29,7 +29,7 @@ impl Collector {
     /// Writes the configuration of one named `tower`. `more` are further tables.
     ///
     /// # Panics
-    /// When files cannot be written, or the program is not built.
+    /// If files cannot be written, or the program is not built.
     #[must_use]
     pub fn new(binary: impl AsRef<Path>, interval_secs: u64, more: &str) -> Self {
         Self::at(free_address(), None, binary.as_ref(), interval_secs, more)
@@ -38,7 +38,7 @@ impl Collector {
     /// The same inside of a network namespace.
     #[must_use]
     pub fn inside(netns: &Netns, binary: impl AsRef<Path>, interval_secs: u64, more: &str) -> Self {
-        // The namespace is the test's own, and so are its ports.
+        // The namespace belongs to the test, so the port is free.
         let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8000);
         let netns = Some(netns.clone());
         Self::at(address, netns, binary.as_ref(), interval_secs, more)
@@ -83,7 +83,7 @@ impl Collector {
         command
     }
 
-    /// Appends what the program needs to a command that starts it in another way.
+    /// Completes a command that starts the program in another way.
     pub fn complete(&self, command: &mut Command) {
         command
             .arg("-c")
@@ -94,16 +94,16 @@ impl Collector {
     /// Starts the service and waits until it answers.
     ///
     /// # Panics
-    /// When it does not.
+    /// If it does not.
     #[must_use]
     pub fn serve(&self) -> Program {
         self.serve_by(self.command(&[]))
     }
 
-    /// Starts the service by this command and waits until it answers.
+    /// Starts the service with this command and waits until it answers.
     ///
     /// # Panics
-    /// When it does not.
+    /// If it does not.
     #[must_use]
     pub fn serve_by(&self, command: Command) -> Program {
         let mut program = Program::start(command, &self.home.path().join("log"));
@@ -113,7 +113,7 @@ impl Collector {
         program
     }
 
-    /// Where it listens.
+    /// Its address.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -129,22 +129,22 @@ impl Collector {
         Api::new(at, None)
     }
 
-    /// Its health document, whatever its status.
+    /// The body of its health route, for any status.
     ///
     /// # Panics
-    /// When it does not answer.
+    /// If it does not answer.
     #[must_use]
     pub fn health(&self) -> Value {
         self.api().request("GET", "/v1/health", None).json()
     }
 
-    /// The path that reports are posted to.
+    /// The path for reports.
     #[must_use]
     pub fn reports_path() -> String {
         format!("/v1/reports/{SECRET}")
     }
 
-    /// What Couic's `[reporting] webhook` has to be.
+    /// The value for Couic's `[reporting] webhook`.
     #[must_use]
     pub fn webhook(&self) -> String {
         format!("http://{}{}", self.address, Self::reports_path())
@@ -156,15 +156,15 @@ impl Collector {
         self.home.path().join("state")
     }
 
-    /// Everything that it printed so far.
+    /// Its output so far.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
     }
 }
 
-/// A port of an address of the loopback that no other test has: a free port of 127.0.0.1 could be taken by another
-/// test before the service listens on it.
+/// A port of a loopback address that no other test uses: a free port of 127.0.0.1 could be taken by another test before
+/// the service listens on it.
 fn free_address() -> SocketAddr {
     static COUNT: AtomicU16 = AtomicU16::new(1);
     let [high, low] = COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes();

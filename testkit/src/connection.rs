@@ -1,5 +1,5 @@
-//! A client that sends and receives bytes as a test pleases: halves of requests, many at once, none. It does little
-//! work of its own, so that benchmarks can use it beside the server that they measure.
+//! A client that sends and receives raw bytes: partial requests, many at once, none. It uses little CPU, so that
+//! benchmarks can run it beside the server that they measure.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -23,7 +23,7 @@ pub struct Answer {
     pub status: u16,
     /// The status line and headers.
     pub head: String,
-    /// The body; empty when there is none.
+    /// The body; empty if there is none.
     pub body: String,
 }
 
@@ -37,16 +37,16 @@ impl Answer {
     /// The body as JSON.
     ///
     /// # Panics
-    /// When it is not JSON.
+    /// If it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("not JSON ({e}): {self:?}"))
     }
 
-    /// The answer itself, if its status is the one expected.
+    /// Checks the status, and returns the answer.
     ///
     /// # Panics
-    /// When it is another.
+    /// If the status is another.
     #[must_use]
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
@@ -55,14 +55,14 @@ impl Answer {
     }
 }
 
-/// An open connection. Reads fail that get nothing within [`LONG`].
+/// An open connection, with a read timeout of [`LONG`].
 #[derive(Debug)]
 pub struct Connection {
     stream: Stream,
     buffer: Vec<u8>,
-    /// What was received and not yet returned.
+    /// Received data.
     unread: Vec<u8>,
-    /// How much of `unread` was returned meanwhile.
+    /// How much of `unread` was returned already.
     done: usize,
 }
 
@@ -98,7 +98,7 @@ impl Connection {
     /// A second handle, to send from another thread while this one receives.
     ///
     /// # Panics
-    /// When no descriptor is left.
+    /// If no descriptor is left.
     #[must_use]
     pub fn sender(&self) -> Stream {
         self.stream.try_clone().expect("a second descriptor")
@@ -115,14 +115,13 @@ impl Connection {
     /// Sends bytes.
     ///
     /// # Panics
-    /// When the server has closed.
+    /// If the server has closed.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes).unwrap_or_else(|e| panic!("send: {e}"));
     }
 
-    /// Receives what is there, at least something, and returns it with what was there before. Empty at the end of the
-    /// connection.
+    /// Receives at least one byte, and returns all unread data. Empty at the end of the connection.
     ///
     /// # Errors
     /// The system's; [`ErrorKind::WouldBlock`] after a silence of [`LONG`].
@@ -164,7 +163,7 @@ impl Connection {
     /// The head of the next answer, and its status.
     ///
     /// # Panics
-    /// When there is none.
+    /// If there is none.
     #[track_caller]
     pub fn head(&mut self) -> (u16, String) {
         self.try_head().unwrap_or_else(|e| panic!("no answer: {e}"))
@@ -194,7 +193,7 @@ impl Connection {
     /// The next answer.
     ///
     /// # Panics
-    /// When there is none.
+    /// If there is none.
     #[track_caller]
     pub fn answer(&mut self) -> Answer {
         self.try_answer()
@@ -204,7 +203,7 @@ impl Connection {
     /// Sends a request, and returns its answer.
     ///
     /// # Panics
-    /// When there is none.
+    /// If there is none.
     #[track_caller]
     pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
         self.send(request);
@@ -214,7 +213,7 @@ impl Connection {
     /// Sends all requests with at most `window` unanswered ones, each of which must be answered with `status`.
     ///
     /// # Panics
-    /// When one is answered otherwise, or not at all.
+    /// If one is answered otherwise, or not at all.
     pub fn pipeline<R: AsRef<[u8]>>(
         &mut self,
         requests: impl IntoIterator<Item = R>,
@@ -249,7 +248,7 @@ impl Connection {
     /// Whether the server closes the connection without another byte.
     ///
     /// # Panics
-    /// When it does neither within [`LONG`].
+    /// If it does neither within [`LONG`].
     pub fn is_closed(&mut self) -> bool {
         match self.receive() {
             Ok(bytes) => bytes.is_empty() && self.unread.is_empty(),
@@ -261,7 +260,7 @@ impl Connection {
     }
 }
 
-/// The status of an answer that begins like this.
+/// The status in the head of an answer.
 fn status(head: &[u8]) -> io::Result<u16> {
     let digits = head
         .get(9..12)

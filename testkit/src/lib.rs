@@ -1,10 +1,9 @@
-//! What the tests of all crates share: one HTTP server that answers what a test wants, one HTTP client that shows the
-//! bytes, one way to run a program, network namespaces, and waiting. A dev-dependency only: it knows nothing of the
-//! daemon, so it builds fast and any crate can use it.
+//! Shared by the tests of all crates: a scripted HTTP server, a raw HTTP client, child processes, network namespaces, and
+//! waiting. A dev-dependency only: it does not depend on the daemon, so it builds fast and any crate can use it.
 //!
-//! Guarantees: nothing has a fixed path, and a port is free or lies in a namespace of its own, so tests run side by
-//! side; servers, processes and directories end with the value that owns them, on a panic too; waiting means awaiting
-//! a condition, and every deadline is one that a stalled machine does not reach.
+//! Guarantees: there are no fixed paths, and a port is free or in a private namespace, so tests run in parallel; servers,
+//! processes and directories end with the value that owns them, on a panic, too; every wait is for a condition, with a
+//! deadline that a stalled machine does not reach.
 //!
 //! ```
 //! use couic_testkit::{Api, At, Reply, StandIn};
@@ -20,7 +19,7 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
-    reason = "a library for tests: a step that fails ends the test and names its place"
+    reason = "a library for tests: a step that fails ends the test with its location"
 )]
 
 mod api;

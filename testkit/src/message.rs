@@ -1,8 +1,8 @@
-//! HTTP/1.1 messages (RFC 9112) as bytes, read alike by the server and by the client.
+//! HTTP/1.1 messages (RFC 9112) as bytes, for the server and the client.
 
 use std::ops::Range;
 
-/// Where the parts of a message lie in a buffer that begins with it.
+/// The offsets of a message's parts in a buffer that starts with it.
 pub(crate) struct Message {
     /// The start line and headers, with the empty line.
     pub(crate) head: usize,
@@ -49,7 +49,7 @@ pub(crate) fn header<'head>(head: &'head str, name: &str) -> Option<&'head str> 
     pairs.find_map(|(key, value)| key.eq_ignore_ascii_case(name).then_some(value.trim()))
 }
 
-/// The chunks from `at` on, and where the message ends. Trailers are not used here.
+/// The chunks from `at` on, and the end of the message. Trailers are not supported.
 fn chunks(bytes: &[u8], mut at: usize) -> Option<(Vec<Range<usize>>, usize)> {
     let mut chunks = Vec::new();
     loop {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_found_with_a_length_in_chunks_and_not_at_all() {
+    fn bodies_with_a_length_in_chunks_and_none_are_found() {
         let none = "HTTP/1.1 204 No Content\r\n\r\nHTTP";
         assert_eq!(body(none), Some((String::new(), 4)));
         let length = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]more";

@@ -1,4 +1,4 @@
-//! Network namespaces without a name: a file descriptor keeps one alive, and nothing else does.
+//! Anonymous network namespaces, kept alive by a file descriptor alone.
 
 use std::{
     fs::File,
@@ -13,15 +13,15 @@ use std::{
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-/// A network namespace. It goes when all clones are dropped and no process or socket in it is left.
+/// A network namespace. It ends when all clones are dropped and no process or socket is left in it.
 #[derive(Clone, Debug)]
 pub struct Netns(Arc<File>);
 
 impl Netns {
-    /// Makes a namespace with its loopback interface up.
+    /// Creates a namespace with its loopback interface up.
     ///
     /// # Errors
-    /// What keeps this process from making one: usually that it is not root.
+    /// The system's error: usually this process is not root.
     pub fn new() -> Result<Self, String> {
         let made = thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET)
@@ -34,7 +34,7 @@ impl Netns {
         Ok(netns)
     }
 
-    /// A path that names the namespace while this process lives; `ip` takes it as a namespace.
+    /// A path to the namespace while this process lives; `ip` accepts it as a namespace.
     #[must_use]
     pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
@@ -59,7 +59,7 @@ impl Netns {
     /// Runs a command in the namespace and returns its standard output.
     ///
     /// # Panics
-    /// When it cannot be started or fails: the message has what it printed.
+    /// If it cannot be started or fails: the message has its output.
     pub fn run(&self, program: &str, args: &[&str]) -> String {
         let output = self.output(program, args);
         assert!(
@@ -74,7 +74,7 @@ impl Netns {
     /// Runs a command in the namespace, which may fail.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     pub fn output(&self, program: &str, args: &[&str]) -> Output {
         self.command(program)
             .args(args)
@@ -82,10 +82,10 @@ impl Netns {
             .unwrap_or_else(|e| panic!("{program}: {e}"))
     }
 
-    /// Runs `work` in a thread of the namespace. Sockets made there stay in it, whichever thread uses them.
+    /// Runs `work` in a thread of the namespace. Sockets created there stay in it, whichever thread uses them.
     ///
     /// # Panics
-    /// When `work` does.
+    /// If `work` panics.
     pub fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         thread::scope(|scope| {
             let inside = scope.spawn(|| {

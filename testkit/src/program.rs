@@ -15,23 +15,23 @@ use nix::{
 
 use crate::wait::{LONG, until};
 
-/// The argument by which the daemon's process that attaches XDP programs is known.
+/// The argument that identifies the daemon's attacher process.
 pub const ATTACHER: &str = "attacher";
 
-/// A running program. It is killed on drop, and what it printed is shown when the test fails.
+/// A running program. It is killed on drop, and its output is printed if the test fails.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
     output: PathBuf,
-    /// Where what it prints begins in that file.
+    /// The offset of its output in that file.
     from: usize,
 }
 
 impl Program {
-    /// Starts it without input. What it prints is appended to the file `output`.
+    /// Starts it without input. Its output is appended to the file `output`.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn start(mut command: Command, output: &Path) -> Self {
         let file = File::options().create(true).append(true).open(output);
@@ -52,27 +52,27 @@ impl Program {
     /// Awaits a condition, or the program's end.
     ///
     /// # Errors
-    /// How it ended.
+    /// Its exit status.
     ///
     /// # Panics
-    /// When neither comes within [`LONG`].
+    /// If neither happens within [`LONG`].
     pub fn until<T>(
         &mut self,
         what: &str,
         mut condition: impl FnMut() -> Option<T>,
     ) -> Result<T, ExitStatus> {
         until(what, LONG, || {
-            // Asked first: the condition may hold because of what it did last.
+            // Checked first: its last action may fulfill the condition.
             let ended = self.ended();
             condition().map(Ok).or(ended.map(Err))
         })
         .0
     }
 
-    /// Awaits a word in what it prints, and returns all of that up to now.
+    /// Awaits a word in its output, and returns the output so far.
     ///
     /// # Errors
-    /// All that it printed until it ended.
+    /// Its whole output, if it ended.
     pub fn until_printed(&mut self, word: &str) -> Result<String, String> {
         let (output, from) = (self.output.clone(), self.from);
         let printed = || {
@@ -84,10 +84,10 @@ impl Program {
         found.map_err(|_| printed())
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has ended.
     ///
     /// # Panics
-    /// When it cannot be waited for.
+    /// If it cannot be waited for.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("wait for a child")
     }
@@ -104,7 +104,7 @@ impl Program {
     /// Sends a signal.
     ///
     /// # Panics
-    /// When the process is gone.
+    /// If the process is gone.
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap_or_else(|e| panic!("{signal}: {e}"));
     }
@@ -123,7 +123,7 @@ impl Program {
         self.exit_code()
     }
 
-    /// Everything that was printed so far, by those before it too that shared its file.
+    /// The output so far, with that of earlier programs with the same file.
     #[must_use]
     pub fn output(&self) -> String {
         fs::read_to_string(&self.output).unwrap_or_default()
@@ -132,24 +132,20 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Both fail only when it has ended already.
+        // Both fail only if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            println!(
-                "--- what {} has ---\n{}",
-                self.output.display(),
-                self.output()
-            );
+            println!("--- {} ---\n{}", self.output.display(), self.output());
         }
     }
 }
 
-/// Copies a program that is to be started, in another process. One that this process has open for writing may not be
-/// started (`ETXTBSY`), and a child that another test forks meanwhile keeps it open until it calls `exec`.
+/// Copies a program in another process. A file that this process has open for writing cannot be executed (`ETXTBSY`), and
+/// a child that another test forks meanwhile keeps it open until its `exec`.
 ///
 /// # Panics
-/// When it cannot be copied.
+/// If it cannot be copied.
 pub fn copy_program(from: &Path, to: &Path) {
     let copied = Command::new("cp")
         .arg(from)
@@ -159,7 +155,7 @@ pub fn copy_program(from: &Path, to: &Path) {
     assert!(copied.success(), "cp {from:?} {to:?}: {copied}");
 }
 
-/// The daemon's process that attaches for it.
+/// The daemon's attacher process.
 #[must_use]
 pub fn attacher(daemon: Pid) -> Option<Pid> {
     let children = fs::read_to_string(format!("/proc/{daemon}/task/{daemon}/children"));
@@ -176,7 +172,7 @@ pub fn attacher(daemon: Pid) -> Option<Pid> {
 /// The token of the client `couicctl`, as the daemon wrote it into its working directory.
 ///
 /// # Panics
-/// When the file is not there, or not as the daemon writes it.
+/// If the file is missing, or does not have the daemon's format.
 #[must_use]
 pub fn admin_token(working_dir: &Path) -> String {
     let path = working_dir.join("rbac/clients/couicctl.toml");

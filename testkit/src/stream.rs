@@ -1,4 +1,4 @@
-//! A connection's bytes, over TCP or a Unix socket, for servers and clients.
+//! Byte streams over TCP or a Unix socket, for servers and clients.
 
 use std::{
     io::{self, Read, Write},
@@ -36,7 +36,7 @@ impl Stream {
         }
     }
 
-    /// Lets reads fail that get nothing for so long.
+    /// Sets the read timeout.
     pub(crate) fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
@@ -44,7 +44,7 @@ impl Stream {
         }
     }
 
-    /// The last handle's drop will reset the connection (RST) instead of ending it in order.
+    /// Makes the drop of the last handle reset the connection (RST).
     pub(crate) fn reset_on_close(&self) -> io::Result<()> {
         let now = linger {
             l_onoff: 1,
@@ -104,7 +104,7 @@ impl Listener {
         }
     }
 
-    /// Ends the `accept` that waits in another thread, and refuses what comes later.
+    /// Ends the `accept` that waits in another thread, and refuses later connections.
     pub(crate) fn close(&self) -> io::Result<()> {
         let fd = match self {
             Self::Tcp(listener) => listener.as_fd(),

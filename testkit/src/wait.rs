@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often a condition is looked at.
+/// How often a condition is checked.
 const INTERVAL: Duration = Duration::from_millis(5);
 
-/// Longer than anything takes that a test awaits, on a stalled machine too.
+/// The deadline of awaited conditions: long enough for a stalled machine.
 pub const LONG: Duration = Duration::from_secs(60);
 
-/// What `COUIC_PATIENCE` says: how many times longer than on a real processor all may take.
+/// The value of `COUIC_PATIENCE`: the factor of all deadlines, for emulated processors.
 static PATIENCE: LazyLock<u32> = LazyLock::new(|| {
     std::env::var("COUIC_PATIENCE").map_or(1, |text| {
         text.parse()
@@ -22,16 +22,16 @@ static PATIENCE: LazyLock<u32> = LazyLock::new(|| {
     })
 });
 
-/// A deadline, made longer on an emulated machine. Every deadline of this library passes through here.
+/// A deadline, multiplied by `COUIC_PATIENCE`. Applied to every deadline of this library.
 #[must_use]
 pub fn patient(deadline: Duration) -> Duration {
     deadline * *PATIENCE
 }
 
-/// Asks `condition` until it answers something, and returns that with the time it took.
+/// Polls `condition` until it returns a value, and returns that with the elapsed time.
 ///
 /// # Panics
-/// When it does not within `deadline`, times `COUIC_PATIENCE`: the message says `what` was awaited.
+/// If it does not within `deadline`, times `COUIC_PATIENCE`: the message says `what` was awaited.
 pub fn until<T>(
     what: &str,
     deadline: Duration,

@@ -1,4 +1,4 @@
-//! The kit's server and client, each tried with the other.
+//! Tests the kit's server and client with each other.
 
 use std::{
     process::Command,
@@ -13,7 +13,7 @@ fn replies_are_played_in_order_and_recorded_with_their_requests() {
     let replies = [Reply::json(200, "[1]"), Reply::status(204)];
     let server = StandIn::tcp(script(replies, Reply::status(404)));
     let mut client = Connection::tcp(server.address.unwrap()).unwrap();
-    // All at once, the last one in pieces.
+    // All together, the last one in pieces.
     let all: String = ["/a", "/b", "/c?d=e"]
         .map(|path| request("POST", path, "X: y\r\n", path))
         .concat();
@@ -55,7 +55,7 @@ fn replies_are_played_in_order_and_recorded_with_their_requests() {
 }
 
 #[test]
-fn bad_servers_fail_in_the_way_that_was_asked_for() {
+fn bad_servers_fail_as_scripted() {
     for reply in [Reply::Reset, Reply::Close, Reply::half_body(200)] {
         let server = StandIn::unix(script([], reply.clone()));
         let api = Api::new(At::Unix(server.socket.clone()), None);
@@ -102,7 +102,7 @@ fn requests_are_awaited_and_each_returned_once() {
 }
 
 #[test]
-fn a_server_that_was_dropped_listens_no_more() {
+fn a_dropped_server_stops_listening() {
     let server = StandIn::unix(|_| Reply::status(200));
     let (socket, kept) = (
         server.socket.clone(),
@@ -131,7 +131,7 @@ fn programs_are_awaited_and_end_with_their_owner() {
     assert_eq!(
         stays.until_printed("two"),
         Ok("two\n".to_owned()),
-        "not what the first one printed"
+        "without the output of the first one"
     );
     assert_eq!(stays.output(), "one\ntwo\n");
     assert_eq!(stays.end(Signal::SIGTERM), -15);

@@ -1,4 +1,4 @@
-//! How a daemon is started: its configuration, its directories and whose they are, and its command line.
+//! How a daemon is started: its configuration, its directories and their owners, and its command line.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::{Daemon, Refusal};
 use crate::{BpfFs, HOST_IFACE, Lab};
 
-/// How a daemon is to be started.
+/// Builds a daemon.
 #[derive(Debug)]
 pub struct DaemonBuilder<'lab> {
     lab: &'lab Lab,
@@ -29,11 +29,11 @@ pub struct DaemonBuilder<'lab> {
     config_mode: u32,
 }
 
-/// How the process is started, again each time.
+/// How the process is started, the same at every restart.
 #[derive(Debug, Default)]
 pub(super) struct Way {
     pub(super) capabilities: Option<String>,
-    /// Another file than the workspace's.
+    /// Instead of the workspace's.
     pub(super) binary: Option<PathBuf>,
     pub(super) bpffs: Option<BpfFs>,
     /// A program that runs it, with its first arguments.
@@ -92,21 +92,21 @@ impl<'lab> DaemonBuilder<'lab> {
         self
     }
 
-    /// Runs as nobody, with these capabilities alone, in the form of `setpriv(1)`: `+bpf,+net_admin`.
+    /// Runs as the user nobody, with these capabilities alone, in the form of `setpriv(1)`: `+bpf,+net_admin`.
     #[must_use]
     pub fn unprivileged(mut self, capabilities: &str) -> Self {
         self.way.capabilities = Some(format!("-all,{capabilities}"));
         self.user("nobody", "nogroup")
     }
 
-    /// `user` and `group` of the configuration, whose everything is that the daemon writes to.
+    /// `user` and `group` of the configuration, the owners of the daemon's directories.
     #[must_use]
     pub fn user(mut self, user: &str, group: &str) -> Self {
         self.user = Some((user.to_owned(), group.to_owned()));
         self
     }
 
-    /// The directory of the socket stays root's, as `/run` is.
+    /// The directory of the socket belongs to root, as `/run`.
     #[must_use]
     pub fn keep_home_of_root(mut self) -> Self {
         self.home_of_root = true;
@@ -120,7 +120,7 @@ impl<'lab> DaemonBuilder<'lab> {
         self
     }
 
-    /// Keeps the filter when the daemon ends, in this filesystem where there is one. Else `keep_filter` is `never`.
+    /// Keeps the filter when the daemon ends, in this filesystem if given. Otherwise `keep_filter` is `never`.
     #[must_use]
     pub fn stays(mut self, bpffs: Option<&BpfFs>) -> Self {
         self.stays = true;
@@ -135,7 +135,7 @@ impl<'lab> DaemonBuilder<'lab> {
         self
     }
 
-    /// Starts it by another program, which gets the daemon's command line behind these words.
+    /// Starts it through another program, with the daemon's command line after these words.
     #[must_use]
     pub fn wrapped(mut self, wrapper: &[&str], env: &[(&str, &str)]) -> Self {
         self.way.wrapper = wrapper.iter().map(|&w| w.to_owned()).collect();
@@ -146,10 +146,10 @@ impl<'lab> DaemonBuilder<'lab> {
         self
     }
 
-    /// Runs `couic detach` and answers its exit code and what it printed.
+    /// Runs `couic detach` and returns its exit code and output.
     ///
     /// # Panics
-    /// Where it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn detach(&self) -> (i32, String) {
         self.write_config();
@@ -163,7 +163,7 @@ impl<'lab> DaemonBuilder<'lab> {
         self
     }
 
-    /// The working directory, for those that want to spoil it.
+    /// The working directory, for tests that damage it.
     #[must_use]
     pub fn working_dir(&self) -> PathBuf {
         self.home.path().join("work")
@@ -172,17 +172,17 @@ impl<'lab> DaemonBuilder<'lab> {
     /// Starts the daemon and waits until it answers.
     ///
     /// # Panics
-    /// Where it does not start: the message has what it printed.
+    /// If it does not start: the message has its output.
     #[must_use]
     pub fn start(self) -> Daemon<'lab> {
         self.try_start()
             .unwrap_or_else(|refusal| panic!("{}\n{}", refusal.status, refusal.output))
     }
 
-    /// Starts the daemon and waits until it answers, or has given up.
+    /// Starts the daemon and waits until it answers or exits.
     ///
     /// # Errors
-    /// How it gave up.
+    /// [`Refusal`] if it exits.
     pub fn try_start(self) -> Result<Daemon<'lab>, Refusal> {
         self.write_config();
         if let Some((user, group)) = &self.user {
@@ -229,7 +229,7 @@ impl<'lab> DaemonBuilder<'lab> {
     }
 }
 
-/// `couic`, as it is to be started, without its arguments.
+/// The command for `couic`, without its arguments.
 pub(super) fn command(lab: &Lab, way: &Way) -> Command {
     let binary = way.binary.clone().unwrap_or_else(|| lab.binary("couic"));
     let mut command = match (&way.capabilities, way.wrapper.split_first()) {
@@ -269,12 +269,12 @@ pub(super) fn detach(lab: &Lab, home: &Path, way: &Way) -> (i32, String) {
         .arg("detach")
         .output()
         .expect("run couic detach");
-    let told = [output.stdout, output.stderr].concat();
+    let printed = [output.stdout, output.stderr].concat();
     let code = output.status.code().unwrap_or(-1);
-    (code, String::from_utf8_lossy(&told).into_owned())
+    (code, String::from_utf8_lossy(&printed).into_owned())
 }
 
-/// Everything that the daemon writes to, and the way to it.
+/// Changes the owner of the daemon's directories.
 fn give_to(user: &str, group: &str, home: &Path, home_of_root: bool) {
     let user = User::from_name(user).ok().flatten().expect("a user");
     let group = Group::from_name(group).ok().flatten().expect("a group");

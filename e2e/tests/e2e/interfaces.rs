@@ -189,7 +189,10 @@ fn a_foreign_program_is_never_replaced_and_its_interface_filtered_when_it_goes()
             (503, vec![(HOST_IFACE, true), ("veth1", false)])
         );
         let problem = health.interfaces[1].problem.as_deref().unwrap_or("");
-        assert!(problem.contains("somebody_elses"), "{by:?} {problem}");
+        assert!(
+            problem.contains(couic_e2e::FOREIGN_NAME),
+            "{by:?} {problem}"
+        );
         drop(foreign);
         if matches!(by, AttachedBy::Netlink) {
             lab.host

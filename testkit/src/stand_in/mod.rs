@@ -1,5 +1,5 @@
-//! A server that answers what a test wants, misbehaves on demand, and remembers what it was asked. It speaks to raw
-//! sockets, so that it can do what no library would.
+//! A server with scripted replies, which misbehaves on demand and records its requests. It uses raw sockets, so that it
+//! can do what no library would.
 
 mod reply;
 mod serve;
@@ -43,12 +43,12 @@ struct Shared {
 }
 
 impl Shared {
-    /// A handler that panicked has left the state as it was.
+    /// A handler that panicked has not changed the state.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One lock for both: requests are recorded in the order of their replies, on whichever connections they came.
+    /// One lock for both: requests are recorded in the order of their replies, across connections.
     fn record(&self, request: Request) -> Reply {
         let mut state = self.lock();
         let reply = (state.handler)(&request);
@@ -60,18 +60,18 @@ impl Shared {
 
 /// A running stand-in. It ends when it is dropped; connections end with their clients.
 pub struct StandIn {
-    /// Where it listens, over TCP.
+    /// Its TCP address.
     pub address: Option<SocketAddr>,
-    /// Where it listens, over a Unix socket.
+    /// Its Unix socket.
     pub socket: PathBuf,
-    /// The socket's directory, with room for files of the test.
+    /// The socket's directory, which may also hold files of the test.
     pub dir: TempDir,
     shared: Arc<Shared>,
     listener: Arc<Listener>,
     accepting: Option<JoinHandle<()>>,
 }
 
-/// A handler that plays these replies in their order, then `after` for ever.
+/// A handler that plays these replies in order, then always `after`.
 pub fn script(
     replies: impl IntoIterator<Item = Reply>,
     after: Reply,
@@ -81,20 +81,20 @@ pub fn script(
 }
 
 impl StandIn {
-    /// Listens on a free port of the loopback. `handler` decides what is done with each request, one at a time; a
-    /// panic in it closes the connection.
+    /// Listens on a free port of the loopback. `handler` returns the reply to each request, one at a time; a panic in it
+    /// closes the connection.
     ///
     /// # Panics
-    /// When no port is free.
+    /// If no port is free.
     pub fn tcp(handler: impl FnMut(&Request) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         Self::on(listener, handler)
     }
 
-    /// Serves what comes to a listener that the test has opened, in a namespace for instance.
+    /// Serves a listener of the test, for example in a namespace.
     ///
     /// # Panics
-    /// When the listener has no address.
+    /// If the listener has no address.
     pub fn on(
         listener: TcpListener,
         handler: impl FnMut(&Request) -> Reply + Send + 'static,
@@ -113,7 +113,7 @@ impl StandIn {
     /// Listens on a Unix socket in a new directory.
     ///
     /// # Panics
-    /// When the socket cannot be made.
+    /// If the socket cannot be created.
     pub fn unix(handler: impl FnMut(&Request) -> Reply + Send + 'static) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let listener = UnixListener::bind(dir.path().join("couic.sock")).expect("a Unix socket");
@@ -133,10 +133,10 @@ impl StandIn {
     }
 
     /// Listens with TLS on a free port of this address, with a certificate and its key in PEM. Connections whose
-    /// handshake fails leave no request.
+    /// handshake fails record no request.
     ///
     /// # Panics
-    /// When no port is free, or the certificate cannot be used.
+    /// If no port is free, or the certificate cannot be used.
     #[cfg(feature = "tls")]
     pub fn tls(
         address: &str,
@@ -179,7 +179,7 @@ impl StandIn {
         let accepting = thread::spawn(move || {
             while let Ok(stream) = accepts.accept() {
                 let (served, serving) = (Arc::clone(&served), Arc::clone(&serving));
-                // A broken connection is what tests are about.
+                // Broken connections are expected.
                 thread::spawn(move || serving(stream, &served).ok());
             }
         });
@@ -196,7 +196,7 @@ impl StandIn {
     /// A URL on it.
     ///
     /// # Panics
-    /// When it listens on a Unix socket.
+    /// If it listens on a Unix socket.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address.expect("a stand-in on TCP"))
@@ -213,7 +213,7 @@ impl StandIn {
             .collect()
     }
 
-    /// All requests so far, each with what was done with it.
+    /// All requests so far, each with its reply.
     #[must_use]
     pub fn exchanges(&self) -> Vec<(Request, Reply)> {
         self.shared.lock().exchanges.clone()
@@ -222,16 +222,16 @@ impl StandIn {
     /// The only request so far.
     ///
     /// # Panics
-    /// When there is none, or another one.
+    /// If there is none, or more than one.
     #[must_use]
     pub fn only(&self) -> Request {
         match &self.requests()[..] {
             [only] => only.clone(),
-            other => panic!("one request is expected: {other:?}"),
+            other => panic!("exactly one request is expected: {other:?}"),
         }
     }
 
-    /// The oldest request that neither this nor [`StandIn::rest`] has returned; `None` when none comes in time.
+    /// The oldest request that neither this nor [`StandIn::rest`] has returned; `None` on a timeout.
     pub fn try_next(&self, deadline: Duration) -> Option<Request> {
         let end = Instant::now() + patient(deadline);
         let mut state = self.shared.lock();
@@ -247,30 +247,30 @@ impl StandIn {
         }
     }
 
-    /// The same, for a request that must come.
+    /// The same, for an expected request.
     ///
     /// # Panics
-    /// When none comes in time.
+    /// On a timeout.
     #[must_use]
     pub fn next(&self, deadline: Duration) -> Request {
         let next = self.try_next(deadline);
         next.unwrap_or_else(|| panic!("no request within {deadline:?}"))
     }
 
-    /// The requests that came meanwhile.
+    /// The requests that [`StandIn::try_next`] has not returned.
     #[must_use]
     pub fn rest(&self) -> Vec<Request> {
         std::iter::from_fn(|| self.try_next(Duration::ZERO)).collect()
     }
 
-    /// Refuses further connections, awaits the end of those that are open, and returns all requests.
+    /// Refuses further connections, awaits the end of the open ones, and returns all requests.
     ///
     /// # Panics
-    /// When a client leaves its connection open.
+    /// If a client leaves its connection open.
     #[must_use]
     pub fn finish(mut self) -> Vec<Request> {
         self.close();
-        // Each connection holds one.
+        // Each connection holds a reference.
         let alone = || (Arc::strong_count(&self.shared) == 1).then_some(());
         until("all connections have ended", LONG, alone);
         self.requests()
@@ -286,7 +286,7 @@ impl StandIn {
         }
     }
 
-    /// Bytes of gigabyte bodies that were taken from it.
+    /// Bytes of gigabyte bodies that clients have read.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.shared.sent.load(Ordering::SeqCst)

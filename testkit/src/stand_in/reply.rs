@@ -1,4 +1,4 @@
-//! What stand-ins receive and what they do with it.
+//! Requests to stand-ins, and their replies.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use serde_json::Value;
 
 use crate::message::header;
 
-/// What the server does with a request.
+/// The reaction of the server to a request.
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// Answers.
     Answer {
         /// The status.
         status: u16,
-        /// Headers beside the length.
+        /// Headers besides the length.
         headers: Vec<(&'static str, String)>,
         /// The body.
         body: Vec<u8>,
     },
     /// Sends these bytes, and closes.
     Raw(Vec<u8>),
-    /// Answers as the other reply says, after so long.
+    /// The other reply, after this time.
     After(Duration, Box<Reply>),
     /// Resets the connection (RST).
     Reset,
@@ -30,7 +30,7 @@ pub enum Reply {
     Close,
     /// Answers and never finishes the body.
     HangInBody(u16),
-    /// Sends a body of a gigabyte, as far as it is read.
+    /// Sends a body of a gigabyte, until the client stops reading.
     Gigabyte(u16),
 }
 
@@ -61,7 +61,7 @@ impl Reply {
         Self::text(status, "application/json", body)
     }
 
-    /// An answer that promises a body and breaks off in the middle of it.
+    /// An answer that ends in the middle of its body.
     #[must_use]
     pub fn half_body(status: u16) -> Self {
         Self::Raw(half(status))
@@ -70,7 +70,7 @@ impl Reply {
     /// With one more header.
     ///
     /// # Panics
-    /// When this is no answer.
+    /// If this is no answer.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         match &mut self {
@@ -85,7 +85,7 @@ pub(super) fn half(status: u16) -> Vec<u8> {
     format!("HTTP/1.1 {status} x\r\ncontent-length: 100\r\n\r\nhalf").into_bytes()
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Request line and headers.
@@ -111,14 +111,14 @@ impl Request {
     /// The body as JSON.
     ///
     /// # Panics
-    /// When it is not JSON.
+    /// If it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("not JSON ({e}): {self:?}"))
     }
 }
 
-/// The bytes of an answer. Statuses without a body have no length either (RFC 9110, section 8.6).
+/// The bytes of an answer. Statuses without a body have no length, either (RFC 9110, section 8.6).
 pub(super) fn answer(status: u16, headers: &[(&str, String)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status} x\r\n");
     for (name, value) in headers {

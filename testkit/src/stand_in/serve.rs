@@ -1,4 +1,4 @@
-//! One connection of a stand-in, from its first request to its end.
+//! Serves one connection of a stand-in.
 
 use std::{
     io::{self, Read, Write},
@@ -15,16 +15,16 @@ use crate::{
     stream::Stream,
 };
 
-/// A larger request is a fault of the test.
+/// The largest request: a larger one is a bug of the test.
 const MAX_REQUEST: usize = 64 << 20;
 
-/// Serves the bytes as they are.
+/// Serves without TLS.
 pub(super) fn plain(mut stream: Stream, shared: &Shared) -> io::Result<()> {
     let below = stream.try_clone()?;
     serve(&mut stream, &below, shared)
 }
 
-/// Serves `stream`; `below` is the connection that carries it.
+/// Serves `stream`; `below` is the underlying connection.
 fn serve(stream: &mut (impl Read + Write), below: &Stream, shared: &Shared) -> io::Result<()> {
     let mut unread = Vec::new();
     while let Some(request) = read_request(stream, &mut unread)? {
