@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     config::Config,
-    http::{self, Context, ServeSettings},
+    http::{self, Context},
     intervals::Intervals,
     notify,
     state::{Journal, StateError},
@@ -96,7 +96,7 @@ pub async fn run(
         env!("CARGO_PKG_VERSION"),
         state.display()
     );
-    let summary = http::serve(listener, context, shutdown, ServeSettings::default()).await;
+    let summary = http::serve(listener, context, shutdown).await;
     let aborted = summary.aborted;
     if aborted > 0 {
         warn!(

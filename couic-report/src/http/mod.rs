@@ -17,10 +17,7 @@ use uuid::Uuid;
 use warp::{Filter, Rejection, Reply, http::StatusCode, reject::MethodNotAllowed, reply::Response};
 
 use self::answer::{error, text};
-pub(crate) use self::{
-    metrics::Meter,
-    serve::{ServeSettings, serve},
-};
+pub(crate) use self::{metrics::Meter, serve::serve};
 use crate::{config::Config, state::Journal};
 
 /// State shared by all requests.

@@ -18,53 +18,34 @@ use warp::http::Request;
 
 use super::{Context, routes};
 
-/// Limits of the service.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ServeSettings {
-    /// Most connections at a time. Others wait in the kernel's backlog.
-    pub(crate) max_connections: usize,
-    /// Timeout of a request's head, and of an idle connection.
-    pub(crate) head: Duration,
-    /// How long requests may continue after the stop signal.
-    pub(crate) drain: Duration,
-}
+/// Most connections at a time.
+const MAX_CONNECTIONS: usize = 1024;
 
-impl Default for ServeSettings {
-    fn default() -> Self {
-        Self {
-            max_connections: 1024,
-            head: Duration::from_secs(60),
-            drain: Duration::from_secs(10),
-        }
-    }
-}
+/// Timeout of a request's head, and of an idle connection.
+const HEAD: Duration = Duration::from_secs(60);
+
+/// How long requests may continue after the stop signal.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serves until `shutdown`.
 pub(crate) async fn serve(
     listener: TcpListener,
     context: Arc<Context>,
     shutdown: impl Future<Output = ()>,
-    settings: ServeSettings,
 ) -> ServeSummary {
     let filter = routes(context);
     let acceptor = Acceptor {
         name: "couic-report",
-        max_connections: settings.max_connections,
+        max_connections: MAX_CONNECTIONS,
         overload: Overload::Wait,
-        drain: settings.drain,
+        drain: DRAIN,
     };
-    let serve = |connection, stopping| {
-        serve_connection(connection, filter.clone(), stopping, settings.head)
-    };
+    let serve = |connection, stopping| serve_connection(connection, filter.clone(), stopping);
     acceptor.run(listener, shutdown, serve).await
 }
 
-async fn serve_connection<F>(
-    (stream, peer): (TcpStream, SocketAddr),
-    filter: F,
-    stopping: Watcher,
-    head: Duration,
-) where
+async fn serve_connection<F>((stream, peer): (TcpStream, SocketAddr), filter: F, stopping: Watcher)
+where
     F: warp::Filter<Extract = (warp::reply::Response,), Error = std::convert::Infallible>
         + Clone
         + Send
@@ -81,7 +62,7 @@ async fn serve_connection<F>(
         inner.call(request)
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(head);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = stopping.watch(connection).await {
         debug!("connection from {}: {error}", peer.ip());
