@@ -225,7 +225,7 @@ fn run(case: &Case, random: &mut Random) -> Vec<Point> {
     let ours = start.elapsed();
     let lpm = bench.fill_lpm(&rules);
     let innocent: Vec<IpAddr> = std::iter::repeat_with(|| (case.source)(random))
-        .filter(|source| bench.plane.judge(*source) == CODE_PASS)
+        .filter(|source| bench.plane.verdict(*source) == CODE_PASS)
         .take(SAMPLE)
         .collect();
     let mut points = vec![show(case, &mut bench, "innocent", &innocent)];

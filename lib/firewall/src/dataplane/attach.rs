@@ -93,7 +93,7 @@ pub enum AttachError {
     },
     /// Another Couic's program is there.
     #[error(
-        "interface {name} already runs the program of another Couic (id {id}), one with another working_dir: take {name} out of the ifaces of one of them, and open that one's wall with `couic detach -c FILE`"
+        "interface {name} already runs the program of another Couic (id {id}), one with another working_dir: take {name} out of the ifaces of one of them, and detach that one's filter with `couic detach -c FILE`"
     )]
     OtherCouic {
         /// The interface.

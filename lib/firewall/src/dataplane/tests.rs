@@ -141,17 +141,17 @@ proptest! {
         for change in changes {
             apply(&mut plane, &mut rules, change);
             for source in edges(change.0.cidr) {
-                prop_assert_eq!(plane.judge(source), scan(&rules, source, 0), "{} after {:?}", source, change);
+                prop_assert_eq!(plane.verdict(source), scan(&rules, source, 0), "{} after {:?}", source, change);
             }
         }
         for source in &sources {
-            prop_assert_eq!(plane.judge(*source), scan(&rules, *source, 0), "{}", source);
+            prop_assert_eq!(plane.verdict(*source), scan(&rules, *source, 0), "{}", source);
         }
         // The daemon dies: what has a deadline up to now is over.
         plane.backdate_heartbeat(100, now - 1);
         let now = now - 1 + 100;
         for source in sources {
-            prop_assert_eq!(plane.judge(source), scan(&rules, source, now), "{} stale", source);
+            prop_assert_eq!(plane.verdict(source), scan(&rules, source, now), "{} stale", source);
         }
     }
 
@@ -191,7 +191,7 @@ fn fills(shape: impl Fn(u32) -> Cidr) {
             CODE_IGNORE
         };
         assert_eq!(
-            plane.judge(cidr.addr()),
+            plane.verdict(cidr.addr()),
             code + u32::try_from(n % MAX_TAGS).unwrap()
         );
     }
@@ -202,13 +202,13 @@ fn fills(shape: impl Fn(u32) -> Cidr) {
             CODE_IGNORE
         };
         assert_eq!(
-            plane.judge(cidr.addr()),
+            plane.verdict(cidr.addr()),
             code + u32::try_from(n % MAX_TAGS).unwrap()
         );
     }
     for key in all {
         plane.remove(key).unwrap();
-        assert_eq!(plane.judge(key.cidr.addr()), CODE_PASS);
+        assert_eq!(plane.verdict(key.cidr.addr()), CODE_PASS);
     }
     assert_eq!(plane.residue(), 0);
 }
@@ -265,7 +265,11 @@ fn all_ipv6_lengths_at_once_are_told_apart() {
     for len in 1..=128u8 {
         // The last bit of the prefix turned: covered by all shorter ones only.
         let source = Ipv6Addr::from_bits(base ^ 1 << (128 - len)).into();
-        assert_eq!(plane.judge(source), CODE_DROP + u32::from(len) - 1, "{len}");
+        assert_eq!(
+            plane.verdict(source),
+            CODE_DROP + u32::from(len) - 1,
+            "{len}"
+        );
     }
     for len in 0..=128u8 {
         plane
@@ -294,8 +298,8 @@ fn a_heartbeat_brings_the_daemon_back() {
         .unwrap();
     plane.backdate_heartbeat(60, 40);
     assert!(plane.is_stale());
-    assert_eq!(plane.judge(source), CODE_PASS);
+    assert_eq!(plane.verdict(source), CODE_PASS);
     plane.heartbeat(101);
     assert!(!plane.is_stale());
-    assert_eq!(plane.judge(source), CODE_DROP + 1);
+    assert_eq!(plane.verdict(source), CODE_DROP + 1);
 }
