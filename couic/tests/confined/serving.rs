@@ -269,8 +269,8 @@ fn root_becomes_the_configured_user_and_cannot_regain_root() {
                 return;
             }
             let owner = Account {
-                user: "somebody".to_owned(),
-                group: "somebody".to_owned(),
+                user: "someuser".to_owned(),
+                group: "someuser".to_owned(),
                 uid: 4242,
                 gid: 4343,
             };

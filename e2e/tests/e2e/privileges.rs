@@ -294,7 +294,7 @@ fn spawned(daemon: &Daemon<'_>) -> (u32, u32) {
 fn isolated_plugins_are_restarted_by_a_process_with_minimal_privileges() {
     let Some(lab) = Lab::quiet() else { return };
     let (chat, folder) = (lab.chat(), tempfile::tempdir().expect("a folder"));
-    // Not nobody: plugins run as that user.
+    // Not the user nobody: plugins run as it.
     let (uid, _) = ids("daemon", "daemon");
     let Some(mut daemon) = with_plugin(&lab, folder.path(), &chat, as_daemon) else {
         return;

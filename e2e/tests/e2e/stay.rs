@@ -98,7 +98,7 @@ fn the_filter_of_a_daemon_without_root_stays() {
         daemon = ended.restart();
         assert!(stands(&lab), "{signal}: {}", daemon.output());
     }
-    // The attacher, which runs as nobody by now, still attaches and pins.
+    // The attacher, which runs as the user nobody now, still attaches and pins.
     lab.join("eth1", "wire1");
     until("eth1 is filtered", Duration::from_secs(60), || {
         lab.kernel_mode("eth1")

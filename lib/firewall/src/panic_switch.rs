@@ -66,7 +66,7 @@ impl std::fmt::Debug for PanicSwitch {
 }
 
 impl PanicSwitch {
-    /// As it was left. Call it before the first packet is judged.
+    /// Restores the last state. Must be called before the program is attached.
     #[must_use]
     pub fn open(working_dir: &Path, firewall: Arc<Firewall>) -> Self {
         let file = working_dir.join(FILE);
@@ -201,7 +201,7 @@ impl PanicSwitch {
     fn log(&self, state: &mut SwitchState) {
         state.reminded = Some(Instant::now());
         let Record { by, since, reason } = &state.last;
-        let by = by.as_ref().map_or("somebody", ClientName::as_str);
+        let by = by.as_ref().map_or("a client", ClientName::as_str);
         let seconds = since.map_or(0, |since| self.firewall.now().saturating_sub(since));
         tracing::error!(
             reason = reason.as_deref().unwrap_or("none given"),

@@ -282,7 +282,7 @@ impl Tally {
                 self.receive(request);
             }
         }
-        // A pause that the process did not live to write down binds nobody.
+        // A pause that was not persisted before the kill does not count.
         self.quiet = self.quiet.filter(|_| said.pause_noted == said.pauses);
         self.pauses += said.pauses;
         let noted = said.delivered.into_iter().take(said.deliveries_noted);

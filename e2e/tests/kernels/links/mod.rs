@@ -71,12 +71,12 @@ fn every_kind_of_link_is_filtered_or_reported() {
     for device in links.all() {
         let expected = Expected::of(device, has_tcx);
         all &= expected != Expected::Refused;
-        judged(&lab, &daemon, device, &health, expected);
+        check(&lab, &daemon, device, &health, expected);
     }
     assert_eq!(status, if all { 200 } else { 503 }, "{health:?}");
 }
 
-fn judged(lab: &Lab, daemon: &Daemon<'_>, device: &Device, health: &Health, expected: Expected) {
+fn check(lab: &Lab, daemon: &Daemon<'_>, device: &Device, health: &Health, expected: Expected) {
     let name = device.name();
     let state = health.interfaces.iter().find(|state| state.name == name);
     let mode = state.and_then(|state| state.mode);

@@ -31,7 +31,7 @@ pub struct SetChange {
     pub after: Vec<Cidr>,
 }
 
-/// Something that was changed, with the way back.
+/// A change, with what undoing it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A claim of the API or of a peer.

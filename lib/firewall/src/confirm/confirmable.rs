@@ -1,7 +1,7 @@
-//! A change in the making, with the way back on the disk before anything is done.
+//! A confirmable change in progress, whose undo record is on the disk before anything is done.
 //!
-//! A change is predicted, made and recorded, in as many steps as it takes; then it waits to be confirmed. Where the
-//! prediction cannot be written, the step is not made.
+//! A change is predicted, made and recorded, in any number of steps; then it waits to be confirmed. If the prediction
+//! cannot be written, the step is not made.
 
 use std::{
     collections::HashMap,
@@ -62,7 +62,7 @@ impl ConfirmableChange {
         Ok(result)
     }
 
-    /// Applies jobs, each judged by itself: [`Firewall::apply`](crate::rules::Firewall::apply).
+    /// Applies jobs, each validated separately: [`Firewall::apply`](crate::rules::Firewall::apply).
     ///
     /// # Errors
     /// [`ConfirmError`]; none of them is done then.

@@ -9,7 +9,7 @@ use super::{
     record::{Head, Record},
 };
 
-/// A change with the way back.
+/// A pending change with its undo record.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) head: Head,

@@ -79,7 +79,7 @@ impl Lab {
         assert!(results.is_ok(), "{results:?}");
     }
 
-    /// A change by somebody, for good.
+    /// A permanent change by `actor`.
     fn plainly(&self, actor: &Actor, job: Job) {
         let results = self.firewall.apply(Policy::Drop, vec![job], actor);
         assert!(results[0].is_ok(), "{results:?}");

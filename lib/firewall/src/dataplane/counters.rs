@@ -1,7 +1,7 @@
-//! The figures that packets leave, read from mapped memory without a system call.
+//! The packet counters, read from mapped memory without a system call.
 //!
-//! Each CPU has a page range of its own, one record per verdict code, which only that CPU writes: exact, and nobody
-//! waits. A read that meets a packet may see its frame counted and its bytes not yet.
+//! Each CPU has its own range of pages, one record per verdict code, which only that CPU writes: exact, and without
+//! locks. A read concurrent with a packet may see its frame counted and its bytes not yet.
 
 use couic_common::{ActionStats, Counter, NotInspected, Policy};
 use couic_ebpf::layout::{

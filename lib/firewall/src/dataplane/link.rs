@@ -1,4 +1,4 @@
-//! Links of XDP and TCX by bpf(2) itself: what the keeper needs and no more, so that its process needs no library.
+//! Links of XDP and TCX through bpf(2) itself, for the attacher process, which then needs no library.
 //!
 //! A link is a kernel object that ties one program to one interface (XDP: Linux 5.9, TCX: 6.6). It goes with its last
 //! holder: a process, systemd, or a file in a bpf filesystem. Replacing its program is one atomic step for packets.

@@ -50,7 +50,7 @@ impl MemoryPlane {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// Judges a packet as the data plane would, and counts it.
+    /// Returns the verdict of the data plane for a packet, and counts it.
     pub fn packet(&self, source: IpAddr, bytes: u64) -> Verdict {
         let mut state = self.0.lock();
         let found = (!state.open).then(|| state.deciding(source)).flatten();

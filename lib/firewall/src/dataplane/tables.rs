@@ -78,7 +78,7 @@ impl TablePlane {
         Self::over(store, sizes).map_err(|_| TooManyRules { asked: 0, most: 0 })
     }
 
-    /// What the program answers for a source, computed by the same lookup on the same memory: a verdict code, see
+    /// The verdict code of the program for a source, computed by the same lookup on the same memory: see
     /// `couic_ebpf::layout`.
     #[must_use]
     pub fn verdict(&self, source: IpAddr) -> u32 {

@@ -29,7 +29,7 @@ const FRESH: Duration = Duration::from_secs(1);
 
 type Addresses = Result<Arc<[HostAddress]>, Arc<str>>;
 
-/// Judges requests. Shared by all of them.
+/// The guard rails, shared by all requests.
 pub struct Guard {
     enforce: bool,
     source: Box<dyn HostSource>,

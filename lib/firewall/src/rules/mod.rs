@@ -107,16 +107,16 @@ impl Firewall {
         self.valve.is_open()
     }
 
-    /// The time by which expirations are judged, Unix seconds.
+    /// The time to which expirations are compared, Unix seconds.
     #[must_use]
     pub fn now(&self) -> u64 {
         self.clock.now()
     }
 
-    /// Adds a rule that is not there yet. It outlives the process after the next [`Firewall::commit`].
+    /// Adds a new rule. It survives the process after the next [`Firewall::commit`].
     ///
     /// # Errors
-    /// [`FirewallError::Exists`] if there is such a rule already, `Expired`, `Full`, `TooManyTags`, `Plane`.
+    /// [`FirewallError::Exists`] if the rule exists, `Expired`, `Full`, `TooManyTags`, `Plane`.
     pub fn add(
         &self,
         policy: Policy,
@@ -126,12 +126,12 @@ impl Firewall {
         self.deferred(|core, now| core.add(policy, request, now, origin))
     }
 
-    /// Takes away the claim of the origin's owner, and answers the rule as it was shown. A client takes the API's
-    /// claim, or those of peers where the API has none; the rule goes on filtering where others claim it. That outlives
-    /// the process after the next [`Firewall::commit`].
+    /// Removes the claim of the origin's owner, and returns the rule as it was shown. A client removes the API's claim,
+    /// or those of peers if the API has none; the rule stays while it has other claims. That survives the process after
+    /// the next [`Firewall::commit`].
     ///
     /// # Errors
-    /// [`FirewallError::NotFound`], or `OfSet` where only sets claim the rule.
+    /// [`FirewallError::NotFound`], or `OfSet` if only sets claim the rule.
     pub fn remove(&self, key: RuleKey, origin: &Origin) -> Result<Entry, FirewallError> {
         self.deferred(|core, now| core.remove(key, now, origin))
     }
@@ -144,7 +144,7 @@ impl Firewall {
         self.deferred(|core, now| core.execute(policy, job, actor, now))
     }
 
-    /// Applies jobs in order, each judged by itself. Adding what is there renews it; removing what is not there
+    /// Applies jobs in order, each validated separately. Adding an existing rule renews it; removing a missing one
     /// changes nothing.
     pub fn apply(
         &self,

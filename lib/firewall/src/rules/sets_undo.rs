@@ -1,4 +1,4 @@
-//! What undoing a change of sets needs: the sets in force, the text of their files, and the way back to both.
+//! Undoing a change of sets: the sets in force, the text of their files, and restoring both.
 
 use std::{
     collections::BTreeMap,

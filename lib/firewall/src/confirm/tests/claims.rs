@@ -87,7 +87,7 @@ fn confirmed_it_stays() {
 }
 
 #[test]
-fn somebody_elses_change_is_none_of_ones_business() {
+fn a_client_cannot_see_the_change_of_another() {
     let lab = Lab::new();
     let id = lab.change(add(ONE, 0)).unwrap();
     let other: ClientName = "other".parse().unwrap();
@@ -185,7 +185,7 @@ fn the_claims_of_peers_come_back_and_are_left_alone() {
     assert_eq!(lab.expiration(ONE), None);
     assert_eq!(lab.all.undo(id, None).unwrap().restored, 2);
     assert_eq!(lab.claims(ONE), before);
-    // A peer's claim that comes in between is nobody's but the peer's.
+    // A peer's claim in between is not undone.
     let id = lab.change(add(TWO, 0)).unwrap();
     lab.plainly(&peer("a"), add(TWO, 5_000));
     lab.all.undo(id, None).unwrap();

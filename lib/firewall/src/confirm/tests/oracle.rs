@@ -1,7 +1,7 @@
 //! Many changes, some of which wait, confirmed and undone in any order, against a list of what was asked.
 //!
-//! The oracle: a rule is what the last change says that was not undone. Changes for good only add here, each with another
-//! expiration: what somebody removes and what was removed before look the same.
+//! The oracle: a rule is the result of the last change that was not undone. Permanent changes only add here, each with
+//! another expiration: two removals could not be told apart.
 
 use proptest::prelude::*;
 

@@ -102,7 +102,7 @@ fn torn_and_damaged_records() {
     assert_eq!(lab.all.waiting_count(), 0);
     assert!(
         path.with_extension("damaged").exists(),
-        "kept for somebody to look at"
+        "kept for an operator to examine"
     );
     assert_eq!(lab.expiration(ONE), Some(0));
 }

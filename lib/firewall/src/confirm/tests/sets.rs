@@ -152,7 +152,7 @@ fn an_undone_reload_keeps_a_new_file_aside() {
     assert!(!lab.drops("192.0.2.1"), "no reload brings it back");
 }
 
-/// A reload that waits, and whose file somebody has changed meanwhile.
+/// A reload that waits, and whose file was edited meanwhile.
 fn reloaded_then_edited(text: &str) -> (Lab, ConfirmId) {
     let lab = Lab::new();
     lab.write(OLD);

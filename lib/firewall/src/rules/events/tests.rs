@@ -1,4 +1,4 @@
-//! Order, bounds, and that nobody is left asleep.
+//! Order, bounds, and wakeups of all subscribers.
 
 use couic_common::{Entry, Policy};
 use proptest::prelude::*;
@@ -49,12 +49,12 @@ fn a_slow_follower_misses_the_oldest_and_is_told() {
 }
 
 #[test]
-fn who_left_costs_nothing() {
+fn a_dropped_subscription_costs_nothing() {
     let mut bus = EventBus::default();
     drop(bus.subscribe(2));
     bus.publish(event);
     assert!(bus.stream.lock().subscribers.is_empty());
-    bus.publish(|_| unreachable!("nobody follows"));
+    bus.publish(|_| unreachable!("there is no subscriber"));
 }
 
 #[test]
@@ -90,9 +90,9 @@ fn nothing_is_kept_that_nobody_is_to_get() {
     assert!(bus.stream.lock().sealed.is_empty());
 }
 
-/// Wakes and time-outs in all orders: whoever sleeps hears of the next event.
+/// Wakeups and timeouts in all orders: a sleeping subscriber receives the next event.
 #[test]
-fn all_followers_get_all_events_while_they_sleep_and_wake() {
+fn all_subscribers_get_all_events_while_they_sleep_and_wake() {
     const COUNT: u64 = 50_000;
     let mut bus = EventBus::default();
     let subscribers = [0, 0, 1_000].map(|micros| (bus.subscribe(1 << 20), micros));

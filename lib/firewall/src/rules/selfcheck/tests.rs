@@ -175,7 +175,7 @@ fn what_is_past_its_time_is_taken_away() {
     clock.set(199);
     assert_eq!(SelfCheck::default().round(&firewall).healed, []);
     clock.set(200);
-    assert_eq!(firewall.expire_due(), 0, "nobody knows of it");
+    assert_eq!(firewall.expire_due(), 0, "no deadline is known");
     let found = SelfCheck::default().round(&firewall);
     assert_eq!(
         (found.healed, found.left),
@@ -210,7 +210,7 @@ fn every_kind_of_difference_is_found_and_what_cannot_be_mended_is_told() {
         let key = RuleKey::new(policy, cidr);
         plane.tamper(key, rule);
         let found = SelfCheck::default().round(&firewall);
-        // An ignore that nobody made hides the drop as well, which only its own removal mends.
+        // An ignore without a claim hides the drop as well; only its removal repairs that.
         assert!(found.healed.contains(&key), "{key} {rule:?}");
         let found = SelfCheck::default().round(&firewall);
         assert!(

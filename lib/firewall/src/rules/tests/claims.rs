@@ -199,7 +199,7 @@ fn peers_and_the_api_do_not_take_each_others_claims() {
         (entry.tag.unwrap().as_str(), entry.expiration),
         ("peer", 3000)
     );
-    // Now nobody but the peer claims it, and the operator may take that.
+    // Now only the peer claims it, and the operator may remove that.
     house
         .firewall
         .remove(drop_key("10.0.0.0/8"), &client())

@@ -1,4 +1,4 @@
-//! Random changes by everybody, against a model that keeps a list of claims and recomputes everything from it.
+//! Random changes by all owners, against a model that keeps a list of claims and recomputes everything from it.
 
 use std::collections::BTreeMap;
 
