@@ -104,8 +104,13 @@ fn what_a_verifier_really_says_is_one_line_and_a_file() {
         };
         load_tables(limits, false).map(drop).unwrap_err()
     };
-    let LoadError::Program(refusal) = thread::spawn(load).join().unwrap() else {
-        panic!("refused for another reason");
+    let refusal = match thread::spawn(load).join().unwrap() {
+        LoadError::Program(refusal) => refusal,
+        LoadError::NotBuilt => {
+            println!("skipped: this build has no XDP program (COUIC_SKIP_BPF=1)");
+            return;
+        }
+        other => panic!("refused for another reason: {other}"),
     };
     let told = refusal.to_string();
     assert!(
