@@ -11,8 +11,6 @@ pub struct Caps(u64);
 
 /// Loads programs and creates links (Linux 5.8).
 pub const CAP_BPF: Caps = Caps(1 << 39);
-/// Changes owners of files.
-pub const CAP_CHOWN: Caps = Caps(1);
 /// Signals processes of other users.
 pub const CAP_KILL: Caps = Caps(1 << 5);
 /// Attaches programs to interfaces.

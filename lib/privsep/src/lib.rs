@@ -22,8 +22,8 @@ mod user;
 
 pub use broadcast::ThreadStep;
 pub use caps::{
-    CAP_BPF, CAP_CHOWN, CAP_KILL, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID,
-    CAP_SYS_ADMIN, Caps, FILTERING, Sets, last_known, lower_bounding, set_sets, sets,
+    CAP_BPF, CAP_KILL, CAP_NET_ADMIN, CAP_PERFMON, CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN, Caps,
+    FILTERING, Sets, last_known, lower_bounding, set_sets, sets,
 };
 pub use channel::Channel;
 pub use configured_user::become_configured_user;
