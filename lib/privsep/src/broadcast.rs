@@ -6,8 +6,9 @@
 
 use std::{
     collections::HashSet,
-    fs, io, mem,
+    io, mem,
     os::fd::{AsRawFd, BorrowedFd, RawFd},
+    path::Path,
     ptr,
     sync::atomic::{AtomicPtr, AtomicU64, Ordering::SeqCst},
     thread,
@@ -19,6 +20,7 @@ use parking_lot::Mutex;
 use crate::{
     caps::{Caps, Sets, clear_ambient, lower_bounding, set_sets, sets},
     done,
+    status::thread_ids,
 };
 
 /// The privileges that a thread drops, in this order.
@@ -110,7 +112,7 @@ impl ThreadStep {
         let handler = Handler::install()?;
         let deadline = Instant::now() + TIMEOUT;
         loop {
-            let all = thread_ids()?;
+            let all = thread_ids(Path::new("/proc/self/task"))?;
             let left: Vec<_> = all.iter().filter(|t| !finished.contains(t)).collect();
             if left.is_empty() {
                 handler.restore()?;
@@ -128,15 +130,6 @@ impl ThreadStep {
             }
         }
     }
-}
-
-fn thread_ids() -> io::Result<Vec<libc::pid_t>> {
-    let mut ids = Vec::new();
-    for task in fs::read_dir("/proc/self/task")? {
-        let name = task?.file_name();
-        ids.extend(name.to_str().and_then(|id| id.parse::<libc::pid_t>().ok()));
-    }
-    Ok(ids)
 }
 
 /// Interrupts a thread, and waits until it has changed or exited.

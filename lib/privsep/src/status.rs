@@ -76,6 +76,9 @@ impl ThreadStatus {
     }
 }
 
+/// Listings of a process's threads before giving up; with no thread that exits, two are enough.
+const LISTINGS: usize = 10_000;
+
 /// The threads of this process.
 ///
 /// # Errors
@@ -94,19 +97,88 @@ pub fn threads_of(pid: u32) -> io::Result<Vec<ThreadStatus>> {
 
 fn read_tasks(tasks: &Path) -> io::Result<Vec<ThreadStatus>> {
     let mut found = Vec::new();
-    for task in fs::read_dir(tasks)? {
-        let task = task?;
-        let text = match fs::read_to_string(task.path().join("status")) {
+    for tid in thread_ids(tasks)? {
+        let status = tasks.join(tid.to_string()).join("status");
+        let text = match fs::read_to_string(&status) {
             Ok(text) => text,
             // The thread has exited meanwhile.
             Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => continue,
             Err(e) => return Err(e),
         };
-        let tid = task.file_name().to_str().and_then(|tid| tid.parse().ok());
-        let status = tid.and_then(|tid| ThreadStatus::parse(tid, &text));
-        found.push(status.ok_or_else(|| {
-            io::Error::other(format!("cannot parse {}/status", task.path().display()))
+        found.push(ThreadStatus::parse(tid, &text).ok_or_else(|| {
+            io::Error::other(format!("cannot parse {}", status.display()))
         })?);
     }
     Ok(found)
+}
+
+/// The thread ids below `tasks`, a `/proc/PID/task`; none that lives during the whole call is missing.
+///
+/// A single listing may miss one: readdir(3) of that directory goes on by position, so that if a thread exits that it
+/// has listed, the next one is skipped (`proc_task_readdir` of Linux, fs/proc/base.c). The exited thread is not in the
+/// listing after that, hence the directory is read until two listings in succession are equal.
+pub(crate) fn thread_ids(tasks: &Path) -> io::Result<Vec<libc::pid_t>> {
+    let mut last = listing(tasks)?;
+    for _ in 0..LISTINGS {
+        let next = listing(tasks)?;
+        if next == last {
+            return Ok(next);
+        }
+        last = next;
+    }
+    let what = "threads start and exit faster than they can be listed";
+    Err(io::Error::new(io::ErrorKind::TimedOut, what))
+}
+
+fn listing(tasks: &Path) -> io::Result<Vec<libc::pid_t>> {
+    let mut ids = Vec::new();
+    for task in fs::read_dir(tasks)? {
+        let name = task?.file_name();
+        ids.extend(name.to_str().and_then(|id| id.parse::<libc::pid_t>().ok()));
+    }
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering::Relaxed},
+        },
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    #[test]
+    fn no_living_thread_is_missed_while_others_exit() {
+        let stop = Arc::new(AtomicBool::new(false));
+        let exiting: Vec<_> = (0..2)
+            .map(|_| {
+                let stop = Arc::clone(&stop);
+                thread::spawn(move || {
+                    while !stop.load(Relaxed) {
+                        thread::spawn(|| {}).join().unwrap();
+                    }
+                })
+            })
+            .collect();
+        let (looks, deadline) = (2_000, Instant::now() + Duration::from_secs(10));
+        for look in 0..looks {
+            let living = thread::spawn(|| {
+                // SAFETY: no pointers are passed.
+                let me = unsafe { libc::gettid() };
+                (me, thread_ids(Path::new("/proc/self/task")).unwrap())
+            });
+            let (me, ids) = living.join().unwrap();
+            assert!(ids.contains(&me), "look {look}: {me} is not in {ids:?}");
+            if Instant::now() > deadline {
+                break;
+            }
+        }
+        stop.store(true, Relaxed);
+        exiting.into_iter().for_each(|t| t.join().unwrap());
+    }
 }
