@@ -180,6 +180,13 @@ impl Cidr {
         }
     }
 
+    /// A note for messages if `text`, from which this was parsed, had host bits: they were masked.
+    #[must_use]
+    pub fn masked_from(self, text: &str) -> Option<String> {
+        let typed: IpAddr = text.split('/').next()?.parse().ok()?;
+        (typed != self.addr()).then(|| format!("{text} is the network {self}"))
+    }
+
     /// The network address.
     #[must_use]
     pub fn addr(self) -> IpAddr {
@@ -335,6 +342,16 @@ mod tests {
             ("::/0", "::/0"),
         ] {
             assert_eq!(text.parse::<Cidr>().unwrap().to_string(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn masked_host_bits_are_named() {
+        let note = |text: &str| Cidr::parse_lenient(text).unwrap().masked_from(text);
+        let named = "10.0.0.0/4 is the network 0.0.0.0/4";
+        assert_eq!(note("10.0.0.0/4").as_deref(), Some(named));
+        for plain in ["10.0.0.0/8", "10.0.0.1", "2001:DB8:0::/32"] {
+            assert_eq!(note(plain), None, "{plain}");
         }
     }
 

@@ -48,6 +48,9 @@ pub struct EntryRequest {
     pub guard: Option<GuardRequest>,
 }
 
+/// The way past the guard rails, as it ends their messages. Clients put their own in its place, such as an option.
+pub const FORCE_HINT: &str = "send \"force\": true";
+
 /// Makes the daemon reject a `drop` that would cut off its host or the caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

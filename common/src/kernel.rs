@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-/// Version of a kernel, for feature checks. Distributions backport features, so probing is preferred where it is cheap;
+/// Version of a kernel, for feature checks. Distributions backport features, so probing is preferred if it is cheap;
 /// the version is for features that cannot be probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KernelVersion {

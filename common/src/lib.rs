@@ -2,8 +2,8 @@
 //!
 //! Values are validated once, on construction: a [`Cidr`] is always a network address, a [`Tag`] always fits the wire
 //! format and the metrics, a [`SetName`] is always safe as a file name. The other types are the wire format of the REST
-//! API, version 1, next to a few functions that every crate needs ([`Backoff`], [`error_chain`], [`glob_matches`], [`unix_time`]).
-//! No I/O, no async runtime, no kernel interface.
+//! API, version 1, next to what every crate needs: [`Backoff`], [`counted`], [`error_chain`], [`glob_matches`],
+//! [`unix_time`]. No I/O, no async runtime, no kernel interface.
 
 mod backoff;
 mod batch;
@@ -12,6 +12,7 @@ mod cidr;
 mod client;
 mod clock;
 mod confirm;
+mod count;
 mod entry;
 mod error;
 mod glob;
@@ -41,7 +42,8 @@ pub use confirm::{
     CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, CONFIRM_WITHIN_HEADER, CONFIRM_WITHIN_MAX, ConfirmId,
     ConfirmIdError, Confirmations, Confirmed, PendingChange, RevertedChange,
 };
-pub use entry::{Entry, EntryRequest, GuardRequest, Metadata, PeerAction, PeerJob};
+pub use count::counted;
+pub use entry::{Entry, EntryRequest, FORCE_HINT, GuardRequest, Metadata, PeerAction, PeerJob};
 pub use error::{ApiError, ErrorCode, ErrorDetail, error_chain};
 pub use glob::glob_matches;
 pub use health::{

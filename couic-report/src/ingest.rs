@@ -3,8 +3,8 @@
 //! Reports are parsed zero-copy and written into the batch's journal record one by one, without an allocation per
 //! report. A body that is not entirely an array of reports is rejected as a whole.
 //!
-//! Lenient where Couic 1.0 or a newer version may differ (unknown fields, no policy, no timestamp), and with tags: any
-//! text is accepted, truncated to 255 bytes. Strict about the action and the CIDR.
+//! Lenient about differences of Couic 1.0 or a newer version (unknown fields, no policy, no timestamp), and with tags:
+//! any text is accepted, truncated to 255 bytes. Strict about the action and the CIDR.
 
 use std::{borrow::Cow, cell::Cell, fmt};
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use couic_common::unix_seconds;
+use couic_common::{counted, unix_seconds};
 use couic_delivery::{DispatchError, spool::Durability};
 use tokio::{net::TcpListener, sync::watch, task};
 use tracing::{error, info, warn};
@@ -100,7 +100,8 @@ pub async fn run(
     let aborted = summary.aborted;
     if aborted > 0 {
         warn!(
-            "{aborted} connections were closed at the deadline: their requests were not answered"
+            "{} closed at the deadline, with requests that were not answered",
+            counted(aborted as u64, "connection was", "connections were")
         );
     }
     stop.send_replace(true);
@@ -113,8 +114,9 @@ pub async fn run(
             Durability::Memory => "lost, because the spool could not be written",
         };
         warn!(
-            "notifier {}: {} notifications are {kept}",
-            left.name, left.events
+            "notifier {}: {} {kept}",
+            left.name,
+            counted(left.events as u64, "notification is", "notifications are")
         );
     }
     // Every handle on the journal is dropped, so its thread writes the last snapshot and ends.

@@ -80,10 +80,10 @@ fn world_readable(path: &Path) -> Option<String> {
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let advice = match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            "run this as root or as the user of the daemon (couic), or set client_file in couicctl.toml\n  to a client file that you can read"
+            "run this as root or as the user of the daemon (couic), or set client_file in couicctl.toml to a client file that you can read"
         }
         io::ErrorKind::NotFound => {
-            "the daemon creates it at its first start: has it run (systemctl status couic), and is client_file in\n  couicctl.toml in its working_dir?"
+            "the daemon creates it at its first start: has it run (systemctl status couic), and is client_file in couicctl.toml in its working_dir?"
         }
         _ => "set client_file in couicctl.toml to a file that contains the token",
     };

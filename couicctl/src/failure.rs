@@ -7,7 +7,7 @@ use std::{
 };
 
 use couic_client::{ClientError, SetupError};
-use couic_common::ApiError;
+use couic_common::{ApiError, FORCE_HINT};
 
 /// Maximum number of details shown of an error response.
 const SHOWN: usize = 20;
@@ -58,6 +58,14 @@ impl Failure {
         }
     }
 
+    /// The same with a further line if the daemon refused the request.
+    pub(crate) fn or_refused_with(self, line: Option<&str>) -> Self {
+        match (self, line) {
+            (Self::Refused(text), Some(line)) => Self::Refused(format!("{text}\n  {line}")),
+            (failure, _) => failure,
+        }
+    }
+
     /// Writes the message to stderr, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
@@ -88,6 +96,11 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The message of the daemon, with the option of couicctl that overrides guard rails.
+pub(crate) fn with_option(message: &str) -> String {
+    message.replace(FORCE_HINT, "use --force")
+}
+
 /// The daemon's message, and the details that add to it.
 fn refusal(error: &ApiError) -> String {
     let details: Vec<_> = error
@@ -108,7 +121,7 @@ fn refusal(error: &ApiError) -> String {
     if details.len() > SHOWN {
         text += &format!("\n  and {} more", details.len() - SHOWN);
     }
-    text
+    with_option(&text)
 }
 
 impl From<ClientError> for Failure {

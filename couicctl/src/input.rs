@@ -1,12 +1,14 @@
-//! CIDRs from files and standard input. A file with an invalid line is rejected as a whole, before anything is sent.
+//! CIDRs from the command line, files and standard input. A file with an invalid line is rejected as a whole, before
+//! anything is sent.
 
 use std::{
     fs::File,
     io::{self, Read},
     path::Path,
+    str::FromStr,
 };
 
-use couic_common::Cidr;
+use couic_common::{Cidr, CidrError, counted};
 
 use crate::failure::Failure;
 
@@ -16,8 +18,26 @@ const SHOWN: usize = 20;
 /// Maximum size, far beyond a full table: a longer input is the wrong file, or endless.
 const LONGEST: u64 = 256 << 20;
 
+/// A CIDR as the operator wrote it.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    pub(crate) cidr: Cidr,
+    /// If it was written with host bits: both forms, to be added to a refusal, which names the network only.
+    pub(crate) note: Option<String>,
+}
+
+impl FromStr for Network {
+    type Err = CidrError;
+
+    fn from_str(text: &str) -> Result<Self, CidrError> {
+        let cidr = Cidr::parse_lenient(text)?;
+        let note = cidr.masked_from(text);
+        Ok(Self { cidr, note })
+    }
+}
+
 /// Reads one CIDR or bare address per line from `path`, where `-` is standard input. `#` and `;` start comments.
-pub(crate) fn read(path: &Path) -> Result<Vec<Cidr>, Failure> {
+pub(crate) fn read(path: &Path) -> Result<Vec<Network>, Failure> {
     let (name, result) = if path == Path::new("-") {
         ("standard input".to_owned(), whole(io::stdin(), LONGEST))
     } else {
@@ -42,7 +62,7 @@ fn whole(input: impl Read, longest: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn parse(name: &str, text: &str) -> Result<Vec<Cidr>, Failure> {
+fn parse(name: &str, text: &str) -> Result<Vec<Network>, Failure> {
     let mut cidrs = Vec::new();
     let mut invalid = Vec::new();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -51,7 +71,7 @@ fn parse(name: &str, text: &str) -> Result<Vec<Cidr>, Failure> {
         if word.is_empty() {
             continue;
         }
-        match Cidr::parse_lenient(word) {
+        match word.parse() {
             Ok(cidr) => cidrs.push(cidr),
             Err(problem) => invalid.push((number, word, problem)),
         }
@@ -65,7 +85,9 @@ fn parse(name: &str, text: &str) -> Result<Vec<Cidr>, Failure> {
         report += &format!("\n  line {number}: {short:?}: {problem}");
     }
     if invalid.len() > SHOWN {
-        report += &format!("\n  and {} more invalid lines", invalid.len() - SHOWN);
+        let more = (invalid.len() - SHOWN) as u64;
+        let more = counted(more, "more invalid line", "more invalid lines");
+        report += &format!("\n  and {more}");
     }
     Err(Failure::Usage(report))
 }
@@ -78,8 +100,13 @@ mod tests {
     fn lines_comments_and_bare_addresses() {
         let text = "\u{feff}# a list\r\n10.1.2.3/8\r\n\n  192.0.2.7 # one host\n2001:db8::1;SBL1\n";
         let cidrs = parse("f", text).unwrap();
-        let shown: Vec<String> = cidrs.iter().map(ToString::to_string).collect();
+        let shown: Vec<String> = cidrs.iter().map(|n| n.cidr.to_string()).collect();
         assert_eq!(shown, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::1/128"]);
+        let notes: Vec<_> = cidrs.iter().map(|n| n.note.as_deref()).collect();
+        assert_eq!(
+            notes,
+            [Some("10.1.2.3/8 is the network 10.0.0.0/8"), None, None]
+        );
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Compiles the XDP program for the BPF target, with the toolchain that rust-toolchain.toml pins.
 //!
 //! A stable toolchain builds core for BPF when told that unstable flags are fine; `scripts/setup` puts bpf-linker on
-//! the PATH. The objects land in OUT_DIR, where src/dataplane embeds them.
+//! the PATH. The objects land in OUT_DIR, from which src/dataplane embeds them.
 //!
-//! What the verifier of an old kernel takes depends on how the code is optimised, so the object is the same whatever
-//! profile the daemon is built with, and whatever flags and profiles the environment asks for. scripts/check-object
-//! shows it.
+//! Whether the verifier of an old kernel accepts an object depends on how the code is optimised. So the object is the
+//! same for every profile of the daemon, and for all flags and profiles that the environment asks for.
+//! scripts/check-object shows it.
 //!
 //! With COUIC_SKIP_BPF=1 the objects are empty and bpf-linker is not needed: for work on the engine, the API and the
 //! command line. Loading such an object is refused.
@@ -14,8 +14,8 @@ use std::{env, error::Error, fs, path::Path};
 
 use aya_build::{Package, Toolchain, build_ebpf};
 
-/// What the environment may change about a build of cargo's. The command line of the nested one names its target, its
-/// directory and its flags itself.
+/// Variables of the environment that change a build of cargo's. The command line of the nested one names its target,
+/// its directory and its flags itself.
 const MEDDLING: [&str; 6] = [
     "CARGO_BUILD_",
     "CARGO_INCREMENTAL",

@@ -1,6 +1,6 @@
 //! The figures of one interval: adds, removes, distinct CIDRs, top tags, adds per Couic instance.
 //!
-//! Bounded: at most some 9 MiB, whatever arrives. Deterministic: the same batches in the same order give the same
+//! Bounded: at most some 9 MiB, on any input. Deterministic: the same batches in the same order give the same
 //! figures, so that the journal can be replayed.
 
 mod distinct;

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use couic_common::counted;
 use couic_durable::{Folder, Kind, LockError, Scanned};
 use uuid::Uuid;
 
@@ -137,10 +138,10 @@ impl Reader<'_> {
         }
         if scanned.torn > 0 {
             self.damage.push(format!(
-                "{}: {} bytes at the end are ignored: an incomplete record from a crash, whose sender was not answered, \
+                "{}: {} ignored at the end: an incomplete record from a crash, whose sender was not answered, \
                  or damage by the disk",
                 self.folder.path(&file).display(),
-                scanned.torn
+                counted(scanned.torn, "byte is", "bytes are")
             ));
         }
         Ok(())

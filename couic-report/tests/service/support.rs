@@ -40,7 +40,7 @@ pub(crate) fn report(host: u32, tag: &str) -> Value {
         "entry":{"creation":1,"cidr":format!("{addr}/32"),"tag":tag,"expiration":0}})
 }
 
-/// A tmpfs of so many KiB on `dir`, where we may mount one.
+/// A tmpfs of so many KiB on `dir`, if we may mount one.
 pub(crate) fn small_disk(dir: &Path, kib: u32) -> Option<Mounted> {
     fs::create_dir_all(dir).unwrap();
     let options = format!("size={kib}k,mode=700");

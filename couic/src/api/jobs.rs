@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use couic_common::{
     BatchFailure, BatchJob, BatchOutcome, BatchRule, Cidr, ErrorCode, GuardRequest, PeerAction,
-    Policy,
+    Policy, counted,
 };
 
 use super::{
@@ -103,14 +103,14 @@ impl<'a> Jobs<'a> {
             return Ok(());
         }
         let Some(wanted) = &entry.guard else {
-            return validate::passes(self.enforced.as_ref(), cidr);
+            return validate::passes(self.enforced.as_ref(), cidr, &entry.cidr);
         };
         if self.asked.as_ref().is_none_or(|(known, _)| known != wanted) {
             let check = self.call.api().guard.for_request(self.policy, Some(wanted));
             self.asked = Some((wanted.clone(), check));
         }
         let check = self.asked.as_ref().and_then(|(_, check)| check.as_ref());
-        validate::passes(check, cidr)
+        validate::passes(check, cidr, &entry.cidr)
     }
 
     /// Counts a job that failed before it reached the firewall.
@@ -205,7 +205,8 @@ impl<'a> Jobs<'a> {
     pub(super) fn broken_off(&self, fault: &Fault) {
         let (seen, policy, actor) = (self.seen, self.policy, &self.actor);
         let why = &fault.body.message;
-        tracing::warn!("{actor}: a batch for {policy} ended after {seen} jobs, which stay: {why}");
+        let jobs = counted(seen, "job", "jobs");
+        tracing::warn!("{actor}: a batch for {policy} ended after {jobs}, not undone: {why}");
     }
 
     fn message(&mut self, error: FirewallError) -> String {

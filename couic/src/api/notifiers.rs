@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use couic_common::{Discarded, Replayed};
+use couic_common::{Discarded, Replayed, counted};
 
 use super::{
     answer::{Answer, Outcome},
@@ -55,7 +55,8 @@ pub(super) fn dead(call: &Call) -> Outcome {
 pub(super) fn replay(call: &Call) -> Outcome {
     let key = number(call, "key")?;
     let replayed = running(call)?.replay(call.notifier()?, key)?;
-    audit(call, &format!("replayed {replayed} dead letters"))?;
+    let letters = counted(replayed, "dead letter", "dead letters");
+    audit(call, &format!("replayed {letters}"))?;
     Answer::ok(&Replayed { replayed })
 }
 
@@ -70,7 +71,8 @@ pub(super) fn discard(call: &Call) -> Outcome {
         }
     };
     let discarded = running(call)?.discard(call.notifier()?, key)?;
-    audit(call, &format!("discarded {discarded} dead letters"))?;
+    let letters = counted(discarded, "dead letter", "dead letters");
+    audit(call, &format!("discarded {letters}"))?;
     Answer::ok(&Discarded { discarded })
 }
 

@@ -64,7 +64,7 @@ fn document() -> OpenApi {
         .version("1")
         .description(Some(
             "The REST API of the Couic eBPF firewall, over a Unix socket. Times are Unix seconds; an expiration of 0 \
-             means never. Unknown JSON fields are ignored where a schema does not forbid them. HEAD is served wherever GET is.",
+             means never. Unknown JSON fields are ignored unless a schema forbids them. HEAD is served like GET.",
         ))
         .build();
     let mut paths = PathsBuilder::new();

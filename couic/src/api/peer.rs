@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use couic_common::{Cidr, Group, PeerAction, PeerJob, Policy, RuleKey, Tag};
+use couic_common::{Cidr, Group, PeerAction, PeerJob, Policy, RuleKey, Tag, counted};
 
 use super::{
     answer::{Answer, Outcome},
@@ -74,7 +74,8 @@ fn within_limits(call: &Call, policy: Policy, jobs: &[Job]) -> Result<(), Fault>
         return Ok(());
     }
     let most = limits.adds_per_second;
-    let message = format!("more than {most} adds a second are not accepted from this peer");
+    let adds = counted(u64::from(most), "add", "adds");
+    let message = format!("more than {adds} a second are not accepted from this peer");
     Err(Fault::refused("[]", message))
 }
 
@@ -102,7 +103,7 @@ fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>
                 let asked = entry.guard.as_ref();
                 let own = asked.and_then(|asked| guard.for_request(policy, Some(asked)));
                 let check = own.as_ref().or(enforced.as_ref()).filter(|_| !entry.force);
-                if let Err(fault) = validate::passes(check, rule.cidr) {
+                if let Err(fault) = validate::passes(check, rule.cidr, &entry.cidr) {
                     defects.refused(field(index, "cidr"), fault.body.message);
                 }
                 jobs.push(Job::Add(rule, metadata()));

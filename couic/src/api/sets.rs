@@ -184,7 +184,7 @@ fn validated(
         match text.parse::<Cidr>() {
             Err(error) => defects.invalid(field(), error.to_string()),
             Ok(cidr) => {
-                if let Err(fault) = validate::passes(check.as_ref(), cidr) {
+                if let Err(fault) = validate::passes(check.as_ref(), cidr, text) {
                     defects.refused(field(), fault.body.message);
                 }
                 networks.push(cidr);

@@ -37,7 +37,7 @@ pub(super) struct Operation {
     pub(super) doc: Doc,
 }
 
-/// The methods that routes use. `HEAD` is served wherever `GET` is.
+/// The methods that routes use. `HEAD` is served like `GET`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Get,

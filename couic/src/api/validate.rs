@@ -127,19 +127,22 @@ pub(super) fn entry(
     } else {
         guard.for_request(policy, asked.as_ref())
     };
-    passes(check.as_ref(), rule.cidr)?;
+    passes(check.as_ref(), rule.cidr, cidr)?;
     Ok(rule)
 }
 
-/// Asks the guard rails, if any.
+/// Asks the guard rails, if any, about a network that the request wrote as `text`.
 ///
 /// # Errors
 /// 422 that says how to override them.
-pub(super) fn passes(check: Option<&GuardCheck>, cidr: Cidr) -> Result<(), Fault> {
-    match check {
-        Some(check) => Ok(check.check(cidr)?),
-        None => Ok(()),
-    }
+pub(super) fn passes(check: Option<&GuardCheck>, cidr: Cidr, text: &str) -> Result<(), Fault> {
+    let Some(Err(refusal)) = check.map(|check| check.check(cidr)) else {
+        return Ok(());
+    };
+    Err(match cidr.masked_from(text) {
+        Some(note) => Fault::refused("cidr", format!("{note}: {refusal}")),
+        None => refusal.into(),
+    })
 }
 
 #[cfg(test)]

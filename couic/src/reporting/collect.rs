@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_common::Report;
+use couic_common::{Report, counted};
 use couic_delivery::NotificationDispatcher;
 use couic_plugin_api::{Kind, Notice, Notification, Severity};
 use tracing::{error, warn};
@@ -85,7 +85,8 @@ impl Collector {
         }
         let before = self.counted.missed.fetch_add(count, Relaxed);
         let message = format!(
-            "{count} rule changes are not reported: they came faster than they could be spooled ({} since the start)",
+            "{} not reported: rules changed faster than could be spooled ({} since the start)",
+            counted(count, "rule change is", "rule changes are"),
             before + count
         );
         warn!("{message}");

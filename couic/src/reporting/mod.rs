@@ -1,6 +1,6 @@
 //! Turns rule changes into reports and delivers them to the webhook and every other notifier.
 //!
-//! What holds, whatever the receivers do:
+//! Guarantees, for any behaviour of the receivers:
 //! - The firewall never waits. It writes each event once, for all subscribers; the collector thread polls every 50 ms,
 //!   so that a change does not even cost the firewall a wakeup.
 //! - Events that overflow the queue are counted, logged, and sent to the notifiers as a notice.

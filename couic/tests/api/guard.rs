@@ -51,6 +51,21 @@ async fn the_callers_address_and_short_prefixes_are_guarded() {
 }
 
 #[tokio::test]
+async fn a_refusal_names_what_was_sent() {
+    let test = start_with(Limits::default(), true);
+    let begins = "10.0.0.0/4 is the network 0.0.0.0/4: drop 0.0.0.0/4 is refused: ";
+    let body = json!({"cidr": "10.0.0.0/4", "expiration": 0});
+    let answer = test.post("/v1/drop", &body).await.is(422).json();
+    let message = answer["message"].as_str().unwrap();
+    assert!(message.starts_with(begins), "{message}");
+    assert!(message.ends_with("send \"force\": true"), "{message}");
+    let batch = json!([{"action": "add", "entry": body}]);
+    let outcome = test.post("/v1/drop/batch", &batch).await.is(200).json();
+    let message = outcome["failures"][0]["message"].as_str().unwrap();
+    assert!(message.starts_with(begins), "{message}");
+}
+
+#[tokio::test]
 async fn an_enforced_guard_applies_to_every_add() {
     let test = start_with(Limits::default(), true);
     let plain = json!({"cidr": CUTS, "expiration": 0});

@@ -3,10 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
-use couic_common::{Cidr, Tag};
+use couic_common::Tag;
 
 use super::Confirm;
-use crate::duration;
+use crate::{duration, input::Network};
 
 /// The commands of a policy.
 #[derive(Args)]
@@ -51,8 +51,7 @@ Example:
 Shows the entry with exactly this CIDR; couicctl check ADDRESS shows all that cover an address.")]
     Inspect {
         /// ADDRESS/PREFIX, or an address for its /32 or /128
-        #[arg(value_parser = Cidr::parse_lenient)]
-        cidr: Cidr,
+        cidr: Network,
     },
     /// Add or renew many entries at once, from a file
     #[command(after_long_help = "\
@@ -69,8 +68,7 @@ Existing entries get the new tag and expiration.")]
 #[derive(Args)]
 pub(crate) struct AddArgs<F: Args> {
     /// ADDRESS/PREFIX, or an address for its /32 or /128
-    #[arg(value_parser = Cidr::parse_lenient)]
-    pub(crate) cidr: Cidr,
+    pub(crate) cidr: Network,
     #[command(flatten)]
     pub(crate) label: Label,
     /// If the entry exists, update its tag and expiration
@@ -107,8 +105,7 @@ pub(crate) struct DeleteArgs {
 #[group(required = true, multiple = false)]
 pub(crate) struct Which {
     /// ADDRESS/PREFIX, or an address for its /32 or /128
-    #[arg(value_parser = Cidr::parse_lenient)]
-    pub(crate) cidr: Option<Cidr>,
+    pub(crate) cidr: Option<Network>,
     /// All entries with matching tags: alternatives separated by commas, * for any characters
     #[arg(short, long, value_name = "PATTERN", value_parser = not_blank)]
     pub(crate) tag: Option<String>,

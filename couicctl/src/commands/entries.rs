@@ -5,7 +5,7 @@ use std::io;
 use clap::Args;
 use couic_client::{ClientError, ListQuery};
 use couic_common::{
-    BatchJob, BatchRule, Cidr, Entry, EntryRequest, GuardRequest, PeerAction, Policy,
+    BatchJob, BatchRule, Cidr, Entry, EntryRequest, GuardRequest, PeerAction, Policy, counted,
 };
 use futures_util::TryStreamExt;
 use serde_json::json;
@@ -14,7 +14,8 @@ use super::{Context, import};
 use crate::{
     cli::{AddArgs, DeleteArgs, EntryCommand, Label, ListArgs, Override},
     duration::now,
-    failure::Failure,
+    failure::{Failure, with_option},
+    input::Network,
     render, session,
 };
 
@@ -27,17 +28,15 @@ pub(super) async fn run<F: Args + Override>(
         EntryCommand::Add(args) => {
             // Rendered with the time of the request, so that 2h is not shown as 1h 59m.
             let at = now();
-            let entry = add(policy, &args, at, cx).await?;
+            let entry = add(policy, &args, at, cx).await;
+            let entry = entry.map_err(|e| e.or_refused_with(args.cidr.note.as_deref()))?;
             show(policy, &entry, at, cx)
         }
         EntryCommand::Delete(args) => delete(policy, args, cx).await,
         EntryCommand::List(args) => list(policy, args, cx).await,
         EntryCommand::Inspect { cidr } => {
-            let entry = cx
-                .client
-                .entry(policy, cidr)
-                .await
-                .map_err(|e| cx.failed(e))?;
+            let entry = cx.client.entry(policy, cidr.cidr).await;
+            let entry = entry.map_err(|e| cx.failed(e).or_refused_with(cidr.note.as_deref()))?;
             show(policy, &entry, now(), cx)
         }
         EntryCommand::Import(args) => import::run(policy, &args, cx).await,
@@ -104,7 +103,8 @@ async fn add<F: Args + Override>(
     cx: &Context,
 ) -> Result<Entry, Failure> {
     let guard = guard_of(&args.force);
-    let request = request(args.cidr, &args.label, &args.force, guard.as_ref(), at);
+    let cidr = args.cidr.cidr;
+    let request = request(cidr, &args.label, &args.force, guard.as_ref(), at);
     if !args.renew {
         let added = cx.client.add(policy, &request).await;
         return added.map_err(|error| conflict(error, cx));
@@ -112,26 +112,22 @@ async fn add<F: Args + Override>(
     let outcome = cx.client.batch(policy, &[job(request)]).await;
     let outcome = outcome.map_err(|e| cx.failed(e))?;
     if let Some(failure) = outcome.failures.into_iter().next() {
-        return Err(Failure::Refused(failure.message));
+        return Err(Failure::Refused(with_option(&failure.message)));
     }
-    let entry = cx.client.entry(policy, args.cidr).await;
+    let entry = cx.client.entry(policy, cidr).await;
     entry.map_err(|e| cx.failed(e))
 }
 
 fn conflict(error: ClientError, cx: &Context) -> Failure {
     let exists = error.status() == Some(409);
-    match cx.failed(error) {
-        Failure::Refused(text) if exists => Failure::Refused(format!(
-            "{text}\n  to change its tag or expiration, use --renew"
-        )),
-        failure => failure,
-    }
+    let remedy = exists.then_some("to change its tag or expiration, use --renew");
+    cx.failed(error).or_refused_with(remedy)
 }
 
 async fn delete(policy: Policy, args: DeleteArgs, cx: &mut Context) -> Result<(), Failure> {
-    if let Some(cidr) = args.which.cidr {
+    if let Some(Network { cidr, note }) = args.which.cidr {
         let deleted = cx.client.delete(policy, cidr).await;
-        deleted.map_err(|e| cx.failed(e))?;
+        deleted.map_err(|e| cx.failed(e).or_refused_with(note.as_deref()))?;
         let value = json!({"policy": policy, "cidr": cidr, "deleted": true});
         return cx
             .output
@@ -141,12 +137,8 @@ async fn delete(policy: Policy, args: DeleteArgs, cx: &mut Context) -> Result<()
     let removed = cx.client.delete_by_tag(policy, &pattern).await;
     let removed = removed.map_err(|e| cx.failed(e))?;
     cx.output.show(&removed, |out| {
-        let noun = if removed.removed == 1 {
-            "entry"
-        } else {
-            "entries"
-        };
-        writeln!(out, "{} {noun} deleted from {policy}.", removed.removed)
+        let entries = counted(removed.removed, "entry", "entries");
+        writeln!(out, "{entries} deleted from {policy}.")
     })
 }
 

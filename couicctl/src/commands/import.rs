@@ -11,8 +11,8 @@ use super::{
 use crate::{
     cli::{ImportArgs, Override},
     duration::now,
-    failure::{Failure, print_error},
-    input,
+    failure::{Failure, print_error, with_option},
+    input::{self, Network},
 };
 
 /// Maximum number of failures shown.
@@ -23,11 +23,19 @@ pub(super) async fn run<F: Args + Override>(
     args: &ImportArgs<F>,
     cx: &mut Context,
 ) -> Result<(), Failure> {
-    let cidrs = input::read(&args.file)?;
+    let networks = input::read(&args.file)?;
     let (guard, at) = (guard_of(&args.force), now());
-    let jobs: Vec<_> = cidrs
-        .into_iter()
-        .map(|cidr| job(request(cidr, &args.label, &args.force, guard.as_ref(), at)))
+    let jobs: Vec<_> = networks
+        .iter()
+        .map(|network| {
+            job(request(
+                network.cidr,
+                &args.label,
+                &args.force,
+                guard.as_ref(),
+                at,
+            ))
+        })
         .collect();
     let outcome = cx.client.batch_stream(policy, stream::iter(jobs)).await;
     let outcome = outcome.map_err(|e| cx.failed(e))?;
@@ -48,16 +56,20 @@ pub(super) async fn run<F: Args + Override>(
         return Ok(());
     }
     cx.output.flush()?;
-    print_error(&failures(&outcome));
+    print_error(&failures(&outcome, &networks));
     Err(Failure::Reported)
 }
 
-fn failures(outcome: &BatchOutcome) -> String {
+fn failures(outcome: &BatchOutcome, networks: &[Network]) -> String {
     let verb = if outcome.failed == 1 { "was" } else { "were" };
     let mut text = format!("{} {verb} rejected:", outcome.failed);
     for failure in outcome.failures.iter().take(SHOWN) {
         let cidr = failure.cidr.as_deref().unwrap_or("?");
-        text += &format!("\n  {cidr}: {}", failure.message);
+        text += &format!("\n  {cidr}: {}", with_option(&failure.message));
+        let index = usize::try_from(failure.index).unwrap_or(usize::MAX);
+        if let Some(note) = networks.get(index).and_then(|n| n.note.as_ref()) {
+            text += &format!(" ({note})");
+        }
     }
     let shown = outcome.failures.len().min(SHOWN) as u64;
     let rest = outcome.failed.saturating_sub(shown);
@@ -86,9 +98,10 @@ mod tests {
             failures: (0..1_000).map(failure).collect(),
             ..BatchOutcome::default()
         };
-        let text = failures(&outcome);
+        let networks = ["192.0.2.1", "10.0.0.1/31"].map(|text| text.parse().unwrap());
+        let text = failures(&outcome, &networks);
         assert!(
-            text.starts_with("5000 were rejected:\n  ?: no\n  10.0.0.1/32: no\n"),
+            text.starts_with("5000 were rejected:\n  ?: no\n  10.0.0.1/32: no (10.0.0.1/31 is the network 10.0.0.0/31)\n  10"),
             "{text}"
         );
         assert!(

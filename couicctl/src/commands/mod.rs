@@ -46,14 +46,13 @@ impl Context {
 
     /// The failure of a call; for a rejected token, with its source.
     pub(crate) fn failed(&self, error: ClientError) -> Failure {
-        let denied = error.status() == Some(401);
-        match error.into() {
-            Failure::Refused(text) if denied => Failure::Refused(format!(
-                "{text}\n  the token comes from {}: the daemon does not know it, or its group lacks this right",
+        let denied = (error.status() == Some(401)).then(|| {
+            format!(
+                "the token comes from {}: the daemon does not know it, or its group lacks this right",
                 self.token_source
-            )),
-            failure => failure,
-        }
+            )
+        });
+        Failure::from(error).or_refused_with(denied.as_deref())
     }
 }
 

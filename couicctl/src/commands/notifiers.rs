@@ -1,6 +1,6 @@
 //! `couicctl notifiers`.
 
-use couic_common::NotifierName;
+use couic_common::{NotifierName, counted};
 
 use super::Context;
 use crate::{cli::NotifiersCommand, duration::now, failure::Failure, render};
@@ -24,16 +24,14 @@ pub(super) async fn run(command: NotifiersCommand, cx: &mut Context) -> Result<(
             let done = cx.client.replay_dead_letters(&name, key).await;
             let done = done.map_err(|e| cx.failed(e))?;
             cx.output.show(&done, |out| {
-                let letters = counted(done.replayed, "dead letter of", "dead letters of");
-                writeln!(out, "{letters} {name} queued again.")
+                writeln!(out, "{}", letters(done.replayed, &name, "queued again"))
             })
         }
         NotifiersCommand::Discard { name, which } => {
             let done = cx.client.discard_dead_letters(&name, which.key).await;
             let done = done.map_err(|e| cx.failed(e))?;
             cx.output.show(&done, |out| {
-                let letters = counted(done.discarded, "dead letter of", "dead letters of");
-                writeln!(out, "{letters} {name} deleted.")
+                writeln!(out, "{}", letters(done.discarded, &name, "deleted"))
             })
         }
         NotifiersCommand::Resume { name } => {
@@ -42,8 +40,7 @@ pub(super) async fn run(command: NotifiersCommand, cx: &mut Context) -> Result<(
             cx.output.show(&info, |out| {
                 let queued = match info.queue_events {
                     0 => "nothing is queued".to_owned(),
-                    1 => "1 notification is queued".to_owned(),
-                    count => format!("{count} notifications are queued"),
+                    count => counted(count, "notification is queued", "notifications are queued"),
                 };
                 writeln!(
                     out,
@@ -69,10 +66,11 @@ async fn test(name: &NotifierName, cx: &mut Context) -> Result<(), Failure> {
     Err(Failure::Reported)
 }
 
-fn counted(count: u64, one: &str, more: &str) -> String {
-    match count {
-        0 => format!("No {more}"),
-        1 => format!("1 {one}"),
-        _ => format!("{count} {more}"),
+/// How many dead letters of the notifier were `treated`.
+fn letters(count: u64, name: &NotifierName, treated: &str) -> String {
+    if count == 0 {
+        return format!("{name} has no dead letters: nothing was {treated}.");
     }
+    let letters = counted(count, "dead letter", "dead letters");
+    format!("{letters} of {name} {treated}.")
 }

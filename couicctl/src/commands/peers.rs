@@ -1,5 +1,7 @@
 //! `couicctl peers`.
 
+use couic_common::counted;
+
 use super::Context;
 use crate::{cli::PeersCommand, duration::now, failure::Failure, render};
 
@@ -13,8 +15,8 @@ pub(super) async fn run(command: Option<PeersCommand>, cx: &mut Context) -> Resu
             let done = cx.client.forget_peer(&name).await;
             let done = done.map_err(|e| cx.failed(e))?;
             cx.output.show(&done, |out| {
-                let rules = if done.removed == 1 { "rule" } else { "rules" };
-                writeln!(out, "{} {rules} from {name} removed.", done.removed)
+                let rules = counted(done.removed, "rule", "rules");
+                writeln!(out, "{rules} from {name} removed.")
             })
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use couic_common::{Cidr, GuardRequest, Policy, SetBody, SetUpdate};
+use couic_common::{Cidr, GuardRequest, Policy, SetBody, SetUpdate, counted};
 use serde_json::json;
 
 use super::Context;
@@ -84,7 +84,7 @@ async fn inspect(set: &SetArg, quiet: bool, cx: &mut Context) -> Result<(), Fail
 async fn collect(set: &SetArg, source: SetSource, cx: &Context) -> Result<Vec<String>, Failure> {
     let mut entries: BTreeSet<Cidr> = source.cidrs.into_iter().collect();
     if let Some(path) = &source.from_file {
-        entries.extend(input::read(path)?);
+        entries.extend(input::read(path)?.into_iter().map(|network| network.cidr));
     }
     if let Some(asn) = source.from_asn {
         entries.extend(asn::prefixes(&cx.asn_url, asn).await?);
@@ -110,7 +110,10 @@ fn written(set: &SetArg, count: usize, cx: &mut Context) -> Result<(), Failure> 
     let value =
         json!({"policy": policy, "name": name, "entry_count": count, "reload_required": true});
     cx.output.show(&value, |out| {
-        let noun = if count == 1 { "entry" } else { "entries" };
-        writeln!(out, "Set {policy}/{name} written, {count} {noun}. Rules change at the next couicctl sets reload.")
+        let entries = counted(count as u64, "entry", "entries");
+        writeln!(
+            out,
+            "Set {policy}/{name} written, {entries}. Rules change at the next couicctl sets reload."
+        )
     })
 }

@@ -2,8 +2,8 @@
 
 use couic_client::ClientError;
 use couic_common::{
-    Area, DaemonStatus, Health, HealthStatus, InterfaceHealth, NotifierInfo, PeerInfo, PeerState,
-    Problem,
+    Area, DaemonStatus, Health, HealthStatus, InterfaceHealth, NotifierInfo, NotifierState,
+    PeerInfo, PeerState, Problem, counted,
 };
 
 use super::{
@@ -30,7 +30,7 @@ pub(super) async fn look(cx: &Context, checks: &mut Vec<Check>) -> DaemonFacts {
     let health = match cx.client.health().await {
         Ok(health) => health,
         Err(error) => {
-            checks.push(Check::fail("daemon", Failure::from(error).text()));
+            checks.push(Check::error("daemon", &Failure::from(error).text()));
             return DaemonFacts::default();
         }
     };
@@ -104,7 +104,7 @@ fn unknown(check: &str, error: &ClientError) -> Check {
         Some(401) => Check::skip(check, "the token has no right to read it")
             .advise("use one of group admin or monitoring"),
         Some(404) => Check::skip(check, "the daemon is too old to report it").advise("update it"),
-        _ => Check::fail(check, error.to_string()),
+        _ => Check::error(check, &error.to_string()),
     }
 }
 
@@ -160,23 +160,18 @@ fn filter(health: &Health) -> Check {
         return Check::fail("filter", format!("NOT filtering on {}", missing.join(", ")))
             .advise("see couicctl health");
     }
-    let count = health.interfaces.len();
-    let noun = if count == 1 {
-        "interface"
-    } else {
-        "interfaces"
-    };
+    let attached = format!(
+        "is attached to {}",
+        counted(health.interfaces.len() as u64, "interface", "interfaces")
+    );
     if health.panic_since.is_some() {
-        let found = format!("is attached to {count} {noun}, but lets every packet pass");
+        let found = format!("{attached}, but lets every packet pass");
         return Check::warn("filter", found).advise("see the check of panic");
     }
     match health.status {
-        HealthStatus::Ok => Check::ok("filter", format!("is attached to {count} {noun}")),
-        _ => Check::warn(
-            "filter",
-            format!("is attached to {count} {noun}, but needs attention"),
-        )
-        .advise("see the other checks and couicctl health"),
+        HealthStatus::Ok => Check::ok("filter", attached),
+        _ => Check::warn("filter", format!("{attached}, but needs attention"))
+            .advise("see the other checks and couicctl health"),
     }
 }
 
@@ -253,7 +248,10 @@ fn restart(status: &DaemonStatus) -> Check {
     match (status.systemd, status.systemd_fd_store) {
         (true, Some(count)) if count > 0 => Check::ok(
             "unit",
-            format!("systemd keeps up to {count} file descriptors across a restart"),
+            format!(
+                "systemd keeps up to {} across a restart",
+                counted(count, "file descriptor", "file descriptors")
+            ),
         ),
         (true, _) => Check::warn("unit", "systemd keeps no file descriptors for the daemon")
             .advise("set FileDescriptorStoreMax= in its unit, as the packaged one does"),
@@ -266,7 +264,7 @@ fn peer(peer: &PeerInfo) -> Check {
     let problem = peer.last_error.as_ref().map_or("", |e| e.message.as_str());
     let apart = peer.clock_ahead_ms.unwrap_or(0).unsigned_abs();
     match peer.state {
-        PeerState::Failing => Check::fail(name, format!("does not respond: {problem}"))
+        PeerState::Failing => Check::error(name, &format!("does not respond: {problem}"))
             .advise("see couicctl peers; check address, port, token and the proxy in front of it"),
         PeerState::Connecting => {
             Check::warn(name, "has not responded yet").advise("check again in a minute")
@@ -283,15 +281,22 @@ fn peer(peer: &PeerInfo) -> Check {
         _ if peer.lag_ms > 10_000 => Check::warn(
             name,
             format!(
-                "{} changes are queued, the oldest for {} s",
-                peer.queue,
+                "{}, the oldest for {} s",
+                counted(peer.queue, "change is queued", "changes are queued"),
                 peer.lag_ms / 1_000
             ),
         )
         .advise("check its load and the network path"),
         PeerState::Syncing => Check::ok(
             name,
-            format!("{} rules differ and are being exchanged", peer.differing),
+            format!(
+                "{} being exchanged",
+                counted(
+                    peer.differing,
+                    "rule differs and is",
+                    "rules differ and are"
+                )
+            ),
         ),
         _ => Check::ok(name, "responds"),
     }
@@ -305,21 +310,46 @@ fn notifier(info: &NotifierInfo) -> Check {
             info.name
         ));
     }
+    if info.state == NotifierState::Retrying {
+        let why = info
+            .last_error
+            .as_ref()
+            .map_or("unknown reason", |e| e.message.as_str());
+        let next = info.next_attempt_secs.unwrap_or(0);
+        let found = format!("the last attempt failed ({why}), the next one is in {next} s");
+        return Check::warn(name, found).advise(format!(
+            "notifications are kept; couicctl notifiers test {} tries at once and shows what to correct",
+            info.name
+        ));
+    }
     if info.dead_letters > 0 {
-        let found = format!(
-            "{} notifications were given up and kept as dead letters",
-            info.dead_letters
-        );
+        let dead = "notification was given up and is kept as a dead letter";
+        let more = "notifications were given up and are kept as dead letters";
+        let found = counted(info.dead_letters, dead, more);
         return Check::warn(name, found).advise(format!("couicctl notifiers dead {}", info.name));
     }
     if info.queue_events > 0 && info.oldest_age_secs > 60 {
         let found = format!(
-            "{} are queued, the oldest for {} s",
-            info.queue_events, info.oldest_age_secs
+            "{}, the oldest for {} s",
+            counted(
+                info.queue_events,
+                "notification is queued",
+                "notifications are queued"
+            ),
+            info.oldest_age_secs
         );
         return Check::warn(name, found).advise("see couicctl notifiers list");
     }
-    Check::ok(name, info.state.as_str())
+    Check::ok(
+        name,
+        match info.state {
+            NotifierState::RateLimited => {
+                "the receiver asked for a pause, delivery continues by itself"
+            }
+            NotifierState::Stopped => "is stopped: the daemon is shutting down",
+            state => state.as_str(),
+        },
+    )
 }
 
 #[cfg(test)]

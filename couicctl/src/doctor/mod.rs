@@ -15,6 +15,7 @@ use std::{
     path::Path,
 };
 
+use couic_common::counted;
 use serde::Serialize;
 
 use crate::{
@@ -52,7 +53,7 @@ impl Check {
         Self {
             check: check.into(),
             state,
-            found: found.into(),
+            found: one_line(found.into().lines()),
             advice: None,
         }
     }
@@ -73,11 +74,27 @@ impl Check {
         Self::new(CheckState::Skip, check, found)
     }
 
-    /// Adds advice.
+    /// A failure whose text is that of an error: the finding, then lines of advice, if any.
+    fn error(check: impl Into<String>, text: &str) -> Self {
+        let mut lines = text.lines();
+        let check = Self::fail(check, lines.next().unwrap_or_default());
+        let advice = one_line(lines);
+        if advice.is_empty() {
+            return check;
+        }
+        check.advise(advice)
+    }
+
+    /// Adds advice, unless the check has some.
     fn advise(mut self, advice: impl Into<String>) -> Self {
-        self.advice = Some(advice.into());
+        self.advice.get_or_insert_with(|| advice.into());
         self
     }
+}
+
+/// Every check is one line.
+fn one_line<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    lines.map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
 /// Runs all checks and prints the results.
@@ -115,7 +132,7 @@ async fn look(settings: &Settings, args: &DoctorArgs, checks: &mut Vec<Check>) {
     let facts = match Context::new(settings, Output::stdout(false)) {
         Ok(context) => daemon::look(&context, checks).await,
         Err(failure) => {
-            checks.push(Check::fail("daemon", failure.text()));
+            checks.push(Check::error("daemon", &failure.text()));
             daemon::DaemonFacts::default()
         }
     };
@@ -159,15 +176,15 @@ fn show(checks: &[Check], colour: bool, out: &mut dyn Write) -> io::Result<()> {
             .advice
             .as_ref()
             .map_or(String::new(), |a| format!(": {a}"));
-        let text = format!("{}{advice}", check.found).replace('\n', " ");
+        let text = format!("{}{advice}", check.found);
         writeln!(out, "  {:width$}  {}", check.check, printable(&text))?;
     }
     let count = |state| checks.iter().filter(|check| check.state == state).count();
     let (failed, warned) = (count(CheckState::Fail), count(CheckState::Warn));
     writeln!(
         out,
-        "{failed} failed, {warned} with warnings, of {} checks.",
-        checks.len()
+        "{failed} failed, {warned} with warnings, of {}.",
+        counted(checks.len() as u64, "check", "checks")
     )
 }
 
@@ -179,8 +196,9 @@ mod tests {
     fn one_line_per_check_and_a_summary() {
         let checks = [
             Check::ok("kernel", "6.18.0"),
-            Check::fail("disk log", "0 MiB\nfree").advise("make \u{1b}room"),
-            Check::skip("clock", "unknown"),
+            Check::error("disk log", "0 MiB free\n  make \u{1b}room\n  or not")
+                .advise("other advice"),
+            Check::skip("clock", "unknown\n  here"),
         ];
         let drawn = |colour| {
             let mut out = Vec::new();
@@ -189,8 +207,8 @@ mod tests {
         };
         let expected = "\
 ok    kernel    6.18.0
-fail  disk log  0 MiB free: make ?room
-skip  clock     unknown
+fail  disk log  0 MiB free: make ?room; or not
+skip  clock     unknown; here
 1 failed, 0 with warnings, of 3 checks.
 ";
         assert_eq!(drawn(false), expected);

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use couic_common::{DeadLetter, NotifierInfo, NotifierName, NotifierState, NotifierTest};
+use couic_common::{DeadLetter, NotifierInfo, NotifierName, NotifierState, NotifierTest, counted};
 
 use super::{Table, lookup::timestamp};
 use crate::{duration::remaining, failure::printable};
@@ -82,14 +82,14 @@ fn remarks(info: &NotifierInfo, now: u64) -> Vec<String> {
     }
     if info.restarts > 0 {
         lines.push(format!(
-            "{name} was restarted {} times after its process ended: see couic's log for the reason",
-            info.restarts
+            "{name} was restarted {} after its process ended: see couic's log for the reason",
+            counted(info.restarts, "time", "times")
         ));
     }
     if info.dropped > 0 {
         lines.push(format!(
-            "{name} has dropped {} notifications because its queue was full",
-            info.dropped
+            "{name} has dropped {} because its queue was full",
+            counted(info.dropped, "notification", "notifications")
         ));
     }
     lines
@@ -210,7 +210,7 @@ mod tests {
                 info["next_attempt_secs"] = json!(7);
                 info["last_error"] = json!({"message": "refused\u{1b}", "at": 880});
                 info["dead_letters"] = json!(3);
-                info["dropped"] = json!(5);
+                info["dropped"] = json!(1);
                 info["restarts"] = json!(2);
             }),
         ];
@@ -227,7 +227,7 @@ siem has failed: plugin /x: is not there
 chat retries in 7 s; 2m ago: refused?
 chat has dead letters: see couicctl notifiers dead chat
 chat was restarted 2 times after its process ended: see couic's log for the reason
-chat has dropped 5 notifications because its queue was full
+chat has dropped 1 notification because its queue was full
 ";
         assert_eq!(shown(&all), expected);
         assert!(shown(&[]).contains("not enabled"));

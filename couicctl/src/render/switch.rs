@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use couic_common::{Confirmations, PanicStatus, PendingChange, RevertedChange};
+use couic_common::{Confirmations, PanicStatus, PendingChange, RevertedChange, counted};
 
 use super::{Table, notifiers::ago};
 use crate::{duration::remaining, failure::printable};
@@ -90,8 +90,8 @@ fn scope(change: &PendingChange) -> String {
         .collect();
     let mut parts = Vec::new();
     if *rules > 0 {
-        let noun = if *rules == 1 { "rule" } else { "rules" };
-        parts.push(format!("{rules} {noun} ({})", ways.join(", ")));
+        let rules = counted(*rules, "rule", "rules");
+        parts.push(format!("{rules} ({})", ways.join(", ")));
     }
     if !sets.is_empty() {
         let noun = if sets.len() == 1 { "set" } else { "sets" };
@@ -110,14 +110,10 @@ pub(crate) fn undone(change: &RevertedChange, now: u64, out: &mut dyn Write) -> 
         restored,
         left_alone,
     } = change;
-    let items = if *restored == 1 {
-        "item was"
-    } else {
-        "items were"
-    };
+    let items = counted(*restored, "item was", "items were");
     writeln!(
         out,
-        "{id} of {client} ({}) was undone {}: {restored} {items} restored.",
+        "{id} of {client} ({}) was undone {}: {items} restored.",
         printable(summary),
         ago(*at, now)
     )?;

@@ -134,6 +134,12 @@ fn checks_work_without_a_daemon_or_a_configuration() {
         ("fail", "fail")
     );
     assert_eq!(state(&checks, "config"), "warn");
+    for text in checks.as_array().unwrap().iter().flat_map(|check| {
+        let texts = [&check["found"], &check["advice"]];
+        texts.into_iter().filter_map(Value::as_str)
+    }) {
+        assert!(!text.contains('\n') && !text.contains("  "), "{text:?}");
+    }
     fs::write(&path, "nonsense").unwrap();
     let mut doctor = bare();
     doctor.arg("-c").arg(&path).arg("doctor");

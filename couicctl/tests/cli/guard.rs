@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use couic_common::FORCE_HINT;
 use couic_testkit::StandIn;
 use serde_json::{Value, json};
 
@@ -76,15 +77,17 @@ fn force_is_sent() {
 }
 
 #[test]
-fn a_refusal_shows_the_daemons_reason() {
-    let daemon = StandIn::always(
-        422,
-        r#"{"code":"invalid","message":"invalid entry","errors":{"cidr":{"code":"invalid",
-            "message":"it covers 10.0.0.1 of eth0; say force (couicctl --force) if you mean it"}}}"#,
-    );
-    let error = couicctl(&daemon, &["drop", "add", "10.0.0.0/8"]).failed(1);
+fn a_refusal_shows_the_daemons_reason_the_option_and_what_was_typed() {
+    let message = format!("drop 0.0.0.0/4 is refused: it is large. If you mean it, {FORCE_HINT}");
+    let detail = json!({"code": "processing", "message": message});
+    let body = json!({"code": "processing", "message": message, "errors": {"cidr": detail}});
+    let daemon = StandIn::always(422, &body.to_string());
+    let error = couicctl(&daemon, &["drop", "add", "10.0.0.0/4"]).failed(1);
     assert_eq!(
         error,
-        "couicctl: invalid entry\n  cidr: it covers 10.0.0.1 of eth0; say force (couicctl --force) if you mean it\n"
+        "couicctl: drop 0.0.0.0/4 is refused: it is large. If you mean it, use --force\n  \
+         10.0.0.0/4 is the network 0.0.0.0/4\n"
     );
+    let error = couicctl(&daemon, &["drop", "add", "0.0.0.0/4"]).failed(1);
+    assert!(error.ends_with("use --force\n"), "{error}");
 }

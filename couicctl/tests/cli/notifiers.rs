@@ -21,6 +21,7 @@ fn daemon() -> StandIn {
         "GET /v1/notifiers/quiet/dead?limit=100" => Reply::json(200, "[]"),
         "POST /v1/notifiers/siem/replay" => Reply::json(200, r#"{"replayed":3}"#),
         "POST /v1/notifiers/siem/replay?key=17" => Reply::json(200, r#"{"replayed":1}"#),
+        "POST /v1/notifiers/quiet/replay" => Reply::json(200, r#"{"replayed":0}"#),
         "DELETE /v1/notifiers/siem/dead?key=all" => Reply::json(200, r#"{"discarded":0}"#),
         "DELETE /v1/notifiers/siem/dead?key=17" => Reply::json(200, r#"{"discarded":1}"#),
         other => panic!("{other}"),
@@ -73,8 +74,12 @@ fn dead_letters() {
             "1 dead letter of siem queued again.\n",
         ),
         (
+            &["replay", "quiet"],
+            "quiet has no dead letters: nothing was queued again.\n",
+        ),
+        (
             &["discard", "siem", "--all"],
-            "No dead letters of siem deleted.\n",
+            "siem has no dead letters: nothing was deleted.\n",
         ),
         (
             &["discard", "siem", "--key", "17"],

@@ -22,7 +22,7 @@ use super::{
     delivery_queue::DeliveryQueue,
     envelope,
     parts::{self, Limits},
-    spool::{Durability, Recovered, Spool, SpoolConfig},
+    spool::{Durability, Recovered, Recovery, Spool, SpoolConfig},
     worker::{TestRequest, Worker},
 };
 
@@ -270,18 +270,29 @@ fn names(members: &[Member]) -> Result<Vec<NotifierName>, DispatchError> {
     Ok(names)
 }
 
+fn report_damage(notifier: &str, found: &Recovery) {
+    let (bytes, unknown_records) = (found.lost_bytes, found.unknown_records);
+    if found.has_losses() {
+        tracing::error!(
+            notifier,
+            bytes,
+            unknown_records,
+            "the notification spool was damaged: notifications in the part that cannot be read are lost, and some may \
+             be sent twice. Check the disk"
+        );
+    } else if found.damaged_segments > 0 {
+        tracing::warn!(
+            notifier,
+            "the notification spool was damaged, but every record was read: no notification is lost. Check the disk"
+        );
+    }
+}
+
 fn open_spool(dir: Option<PathBuf>, name: &str) -> Result<Option<(Spool, Recovered)>, String> {
     let Some(dir) = dir else { return Ok(None) };
     match Spool::open(&SpoolConfig::new(dir)) {
         Ok((spool, recovered)) => {
-            let found = recovered.recovery;
-            if found.damaged_bytes > 0 {
-                tracing::error!(
-                    notifier = name,
-                    bytes = found.damaged_bytes,
-                    "the notification spool was damaged: some notifications are lost. Check the disk"
-                );
-            }
+            report_damage(name, &recovered.recovery);
             Ok(Some((spool, recovered)))
         }
         Err(error) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use couic_common::NotifierState;
+use couic_common::{NotifierState, counted};
 use couic_plugin_api::{Kind, Notice, Notification, Severity};
 use tokio::time::Instant;
 
@@ -82,7 +82,12 @@ impl Worker {
         let notice = Notice {
             code: "dropped".to_owned(),
             message: format!(
-                "{unreported} notifications were dropped: the queue of {name} was full"
+                "{}: the queue of {name} was full",
+                counted(
+                    unreported,
+                    "notification was dropped",
+                    "notifications were dropped"
+                )
             ),
         };
         let notice = Notification {

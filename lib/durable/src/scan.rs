@@ -2,6 +2,8 @@
 
 use std::{fs::File, io};
 
+use couic_common::counted;
+
 use crate::{
     Folder, Format, HEADER, Kind, Name,
     frame::{HEAD, Header, MARK},
@@ -17,11 +19,11 @@ pub struct Scanned {
     pub records: u64,
     /// Valid frames with an invalid payload.
     pub senseless: u64,
-    /// Bytes between frames that are no frames. In a snapshot, also those after the last one.
+    /// Bytes after the header that no crash explains and that are no frames: they may have been records.
     pub damaged_bytes: u64,
-    /// The offset of the first of these, or of the first frame with an invalid payload.
+    /// The offset of the first damage, that of the header included.
     pub first_damage: Option<u64>,
-    /// Bytes after the last frame of a log.
+    /// Bytes after the last frame of a log, as a crash leaves them.
     pub torn: u64,
     /// Bytes that the disk could not read.
     pub unreadable: u64,
@@ -47,6 +49,15 @@ impl Scanned {
         self.headless && self.length >= HEADER
     }
 
+    /// Bytes that may have been records and were not read. None are lost with a damaged header alone.
+    #[must_use]
+    pub const fn lost_bytes(&self) -> u64 {
+        match self.newer {
+            Some(_) => self.length.saturating_sub(HEADER),
+            None => self.damaged_bytes,
+        }
+    }
+
     /// The damage, as a predicate whose subject is the file's name. `outcome` says what happened to the records that
     /// could be read.
     #[must_use]
@@ -56,24 +67,39 @@ impl Scanned {
         }
         let Self {
             length, records, ..
-        } = self;
-        if *records == 0 && self.is_beheaded() {
+        } = *self;
+        if records == 0 && self.is_beheaded() && self.damaged_bytes > 0 {
             return format!(
                 "is damaged from its first byte on: none of its {length} bytes could be read"
             );
         }
-        let mut text = format!("is damaged: {records} records could be read and {outcome}");
+        let records = counted(records, "record", "records");
+        let mut text = format!("is damaged: {records} could be read and {outcome}");
         if let Some(at) = self.first_damage {
             text = format!("{text}; the first damage is at byte {at}");
         }
-        for (count, what) in [
-            (self.damaged_bytes, "bytes are no valid record"),
-            (self.senseless, "records are unknown to this version"),
-            (self.unreadable, "bytes the disk could not read"),
-        ] {
+        let bytes = (
+            self.damaged_bytes,
+            "byte is no valid record",
+            "bytes are no valid record",
+        );
+        let unknown = (
+            self.senseless,
+            "record is unknown to this version",
+            "records are unknown to this version",
+        );
+        let unreadable = (
+            self.unreadable,
+            "byte the disk could not read",
+            "bytes the disk could not read",
+        );
+        for (count, one, many) in [bytes, unknown, unreadable] {
             if count > 0 {
-                text = format!("{text}; {count} {what}");
+                text = format!("{text}; {}", counted(count, one, many));
             }
+        }
+        if self.is_beheaded() && self.damaged_bytes == 0 {
+            text += "; its header is damaged, which costs no record";
         }
         text
     }
@@ -99,20 +125,28 @@ impl Folder {
         }
         let headless = header == Header::Damaged;
         let mut window = Window::new(&file, if headless { 0 } else { HEADER }, length);
-        let mut scanned = scan(self.format(), &mut window, name.salt, &mut each);
+        let header = if length < HEADER { 0 } else { HEADER };
+        let mut scanned = scan(self.format(), &mut window, header, name.salt, &mut each);
         scanned.length = length;
         scanned.headless = headless;
-        if name.kind == Kind::Snapshot {
-            // It is synced before it gets its name, so it has no torn end.
+        // No crash leaves such an end: a snapshot is synced before it gets its name, and a header before any frame.
+        let has_records = scanned.records + scanned.senseless > 0;
+        let is_damage = name.kind == Kind::Snapshot
+            || scanned.unreadable > 0
+            || (scanned.is_beheaded() && !has_records);
+        if is_damage && scanned.torn > 0 {
+            (scanned.first_damage).get_or_insert(length - scanned.torn);
             scanned.damaged_bytes += std::mem::take(&mut scanned.torn);
         }
         Ok(scanned)
     }
 }
 
+/// `header` is the size of the header in the file: its bytes are never counted as records.
 fn scan(
     format: Format,
     window: &mut Window<'_>,
+    header: u64,
     salt: u32,
     each: &mut dyn FnMut(&[u8]) -> bool,
 ) -> Scanned {
@@ -125,7 +159,7 @@ fn scan(
             continue;
         };
         if skipped > 0 {
-            scanned.damaged_bytes += skipped;
+            scanned.damaged_bytes += at.saturating_sub(header.max(at - skipped));
             scanned.first_damage.get_or_insert(at - skipped);
             skipped = 0;
         }
@@ -138,7 +172,8 @@ fn scan(
         let whole = HEAD + payload.len();
         window.advance(whole);
     }
-    scanned.torn = skipped;
+    let end = window.offset();
+    scanned.torn = end.saturating_sub(header.max(end - skipped));
     scanned.unreadable = window.unreadable();
     scanned
 }
@@ -171,7 +206,7 @@ mod tests {
 
     fn read(bytes: &Vec<u8>) -> (Vec<Vec<u8>>, Scanned) {
         let mut found = Vec::new();
-        let scanned = scan(FORMAT, &mut window(bytes), SALT, &mut |payload| {
+        let scanned = scan(FORMAT, &mut window(bytes), 0, SALT, &mut |payload| {
             found.push(payload.to_vec());
             true
         });
@@ -187,7 +222,7 @@ mod tests {
     #[test]
     fn another_salt_reads_nothing() {
         let (bytes, _) = file(&[b"one".to_vec(), b"two".to_vec()]);
-        let scanned = scan(FORMAT, &mut window(&bytes), SALT + 1, &mut |_| true);
+        let scanned = scan(FORMAT, &mut window(&bytes), 0, SALT + 1, &mut |_| true);
         assert_eq!((scanned.records, scanned.torn), (0, bytes.len() as u64));
     }
 

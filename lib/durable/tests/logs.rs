@@ -169,6 +169,8 @@ proptest! {
         prop_assert_eq!(&found, &left);
         prop_assert_eq!(scanned.records, left.len() as u64);
         prop_assert_eq!(scanned.headless, bytes[..header] != whole[..header]);
+        // A damaged header alone costs no record, and is not counted as one.
+        prop_assert!(scanned.lost_bytes() == 0 || bytes[header..] != whole[header..]);
         // It is reported, unless it is the torn end of a log.
         prop_assert!(!scanned.is_sound() || (kind == Kind::Log && scanned.torn > 0) || left == payloads);
     }
@@ -258,6 +260,31 @@ fn a_cut_at_every_byte_leaves_the_frames_before_it() {
                 let is_sound = kind == Kind::Log || at_frame || cut == 0;
                 assert_eq!(scanned.is_sound(), is_sound, "{kind:?} cut at {cut}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_header_is_reported_as_costing_no_record() {
+    for payloads in [vec![], vec![b"one".to_vec(), b"two".to_vec()]] {
+        for (format, kind) in FORMATS
+            .into_iter()
+            .zip([Kind::Log, Kind::Snapshot, Kind::Log])
+        {
+            let home = home(format);
+            let name = write(&home, format, kind, &payloads);
+            let path = home.folder.path(&name);
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[3] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            let (found, scanned) = read(&home, &name);
+            assert_eq!(found, payloads);
+            assert!(!scanned.is_sound() && scanned.lost_bytes() == 0);
+            let text = scanned.damage("count");
+            assert!(
+                text.ends_with("its header is damaged, which costs no record"),
+                "{text}"
+            );
         }
     }
 }

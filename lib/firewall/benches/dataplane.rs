@@ -1,5 +1,4 @@
-//! What a packet costs: Couic's tables beside the usual design, in one run.
-//! `cargo bench -p couic --features bench --bench dataplane`.
+//! The cost of a packet: Couic's tables beside the usual design, in one run.
 //!
 //! The program under test runs by BPF_PROG_TEST_RUN on one real frame; it parses the frame and takes its source from
 //! a shuffled sample of 1,048,576 addresses. `floor` does only that. Shown is the time above the floor, in
@@ -10,7 +9,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a bench stops where something fails"
+    reason = "a bench stops if something fails"
 )]
 #![allow(
     clippy::allow_attributes,
@@ -185,7 +184,7 @@ fn measure(bench: &mut Bench, v6: bool) -> [Cost; 3] {
     windows.map(cost)
 }
 
-/// What counting per rule costs: dropped sources, with it and without.
+/// The cost of counting per rule: dropped sources, with it and without.
 fn per_rule(random: &mut Random) {
     for count in [1_000, 200_000] {
         let hosts: Vec<Cidr> = (0..count)
@@ -317,7 +316,7 @@ fn updates(random: &mut Random) {
         longest = longest.max(start.elapsed());
     }
     println!(
-        "  the longest of 1,000,000 single puts, where a table doubles: {:.1} ms",
+        "  the longest of 1,000,000 single puts, while a table doubles: {:.1} ms",
         longest.as_secs_f64() * 1e3
     );
     for cidr in [

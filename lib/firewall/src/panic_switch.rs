@@ -1,6 +1,6 @@
 //! The panic switch: one word in the tables, and the file that says so to the next start.
 //!
-//! What holds:
+//! Guarantees:
 //! - Switching on takes effect before anything else is done, waits for no change of rules, and needs no disk.
 //! - While it is on, a start lets every packet pass: the existence of the file counts, not its content.
 //! - Rules go on being changed meanwhile. Switched off, all of them hold again from the next packet on.
@@ -27,10 +27,10 @@ const FILE: &str = "panic.json";
 /// How often the log says that nothing is filtered.
 const REMINDER: Duration = Duration::from_secs(60);
 
-/// When what the disk did not take is tried again.
+/// How soon a failed write is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Record {
     by: Option<ClientName>,
@@ -43,7 +43,7 @@ struct SwitchState {
     on: bool,
     /// Who switched last, and when; why it is on.
     last: Record,
-    /// What the file said at the start that could not be read.
+    /// The file's content at the start, if it could not be parsed.
     unread: Option<String>,
     /// Why the file is not as it should be: a restart would switch to something else.
     unsaved: Option<String>,
@@ -115,7 +115,7 @@ impl PanicSwitch {
         state.status()
     }
 
-    /// Makes the file what the switch is.
+    /// Writes the switch's state to the file.
     fn save(&self, state: &mut SwitchState) {
         state.tried = Some(Instant::now());
         let saved = if state.on {
@@ -137,7 +137,7 @@ impl PanicSwitch {
         });
     }
 
-    /// Tries again what the disk did not take, if it is time.
+    /// Tries a failed write again, if it is time.
     pub fn retry(&self) {
         let mut state = self.state.lock();
         let due = state.tried.is_none_or(|at| at.elapsed() >= AGAIN);

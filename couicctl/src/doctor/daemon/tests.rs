@@ -173,6 +173,17 @@ fn peers_by_state_clock_and_lag() {
     };
     let check = peer(&failing);
     assert!(check.state == CheckState::Fail && check.found.contains("connection refused"));
+    assert!(check.advice.unwrap().contains("couicctl peers"));
+    let advised = PeerInfo {
+        last_error: Some(PeerProblem {
+            at: 0,
+            message: "cannot reach couic at b:2900: timeout\n  check host and port".into(),
+        }),
+        ..failing.clone()
+    };
+    let check = peer(&advised);
+    assert!(check.found.ends_with("timeout"), "{check:?}");
+    assert_eq!(check.advice.as_deref(), Some("check host and port"), "once");
     for worse in [
         PeerInfo {
             clock_ahead_ms: Some(-90_000),
@@ -193,4 +204,48 @@ fn peers_by_state_clock_and_lag() {
     ] {
         assert_eq!(peer(&worse).state, CheckState::Warn, "{worse:?}");
     }
+}
+
+#[test]
+fn a_notifier_is_ok_only_if_it_delivers() {
+    let with = |state: &str, dead: u64, queued: u64, age: u64| {
+        let info = serde_json::json!({
+            "name": "siem", "plugin": "webhook", "mode": "builtin", "state": state, "problems": [],
+            "last_error": {"message": "refused", "at": 1}, "last_success": null, "next_attempt_secs": 7,
+            "queue_events": queued, "queue_bytes": 0, "oldest_age_secs": age, "dead_letters": dead, "enqueued": 9,
+            "delivered": 9, "failed_attempts": 0, "attempts": {}, "dropped": 0, "merged": 0, "dead": 0, "restarts": 0,
+            "spool": null
+        });
+        notifier(&serde_json::from_value(info).unwrap())
+    };
+    for state in ["ok", "rate_limited", "stopped"] {
+        assert_eq!(with(state, 0, 1, 5).state, CheckState::Ok, "{state}");
+    }
+    let retrying = with("retrying", 0, 1, 5);
+    assert_eq!(retrying.state, CheckState::Warn);
+    assert!(
+        retrying.found.contains("refused") && retrying.found.contains("in 7 s"),
+        "{retrying:?}"
+    );
+    assert!(
+        retrying
+            .advice
+            .unwrap()
+            .contains("couicctl notifiers test siem")
+    );
+    assert!(
+        with("ok", 1, 0, 0)
+            .found
+            .starts_with("1 notification was given up")
+    );
+    assert!(
+        with("ok", 0, 1, 61)
+            .found
+            .starts_with("1 notification is queued")
+    );
+    assert!(
+        with("ok", 0, 2, 61)
+            .found
+            .starts_with("2 notifications are queued")
+    );
 }

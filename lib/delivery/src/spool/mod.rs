@@ -110,8 +110,20 @@ pub struct Recovery {
     pub segments: usize,
     /// Bytes of torn tails that were ignored: a crash while writing.
     pub cut_bytes: u64,
-    /// Bytes lost in the middle: corruption on disk.
-    pub damaged_bytes: u64,
+    /// Segments with damage, also with damage that cost no record.
+    pub damaged_segments: usize,
+    /// Bytes of them that may have been records and could not be read.
+    pub lost_bytes: u64,
+    /// Their records of a kind that this version does not know.
+    pub unknown_records: u64,
+}
+
+impl Recovery {
+    /// Whether records are lost. A damaged header costs none.
+    #[must_use]
+    pub const fn has_losses(&self) -> bool {
+        self.lost_bytes > 0 || self.unknown_records > 0
+    }
 }
 
 /// The content of a spool when it was opened.

@@ -39,6 +39,7 @@ pub(super) fn read(bytes: &[u8], mut each: impl FnMut(Record<'_>)) -> Scanned {
     };
     let Some(salt) = read_head(bytes, &mut each) else {
         scanned.headless = true;
+        scanned.damaged_bytes = scanned.length.saturating_sub(SEGMENT_HEAD as u64);
         return scanned;
     };
     scanned.records = 1;

@@ -129,12 +129,9 @@ impl Loaded {
     }
 
     fn count_damage(&mut self, folder: &Folder, file: SegmentFile, scanned: &Scanned) {
-        let lost = if scanned.records == 0 {
-            scanned.length
-        } else {
-            scanned.damaged_bytes.max(1)
-        };
-        self.recovery.damaged_bytes += lost;
+        self.recovery.damaged_segments += 1;
+        self.recovery.lost_bytes += scanned.lost_bytes();
+        self.recovery.unknown_records += scanned.senseless;
         tracing::error!(
             "the spool segment {} {}; it will be kept under another name",
             folder.path(&file).display(),

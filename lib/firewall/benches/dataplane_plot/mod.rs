@@ -1,4 +1,4 @@
-//! Draws what the data plane's bench measured: cost over number of rules, both axes logarithmic.
+//! Draws the measurements of the data plane's bench: cost over number of rules, both axes logarithmic.
 
 use std::fmt::Write;
 

@@ -29,7 +29,7 @@ impl Random {
 /// Draws the rules of a case.
 type Draw = Box<dyn Fn(&mut Random) -> Vec<Cidr>>;
 
-/// A rule set and where its innocent sources come from.
+/// A rule set and the origin of its innocent sources.
 pub struct Case {
     pub name: &'static str,
     pub v6: bool,

@@ -18,20 +18,20 @@ pub struct FileChange {
     pub after: Option<String>,
 }
 
-/// What a set claims.
+/// The entries of a set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetChange {
     /// The set's policy.
     pub policy: Policy,
     /// The set's name.
     pub set: SetName,
-    /// Its entries in force, in order; none where the set is not in force.
+    /// Its entries in force, in order; none if the set is not in force.
     pub before: Vec<Cidr>,
     /// The same afterwards.
     pub after: Vec<Cidr>,
 }
 
-/// A change, with what undoing it needs.
+/// A change, with the state before it, for undoing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A claim of the API or of a peer.
@@ -42,7 +42,7 @@ pub enum Change {
     Set(SetChange),
 }
 
-/// What identifies the thing that was changed.
+/// Identifies the thing that was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     Claim(RuleKey, Owner),
@@ -97,7 +97,7 @@ impl Change {
         }
     }
 
-    /// Whether this begins where `earlier` ended, without another change in between.
+    /// Whether this begins with the state that `earlier` left, without another change in between.
     pub(super) fn continues(&self, earlier: &Self) -> bool {
         match (earlier, self) {
             (Self::Claim(e), Self::Claim(l)) => Claim::alike(&e.after, &l.before),
@@ -107,7 +107,7 @@ impl Change {
         }
     }
 
-    /// From where `earlier` began to where this ends.
+    /// From the state before `earlier` to the state after this.
     #[must_use]
     pub(super) fn beginning_with(mut self, earlier: &Self) -> Self {
         match (earlier, &mut self) {

@@ -82,7 +82,7 @@ impl ConfirmableChange {
     /// Removes rules by tag: [`Firewall::remove_by_tag`](crate::rules::Firewall::remove_by_tag). Returns how many.
     ///
     /// # Errors
-    /// [`ConfirmError`]; what was removed before waits to be confirmed as well.
+    /// [`ConfirmError`]; jobs that were done before it are pending as well.
     pub fn remove_by_tag(
         &mut self,
         policy: Policy,
@@ -129,7 +129,7 @@ impl ConfirmableChange {
         self.predict(wrapped(predicted))
     }
 
-    /// Writes down what is about to be done.
+    /// Writes the predicted changes to the record, before they are made.
     ///
     /// # Errors
     /// [`ConfirmError`]; then do not do it.
@@ -173,7 +173,7 @@ impl ConfirmableChange {
         Ok(pending.record.add(&pending.head, lines)?)
     }
 
-    /// Writes down what was done of it. Nothing has to be written where that is what was predicted.
+    /// Writes the actual changes to the record, if they differ from the prediction.
     fn record(&mut self, changes: Vec<Change>) {
         let base = std::mem::take(&mut self.base);
         if changes == std::mem::take(&mut self.predicted) {
@@ -190,7 +190,7 @@ impl ConfirmableChange {
             lines.extend(was.or(now));
         }
         if let Err(error) = self.write(&mut state, &lines) {
-            // What was predicted stands there: after a restart, what differs from it is left alone.
+            // The record has the prediction: after a restart, things that differ from it are left alone.
             tracing::error!(
                 "the record of the unconfirmed change {} is not exact: {error}",
                 self.id
@@ -201,7 +201,7 @@ impl ConfirmableChange {
         }
     }
 
-    /// Starts the time to confirm. None where nothing was changed.
+    /// Starts the time to confirm. None if nothing was changed.
     #[must_use]
     pub fn finish(mut self) -> Option<Ticket> {
         self.end()
@@ -251,7 +251,7 @@ impl Drop for ConfirmableChange {
     }
 }
 
-/// What the client needs to confirm a change.
+/// A change that a client has to confirm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     /// To be confirmed.
@@ -272,7 +272,7 @@ fn wrapped(changes: Vec<ClaimChange>) -> Vec<Change> {
     changes.into_iter().map(Change::Claim).collect()
 }
 
-/// Each change joined to what is known of the same thing.
+/// Each change merged with the known one of the same thing.
 fn chained(base: &HashMap<Key, Option<Change>>, changes: Vec<Change>) -> Vec<Change> {
     let mut order: Vec<Key> = Vec::new();
     let mut latest: HashMap<Key, Change> = HashMap::new();

@@ -1,15 +1,15 @@
 //! Commit-confirm: changes that are undone unless they are confirmed in time.
 //!
-//! What holds:
-//! - The way back is on the disk before a change is made. A crash or restart does not make it permanent: it is undone at
-//!   its time, or before the first packet where that has passed.
-//! - A change is undone thing by thing: a claim, a set's file, a set's rules. Each becomes what it was before. A thing
+//! Guarantees:
+//! - The undo record is on the disk before a change is made. A crash or restart does not make the change permanent: it
+//!   is undone at its time, or before the first packet if that has passed.
+//! - A change is undone thing by thing: a claim, a set's file, a set's rules. Each gets its former state back. A thing
 //!   that was changed again afterwards is left alone and named, unless that later change is unconfirmed, too: then it
-//!   stands, and undoing it leads back to before this one.
-//! - The sets of one change are put back in force together or not at all. What cannot be put back, say because the disk
-//!   is full, is tried again until it can.
-//! - What needs an operator stays in health until it is dealt with: `watch`.
-//! - A clock that is set back puts nothing off: waiting is measured by one that does not jump, too.
+//!   stands, and undoing it leads back to the state before this one.
+//! - The sets of one change are restored together or not at all. A restoration that fails, say because of a full disk,
+//!   is tried again until it succeeds.
+//! - Problems that need an operator stay in health until they are solved: `watch`.
+//! - A clock that is set back delays nothing: waiting is measured by one that does not jump, too.
 
 mod change;
 mod confirmable;
@@ -227,7 +227,7 @@ impl Confirmations {
         }
     }
 
-    /// What waits, and what was undone, of one client (None = of all).
+    /// Pending and undone changes of one client (None = of all).
     #[must_use]
     pub fn list(&self, client: Option<&ClientName>) -> couic_common::Confirmations {
         let now = self.firewall.now();

@@ -11,7 +11,7 @@ pub(super) struct OrphanFile {
     pub(super) set: SetName,
     /// Which change left it alone.
     pub(super) of: Head,
-    /// What is in force of it.
+    /// Its rules in force.
     pub(super) rules: Vec<Cidr>,
     pub(super) says: FileState,
 }
@@ -19,7 +19,7 @@ pub(super) struct OrphanFile {
 /// How a set file compares with the rules in force.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FileState {
-    /// It says what is in force.
+    /// It has the entries in force.
     Loaded,
     Differs,
     /// It cannot be loaded: why.

@@ -19,11 +19,11 @@ pub(super) struct Pending {
     /// By a clock that does not jump.
     pub(super) due: Instant,
     pub(super) problem: Option<String>,
-    /// It is undone, but for its record: how many things were restored, and what was left alone.
+    /// It is undone, but for its record: the number of restored things, and the names of those left alone.
     pub(super) undone: Option<(u64, Vec<Key>)>,
 }
 
-/// Where it stands.
+/// Its stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// It is being made.
@@ -47,7 +47,7 @@ impl Changes {
         self.at.get(key).map(|at| &self.list[*at])
     }
 
-    /// Puts each change in place of what is known of the same thing.
+    /// Merges each change with the known one of the same thing.
     pub(super) fn set(&mut self, changes: Vec<Change>) {
         for change in changes {
             self.weight += change.weight();
@@ -72,7 +72,7 @@ impl Changes {
         &self.list
     }
 
-    /// Forgets what came to nothing. True where there was any.
+    /// Forgets changes without an effect. True if there was any.
     pub(super) fn compact(&mut self) -> bool {
         let count = self.list.len();
         let mut left = std::mem::take(self).list;

@@ -63,11 +63,11 @@ impl Record {
     /// Reads a file.
     ///
     /// # Errors
-    /// What the system says, or which line cannot be read.
+    /// The system's error, or the line that cannot be read.
     pub(super) fn read(path: &Path) -> io::Result<(Self, Head, Vec<Change>)> {
         let text = fs::read(path)?;
         let mut lines: Vec<&[u8]> = text.split(|b| *b == b'\n').collect();
-        // Behind the last line end there is nothing, or what was torn.
+        // The part after the last line end is empty or torn.
         lines.pop();
         let count = lines.len();
         let (mut head, mut changes) = (None, Vec::new());
@@ -88,7 +88,7 @@ impl Record {
                 }
             }
         }
-        let head = head.ok_or_else(|| io::Error::other("it does not say what it is"))?;
+        let head = head.ok_or_else(|| io::Error::other("the record is empty or incomplete"))?;
         let record = Self {
             path: path.to_owned(),
             exists: true,
@@ -113,7 +113,7 @@ impl Record {
     /// Adds changes; they are on the disk when this returns.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub(super) fn add(&mut self, head: &Head, changes: &[Change]) -> io::Result<()> {
         let mut text = Vec::new();
         if !self.exists {
@@ -133,7 +133,7 @@ impl Record {
     /// Writes another deadline.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub(super) fn set_until(&self, until: u64) -> io::Result<()> {
         let mut text = Vec::new();
         push(&mut text, &Line::Until(until))?;
@@ -149,7 +149,7 @@ impl Record {
     /// Writes all of it anew.
     ///
     /// # Errors
-    /// What the system says; it is as it was then.
+    /// The system's error; the file is as it was then.
     pub(super) fn rewrite(&mut self, head: &Head, changes: &[Change]) -> io::Result<()> {
         let mut text = Vec::new();
         push(&mut text, &Line::Begun(head.clone()))?;
@@ -164,7 +164,7 @@ impl Record {
     /// Removes the file, which may be gone already.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub(super) fn remove(&self) -> io::Result<()> {
         if !self.exists {
             return Ok(());

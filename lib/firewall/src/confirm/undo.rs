@@ -22,7 +22,7 @@ pub(super) const AGAIN: Duration = Duration::from_secs(5);
 /// How many of the things that were left alone are named.
 const NAMED: usize = 20;
 
-/// What became of each thing.
+/// The outcome of each thing.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     restored: u64,
@@ -61,7 +61,7 @@ impl Confirmations {
             .collect();
         drop(state);
         for id in due {
-            // Whatever happened stands in the log.
+            // Failures are in the log already.
             let _ = self.undo_one(id, "it was not confirmed in time");
         }
     }
@@ -115,8 +115,8 @@ impl Confirmations {
         }
     }
 
-    /// Hands changes over to later unconfirmed changes that began where this one ended: undoing those leads back to
-    /// before this one. Returns what is left to undo here.
+    /// Hands changes over to later unconfirmed changes that began with the state that this one left: undoing those
+    /// leads back to the state before this one. Returns the changes that are left to undo here.
     fn pass_on(&self, id: ConfirmId, changes: Vec<Change>, outcome: &mut Outcome) -> Vec<Change> {
         let mut state = self.state.lock();
         let Some(at) = state.pending.iter().position(|p| p.head.id == id) else {
@@ -177,7 +177,7 @@ impl Confirmations {
             summary,
             ..
         } = head;
-        // The record goes once the disk has what was restored, not before.
+        // The record is removed once the restored state is on the disk, not before.
         let is_on_disk = self.firewall.sync();
         let mut state = self.state.lock();
         let mut failed = outcome.failed;

@@ -8,7 +8,7 @@ use super::{
 use crate::rules::{SetCatalog, SetEntries, SetError, SetStore, parse_set};
 
 impl Confirmations {
-    /// Restores what is in force, all of it or nothing, then the files. If it fails halfway, the next attempt goes on
+    /// Restores the rules of sets, all of them or none, then the files. If it fails halfway, the next attempt goes on
     /// from there.
     pub(super) fn undo_sets(&self, head: &Head, changes: &[Change], outcome: &mut Outcome) {
         if !changes
@@ -91,8 +91,8 @@ impl Confirmations {
         Ok(true)
     }
 
-    /// Makes the file of a set whose reload is undone say what was in force before. False if the file was changed
-    /// after that reload.
+    /// Restores the file of a set whose reload is undone, with the entries that were in force before. False if the file
+    /// was changed after that reload.
     fn undo_reload_of(&self, change: &SetChange) -> Result<bool, SetError> {
         let SetChange {
             policy,
@@ -117,7 +117,7 @@ impl Confirmations {
     }
 }
 
-/// What sets claim once these changes are undone, as far as there was no other change in between.
+/// The claims of sets once these changes are undone, as far as there was no other change in between.
 fn undone(mut in_force: SetEntries, changes: &[Change], outcome: &mut Outcome) -> SetEntries {
     for change in changes {
         match change {
@@ -131,7 +131,7 @@ fn undone(mut in_force: SetEntries, changes: &[Change], outcome: &mut Outcome) -
             Change::File(file) => {
                 let (after, before) = (file.after.as_deref(), file.before.as_deref());
                 if let (Some(after), Some(before)) = (entries(after), entries(before)) {
-                    // Where the rules do not follow the file, they have not followed this change.
+                    // If the rules do not follow the file, they have not followed this change.
                     put(
                         &mut in_force,
                         (file.policy, file.set.clone()),

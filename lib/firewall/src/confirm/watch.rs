@@ -1,4 +1,4 @@
-//! What needs an operator: it is in health, in the list of changes, and in the log.
+//! Problems that need an operator: they are in health, in the list of changes, and in the log.
 //!
 //! - An orphan: a set file that undoing left alone, since it had been changed, and that differs from the rules in force.
 //!   The next reload or start loads it. Reported until the two agree, or the files are loaded.
@@ -30,7 +30,7 @@ pub(super) const DAMAGED: &str = "damaged";
 #[derive(Debug)]
 pub(super) struct Damaged {
     path: PathBuf,
-    /// What is left of it.
+    /// Its first line, if that is readable.
     head: Option<Head>,
 }
 
@@ -49,13 +49,13 @@ impl Damaged {
             format!(" of {client} ({summary})")
         });
         format!(
-            "{DIR}/{name}: the record of an unconfirmed change{whose} is damaged, so that change STAYS and nothing undoes it: look whether it should, then remove that file from the working directory"
+            "{DIR}/{name}: the record of an unconfirmed change{whose} is damaged, so that change STAYS and nothing undoes it: undo it yourself if it is unwanted, then remove that file from the working directory"
         )
     }
 }
 
 impl Confirmations {
-    /// Checks again what was reported, and whether all records are there. Does nothing if it was called just before.
+    /// Checks reported problems again, and whether all records exist. Does nothing if it was called just before.
     pub fn look_after(&self) {
         let mut state = self.state.lock();
         if state.looked.is_none_or(|at| at.elapsed() >= AGAIN) {
@@ -90,7 +90,7 @@ impl Confirmations {
             let OrphanFile { policy, set, .. } = orphan;
             let says = self.says(*policy, set, &orphan.rules);
             if says == FileState::Loaded {
-                tracing::info!("sets/{policy}/{set}.couic says what is in force again");
+                tracing::info!("sets/{policy}/{set}.couic agrees with the rules in force again");
                 return false;
             }
             orphan.says = says;
@@ -164,7 +164,7 @@ impl Confirmations {
     /// Restores the directory and every record if they were removed.
     ///
     /// # Errors
-    /// What the system says, or why the directory cannot be trusted.
+    /// The system's error, or why the directory cannot be trusted.
     pub(super) fn mend_records(&self, state: &mut ConfirmState) -> io::Result<()> {
         ensure_dir(&self.dir, 0o700)?;
         let gone = state.pending.iter_mut().filter(|p| p.record.is_gone());
@@ -184,7 +184,7 @@ impl Confirmations {
         Ok(())
     }
 
-    /// What needs an operator, a sentence each.
+    /// Problems that need an operator, a sentence each.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         self.state.lock().problems()
@@ -207,7 +207,7 @@ impl ConfirmState {
         });
         let unsaved = self.unsaved.iter().map(|error| {
             format!(
-                "{DIR}/ in the working directory cannot be written to, so a restart would make permanent what waits to be confirmed: {error}"
+                "{DIR}/ in the working directory cannot be written to, so a restart would make unconfirmed changes permanent: {error}"
             )
         });
         let damaged = self.damaged.iter().map(Damaged::text);

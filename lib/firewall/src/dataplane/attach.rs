@@ -12,7 +12,7 @@ use super::program::ENTRIES;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationMode {
-    /// Native where the driver can, else generic; by TCX where XDP is taken or there is no Ethernet header.
+    /// Native if the driver can, else generic; by TCX if XDP is taken or there is no Ethernet header.
     #[default]
     Auto,
     /// In the driver or not at all.
@@ -108,7 +108,7 @@ pub enum AttachError {
     Layer {
         /// The interface.
         name: String,
-        /// What it carries.
+        /// The link's type.
         layer: LinkLayer,
     },
     /// Without an Ethernet header, some modes cannot be had.
@@ -134,7 +134,7 @@ pub enum AttachError {
         /// Whether this kernel has TCX.
         tcx: bool,
     },
-    /// What the kernel is too old for.
+    /// The required kernel.
     #[error(
         "interface {name} cannot be filtered{}: that takes TCX, which needs Linux 6.6 and is not in this kernel; {}",
         match .layer {
@@ -150,7 +150,7 @@ pub enum AttachError {
     NoTcx {
         /// The interface.
         name: String,
-        /// What it carries.
+        /// The link's type.
         layer: LinkLayer,
     },
     /// The kernel cannot be asked.

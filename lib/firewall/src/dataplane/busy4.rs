@@ -1,6 +1,6 @@
-//! The writer of the bits before the IPv4 prefilter, one per /16: where rules are few, they settle a packet from the
-//! L1 cache. Where rules are everywhere, a packet would only learn that from them, and guess wrong now and then: so
-//! once two fifths of all /16s have rules, every bit is set until a fifth has.
+//! The writer of the bits before the IPv4 prefilter, one per /16: if rules are few, they settle a packet from the L1
+//! cache. If rules are everywhere, they tell a packet nothing, and cost wrong branch predictions: so once two fifths of
+//! all /16s have rules, every bit is set until a fifth has.
 
 use couic_ebpf::layout::{BUSY_WORDS, TOPS};
 

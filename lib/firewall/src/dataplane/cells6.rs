@@ -2,8 +2,8 @@
 //! use at all.
 //!
 //! A length gets one of 32 bits in a cell when its first rule comes. The 32nd is shared by all lengths that come when
-//! the other 31 are taken: those cost a probe each wherever one of them exists. A length without rules keeps its bit
-//! until another one wants it, so that a lone rule coming and going does not rewrite the steps.
+//! the other 31 are taken: those cost a probe each in every cell that has one of them. A length without rules keeps its
+//! bit until another one wants it, so that a lone rule coming and going does not rewrite the steps.
 
 use couic_common::Policy;
 use couic_ebpf::{
@@ -26,10 +26,10 @@ struct InUse {
     bit: u8,
 }
 
-/// What user space knows of cells and steps besides their memory.
+/// The bookkeeping of user space for cells and steps.
 #[derive(Debug)]
 pub(super) struct Cells6 {
-    /// Rules per policy, bit and cell: pages of what does not occur are never touched.
+    /// Rules per policy, bit and cell: pages of unused ones are never touched.
     counts: Vec<u32>,
     /// Rules per cell and mark; a count that reached its end stays there until the cell is empty.
     marks: Vec<u8>,
@@ -49,7 +49,7 @@ impl Cells6 {
         }
     }
 
-    /// Makes sure that packets look for a length. True where the steps were exchanged for that.
+    /// Makes sure that packets look for a length. True if the steps were exchanged for that.
     pub(super) fn prepare(&mut self, store: &Store, len: u8) -> bool {
         if self.bit(len).is_some() {
             return false;

@@ -1,8 +1,8 @@
-//! What of the data plane needs which kernel: one list, for the start, its log and docs/kernels.md.
+//! Features of the data plane and the kernels that they need: one list, for the start, its log and docs/kernels.md.
 //!
-//! Distributions carry features back to older kernels. So where trying is cheap, trying decides: a helper is tried by
-//! a program of two instructions, TCX by a query. The release decides only where the kernel does not let that be tried.
-//! What is missing is left out, said once in the log and in the notes of `GET /v1/health`; it is no problem.
+//! Distributions carry features back to older kernels. So cheap features are tried: a helper by a program of two
+//! instructions, TCX by a query. The release decides only about features that the kernel does not let a process try. A
+//! missing feature is left out, said once in the log and in the notes of `GET /v1/health`; it is no problem.
 
 use std::fs;
 
@@ -14,14 +14,14 @@ use couic_common::KernelVersion;
 
 use super::{ENTRIES, probe};
 
-/// What Couic uses where it is there.
+/// An optional feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Feature {
-    /// What it is.
+    /// Its name.
     pub(crate) name: &'static str,
     /// The first kernel with it.
     pub(crate) since: KernelVersion,
-    /// What is different without.
+    /// The effect of its absence.
     pub(crate) without: &'static str,
 }
 
@@ -41,16 +41,16 @@ const COARSE_CLOCK: Feature = feature(
 const MEMORY_ACCOUNTING: Feature = feature(
     "memory of tables by control group",
     (5, 11),
-    "tables count against RLIMIT_MEMLOCK, which the start raises where it may",
+    "tables count against RLIMIT_MEMLOCK, which the start raises if it may",
 );
 const FRAMES_IN_BUFFERS: Feature = feature(
     "XDP for frames in several buffers",
     (5, 18),
-    "drivers refuse native XDP where the MTU takes more than a page, see operation_mode",
+    "drivers refuse native XDP if the MTU takes more than a page, see operation_mode",
 );
 const TCX: Feature = feature("TCX", (6, 6), "operation_mode = \"tcx\" cannot be had");
 
-/// What is to be found out of the kernel.
+/// Facts about the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Found {
     version: KernelVersion,
@@ -59,7 +59,7 @@ struct Found {
     tcx: bool,
 }
 
-/// What a kernel lacks, in the order in which newer ones brought it.
+/// The features that a kernel lacks, in the order in which newer ones brought them.
 fn missing_of(found: Found) -> Vec<Feature> {
     let Found {
         version,
@@ -79,8 +79,8 @@ fn missing_of(found: Found) -> Vec<Feature> {
     .collect()
 }
 
-/// What this kernel lacks, a sentence each. To be asked while the process may still load programs; `entry` is the
-/// one of the XDP program that the kernel took.
+/// The features that this kernel lacks, a sentence each. To be asked while the process may still load programs; `entry`
+/// is the one of the XDP program that the kernel accepted.
 pub(crate) fn missing(entry: &str, tcx: bool) -> Vec<String> {
     let found = Found {
         version: version(),
@@ -106,9 +106,9 @@ pub(crate) fn coarse_clock() -> bool {
         .unwrap_or_else(|_| version() >= COARSE_CLOCK.since)
 }
 
-/// Whether a program has to order its loads: on processors that reorder them, where the kernel compiles the atomic
-/// instructions that do it. They came with 5.12, to the compiler for arm64 with 5.18; interpreted they are right,
-/// but an interpreted program is too slow to be worth it.
+/// Whether a program has to order its loads: on processors that reorder them, if the kernel compiles the atomic
+/// instructions for that. They came with 5.12, to the compiler for arm64 with 5.18; interpreted they are right, but an
+/// interpreted program is too slow to be worth it.
 pub(crate) fn ordered_loads() -> bool {
     if cfg!(target_arch = "x86_64") {
         return false;
@@ -127,7 +127,7 @@ pub(crate) fn release() -> String {
     release.trim().to_owned()
 }
 
-/// Of a release that cannot be understood, the oldest is assumed: what is newer has to show.
+/// Of a release that cannot be parsed, the oldest is assumed: newer features have to be found by trying.
 pub(crate) fn version() -> KernelVersion {
     release().parse().unwrap_or(KernelVersion::OLDEST)
 }

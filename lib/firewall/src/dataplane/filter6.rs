@@ -23,7 +23,7 @@ const BITS: usize = FILTER_WORDS * 64;
 /// The highest count; it never goes down.
 const STUCK: u8 = 15;
 
-/// What user space knows of the filter besides its memory.
+/// The bookkeeping of user space for the filter.
 #[derive(Debug)]
 pub(super) struct Filter6 {
     lines: usize,

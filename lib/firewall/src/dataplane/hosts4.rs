@@ -1,9 +1,9 @@
 //! The writer of the table of IPv4 hosts: policy drop, /32, eight slots of 32 bits to half a cache line.
 //!
 //! An address is permuted under the seed; the low bits choose the line, the others stand in the slot, so that four
-//! bytes hold address and tag. A host has one line only: where that is full, the host goes to the table for all
-//! lengths ([`super::table4`]), which the caller does. The table doubles in place as that one does: in a table twice
-//! as large, a host's line is the old one or the old one plus the old size.
+//! bytes hold address and tag. A host has one line only: if that is full, the caller puts the host into the table for
+//! all lengths ([`super::table4`]). The table doubles in place as that one does: in a table twice as large, a host's
+//! line is the old one or the old one plus the old size.
 
 use couic_ebpf::{
     hash::{host_seed, scatter4},
@@ -19,14 +19,14 @@ use super::{
     tops::Tops,
 };
 
-/// Where a host lies.
+/// The place of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HostSpot {
     line: usize,
     slot: usize,
 }
 
-/// What user space knows of the table besides its memory.
+/// The bookkeeping of user space for the table.
 #[derive(Debug)]
 pub(super) struct Hosts4 {
     seed: [u32; 3],
@@ -35,7 +35,7 @@ pub(super) struct Hosts4 {
     rule_counts: RuleCounts,
 }
 
-/// What a slot holds of a permuted address.
+/// The part of a permuted address that a slot holds.
 fn want(x: u32) -> u32 {
     (x >> HOST_BITS << HOST_BITS) | VALID
 }
@@ -57,7 +57,7 @@ impl Hosts4 {
         })
     }
 
-    /// Where a host lies.
+    /// The place of a host.
     pub(super) fn find(&self, store: &Store, address: u32) -> Option<HostSpot> {
         let x = scatter4(&self.seed, address);
         let line = (x & last(self.lines)) as usize;
@@ -66,7 +66,7 @@ impl Hosts4 {
             .map(|slot| HostSpot { line, slot })
     }
 
-    /// Adds a host that is not there. False where its line is full. Packets see it once its head knows of hosts.
+    /// Adds a missing host. False if its line is full. Packets see it once its head knows of hosts.
     pub(super) fn add(
         &mut self,
         store: &mut Store,
@@ -152,7 +152,7 @@ impl Hosts4 {
         write!(store.hosts4, spot.line, slots[spot.slot] => 0);
     }
 
-    /// What a host decided.
+    /// The counters of a host.
     pub(super) fn usage(&self, store: &Store, spot: HostSpot) -> Option<RuleUsage> {
         let slot = Slot::Host(number(spot.line, spot.slot));
         self.rule_counts.read(store, slot)
@@ -199,7 +199,7 @@ impl Hosts4 {
         Ok(())
     }
 
-    /// The line in a table of `lines` of what stands in `line` of a smaller one.
+    /// The line in a table of `lines` that takes a host from `line` of a smaller one.
     fn line_of(value: u32, line: usize, lines: usize) -> usize {
         let low = u32::try_from(line).unwrap_or(0) & (MIN_HOSTS - 1);
         ((value >> HOST_BITS << HOST_BITS | low) & last(lines)) as usize

@@ -1,4 +1,4 @@
-//! What the tables hold, read back: for comparing them with what was put there.
+//! Reads the tables back, for comparing them with the rules.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -23,7 +23,7 @@ fn slot(tag: u32) -> TagSlot {
     slot.unwrap_or(TagSlot::UNTAGGED)
 }
 
-/// What a verdict's code says.
+/// The meaning of a verdict's code.
 pub(super) fn decided(code: u32) -> Option<(Policy, TagSlot)> {
     if code >= CODE_PASS {
         None
@@ -82,7 +82,7 @@ pub(super) fn host(seed: &[u32; 3], line: usize, value: u32) -> Option<u32> {
 
 const _: () = assert!(
     HOST_BITS == TAG_BITS + 1,
-    "what the tag takes, the line has"
+    "a slot has the tag in place of the bits that choose its line"
 );
 
 /// The inverse of [`scatter4`].

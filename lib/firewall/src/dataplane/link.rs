@@ -33,7 +33,7 @@ const BPF_LINK_TYPE_TCX: u32 = 11;
 /// Before all other programs there.
 const BPF_F_BEFORE: u32 = 1 << 3;
 
-/// Where in the kernel a program sits.
+/// The hook of a program in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
     /// Alone, and first.
@@ -58,7 +58,7 @@ pub struct LinkInfo {
     pub index: u32,
     /// The kernel's number for the program.
     pub program: u32,
-    /// Where it sits.
+    /// Its hook.
     pub hook: Hook,
 }
 
@@ -73,7 +73,7 @@ fn kind_of(mode: XdpMode) -> [u32; 2] {
     }
 }
 
-/// Attaches a program. For XDP, fails with `EBUSY` where another one is attached.
+/// Attaches a program. For XDP, fails with `EBUSY` if another one is attached.
 pub fn create(program: BorrowedFd<'_>, index: u32, mode: XdpMode) -> io::Result<OwnedFd> {
     let [kind, flags] = kind_of(mode);
     new_fd(BPF_LINK_CREATE, &mut [raw(program), index, kind, flags])
@@ -206,7 +206,7 @@ fn raw(fd: BorrowedFd<'_>) -> u32 {
 
 pub(super) fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: pointer and size describe one live T, laid out as the command's part of union bpf_attr; the rest of the
-    // union counts as zero. Pointers in it point to what outlives the call.
+    // union counts as zero. The targets of pointers in it outlive the call.
     let done = unsafe {
         libc::syscall(
             libc::SYS_bpf,

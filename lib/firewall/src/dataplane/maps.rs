@@ -1,4 +1,4 @@
-//! The tables of a program as the kernel makes them: checked, made mappable where they are not, and mapped.
+//! The tables of a program as the kernel makes them: checked, replaced by mappable ones if necessary, and mapped.
 
 use std::{
     fs::File,
@@ -54,9 +54,8 @@ impl Maker for Maps<'_> {
 /// How the sections begin that hold tables of a fixed size.
 const FIXED: &str = ".bss";
 
-/// Puts an array that can be mapped where aya made one of the same shape without `BPF_F_MMAPABLE`, as it does for
-/// every section of data: behind the same descriptor number, which is what the instructions of programs that are not
-/// loaded yet refer to.
+/// Replaces an array that aya made without `BPF_F_MMAPABLE`, as it does for every section of data, by a mappable one of
+/// the same shape. It keeps the descriptor number, to which the instructions of programs that are not loaded yet refer.
 fn make_mappable(map: BorrowedFd<'_>, name: &str, bytes: usize) -> io::Result<()> {
     const BPF_MAP_CREATE: libc::c_int = 0;
     const BPF_MAP_TYPE_ARRAY: u32 = 2;

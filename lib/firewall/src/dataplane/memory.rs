@@ -15,7 +15,7 @@ pub struct MemoryPlane(Arc<Mutex<MemoryTables>>);
 struct MemoryTables {
     rules: BTreeMap<RuleKey, PlaneRule>,
     tags: BTreeMap<(Policy, TagSlot), Counter>,
-    /// Where rules are counted one by one.
+    /// If rules are counted one by one.
     usage: Option<BTreeMap<RuleKey, RuleUsage>>,
     actions: ActionStats,
     heartbeat: u64,
@@ -40,7 +40,7 @@ impl MemoryTables {
 }
 
 impl MemoryPlane {
-    /// One that counts rules one by one. What it says of when is the last heartbeat.
+    /// One that counts rules one by one. Its time is that of the last heartbeat.
     #[must_use]
     pub fn counting_rules() -> Self {
         let state = MemoryTables {
@@ -101,7 +101,7 @@ impl MemoryPlane {
         self.0.lock().heartbeat
     }
 
-    /// Lets `n` more puts succeed and refuses the one after them, once: for tests of what must not half-apply.
+    /// Lets `n` more puts succeed and refuses the one after them, once: for tests of changes that must not half-apply.
     pub fn fail_put_after(&self, n: usize) {
         self.0.lock().fail_next_put_after = Some(n);
     }

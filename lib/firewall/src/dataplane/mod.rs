@@ -1,10 +1,10 @@
-//! The data plane: what decides about packets, behind a facade.
+//! The data plane, which decides about packets, behind a facade.
 //!
-//! The firewall core writes rules through [`Plane`] and reads figures through [`Counters`]; it does not know what
-//! stands behind them. [`load`] gives the real one: tables in memory that the XDP program reads, written with plain
-//! stores. [`MemoryPlane`] is the plain model for tests and for running without privileges.
+//! The firewall core writes rules through [`Plane`] and reads figures through [`Counters`]; it does not know the
+//! implementation. [`load`] gives the real one: tables in memory that the XDP program reads, written with plain stores.
+//! [`MemoryPlane`] is the plain model for tests and for running without privileges.
 //!
-//! docs/data-plane.md tells the layout and what it guarantees. This is the only room that knows aya.
+//! docs/data-plane.md has the layout and its guarantees. This is the only room that knows aya.
 
 mod attach;
 mod busy4;

@@ -1,4 +1,4 @@
-//! What the firewall core wants of a data plane.
+//! The interface of a data plane, as the firewall core needs it.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -7,8 +7,8 @@ use couic_common::{ActionStats, Counter, NotInspected, Policy, RuleKey};
 /// How many tags a policy can have at a time, the untagged slot included.
 pub const MAX_TAGS: usize = 8192;
 
-/// Where a rule's packets are counted: an index below [`MAX_TAGS`], of its own per policy. Slot 0 is for rules
-/// without a tag.
+/// The counters of a rule's packets: an index below [`MAX_TAGS`], of its own per policy. Slot 0 is for rules without a
+/// tag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TagSlot(u16);
 
@@ -16,7 +16,7 @@ impl TagSlot {
     /// The slot of rules without a tag.
     pub const UNTAGGED: Self = Self(0);
 
-    /// None where `index` is not below [`MAX_TAGS`].
+    /// None if `index` is not below [`MAX_TAGS`].
     #[must_use]
     pub fn new(index: usize) -> Option<Self> {
         if index < MAX_TAGS {
@@ -52,8 +52,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What a data plane must hold so that a reload of sets never leaves a gap: for a moment, new rules are there
-    /// before old ones go.
+    /// The capacity that a data plane must have so that a reload of sets never leaves a gap: for a moment, new rules
+    /// are there before old ones go.
     #[must_use]
     pub fn with_reload_headroom(self) -> Self {
         let Self {
@@ -78,10 +78,10 @@ impl Limits {
     }
 }
 
-/// What the data plane knows of a rule besides its policy and CIDR.
+/// The data plane's data of a rule besides its policy and CIDR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlaneRule {
-    /// Where its packets are counted.
+    /// The counters of its packets.
     pub slot: TagSlot,
     /// Unix seconds at which it stops matching should no daemon run; 0 = never.
     pub deadline: u64,
@@ -99,7 +99,7 @@ impl PlaneRule {
     }
 }
 
-/// What one rule decided since it was added.
+/// The counters of one rule since it was added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuleUsage {
     /// Frames.
@@ -139,41 +139,41 @@ pub trait Plane: Send {
     /// Nothing has changed then.
     fn put(&mut self, key: RuleKey, rule: PlaneRule) -> Result<(), PlaneError>;
 
-    /// Takes a rule away. Without effect where there is none.
+    /// Removes a rule. Without effect if there is none.
     ///
     /// # Errors
     /// The rule may still be in force then.
     fn remove(&mut self, key: RuleKey) -> Result<(), PlaneError>;
 
-    /// Tells the data plane that the daemon lives, and what time it is (Unix seconds): while this is called at
-    /// least every few seconds, deadlines are the daemon's business.
+    /// The heartbeat of the daemon, with the time (Unix seconds): while this is called at least every few seconds,
+    /// deadlines are the daemon's business.
     fn heartbeat(&mut self, now: u64);
 
-    /// A rule as the tables hold it, to be compared with what was put there. A deadline behind 2106 is shown as none.
+    /// A rule as the tables hold it, for comparing. A deadline behind 2106 is shown as none.
     fn held(&self, key: RuleKey) -> Option<PlaneRule>;
 
-    /// Which rules decide about packets from an address, by what packets look at; None where none does.
+    /// The rules that decide about packets from an address, looked up as packets do; None if there are none.
     fn decides(&self, source: IpAddr) -> Option<(Policy, TagSlot)>;
 
     /// Removes a rule that only the tables know, and that was never put. Without effect if there is none.
     fn erase(&mut self, key: RuleKey);
 
-    /// Shows rules that the tables hold, at `places` of their places from `from` on. Answers where to go on; None where
-    /// that was the last place.
+    /// Shows rules that the tables hold, at `places` of their places from `from` on. Returns the position to continue
+    /// from; None after the last place.
     fn walk(&self, from: usize, places: usize, show: &mut dyn FnMut(RuleKey)) -> Option<usize>;
 
     /// The switch that lets everything pass. It works beside changes of rules.
     fn valve(&self) -> Arc<dyn Valve>;
 
-    /// What a rule decided. None where there is no such rule, or where rules are not counted one by one.
+    /// The counters of a rule. None if there is no such rule, or if rules are not counted one by one.
     fn usage(&self, key: RuleKey) -> Option<RuleUsage> {
         let _ = key;
         None
     }
 }
 
-/// The panic switch of a data plane: while it is open every packet passes and counts as passed, whatever the rules say.
-/// They go on being changed meanwhile, and all hold again from the next packet on when it is closed.
+/// The panic switch of a data plane: while it is open every packet passes and counts as passed, regardless of the
+/// rules. They can still be changed, and all hold again from the next packet on when it is closed.
 pub trait Valve: Send + Sync {
     /// In force when this returns.
     fn set_open(&self, open: bool);
@@ -182,7 +182,7 @@ pub trait Valve: Send + Sync {
     fn is_open(&self) -> bool;
 }
 
-/// What the data plane counted. Reads never disturb packets nor updates.
+/// The data plane's counters. Reads never disturb packets nor updates.
 pub trait Counters: Send + Sync {
     /// Frames by verdict.
     fn actions(&self) -> ActionStats;

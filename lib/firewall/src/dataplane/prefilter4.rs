@@ -1,4 +1,4 @@
-//! The writer of the IPv4 prefilter, one bit per /24, and what it must know to clear bits again: how many rules from
+//! The writer of the IPv4 prefilter, one bit per /24, with the bookkeeping for clearing bits again: how many rules from
 //! /25 on a /24 has (none, one, two, more), and whether a rule of /17 to /24 covers it.
 
 use couic_ebpf::layout::{PREFILTER_WORDS, TAG_MASK, TOP_DROP, TOP_IGNORE, VALID};
@@ -46,7 +46,7 @@ impl Prefilter4 {
         }
     }
 
-    /// One rule less. Where more than two were there, `recount` says how many are left, up to [`MANY`].
+    /// One rule less. If there were more than two, `recount` returns how many are left, up to [`MANY`].
     pub(super) fn take_long(&mut self, store: &Store, address: u32, recount: impl FnOnce() -> u8) {
         let (word, bit) = place(address);
         let left = match self.count(word, bit) {

@@ -1,4 +1,4 @@
-//! Asks the kernel what it can do, by trying: nothing that is made here outlives the question.
+//! Asks the kernel for features by trying them: all objects that are made here are closed again.
 
 use std::{
     io,
@@ -40,7 +40,7 @@ struct LoadAttr {
     license: u64,
 }
 
-/// Whether atomic instructions that fetch are compiled to machine code; yes where nothing is.
+/// Whether atomic instructions that fetch are compiled to machine code; yes if nothing is.
 pub(super) fn fetches_compiled() -> io::Result<bool> {
     match load(FETCHING) {
         Ok(program) => Ok(is_compiled(&program)? || !is_compiled(&load(PLAIN)?)?),
@@ -49,9 +49,9 @@ pub(super) fn fetches_compiled() -> io::Result<bool> {
     }
 }
 
-/// Whether there is TCX, by asking what the loopback interface has there.
+/// Whether there is TCX, by a query of the loopback interface.
 pub(super) fn tcx() -> io::Result<bool> {
-    // Interface, kind, flags; the rest of the record is what the kernel writes to, up to its revision.
+    // Interface, kind, flags; the kernel writes to the rest of the record, up to its revision.
     let mut attr = [0_u32; 16];
     attr[..2].copy_from_slice(&[LOOPBACK, BPF_TCX_INGRESS]);
     match bpf(BPF_PROG_QUERY, &mut attr) {

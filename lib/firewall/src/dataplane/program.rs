@@ -1,10 +1,11 @@
 //! Loads the programs: the kernel makes the tables and verifies the code, the daemon maps the tables. Nothing is
 //! attached here.
 //!
-//! All programs share the tables. Which one goes where is their [`Role`]; what this kernel has no hook for is left out.
+//! All programs share the tables. The place of each is its [`Role`]; programs that this kernel has no hook for are left
+//! out.
 //!
 //! From Linux 5.18 on the program takes frames in several buffers, on older kernels a second entry without that is
-//! loaded. What else depends on the kernel is in [`features`].
+//! loaded. Other dependencies on the kernel are in [`features`].
 
 use std::{
     io,
@@ -44,15 +45,15 @@ const TCX: &str = "couic_tcx";
 /// The names under which the kernel lists the programs of a Couic.
 pub const ENTRIES: [&str; 4] = [ETHERNET[0], ETHERNET[1], IP, TCX];
 
-/// What a program is for: where it sits, and what the packets that it sees begin with.
+/// The role of a program: its hook, and the header that its packets begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// XDP, where frames have an Ethernet header.
+    /// XDP, if frames have an Ethernet header.
     Ethernet,
-    /// Generic XDP, where packets begin with the IP header.
+    /// Generic XDP, if packets begin with the IP header.
     Ip,
-    /// TCX, where the kernel says where the IP header is.
+    /// TCX, if the kernel reports the place of the IP header.
     Tcx,
 }
 
@@ -262,7 +263,7 @@ impl XdpProgram {
         self.all().map(|v| (v.entry, v.instructions))
     }
 
-    /// What this kernel lacks of what Couic uses, a sentence each. To be asked before privileges are given up.
+    /// The features that this kernel lacks, a sentence each. To be asked before privileges are given up.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
         let has_tcx = self.all().any(|v| v.role == Role::Tcx);
@@ -275,10 +276,10 @@ impl XdpProgram {
         self.ethernet.id
     }
 
-    /// What there is for whom attaches it: roles, the kernel's numbers, and descriptors.
+    /// The programs, for the attaching process: roles, the kernel's numbers, and descriptors.
     ///
     /// # Errors
-    /// Where there are no descriptors left.
+    /// If there are no descriptors left.
     pub fn descriptors(&self) -> io::Result<Vec<(Role, u32, OwnedFd)>> {
         let descriptor = |one: &Verified| {
             let fd = loaded(&self.ebpf, one.entry).map_err(io::Error::other)?;
@@ -294,7 +295,7 @@ impl XdpProgram {
     /// The program for Ethernet itself, for test runs.
     ///
     /// # Errors
-    /// Where it is not an XDP program, which cannot be.
+    /// If it is not an XDP program, which cannot be.
     pub fn xdp(&mut self) -> Result<&mut Xdp, ProgramError> {
         self.ebpf
             .program_mut(self.ethernet.entry)

@@ -1,4 +1,4 @@
-//! What the kernel says when it refuses the XDP program.
+//! The kernel's message when it refuses the XDP program.
 //!
 //! The verifier tells of every instruction that it walked, megabytes of it, and why it stopped in the last line. An
 //! operator gets that line; the rest goes to a file, for those who mend the program.
@@ -17,7 +17,7 @@ use super::features;
 
 /// In the working directory.
 const FILE: &str = "verifier.log";
-/// How much of what the verifier says is written: its end, where the reason stands.
+/// How much of the verifier's log is written: its end, which has the reason.
 const MOST: usize = 1 << 20;
 /// How much of one line is told.
 const LINE: usize = 240;
@@ -53,7 +53,7 @@ impl From<ProgramError> for Refusal {
 }
 
 impl Refusal {
-    /// What a kernel of that release answered.
+    /// The refusal of a kernel of that release.
     pub(super) fn of(release: &str, error: &io::Error, dump: String) -> Self {
         let said = match last_words(&dump) {
             Some(words) => format!("its verifier says: {words} ({error})"),
@@ -68,8 +68,8 @@ impl Refusal {
         }
     }
 
-    /// Writes what the verifier said to a file of the directory, in place of the one of an earlier start. The answer is
-    /// a sentence about it; nothing where it said nothing.
+    /// Writes the verifier's log to a file of the directory, in place of the one of an earlier start. Returns a
+    /// sentence about it; an empty one if the log is empty.
     pub fn save(&self, dir: &Path) -> Option<String> {
         if self.dump.is_empty() {
             return None;

@@ -16,7 +16,7 @@ use aya::maps::MapData;
 
 use super::PlaneError;
 
-/// What is stored whole.
+/// Types that are stored whole.
 pub(super) trait Word: Copy {
     /// # Safety
     /// `at` is aligned, valid, and only ever accessed as a word of this size.
@@ -189,7 +189,7 @@ impl<T> Region<T> {
         unsafe { self.base.add(index) }
     }
 
-    /// A record, or null where it is not in reach: what a lookup wants.
+    /// A record, or null if it is not in reach: for lookups.
     #[inline(always)]
     pub(super) fn peek(&self, index: u32) -> *mut T {
         if (index as usize) < self.reach {

@@ -1,4 +1,4 @@
-//! What single rules decided, where the config asks for that: one record a slot, added to by packets of all CPUs,
+//! Counters of single rules, if the configuration asks for them: one record a slot, added to by packets of all CPUs,
 //! begun at zero by the writers when a rule comes, and moved along when a table doubles.
 //!
 //! A packet that meets a table while it doubles may count at the old place: such a hit can be lost.
@@ -12,7 +12,7 @@ use super::{
     store::Store,
 };
 
-/// Where the records of each table begin, as in `layout::Config::rule_bases`; None where nothing is counted.
+/// The offset of each table's records, as in `layout::Config::rule_bases`; None if nothing is counted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RuleCounts {
     bases: Option<[usize; 4]>,
@@ -34,7 +34,7 @@ pub(super) fn number(line: usize, slot: usize) -> usize {
 }
 
 impl RuleCounts {
-    /// Brings the records into reach and tells packets where they are.
+    /// Brings the records into reach and tells packets their place.
     pub(super) fn new(store: &mut Store, sizes: Sizes) -> Result<Self, PlaneError> {
         if !sizes.rule_counters {
             return Ok(Self { bases: None });
@@ -71,7 +71,7 @@ impl RuleCounts {
         }
     }
 
-    /// Takes what was counted at `from` along to `to`.
+    /// Moves the counters at `from` to `to`.
     pub(super) fn carry(self, store: &Store, from: Slot, to: Slot) {
         if let (Some(from), Some(to)) = (self.at(from), self.at(to)) {
             write!(store.rule_counts, to, hits => read!(store.rule_counts, from, hits));
@@ -79,7 +79,7 @@ impl RuleCounts {
         }
     }
 
-    /// What was counted.
+    /// The counters.
     pub(super) fn read(self, store: &Store, slot: Slot) -> Option<RuleUsage> {
         self.at(slot).map(|at| RuleUsage {
             hits: read!(store.rule_counts, at, hits),

@@ -1,7 +1,7 @@
-//! How large the tables are for given limits, and what that costs.
+//! The sizes of the tables for given limits, and their memory.
 //!
-//! Room is taken when the program is loaded, once: after that no system call is needed that wants privileges. The
-//! kernel holds it whether it is used or not; the daemon maps what it uses.
+//! Memory is taken when the program is loaded, once: after that no system call is needed that wants privileges. The
+//! kernel holds it whether it is used or not; the daemon maps the used part.
 
 use couic_ebpf::layout::{self, LINE, MAX_POOL, MIN_FILTERS, MIN_HOSTS, MIN_LINES};
 
@@ -62,7 +62,7 @@ impl Limits {
 
 impl Sizes {
     /// # Errors
-    /// Where the tables could not hold so many.
+    /// If the tables could not hold so many.
     pub(super) fn of(
         limits: Limits,
         cpus: usize,
@@ -118,8 +118,8 @@ impl Sizes {
             + self.rule_counts() * size_of::<layout::RuleCount>()
     }
 
-    /// Where the records of the IPv4 bucket table, the IPv6 pool and the two trees begin among those of rules; those
-    /// of IPv4 hosts begin at 0.
+    /// The offsets of the IPv4 bucket table, the IPv6 pool and the two trees among the records of rules; those of IPv4
+    /// hosts begin at 0.
     pub(super) fn rule_bases(self) -> [usize; 4] {
         let line4 = self.hosts4 * LINE;
         let pool6 = line4 + self.lines4 * LINE;
@@ -127,7 +127,7 @@ impl Sizes {
         [line4, pool6, short4, short4 + layout::SHORTS as usize]
     }
 
-    /// Records of single rules: one where they are not counted.
+    /// Records of single rules: one if they are not counted.
     pub(super) fn rule_counts(self) -> usize {
         if self.rule_counters {
             self.rule_bases()[3] + layout::SHORTS as usize

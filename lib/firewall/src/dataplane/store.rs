@@ -52,7 +52,7 @@ pub(super) trait Maker {
     /// Why it cannot.
     type Error;
     /// # Errors
-    /// Where there is no such map, or it cannot be mapped.
+    /// If there is no such map, or it cannot be mapped.
     fn region<T>(&mut self, name: &'static str, records: usize) -> Result<Region<T>, Self::Error>;
 }
 
@@ -92,7 +92,7 @@ impl Store {
         })
     }
 
-    /// Brings what every lookup reads into reach. It is not shared yet.
+    /// Brings the part that every lookup reads into reach. It is not shared yet.
     pub(super) fn reach_basics(&mut self) -> Result<(), PlaneError> {
         if let Some(config) = Arc::get_mut(&mut self.config) {
             config.reach(1)?;

@@ -22,7 +22,7 @@ use super::{
 const COUNT: u64 = u64::MAX << MORE_SHIFT;
 const ONE: u64 = 1 << MORE_SHIFT;
 
-/// Where a rule lies.
+/// The place of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Spot {
     line: usize,
@@ -31,7 +31,7 @@ pub(super) struct Spot {
     nth: u32,
 }
 
-/// What user space knows of the table besides its memory.
+/// The bookkeeping of user space for the table.
 #[derive(Debug)]
 pub(super) struct Table4 {
     lines: usize,
@@ -60,7 +60,7 @@ impl Table4 {
         place4(&store.seed, key).line(nth, self.mask()) as usize
     }
 
-    /// Where the rule with this key lies.
+    /// The place of the rule with this key.
     pub(super) fn find(&self, store: &Store, key: u64) -> Option<Spot> {
         let want = (key << 1) | 1;
         for nth in 0..LINES_TRIED {
@@ -177,7 +177,7 @@ impl Table4 {
         write!(store.line4, spot.line, slots[spot.slot] => count);
     }
 
-    /// What a rule decided.
+    /// The counters of a rule.
     pub(super) fn usage(&self, store: &Store, spot: Spot) -> Option<RuleUsage> {
         self.rule_counts.read(store, Self::record(spot))
     }

@@ -21,7 +21,7 @@ use super::{
 /// So many entries of the pool are brought into reach at a time: 1.5 MiB.
 const POOL_CHUNK: usize = 65_536;
 
-/// What identifies an IPv6 rule: its prefix in two halves, and twice its length plus its policy.
+/// Identifies an IPv6 rule: its prefix in two halves, and twice its length plus its policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key6 {
     pub(super) hi: u64,
@@ -29,7 +29,7 @@ pub(super) struct Key6 {
     pub(super) len_policy: u64,
 }
 
-/// Where a rule lies.
+/// The place of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Spot6 {
     line: usize,
@@ -38,7 +38,7 @@ pub(super) struct Spot6 {
     index: u32,
 }
 
-/// What user space knows of the table besides its memory.
+/// The bookkeeping of user space for the table.
 #[derive(Debug)]
 pub(super) struct Table6 {
     lines: usize,
@@ -76,7 +76,7 @@ impl Table6 {
         place.line(nth, last(self.lines)) as usize
     }
 
-    /// Where the rule with this key lies.
+    /// The place of the rule with this key.
     pub(super) fn find(&self, store: &Store, key: Key6) -> Option<Spot6> {
         let place = Self::place(store, key);
         let fingerprint = place.fingerprint(store.index_bits);
@@ -211,7 +211,7 @@ impl Table6 {
         write!(store.line6, spot.line, lanes[spot.lane] => more);
     }
 
-    /// What an entry of the pool stands for.
+    /// The rule of an entry of the pool.
     fn key_of(store: &Store, entry: usize) -> Key6 {
         Key6 {
             hi: read!(store.entry6, entry, hi),
@@ -220,7 +220,7 @@ impl Table6 {
         }
     }
 
-    /// What a rule decided.
+    /// The counters of a rule.
     pub(super) fn usage(&self, store: &Store, spot: Spot6) -> Option<RuleUsage> {
         self.rule_counts
             .read(store, Slot::Pool6(spot.index as usize))

@@ -15,7 +15,7 @@ use super::{
     v6::V6,
 };
 
-/// Rules in tables that packets read. What is written here is in force when the call returns.
+/// Rules in tables that packets read. A change is in force when the call returns.
 #[derive(Debug)]
 pub struct TablePlane {
     store: Store,
@@ -24,7 +24,7 @@ pub struct TablePlane {
     counts: RuleCounts,
 }
 
-/// What is damaged.
+/// The damaged part.
 #[cfg(test)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Corruption {
@@ -120,10 +120,10 @@ impl TablePlane {
             .beat(monotonic().saturating_sub(seconds * 1_000_000_000), unix);
     }
 
-    /// Overwrites the words by which packets find a rule: for tests of what notices that.
+    /// Overwrites the words by which packets find a rule: for tests of the self-check.
     ///
     /// # Panics
-    /// Where there is no such rule of the kind that the test asks for.
+    /// If there is no such rule of the kind that the test asks for.
     #[cfg(test)]
     pub(crate) fn corrupt(&mut self, kind: Corruption) {
         use super::region::{read, write};
@@ -147,7 +147,7 @@ impl TablePlane {
         }
     }
 
-    /// Words that are not zero in what packets decide by: for tests of what removals leave behind.
+    /// Words that are not zero in the tables of packets: for tests of removals, which must leave none.
     #[cfg(test)]
     pub(super) fn residue(&self) -> usize {
         use super::region::read;

@@ -78,7 +78,7 @@ fn policy() -> impl Strategy<Value = Policy> {
     prop_oneof![3 => Just(Policy::Drop), 1 => Just(Policy::Ignore)]
 }
 
-/// A change: remove where there is no rule.
+/// A change: a removal if there is no rule.
 type Change = (RuleKey, Option<(usize, u64)>);
 
 fn change() -> impl Strategy<Value = Change> {
@@ -120,7 +120,7 @@ fn apply(plane: &mut TablePlane, rules: &mut Rules, (key, put): Change) {
             rules.insert(key, rule(slot, deadline));
         }
         None => {
-            // What is there goes more often than what is not.
+            // Existing rules are removed more often than missing ones.
             let nearest = rules.range(key..).next().map_or(key, |(k, _)| *k);
             plane.remove(nearest).unwrap();
             rules.remove(&nearest);
@@ -147,7 +147,7 @@ proptest! {
         for source in &sources {
             prop_assert_eq!(plane.verdict(*source), scan(&rules, *source, 0), "{}", source);
         }
-        // The daemon dies: what has a deadline up to now is over.
+        // The daemon dies: rules with a deadline up to now end.
         plane.backdate_heartbeat(100, now - 1);
         let now = now - 1 + 100;
         for source in sources {
@@ -168,7 +168,7 @@ proptest! {
     }
 }
 
-/// Whatever shape `LIMITS` rules have, they fit, are found while the tables grow, and leave nothing.
+/// Rules of `LIMITS` fit in any shape, are found while the tables grow, and leave nothing.
 fn fills(shape: impl Fn(u32) -> Cidr) {
     let mut plane = plane();
     let all: Vec<RuleKey> = (0..4000)

@@ -1,4 +1,4 @@
-//! What the 16 bits on top of an address say, for either family: which lengths exist below, and the best rule of
+//! The words for the 16 bits on top of an address, for either family: which lengths exist below, and the best rule of
 //! /16 or shorter.
 //!
 //! Rules up to /16 live in a binary tree in heap order; each of its leaves, a /16, has the longest covering rule of
@@ -18,11 +18,11 @@ use super::{
     store::Store,
 };
 
-/// A family's heads and what user space must know to clear their bits again.
+/// A family's heads and the bookkeeping of user space for clearing their bits again.
 #[derive(Debug)]
 pub(super) struct Tops {
     v6: bool,
-    /// Rules per policy, length bit and head: pages of what does not occur are never touched.
+    /// Rules per policy, length bit and head: pages of unused ones are never touched.
     counts: Vec<u32>,
     /// IPv4 hosts in their own table, per head.
     hosts: Vec<u32>,
@@ -38,7 +38,7 @@ pub(super) fn number(policy: Policy) -> u32 {
     }
 }
 
-/// A rule's deadline as 32 bits of Unix seconds; what lies behind 2106 is left to the daemon.
+/// A rule's deadline as 32 bits of Unix seconds; deadlines behind 2106 are left to the daemon.
 pub(super) fn deadline(rule: PlaneRule) -> u32 {
     u32::try_from(rule.deadline).unwrap_or(0)
 }
@@ -76,8 +76,8 @@ impl Tops {
         read!(self.tops(store), head)
     }
 
-    /// Ends a change that concerns packets from under `head`: what its word and the table of hosts hold now is what
-    /// they go by.
+    /// Ends a change that concerns packets from under `head`: from now on they go by its present word and table of
+    /// hosts.
     pub(super) fn bump(&mut self, store: &Store, head: usize) {
         if self.v6 {
             write!(store.version6, head => read!(store.version6, head).wrapping_add(1));
@@ -175,7 +175,7 @@ impl Tops {
         Ok(())
     }
 
-    /// Takes such a rule away. False where there is none.
+    /// Removes such a rule. False if there is none.
     pub(super) fn take_short(
         &mut self,
         store: &Store,
@@ -245,7 +245,7 @@ impl Tops {
         }
     }
 
-    /// What such a rule decided.
+    /// The counters of such a rule.
     pub(super) fn usage_of_short(
         &self,
         store: &Store,

@@ -1,5 +1,5 @@
-//! IPv4 rules into tables. The order of stores is what keeps packets from half states: the entry, the head's word, the
-//! head's version, the prefilter. A packet that began before a change of its head ended looks again.
+//! Writes IPv4 rules into the tables. The order of stores keeps packets from half states: the entry, the head's word,
+//! the head's version, the prefilter. A packet that began before a change of its head ended looks again.
 
 use std::net::Ipv4Addr;
 
@@ -26,7 +26,7 @@ pub(super) struct V4 {
     prefilter: Prefilter4,
 }
 
-/// Whether a rule belongs into the table of hosts, where that has room.
+/// Whether a rule belongs into the table of hosts, if that has room.
 fn is_host(policy: Policy, len: u8) -> bool {
     policy == Policy::Drop && len == 32
 }
@@ -148,7 +148,7 @@ impl V4 {
         }
     }
 
-    /// What a rule decided. None where it is not there, or nothing is counted.
+    /// The counters of a rule. None if it does not exist, or nothing is counted.
     pub(super) fn usage(&self, store: &Store, policy: Policy, net: V4Net) -> Option<RuleUsage> {
         let len = net.len();
         if len <= 16 {
@@ -163,7 +163,7 @@ impl V4 {
         self.table.usage(store, spot)
     }
 
-    /// Gives a rule that is there another tag slot and deadline. False where it is not there.
+    /// Gives an existing rule another tag slot and deadline. False if it does not exist.
     fn renew(
         &self,
         store: &mut Store,
@@ -182,7 +182,7 @@ impl V4 {
         }
     }
 
-    /// Takes a rule of /17 or longer out of the table that it is in. False where it is in none.
+    /// Removes a rule of /17 or longer from its table. False if it is in none.
     fn take(&mut self, store: &Store, policy: Policy, net: V4Net) -> bool {
         let len = net.len();
         if is_host(policy, len)
@@ -233,7 +233,7 @@ impl V4 {
     }
 }
 
-/// What the tables say about rules of /17 and longer.
+/// The tables' view of rules of /17 and longer.
 struct Rules<'a> {
     tops: &'a Tops,
     hosts: &'a Hosts4,

@@ -1,4 +1,4 @@
-//! IPv6 rules into tables. The order of stores is what keeps packets from half states: the entry, the steps, the
+//! Writes IPv6 rules into the tables. The order of stores keeps packets from half states: the entry, the steps, the
 //! head's word, the cell's mask, the version of the head (up to /31) or of the cell (from /32 on).
 
 use couic_common::{Policy, RuleKey, V6Net};
@@ -160,7 +160,7 @@ impl V6 {
         inspect::long6(key.hi, key.lo, key.len_policy)
     }
 
-    /// What a rule decided. None where it is not there, or nothing is counted.
+    /// The counters of a rule. None if it does not exist, or nothing is counted.
     pub(super) fn usage(&self, store: &Store, policy: Policy, net: V6Net) -> Option<RuleUsage> {
         let len = net.len();
         if len <= 16 {

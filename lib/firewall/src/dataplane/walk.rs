@@ -1,5 +1,5 @@
-//! Every program of every object, given to the verifier, whichever of them this kernel would get to run: what a change
-//! costs shows on one machine, and in the tests of other kernels.
+//! Gives every program of every object to the verifier, also those that this kernel would not run: the cost of a change
+//! shows on one machine, and in the tests of other kernels.
 
 use aya::programs::{Program, ProgramError};
 
@@ -8,23 +8,23 @@ use super::{
     program::{OBJECT, ORDERED},
 };
 
-/// What the verifier made of one program.
+/// The verifier's result for one program.
 #[derive(Debug)]
 pub struct Walk {
     /// Its name, as `bpftool prog` has it.
     pub program: String,
     /// Whether it is the one for CPUs that reorder loads.
     pub ordered: bool,
-    /// With code that counts what each rule decides.
+    /// With code that counts each rule's packets.
     pub rule_counters: bool,
-    /// The instructions that were walked, where the kernel tells (Linux 5.16), or why it refuses.
+    /// The instructions that were walked, if the kernel reports them (Linux 5.16), or why it refuses.
     pub outcome: Result<Option<u32>, ProgramError>,
 }
 
 /// Loads all programs, and keeps none.
 ///
 /// # Errors
-/// [`LoadError`], where there are not even tables.
+/// [`LoadError`], if there are not even tables.
 pub fn walk() -> Result<Vec<Walk>, LoadError> {
     let limits = Limits {
         drop_entries: 2000,

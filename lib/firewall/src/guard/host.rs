@@ -11,16 +11,16 @@ use super::routes;
 pub struct HostAddress {
     /// The address.
     pub addr: IpAddr,
-    /// What it is to this host, as a message says it.
+    /// Its role on this host, as a message says it.
     pub role: String,
 }
 
-/// Where a guard learns of addresses. Tests bring their own.
+/// The source of a guard's addresses. Tests bring their own.
 pub trait HostSource: Send + Sync {
     /// The addresses at this moment.
     ///
     /// # Errors
-    /// What the system says. The guard then lets nothing pass.
+    /// The system's error. The guard then lets nothing pass.
     fn addresses(&self) -> io::Result<Vec<HostAddress>>;
 }
 

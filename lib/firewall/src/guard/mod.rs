@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_common::{Cidr, GuardRequest, Policy};
+use couic_common::{Cidr, FORCE_HINT, GuardRequest, Policy};
 use parking_lot::Mutex;
 
 pub use host::{HostAddress, HostSource, Kernel};
@@ -91,7 +91,7 @@ impl Guard {
     }
 }
 
-/// What one request must not cover.
+/// The addresses that one request must not cover.
 #[derive(Debug)]
 pub struct GuardCheck {
     host: Addresses,
@@ -102,7 +102,7 @@ impl GuardCheck {
     /// Whether a `drop` of this network may pass.
     ///
     /// # Errors
-    /// [`GuardRefusal`] says what it would cut off, and the way out. Where the host's addresses cannot be read,
+    /// [`GuardRefusal`] says which addresses it would cut off, and the way out. If the host's addresses cannot be read,
     /// nothing passes.
     pub fn check(&self, cidr: Cidr) -> Result<(), GuardRefusal> {
         let refuse = |reason| Err(GuardRefusal { cidr, reason });
@@ -131,17 +131,15 @@ impl GuardCheck {
 
 /// A `drop` was refused by the guard rails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "drop {cidr} is refused: {reason}. If you mean it, send \"force\": true (couicctl: --force)"
-)]
+#[error("drop {cidr} is refused: {reason}. If you mean it, {FORCE_HINT}")]
 pub struct GuardRefusal {
-    /// What was to be dropped.
+    /// The network to drop.
     pub cidr: Cidr,
-    /// What it would cut off.
+    /// The reason.
     pub reason: GuardReason,
 }
 
-/// What a `drop` would cut off.
+/// The reason why a `drop` is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GuardReason {
     /// An address that the caller named.

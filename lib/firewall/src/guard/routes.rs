@@ -128,7 +128,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
-/// The first item of a row whose items begin on multiples of 4 bytes. None at the end, and where a length is absurd.
+/// The first item of a row whose items begin on multiples of 4 bytes. None at the end, and if a length is absurd.
 fn split(row: &[u8], length: Option<u32>) -> Option<(&[u8], &[u8])> {
     let length = usize::try_from(length?).ok().filter(|l| *l >= 4)?;
     let item = row.get(..length)?;
@@ -228,7 +228,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever arrives, reading ends and does not panic.
+        /// On any input, reading ends and does not panic.
         #[test]
         fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let mut gateways = Vec::new();

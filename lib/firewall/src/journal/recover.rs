@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, io};
 
-use couic_common::RuleKey;
+use couic_common::{RuleKey, counted};
 use couic_durable::{Folder, Kind, Name, Scanned};
 
 use super::{
@@ -134,10 +134,12 @@ impl Recovery {
     fn gap(&mut self, number: u64) {
         let first = self.expected;
         if number > first {
-            let last = number - 1;
-            self.gaps.push(format!(
-                "the rule changes in the logs {first} to {last} are missing: files were removed"
-            ));
+            let logs = match number - 1 {
+                last if last == first => format!("the log {first} are missing: its file was"),
+                last => format!("the logs {first} to {last} are missing: files were"),
+            };
+            self.gaps
+                .push(format!("the rule changes in {logs} removed"));
         }
     }
 
@@ -155,13 +157,13 @@ impl Recovery {
             self.suspect(name, scanned.damage("are in force"));
         } else if scanned.headless {
             tracing::warn!(
-                "state: {name} has {} bytes and no record: the daemon ended while it started that log, or the file was truncated",
-                scanned.length
+                "state: {name} has {} and no record: the daemon ended while it started that log, or the file was truncated",
+                counted(scanned.length, "byte", "bytes")
             );
         } else if scanned.torn > 0 {
             tracing::info!(
-                "state: {} bytes at the end of {name} are an incomplete record, as after a crash or a power cut",
-                scanned.torn
+                "state: the end of {name} ({}) is an incomplete record, as after a crash or a power cut",
+                counted(scanned.torn, "byte", "bytes")
             );
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Problems and statistics of the journal.
 
-use couic_common::StateProblem;
+use couic_common::{StateProblem, counted};
 use couic_durable::Alarm;
 
 use super::Journal;
@@ -57,7 +57,13 @@ impl Health {
     pub(super) fn clear(&mut self, records: u64, missing: u64) {
         if self.alarm.clear() {
             tracing::info!(
-                "state: the disk works again; {records} records are written, with {missing} changes that were missing"
+                "state: the disk works again; {} written, with {}",
+                counted(records, "record is", "records are"),
+                counted(
+                    missing,
+                    "change that was missing",
+                    "changes that were missing"
+                )
             );
         }
     }

@@ -186,7 +186,7 @@ fn off_is_in_health_and_tried_again_too() {
     let (switch, dir) = without_disk(&lab);
     fs::create_dir(&dir).unwrap();
     switch.on(&name("ops"), None);
-    // Root may remove anything, but not what is a directory.
+    // Root may remove every file, but not a directory.
     let file = dir.join(FILE);
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();

@@ -1,4 +1,4 @@
-//! What is asked of the rules one at a time: add, renew, remove, expire. Each ends in one [`Core::install`].
+//! Single changes of rules: add, renew, remove, expire. Each ends in one [`Core::install`].
 
 use couic_common::{Entry, Policy, RuleKey, Tag};
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::dataplane::{MAX_TAGS, TagSlot};
 
-/// What an add found.
+/// The state that an add found.
 enum Found {
     New(OwnerId, Claims),
     Same,
@@ -17,7 +17,7 @@ enum Found {
 }
 
 impl Core {
-    /// A job that has to be a change: what is there already is not added, what is not there not removed.
+    /// A job that has to be a change: an existing rule is not added, a missing one not removed.
     pub(super) fn execute(
         &mut self,
         policy: Policy,
@@ -36,7 +36,7 @@ impl Core {
         }
     }
 
-    /// A job of a batch: what is there is renewed, what is not there needs no removal.
+    /// A job of a batch: an existing rule is renewed, a missing one needs no removal.
     pub(super) fn apply(
         &mut self,
         policy: Policy,
@@ -140,8 +140,8 @@ impl Core {
         entry.ok_or(FirewallError::NotFound { key })
     }
 
-    /// Takes the claim of the origin's owner away. A client takes the API's claim, or, where the API has none, those
-    /// of peers: the operator is master of his own machine. What a set defines only the set can take away.
+    /// Removes the claim of the origin's owner. A client removes the API's claim or, if the API has none, those of
+    /// peers: the operator is master of his own machine. Claims of a set are removed by the set alone.
     pub(super) fn remove(
         &mut self,
         key: RuleKey,

@@ -40,7 +40,7 @@ impl Owner {
     }
 }
 
-/// What one owner asks for on a rule.
+/// The request of one owner for a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// Who holds it. Not serialized: in a confirmation's record it stands beside the claim.
@@ -56,7 +56,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Whether both lists ask for the same, whenever the claims were made.
+    /// Whether both lists ask for the same, regardless of when the claims were made.
     #[must_use]
     pub fn alike<'a>(
         one: impl IntoIterator<Item = &'a Self>,

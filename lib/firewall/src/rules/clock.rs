@@ -1,4 +1,4 @@
-//! Where the core takes the time from, so that tests can turn it.
+//! The clock of the core, which tests can set.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -130,7 +130,7 @@ impl Core {
         Ok(())
     }
 
-    /// The same without an event. Returns what is shown, if anything changed.
+    /// The same without an event. Returns the entry shown, if anything changed.
     ///
     /// # Errors
     /// Nothing has changed then.
@@ -158,7 +158,7 @@ impl Core {
         Ok(Some(shown))
     }
 
-    /// Keeps tags and deadlines in step with a change of claims. True where deadlines are to be swept, once the tables
+    /// Keeps tags and deadlines in step with a change of claims. True if deadlines are to be swept, once the tables
     /// have the new claims: a deadline that no claim there has is thrown away.
     fn account(&mut self, key: RuleKey, old: &Claims, new: &Claims) -> bool {
         let tags = &mut self.tags[key.policy as usize];
@@ -259,7 +259,7 @@ impl Core {
     }
 }
 
-/// What of a claim is shown and may change.
+/// The part of a claim that is shown and may change.
 const fn seen(claim: &PackedClaim) -> (TagSlot, u64) {
     (claim.slot, claim.expiration)
 }

@@ -1,9 +1,9 @@
-//! Rules that outlive the process: what the journal records, and what is restored from it.
+//! Rules that outlive the process: the records of the journal, and restoring them.
 //!
-//! What holds:
+//! Guarantees:
 //! - Every change of a claim of the API or of a peer is appended to the journal before the call that made it returns.
 //!   Claims of sets are in the set files.
-//! - What is restored has its owner, tag, expiration and creation, and emits no event: a restart is not a change.
+//! - A restored rule has its owner, tag, expiration and creation, and emits no event: a restart is not a change.
 //! - A rule that does not fit, say because a limit was lowered, is kept: it stays in the journal, and is put in force
 //!   as soon as there is room. It can be removed, but is not listed.
 
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::journal::{Journal, Record, Recovered, Rows, RuleClaims};
 
-/// What the core knows about the journal.
+/// The core's view of the journal.
 #[derive(Default)]
 pub(super) struct Durable {
     journal: Option<Arc<Journal>>,
@@ -33,7 +33,7 @@ pub(super) struct Durable {
     kept: BTreeMap<RuleKey, Vec<Claim>>,
 }
 
-/// What became of the rules of an earlier life.
+/// The outcome for rules from before the restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
     /// In force.
@@ -56,7 +56,7 @@ fn record(key: RuleKey, claims: Vec<Claim>) -> Record {
 }
 
 impl Firewall {
-    /// Puts rules of an earlier life in force, beneath the claims of sets, and records every change from now on.
+    /// Puts rules from before the restart in force, beneath the claims of sets, and records every change from now on.
     /// Call it before any rule is changed.
     pub fn restore(&self, journal: Arc<Journal>, recovered: Recovered) -> Restored {
         let mut restored = Restored::default();
@@ -74,7 +74,7 @@ impl Firewall {
         restored
     }
 
-    /// Puts in force what did not fit at the start and does now. Returns how many rules that are.
+    /// Puts rules in force that did not fit at the start and do now. Returns how many.
     pub fn admit_kept(&self) -> usize {
         let mut restored = Restored::default();
         let mut after = None;
@@ -84,19 +84,19 @@ impl Firewall {
         restored.rules
     }
 
-    /// Whether a rule of an earlier life does not fit.
+    /// Whether a rule from before the restart does not fit.
     #[must_use]
     pub fn is_kept(&self, key: RuleKey) -> bool {
         self.core.lock().durable.kept.contains_key(&key)
     }
 
-    /// How many rules of an earlier life do not fit.
+    /// How many rules from before the restart do not fit.
     #[must_use]
     pub fn kept_rules(&self) -> usize {
         self.core.lock().durable.kept.len()
     }
 
-    /// The journal, where there is one.
+    /// The journal, if there is one.
     #[must_use]
     pub fn journal(&self) -> Option<Arc<Journal>> {
         self.journal.get().cloned()
@@ -110,7 +110,7 @@ impl Firewall {
         })
     }
 
-    /// The rules behind `after` with what is to be kept of them, which may be nothing.
+    /// The rules behind `after` with their claims to be kept, which may be none.
     fn page_of_saved(&self, policy: Policy, after: Option<Cidr>) -> Vec<(RuleKey, Vec<Claim>)> {
         self.change(|core, _| {
             let table = core.table(policy);
@@ -194,7 +194,7 @@ impl Core {
         let count = claims.len();
         claims.retain(|claim| !claim.is_over(now));
         if claims.len() < count {
-            // What has ended has ended, also where the clock is set back later.
+            // An ended ban stays ended, also if the clock is set back later.
             journal.append(&record(key, claims.clone()));
         }
         if claims.is_empty() {

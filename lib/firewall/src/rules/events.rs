@@ -1,9 +1,9 @@
 //! The one stream of rule changes, and its subscribers.
 //!
 //! The owner of the rules never waits for a subscriber, and hardly pays for one: a change is written once, into a block
-//! in memory, however many subscribers there are. Subscribers take whole blocks and share them, so that all that they do with events,
-//! down to freeing them, happens off the lock and on their own threads. Each has a bound of its own; what it left
-//! lying beyond that is counted as missed. All subscribers see the same order.
+//! in memory, for any number of subscribers. Subscribers take whole blocks and share them, so all of their work on
+//! events, down to freeing them, happens off the lock and on their own threads. Each has a bound of its own; events
+//! beyond that are counted as missed. All subscribers see the same order.
 
 use std::{
     collections::VecDeque,
@@ -26,8 +26,8 @@ pub(super) struct EventBus {
     seq: u64,
 }
 
-/// What was published and not received by all. While there is a subscriber, numbers have no gaps, so that the number
-/// of an event tells where it stands.
+/// Events that were not received by all subscribers. While there is a subscriber, numbers have no gaps, so that the
+/// number of an event gives its position.
 #[derive(Debug, Default)]
 struct Stream {
     sealed: VecDeque<Block>,
@@ -59,10 +59,10 @@ pub struct Subscription {
     filled: Arc<Condvar>,
 }
 
-/// What a subscriber receives at a time.
+/// One receipt of a subscriber.
 #[derive(Debug, Default)]
 pub struct Received {
-    /// In the order in which they took effect. Empty where the time ran out.
+    /// In the order in which they took effect. Empty after a timeout.
     pub events: Events,
     /// How many events before these were lost because the subscriber was slow.
     pub missed: u64,
@@ -169,7 +169,7 @@ impl Stream {
         all.find(|subscriber| Arc::ptr_eq(&subscriber.filled, filled))
     }
 
-    /// What a subscriber has not seen yet, as far as its capacity goes.
+    /// Events that a subscriber has not seen yet, up to its capacity.
     fn receive(&mut self, filled: &Arc<Condvar>) -> Received {
         let last = self.last;
         let Some(subscriber) = self.subscriber(filled) else {
@@ -198,7 +198,7 @@ impl Stream {
 }
 
 impl Subscriber {
-    /// The number of the first event that it gets, where the last is this one: the oldest are those that it misses.
+    /// The number of the first event that it gets if the last is this one: it misses the oldest.
     fn first(&self, last: u64) -> u64 {
         self.next.max((last + 1).saturating_sub(self.capacity))
     }

@@ -1,13 +1,14 @@
 //! The owner of the rules.
 //!
-//! What holds:
+//! Guarantees:
 //! - A rule filters while one claim on it lives, and no longer. Claims of the API, of each set and of each peer do not
 //!   disturb each other.
 //! - Changes take effect one after the other, and every subscriber of the event stream sees that order.
 //! - A refused change has changed nothing.
-//! - With a journal, what a call has changed outlives kill -9 once the call has returned; for
-//!   [`Firewall::add`] and [`Firewall::remove`], of which there may be very many a second, once [`Firewall::commit`] has.
-//! - An expired claim is gone at the first [`Firewall::expire_due`] or change after its time, whatever the clock did.
+//! - With a journal, the change of a call outlives kill -9 once the call has returned; for [`Firewall::add`] and
+//!   [`Firewall::remove`], of which there may be very many a second, once [`Firewall::commit`] has.
+//! - An expired claim is gone at the first [`Firewall::expire_due`] or change after its time, for any steps of the
+//!   clock.
 //!
 //! Synchronous; knows neither HTTP nor an async runtime. Every call takes microseconds, so it may be made from async
 //! code; walks over many rules release the lock after each chunk.
@@ -101,7 +102,7 @@ impl Firewall {
         self.valve.set_open(open);
     }
 
-    /// Whether every packet passes, whatever the rules say.
+    /// Whether every packet passes, regardless of the rules.
     #[must_use]
     pub fn passes_all(&self) -> bool {
         self.valve.is_open()
@@ -227,8 +228,8 @@ impl Firewall {
         outcome
     }
 
-    /// What was changed is with the journal's file when this returns. That is written without the lock, so that a slow
-    /// disk holds up those alone who change rules.
+    /// Changes so far are in the journal's file when this returns. That is written without the lock, so that a slow
+    /// disk holds up only those who change rules.
     fn locked<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
         let mut core = self.core.lock();
         let before = core.durable.appended();

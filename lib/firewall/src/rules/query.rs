@@ -98,7 +98,7 @@ impl Firewall {
         }
     }
 
-    /// What happens to a packet from this address, and which rules say so. Under the panic switch none does.
+    /// The verdict for packets from this address, and the rules behind it. Under the panic switch there are none.
     #[must_use]
     pub fn lookup(&self, ip: IpAddr) -> Lookup {
         let mut covering: Vec<LookupRule> = self.change(|core, _| {
@@ -135,7 +135,7 @@ impl Firewall {
         }
     }
 
-    /// How many rules there are, and what happened to packets.
+    /// The number of rules, and counters of packets.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let count = |policy| {
@@ -150,7 +150,7 @@ impl Firewall {
         }
     }
 
-    /// What the rules of a policy decided about, by tag.
+    /// Counters of a policy's rules, by tag.
     #[must_use]
     pub fn tag_stats(&self, policy: Policy) -> BTreeMap<String, Counter> {
         self.change(|core, _| core.tags(policy).figures(&*self.counters))

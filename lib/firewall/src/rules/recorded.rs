@@ -1,4 +1,4 @@
-//! Changes with a record of what they did to claims, and the prediction of it: what commit-confirm needs.
+//! Changes with a record of their effect on claims, and the prediction of it, for commit-confirm.
 
 use couic_common::{Cidr, Entry, Policy, RuleKey, TagPattern};
 
@@ -7,16 +7,16 @@ use super::{
     packed::PackedClaim,
 };
 
-/// What became of one claim.
+/// The effect on one claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimChange {
     /// Which rule.
     pub key: RuleKey,
     /// Whose claim.
     pub owner: Owner,
-    /// What it was; None = there was none.
+    /// The claim before; None = there was none.
     pub before: Option<Claim>,
-    /// What it is now.
+    /// The claim now.
     pub after: Option<Claim>,
 }
 
@@ -28,7 +28,7 @@ impl ClaimChange {
 }
 
 impl Firewall {
-    /// What jobs of a client will do to claims, as far as can be told without doing it.
+    /// The effect that jobs of a client will have on claims, as far as it can be predicted without doing them.
     #[must_use]
     pub fn predict(&self, policy: Policy, jobs: &[Job], actor: &Actor) -> Vec<ClaimChange> {
         let mut changes = Vec::with_capacity(jobs.len());
@@ -49,7 +49,7 @@ impl Firewall {
         changes
     }
 
-    /// [`Firewall::execute`], and what it did to claims.
+    /// [`Firewall::execute`], and its effect on claims.
     ///
     /// # Errors
     /// As that; nothing has changed then.
@@ -66,7 +66,7 @@ impl Firewall {
         })
     }
 
-    /// [`Firewall::apply`], and what it did to claims.
+    /// [`Firewall::apply`], and its effect on claims.
     pub(crate) fn apply_recorded(
         &self,
         policy: Policy,
@@ -90,8 +90,8 @@ impl Firewall {
         (results, changes)
     }
 
-    /// The rules that [`Firewall::remove_by_tag`] would take claims from: those of the next [`CHUNK`] behind `after`,
-    /// and where to go on; None at the end.
+    /// The rules that [`Firewall::remove_by_tag`] would remove claims from: those of the next [`CHUNK`] behind `after`,
+    /// and the position to continue from; None at the end.
     pub(crate) fn removable_by_tag(
         &self,
         policy: Policy,
@@ -166,7 +166,7 @@ impl Core {
         }));
     }
 
-    /// Makes a change of one rule, and tells what it did to which claims of the API and of peers.
+    /// Makes a change of one rule, and returns its effect on the claims of the API and of peers.
     fn recorded<T>(
         &mut self,
         key: RuleKey,

@@ -1,4 +1,4 @@
-//! Making the rules of sets what the set files say: differential, all or nothing, without a gap.
+//! Applying the set files to the rules of sets: differential, all or nothing, without a gap.
 //!
 //! Order matters while packets flow. Claims of policy ignore come first and go last, so that no source is locked out in
 //! between. Inside a policy, rules are taken in groups that do not overlap each other, and in a group new rules come
@@ -22,11 +22,11 @@ pub(super) struct LoadedSet {
     pub(super) entries: Vec<Cidr>,
 }
 
-/// What all set files say together.
+/// The content of all set files.
 #[derive(Clone, Debug, Default)]
 pub struct SetCatalog(pub(super) Vec<LoadedSet>);
 
-/// What a reload did, in rules that are in force.
+/// The effect of a reload, in rules that are in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SetChange {
     /// Claims of sets that are new.
@@ -77,7 +77,7 @@ impl Step {
 }
 
 impl Firewall {
-    /// Makes the claims of sets what `catalog` says, and leaves all others alone.
+    /// Applies `catalog` to the claims of sets, and leaves all others alone.
     ///
     /// # Errors
     /// `Full`, `TooManyTags`, `Plane`. Nothing has changed then.
@@ -131,8 +131,8 @@ fn run(core: &mut Core, steps: &[Step], now: u64) -> Result<(), FirewallError> {
             continue;
         };
         for step in steps[..done].iter().rev() {
-            // Puts back what the data plane held a moment ago, so it has the room. Should the kernel refuse all the
-            // same, the rules say what the data plane does: install changes both or none.
+            // Restores the state that the data plane held a moment ago, so it has the room. Should the kernel refuse
+            // all the same, the rules agree with the data plane: install changes both or none.
             let _ = core.install(step.key, step.before.clone(), now, &origin(step));
         }
         return Err(error.into());
@@ -140,8 +140,8 @@ fn run(core: &mut Core, steps: &[Step], now: u64) -> Result<(), FirewallError> {
     Ok(())
 }
 
-/// What the sets of a policy claim, in the order of CIDRs. Their tags are held, so that none is given away before its
-/// first rule is there, and noted in `pinned`.
+/// The claims of a policy's sets, in the order of CIDRs. Their tags are held, so that none is given away before its
+/// first rule exists, and noted in `pinned`.
 fn wanted_claims(
     core: &mut Core,
     catalog: &SetCatalog,
@@ -171,8 +171,8 @@ fn wanted_claims(
     Ok(wanted)
 }
 
-/// Whether the table could hold what the sets want if it were empty: before a plan is made, which takes the memory of
-/// many rules for each of them, under the lock.
+/// Whether the table could hold the claims of the sets if it were empty: before a plan is made, which takes the memory
+/// of many rules for each of them, under the lock.
 fn check_wanted(
     core: &Core,
     policy: Policy,
@@ -252,7 +252,7 @@ fn plan(
 fn in_order(steps: Vec<Step>) -> Vec<Step> {
     let mut groups: Vec<Vec<Step>> = Vec::new();
     for step in steps {
-        // In the order of CIDRs, what a prefix covers follows it.
+        // In the order of CIDRs, a prefix is followed by those that it covers.
         match groups.last_mut() {
             Some(group) if group[0].key.cidr.contains(step.key.cidr.addr()) => group.push(step),
             _ => groups.push(vec![step]),
@@ -266,7 +266,7 @@ fn in_order(steps: Vec<Step>) -> Vec<Step> {
     ordered.collect()
 }
 
-/// Whether the tables hold the outcome, and the data plane what is there in between.
+/// Whether the tables hold the outcome, and the data plane every state in between.
 fn check_room(core: &Core, steps: &[Step]) -> Result<(), FirewallError> {
     for policy in Policy::ALL {
         for is_ipv4 in [true, false] {

@@ -1,8 +1,8 @@
 //! Compares the data plane with the rules, a part at a time, and mends it.
 //!
-//! Both ways: each rule must stand in the tables as it was put there and be what packets from its first address meet,
-//! unless a longer or an ignoring one is; and what stands in the tables must be a rule. No claim may be past its time.
-//! Every difference is a fault, of memory or of this program: in a sound daemon there is none.
+//! Both ways: each rule must be in the tables as it was written and be the one that packets from its first address
+//! meet, unless a longer or an ignoring one is; and each entry of the tables must be a rule. No claim may be past its
+//! time. Every difference is a fault, of memory or of this program: in a sound daemon there is none.
 
 use couic_common::{Cidr, Policy, RuleKey};
 
@@ -17,14 +17,14 @@ const PLACES: usize = 262_144;
 const RULES_AT_ONCE: usize = 128;
 const PLACES_AT_ONCE: usize = 4096;
 
-/// Where the next round goes on.
+/// The position of the next round.
 #[derive(Debug, Default)]
 pub struct SelfCheck {
     after: [Option<Cidr>; 2],
     place: usize,
 }
 
-/// What a round found.
+/// The result of a round.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SelfChecked {
     /// Rules that were compared.
@@ -36,7 +36,7 @@ pub struct SelfChecked {
 }
 
 impl SelfCheck {
-    /// A round: goes on where the one before it ended, and lets others in between.
+    /// A round: continues after the one before it, and lets others in between.
     pub fn round(&mut self, firewall: &Firewall) -> SelfChecked {
         let mut found = SelfChecked::default();
         for policy in Policy::ALL {
@@ -64,7 +64,7 @@ impl SelfCheck {
     }
 }
 
-/// Compares the next rules of a policy. Answers how many; `after` is where to go on, none at the end.
+/// Compares the next rules of a policy. Returns how many; `after` is the position to continue from, none at the end.
 fn rules(
     core: &mut Core,
     policy: Policy,
@@ -90,14 +90,14 @@ fn rules(
     next.len()
 }
 
-/// Looks for rules in the tables that were never made. Returns where to go on.
+/// Looks for entries in the tables that are no rules. Returns the position to continue from.
 fn places(core: &mut Core, from: usize, now: u64, found: &mut SelfChecked) -> Option<usize> {
     let mut shown = Vec::new();
     let next = core
         .plane()
         .walk(from, PLACES_AT_ONCE, &mut |key| shown.push(key));
     for key in shown {
-        // What a damaged key hides from packets is not found by it, and does nothing.
+        // An entry that a damaged key hides from packets is not found by this, and has no effect.
         if core.table(key.policy).shown(key.cidr).is_none() && core.plane().held(key).is_some() {
             heal(core, key);
             note(core, key, now, found);
@@ -125,7 +125,7 @@ fn is_right(core: &mut Core, key: RuleKey) -> bool {
     plane.held(key) == wanted && plane.decides(key.cidr.addr()) == decides
 }
 
-/// Writes a rule again; where that does not help, takes it out first, so that all that leads to it is written, too.
+/// Writes a rule again; if that does not help, removes it first, so that all words that lead to it are written, too.
 fn heal(core: &mut Core, key: RuleKey) {
     let Some(rule) = core.table(key.policy).claims(key.cidr).plane_rule() else {
         core.plane().erase(key);
@@ -148,7 +148,7 @@ const fn is_past(expiration: u64, now: u64) -> bool {
     expiration != 0 && expiration <= now
 }
 
-/// Tells the queue again what it does not know, and takes away what is due.
+/// Adds claims that are missing in the queue, and removes expired ones.
 fn expire_anew(core: &mut Core, key: RuleKey, now: u64) {
     let claims = core.table(key.policy).claims(key.cidr);
     for claim in claims.iter().filter(|c| is_past(c.expiration, now)) {

@@ -34,9 +34,9 @@ pub enum SetError {
         file: String,
         /// Counted from 1.
         line: u64,
-        /// What stands there.
+        /// The text of the line.
         text: String,
-        /// What is wrong with it.
+        /// The reason why it is invalid.
         problem: CidrError,
     },
     /// The file is, or would be, larger than [`MAX_SET_FILE`].
@@ -58,7 +58,7 @@ pub enum SetError {
         policy: Policy,
         /// The file's name.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// With this set, those of its policy have more entries together than are worth comparing with the rules.
@@ -78,7 +78,7 @@ pub enum SetError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }

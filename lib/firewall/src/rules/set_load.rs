@@ -11,8 +11,8 @@ use super::{
 };
 
 impl SetStore {
-    /// Every set that can be read, and what is wrong with the others: for the start, when a bad file must not keep
-    /// the good ones from working.
+    /// Every set that can be read, and the problems of the others: for the start, when a bad file must not keep the
+    /// good ones from working.
     #[must_use]
     pub fn load_lenient(&self) -> (SetCatalog, Vec<SetProblem>) {
         let (mut sets, mut problems) = (Vec::new(), Vec::new());

@@ -8,9 +8,9 @@ use couic_common::{Cidr, CidrError};
 pub struct BadLine {
     /// Counted from 1.
     pub line: u64,
-    /// What stands there, shortened and with control characters escaped.
+    /// The text of the line, shortened and with control characters escaped.
     pub text: String,
-    /// What is wrong with it.
+    /// The reason why it is invalid.
     pub problem: CidrError,
 }
 

@@ -25,7 +25,7 @@ use couic_files::refuses_data;
 /// The largest set file, bytes.
 pub const MAX_SET_FILE: u64 = 5 * 1024 * 1024;
 
-/// How the names of files begin that are not yet what they will be.
+/// The prefix of temporary files.
 const HALF_WRITTEN: &str = ".new-";
 
 /// The folders of set files.
@@ -44,11 +44,11 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 impl SetStore {
-    /// Makes the folders where they are missing, and removes what a crash left half-written in them. Where the disk takes
-    /// no data they stay as they are; loading sets then finds what is missing.
+    /// Creates missing folders, and removes files that a crash left incomplete. If the disk takes no data they stay as
+    /// they are; loading sets then finds the problem.
     ///
     /// # Errors
-    /// What the system says, with the path.
+    /// The system's error, with the path.
     pub fn open(working_dir: &Path) -> io::Result<Self> {
         let store = Self {
             root: working_dir.join("sets"),
@@ -76,7 +76,7 @@ impl SetStore {
         Self { limits, ..self }
     }
 
-    /// What may be loaded into memory.
+    /// How many entries of a policy's sets are loaded into memory at most.
     pub(super) fn most(&self, policy: Policy) -> usize {
         self.limits.of(policy).saturating_mul(4)
     }
@@ -118,7 +118,7 @@ impl SetStore {
             source,
         };
         let file = match open(&path) {
-            // A symbolic link to nowhere is there, and is not what its maker meant.
+            // A dangling symbolic link exists, and is a mistake of its maker.
             Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
                 return Err(SetError::NotFound {
                     policy,
@@ -301,7 +301,7 @@ fn remove_half_written(folder: &Path) -> io::Result<()> {
         let file = file?;
         let name = file.file_name();
         if name.as_encoded_bytes().starts_with(HALF_WRITTEN.as_bytes()) {
-            // Where that fails, it only takes room.
+            // If that fails, it only takes space.
             let _ = fs::remove_file(file.path());
         }
     }

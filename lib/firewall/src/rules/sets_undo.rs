@@ -20,7 +20,7 @@ use super::{
 pub type SetEntries = BTreeMap<(Policy, SetName), Vec<Cidr>>;
 
 impl SetCatalog {
-    /// What these sets say.
+    /// The claims of these sets.
     #[must_use]
     pub fn of(entries: SetEntries) -> Self {
         let loaded = |((policy, name), entries)| LoadedSet {
@@ -41,7 +41,7 @@ impl SetCatalog {
 }
 
 impl Firewall {
-    /// What sets claim now, entries in order. Hold [`SetStore::turn`], so that no reload comes in between.
+    /// The claims of sets now, entries in order. Hold [`SetStore::turn`], so that no reload comes in between.
     #[must_use]
     pub fn sets_in_force(&self) -> SetEntries {
         let mut sets = SetEntries::new();
@@ -83,7 +83,7 @@ impl SetStore {
         write_set(entries)
     }
 
-    /// A set's file as it stands; None where there is none.
+    /// The present file of a set; None if there is none.
     ///
     /// # Errors
     /// `TooLarge`, `Unreadable`.
@@ -110,7 +110,7 @@ impl SetStore {
         Ok(Some(bytes))
     }
 
-    /// Makes a set's file what it was; None = there is none.
+    /// Restores a set's file; None = there was none.
     ///
     /// # Errors
     /// `Io`; nothing has changed then.

@@ -19,16 +19,16 @@ pub struct ClaimSwap {
     pub key: RuleKey,
     /// Whose claims are compared and replaced; None = those of the API and of all peers.
     pub owner: Option<Owner>,
-    /// What the caller has seen of them.
+    /// The claims that the caller has seen.
     pub expected: Vec<Claim>,
-    /// What is to stand in their place.
+    /// The claims to replace them.
     pub wanted: Option<Claim>,
 }
 
-/// What became of a swap.
+/// The outcome of a swap.
 #[derive(Debug)]
 pub enum Swapped {
-    /// What was wanted stands.
+    /// The wanted claims are in place.
     Done(Applied),
     /// The claims were changed meanwhile: nothing was done.
     Moved,
@@ -37,7 +37,7 @@ pub enum Swapped {
 }
 
 impl Swapped {
-    /// Whether what was wanted stands.
+    /// Whether the wanted claims are in place.
     #[must_use]
     pub const fn is_done(&self) -> bool {
         matches!(self, Self::Done(_))
@@ -95,8 +95,8 @@ impl Firewall {
         results
     }
 
-    /// Subscribes to the changes of claims that do not change what is shown. Their events say which rule it is, and
-    /// show it as it was and is.
+    /// Subscribes to the changes of claims that do not change the entry shown. Their events name the rule, and show its
+    /// claims before and after.
     #[must_use]
     pub fn subscribe_hidden(&self, capacity: usize) -> Subscription {
         self.core.lock().hidden.subscribe(capacity)

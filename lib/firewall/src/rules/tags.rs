@@ -24,7 +24,7 @@ struct Slot {
     /// None for rules without a tag.
     name: Option<Tag>,
     claims: usize,
-    /// What the slot had counted when this tag got it.
+    /// The slot's counters when this tag got it.
     base: Counter,
     queued: bool,
 }
@@ -40,7 +40,7 @@ impl TagTable {
         }
     }
 
-    /// The slot of a tag, a new one if need be. None where all are in use.
+    /// The slot of a tag, a new one if need be. None if all are in use.
     ///
     /// A new slot counts as idle until [`Self::hold`] is called.
     pub(super) fn slot(&mut self, tag: Option<&Tag>, counters: &dyn Counters) -> Option<TagSlot> {

@@ -1,4 +1,4 @@
-//! What goes into the firewall core and what comes out of it.
+//! Requests to the firewall core, its results, and its errors.
 
 use std::{fmt, sync::Arc};
 
@@ -43,7 +43,7 @@ pub struct Origin {
 /// One change of a rule that a client or a peer asks for.
 #[derive(Clone, Debug)]
 pub enum Job {
-    /// Add, or renew what is there.
+    /// Add, or renew an existing rule.
     Add(ClaimRequest, Option<Arc<Metadata>>),
     /// Take the actor's claim away.
     Remove(Cidr, Option<Arc<Metadata>>),
@@ -58,7 +58,7 @@ impl Job {
     }
 }
 
-/// What a change did.
+/// The effect of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// The entry is new.
@@ -71,7 +71,7 @@ pub enum Applied {
     Removed,
 }
 
-/// What happens to a rule, for subscribers.
+/// The event of a rule, for subscribers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// The rule is in force from now on.
@@ -82,16 +82,16 @@ pub enum EventKind {
     Removed,
 }
 
-/// A change of what is in force. Subscribers receive these in the order in which they took effect.
+/// A change of the rules in force. Subscribers receive these in the order in which they took effect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleEvent {
     /// Counts from 1 without gaps, over all events of the process.
     pub seq: u64,
     /// Unix seconds.
     pub at: u64,
-    /// What happened.
+    /// The event.
     pub kind: EventKind,
-    /// What the rule wants.
+    /// The rule's policy.
     pub policy: Policy,
     /// The rule as it is shown, or as it was shown before it went.
     pub entry: Entry,
@@ -125,7 +125,7 @@ pub enum FirewallError {
     /// The expiration does not lie in the future.
     #[error("the expiration {expiration} is not in the future: it is {now} now")]
     Expired {
-        /// What was asked for, Unix seconds.
+        /// The requested time, Unix seconds.
         expiration: u64,
         /// The daemon's time, Unix seconds.
         now: u64,

@@ -52,7 +52,7 @@ async fn the_spool_of_the_previous_version_is_read_and_continued() {
     let mut events = expected();
     assert_eq!(recovered.events, events);
     assert_eq!(recovered.counters, [17, 1_700_000_000]);
-    assert_eq!(recovered.recovery.damaged_bytes, 0);
+    assert_eq!(recovered.recovery.damaged_segments, 0);
     assert_eq!(spool.append(None, payload("new")).unwrap(), 21);
     events.drain(..6).for_each(|event| spool.ack(event.seq));
     assert_eq!(spool.durable().await, Durability::Disk);
@@ -92,6 +92,6 @@ fn damage_in_it_costs_the_record_that_it_hit() {
             .iter()
             .filter(|event| !recovered.events.contains(event));
         assert_eq!(missing.count(), 1, "byte {at}");
-        assert!(recovered.recovery.damaged_bytes + recovered.recovery.cut_bytes > 0);
+        assert!(recovered.recovery.lost_bytes + recovered.recovery.cut_bytes > 0);
     }
 }

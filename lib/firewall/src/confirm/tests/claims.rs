@@ -50,7 +50,7 @@ fn what_is_undone_is_not_undone_again_for_a_record_that_cannot_be_removed() {
     assert_eq!((lab.expiration(ONE), lab.records()), (Some(0), 0));
 }
 
-/// A disk that is full takes removals, and so took the way back of what it had not taken back.
+/// A full disk accepts removals, so the undo record was removed before the restored claim was on the disk.
 #[test]
 fn the_way_back_stays_until_the_disk_has_what_was_put_back() {
     let lab = Lab::new();

@@ -1,4 +1,4 @@
-//! Many changes, some of which wait, confirmed and undone in any order, against a list of what was asked.
+//! Many changes, some of which are pending, confirmed and undone in any order, against a list of the requests.
 //!
 //! The oracle: a rule is the result of the last change that was not undone. Permanent changes only add here, each with
 //! another expiration: two removals could not be told apart.
@@ -31,7 +31,7 @@ fn cidr(rule: usize) -> String {
     format!("192.0.2.{rule}/32")
 }
 
-/// What was asked of a rule: its expiration, and which change that was.
+/// The last request for a rule: its expiration, and its change.
 type Asked = (usize, Option<u64>, Option<ConfirmId>);
 
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Oracle {
             .and_then(|a| a.1)
     }
 
-    /// What the outcome of a change is, each rule that is different afterwards once.
+    /// The outcome of a change: each rule that is different afterwards, once.
     fn write(&mut self, before: [Option<u64>; 4], after: [Option<u64>; 4], by: Option<ConfirmId>) {
         for rule in 0..4 {
             if before[rule] != after[rule] {

@@ -1,4 +1,4 @@
-//! What a start finds.
+//! The state that a start finds.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -65,7 +65,7 @@ fn a_change_that_was_killed_in_the_middle_is_undone() {
     let mut lab = Lab::new();
     let mut change = lab.all.begin(&ops(), WITHIN, "a batch".to_owned()).unwrap();
     lab.apply(&mut change, vec![add(ONE, 0)]);
-    // What was predicted and not done.
+    // Predicted, but not done.
     let jobs = [add("192.0.2.2/32", 0)];
     let predicted = lab
         .firewall

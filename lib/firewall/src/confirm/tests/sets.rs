@@ -250,7 +250,11 @@ fn undoing_another_change_counts_as_what_is_in_force() {
     let second = lab.reload_confirmably();
     lab.write("192.0.2.2/32\n");
     lab.all.undo(second, None).unwrap();
-    assert_eq!(lab.all.problems(), [""; 0], "it says what is in force");
+    assert_eq!(
+        lab.all.problems(),
+        [""; 0],
+        "it agrees with the rules in force"
+    );
     lab.write("192.0.2.9/32\n");
     lab.all.undo(first, None).unwrap();
     assert_eq!(lab.all.problems().len(), 1);

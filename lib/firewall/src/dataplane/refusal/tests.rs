@@ -1,4 +1,4 @@
-//! What is kept of a verifier log.
+//! The part of a verifier log that is kept.
 
 use std::{
     os::unix::fs::{MetadataExt, symlink},
@@ -61,7 +61,7 @@ fn a_line_for_a_terminal_is_short_and_has_no_control_characters() {
 fn the_dump_is_in_a_file_of_the_owner_and_replaced_each_time() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
-    // Neither is followed: what it points to stays as it is.
+    // Neither is followed: its target stays as it is.
     let victim = dir.path().join("victim");
     fs::write(&victim, "mine").unwrap();
     symlink(&victim, &path).unwrap();

@@ -17,7 +17,7 @@ const ROOM: Limits = Limits {
     ignore_entries: 1000,
 };
 
-/// A start in this directory, after these sets were loaded. Returns what became of the rules.
+/// A start in this directory, after these sets were loaded. Returns the outcome for the rules.
 fn start(dir: &Path, now: u64, limits: Limits, sets: &SetCatalog) -> (House, Restored) {
     let house = House::at(now, limits);
     house.firewall.replace_sets(sets).unwrap();
@@ -299,13 +299,12 @@ fn seen(house: &House) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever was done, and however often the daemon was killed or wrote a snapshot in between, a restart shows what
-    /// was there before.
+    /// After any changes, and any number of kills and snapshots in between, a restart shows the state before it.
     #[test]
     fn a_restart_changes_nothing(
         lives in prop::collection::vec((prop::collection::vec(step(), 1..30), any::<bool>(), 0_u64..8), 1..5),
     ) {
-        // In memory where that can be: hundreds of runs would wait for the disk.
+        // In memory if possible: hundreds of runs would wait for the disk.
         let in_memory = tempfile::tempdir_in("/dev/shm");
         let dir = in_memory.or_else(|_| tempfile::tempdir()).unwrap();
         let mut model = Model::new();

@@ -132,7 +132,7 @@ fn many_at_once() {
     );
 }
 
-/// The renewal at which the queue was swept of what others had left behind lost its own deadline.
+/// The renewal at which the queue was swept of others' leftovers lost its own deadline.
 #[test]
 fn renewals_keep_their_deadlines_however_many_they_are() {
     let house = House::with(Limits::default());

@@ -149,7 +149,7 @@ pub(super) fn run(house: &House, model: &mut Model, step: Step) {
     model.retain(|_, claims| !claims.is_empty());
 }
 
-/// What is listed, what the data plane holds, and what the events add up to, is what the model says.
+/// The list, the data plane and the sum of the events agree with the model.
 fn compare(house: &House, model: &Model, heard: &mut BTreeMap<RuleKey, (Option<Tag>, u64)>) {
     for event in house.events.recv_timeout(Duration::ZERO).events.iter() {
         let key = RuleKey::new(event.policy, event.entry.cidr);

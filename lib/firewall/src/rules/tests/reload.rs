@@ -56,7 +56,7 @@ fn set_over_dynamic_and_back() {
     );
 }
 
-/// The plan of a reload takes much memory, under the lock: not for what cannot be.
+/// The plan of a reload takes much memory, under the lock: none is made for an impossible reload.
 #[test]
 fn more_than_the_table_holds_is_refused_before_it_is_planned() {
     let house = House::with(Limits {
@@ -223,8 +223,8 @@ fn a_failure_half_way_is_undone() {
     }
 }
 
-/// What is dropped before and after is dropped at every step in between, and what is let through likewise: the events
-/// are the steps.
+/// A source that is dropped before and after is dropped at every step in between, and one that passes likewise: the
+/// events are the steps.
 #[test]
 fn no_gap_in_either_direction() {
     let house = House::new();
