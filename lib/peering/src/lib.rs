@@ -18,6 +18,7 @@ mod backoff;
 mod check;
 mod clock;
 mod digest;
+mod gap;
 mod limits;
 mod link;
 mod outbox;
@@ -27,8 +28,9 @@ mod replica;
 mod wire;
 
 pub use ask::{Ask, Failure, LinkSettings, LinkState, LinkStatus, Next};
-pub use clock::{Gap, Hlc, MAX_AHEAD, Moment, NodeId, Stamp, TooFarAhead};
+pub use clock::{Hlc, MAX_AHEAD, Moment, NodeId, Stamp, TooFarAhead};
 pub use digest::{LEAVES, Tree};
+pub use gap::Gap;
 pub use limits::{Limits, Refusal, Tokens};
 pub use link::{Link, PullOutcome};
 pub use plain::PlainBatch;

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::*;
+use super::{deadlines::STALE, *};
 
 const DAY: u64 = 86_400_000;
 
