@@ -15,7 +15,10 @@ use couic_common::{Policy, RuleKey};
 use couic_peering::{RecordState, Slot};
 use parking_lot::MutexGuard;
 
-use super::engine::{Engine, Local, SharedRules, actor_of};
+use super::{
+    engine::{Engine, actor_of},
+    state::{Local, SharedRules},
+};
 use couic_firewall::{
     journal::{Journal, Record, Register, RegisterRow, Registers, Rows, SavedRegister},
     rules::Claim,

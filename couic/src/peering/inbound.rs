@@ -6,7 +6,10 @@ use couic_peering::{
     PushRequest, Record, TooFarAhead,
 };
 
-use super::engine::{Engine, Local, SharedRules, actor_of, claim_of};
+use super::{
+    engine::{Engine, actor_of},
+    state::{Local, SharedRules, claim_of},
+};
 use couic_firewall::rules::{Actor, Claim, FirewallError, Owner, Swapped};
 
 /// How many registers are taken before others get their turn.

@@ -14,6 +14,7 @@ mod engine;
 mod exchange;
 mod inbound;
 mod outbound;
+mod state;
 mod status;
 #[cfg(test)]
 mod tests;

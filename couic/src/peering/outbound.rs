@@ -9,10 +9,7 @@ use couic_peering::{
 };
 use tokio::sync::Notify;
 
-use super::{
-    engine::{Engine, Local},
-    inbound::Taken,
-};
+use super::{engine::Engine, inbound::Taken, state::Local};
 use couic_firewall::rules::Owner;
 
 /// What the task of a peer is to do.

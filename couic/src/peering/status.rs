@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use couic_common::{ClientName, PeerHealth, PeerInfo, PeerProblem, PeerState, Policy, RuleKey};
 use couic_peering::{LinkState, Moment};
 
-use super::engine::{Engine, Peer, SharedRules, Traffic};
+use super::{
+    engine::Engine,
+    state::{Peer, SharedRules, Traffic},
+};
 use couic_firewall::rules::{Actor, Claim, Owner};
 
 /// A peer that has not answered for so long is a problem, in milliseconds. A restart is none.

@@ -14,7 +14,10 @@ use std::{
 use couic_common::{Policy, RuleKey};
 use couic_peering::RecordState;
 
-use super::engine::{Engine, Local, SharedRules, milliseconds};
+use super::{
+    engine::Engine,
+    state::{Local, SharedRules, milliseconds},
+};
 use couic_firewall::rules::{Actor, Claim, Received, Subscription};
 
 /// Events that wait for the thread. What does not fit is found by looking at all rules.
