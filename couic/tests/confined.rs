@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
+#[path = "confined/account.rs"]
+mod account;
 #[path = "confined/attacher.rs"]
 mod attacher;
 #[path = "confined/serving.rs"]
