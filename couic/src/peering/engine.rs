@@ -1,4 +1,4 @@
-//! What this node shares, and what it knows of each peer.
+//! The rules that this node shares, and its view of each peer.
 //!
 //! One lock. The firewall may be called under it, and never calls back.
 
@@ -19,10 +19,10 @@ use couic_firewall::{
     rules::{Actor, Claim, ClaimSwap, Firewall, Origin, Owner, Swapped},
 };
 
-/// How many registers there may be, tombstones included: two full tables of IPv4 and IPv6 drops.
+/// Maximum number of registers, tombstones included: two full tables of IPv4 and IPv6 drops.
 const REGISTERS: usize = 4 << 20;
 
-/// Where the time comes from, so that tests can turn it.
+/// The source of time, which tests can set.
 #[derive(Clone)]
 pub struct Time(Arc<dyn Fn() -> Moment + Send + Sync>);
 
@@ -51,13 +51,13 @@ fn millis(time: Duration) -> u64 {
 /// A peer that is configured.
 #[derive(Clone, Debug)]
 pub struct PeerSettings {
-    /// What it is called.
+    /// Its name.
     pub name: ClientName,
-    /// Where it is, for people.
+    /// Its address, for logs and status.
     pub endpoint: String,
-    /// What it may do here.
+    /// Its limits here.
     pub limits: Limits,
-    /// How it is dealt with.
+    /// The settings of its link.
     pub link: LinkSettings,
 }
 
@@ -92,7 +92,7 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// The rules of a firewall, to be shared with these peers. Who is none of them has the limits `defaults`.
+    /// The rules of a firewall, to be shared with these peers. Other senders have the limits `defaults`.
     /// Tombstones last for `tombstones`. `machine` is this machine's number, the same at every start.
     #[must_use]
     pub fn new(
@@ -171,7 +171,7 @@ impl Engine {
             let news = news.clone();
             state.write(key, &news, now);
             if held.len() > 1 {
-                // Where that comes too late, another hint is on its way.
+                // If that comes too late, another hint is on its way.
                 self.replace(key, held, Some(news.clone()), &actor_of(&news.owner));
             }
             return vec![news];

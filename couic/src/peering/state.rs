@@ -12,16 +12,16 @@ use tokio::sync::Notify;
 
 use couic_firewall::rules::{Claim, Owner};
 
-/// What this node notes about a register.
+/// The local data of a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Local {
-    /// Whose claim it is here.
+    /// The owner of its claim here.
     pub(super) owner: Owner,
     /// Whether the firewall has it.
     pub(super) in_force: bool,
 }
 
-/// What came from a peer.
+/// Traffic from a peer.
 #[derive(Debug)]
 pub(super) struct Traffic {
     pub(super) limits: Limits,
@@ -40,19 +40,19 @@ pub(super) struct Peer {
     pub(super) endpoint: String,
     pub(super) link: Link,
     pub(super) wake: Arc<Notify>,
-    /// What was logged last.
+    /// Whether the log names it as failing.
     pub(super) was_failing: bool,
     /// Since when it has not answered, Unix ms.
     pub(super) failing_since: Option<u64>,
 }
 
-/// What the engine's lock guards.
+/// The state that the engine's lock guards.
 pub(super) struct SharedRules {
     pub(super) replica: Replica<Local>,
     pub(super) peers: Vec<Peer>,
-    /// By the name under which things came.
+    /// By the name of the sender.
     pub(super) traffic: BTreeMap<ClientName, Traffic>,
-    /// Rules that the firewall did not take, say because it is full, and what it has in their place.
+    /// Rules that the firewall did not take, for example because it is full, and the claims in their place.
     pub(super) waiting: BTreeMap<RuleKey, Vec<Claim>>,
 }
 

@@ -154,8 +154,8 @@ impl<L> Replica<L> {
         self.write_stamped(key, state, local, stamp);
     }
 
-    /// A write of this node at an earlier time, Unix milliseconds: of what was there before the replica. Does nothing
-    /// where there is a register already.
+    /// A write of this node at an earlier time, Unix milliseconds: for rules from before the replica. Does nothing if
+    /// there is a register already.
     pub fn write_past(&mut self, key: RuleKey, state: RecordState, local: L, ms: u64) {
         if self.get(key).is_none() {
             let node = self.node();
@@ -241,7 +241,7 @@ impl<L> Replica<L> {
     }
 }
 
-/// Where a register lies: registers are in the order of leaves.
+/// The position of a register: registers are in the order of leaves.
 fn place(key: RuleKey) -> (u16, Cidr) {
     (leaf_of(key), key.cidr)
 }

@@ -110,7 +110,7 @@ fn an_invalid_notification_is_a_permanent_error() {
 #[test]
 fn null_is_survived() {
     let plugin = descriptor::<Script>(head(true), ["script\0", "1\0", "\0", "\0"]);
-    // SAFETY: NULL is what these check for.
+    // SAFETY: these check for NULL.
     unsafe {
         let create = plugin.create.unwrap();
         let nothing = Slice::new(b"");

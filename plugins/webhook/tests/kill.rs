@@ -1,7 +1,7 @@
 //! Kill -9 under load, end to end: dispatcher, spool and webhook in a process of their own, against a server that
 //! answers 429, 503, resets and hangs. At most duplicates, never a loss, and no request within a `Retry-After`.
 
-#![expect(clippy::unwrap_used, reason = "a test: what fails is to end it")]
+#![expect(clippy::unwrap_used, reason = "a failure ends the test")]
 
 #[path = "kill/tally.rs"]
 mod tally;
@@ -37,8 +37,8 @@ fn report(number: u64) -> Report {
 
 /// The webhook, and a line of output for each attempt and its outcome, which a kill does not take back.
 ///
-/// What the server saw cannot replace them: to a request whose answer comes after the timeout it has answered all the
-/// same, and it may read that request after the next one.
+/// The record of the server cannot replace them: it has answered a request even if its answer comes after the timeout,
+/// and it may read that request after the next one.
 struct Recorded(Webhook);
 
 #[async_trait]
@@ -77,8 +77,8 @@ fn numbers(notification: &Notification) -> Vec<u64> {
     }
 }
 
-/// The process that is killed: takes in numbers as fast as the disk goes, and prints each one that is safe. With it, what
-/// else is safe by then: how many were delivered, and as how manieth pause the other side asked for the one it is in.
+/// The process that is killed: takes in numbers as fast as the disk goes, and prints each one that is safe. With each,
+/// it prints the number of deliveries and the number of the current pause, which are safe by then, too.
 #[test]
 fn sender() {
     let Ok(told) = env::var(VARIABLE) else {

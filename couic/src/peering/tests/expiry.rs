@@ -31,8 +31,8 @@ fn expiries_agree_between_clocks_five_minutes_apart_and_are_no_deletions() {
     }
 }
 
-/// A node that was cut off has the rule as it was before somebody gave it an end, and hears of that when it has passed:
-/// the firewall refuses an expired rule, and must not keep the older one for that.
+/// A node that was cut off has the rule without its new expiration, and receives that when it has passed: the firewall
+/// refuses an expired rule, and must not keep the older one for that.
 #[test]
 fn an_expiration_that_passed_while_a_node_was_partitioned_ends_the_rule_there_too() {
     let nodes = Node::pair(&Limits::default());

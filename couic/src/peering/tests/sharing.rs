@@ -17,7 +17,7 @@ fn rules_and_deletions_arrive_with_policy_tag_and_owner() {
         assert_eq!(a.rules(policy).len(), 1);
     }
     assert_eq!(b.held(1)[0].owner, Owner::Peer(name("a")));
-    // The other side deletes it: the operator is master of his machine, and everybody hears of it.
+    // The other side deletes it: an operator may delete any rule on the node, and all nodes follow.
     b.delete(Policy::Drop, 1).unwrap();
     level(&nodes);
     assert!(a.rules(Policy::Drop).is_empty() && b.rules(Policy::Drop).is_empty());

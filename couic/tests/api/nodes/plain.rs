@@ -51,18 +51,18 @@ async fn a_couic_1_node_receives_plain_jobs() {
     let old = old_node(Arc::clone(&rules));
     node.talk_to(vec![client(&old.socket, token)]);
     let count = || rules.lock().unwrap().len();
-    until("it has all that was there", || count() == 50);
+    until("it has all existing rules", || count() == 50);
     assert_eq!(node.peer(0).state, PeerState::Plain);
     node.add(50..60);
-    until("and what is added", || count() == 60);
+    until("it has the added rules, too", || count() == 60);
     node.test.delete("/v1/drop/10.0.0.3/32").await.is(204);
-    until("not what is deleted", || count() == 59);
+    until("the deleted rule is gone", || count() == 59);
     // Renewals are sent, too.
     let until_then = couic_firewall::rules::Clock::now(&SystemClock) + 1_000;
     let renewed =
         json!([{"action": "add", "entry": {"cidr": "10.0.0.4/32", "expiration": until_then}}]);
     node.test.post("/v1/drop/batch", &renewed).await.is(200);
-    until("what is renewed", || {
+    until("the renewed rule has its expiration", || {
         let rules = rules.lock().unwrap();
         rules.contains(&("10.0.0.4/32".to_owned(), until_then))
     });

@@ -110,7 +110,7 @@ fn isolated_plugins_are_restarted_by_a_process_with_minimal_privileges() {
     });
     daemon.api().add("drop", "198.51.100.3/32", None, 0);
     assert_ends_well(&mut daemon);
-    // What was meant for it waits in the spool.
+    // Its notifications wait in the spool.
     let daemon = daemon.restart();
     assert!(chat.next(PATIENCE).json()["embeds"].is_array());
     drop(daemon);

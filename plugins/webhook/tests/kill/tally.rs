@@ -1,4 +1,4 @@
-//! What the sender printed and the server received, added up over all kills.
+//! Totals of the lines that the senders printed and the requests that the servers received, over all kills.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,7 +16,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(700);
 /// How many notifications a round takes in at least, however slow the disk.
 const LOAD: usize = 30;
 
-/// What a sender said before it was killed.
+/// The output of a sender before it was killed.
 #[derive(Default)]
 struct Said {
     attempts: usize,
@@ -30,12 +30,12 @@ struct Said {
     pause_noted: usize,
 }
 
-/// What the rounds add up to.
+/// The totals of all rounds.
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) acknowledged: HashSet<u64>,
     pub(super) delivered: HashMap<u64, u32>,
-    /// Whose delivery was noted on the disk: not to be delivered once more.
+    /// Those with their delivery noted on the disk: not to be delivered once more.
     pub(super) noted: HashSet<u64>,
     pub(super) again: usize,
     pub(super) early: usize,
@@ -84,7 +84,7 @@ impl Tally {
         self.count(&server, said);
     }
 
-    /// Kills it, and hears what it said before.
+    /// Kills it, and reads its output up to then.
     fn kill(&mut self, mut sender: Sender, said: &mut Said) {
         sender.child.kill().unwrap();
         sender.child.wait().unwrap();
