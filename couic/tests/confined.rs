@@ -1,8 +1,10 @@
-//! What the confined serving process and attacher can and cannot do. Each test runs in a process of its own, since
+//! The abilities of the confined serving process and attacher. Each test runs in a process of its own, since
 //! confinement is irreversible.
 
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
+#[path = "confined/account.rs"]
+mod account;
 #[path = "confined/attacher.rs"]
 mod attacher;
 #[path = "confined/serving.rs"]

@@ -1,6 +1,7 @@
 //! The daemon as a process, in the host's namespace, with all its files in a temporary directory.
 
 mod builder;
+mod command;
 
 use std::{fs, path::PathBuf, process::ExitStatus};
 
@@ -10,7 +11,8 @@ use nix::{sys::signal::Signal, unistd::Pid};
 use tempfile::TempDir;
 
 pub use builder::DaemonBuilder;
-use builder::{Way, command, detach, write_set_file};
+use builder::write_set_file;
+use command::{Way, command, detach};
 
 use crate::Lab;
 

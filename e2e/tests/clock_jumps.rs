@@ -7,7 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::allow_attributes,
-    reason = "a test stops where something fails"
+    reason = "a failure ends the test"
 )]
 
 mod dataplane_common;
@@ -149,7 +149,7 @@ fn only_expirations_follow_the_wall_clock_while_the_daemon_runs() {
     assert_eq!(
         life.verdicts(SOURCES),
         [XDP_DROP, XDP_PASS, XDP_DROP],
-        "what has ended does not come back with the time"
+        "ended rules do not come back with the time"
     );
     life.ban("198.51.100.2/32", NOW + 60);
     life.set_clock(NOW + 59);

@@ -8,7 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::allow_attributes,
-    reason = "a test stops where something fails"
+    reason = "a failure ends the test"
 )]
 
 mod dataplane_common;

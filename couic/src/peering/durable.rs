@@ -1,8 +1,8 @@
-//! Registers that outlive the process, where the firewall has a journal.
+//! Registers that outlive the process, if the firewall has a journal.
 //!
-//! What holds:
-//! - What a peer was told that this node has taken is with the journal's file, rules and tombstones alike.
-//! - At the start, what was done to a rule later than its register was written (the journal has both, in order) is a
+//! Guarantees:
+//! - Registers that this node acknowledged to a peer are with the journal's file, rules and tombstones alike.
+//! - At the start, a change of a rule that is later than its register (the journal has both, in order) is a
 //!   write of this node, as it would have been a moment later. In all other cases the register is right, and put in
 //!   force: a rule that is missing because a file is damaged, or does not fit, is never told as a deletion.
 
@@ -15,7 +15,10 @@ use couic_common::{Policy, RuleKey};
 use couic_peering::{RecordState, Slot};
 use parking_lot::MutexGuard;
 
-use super::engine::{Engine, Local, SharedRules, actor_of};
+use super::{
+    engine::{Engine, actor_of},
+    state::{Local, SharedRules},
+};
 use couic_firewall::{
     journal::{Journal, Record, Register, RegisterRow, Registers, Rows, SavedRegister},
     rules::Claim,
@@ -24,7 +27,7 @@ use couic_firewall::{
 /// How many registers are dealt with before others get their turn.
 const CHUNK: usize = 256;
 
-/// The state under its lock. What was changed is with the journal's file once this is gone.
+/// The state under its lock. Changes are with the journal's file once this is gone.
 pub(super) struct Locked<'a> {
     // Dropped in this order: the lock is released before the disk is written.
     state: MutexGuard<'a, SharedRules>,

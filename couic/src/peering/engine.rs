@@ -1,30 +1,28 @@
-//! What this node shares, and what it knows of each peer.
+//! The rules that this node shares, and its view of each peer.
 //!
 //! One lock. The firewall may be called under it, and never calls back.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use couic_common::{ClientName, Policy, RuleKey, unix_time};
-use couic_peering::{
-    Limits, Link, LinkSettings, Moment, NEVER, NodeId, RecordState, Replica, Slot, Tokens,
-};
+use couic_peering::{Limits, Link, LinkSettings, Moment, NodeId, Replica};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
+use super::state::{Peer, SharedRules, Traffic};
 use crate::config;
 use couic_firewall::{
     journal::Journal,
     rules::{Actor, Claim, ClaimSwap, Firewall, Origin, Owner, Swapped},
 };
 
-/// How many registers there may be, tombstones included: two full tables of IPv4 and IPv6 drops.
+/// Maximum number of registers, tombstones included: two full tables of IPv4 and IPv6 drops.
 const REGISTERS: usize = 4 << 20;
 
-/// Where the time comes from, so that tests can turn it.
+/// The source of time, which tests can set.
 #[derive(Clone)]
 pub struct Time(Arc<dyn Fn() -> Moment + Send + Sync>);
 
@@ -53,13 +51,13 @@ fn millis(time: Duration) -> u64 {
 /// A peer that is configured.
 #[derive(Clone, Debug)]
 pub struct PeerSettings {
-    /// What it is called.
+    /// Its name.
     pub name: ClientName,
-    /// Where it is, for people.
+    /// Its address, for logs and status.
     pub endpoint: String,
-    /// What it may do here.
+    /// Its limits here.
     pub limits: Limits,
-    /// How it is dealt with.
+    /// The settings of its link.
     pub link: LinkSettings,
 }
 
@@ -78,50 +76,6 @@ impl From<&config::Peer> for PeerSettings {
     }
 }
 
-/// What this node notes about a register.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Local {
-    /// Whose claim it is here.
-    pub(super) owner: Owner,
-    /// Whether the firewall has it.
-    pub(super) in_force: bool,
-}
-
-/// What came from a peer.
-#[derive(Debug)]
-pub(super) struct Traffic {
-    pub(super) limits: Limits,
-    pub(super) tokens: Tokens,
-    pub(super) received: u64,
-    pub(super) not_accepted: u64,
-    pub(super) last: u64,
-    pub(super) problem: Option<(u64, String)>,
-    /// The machines that have spoken under this name.
-    pub(super) machines: BTreeSet<u32>,
-}
-
-/// A peer that this node talks to.
-pub(super) struct Peer {
-    pub(super) name: ClientName,
-    pub(super) endpoint: String,
-    pub(super) link: Link,
-    pub(super) wake: Arc<Notify>,
-    /// What was logged last.
-    pub(super) was_failing: bool,
-    /// Since when it has not answered, Unix ms.
-    pub(super) failing_since: Option<u64>,
-}
-
-/// What the engine's lock guards.
-pub(super) struct SharedRules {
-    pub(super) replica: Replica<Local>,
-    pub(super) peers: Vec<Peer>,
-    /// By the name under which things came.
-    pub(super) traffic: BTreeMap<ClientName, Traffic>,
-    /// Rules that the firewall did not take, say because it is full, and what it has in their place.
-    pub(super) waiting: BTreeMap<RuleKey, Vec<Claim>>,
-}
-
 /// The shared rules of this node.
 pub struct Engine {
     pub(super) firewall: Arc<Firewall>,
@@ -138,7 +92,7 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// The rules of a firewall, to be shared with these peers. Who is none of them has the limits `defaults`.
+    /// The rules of a firewall, to be shared with these peers. Other senders have the limits `defaults`.
     /// Tombstones last for `tombstones`. `machine` is this machine's number, the same at every start.
     #[must_use]
     pub fn new(
@@ -217,7 +171,7 @@ impl Engine {
             let news = news.clone();
             state.write(key, &news, now);
             if held.len() > 1 {
-                // Where that comes too late, another hint is on its way.
+                // If that comes too late, another hint is on its way.
                 self.replace(key, held, Some(news.clone()), &actor_of(&news.owner));
             }
             return vec![news];
@@ -264,103 +218,5 @@ pub(super) fn actor_of(owner: &Owner) -> Actor {
         Owner::Set(name) => Actor::Set(name.clone()),
         // The claim exists already and is shown; removing those beneath it sends no event.
         Owner::Api => Actor::Expiry,
-    }
-}
-
-impl Traffic {
-    fn new(limits: Limits, now: Moment) -> Self {
-        Self {
-            tokens: Tokens::new(limits.adds_per_second, now.mono),
-            limits,
-            received: 0,
-            not_accepted: 0,
-            last: 0,
-            problem: None,
-            machines: BTreeSet::new(),
-        }
-    }
-
-    /// Notes that a node has spoken under this name.
-    pub(super) fn spoken(&mut self, node: NodeId) {
-        // A name has one machine, or a few if it moved. Made-up numbers gain nothing.
-        if self.machines.len() < 16 {
-            self.machines.insert(node.machine());
-        }
-    }
-
-    pub(super) fn refuse(&mut self, problem: String, now: Moment) {
-        self.not_accepted += 1;
-        self.problem = Some((now.wall, problem));
-    }
-}
-
-impl SharedRules {
-    /// The claim that the firewall has of a register, unless it was changed.
-    fn expected(&self, key: RuleKey) -> Option<Claim> {
-        let slot = self.replica.get(key)?;
-        slot.local.in_force.then(|| claim_of(slot))?
-    }
-
-    /// A rule was added or renewed here.
-    fn write(&mut self, key: RuleKey, held: &Claim, now: Moment) {
-        let says = RecordState::Live {
-            tag: held.tag.clone(),
-            until: milliseconds(held.expiration),
-        };
-        let local = Local {
-            owner: held.owner.clone(),
-            in_force: true,
-        };
-        self.replica.write(key, says, local, now);
-        self.changed(key, now);
-    }
-
-    /// A rule was deleted here.
-    pub(super) fn write_deleted(&mut self, key: RuleKey, now: Moment) {
-        let local = Local {
-            owner: Owner::Api,
-            in_force: false,
-        };
-        self.replica.write(key, RecordState::Deleted, local, now);
-        self.changed(key, now);
-    }
-
-    fn changed(&mut self, key: RuleKey, now: Moment) {
-        for peer in &mut self.peers {
-            peer.link.changed(key, now);
-            peer.wake.notify_one();
-        }
-    }
-}
-
-/// The claim that a register stands for; None for a tombstone. [`Engine::replace`] decides on its creation.
-pub(super) fn claim_of(slot: &Slot<Local>) -> Option<Claim> {
-    let RecordState::Live { tag, until } = &slot.record.state else {
-        return None;
-    };
-    Some(Claim {
-        owner: slot.local.owner.clone(),
-        tag: tag.clone(),
-        expiration: seconds(*until),
-        creation: slot.record.stamp.ms() / 1_000,
-    })
-}
-
-/// Unix seconds as the firewall has them; 0 = never.
-pub(super) const fn seconds(until: u64) -> u64 {
-    match until {
-        NEVER => 0,
-        until => until.saturating_add(500) / 1_000,
-    }
-}
-
-pub(super) const fn milliseconds(expiration: u64) -> u64 {
-    match expiration {
-        0 => NEVER,
-        // Later than any time that can be told from never.
-        expiration => match expiration.checked_mul(1_000) {
-            Some(ms) if ms < NEVER - 1_000 => ms,
-            _ => NEVER,
-        },
     }
 }

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{engine::Engine, outbound::Step};
 
-/// The longest sleep: nobody knows what is missed.
+/// The longest sleep, in case a wake-up was missed.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Until its task is ended.
@@ -62,7 +62,7 @@ async fn ask<A: DeserializeOwned>(
     answer.map_err(|error| failure(&error, false))
 }
 
-/// Takes what was pulled, as fast as the peer's limits allow.
+/// Takes pulled registers, as fast as the peer's limits allow.
 async fn pulled(engine: &Arc<Engine>, index: usize, answer: PullAnswer) {
     let there = Arc::clone(engine);
     let read = tokio::task::spawn_blocking(move || there.answered_pull(index, &answer)).await;

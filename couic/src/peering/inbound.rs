@@ -1,4 +1,4 @@
-//! What peers send, and what they ask.
+//! Registers that peers send, and their requests.
 
 use couic_common::{Cidr, ClientName, Policy, RuleKey};
 use couic_peering::{
@@ -6,7 +6,10 @@ use couic_peering::{
     PushRequest, Record, TooFarAhead,
 };
 
-use super::engine::{Engine, Local, SharedRules, actor_of, claim_of};
+use super::{
+    engine::{Engine, actor_of},
+    state::{Local, SharedRules, claim_of},
+};
 use couic_firewall::rules::{Actor, Claim, FirewallError, Owner, Swapped};
 
 /// How many registers are taken before others get their turn.
@@ -15,7 +18,7 @@ const CHUNK: usize = 256;
 /// How many rules that did not fit are tried again at a time.
 const RETRIES: usize = 1_024;
 
-/// What became of registers that were sent.
+/// The outcome of registers that were sent.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     /// How many were dealt with, from the first one.
@@ -94,7 +97,7 @@ impl Engine {
         }
         let unreadable = taken.refused;
         self.accept(name, policy, &records, &mut taken);
-        // Where not all were taken, the unreadable ones are sent once more and refused once more: no harm.
+        // If not all were taken, the unreadable ones are sent once more and refused once more: no harm.
         let all = taken.count == records.len();
         let from = Face::of(&mut self.locked().replica, self.now());
         if unreadable > 0 {
@@ -135,7 +138,7 @@ impl Engine {
         Ok(policy == Policy::Drop || traffic.limits.ignore)
     }
 
-    /// The limits of a peer that sends plain jobs, after taking `adds` out of its allowance. False where it has used
+    /// The limits of a peer that sends plain jobs, after taking `adds` out of its allowance. False if it has used
     /// that up.
     pub fn admit(&self, name: &ClientName, adds: usize) -> (Limits, bool) {
         let (now, mut state) = (self.now(), self.locked());
@@ -190,7 +193,7 @@ impl Engine {
         limits
             .validate_record(key, record)
             .map_err(|e| e.to_string())?;
-        // What was done to the rule here, and was not looked at yet, comes first.
+        // A local change of the rule that was not looked at yet comes first.
         let seen = self.absorb(state, key, now);
         let local = Local {
             owner: Owner::Peer(name.clone()),
@@ -227,7 +230,7 @@ impl Engine {
         let stamp = register(state);
         // By the firewall's clock: the rule that the register replaces has no claim to outlive it.
         let mut ended = false;
-        // Whatever is done to the rule here meanwhile is seen at once, and is the later write.
+        // A local change of the rule meanwhile is seen at once, and is the later write.
         while register(state) == stamp {
             let wanted = state.wanted(key).filter(|_| !ended);
             if seen.is_empty() && wanted.is_none() {
@@ -262,7 +265,7 @@ impl Engine {
 }
 
 impl SharedRules {
-    /// The firewall has what a register says, which is a rule or none.
+    /// The firewall agrees with a register, which is a rule or none.
     pub(super) fn is_in_force(&mut self, key: RuleKey, is_rule: bool) {
         self.waiting.remove(&key);
         if let Some(local) = self.replica.local_mut(key) {
@@ -270,7 +273,7 @@ impl SharedRules {
         }
     }
 
-    /// The firewall does not take what a register says, and keeps `left`.
+    /// The firewall does not take a register, and keeps `left`.
     pub(super) fn is_refused(&mut self, key: RuleKey, left: Vec<Claim>) {
         self.waiting.insert(key, left);
         if let Some(local) = self.replica.local_mut(key) {
@@ -278,7 +281,7 @@ impl SharedRules {
         }
     }
 
-    /// What the firewall is to have of a register.
+    /// The claim that the firewall is to have for a register.
     pub(super) fn wanted(&self, key: RuleKey) -> Option<Claim> {
         claim_of(self.replica.get(key)?)
     }

@@ -1,19 +1,20 @@
 //! Rules are shared with other nodes, until all hold the same.
 //!
-//! What holds, whatever the others do:
-//! - The firewall never waits. Its events are hints which rules to look at; what is missed is found by looking at all.
+//! Guarantees, whatever the other nodes do:
+//! - The firewall never waits. Its events are hints which rules to look at; missed changes are found by a scan of all.
 //! - Every peer has a task, a connection, a bounded queue and pauses of its own: none delays another.
-//! - What a peer sent is that peer's claim, and within the limits that are configured for it. It never touches sets.
+//! - Rules that a peer sent are that peer's claims, within the limits configured for it. They never touch sets.
 //! - A rule that is not taken for want of room or by a limit is not a deletion, and is never told as one.
 //!
 //! The state that is shared and its exchange are the crate `couic-peering`, which knows neither the firewall nor HTTP;
-//! this is what joins the three. [`Engine`] is synchronous; [`Peering`] has the threads and tasks.
+//! this module joins the three. [`Engine`] is synchronous; [`Peering`] has the threads and tasks.
 
 mod durable;
 mod engine;
 mod exchange;
 mod inbound;
 mod outbound;
+mod state;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -146,7 +147,7 @@ impl Peering {
         Arc::clone(&self.engine)
     }
 
-    /// Ends it. What was not sent is found by the peers when they compare, or lost with this node's memory.
+    /// Ends it. Unsent changes are found by the peers when they compare, or lost with this node's memory.
     pub async fn stop(mut self) {
         self.stop.store(true, Ordering::Release);
         self.tasks.shutdown().await;
@@ -177,7 +178,7 @@ fn client(peer: &config::Peer) -> Result<Client, PeeringError> {
     builder.build().map_err(named)
 }
 
-/// This machine's number, made at the first start. Without it, nobody could tell after a restart which of the rules that
+/// This machine's number, made at the first start. Without it, a restarted node could not tell which of the rules that
 /// come back were made here.
 fn machine(working_dir: &Path) -> Result<u32, PeeringError> {
     let path = working_dir.join(MACHINE);

@@ -1,4 +1,4 @@
-//! What is asked of peers, and their answers.
+//! Requests to peers, and their answers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,13 +9,10 @@ use couic_peering::{
 };
 use tokio::sync::Notify;
 
-use super::{
-    engine::{Engine, Local},
-    inbound::Taken,
-};
+use super::{engine::Engine, inbound::Taken, state::Local};
 use couic_firewall::rules::Owner;
 
-/// What the task of a peer is to do.
+/// The next action of a peer's task.
 #[derive(Debug)]
 pub(super) enum Step {
     Wait(Duration),
@@ -33,7 +30,7 @@ fn is_sent_plain(slot: &Slot<Local>) -> bool {
 }
 
 impl Engine {
-    /// What to do next about a peer.
+    /// The next action for a peer.
     pub(super) fn step(&self, index: usize) -> Step {
         let now = self.now();
         let mut state = self.locked();
@@ -64,7 +61,7 @@ impl Engine {
         }
     }
 
-    /// Where the task of a peer hears that something is to be done.
+    /// Wakes the task of a peer when there is something to do.
     pub(super) fn wake(&self, index: usize) -> Arc<Notify> {
         let state = self.locked();
         let peer = state.peers.get(index);
@@ -97,7 +94,7 @@ impl Engine {
         }
     }
 
-    /// Takes the answer to a pull. What is later there is to be taken next.
+    /// Takes the answer to a pull. Registers that are later there are to be accepted next.
     pub(super) fn answered_pull(
         &self,
         index: usize,
@@ -129,7 +126,7 @@ impl Engine {
         }
     }
 
-    /// Tells the log where a peer has stopped or begun to answer.
+    /// Logs peers that have stopped or begun to answer.
     pub(super) fn log_turns(&self) {
         let (now, mut state) = (self.now(), self.locked());
         for peer in &mut state.peers {

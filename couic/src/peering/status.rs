@@ -1,11 +1,14 @@
-//! What can be seen of peers from outside, and what an operator can do about one.
+//! The status of peers, as shown to operators, and the removal of one peer's rules.
 
 use std::collections::HashMap;
 
 use couic_common::{ClientName, PeerHealth, PeerInfo, PeerProblem, PeerState, Policy, RuleKey};
 use couic_peering::{LinkState, Moment};
 
-use super::engine::{Engine, Peer, SharedRules, Traffic};
+use super::{
+    engine::Engine,
+    state::{Peer, SharedRules, Traffic},
+};
 use couic_firewall::rules::{Actor, Claim, Owner};
 
 /// A peer that has not answered for so long is a problem, in milliseconds. A restart is none.
@@ -32,7 +35,7 @@ const fn state_of(state: LinkState) -> PeerState {
 }
 
 impl Engine {
-    /// Every peer that is configured, and everybody else who has sent something.
+    /// Every configured peer, and every other client that has sent something.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerInfo> {
         let (now, state) = (self.now(), self.locked());
@@ -69,8 +72,8 @@ impl Engine {
         state.peers.iter().filter(late).map(health).collect()
     }
 
-    /// Removes every rule that came from a peer, here and, as a deletion, on all nodes. What it only passed on, and
-    /// this node or another peer wrote, stays as theirs. Returns how many were removed, None where nobody has this
+    /// Removes every rule that came from a peer, here and, as a deletion, on all nodes. Rules that it only passed
+    /// on, and this node or another peer wrote, stay as theirs. Returns how many were removed, None if no peer has this
     /// name.
     #[must_use]
     pub fn forget(&self, name: &ClientName, by: &ClientName) -> Option<u64> {
@@ -101,7 +104,7 @@ impl Engine {
         (known || removed > 0).then_some(removed)
     }
 
-    /// True where the rule is gone.
+    /// True if the rule is gone.
     fn forget_one(
         &self,
         state: &mut SharedRules,
@@ -136,7 +139,7 @@ impl Engine {
 }
 
 impl SharedRules {
-    /// Who wrote a register, where that is this node or a peer that is known.
+    /// The writer of a register, if it is this node or a known peer.
     fn writer(&self, key: RuleKey) -> Option<Owner> {
         let machine = self.replica.get(key)?.record.stamp.node.machine();
         if machine == self.replica.node().machine() {

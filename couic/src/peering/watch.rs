@@ -14,10 +14,13 @@ use std::{
 use couic_common::{Policy, RuleKey};
 use couic_peering::RecordState;
 
-use super::engine::{Engine, Local, SharedRules, milliseconds};
+use super::{
+    engine::Engine,
+    state::{Local, SharedRules, milliseconds},
+};
 use couic_firewall::rules::{Actor, Claim, Received, Subscription};
 
-/// Events that wait for the thread. What does not fit is found by looking at all rules.
+/// Maximum number of events that wait for the thread. After more, all rules are scanned.
 const QUEUE: usize = 1 << 16;
 
 /// How long the thread sleeps while nothing happens.
@@ -149,7 +152,7 @@ impl Engine {
         }
     }
 
-    /// What is to be done now and then.
+    /// Periodic work, once per [`TIDY`].
     pub(super) fn tidy(&self) {
         let now = self.now();
         while self.locked().replica.bury(now.wall, CHUNK) == CHUNK {}

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod batch;
+mod bodies;
 mod clients;
 mod confirm;
 mod entries;
@@ -18,8 +19,10 @@ mod openapi;
 mod peer;
 mod peering;
 mod rights;
+mod routes;
 mod sets;
 mod socket;
 mod stats;
 mod support;
 mod switch;
+mod values;

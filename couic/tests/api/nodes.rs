@@ -1,11 +1,11 @@
 //! Several nodes in one process, each with its API on a Unix socket, that share rules over HTTP; and misbehaving peers.
 
+mod plain;
+mod proxy;
+
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,11 +19,7 @@ use couic_firewall::rules::{ClaimRequest, Firewall, Job, SystemClock};
 use couic_peering::{Limits, LinkSettings};
 use couic_testkit::{Reply, StandIn, script};
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy},
-    net::{UnixListener, UnixStream},
-    runtime::Handle,
-};
+use tokio::{net::UnixListener, runtime::Handle};
 
 use crate::support::{TestApi, start_peering};
 
@@ -128,19 +124,6 @@ fn until(what: &str, condition: impl Fn() -> bool) {
     couic_testkit::until(what, couic_testkit::LONG, || condition().then_some(()));
 }
 
-/// Two nodes that list each other, `b` behind a proxy that `way` puts in front of its socket.
-fn pair(way: impl Fn(PathBuf) -> PathBuf) -> (Node, Node) {
-    let (mut a, mut b) = (Node::new(&["b"]), Node::new(&["a"]));
-    let to_b = client(&way(b.socket.clone()), b.token("a"));
-    let to_a = client(&a.socket, a.token("b"));
-    a.talk_to(vec![to_b]);
-    b.talk_to(vec![to_a]);
-    until("they answer", || {
-        a.peer(0).state == PeerState::InSync && b.peer(0).state == PeerState::InSync
-    });
-    (a, b)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn three_nodes_hold_the_same() {
     let names = ["n0", "n1", "n2"];
@@ -222,121 +205,4 @@ async fn bad_peers_do_not_delay_others() {
         });
     }
     assert_eq!(node.count(), 1_000);
-}
-
-/// A proxy that refuses bodies larger than `most` with a 413 in HTML.
-fn narrow(upstream: PathBuf, most: usize, refused: Arc<AtomicUsize>) -> PathBuf {
-    let path = upstream.with_file_name("narrow");
-    let listener = UnixListener::bind(&path).unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(relay(stream, upstream.clone(), most, Arc::clone(&refused)));
-        }
-    });
-    path
-}
-
-async fn relay(mut stream: UnixStream, upstream: PathBuf, most: usize, refused: Arc<AtomicUsize>) {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        if stream.read(&mut byte).await.unwrap_or(0) == 0 {
-            return;
-        }
-        head.push(byte[0]);
-    }
-    let text = String::from_utf8(head).unwrap();
-    let length = text
-        .lines()
-        .find_map(|l| l.strip_prefix("content-length: ")?.parse().ok())
-        .unwrap_or(0);
-    if length > most {
-        refused.fetch_add(1, Ordering::SeqCst);
-        let page = "<html>413</html>";
-        let answer = format!(
-            "HTTP/1.1 413 Request Entity Too Large\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{page}",
-            page.len()
-        );
-        let _ = stream.write_all(answer.as_bytes()).await;
-        // Until the sender has read it.
-        let _ = copy(&mut stream, &mut tokio::io::sink()).await;
-        return;
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.unwrap();
-    let head = text.replacen("\r\n\r\n", "\r\nconnection: close\r\n\r\n", 1);
-    let mut there = UnixStream::connect(&upstream).await.unwrap();
-    there.write_all(head.as_bytes()).await.unwrap();
-    there.write_all(&body).await.unwrap();
-    let _ = copy(&mut there, &mut stream).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pushes_adapt_to_the_body_limit_of_a_proxy() {
-    let refused = Arc::<AtomicUsize>::default();
-    let way = |socket| narrow(socket, 20_000, Arc::clone(&refused));
-    let (a, b) = pair(way);
-    a.add(0..5_000);
-    until("all have arrived", || b.count() == 5_000);
-    assert!(refused.load(Ordering::SeqCst) > 0, "nothing was too large");
-    b.add(5_000..10_000);
-    until("and back", || a.count() == 10_000);
-}
-
-/// A Couic 1.0 node: accepts plain jobs only, and refuses a whole request for a single conflict.
-fn old_node(rules: Arc<Mutex<Vec<(String, u64)>>>) -> StandIn {
-    let error = |status, code| {
-        let body = json!({"code": code, "message": "no", "errors": {}});
-        Reply::json(status, body.to_string())
-    };
-    StandIn::unix(move |request| {
-        if request.line() != "POST /v1/drop/peer" {
-            return error(404, "not_found");
-        }
-        let jobs = request.json();
-        let mut rules = rules.lock().unwrap();
-        for job in jobs.as_array().unwrap() {
-            let cidr = job["entry"]["cidr"].as_str().unwrap();
-            let there = rules.iter().position(|(c, _)| c == cidr);
-            match (job["action"].as_str(), there) {
-                (Some("add"), None) => {
-                    let until = job["entry"]["expiration"].as_u64().unwrap();
-                    rules.push((cidr.to_owned(), until));
-                }
-                (Some("remove"), Some(at)) => {
-                    rules.remove(at);
-                }
-                _ => return error(409, "conflict"),
-            }
-        }
-        Reply::json(201, jobs.to_string())
-    })
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_couic_1_node_receives_plain_jobs() {
-    let mut node = Node::new(&["old"]);
-    node.add(0..50);
-    let rules = Arc::<Mutex<Vec<(String, u64)>>>::default();
-    // One of them exists already.
-    rules.lock().unwrap().push((cidr(7).to_string(), 0));
-    let token: Token = "00000000-0000-0000-0000-000000000000".parse().unwrap();
-    let old = old_node(Arc::clone(&rules));
-    node.talk_to(vec![client(&old.socket, token)]);
-    let count = || rules.lock().unwrap().len();
-    until("it has all that was there", || count() == 50);
-    assert_eq!(node.peer(0).state, PeerState::Plain);
-    node.add(50..60);
-    until("and what is added", || count() == 60);
-    node.test.delete("/v1/drop/10.0.0.3/32").await.is(204);
-    until("not what is deleted", || count() == 59);
-    // Renewals are sent, too.
-    let until_then = couic_firewall::rules::Clock::now(&SystemClock) + 1_000;
-    let renewed =
-        json!([{"action": "add", "entry": {"cidr": "10.0.0.4/32", "expiration": until_then}}]);
-    node.test.post("/v1/drop/batch", &renewed).await.is(200);
-    until("what is renewed", || {
-        let rules = rules.lock().unwrap();
-        rules.contains(&("10.0.0.4/32".to_owned(), until_then))
-    });
-    assert_eq!(count(), 59);
 }

@@ -1,4 +1,4 @@
-//! What peers tell.
+//! Plain jobs of peers.
 
 use couic_common::Group;
 use serde_json::{Value, json};

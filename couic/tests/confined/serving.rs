@@ -2,10 +2,9 @@
 
 use std::{
     fs,
-    io::{self, Read, Write},
+    io::{Read, Write},
     net::{TcpListener, TcpStream, ToSocketAddrs},
     os::unix::{fs::PermissionsExt, net::UnixStream},
-    path::Path,
     process::Command,
     sync::mpsc,
     thread,
@@ -15,8 +14,7 @@ use couic::{
     config::{Config, Settings as _},
     daemon::files_of,
 };
-use couic_files::Account;
-use couic_privsep::{Hardening, become_configured_user, drop_privileges, files::version, threads};
+use couic_privsep::{Hardening, drop_privileges, files::version, threads};
 use nix::unistd::{Group, User, getegid, geteuid};
 use tempfile::TempDir;
 
@@ -257,45 +255,4 @@ fn everything_serving_needs_still_works() {
         });
         assert!(waited.is_ok());
     });
-}
-
-#[test]
-fn root_becomes_the_configured_user_and_cannot_regain_root() {
-    apart(
-        "serving::root_becomes_the_configured_user_and_cannot_regain_root",
-        || {
-            if !geteuid().is_root() {
-                println!("skipped: only root can become another user");
-                return;
-            }
-            let owner = Account {
-                user: "someuser".to_owned(),
-                group: "someuser".to_owned(),
-                uid: 4242,
-                gid: 4343,
-            };
-            become_configured_user(&owner).unwrap();
-            refused("shadow", fs::read("/etc/shadow"));
-            let (_dir, config) = place_without_account();
-            drop_privileges(&config, &[]).unwrap();
-            for thread in threads().unwrap() {
-                assert_eq!((thread.uids, thread.gids), (vec![4242; 4], vec![4343; 4]));
-                assert_eq!(thread.groups, [4343]);
-                assert!(thread.effective.is_empty() && thread.permitted.is_empty());
-                assert!(thread.inheritable.is_empty() && thread.ambient.is_empty());
-                assert!(thread.bounding.is_empty() && thread.no_new_privs);
-            }
-            let back = nix::unistd::setuid(nix::unistd::Uid::from_raw(0));
-            refused("root", back.map_err(io::Error::from));
-        },
-    );
-}
-
-fn place_without_account() -> (TempDir, couic_privsep::files::Files) {
-    let dir = tempfile::tempdir().unwrap();
-    let files = couic_privsep::files::Files::default()
-        .write(dir.path())
-        .read("/proc");
-    assert!(Path::new(dir.path()).is_dir());
-    (dir, files)
 }

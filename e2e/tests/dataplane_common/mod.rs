@@ -1,11 +1,7 @@
 //! Shared by the privileged tests of the data plane: frames, test runs, a random generator, veth pairs.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of tests")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test stops where something fails"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure ends the test")]
 #![allow(
     clippy::allow_attributes,
     reason = "whether one is needed depends on the test binary"

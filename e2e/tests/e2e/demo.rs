@@ -1,4 +1,4 @@
-//! What newcomers try first works: the demo, and the capabilities granted by the systemd unit.
+//! The first steps of a new operator work: the demo, and the capabilities granted by the systemd unit.
 
 use std::process::Command;
 

@@ -3,6 +3,7 @@
 
 mod disk;
 mod kill;
+mod mounts;
 
 use std::{fs, path::PathBuf};
 

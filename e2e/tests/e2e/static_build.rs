@@ -83,7 +83,7 @@ fn the_static_build_filters_reports_and_names_unsupported_notifiers() {
     drop(daemon);
 }
 
-#[expect(clippy::panic, reason = "a test stops where something fails")]
+#[expect(clippy::panic, reason = "a failure ends the test")]
 fn the_check_of_the_configuration_says_so(couic: &Path, daemon: &Daemon<'_>) {
     let config = daemon.working_dir().with_file_name("couic.toml");
     let args = ["--check-config".as_ref(), "-c".as_ref(), config.as_os_str()];

@@ -126,7 +126,7 @@ fn a_stopped_and_continued_daemon_resumes_correctly() {
         thread::sleep(Duration::from_millis(50));
     }
     daemon.signal(Signal::SIGCONT);
-    until("what has expired is gone", PATIENCE, || {
+    until("expired rules are gone", PATIENCE, || {
         (daemon.api().stats().drop_cidr_count == 1).then_some(())
     });
     let frames = ["198.51.100.7", "198.51.100.8", "198.51.100.9"].map(Frame::v4);

@@ -3,11 +3,7 @@
 //!
 //! `make test` runs this on the kernel of the machine, `make test-kernels` on Debian's, each in an emulated machine.
 //! There `COUIC_PATIENCE` makes deadlines longer.
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops where something fails"
-)]
+#![expect(clippy::expect_used, clippy::panic, reason = "a failure ends the test")]
 
 mod filter;
 mod links;

@@ -1,6 +1,6 @@
 //! Atomic replacement, ownership and modes of files, and disks that cannot be written.
 //!
-//! What holds:
+//! Guarantees:
 //! - A file is complete or absent, on the disk when the call returns, and never readable by other users, not even for a
 //!   moment.
 //! - Files that root creates belong to the owner of their directory.

@@ -14,7 +14,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A socket that accepts connections.
 pub trait Listener {
-    /// What is accepted.
+    /// An accepted connection.
     type Connection;
 
     /// Waits for the next connection. Cancel safe.
@@ -38,7 +38,7 @@ impl Listener for TcpListener {
     }
 }
 
-/// What happens to connections beyond the limit.
+/// The treatment of connections beyond the limit.
 #[derive(Clone, Copy)]
 pub enum Overload<C> {
     /// They wait in the kernel's backlog.
@@ -59,17 +59,17 @@ impl<C> fmt::Debug for Overload<C> {
 /// Limits of a service.
 #[derive(Clone, Copy, Debug)]
 pub struct Acceptor<C> {
-    /// What the log calls the service.
+    /// The name of the service in the log.
     pub name: &'static str,
     /// Most connections at a time.
     pub max_connections: usize,
-    /// What happens to more.
+    /// The treatment of more.
     pub overload: Overload<C>,
     /// How long requests may continue after the stop signal.
     pub drain: Duration,
 }
 
-/// What a service did.
+/// Counts of a service that has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServeSummary {
     /// Connections served.

@@ -30,7 +30,7 @@ where
     type Error = E;
 }
 
-/// A body was not read. What is left of the request cannot be read either: the answer ends the connection.
+/// A body was not read. The rest of the request cannot be read either: the answer ends the connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// It has more bytes than this maximum.
@@ -52,7 +52,7 @@ pub enum BodyError {
 pub struct BodyLimits {
     /// The largest body, in bytes. Below 4 GiB.
     pub max: usize,
-    /// What all bodies may take together, in bytes.
+    /// The maximum of all bodies together, in bytes.
     pub budget: usize,
     /// How long a client may stall within a body.
     pub silence: Duration,

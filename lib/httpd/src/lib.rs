@@ -1,6 +1,6 @@
-//! What Couic's HTTP services share: the daemon's API on a Unix socket, and couic-report on TCP.
+//! The common base of Couic's HTTP services: the daemon's API on a Unix socket, and couic-report on TCP.
 //!
-//! Routes, requests and answers are the service's. What holds here:
+//! Routes, requests and answers are the service's. Guarantees of this crate:
 //! - Connections are bounded in number; a failed accept does not end the service ([`Acceptor`]).
 //! - On shutdown no connection is accepted, requests in progress are finished, and those beyond the deadline aborted.
 //! - Request bodies are bounded each and in total, and a client that stalls is timed out ([`BodyReader`]).

@@ -1,7 +1,7 @@
 //! Replication of rules between nodes. No I/O, no clock, no threads: time and messages are arguments, so that the
 //! simulation runs the same code as the daemon.
 //!
-//! What holds:
+//! Guarantees:
 //! - There is one register per policy and CIDR. It holds the last write, by hybrid logical clock and node; nodes that
 //!   have seen the same writes, in any order, hold the same registers.
 //! - A deletion is a write. It stays as a tombstone for the configured lifetime, so that no older write comes back.
@@ -18,6 +18,7 @@ mod backoff;
 mod check;
 mod clock;
 mod digest;
+mod gap;
 mod limits;
 mod link;
 mod outbox;
@@ -27,8 +28,9 @@ mod replica;
 mod wire;
 
 pub use ask::{Ask, Failure, LinkSettings, LinkState, LinkStatus, Next};
-pub use clock::{Gap, Hlc, MAX_AHEAD, Moment, NodeId, Stamp, TooFarAhead};
+pub use clock::{Hlc, MAX_AHEAD, Moment, NodeId, Stamp, TooFarAhead};
 pub use digest::{LEAVES, Tree};
+pub use gap::Gap;
 pub use limits::{Limits, Refusal, Tokens};
 pub use link::{Link, PullOutcome};
 pub use plain::PlainBatch;

@@ -81,7 +81,7 @@ impl Limits {
         }
     }
 
-    /// Checks a register. A deletion takes nothing but what could be added; which tag the rule had is not known.
+    /// Checks a register. A deletion removes only rules that could be added; the tag of the rule is not known.
     ///
     /// # Errors
     /// [`Refusal`].

@@ -27,10 +27,10 @@ pub enum RecordState {
 pub struct Record {
     /// Time and node of the write.
     pub stamp: Stamp,
-    /// What it says.
+    /// A rule, or its deletion.
     pub state: RecordState,
     /// Until when a write that this one replaced could still be in force on a node that has not heard of this one.
-    /// Where that is later than the rule itself lasts, the register is kept as a tombstone until then. 0 = none.
+    /// If that is later than the end of the rule itself, the register is kept as a tombstone until then. 0 = none.
     pub covers: u64,
 }
 

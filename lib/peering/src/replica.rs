@@ -1,5 +1,7 @@
 //! The registers of a node, with their digests.
 
+mod deadlines;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
@@ -12,9 +14,6 @@ use crate::{
     Hlc, Moment, NodeId, Record, RecordState, Stamp, Tree,
     record::{NEVER, leaf_of},
 };
-
-/// Maximum number of stale entries in the queue of deadlines.
-const STALE: usize = 4096;
 
 /// A register with local data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,8 +154,8 @@ impl<L> Replica<L> {
         self.write_stamped(key, state, local, stamp);
     }
 
-    /// A write of this node at an earlier time, Unix milliseconds: of what was there before the replica. Does nothing
-    /// where there is a register already.
+    /// A write of this node at an earlier time, Unix milliseconds: for rules from before the replica. Does nothing if
+    /// there is a register already.
     pub fn write_past(&mut self, key: RuleKey, state: RecordState, local: L, ms: u64) {
         if self.get(key).is_none() {
             let node = self.node();
@@ -240,64 +239,9 @@ impl<L> Replica<L> {
             self.compact_deadlines();
         }
     }
-
-    /// Whether a register has expired and can be forgotten.
-    #[must_use]
-    pub fn is_over(&self, slot: &Slot<L>, now: Moment) -> bool {
-        slot.record.ends(self.lifetime) <= now.wall
-    }
-
-    /// Rebuilds the queue of deadlines when it holds too many stale entries from renewals.
-    fn compact_deadlines(&mut self) {
-        let count = self.slots.iter().map(BTreeMap::len).sum::<usize>();
-        if self.ends.len() <= 2 * count + STALE {
-            return;
-        }
-        let lifetime = self.lifetime;
-        let mut ends = Vec::with_capacity(count);
-        for policy in Policy::ALL {
-            for ((_, cidr), slot) in &self.slots[policy as usize] {
-                let at = slot.record.ends(lifetime);
-                if at != NEVER {
-                    ends.push(Reverse((at, RuleKey::new(policy, *cidr))));
-                }
-            }
-        }
-        self.ends = ends.into();
-    }
-
-    /// Forgets expired registers, up to `most`. Returns the number of deadlines processed.
-    pub fn bury(&mut self, wall: u64, most: usize) -> usize {
-        let mut seen = 0;
-        while seen < most {
-            let Some(Reverse((_, key))) = self
-                .ends
-                .peek()
-                .copied()
-                .filter(|Reverse((at, ..))| *at <= wall)
-            else {
-                break;
-            };
-            self.ends.pop();
-            seen += 1;
-            let over = |slot: &Slot<L>| slot.record.ends(self.lifetime) <= wall;
-            if self.get(key).is_some_and(over) {
-                self.forget(key);
-            }
-        }
-        seen
-    }
-
-    /// Forgets a register as if it had never existed. Not a deletion: other nodes may send it again.
-    pub fn forget(&mut self, key: RuleKey) {
-        if let Some(slot) = self.slots[key.policy as usize].remove(&place(key)) {
-            self.trees[key.policy as usize].toggle(key, slot.record.stamp);
-            self.note(key);
-        }
-    }
 }
 
-/// Where a register lies: registers are in the order of leaves.
+/// The position of a register: registers are in the order of leaves.
 fn place(key: RuleKey) -> (u16, Cidr) {
     (leaf_of(key), key.cidr)
 }

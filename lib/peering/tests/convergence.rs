@@ -12,7 +12,10 @@ mod sim;
 use std::collections::HashMap;
 
 use couic_common::{Policy, RuleKey};
-use sim::{Rules, World, Written, cidr};
+use sim::{
+    World,
+    rules::{Rules, Written, cidr},
+};
 
 const NODES: usize = 5;
 

@@ -48,7 +48,7 @@ async fn reports_go_out_as_one_array() {
 }
 
 #[tokio::test]
-async fn the_instance_names_itself_where_a_header_can_hold_its_name() {
+async fn the_instance_names_itself_if_a_header_can_hold_its_name() {
     let (webhook, server) = webhook([], json::json!({}));
     let named = |source: &str| Notification {
         source: source.to_owned(),

@@ -1,15 +1,17 @@
 //! Kill -9 under load, end to end: dispatcher, spool and webhook in a process of their own, against a server that
 //! answers 429, 503, resets and hangs. At most duplicates, never a loss, and no request within a `Retry-After`.
 
-#![expect(clippy::unwrap_used, reason = "a test: what fails is to end it")]
+#![expect(clippy::unwrap_used, reason = "a failure ends the test")]
+
+#[path = "kill/tally.rs"]
+mod tally;
 
 use std::{
-    collections::{HashMap, HashSet},
     env,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use couic_delivery::{Member, NotificationDispatcher, Policy, spool::Durability};
@@ -17,8 +19,8 @@ use couic_plugin_api::{
     Kind, Notification, Notifier, NotifyError, Plugin, Receipt, Report, Severity, async_trait,
 };
 use couic_plugin_webhook::{Config, Webhook};
-use couic_testkit::{Reply, Request, StandIn, script};
 use serde_json as json;
+use tally::Tally;
 
 const ROUNDS: u64 = 6;
 /// Longer than anything here takes.
@@ -26,10 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How many notifications wait at most: a request each, and some milliseconds.
 const BACKLOG: u64 = 2_000;
 const VARIABLE: &str = "COUIC_KILL_TEST";
-const RETRY_AFTER: Duration = Duration::from_millis(700);
-/// How many notifications a round takes in at least, however slow the disk.
-const LOAD: usize = 30;
-
 fn report(number: u64) -> Report {
     let text = format!(
         r#"{{"action":"add","entry":{{"creation":{number},"cidr":"192.0.2.0/24","tag":null,"expiration":0}},"timestamp":7}}"#
@@ -39,8 +37,8 @@ fn report(number: u64) -> Report {
 
 /// The webhook, and a line of output for each attempt and its outcome, which a kill does not take back.
 ///
-/// What the server saw cannot replace them: to a request whose answer comes after the timeout it has answered all the
-/// same, and it may read that request after the next one.
+/// The record of the server cannot replace them: it has answered a request even if its answer comes after the timeout,
+/// and it may read that request after the next one.
 struct Recorded(Webhook);
 
 #[async_trait]
@@ -79,8 +77,8 @@ fn numbers(notification: &Notification) -> Vec<u64> {
     }
 }
 
-/// The process that is killed: takes in numbers as fast as the disk goes, and prints each one that is safe. With it, what
-/// else is safe by then: how many were delivered, and as how manieth pause the other side asked for the one it is in.
+/// The process that is killed: takes in numbers as fast as the disk goes, and prints each one that is safe. With each,
+/// it prints the number of deliveries and the number of the current pause, which are safe by then, too.
 #[test]
 fn sender() {
     let Ok(told) = env::var(VARIABLE) else {
@@ -156,155 +154,6 @@ fn spawn(dir: &str, url: &str, first: u64, sends: bool) -> Sender {
     });
     while lines.recv_timeout(PATIENCE).unwrap() != "ready" {}
     Sender { child, lines }
-}
-
-/// What a sender said before it was killed.
-#[derive(Default)]
-struct Said {
-    attempts: usize,
-    /// The numbers of the attempt that has no outcome yet.
-    pending: Vec<u64>,
-    delivered: Vec<Vec<u64>>,
-    pauses: usize,
-    /// How many of its deliveries are noted on the disk.
-    deliveries_noted: usize,
-    /// The last pause that is noted there.
-    pause_noted: usize,
-}
-
-/// What the rounds add up to.
-#[derive(Default)]
-struct Tally {
-    acknowledged: HashSet<u64>,
-    delivered: HashMap<u64, u32>,
-    /// Whose delivery was noted on the disk: not to be delivered once more.
-    noted: HashSet<u64>,
-    again: usize,
-    early: usize,
-    pauses: usize,
-    /// Until when no attempt may begin, across a restart too, in Unix milliseconds.
-    quiet: Option<u128>,
-}
-
-impl Tally {
-    /// Runs a sender against a server that fails first, then works, then asks for patience, and kills it meanwhile.
-    fn round(&mut self, dir: &str, round: u64) {
-        let limited = || Reply::status(429).with("retry-after", "0.7");
-        let mut replies = vec![
-            Reply::status(503),
-            Reply::Reset,
-            Reply::Hang,
-            Reply::Close,
-            limited(),
-        ];
-        replies.extend(vec![
-            Reply::status(200);
-            20 * (usize::try_from(round).unwrap() + 1)
-        ]);
-        replies.push(limited());
-        let server = StandIn::tcp(script(replies, Reply::status(200)));
-        let first = self
-            .acknowledged
-            .iter()
-            .max()
-            .map_or(1, |last| last + 1_000);
-        let sender = spawn(dir, &server.url("/"), first, true);
-        let mut said = Said::default();
-        let end = Instant::now() + Duration::from_millis(1_500 + 170 * round);
-        let enough = self.acknowledged.len() + LOAD;
-        while self.acknowledged.len() < enough {
-            let line = sender.lines.recv_timeout(PATIENCE).unwrap();
-            self.hear(&line, &mut said);
-        }
-        while let Ok(line) = sender
-            .lines
-            .recv_timeout(end.saturating_duration_since(Instant::now()))
-        {
-            self.hear(&line, &mut said);
-        }
-        self.kill(sender, &mut said);
-        self.count(&server, said);
-    }
-
-    /// Kills it, and hears what it said before.
-    fn kill(&mut self, mut sender: Sender, said: &mut Said) {
-        sender.child.kill().unwrap();
-        sender.child.wait().unwrap();
-        while let Ok(line) = sender.lines.recv() {
-            self.hear(&line, said);
-        }
-    }
-
-    /// A line is written at once, so that a kill cuts none off.
-    fn hear(&mut self, line: &str, said: &mut Said) {
-        let words: Vec<&str> = line.split(' ').collect();
-        match words[..] {
-            ["attempt", at, numbers] => {
-                said.attempts += 1;
-                said.pending = json::from_str(numbers).unwrap();
-                let again = said.pending.iter().filter(|n| self.noted.contains(n));
-                self.again += again.count();
-                let at = at.parse::<u128>().unwrap();
-                self.early += usize::from(self.quiet.take().is_some_and(|until| at < until));
-            }
-            ["delivered"] => said.delivered.push(std::mem::take(&mut said.pending)),
-            ["limited", at] => {
-                said.pauses += 1;
-                self.quiet = Some(at.parse::<u128>().unwrap() + RETRY_AFTER.as_millis());
-            }
-            ["safe", number, delivered, pause] => {
-                self.acknowledged.insert(number.parse().unwrap());
-                said.deliveries_noted = delivered.parse().unwrap();
-                said.pause_noted = said.pause_noted.max(pause.parse().unwrap());
-            }
-            _ => {}
-        }
-    }
-
-    /// Counts each number of a request that was answered with success.
-    fn receive(&mut self, request: &Request) {
-        let reports: Vec<Report> = json::from_slice(&request.body).unwrap();
-        for report in reports {
-            *self.delivered.entry(report.entry.creation).or_default() += 1;
-        }
-    }
-
-    /// Counts what was delivered, and takes over what was noted on the disk.
-    fn count(&mut self, server: &StandIn, said: Said) {
-        let exchanges = server.exchanges();
-        let (requests, attempts) = (exchanges.len(), said.attempts);
-        assert!(
-            requests <= attempts,
-            "{requests} requests in {attempts} attempts"
-        );
-        for (request, reply) in &exchanges {
-            if matches!(reply, Reply::Answer { status: 200, .. }) {
-                self.receive(request);
-            }
-        }
-        // A pause that was not persisted before the kill does not count.
-        self.quiet = self.quiet.filter(|_| said.pause_noted == said.pauses);
-        self.pauses += said.pauses;
-        let noted = said.delivered.into_iter().take(said.deliveries_noted);
-        self.noted.extend(noted.flatten());
-    }
-
-    /// Lets a last sender deliver what is left.
-    fn settle(&mut self, dir: &str) {
-        let server = StandIn::tcp(|_| Reply::status(200));
-        let sender = spawn(dir, &server.url("/"), 0, false);
-        while self.lost() > 0
-            && let Some(request) = server.try_next(PATIENCE)
-        {
-            self.receive(&request);
-        }
-        self.kill(sender, &mut Said::default());
-    }
-
-    fn lost(&self) -> usize {
-        let lost = |number: &&u64| !self.delivered.contains_key(number);
-        self.acknowledged.iter().filter(lost).count()
-    }
 }
 
 #[test]

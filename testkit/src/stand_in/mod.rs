@@ -1,6 +1,7 @@
 //! A server with scripted replies, which misbehaves on demand and records its requests. It uses raw sockets, so that it
 //! can do what no library would.
 
+mod record;
 mod reply;
 mod serve;
 
@@ -11,7 +12,7 @@ use std::{
     os::unix::net::UnixListener,
     path::PathBuf,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
@@ -20,43 +21,13 @@ use std::{
 
 use tempfile::TempDir;
 
+use record::{Handler, Shared, State};
 pub use reply::{Reply, Request};
 
 use crate::{
     stream::{Listener, Stream},
     wait::{LONG, patient, until},
 };
-
-type Handler = Box<dyn FnMut(&Request) -> Reply + Send>;
-
-struct State {
-    handler: Handler,
-    exchanges: Vec<(Request, Reply)>,
-    /// How many of them `next` has returned.
-    taken: usize,
-}
-
-struct Shared {
-    state: Mutex<State>,
-    arrived: Condvar,
-    sent: AtomicU64,
-}
-
-impl Shared {
-    /// A handler that panicked has not changed the state.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One lock for both: requests are recorded in the order of their replies, across connections.
-    fn record(&self, request: Request) -> Reply {
-        let mut state = self.lock();
-        let reply = (state.handler)(&request);
-        state.exchanges.push((request, reply.clone()));
-        self.arrived.notify_all();
-        reply
-    }
-}
 
 /// A running stand-in. It ends when it is dropped; connections end with their clients.
 pub struct StandIn {

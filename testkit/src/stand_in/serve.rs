@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    Reply, Request, Shared,
+    Reply, Request,
+    record::Shared,
     reply::{answer, half},
 };
 use crate::{

@@ -102,7 +102,7 @@ fn a_kill_between_register_and_rule_reverts_nothing() {
     a.add(Policy::Drop, 1, "old", 0);
     a.add(Policy::Drop, 2, "old", 0);
     kill(a);
-    // What came from a peer just before: a deletion, and a rule with another tag, both without their effect.
+    // Received from a peer just before: a deletion, and a rule with another tag, both without their effect.
     let a = start(dir.path(), "b", ROOM, |recovered| {
         let mut one = |n, state| {
             let saved = recovered
@@ -192,7 +192,7 @@ fn nothing_is_lost_or_reverted_by_kills() {
         let mut wanted = std::collections::BTreeMap::new();
         for step in 0..60 {
             let n = chance.u32(..12);
-            // Whoever writes has heard of what came before, so that the order is plain.
+            // The writer knows all earlier writes, so that the order is plain.
             level(&nodes);
             let node = &nodes[chance.usize(..2)];
             let tag = format!("t{step}");

@@ -5,6 +5,7 @@
 //! neighbour of each family. The underlay is not filtered, so only the device's own program can drop a packet.
 
 mod devices;
+mod setup;
 
 use std::time::Duration;
 

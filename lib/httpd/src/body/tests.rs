@@ -109,7 +109,7 @@ async fn a_client_may_stall_for_so_long_and_no_longer() {
     assert_eq!(first.unwrap(), "01");
     let error = next_chunk(silent, silence).await;
     assert_eq!(error, Err(BodyError::Stalled(silence)));
-    // What comes late, but in time, is taken.
+    // Late chunks are taken, if they are in time.
     let mut late = pin!(pieces(&["0", "1"]).then(|piece| async {
         time::sleep(Duration::from_secs(29)).await;
         piece

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::*;
+use super::{deadlines::STALE, *};
 
 const DAY: u64 = 86_400_000;
 
@@ -72,7 +72,7 @@ fn tombstones_are_kept_for_their_lifetime() {
 }
 
 #[test]
-fn an_expired_rule_stays_only_where_it_replaced_a_longer_one() {
+fn an_expired_rule_stays_only_if_it_replaced_a_longer_one() {
     let mut a = replica(1);
     a.write(drop_key(1), live(5_000), (), at(1_000));
     a.write(drop_key(2), live(9_000), (), at(1_000));

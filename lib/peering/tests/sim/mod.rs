@@ -1,18 +1,19 @@
 //! A network of nodes in one thread, in simulated time: delays, losses, partitions, restarts and wrong clocks, all from
 //! one seed. It drives the `Replica` and `Link` of the library.
 
+mod messages;
+pub(crate) mod rules;
+
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
-    net::Ipv4Addr,
+    collections::{BinaryHeap, HashMap, HashSet},
 };
 
-use couic_common::{Cidr, Policy, RuleKey, Tag};
-use couic_peering::{
-    Ask, DigestAnswer, DigestRequest, Face, Failure, Link, LinkSettings, Moment, NEVER, Next,
-    NodeId, PullAnswer, PullRequest, PushAnswer, PushRequest, RecordState, Replica, Stamp,
-    WireRecord,
-};
+use couic_common::{Policy, RuleKey};
+use couic_peering::{Failure, Link, LinkSettings, Moment, Next, NodeId, Replica};
+
+use messages::{Message, Reply, message, size};
+use rules::Written;
 
 /// Timeout of requests.
 const TIMEOUT: u64 = 2_000;
@@ -57,35 +58,6 @@ struct Slot {
     peer: usize,
     epoch: u32,
     request: u64,
-}
-
-#[derive(Debug)]
-enum Message {
-    Digest(Policy, DigestRequest),
-    Pull(Policy, PullRequest),
-    Push(Policy, PushRequest),
-}
-
-#[derive(Debug)]
-enum Reply {
-    Digest(DigestAnswer),
-    Pull(PullAnswer),
-    Push(PushAnswer),
-}
-
-/// The rules in force on a node: stamp, tag, and expiration in true time.
-pub(crate) type Rules = BTreeMap<RuleKey, (Stamp, Option<Tag>, u64)>;
-
-/// A write, as recorded by the test.
-#[derive(Clone, Debug)]
-pub(crate) struct Written {
-    pub(crate) key: RuleKey,
-    pub(crate) stamp: Stamp,
-    pub(crate) deleted: bool,
-    /// Expiration of the rule in true time.
-    pub(crate) until: u64,
-    pub(crate) node: usize,
-    pub(crate) epoch: u32,
 }
 
 pub(crate) struct World {
@@ -191,53 +163,6 @@ impl World {
         for peer in 0..self.nodes[node].links.len() {
             self.drive(node, peer);
         }
-    }
-
-    /// Adds or renews a rule; `lasts` in ms, None = forever.
-    pub(crate) fn add(&mut self, node: usize, policy: Policy, n: u32, lasts: Option<u64>) {
-        let tag = Tag::parse(["", "a", "b"][self.chance.usize(..3)]).unwrap();
-        let moment = self.moment(node);
-        let until = lasts.map_or(NEVER, |ms| moment.wall + ms);
-        let true_until = lasts.map_or(NEVER, |ms| self.now + ms);
-        self.write(
-            node,
-            policy,
-            n,
-            RecordState::Live { tag, until },
-            true_until,
-        );
-    }
-
-    /// Deletes a rule, if it exists.
-    pub(crate) fn delete(&mut self, node: usize, policy: Policy, n: u32) -> bool {
-        let moment = self.moment(node);
-        let slot = self.nodes[node].replica.get(RuleKey::new(policy, cidr(n)));
-        let live = slot.is_some_and(|slot| slot.record.is_live(moment.wall));
-        if live {
-            self.write(node, policy, n, RecordState::Deleted, 0);
-        }
-        live
-    }
-
-    fn write(&mut self, node: usize, policy: Policy, n: u32, state: RecordState, until: u64) {
-        let (moment, deleted) = (self.moment(node), state == RecordState::Deleted);
-        let key = RuleKey::new(policy, cidr(n));
-        let there = &mut self.nodes[node];
-        there.replica.write(key, state, (), moment);
-        let stamp = there.replica.get(key).unwrap().record.stamp;
-        for peer in &mut there.links {
-            peer.link.changed(key, moment);
-        }
-        let epoch = there.epoch;
-        self.written.push(Written {
-            key,
-            stamp,
-            deleted,
-            until,
-            node,
-            epoch,
-        });
-        self.wake_all(node);
     }
 
     fn schedule(&mut self, at: u64, slot: Slot, event: Event) {
@@ -364,103 +289,4 @@ impl World {
     fn topology_of(&self, slot: Slot) -> usize {
         self.nodes[slot.node].links[slot.peer].to
     }
-
-    fn serve(&mut self, node: usize, message: Message) -> Reply {
-        let moment = self.moment(node);
-        let replica = &mut self.nodes[node].replica;
-        replica.bury(moment.wall, 1_000);
-        match message {
-            Message::Digest(policy, request) => {
-                let _ = replica.hlc().observe(request.from.clock, moment);
-                Reply::Digest(DigestAnswer::of(replica, policy, &request.of, moment))
-            }
-            Message::Pull(policy, request) => Reply::Pull(PullAnswer::of(
-                replica,
-                policy,
-                &request.leaves,
-                moment,
-                |_| true,
-            )),
-            Message::Push(policy, request) => {
-                for record in &request.records {
-                    let (cidr, record) = record.read(request.gap).unwrap();
-                    replica.merge(RuleKey::new(policy, cidr), record, (), moment);
-                }
-                let answer = PushAnswer {
-                    from: Face::of(replica, moment),
-                    taken: request.records.len() as u64,
-                    wait_ms: 0,
-                    refused: 0,
-                    problem: None,
-                };
-                Reply::Push(answer)
-            }
-        }
-    }
-
-    /// Whether all nodes hold the same registers.
-    pub(crate) fn is_equal(&self) -> bool {
-        let roots = |node: &Node| Policy::ALL.map(|p| node.replica.tree(p).root());
-        let first = roots(&self.nodes[0]);
-        self.nodes.iter().all(|node| roots(node) == first)
-    }
-
-    /// The rules in force on a node: stamp, tag, and expiration in true time.
-    pub(crate) fn live(&self, node: usize) -> Rules {
-        let moment = self.moment(node);
-        let there = &self.nodes[node];
-        let mut all = BTreeMap::new();
-        for policy in Policy::ALL {
-            for (_, cidr, slot) in there.replica.in_leaves(policy, (0, u16::MAX)) {
-                if let RecordState::Live { tag, until } = &slot.record.state
-                    && slot.record.is_live(moment.wall)
-                {
-                    let until = match *until {
-                        NEVER => NEVER,
-                        until => until.saturating_add_signed(-there.skew),
-                    };
-                    all.insert(
-                        RuleKey::new(policy, cidr),
-                        (slot.record.stamp, tag.clone(), until),
-                    );
-                }
-            }
-        }
-        all
-    }
-}
-
-fn message(replica: &mut Replica<()>, moment: Moment, ask: Ask, gap: i64) -> Message {
-    let from = Face::of(replica, moment);
-    match ask {
-        Ask::Digest(policy, of) => Message::Digest(policy, DigestRequest { from, of }),
-        Ask::Pull(policy, leaves) => Message::Pull(policy, PullRequest { from, leaves }),
-        Ask::Push(policy, cidrs) => {
-            let slots = cidrs
-                .iter()
-                .filter_map(|cidr| Some((*cidr, replica.get(RuleKey::new(policy, *cidr))?)));
-            let records = slots
-                .map(|(cidr, slot)| WireRecord::new(cidr, &slot.record))
-                .collect();
-            Message::Push(policy, PushRequest { from, gap, records })
-        }
-        Ask::Plain(_) => unreachable!("no node of the simulation is a plain one"),
-    }
-}
-
-fn size(event: &Event) -> usize {
-    let text = match event {
-        Event::Request(Message::Digest(_, body)) => serde_json::to_string(body),
-        Event::Request(Message::Pull(_, body)) => serde_json::to_string(body),
-        Event::Request(Message::Push(_, body)) => serde_json::to_string(body),
-        Event::Answer(Reply::Digest(body)) => serde_json::to_string(body),
-        Event::Answer(Reply::Pull(body)) => serde_json::to_string(body),
-        Event::Answer(Reply::Push(body)) => serde_json::to_string(body),
-        Event::Wake | Event::Failure(_) => return 0,
-    };
-    text.unwrap().len()
-}
-
-pub(crate) fn cidr(n: u32) -> Cidr {
-    Cidr::host(Ipv4Addr::from_bits(0x0a00_0000 + n).into())
 }

@@ -115,7 +115,7 @@ async fn transient_failures_are_retried() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn a_refused_connection_is_retried_and_shown_without_the_url() {
     // The port is released once the server's task has ended.
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = held.local_addr().unwrap().port();
@@ -179,7 +179,7 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn what_the_server_says_is_shown_without_its_tricks() {
+async fn text_of_the_server_is_shown_shortened_and_without_control_characters() {
     let hostile = format!("inva\u{202e}lid\n\u{1b}payload{}", "x".repeat(10_000));
     let (result, _server) = post_to(Reply::text(400, "text/plain", hostile)).await;
     let text = result.unwrap_err().to_string();

@@ -1,0 +1,116 @@
+//! Rules, deletions and their attributes reach the other node; sets do not.
+
+use super::*;
+
+#[test]
+fn rules_and_deletions_arrive_with_policy_tag_and_owner() {
+    let nodes = Node::pair(&Limits {
+        ignore: true,
+        ..Limits::default()
+    });
+    let [a, b] = &nodes;
+    a.add(Policy::Drop, 1, "ssh", 0);
+    a.add(Policy::Ignore, 2, "office", 0);
+    level(&nodes);
+    for policy in Policy::ALL {
+        assert_eq!(a.rules(policy), b.rules(policy));
+        assert_eq!(a.rules(policy).len(), 1);
+    }
+    assert_eq!(b.held(1)[0].owner, Owner::Peer(name("a")));
+    // The other side deletes it: an operator may delete any rule on the node, and all nodes follow.
+    b.delete(Policy::Drop, 1).unwrap();
+    level(&nodes);
+    assert!(a.rules(Policy::Drop).is_empty() && b.rules(Policy::Drop).is_empty());
+    // And it is renewed with another tag: the last write holds, under its writer's name.
+    a.add(Policy::Drop, 1, "web", 0);
+    level(&nodes);
+    b.add(Policy::Drop, 1, "db", 0);
+    level(&nodes);
+    assert_eq!(a.rules(Policy::Drop)[0].1, Tag::parse("db").unwrap());
+    assert_eq!(a.held(1)[0].owner, Owner::Peer(name("b")));
+    assert_eq!(b.held(1).len(), 1);
+}
+
+#[test]
+fn ignore_is_shared_only_if_both_sides_allow_it() {
+    let open = Limits {
+        ignore: true,
+        ..Limits::default()
+    };
+    let nodes = [
+        Node::new(&["b"], &open, 0, ROOM),
+        Node::new(&["a"], &Limits::default(), 0, ROOM),
+    ];
+    let [a, b] = &nodes;
+    a.add(Policy::Ignore, 1, "", 0);
+    a.add(Policy::Drop, 2, "", 0);
+    level(&nodes);
+    assert!(b.rules(Policy::Ignore).is_empty());
+    assert_eq!(b.rules(Policy::Drop).len(), 1);
+}
+
+#[test]
+fn sets_are_not_shared() {
+    let nodes = Node::pair(&Limits::default());
+    let [a, b] = &nodes;
+    let dir = tempfile::tempdir().unwrap();
+    let sets = couic_firewall::rules::SetStore::open(dir.path()).unwrap();
+    sets.create(Policy::Drop, &"s".parse().unwrap(), &[cidr(1)])
+        .unwrap();
+    let (catalog, problems): (SetCatalog, _) = sets.load_lenient();
+    assert!(problems.is_empty());
+    b.firewall.replace_sets(&catalog).unwrap();
+    b.engine.scan();
+    level(&nodes);
+    assert!(a.rules(Policy::Drop).is_empty());
+    a.add(Policy::Drop, 1, "", 0);
+    level(&nodes);
+    a.delete(Policy::Drop, 1).unwrap();
+    level(&nodes);
+    assert_eq!(b.rules(Policy::Drop).len(), 1, "the set's rule stays");
+    assert!(b.held(1).is_empty());
+}
+
+#[test]
+fn a_restarted_node_gets_everything_back_and_deletions_hold() {
+    let nodes = Node::pair(&Limits::default());
+    let [a, b] = nodes;
+    for n in 0..2_000 {
+        a.add(Policy::Drop, n, "", 0);
+    }
+    let nodes = [a, b];
+    level(&nodes);
+    let [a, b] = nodes;
+    assert_eq!(b.rules(Policy::Drop).len(), 2_000);
+    // A is killed; B deletes one meanwhile.
+    drop(a);
+    b.delete(Policy::Drop, 7).unwrap();
+    let again = Node::new(&["b"], &Limits::default(), 0, ROOM);
+    // It has kept one rule, say from a journal, that was deleted since: older than the deletion.
+    let kept = Job::Add(rule(7, "", 0), None);
+    again.firewall.apply(Policy::Drop, vec![kept], &client());
+    again.engine.register_existing();
+    let nodes = [again, b];
+    level(&nodes);
+    let [a, b] = &nodes;
+    assert_eq!(a.rules(Policy::Drop), b.rules(Policy::Drop));
+    assert_eq!(a.rules(Policy::Drop).len(), 1_999);
+}
+
+#[test]
+fn plain_jobs_of_an_old_node_are_relayed() {
+    let nodes = Node::pair(&Limits::default());
+    let [a, b] = &nodes;
+    let old = Actor::Peer(name("old"));
+    let add = Job::Add(rule(1, "t", 0), None);
+    b.firewall.apply(Policy::Drop, vec![add], &old);
+    b.engine.scan();
+    level(&nodes);
+    assert_eq!(a.held(1)[0].owner, Owner::Peer(name("b")));
+    assert_eq!(b.held(1)[0].owner, Owner::Peer(name("old")));
+    let remove = Job::Remove(cidr(1), None);
+    b.firewall.apply(Policy::Drop, vec![remove], &old);
+    b.engine.scan();
+    level(&nodes);
+    assert!(a.rules(Policy::Drop).is_empty());
+}

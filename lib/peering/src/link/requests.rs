@@ -1,0 +1,105 @@
+//! The next request to a peer: changes first, then the comparison; a plain peer gets jobs instead.
+
+use couic_common::{Cidr, Policy, RuleKey};
+
+use super::Link;
+use crate::{
+    Ask, Moment, Of, Record, Replica, Slot,
+    check::{Check, Question},
+};
+
+/// Number of comparisons after which skipped leaves are retried.
+const RETRY_SKIPPED: u32 = 30;
+
+/// Registers per step of the full transfer to a plain peer.
+const TRANSFER_STEP: usize = 1_000;
+
+impl Link {
+    pub(super) fn ask<L>(&mut self, replica: &Replica<L>, now: Moment) -> Option<Ask> {
+        // Times cannot be translated before the first clock sample.
+        let may_push = self.gap.ms().is_some() && now.mono >= self.send_at;
+        while may_push && let Some((policy, mut cidrs)) = self.next_changes() {
+            // Registers forgotten in the meantime need not be sent.
+            cidrs.retain(|cidr| replica.get(RuleKey::new(policy, *cidr)).is_some());
+            if !cidrs.is_empty() {
+                self.send_at = now.mono + self.settings.gather;
+                return Some(Ask::Push(policy, cidrs));
+            }
+        }
+        if self.check.is_none() && now.mono >= self.check_at {
+            self.check = Some(Check::new(&self.settings.policies));
+            self.checks = self.checks.wrapping_add(1);
+            if self.checks.is_multiple_of(RETRY_SKIPPED) {
+                self.known.clear();
+            }
+        }
+        match self.check.as_ref()?.question() {
+            Some(Question::Digest(policy, of)) => Some(Ask::Digest(policy, of)),
+            Some(Question::Pull(policy, leaves)) => Some(Ask::Pull(policy, leaves)),
+            None => None,
+        }
+    }
+
+    fn next_changes(&mut self) -> Option<(Policy, Vec<Cidr>)> {
+        let policy = Policy::ALL
+            .into_iter()
+            .find(|policy| !self.outboxes[*policy as usize].is_empty())?;
+        Some((policy, self.outboxes[policy as usize].drain(self.batch)))
+    }
+
+    pub(super) fn plain_ask<L>(
+        &mut self,
+        replica: &Replica<L>,
+        now: Moment,
+        tellable: impl Fn(&Slot<L>) -> bool,
+    ) -> Option<Ask> {
+        if self.plain.next().is_none() && now.mono >= self.send_at {
+            if let Some((policy, cidrs)) = self.next_changes() {
+                self.send_at = now.mono + self.settings.gather;
+                let slots = cidrs
+                    .iter()
+                    .filter_map(|cidr| Some((*cidr, replica.get(RuleKey::new(policy, *cidr))?)));
+                let records = slots
+                    .filter(|(_, slot)| tellable(slot))
+                    .map(|(cidr, slot)| (cidr, &slot.record));
+                self.plain.queue(policy, records, now.wall, true);
+            } else {
+                self.continue_full_transfer(replica, now, tellable);
+            }
+        }
+        if let Some(batch) = self.plain.next() {
+            return Some(Ask::Plain(batch.clone()));
+        }
+        // Probe whether it has been upgraded.
+        (now.mono >= self.check_at).then(|| Ask::Digest(Policy::Drop, Of::Root))
+    }
+
+    /// Continues the full transfer to a plain peer.
+    fn continue_full_transfer<L>(
+        &mut self,
+        replica: &Replica<L>,
+        now: Moment,
+        tellable: impl Fn(&Slot<L>) -> bool,
+    ) {
+        let Some((policy, first)) = self.full_transfer else {
+            return;
+        };
+        let mut found: Vec<(Cidr, &Record)> = Vec::new();
+        let mut next = None;
+        for (leaf, cidr, slot) in replica.in_leaves(policy, (first, u16::MAX)) {
+            if found.len() >= TRANSFER_STEP && leaf > first {
+                next = Some((policy, leaf));
+                break;
+            }
+            if slot.record.is_live(now.wall) && tellable(slot) {
+                found.push((cidr, &slot.record));
+            }
+        }
+        self.full_transfer = next.or_else(|| {
+            let mut policies = self.settings.policies.iter();
+            policies.find(|p| **p == policy);
+            policies.next().map(|policy| (*policy, 0))
+        });
+        self.plain.queue(policy, found.into_iter(), now.wall, false);
+    }
+}
