@@ -4,6 +4,18 @@
 //! format and the metrics, a [`SetName`] is always safe as a file name. The other types are the wire format of the REST
 //! API, version 1, next to what every crate needs: [`Backoff`], [`counted`], [`error_chain`], [`glob_matches`],
 //! [`unix_time`]. No I/O, no async runtime, no kernel interface.
+//!
+//! ```
+//! use couic_common::{Cidr, Tag, TagError};
+//!
+//! let cidr: Cidr = "192.0.2.77/24".parse()?;
+//! assert_eq!(cidr.to_string(), "192.0.2.0/24");
+//! assert!(cidr.contains("192.0.2.1".parse()?));
+//!
+//! assert_eq!(Tag::parse("ssh_scan")?.map(|tag| tag.to_string()), Some("ssh_scan".to_owned()));
+//! assert_eq!(Tag::parse("a b"), Err(TagError::Character));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod backoff;
 mod batch;

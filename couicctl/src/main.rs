@@ -3,6 +3,13 @@
 //! A command takes three steps, each in a module of its own: [`cli`] defines the arguments (and with them help,
 //! completions and man pages), [`commands`] call the client library, [`render`] formats the responses. Exit codes are
 //! defined in [`failure`] only.
+//!
+//! What holds: a failed command exits with a code other than 0, and says on stderr why and what to do. Text from a daemon
+//! cannot control the terminal.
+//!
+//! ```sh
+//! couicctl drop add 192.0.2.7 -t scan -e 2h && couicctl check 192.0.2.7 --json
+//! ```
 
 mod asn;
 mod cli;

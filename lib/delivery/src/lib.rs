@@ -14,6 +14,36 @@
 //!
 //! It is a [`Notifier`] itself, so that groups compose: as one, it reports success once every member has the
 //! notification on disk.
+//!
+//! ```
+//! # use std::{sync::Arc, time::Duration};
+//! # use couic_plugin_api::{Kind, Notification, Notifier, NotifyError, Receipt, Severity, async_trait};
+//! use couic_delivery::{Member, NotificationDispatcher, Policy};
+//!
+//! struct Printer;
+//!
+//! #[async_trait]
+//! impl Notifier for Printer {
+//!     fn name(&self) -> &str {
+//!         "printer"
+//!     }
+//!
+//!     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
+//!         println!("{}", notification.text());
+//!         Ok(Receipt::default())
+//!     }
+//! }
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let spool = tempfile::tempdir()?;
+//! let members = vec![Member::new(Arc::new(Printer), Policy::default())];
+//! let dispatcher = NotificationDispatcher::start("all", "fw1", Some(spool.path()), members)?;
+//! dispatcher.enqueue(&Notification::new(Kind::Test, Severity::Green, "fw1"))?;
+//! let undelivered = dispatcher.drain(Duration::from_secs(60)).await;
+//! assert!(undelivered.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod backoff;
 mod clock;

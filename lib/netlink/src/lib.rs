@@ -1,5 +1,18 @@
 //! Network interfaces by netlink: their link layer, XDP program and driver capabilities, and notifications when one is
 //! added, removed or renamed. Requires no privilege.
+//!
+//! What holds: a malformed message of the kernel is an error, never a panic; a list that changes while it is read is read
+//! again.
+//!
+//! ```
+//! use couic_netlink::{interfaces, runs_xdp};
+//!
+//! for interface in interfaces()? {
+//!     let native = runs_xdp(interface.index).unwrap_or(false);
+//!     println!("{}: {:?}, native XDP: {native}", interface.name, interface.xdp);
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod driver;
 mod layer;

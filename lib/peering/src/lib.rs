@@ -12,6 +12,22 @@
 //!
 //! [`Replica`] is the state; [`Link`] is one node's view of one peer, which decides the next request and processes the
 //! response.
+//!
+//! ```
+//! use couic_common::{Policy, RuleKey};
+//! use couic_peering::{Merge, Moment, NEVER, NodeId, RecordState, Replica};
+//!
+//! let now = Moment { wall: 1_800_000_000_000, mono: 0 };
+//! let [mut a, mut b] = [1, 2].map(|node| Replica::new(NodeId(node), now, 86_400_000, 1000));
+//! let key = RuleKey::new(Policy::Drop, "192.0.2.0/24".parse()?);
+//! a.write(key, RecordState::Live { tag: None, until: NEVER }, (), now);
+//!
+//! let record = a.get(key).unwrap().record.clone();
+//! assert_eq!(b.merge(key, record.clone(), (), now), Merge::Newer);
+//! assert_eq!(b.merge(key, record, (), now), Merge::Same);
+//! assert_eq!(a.tree(Policy::Drop).root(), b.tree(Policy::Drop).root());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod ask;
 mod backoff;

@@ -4,6 +4,20 @@
 //! - Code that runs in a signal handler or in a forked child neither allocates nor locks.
 //! - Linux keeps user, capabilities, `no_new_privs` and Landlock domains per thread. [`ThreadStep::on_every_thread`]
 //!   changes every thread of the process, and [`threads`] reads the result back from `/proc`.
+//!
+//! ```no_run
+//! use couic_privsep::{
+//!     become_configured_user, check_capabilities, drop_privileges, files::Files, threads,
+//! };
+//!
+//! # fn sample(owner: &couic_files::Account) -> Result<(), Box<dyn std::error::Error>> {
+//! check_capabilities(owner)?;
+//! become_configured_user(owner)?;
+//! // … what takes capabilities …
+//! drop_privileges(&Files::default().read("/etc/couic").write("/var/lib/couic"), &[])?;
+//! assert!(threads()?.iter().all(|thread| thread.is_powerless()));
+//! # Ok(()) }
+//! ```
 
 mod broadcast;
 mod caps;

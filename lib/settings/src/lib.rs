@@ -3,6 +3,27 @@
 //! A program reads its keys one by one ([`Section`]); keys that were not read are unknown. All mistakes are reported at
 //! once, each with its line and key. Secrets are wrapped in [`Secret`], which has no `Display` and an empty `Debug`;
 //! messages never quote a value that may be a secret.
+//!
+//! ```
+//! use couic_settings::{Section, Settings};
+//!
+//! #[derive(Debug)]
+//! struct Config {
+//!     port: u64,
+//! }
+//!
+//! impl Settings for Config {
+//!     fn read(root: &mut Section<'_>) -> Option<Self> {
+//!         let port = root.int("port", 1..=65_535, Some(8000));
+//!         Some(Self { port: port? })
+//!     }
+//! }
+//!
+//! assert_eq!(Config::parse("").unwrap().port, 8000);
+//! let mistakes = Config::parse("port = 0\nname = 1").unwrap_err();
+//! let lines: Vec<_> = mistakes.iter().map(|mistake| mistake.line).collect();
+//! assert_eq!(lines, [Some(1), Some(2)]);
+//! ```
 
 mod error;
 mod notifier;

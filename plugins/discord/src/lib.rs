@@ -3,6 +3,16 @@
 //! Whatever a tag contains, the message stays within Discord's limits, cannot mention users (`allowed_mentions` is
 //! empty) and renders no foreign markup. The pause requested by Discord's rate-limit headers is passed to the
 //! dispatcher, so that a 429 is rare: too many of them get the address banned.
+//!
+//! ```
+//! use couic_plugin_api::{Kind, Notice, Notification, Severity};
+//!
+//! let notice = Notice { code: "sample".to_owned(), message: "@everyone look".to_owned() };
+//! let notification = Notification::new(Kind::Notice(notice), Severity::Red, "fw1");
+//! let body = couic_plugin_discord::render(&notification);
+//! assert_eq!(body["embeds"][0]["description"], r"\@everyone look");
+//! assert!(body["allowed_mentions"]["parse"].as_array().unwrap().is_empty());
+//! ```
 
 use std::time::Duration;
 

@@ -6,6 +6,20 @@
 //!   between graphemes;
 //! - [`ChatConfig`]: the configuration of a chat notifier;
 //! - [`Message`]: a notification as title and fields, for chats.
+//!
+//! ```
+//! use couic_plugin_api::{Kind, Notice, Notification, Severity};
+//! use couic_plugin_shared::{ChatConfig, Message, text};
+//!
+//! let notice = Notice { code: "sample".to_owned(), message: "a\u{202e}b".to_owned() };
+//! let message = Message::new(&Notification::new(Kind::Notice(notice), Severity::Orange, "fw1"));
+//! assert_eq!(message.text.as_deref(), Some("ab"));
+//! assert_eq!(text::fit(&message.title, 6, text::plain), "Couic…");
+//!
+//! let config = ChatConfig { webhook_url: "no URL, but secret".to_owned(), timeout_ms: 5_000 };
+//! let error = config.endpoint().unwrap_err().to_string();
+//! assert!(error.contains("webhook_url") && !error.contains("secret"));
+//! ```
 
 mod chat;
 mod endpoint;

@@ -3,6 +3,17 @@
 //! Whatever a tag contains, the message stays within Slack's limits and is only text: `&`, `<` and `>` are escaped, so
 //! that nothing becomes a mention or a link, and untrusted text is sent as `plain_text`, which has no markup.
 //! Slack accepts one message per second: configure the dispatcher with [`PACE`].
+//!
+//! ```
+//! use couic_plugin_api::{Kind, Notice, Notification, Severity};
+//!
+//! let notice = Notice { code: "sample".to_owned(), message: "<!channel> look".to_owned() };
+//! let notification = Notification::new(Kind::Notice(notice), Severity::Red, "fw1");
+//! let body = couic_plugin_slack::render(&notification);
+//! let section = &body["attachments"][0]["blocks"][1]["text"];
+//! assert_eq!(section["type"], "plain_text");
+//! assert_eq!(section["text"], "&lt;!channel&gt; look");
+//! ```
 
 use std::time::Duration;
 

@@ -2,6 +2,22 @@
 //!
 //! One POST carries a JSON array of at most 5,000 reports or 1 MiB. A longer list is split over several POSTs, sent in
 //! order; on error, a retry of the same notification resumes at the POST that failed.
+//!
+//! ```
+//! use couic_plugin_api::{Kind, Notification, Notifier, Plugin, Severity};
+//! use couic_plugin_webhook::Webhook;
+//! # use couic_testkit::{Reply, StandIn};
+//! # let collector = StandIn::tcp(|_| Reply::status(204));
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//!
+//! let config = serde_json::json!({ "url": collector.url("/couic"), "token": "secret" });
+//! let webhook = Webhook::create(serde_json::from_value(config)?)?;
+//! let test = Notification::new(Kind::Test, Severity::Green, "fw1");
+//! assert_eq!(webhook.notify(&test).await?.http_status, Some(204));
+//! assert_eq!(collector.only().header("couic-instance"), Some("fw1"));
+//! # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::time::Duration;
 
