@@ -1,7 +1,8 @@
 //! A confirmation on the disk: a file of JSON lines in `confirm/` below the working directory.
 //!
 //! It is written before the change is made, and removed when that is confirmed or undone. Lines are appended; of
-//! several about one thing the last one counts. A torn last line was never acted upon.
+//! several about one thing the last one counts. A torn last line was never acted upon, and is cut off before the next line
+//! is appended.
 
 use std::{
     fs::{self, OpenOptions},
@@ -48,7 +49,8 @@ enum Line {
 #[derive(Debug)]
 pub(super) struct Record {
     path: PathBuf,
-    exists: bool,
+    /// The length of its complete lines, in bytes; `None` if the file is not written yet.
+    length: Option<u64>,
 }
 
 impl Record {
@@ -56,7 +58,7 @@ impl Record {
     pub(super) fn new(dir: &Path, id: ConfirmId) -> Self {
         Self {
             path: dir.join(format!("{id}.{ENDING}")),
-            exists: false,
+            length: None,
         }
     }
 
@@ -70,7 +72,7 @@ impl Record {
         // The part after the last line end is empty or torn.
         lines.pop();
         let count = lines.len();
-        let (mut head, mut changes) = (None, Vec::new());
+        let (mut head, mut changes, mut length) = (None, Vec::new(), 0);
         for (at, line) in lines.into_iter().enumerate() {
             match serde_json::from_slice(line) {
                 Ok(Line::Begun(begun)) => head = Some(begun),
@@ -82,16 +84,17 @@ impl Record {
                 Ok(Line::Claim(claim)) => changes.push(Change::Claim(claim.into())),
                 Ok(Line::File(file)) => changes.push(Change::File(file)),
                 Ok(Line::Set(set)) => changes.push(Change::Set(set)),
-                Err(_) if at + 1 == count && at > 0 => {}
+                Err(_) if at + 1 == count && at > 0 => break,
                 Err(error) => {
                     return Err(io::Error::other(format!("line {}: {error}", at + 1)));
                 }
             }
+            length += line.len() as u64 + 1;
         }
         let head = head.ok_or_else(|| io::Error::other("the record is empty or incomplete"))?;
         let record = Self {
             path: path.to_owned(),
-            exists: true,
+            length: Some(length),
         };
         Ok((record, head, changes))
     }
@@ -107,7 +110,7 @@ impl Record {
 
     /// Whether its file was removed from outside.
     pub(super) fn is_gone(&self) -> bool {
-        self.exists && !self.path.exists()
+        self.length.is_some() && !self.path.exists()
     }
 
     /// Adds changes; they are on the disk when this returns.
@@ -115,35 +118,39 @@ impl Record {
     /// # Errors
     /// The system's error.
     pub(super) fn add(&mut self, head: &Head, changes: &[Change]) -> io::Result<()> {
+        let Some(length) = self.length else {
+            let text = whole(head, changes)?;
+            create_file(&self.path, 0o600, &text)?;
+            self.length = Some(text.len() as u64);
+            return Ok(());
+        };
         let mut text = Vec::new();
-        if !self.exists {
-            push(&mut text, &Line::Begun(head.clone()))?;
-        }
         for change in changes {
             push(&mut text, &line(change.clone()))?;
         }
-        if self.exists {
-            return self.append(&text);
-        }
-        create_file(&self.path, 0o600, &text)?;
-        self.exists = true;
-        Ok(())
+        self.append(length, &text)
     }
 
     /// Writes another deadline.
     ///
     /// # Errors
     /// The system's error.
-    pub(super) fn set_until(&self, until: u64) -> io::Result<()> {
+    pub(super) fn set_until(&mut self, until: u64) -> io::Result<()> {
         let mut text = Vec::new();
         push(&mut text, &Line::Until(until))?;
-        self.append(&text)
+        self.append(self.length.unwrap_or_default(), &text)
     }
 
-    fn append(&self, text: &[u8]) -> io::Result<()> {
+    /// Appends lines to the first `length` bytes: an earlier append may have failed halfway, on a full disk for example.
+    fn append(&mut self, length: u64, text: &[u8]) -> io::Result<()> {
         let mut file = OpenOptions::new().append(true).open(&self.path)?;
+        if file.metadata()?.len() != length {
+            file.set_len(length)?;
+        }
         file.write_all(text)?;
-        file.sync_data()
+        file.sync_data()?;
+        self.length = Some(length + text.len() as u64);
+        Ok(())
     }
 
     /// Writes all of it anew.
@@ -151,13 +158,9 @@ impl Record {
     /// # Errors
     /// The system's error; the file is as it was then.
     pub(super) fn rewrite(&mut self, head: &Head, changes: &[Change]) -> io::Result<()> {
-        let mut text = Vec::new();
-        push(&mut text, &Line::Begun(head.clone()))?;
-        for change in changes {
-            push(&mut text, &line(change.clone()))?;
-        }
+        let text = whole(head, changes)?;
         replace_file(&self.path, 0o600, &text)?;
-        self.exists = true;
+        self.length = Some(text.len() as u64);
         Ok(())
     }
 
@@ -166,7 +169,7 @@ impl Record {
     /// # Errors
     /// The system's error.
     pub(super) fn remove(&self) -> io::Result<()> {
-        if !self.exists {
+        if self.length.is_none() {
             return Ok(());
         }
         match remove_file(&self.path) {
@@ -174,6 +177,16 @@ impl Record {
             other => other,
         }
     }
+}
+
+/// The content of a file.
+fn whole(head: &Head, changes: &[Change]) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    push(&mut text, &Line::Begun(head.clone()))?;
+    for change in changes {
+        push(&mut text, &line(change.clone()))?;
+    }
+    Ok(text)
 }
 
 fn line(change: Change) -> Line {
@@ -188,4 +201,55 @@ fn push(text: &mut Vec<u8>, line: &Line) -> io::Result<()> {
     serde_json::to_writer(&mut *text, line)?;
     text.push(b'\n');
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use couic_common::Policy;
+
+    use super::*;
+
+    fn head() -> Head {
+        Head {
+            id: ConfirmId::new(7),
+            order: 1,
+            client: "ops".parse().unwrap(),
+            summary: "drop import".to_owned(),
+            made: 1,
+            within: 60,
+            until: 61,
+        }
+    }
+
+    fn file(name: &str) -> Change {
+        Change::File(FileChange {
+            policy: Policy::Drop,
+            set: name.parse().unwrap(),
+            before: None,
+            after: Some("192.0.2.0/24\n".to_owned()),
+        })
+    }
+
+    /// An append that fails halfway leaves part of its lines, here at every length: without a restart, and with one.
+    #[test]
+    fn after_a_torn_append_the_next_one_is_readable() {
+        let (dir, head) = (tempfile::tempdir().unwrap(), head());
+        let mut torn = Vec::new();
+        push(&mut torn, &line(file("never"))).unwrap();
+        for (cut, restart) in (1..torn.len()).flat_map(|cut| [(cut, false), (cut, true)]) {
+            let mut record = Record::new(dir.path(), head.id);
+            record.add(&head, &[file("first")]).unwrap();
+            let mut raw = OpenOptions::new().append(true).open(&record.path).unwrap();
+            raw.write_all(&torn[..cut]).unwrap();
+            if restart {
+                record = Record::read(&record.path).unwrap().0;
+            }
+            record.add(&head, &[file("second")]).unwrap();
+            record.set_until(99).unwrap();
+            let (_, read, changes) = Record::read(&record.path).unwrap();
+            assert_eq!(changes, [file("first"), file("second")], "cut at {cut}");
+            assert_eq!(read.until, 99);
+            record.remove().unwrap();
+        }
+    }
 }
