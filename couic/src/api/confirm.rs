@@ -14,7 +14,7 @@ use super::{
     error::Fault,
 };
 use crate::rbac::Right;
-use couic_firewall::confirm::ConfirmableChange;
+use couic_firewall::confirm::ChangeSession;
 
 /// Parses `Couic-Confirm-Within`, in seconds.
 ///
@@ -104,16 +104,14 @@ fn whose(call: &Call) -> Result<Option<ClientName>, Fault> {
     Ok((!who.may(Right::ConfirmAny)).then(|| who.name.clone()))
 }
 
-/// Begins a confirmable change if the request asks for one.
-pub(super) fn begin(
-    call: &Call,
-    summary: impl FnOnce() -> String,
-) -> Result<Option<ConfirmableChange>, Fault> {
+/// Begins the change of a request, confirmable if the request asks for that.
+pub(super) fn begin(call: &Call, summary: impl FnOnce() -> String) -> Result<ChangeSession, Fault> {
     let Some(within) = call.confirm_within else {
-        return Ok(None);
+        return Ok(ChangeSession::Immediate(Arc::clone(&call.api().firewall)));
     };
     let all = Arc::clone(&call.api().confirmations);
-    Ok(Some(all.begin(&call.who()?.name, within, summary())?))
+    let change = all.begin(&call.who()?.name, within, summary())?;
+    Ok(ChangeSession::Confirmable(change))
 }
 
 #[cfg(test)]

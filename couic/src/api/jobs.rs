@@ -15,7 +15,7 @@ use super::{
     validate,
 };
 use couic_firewall::{
-    confirm::ConfirmableChange,
+    confirm::ChangeSession,
     guard::GuardCheck,
     rules::{Actor, Applied, FirewallError, Job},
 };
@@ -45,8 +45,7 @@ pub(super) struct Jobs<'a> {
     /// Index and CIDR of each waiting job.
     names: Vec<(u64, Cidr)>,
     outcome: BatchOutcome,
-    /// Set if the request asks for confirmation.
-    change: Option<ConfirmableChange>,
+    change: ChangeSession,
 }
 
 impl<'a> Jobs<'a> {
@@ -147,11 +146,7 @@ impl<'a> Jobs<'a> {
         }
         let waiting = std::mem::replace(&mut self.waiting, Vec::with_capacity(CHUNK));
         let names = std::mem::replace(&mut self.names, Vec::with_capacity(CHUNK));
-        let results = match &mut self.change {
-            None => Ok(firewall.apply(self.policy, waiting, &self.actor)),
-            Some(change) => change.apply(self.policy, waiting, &self.actor),
-        };
-        match results {
+        match self.change.apply(self.policy, waiting, &self.actor) {
             Ok(results) => {
                 for (name, result) in names.into_iter().zip(results) {
                     self.count(name, result);
@@ -197,7 +192,7 @@ impl<'a> Jobs<'a> {
         let mut outcome = self.outcome;
         outcome.failures.sort_by_key(|failure| failure.index);
         outcome.failures.truncate(MAX_FAILURES);
-        let ticket = self.change.and_then(ConfirmableChange::finish);
+        let ticket = self.change.finish();
         Ok(Answer::ok(&outcome)?.confirmable(ticket))
     }
 

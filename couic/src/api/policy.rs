@@ -13,10 +13,7 @@ use super::{
     error::Fault,
     list, validate,
 };
-use couic_firewall::{
-    confirm::{ConfirmableChange, Ticket},
-    rules::{Job, Origin},
-};
+use couic_firewall::{confirm::Ticket, rules::Job};
 
 /// `POST /v1/{policy}`.
 pub(super) fn create(call: &Call, body: &Body) -> Outcome {
@@ -52,9 +49,7 @@ fn commit(
     summary: impl FnOnce() -> String,
 ) -> Result<(Entry, Option<Ticket>), Fault> {
     let (policy, actor) = (call.policy()?, call.actor()?);
-    let Some(mut change) = confirm::begin(call, summary)? else {
-        return Ok((call.firewall().execute(policy, job, actor)?, None));
-    };
+    let mut change = confirm::begin(call, summary)?;
     let entry = change.execute(policy, job, actor)??;
     Ok((entry, change.finish()))
 }
@@ -73,15 +68,8 @@ pub(super) fn delete_by_tag(call: &Call) -> Outcome {
     let pattern = list::pattern(tag)?;
     let (policy, actor) = (call.policy()?, call.actor()?);
     let mut change = confirm::begin(call, || format!("{policy} delete --tag {tag:.40}"))?;
-    let removed = if let Some(change) = &mut change {
-        change.remove_by_tag(policy, &pattern, &actor)?
-    } else {
-        let metadata = None;
-        let origin = Origin { actor, metadata };
-        call.firewall().remove_by_tag(policy, &pattern, &origin)
-    };
-    let ticket = change.and_then(ConfirmableChange::finish);
-    Ok(Answer::ok(&RemovedByTag { removed })?.confirmable(ticket))
+    let removed = change.remove_by_tag(policy, &pattern, actor)?;
+    Ok(Answer::ok(&RemovedByTag { removed })?.confirmable(change.finish()))
 }
 
 fn one(status: StatusCode, entry: &Entry) -> Answer {

@@ -99,20 +99,19 @@ fn change_file(
     let sets = &call.api().sets;
     let _one_at_a_time = sets.turn();
     let verb = if after.is_some() { "write" } else { "delete" };
-    let Some(mut making) = confirm::begin(call, || format!("set {policy}/{set} {verb}"))? else {
-        work(sets)?;
-        return Ok(None);
+    let mut change = confirm::begin(call, || format!("set {policy}/{set} {verb}"))?;
+    let plan = || -> Result<_, Fault> {
+        let before = sets.raw(policy, set)?.map(String::from_utf8).transpose();
+        let before = before.map_err(|_| ConfirmError::NotText(format!("{policy}/{set}")))?;
+        Ok(vec![Change::File(FileChange {
+            policy,
+            set: set.clone(),
+            before,
+            after: after.map(SetStore::text_of),
+        })])
     };
-    let before = sets.raw(policy, set)?.map(String::from_utf8).transpose();
-    let before = before.map_err(|_| ConfirmError::NotText(format!("{policy}/{set}")))?;
-    let change = Change::File(FileChange {
-        policy,
-        set: set.clone(),
-        before,
-        after: after.map(SetStore::text_of),
-    });
-    making.make(vec![change], || work(sets))??;
-    Ok(making.finish())
+    change.make(plan, || work(sets))?;
+    Ok(change.finish())
 }
 
 /// `POST /v1/sets/reload`.
@@ -132,15 +131,11 @@ fn put_in_force(call: &Call) -> Result<(SetCounts, Option<Ticket>), Fault> {
     let (sets, firewall) = (&call.api().sets, call.firewall());
     let _one_at_a_time = sets.turn();
     let catalog = sets.load_strict()?;
-    let Some(mut making) = confirm::begin(call, || "sets reload".to_owned())? else {
-        let counts = firewall.replace_sets(&catalog)?;
-        call.api().confirmations.files_followed();
-        return Ok((counts, None));
-    };
-    let changes = differing(firewall.sets_in_force(), catalog.entries());
-    let counts = making.make(changes, || firewall.replace_sets(&catalog))??;
+    let mut change = confirm::begin(call, || "sets reload".to_owned())?;
+    let plan = || Ok::<_, Fault>(differing(firewall.sets_in_force(), catalog.entries()));
+    let counts = change.make(plan, || firewall.replace_sets(&catalog))?;
     call.api().confirmations.files_followed();
-    Ok((counts, making.finish()))
+    Ok((counts, change.finish()))
 }
 
 fn differing(mut before: SetEntries, after: SetEntries) -> Vec<Change> {

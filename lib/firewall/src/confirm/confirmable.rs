@@ -53,11 +53,8 @@ impl ConfirmableChange {
     ) -> Result<Result<Entry, FirewallError>, ConfirmError> {
         let firewall = Arc::clone(&self.owner.firewall);
         self.predict_jobs(policy, std::slice::from_ref(&job), &actor)?;
-        let result = firewall.execute_recorded(policy, job, actor);
-        let (result, recorded) = match result {
-            Ok((entry, recorded)) => (Ok(entry), recorded),
-            Err(error) => (Err(error), Vec::new()),
-        };
+        let mut recorded = Vec::new();
+        let result = firewall.execute_recorded(policy, job, actor, &mut recorded);
         self.record(wrapped(recorded));
         Ok(result)
     }
@@ -74,7 +71,8 @@ impl ConfirmableChange {
     ) -> Result<Vec<Result<Applied, FirewallError>>, ConfirmError> {
         let firewall = Arc::clone(&self.owner.firewall);
         self.predict_jobs(policy, &jobs, actor)?;
-        let (results, recorded) = firewall.apply_recorded(policy, jobs, actor);
+        let mut recorded = Vec::new();
+        let results = firewall.apply_recorded(policy, jobs, actor, Some(&mut recorded));
         self.record(wrapped(recorded));
         Ok(results)
     }

@@ -17,6 +17,7 @@ mod error;
 mod orphan;
 mod pending;
 mod record;
+mod session;
 #[cfg(test)]
 mod tests;
 mod undo;
@@ -42,6 +43,7 @@ pub use error::ConfirmError;
 use orphan::OrphanFile;
 use pending::{Changes, Pending, Stage};
 use record::{ENDING, Head, Record};
+pub use session::ChangeSession;
 use watch::{DAMAGED, Damaged};
 
 /// How many changes can wait at a time.

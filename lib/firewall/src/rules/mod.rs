@@ -153,15 +153,7 @@ impl Firewall {
         jobs: Vec<Job>,
         actor: &Actor,
     ) -> Vec<Result<Applied, FirewallError>> {
-        let mut results = Vec::with_capacity(jobs.len());
-        let mut jobs = jobs.into_iter().peekable();
-        while jobs.peek().is_some() {
-            self.change(|core, now| {
-                let chunk = jobs.by_ref().take(CHUNK);
-                results.extend(chunk.map(|job| core.apply(policy, job, actor, now)));
-            });
-        }
-        results
+        self.apply_recorded(policy, jobs, actor, None)
     }
 
     /// Removes every claim whose time has come. Returns how many.

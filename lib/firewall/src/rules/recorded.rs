@@ -49,7 +49,7 @@ impl Firewall {
         changes
     }
 
-    /// [`Firewall::execute`], and its effect on claims.
+    /// [`Firewall::execute`]; adds what it did to claims to `record`.
     ///
     /// # Errors
     /// As that; nothing has changed then.
@@ -58,36 +58,36 @@ impl Firewall {
         policy: Policy,
         job: Job,
         actor: Actor,
-    ) -> Result<(Entry, Vec<ClaimChange>), FirewallError> {
+        record: &mut Vec<ClaimChange>,
+    ) -> Result<Entry, FirewallError> {
         self.change(|core, now| {
-            core.recorded(job.key(policy), |core| {
+            core.recorded(job.key(policy), Some(record), |core| {
                 core.execute(policy, job, actor, now)
             })
         })
     }
 
-    /// [`Firewall::apply`], and its effect on claims.
+    /// [`Firewall::apply`]; adds what it did to claims to `record`, if there is one.
     pub(crate) fn apply_recorded(
         &self,
         policy: Policy,
         jobs: Vec<Job>,
         actor: &Actor,
-    ) -> (Vec<Result<Applied, FirewallError>>, Vec<ClaimChange>) {
-        let (mut results, mut changes) = (Vec::with_capacity(jobs.len()), Vec::new());
+        mut record: Option<&mut Vec<ClaimChange>>,
+    ) -> Vec<Result<Applied, FirewallError>> {
+        let mut results = Vec::with_capacity(jobs.len());
         let mut jobs = jobs.into_iter().peekable();
         while jobs.peek().is_some() {
             self.change(|core, now| {
-                for job in jobs.by_ref().take(CHUNK) {
-                    let key = job.key(policy);
-                    let done = core.recorded(key, |core| core.apply(policy, job, actor, now));
-                    results.push(done.map(|(applied, recorded)| {
-                        changes.extend(recorded);
-                        applied
-                    }));
-                }
+                let chunk = jobs.by_ref().take(CHUNK);
+                results.extend(chunk.map(|job| {
+                    core.recorded(job.key(policy), record.as_deref_mut(), |core| {
+                        core.apply(policy, job, actor, now)
+                    })
+                }));
             });
         }
-        (results, changes)
+        results
     }
 
     /// The rules that [`Firewall::remove_by_tag`] would remove claims from: those of the next [`CHUNK`] behind `after`,
@@ -166,16 +166,20 @@ impl Core {
         }));
     }
 
-    /// Makes a change of one rule, and returns its effect on the claims of the API and of peers.
+    /// Makes a change of one rule, and records what it did to claims of the API and of peers.
     fn recorded<T>(
         &mut self,
         key: RuleKey,
+        record: Option<&mut Vec<ClaimChange>>,
         change: impl FnOnce(&mut Self) -> Result<T, FirewallError>,
-    ) -> Result<(T, Vec<ClaimChange>), FirewallError> {
+    ) -> Result<T, FirewallError> {
+        let Some(record) = record else {
+            return change(self);
+        };
         let before = self.shared_claims(key);
-        let result = change(self)?;
-        let after = self.shared_claims(key);
-        Ok((result, differing(key, &before, &after)))
+        let outcome = change(self)?;
+        record.extend(differing(key, &before, &self.shared_claims(key)));
+        Ok(outcome)
     }
 }
 
