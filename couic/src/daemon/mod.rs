@@ -19,7 +19,6 @@ mod landlock;
 mod limits;
 mod memory;
 mod panic_and_confirm;
-mod privilege;
 mod privileged;
 mod repeat;
 mod rules;
