@@ -105,9 +105,10 @@ fn read_tasks(tasks: &Path) -> io::Result<Vec<ThreadStatus>> {
             Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => continue,
             Err(e) => return Err(e),
         };
-        found.push(ThreadStatus::parse(tid, &text).ok_or_else(|| {
-            io::Error::other(format!("cannot parse {}", status.display()))
-        })?);
+        found.push(
+            ThreadStatus::parse(tid, &text)
+                .ok_or_else(|| io::Error::other(format!("cannot parse {}", status.display())))?,
+        );
     }
     Ok(found)
 }

@@ -2,10 +2,7 @@
 
 use std::{
     io,
-    os::{
-        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-        unix::process::ExitStatusExt,
-    },
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     path::{Path, PathBuf},
     process::ExitStatus,
     time::Duration,
@@ -28,7 +25,7 @@ use tokio::{
 /// How long a spawner may take to report the end of a process that it kills.
 const END: Duration = Duration::from_secs(5);
 
-/// A program whose `main` begins with [`run_if_child`](super::run_if_child).
+/// A program whose `main` begins with [`run_if_child`](crate::run_if_child).
 #[derive(Clone, Debug)]
 pub struct ChildCommand {
     program: PathBuf,
@@ -236,16 +233,4 @@ fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd keeps its descriptor for its lifetime.
     let death = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
     death.map_err(io::Error::from)
-}
-
-/// Describes how a process ended.
-pub(crate) fn describe(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exited with status {code}"),
-        (None, Some(number)) => match Signal::try_from(number) {
-            Ok(signal) => format!("was killed by {signal}"),
-            Err(_) => format!("was killed by signal {number}"),
-        },
-        (None, None) => "ended".to_owned(),
-    }
 }

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use couic_common::Backoff;
+use couic_privsep::describe;
 use tokio::{
     net::unix::pipe,
     sync::{mpsc, oneshot},
@@ -14,7 +15,7 @@ use super::{
     frame::{self, Answer, Start},
     link::{self, Link, Overdue},
     pipes::{LastWords, listen, read, write},
-    process::{Isolation, Process, describe},
+    process::{Isolation, Process},
 };
 use crate::{PluginFile, PluginInfo, PluginOptions, Reason, loaded::LogSink, text::clean};
 
