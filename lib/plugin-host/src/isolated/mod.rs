@@ -11,6 +11,7 @@ mod frame;
 mod link;
 mod pipes;
 mod process;
+mod start;
 mod supervisor;
 
 use std::{fmt, sync::Arc, time::Duration};

@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a spawner may take to report the end of a process that it kills.
+/// How long a process that is killed may take to end, and a spawner to report it.
 const END: Duration = Duration::from_secs(5);
 
 /// A program whose `main` begins with [`run_if_child`](crate::run_if_child).
@@ -195,10 +195,14 @@ impl Process {
         }
     }
 
-    /// Waits for its end after [`kill`](Self::kill), and reaps it. Does not wait for a spawner that is stopped.
+    /// Waits for its end after [`kill`](Self::kill), and reaps it; not for long, since the kernel may block it, and a
+    /// spawner may be stopped.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         match &mut self.parent {
-            Parent::Ourselves(child) => child.wait().await,
+            Parent::Ourselves(child) => match timeout(END, child.wait()).await {
+                Ok(ended) => ended,
+                Err(_) => Err(io::Error::other("it is killed, but blocked in the kernel")),
+            },
             Parent::Spawner { end, ended, .. } => {
                 let Ok(status) = timeout(END, end).await else {
                     return Err(spawner::silent());

@@ -101,26 +101,29 @@ impl Spawner {
     /// `None` while the spawner answers. Never waits.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
-        let (closed, silent) = {
-            let pending = lock(&self.0.pending);
-            (pending.closed, pending.silent_for())
-        };
-        let mut process = lock(&self.0.process);
-        if closed {
-            let status = process.try_wait().ok().flatten();
-            let how = status.map_or_else(|| "has ended".to_owned(), describe);
-            return Some(format!(
-                "does not run: the process that starts isolated notifiers (plugin-spawner) {how}, and cannot be \
-                 replaced. Its queue is kept; run systemctl restart couic"
-            ));
-        }
-        (silent >= SILENCE).then(|| {
-            let (pid, seconds) = (process.id(), silent.as_secs());
-            format!(
-                "cannot be started again: the process that starts isolated notifiers (plugin-spawner, pid {pid}) has \
-                 not answered for {seconds} s. Run kill -CONT {pid}, and if that does not help, systemctl restart couic"
-            )
+        self.lost().or_else(|| {
+            let silent = lock(&self.0.pending).silent_for();
+            (silent >= SILENCE).then(|| {
+                let (pid, seconds) = (self.pid(), silent.as_secs());
+                format!(
+                    "cannot be started again: the process that starts isolated notifiers (plugin-spawner, pid {pid}) has \
+                     not answered for {seconds} s. Run kill -CONT {pid}, and if that does not help, systemctl restart couic"
+                )
+            })
         })
+    }
+
+    /// The [`problem`](Self::problem) of a spawner that has ended, which is final.
+    pub(super) fn lost(&self) -> Option<String> {
+        if !lock(&self.0.pending).closed {
+            return None;
+        }
+        let status = lock(&self.0.process).try_wait().ok().flatten();
+        let how = status.map_or_else(|| "has ended".to_owned(), describe);
+        Some(format!(
+            "does not run: the process that starts isolated notifiers (plugin-spawner) {how}, and cannot be replaced. Its \
+             queue is kept; run systemctl restart couic"
+        ))
     }
 
     /// Starts the process of a plugin.
@@ -198,11 +201,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn gone() -> io::Error {
-    io::Error::other("the process that starts isolated plugins has ended: restart the program")
+    io::Error::other(
+        "the process that starts isolated notifiers (plugin-spawner) has ended: run systemctl restart couic",
+    )
 }
 
 pub(super) fn silent() -> io::Error {
-    io::Error::other("the process that starts isolated plugins does not answer")
+    io::Error::other("the process that starts isolated notifiers (plugin-spawner) does not answer")
 }
 
 impl fmt::Debug for Spawner {
