@@ -26,9 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXIT_CONFIG: u8 = 64;
 
 fn main() -> ExitCode {
-    if let Some(ended) = host::run_if_child() {
-        return ended;
-    }
+    host::run_if_child();
     let cli = Cli::parse();
     let config = match Config::load(&cli.config) {
         Ok(config) => config,

@@ -13,7 +13,8 @@ use couic::{
 };
 use couic_files::{DirError, check_working_dir};
 use couic_firewall::dataplane::too_old;
-use couic_plugin_host as host;
+use couic_plugin_host::{PLUGIN_HOST, PLUGIN_SPAWNER};
+use couic_privsep::run_if_child;
 
 /// Drops unwanted sources in the network driver, ruled by a REST API.
 #[derive(Debug, Parser)]
@@ -40,12 +41,7 @@ const BAD_CONFIGURATION: u8 = 64;
 const START_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
-    if let Some(ended) = host::run_if_child() {
-        return ended;
-    }
-    if let Some(ended) = attach::run_if_child() {
-        return ended;
-    }
+    run_if_child(&[attach::ROLE, PLUGIN_HOST, PLUGIN_SPAWNER]);
     let args = Args::parse();
     let config = match Config::load(&args.config) {
         Ok(config) => config,

@@ -4,16 +4,16 @@ mod current;
 mod launch;
 mod reader;
 mod setup;
+mod stop;
 
 use std::{
     os::fd::{AsFd, OwnedFd},
-    process::Child,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc,
+        mpsc::{self, RecvTimeoutError},
     },
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -31,13 +31,11 @@ use couic_privsep::Channel;
 
 use super::{
     lock::{AttacherLock, WorkLock},
+    orphan::process_state,
     pins::Place,
     wire::{Message, Request},
 };
 use couic_firewall::dataplane::XdpProgram;
-
-/// For the process to exit.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For the answer to a probe. A driver may take seconds to attach.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,7 +43,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The process, and its last report.
 pub struct Attacher {
     line: Channel,
-    child: Child,
+    pid: u32,
     /// The IDs of the programs that it attaches.
     programs: Vec<u32>,
     place: Place,
@@ -72,15 +70,16 @@ impl Attacher {
         if let Some(text) = &unsaved {
             tracing::warn!("{text}");
         }
-        let (line, child) = spawn().map_err(AttacherError::Start)?;
-        attacher_lock.record(child.id());
+        let (line, process) = spawn().map_err(AttacherError::Start)?;
+        let pid = process.id();
+        attacher_lock.record(pid);
         send_setup(&line, start_request(setup, place), &attacher_lock, stored)
             .map_err(AttacherError::Start)?;
-        let state = Arc::new(AttacherState::default());
+        let state = Arc::new(AttacherState::of(process));
         let (reader, answers) = spawn_reader(&line, &state, store).map_err(AttacherError::Start)?;
         let attacher = Self {
             line,
-            child,
+            pid,
             programs: Vec::new(),
             place,
             state,
@@ -91,7 +90,7 @@ impl Attacher {
         match attacher.answer()? {
             Message::Ready => Ok(attacher),
             Message::Refused(why) => Err(AttacherError::Refused(why)),
-            _ => Err(AttacherError::Ended),
+            _ => Err(attacher.state.end()),
         }
     }
 
@@ -104,7 +103,7 @@ impl Attacher {
             self.programs.push(id);
             let request = Request::Program { role, id };
             let sent = self.line.send(&request, Some(descriptor.as_fd()));
-            sent.map_err(|_| AttacherError::Ended)?;
+            sent.map_err(|_| self.state.end())?;
         }
         Ok(())
     }
@@ -112,7 +111,7 @@ impl Attacher {
     /// Its process ID.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// Attaches the program to all interfaces, replacing that of the previous daemon.
@@ -124,19 +123,29 @@ impl Attacher {
         match self.answer()? {
             Message::Attached => Ok(()),
             Message::Refused(why) => Err(AttacherError::Refused(why)),
-            _ => Err(AttacherError::Ended),
+            _ => Err(self.state.end()),
         }
     }
 
     fn request(&self, request: &Request) -> Result<(), AttacherError> {
-        self.line
-            .send(request, None)
-            .map_err(|_| AttacherError::Ended)
+        self.line.send(request, None).map_err(|_| self.state.end())
     }
 
-    /// Waits for an answer, without a limit: a driver may take seconds per interface.
+    /// Waits for an answer, without a limit: a driver may take seconds per interface, and a start that gave up would leave
+    /// the interfaces of slow drivers without a filter. That it waits is logged.
     fn answer(&self) -> Result<Message, AttacherError> {
-        self.answers.lock().recv().map_err(|_| AttacherError::Ended)
+        let answers = self.answers.lock();
+        let answer = answers.recv_timeout(PROBE_TIMEOUT).or_else(|error| {
+            if error == RecvTimeoutError::Timeout {
+                let (pid, state) = (self.pid, process_state(self.pid));
+                tracing::warn!(
+                    "the start waits for the attacher (process {pid}, {state}): a driver may take that long; run kill -CONT \
+                     {pid} if it was stopped"
+                );
+            }
+            answers.recv()
+        });
+        answer.map_err(|_| self.state.end())
     }
 
     /// Every interface that should be filtered.
@@ -203,46 +212,11 @@ impl Attacher {
     }
 
     /// Waits for the process to exit unexpectedly.
-    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+    pub fn ended(&self) -> impl Future<Output = AttacherError> + Send + 'static {
         let state = Arc::clone(&self.state);
-        async move { state.ended.notified().await }
-    }
-
-    /// Ends the process. Returns whether the filter stays attached, because its links are stored; otherwise it is
-    /// detached.
-    #[must_use]
-    pub fn stop(mut self) -> bool {
-        let unsaved = self.state.report.lock().unsaved.is_some();
-        let stays = self.place != Place::Nowhere && !unsaved;
-        if self.place == Place::Nowhere && self.request(&Request::Detach).is_ok() {
-            while !matches!(self.answer(), Ok(Message::Detached) | Err(_)) {}
+        async move {
+            state.ended.notified().await;
+            state.end()
         }
-        self.end();
-        stays
-    }
-
-    fn end(&mut self) {
-        self.state.stopping.store(true, Ordering::Relaxed);
-        self.line.hang_up();
-        let start = Instant::now();
-        while let Ok(None) = self.child.try_wait() {
-            if start.elapsed() > EXIT_TIMEOUT {
-                tracing::warn!("the attacher does not exit, and is killed");
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                break;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-        if let Some(reader) = self.reader.take() {
-            // An error is a panic, which the hook has logged.
-            let _ = reader.join();
-        }
-    }
-}
-
-impl Drop for Attacher {
-    fn drop(&mut self) {
-        self.end();
     }
 }

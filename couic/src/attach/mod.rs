@@ -28,6 +28,6 @@ mod wire;
 pub use attacher::{Attacher, AttacherError, CurrentInterface, LinkStore, Setup};
 pub use detach::{DetachError, Detached, detach};
 pub use lock::{AttacherLock, LOCK_FILES, LockError, WorkLock};
-pub use process::run_if_child;
+pub use process::ROLE;
 
 use couic_netlink::Interface;

@@ -54,7 +54,7 @@ impl OrphanAttacher {
 }
 
 /// The state in `/proc`: sleeping, stopped, and so on.
-fn process_state(pid: u32) -> String {
+pub(super) fn process_state(pid: u32) -> String {
     let state = status_field(pid, "State:").unwrap_or_default();
     let word = state
         .split_once('(')

@@ -7,15 +7,12 @@ mod links;
 mod messages;
 
 use std::{
-    env, io,
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
-    process::ExitCode,
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     time::{Duration, Instant},
 };
 
-use nix::fcntl::{FcntlArg, fcntl};
-
-use couic_privsep::Channel;
+use couic_privsep::{Channel, Role};
 
 use super::{
     attachments::{Attachments, Event, How},
@@ -32,35 +29,14 @@ use couic_privsep::confine_attacher;
 /// Between two checks of TCX links.
 const TCX_PERIOD: Duration = Duration::from_secs(1);
 
-/// The hidden subcommand.
-pub(super) const ROLE: &str = "attacher";
+/// The attacher as a child process.
+pub const ROLE: Role = Role {
+    name: "attacher",
+    run,
+};
 
-/// Runs the attacher if this process was started as one, and returns the exit code of `main`. Call it first in `main`.
-#[must_use]
-pub fn run_if_child() -> Option<ExitCode> {
-    let is_child = env::args_os().nth(1).is_some_and(|arg| arg == ROLE);
-    use io::ErrorKind::{BrokenPipe, UnexpectedEof};
-    is_child.then(|| match run_child() {
-        Ok(()) => ExitCode::SUCCESS,
-        // The daemon has exited meanwhile.
-        Err(error) if matches!(error.kind(), BrokenPipe | UnexpectedEof) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("couic attacher: {error}");
-            ExitCode::FAILURE
-        }
-    })
-}
-
-fn run_child() -> io::Result<()> {
-    // They go to the whole process group when the daemon is stopped, and the daemon ends this process itself.
-    couic_privsep::ignore_signals();
-    // For ps only.
-    let _ = nix::sys::prctl::set_name(c"couic-attacher");
-    let line = fcntl(io::stdin(), FcntlArg::F_DUPFD_CLOEXEC(3))?;
-    // SAFETY: fcntl has just created the descriptor, and nothing else owns it.
-    let line = Channel::new(unsafe { OwnedFd::from_raw_fd(line) });
-    let null = std::fs::File::open("/dev/null")?;
-    nix::unistd::dup2_stdin(null)?;
+fn run(line: OwnedFd) -> io::Result<()> {
+    let line = Channel::new(line);
     match line.receive()? {
         None => Ok(()),
         Some((Request::Start(start), _)) => {

@@ -19,7 +19,6 @@ mod landlock;
 mod limits;
 mod memory;
 mod panic_and_confirm;
-mod privilege;
 mod privileged;
 mod repeat;
 mod rules;
@@ -36,10 +35,7 @@ mod watchdog;
 use std::{
     os::unix::net::UnixListener,
     panic,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -94,7 +90,7 @@ pub fn run(config: &Config, warnings: &[String]) -> Result<(), StartError> {
     let outcome = run_logged(config, &log, stored);
     match &outcome {
         Ok(()) => tracing::info!("couic has stopped"),
-        Err(StartError::Filter(error @ AttacherError::Ended)) => {
+        Err(StartError::Filter(error @ AttacherError::Ended(_))) => {
             tracing::error!("couic ends: {error}");
         }
         Err(error) => tracing::error!("couic does not start: {error}"),
@@ -115,15 +111,12 @@ fn run_logged(config: &Config, log: &Log, stored: StoredLinks) -> Result<(), Sta
     let watchdog = Watchdog::new(supervisor.as_ref(), runtime.handle());
     let (running, listener, api) = Running::start(config, log, &runtime, privileged, watchdog)?;
     announce(config, supervisor.as_deref());
-    let attacher_exited = serve(&runtime, listener, api, signals, attacher_ended)?;
+    let ended = serve(&runtime, listener, api, signals, attacher_ended)?;
     if let Some(supervisor) = &supervisor {
         supervisor.stopping();
     }
     running.stop(&runtime);
-    if attacher_exited {
-        return Err(AttacherError::Ended.into());
-    }
-    Ok(())
+    ended.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn announce(config: &Config, supervisor: Option<&Supervisor>) {
@@ -145,25 +138,25 @@ fn runtime() -> std::io::Result<Runtime> {
         .build()
 }
 
-/// Serves until a signal to terminate, or until the attacher exits: true then.
+/// Serves until a signal to terminate, or until the attacher exits, which is returned.
 fn serve(
     runtime: &Runtime,
     listener: UnixListener,
     api: Api,
     signals: Signals,
-    attacher_ended: impl Future<Output = ()>,
-) -> Result<bool, StartError> {
+    attacher_ended: impl Future<Output = AttacherError>,
+) -> Result<Option<AttacherError>, StartError> {
     listener
         .set_nonblocking(true)
         .map_err(StartError::system("use the socket"))?;
     runtime.block_on(async {
         let listener = tokio::net::UnixListener::from_std(listener)
             .map_err(StartError::system("use the socket"))?;
-        let attacher_exited = AtomicBool::new(false);
+        let ended = OnceLock::new();
         let stop = async {
             tokio::select! {
                 () = signals.first() => {}
-                () = attacher_ended => attacher_exited.store(true, Ordering::Relaxed),
+                error = attacher_ended => drop(ended.set(error)),
             }
         };
         let summary = api::serve(listener, Arc::new(api), stop, DRAIN).await;
@@ -173,6 +166,6 @@ fn serve(
             summary.refused,
             summary.aborted
         );
-        Ok(attacher_exited.load(Ordering::Relaxed))
+        Ok(ended.into_inner())
     })
 }

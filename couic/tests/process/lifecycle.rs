@@ -95,6 +95,42 @@ fn an_attacher_that_is_stopped_holds_up_no_start() {
 }
 
 #[test]
+fn an_attacher_that_is_stopped_holds_up_no_stop() {
+    let place = Place::new();
+    let Some(mut daemon) = place.start(&[]) else {
+        return;
+    };
+    let attacher = daemon.attacher();
+    kill(attacher, Signal::SIGSTOP).unwrap();
+    assert_eq!(daemon.program.end(Signal::SIGTERM), 0);
+    let log = place.log();
+    let expected = format!(
+        "killed the attacher (process {attacher}, stopped), which did not exit in time; the kernel has detached the filter"
+    );
+    assert!(log.contains(&expected), "{log}");
+    let links = daemon.netns.run("ip", &["link", "show", "lo"]);
+    assert!(!links.contains("xdp"), "{links}");
+}
+
+#[test]
+fn an_attacher_that_is_killed_ends_the_daemon_and_the_log_says_how_it_ended() {
+    let place = Place::new();
+    let Some(mut daemon) = place.start(&[]) else {
+        return;
+    };
+    kill(daemon.attacher(), Signal::SIGKILL).unwrap();
+    assert_eq!(daemon.program.exit_code(), 1);
+    let expected = "the attacher, the process that attaches the filter, was killed by SIGKILL: ";
+    let lines = place.log().matches(expected).count();
+    assert_eq!(
+        lines,
+        2,
+        "at once, and as the reason of the end: {}",
+        place.log()
+    );
+}
+
+#[test]
 fn sigterm_is_handled_while_a_request_hangs() {
     let place = Place::new();
     let Some(daemon) = place.start(&[]) else {

@@ -178,7 +178,7 @@ fn without_its_attacher_the_daemon_ends_and_the_filter_stays() {
     nix::sys::signal::kill(attacher, Signal::SIGKILL).expect("kill the attacher");
     assert_eq!(daemon.exit_code(), 1, "{}", daemon.output());
     assert!(
-        daemon.output().contains("has exited"),
+        daemon.output().contains("was killed by SIGKILL"),
         "{}",
         daemon.output()
     );

@@ -44,8 +44,7 @@ impl Notifier for Nothing {
 type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
-    // Does not return in a child.
-    let _ = run_if_child();
+    run_if_child();
     let runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = { runtime }.worker_threads(2).enable_all().build()?;
     runtime.block_on(async { tokio::spawn(measure()).await? })

@@ -32,8 +32,7 @@ impl Notifier for Silent {
 }
 
 fn main() -> Result<(), Failure> {
-    // Does not return in a child.
-    let _ = run_if_child();
+    run_if_child();
     let args: Vec<String> = env::args()
         .skip(1)
         .filter(|arg| !arg.starts_with("--"))

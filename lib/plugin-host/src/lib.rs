@@ -36,14 +36,20 @@ pub use any::AnyNotifier;
 pub use builtin::BuiltIn;
 pub use error::{LoadError, Reason};
 pub use file::PluginFile;
-pub use isolated::{ChildCommand, IsolatedNotifier, Isolation, PluginState, RunAs, run_if_child};
+pub use isolated::{ChildCommand, IsolatedNotifier, Isolation, PLUGIN_HOST, PluginState, RunAs};
 pub use loaded::LoadedNotifier;
 pub use members::{Failed, Opened};
 pub use open::{Loader, NotifierConfig};
 pub use plugin::{PluginInfo, PluginOptions, PluginStats};
-pub use spawner::Spawner;
+pub use spawner::{PLUGIN_SPAWNER, Spawner};
 
 use couic_plugin_api::{Notification, NotifyError};
+
+/// Runs this process if it was started for isolated plugins, and does not return then. Must be the first call in `main`.
+/// A program with roles of its own calls [`couic_privsep::run_if_child`] with all of them instead.
+pub fn run_if_child() {
+    couic_privsep::run_if_child(&[PLUGIN_HOST, PLUGIN_SPAWNER]);
+}
 
 /// The JSON for a plugin.
 fn encode(notification: &Notification) -> Result<Vec<u8>, NotifyError> {

@@ -1,5 +1,5 @@
-//! The channel between two of Couic's processes: a pair of `SOCK_SEQPACKET` sockets, one JSON document a packet, with at
-//! most one descriptor beside it (`SCM_RIGHTS`).
+//! The channel between two processes that run Couic's code alone: a pair of `SOCK_SEQPACKET` sockets, one JSON document a
+//! packet, with at most one descriptor beside it (`SCM_RIGHTS`).
 //!
 //! What it guarantees:
 //! - A packet arrives whole or not at all; one that is too long, cut, or no document of the expected type is an error.

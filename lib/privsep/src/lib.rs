@@ -1,6 +1,7 @@
 //! Dropping privileges: user, capabilities, system calls, files.
 //!
-//! Couic's own roles are in `roles`; the spawner of plugins combines the mechanisms itself. What holds:
+//! The confinement of daemon and attacher is in `roles`; the spawner of plugins combines the mechanisms itself. `child` has
+//! what child processes have in common, and `channel` what they talk over. What holds:
 //! - Code that runs in a signal handler or in a forked child neither allocates nor locks.
 //! - Linux keeps user, capabilities, `no_new_privs` and Landlock domains per thread. [`ThreadStep::on_every_thread`]
 //!   changes every thread of the process, and [`threads`] reads the result back from `/proc`.
@@ -22,6 +23,7 @@
 mod broadcast;
 mod caps;
 mod channel;
+mod child;
 mod configured_user;
 mod drop;
 mod error;
@@ -40,6 +42,7 @@ pub use caps::{
     FILTERING, Sets, last_known, lower_bounding, set_sets, sets,
 };
 pub use channel::Channel;
+pub use child::{Role, describe, run_if_child, wait_until};
 pub use configured_user::become_configured_user;
 pub use drop::{Hardening, drop_privileges};
 pub use error::PrivilegeError;

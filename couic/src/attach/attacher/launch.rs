@@ -2,11 +2,9 @@
 
 use std::{
     io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::process::CommandExt,
-    },
-    process::{Child, Command, Stdio},
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    process::Child,
     time::Duration,
 };
 
@@ -71,14 +69,5 @@ pub(super) fn send_setup(
 
 /// Executes this program again, even if its file was replaced since the start.
 pub(super) fn spawn() -> io::Result<(Channel, Child)> {
-    let (line, theirs) = Channel::pair()?;
-    let child = Command::new("/proc/self/exe")
-        .arg0("couic")
-        .arg(ROLE)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
-        .spawn()?;
-    Ok((line, child))
+    ROLE.start(Path::new("/proc/self/exe"), &[])
 }

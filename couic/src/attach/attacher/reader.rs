@@ -3,6 +3,7 @@
 use std::{
     io,
     os::fd::AsFd,
+    process::Child,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -15,16 +16,19 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use couic_privsep::Channel;
+use couic_privsep::{Channel, describe, wait_until};
 
-use super::{LinkStore, PROBE_TIMEOUT};
+use super::{AttacherError, LinkStore, PROBE_TIMEOUT};
 use crate::attach::{
     attachments::InterfaceState,
     wire::{Level, Message},
 };
 
-#[derive(Default)]
+/// Between the end of the channel and that of the process, which closes it as it exits.
+const EXIT: Duration = Duration::from_secs(1);
+
 pub(super) struct AttacherState {
+    pub(super) process: Mutex<Child>,
     pub(super) report: Mutex<Report>,
     pub(super) repaired: AtomicU64,
     pub(super) left: AtomicU64,
@@ -37,6 +41,26 @@ pub(super) struct AttacherState {
 }
 
 impl AttacherState {
+    pub(super) fn of(process: Child) -> Self {
+        Self {
+            process: Mutex::new(process),
+            report: Mutex::default(),
+            repaired: AtomicU64::default(),
+            left: AtomicU64::default(),
+            stopping: AtomicBool::default(),
+            ended: Notify::default(),
+            probed: Mutex::default(),
+            logged: AtomicBool::default(),
+        }
+    }
+
+    /// How the process ended, after the end of its channel.
+    pub(super) fn end(&self) -> AttacherError {
+        let status = wait_until(&mut self.process.lock(), Instant::now() + EXIT);
+        let how = status.map_or_else(|| "has closed its channel".to_owned(), describe);
+        AttacherError::Ended(how)
+    }
+
     /// How long the probe has been unanswered; `None` within [`PROBE_TIMEOUT`].
     pub(super) fn unanswered(&self) -> Option<Duration> {
         let waited = self.probed.lock().map(|sent| sent.elapsed());
@@ -110,7 +134,7 @@ fn receive_messages(
         }
     }
     if !state.stopping.load(Ordering::Relaxed) {
-        tracing::error!("the attacher, the process that attaches the filter, has exited");
+        tracing::error!("{}", state.end());
         state.ended.notify_one();
     }
 }

@@ -64,7 +64,7 @@ pub enum AttacherError {
     Refused(String),
     /// The process has exited.
     #[error(
-        "the attacher, the process that attaches the filter, has exited: see its output on stderr, and the kernel's log"
+        "the attacher, the process that attaches the filter, {0}: see its output on stderr, and the kernel's log"
     )]
-    Ended,
+    Ended(String),
 }

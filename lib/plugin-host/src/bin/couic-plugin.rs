@@ -14,9 +14,7 @@ couic-plugin send FILE CONFIG [KIND] [--loaded]    starts it with CONFIG (JSON) 
                                                    --loaded: in this process instead of one of its own";
 
 fn main() -> ExitCode {
-    if let Some(ended) = run_if_child() {
-        return ended;
-    }
+    run_if_child();
     let mut args: Vec<String> = env::args().skip(1).collect();
     let loaded = args.iter().any(|arg| arg == "--loaded");
     args.retain(|arg| arg != "--loaded");

@@ -5,14 +5,14 @@
 
 use std::{
     collections::HashMap,
-    env, fs, io,
-    os::fd::{FromRawFd, OwnedFd},
-    process::ExitCode,
+    fs, io,
+    os::fd::{AsFd as _, FromRawFd as _, OwnedFd},
     rc::Rc,
     time::{Duration, Instant},
 };
 
-use nix::fcntl::{FcntlArg, fcntl};
+use couic_privsep::{Role, hide_memory};
+use nix::unistd::dup2_stdout;
 use tokio::{
     net::unix::pipe,
     sync::{mpsc, oneshot},
@@ -27,64 +27,35 @@ use crate::{
 };
 use couic_plugin_api::{NotifyError, outcome::Outcome};
 
-/// The hidden subcommand of a program that isolates.
-pub(super) const PLUGIN_HOST: &str = "plugin-host";
-
-/// If this process was started to run an isolated plugin (by a [`ChildCommand`](super::ChildCommand)), or to start such
-/// processes (by a [`Spawner`](crate::Spawner)), does that, and returns the exit code for `main`. Must be the first call
-/// in `main`, since such a process has no privileges and limited memory.
-#[must_use]
-pub fn run_if_child() -> Option<ExitCode> {
-    if let Some(ended) = crate::spawner::run_if_spawner() {
-        return Some(ended);
-    }
-    let asked = env::args_os().nth(1).is_some_and(|arg| arg == PLUGIN_HOST);
-    asked.then(child_main)
-}
+/// A process that runs one isolated plugin, started by a [`ChildCommand`](super::ChildCommand).
+pub const PLUGIN_HOST: Role = Role {
+    name: "plugin-host",
+    run,
+};
 
 /// How long an instance may take to end when the parent closes.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// The whole life of an isolated plugin's process.
-fn child_main() -> ExitCode {
-    let ended = prepare().and_then(|(orders, answers)| {
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.enable_all().build()?;
-        LocalSet::new().block_on(&runtime, live(orders, answers))
-    });
-    let code = match &ended {
-        Ok(()) => 0,
-        Err(error) => {
-            eprintln!("plugin host: {error}");
-            1
-        }
-    };
-    // Not exit: that would run the plugin's exit handlers, which may hang.
-    // SAFETY: takes no pointer.
-    unsafe { libc::_exit(code) }
+fn run(orders: OwnedFd) -> io::Result<()> {
+    let answers = prepare()?;
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build()?;
+    LocalSet::new().block_on(&runtime, live(orders, answers))
 }
 
-/// Checks that this process is unprivileged, and takes its pipes.
-fn prepare() -> io::Result<(OwnedFd, OwnedFd)> {
+/// Checks that this process is unprivileged, and takes its pipe for answers.
+fn prepare() -> io::Result<OwnedFd> {
     let status = fs::read_to_string("/proc/self/status")?;
     if let Some(line) = privileged(&status) {
         let text = format!("refuses to run a plugin with privileges: {line}");
         return Err(io::Error::other(text));
     }
-    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-        // A stop of the parent signals the whole process or control group, and it still needs its notifiers then.
-        // SAFETY: SIG_IGN is not a handler.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
-    }
-    // SAFETY: takes no pointer. Other processes of the same user must not read this one's memory.
-    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
-    let orders = fcntl(io::stdin(), FcntlArg::F_DUPFD_CLOEXEC(3))?;
-    let answers = fcntl(io::stdout(), FcntlArg::F_DUPFD_CLOEXEC(3))?;
-    let nothing = fs::File::open("/dev/null")?;
-    nix::unistd::dup2_stdin(nothing)?;
-    nix::unistd::dup2_stdout(io::stderr())?;
-    // SAFETY: fcntl has just created both, and they have no other owner.
-    unsafe { Ok((OwnedFd::from_raw_fd(orders), OwnedFd::from_raw_fd(answers))) }
+    // From other processes of the same user.
+    hide_memory()?;
+    let answers = io::stdout().as_fd().try_clone_to_owned()?;
+    dup2_stdout(io::stderr())?;
+    Ok(answers)
 }
 
 /// The line of `/proc/self/status` that shows a privilege.

@@ -23,14 +23,11 @@ pub(crate) fn child_command(
     memory: u64,
     parent: Option<u32>,
 ) -> Command {
-    let mut command = Command::new(program);
+    let mut command = PLUGIN_HOST.command(program);
     command
-        .arg(PLUGIN_HOST)
-        .env_clear()
         // One arena for each of dozens of threads would be address space for nothing.
         .env("MALLOC_ARENA_MAX", "2")
         .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
-        .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,6 +1,7 @@
 //! The protocol of parent and child: frames of a length in four bytes, little endian, and a body.
 //!
-//! The parent does not trust the child, which runs the plugin's code: frames are bounded, and their content is validated.
+//! The parent does not trust the child, which runs the plugin's code: frames are bounded, and their content is validated. They
+//! go over pipes and not over a [`Channel`](couic_privsep::Channel), so that the child cannot send descriptors.
 
 use std::io;
 

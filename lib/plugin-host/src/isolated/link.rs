@@ -29,6 +29,11 @@ pub enum PluginState {
         /// Why it ended.
         reason: String,
     },
+    /// Its process has ended and cannot be started again.
+    Lost {
+        /// Why, and the remedy, as a predicate.
+        problem: String,
+    },
     /// It was closed, or its program ends.
     Closed,
 }
@@ -97,6 +102,7 @@ impl Link {
                 PluginState::Restarting { reason } => {
                     format!("the plugin is being restarted: {reason}")
                 }
+                PluginState::Lost { problem } => format!("the plugin {problem}"),
                 _ => "the plugin is closed".to_owned(),
             };
             return Err(NotifyError::Unavailable { message });
@@ -156,20 +162,16 @@ impl Link {
     }
 
     /// The process is gone: fails the pending attempts with the reason.
-    pub(super) fn down(&self, reason: &str, restarts: bool) {
+    pub(super) fn down(&self, reason: &str, state: PluginState) {
         let mut inner = self.lock();
         inner.orders = None;
         inner.before = add(inner.before, inner.now);
         inner.now = PluginStats::default();
         inner.stuck.clear();
-        inner.state = if restarts {
+        if let PluginState::Restarting { .. } = state {
             inner.before.restarts += 1;
-            PluginState::Restarting {
-                reason: reason.to_owned(),
-            }
-        } else {
-            PluginState::Closed
-        };
+        }
+        inner.state = state;
         for (_, sender) in inner.pending.drain() {
             let outcome = Outcome::new(CRASHED, format!("the plugin's process {reason}"));
             let _ = sender.send(outcome);

@@ -1,6 +1,6 @@
 //! A plugin in a process of its own: its crashes do not affect the host.
 //!
-//! The process is this program again, whose `main` begins with [`run_if_child`]. It runs as an unprivileged user without
+//! The process is this program again, whose `main` begins with [`run_if_child`](crate::run_if_child). It runs as an unprivileged user without
 //! capabilities, with `no_new_privs`, an empty environment and bounded memory, and inherits only three pipes and a
 //! sealed copy of the plugin. If it crashes, exits, or does not complete an attempt that was given up, it is killed and
 //! restarted, after 1, 2, 4 … 60 seconds.
@@ -11,15 +11,16 @@ mod frame;
 mod link;
 mod pipes;
 mod process;
+mod start;
 mod supervisor;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-pub use child::run_if_child;
+pub use child::PLUGIN_HOST;
 pub(super) use command::child_command;
 pub use link::PluginState;
+pub(super) use process::pidfd_of;
 pub use process::{ChildCommand, Isolation, RunAs};
-pub(super) use process::{describe, pidfd_of};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,

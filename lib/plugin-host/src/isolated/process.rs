@@ -2,10 +2,7 @@
 
 use std::{
     io,
-    os::{
-        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-        unix::process::ExitStatusExt,
-    },
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     path::{Path, PathBuf},
     process::ExitStatus,
     time::Duration,
@@ -25,10 +22,10 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a spawner may take to report the end of a process that it kills.
+/// How long a process that is killed may take to end, and a spawner to report it.
 const END: Duration = Duration::from_secs(5);
 
-/// A program whose `main` begins with [`run_if_child`](super::run_if_child).
+/// A program whose `main` begins with [`run_if_child`](crate::run_if_child).
 #[derive(Clone, Debug)]
 pub struct ChildCommand {
     program: PathBuf,
@@ -198,10 +195,14 @@ impl Process {
         }
     }
 
-    /// Waits for its end after [`kill`](Self::kill), and reaps it. Does not wait for a spawner that is stopped.
+    /// Waits for its end after [`kill`](Self::kill), and reaps it; not for long, since the kernel may block it, and a
+    /// spawner may be stopped.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         match &mut self.parent {
-            Parent::Ourselves(child) => child.wait().await,
+            Parent::Ourselves(child) => match timeout(END, child.wait()).await {
+                Ok(ended) => ended,
+                Err(_) => Err(io::Error::other("it is killed, but blocked in the kernel")),
+            },
             Parent::Spawner { end, ended, .. } => {
                 let Ok(status) = timeout(END, end).await else {
                     return Err(spawner::silent());
@@ -236,16 +237,4 @@ fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd keeps its descriptor for its lifetime.
     let death = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
     death.map_err(io::Error::from)
-}
-
-/// Describes how a process ended.
-pub(crate) fn describe(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exited with status {code}"),
-        (None, Some(number)) => match Signal::try_from(number) {
-            Ok(signal) => format!("was killed by {signal}"),
-            Err(_) => format!("was killed by signal {number}"),
-        },
-        (None, None) => "ended".to_owned(),
-    }
 }

@@ -1,22 +1,21 @@
 //! Keeps the process of a plugin alive, and kills it if it is stuck.
 
-use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use couic_common::Backoff;
+use couic_privsep::describe;
 use tokio::{
-    net::unix::pipe,
     sync::{mpsc, oneshot},
-    task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
 
 use super::{
-    frame::{self, Answer, Start},
-    link::{self, Link, Overdue},
-    pipes::{LastWords, listen, read, write},
-    process::{Isolation, Process, describe},
+    frame::Answer,
+    link::{self, Link, Overdue, PluginState},
+    process::Isolation,
+    start::Running,
 };
-use crate::{PluginFile, PluginInfo, PluginOptions, Reason, loaded::LogSink, text::clean};
+use crate::{PluginFile, PluginInfo, PluginOptions, Reason, Spawner, loaded::LogSink, text::clean};
 
 /// The pauses between two starts.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -25,12 +24,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const WELL: Duration = Duration::from_secs(60);
 /// How long the process may take to end by itself.
 const GOODBYE: Duration = Duration::from_secs(4);
-/// How long exec and the start of the child may take, before it creates the instance.
-const EXEC: Duration = Duration::from_secs(5);
 /// How long a process may take to end, and its last output to arrive.
 const LAST_BREATH: Duration = Duration::from_millis(500);
-/// Answers that wait for the supervisor. The pipe holds back the rest.
-const ANSWERS: usize = 64;
 
 pub(super) struct Supervisor {
     pub(super) file: PluginFile,
@@ -49,14 +44,6 @@ pub(super) struct Supervisor {
 enum End {
     Closed,
     Gone(String),
-}
-
-/// A process that has started.
-struct Running {
-    process: Process,
-    answers: mpsc::Receiver<io::Result<Answer>>,
-    listener: JoinHandle<()>,
-    last_words: LastWords,
 }
 
 impl Supervisor {
@@ -83,97 +70,39 @@ impl Supervisor {
                 },
             };
             let End::Gone(reason) = end else {
-                return self.link.down("was closed", false);
+                return self.closed();
             };
             if born.elapsed() > WELL {
                 backoff.succeeded();
             }
-            let pause = backoff.failed();
-            self.link.down(&reason, true);
-            let text = format!(
-                "the plugin's process {reason}; next start in {} s",
-                pause.as_secs()
-            );
-            (self.log)(1, &text);
+            let next = self.gone(reason, &mut backoff);
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                _ = &mut self.close => return self.link.down("was closed", false),
+                () = wait(next) => {}
+                _ = &mut self.close => return self.closed(),
             }
         }
     }
 
-    async fn start(&self) -> Result<(PluginInfo, Running), Reason> {
-        let broken = |error: io::Error| Reason::Process(error.to_string());
-        let spawned = self.isolation.spawn(self.file.copy()).await;
-        let mut process = spawned.map_err(broken)?;
-        let (Some(mut stdin), Some(mut stdout), Some(stderr)) = (
-            process.stdin.take(),
-            process.stdout.take(),
-            process.stderr.take(),
-        ) else {
-            return Err(Reason::Process("it has no pipes".to_owned()));
-        };
-        let last_words = LastWords::default();
-        let listener = tokio::spawn(listen(stderr, last_words.clone(), Arc::clone(&self.log)));
-        let patience = self.options.create_timeout + EXEC;
-        let first = timeout(
-            patience,
-            self.introduce(process.copy, &mut stdin, &mut stdout),
-        )
-        .await;
-        let info = match first {
-            Ok(Ok(Some(info))) => info?,
-            Ok(Ok(None) | Err(_)) => {
-                process.kill();
-                let status = process.wait().await.map_err(broken)?;
-                // Its output is in the pipe by now.
-                let _ = timeout(Duration::from_secs(1), listener).await;
-                return Err(Reason::Create(last_words.add_to(describe(status))));
-            }
-            Err(_) => {
-                process.kill();
-                return Err(Reason::CreateTimeout(patience.as_secs_f64()));
-            }
-        };
-        let (orders, outbox) = mpsc::unbounded_channel();
-        let (inbox, answers) = mpsc::channel(ANSWERS);
-        tokio::spawn(write(stdin, outbox));
-        tokio::spawn(read(stdout, inbox));
-        self.link.up(process.pid, orders);
-        let running = Running {
-            process,
-            answers,
-            listener,
-            last_words,
-        };
-        Ok((info, running))
+    fn closed(&self) {
+        self.link.down("was closed", PluginState::Closed);
     }
 
-    /// Sends the start message; `None` if the process ended instead of answering.
-    async fn introduce(
-        &self,
-        copy: i32,
-        stdin: &mut pipe::Sender,
-        stdout: &mut pipe::Receiver,
-    ) -> io::Result<Option<Result<PluginInfo, Reason>>> {
-        let start = Start {
-            copy,
-            path: self.file.path().to_owned(),
-            name: self.name.clone(),
-            config: self.config.clone(),
-            create_timeout_ms: u64::try_from(self.options.create_timeout.as_millis())
-                .unwrap_or(u64::MAX),
-            max_in_flight: self.options.max_in_flight,
-        };
-        frame::send(stdin, &serde_json::to_vec(&start)?).await?;
-        loop {
-            match frame::receive_json(stdout, frame::FROM_CHILD).await? {
-                Some(Answer::Started(info)) => return Ok(Some(Ok(info))),
-                Some(Answer::Refused(why)) => return Ok(Some(Err(Reason::Create(clean(&why))))),
-                Some(Answer::Log { level, text }) => (self.log)(level, &clean(&text)),
-                Some(Answer::Done { .. }) | None => return Ok(None),
-            }
+    /// Reports that the process is gone. Returns when to start the next one; never, if the spawner is gone, too.
+    fn gone(&self, reason: String, backoff: &mut Backoff) -> Option<Instant> {
+        if let Some(problem) = self.isolation.spawner.as_ref().and_then(Spawner::lost) {
+            (self.log)(1, &format!("the plugin {problem}"));
+            self.link.down(&reason, PluginState::Lost { problem });
+            return None;
         }
+        let pause = backoff.failed();
+        let text = format!(
+            "the plugin's process {reason}; next start in {} s",
+            pause.as_secs()
+        );
+        (self.log)(1, &text);
+        let failed = reason.clone();
+        self.link.down(&failed, PluginState::Restarting { reason });
+        Some(Instant::now() + pause)
     }
 
     /// Forwards answers until the process ends, is stuck, or is closed.
@@ -196,7 +125,7 @@ impl Supervisor {
                     }
                 }
                 _ = &mut self.close => {
-                    self.link.down("was closed", false);
+                    self.closed();
                     running.close().await;
                     return End::Closed;
                 }

@@ -15,15 +15,15 @@ mod server;
 mod wire;
 
 use std::{
-    env, fmt, io,
+    fmt, io,
     os::fd::BorrowedFd,
-    process::{Child, Command, ExitCode, Stdio},
+    process::Child,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use couic_privsep::Channel;
+use couic_privsep::{Channel, Role, describe, wait_until};
 use nix::sys::{
     socket::{setsockopt, sockopt::ReceiveTimeout},
     time::{TimeVal, TimeValLike},
@@ -34,12 +34,15 @@ use self::{
     pending::Pending,
     wire::{Reply, Request},
 };
-use super::isolated::{ChildCommand, RunAs, describe};
+use super::isolated::{ChildCommand, RunAs};
 
 pub(super) use pending::Spawned;
 
-/// The hidden subcommand of a program that has a spawner.
-const PLUGIN_SPAWNER: &str = "plugin-spawner";
+/// The spawner as a child process.
+pub const PLUGIN_SPAWNER: Role = Role {
+    name: "plugin-spawner",
+    run: server::run,
+};
 
 /// Between two pings, in seconds.
 const PING: i64 = 2;
@@ -49,16 +52,6 @@ const SILENCE: Duration = Duration::from_secs(4);
 const START: Duration = Duration::from_secs(10);
 /// How long the spawner may take to end.
 const GOODBYE: Duration = Duration::from_secs(2);
-
-/// If this process was started as a spawner, runs until its program ends, and returns the exit code for `main`.
-pub(super) fn run_if_spawner() -> Option<ExitCode> {
-    let mut words = env::args_os().skip(1);
-    if words.next().is_none_or(|word| word != PLUGIN_SPAWNER) {
-        return None;
-    }
-    let words: Vec<String> = words.filter_map(|word| word.into_string().ok()).collect();
-    Some(server::main(&words))
-}
 
 /// A spawner, as its program sees it.
 #[derive(Clone)]
@@ -72,7 +65,7 @@ struct Inner {
 }
 
 impl Spawner {
-    /// Starts `program`, whose `main` begins with [`run_if_child`](super::run_if_child), as a spawner.
+    /// Starts `program`, whose `main` begins with [`run_if_child`](crate::run_if_child), as a spawner.
     ///
     /// If this process is root, the spawner becomes the user `own`, as this process is about to, and keeps the
     /// capabilities to start plugins as `plugins`; its seccomp filter allows no other change of user. Otherwise the
@@ -86,17 +79,10 @@ impl Spawner {
                 "plugins do not run as root: name another user",
             ));
         }
-        let (channel, theirs) = Channel::pair()?;
-        setsockopt(&channel, ReceiveTimeout, &TimeVal::seconds(PING))?;
         let numbers = [own.uid, own.gid, plugins.uid, plugins.gid];
-        let process = Command::new(program.program())
-            .arg(PLUGIN_SPAWNER)
-            .args(numbers.map(|number| number.to_string()))
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .spawn()?;
+        let numbers = numbers.map(|number| number.to_string());
+        let (channel, process) = PLUGIN_SPAWNER.start(program.program(), &numbers)?;
+        setsockopt(&channel, ReceiveTimeout, &TimeVal::seconds(PING))?;
         Ok(Self(Arc::new(Inner {
             channel: Arc::new(channel),
             reader: OnceLock::new(),
@@ -115,26 +101,29 @@ impl Spawner {
     /// `None` while the spawner answers. Never waits.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
-        let (closed, silent) = {
-            let pending = lock(&self.0.pending);
-            (pending.closed, pending.silent_for())
-        };
-        let mut process = lock(&self.0.process);
-        if closed {
-            let status = process.try_wait().ok().flatten();
-            let how = status.map_or_else(|| "has ended".to_owned(), describe);
-            return Some(format!(
-                "does not run: the process that starts isolated notifiers (plugin-spawner) {how}, and cannot be \
-                 replaced. Its queue is kept; run systemctl restart couic"
-            ));
-        }
-        (silent >= SILENCE).then(|| {
-            let (pid, seconds) = (process.id(), silent.as_secs());
-            format!(
-                "cannot be started again: the process that starts isolated notifiers (plugin-spawner, pid {pid}) has \
-                 not answered for {seconds} s. Run kill -CONT {pid}, and if that does not help, systemctl restart couic"
-            )
+        self.lost().or_else(|| {
+            let silent = lock(&self.0.pending).silent_for();
+            (silent >= SILENCE).then(|| {
+                let (pid, seconds) = (self.pid(), silent.as_secs());
+                format!(
+                    "cannot be started again: the process that starts isolated notifiers (plugin-spawner, pid {pid}) has \
+                     not answered for {seconds} s. Run kill -CONT {pid}, and if that does not help, systemctl restart couic"
+                )
+            })
         })
+    }
+
+    /// The [`problem`](Self::problem) of a spawner that has ended, which is final.
+    pub(super) fn lost(&self) -> Option<String> {
+        if !lock(&self.0.pending).closed {
+            return None;
+        }
+        let status = lock(&self.0.process).try_wait().ok().flatten();
+        let how = status.map_or_else(|| "has ended".to_owned(), describe);
+        Some(format!(
+            "does not run: the process that starts isolated notifiers (plugin-spawner) {how}, and cannot be replaced. Its \
+             queue is kept; run systemctl restart couic"
+        ))
     }
 
     /// Starts the process of a plugin.
@@ -200,14 +189,9 @@ impl Drop for Inner {
         self.channel.hang_up();
         let process = self.process.get_mut();
         let process = process.unwrap_or_else(PoisonError::into_inner);
-        let deadline = Instant::now() + GOODBYE;
-        while matches!(process.try_wait(), Ok(None)) {
-            if Instant::now() >= deadline {
-                // A confined program may not kill it; the plugins' pipes are closed anyway.
-                let _ = process.kill();
-                return;
-            }
-            thread::sleep(Duration::from_millis(2));
+        if wait_until(process, Instant::now() + GOODBYE).is_none() {
+            // A confined program may not kill it; the plugins' pipes are closed anyway.
+            let _ = process.kill();
         }
     }
 }
@@ -217,11 +201,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn gone() -> io::Error {
-    io::Error::other("the process that starts isolated plugins has ended: restart the program")
+    io::Error::other(
+        "the process that starts isolated notifiers (plugin-spawner) has ended: run systemctl restart couic",
+    )
 }
 
 pub(super) fn silent() -> io::Error {
-    io::Error::other("the process that starts isolated plugins does not answer")
+    io::Error::other("the process that starts isolated notifiers (plugin-spawner) does not answer")
 }
 
 impl fmt::Debug for Spawner {

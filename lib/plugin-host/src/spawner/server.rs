@@ -6,12 +6,12 @@
 
 use std::{
     collections::HashMap,
-    io,
+    env, io,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd, RawFd},
         unix::process::ExitStatusExt,
     },
-    process::{Child, ExitCode},
+    process::Child,
 };
 
 use couic_privsep::{
@@ -32,46 +32,44 @@ use crate::isolated::{RunAs, child_command, pidfd_of};
 /// More notifiers than any configuration has.
 const MOST: usize = 256;
 
-/// Runs a spawner. `words` are users and groups: the program's, and those of plugins.
-pub(super) fn main(words: &[String]) -> ExitCode {
-    let ended = prepare(words).and_then(|run_as| {
-        let channel = Channel::new(io::stdin().as_fd().try_clone_to_owned()?);
-        let children = HashMap::new();
-        let mut spawner = Spawner {
-            channel,
-            run_as,
-            children,
-        };
-        let served = spawner.serve();
-        spawner.children.values().for_each(|(child, _)| end(child));
-        served
-    });
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("plugin spawner: {error}");
-            ExitCode::FAILURE
-        }
+/// Runs a spawner. Its arguments are users and groups: the program's, and those of plugins.
+pub(super) fn run(channel: OwnedFd) -> io::Result<()> {
+    close_all_but(&channel);
+    let mut spawner = Spawner {
+        channel: Channel::new(channel),
+        run_as: prepare()?,
+        children: HashMap::new(),
+    };
+    let served = spawner.serve();
+    spawner.children.values().for_each(|(child, _)| end(child));
+    served
+}
+
+/// Closes what was inherited, and is neither a standard descriptor nor the channel.
+fn close_all_but(channel: &OwnedFd) {
+    let channel = channel.as_raw_fd();
+    for (first, last) in [(3, channel - 1), (channel + 1, RawFd::MAX)] {
+        // SAFETY: takes no pointer, and nothing in this process uses those descriptors. An empty range is an error.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     }
 }
 
 /// Gives up unneeded privileges, and returns the user that plugins run as, if it can be changed.
-fn prepare(words: &[String]) -> io::Result<Option<RunAs>> {
-    let numbers: Option<Vec<u32>> = words.iter().map(|word| word.parse().ok()).collect();
-    let Some([uid, gid, plugin_uid, plugin_gid]) = numbers.as_deref() else {
+fn prepare() -> io::Result<Option<RunAs>> {
+    let numbers = env::args_os()
+        .skip(2)
+        .map(|word| word.to_str()?.parse().ok());
+    let numbers: Option<Vec<u32>> = numbers.collect();
+    let Some(&[uid, gid, plugin_uid, plugin_gid]) = numbers.as_deref() else {
         return Err(io::Error::other("is started by Couic, with four numbers"));
     };
-    // A stop of the program signals its whole process or control group, and it still needs its notifiers then.
-    couic_privsep::ignore_signals();
-    // SAFETY: takes no pointer. Standard error stays open for errors; the channel is standard input.
-    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
     let run_as = geteuid().is_root().then_some(RunAs {
-        uid: *plugin_uid,
-        gid: *plugin_gid,
+        uid: plugin_uid,
+        gid: plugin_gid,
     });
     let keep = if run_as.is_some() {
         let keep = CAP_SETUID.and(CAP_SETGID).and(CAP_KILL);
-        lower(*uid, *gid, keep)?;
+        lower(uid, gid, keep)?;
         keep
     } else {
         Caps::NONE
@@ -82,7 +80,7 @@ fn prepare(words: &[String]) -> io::Result<Option<RunAs>> {
         .here()?;
     hide_memory()?;
     if let Err(error) = seccomp::refuse(&refused(run_as)).and_then(|filter| filter.install(true)) {
-        eprintln!("plugin spawner: runs without a filter of system calls: {error}");
+        eprintln!("couic plugin-spawner: runs without a filter of system calls: {error}");
     }
     Ok(run_as)
 }
@@ -129,11 +127,9 @@ impl Spawner {
             if !has_request {
                 continue;
             }
-            match self.channel.receive() {
-                Ok(Some((request, copy))) => self.obey(request, copy)?,
-                Ok(None) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-                Err(error) => return Err(error),
+            match self.channel.receive()? {
+                Some((request, copy)) => self.obey(request, copy)?,
+                None => return Ok(()),
             }
         }
     }
@@ -225,11 +221,7 @@ impl Spawner {
         // Before it is reaped: afterwards its pid may be reused.
         end(&child);
         let status = child.wait()?.into_raw();
-        match self.channel.send(&Reply::Ended { id, status }, None) {
-            // The next receive returns the end of the channel.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
-        }
+        self.channel.send(&Reply::Ended { id, status }, None)
     }
 }
 

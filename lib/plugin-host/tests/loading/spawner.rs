@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use couic_plugin_api::NotifyError;
 use couic_plugin_host::{
-    AnyNotifier, ChildCommand, IsolatedNotifier, Isolation, PluginFile, RunAs, Spawner,
+    AnyNotifier, ChildCommand, IsolatedNotifier, Isolation, PluginFile, PluginState, RunAs, Spawner,
 };
 use couic_privsep::{CAP_KILL, CAP_SETGID, CAP_SETUID, threads_of};
 use nix::{
@@ -182,12 +182,20 @@ async fn a_spawner_that_is_killed_takes_its_plugins_along_and_that_is_reported_w
     .await;
     until("the plugin ends with it", async || !alive(&plugin)).await;
     until("and is not started again", async || {
-        notifier.stats().restarts > 1
+        matches!(notifier.state(), Some(PluginState::Lost { .. }))
     })
     .await;
+    assert_eq!(notifier.stats().restarts, 0);
     match notifier.ask("ok").await {
         Err(NotifyError::Unavailable { message }) => {
-            assert!(message.contains("restart the program"), "{message}");
+            assert!(
+                message.starts_with("the plugin does not run: "),
+                "{message}"
+            );
+            assert!(
+                message.ends_with("; run systemctl restart couic"),
+                "{message}"
+            );
         }
         other => panic!("{other:?}"),
     }
