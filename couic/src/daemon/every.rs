@@ -82,6 +82,8 @@ impl Drop for Repeaters {
 mod tests {
     use std::sync::mpsc;
 
+    use couic_testkit::{LONG, patient};
+
     use super::*;
 
     #[test]
@@ -112,6 +114,11 @@ mod tests {
             })
             .unwrap();
         done.recv().unwrap();
-        drop(repeaters);
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || {
+            drop(repeaters);
+            ended.send(()).unwrap();
+        });
+        assert_eq!(end.recv_timeout(patient(LONG)), Ok(()));
     }
 }

@@ -228,15 +228,35 @@ mod tests {
     }
 
     proptest! {
-        /// On any input, reading ends and does not panic.
+        /// On any input, reading ends and does not panic, and every address that is found is in the input.
         #[test]
-        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let mut gateways = Vec::new();
-            let _ = read_part(&bytes, &mut gateways);
-            route(&bytes, &mut gateways);
-            hops(&bytes, &mut gateways);
-            multipath(&bytes, &mut gateways);
-            prop_assert!(gateways.len() <= 4 * bytes.len());
+        fn any_bytes_are_survived(
+            noise in prop::collection::vec(any::<u8>(), 0..300),
+            attributes in prop::collection::vec(
+                (
+                    prop::sample::select(vec![libc::RTA_GATEWAY, RTA_VIA, libc::RTA_MULTIPATH]),
+                    prop::collection::vec(any::<u8>(), 0..20),
+                ),
+                0..9,
+            ),
+            cut in 0_usize..200,
+        ) {
+            let attributes = attributes.iter().flat_map(|(kind, content)| item(*kind, content));
+            for bytes in [noise, attributes.take(cut).collect()] {
+                let mut gateways = Vec::new();
+                let _ = read_part(&bytes, &mut gateways);
+                route(&bytes, &mut gateways);
+                hops(&bytes, &mut gateways);
+                multipath(&bytes, &mut gateways);
+                for gateway in gateways {
+                    let octets = match gateway {
+                        IpAddr::V4(ip) => ip.octets().to_vec(),
+                        IpAddr::V6(ip) => ip.octets().to_vec(),
+                    };
+                    let arrived = bytes.windows(octets.len()).any(|part| part == octets);
+                    prop_assert!(arrived, "{gateway}");
+                }
+            }
         }
     }
 }
