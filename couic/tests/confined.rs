@@ -10,7 +10,7 @@ mod attacher;
 #[path = "confined/serving.rs"]
 mod serving;
 
-use std::{env, io, process::Command};
+use std::{env, fs, io, os::unix::fs::PermissionsExt, process::Command};
 
 const ROLE: &str = "COUIC_CONFINED_TEST";
 
@@ -19,8 +19,12 @@ fn apart(name: &str, work: impl FnOnce()) {
     if env::var_os(ROLE).is_some() {
         return work();
     }
+    // For its directories, which it cannot remove once it is confined; it changes its user.
+    let scratch = tempfile::tempdir().unwrap();
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env("TMPDIR", scratch.path())
         .env(ROLE, "1")
         .output()
         .unwrap();

@@ -45,6 +45,8 @@ fn the_attacher_keeps_only_what_filtering_needs() {
             if root {
                 std::os::unix::fs::chown(&pins, Some(uid), Some(gid)).unwrap();
             }
+            let elsewhere = tempfile::tempdir().unwrap();
+            fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o777)).unwrap();
             chdir(&pins).unwrap();
             let had = couic_privsep::sets().unwrap().permitted;
             let (line, _theirs) = UnixStream::pair().unwrap();
@@ -77,7 +79,7 @@ fn the_attacher_keeps_only_what_filtering_needs() {
             refused("a file", fs::read("/etc/hosts"));
             refused(
                 "a file elsewhere",
-                fs::write("/tmp/couic-attacher-test", ""),
+                fs::write(elsewhere.path().join("file"), ""),
             );
             fs::write("if2", "a pin").unwrap();
             fs::remove_file("if2").unwrap();
