@@ -133,7 +133,7 @@ impl Place {
         }
     }
 
-    /// Waits for a log line that contains `wanted`. Returns the log up to it, or on EOF all of it as an error.
+    /// The token of the client `admin`, which the daemon created.
     pub(crate) fn token(&self) -> String {
         admin_token(&self.working_dir())
     }
@@ -143,7 +143,7 @@ impl Place {
         Api::new(At::Unix(self.socket()), Some(&self.token()))
     }
 
-    /// Listens on a port of the daemon's loopback, which no other test shares.
+    /// The answer to `GET /v1/health`, without a token.
     pub(crate) fn health(&self) -> Answer {
         Api::new(At::Unix(self.socket()), None).request("GET", "/v1/health", None)
     }

@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::support::{TestApi, start};
 
-/// The deadline of every condition.
+/// The API on a socket, with a runtime of its own.
 struct Running {
     test: TestApi,
     path: PathBuf,
