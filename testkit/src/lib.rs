@@ -39,4 +39,4 @@ pub use netns::Netns;
 pub use program::{ATTACHER, Program, admin_token, attacher, copy_program};
 pub use stand_in::{Reply, Request, StandIn, script};
 pub use stream::Stream;
-pub use wait::{LONG, patient, unix_now, until};
+pub use wait::{LONG, patient, unix_now, until, until_ok};

@@ -1,6 +1,7 @@
 //! Waiting for conditions.
 
 use std::{
+    fmt::Debug,
     sync::LazyLock,
     thread,
     time::{Duration, Instant},
@@ -47,6 +48,27 @@ pub fn until<T>(
             "not within {deadline:?}: {what}"
         );
         thread::sleep(INTERVAL);
+    }
+}
+
+/// Polls `condition` every `interval` until it is Ok, and returns its value. The deadline is [`LONG`] by the real clock;
+/// the pauses are tokio's, so that hours of virtual time pass at once.
+///
+/// # Panics
+/// With the last error, if the deadline, times `COUIC_PATIENCE`, has passed.
+pub async fn until_ok<T, E: Debug>(
+    interval: Duration,
+    mut condition: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
+    let (start, deadline) = (Instant::now(), patient(LONG));
+    loop {
+        match condition().await {
+            Ok(value) => return value,
+            Err(error) if start.elapsed() >= deadline => {
+                panic!("not within {deadline:?}: {error:?}")
+            }
+            Err(_) => tokio::time::sleep(interval).await,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ mod dead;
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use couic::reporting::{Counted, Notifiers};
@@ -13,6 +13,7 @@ use couic_delivery::{Member, NotificationDispatcher, Policy};
 use couic_plugin_api::{
     Kind, Notice, Notification, Notifier, NotifyError, Receipt, Severity, async_trait,
 };
+use couic_testkit::until_ok;
 use serde_json::{Value, json};
 
 use crate::support::{Reply, TestApi, start, start_reporting};
@@ -93,15 +94,11 @@ impl Place {
     }
 
     async fn until(&self, what: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + Duration::from_secs(120);
-        loop {
+        until_ok(Duration::from_millis(2), async || {
             let siem = self.siem().await;
-            if what(&siem) {
-                return siem;
-            }
-            assert!(Instant::now() < deadline, "still {siem}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+            if what(&siem) { Ok(siem) } else { Err(siem) }
+        })
+        .await
     }
 
     async fn post(&self, what: &str) -> Reply {

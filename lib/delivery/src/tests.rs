@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use couic_common::{NotifierInfo, NotifierState};
 use couic_plugin_api::{Notification, Notifier as _, NotifyError, Receipt, Severity};
+use couic_testkit::until_ok;
 use tokio::time::Instant;
 
 use super::{spool::Durability, testing::*, *};
@@ -44,10 +45,7 @@ async fn until(
     dispatcher: &NotificationDispatcher,
     holds: impl Fn(&NotifierInfo) -> bool,
 ) -> NotifierInfo {
-    poll(dispatcher, holds, || {
-        tokio::time::sleep(Duration::from_secs(1))
-    })
-    .await
+    poll(dispatcher, holds, Duration::from_secs(1)).await
 }
 
 /// The same for tests with a real disk, whose clock is real.
@@ -55,23 +53,23 @@ async fn soon(
     dispatcher: &NotificationDispatcher,
     holds: impl Fn(&NotifierInfo) -> bool,
 ) -> NotifierInfo {
-    poll(dispatcher, holds, tokio::task::yield_now).await
+    poll(dispatcher, holds, Duration::from_millis(1)).await
 }
 
-async fn poll<F: Future<Output = ()>>(
+async fn poll(
     dispatcher: &NotificationDispatcher,
     holds: impl Fn(&NotifierInfo) -> bool,
-    pause: impl Fn() -> F,
+    interval: Duration,
 ) -> NotifierInfo {
-    let begun = std::time::Instant::now();
-    while begun.elapsed() < Duration::from_secs(60) {
+    until_ok(interval, async || {
         let status = dispatcher.list().remove(0);
         if holds(&status) {
-            return status;
+            Ok(status)
+        } else {
+            Err(status)
         }
-        pause().await;
-    }
-    panic!("never came: {:?}", dispatcher.list());
+    })
+    .await
 }
 
 fn small(merge: Merge) -> Policy {

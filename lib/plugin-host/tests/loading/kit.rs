@@ -15,6 +15,7 @@ use couic_plugin_host::{
     AnyNotifier, ChildCommand, IsolatedNotifier, Isolation, LoadError, LoadedNotifier, PluginFile,
     PluginOptions,
 };
+use couic_testkit::until_ok;
 use tempfile::TempDir;
 
 /// The two ways to run a file.
@@ -194,11 +195,8 @@ impl<N: Notifier + ?Sized> Ask for N {}
 
 /// Waits until `condition` holds.
 pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    for _ in 0..6000 {
-        if condition().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("did not happen: {what}");
+    until_ok(Duration::from_millis(10), async || {
+        condition().await.then_some(()).ok_or(what)
+    })
+    .await;
 }
