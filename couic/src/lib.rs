@@ -1,6 +1,6 @@
 //! The Couic daemon as a library, so that tests, benchmarks and fuzz targets can drive its parts.
 //!
-//! What holds: a configuration with a mistake starts nothing, and every mistake of it is reported with its line; [`daemon`]
+//! Guarantees: a configuration with a mistake starts nothing, and every mistake of it is reported with its line; [`daemon`]
 //! and [`api`] have the guarantees of the process and of every request. The program does this:
 //!
 //! ```no_run

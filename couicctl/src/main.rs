@@ -4,7 +4,7 @@
 //! completions and man pages), [`commands`] call the client library, [`render`] formats the responses. Exit codes are
 //! defined in [`failure`] only.
 //!
-//! What holds: a failed command exits with a code other than 0, and says on stderr why and what to do. Text from a daemon
+//! Guarantees: a failed command exits with a code other than 0, and says on stderr why and what to do. Text from a daemon
 //! cannot control the terminal.
 //!
 //! ```sh

@@ -2,7 +2,7 @@
 //!
 //! It knows neither HTTP nor tokio nor a configuration file: the daemon hands it values, and so may any other program.
 //!
-//! What holds:
+//! Guarantees:
 //! - `ignore` beats `drop`, whatever the prefix lengths. A rule filters while one claim on it lives ([`rules`]).
 //! - A refused change has changed nothing; an acknowledged one filters, and survives kill -9 ([`journal`]).
 //! - A change that is not confirmed in time is undone, after a crash, too ([`confirm`]).

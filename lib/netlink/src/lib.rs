@@ -1,7 +1,7 @@
 //! Network interfaces by netlink: their link layer, XDP program and driver capabilities, and notifications when one is
 //! added, removed or renamed. Requires no privilege.
 //!
-//! What holds: a malformed message of the kernel is an error, never a panic; a list that changes while it is read is read
+//! Guarantees: a malformed message of the kernel is an error, never a panic; a list that changes while it is read is read
 //! again.
 //!
 //! ```

@@ -14,7 +14,7 @@
 //! # fn sample(owner: &couic_files::Account) -> Result<(), Box<dyn std::error::Error>> {
 //! check_capabilities(owner)?;
 //! become_configured_user(owner)?;
-//! // … what takes capabilities …
+//! // … attach, load the program, start children …
 //! drop_privileges(&Files::default().read("/etc/couic").write("/var/lib/couic"), &[])?;
 //! assert!(threads()?.iter().all(|thread| thread.is_powerless()));
 //! # Ok(()) }
