@@ -22,3 +22,12 @@ fn the_number_stays_and_a_torn_file_is_replaced_whole() {
     // The content was written aside and renamed: nothing else is left.
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn the_number_written_by_the_version_before_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(MACHINE);
+    fs::write(&path, "911f49b1\n").unwrap();
+    assert_eq!(machine(dir.path()).unwrap(), 0x911f_49b1);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "911f49b1\n");
+}

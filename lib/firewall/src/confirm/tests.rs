@@ -4,6 +4,7 @@ mod claims;
 mod oracle;
 mod restart;
 mod sets;
+mod upgrade;
 
 use std::sync::Arc;
 

@@ -213,3 +213,19 @@ fn what_was_damaged_is_written_anew_by_who_switches() {
     assert_eq!((off.on, off.problem), (false, None));
     assert!(!lab.dir.path().join(FILE).exists());
 }
+
+#[test]
+fn the_file_of_the_version_before_is_read() {
+    let lab = Lab::new();
+    let file = lab.dir.path().join(FILE);
+    fs::write(&file, include_bytes!("fixtures/panic.json")).unwrap();
+    let expected = PanicStatus {
+        on: true,
+        by: Some(name("couicctl")),
+        since: Some(1_795_984_214),
+        reason: None,
+        problem: None,
+    };
+    assert_eq!(lab.switch().status(), expected);
+    assert!(!lab.drops("192.0.2.7"));
+}
