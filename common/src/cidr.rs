@@ -1,5 +1,7 @@
 //! IPv4 and IPv6 prefixes, always stored as network addresses.
 
+mod net;
+
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -9,24 +11,8 @@ use std::{
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// An IPv4 prefix. `addr` is in host order, and its bits beyond `len` are zero. The default is 0.0.0.0/0, which sorts
-/// first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct V4Net {
-    addr: u32,
-    len: u8,
-}
-
-/// An IPv6 prefix. Its bits beyond `len` are zero.
-///
-/// The address is stored in two halves, in host order: a `u128` would be aligned to 16 bytes and make a [`Cidr`] 48
-/// bytes long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct V6Net {
-    high: u64,
-    low: u64,
-    len: u8,
-}
+use self::net::mask4;
+pub use self::net::{V4Net, V6Net};
 
 /// An IPv4 or IPv6 prefix, always a network address: host bits are masked on construction.
 ///
@@ -54,89 +40,6 @@ pub enum CidrError {
         /// The largest prefix length of the family.
         max: u8,
     },
-}
-
-impl V4Net {
-    /// Masks the host bits. None if `len` is over 32.
-    #[must_use]
-    pub fn new(addr: u32, len: u8) -> Option<Self> {
-        (len <= 32).then(|| Self {
-            addr: addr & mask4(len),
-            len,
-        })
-    }
-
-    /// The network address in host order.
-    #[must_use]
-    pub const fn addr(self) -> u32 {
-        self.addr
-    }
-
-    /// The prefix length, 0 to 32.
-    #[must_use]
-    pub const fn len(self) -> u8 {
-        self.len
-    }
-
-    /// Whether the prefix is /0, which covers every address.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.len == 0
-    }
-
-    /// Whether `addr` (host order) lies in the prefix.
-    #[must_use]
-    pub fn contains(self, addr: u32) -> bool {
-        addr & mask4(self.len) == self.addr
-    }
-}
-
-impl V6Net {
-    /// Masks the host bits. None if `len` is over 128.
-    #[must_use]
-    pub fn new(addr: u128, len: u8) -> Option<Self> {
-        (len <= 128).then(|| Self::masked(addr, len))
-    }
-
-    /// `len` is at most 128.
-    fn masked(addr: u128, len: u8) -> Self {
-        let addr = addr & mask6(len);
-        #[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
-        let (high, low) = ((addr >> 64) as u64, addr as u64);
-        Self { high, low, len }
-    }
-
-    /// The network address in host order.
-    #[must_use]
-    pub const fn addr(self) -> u128 {
-        (self.high as u128) << 64 | self.low as u128
-    }
-
-    /// The prefix length, 0 to 128.
-    #[must_use]
-    pub const fn len(self) -> u8 {
-        self.len
-    }
-
-    /// Whether the prefix is /0, which covers every address.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.len == 0
-    }
-
-    /// Whether `addr` (host order) lies in the prefix.
-    #[must_use]
-    pub fn contains(self, addr: u128) -> bool {
-        addr & mask6(self.len) == self.addr()
-    }
-}
-
-fn mask4(len: u8) -> u32 {
-    u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0)
-}
-
-fn mask6(len: u8) -> u128 {
-    u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0)
 }
 
 impl Cidr {
@@ -321,101 +224,4 @@ impl From<Cidr> for IpNetwork {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn is_small() {
-        assert_eq!(size_of::<Cidr>(), 32);
-    }
-
-    #[test]
-    fn accepts_and_masks() {
-        for (text, shown) in [
-            ("192.168.1.100/24", "192.168.1.0/24"),
-            ("0.0.0.0/0", "0.0.0.0/0"),
-            ("255.255.255.255/32", "255.255.255.255/32"),
-            ("2001:DB8:0:0::1/32", "2001:db8::/32"),
-            ("::ffff:1.2.3.4/128", "::ffff:1.2.3.4/128"),
-            ("::/0", "::/0"),
-        ] {
-            assert_eq!(text.parse::<Cidr>().unwrap().to_string(), shown, "{text}");
-        }
-    }
-
-    #[test]
-    fn masked_host_bits_are_named() {
-        let note = |text: &str| Cidr::parse_lenient(text).unwrap().masked_from(text);
-        let named = "10.0.0.0/4 is the network 0.0.0.0/4";
-        assert_eq!(note("10.0.0.0/4").as_deref(), Some(named));
-        for plain in ["10.0.0.0/8", "10.0.0.1", "2001:DB8:0::/32"] {
-            assert_eq!(note(plain), None, "{plain}");
-        }
-    }
-
-    #[test]
-    fn refuses() {
-        for (text, error) in [
-            ("1.2.3.4", CidrError::NoPrefix),
-            ("", CidrError::NoPrefix),
-            ("1.2.3.4/33", CidrError::Prefix { max: 32 }),
-            ("1.2.3.4/", CidrError::Prefix { max: 32 }),
-            ("1.2.3.4/+8", CidrError::Prefix { max: 32 }),
-            ("1.2.3.4/08", CidrError::Prefix { max: 32 }),
-            ("1.2.3.4//8", CidrError::Prefix { max: 32 }),
-            ("1.2.3.4/8/8", CidrError::Prefix { max: 32 }),
-            ("1.2.3.4/255.0.0.0", CidrError::Prefix { max: 32 }),
-            ("1.2.3.4/ 8", CidrError::Prefix { max: 32 }),
-            ("1.2.3.4/99999999999", CidrError::Prefix { max: 32 }),
-            ("::1/129", CidrError::Prefix { max: 128 }),
-            (" 1.2.3.4/8", CidrError::Address),
-            ("1.2.3/8", CidrError::Address),
-            ("1.2.3.04/8", CidrError::Address),
-            ("fe80::1%eth0/64", CidrError::Address),
-        ] {
-            assert_eq!(text.parse::<Cidr>(), Err(error), "{text}");
-        }
-    }
-
-    #[test]
-    fn lenient_takes_bare_addresses() {
-        assert_eq!(
-            Cidr::parse_lenient("1.2.3.4").unwrap().to_string(),
-            "1.2.3.4/32"
-        );
-        assert_eq!(Cidr::parse_lenient("::1").unwrap().to_string(), "::1/128");
-        assert_eq!(
-            Cidr::parse_lenient("1.2.3.4/40"),
-            Err(CidrError::Prefix { max: 32 })
-        );
-        assert_eq!(Cidr::parse_lenient("example.org"), Err(CidrError::Address));
-    }
-
-    proptest! {
-        #[test]
-        fn text_and_ipnetwork_round_trip(addr: IpAddr, len in 0u8..=128) {
-            if let Ok(cidr) = Cidr::new(addr, len) {
-                prop_assert_eq!(cidr.to_string().parse::<Cidr>(), Ok(cidr));
-                let json = format!("\"{cidr}\"");
-                prop_assert_eq!(serde_json::to_string(&cidr).unwrap(), json);
-                prop_assert_eq!(Cidr::from(IpNetwork::from(cidr)), cidr);
-                prop_assert_eq!(IpNetwork::new(addr, len).unwrap().network(), cidr.addr());
-                prop_assert!(cidr.contains(addr));
-            } else {
-                prop_assert!(addr.is_ipv4() && len > 32);
-            }
-        }
-
-        #[test]
-        fn text_is_refused_or_printed_as_the_same_network(
-            text in prop_oneof!["\\PC{0,40}", "[0-9a-f.:]{0,20}/?[0-9]{0,3}", "[0-9]{1,2}(\\.[0-9]{1,2}){3}/[0-9]{1,2}"],
-        ) {
-            match text.parse::<Cidr>() {
-                Ok(cidr) => prop_assert_eq!(cidr.to_string().parse(), Ok(cidr)),
-                Err(error) => prop_assert!(!error.to_string().is_empty()),
-            }
-        }
-    }
-}
+mod tests;

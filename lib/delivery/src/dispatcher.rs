@@ -22,7 +22,7 @@ use super::{
     delivery_queue::DeliveryQueue,
     envelope,
     parts::{self, Limits},
-    spool::{Durability, Recovered, Recovery, Spool, SpoolConfig},
+    spool::{Durability, Recovered, Spool, SpoolConfig},
     worker::{TestRequest, Worker},
 };
 
@@ -270,29 +270,11 @@ fn names(members: &[Member]) -> Result<Vec<NotifierName>, DispatchError> {
     Ok(names)
 }
 
-fn report_damage(notifier: &str, found: &Recovery) {
-    let (bytes, unknown_records) = (found.lost_bytes, found.unknown_records);
-    if found.has_losses() {
-        tracing::error!(
-            notifier,
-            bytes,
-            unknown_records,
-            "the notification spool was damaged: notifications in the part that cannot be read are lost, and some may \
-             be sent twice. Check the disk"
-        );
-    } else if found.damaged_segments > 0 {
-        tracing::warn!(
-            notifier,
-            "the notification spool was damaged, but every record was read: no notification is lost. Check the disk"
-        );
-    }
-}
-
 fn open_spool(dir: Option<PathBuf>, name: &str) -> Result<Option<(Spool, Recovered)>, String> {
     let Some(dir) = dir else { return Ok(None) };
     match Spool::open(&SpoolConfig::new(dir)) {
         Ok((spool, recovered)) => {
-            report_damage(name, &recovered.recovery);
+            recovered.recovery.log_damage(name);
             Ok(Some((spool, recovered)))
         }
         Err(error) => {

@@ -1,4 +1,4 @@
-use couic_common::{DiskStatus, PeerProblem, Policy, SetProblem};
+use couic_common::{DaemonStatus, DiskStatus, PeerProblem, Policy, SetProblem};
 
 use super::{super::CheckState, *};
 

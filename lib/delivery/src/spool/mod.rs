@@ -118,14 +118,6 @@ pub struct Recovery {
     pub unknown_records: u64,
 }
 
-impl Recovery {
-    /// Whether records are lost. A damaged header costs none.
-    #[must_use]
-    pub const fn has_losses(&self) -> bool {
-        self.lost_bytes > 0 || self.unknown_records > 0
-    }
-}
-
 /// The content of a spool when it was opened.
 #[derive(Debug, Default)]
 pub struct Recovered {

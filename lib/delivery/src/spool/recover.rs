@@ -16,6 +16,33 @@ use super::{
     record::{COUNTERS, Record},
 };
 
+impl Recovery {
+    /// Whether records are lost. A damaged header costs none.
+    #[must_use]
+    pub const fn has_losses(&self) -> bool {
+        self.lost_bytes > 0 || self.unknown_records > 0
+    }
+
+    /// Logs damage: as an error only if records are lost.
+    pub(crate) fn log_damage(&self, notifier: &str) {
+        let (bytes, unknown_records) = (self.lost_bytes, self.unknown_records);
+        if self.has_losses() {
+            tracing::error!(
+                notifier,
+                bytes,
+                unknown_records,
+                "the notification spool was damaged: notifications in the part that cannot be read are lost, and some may \
+             be sent twice. Check the disk"
+            );
+        } else if self.damaged_segments > 0 {
+            tracing::warn!(
+                notifier,
+                "the notification spool was damaged, but every record was read: no notification is lost. Check the disk"
+            );
+        }
+    }
+}
+
 /// The file of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SegmentFile {

@@ -1,18 +1,14 @@
-//! Crashes, full disks and corruption, against a map as the oracle.
+//! Crashes and corruption.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::Path,
-    sync::atomic::{AtomicBool, AtomicI64, Ordering},
-};
+use std::{fs, io, path::Path};
 
 use couic_durable::HEADER;
-use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
 
+mod failing_disk;
+mod oracle;
 mod upgrade;
 
 fn config(dir: &TempDir) -> SpoolConfig {
@@ -39,54 +35,6 @@ fn segment_files(dir: &Path) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
-}
-
-/// A disk with room for `room` more bytes, whose fsync fails while `syncs` is false.
-#[derive(Clone, Debug)]
-struct SmallDisk {
-    room: Arc<AtomicI64>,
-    syncs: Arc<AtomicBool>,
-}
-
-impl SmallDisk {
-    fn new(room: i64) -> Self {
-        Self {
-            room: Arc::new(AtomicI64::new(room)),
-            syncs: Arc::new(true.into()),
-        }
-    }
-
-    fn full() -> io::Error {
-        io::Error::from(io::ErrorKind::StorageFull)
-    }
-}
-
-impl Medium for SmallDisk {
-    fn create(&self, path: &Path) -> io::Result<File> {
-        match self.room.load(Ordering::SeqCst) {
-            ..=0 => Err(Self::full()),
-            _ => FileSystem.create(path),
-        }
-    }
-
-    /// Like a real disk: writes as much as fits, then fails.
-    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
-        let len = i64::try_from(bytes.len()).unwrap();
-        let room = self.room.fetch_sub(len, Ordering::SeqCst);
-        let fits = usize::try_from(room.clamp(0, len)).unwrap();
-        FileSystem.write(file, &bytes[..fits])?;
-        if fits < bytes.len() {
-            return Err(Self::full());
-        }
-        Ok(())
-    }
-
-    fn sync(&self, file: &File) -> io::Result<()> {
-        if !self.syncs.load(Ordering::SeqCst) {
-            return Err(io::Error::other("fsync failed"));
-        }
-        FileSystem.sync(file)
-    }
 }
 
 #[tokio::test]
@@ -193,51 +141,6 @@ fn a_segment_of_garbage_is_kept_aside() {
     assert_eq!(fs::read(kept[0].path()).unwrap().len(), 1000);
 }
 
-#[tokio::test]
-async fn a_full_disk_means_memory_only_and_then_catches_up() {
-    let dir = TempDir::new().unwrap();
-    let disk = SmallDisk::new(300);
-    let (spool, _) = Spool::open_on(&config(&dir), Arc::new(disk.clone())).unwrap();
-    let first = spool.append(None, payload("first")).unwrap();
-    assert_eq!(spool.durable().await, Durability::Disk);
-    for n in 0..100 {
-        spool
-            .append(None, payload(&format!("event {n:03}")))
-            .unwrap();
-    }
-    assert_eq!(spool.durable().await, Durability::Memory);
-    assert!(spool.status().alarm.is_some());
-    spool.ack(first);
-    disk.room.store(1 << 20, Ordering::SeqCst);
-    let mut state = spool.shared.state.subscribe();
-    state.wait_for(|state| state.alarm.is_none()).await.unwrap();
-    assert_eq!(spool.durable().await, Durability::Disk);
-    drop(spool);
-    let (_, recovered) = Spool::open(&config(&dir)).unwrap();
-    let expected: Vec<_> = (0..100).map(|n| format!("event {n:03}")).collect();
-    assert_eq!(texts(&recovered), expected);
-    assert_eq!(recovered.recovery.damaged_segments, 0);
-}
-
-#[tokio::test]
-async fn an_event_of_a_failed_fsync_does_not_come_back() {
-    let dir = TempDir::new().unwrap();
-    let disk = SmallDisk::new(1 << 20);
-    let (spool, _) = Spool::open_on(&config(&dir), Arc::new(disk.clone())).unwrap();
-    spool.append(None, payload("kept")).unwrap();
-    assert_eq!(spool.durable().await, Durability::Disk);
-    disk.syncs.store(false, Ordering::SeqCst);
-    let unsure = spool.append(None, payload("unsure")).unwrap();
-    assert_eq!(spool.durable().await, Durability::Memory);
-    spool.ack(unsure);
-    disk.syncs.store(true, Ordering::SeqCst);
-    let mut state = spool.shared.state.subscribe();
-    state.wait_for(|state| state.alarm.is_none()).await.unwrap();
-    drop(spool);
-    let (_, recovered) = Spool::open(&config(&dir)).unwrap();
-    assert_eq!(texts(&recovered), ["kept"]);
-}
-
 #[test]
 fn one_process_at_a_time() {
     let dir = TempDir::new().unwrap();
@@ -278,139 +181,4 @@ async fn one_old_event_does_not_keep_the_dead_ones_on_disk() {
     let (_, recovered) = Spool::open(&config(&dir)).unwrap();
     assert_eq!(texts(&recovered), ["old"]);
     assert_eq!(recovered.events[0].done, 3);
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Append { len: usize, order: Option<u8> },
-    Ack(prop::sample::Index),
-    Progress(prop::sample::Index, u64),
-    Counter(u64, u64),
-    Settle,
-    Room(i64),
-    Syncs(bool),
-    Reopen,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        6 => (0_usize..200, prop::option::weighted(0.2, any::<u8>()))
-            .prop_map(|(len, order)| Step::Append { len, order }),
-        5 => any::<prop::sample::Index>().prop_map(Step::Ack),
-        1 => (any::<prop::sample::Index>(), 0_u64..9).prop_map(|(at, done)| Step::Progress(at, done)),
-        1 => (0_u64..2, any::<u64>()).prop_map(|(slot, value)| Step::Counter(slot, value)),
-        3 => Just(Step::Settle),
-        1 => (0_i64..2_000).prop_map(Step::Room),
-        1 => any::<bool>().prop_map(Step::Syncs),
-        1 => Just(Step::Reopen),
-    ]
-}
-
-/// The expected content.
-#[derive(Default)]
-struct Oracle {
-    events: BTreeMap<u64, StoredEvent>,
-    counters: [u64; COUNTERS],
-}
-
-impl Oracle {
-    fn sorted(&self) -> Vec<StoredEvent> {
-        let mut events: Vec<_> = self.events.values().cloned().collect();
-        events.sort_by_key(|event| (event.order, event.seq));
-        events
-    }
-
-    fn apply(&mut self, spool: &Spool, step: &Step) {
-        let pick = |at: &prop::sample::Index, events: &BTreeMap<u64, StoredEvent>| {
-            (!events.is_empty()).then(|| *events.keys().nth(at.index(events.len())).unwrap())
-        };
-        match step {
-            Step::Append { len, order } => {
-                let payload: Arc<[u8]> = Arc::from(vec![b'x'; *len]);
-                let order = order.map(u64::from);
-                let seq = spool.append(order, Arc::clone(&payload)).unwrap();
-                let event = StoredEvent {
-                    seq,
-                    order: order.unwrap_or(seq),
-                    done: 0,
-                    payload,
-                };
-                assert!(
-                    self.events.insert(seq, event).is_none(),
-                    "number {seq} given twice"
-                );
-            }
-            Step::Ack(at) => {
-                if let Some(seq) = pick(at, &self.events) {
-                    self.events.remove(&seq);
-                    spool.ack(seq);
-                }
-            }
-            Step::Progress(at, done) => {
-                if let Some(seq) = pick(at, &self.events) {
-                    self.events.get_mut(&seq).unwrap().done = *done;
-                    spool.progress(seq, *done);
-                }
-            }
-            Step::Counter(slot, value) => {
-                self.counters[usize::try_from(*slot).unwrap()] = *value;
-                spool.set_counter(*slot, *value);
-            }
-            Step::Settle | Step::Room(_) | Step::Syncs(_) | Step::Reopen => {}
-        }
-    }
-}
-
-async fn run_steps(steps: &[Step]) {
-    let dir = TempDir::new().unwrap();
-    let disk = SmallDisk::new(1 << 30);
-    let open = || Spool::open_on(&config(&dir), Arc::new(disk.clone())).unwrap();
-    let mut oracle = Oracle::default();
-    let (mut spool, _) = open();
-    for step in steps {
-        oracle.apply(&spool, step);
-        match step {
-            Step::Settle => {
-                spool.durable().await;
-            }
-            Step::Room(room) => disk.room.store(*room, Ordering::SeqCst),
-            Step::Syncs(syncs) => disk.syncs.store(*syncs, Ordering::SeqCst),
-            Step::Reopen => {
-                disk.room.store(1 << 30, Ordering::SeqCst);
-                disk.syncs.store(true, Ordering::SeqCst);
-                let mut state = spool.shared.state.subscribe();
-                state.wait_for(|state| state.alarm.is_none()).await.unwrap();
-                drop(spool);
-                let recovered;
-                (spool, recovered) = open();
-                assert_eq!(recovered.events, oracle.sorted());
-                assert_eq!(recovered.counters, oracle.counters);
-                assert_eq!(recovered.recovery.damaged_segments, 0);
-                let live: usize = oracle
-                    .events
-                    .values()
-                    .map(|e| e.payload.len() + record::RECORD_OVERHEAD)
-                    .sum();
-                let bytes = spool.status().bytes;
-                assert!(
-                    bytes <= 2 * live as u64 + 6 * 512,
-                    "{bytes} bytes for {live} live"
-                );
-            }
-            _ => {}
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
-    /// After any steps, and any failures of the disk in between: after a restart exactly the unacknowledged events are
-    /// recovered.
-    #[test]
-    fn a_spool_is_a_map_that_survives(mut steps in prop::collection::vec(step(), 1..120)) {
-        steps.push(Step::Reopen);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(run_steps(&steps));
-    }
 }

@@ -4,6 +4,8 @@
 //! with an index into the pool each, so that a length that has no rule for a source costs one half of a cache line.
 //! The table doubles in place as the IPv4 one does.
 
+mod grow;
+
 use couic_ebpf::{
     hash::{Place, place6},
     layout::{LINE, LINES_TRIED, MIN_LINES, MORE6, TAG_BITS, TAG_MASK, VALID, ident6},
@@ -267,65 +269,5 @@ impl Table6 {
         let first = read!(store.line6, line, lanes[0]) & !MORE6;
         let more = if self.passed[line] == 0 { 0 } else { MORE6 };
         write!(store.line6, line, lanes[0] => first | more);
-    }
-
-    fn can_grow(&self, store: &Store) -> bool {
-        self.lines * 2 <= store.line6.capacity()
-    }
-
-    /// Doubles the table, as `Table4` does.
-    fn grow(&mut self, store: &mut Store, tops: &mut Tops) -> Result<(), PlaneError> {
-        let (old, new) = (self.lines, self.lines * 2);
-        store.line6.reach(new)?;
-        let mut passed = vec![0; new];
-        let mut moved = Vec::new();
-        self.each_move(store, new, |line, lane, nth, place, to| {
-            if to != line {
-                let value = read!(store.line6, line, lanes[lane]) & !MORE6;
-                let more = read!(store.line6, to, lanes[lane]) & MORE6;
-                write!(store.line6, to, lanes[lane] => more | value);
-                moved.push((line, lane));
-            }
-            for n in 0..nth {
-                passed[place.line(n, last(new)) as usize] += 1;
-            }
-        });
-        self.passed = passed;
-        for line in old..new {
-            self.show_passed(store, line);
-        }
-        write!(store.config, 0, mask6 => last(new));
-        tops.bump_all(store);
-        for (line, lane) in moved {
-            let more = read!(store.line6, line, lanes[lane]) & MORE6;
-            write!(store.line6, line, lanes[lane] => more);
-        }
-        for line in 0..old {
-            self.show_passed(store, line);
-        }
-        self.lines = new;
-        Ok(())
-    }
-
-    fn each_move(
-        &self,
-        store: &Store,
-        new: usize,
-        mut visit: impl FnMut(usize, usize, u32, Place, usize),
-    ) {
-        for line in 0..self.lines {
-            for lane in 0..LINE {
-                let value = read!(store.line6, line, lanes[lane]) & !MORE6;
-                if value == 0 {
-                    continue;
-                }
-                let entry = (value & last(1 << store.index_bits)) as usize;
-                let place = Self::place(store, Self::key_of(store, entry));
-                let nth = (0..LINES_TRIED)
-                    .find(|n| self.line(place, *n) == line)
-                    .unwrap_or(0);
-                visit(line, lane, nth, place, place.line(nth, last(new)) as usize);
-            }
-        }
     }
 }

@@ -3,10 +3,12 @@
 //! Files are replaced whole (written aside, synced, renamed), so that a reader or a crash never meets half a set.
 //! They belong to whom the working directory belongs. All calls block on the disk.
 
+mod folders;
+
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,6 +17,8 @@ use couic_common::{Cidr, Policy, SetName, SetSummary};
 use parking_lot::Mutex;
 use tempfile::NamedTempFile;
 
+pub(super) use self::folders::sync_folder;
+use self::folders::{give_to_owner_of, make_dir, remove_half_written};
 use super::{
     set_error::SetError,
     setfile::{BadLine, parse_set, write_set},
@@ -279,44 +283,4 @@ fn check_size(policy: Policy, name: &SetName, size: u64) -> Result<(), SetError>
         file: file_name(name),
         size,
     })
-}
-
-fn make_dir(path: &Path) -> io::Result<()> {
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    match fs::create_dir(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(named(error)),
-        Ok(()) => {
-            fs::set_permissions(path, Permissions::from_mode(0o750)).map_err(named)?;
-            path.parent()
-                .map_or(Ok(()), |parent| give_to_owner_of(parent, path))
-                .map_err(named)
-        }
-    }
-}
-
-fn remove_half_written(folder: &Path) -> io::Result<()> {
-    for file in fs::read_dir(folder)? {
-        let file = file?;
-        let name = file.file_name();
-        if name.as_encoded_bytes().starts_with(HALF_WRITTEN.as_bytes()) {
-            // If that fails, it only takes space.
-            let _ = fs::remove_file(file.path());
-        }
-    }
-    Ok(())
-}
-
-/// Files made by a daemon that runs as root belong to whom the working directory belongs.
-fn give_to_owner_of(folder: &Path, path: &Path) -> io::Result<()> {
-    let (owner, now) = (fs::metadata(folder)?, fs::metadata(path)?);
-    if (owner.uid(), owner.gid()) == (now.uid(), now.gid()) {
-        return Ok(());
-    }
-    std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))
-}
-
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

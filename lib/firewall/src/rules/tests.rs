@@ -4,6 +4,8 @@ mod claims;
 mod durable;
 mod expiry;
 mod oracle;
+mod owners;
+mod query;
 mod reload;
 mod sets;
 mod swap;

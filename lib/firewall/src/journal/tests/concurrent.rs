@@ -1,6 +1,12 @@
 //! Concurrent rule changes while snapshots are written.
 
-use std::{sync::atomic::AtomicBool, thread};
+use std::{
+    sync::atomic::{
+        AtomicBool,
+        Ordering::{Acquire, Release},
+    },
+    thread,
+};
 
 use super::*;
 

@@ -1,13 +1,10 @@
 //! Rules that outlive the process.
 
+mod lives;
+
 use std::{path::Path, sync::Arc};
 
-use proptest::prelude::*;
-
-use super::{
-    oracle::{Model, network, run, step},
-    *,
-};
+use super::*;
 use crate::journal::{Journal, Rows};
 
 const DAY: u64 = 86_400;
@@ -50,7 +47,7 @@ fn compact(house: &House) {
 }
 
 #[test]
-fn a_rule_is_back_with_all_that_it_had_and_nobody_hears_of_it() {
+fn a_restored_rule_has_all_that_it_had_and_emits_no_event() {
     let dir = tempfile::tempdir().unwrap();
     let (house, _) = start_plainly(dir.path(), 1000, ROOM);
     add(&house, "10.0.0.0/8", "ssh", 5_000, &client());
@@ -248,87 +245,4 @@ fn without_a_journal_nothing_is_written() {
     let house = House::new();
     add(&house, "10.0.0.1/32", "", 0, &client());
     assert!(house.firewall.journal().is_none());
-}
-
-/// The sets that a model has.
-fn sets_of(model: &Model) -> SetCatalog {
-    let mut loaded: Vec<super::super::reload::LoadedSet> = Vec::new();
-    for (RuleKey { policy, cidr }, claims) in model {
-        for (_, name) in claims.keys().filter(|(rank, _)| *rank == 0) {
-            let known = loaded
-                .iter_mut()
-                .find(|set| set.policy == *policy && set.name.as_str() == name);
-            match known {
-                Some(set) => set.entries.push(*cidr),
-                None => loaded.push(super::super::reload::LoadedSet {
-                    policy: *policy,
-                    name: name.parse().unwrap(),
-                    entries: vec![*cidr],
-                }),
-            }
-        }
-    }
-    SetCatalog(loaded)
-}
-
-/// Everything that can be asked about a rule, but for when sets were loaded.
-fn seen(house: &House) -> Vec<String> {
-    let mut seen = Vec::new();
-    for policy in Policy::ALL {
-        for mut entry in house.firewall.page(policy, None, usize::MAX, None) {
-            if entry
-                .tag
-                .as_ref()
-                .is_some_and(|tag| tag.as_str().ends_with(".couic"))
-            {
-                entry.creation = 0;
-            }
-            let held = house.firewall.claims(RuleKey::new(policy, entry.cidr)).0;
-            seen.push(format!("{policy} {entry:?} {held:?}"));
-        }
-    }
-    let slots = house.plane.rules();
-    seen.extend(
-        slots
-            .iter()
-            .map(|(key, rule)| format!("{key:?} {}", rule.deadline)),
-    );
-    seen
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// After any changes, and any number of kills and snapshots in between, a restart shows the state before it.
-    #[test]
-    fn a_restart_changes_nothing(
-        lives in prop::collection::vec((prop::collection::vec(step(), 1..30), any::<bool>(), 0_u64..8), 1..5),
-    ) {
-        // In memory if possible: hundreds of runs would wait for the disk.
-        let in_memory = tempfile::tempdir_in("/dev/shm");
-        let dir = in_memory.or_else(|_| tempfile::tempdir()).unwrap();
-        let mut model = Model::new();
-        let (mut house, _) = start_plainly(dir.path(), 1000, ROOM);
-        for (steps, snapshot, pause) in lives {
-            for step in steps {
-                run(&house, &mut model, step);
-            }
-            if snapshot {
-                compact(&house);
-            }
-            house.clock.advance(pause);
-            house.firewall.expire_due();
-            let now = house.clock.now();
-            model.values_mut().for_each(|claims| claims.retain(|_, (_, end)| *end == 0 || *end > now));
-            let before = seen(&house);
-            let (next, restored) = start(dir.path(), now, ROOM, &sets_of(&model));
-            prop_assert_eq!(restored.kept, 0);
-            prop_assert_eq!(seen(&next), before);
-            for n in 0..24 {
-                let ip = network(n).addr();
-                prop_assert_eq!(next.firewall.lookup(ip).verdict, next.plane.packet(ip, 60));
-            }
-            house = next;
-        }
-    }
 }

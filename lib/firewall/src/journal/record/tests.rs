@@ -1,0 +1,102 @@
+//! Records round trip, and no other bytes are read as one.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn record(cidr: &str, claims: Vec<Claim>) -> Record {
+    Record::Claims(RuleClaims {
+        key: RuleKey::new(Policy::Ignore, cidr.parse().unwrap()),
+        claims,
+    })
+}
+
+fn claim(peer: &str, tag: &str) -> Claim {
+    Claim {
+        owner: match peer {
+            "" => Owner::Api,
+            name => Owner::Peer(name.parse().unwrap()),
+        },
+        tag: Tag::parse(tag).unwrap(),
+        expiration: u64::MAX - 1,
+        creation: 12,
+    }
+}
+
+fn written(record: &Record) -> Vec<u8> {
+    let mut out = Vec::new();
+    record.write(&mut out);
+    out
+}
+
+#[test]
+fn records_round_trip() {
+    let longest = "x".repeat(64);
+    for before in [
+        record("10.0.0.0/8", vec![]),
+        record("0.0.0.0/0", vec![claim("", "")]),
+        record(
+            "2001:db8::1/128",
+            vec![claim("", &longest), claim(&longest[..48], "t")],
+        ),
+    ] {
+        let payload = written(&before);
+        assert_eq!(read(&payload), Some(Payload::Record(before)));
+    }
+    let mut end = Vec::new();
+    write_end(&mut end, 7);
+    assert_eq!(read(&end), Some(Payload::End(7)));
+}
+
+#[test]
+fn the_bytes_are_those_of_format_1() {
+    let payload = written(&record("10.1.0.0/16", vec![claim("", "ssh")]));
+    let mut expected = vec![1, 1, 4, 16, 10, 1, 0, 0, 1, 0, 0, 3];
+    expected.extend_from_slice(b"ssh");
+    expected.extend_from_slice(&(u64::MAX - 1).to_le_bytes());
+    expected.extend_from_slice(&12_u64.to_le_bytes());
+    assert_eq!(payload, expected);
+}
+
+#[test]
+fn invalid_payloads_are_refused() {
+    let good = written(&record("10.0.0.0/8", vec![claim("p", "t")]));
+    let spoilt = |at: usize, byte: u8| {
+        let mut bad = good.clone();
+        bad[at] = byte;
+        read(&bad)
+    };
+    // Kind, policy, family, length, host bits, count, the name's first byte, the tag's.
+    for (at, byte) in [
+        (0, 9),
+        (1, 2),
+        (2, 5),
+        (3, 33),
+        (7, 1),
+        (8, 2),
+        (11, b' '),
+        (13, b'.'),
+    ] {
+        assert_eq!(spoilt(at, byte), None, "byte {at}");
+    }
+    let mut longer = good.clone();
+    longer.push(0);
+    assert_eq!(read(&longer), None);
+    assert_eq!(read(&[]), None);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic_and_what_is_read_is_written_alike(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        if let Some(Payload::Record(record)) = read(&bytes) {
+            prop_assert_eq!(written(&record), bytes);
+        }
+    }
+
+    #[test]
+    fn every_prefix_is_refused(cut in 0_usize..33) {
+        let whole = written(&record("10.0.0.0/8", vec![claim("p", "t")]));
+        prop_assume!(cut < whole.len());
+        prop_assert_eq!(read(&whole[..cut]), None);
+    }
+}
