@@ -2,6 +2,7 @@
 
 use std::{fs, sync::Arc};
 
+use couic_common::counted;
 use couic_plugin_host::Spawner;
 use tokio::runtime::Runtime;
 
@@ -57,7 +58,8 @@ pub(super) fn start_peering(
         runtime.handle(),
     )?;
     let peers = config.peering.peers.len();
-    tracing::info!("sharing rules with {peers} configured peers");
+    let peers = counted(peers as u64, "configured peer", "configured peers");
+    tracing::info!("sharing rules with {peers}");
     Ok(Some(peering))
 }
 
@@ -72,8 +74,8 @@ fn host_name() -> String {
 pub(super) fn stop_reporting(runtime: &Runtime, reporting: Reporting) {
     for left in runtime.block_on(reporting.stop(LOG_FLUSH)) {
         tracing::warn!(
-            "{} notifications for {} are spooled for the next start",
-            left.events,
+            "{} for {} spooled for the next start",
+            counted(left.events as u64, "notification", "notifications"),
             left.name
         );
     }
