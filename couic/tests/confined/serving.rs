@@ -105,6 +105,26 @@ fn no_thread_has_privileges_or_can_gain_any() {
 }
 
 #[test]
+fn the_clock_is_read_and_not_set() {
+    apart("serving::the_clock_is_read_and_not_set", || {
+        let (_dir, config) = place();
+        serve(&config, |_| {
+            let adjust = |modes| {
+                // SAFETY: a structure of integers, valid if zeroed.
+                let mut timex: libc::timex = unsafe { std::mem::zeroed() };
+                timex.modes = modes;
+                // SAFETY: the structure is valid during the call.
+                unsafe { libc::adjtimex(&raw mut timex) }
+            };
+            assert!(adjust(0) >= 0, "{}", std::io::Error::last_os_error());
+            assert_eq!(adjust(libc::ADJ_TICK), -1);
+            let error = std::io::Error::last_os_error();
+            assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+        });
+    });
+}
+
+#[test]
 fn dangerous_arguments_of_permitted_system_calls_are_refused() {
     apart(
         "serving::dangerous_arguments_of_permitted_system_calls_are_refused",

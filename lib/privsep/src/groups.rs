@@ -121,6 +121,9 @@ const PIDFD_OPEN: c_long = 434;
 
 /// Memory, threads, time, signals to the own process.
 pub const PROCESS: &[c_long] = &[
+    // These two read whether the clock is synchronised; to change it takes CAP_SYS_TIME, which no process of Couic has.
+    libc::SYS_adjtimex,
+    libc::SYS_clock_adjtime,
     libc::SYS_brk,
     libc::SYS_capget,
     libc::SYS_clock_getres,
@@ -358,10 +361,8 @@ pub const ATTACHER: &[c_long] = &[
 pub const KERNEL_ADMIN: &[c_long] = &[
     libc::SYS_acct,
     libc::SYS_add_key,
-    libc::SYS_adjtimex,
     libc::SYS_bpf,
     libc::SYS_chroot,
-    libc::SYS_clock_adjtime,
     libc::SYS_clock_settime,
     libc::SYS_delete_module,
     libc::SYS_fanotify_init,

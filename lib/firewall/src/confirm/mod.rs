@@ -185,8 +185,8 @@ impl Confirmations {
         let mut state = self.state.lock();
         let pending = self.waiting(&mut state, id, client)?;
         pending.record.remove().map_err(ConfirmError::Unremoved)?;
-        let summary = &pending.head.summary;
-        tracing::info!(target: "couic::audit", %id, summary, "change confirmed");
+        let (made_by, summary) = (&pending.head.client, &pending.head.summary);
+        tracing::info!(target: "couic::audit", %id, %made_by, summary, "change confirmed");
         let confirmed = state.pending.iter().position(|p| p.head.id == id);
         if let Some(at) = confirmed {
             let confirmed = state.pending.remove(at);
