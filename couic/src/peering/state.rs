@@ -92,14 +92,7 @@ impl SharedRules {
 
     /// A rule was added or renewed here.
     pub(super) fn write(&mut self, key: RuleKey, held: &Claim, now: Moment) {
-        let says = RecordState::Live {
-            tag: held.tag.clone(),
-            until: milliseconds(held.expiration),
-        };
-        let local = Local {
-            owner: held.owner.clone(),
-            in_force: true,
-        };
+        let (says, local) = register_of(held);
         self.replica.write(key, says, local, now);
         self.changed(key, now);
     }
@@ -143,7 +136,20 @@ pub(super) const fn seconds(until: u64) -> u64 {
     }
 }
 
-pub(super) const fn milliseconds(expiration: u64) -> u64 {
+/// The register of a claim that is in force here: the other direction of [`claim_of`].
+pub(super) fn register_of(claim: &Claim) -> (RecordState, Local) {
+    let says = RecordState::Live {
+        tag: claim.tag.clone(),
+        until: milliseconds(claim.expiration),
+    };
+    let local = Local {
+        owner: claim.owner.clone(),
+        in_force: true,
+    };
+    (says, local)
+}
+
+const fn milliseconds(expiration: u64) -> u64 {
     match expiration {
         0 => NEVER,
         // Later than any time that can be told from never.

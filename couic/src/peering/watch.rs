@@ -12,11 +12,10 @@ use std::{
 };
 
 use couic_common::{Policy, RuleKey};
-use couic_peering::RecordState;
 
 use super::{
     engine::Engine,
-    state::{Local, SharedRules, milliseconds},
+    state::{SharedRules, register_of},
 };
 use couic_firewall::rules::{Actor, Claim, Received, Subscription};
 
@@ -100,14 +99,7 @@ impl Engine {
     pub(super) fn register_existing(&self) {
         self.walk_rules(|state, key, held, creation| {
             let Some(held) = held.first() else { return };
-            let says = RecordState::Live {
-                tag: held.tag.clone(),
-                until: milliseconds(held.expiration),
-            };
-            let local = Local {
-                owner: held.owner.clone(),
-                in_force: true,
-            };
+            let (says, local) = register_of(held);
             let ms = creation.saturating_mul(1_000);
             state.replica.write_past(key, says, local, ms);
         });

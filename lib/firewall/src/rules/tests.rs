@@ -51,6 +51,12 @@ impl House {
         }
     }
 
+    /// Applies one job of policy drop, which is not refused.
+    fn apply(&self, actor: &Actor, job: Job) -> Applied {
+        let mut results = self.firewall.apply(Policy::Drop, vec![job], actor);
+        results.remove(0).unwrap()
+    }
+
     fn verdict(&self, ip: &str) -> Verdict {
         self.plane.packet(ip.parse::<IpAddr>().unwrap(), 60)
     }

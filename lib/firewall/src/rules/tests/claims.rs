@@ -126,13 +126,7 @@ fn a_refusal_of_the_data_plane_leaves_all_as_it_was() {
 fn renewal_through_apply() {
     let house = House::new();
     let actor = client().actor;
-    let apply = |job| {
-        house
-            .firewall
-            .apply(Policy::Drop, vec![job], &actor)
-            .remove(0)
-            .unwrap()
-    };
+    let apply = |job| house.apply(&actor, job);
     assert_eq!(
         apply(Job::Add(rule("10.0.0.0/8", "a", 2000), None)),
         Applied::Added

@@ -10,13 +10,7 @@ fn peers_and_the_api_do_not_take_each_others_claims() {
         .firewall
         .add(Policy::Drop, &rule("10.0.0.0/8", "api", 0), &client())
         .unwrap();
-    let by_peer = |job| {
-        house
-            .firewall
-            .apply(Policy::Drop, vec![job], &actor)
-            .remove(0)
-            .unwrap()
-    };
+    let by_peer = |job| house.apply(&actor, job);
     assert_eq!(
         by_peer(Job::Remove(cidr("10.0.0.0/8"), None)),
         Applied::Unchanged
