@@ -78,3 +78,24 @@ impl Current {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It used to wait for the check of the next minute.
+    #[test]
+    fn a_program_lost_while_the_attacher_reported_is_lost() {
+        let state = |problem: Option<&str>| InterfaceState {
+            index: 1,
+            name: "lo".to_owned(),
+            mode: None,
+            problem: problem.map(str::to_owned),
+            note: None,
+        };
+        assert!(CurrentInterface::of(state(None), &[]).is_lost);
+        let refused = CurrentInterface::of(state(Some("refused")), &[]);
+        assert!(!refused.is_lost);
+        assert_eq!(refused.health.problem.as_deref(), Some("refused"));
+    }
+}

@@ -114,8 +114,10 @@ impl<K: Kernel> Attachments<K> {
         let modes = self.usable_modes(interface)?;
         let mut refused = io::Error::from(io::ErrorKind::Unsupported);
         for mode in modes {
-            // The XDP hook is taken.
-            if interface.xdp.is_some() && Hook::from(*mode) == Hook::Xdp {
+            // A foreign program has the XDP hook. One of ours there may have been detached since the list was read; where
+            // it was not, the kernel refuses a second one.
+            let occupied = interface.xdp.is_some_and(|on| !self.is_ours(on.id));
+            if occupied && Hook::from(*mode) == Hook::Xdp {
                 continue;
             }
             match self
@@ -128,7 +130,8 @@ impl<K: Kernel> Attachments<K> {
         }
         // A foreign program may have been attached meanwhile.
         let now = self.kernel.interfaces().unwrap_or_default();
-        match now.iter().find(|i| i.index == *index).and_then(|i| i.xdp) {
+        let here = now.iter().find(|i| i.index == *index).and_then(|i| i.xdp);
+        match here.filter(|on| !self.is_ours(on.id)) {
             Some(on) if !modes.contains(&XdpMode::Tcx) => Err(self.foreign(name, on)),
             _ => Err(self.refused(name, refused)),
         }
@@ -151,11 +154,7 @@ impl<K: Kernel> Attachments<K> {
             .swap(link, program)
             .and_then(|()| self.kernel.detach(link))
             .map_err(|source| self.refused(name, source))?;
-        let bare = Interface {
-            xdp: None,
-            ..interface.clone()
-        };
-        let attached = self.attach(&bare);
+        let attached = self.attach(interface);
         if let Ok((link, mode)) = attached {
             events.push(self.insert(*index, name, link, mode, How::New));
             return Ok(());

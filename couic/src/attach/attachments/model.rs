@@ -1,7 +1,7 @@
 //! A model of the kernel: interfaces, their attachments, and links that detach with their last reference.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io,
     rc::{Rc, Weak},
 };
@@ -66,6 +66,8 @@ pub(super) struct Net {
     pub(super) stubborn: Option<u32>,
     /// Whether names of programs cannot be read.
     pub(super) nameless: bool,
+    /// Whether all XDP programs are detached from outside right after the next list of interfaces.
+    pub(super) detached_after_list: bool,
 }
 
 impl Net {
@@ -113,6 +115,8 @@ impl Net {
 pub(super) struct FakeLink {
     id: u32,
     pub(super) hook: Hook,
+    /// Also of a link that was detached from outside.
+    program: Cell<u32>,
     net: Weak<RefCell<Net>>,
 }
 
@@ -205,7 +209,11 @@ impl Kernel for Fake {
     type Link = Rc<FakeLink>;
 
     fn interfaces(&self) -> io::Result<Vec<Interface>> {
-        let ports = self.net.borrow().ports.clone();
+        let mut net = self.net.borrow_mut();
+        let ports = net.ports.clone();
+        if std::mem::take(&mut net.detached_after_list) {
+            net.ports.iter_mut().for_each(|port| port.on = None);
+        }
         let shown = ports.into_iter().map(|port| Interface {
             index: port.index,
             loopback: port.name == "lo",
@@ -234,8 +242,12 @@ impl Kernel for Fake {
             port.on = Some((OnInterface { id: program, mode }, id));
         }
         drop(net);
-        let net = Rc::downgrade(&self.net);
-        Ok(Rc::new(FakeLink { id, hook, net }))
+        Ok(Rc::new(FakeLink {
+            id,
+            hook,
+            program: Cell::new(program),
+            net: Rc::downgrade(&self.net),
+        }))
     }
 
     fn swap(&self, link: &Self::Link, role: Role) -> io::Result<()> {
@@ -246,6 +258,7 @@ impl Kernel for Fake {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         let port = net.port(index).ok_or(io::ErrorKind::NotConnected)?;
+        link.program.set(program);
         match (link.hook, &mut port.on) {
             (Hook::Xdp, Some((on, _))) => on.id = program,
             _ => {
@@ -259,16 +272,14 @@ impl Kernel for Fake {
 
     fn info(&self, link: &Self::Link) -> io::Result<LinkInfo> {
         let net = self.net.borrow();
-        let of = net.ports.iter().find_map(|port| {
-            let on = port.on.map(|(on, by)| (on.id, by));
-            let mut all = port.tcx.iter().copied().chain(on);
-            let (program, _) = all.find(|(_, by)| *by == link.id)?;
-            Some((port.index, program))
-        });
-        let (index, program) = of.unwrap_or((0, OURS));
+        let attached = |port: &&Port| {
+            let on = port.on.map(|(_, by)| by);
+            let mut all = port.tcx.iter().map(|(_, by)| *by).chain(on);
+            all.any(|by| by == link.id)
+        };
         Ok(LinkInfo {
-            index,
-            program,
+            index: net.ports.iter().find(attached).map_or(0, |port| port.index),
+            program: link.program.get(),
             hook: link.hook,
         })
     }

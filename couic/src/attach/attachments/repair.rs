@@ -90,7 +90,7 @@ impl<K: Kernel> Attachments<K> {
         let Interface {
             index, name, layer, ..
         } = interface;
-        let (mut how, mut here) = (How::New, interface.clone());
+        let mut how = How::New;
         if let Some(attachment) = self.attached.get(index) {
             how = How::Reattached;
             match self.mode_of(&attachment.link, interface) {
@@ -112,12 +112,11 @@ impl<K: Kernel> Attachments<K> {
                 Some(_) => {
                     how = How::New;
                     self.release(interface, events);
-                    here.xdp = here.xdp.filter(|on| !self.is_ours(on.id));
                 }
                 None => {}
             }
         }
-        let (link, mode) = self.attach(&here)?;
+        let (link, mode) = self.attach(interface)?;
         Ok(Some(self.insert(*index, name, link, mode, how)))
     }
 

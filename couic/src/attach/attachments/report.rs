@@ -22,7 +22,8 @@ pub(crate) struct InterfaceState {
     pub(crate) name: String,
     /// `None` if it is not filtered.
     pub(crate) mode: Option<XdpMode>,
-    /// Why it is not filtered.
+    /// Why it is not filtered. Without a reason it has appeared or lost our program since the last check: another check
+    /// is to be requested.
     pub(crate) problem: Option<String>,
     /// Why it is in this mode, and at what cost.
     pub(crate) note: Option<String>,
@@ -83,16 +84,11 @@ impl<K: Kernel> Attachments<K> {
         let is_current =
             |(mode, id): &(XdpMode, u32)| self.kernel.program(role(*mode, *layer)) == Some(*id);
         let mode = found.filter(is_current).map(|(mode, _)| mode);
-        let problem = match (mode, self.problems.get(index)) {
-            (Some(_), _) => None,
-            (None, Some(problem)) => Some(problem.clone()),
-            (None, None) => Some("it has just appeared, or lost our program".to_owned()),
-        };
         InterfaceState {
             index: *index,
             name: name.clone(),
             mode,
-            problem,
+            problem: self.problems.get(index).filter(|_| mode.is_none()).cloned(),
             note: mode.and_then(|mode| note(self.mode, mode, *layer, self.beside(interface))),
         }
     }

@@ -131,6 +131,44 @@ fn a_mode_that_is_not_wanted_any_more_is_changed() {
     assert_eq!(fourth.links().count(), 1, "it is to be stored");
 }
 
+/// The stale list used to make TCX the mode: slower, and without a way back but a restart.
+#[test]
+fn a_program_detached_after_the_list_was_read_is_attached_in_its_mode_again() {
+    let fake = Fake::new(&[("eth0", true), ("lo", false)]);
+    let mut first = fake.attachments(1, &["eth0", "lo"], Auto);
+    first.attach_all(Vec::new()).unwrap();
+    let modes = || {
+        let net = fake.net.borrow();
+        let modes = net
+            .runs()
+            .into_iter()
+            .map(|(_, on)| on.map(|(_, mode)| mode));
+        modes.collect::<Vec<_>>()
+    };
+    let as_before = [Some(XdpMode::Native), Some(XdpMode::Generic)];
+    assert_eq!(modes(), as_before);
+    fake.net.borrow_mut().detached_after_list = true;
+    first.check().unwrap();
+    assert_eq!(modes(), as_before, "by a check");
+    kept(&first)
+        .iter()
+        .for_each(|link| fake.detach(link).unwrap());
+    let (states, _) = first.report().unwrap();
+    let unexplained = |s: &InterfaceState| s.mode.is_none() && s.problem.is_none();
+    assert!(
+        states.iter().all(unexplained),
+        "{states:?}: another check is requested"
+    );
+    first.check().unwrap();
+    assert_eq!(modes(), as_before, "by that check");
+    let pins = kept(&first);
+    drop(first);
+    let mut second = fake.attachments(2, &["eth0", "lo"], Auto);
+    fake.net.borrow_mut().detached_after_list = true;
+    second.attach_all(pins).unwrap();
+    assert_eq!(modes(), as_before, "by a start");
+}
+
 #[test]
 fn others_are_named_and_another_couic_as_such() {
     let fake = Fake::new(&[("eth0", true), ("eth1", true)]).old();
