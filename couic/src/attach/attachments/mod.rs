@@ -116,8 +116,7 @@ impl<K: Kernel> Attachments<K> {
         for mode in modes {
             // A foreign program has the XDP hook. One of ours there may have been detached since the list was read; where
             // it was not, the kernel refuses a second one.
-            let occupied = interface.xdp.is_some_and(|on| !self.is_ours(on.id));
-            if occupied && Hook::from(*mode) == Hook::Xdp {
+            if Hook::from(*mode) == Hook::Xdp && self.foreign_xdp(interface).is_some() {
                 continue;
             }
             match self
@@ -130,8 +129,8 @@ impl<K: Kernel> Attachments<K> {
         }
         // A foreign program may have been attached meanwhile.
         let now = self.kernel.interfaces().unwrap_or_default();
-        let here = now.iter().find(|i| i.index == *index).and_then(|i| i.xdp);
-        match here.filter(|on| !self.is_ours(on.id)) {
+        let here = now.iter().find(|i| i.index == *index);
+        match here.and_then(|here| self.foreign_xdp(here)) {
             Some(on) if !modes.contains(&XdpMode::Tcx) => Err(self.foreign(name, on)),
             _ => Err(self.refused(name, refused)),
         }

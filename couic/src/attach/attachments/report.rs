@@ -95,7 +95,7 @@ impl<K: Kernel> Attachments<K> {
 
     /// A foreign XDP program on the interface, for messages.
     fn beside(&self, interface: &Interface) -> Option<String> {
-        let on = interface.xdp.filter(|on| !self.is_ours(on.id))?;
+        let on = self.foreign_xdp(interface)?;
         let name = self.kernel.name_of(on.id);
         let name = name.unwrap_or_else(|| "?".to_owned());
         Some(format!("\"{name}\" (id {})", on.id))

@@ -16,10 +16,9 @@ impl<K: Kernel> Attachments<K> {
         &self,
         interface: &Interface,
     ) -> Result<&'static [XdpMode], AttachError> {
-        let Interface {
-            index, name, xdp, ..
-        } = interface;
+        let Interface { index, name, .. } = interface;
         let modes = self.modes(interface)?;
+        let xdp = self.foreign_xdp(interface);
         let here = self.kernel.tcx_programs(*index).into_iter();
         let here = here.chain(xdp.map(|on| on.id));
         for id in here.filter(|id| !self.is_ours(*id)) {
@@ -29,7 +28,7 @@ impl<K: Kernel> Attachments<K> {
                 return Err(AttachError::OtherCouic { name, id });
             }
         }
-        match xdp.filter(|on| !self.is_ours(on.id)) {
+        match xdp {
             Some(on) if !modes.contains(&XdpMode::Tcx) => Err(self.foreign(name, on)),
             Some(OnInterface { id, .. })
                 if self.mode == OperationMode::Auto && self.kernel.name_of(id).is_none() =>
@@ -69,6 +68,11 @@ impl<K: Kernel> Attachments<K> {
             .into_iter()
             .filter_map(|role| self.kernel.program(role));
         ours.any(|id| id == program) || self.before.contains(&program)
+    }
+
+    /// The XDP program on an interface, if it is not one of ours.
+    pub(super) fn foreign_xdp(&self, interface: &Interface) -> Option<OnInterface> {
+        interface.xdp.filter(|on| !self.is_ours(on.id))
     }
 
     pub(super) fn foreign(&self, name: &str, on: OnInterface) -> AttachError {
