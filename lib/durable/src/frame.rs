@@ -96,6 +96,23 @@ impl Format {
         let payload = &window.peek(HEAD + size)?[HEAD..];
         (checksum(salt, length, payload) == wanted).then_some(payload)
     }
+
+    /// Whether the file ends within a frame at the window's position: the write of that frame was interrupted.
+    pub(crate) fn is_cut(self, window: &mut Window<'_>) -> bool {
+        let left = usize::try_from(window.left()).unwrap_or(usize::MAX);
+        let Some(head) = window.peek(left.min(HEAD)) else {
+            return false;
+        };
+        if !head.iter().zip(MARK).all(|(byte, mark)| *byte == mark) {
+            return false;
+        }
+        let Some(head) = head.first_chunk::<HEAD>() else {
+            return true;
+        };
+        let length = u32::from_le_bytes([head[2], head[3], head[4], head[5]]);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        length <= self.max_payload && length > left - HEAD
+    }
 }
 
 fn header_of(version: u32) -> [u8; 16] {

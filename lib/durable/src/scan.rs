@@ -6,6 +6,7 @@ use couic_common::counted;
 
 use crate::{
     Folder, Format, HEADER, Kind, Name,
+    extent::{self, EXTENT, Extent},
     frame::{HEAD, Header, MARK},
     window::{ReadAt, Window},
 };
@@ -23,8 +24,10 @@ pub struct Scanned {
     pub damaged_bytes: u64,
     /// The offset of the first damage, that of the header included.
     pub first_damage: Option<u64>,
-    /// Bytes after the last frame of a log, as a crash leaves them.
+    /// Bytes after the last frame of a log that are the beginning of one, as a crash leaves it.
     pub torn: u64,
+    /// Bytes that are missing at the end of a log, which was longer when it was synced.
+    pub missing: u64,
     /// Bytes that the disk could not read.
     pub unreadable: u64,
     /// The header is damaged or incomplete; valid frames after it were read all the same.
@@ -40,13 +43,9 @@ impl Scanned {
         self.damaged_bytes == 0
             && self.senseless == 0
             && self.unreadable == 0
+            && self.missing == 0
             && self.newer.is_none()
-            && !self.is_beheaded()
-    }
-
-    /// The header is on the disk before any frame. So a longer file without one is damaged, not torn.
-    const fn is_beheaded(&self) -> bool {
-        self.headless && self.length >= HEADER
+            && !self.headless
     }
 
     /// Bytes that may have been records and were not read. None are lost with a damaged header alone.
@@ -54,7 +53,7 @@ impl Scanned {
     pub const fn lost_bytes(&self) -> u64 {
         match self.newer {
             Some(_) => self.length.saturating_sub(HEADER),
-            None => self.damaged_bytes,
+            None => self.damaged_bytes + self.missing,
         }
     }
 
@@ -68,7 +67,12 @@ impl Scanned {
         let Self {
             length, records, ..
         } = *self;
-        if records == 0 && self.is_beheaded() && self.damaged_bytes > 0 {
+        if self.headless && length < HEADER {
+            return format!(
+                "is damaged: it was cut to {length} bytes, and the records that it had are lost"
+            );
+        }
+        if records == 0 && self.headless && self.damaged_bytes > 0 {
             return format!(
                 "is damaged from its first byte on: none of its {length} bytes could be read"
             );
@@ -93,12 +97,17 @@ impl Scanned {
             "byte the disk could not read",
             "bytes the disk could not read",
         );
-        for (count, one, many) in [bytes, unknown, unreadable] {
+        let missing = (
+            self.missing,
+            "byte is missing at its end",
+            "bytes are missing at its end",
+        );
+        for (count, one, many) in [bytes, missing, unknown, unreadable] {
             if count > 0 {
                 text = format!("{text}; {}", counted(count, one, many));
             }
         }
-        if self.is_beheaded() && self.damaged_bytes == 0 {
+        if self.headless && self.damaged_bytes == 0 {
             text += "; its header is damaged, which costs no record";
         }
         text
@@ -113,9 +122,10 @@ impl Folder {
     pub fn read(&self, name: &Name, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<Scanned> {
         let file = File::open(self.path(name))?;
         let length = file.metadata()?.len();
-        let mut start = [0; 16];
+        let mut start = [0; (HEADER + EXTENT) as usize];
         let got = ReadAt::read_at(&file, &mut start, 0).unwrap_or(0);
-        let header = self.format().read_header(&start[..got]);
+        let (header, rest) = start[..got].split_at(got.min(HEADER as usize));
+        let header = self.format().read_header(header);
         if let Header::Newer(format) = header {
             return Ok(Scanned {
                 length,
@@ -123,17 +133,34 @@ impl Folder {
                 ..Scanned::default()
             });
         }
+        let extent = extent::read(name.salt, rest);
+        let head = match extent {
+            Extent::Absent => HEADER,
+            Extent::Synced(_) | Extent::Damaged => HEADER + EXTENT,
+        };
+        let synced = match extent {
+            Extent::Synced(synced) => synced,
+            Extent::Absent | Extent::Damaged => 0,
+        };
         let headless = header == Header::Damaged;
-        let mut window = Window::new(&file, if headless { 0 } else { HEADER }, length);
-        let header = if length < HEADER { 0 } else { HEADER };
-        let mut scanned = scan(self.format(), &mut window, header, name.salt, &mut each);
+        let mut window = Window::new(&file, if headless { 0 } else { head }, length);
+        let head = if length < HEADER { 0 } else { head };
+        let mut scanned = scan(
+            self.format(),
+            &mut window,
+            [head, synced],
+            name.salt,
+            &mut each,
+        );
         scanned.length = length;
         scanned.headless = headless;
-        // No crash leaves such an end: a snapshot is synced before it gets its name, and a header before any frame.
-        let has_records = scanned.records + scanned.senseless > 0;
-        let is_damage = name.kind == Kind::Snapshot
-            || scanned.unreadable > 0
-            || (scanned.is_beheaded() && !has_records);
+        scanned.missing = synced.saturating_sub(length);
+        if extent == Extent::Damaged {
+            scanned.first_damage = Some(HEADER);
+            scanned.damaged_bytes += (length - HEADER).min(EXTENT);
+        }
+        // A snapshot is synced before it gets its name, and no crash makes a byte unreadable.
+        let is_damage = name.kind == Kind::Snapshot || scanned.unreadable > 0;
         if is_damage && scanned.torn > 0 {
             (scanned.first_damage).get_or_insert(length - scanned.torn);
             scanned.damaged_bytes += std::mem::take(&mut scanned.torn);
@@ -142,19 +169,24 @@ impl Folder {
     }
 }
 
-/// `header` is the size of the header in the file: its bytes are never counted as records.
+/// `header` is the size of the header in the file: its bytes are never counted as records. Up to `synced`, the file was on the
+/// disk.
 fn scan(
     format: Format,
     window: &mut Window<'_>,
-    header: u64,
+    [header, synced]: [u64; 2],
     salt: u32,
     each: &mut dyn FnMut(&[u8]) -> bool,
 ) -> Scanned {
     let mut scanned = Scanned::default();
     let mut skipped = 0;
+    let mut is_cut = false;
     while !window.is_at_end() {
         let at = window.offset();
         let Some(payload) = format.frame(window, salt) else {
+            if skipped == 0 {
+                is_cut = at >= synced && format.is_cut(window);
+            }
             skipped += window.skip_to(MARK[0]);
             continue;
         };
@@ -173,7 +205,13 @@ fn scan(
         window.advance(whole);
     }
     let end = window.offset();
-    scanned.torn = end.saturating_sub(header.max(end - skipped));
+    let rest = end.saturating_sub(header.max(end - skipped));
+    if is_cut {
+        scanned.torn = rest;
+    } else if rest > 0 {
+        scanned.damaged_bytes += rest;
+        scanned.first_damage.get_or_insert(end - rest);
+    }
     scanned.unreadable = window.unreadable();
     scanned
 }
@@ -206,7 +244,7 @@ mod tests {
 
     fn read(bytes: &Vec<u8>) -> (Vec<Vec<u8>>, Scanned) {
         let mut found = Vec::new();
-        let scanned = scan(FORMAT, &mut window(bytes), 0, SALT, &mut |payload| {
+        let scanned = scan(FORMAT, &mut window(bytes), [0, 0], SALT, &mut |payload| {
             found.push(payload.to_vec());
             true
         });
@@ -222,8 +260,9 @@ mod tests {
     #[test]
     fn another_salt_reads_nothing() {
         let (bytes, _) = file(&[b"one".to_vec(), b"two".to_vec()]);
-        let scanned = scan(FORMAT, &mut window(&bytes), 0, SALT + 1, &mut |_| true);
-        assert_eq!((scanned.records, scanned.torn), (0, bytes.len() as u64));
+        let scanned = scan(FORMAT, &mut window(&bytes), [0, 0], SALT + 1, &mut |_| true);
+        assert_eq!((scanned.records, scanned.torn), (0, 0));
+        assert_eq!(scanned.damaged_bytes, bytes.len() as u64);
     }
 
     proptest! {
@@ -254,15 +293,48 @@ mod tests {
                 let start = if hit == 0 { 0 } else { ends[hit - 1] };
                 prop_assert_eq!(scanned.first_damage, Some(start as u64));
             } else {
-                prop_assert!(scanned.torn > 0);
+                // A larger length in its head looks like a write that was interrupted.
+                prop_assert!(scanned.torn > 0 || scanned.damaged_bytes > 0);
             }
+        }
+
+        /// Whether junk is appended, or lies over the end: no killed process leaves that.
+        #[test]
+        fn an_end_that_no_interrupted_write_leaves_is_damage(
+            payloads in payloads(),
+            junk in prop::collection::vec(any::<u8>(), 20..200),
+            over in 0..100_usize,
+        ) {
+            let (bytes, _) = file(&payloads);
+            let left = bytes.len().saturating_sub(over);
+            for junk in [junk.clone(), vec![0; junk.len()]] {
+                let (_, scanned) = read(&[&bytes[..left], &junk].concat());
+                let (_, cut) = read(&bytes[..left].to_vec());
+                // A frame that was cut may have been longer than the junk.
+                let is_hidden = scanned.torn > cut.torn;
+                prop_assert!(!scanned.is_sound() || is_hidden, "{scanned:?}");
+                prop_assert!(!is_hidden || scanned.torn < 70);
+            }
+        }
+
+        #[test]
+        fn no_loss_before_the_place_that_was_synced_is_a_torn_end(
+            payloads in payloads(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let (mut bytes, ends) = file(&payloads);
+            let synced = bytes.len() as u64;
+            bytes.truncate(cut.index(bytes.len()));
+            let scanned = scan(FORMAT, &mut window(&bytes), [0, synced], SALT, &mut |_| true);
+            prop_assert_eq!(scanned.torn, 0);
+            prop_assert_eq!(scanned.is_sound(), bytes.is_empty() || ends.contains(&bytes.len()));
         }
 
         #[test]
         fn noise_is_never_a_frame(bytes in prop::collection::vec(any::<u8>(), 0..5_000)) {
             let (found, scanned) = read(&bytes);
             prop_assert!(found.is_empty());
-            prop_assert_eq!(scanned.torn, bytes.len() as u64);
+            prop_assert_eq!(scanned.torn + scanned.damaged_bytes, bytes.len() as u64);
         }
     }
 }

@@ -1,8 +1,11 @@
 //! The file to which frames are appended.
 
-use std::{fs::File, io, sync::Arc};
+use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
-use crate::{Folder, HEADER, Kind, Medium, Name};
+use crate::{
+    Folder, HEADER, Kind, Medium, Name,
+    extent::{self, EXTENT},
+};
 
 /// A log that is being written. It has one writer; a [`Handle`] syncs it from another thread.
 #[derive(Clone, Debug)]
@@ -18,22 +21,42 @@ pub struct Handle {
     name: Name,
     file: Arc<File>,
     medium: Arc<dyn Medium>,
+    is_measured: bool,
 }
 
 impl Segment {
-    /// Creates the log of this number. It is on the disk under its name when this returns.
+    /// Creates the log of this number. It is on the disk when this returns, and gets its name once its header is.
     ///
     /// # Errors
-    /// The system's error. A file without frames may remain; it is harmless.
+    /// The system's error. There is no log of that name then.
     pub fn begin(folder: &Folder, number: u64) -> io::Result<Self> {
+        Self::begin_with(folder, number, false)
+    }
+
+    /// The same, for a log that records how far it was synced: [`Handle::note_synced`].
+    ///
+    /// # Errors
+    /// As [`Segment::begin`].
+    pub fn begin_measured(folder: &Folder, number: u64) -> io::Result<Self> {
+        Self::begin_with(folder, number, true)
+    }
+
+    fn begin_with(folder: &Folder, number: u64, is_measured: bool) -> io::Result<Self> {
         let name = folder.name(number, Kind::Log);
+        let temporary = format!("{name}.tmp");
         let medium = folder.medium();
-        let file = medium.create(&folder.path(&name))?;
+        let mut head = folder.format().header().to_vec();
+        if is_measured {
+            head.extend_from_slice(&extent::write(name.salt, HEADER + EXTENT));
+        }
+        let file = medium.create(&folder.path(&temporary))?;
         let begun = medium
-            .write(&file, &folder.format().header())
+            .write(&file, &head)
             .and_then(|()| medium.sync(&file))
+            .and_then(|()| folder.rename(&temporary, &name.to_string()))
             .and_then(|()| folder.sync());
         if let Err(error) = begun {
+            folder.remove(&temporary).ok();
             folder.remove(&name).ok();
             return Err(error);
         }
@@ -41,10 +64,11 @@ impl Segment {
             name,
             file: Arc::new(file),
             medium,
+            is_measured,
         };
         Ok(Self {
             handle,
-            bytes: HEADER,
+            bytes: head.len() as u64,
             is_abandoned: false,
         })
     }
@@ -125,5 +149,13 @@ impl Handle {
     /// As [`Segment::sync`].
     pub fn sync(&self) -> io::Result<()> {
         self.medium.sync(&self.file)
+    }
+
+    /// Records that the first `bytes` of a measured log are on the disk. On error, or if the process is killed before, an
+    /// earlier figure stays, by which less damage is found.
+    pub fn note_synced(&self, bytes: u64) {
+        if self.is_measured {
+            let _ = (self.file).write_all_at(&extent::write(self.name.salt, bytes), HEADER);
+        }
     }
 }

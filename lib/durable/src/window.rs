@@ -69,10 +69,15 @@ impl<'a> Window<'a> {
         self.unreadable
     }
 
+    /// The bytes from the position of the reader to the end of the file.
+    pub(crate) const fn left(&self) -> u64 {
+        self.end.saturating_sub(self.offset())
+    }
+
     /// The next `n` bytes, if the file has as many.
     #[inline]
     pub(crate) fn peek(&mut self, n: usize) -> Option<&[u8]> {
-        if self.end.saturating_sub(self.offset()) < n as u64 {
+        if self.left() < n as u64 {
             // A damaged length: read nothing.
             return None;
         }

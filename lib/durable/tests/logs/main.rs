@@ -131,8 +131,9 @@ fn a_cut_at_every_byte_leaves_the_frames_before_it() {
                 let left = ends.iter().filter(|end| **end <= cut).count();
                 let (found, scanned) = read(&home, &name);
                 assert_eq!(found, payloads[..left], "{format:?} {kind:?} cut at {cut}");
+                // A log gets its name once its header is on the disk.
                 let at_frame = cut == 16 || ends.contains(&cut);
-                let is_sound = kind == Kind::Log || at_frame || cut == 0;
+                let is_sound = at_frame || (kind == Kind::Log && cut > 16);
                 assert_eq!(scanned.is_sound(), is_sound, "{kind:?} cut at {cut}");
             }
         }

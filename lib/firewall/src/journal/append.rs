@@ -86,10 +86,15 @@ impl Journal {
             if !mem::take(&mut writer.unsynced) {
                 return;
             }
-            writer.segment.as_ref().map(Segment::handle)
+            let segment = writer.segment.as_ref();
+            segment.map(|segment| (segment.handle(), segment.bytes()))
         };
-        let Some(handle) = handle else { return };
-        let Err(e) = handle.sync() else { return };
+        let Some((handle, bytes)) = handle else {
+            return;
+        };
+        let Err(e) = handle.sync() else {
+            return handle.note_synced(bytes);
+        };
         // The kernel drops data that it could not write: this log may have a hole.
         let mut writer = self.writer.lock();
         if writer.segment.as_ref().is_some_and(|now| handle.is_of(now)) {

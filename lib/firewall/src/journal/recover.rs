@@ -155,11 +155,6 @@ impl Recovery {
             );
         } else if !(scanned.is_sound() && has_end) {
             self.suspect(name, scanned.damage("are in force"));
-        } else if scanned.headless {
-            tracing::warn!(
-                "state: {name} has {} and no record: the daemon ended while it started that log, or the file was truncated",
-                counted(scanned.length, "byte", "bytes")
-            );
         } else if scanned.torn > 0 {
             tracing::info!(
                 "state: the end of {name} ({}) is an incomplete record, as after a crash or a power cut",

@@ -101,14 +101,17 @@ proptest! {
         let (name, path) = run.home.state_files().pop().unwrap();
         prop_assert_eq!(name.kind, Kind::Log);
         let mut bytes = fs::read(&path).unwrap();
-        bytes.truncate(cut.index(bytes.len() + 1));
+        let whole = bytes.len();
+        bytes.truncate(cut.index(whole + 1));
         fs::write(&path, &bytes).unwrap();
         let folder = Folder::new(&run.home.dir(), FORMAT);
         let left = folder.read(&name, |_| true).unwrap().records as usize;
         let (journal, rules) = run.home.open();
         // Each truncated record is one state back.
         prop_assert_eq!(&rules, &run.states[run.before_log + left]);
-        prop_assert_eq!(journal.problems(), []);
+        // It was synced, so what is missing is told. A log of versions before had this header alone.
+        let is_told = !journal.problems().is_empty();
+        prop_assert_eq!(is_told, bytes.len() < whole && bytes.len() != 16);
     }
 }
 

@@ -4,18 +4,22 @@ use std::fs;
 
 use proptest::prelude::*;
 
-use couic_durable::HEADER;
-
 use super::{
     super::record::{self, Payload},
     crash::{Run, steps},
     *,
 };
 
+/// What every log begins with: the header, and how far it was synced.
+const LOG_HEAD: usize = 30;
+
 /// The rules whose records contain these bytes of a file.
 fn keys_at(folder: &Folder, name: Name, hit: &[usize]) -> Vec<RuleKey> {
     let mut keys = Vec::new();
-    let mut at = usize::try_from(HEADER).unwrap();
+    let mut at = match name.kind {
+        Kind::Log => LOG_HEAD,
+        Kind::Snapshot => 16,
+    };
     let read = folder.read(&name, |payload| {
         let end = at + 10 + payload.len();
         if hit.iter().any(|byte| (at..end).contains(byte))
@@ -154,7 +158,7 @@ fn a_log_of_garbage_is_no_torn_end() {
     for garbage in [0, 0x5a] {
         let (home, _) = ten_rules(false);
         let mut files = home.state_files();
-        files.retain(|(_, path)| fs::metadata(path).unwrap().len() > HEADER);
+        files.retain(|(_, path)| fs::metadata(path).unwrap().len() > LOG_HEAD as u64);
         let (name, path) = &files[0];
         let length = usize::try_from(fs::metadata(path).unwrap().len()).unwrap();
         fs::write(path, vec![garbage; length]).unwrap();
@@ -215,4 +219,104 @@ fn a_damaged_snapshot_falls_back_to_older_files_that_still_exist() {
     let (journal, rules) = home.open();
     assert_eq!(rules, table.rules());
     assert_eq!(journal.problems().len(), 1);
+}
+
+/// A log of 100 rules as kill -9 leaves it: written, and synced up to `synced` of them.
+fn killed(synced: u32) -> (Home, PathBuf) {
+    let home = Home::new();
+    let (journal, _) = home.open();
+    let table = Table::default();
+    for n in 0..100 {
+        table.set(&journal, key(n), vec![claim(0, 1)]);
+        journal.commit();
+        if n + 1 == synced {
+            journal.sync();
+        }
+    }
+    drop(journal);
+    let path = home.state_files().pop().unwrap().1;
+    (home, path)
+}
+
+/// Changes the file, and returns how many rules are back and what is told of it.
+fn after(home: &Home, path: &PathBuf, change: impl FnOnce(&mut Vec<u8>)) -> (usize, String) {
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    fs::write(path, bytes).unwrap();
+    let (journal, rules) = home.open();
+    let problems = journal.problems();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    assert!(problems.iter().all(|p| p.file.as_deref() == Some(name)));
+    let told = problems.into_iter().map(|p| p.message).collect();
+    // It is kept, and named until an operator deletes it.
+    journal
+        .compact(&[&Table(Mutex::new(rules.clone()))])
+        .unwrap();
+    let kept = home.files().into_iter().any(|f| f.contains(".damaged-"));
+    assert_eq!(kept, !String::is_empty(&told), "{told}");
+    (rules.len(), told)
+}
+
+#[test]
+fn a_killed_daemon_and_its_last_record_cut_in_the_middle_are_no_damage() {
+    for synced in [0, 50, 100] {
+        let (home, path) = killed(synced);
+        assert_eq!(after(&home, &path, |_| {}), (100, String::new()));
+    }
+    for cut in 1..40 {
+        let (home, path) = killed(50);
+        let (rules, told) = after(&home, &path, |bytes| bytes.truncate(bytes.len() - cut));
+        assert!((98..100).contains(&rules) && told.is_empty(), "{told}");
+    }
+}
+
+#[test]
+fn junk_over_the_end_of_the_last_log_is_told_as_damage() {
+    for (byte, over) in [(0, 400), (0x5a, 400), (0xc0, 400), (0, 0), (0x5a, 0)] {
+        for synced in [0, 50, 100] {
+            let (home, path) = killed(synced);
+            let (rules, told) = after(&home, &path, |bytes| {
+                bytes.truncate(bytes.len() - over);
+                bytes.resize(bytes.len() + 4096, byte);
+            });
+            let lost = if over == 0 { 0..1 } else { 5..20 };
+            assert!(lost.contains(&(100 - rules)), "{rules}");
+            assert!(told.starts_with("is damaged: "), "{byte} {over}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_last_log_that_was_cut_is_told_as_damage() {
+    for cut in [17, 29, 30, 31, 100, 1000, 2000] {
+        let (home, path) = killed(100);
+        let (rules, told) = after(&home, &path, |bytes| bytes.truncate(cut));
+        assert!(rules < 100, "{rules}");
+        assert!(told.starts_with("is damaged: "), "{cut}: {told}");
+        let says_missing = told.contains("are missing at its end");
+        assert_eq!(says_missing, cut >= LOG_HEAD, "{told}");
+    }
+    for cut in [0, 1, 15] {
+        let (home, path) = killed(0);
+        let (_, told) = after(&home, &path, |bytes| bytes.truncate(cut));
+        assert!(
+            told.contains(&format!("it was cut to {cut} bytes")),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_last_log_under_a_name_with_another_salt_is_told_as_damage() {
+    let (home, path) = killed(100);
+    let text = path.to_str().unwrap();
+    let salt = text.len() - "00000000.log".len();
+    let other = PathBuf::from(format!("{}{:08x}.log", &text[..salt], 7));
+    fs::rename(&path, &other).unwrap();
+    let (rules, told) = after(&home, &other, |_| {});
+    assert_eq!(rules, 0);
+    assert!(
+        told.starts_with("is damaged: 0 records could be read"),
+        "{told}"
+    );
 }
