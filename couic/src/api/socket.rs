@@ -2,12 +2,12 @@
 //! replaced.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, File, Permissions},
     io,
     os::{
         fd::AsRawFd,
         unix::{
-            fs::{DirBuilderExt, FileTypeExt, MetadataExt, lchown},
+            fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown},
             net::UnixListener,
         },
     },
@@ -16,15 +16,16 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{AT_FDCWD, Flock, FlockArg},
-    sys::{
-        socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket},
-        stat::{FchmodatFlags, Mode, fchmodat},
-    },
-    unistd::geteuid,
+    fcntl::AtFlags,
+    sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket},
+    unistd::{Gid, Uid, fchownat, geteuid},
 };
 
 use couic_files::Account;
+
+use self::bind_lock::BindLock;
+
+mod bind_lock;
 
 /// The socket cannot be created.
 #[derive(Debug, thiserror::Error)]
@@ -100,15 +101,7 @@ impl ListeningSocket {
         let dir = path.parent().unwrap_or_else(|| Path::new("/"));
         make_dir(dir, owner).map_err(failed("make the directory", dir))?;
         guarded(dir)?;
-        // Two daemons that start at the same time must not remove each other's socket as stale.
-        let dir_file = File::open(dir).map_err(failed("open the directory", dir))?;
-        let _alone =
-            Flock::lock(dir_file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
-                Errno::EWOULDBLOCK => SocketError::InUse {
-                    path: path.to_owned(),
-                },
-                other => failed("lock the directory", dir)(other.into()),
-            })?;
+        let _alone = BindLock::acquire(path, owner)?;
         remove_stale(path)?;
         let listener = UnixListener::bind(path).map_err(failed("listen on", path))?;
         let socket = open_up(path, owner).map_err(failed("set owner and mode of", path))?;
@@ -186,15 +179,26 @@ fn guarded(dir: &Path) -> Result<(), SocketError> {
     Ok(())
 }
 
-/// Owner first: the mode must not open the socket to a group that is not the configured one. A symbolic link at the
-/// socket's path is not followed.
+/// Owner first: the mode must not open the socket to a group that is not the configured one. Both by descriptor, since the
+/// owner of the directory may put another file in the socket's place.
 fn open_up(path: &Path, owner: &Account) -> io::Result<ListeningSocket> {
-    if geteuid().is_root() {
-        lchown(path, Some(owner.uid), Some(owner.gid))?;
+    let socket = File::options()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)
+        .open(path)?;
+    let found = socket.metadata()?;
+    let is_ours = found.uid() == geteuid().as_raw() && found.nlink() == 1;
+    if !found.file_type().is_socket() || !is_ours {
+        let text = "another file was put in its place";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
-    let mode = Mode::from_bits_truncate(0o770);
-    fchmodat(AT_FDCWD, path, mode, FchmodatFlags::NoFollowSymlink)?;
-    let found = fs::symlink_metadata(path)?;
+    if geteuid().is_root() {
+        let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+        fchownat(&socket, "", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH)?;
+    }
+    // fchmod(2) refuses such a descriptor.
+    let same = format!("/proc/self/fd/{}", socket.as_raw_fd());
+    fs::set_permissions(same, Permissions::from_mode(0o770))?;
     Ok(ListeningSocket {
         path: path.to_owned(),
         identity: (found.dev(), found.ino()),

@@ -66,7 +66,7 @@ pub fn detach(setup: &Setup) -> Result<Detached, DetachError> {
         None
     };
     let interfaces = netlink::interfaces().map_err(DetachError::List)?;
-    let dir = pin_dir(&setup.working_dir);
+    let dir = pin_dir(&setup.working_dir, setup.owner.uid);
     let failed = |source| DetachError::Pins {
         path: dir.display().to_string(),
         source,

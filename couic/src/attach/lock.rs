@@ -1,26 +1,24 @@
 //! One daemon per working directory, by `flock(2)`: the lock ends with the process, however it ends.
 //!
-//! If the disk is not writable, an existing lock file is locked without writing to it, or else the directory itself:
-//! flock(2) needs no write access.
+//! Whoever can open a file can hold a lock on it for ever, so only what no other user can open is locked: a file with mode
+//! 0600. If the disk is not writable, an existing lock file is locked without writing to it, or else a directory of
+//! ours that is closed to others: flock(2) needs no write access.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, Seek, Write},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd},
-        unix::fs::{OpenOptionsExt, fchown},
+        unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
-use nix::unistd::geteuid;
-
-use couic_files::refuses_data;
+use couic_files::{Account, Standing, give_to, open_own, refuses_data};
 
 use super::orphan::{OrphanAttacher, recorded};
-use couic_files::Account;
 
 /// Its name in the working directory. The file is never removed; only the lock on it matters.
 const NAME: &str = "couic.lock";
@@ -36,6 +34,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// After this time an orphan attacher is killed, or reported in the log.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// Directories of ours, of which one is locked on a disk that takes no lock file.
+const PRIVATE: [&str; 4] = [".", "rbac/clients", "rbac", "state"];
+
+/// More replacements of a lock file than any start sees.
+const REPLACED: usize = 8;
 
 /// Between two attempts.
 const RETRY: Duration = Duration::from_millis(5);
@@ -70,7 +74,9 @@ pub enum LockError {
 
 fn advice(pid: Option<u32>) -> String {
     match pid {
-        Some(pid) => format!("kill process {pid} (kill -9 {pid}), and start couic again"),
+        Some(pid) => format!(
+            "see whether process {pid} is `couic attacher` (ps {pid}); if so, kill it (kill -9 {pid}), and start couic again"
+        ),
         None => "find `couic attacher` with ps, kill it, and start couic again".to_owned(),
     }
 }
@@ -78,8 +84,9 @@ fn advice(pid: Option<u32>) -> String {
 /// The daemon's lock on its working directory. Released on drop.
 #[derive(Debug)]
 pub struct WorkLock {
-    file: File,
-    /// The directory itself is locked, for daemon and attacher together.
+    /// None if the disk takes no lock file and others can open everything that could be locked instead.
+    file: Option<File>,
+    /// A directory is locked, for daemon and attacher together.
     is_dir: bool,
 }
 
@@ -94,23 +101,41 @@ impl WorkLock {
             path: path.clone(),
             source,
         };
-        let (mut file, is_dir) = match open(&path, owner).map_err(failed)? {
-            Some(file) => (file, false),
-            None => (File::open(working_dir).map_err(failed)?, true),
-        };
+        match locked(&path, owner).map_err(failed)? {
+            Opened::Locked(file) => {
+                write_pid(&file, std::process::id());
+                let file = Some(file);
+                Ok(Self {
+                    file,
+                    is_dir: false,
+                })
+            }
+            Opened::Busy(mut file) => Err(LockError::Running {
+                pid: recorded(&mut file),
+            }),
+            Opened::NoFile => Self::without_file(working_dir, owner).map_err(failed)?,
+        }
+    }
+
+    /// The attacher of a killed daemon shares the lock on the directory until it exits.
+    fn without_file(working_dir: &Path, owner: &Account) -> io::Result<Result<Self, LockError>> {
+        let file = private_dir(working_dir, owner);
+        if file.is_none() {
+            let dir = working_dir.display();
+            tracing::warn!(
+                "{dir} takes no lock file, and other users can open it: nothing keeps a second couic from using it; run chmod 0700 {dir} once it is writable"
+            );
+        }
         let start = Instant::now();
-        while !try_lock(&file).map_err(failed)? {
-            // The attacher of a killed daemon shares the lock on the directory until it exits.
-            if !is_dir || start.elapsed() >= GRACE {
-                let pid = if is_dir { None } else { recorded(&mut file) };
-                return Err(LockError::Running { pid });
+        while let Some(dir) = &file
+            && !try_lock(dir)?
+        {
+            if start.elapsed() >= GRACE {
+                return Ok(Err(LockError::Running { pid: None }));
             }
             thread::sleep(RETRY);
         }
-        if !is_dir {
-            write_pid(&file, std::process::id());
-        }
-        Ok(Self { file, is_dir })
+        Ok(Ok(Self { file, is_dir: true }))
     }
 }
 
@@ -118,7 +143,8 @@ impl WorkLock {
 /// attacher.
 #[derive(Debug)]
 pub struct AttacherLock {
-    file: File,
+    /// As in [`WorkLock`].
+    file: Option<File>,
     has_file: bool,
 }
 
@@ -127,7 +153,8 @@ impl AttacherLock {
     /// orphan that is stopped or blocked is killed if it is certain to be one.
     ///
     /// # Errors
-    /// [`LockError::Attacher`] if it does not exit; [`LockError::Io`].
+    /// [`LockError::Attacher`] if it does not exit; [`LockError::Running`] if its daemon runs, whose own lock file was
+    /// removed; [`LockError::Io`].
     pub fn acquire(
         working_dir: &Path,
         owner: &Account,
@@ -147,52 +174,115 @@ impl AttacherLock {
             path: path.clone(),
             source,
         };
-        let opened = if lock.is_dir {
-            None
-        } else {
-            open(&path, owner).map_err(failed)?
-        };
-        let Some(mut file) = opened else {
-            let file = lock.file.try_clone().map_err(failed)?;
-            return Ok(Self {
-                file,
-                has_file: false,
-            });
-        };
         let start = Instant::now();
         let mut reported = false;
-        // No explicit unlock on drop: the attacher shares the lock.
-        while !try_lock(&file).map_err(failed)? {
+        while !lock.is_dir {
+            // No explicit unlock on drop: the attacher shares the lock.
+            let mut busy = match locked(&path, owner).map_err(failed)? {
+                Opened::Locked(file) => {
+                    write_pid(&file, 0);
+                    let file = Some(file);
+                    return Ok(Self {
+                        file,
+                        has_file: true,
+                    });
+                }
+                Opened::Busy(file) => file,
+                Opened::NoFile => break,
+            };
             let waited = start.elapsed();
             if waited >= grace && !reported {
                 reported = true;
-                OrphanAttacher::of(&mut file).kill_or_warn();
+                let orphan = OrphanAttacher::of(&mut busy);
+                if let Some(daemon) = orphan.kill_or_warn() {
+                    return Err(LockError::Running { pid: Some(daemon) });
+                }
             }
             if waited >= timeout {
-                let pid = recorded(&mut file);
+                let pid = recorded(&mut busy);
                 return Err(LockError::Attacher { pid });
             }
             thread::sleep(RETRY);
         }
-        write_pid(&file, 0);
+        let shared = lock.file.as_ref().map(File::try_clone).transpose();
         Ok(Self {
-            file,
-            has_file: true,
+            file: shared.map_err(failed)?,
+            has_file: false,
         })
     }
 
     /// Records the attacher's process in the lock file.
     pub fn record(&self, process: u32) {
-        if self.has_file {
-            write_pid(&self.file, process);
+        if let Some(file) = self.file.as_ref().filter(|_| self.has_file) {
+            write_pid(file, process);
         }
+    }
+
+    /// The descriptor for the attacher.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
     }
 }
 
-impl AsFd for AttacherLock {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+/// The state of a lock file.
+enum Opened {
+    Locked(File),
+    /// Another process has the lock.
+    Busy(File),
+    /// It is missing, and the disk is not writable.
+    NoFile,
+}
+
+/// Opens and locks a lock file. Nothing is written to it, and its owner is not changed, before it is locked. One with a
+/// second name is replaced.
+fn locked(path: &Path, owner: &Account) -> io::Result<Opened> {
+    for _ in 0..REPLACED {
+        let Some((file, is_writable)) = open(path)? else {
+            return Ok(Opened::NoFile);
+        };
+        if !is_writable && !is_private(&file, owner)? {
+            return Ok(Opened::NoFile);
+        }
+        if !try_lock(&file)? {
+            return Ok(Opened::Busy(file));
+        }
+        if !is_writable {
+            return Ok(Opened::Locked(file));
+        }
+        if give_to(&file, owner)? == Standing::Linked {
+            fs::remove_file(path)?;
+        } else if is_at(&file, path) {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            return Ok(Opened::Locked(file));
+        }
     }
+    Err(io::Error::other("it is replaced all the time"))
+}
+
+/// Whether the path still names this file: another start may have replaced it before it was locked.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |found: fs::Metadata| (found.dev(), found.ino());
+    let here = fs::symlink_metadata(path).map(identity).ok();
+    here.is_some() && here == file.metadata().map(identity).ok()
+}
+
+/// Whether no user but root and the owner can open it, and so lock it.
+fn is_private(file: &File, owner: &Account) -> io::Result<bool> {
+    let found = file.metadata()?;
+    let is_ours = [0, owner.uid].contains(&found.uid());
+    Ok(is_ours && found.mode() & 0o066 == 0)
+}
+
+/// The directory that is locked if there is no lock file: the same one for each daemon, since nothing changes on a disk that
+/// is not writable.
+fn private_dir(working_dir: &Path, owner: &Account) -> Option<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_DIRECTORY);
+    PRIVATE.into_iter().find_map(|name| {
+        let dir = options.open(working_dir.join(name)).ok()?;
+        is_private(&dir, owner).ok()?.then_some(dir)
+    })
 }
 
 /// Whether the lock was acquired.
@@ -221,33 +311,27 @@ fn write_pid(mut file: &File, process: u32) {
         .and_then(|()| file.write_all(text.as_bytes()));
 }
 
-/// The file, created if it is missing. `None` if it is missing and the disk is not writable.
-fn open(path: &Path, owner: &Account) -> io::Result<Option<File>> {
+/// The file, created if it is missing, and whether it is open for writing. `None` if it is missing and the disk is not
+/// writable.
+fn open(path: &Path) -> io::Result<Option<(File, bool)>> {
     let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW);
+    options.read(true).mode(0o600);
     let mut writing = options.clone();
-    let file = match writing.write(true).create(true).truncate(false).open(path) {
-        Ok(file) => file,
+    match open_own(path, writing.write(true).create(true).truncate(false)) {
+        Ok(file) => Ok(Some((file, true))),
         Err(error) if refuses_data(&error) || error.kind() == io::ErrorKind::PermissionDenied => {
-            return match options.open(path) {
-                Ok(file) => Ok(Some(file)),
+            match open_own(path, &mut options) {
+                Ok(file) => Ok(Some((file, false))),
                 Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(_) => Err(error),
-            };
+            }
         }
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
             let text = "it is a symbolic link, which is not followed: remove it";
-            return Err(io::Error::new(error.kind(), text));
+            Err(io::Error::new(error.kind(), text))
         }
-        Err(error) => return Err(error),
-    };
-    if geteuid().is_root() {
-        fchown(&file, Some(owner.uid), Some(owner.gid))?;
+        Err(error) => Err(error),
     }
-    Ok(Some(file))
 }
 
 #[cfg(test)]

@@ -31,13 +31,13 @@ impl OrphanAttacher {
         }
     }
 
-    /// Kills it if that is safe, and logs the outcome.
-    pub(super) fn kill_or_warn(&self) {
+    /// Kills it if that is safe, and logs the outcome. Returns its daemon if that runs: then it is no orphan.
+    pub(super) fn kill_or_warn(&self) -> Option<u32> {
         let Some(pid) = self.pid else {
             tracing::warn!(
                 "waiting for the attacher of a couic that has exited: find `couic attacher` with ps, and kill it"
             );
-            return;
+            return None;
         };
         let state = process_state(pid);
         match kill(pid) {
@@ -45,11 +45,13 @@ impl OrphanAttacher {
                 "killed the attacher (process {pid}, {state}) of a couic that has exited; the filter stays attached if its \
                  links are stored"
             ),
-            Err(why) => tracing::error!(
-                "waiting for the attacher (process {pid}, {state}) of a couic that has exited; it is not killed, since \
-                 {why}: run kill -9 {pid} if it is an attacher"
+            Err(Kept::Serves(daemon)) => return Some(daemon),
+            Err(Kept::Unknown(why)) => tracing::error!(
+                "waiting for the attacher of a couic that has exited; process {pid} ({state}), which is recorded as that, is \
+                 not killed, since {why}: find `couic attacher` with ps, and kill it if its parent is no couic"
             ),
         }
+        None
     }
 }
 
@@ -68,26 +70,44 @@ fn status_field(pid: u32, name: &str) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
-/// Kills it if it is an orphan attacher; otherwise the error says why not.
-fn kill(pid: u32) -> Result<(), String> {
+/// Why a process is not killed.
+#[derive(Debug)]
+enum Kept {
+    /// It is the attacher of this daemon, which runs.
+    Serves(u32),
+    /// It may be another process.
+    Unknown(String),
+}
+
+impl From<String> for Kept {
+    fn from(why: String) -> Self {
+        Self::Unknown(why)
+    }
+}
+
+/// Kills it if it is an orphan attacher.
+fn kill(pid: u32) -> Result<(), Kept> {
     // The pidfd refers to this process, even if its PID is reused.
     let process = pidfd_open(pid).map_err(|e| format!("pidfd_open failed: {e}"))?;
     let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     // The second is the role's name in versions before 2.0, one of which may have been upgraded.
     let role = cmdline.split(|byte| *byte == 0).nth(1).unwrap_or_default();
     if ![b"attacher".as_slice(), b"filter-keeper"].contains(&role) {
-        return Err("its command line is not an attacher's".to_owned());
+        return Err("its command line is not an attacher's".to_owned().into());
     }
     let program = |of: &str| fs::read_link(format!("/proc/{of}/exe"));
     let own = program("self").map_err(|e| format!("/proc/self/exe cannot be read: {e}"))?;
     let its =
         program(&pid.to_string()).map_err(|e| format!("/proc/{pid}/exe cannot be read: {e}"))?;
     if !same_file(&own, &its) {
-        return Err(format!("it runs {}", its.display()));
+        return Err(format!("it runs {}", its.display()).into());
     }
     let parent = status_field(pid, "PPid:").unwrap_or_default();
     if program(&parent).is_ok_and(|parent| same_file(&own, &parent)) {
-        return Err(format!("its parent, process {parent}, is a running couic"));
+        return Err(match parent.parse() {
+            Ok(daemon) => Kept::Serves(daemon),
+            Err(_) => format!("its parent, process {parent}, is a running couic").into(),
+        });
     }
     // SAFETY: the only pointer may be null.
     let sent = unsafe {
@@ -100,7 +120,7 @@ fn kill(pid: u32) -> Result<(), String> {
         )
     };
     if sent < 0 {
-        return Err(io::Error::last_os_error().to_string());
+        return Err(io::Error::last_os_error().to_string().into());
     }
     Ok(())
 }
@@ -133,7 +153,10 @@ mod tests {
 
     #[test]
     fn only_an_attacher_without_a_daemon_is_killed() {
-        assert!(kill(id()).unwrap_err().contains("is not an attacher's"));
+        let Err(Kept::Unknown(why)) = kill(id()) else {
+            panic!("no attacher's child");
+        };
+        assert!(why.contains("is not an attacher's"), "{why}");
         assert!(kill(u32::MAX).is_err());
         // A living process with another command line.
         let mut child = Command::new("sh")

@@ -8,7 +8,7 @@ use std::{
     io::{self, Write},
     os::{
         fd::AsFd,
-        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown, lchown},
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, lchown},
     },
     path::{Path, PathBuf},
 };
@@ -18,7 +18,7 @@ use nix::unistd::geteuid;
 
 use super::{stamp, warning};
 use crate::config::{LogFormat, Logging, Rotation};
-use couic_files::{Account, advice, refuses_data};
+use couic_files::{Account, Standing, advice, give_to, is_foreign_link, open_own, refuses_data};
 
 const NAME: &str = "couic.log";
 const DAY: u64 = 86_400;
@@ -63,7 +63,7 @@ impl RollingFile {
         let now_is = now();
         let mut span = span(logging.rotation, now_is);
         let path = dir.join(name(logging.rotation, span.start));
-        let opened = make_dir(dir, owner).and_then(|()| open_file(&path, owner));
+        let opened = make_dir(dir, owner).and_then(|()| open_file(&path, owner, logging.format));
         let mut problem = None;
         let file = match opened {
             Err(source) if refuses_data(&source) => {
@@ -108,7 +108,7 @@ impl RollingFile {
     fn roll(&mut self, now: u64) -> io::Result<()> {
         let span = span(self.rotation, now);
         let path = self.dir.join(name(self.rotation, span.start));
-        match open_file(&path, &self.owner) {
+        match open_file(&path, &self.owner, self.format) {
             Ok(file) => {
                 self.file = file;
                 self.span = span;
@@ -210,6 +210,10 @@ fn is_dated(name: &str) -> bool {
 }
 
 fn make_dir(dir: &Path, owner: &Account) -> io::Result<()> {
+    if is_foreign_link(dir) {
+        let text = "the directory is a symbolic link that does not belong to root: run chown -h root on it, or remove it";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
     if dir.is_dir() {
         return Ok(());
     }
@@ -228,17 +232,21 @@ fn fallback(on_stdout: bool) -> io::Result<File> {
     Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?))
 }
 
-/// Does not follow a symbolic link: the directory may belong to a less privileged user.
-fn open_file(path: &Path, owner: &Account) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)?;
-    if geteuid().is_root() {
-        fchown(&file, Some(owner.uid), Some(owner.gid))?;
+/// Does not follow a symbolic link: the directory may belong to a less privileged user. A file with a second name is left
+/// to that name.
+fn open_file(path: &Path, owner: &Account, format: LogFormat) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).mode(0o640);
+    let file = open_own(path, options.create(true))?;
+    if give_to(&file, owner)? == Standing::Ours {
+        return Ok(file);
     }
+    fs::remove_file(path)?;
+    let mut file = open_own(path, options.create_new(true))?;
+    give_to(&file, owner)?;
+    let line =
+        "the log file before this one had a second name (a hard link), and keeps that one only";
+    file.write_all(warning(format, line).as_bytes())?;
     Ok(file)
 }
 

@@ -22,7 +22,7 @@ use nix::{
     unistd::geteuid,
 };
 
-use crate::Account;
+use crate::{Account, is_foreign_link};
 
 /// Deeper than any tree of ours.
 const DEPTH: usize = 6;
@@ -50,7 +50,12 @@ pub fn inspect_log_dir(dir: &Path, owner: &Account) {
         },
     );
     let mut walk = Walk::new(owner);
-    if only_ours {
+    if is_foreign_link(dir) {
+        let shown = dir.display();
+        tracing::warn!(
+            "the log directory {shown} is a symbolic link that does not belong to root: owners behind it are not changed"
+        );
+    } else if only_ours {
         let walked = open(dir).and_then(|file| {
             walk.take_over(&file)?;
             walk.down(file, dir, 1)

@@ -5,6 +5,7 @@
 //!   moment.
 //! - Files that root creates belong to the owner of their directory.
 //! - A directory that other users may write to is refused, with the command that repairs it.
+//! - Root neither writes to nor gives away a file that has a second name.
 //!
 //! ```
 //! # fn main() -> std::io::Result<()> {
@@ -21,6 +22,7 @@ mod account;
 mod dir_error;
 mod disk;
 mod inspect;
+mod own;
 mod workdir;
 mod write;
 
@@ -28,5 +30,6 @@ pub use account::Account;
 pub use dir_error::DirError;
 pub use disk::{advice, mount_of, refuses_data};
 pub use inspect::{inspect_log_dir, inspect_working_dir};
+pub use own::{Standing, give_to, is_foreign_link, open_own};
 pub use workdir::{check_process_user, check_working_dir};
 pub use write::{create_file, create_new, ensure_dir, owner_name, remove_file, replace_file};

@@ -102,13 +102,49 @@ fn a_directory_that_everybody_may_write_to_is_refused_with_the_fix() {
         (0o1777, true),
         (0o775, true),
     ] {
-        fs::set_permissions(&run, fs::Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(&run, Permissions::from_mode(mode)).unwrap();
         assert_eq!(ListeningSocket::check(&path).is_ok(), fine, "{mode:o}");
         let bound = ListeningSocket::bind(&path, &owner());
         let text = bound.map_or_else(|e| e.to_string(), |_| String::new());
         let fix = format!("run chmod o-w {}", run.display());
         assert_eq!(text.ends_with(&fix), !fine, "{mode:o}: {text}");
     }
+}
+
+/// Whoever can open a directory can lock it, for as long as they like.
+#[test]
+fn a_lock_that_another_user_holds_refuses_no_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("couic.sock");
+    let held = File::open(dir.path()).unwrap();
+    held.lock().unwrap();
+    drop(ListeningSocket::bind(&path, &owner()).unwrap());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    if geteuid().is_root() {
+        // One that lies in its way, too.
+        let taken = dir.path().join("couic.sock.lock");
+        let file = File::create(&taken).unwrap();
+        std::os::unix::fs::chown(&taken, Some(77), Some(77)).unwrap();
+        file.lock().unwrap();
+        drop(ListeningSocket::bind(&path, &owner()).unwrap());
+        assert_eq!(fs::metadata(taken).unwrap().uid(), 77);
+    }
+}
+
+#[test]
+fn two_starts_at_once_do_not_remove_each_others_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("couic.sock");
+    let first = BindLock::acquire(&path, &owner()).unwrap().unwrap();
+    let told = ListeningSocket::bind(&path, &owner()).unwrap_err();
+    assert!(matches!(told, SocketError::InUse { .. }), "{told}");
+    drop(first);
+    drop(ListeningSocket::bind(&path, &owner()).unwrap());
+    assert_eq!(
+        fs::read_dir(dir.path()).unwrap().count(),
+        0,
+        "no lock stays"
+    );
 }
 
 #[test]

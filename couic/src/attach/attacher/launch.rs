@@ -46,7 +46,7 @@ pub(super) fn start_request(setup: &Setup, place: Place) -> Start {
         ifaces: setup.ifaces.clone(),
         mode: setup.mode,
         place,
-        pins: pin_dir(&setup.working_dir),
+        pins: pin_dir(&setup.working_dir, setup.owner.uid),
         owner: (setup.owner.uid, setup.owner.gid),
         period: u32::try_from(CHECK_PERIOD.as_millis()).unwrap_or(u32::MAX),
     }
@@ -60,7 +60,9 @@ pub(super) fn send_setup(
     stored: Vec<(String, OwnedFd)>,
 ) -> io::Result<()> {
     line.send(&Request::Start(start), None)?;
-    line.send(&Request::Lock, Some(attacher_lock.as_fd()))?;
+    if let Some(lock) = attacher_lock.descriptor() {
+        line.send(&Request::Lock, Some(lock))?;
+    }
     for (name, link) in stored {
         line.send(&Request::StoredLink { name }, Some(link.as_fd()))?;
     }

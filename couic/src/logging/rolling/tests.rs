@@ -180,3 +180,26 @@ fn a_file_that_cannot_be_opened_is_named() {
         "{told}"
     );
 }
+
+/// The directory may belong to a less privileged user, who can link any file there.
+#[test]
+fn a_log_file_with_a_second_name_is_left_to_that_name() {
+    if !geteuid().is_root() {
+        println!("skipped: only root gives files away");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let precious = dir.path().join("precious");
+    fs::write(&precious, "content").unwrap();
+    fs::hard_link(&precious, dir.path().join(NAME)).unwrap();
+    let mut file = open(dir.path(), Rotation::Never, 1, DAY);
+    file.write_all(b"line\n").unwrap();
+    let found = fs::metadata(&precious).unwrap();
+    assert_eq!((found.uid(), found.nlink()), (0, 1));
+    assert_eq!(fs::read(&precious).unwrap(), b"content");
+    let log = fs::read_to_string(dir.path().join(NAME)).unwrap();
+    assert!(
+        log.contains("had a second name (a hard link)") && log.ends_with("line\n"),
+        "{log}"
+    );
+}
