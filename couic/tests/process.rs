@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers: a panic fails the test")]
 
+#[path = "process/attacher.rs"]
+mod attacher;
 #[path = "process/documents.rs"]
 mod documents;
 #[path = "process/harness.rs"]

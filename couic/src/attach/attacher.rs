@@ -94,7 +94,7 @@ impl Attacher {
         }
     }
 
-    /// Sends it the programs. Nothing is attached until [`Attacher::attach_all`].
+    /// Sends it the programs: the only ones that it ever attaches, and nothing before [`Attacher::attach_all`].
     ///
     /// # Errors
     /// [`AttacherError`].
@@ -105,7 +105,7 @@ impl Attacher {
             let sent = self.line.send(&request, Some(descriptor.as_fd()));
             sent.map_err(|_| self.state.end())?;
         }
-        Ok(())
+        self.request(&Request::Verified)
     }
 
     /// Its process ID.

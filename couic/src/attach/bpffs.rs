@@ -34,7 +34,7 @@ pub(super) fn provide() -> Result<(), String> {
     }
     if !Path::new(BPF_FS).is_dir() {
         return Err(format!(
-            "there is no directory {BPF_FS} to mount a bpf filesystem on: run mount -t sysfs sysfs /sys, then mount -t bpf bpf {BPF_FS}, and restart"
+            "there is no directory {BPF_FS} to mount a bpf filesystem on: run mount -t sysfs sysfs /sys, then mount -t bpf -o mode=0700 bpf {BPF_FS}, and restart"
         ));
     }
     if !outlives(
@@ -55,13 +55,15 @@ pub(super) fn provide() -> Result<(), String> {
 }
 
 fn by_hand(why: &str) -> String {
-    format!("run mount -t bpf bpf {BPF_FS} and restart couic, which could not do it itself ({why})")
+    format!(
+        "run mount -t bpf -o mode=0700 bpf {BPF_FS} and restart couic, which could not do it itself ({why})"
+    )
 }
 
 fn short_lived(netns: Option<&Path>) -> String {
     let netns = netns.unwrap_or(Path::new("/run/netns/NAME")).display();
     format!(
-        "start couic by nsenter --net={netns} instead of ip netns exec, in a container with --volume {BPF_FS}:{BPF_FS}, and if nothing has mounted it after mount -t bpf bpf {BPF_FS} on the machine: a mount of couic's own would end with it"
+        "start couic by nsenter --net={netns} instead of ip netns exec, in a container with --volume {BPF_FS}:{BPF_FS}, and if nothing has mounted it after mount -t bpf -o mode=0700 bpf {BPF_FS} on the machine: a mount of couic's own would end with it"
     )
 }
 
@@ -119,7 +121,7 @@ mod tests {
         assert!(short_lived(None).contains("--net=/run/netns/NAME"));
         let told = by_hand("the kernel refuses: EPERM");
         assert!(
-            told.starts_with("run mount -t bpf bpf /sys/fs/bpf and restart couic,"),
+            told.starts_with("run mount -t bpf -o mode=0700 bpf /sys/fs/bpf and restart couic,"),
             "{told}"
         );
         assert!(told.ends_with("(the kernel refuses: EPERM)"), "{told}");

@@ -24,7 +24,8 @@ use couic_firewall::dataplane::{Hook, link};
 
 /// Where bpf filesystems are mounted.
 pub(crate) const BPF_FS: &str = "/sys/fs/bpf";
-/// Our directory there.
+/// Our directory there. Where that name was taken by another user, one that begins with it: the top of a bpf filesystem
+/// may be world-writable.
 const COUIC: &str = "couic";
 /// `BPF_FS_MAGIC` of linux/magic.h.
 const MAGIC: libc::c_ulong = 0xcafe_4a11;
@@ -50,8 +51,45 @@ pub(crate) fn link_name(index: u32, hook: Hook) -> String {
     }
 }
 
-/// The pin directory for this working directory.
-pub(crate) fn pin_dir(working_dir: &Path) -> PathBuf {
+/// The pin directory for this working directory and its owner: the existing one, or where to create it. What another user
+/// has put there is neither used nor touched.
+pub(crate) fn pin_dir(working_dir: &Path, owner: u32) -> PathBuf {
+    pin_dir_in(Path::new(BPF_FS), working_dir, owner)
+}
+
+fn pin_dir_in(top: &Path, working_dir: &Path, owner: u32) -> PathBuf {
+    let name = pin_dir_name(working_dir);
+    let usual = top.join(COUIC);
+    let mut ours: Vec<PathBuf> = fs::read_dir(top)
+        .into_iter()
+        .flatten()
+        .filter_map(|found| found.ok()?.file_name().into_string().ok())
+        .filter(|found| found.strip_prefix(COUIC).is_some_and(is_suffix))
+        .map(|found| top.join(found))
+        .filter(|dir| is_trusted(dir, owner))
+        .collect();
+    ours.sort_unstable();
+    let used = ours.iter().find(|dir| dir.join(&name).exists());
+    let dir = match (used, ours.first()) {
+        (Some(used), _) => used.clone(),
+        // Its name is free or ours.
+        _ if fs::symlink_metadata(&usual).is_err() || ours.contains(&usual) => usual,
+        (None, Some(first)) => first.clone(),
+        (None, None) => {
+            let random = uuid::Uuid::new_v4().as_fields().0;
+            top.join(format!("{COUIC}-{random:08x}"))
+        }
+    };
+    dir.join(name)
+}
+
+/// What follows our name: nothing, or a hyphen and more.
+fn is_suffix(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('-')
+}
+
+/// A name for each working directory.
+fn pin_dir_name(working_dir: &Path) -> String {
     let real = fs::canonicalize(working_dir);
     let path = real.as_deref().unwrap_or(working_dir).as_os_str();
     let readable: String = path.to_string_lossy().chars().map(file_name_char).collect();
@@ -60,9 +98,7 @@ pub(crate) fn pin_dir(working_dir: &Path) -> PathBuf {
     let hash = path.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
         (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3)
     });
-    Path::new(BPF_FS)
-        .join(COUIC)
-        .join(format!("{readable}-{hash:016x}"))
+    format!("{readable}-{hash:016x}")
 }
 
 /// Replaces characters that the name of a pin must not have.
@@ -203,14 +239,20 @@ fn make_dir(path: &Path, mode: u32, owner: u32) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let found = fs::symlink_metadata(path)?;
-    let ours = [0, owner, geteuid().as_raw()].contains(&found.uid());
-    if found.is_dir() && ours && found.mode() & 0o022 == 0 {
+    if is_trusted(path, owner) {
         return Ok(());
     }
     let path = path.display();
     let text = format!("{path} belongs to another user, or others may write to it: remove it");
     Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+}
+
+/// Whether it is a directory that only root, this process's user and the owner may write to.
+fn is_trusted(path: &Path, owner: u32) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| {
+        let ours = [0, owner, geteuid().as_raw()].contains(&found.uid());
+        found.is_dir() && ours && found.mode() & 0o022 == 0
+    })
 }
 
 #[cfg(test)]
@@ -221,17 +263,43 @@ mod tests {
 
     #[test]
     fn each_working_directory_has_a_valid_pin_directory_of_its_own() {
-        let a = pin_dir(Path::new("/no/such.dir/couic"));
-        let b = pin_dir(Path::new("/no/such-dir/couic"));
+        let a = pin_dir_name(Path::new("/no/such.dir/couic"));
+        let b = pin_dir_name(Path::new("/no/such-dir/couic"));
         assert_ne!(a, b);
-        for dir in [&a, &b] {
-            assert_eq!(dir.parent(), Some(Path::new("/sys/fs/bpf/couic")));
-            let name = dir.file_name().unwrap().to_str().unwrap();
+        for name in [&a, &b] {
             assert!(name.starts_with("no-such-dir-couic-"), "{name}");
             assert!(!name.contains('.'), "{name}");
         }
-        let long = pin_dir(Path::new(&format!("/{}", "x".repeat(4000))));
-        assert!(long.file_name().unwrap().len() < 100);
+        let long = pin_dir_name(Path::new(&format!("/{}", "x".repeat(4000))));
+        assert!(long.len() < 100);
+    }
+
+    #[test]
+    fn a_name_that_another_user_took_is_avoided_and_the_own_one_found_again() {
+        let top = tempfile::tempdir().unwrap();
+        let (work, me) = (Path::new("/no/such/dir"), geteuid().as_raw());
+        let dir = || pin_dir_in(top.path(), work, me);
+        let usual = top.path().join(COUIC);
+        assert_eq!(dir().parent(), Some(&*usual));
+        // One that others may write to counts as theirs.
+        let theirs = |name: &str| {
+            let path = top.path().join(name);
+            fs::create_dir(&path).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        };
+        theirs("couic");
+        theirs("couic-00000000");
+        let own = dir();
+        make_dirs(&own, (me, nix::unistd::getegid().as_raw())).unwrap();
+        let name = own.parent().unwrap().file_name().unwrap().to_str().unwrap();
+        assert!(name.starts_with("couic-") && name != "couic-00000000");
+        assert_eq!(dir(), own, "the next start finds it");
+        let other = pin_dir_in(top.path(), Path::new("/other"), me);
+        assert_eq!(other.parent(), own.parent(), "as does another daemon");
+        fs::remove_dir(&usual).unwrap();
+        assert_eq!(dir(), own, "also once the usual name is free again");
+        remove_dirs(&own);
+        assert_eq!(dir().parent(), Some(&*usual));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The attacher's process: one thread that waits for requests, for netlink notifications of interfaces, and for the
 //! periodic check. TCX links, of which netlink does not notify, are checked each second.
 //!
-//! It exits when the serving process does, however that ends; stored links stay attached.
+//! It exits when the serving process does, however that ends; stored links stay attached. While it waits, the kernel ends
+//! it with the serving process even if it is stopped (SIGSTOP); a change of attachments is not cut short by that.
 
 mod links;
 mod messages;
@@ -20,11 +21,11 @@ use super::{
     pattern::Pattern,
     persistence::{Persistence, StoredLink},
     pins::{BPF_FS, Place, link_name},
-    wire::{Level, Message, Request, Start},
+    wire::{Level, Message, Request, Sequence, Start},
 };
-use couic_firewall::dataplane::{Hook, program_names};
+use couic_firewall::dataplane::{Hook, link, program_names};
 use couic_netlink::Changes;
-use couic_privsep::confine_attacher;
+use couic_privsep::{confine_attacher, end_with_parent};
 
 /// Between two checks of TCX links.
 const TCX_PERIOD: Duration = Duration::from_secs(1);
@@ -56,7 +57,9 @@ struct AttacherProcess {
     persistence: Persistence,
     /// Until the program is attached.
     stored: Vec<StoredLink>,
-    locks: Vec<OwnedFd>,
+    sequence: Sequence,
+    /// Held until the process ends.
+    lock: Option<OwnedFd>,
     changes: Changes,
     period: Duration,
     attached: bool,
@@ -89,7 +92,8 @@ impl AttacherProcess {
             attachments: Attachments::new(Linux::new(names), patterns, start.mode),
             persistence,
             stored,
-            locks: Vec::new(),
+            sequence: Sequence::default(),
+            lock: None,
             changes,
             period: Duration::from_millis(start.period.into()),
             attached: false,
@@ -146,10 +150,16 @@ impl AttacherProcess {
             entry(self.changes.as_fd().as_raw_fd()),
         ];
         let timeout = libc::c_int::try_from(left).unwrap_or(libc::c_int::MAX);
+        end_with_parent(true)?;
         // SAFETY: pointer and length describe the live array.
         let done = unsafe { libc::poll(fds.as_mut_ptr(), 2, timeout) };
-        if done < 0 {
-            let error = io::Error::last_os_error();
+        let outcome = if done < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        };
+        end_with_parent(false)?;
+        if let Err(error) = outcome {
             if error.kind() != io::ErrorKind::Interrupted {
                 return Err(error);
             }
@@ -159,16 +169,24 @@ impl AttacherProcess {
     }
 
     fn handle(&mut self, request: Request, fd: Option<OwnedFd>) -> io::Result<()> {
+        if !self.sequence.admit(&request, fd.is_some()) {
+            let text = format!("unexpected request in this state: {request:?}");
+            return Err(io::Error::other(text));
+        }
         match (request, fd) {
             (Request::StoredLink { name }, Some(link)) => {
                 let from = Place::Store;
                 self.stored.push(StoredLink { from, name, link });
             }
-            (Request::Lock, Some(lock)) => self.locks.push(lock),
-            (Request::Program { role, id }, Some(program)) if !self.attached => {
+            (Request::Lock, Some(lock)) => self.lock = Some(lock),
+            (Request::Program { role, id }, Some(program)) => {
+                if link::program_id(program.as_fd())? != id {
+                    let text = format!("the descriptor is not the program {id}");
+                    return Err(io::Error::other(text));
+                }
                 self.attachments.add_program(role, program, id);
             }
-            (Request::Attach, _) if !self.attached => self.attach_all()?,
+            (Request::Attach, _) => self.attach_all()?,
             (Request::Probe, _) => self.line.send(&Message::Alive, None)?,
             (Request::Check, _) if self.attached => self.check()?,
             (Request::Detach, _) => {
@@ -177,10 +195,8 @@ impl AttacherProcess {
                 self.attached = false;
                 self.line.send(&Message::Detached, None)?;
             }
-            (request, _) => {
-                let text = format!("unexpected request in this state: {request:?}");
-                return Err(io::Error::other(text));
-            }
+            // Verified; and a check after an attachment that was refused.
+            _ => {}
         }
         Ok(())
     }

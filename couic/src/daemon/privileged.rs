@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use couic_files::{check_working_dir, inspect_log_dir, inspect_working_dir};
+use couic_files::{Account, check_working_dir, inspect_log_dir, inspect_working_dir};
 use couic_plugin_host::Spawner;
 use couic_privsep::{Hardening, become_configured_user, check_capabilities, drop_privileges};
 use nix::unistd::geteuid;
@@ -64,6 +64,14 @@ fn become_user(config: &Config) -> Result<Option<Spawner>, StartError> {
     Ok(spawner)
 }
 
+/// What isolation of plugins lacks, for health: only root can start a process as another user.
+fn shared_user(owner: &Account) -> String {
+    let user = &owner.user;
+    format!(
+        "isolated notifiers run as {user}, the daemon's own user, since couic was not started as root: they can read the tokens of clients; install only plugins that may"
+    )
+}
+
 /// The parts whose creation requires privileges. The privileges are dropped once it exists.
 pub(super) struct Privileged {
     pub(super) clients: ClientStore,
@@ -76,6 +84,8 @@ pub(super) struct Privileged {
     pub(super) unsaved: UnsavedState,
     pub(super) hardening: Hardening,
     pub(super) missing_features: Vec<String>,
+    /// For health: what is not as safe as it could be.
+    pub(super) notes: Vec<String>,
 }
 
 impl Privileged {
@@ -94,14 +104,19 @@ impl Privileged {
         let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
         make_inheritable(config)?;
         let mut attacher = start_attacher(config, &lock, supervisor, stored)?;
+        let was_root = geteuid().is_root();
         let spawner = become_user(config)?;
+        let shares = spawner.is_some() && !was_root;
+        let shares = shares.then(|| shared_user(&config.owner));
+        shares.iter().for_each(|note| tracing::warn!("{note}"));
         let (rules, program) = Rules::load(config)?;
         let missing_features = program.missing();
         if !missing_features.is_empty() {
             tracing::info!("{}", missing_features.join("; "));
         }
         attacher.send_programs(&program)?;
-        let hardening = drop_privileges(&landlock::files(config), &[attacher.pid()])?;
+        let hardening = drop_privileges(&landlock::files(config))?;
+        let notes = hardening.notes().into_iter().chain(shares).collect();
         Ok(Self {
             clients,
             lock,
@@ -113,6 +128,7 @@ impl Privileged {
             unsaved,
             hardening,
             missing_features,
+            notes,
         })
     }
 }

@@ -90,7 +90,7 @@ impl Running {
                 firewall: Arc::clone(&rules.firewall),
                 panic_and_confirm: panic_and_confirm.clone(),
                 unsaved: privileged.unsaved,
-                notes: privileged.hardening.notes(),
+                notes: privileged.notes,
                 missing_features: privileged.missing_features,
                 notifiers: notifiers.clone(),
                 peers: engine.clone(),

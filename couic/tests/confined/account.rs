@@ -27,7 +27,7 @@ fn root_becomes_the_configured_user_and_cannot_regain_root() {
             become_configured_user(&owner).unwrap();
             refused("shadow", fs::read("/etc/shadow"));
             let (_dir, config) = place_without_account();
-            drop_privileges(&config, &[]).unwrap();
+            drop_privileges(&config).unwrap();
             for thread in threads().unwrap() {
                 assert_eq!((thread.uids, thread.gids), (vec![4242; 4], vec![4343; 4]));
                 assert_eq!(thread.groups, [4343]);

@@ -1,6 +1,8 @@
-//! Every test named in docs/security.md exists.
+//! What the documents name exists, and what they show works.
 
 use std::{fs, path::Path};
+
+use couic::config::{Config, Settings as _};
 
 #[test]
 fn every_test_that_the_security_document_names_exists() {
@@ -21,4 +23,25 @@ fn every_test_that_the_security_document_names_exists() {
         named += 1;
     }
     assert!(named > 40, "{named} tests are named");
+}
+
+/// Those of the examples of plugins, too, which a test of the plugin host runs.
+#[test]
+fn every_plugin_configuration_in_the_documents_is_taken_in_couic_toml() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = fs::read_to_string(root.join("docs/plugins.md")).unwrap();
+    let shown: Vec<&str> = text
+        .lines()
+        .filter_map(|line| {
+            let (_, from) = line.split_once("config = {")?;
+            Some(from.split_once('}')?.0)
+        })
+        .collect();
+    assert!(shown.len() >= 3, "{shown:?}");
+    for config in shown {
+        let text = format!(
+            "ifaces = [\"lo\"]\n[reporting]\nenabled = true\n[[reporting.notifiers]]\nplugin = \"file\"\nconfig = {{{config}}}\n"
+        );
+        Config::parse(&text).unwrap_or_else(|e| panic!("{config}: {e:?}"));
+    }
 }

@@ -1,18 +1,30 @@
 //! Successful starts, signals, shutdown.
 
 use std::{
-    fs,
+    fs::{self, File, TryLockError},
     os::unix::{
         fs::{MetadataExt, PermissionsExt},
         net::UnixListener,
+        process::CommandExt,
     },
+    process::{Child, Command, Stdio},
 };
 
 use couic_privsep::stray_signals;
-use couic_testkit::Connection;
+use couic_testkit::{Connection, LONG, until};
 use nix::sys::signal::{Signal, kill};
 
 use crate::harness::Place;
+
+/// A process of this test, killed with it.
+struct Holder(Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 #[test]
 fn sigterm_and_sigint_exit_0_and_leave_nothing_behind() {
@@ -88,10 +100,23 @@ fn an_attacher_that_is_stopped_holds_up_no_start() {
     let daemon = place.start(&[]).unwrap();
     let _ = place.health().expect(200);
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
-    let log = place.log();
-    let expected =
-        format!("killed the attacher (process {attacher}, stopped) of a couic that has exited");
-    assert!(log.contains(&expected), "{log}");
+    until("the kernel has ended it with its daemon", LONG, || {
+        kill(attacher, None).err()
+    });
+}
+
+/// It waited for half a minute, and advised to kill the attacher of the daemon that runs.
+#[test]
+fn a_second_daemon_is_refused_also_without_the_lock_file_of_the_first() {
+    let place = Place::new();
+    let Some(daemon) = place.start(&[]) else {
+        return;
+    };
+    fs::remove_file(place.working_dir().join("couic.lock")).unwrap();
+    fs::remove_file(place.socket()).unwrap();
+    place.refused(&format!("another couic (process {})", daemon.program.pid()));
+    assert!(!place.log().contains("kill -9"), "{}", place.log());
+    assert_eq!(daemon.end(Signal::SIGTERM), 0);
 }
 
 #[test]
@@ -105,11 +130,13 @@ fn an_attacher_that_is_stopped_holds_up_no_stop() {
     assert_eq!(daemon.program.end(Signal::SIGTERM), 0);
     let log = place.log();
     let expected = format!(
-        "killed the attacher (process {attacher}, stopped), which did not exit in time; the kernel has detached the filter"
+        "the attacher (process {attacher}, stopped) did not exit in time: the kernel kills it as couic ends, which detaches the filter"
     );
     assert!(log.contains(&expected), "{log}");
-    let links = daemon.netns.run("ip", &["link", "show", "lo"]);
-    assert!(!links.contains("xdp"), "{links}");
+    until("the filter is detached", LONG, || {
+        let links = daemon.netns.run("ip", &["link", "show", "lo"]);
+        (!links.contains("xdp")).then_some(())
+    });
 }
 
 #[test]
@@ -168,6 +195,42 @@ fn a_stale_socket_is_replaced() {
     assert_eq!(place.api().get("/v1/drop"), serde_json::json!([]));
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
     assert!(place.log().contains("removing the stale socket"));
+}
+
+/// One lock on the directory of the socket kept the daemon from starting, for as long as its holder liked.
+#[test]
+fn a_lock_that_another_user_holds_refuses_no_start() {
+    let place = Place::new();
+    for dir in ["", "run", "log", "lib"] {
+        let path = place.path(dir);
+        fs::create_dir_all(&path).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let Some(daemon) = place.start(&[]) else {
+        return;
+    };
+    let lock = |name: &str| {
+        let mut command = Command::new("flock");
+        command.arg("--no-fork").arg(place.path(name));
+        command.args(["sleep", "600"]).uid(12_345).gid(12_345);
+        Holder(command.stderr(Stdio::null()).spawn().unwrap())
+    };
+    for name in ["lib/couic.lock", "lib/keeper.lock"] {
+        let status = lock(name).0.wait().unwrap();
+        assert!(!status.success(), "another user opened {name}");
+    }
+    let held = ["run", "log", "lib"].map(|name| (name, lock(name)));
+    for (name, _) in &held {
+        until("the lock is held", LONG, || {
+            let dir = File::open(place.path(name)).unwrap();
+            matches!(dir.try_lock(), Err(TryLockError::WouldBlock)).then_some(())
+        });
+    }
+    assert_eq!(daemon.end(Signal::SIGKILL), -9);
+    let daemon = place.start(&[]).unwrap();
+    let _ = place.health().expect(200);
+    place.refused("another couic (process ");
+    assert_eq!(daemon.end(Signal::SIGTERM), 0);
 }
 
 #[test]

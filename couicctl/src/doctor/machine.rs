@@ -41,7 +41,7 @@ pub(super) fn bpffs(checks: &mut Vec<Check>) {
             Check::ok("bpffs", "mounted on /sys/fs/bpf")
         }
         Ok(_) => Check::warn("bpffs", "no bpffs is mounted on /sys/fs/bpf, so that only systemd can keep the filter while the daemon restarts")
-            .advise("mount -t bpf bpf /sys/fs/bpf, then restart the daemon; when started as root, it mounts it itself unless the mount would not outlive it"),
+            .advise("mount -t bpf -o mode=0700 bpf /sys/fs/bpf, then restart the daemon; when started as root, it mounts it itself unless the mount would not outlive it"),
         Err(error) => Check::skip("bpffs", format!("/sys/fs/bpf: {error}")),
     });
 }

@@ -41,7 +41,7 @@ fn a_daemon_that_may_not_mount_bpffs_reports_the_command() {
     let problem = &health.filter_problems[0];
     assert!(problem.contains("without CAP_SYS_ADMIN"), "{problem}");
     assert!(
-        problem.contains("run mount -t bpf bpf /sys/fs/bpf and restart"),
+        problem.contains("run mount -t bpf -o mode=0700 bpf /sys/fs/bpf and restart"),
         "{problem}"
     );
     let _daemon = daemon.ended_by(Signal::SIGKILL);

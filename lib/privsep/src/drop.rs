@@ -44,11 +44,11 @@ impl Hardening {
 }
 
 /// Drops every capability on every thread and sets `no_new_privs`; then confines the process to `files` and to the
-/// system calls of serving. It may send signals to `children` only. Protection that this kernel lacks is logged.
+/// system calls of serving. It may send no signal to another process. Protection that this kernel lacks is logged.
 ///
 /// # Errors
 /// [`PrivilegeError`] if a thread keeps a capability: the daemon must not serve then.
-pub fn drop_privileges(files: &Files, children: &[u32]) -> Result<Hardening, PrivilegeError> {
+pub fn drop_privileges(files: &Files) -> Result<Hardening, PrivilegeError> {
     let nothing = ThreadStep::sets(Sets::NONE)
         .bounding(Caps::NONE)
         .no_new_privs();
@@ -63,11 +63,7 @@ pub fn drop_privileges(files: &Files, children: &[u32]) -> Result<Hardening, Pri
             "this kernel has no Landlock (Linux 5.13 and later, enabled by lsm= at boot): the daemon can open every file that its user can"
         );
     }
-    let seccomp = warned(
-        "filter its system calls (seccomp)",
-        serving::install(children),
-    )
-    .is_some();
+    let seccomp = warned("filter its system calls (seccomp)", serving::install()).is_some();
     let version = landlock.map_or("none".to_owned(), |version| version.to_string());
     let filtered = if seccomp { "yes" } else { "no" };
     tracing::info!(

@@ -5,6 +5,8 @@
 
 use libc::c_long;
 
+use crate::seccomp::{Arg, Calls};
+
 /// Files and descriptors.
 pub const FILES: &[c_long] = &[
     libc::SYS_close,
@@ -450,3 +452,21 @@ pub const SIGNALS: &[c_long] = &[
     libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_tkill,
 ];
+
+/// fcntl(2) commands that choose who is sent a signal when a descriptor is ready, and which one: `F_SETOWN`, `F_SETSIG`,
+/// `F_SETOWN_EX`.
+const FCNTL_OWNER: [u32; 3] = [8, 10, 15];
+
+/// The same by ioctl(2): `FIOSETOWN`, `SIOCSPGRP`.
+const IOCTL_OWNER: [u32; 2] = [0x8901, 0x8902];
+
+/// Adds the ways to have the kernel send a signal, also SIGKILL, to any process of the same user.
+#[must_use]
+pub fn refuse_owner_signals(calls: Calls) -> Calls {
+    let calls = FCNTL_OWNER.into_iter().fold(calls, |calls, command| {
+        calls.when(libc::SYS_fcntl, &[Arg::is(1, command)])
+    });
+    IOCTL_OWNER.into_iter().fold(calls, |calls, request| {
+        calls.when(libc::SYS_ioctl, &[Arg::is(1, request)])
+    })
+}

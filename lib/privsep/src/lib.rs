@@ -15,7 +15,7 @@
 //! check_capabilities(owner)?;
 //! become_configured_user(owner)?;
 //! // … attach, load the program, start children …
-//! drop_privileges(&Files::default().read("/etc/couic").write("/var/lib/couic"), &[])?;
+//! drop_privileges(&Files::default().read("/etc/couic").write("/var/lib/couic"))?;
 //! assert!(threads()?.iter().all(|thread| thread.is_powerless()));
 //! # Ok(()) }
 //! ```
@@ -48,7 +48,7 @@ pub use drop::{Hardening, drop_privileges};
 pub use error::PrivilegeError;
 pub use needed::check_capabilities;
 pub use roles::attacher::confine_attacher;
-pub use signals::{ignore_signals, ignore_stray_signals, stray_signals};
+pub use signals::{end_with_parent, ignore_signals, ignore_stray_signals, stray_signals};
 pub use status::{ThreadStatus, threads, threads_of};
 pub use user::{hide_memory, lower, make_ambient, switch_user};
 

@@ -76,16 +76,6 @@ impl Calls {
         self
     }
 
-    /// Adds this call if all conditions hold, and drops earlier entries for it.
-    #[must_use]
-    pub fn only_when(mut self, call: c_long, holds: &[Arg]) -> Self {
-        self.0.remove(&call);
-        match holds {
-            [] => self.all(&[call]),
-            holds => self.when(call, holds),
-        }
-    }
-
     fn rules(&self) -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
         let rule = |args: &Vec<Arg>| {
             let args = args.iter().map(|arg| {
@@ -130,6 +120,15 @@ pub fn allow_only(calls: &Calls) -> io::Result<Program> {
 pub fn refuse(calls: &Calls) -> io::Result<Program> {
     let refused = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     calls.program(refused, SeccompAction::Allow)
+}
+
+/// Fails these calls with `ENOSYS`, as on a kernel without them.
+///
+/// # Errors
+/// On architectures without support in seccompiler.
+pub fn deny_as_missing(calls: &Calls) -> io::Result<Program> {
+    let missing = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
+    calls.program(missing, SeccompAction::Allow)
 }
 
 /// A compiled filter for this architecture.

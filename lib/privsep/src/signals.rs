@@ -1,6 +1,10 @@
 //! Signals whose default action terminates a process: a stray `kill -USR1` is no reason to stop filtering.
 
+use std::io;
+
 use libc::c_int;
+
+use crate::done;
 
 /// Signals that terminate by default and report no fault in the process, without the requests to terminate (SIGTERM,
 /// SIGINT, SIGQUIT) and SIGKILL.
@@ -38,6 +42,17 @@ pub fn ignore_stray_signals() {
 pub fn ignore_signals() {
     ignore_stray_signals();
     TERMINATING.into_iter().for_each(ignore);
+}
+
+/// Whether the kernel kills this process when the thread that started it ends, even if this process is stopped. Both must
+/// have the same user; a later change of user takes it back.
+///
+/// # Errors
+/// Those of prctl(2); none is expected.
+pub fn end_with_parent(yes: bool) -> io::Result<()> {
+    let signal = if yes { libc::SIGKILL } else { 0 };
+    // SAFETY: no pointers are passed.
+    done(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) }.into())
 }
 
 fn ignore(signal: c_int) {

@@ -17,9 +17,6 @@ use crate::attach::{
 /// For the process to detach the filter, if it does, and to exit.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For the process to exit once it is killed, which a driver may delay.
-const KILL_TIMEOUT: Duration = Duration::from_secs(1);
-
 impl Attacher {
     /// Ends the process. Returns whether the filter stays attached, because its links are stored; otherwise it is
     /// detached.
@@ -48,27 +45,20 @@ impl Attacher {
         let _ = reader.join();
     }
 
-    /// Waits for the exit of the process, and kills it after the deadline. Links that are not stored end with it.
+    /// Waits for the exit of the process until the deadline. One that is stopped is killed by the kernel as this process
+    /// ends, which may not send signals itself.
     fn reap(&self, deadline: Instant) {
-        let mut process = self.state.process.lock();
-        if wait_until(&mut process, deadline).is_some() {
+        if wait_until(&mut self.state.process.lock(), deadline).is_some() {
             return;
         }
         let (pid, state) = (self.pid, process_state(self.pid));
-        let _ = process.kill();
-        if wait_until(&mut process, Instant::now() + KILL_TIMEOUT).is_none() {
-            tracing::error!(
-                "killed the attacher (process {pid}, {state}), which did not exit in time: a driver blocks it even so, and \
-                 what it has attached stays until the driver returns"
-            );
-            return;
-        }
         let filter = match self.place {
-            Place::Nowhere => "the kernel has detached the filter",
-            Place::Store | Place::Pins => "the filter stays attached if its links are stored",
+            Place::Nowhere => "which detaches the filter",
+            Place::Store | Place::Pins => "and the filter stays attached if its links are stored",
         };
         tracing::warn!(
-            "killed the attacher (process {pid}, {state}), which did not exit in time; {filter}"
+            "the attacher (process {pid}, {state}) did not exit in time: the kernel kills it as couic ends, {filter}; if a \
+             driver blocks it, as soon as that returns"
         );
     }
 }

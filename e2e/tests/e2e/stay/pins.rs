@@ -64,6 +64,37 @@ fn removed_pins_are_restored_or_health_says_what_to_do() {
     }
 }
 
+/// Where the bpf filesystem is world-writable, as the kernel mounts it.
+#[test]
+fn a_directory_that_another_user_made_first_does_not_keep_the_filter_from_staying() {
+    let Some((lab, fs)) = lab() else { return };
+    fs.run("chmod", &["1777", "/sys/fs/bpf"]);
+    fs.run(
+        "setpriv",
+        &[
+            "--reuid=12345",
+            "--regid=12345",
+            "--clear-groups",
+            "mkdir",
+            "/sys/fs/bpf/couic",
+        ],
+    );
+    for (user, group) in [("nobody", "nogroup"), ("root", "root")] {
+        let builder = banning(lab.daemon()).user(user, group);
+        let daemon = builder.stays(Some(&fs)).start();
+        assert_eq!(daemon.api().health().1.status, HealthStatus::Ok, "{user}");
+        let daemon = daemon.ended_by(Signal::SIGKILL);
+        assert!(stands(&lab), "{user}: {}", daemon.output());
+        let daemon = daemon.restart();
+        assert!(stands(&lab), "{user}: {}", daemon.output());
+        let daemon = daemon.ended_by(Signal::SIGTERM);
+        assert!(stands(&lab), "{user}: {}", daemon.output());
+        assert_eq!(daemon.detach().0, 0);
+        assert!(is_open(&lab));
+        assert_eq!(fs.names(), ["/sys/fs/bpf/couic"], "that one is untouched");
+    }
+}
+
 #[test]
 fn detach_removes_the_filter_if_no_daemon_runs() {
     let Some((lab, fs)) = lab() else { return };
@@ -107,7 +138,7 @@ fn without_a_bpffs_the_filter_ends_with_the_daemon_and_health_says_so() {
     assert_eq!((status, health.status), (200, HealthStatus::Degraded));
     let problem = &health.filter_problems[0];
     assert!(
-        problem.contains("mount -t bpf bpf /sys/fs/bpf"),
+        problem.contains("mount -t bpf -o mode=0700 bpf /sys/fs/bpf"),
         "{problem}"
     );
     // A mount in this namespace, like that of ip netns exec, would end with the daemon.

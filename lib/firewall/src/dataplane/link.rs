@@ -153,6 +153,18 @@ pub fn info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     })
 }
 
+/// The kernel's number for a program. Other objects have numbers, too, but cannot be attached.
+pub fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut info = RawProgramInfo::default();
+    let mut attr = InfoAttr {
+        fd: raw(program),
+        len: u32::try_from(size_of::<RawProgramInfo>()).map_err(io::Error::other)?,
+        info: (&raw mut info) as u64,
+    };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info.id)
+}
+
 /// The kernel takes no more at one hook (`BPF_MPROG_MAX`).
 const MOST_PROGRAMS: u32 = 64;
 
@@ -167,6 +179,15 @@ struct QueryAttr {
     count: [u32; 2],
     /// Flags and links of programs, which are not asked for, and the revision of the row.
     more: [u64; 4],
+}
+
+/// The first fields of `struct bpf_prog_info`: the kernel fills in no more than there is room for.
+#[repr(C)]
+#[derive(Default)]
+struct RawProgramInfo {
+    kind: u32,
+    id: u32,
+    tag: [u8; 8],
 }
 
 /// `struct bpf_link_info`, its union as links of XDP and TCX use it. The kernel fills in as much as it knows.
@@ -237,6 +258,7 @@ mod tests {
     fn what_is_no_link_is_refused() {
         let file = File::open("/dev/null").unwrap();
         assert!(info(file.as_fd()).is_err());
+        assert!(program_id(file.as_fd()).is_err());
         assert!(detach(file.as_fd()).is_err());
         assert!(update(file.as_fd(), file.as_fd()).is_err());
         for mode in [XdpMode::Generic, XdpMode::Tcx] {

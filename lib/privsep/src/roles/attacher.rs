@@ -10,7 +10,7 @@ use std::{io, os::fd::AsFd, path::Path, process};
 use crate::{
     Caps, FILTERING, PrivilegeError, Sets, ThreadStep,
     files::{Domain, Files},
-    groups::{ATTACHER, CREDENTIALS, EXEC, KERNEL_ADMIN, SIGNALS},
+    groups::{ATTACHER, CREDENTIALS, EXEC, KERNEL_ADMIN, SIGNALS, refuse_owner_signals},
     hide_memory,
     seccomp::{self, Arg, Calls},
 };
@@ -113,7 +113,7 @@ fn refused() -> Calls {
         .copied()
         .filter(|call| *call != libc::SYS_bpf)
         .collect();
-    Calls::default()
+    refuse_owner_signals(Calls::default())
         .all(&elsewhere)
         .all(EXEC)
         .all(SIGNALS)
@@ -127,7 +127,9 @@ fn refused() -> Calls {
         .when(libc::SYS_tgkill, &[Arg::is_not(0, process::id())])
         .when(
             libc::SYS_prctl,
-            &none_of(&[libc::PR_SET_NAME, libc::PR_SET_VMA].map(i32::cast_unsigned)),
+            &none_of(
+                &[libc::PR_SET_NAME, libc::PR_SET_VMA, libc::PR_SET_PDEATHSIG].map(i32::cast_unsigned),
+            ),
         )
         .when(
             libc::SYS_mmap,

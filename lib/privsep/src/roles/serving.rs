@@ -14,7 +14,9 @@
 use std::{io, process};
 
 use crate::{
-    groups::{CREDENTIALS, EXEC, FILES, KERNEL_ADMIN, PROCESS, SIGNALS, SOCKETS},
+    groups::{
+        CREDENTIALS, EXEC, FILES, KERNEL_ADMIN, PROCESS, SIGNALS, SOCKETS, refuse_owner_signals,
+    },
     seccomp::{self, Arg, Calls},
 };
 
@@ -38,25 +40,22 @@ const TERMINAL: &[u32] = &[0x5412, 0x541c, 0x5423];
 
 const WRITE_AND_EXECUTE: u32 = (libc::PROT_WRITE | libc::PROT_EXEC).cast_unsigned();
 
-/// Installs both filters on all threads. Signals may be sent to `children` only.
-pub(crate) fn install(children: &[u32]) -> io::Result<()> {
+/// Installs both filters on all threads.
+pub(crate) fn install() -> io::Result<()> {
     let allowed = Calls::default().all(FILES).all(PROCESS).all(SOCKETS);
-    // kill(2), which the second filter checks, and seccomp(2), which installs it.
-    let allowed = allowed.all(&[libc::SYS_kill, libc::SYS_seccomp]);
-    let allowed = seccomp::allow_only(&allowed)?;
-    let refused = seccomp::refuse(&refused(children))?;
+    // seccomp(2) itself, to install the second filter, which refuses it.
+    let allowed = seccomp::allow_only(&allowed.all(&[libc::SYS_seccomp]))?;
+    let refused = seccomp::refuse(&refused())?;
     // In this order: the filter installed last takes precedence.
     allowed.install(false)?;
     refused.install(true)
 }
 
-fn refused(children: &[u32]) -> Calls {
-    let not_a_child: Vec<_> = children.iter().map(|pid| Arg::is_not(0, *pid)).collect();
+fn refused() -> Calls {
     let calls = Calls::default()
         .all(KERNEL_ADMIN)
         .all(EXEC)
         .all(SIGNALS)
-        .only_when(libc::SYS_kill, &not_a_child)
         .all(CREDENTIALS)
         .all(&[libc::SYS_seccomp])
         .when(
@@ -77,7 +76,7 @@ fn refused(children: &[u32]) -> Calls {
     let calls = TERMINAL.iter().fold(calls, |calls, &request| {
         calls.when(libc::SYS_ioctl, &[Arg::is(1, request)])
     });
-    sockets(calls)
+    sockets(refuse_owner_signals(calls))
 }
 
 /// Unix, IP and rtnetlink sockets only.
