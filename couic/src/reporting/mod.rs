@@ -173,7 +173,8 @@ impl Reporting {
 }
 
 /// Starts the helper process that spawns isolated notifiers, if any is configured: after confinement, the daemon
-/// itself cannot exec. Must be called before privileges are dropped: as root, it runs plugins as `nobody`.
+/// itself cannot exec. Must be called before privileges are dropped: as root, it runs plugins as `nobody`, or another user
+/// than the daemon if that is `nobody`.
 ///
 /// # Errors
 /// I/O errors from starting the process.
@@ -191,7 +192,7 @@ pub fn start_spawner(
         uid: owner.uid,
         gid: owner.gid,
     };
-    Spawner::start(&ChildCommand::itself(), own, RunAs::default()).map(Some)
+    Spawner::start(&ChildCommand::itself(), own, RunAs::apart_from(own)).map(Some)
 }
 
 /// The configured notifiers that this build does not support, with the reason.

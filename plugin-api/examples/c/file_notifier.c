@@ -2,9 +2,9 @@
  * A complete Couic plugin in C: appends every notification to a file, one JSON object per line.
  *
  *   cc -std=c11 -Wall -Wextra -shared -fPIC -O2 -I plugin-api/include -o file.so plugin-api/examples/c/file_notifier.c
- *   couic-plugin send ./file.so '"/tmp/notifications"'
+ *   couic-plugin send ./file.so '{"path":"/tmp/notifications"}'
  *
- * The configuration is a JSON string: the path. notify blocks while it writes, so neither COUIC_F_ASYNC nor
+ * In the configuration file: config = { path = "/var/log/couic-notifications" }. notify blocks while it writes, so neither COUIC_F_ASYNC nor
  * COUIC_F_CONCURRENT is set: the host then waits for one write before it asks for the next.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -30,11 +30,17 @@ static int32_t fail(couic_errbuf *err, int32_t status, const char *why) {
 }
 
 static int32_t create(const couic_host *host, couic_slice config, void **out, couic_errbuf *err) {
+  /* The host sends JSON without spaces. A plugin with more than one key uses a parser. */
+  static const char head[] = "{\"path\":\"/", tail[] = "\"}";
+  const size_t before = sizeof head - 2, after = sizeof tail - 1; /* the slash belongs to the path */
   char path[4096];
-  if (config.len < 3 || config.len - 2 >= sizeof path || config.ptr[0] != '"' || config.ptr[1] != '/')
-    return fail(err, COUIC_BAD_CONFIG, "config: give the absolute path of a file, as a string");
-  memcpy(path, config.ptr + 1, config.len - 2);
-  path[config.len - 2] = '\0';
+  if (config.len < sizeof head + after || config.len >= sizeof path || memcmp(config.ptr, head, sizeof head - 1) != 0 ||
+      memcmp(config.ptr + config.len - after, tail, after) != 0 || memchr(config.ptr, '\\', config.len) != NULL ||
+      memchr(config.ptr + before, '"', config.len - before - after) != NULL)
+    return fail(err, COUIC_BAD_CONFIG, "config: give the absolute path of a file as path, and no other key");
+  size_t len = config.len - before - after;
+  memcpy(path, config.ptr + before, len);
+  path[len] = '\0';
   struct instance *self = malloc(sizeof *self);
   if (self == NULL) return fail(err, COUIC_RETRY, "out of memory");
   self->host = *host;
@@ -72,5 +78,5 @@ static void destroy(void *handle) {
 }
 
 COUIC_EXPORT(COUIC_F_UNWIND) = {
-  COUIC_HEAD(COUIC_F_UNWIND), "file", "1.0", "example", "{\"type\":\"string\"}", create, notify, NULL, destroy,
+  COUIC_HEAD(COUIC_F_UNWIND), "file", "1.0", "example", "{\"type\":\"object\"}", create, notify, NULL, destroy,
 };

@@ -41,6 +41,10 @@ fn as_daemon(builder: DaemonBuilder<'_>) -> DaemonBuilder<'_> {
     builder.user("daemon", "daemon")
 }
 
+fn as_nobody(builder: DaemonBuilder<'_>) -> DaemonBuilder<'_> {
+    builder.user("nobody", "nogroup")
+}
+
 fn like_the_unit(builder: DaemonBuilder<'_>) -> DaemonBuilder<'_> {
     builder.unprivileged("+bpf,+net_admin,+perfmon")
 }
@@ -129,9 +133,32 @@ fn plugins_of_an_unprivileged_daemon_run_as_its_user_and_end_when_it_is_killed()
         assert!(thread.is_powerless() && thread.no_new_privs, "{thread:?}");
         assert!(thread.seccomp == 2 && thread.uids == [uid; 4], "{thread:?}");
     }
+    let notes = daemon.api().health().1.notes;
+    let shares = |note: &String| note.starts_with("isolated notifiers run as nobody, ");
+    assert!(notes.iter().any(shares), "{notes:?}");
     daemon.signal(Signal::SIGKILL);
     assert_eq!(daemon.exit_code(), -9);
     gone(&[spawner, plugin]);
+}
+
+#[test]
+fn plugins_of_a_daemon_that_runs_as_nobody_are_another_user() {
+    let Some(lab) = Lab::quiet() else { return };
+    let (chat, folder) = (lab.chat(), tempfile::tempdir().expect("a folder"));
+    let (uid, gid) = ids("nobody", "nogroup");
+    let Some(mut daemon) = with_plugin(&lab, folder.path(), &chat, as_nobody) else {
+        return;
+    };
+    let (_, plugin) = spawned(&daemon);
+    for thread in threads(plugin) {
+        assert!(!thread.uids.contains(&uid) && !thread.gids.contains(&gid));
+        assert!(!thread.uids.contains(&0) && thread.is_powerless());
+        assert!(thread.groups.is_empty(), "{thread:?}");
+    }
+    daemon.api().add("drop", "198.51.100.1/32", None, 0);
+    assert!(chat.next(PATIENCE).json()["embeds"].is_array());
+    assert_eq!(daemon.api().health().1.notes, [""; 0]);
+    assert_ends_well(&mut daemon);
 }
 
 /// Waits until the processes have ended; init reaps them.

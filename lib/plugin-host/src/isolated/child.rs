@@ -1,6 +1,7 @@
 //! The process of an isolated plugin.
 //!
-//! It refuses to run with privileges. Its pipes are moved away from 0 and 1, so that a plugin that prints cannot break
+//! It refuses to run with privileges, and is one process, whatever the plugin does: it can create and signal no other
+//! (`single`), so that nothing of a plugin outlives it. Its pipes are moved away from 0 and 1, so that a plugin that prints cannot break
 //! the protocol: its output is logged. It ends with the parent, whatever the plugin does meanwhile.
 
 use std::{
@@ -19,7 +20,10 @@ use tokio::{
     task::LocalSet,
 };
 
-use super::frame::{self, Answer, Order, Start};
+use super::{
+    frame::{self, Answer, Order, Start},
+    single::stay_single,
+};
 use crate::{
     LoadError, PluginFile, Reason,
     loaded::{Flight, Instance, Setup},
@@ -53,6 +57,12 @@ fn prepare() -> io::Result<OwnedFd> {
     }
     // From other processes of the same user.
     hide_memory()?;
+    if let Err(error) = stay_single() {
+        // For the log. An old kernel is no reason to deliver nothing.
+        eprintln!(
+            "couic plugin-host: may start other processes, without a filter of system calls: {error}"
+        );
+    }
     let answers = io::stdout().as_fd().try_clone_to_owned()?;
     dup2_stdout(io::stderr())?;
     Ok(answers)

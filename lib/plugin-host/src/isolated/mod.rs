@@ -1,8 +1,8 @@
 //! A plugin in a process of its own: its crashes do not affect the host.
 //!
 //! The process is this program again, whose `main` begins with [`run_if_child`](crate::run_if_child). It runs as an unprivileged user without
-//! capabilities, with `no_new_privs`, an empty environment and bounded memory, and inherits only three pipes and a
-//! sealed copy of the plugin. If it crashes, exits, or does not complete an attempt that was given up, it is killed and
+//! capabilities, with `no_new_privs`, an empty environment and bounded memory, inherits only three pipes and a
+//! sealed copy of the plugin, and can create no other process. If it crashes, exits, or does not complete an attempt that was given up, it is killed and
 //! restarted, after 1, 2, 4 … 60 seconds.
 
 mod child;
@@ -11,6 +11,7 @@ mod frame;
 mod link;
 mod pipes;
 mod process;
+mod single;
 mod start;
 mod supervisor;
 

@@ -12,7 +12,7 @@ use super::command::{child_command, done};
 use crate::spawner::{self, Spawned, Spawner};
 use nix::{
     sys::signal::{Signal, killpg},
-    unistd::{Pid, geteuid},
+    unistd::{Gid, Group, Pid, Uid, User, geteuid},
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -60,6 +60,28 @@ pub struct RunAs {
     pub uid: u32,
     /// Group; without supplementary groups.
     pub gid: u32,
+}
+
+/// User IDs that no convention gives to anything: above the dynamic ones of systemd, below `nobody`.
+const UNUSED: std::ops::RangeInclusive<u32> = 65_520..=65_533;
+
+impl RunAs {
+    /// The user of the plugins of a program that runs as `own`: `nobody`, or an unused ID if the program itself is `nobody`
+    /// or in its group. A plugin that is its program's user could read its tokens.
+    #[must_use]
+    pub fn apart_from(own: Self) -> Self {
+        let nobody = Self::default();
+        if own.uid != nobody.uid && own.gid != nobody.gid {
+            return nobody;
+        }
+        let is_free = |id: &u32| {
+            let user = User::from_uid(Uid::from_raw(*id));
+            let group = Group::from_gid(Gid::from_raw(*id));
+            ![own.uid, own.gid].contains(id) && matches!((user, group), (Ok(None), Ok(None)))
+        };
+        let free = UNUSED.rev().find(is_free);
+        free.map_or(nobody, |id| Self { uid: id, gid: id })
+    }
 }
 
 impl Default for RunAs {
@@ -237,4 +259,21 @@ fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd keeps its descriptor for its lifetime.
     let death = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
     death.map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugins_of_a_program_that_is_nobody_run_as_another_user() {
+        let nobody = RunAs::default();
+        let own = |uid, gid| RunAs::apart_from(RunAs { uid, gid });
+        assert_eq!(own(4242, 4343), nobody);
+        for (uid, gid) in [(65_534, 65_534), (65_534, 4343), (4242, 65_534)] {
+            let RunAs { uid, gid } = own(uid, gid);
+            assert!(UNUSED.contains(&uid) && uid == gid, "{uid} {gid}");
+        }
+        assert_ne!(own(65_533, 65_534).uid, 65_533);
+    }
 }

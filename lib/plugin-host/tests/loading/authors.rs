@@ -121,7 +121,21 @@ async fn the_c_example_is_notified() {
     let Some(()) = compile_with("cc", &source, &flags, &path) else {
         return;
     };
-    is_notified(&path, |to| json!(to), "\"kind\":\"test\"").await;
+    is_notified(&path, |to| json!({ "path": to }), "\"kind\":\"test\"").await;
+    for bad in [
+        r#""/tmp/x""#,
+        "{}",
+        r#"{"path":"x"}"#,
+        r#"{"path":"/"}"#,
+        r#"{"path":"/a","b":"/"}"#,
+    ] {
+        let error = start(Mode::Isolated, &path, bad).await.unwrap_err();
+        let told = error.to_string();
+        assert!(
+            told.contains("bad configuration: config: "),
+            "{bad}: {told}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -176,32 +176,24 @@ async fn dropping_and_closing_end_the_process() {
     until("it ends", async || !alive(&pid)).await;
 }
 
+/// Processes that a plugin had left behind outlived the daemon, one more for each notification.
 #[tokio::test]
-async fn its_descendants_end_with_it() {
+async fn it_can_neither_create_nor_signal_another_process() {
     let Some(notifier) = isolated().await else {
         return;
     };
-    notifier.ask("fork").await.unwrap();
+    for _ in 0..30 {
+        let told = notifier.reply("fork").await;
+        assert_eq!(told, "fork 1, system -1, kill 1, F_SETOWN 1", "all EPERM");
+    }
+    // Threads are its own affair.
+    notifier.ask("thread").await.unwrap();
     let pid = notifier.reply("pid").await;
-    let children = format!("/proc/{pid}/task/{pid}/children");
-    // Forked by the thread of the instance: search all threads.
-    let tasks = Path::new(&children).ancestors().nth(2).unwrap().to_owned();
-    let forked: Vec<String> = fs::read_dir(tasks)
+    // By whichever of its threads.
+    let children = fs::read_dir(format!("/proc/{pid}/task"))
         .unwrap()
         .filter_map(|task| fs::read_to_string(task.unwrap().path().join("children")).ok())
-        .flat_map(|children| {
-            children
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    assert_eq!(forked.len(), 1);
-    assert!(matches!(
-        notifier.ask("segv").await,
-        Err(NotifyError::Crashed { .. })
-    ));
-    let stat = format!("/proc/{}/stat", forked[0]);
-    let gone = || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
-    until("the forked process ends", async || gone()).await;
+        .collect::<String>();
+    assert_eq!(children, "");
+    assert_eq!(notifier.stats().restarts, 0);
 }

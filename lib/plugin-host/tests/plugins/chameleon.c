@@ -1,7 +1,10 @@
 /* Misbehaves on request: of its configuration while it is created, of the source of a notification afterwards. */
 #define _GNU_SOURCE
 #include <couic_notifier.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,7 +146,18 @@ static int32_t notify(void *handle, const couic_request *req) {
   if (is(event, "source", "segv")) { fputs("about to crash\n", stderr); *(volatile int *)8 = 1; }
   if (is(event, "source", "abort")) abort();
   if (is(event, "source", "exit")) exit(0);
-  if (is(event, "source", "fork") && fork() == 0) for (;;) pause();
+  if (is(event, "source", "fork")) {
+    pid_t child = fork();
+    int forked = child < 0 ? errno : 0;
+    if (child == 0) { setsid(); for (;;) pause(); }
+    int ran = system("true");
+    int sent = kill(getppid(), 0) < 0 ? errno : 0;
+    int owned = fcntl(1, F_SETOWN, getppid()) < 0 ? errno : 0;
+    char text[128];
+    snprintf(text, sizeof text, "fork %d, system %d, kill %d, F_SETOWN %d", forked, ran, sent, owned);
+    done(self, req->token, COUIC_PERMANENT, slice(text));
+    return COUIC_OK;
+  }
   if (is(event, "source", "eat")) for (;;) memset(malloc(1 << 20), 1, 1 << 20);
   if (is(event, "source", "tell")) { tell(self, req->token); return COUIC_OK; }
   if (is(event, "source", "pid")) {
