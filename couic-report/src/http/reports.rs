@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use couic_httpd::{BodyError, BodyLimits, Chunks};
+use couic_httpd::{BodyError, BodyLimits, BodyOwner, Chunks, Known};
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 use tokio::task;
@@ -53,14 +53,29 @@ pub(super) async fn accept(
     if !knows_secret(&secret, context.secret.expose()) {
         return error(StatusCode::UNAUTHORIZED, "wrong secret");
     }
+    let mut answer = accept_known(headers, peer, body, &context).await;
+    answer.extensions_mut().insert(Known);
+    answer
+}
+
+async fn accept_known(
+    headers: HeaderMap,
+    peer: Option<SocketAddr>,
+    body: impl Chunks,
+    context: &Context,
+) -> Response {
     let announced = headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|len| len.to_str().ok()?.parse().ok());
-    let body = match context.bodies.read(pin!(body), announced).await {
+    let body = match context
+        .bodies
+        .read(pin!(body), announced, owner(peer))
+        .await
+    {
         Ok(body) => body,
         Err(error) => return refusal(&error),
     };
     match parse(body, request_id(&headers), instance(&headers, peer)).await {
-        Ok(batch) => count(batch, &context).await,
+        Ok(batch) => count(batch, context).await,
         Err(not_reports) => {
             tracing::info!("refused a request: {not_reports}");
             error(StatusCode::BAD_REQUEST, not_reports.to_string())
@@ -76,11 +91,23 @@ fn knows_secret(given: &str, secret: &Uuid) -> bool {
     equal & parsed.is_ok()
 }
 
-/// Four of the largest requests fit into memory at a time; others wait.
+/// A sender's address has a share of the memory, other than this host's, where a proxy may be.
+fn owner(peer: Option<SocketAddr>) -> BodyOwner {
+    let ip = peer.map(|peer| peer.ip().to_canonical());
+    BodyOwner {
+        name: ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        is_trusted: ip.is_some_and(|ip| ip.is_loopback()),
+    }
+}
+
+/// Four of the largest requests fit into memory at a time, two of one sender; others wait.
 pub(super) const fn limits(max: usize) -> BodyLimits {
     BodyLimits {
         max,
+        free: PARSED_ASIDE,
         budget: 4 * max,
+        share: 2 * max,
+        reserve: 0,
         silence: Duration::from_secs(10),
         wait: Some(Duration::from_secs(10)),
     }
@@ -93,8 +120,10 @@ fn refusal(why: &BodyError) -> Response {
             let message = format!("the request is larger than {mib} MiB: send it in parts");
             error(StatusCode::PAYLOAD_TOO_LARGE, message)
         }
-        BodyError::NoRoom(_) => later("too many concurrent requests: retry later"),
-        BodyError::Stalled(_) => error(
+        BodyError::NoRoom(_) | BodyError::ShareTaken(_) => {
+            later("too many concurrent requests: retry later")
+        }
+        BodyError::Stalled(_) | BodyError::TooSlow => error(
             StatusCode::REQUEST_TIMEOUT,
             "timeout while reading the body",
         ),

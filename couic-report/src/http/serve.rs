@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use couic_httpd::{Acceptor, Overload, ServeSummary, Watcher};
+use couic_httpd::{Acceptor, Known, Overload, ServeSummary, Shares, Source, Standing, Watcher};
 use hyper::{
     body::Incoming,
     server::conn::http1,
@@ -18,8 +18,16 @@ use warp::http::Request;
 
 use super::{Context, routes};
 
-/// Most connections at a time.
-const MAX_CONNECTIONS: usize = 1024;
+/// Connections at a time. A host has a share, other than this one, where a proxy may be; connections that never sent a
+/// request with the secret make room for new ones.
+const SHARES: Shares = Shares {
+    total: 1024,
+    per_source: 256,
+    reserve: 0,
+};
+
+/// The largest request head.
+const BUFFER: usize = 64 * 1024;
 
 /// Timeout of a request's head, and of an idle connection.
 const HEAD: Duration = Duration::from_secs(60);
@@ -36,16 +44,23 @@ pub(crate) async fn serve(
     let filter = routes(context);
     let acceptor = Acceptor {
         name: "couic-report",
-        max_connections: MAX_CONNECTIONS,
+        shares: SHARES,
+        source: |(_, peer): &(TcpStream, SocketAddr)| Source::host(peer.ip()),
         overload: Overload::Wait,
         drain: DRAIN,
     };
-    let serve = |connection, stopping| serve_connection(connection, filter.clone(), stopping);
+    let serve = |connection, stopping, standing| {
+        serve_connection(connection, filter.clone(), stopping, standing)
+    };
     acceptor.run(listener, shutdown, serve).await
 }
 
-async fn serve_connection<F>((stream, peer): (TcpStream, SocketAddr), filter: F, stopping: Watcher)
-where
+async fn serve_connection<F>(
+    (stream, peer): (TcpStream, SocketAddr),
+    filter: F,
+    stopping: Watcher,
+    standing: Standing,
+) where
     F: warp::Filter<Extract = (warp::reply::Response,), Error = std::convert::Infallible>
         + Clone
         + Send
@@ -59,10 +74,18 @@ where
     let inner = TowerToHyperService::new(warp::service(filter));
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        inner.call(request)
+        standing.keep(true);
+        let (answer, standing) = (inner.call(request), standing.clone());
+        async move {
+            let answer = answer.await;
+            let known = answer.as_ref().map(|a| a.extensions().get::<Known>());
+            standing.keep(known.is_ok_and(|known| known.is_some()));
+            answer
+        }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    builder.max_buf_size(BUFFER);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = stopping.watch(connection).await {
         debug!("connection from {}: {error}", peer.ip());

@@ -29,7 +29,7 @@ pub(super) async fn run<S: Chunks>(call: Call, headers: &HeaderMap, body: Pin<&m
     if content == Content::NdJson && call.confirm_within.is_none() {
         return lines(Jobs::new(&call)?, body).await;
     }
-    let bytes = read_all(body, announced(headers)).await?;
+    let bytes = read_all(body, announced(headers), call.who.as_deref()).await?;
     if content == Content::NdJson {
         // A confirmable batch is bounded anyway, and each chunk of it waits for the disk.
         return blocking(move || lines_at_once(&call, &bytes)).await;

@@ -3,19 +3,23 @@
 use std::{pin::Pin, sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
-use couic_common::{ByName, ErrorCode};
-use couic_httpd::{BodyError, BodyLimits, BodyReader, Chunks};
+use couic_common::{ByName, ErrorCode, Group};
+use couic_httpd::{BodyError, BodyLimits, BodyOwner, BodyReader, Chunks};
 use serde::de::DeserializeOwned;
 use warp::http::{HeaderMap, StatusCode, header};
 
 use super::error::Fault;
+use crate::rbac::Identity;
 
 const MIB: usize = 1024 * 1024;
 
 /// A set file has at most 5 MiB; its lines need quotes and commas in JSON.
 const LIMITS: BodyLimits = BodyLimits {
     max: 16 * MIB,
+    free: 64 * 1024,
     budget: 128 * MIB,
+    share: 32 * MIB,
+    reserve: 32 * MIB,
     silence: Duration::from_secs(30),
     wait: None,
 };
@@ -69,12 +73,17 @@ impl Body {
     }
 }
 
-/// Reads a JSON body, or another that is read whole.
+/// Reads a JSON body, or another that is read whole. Every client has its share of the memory, admins have a reserve.
 pub(super) async fn read_all<S: Chunks>(
     body: Pin<&mut S>,
     announced: Option<u64>,
+    who: Option<&Identity>,
 ) -> Result<Bytes, Fault> {
-    Ok(READER.read(body, announced).await?)
+    let owner = BodyOwner {
+        name: who.map(|who| who.name.to_string()).unwrap_or_default(),
+        is_trusted: who.is_some_and(|who| who.group == Group::Admin),
+    };
+    Ok(READER.read(body, announced, owner).await?)
 }
 
 /// The next chunk of a body, `None` at its end.
@@ -101,7 +110,15 @@ impl From<BodyError> for Fault {
                     budget / MIB
                 ),
             ),
-            BodyError::Stalled(_) => (
+            BodyError::ShareTaken(share) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorCode::Internal,
+                format!(
+                    "the bodies of this client's requests under way take {} MiB together, which is its share: send fewer at a time",
+                    share / MIB
+                ),
+            ),
+            BodyError::Stalled(_) | BodyError::TooSlow => (
                 StatusCode::REQUEST_TIMEOUT,
                 ErrorCode::BadRequest,
                 error.to_string(),
@@ -125,7 +142,13 @@ mod tests {
         for (error, status, text) in [
             (BodyError::TooLarge(LIMITS.max), 413, "larger than 16 MiB"),
             (BodyError::NoRoom(LIMITS.budget), 503, "take 128 MiB"),
+            (
+                BodyError::ShareTaken(LIMITS.share),
+                503,
+                "32 MiB together, which is its share",
+            ),
             (BodyError::Stalled(LIMITS.silence), 408, "came for 30 s"),
+            (BodyError::TooSlow, 408, "slower than 16 KiB a second"),
             (BodyError::Broken("reset".to_owned()), 400, "off: reset"),
         ] {
             let fault = Fault::from(error);

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use couic_httpd::Watcher;
+use couic_httpd::{Known, Standing, Watcher};
 use hyper::{
     body::{Body as _, Incoming},
     server::conn::http1,
@@ -39,9 +39,9 @@ fn give_a_path(request: &mut Request<Incoming>) {
 }
 
 /// Whether the client may still be sending when it receives this answer.
-fn must_linger<B>(response: &Response<B>, long_body: bool) -> bool {
+fn must_linger<B>(response: &Response<B>, has_body: bool) -> bool {
     let is_last = response.headers().contains_key(header::CONNECTION);
-    is_last || (long_body && response.status().is_client_error())
+    is_last || (has_body && response.status().is_client_error())
 }
 
 /// Serves a connection until it ends, stalls, or the service stops and the current request is answered.
@@ -49,13 +49,14 @@ pub(super) async fn serve_connection<F>(
     stream: UnixStream,
     filter: F,
     commit: Arc<OwedCommit>,
-    stopping: Watcher,
+    (stopping, standing): (Watcher, Standing),
     settings: ServeSettings,
 ) where
     F: Filter<Extract = (reply::Response,), Error = Rejection> + Clone + Send + Sync + 'static,
 {
     let patience = Patience {
         idle: settings.idle,
+        newcomer: settings.newcomer,
         head: settings.head,
         write: settings.write,
     };
@@ -64,22 +65,25 @@ pub(super) async fn serve_connection<F>(
     let routes = TowerToHyperService::new(warp::service(filter));
     let service = service_fn(|mut request: Request<Incoming>| {
         give_a_path(&mut request);
-        let (progress, commit) = (&progress, &commit);
+        let (progress, commit, standing) = (&progress, &commit, &standing);
         progress.begin();
-        let length = request.body().size_hint().upper();
-        let long_body = length.is_none_or(|n| n > BUFFER as u64);
+        standing.keep(true);
+        let has_body = !request.body().is_end_stream();
         let may_change = !request.method().is_safe();
         let answer = routes.call(request);
         async move {
             let answer = answer.await;
-            progress.end();
+            let had_token = answer
+                .as_ref()
+                .is_ok_and(|response| response.extensions().get::<Known>().is_some());
+            standing.keep(progress.end(had_token));
             if may_change {
                 commit.owe();
             }
             if let Ok(response) = &answer {
                 progress
                     .linger
-                    .store(must_linger(response, long_body), Relaxed);
+                    .store(must_linger(response, has_body), Relaxed);
             }
             answer
         }

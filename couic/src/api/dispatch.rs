@@ -4,13 +4,16 @@ use std::{
     any::Any,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
 use bytes::Bytes;
 use couic_common::PANIC_HEADER;
-use couic_httpd::Chunks;
+use couic_httpd::{Chunks, Known};
 use futures_util::FutureExt;
 use warp::{
     filters::path::FullPath,
@@ -54,7 +57,8 @@ pub(super) async fn dispatch<S: Chunks>(api: Arc<Api>, head: Head, body: S) -> r
     let found = table::find(path.as_str());
     let route = found.as_ref().map_or("unmatched", |f| f.path.pattern);
     let body = pin!(body);
-    let work = answer(api, &method, found, query, &headers, body);
+    let known = AtomicBool::new(false);
+    let work = answer(api, &method, found, query, &headers, body, &known);
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     let outcome = outcome.unwrap_or_else(|panic| Err(panicked(route, &*panic)));
     if let Err(fault) = &outcome {
@@ -65,6 +69,9 @@ pub(super) async fn dispatch<S: Chunks>(api: Arc<Api>, head: Head, body: S) -> r
         Ok(answer) => answer.into_response(head),
         Err(fault) => fault.into_response(head),
     };
+    if known.into_inner() {
+        response.extensions_mut().insert(Known);
+    }
     if firewall.passes_all() {
         let on = HeaderValue::from_static("on");
         response.headers_mut().insert(PANIC_HEADER, on);
@@ -81,10 +88,12 @@ async fn answer<S: Chunks>(
     query: Vec<(String, String)>,
     headers: &HeaderMap,
     body: Pin<&mut S>,
+    known: &AtomicBool,
 ) -> Outcome {
     let found = found.ok_or_else(|| Fault::not_found("there is no such path"))?;
     let operation = found.operation(method)?;
     let who = auth::authorize(&api.clients, headers, operation.access)?;
+    known.store(who.is_some(), Relaxed);
     let params = found.params()?;
     let confirm_within = confirm::within(headers)?;
     if confirm_within.is_some() && !operation.confirmable {
@@ -104,7 +113,7 @@ async fn answer<S: Chunks>(
         Run::Inline(run) if !waits => run(&call),
         Run::Inline(run) => blocking(move || run(&call)).await,
         Run::Body(run) => {
-            let body = receive(headers, body).await?;
+            let body = receive(headers, body, &call).await?;
             if body.bytes.len() <= MAX_INLINE && !waits {
                 run(&call, &body)
             } else {
@@ -113,7 +122,7 @@ async fn answer<S: Chunks>(
         }
         Run::Blocking(run) => blocking(move || run(&call)).await,
         Run::BlockingBody(run) => {
-            let body = receive(headers, body).await?;
+            let body = receive(headers, body, &call).await?;
             blocking(move || run(&call, &body)).await
         }
         Run::Async(run) => run(call).await,
@@ -122,8 +131,12 @@ async fn answer<S: Chunks>(
     }
 }
 
-async fn receive<S: Chunks>(headers: &HeaderMap, body: Pin<&mut S>) -> Result<Body, Fault> {
-    let bytes: Bytes = read_all(body, announced(headers)).await?;
+async fn receive<S: Chunks>(
+    headers: &HeaderMap,
+    body: Pin<&mut S>,
+    call: &Call,
+) -> Result<Body, Fault> {
+    let bytes: Bytes = read_all(body, announced(headers), call.who.as_deref()).await?;
     let content = Content::of(headers);
     Ok(Body { content, bytes })
 }

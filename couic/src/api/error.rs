@@ -13,7 +13,7 @@ use crate::rbac::RbacError;
 use couic_firewall::{
     confirm::ConfirmError,
     guard::GuardRefusal,
-    rules::{FirewallError, SetError},
+    rules::{FirewallError, SetError, Shared},
 };
 
 /// The answer to a request that was refused or failed.
@@ -152,6 +152,13 @@ impl From<FirewallError> for Fault {
             FirewallError::Expired { .. } => Self::invalid("expiration", text),
             FirewallError::OfSet { .. } | FirewallError::Full { .. } => Self::refused("cidr", text),
             FirewallError::TooManyTags { .. } => Self::refused("tag", text),
+            FirewallError::ShareTaken { what, .. } => Self::refused(
+                match what {
+                    Shared::Rules(_) => "cidr",
+                    Shared::Tags => "tag",
+                },
+                text,
+            ),
             FirewallError::Plane(_) => Self::internal("changing the data plane", &error),
         }
     }
@@ -165,7 +172,8 @@ pub(super) fn code_of(error: &FirewallError) -> ErrorCode {
         FirewallError::Expired { .. } => ErrorCode::Invalid,
         FirewallError::OfSet { .. }
         | FirewallError::Full { .. }
-        | FirewallError::TooManyTags { .. } => ErrorCode::Processing,
+        | FirewallError::TooManyTags { .. }
+        | FirewallError::ShareTaken { .. } => ErrorCode::Processing,
         FirewallError::Plane(_) => ErrorCode::Internal,
     }
 }

@@ -16,7 +16,7 @@ use super::{
     entry_json,
     error::Fault,
 };
-use couic_firewall::rules::Firewall;
+use couic_firewall::rules::{Firewall, TagFilter};
 
 /// Entries a page: some 80 KiB of JSON, a fraction of a millisecond of work.
 const PAGE: usize = 1024;
@@ -24,13 +24,18 @@ const PAGE: usize = 1024;
 /// The longest `?tag=`: 60 of the longest tags.
 const MAX_PATTERN: usize = 4096;
 
+/// The most alternatives in one `?tag=`.
+const MAX_ALTERNATIVES: usize = 64;
+
 /// `GET /v1/{policy}`.
 pub(super) fn list(call: &Call) -> Outcome {
+    let policy = call.policy()?;
+    let filter = call.query("tag").map(pattern).transpose()?;
     let mut pages = Pages {
         firewall: Arc::clone(&call.api().firewall),
-        policy: call.policy()?,
+        policy,
         lines: call.wants_lines,
-        filter: call.query("tag").map(pattern).transpose()?,
+        filter: filter.map(|pattern| call.firewall().tag_filter(policy, &pattern)),
         after: after(call)?,
         left: limit(call)?,
         started: false,
@@ -46,10 +51,18 @@ pub(super) fn list(call: &Call) -> Outcome {
     Ok(Answer::pieces(content, Box::new(pieces)))
 }
 
-/// Every tag is compared with every alternative under the rules lock, so the number of alternatives is bounded.
+/// Every tag is compared with every alternative, so their number is bounded. That is done once a request, and without
+/// the rules lock.
 pub(super) fn pattern(text: &str) -> Result<TagPattern, Fault> {
     if text.len() > MAX_PATTERN {
         let message = format!("?tag= is longer than {MAX_PATTERN} bytes: ask in parts");
+        return Err(Fault::bad_request(message));
+    }
+    let alternatives = text.split(',').count();
+    if alternatives > MAX_ALTERNATIVES {
+        let message = format!(
+            "?tag= names {alternatives} patterns, and may name {MAX_ALTERNATIVES}: ask in parts, or use *"
+        );
         return Err(Fault::bad_request(message));
     }
     let Ok(pattern) = text.parse();
@@ -75,7 +88,7 @@ struct Pages {
     firewall: Arc<Firewall>,
     policy: Policy,
     lines: bool,
-    filter: Option<TagPattern>,
+    filter: Option<TagFilter>,
     after: Option<Cidr>,
     left: usize,
     started: bool,

@@ -43,6 +43,8 @@ pub(super) struct Progress {
     since: AtomicU64,
     phase: AtomicU8,
     write_blocked: AtomicBool,
+    /// Whether a request had a valid token.
+    is_known: AtomicBool,
     /// Whether the client may still be sending a body that is not read.
     pub(super) linger: AtomicBool,
 }
@@ -66,6 +68,8 @@ pub(super) enum Stall {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     pub(super) idle: Duration,
+    /// The same before the first valid token.
+    pub(super) newcomer: Duration,
     pub(super) head: Duration,
     pub(super) write: Duration,
 }
@@ -77,6 +81,7 @@ impl Progress {
             since: AtomicU64::new(0),
             phase: AtomicU8::new(IDLE),
             write_blocked: AtomicBool::new(false),
+            is_known: AtomicBool::new(false),
             linger: AtomicBool::new(false),
         }
     }
@@ -90,9 +95,10 @@ impl Progress {
         self.phase.store(WORKING, Relaxed);
     }
 
-    /// The handler is done.
-    pub(super) fn end(&self) {
+    /// The handler is done. Returns whether any request so far had a valid token.
+    pub(super) fn end(&self, had_token: bool) -> bool {
         self.phase.store(IDLE, Relaxed);
+        self.is_known.fetch_or(had_token, Relaxed) || had_token
     }
 
     fn is_working(&self) -> bool {
@@ -124,7 +130,8 @@ impl Progress {
         let waited = Duration::from_millis(self.now() - self.since.load(Relaxed));
         let (limit, stall) = match self.phase.load(Relaxed) {
             _ if self.write_blocked.load(Relaxed) => (patience.write, Stall::Write),
-            IDLE => (patience.idle, Stall::Idle),
+            IDLE if self.is_known.load(Relaxed) => (patience.idle, Stall::Idle),
+            IDLE => (patience.newcomer, Stall::Idle),
             HEAD => (patience.head, Stall::Head),
             _ => return None,
         };

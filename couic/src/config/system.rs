@@ -26,6 +26,8 @@ pub struct Logging {
     pub rotation: Rotation,
     /// The number of log files to keep.
     pub max_log_files: usize,
+    /// The size of a dated log file from which another one follows.
+    pub max_file_mib: u64,
     /// Text or JSON.
     pub format: LogFormat,
     /// The lowest severity that is logged.
@@ -192,6 +194,7 @@ pub(super) fn logging(root: &mut Section<'_>) -> Option<Logging> {
     ];
     let rotation = section.one_of("rotation", &rotations, Rotation::Daily);
     let max_log_files = section.int("max_log_files", 1..=10_000, Some(7));
+    let max_file_mib = section.int("max_file_mib", 1..=1_000_000, Some(100));
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let format = section.one_of("format", &formats, LogFormat::Text);
     let levels = [
@@ -208,6 +211,7 @@ pub(super) fn logging(root: &mut Section<'_>) -> Option<Logging> {
         dir: dir?,
         rotation: rotation?,
         max_log_files: usize::try_from(max_log_files?).ok()?,
+        max_file_mib: u64::try_from(max_file_mib?).ok()?,
         format: format?,
         level: level?,
         stdout: stdout?,

@@ -8,6 +8,7 @@ use couic_firewall::rules::Firewall;
 use super::{
     filter::Filter,
     panic_and_confirm::PanicAndConfirm,
+    room,
     state::{self, UnsavedState},
 };
 use crate::{peering::Engine, reporting::Notifiers};
@@ -40,6 +41,7 @@ impl HealthSources {
                 ..self.filter.health()
             };
             health.state_problems.extend(self.unsaved.problems());
+            health.state_problems.extend(room::problems(&self.firewall));
             self.panic_and_confirm.add_to(&mut health);
             health.status = health.derived_status();
             health

@@ -21,6 +21,7 @@ mod memory;
 mod panic_and_confirm;
 mod privileged;
 mod repeat;
+mod room;
 mod rules;
 mod selfcheck;
 mod signals;

@@ -2,6 +2,7 @@
 
 use std::{mem, os::unix::net::UnixListener, sync::Arc};
 
+use couic_common::Group;
 use couic_firewall::guard::Guard;
 use couic_privsep::Hardening;
 use tokio::runtime::Runtime;
@@ -79,10 +80,15 @@ impl Running {
         .map_err(StartError::system("start threads"))?;
         panic_and_confirm.watch(&mut repeaters)?;
         let notifiers = reporting.as_ref().map(Reporting::notifiers);
+        let clients = Arc::new(privileged.clients);
+        let known = Arc::clone(&clients);
+        rules.firewall.set_admins(move |name| {
+            (known.get(name)).is_some_and(|client| client.group == Group::Admin)
+        });
         let api = Api {
             firewall: Arc::clone(&rules.firewall),
             sets: Arc::clone(&rules.sets),
-            clients: Arc::new(privileged.clients),
+            clients,
             guard: Guard::new(config.enforce_guard),
             metrics,
             health: HealthSources {

@@ -1,4 +1,4 @@
-//! A line for each rule change: actor, action, rule.
+//! A line for each rule change: actor, action, rule. Under a flood, a line for many: `flood`.
 
 use std::{
     io::{self, Write},
@@ -7,10 +7,17 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use super::{Fanout, stamp::Stamp, warning};
+use couic_common::unix_seconds;
+
+use super::{
+    Fanout,
+    flood::{Flood, Sum},
+    stamp::Stamp,
+    warning,
+};
 use crate::config::LogFormat;
 use couic_firewall::rules::{Actor, EventKind, RuleEvent, Subscription};
 
@@ -55,6 +62,7 @@ impl ChangeLog {
 }
 
 fn write_changes(changes: &Subscription, fanout: &Fanout, mut lines: Lines, stop: &AtomicBool) {
+    let mut flood = Flood::default();
     loop {
         let last = stop.load(Ordering::Acquire);
         let received = changes.recv_timeout(if last { Duration::ZERO } else { IDLE });
@@ -62,11 +70,17 @@ fn write_changes(changes: &Subscription, fanout: &Fanout, mut lines: Lines, stop
             lines.missed(received.missed);
         }
         let idle = received.events.is_empty();
+        let now = Instant::now();
         for event in received.events.iter() {
-            lines.push(event);
+            if flood.has_line(event, now) {
+                lines.push(event);
+            }
             if lines.text.len() >= CHUNK {
                 lines.flush(fanout);
             }
+        }
+        for (actor, sum) in flood.sums(now, last) {
+            lines.sum(&actor, sum);
         }
         lines.flush(fanout);
         if last {
@@ -110,6 +124,35 @@ impl Lines {
         let message =
             format!("{missed} rule changes before this are not logged: the log was too slow");
         let line = warning(self.format, &message);
+        self.text.extend_from_slice(line.as_bytes());
+        self.count += 1;
+    }
+
+    /// Changes without lines of their own.
+    fn sum(&mut self, by: &Actor, sum: Sum) {
+        let total = sum.total();
+        let Sum {
+            added,
+            updated,
+            removed,
+        } = sum;
+        let at = self.at.seconds(unix_seconds());
+        let line = match self.format {
+            LogFormat::Text => format!(
+                "{at}Z  INFO couic::changes: {by} made {total} more changes, not logged one by one: {added} added, \
+                 {updated} updated, {removed} removed\n"
+            ),
+            LogFormat::Json => {
+                let (kind, name) = actor(by);
+                let name = name.map(|name| format!(",\"name\":\"{name}\""));
+                format!(
+                    "{{\"timestamp\":\"{at}Z\",\"level\":\"INFO\",\"message\":\"{total} more changes, not logged one by one\",\
+                     \"actor\":\"{kind}\"{},\"added\":{added},\"updated\":{updated},\"removed\":{removed},\
+                     \"target\":\"couic::changes\"}}\n",
+                    name.unwrap_or_default()
+                )
+            }
+        };
         self.text.extend_from_slice(line.as_bytes());
         self.count += 1;
     }
@@ -268,6 +311,30 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn changes_that_are_summed_up_have_one_line() {
+        let sum = Sum {
+            added: 2,
+            updated: 40,
+            removed: 0,
+        };
+        let line = |format, actor: Actor| {
+            let mut lines = Lines::new(format);
+            lines.sum(&actor, sum);
+            assert_eq!(lines.count, 1);
+            String::from_utf8(lines.text).unwrap()
+        };
+        let text = line(LogFormat::Text, Actor::Client("web-1".parse().unwrap()));
+        let says = "Z  INFO couic::changes: client web-1 made 42 more changes, not logged one by one: 2 added, 40 updated, 0 removed\n";
+        assert!(text.ends_with(says), "{text}");
+        let json = line(LogFormat::Json, Actor::Peer("b".parse().unwrap()));
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((&json["name"], &json["updated"]), (&"b".into(), &40.into()));
+        let json = line(LogFormat::Json, Actor::Expiry);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert!(json.get("name").is_none(), "{json}");
+    }
+
+    #[test]
     fn missed_changes_are_reported_in_either_format() {
         for format in [LogFormat::Text, LogFormat::Json] {
             let mut lines = Lines::new(format);
@@ -291,7 +358,7 @@ pub(super) mod tests {
             let events: Vec<_> = (0..1000)
                 .map(|n| event(client.clone(), "ssh", 1_795_248_000 + n))
                 .collect();
-            let start = std::time::Instant::now();
+            let start = Instant::now();
             for _ in 0..100 {
                 events.iter().for_each(|e| lines.push(e));
                 lines.text.clear();

@@ -5,10 +5,12 @@
 //!   Lines that do not fit are lost, and a line reports their number.
 //! - Rule changes are logged from the event stream, in order, whatever made them. Their thread formats them in bulk: a
 //!   hundred thousand per second cost a few percent of a CPU.
+//! - One actor's changes fill no disk: beyond a bound they are summed up, and files are bounded in size.
 //! - A log file that cannot be opened fails the start, unless the disk cannot be written: then lines go elsewhere, and
 //!   opening is retried.
 
 mod changes;
+mod flood;
 mod outlet;
 mod rolling;
 mod stamp;
@@ -29,6 +31,7 @@ use tracing_subscriber::{
 };
 
 pub use changes::ChangeLog;
+pub use flood::changes_summed_up;
 use outlet::Outlet;
 pub use rolling::RollingError;
 use rolling::RollingFile;

@@ -1,4 +1,4 @@
-//! The log file, rotated daily or weekly.
+//! The log file, rotated daily or weekly, and where it has reached its size: then `couic.log.DATE.1` and so on follow.
 //!
 //! tracing-appender does not fit: it deletes a file at every start, even the one that it is about to append to, and
 //! does not set owner and mode.
@@ -22,6 +22,7 @@ use couic_files::{Account, Standing, advice, give_to, is_foreign_link, open_own,
 
 const NAME: &str = "couic.log";
 const DAY: u64 = 86_400;
+const MIB: u64 = 1024 * 1024;
 /// Seconds between two attempts to open a file.
 const RETRY: u64 = 60;
 
@@ -46,6 +47,11 @@ pub(super) struct RollingFile {
     file: File,
     /// The period of the file, in Unix seconds.
     span: std::ops::Range<u64>,
+    /// The number of the file within its period.
+    part: u32,
+    /// The size at which the next part begins, in bytes; none without rotation.
+    most: Option<u64>,
+    size: u64,
     /// Whether the file was in place under its name at the last check.
     in_place: bool,
     /// When that was checked, in Unix seconds.
@@ -62,7 +68,8 @@ impl RollingFile {
         let dir = &logging.dir;
         let now_is = now();
         let mut span = span(logging.rotation, now_is);
-        let path = dir.join(name(logging.rotation, span.start));
+        let part = last_part(dir, logging.rotation, span.start);
+        let path = dir.join(name(logging.rotation, span.start, part));
         let opened = make_dir(dir, owner).and_then(|()| open_file(&path, owner, logging.format));
         let mut problem = None;
         let file = match opened {
@@ -82,7 +89,12 @@ impl RollingFile {
             }
             other => other.map_err(|source| RollingError { path, source })?,
         };
+        let size = file.metadata().map_or(0, |found| found.len());
+        let most = (logging.rotation != Rotation::Never).then(|| logging.max_file_mib * MIB);
         let rolling = Self {
+            part,
+            most,
+            size,
             dir: dir.clone(),
             rotation: logging.rotation,
             keep: logging.max_log_files,
@@ -104,14 +116,18 @@ impl RollingFile {
         self.problem.clone()
     }
 
-    /// Begins the next file. On error, lines go on in the old one, with a line about the error once a minute.
-    fn roll(&mut self, now: u64) -> io::Result<()> {
+    /// Begins the next file: of the next period, or the next part of this one. On error, lines go on in the old one, with a line about the error once a minute.
+    fn roll(&mut self, now: u64, next_part: bool) -> io::Result<()> {
         let span = span(self.rotation, now);
-        let path = self.dir.join(name(self.rotation, span.start));
+        let last = last_part(&self.dir, self.rotation, span.start);
+        let part = if next_part { last + 1 } else { last };
+        let path = self.dir.join(name(self.rotation, span.start, part));
         match open_file(&path, &self.owner, self.format) {
             Ok(file) => {
+                self.size = file.metadata().map_or(0, |found| found.len());
                 self.file = file;
                 self.span = span;
+                self.part = part;
                 self.in_place = true;
                 self.prune();
                 Ok(())
@@ -136,7 +152,9 @@ impl RollingFile {
             return false;
         }
         self.checked = now;
-        let path = self.dir.join(name(self.rotation, self.span.start));
+        let path = self
+            .dir
+            .join(name(self.rotation, self.span.start, self.part));
         let Ok(ours) = self.file.metadata() else {
             return false;
         };
@@ -152,13 +170,31 @@ impl RollingFile {
         let Ok(items) = fs::read_dir(&self.dir) else {
             return;
         };
-        let mut ours: Vec<String> = items
-            .filter_map(|item| item.ok()?.file_name().into_string().ok())
-            .filter(|name| is_dated(name))
+        let mut ours: Vec<(String, u32)> = items
+            .filter_map(|item| dated(&item.ok()?.file_name().into_string().ok()?))
             .collect();
         ours.sort();
-        for name in ours.iter().take(ours.len().saturating_sub(self.keep)) {
-            let _ = fs::remove_file(self.dir.join(name));
+        for (date, part) in ours.iter().take(ours.len().saturating_sub(self.keep)) {
+            let _ = fs::remove_file(self.dir.join(numbered(date, *part)));
+        }
+    }
+
+    /// The part of these lines that the file has room for. An empty file has room for any line.
+    fn fitting<'a>(&self, lines: &'a [u8]) -> &'a [u8] {
+        let Some(most) = self.most.filter(|_| self.in_place) else {
+            return lines;
+        };
+        let room = usize::try_from(most.saturating_sub(self.size)).unwrap_or(usize::MAX);
+        if lines.len() <= room {
+            return lines;
+        }
+        let is_end = |byte: &u8| *byte == b'\n';
+        let fits = lines[..room].iter().rposition(is_end);
+        let first = lines.iter().position(is_end).filter(|_| self.size == 0);
+        match fits.or(first) {
+            Some(end) => &lines[..=end],
+            None if self.size == 0 => lines,
+            None => &[],
         }
     }
 }
@@ -167,9 +203,14 @@ impl Write for RollingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let now = (self.now)();
         if !self.span.contains(&now) || self.was_moved(now) {
-            self.roll(now)?;
+            self.roll(now, false)?;
         }
-        self.file.write(bytes)
+        if self.fitting(bytes).is_empty() && !bytes.is_empty() {
+            self.roll(now, true)?;
+        }
+        let written = self.file.write(self.fitting(bytes))?;
+        self.size += written as u64;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -191,22 +232,48 @@ fn span(rotation: Rotation, now: u64) -> std::ops::Range<u64> {
     }
 }
 
-fn name(rotation: Rotation, start: u64) -> String {
+fn name(rotation: Rotation, start: u64, part: u32) -> String {
     if rotation == Rotation::Never {
         return NAME.to_owned();
     }
-    format!("{NAME}.{}", stamp::utc(start).date())
+    numbered(&stamp::utc(start).date().to_string(), part)
 }
 
-fn is_dated(name: &str) -> bool {
-    let date = name.strip_prefix(NAME).and_then(|n| n.strip_prefix('.'));
-    date.is_some_and(|d| {
-        d.len() == 10
-            && d.bytes().enumerate().all(|(n, b)| match n {
-                4 | 7 => b == b'-',
-                _ => b.is_ascii_digit(),
-            })
-    })
+fn numbered(date: &str, part: u32) -> String {
+    match part {
+        0 => format!("{NAME}.{date}"),
+        _ => format!("{NAME}.{date}.{part}"),
+    }
+}
+
+/// The last part of a period that exists, 0 if there is none.
+fn last_part(dir: &Path, rotation: Rotation, start: u64) -> u32 {
+    if rotation == Rotation::Never {
+        return 0;
+    }
+    let date = stamp::utc(start).date().to_string();
+    let items = fs::read_dir(dir).into_iter().flatten();
+    let parts = items
+        .filter_map(|item| dated(&item.ok()?.file_name().into_string().ok()?))
+        .filter(|(of, _)| *of == date);
+    parts.map(|(_, part)| part).max().unwrap_or(0)
+}
+
+/// Date and part of a log file of ours.
+fn dated(name: &str) -> Option<(String, u32)> {
+    let rest = name.strip_prefix(NAME)?.strip_prefix('.')?;
+    let (date, part) = match rest.split_once('.') {
+        None => (rest, 0),
+        Some((date, part)) => (date, part.parse().ok().filter(|part| *part > 0)?),
+    };
+    let is_date = date.len() == 10
+        && date.bytes().enumerate().all(|(n, b)| match n {
+            4 | 7 => b == b'-',
+            _ => b.is_ascii_digit(),
+        });
+    // `.01` and `.+1` would be other files.
+    let is_ours = is_date && numbered(date, part) == name;
+    is_ours.then(|| (date.to_owned(), part))
 }
 
 fn make_dir(dir: &Path, owner: &Account) -> io::Result<()> {

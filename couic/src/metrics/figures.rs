@@ -6,7 +6,7 @@ use couic_common::{ActionStats, Counter, PeerInfo, Policy, Stats};
 use couic_httpd::{Family, Kind};
 
 use super::{ReportingFigures, peers, state::StateFigures};
-use couic_firewall::rules::{Firewall, Usage};
+use couic_firewall::rules::{Firewall, TagUsage, Usage};
 
 /// One reading.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Figures {
     pub ignore_tags: BTreeMap<String, Counter>,
     /// The usage of the tables.
     pub usage: Vec<Usage>,
+    /// The tags in use.
+    pub tags: Vec<TagUsage>,
     /// The rules on disk, if they are persisted.
     pub state: Option<StateFigures>,
     /// Reporting, if it is enabled.
@@ -40,6 +42,7 @@ impl Figures {
             drop_tags: firewall.tag_stats(Policy::Drop),
             ignore_tags: firewall.tag_stats(Policy::Ignore),
             usage: firewall.usage(),
+            tags: firewall.tag_usage(),
             state: StateFigures::of(firewall),
             reporting: None,
             peers: None,
@@ -119,7 +122,16 @@ impl Figures {
             rules = rules.with(&labels, usage.rules as u64);
             limits = limits.with(&labels, usage.limit as u64);
         }
-        families.extend([rules, limits]);
+        let (mut tags, mut most) = (
+            Family::new(Kind::Gauge, "couic_tags", "Tags in use."),
+            Family::new(Kind::Gauge, "couic_tags_limit", "The limit of tags."),
+        );
+        for usage in &self.tags {
+            let labels = [("policy", usage.policy.as_str())];
+            tags = tags.with(&labels, usage.tags as u64);
+            most = most.with(&labels, usage.limit as u64);
+        }
+        families.extend([rules, limits, tags, most]);
         families
     }
 }

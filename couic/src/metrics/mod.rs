@@ -17,7 +17,7 @@ use couic_common::PeerInfo;
 use couic_httpd::{Family, Kind, open_metrics};
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector};
 
-use crate::reporting::Notifiers;
+use crate::{logging::changes_summed_up, reporting::Notifiers};
 use couic_firewall::rules::Firewall;
 pub use figures::Figures;
 pub use notifiers::ReportingFigures;
@@ -115,11 +115,18 @@ impl MetricsRegistry {
     pub fn render_figures(&self, figures: &Figures) -> String {
         let mut families: Vec<Family> = registered::families(&self.registry).collect();
         families.push(build_info());
+        families.push(log_summed_up());
         families.extend(figures.families());
         families.extend(self.process.families());
         families.sort_by(|a, b| a.name().cmp(b.name()));
         open_metrics(&families)
     }
+}
+
+fn log_summed_up() -> Family {
+    let help = "Rule changes without a line of their own in the log: a flood was summed up.";
+    let name = "couic_log_changes_summed_up_total";
+    Family::new(Kind::Counter, name, help).with(&[], changes_summed_up())
 }
 
 fn build_info() -> Family {

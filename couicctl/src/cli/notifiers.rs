@@ -54,7 +54,7 @@ Example:
     },
     /// Resume a failed notifier, or end the backoff of a retrying one
     #[command(
-        after_long_help = "Does not cut short a pause that the receiver asked for.\n\nExample:\n  couicctl notifiers resume webhook"
+        after_long_help = "Ends a pause that the receiver asked for, too.\n\nExample:\n  couicctl notifiers resume webhook"
     )]
     Resume {
         /// Its name, as in the list

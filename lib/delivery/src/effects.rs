@@ -17,8 +17,9 @@ const MAX_SUSPECTS: u32 = 3;
 const RAISE_AFTER: u32 = 16;
 /// How long a notice about dropped notifications waits for the queue to shrink.
 const NOTICE_PATIENCE: Duration = Duration::from_secs(300);
-/// The longest wait: longer ones could overflow the clock.
-const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The longest wait that a receiver may ask for: it decides when it is asked again, not for how long notifications are
+/// lost.
+pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(3600);
 
 impl Worker {
     pub(super) fn delivered(&mut self, pause: Option<Duration>, after: u64, last: bool) {
@@ -103,7 +104,7 @@ impl Worker {
 
     pub(super) fn set_hold(&mut self, wait: Duration, state: NotifierState) {
         let now = Instant::now();
-        let until = now.checked_add(wait.min(YEAR)).unwrap_or(now);
+        let until = now + wait.min(LONGEST_HOLD);
         // Handed to the spool before it is visible.
         self.queue.hold_until(until);
         let mut inner = self.queue.inner.lock();

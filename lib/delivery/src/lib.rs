@@ -9,7 +9,7 @@
 //!   permanent one removes only that message;
 //! - **bounds** by events, bytes and age ([`Policy`]): over 80 % neighbours are merged; a full queue drops the oldest of
 //!   the least severe, counts them, and sends one notice with their number;
-//! - **backoff**: full jitter between attempts, `Retry-After` honored (across restarts, too), a pace, parts of bounded
+//! - **backoff**: full jitter between attempts, `Retry-After` honored (across restarts, too, and for an hour at most), a pace, parts of bounded
 //!   size, and no retries on 401, 403, 404, 410.
 //!
 //! It is a [`Notifier`] itself, so that groups compose: as one, it reports success once every member has the

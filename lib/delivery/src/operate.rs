@@ -1,6 +1,6 @@
 //! Operations on notifiers: list, test, replay, discard, resume.
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     NotificationDispatcher, OperateError, TestOutcome, dispatcher::Running, status::AttemptTimes,
@@ -66,8 +66,7 @@ impl NotificationDispatcher {
         self.member(name)?.queue.discard(key)
     }
 
-    /// Makes a failed member try again, and one that waits between attempts try now. Does not shorten a wait that the
-    /// receiver asked for.
+    /// Makes a failed member try again, and one that waits try now, also where the receiver asked it to wait.
     ///
     /// # Errors
     /// [`OperateError::Unknown`].
@@ -75,11 +74,12 @@ impl NotificationDispatcher {
         let queue = &self.member(name)?.queue;
         {
             let mut inner = queue.inner.lock();
-            if matches!(inner.state, NotifierState::Failed | NotifierState::Retrying) {
+            if inner.state != NotifierState::Stopped {
                 inner.state = NotifierState::Ok;
                 inner.next_attempt = None;
             }
         }
+        queue.hold_until(Instant::now());
         queue.changed.notify_one();
         Ok(())
     }
@@ -131,7 +131,7 @@ mod tests {
         group.enqueue(&note("a", Severity::Green)).unwrap();
         // By now the pause is up to five minutes.
         notifier.wait_attempts(20).await;
-        let asked = tokio::time::Instant::now();
+        let asked = Instant::now();
         notifier.set_after(Play::End(Ok(couic_plugin_api::Receipt::default())));
         group.resume("n").unwrap();
         notifier.wait_delivered(1).await;

@@ -122,9 +122,21 @@ pub(super) fn problems(info: &NotifierInfo, backend: Option<String>) -> Vec<Stri
     let why = info.last_error.as_ref().map_or("", |error| &error.message);
     if info.state == NotifierState::Failed {
         problems.push(format!("has failed: {why}"));
-    } else if info.state == NotifierState::Retrying && info.oldest_age_secs >= LATE_SECS {
+    } else if info.oldest_age_secs >= LATE_SECS {
         let minutes = info.oldest_age_secs / 60;
-        problems.push(format!("has not delivered for {minutes} minutes: {why}"));
+        problems.push(match info.state {
+            NotifierState::Ok => format!(
+                "is {minutes} minutes behind, with {} waiting: its receiver is too slow, or the queue was long",
+                info.queue_events
+            ),
+            _ => format!("has not delivered for {minutes} minutes: {why}"),
+        });
+    } else if info.next_attempt_secs.is_some_and(|wait| wait >= LATE_SECS) {
+        let minutes = info.next_attempt_secs.unwrap_or(0).div_ceil(60);
+        problems.push(format!(
+            "waits {minutes} more minutes because its receiver asked for that; couicctl notifiers resume {} ends it: {why}",
+            info.name
+        ));
     }
     if let Some(why) = info.spool.as_ref().and_then(|spool| spool.problem.as_ref()) {
         problems.push(format!("keeps notifications in memory only: {why}"));

@@ -1,16 +1,21 @@
 //! Accepts connections until shutdown, then drains them.
 
-use std::{fmt, future::Future, io, mem, net::SocketAddr, pin::pin, time::Duration};
+use std::{fmt, future::Future, io, net::SocketAddr, pin::pin, time::Duration};
 
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    task::{JoinError, JoinSet},
-    time,
+    task::{Id, JoinError, JoinSet},
+    time::{self, Instant},
 };
+
+use crate::places::{Places, Shares, Source, Standing};
 
 /// The pause after a failed accept. Mostly the process has no file descriptor left: connections have to close first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Complaints of one kind are logged no more often, whatever clients do.
+const LOG_PAUSE: Duration = Duration::from_secs(60);
 
 /// A socket that accepts connections.
 pub trait Listener {
@@ -41,7 +46,7 @@ impl Listener for TcpListener {
 /// The treatment of connections beyond the limit.
 #[derive(Clone, Copy)]
 pub enum Overload<C> {
-    /// They wait in the kernel's backlog.
+    /// They wait in the kernel's backlog; those beyond the share of their source are closed.
     Wait,
     /// They are handed to this function, which answers without blocking, and closed.
     Refuse(fn(C)),
@@ -61,8 +66,10 @@ impl<C> fmt::Debug for Overload<C> {
 pub struct Acceptor<C> {
     /// The name of the service in the log.
     pub name: &'static str,
-    /// Most connections at a time.
-    pub max_connections: usize,
+    /// How many connections there may be, and of whom.
+    pub shares: Shares,
+    /// Who opened a connection.
+    pub source: fn(&C) -> Source,
     /// The treatment of more.
     pub overload: Overload<C>,
     /// How long requests may continue after the stop signal.
@@ -83,12 +90,13 @@ pub struct ServeSummary {
 impl<C> Acceptor<C> {
     /// Serves each connection on a task of its own until `shutdown`, then lets requests finish until the deadline.
     ///
-    /// `serve` passes its connection through [`Watcher::watch`], which closes it after the request in progress.
+    /// `serve` passes its connection through [`Watcher::watch`], which closes it after the request in progress, and says
+    /// by its [`Standing`] when it may be ended for the sake of a new connection.
     pub async fn run<L, F>(
         &self,
         listener: L,
         shutdown: impl Future<Output = ()>,
-        serve: impl Fn(C, Watcher) -> F,
+        serve: impl Fn(C, Watcher, Standing) -> F,
     ) -> ServeSummary
     where
         L: Listener<Connection = C>,
@@ -96,37 +104,49 @@ impl<C> Acceptor<C> {
     {
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
+        let mut places = Places::new(self.shares);
         let mut summary = ServeSummary::default();
         let mut logged = Logged::default();
         let mut shutdown = pin!(shutdown);
         loop {
-            let full = connections.len() >= self.max_connections;
-            let accepts = !full || matches!(self.overload, Overload::Refuse(_));
+            let accepts = matches!(self.overload, Overload::Refuse(_)) || places.has_room();
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(ended) = connections.join_next() => log_panic(ended),
-                accepted = listener.accept(), if accepts => match (accepted, &self.overload) {
-                    (Err(error), _) => {
+                Some(ended) = connections.join_next_with_id() => places.give_up(ended_task(ended)),
+                accepted = listener.accept(), if accepts => match accepted {
+                    Err(error) => {
                         logged.accept_failed(self.name, &error);
                         time::sleep(ACCEPT_PAUSE).await;
                     }
-                    (Ok(connection), Overload::Refuse(refuse)) if full => {
-                        summary.refused += 1;
-                        logged.too_many(self.name, self.max_connections);
-                        refuse(connection);
-                    }
-                    (Ok(connection), _) => {
-                        summary.served += 1;
-                        logged = Logged::default();
-                        connections.spawn(serve(connection, graceful.watcher()));
+                    Ok(connection) => {
+                        let source = (self.source)(&connection);
+                        if places.make_room(source) {
+                            summary.served += 1;
+                            let standing = Standing::default();
+                            let work = serve(connection, graceful.watcher(), standing.clone());
+                            places.take(source, standing, connections.spawn(work));
+                        } else {
+                            summary.refused += 1;
+                            logged.too_many(self, source);
+                            self.refuse(connection);
+                        }
                     }
                 },
+                // A connection that becomes idle may be closed for a new one.
+                () = time::sleep(ACCEPT_PAUSE), if !accepts => {}
             }
         }
         drop(listener);
         summary.aborted = drain(graceful, connections, self.drain).await;
         summary
+    }
+
+    fn refuse(&self, connection: C) {
+        match self.overload {
+            Overload::Refuse(refuse) => refuse(connection),
+            Overload::Wait => drop(connection),
+        }
     }
 }
 
@@ -150,6 +170,17 @@ async fn drain(
     aborted
 }
 
+fn ended_task(ended: Result<(Id, ()), JoinError>) -> Id {
+    match ended {
+        Ok((id, ())) => id,
+        Err(error) => {
+            let id = error.id();
+            log_panic(Err(error));
+            id
+        }
+    }
+}
+
 /// A panic outside of the handlers, which catch their own.
 fn log_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
@@ -159,27 +190,39 @@ fn log_panic(ended: Result<(), JoinError>) {
     }
 }
 
-/// Complaints since the last accepted connection: each is logged once.
+/// When complaints were logged.
 #[derive(Default)]
 struct Logged {
-    too_many: bool,
-    accept: bool,
+    too_many: Option<Instant>,
+    accept: Option<Instant>,
 }
 
 impl Logged {
-    fn too_many(&mut self, name: &str, limit: usize) {
-        if !mem::replace(&mut self.too_many, true) {
+    fn too_many<C>(&mut self, of: &Acceptor<C>, source: Source) {
+        if is_due(&mut self.too_many) {
+            let Shares {
+                total, per_source, ..
+            } = of.shares;
             tracing::warn!(
-                "{limit} connections to {name} are open: more are refused until some close"
+                "{} refuses connections of {source}: there may be {total}, and {per_source} of one source; close some",
+                of.name
             );
         }
     }
 
     fn accept_failed(&mut self, name: &str, error: &io::Error) {
-        if !mem::replace(&mut self.accept, true) {
+        if is_due(&mut self.accept) {
             tracing::error!("no connection to {name} can be taken at present: {error}");
         }
     }
+}
+
+fn is_due(last: &mut Option<Instant>) -> bool {
+    let due = last.is_none_or(|last| last.elapsed() >= LOG_PAUSE);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
-//! Reads request bodies: bounded each and in total, and in the time that a client may stall.
+//! Reads request bodies: bounded each, of each client, and in total, and in the time that a client may take.
+//!
+//! Memory is given for what came, not for what was announced, so that a client cannot hold any by promises.
 
 use std::{fmt::Display, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, StreamExt};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time,
-};
+use tokio::time::{self, Instant};
 
-/// How much memory an announced length reserves without data. More is reserved as data comes.
-const TRUSTED: usize = 1024 * 1024;
+use crate::budget::{BodyOwner, Budget, Room};
+
+/// The slowest body, in bytes a second: what came later than that ends the request.
+const MIN_RATE: u64 = 16 * 1024;
 
 /// A request body as it arrives.
 pub trait Chunks: Stream<Item = Result<Self::Chunk, Self::Error>> + Send {
@@ -39,9 +40,15 @@ pub enum BodyError {
     /// The bodies of all connections take this many bytes.
     #[error("the bodies of requests in progress take {0} bytes, which is the most")]
     NoRoom(usize),
+    /// The bodies of this client's other requests take this many bytes, its share.
+    #[error("the bodies of this client's requests in progress take {0} bytes, which is its share")]
+    ShareTaken(usize),
     /// The client has sent nothing for this long.
     #[error("nothing more of the body came for {} s", .0.as_secs())]
     Stalled(Duration),
+    /// It came slower than [`BodyReader::read`] waits for.
+    #[error("the body came slower than {} KiB a second", MIN_RATE / 1024)]
+    TooSlow,
     /// The connection failed, for this reason.
     #[error("the body broke off: {0}")]
     Broken(String),
@@ -50,14 +57,20 @@ pub enum BodyError {
 /// Limits of bodies.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
-    /// The largest body, in bytes. Below 4 GiB.
+    /// The largest body, in bytes.
     pub max: usize,
+    /// Bytes of each body that count against nothing: the number of connections bounds them.
+    pub free: usize,
     /// The maximum of all bodies together, in bytes.
     pub budget: usize,
-    /// How long a client may stall within a body.
+    /// The maximum of all bodies of one client that is not trusted.
+    pub share: usize,
+    /// The part of the budget that only trusted clients take.
+    pub reserve: usize,
+    /// How long a client may stall within a body, and how much later than 16 KiB a second the body may come.
     pub silence: Duration,
-    /// `Some`: a body reserves all of its length before it is read, and waits this long for it. `None`: a body in several
-    /// chunks reserves memory as it comes, and is refused when there is none; a single chunk needs none.
+    /// `Some`: a body reserves all of its length once more than `free` came, and waits this long for it. `None`: it
+    /// reserves memory as it comes, and is refused when there is none.
     pub wait: Option<Duration>,
 }
 
@@ -65,15 +78,15 @@ pub struct BodyLimits {
 #[derive(Debug)]
 pub struct BodyReader {
     limits: BodyLimits,
-    room: Arc<Semaphore>,
+    budget: Arc<Budget>,
 }
 
 impl BodyReader {
     /// A reader whose whole budget is free.
     #[must_use]
     pub fn new(limits: BodyLimits) -> Self {
-        let room = Arc::new(Semaphore::new(limits.budget));
-        Self { limits, room }
+        let budget = Budget::new(limits);
+        Self { limits, budget }
     }
 
     /// Reads a body. Its memory counts against the budget until the last clone of the result is dropped.
@@ -84,62 +97,52 @@ impl BodyReader {
         &self,
         mut body: Pin<&mut S>,
         announced: Option<u64>,
+        owner: BodyOwner,
     ) -> Result<Bytes, BodyError> {
         let BodyLimits { max, silence, .. } = self.limits;
         if announced.is_some_and(|length| length > max as u64) {
             return Err(BodyError::TooLarge(max));
         }
         let announced = announced.and_then(|length| usize::try_from(length).ok());
-        let mut whole = if let Some(wait) = self.limits.wait {
-            let share = self.wait(announced.unwrap_or(max), wait).await?;
-            Whole::new(share, announced.unwrap_or(0))
-        } else {
-            let Some(first) = next_chunk(body.as_mut(), silence).await? else {
-                return Ok(Bytes::new());
-            };
-            let Some(second) = next_chunk(body.as_mut(), silence).await? else {
-                return if first.len() > max {
-                    Err(BodyError::TooLarge(max))
-                } else {
-                    // Not copied.
-                    Ok(first)
-                };
-            };
-            let room = announced.unwrap_or(0).min(TRUSTED);
-            let room = room.max(first.len() + second.len());
-            let mut whole = Whole::new(self.take(room)?, room);
-            self.push(&mut whole, &first)?;
-            self.push(&mut whole, &second)?;
-            whole
+        let mut pace = Pace::new(silence);
+        let Some(first) = pace.next_chunk(body.as_mut()).await? else {
+            return Ok(Bytes::new());
         };
-        while let Some(chunk) = next_chunk(body.as_mut(), silence).await? {
-            self.push(&mut whole, &chunk)?;
+        let mut whole = Whole {
+            bytes: BytesMut::new(),
+            room: Room::new(&self.budget, owner),
+        };
+        let Some(second) = pace.next_chunk(body.as_mut()).await? else {
+            if first.len() > max {
+                return Err(BodyError::TooLarge(max));
+            }
+            // Not copied.
+            return Ok(first);
+        };
+        self.push(&mut whole, &first, announced).await?;
+        self.push(&mut whole, &second, announced).await?;
+        while let Some(chunk) = pace.next_chunk(body.as_mut()).await? {
+            self.push(&mut whole, &chunk, announced).await?;
         }
         Ok(Bytes::from_owner(whole))
     }
 
-    async fn wait(&self, room: usize, limit: Duration) -> Result<OwnedSemaphorePermit, BodyError> {
-        let acquired = Arc::clone(&self.room).acquire_many_owned(permits(room));
-        match time::timeout(limit, acquired).await {
-            Ok(Ok(share)) => Ok(share),
-            _ => Err(BodyError::NoRoom(self.limits.budget)),
-        }
-    }
-
-    fn take(&self, room: usize) -> Result<OwnedSemaphorePermit, BodyError> {
-        let share = Arc::clone(&self.room).try_acquire_many_owned(permits(room));
-        share.map_err(|_| BodyError::NoRoom(self.limits.budget))
-    }
-
-    fn push(&self, whole: &mut Whole, chunk: &[u8]) -> Result<(), BodyError> {
+    async fn push(
+        &self,
+        whole: &mut Whole,
+        chunk: &[u8],
+        announced: Option<usize>,
+    ) -> Result<(), BodyError> {
         let (max, length) = (self.limits.max, whole.bytes.len() + chunk.len());
         if length > max {
             return Err(BodyError::TooLarge(max));
         }
-        let share = whole.share.num_permits();
-        if length > share {
-            let room = length.max(2 * share).min(max);
-            whole.share.merge(self.take(room - share)?);
+        if length > self.limits.free.max(whole.room.bytes()) {
+            let room = match self.limits.wait {
+                None => length.max(2 * whole.bytes.len()).min(max),
+                Some(_) => announced.unwrap_or(max).max(length),
+            };
+            whole.room.grow(room).await?;
             whole.bytes.reserve(room - whole.bytes.len());
         }
         whole.bytes.extend_from_slice(chunk);
@@ -147,27 +150,49 @@ impl BodyReader {
     }
 }
 
-/// One permit is a byte.
-fn permits(room: usize) -> u32 {
-    u32::try_from(room).unwrap_or(u32::MAX)
-}
-
-/// A body that is being put together, with its share of the budget.
+/// A body that is being put together, with its room in the budget.
 struct Whole {
     bytes: BytesMut,
-    share: OwnedSemaphorePermit,
-}
-
-impl Whole {
-    fn new(share: OwnedSemaphorePermit, capacity: usize) -> Self {
-        let bytes = BytesMut::with_capacity(capacity);
-        Self { bytes, share }
-    }
+    room: Room,
 }
 
 impl AsRef<[u8]> for Whole {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+/// The time that a whole body may take: one that trickles would hold its memory and connection for as long as it likes.
+struct Pace {
+    silence: Duration,
+    start: Instant,
+    came: u64,
+}
+
+impl Pace {
+    fn new(silence: Duration) -> Self {
+        Self {
+            silence,
+            start: Instant::now(),
+            came: 0,
+        }
+    }
+
+    async fn next_chunk<S: Chunks>(
+        &mut self,
+        body: Pin<&mut S>,
+    ) -> Result<Option<Bytes>, BodyError> {
+        let whole = self.silence + Duration::from_millis(self.came * 1000 / MIN_RATE);
+        let left = whole.saturating_sub(self.start.elapsed());
+        let chunk = next_chunk(body, self.silence.min(left)).await;
+        match chunk {
+            Err(BodyError::Stalled(_)) if left < self.silence => Err(BodyError::TooSlow),
+            Ok(Some(chunk)) => {
+                self.came += chunk.len() as u64;
+                Ok(Some(chunk))
+            }
+            other => other,
+        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! The common base of Couic's HTTP services: the daemon's API on a Unix socket, and couic-report on TCP.
 //!
 //! Routes, requests and answers are the service's. Guarantees of this crate:
-//! - Connections are bounded in number; a failed accept does not end the service ([`Acceptor`]).
+//! - Connections are bounded in number, in all and of each source, and new ones take the places of idle ones whose clients
+//!   have not proven who they are; a failed accept does not end the service ([`Acceptor`], [`Shares`]).
 //! - On shutdown no connection is accepted, requests in progress are finished, and those beyond the deadline aborted.
-//! - Request bodies are bounded each and in total, and a client that stalls is timed out ([`BodyReader`]).
+//! - Request bodies are bounded each, of each client, and in total, and a client that stalls or trickles is timed out
+//!   ([`BodyReader`]).
 //! - Metrics are valid text, whatever their labels contain ([`Family`]).
 //!
 //! ```
 //! use std::time::Duration;
 //!
-//! use couic_httpd::{Acceptor, Overload};
+//! use couic_httpd::{Acceptor, Overload, Shares, Source};
 //! use tokio::{io::AsyncWriteExt, net::UnixListener};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -19,12 +21,16 @@
 //! let listener = UnixListener::bind(&path)?;
 //! let acceptor = Acceptor {
 //!     name: "the service",
-//!     max_connections: 16,
+//!     shares: Shares { total: 16, per_source: 4, reserve: 2 },
+//!     source: |stream: &tokio::net::UnixStream| {
+//!         let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
+//!         Source::user(uid, uid == 0)
+//!     },
 //!     overload: Overload::Wait,
 //!     drain: Duration::from_secs(5),
 //! };
 //! let shutdown = async { /* SIGTERM */ };
-//! let summary = acceptor.run(listener, shutdown, |mut stream, _stopping| async move {
+//! let summary = acceptor.run(listener, shutdown, |mut stream, _stopping, _standing| async move {
 //!     // A real service: stopping.watch(http1::Builder::new().serve_connection(…)).
 //!     drop(stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await);
 //! });
@@ -35,12 +41,16 @@
 
 mod accept;
 mod body;
+mod budget;
 mod metrics;
+mod places;
 
 pub use hyper_util::server::graceful::Watcher;
 
 pub use self::{
     accept::{Acceptor, Listener, Overload, ServeSummary},
     body::{BodyError, BodyLimits, BodyReader, Chunks, next_chunk},
+    budget::BodyOwner,
     metrics::{Family, Kind, float, open_metrics, prometheus},
+    places::{Known, Shares, Source, Standing},
 };

@@ -29,6 +29,7 @@ fn logging(dir: &Path, rotation: Rotation, keep: usize) -> Logging {
         dir: dir.to_owned(),
         rotation,
         max_log_files: keep,
+        max_file_mib: 1,
         format: LogFormat::Text,
         level: LogLevel::Info,
         stdout: false,
@@ -66,6 +67,41 @@ fn each_day_has_a_file_and_the_oldest_is_deleted() {
     assert_eq!(files(&dir), kept);
     let text = fs::read_to_string(dir.path().join(kept[1])).unwrap();
     assert_eq!(text, "day 3\n");
+}
+
+#[test]
+fn a_file_ends_at_its_size_and_all_together_at_their_number() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("couic.log.2026-11-21.01"), "not ours").unwrap();
+    let mut log = open(dir.path(), Rotation::Daily, 3, SATURDAY);
+    let lines = "x".repeat(99) + "\n";
+    let lines = lines.repeat(3_000);
+    for restart in [false, true] {
+        for _ in 0..25 {
+            log.write_all(lines.as_bytes()).unwrap();
+        }
+        if restart {
+            log = open(dir.path(), Rotation::Daily, 3, SATURDAY);
+            log.write_all(b"after\n").unwrap();
+        }
+    }
+    let mut kept = files(&dir);
+    assert_eq!(kept.remove(0), "couic.log.2026-11-21.01");
+    // 15 MB, in files of 1 MiB.
+    let names = [
+        "couic.log.2026-11-21.12",
+        "couic.log.2026-11-21.13",
+        "couic.log.2026-11-21.14",
+    ];
+    assert_eq!(kept, names);
+    for name in names {
+        let text = fs::read_to_string(dir.path().join(name)).unwrap();
+        assert!(text.len() as u64 <= MIB && text.ends_with('\n'), "{name}");
+        assert_eq!(text.ends_with("after\n"), name == names[2]);
+    }
+    NOW.set(SATURDAY + DAY);
+    log.write_all(b"x\n").unwrap();
+    assert_eq!(files(&dir).last().unwrap(), "couic.log.2026-11-22");
 }
 
 #[test]

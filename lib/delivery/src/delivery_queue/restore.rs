@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, sync::atomic::AtomicU64};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     super::{
         Member,
         clock::Clock,
         dead_letters::DeadItem,
+        effects::LONGEST_HOLD,
         envelope::{self, Dead, Envelope},
         queue::{Item, Queue},
         status::Counters,
@@ -44,7 +45,10 @@ impl DeliveryQueue {
             state: failed
                 .as_ref()
                 .map_or(NotifierState::Ok, |_| NotifierState::Failed),
-            next_attempt: clock.future(recovered.counters[1]),
+            // Capped again: the clock may have been set back meanwhile.
+            next_attempt: clock
+                .future(recovered.counters[1])
+                .map(|at| at.min(Instant::now() + LONGEST_HOLD)),
             last_error: failed.map(|message| NotifierFailure {
                 message,
                 at: clock.unix_secs(),

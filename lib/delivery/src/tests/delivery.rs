@@ -66,7 +66,6 @@ async fn retry_after_is_never_undercut_and_is_no_attempt() {
         panic!("a test must honor Retry-After, too: {test:?}");
     };
     assert!(retry_after <= wait);
-    dispatcher.resume("n").unwrap();
     notifier.wait_delivered(2).await;
     let attempts = notifier.attempts();
     assert!(attempts[2].0 - attempts[1].0 >= wait);
@@ -75,6 +74,35 @@ async fn retry_after_is_never_undercut_and_is_no_attempt() {
         attempts[4].0, attempts[3].0,
         "the failures before are forgotten"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silly_retry_after_holds_for_an_hour_and_is_a_problem_meanwhile() {
+    let silly = Duration::from_secs(99_999_999_999);
+    let notifier = Scripted::new("n", [rate_limited(silly), rate_limited(silly)]);
+    let dispatcher = one(&notifier);
+    enqueue(&dispatcher, "a");
+    notifier.wait_attempts(1).await;
+    let status = until(&dispatcher, |s| s.state == NotifierState::RateLimited).await;
+    assert!(status.next_attempt_secs.unwrap() <= 3_600);
+    assert!(
+        status.problems[0].starts_with("waits 60 more minutes because its receiver asked"),
+        "{:?}",
+        status.problems
+    );
+    notifier.wait_attempts(2).await;
+    let attempts = notifier.attempts();
+    assert_eq!((attempts[1].0 - attempts[0].0).as_secs(), 3_600);
+    let status = until(&dispatcher, |s| s.state == NotifierState::RateLimited).await;
+    assert!(
+        status.problems[0].starts_with("has not delivered for 60 minutes"),
+        "{:?}",
+        status.problems
+    );
+    let before = Instant::now();
+    dispatcher.resume("n").unwrap();
+    notifier.wait_delivered(1).await;
+    assert!(before.elapsed().as_secs() < 10, "resume ends the wait");
 }
 
 #[tokio::test(start_paused = true)]

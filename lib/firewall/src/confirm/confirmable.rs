@@ -88,9 +88,10 @@ impl ConfirmableChange {
         actor: &Actor,
     ) -> Result<u64, ConfirmError> {
         let firewall = Arc::clone(&self.owner.firewall);
+        let filter = firewall.tag_filter(policy, pattern);
         let (mut removed, mut after): (u64, Option<Cidr>) = (0, None);
         loop {
-            let (found, last) = firewall.removable_by_tag(policy, pattern, actor, after);
+            let (found, last) = firewall.removable_by_tag(policy, &filter, actor, after);
             let jobs = found.into_iter().map(|cidr| Job::Remove(cidr, None));
             for result in self.apply(policy, jobs.collect(), actor)? {
                 removed += u64::from(matches!(result, Ok(Applied::Removed)));

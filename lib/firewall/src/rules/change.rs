@@ -77,7 +77,7 @@ impl Core {
         let (applied, owner, claims) = match self.find(policy, request, origin) {
             Found::Same => return Ok(Applied::Unchanged),
             Found::New(owner, claims) => {
-                self.check_room(key)?;
+                self.check_share(key, owner, &origin.actor)?;
                 (Applied::Added, owner, claims)
             }
             Found::Other(owner, claims) => (Applied::Updated, owner, claims),
@@ -86,7 +86,7 @@ impl Core {
             expiration: request.expiration,
             creation: claims.of(owner).map_or(now, |claim| claim.creation),
             owner,
-            slot: self.slot(policy, request.tag.as_ref())?,
+            slot: self.slot_for(policy, request.tag.as_ref(), owner, &origin.actor)?,
         };
         let claims = claims.with(claim, self.owners());
         self.install(key, claims, now, origin)?;

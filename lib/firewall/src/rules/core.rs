@@ -6,14 +6,15 @@
 
 use std::sync::Arc;
 
-use couic_common::{Entry, Policy, RuleKey};
+use couic_common::{Entry, Policy, RuleKey, Tag};
 
 use super::{
-    ClaimRef, EventKind, FirewallError, Origin, Owner, RuleEvent,
+    Actor, ClaimRef, EventKind, FirewallError, Origin, Owner, RuleEvent,
     deadlines::Deadlines,
     durable::Durable,
     events::EventBus,
     packed::{Claims, OwnerId, Owners, PackedClaim},
+    shares::{Held, Holder, IsAdmin, Places, Shared},
     table::RuleTable,
     tags::TagTable,
 };
@@ -29,6 +30,9 @@ pub(super) struct Core {
     tables: [RuleTable; 2],
     tags: [TagTable; 2],
     owners: Owners,
+    /// Who holds how many rules, by policy and family.
+    held: [[Held; 2]; 2],
+    is_admin: Option<IsAdmin>,
     deadlines: Deadlines,
     pub(super) durable: Durable,
     pub(super) bus: EventBus,
@@ -45,6 +49,8 @@ impl Core {
             tables: Default::default(),
             tags: [TagTable::new(Policy::Drop), TagTable::new(Policy::Ignore)],
             owners: Owners::default(),
+            held: Default::default(),
+            is_admin: None,
             deadlines: Deadlines::default(),
             durable: Durable::default(),
             bus: EventBus::default(),
@@ -74,6 +80,14 @@ impl Core {
 
     pub(super) fn owner_id(&mut self, owner: &Owner) -> OwnerId {
         self.owners.id(owner)
+    }
+
+    pub(super) fn set_admins(&mut self, is_admin: IsAdmin) {
+        self.is_admin = Some(is_admin);
+    }
+
+    pub(super) fn holder(&self, id: OwnerId) -> Holder {
+        Holder::new(id, self.owners.get(id))
     }
 
     pub(super) fn deadlines_mut(&mut self) -> &mut Deadlines {
@@ -162,9 +176,21 @@ impl Core {
     /// have the new claims: a deadline that no claim there has is thrown away.
     fn account(&mut self, key: RuleKey, old: &Claims, new: &Claims) -> bool {
         let tags = &mut self.tags[key.policy as usize];
+        let held = &mut self.held[key.policy as usize][usize::from(key.cidr.is_ipv4())];
+        let holder = |claim: &PackedClaim| Holder::new(claim.owner, self.owners.get(claim.owner));
         // Claim before released, so that a tag that stays never looks unused.
-        new.iter().for_each(|claim| tags.hold(claim.slot));
-        old.iter().for_each(|claim| tags.release(claim.slot));
+        for claim in new.iter() {
+            tags.hold(claim.slot, holder(claim));
+            if old.of(claim.owner).is_none() {
+                held.add(holder(claim));
+            }
+        }
+        for claim in old.iter() {
+            tags.release(claim.slot);
+            if new.of(claim.owner).is_none() {
+                held.take(holder(claim));
+            }
+        }
         let mut sweep = false;
         for claim in old.iter() {
             if new
@@ -252,6 +278,40 @@ impl Core {
             family: family(key.cidr.is_ipv4()),
             limit,
         })
+    }
+
+    /// [`Core::check_room`] for a new rule that a client or a peer asks for.
+    pub(super) fn check_share(
+        &self,
+        key: RuleKey,
+        owner: OwnerId,
+        actor: &Actor,
+    ) -> Result<(), FirewallError> {
+        self.check_room(key)?;
+        let is_ipv4 = key.cidr.is_ipv4();
+        let places = Places {
+            policy: key.policy,
+            what: Shared::Rules(family(is_ipv4)),
+            used: self.table(key.policy).count_like(key.cidr),
+            limit: self.limits.of(key.policy),
+            held: &self.held[key.policy as usize][usize::from(is_ipv4)],
+        };
+        places.check(owner, actor, self.is_admin.as_ref())
+    }
+
+    /// The slot of a tag that a client or a peer asks for, a new one if need be.
+    pub(super) fn slot_for(
+        &mut self,
+        policy: Policy,
+        tag: Option<&Tag>,
+        owner: OwnerId,
+        actor: &Actor,
+    ) -> Result<TagSlot, FirewallError> {
+        let tags = self.tags(policy);
+        if let Some(places) = tag.and_then(|tag| tags.places_for(tag)) {
+            places.check(owner, actor, self.is_admin.as_ref())?;
+        }
+        self.slot(policy, tag)
     }
 
     pub(super) fn limits(&self) -> Limits {

@@ -228,12 +228,14 @@ impl Core {
                     break;
                 }
             };
-            self.tags_mut(key.policy).0.hold(slot);
+            let owner = self.owner_id(&claim.owner);
+            let holder = self.holder(owner);
+            self.tags_mut(key.policy).0.hold(slot, holder);
             held.push(slot);
             let claim = PackedClaim {
                 expiration: claim.expiration,
                 creation: claim.creation,
-                owner: self.owner_id(&claim.owner),
+                owner,
                 slot,
             };
             claims = claims.with(claim, self.owners());

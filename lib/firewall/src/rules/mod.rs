@@ -30,6 +30,7 @@ mod set_load;
 mod setfile;
 mod sets;
 mod sets_undo;
+mod shares;
 mod swap;
 mod table;
 mod tags;
@@ -39,7 +40,7 @@ mod types;
 
 use std::sync::{Arc, OnceLock};
 
-use couic_common::{Entry, Policy, RuleKey};
+use couic_common::{ClientName, Entry, Policy, RuleKey};
 use parking_lot::Mutex;
 
 use self::core::Core;
@@ -48,7 +49,7 @@ pub use self::{
     clock::{Clock, ManualClock, SystemClock},
     durable::Restored,
     events::{Received, Subscription},
-    query::Usage,
+    query::{TagUsage, Usage},
     recorded::ClaimChange,
     reload::{SetCatalog, SetChange},
     selfcheck::{SelfCheck, SelfChecked},
@@ -56,7 +57,9 @@ pub use self::{
     setfile::{BadLine, parse_set},
     sets::{MAX_SET_FILE, SetStore},
     sets_undo::SetEntries,
+    shares::Shared,
     swap::{ClaimSwap, Swapped},
+    tags::TagFilter,
     types::{Actor, Applied, EventKind, FirewallError, Job, Origin, RuleEvent},
 };
 use crate::{
@@ -97,6 +100,11 @@ impl Firewall {
         }
     }
 
+    /// Names the clients that have no share of the tables and tags: admins. Without this, none.
+    pub fn set_admins(&self, is_admin: impl Fn(&ClientName) -> bool + Send + Sync + 'static) {
+        self.core.lock().set_admins(Box::new(is_admin));
+    }
+
     /// Lets every packet pass, or has the rules hold again: from the next packet on. Does not take the rules lock.
     pub fn pass_all(&self, open: bool) {
         self.valve.set_open(open);
@@ -117,7 +125,7 @@ impl Firewall {
     /// Adds a new rule. It survives the process after the next [`Firewall::commit`].
     ///
     /// # Errors
-    /// [`FirewallError::Exists`] if the rule exists, `Expired`, `Full`, `TooManyTags`, `Plane`.
+    /// [`FirewallError::Exists`] if the rule exists, `Expired`, `Full`, `TooManyTags`, `ShareTaken`, `Plane`.
     pub fn add(
         &self,
         policy: Policy,

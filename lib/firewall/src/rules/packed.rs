@@ -9,7 +9,7 @@ use super::Owner;
 use crate::dataplane::{PlaneRule, TagSlot};
 
 /// The number of an owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct OwnerId(u32);
 
 /// Every owner that ever held a claim.

@@ -6,7 +6,8 @@ use couic_common::{
     Cidr, Counter, Entry, Lookup, LookupRule, Policy, RuleKey, Stats, TagPattern, Verdict,
 };
 
-use super::{CHUNK, Firewall, Origin, core::family, packed::PackedClaim};
+use super::{CHUNK, Firewall, Origin, core::family, packed::PackedClaim, tags::TagFilter};
+use crate::dataplane::MAX_TAGS;
 
 /// How full a table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,17 @@ pub struct Usage {
     pub limit: usize,
 }
 
+/// How many tags are in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TagUsage {
+    /// The policy.
+    pub policy: Policy,
+    /// Tags that a rule carries.
+    pub tags: usize,
+    /// How many there can be.
+    pub limit: usize,
+}
+
 impl Firewall {
     /// One rule as it is shown.
     #[must_use]
@@ -31,6 +43,13 @@ impl Firewall {
         })
     }
 
+    /// The tags that a pattern means now. They are compared without the lock.
+    #[must_use]
+    pub fn tag_filter(&self, policy: Policy, pattern: &TagPattern) -> TagFilter {
+        let names = self.change(|core, _| core.tags(policy).names());
+        TagFilter::new(pattern, &names)
+    }
+
     /// Up to `limit` rules behind `after` whose tag `filter` means, in the order of CIDRs.
     #[must_use]
     pub fn page(
@@ -38,7 +57,7 @@ impl Firewall {
         policy: Policy,
         after: Option<Cidr>,
         limit: usize,
-        filter: Option<&TagPattern>,
+        filter: Option<&TagFilter>,
     ) -> Vec<Entry> {
         let mut page = Vec::new();
         let mut after = after;
@@ -57,13 +76,13 @@ impl Firewall {
         policy: Policy,
         after: Option<Cidr>,
         limit: usize,
-        filter: Option<&TagPattern>,
+        filter: Option<&TagFilter>,
         page: &mut Vec<Entry>,
     ) -> Option<Cidr> {
         self.change(|core, _| {
-            let meant = filter.map(|pattern| core.tags(policy).matching(pattern));
+            let tags = core.tags(policy);
             let is_meant =
-                |claim: &PackedClaim| meant.as_ref().is_none_or(|slots| slots[claim.slot.index()]);
+                |claim: &PackedClaim| filter.is_none_or(|filter| filter.means(tags, claim.slot));
             let mut last = None;
             for (cidr, claim) in core.table(policy).iter_after(after).take(CHUNK) {
                 if page.len() == limit {
@@ -81,10 +100,11 @@ impl Firewall {
     /// Removes, as a client's DELETE would, every rule whose removable claims carry a tag that `pattern` means.
     /// Returns how many rules lost a claim.
     pub fn remove_by_tag(&self, policy: Policy, pattern: &TagPattern, origin: &Origin) -> u64 {
+        let filter = self.tag_filter(policy, pattern);
         let (mut after, mut removed) = (None, 0);
         loop {
             let walked = self.change(|core, now| {
-                let (found, last) = core.removable_by_tag(policy, pattern, &origin.actor, after);
+                let (found, last) = core.removable_by_tag(policy, &filter, &origin.actor, after);
                 for cidr in found {
                     let key = RuleKey::new(policy, cidr);
                     removed += u64::from(core.remove(key, now, origin).is_ok());
@@ -154,6 +174,19 @@ impl Firewall {
     #[must_use]
     pub fn tag_stats(&self, policy: Policy) -> BTreeMap<String, Counter> {
         self.change(|core, _| core.tags(policy).figures(&*self.counters))
+    }
+
+    /// How many tags are in use.
+    #[must_use]
+    pub fn tag_usage(&self) -> Vec<TagUsage> {
+        self.change(|core, _| {
+            let of = |policy| TagUsage {
+                policy,
+                tags: core.tags(policy).used(),
+                limit: MAX_TAGS - 1,
+            };
+            Policy::ALL.into_iter().map(of).collect()
+        })
     }
 
     /// How full the tables are.

@@ -1,10 +1,10 @@
 //! Changes with a record of their effect on claims, and the prediction of it, for commit-confirm.
 
-use couic_common::{Cidr, Entry, Policy, RuleKey, TagPattern};
+use couic_common::{Cidr, Entry, Policy, RuleKey};
 
 use super::{
     Actor, Applied, CHUNK, Claim, ClaimRequest, Firewall, FirewallError, Job, Owner, core::Core,
-    packed::PackedClaim,
+    packed::PackedClaim, tags::TagFilter,
 };
 
 /// The effect on one claim.
@@ -95,11 +95,11 @@ impl Firewall {
     pub(crate) fn removable_by_tag(
         &self,
         policy: Policy,
-        pattern: &TagPattern,
+        filter: &TagFilter,
         actor: &Actor,
         after: Option<Cidr>,
     ) -> (Vec<Cidr>, Option<Cidr>) {
-        self.change(|core, _| core.removable_by_tag(policy, pattern, actor, after))
+        self.change(|core, _| core.removable_by_tag(policy, filter, actor, after))
     }
 }
 
@@ -107,13 +107,12 @@ impl Core {
     pub(super) fn removable_by_tag(
         &self,
         policy: Policy,
-        pattern: &TagPattern,
+        filter: &TagFilter,
         actor: &Actor,
         after: Option<Cidr>,
     ) -> (Vec<Cidr>, Option<Cidr>) {
-        let table = self.table(policy);
-        let meant = self.tags(policy).matching(pattern);
-        let is_meant = |claim: &PackedClaim| meant[claim.slot.index()];
+        let (table, tags) = (self.table(policy), self.tags(policy));
+        let is_meant = |claim: &PackedClaim| filter.means(tags, claim.slot);
         let (mut found, mut last) = (Vec::new(), None);
         for (cidr, shown) in table.iter_after(after).take(CHUNK) {
             last = Some(cidr);

@@ -157,7 +157,8 @@ fn wanted_claims(
     {
         let owner = core.owner_id(&Owner::Set(set.name.clone()));
         let slot = core.slot(policy, Some(&Tag::of_set(&set.name)))?;
-        core.tags_mut(policy).0.hold(slot);
+        let holder = core.holder(owner);
+        core.tags_mut(policy).0.hold(slot, holder);
         pinned.push((policy, slot));
         let claim = PackedClaim {
             expiration: 0,

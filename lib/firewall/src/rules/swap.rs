@@ -149,14 +149,15 @@ impl Core {
             return Ok(self.install(key, rest, now, origin)?);
         };
         check_expiration(wanted.expiration, now)?;
+        let owner = self.owner_id(&wanted.owner);
         if is_new {
-            self.check_room(key)?;
+            self.check_share(key, owner, &origin.actor)?;
         }
         let claim = PackedClaim {
             expiration: wanted.expiration,
             creation: wanted.creation,
-            owner: self.owner_id(&wanted.owner),
-            slot: self.slot(key.policy, wanted.tag.as_ref())?,
+            owner,
+            slot: self.slot_for(key.policy, wanted.tag.as_ref(), owner, &origin.actor)?,
         };
         let claims = rest.with(claim, self.owners());
         Ok(self.install(key, claims, now, origin)?)

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use couic_common::{Cidr, ClientName, Entry, Metadata, Policy, RuleKey, SetName};
 
-use super::ClaimRequest;
+use super::{ClaimRequest, Shared};
 use crate::dataplane::PlaneError;
 
 /// Who made a change. Decides whose claim it is.
@@ -150,7 +150,33 @@ pub enum FirewallError {
         /// How many there can be.
         limit: usize,
     },
+    /// The actor has its share of the places, or only those kept for sets and admins are free.
+    #[error(
+        "{actor} may not take more {what} of {policy}: it has {held}, and {used} of {limit} are in use; \
+         the last are for others, for sets and for admins. Remove some{}", more(*.what, *.policy)
+    )]
+    ShareTaken {
+        /// The policy asked for.
+        policy: Policy,
+        /// What there are so few of.
+        what: Shared,
+        /// Who asked.
+        actor: Actor,
+        /// How many it has.
+        held: usize,
+        /// How many are in use.
+        used: usize,
+        /// How many there can be.
+        limit: usize,
+    },
     /// The data plane failed.
     #[error("the data plane failed")]
     Plane(#[from] PlaneError),
+}
+
+fn more(what: Shared, policy: Policy) -> String {
+    match what {
+        Shared::Rules(_) => format!(", or raise [limits] {policy}_entries and restart"),
+        Shared::Tags => ", or use fewer".to_owned(),
+    }
 }

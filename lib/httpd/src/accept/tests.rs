@@ -38,20 +38,31 @@ struct Running {
 }
 
 fn run(max_connections: usize, overload: Overload<Connection>) -> Running {
+    run_with(max_connections, overload, true)
+}
+
+/// `keeps`: whether connections keep their places when new ones need them.
+fn run_with(max_connections: usize, overload: Overload<Connection>, keeps: bool) -> Running {
     let (backlog, waiting) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let open = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&open);
     let acceptor = Acceptor {
         name: "the test",
-        max_connections,
+        shares: Shares {
+            total: max_connections,
+            per_source: max_connections,
+            reserve: 0,
+        },
+        source: |_| Source::user(7, false),
         overload,
         drain: Duration::from_secs(5),
     };
     let service = tokio::spawn(async move {
         let shutdown = async { drop(stopped.await) };
-        let serve = |connection: Connection, _| {
+        let serve = |connection: Connection, _, standing: Standing| {
             count.fetch_add(1, Relaxed);
+            standing.keep(keeps);
             async { drop(connection.await) }
         };
         acceptor
@@ -120,6 +131,23 @@ async fn connections_beyond_the_limit_are_refused_until_one_closes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn idle_connections_of_strangers_make_room_for_a_new_one() {
+    for overload in [Overload::Wait, Overload::Refuse(drop)] {
+        let service = run_with(2, overload, false);
+        let mut clients: Vec<Client> = Vec::new();
+        for opened in 1..=100 {
+            clients.push(service.connect());
+            assert_eq!(service.opened().await, opened);
+        }
+        let open = clients.iter().filter(|client| !client.is_closed()).count();
+        assert_eq!(open, 2);
+        assert!(!clients[99].is_closed() && !clients[98].is_closed());
+        drop(clients);
+        assert_eq!(service.ended().await.refused, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_accept_pauses_the_service_and_does_not_end_it() {
     let service = run(1, Overload::Wait);
     for _ in 0..3 {
@@ -127,7 +155,7 @@ async fn a_failed_accept_pauses_the_service_and_does_not_end_it() {
         service.backlog.send(Err(error)).unwrap();
     }
     let _client = service.connect();
-    let start = time::Instant::now();
+    let start = Instant::now();
     while service.opened().await == 0 {
         assert!(start.elapsed() < Duration::from_secs(1));
     }
@@ -143,7 +171,7 @@ async fn the_drain_has_a_deadline() {
     time::sleep(Duration::from_secs(1)).await;
     assert!(!ended.is_finished(), "requests in progress may finish");
     drop(short);
-    let start = time::Instant::now();
+    let start = Instant::now();
     assert_eq!(ended.await.unwrap().aborted, 1);
     assert!(start.elapsed() <= Duration::from_secs(5));
 }

@@ -25,6 +25,7 @@ fn pages_follow_each_other_without_gap_or_repeat() {
     assert_eq!(all.len(), 10_000);
     assert!(all.is_sorted_by(|a, b| a.cidr < b.cidr));
     let untagged = "untagged".parse().unwrap();
+    let untagged = house.firewall.tag_filter(Policy::Drop, &untagged);
     let sixes = house
         .firewall
         .page(Policy::Drop, None, usize::MAX, Some(&untagged));
