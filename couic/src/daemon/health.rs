@@ -40,6 +40,10 @@ impl HealthSources {
                 ..self.filter.health()
             };
             health.state_problems.extend(self.unsaved.problems());
+            if let Some(guard) = self.firewall.guard() {
+                health.rule_problems = guard.problems(&self.firewall);
+                health.set_notes = guard.set_report().1;
+            }
             self.panic_and_confirm.add_to(&mut health);
             health.status = health.derived_status();
             health

@@ -2,7 +2,6 @@
 
 use std::{mem, os::unix::net::UnixListener, sync::Arc};
 
-use couic_firewall::guard::Guard;
 use couic_privsep::Hardening;
 use tokio::runtime::Runtime;
 
@@ -78,12 +77,15 @@ impl Running {
         })
         .map_err(StartError::system("start threads"))?;
         panic_and_confirm.watch(&mut repeaters)?;
+        rules
+            .needs
+            .resolve()
+            .map_err(StartError::system("start threads"))?;
         let notifiers = reporting.as_ref().map(Reporting::notifiers);
         let api = Api {
             firewall: Arc::clone(&rules.firewall),
             sets: Arc::clone(&rules.sets),
             clients: Arc::new(privileged.clients),
-            guard: Guard::new(config.enforce_guard),
             metrics,
             health: HealthSources {
                 filter: Arc::clone(&filter),

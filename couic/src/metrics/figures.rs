@@ -6,7 +6,7 @@ use couic_common::{ActionStats, Counter, PeerInfo, Policy, Stats};
 use couic_httpd::{Family, Kind};
 
 use super::{ReportingFigures, peers, state::StateFigures};
-use couic_firewall::rules::{Firewall, Usage};
+use couic_firewall::rules::{AddressShare, Firewall, Usage};
 
 /// One reading.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Figures {
     pub ignore_tags: BTreeMap<String, Counter>,
     /// The usage of the tables.
     pub usage: Vec<Usage>,
+    /// The shares of the address space that rules cover.
+    pub shares: Vec<AddressShare>,
     /// The rules on disk, if they are persisted.
     pub state: Option<StateFigures>,
     /// Reporting, if it is enabled.
@@ -40,6 +42,7 @@ impl Figures {
             drop_tags: firewall.tag_stats(Policy::Drop),
             ignore_tags: firewall.tag_stats(Policy::Ignore),
             usage: firewall.usage(),
+            shares: firewall.shares(),
             state: StateFigures::of(firewall),
             reporting: None,
             peers: None,
@@ -119,7 +122,14 @@ impl Figures {
             rules = rules.with(&labels, usage.rules as u64);
             limits = limits.with(&labels, usage.limit as u64);
         }
-        families.extend([rules, limits]);
+        let help =
+            "The share of all addresses that rules cover, of IPv6 those of 2000::/3; 1 = all.";
+        let mut shares = Family::new(Kind::Gauge, "couic_address_share_ratio", help);
+        for share in &self.shares {
+            let labels = [("family", share.family), ("policy", share.policy.as_str())];
+            shares.push(&labels, share.ratio());
+        }
+        families.extend([rules, limits, shares]);
         families
     }
 }

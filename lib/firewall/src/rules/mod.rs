@@ -17,6 +17,7 @@ mod change;
 mod claim;
 mod clock;
 mod core;
+mod cover;
 mod deadlines;
 mod durable;
 mod events;
@@ -30,6 +31,7 @@ mod set_load;
 mod setfile;
 mod sets;
 mod sets_undo;
+mod share;
 mod swap;
 mod table;
 mod tags;
@@ -43,6 +45,7 @@ use couic_common::{Entry, Policy, RuleKey};
 use parking_lot::Mutex;
 
 use self::core::Core;
+pub(crate) use self::cover::{Cover, Leaving, covering, end};
 pub use self::{
     claim::{Claim, ClaimRef, ClaimRequest, Owner},
     clock::{Clock, ManualClock, SystemClock},
@@ -56,11 +59,13 @@ pub use self::{
     setfile::{BadLine, parse_set},
     sets::{MAX_SET_FILE, SetStore},
     sets_undo::SetEntries,
+    share::AddressShare,
     swap::{ClaimSwap, Swapped},
     types::{Actor, Applied, EventKind, FirewallError, Job, Origin, RuleEvent},
 };
 use crate::{
     dataplane::{Counters, Limits, Plane, Valve},
+    guard::Guard,
     journal::Journal,
 };
 
@@ -75,6 +80,9 @@ pub struct Firewall {
     valve: Arc<dyn Valve>,
     /// Set once rules are kept.
     journal: OnceLock<Arc<Journal>>,
+    /// Asked by those who change rules for others.
+    guard: OnceLock<Guard>,
+    shares: share::Cache,
 }
 
 impl Firewall {
@@ -94,7 +102,20 @@ impl Firewall {
             clock,
             valve,
             journal: OnceLock::new(),
+            guard: OnceLock::new(),
+            shares: share::Cache::default(),
         }
+    }
+
+    /// Sets the guard rails, before the first change that they are to judge. Only the first call counts.
+    pub fn set_guard(&self, guard: Guard) {
+        let _ = self.guard.set(guard);
+    }
+
+    /// The guard rails; none before [`Self::set_guard`].
+    #[must_use]
+    pub fn guard(&self) -> Option<&Guard> {
+        self.guard.get()
     }
 
     /// Lets every packet pass, or has the rules hold again: from the next packet on. Does not take the rules lock.
@@ -112,6 +133,11 @@ impl Firewall {
     #[must_use]
     pub fn now(&self) -> u64 {
         self.clock.now()
+    }
+
+    /// The same in milliseconds.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
 
     /// Adds a new rule. It survives the process after the next [`Firewall::commit`].
