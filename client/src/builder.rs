@@ -96,6 +96,7 @@ impl Builder {
             timeout: self.timeout,
             confirm_within: None,
             notices: Arc::default(),
+            guard: None,
         })
     }
 }

@@ -1,11 +1,16 @@
-//! Notices in response headers: that the panic switch is on, and changes to confirm.
+//! Notices in response headers: that the panic switch is on, changes to confirm, and guard rails that were lifted.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use couic_common::{CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, ConfirmId, PANIC_HEADER};
+use couic_common::{
+    CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, ConfirmId, LIFTED_HEADER, PANIC_HEADER, Rail,
+};
 use reqwest::header::HeaderMap;
 
 /// A change that is undone unless it is confirmed.
@@ -22,6 +27,7 @@ pub struct ToConfirm {
 pub(crate) struct Notices {
     panic: AtomicBool,
     to_confirm: Mutex<Vec<ToConfirm>>,
+    lifted: Mutex<BTreeSet<Rail>>,
 }
 
 impl Notices {
@@ -38,6 +44,16 @@ impl Notices {
                 .unwrap_or_else(PoisonError::into_inner);
             all.push(ToConfirm { id, until });
         }
+        let rails = text(LIFTED_HEADER).unwrap_or_default().split(',');
+        // A rail of another version is left out.
+        let rails = rails.filter_map(|name| name.trim().parse::<Rail>().ok());
+        let mut lifted = self.lifted.lock().unwrap_or_else(PoisonError::into_inner);
+        lifted.extend(rails);
+    }
+
+    pub(crate) fn drain_lifted(&self) -> Vec<Rail> {
+        let mut lifted = self.lifted.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *lifted).into_iter().collect()
     }
 
     pub(crate) fn panic(&self) -> bool {

@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use couic_common::{ApiError, CONFIRM_WITHIN_HEADER};
+use couic_common::{ApiError, CONFIRM_WITHIN_HEADER, GuardRequest, Rail};
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode, Url,
     header::{AUTHORIZATION, HeaderValue},
@@ -30,6 +30,8 @@ pub struct Client {
     pub(crate) timeout: Duration,
     pub(crate) confirm_within: Option<u64>,
     pub(crate) notices: Arc<Notices>,
+    /// The guard rails of DELETE requests, and whether to go over them.
+    pub(crate) guard: Option<(GuardRequest, bool)>,
 }
 
 impl Client {
@@ -89,6 +91,21 @@ impl Client {
         }
     }
 
+    /// A client whose DELETE requests ask for the guard rails, or go over them: these requests have no body to say so.
+    #[must_use]
+    pub fn guarded(&self, guard: GuardRequest, force: bool) -> Self {
+        Self {
+            guard: Some((guard, force)),
+            ..self.clone()
+        }
+    }
+
+    /// The guard rails that forced changes of this client went over, by the responses; each is returned once.
+    #[must_use]
+    pub fn lifted(&self) -> Vec<Rail> {
+        self.notices.drain_lifted()
+    }
+
     /// Changes to confirm, from the responses to this client; each is returned once.
     #[must_use]
     pub fn to_confirm(&self) -> Vec<ToConfirm> {
@@ -110,8 +127,11 @@ impl Client {
         url
     }
 
-    pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, mut url: Url) -> RequestBuilder {
         let reads = method == Method::GET;
+        if let Some((guard, force)) = self.guard.as_ref().filter(|_| method == Method::DELETE) {
+            append(&mut url, guard, *force);
+        }
         let mut request = self.http.request(method, url);
         if let Some(seconds) = self.confirm_within.filter(|_| !reads) {
             request = request.header(CONFIRM_WITHIN_HEADER, seconds);
@@ -240,5 +260,19 @@ impl fmt::Debug for Client {
             .field("endpoint", &self.endpoint)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
+    }
+}
+
+/// The guard rails as a query, for requests without a body.
+fn append(url: &mut Url, guard: &GuardRequest, force: bool) {
+    let protect: Vec<String> = guard.protect.iter().map(ToString::to_string).collect();
+    let lift: Vec<&str> = guard.lift.iter().map(|rail| rail.as_str()).collect();
+    let mut pairs = url.query_pairs_mut();
+    pairs.append_pair("guard", &protect.join(","));
+    if !lift.is_empty() {
+        pairs.append_pair("lift", &lift.join(","));
+    }
+    if force {
+        pairs.append_pair("force", "true");
     }
 }

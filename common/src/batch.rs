@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorCode, GuardRequest, Metadata, PeerAction};
+use crate::{ErrorCode, GuardRequest, Metadata, PeerAction, Rail};
 
 /// One change of a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +67,9 @@ pub struct BatchFailure {
     pub code: ErrorCode,
     /// What is wrong.
     pub message: String,
+    /// The guard rail that refuses it, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rail: Option<Rail>,
 }
 
 /// Response to the removal of entries by tag.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cidr, Tag};
+use crate::{Cidr, Rail, Tag};
 
 /// A rule as the API shows it. Times are Unix seconds; expiration 0 means never.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,10 @@ pub struct EntryRequest {
 /// The way past the guard rails, as it ends their messages. Clients put their own in its place, such as an option.
 pub const FORCE_HINT: &str = "send \"force\": true";
 
-/// Makes the daemon reject a `drop` that would cut off its host or the caller.
+/// The header of an answer that names the guard rails that a forced change went over.
+pub const LIFTED_HEADER: &str = "Couic-Lifted-Rails";
+
+/// Makes the daemon reject a change that would cut off what its host needs, or the caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GuardRequest {
@@ -59,6 +62,9 @@ pub struct GuardRequest {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub protect: Vec<IpAddr>,
+    /// Guard rails that do not hold for this request; `force` lifts them all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lift: Vec<Rail>,
 }
 
 /// The reason for adding or removing a rule, as given by the client. Passed through to reports unchanged.

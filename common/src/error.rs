@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, error::Error, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Rail;
+
 /// The kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -48,6 +50,9 @@ pub struct ErrorDetail {
     pub code: ErrorCode,
     /// A description of the error.
     pub message: String,
+    /// The guard rail that refuses it, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rail: Option<Rail>,
 }
 
 impl fmt::Display for ApiError {

@@ -64,6 +64,13 @@ pub struct Health {
     pub filter_problems: Vec<String>,
     /// Set files that were not loaded.
     pub set_problems: Vec<SetProblem>,
+    /// Rules that cut off what this host needs, or cover a large part of the address space. They never make the state
+    /// worse than degraded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule_problems: Vec<String>,
+    /// Set files that were loaded, but look cut off. They do not affect the state.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_notes: Vec<String>,
     /// Notifiers that need attention. They never make the state worse than degraded.
     #[serde(default)]
     pub notifier_problems: Vec<NotifierProblem>,
@@ -102,6 +109,8 @@ impl Health {
             interfaces: Vec::new(),
             filter_problems: Vec::new(),
             set_problems: Vec::new(),
+            rule_problems: Vec::new(),
+            set_notes: Vec::new(),
             notifier_problems: Vec::new(),
             peer_problems: Vec::new(),
             panic_since: None,

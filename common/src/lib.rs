@@ -37,6 +37,7 @@ mod panic;
 mod peers;
 mod policy;
 mod problem;
+mod rail;
 mod report;
 mod rule_key;
 mod sets;
@@ -55,7 +56,9 @@ pub use confirm::{
     ConfirmIdError, Confirmations, Confirmed, PendingChange, RevertedChange,
 };
 pub use count::counted;
-pub use entry::{Entry, EntryRequest, FORCE_HINT, GuardRequest, Metadata, PeerAction, PeerJob};
+pub use entry::{
+    Entry, EntryRequest, FORCE_HINT, GuardRequest, LIFTED_HEADER, Metadata, PeerAction, PeerJob,
+};
 pub use error::{ApiError, ErrorCode, ErrorDetail, error_chain};
 pub use glob::glob_matches;
 pub use health::{
@@ -72,9 +75,10 @@ pub use panic::{PANIC_HEADER, PanicRequest, PanicStatus};
 pub use peers::{PeerForgotten, PeerHealth, PeerInfo, PeerProblem, PeerState};
 pub use policy::{Policy, PolicyError};
 pub use problem::{Area, Problem};
+pub use rail::{Rail, RailError};
 pub use report::Report;
 pub use rule_key::RuleKey;
-pub use sets::{ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate};
+pub use sets::{RefusedSetEntry, ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate};
 pub use stats::{ActionStats, Counter, Metrics, NotInspected, Stats, TagStats};
 pub use status::{DaemonStatus, DiskStatus};
 pub use tag::{Tag, TagError, TagPattern, UNTAGGED};

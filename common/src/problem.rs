@@ -17,6 +17,8 @@ pub enum Area {
     Filter,
     /// Set files.
     Sets,
+    /// Rules in force.
+    Rules,
     /// A notifier.
     Notifier,
     /// A peer.
@@ -84,6 +86,9 @@ impl Health {
     pub fn problems(&self) -> Vec<Problem> {
         let all = self.of_panic_and_confirm().chain(self.of_filter());
         let all = all.chain(self.of_others()).chain(self.of_state());
+        let cut = self.set_notes.iter();
+        let cut = cut.map(|note| Problem::new(Area::Sets, HealthStatus::Ok, note));
+        let all = all.chain(cut);
         let notes = self.notes.iter().chain(&self.missing_features);
         let notes = notes.map(|note| {
             Problem::new(Area::Kernel, HealthStatus::Ok, note)
@@ -139,6 +144,9 @@ impl Health {
                 .about(format!("{}/{}", problem.policy, problem.file))
                 .advise("correct it, then run couicctl sets reload")
         });
+        let rules = self.rule_problems.iter();
+        let rules = rules.map(|problem| Problem::degraded(Area::Rules, problem));
+        let sets = sets.chain(rules);
         none.into_iter().chain(detached).chain(filter).chain(sets)
     }
 
@@ -194,6 +202,8 @@ mod tests {
             panic_problem: Some("panic is on, but".into()),
             confirm_problems: vec!["c".into()],
             filter_problems: vec!["f".into()],
+            rule_problems: vec!["r".into()],
+            set_notes: vec!["cut".into()],
             set_problems: vec![
                 set_problem("a.couic", "not a CIDR"),
                 set_problem("", "no set is in force"),
@@ -246,9 +256,11 @@ mod tests {
                 "drop/a.couic was not loaded: not a CIDR",
             ),
             (Area::Sets, Degraded, "no set is in force"),
+            (Area::Rules, Degraded, "r"),
             (Area::Notifier, Degraded, "siem has failed"),
             (Area::Peer, Degraded, "b does not respond: gone"),
             (Area::State, Degraded, "j.log is damaged"),
+            (Area::Sets, Ok, "cut"),
             (Area::Kernel, Ok, "no Landlock"),
             (Area::Kernel, Ok, "no TCX"),
         ];

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{GuardRequest, SetName};
+use crate::{Cidr, GuardRequest, Policy, Rail, SetName};
 
 /// A set in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +63,28 @@ pub struct SetDeleted {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReloadStatus {
-    /// `OK`.
+    /// `OK`: the set files are in force, but for `refused`.
     pub reload_status: String,
+    /// The first 1,000 entries that a guard rail keeps out of force. All others are in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedSetEntry>,
+    /// What looks like a mistake, but was loaded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// An entry of a set file that is not in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RefusedSetEntry {
+    /// The policy of the file's folder.
+    pub policy: Policy,
+    /// The file's name.
+    pub file: String,
+    /// The entry.
+    pub cidr: Cidr,
+    /// The guard rail.
+    pub rail: Rail,
+    /// What it would do.
+    pub message: String,
 }

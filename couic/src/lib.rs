@@ -23,6 +23,7 @@ pub mod daemon;
 pub mod host;
 pub mod logging;
 pub mod metrics;
+pub mod needs;
 pub mod peering;
 pub mod rbac;
 pub mod reporting;

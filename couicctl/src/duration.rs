@@ -18,8 +18,15 @@ pub(crate) fn now() -> u64 {
     since.as_secs() + u64::from(since.subsec_nanos() > 0)
 }
 
-/// Parses `30s`, `1m`, `2h`, `7d`, `2w`, and combinations such as `1h30m`.
+/// Parses `30s`, `1m`, `2h`, `7d`, `2w`, and combinations such as `1h30m`, up to 100 years.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    let seconds = parse_any(text)?;
+    let too_long = || format!("{text:?} is too long: the maximum is 100 years");
+    seconds.map(Duration::from_secs).ok_or_else(too_long)
+}
+
+/// The seconds; `None` = more than 100 years.
+fn parse_any(text: &str) -> Result<Option<u64>, String> {
     let wrong = || {
         format!(
             "{text:?} is not a duration: a number with a unit (s, m, h, d, w), as in 30s, 2h or 1h30m"
@@ -33,14 +40,12 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         let unit = rest[digits..].chars().next().ok_or_else(wrong)?;
         let place = allowed.iter().position(|(c, _)| *c == unit);
         let place = place.ok_or_else(wrong)?;
-        let count: u64 = rest[..digits].parse().map_err(|_| wrong())?;
-        total = count
-            .checked_mul(allowed[place].1)
-            .and_then(|seconds| total.checked_add(seconds))
-            .filter(|total| *total <= MAX)
-            .ok_or_else(|| {
-                format!("{text:?} is too long: the maximum is 100 years; leave out -e for an entry without expiration")
-            })?;
+        if digits == 0 {
+            return Err(wrong());
+        }
+        // Digits alone: what does not fit is too long, not wrong.
+        let count: u64 = rest[..digits].parse().unwrap_or(u64::MAX);
+        total = total.saturating_add(count.saturating_mul(allowed[place].1));
         // Each unit once, largest first: `1m1m` and `30s1h` are typos.
         allowed = &allowed[place + 1..];
         rest = &rest[digits + unit.len_utf8()..];
@@ -49,14 +54,68 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         return Err(if text.is_empty() {
             wrong()
         } else {
-            "the duration must be more than 0".into()
+            NOTHING.into()
         });
     }
-    Ok(Duration::from_secs(total))
+    Ok((total <= MAX).then_some(total))
+}
+
+/// The lifetime of an entry: `None` = for ever.
+pub(crate) type Lifetime = Option<Duration>;
+
+/// Parses a lifetime as host programs write it: a duration, a number of seconds, also with a fraction; negative numbers
+/// (fail2ban's `bantime = -1`), words for it, and more than 100 years mean for ever. Fractions are rounded up.
+pub(crate) fn lifetime(text: &str) -> Result<Lifetime, String> {
+    if FOREVER.iter().any(|word| text.eq_ignore_ascii_case(word)) {
+        return Ok(None);
+    }
+    if let Some(rest) = text.strip_prefix('-') {
+        // Only if it is a duration at all, so that -5x stays a typo.
+        return lifetime(rest).map(|_| None);
+    }
+    let Some((seconds, unit)) = number(text) else {
+        return parse_any(text).map(|seconds| seconds.map(Duration::from_secs));
+    };
+    let seconds = (seconds * f64::from(unit)).ceil();
+    if seconds <= 0.0 {
+        return Err(NOTHING.into());
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and at most 100 years"
+    )]
+    let whole = |seconds: f64| Duration::from_secs(seconds as u64);
+    Ok((seconds <= LONGEST).then(|| whole(seconds)))
+}
+
+const FOREVER: [&str; 6] = [
+    "never",
+    "forever",
+    "infinite",
+    "infinity",
+    "permanent",
+    "none",
+];
+
+const NOTHING: &str = "the duration must be more than 0; never for an entry without expiration";
+
+/// A decimal number, and the seconds of its unit, if that is all.
+fn number(text: &str) -> Option<(f64, u32)> {
+    let (digits, unit) = match UNITS.iter().find(|(unit, _)| text.ends_with(*unit)) {
+        Some((unit, seconds)) => (text.strip_suffix(*unit)?, u32::try_from(*seconds).ok()?),
+        None => (text, 1),
+    };
+    let is_number = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let number = digits.parse().ok().filter(|_| is_number)?;
+    Some((number, unit))
 }
 
 /// 100 years.
 const MAX: u64 = 100 * 365 * 86_400;
+
+/// The same.
+const LONGEST: f64 = 100.0 * 365.0 * 86_400.0;
 
 /// Time left until `expiration` (Unix seconds, 0 = never), in its two largest units.
 pub(crate) fn remaining(expiration: u64, now: u64) -> String {
@@ -124,6 +183,39 @@ mod tests {
             "never",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lifetimes_of_host_programs_are_mapped() {
+        let seconds = |n| Ok(Some(Duration::from_secs(n)));
+        for (text, lifetime_of) in [
+            ("600", seconds(600)),
+            ("600s", seconds(600)),
+            ("1h30m", seconds(5_400)),
+            ("1.5h", seconds(5_400)),
+            ("600.2", seconds(601)),
+            ("0.1", seconds(1)),
+            ("36500d", seconds(MAX)),
+            ("-1", Ok(None)),
+            ("-1s", Ok(None)),
+            ("-1h30m", Ok(None)),
+            ("never", Ok(None)),
+            ("Infinite", Ok(None)),
+            ("permanent", Ok(None)),
+            ("54750d", Ok(None)),
+            ("4733510400", Ok(None)),
+            ("7817w1d", Ok(None)),
+            ("99999999999999999999s", Ok(None)),
+            ("1w99999999999999999999s", Ok(None)),
+        ] {
+            assert_eq!(lifetime(text), lifetime_of, "{text}");
+        }
+        for bad in [
+            "", "-", "--1", "0", "0s", "0.0", "x", "5x", "-5x", "1e9", ".", "5..5", "nan", "inf",
+            "+5", " 5",
+        ] {
+            assert!(lifetime(bad).is_err(), "{bad}");
         }
     }
 

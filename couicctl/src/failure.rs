@@ -171,6 +171,7 @@ mod tests {
         let detail = |message: &str| couic_common::ErrorDetail {
             code,
             message: message.into(),
+            rail: None,
         };
         let error = |details: Vec<(String, couic_common::ErrorDetail)>| ApiError {
             code,

@@ -23,6 +23,7 @@ mod input;
 mod output;
 mod render;
 mod session;
+mod tag;
 
 use std::process::ExitCode;
 

@@ -21,7 +21,6 @@ use couic_common::{ApiError, Health};
 use couic_firewall::{
     confirm::Confirmations,
     dataplane::{Limits, MemoryPlane},
-    guard::Guard,
     panic_switch::PanicSwitch,
     rules::{Firewall, ManualClock, SetStore},
 };
@@ -135,7 +134,6 @@ impl Lab {
             firewall,
             sets,
             clients: Arc::new(ClientStore::open(&home).expect("clients")),
-            guard: Guard::new(false),
             metrics: Arc::new(MetricsRegistry::new()),
             notifiers: None,
             peering: None,

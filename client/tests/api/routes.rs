@@ -27,6 +27,7 @@ fn request(cidr: &str) -> EntryRequest {
         force: true,
         guard: Some(GuardRequest {
             protect: vec!["192.0.2.1".parse().unwrap()],
+            lift: Vec::new(),
         }),
     }
 }

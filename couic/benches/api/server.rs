@@ -22,7 +22,6 @@ use couic_firewall::{
     dataplane::{
         self, Counters, Limits, Loaded, MemoryPlane, Plane, PlaneError, PlaneRule, TagSlot, Valve,
     },
-    guard::Guard,
     panic_switch::PanicSwitch,
     rules::{Firewall, SetStore, SystemClock},
 };
@@ -177,7 +176,6 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
         firewall,
         sets,
         clients: Arc::new(ClientStore::open(dir).unwrap()),
-        guard: Guard::new(false),
         metrics: Arc::new(MetricsRegistry::new()),
         notifiers: None,
         peering: None,

@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use couic_common::{CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER};
+use couic_common::{CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, LIFTED_HEADER, Rail};
 use futures_util::stream;
 use serde::Serialize;
 use warp::{
@@ -13,7 +13,7 @@ use warp::{
 };
 
 use super::error::Fault;
-use couic_firewall::confirm::Ticket;
+use couic_firewall::{confirm::Ticket, guard::Rails};
 
 /// What comes out of a handler.
 pub(super) type Outcome = Result<Answer, Fault>;
@@ -32,6 +32,8 @@ pub(super) struct Answer {
     body: Payload,
     /// Set if the client asked to confirm the change.
     ticket: Option<Ticket>,
+    /// The guard rails that a forced change went over.
+    lifted: Rails,
 }
 
 enum Payload {
@@ -49,6 +51,7 @@ impl Answer {
             content,
             body,
             ticket: None,
+            lifted: Rails::default(),
         }
     }
 
@@ -59,6 +62,7 @@ impl Answer {
             content,
             body: Payload::Pieces(pieces),
             ticket: None,
+            lifted: Rails::default(),
         }
     }
 
@@ -83,6 +87,7 @@ impl Answer {
             content: "",
             body: Payload::Empty,
             ticket: None,
+            lifted: Rails::default(),
         }
     }
 
@@ -92,6 +97,12 @@ impl Answer {
         Self { ticket, ..self }
     }
 
+    /// Adds the header that names the guard rails that a forced change went over.
+    #[must_use]
+    pub(super) fn over(self, lifted: Rails) -> Self {
+        Self { lifted, ..self }
+    }
+
     /// The response; for `HEAD` the same headers without the body.
     pub(super) fn into_response(self, head: bool) -> reply::Response {
         let Self {
@@ -99,6 +110,7 @@ impl Answer {
             content,
             body,
             ticket,
+            lifted,
         } = self;
         let mut response = match body {
             Payload::Empty => Response::new(Bytes::new()).into_response(),
@@ -128,6 +140,12 @@ impl Answer {
                 headers.insert(CONFIRM_ID_HEADER, id);
             }
             headers.insert(CONFIRM_UNTIL_HEADER, HeaderValue::from(until));
+        }
+        let lifted: Vec<&str> = lifted.iter().map(Rail::as_str).collect();
+        if !lifted.is_empty()
+            && let Ok(names) = HeaderValue::try_from(lifted.join(", "))
+        {
+            response.headers_mut().insert(LIFTED_HEADER, names);
         }
         response
     }

@@ -70,7 +70,11 @@ impl Fault {
     /// An error of one field.
     fn about(status: StatusCode, code: ErrorCode, field: &str, message: String) -> Self {
         let mut fault = Self::new(status, code, message.clone());
-        let detail = ErrorDetail { code, message };
+        let detail = ErrorDetail {
+            code,
+            message,
+            rail: None,
+        };
         fault.body.errors.insert(field.to_owned(), detail);
         fault
     }
@@ -254,7 +258,11 @@ impl From<TooFarAhead> for Fault {
 
 impl From<GuardRefusal> for Fault {
     fn from(refusal: GuardRefusal) -> Self {
-        Self::refused("cidr", refusal.to_string())
+        let mut fault = Self::refused("cidr", refusal.to_string());
+        for detail in fault.body.errors.values_mut() {
+            detail.rail = Some(refusal.reason.rail());
+        }
+        fault
     }
 }
 

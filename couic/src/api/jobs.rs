@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use couic_common::{
-    BatchFailure, BatchJob, BatchOutcome, BatchRule, Cidr, ErrorCode, GuardRequest, PeerAction,
-    Policy, counted,
+    BatchFailure, BatchJob, BatchOutcome, Cidr, ErrorCode, GuardRequest, PeerAction, Policy, Rail,
+    RuleKey, counted,
 };
 
 use super::{
@@ -12,11 +12,12 @@ use super::{
     call::Call,
     confirm,
     error::{Fault, code_of},
+    guard::{self, Asked},
     validate,
 };
 use couic_firewall::{
     confirm::ChangeSession,
-    guard::GuardCheck,
+    guard::{Change, GuardCheck, Rails},
     rules::{Actor, Applied, FirewallError, Job},
 };
 
@@ -32,10 +33,10 @@ pub(super) struct Jobs<'a> {
     policy: Policy,
     actor: Actor,
     now: u64,
-    /// The guard rails for jobs that do not ask for any.
-    enforced: Option<GuardCheck>,
-    /// Those that the last job with its own asked for: usually all jobs of a batch ask for the same.
-    asked: Option<(GuardRequest, Option<GuardCheck>)>,
+    /// What the last job said about the guard rails, and those: usually all jobs of a batch say the same.
+    rails: Option<(bool, Option<GuardRequest>, Arc<GuardCheck<'a>>)>,
+    /// The rails that forced jobs went over.
+    lifted: Rails,
     seen: u64,
     /// What `seen` was when jobs were last applied.
     applied: u64,
@@ -56,8 +57,8 @@ impl<'a> Jobs<'a> {
             policy,
             actor,
             now: call.firewall().now(),
-            enforced: call.api().guard.for_request(policy, None),
-            asked: None,
+            rails: None,
+            lifted: Rails::default(),
             seen: 0,
             applied: 0,
             plane_failed: false,
@@ -83,11 +84,30 @@ impl<'a> Jobs<'a> {
             let problem = problem.unwrap_or_default();
             return self.fail(Some(entry.cidr), ErrorCode::Invalid, problem);
         };
-        if action == PeerAction::Add
-            && let Err(fault) = self.guard(&entry, rule.cidr)
-        {
-            return self.fail(Some(entry.cidr), ErrorCode::Processing, fault.body.message);
+        let check = self.check(Asked::of_job(&entry));
+        let key = RuleKey::new(self.policy, rule.cidr);
+        let actor = self.actor.clone();
+        let change = match action {
+            PeerAction::Add => Change::Add(key, &actor, rule.expiration),
+            PeerAction::Remove => Change::Remove(key, &actor),
+        };
+        let concerns = check.as_ref().is_some_and(|check| check.concerns(change));
+        if concerns {
+            // The judgement depends on the jobs before it, and holds until this one is made.
+            self.apply();
         }
+        let judged = guard::judge(self.call, check.as_deref(), change, Some(&entry.cidr));
+        let permit = match judged {
+            Ok((permit, lifted)) => {
+                self.lifted = self.lifted.with(lifted);
+                permit
+            }
+            Err(fault) => {
+                let rail = guard::rail_of(&fault);
+                let message = fault.body.message;
+                return self.refuse(Some(entry.cidr), ErrorCode::Processing, message, rail);
+            }
+        };
         self.names.push((self.seen, rule.cidr));
         let metadata = entry.metadata.map(Arc::new);
         self.waiting.push(match action {
@@ -95,25 +115,35 @@ impl<'a> Jobs<'a> {
             PeerAction::Remove => Job::Remove(rule.cidr, metadata),
         });
         self.seen += 1;
+        if concerns {
+            self.apply();
+        }
+        drop(permit);
     }
 
-    fn guard(&mut self, entry: &BatchRule, cidr: Cidr) -> Result<(), Fault> {
-        if entry.force {
-            return Ok(());
-        }
-        let Some(wanted) = &entry.guard else {
-            return validate::passes(self.enforced.as_ref(), cidr, &entry.cidr);
+    fn check(&mut self, asked: Asked<'_>) -> Option<Arc<GuardCheck<'a>>> {
+        let is_same = |(force, guard, _): &(bool, Option<GuardRequest>, _)| {
+            *force == asked.force && guard.as_ref() == asked.guard
         };
-        if self.asked.as_ref().is_none_or(|(known, _)| known != wanted) {
-            let check = self.call.api().guard.for_request(self.policy, Some(wanted));
-            self.asked = Some((wanted.clone(), check));
+        if !self.rails.as_ref().is_some_and(is_same) {
+            let check = Arc::new(guard::check(self.call, asked)?);
+            self.rails = Some((asked.force, asked.guard.cloned(), check));
         }
-        let check = self.asked.as_ref().and_then(|(_, check)| check.as_ref());
-        validate::passes(check, cidr, &entry.cidr)
+        self.rails.as_ref().map(|(_, _, check)| Arc::clone(check))
     }
 
     /// Counts a job that failed before it reached the firewall.
     pub(super) fn fail(&mut self, cidr: Option<String>, code: ErrorCode, message: String) {
+        self.refuse(cidr, code, message, None);
+    }
+
+    fn refuse(
+        &mut self,
+        cidr: Option<String>,
+        code: ErrorCode,
+        message: String,
+        rail: Option<Rail>,
+    ) {
         let index = self.seen;
         self.seen += 1;
         self.failed(BatchFailure {
@@ -121,6 +151,7 @@ impl<'a> Jobs<'a> {
             cidr,
             code,
             message,
+            rail,
         });
     }
 
@@ -183,6 +214,7 @@ impl<'a> Jobs<'a> {
             cidr,
             code,
             message,
+            rail: None,
         });
     }
 
@@ -193,7 +225,7 @@ impl<'a> Jobs<'a> {
         outcome.failures.sort_by_key(|failure| failure.index);
         outcome.failures.truncate(MAX_FAILURES);
         let ticket = self.change.finish();
-        Ok(Answer::ok(&outcome)?.confirmable(ticket))
+        Ok(Answer::ok(&outcome)?.confirmable(ticket).over(self.lifted))
     }
 
     /// The client disconnected in the middle: the outcome can only be logged.

@@ -25,6 +25,7 @@ mod dispatch;
 mod entry_json;
 mod error;
 mod exchange;
+mod guard;
 mod health;
 mod jobs;
 mod list;
@@ -59,7 +60,6 @@ use crate::{
 };
 use couic_firewall::{
     confirm::Confirmations,
-    guard::Guard,
     panic_switch::PanicSwitch,
     rules::{Firewall, SetStore},
 };
@@ -72,8 +72,6 @@ pub struct Api {
     pub sets: Arc<SetStore>,
     /// The clients and their tokens.
     pub clients: Arc<ClientStore>,
-    /// The guard rails.
-    pub guard: Guard,
     /// Where requests are counted.
     pub metrics: Arc<MetricsRegistry>,
     /// The notifiers; None if reporting is off.

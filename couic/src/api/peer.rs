@@ -12,9 +12,13 @@ use super::{
     body::Body,
     call::Call,
     error::Fault,
+    guard::{self, Asked},
     validate::{self, Defects},
 };
-use couic_firewall::rules::{Actor, Firewall, FirewallError, Job};
+use couic_firewall::{
+    guard::{Change, Guard},
+    rules::{Actor, Firewall, FirewallError, Job},
+};
 
 /// How many jobs are applied under one hold of the rules lock.
 const CHUNK: usize = 4096;
@@ -79,11 +83,15 @@ fn within_limits(call: &Call, policy: Policy, jobs: &[Job]) -> Result<(), Fault>
     Err(Fault::refused("[]", message))
 }
 
-/// Parses the jobs and asks the guard rails.
+/// Parses the jobs and asks the guard rails, which hold for peers as for set files. A job may ask for all of them; an
+/// admin may go over them.
 fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>, Fault> {
     let now = call.firewall().now();
-    let guard = &call.api().guard;
-    let enforced = guard.for_request(policy, None);
+    let rails = call.firewall().guard();
+    let standing = rails.map(Guard::for_sets_and_peers);
+    // A peer is trusted with bans, not with this host's life line.
+    let may_force = call.who()?.group != Group::Peering;
+    let actor = Actor::Peer(call.who()?.name.clone());
     let mut defects = Defects::default();
     let mut jobs = Vec::with_capacity(wanted.len());
     for (index, PeerJob { action, entry }) in wanted.iter().enumerate() {
@@ -97,18 +105,28 @@ fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>
         let Some(rule) = validate::rule(&entry.cidr, tag, expiration, now, defect) else {
             continue;
         };
-        match action {
-            PeerAction::Remove => jobs.push(Job::Remove(rule.cidr, metadata())),
-            PeerAction::Add => {
-                let asked = entry.guard.as_ref();
-                let own = asked.and_then(|asked| guard.for_request(policy, Some(asked)));
-                let check = own.as_ref().or(enforced.as_ref()).filter(|_| !entry.force);
-                if let Err(fault) = validate::passes(check, rule.cidr, &entry.cidr) {
-                    defects.refused(field(index, "cidr"), fault.body.message);
-                }
-                jobs.push(Job::Add(rule, metadata()));
+        let key = RuleKey::new(policy, rule.cidr);
+        let change = match action {
+            PeerAction::Add => Change::Add(key, &actor, expiration),
+            PeerAction::Remove => Change::Remove(key, &actor),
+        };
+        let own = entry
+            .guard
+            .as_ref()
+            .and_then(|_| guard::check(call, Asked::of(entry)));
+        let check = own.as_ref().or(standing.as_ref());
+        let check = check.filter(|_| !(entry.force && may_force));
+        if let Err(fault) = guard::judge(call, check, change, Some(&entry.cidr)) {
+            let message = fault.body.message.clone();
+            match guard::rail_of(&fault) {
+                Some(rail) => defects.guarded(field(index, "cidr"), message, rail),
+                None => defects.refused(field(index, "cidr"), message),
             }
         }
+        jobs.push(match action {
+            PeerAction::Remove => Job::Remove(rule.cidr, metadata()),
+            PeerAction::Add => Job::Add(rule, metadata()),
+        });
     }
     defects.none()?;
     Ok(jobs)

@@ -11,19 +11,25 @@ use super::{
     call::Call,
     confirm, entry_json,
     error::Fault,
+    guard::{self, Asked},
     list, validate,
 };
-use couic_firewall::{confirm::Ticket, rules::Job};
+use couic_firewall::{confirm::Ticket, guard::Change, rules::Job};
 
 /// `POST /v1/{policy}`.
 pub(super) fn create(call: &Call, body: &Body) -> Outcome {
     let policy = call.policy()?;
     let mut request: EntryRequest = body.json()?;
-    let claim = validate::entry(&call.api().guard, policy, &request, call.firewall().now())?;
+    let claim = validate::entry(&request, call.firewall().now())?;
     let cidr = claim.cidr;
+    let (check, actor) = (guard::check(call, Asked::of(&request)), call.actor()?);
+    let change = Change::Add(RuleKey::new(policy, cidr), &actor, claim.expiration);
+    let (permit, lifted) = guard::judge(call, check.as_ref(), change, Some(&request.cidr))?;
     let job = Job::Add(claim, request.metadata.take().map(Arc::new));
     let (entry, ticket) = commit(call, job, || format!("{policy} add {cidr}"))?;
-    Ok(one(StatusCode::CREATED, &entry).confirmable(ticket))
+    drop(permit);
+    let answer = one(StatusCode::CREATED, &entry);
+    Ok(answer.confirmable(ticket).over(lifted))
 }
 
 /// `GET /v1/{policy}/{ip}/{prefix}`.
@@ -37,9 +43,14 @@ pub(super) fn get(call: &Call) -> Outcome {
 /// `DELETE /v1/{policy}/{ip}/{prefix}`.
 pub(super) fn delete(call: &Call) -> Outcome {
     let (policy, cidr) = (call.policy()?, call.cidr()?);
+    let (asked, actor) = (guard::in_query(call)?, call.actor()?);
+    let check = guard::check(call, Asked::from(&asked));
+    let change = Change::Remove(RuleKey::new(policy, cidr), &actor);
+    let (permit, lifted) = guard::judge(call, check.as_ref(), change, None)?;
     let job = Job::Remove(cidr, None);
     let (_, ticket) = commit(call, job, || format!("{policy} delete {cidr}"))?;
-    Ok(Answer::no_content().confirmable(ticket))
+    drop(permit);
+    Ok(Answer::no_content().confirmable(ticket).over(lifted))
 }
 
 /// Commits a change of one rule, confirmable if the request asks for that.
@@ -67,9 +78,15 @@ pub(super) fn delete_by_tag(call: &Call) -> Outcome {
     }
     let pattern = list::pattern(tag)?;
     let (policy, actor) = (call.policy()?, call.actor()?);
+    let asked = guard::in_query(call)?;
+    let check = guard::check(call, Asked::from(&asked));
+    let judged = Change::RemoveByTag(policy, &pattern, &actor);
+    let (permit, lifted) = guard::judge(call, check.as_ref(), judged, None)?;
     let mut change = confirm::begin(call, || format!("{policy} delete --tag {tag:.40}"))?;
-    let removed = change.remove_by_tag(policy, &pattern, actor)?;
-    Ok(Answer::ok(&RemovedByTag { removed })?.confirmable(change.finish()))
+    let removed = change.remove_by_tag(policy, &pattern, actor.clone())?;
+    drop(permit);
+    let answer = Answer::ok(&RemovedByTag { removed })?;
+    Ok(answer.confirmable(change.finish()).over(lifted))
 }
 
 fn one(status: StatusCode, entry: &Entry) -> Answer {

@@ -3,9 +3,7 @@
 //! Creating, replacing and deleting a set touches its file only; the rules follow at the next reload. All of this waits
 //! for the disk, so it runs on blocking threads.
 
-use couic_common::{
-    Cidr, GuardRequest, Policy, ReloadStatus, SetBody, SetDeleted, SetName, SetUpdate,
-};
+use couic_common::{Cidr, Policy, ReloadStatus, RuleKey, SetBody, SetDeleted, SetName, SetUpdate};
 
 use super::{
     answer::{Answer, Outcome},
@@ -13,11 +11,13 @@ use super::{
     call::Call,
     confirm,
     error::Fault,
-    validate::{self, Defects},
+    guard::{self, Asked},
+    validate::Defects,
 };
 use couic_firewall::{
     confirm::{Change, ConfirmError, FileChange, SetChange, Ticket},
-    rules::{SetChange as SetCounts, SetEntries, SetError, SetStore},
+    guard::{Change as Judged, Guard, GuardCheck, Rails, RefusedEntry},
+    rules::{Actor, SetChange as SetCounts, SetEntries, SetError, SetStore},
 };
 
 /// `GET /v1/sets/{policy}`.
@@ -44,14 +44,19 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
     let mut defects = Defects::default();
     let name = name.parse::<SetName>();
     let name = name.map_err(|e| defects.invalid("name".to_owned(), e.to_string()));
-    let entries = validated(call, policy, &entries, (force, guard.as_ref()), defects);
-    let (Ok(name), entries) = (name, entries?) else {
+    let asked = Asked {
+        force,
+        guard: guard.as_ref(),
+    };
+    let entries = validated(call, policy, &entries, asked, defects);
+    let (Ok(name), (entries, lifted)) = (name, entries?) else {
         return Err(Fault::invalid("name", "the name cannot be used"));
     };
     let work = |sets: &SetStore| sets.create(policy, &name, &entries).map(drop);
     let ticket = change_file(call, policy, &name, Some(&entries), work)?;
     audit(call, "set created", policy, &name, entries.len())?;
-    Ok(Answer::created(&set_body(&name, &entries))?.confirmable(ticket))
+    let answer = Answer::created(&set_body(&name, &entries))?;
+    Ok(answer.confirmable(ticket).over(lifted))
 }
 
 /// `PUT /v1/sets/{policy}/{set}`.
@@ -68,11 +73,16 @@ pub(super) fn replace(call: &Call, body: &Body) -> Outcome {
         let message = format!("the path says {name}: sets are not renamed");
         defects.invalid("name".to_owned(), message);
     }
-    let entries = validated(call, policy, &entries, (force, guard.as_ref()), defects)?;
+    let asked = Asked {
+        force,
+        guard: guard.as_ref(),
+    };
+    let (entries, lifted) = validated(call, policy, &entries, asked, defects)?;
     let work = |sets: &SetStore| sets.replace(policy, name, &entries).map(drop);
     let ticket = change_file(call, policy, name, Some(&entries), work)?;
     audit(call, "set replaced", policy, name, entries.len())?;
-    Ok(Answer::ok(&set_body(name, &entries))?.confirmable(ticket))
+    let answer = Answer::ok(&set_body(name, &entries))?;
+    Ok(answer.confirmable(ticket).over(lifted))
 }
 
 /// `DELETE /v1/sets/{policy}/{set}`.
@@ -117,25 +127,39 @@ fn change_file(
 /// `POST /v1/sets/reload`.
 pub(super) fn reload(call: &Call) -> Outcome {
     let client = &call.who()?.name;
-    let (change, ticket) = put_in_force(call)?;
+    let (change, refused, ticket) = put_in_force(call)?;
     let (added, removed, total) = (change.added, change.removed, change.total);
-    tracing::info!(target: "couic::audit", %client, added, removed, total, "sets reloaded");
+    tracing::info!(target: "couic::audit", %client, added, removed, total, refused, "sets reloaded");
+    let report = call.firewall().guard().map(Guard::set_report);
+    let (refused, notes) = report.unwrap_or_default();
     let status = ReloadStatus {
         reload_status: "OK".to_owned(),
+        refused,
+        notes,
     };
     Ok(Answer::created(&status)?.confirmable(ticket))
 }
 
-/// Loads the set files, confirmable if the request asks for that.
-fn put_in_force(call: &Call) -> Result<(SetCounts, Option<Ticket>), Fault> {
+/// Loads the set files but for what the guard rails refuse, confirmable if the request asks for that. Returns how many
+/// entries these refused, too.
+fn put_in_force(call: &Call) -> Result<(SetCounts, usize, Option<Ticket>), Fault> {
     let (sets, firewall) = (&call.api().sets, call.firewall());
     let _one_at_a_time = sets.turn();
-    let catalog = sets.load_strict()?;
+    let mut catalog = sets.load_strict()?;
+    let check = firewall.guard().map(Guard::for_sets_and_peers);
+    let sifted = check.as_ref().map(|c| c.sift(firewall, &mut catalog));
+    let (permit, refused) = sifted.transpose()?.unzip();
+    let refused: Vec<RefusedEntry> = refused.unwrap_or_default();
+    let count = refused.len();
     let mut change = confirm::begin(call, || "sets reload".to_owned())?;
     let plan = || Ok::<_, Fault>(differing(firewall.sets_in_force(), catalog.entries()));
     let counts = change.make(plan, || firewall.replace_sets(&catalog))?;
+    drop(permit);
     call.api().confirmations.files_followed();
-    Ok((counts, change.finish()))
+    if let Some(guard) = firewall.guard() {
+        guard.loaded(refused, sets.cut_off());
+    }
+    Ok((counts, count, change.finish()))
 }
 
 fn differing(mut before: SetEntries, after: SetEntries) -> Vec<Change> {
@@ -159,28 +183,32 @@ fn differing(mut before: SetEntries, after: SetEntries) -> Vec<Change> {
     changes
 }
 
-/// The entries of a set as its file will hold them: networks, sorted, without duplicates.
+/// The entries of a set as its file will hold them: networks, sorted, without duplicates. And the guard rails that a
+/// forced one goes over.
 fn validated(
     call: &Call,
     policy: Policy,
     entries: &[String],
-    (force, guard): (bool, Option<&GuardRequest>),
+    asked: Asked<'_>,
     mut defects: Defects,
-) -> Result<Vec<Cidr>, Fault> {
-    let rails = &call.api().guard;
-    let check = if force {
-        None
-    } else {
-        rails.for_request(policy, guard)
-    };
+) -> Result<(Vec<Cidr>, Rails), Fault> {
+    let check = guard::check(call, asked);
+    let mut over = Rails::default();
     let mut networks = Vec::with_capacity(entries.len());
     for (index, text) in entries.iter().enumerate() {
         let field = || format!("entries[{index}]");
         match text.parse::<Cidr>() {
             Err(error) => defects.invalid(field(), error.to_string()),
             Ok(cidr) => {
-                if let Err(fault) = validate::passes(check.as_ref(), cidr, text) {
-                    defects.refused(field(), fault.body.message);
+                match passes(call, check.as_ref(), RuleKey::new(policy, cidr), text) {
+                    Ok(lifted) => over = over.with(lifted),
+                    Err(fault) => {
+                        let message = fault.body.message.clone();
+                        match guard::rail_of(&fault) {
+                            Some(rail) => defects.guarded(field(), message, rail),
+                            None => defects.refused(field(), message),
+                        }
+                    }
                 }
                 networks.push(cidr);
             }
@@ -189,7 +217,20 @@ fn validated(
     defects.none()?;
     networks.sort_unstable();
     networks.dedup();
-    Ok(networks)
+    Ok((networks, over))
+}
+
+/// Asks the guard rails about an entry. It comes into force at a reload, which asks again.
+fn passes(
+    call: &Call,
+    check: Option<&GuardCheck<'_>>,
+    key: RuleKey,
+    text: &str,
+) -> Result<Rails, Fault> {
+    // No set is called so, so that no claim is taken for this one's.
+    let actor = Actor::Expiry;
+    let change = Judged::Add(key, &actor, 0);
+    guard::judge(call, check, change, Some(text)).map(|(_, lifted)| lifted)
 }
 
 fn set_body(name: &SetName, entries: &[Cidr]) -> SetBody {

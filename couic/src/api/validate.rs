@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use couic_common::{Cidr, EntryRequest, ErrorCode, ErrorDetail, Policy, Tag};
+use couic_common::{Cidr, EntryRequest, ErrorCode, ErrorDetail, Rail, Tag};
 use warp::http::StatusCode;
 
 use super::error::Fault;
-use couic_firewall::{
-    guard::{Guard, GuardCheck},
-    rules::{ClaimRequest, FirewallError},
-};
+use couic_firewall::rules::{ClaimRequest, FirewallError};
 
 /// How many defects the answer lists.
 const MAX_DETAILS: usize = 100;
@@ -27,17 +24,27 @@ impl Defects {
     /// An invalid value.
     pub(super) fn invalid(&mut self, field: String, message: String) {
         self.invalid = true;
-        self.add(field, ErrorCode::Invalid, message);
+        self.add(field, ErrorCode::Invalid, message, None);
     }
 
     /// A valid value that is refused.
     pub(super) fn refused(&mut self, field: String, message: String) {
-        self.add(field, ErrorCode::Processing, message);
+        self.add(field, ErrorCode::Processing, message, None);
     }
 
-    fn add(&mut self, field: String, code: ErrorCode, message: String) {
+    /// A valid value that a guard rail refuses.
+    pub(super) fn guarded(&mut self, field: String, message: String, rail: Rail) {
+        self.add(field, ErrorCode::Processing, message, Some(rail));
+    }
+
+    fn add(&mut self, field: String, code: ErrorCode, message: String, rail: Option<Rail>) {
         if self.details.len() < MAX_DETAILS {
-            self.details.insert(field, ErrorDetail { code, message });
+            let detail = ErrorDetail {
+                code,
+                message,
+                rail,
+            };
+            self.details.insert(field, detail);
         } else {
             self.unlisted += 1;
         }
@@ -97,52 +104,24 @@ pub(super) fn rule(
     })
 }
 
-/// Parses and validates a request for one entry, the guard rails included.
+/// Parses and validates a request for one entry.
 ///
 /// # Errors
 /// 422.
-pub(super) fn entry(
-    guard: &Guard,
-    policy: Policy,
-    request: &EntryRequest,
-    now: u64,
-) -> Result<ClaimRequest, Fault> {
+pub(super) fn entry(request: &EntryRequest, now: u64) -> Result<ClaimRequest, Fault> {
     let EntryRequest {
         cidr,
         expiration,
         tag,
         metadata: _,
-        force,
-        guard: asked,
+        force: _,
+        guard: _,
     } = request;
     let mut defects = Defects::default();
     let mut defect = |field: &str, message| defects.invalid(field.to_owned(), message);
     let rule = rule(cidr, tag.as_deref(), *expiration, now, &mut defect);
     defects.none()?;
-    let Some(rule) = rule else {
-        return Err(Fault::invalid("cidr", "the entry cannot be used"));
-    };
-    let check = if *force {
-        None
-    } else {
-        guard.for_request(policy, asked.as_ref())
-    };
-    passes(check.as_ref(), rule.cidr, cidr)?;
-    Ok(rule)
-}
-
-/// Asks the guard rails, if any, about a network that the request wrote as `text`.
-///
-/// # Errors
-/// 422 that says how to override them.
-pub(super) fn passes(check: Option<&GuardCheck>, cidr: Cidr, text: &str) -> Result<(), Fault> {
-    let Some(Err(refusal)) = check.map(|check| check.check(cidr)) else {
-        return Ok(());
-    };
-    Err(match cidr.masked_from(text) {
-        Some(note) => Fault::refused("cidr", format!("{note}: {refusal}")),
-        None => refusal.into(),
-    })
+    rule.ok_or_else(|| Fault::invalid("cidr", "the entry cannot be used"))
 }
 
 #[cfg(test)]

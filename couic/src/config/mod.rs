@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub use couic_settings::{ConfigErrors, Mistake, NotifierConfig, Secret, Settings};
 pub use file_mode::check_config_file;
 pub use network::{Peer, Peering, Reporting};
-pub use system::{LogFormat, LogLevel, Logging, Rotation};
+pub use system::{GuardRails, LogFormat, LogLevel, Logging, Rotation};
 
 use couic_files::Account;
 use couic_settings::Section;
@@ -49,8 +49,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// Whether the filter stays attached, if possible, when the daemon ends.
     pub keep_filter: bool,
-    /// Whether the guard applies to requests that do not ask for it.
-    pub enforce_guard: bool,
+    /// The guard rails.
+    pub guard: GuardRails,
     /// Reporting of rule changes to notifiers.
     pub reporting: Reporting,
     /// Sharing of rules with peers.
@@ -70,7 +70,7 @@ impl Settings for Config {
         let state = system::state(root);
         let logging = system::logging(root);
         let socket = system::socket(root);
-        let enforce_guard = system::guard(root);
+        let guard = system::guard(root);
         let reporting = network::reporting(root);
         let peering = network::peering(root);
         let plugins_dir = system::plugins(root);
@@ -85,7 +85,7 @@ impl Settings for Config {
             logging: logging?,
             socket: socket?,
             keep_filter: state?.1,
-            enforce_guard: enforce_guard?,
+            guard: guard?,
             reporting: reporting?,
             peering: peering?,
             plugins_dir: plugins_dir?,

@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, path::PathBuf};
 use couic_settings::Section;
 use nix::unistd::{Group, User};
 
+use couic_common::RailError;
 use couic_files::Account;
-use couic_firewall::dataplane::Limits;
+use couic_firewall::{dataplane::Limits, guard::Rails};
 
 /// `IFNAMSIZ` less its terminator.
 const LONGEST_INTERFACE: usize = 15;
@@ -239,11 +240,24 @@ pub(super) fn socket(root: &mut Section<'_>) -> Option<PathBuf> {
     socket
 }
 
-pub(super) fn guard(root: &mut Section<'_>) -> Option<bool> {
+/// `[guard]`.
+#[derive(Clone, Copy, Debug)]
+pub struct GuardRails {
+    /// Whether they hold for requests that do not ask for them.
+    pub enforce: bool,
+    /// Those that hold for none.
+    pub off: Rails,
+}
+
+pub(super) fn guard(root: &mut Section<'_>) -> Option<GuardRails> {
     let mut section = root.table("guard");
     let enforce = section.bool("enforce", false);
+    let off = rails(&mut section, "off");
     section.finish();
-    enforce
+    Some(GuardRails {
+        enforce: enforce?,
+        off: off?,
+    })
 }
 
 pub(super) fn plugins(root: &mut Section<'_>) -> Option<PathBuf> {
@@ -251,4 +265,24 @@ pub(super) fn plugins(root: &mut Section<'_>) -> Option<PathBuf> {
     let dir = section.path("dir", "/usr/lib/couic/plugins");
     section.finish();
     dir
+}
+
+/// Names of guard rails.
+fn rails(section: &mut Section<'_>, key: &'static str) -> Option<Rails> {
+    if section.get(key).is_none() {
+        return Some(Rails::default());
+    }
+    let mut fine = true;
+    let mut rails = Rails::default();
+    for (text, line) in section.strings(key)? {
+        match text.parse() {
+            Ok(rail) => rails.insert(rail),
+            Err(error) => {
+                let error: RailError = error;
+                section.mistake::<()>(Some(line), key, error.to_string());
+                fine = false;
+            }
+        }
+    }
+    fine.then_some(rails)
 }

@@ -52,7 +52,7 @@ fn a_file_of_1_0_works_unchanged() {
     assert_eq!(config.operation_mode, OperationMode::Native);
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.logging.format, LogFormat::Text);
-    assert!(config.logging.stdout && !config.enforce_guard && config.persist);
+    assert!(config.logging.stdout && !config.guard.enforce && config.persist);
     assert!(config.reporting.webhook.is_some());
     let peer = &config.peering.peers[0];
     assert_eq!(

@@ -42,6 +42,10 @@ impl HealthSources {
             };
             health.state_problems.extend(self.unsaved.problems());
             health.state_problems.extend(room::problems(&self.firewall));
+            if let Some(guard) = self.firewall.guard() {
+                health.rule_problems = guard.problems(&self.firewall);
+                health.set_notes = guard.set_report().1;
+            }
             self.panic_and_confirm.add_to(&mut health);
             health.status = health.derived_status();
             health

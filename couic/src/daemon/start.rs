@@ -3,7 +3,6 @@
 use std::{mem, os::unix::net::UnixListener, sync::Arc};
 
 use couic_common::Group;
-use couic_firewall::guard::Guard;
 use couic_privsep::Hardening;
 use tokio::runtime::Runtime;
 
@@ -79,6 +78,10 @@ impl Running {
         })
         .map_err(StartError::system("start threads"))?;
         panic_and_confirm.watch(&mut repeaters)?;
+        rules
+            .needs
+            .resolve()
+            .map_err(StartError::system("start threads"))?;
         let notifiers = reporting.as_ref().map(Reporting::notifiers);
         let clients = Arc::new(privileged.clients);
         let known = Arc::clone(&clients);
@@ -89,7 +92,6 @@ impl Running {
             firewall: Arc::clone(&rules.firewall),
             sets: Arc::clone(&rules.sets),
             clients,
-            guard: Guard::new(config.enforce_guard),
             metrics,
             health: HealthSources {
                 filter: Arc::clone(&filter),

@@ -6,7 +6,7 @@ use couic_common::{ActionStats, Counter, PeerInfo, Policy, Stats};
 use couic_httpd::{Family, Kind};
 
 use super::{ReportingFigures, peers, state::StateFigures};
-use couic_firewall::rules::{Firewall, TagUsage, Usage};
+use couic_firewall::rules::{AddressShare, Firewall, TagUsage, Usage};
 
 /// One reading.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,8 @@ pub struct Figures {
     pub usage: Vec<Usage>,
     /// The tags in use.
     pub tags: Vec<TagUsage>,
+    /// The shares of the address space that rules cover.
+    pub shares: Vec<AddressShare>,
     /// The rules on disk, if they are persisted.
     pub state: Option<StateFigures>,
     /// Reporting, if it is enabled.
@@ -43,6 +45,7 @@ impl Figures {
             ignore_tags: firewall.tag_stats(Policy::Ignore),
             usage: firewall.usage(),
             tags: firewall.tag_usage(),
+            shares: firewall.shares(),
             state: StateFigures::of(firewall),
             reporting: None,
             peers: None,
@@ -131,7 +134,14 @@ impl Figures {
             tags = tags.with(&labels, usage.tags as u64);
             most = most.with(&labels, usage.limit as u64);
         }
-        families.extend([rules, limits, tags, most]);
+        let help =
+            "The share of all addresses that rules cover, of IPv6 those of 2000::/3; 1 = all.";
+        let mut shares = Family::new(Kind::Gauge, "couic_address_share_ratio", help);
+        for share in &self.shares {
+            let labels = [("family", share.family), ("policy", share.policy.as_str())];
+            shares.push(&labels, share.ratio());
+        }
+        families.extend([rules, limits, tags, most, shares]);
         families
     }
 }

@@ -3,14 +3,17 @@
 use couic_common::{Cidr, ClientName, Policy, RuleKey};
 use couic_peering::{
     DigestAnswer, DigestRequest, Face, Limits, Merge, Moment, PullAnswer, PullRequest, PushAnswer,
-    PushRequest, Record, TooFarAhead,
+    PushRequest, Record, RecordState, TooFarAhead,
 };
 
 use super::{
     engine::{Engine, actor_of},
-    state::{Local, SharedRules, claim_of},
+    state::{Local, SharedRules, claim_of, seconds},
 };
-use couic_firewall::rules::{Actor, Claim, FirewallError, Owner, Swapped};
+use couic_firewall::{
+    guard::{Change, Guard},
+    rules::{Actor, Claim, FirewallError, Owner, Swapped},
+};
 
 /// How many registers are taken before others get their turn.
 const CHUNK: usize = 256;
@@ -195,6 +198,15 @@ impl Engine {
             .map_err(|e| e.to_string())?;
         // A local change of the rule that was not looked at yet comes first.
         let seen = self.absorb(state, key, now);
+        let rails = self.firewall.guard().map(Guard::for_sets_and_peers);
+        let rails = rails.filter(|_| is_news(state, key, record));
+        let judged = rails
+            .as_ref()
+            .map(|r| r.judge(&self.firewall, change_of(key, record)));
+        // Held until the rule is in force.
+        let _permit = judged
+            .transpose()
+            .map_err(|refusal| refusal.reason_alone())?;
         let local = Local {
             owner: Owner::Peer(name.clone()),
             in_force: false,
@@ -262,6 +274,23 @@ impl Engine {
             self.enforce(&mut state, key, seen, &actor, now);
         }
     }
+}
+
+/// Whether a register would replace ours.
+fn is_news(state: &SharedRules, key: RuleKey, record: &Record) -> bool {
+    let ours = state.replica.get(key);
+    ours.is_none_or(|slot| record.stamp > slot.record.stamp)
+}
+
+/// What a register does to the rule, for the guard rails.
+const fn change_of(key: RuleKey, record: &Record) -> Change<'static> {
+    Change::Replace(
+        key,
+        match record.state {
+            RecordState::Live { until, .. } => Some(seconds(until)),
+            RecordState::Deleted => None,
+        },
+    )
 }
 
 impl SharedRules {

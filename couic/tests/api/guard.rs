@@ -4,6 +4,8 @@ use couic_common::Group;
 use couic_firewall::dataplane::Limits;
 use serde_json::{Value, json};
 
+mod doors;
+
 use crate::support::{HOST, start, start_with};
 
 /// A network that contains the tests' host.
@@ -53,7 +55,8 @@ async fn the_callers_address_and_short_prefixes_are_guarded() {
 #[tokio::test]
 async fn a_refusal_names_what_was_sent() {
     let test = start_with(Limits::default(), true);
-    let begins = "10.0.0.0/4 is the network 0.0.0.0/4: drop 0.0.0.0/4 is refused: ";
+    let begins =
+        "10.0.0.0/4 is the network 0.0.0.0/4: drop 0.0.0.0/4 is refused by the guard rail width: ";
     let body = json!({"cidr": "10.0.0.0/4", "expiration": 0});
     let answer = test.post("/v1/drop", &body).await.is(422).json();
     let message = answer["message"].as_str().unwrap();

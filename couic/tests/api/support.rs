@@ -16,11 +16,11 @@ use couic::{
     rbac::ClientStore,
     reporting::Notifiers,
 };
-use couic_common::{Group, Health, InterfaceHealth, XdpMode};
+use couic_common::{Group, Health, InterfaceHealth, Rail, XdpMode};
 use couic_firewall::{
     confirm::Confirmations,
     dataplane::{Limits, MemoryPlane},
-    guard::{Guard, HostAddress, HostSource},
+    guard::{Guard, HostAddress, HostSource, Rails},
     panic_switch::PanicSwitch,
     rules::{Clock, Firewall, ManualClock, SetStore},
 };
@@ -42,7 +42,8 @@ impl HostSource for TestHost {
     fn addresses(&self) -> io::Result<Vec<HostAddress>> {
         let addr = HOST.parse().unwrap();
         let role = "an address of this host (test0)".to_owned();
-        Ok(vec![HostAddress { addr, role }])
+        let rail = Rail::Host;
+        Ok(vec![HostAddress { rail, addr, role }])
     }
 }
 
@@ -121,6 +122,11 @@ fn furnish(
         limits,
         shown.unwrap_or_else(|| Arc::clone(&clock) as _),
     ));
+    firewall.set_guard(Guard::with_source(
+        enforce,
+        Rails::default(),
+        Box::new(TestHost),
+    ));
     let peering = peering.map(|(peers, _, time)| {
         let (limits, day) = (PeerLimits::default(), Duration::from_secs(86_400));
         let machine = Uuid::new_v4().as_fields().0;
@@ -153,7 +159,6 @@ fn furnish(
         firewall,
         sets,
         clients: Arc::new(clients),
-        guard: Guard::with_source(enforce, Box::new(TestHost)),
         metrics: Arc::new(MetricsRegistry::new()),
         notifiers,
         peering,

@@ -14,6 +14,7 @@ use couic::{
     config::{Config, Settings as _},
     daemon::files_of,
 };
+use couic_firewall::guard::HostSource as _;
 use couic_privsep::{Hardening, drop_privileges, files::version, threads};
 use nix::unistd::{Group, User, getegid, geteuid};
 use tempfile::TempDir;
@@ -262,11 +263,8 @@ fn everything_serving_needs_still_works() {
             let found = ("localhost", 80).to_socket_addrs().unwrap();
             assert!(found.into_iter().all(|address| address.ip().is_loopback()));
             assert!(nix::ifaddrs::getifaddrs().unwrap().count() > 0, "netlink");
-            assert!(
-                couic_firewall::guard::Guard::new(true)
-                    .for_request(couic_common::Policy::Drop, None)
-                    .is_some()
-            );
+            let needed = couic_firewall::guard::Kernel.addresses().unwrap();
+            assert!(needed.iter().any(|need| need.addr.is_loopback()));
         });
         let runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = { runtime }.enable_all().build().unwrap();

@@ -1,12 +1,16 @@
-//! `drop` and `ignore`: the same commands for both policies. Only `drop` has guard rails to override.
+//! `drop` and `ignore`: the same commands for both policies.
 
-use std::{path::PathBuf, time::Duration};
+use std::{convert::Infallible, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use couic_common::Tag;
 
-use super::Confirm;
-use crate::{duration, input::Network};
+use super::{Confirm, force::DeleteForce};
+use crate::{
+    duration::{self, Lifetime},
+    input::Network,
+    tag,
+};
 
 /// The commands of a policy.
 #[derive(Args)]
@@ -83,12 +87,12 @@ pub(crate) struct AddArgs<F: Args> {
 /// Tag and expiration, for one entry or many.
 #[derive(Args)]
 pub(crate) struct Label {
-    /// A label: up to 64 letters, digits, _ and -
-    #[arg(short, long, value_parser = parse_tag)]
+    /// A label: up to 64 letters, digits, _ and -; others become _
+    #[arg(short, long, value_parser = tag::parse)]
     pub(crate) tag: Option<Tag>,
-    /// Lifetime: 30s, 1m, 2h, 7d or 1h30m [default: no expiration]
-    #[arg(short, long, value_name = "DURATION", value_parser = duration::parse)]
-    pub(crate) expiration: Option<Duration>,
+    /// Lifetime: 30s, 1m, 2h, 7d or 1h30m, seconds without a unit; never or negative: no expiration [default: never]
+    #[arg(short, long, value_name = "DURATION", value_parser = duration::lifetime, allow_hyphen_values = true)]
+    pub(crate) expiration: Option<Lifetime>,
 }
 
 /// Entries to delete.
@@ -98,6 +102,8 @@ pub(crate) struct DeleteArgs {
     pub(crate) which: Which,
     #[command(flatten)]
     pub(crate) confirm: Confirm,
+    #[command(flatten)]
+    pub(crate) force: DeleteForce,
 }
 
 /// The entries to delete.
@@ -115,7 +121,7 @@ pub(crate) struct Which {
 #[derive(Args)]
 pub(crate) struct ListArgs {
     /// Only entries with matching tags: alternatives separated by commas, * for any characters
-    #[arg(short, long, value_name = "PATTERN")]
+    #[arg(short, long, value_name = "PATTERN", value_parser = listed)]
     pub(crate) tag: Option<String>,
     /// Only the CIDRs, one per line
     #[arg(short, long)]
@@ -135,48 +141,14 @@ pub(crate) struct ImportArgs<F: Args> {
     pub(crate) force: F,
 }
 
-/// The guard rail override of policy drop.
-#[derive(Args)]
-pub(crate) struct Force {
-    /// Ban even a very short prefix, or one that would cut off the host, its gateway or your own SSH session
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-/// Policy ignore has no guard rails.
-#[derive(Args)]
-pub(crate) struct NoForce {}
-
-/// The guard rails, by the command line.
-pub(crate) trait Override {
-    /// `Some` if the policy has guard rails: whether they are overridden.
-    fn guard(&self) -> Option<bool>;
-}
-
-impl Override for Force {
-    fn guard(&self) -> Option<bool> {
-        Some(self.force)
-    }
-}
-
-impl Override for NoForce {
-    fn guard(&self) -> Option<bool> {
-        None
-    }
-}
-
-fn parse_tag(text: &str) -> Result<Tag, String> {
-    match Tag::parse(text) {
-        Ok(Some(tag)) => Ok(tag),
-        Ok(None) => Err("a tag cannot be empty; leave out -t for an entry without a tag".into()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 /// Rejects empty alternatives: an unset shell variable would otherwise match all entries without a tag.
 fn not_blank(text: &str) -> Result<String, String> {
     if text.split(',').any(|part| part.trim().is_empty()) {
         return Err("a pattern cannot be empty; untagged matches entries without a tag".into());
     }
-    Ok(text.to_owned())
+    Ok(tag::pattern(text))
+}
+
+fn listed(text: &str) -> Result<String, Infallible> {
+    Ok(tag::pattern(text))
 }

@@ -1,6 +1,7 @@
 //! The command line. Help, shell completions and man pages are generated from these definitions.
 
 mod entries;
+mod force;
 mod notifiers;
 mod sets;
 mod switch;
@@ -11,9 +12,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use couic_common::{ClientName, Group};
 
 pub(crate) use entries::{
-    AddArgs, DeleteArgs, EntryArgs, EntryCommand, Force, ImportArgs, Label, ListArgs, NoForce,
-    Override,
+    AddArgs, DeleteArgs, EntryArgs, EntryCommand, ImportArgs, Label, ListArgs,
 };
+pub(crate) use force::{Force, IgnoreForce, Lift, Override};
 pub(crate) use notifiers::NotifiersCommand;
 pub(crate) use sets::{SetArg, SetSource, SetsCommand};
 pub(crate) use switch::{Confirm, ConfirmArgs, ConfirmCommand, DoctorArgs, PanicCommand};
@@ -67,7 +68,7 @@ pub(crate) enum Command {
     /// Ban sources: their packets are dropped in the driver
     Drop(EntryArgs<Force>),
     /// Protect sources: their packets are never dropped
-    Ignore(EntryArgs<NoForce>),
+    Ignore(EntryArgs<IgnoreForce>),
     /// Static sets: files of CIDRs that survive restarts
     #[command(subcommand)]
     Sets(SetsCommand),

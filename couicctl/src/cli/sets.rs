@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use couic_common::{Cidr, Policy, SetName};
 
-use super::Confirm;
+use super::{Confirm, force::SetForce};
 use crate::asn::Asn;
 
 const SOURCES: &str = "\
@@ -101,14 +101,6 @@ pub(crate) struct SetSource {
     /// The prefixes that an autonomous system announces
     #[arg(long, value_name = "AS")]
     pub(crate) from_asn: Option<Asn>,
-}
-
-/// The guard rail override, for sets of policy drop.
-#[derive(Args)]
-pub(crate) struct SetForce {
-    /// In sets of drop, accept even prefixes that would cut off the host, its gateway or your own SSH session
-    #[arg(long)]
-    pub(crate) force: bool,
 }
 
 fn policy_parser() -> impl clap::builder::TypedValueParser<Value = Policy> {

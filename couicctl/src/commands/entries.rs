@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{Context, import};
 use crate::{
-    cli::{AddArgs, DeleteArgs, EntryCommand, Label, ListArgs, Override},
+    cli::{AddArgs, DeleteArgs, EntryCommand, Label, Lift, ListArgs, Override},
     duration::now,
     failure::{Failure, with_option},
     input::Network,
@@ -53,24 +53,36 @@ pub(super) fn request<F: Override>(
     cidr: Cidr,
     label: &Label,
     force: &F,
-    guard: Option<&GuardRequest>,
+    guard: &GuardRequest,
     at: u64,
 ) -> EntryRequest {
     EntryRequest {
         cidr: cidr.to_string(),
-        expiration: label.expiration.map_or(0, |span| at + span.as_secs()),
+        expiration: label
+            .expiration
+            .flatten()
+            .map_or(0, |span| at + span.as_secs()),
         tag: label.tag.as_ref().map(ToString::to_string),
         metadata: None,
-        force: force.guard() == Some(true),
-        guard: guard.cloned(),
+        force: is_forced(force),
+        guard: Some(guard.clone()),
     }
 }
 
-/// The guard rails to request, if the policy has any: they protect the operator's SSH session.
-pub(super) fn guard_of<F: Override>(force: &F) -> Option<GuardRequest> {
-    force.guard().map(|_| GuardRequest {
+/// The guard rails to request: they protect the operator's SSH session, too.
+pub(super) fn guard_of(force: &impl Override) -> GuardRequest {
+    GuardRequest {
         protect: session::addresses(),
-    })
+        lift: match force.lift() {
+            Some(Lift::Some(rails)) => rails.clone(),
+            _ => Vec::new(),
+        },
+    }
+}
+
+/// Whether every guard rail is overridden.
+pub(super) fn is_forced(force: &impl Override) -> bool {
+    force.lift() == Some(&Lift::All)
 }
 
 /// The request as a batch job, which updates an existing entry instead of failing.
@@ -104,7 +116,7 @@ async fn add<F: Args + Override>(
 ) -> Result<Entry, Failure> {
     let guard = guard_of(&args.force);
     let cidr = args.cidr.cidr;
-    let request = request(cidr, &args.label, &args.force, guard.as_ref(), at);
+    let request = request(cidr, &args.label, &args.force, &guard, at);
     if !args.renew {
         let added = cx.client.add(policy, &request).await;
         return added.map_err(|error| conflict(error, cx));
@@ -125,6 +137,11 @@ fn conflict(error: ClientError, cx: &Context) -> Failure {
 }
 
 async fn delete(policy: Policy, args: DeleteArgs, cx: &mut Context) -> Result<(), Failure> {
+    if policy == Policy::Ignore {
+        // Protection is not taken away from what a drop would then cut off.
+        let force = is_forced(&args.force);
+        cx.client = cx.client.guarded(guard_of(&args.force), force);
+    }
     if let Some(Network { cidr, note }) = args.which.cidr {
         let deleted = cx.client.delete(policy, cidr).await;
         deleted.map_err(|e| cx.failed(e).or_refused_with(note.as_deref()))?;

@@ -27,15 +27,7 @@ pub(super) async fn run<F: Args + Override>(
     let (guard, at) = (guard_of(&args.force), now());
     let jobs: Vec<_> = networks
         .iter()
-        .map(|network| {
-            job(request(
-                network.cidr,
-                &args.label,
-                &args.force,
-                guard.as_ref(),
-                at,
-            ))
-        })
+        .map(|network| job(request(network.cidr, &args.label, &args.force, &guard, at)))
         .collect();
     let outcome = cx.client.batch_stream(policy, stream::iter(jobs)).await;
     let outcome = outcome.map_err(|e| cx.failed(e))?;
@@ -92,6 +84,7 @@ mod tests {
             cidr: (index > 0).then(|| format!("10.0.0.{index}/32")),
             code: ErrorCode::Invalid,
             message: "no".into(),
+            rail: None,
         };
         let outcome = BatchOutcome {
             failed: 5_000,

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use couic_common::{Cidr, GuardRequest, Policy, SetBody, SetUpdate, counted};
+use couic_common::{Cidr, ReloadStatus, SetBody, SetUpdate, counted};
 use serde_json::json;
 
-use super::Context;
+use super::{
+    Context,
+    entries::{guard_of, is_forced},
+};
 use crate::{
     asn,
     cli::{SetArg, SetSource, SetsCommand},
-    failure::Failure,
-    input, render, session,
+    failure::{Failure, print_error},
+    input, render,
 };
 
 pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Failure> {
@@ -27,8 +30,8 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
             let body = SetBody {
                 name: set.name.to_string(),
                 entries,
-                force: force.force,
-                guard: guard_of(set.policy),
+                force: is_forced(&force),
+                guard: Some(guard_of(&force)),
             };
             let made = cx.client.create_set(set.policy, &body).await;
             made.map_err(|e| cx.failed(e))?;
@@ -40,8 +43,8 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
             let body = SetUpdate {
                 name: Some(set.name.to_string()),
                 entries: collect(&set, source, cx).await?,
-                force: force.force,
-                guard: guard_of(set.policy),
+                force: is_forced(&force),
+                guard: Some(guard_of(&force)),
             };
             let replaced = cx.client.replace_set(set.policy, &set.name, &body).await;
             replaced.map_err(|e| cx.failed(e))?;
@@ -58,13 +61,42 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
                 )
             })
         }
-        SetsCommand::Reload { .. } => {
-            let status = cx.client.reload_sets().await.map_err(|e| cx.failed(e))?;
-            cx.output.show(&status, |out| {
-                writeln!(out, "The set files have been applied to the rules.")
-            })
-        }
+        SetsCommand::Reload { .. } => reload(cx).await,
     }
+}
+
+/// How many refused entries are shown.
+const SHOWN: usize = 20;
+
+async fn reload(cx: &mut Context) -> Result<(), Failure> {
+    let status = cx.client.reload_sets().await.map_err(|e| cx.failed(e))?;
+    cx.output.show(&status, |out| {
+        writeln!(out, "The set files have been applied to the rules.")
+    })?;
+    status.notes.iter().for_each(|note| print_error(note));
+    if status.refused.is_empty() {
+        return Ok(());
+    }
+    cx.output.flush()?;
+    print_error(&refused(&status));
+    Err(Failure::Reported)
+}
+
+fn refused(status: &ReloadStatus) -> String {
+    let entries = counted(status.refused.len() as u64, "entry is", "entries are");
+    let mut text = format!("{entries} NOT in force, all others are:");
+    for entry in status.refused.iter().take(SHOWN) {
+        let (policy, file, cidr, rail) = (entry.policy, &entry.file, entry.cidr, entry.rail);
+        text += &format!(
+            "\n  sets/{policy}/{file}: {cidr}: guard rail {rail}: {}",
+            entry.message
+        );
+    }
+    let more = status.refused.len().saturating_sub(SHOWN);
+    if more > 0 {
+        text += &format!("\n  and {more} more");
+    }
+    text + "\n  take them out of the files, or name the guard rail in [guard] off and restart couic"
 }
 
 async fn inspect(set: &SetArg, quiet: bool, cx: &mut Context) -> Result<(), Failure> {
@@ -96,13 +128,6 @@ async fn collect(set: &SetArg, source: SetSource, cx: &Context) -> Result<Vec<St
         )));
     }
     Ok(entries.iter().map(ToString::to_string).collect())
-}
-
-/// Sets of policy drop ban like entries, so the guard rails apply.
-fn guard_of(policy: Policy) -> Option<GuardRequest> {
-    (policy == Policy::Drop).then(|| GuardRequest {
-        protect: session::addresses(),
-    })
 }
 
 fn written(set: &SetArg, count: usize, cx: &mut Context) -> Result<(), Failure> {

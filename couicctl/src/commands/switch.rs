@@ -79,6 +79,11 @@ pub(super) fn remark(cx: &Context, within: Option<Duration>, config: Option<&Pat
             "PANIC IS ON: nothing is filtered, regardless of the rules\n  see couicctl panic; to end it: couicctl panic off",
         );
     }
+    let lifted = cx.client.lifted();
+    if !lifted.is_empty() {
+        let names: Vec<&str> = lifted.iter().map(|rail| rail.as_str()).collect();
+        print_error(&format!("--force went over: {}", names.join(", ")));
+    }
     let Some(within) = within else { return };
     let config = config.map_or(String::new(), |path| format!(" -c {}", path.display()));
     let waiting = cx.client.to_confirm();

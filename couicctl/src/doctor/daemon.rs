@@ -81,6 +81,7 @@ fn problems(health: &Health) -> impl Iterator<Item = Check> {
                 Area::Confirm => "confirm",
                 Area::Filter => "filter",
                 Area::Sets => "sets",
+                Area::Rules => "rules",
                 Area::State => "state",
                 Area::Interface | Area::Notifier | Area::Peer | Area::Kernel => return None,
             };

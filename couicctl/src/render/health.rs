@@ -45,6 +45,7 @@ const fn label(area: Area) -> &'static str {
         Area::Interface => "Interface",
         Area::Filter => "Filter",
         Area::Sets => "Sets",
+        Area::Rules => "Rules",
         Area::Notifier => "Notifier",
         Area::Peer => "Peer",
         Area::State => "Rules on disk",
@@ -143,6 +144,8 @@ mod tests {
                 line: Some(3),
                 message: "sets/drop/bad.couic line 3: x: not a CIDR".into(),
             }],
+            rule_problems: vec!["drop covers 60 % of all IPv4 addresses".to_owned()],
+            set_notes: vec!["sets/drop/a.couic may be cut off".to_owned()],
             notifier_problems: vec![NotifierProblem {
                 notifier: "siem".into(),
                 message: "has failed: the server answered 404".into(),
@@ -175,10 +178,12 @@ Panic: panic is off, but panic.json cannot be removed
 Confirm: sets/drop/s.couic is NOT in force
 Filter: no interface matches veth*
 Sets: drop/bad.couic was not loaded: sets/drop/bad.couic line 3: x: not a CIDR
+Rules: drop covers 60 % of all IPv4 addresses
 Notifier: siem has failed: the server answered 404
 Peer: b does not respond: connection refused
 Rules on disk: journal-1.log is damaged
 Rules on disk: cannot write the log: disk full
+Sets: sets/drop/a.couic may be cut off
 Note: this kernel has no Landlock
 Note: this kernel lacks TCX
 ";

@@ -91,3 +91,53 @@ fn a_refusal_shows_the_daemons_reason_the_option_and_what_was_typed() {
     let error = couicctl(&daemon, &["drop", "add", "0.0.0.0/4"]).failed(1);
     assert!(error.ends_with("use --force\n"), "{error}");
 }
+
+#[test]
+fn some_guard_rails_are_lifted_by_name() {
+    let daemon = StandIn::always(201, ENTRY);
+    let args = ["drop", "add", "192.0.2.0/24", "--force=host,width"];
+    couicctl(&daemon, &args).done();
+    let body = daemon.only().json();
+    assert_eq!(body["guard"]["lift"], json!(["host", "width"]));
+    assert_eq!(body.get("force"), None);
+    let wrong = couicctl(&daemon, &["drop", "add", "192.0.2.0/24", "--force=hosts"]).failed(2);
+    assert!(wrong.contains("there are caller, host"), "{wrong}");
+}
+
+#[test]
+fn deletions_of_protection_ask_for_them() {
+    let daemon = StandIn::always(204, "");
+    let mut command = command(
+        &config(&daemon),
+        &["ignore", "delete", "192.0.2.7", "--force"],
+    );
+    command.env("SSH_CLIENT", "203.0.113.9 50000 22");
+    run(command, "").done();
+    let line = daemon.only().line().to_owned();
+    assert!(
+        line.starts_with("DELETE /v1/ignore/192.0.2.7/32?guard="),
+        "{line}"
+    );
+    assert!(
+        line.contains("203.0.113.9") && line.ends_with("&force=true"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_reload_names_the_entries_that_are_not_in_force_and_fails() {
+    let answer = json!({
+        "reload_status": "OK",
+        "refused": [{"policy": "drop", "file": "feed.couic", "cidr": "128.0.0.0/2", "rail": "width", "message": "it is large"}],
+        "notes": ["sets/drop/feed.couic does not end with a line end"],
+    });
+    let daemon = StandIn::always(201, &answer.to_string());
+    let run = couicctl(&daemon, &["sets", "reload"]);
+    assert_eq!(run.code, 1);
+    let error = run.err;
+    assert!(error.contains("does not end with a line end"), "{error}");
+    assert!(
+        error.contains("1 entry is NOT in force, all others are:\n  sets/drop/feed.couic: 128.0.0.0/2: guard rail width: it is large\n"),
+        "{error}"
+    );
+}

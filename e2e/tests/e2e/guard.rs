@@ -1,5 +1,6 @@
 //! The guard rails: rules that would cut off this host or its operator are refused, unless forced.
 
+use couic_common::Policy;
 use couic_e2e::{Frame, HOST_IFACE, HOST_V4, HOST_V6, Lab, OUTSIDE_V4, OUTSIDE_V6};
 use serde_json::json;
 
@@ -29,7 +30,9 @@ fn couicctl_refuses_to_cut_off_the_host_and_names_the_force_option() {
         "0.0.0.0/0",
         "16.0.0.0/7",
         "::/0",
-        "3000::/18",
+        "2a00::/18",
+        "2000::/3",
+        "0.0.0.0",
     ] {
         let refused = daemon.ctl_with_env(&["drop", "add", cidr], &SSH);
         assert_eq!(refused.code, 1, "{cidr}: {refused:?}");
@@ -47,12 +50,24 @@ fn couicctl_adds_harmless_and_forced_rules() {
         let done = daemon.ctl_with_env(&["drop", "add", cidr], &SSH);
         assert_eq!(done.code, 0, "{cidr}: {done:?}");
     }
-    // Ignore rules are not guarded.
-    let done = daemon.ctl_with_env(&["ignore", "add", "0.0.0.0/0"], &SSH);
+    // What protects everything is the panic switch by another name.
+    let refused = daemon.ctl_with_env(&["ignore", "add", "0.0.0.0/0"], &SSH);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let done = daemon.ctl_with_env(&["ignore", "add", "0.0.0.0/0", "--force"], &SSH);
     assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.stderr.contains("--force went over: width"), "{done:?}");
+    let health = daemon.ctl_ok(&["health"]);
+    assert!(
+        health.contains("ignore covers 100 % of all IPv4"),
+        "{health}"
+    );
     daemon.ctl_ok(&["ignore", "delete", "0.0.0.0/0"]);
-    let forced = daemon.ctl_with_env(&["drop", "add", "198.51.100.22", "--force"], &SSH);
+    let forced = daemon.ctl_with_env(&["drop", "add", "198.51.100.22", "--force=caller"], &SSH);
     assert_eq!(forced.code, 0, "{forced:?}");
+    assert!(
+        forced.stderr.contains("--force went over: caller"),
+        "{forced:?}"
+    );
     let frames = [
         "198.51.100.22",
         "198.51.100.23",
@@ -90,4 +105,57 @@ fn clients_of_1_0_are_not_guarded_unless_configured() {
         .request("POST", "/v1/drop", Some(&forced))
         .expect(201);
     assert!(!lab.ping(HOST_V4));
+}
+
+/// The feed holds the host's own network and a line that was cut; the rest of it bans.
+#[test]
+fn a_set_file_cannot_cut_off_the_host_at_a_reload_nor_at_a_start() {
+    let Some(lab) = Lab::addressed() else { return };
+    let feed = "192.0.2.0/24\n2001:db8::/64\n203.0.113.0/24\n128.0.0.0/2";
+    let daemon = lab.daemon().start();
+    daemon.set_file(Policy::Drop, "feed", feed);
+    let reload = daemon.ctl(&["sets", "reload"]);
+    assert_eq!(reload.code, 1, "{reload:?}");
+    for told in [
+        "does not end with a line end",
+        "sets/drop/feed.couic: 192.0.2.0/24: guard rail host",
+        "sets/drop/feed.couic: 128.0.0.0/2: guard rail width",
+    ] {
+        assert!(reload.stderr.contains(told), "{told}: {reload:?}");
+    }
+    let is_right = |daemon: &couic_e2e::Daemon<'_>| {
+        let frames = ["203.0.113.9", "150.0.0.1"].map(Frame::v4);
+        assert_eq!(lab.wire().arrivals(&frames), [0, 1]);
+        assert!(lab.ping(HOST_V4) && lab.ping(HOST_V6));
+        let health = daemon.ctl_ok(&["health"]);
+        assert!(health.contains("192.0.2.0/24 is not in force"), "{health}");
+    };
+    is_right(&daemon);
+    let daemon = daemon.restart();
+    is_right(&daemon);
+    drop(daemon);
+    // What an operator wants all the same, the configuration says.
+    let daemon = lab.daemon().config("[guard]\noff = [\"width\"]\n");
+    let daemon = daemon.set_file(Policy::Drop, "feed", feed).start();
+    assert_eq!(lab.wire().arrivals(&[Frame::v4("150.0.0.1")]), [0]);
+    assert!(lab.ping(HOST_V4));
+    drop(daemon);
+}
+
+#[test]
+fn protection_of_the_session_is_not_deleted_while_a_drop_covers_it() {
+    let Some(lab) = Lab::addressed() else { return };
+    let daemon = lab.daemon().start();
+    let ctl = |args: &[&str]| daemon.ctl_with_env(args, &SSH);
+    assert_eq!(ctl(&["ignore", "add", "198.51.100.22"]).code, 0);
+    let done = ctl(&["drop", "add", "198.51.100.0/24"]);
+    assert_eq!(done.code, 0, "ignore wins: {done:?}");
+    let refused = ctl(&["ignore", "delete", "198.51.100.22"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("guard rail caller"), "{refused:?}");
+    let frames = ["198.51.100.22", "198.51.100.23"].map(Frame::v4);
+    assert_eq!(lab.wire().arrivals(&frames), [1, 0]);
+    let forced = ctl(&["ignore", "delete", "198.51.100.22", "--force"]);
+    assert_eq!(forced.code, 0, "{forced:?}");
+    assert_eq!(lab.wire().arrivals(&frames), [0, 0]);
 }

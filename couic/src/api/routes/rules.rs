@@ -38,10 +38,38 @@ const LIST_QUERY: &[Query] = &[
     },
 ];
 
-const BY_TAG: &[Query] = &[Query {
-    required: true,
-    ..TAG
-}];
+const BY_TAG: &[Query] = &[
+    Query {
+        required: true,
+        ..TAG
+    },
+    GUARD,
+    LIFT,
+    FORCE,
+];
+
+const OF_DELETE: &[Query] = &[GUARD, LIFT, FORCE];
+
+const GUARD: Query = Query {
+    name: "guard",
+    text: "asks for the guard rails; addresses to protect besides the host's, with commas between them",
+    required: false,
+    number: false,
+};
+
+const LIFT: Query = Query {
+    name: "lift",
+    text: "guard rails that do not hold, with commas between them",
+    required: false,
+    number: false,
+};
+
+const FORCE: Query = Query {
+    name: "force",
+    text: "true: no guard rail holds",
+    required: false,
+    number: false,
+};
 
 pub(super) static PATHS: &[Path] = &[
     path(
@@ -114,6 +142,7 @@ pub(super) static PATHS: &[Path] = &[
             delete("delete_entry", POLICY_DELETE, Run::Inline(policy::delete))
                 .summary("Removes an entry; 422 if a set defines it")
                 .answers(204, Shape::Empty)
+                .query(OF_DELETE)
                 .errors(&[400, 404, 422])
                 .confirmable(),
         ],
@@ -142,7 +171,7 @@ pub(super) static PATHS: &[Path] = &[
             .summary("Removes entries by tag")
             .answers(200, json::<RemovedByTag>())
             .query(BY_TAG)
-            .errors(&[400])
+            .errors(&[400, 422])
             .confirmable(),
         ],
     ),

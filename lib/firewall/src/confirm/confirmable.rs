@@ -208,9 +208,9 @@ impl ConfirmableChange {
 
     fn end(&mut self) -> Option<Ticket> {
         self.finished = true;
-        let now = self.owner.firewall.now();
         let mut state = self.owner.state.lock();
         let pending = state.get(self.id)?;
+        let until_ms = super::deadline(&self.owner.firewall, pending.head.within);
         let came_to_nothing = pending.changes.compact();
         if pending.changes.list().is_empty() {
             if let Err(error) = pending.record.remove() {
@@ -219,14 +219,15 @@ impl ConfirmableChange {
             state.pending.retain(|p| p.head.id != self.id);
             return None;
         }
-        let until = now.saturating_add(pending.head.within);
-        let moved = std::mem::replace(&mut pending.head.until, until) != until;
+        let until = until_ms / 1_000;
+        let moved = std::mem::replace(&mut pending.head.until_ms, until_ms) != until_ms;
+        pending.head.until = until;
         let written = if came_to_nothing {
             pending
                 .record
                 .rewrite(&pending.head, pending.changes.list())
         } else if moved {
-            pending.record.set_until(until)
+            pending.record.set_until(until_ms)
         } else {
             Ok(())
         };

@@ -117,7 +117,7 @@ impl Confirmations {
             let path = file?.path();
             let is = |ending| path.extension().is_some_and(|found| found == ending);
             if is(ENDING) {
-                match restored(&path, firewall.now()) {
+                match restored(&path, firewall.now_ms()) {
                     Ok(pending) => state.pending.push(pending),
                     Err(error) => state.damaged.push(watch::set_aside(&path, &error)),
                 }
@@ -155,7 +155,7 @@ impl Confirmations {
         while state.get(id).is_some() {
             id = ConfirmId::new(uuid::Uuid::new_v4().as_fields().0);
         }
-        let made = self.firewall.now();
+        let (made, until_ms) = (self.firewall.now(), deadline(&self.firewall, within));
         let head = Head {
             id,
             order: state.pending.last().map_or(0, |p| p.head.order + 1),
@@ -163,7 +163,8 @@ impl Confirmations {
             summary,
             made,
             within,
-            until: made.saturating_add(within),
+            until: until_ms / 1_000,
+            until_ms,
         };
         state.pending.push(Pending {
             record: Record::new(&self.dir, id),
@@ -277,13 +278,20 @@ fn supersede(earlier: &mut [Pending], confirmed: &Pending) {
     }
 }
 
-/// Restores an unconfirmed change from its record.
+/// When a change that is made now is undone, Unix milliseconds.
+fn deadline(firewall: &Firewall, within: u64) -> u64 {
+    let within = within.saturating_mul(1_000);
+    firewall.now_ms().saturating_add(within)
+}
+
+/// Restores an unconfirmed change from its record, at `now` in Unix milliseconds.
 fn restored(path: &Path, now: u64) -> io::Result<Pending> {
     let (record, head, changes) = Record::read(path)?;
     // A clock that was set back must not put it off for longer than was asked for.
-    let left = head.until.saturating_sub(now).min(head.within);
+    let most = head.within.saturating_mul(1_000);
+    let left = head.until_ms.saturating_sub(now).min(most);
     let mut pending = Pending {
-        due: Instant::now() + Duration::from_secs(left),
+        due: Instant::now() + Duration::from_millis(left),
         record,
         changes: Changes::default(),
         stage: Stage::Waiting,

@@ -33,6 +33,9 @@ pub(super) struct Head {
     pub(super) within: u64,
     /// Unix seconds.
     pub(super) until: u64,
+    /// The same in milliseconds, so that a restart takes no time away. 0 in records of 2.0.0-dev before it.
+    #[serde(default)]
+    pub(super) until_ms: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,7 +45,9 @@ enum Line {
     Claim(ClaimLine),
     File(FileChange),
     Set(SetChange),
+    /// Unix seconds, in older records.
     Until(u64),
+    UntilMs(u64),
 }
 
 /// The file of one confirmation.
@@ -72,13 +77,18 @@ impl Record {
         // The part after the last line end is empty or torn.
         lines.pop();
         let count = lines.len();
-        let (mut head, mut changes, mut length) = (None, Vec::new(), 0);
+        let (mut head, mut changes, mut length): (Option<Head>, _, _) = (None, Vec::new(), 0);
         for (at, line) in lines.into_iter().enumerate() {
             match serde_json::from_slice(line) {
                 Ok(Line::Begun(begun)) => head = Some(begun),
                 Ok(Line::Until(until)) => {
                     if let Some(head) = &mut head {
-                        head.until = until;
+                        (head.until, head.until_ms) = (until, 0);
+                    }
+                }
+                Ok(Line::UntilMs(until)) => {
+                    if let Some(head) = &mut head {
+                        (head.until, head.until_ms) = (until / 1_000, until);
                     }
                 }
                 Ok(Line::Claim(claim)) => changes.push(Change::Claim(claim.into())),
@@ -91,7 +101,10 @@ impl Record {
             }
             length += line.len() as u64 + 1;
         }
-        let head = head.ok_or_else(|| io::Error::other("the record is empty or incomplete"))?;
+        let mut head = head.ok_or_else(|| io::Error::other("the record is empty or incomplete"))?;
+        if head.until_ms == 0 {
+            head.until_ms = head.until.saturating_mul(1_000);
+        }
         let record = Self {
             path: path.to_owned(),
             length: Some(length),
@@ -131,13 +144,13 @@ impl Record {
         self.append(length, &text)
     }
 
-    /// Writes another deadline.
+    /// Writes another deadline, Unix milliseconds.
     ///
     /// # Errors
     /// The system's error.
-    pub(super) fn set_until(&mut self, until: u64) -> io::Result<()> {
+    pub(super) fn set_until(&mut self, until_ms: u64) -> io::Result<()> {
         let mut text = Vec::new();
-        push(&mut text, &Line::Until(until))?;
+        push(&mut text, &Line::UntilMs(until_ms))?;
         self.append(self.length.unwrap_or_default(), &text)
     }
 
@@ -218,6 +231,7 @@ mod tests {
             made: 1,
             within: 60,
             until: 61,
+            until_ms: 61_000,
         }
     }
 
@@ -245,10 +259,10 @@ mod tests {
                 record = Record::read(&record.path).unwrap().0;
             }
             record.add(&head, &[file("second")]).unwrap();
-            record.set_until(99).unwrap();
+            record.set_until(99_500).unwrap();
             let (_, read, changes) = Record::read(&record.path).unwrap();
             assert_eq!(changes, [file("first"), file("second")], "cut at {cut}");
-            assert_eq!(read.until, 99);
+            assert_eq!((read.until, read.until_ms), (99, 99_500));
             record.remove().unwrap();
         }
     }

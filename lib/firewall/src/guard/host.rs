@@ -1,6 +1,8 @@
-//! Which addresses this host needs: its own, and its default gateways.
+//! Which addresses this host needs: its own, its default gateways, and those that protocols need.
 
 use std::{io, net::IpAddr};
+
+use couic_common::Rail;
 
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 
@@ -9,6 +11,8 @@ use super::routes;
 /// An address that must stay reachable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostAddress {
+    /// The guard rail that it belongs to.
+    pub rail: Rail,
     /// The address.
     pub addr: IpAddr,
     /// Its role on this host, as a message says it.
@@ -24,8 +28,16 @@ pub trait HostSource: Send + Sync {
     fn addresses(&self) -> io::Result<Vec<HostAddress>>;
 }
 
-/// Asks the kernel: `getifaddrs(3)` and a dump of the routes, those of all tables. Loopback counts: who drops
-/// `127.0.0.0/8` has mistyped something.
+/// Sources that protocols use. Multicast groups are none.
+const SPECIAL: [(&str, &str); 5] = [
+    ("0.0.0.0", "from which DHCP clients ask"),
+    ("255.255.255.255", "the broadcast address"),
+    ("::", "which IPv6 neighbour discovery needs"),
+    ("fe80::", "the network in which IPv6 neighbours are found"),
+    ("169.254.169.254", "the metadata service of clouds"),
+];
+
+/// Asks the kernel: `getifaddrs(3)` and a dump of the routes, those of all tables. Loopback counts as special.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kernel;
 
@@ -34,9 +46,18 @@ impl HostSource for Kernel {
         let mut found = own_addresses()?;
         let gateways = routes::default_gateways()?;
         found.extend(gateways.into_iter().map(|addr| HostAddress {
+            rail: Rail::Gateway,
             addr,
             role: "a default gateway of this host".to_owned(),
         }));
+        let special = SPECIAL.iter().filter_map(|(addr, role)| {
+            Some(HostAddress {
+                rail: Rail::Special,
+                addr: addr.parse().ok()?,
+                role: (*role).to_owned(),
+            })
+        });
+        found.extend(special);
         Ok(found)
     }
 }
@@ -46,7 +67,12 @@ fn own_addresses() -> io::Result<Vec<HostAddress>> {
         .filter_map(|interface| {
             let addr = ip(interface.address.as_ref()?)?;
             let role = format!("an address of this host ({})", interface.interface_name);
-            Some(HostAddress { addr, role })
+            let rail = if addr.is_loopback() {
+                Rail::Special
+            } else {
+                Rail::Host
+            };
+            Some(HostAddress { rail, addr, role })
         })
         .collect())
 }

@@ -1,12 +1,23 @@
-//! The guard rails: a `drop` that would cut off this host, its default gateway or the caller is refused, unless the
-//! caller says that it is meant.
+//! The guard rails: a change of rules that would cut off what this host needs, or the caller, is refused, and so is a
+//! rule that covers a large part of the Internet, to drop or to protect it.
 //!
-//! They are asked for by a request (couicctl does so), or enforced for all by `[guard] enforce = true`. Without
-//! either they are off: clients of Couic 1.0 know nothing of them. Rules of policy `ignore` cut no source off and are
-//! never refused.
+//! Guarantees:
+//! - What is judged is the verdict that results: a network that holds a needed address may be dropped if a rule of
+//!   policy ignore protects that address for as long, and protection of a needed address is not taken away while a
+//!   drop covers it.
+//! - Every door asks here: clients, if they ask for the rails (couicctl does) or `[guard] enforce = true`; set files and
+//!   peers always, but for the rail `special`, which needs `enforce`. A rail that the configuration lists as `off` holds
+//!   for none.
+//! - Two changes that concern a needed address are judged and made one after the other.
+//! - A client of Couic 1.0, which asks for nothing, is refused nothing.
 
+mod health;
 mod host;
+mod judge;
+mod rails;
+mod refusal;
 mod routes;
+mod sets;
 
 use std::{
     fmt,
@@ -15,13 +26,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_common::{Cidr, FORCE_HINT, GuardRequest, Policy};
-use parking_lot::Mutex;
+use couic_common::{GuardRequest, Rail};
+use parking_lot::{Mutex, MutexGuard};
 
 pub use host::{HostAddress, HostSource, Kernel};
-
-/// The shortest prefixes that pass: /8 of IPv4, and /19 of IPv6, the shortest that registries hand out.
-const SHORTEST: (u8, u8) = (8, 19);
+pub use judge::Change;
+pub use rails::Rails;
+pub use refusal::{GuardReason, GuardRefusal};
+pub use sets::RefusedEntry;
 
 /// Asking the kernel takes some 50 µs, and far longer on a router with a full table: not for each of a hundred
 /// thousand requests a second. An address that is younger than this may go unnoticed.
@@ -32,49 +44,97 @@ type Addresses = Result<Arc<[HostAddress]>, Arc<str>>;
 /// The guard rails, shared by all requests.
 pub struct Guard {
     enforce: bool,
+    off: Rails,
     source: Box<dyn HostSource>,
     known: Mutex<Option<(Instant, Addresses)>>,
+    /// Held while a change that concerns a needed address is judged and made.
+    turn: Mutex<()>,
+    /// What the last load of the set files kept out of force, and what it noted.
+    sets: Mutex<sets::Loaded>,
 }
 
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
             .field("enforce", &self.enforce)
+            .field("off", &self.off)
             .finish_non_exhaustive()
     }
+}
+
+/// Held from the judgement of a change until it is made.
+#[derive(Debug)]
+#[must_use = "the change is to be made while this is held"]
+pub struct Permit<'a> {
+    _turn: Option<MutexGuard<'a, ()>>,
 }
 
 impl Guard {
     /// A guard that asks the kernel for this host's addresses and gateways.
     #[must_use]
     pub fn new(enforce: bool) -> Self {
-        Self::with_source(enforce, Box::new(Kernel))
+        Self::with_source(enforce, Rails::default(), Box::new(Kernel))
     }
 
-    /// A guard that learns of addresses from elsewhere.
+    /// A guard that learns of addresses from elsewhere. The rails in `off` hold for none.
     #[must_use]
-    pub fn with_source(enforce: bool, source: Box<dyn HostSource>) -> Self {
+    pub fn with_source(enforce: bool, off: Rails, source: Box<dyn HostSource>) -> Self {
         Self {
             enforce,
+            off,
             source,
             known: Mutex::new(None),
+            turn: Mutex::default(),
+            sets: Mutex::default(),
         }
     }
 
-    /// The check for the rules of one request, over one state of the host. None if the request does not ask for it and it is
-    /// not enforced, and for policy `ignore`. A request that says `force: true` does not ask for it at all.
+    /// The rails for the changes of one request, over one state of the host. Those of a request that does not ask for
+    /// them hold only if they are enforced.
     #[must_use]
-    pub fn for_request(&self, policy: Policy, asked: Option<&GuardRequest>) -> Option<GuardCheck> {
-        if policy == Policy::Ignore || (asked.is_none() && !self.enforce) {
-            return None;
-        }
+    pub fn for_request(&self, asked: Option<&GuardRequest>) -> GuardCheck<'_> {
+        let rails = if asked.is_some() || self.enforce {
+            Rails::all()
+        } else {
+            Rails::default()
+        };
+        let lifted = asked.map(|a| Rails::from_iter(a.lift.iter().copied()));
         let mut protect = asked.map(|a| a.protect.clone()).unwrap_or_default();
         // sshd on a dual-stack socket calls an IPv4 caller ::ffff:192.0.2.1. Its frames are IPv4.
         protect.extend(protect.clone().iter().map(IpAddr::to_canonical));
-        Some(GuardCheck {
-            host: self.addresses(),
+        let rails = rails.without(self.off);
+        self.check(rails, lifted.unwrap_or_default(), protect)
+    }
+
+    /// The rails for set files and peers.
+    #[must_use]
+    pub fn for_sets_and_peers(&self) -> GuardCheck<'_> {
+        let mut rails = Rails::all().without(self.off);
+        if !self.enforce {
+            // Lists of reserved networks hold these, which harms few hosts, and Couic 1.0 took them.
+            rails = rails.without(Rails::from_iter([Rail::Special]));
+        }
+        let mut check = self.check(rails, Rails::default(), Vec::new());
+        if !self.enforce {
+            // A host that cannot read its addresses is not to open for what its lists and peers ban.
+            check.host = check.host.or_else(|_| Ok(Arc::default()));
+        }
+        check
+    }
+
+    fn check(&self, rails: Rails, lifted: Rails, protect: Vec<IpAddr>) -> GuardCheck<'_> {
+        let host = if rails == Rails::default() {
+            Ok(Arc::default())
+        } else {
+            self.addresses()
+        };
+        GuardCheck {
+            guard: self,
+            rails,
+            lifted,
+            host,
             protect,
-        })
+        }
     }
 
     fn addresses(&self) -> Addresses {
@@ -91,81 +151,25 @@ impl Guard {
     }
 }
 
-/// The addresses that one request must not cover.
+/// The rails of one request, and what its changes must not cut off.
 #[derive(Debug)]
-pub struct GuardCheck {
+pub struct GuardCheck<'a> {
+    guard: &'a Guard,
+    rails: Rails,
+    /// Those that the request goes over.
+    lifted: Rails,
     host: Addresses,
     protect: Vec<IpAddr>,
 }
 
-impl GuardCheck {
-    /// Whether a `drop` of this network may pass.
-    ///
-    /// # Errors
-    /// [`GuardRefusal`] says which addresses it would cut off, and the way out. If the host's addresses cannot be read,
-    /// nothing passes.
-    pub fn check(&self, cidr: Cidr) -> Result<(), GuardRefusal> {
-        let refuse = |reason| Err(GuardRefusal { cidr, reason });
-        let shortest = if cidr.is_ipv4() {
-            SHORTEST.0
-        } else {
-            SHORTEST.1
-        };
-        if let Some(addr) = self.protect.iter().find(|a| cidr.contains(**a)) {
-            return refuse(GuardReason::Protected(*addr));
+impl GuardCheck<'_> {
+    /// The same, going over every rail: nothing is refused, and [`Self::judge`] says which rails that took.
+    #[must_use]
+    pub fn forced(mut self, force: bool) -> Self {
+        if force {
+            self.lifted = Rails::all();
         }
-        match &self.host {
-            Err(why) => return refuse(GuardReason::Unknown(why.clone())),
-            Ok(host) => {
-                if let Some(found) = host.iter().find(|h| cidr.contains(h.addr)) {
-                    return refuse(GuardReason::Host(found.clone()));
-                }
-            }
-        }
-        if cidr.prefix() < shortest {
-            return refuse(GuardReason::TooShort(shortest));
-        }
-        Ok(())
-    }
-}
-
-/// A `drop` was refused by the guard rails.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("drop {cidr} is refused: {reason}. If you mean it, {FORCE_HINT}")]
-pub struct GuardRefusal {
-    /// The network to drop.
-    pub cidr: Cidr,
-    /// The reason.
-    pub reason: GuardReason,
-}
-
-/// The reason why a `drop` is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GuardReason {
-    /// An address that the caller named.
-    Protected(IpAddr),
-    /// An address of this host, or its default gateway.
-    Host(HostAddress),
-    /// A large part of the Internet: the prefix is shorter than this.
-    TooShort(u8),
-    /// Unknown: the kernel did not report the host's addresses.
-    Unknown(Arc<str>),
-}
-
-impl fmt::Display for GuardReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Protected(addr) => write!(
-                f,
-                "it covers {addr}, where you are connected from or which you asked to protect"
-            ),
-            Self::Host(host) => write!(f, "it covers {}, {}", host.addr, host.role),
-            Self::TooShort(shortest) => write!(
-                f,
-                "a prefix shorter than /{shortest} covers a large part of the Internet"
-            ),
-            Self::Unknown(why) => write!(f, "the addresses of this host cannot be read ({why})"),
-        }
+        self
     }
 }
 

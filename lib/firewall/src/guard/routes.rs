@@ -24,7 +24,7 @@ const RTA_VIA: u16 = 18;
 /// As large as the kernel makes a part of a dump, twice.
 const BUFFER: usize = 64 * 1024;
 
-/// Every next hop of every default route, IPv4 and IPv6.
+/// Every next hop of every default route, IPv4 and IPv6, in one piece or in halves.
 pub(super) fn default_gateways() -> io::Result<Vec<IpAddr>> {
     let socket = socket(
         AddressFamily::Netlink,
@@ -90,7 +90,12 @@ fn read_part(mut part: &[u8], gateways: &mut Vec<IpAddr>) -> io::Result<bool> {
 
 /// `struct rtmsg`: family, dst_len, src_len, tos, table, protocol, scope, type, flags; attributes follow.
 fn route(message: &[u8], gateways: &mut Vec<IpAddr>) {
-    let is_default = message.get(1) == Some(&0) && message.get(7) == Some(&libc::RTN_UNICAST);
+    // Routes to halves stand for a default route that is left in place: 0.0.0.0/1 and 128.0.0.0/1 of VPNs, 2000::/3.
+    let widest = |family| if family == libc::AF_INET { 1 } else { 3 };
+    let family = message.first().map(|family| i32::from(*family));
+    let is_wide = |length: &u8| family.is_some_and(|family| *length <= widest(family));
+    let is_default =
+        message.get(1).is_some_and(is_wide) && message.get(7) == Some(&libc::RTN_UNICAST);
     if let Some(attributes) = message.get(RTMSG..).filter(|_| is_default) {
         hops(attributes, gateways);
     }
@@ -194,13 +199,15 @@ mod tests {
         let part = [
             new_route(0, &gateway(1)),
             new_route(24, &gateway(9)),
+            new_route(1, &gateway(3)),
+            new_route(2, &gateway(8)),
             new_route(0, &item(libc::RTA_MULTIPATH, &row)),
             message(3, &[0; 4]),
         ]
         .concat();
         let mut gateways = Vec::new();
         assert!(read_part(&part, &mut gateways).unwrap(), "the dump ends");
-        let expected: Vec<IpAddr> = ["192.0.2.1", "192.0.2.2", "::1"]
+        let expected: Vec<IpAddr> = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "::1"]
             .map(|a| a.parse().unwrap())
             .into();
         assert_eq!(gateways, expected);

@@ -2,13 +2,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use couic_common::unix_seconds;
+use couic_common::{unix_seconds, unix_time};
 
 /// A source of wall-clock time. Expirations are wall-clock times, so a clock that jumps moves them too: no timer is
 /// ever set to an interval.
 pub trait Clock: Send + Sync {
     /// Unix seconds.
     fn now(&self) -> u64;
+
+    /// Unix milliseconds.
+    fn now_ms(&self) -> u64 {
+        self.now().saturating_mul(1_000)
+    }
 }
 
 /// The machine's clock.
@@ -18,6 +23,10 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> u64 {
         unix_seconds()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(unix_time().as_millis()).unwrap_or(u64::MAX)
     }
 }
 

@@ -17,6 +17,7 @@ mod change;
 mod claim;
 mod clock;
 mod core;
+mod cover;
 mod deadlines;
 mod durable;
 mod events;
@@ -31,6 +32,7 @@ mod setfile;
 mod sets;
 mod sets_undo;
 mod shares;
+mod address_share;
 mod swap;
 mod table;
 mod tags;
@@ -44,6 +46,7 @@ use couic_common::{ClientName, Entry, Policy, RuleKey};
 use parking_lot::Mutex;
 
 use self::core::Core;
+pub(crate) use self::cover::{Cover, Leaving, covering, end};
 pub use self::{
     claim::{Claim, ClaimRef, ClaimRequest, Owner},
     clock::{Clock, ManualClock, SystemClock},
@@ -58,12 +61,14 @@ pub use self::{
     sets::{MAX_SET_FILE, SetStore},
     sets_undo::SetEntries,
     shares::Shared,
+    address_share::AddressShare,
     swap::{ClaimSwap, Swapped},
     tags::TagFilter,
     types::{Actor, Applied, EventKind, FirewallError, Job, Origin, RuleEvent},
 };
 use crate::{
     dataplane::{Counters, Limits, Plane, Valve},
+    guard::Guard,
     journal::Journal,
 };
 
@@ -78,6 +83,9 @@ pub struct Firewall {
     valve: Arc<dyn Valve>,
     /// Set once rules are kept.
     journal: OnceLock<Arc<Journal>>,
+    /// Asked by those who change rules for others.
+    guard: OnceLock<Guard>,
+    shares: address_share::Cache,
 }
 
 impl Firewall {
@@ -97,12 +105,25 @@ impl Firewall {
             clock,
             valve,
             journal: OnceLock::new(),
+            guard: OnceLock::new(),
+            shares: address_share::Cache::default(),
         }
     }
 
     /// Names the clients that have no share of the tables and tags: admins. Without this, none.
     pub fn set_admins(&self, is_admin: impl Fn(&ClientName) -> bool + Send + Sync + 'static) {
         self.core.lock().set_admins(Box::new(is_admin));
+    }
+
+    /// Sets the guard rails, before the first change that they are to judge. Only the first call counts.
+    pub fn set_guard(&self, guard: Guard) {
+        let _ = self.guard.set(guard);
+    }
+
+    /// The guard rails; none before [`Self::set_guard`].
+    #[must_use]
+    pub fn guard(&self) -> Option<&Guard> {
+        self.guard.get()
     }
 
     /// Lets every packet pass, or has the rules hold again: from the next packet on. Does not take the rules lock.
@@ -120,6 +141,11 @@ impl Firewall {
     #[must_use]
     pub fn now(&self) -> u64 {
         self.clock.now()
+    }
+
+    /// The same in milliseconds.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
 
     /// Adds a new rule. It survives the process after the next [`Firewall::commit`].

@@ -16,15 +16,16 @@ use crate::dataplane::TagSlot;
 
 /// The contents of a set file.
 #[derive(Clone, Debug)]
-pub(super) struct LoadedSet {
-    pub(super) policy: Policy,
-    pub(super) name: SetName,
-    pub(super) entries: Vec<Cidr>,
+pub(crate) struct LoadedSet {
+    pub(crate) policy: Policy,
+    pub(crate) name: SetName,
+    /// Sorted, each once.
+    pub(crate) entries: Vec<Cidr>,
 }
 
 /// The content of all set files.
 #[derive(Clone, Debug, Default)]
-pub struct SetCatalog(pub(super) Vec<LoadedSet>);
+pub struct SetCatalog(pub(crate) Vec<LoadedSet>);
 
 /// The effect of a reload, in rules that are in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

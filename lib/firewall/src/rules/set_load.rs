@@ -1,14 +1,21 @@
 //! Loading all set files: leniently at the start, strictly for a reload.
 
-use std::fs;
+use std::{
+    fs,
+    io::{self, Read, Seek, SeekFrom},
+    path::Path,
+};
 
 use couic_common::{Cidr, Policy, SetName, SetProblem};
 
 use super::{
     SetError, SetStore,
     reload::{LoadedSet, SetCatalog},
-    sets::file_name,
+    sets::{file_name, open},
 };
+
+/// How many files are named that look cut off.
+const MOST_NOTES: usize = 20;
 
 impl SetStore {
     /// Every set that can be read, and the problems of the others: for the start, when a bad file must not keep the
@@ -60,6 +67,28 @@ impl SetStore {
         Ok(SetCatalog(sets))
     }
 
+    /// A note for each file whose last line has no end: a download that broke off looks so, and may have left
+    /// 198.51.100.0/2 of 198.51.100.0/24.
+    #[must_use]
+    pub fn cut_off(&self) -> Vec<String> {
+        let names = |policy| self.names(policy).unwrap_or_default().into_iter();
+        let files = Policy::ALL
+            .into_iter()
+            .flat_map(|policy| names(policy).map(move |name| (policy, name)));
+        let cut = files.filter(|(policy, name)| {
+            let ends = ends_with_a_line(&self.path(*policy, name));
+            // One that cannot be read is named elsewhere.
+            ends.is_ok_and(|ends| !ends)
+        });
+        let note = |(policy, name): (Policy, SetName)| {
+            format!(
+                "sets/{policy}/{} does not end with a line end: if it was downloaded, it may be cut off",
+                file_name(&name)
+            )
+        };
+        cut.take(MOST_NOTES).map(note).collect()
+    }
+
     /// [`Self::read`], while all sets together are not too many. Counts those that are not.
     fn read_bounded(
         &self,
@@ -93,6 +122,17 @@ impl SetStore {
         names.sort_unstable();
         Ok(names)
     }
+}
+
+fn ends_with_a_line(path: &Path) -> io::Result<bool> {
+    let mut file = open(path)?;
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 fn problem(policy: Policy, file: String, error: &SetError) -> SetProblem {

@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use super::*;
+use crate::rules::Clock;
 
 const ONE: &str = "192.0.2.1/32";
 
@@ -47,6 +48,57 @@ fn a_deletion_is_undone_where_the_rules_are_gone() {
     other.clock.advance(WITHIN);
     other.restart();
     assert_eq!(other.expiration(ONE), Some(0));
+}
+
+/// A clock with a fraction of a second, which the manual one has not.
+struct Fraction(Arc<ManualClock>, u64);
+
+impl Clock for Fraction {
+    fn now(&self) -> u64 {
+        self.0.now()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.0.now_ms() + self.1
+    }
+}
+
+#[test]
+fn a_restart_takes_no_part_of_a_second_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(1_000));
+    let daemon = |fraction| {
+        let plane = MemoryPlane::default();
+        let firewall = Arc::new(Firewall::new(
+            Box::new(plane.clone()),
+            Arc::new(plane),
+            Limits::default(),
+            Arc::new(Fraction(Arc::clone(&clock), fraction)),
+        ));
+        let sets = Arc::new(SetStore::open(dir.path()).unwrap());
+        open(&dir, &firewall, &sets)
+    };
+    // Made at 1,000.9 s.
+    let mut change = daemon(900)
+        .begin(&ops(), WITHIN, "a test".to_owned())
+        .unwrap();
+    let made = change.apply(Policy::Drop, vec![add(ONE, 0)], &Actor::Client(ops()));
+    assert!(made.unwrap()[0].is_ok());
+    change.finish().unwrap();
+    // Restarted at 1,001.1 s: 0.2 s are gone.
+    clock.advance(1);
+    let all = daemon(100);
+    let before = Instant::now();
+    let left = all.state.lock().pending[0].due - before;
+    let expected = Duration::from_millis(WITHIN * 1_000 - 200);
+    assert!(
+        left + Duration::from_secs(5) > expected && left <= expected,
+        "{left:?}"
+    );
+    // At its second, but before its fraction of it, another restart does not undo it.
+    clock.set(1_000 + WITHIN);
+    assert_eq!(daemon(800).waiting_count(), 1);
+    assert_eq!(daemon(900).waiting_count(), 0);
 }
 
 #[test]
