@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, error::Error, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use crate::BatchOutcome;
+
 /// The kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -38,6 +40,9 @@ pub struct ApiError {
     /// One detail per invalid field.
     #[serde(default)]
     pub errors: BTreeMap<String, ErrorDetail>,
+    /// Of a batch that broke off: what was done before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Box<BatchOutcome>>,
 }
 
 /// The error in one field.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{GuardRequest, SetName};
+use crate::{GuardRequest, SetName, SetProblem};
 
 /// A set in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,4 +65,7 @@ pub struct SetDeleted {
 pub struct ReloadStatus {
     /// `OK`.
     pub reload_status: String,
+    /// Files in the folders of sets that were not read, because of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SetProblem>,
 }

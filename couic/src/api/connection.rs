@@ -39,9 +39,9 @@ fn give_a_path(request: &mut Request<Incoming>) {
 }
 
 /// Whether the client may still be sending when it receives this answer.
-fn must_linger<B>(response: &Response<B>, long_body: bool) -> bool {
+fn must_linger<B>(response: &Response<B>, has_body: bool) -> bool {
     let is_last = response.headers().contains_key(header::CONNECTION);
-    is_last || (long_body && response.status().is_client_error())
+    is_last || (has_body && response.status().is_client_error())
 }
 
 /// Serves a connection until it ends, stalls, or the service stops and the current request is answered.
@@ -66,8 +66,8 @@ pub(super) async fn serve_connection<F>(
         give_a_path(&mut request);
         let (progress, commit) = (&progress, &commit);
         progress.begin();
-        let length = request.body().size_hint().upper();
-        let long_body = length.is_none_or(|n| n > BUFFER as u64);
+        // Clients that send the head first write a small body, too, after the answer has been made.
+        let has_body = !request.body().is_end_stream();
         let may_change = !request.method().is_safe();
         let answer = routes.call(request);
         async move {
@@ -79,7 +79,7 @@ pub(super) async fn serve_connection<F>(
             if let Ok(response) = &answer {
                 progress
                     .linger
-                    .store(must_linger(response, long_body), Relaxed);
+                    .store(must_linger(response, has_body), Relaxed);
             }
             answer
         }

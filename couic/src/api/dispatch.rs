@@ -123,8 +123,8 @@ async fn answer<S: Chunks>(
 }
 
 async fn receive<S: Chunks>(headers: &HeaderMap, body: Pin<&mut S>) -> Result<Body, Fault> {
+    let content = Content::of(headers)?;
     let bytes: Bytes = read_all(body, announced(headers)).await?;
-    let content = Content::of(headers);
     Ok(Body { content, bytes })
 }
 

@@ -26,6 +26,13 @@ const CHUNK: usize = 512;
 /// How many failures the answer lists.
 const MAX_FAILURES: usize = 1000;
 
+/// The same with the first failures, in the order of the jobs.
+fn sorted(mut outcome: BatchOutcome) -> BatchOutcome {
+    outcome.failures.sort_by_key(|failure| failure.index);
+    outcome.failures.truncate(MAX_FAILURES);
+    outcome
+}
+
 /// A batch in progress.
 pub(super) struct Jobs<'a> {
     call: &'a Call,
@@ -79,21 +86,25 @@ impl<'a> Jobs<'a> {
             PeerAction::Add => (entry.tag.as_deref(), entry.expiration),
             PeerAction::Remove => (None, 0),
         };
-        let Some(rule) = validate::rule(&entry.cidr, tag, expiration, self.now, defect) else {
-            let problem = problem.unwrap_or_default();
+        let rules = validate::rules(&entry.cidr, tag, expiration, self.now, defect);
+        if let Some(problem) = problem {
             return self.fail(Some(entry.cidr), ErrorCode::Invalid, problem);
-        };
-        if action == PeerAction::Add
-            && let Err(fault) = self.guard(&entry, rule.cidr)
-        {
-            return self.fail(Some(entry.cidr), ErrorCode::Processing, fault.body.message);
         }
-        self.names.push((self.seen, rule.cidr));
+        if action == PeerAction::Add {
+            let refused = rules.iter().map(|rule| self.guard(&entry, rule.cidr));
+            let refused = refused.collect::<Result<(), Fault>>();
+            if let Err(fault) = refused {
+                return self.fail(Some(entry.cidr), ErrorCode::Processing, fault.body.message);
+            }
+        }
         let metadata = entry.metadata.map(Arc::new);
-        self.waiting.push(match action {
-            PeerAction::Add => Job::Add(rule, metadata),
-            PeerAction::Remove => Job::Remove(rule.cidr, metadata),
-        });
+        for rule in rules {
+            self.names.push((self.seen, rule.cidr));
+            self.waiting.push(match action {
+                PeerAction::Add => Job::Add(rule, metadata.clone()),
+                PeerAction::Remove => Job::Remove(rule.cidr, metadata.clone()),
+            });
+        }
         self.seen += 1;
     }
 
@@ -133,7 +144,8 @@ impl<'a> Jobs<'a> {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.seen - self.applied >= CHUNK as u64
+        // A range is one job and many rules.
+        self.waiting.len() >= CHUNK || self.seen - self.applied >= CHUNK as u64
     }
 
     /// Applies the queued jobs.
@@ -189,19 +201,36 @@ impl<'a> Jobs<'a> {
     /// Applies the remaining jobs and answers with the totals.
     pub(super) fn finish(mut self) -> Outcome {
         self.apply();
-        let mut outcome = self.outcome;
-        outcome.failures.sort_by_key(|failure| failure.index);
-        outcome.failures.truncate(MAX_FAILURES);
+        let outcome = sorted(self.outcome);
         let ticket = self.change.finish();
         Ok(Answer::ok(&outcome)?.confirmable(ticket))
     }
 
-    /// The client disconnected in the middle: the outcome can only be logged.
-    pub(super) fn broken_off(&self, fault: &Fault) {
-        let (seen, policy, actor) = (self.seen, self.policy, &self.actor);
-        let why = &fault.body.message;
-        let jobs = counted(seen, "job", "jobs");
-        tracing::warn!("{actor}: a batch for {policy} ended after {jobs}, not undone: {why}");
+    /// The body broke off: applies the jobs that came, and answers with what was done and what stopped the rest.
+    pub(super) fn broken_off(mut self, mut fault: Fault) -> Fault {
+        self.apply();
+        let (policy, actor) = (self.policy, &self.actor);
+        let outcome = sorted(self.outcome);
+        let came = counted(self.seen, "job", "jobs");
+        let BatchOutcome {
+            added,
+            updated,
+            unchanged,
+            removed,
+            failed,
+            ..
+        } = &outcome;
+        let done = format!(
+            "{came} came before that and stay applied ({added} added, {updated} updated, {unchanged} unchanged, {removed} removed, {failed} failed)"
+        );
+        tracing::warn!(
+            "{actor}: a batch for {policy} was cut: {}; {done}",
+            fault.body.message
+        );
+        fault.body.message +=
+            &format!("; {done}; nothing behind them was read: send the whole batch again");
+        fault.body.outcome = Some(Box::new(outcome));
+        fault
     }
 
     fn message(&mut self, error: FirewallError) -> String {

@@ -1,6 +1,6 @@
 //! Entries, one at a time, and their removal by tag.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use couic_common::{Entry, EntryRequest, RemovedByTag, RuleKey};
 use warp::http::StatusCode;
@@ -21,9 +21,10 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
     let mut request: EntryRequest = body.json()?;
     let claim = validate::entry(&call.api().guard, policy, &request, call.firewall().now())?;
     let cidr = claim.cidr;
+    let mapped = is_mapped(&request.cidr);
     let job = Job::Add(claim, request.metadata.take().map(Arc::new));
     let (entry, ticket) = commit(call, job, || format!("{policy} add {cidr}"))?;
-    Ok(one(StatusCode::CREATED, &entry).confirmable(ticket))
+    Ok(one(StatusCode::CREATED, &entry, mapped)?.confirmable(ticket))
 }
 
 /// `GET /v1/{policy}/{ip}/{prefix}`.
@@ -31,7 +32,8 @@ pub(super) fn get(call: &Call) -> Outcome {
     let (policy, cidr) = (call.policy()?, call.cidr()?);
     let entry = call.firewall().entry(RuleKey::new(policy, cidr));
     let entry = entry.ok_or_else(|| Fault::not_found(format!("{policy} {cidr} is not there")))?;
-    Ok(one(StatusCode::OK, &entry))
+    let mapped = call.ip()?.to_canonical() != call.ip()?;
+    one(StatusCode::OK, &entry, mapped)
 }
 
 /// `DELETE /v1/{policy}/{ip}/{prefix}`.
@@ -72,8 +74,21 @@ pub(super) fn delete_by_tag(call: &Call) -> Outcome {
     Ok(Answer::ok(&RemovedByTag { removed })?.confirmable(change.finish()))
 }
 
-fn one(status: StatusCode, entry: &Entry) -> Answer {
+/// Whether a CIDR is written in the IPv4-mapped form.
+fn is_mapped(cidr: &str) -> bool {
+    let ip = cidr.split('/').next().map(str::parse::<IpAddr>);
+    ip.is_some_and(|ip| ip.is_ok_and(|ip| ip.to_canonical() != ip))
+}
+
+/// An answer of one entry. One who asks for it in the IPv4-mapped form gets it in that form, as from Couic 1.0.
+fn one(status: StatusCode, entry: &Entry, mapped: bool) -> Outcome {
+    if let Some(cidr) = entry.cidr.as_mapped().filter(|_| mapped) {
+        let mut value = serde_json::to_value(entry)
+            .map_err(|error| Fault::internal("writing an entry", &error))?;
+        value["cidr"] = cidr.into();
+        return Answer::json(status, &value);
+    }
     let mut body = Vec::with_capacity(entry_json::ENTRY_MAX);
     entry_json::write(&mut body, entry);
-    Answer::whole(status, JSON, body)
+    Ok(Answer::whole(status, JSON, body))
 }

@@ -120,8 +120,13 @@ pub(super) fn reload(call: &Call) -> Outcome {
     let (change, ticket) = put_in_force(call)?;
     let (added, removed, total) = (change.added, change.removed, change.total);
     tracing::info!(target: "couic::audit", %client, added, removed, total, "sets reloaded");
+    let skipped = call.api().sets.skipped();
+    for problem in &skipped {
+        tracing::warn!("{}", problem.message);
+    }
     let status = ReloadStatus {
         reload_status: "OK".to_owned(),
+        skipped,
     };
     Ok(Answer::created(&status)?.confirmable(ticket))
 }
@@ -131,6 +136,7 @@ fn put_in_force(call: &Call) -> Result<(SetCounts, Option<Ticket>), Fault> {
     let (sets, firewall) = (&call.api().sets, call.firewall());
     let _one_at_a_time = sets.turn();
     let catalog = sets.load_strict()?;
+    firewall.check_emptied(&catalog)?;
     let mut change = confirm::begin(call, || "sets reload".to_owned())?;
     let plan = || Ok::<_, Fault>(differing(firewall.sets_in_force(), catalog.entries()));
     let counts = change.make(plan, || firewall.replace_sets(&catalog))?;

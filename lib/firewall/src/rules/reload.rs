@@ -20,6 +20,8 @@ pub(super) struct LoadedSet {
     pub(super) policy: Policy,
     pub(super) name: SetName,
     pub(super) entries: Vec<Cidr>,
+    /// Whether it has no entry, and no line that says so on purpose.
+    pub(super) is_suspect: bool,
 }
 
 /// The content of all set files.
