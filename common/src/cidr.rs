@@ -1,45 +1,39 @@
 //! IPv4 and IPv6 prefixes, always stored as network addresses.
 
 mod net;
+mod range;
+mod text;
 
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    str::FromStr,
 };
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use self::net::mask4;
-pub use self::net::{V4Net, V6Net};
+pub use self::{
+    net::{V4Net, V6Net},
+    text::CidrError,
+};
+
+/// The length of the prefix `::ffff:0:0`, behind which an address is IPv4-mapped.
+const MAPPED: u8 = 96;
 
 /// An IPv4 or IPv6 prefix, always a network address: host bits are masked on construction.
+///
+/// Programs that listen on an IPv6 socket log an IPv4 host as `::ffff:198.51.100.7`. Its packets are IPv4, so such an
+/// address is that host, and `::ffff:198.51.100.0/120` that network. `::ffff:0:0/96` itself stays IPv6: lists of bogus
+/// IPv6 prefixes name it, and do not mean all of IPv4.
 ///
 /// Ordered by family (IPv4 first), then address, then prefix length: the order of lists in the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cidr {
     /// An IPv4 prefix, /0 to /32.
     V4(V4Net),
-    /// An IPv6 prefix, /0 to /128. IPv4-mapped prefixes stay IPv6.
+    /// An IPv6 prefix, /0 to /128, never an IPv4-mapped one beyond /96: those are IPv4.
     V6(V6Net),
-}
-
-/// The reason why a text is not a CIDR.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CidrError {
-    /// There is no `/prefix`.
-    #[error("a CIDR needs its prefix length, as in 192.0.2.0/24")]
-    NoPrefix,
-    /// The part before the slash is not an IPv4 or IPv6 address.
-    #[error("not an IPv4 or IPv6 address")]
-    Address,
-    /// The part after the slash is not a number, or too large for the address family.
-    #[error("the prefix length must be a number from 0 to {max}")]
-    Prefix {
-        /// The largest prefix length of the family.
-        max: u8,
-    },
 }
 
 impl Cidr {
@@ -52,9 +46,8 @@ impl Cidr {
             IpAddr::V4(a) => V4Net::new(a.to_bits(), len)
                 .map(Self::V4)
                 .ok_or(CidrError::Prefix { max: 32 }),
-            IpAddr::V6(a) => V6Net::new(a.to_bits(), len)
-                .map(Self::V6)
-                .ok_or(CidrError::Prefix { max: 128 }),
+            IpAddr::V6(a) if len <= 128 => Ok(Self::v6(a, len)),
+            IpAddr::V6(_) => Err(CidrError::Prefix { max: 128 }),
         }
     }
 
@@ -66,28 +59,36 @@ impl Cidr {
                 addr: a.to_bits(),
                 len: 32,
             }),
-            IpAddr::V6(a) => Self::V6(V6Net::masked(a.to_bits(), 128)),
+            IpAddr::V6(a) => Self::v6(a, 128),
         }
     }
 
-    /// Parses a CIDR, or a bare address as /32 or /128: for input typed by users.
-    ///
-    /// # Errors
-    /// As [`Cidr::from_str`], except for the missing prefix.
-    pub fn parse_lenient(text: &str) -> Result<Self, CidrError> {
-        match text.parse() {
-            Err(CidrError::NoPrefix) => {
-                text.parse().map(Self::host).map_err(|_| CidrError::Address)
+    /// `len` is at most 128.
+    fn v6(addr: Ipv6Addr, len: u8) -> Self {
+        match addr.to_ipv4_mapped() {
+            Some(mapped) if len > MAPPED => {
+                let len = len - MAPPED;
+                let addr = mapped.to_bits() & mask4(len);
+                Self::V4(V4Net { addr, len })
             }
-            other => other,
+            _ => Self::V6(V6Net::masked(addr.to_bits(), len)),
         }
+    }
+
+    /// The IPv4-mapped form of an IPv4 prefix, for answers to those who asked in it.
+    #[must_use]
+    pub fn as_mapped(self) -> Option<String> {
+        let Self::V4(net) = self else { return None };
+        let addr = Ipv4Addr::from_bits(net.addr).to_ipv6_mapped();
+        Some(format!("{addr}/{}", net.len + MAPPED))
     }
 
     /// A note for messages if `text`, from which this was parsed, had host bits: they were masked.
     #[must_use]
     pub fn masked_from(self, text: &str) -> Option<String> {
         let typed: IpAddr = text.split('/').next()?.parse().ok()?;
-        (typed != self.addr()).then(|| format!("{text} is the network {self}"))
+        (typed.to_canonical() != self.addr().to_canonical())
+            .then(|| format!("{text} is the network {self}"))
     }
 
     /// The network address.
@@ -123,27 +124,6 @@ impl Cidr {
             (Self::V6(n), IpAddr::V6(a)) => n.contains(a.to_bits()),
             _ => false,
         }
-    }
-}
-
-impl FromStr for Cidr {
-    type Err = CidrError;
-
-    /// Parses `ADDRESS/PREFIX`. Stricter than most parsers: no blanks, no sign or leading zero in the prefix, no
-    /// netmask, no zone.
-    fn from_str(text: &str) -> Result<Self, CidrError> {
-        let (addr, len) = text.split_once('/').ok_or(CidrError::NoPrefix)?;
-        let addr: IpAddr = addr.parse().map_err(|_| CidrError::Address)?;
-        let max = if addr.is_ipv4() { 32 } else { 128 };
-        let digits = matches!(
-            len.as_bytes(),
-            [b'0'..=b'9'] | [b'1'..=b'9', b'0'..=b'9', ..]
-        );
-        let len = digits
-            .then(|| len.parse().ok())
-            .flatten()
-            .ok_or(CidrError::Prefix { max })?;
-        Self::new(addr, len)
     }
 }
 
@@ -211,7 +191,7 @@ impl From<IpNetwork> for Cidr {
                 addr: n.ip().to_bits() & mask4(n.prefix()),
                 len: n.prefix(),
             }),
-            IpNetwork::V6(n) => Self::V6(V6Net::masked(n.ip().to_bits(), n.prefix())),
+            IpNetwork::V6(n) => Self::v6(n.ip(), n.prefix()),
         }
     }
 }

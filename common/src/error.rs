@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, error::Error, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Rail;
+use crate::{BatchOutcome, Rail};
 
 /// The kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct ApiError {
     /// One detail per invalid field.
     #[serde(default)]
     pub errors: BTreeMap<String, ErrorDetail>,
+    /// Of a batch that broke off: what was done before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Box<BatchOutcome>>,
 }
 
 /// The error in one field.

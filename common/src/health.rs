@@ -150,6 +150,14 @@ fn known_mode<'de, D: Deserializer<'de>>(document: D) -> Result<Option<XdpMode>,
     Ok(XdpMode::deserialize(mode).ok())
 }
 
+/// Response of a daemon whose API answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Live {
+    /// Always true.
+    pub live: bool,
+}
+
 /// A set file that was not loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -162,6 +170,14 @@ pub struct SetProblem {
     pub line: Option<u64>,
     /// A description of the problem.
     pub message: String,
+}
+
+impl SetProblem {
+    /// Whether the file is called as sets are, or nearly: others in their folders are no reason to worry.
+    #[must_use]
+    pub fn is_of_set(&self) -> bool {
+        self.file.to_ascii_lowercase().ends_with(".couic")
+    }
 }
 
 /// A notifier that does not work as it should.

@@ -30,6 +30,7 @@ mod error;
 mod glob;
 mod health;
 mod kernel;
+mod list;
 mod lookup;
 mod names;
 mod notifier;
@@ -62,9 +63,10 @@ pub use entry::{
 pub use error::{ApiError, ErrorCode, ErrorDetail, error_chain};
 pub use glob::glob_matches;
 pub use health::{
-    Health, HealthStatus, InterfaceHealth, NotifierProblem, SetProblem, StateProblem, XdpMode,
+    Health, HealthStatus, InterfaceHealth, Live, NotifierProblem, SetProblem, StateProblem, XdpMode,
 };
 pub use kernel::{KernelVersion, KernelVersionError};
+pub use list::{list_entries, list_networks, quotable};
 pub use lookup::{Lookup, LookupRule, Verdict};
 pub use names::{ClientName, NameError, NotifierName, SetName};
 pub use notifier::{

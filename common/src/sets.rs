@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cidr, GuardRequest, Policy, Rail, SetName};
+use crate::{Cidr, GuardRequest, Policy, Rail, SetName, SetProblem};
 
 /// A set in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,9 @@ pub struct SetDeleted {
 pub struct ReloadStatus {
     /// `OK`: the set files are in force, but for `refused`.
     pub reload_status: String,
+    /// Files in the folders of sets that were not read, because of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SetProblem>,
     /// The first 1,000 entries that a guard rail keeps out of force. All others are in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedSetEntry>,

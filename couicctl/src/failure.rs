@@ -177,6 +177,7 @@ mod tests {
             code,
             message: "no".into(),
             errors: details.into_iter().collect(),
+            outcome: None,
         };
         let details = vec![("cidr".into(), detail("no")), ("tag".into(), detail("nor"))];
         assert_eq!(refusal(&error(details)), "no\n  tag: nor");

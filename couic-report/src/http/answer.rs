@@ -35,6 +35,7 @@ pub(super) fn error(status: StatusCode, message: impl Into<String>) -> Response 
         code,
         message: message.into(),
         errors: BTreeMap::new(),
+        outcome: None,
     };
     json(status, &body)
 }

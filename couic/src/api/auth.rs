@@ -39,14 +39,15 @@ pub(super) fn authorize(
     }
 }
 
-/// The token of the only `Authorization` header.
+/// The token of the only `Authorization` header. The case of the scheme does not matter (RFC 9110, 11.1).
 fn bearer(headers: &HeaderMap) -> Option<Uuid> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;
     };
-    let token = value.as_bytes().strip_prefix(b"Bearer ")?;
-    Uuid::try_parse_ascii(token).ok()
+    let (scheme, token) = value.as_bytes().split_at_checked(b"Bearer ".len())?;
+    let is_bearer = scheme.eq_ignore_ascii_case(b"Bearer ");
+    is_bearer.then(|| Uuid::try_parse_ascii(token).ok())?
 }
 
 #[cfg(test)]
@@ -67,10 +68,14 @@ mod tests {
             bearer(&headers).map(|t| t.to_string())
         };
         let good = format!("Bearer {token}");
-        assert_eq!(read(&[&good]).as_deref(), Some(token));
+        for scheme in ["Bearer", "bearer", "BEARER"] {
+            let value = format!("{scheme} {token}");
+            assert_eq!(read(&[&value]).as_deref(), Some(token), "{scheme}");
+        }
         for bad in [
             token.to_owned(),
-            format!("bearer {token}"),
+            format!("Bearer\t{token}"),
+            format!("bearerx {token}"),
             format!("Bearer  {token}"),
             format!("Bearer {token} "),
             format!("Basic {token}"),

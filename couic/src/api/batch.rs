@@ -1,8 +1,8 @@
 //! Many changes in one call, each validated separately, applied while the body is received.
 //!
 //! NDJSON may be of any length: memory holds one network read and the jobs of one chunk. A line that cannot be parsed
-//! is one failed job. If the client disconnects in the middle, applied jobs stay applied. A JSON array is read whole
-//! first, so one that is no array of jobs changes nothing. So is NDJSON that is to be confirmed: it has the limit of
+//! is one failed job. If the body breaks off in the middle, applied jobs stay applied, and the error counts them. A JSON
+//! array is read whole first, so one that is no array of jobs changes nothing. So is NDJSON that is to be confirmed: it has the limit of
 //! JSON bodies.
 
 use std::pin::Pin;
@@ -25,7 +25,7 @@ pub(super) const MAX_LINE: usize = 64 * 1024;
 
 /// `POST /v1/{policy}/batch`.
 pub(super) async fn run<S: Chunks>(call: Call, headers: &HeaderMap, body: Pin<&mut S>) -> Outcome {
-    let content = Content::of(headers);
+    let content = Content::of(headers)?;
     if content == Content::NdJson && call.confirm_within.is_none() {
         return lines(Jobs::new(&call)?, body).await;
     }
@@ -70,11 +70,7 @@ async fn lines<S: Chunks>(mut jobs: Jobs<'_>, mut body: Pin<&mut S>) -> Outcome 
         let chunk = match next_chunk(body.as_mut()).await {
             Ok(Some(chunk)) => chunk,
             Ok(None) => break,
-            Err(fault) => {
-                jobs.apply();
-                jobs.broken_off(&fault);
-                return Err(fault);
-            }
+            Err(fault) => return Err(jobs.broken_off(fault)),
         };
         splitter.feed(&chunk, |line| {
             read_line(&mut jobs, line);

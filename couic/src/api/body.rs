@@ -36,17 +36,27 @@ pub(super) enum Content {
 
 impl Content {
     /// Parses `Content-Type`, ignoring parameters and case.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    ///
+    /// # Errors
+    /// 415 for a compressed body, which would be read as it is.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Fault> {
+        for coding in headers.get_all(header::CONTENT_ENCODING) {
+            if !coding.as_bytes().eq_ignore_ascii_case(b"identity") {
+                let message = "the body is compressed (Content-Encoding), which is not supported: send it as it is";
+                let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                return Err(Fault::new(status, ErrorCode::BadRequest, message).closing());
+            }
+        }
         let value = headers.get(header::CONTENT_TYPE);
         let text = value.and_then(|v| v.to_str().ok()).unwrap_or_default();
         let kind = text.split(';').next().unwrap_or_default().trim();
-        if kind.eq_ignore_ascii_case("application/json") {
+        Ok(if kind.eq_ignore_ascii_case("application/json") {
             Self::Json
         } else if kind.eq_ignore_ascii_case("application/x-ndjson") {
             Self::NdJson
         } else {
             Self::Other
-        }
+        })
     }
 }
 

@@ -68,6 +68,7 @@ pub(super) async fn serve_connection<F>(
         let (progress, commit, standing) = (&progress, &commit, &standing);
         progress.begin();
         standing.keep(true);
+        // Clients that send the head first write a small body, too, after the answer has been made.
         let has_body = !request.body().is_end_stream();
         let may_change = !request.method().is_safe();
         let answer = routes.call(request);

@@ -136,8 +136,8 @@ async fn receive<S: Chunks>(
     body: Pin<&mut S>,
     call: &Call,
 ) -> Result<Body, Fault> {
+    let content = Content::of(headers)?;
     let bytes: Bytes = read_all(body, announced(headers), call.who.as_deref()).await?;
-    let content = Content::of(headers);
     Ok(Body { content, bytes })
 }
 

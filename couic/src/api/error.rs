@@ -33,6 +33,7 @@ impl Fault {
             code,
             message: message.into(),
             errors: BTreeMap::new(),
+            outcome: None,
         };
         Self {
             status,
@@ -191,6 +192,8 @@ impl From<SetError> for Fault {
             }
             SetError::NotFound { .. } => Self::not_found(text),
             SetError::BadLine { file, .. }
+            | SetError::Emptied { file, .. }
+            | SetError::Empty { file, .. }
             | SetError::Unreadable { file, .. }
             | SetError::TooMany { file, .. } => Self::refused(&file.clone(), text),
             SetError::TooLarge { .. } => Self::invalid("entries", text),

@@ -40,20 +40,20 @@ pub(super) fn check<'a>(call: &'a Call, asked: Asked<'_>) -> Option<GuardCheck<'
     Some(guard.for_request(asked.guard).forced(asked.force))
 }
 
-/// Judges a change, which the request wrote as `text`. It is to be made while the permit is held.
+/// Judges changes that are made together, which the request wrote as `text`. They are to be made while the permit is held.
 ///
 /// # Errors
 /// 422 that says how to override the rail.
 pub(super) fn judge<'a>(
     call: &Call,
     check: Option<&'a GuardCheck<'_>>,
-    change: Change<'_>,
+    changes: &[Change<'_>],
     text: Option<&str>,
 ) -> Result<(Option<Permit<'a>>, Rails), Fault> {
     let Some(check) = check else {
         return Ok((None, Rails::default()));
     };
-    match check.judge(call.firewall(), change) {
+    match check.judge(call.firewall(), changes) {
         Ok((permit, lifted)) => Ok((Some(permit), lifted)),
         Err(refusal) => {
             let note = text.and_then(|text| refusal.key.cidr.masked_from(text));

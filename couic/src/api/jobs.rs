@@ -18,7 +18,7 @@ use super::{
 use couic_firewall::{
     confirm::ChangeSession,
     guard::{Change, GuardCheck, Rails},
-    rules::{Actor, Applied, FirewallError, Job},
+    rules::{Actor, Applied, ClaimRequest, FirewallError, Job},
 };
 
 /// How many jobs are applied under one hold of the firewall's lock: well below a millisecond of work.
@@ -26,6 +26,13 @@ const CHUNK: usize = 512;
 
 /// How many failures the answer lists.
 const MAX_FAILURES: usize = 1000;
+
+/// The same with the first failures, in the order of the jobs.
+fn sorted(mut outcome: BatchOutcome) -> BatchOutcome {
+    outcome.failures.sort_by_key(|failure| failure.index);
+    outcome.failures.truncate(MAX_FAILURES);
+    outcome
+}
 
 /// A batch in progress.
 pub(super) struct Jobs<'a> {
@@ -80,23 +87,26 @@ impl<'a> Jobs<'a> {
             PeerAction::Add => (entry.tag.as_deref(), entry.expiration),
             PeerAction::Remove => (None, 0),
         };
-        let Some(rule) = validate::rule(&entry.cidr, tag, expiration, self.now, defect) else {
-            let problem = problem.unwrap_or_default();
+        let rules = validate::rules(&entry.cidr, tag, expiration, self.now, defect);
+        if let Some(problem) = problem {
             return self.fail(Some(entry.cidr), ErrorCode::Invalid, problem);
-        };
+        }
         let check = self.check(Asked::of_job(&entry));
-        let key = RuleKey::new(self.policy, rule.cidr);
         let actor = self.actor.clone();
-        let change = match action {
-            PeerAction::Add => Change::Add(key, &actor, rule.expiration),
-            PeerAction::Remove => Change::Remove(key, &actor),
+        let change = |rule: &ClaimRequest| {
+            let key = RuleKey::new(self.policy, rule.cidr);
+            match action {
+                PeerAction::Add => Change::Add(key, &actor, rule.expiration),
+                PeerAction::Remove => Change::Remove(key, &actor),
+            }
         };
-        let concerns = check.as_ref().is_some_and(|check| check.concerns(change));
+        let changes: Vec<_> = rules.iter().map(change).collect();
+        let concerns = (check.as_ref()).is_some_and(|c| changes.iter().any(|one| c.concerns(*one)));
         if concerns {
             // The judgement depends on the jobs before it, and holds until this one is made.
             self.apply();
         }
-        let judged = guard::judge(self.call, check.as_deref(), change, Some(&entry.cidr));
+        let judged = guard::judge(self.call, check.as_deref(), &changes, Some(&entry.cidr));
         let permit = match judged {
             Ok((permit, lifted)) => {
                 self.lifted = self.lifted.with(lifted);
@@ -108,12 +118,14 @@ impl<'a> Jobs<'a> {
                 return self.refuse(Some(entry.cidr), ErrorCode::Processing, message, rail);
             }
         };
-        self.names.push((self.seen, rule.cidr));
         let metadata = entry.metadata.map(Arc::new);
-        self.waiting.push(match action {
-            PeerAction::Add => Job::Add(rule, metadata),
-            PeerAction::Remove => Job::Remove(rule.cidr, metadata),
-        });
+        for rule in rules {
+            self.names.push((self.seen, rule.cidr));
+            self.waiting.push(match action {
+                PeerAction::Add => Job::Add(rule, metadata.clone()),
+                PeerAction::Remove => Job::Remove(rule.cidr, metadata.clone()),
+            });
+        }
         self.seen += 1;
         if concerns {
             self.apply();
@@ -164,7 +176,8 @@ impl<'a> Jobs<'a> {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.seen - self.applied >= CHUNK as u64
+        // A range is one job and many rules.
+        self.waiting.len() >= CHUNK || self.seen - self.applied >= CHUNK as u64
     }
 
     /// Applies the queued jobs.
@@ -221,19 +234,36 @@ impl<'a> Jobs<'a> {
     /// Applies the remaining jobs and answers with the totals.
     pub(super) fn finish(mut self) -> Outcome {
         self.apply();
-        let mut outcome = self.outcome;
-        outcome.failures.sort_by_key(|failure| failure.index);
-        outcome.failures.truncate(MAX_FAILURES);
+        let outcome = sorted(self.outcome);
         let ticket = self.change.finish();
         Ok(Answer::ok(&outcome)?.confirmable(ticket).over(self.lifted))
     }
 
-    /// The client disconnected in the middle: the outcome can only be logged.
-    pub(super) fn broken_off(&self, fault: &Fault) {
-        let (seen, policy, actor) = (self.seen, self.policy, &self.actor);
-        let why = &fault.body.message;
-        let jobs = counted(seen, "job", "jobs");
-        tracing::warn!("{actor}: a batch for {policy} ended after {jobs}, not undone: {why}");
+    /// The body broke off: applies the jobs that came, and answers with what was done and what stopped the rest.
+    pub(super) fn broken_off(mut self, mut fault: Fault) -> Fault {
+        self.apply();
+        let (policy, actor) = (self.policy, &self.actor);
+        let outcome = sorted(self.outcome);
+        let came = counted(self.seen, "job", "jobs");
+        let BatchOutcome {
+            added,
+            updated,
+            unchanged,
+            removed,
+            failed,
+            ..
+        } = &outcome;
+        let done = format!(
+            "{came} came before that and stay applied ({added} added, {updated} updated, {unchanged} unchanged, {removed} removed, {failed} failed)"
+        );
+        tracing::warn!(
+            "{actor}: a batch for {policy} was cut: {}; {done}",
+            fault.body.message
+        );
+        fault.body.message +=
+            &format!("; {done}; nothing behind them was read: send the whole batch again");
+        fault.body.outcome = Some(Box::new(outcome));
+        fault
     }
 
     fn message(&mut self, error: FirewallError) -> String {

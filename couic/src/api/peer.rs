@@ -116,7 +116,7 @@ fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>
             .and_then(|_| guard::check(call, Asked::of(entry)));
         let check = own.as_ref().or(standing.as_ref());
         let check = check.filter(|_| !(entry.force && may_force));
-        if let Err(fault) = guard::judge(call, check, change, Some(&entry.cidr)) {
+        if let Err(fault) = guard::judge(call, check, &[change], Some(&entry.cidr)) {
             let message = fault.body.message.clone();
             match guard::rail_of(&fault) {
                 Some(rail) => defects.guarded(field(index, "cidr"), message, rail),

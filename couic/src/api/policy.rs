@@ -1,6 +1,6 @@
 //! Entries, one at a time, and their removal by tag.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use couic_common::{Entry, EntryRequest, RemovedByTag, RuleKey};
 use warp::http::StatusCode;
@@ -22,13 +22,14 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
     let mut request: EntryRequest = body.json()?;
     let claim = validate::entry(&request, call.firewall().now())?;
     let cidr = claim.cidr;
+    let mapped = is_mapped(&request.cidr);
     let (check, actor) = (guard::check(call, Asked::of(&request)), call.actor()?);
     let change = Change::Add(RuleKey::new(policy, cidr), &actor, claim.expiration);
-    let (permit, lifted) = guard::judge(call, check.as_ref(), change, Some(&request.cidr))?;
+    let (permit, lifted) = guard::judge(call, check.as_ref(), &[change], Some(&request.cidr))?;
     let job = Job::Add(claim, request.metadata.take().map(Arc::new));
     let (entry, ticket) = commit(call, job, || format!("{policy} add {cidr}"))?;
     drop(permit);
-    let answer = one(StatusCode::CREATED, &entry);
+    let answer = one(StatusCode::CREATED, &entry, mapped)?;
     Ok(answer.confirmable(ticket).over(lifted))
 }
 
@@ -37,7 +38,8 @@ pub(super) fn get(call: &Call) -> Outcome {
     let (policy, cidr) = (call.policy()?, call.cidr()?);
     let entry = call.firewall().entry(RuleKey::new(policy, cidr));
     let entry = entry.ok_or_else(|| Fault::not_found(format!("{policy} {cidr} is not there")))?;
-    Ok(one(StatusCode::OK, &entry))
+    let mapped = call.ip()?.to_canonical() != call.ip()?;
+    one(StatusCode::OK, &entry, mapped)
 }
 
 /// `DELETE /v1/{policy}/{ip}/{prefix}`.
@@ -46,7 +48,7 @@ pub(super) fn delete(call: &Call) -> Outcome {
     let (asked, actor) = (guard::in_query(call)?, call.actor()?);
     let check = guard::check(call, Asked::from(&asked));
     let change = Change::Remove(RuleKey::new(policy, cidr), &actor);
-    let (permit, lifted) = guard::judge(call, check.as_ref(), change, None)?;
+    let (permit, lifted) = guard::judge(call, check.as_ref(), &[change], None)?;
     let job = Job::Remove(cidr, None);
     let (_, ticket) = commit(call, job, || format!("{policy} delete {cidr}"))?;
     drop(permit);
@@ -81,7 +83,7 @@ pub(super) fn delete_by_tag(call: &Call) -> Outcome {
     let asked = guard::in_query(call)?;
     let check = guard::check(call, Asked::from(&asked));
     let judged = Change::RemoveByTag(policy, &pattern, &actor);
-    let (permit, lifted) = guard::judge(call, check.as_ref(), judged, None)?;
+    let (permit, lifted) = guard::judge(call, check.as_ref(), &[judged], None)?;
     let mut change = confirm::begin(call, || format!("{policy} delete --tag {tag:.40}"))?;
     let removed = change.remove_by_tag(policy, &pattern, actor.clone())?;
     drop(permit);
@@ -89,8 +91,21 @@ pub(super) fn delete_by_tag(call: &Call) -> Outcome {
     Ok(answer.confirmable(change.finish()).over(lifted))
 }
 
-fn one(status: StatusCode, entry: &Entry) -> Answer {
+/// Whether a CIDR is written in the IPv4-mapped form.
+fn is_mapped(cidr: &str) -> bool {
+    let ip = cidr.split('/').next().map(str::parse::<IpAddr>);
+    ip.is_some_and(|ip| ip.is_ok_and(|ip| ip.to_canonical() != ip))
+}
+
+/// An answer of one entry. One who asks for it in the IPv4-mapped form gets it in that form, as from Couic 1.0.
+fn one(status: StatusCode, entry: &Entry, mapped: bool) -> Outcome {
+    if let Some(cidr) = entry.cidr.as_mapped().filter(|_| mapped) {
+        let mut value = serde_json::to_value(entry)
+            .map_err(|error| Fault::internal("writing an entry", &error))?;
+        value["cidr"] = cidr.into();
+        return Answer::json(status, &value);
+    }
     let mut body = Vec::with_capacity(entry_json::ENTRY_MAX);
     entry_json::write(&mut body, entry);
-    Answer::whole(status, JSON, body)
+    Ok(Answer::whole(status, JSON, body))
 }

@@ -130,10 +130,15 @@ pub(super) fn reload(call: &Call) -> Outcome {
     let (change, refused, ticket) = put_in_force(call)?;
     let (added, removed, total) = (change.added, change.removed, change.total);
     tracing::info!(target: "couic::audit", %client, added, removed, total, refused, "sets reloaded");
+    let skipped = call.api().sets.skipped();
+    for problem in &skipped {
+        tracing::warn!("{}", problem.message);
+    }
     let report = call.firewall().guard().map(Guard::set_report);
     let (refused, notes) = report.unwrap_or_default();
     let status = ReloadStatus {
         reload_status: "OK".to_owned(),
+        skipped,
         refused,
         notes,
     };
@@ -146,6 +151,7 @@ fn put_in_force(call: &Call) -> Result<(SetCounts, usize, Option<Ticket>), Fault
     let (sets, firewall) = (&call.api().sets, call.firewall());
     let _one_at_a_time = sets.turn();
     let mut catalog = sets.load_strict()?;
+    firewall.check_emptied(&catalog)?;
     let check = firewall.guard().map(Guard::for_sets_and_peers);
     let sifted = check.as_ref().map(|c| c.sift(firewall, &mut catalog));
     let (permit, refused) = sifted.transpose()?.unzip();
@@ -157,7 +163,7 @@ fn put_in_force(call: &Call) -> Result<(SetCounts, usize, Option<Ticket>), Fault
     drop(permit);
     call.api().confirmations.files_followed();
     if let Some(guard) = firewall.guard() {
-        guard.loaded(refused, sets.cut_off());
+        guard.loaded(refused, catalog.cut_off());
     }
     Ok((counts, count, change.finish()))
 }
@@ -230,7 +236,7 @@ fn passes(
     // No set is called so, so that no claim is taken for this one's.
     let actor = Actor::Expiry;
     let change = Judged::Add(key, &actor, 0);
-    guard::judge(call, check, change, Some(text)).map(|(_, lifted)| lifted)
+    guard::judge(call, check, &[change], Some(text)).map(|(_, lifted)| lifted)
 }
 
 fn set_body(name: &SetName, entries: &[Cidr]) -> SetBody {

@@ -222,9 +222,8 @@ fn read(part: Part, text: &str, params: &mut Params) -> Result<(), Fault> {
             params.policy = Some(policy);
         }
         Part::Ip => {
-            let ip = text.parse();
-            let wrong = |_| Fault::bad_request("in the path: not an IPv4 or IPv6 address");
-            params.ip = Some(ip.map_err(wrong)?);
+            let wrong = |e| Fault::bad_request(format!("in the path: {e}"));
+            params.ip = Some(Cidr::parse_address(text).map_err(wrong)?);
         }
         Part::Prefix => params.cidr = Some(cidr(params, text)?),
         Part::Set => {

@@ -11,6 +11,12 @@ use couic_firewall::rules::{ClaimRequest, FirewallError};
 /// How many defects the answer lists.
 const MAX_DETAILS: usize = 100;
 
+/// The end of the year 9999, in Unix seconds.
+const LATEST: u64 = 253_402_300_799;
+
+/// From here on, a number means "never" to the program that sends it: the largest one of its type.
+const LARGEST: u64 = i64::MAX as u64;
+
 /// The defects of a body, by field.
 #[derive(Debug, Default)]
 pub(super) struct Defects {
@@ -89,18 +95,63 @@ pub(super) fn rule(
 ) -> Option<ClaimRequest> {
     let cidr = cidr.parse::<Cidr>();
     let cidr = cidr.map_err(|e| defect("cidr", e.to_string())).ok();
-    let tag = tag.map_or(Ok(None), Tag::parse);
-    let tag = tag.map_err(|e| defect("tag", e.to_string())).ok();
-    if expiration != 0 && expiration <= now {
-        let error = FirewallError::Expired { expiration, now };
-        defect("expiration", error.to_string());
-        return None;
-    }
+    let tag = label(tag, expiration, now, &mut defect);
     let (cidr, tag) = (cidr?, tag?);
     Some(ClaimRequest {
         cidr,
         tag,
         expiration,
+    })
+}
+
+/// The same for every network of a list's entry: a CIDR, an address, a netmask or a range. Empty if `defect` was called.
+pub(super) fn rules(
+    entry: &str,
+    tag: Option<&str>,
+    expiration: u64,
+    now: u64,
+    mut defect: impl FnMut(&'static str, String),
+) -> Vec<ClaimRequest> {
+    let mut cidrs = Vec::new();
+    if let Err(error) = Cidr::parse_each(entry, |cidr| cidrs.push(cidr)) {
+        defect("cidr", error.to_string());
+    }
+    let Some(tag) = label(tag, expiration, now, &mut defect) else {
+        return Vec::new();
+    };
+    let claim = |cidr| ClaimRequest {
+        cidr,
+        tag: tag.clone(),
+        expiration,
+    };
+    cidrs.into_iter().map(claim).collect()
+}
+
+/// The tag, if neither it nor the expiration has a defect.
+fn label(
+    tag: Option<&str>,
+    expiration: u64,
+    now: u64,
+    defect: &mut impl FnMut(&'static str, String),
+) -> Option<Option<Tag>> {
+    let tag = tag.map_or(Ok(None), Tag::parse);
+    let tag = tag.map_err(|e| defect("tag", e.to_string())).ok();
+    if let Some(problem) = bad_expiration(expiration, now) {
+        defect("expiration", problem);
+        return None;
+    }
+    tag
+}
+
+fn bad_expiration(expiration: u64, now: u64) -> Option<String> {
+    if expiration != 0 && expiration <= now {
+        return Some(FirewallError::Expired { expiration, now }.to_string());
+    }
+    let is_date = expiration <= LATEST || expiration >= LARGEST;
+    (!is_date).then(|| {
+        format!(
+            "the expiration {expiration} lies after the year 9999: it is a time in Unix seconds, not in milliseconds; it is {now} now, and 0 means never"
+        )
     })
 }
 
@@ -143,6 +194,14 @@ mod tests {
             (9, false),
             (10, false),
             (11, true),
+            (1_795_916_369, true),
+            (LATEST, true),
+            (LATEST + 1, false),
+            // Milliseconds, microseconds and nanoseconds.
+            (1_795_916_369_000, false),
+            (1_795_916_369_000_000, false),
+            (1_795_916_369_000_000_000, false),
+            (LARGEST, true),
             (u64::MAX, true),
         ] {
             let mut heard = false;

@@ -96,7 +96,11 @@ pub(super) fn ifaces(root: &mut Section<'_>) -> Option<Vec<String>> {
     let mut seen = BTreeSet::new();
     let mut fine = true;
     for (name, line) in &names {
-        let problem = if !interface_name(name) {
+        let problem = if name.contains(',') {
+            "names several at once: write one string for each, as in [\"eth0\", \"eth1\"]"
+        } else if name.contains('$') {
+            "is not replaced: variables of a shell mean nothing in this file, write the name itself"
+        } else if !interface_name(name) {
             "cannot be the name of an interface"
         } else if seen.insert(name) {
             continue;

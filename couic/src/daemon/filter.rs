@@ -1,10 +1,10 @@
 //! The attached program in the daemon: its health, and the document of `GET /v1/health`.
 
-use couic_common::{Health, Policy, RuleKey, SetName, SetProblem};
+use couic_common::{Health, Policy, SetName, SetProblem};
 use parking_lot::Mutex;
 
 use crate::attach::{Attacher, CurrentInterface};
-use couic_firewall::rules::{Firewall, SetError, SetStore};
+use couic_firewall::rules::{Firewall, SetStore};
 
 /// A program that is attached to interfaces.
 pub(super) trait Attached: Send {
@@ -126,42 +126,43 @@ impl Filter {
         attached.is_some_and(Attached::stop)
     }
 
-    /// Drops the problems of set files that are gone, or that were repaired and reloaded: they can be read, and their
-    /// entries are in force.
-    pub(super) fn forget_repaired_sets(&self, sets: &SetStore, firewall: &Firewall) {
+    /// Looks at the set files again: drops the problems of those that are gone, or that were repaired and reloaded, and
+    /// adds files that no reload will read.
+    pub(super) fn review_sets(&self, sets: &SetStore, firewall: &Firewall) {
         // Files are read without the lock, which health takes.
-        let problems = self.set_problems.lock().clone();
-        if problems.is_empty() {
-            return;
+        let before = self.set_problems.lock().clone();
+        let skipped = sets.skipped().into_iter().filter(SetProblem::is_of_set);
+        let (known, new): (Vec<_>, Vec<_>) = skipped.partition(|problem| before.contains(problem));
+        for problem in &new {
+            tracing::warn!("{}", problem.message);
         }
-        let left: Vec<_> = problems
-            .into_iter()
-            .filter(|p| !is_repaired(p, sets, firewall))
-            .collect();
+        let is_left = |problem: &SetProblem| {
+            let SetProblem { policy, file, .. } = problem;
+            let is_left = known.contains(problem)
+                || (is_set_or_none(file) && !sets.is_repaired(problem, firewall));
+            if !is_left {
+                tracing::info!(
+                    "the {policy} set file {file} is loaded or gone: its problem is resolved"
+                );
+            }
+            is_left
+        };
+        let mut left: Vec<_> = before.into_iter().filter(is_left).collect();
+        left.extend(new);
         *self.set_problems.lock() = left;
     }
+}
+
+/// Whether a problem is that of a set, or of no single file, rather than of a file that is no set.
+fn is_set_or_none(file: &str) -> bool {
+    let name = file.strip_suffix(".couic");
+    file.is_empty() || name.is_some_and(|name| name.parse::<SetName>().is_ok())
 }
 
 impl Drop for Filter {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn is_repaired(problem: &SetProblem, sets: &SetStore, firewall: &Firewall) -> bool {
-    let SetProblem { policy, file, .. } = problem;
-    let name: Option<SetName> = file.strip_suffix(".couic").and_then(|n| n.parse().ok());
-    let repaired = match name.map(|name| sets.read(*policy, &name)) {
-        Some(Ok(entries)) => entries
-            .iter()
-            .all(|cidr| firewall.entry(RuleKey::new(*policy, *cidr)).is_some()),
-        Some(Err(SetError::NotFound { .. })) => true,
-        _ => false,
-    };
-    if repaired {
-        tracing::info!("the {policy} set file {file} is loaded or gone: its problem is resolved");
-    }
-    repaired
 }
 
 /// The problem of sets that exceed the limits at the start.

@@ -75,7 +75,7 @@ pub(super) fn repeat(
         found.count(filter.differences(), &metrics);
         round = round.wrapping_add(1);
         if round.is_multiple_of(5) {
-            filter.forget_repaired_sets(&sets, &firewall);
+            filter.review_sets(&sets, &firewall);
         }
         if round.is_multiple_of(SOCKET_REMINDER)
             && let Some(problem) = socket.problem()

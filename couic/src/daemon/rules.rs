@@ -101,7 +101,7 @@ fn keep_rails(firewall: &Firewall, sets: &SetStore, mut catalog: SetCatalog) {
                 tracing::error!("set entries that the guard rails refuse stay in force: {error}");
             }
             drop(permit);
-            guard.loaded(refused, sets.cut_off());
+            guard.loaded(refused, catalog.cut_off());
         }
         // Nothing was in force before, so nothing can have been taken away.
         Err(refusal) => tracing::error!("{refusal}"),

@@ -202,7 +202,7 @@ impl Engine {
         let rails = rails.filter(|_| is_news(state, key, record));
         let judged = rails
             .as_ref()
-            .map(|r| r.judge(&self.firewall, change_of(key, record)));
+            .map(|r| r.judge(&self.firewall, &[change_of(key, record)]));
         // Held until the rule is in force.
         let _permit = judged
             .transpose()

@@ -37,7 +37,7 @@ use tokio::{runtime::Handle, task::JoinSet};
 pub use engine::{Engine, PeerSettings, Time};
 
 use crate::config;
-use couic_files::{refuses_data, replace_file};
+use couic_files::{read_regular, refuses_data, replace_file};
 use couic_firewall::{journal::Registers, rules::Firewall};
 
 /// How long to wait for an answer.
@@ -186,9 +186,9 @@ fn machine(working_dir: &Path) -> Result<u32, PeeringError> {
         path: path.clone(),
         problem,
     };
-    match std::fs::read_to_string(&path) {
+    match read_regular(&path, 64).map(String::from_utf8) {
         // Versions before 2.0 could leave a torn file: it counts as none, since the number can be made again.
-        Ok(text) if text.len() == 9 => {
+        Ok(Ok(text)) if text.len() == 9 => {
             if let Ok(number) = u32::from_str_radix(text.trim_end(), 16) {
                 return Ok(number);
             }

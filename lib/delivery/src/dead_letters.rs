@@ -30,6 +30,7 @@ impl DeliveryQueue {
         };
         let mut inner = self.inner.lock();
         inner.counters.dead += 1;
+        inner.counters.refused_in_a_row += 1;
         let sealed = envelope::dead(died, &letter).map_err(|error| error.to_string());
         let stored = sealed.and_then(|payload| Ok((self.store(None, &payload)?, payload.len())));
         match stored {

@@ -170,13 +170,13 @@ mod tests {
             ..status
         };
         let problem = "has not delivered for 61 minutes: refused";
-        assert_eq!(problems(&status, None), [problem]);
+        assert_eq!(problems(&status, 0, None), [problem]);
         let failed = NotifierInfo {
             state: NotifierState::Failed,
             ..status
         };
         let broken = Some("does not run".to_owned());
         let both = ["has failed: refused", "does not run"];
-        assert_eq!(problems(&failed, broken), both);
+        assert_eq!(problems(&failed, 0, broken), both);
     }
 }

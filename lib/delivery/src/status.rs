@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use couic_common::{NotifierBackend, NotifierInfo, NotifierSpool, NotifierState};
+use couic_common::{NotifierBackend, NotifierInfo, NotifierSpool, NotifierState, counted};
 use couic_plugin_api::{NotifyError, Receipt};
 use tokio::time::Instant;
 
@@ -13,6 +13,9 @@ const ATTEMPT_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 
 /// The age in seconds from which undelivered notifications are a problem: a restart of the receiver takes less.
 const LATE_SECS: u64 = 600;
+
+/// Dead letters in a row from which the receiver is the problem, rather than one notification that it does not like.
+const MANY_REFUSED: u64 = 3;
 
 /// A histogram of attempt durations.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,6 +56,8 @@ pub(super) struct Counters {
     pub(super) dropped: u64,
     pub(super) merged: u64,
     pub(super) dead: u64,
+    /// Dead letters since the last success.
+    pub(super) refused_in_a_row: u64,
     pub(super) attempt_seconds: AttemptTimes,
 }
 
@@ -70,6 +75,7 @@ impl DeliveryQueue {
         let next = next.filter(|left| *left > Duration::ZERO);
         let age = |queued: u64| now.saturating_sub(queued);
         let counters = &inner.counters;
+        let refused = counters.refused_in_a_row;
         let attempts = counters.attempts.iter();
         let failed = attempts.clone().filter(|(kind, _)| **kind != "delivered");
         let mut info = NotifierInfo {
@@ -95,7 +101,7 @@ impl DeliveryQueue {
             restarts: backend.restarts,
             spool: self.spool_state(),
         };
-        info.problems = problems(&info, backend.problem);
+        info.problems = problems(&info, refused, backend.problem);
         info
     }
 
@@ -116,8 +122,9 @@ impl DeliveryQueue {
     }
 }
 
-/// Problems that need an operator, each as a predicate whose subject is the notifier's name.
-pub(super) fn problems(info: &NotifierInfo, backend: Option<String>) -> Vec<String> {
+/// Problems that need an operator, each as a predicate whose subject is the notifier's name. `refused` is how many
+/// notifications have become dead letters since the last success.
+pub(super) fn problems(info: &NotifierInfo, refused: u64, backend: Option<String>) -> Vec<String> {
     let mut problems = Vec::new();
     let why = info.last_error.as_ref().map_or("", |error| &error.message);
     if info.state == NotifierState::Failed {
@@ -137,6 +144,18 @@ pub(super) fn problems(info: &NotifierInfo, backend: Option<String>) -> Vec<Stri
             "waits {minutes} more minutes because its receiver asked for that; couicctl notifiers resume {} ends it: {why}",
             info.name
         ));
+    } else if refused >= MANY_REFUSED || (refused > 0 && info.last_success.is_none()) {
+        let since = if info.last_success.is_some() {
+            "lately"
+        } else {
+            "yet"
+        };
+        let dead = counted(
+            refused,
+            "notification became a dead letter",
+            "notifications became dead letters",
+        );
+        problems.push(format!("has delivered nothing {since}, {dead}: {why}"));
     }
     if let Some(why) = info.spool.as_ref().and_then(|spool| spool.problem.as_ref()) {
         problems.push(format!("keeps notifications in memory only: {why}"));

@@ -211,7 +211,10 @@ impl Worker {
         counters.attempt_seconds.observe(start.elapsed());
         let at = queue.clock.unix_secs();
         match &outcome {
-            Ok(_) => inner.last_success = Some(at),
+            Ok(_) => {
+                inner.last_success = Some(at);
+                inner.counters.refused_in_a_row = 0;
+            }
             Err(error) => {
                 let message = error.to_string();
                 inner.last_error = Some(NotifierFailure { message, at });

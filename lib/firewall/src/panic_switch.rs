@@ -8,7 +8,7 @@
 //! - If the file cannot be written or removed, health says so, and it is retried.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -19,10 +19,13 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::rules::Firewall;
-use couic_files::{remove_file, replace_file};
+use couic_files::{read_regular, remove_file, replace_file};
 
 /// Below the working directory.
 const FILE: &str = "panic.json";
+
+/// Far more bytes than a record has.
+const LARGEST: u64 = 64 * 1024;
 
 /// How often the log says that nothing is filtered.
 const REMINDER: Duration = Duration::from_secs(60);
@@ -71,7 +74,7 @@ impl PanicSwitch {
     pub fn open(working_dir: &Path, firewall: Arc<Firewall>) -> Self {
         let file = working_dir.join(FILE);
         let mut state = SwitchState::default();
-        match fs::read(&file) {
+        match read_regular(&file, LARGEST) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             read => {
                 state.on = true;

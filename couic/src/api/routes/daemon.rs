@@ -1,6 +1,6 @@
 //! The daemon itself.
 
-use couic_common::{DaemonStatus, Health};
+use couic_common::{DaemonStatus, Health, Live};
 
 use super::{STATS_LIST, get, json, path};
 use crate::api::{
@@ -11,6 +11,12 @@ use crate::api::{
 };
 
 pub(super) static PATHS: &[Path] = &[
+    path(
+        "/v1/live",
+        &[get("live", Access::Open, Run::Inline(health::live))
+            .summary("That the API answers, whatever the state of the filter: for load balancers")
+            .answers(200, json::<Live>())],
+    ),
     path(
         "/v1/health",
         &[get("health", Access::Open, Run::Blocking(health::show))

@@ -33,6 +33,13 @@ pub(super) struct Unwanted<L> {
 /// Stored links and their modes, by interface.
 type LiveLinks<L> = BTreeMap<u32, Vec<(XdpMode, L)>>;
 
+/// The name of the interface that the kernel finds by an alternative name (`ip link property add altname`).
+fn real_name(name: &str, interfaces: &[Interface]) -> Option<String> {
+    let index = nix::net::if_::if_nametoindex(name).ok()?;
+    let found = interfaces.iter().find(|found| found.index == index)?;
+    (found.name != name).then(|| found.name.clone())
+}
+
 impl<K: Kernel> Attachments<K> {
     pub(super) fn plan<'a>(
         &mut self,
@@ -42,7 +49,8 @@ impl<K: Kernel> Attachments<K> {
     ) -> Result<Plan<'a, K::Link>, AttachError> {
         if let Some(missing) = unmatched(&self.patterns, interfaces).find(|p| p.is_name()) {
             let name = missing.text().to_owned();
-            return Err(AttachError::NoInterface { name });
+            let real = real_name(&name, interfaces);
+            return Err(AttachError::NoInterface { name, real });
         }
         let mut live = self.live_links(interfaces, stored);
         let mut plan = Plan {

@@ -30,6 +30,18 @@ fn one_message_for_each_bad_interface_list() {
             "ifaces = [\"\"]",
             "3: ifaces: \"\" cannot be the name of an interface",
         ),
+        (
+            "ifaces = [\"fw0,eth1\"]",
+            "3: ifaces: \"fw0,eth1\" names several at once",
+        ),
+        (
+            "ifaces = [\"$IFACE\"]",
+            "3: ifaces: \"$IFACE\" is not replaced",
+        ),
+        (
+            "ifaces = [\"${IFACE}\"]",
+            "3: ifaces: \"${IFACE}\" is not replaced",
+        ),
         ("ifaces = [\"a/b\"]", "3: ifaces: \"a/b\" cannot be"),
         (
             "ifaces = [\"0123456789abcdef\"]",

@@ -87,7 +87,7 @@ fn the_problem_of_a_set_file_ends_once_it_is_repaired_and_reloaded_or_gone() {
     assert_eq!(problems.len(), 2);
     let filter = Filter::new(Box::new(Fake::default()), problems);
     let files = || {
-        filter.forget_repaired_sets(&sets, &firewall);
+        filter.review_sets(&sets, &firewall);
         let problems = filter.health().set_problems;
         problems.into_iter().map(|p| p.file).collect::<Vec<_>>()
     };
@@ -97,4 +97,48 @@ fn the_problem_of_a_set_file_ends_once_it_is_repaired_and_reloaded_or_gone() {
     assert_eq!(files(), ["a.couic"], "repaired, but not in force yet");
     firewall.replace_sets(&sets.load_strict().unwrap()).unwrap();
     assert_eq!(files(), [""; 0]);
+    // Neither a name that no reload takes nor an empty file is passed over in silence; a README is.
+    for (name, text) in [
+        ("a b.couic", "192.0.2.0/24\n"),
+        ("c.couic", ""),
+        ("README", ""),
+    ] {
+        fs::write(file(name), text).unwrap();
+    }
+    for _ in 0..2 {
+        assert_eq!(files(), ["a b.couic"]);
+    }
+    fs::rename(file("a b.couic"), file("b.couic")).unwrap();
+    assert_eq!(files(), [""; 0]);
+}
+
+#[test]
+fn an_empty_set_file_at_the_start_is_a_problem_until_it_says_that_it_is_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let sets = SetStore::open(dir.path()).unwrap();
+    let file = dir.path().join("sets/ignore/feed.couic");
+    fs::write(&file, "; fetched by cron\n").unwrap();
+    let plane = MemoryPlane::default();
+    let firewall = Firewall::new(
+        Box::new(plane.clone()),
+        Arc::new(plane),
+        Limits::default(),
+        Arc::new(SystemClock),
+    );
+    let (_, problems) = sets.load_lenient();
+    let filter = Filter::new(Box::new(Fake::default()), problems);
+    let problems = || {
+        filter.review_sets(&sets, &firewall);
+        filter.health().set_problems
+    };
+    let [problem] = &problems()[..] else {
+        panic!("not told");
+    };
+    assert!(
+        problem.message.contains("did a download fail?"),
+        "{}",
+        problem.message
+    );
+    fs::write(&file, "# Empty on purpose\n").unwrap();
+    assert_eq!(problems(), []);
 }

@@ -26,6 +26,30 @@ async fn a_permanent_error_removes_only_its_message() {
     ));
 }
 
+/// As a Discord forum channel, which refuses every message without a thread's name (400, code 220001).
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_refuses_every_notification_is_a_problem() {
+    let notifier = Scripted::new("n", []).then(status(400));
+    let dispatcher = one(&notifier);
+    enqueue(&dispatcher, "a");
+    let info = until(&dispatcher, |s| s.dead == 1).await;
+    assert_eq!(info.state, NotifierState::Ok);
+    let told =
+        "has delivered nothing yet, 1 notification became a dead letter: the server answered 400";
+    assert_eq!(info.problems, [told]);
+    notifier.set_after(Play::End(Ok(Receipt::default())));
+    enqueue(&dispatcher, "b");
+    notifier.wait_delivered(1).await;
+    assert_eq!(dispatcher.list()[0].problems, [""; 0]);
+    // Once it works, single refusals are normal, and many in a row are not.
+    notifier.set_after(status(400));
+    for refused in 1..=3 {
+        enqueue(&dispatcher, "c");
+        let info = until(&dispatcher, |s| s.dead == 1 + refused).await;
+        assert_eq!(info.problems.len(), usize::from(refused == 3), "{info:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refusal_of_the_endpoint_keeps_the_queue_until_it_accepts() {
     for code in [401, 403, 404, 410] {

@@ -5,7 +5,7 @@
 //! is appended.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -14,7 +14,10 @@ use couic_common::{ClientName, ConfirmId};
 use serde::{Deserialize, Serialize};
 
 use super::change::{Change, ClaimLine, FileChange, SetChange};
-use couic_files::{create_file, remove_file, replace_file};
+use couic_files::{create_file, read_regular, remove_file, replace_file};
+
+/// More bytes than the lines of the heaviest change.
+const LARGEST: u64 = 512 << 20;
 
 /// How their names end.
 pub(super) const ENDING: &str = "jsonl";
@@ -72,7 +75,7 @@ impl Record {
     /// # Errors
     /// The system's error, or the line that cannot be read.
     pub(super) fn read(path: &Path) -> io::Result<(Self, Head, Vec<Change>)> {
-        let text = fs::read(path)?;
+        let text = read_regular(path, LARGEST)?;
         let mut lines: Vec<&[u8]> = text.split(|b| *b == b'\n').collect();
         // The part after the last line end is empty or torn.
         lines.pop();
@@ -114,7 +117,7 @@ impl Record {
 
     /// The first line of a file of which nothing else may be readable.
     pub(super) fn head(path: &Path) -> Option<Head> {
-        let text = fs::read(path).ok()?;
+        let text = read_regular(path, LARGEST).ok()?;
         match serde_json::from_slice(text.split(|b| *b == b'\n').next()?) {
             Ok(Line::Begun(head)) => Some(head),
             _ => None,

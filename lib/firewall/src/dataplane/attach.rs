@@ -61,10 +61,15 @@ impl fmt::Display for OperationMode {
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
     /// There is no such interface.
-    #[error("there is no interface {name}: see `ip link`, and `ifaces` in the configuration")]
+    #[error(
+        "there is no interface {name}: {}see `ip link`, and `ifaces` in the configuration",
+        real.as_ref().map_or(String::new(), |real| format!("that is an alternative name (altname) of {real}, write {real} instead; "))
+    )]
     NoInterface {
         /// As configured.
         name: String,
+        /// The name of the interface that has it as an alternative name.
+        real: Option<String>,
     },
     /// Another program is attached.
     #[error(

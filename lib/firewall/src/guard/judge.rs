@@ -52,14 +52,16 @@ impl GuardCheck<'_> {
     pub fn judge(
         &self,
         firewall: &Firewall,
-        change: Change<'_>,
+        changes: &[Change<'_>],
     ) -> Result<(Permit<'_>, Rails), GuardRefusal> {
         let mut gone_over = Rails::default();
-        let needs = self.concerned(change);
-        let turn = (!needs.is_empty()).then(|| self.guard.turn.lock());
-        let width = too_short(change);
-        let found = self.cut_off(firewall, change, &needs).into_iter();
-        for (key, reason) in self.unknown(change).into_iter().chain(found).chain(width) {
+        let concerns = changes.iter().any(|change| self.concerns(*change));
+        let turn = concerns.then(|| self.guard.turn.lock());
+        let found = changes.iter().flat_map(|change| {
+            let found = self.cut_off(firewall, *change, &self.concerned(*change));
+            self.unknown(*change).into_iter().chain(found).chain(too_short(*change))
+        });
+        for (key, reason) in found {
             let rail = reason.rail();
             if !self.rails.has(rail) {
                 continue;

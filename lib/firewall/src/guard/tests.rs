@@ -87,7 +87,7 @@ fn judged(
     firewall: &Firewall,
     change: Change<'_>,
 ) -> Option<(Rail, String)> {
-    let refusal = check.judge(firewall, change).err()?;
+    let refusal = check.judge(firewall, &[change]).err()?;
     Some((refusal.reason.rail(), refusal.to_string()))
 }
 
@@ -272,7 +272,7 @@ fn force_says_which_rails_it_goes_over() {
     let over = |check: &GuardCheck<'_>, cidr: &str| {
         let change = Change::Add(key(Policy::Drop, cidr), &client(), 0);
         let judged = check
-            .judge(&firewall(), change)
+            .judge(&firewall(), &[change])
             .map(|(_, over)| over.iter().collect());
         judged.map_err(|refusal| refusal.reason.rail())
     };

@@ -1,5 +1,7 @@
 //! The switch over the plain data plane.
 
+use std::fs;
+
 use couic_common::{Policy, Verdict};
 
 use super::*;
@@ -107,6 +109,23 @@ fn a_damaged_file_means_on() {
     let status = lab.switch().status();
     assert!(status.on && !lab.drops("192.0.2.7"));
     assert!(status.problem.unwrap().contains("panic.json"));
+}
+
+/// What is read at a start must not hang it: neither a FIFO nor a link to an endless device.
+#[test]
+fn a_fifo_or_a_link_in_its_place_means_on_and_hangs_no_start() {
+    for link in [false, true] {
+        let lab = Lab::new();
+        let file = lab.dir.path().join(FILE);
+        if link {
+            std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+        } else {
+            nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        }
+        let status = lab.switch().status();
+        assert!(status.on && !lab.drops("192.0.2.7"));
+        assert!(status.problem.unwrap().contains("panic.json"));
+    }
 }
 
 #[test]

@@ -121,6 +121,8 @@ impl Firewall {
     /// The verdict for packets from this address, and the rules behind it. Under the panic switch there are none.
     #[must_use]
     pub fn lookup(&self, ip: IpAddr) -> Lookup {
+        // Packets of a host that is written `::ffff:192.0.2.1` are IPv4.
+        let ip = ip.to_canonical();
         let mut covering: Vec<LookupRule> = self.change(|core, _| {
             let core = &*core;
             let of = |policy| {

@@ -21,6 +21,10 @@ pub(crate) struct LoadedSet {
     pub(crate) name: SetName,
     /// Sorted, each once.
     pub(crate) entries: Vec<Cidr>,
+    /// Whether it has no entry, and no line that says so on purpose.
+    pub(super) is_suspect: bool,
+    /// Whether its last line has no end.
+    pub(super) is_cut: bool,
 }
 
 /// The content of all set files.

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use couic_common::{CidrError, Policy, SetName};
 
-use super::sets::MAX_SET_FILE;
+use super::{setfile::EMPTY_ON_PURPOSE, sets::MAX_SET_FILE};
 
 /// Why a set cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum SetError {
         name: SetName,
     },
     /// A line of the file is not a CIDR.
-    #[error("sets/{policy}/{file} line {line}: {text}: {problem}")]
+    #[error("sets/{policy}/{file} line {line}: {}{problem}", text.as_ref().map_or(String::new(), |text| format!("{text}: ")))]
     BadLine {
         /// The set's policy.
         policy: Policy,
@@ -34,10 +34,33 @@ pub enum SetError {
         file: String,
         /// Counted from 1.
         line: u64,
-        /// The text of the line.
-        text: String,
+        /// The text of the line, if it looks like a mistyped address.
+        text: Option<String>,
         /// The reason why it is invalid.
         problem: CidrError,
+    },
+    /// The file has no entry any more, and does not say that this is meant.
+    #[error(
+        "sets/{policy}/{file} has no entry, but {} in force: did a download fail? Nothing was changed. If it is meant, remove the file or write the line \"{EMPTY_ON_PURPOSE}\" into it, and reload",
+        if *rules == 1 { "a rule of it is".to_owned() } else { format!("{rules} rules of it are") }
+    )]
+    Emptied {
+        /// The set's policy.
+        policy: Policy,
+        /// The file's name.
+        file: String,
+        /// How many of its rules are in force.
+        rules: usize,
+    },
+    /// The file has no entry, and does not say that this is meant.
+    #[error(
+        "sets/{policy}/{file} has no entry: did a download fail? If it is meant, remove the file or write the line \"{EMPTY_ON_PURPOSE}\" into it"
+    )]
+    Empty {
+        /// The set's policy.
+        policy: Policy,
+        /// The file's name.
+        file: String,
     },
     /// The file is, or would be, larger than [`MAX_SET_FILE`].
     #[error(

@@ -1,17 +1,12 @@
 //! Loading all set files: leniently at the start, strictly for a reload.
 
-use std::{
-    fs,
-    io::{self, Read, Seek, SeekFrom},
-    path::Path,
-};
-
-use couic_common::{Cidr, Policy, SetName, SetProblem};
+use couic_common::{Cidr, Policy, RuleKey, SetName, SetProblem};
 
 use super::{
-    SetError, SetStore,
+    Firewall, SetError, SetStore,
     reload::{LoadedSet, SetCatalog},
-    sets::{file_name, open},
+    setfile::is_empty_on_purpose,
+    sets::file_name,
 };
 
 /// How many files are named that look cut off.
@@ -30,16 +25,23 @@ impl SetStore {
             });
             let mut total = 0;
             for name in names {
-                match self.read_bounded(policy, &name, &mut total) {
-                    Ok(entries) => sets.push(LoadedSet {
-                        policy,
-                        name,
-                        entries,
-                    }),
-                    Err(error) => problems.push(problem(policy, file_name(&name), &error)),
+                let file = file_name(&name);
+                match self.load_bounded(policy, name, &mut total) {
+                    Ok(set) => {
+                        if set.is_suspect {
+                            let error = SetError::Empty {
+                                policy,
+                                file: file.clone(),
+                            };
+                            problems.push(problem(policy, file, &error));
+                        }
+                        sets.push(set);
+                    }
+                    Err(error) => problems.push(problem(policy, file, &error)),
                 }
             }
         }
+        problems.extend(self.skipped().into_iter().filter(SetProblem::is_of_set));
         (SetCatalog(sets), problems)
     }
 
@@ -52,12 +54,8 @@ impl SetStore {
         for policy in Policy::ALL {
             let mut total = 0;
             for name in self.names(policy)? {
-                match self.read_bounded(policy, &name, &mut total) {
-                    Ok(entries) => sets.push(LoadedSet {
-                        policy,
-                        name,
-                        entries,
-                    }),
+                match self.load_bounded(policy, name, &mut total) {
+                    Ok(set) => sets.push(set),
                     // Deleted since its folder was read.
                     Err(SetError::NotFound { .. }) => {}
                     Err(error) => return Err(error),
@@ -67,72 +65,93 @@ impl SetStore {
         Ok(SetCatalog(sets))
     }
 
+    /// One set, while all together are not too many. Counts its entries.
+    fn load_bounded(
+        &self,
+        policy: Policy,
+        name: SetName,
+        total: &mut usize,
+    ) -> Result<LoadedSet, SetError> {
+        let set = self.load(policy, name)?;
+        let (sum, most) = (*total + set.entries.len(), self.most(policy));
+        if sum > most {
+            let file = file_name(&set.name);
+            return Err(SetError::TooMany { policy, file, most });
+        }
+        *total = sum;
+        Ok(set)
+    }
+
+    fn load(&self, policy: Policy, name: SetName) -> Result<LoadedSet, SetError> {
+        let bytes = self.bytes(policy, &name)?;
+        let entries = self.parse(policy, &name, &bytes)?;
+        Ok(LoadedSet {
+            is_suspect: entries.is_empty() && !is_empty_on_purpose(&bytes),
+            is_cut: bytes.last().is_some_and(|last| *last != b'\n'),
+            policy,
+            name,
+            entries,
+        })
+    }
+
+    /// Whether the problem of a set's file is solved: it is gone, or it can be read and is in force. Those that
+    /// [`Self::skipped`] finds are not asked about.
+    #[must_use]
+    pub fn is_repaired(&self, problem: &SetProblem, firewall: &Firewall) -> bool {
+        let SetProblem { policy, file, .. } = problem;
+        let name: Option<SetName> = file.strip_suffix(".couic").and_then(|n| n.parse().ok());
+        let Some(name) = name else {
+            return false;
+        };
+        match self.load(*policy, name) {
+            Ok(set) => {
+                let in_force = |cidr: &Cidr| firewall.entry(RuleKey::new(*policy, *cidr)).is_some();
+                !set.is_suspect && set.entries.iter().all(in_force)
+            }
+            Err(error) => matches!(error, SetError::NotFound { .. }),
+        }
+    }
+}
+
+impl SetCatalog {
     /// A note for each file whose last line has no end: a download that broke off looks so, and may have left
     /// 198.51.100.0/2 of 198.51.100.0/24.
     #[must_use]
     pub fn cut_off(&self) -> Vec<String> {
-        let names = |policy| self.names(policy).unwrap_or_default().into_iter();
-        let files = Policy::ALL
-            .into_iter()
-            .flat_map(|policy| names(policy).map(move |name| (policy, name)));
-        let cut = files.filter(|(policy, name)| {
-            let ends = ends_with_a_line(&self.path(*policy, name));
-            // One that cannot be read is named elsewhere.
-            ends.is_ok_and(|ends| !ends)
-        });
-        let note = |(policy, name): (Policy, SetName)| {
+        let cut = self.0.iter().filter(|set| set.is_cut);
+        let note = |set: &LoadedSet| {
             format!(
-                "sets/{policy}/{} does not end with a line end: if it was downloaded, it may be cut off",
-                file_name(&name)
+                "sets/{}/{} does not end with a line end: if it was downloaded, it may be cut off",
+                set.policy,
+                file_name(&set.name)
             )
         };
-        cut.take(MOST_NOTES).map(note).collect()
-    }
-
-    /// [`Self::read`], while all sets together are not too many. Counts those that are not.
-    fn read_bounded(
-        &self,
-        policy: Policy,
-        name: &SetName,
-        total: &mut usize,
-    ) -> Result<Vec<Cidr>, SetError> {
-        let entries = self.read(policy, name)?;
-        let (sum, most) = (*total + entries.len(), self.most(policy));
-        if sum > most {
-            let file = file_name(name);
-            return Err(SetError::TooMany { policy, file, most });
-        }
-        *total = sum;
-        Ok(entries)
-    }
-
-    /// The names of a policy's files, sorted. Files that are not called `NAME.couic` are ignored.
-    pub(super) fn names(&self, policy: Policy) -> Result<Vec<SetName>, SetError> {
-        let folder = self.folder(policy);
-        let io_error = |source| SetError::Io {
-            path: folder.clone(),
-            source,
-        };
-        let mut names = Vec::new();
-        for file in fs::read_dir(&folder).map_err(io_error)? {
-            let file = file.map_err(io_error)?.file_name();
-            let name = file.to_str().and_then(|name| name.strip_suffix(".couic"));
-            names.extend(name.and_then(|name| name.parse::<SetName>().ok()));
-        }
-        names.sort_unstable();
-        Ok(names)
+        cut.map(note).take(MOST_NOTES).collect()
     }
 }
 
-fn ends_with_a_line(path: &Path) -> io::Result<bool> {
-    let mut file = open(path)?;
-    if file.metadata()?.len() == 0 {
-        return Ok(true);
+impl Firewall {
+    /// Whether a reload would empty a set whose file does not say that this is meant, as a failed download leaves it.
+    /// Hold [`SetStore::turn`].
+    ///
+    /// # Errors
+    /// [`SetError::Emptied`].
+    pub fn check_emptied(&self, catalog: &SetCatalog) -> Result<(), SetError> {
+        if !catalog.0.iter().any(|set| set.is_suspect) {
+            return Ok(());
+        }
+        let in_force = self.sets_in_force();
+        for set in catalog.0.iter().filter(|set| set.is_suspect) {
+            if let Some(rules) = in_force.get(&(set.policy, set.name.clone())) {
+                return Err(SetError::Emptied {
+                    policy: set.policy,
+                    file: file_name(&set.name),
+                    rules: rules.len(),
+                });
+            }
+        }
+        Ok(())
     }
-    file.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    file.read_exact(&mut last)?;
-    Ok(last == *b"\n")
 }
 
 fn problem(policy: Policy, file: String, error: &SetError) -> SetProblem {

@@ -1,15 +1,21 @@
-//! The format of a set file: one CIDR a line, `#` starts a comment, blank lines are skipped. A byte order mark at the
-//! beginning and `\r\n` do no harm: files come from other systems.
+//! The format of a set file: that of all lists ([`list_entries`]). What this program writes is one CIDR a line, which
+//! Couic 1.0 reads.
 
-use couic_common::{Cidr, CidrError};
+use couic_common::{Cidr, CidrError, list_entries, list_networks, quotable};
+
+/// The comment in a file that has no entry on purpose. Without it, such a file is taken for a failed download.
+pub(super) const EMPTY_ON_PURPOSE: &str = "# empty on purpose";
+
+/// The most networks of one file, ranges expanded: more than 5 MiB of CIDRs are.
+const MOST: usize = 1 << 20;
 
 /// The first line of a set that is not a CIDR.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadLine {
     /// Counted from 1.
     pub line: u64,
-    /// The text of the line, shortened and with control characters escaped.
-    pub text: String,
+    /// The text of the line, if it looks like a mistyped address.
+    pub text: Option<String>,
     /// The reason why it is invalid.
     pub problem: CidrError,
 }
@@ -20,28 +26,15 @@ pub struct BadLine {
 /// The first line that is not a CIDR; then the whole set counts for nothing.
 pub fn parse_set(bytes: &[u8]) -> Result<Vec<Cidr>, BadLine> {
     let mut entries = Vec::new();
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    for (line, raw) in (1..).zip(bytes.split(|b| *b == b'\n')) {
-        let code = raw
-            .split(|b| *b == b'#')
-            .next()
-            .unwrap_or_default()
-            .trim_ascii();
-        if code.is_empty() {
-            continue;
-        }
-        let parsed = std::str::from_utf8(code)
-            .map_err(|_| CidrError::Address)
-            .and_then(str::parse);
-        match parsed {
-            Ok(cidr) => entries.push(cidr),
-            Err(problem) => {
-                return Err(BadLine {
-                    line,
-                    text: shown(code),
-                    problem,
-                });
-            }
+    for (line, entry) in list_entries(bytes) {
+        let bad = |problem| BadLine {
+            line,
+            text: quotable(entry).map(str::to_owned),
+            problem,
+        };
+        list_networks(entry, |cidr| entries.push(cidr)).map_err(bad)?;
+        if entries.len() > MOST {
+            return Err(bad(CidrError::TooMany { most: MOST }));
         }
     }
     entries.sort_unstable();
@@ -49,9 +42,18 @@ pub fn parse_set(bytes: &[u8]) -> Result<Vec<Cidr>, BadLine> {
     Ok(entries)
 }
 
+/// Whether a file without entries says that this is meant.
+pub(super) fn is_empty_on_purpose(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
+    lines.any(|line| line.eq_ignore_ascii_case(EMPTY_ON_PURPOSE.as_bytes()))
+}
+
 /// The form in which sets are written.
 pub(super) fn write_set(entries: &[Cidr]) -> String {
     use std::fmt::Write;
+    if entries.is_empty() {
+        return format!("{EMPTY_ON_PURPOSE}\n");
+    }
     entries.iter().fold(
         String::with_capacity(entries.len() * 20),
         |mut text, cidr| {
@@ -62,65 +64,63 @@ pub(super) fn write_set(entries: &[Cidr]) -> String {
     )
 }
 
-fn shown(code: &[u8]) -> String {
-    let text = String::from_utf8_lossy(code);
-    let mut short: String = text
-        .chars()
-        .take(60)
-        .flat_map(char::escape_default)
-        .collect();
-    if text.chars().nth(60).is_some() {
-        short.push('…');
-    }
-    short
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn comments_blanks_and_line_ends() {
-        let text =
-            b"# a list\r\n\r\n10.0.0.1/8 # office\n  2001:db8::/32\r\n10.0.0.0/8\n1.2.3.4/32";
+        let text = b"# a list\r\n\r\n10.0.0.1/8 # office\n  2001:db8::/32\r\n10.0.0.0/8\n1.2.3.4;one host\n198.51.100.0/255.255.255.0\n203.0.113.0-203.0.113.2\n::ffff:192.0.2.7";
         let shown: Vec<String> = parse_set(text)
             .unwrap()
             .iter()
             .map(Cidr::to_string)
             .collect();
-        assert_eq!(shown, ["1.2.3.4/32", "10.0.0.0/8", "2001:db8::/32"]);
+        let expected = [
+            "1.2.3.4/32",
+            "10.0.0.0/8",
+            "192.0.2.7/32",
+            "198.51.100.0/24",
+            "203.0.113.0/31",
+            "203.0.113.2/32",
+            "2001:db8::/32",
+        ];
+        assert_eq!(shown, expected);
         assert_eq!(parse_set(b""), Ok(vec![]));
         let marked = parse_set(b"\xef\xbb\xbf1.2.3.4/32\r\n").unwrap();
         assert_eq!(marked[0].to_string(), "1.2.3.4/32");
     }
 
     #[test]
-    fn a_bad_line_is_named() {
+    fn a_bad_line_is_named_and_quoted_only_if_it_looks_like_an_address() {
         for (text, line, shown, problem) in [
             (
-                &b"10.0.0.0/8\n1.2.3.4\n"[..],
+                &b"10.0.0.0/8\n1.2.3.04\n"[..],
                 2,
-                "1.2.3.4",
-                CidrError::NoPrefix,
+                Some("1.2.3.04"),
+                CidrError::LeadingZero,
             ),
-            (b"\n\nxx/8", 3, "xx/8", CidrError::Address),
+            (b"\n\nxx/8", 3, None, CidrError::Address),
             (
                 b"1.2.3.4/99",
                 1,
-                "1.2.3.4/99",
+                Some("1.2.3.4/99"),
                 CidrError::Prefix { max: 32 },
             ),
+            (b"1.2.3.4/8 5.6.7.8/8", 1, None, CidrError::Words),
+            (b"token = \"bbfa1388\"", 1, None, CidrError::Words),
             (
-                b"1.2.3.4/8 5.6.7.8/8",
+                b"bbfa1388-3218-463c-9722-6805507c14bb",
                 1,
-                "1.2.3.4/8 5.6.7.8/8",
-                CidrError::Prefix { max: 32 },
+                None,
+                CidrError::Address,
             ),
-            (b"\xff\x00/8", 1, "\\u{fffd}\\u{0}/8", CidrError::Address),
+            (b"\xff\x00/8", 1, None, CidrError::Address),
+            (&[b'x'; 5000], 1, None, CidrError::Address),
         ] {
             let expected = BadLine {
                 line,
-                text: shown.to_owned(),
+                text: shown.map(str::to_owned),
                 problem,
             };
             assert_eq!(parse_set(text), Err(expected));
@@ -128,16 +128,25 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_shortened() {
-        assert_eq!(
-            parse_set(&[b'x'; 5000]).unwrap_err().text,
-            format!("{}…", "x".repeat(60))
-        );
+    fn ranges_make_no_more_networks_than_a_file_of_cidrs() {
+        let range = "::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe\n";
+        let error = parse_set(range.repeat(5000).as_bytes()).unwrap_err();
+        assert_eq!(error.problem, CidrError::TooMany { most: MOST });
+        assert_eq!(error.line, 4162);
     }
 
     #[test]
     fn what_is_written_reads_back() {
         let entries = parse_set(b"2001:db8::/32\n10.0.0.0/8\n").unwrap();
         assert_eq!(parse_set(write_set(&entries).as_bytes()), Ok(entries));
+        let none = write_set(&[]);
+        assert_eq!(parse_set(none.as_bytes()), Ok(Vec::new()));
+        assert!(is_empty_on_purpose(none.as_bytes()));
+        assert!(is_empty_on_purpose(
+            b"# by cron\r\n # Empty on purpose \r\n"
+        ));
+        for other in ["", "\n", "# nothing", "# empty"] {
+            assert!(!is_empty_on_purpose(other.as_bytes()), "{other:?}");
+        }
     }
 }

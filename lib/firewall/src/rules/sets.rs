@@ -4,11 +4,12 @@
 //! They belong to whom the working directory belongs. All calls block on the disk.
 
 mod folders;
+mod read;
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
-    io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    fs::{self, File, Permissions},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,10 +20,7 @@ use tempfile::NamedTempFile;
 
 pub(super) use self::folders::sync_folder;
 use self::folders::{give_to_owner_of, make_dir, remove_half_written};
-use super::{
-    set_error::SetError,
-    setfile::{BadLine, parse_set, write_set},
-};
+use super::{set_error::SetError, setfile::write_set};
 use crate::dataplane::Limits;
 use couic_files::refuses_data;
 
@@ -39,12 +37,6 @@ pub struct SetStore {
     limits: Limits,
     /// Claim by who changes files or puts them in force, so that the older of two reloads never wins.
     pub(super) turn: Arc<Mutex<()>>,
-}
-
-/// Non-blocking, so that a FIFO of that name cannot hang the daemon.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 impl SetStore {
@@ -93,74 +85,6 @@ impl SetStore {
         self.folder(policy).join(file_name(name))
     }
 
-    /// The sets of a policy, by name. A bad file counts no entries.
-    ///
-    /// # Errors
-    /// [`SetError::Io`].
-    pub fn list(&self, policy: Policy) -> Result<Vec<SetSummary>, SetError> {
-        let summary = |name: SetName| {
-            let size = fs::metadata(self.path(policy, &name)).map_or(0, |meta| meta.len());
-            let entries = self.read(policy, &name).map_or(0, |entries| entries.len());
-            SetSummary {
-                name,
-                entry_count: entries as u64,
-                file_size: size,
-            }
-        };
-        Ok(self.names(policy)?.into_iter().map(summary).collect())
-    }
-
-    /// The entries of a set, sorted, each once.
-    ///
-    /// # Errors
-    /// `NotFound`, `BadLine`, `TooLarge`, `Unreadable`.
-    pub fn read(&self, policy: Policy, name: &SetName) -> Result<Vec<Cidr>, SetError> {
-        let path = self.path(policy, name);
-        let unreadable = |source| SetError::Unreadable {
-            policy,
-            file: file_name(name),
-            source,
-        };
-        let file = match open(&path) {
-            // A dangling symbolic link exists, and is a mistake of its maker.
-            Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
-                return Err(SetError::NotFound {
-                    policy,
-                    name: name.clone(),
-                });
-            }
-            other => other.map_err(unreadable)?,
-        };
-        let meta = file.metadata().map_err(unreadable)?;
-        if !meta.is_file() {
-            return Err(unreadable(io::Error::new(
-                ErrorKind::InvalidInput,
-                "not a regular file",
-            )));
-        }
-        let mut bytes =
-            Vec::with_capacity(usize::try_from(meta.len().min(MAX_SET_FILE)).unwrap_or(0));
-        file.take(MAX_SET_FILE + 1)
-            .read_to_end(&mut bytes)
-            .map_err(unreadable)?;
-        check_size(policy, name, (bytes.len() as u64).max(meta.len()))?;
-        parse_set(&bytes).map_err(
-            |BadLine {
-                 line,
-                 text,
-                 problem,
-             }| {
-                SetError::BadLine {
-                    policy,
-                    file: file_name(name),
-                    line,
-                    text,
-                    problem,
-                }
-            },
-        )
-    }
-
     /// Writes a new set.
     ///
     /// # Errors
@@ -196,7 +120,7 @@ impl SetStore {
         name: &SetName,
         entries: &[Cidr],
     ) -> Result<SetSummary, SetError> {
-        if !self.path(policy, name).exists() {
+        if fs::symlink_metadata(self.path(policy, name)).is_err() {
             return Err(SetError::NotFound {
                 policy,
                 name: name.clone(),

@@ -1,19 +1,13 @@
 //! Undoing a change of sets: the sets in force, the text of their files, and restoring both.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{ErrorKind, Read},
-};
+use std::{collections::BTreeMap, fs, io::ErrorKind};
 
 use couic_common::{Cidr, Policy, SetName};
 use parking_lot::MutexGuard;
 
 use super::{
-    CHUNK, Firewall, Owner, SetCatalog, SetError, SetStore,
-    reload::LoadedSet,
-    setfile::write_set,
-    sets::{MAX_SET_FILE, file_name, open, sync_folder},
+    CHUNK, Firewall, Owner, SetCatalog, SetError, SetStore, reload::LoadedSet, setfile::write_set,
+    sets::sync_folder,
 };
 
 /// Entries of sets, by policy and name. A set without entries is not in it.
@@ -27,6 +21,8 @@ impl SetCatalog {
             policy,
             name,
             entries,
+            is_suspect: false,
+            is_cut: false,
         };
         Self(entries.into_iter().map(loaded).collect())
     }
@@ -88,26 +84,10 @@ impl SetStore {
     /// # Errors
     /// `TooLarge`, `Unreadable`.
     pub fn raw(&self, policy: Policy, name: &SetName) -> Result<Option<Vec<u8>>, SetError> {
-        let unreadable = |source| SetError::Unreadable {
-            policy,
-            file: file_name(name),
-            source,
-        };
-        let file = match open(&self.path(policy, name)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(unreadable)?,
-        };
-        let mut bytes = Vec::new();
-        let read = file.take(MAX_SET_FILE + 1).read_to_end(&mut bytes);
-        read.map_err(unreadable)?;
-        if bytes.len() as u64 > MAX_SET_FILE {
-            return Err(SetError::TooLarge {
-                policy,
-                file: file_name(name),
-                size: bytes.len() as u64,
-            });
+        match self.bytes(policy, name) {
+            Err(SetError::NotFound { .. }) => Ok(None),
+            other => other.map(Some),
         }
-        Ok(Some(bytes))
     }
 
     /// Restores a set's file; None = there was none.

@@ -120,6 +120,8 @@ fn peer() -> Origin {
 
 fn catalog(sets: &[(Policy, &str, &[&str])]) -> SetCatalog {
     let set = |(policy, name, entries): &(Policy, &str, &[&str])| super::reload::LoadedSet {
+        is_suspect: false,
+        is_cut: false,
         policy: *policy,
         name: name.parse().unwrap(),
         entries: entries.iter().map(|text| cidr(text)).collect(),

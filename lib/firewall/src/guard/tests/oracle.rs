@@ -68,7 +68,7 @@ proptest! {
                 None => next.remove(&(policy == Policy::Drop, cidr)),
             };
             let harm = TIMES.iter().any(|at| is_dropped(&next, needed, *at));
-            let accepted = check.judge(&firewall, change).is_ok();
+            let accepted = check.judge(&firewall, &[change]).is_ok();
             prop_assert_eq!(accepted, !harm, "{:?} over {:?}", change, model);
             if accepted {
                 firewall.apply(policy, vec![job], &actor);

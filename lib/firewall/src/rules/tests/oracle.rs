@@ -94,6 +94,8 @@ fn load_sets(house: &House, model: &mut Model, sets: Vec<(Policy, u8, Vec<usize>
                 .insert((0, name.to_string()), claim);
         }
         loaded.push(super::super::reload::LoadedSet {
+            is_suspect: false,
+            is_cut: false,
             policy,
             name,
             entries,

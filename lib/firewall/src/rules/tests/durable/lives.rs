@@ -18,6 +18,8 @@ fn sets_of(model: &Model) -> SetCatalog {
             match known {
                 Some(set) => set.entries.push(*cidr),
                 None => loaded.push(crate::rules::reload::LoadedSet {
+                    is_suspect: false,
+                    is_cut: false,
                     policy: *policy,
                     name: name.parse().unwrap(),
                     entries: vec![*cidr],
