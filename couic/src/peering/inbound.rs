@@ -5,7 +5,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use couic_common::{ClientName, Policy, RuleKey};
 use couic_peering::{
     DigestAnswer, DigestRequest, Face, Limits, Merge, Moment, Offer, PeerId, PullAnswer,
-    PullRequest, PushAnswer, PushRequest, Refusal, Unfit,
+    PullRequest, PushAnswer, PushRequest, Refusal, RegisterId, Unfit,
 };
 
 use super::{
@@ -227,6 +227,12 @@ impl Engine {
         match state.replica.merge(id, key, offer, limits, now) {
             Merge::Newer => {
                 self.settle(state, key, before, &Actor::Peer(name.clone()), now);
+                Ok(())
+            }
+            Merge::TakenBack => {
+                self.settle(state, key, before, &Actor::Peer(name.clone()), now);
+                let author = offer.record.author();
+                state.tell(RegisterId { key, author }, now);
                 Ok(())
             }
             Merge::Refuted => {

@@ -7,7 +7,9 @@ use std::{
 };
 
 use couic_common::{ClientName, RuleKey, Tag};
-use couic_peering::{Limits, Link, Moment, NEVER, PeerId, RecordState, Replica, Slot, Tokens};
+use couic_peering::{
+    Limits, Link, Moment, NEVER, PeerId, RecordState, RegisterId, Replica, Slot, Tokens,
+};
 use tokio::sync::Notify;
 
 use couic_firewall::rules::{Claim, Owner};
@@ -168,7 +170,11 @@ impl SharedRules {
 
     /// Sends this node's register to its peers.
     pub(super) fn changed(&mut self, key: RuleKey, now: Moment) {
-        let id = self.replica.own_id(key);
+        self.tell(self.replica.own_id(key), now);
+    }
+
+    /// Sends a register to all peers.
+    pub(super) fn tell(&mut self, id: RegisterId, now: Moment) {
         for peer in &mut self.peers {
             peer.link.changed(id, now);
             peer.wake.notify_one();

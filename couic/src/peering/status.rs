@@ -101,9 +101,12 @@ impl Engine {
             for first in (0..=u16::MAX).step_by(LEAVES) {
                 let leaves = (first, first | (LEAVES as u16 - 1));
                 let mut state = self.locked();
-                for key in state.replica.forget_peer(policy, peer, leaves) {
-                    removed += u64::from(self.remove_claim(key, name, &actor));
-                    state.waiting.remove(&(key, peer));
+                let now = self.now();
+                for id in state.replica.forget_peer(policy, peer, leaves) {
+                    removed += u64::from(self.remove_claim(id.key, name, &actor));
+                    state.waiting.remove(&(id.key, peer));
+                    // Those that have it from this node only end it, too.
+                    state.tell(id, now);
                 }
             }
         }

@@ -176,6 +176,10 @@ impl<'a, 'lab> Chaos<'a, 'lab> {
     pub(crate) fn settle(&mut self) {
         self.mesh.heal();
         await_sync(&self.daemons, unix_now() as u64);
+        self.lists_are_equal();
+    }
+
+    pub(crate) fn lists_are_equal(&self) {
         // A rule that is about to expire does so within a second on all nodes, possibly between two lists.
         let daemons = &self.daemons;
         let begin = Instant::now();

@@ -42,6 +42,8 @@ pub(crate) struct Check {
     pages: (u32, u32),
     /// Differing registers found.
     pub(crate) differing: u64,
+    /// Whether all digests so far were equal.
+    pub(crate) equal: bool,
     /// Skipped leaves, which keep differing in the same way.
     pub(crate) skipped: u64,
     /// Differing leaves, for the next comparison.
@@ -94,6 +96,7 @@ impl Check {
             after: None,
             pages: (0, 0),
             differing: 0,
+            equal: true,
             skipped: 0,
             found: KnownLeaves::new(),
             ranges_at_once: RANGES_AT_ONCE,
@@ -146,6 +149,7 @@ impl Check {
                 if *root == tree.root() {
                     self.next_policy();
                 } else {
+                    self.equal = false;
                     self.step = Step::Branches;
                 }
             }

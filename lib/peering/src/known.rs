@@ -4,6 +4,8 @@
 //! A machine's number belongs to the peer whose token presented it first. So a peer that writes in the name of another
 //! gains nothing: its forgery counts as its own.
 
+use std::collections::VecDeque;
+
 use couic_common::{Cidr, Policy};
 
 use crate::{Limits, Moment, NodeId, Record, Tokens};
@@ -29,6 +31,9 @@ const NUMBERS: usize = 8;
 /// Time for which a peer that was heard speaks for itself, in milliseconds: what others say in its name does not replace
 /// its own word.
 const HEARD: u64 = 60_000;
+
+/// Numbers of forgotten peers.
+const FORGOTTEN: usize = 64;
 
 /// How many forgeries in this node's own name are answered for each peer, per second.
 const REFUTATIONS: u32 = 1_000;
@@ -69,28 +74,32 @@ pub(crate) enum Voice {
 
 /// The peers of a node.
 #[derive(Debug, Default)]
-pub(crate) struct Peers(Vec<Known>);
+pub(crate) struct Peers {
+    known: Vec<Known>,
+    /// Numbers of peers that were forgotten, and have not spoken since: the last ones.
+    forgotten: VecDeque<u32>,
+}
 
 impl Peers {
     pub(crate) fn introduce(&mut self, limits: &Limits) -> PeerId {
-        self.0.push(Known {
+        self.known.push(Known {
             numbers: Vec::new(),
             heard: None,
             ends_others: limits.ends_others,
             shares: Default::default(),
             refutations: Tokens::new(REFUTATIONS, 0),
         });
-        PeerId(u16::try_from(self.0.len() - 1).unwrap_or(u16::MAX - 1))
+        PeerId(u16::try_from(self.known.len() - 1).unwrap_or(u16::MAX - 1))
     }
 
     /// Whether this node may know more peers: names are those of clients, which an admin makes.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.known.len()
     }
 
     /// Notes that a peer spoke as this node. False if the number belongs to another peer.
     pub(crate) fn heard(&mut self, peer: PeerId, node: NodeId, now: Moment) -> bool {
-        if let Some(known) = self.0.get_mut(peer.index()) {
+        if let Some(known) = self.known.get_mut(peer.index()) {
             known.heard = Some(now.mono);
         }
         self.bind(peer, node.machine())
@@ -101,7 +110,8 @@ impl Peers {
         if let Some(owner) = self.owner(machine) {
             return owner == peer;
         }
-        if let Some(known) = self.0.get_mut(peer.index()) {
+        self.forgotten.retain(|number| *number != machine);
+        if let Some(known) = self.known.get_mut(peer.index()) {
             if known.numbers.len() == NUMBERS {
                 known.numbers.remove(0);
             }
@@ -111,15 +121,24 @@ impl Peers {
     }
 
     pub(crate) fn owner(&self, machine: u32) -> Option<PeerId> {
-        let at = self.0.iter().position(|k| k.numbers.contains(&machine))?;
+        let at = self
+            .known
+            .iter()
+            .position(|k| k.numbers.contains(&machine))?;
         u16::try_from(at).ok().map(PeerId)
     }
 
     /// The numbers of a peer that is forgotten are free again.
     pub(crate) fn unbind(&mut self, peer: PeerId) {
-        if let Some(known) = self.0.get_mut(peer.index()) {
-            known.numbers.clear();
-        }
+        let known = self.known.get_mut(peer.index());
+        let numbers = known.map(|known| std::mem::take(&mut known.numbers));
+        self.forgotten.extend(numbers.unwrap_or_default());
+        let excess = self.forgotten.len().saturating_sub(FORGOTTEN);
+        self.forgotten.drain(..excess);
+    }
+
+    pub(crate) fn is_forgotten(&self, machine: u32) -> bool {
+        self.forgotten.contains(&machine)
     }
 
     pub(crate) fn voice(&self, peer: PeerId, author: u32, now: Moment) -> Voice {
@@ -129,7 +148,7 @@ impl Peers {
         if owner == peer {
             return Voice::Direct;
         }
-        let heard = self.0[owner.index()].heard;
+        let heard = self.known[owner.index()].heard;
         if heard.is_some_and(|at| now.mono.saturating_sub(at) < HEARD) {
             Voice::Hearsay
         } else {
@@ -138,28 +157,28 @@ impl Peers {
     }
 
     pub(crate) fn ends_others(&self, peer: PeerId) -> bool {
-        let known = self.0.get(peer.index());
+        let known = self.known.get(peer.index());
         known.is_some_and(|known| known.ends_others)
     }
 
     pub(crate) fn may_refute(&mut self, peer: PeerId, now: Moment) -> bool {
-        let known = self.0.get_mut(peer.index());
+        let known = self.known.get_mut(peer.index());
         known.is_some_and(|known| known.refutations.acquire(1, now.mono).0 == 1)
     }
 
     pub(crate) fn share(&self, peer: PeerId, direct: bool) -> Share {
-        let known = self.0.get(peer.index());
+        let known = self.known.get(peer.index());
         known.map_or_else(Share::default, |known| known.shares[usize::from(!direct)])
     }
 
     pub(crate) fn share_mut(&mut self, peer: PeerId, direct: bool) -> Option<&mut Share> {
-        let known = self.0.get_mut(peer.index());
+        let known = self.known.get_mut(peer.index());
         known.map(|known| &mut known.shares[usize::from(!direct)])
     }
 
     /// All registers that came from peers.
     pub(crate) fn total(&self) -> usize {
-        let shares = self.0.iter().flat_map(|known| &known.shares);
+        let shares = self.known.iter().flat_map(|known| &known.shares);
         shares.map(|share| share.registers).sum()
     }
 }

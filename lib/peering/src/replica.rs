@@ -226,13 +226,13 @@ impl Replica {
     }
 
     /// Ends every register of a peer in these leaves until it is written anew, and forgets its tombstones. Its numbers
-    /// are free again. Returns the rules of the registers.
+    /// are free again. Returns the registers.
     pub fn forget_peer(
         &mut self,
         policy: Policy,
         peer: PeerId,
         leaves: (u16, u16),
-    ) -> Vec<RuleKey> {
+    ) -> Vec<RegisterId> {
         self.peers.unbind(peer);
         let me = self.node.machine();
         let slots = self.in_leaves(policy, leaves);
@@ -243,11 +243,14 @@ impl Replica {
         for (id, is_rule) in &its {
             if *is_rule {
                 self.end(*id);
+                if let Some(slot) = self.slots[policy as usize].get_mut(&place(*id)) {
+                    slot.in_force = false;
+                }
             } else {
                 self.forget(*id);
             }
         }
-        its.into_iter().map(|(id, _)| id.key).collect()
+        its.into_iter().map(|(id, _)| id).collect()
     }
 
     fn end(&mut self, id: RegisterId) {

@@ -80,7 +80,11 @@ fn a_killed_node_has_the_registers_that_it_had() {
 #[test]
 fn a_rule_deleted_before_the_kill_does_not_come_back() {
     let dir = tempfile::tempdir().unwrap();
-    let b = Node::new(&["a"], &Limits::default(), 0, ROOM);
+    let trusting = Limits {
+        ends_others: true,
+        ..Limits::default()
+    };
+    let b = Node::new(&["a"], &trusting, 0, ROOM);
     let nodes = [plainly(dir.path(), "b"), b];
     nodes[0].add(Policy::Drop, 1, "", 0);
     nodes[1].add(Policy::Drop, 2, "", 0);

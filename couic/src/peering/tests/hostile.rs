@@ -29,10 +29,13 @@ fn one_request_with_a_clock_ahead_parts_nobody() {
     assert!(answer.is_ok());
     a.add(Policy::Drop, 1, "", 0);
     b.add(Policy::Drop, 2, "", 0);
-    level(&nodes);
+    couic_testkit::until("both are in sync", LONG, || {
+        level(&nodes);
+        let in_sync = |node: &Node| node.engine.peers()[0].state == PeerState::InSync;
+        nodes.iter().all(in_sync).then_some(())
+    });
     for node in &nodes {
         assert_eq!(node.rules(Policy::Drop).len(), 2);
-        assert_eq!(node.engine.peers()[0].state, PeerState::InSync);
         assert_eq!(node.engine.peers()[0].last_error, None);
     }
     // A clock that is further ahead is refused, and named by its owner's name.

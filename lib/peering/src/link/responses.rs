@@ -105,8 +105,8 @@ impl Link {
         self.status.differing = check.differing;
         self.status.refused_ranges = check.skipped;
         self.status.state = LinkState::Syncing;
-        if check.differing == 0 {
-            if check.skipped == 0 {
+        if check.equal || (check.differing == 0 && check.skipped > 0) {
+            if check.equal {
                 self.status.state = LinkState::InSync;
                 self.status.last_equal = now.wall;
             }

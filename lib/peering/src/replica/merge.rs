@@ -14,6 +14,8 @@ pub struct Offer {
     pub record: Record,
     /// By how much this node's clock is ahead of the author's, in milliseconds.
     pub shift: i64,
+    /// Whether the peer holds it as ended.
+    pub ended: bool,
 }
 
 /// The result of merging a register of another node.
@@ -25,6 +27,8 @@ pub enum Merge {
     Same,
     /// The local one is later, or its author speaks for itself.
     Older,
+    /// The peer took back what it had passed on.
+    TakenBack,
     /// It has expired.
     Over,
     /// It is in this node's own name, and was answered with this node's own word.
@@ -66,6 +70,11 @@ impl Replica {
                 (false, true) => is_newer && voice == Voice::Relayed,
                 (false, false) => is_newer,
             };
+            let is_taken_back = offer.ended && !held.direct && held.from == from && !held.ended;
+            if is_same && is_taken_back {
+                self.end(RegisterId { key, author });
+                return Merge::TakenBack;
+            }
             if !replaces {
                 return if is_same { Merge::Same } else { Merge::Older };
             }
@@ -86,7 +95,8 @@ impl Replica {
             shift: offer.shift,
             from,
             direct,
-            ended: false,
+            // Of a forgotten peer, nothing that others pass on is in force before it speaks itself.
+            ended: !direct && (offer.ended || self.peers.is_forgotten(offer.record.author())),
             in_force: false,
         };
         if let Err(refusal) = self.check_room(key, &slot, limits) {
@@ -138,7 +148,7 @@ impl Replica {
         let author = slot.record.author();
         let held = self.get(RegisterId { key, author });
         let was_ended = held.is_some_and(|held| held.ended && held.record == slot.record);
-        slot.ended = was_ended || self.is_ended(key, &slot);
+        slot.ended |= slot.record.is_rule() && (was_ended || self.is_ended(key, &slot));
         self.put(key, slot.clone());
         self.end_others(key, &slot);
     }

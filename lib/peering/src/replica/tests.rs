@@ -67,6 +67,7 @@ impl Node {
             cidr: cidr(n),
             record: record.clone(),
             shift: 0,
+            ended: false,
         };
         let from = self.peers[machine - 1];
         self.replica

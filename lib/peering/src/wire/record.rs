@@ -30,6 +30,9 @@ pub struct WireRecord {
     /// Registers of other authors with an earlier time are ended, where this author is trusted with that; 0 = none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub revokes: u64,
+    /// Whether the sender, who did not write it, holds it as ended: it takes back what it passed on.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ended: bool,
 }
 
 #[expect(
@@ -46,6 +49,14 @@ const fn is_zero(n: &u64) -> bool {
 )]
 const fn is_zero_signed(n: &i64) -> bool {
     *n == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde requires"
+)]
+const fn is_false(b: &bool) -> bool {
+    !*b
 }
 
 /// The value of `covers` for [`NEVER`].
@@ -78,6 +89,7 @@ impl WireRecord {
                 record.covers
             },
             revokes: record.revokes,
+            ended: slot.ended,
         }
     }
 
@@ -123,6 +135,7 @@ impl WireRecord {
             cidr,
             record,
             shift,
+            ended: self.ended,
         })
     }
 }

@@ -105,6 +105,7 @@ impl World {
             cidr,
             record,
             shift,
+            ended: false,
         };
         self.take(to, peer, key.policy, &[offer]);
     }

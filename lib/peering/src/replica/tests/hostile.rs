@@ -49,6 +49,7 @@ fn a_forgery_counts_as_the_forgers_and_ends_when_it_is_forgotten() {
     assert!(b.replica.of(drop_key(1)).all(|(_, slot)| slot.from == evil));
     let rules = b.replica.forget_peer(Policy::Drop, evil, (0, u16::MAX));
     assert_eq!(rules.len(), 2);
+    assert!(rules.iter().all(|id| !b.replica.get(*id).unwrap().in_force));
     assert_eq!(
         (b.wanted_by(1, 1_000), b.wanted_by(2, 1_000)),
         (vec![], vec![])
@@ -95,4 +96,37 @@ fn a_clock_ahead_costs_only_its_owner() {
     // Even the same rule is not lost for A.
     a.write(1, live(NEVER), 1_000);
     assert_eq!(a.wanted_by(1, 1_000), [1, 3]);
+}
+
+#[test]
+fn what_a_peer_passed_on_goes_when_it_takes_it_back() {
+    let mut evil = Node::new(3);
+    let mut forged = evil.write(1, live(NEVER), 1_000);
+    forged.stamp.node = NodeId::started(99, 9);
+    let [mut a, mut b] = [1, 2].map(Node::new);
+    a.take(3, 1, &forged, 1_000);
+    b.take(1, 1, &forged, 1_000);
+    assert_eq!(b.wanted_by(1, 1_000), [99]);
+    let from = a.peers[2];
+    for id in a.replica.forget_peer(Policy::Drop, from, (0, u16::MAX)) {
+        let said = crate::WireRecord::new(id.key.cidr, a.replica.get(id).unwrap());
+        let offer = said.read(0).unwrap();
+        // Not by others, who did not introduce it.
+        let mut merge = |machine: usize| {
+            let from = b.peers[machine - 1];
+            b.replica
+                .merge(from, id.key, &offer, &everything(), at(1_000))
+        };
+        assert_eq!(merge(3), Merge::Same);
+        assert_eq!(merge(1), Merge::TakenBack);
+        assert_eq!(merge(1), Merge::Same);
+    }
+    assert_eq!(b.wanted_by(1, 1_000), [0_u32; 0]);
+    // Nor what is the forgotten one's own, before it speaks again.
+    let own = evil.write(2, live(NEVER), 1_000);
+    a.take(2, 2, &own, 1_000);
+    assert_eq!(a.wanted_by(2, 1_000), [0_u32; 0]);
+    a.replica.heard(from, NodeId::started(3, 0), at(1_000));
+    a.take(3, 2, &own, 1_000);
+    assert_eq!(a.wanted_by(2, 1_000), [3]);
 }

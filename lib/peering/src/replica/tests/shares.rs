@@ -101,6 +101,7 @@ fn the_share_of_the_address_space_of_a_peer_is_bounded() {
             cidr: key.cidr,
             record,
             shift: 0,
+            ended: false,
         };
         let from = node.peers[2];
         let merge = node
@@ -123,6 +124,7 @@ fn the_share_of_the_address_space_of_a_peer_is_bounded() {
         cidr: key.cidr,
         record,
         shift: 0,
+        ended: false,
     };
     let from = node.peers[2];
     node.replica
