@@ -39,7 +39,7 @@ pub use daemon::{CtlOutput, Daemon, DaemonBuilder, Refusal};
 pub use foreign::{AttachedBy, FOREIGN_NAME, Foreign, detach_links, tcx_links};
 pub use frame::{ETH_P_8021AD, ETH_P_8021Q, ETH_P_QINQ1, Frame, SYNC_FRAME_LEN};
 pub use lab::{HOST_IFACE, HOST_V4, HOST_V6, Lab, OUTSIDE_IFACE, OUTSIDE_V4, OUTSIDE_V6};
-pub use mesh::{Mesh, PEER_PORT, address};
+pub use mesh::{Mesh, PEER_PORT, address, token};
 pub use stream::{Stream, Tally};
 pub use tun::{LINK_CAN, LINK_NONE, Tun};
 pub use wire::Wire;

@@ -103,6 +103,20 @@ impl<'lab> Mesh<'lab> {
         (0..count).filter(move |other| *other != index)
     }
 
+    /// Answers every connection to a machine, in place of its daemon, until the test's process ends.
+    ///
+    /// # Panics
+    /// If the port is taken.
+    pub fn pretend(&self, index: usize, answer: fn(&TcpStream)) {
+        let bind = || TcpListener::bind(("0.0.0.0", PEER_PORT));
+        let listener = self.labs[index].host.enter(bind).expect("bind");
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || answer(&stream));
+            }
+        });
+    }
+
     /// Forwards connections to a machine to the socket of its daemon, until the test's process ends.
     fn relay(&self, index: usize, socket: PathBuf) {
         let bind = || TcpListener::bind(("0.0.0.0", PEER_PORT));
@@ -162,7 +176,8 @@ pub fn address(index: usize) -> String {
 }
 
 /// The token of one node on another.
-fn token(from: usize, to: usize) -> String {
+#[must_use]
+pub fn token(from: usize, to: usize) -> String {
     format!("00000000-0000-4000-8000-{from:06}{to:06}")
 }
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, error::Error, io};
 
 use couic_common::{ApiError, CONFIRM_WITHIN_HEADER, ErrorCode, ErrorDetail, error_chain};
 use couic_delivery::OperateError;
-use couic_peering::TooFarAhead;
+use couic_peering::Unfit;
 use warp::http::StatusCode;
 
 use crate::rbac::RbacError;
@@ -253,9 +253,9 @@ impl From<ConfirmError> for Fault {
     }
 }
 
-impl From<TooFarAhead> for Fault {
-    fn from(error: TooFarAhead) -> Self {
-        Self::refused("from", error.to_string())
+impl From<Unfit> for Fault {
+    fn from(error: Unfit) -> Self {
+        Self::refused("from", format!("your {error}"))
     }
 }
 

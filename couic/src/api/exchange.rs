@@ -3,15 +3,21 @@
 //! The token identifies the peer. Its limits are checked for each register; the answer lists the refused ones, which do
 //! not keep others from being accepted.
 
+use bytes::Bytes;
+use couic_common::ErrorCode;
 use couic_peering::{DigestRequest, PullRequest, PushRequest};
+use warp::http::StatusCode;
 
 use super::{
-    answer::{Answer, Outcome},
+    answer::{Answer, JSON, Outcome},
     body::Body,
     call::Call,
     error::Fault,
 };
-use crate::peering::Engine;
+use crate::peering::{AnswerPlace, Engine};
+
+/// As much as a connection buffers.
+const PIECE: usize = 32 * 1024;
 
 /// `POST /v1/{policy}/digest`.
 pub(super) fn digest(call: &Call, body: &Body) -> Outcome {
@@ -21,8 +27,47 @@ pub(super) fn digest(call: &Call, body: &Body) -> Outcome {
 
 /// `POST /v1/{policy}/pull`.
 pub(super) fn pull(call: &Call, body: &Body) -> Outcome {
+    let (engine, name) = (engine(call)?, &call.who()?.name);
     let request: PullRequest = body.named()?;
-    Answer::ok(&engine(call)?.pull(&call.who()?.name, call.policy()?, &request)?)
+    let place = engine.place_for_answer(name).ok_or_else(|| {
+        let message = "too many answers with rules are not read yet: read those first";
+        Fault::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::Internal,
+            message.to_owned(),
+        )
+    })?;
+    let answer = engine.pull(name, call.policy()?, &request)?;
+    let body = serde_json::to_vec(&answer);
+    let body = body.map_err(|error| Fault::internal("writing an answer", &error))?;
+    Ok(Answer::pieces(
+        JSON,
+        Box::new(Unsent {
+            body,
+            sent: 0,
+            place,
+        }),
+    ))
+}
+
+/// An answer that keeps its place until it is sent.
+struct Unsent {
+    body: Vec<u8>,
+    sent: usize,
+    #[expect(dead_code, reason = "its end is what counts")]
+    place: AnswerPlace,
+}
+
+impl Iterator for Unsent {
+    type Item = Bytes;
+
+    /// A copy, so that the body ends with its place.
+    fn next(&mut self) -> Option<Bytes> {
+        let rest = self.body.get(self.sent..).filter(|rest| !rest.is_empty())?;
+        let piece = Bytes::copy_from_slice(&rest[..rest.len().min(PIECE)]);
+        self.sent += piece.len();
+        Some(piece)
+    }
 }
 
 /// `POST /v1/{policy}/push`.

@@ -74,6 +74,16 @@ fn within_limits(call: &Call, policy: Policy, jobs: &[Job]) -> Result<(), Fault>
         }
     }
     defects.none()?;
+    let keys: Vec<RuleKey> = jobs
+        .iter()
+        .filter_map(|job| match job {
+            Job::Add(rule, _) => Some(RuleKey::new(policy, rule.cidr)),
+            Job::Remove(..) => None,
+        })
+        .collect();
+    if let Some(refusal) = engine.beyond_share(&who.name, &keys) {
+        return Err(Fault::refused("[]", refusal.to_string()));
+    }
     if admitted {
         return Ok(());
     }

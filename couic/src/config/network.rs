@@ -121,6 +121,9 @@ fn limits(section: &mut Section<'_>, defaults: &Limits) -> Option<Limits> {
     let number = |n: u8| Some(u64::from(n));
     let v4 = section.int("min_prefix_v4", 0..=32, number(defaults.min_prefix_v4));
     let v6 = section.int("min_prefix_v6", 0..=128, number(defaults.min_prefix_v6));
+    let total_v4 = section.int("total_prefix_v4", 0..=32, number(defaults.total_prefix_v4));
+    let total_v6 = section.int("total_prefix_v6", 0..=128, number(defaults.total_prefix_v6));
+    let ends_others = deletions(section, defaults.ends_others);
     let adds = Some(u64::from(defaults.adds_per_second));
     let adds = section.int("adds_per_second", 1..=1_000_000, adds);
     let tags = match section.string("tags") {
@@ -135,9 +138,26 @@ fn limits(section: &mut Section<'_>, defaults: &Limits) -> Option<Limits> {
         ignore: ignore?,
         min_prefix_v4: u8::try_from(v4?).ok()?,
         min_prefix_v6: u8::try_from(v6?).ok()?,
+        total_prefix_v4: u8::try_from(total_v4?).ok()?,
+        total_prefix_v6: u8::try_from(total_v6?).ok()?,
+        ends_others: ends_others?,
         adds_per_second: u32::try_from(adds?).ok()?,
         tags: tags?,
     })
+}
+
+/// Whether an operator's deletion on the peer ends only what came from it, or the rules of all here.
+fn deletions(section: &mut Section<'_>, default: bool) -> Option<bool> {
+    match section.string("deletions") {
+        Ok(Some(("own", _))) => Some(false),
+        Ok(Some(("all", _))) => Some(true),
+        Ok(Some((text, line))) => {
+            let message = format!("{text:?} is neither \"own\" nor \"all\"");
+            section.mistake(Some(line), "deletions", message)
+        }
+        Ok(None) => Some(default),
+        Err(Noted) => None,
+    }
 }
 
 /// Values that must be unique among peers.

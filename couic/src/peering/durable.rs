@@ -4,7 +4,8 @@
 //! - Registers that this node acknowledged to a peer are with the journal's file, rules and tombstones alike.
 //! - At the start, a change of a rule that is later than its register (the journal has both, in order) is a
 //!   write of this node, as it would have been a moment later. In all other cases the register is right, and put in
-//!   force: a rule that is missing because a file is damaged, or does not fit, is never told as a deletion.
+//!   force: a rule that is missing because a file is damaged, or does not fit, is never told as a deletion. A node without
+//!   its registers, or with damaged ones, takes what peers say that it wrote before the start, as theirs.
 
 use std::{
     io,
@@ -12,16 +13,13 @@ use std::{
 };
 
 use couic_common::{Policy, RuleKey};
-use couic_peering::{RecordState, Slot};
+use couic_peering::{Moment, PeerId, RegisterId, Slot};
 use parking_lot::MutexGuard;
 
-use super::{
-    engine::{Engine, actor_of},
-    state::{Local, SharedRules},
-};
+use super::{engine::Engine, state::SharedRules};
 use couic_firewall::{
     journal::{Journal, Record, Register, RegisterRow, Registers, Rows, SavedRegister},
-    rules::Claim,
+    rules::{Actor, Owner},
 };
 
 /// How many registers are dealt with before others get their turn.
@@ -67,22 +65,28 @@ impl Drop for Locked<'_> {
         let Some(journal) = self.commit.journal.filter(|_| !changed.is_empty()) else {
             return;
         };
-        for key in changed {
-            let slot = self.state.replica.get(key);
-            journal.append(&row(key, slot));
+        for id in changed {
+            let slot = self.state.replica.get(id);
+            journal.append(&self.state.row(id, slot));
         }
         self.commit.due = true;
     }
 }
 
-fn row(key: RuleKey, slot: Option<&Slot<Local>>) -> Record {
-    Record::Register(RegisterRow {
-        key,
-        register: slot.map(|slot| Register {
-            record: slot.record.clone(),
-            owner: slot.local.owner.clone(),
-        }),
-    })
+impl SharedRules {
+    fn row(&self, id: RegisterId, slot: Option<&Slot>) -> Record {
+        Record::Register(RegisterRow {
+            key: id.key,
+            author: Some(id.author),
+            register: slot.map(|slot| Register {
+                record: slot.record.clone(),
+                shift: slot.shift,
+                from: self.name_of(slot.from).cloned(),
+                direct: slot.direct,
+                ended: slot.ended,
+            }),
+        })
+    }
 }
 
 impl Engine {
@@ -99,44 +103,87 @@ impl Engine {
     /// Puts the registers of an earlier life back, and keeps all that change from now on. To be called before peers are
     /// talked to, and after the firewall has its rules back.
     pub fn restore(&self, registers: Registers) {
-        if self.journal.is_some() {
-            self.state.lock().replica.note_changes();
+        {
+            let (now, mut state) = (self.now(), self.state.lock());
+            let is_whole = |journal: &Journal| journal.problems().is_empty();
+            if registers.is_empty() || !self.journal.as_deref().is_some_and(is_whole) {
+                state.replica.recall_before(now.wall);
+            }
+            if self.journal.is_some() {
+                state.replica.note_changes();
+            }
         }
         let mut registers = registers.into_iter().peekable();
         while registers.peek().is_some() {
             let mut state = self.locked();
-            for (key, saved) in registers.by_ref().take(CHUNK) {
-                self.restore_one(&mut state, key, saved);
+            let now = self.now();
+            for _ in 0..CHUNK {
+                let Some(((key, _), saved)) = registers.next() else {
+                    break;
+                };
+                let mut fresh = Vec::new();
+                let mut next = Some(saved);
+                while let Some(saved) = next.take() {
+                    fresh.extend(self.restore_one(&mut state, key, saved, now));
+                    let same = registers.next_if(|((other, _), _)| *other == key);
+                    next = same.map(|(_, saved)| saved);
+                }
+                self.restored(&mut state, key, &fresh, now);
             }
         }
     }
 
-    fn restore_one(&self, state: &mut SharedRules, key: RuleKey, saved: SavedRegister) {
-        let SavedRegister {
-            register: Register { record, owner },
-            is_older,
-        } = saved;
-        let now = self.now();
-        let is_live = matches!(record.state, RecordState::Live { .. });
-        let actor = actor_of(&owner);
+    /// Returns the peer whose register is later than the claims on the rule.
+    fn restore_one(
+        &self,
+        state: &mut SharedRules,
+        key: RuleKey,
+        saved: SavedRegister,
+        now: Moment,
+    ) -> Option<PeerId> {
+        let SavedRegister { register, is_older } = saved;
+        let is_own = register.record.author() == state.replica.node().machine();
+        let from = match &register.from {
+            Some(name) => self.traffic(state, name, now).id,
+            None if is_own => PeerId::SELF,
+            // This machine has another number now: the rule is there, and becomes a register of that.
+            None => return None,
+        };
+        let in_force = is_older && register.record.is_rule() && !register.ended;
         let slot = Slot {
-            record,
-            local: Local {
-                owner,
-                in_force: is_older && is_live,
-            },
+            record: register.record,
+            shift: register.shift,
+            from,
+            direct: register.direct,
+            ended: register.ended,
+            in_force,
         };
         state.replica.restore(key, slot);
-        let held = self.firewall.claims(key).0;
+        (!is_older && !is_own).then_some(from)
+    }
+
+    fn restored(&self, state: &mut SharedRules, key: RuleKey, fresh: &[PeerId], now: Moment) {
         if self.firewall.is_kept(key) {
-            state.is_refused(key, held);
-        } else if is_older {
-            self.absorb(state, key, now);
-        } else if Claim::alike(&held, &state.wanted(key)) {
-            state.is_in_force(key, is_live);
-        } else {
-            self.enforce(state, key, held, &actor, now);
+            for peer in state.peers_of(key).into_iter().chain([PeerId::SELF]) {
+                state.replica.set_in_force(key, peer, false, now);
+                state.waiting.insert((key, peer));
+            }
+            return;
         }
+        let held = self.firewall.claims(key).0;
+        for peer in fresh {
+            let Some(name) = state.name_of(*peer).cloned() else {
+                continue;
+            };
+            // The claim is what an earlier register asked for.
+            let owner = Owner::Peer(name.clone());
+            let had = held.iter().find(|claim| claim.owner == owner);
+            let had = had.map(|claim| (claim.tag.clone(), claim.expiration));
+            self.enforce(state, key, (*peer, had), &Actor::Peer(name), now);
+        }
+        self.absorb(state, key, now);
+        let before = state.standing(key);
+        self.settle(state, key, before, &Actor::Expiry, now);
     }
 }
 
@@ -151,7 +198,7 @@ impl Rows for Engine {
                     let state = self.locked();
                     let slots = state.replica.in_leaves(policy, range);
                     slots
-                        .map(|(_, cidr, slot)| row(RuleKey::new(policy, cidr), Some(slot)))
+                        .map(|(_, id, slot)| state.row(id, Some(slot)))
                         .collect()
                 };
                 rows.iter().try_for_each(&mut *each)?;

@@ -3,7 +3,7 @@
 //! One lock. The firewall may be called under it, and never calls back.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,14 +12,18 @@ use couic_common::{ClientName, Policy, RuleKey, unix_time};
 use couic_peering::{Limits, Link, LinkSettings, Moment, NodeId, Replica};
 use parking_lot::Mutex;
 
-use super::state::{Peer, SharedRules, Traffic};
+use super::{
+    budget::{AnswerBudget, AnswerPlace},
+    state::{Peer, SharedRules, Traffic},
+};
 use crate::config;
 use couic_firewall::{
     journal::Journal,
     rules::{Actor, Claim, ClaimSwap, Firewall, Origin, Owner, Swapped},
 };
 
-/// Maximum number of registers, tombstones included: two full tables of IPv4 and IPv6 drops.
+/// Room for registers of peers, tombstones included: two full tables of IPv4 and IPv6 drops. See `couic-peering` for the
+/// share of each.
 const REGISTERS: usize = 4 << 20;
 
 /// The source of time, which tests can set.
@@ -81,6 +85,7 @@ pub struct Engine {
     pub(super) firewall: Arc<Firewall>,
     pub(super) state: Mutex<SharedRules>,
     pub(super) journal: Option<Arc<Journal>>,
+    answers: AnswerBudget,
     defaults: Limits,
     time: Time,
 }
@@ -105,31 +110,31 @@ impl Engine {
     ) -> Self {
         let now = (time.0)();
         let node = NodeId::started(machine, uuid::Uuid::new_v4().as_fields().0);
-        let mut traffic = BTreeMap::new();
-        let mut links = Vec::new();
+        let mut state = SharedRules {
+            replica: Replica::new(node, millis(tombstones), REGISTERS),
+            names: Vec::new(),
+            peers: Vec::new(),
+            traffic: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            tried: None,
+        };
         for peer in peers {
             let seed = uuid::Uuid::new_v4().as_u64_pair().1;
-            let known = Traffic::new(peer.limits, now);
-            traffic.insert(peer.name.clone(), known);
-            links.push(Peer {
+            let id = state.traffic(&peer.name, &peer.limits, now).id;
+            state.peers.push(Peer {
                 name: peer.name,
                 endpoint: peer.endpoint,
-                link: Link::new(peer.link, seed),
+                link: Link::new(id, peer.link, seed),
                 wake: Arc::default(),
                 was_failing: false,
                 failing_since: None,
             });
         }
-        let state = SharedRules {
-            replica: Replica::new(node, now, millis(tombstones), REGISTERS),
-            peers: links,
-            traffic,
-            waiting: BTreeMap::new(),
-        };
         Self {
             journal: firewall.journal(),
             firewall,
             state: Mutex::new(state),
+            answers: AnswerBudget::default(),
             defaults,
             time,
         }
@@ -139,58 +144,25 @@ impl Engine {
         (self.time.0)()
     }
 
+    /// A place for an answer with registers, to be held until it is sent.
+    pub(crate) fn place_for_answer(&self, name: &ClientName) -> Option<AnswerPlace> {
+        self.answers.place(name)
+    }
+
     pub(super) fn traffic<'a>(
         &self,
         state: &'a mut SharedRules,
         name: &ClientName,
         now: Moment,
     ) -> &'a mut Traffic {
-        let traffic = state.traffic.entry(name.clone());
-        traffic.or_insert_with(|| Traffic::new(self.defaults.clone(), now))
+        state.traffic(name, &self.defaults, now)
     }
 
-    /// Turns a local change of a rule, one that no peer's register made, into a register. Returns the claims that
-    /// stand now.
-    pub(super) fn absorb(&self, state: &mut SharedRules, key: RuleKey, now: Moment) -> Vec<Claim> {
-        let (held, second) = self.firewall.claims(key);
-        // The firewall refused the register, so the difference is no local change, unless there is a new claim.
-        if let Some(left) = state.waiting.get(&key) {
-            if held
-                .iter()
-                .all(|held| left.iter().any(|l| Claim::alike([held], [l])))
-            {
-                return held;
-            }
-            state.waiting.remove(&key);
-        }
-        let expected = state.expected(key);
-        if Claim::alike(&held, &expected) {
-            return held;
-        }
-        if let Some(news) = held.iter().find(|h| !Claim::alike([*h], &expected)) {
-            let news = news.clone();
-            state.write(key, &news, now);
-            if held.len() > 1 {
-                // If that comes too late, another hint is on its way.
-                self.replace(key, held, Some(news.clone()), &actor_of(&news.owner));
-            }
-            return vec![news];
-        }
-        let ended = expected.is_some_and(|e| e.expiration != 0 && e.expiration <= second);
-        if ended {
-            if let Some(local) = state.replica.local_mut(key) {
-                local.in_force = false;
-            }
-        } else {
-            state.write_deleted(key, now);
-        }
-        held
-    }
-
-    /// Puts one claim in place of those that were seen, as old as the oldest of them.
+    /// Puts one claim in place of those that were seen, as old as the oldest of them. `owner` as in [`ClaimSwap`].
     pub(super) fn replace(
         &self,
         key: RuleKey,
+        owner: Option<Owner>,
         seen: Vec<Claim>,
         wanted: Option<Claim>,
         actor: &Actor,
@@ -199,7 +171,7 @@ impl Engine {
         let creation = oldest.unwrap_or_else(|| self.firewall.now());
         let swap = ClaimSwap {
             key,
-            owner: None,
+            owner,
             expected: seen,
             wanted: wanted.map(|claim| Claim { creation, ..claim }),
         };
@@ -208,15 +180,5 @@ impl Engine {
             metadata: None,
         };
         self.firewall.swap(vec![swap], &origin).pop()
-    }
-}
-
-/// The actor on whose behalf a claim is enforced.
-pub(super) fn actor_of(owner: &Owner) -> Actor {
-    match owner {
-        Owner::Peer(name) => Actor::Peer(name.clone()),
-        Owner::Set(name) => Actor::Set(name.clone()),
-        // The claim exists already and is shown; removing those beneath it sends no event.
-        Owner::Api => Actor::Expiry,
     }
 }

@@ -1,14 +1,16 @@
 //! Registers that peers send, and their requests.
 
-use couic_common::{Cidr, ClientName, Policy, RuleKey};
+use std::ops::Bound::{Excluded, Unbounded};
+
+use couic_common::{ClientName, Policy, RuleKey};
 use couic_peering::{
-    DigestAnswer, DigestRequest, Face, Limits, Merge, Moment, PullAnswer, PullRequest, PushAnswer,
-    PushRequest, Record, RecordState, TooFarAhead,
+    DigestAnswer, DigestRequest, Face, Limits, Merge, Moment, Offer, PeerId, PullAnswer,
+    PullRequest, PushAnswer, PushRequest, RecordState, Refusal, RegisterId, Unfit,
 };
 
 use super::{
-    engine::{Engine, actor_of},
-    state::{Local, SharedRules, claim_of, seconds},
+    engine::Engine,
+    state::{SharedRules, Terms, claim, is_like, seconds},
 };
 use couic_firewall::{
     guard::{Change, Guard},
@@ -20,6 +22,9 @@ const CHUNK: usize = 256;
 
 /// How many rules that did not fit are tried again at a time.
 const RETRIES: usize = 1_024;
+
+/// How often a rule is put in force that changes meanwhile; then it waits for the next turn.
+const ATTEMPTS: usize = 8;
 
 /// The outcome of registers that were sent.
 #[derive(Debug, Default)]
@@ -43,68 +48,69 @@ impl Engine {
     /// Answers `digest`.
     ///
     /// # Errors
-    /// [`TooFarAhead`].
+    /// [`Unfit`].
     pub fn digests(
         &self,
         name: &ClientName,
         policy: Policy,
         request: &DigestRequest,
-    ) -> Result<DigestAnswer, TooFarAhead> {
+    ) -> Result<DigestAnswer, Unfit> {
         let (now, mut state) = (self.now(), self.locked());
-        let state = &mut *state;
-        let accepts = self.heard_from(state, (name, policy), request.from, now)?;
+        let accepts = self.heard_from(&mut state, (name, policy), request.from, now)?;
         Ok(if accepts {
-            DigestAnswer::of(&mut state.replica, policy, &request.of, now)
+            DigestAnswer::of(&state.replica, policy, &request.of, now)
         } else {
-            DigestAnswer::declined(&mut state.replica, now)
+            DigestAnswer::declined(&state.replica, now)
         })
     }
 
-    /// Answers `pull`.
+    /// Answers `pull`: a page, for which the lock is held a millisecond or two.
     ///
     /// # Errors
-    /// [`TooFarAhead`].
+    /// [`Unfit`].
     pub fn pull(
         &self,
         name: &ClientName,
         policy: Policy,
         request: &PullRequest,
-    ) -> Result<PullAnswer, TooFarAhead> {
+    ) -> Result<PullAnswer, Unfit> {
         let (now, mut state) = (self.now(), self.locked());
-        let state = &mut *state;
-        let accepts = self.heard_from(state, (name, policy), request.from, now)?;
-        let leaves: &[_] = if accepts { &request.leaves } else { &[] };
-        let replica = &mut state.replica;
-        Ok(PullAnswer::of(replica, policy, leaves, now, |_| true))
+        let accepts = self.heard_from(&mut state, (name, policy), request.from, now)?;
+        Ok(if accepts {
+            PullAnswer::of(&state.replica, policy, request, now)
+        } else {
+            PullAnswer::declined(&state.replica, now)
+        })
     }
 
     /// Answers `push`.
     ///
     /// # Errors
-    /// [`TooFarAhead`].
+    /// [`Unfit`].
     pub fn push(
         &self,
         name: &ClientName,
         policy: Policy,
         request: &PushRequest,
-    ) -> Result<PushAnswer, TooFarAhead> {
+    ) -> Result<PushAnswer, Unfit> {
         let now = self.now();
         self.heard_from(&mut self.locked(), (name, policy), request.from, now)?;
         let mut taken = Taken::default();
-        let mut records = Vec::with_capacity(request.records.len());
+        let mut offers = Vec::with_capacity(request.records.len());
         for record in &request.records {
             match record.read(request.gap) {
-                Ok(read) => records.push(read),
+                Ok(read) => offers.push(read),
                 Err(problem) => taken.refuse(problem),
             }
         }
         let unreadable = taken.refused;
-        self.accept(name, policy, &records, &mut taken);
+        self.accept(name, policy, &offers, &mut taken);
         // If not all were taken, the unreadable ones are sent once more and refused once more: no harm.
-        let all = taken.count == records.len();
-        let from = Face::of(&mut self.locked().replica, self.now());
+        let all = taken.count == offers.len();
+        let mut state = self.locked();
+        let from = Face::of(&state.replica, self.now());
         if unreadable > 0 {
-            let (mut state, problem) = (self.locked(), taken.problem.clone());
+            let problem = taken.problem.clone();
             let traffic = self.traffic(&mut state, name, now);
             traffic.not_accepted += unreadable;
             traffic.problem = problem.map(|p| (now.wall, p));
@@ -129,16 +135,20 @@ impl Engine {
         (name, policy): (&ClientName, Policy),
         from: Face,
         now: Moment,
-    ) -> Result<bool, TooFarAhead> {
-        let observed = state.replica.hlc().observe(from.clock, now);
+    ) -> Result<bool, Unfit> {
+        let me = state.replica.node();
         let traffic = self.traffic(state, name, now);
         traffic.last = now.wall;
-        traffic.spoken(from.node);
-        if let Err(error) = observed {
-            traffic.refuse(error.to_string(), now);
-            return Err(error);
+        if let Err(unfit) = from.check(me, now) {
+            traffic.refuse(format!("its {unfit}"), now);
+            return Err(unfit);
         }
-        Ok(policy == Policy::Drop || traffic.limits.ignore)
+        let (id, accepts) = (traffic.id, policy == Policy::Drop || traffic.limits.ignore);
+        if !state.replica.heard(id, from.node, now) {
+            let text = "it has the machine number of another peer: its rules count as passed on";
+            self.traffic(state, name, now).problem = Some((now.wall, text.to_owned()));
+        }
+        Ok(accepts)
     }
 
     /// The limits of a peer that sends plain jobs, after taking `adds` out of its allowance. False if it has used
@@ -152,27 +162,47 @@ impl Engine {
         (traffic.limits.clone(), taken == adds)
     }
 
+    /// Whether plain jobs stay within a peer's share of the address space. Returns the first rule that does not.
+    #[must_use]
+    pub fn beyond_share(&self, name: &ClientName, adds: &[RuleKey]) -> Option<Refusal> {
+        let (now, mut state) = (self.now(), self.locked());
+        let traffic = self.traffic(&mut state, name, now);
+        let (id, limits) = (traffic.id, traffic.limits.clone());
+        let is_held = |key: &&RuleKey| {
+            let own = state.replica.own(**key);
+            own.is_some_and(|own| own.from == id && own.record.is_rule())
+        };
+        let new: Vec<RuleKey> = adds.iter().filter(|key| !is_held(key)).copied().collect();
+        state.replica.exceeds_addresses(id, &new, &limits)
+    }
+
     /// Takes registers that a peer sent: those within its limits that are later than ours, until its allowance is
     /// used up.
     pub(super) fn accept(
         &self,
         name: &ClientName,
         policy: Policy,
-        records: &[(Cidr, Record)],
+        offers: &[Offer],
         taken: &mut Taken,
     ) {
-        for chunk in records.chunks(CHUNK) {
+        for chunk in offers.chunks(CHUNK) {
             let now = self.now();
             let mut state = self.locked();
             let traffic = self.traffic(&mut state, name, now);
             let (allowed, wait) = traffic.tokens.acquire(chunk.len(), now.mono);
             traffic.received += allowed as u64;
-            for (cidr, record) in &chunk[..allowed] {
-                let refused =
-                    self.accept_one(&mut state, name, RuleKey::new(policy, *cidr), record, now);
-                if let Err(problem) = refused {
-                    self.traffic(&mut state, name, now)
-                        .refuse(problem.clone(), now);
+            traffic.untold.0 += allowed as u64;
+            let (id, limits) = (traffic.id, traffic.limits.clone());
+            for offer in &chunk[..allowed] {
+                let key = RuleKey::new(policy, offer.cidr);
+                let refused = self.accept_one(&mut state, (name, id), key, offer, &limits, now);
+                if let Err(refusal) = refused {
+                    let problem = refusal.to_string();
+                    let traffic = self.traffic(&mut state, name, now);
+                    if refusal == Refusal::Full {
+                        traffic.full = Some((now.wall, problem.clone()));
+                    }
+                    traffic.refuse(problem.clone(), now);
                     taken.refuse(problem);
                 }
             }
@@ -187,131 +217,165 @@ impl Engine {
     fn accept_one(
         &self,
         state: &mut SharedRules,
-        name: &ClientName,
+        (name, id): (&ClientName, PeerId),
         key: RuleKey,
-        record: &Record,
+        offer: &Offer,
+        limits: &Limits,
         now: Moment,
-    ) -> Result<(), String> {
-        let limits = &self.traffic(state, name, now).limits;
-        limits
-            .validate_record(key, record)
-            .map_err(|e| e.to_string())?;
+    ) -> Result<(), Refusal> {
+        limits.validate_record(key, &offer.record)?;
         // A local change of the rule that was not looked at yet comes first.
-        let seen = self.absorb(state, key, now);
+        self.absorb(state, key, now);
+        let actor = Actor::Peer(name.clone());
         let rails = self.firewall.guard().map(Guard::for_sets_and_peers);
-        let rails = rails.filter(|_| is_news(state, key, record));
+        let rails = rails.filter(|_| is_news(state, key, offer));
         let judged = rails
             .as_ref()
-            .map(|r| r.judge(&self.firewall, &[change_of(key, record)]));
+            .map(|rails| rails.judge(&self.firewall, &[change_of(key, offer, &actor, limits)]));
         // Held until the rule is in force.
         let _permit = judged
             .transpose()
-            .map_err(|refusal| refusal.reason_alone())?;
-        let local = Local {
-            owner: Owner::Peer(name.clone()),
-            in_force: false,
-        };
-        match state.replica.merge(key, record.clone(), local, now) {
+            .map_err(|refusal| Refusal::Guard(refusal.reason_alone()))?;
+        let before = state.standing(key);
+        match state.replica.merge(id, key, offer, limits, now) {
             Merge::Newer => {
-                let actor = Actor::Peer(name.clone());
-                self.enforce(state, key, seen, &actor, now);
+                self.settle(state, key, before, &actor, now);
+                Ok(())
+            }
+            Merge::TakenBack => {
+                self.settle(state, key, before, &actor, now);
+                let author = offer.record.author();
+                state.tell(RegisterId { key, author }, now);
+                Ok(())
+            }
+            Merge::Refuted => {
+                state.changed(key, now);
                 Ok(())
             }
             Merge::Same | Merge::Older | Merge::Over => Ok(()),
-            Merge::Ahead => Err(format!(
-                "{}: it was written by a clock that is more than an hour ahead",
-                key.cidr
-            )),
-            Merge::Full => Err(format!(
-                "{}: there are too many rules and tombstones",
-                key.cidr
-            )),
+            Merge::Refused(refusal) => Err(refusal),
         }
     }
 
-    /// Puts a register that came from a peer in force, in place of the claims that were seen.
+    /// Puts the registers of a rule in force after a change of them: `before` is what the firewall had for each peer.
+    pub(super) fn settle(
+        &self,
+        state: &mut SharedRules,
+        key: RuleKey,
+        mut before: Vec<(PeerId, Option<Terms>)>,
+        actor: &Actor,
+        now: Moment,
+    ) {
+        self.end_own(state, key, actor, now);
+        let own = state.replica.own(key);
+        if own.is_some_and(|own| !own.in_force && own.is_live(now)) {
+            self.enforce_own(state, key, now);
+        }
+        for peer in state.peers_of(key) {
+            if !before.iter().any(|(known, _)| *known == peer) {
+                before.push((peer, None));
+            }
+        }
+        for (peer, had) in before {
+            self.enforce(state, key, (peer, had), actor, now);
+        }
+    }
+
+    /// Puts what the registers of one peer ask for in force, in place of what the firewall had for it.
     pub(super) fn enforce(
         &self,
         state: &mut SharedRules,
         key: RuleKey,
-        mut seen: Vec<Claim>,
+        (peer, mut had): (PeerId, Option<Terms>),
         actor: &Actor,
         now: Moment,
     ) {
-        let register = |state: &SharedRules| state.replica.get(key).map(|s| s.record.stamp);
-        let stamp = register(state);
+        let Some(name) = state.name_of(peer).cloned() else {
+            return;
+        };
+        let owner = Owner::Peer(name);
         // By the firewall's clock: the rule that the register replaces has no claim to outlive it.
         let mut ended = false;
-        // A local change of the rule meanwhile is seen at once, and is the later write.
-        while register(state) == stamp {
-            let wanted = state.wanted(key).filter(|_| !ended);
-            if seen.is_empty() && wanted.is_none() {
-                return state.is_in_force(key, false);
+        for _ in 0..ATTEMPTS {
+            let held = self.firewall.claims(key).0.into_iter();
+            let seen: Vec<Claim> = held.filter(|claim| claim.owner == owner).collect();
+            let wanted = state.wanted(key, peer, now).filter(|_| !ended);
+            // A claim that came otherwise, by a plain job, is not the register's to end.
+            let is_its = seen.iter().any(|claim| is_like(claim, had.as_ref()));
+            if wanted.is_none() && !is_its {
+                return state.is_in_force(key, peer, false, now);
             }
             let is_rule = wanted.is_some();
             let by = if ended { &Actor::Expiry } else { actor };
-            match self.replace(key, seen.clone(), wanted, by) {
-                Some(Swapped::Moved) => seen = self.absorb(state, key, now),
+            let wanted = wanted.map(|terms| claim(owner.clone(), terms));
+            match self.replace(key, Some(owner.clone()), seen, wanted, by) {
+                Some(Swapped::Moved) => {
+                    self.absorb(state, key, now);
+                    had = state.expected(key, peer).or(had);
+                }
                 Some(Swapped::Refused(FirewallError::Expired { .. })) => ended = true,
-                Some(Swapped::Refused(_)) => return state.is_refused(key, seen),
-                Some(Swapped::Done(_)) | None => return state.is_in_force(key, is_rule),
+                Some(Swapped::Refused(_)) => break,
+                Some(Swapped::Done(_)) | None => {
+                    return state.is_in_force(key, peer, is_rule, now);
+                }
             }
         }
+        state.waiting.insert((key, peer));
+        state.replica.set_in_force(key, peer, false, now);
     }
 
     /// Tries the rules again that the firewall did not take.
     pub(super) fn try_again(&self) {
         let now = self.now();
         let mut state = self.locked();
-        let some: Vec<_> = state.waiting.keys().take(RETRIES).copied().collect();
-        for key in some {
-            let Some(slot) = state.replica.get(key) else {
-                state.waiting.remove(&key);
+        let from = state.tried.map_or(Unbounded, Excluded);
+        let some = state.waiting.range((from, Unbounded)).take(RETRIES);
+        let some: Vec<_> = some.copied().collect();
+        // None waits for ever behind others that are refused again.
+        state.tried = some.last().filter(|_| some.len() == RETRIES).copied();
+        for (key, peer) in some {
+            state.waiting.remove(&(key, peer));
+            self.absorb(&mut state, key, now);
+            if peer == PeerId::SELF {
+                self.enforce_own(&mut state, key, now);
+                continue;
+            }
+            let Some(name) = state.name_of(peer).cloned() else {
                 continue;
             };
-            let actor = actor_of(&slot.local.owner);
-            let seen = self.absorb(&mut state, key, now);
-            self.enforce(&mut state, key, seen, &actor, now);
+            let had = state.expected(key, peer);
+            self.enforce(&mut state, key, (peer, had), &Actor::Peer(name), now);
         }
     }
 }
 
-/// Whether a register would replace ours.
-fn is_news(state: &SharedRules, key: RuleKey, record: &Record) -> bool {
-    let ours = state.replica.get(key);
-    ours.is_none_or(|slot| record.stamp > slot.record.stamp)
+/// Whether a register would replace the one that is here.
+fn is_news(state: &SharedRules, key: RuleKey, offer: &Offer) -> bool {
+    let author = offer.record.author();
+    let held = state.replica.get(RegisterId { key, author });
+    held.is_none_or(|slot| offer.record > slot.record)
 }
 
 /// What a register does to the rule, for the guard rails.
-const fn change_of(key: RuleKey, record: &Record) -> Change<'static> {
-    Change::Replace(
-        key,
-        match record.state {
-            RecordState::Live { until, .. } => Some(seconds(until)),
-            RecordState::Deleted => None,
-        },
-    )
+const fn change_of<'a>(
+    key: RuleKey,
+    offer: &Offer,
+    actor: &'a Actor,
+    limits: &Limits,
+) -> Change<'a> {
+    match offer.record.state {
+        RecordState::Live { until, .. } => Change::Add(key, actor, seconds(until)),
+        RecordState::Deleted if limits.ends_others && offer.record.revokes > 0 => {
+            Change::Replace(key, None)
+        }
+        RecordState::Deleted => Change::Remove(key, actor),
+    }
 }
 
 impl SharedRules {
-    /// The firewall agrees with a register, which is a rule or none.
-    pub(super) fn is_in_force(&mut self, key: RuleKey, is_rule: bool) {
-        self.waiting.remove(&key);
-        if let Some(local) = self.replica.local_mut(key) {
-            local.in_force = is_rule;
-        }
-    }
-
-    /// The firewall does not take a register, and keeps `left`.
-    pub(super) fn is_refused(&mut self, key: RuleKey, left: Vec<Claim>) {
-        self.waiting.insert(key, left);
-        if let Some(local) = self.replica.local_mut(key) {
-            local.in_force = false;
-        }
-    }
-
-    /// The claim that the firewall is to have for a register.
-    pub(super) fn wanted(&self, key: RuleKey) -> Option<Claim> {
-        claim_of(self.replica.get(key)?)
+    /// The firewall agrees with the registers of a peer, which ask for a rule or for none.
+    fn is_in_force(&mut self, key: RuleKey, peer: PeerId, is_rule: bool, now: Moment) {
+        self.waiting.remove(&(key, peer));
+        self.replica.set_in_force(key, peer, is_rule, now);
     }
 }

@@ -3,16 +3,19 @@
 //! Guarantees, whatever the other nodes do:
 //! - The firewall never waits. Its events are hints which rules to look at; missed changes are found by a scan of all.
 //! - Every peer has a task, a connection, a bounded queue and pauses of its own: none delays another.
-//! - Rules that a peer sent are that peer's claims, within the limits configured for it. They never touch sets.
+//! - Rules that a peer sent are that peer's claims, within the limits and the share configured for it. They never touch
+//!   sets; nor, unless it is trusted with that, what this node's clients or other peers want.
 //! - A rule that is not taken for want of room or by a limit is not a deletion, and is never told as one.
 //!
 //! The state that is shared and its exchange are the crate `couic-peering`, which knows neither the firewall nor HTTP;
 //! this module joins the three. [`Engine`] is synchronous; [`Peering`] has the threads and tasks.
 
+mod budget;
 mod durable;
 mod engine;
 mod exchange;
 mod inbound;
+mod local;
 mod outbound;
 mod state;
 mod status;
@@ -34,6 +37,7 @@ use std::{
 use couic_client::{Client, Endpoint, SetupError, Token};
 use tokio::{runtime::Handle, task::JoinSet};
 
+pub(crate) use budget::AnswerPlace;
 pub use engine::{Engine, PeerSettings, Time};
 
 use crate::config;

@@ -2,15 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use couic_common::{Cidr, ClientName, PeerJob, Policy, RuleKey};
+use couic_common::{Cidr, ClientName, PeerJob, Policy, RuleKey, counted};
 use couic_peering::{
-    Ask, DigestAnswer, DigestRequest, Face, Failure, LinkState, Next, PullAnswer, PullOutcome,
-    PullRequest, PushAnswer, PushRequest, Record, RecordState, Slot, WireRecord,
+    Ask, DigestAnswer, DigestRequest, Face, Failure, LinkState, Next, Offer, PullAnswer,
+    PullOutcome, PullRequest, PushAnswer, PushRequest, RegisterId, Slot, WireRecord,
 };
 use tokio::sync::Notify;
 
-use super::{engine::Engine, inbound::Taken, state::Local};
-use couic_firewall::rules::Owner;
+use super::{engine::Engine, inbound::Taken};
 
 /// The next action of a peer's task.
 #[derive(Debug)]
@@ -24,9 +23,8 @@ pub(super) enum Step {
 
 /// Whether a register is sent to a node that only knows plain jobs: as among Couic 1.0 nodes, each sends its own
 /// changes.
-fn is_sent_plain(slot: &Slot<Local>) -> bool {
-    slot.local.owner == Owner::Api
-        && (slot.local.in_force || slot.record.state == RecordState::Deleted)
+fn is_sent_plain(slot: &Slot) -> bool {
+    slot.is_own() && (slot.in_force || !slot.record.is_rule())
 }
 
 impl Engine {
@@ -45,17 +43,25 @@ impl Engine {
             Next::Ask(ask) => ask,
         };
         let gap = peer.link.gap();
-        let from = Face::of(&mut state.replica, now);
+        let from = Face::of(&state.replica, now);
         match ask {
             Ask::Digest(policy, of) => Step::Digest(policy, DigestRequest { from, of }),
-            Ask::Pull(policy, leaves) => Step::Pull(policy, PullRequest { from, leaves }),
+            Ask::Pull(policy, leaves, after) => Step::Pull(
+                policy,
+                PullRequest {
+                    from,
+                    leaves,
+                    after,
+                },
+            ),
             Ask::Plain(batch) => Step::Plain(batch.policy, batch.jobs),
-            Ask::Push(policy, cidrs) => {
-                let register = |cidr: &Cidr| {
-                    let slot = state.replica.get(RuleKey::new(policy, *cidr))?;
-                    Some(WireRecord::new(*cidr, &slot.record))
+            Ask::Push(policy, all) => {
+                let register = |(cidr, author): &(Cidr, u32)| {
+                    let (key, author) = (RuleKey::new(policy, *cidr), *author);
+                    let slot = state.replica.get(RegisterId { key, author })?;
+                    Some(WireRecord::new(*cidr, slot))
                 };
-                let records = cidrs.iter().filter_map(register).collect();
+                let records = all.iter().filter_map(register).collect();
                 Step::Push(policy, PushRequest { from, gap, records })
             }
         }
@@ -73,9 +79,6 @@ impl Engine {
         let state = &mut *state;
         if let Some(peer) = state.peers.get_mut(index) {
             peer.link.digests(&mut state.replica, answer, now);
-            if let Some(traffic) = state.traffic.get_mut(&peer.name) {
-                traffic.spoken(answer.from.node);
-            }
         }
     }
 
@@ -112,10 +115,10 @@ impl Engine {
         &self,
         name: &ClientName,
         policy: Policy,
-        records: &[(Cidr, Record)],
+        offers: &[Offer],
     ) -> (usize, Duration) {
         let mut taken = Taken::default();
-        self.accept(name, policy, records, &mut taken);
+        self.accept(name, policy, offers, &mut taken);
         (taken.count, Duration::from_millis(taken.wait_ms))
     }
 
@@ -126,9 +129,19 @@ impl Engine {
         }
     }
 
-    /// Logs peers that have stopped or begun to answer.
+    /// Logs what peers changed, a line for each and not for each rule, and those that have stopped or begun to answer.
     pub(super) fn log_turns(&self) {
         let (now, mut state) = (self.now(), self.locked());
+        for (name, traffic) in &mut state.traffic {
+            let (taken, refused) = std::mem::take(&mut traffic.untold);
+            if refused > 0 {
+                let problem = traffic.problem.as_ref().map_or("", |(_, text)| text);
+                tracing::warn!(
+                    "the peer {name} sent {}, of which {refused} were refused, the last one because: {problem}",
+                    counted(taken, "change", "changes")
+                );
+            }
+        }
         for peer in &mut state.peers {
             let status = peer.link.status(now);
             let failing = status.state == LinkState::Failing;

@@ -6,32 +6,28 @@ use std::{
     sync::Arc,
 };
 
-use couic_common::{ClientName, RuleKey};
-use couic_peering::{Limits, Link, Moment, NEVER, NodeId, RecordState, Replica, Slot, Tokens};
+use couic_common::{ClientName, RuleKey, Tag};
+use couic_peering::{
+    Limits, Link, Moment, NEVER, PeerId, RecordState, RegisterId, Replica, Slot, Tokens,
+};
 use tokio::sync::Notify;
 
 use couic_firewall::rules::{Claim, Owner};
 
-/// The local data of a register.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Local {
-    /// The owner of its claim here.
-    pub(super) owner: Owner,
-    /// Whether the firewall has it.
-    pub(super) in_force: bool,
-}
-
 /// Traffic from a peer.
 #[derive(Debug)]
 pub(super) struct Traffic {
+    pub(super) id: PeerId,
     pub(super) limits: Limits,
     pub(super) tokens: Tokens,
     pub(super) received: u64,
     pub(super) not_accepted: u64,
     pub(super) last: u64,
     pub(super) problem: Option<(u64, String)>,
-    /// The machines that have spoken under this name.
-    pub(super) machines: BTreeSet<u32>,
+    /// When a register was last refused as its share is full, Unix ms, and why.
+    pub(super) full: Option<(u64, String)>,
+    /// Changes that were not told yet, for the log: taken and refused.
+    pub(super) untold: (u64, u64),
 }
 
 /// A peer that this node talks to.
@@ -48,84 +44,173 @@ pub(super) struct Peer {
 
 /// The state that the engine's lock guards.
 pub(super) struct SharedRules {
-    pub(super) replica: Replica<Local>,
+    pub(super) replica: Replica,
+    /// By their id in the replica.
+    pub(super) names: Vec<ClientName>,
     pub(super) peers: Vec<Peer>,
     /// By the name of the sender.
     pub(super) traffic: BTreeMap<ClientName, Traffic>,
-    /// Rules that the firewall did not take, for example because it is full, and the claims in their place.
-    pub(super) waiting: BTreeMap<RuleKey, Vec<Claim>>,
+    /// Rules that the firewall did not take, for example because it is full.
+    pub(super) waiting: BTreeSet<(RuleKey, PeerId)>,
+    /// The last of them that was tried again, if others follow.
+    pub(super) tried: Option<(RuleKey, PeerId)>,
 }
 
+/// What holds for a rule on behalf of one peer, or of this node: until the last of several registers ends.
+pub(super) type Terms = (Option<Tag>, u64);
+
 impl Traffic {
-    pub(super) fn new(limits: Limits, now: Moment) -> Self {
+    pub(super) fn new(id: PeerId, limits: Limits, now: Moment) -> Self {
         Self {
+            id,
             tokens: Tokens::new(limits.adds_per_second, now.mono),
             limits,
             received: 0,
             not_accepted: 0,
             last: 0,
             problem: None,
-            machines: BTreeSet::new(),
-        }
-    }
-
-    /// Notes that a node has spoken under this name.
-    pub(super) fn spoken(&mut self, node: NodeId) {
-        // A name has one machine, or a few if it moved. Made-up numbers gain nothing.
-        if self.machines.len() < 16 {
-            self.machines.insert(node.machine());
+            full: None,
+            untold: (0, 0),
         }
     }
 
     pub(super) fn refuse(&mut self, problem: String, now: Moment) {
         self.not_accepted += 1;
+        self.untold.1 += 1;
         self.problem = Some((now.wall, problem));
     }
 }
 
 impl SharedRules {
-    /// The claim that the firewall has of a register, unless it was changed.
-    pub(super) fn expected(&self, key: RuleKey) -> Option<Claim> {
-        let slot = self.replica.get(key)?;
-        slot.local.in_force.then(|| claim_of(slot))?
+    /// The peer of this name, a new one with these limits if need be.
+    pub(super) fn traffic(
+        &mut self,
+        name: &ClientName,
+        limits: &Limits,
+        now: Moment,
+    ) -> &mut Traffic {
+        let (replica, names) = (&mut self.replica, &mut self.names);
+        let traffic = self.traffic.entry(name.clone());
+        traffic.or_insert_with(|| {
+            names.push(name.clone());
+            Traffic::new(replica.introduce(limits), limits.clone(), now)
+        })
     }
 
-    /// A rule was added or renewed here.
-    pub(super) fn write(&mut self, key: RuleKey, held: &Claim, now: Moment) {
-        let (says, local) = register_of(held);
-        self.replica.write(key, says, local, now);
+    pub(super) fn name_of(&self, peer: PeerId) -> Option<&ClientName> {
+        self.names.get(peer.index())
+    }
+
+    pub(super) fn id_of(&self, name: &ClientName) -> Option<PeerId> {
+        self.traffic.get(name).map(|traffic| traffic.id)
+    }
+
+    /// What the registers of a rule that came from a peer ask for, or those of them that are in force already.
+    fn terms(&self, key: RuleKey, peer: PeerId, is_meant: impl Fn(&Slot) -> bool) -> Option<Terms> {
+        let me = self.replica.node().machine();
+        let all = self.replica.of(key);
+        let its = all.filter(|(id, slot)| slot.from == peer && (id.author != me) && is_meant(slot));
+        let latest = its.max_by_key(|(_, slot)| (slot.until(), slot.record.stamp))?;
+        Some((latest.1.tag().cloned(), seconds(latest.1.until()?)))
+    }
+
+    /// What is to be in force on behalf of a peer.
+    pub(super) fn wanted(&self, key: RuleKey, peer: PeerId, now: Moment) -> Option<Terms> {
+        self.terms(key, peer, |slot| slot.is_live(now))
+    }
+
+    /// What the firewall has on behalf of a peer, unless it was changed.
+    pub(super) fn expected(&self, key: RuleKey, peer: PeerId) -> Option<Terms> {
+        self.terms(key, peer, |slot| slot.in_force)
+    }
+
+    /// The peers whose registers of a rule are held.
+    pub(super) fn peers_of(&self, key: RuleKey) -> Vec<PeerId> {
+        let me = self.replica.node().machine();
+        let all = self.replica.of(key);
+        let others = all.filter(|(id, _)| id.author != me);
+        let mut peers: Vec<_> = others.map(|(_, slot)| slot.from).collect();
+        peers.sort_unstable();
+        peers.dedup();
+        peers
+    }
+
+    /// What the firewall has for the registers of a rule, by peer: to be settled after a change of them.
+    pub(super) fn standing(&self, key: RuleKey) -> Vec<(PeerId, Option<Terms>)> {
+        let peers = self.peers_of(key).into_iter();
+        peers.map(|peer| (peer, self.expected(key, peer))).collect()
+    }
+
+    /// A rule was added or renewed by this node's clients, or by plain jobs of a peer.
+    pub(super) fn write(
+        &mut self,
+        key: RuleKey,
+        (tag, expiration): Terms,
+        from: PeerId,
+        now: Moment,
+    ) {
+        let until = milliseconds(expiration);
+        self.replica
+            .write(key, RecordState::Live { tag, until }, from, now);
         self.changed(key, now);
     }
 
-    /// A rule was deleted here.
+    /// The last of them was removed.
     pub(super) fn write_deleted(&mut self, key: RuleKey, now: Moment) {
-        let local = Local {
-            owner: Owner::Api,
-            in_force: false,
-        };
-        self.replica.write(key, RecordState::Deleted, local, now);
+        let from = self.replica.own(key).map_or(PeerId::SELF, |own| own.from);
+        self.replica.write(key, RecordState::Deleted, from, now);
         self.changed(key, now);
     }
 
-    fn changed(&mut self, key: RuleKey, now: Moment) {
+    /// An operator ended the rule for all.
+    pub(super) fn revoke(&mut self, key: RuleKey, now: Moment) {
+        self.replica.revoke(key, now);
+        self.changed(key, now);
+    }
+
+    /// Sends this node's register to its peers.
+    pub(super) fn changed(&mut self, key: RuleKey, now: Moment) {
+        self.tell(self.replica.own_id(key), now);
+    }
+
+    /// Sends a register to all peers.
+    pub(super) fn tell(&mut self, id: RegisterId, now: Moment) {
         for peer in &mut self.peers {
-            peer.link.changed(key, now);
+            peer.link.changed(id, now);
             peer.wake.notify_one();
         }
     }
 }
 
-/// The claim that a register stands for; None for a tombstone. `Engine::replace` decides on its creation.
-pub(super) fn claim_of(slot: &Slot<Local>) -> Option<Claim> {
-    let RecordState::Live { tag, until } = &slot.record.state else {
-        return None;
+/// What a register of this node asks for; None for a tombstone.
+pub(super) fn terms_of(slot: &Slot) -> Option<Terms> {
+    Some((slot.tag().cloned(), seconds(slot.until()?)))
+}
+
+/// What several claims ask for together: the tag of the first, until the last of them ends.
+pub(super) fn union<'a>(mut claims: impl Iterator<Item = &'a Claim>) -> Option<Terms> {
+    let first = claims.next()?;
+    let later = |one: u64, other: u64| match (one, other) {
+        (0, _) | (_, 0) => 0,
+        (one, other) => one.max(other),
     };
-    Some(Claim {
-        owner: slot.local.owner.clone(),
-        tag: tag.clone(),
-        expiration: seconds(*until),
-        creation: slot.record.stamp.ms() / 1_000,
-    })
+    let end = claims.fold(first.expiration, |end, claim| later(end, claim.expiration));
+    Some((first.tag.clone(), end))
+}
+
+/// Whether a claim asks for this.
+pub(super) fn is_like(claim: &Claim, terms: Option<&Terms>) -> bool {
+    terms.is_some_and(|(tag, end)| (tag, *end) == (&claim.tag, claim.expiration))
+}
+
+/// A claim of this owner, as old as those that it replaces.
+pub(super) fn claim(owner: Owner, (tag, expiration): Terms) -> Claim {
+    Claim {
+        owner,
+        tag,
+        expiration,
+        creation: 0,
+    }
 }
 
 /// Unix seconds as the firewall has them; 0 = never.
@@ -136,20 +221,7 @@ pub(super) const fn seconds(until: u64) -> u64 {
     }
 }
 
-/// The register of a claim that is in force here: the other direction of [`claim_of`].
-pub(super) fn register_of(claim: &Claim) -> (RecordState, Local) {
-    let says = RecordState::Live {
-        tag: claim.tag.clone(),
-        until: milliseconds(claim.expiration),
-    };
-    let local = Local {
-        owner: claim.owner.clone(),
-        in_force: true,
-    };
-    (says, local)
-}
-
-const fn milliseconds(expiration: u64) -> u64 {
+pub(super) const fn milliseconds(expiration: u64) -> u64 {
     match expiration {
         0 => NEVER,
         // Later than any time that can be told from never.

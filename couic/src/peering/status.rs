@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use couic_common::{ClientName, PeerHealth, PeerInfo, PeerProblem, PeerState, Policy, RuleKey};
-use couic_peering::{LinkState, Moment};
+use couic_peering::{LinkState, Moment, PeerId};
 
 use super::{
     engine::Engine,
@@ -16,6 +16,12 @@ const PATIENCE: u64 = 60_000;
 
 /// How many rules are looked at before others get their turn.
 const CHUNK: usize = 1_024;
+
+/// How many leaves, for the same reason.
+const LEAVES: usize = 64;
+
+/// For how long a share that was full is told, in milliseconds.
+const FULL: u64 = 10 * 60_000;
 
 fn problem((at, message): (u64, String)) -> PeerProblem {
     PeerProblem {
@@ -40,7 +46,10 @@ impl Engine {
     pub fn peers(&self) -> Vec<PeerInfo> {
         let (now, state) = (self.now(), self.locked());
         let rules = state.rules_by_peer(now);
-        let of = |name: &ClientName| rules.get(name).copied().unwrap_or(0);
+        let of = |name: &ClientName| {
+            let id = state.id_of(name);
+            id.and_then(|id| rules.get(&id).copied()).unwrap_or(0)
+        };
         let configured = state.peers.iter().map(|peer| {
             let traffic = state.traffic.get(&peer.name);
             outbound(peer, traffic, of(&peer.name), now)
@@ -53,7 +62,7 @@ impl Engine {
         all
     }
 
-    /// Peers that have not answered for a minute.
+    /// Peers that have not answered for a minute, and those whose share is full.
     #[must_use]
     pub fn problems(&self) -> Vec<PeerHealth> {
         let (now, state) = (self.now(), self.locked());
@@ -69,106 +78,107 @@ impl Engine {
                 problem: status.last_error.map(|(_, text)| text).unwrap_or_default(),
             }
         };
-        state.peers.iter().filter(late).map(health).collect()
+        let mut all: Vec<_> = state.peers.iter().filter(late).map(health).collect();
+        all.extend(state.traffic.iter().filter_map(|(name, traffic)| {
+            let (_, problem) = state.full(traffic, now)?;
+            Some(PeerHealth {
+                name: name.clone(),
+                since: traffic.last / 1_000,
+                problem,
+            })
+        }));
+        all
     }
 
-    /// Removes every rule that came from a peer, here and, as a deletion, on all nodes. Rules that it only passed
-    /// on, and this node or another peer wrote, stay as theirs. Returns how many were removed, None if no peer has this
-    /// name.
+    /// Removes every rule, register and tombstone that came from a peer, on this node. What it wrote or passed on stays
+    /// away until it is written anew. Returns how many rules were removed, None if no peer has this name.
     #[must_use]
     pub fn forget(&self, name: &ClientName, by: &ClientName) -> Option<u64> {
-        let known = self.locked().traffic.contains_key(name);
+        let known = self.locked().id_of(name);
         let actor = Actor::Client(by.clone());
         let mut removed = 0;
+        for (policy, peer) in Policy::ALL.into_iter().flat_map(|p| known.map(|k| (p, k))) {
+            for first in (0..=u16::MAX).step_by(LEAVES) {
+                let leaves = (first, first | (LEAVES as u16 - 1));
+                let mut state = self.locked();
+                let now = self.now();
+                for id in state.replica.forget_peer(policy, peer, leaves) {
+                    removed += u64::from(self.remove_claim(id.key, name, &actor));
+                    state.waiting.remove(&(id.key, peer));
+                    // Those that have it from this node only end it, too.
+                    state.tell(id, now);
+                }
+            }
+        }
+        // What it sent as plain jobs, which this node passed on: a deletion there, too.
         for policy in Policy::ALL {
             let mut after = None;
             loop {
                 let page = self.firewall.claims_page(policy, after, CHUNK);
                 let Some((last, ..)) = page.last() else { break };
                 after = Some(*last);
-                let now = self.now();
-                let mut state = self.locked();
-                for (cidr, held, _) in page {
-                    let gone = self.forget_one(
-                        &mut state,
-                        RuleKey::new(policy, cidr),
-                        held,
-                        name,
-                        &actor,
-                        now,
-                    );
-                    removed += u64::from(gone);
-                }
-            }
-        }
-        (known || removed > 0).then_some(removed)
-    }
-
-    /// True if the rule is gone.
-    fn forget_one(
-        &self,
-        state: &mut SharedRules,
-        key: RuleKey,
-        held: Vec<Claim>,
-        name: &ClientName,
-        actor: &Actor,
-        now: Moment,
-    ) -> bool {
-        let owner = Owner::Peer(name.clone());
-        let Some(claim) = held.iter().find(|h| h.owner == owner).cloned() else {
-            return false;
-        };
-        let writer = state.writer(key).filter(|writer| *writer != owner);
-        let wanted = match &writer {
-            Some(writer) => Some(Claim {
-                owner: writer.clone(),
-                ..claim
-            }),
-            None => held.iter().find(|h| **h != claim).cloned(),
-        };
-        let settled = self.replace(key, held, wanted, actor);
-        if !settled.is_some_and(|s| s.is_done()) {
-            return false;
-        }
-        if let (Some(writer), Some(local)) = (&writer, state.replica.local_mut(key)) {
-            local.owner = writer.clone();
-        }
-        self.absorb(state, key, now);
-        writer.is_none()
-    }
-}
-
-impl SharedRules {
-    /// The writer of a register, if it is this node or a known peer.
-    fn writer(&self, key: RuleKey) -> Option<Owner> {
-        let machine = self.replica.get(key)?.record.stamp.node.machine();
-        if machine == self.replica.node().machine() {
-            return Some(Owner::Api);
-        }
-        let mut all = self.traffic.iter();
-        let (name, _) = all.find(|(_, traffic)| traffic.machines.contains(&machine))?;
-        Some(Owner::Peer(name.clone()))
-    }
-
-    fn rules_by_peer(&self, now: Moment) -> HashMap<ClientName, u64> {
-        let mut rules = HashMap::new();
-        for policy in Policy::ALL {
-            for (.., slot) in self.replica.in_leaves(policy, (0, u16::MAX)) {
-                if let Owner::Peer(name) = &slot.local.owner
-                    && slot.local.in_force
-                    && slot.record.is_live(now.wall)
-                {
-                    // Names are cloned once each.
-                    match rules.get_mut(name) {
-                        Some(count) => *count += 1,
-                        None => {
-                            rules.insert(name.clone(), 1);
-                        }
+                let (now, mut state) = (self.now(), self.locked());
+                for (cidr, ..) in page {
+                    let key = RuleKey::new(policy, cidr);
+                    if self.remove_claim(key, name, &actor) {
+                        removed += 1;
+                        self.absorb(&mut state, key, now);
                     }
                 }
             }
         }
+        if known.is_some() {
+            let mut state = self.locked();
+            if let Some(traffic) = state.traffic.get_mut(name) {
+                traffic.full = None;
+            }
+        }
+        (known.is_some() || removed > 0).then_some(removed)
+    }
+
+    /// True if there was one.
+    fn remove_claim(&self, key: RuleKey, name: &ClientName, actor: &Actor) -> bool {
+        let owner = Owner::Peer(name.clone());
+        let held = self.firewall.claims(key).0.into_iter();
+        let its: Vec<Claim> = held.filter(|claim| claim.owner == owner).collect();
+        if its.is_empty() {
+            return false;
+        }
+        let done = self.replace(key, Some(owner), its, None, actor);
+        done.is_some_and(|done| done.is_done())
+    }
+}
+
+impl SharedRules {
+    fn rules_by_peer(&self, now: Moment) -> HashMap<PeerId, u64> {
+        let mut rules = HashMap::new();
+        for policy in Policy::ALL {
+            for (.., slot) in self.replica.in_leaves(policy, (0, u16::MAX)) {
+                if slot.in_force && !slot.is_own() && slot.is_live(now) {
+                    *rules.entry(slot.from).or_default() += 1;
+                }
+            }
+        }
         rules
+    }
+
+    /// What is wrong with the registers of a peer, and since when.
+    fn full(&self, traffic: &Traffic, now: Moment) -> Option<(u64, String)> {
+        let (at, problem) = traffic.full.as_ref()?;
+        if now.wall.saturating_sub(*at) > FULL {
+            return None;
+        }
+        let [own, others] = [true, false].map(|direct| self.replica.share(traffic.id, direct));
+        let rules = own.registers + others.registers;
+        let graves = own.tombstones + others.tombstones;
+        let refused = own.refused + others.refused;
+        Some((
+            *at,
+            format!(
+                "{problem}: {rules} are here, {graves} of them tombstones, and {refused} were refused; if it should not \
+                 have so many, run: couicctl peers forget"
+            ),
+        ))
     }
 }
 

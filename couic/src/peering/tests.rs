@@ -3,12 +3,14 @@
 use std::{net::Ipv4Addr, sync::Arc, thread, time::Duration};
 
 use couic_common::{Cidr, ClientName, PeerState, Policy, RuleKey, Tag};
-use couic_peering::{Limits, LinkSettings};
+use couic_peering::{Limits, LinkSettings, WireRecord};
 use couic_testkit::LONG;
 
+mod deletions;
 mod durable;
 mod expiry;
 mod forget;
+mod hostile;
 mod machine;
 mod refused;
 mod sharing;
@@ -181,6 +183,24 @@ fn talk(from: &Node, called: &str, to: &Node) {
             Step::Plain(..) => panic!("it knows the routes"),
         }
     }
+}
+
+/// Lets `from` push all that it has to `to`, each record spoiled first.
+fn push_as(from: &Node, to: &Node, spoil: impl Fn(&mut WireRecord, usize)) {
+    let (request, called) = {
+        let state = from.engine.state.lock();
+        let slots = state.replica.in_leaves(Policy::Drop, (0, u16::MAX));
+        let records = slots.map(|(_, id, slot)| WireRecord::new(id.key.cidr, slot));
+        let mut records: Vec<_> = records.collect();
+        for (n, record) in records.iter_mut().enumerate() {
+            spoil(record, n);
+        }
+        let from = couic_peering::Face::of(&state.replica, from.engine.now());
+        let gap = 0;
+        let request = couic_peering::PushRequest { from, gap, records };
+        (request, name("evil"))
+    };
+    to.engine.push(&called, Policy::Drop, &request).unwrap();
 }
 
 /// Synchronizes both nodes.

@@ -13,11 +13,13 @@ use std::{
 
 use couic_common::{Policy, RuleKey};
 
+use couic_peering::{PeerId, RecordState};
+
 use super::{
     engine::Engine,
-    state::{SharedRules, register_of},
+    state::{SharedRules, milliseconds, union},
 };
-use couic_firewall::rules::{Actor, Claim, Received, Subscription};
+use couic_firewall::rules::{Actor, Claim, Owner, Received, Subscription};
 
 /// Maximum number of events that wait for the thread. After more, all rules are scanned.
 const QUEUE: usize = 1 << 16;
@@ -97,11 +99,18 @@ impl Engine {
     /// Registers the existing rules, before connecting to peers, with their creation time: later writes of other nodes
     /// win.
     pub(super) fn register_existing(&self) {
+        let now = self.now();
         self.walk_rules(|state, key, held, creation| {
-            let Some(held) = held.first() else { return };
-            let (says, local) = register_of(held);
+            let is_client = |claim: &&Claim| !matches!(claim.owner, Owner::Peer(_));
+            let Some((tag, end)) = union(held.iter().filter(is_client)) else {
+                // What came by plain jobs is found by the scan, which tells it from what registers ask for.
+                return self.absorb(state, key, now);
+            };
+            let until = milliseconds(end);
             let ms = creation.saturating_mul(1_000);
-            state.replica.write_past(key, says, local, ms);
+            let live = RecordState::Live { tag, until };
+            state.replica.write_past(key, live, PeerId::SELF, ms);
+            self.end_own(state, key, &Actor::Expiry, now);
         });
     }
 
@@ -134,10 +143,9 @@ impl Engine {
                 let range = (first, first | (CHUNK as u16 - 1));
                 let state = self.locked();
                 let slots = state.replica.in_leaves(policy, range);
-                let in_force = slots.filter(|(.., slot)| slot.local.in_force);
-                let keys: Vec<_> = in_force
-                    .map(|(_, cidr, _)| RuleKey::new(policy, cidr))
-                    .collect();
+                let in_force = slots.filter(|(.., slot)| slot.in_force);
+                let mut keys: Vec<_> = in_force.map(|(_, id, _)| id.key).collect();
+                keys.dedup();
                 drop(state);
                 self.absorb_keys(&keys);
             }
@@ -147,7 +155,7 @@ impl Engine {
     /// Periodic work, once per [`TIDY`].
     pub(super) fn tidy(&self) {
         let now = self.now();
-        while self.locked().replica.bury(now.wall, CHUNK) == CHUNK {}
+        while self.locked().replica.bury(now, CHUNK) == CHUNK {}
         self.try_again();
         self.log_turns();
     }

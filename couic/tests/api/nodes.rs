@@ -2,6 +2,7 @@
 
 mod plain;
 mod proxy;
+mod unread;
 
 use std::{
     path::{Path, PathBuf},
@@ -150,8 +151,10 @@ async fn three_nodes_hold_the_same() {
         .is(200)
         .json();
     assert_eq!(entry["tag"], "ssh");
-    // Deleted on a different node than it was added on.
+    // Deleted on a different node than it was added on: there alone, since it is not trusted with more.
     nodes[2].test.delete("/v1/drop/10.0.0.1/32").await.is(204);
+    assert_eq!(nodes[2].count(), 0);
+    nodes[0].test.delete("/v1/drop/10.0.0.1/32").await.is(204);
     until("it is gone everywhere", || {
         nodes.iter().all(|n| n.count() == 0)
     });

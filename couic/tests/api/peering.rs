@@ -13,15 +13,15 @@ fn sharing() -> TestApi {
     start_peering(Vec::new(), Arc::new(SystemClock), Time::system())
 }
 
-/// A peer's identity and clock, which is `ahead` ms ahead.
+/// A peer's identity, with a clock which is `ahead` ms ahead.
 fn face(ahead: i64) -> Value {
     let now = u64::try_from(couic_common::unix_time().as_millis()).unwrap();
     let wall = now.saturating_add_signed(ahead);
-    json!({"node": "00000000000000aa", "wall": wall, "clock": wall << 16})
+    json!({"node": "000000aa00000001", "wall": wall, "protocol": 2})
 }
 
 fn record(cidr: &str) -> Value {
-    json!({"cidr": cidr, "time": 1_700_000_000_000_u64 << 16, "node": "00000000000000aa", "until": 0})
+    json!({"cidr": cidr, "time": 1_700_000_000_000_u64 << 16, "node": "000000aa00000001", "until": 0})
 }
 
 async fn say(test: &TestApi, path: &str, body: &Value) -> Reply {
@@ -71,8 +71,8 @@ async fn registers_are_pushed_compared_and_pulled() {
     let body = json!({"from": face(0), "leaves": [[0, 65535]]});
     let answer = say(&test, "/v1/drop/pull", &body).await.is(200).json();
     assert_eq!(answer["records"][0]["cidr"], "1.2.3.0/24");
-    assert_eq!(answer["records"][0]["node"], "00000000000000aa");
-    assert_eq!(answer["next"], Value::Null);
+    assert_eq!(answer["records"][0]["node"], "000000aa00000001");
+    assert_eq!(answer["last"], Value::Null);
 }
 
 #[tokio::test]
@@ -81,9 +81,9 @@ async fn a_bad_register_is_refused_alone() {
     let records = json!([
         record("0.0.0.0/0"),
         record("nonsense"),
-        {"cidr": "9.0.0.0/8", "time": u64::MAX, "node": "00000000000000aa", "until": 0},
-        {"cidr": "9.0.0.0/9", "time": 1, "node": "00000000000000aa", "until": 7},
-        {"cidr": "9.0.0.0/10", "time": 1, "node": "00000000000000aa", "until": 0, "tag": "s.couic"},
+        {"cidr": "9.0.0.0/8", "time": u64::MAX, "node": "000000aa00000001", "until": 0},
+        {"cidr": "9.0.0.0/9", "time": 1, "node": "000000aa00000001", "until": 7},
+        {"cidr": "9.0.0.0/10", "time": 1, "node": "000000aa00000001", "until": 0, "tag": "s.couic"},
         record("1.0.0.0/8"),
     ]);
     let answer = push(&test, "drop", &records).await;
@@ -108,19 +108,22 @@ async fn invalid_bodies_change_nothing() {
             "x",
             "[]",
             "{}",
-            r#"{"from":{"node":"x","wall":-1,"clock":0}}"#,
+            r#"{"from":{"node":"x","wall":-1,"protocol":2}}"#,
             "[[[[[[[",
-            r#"[{"node":1,"wall":1,"clock":0},0,[]]"#,
+            r#"[{"node":1,"wall":1,"protocol":2},0,[]]"#,
         ] {
             let asked = test.as_group(Group::Peering, "POST", path);
             asked.text(body).send().await.error(400, "bad_request");
         }
     }
-    // A clock two hours ahead.
-    let body = json!({"from": face(7_200_000), "gap": 0, "records": [record("1.0.0.0/8")]});
-    say(&test, "/v1/drop/push", &body)
-        .await
-        .error(422, "processing");
+    // A clock two hours ahead, and a version of before versions were told.
+    let old = json!({"node": face(0)["node"], "wall": face(0)["wall"]});
+    for from in [face(7_200_000), old] {
+        let body = json!({"from": from, "gap": 0, "records": [record("1.0.0.0/8")]});
+        say(&test, "/v1/drop/push", &body)
+            .await
+            .error(422, "processing");
+    }
     assert!(test.plane.rules().is_empty());
 }
 
@@ -136,6 +139,13 @@ async fn limits_apply_to_plain_jobs_too() {
     say(&test, "/v1/drop/peer", &add("1.2.3.4/32"))
         .await
         .is(201);
+    assert_eq!(test.plane.rules().len(), 1);
+    // Nor more than a sixteenth of all addresses.
+    let all = (0..=255).map(
+        |n| json!({"action": "add", "entry": {"cidr": format!("{n}.0.0.0/8"), "expiration": 0}}),
+    );
+    let reply = say(&test, "/v1/drop/peer", &all.collect()).await;
+    reply.error(422, "processing");
     assert_eq!(test.plane.rules().len(), 1);
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod chaos;
+mod hostile;
 mod proxy;
 
 use std::time::{Duration, Instant};
@@ -34,8 +35,9 @@ fn peers(daemon: &Daemon<'_>) -> Vec<Value> {
     daemon.api().get("/v1/peers").as_array().unwrap().clone()
 }
 
-/// Waits until all report that they are in sync, by a comparison later than `since` (Unix seconds).
+/// Waits until all report that they are in sync with each other, by a comparison later than `since` (Unix seconds).
 fn await_sync(daemons: &[Daemon<'_>], since: u64) {
+    let honest: Vec<_> = (0..daemons.len()).map(|n| format!("n{n}")).collect();
     let begin = Instant::now();
     let mut printed = false;
     until("all peers are in sync", LONG, || {
@@ -44,6 +46,7 @@ fn await_sync(daemons: &[Daemon<'_>], since: u64) {
             daemons.iter().for_each(|d| println!("{:#?}", peers(d)));
         }
         let all = daemons.iter().flat_map(peers);
+        let all = all.filter(|peer| honest.iter().any(|name| peer["name"] == name.as_str()));
         let synced = |peer: Value| {
             peer["state"] == "in_sync"
                 && peer["queue"] == 0

@@ -2,7 +2,7 @@
 
 use couic_common::{Cidr, Policy};
 
-use crate::{Of, PlainBatch};
+use crate::{Mark, Of, PlainBatch};
 
 /// Settings of the link to a peer.
 #[derive(Clone, Debug)]
@@ -36,10 +36,10 @@ impl Default for LinkSettings {
 pub enum Ask {
     /// Digests.
     Digest(Policy, Of),
-    /// The registers in these leaves.
-    Pull(Policy, Vec<(u16, u16)>),
-    /// Send these registers. The sender looks up their content.
-    Push(Policy, Vec<Cidr>),
+    /// The registers in these leaves, behind a place.
+    Pull(Policy, Vec<(u16, u16)>, Option<Mark>),
+    /// Send these registers, each given by its network and author. The sender looks up their content.
+    Push(Policy, Vec<(Cidr, u32)>),
     /// Send these jobs to a node that supports nothing else.
     Plain(PlainBatch),
 }
@@ -71,9 +71,9 @@ pub enum Failure {
 pub enum LinkState {
     /// No response so far.
     Connecting,
-    /// The last comparison found differences, which are being exchanged, or there was none yet.
+    /// The last comparison found differences, or registers that one side refuses, or there was none yet.
     Syncing,
-    /// The last comparison found no differences.
+    /// At the last comparison both held the very same.
     InSync,
     /// The peer supports plain jobs only: it receives local changes.
     Plain,

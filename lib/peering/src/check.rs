@@ -5,13 +5,22 @@ use std::collections::{HashMap, VecDeque};
 
 use couic_common::{Cidr, Policy, RuleKey};
 
-use crate::{Moment, Of, PullAnswer, Record, Replica, Stamp};
+use crate::{
+    MAX_PULL, Mark, Moment, Of, Offer, PeerId, PullAnswer, Record, RegisterId, Replica,
+    replica::{Place, place},
+};
 
 /// Branches per request: 64 KiB of digests in memory, some 170 KB on the wire.
 const BRANCHES_AT_ONCE: usize = 32;
 
 /// Ranges of leaves per pull.
 const RANGES_AT_ONCE: usize = 1_024;
+
+/// Pages of one leaf per comparison. An honest leaf has one; who aims at a leaf makes others read so much and no more.
+const PAGES_OF_A_LEAF: u32 = 16;
+
+/// Pages per comparison: more than all registers need.
+const PAGES: u32 = 4_096;
 
 /// Number of comparisons in which a leaf may differ in the same way before it is skipped: by then, one side is known to
 /// reject registers of the other.
@@ -27,8 +36,14 @@ pub(crate) struct Check {
     step: Step,
     /// Differing leaves that were not pulled yet, in ascending order.
     leaves: Vec<(u16, u16)>,
+    /// The last place that was answered, in the first of these.
+    after: Option<Place>,
+    /// Pages so far, and those of the leaf of `after`.
+    pages: (u32, u32),
     /// Differing registers found.
     pub(crate) differing: u64,
+    /// Whether all digests so far were equal.
+    pub(crate) equal: bool,
     /// Skipped leaves, which keep differing in the same way.
     pub(crate) skipped: u64,
     /// Differing leaves, for the next comparison.
@@ -48,7 +63,7 @@ enum Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Question {
     Digest(Policy, Of),
-    Pull(Policy, Vec<(u16, u16)>),
+    Pull(Policy, Vec<(u16, u16)>, Option<Mark>),
 }
 
 /// The result of a pull.
@@ -57,10 +72,8 @@ pub struct PullOutcome {
     /// The policy.
     pub policy: Policy,
     /// Registers of the peer that are later than the local ones.
-    pub theirs: Vec<(Cidr, Record)>,
-    /// Number of invalid registers.
-    pub unreadable: u64,
-    /// The error in the first of these.
+    pub theirs: Vec<Offer>,
+    /// Why the response is invalid in part.
     pub problem: Option<String>,
 }
 
@@ -69,7 +82,6 @@ impl PullOutcome {
         Self {
             policy,
             theirs: Vec::new(),
-            unreadable: 0,
             problem: None,
         }
     }
@@ -81,7 +93,10 @@ impl Check {
             policies: policies.iter().copied().collect(),
             step: Step::Root,
             leaves: Vec::new(),
+            after: None,
+            pages: (0, 0),
             differing: 0,
+            equal: true,
             skipped: 0,
             found: KnownLeaves::new(),
             ranges_at_once: RANGES_AT_ONCE,
@@ -100,7 +115,7 @@ impl Check {
             }
             Step::Pull => {
                 let some = self.leaves.iter().take(self.ranges_at_once).copied();
-                Question::Pull(policy, some.collect())
+                Question::Pull(policy, some.collect(), self.after.map(Mark::new))
             }
         })
     }
@@ -109,6 +124,7 @@ impl Check {
         self.policies.pop_front();
         self.step = Step::Root;
         self.leaves.clear();
+        self.after = None;
     }
 
     /// Handles a peer that does not share this policy with this node.
@@ -117,9 +133,9 @@ impl Check {
     }
 
     /// Processes a response with digests. False if they do not match the request.
-    pub(crate) fn digests<L>(
+    pub(crate) fn digests(
         &mut self,
-        replica: &Replica<L>,
+        replica: &Replica,
         known: &KnownLeaves,
         theirs: &[u64],
     ) -> bool {
@@ -133,6 +149,7 @@ impl Check {
                 if *root == tree.root() {
                     self.next_policy();
                 } else {
+                    self.equal = false;
                     self.step = Step::Branches;
                 }
             }
@@ -203,45 +220,54 @@ impl Check {
     }
 
     /// Processes a pull, translating times by `gap`. Calls `send` for each local register that the peer lacks.
-    pub(crate) fn pulled<L>(
+    pub(crate) fn pulled(
         &mut self,
-        replica: &Replica<L>,
+        replica: &Replica,
+        peer: PeerId,
         answer: &PullAnswer,
         gap: i64,
         now: Moment,
-        mut send: impl FnMut(RuleKey),
+        mut send: impl FnMut(RegisterId),
     ) -> PullOutcome {
         let (Some(policy), Step::Pull) = (self.policies.front().copied(), &self.step) else {
             return PullOutcome::nothing(Policy::Drop);
         };
         let mut outcome = PullOutcome::nothing(policy);
-        let mut stamps: HashMap<Cidr, Stamp> = HashMap::with_capacity(answer.records.len());
+        let mut theirs: HashMap<(Cidr, u32), Record> = HashMap::with_capacity(answer.records.len());
         for record in &answer.records {
-            match record.read(gap.saturating_neg()) {
-                Ok((cidr, record)) => {
-                    stamps.insert(cidr, record.stamp);
-                    let ours = replica
-                        .get(RuleKey::new(policy, cidr))
-                        .map(|slot| slot.record.stamp);
-                    if ours < Some(record.stamp) {
-                        self.differing += 1;
-                        outcome.theirs.push((cidr, record));
-                    }
-                }
+            let offer = match record.read(gap.saturating_neg()) {
+                Ok(offer) => offer,
                 Err(problem) => {
-                    outcome.unreadable += 1;
                     outcome.problem.get_or_insert(problem);
+                    continue;
                 }
+            };
+            let author = offer.record.author();
+            let key = RuleKey::new(policy, offer.cidr);
+            let ours = replica.get(RegisterId { key, author });
+            theirs.insert((offer.cidr, author), offer.record.clone());
+            if ours.is_none_or(|ours| replica.is_replaced(ours, peer, &offer.record)) {
+                self.differing += 1;
+                outcome.theirs.push(offer);
             }
         }
-        // Without progress, the request would repeat forever.
-        let first = self.leaves.first().map_or(0, |(first, _)| *first);
-        let next = answer.next.filter(|next| *next > first);
-        for range in self.cover(next) {
-            for (_, cidr, slot) in replica.in_leaves(policy, range) {
-                if stamps.get(&cidr) < Some(&slot.record.stamp) && !replica.is_over(slot, now) {
+        let last = match self.page(answer) {
+            Ok(last) => last,
+            Err(problem) => {
+                outcome.problem.get_or_insert(problem);
+                return outcome;
+            }
+        };
+        let begin = self.after;
+        for range in self.cover(last) {
+            for (_, id, slot) in replica.after(policy, range, begin) {
+                if last.is_some_and(|last| place(id) > last) {
+                    break;
+                }
+                let known = theirs.get(&(id.key.cidr, id.author));
+                if known.is_none_or(|known| *known < slot.record) && !replica.is_over(slot, now) {
                     self.differing += 1;
-                    send(RuleKey::new(policy, cidr));
+                    send(id);
                 }
             }
         }
@@ -251,20 +277,48 @@ impl Check {
         outcome
     }
 
-    /// Removes the ranges covered by a response, up to `next`, from the list.
-    fn cover(&mut self, next: Option<u16>) -> Vec<(u16, u16)> {
+    /// Where a response ends, if there is more. Each goes on, and is full: otherwise the requests would not end.
+    fn page(&mut self, answer: &PullAnswer) -> Result<Option<Place>, String> {
+        let Some(mark) = &answer.last else {
+            return Ok(None);
+        };
+        let first = self.leaves.first().map_or(0, |(first, _)| *first);
+        let place = mark.place().filter(|place| {
+            let goes_on = self.after.is_none_or(|after| *place > after);
+            goes_on && place.0 >= first && answer.records.len() >= MAX_PULL / 2
+        });
+        let place = place.ok_or("a page that does not go on")?;
+        let is_same_leaf = self.after.is_some_and(|after| after.0 == place.0);
+        let of_leaf = if is_same_leaf { self.pages.1 + 1 } else { 1 };
+        self.pages = (self.pages.0 + 1, of_leaf);
+        if self.pages.0 > PAGES {
+            return Err("more pages than there are rules".to_owned());
+        }
+        Ok(Some(place))
+    }
+
+    /// Removes what a response covered, up to `last`, from the list. Returns the ranges that it covered.
+    fn cover(&mut self, last: Option<Place>) -> Vec<(u16, u16)> {
         let asked = self.leaves.len().min(self.ranges_at_once);
         let mut covered: Vec<_> = self.leaves.drain(..asked).collect();
-        let Some(next) = next else {
+        self.after = last;
+        let Some((reached, ..)) = last else {
             return covered;
         };
         let mut left = Vec::new();
-        covered.retain_mut(|(first, last)| {
-            if *last >= next {
-                left.push(((*first).max(next), *last));
-                *last = next.saturating_sub(1);
+        let mut next = Some(reached);
+        if self.pages.1 >= PAGES_OF_A_LEAF {
+            // The rest of this leaf waits for another comparison.
+            self.skipped += 1;
+            self.after = None;
+            next = reached.checked_add(1);
+        }
+        covered.retain_mut(|(first, end)| {
+            if let Some(next) = next.filter(|next| *end >= *next) {
+                left.push(((*first).max(next), *end));
             }
-            *first < next
+            *end = (*end).min(reached);
+            *first <= reached
         });
         left.append(&mut self.leaves);
         self.leaves = left;

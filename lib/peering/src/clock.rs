@@ -4,8 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Maximum offset of a peer's clock ahead of the local one, in milliseconds. Beyond that, the clock counts as broken: a
-/// node with a clock in the next century would win every conflict forever.
+/// Maximum offset of a peer's wall clock ahead of the local one, in milliseconds. Beyond that, the clock counts as broken:
+/// what it writes would outlive its correction.
 pub const MAX_AHEAD: u64 = 60 * 60 * 1000;
 
 /// The low bits of the time of a stamp, which count writes within a millisecond.
@@ -20,9 +20,9 @@ pub struct Moment {
     pub mono: u64,
 }
 
-/// The id of a node for one run. The upper half identifies the machine permanently; the lower half is new at each
-/// start, so that a node whose clock was set back while it was down never issues the same stamp twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The id of a node for one run. The upper half is the machine's number, the author of its registers; the lower half is
+/// new at each start, so that a node whose clock was set back while it was down never issues the same stamp twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 
 impl NodeId {
@@ -77,95 +77,37 @@ impl utoipa::PartialSchema for NodeId {
 #[cfg(feature = "openapi")]
 impl utoipa::ToSchema for NodeId {}
 
-/// Time and node of a write to a register. The later one wins; no two writes have the same stamp.
+/// Time and node of a write to a register. The later one of a machine wins over its earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
-    /// Unix milliseconds of the logical clock in the upper 48 bits, a counter in the lower 16.
+    /// Unix milliseconds in the upper 48 bits, a counter in the lower 16.
     pub time: u64,
     /// Breaks ties between writes of the same time.
     pub node: NodeId,
 }
 
 impl Stamp {
-    /// Unix milliseconds, by the logical clock.
+    /// Unix milliseconds, by the clock of its writer.
     #[must_use]
     pub const fn ms(self) -> u64 {
         self.time >> COUNT_BITS
     }
 }
 
-/// The clock of a peer is too far ahead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("its clock is {} min ahead of the local one: set the clocks (NTP), they may differ by an hour", .by_ms / 60_000)]
-pub struct TooFarAhead {
-    /// The offset in milliseconds.
-    pub by_ms: u64,
+/// The time of a write now that is later than `after`, in the form of [`Stamp::time`].
+///
+/// There is no clock beside the wall clock that others could move: what a register's last write has to be later than is
+/// in the registers of its rule.
+pub(crate) fn next_time(now: Moment, after: Option<u64>) -> u64 {
+    let wall = now.wall << COUNT_BITS;
+    wall.max(after.map_or(0, |time| time.saturating_add(1)))
 }
 
-/// A hybrid logical clock: never behind the wall clock or any observed stamp, and ticking between messages. A node
-/// whose clock is late thus still orders its writes after those that it knows, even after a partition.
-#[derive(Clone, Copy, Debug)]
-pub struct Hlc {
-    node: NodeId,
-    /// A reading of the clock, and the monotonic time of that reading.
-    base: (u64, u64),
-    /// The latest time issued or observed.
-    last: u64,
-}
-
-impl Hlc {
-    /// The clock of a node without peers so far.
+impl Stamp {
+    /// Whether the clock that made it is too far ahead.
     #[must_use]
-    pub const fn new(node: NodeId, now: Moment) -> Self {
-        Self {
-            node,
-            base: (now.wall, now.mono),
-            last: 0,
-        }
-    }
-
-    /// The node of this clock.
-    #[must_use]
-    pub const fn node(&self) -> NodeId {
-        self.node
-    }
-
-    /// The current reading, in the format of [`Stamp::time`].
-    pub fn time(&mut self, now: Moment) -> u64 {
-        let (shown, at) = self.base;
-        let ticked = shown.saturating_add(now.mono.saturating_sub(at));
-        self.base = (ticked.max(now.wall), now.mono);
-        (self.base.0 << COUNT_BITS).max(self.last)
-    }
-
-    /// A stamp later than all those issued or observed.
-    pub fn stamp(&mut self, now: Moment) -> Stamp {
-        self.last = self.time(now).max(self.last.saturating_add(1));
-        Stamp {
-            time: self.last,
-            node: self.node,
-        }
-    }
-
-    /// Restores a time that this node issued or observed before a restart, so that new writes are later.
-    pub fn recall(&mut self, time: u64) {
-        self.last = self.last.max(time);
-    }
-
-    /// Observes a time issued by another node.
-    ///
-    /// # Errors
-    /// [`TooFarAhead`]: the time is ignored.
-    pub fn observe(&mut self, time: u64, now: Moment) -> Result<(), TooFarAhead> {
-        let ms = time >> COUNT_BITS;
-        let by_ms = ms.saturating_sub(now.wall);
-        if by_ms > MAX_AHEAD {
-            return Err(TooFarAhead { by_ms });
-        }
-        self.time(now);
-        self.base.0 = self.base.0.max(ms);
-        self.last = self.last.max(time);
-        Ok(())
+    pub const fn is_ahead(self, now: Moment) -> bool {
+        self.ms() > now.wall.saturating_add(MAX_AHEAD)
     }
 }
 
@@ -173,42 +115,31 @@ impl Hlc {
 mod tests {
     use super::*;
 
-    const fn at(wall: u64, mono: u64) -> Moment {
-        Moment { wall, mono }
+    const fn at(wall: u64) -> Moment {
+        Moment { wall, mono: 0 }
     }
 
     #[test]
-    fn stamps_only_grow_whatever_the_wall_clock_does() {
-        let mut hlc = Hlc::new(NodeId(1), at(1_000_000, 0));
-        let mut last = hlc.stamp(at(1_000_000, 0));
-        for (wall, mono) in [(1_000_000, 0), (1_000_005, 5), (400, 6), (900, 500)] {
-            let next = hlc.stamp(at(wall, mono));
+    fn a_write_is_later_than_what_it_replaces_whatever_the_wall_clock_does() {
+        let mut last = next_time(at(1_000_000), None);
+        assert_eq!(last, 1_000_000 << COUNT_BITS);
+        for wall in [1_000_000, 1_000_005, 400, 900] {
+            let next = next_time(at(wall), Some(last));
             assert!(next > last, "{next:?} after {last:?}");
             last = next;
         }
-        assert_eq!(last.ms(), 1_000_500, "it ticks on while the wall is behind");
+        assert_eq!(next_time(at(1), Some(u64::MAX)), u64::MAX);
     }
 
     #[test]
-    fn a_late_clock_catches_up_and_keeps_ticking() {
-        let mut late = Hlc::new(NodeId(1), at(700_000, 0));
-        let mut right = Hlc::new(NodeId(2), at(1_000_000, 0));
-        let seen = right.stamp(at(1_000_000, 0));
-        late.observe(seen.time, at(700_010, 10)).unwrap();
-        assert!(late.stamp(at(700_010, 10)) > seen);
-        // After a partition of a minute, a new write is later than one of half a minute ago.
-        let theirs = right.stamp(at(1_030_000, 30_000));
-        assert!(late.stamp(at(760_000, 60_000)) > theirs);
-    }
-
-    #[test]
-    fn a_clock_in_the_next_century_is_rejected() {
-        let mut hlc = Hlc::new(NodeId(1), at(1_000_000, 0));
-        let far = (1_000_000 + MAX_AHEAD + 60_000) << COUNT_BITS;
-        let error = hlc.observe(far, at(1_000_000, 0)).unwrap_err();
-        assert!(error.to_string().contains("61 min"), "{error}");
-        assert_eq!(hlc.stamp(at(1_000_000, 0)).ms(), 1_000_000);
-        assert!(hlc.observe(u64::MAX, at(0, 0)).is_err());
+    fn a_stamp_of_the_next_century_is_too_far_ahead() {
+        let node = NodeId(1);
+        let ahead = |ms: u64| {
+            let time = ms << COUNT_BITS;
+            Stamp { time, node }.is_ahead(at(1_000_000))
+        };
+        assert!(!ahead(1_000_000 + MAX_AHEAD) && ahead(1_000_001 + MAX_AHEAD));
+        assert!(!ahead(0));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use couic_common::RuleKey;
 
 use crate::{
-    Stamp,
+    Record,
     record::{digest_of, leaf_of},
 };
 
@@ -35,8 +35,8 @@ impl Default for Tree {
 
 impl Tree {
     /// Adds or removes a register, which is the same operation.
-    pub(crate) fn toggle(&mut self, key: RuleKey, stamp: Stamp) {
-        let digest = digest_of(key, stamp);
+    pub(crate) fn toggle(&mut self, key: RuleKey, record: &Record) {
+        let digest = digest_of(key, record);
         let leaf = usize::from(leaf_of(key));
         self.leaves[leaf] ^= digest;
         self.branches[leaf / BRANCHES] ^= digest;
@@ -76,24 +76,29 @@ mod tests {
     use couic_common::{Cidr, Policy};
 
     use super::*;
-    use crate::NodeId;
+    use crate::{NodeId, RecordState, Stamp};
 
     #[test]
     fn digests_do_not_depend_on_order_and_go_back_to_nothing() {
-        let stamp = |time| Stamp {
-            time,
-            node: NodeId(7),
+        let stamp = |time| Record {
+            stamp: Stamp {
+                time,
+                node: NodeId(7),
+            },
+            state: RecordState::Deleted,
+            covers: 0,
+            revokes: 0,
         };
         let cidr = |n: u32| Cidr::host(Ipv4Addr::from_bits(n).into());
         let (mut one, mut other) = (Tree::default(), Tree::default());
         for n in 0..1000 {
-            one.toggle(RuleKey::new(Policy::Drop, cidr(n)), stamp(5));
-            other.toggle(RuleKey::new(Policy::Drop, cidr(999 - n)), stamp(5));
+            one.toggle(RuleKey::new(Policy::Drop, cidr(n)), &stamp(5));
+            other.toggle(RuleKey::new(Policy::Drop, cidr(999 - n)), &stamp(5));
         }
         assert_eq!(one.root(), other.root());
         assert_eq!(one.branches(), other.branches());
-        other.toggle(RuleKey::new(Policy::Drop, cidr(3)), stamp(5));
-        other.toggle(RuleKey::new(Policy::Drop, cidr(3)), stamp(6));
+        other.toggle(RuleKey::new(Policy::Drop, cidr(3)), &stamp(5));
+        other.toggle(RuleKey::new(Policy::Drop, cidr(3)), &stamp(6));
         let leaf = leaf_of(RuleKey::new(Policy::Drop, cidr(3)));
         assert_ne!(one.root(), other.root());
         let differing = |b: &u8| one.leaves_of(*b) != other.leaves_of(*b);
@@ -101,7 +106,7 @@ mod tests {
         assert_eq!(branches, [leaf.to_be_bytes()[0]]);
         assert_ne!(one.leaf(leaf), other.leaf(leaf));
         for n in 0..1000 {
-            one.toggle(RuleKey::new(Policy::Drop, cidr(n)), stamp(5));
+            one.toggle(RuleKey::new(Policy::Drop, cidr(n)), &stamp(5));
         }
         assert_eq!(one.root(), 0);
         assert!(one.leaves.iter().chain(&one.branches).all(|d| *d == 0));

@@ -2,29 +2,35 @@
 //! simulation runs the same code as the daemon.
 //!
 //! Guarantees:
-//! - There is one register per policy and CIDR. It holds the last write, by hybrid logical clock and node; nodes that
-//!   have seen the same writes, in any order, hold the same registers.
+//! - There is one register per policy, CIDR and machine that writes it. It holds that machine's last write; nodes that have
+//!   seen the same writes, in any order, hold the same registers. A rule is in force while any machine wants it.
+//! - A machine writes its own registers alone. What a peer says in the name of another counts as that peer's, and ends as
+//!   soon as the other is heard. So a forgery, a tie or a wrong clock costs only its author.
 //! - A deletion is a write. It stays as a tombstone for the configured lifetime, so that no older write comes back.
+//! - Each peer has a share of the registers and of the addresses: none uses up what others need.
 //! - The cost of an exchange depends on the differences: digests of ranges find the registers to send.
 //! - The queue of a peer is bounded. Changes that do not fit are not lost: the next comparison of digests finds them.
-//! - Clocks may differ by up to an hour. The logical clock determines the order; expirations are translated between
-//!   the clocks of the two nodes of an exchange.
+//! - Wall clocks may differ by up to an hour. Expirations are translated.
 //!
 //! [`Replica`] is the state; [`Link`] is one node's view of one peer, which decides the next request and processes the
 //! response.
 //!
 //! ```
 //! use couic_common::{Policy, RuleKey};
-//! use couic_peering::{Merge, Moment, NEVER, NodeId, RecordState, Replica};
+//! use couic_peering::{Limits, Merge, Moment, NEVER, NodeId, Offer, PeerId, RecordState, Replica};
 //!
 //! let now = Moment { wall: 1_800_000_000_000, mono: 0 };
-//! let [mut a, mut b] = [1, 2].map(|node| Replica::new(NodeId(node), now, 86_400_000, 1000));
+//! let [mut a, mut b] = [1, 2].map(|machine| Replica::new(NodeId::started(machine, 0), 86_400_000, 1000));
+//! let limits = Limits::default();
+//! let peer = b.introduce(&limits);
+//! b.heard(peer, a.node(), now);
 //! let key = RuleKey::new(Policy::Drop, "192.0.2.0/24".parse()?);
-//! a.write(key, RecordState::Live { tag: None, until: NEVER }, (), now);
+//! a.write(key, RecordState::Live { tag: None, until: NEVER }, PeerId::SELF, now);
 //!
-//! let record = a.get(key).unwrap().record.clone();
-//! assert_eq!(b.merge(key, record.clone(), (), now), Merge::Newer);
-//! assert_eq!(b.merge(key, record, (), now), Merge::Same);
+//! let record = a.own(key).unwrap().record.clone();
+//! let offer = Offer { cidr: key.cidr, record, shift: 0, ended: false };
+//! assert_eq!(b.merge(peer, key, &offer, &limits, now), Merge::Newer);
+//! assert_eq!(b.merge(peer, key, &offer, &limits, now), Merge::Same);
 //! assert_eq!(a.tree(Policy::Drop).root(), b.tree(Policy::Drop).root());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -35,6 +41,7 @@ mod check;
 mod clock;
 mod digest;
 mod gap;
+mod known;
 mod limits;
 mod link;
 mod outbox;
@@ -44,15 +51,22 @@ mod replica;
 mod wire;
 
 pub use ask::{Ask, Failure, LinkSettings, LinkState, LinkStatus, Next};
-pub use clock::{Hlc, MAX_AHEAD, Moment, NodeId, Stamp, TooFarAhead};
+pub use clock::{MAX_AHEAD, Moment, NodeId, Stamp};
 pub use digest::{LEAVES, Tree};
 pub use gap::Gap;
+pub use known::{PeerId, Share, addresses_of};
 pub use limits::{Limits, Refusal, Tokens};
 pub use link::{Link, PullOutcome};
 pub use plain::PlainBatch;
-pub use record::{NEVER, Record, RecordState};
-pub use replica::{Merge, Replica, Slot};
+pub use record::{NEVER, Record, RecordState, RegisterId, Slot};
+pub use replica::{Merge, Offer, Replica};
 pub use wire::{
-    DigestAnswer, DigestRequest, Face, MAX_PULL, Of, PullAnswer, PullRequest, PushAnswer,
-    PushRequest, WireRecord,
+    DigestAnswer, DigestRequest, Face, MAX_PULL, Mark, Of, PROTOCOL, PullAnswer, PullRequest,
+    PushAnswer, PushRequest, Unfit, WireRecord,
 };
+
+/// Text of a peer, as it is shown to operators.
+fn shown(text: &str) -> String {
+    let printable = text.chars().filter(|c| !c.is_control());
+    printable.take(300).collect()
+}

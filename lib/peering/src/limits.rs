@@ -13,6 +13,12 @@ pub struct Limits {
     pub min_prefix_v4: u8,
     /// The shortest accepted IPv6 prefix length.
     pub min_prefix_v6: u8,
+    /// Its IPv4 drops together may cover as many addresses as one network of this length; 0 = all.
+    pub total_prefix_v4: u8,
+    /// The same for IPv6.
+    pub total_prefix_v6: u8,
+    /// Whether its revocations end rules of others, too.
+    pub ends_others: bool,
     /// Sustained rate of rules that it may add or renew, per second.
     pub adds_per_second: u32,
     /// Accepted tags; None = all.
@@ -25,6 +31,9 @@ impl Default for Limits {
             ignore: false,
             min_prefix_v4: 8,
             min_prefix_v6: 19,
+            total_prefix_v4: 4,
+            total_prefix_v6: 13,
+            ends_others: false,
             adds_per_second: 100_000,
             tags: None,
         }
@@ -46,6 +55,26 @@ pub enum Refusal {
         cidr: Cidr,
         /// The shortest prefix length accepted.
         widest: u8,
+    },
+    /// Its drops cover too many addresses.
+    #[error(
+        "{cidr}: the rules from it would cover more addresses than are accepted (total_prefix_v4, total_prefix_v6)"
+    )]
+    Addresses {
+        /// The CIDR received.
+        cidr: Cidr,
+    },
+    /// Its share of the registers is full.
+    #[error("its share of the rules and tombstones that are kept for peers is full")]
+    Full,
+    /// A guard rail of this node refuses it.
+    #[error("{0}")]
+    Guard(String),
+    /// The write lies in the future.
+    #[error("{cidr}: it was written by a clock that is more than an hour ahead")]
+    Ahead {
+        /// The CIDR received.
+        cidr: Cidr,
     },
     /// The tag is not accepted.
     #[error("the tag of {cidr} is not accepted from it (tags)")]
@@ -78,6 +107,20 @@ impl Limits {
         match &self.tags {
             Some(tags) if !tags.matches(tag) => Err(Refusal::Tag { cidr: key.cidr }),
             _ => Ok(()),
+        }
+    }
+
+    /// How many addresses its drops may cover.
+    #[must_use]
+    pub fn addresses(&self, ipv4: bool) -> u128 {
+        let (bits, prefix) = if ipv4 {
+            (32, self.total_prefix_v4)
+        } else {
+            (128, self.total_prefix_v6)
+        };
+        match prefix {
+            0 => u128::MAX,
+            prefix => 1 << (bits - u32::from(prefix)),
         }
     }
 
@@ -165,6 +208,19 @@ mod tests {
             validate(Policy::Ignore, "10.0.0.0/8", Some("sshd")),
             Err(Refusal::Policy)
         );
+    }
+
+    #[test]
+    fn the_share_of_the_address_space() {
+        let limits = Limits::default();
+        assert_eq!(limits.addresses(true), 1 << 28);
+        assert_eq!(limits.addresses(false), 1 << 115);
+        let all = Limits {
+            total_prefix_v4: 0,
+            total_prefix_v6: 128,
+            ..Limits::default()
+        };
+        assert_eq!((all.addresses(true), all.addresses(false)), (u128::MAX, 1));
     }
 
     #[test]

@@ -7,19 +7,21 @@ mod failures;
 mod requests;
 mod responses;
 
-use couic_common::{Backoff, Cidr, Policy, RuleKey};
+use couic_common::{Backoff, Policy};
 
 pub use crate::check::PullOutcome;
 use crate::{
-    Ask, Gap, LinkSettings, LinkState, LinkStatus, Moment, Next, Replica, Slot, backoff,
+    Ask, Gap, LinkSettings, LinkState, LinkStatus, Moment, Next, PeerId, RegisterId, Replica, Slot,
+    backoff,
     check::{Check, KnownLeaves},
-    outbox::Outbox,
+    outbox::{Changed, Outbox},
     plain::Plain,
 };
 
 /// One peer.
 #[derive(Debug)]
 pub struct Link {
+    peer: PeerId,
     settings: LinkSettings,
     outboxes: [Outbox; 2],
     in_flight: Option<(Ask, Moment)>,
@@ -41,12 +43,13 @@ pub struct Link {
 }
 
 impl Link {
-    /// The link to a new peer. `seed` is for jitter.
+    /// The link to a peer. `seed` is for jitter.
     #[must_use]
-    pub fn new(settings: LinkSettings, seed: u64) -> Self {
+    pub fn new(peer: PeerId, settings: LinkSettings, seed: u64) -> Self {
         let outbox = || Outbox::new(settings.queue);
         let batch = settings.batch.max(1);
         Self {
+            peer,
             outboxes: [outbox(), outbox()],
             in_flight: None,
             check: None,
@@ -92,10 +95,17 @@ impl Link {
         self.gap.ms().unwrap_or(0)
     }
 
+    /// The peer.
+    #[must_use]
+    pub const fn peer(&self) -> PeerId {
+        self.peer
+    }
+
     /// Notifies the link of a local change of a register.
-    pub fn changed(&mut self, key: RuleKey, now: Moment) {
-        if self.settings.policies.contains(&key.policy)
-            && !self.outboxes[key.policy as usize].push(key.cidr, now.mono)
+    pub fn changed(&mut self, id: RegisterId, now: Moment) {
+        let policy = id.key.policy;
+        if self.settings.policies.contains(&policy)
+            && !self.outboxes[policy as usize].push((id.key.cidr, id.author), now.mono)
         {
             self.overflowed();
         }
@@ -119,11 +129,11 @@ impl Link {
     }
 
     /// The next action. `tellable` selects the registers that a plain node receives.
-    pub fn poll<L>(
+    pub fn poll(
         &mut self,
-        replica: &Replica<L>,
+        replica: &Replica,
         now: Moment,
-        tellable: impl Fn(&Slot<L>) -> bool,
+        tellable: impl Fn(&Slot) -> bool,
     ) -> Next {
         if now.mono < self.retry_at {
             return Next::Wait(self.retry_at);
@@ -150,8 +160,8 @@ impl Link {
         }
     }
 
+    /// An answer came. The backoff goes on until something was exchanged, so that answers which lead nowhere slow down.
     fn succeeded(&mut self, now: Moment) {
-        self.backoff.succeeded();
         self.status.last_answer = now.wall;
         if matches!(
             self.status.state,
@@ -162,8 +172,8 @@ impl Link {
         }
     }
 
-    fn put_back(&mut self, policy: Policy, cidrs: Vec<Cidr>, now: Moment) {
-        if !self.outboxes[policy as usize].put_back(cidrs, now.mono) {
+    fn put_back(&mut self, policy: Policy, all: Vec<Changed>, now: Moment) {
+        if !self.outboxes[policy as usize].put_back(all, now.mono) {
             self.overflowed();
         }
     }

@@ -5,11 +5,14 @@ use std::collections::{HashSet, VecDeque};
 
 use couic_common::Cidr;
 
+/// A register of one policy: its network, and its author.
+pub(crate) type Changed = (Cidr, u32);
+
 /// Changed registers of one policy, in the order of their first unsent change.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbox {
-    order: VecDeque<Cidr>,
-    waiting: HashSet<Cidr>,
+    order: VecDeque<Changed>,
+    waiting: HashSet<Changed>,
     capacity: usize,
     /// Monotonic time (ms) since which the queue is not empty.
     since: Option<u64>,
@@ -40,26 +43,26 @@ impl Outbox {
 
     /// Queues a change. False on overflow: the queue is then cleared, and digests must be compared.
     #[must_use]
-    pub(crate) fn push(&mut self, cidr: Cidr, mono: u64) -> bool {
-        if self.waiting.contains(&cidr) {
+    pub(crate) fn push(&mut self, one: Changed, mono: u64) -> bool {
+        if self.waiting.contains(&one) {
             return true;
         }
         if self.order.len() >= self.capacity {
             *self = Self::new(self.capacity);
             return false;
         }
-        self.waiting.insert(cidr);
-        self.order.push_back(cidr);
+        self.waiting.insert(one);
+        self.order.push_back(one);
         self.since.get_or_insert(mono);
         true
     }
 
     /// Removes and returns the next entries.
-    pub(crate) fn drain(&mut self, most: usize) -> Vec<Cidr> {
+    pub(crate) fn drain(&mut self, most: usize) -> Vec<Changed> {
         let most = most.min(self.order.len());
-        let taken: Vec<Cidr> = self.order.drain(..most).collect();
-        for cidr in &taken {
-            self.waiting.remove(cidr);
+        let taken: Vec<Changed> = self.order.drain(..most).collect();
+        for one in &taken {
+            self.waiting.remove(one);
         }
         if self.order.is_empty() {
             self.since = None;
@@ -72,8 +75,8 @@ impl Outbox {
 
     /// Queues unsent entries again. False on overflow, as for [`Outbox::push`].
     #[must_use]
-    pub(crate) fn put_back(&mut self, cidrs: Vec<Cidr>, mono: u64) -> bool {
-        cidrs.into_iter().all(|cidr| self.push(cidr, mono))
+    pub(crate) fn put_back(&mut self, all: Vec<Changed>, mono: u64) -> bool {
+        all.into_iter().all(|one| self.push(one, mono))
     }
 }
 
@@ -83,8 +86,8 @@ mod tests {
 
     use super::*;
 
-    fn cidr(n: u32) -> Cidr {
-        Cidr::host(Ipv4Addr::from_bits(n).into())
+    fn cidr(n: u32) -> Changed {
+        (Cidr::host(Ipv4Addr::from_bits(n).into()), 7)
     }
 
     #[test]

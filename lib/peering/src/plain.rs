@@ -182,6 +182,7 @@ mod tests {
             },
             state,
             covers: 0,
+            revokes: 0,
         }
     }
 

@@ -1,73 +1,90 @@
 //! The registers of a node, with their digests.
+//!
+//! Each register has one writer. So the last write wins only over the writer's own earlier ones, and a node with a hostile
+//! or broken clock harms nobody but itself. What holds for a rule is the union of the registers of all writers.
 
 mod deadlines;
+mod merge;
+mod own;
+mod room;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BinaryHeap, VecDeque},
     ops::Bound,
 };
 
 use couic_common::{Cidr, Policy, RuleKey, V4Net};
 
+pub use merge::{Merge, Offer};
+
 use crate::{
-    Hlc, Moment, NodeId, Record, RecordState, Stamp, Tree,
+    Limits, Moment, NodeId, PeerId, RegisterId, Share, Slot, Stamp, Tree,
+    known::Peers,
     record::{NEVER, leaf_of},
 };
 
-/// A register with local data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slot<L> {
-    /// The replicated part.
-    pub record: Record,
-    /// The local part, which is not replicated.
-    pub local: L,
-}
-
-/// The result of merging a register of another node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Merge {
-    /// It was later, and replaced the local one.
-    Newer,
-    /// It equals the local one.
-    Same,
-    /// The local one is later.
-    Older,
-    /// It has expired.
-    Over,
-    /// Its stamp is too far ahead.
-    Ahead,
-    /// The maximum number of registers is reached.
-    Full,
-}
+/// The position of a register: in the order of leaves, so that those of a leaf, and all of a rule, stand together.
+pub(crate) type Place = (u16, Cidr, u32);
 
 /// The registers of one node.
 #[derive(Debug)]
-pub struct Replica<L> {
-    slots: [BTreeMap<(u16, Cidr), Slot<L>>; 2],
+pub struct Replica {
+    node: NodeId,
+    slots: [BTreeMap<Place, Slot>; 2],
     trees: [Tree; 2],
-    ends: BinaryHeap<Reverse<(u64, RuleKey)>>,
-    hlc: Hlc,
+    ends: BinaryHeap<Reverse<(u64, RegisterId)>>,
+    peers: Peers,
     lifetime: u64,
     limit: usize,
-    /// Log of changed keys, if enabled.
-    changed: Option<Vec<RuleKey>>,
+    /// Tombstones that this node wrote, the oldest first.
+    own_tombstones: VecDeque<(RegisterId, Stamp)>,
+    /// Own writes before this time, Unix ms, may have been lost: peers may give them back.
+    recalls_before: u64,
+    /// Log of changed registers, if enabled.
+    changed: Option<Vec<RegisterId>>,
 }
 
-impl<L> Replica<L> {
-    /// An empty replica. Tombstones are kept for `lifetime` milliseconds; with `limit` registers, those of other nodes
-    /// are rejected.
+impl Replica {
+    /// An empty replica. Tombstones are kept for `lifetime` milliseconds. `limit` is how many registers of other nodes
+    /// have room.
     #[must_use]
-    pub fn new(node: NodeId, now: Moment, lifetime: u64, limit: usize) -> Self {
+    pub fn new(node: NodeId, lifetime: u64, limit: usize) -> Self {
         Self {
+            node,
             slots: Default::default(),
             trees: Default::default(),
             ends: BinaryHeap::new(),
-            hlc: Hlc::new(node, now),
+            peers: Peers::default(),
             lifetime,
             limit,
+            own_tombstones: VecDeque::new(),
+            recalls_before: 0,
             changed: None,
         }
+    }
+
+    /// The node of this replica.
+    #[must_use]
+    pub const fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Makes a peer known.
+    pub fn introduce(&mut self, limits: &Limits) -> PeerId {
+        self.peers.introduce(limits)
+    }
+
+    /// Notes that a peer spoke as this node. False if the node's number belongs to another peer, in whose name this one
+    /// may not speak.
+    pub fn heard(&mut self, peer: PeerId, node: NodeId, now: Moment) -> bool {
+        self.peers.heard(peer, node, now)
+    }
+
+    /// Registers that came from a peer: those that it wrote, or those of others.
+    #[must_use]
+    pub fn share(&self, peer: PeerId, direct: bool) -> Share {
+        self.peers.share(peer, direct)
     }
 
     /// Enables [`Replica::drain_changed`].
@@ -75,35 +92,32 @@ impl<L> Replica<L> {
         self.changed.get_or_insert_default();
     }
 
-    /// Keys of registers that were written, replaced or forgotten since the last call, in that order.
-    pub fn drain_changed(&mut self) -> Vec<RuleKey> {
+    /// Registers that were written, replaced or forgotten since the last call, in that order.
+    pub fn drain_changed(&mut self) -> Vec<RegisterId> {
         self.changed
             .as_mut()
             .map(std::mem::take)
             .unwrap_or_default()
     }
 
-    fn note(&mut self, key: RuleKey) {
+    fn note(&mut self, id: RegisterId) {
         if let Some(changed) = &mut self.changed {
-            changed.push(key);
+            changed.push(id);
         }
     }
 
+    /// This node starts without all that it wrote before this time, Unix milliseconds: peers give that back, and it
+    /// counts as theirs.
+    pub const fn recall_before(&mut self, wall: u64) {
+        self.recalls_before = wall;
+    }
+
     /// Restores a register saved before a restart. Does not count as a change.
-    pub fn restore(&mut self, key: RuleKey, slot: Slot<L>) {
-        self.hlc.recall(slot.record.stamp.time);
+    pub fn restore(&mut self, key: RuleKey, slot: Slot) {
+        if slot.direct {
+            self.peers.bind(slot.from, slot.record.author());
+        }
         self.insert(key, slot);
-    }
-
-    /// The node of this replica.
-    #[must_use]
-    pub const fn node(&self) -> NodeId {
-        self.hlc.node()
-    }
-
-    /// The logical clock.
-    pub const fn hlc(&mut self) -> &mut Hlc {
-        &mut self.hlc
     }
 
     /// The digests of the registers of a policy.
@@ -126,124 +140,159 @@ impl<L> Replica<L> {
 
     /// One register.
     #[must_use]
-    pub fn get(&self, key: RuleKey) -> Option<&Slot<L>> {
-        self.slots[key.policy as usize].get(&place(key))
+    pub fn get(&self, id: RegisterId) -> Option<&Slot> {
+        self.slots[id.key.policy as usize].get(&place(id))
     }
 
-    /// The local data of a register.
-    pub fn local_mut(&mut self, key: RuleKey) -> Option<&mut L> {
-        let slot = self.slots[key.policy as usize].get_mut(&place(key));
-        slot.map(|slot| &mut slot.local)
+    /// This node's register of a rule.
+    #[must_use]
+    pub fn own(&self, key: RuleKey) -> Option<&Slot> {
+        self.get(self.own_id(key))
+    }
+
+    /// The id of this node's register of a rule.
+    #[must_use]
+    pub const fn own_id(&self, key: RuleKey) -> RegisterId {
+        RegisterId {
+            key,
+            author: self.node.machine(),
+        }
+    }
+
+    /// All registers of a rule.
+    pub fn of(&self, key: RuleKey) -> impl Iterator<Item = (RegisterId, &Slot)> {
+        let leaf = leaf_of(key);
+        let range = (leaf, key.cidr, 0)..=(leaf, key.cidr, u32::MAX);
+        let slots = self.slots[key.policy as usize].range(range);
+        slots.map(move |((.., author), slot)| {
+            let author = *author;
+            (RegisterId { key, author }, slot)
+        })
+    }
+
+    fn of_mut(&mut self, key: RuleKey) -> impl Iterator<Item = (RegisterId, &mut Slot)> {
+        let leaf = leaf_of(key);
+        let range = (leaf, key.cidr, 0)..=(leaf, key.cidr, u32::MAX);
+        let slots = self.slots[key.policy as usize].range_mut(range);
+        slots.map(move |((.., author), slot)| {
+            let author = *author;
+            (RegisterId { key, author }, slot)
+        })
     }
 
     /// The registers in an inclusive range of leaves.
     pub fn in_leaves(
         &self,
         policy: Policy,
+        leaves: (u16, u16),
+    ) -> impl Iterator<Item = (u16, RegisterId, &Slot)> {
+        self.after(policy, leaves, None)
+    }
+
+    /// The registers in an inclusive range of leaves, behind a place.
+    pub(crate) fn after(
+        &self,
+        policy: Policy,
         (first, last): (u16, u16),
-    ) -> impl Iterator<Item = (u16, Cidr, &Slot<L>)> {
-        let least = (first, Cidr::V4(V4Net::default()));
-        let from = self.slots[policy as usize].range((Bound::Included(least), Bound::Unbounded));
-        from.take_while(move |((leaf, _), _)| *leaf <= last)
-            .map(|((leaf, cidr), slot)| (*leaf, *cidr, slot))
-    }
-
-    /// A write of this node, now.
-    pub fn write(&mut self, key: RuleKey, state: RecordState, local: L, now: Moment) {
-        let stamp = self.hlc.stamp(now);
-        self.write_stamped(key, state, local, stamp);
-    }
-
-    /// A write of this node at an earlier time, Unix milliseconds: for rules from before the replica. Does nothing if
-    /// there is a register already.
-    pub fn write_past(&mut self, key: RuleKey, state: RecordState, local: L, ms: u64) {
-        if self.get(key).is_none() {
-            let node = self.node();
-            let time = ms << 16;
-            self.write_stamped(key, state, local, Stamp { time, node });
-        }
-    }
-
-    fn write_stamped(&mut self, key: RuleKey, state: RecordState, local: L, stamp: Stamp) {
-        let before = self.get(key);
-        let covers = before.map_or(0, |slot| slot.record.to_cover());
-        let record = Record {
-            stamp,
-            state,
-            covers,
+        after: Option<Place>,
+    ) -> impl Iterator<Item = (u16, RegisterId, &Slot)> {
+        let least = (first, Cidr::V4(V4Net::default()), 0);
+        let from = match after {
+            Some(after) if after >= least => Bound::Excluded(after),
+            _ => Bound::Included(least),
         };
-        self.put(key, Slot { record, local });
+        let from = self.slots[policy as usize].range((from, Bound::Unbounded));
+        from.take_while(move |((leaf, ..), _)| *leaf <= last).map(
+            move |((leaf, cidr, author), slot)| {
+                let (key, author) = (RuleKey::new(policy, *cidr), *author);
+                (*leaf, RegisterId { key, author }, slot)
+            },
+        )
     }
 
-    /// Merges a register of another node, with times translated to the local clock. `local` is stored if it replaces
-    /// the local one.
-    pub fn merge(&mut self, key: RuleKey, mut record: Record, local: L, now: Moment) -> Merge {
-        if record.ends(self.lifetime) <= now.wall {
-            return Merge::Over;
-        }
-        if self.hlc.observe(record.stamp.time, now).is_err() {
-            return Merge::Ahead;
-        }
-        let count = self.slots.iter().map(BTreeMap::len).sum::<usize>();
-        let Some(ours) = self.get(key) else {
-            if count >= self.limit {
-                return Merge::Full;
+    /// Notes whether the firewall has what the registers of a rule ask for that came from a peer, or this node's own
+    /// one. It has all that are live, or none.
+    pub fn set_in_force(&mut self, key: RuleKey, from: PeerId, in_force: bool, now: Moment) {
+        let me = self.node.machine();
+        let is_meant = |id: RegisterId, slot: &Slot| match from {
+            PeerId::SELF => id.author == me,
+            from => id.author != me && slot.from == from,
+        };
+        for (id, slot) in self.of_mut(key) {
+            if is_meant(id, slot) {
+                slot.in_force = in_force && slot.is_live(now);
             }
-            self.put(key, Slot { record, local });
-            return Merge::Newer;
-        };
-        if record.stamp > ours.record.stamp {
-            record.covers = record.covers.max(ours.record.to_cover());
-            self.put(key, Slot { record, local });
-            return Merge::Newer;
-        }
-        let (covers, same) = if record.stamp == ours.record.stamp {
-            (record.covers, true)
-        } else {
-            (record.to_cover(), false)
-        };
-        self.cover(key, covers);
-        if same { Merge::Same } else { Merge::Older }
-    }
-
-    /// Records that a register replaced a write that lasts until `until`.
-    fn cover(&mut self, key: RuleKey, until: u64) {
-        let Some(slot) = self.slots[key.policy as usize].get_mut(&place(key)) else {
-            return;
-        };
-        let before = slot.record.ends(self.lifetime);
-        slot.record.covers = slot.record.covers.max(until);
-        let ends = slot.record.ends(self.lifetime);
-        if ends != before {
-            self.ends.push(Reverse((ends, key)));
-            self.note(key);
         }
     }
 
-    fn put(&mut self, key: RuleKey, slot: Slot<L>) {
+    /// Ends every register of a peer in these leaves until it is written anew, and forgets its tombstones. Its numbers
+    /// are free again. Returns the registers.
+    pub fn forget_peer(
+        &mut self,
+        policy: Policy,
+        peer: PeerId,
+        leaves: (u16, u16),
+    ) -> Vec<RegisterId> {
+        self.peers.unbind(peer);
+        let me = self.node.machine();
+        let slots = self.in_leaves(policy, leaves);
+        let its = slots.filter(|(_, id, slot)| slot.from == peer && id.author != me && !slot.ended);
+        let its: Vec<_> = its
+            .map(|(_, id, slot)| (id, slot.record.is_rule()))
+            .collect();
+        for (id, is_rule) in &its {
+            if *is_rule {
+                self.end(*id);
+                if let Some(slot) = self.slots[policy as usize].get_mut(&place(*id)) {
+                    slot.in_force = false;
+                }
+            } else {
+                self.forget(*id);
+            }
+        }
+        its.into_iter().map(|(id, _)| id).collect()
+    }
+
+    fn end(&mut self, id: RegisterId) {
+        if let Some(slot) = self.slots[id.key.policy as usize].get_mut(&place(id)) {
+            slot.ended = true;
+            let ends = slot.ends(self.lifetime);
+            self.ends.push(Reverse((ends, id)));
+            self.note(id);
+        }
+    }
+
+    fn put(&mut self, key: RuleKey, slot: Slot) {
+        let author = slot.record.author();
         self.insert(key, slot);
-        self.note(key);
+        self.note(RegisterId { key, author });
     }
 
-    fn insert(&mut self, key: RuleKey, slot: Slot<L>) {
-        let stamp = slot.record.stamp;
-        let ends = slot.record.ends(self.lifetime);
-        let before = self.slots[key.policy as usize].insert(place(key), slot);
-        let tree = &mut self.trees[key.policy as usize];
-        if let Some(before) = before {
-            tree.toggle(key, before.record.stamp);
+    fn insert(&mut self, key: RuleKey, slot: Slot) {
+        let author = slot.record.author();
+        let id = RegisterId { key, author };
+        let ends = slot.ends(self.lifetime);
+        if author == self.node.machine() && !slot.record.is_rule() {
+            self.own_tombstones.push_back((id, slot.record.stamp));
         }
-        tree.toggle(key, stamp);
+        self.account(key, &slot, true);
+        self.trees[key.policy as usize].toggle(key, &slot.record);
+        let before = self.slots[key.policy as usize].insert(place(id), slot);
+        if let Some(before) = before {
+            self.account(key, &before, false);
+            self.trees[key.policy as usize].toggle(key, &before.record);
+        }
         if ends != NEVER {
-            self.ends.push(Reverse((ends, key)));
+            self.ends.push(Reverse((ends, id)));
             self.compact_deadlines();
         }
+        self.bound_tombstones();
     }
 }
 
-/// The position of a register: registers are in the order of leaves.
-fn place(key: RuleKey) -> (u16, Cidr) {
-    (leaf_of(key), key.cidr)
+/// The position of a register.
+pub(crate) fn place(id: RegisterId) -> Place {
+    (leaf_of(id.key), id.key.cidr, id.author)
 }
 
 #[cfg(test)]

@@ -1,21 +1,22 @@
 //! Messages between nodes, as JSON. The policy is part of the path.
 //!
-//! Times are Unix milliseconds. In a push they are by the sender's clock, with the gap to the receiver's clock as
-//! measured by the sender; in the response to a pull they are by the responder's clock, and the requester translates
-//! them.
+//! Times of a register are Unix milliseconds by its author's clock, with the shift to the sender's clock; a push has the
+//! gap to the receiver's clock as measured by the sender, and whoever pulls measures it himself.
 
+mod pull;
 mod record;
 
 use serde::{Deserialize, Serialize};
 
+pub use pull::{MAX_PULL, Mark, PullAnswer, PullRequest};
 pub use record::WireRecord;
 
-use crate::{Moment, NodeId, Replica};
+use crate::{MAX_AHEAD, Moment, NodeId, Replica};
 
-/// Maximum number of registers in the response to a pull, unless a single leaf has more.
-pub const MAX_PULL: usize = 10_000;
+/// The version of these messages. Nodes of different versions do not share rules.
+pub const PROTOCOL: u16 = 2;
 
-/// The sender of a message, and its clocks.
+/// The sender of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Face {
@@ -23,18 +24,64 @@ pub struct Face {
     pub node: NodeId,
     /// Its wall clock.
     pub wall: u64,
-    /// Its logical clock, in the form of a stamp's time.
-    pub clock: u64,
+    /// The version of its messages; 0 = from before versions were told.
+    #[serde(default)]
+    pub protocol: u16,
+}
+
+/// Why nothing is exchanged with a node. Begins with what is wrong there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Its wall clock.
+    #[error("clock is {} min ahead of the other node's: set both clocks (NTP), they may differ by an hour", .by_ms / 60_000)]
+    Ahead {
+        /// The offset in milliseconds.
+        by_ms: u64,
+    },
+    /// Its version.
+    #[error(
+        "version of the peering protocol is {theirs}, the other node's {PROTOCOL}: run the same version of couic on both"
+    )]
+    Protocol {
+        /// The version it speaks.
+        theirs: u16,
+    },
+    /// Its number.
+    #[error(
+        "machine number is the other node's, too, as after copying a machine: remove peering-machine from [server] \
+         working_dir on one of them and restart couic there"
+    )]
+    Copied,
 }
 
 impl Face {
     /// This node, now.
-    pub fn of<L>(replica: &mut Replica<L>, now: Moment) -> Self {
+    #[must_use]
+    pub const fn of(replica: &Replica, now: Moment) -> Self {
         Self {
             node: replica.node(),
             wall: now.wall,
-            clock: replica.hlc().time(now),
+            protocol: PROTOCOL,
         }
+    }
+
+    /// Whether this node, `me`, exchanges registers with the sender.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn check(&self, me: NodeId, now: Moment) -> Result<(), Unfit> {
+        if self.protocol != PROTOCOL {
+            let theirs = self.protocol;
+            return Err(Unfit::Protocol { theirs });
+        }
+        if self.node.machine() == me.machine() && self.node != me {
+            return Err(Unfit::Copied);
+        }
+        let by_ms = self.wall.saturating_sub(now.wall);
+        if by_ms > MAX_AHEAD {
+            return Err(Unfit::Ahead { by_ms });
+        }
+        Ok(())
     }
 }
 
@@ -77,12 +124,8 @@ pub struct DigestAnswer {
 
 impl DigestAnswer {
     /// The digests of a replica.
-    pub fn of<L>(
-        replica: &mut Replica<L>,
-        policy: couic_common::Policy,
-        of: &Of,
-        now: Moment,
-    ) -> Self {
+    #[must_use]
+    pub fn of(replica: &Replica, policy: couic_common::Policy, of: &Of, now: Moment) -> Self {
         let tree = replica.tree(policy);
         let digests = match of {
             Of::Root => vec![tree.root()],
@@ -104,67 +147,13 @@ impl DigestAnswer {
     }
 
     /// The response of a node that does not share this policy with the requester.
-    pub fn declined<L>(replica: &mut Replica<L>, now: Moment) -> Self {
+    #[must_use]
+    pub const fn declined(replica: &Replica, now: Moment) -> Self {
         Self {
             from: Face::of(replica, now),
             accepts: false,
             records: 0,
             digests: Vec::new(),
-        }
-    }
-}
-
-/// Body of `POST /v1/{policy}/pull`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PullRequest {
-    /// The requester.
-    pub from: Face,
-    /// Inclusive ranges of leaves, in ascending order.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<u16>>))]
-    pub leaves: Vec<(u16, u16)>,
-}
-
-/// Response of `POST /v1/{policy}/pull`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PullAnswer {
-    /// The responder.
-    pub from: Face,
-    /// The registers in these leaves.
-    pub records: Vec<WireRecord>,
-    /// The first leaf that did not fit; None if the response is complete.
-    pub next: Option<u16>,
-}
-
-impl PullAnswer {
-    /// The registers in these leaves of a replica, as far as `shown` selects them.
-    pub fn of<L>(
-        replica: &mut Replica<L>,
-        policy: couic_common::Policy,
-        leaves: &[(u16, u16)],
-        now: Moment,
-        shown: impl Fn(&crate::Slot<L>) -> bool,
-    ) -> Self {
-        let mut records = Vec::new();
-        let mut next = None;
-        'all: for range in leaves {
-            let mut last = None;
-            for (leaf, cidr, slot) in replica.in_leaves(policy, *range) {
-                if records.len() >= MAX_PULL && last != Some(leaf) {
-                    next = Some(leaf);
-                    break 'all;
-                }
-                last = Some(leaf);
-                if shown(slot) {
-                    records.push(WireRecord::new(cidr, &slot.record));
-                }
-            }
-        }
-        Self {
-            from: Face::of(replica, now),
-            records,
-            next,
         }
     }
 }
@@ -196,4 +185,32 @@ pub struct PushAnswer {
     /// The reason for the first rejection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_is_judged_by_its_wall_clock_version_and_number() {
+        let me = NodeId::started(7, 1);
+        let now = Moment {
+            wall: 1_800_000_000_000,
+            mono: 0,
+        };
+        let face = |machine, ahead: u64, protocol| Face {
+            node: NodeId::started(machine, 9),
+            wall: now.wall + ahead,
+            protocol,
+        };
+        let check = |face: Face| face.check(me, now);
+        assert_eq!(check(face(8, MAX_AHEAD, PROTOCOL)), Ok(()));
+        let ahead = check(face(8, MAX_AHEAD + 60_000, PROTOCOL)).unwrap_err();
+        assert!(ahead.to_string().contains("61 min ahead"), "{ahead}");
+        assert_eq!(check(face(7, 0, PROTOCOL)), Err(Unfit::Copied));
+        let old: Face =
+            serde_json::from_str(r#"{"node":"0000000800000001","wall":1,"clock":7}"#).unwrap();
+        let old = check(old).unwrap_err();
+        assert!(old.to_string().contains("the same version"), "{old}");
+    }
 }

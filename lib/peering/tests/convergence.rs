@@ -12,6 +12,7 @@ mod sim;
 use std::collections::HashMap;
 
 use couic_common::{Policy, RuleKey};
+use couic_peering::{MAX_AHEAD, NodeId, Record, RecordState, RegisterId, Stamp};
 use sim::{
     World,
     rules::{Rules, Written, cidr},
@@ -57,8 +58,11 @@ fn act(world: &mut World) {
             };
             world.add(node, policy, n, lasts);
         }
-        450..800 => {
+        450..780 => {
             world.delete(node, policy, n);
+        }
+        780..800 => {
+            world.revoke(node, policy, n);
         }
         800..900 => {
             let pair = (world.chance.usize(..NODES), world.chance.usize(..NODES));
@@ -79,16 +83,23 @@ fn act(world: &mut World) {
     }
 }
 
-/// The last write to each register by a node that was not killed since.
-fn last_writes(world: &World) -> HashMap<RuleKey, &Written> {
+/// The last write to each register by a node that was not killed since, unless another node may have revoked it.
+fn last_writes(world: &World) -> HashMap<RegisterId, &Written> {
     let mut last: HashMap<_, &Written> = HashMap::new();
     for written in &world.written {
-        let slot = last.entry(written.key).or_insert(written);
+        let slot = last.entry(written.id).or_insert(written);
         if written.stamp > slot.stamp {
             *slot = written;
         }
     }
-    last.retain(|_, written| world.nodes[written.node].epoch == written.epoch);
+    let revoked = |id: &RegisterId, stamp: Stamp| {
+        let mut all = world.written.iter();
+        all.any(|w| w.revoked && w.id.key == id.key && w.stamp.time > stamp.time)
+    };
+    last.retain(|id, written| {
+        world.nodes[written.node].epoch == written.epoch
+            && (written.deleted || !revoked(id, written.stamp))
+    });
     last
 }
 
@@ -175,13 +186,17 @@ fn an_add_arrives_within_one_batch_interval_and_delay() {
     let soon = world.now + 21;
     world.run_until(soon);
     let key = RuleKey::new(Policy::Drop, cidr(1));
-    assert!((0..5).all(|node| world.live(node).contains_key(&key)));
+    assert!((0..5).all(|node| holds(&world, node, key)));
     // The next one waits for the batch interval.
     world.add(0, Policy::Drop, 2, None);
     let soon = world.now + 290;
     world.run_until(soon);
     let key = RuleKey::new(Policy::Drop, cidr(2));
-    assert!((0..5).all(|node| world.live(node).contains_key(&key)));
+    assert!((0..5).all(|node| holds(&world, node, key)));
+}
+
+fn holds(world: &World, node: usize, key: RuleKey) -> bool {
+    world.live(node).keys().any(|id| id.key == key)
 }
 
 #[test]
@@ -191,7 +206,7 @@ fn concurrent_deletion_and_addition_converge() {
         world.add(0, Policy::Drop, 1, None);
         let quiet = world.now + 20_000;
         world.run_until(quiet);
-        assert!(world.delete(1, Policy::Drop, 1));
+        assert!(world.revoke(1, Policy::Drop, 1));
         world.add(0, Policy::Drop, 1, None);
         let quiet = world.now + 20_000;
         world.run_until(quiet);
@@ -226,4 +241,113 @@ fn an_outage_with_more_changes_than_the_queue_loses_none() {
             .overflows
             > 0
     );
+}
+
+/// One of five nodes has a clock almost an hour ahead, gives two nodes two contents with one stamp, writes in the names of
+/// others, and answers with wrong digests, while the network fails.
+#[test]
+fn honest_nodes_converge_and_hold_their_rules_beside_a_hostile_one() {
+    for _ in 0..20 {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut world = World::new(NODES, World::mesh(NODES), 1_000, seed);
+        world.hostile = Some(0);
+        let end = world.now + TROUBLE;
+        while world.now < end {
+            let next = world.now + world.chance.u64(0..60);
+            world.run_until(next);
+            harm(&mut world);
+            if world.chance.bool() {
+                act_honestly(&mut world);
+            }
+        }
+        world.cut.clear();
+        world.loss = 0;
+        let deadline = world.now + CONVERGE;
+        while !world.is_equal() {
+            let next = world.now + 500;
+            world.run_until(next);
+            assert!(world.now < deadline, "seed {seed}: not equal in time");
+        }
+        let honest: Vec<_> = (1..NODES).map(|node| world.live(node)).collect();
+        let hostile = world.nodes[0].replica.node();
+        for live in &honest {
+            same(live, &honest[0], world.now, seed);
+            for (id, written) in last_writes(&world) {
+                let lasts = written.until > world.now + 2_000;
+                let found = live.contains_key(&id);
+                if written.node != 0 && (lasts || written.deleted) {
+                    assert_eq!(found, lasts, "seed {seed}: {id:?} {written:?}");
+                }
+            }
+        }
+        for (node, peer) in (1..NODES).map(|n| (n, &world.nodes[n])) {
+            for other in peer.links.iter().filter(|link| link.to != 0) {
+                let status = other.link.status(world.moment(node));
+                let error = status.last_error.map(|(_, text)| text).unwrap_or_default();
+                assert!(!error.contains("clock"), "seed {seed}: {error}");
+            }
+        }
+        assert_ne!(hostile, world.nodes[1].replica.node());
+    }
+}
+
+fn act_honestly(world: &mut World) {
+    let node = world.chance.usize(1..NODES);
+    let n = world.chance.u32(..CIDRS);
+    match world.chance.u32(..100) {
+        0..50 => world.add(node, Policy::Drop, n, None),
+        50..85 => {
+            world.delete(node, Policy::Drop, n);
+        }
+        85..95 => {
+            let other = world.chance.usize(1..NODES);
+            let pair = (node.min(other), node.max(other));
+            if !world.cut.remove(&pair) {
+                world.cut.insert(pair);
+            }
+        }
+        _ => world.loss = world.chance.u32(..30),
+    }
+}
+
+/// Something that no honest node does.
+fn harm(world: &mut World) {
+    let (victim, other) = (world.chance.usize(1..NODES), world.chance.usize(1..NODES));
+    let key = RuleKey::new(Policy::Drop, cidr(world.chance.u32(..CIDRS)));
+    let state = match world.chance.u8(..2) {
+        0 => RecordState::Deleted,
+        _ => RecordState::Live {
+            tag: None,
+            until: u64::MAX,
+        },
+    };
+    let (ahead, mine) = (
+        world.chance.u64(..MAX_AHEAD - 2_000),
+        world.nodes[0].replica.node(),
+    );
+    let time = (world.now + ahead) << 16;
+    let said = |node: NodeId, state: &RecordState| Record {
+        stamp: Stamp { time, node },
+        state: state.clone(),
+        covers: 0,
+        revokes: 0,
+    };
+    match world.chance.u8(..3) {
+        // In another's name.
+        0 => {
+            let name = world.nodes[other].replica.node();
+            world.forge((0, victim), key, said(name, &state));
+        }
+        // In nobody's.
+        1 => {
+            let name = NodeId(world.chance.u64(..));
+            world.forge((0, victim), key, said(name, &state));
+        }
+        // Two contents with one stamp.
+        _ => {
+            world.forge((0, victim), key, said(mine, &RecordState::Deleted));
+            world.forge((0, other), key, said(mine, &state));
+        }
+    }
 }

@@ -66,7 +66,7 @@ fn the_limits_of_peers() {
         "{HEAD}[peering]\nenabled = true\nmin_prefix_v4 = 12\ntombstone_days = 30\n\
          [[peering.peers]]\nhost = \"b.example.org\"\nport = 1\n{token}\
          [[peering.peers]]\nhost = \"b.example.org\"\nport = 2\n{token}ignore = true\nmin_prefix_v6 = 48\n\
-         adds_per_second = 7\ntags = \"ssh*\"\nca = \"/etc/ca.pem\"\n\
+         adds_per_second = 7\ntags = \"ssh*\"\ndeletions = \"all\"\ntotal_prefix_v4 = 0\nca = \"/etc/ca.pem\"\n\
          [[peering.peers]]\nname = \"c\"\nhost = \"[::1]\"\nport = 2\n{token}"
     ))
     .unwrap();
@@ -84,6 +84,8 @@ fn the_limits_of_peers() {
     let second = &peers[1].limits;
     assert_eq!((second.min_prefix_v4, second.min_prefix_v6), (12, 48));
     assert!(second.ignore && second.adds_per_second == 7 && second.tags.is_some());
+    assert!(second.ends_others && !limits.ends_others);
+    assert_eq!((second.total_prefix_v4, second.total_prefix_v6), (0, 13));
     assert_eq!(peers[1].ca.as_deref(), Some(Path::new("/etc/ca.pem")));
     for (bad, said) in [
         (
@@ -93,6 +95,10 @@ fn the_limits_of_peers() {
         (
             "min_prefix_v4 = 33",
             "5: peering.min_prefix_v4: 33 is not in the range from 0 to 32",
+        ),
+        (
+            "deletions = \"none\"",
+            "5: peering.deletions: \"none\" is neither \"own\" nor \"all\"",
         ),
         (
             "adds_per_second = 0",

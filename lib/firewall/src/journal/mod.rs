@@ -24,6 +24,7 @@ mod append;
 mod compact;
 mod record;
 mod recover;
+mod register;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -40,8 +41,9 @@ use parking_lot::Mutex;
 
 use self::{compact::Upkeep, recover::Recovery, status::Health};
 pub use self::{
-    record::{Record, Register, RegisterRow, RuleClaims},
+    record::{Record, RuleClaims},
     recover::{Recovered, Registers, SavedRegister},
+    register::{Register, RegisterRow},
     status::JournalFigures,
 };
 

@@ -5,15 +5,14 @@
 //!
 //! A payload is a byte for the kind and the kind's fields; numbers are little-endian. A text is a byte for its length and
 //! its bytes. Kind 1, claims: policy, network, `u16` count, for each claim the peer's name (empty for the API), the tag
-//! (empty for none), `u64` expiration, `u64` creation. Kind 2, a register of peering: policy, network, a byte for its
-//! state (0 forgotten, 1 deleted, 2 live); unless forgotten `u64` time and `u64` node of the stamp, `u64` covers, the
-//! peer's name; if live the tag, `u64` until.
+//! (empty for none), `u64` expiration, `u64` creation. Kinds 2 and 3, a register of peering: see
+//! `register`.
 
 use std::net::IpAddr;
 
 use couic_common::{Cidr, Policy, RuleKey, Tag};
-use couic_peering::{NodeId, Record as Written, RecordState, Stamp};
 
+use super::register::{OLD_REGISTER, REGISTER, RegisterRow, put_register, read_register};
 use crate::rules::{Claim, ClaimRef, Owner};
 
 /// A persistent record.
@@ -23,24 +22,6 @@ pub enum Record {
     Claims(RuleClaims),
     /// The register of a rule that peers share.
     Register(RegisterRow),
-}
-
-/// A register of peering, or that it was forgotten.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegisterRow {
-    /// The rule.
-    pub key: RuleKey,
-    /// The register; None if it was forgotten.
-    pub register: Option<Register>,
-}
-
-/// The content of a register.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Register {
-    /// The last write.
-    pub record: Written,
-    /// The owner of its claim on this node: the API or a peer.
-    pub owner: Owner,
 }
 
 /// The claims of the API and of peers on a rule. Empty if they have none any more.
@@ -55,12 +36,6 @@ pub struct RuleClaims {
 /// Kinds of payloads.
 const END: u8 = 0;
 const CLAIMS: u8 = 1;
-const REGISTER: u8 = 2;
-
-/// States of a register.
-const FORGOTTEN: u8 = 0;
-const DELETED: u8 = 1;
-const LIVE: u8 = 2;
 
 /// The most claims of a rule in a record: more than a mesh can have peers.
 const MAX_CLAIMS: usize = 4096;
@@ -80,11 +55,7 @@ impl Record {
             Self::Claims(rule) => {
                 put_claims(out, rule.key, rule.claims.iter().map(ClaimRef::from));
             }
-            Self::Register(row) => {
-                out.push(REGISTER);
-                put_key(out, row.key);
-                put_register(out, row.register.as_ref());
-            }
+            Self::Register(row) => put_register(out, row),
         }
     }
 }
@@ -127,25 +98,6 @@ pub(super) fn put_claims<'a>(
     out[at..at + 2].copy_from_slice(&count.to_le_bytes());
 }
 
-fn put_register(out: &mut Vec<u8>, register: Option<&Register>) {
-    let register = register.and_then(|r| Some((&r.record, name_of(&r.owner)?)));
-    let Some((record, owner)) = register else {
-        return out.push(FORGOTTEN);
-    };
-    out.push(match record.state {
-        RecordState::Deleted => DELETED,
-        RecordState::Live { .. } => LIVE,
-    });
-    for number in [record.stamp.time, record.stamp.node.0, record.covers] {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-    put_text(out, owner);
-    if let RecordState::Live { tag, until } = &record.state {
-        put_text(out, tag.as_ref().map_or("", Tag::as_str));
-        out.extend_from_slice(&until.to_le_bytes());
-    }
-}
-
 /// Appends the payload of the end of a snapshot.
 pub(super) fn write_end(out: &mut Vec<u8>, records: u64) {
     out.push(END);
@@ -158,7 +110,10 @@ pub(super) fn read(payload: &[u8]) -> Option<Payload> {
     let payload = match reader.u8()? {
         END => Payload::End(reader.u64()?),
         CLAIMS => Payload::Record(Record::Claims(read_claims(&mut reader)?)),
-        REGISTER => Payload::Record(Record::Register(read_register(&mut reader)?)),
+        kind @ (OLD_REGISTER | REGISTER) => {
+            let row = read_register(&mut reader, kind == OLD_REGISTER)?;
+            Payload::Record(Record::Register(row))
+        }
         _ => return None,
     };
     reader.0.is_empty().then_some(payload)
@@ -179,39 +134,8 @@ fn read_claims(reader: &mut Reader<'_>) -> Option<RuleClaims> {
     Some(RuleClaims { key, claims })
 }
 
-fn read_register(reader: &mut Reader<'_>) -> Option<RegisterRow> {
-    let key = reader.key()?;
-    let says = reader.u8()?;
-    let register = match says {
-        FORGOTTEN => None,
-        DELETED | LIVE => {
-            let stamp = Stamp {
-                time: reader.u64()?,
-                node: NodeId(reader.u64()?),
-            };
-            let covers = reader.u64()?;
-            let owner = owner_named(reader.text()?)?;
-            let state = if says == DELETED {
-                RecordState::Deleted
-            } else {
-                let tag = Tag::parse(reader.text()?).ok()?;
-                let until = reader.u64()?;
-                RecordState::Live { tag, until }
-            };
-            let record = Written {
-                stamp,
-                state,
-                covers,
-            };
-            Some(Register { record, owner })
-        }
-        _ => return None,
-    };
-    Some(RegisterRow { key, register })
-}
-
 /// Policy, family, length, address.
-fn put_key(out: &mut Vec<u8>, key: RuleKey) {
+pub(super) fn put_key(out: &mut Vec<u8>, key: RuleKey) {
     out.push(match key.policy {
         Policy::Drop => 0,
         Policy::Ignore => 1,
@@ -225,14 +149,14 @@ fn put_key(out: &mut Vec<u8>, key: RuleKey) {
 }
 
 /// Names and tags have at most 64 bytes.
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
     out.push(length);
     out.extend_from_slice(&text.as_bytes()[..usize::from(length)]);
 }
 
 /// The rest of a payload.
-struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
@@ -241,26 +165,30 @@ impl<'a> Reader<'a> {
         Some(*bytes)
     }
 
-    fn u8(&mut self) -> Option<u8> {
+    pub(super) fn u8(&mut self) -> Option<u8> {
         self.bytes().map(|[byte]| byte)
     }
 
-    fn u16(&mut self) -> Option<u16> {
+    pub(super) fn u16(&mut self) -> Option<u16> {
         self.bytes().map(u16::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.bytes().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Option<u64> {
         self.bytes().map(u64::from_le_bytes)
     }
 
-    fn text(&mut self) -> Option<&'a str> {
+    pub(super) fn text(&mut self) -> Option<&'a str> {
         let length = usize::from(self.u8()?);
         let (text, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         std::str::from_utf8(text).ok()
     }
 
-    fn key(&mut self) -> Option<RuleKey> {
+    pub(super) fn key(&mut self) -> Option<RuleKey> {
         let policy = match self.u8()? {
             0 => Policy::Drop,
             1 => Policy::Ignore,

@@ -10,7 +10,8 @@ use couic_durable::{Folder, Kind, Name, Scanned};
 
 use super::{
     StateError,
-    record::{self, Payload, Record, Register},
+    record::{self, Payload, Record},
+    register::Register,
 };
 use crate::rules::Claim;
 
@@ -23,8 +24,8 @@ pub struct Recovered {
     pub registers: Registers,
 }
 
-/// Registers, by rule.
-pub type Registers = BTreeMap<RuleKey, SavedRegister>;
+/// Registers, by rule and author; None for the only register of a rule, as of earlier versions.
+pub type Registers = BTreeMap<(RuleKey, Option<u32>), SavedRegister>;
 
 /// A recovered register.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +41,8 @@ impl Recovered {
         match record {
             Record::Claims(rule) => {
                 let key = rule.key;
-                if let Some(saved) = self.registers.get_mut(&key) {
+                let all = (key, None)..=(key, Some(u32::MAX));
+                for (_, saved) in self.registers.range_mut(all) {
                     saved.is_older = true;
                 }
                 if rule.claims.is_empty() {
@@ -50,13 +52,18 @@ impl Recovered {
                 }
             }
             Record::Register(row) => {
-                let key = row.key;
+                let id = (row.key, row.author);
+                let old = self.registers.get(&(row.key, None));
+                // What the version before wrote is replaced with its author's register.
+                if old.is_some_and(|old| Some(old.register.record.author()) == row.author) {
+                    self.registers.remove(&(row.key, None));
+                }
                 match row.register {
-                    None => self.registers.remove(&key),
+                    None => self.registers.remove(&id),
                     Some(register) => {
                         let is_older = false;
                         self.registers
-                            .insert(key, SavedRegister { register, is_older })
+                            .insert(id, SavedRegister { register, is_older })
                     }
                 };
             }

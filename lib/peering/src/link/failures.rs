@@ -48,7 +48,7 @@ impl Link {
                 self.send_at = now.mono;
                 smaller
             }
-            Ask::Pull(_, leaves) if leaves.len() > 1 => {
+            Ask::Pull(_, leaves, _) if leaves.len() > 1 => {
                 if let Some(check) = &mut self.check {
                     check.too_large();
                 }
@@ -71,7 +71,7 @@ impl Link {
         }
     }
 
-    fn gave_up(&mut self, ask: Ask, problem: String, now: Moment) {
+    pub(super) fn gave_up(&mut self, ask: Ask, problem: String, now: Moment) {
         if let Ask::Push(policy, cidrs) = ask {
             self.put_back(policy, cidrs, now);
         }

@@ -4,8 +4,9 @@ use couic_common::{Cidr, Policy, RuleKey};
 
 use super::Link;
 use crate::{
-    Ask, Moment, Of, Record, Replica, Slot,
+    Ask, Moment, Of, Record, RegisterId, Replica, Slot,
     check::{Check, Question},
+    outbox::Changed,
 };
 
 /// Number of comparisons after which skipped leaves are retried.
@@ -15,12 +16,12 @@ const RETRY_SKIPPED: u32 = 30;
 const TRANSFER_STEP: usize = 1_000;
 
 impl Link {
-    pub(super) fn ask<L>(&mut self, replica: &Replica<L>, now: Moment) -> Option<Ask> {
+    pub(super) fn ask(&mut self, replica: &Replica, now: Moment) -> Option<Ask> {
         // Times cannot be translated before the first clock sample.
         let may_push = self.gap.ms().is_some() && now.mono >= self.send_at;
         while may_push && let Some((policy, mut cidrs)) = self.next_changes() {
             // Registers forgotten in the meantime need not be sent.
-            cidrs.retain(|cidr| replica.get(RuleKey::new(policy, *cidr)).is_some());
+            cidrs.retain(|one| replica.get(id(policy, *one)).is_some());
             if !cidrs.is_empty() {
                 self.send_at = now.mono + self.settings.gather;
                 return Some(Ask::Push(policy, cidrs));
@@ -35,30 +36,30 @@ impl Link {
         }
         match self.check.as_ref()?.question() {
             Some(Question::Digest(policy, of)) => Some(Ask::Digest(policy, of)),
-            Some(Question::Pull(policy, leaves)) => Some(Ask::Pull(policy, leaves)),
+            Some(Question::Pull(policy, leaves, after)) => Some(Ask::Pull(policy, leaves, after)),
             None => None,
         }
     }
 
-    fn next_changes(&mut self) -> Option<(Policy, Vec<Cidr>)> {
+    fn next_changes(&mut self) -> Option<(Policy, Vec<Changed>)> {
         let policy = Policy::ALL
             .into_iter()
             .find(|policy| !self.outboxes[*policy as usize].is_empty())?;
         Some((policy, self.outboxes[policy as usize].drain(self.batch)))
     }
 
-    pub(super) fn plain_ask<L>(
+    pub(super) fn plain_ask(
         &mut self,
-        replica: &Replica<L>,
+        replica: &Replica,
         now: Moment,
-        tellable: impl Fn(&Slot<L>) -> bool,
+        tellable: impl Fn(&Slot) -> bool,
     ) -> Option<Ask> {
         if self.plain.next().is_none() && now.mono >= self.send_at {
             if let Some((policy, cidrs)) = self.next_changes() {
                 self.send_at = now.mono + self.settings.gather;
                 let slots = cidrs
                     .iter()
-                    .filter_map(|cidr| Some((*cidr, replica.get(RuleKey::new(policy, *cidr))?)));
+                    .filter_map(|one| Some((one.0, replica.get(id(policy, *one))?)));
                 let records = slots
                     .filter(|(_, slot)| tellable(slot))
                     .map(|(cidr, slot)| (cidr, &slot.record));
@@ -75,24 +76,24 @@ impl Link {
     }
 
     /// Continues the full transfer to a plain peer.
-    fn continue_full_transfer<L>(
+    fn continue_full_transfer(
         &mut self,
-        replica: &Replica<L>,
+        replica: &Replica,
         now: Moment,
-        tellable: impl Fn(&Slot<L>) -> bool,
+        tellable: impl Fn(&Slot) -> bool,
     ) {
         let Some((policy, first)) = self.full_transfer else {
             return;
         };
         let mut found: Vec<(Cidr, &Record)> = Vec::new();
         let mut next = None;
-        for (leaf, cidr, slot) in replica.in_leaves(policy, (first, u16::MAX)) {
+        for (leaf, id, slot) in replica.in_leaves(policy, (first, u16::MAX)) {
             if found.len() >= TRANSFER_STEP && leaf > first {
                 next = Some((policy, leaf));
                 break;
             }
-            if slot.record.is_live(now.wall) && tellable(slot) {
-                found.push((cidr, &slot.record));
+            if slot.is_live(now) && tellable(slot) {
+                found.push((id.key.cidr, &slot.record));
             }
         }
         self.full_transfer = next.or_else(|| {
@@ -102,4 +103,9 @@ impl Link {
         });
         self.plain.queue(policy, found.into_iter(), now.wall, false);
     }
+}
+
+const fn id(policy: Policy, (cidr, author): Changed) -> RegisterId {
+    let key = RuleKey::new(policy, cidr);
+    RegisterId { key, author }
 }

@@ -4,27 +4,29 @@ use couic_common::Policy;
 
 use super::Link;
 use crate::{
-    Ask, DigestAnswer, Face, Failure, LinkState, Moment, PullAnswer, PullOutcome, PushAnswer,
-    Replica,
+    Ask, DigestAnswer, Face, LinkState, Moment, PullAnswer, PullOutcome, PushAnswer, Replica, shown,
 };
 
 /// Interval of comparisons while registers differ, in milliseconds.
 const COMPARE_AGAIN: u64 = 1_000;
 
 impl Link {
-    /// Records a response and its clock sample. None for an unexpected response, or one of this node itself.
-    fn answered<L>(&mut self, replica: &mut Replica<L>, from: Face, now: Moment) -> Option<Ask> {
+    /// Records a response and its clock sample. None for an unexpected response, or one that is of no use.
+    fn answered(&mut self, replica: &mut Replica, from: Face, now: Moment) -> Option<Ask> {
         let (ask, sent) = self.in_flight.take()?;
         if from.node == replica.node() {
-            self.in_flight = Some((ask, sent));
             let problem = "this peer is the local node itself: remove it from [peering]";
-            self.failed(Failure::Other(problem.to_owned()), now);
+            self.gave_up(ask, problem.to_owned(), now);
             return None;
         }
-        if let Err(error) = replica.hlc().observe(from.clock, now) {
-            self.in_flight = Some((ask, sent));
-            self.failed(Failure::Other(error.to_string()), now);
+        if let Err(unfit) = from.check(replica.node(), now) {
+            self.gave_up(ask, format!("its {unfit}"), now);
             return None;
+        }
+        if !replica.heard(self.peer, from.node, now) {
+            // What it says counts as passed on, not as that machine's.
+            let text = "it has the machine number of another peer: its rules are not told apart from those that it passes on";
+            self.status.last_error = Some((now.wall, text.to_owned()));
         }
         self.gap.measure(sent, now, from.wall);
         self.is_plain = false;
@@ -33,9 +35,9 @@ impl Link {
     }
 
     /// Processes the response to [`Ask::Digest`].
-    pub fn digests<L>(&mut self, replica: &mut Replica<L>, answer: &DigestAnswer, now: Moment) {
+    pub fn digests(&mut self, replica: &mut Replica, answer: &DigestAnswer, now: Moment) {
         let was_plain = self.is_plain;
-        let Some(Ask::Digest(..)) = self.answered(replica, answer.from, now) else {
+        let Some(ask @ Ask::Digest(..)) = self.answered(replica, answer.from, now) else {
             return;
         };
         if was_plain {
@@ -52,34 +54,40 @@ impl Link {
             check.declined();
         } else if !check.digests(replica, &self.known, &answer.digests) {
             let problem = "it sent digests that do not match the request".to_owned();
-            return self.failed(Failure::Other(problem), now);
+            return self.gave_up(ask, problem, now);
         }
         self.check_done(now);
     }
 
     /// Processes the response to [`Ask::Pull`]: returns registers that are later there, and queues those that are later
     /// here.
-    pub fn pulled<L>(
+    pub fn pulled(
         &mut self,
-        replica: &mut Replica<L>,
+        replica: &mut Replica,
         answer: &PullAnswer,
         now: Moment,
     ) -> PullOutcome {
-        let (Some(Ask::Pull(..)), Some(mut check)) =
-            (self.answered(replica, answer.from, now), self.check.take())
-        else {
+        let Some(ask @ Ask::Pull(..)) = self.answered(replica, answer.from, now) else {
+            return PullOutcome::nothing(Policy::Drop);
+        };
+        let Some(mut check) = self.check.take() else {
             return PullOutcome::nothing(Policy::Drop);
         };
         let gap = self.gap();
         let (outboxes, mut fits) = (&mut self.outboxes, true);
-        let outcome = check.pulled(replica, answer, gap, now, |key| {
-            fits &= outboxes[key.policy as usize].push(key.cidr, now.mono);
+        let outcome = check.pulled(replica, self.peer, answer, gap, now, |id| {
+            let outbox = &mut outboxes[id.key.policy as usize];
+            fits &= outbox.push((id.key.cidr, id.author), now.mono);
         });
-        self.check = Some(check);
         if let Some(problem) = &outcome.problem {
-            self.status.last_error =
-                Some((now.wall, format!("it sent an invalid rule: {problem}")));
+            self.gave_up(
+                ask,
+                format!("it sent an invalid answer: {}", shown(problem)),
+                now,
+            );
+            return outcome;
         }
+        self.check = Some(check);
         if !fits {
             // The next comparison finds the rest, once the queue has drained.
             self.status.overflows += 1;
@@ -92,25 +100,26 @@ impl Link {
         let Some(check) = self.check.take_if(|check| check.question().is_none()) else {
             return;
         };
+        self.backoff.succeeded();
         self.known = check.found;
         self.status.differing = check.differing;
         self.status.refused_ranges = check.skipped;
-        if check.differing == 0 {
-            self.status.state = LinkState::InSync;
-            if check.skipped == 0 {
+        self.status.state = LinkState::Syncing;
+        if check.equal || (check.differing == 0 && check.skipped > 0) {
+            if check.equal {
+                self.status.state = LinkState::InSync;
                 self.status.last_equal = now.wall;
             }
             let quarter = self.settings.compare / 4;
             let jitter = self.chance.u64(0..=2 * quarter);
             self.check_at = now.mono + self.settings.compare - quarter + jitter;
         } else {
-            self.status.state = LinkState::Syncing;
             self.check_at = now.mono + COMPARE_AGAIN;
         }
     }
 
     /// Processes the response to [`Ask::Push`].
-    pub fn pushed<L>(&mut self, replica: &mut Replica<L>, answer: &PushAnswer, now: Moment) {
+    pub fn pushed(&mut self, replica: &mut Replica, answer: &PushAnswer, now: Moment) {
         let Some(Ask::Push(policy, mut cidrs)) = self.answered(replica, answer.from, now) else {
             return;
         };
@@ -119,12 +128,11 @@ impl Link {
         self.status.sent += taken as u64;
         self.status.refused += answer.refused.min(taken as u64);
         if let Some(problem) = &answer.problem {
-            let text: String = problem
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(300)
-                .collect();
-            self.status.last_error = Some((now.wall, format!("it rejected a rule: {text}")));
+            let text = format!("it rejected a rule: {}", shown(problem));
+            self.status.last_error = Some((now.wall, text));
+        }
+        if taken > 0 {
+            self.backoff.succeeded();
         }
         self.put_back(policy, rest, now);
         if answer.wait_ms > 0 {
@@ -137,6 +145,7 @@ impl Link {
         self.in_flight = None;
         self.status.sent += self.plain.next().map_or(0, |b| b.jobs.len() as u64);
         self.plain.taken();
+        self.backoff.succeeded();
         self.succeeded(now);
         self.status.state = LinkState::Plain;
     }

@@ -4,17 +4,17 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use couic_common::{Policy, RuleKey};
 
-use super::{Replica, Slot, place};
-use crate::{Moment, record::NEVER};
+use super::Replica;
+use crate::{Moment, RegisterId, Slot, record::NEVER};
 
 /// Maximum number of stale entries in the queue of deadlines.
 pub(super) const STALE: usize = 4096;
 
-impl<L> Replica<L> {
+impl Replica {
     /// Whether a register has expired and can be forgotten.
     #[must_use]
-    pub fn is_over(&self, slot: &Slot<L>, now: Moment) -> bool {
-        slot.record.ends(self.lifetime) <= now.wall
+    pub fn is_over(&self, slot: &Slot, now: Moment) -> bool {
+        slot.ends(self.lifetime) <= now.wall
     }
 
     /// Rebuilds the queue of deadlines when it holds too many stale entries from renewals.
@@ -26,10 +26,11 @@ impl<L> Replica<L> {
         let lifetime = self.lifetime;
         let mut ends = Vec::with_capacity(count);
         for policy in Policy::ALL {
-            for ((_, cidr), slot) in &self.slots[policy as usize] {
-                let at = slot.record.ends(lifetime);
+            for ((_, cidr, author), slot) in &self.slots[policy as usize] {
+                let at = slot.ends(lifetime);
                 if at != NEVER {
-                    ends.push(Reverse((at, RuleKey::new(policy, *cidr))));
+                    let (key, author) = (RuleKey::new(policy, *cidr), *author);
+                    ends.push(Reverse((at, RegisterId { key, author })));
                 }
             }
         }
@@ -37,32 +38,23 @@ impl<L> Replica<L> {
     }
 
     /// Forgets expired registers, up to `most`. Returns the number of deadlines processed.
-    pub fn bury(&mut self, wall: u64, most: usize) -> usize {
+    pub fn bury(&mut self, now: Moment, most: usize) -> usize {
         let mut seen = 0;
         while seen < most {
-            let Some(Reverse((_, key))) = self
+            let Some(Reverse((_, id))) = self
                 .ends
                 .peek()
                 .copied()
-                .filter(|Reverse((at, ..))| *at <= wall)
+                .filter(|Reverse((at, ..))| *at <= now.wall)
             else {
                 break;
             };
             self.ends.pop();
             seen += 1;
-            let over = |slot: &Slot<L>| slot.record.ends(self.lifetime) <= wall;
-            if self.get(key).is_some_and(over) {
-                self.forget(key);
+            if self.get(id).is_some_and(|slot| self.is_over(slot, now)) {
+                self.forget(id);
             }
         }
         seen
-    }
-
-    /// Forgets a register as if it had never existed. Not a deletion: other nodes may send it again.
-    pub fn forget(&mut self, key: RuleKey) {
-        if let Some(slot) = self.slots[key.policy as usize].remove(&place(key)) {
-            self.trees[key.policy as usize].toggle(key, slot.record.stamp);
-            self.note(key);
-        }
     }
 }

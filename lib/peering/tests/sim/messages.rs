@@ -4,7 +4,7 @@
 use couic_common::{Policy, RuleKey};
 use couic_peering::{
     Ask, DigestAnswer, DigestRequest, Face, Moment, PullAnswer, PullRequest, PushAnswer,
-    PushRequest, Replica, WireRecord,
+    PushRequest, RegisterId, Replica, WireRecord,
 };
 
 use super::{Event, World};
@@ -23,17 +23,25 @@ pub(super) enum Reply {
     Push(PushAnswer),
 }
 
-pub(super) fn message(replica: &mut Replica<()>, moment: Moment, ask: Ask, gap: i64) -> Message {
+pub(super) fn message(replica: &Replica, moment: Moment, ask: Ask, gap: i64) -> Message {
     let from = Face::of(replica, moment);
     match ask {
         Ask::Digest(policy, of) => Message::Digest(policy, DigestRequest { from, of }),
-        Ask::Pull(policy, leaves) => Message::Pull(policy, PullRequest { from, leaves }),
-        Ask::Push(policy, cidrs) => {
-            let slots = cidrs
-                .iter()
-                .filter_map(|cidr| Some((*cidr, replica.get(RuleKey::new(policy, *cidr))?)));
+        Ask::Pull(policy, leaves, after) => Message::Pull(
+            policy,
+            PullRequest {
+                from,
+                leaves,
+                after,
+            },
+        ),
+        Ask::Push(policy, all) => {
+            let slots = all.iter().filter_map(|(cidr, author)| {
+                let (key, author) = (RuleKey::new(policy, *cidr), *author);
+                Some((*cidr, replica.get(RegisterId { key, author })?))
+            });
             let records = slots
-                .map(|(cidr, slot)| WireRecord::new(cidr, &slot.record))
+                .map(|(cidr, slot)| WireRecord::new(cidr, slot))
                 .collect();
             Message::Push(policy, PushRequest { from, gap, records })
         }
@@ -55,36 +63,41 @@ pub(super) fn size(event: &Event) -> usize {
 }
 
 impl World {
-    /// The response of a node.
-    pub(super) fn serve(&mut self, node: usize, message: Message) -> Reply {
-        let moment = self.moment(node);
-        let replica = &mut self.nodes[node].replica;
-        replica.bury(moment.wall, 1_000);
+    /// The response of a node to another.
+    pub(super) fn serve(&mut self, (from, to): (usize, usize), message: Message) -> Reply {
+        let moment = self.moment(to);
+        let node = &mut self.nodes[to];
+        node.replica.bury(moment, 1_000);
+        let peer = node.peers[from];
+        let face = match &message {
+            Message::Digest(_, request) => request.from,
+            Message::Pull(_, request) => request.from,
+            Message::Push(_, request) => request.from,
+        };
+        assert_eq!(face.check(node.replica.node(), moment), Ok(()));
+        node.replica.heard(peer, face.node, moment);
         match message {
             Message::Digest(policy, request) => {
-                let _ = replica.hlc().observe(request.from.clock, moment);
-                Reply::Digest(DigestAnswer::of(replica, policy, &request.of, moment))
-            }
-            Message::Pull(policy, request) => Reply::Pull(PullAnswer::of(
-                replica,
-                policy,
-                &request.leaves,
-                moment,
-                |_| true,
-            )),
-            Message::Push(policy, request) => {
-                for record in &request.records {
-                    let (cidr, record) = record.read(request.gap).unwrap();
-                    replica.merge(RuleKey::new(policy, cidr), record, (), moment);
+                let mut answer = DigestAnswer::of(&node.replica, policy, &request.of, moment);
+                if self.hostile == Some(to) && self.chance.u8(..4) == 0 {
+                    answer.digests.pop();
                 }
-                let answer = PushAnswer {
-                    from: Face::of(replica, moment),
+                Reply::Digest(answer)
+            }
+            Message::Pull(policy, request) => {
+                Reply::Pull(PullAnswer::of(&node.replica, policy, &request, moment))
+            }
+            Message::Push(policy, request) => {
+                let read = |record: &WireRecord| record.read(request.gap).unwrap();
+                let offers: Vec<_> = request.records.iter().map(read).collect();
+                self.take(to, peer, policy, &offers);
+                Reply::Push(PushAnswer {
+                    from: Face::of(&self.nodes[to].replica, moment),
                     taken: request.records.len() as u64,
                     wait_ms: 0,
                     refused: 0,
                     problem: None,
-                };
-                Reply::Push(answer)
+                })
             }
         }
     }

@@ -10,7 +10,9 @@ use std::{
 };
 
 use couic_common::{Policy, RuleKey};
-use couic_peering::{Failure, Link, LinkSettings, Moment, Next, NodeId, Replica};
+use couic_peering::{
+    Failure, Limits, Link, LinkSettings, Merge, Moment, Next, NodeId, Offer, PeerId, Replica,
+};
 
 use messages::{Message, Reply, message, size};
 use rules::Written;
@@ -23,13 +25,27 @@ const BEGIN: u64 = 1_800_000_000_000;
 
 const LIFETIME: u64 = 86_400_000;
 
+/// Registers of other nodes.
+const LIMIT: usize = 10_000_000;
+
+/// What every node accepts of every other.
+pub(crate) fn limits() -> Limits {
+    Limits {
+        ignore: true,
+        ends_others: true,
+        ..Limits::default()
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Node {
     /// Offset of its clock ahead of the true time, ms.
     pub(crate) skew: i64,
     /// Number of restarts.
     pub(crate) epoch: u32,
-    pub(crate) replica: Replica<()>,
+    pub(crate) replica: Replica,
+    /// All nodes by index, as this one knows them.
+    pub(crate) peers: Vec<PeerId>,
     pub(crate) links: Vec<Peer>,
     booted: u64,
 }
@@ -73,6 +89,9 @@ pub(crate) struct World {
     pub(crate) bytes: u64,
     pub(crate) measure: bool,
     pub(crate) written: Vec<Written>,
+    /// A node whose answers and requests are not what they should be.
+    pub(crate) hostile: Option<usize>,
+    size: usize,
     settings: LinkSettings,
     topology: Vec<(usize, usize)>,
     events: BinaryHeap<Reverse<(u64, u64)>>,
@@ -94,6 +113,8 @@ impl World {
             bytes: 0,
             measure: false,
             written: Vec::new(),
+            hostile: None,
+            size: nodes,
             settings: LinkSettings {
                 policies: vec![Policy::Drop, Policy::Ignore],
                 ..LinkSettings::default()
@@ -122,15 +143,14 @@ impl World {
 
     fn boot(&mut self, index: usize, skew: i64, epoch: u32) -> Node {
         let id = NodeId(self.chance.u64(..));
-        let moment = Moment {
-            wall: self.now.saturating_add_signed(skew),
-            mono: 0,
-        };
+        let mut replica = Replica::new(id, LIFETIME, LIMIT);
+        let known = |_| replica.introduce(&limits());
+        let known: Vec<PeerId> = (0..self.size).map(known).collect();
         let peers = self.topology.iter().filter(|(from, _)| *from == index);
         let links = peers
             .map(|(_, to)| Peer {
                 to: *to,
-                link: Link::new(self.settings.clone(), self.chance.u64(..)),
+                link: Link::new(known[*to], self.settings.clone(), self.chance.u64(..)),
                 request: 0,
                 wake: 0,
             })
@@ -138,7 +158,8 @@ impl World {
         Node {
             skew,
             epoch,
-            replica: Replica::new(id, moment, LIFETIME, 10_000_000),
+            replica,
+            peers: known,
             links,
             booted: self.now,
         }
@@ -202,7 +223,7 @@ impl World {
             Next::Ask(ask) => {
                 *request += 1;
                 let (to, gap) = (*to, link.gap());
-                let message = message(&mut there.replica, moment, ask, gap);
+                let message = message(&there.replica, moment, ask, gap);
                 self.send(slot, (node, to), Event::Request(message));
                 self.schedule(
                     self.now + TIMEOUT,
@@ -244,15 +265,14 @@ impl World {
         let to = self.topology_of(slot);
         let event = match event {
             Event::Request(message) => {
-                let reply = self.serve(to, message);
+                let reply = self.serve((slot.node, to), message);
                 return self.send(slot, (to, slot.node), Event::Answer(reply));
             }
             event => event,
         };
         let moment = self.moment(slot.node);
         let there = &mut self.nodes[slot.node];
-        let wall = moment.wall;
-        there.replica.bury(wall, 1_000);
+        there.replica.bury(moment, 1_000);
         if there.epoch != slot.epoch {
             return;
         }
@@ -275,15 +295,27 @@ impl World {
             }
             Event::Answer(Reply::Pull(answer)) => {
                 let outcome = link.pulled(&mut there.replica, &answer, moment);
-                for (cidr, record) in outcome.theirs {
-                    there
-                        .replica
-                        .merge(RuleKey::new(outcome.policy, cidr), record, (), moment);
-                }
+                let from = link.peer();
+                self.take(slot.node, from, outcome.policy, &outcome.theirs);
             }
             Event::Request(_) => {}
         }
         self.drive(slot.node, slot.peer);
+    }
+
+    /// Merges registers, and sends on what this node answered for itself.
+    fn take(&mut self, node: usize, from: PeerId, policy: Policy, offers: &[Offer]) {
+        let moment = self.moment(node);
+        let there = &mut self.nodes[node];
+        for offer in offers {
+            let key = RuleKey::new(policy, offer.cidr);
+            if there.replica.merge(from, key, offer, &limits(), moment) == Merge::Refuted {
+                let id = there.replica.own_id(key);
+                for peer in &mut there.links {
+                    peer.link.changed(id, moment);
+                }
+            }
+        }
     }
 
     fn topology_of(&self, slot: Slot) -> usize {

@@ -3,18 +3,20 @@
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use couic_common::{Cidr, Policy, RuleKey, Tag};
-use couic_peering::{NEVER, RecordState, Stamp};
+use couic_peering::{NEVER, Offer, PeerId, Record, RecordState, RegisterId, Stamp};
 
 use super::{Node, World};
 
-/// The rules in force on a node: stamp, tag, and expiration in true time.
-pub(crate) type Rules = BTreeMap<RuleKey, (Stamp, Option<Tag>, u64)>;
+/// The registers in force on a node: stamp, tag, and expiration in true time.
+pub(crate) type Rules = BTreeMap<RegisterId, (Stamp, Option<Tag>, u64)>;
 
 /// A write, as recorded by the test.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
-    pub(crate) key: RuleKey,
+    pub(crate) id: RegisterId,
     pub(crate) stamp: Stamp,
+    /// Whether it ended the rule for all.
+    pub(crate) revoked: bool,
     pub(crate) deleted: bool,
     /// Expiration of the rule in true time.
     pub(crate) until: u64,
@@ -42,30 +44,51 @@ impl World {
         );
     }
 
-    /// Deletes a rule, if it exists.
+    /// Deletes a node's own rule, if there is one.
     pub(crate) fn delete(&mut self, node: usize, policy: Policy, n: u32) -> bool {
         let moment = self.moment(node);
-        let slot = self.nodes[node].replica.get(RuleKey::new(policy, cidr(n)));
-        let live = slot.is_some_and(|slot| slot.record.is_live(moment.wall));
+        let slot = self.nodes[node].replica.own(RuleKey::new(policy, cidr(n)));
+        let live = slot.is_some_and(|slot| slot.is_live(moment));
         if live {
             self.write(node, policy, n, RecordState::Deleted, 0);
         }
         live
     }
 
+    /// Ends a rule for all, if there is one.
+    pub(crate) fn revoke(&mut self, node: usize, policy: Policy, n: u32) -> bool {
+        let moment = self.moment(node);
+        let mut all = self.nodes[node].replica.of(RuleKey::new(policy, cidr(n)));
+        let live = all.any(|(_, slot)| slot.is_live(moment));
+        drop(all);
+        if live {
+            let key = RuleKey::new(policy, cidr(n));
+            self.nodes[node].replica.revoke(key, moment);
+            self.wrote(node, key, true, 0);
+        }
+        live
+    }
+
     fn write(&mut self, node: usize, policy: Policy, n: u32, state: RecordState, until: u64) {
-        let (moment, deleted) = (self.moment(node), state == RecordState::Deleted);
-        let key = RuleKey::new(policy, cidr(n));
+        let (moment, key) = (self.moment(node), RuleKey::new(policy, cidr(n)));
+        let replica = &mut self.nodes[node].replica;
+        replica.write(key, state, PeerId::SELF, moment);
+        self.wrote(node, key, false, until);
+    }
+
+    fn wrote(&mut self, node: usize, key: RuleKey, revoked: bool, until: u64) {
+        let (moment, deleted) = (self.moment(node), until == 0);
         let there = &mut self.nodes[node];
-        there.replica.write(key, state, (), moment);
-        let stamp = there.replica.get(key).unwrap().record.stamp;
+        let id = there.replica.own_id(key);
+        let stamp = there.replica.get(id).unwrap().record.stamp;
         for peer in &mut there.links {
-            peer.link.changed(key, moment);
+            peer.link.changed(id, moment);
         }
         let epoch = there.epoch;
         self.written.push(Written {
-            key,
+            id,
             stamp,
+            revoked,
             deleted,
             until,
             node,
@@ -74,31 +97,44 @@ impl World {
         self.wake_all(node);
     }
 
-    /// Whether all nodes hold the same registers.
-    pub(crate) fn is_equal(&self) -> bool {
-        let roots = |node: &Node| Policy::ALL.map(|p| node.replica.tree(p).root());
-        let first = roots(&self.nodes[0]);
-        self.nodes.iter().all(|node| roots(node) == first)
+    /// A node says to another what nobody has written.
+    pub(crate) fn forge(&mut self, (from, to): (usize, usize), key: RuleKey, record: Record) {
+        let (peer, cidr) = (self.nodes[to].peers[from], key.cidr);
+        let shift = 0;
+        let offer = Offer {
+            cidr,
+            record,
+            shift,
+            ended: false,
+        };
+        self.take(to, peer, key.policy, &[offer]);
     }
 
-    /// The rules in force on a node: stamp, tag, and expiration in true time.
+    /// Whether all nodes hold the same registers.
+    pub(crate) fn is_equal(&self) -> bool {
+        let but = self.hostile;
+        let roots = |node: &Node| Policy::ALL.map(|p| node.replica.tree(p).root());
+        let honest = self.nodes.iter().enumerate();
+        let honest = honest.filter(|(index, _)| Some(*index) != but);
+        let mut honest = honest.map(|(_, node)| roots(node));
+        let first = honest.next();
+        honest.all(|root| Some(root) == first)
+    }
+
+    /// The registers in force on a node: stamp, tag, and expiration in true time.
     pub(crate) fn live(&self, node: usize) -> Rules {
         let moment = self.moment(node);
         let there = &self.nodes[node];
         let mut all = BTreeMap::new();
         for policy in Policy::ALL {
-            for (_, cidr, slot) in there.replica.in_leaves(policy, (0, u16::MAX)) {
-                if let RecordState::Live { tag, until } = &slot.record.state
-                    && slot.record.is_live(moment.wall)
-                {
-                    let until = match *until {
+            for (_, id, slot) in there.replica.in_leaves(policy, (0, u16::MAX)) {
+                if let Some(until) = slot.until().filter(|_| slot.is_live(moment)) {
+                    let until = match until {
                         NEVER => NEVER,
                         until => until.saturating_add_signed(-there.skew),
                     };
-                    all.insert(
-                        RuleKey::new(policy, cidr),
-                        (slot.record.stamp, tag.clone(), until),
-                    );
+                    let tag = slot.tag().cloned();
+                    all.insert(id, (slot.record.stamp, tag, until));
                 }
             }
         }

@@ -25,7 +25,7 @@ fn rule(n: u32, owners: &[&str]) -> (RuleKey, Vec<Claim>) {
     (key, owners.iter().map(claim).collect())
 }
 
-fn register(n: u32, state: RecordState) -> (RuleKey, SavedRegister) {
+fn register(n: u32, state: RecordState) -> ((RuleKey, Option<u32>), SavedRegister) {
     let stamp = Stamp {
         time: 12,
         node: NodeId(0x1_0000_0002),
@@ -34,16 +34,19 @@ fn register(n: u32, state: RecordState) -> (RuleKey, SavedRegister) {
         stamp,
         state,
         covers: 3,
+        revokes: 0,
     };
-    let owner = Owner::Peer("fw2".parse().unwrap());
-    let saved = SavedRegister {
-        register: Register { record, owner },
-        is_older: false,
+    let register = Register {
+        record,
+        shift: 0,
+        from: Some("fw2".parse().unwrap()),
+        direct: false,
+        ended: false,
     };
-    (
-        RuleKey::new(Policy::Drop, format!("10.0.0.{n}/32").parse().unwrap()),
-        saved,
-    )
+    let is_older = false;
+    let key = RuleKey::new(Policy::Drop, format!("10.0.0.{n}/32").parse().unwrap());
+    // The version before had one register of each rule, and did not name its author.
+    ((key, None), SavedRegister { register, is_older })
 }
 
 #[test]

@@ -1,0 +1,44 @@
+//! Answers with registers that nobody reads.
+
+use std::{io::Write, os::unix::net::UnixStream};
+
+use couic_testkit::{Api, At};
+use serde_json::json;
+
+use super::{Node, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unread_answers_with_rules_are_few_for_each_client() {
+    let node = Node::new(&["evil", "honest"]);
+    node.add(0..4_000);
+    node.test.api.peering.as_ref().unwrap().scan();
+    let wall = u64::try_from(couic_common::unix_time().as_millis()).unwrap();
+    let from = json!({"node": "000000aa00000001", "wall": wall, "protocol": 2});
+    let body = json!({"from": from, "leaves": [[0, 65_535]]}).to_string();
+    let token = |name: &str| {
+        let client = node.test.api.clients.get(&name.parse().unwrap()).unwrap();
+        client.token.to_string()
+    };
+    let head = format!(
+        "Authorization: Bearer {}\r\nContent-Type: application/json\r\n",
+        token("evil")
+    );
+    let request = couic_testkit::request("POST", "/v1/drop/pull", &head, &body);
+    let held: Vec<_> = (0..50)
+        .map(|_| {
+            let mut stream = UnixStream::connect(&node.socket).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let ask = |name: &str| {
+        let api = Api::new(At::Unix(node.socket.clone()), Some(&token(name)));
+        api.request("POST", "/v1/drop/pull", Some(&body)).status
+    };
+    until("it has its share of them", || ask("evil") == 503);
+    assert_eq!(ask("honest"), 200, "another has its own");
+    drop(held);
+    until("they are gone with their connections", || {
+        ask("evil") == 200
+    });
+}

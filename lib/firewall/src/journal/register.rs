@@ -1,0 +1,186 @@
+//! Registers of peering, as records.
+//!
+//! Kind 3: policy, network, `u32` author, a byte for its state (0 forgotten, 1 deleted, 2 live); unless forgotten `u64`
+//! time and `u64` node of the stamp, `u64` covers, `u64` revokes, `i64` shift, a byte of flags (1 direct, 2 ended), the
+//! peer's name (empty for this node); if live the tag, `u64` until.
+//!
+//! Kind 2 is of versions with one register per rule: no author, revokes, shift and flags. Its owner's name is the peer's.
+
+use couic_common::{ClientName, RuleKey, Tag};
+use couic_peering::{NodeId, Record as Written, RecordState, Stamp};
+
+use super::record::{Reader, put_key, put_text};
+
+/// A register of peering, or that it was forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterRow {
+    /// The rule.
+    pub key: RuleKey,
+    /// The machine that writes it; None for the only register of a rule, as of earlier versions.
+    pub author: Option<u32>,
+    /// The register; None if it was forgotten.
+    pub register: Option<Register>,
+}
+
+/// The content of a register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// The last write.
+    pub record: Written,
+    /// By how much this machine's clock is ahead of the writer's, in milliseconds.
+    pub shift: i64,
+    /// The peer that it came from; None for this node.
+    pub from: Option<ClientName>,
+    /// Whether that peer wrote it.
+    pub direct: bool,
+    /// Whether it was ended here.
+    pub ended: bool,
+}
+
+/// Kinds of payloads.
+pub(super) const OLD_REGISTER: u8 = 2;
+pub(super) const REGISTER: u8 = 3;
+
+/// States of a register.
+const FORGOTTEN: u8 = 0;
+const DELETED: u8 = 1;
+const LIVE: u8 = 2;
+
+/// Flags.
+const DIRECT: u8 = 1;
+const ENDED: u8 = 2;
+
+pub(super) fn put_register(out: &mut Vec<u8>, row: &RegisterRow) {
+    let RegisterRow {
+        key,
+        author,
+        register,
+    } = row;
+    out.push(REGISTER);
+    put_key(out, *key);
+    out.extend_from_slice(&author.unwrap_or(0).to_le_bytes());
+    let Some(register) = register else {
+        return out.push(FORGOTTEN);
+    };
+    let record = &register.record;
+    out.push(match record.state {
+        RecordState::Deleted => DELETED,
+        RecordState::Live { .. } => LIVE,
+    });
+    let Stamp { time, node } = record.stamp;
+    for number in [time, node.0, record.covers, record.revokes] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    out.extend_from_slice(&register.shift.to_le_bytes());
+    let direct = if register.direct { DIRECT } else { 0 };
+    out.push(direct | if register.ended { ENDED } else { 0 });
+    put_text(out, register.from.as_ref().map_or("", ClientName::as_str));
+    if let RecordState::Live { tag, until } = &record.state {
+        put_text(out, tag.as_ref().map_or("", Tag::as_str));
+        out.extend_from_slice(&until.to_le_bytes());
+    }
+}
+
+/// Reads kind 3 or, if it is `old`, kind 2.
+pub(super) fn read_register(reader: &mut Reader<'_>, old: bool) -> Option<RegisterRow> {
+    let key = reader.key()?;
+    let author = if old { None } else { Some(reader.u32()?) };
+    let says = reader.u8()?;
+    let register = match says {
+        FORGOTTEN => None,
+        DELETED | LIVE => {
+            let (time, node) = (reader.u64()?, NodeId(reader.u64()?));
+            let covers = reader.u64()?;
+            let (revokes, shift, flags) = if old {
+                (0, 0, 0)
+            } else {
+                (reader.u64()?, reader.u64()?.cast_signed(), reader.u8()?)
+            };
+            let from = match reader.text()? {
+                "" => None,
+                name => Some(name.parse().ok()?),
+            };
+            let state = if says == DELETED {
+                RecordState::Deleted
+            } else {
+                let tag = Tag::parse(reader.text()?).ok()?;
+                let until = reader.u64()?;
+                RecordState::Live { tag, until }
+            };
+            let record = Written {
+                stamp: Stamp { time, node },
+                state,
+                covers,
+                revokes,
+            };
+            Some(Register {
+                record,
+                shift,
+                from,
+                direct: flags & DIRECT != 0,
+                ended: flags & ENDED != 0,
+            })
+        }
+        _ => return None,
+    };
+    Some(RegisterRow {
+        key,
+        author,
+        register,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use couic_common::Policy;
+
+    use super::{
+        super::record::{Payload, Record, read},
+        *,
+    };
+
+    fn register(state: RecordState, from: Option<&str>) -> Register {
+        let stamp = Stamp {
+            time: 77,
+            node: NodeId::started(5, 6),
+        };
+        Register {
+            record: Written {
+                stamp,
+                state,
+                covers: 8,
+                revokes: 9,
+            },
+            shift: -3,
+            from: from.map(|name| name.parse().unwrap()),
+            direct: from.is_some(),
+            ended: from.is_none(),
+        }
+    }
+
+    #[test]
+    fn registers_round_trip() {
+        let live = RecordState::Live {
+            tag: Tag::parse("t").unwrap(),
+            until: 4,
+        };
+        for register in [
+            None,
+            Some(register(RecordState::Deleted, None)),
+            Some(register(live, Some("fw2"))),
+        ] {
+            let row = RegisterRow {
+                key: RuleKey::new(Policy::Ignore, "2001:db8::/32".parse().unwrap()),
+                author: Some(5),
+                register,
+            };
+            let mut bytes = Vec::new();
+            put_register(&mut bytes, &row);
+            let whole = read(&bytes);
+            assert_eq!(whole, Some(Payload::Record(Record::Register(row))));
+            for cut in 0..bytes.len() {
+                assert_eq!(read(&bytes[..cut]), None);
+            }
+        }
+    }
+}

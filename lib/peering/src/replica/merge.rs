@@ -1,0 +1,191 @@
+//! Registers of other nodes.
+
+use couic_common::{Cidr, RuleKey};
+
+use super::{Replica, place};
+use crate::{Limits, Moment, PeerId, Record, Refusal, RegisterId, Slot, known::Voice};
+
+/// A register that a peer sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The network.
+    pub cidr: Cidr,
+    /// What its author wrote.
+    pub record: Record,
+    /// By how much this node's clock is ahead of the author's, in milliseconds.
+    pub shift: i64,
+    /// Whether the peer holds it as ended.
+    pub ended: bool,
+}
+
+/// The result of merging a register of another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// It replaced the local one.
+    Newer,
+    /// It equals the local one.
+    Same,
+    /// The local one is later, or its author speaks for itself.
+    Older,
+    /// The peer took back what it had passed on.
+    TakenBack,
+    /// It has expired.
+    Over,
+    /// It is in this node's own name, and was answered with this node's own word.
+    Refuted,
+    /// It is not accepted.
+    Refused(Refusal),
+}
+
+impl Replica {
+    /// Merges a register that a peer sent, within the limits of that peer.
+    pub fn merge(
+        &mut self,
+        from: PeerId,
+        key: RuleKey,
+        offer: &Offer,
+        limits: &Limits,
+        now: Moment,
+    ) -> Merge {
+        let Offer { record, shift, .. } = offer;
+        if record.ends(self.lifetime, *shift) <= now.wall {
+            return Merge::Over;
+        }
+        if record.stamp.is_ahead(now) {
+            return Merge::Refused(Refusal::Ahead { cidr: key.cidr });
+        }
+        let author = record.author();
+        if author == self.node.machine() {
+            return self.merge_own(from, key, offer, limits, now);
+        }
+        let voice = self.peers.voice(from, author, now);
+        let direct = voice == Voice::Direct;
+        if let Some(held) = self.get(RegisterId { key, author }) {
+            let is_same = held.record == *record;
+            let is_newer = *record > held.record;
+            let replaces = match (direct, held.direct) {
+                (true, true) => is_newer,
+                // Its own word, instead of what others said.
+                (true, false) => true,
+                (false, true) => is_newer && voice == Voice::Relayed,
+                (false, false) => is_newer,
+            };
+            let is_taken_back = offer.ended && !held.direct && held.from == from && !held.ended;
+            if is_same && is_taken_back {
+                self.end(RegisterId { key, author });
+                return Merge::TakenBack;
+            }
+            if !replaces {
+                return if is_same { Merge::Same } else { Merge::Older };
+            }
+        }
+        self.place(from, direct, key, offer, limits)
+    }
+
+    fn place(
+        &mut self,
+        from: PeerId,
+        direct: bool,
+        key: RuleKey,
+        offer: &Offer,
+        limits: &Limits,
+    ) -> Merge {
+        let slot = Slot {
+            record: offer.record.clone(),
+            shift: offer.shift,
+            from,
+            direct,
+            // Of a forgotten peer, nothing that others pass on is in force before it speaks itself.
+            ended: !direct && (offer.ended || self.peers.is_forgotten(offer.record.author())),
+            in_force: false,
+        };
+        if let Err(refusal) = self.check_room(key, &slot, limits) {
+            if let Some(share) = self.peers.share_mut(from, direct) {
+                share.refused += u64::from(refusal == Refusal::Full);
+            }
+            return Merge::Refused(refusal);
+        }
+        self.take(key, slot);
+        Merge::Newer
+    }
+
+    /// A peer says what this node wrote.
+    fn merge_own(
+        &mut self,
+        from: PeerId,
+        key: RuleKey,
+        offer: &Offer,
+        limits: &Limits,
+        now: Moment,
+    ) -> Merge {
+        let record = &offer.record;
+        match self.own(key) {
+            Some(own) if own.record == *record => return Merge::Same,
+            Some(own) if own.record > *record => return Merge::Older,
+            None if record.stamp.ms() < self.recalls_before => {
+                return self.place(from, true, key, offer, limits);
+            }
+            _ => {}
+        }
+        if !self.peers.may_refute(from, now) {
+            return Merge::Older;
+        }
+        self.refute(key, record, now);
+        Merge::Refuted
+    }
+
+    /// Whether what a peer says of a register is worth taking instead of what is held: it is later, or its author's own
+    /// word instead of what others said.
+    pub(crate) fn is_replaced(&self, held: &Slot, peer: PeerId, record: &Record) -> bool {
+        *record > held.record
+            || (*record != held.record
+                && !held.direct
+                && !held.is_own()
+                && self.peers.owner(record.author()) == Some(peer))
+    }
+
+    fn take(&mut self, key: RuleKey, mut slot: Slot) {
+        let author = slot.record.author();
+        let held = self.get(RegisterId { key, author });
+        let was_ended = held.is_some_and(|held| held.ended && held.record == slot.record);
+        slot.ended |= slot.record.is_rule() && (was_ended || self.is_ended(key, &slot));
+        self.put(key, slot.clone());
+        self.end_others(key, &slot);
+    }
+
+    /// Whether a revocation may end a register.
+    fn may_end(&self, revocation: &Slot, slot: &Slot) -> bool {
+        revocation.record.revokes > slot.record.stamp.time
+            && revocation.record.author() != slot.record.author()
+            && (revocation.is_own()
+                || revocation.from == slot.from
+                || self.peers.ends_others(revocation.from))
+    }
+
+    /// Whether a revocation that is held ends this register.
+    pub(super) fn is_ended(&self, key: RuleKey, slot: &Slot) -> bool {
+        slot.record.is_rule() && self.of(key).any(|(_, other)| self.may_end(other, slot))
+    }
+
+    /// Ends the registers that this one revokes.
+    pub(super) fn end_others(&mut self, key: RuleKey, slot: &Slot) {
+        if slot.record.revokes == 0 {
+            return;
+        }
+        let all = self.of(key);
+        let ended = all.filter(|(_, s)| s.record.is_rule() && !s.ended && self.may_end(slot, s));
+        let ended: Vec<_> = ended.map(|(id, _)| id).collect();
+        for id in ended {
+            self.end(id);
+        }
+    }
+
+    /// Forgets a register as if it had never existed. Not a deletion: other nodes may send it again.
+    pub fn forget(&mut self, id: RegisterId) {
+        if let Some(slot) = self.slots[id.key.policy as usize].remove(&place(id)) {
+            self.trees[id.key.policy as usize].toggle(id.key, &slot.record);
+            self.account(id.key, &slot, false);
+            self.note(id);
+        }
+    }
+}
