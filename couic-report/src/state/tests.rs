@@ -153,6 +153,9 @@ fn a_snapshot_truncated_or_damaged_anywhere_loses_nothing() {
     }
 }
 
+/// What a log begins with: the header, and how far it was synced.
+const LOG_HEAD: usize = 30;
+
 /// Each record of the log in turn: those after it count, and the file is named and kept.
 #[test]
 fn damage_in_a_log_costs_the_record_that_it_hit() {
@@ -160,12 +163,12 @@ fn damage_in_a_log_costs_the_record_that_it_hit() {
     let (dir, _) = lively_with(&later);
     let log = newest(dir.path(), Kind::Log);
     let whole = fs::read(&log).unwrap();
-    let frame = (whole.len() - 16) / later.len();
+    let frame = (whole.len() - LOG_HEAD) / later.len();
     for hit in 0..later.len() - 1 {
         let mut rest = later.clone();
         rest.remove(hit);
         let wanted = lively_with(&rest).1;
-        for at in 16 + hit * frame..16 + (hit + 1) * frame {
+        for at in LOG_HEAD + hit * frame..LOG_HEAD + (hit + 1) * frame {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x10;
             fs::write(&log, damaged).unwrap();
@@ -188,7 +191,7 @@ fn an_interval_whose_end_was_lost_is_reported_once() {
     let (dir, _) = lively();
     let log = newest(dir.path(), Kind::Log);
     let mut bytes = fs::read(&log).unwrap();
-    let seal = 16 + 10 + batch(9, 9).len() + 12;
+    let seal = LOG_HEAD + 10 + batch(9, 9).len() + 12;
     bytes[seal] ^= 1;
     fs::write(&log, bytes).unwrap();
     let found = recover::open(dir.path(), NOW).unwrap();
@@ -203,12 +206,9 @@ fn a_rotation_stopped_between_any_two_steps_loses_nothing() {
     let (dir, states) = lively();
     let last = states.last().unwrap();
     let next = files(dir.path()).last().unwrap().generation() + 1;
-    // The log exists, without its header.
-    fs::write(
-        dir.path().join(format!("ledger-{next:010}-00000000.log")),
-        "",
-    )
-    .unwrap();
+    // The log exists, without its header, under its temporary name.
+    let log = format!("ledger-{next:010}-00000000.log.tmp");
+    fs::write(dir.path().join(log), "").unwrap();
     assert_eq!(&recovered(copy(dir.path()).path()).0, last);
     // The snapshot is half written under its temporary name.
     let half = dir

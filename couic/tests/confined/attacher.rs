@@ -74,6 +74,9 @@ fn the_attacher_keeps_only_what_filtering_needs() {
                 ("setresuid", libc::SYS_setresuid),
                 ("capset", libc::SYS_capset),
             ]);
+            // SAFETY: takes no pointer.
+            let owner = unsafe { libc::fcntl(0, libc::F_SETOWN, libc::getppid()) };
+            assert_eq!(errno(owner.into()), libc::EPERM, "an owner of a descriptor");
             refused("a program", Command::new("/bin/true").status());
             refused("TCP", TcpListener::bind("127.0.0.1:0"));
             refused("a file", fs::read("/etc/hosts"));

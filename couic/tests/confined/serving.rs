@@ -168,6 +168,22 @@ fn dangerous_arguments_of_permitted_system_calls_are_refused() {
                             libc::syscall(libc::SYS_tgkill, parent, parent, 0),
                         ),
                         (
+                            "a signal by kill(2)",
+                            libc::syscall(libc::SYS_kill, parent, 0),
+                        ),
+                        (
+                            "a process as owner of a descriptor",
+                            libc::syscall(libc::SYS_fcntl, 0, libc::F_SETOWN, parent),
+                        ),
+                        (
+                            "the signal of an owner (F_SETSIG)",
+                            libc::syscall(libc::SYS_fcntl, 0, 10, libc::SIGKILL),
+                        ),
+                        (
+                            "an owner by ioctl(2) (FIOSETOWN)",
+                            libc::syscall(libc::SYS_ioctl, 0, 0x8901, 0),
+                        ),
+                        (
                             "writable and executable memory",
                             libc::syscall(libc::SYS_mmap, 0, 4096, both, flags, -1, 0),
                         ),
@@ -179,6 +195,13 @@ fn dangerous_arguments_of_permitted_system_calls_are_refused() {
                     for (what, result) in calls {
                         assert!(result < 0, "{what}");
                     }
+                    let own = std::process::id();
+                    let owner = libc::syscall(libc::SYS_fcntl, 0, libc::F_SETOWN, own);
+                    assert_eq!(
+                        errno(owner),
+                        libc::EPERM,
+                        "by the filter, not by permission"
+                    );
                     let memory =
                         libc::syscall(libc::SYS_mmap, 0, 4096, libc::PROT_READ, flags, -1, 0);
                     let run = libc::syscall(libc::SYS_mprotect, memory, 4096, libc::PROT_EXEC);

@@ -74,6 +74,7 @@ fn it_keeps_one_lock_and_no_other_descriptor() {
         line.send(&"Probe", Some(null.as_fd())).unwrap();
         let _ = line.receive::<Value>().unwrap();
     }
+    settle(&line);
     assert_eq!(descriptors(&child), before + 1);
     for _ in 0..5000 {
         if line.send(&"Lock", Some(null.as_fd())).is_err() {
@@ -96,7 +97,7 @@ fn it_takes_no_program_once_the_verified_ones_were_sent_nor_after_detaching() {
         line.send(&last, None).unwrap();
         settle_after(&line, last);
         let null = File::open("/dev/null").unwrap();
-        let other = json!({ "Program": { "role": "Ethernet", "id": 1 } });
+        let other = json!({ "Program": { "role": "ethernet", "id": 1 } });
         let _ = line.send(&other, Some(null.as_fd()));
         let said = refused(&line, child);
         let expected = "unexpected request in this state: Program";
@@ -118,10 +119,11 @@ fn it_takes_no_descriptor_for_another_program_than_the_one_that_is_named() {
         return;
     };
     let null = File::open("/dev/null").unwrap();
-    let program = json!({ "Program": { "role": "Ethernet", "id": 1 } });
+    let program = json!({ "Program": { "role": "ethernet", "id": 1 } });
     line.send(&program, Some(null.as_fd())).unwrap();
     let said = refused(&line, child);
     assert!(!said.contains("unexpected request"), "{said}");
+    assert!(!said.contains("unknown variant"), "{said}");
 }
 
 #[test]
@@ -130,7 +132,7 @@ fn garbage_ends_it_without_a_crash() {
         b"x",
         b"{}",
         b"\"Fly\"",
-        b"{\"Program\":{\"role\":\"Ethernet\",\"id\":-1}}",
+        b"{\"Program\":{\"role\":\"ethernet\",\"id\":-1}}",
         b"\"Probe\" \"Probe\"",
         &[0xff; 3000],
     ];

@@ -40,7 +40,7 @@ fn every_plugin_configuration_in_the_documents_is_taken_in_couic_toml() {
     assert!(shown.len() >= 3, "{shown:?}");
     for config in shown {
         let text = format!(
-            "ifaces = [\"lo\"]\n[reporting]\nenabled = true\n[[reporting.notifiers]]\nplugin = \"file\"\nconfig = {{{config}}}\n"
+            "ifaces = [\"lo\"]\nuser = \"root\"\ngroup = \"root\"\n[reporting]\nenabled = true\n[[reporting.notifiers]]\nplugin = \"file\"\nconfig = {{{config}}}\n"
         );
         Config::parse(&text).unwrap_or_else(|e| panic!("{config}: {e:?}"));
     }

@@ -15,7 +15,7 @@ pub(crate) const EXTENT: u64 = 14;
 /// What is found behind the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// A log of a version or kind without it.
+    /// A snapshot, or a log of an earlier version.
     Absent,
     /// It was synced up to this length.
     Synced(u64),

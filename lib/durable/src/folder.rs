@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use couic_files::{create_new, ensure_dir};
+use couic_files::{create_new, ensure_dir, open_own};
 
 use crate::{FileSystem, Format, Kind, Medium, Name, name::damaged_name};
 
@@ -115,7 +115,7 @@ impl Folder {
         let path = self.path(&"lock");
         let file = match create_new(&path, 0o600) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                File::options().write(true).open(path)?
+                open_own(&path, File::options().write(true))?
             }
             created => created?,
         };

@@ -8,8 +8,8 @@
 //!   payload chosen by an attacker, or a stale block of an older file, is never accepted as a frame.
 //! - Damage costs the frames that it hits: after it, the next frame is searched byte by byte. [`Scanned`] reports the
 //!   losses of each file; [`Folder::retire`] keeps a damaged file under another name.
-//! - An end within a frame is normal, since a killed process leaves it. Any other end that is no frame is damage; so is,
-//!   in a log that records how far it was synced ([`Segment::begin_measured`]), every loss before that place.
+//! - An end within a frame is normal, since a killed process leaves it. Any other end that is no frame is damage. A log
+//!   records how far it was synced, and every loss before that place is damage, too.
 //! - A segment or a snapshot is complete under its name or does not exist. [`Segment::begin`] and
 //!   [`Folder::write_snapshot`] return when the name is on the disk.
 //! - After a failed write or sync, nothing is appended to a segment again ([`Segment::abandon`]): the kernel drops data

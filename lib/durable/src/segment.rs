@@ -21,7 +21,6 @@ pub struct Handle {
     name: Name,
     file: Arc<File>,
     medium: Arc<dyn Medium>,
-    is_measured: bool,
 }
 
 impl Segment {
@@ -30,25 +29,11 @@ impl Segment {
     /// # Errors
     /// The system's error. There is no log of that name then.
     pub fn begin(folder: &Folder, number: u64) -> io::Result<Self> {
-        Self::begin_with(folder, number, false)
-    }
-
-    /// The same, for a log that records how far it was synced: [`Handle::note_synced`].
-    ///
-    /// # Errors
-    /// As [`Segment::begin`].
-    pub fn begin_measured(folder: &Folder, number: u64) -> io::Result<Self> {
-        Self::begin_with(folder, number, true)
-    }
-
-    fn begin_with(folder: &Folder, number: u64, is_measured: bool) -> io::Result<Self> {
         let name = folder.name(number, Kind::Log);
         let temporary = format!("{name}.tmp");
         let medium = folder.medium();
         let mut head = folder.format().header().to_vec();
-        if is_measured {
-            head.extend_from_slice(&extent::write(name.salt, HEADER + EXTENT));
-        }
+        head.extend_from_slice(&extent::write(name.salt, HEADER + EXTENT));
         let file = medium.create(&folder.path(&temporary))?;
         let begun = medium
             .write(&file, &head)
@@ -64,7 +49,6 @@ impl Segment {
             name,
             file: Arc::new(file),
             medium,
-            is_measured,
         };
         Ok(Self {
             handle,
@@ -110,18 +94,22 @@ impl Segment {
         Ok(())
     }
 
-    /// Flushes written data to the disk.
+    /// Flushes written data to the disk, and records that.
     ///
     /// # Errors
     /// The system's error. The content of the disk is unknown then: abandon the segment.
     pub fn sync(&self) -> io::Result<()> {
-        self.handle.sync()
+        self.handle.sync()?;
+        self.handle.note_synced(self.bytes);
+        Ok(())
     }
 
     /// Ends a segment whose last write or sync failed, and tries to truncate it to its first `bytes`. Returns whether it
     /// was truncated.
     pub fn abandon(&mut self, bytes: u64) -> bool {
         self.is_abandoned = true;
+        // Before it is cut, which must not look like damage.
+        self.handle.note_synced(bytes);
         let is_cut = self.handle.file.set_len(bytes).is_ok();
         if is_cut {
             self.bytes = bytes;
@@ -151,11 +139,9 @@ impl Handle {
         self.medium.sync(&self.file)
     }
 
-    /// Records that the first `bytes` of a measured log are on the disk. On error, or if the process is killed before, an
-    /// earlier figure stays, by which less damage is found.
+    /// Records in the log that its first `bytes` are on the disk. On error, or if the process is killed before, an earlier
+    /// figure stays, by which less damage is found.
     pub fn note_synced(&self, bytes: u64) {
-        if self.is_measured {
-            let _ = (self.file).write_all_at(&extent::write(self.name.salt, bytes), HEADER);
-        }
+        let _ = (self.file).write_all_at(&extent::write(self.name.salt, bytes), HEADER);
     }
 }

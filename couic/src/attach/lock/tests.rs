@@ -1,5 +1,10 @@
 //! Locks on a real directory.
 
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+};
+
 use nix::unistd::{getegid, geteuid};
 
 use super::*;
@@ -69,6 +74,7 @@ fn a_link_is_not_followed() {
 #[test]
 fn without_a_file_the_directory_is_locked() {
     let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
     // As on a read-only file system without a lock file.
     let without = || WorkLock::without_file(dir.path(), &owner()).unwrap();
     let lock = without().unwrap();
@@ -131,6 +137,7 @@ fn a_lock_file_with_a_second_name_is_replaced_and_the_other_untouched() {
     let precious = dir.path().join("precious");
     for name in LOCK_FILES {
         fs::write(&precious, "content").unwrap();
+        let _ = fs::remove_file(dir.path().join(name));
         fs::hard_link(&precious, dir.path().join(name)).unwrap();
         let lock = WorkLock::acquire(dir.path(), &owner).unwrap();
         let attacher = AttacherLock::acquire(dir.path(), &owner, &lock).unwrap();

@@ -111,9 +111,15 @@ pub(crate) fn read(home: &Home, name: &Name) -> (Vec<Vec<u8>>, Scanned) {
     (found, scanned.unwrap())
 }
 
+/// Where the first frame begins: behind the header and, in a log, how far it was synced.
+pub(crate) fn first(kind: Kind) -> usize {
+    let extent = if kind == Kind::Log { 14 } else { 0 };
+    usize::try_from(HEADER).unwrap() + extent
+}
+
 /// Where each frame ends in the file.
-pub(crate) fn ends(payloads: &[Vec<u8>]) -> Vec<usize> {
-    let mut at = usize::try_from(HEADER).unwrap();
+pub(crate) fn ends(kind: Kind, payloads: &[Vec<u8>]) -> Vec<usize> {
+    let mut at = first(kind);
     let end = |payload: &Vec<u8>| {
         at += HEAD + payload.len();
         at

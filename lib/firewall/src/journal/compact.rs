@@ -189,20 +189,13 @@ impl Journal {
             None => upkeep.take_unread(self.folder.list()?),
         };
         upkeep.next = Some(number);
-        let segment = Segment::begin_measured(&self.folder, number)?;
+        let segment = Segment::begin(&self.folder, number)?;
         let name = segment.name();
         upkeep.next = Some(number + 1);
         let before = self.switch(segment);
-        if let Some(before) = before {
-            match before.sync() {
-                Ok(()) => before.handle().note_synced(before.bytes()),
-                Err(e) => {
-                    tracing::warn!(
-                        "state: cannot sync the log before {name}: {e}; a snapshot replaces it"
-                    );
-                    upkeep.due = true;
-                }
-            }
+        if let Some(Err(e)) = before.map(|segment| segment.sync()) {
+            tracing::warn!("state: cannot sync the log before {name}: {e}; a snapshot replaces it");
+            upkeep.due = true;
         }
         upkeep.old.extend(upkeep.current.replace(name));
         Ok(name)

@@ -150,11 +150,11 @@ static int32_t notify(void *handle, const couic_request *req) {
     pid_t child = fork();
     int forked = child < 0 ? errno : 0;
     if (child == 0) { setsid(); for (;;) pause(); }
-    int ran = system("true");
+    int ran = system("true") == 0;
     int sent = kill(getppid(), 0) < 0 ? errno : 0;
     int owned = fcntl(1, F_SETOWN, getppid()) < 0 ? errno : 0;
     char text[128];
-    snprintf(text, sizeof text, "fork %d, system %d, kill %d, F_SETOWN %d", forked, ran, sent, owned);
+    snprintf(text, sizeof text, "fork %d, ran %d, kill %d, F_SETOWN %d", forked, ran, sent, owned);
     done(self, req->token, COUIC_PERMANENT, slice(text));
     return COUIC_OK;
   }
