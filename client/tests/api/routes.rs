@@ -28,6 +28,7 @@ fn request(cidr: &str) -> EntryRequest {
         guard: Some(GuardRequest {
             protect: vec!["192.0.2.1".parse().unwrap()],
         }),
+        ttl: None,
     }
 }
 

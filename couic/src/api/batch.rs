@@ -1,7 +1,7 @@
 //! Many changes in one call, each validated separately, applied while the body is received.
 //!
 //! NDJSON may be of any length: memory holds one network read and the jobs of one chunk. A line that cannot be parsed
-//! is one failed job. If the client disconnects in the middle, applied jobs stay applied. A JSON array is read whole
+//! is one failed job. If the client disconnects in the middle, applied jobs stay applied, and the answer counts them. A JSON array is read whole
 //! first, so one that is no array of jobs changes nothing. So is NDJSON that is to be confirmed: it has the limit of
 //! JSON bodies.
 
@@ -72,8 +72,7 @@ async fn lines<S: Chunks>(mut jobs: Jobs<'_>, mut body: Pin<&mut S>) -> Outcome 
             Ok(None) => break,
             Err(fault) => {
                 jobs.apply();
-                jobs.broken_off(&fault);
-                return Err(fault);
+                return Err(jobs.broken_off(fault));
             }
         };
         splitter.feed(&chunk, |line| {

@@ -76,7 +76,10 @@ impl<'a> Jobs<'a> {
             problem.get_or_insert_with(|| format!("{field}: {message}"));
         };
         let (tag, expiration) = match action {
-            PeerAction::Add => (entry.tag.as_deref(), entry.expiration),
+            PeerAction::Add => {
+                let expiration = validate::expires(entry.expiration, entry.ttl, self.now);
+                (entry.tag.as_deref(), expiration)
+            }
             PeerAction::Remove => (None, 0),
         };
         let Some(rule) = validate::rule(&entry.cidr, tag, expiration, self.now, defect) else {
@@ -196,12 +199,26 @@ impl<'a> Jobs<'a> {
         Ok(Answer::ok(&outcome)?.confirmable(ticket))
     }
 
-    /// The client disconnected in the middle: the outcome can only be logged.
-    pub(super) fn broken_off(&self, fault: &Fault) {
+    /// The body ended in the middle: says what was done, in the log as well, since the client may be gone.
+    pub(super) fn broken_off(&self, mut fault: Fault) -> Fault {
         let (seen, policy, actor) = (self.seen, self.policy, &self.actor);
         let why = &fault.body.message;
         let jobs = counted(seen, "job", "jobs");
-        tracing::warn!("{actor}: a batch for {policy} ended after {jobs}, not undone: {why}");
+        let BatchOutcome {
+            added,
+            updated,
+            unchanged,
+            removed,
+            failed,
+            ..
+        } = &self.outcome;
+        let done = format!(
+            "{jobs} before that stay done: {added} added, {updated} updated, {unchanged} unchanged, {removed} removed, \
+             {failed} failed"
+        );
+        tracing::warn!("{actor}: a batch for {policy} ended early: {why}; {done}");
+        fault.body.message = format!("{why}; {done}");
+        fault
     }
 
     fn message(&mut self, error: FirewallError) -> String {

@@ -30,6 +30,7 @@ pub(super) async fn run<F: Args + Override>(
             let at = now();
             let entry = add(policy, &args, at, cx).await;
             let entry = entry.map_err(|e| e.or_refused_with(args.cidr.note.as_deref()))?;
+            let at = at.saturating_add_signed(cx.client.clock_ahead());
             show(policy, &entry, at, cx)
         }
         EntryCommand::Delete(args) => delete(policy, args, cx).await,
@@ -37,7 +38,7 @@ pub(super) async fn run<F: Args + Override>(
         EntryCommand::Inspect { cidr } => {
             let entry = cx.client.entry(policy, cidr.cidr).await;
             let entry = entry.map_err(|e| cx.failed(e).or_refused_with(cidr.note.as_deref()))?;
-            show(policy, &entry, now(), cx)
+            show(policy, &entry, cx.now(), cx)
         }
         EntryCommand::Import(args) => import::run(policy, &args, cx).await,
     }
@@ -58,11 +59,13 @@ pub(super) fn request<F: Override>(
 ) -> EntryRequest {
     EntryRequest {
         cidr: cidr.to_string(),
+        // For daemons that do not know `ttl`.
         expiration: label.expiration.map_or(0, |span| at + span.as_secs()),
         tag: label.tag.as_ref().map(ToString::to_string),
         metadata: None,
         force: force.guard() == Some(true),
         guard: guard.cloned(),
+        ttl: label.expiration.map(|span| span.as_secs()),
     }
 }
 
@@ -82,6 +85,7 @@ pub(super) fn job(request: EntryRequest) -> BatchJob {
         metadata,
         force,
         guard,
+        ttl,
     } = request;
     BatchJob {
         action: PeerAction::Add,
@@ -92,6 +96,7 @@ pub(super) fn job(request: EntryRequest) -> BatchJob {
             metadata,
             force,
             guard,
+            ttl,
         },
     }
 }
@@ -162,6 +167,7 @@ async fn list(policy: Policy, args: ListArgs, cx: &mut Context) -> Result<(), Fa
         let cidrs: Vec<Cidr> = entries.iter().map(|e| e.cidr).collect();
         return cx.output.show(&cidrs, |_| Ok::<(), io::Error>(()));
     }
+    let now = cx.now();
     cx.output
-        .table(&entries, || render::entries(policy, &entries, now()))
+        .table(&entries, || render::entries(policy, &entries, now))
 }
