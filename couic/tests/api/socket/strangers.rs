@@ -160,7 +160,7 @@ fn bodies_that_are_announced_and_not_sent_take_no_room_of_others() {
     }
     thread::sleep(Duration::from_millis(50));
     crowd.iter_mut().for_each(|client| client.send(" "));
-    let entries: Vec<String> = (0..60_000)
+    let entries: Vec<String> = (0..90_000)
         .map(|n: u32| format!("10.{}.{}.{}/32", n >> 16, n >> 8 & 255, n & 255))
         .collect();
     let set = json!({"name": "large", "entries": entries}).to_string();
