@@ -1,17 +1,31 @@
-//! Notices in response headers: that the panic switch is on, changes to confirm, and guard rails that were lifted.
+//! Notices in response headers: that the panic switch is on, changes to confirm, guard rails that were lifted, and the
+//! daemon's clock.
 
 use std::{
     collections::BTreeSet,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
+    time::UNIX_EPOCH,
 };
 
 use couic_common::{
     CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, ConfirmId, LIFTED_HEADER, PANIC_HEADER, Rail,
+    unix_seconds,
 };
 use reqwest::header::HeaderMap;
+
+/// How much less than this two clocks may differ: whole seconds, and the way of the response.
+const SAME: i64 = 3;
+
+/// Seconds by which the clock of a `Date` header is ahead.
+fn ahead(date: &str, now: u64) -> Option<i64> {
+    let date = httpdate::parse_http_date(date).ok()?;
+    let theirs = date.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let ahead = i64::try_from(theirs).ok()? - i64::try_from(now).ok()?;
+    Some(if ahead.abs() < SAME { 0 } else { ahead })
+}
 
 /// A change that is undone unless it is confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +40,7 @@ pub struct ToConfirm {
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
     panic: AtomicBool,
+    clock_ahead: AtomicI64,
     to_confirm: Mutex<Vec<ToConfirm>>,
     lifted: Mutex<BTreeSet<Rail>>,
 }
@@ -35,6 +50,9 @@ impl Notices {
         let text = |name: &str| headers.get(name)?.to_str().ok();
         let panic = text(PANIC_HEADER) == Some("on");
         self.panic.store(panic, Ordering::Relaxed);
+        if let Some(ahead) = text("date").and_then(|date| ahead(date, unix_seconds())) {
+            self.clock_ahead.store(ahead, Ordering::Relaxed);
+        }
         let id = text(CONFIRM_ID_HEADER).and_then(|id| id.parse().ok());
         let until = text(CONFIRM_UNTIL_HEADER).and_then(|until| until.parse().ok());
         if let (Some(id), Some(until)) = (id, until) {
@@ -56,6 +74,10 @@ impl Notices {
         std::mem::take(&mut *lifted).into_iter().collect()
     }
 
+    pub(crate) fn clock_ahead(&self) -> i64 {
+        self.clock_ahead.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn panic(&self) -> bool {
         self.panic.load(Ordering::Relaxed)
     }
@@ -66,5 +88,24 @@ impl Notices {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_gives_the_difference_of_the_clocks() {
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        for (now, expected) in [
+            (784_111_777, 0),
+            (784_111_779, 0),
+            (784_111_477, 300),
+            (784_112_077, -300),
+        ] {
+            assert_eq!(ahead(date, now), Some(expected));
+        }
+        assert_eq!(ahead("yesterday", 784_111_777), None);
     }
 }

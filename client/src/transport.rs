@@ -118,6 +118,13 @@ impl Client {
         self.notices.panic()
     }
 
+    /// Seconds by which the daemon's clock was ahead of this machine's at the last response; 0 if they are about the same,
+    /// or not known yet. Times in responses are by the daemon's clock.
+    #[must_use]
+    pub fn clock_ahead(&self) -> i64 {
+        self.notices.clock_ahead()
+    }
+
     pub(crate) fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
         // Both schemes of a base URL support path segments.

@@ -35,6 +35,9 @@ pub struct BatchRule {
     /// Apply the guard rails, whether or not the daemon enforces them by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<GuardRequest>,
+    /// Seconds from now until the entry expires, in place of `expiration`: see `EntryRequest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u64>,
 }
 
 /// The result of a batch.

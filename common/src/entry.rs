@@ -29,10 +29,12 @@ pub struct Entry {
 /// A request for an entry as received: well-formed JSON, not yet validated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(try_from = "ReceivedEntry")]
 pub struct EntryRequest {
     /// `ADDRESS/PREFIX`; host bits are masked.
     pub cidr: String,
-    /// Unix seconds, in the future; 0 = never.
+    /// Unix seconds, in the future; 0 = never. Ignored with `ttl`, and required without.
+    #[cfg_attr(feature = "openapi", schema(required = false))]
     pub expiration: u64,
     /// The label; empty means none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +48,45 @@ pub struct EntryRequest {
     /// Apply the guard rails, whether or not the daemon enforces them by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<GuardRequest>,
+    /// Seconds from now until the entry expires, by the daemon's clock, rounded up to a full second. Takes the place of
+    /// `expiration` where the clocks of client and daemon may differ. Daemons before 2.0 ignore it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u64>,
+}
+
+/// [`EntryRequest`] before it is known whether it says when it expires.
+#[derive(Deserialize)]
+struct ReceivedEntry {
+    cidr: String,
+    #[serde(default)]
+    expiration: Option<u64>,
+    #[serde(default)]
+    tag: Option<String>,
+    #[serde(default)]
+    metadata: Option<Metadata>,
+    #[serde(default)]
+    force: bool,
+    #[serde(default)]
+    guard: Option<GuardRequest>,
+    #[serde(default)]
+    ttl: Option<u64>,
+}
+
+impl TryFrom<ReceivedEntry> for EntryRequest {
+    type Error = &'static str;
+
+    fn try_from(received: ReceivedEntry) -> Result<Self, Self::Error> {
+        let expiration = received.expiration.or_else(|| received.ttl.map(|_| 0));
+        Ok(Self {
+            cidr: received.cidr,
+            expiration: expiration.ok_or("missing field `expiration`, or `ttl`")?,
+            tag: received.tag,
+            metadata: received.metadata,
+            force: received.force,
+            guard: received.guard,
+            ttl: received.ttl,
+        })
+    }
 }
 
 /// The way past the guard rails, as it ends their messages. Clients put their own in its place, such as an option.
@@ -117,6 +158,17 @@ mod tests {
     }
 
     #[test]
+    fn a_ttl_stands_for_an_expiration() {
+        let read = |text| serde_json::from_str::<EntryRequest>(text);
+        let both = read(r#"{"cidr":"1.2.3.4/32","expiration":5,"ttl":60}"#).unwrap();
+        assert_eq!((both.expiration, both.ttl), (5, Some(60)));
+        let alone = read(r#"{"cidr":"1.2.3.4/32","ttl":60}"#).unwrap();
+        assert_eq!((alone.expiration, alone.ttl), (0, Some(60)));
+        let none = read(r#"{"cidr":"1.2.3.4/32"}"#).unwrap_err();
+        assert!(none.to_string().contains("missing field `expiration`"));
+    }
+
+    #[test]
     fn wrong_types_are_refused() {
         for bad in [
             r#"{"cidr":"1.2.3.4/32","expiration":"5"}"#,
@@ -128,6 +180,9 @@ mod tests {
             r#"{"cidr":"1.2.3.4/32","expiration":5,"metadata":{"kind":"x"}}"#,
             r#"{"cidr":"1.2.3.4/32","expiration":5,"metadata":{"kind":"x","detail":"y","extra":[]}}"#,
             r#"{"cidr":"1.2.3.4/32","expiration":5,"tag":7}"#,
+            r#"{"cidr":"1.2.3.4/32","ttl":-5}"#,
+            r#"{"cidr":"1.2.3.4/32","ttl":"5"}"#,
+            r#"{"cidr":"1.2.3.4/32","expiration":null}"#,
         ] {
             assert!(serde_json::from_str::<EntryRequest>(bad).is_err(), "{bad}");
         }

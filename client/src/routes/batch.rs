@@ -50,6 +50,7 @@ impl Client {
     ///         metadata: None,
     ///         force: false,
     ///         guard: None,
+    ///         ttl: None,
     ///     },
     /// }));
     /// let outcome = client.batch_stream(Policy::Drop, jobs).await?;

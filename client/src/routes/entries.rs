@@ -64,7 +64,9 @@ impl Client {
     /// let entry = client
     ///     .add(Policy::Drop, &EntryRequest {
     ///         cidr: "192.0.2.7/32".into(),
+    ///         // For daemons before 2.0, which do not know `ttl`.
     ///         expiration: unix_seconds() + 3_600,
+    ///         ttl: Some(3_600),
     ///         tag: Some("ssh-scan".into()),
     ///         metadata: None,
     ///         force: false,

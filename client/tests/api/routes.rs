@@ -29,6 +29,7 @@ fn request(cidr: &str) -> EntryRequest {
             protect: vec!["192.0.2.1".parse().unwrap()],
             lift: Vec::new(),
         }),
+        ttl: None,
     }
 }
 

@@ -29,6 +29,7 @@ fn job(n: u32) -> BatchJob {
             metadata: None,
             force: false,
             guard: None,
+            ttl: None,
         },
     }
 }

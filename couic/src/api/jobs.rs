@@ -84,7 +84,10 @@ impl<'a> Jobs<'a> {
             problem.get_or_insert_with(|| format!("{field}: {message}"));
         };
         let (tag, expiration) = match action {
-            PeerAction::Add => (entry.tag.as_deref(), entry.expiration),
+            PeerAction::Add => {
+                let expiration = validate::expires(entry.expiration, entry.ttl, self.now);
+                (entry.tag.as_deref(), expiration)
+            }
             PeerAction::Remove => (None, 0),
         };
         let rules = validate::rules(&entry.cidr, tag, expiration, self.now, defect);

@@ -85,6 +85,15 @@ impl Defects {
     }
 }
 
+/// When an entry expires that is to live for `ttl` seconds, if it says so. The clock's second has begun: it is not counted.
+pub(super) fn expires(expiration: u64, ttl: Option<u64>, now: u64) -> u64 {
+    ttl.map_or(expiration, |ttl| match ttl {
+        // Refused, as what has expired.
+        0 => now,
+        _ => now.saturating_add(1).saturating_add(ttl),
+    })
+}
+
 /// Parses the values of an entry. `defect` is called for each invalid one; None if it was called.
 pub(super) fn rule(
     cidr: &str,
@@ -167,10 +176,12 @@ pub(super) fn entry(request: &EntryRequest, now: u64) -> Result<ClaimRequest, Fa
         metadata: _,
         force: _,
         guard: _,
+        ttl,
     } = request;
     let mut defects = Defects::default();
     let mut defect = |field: &str, message| defects.invalid(field.to_owned(), message);
-    let rule = rule(cidr, tag.as_deref(), *expiration, now, &mut defect);
+    let expiration = expires(*expiration, *ttl, now);
+    let rule = rule(cidr, tag.as_deref(), expiration, now, &mut defect);
     defects.none()?;
     rule.ok_or_else(|| Fault::invalid("cidr", "the entry cannot be used"))
 }
@@ -208,6 +219,14 @@ mod tests {
             let read = rule("1.2.3.4/32", None, expiration, 10, |_, _| heard = true);
             assert_eq!((read.is_some(), heard), (good, !good), "{expiration}");
         }
+    }
+
+    #[test]
+    fn a_ttl_counts_from_the_daemons_clock() {
+        assert_eq!(expires(7, None, 1_000), 7);
+        assert_eq!(expires(7, Some(60), 1_000), 1_061);
+        assert_eq!(expires(7, Some(0), 1_000), 1_000, "which is refused");
+        assert_eq!(expires(7, Some(u64::MAX), 1_000), u64::MAX);
     }
 
     #[test]

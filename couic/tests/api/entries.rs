@@ -58,6 +58,34 @@ async fn an_expired_entry_is_removed_and_can_be_added_again() {
     );
 }
 
+/// A ban of an hour lasts an hour, whatever time it is for the client.
+#[tokio::test]
+async fn a_ttl_counts_from_the_daemons_clock() {
+    let test = start();
+    let wrong_clock = NOW - 300;
+    for (cidr, body) in [
+        ("1.0.0.1/32", json!({"ttl": 60})),
+        ("1.0.0.2/32", json!({"ttl": 60, "expiration": wrong_clock})),
+        ("1.0.0.3/32", json!({"ttl": 60, "expiration": 0})),
+    ] {
+        let mut body = body;
+        body["cidr"] = cidr.into();
+        let entry = test.post("/v1/drop", &body).await.is(201).json();
+        assert_eq!(entry["expiration"], NOW + 61, "{body}");
+    }
+    let job = json!([{"action": "add", "entry": {"cidr": "1.0.0.1/32", "ttl": 120}}]);
+    let outcome = test.post("/v1/drop/batch", &job).await.is(200).json();
+    assert_eq!(outcome["updated"], 1);
+    let entry = test.get("/v1/drop/1.0.0.1/32").await.is(200).json();
+    assert_eq!(entry["expiration"], NOW + 121);
+    let none = json!({"cidr": "1.0.0.4/32", "ttl": 0});
+    test.post("/v1/drop", &none).await.error(422, "invalid");
+    let neither = json!({"cidr": "1.0.0.4/32"});
+    test.post("/v1/drop", &neither)
+        .await
+        .error(400, "bad_request");
+}
+
 #[tokio::test]
 async fn rules_of_sets_cannot_be_deleted() {
     let test = start();

@@ -154,6 +154,11 @@ async fn bad_queries_are_400() {
             .error(400, "bad_request");
     }
     // Each alternative is matched against each tag, so their number is limited.
+    let many = format!("/v1/drop?tag={}", ["*a*b"; 65].join(","));
+    test.get(&many).await.error(400, "bad_request");
+    test.delete(&many).await.error(400, "bad_request");
+    let most = format!("/v1/drop?tag={}", ["*a*b"; 64].join(","));
+    test.get(&most).await.is(200);
     let long = format!("/v1/drop?tag={}", "*a*b,".repeat(1000));
     test.get(&long).await.error(400, "bad_request");
     let reply = test.ask("DELETE", &format!("{long}x")).send().await;

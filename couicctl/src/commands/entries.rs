@@ -30,6 +30,7 @@ pub(super) async fn run<F: Args + Override>(
             let at = now();
             let entry = add(policy, &args, at, cx).await;
             let entry = entry.map_err(|e| e.or_refused_with(args.cidr.note.as_deref()))?;
+            let at = at.saturating_add_signed(cx.client.clock_ahead());
             show(policy, &entry, at, cx)
         }
         EntryCommand::Delete(args) => delete(policy, args, cx).await,
@@ -37,7 +38,7 @@ pub(super) async fn run<F: Args + Override>(
         EntryCommand::Inspect { cidr } => {
             let entry = cx.client.entry(policy, cidr.cidr).await;
             let entry = entry.map_err(|e| cx.failed(e).or_refused_with(cidr.note.as_deref()))?;
-            show(policy, &entry, now(), cx)
+            show(policy, &entry, cx.now(), cx)
         }
         EntryCommand::Import(args) => import::run(policy, &args, cx).await,
     }
@@ -56,16 +57,16 @@ pub(super) fn request<F: Override>(
     guard: &GuardRequest,
     at: u64,
 ) -> EntryRequest {
+    let span = label.expiration.flatten();
     EntryRequest {
         cidr: cidr.to_string(),
-        expiration: label
-            .expiration
-            .flatten()
-            .map_or(0, |span| at + span.as_secs()),
+        // For daemons that do not know `ttl`.
+        expiration: span.map_or(0, |span| at + span.as_secs()),
         tag: label.tag.as_ref().map(ToString::to_string),
         metadata: None,
         force: is_forced(force),
         guard: Some(guard.clone()),
+        ttl: span.map(|span| span.as_secs()),
     }
 }
 
@@ -94,6 +95,7 @@ pub(super) fn job(request: EntryRequest) -> BatchJob {
         metadata,
         force,
         guard,
+        ttl,
     } = request;
     BatchJob {
         action: PeerAction::Add,
@@ -104,6 +106,7 @@ pub(super) fn job(request: EntryRequest) -> BatchJob {
             metadata,
             force,
             guard,
+            ttl,
         },
     }
 }
@@ -179,6 +182,7 @@ async fn list(policy: Policy, args: ListArgs, cx: &mut Context) -> Result<(), Fa
         let cidrs: Vec<Cidr> = entries.iter().map(|e| e.cidr).collect();
         return cx.output.show(&cidrs, |_| Ok::<(), io::Error>(()));
     }
+    let now = cx.now();
     cx.output
-        .table(&entries, || render::entries(policy, &entries, now()))
+        .table(&entries, || render::entries(policy, &entries, now))
 }

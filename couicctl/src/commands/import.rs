@@ -1,12 +1,9 @@
 //! `couicctl drop import` and `couicctl ignore import`: many entries in one call.
 
-use clap::Args;
-use couic_common::{BatchOutcome, Policy};
-use futures_util::stream;
-
 use super::{
     Context,
     entries::{guard_of, job, request},
+    parts,
 };
 use crate::{
     cli::{ImportArgs, Override},
@@ -14,6 +11,8 @@ use crate::{
     failure::{Failure, print_error, with_option},
     input::{self, Network},
 };
+use clap::Args;
+use couic_common::{BatchOutcome, Policy};
 
 /// Maximum number of failures shown.
 const SHOWN: usize = 20;
@@ -29,8 +28,7 @@ pub(super) async fn run<F: Args + Override>(
         .iter()
         .map(|network| job(request(network.cidr, &args.label, &args.force, &guard, at)))
         .collect();
-    let outcome = cx.client.batch_stream(policy, stream::iter(jobs)).await;
-    let outcome = outcome.map_err(|e| cx.failed(e))?;
+    let outcome = parts::send(policy, jobs, args.confirm.confirm_within.is_some(), cx).await?;
     cx.output.show(&outcome, |out| {
         let BatchOutcome {
             added,

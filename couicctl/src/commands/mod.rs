@@ -5,6 +5,7 @@ mod entries;
 mod import;
 mod live;
 mod notifiers;
+mod parts;
 mod peers;
 mod sets;
 mod stats;
@@ -42,6 +43,11 @@ impl Context {
             asn_url: settings.asn_url.clone(),
             token_source,
         })
+    }
+
+    /// Now, in Unix seconds by the daemon's clock as the last response had it: what is left of a time that it named.
+    pub(crate) fn now(&self) -> u64 {
+        now().saturating_add_signed(self.client.clock_ahead())
     }
 
     /// The failure of a call; for a rejected token, with its source.
@@ -120,8 +126,9 @@ fn finish(done: Result<(), Failure>, context: Context) -> Result<(), Failure> {
 
 async fn check(ip: IpAddr, cx: &mut Context) -> Result<(), Failure> {
     let lookup = cx.client.lookup(ip).await.map_err(|e| cx.failed(e))?;
+    let now = cx.now();
     cx.output
-        .show(&lookup, |out| render::lookup(&lookup, now(), out))
+        .show(&lookup, |out| render::lookup(&lookup, now, out))
 }
 
 async fn health(cx: &mut Context) -> Result<(), Failure> {

@@ -3,14 +3,15 @@
 use couic_common::{NotifierName, counted};
 
 use super::Context;
-use crate::{cli::NotifiersCommand, duration::now, failure::Failure, render};
+use crate::{cli::NotifiersCommand, failure::Failure, render};
 
 pub(super) async fn run(command: NotifiersCommand, cx: &mut Context) -> Result<(), Failure> {
     match command {
         NotifiersCommand::List => {
             let all = cx.client.notifiers().await.map_err(|e| cx.failed(e))?;
+            let now = cx.now();
             cx.output
-                .show(&all, |out| render::notifiers(&all, now(), out))
+                .show(&all, |out| render::notifiers(&all, now, out))
         }
         NotifiersCommand::Test { name } => test(&name, cx).await,
         NotifiersCommand::Dead { name, limit, after } => {

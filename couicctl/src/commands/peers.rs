@@ -3,13 +3,14 @@
 use couic_common::counted;
 
 use super::Context;
-use crate::{cli::PeersCommand, duration::now, failure::Failure, render};
+use crate::{cli::PeersCommand, failure::Failure, render};
 
 pub(super) async fn run(command: Option<PeersCommand>, cx: &mut Context) -> Result<(), Failure> {
     match command {
         None | Some(PeersCommand::List) => {
             let all = cx.client.peers().await.map_err(|e| cx.failed(e))?;
-            cx.output.show(&all, |out| render::peers(&all, now(), out))
+            let now = cx.now();
+            cx.output.show(&all, |out| render::peers(&all, now, out))
         }
         Some(PeersCommand::Forget { name }) => {
             let done = cx.client.forget_peer(&name).await;

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use couic_common::{PanicRequest, unix_seconds};
+use couic_common::PanicRequest;
 
 use super::Context;
 use crate::{
@@ -23,9 +23,9 @@ pub(super) async fn panic(command: Option<PanicCommand>, cx: &mut Context) -> Re
         Some(request) => cx.client.set_panic(&request).await,
     };
     let status = status.map_err(|e| cx.failed(e))?;
-    cx.output.show(&status, |out| {
-        render::panic(&status, !switching, unix_seconds(), out)
-    })?;
+    let now = cx.now();
+    cx.output
+        .show(&status, |out| render::panic(&status, !switching, now, out))?;
     match status.problem {
         Some(problem) if switching => {
             cx.output.flush()?;
@@ -52,9 +52,10 @@ pub(super) async fn confirm(args: ConfirmArgs, cx: &mut Context) -> Result<(), F
         (Some(ConfirmCommand::List), _) => return list(cx).await,
         (Some(ConfirmCommand::Undo { id }), _) => {
             let undone = cx.client.undo(id).await.map_err(|e| cx.failed(e))?;
+            let now = cx.now();
             return cx
                 .output
-                .show(&undone, |out| render::undone(&undone, unix_seconds(), out));
+                .show(&undone, |out| render::undone(&undone, now, out));
         }
         (None, Some(id)) => cx.client.confirm(id).await,
         (None, None) => cx.client.confirm_all().await,
@@ -68,8 +69,9 @@ pub(super) async fn confirm(args: ConfirmArgs, cx: &mut Context) -> Result<(), F
 
 async fn list(cx: &mut Context) -> Result<(), Failure> {
     let all = cx.client.confirmations().await.map_err(|e| cx.failed(e))?;
+    let now = cx.now();
     cx.output
-        .show(&all, |out| render::confirmations(&all, unix_seconds(), out))
+        .show(&all, |out| render::confirmations(&all, now, out))
 }
 
 /// The notices of the responses, on stderr to keep stdout clean.
@@ -88,10 +90,7 @@ pub(super) fn remark(cx: &Context, within: Option<Duration>, config: Option<&Pat
     let config = config.map_or(String::new(), |path| format!(" -c {}", path.display()));
     let waiting = cx.client.to_confirm();
     for change in &waiting {
-        let (id, left) = (
-            change.id,
-            left(change.until, unix_seconds(), within.as_secs()),
-        );
+        let (id, left) = (change.id, left(change.until, cx.now(), within.as_secs()));
         print_error(&format!(
             "this change is undone in {left} s unless you confirm it:\n  couicctl{config} confirm {id}"
         ));

@@ -35,6 +35,7 @@ fn add_sends_one_entry_and_shows_it() {
     let body = seen.json();
     assert_eq!(body["cidr"], "192.0.2.7/32");
     assert_eq!(body["tag"], "scan");
+    assert_eq!(body["ttl"], 5_400, "right also where the clocks differ");
     let expiration = body["expiration"].as_u64().unwrap();
     assert!(
         (before + 5_400..=unix_seconds() + 5_401).contains(&expiration),

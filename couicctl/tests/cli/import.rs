@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use couic_testkit::{Reply, Request, StandIn};
+use couic_testkit::{Reply, Request, StandIn, script};
 use serde_json::{Value, json};
 
 use crate::{command, config, couicctl, run};
@@ -104,5 +104,41 @@ fn many_thousands() {
         .map(|n| format!("{}\n", std::net::Ipv4Addr::from_bits(0x0a00_0000 + n)))
         .collect();
     run(command(&config(&daemon), &["drop", "import", "-"]), &list).done();
-    assert_eq!(jobs(&daemon.only()).len(), 30_000);
+    let parts: Vec<usize> = daemon.requests().iter().map(|r| jobs(r).len()).collect();
+    assert_eq!(parts, [2_000; 15]);
+}
+
+/// A proxy in between fails, after two parts were taken.
+#[test]
+fn an_import_that_breaks_says_what_was_done_and_how_to_go_on() {
+    let parts = [Reply::json(200, DONE), Reply::json(200, DONE)];
+    let daemon = StandIn::unix(script(parts, Reply::text(502, "text/html", "bad gateway")));
+    let list: String = (0..5_000u32)
+        .map(|n| format!("{}\n", std::net::Ipv4Addr::from_bits(0x0a00_0000 + n)))
+        .collect();
+    let error = run(command(&config(&daemon), &["drop", "import", "-"]), &list).failed(3);
+    for says in [
+        "502",
+        "4000 of 5000 entries were sent before, and stay: 4 added, 2 updated, 0 unchanged, 0 failed",
+        "from 10.0.15.160/32 on",
+        "run the same command again",
+    ] {
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn behind_a_proxy_with_a_small_limit_the_parts_are_smaller() {
+    let daemon = StandIn::unix(|request| match request.body.len() {
+        0..50_000 => Reply::json(200, DONE),
+        _ => Reply::text(413, "text/html", "too large"),
+    });
+    let list: String = (0..3_000u32)
+        .map(|n| format!("{}\n", std::net::Ipv4Addr::from_bits(0x0a00_0000 + n)))
+        .collect();
+    run(command(&config(&daemon), &["drop", "import", "-"]), &list).done();
+    let taken = daemon.exchanges().into_iter();
+    let taken = taken.filter(|(request, _)| request.body.len() < 50_000);
+    let taken: usize = taken.map(|(request, _)| jobs(&request).len()).sum();
+    assert_eq!(taken, 3_000);
 }

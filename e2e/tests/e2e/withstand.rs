@@ -5,7 +5,10 @@
 use std::{
     env, fs,
     io::Write,
-    os::unix::net::UnixStream,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        net::UnixStream,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -103,6 +106,59 @@ fn two_thousand_slow_clients_do_not_block_others() {
         daemon.api().stats().drop_cidr_count,
         1 + (head.len() as u64 - 1) / 8
     );
+}
+
+/// Idle connections of a user of the daemon's group, made by a thread that is that user from then on.
+fn connect_as_member(daemon: &Daemon<'_>, count: usize) -> Vec<UnixStream> {
+    let socket = daemon.socket().to_owned();
+    let group = fs::metadata(&socket).expect("the socket").gid();
+    for dir in socket
+        .ancestors()
+        .skip(1)
+        .filter(|dir| dir.starts_with(env::temp_dir()))
+    {
+        let mode = fs::metadata(dir).expect("a directory").mode() | 0o011;
+        drop(fs::set_permissions(dir, fs::Permissions::from_mode(mode)));
+    }
+    let crowd = thread::spawn(move || {
+        // SAFETY: the bare system calls change this thread alone, which ends soon, and they take numbers.
+        let done = unsafe {
+            [
+                libc::syscall(libc::SYS_setresgid, group, group, group),
+                libc::syscall(libc::SYS_setresuid, 12_345, 12_345, 12_345),
+            ]
+        };
+        assert_eq!(done, [0, 0], "{}", std::io::Error::last_os_error());
+        let connect = |_| UnixStream::connect(&socket).expect("connect");
+        (0..count).map(connect).collect()
+    });
+    crowd.join().expect("a crowd")
+}
+
+#[test]
+fn a_crowd_without_tokens_does_not_lock_out_root() {
+    let Some(lab) = Lab::quiet() else { return };
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("limits");
+    if hard < 16_384 {
+        println!("skipped: {hard} open files are too few for 8,400 connections");
+        return;
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536), hard).expect("limits");
+    let daemon = lab.daemon().start();
+    daemon.api().add("drop", "198.51.100.1/32", None, 0);
+    let members = connect_as_member(&daemon, 4_200);
+    for _ in 0..20 {
+        daemon.ctl_ok(&["panic", "on"]);
+        daemon.ctl_ok(&["panic", "off"]);
+    }
+    // Root's own, too: the oldest that sent no token make room.
+    let own: Vec<UnixStream> = (0..4_200).map(|_| connect(&daemon)).collect();
+    daemon.ctl_ok(&["panic", "on"]);
+    let frames = ["198.51.100.1", "198.51.100.200"].map(Frame::v4);
+    assert_eq!(lab.wire().arrivals(&frames), [1, 1]);
+    daemon.ctl_ok(&["panic", "off"]);
+    assert_eq!(daemon.api().health().0, 200);
+    drop((members, own));
 }
 
 /// Stopped for a few seconds; `make soak` sets `COUIC_STOPPED_SECONDS=60`.

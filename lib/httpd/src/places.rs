@@ -6,6 +6,7 @@
 //!   gives up its own: of the new one's source where that has used up its share, else of the source that has most.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     fmt,
     net::{IpAddr, Ipv6Addr},
@@ -164,7 +165,8 @@ impl Places {
     fn close_one(&mut self, of: impl Fn(&Source) -> bool) -> bool {
         let sources = self.taken.iter().filter(|(source, _)| of(source));
         let closable = sources.filter_map(|(_, places)| Some((places.len(), oldest(places)?)));
-        let Some((_, place)) = closable.max_by_key(|(held, _)| *held) else {
+        let first = closable.max_by_key(|(held, (number, _))| (*held, Reverse(*number)));
+        let Some((_, (_, place))) = first else {
             return false;
         };
         place.task.abort();
@@ -174,8 +176,8 @@ impl Places {
     }
 }
 
-fn oldest(places: &BTreeMap<u64, Place>) -> Option<&Place> {
-    places.values().find(|place| !place.standing.keeps())
+fn oldest(places: &BTreeMap<u64, Place>) -> Option<(&u64, &Place)> {
+    places.iter().find(|(_, place)| !place.standing.keeps())
 }
 
 #[cfg(test)]

@@ -145,6 +145,7 @@ fn job(action: PeerAction, cidr: Cidr, expiration: u64, tag: Option<String>) -> 
             metadata: None,
             force: false,
             guard: None,
+            ttl: None,
         },
     }
 }

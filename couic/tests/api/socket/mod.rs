@@ -5,6 +5,7 @@ mod durable;
 mod patience;
 mod pipelining;
 mod shutdown;
+mod strangers;
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -8,6 +8,7 @@ mod owners;
 mod query;
 mod reload;
 mod sets;
+mod shares;
 mod swap;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
