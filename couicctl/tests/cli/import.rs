@@ -103,6 +103,95 @@ fn many_thousands() {
     let list: String = (0..30_000u32)
         .map(|n| format!("{}\n", std::net::Ipv4Addr::from_bits(0x0a00_0000 + n)))
         .collect();
-    run(command(&config(&daemon), &["drop", "import", "-"]), &list).done();
-    assert_eq!(jobs(&daemon.only()).len(), 30_000);
+    let shown = run(command(&config(&daemon), &["drop", "import", "-"]), &list).done();
+    let requests = daemon.requests();
+    let count: usize = requests.iter().map(|seen| jobs(seen).len()).sum();
+    assert_eq!(count, 30_000);
+    // Below what proxies let through; the answers are added up.
+    assert!(requests.iter().all(|seen| seen.body.len() < 512 << 10));
+    let parts = requests.len();
+    assert!(parts > 1);
+    let sums = format!(
+        "{} added, {parts} updated, 0 unchanged, 0 failed",
+        2 * parts
+    );
+    assert_eq!(shown, format!("drop: {sums}\n"));
+    let once = ["drop", "import", "-", "--confirm-within", "60s"];
+    let daemon = StandIn::always(200, DONE);
+    run(command(&config(&daemon), &once), &list);
+    assert_eq!(jobs(&daemon.only()).len(), 30_000, "one change to confirm");
+}
+
+#[test]
+fn an_import_that_breaks_off_says_what_was_done() {
+    let list: String = (0..20_000u32)
+        .map(|n| format!("{}\n", std::net::Ipv4Addr::from_bits(0x0a00_0000 + n)))
+        .collect();
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let daemon =
+        StandIn::unix(
+            move |_| match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 => Reply::json(200, DONE),
+                _ => Reply::text(413, "text/html", "<h1>too large</h1>"),
+            },
+        );
+    let error = run(command(&config(&daemon), &["drop", "import", "-"]), &list).failed(3);
+    let first = jobs(&daemon.requests()[0]).len();
+    let told =
+        format!("{first} of 20000 networks are done: 2 added, 1 updated, 0 unchanged, 0 failed");
+    assert!(error.contains(&told), "{error}");
+    assert!(error.contains("413"), "{error}");
+    assert!(
+        error.contains("some may be in force") && error.contains("were not sent"),
+        "{error}"
+    );
+    assert!(error.contains("import the list again"), "{error}");
+}
+
+#[test]
+fn an_empty_list_is_refused() {
+    let daemon = StandIn::always(200, DONE);
+    for text in ["", "# nothing today\r\n\n; nor yesterday\n"] {
+        let command = command(&config(&daemon), &["drop", "import", "-"]);
+        let error = run(command, text).failed(2);
+        assert_eq!(
+            error,
+            "couicctl: standard input contains no CIDR, nothing was changed\n"
+        );
+    }
+    assert!(daemon.requests().is_empty());
+}
+
+#[test]
+fn ranges_netmasks_mapped_addresses_and_json_become_cidrs() {
+    let sent = |args: &[&str], text: &str| -> Vec<Value> {
+        let daemon = StandIn::always(200, DONE);
+        let mut all = vec!["drop", "import", "-"];
+        all.extend(args);
+        run(command(&config(&daemon), &all), text).done();
+        let jobs = jobs(&daemon.only());
+        jobs.iter()
+            .map(|job| job["entry"]["cidr"].clone())
+            .collect()
+    };
+    let text = "198.51.100.1-198.51.100.4\n198.51.100.0/255.255.255.0;x\n::ffff:192.0.2.7\n";
+    let cidrs = sent(&[], text);
+    let expected = [
+        "198.51.100.1/32",
+        "198.51.100.2/31",
+        "198.51.100.4/32",
+        "198.51.100.0/24",
+        "192.0.2.7/32",
+    ];
+    assert_eq!(cidrs, expected);
+    let json = r#"{"prefixes":[{"ip_prefix":"3.4.12.4/32"}],"ipv6_prefixes":[{"ipv6_prefix":"2600:1f14::/36"}]}"#;
+    let fields = ["--field", "ip_prefix", "--field", "ipv6_prefix"];
+    assert_eq!(sent(&fields, json), ["3.4.12.4/32", "2600:1f14::/36"]);
+    let daemon = StandIn::always(200, DONE);
+    let error = run(command(&config(&daemon), &["drop", "import", "-"]), json).failed(2);
+    assert_eq!(
+        error,
+        "couicctl: standard input is JSON, nothing was changed\n  \
+         name the fields with the networks: --field ip_prefix --field ipv6_prefix\n"
+    );
 }
