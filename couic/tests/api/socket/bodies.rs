@@ -141,7 +141,7 @@ fn a_batch_that_breaks_off_answers_with_what_was_done() {
 fn a_small_body_that_comes_after_the_refusal_fails_no_write() {
     let server = run(ServeSettings::default());
     let refused = "POST /v1/drop HTTP/1.1\r\nhost: x\r\ncontent-length: 40\r\n\r\n".to_owned();
-    let unknown = server.head("PUT", "/v1/nothing", "content-length: 40\r\n");
+    let unknown = server.head("PUT", "/v1/drop/nothing", "content-length: 40\r\n");
     for (head, status) in [(refused, 401), (unknown, 404)] {
         for _ in 0..20 {
             let mut client = server.connect();
