@@ -128,6 +128,9 @@ impl ClientError {
     }
 }
 
+/// The way out when rules of a daemon that is gone still filter: the panic switch needs a daemon.
+const WITHOUT_DAEMON: &str = "packets may still be filtered by the rules it left: couic detach, as root, lets all of them pass";
+
 /// The root cause of a failed request; the outer errors of the chain only paraphrase it.
 struct Cause {
     text: String,
@@ -179,7 +182,10 @@ impl Cause {
                     .into()
             }
             Some(io::ErrorKind::NotFound) => format!(
-                "is the daemon running (systemctl status couic), and is {path} the `socket` of its [server] settings?"
+                "is the daemon running (systemctl status couic), and is {path} the `socket` of its [server] settings?\n  {WITHOUT_DAEMON}"
+            ),
+            Some(io::ErrorKind::ConnectionRefused) => format!(
+                "the daemon is not running: see systemctl status couic, start it with systemctl start couic\n  {WITHOUT_DAEMON}"
             ),
             _ => "the daemon is not running: see systemctl status couic, start it with systemctl start couic".into(),
         }

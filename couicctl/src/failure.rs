@@ -60,9 +60,23 @@ impl Failure {
 
     /// The same with a further line if the daemon refused the request.
     pub(crate) fn or_refused_with(self, line: Option<&str>) -> Self {
-        match (self, line) {
-            (Self::Refused(text), Some(line)) => Self::Refused(format!("{text}\n  {line}")),
-            (failure, _) => failure,
+        match (&self, line) {
+            (Self::Refused(_), Some(line)) => self.with(line),
+            _ => self,
+        }
+    }
+
+    /// The same with a further line.
+    pub(crate) fn with(self, line: &str) -> Self {
+        let longer = |text| format!("{text}\n  {line}");
+        match self {
+            Self::Refused(text) => Self::Refused(longer(text)),
+            Self::Failed(text) => Self::Failed(longer(text)),
+            Self::Usage(text) => Self::Usage(longer(text)),
+            Self::Unreachable(text) => Self::Unreachable(longer(text)),
+            Self::NotSaved(text) => Self::NotSaved(longer(text)),
+            Self::Config(text) => Self::Config(longer(text)),
+            other @ (Self::ClosedPipe | Self::Reported) => other,
         }
     }
 

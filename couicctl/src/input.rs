@@ -1,5 +1,7 @@
-//! CIDRs from the command line, files and standard input. A file with an invalid line is rejected as a whole, before
-//! anything is sent.
+//! Networks from the command line, files and standard input. A file with an invalid line is rejected as a whole, before
+//! anything is sent. Lists are text ([`list_entries`]), or JSON with the names of the fields that hold the networks.
+
+mod json;
 
 use std::{
     fs::File,
@@ -8,7 +10,7 @@ use std::{
     str::FromStr,
 };
 
-use couic_common::{Cidr, CidrError, counted};
+use couic_common::{Cidr, CidrError, counted, list_entries, list_networks};
 
 use crate::failure::Failure;
 
@@ -18,6 +20,9 @@ const SHOWN: usize = 20;
 /// Maximum size, far beyond a full table: a longer input is the wrong file, or endless.
 const LONGEST: u64 = 256 << 20;
 
+/// Maximum number of networks, ranges expanded: more than a file of that size has.
+const MOST: usize = 32 << 20;
+
 /// A CIDR as the operator wrote it.
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
@@ -26,18 +31,38 @@ pub(crate) struct Network {
     pub(crate) note: Option<String>,
 }
 
+impl Network {
+    fn new(cidr: Cidr, text: &str) -> Self {
+        let note = cidr.masked_from(text).filter(|_| !text.contains('-'));
+        Self { cidr, note }
+    }
+}
+
 impl FromStr for Network {
     type Err = CidrError;
 
     fn from_str(text: &str) -> Result<Self, CidrError> {
-        let cidr = Cidr::parse_lenient(text)?;
-        let note = cidr.masked_from(text);
-        Ok(Self { cidr, note })
+        Ok(Self::new(Cidr::parse_lenient(text)?, text))
     }
 }
 
-/// Reads one CIDR or bare address per line from `path`, where `-` is standard input. `#` and `;` start comments.
-pub(crate) fn read(path: &Path) -> Result<Vec<Network>, Failure> {
+/// One argument: a network, or the networks of a range.
+#[derive(Clone, Debug)]
+pub(crate) struct Networks(pub(crate) Vec<Network>);
+
+impl FromStr for Networks {
+    type Err = CidrError;
+
+    fn from_str(text: &str) -> Result<Self, CidrError> {
+        let mut all = Vec::new();
+        Cidr::parse_each(text, |cidr| all.push(Network::new(cidr, text)))?;
+        Ok(Self(all))
+    }
+}
+
+/// Reads a list from `path`, where `-` is standard input: text, or JSON if `fields` names those that hold networks. An
+/// empty list is an error, as it indicates a failed download.
+pub(crate) fn read(path: &Path, fields: &[String]) -> Result<Vec<Network>, Failure> {
     let (name, result) = if path == Path::new("-") {
         ("standard input".to_owned(), whole(io::stdin(), LONGEST))
     } else {
@@ -49,7 +74,16 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Network>, Failure> {
     };
     let bytes = result
         .map_err(|e| Failure::Usage(format!("{name} cannot be read: {e}; nothing was changed")))?;
-    parse(&name, &String::from_utf8_lossy(&bytes))
+    let found = if fields.is_empty() {
+        parse(&name, &bytes)?
+    } else {
+        json::parse(&name, &bytes, fields)?
+    };
+    if found.is_empty() {
+        let text = format!("{name} contains no CIDR, nothing was changed");
+        return Err(Failure::Usage(text));
+    }
+    Ok(found)
 }
 
 fn whole(input: impl Read, longest: u64) -> io::Result<Vec<u8>> {
@@ -62,34 +96,63 @@ fn whole(input: impl Read, longest: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn parse(name: &str, text: &str) -> Result<Vec<Network>, Failure> {
-    let mut cidrs = Vec::new();
-    let mut invalid = Vec::new();
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    for (number, line) in (1..).zip(text.lines()) {
-        let word = line.split(['#', ';']).next().unwrap_or_default().trim();
-        if word.is_empty() {
-            continue;
+fn parse(name: &str, bytes: &[u8]) -> Result<Vec<Network>, Failure> {
+    let mut found = Found::default();
+    for (line, entry) in list_entries(bytes) {
+        found.add(format_args!("line {line}"), entry);
+    }
+    if !found.invalid.is_empty()
+        && let Some(advice) = json::advice(bytes)
+    {
+        return Err(Failure::Usage(format!(
+            "{name} is JSON, nothing was changed\n  {advice}"
+        )));
+    }
+    found.all(name)
+}
+
+/// The networks of a list, and the entries that are none.
+#[derive(Default)]
+struct Found {
+    networks: Vec<Network>,
+    invalid: Vec<String>,
+    unlisted: u64,
+}
+
+impl Found {
+    /// Adds an entry that stands at `place`.
+    fn add(&mut self, place: std::fmt::Arguments<'_>, entry: &[u8]) {
+        let text = String::from_utf8_lossy(entry);
+        let networks = &mut self.networks;
+        let read = list_networks(entry, |cidr| networks.push(Network::new(cidr, &text)));
+        let read = match read {
+            Ok(()) if networks.len() > MOST => Err(CidrError::TooMany { most: MOST }),
+            other => other,
+        };
+        let Err(problem) = read else { return };
+        if self.invalid.len() == SHOWN {
+            self.unlisted += 1;
+            return;
         }
-        match word.parse() {
-            Ok(cidr) => cidrs.push(cidr),
-            Err(problem) => invalid.push((number, word, problem)),
+        let short: String = text.chars().take(60).collect();
+        self.invalid.push(format!("{place}: {short:?}: {problem}"));
+    }
+
+    /// All of it, if every entry is valid.
+    fn all(self, name: &str) -> Result<Vec<Network>, Failure> {
+        if self.invalid.is_empty() {
+            return Ok(self.networks);
         }
+        let mut report = format!("{name} is not usable, nothing was changed");
+        for entry in &self.invalid {
+            report += &format!("\n  {entry}");
+        }
+        if self.unlisted > 0 {
+            let more = counted(self.unlisted, "more invalid entry", "more invalid entries");
+            report += &format!("\n  and {more}");
+        }
+        Err(Failure::Usage(report))
     }
-    if invalid.is_empty() {
-        return Ok(cidrs);
-    }
-    let mut report = format!("{name} is not usable, nothing was changed");
-    for (number, word, problem) in invalid.iter().take(SHOWN) {
-        let short: String = word.chars().take(60).collect();
-        report += &format!("\n  line {number}: {short:?}: {problem}");
-    }
-    if invalid.len() > SHOWN {
-        let more = (invalid.len() - SHOWN) as u64;
-        let more = counted(more, "more invalid line", "more invalid lines");
-        report += &format!("\n  and {more}");
-    }
-    Err(Failure::Usage(report))
 }
 
 #[cfg(test)]
@@ -98,14 +161,30 @@ mod tests {
 
     #[test]
     fn lines_comments_and_bare_addresses() {
-        let text = "\u{feff}# a list\r\n10.1.2.3/8\r\n\n  192.0.2.7 # one host\n2001:db8::1;SBL1\n";
-        let cidrs = parse("f", text).unwrap();
+        let text = "\u{feff}# a list\r\n10.1.2.3/8\r\n\n  192.0.2.7 # one host\n2001:db8::1;SBL1\n\
+            198.51.100.7/255.255.255.0\n203.0.113.1-203.0.113.2\n";
+        let cidrs = parse("f", text.as_bytes()).unwrap();
         let shown: Vec<String> = cidrs.iter().map(|n| n.cidr.to_string()).collect();
-        assert_eq!(shown, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::1/128"]);
+        let expected = [
+            "10.0.0.0/8",
+            "192.0.2.7/32",
+            "2001:db8::1/128",
+            "198.51.100.0/24",
+            "203.0.113.1/32",
+            "203.0.113.2/32",
+        ];
+        assert_eq!(shown, expected);
         let notes: Vec<_> = cidrs.iter().map(|n| n.note.as_deref()).collect();
         assert_eq!(
             notes,
-            [Some("10.1.2.3/8 is the network 10.0.0.0/8"), None, None]
+            [
+                Some("10.1.2.3/8 is the network 10.0.0.0/8"),
+                None,
+                None,
+                Some("198.51.100.7/255.255.255.0 is the network 198.51.100.0/24"),
+                None,
+                None
+            ]
         );
     }
 
@@ -118,7 +197,7 @@ mod tests {
 
     #[test]
     fn every_invalid_line_is_reported() {
-        let Err(Failure::Usage(report)) = parse("f", "10.0.0.0/8\nx/8\n\n10.0.0.0/33\n") else {
+        let Err(Failure::Usage(report)) = parse("f", b"10.0.0.0/8\nx/8\n\n10.0.0.0/33\n") else {
             panic!("accepted");
         };
         assert_eq!(
@@ -130,11 +209,12 @@ mod tests {
 
     #[test]
     fn long_error_lists_are_cut() {
-        let Err(Failure::Usage(report)) = parse("f", &"<html>\u{1b}[2J\n".repeat(1000)) else {
+        let Err(Failure::Usage(report)) = parse("f", "<html>\u{1b}[2J\n".repeat(1000).as_bytes())
+        else {
             panic!("accepted");
         };
         assert_eq!(report.lines().count(), 22);
-        assert!(report.ends_with("and 980 more invalid lines"));
+        assert!(report.ends_with("and 980 more invalid entries"));
         assert!(!report.contains('\u{1b}'));
     }
 }

@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     let mut output = Output::stdout(cli.json);
-    let Some(command) = commands::offline(cli.command, &mut output)? else {
+    let Some(command) = commands::offline(cli.command.spelled_out(), &mut output)? else {
         return output.finish();
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -121,6 +121,15 @@ impl Connection {
         self.try_send(bytes).unwrap_or_else(|e| panic!("send: {e}"));
     }
 
+    /// Ends the sending side, as a client that breaks off a body; the answer can still be received.
+    ///
+    /// # Panics
+    /// If the server has closed.
+    #[track_caller]
+    pub fn shutdown(&mut self) {
+        self.stream.finish().expect("shutdown");
+    }
+
     /// Receives at least one byte, and returns all unread data. Empty at the end of the connection.
     ///
     /// # Errors

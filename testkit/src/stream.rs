@@ -44,6 +44,14 @@ impl Stream {
         }
     }
 
+    /// Ends the sending side.
+    pub(crate) fn finish(&self) -> io::Result<()> {
+        Ok(shutdown(
+            std::os::fd::AsRawFd::as_raw_fd(&self.as_fd()),
+            Shutdown::Write,
+        )?)
+    }
+
     /// Makes the drop of the last handle reset the connection (RST).
     pub(crate) fn reset_on_close(&self) -> io::Result<()> {
         let now = linger {

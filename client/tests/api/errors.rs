@@ -40,7 +40,8 @@ async fn no_socket() {
         error.to_string(),
         format!(
             "cannot reach couic at {0}: No such file or directory (os error 2)\n  is the daemon running \
-             (systemctl status couic), and is {0} the `socket` of its [server] settings?",
+             (systemctl status couic), and is {0} the `socket` of its [server] settings?\n  \
+             packets may still be filtered by the rules it left: couic detach, as root, lets all of them pass",
             path.display()
         )
     );

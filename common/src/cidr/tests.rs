@@ -204,8 +204,9 @@ proptest! {
             let json = format!("\"{cidr}\"");
             prop_assert_eq!(serde_json::to_string(&cidr).unwrap(), json);
             prop_assert_eq!(Cidr::from(IpNetwork::from(cidr)), cidr);
-            prop_assert_eq!(IpNetwork::new(addr, len).unwrap().network(), cidr.addr());
-            prop_assert!(cidr.contains(addr.to_canonical()));
+            let network = IpNetwork::new(addr, len).unwrap().network();
+            prop_assert_eq!(network.to_canonical(), cidr.addr().to_canonical());
+            prop_assert!(cidr.contains(addr) || cidr.contains(addr.to_canonical()));
         } else {
             prop_assert!(addr.is_ipv4() && len > 32);
         }

@@ -7,7 +7,7 @@ use std::{
 
 use couic_httpd::{Known, Standing, Watcher};
 use hyper::{
-    body::{Body as _, Incoming},
+    body::Incoming,
     server::conn::http1,
     service::{Service as _, service_fn},
 };
@@ -25,6 +25,7 @@ use warp::{
 use super::{
     commit::OwedCommit,
     serve::ServeSettings,
+    unread::Watched,
     wire::{Patience, Progress, Wire},
 };
 
@@ -39,9 +40,8 @@ fn give_a_path(request: &mut Request<Incoming>) {
 }
 
 /// Whether the client may still be sending when it receives this answer.
-fn must_linger<B>(response: &Response<B>, has_body: bool) -> bool {
-    let is_last = response.headers().contains_key(header::CONNECTION);
-    is_last || (has_body && response.status().is_client_error())
+fn must_linger<B>(response: &Response<B>, is_unread: bool) -> bool {
+    response.headers().contains_key(header::CONNECTION) || is_unread
 }
 
 /// Serves a connection until it ends, stalls, or the service stops and the current request is answered.
@@ -69,7 +69,9 @@ pub(super) async fn serve_connection<F>(
         progress.begin();
         standing.keep(true);
         // Clients that send the head first write a small body, too, after the answer has been made.
-        let has_body = !request.body().is_end_stream();
+        let (head, body) = request.into_parts();
+        let (body, unread) = Watched::new(body);
+        let request = Request::from_parts(head, body);
         let may_change = !request.method().is_safe();
         let answer = routes.call(request);
         async move {
@@ -84,7 +86,7 @@ pub(super) async fn serve_connection<F>(
             if let Ok(response) = &answer {
                 progress
                     .linger
-                    .store(must_linger(response, has_body), Relaxed);
+                    .store(must_linger(response, unread.load(Relaxed)), Relaxed);
             }
             answer
         }

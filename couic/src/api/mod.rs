@@ -44,6 +44,7 @@ mod socket;
 mod stats;
 mod status;
 mod table;
+mod unread;
 mod validate;
 mod wire;
 

@@ -271,3 +271,25 @@ async fn events_name_the_client() {
         "client admin"
     );
 }
+
+#[tokio::test]
+async fn a_job_takes_what_a_list_takes() {
+    let test = start();
+    let jobs = [
+        add("1.2.3.4"),
+        add("198.51.100.0/255.255.255.0"),
+        add("203.0.113.1-203.0.113.4"),
+        add("192.0.2.9-192.0.2.1"),
+        add("198.51.100.040"),
+    ];
+    let reply = test.post("/v1/drop/batch", &json!(jobs)).await.is(200);
+    assert_eq!(counts(&reply), [5, 0, 0, 0, 2]);
+    let failures = reply.json()["failures"].clone();
+    assert_eq!(
+        (&failures[0]["index"], &failures[1]["index"]),
+        (&json!(3), &json!(4))
+    );
+    let gone = remove("203.0.113.1-203.0.113.4");
+    let reply = test.post("/v1/drop/batch", &json!([gone])).await.is(200);
+    assert_eq!(counts(&reply), [0, 0, 0, 3, 0]);
+}

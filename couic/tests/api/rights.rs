@@ -82,6 +82,7 @@ const ROWS: &[Row] = &[
     ("DELETE", "/v1/confirm/00000000", "", [Y, Y, Y, Y, Y]),
     ("GET", "/v1/openapi.json", "", [Y, Y, Y, Y, Y]),
     ("GET", "/v1/health", "", [Y, Y, Y, Y, Y]),
+    ("GET", "/v1/live", "", [Y, Y, Y, Y, Y]),
 ];
 
 #[tokio::test]

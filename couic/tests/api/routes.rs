@@ -56,6 +56,7 @@ async fn bad_path_variables_are_400() {
 /// Paths with their methods.
 const SERVED: &[(&str, &str)] = &[
     ("/v1/health", "GET, HEAD"),
+    ("/v1/live", "GET, HEAD"),
     ("/v1/openapi.json", "GET, HEAD"),
     ("/v1/stats", "GET, HEAD"),
     ("/v1/stats/tags/drop", "GET, HEAD"),
@@ -127,5 +128,20 @@ async fn head_has_the_headers_of_get() {
         );
         let length = head.headers["content-length"].to_str().unwrap();
         assert_eq!(length, get.body.len().to_string(), "{path}");
+    }
+}
+
+/// What balancers ask must not depend on the filter: the panic switch would take away the API that ends it.
+#[tokio::test]
+async fn the_api_is_live_without_a_token_and_under_the_panic_switch() {
+    let test = start();
+    for on in [false, true] {
+        test.put("/v1/panic", &json!({"on": on})).await.is(200);
+        for method in ["GET", "HEAD"] {
+            let reply = test.anonymous(method, "/v1/live").send().await.is(200);
+            assert_eq!(reply.headers.contains_key("couic-panic"), on);
+        }
+        let body = test.anonymous("GET", "/v1/live").send().await.json();
+        assert_eq!(body, json!({"live": true}));
     }
 }

@@ -121,6 +121,7 @@ async fn boundary_cidrs_are_accepted() {
         ("255.255.255.255/32", "255.255.255.255/32"),
         ("::/0", "::/0"),
         ("::ffff:1.2.3.4/128", "::ffff:1.2.3.4/128"),
+        ("::ffff:0:0/96", "::ffff:0.0.0.0/96"),
         ("FFFF::1/16", "ffff::/16"),
     ] {
         let body = json!({"cidr": cidr, "expiration": u64::MAX});
@@ -128,6 +129,136 @@ async fn boundary_cidrs_are_accepted() {
         assert_eq!(reply["cidr"], shown);
         assert_eq!(reply["expiration"], u64::MAX);
     }
+}
+
+/// Programs on an IPv6 socket log `::ffff:198.51.100.7`; the host's packets are IPv4.
+#[tokio::test]
+async fn a_mapped_address_is_its_ipv4_host_at_every_door() {
+    let test = start();
+    let mapped = "::ffff:198.51.100.7/128";
+    let body = json!({"cidr": mapped, "expiration": 0});
+    // As with Couic 1.0, who asks in this form is answered in it.
+    let reply = test.post("/v1/drop", &body).await.is(201).json();
+    assert_eq!(reply["cidr"], mapped);
+    assert_eq!(
+        test.get("/v1/drop").await.json()[0]["cidr"],
+        "198.51.100.7/32"
+    );
+    let one = test
+        .get("/v1/drop/::ffff:198.51.100.7/128")
+        .await
+        .is(200)
+        .json();
+    assert_eq!(one["cidr"], mapped);
+    let one = test.get("/v1/drop/198.51.100.7/32").await.is(200).json();
+    assert_eq!(one["cidr"], "198.51.100.7/32");
+    for ip in ["198.51.100.7", "::ffff:198.51.100.7"] {
+        let lookup = test.get(&format!("/v1/lookup/{ip}")).await.is(200).json();
+        assert_eq!(
+            (&lookup["verdict"], &lookup["ip"]),
+            (&json!("drop"), &json!("198.51.100.7"))
+        );
+    }
+    test.post("/v1/drop", &body).await.error(409, "conflict");
+    test.delete("/v1/drop/::ffff:198.51.100.7/128")
+        .await
+        .is(204);
+    let job = |action: &str| json!([{"action": action, "entry": {"cidr": "::ffff:198.51.100.0/120", "expiration": 0}}]);
+    test.post("/v1/drop/batch", &job("add")).await.is(200);
+    assert_eq!(
+        test.get("/v1/drop").await.json()[0]["cidr"],
+        "198.51.100.0/24"
+    );
+    let removed = test
+        .post("/v1/drop/batch", &job("remove"))
+        .await
+        .is(200)
+        .json();
+    assert_eq!(removed["removed"], 1);
+    test.post("/v1/drop/peer", &job("add")).await.is(201);
+    test.get("/v1/drop/198.51.100.0/24").await.is(200);
+    test.post("/v1/drop/peer", &job("remove")).await.is(201);
+    let set = json!({"name": "s", "entries": ["::ffff:192.0.2.0/120"]});
+    let written = test.post("/v1/sets/drop", &set).await.is(201).json();
+    assert_eq!(written["entries"], json!(["192.0.2.0/24"]));
+    assert!(test.plane.rules().is_empty());
+}
+
+#[tokio::test]
+async fn an_expiration_in_milliseconds_is_refused_with_a_hint() {
+    let test = start();
+    for expiration in [
+        1_795_916_369_000_u64,
+        253_402_300_800,
+        1_795_916_369_000_000_000,
+    ] {
+        let entry = json!({"cidr": "1.2.3.4/32", "expiration": expiration});
+        let reply = test.post("/v1/drop", &entry).await;
+        let message = reply.json()["message"].as_str().unwrap().to_owned();
+        assert!(
+            message.contains("Unix seconds, not in milliseconds"),
+            "{message}"
+        );
+        assert_eq!(reply.error(422, "invalid"), ["expiration"]);
+        let jobs = json!([{"action": "add", "entry": entry}]);
+        let reply = test.post("/v1/drop/batch", &jobs).await.is(200).json();
+        assert_eq!(reply["failed"], 1);
+        test.post("/v1/drop/peer", &jobs)
+            .await
+            .error(422, "invalid");
+    }
+    // The last second of the year 9999, and what programs send for "never".
+    for (i, expiration) in [253_402_300_799, i64::MAX as u64, u64::MAX]
+        .into_iter()
+        .enumerate()
+    {
+        let body = json!({"cidr": format!("1.2.3.{i}/32"), "expiration": expiration});
+        test.post("/v1/drop", &body).await.is(201);
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_415_with_words_and_the_scheme_has_no_case() {
+    let test = start();
+    let body = r#"{"cidr":"1.0.0.0/8","expiration":0}"#;
+    for path in ["/v1/drop", "/v1/drop/batch", "/v1/sets/drop"] {
+        let asked = test.ask("POST", path).header("content-encoding", "gzip");
+        let reply = asked.text(body).send().await;
+        let message = reply.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("compressed"), "{message}");
+        reply.error(415, "bad_request");
+    }
+    let token = test.token(couic_common::Group::Admin);
+    let asked = test
+        .anonymous("POST", "/v1/drop")
+        .header("content-encoding", "identity");
+    let asked = asked.header("authorization", &format!("bearer {token}"));
+    asked.text(body).send().await.is(201);
+}
+
+#[tokio::test]
+async fn what_is_no_cidr_is_named_alike_by_body_path_and_batch() {
+    let test = start();
+    for (text, named) in [
+        ("198.51.100.040/32", "a leading zero is ambiguous"),
+        ("192.0.2.4:443/32", "an address with a port"),
+        ("198.51.100.0/255.255.255.0", "a netmask"),
+        ("198.51.100.1-198.51.100.9", "a range"),
+        ("example.org/32", "a host name"),
+        ("https://x.example/", "a URL"),
+    ] {
+        let entry = json!({"cidr": text, "expiration": 0});
+        let reply = test.post("/v1/drop", &entry).await;
+        let message = reply.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(named), "{text}: {message}");
+        reply.error(422, "invalid");
+    }
+    let reply = test.get("/v1/lookup/192.0.2.4:443").await;
+    let message = reply.json()["message"].as_str().unwrap().to_owned();
+    assert_eq!(
+        message,
+        "in the path: an address with a port: leave the port out, rules are about addresses"
+    );
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use couic_common::Tag;
 use super::{Confirm, force::DeleteForce};
 use crate::{
     duration::{self, Lifetime},
-    input::Network,
+    input::{Network, Networks},
     tag,
 };
 
@@ -22,20 +22,23 @@ pub(crate) struct EntryArgs<F: Args> {
 /// Operations on the entries of a policy.
 #[derive(Subcommand)]
 pub(crate) enum EntryCommand<F: Args> {
-    /// Add an entry
+    /// Add entries
     #[command(after_long_help = "\
 Examples:
   couicctl drop add 192.0.2.7                      without expiration
+  couicctl drop add 192.0.2.7 198.51.100.0/24      several
+  couicctl drop add 192.0.2.10-192.0.2.20          the addresses of a range
   couicctl drop add 192.0.2.7 -t ssh-scan -e 2h    for two hours, with a tag
   couicctl drop add 192.0.2.7 --renew -e 1d        even if the entry exists
   couicctl drop add 10.0.0.0/8 --confirm-within 1m undone after a minute without couicctl confirm
 
 Without --renew, adding an existing entry fails.")]
     Add(AddArgs<F>),
-    /// Delete an entry, or all entries with matching tags
+    /// Delete entries, or all entries with matching tags
     #[command(after_long_help = "\
 Examples:
   couicctl drop delete 192.0.2.7
+  couicctl drop delete 192.0.2.7 198.51.100.0/24
   couicctl drop delete --tag 'ssh-*'
 
 Entries of sets (their tag ends in .couic) are changed with couicctl sets.")]
@@ -45,6 +48,8 @@ Entries of sets (their tag ends in .couic) are changed with couicctl sets.")]
 Examples:
   couicctl drop list
   couicctl drop list -t 'ssh*,untagged'      by tag; untagged matches entries without a tag
+  couicctl drop list 192.0.2.7               those that cover this address
+  couicctl drop list 192.0.2.0/24            those that cover this network or lie within
   couicctl drop list -q > banned.txt         only the CIDRs, as import reads them")]
     List(ListArgs),
     /// Show one entry
@@ -62,17 +67,20 @@ Shows the entry with exactly this CIDR; couicctl check ADDRESS shows all that co
 Examples:
   couicctl drop import banned.txt -t blocklist -e 1d
   curl -fsS https://lists.example/bad.txt | couicctl drop import - -t blocklist
+  couicctl ignore import ip-ranges.json --field ip_prefix --field ipv6_prefix
 
-One CIDR or address per line; # and ; start comments. A file with an invalid line is rejected as a whole.
+One CIDR, address, range (192.0.2.1-192.0.2.9) or netmask per line; # and ; start comments. JSON, as one document or one
+per line, is read with --field. A file with an invalid line, or an empty one, is rejected as a whole.
 Existing entries get the new tag and expiration.")]
     Import(ImportArgs<F>),
 }
 
-/// An entry to add.
+/// Entries to add.
 #[derive(Args)]
 pub(crate) struct AddArgs<F: Args> {
-    /// ADDRESS/PREFIX, or an address for its /32 or /128
-    pub(crate) cidr: Network,
+    /// ADDRESS/PREFIX, an address for its /32 or /128, or a range FIRST-LAST
+    #[arg(required = true, value_name = "CIDR")]
+    pub(crate) cidrs: Vec<Networks>,
     #[command(flatten)]
     pub(crate) label: Label,
     /// If the entry exists, update its tag and expiration
@@ -110,8 +118,9 @@ pub(crate) struct DeleteArgs {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Which {
-    /// ADDRESS/PREFIX, or an address for its /32 or /128
-    pub(crate) cidr: Option<Network>,
+    /// ADDRESS/PREFIX, an address for its /32 or /128, or a range FIRST-LAST
+    #[arg(value_name = "CIDR")]
+    pub(crate) cidrs: Vec<Networks>,
     /// All entries with matching tags: alternatives separated by commas, * for any characters
     #[arg(short, long, value_name = "PATTERN", value_parser = not_blank)]
     pub(crate) tag: Option<String>,
@@ -120,6 +129,9 @@ pub(crate) struct Which {
 /// The entries to list, and the format.
 #[derive(Args)]
 pub(crate) struct ListArgs {
+    /// Only entries that cover this address or network, or lie within it
+    #[arg(value_name = "CIDR", conflicts_with = "tag")]
+    pub(crate) cidr: Option<Network>,
     /// Only entries with matching tags: alternatives separated by commas, * for any characters
     #[arg(short, long, value_name = "PATTERN", value_parser = listed)]
     pub(crate) tag: Option<String>,
@@ -133,6 +145,9 @@ pub(crate) struct ListArgs {
 pub(crate) struct ImportArgs<F: Args> {
     /// A file, or - for standard input
     pub(crate) file: PathBuf,
+    /// The file is JSON: read the networks from the fields of this name; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) field: Vec<String>,
     #[command(flatten)]
     pub(crate) label: Label,
     #[command(flatten)]

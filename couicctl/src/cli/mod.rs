@@ -6,10 +6,12 @@ mod notifiers;
 mod sets;
 mod switch;
 
-use std::{net::IpAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use couic_common::{ClientName, Group};
+
+use crate::input::Network;
 
 pub(crate) use entries::{
     AddArgs, DeleteArgs, EntryArgs, EntryCommand, ImportArgs, Label, ListArgs,
@@ -31,7 +33,7 @@ pub(crate) use switch::{Confirm, ConfirmArgs, ConfirmCommand, DoctorArgs, PanicC
     after_long_help = "\
 Examples:
   couicctl check 192.0.2.7                      the verdict for this address, and why
-  couicctl drop add 192.0.2.7 -t scan -e 2h     ban an address for two hours
+  couicctl drop add 192.0.2.7 -t scan -e 2h     ban an address for two hours; couicctl ban is the same
   couicctl drop list -t 'scan*'                 sources banned under these tags
   couicctl ignore add 198.51.100.0/24           never drop this network
   couicctl stats global -l                      watch the counters
@@ -69,22 +71,33 @@ pub(crate) enum Command {
     Drop(EntryArgs<Force>),
     /// Protect sources: their packets are never dropped
     Ignore(EntryArgs<IgnoreForce>),
+    /// Ban sources, as drop add does
+    Ban(AddArgs<Force>),
+    /// Lift bans, as drop delete does
+    Unban(DeleteArgs),
     /// Static sets: files of CIDRs that survive restarts
     #[command(subcommand)]
     Sets(SetsCommand),
+    /// Apply the set files to the rules, as sets reload does
+    Reload {
+        #[command(flatten)]
+        confirm: Confirm,
+    },
     /// Statistics: packets and bytes, by verdict and by tag
     #[command(subcommand)]
     Stats(StatsCommand),
-    /// Show the verdict for packets from an address, and the rules behind it
+    /// Show the verdict for packets from an address or network, and the rules behind it
     #[command(
-        after_long_help = "Examples:\n  couicctl check 192.0.2.7\n  couicctl check 2001:db8::7 --json"
+        visible_alias = "why",
+        after_long_help = "Examples:\n  couicctl check 192.0.2.7\n  couicctl check 192.0.2.0/24\n  couicctl check 2001:db8::7 --json"
     )]
     Check {
-        /// An IPv4 or IPv6 address
-        ip: IpAddr,
+        /// An IPv4 or IPv6 address, or ADDRESS/PREFIX
+        cidr: Network,
     },
     /// Show the health of the filter: interfaces, modes, set files that were not loaded, failing notifiers
     #[command(
+        visible_alias = "status",
         after_long_help = "Exits with 1 if an interface is not filtered. Requires no token rights."
     )]
     Health,
@@ -132,6 +145,22 @@ Examples:
         /// An existing directory
         dir: Option<PathBuf>,
     },
+}
+
+impl Command {
+    /// The command that a short one stands for.
+    pub(crate) fn spelled_out(self) -> Self {
+        match self {
+            Self::Ban(args) => Self::Drop(EntryArgs {
+                command: EntryCommand::Add(args),
+            }),
+            Self::Unban(args) => Self::Drop(EntryArgs {
+                command: EntryCommand::Delete(args),
+            }),
+            Self::Reload { confirm } => Self::Sets(SetsCommand::Reload { confirm }),
+            other => other,
+        }
+    }
 }
 
 /// Statistics.

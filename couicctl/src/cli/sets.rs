@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use couic_common::{Cidr, Policy, SetName};
+use couic_common::{Policy, SetName};
 
 use super::{Confirm, force::SetForce};
-use crate::asn::Asn;
+use crate::{asn::Asn, input::Networks};
 
 const SOURCES: &str = "\
 Examples:
@@ -15,7 +15,7 @@ Examples:
   couicctl sets VERB drop badnet --from-asn AS64496
   curl -fsS https://lists.example/bad.txt | couicctl sets VERB drop bad --from-file -
 
-Sources are combined, without duplicates. Files have one CIDR or address per line; # and ; start comments.
+Sources are combined, without duplicates. Files are read as by couicctl drop import; JSON with --field.
 --from-asn queries an online source (asn_url in couicctl.toml, RIPEstat by default) from this host.
 Rules change at the next couicctl sets reload.";
 
@@ -92,12 +92,15 @@ pub(crate) struct SetArg {
 #[derive(Args)]
 #[group(required = true, multiple = true)]
 pub(crate) struct SetSource {
-    /// ADDRESS/PREFIX, or an address for its /32 or /128
-    #[arg(value_parser = Cidr::parse_lenient)]
-    pub(crate) cidrs: Vec<Cidr>,
+    /// ADDRESS/PREFIX, an address for its /32 or /128, or a range FIRST-LAST
+    #[arg(value_name = "CIDR")]
+    pub(crate) cidrs: Vec<Networks>,
     /// A file with one CIDR per line, or - for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) from_file: Option<PathBuf>,
+    /// The file is JSON: read the networks from the fields of this name; may be repeated
+    #[arg(long, value_name = "NAME", requires = "from_file")]
+    pub(crate) field: Vec<String>,
     /// The prefixes that an autonomous system announces
     #[arg(long, value_name = "AS")]
     pub(crate) from_asn: Option<Asn>,

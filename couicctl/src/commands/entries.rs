@@ -10,12 +10,12 @@ use couic_common::{
 use futures_util::TryStreamExt;
 use serde_json::json;
 
-use super::{Context, import};
+use super::{Context, check, import};
 use crate::{
     cli::{AddArgs, DeleteArgs, EntryCommand, Label, Lift, ListArgs, Override},
     duration::now,
-    failure::{Failure, with_option},
-    input::Network,
+    failure::{Failure, print_error, with_option},
+    input::{Network, Networks},
     render, session,
 };
 
@@ -25,14 +25,7 @@ pub(super) async fn run<F: Args + Override>(
     cx: &mut Context,
 ) -> Result<(), Failure> {
     match command {
-        EntryCommand::Add(args) => {
-            // Rendered with the time of the request, so that 2h is not shown as 1h 59m.
-            let at = now();
-            let entry = add(policy, &args, at, cx).await;
-            let entry = entry.map_err(|e| e.or_refused_with(args.cidr.note.as_deref()))?;
-            let at = at.saturating_add_signed(cx.client.clock_ahead());
-            show(policy, &entry, at, cx)
-        }
+        EntryCommand::Add(args) => add_all(policy, &args, cx).await,
         EntryCommand::Delete(args) => delete(policy, args, cx).await,
         EntryCommand::List(args) => list(policy, args, cx).await,
         EntryCommand::Inspect { cidr } => {
@@ -111,14 +104,63 @@ pub(super) fn job(request: EntryRequest) -> BatchJob {
     }
 }
 
+/// Adds one network after the other. A refusal does not keep the others from being added.
+async fn add_all<F: Args + Override>(
+    policy: Policy,
+    args: &AddArgs<F>,
+    cx: &mut Context,
+) -> Result<(), Failure> {
+    // Rendered with the time of the request, so that 2h is not shown as 1h 59m.
+    let at = now();
+    let networks = all(&args.cidrs);
+    let (mut added, mut failures) = (Vec::new(), Vec::new());
+    for Network { cidr, note } in &networks {
+        match add(policy, args, *cidr, at, cx).await {
+            Ok(entry) => added.push(entry),
+            Err(failure) => {
+                let goes_on = matches!(failure, Failure::Refused(_));
+                failures.push(failure.or_refused_with(note.as_deref()));
+                if !goes_on {
+                    break;
+                }
+            }
+        }
+    }
+    let at = at.saturating_add_signed(cx.client.clock_ahead());
+    if let ([_], [entry]) = (&networks[..], &added[..]) {
+        return show(policy, entry, at, cx);
+    }
+    if !added.is_empty() {
+        cx.output
+            .table(&added, || render::entries(policy, &added, at))?;
+    }
+    report(failures, cx)
+}
+
+fn all(cidrs: &[Networks]) -> Vec<&Network> {
+    cidrs.iter().flat_map(|networks| &networks.0).collect()
+}
+
+/// Reports the failures of a command with several networks, after its output.
+fn report(mut failures: Vec<Failure>, cx: &mut Context) -> Result<(), Failure> {
+    let Some(last) = failures.pop() else {
+        return Ok(());
+    };
+    cx.output.flush()?;
+    for failure in &failures {
+        print_error(&failure.text());
+    }
+    Err(last)
+}
+
 async fn add<F: Args + Override>(
     policy: Policy,
     args: &AddArgs<F>,
+    cidr: Cidr,
     at: u64,
     cx: &Context,
 ) -> Result<Entry, Failure> {
     let guard = guard_of(&args.force);
-    let cidr = args.cidr.cidr;
     let request = request(cidr, &args.label, &args.force, &guard, at);
     if !args.renew {
         let added = cx.client.add(policy, &request).await;
@@ -139,19 +181,43 @@ fn conflict(error: ClientError, cx: &Context) -> Failure {
     cx.failed(error).or_refused_with(remedy)
 }
 
+/// Deletes one network after the other. A refusal does not keep the others from being deleted.
+async fn delete_all(policy: Policy, cidrs: &[Networks], cx: &mut Context) -> Result<(), Failure> {
+    let networks = all(cidrs);
+    let (mut deleted, mut failures) = (Vec::new(), Vec::new());
+    for Network { cidr, note } in &networks {
+        match cx.client.delete(policy, *cidr).await {
+            Ok(()) => deleted.push(json!({"policy": policy, "cidr": cidr, "deleted": true})),
+            Err(error) => {
+                let goes_on = error.status().is_some();
+                let failure = cx.failed(error);
+                failures.push(failure.or_refused_with(note.as_deref()));
+                if !goes_on {
+                    break;
+                }
+            }
+        }
+    }
+    let lines = |out: &mut dyn io::Write| {
+        let mut cidrs = deleted.iter().filter_map(|value| value["cidr"].as_str());
+        cidrs.try_for_each(|cidr| writeln!(out, "{cidr} deleted from {policy}."))
+    };
+    match (&networks[..], &deleted[..]) {
+        (_, []) => {}
+        ([_], [only]) => cx.output.show(only, lines)?,
+        _ => cx.output.show(&deleted, lines)?,
+    }
+    report(failures, cx)
+}
+
 async fn delete(policy: Policy, args: DeleteArgs, cx: &mut Context) -> Result<(), Failure> {
     if policy == Policy::Ignore {
         // Protection is not taken away from what a drop would then cut off.
         let force = is_forced(&args.force);
         cx.client = cx.client.guarded(guard_of(&args.force), force);
     }
-    if let Some(Network { cidr, note }) = args.which.cidr {
-        let deleted = cx.client.delete(policy, cidr).await;
-        deleted.map_err(|e| cx.failed(e).or_refused_with(note.as_deref()))?;
-        let value = json!({"policy": policy, "cidr": cidr, "deleted": true});
-        return cx
-            .output
-            .show(&value, |out| writeln!(out, "{cidr} deleted from {policy}."));
+    if !args.which.cidrs.is_empty() {
+        return delete_all(policy, &args.which.cidrs, cx).await;
     }
     let pattern = args.which.tag.unwrap_or_default();
     let removed = cx.client.delete_by_tag(policy, &pattern).await;
@@ -163,6 +229,11 @@ async fn delete(policy: Policy, args: DeleteArgs, cx: &mut Context) -> Result<()
 }
 
 async fn list(policy: Policy, args: ListArgs, cx: &mut Context) -> Result<(), Failure> {
+    if let Some(Network { cidr, .. }) = args.cidr {
+        let rules = check::overlapping(cidr, &[policy], cx).await?.rules;
+        let entries: Vec<Entry> = rules.into_iter().map(|rule| rule.entry).collect();
+        return listed(policy, &entries, args.quiet, cx);
+    }
     let query = ListQuery {
         tag: args.tag,
         ..ListQuery::default()
@@ -178,11 +249,17 @@ async fn list(policy: Policy, args: ListArgs, cx: &mut Context) -> Result<(), Fa
         return Ok(());
     }
     let entries: Vec<Entry> = stream.try_collect().await.map_err(|e| cx.failed(e))?;
-    if args.quiet {
+    listed(policy, &entries, args.quiet, cx)
+}
+
+fn listed(policy: Policy, entries: &[Entry], quiet: bool, cx: &mut Context) -> Result<(), Failure> {
+    if quiet {
         let cidrs: Vec<Cidr> = entries.iter().map(|e| e.cidr).collect();
-        return cx.output.show(&cidrs, |_| Ok::<(), io::Error>(()));
+        return cx.output.show(&cidrs, |out| {
+            cidrs.iter().try_for_each(|cidr| writeln!(out, "{cidr}"))
+        });
     }
     let now = cx.now();
     cx.output
-        .table(&entries, || render::entries(policy, &entries, now))
+        .table(&entries, || render::entries(policy, entries, now))
 }

@@ -1,9 +1,12 @@
-//! `couicctl drop import` and `couicctl ignore import`: many entries in one call.
+//! `couicctl drop import` and `couicctl ignore import`: many entries, in as few requests as proxies let through.
+
+use clap::Args;
+use couic_common::{BatchOutcome, Policy};
 
 use super::{
     Context,
     entries::{guard_of, job, request},
-    parts,
+    parts::{self, counts},
 };
 use crate::{
     cli::{ImportArgs, Override},
@@ -11,8 +14,6 @@ use crate::{
     failure::{Failure, print_error, with_option},
     input::{self, Network},
 };
-use clap::Args;
-use couic_common::{BatchOutcome, Policy};
 
 /// Maximum number of failures shown.
 const SHOWN: usize = 20;
@@ -22,7 +23,7 @@ pub(super) async fn run<F: Args + Override>(
     args: &ImportArgs<F>,
     cx: &mut Context,
 ) -> Result<(), Failure> {
-    let networks = input::read(&args.file)?;
+    let networks = input::read(&args.file, &args.field)?;
     let (guard, at) = (guard_of(&args.force), now());
     let jobs: Vec<_> = networks
         .iter()
@@ -30,17 +31,7 @@ pub(super) async fn run<F: Args + Override>(
         .collect();
     let outcome = parts::send(policy, jobs, args.confirm.confirm_within.is_some(), cx).await?;
     cx.output.show(&outcome, |out| {
-        let BatchOutcome {
-            added,
-            updated,
-            unchanged,
-            failed,
-            ..
-        } = &outcome;
-        writeln!(
-            out,
-            "{policy}: {added} added, {updated} updated, {unchanged} unchanged, {failed} failed"
-        )
+        writeln!(out, "{policy}: {}", counts(&outcome))
     })?;
     if outcome.failed == 0 {
         return Ok(());

@@ -1,5 +1,6 @@
 //! The commands, one file per group: calls the client library and passes the responses to [`crate::render`].
 
+mod check;
 mod clients;
 mod entries;
 mod import;
@@ -7,11 +8,12 @@ mod live;
 mod notifiers;
 mod parts;
 mod peers;
+mod progress;
 mod sets;
 mod stats;
 mod switch;
 
-use std::{net::IpAddr, path::Path};
+use std::path::Path;
 
 use couic_client::{Client, ClientError};
 use couic_common::{HealthStatus, Policy, unix_seconds};
@@ -20,11 +22,12 @@ use crate::{
     cli::{self, Command, StatsCommand},
     config::Settings,
     connect,
-    duration::now,
     failure::Failure,
     output::Output,
     render,
 };
+
+pub(crate) use check::Overlap;
 
 /// The context of commands that call the daemon.
 pub(crate) struct Context {
@@ -105,14 +108,20 @@ pub(crate) async fn run(
         Command::Sets(command) => sets::run(command, cx).await,
         Command::Stats(StatsCommand::Global { live: true }) => live::run(cx).await,
         Command::Stats(command) => stats::run(&command, cx).await,
-        Command::Check { ip } => check(ip, cx).await,
+        Command::Check { cidr } => check::run(cidr.cidr, cx).await,
         Command::Health => return finish(health(cx).await, context),
         Command::Panic { command } => return finish(switch::panic(command, cx).await, context),
         Command::Confirm(args) => switch::confirm(args, cx).await,
         Command::Peers { command } => peers::run(command, cx).await,
         Command::Notifiers(command) => notifiers::run(command, cx).await,
         Command::Clients(command) => clients::run(command, cx).await,
-        Command::Doctor(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
+        // Spelled out before, or run elsewhere.
+        Command::Ban(_)
+        | Command::Unban(_)
+        | Command::Reload { .. }
+        | Command::Doctor(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(()),
     };
     // Even after a failure: a disabled filter is always reported.
     switch::remark(cx, within.filter(|_| done.is_ok()), config);
@@ -122,13 +131,6 @@ pub(crate) async fn run(
 fn finish(done: Result<(), Failure>, context: Context) -> Result<(), Failure> {
     done?;
     context.output.finish()
-}
-
-async fn check(ip: IpAddr, cx: &mut Context) -> Result<(), Failure> {
-    let lookup = cx.client.lookup(ip).await.map_err(|e| cx.failed(e))?;
-    let now = cx.now();
-    cx.output
-        .show(&lookup, |out| render::lookup(&lookup, now, out))
 }
 
 async fn health(cx: &mut Context) -> Result<(), Failure> {

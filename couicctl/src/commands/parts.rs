@@ -1,10 +1,11 @@
 //! Sends a long batch in requests of bounded size, since a proxy between here and the daemon may take no large body, and
 //! so that the answers so far tell what was done when one of them fails.
 
+use couic_client::ClientError;
 use couic_common::{BatchJob, BatchOutcome, Policy, counted};
 use futures_util::stream;
 
-use super::Context;
+use super::{Context, progress::Progress};
 use crate::failure::Failure;
 
 /// Jobs in a request, some 400 KiB: proxies take 1 MiB by default.
@@ -27,6 +28,7 @@ pub(super) async fn send(
         PART
     };
     let mut done = 0;
+    let progress = Progress::new(jobs.len());
     loop {
         let part = &jobs[done..jobs.len().min(done + size)];
         let sent = cx
@@ -37,6 +39,7 @@ pub(super) async fn send(
             Ok(outcome) => {
                 add(&mut total, outcome, done as u64);
                 done += part.len();
+                progress.show(done);
                 if done == jobs.len() {
                     return Ok(total);
                 }
@@ -45,30 +48,56 @@ pub(super) async fn send(
             Err(error) if error.http_status() == Some(413) && part.len() > 1 && !is_confirmable => {
                 size = part.len() / 2;
             }
-            Err(error) if done == 0 => return Err(cx.failed(error)),
             Err(error) => {
-                let rest = &jobs[done].entry.cidr;
-                let line = stopped(&total, done, jobs.len(), rest);
-                return Err(cx.failed(error).with(&line));
+                drop(progress);
+                let broken = broken(&error, &total, [done, part.len(), jobs.len()]);
+                let failure = cx.failed(error);
+                return Err(match broken {
+                    Some(text) => failure.with(&text),
+                    None => failure,
+                });
             }
         }
     }
 }
 
-/// What was done, what was not, and how to go on.
-fn stopped(total: &BatchOutcome, done: usize, all: usize, rest: &str) -> String {
+/// The counts of an import.
+pub(super) fn counts(outcome: &BatchOutcome) -> String {
     let BatchOutcome {
         added,
         updated,
         unchanged,
         failed,
         ..
-    } = total;
-    format!(
-        "{done} of {} were sent before, and stay: {added} added, {updated} updated, {unchanged} unchanged, {failed} failed\n  \
-         from {rest} on it is not known which are in force; to go on, run the same command again: it changes nothing twice",
-        counted(all as u64, "entry", "entries")
-    )
+    } = outcome;
+    format!("{added} added, {updated} updated, {unchanged} unchanged, {failed} failed")
+}
+
+/// What to add to the error of a request: what was done before, and what was not. None if nothing can have been done.
+fn broken(
+    error: &ClientError,
+    outcome: &BatchOutcome,
+    [done, sent, total]: [usize; 3],
+) -> Option<String> {
+    let refused = match error {
+        ClientError::Refused { error, .. } => error.outcome.is_none(),
+        _ => false,
+    };
+    if refused && done == 0 {
+        return None;
+    }
+    let all = counted(total as u64, "network", "networks");
+    let mut text = format!("{done} of {all} are done: {}", counts(outcome));
+    if !refused {
+        text += &format!("; of the next {sent}, some may be in force");
+    }
+    let unsent = total - done - sent;
+    if unsent > 0 {
+        text += &format!("; {unsent} were not sent");
+    }
+    text +=
+        "\n  once that is mended, import the list again: what is in force already stays as it is";
+    Some(text)
 }
 
 fn add(total: &mut BatchOutcome, part: BatchOutcome, offset: u64) {
@@ -83,4 +112,47 @@ fn add(total: &mut BatchOutcome, part: BatchOutcome, offset: u64) {
         failure.index += offset;
         failure
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use couic_common::ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn a_broken_import_says_what_was_done() {
+        let outcome = BatchOutcome {
+            added: 7,
+            unchanged: 3,
+            ..BatchOutcome::default()
+        };
+        let refused = ClientError::Refused {
+            status: 401,
+            error: couic_common::ApiError {
+                code: ErrorCode::Unauthorized,
+                message: "no".into(),
+                errors: std::collections::BTreeMap::new(),
+                outcome: None,
+            },
+        };
+        assert_eq!(
+            broken(&refused, &BatchOutcome::default(), [0, 10, 30]),
+            None
+        );
+        let text = broken(&refused, &outcome, [10, 10, 30]).unwrap();
+        assert!(
+            text.starts_with("10 of 30 networks are done: 7 added, 0 updated, 3 unchanged, 0 failed; 10 were not sent\n"),
+            "{text}"
+        );
+        let lost = ClientError::Timeout {
+            endpoint: couic_client::Endpoint::unix("/s"),
+            waited: std::time::Duration::from_secs(1),
+        };
+        let text = broken(&lost, &outcome, [20, 10, 30]).unwrap();
+        assert!(
+            text.contains("; of the next 10, some may be in force\n"),
+            "{text}"
+        );
+    }
 }

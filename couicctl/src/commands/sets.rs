@@ -70,6 +70,9 @@ const SHOWN: usize = 20;
 
 async fn reload(cx: &mut Context) -> Result<(), Failure> {
     let status = cx.client.reload_sets().await.map_err(|e| cx.failed(e))?;
+    for problem in &status.skipped {
+        print_error(&problem.message);
+    }
     cx.output.show(&status, |out| {
         writeln!(out, "The set files have been applied to the rules.")
     })?;
@@ -114,18 +117,20 @@ async fn inspect(set: &SetArg, quiet: bool, cx: &mut Context) -> Result<(), Fail
 
 /// All sources combined, sorted and without duplicates. An empty result is an error: it indicates a broken pipeline.
 async fn collect(set: &SetArg, source: SetSource, cx: &Context) -> Result<Vec<String>, Failure> {
-    let mut entries: BTreeSet<Cidr> = source.cidrs.into_iter().collect();
+    let SetArg { policy, name } = set;
+    let hint = format!("to delete the set: couicctl sets delete {policy} {name}");
+    let networks = source.cidrs.into_iter().flat_map(|networks| networks.0);
+    let mut entries: BTreeSet<Cidr> = networks.map(|network| network.cidr).collect();
     if let Some(path) = &source.from_file {
-        entries.extend(input::read(path)?.into_iter().map(|network| network.cidr));
+        let read = input::read(path, &source.field).map_err(|failure| failure.with(&hint))?;
+        entries.extend(read.into_iter().map(|network| network.cidr));
     }
     if let Some(asn) = source.from_asn {
         entries.extend(asn::prefixes(&cx.asn_url, asn).await?);
     }
     if entries.is_empty() {
-        let SetArg { policy, name } = set;
-        return Err(Failure::Usage(format!(
-            "the input contains no CIDR, nothing was changed\n  to delete the set: couicctl sets delete {policy} {name}"
-        )));
+        let nothing = Failure::Usage("the input contains no CIDR, nothing was changed".to_owned());
+        return Err(nothing.with(&hint));
     }
     Ok(entries.iter().map(ToString::to_string).collect())
 }

@@ -81,7 +81,7 @@ fn program(known: &InterfaceFacts<'_>) -> Check {
     let Some(health) = known.health else {
         return match known.attached {
             Some(OnInterface { id, .. }) => Check::warn(name, format!("the XDP program {id} is attached, but no daemon responds"))
-                .advise("start the daemon, which takes over a filter that it left attached; see bpftool prog show for its owner"),
+                .advise("start the daemon, which takes over a filter that it left attached, or detach that with couic detach; see bpftool prog show for its owner"),
             None => Check::fail(name, "no XDP program is attached, and no daemon responds that could filter with TCX"),
         };
     };

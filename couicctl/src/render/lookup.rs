@@ -5,10 +5,10 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use couic_common::{Lookup, LookupRule, Policy, Verdict};
+use couic_common::{Lookup, LookupRule, Policy, Verdict, counted};
 
 use super::Table;
-use crate::duration::remaining;
+use crate::{commands::Overlap, duration::remaining};
 
 /// A sentence, then every rule that covers the address, the deciding one first.
 pub(crate) fn lookup(lookup: &Lookup, now: u64, out: &mut dyn Write) -> io::Result<()> {
@@ -47,6 +47,55 @@ pub(crate) fn lookup(lookup: &Lookup, now: u64, out: &mut dyn Write) -> io::Resu
     add(&mut table, rule, if panic { "not now" } else { "yes" }, now);
     for rule in others {
         add(&mut table, rule, "", now);
+    }
+    table.write(out)
+}
+
+/// A sentence about a network, then every rule that covers it or lies within.
+pub(crate) fn overlap(overlap: &Overlap, now: u64, out: &mut dyn Write) -> io::Result<()> {
+    let Overlap { cidr, panic, rules } = overlap;
+    let covering = |policy| {
+        let mut rules = rules.iter();
+        rules.find(|r| r.policy == policy && r.entry.cidr.prefix() <= cidr.prefix())
+    };
+    let within = |policy| {
+        let is_within =
+            |r: &&LookupRule| r.policy == policy && r.entry.cidr.prefix() > cidr.prefix();
+        rules.iter().filter(is_within).count() as u64
+    };
+    let some = |policy| {
+        let count = counted(within(policy), "rule", "rules");
+        format!("{count} of policy {policy} within")
+    };
+    let verdict = match (covering(Policy::Ignore), covering(Policy::Drop)) {
+        (Some(rule), _) => format!("passes: ignore {} covers all of it.", rule.entry.cidr),
+        (None, Some(rule)) if within(Policy::Ignore) == 0 => {
+            format!("is dropped: drop {} covers all of it.", rule.entry.cidr)
+        }
+        (None, Some(rule)) => {
+            let kept = some(Policy::Ignore);
+            format!("is dropped by drop {}, except for {kept}.", rule.entry.cidr)
+        }
+        (None, None) if within(Policy::Drop) > 0 => {
+            format!("passes, except for {}.", some(Policy::Drop))
+        }
+        (None, None) => "passes: no rule of policy drop covers any of it.".to_owned(),
+    };
+    if *panic {
+        writeln!(
+            out,
+            "{cidr} passes: {NOTHING_FILTERED}once it is off, it {verdict}"
+        )?;
+    } else {
+        writeln!(out, "{cidr} {verdict}")?;
+    }
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["Policy", "CIDR", "Tag", "Added", "Expiration", "Covers"]);
+    for rule in rules {
+        let all = rule.entry.cidr.prefix() <= cidr.prefix();
+        add(&mut table, rule, if all { "all" } else { "a part" }, now);
     }
     table.write(out)
 }
@@ -156,6 +205,59 @@ mod tests {
         let shown = panicking(true, both);
         let then = format!("{open}once it is off, it passes: ignore 192.0.2.0/24 beats drop.\n");
         assert!(shown.starts_with(&then), "{shown}");
+    }
+
+    #[test]
+    fn the_verdict_for_a_network_counts_what_covers_it_and_what_lies_within() {
+        let shown = |panic, rules: &[(&str, &str)]| {
+            let overlap = Overlap {
+                cidr: "192.0.2.0/24".parse().unwrap(),
+                panic,
+                rules: rules
+                    .iter()
+                    .map(|(policy, cidr)| rule(policy, cidr))
+                    .collect(),
+            };
+            let mut out = Vec::new();
+            super::overlap(&overlap, 1_000_000_000, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let (all, part) = ("192.0.0.0/16", "192.0.2.7/32");
+        for (rules, verdict) in [
+            (&[][..], "passes: no rule of policy drop covers any of it."),
+            (
+                &[("ignore", part)],
+                "passes: no rule of policy drop covers any of it.",
+            ),
+            (
+                &[("drop", all)],
+                "is dropped: drop 192.0.0.0/16 covers all of it.",
+            ),
+            (
+                &[("drop", all), ("ignore", part)],
+                "is dropped by drop 192.0.0.0/16, except for 1 rule of policy ignore within.",
+            ),
+            (
+                &[("ignore", all), ("drop", "192.0.2.0/24"), ("drop", part)],
+                "passes: ignore 192.0.0.0/16 covers all of it.",
+            ),
+            (
+                &[("drop", part), ("drop", "192.0.2.8/32")],
+                "passes, except for 2 rules of policy drop within.",
+            ),
+        ] {
+            let text = shown(false, rules);
+            assert!(
+                text.starts_with(&format!("192.0.2.0/24 {verdict}\n")),
+                "{text}"
+            );
+            let lines = if rules.is_empty() { 1 } else { 5 + rules.len() };
+            assert_eq!(text.lines().count(), lines, "{text}");
+            let text = shown(true, rules);
+            let open =
+                "192.0.2.0/24 passes: panic is on, and nothing is filtered; once it is off, it";
+            assert!(text.starts_with(&format!("{open} {verdict}\n")), "{text}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod table;
 pub(crate) use clients::clients;
 pub(crate) use entries::entries;
 pub(crate) use health::health;
-pub(crate) use lookup::lookup;
+pub(crate) use lookup::{lookup, overlap};
 pub(crate) use notifiers::{dead_letters, delivered, not_delivered, notifiers};
 pub(crate) use peers::peers;
 pub(crate) use sets::{set, sets};

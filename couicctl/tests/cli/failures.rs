@@ -57,6 +57,29 @@ fn no_daemon() {
     assert!(error.contains("systemctl status couic"), "{error}");
 }
 
+/// A filter that stayed attached when the daemon died has no panic switch: the message names the way out.
+#[test]
+fn without_a_daemon_the_way_to_let_packets_pass_is_named() {
+    let daemon = StandIn::always(200, "[]");
+    let config = config(&daemon);
+    fs::remove_file(&daemon.socket).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(&daemon.socket).unwrap());
+    for args in [&["panic", "on"][..], &["drop", "list"], &["health"]] {
+        let error = run(command(&config, args), "").failed(3);
+        assert!(
+            error.contains("start it with systemctl start couic")
+                && error.contains("couic detach, as root"),
+            "{error}"
+        );
+    }
+    let checks = run(command(&config, &["doctor"]), "").out;
+    let line = checks.lines().find(|line| line.starts_with("fail  daemon"));
+    assert!(
+        line.is_some_and(|line| line.contains("couic detach")),
+        "{checks}"
+    );
+}
+
 #[test]
 fn something_else_responds() {
     let proxy = StandIn::unix(|_| Reply::text(502, "text/html", "<h1>Bad Gateway</h1>"));

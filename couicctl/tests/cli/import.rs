@@ -106,6 +106,10 @@ fn many_thousands() {
     run(command(&config(&daemon), &["drop", "import", "-"]), &list).done();
     let parts: Vec<usize> = daemon.requests().iter().map(|r| jobs(r).len()).collect();
     assert_eq!(parts, [2_000; 15]);
+    let once = ["drop", "import", "-", "--confirm-within", "60s"];
+    let daemon = StandIn::always(200, DONE);
+    run(command(&config(&daemon), &once), &list);
+    assert_eq!(jobs(&daemon.only()).len(), 30_000, "one change to confirm");
 }
 
 /// A proxy in between fails, after two parts were taken.
@@ -119,9 +123,8 @@ fn an_import_that_breaks_says_what_was_done_and_how_to_go_on() {
     let error = run(command(&config(&daemon), &["drop", "import", "-"]), &list).failed(3);
     for says in [
         "502",
-        "4000 of 5000 entries were sent before, and stay: 4 added, 2 updated, 0 unchanged, 0 failed",
-        "from 10.0.15.160/32 on",
-        "run the same command again",
+        "4000 of 5000 networks are done: 4 added, 2 updated, 0 unchanged, 0 failed; of the next 1000, some may be in force",
+        "import the list again",
     ] {
         assert!(error.contains(says), "{error}");
     }
@@ -141,4 +144,52 @@ fn behind_a_proxy_with_a_small_limit_the_parts_are_smaller() {
     let taken = taken.filter(|(request, _)| request.body.len() < 50_000);
     let taken: usize = taken.map(|(request, _)| jobs(&request).len()).sum();
     assert_eq!(taken, 3_000);
+}
+
+#[test]
+fn an_empty_list_is_refused() {
+    let daemon = StandIn::always(200, DONE);
+    for text in ["", "# nothing today\r\n\n; nor yesterday\n"] {
+        let command = command(&config(&daemon), &["drop", "import", "-"]);
+        let error = run(command, text).failed(2);
+        assert_eq!(
+            error,
+            "couicctl: standard input contains no CIDR, nothing was changed\n"
+        );
+    }
+    assert!(daemon.requests().is_empty());
+}
+
+#[test]
+fn ranges_netmasks_mapped_addresses_and_json_become_cidrs() {
+    let sent = |args: &[&str], text: &str| -> Vec<Value> {
+        let daemon = StandIn::always(200, DONE);
+        let mut all = vec!["drop", "import", "-"];
+        all.extend(args);
+        run(command(&config(&daemon), &all), text).done();
+        let jobs = jobs(&daemon.only());
+        jobs.iter()
+            .map(|job| job["entry"]["cidr"].clone())
+            .collect()
+    };
+    let text = "198.51.100.1-198.51.100.4\n198.51.100.0/255.255.255.0;x\n::ffff:192.0.2.7\n";
+    let cidrs = sent(&[], text);
+    let expected = [
+        "198.51.100.1/32",
+        "198.51.100.2/31",
+        "198.51.100.4/32",
+        "198.51.100.0/24",
+        "192.0.2.7/32",
+    ];
+    assert_eq!(cidrs, expected);
+    let json = r#"{"prefixes":[{"ip_prefix":"3.4.12.4/32"}],"ipv6_prefixes":[{"ipv6_prefix":"2600:1f14::/36"}]}"#;
+    let fields = ["--field", "ip_prefix", "--field", "ipv6_prefix"];
+    assert_eq!(sent(&fields, json), ["3.4.12.4/32", "2600:1f14::/36"]);
+    let daemon = StandIn::always(200, DONE);
+    let error = run(command(&config(&daemon), &["drop", "import", "-"]), json).failed(2);
+    assert_eq!(
+        error,
+        "couicctl: standard input is JSON, nothing was changed\n  \
+         name the fields with the networks: --field ip_prefix --field ipv6_prefix\n"
+    );
 }

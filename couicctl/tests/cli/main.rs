@@ -19,6 +19,7 @@ mod peers;
 mod sets;
 mod switch;
 mod tokens;
+mod words;
 
 use std::{
     fs,

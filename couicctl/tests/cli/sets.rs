@@ -111,7 +111,7 @@ fn an_empty_input_does_not_empty_a_set() {
     let args = ["sets", "update", "drop", "bad", "--from-file", "-"];
     let error = run(command(&config(&daemon), &args), "# the download failed\n").failed(2);
     assert!(
-        error.contains("the input contains no CIDR, nothing was changed"),
+        error.contains("contains no CIDR, nothing was changed"),
         "{error}"
     );
     assert!(daemon.requests().is_empty());

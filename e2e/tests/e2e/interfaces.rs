@@ -39,6 +39,25 @@ fn names(health: &Health) -> Vec<(&str, bool)> {
 }
 
 #[test]
+fn an_alternative_name_is_refused_with_the_real_one() {
+    let Some(lab) = Lab::quiet() else { return };
+    let altname = [
+        "link", "property", "add", "dev", HOST_IFACE, "altname", "enp0s9",
+    ];
+    if !lab.host.output("ip", &altname).status.success() {
+        println!("skipped: this ip or kernel has no alternative names");
+        return;
+    }
+    let refused = lab.daemon().ifaces(&["enp0s9"]).try_start().err();
+    let output = refused.expect("refused").output;
+    let told = format!("altname) of {HOST_IFACE}, write {HOST_IFACE} instead");
+    assert!(
+        output.contains("there is no interface enp0s9") && output.contains(&told),
+        "{output}"
+    );
+}
+
+#[test]
 fn new_interfaces_that_match_a_pattern_are_filtered_at_once() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = filtering(&lab, &[HOST_IFACE, "veth*", "wan?"]);

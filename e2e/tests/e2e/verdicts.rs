@@ -2,6 +2,7 @@
 
 mod carriers;
 
+use couic_common::Policy;
 use couic_e2e::{Daemon, Frame, HOST_V4, HOST_V6, Lab, OUTSIDE_V4, OUTSIDE_V6};
 
 /// A rule, the first and last source within it, and the sources just outside.
@@ -94,6 +95,32 @@ fn a_prefix_of_length_zero_covers_only_its_own_family() {
     assert_eq!(wire.arrivals(&frames), [0, 0, 0]);
     daemon.api().remove("drop", "0.0.0.0/0");
     assert_eq!(wire.arrivals(&frames), [1, 0, 0]);
+}
+
+/// Programs on an IPv6 socket log an IPv4 host as `::ffff:198.51.100.7`.
+#[test]
+fn a_ban_of_a_mapped_address_drops_the_ipv4_host() {
+    let Some(lab) = Lab::quiet() else { return };
+    let set = "::ffff:203.0.113.0/120\n";
+    let daemon = lab.daemon().set_file(Policy::Drop, "list", set).start();
+    let mut wire = lab.wire();
+    daemon.ctl_ok(&["drop", "add", "::ffff:198.51.100.7"]);
+    daemon.api().add("drop", "::ffff:198.51.100.9/128", None, 0);
+    let frames = [
+        "198.51.100.7",
+        "198.51.100.8",
+        "198.51.100.9",
+        "203.0.113.5",
+        "203.0.114.5",
+    ]
+    .map(Frame::v4);
+    assert_eq!(wire.arrivals(&frames), [0, 1, 0, 0, 1]);
+    for ip in ["::ffff:198.51.100.7", "198.51.100.7", "::ffff:203.0.113.5"] {
+        let told = daemon.ctl_ok(&["check", ip]);
+        assert!(told.contains("is dropped"), "{told}");
+    }
+    daemon.ctl_ok(&["unban", "::ffff:198.51.100.7", "::ffff:198.51.100.9"]);
+    assert_eq!(wire.arrivals(&frames), [1, 1, 1, 0, 1]);
 }
 
 #[test]

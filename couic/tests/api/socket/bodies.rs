@@ -109,6 +109,55 @@ fn a_batch_takes_effect_while_it_is_received() {
 }
 
 #[test]
+fn a_batch_that_breaks_off_answers_with_what_was_done() {
+    let server = run(ServeSettings::default());
+    let mut client = server.connect();
+    let more = "content-type: application/x-ndjson\r\ncontent-length: 100000\r\n";
+    client.send(server.head("POST", "/v1/drop/batch", more));
+    let job = |cidr: &str| json!({"action": "add", "entry": {"cidr": cidr}}).to_string() + "\n";
+    let half = "{\"action\":\"add\",\"entry\":{\"cid";
+    client.send(job("1.0.0.0/8") + &job("bad") + &job("2.0.0.0/8") + half);
+    client.shutdown();
+    let answer = client.answer();
+    assert_eq!(answer.status, 400, "{}", answer.head);
+    let json = answer.json();
+    let message = json["message"].as_str().unwrap();
+    assert!(
+        message.contains("3 jobs came before that and stay applied (2 added, 0 updated, 0 unchanged, 0 removed, 1 failed)"),
+        "{message}"
+    );
+    assert_eq!(
+        (
+            &json["outcome"]["added"],
+            &json["outcome"]["failures"][0]["index"]
+        ),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(server.rules(), 2);
+}
+
+/// As Python's http.client does: the head, then the body in a write of its own, long after the answer was made.
+#[test]
+fn a_small_body_that_comes_after_the_refusal_fails_no_write() {
+    let server = run(ServeSettings::default());
+    let refused = "POST /v1/drop HTTP/1.1\r\nhost: x\r\ncontent-length: 40\r\n\r\n".to_owned();
+    let unknown = server.head("PUT", "/v1/drop/nothing", "content-length: 40\r\n");
+    for (head, status) in [(refused, 401), (unknown, 404)] {
+        for _ in 0..20 {
+            let mut client = server.connect();
+            client.send(&head);
+            let answer = client.answer();
+            assert_eq!(answer.status, status);
+            for _ in 0..2 {
+                client
+                    .try_send(&[b' '; 20])
+                    .expect("the connection is still there");
+            }
+        }
+    }
+}
+
+#[test]
 fn jobs_applied_before_a_batch_breaks_off_stay() {
     let server = run(ServeSettings::default());
     let mut client = server.connect();

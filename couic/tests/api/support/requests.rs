@@ -162,7 +162,7 @@ fn check_error(status: u16, kind: Option<&str>, reply: &Reply) {
     let keys: Vec<&String> = error.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["code", "message", "errors"], "{error}");
     let codes: &[&str] = match status {
-        400 | 408 | 413 => &["bad_request"],
+        400 | 408 | 413 | 415 => &["bad_request"],
         401 => &["unauthorized"],
         404 => &["not_found"],
         405 => &["not_implemented"],

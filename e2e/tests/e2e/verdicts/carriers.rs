@@ -12,6 +12,10 @@ fn in_every_wrapping(source: &Frame) -> Vec<Frame> {
 
 fn behind_tags(source: &Frame) -> Vec<Frame> {
     let mut frames = vec![source.clone()];
+    // Priority tags (VLAN 0), which every host strips one after the other, whether or not it has VLAN interfaces.
+    frames.extend(
+        (1..=4).map(|tags| (0..tags).fold(source.clone(), |frame, _| frame.vlan(ETH_P_8021Q, 0))),
+    );
     let kinds = [ETH_P_8021Q, ETH_P_8021AD, ETH_P_QINQ1];
     for outer in kinds {
         frames.push(source.clone().vlan(outer, 5));

@@ -4,7 +4,7 @@
 //! - A rule filters while one claim on it lives, and no longer. Claims of the API, of each set and of each peer do not
 //!   disturb each other.
 //! - Changes take effect one after the other, and every subscriber of the event stream sees that order.
-//! - A refused change has changed nothing.
+//! - A refused change has changed nothing; of a batch, each job is a change.
 //! - With a journal, the change of a call outlives kill -9 once the call has returned; for [`Firewall::add`] and
 //!   [`Firewall::remove`], of which there may be very many a second, once [`Firewall::commit`] has.
 //! - An expired claim is gone at the first [`Firewall::expire_due`] or change after its time, for any steps of the

@@ -132,7 +132,7 @@ mod tests {
         let range = "::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe\n";
         let error = parse_set(range.repeat(5000).as_bytes()).unwrap_err();
         assert_eq!(error.problem, CidrError::TooMany { most: MOST });
-        assert_eq!(error.line, 4162);
+        assert_eq!(error.line, 4129);
     }
 
     #[test]

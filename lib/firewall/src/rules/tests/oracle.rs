@@ -215,7 +215,7 @@ proptest! {
         }
         let edges = (0..24).map(|index| network(index).addr());
         for source in sources.into_iter().chain(edges) {
-            prop_assert_eq!(house.firewall.lookup(source).verdict, house.plane.packet(source, 60));
+            prop_assert_eq!(house.firewall.lookup(source).verdict, house.plane.packet(source.to_canonical(), 60));
         }
     }
 }
