@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use couic_common::{CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER};
+use couic_common::{CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, HELD_BY_HEADER, RuleOwner};
 use futures_util::stream;
 use serde::Serialize;
 use warp::{
@@ -32,6 +32,8 @@ pub(super) struct Answer {
     body: Payload,
     /// Set if the client asked to confirm the change.
     ticket: Option<Ticket>,
+    /// Who still holds a rule that this client released.
+    held_by: Option<HeaderValue>,
 }
 
 enum Payload {
@@ -49,6 +51,7 @@ impl Answer {
             content,
             body,
             ticket: None,
+            held_by: None,
         }
     }
 
@@ -59,6 +62,7 @@ impl Answer {
             content,
             body: Payload::Pieces(pieces),
             ticket: None,
+            held_by: None,
         }
     }
 
@@ -83,6 +87,7 @@ impl Answer {
             content: "",
             body: Payload::Empty,
             ticket: None,
+            held_by: None,
         }
     }
 
@@ -92,6 +97,23 @@ impl Answer {
         Self { ticket, ..self }
     }
 
+    /// Adds the header that names who still holds the rule.
+    #[must_use]
+    pub(super) fn held_by(self, owners: &[RuleOwner]) -> Self {
+        /// So many fit into a header that every client reads.
+        const NAMED: usize = 16;
+        let named = &owners[..owners.len().min(NAMED)];
+        let held_by = (!named.is_empty()).then(|| {
+            let text = serde_json::to_string(named).ok()?;
+            // Names and tags are ASCII without control characters.
+            HeaderValue::try_from(text).ok()
+        });
+        Self {
+            held_by: held_by.flatten(),
+            ..self
+        }
+    }
+
     /// The response; for `HEAD` the same headers without the body.
     pub(super) fn into_response(self, head: bool) -> reply::Response {
         let Self {
@@ -99,6 +121,7 @@ impl Answer {
             content,
             body,
             ticket,
+            held_by,
         } = self;
         let mut response = match body {
             Payload::Empty => Response::new(Bytes::new()).into_response(),
@@ -120,6 +143,9 @@ impl Answer {
         if !content.is_empty() {
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content));
+        }
+        if let Some(held_by) = held_by {
+            response.headers_mut().insert(HELD_BY_HEADER, held_by);
         }
         if let Some(Ticket { id, until }) = ticket {
             let headers = response.headers_mut();

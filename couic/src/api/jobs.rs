@@ -17,7 +17,7 @@ use super::{
 use couic_firewall::{
     confirm::ChangeSession,
     guard::GuardCheck,
-    rules::{Actor, Applied, FirewallError, Job},
+    rules::{Actor, Applied, ClaimRequest, ClaimScope, FirewallError, Job},
 };
 
 /// How many jobs are applied under one hold of the firewall's lock: well below a millisecond of work.
@@ -31,6 +31,8 @@ pub(super) struct Jobs<'a> {
     call: &'a Call,
     policy: Policy,
     actor: Actor,
+    /// Whether removals end the claims of all clients and peers.
+    all_owners: bool,
     now: u64,
     /// The guard rails for jobs that do not ask for any.
     enforced: Option<GuardCheck>,
@@ -55,6 +57,7 @@ impl<'a> Jobs<'a> {
             call,
             policy,
             actor,
+            all_owners: call.all_owners()?,
             now: call.firewall().now(),
             enforced: call.api().guard.for_request(policy, None),
             asked: None,
@@ -75,11 +78,15 @@ impl<'a> Jobs<'a> {
         let defect = |field, message: String| {
             problem.get_or_insert_with(|| format!("{field}: {message}"));
         };
-        let (tag, expiration) = match action {
-            PeerAction::Add => (entry.tag.as_deref(), entry.expiration),
-            PeerAction::Remove => (None, 0),
+        let wanted = match action {
+            PeerAction::Add => {
+                let (tag, expiration) = (entry.tag.as_deref(), entry.expiration);
+                let rule = validate::rule(&entry.cidr, tag, expiration, self.now, defect);
+                rule.map(|rule| (rule, ClaimScope::OWN))
+            }
+            PeerAction::Remove => self.removal(&entry, defect),
         };
-        let Some(rule) = validate::rule(&entry.cidr, tag, expiration, self.now, defect) else {
+        let Some((rule, scope)) = wanted else {
             let problem = problem.unwrap_or_default();
             return self.fail(Some(entry.cidr), ErrorCode::Invalid, problem);
         };
@@ -92,9 +99,25 @@ impl<'a> Jobs<'a> {
         let metadata = entry.metadata.map(Arc::new);
         self.waiting.push(match action {
             PeerAction::Add => Job::Add(rule, metadata),
-            PeerAction::Remove => Job::Remove(rule.cidr, metadata),
+            PeerAction::Remove => Job::Remove(rule.cidr, scope, metadata),
         });
         self.seen += 1;
+    }
+
+    /// The network of a removal, and the claims that it releases. Its expiration is ignored.
+    fn removal(
+        &self,
+        entry: &BatchRule,
+        mut defect: impl FnMut(&'static str, String),
+    ) -> Option<(ClaimRequest, ClaimScope)> {
+        let tag = validate::tag_of_claim(entry.tag.as_deref().unwrap_or_default());
+        let tag = tag.map_err(|e| defect("tag", e.to_string())).ok();
+        let rule = validate::rule(&entry.cidr, None, 0, self.now, defect)?;
+        let scope = ClaimScope {
+            tag: tag?,
+            all_owners: self.all_owners,
+        };
+        Some((rule, scope))
     }
 
     fn guard(&mut self, entry: &BatchRule, cidr: Cidr) -> Result<(), Fault> {
@@ -168,6 +191,7 @@ impl<'a> Jobs<'a> {
             Ok(Applied::Updated) => self.outcome.updated += 1,
             Ok(Applied::Unchanged) => self.outcome.unchanged += 1,
             Ok(Applied::Removed) => self.outcome.removed += 1,
+            Ok(Applied::Released) => self.outcome.released += 1,
             Err(error) => {
                 let code = code_of(&error);
                 let message = self.message(error);

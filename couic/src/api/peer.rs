@@ -14,7 +14,7 @@ use super::{
     error::Fault,
     validate::{self, Defects},
 };
-use couic_firewall::rules::{Actor, Firewall, FirewallError, Job};
+use couic_firewall::rules::{Actor, ClaimScope, Firewall, FirewallError, Job};
 
 /// How many jobs are applied under one hold of the rules lock.
 const CHUNK: usize = 4096;
@@ -98,7 +98,9 @@ fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>
             continue;
         };
         match action {
-            PeerAction::Remove => jobs.push(Job::Remove(rule.cidr, metadata())),
+            PeerAction::Remove => {
+                jobs.push(Job::Remove(rule.cidr, ClaimScope::OWN, metadata()));
+            }
             PeerAction::Add => {
                 let asked = entry.guard.as_ref();
                 let own = asked.and_then(|asked| guard.for_request(policy, Some(asked)));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use couic_common::{Entry, EntryRequest, RemovedByTag, RuleKey};
+use couic_common::{Entry, EntryRequest, RuleKey, Tag};
 use warp::http::StatusCode;
 
 use super::{
@@ -13,7 +13,10 @@ use super::{
     error::Fault,
     list, validate,
 };
-use couic_firewall::{confirm::Ticket, rules::Job};
+use couic_firewall::{
+    confirm::Ticket,
+    rules::{ClaimScope, Job},
+};
 
 /// `POST /v1/{policy}`.
 pub(super) fn create(call: &Call, body: &Body) -> Outcome {
@@ -29,7 +32,12 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
 /// `GET /v1/{policy}/{ip}/{prefix}`.
 pub(super) fn get(call: &Call) -> Outcome {
     let (policy, cidr) = (call.policy()?, call.cidr()?);
-    let entry = call.firewall().entry(RuleKey::new(policy, cidr));
+    let key = RuleKey::new(policy, cidr);
+    let entry = if call.flag("owners")? {
+        call.firewall().entry_with_owners(key)
+    } else {
+        call.firewall().entry(key)
+    };
     let entry = entry.ok_or_else(|| Fault::not_found(format!("{policy} {cidr} is not there")))?;
     Ok(one(StatusCode::OK, &entry))
 }
@@ -37,10 +45,28 @@ pub(super) fn get(call: &Call) -> Outcome {
 /// `DELETE /v1/{policy}/{ip}/{prefix}`.
 pub(super) fn delete(call: &Call) -> Outcome {
     let (policy, cidr) = (call.policy()?, call.cidr()?);
-    let job = Job::Remove(cidr, None);
+    let tag = call.query("tag").map(tag_of_claim).transpose()?;
+    let all_owners = call.all_owners()?;
+    let job = Job::Remove(cidr, ClaimScope { tag, all_owners }, None);
     let (_, ticket) = commit(call, job, || format!("{policy} delete {cidr}"))?;
-    Ok(Answer::no_content().confirmable(ticket))
+    let left = call
+        .firewall()
+        .entry_with_owners(RuleKey::new(policy, cidr));
+    let left = left.map(|entry| entry.owners).unwrap_or_default();
+    Ok(Answer::no_content().confirmable(ticket).held_by(&left))
 }
+
+/// The tag of the claim to release: one tag, no pattern.
+fn tag_of_claim(text: &str) -> Result<Option<Tag>, Fault> {
+    match validate::tag_of_claim(text) {
+        Ok(Some(tag)) => Ok(tag),
+        Ok(None) => Err(Fault::bad_request(NO_TAG)),
+        Err(error) => Err(Fault::bad_request(format!("?tag=: {error}"))),
+    }
+}
+
+/// The answer to an empty `?tag=`: an unset variable of a script must not mean "all claims", nor "those without a tag".
+const NO_TAG: &str = "the tag is empty; for entries without a tag say ?tag=untagged";
 
 /// Commits a change of one rule, confirmable if the request asks for that.
 fn commit(
@@ -60,16 +86,15 @@ pub(super) fn delete_by_tag(call: &Call) -> Outcome {
         let message = "say which entries: ?tag=PATTERN, where * stands for any characters";
         return Err(Fault::bad_request(message));
     };
-    // An unset variable of a script must not mean "all entries without a tag".
     if tag.split(',').any(|part| part.trim().is_empty()) {
-        let message = "the tag is empty; for entries without a tag say ?tag=untagged";
-        return Err(Fault::bad_request(message));
+        return Err(Fault::bad_request(NO_TAG));
     }
     let pattern = list::pattern(tag)?;
     let (policy, actor) = (call.policy()?, call.actor()?);
+    let all_owners = call.all_owners()?;
     let mut change = confirm::begin(call, || format!("{policy} delete --tag {tag:.40}"))?;
-    let removed = change.remove_by_tag(policy, &pattern, actor)?;
-    Ok(Answer::ok(&RemovedByTag { removed })?.confirmable(change.finish()))
+    let removed = change.remove_by_tag(policy, &pattern, all_owners, actor)?;
+    Ok(Answer::ok(&removed)?.confirmable(change.finish()))
 }
 
 fn one(status: StatusCode, entry: &Entry) -> Answer {

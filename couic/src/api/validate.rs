@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use couic_common::{Cidr, EntryRequest, ErrorCode, ErrorDetail, Policy, Tag};
+use couic_common::{Cidr, EntryRequest, ErrorCode, ErrorDetail, Policy, Tag, TagError};
 use warp::http::StatusCode;
 
 use super::error::Fault;
@@ -69,6 +69,17 @@ impl Defects {
         let mut fault = Fault::new(StatusCode::UNPROCESSABLE_ENTITY, code, message);
         fault.body.errors = details;
         Err(fault)
+    }
+}
+
+/// Parses the tag of a claim that is to be released: `untagged` is the one without. None if there is none, which means
+/// all claims.
+pub(super) fn tag_of_claim(text: &str) -> Result<Option<Option<Tag>>, TagError> {
+    match Tag::parse(text) {
+        Ok(None) => Ok(None),
+        Ok(tag) => Ok(Some(tag)),
+        Err(TagError::Reserved) => Ok(Some(None)),
+        Err(error) => Err(error),
     }
 }
 

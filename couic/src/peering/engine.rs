@@ -217,6 +217,6 @@ pub(super) fn actor_of(owner: &Owner) -> Actor {
         Owner::Peer(name) => Actor::Peer(name.clone()),
         Owner::Set(name) => Actor::Set(name.clone()),
         // The claim exists already and is shown; removing those beneath it sends no event.
-        Owner::Api => Actor::Expiry,
+        Owner::Api | Owner::Client(_) => Actor::Expiry,
     }
 }

@@ -151,7 +151,8 @@ async fn three_nodes_hold_the_same() {
         .json();
     assert_eq!(entry["tag"], "ssh");
     // Deleted on a different node than it was added on.
-    nodes[2].test.delete("/v1/drop/10.0.0.1/32").await.is(204);
+    let path = "/v1/drop/10.0.0.1/32?all_owners=true";
+    nodes[2].test.delete(path).await.is(204);
     until("it is gone everywhere", || {
         nodes.iter().all(|n| n.count() == 0)
     });

@@ -108,7 +108,8 @@ impl Chaos<'_, '_> {
             1 => unix_now() as u64 + self.chance.u64(4..12),
             _ => unix_now() as u64 + 86_400,
         };
-        let tag = ["a", "b", "c"][self.chance.usize(..3)];
+        // Always the same for a rule: under another tag it would be another claim, and the rule end with the last.
+        let tag = ["a", "b", "c"][cidr.len() % 3];
         let job =
             json!({"action": "add", "entry": {"cidr": cidr, "tag": tag, "expiration": until}});
         let outcome = self.daemons[node].api().batch("drop", &[job]);
@@ -121,7 +122,7 @@ impl Chaos<'_, '_> {
 
     fn delete(&mut self, node: usize) {
         let cidr = self.some_cidr();
-        let path = format!("/v1/drop/{cidr}");
+        let path = format!("/v1/drop/{cidr}?all_owners=true");
         let reply = self.daemons[node].api().request("DELETE", &path, None);
         match reply.status {
             204 => self.note(cidr, false, 0),

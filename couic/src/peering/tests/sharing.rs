@@ -17,7 +17,7 @@ fn rules_and_deletions_arrive_with_policy_tag_and_owner() {
         assert_eq!(a.rules(policy).len(), 1);
     }
     assert_eq!(b.held(1)[0].owner, Owner::Peer(name("a")));
-    // The other side deletes it: an operator may delete any rule on the node, and all nodes follow.
+    // The other side deletes it for all owners: an admin may delete any rule on the node, and all nodes follow.
     b.delete(Policy::Drop, 1).unwrap();
     level(&nodes);
     assert!(a.rules(Policy::Drop).is_empty() && b.rules(Policy::Drop).is_empty());
@@ -108,7 +108,7 @@ fn plain_jobs_of_an_old_node_are_relayed() {
     level(&nodes);
     assert_eq!(a.held(1)[0].owner, Owner::Peer(name("b")));
     assert_eq!(b.held(1)[0].owner, Owner::Peer(name("old")));
-    let remove = Job::Remove(cidr(1), None);
+    let remove = Job::Remove(cidr(1), ClaimScope::OWN, None);
     b.firewall.apply(Policy::Drop, vec![remove], &old);
     b.engine.scan();
     level(&nodes);
