@@ -12,7 +12,7 @@ use couic_common::{ClientName, Group};
 
 pub(crate) use entries::{
     AddArgs, DeleteArgs, EntryArgs, EntryCommand, Force, ImportArgs, Label, ListArgs, NoForce,
-    Override,
+    Override, Which,
 };
 pub(crate) use notifiers::NotifiersCommand;
 pub(crate) use sets::{SetArg, SetSource, SetsCommand};
