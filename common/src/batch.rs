@@ -23,7 +23,8 @@ pub struct BatchRule {
     /// Unix seconds, in the future; 0 = never.
     #[serde(default)]
     pub expiration: u64,
-    /// The label; empty means none.
+    /// The label; empty means none. With a removal, only the client's claim of this label is released; `untagged`
+    /// stands for the one without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
     /// Passed through to reports unchanged.
@@ -52,6 +53,9 @@ pub struct BatchOutcome {
     pub unchanged: u64,
     /// Entries that were removed.
     pub removed: u64,
+    /// Entries that the client released and others still hold, so that they stay in force.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub released: u64,
     /// Jobs that failed.
     pub failed: u64,
     /// The first 1,000 failed jobs.
@@ -76,9 +80,20 @@ pub struct BatchFailure {
 }
 
 /// Response to the removal of entries by tag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RemovedByTag {
     /// How many entries were removed.
     pub removed: u64,
+    /// How many entries the client released and others still hold, so that they stay in force.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub released: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cidr, Rail, Tag};
+use crate::{Cidr, Rail, RuleOwner, Tag};
 
 /// A rule as the API shows it. Times are Unix seconds; expiration 0 means never.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct Entry {
     pub cidr: Cidr,
     /// The label, if any. A set's entries carry `NAME.couic`.
     pub tag: Option<Tag>,
-    /// Time at which the rule expires; 0 = never.
+    /// Time at which the rule expires, that is its last claim; 0 = never.
     pub expiration: u64,
     /// Frames that the rule decided. Only with per-rule counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -24,6 +24,9 @@ pub struct Entry {
     /// Time of the last of these frames; 0 = none yet. Only with per-rule counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<u64>,
+    /// Who holds the rule, the claim that is shown first. Only if asked for, and in lookups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<RuleOwner>,
 }
 
 /// A request for an entry as received: well-formed JSON, not yet validated.
@@ -197,6 +200,7 @@ mod tests {
             expiration: 0,
             hits: None,
             last_seen: None,
+            owners: Vec::new(),
         };
         let text = serde_json::to_string(&entry).unwrap();
         assert_eq!(

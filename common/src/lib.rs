@@ -34,6 +34,7 @@ mod list;
 mod lookup;
 mod names;
 mod notifier;
+mod owner;
 mod panic;
 mod peers;
 mod policy;
@@ -73,12 +74,13 @@ pub use notifier::{
     DeadLetter, Discarded, NotifierBackend, NotifierFailure, NotifierInfo, NotifierMode,
     NotifierSpool, NotifierState, NotifierTest, Replayed,
 };
+pub use owner::{ALL_OWNERS_HINT, HELD_BY_HEADER, OwnerKind, RuleOwner, time_left};
 pub use panic::{PANIC_HEADER, PanicRequest, PanicStatus};
 pub use peers::{PeerForgotten, PeerHealth, PeerInfo, PeerProblem, PeerState};
 pub use policy::{Policy, PolicyError};
 pub use problem::{Area, Problem};
 pub use rail::{Rail, RailError};
-pub use report::Report;
+pub use report::{Report, ReportOwner};
 pub use rule_key::RuleKey;
 pub use sets::{RefusedSetEntry, ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate};
 pub use stats::{ActionStats, Counter, Metrics, NotInspected, Stats, TagStats};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Entry, Metadata, PeerAction, Policy};
+use crate::{Entry, Metadata, OwnerKind, PeerAction, Policy};
 
 /// One rule that was added or removed, as sent to webhooks, plugins and `couic-report`.
 ///
@@ -23,6 +23,18 @@ pub struct Report {
     /// Time of the change, Unix seconds; 0 if the sender gave none.
     #[serde(default)]
     pub timestamp: u64,
+    /// Whose claim on the rule changed. Couic 1.0 sends none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<ReportOwner>,
+}
+
+/// The owner of a claim that changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportOwner {
+    /// The kind of owner.
+    pub kind: OwnerKind,
+    /// The name of the set, client or peer; null if it is not known.
+    pub name: Option<String>,
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use couic_common::unix_time;
+use couic_common::{time_left, unix_time};
 
 const UNITS: [(char, u64); 5] = [
     ('w', 604_800),
@@ -122,21 +122,8 @@ pub(crate) fn remaining(expiration: u64, now: u64) -> String {
     if expiration == 0 {
         return "never".into();
     }
-    let left = expiration.saturating_sub(now);
-    // No weeks here: days are easier to compare.
-    let units = &UNITS[1..];
-    let Some(first) = units.iter().position(|(_, seconds)| left >= *seconds) else {
-        return "0s".into();
-    };
-    let (unit, seconds) = units[first];
-    let mut text = format!("{}{unit}", left / seconds);
-    if let Some((unit, next)) = units.get(first + 1) {
-        let count = left % seconds / next;
-        if count > 0 {
-            text += &format!(" {count}{unit}");
-        }
-    }
-    text
+    // No weeks there: days are easier to compare.
+    time_left(expiration.saturating_sub(now))
 }
 
 #[cfg(test)]

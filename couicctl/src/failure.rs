@@ -7,7 +7,7 @@ use std::{
 };
 
 use couic_client::{ClientError, SetupError};
-use couic_common::{ApiError, FORCE_HINT};
+use couic_common::{ALL_OWNERS_HINT, ApiError, FORCE_HINT};
 
 /// Maximum number of details shown of an error response.
 const SHOWN: usize = 20;
@@ -122,9 +122,10 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The message of the daemon, with the option of couicctl that overrides guard rails.
+/// The message of the daemon, with the options of couicctl that override guard rails and owners.
 pub(crate) fn with_option(message: &str) -> String {
-    message.replace(FORCE_HINT, "use --force")
+    let message = message.replace(FORCE_HINT, "use --force");
+    message.replace(ALL_OWNERS_HINT, "use --all-owners")
 }
 
 /// The daemon's message, and the details that add to it.

@@ -1,6 +1,8 @@
 //! `/v1/{policy}`: the entries of a policy.
 
-use couic_common::{Cidr, Entry, EntryRequest, PeerJob, Policy, RemovedByTag};
+use couic_common::{
+    Cidr, Entry, EntryRequest, HELD_BY_HEADER, PeerJob, Policy, RemovedByTag, RuleOwner,
+};
 use reqwest::{Method, Url};
 
 use crate::{Client, ClientError};
@@ -14,12 +16,41 @@ pub struct ListQuery {
     pub limit: Option<u64>,
     /// Only entries after this CIDR in the order of lists: IPv4 first, then by address, then by prefix length.
     pub after: Option<Cidr>,
+    /// Entries with their owners.
+    pub owners: bool,
+}
+
+/// Which claims to release. The default is all of the client's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Release {
+    /// For one entry: only the claim with this tag, `untagged` for the one without. For many: alternatives separated by
+    /// commas, as in [`ListQuery`].
+    pub tag: Option<String>,
+    /// The claims of all clients and peers, not only the client's own. Needs a token of group `admin`.
+    pub all_owners: bool,
+}
+
+impl Release {
+    fn apply(&self, url: &mut Url) {
+        let Self { tag, all_owners } = self;
+        if let Some(tag) = tag {
+            url.query_pairs_mut().append_pair("tag", tag);
+        }
+        if *all_owners {
+            url.query_pairs_mut().append_pair("all_owners", "true");
+        }
+    }
 }
 
 impl ListQuery {
     fn apply(&self, url: &mut Url) {
-        let Self { tag, limit, after } = self;
-        if tag.is_none() && limit.is_none() && after.is_none() {
+        let Self {
+            tag,
+            limit,
+            after,
+            owners,
+        } = self;
+        if *self == Self::default() {
             return;
         }
         let mut pairs = url.query_pairs_mut();
@@ -31,6 +62,9 @@ impl ListQuery {
         }
         if let Some(after) = after {
             pairs.append_pair("after", &after.to_string());
+        }
+        if *owners {
+            pairs.append_pair("owners", "true");
         }
     }
 }
@@ -89,16 +123,53 @@ impl Client {
         self.get(&[policy.as_str(), &ip, &prefix]).await
     }
 
-    /// `DELETE /v1/{policy}/{ip}/{prefix}`: deletes an entry.
+    /// The same with its owners. A daemon that knows none leaves them out.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 404 if there is no such entry, with 422 if a set defines it.
-    pub async fn delete(&self, policy: Policy, cidr: Cidr) -> Result<(), ClientError> {
-        let [ip, prefix] = path_of(cidr);
-        self.remove(&[policy.as_str(), &ip, &prefix]).await
+    /// As [`Client::entry`].
+    pub async fn entry_with_owners(
+        &self,
+        policy: Policy,
+        cidr: Cidr,
+    ) -> Result<Entry, ClientError> {
+        let mut url = self.entry_url(policy, cidr);
+        url.query_pairs_mut().append_pair("owners", "true");
+        self.json(self.request(Method::GET, url)).await
     }
 
-    /// `DELETE /v1/{policy}?tag=T`: deletes every entry whose tag matches the pattern. Entries of sets stay.
+    /// `DELETE /v1/{policy}/{ip}/{prefix}`: releases all own claims on an entry, which ends unless others hold it too.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 404 if there is no such entry, with 422 if a set defines it, or only others hold it.
+    pub async fn delete(&self, policy: Policy, cidr: Cidr) -> Result<(), ClientError> {
+        let released = self.release(policy, cidr, &Release::default()).await;
+        released.map(drop)
+    }
+
+    /// The same for some claims. Returns who still holds the entry, which stays then; at most 16 are named.
+    ///
+    /// # Errors
+    /// As [`Client::delete`]; also with 404 if the tag is given and there is no such claim.
+    pub async fn release(
+        &self,
+        policy: Policy,
+        cidr: Cidr,
+        which: &Release,
+    ) -> Result<Vec<RuleOwner>, ClientError> {
+        let mut url = self.entry_url(policy, cidr);
+        which.apply(&mut url);
+        let request = self.request(Method::DELETE, url).timeout(self.timeout);
+        let response = self.send(request).await?;
+        let Some(held_by) = response.headers().get(HELD_BY_HEADER) else {
+            return Ok(Vec::new());
+        };
+        serde_json::from_slice(held_by.as_bytes()).map_err(|e| {
+            let problem = format!("its header {HELD_BY_HEADER} cannot be read: {e}");
+            ClientError::protocol(&self.endpoint, problem)
+        })
+    }
+
+    /// `DELETE /v1/{policy}?tag=T`: releases every own claim whose tag matches the pattern.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -107,12 +178,25 @@ impl Client {
         policy: Policy,
         pattern: &str,
     ) -> Result<RemovedByTag, ClientError> {
-        let query = ListQuery {
+        let which = Release {
             tag: Some(pattern.to_owned()),
-            ..ListQuery::default()
+            all_owners: false,
         };
-        self.json(self.request(Method::DELETE, self.list_url(policy, &query)))
-            .await
+        self.release_by_tag(policy, &which).await
+    }
+
+    /// The same with a choice of owners.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn release_by_tag(
+        &self,
+        policy: Policy,
+        which: &Release,
+    ) -> Result<RemovedByTag, ClientError> {
+        let mut url = self.url(&[policy.as_str()]);
+        which.apply(&mut url);
+        self.json(self.request(Method::DELETE, url)).await
     }
 
     /// `POST /v1/{policy}/peer`: changes from a peer. Needs a token of group `peering` or `admin`.
@@ -125,6 +209,11 @@ impl Client {
         jobs: &[PeerJob],
     ) -> Result<Vec<PeerJob>, ClientError> {
         self.post(&[policy.as_str(), "peer"], jobs).await
+    }
+
+    fn entry_url(&self, policy: Policy, cidr: Cidr) -> Url {
+        let [ip, prefix] = path_of(cidr);
+        self.url(&[policy.as_str(), &ip, &prefix])
     }
 
     pub(super) fn list_url(&self, policy: Policy, query: &ListQuery) -> Url {

@@ -10,5 +10,5 @@ mod sets;
 mod stats;
 mod switch;
 
-pub use entries::ListQuery;
+pub use entries::{ListQuery, Release};
 pub use list::EntryStream;

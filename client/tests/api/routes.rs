@@ -1,7 +1,7 @@
 //! One request per route: method, path, query, token, body.
 
 use couic_client::{
-    ListQuery,
+    ListQuery, Release,
     common::{
         Cidr, ClientName, EntryRequest, Group, GuardRequest, NotifierName, NotifierState,
         PeerAction, PeerJob, Policy, SetBody, SetName, SetUpdate, Verdict,
@@ -56,6 +56,7 @@ async fn entries() {
         tag: Some("a*,b c".into()),
         limit: Some(5),
         after: Some(v6),
+        owners: false,
     };
     assert_eq!(client.entries(Policy::Drop, &query).await.unwrap().len(), 1);
     let added = client.add(Policy::Ignore, &request("10.1.2.3/8")).await;
@@ -83,6 +84,45 @@ async fn entries() {
                "guard": {"protect": ["192.0.2.1"]}})
     );
     assert_eq!(seen[2].header("content-type"), Some("application/json"));
+}
+
+#[tokio::test]
+async fn owners_are_asked_for_and_told() {
+    let owner = r#"{"kind":"client","name":"f2b","tag":"sshd","expiration":9}"#;
+    let daemon = StandIn::unix(move |seen| match seen.line() {
+        "GET /v1/drop?owners=true" => Reply::json(200, "[]"),
+        "GET /v1/drop/10.0.0.0/8?owners=true" => {
+            let entry = format!(r#"{},"owners":[{owner}]}}"#, &ENTRY[..ENTRY.len() - 1]);
+            Reply::json(200, entry)
+        }
+        "DELETE /v1/drop/10.0.0.0/8?tag=long" => {
+            Reply::json(204, "").with("couic-held-by", format!("[{owner}]"))
+        }
+        "DELETE /v1/drop/10.0.0.0/8?all_owners=true" => Reply::json(204, ""),
+        "DELETE /v1/drop?tag=a*&all_owners=true" => {
+            Reply::json(200, r#"{"removed":3,"released":2}"#)
+        }
+        other => panic!("{other}"),
+    });
+    let client = client(&daemon);
+    let net: Cidr = "10.0.0.0/8".parse().unwrap();
+    let query = ListQuery {
+        owners: true,
+        ..ListQuery::default()
+    };
+    client.entries(Policy::Drop, &query).await.unwrap();
+    let entry = client.entry_with_owners(Policy::Drop, net).await.unwrap();
+    assert_eq!(entry.owners[0].who(), "client f2b");
+    let release = |tag: Option<&str>, all_owners| Release {
+        tag: tag.map(str::to_owned),
+        all_owners,
+    };
+    let left = client.release(Policy::Drop, net, &release(Some("long"), false));
+    assert_eq!(left.await.unwrap(), entry.owners);
+    let left = client.release(Policy::Drop, net, &release(None, true));
+    assert_eq!(left.await.unwrap(), []);
+    let done = client.release_by_tag(Policy::Drop, &release(Some("a*"), true));
+    assert_eq!(done.await.unwrap().released, 2);
 }
 
 #[tokio::test]

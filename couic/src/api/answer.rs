@@ -3,7 +3,9 @@
 use std::io;
 
 use bytes::Bytes;
-use couic_common::{CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, LIFTED_HEADER, Rail};
+use couic_common::{
+    CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, HELD_BY_HEADER, LIFTED_HEADER, Rail, RuleOwner,
+};
 use futures_util::stream;
 use serde::Serialize;
 use warp::{
@@ -34,6 +36,8 @@ pub(super) struct Answer {
     ticket: Option<Ticket>,
     /// The guard rails that a forced change went over.
     lifted: Rails,
+    /// Who still holds a rule that this client released.
+    held_by: Option<HeaderValue>,
 }
 
 enum Payload {
@@ -52,6 +56,7 @@ impl Answer {
             body,
             ticket: None,
             lifted: Rails::default(),
+            held_by: None,
         }
     }
 
@@ -63,6 +68,7 @@ impl Answer {
             body: Payload::Pieces(pieces),
             ticket: None,
             lifted: Rails::default(),
+            held_by: None,
         }
     }
 
@@ -88,6 +94,7 @@ impl Answer {
             body: Payload::Empty,
             ticket: None,
             lifted: Rails::default(),
+            held_by: None,
         }
     }
 
@@ -103,6 +110,23 @@ impl Answer {
         Self { lifted, ..self }
     }
 
+    /// Adds the header that names who still holds the rule.
+    #[must_use]
+    pub(super) fn held_by(self, owners: &[RuleOwner]) -> Self {
+        /// So many fit into a header that every client reads.
+        const NAMED: usize = 16;
+        let named = &owners[..owners.len().min(NAMED)];
+        let held_by = (!named.is_empty()).then(|| {
+            let text = serde_json::to_string(named).ok()?;
+            // Names and tags are ASCII without control characters.
+            HeaderValue::try_from(text).ok()
+        });
+        Self {
+            held_by: held_by.flatten(),
+            ..self
+        }
+    }
+
     /// The response; for `HEAD` the same headers without the body.
     pub(super) fn into_response(self, head: bool) -> reply::Response {
         let Self {
@@ -111,6 +135,7 @@ impl Answer {
             body,
             ticket,
             lifted,
+            held_by,
         } = self;
         let mut response = match body {
             Payload::Empty => Response::new(Bytes::new()).into_response(),
@@ -132,6 +157,9 @@ impl Answer {
         if !content.is_empty() {
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content));
+        }
+        if let Some(held_by) = held_by {
+            response.headers_mut().insert(HELD_BY_HEADER, held_by);
         }
         if let Some(Ticket { id, until }) = ticket {
             let headers = response.headers_mut();

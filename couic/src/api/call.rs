@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use warp::http::{HeaderMap, header};
 
 use super::{Api, answer::NDJSON, error::Fault};
-use crate::rbac::Identity;
+use crate::rbac::{Identity, Right};
 use couic_firewall::rules::{Actor, Firewall};
 
 /// One request.
@@ -89,6 +89,28 @@ impl Call {
         self.params
             .confirmation
             .ok_or_else(|| missing("no {confirmation}"))
+    }
+
+    /// A query parameter that is `true` or `false`; false if it is missing.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Fault> {
+        match self.query(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Fault::bad_request(format!("?{name}= is true or false"))),
+        }
+    }
+
+    /// Whether the request is about the claims of all clients and peers.
+    ///
+    /// # Errors
+    /// 401 for a client that may not release those of others.
+    pub(super) fn all_owners(&self) -> Result<bool, Fault> {
+        let all = self.flag("all_owners")?;
+        if all && !self.who()?.may(Right::PolicyDeleteAll) {
+            let message = "only a client of group admin may end the claims of all owners";
+            return Err(Fault::unauthorized(message));
+        }
+        Ok(all)
     }
 
     /// The first value of a query parameter.

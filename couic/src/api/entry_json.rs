@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use couic_common::{Cidr, Entry};
 
-/// The longest entry: the keys, four numbers of 20 digits, a CIDR of 43 bytes, a tag of 64.
+/// The longest entry without owners: the keys, four numbers of 20 digits, a CIDR of 43 bytes, a tag of 64.
 pub(super) const ENTRY_MAX: usize = 288;
 
 /// Appends an entry.
@@ -19,6 +19,7 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &Entry) {
         expiration,
         hits,
         last_seen,
+        owners,
     } = entry;
     out.extend_from_slice(b"{\"creation\":");
     number(out, *creation);
@@ -38,6 +39,11 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &Entry) {
             out.extend_from_slice(key);
             number(out, *figure);
         }
+    }
+    if !owners.is_empty() {
+        out.extend_from_slice(b",\"owners\":");
+        // Owners are strings and numbers, and writing to memory cannot fail.
+        drop(serde_json::to_writer(&mut *out, owners));
     }
     out.push(b'}');
 }
@@ -78,7 +84,7 @@ fn number(out: &mut Vec<u8>, mut n: u64) {
 mod tests {
     use std::net::IpAddr;
 
-    use couic_common::Tag;
+    use couic_common::{OwnerKind, RuleOwner, Tag};
     use proptest::prelude::*;
 
     use super::*;
@@ -93,6 +99,7 @@ mod tests {
             tag in proptest::option::of("[A-Za-z0-9_-]{1,64}"),
             of_set: bool,
             usage: Option<(u64, u64)>,
+            owner: Option<(Option<String>, u64)>,
         ) {
             let len = if addr.is_ipv4() { len.min(32) } else { len };
             let tag = match tag {
@@ -100,11 +107,11 @@ mod tests {
                 Some(tag) => Tag::parse(&tag).ok().flatten(),
                 None => None,
             };
-            let entry = Entry { creation, cidr: Cidr::new(addr, len).unwrap(), tag, expiration, hits: usage.map(|u| u.0), last_seen: usage.map(|u| u.1) };
+            let entry = Entry { creation, cidr: Cidr::new(addr, len).unwrap(), tag, expiration, hits: usage.map(|u| u.0), last_seen: usage.map(|u| u.1), owners: owner.map(|(name, expiration)| RuleOwner { kind: OwnerKind::Peer, name, tag: None, expiration }).into_iter().collect() };
             let mut written = Vec::new();
             write(&mut written, &entry);
             prop_assert_eq!(&written, &serde_json::to_vec(&entry).unwrap());
-            prop_assert!(written.len() <= ENTRY_MAX);
+            prop_assert!(written.len() <= ENTRY_MAX || !entry.owners.is_empty());
         }
     }
 }

@@ -153,9 +153,12 @@ impl From<FirewallError> for Fault {
         let text = error.to_string();
         match error {
             FirewallError::Exists { .. } => Self::about(StatusCode::CONFLICT, code, "cidr", text),
-            FirewallError::NotFound { .. } => Self::not_found(text),
+            FirewallError::NotFound { .. } | FirewallError::NoClaim { .. } => Self::not_found(text),
             FirewallError::Expired { .. } => Self::invalid("expiration", text),
-            FirewallError::OfSet { .. } | FirewallError::Full { .. } => Self::refused("cidr", text),
+            FirewallError::OfSet { .. }
+            | FirewallError::OfOthers { .. }
+            | FirewallError::TooManyClaims { .. }
+            | FirewallError::Full { .. } => Self::refused("cidr", text),
             FirewallError::TooManyTags { .. } => Self::refused("tag", text),
             FirewallError::ShareTaken { what, .. } => Self::refused(
                 match what {
@@ -173,9 +176,11 @@ impl From<FirewallError> for Fault {
 pub(super) fn code_of(error: &FirewallError) -> ErrorCode {
     match error {
         FirewallError::Exists { .. } => ErrorCode::Conflict,
-        FirewallError::NotFound { .. } => ErrorCode::NotFound,
+        FirewallError::NotFound { .. } | FirewallError::NoClaim { .. } => ErrorCode::NotFound,
         FirewallError::Expired { .. } => ErrorCode::Invalid,
         FirewallError::OfSet { .. }
+        | FirewallError::OfOthers { .. }
+        | FirewallError::TooManyClaims { .. }
         | FirewallError::Full { .. }
         | FirewallError::TooManyTags { .. }
         | FirewallError::ShareTaken { .. } => ErrorCode::Processing,

@@ -18,7 +18,7 @@ use super::{
 use couic_firewall::{
     confirm::ChangeSession,
     guard::{Change, GuardCheck, Rails},
-    rules::{Actor, Applied, ClaimRequest, FirewallError, Job},
+    rules::{Actor, Applied, ClaimRequest, ClaimScope, FirewallError, Job},
 };
 
 /// How many jobs are applied under one hold of the firewall's lock: well below a millisecond of work.
@@ -39,6 +39,8 @@ pub(super) struct Jobs<'a> {
     call: &'a Call,
     policy: Policy,
     actor: Actor,
+    /// Whether removals end the claims of all clients and peers.
+    all_owners: bool,
     now: u64,
     /// What the last job said about the guard rails, and those: usually all jobs of a batch say the same.
     rails: Option<(bool, Option<GuardRequest>, Arc<GuardCheck<'a>>)>,
@@ -63,6 +65,7 @@ impl<'a> Jobs<'a> {
             call,
             policy,
             actor,
+            all_owners: call.all_owners()?,
             now: call.firewall().now(),
             rails: None,
             lifted: Rails::default(),
@@ -80,7 +83,7 @@ impl<'a> Jobs<'a> {
     pub(super) fn push(&mut self, job: BatchJob) {
         let BatchJob { action, entry } = job;
         let mut problem = None;
-        let defect = |field, message: String| {
+        let mut defect = |field, message: String| {
             problem.get_or_insert_with(|| format!("{field}: {message}"));
         };
         let (tag, expiration) = match action {
@@ -90,7 +93,8 @@ impl<'a> Jobs<'a> {
             }
             PeerAction::Remove => (None, 0),
         };
-        let rules = validate::rules(&entry.cidr, tag, expiration, self.now, defect);
+        let rules = validate::rules(&entry.cidr, tag, expiration, self.now, &mut defect);
+        let scope = self.scope(action, &entry, defect);
         if let Some(problem) = problem {
             return self.fail(Some(entry.cidr), ErrorCode::Invalid, problem);
         }
@@ -99,8 +103,8 @@ impl<'a> Jobs<'a> {
         let change = |rule: &ClaimRequest| {
             let key = RuleKey::new(self.policy, rule.cidr);
             match action {
-                PeerAction::Add => Change::Add(key, &actor, rule.expiration),
-                PeerAction::Remove => Change::Remove(key, &actor),
+                PeerAction::Add => Change::Add(key, &scope, &actor, rule.expiration),
+                PeerAction::Remove => Change::Remove(key, &scope, &actor),
             }
         };
         let changes: Vec<_> = rules.iter().map(change).collect();
@@ -126,7 +130,7 @@ impl<'a> Jobs<'a> {
             self.names.push((self.seen, rule.cidr));
             self.waiting.push(match action {
                 PeerAction::Add => Job::Add(rule, metadata.clone()),
-                PeerAction::Remove => Job::Remove(rule.cidr, metadata.clone()),
+                PeerAction::Remove => Job::Remove(rule.cidr, scope.clone(), metadata.clone()),
             });
         }
         self.seen += 1;
@@ -134,6 +138,30 @@ impl<'a> Jobs<'a> {
             self.apply();
         }
         drop(permit);
+    }
+
+    /// The claims that a job releases or renews.
+    fn scope(
+        &self,
+        action: PeerAction,
+        entry: &BatchRule,
+        mut defect: impl FnMut(&'static str, String),
+    ) -> ClaimScope {
+        let tag = validate::tag_of_claim(entry.tag.as_deref().unwrap_or_default());
+        match action {
+            // A defect of it is known already.
+            PeerAction::Add => ClaimScope {
+                tag: Some(tag.ok().flatten().flatten()),
+                all_owners: false,
+            },
+            PeerAction::Remove => ClaimScope {
+                tag: tag.unwrap_or_else(|error| {
+                    defect("tag", error.to_string());
+                    None
+                }),
+                all_owners: self.all_owners,
+            },
+        }
     }
 
     fn check(&mut self, asked: Asked<'_>) -> Option<Arc<GuardCheck<'a>>> {
@@ -215,6 +243,7 @@ impl<'a> Jobs<'a> {
             Ok(Applied::Updated) => self.outcome.updated += 1,
             Ok(Applied::Unchanged) => self.outcome.unchanged += 1,
             Ok(Applied::Removed) => self.outcome.removed += 1,
+            Ok(Applied::Released) => self.outcome.released += 1,
             Err(error) => {
                 let code = code_of(&error);
                 let message = self.message(error);

@@ -36,6 +36,7 @@ pub(super) fn list(call: &Call) -> Outcome {
         policy,
         lines: call.wants_lines,
         filter: filter.map(|pattern| call.firewall().tag_filter(policy, &pattern)),
+        owners: call.flag("owners")?,
         after: after(call)?,
         left: limit(call)?,
         started: false,
@@ -89,6 +90,8 @@ struct Pages {
     policy: Policy,
     lines: bool,
     filter: Option<TagFilter>,
+    /// Whether entries have their owners.
+    owners: bool,
     after: Option<Cidr>,
     left: usize,
     started: bool,
@@ -100,7 +103,11 @@ impl Pages {
     fn page(&mut self) -> Vec<u8> {
         let want = PAGE.min(self.left);
         let filter = self.filter.as_ref();
-        let entries = self.firewall.page(self.policy, self.after, want, filter);
+        let entries = if self.owners {
+            (self.firewall).page_with_owners(self.policy, self.after, want, filter)
+        } else {
+            self.firewall.page(self.policy, self.after, want, filter)
+        };
         self.left -= entries.len();
         self.after = entries.last().map(|entry| entry.cidr).or(self.after);
         self.done = entries.len() < want || self.left == 0;

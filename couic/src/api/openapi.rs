@@ -177,6 +177,7 @@ const fn right_name(right: Right) -> &'static str {
         Right::PolicyGet => "policy get",
         Right::PolicyCreate => "policy create",
         Right::PolicyDelete => "policy delete",
+        Right::PolicyDeleteAll => "policy delete all",
         Right::PolicyPeer => "policy peer",
         Right::SetsList => "sets list",
         Right::SetsGet => "sets get",

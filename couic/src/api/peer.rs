@@ -17,7 +17,7 @@ use super::{
 };
 use couic_firewall::{
     guard::{Change, Guard},
-    rules::{Actor, Firewall, FirewallError, Job},
+    rules::{Actor, ClaimScope, Firewall, FirewallError, Job},
 };
 
 /// How many jobs are applied under one hold of the rules lock.
@@ -117,8 +117,8 @@ fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>
         };
         let key = RuleKey::new(policy, rule.cidr);
         let change = match action {
-            PeerAction::Add => Change::Add(key, &actor, expiration),
-            PeerAction::Remove => Change::Remove(key, &actor),
+            PeerAction::Add => Change::Add(key, &ClaimScope::OWN, &actor, expiration),
+            PeerAction::Remove => Change::Remove(key, &ClaimScope::OWN, &actor),
         };
         let own = entry
             .guard
@@ -134,7 +134,7 @@ fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>
             }
         }
         jobs.push(match action {
-            PeerAction::Remove => Job::Remove(rule.cidr, metadata()),
+            PeerAction::Remove => Job::Remove(rule.cidr, ClaimScope::OWN, metadata()),
             PeerAction::Add => Job::Add(rule, metadata()),
         });
     }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use couic_common::{Entry, EntryRequest, RemovedByTag, RuleKey};
+use couic_common::{Entry, EntryRequest, RuleKey, Tag};
 use warp::http::StatusCode;
 
 use super::{
@@ -14,7 +14,11 @@ use super::{
     guard::{self, Asked},
     list, validate,
 };
-use couic_firewall::{confirm::Ticket, guard::Change, rules::Job};
+use couic_firewall::{
+    confirm::Ticket,
+    guard::Change,
+    rules::{ClaimScope, Job},
+};
 
 /// `POST /v1/{policy}`.
 pub(super) fn create(call: &Call, body: &Body) -> Outcome {
@@ -24,7 +28,11 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
     let cidr = claim.cidr;
     let mapped = is_mapped(&request.cidr);
     let (check, actor) = (guard::check(call, Asked::of(&request)), call.actor()?);
-    let change = Change::Add(RuleKey::new(policy, cidr), &actor, claim.expiration);
+    let scope = ClaimScope {
+        tag: Some(claim.tag.clone()),
+        all_owners: false,
+    };
+    let change = Change::Add(RuleKey::new(policy, cidr), &scope, &actor, claim.expiration);
     let (permit, lifted) = guard::judge(call, check.as_ref(), &[change], Some(&request.cidr))?;
     let job = Job::Add(claim, request.metadata.take().map(Arc::new));
     let (entry, ticket) = commit(call, job, || format!("{policy} add {cidr}"))?;
@@ -36,7 +44,12 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
 /// `GET /v1/{policy}/{ip}/{prefix}`.
 pub(super) fn get(call: &Call) -> Outcome {
     let (policy, cidr) = (call.policy()?, call.cidr()?);
-    let entry = call.firewall().entry(RuleKey::new(policy, cidr));
+    let key = RuleKey::new(policy, cidr);
+    let entry = if call.flag("owners")? {
+        call.firewall().entry_with_owners(key)
+    } else {
+        call.firewall().entry(key)
+    };
     let entry = entry.ok_or_else(|| Fault::not_found(format!("{policy} {cidr} is not there")))?;
     let mapped = call.ip()?.to_canonical() != call.ip()?;
     one(StatusCode::OK, &entry, mapped)
@@ -45,15 +58,34 @@ pub(super) fn get(call: &Call) -> Outcome {
 /// `DELETE /v1/{policy}/{ip}/{prefix}`.
 pub(super) fn delete(call: &Call) -> Outcome {
     let (policy, cidr) = (call.policy()?, call.cidr()?);
+    let key = RuleKey::new(policy, cidr);
+    let tag = call.query("tag").map(tag_of_claim).transpose()?;
+    let all_owners = call.all_owners()?;
+    let scope = ClaimScope { tag, all_owners };
     let (asked, actor) = (guard::in_query(call)?, call.actor()?);
     let check = guard::check(call, Asked::from(&asked));
-    let change = Change::Remove(RuleKey::new(policy, cidr), &actor);
+    let change = Change::Remove(key, &scope, &actor);
     let (permit, lifted) = guard::judge(call, check.as_ref(), &[change], None)?;
-    let job = Job::Remove(cidr, None);
+    let job = Job::Remove(cidr, scope.clone(), None);
     let (_, ticket) = commit(call, job, || format!("{policy} delete {cidr}"))?;
     drop(permit);
-    Ok(Answer::no_content().confirmable(ticket).over(lifted))
+    let left = call.firewall().entry_with_owners(key);
+    let left = left.map(|entry| entry.owners).unwrap_or_default();
+    let answer = Answer::no_content().confirmable(ticket);
+    Ok(answer.held_by(&left).over(lifted))
 }
+
+/// The tag of the claim to release: one tag, no pattern.
+fn tag_of_claim(text: &str) -> Result<Option<Tag>, Fault> {
+    match validate::tag_of_claim(text) {
+        Ok(Some(tag)) => Ok(tag),
+        Ok(None) => Err(Fault::bad_request(NO_TAG)),
+        Err(error) => Err(Fault::bad_request(format!("?tag=: {error}"))),
+    }
+}
+
+/// The answer to an empty `?tag=`: an unset variable of a script must not mean "all claims", nor "those without a tag".
+const NO_TAG: &str = "the tag is empty; for entries without a tag say ?tag=untagged";
 
 /// Commits a change of one rule, confirmable if the request asks for that.
 fn commit(
@@ -73,21 +105,20 @@ pub(super) fn delete_by_tag(call: &Call) -> Outcome {
         let message = "say which entries: ?tag=PATTERN, where * stands for any characters";
         return Err(Fault::bad_request(message));
     };
-    // An unset variable of a script must not mean "all entries without a tag".
     if tag.split(',').any(|part| part.trim().is_empty()) {
-        let message = "the tag is empty; for entries without a tag say ?tag=untagged";
-        return Err(Fault::bad_request(message));
+        return Err(Fault::bad_request(NO_TAG));
     }
     let pattern = list::pattern(tag)?;
     let (policy, actor) = (call.policy()?, call.actor()?);
+    let all_owners = call.all_owners()?;
     let asked = guard::in_query(call)?;
     let check = guard::check(call, Asked::from(&asked));
-    let judged = Change::RemoveByTag(policy, &pattern, &actor);
+    let judged = Change::RemoveByTag(policy, &pattern, all_owners, &actor);
     let (permit, lifted) = guard::judge(call, check.as_ref(), &[judged], None)?;
     let mut change = confirm::begin(call, || format!("{policy} delete --tag {tag:.40}"))?;
-    let removed = change.remove_by_tag(policy, &pattern, actor.clone())?;
+    let removed = change.remove_by_tag(policy, &pattern, all_owners, actor.clone())?;
     drop(permit);
-    let answer = Answer::ok(&RemovedByTag { removed })?;
+    let answer = Answer::ok(&removed)?;
     Ok(answer.confirmable(change.finish()).over(lifted))
 }
 

@@ -17,7 +17,7 @@ use super::{
 use couic_firewall::{
     confirm::{Change, ConfirmError, FileChange, SetChange, Ticket},
     guard::{Change as Judged, Guard, GuardCheck, Rails, RefusedEntry},
-    rules::{Actor, SetChange as SetCounts, SetEntries, SetError, SetStore},
+    rules::{Actor, ClaimScope, SetChange as SetCounts, SetEntries, SetError, SetStore},
 };
 
 /// `GET /v1/sets/{policy}`.
@@ -235,7 +235,7 @@ fn passes(
 ) -> Result<Rails, Fault> {
     // No set is called so, so that no claim is taken for this one's.
     let actor = Actor::Expiry;
-    let change = Judged::Add(key, &actor, 0);
+    let change = Judged::Add(key, &ClaimScope::OWN, &actor, 0);
     guard::judge(call, check, &[change], Some(text)).map(|(_, lifted)| lifted)
 }
 

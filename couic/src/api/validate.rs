@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use couic_common::{Cidr, EntryRequest, ErrorCode, ErrorDetail, Rail, Tag};
+use couic_common::{Cidr, EntryRequest, ErrorCode, ErrorDetail, Rail, Tag, TagError};
 use warp::http::StatusCode;
 
 use super::error::Fault;
@@ -92,6 +92,17 @@ pub(super) fn expires(expiration: u64, ttl: Option<u64>, now: u64) -> u64 {
         0 => now,
         _ => now.saturating_add(1).saturating_add(ttl),
     })
+}
+
+/// Parses the tag of a claim that is to be released: `untagged` is the one without. None if there is none, which means
+/// all claims.
+pub(super) fn tag_of_claim(text: &str) -> Result<Option<Option<Tag>>, TagError> {
+    match Tag::parse(text) {
+        Ok(None) => Ok(None),
+        Ok(tag) => Ok(Some(tag)),
+        Err(TagError::Reserved) => Ok(Some(None)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Parses the values of an entry. `defect` is called for each invalid one; None if it was called.

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use couic_firewall::{
         dataplane::{Limits, MemoryPlane},
-        rules::{Actor, ClaimRequest, ManualClock, Origin},
+        rules::{Actor, ClaimRequest, ClaimScope, ManualClock, Origin},
     };
 
     fn firewall(entries: usize) -> Firewall {
@@ -199,7 +199,7 @@ mod tests {
         let message = &problems(&second)[0].message;
         assert!(message.starts_with("1 restored rules exceed"), "{message}");
         let there = RuleKey::new(Policy::Drop, "10.0.0.1/32".parse().unwrap());
-        second.remove(there, &origin).unwrap();
+        second.remove(there, &ClaimScope::OWN, &origin).unwrap();
         assert_eq!(second.admit_kept(), 1);
         assert_eq!(problems(&second), []);
     }

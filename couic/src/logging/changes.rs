@@ -188,12 +188,17 @@ impl Lines {
             text.extend_from_slice(tag.as_str().as_bytes());
         }
         if entry.expiration == 0 {
-            text.extend_from_slice(b" expires=never\n");
+            text.extend_from_slice(b" expires=never");
         } else {
             text.extend_from_slice(b" expires=");
             text.extend_from_slice(self.expires.seconds(entry.expiration).as_bytes());
-            text.extend_from_slice(b"Z\n");
+            text.push(b'Z');
         }
+        if let Some((kind, name)) = other_owner(event) {
+            let colon = if name.is_empty() { "" } else { ":" };
+            write!(text, " owner={kind}{colon}{name}")?;
+        }
+        text.push(b'\n');
         Ok(())
     }
 
@@ -218,11 +223,11 @@ impl Lines {
         if let Some(tag) = &entry.tag {
             write!(text, ",\"tag\":\"{tag}\"")?;
         }
-        writeln!(
-            text,
-            ",\"expiration\":{},\"target\":\"couic::changes\"}}",
-            entry.expiration
-        )
+        write!(text, ",\"expiration\":{}", entry.expiration)?;
+        if let Some((kind, name)) = other_owner(event) {
+            write!(text, ",\"owner_kind\":\"{kind}\",\"owner\":\"{name}\"")?;
+        }
+        writeln!(text, ",\"target\":\"couic::changes\"}}")
     }
 }
 
@@ -235,10 +240,18 @@ fn actor(actor: &Actor) -> (&'static str, Option<&str>) {
     }
 }
 
+/// Kind and name of the claim's owner, if that is not who made the change. An unknown client has no name.
+fn other_owner(event: &RuleEvent) -> Option<(&'static str, &str)> {
+    let (kind, name) = event.owner.shown();
+    let is_own = event.owner.is_actor(&event.origin.actor);
+    (!is_own).then(|| (kind.as_str(), name.unwrap_or_default()))
+}
+
 fn verb(kind: EventKind) -> &'static str {
     match kind {
         EventKind::Added => "added",
         EventKind::Updated => "updated",
+        EventKind::Released => "released",
         EventKind::Removed => "removed",
     }
 }
@@ -248,7 +261,7 @@ pub(super) mod tests {
     use couic_common::{Entry, Policy, Tag};
 
     use super::*;
-    use couic_firewall::rules::Origin;
+    use couic_firewall::rules::{Origin, Owner};
 
     pub(in crate::logging) fn event(actor: Actor, tag: &str, expiration: u64) -> RuleEvent {
         RuleEvent {
@@ -263,6 +276,11 @@ pub(super) mod tests {
                 expiration,
                 hits: None,
                 last_seen: None,
+                owners: Vec::new(),
+            },
+            owner: match &actor {
+                Actor::Set(name) => Owner::Set(name.clone()),
+                _ => Owner::Client("web-1".parse().unwrap()),
             },
             origin: Origin {
                 actor,
@@ -290,7 +308,7 @@ pub(super) mod tests {
         gone.policy = Policy::Ignore;
         assert_eq!(
             line(LogFormat::Text, &gone),
-            "2026-11-21T08:00:00Z  INFO couic::changes: expiry removed ignore 192.0.2.7/32 expires=never\n"
+            "2026-11-21T08:00:00Z  INFO couic::changes: expiry removed ignore 192.0.2.7/32 expires=never owner=client:web-1\n"
         );
     }
 
@@ -308,6 +326,10 @@ pub(super) mod tests {
         let parsed: serde_json::Value =
             serde_json::from_str(&line(LogFormat::Json, &event(Actor::Expiry, "", 0))).unwrap();
         assert!(parsed.get("tag").is_none() && parsed.get("name").is_none());
+        assert_eq!(
+            (&parsed["owner_kind"], &parsed["owner"]),
+            (&"client".into(), &"web-1".into())
+        );
     }
 
     #[test]

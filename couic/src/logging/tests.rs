@@ -108,6 +108,7 @@ fn every_change_of_a_batch_has_its_line_in_order_up_to_the_bound() {
     firewall.remove_by_tag(
         Policy::Drop,
         &"untagged".parse().unwrap(),
+        false,
         &couic_firewall::rules::Origin {
             actor: web(),
             metadata: None,

@@ -14,7 +14,7 @@ use super::{
 };
 use couic_firewall::{
     guard::{Change, Guard},
-    rules::{Actor, Claim, FirewallError, Owner, Swapped},
+    rules::{Actor, Claim, ClaimScope, FirewallError, Owner, Swapped},
 };
 
 /// How many registers are taken before others get their turn.
@@ -364,11 +364,11 @@ const fn change_of<'a>(
     limits: &Limits,
 ) -> Change<'a> {
     match offer.record.state {
-        RecordState::Live { until, .. } => Change::Add(key, actor, seconds(until)),
+        RecordState::Live { until, .. } => Change::Add(key, &ClaimScope::OWN, actor, seconds(until)),
         RecordState::Deleted if limits.ends_others && offer.record.revokes > 0 => {
-            Change::Replace(key, None)
+            Change::Remove(key, &ClaimScope::ALL, actor)
         }
-        RecordState::Deleted => Change::Remove(key, actor),
+        RecordState::Deleted => Change::Remove(key, &ClaimScope::OWN, actor),
     }
 }
 

@@ -19,8 +19,8 @@ use super::{engine::*, outbound::Step};
 use couic_firewall::{
     dataplane::{Limits as Capacity, MemoryPlane},
     rules::{
-        Actor, Claim, ClaimRequest, Clock, Firewall, FirewallError, Job, Origin, Owner, SetCatalog,
-        SystemClock,
+        Actor, Claim, ClaimRequest, ClaimScope, Clock, Firewall, FirewallError, Job, Origin, Owner,
+        SetCatalog, SystemClock,
     },
 };
 
@@ -106,7 +106,7 @@ impl Node {
             metadata: None,
         };
         self.firewall
-            .remove(RuleKey::new(policy, cidr(n)), &origin)?;
+            .remove(RuleKey::new(policy, cidr(n)), &ClaimScope::ALL, &origin)?;
         self.engine.absorb_keys(&[RuleKey::new(policy, cidr(n))]);
         Ok(())
     }

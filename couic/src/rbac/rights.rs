@@ -13,6 +13,8 @@ pub enum Right {
     PolicyCreate,
     /// Delete entries.
     PolicyDelete,
+    /// End the claims of all clients and peers.
+    PolicyDeleteAll,
     /// Send jobs as a peer.
     PolicyPeer,
     /// List sets.
@@ -88,7 +90,7 @@ mod tests {
     use super::*;
 
     /// One row per right, one column per group, in the order of `Group::ALL`.
-    const TABLE: [(Right, [bool; 5]); 18] = {
+    const TABLE: [(Right, [bool; 5]); 19] = {
         const Y: bool = true;
         const N: bool = false;
         [
@@ -96,6 +98,7 @@ mod tests {
             (Right::PolicyGet, [Y, Y, Y, N, N]),
             (Right::PolicyCreate, [Y, Y, N, N, N]),
             (Right::PolicyDelete, [Y, Y, N, N, N]),
+            (Right::PolicyDeleteAll, [Y, N, N, N, N]),
             (Right::PolicyPeer, [Y, N, N, N, Y]),
             (Right::SetsList, [Y, Y, Y, N, N]),
             (Right::SetsGet, [Y, Y, Y, N, N]),

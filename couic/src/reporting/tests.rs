@@ -107,7 +107,11 @@ async fn every_change_is_reported_in_order_with_its_reason() {
         .unwrap();
     let ipv6: Cidr = "2001:db8::/32".parse().unwrap();
     firewall
-        .remove(RuleKey::new(RulePolicy::Ignore, ipv6), &origin(None))
+        .remove(
+            RuleKey::new(RulePolicy::Ignore, ipv6),
+            &couic_firewall::rules::ClaimScope::OWN,
+            &origin(None),
+        )
         .unwrap();
     let left = reporting.stop(Duration::from_secs(60)).await;
     assert_eq!(left, []);

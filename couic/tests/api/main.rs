@@ -16,6 +16,7 @@ mod nodes;
 mod noise;
 mod notifiers;
 mod openapi;
+mod owners;
 mod peer;
 mod peering;
 mod rights;

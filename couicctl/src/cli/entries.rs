@@ -32,15 +32,19 @@ Examples:
   couicctl drop add 192.0.2.7 --renew -e 1d        even if the entry exists
   couicctl drop add 10.0.0.0/8 --confirm-within 1m undone after a minute without couicctl confirm
 
-Without --renew, adding an existing entry fails.")]
+Without --renew, adding an existing entry fails. --renew changes only your own claim with that tag: claims of others,
+and yours with other tags, go on.")]
     Add(AddArgs<F>),
     /// Delete entries, or all entries with matching tags
     #[command(after_long_help = "\
 Examples:
   couicctl drop delete 192.0.2.7
   couicctl drop delete 192.0.2.7 198.51.100.0/24
+  couicctl drop delete 192.0.2.7 --tag sshd --if-exists    as a program unbans
+  couicctl drop delete 192.0.2.7 --all-owners              whoever else holds it
   couicctl drop delete --tag 'ssh-*'
 
+It releases your own claims. An entry that other clients or peers hold too stays in force, and they are named.
 Entries of sets (their tag ends in .couic) are changed with couicctl sets.")]
     Delete(DeleteArgs),
     /// List entries
@@ -108,6 +112,12 @@ pub(crate) struct Label {
 pub(crate) struct DeleteArgs {
     #[command(flatten)]
     pub(crate) which: Which,
+    /// End the claims of all clients and peers, not only your own (group admin)
+    #[arg(long)]
+    pub(crate) all_owners: bool,
+    /// Succeed if there is no such entry, or no claim of yours with that tag on it
+    #[arg(long, requires = "cidrs")]
+    pub(crate) if_exists: bool,
     #[command(flatten)]
     pub(crate) confirm: Confirm,
     #[command(flatten)]
@@ -116,12 +126,13 @@ pub(crate) struct DeleteArgs {
 
 /// The entries to delete.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
+#[group(required = true, multiple = true)]
 pub(crate) struct Which {
     /// ADDRESS/PREFIX, an address for its /32 or /128, or a range FIRST-LAST
     #[arg(value_name = "CIDR")]
     pub(crate) cidrs: Vec<Networks>,
-    /// All entries with matching tags: alternatives separated by commas, * for any characters
+    /// All entries with matching tags: alternatives separated by commas, * for any characters. With a CIDR, one tag: only
+    /// your claim with it
     #[arg(short, long, value_name = "PATTERN", value_parser = not_blank)]
     pub(crate) tag: Option<String>,
 }

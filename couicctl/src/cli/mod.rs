@@ -14,7 +14,7 @@ use couic_common::{ClientName, Group};
 use crate::input::Network;
 
 pub(crate) use entries::{
-    AddArgs, DeleteArgs, EntryArgs, EntryCommand, ImportArgs, Label, ListArgs,
+    AddArgs, DeleteArgs, EntryArgs, EntryCommand, ImportArgs, Label, ListArgs, Which,
 };
 pub(crate) use force::{Force, IgnoreForce, Lift, Override};
 pub(crate) use notifiers::NotifiersCommand;

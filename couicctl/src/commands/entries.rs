@@ -3,18 +3,19 @@
 use std::io;
 
 use clap::Args;
-use couic_client::{ClientError, ListQuery};
+use couic_client::{ClientError, ListQuery, Release};
 use couic_common::{
-    BatchJob, BatchRule, Cidr, Entry, EntryRequest, GuardRequest, PeerAction, Policy, counted,
+    BatchJob, BatchRule, Cidr, Entry, EntryRequest, GuardRequest, Lookup, PeerAction, Policy,
+    RuleOwner, Tag, TagError, counted,
 };
 use futures_util::TryStreamExt;
 use serde_json::json;
 
-use super::{Context, check, import};
+use super::{Context, check, delete, import};
 use crate::{
-    cli::{AddArgs, DeleteArgs, EntryCommand, Label, Lift, ListArgs, Override},
+    cli::{AddArgs, DeleteArgs, EntryCommand, Label, Lift, ListArgs, Override, Which},
     duration::now,
-    failure::{Failure, print_error, with_option},
+    failure::{Failure, print_error, printable, with_option},
     input::{Network, Networks},
     render, session,
 };
@@ -26,12 +27,17 @@ pub(super) async fn run<F: Args + Override>(
 ) -> Result<(), Failure> {
     match command {
         EntryCommand::Add(args) => add_all(policy, &args, cx).await,
-        EntryCommand::Delete(args) => delete(policy, args, cx).await,
+        EntryCommand::Delete(args) => delete::run(policy, args, cx).await,
         EntryCommand::List(args) => list(policy, args, cx).await,
         EntryCommand::Inspect { cidr } => {
-            let entry = cx.client.entry(policy, cidr.cidr).await;
+            let entry = cx.client.entry_with_owners(policy, cidr.cidr).await;
             let entry = entry.map_err(|e| cx.failed(e).or_refused_with(cidr.note.as_deref()))?;
-            show(policy, &entry, cx.now(), cx)
+            show(policy, &entry, cx.now(), cx)?;
+            if entry.owners.len() > 1 && !cx.output.is_json() {
+                let now = cx.now();
+                render::claims(&entry.owners, now).write(cx.output.writer())?;
+            }
+            Ok(())
         }
         EntryCommand::Import(args) => import::run(policy, &args, cx).await,
     }
@@ -41,6 +47,9 @@ fn show(policy: Policy, entry: &Entry, at: u64, cx: &mut Context) -> Result<(), 
     cx.output
         .table(entry, || render::entries(policy, [entry], at))
 }
+
+/// Of so many networks of one command it is said what now happens to them.
+pub(super) const REMARKS: usize = 16;
 
 /// The request for one entry, with its expiration relative to `at` (Unix seconds).
 pub(super) fn request<F: Override>(
@@ -54,13 +63,27 @@ pub(super) fn request<F: Override>(
     EntryRequest {
         cidr: cidr.to_string(),
         // For daemons that do not know `ttl`.
-        expiration: span.map_or(0, |span| at + span.as_secs()),
+        expiration: expiration(label, at),
         tag: label.tag.as_ref().map(ToString::to_string),
         metadata: None,
         force: is_forced(force),
         guard: Some(guard.clone()),
         ttl: span.map(|span| span.as_secs()),
     }
+}
+
+fn expiration(label: &Label, at: u64) -> u64 {
+    let span = label.expiration.flatten();
+    span.map_or(0, |span| at + span.as_secs())
+}
+
+/// What happens to the address, or the first of the network, for a remark about it: none with `--json`, nor if that
+/// cannot be read. The change is made by then.
+pub(super) async fn lookup(cidr: Cidr, cx: &Context) -> Option<Lookup> {
+    if cx.output.is_json() {
+        return None;
+    }
+    cx.client.lookup(cidr.addr()).await.ok()
 }
 
 /// The guard rails to request: they protect the operator's SSH session, too.
@@ -127,22 +150,29 @@ async fn add_all<F: Args + Override>(
         }
     }
     let at = at.saturating_add_signed(cx.client.clock_ahead());
-    if let ([_], [entry]) = (&networks[..], &added[..]) {
-        return show(policy, entry, at, cx);
+    match (&networks[..], &added[..]) {
+        (_, []) => {}
+        ([_], [entry]) => show(policy, entry, at, cx)?,
+        _ => cx
+            .output
+            .table(&added, || render::entries(policy, &added, at))?,
     }
-    if !added.is_empty() {
-        cx.output
-            .table(&added, || render::entries(policy, &added, at))?;
+    let asked = expiration(&args.label, at);
+    for entry in added.iter().take(REMARKS) {
+        if let Some(lookup) = lookup(entry.cidr, cx).await {
+            let rule = (policy, entry.cidr, asked);
+            render::after_add(rule, &lookup, at, cx.output.writer())?;
+        }
     }
     report(failures, cx)
 }
 
-fn all(cidrs: &[Networks]) -> Vec<&Network> {
+pub(super) fn all(cidrs: &[Networks]) -> Vec<&Network> {
     cidrs.iter().flat_map(|networks| &networks.0).collect()
 }
 
 /// Reports the failures of a command with several networks, after its output.
-fn report(mut failures: Vec<Failure>, cx: &mut Context) -> Result<(), Failure> {
+pub(super) fn report(mut failures: Vec<Failure>, cx: &mut Context) -> Result<(), Failure> {
     let Some(last) = failures.pop() else {
         return Ok(());
     };
@@ -177,55 +207,9 @@ async fn add<F: Args + Override>(
 
 fn conflict(error: ClientError, cx: &Context) -> Failure {
     let exists = error.status() == Some(409);
-    let remedy = exists.then_some("to change its tag or expiration, use --renew");
+    let remedy =
+        exists.then_some("to add a claim of your own, or to change its expiration, use --renew");
     cx.failed(error).or_refused_with(remedy)
-}
-
-/// Deletes one network after the other. A refusal does not keep the others from being deleted.
-async fn delete_all(policy: Policy, cidrs: &[Networks], cx: &mut Context) -> Result<(), Failure> {
-    let networks = all(cidrs);
-    let (mut deleted, mut failures) = (Vec::new(), Vec::new());
-    for Network { cidr, note } in &networks {
-        match cx.client.delete(policy, *cidr).await {
-            Ok(()) => deleted.push(json!({"policy": policy, "cidr": cidr, "deleted": true})),
-            Err(error) => {
-                let goes_on = error.status().is_some();
-                let failure = cx.failed(error);
-                failures.push(failure.or_refused_with(note.as_deref()));
-                if !goes_on {
-                    break;
-                }
-            }
-        }
-    }
-    let lines = |out: &mut dyn io::Write| {
-        let mut cidrs = deleted.iter().filter_map(|value| value["cidr"].as_str());
-        cidrs.try_for_each(|cidr| writeln!(out, "{cidr} deleted from {policy}."))
-    };
-    match (&networks[..], &deleted[..]) {
-        (_, []) => {}
-        ([_], [only]) => cx.output.show(only, lines)?,
-        _ => cx.output.show(&deleted, lines)?,
-    }
-    report(failures, cx)
-}
-
-async fn delete(policy: Policy, args: DeleteArgs, cx: &mut Context) -> Result<(), Failure> {
-    if policy == Policy::Ignore {
-        // Protection is not taken away from what a drop would then cut off.
-        let force = is_forced(&args.force);
-        cx.client = cx.client.guarded(guard_of(&args.force), force);
-    }
-    if !args.which.cidrs.is_empty() {
-        return delete_all(policy, &args.which.cidrs, cx).await;
-    }
-    let pattern = args.which.tag.unwrap_or_default();
-    let removed = cx.client.delete_by_tag(policy, &pattern).await;
-    let removed = removed.map_err(|e| cx.failed(e))?;
-    cx.output.show(&removed, |out| {
-        let entries = counted(removed.removed, "entry", "entries");
-        writeln!(out, "{entries} deleted from {policy}.")
-    })
 }
 
 async fn list(policy: Policy, args: ListArgs, cx: &mut Context) -> Result<(), Failure> {
@@ -236,6 +220,7 @@ async fn list(policy: Policy, args: ListArgs, cx: &mut Context) -> Result<(), Fa
     }
     let query = ListQuery {
         tag: args.tag,
+        owners: !args.quiet,
         ..ListQuery::default()
     };
     let stream = cx.client.stream_entries(policy, &query).await;

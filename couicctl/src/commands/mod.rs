@@ -2,6 +2,7 @@
 
 mod check;
 mod clients;
+mod delete;
 mod entries;
 mod import;
 mod live;

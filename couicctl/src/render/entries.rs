@@ -1,8 +1,8 @@
-//! The table of entries, with hits and last match if the daemon has per-rule counters.
+//! The table of entries, with hits and last match if the daemon has per-rule counters, and with owners if it names them.
 
 use std::fmt::Display;
 
-use couic_common::{Entry, Policy};
+use couic_common::{Entry, Policy, RuleOwner};
 
 use super::Table;
 use crate::duration::remaining;
@@ -14,9 +14,17 @@ pub(crate) fn entries<'a>(
     now: u64,
 ) -> Table {
     let mut entries = entries.into_iter().peekable();
-    let counted = entries.peek().is_some_and(|entry| entry.hits.is_some());
-    let columns = ["Policy", "CIDR", "Tag", "Expiration", "Hits", "Last seen"];
-    let mut table = Table::new(if counted { &columns } else { &columns[..4] });
+    let first = entries.peek();
+    let counted = first.is_some_and(|entry| entry.hits.is_some());
+    let owned = first.is_some_and(|entry| !entry.owners.is_empty());
+    let mut columns = vec!["Policy", "CIDR", "Tag", "Expiration"];
+    if counted {
+        columns.extend(["Hits", "Last seen"]);
+    }
+    if owned {
+        columns.push("Owner");
+    }
+    let mut table = Table::new(&columns);
     for entry in entries {
         let tag: &dyn Display = match &entry.tag {
             Some(tag) => tag,
@@ -25,11 +33,48 @@ pub(crate) fn entries<'a>(
         let remaining = remaining(entry.expiration, now);
         let seen = last_seen(entry.last_seen.unwrap_or(0), now);
         let hits = entry.hits.unwrap_or(0);
-        let cells: [&dyn Display; 6] =
-            [&policy.as_str(), &entry.cidr, tag, &remaining, &hits, &seen];
-        table.row(if counted { &cells } else { &cells[..4] });
+        let owner = owners(&entry.owners);
+        let policy = policy.as_str();
+        let mut cells: Vec<&dyn Display> = vec![&policy, &entry.cidr, tag, &remaining];
+        if counted {
+            cells.extend([&hits as &dyn Display, &seen]);
+        }
+        if owned {
+            cells.push(&owner);
+        }
+        table.row(&cells);
     }
     table
+}
+
+/// The claims of one rule.
+pub(crate) fn claims(owners: &[RuleOwner], now: u64) -> Table {
+    let mut table = Table::new(&["Owner", "Tag", "Expiration"]);
+    for owner in owners {
+        let tag = owner.tag.as_ref().map_or("", |tag| tag.as_str());
+        table.row(&[&owner.who(), &tag, &remaining(owner.expiration, now)]);
+    }
+    table
+}
+
+/// Who holds a rule, each once.
+pub(super) fn owners(owners: &[RuleOwner]) -> String {
+    /// How many are named.
+    const NAMED: usize = 3;
+    let mut names: Vec<String> = Vec::new();
+    for name in owners.iter().map(RuleOwner::who) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{}{more}", names.join(", "))
 }
 
 /// The age of the last match.
@@ -55,6 +100,7 @@ mod tests {
             expiration,
             hits: None,
             last_seen: None,
+            owners: Vec::new(),
         };
         let list = [
             entry("192.0.2.7/32", "ssh-scan", 1_059),
@@ -80,6 +126,7 @@ mod tests {
             expiration: 0,
             hits: Some(hits),
             last_seen: Some(last_seen),
+            owners: Vec::new(),
         };
         let list = [entry("192.0.2.7/32", 12_345, 995), entry("::/0", 0, 0)];
         let expected = "\
@@ -91,5 +138,46 @@ mod tests {
 └────────┴──────────────┴─────┴────────────┴───────┴───────────┘
 ";
         assert_eq!(drawn(&entries(Policy::Drop, &list, 1_000)), expected);
+    }
+
+    #[test]
+    fn owners_where_the_daemon_names_them() {
+        let owner = |kind: &str, name: &str, tag: &str| -> RuleOwner {
+            let text =
+                serde_json::json!({"kind": kind, "name": name, "tag": tag, "expiration": 1_060});
+            serde_json::from_value(text).unwrap()
+        };
+        let held = vec![
+            owner("client", "f2b", "sshd"),
+            owner("client", "f2b", "long"),
+            owner("peer", "fw2", "x"),
+        ];
+        let entry = Entry {
+            creation: 1,
+            cidr: "192.0.2.7/32".parse().unwrap(),
+            tag: couic_common::Tag::parse("sshd").unwrap(),
+            expiration: 1_060,
+            hits: None,
+            last_seen: None,
+            owners: held.clone(),
+        };
+        let expected = "\
+┌────────┬──────────────┬──────┬────────────┬──────────────────────┐
+│ Policy ┆ CIDR         ┆ Tag  ┆ Expiration ┆ Owner                │
+╞════════╪══════════════╪══════╪════════════╪══════════════════════╡
+│ drop   ┆ 192.0.2.7/32 ┆ sshd ┆ 1m         ┆ client f2b, peer fw2 │
+└────────┴──────────────┴──────┴────────────┴──────────────────────┘
+";
+        assert_eq!(drawn(&entries(Policy::Drop, [&entry], 1_000)), expected);
+        let expected = "\
+┌────────────┬──────┬────────────┐
+│ Owner      ┆ Tag  ┆ Expiration │
+╞════════════╪══════╪════════════╡
+│ client f2b ┆ sshd ┆ 1m         │
+│ client f2b ┆ long ┆ 1m         │
+│ peer fw2   ┆ x    ┆ 1m         │
+└────────────┴──────┴────────────┘
+";
+        assert_eq!(drawn(&claims(&held, 1_000)), expected);
     }
 }

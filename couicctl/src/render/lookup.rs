@@ -1,13 +1,14 @@
 //! The verdict for an address, and the rules behind it.
 
 use std::{
+    fmt::Display,
     io::{self, Write},
     time::{Duration, UNIX_EPOCH},
 };
 
 use couic_common::{Lookup, LookupRule, Policy, Verdict, counted};
 
-use super::Table;
+use super::{Table, entries::owners};
 use crate::{commands::Overlap, duration::remaining};
 
 /// A sentence, then every rule that covers the address, the deciding one first.
@@ -43,10 +44,15 @@ pub(crate) fn lookup(lookup: &Lookup, now: u64, out: &mut dyn Write) -> io::Resu
     } else {
         writeln!(out, "{} {cidr} decides.", rule.policy)?;
     }
-    let mut table = Table::new(&["Policy", "CIDR", "Tag", "Added", "Expiration", "Decides"]);
-    add(&mut table, rule, if panic { "not now" } else { "yes" }, now);
+    let mut columns = vec!["Policy", "CIDR", "Tag", "Added", "Expiration", "Decides"];
+    if !rule.entry.owners.is_empty() {
+        columns.push("Owner");
+    }
+    let mut table = Table::new(&columns);
+    let mut add = |rule, decides| add(&mut table, columns.len(), rule, decides, now);
+    add(rule, if panic { "not now" } else { "yes" });
     for rule in others {
-        add(&mut table, rule, "", now);
+        add(rule, "");
     }
     table.write(out)
 }
@@ -103,13 +109,15 @@ pub(crate) fn overlap(overlap: &Overlap, now: u64, out: &mut dyn Write) -> io::R
 /// Why a packet passes while panic is on.
 const NOTHING_FILTERED: &str = "panic is on, and nothing is filtered; ";
 
-fn add(table: &mut Table, rule: &LookupRule, decides: &str, now: u64) {
+fn add(table: &mut Table, columns: usize, rule: &LookupRule, decides: &str, now: u64) {
     let LookupRule { policy, entry } = rule;
     let tag = entry.tag.as_ref().map_or("", |t| t.as_str());
     let left = remaining(entry.expiration, now);
     let added = timestamp(entry.creation);
     let policy = policy.as_str();
-    table.row(&[&policy, &entry.cidr, &tag, &added, &left, &decides]);
+    let owner = owners(&entry.owners);
+    let cells: [&dyn Display; 7] = [&policy, &entry.cidr, &tag, &added, &left, &decides, &owner];
+    table.row(&cells[..columns]);
 }
 
 /// RFC 3339, UTC. `?` for years after 9999, which it cannot express.

@@ -9,6 +9,8 @@ use serde_json::json;
 use crate::{TOKEN, bare, command, config, couicctl};
 
 const ENTRY: &str = r#"{"creation":7,"cidr":"192.0.2.7/32","tag":"scan","expiration":0}"#;
+const NOTHING: &str =
+    r#"{"ip":"192.0.2.7","verdict":"pass","decided_by":null,"also_covered_by":[]}"#;
 const TABLE: &str = "\
 ┌────────┬──────────────┬──────┬────────────┐
 │ Policy ┆ CIDR         ┆ Tag  ┆ Expiration │
@@ -26,7 +28,10 @@ fn add_sends_one_entry_and_shows_it() {
         &["drop", "add", "192.0.2.7", "-t", "scan", "-e", "1h30m"],
     );
     assert_eq!(shown.done(), TABLE);
-    let seen = daemon.only();
+    // Then it looks up what happens to the address; an answer that it cannot read changes nothing.
+    let seen = daemon.requests();
+    assert_eq!(seen[1].line(), "GET /v1/lookup/192.0.2.7");
+    let seen = &seen[0];
     assert_eq!(seen.line(), "POST /v1/drop");
     assert_eq!(
         seen.header("authorization"),
@@ -67,7 +72,7 @@ fn adding_an_existing_entry_suggests_renew() {
     let error = couicctl(&daemon, &["drop", "add", "192.0.2.7"]).failed(1);
     assert_eq!(
         error,
-        "couicctl: 192.0.2.7/32 is in drop already\n  to change its tag or expiration, use --renew\n"
+        "couicctl: 192.0.2.7/32 is in drop already\n  to add a claim of your own, or to change its expiration, use --renew\n"
     );
 }
 
@@ -79,6 +84,7 @@ fn renew_uses_the_batch_route() {
             r#"{"added":0,"updated":1,"unchanged":0,"removed":0,"failed":0,"failures":[]}"#,
         ),
         "GET /v1/drop/192.0.2.7/32" => Reply::json(200, ENTRY),
+        "GET /v1/lookup/192.0.2.7" => Reply::json(200, NOTHING),
         other => panic!("{other}"),
     });
     let shown = couicctl(
@@ -106,6 +112,7 @@ fn a_rejected_renew_is_a_failure() {
 fn delete_by_cidr_and_by_tag() {
     let daemon = StandIn::unix(|seen| match seen.line() {
         "DELETE /v1/drop/192.0.2.0/24" => Reply::json(204, ""),
+        "GET /v1/lookup/192.0.2.0" => Reply::json(200, NOTHING),
         "DELETE /v1/ignore?tag=ssh-*%2Cuntagged" => Reply::json(200, r#"{"removed":3}"#),
         other => panic!("{other}"),
     });
@@ -120,6 +127,99 @@ fn delete_by_cidr_and_by_tag() {
     assert_eq!(shown.done(), "3 entries deleted from ignore.\n");
 }
 
+/// A lookup that finds this rule.
+fn decided_by(policy: &str, cidr: &str) -> String {
+    json!({"ip": "192.0.2.7", "verdict": "pass", "also_covered_by": [],
+        "decided_by": {"policy": policy, "creation": 7, "cidr": cidr, "tag": "feed", "expiration": 0}})
+    .to_string()
+}
+
+#[test]
+fn an_add_that_an_ignore_covers_says_that_it_never_acts() {
+    let daemon = StandIn::unix(|seen| match seen.line() {
+        "POST /v1/drop" => Reply::json(201, ENTRY),
+        "GET /v1/lookup/192.0.2.7" => Reply::json(200, decided_by("ignore", "192.0.2.0/24")),
+        other => panic!("{other}"),
+    });
+    let shown = couicctl(&daemon, &["drop", "add", "192.0.2.7"]).done();
+    let told = "192.0.2.7/32 is not dropped: ignore 192.0.2.0/24 (tag feed) beats drop. See couicctl check 192.0.2.7.\n";
+    assert_eq!(shown, format!("{TABLE}{told}"));
+}
+
+#[test]
+fn a_delete_says_what_now_happens_to_the_address() {
+    let daemon = StandIn::unix(|seen| match seen.line() {
+        "DELETE /v1/drop/192.0.2.7/32" => Reply::json(204, ""),
+        "GET /v1/lookup/192.0.2.7" => Reply::json(200, decided_by("drop", "192.0.2.0/24")),
+        other => panic!("{other}"),
+    });
+    let shown = couicctl(&daemon, &["drop", "delete", "192.0.2.7"]).done();
+    let told = "192.0.2.7/32 is still dropped: drop 192.0.2.0/24 (tag feed) covers it.\n";
+    assert_eq!(shown, format!("192.0.2.7/32 deleted from drop.\n{told}"));
+}
+
+#[test]
+fn a_delete_names_who_still_holds_the_entry() {
+    let held = r#"[{"kind":"client","name":"f2b","tag":"long","expiration":0}]"#;
+    let daemon = StandIn::unix(move |seen| match seen.line() {
+        "DELETE /v1/drop/192.0.2.7/32?tag=sshd" => Reply::json(204, "").with("couic-held-by", held),
+        "DELETE /v1/drop/192.0.2.7/32?all_owners=true" => Reply::json(204, ""),
+        "DELETE /v1/drop?tag=s*&all_owners=true" => {
+            Reply::json(200, r#"{"removed":1,"released":2}"#)
+        }
+        "GET /v1/lookup/192.0.2.7" => Reply::json(200, NOTHING),
+        other => panic!("{other}"),
+    });
+    let by_tag = ["drop", "delete", "192.0.2.7", "-t", "sshd"];
+    let shown = couicctl(&daemon, &by_tag).done();
+    assert_eq!(
+        shown,
+        "192.0.2.7/32 released, and still in drop: held by client f2b (tag long) without end.\n"
+    );
+    let shown = couicctl(&daemon, &[&by_tag[..], &["--json"]].concat()).json();
+    assert_eq!(shown["deleted"], false);
+    let shown = couicctl(&daemon, &["drop", "delete", "192.0.2.7", "--all-owners"]).done();
+    assert_eq!(shown, "192.0.2.7/32 deleted from drop.\n");
+    let shown = couicctl(&daemon, &["drop", "delete", "-t", "s*", "--all-owners"]).done();
+    assert_eq!(
+        shown,
+        "1 entry deleted from drop.\n2 entries released that others hold: still in drop.\n"
+    );
+}
+
+#[test]
+fn an_unban_after_the_ban_has_ended_succeeds_with_if_exists() {
+    let refusal = |code: &str, message: &str| {
+        json!({"code": code, "message": message, "errors": {}}).to_string()
+    };
+    let daemon = StandIn::unix(move |seen| match seen.line() {
+        "DELETE /v1/drop/192.0.2.7/32?tag=sshd" => Reply::json(
+            404,
+            refusal("not_found", "you have no claim with the tag sshd"),
+        ),
+        "DELETE /v1/drop/192.0.2.7/32" => Reply::json(
+            422,
+            refusal("processing", "it is held by a: send ?all_owners=true"),
+        ),
+        "GET /v1/lookup/192.0.2.7" => Reply::json(200, NOTHING),
+        other => panic!("{other}"),
+    });
+    let unban = ["drop", "delete", "192.0.2.7", "-t", "sshd"];
+    let told = "couicctl: you have no claim with the tag sshd\n";
+    assert_eq!(couicctl(&daemon, &unban).failed(1), told);
+    let shown = couicctl(&daemon, &[&unban[..], &["--if-exists"]].concat()).done();
+    assert_eq!(
+        shown,
+        "Nothing to delete: you have no claim with the tag sshd.\n"
+    );
+    // Without a tag, a ban that others hold is an error all the same.
+    let refused = couicctl(&daemon, &["drop", "delete", "192.0.2.7", "--if-exists"]);
+    assert_eq!(
+        refused.failed(1),
+        "couicctl: it is held by a: use --all-owners\n"
+    );
+}
+
 #[test]
 fn inspect_shows_one() {
     let daemon = StandIn::always(200, ENTRY);
@@ -127,7 +227,8 @@ fn inspect_shows_one() {
         couicctl(&daemon, &["drop", "inspect", "192.0.2.7"]).done(),
         TABLE
     );
-    assert_eq!(daemon.only().line(), "GET /v1/drop/192.0.2.7/32");
+    let line = "GET /v1/drop/192.0.2.7/32?owners=true";
+    assert_eq!(daemon.only().line(), line);
     let shown = couicctl(&daemon, &["drop", "inspect", "192.0.2.7", "--json"]).json();
     assert_eq!(shown["creation"], 7);
 }
@@ -144,7 +245,7 @@ fn listing() -> StandIn {
 fn list_in_its_three_forms() {
     let daemon = listing();
     let table = couicctl(&daemon, &["drop", "list", "-t", "scan*"]).done();
-    assert_eq!(daemon.only().line(), "GET /v1/drop?tag=scan*");
+    assert_eq!(daemon.only().line(), "GET /v1/drop?tag=scan*&owners=true");
     assert!(
         table.starts_with("┌────────┬───────────────┬──────┬────────────┐\n"),
         "{table}"
@@ -229,7 +330,9 @@ fn wrong_values_are_usage_errors_and_nothing_is_sent() {
         &["drop", "add", "192.0.2.7", "-e", "0s"],
         &["ignore", "add", "192.0.2.7", "--force"],
         &["drop", "delete"],
-        &["drop", "delete", "192.0.2.7", "-t", "x"],
+        &["drop", "delete", "192.0.2.7", "-t", "x*"],
+        &["drop", "delete", "192.0.2.7", "-t", "x,y"],
+        &["drop", "delete", "-t", "x", "--if-exists"],
         &["drop", "delete", "-t", ""],
         &["drop", "delete", "-t", "a,,b"],
         &["Drop", "list"],

@@ -20,7 +20,7 @@ fn protects(body: &Value, address: &str) -> bool {
 fn every_drop_requests_them() {
     let daemon = StandIn::always(201, ENTRY);
     couicctl(&daemon, &["drop", "add", "192.0.2.0/24"]).done();
-    let body = daemon.only().json();
+    let body = daemon.requests()[0].json();
     assert!(body["guard"]["protect"].is_array(), "{body}");
     assert_eq!(body.get("force"), None);
 }
@@ -35,7 +35,10 @@ fn the_ssh_session_is_protected() {
         let mut command = command(&config(&daemon), &["drop", "add", "192.0.2.0/24"]);
         command.env(name, value);
         run(command, "").done();
-        assert!(protects(&daemon.only().json(), "203.0.113.9"), "{name}");
+        assert!(
+            protects(&daemon.requests()[0].json(), "203.0.113.9"),
+            "{name}"
+        );
     }
 }
 
@@ -51,7 +54,7 @@ fn the_ssh_session_is_protected_behind_sudo() {
         .arg(&config)
         .env("SSH_CONNECTION", "2001:db8::9 50000 2001:db8::1 22");
     run(shell, "").done();
-    assert!(protects(&daemon.only().json(), "2001:db8::9"));
+    assert!(protects(&daemon.requests()[0].json(), "2001:db8::9"));
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn import_requests_them_in_every_job() {
 fn force_is_sent() {
     let daemon = StandIn::always(201, ENTRY);
     couicctl(&daemon, &["drop", "add", "0.0.0.0/0", "--force"]).done();
-    assert_eq!(daemon.only().json()["force"], json!(true));
+    assert_eq!(daemon.requests()[0].json()["force"], json!(true));
 }
 
 #[test]

@@ -138,7 +138,8 @@ impl<'a, 'lab> Chaos<'a, 'lab> {
             1 => unix_now() as u64 + self.chance.u64(4..12),
             _ => unix_now() as u64 + 86_400,
         };
-        let tag = ["a", "b", "c"][self.chance.usize(..3)];
+        // Always the same for a rule: under another tag it would be another claim, and the rule end with the last.
+        let tag = ["a", "b", "c"][cidr.len() % 3];
         let job =
             json!({"action": "add", "entry": {"cidr": cidr, "tag": tag, "expiration": until}});
         let outcome = self.daemons[node].api().batch("drop", &[job]);

@@ -23,9 +23,11 @@ pub(crate) fn report(tag: &str) -> Report {
             expiration: 0,
             hits: None,
             last_seen: None,
+            owners: Vec::new(),
         },
         metadata: None,
         timestamp: 1,
+        owner: None,
     }
 }
 

@@ -22,8 +22,30 @@ const TAG: Query = Query {
     number: false,
 };
 
+const OWNERS: Query = Query {
+    name: "owners",
+    text: "true: each entry has its owners",
+    required: false,
+    number: false,
+};
+
+const ALL_OWNERS: Query = Query {
+    name: "all_owners",
+    text: "true: removals end the claims of all clients and peers, not only the client's own; group admin",
+    required: false,
+    number: false,
+};
+
+const ONE_CLAIM: Query = Query {
+    name: "tag",
+    text: "release only the client's claim with this tag, untagged for the one without; 404 if there is none",
+    required: false,
+    number: false,
+};
+
 const LIST_QUERY: &[Query] = &[
     TAG,
+    OWNERS,
     Query {
         name: "limit",
         text: "the most entries to return, from 1",
@@ -43,12 +65,13 @@ const BY_TAG: &[Query] = &[
         required: true,
         ..TAG
     },
+    ALL_OWNERS,
     GUARD,
     LIFT,
     FORCE,
 ];
 
-const OF_DELETE: &[Query] = &[GUARD, LIFT, FORCE];
+const OF_DELETE: &[Query] = &[ONE_CLAIM, ALL_OWNERS, GUARD, LIFT, FORCE];
 
 const GUARD: Query = Query {
     name: "guard",
@@ -129,6 +152,7 @@ pub(super) static PATHS: &[Path] = &[
             )
             .answers(200, json::<BatchOutcome>())
             .body(array_or_lines::<BatchJob>())
+            .query(&[ALL_OWNERS])
             .errors(&[400, 413])
             .confirmable()],
     ),
@@ -138,9 +162,13 @@ pub(super) static PATHS: &[Path] = &[
             get("get_entry", POLICY_GET, Run::Inline(policy::get))
                 .summary("One entry")
                 .answers(200, json::<Entry>())
+                .query(&[OWNERS])
                 .errors(&[400, 404]),
             delete("delete_entry", POLICY_DELETE, Run::Inline(policy::delete))
-                .summary("Removes an entry; 422 if a set defines it")
+                .summary(
+                    "Releases the client's claims on an entry. If others hold it too it stays, and the header \
+                     couic-held-by names them; 422 if a set defines it, or only others hold it",
+                )
                 .answers(204, Shape::Empty)
                 .query(OF_DELETE)
                 .errors(&[400, 404, 422])
@@ -168,7 +196,7 @@ pub(super) static PATHS: &[Path] = &[
                 POLICY_DELETE,
                 Run::Blocking(policy::delete_by_tag),
             )
-            .summary("Removes entries by tag")
+            .summary("Releases the client's claims by tag")
             .answers(200, json::<RemovedByTag>())
             .query(BY_TAG)
             .errors(&[400, 422])

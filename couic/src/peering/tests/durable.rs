@@ -92,7 +92,7 @@ fn a_rule_deleted_before_the_kill_does_not_come_back() {
     let [a, b] = nodes;
     // One that became a register, and one for which there was no time.
     a.delete(Policy::Drop, 1).unwrap();
-    apply(&a, Job::Remove(cidr(2), None));
+    apply(&a, Job::Remove(cidr(2), ClaimScope::ALL, None));
     apply(&a, Job::Add(rule(3, "late", 0), None));
     kill(a);
     let nodes = [plainly(dir.path(), "b"), b];
@@ -176,8 +176,11 @@ fn a_rule_that_is_missing_or_does_not_fit_is_no_deletion() {
     assert_eq!(b.rules(Policy::Drop).len(), 3, "none was told as deleted");
     // A rule kept for lack of room is enforced once there is room, and all nodes agree.
     let there = a.rules(Policy::Drop)[0].0;
-    b.firewall
-        .apply(Policy::Drop, vec![Job::Remove(there, None)], &client());
+    b.firewall.apply(
+        Policy::Drop,
+        vec![Job::Remove(there, ClaimScope::ALL, None)],
+        &client(),
+    );
     b.engine.absorb_keys(&[RuleKey::new(Policy::Drop, there)]);
     level(&nodes);
     a.firewall.admit_kept();
@@ -213,14 +216,12 @@ fn nothing_is_lost_or_reverted_by_kills() {
             let node = &nodes[chance.usize(..2)];
             let job = if chance.u8(..3) == 0 {
                 wanted.remove(&cidr(n));
-                Job::Remove(cidr(n), None)
+                Job::Remove(cidr(n), ClaimScope::ALL, None)
             } else {
                 wanted.insert(cidr(n));
                 Job::Add(rule(n, &format!("t{step}"), 0), None)
             };
-            // A deletion takes the API's claim first, then the peers'.
-            let times = if matches!(job, Job::Remove(..)) { 2 } else { 1 };
-            (0..times).for_each(|_| apply(node, job.clone()));
+            apply(node, job);
             let is_seen = chance.bool();
             if is_seen || std::ptr::eq(node, &raw const nodes[1]) {
                 node.engine

@@ -116,7 +116,7 @@ fn plain_jobs_of_an_old_node_are_relayed() {
     level(&nodes);
     assert_eq!(a.held(1)[0].owner, Owner::Peer(name("b")));
     assert_eq!(b.held(1)[0].owner, Owner::Peer(name("old")));
-    let remove = Job::Remove(cidr(1), None);
+    let remove = Job::Remove(cidr(1), ClaimScope::OWN, None);
     b.firewall.apply(Policy::Drop, vec![remove], &old);
     b.engine.scan();
     level(&nodes);

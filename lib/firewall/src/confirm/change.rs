@@ -1,9 +1,9 @@
 //! One thing that an unconfirmed change has touched, before and after.
 
-use couic_common::{Cidr, ClientName, Policy, RuleKey, SetName};
+use couic_common::{Cidr, ClientName, Policy, RuleKey, SetName, Tag};
 use serde::{Deserialize, Serialize};
 
-use crate::rules::{Claim, ClaimChange, Owner};
+use crate::rules::{Claim, ClaimChange, ClaimId, Owner};
 
 /// A set's file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub struct SetChange {
 /// A change, with the state before it, for undoing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A claim of the API or of a peer.
+    /// A claim of a client or a peer.
     Claim(ClaimChange),
     /// A set's file.
     File(FileChange),
@@ -45,7 +45,7 @@ pub enum Change {
 /// Identifies the thing that was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
-    Claim(RuleKey, Owner),
+    Claim(RuleKey, ClaimId),
     File(Policy, SetName),
     Set(Policy, SetName),
 }
@@ -72,7 +72,7 @@ impl Key {
 impl Change {
     pub(super) fn key(&self) -> Key {
         match self {
-            Self::Claim(c) => Key::Claim(c.key, c.owner.clone()),
+            Self::Claim(c) => Key::Claim(c.key, c.claim.clone()),
             Self::File(c) => Key::File(c.policy, c.set.clone()),
             Self::Set(c) => Key::Set(c.policy, c.set.clone()),
         }
@@ -145,9 +145,15 @@ impl Change {
 pub(super) struct ClaimLine {
     policy: Policy,
     cidr: Cidr,
-    /// Whose claim; None = the API's.
+    /// The peer whose claim it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     peer: Option<ClientName>,
+    /// The client whose claim it is. Without a peer and a client it is an unknown client's: clients were not told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client: Option<ClientName>,
+    /// The label of the client's claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<Tag>,
     before: Option<Claim>,
     after: Option<Claim>,
 }
@@ -155,15 +161,19 @@ pub(super) struct ClaimLine {
 impl From<ClaimChange> for ClaimLine {
     fn from(change: ClaimChange) -> Self {
         let RuleKey { policy, cidr } = change.key;
-        let peer = match change.owner {
-            Owner::Peer(name) => Some(name),
+        let ClaimId { owner, tag } = change.claim;
+        let (peer, client) = match owner {
+            Owner::Peer(name) => (Some(name), None),
+            Owner::Client(name) => (None, Some(name)),
             // Claims of sets are changed by their files, never one by one.
-            Owner::Api | Owner::Set(_) => None,
+            Owner::Api | Owner::Set(_) => (None, None),
         };
         Self {
             policy,
             cidr,
             peer,
+            client,
+            tag,
             before: change.before,
             after: change.after,
         }
@@ -172,7 +182,8 @@ impl From<ClaimChange> for ClaimLine {
 
 impl From<ClaimLine> for ClaimChange {
     fn from(line: ClaimLine) -> Self {
-        let owner = line.peer.map_or(Owner::Api, Owner::Peer);
+        let client = line.client.map_or(Owner::Api, Owner::Client);
+        let owner = line.peer.map_or(client, Owner::Peer);
         let owned = |claim: Claim| Claim {
             owner: owner.clone(),
             ..claim
@@ -181,7 +192,7 @@ impl From<ClaimLine> for ClaimChange {
             key: RuleKey::new(line.policy, line.cidr),
             before: line.before.map(owned),
             after: line.after.map(owned),
-            owner,
+            claim: ClaimId::new(owner, line.tag),
         }
     }
 }

@@ -10,14 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_common::{Cidr, ConfirmId, Entry, Policy, TagPattern};
+use couic_common::{Cidr, ConfirmId, Entry, Policy, RemovedByTag, TagPattern};
 
 use super::{
     ConfirmError, ConfirmState, Confirmations, MAX_WEIGHT,
     change::{Change, Key},
     pending::Stage,
 };
-use crate::rules::{Actor, Applied, ClaimChange, FirewallError, Job};
+use crate::rules::{Actor, Applied, ClaimChange, ClaimScope, FirewallError, Job, count_rules};
 
 /// A change that is being made. Dropped without [`ConfirmableChange::finish`], it waits to be confirmed all the same.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl ConfirmableChange {
         Ok(results)
     }
 
-    /// Removes rules by tag: [`Firewall::remove_by_tag`](crate::rules::Firewall::remove_by_tag). Returns how many.
+    /// Releases claims by tag: [`Firewall::remove_by_tag`](crate::rules::Firewall::remove_by_tag).
     ///
     /// # Errors
     /// [`ConfirmError`]; jobs that were done before it are pending as well.
@@ -85,19 +85,24 @@ impl ConfirmableChange {
         &mut self,
         policy: Policy,
         pattern: &TagPattern,
+        all_owners: bool,
         actor: &Actor,
-    ) -> Result<u64, ConfirmError> {
+    ) -> Result<RemovedByTag, ConfirmError> {
         let firewall = Arc::clone(&self.owner.firewall);
         let filter = firewall.tag_filter(policy, pattern);
-        let (mut removed, mut after): (u64, Option<Cidr>) = (0, None);
+        let (mut outcome, mut after): (RemovedByTag, Option<Cidr>) = Default::default();
         loop {
-            let (found, last) = firewall.removable_by_tag(policy, &filter, actor, after);
-            let jobs = found.into_iter().map(|cidr| Job::Remove(cidr, None));
-            for result in self.apply(policy, jobs.collect(), actor)? {
-                removed += u64::from(matches!(result, Ok(Applied::Removed)));
-            }
+            let (found, last) =
+                firewall.removable_by_tag(policy, &filter, all_owners, actor, after);
+            let cidrs: Vec<Cidr> = found.iter().map(|(cidr, _)| *cidr).collect();
+            let jobs = found.into_iter().map(|(cidr, tag)| {
+                let tag = Some(tag);
+                Job::Remove(cidr, ClaimScope { tag, all_owners }, None)
+            });
+            let results = self.apply(policy, jobs.collect(), actor)?;
+            count_rules(&mut outcome, cidrs.into_iter().zip(results));
             if last.is_none() {
-                return Ok(removed);
+                return Ok(outcome);
             }
             after = last;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use couic_common::{Entry, Policy, TagPattern};
+use couic_common::{Entry, Policy, RemovedByTag, TagPattern};
 
 use super::{Change, ConfirmError, ConfirmableChange, Ticket};
 use crate::rules::{Actor, Applied, Firewall, FirewallError, Job, Origin};
@@ -48,7 +48,7 @@ impl ChangeSession {
         }
     }
 
-    /// Removes rules by tag: [`Firewall::remove_by_tag`]. Returns how many.
+    /// Releases claims by tag: [`Firewall::remove_by_tag`].
     ///
     /// # Errors
     /// Those of [`ConfirmableChange::remove_by_tag`], if confirmable.
@@ -56,15 +56,16 @@ impl ChangeSession {
         &mut self,
         policy: Policy,
         pattern: &TagPattern,
+        all_owners: bool,
         actor: Actor,
-    ) -> Result<u64, ConfirmError> {
+    ) -> Result<RemovedByTag, ConfirmError> {
         let metadata = None;
         match self {
             Self::Immediate(firewall) => {
                 let origin = Origin { actor, metadata };
-                Ok(firewall.remove_by_tag(policy, pattern, &origin))
+                Ok(firewall.remove_by_tag(policy, pattern, all_owners, &origin))
             }
-            Self::Confirmable(change) => change.remove_by_tag(policy, pattern, &actor),
+            Self::Confirmable(change) => change.remove_by_tag(policy, pattern, all_owners, &actor),
         }
     }
 

@@ -13,7 +13,7 @@ use couic_common::{Cidr, ClientName, ConfirmId, Policy, RuleKey, Tag};
 use super::*;
 use crate::{
     dataplane::{Limits, MemoryPlane},
-    rules::{Actor, Claim, ClaimRequest, Job, ManualClock, Owner},
+    rules::{Actor, Claim, ClaimRequest, ClaimScope, ClaimSwap, Job, ManualClock, Origin, Owner},
 };
 
 /// Longer than any test runs: only the clock that is turned by hand ends it.
@@ -131,5 +131,5 @@ fn tagged(cidr: &str, expiration: u64, tag: &str) -> Job {
 }
 
 fn remove(cidr: &str) -> Job {
-    Job::Remove(cidr.parse().unwrap(), None)
+    Job::Remove(cidr.parse().unwrap(), ClaimScope::OWN, None)
 }

@@ -99,7 +99,7 @@ impl Confirmations {
             keys.push(change.key());
             swaps.push(ClaimSwap {
                 key: claim.key,
-                owner: Some(claim.owner.clone()),
+                owner: Some(claim.claim.owner.clone()),
                 expected: claim.after.iter().cloned().collect(),
                 // A claim whose time is over does not come back.
                 wanted: claim.before.clone().filter(|before| !before.is_over(now)),

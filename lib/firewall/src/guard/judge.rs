@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use couic_common::{Cidr, Policy, Rail, RuleKey, TagPattern};
 
 use super::{GuardCheck, GuardReason, GuardRefusal, Permit, Rails, refusal::NAMED};
-use crate::rules::{Actor, Firewall, Leaving, end};
+use crate::rules::{Actor, ClaimScope, Firewall, Leaving, end};
 
 /// The shortest prefixes that pass: /8 of IPv4, and /19 of IPv6, the shortest that registries hand out.
 const SHORTEST: (u8, u8) = (8, 19);
@@ -24,14 +24,12 @@ const UNUSED: [&str; 7] = [
 /// A change of one rule, or of those with a tag.
 #[derive(Clone, Copy, Debug)]
 pub enum Change<'a> {
-    /// The actor adds or renews its claim, until then (Unix seconds; 0 = for ever).
-    Add(RuleKey, &'a Actor, u64),
-    /// The actor's claim goes.
-    Remove(RuleKey, &'a Actor),
-    /// The claims of the API and of peers go. One takes their place, until then.
-    Replace(RuleKey, Option<u64>),
-    /// So do the actor's claims with such a tag.
-    RemoveByTag(Policy, &'a TagPattern, &'a Actor),
+    /// The actor adds a claim, or renews that in the scope, until then (Unix seconds; 0 = for ever).
+    Add(RuleKey, &'a ClaimScope, &'a Actor, u64),
+    /// The actor releases the claims in the scope.
+    Remove(RuleKey, &'a ClaimScope, &'a Actor),
+    /// The actor releases its claims with such a tag, or those of all clients and peers.
+    RemoveByTag(Policy, &'a TagPattern, bool, &'a Actor),
 }
 
 /// An address that must stay reachable.
@@ -98,7 +96,7 @@ impl GuardCheck<'_> {
     /// The needs that a change may cut off.
     fn concerned(&self, change: Change<'_>) -> Vec<Need<'_>> {
         let is_concerned = |need: &Need<'_>| match change {
-            Change::Add(key, ..) | Change::Remove(key, _) | Change::Replace(key, _)
+            Change::Add(key, ..) | Change::Remove(key, ..)
                 if !is_harmless(change) =>
             {
                 key.cidr.contains(need.addr)
@@ -127,21 +125,19 @@ impl GuardCheck<'_> {
         }
         let addresses: Vec<IpAddr> = needs.iter().map(|need| need.addr).collect();
         let (key, leaving, drop_until) = match change {
-            Change::Add(key, _, expiration) | Change::Replace(key, Some(expiration))
-                if key.policy == Policy::Drop =>
-            {
+            Change::Add(key, _, _, expiration) if key.policy == Policy::Drop => {
                 (Some(key), Leaving::Nothing, Some(end(expiration)))
             }
-            Change::Add(key, actor, expiration) => {
-                let leaving = Leaving::Rule(key.cidr, actor, end(expiration));
+            Change::Add(key, scope, actor, expiration) => {
+                let leaving = Leaving::Rule(key.cidr, scope, actor, end(expiration));
                 (Some(key), leaving, None)
             }
-            Change::Remove(key, actor) => (Some(key), Leaving::Rule(key.cidr, actor, 0), None),
-            Change::Replace(key, expiration) => {
-                let leaving = Leaving::Shared(key.cidr, expiration.map_or(0, end));
-                (Some(key), leaving, None)
+            Change::Remove(key, scope, actor) => {
+                (Some(key), Leaving::Rule(key.cidr, scope, actor, 0), None)
             }
-            Change::RemoveByTag(_, pattern, actor) => (None, Leaving::Tagged(pattern, actor), None),
+            Change::RemoveByTag(_, pattern, all_owners, actor) => {
+                (None, Leaving::Tagged(pattern, all_owners, actor), None)
+            }
         };
         let covers = firewall.cover(&addresses, Policy::Ignore, leaving);
         let reason = |(need, cover): (&Need<'_>, crate::rules::Cover)| {
@@ -176,7 +172,7 @@ impl Change<'_> {
     /// The rule that is in force afterwards.
     const fn added(&self) -> Option<RuleKey> {
         match self {
-            Self::Add(key, ..) | Self::Replace(key, Some(_)) => Some(*key),
+            Self::Add(key, ..) => Some(*key),
             _ => None,
         }
     }
@@ -185,7 +181,7 @@ impl Change<'_> {
 /// Less is dropped afterwards.
 const fn is_harmless(change: Change<'_>) -> bool {
     match change {
-        Change::Remove(key, _) | Change::Replace(key, None) => matches!(key.policy, Policy::Drop),
+        Change::Remove(key, ..) => matches!(key.policy, Policy::Drop),
         _ => false,
     }
 }

@@ -13,7 +13,7 @@ use couic_common::{Cidr, Policy, RuleKey, TagPattern};
 use super::*;
 use crate::{
     dataplane::{Limits, MemoryPlane},
-    rules::{Actor, ClaimRequest, Firewall, Job, ManualClock},
+    rules::{Actor, ClaimRequest, ClaimScope, Firewall, Job, ManualClock},
 };
 
 const NOW: u64 = 1_000;
@@ -93,7 +93,7 @@ fn judged(
 
 /// The rail that refuses a drop, over no rules at all.
 fn refused(check: &GuardCheck<'_>, cidr: &str) -> Option<(Rail, String)> {
-    let change = Change::Add(key(Policy::Drop, cidr), &client(), 0);
+    let change = Change::Add(key(Policy::Drop, cidr), &ClaimScope::OWN, &client(), 0);
     let (rail, told) = judged(check, &firewall(), change)?;
     let begin = format!("drop {cidr} is refused by the guard rail {rail}: ");
     assert!(told.starts_with(&begin), "{told}");
@@ -158,7 +158,7 @@ fn a_large_part_of_the_internet_is_not_dropped_nor_protected() {
         ("2000::/7", false),
     ] {
         for policy in [Policy::Drop, Policy::Ignore] {
-            let change = Change::Add(key(policy, cidr), &client(), 0);
+            let change = Change::Add(key(policy, cidr), &ClaimScope::OWN, &client(), 0);
             let found = judged(&check, &firewall(), change);
             assert_eq!(found.is_none(), fine, "{policy} {cidr}: {found:?}");
         }
@@ -221,7 +221,7 @@ fn rails_hold_for_who_asks_and_for_sets_and_peers() {
 fn a_protected_address_may_be_dropped_as_long_as_it_is_protected() {
     let (guard, firewall, actor) = (guard(true), firewall(), client());
     let check = guard.for_request(None);
-    let drop = |until| Change::Add(key(Policy::Drop, "192.0.2.2/31"), &actor, until);
+    let drop = |until| Change::Add(key(Policy::Drop, "192.0.2.2/31"), &ClaimScope::OWN, &actor, until);
     assert!(judged(&check, &firewall, drop(0)).is_some());
     add(&firewall, Policy::Ignore, "192.0.2.2/32", NOW + 60);
     assert!(judged(&check, &firewall, drop(0)).is_some());
@@ -236,11 +236,12 @@ fn protection_is_not_taken_away_while_a_drop_covers_the_address() {
     let (guard, firewall, actor) = (guard(true), firewall(), client());
     let check = guard.for_request(None);
     add(&firewall, Policy::Ignore, "192.0.2.2/32", 0);
-    let removal = Change::Remove(key(Policy::Ignore, "192.0.2.2/32"), &actor);
+    let removal = Change::Remove(key(Policy::Ignore, "192.0.2.2/32"), &ClaimScope::OWN, &actor);
     let pattern: TagPattern = "t".parse().unwrap();
-    let by_tag = Change::RemoveByTag(Policy::Ignore, &pattern, &actor);
-    let shortened = Change::Add(key(Policy::Ignore, "192.0.2.2/32"), &actor, NOW + 9);
-    let told_by_peer = Change::Replace(key(Policy::Ignore, "192.0.2.2/32"), None);
+    let by_tag = Change::RemoveByTag(Policy::Ignore, &pattern, false, &actor);
+    let shortened = Change::Add(key(Policy::Ignore, "192.0.2.2/32"), &ClaimScope::OWN, &actor, NOW + 9);
+    let peer = Actor::Peer("p".parse().unwrap());
+    let told_by_peer = Change::Remove(key(Policy::Ignore, "192.0.2.2/32"), &ClaimScope::ALL, &peer);
     let all = [removal, by_tag, shortened, told_by_peer];
     for change in all {
         assert_eq!(judged(&check, &firewall, change), None, "nothing drops it");
@@ -270,7 +271,7 @@ fn force_says_which_rails_it_goes_over() {
         ..GuardRequest::default()
     };
     let over = |check: &GuardCheck<'_>, cidr: &str| {
-        let change = Change::Add(key(Policy::Drop, cidr), &client(), 0);
+        let change = Change::Add(key(Policy::Drop, cidr), &ClaimScope::OWN, &client(), 0);
         let judged = check
             .judge(&firewall(), &[change])
             .map(|(_, over)| over.iter().collect());

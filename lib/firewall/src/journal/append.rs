@@ -26,7 +26,7 @@ impl Journal {
         self.append_with(|out| record.write(out));
     }
 
-    /// Appends the claims of the API and of peers on a rule, as [`Record::Claims`].
+    /// Appends the claims of clients and peers on a rule, as [`Record::Claims`].
     pub fn append_claims<'a>(&self, key: RuleKey, claims: impl Iterator<Item = ClaimRef<'a>>) {
         self.append_with(|out| record::put_claims(out, key, claims));
     }

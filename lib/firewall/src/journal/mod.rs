@@ -47,10 +47,11 @@ pub use self::{
     status::JournalFigures,
 };
 
-/// The format of `journal-….log` and `journal-….snap`. A new kind of record that must not be ignored needs a new version.
+/// The format of `journal-….log` and `journal-….snap`. A new kind of record that must not be ignored needs a new version: 2 has
+/// claims by client.
 const FORMAT: Format = Format {
     prefix: "journal",
-    version: 1,
+    version: 2,
     max_payload: 1 << 20,
 };
 

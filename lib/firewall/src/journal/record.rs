@@ -4,9 +4,12 @@
 //! written while changes continue.
 //!
 //! A payload is a byte for the kind and the kind's fields; numbers are little-endian. A text is a byte for its length and
-//! its bytes. Kind 1, claims: policy, network, `u16` count, for each claim the peer's name (empty for the API), the tag
-//! (empty for none), `u64` expiration, `u64` creation. Kinds 2 and 3, a register of peering: see
-//! `register`.
+//! its bytes. Kind 4, claims: policy, network, `u16` count, for each claim a byte for its owner's kind (0 an unknown
+//! client, 1 a client, 2 a peer), the owner's name (empty if unknown), the tag (empty for none), `u64` expiration, `u64`
+//! creation. Kinds 2 and 3, a register of peering: see `register`.
+//!
+//! Kind 1 is read and no longer written: claims from before clients were told apart. It is kind 4 without the byte for the
+//! kind, where an empty name is an unknown client's, and any other a peer's.
 
 use std::net::IpAddr;
 
@@ -24,7 +27,7 @@ pub enum Record {
     Register(RegisterRow),
 }
 
-/// The claims of the API and of peers on a rule. Empty if they have none any more.
+/// The claims of clients and peers on a rule, in the order in which they are shown. Empty if they have none any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleClaims {
     /// The rule.
@@ -35,7 +38,13 @@ pub struct RuleClaims {
 
 /// Kinds of payloads.
 const END: u8 = 0;
-const CLAIMS: u8 = 1;
+const CLAIMS_BEFORE_OWNERS: u8 = 1;
+const CLAIMS: u8 = 4;
+
+/// Kinds of owners.
+const UNKNOWN_CLIENT: u8 = 0;
+const CLIENT: u8 = 1;
+const PEER: u8 = 2;
 
 /// The most claims of a rule in a record: more than a mesh can have peers.
 const MAX_CLAIMS: usize = 4096;
@@ -60,11 +69,30 @@ impl Record {
     }
 }
 
-/// The name of an owner in records: a peer's name, or empty for the API. None for a set, whose claims are not recorded.
+/// The kind and name of an owner in records of claims. None for a set, whose claims are not recorded.
+fn kind_of(owner: &Owner) -> Option<(u8, &str)> {
+    match owner {
+        Owner::Set(_) => None,
+        Owner::Api => Some((UNKNOWN_CLIENT, "")),
+        Owner::Client(name) => Some((CLIENT, name.as_str())),
+        Owner::Peer(name) => Some((PEER, name.as_str())),
+    }
+}
+
+fn owner_of_kind(kind: u8, name: &str) -> Option<Owner> {
+    match kind {
+        UNKNOWN_CLIENT => name.is_empty().then_some(Owner::Api),
+        CLIENT => Some(Owner::Client(name.parse().ok()?)),
+        PEER => Some(Owner::Peer(name.parse().ok()?)),
+        _ => None,
+    }
+}
+
+/// The name of a register's owner: a peer's name, or empty for this node.
 fn name_of(owner: &Owner) -> Option<&str> {
     match owner {
         Owner::Set(_) => None,
-        Owner::Api => Some(""),
+        Owner::Api | Owner::Client(_) => Some(""),
         Owner::Peer(name) => Some(name.as_str()),
     }
 }
@@ -87,9 +115,10 @@ pub(super) fn put_claims<'a>(
     let at = out.len();
     out.extend_from_slice(&[0; 2]);
     let mut count = 0_u16;
-    let recorded = claims.filter_map(|claim| Some((name_of(claim.owner)?, claim)));
-    for (owner, claim) in recorded.take(MAX_CLAIMS) {
+    let recorded = claims.filter_map(|claim| Some((kind_of(claim.owner)?, claim)));
+    for ((kind, owner), claim) in recorded.take(MAX_CLAIMS) {
         count += 1;
+        out.push(kind);
         put_text(out, owner);
         put_text(out, claim.tag.map_or("", Tag::as_str));
         out.extend_from_slice(&claim.expiration.to_le_bytes());
@@ -109,7 +138,14 @@ pub(super) fn read(payload: &[u8]) -> Option<Payload> {
     let mut reader = Reader(payload);
     let payload = match reader.u8()? {
         END => Payload::End(reader.u64()?),
-        CLAIMS => Payload::Record(Record::Claims(read_claims(&mut reader)?)),
+        CLAIMS => {
+            let owner = |reader: &mut Reader<'_>| owner_of_kind(reader.u8()?, reader.text()?);
+            Payload::Record(Record::Claims(read_claims(&mut reader, owner)?))
+        }
+        CLAIMS_BEFORE_OWNERS => {
+            let owner = |reader: &mut Reader<'_>| owner_named(reader.text()?);
+            Payload::Record(Record::Claims(read_claims(&mut reader, owner)?))
+        }
         kind @ (OLD_REGISTER | REGISTER) => {
             let row = read_register(&mut reader, kind == OLD_REGISTER)?;
             Payload::Record(Record::Register(row))
@@ -119,13 +155,16 @@ pub(super) fn read(payload: &[u8]) -> Option<Payload> {
     reader.0.is_empty().then_some(payload)
 }
 
-fn read_claims(reader: &mut Reader<'_>) -> Option<RuleClaims> {
+fn read_claims(
+    reader: &mut Reader<'_>,
+    owner: impl Fn(&mut Reader<'_>) -> Option<Owner>,
+) -> Option<RuleClaims> {
     let key = reader.key()?;
     let count = reader.u16()?;
     let mut claims = Vec::new();
     for _ in 0..count {
         claims.push(Claim {
-            owner: owner_named(reader.text()?)?,
+            owner: owner(reader)?,
             tag: Tag::parse(reader.text()?).ok()?,
             expiration: reader.u64()?,
             creation: reader.u64()?,

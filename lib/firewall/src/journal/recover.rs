@@ -18,7 +18,7 @@ use crate::rules::Claim;
 /// The recovered state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// The claims of the API and of peers, by rule. Never empty lists.
+    /// The claims of clients and peers, by rule. Never empty lists.
     pub claims: BTreeMap<RuleKey, Vec<Claim>>,
     /// The registers of peering.
     pub registers: Registers,

@@ -3,18 +3,11 @@
 use couic_common::{Entry, Policy, RuleKey, Tag};
 
 use super::{
-    Actor, Applied, ClaimRequest, FirewallError, Job, Origin, Owner,
+    Actor, Applied, ClaimRef, ClaimRequest, ClaimScope, FirewallError, Job, Origin, Owner,
     core::Core,
-    packed::{Claims, OwnerId, PackedClaim},
+    packed::{Claims, PackedClaim},
 };
 use crate::dataplane::{MAX_TAGS, TagSlot};
-
-/// The state that an add found.
-enum Found {
-    New(OwnerId, Claims),
-    Same,
-    Other(OwnerId, Claims),
-}
 
 impl Core {
     /// A job that has to be a change: an existing rule is not added, a missing one not removed.
@@ -29,9 +22,9 @@ impl Core {
             Job::Add(request, metadata) => {
                 self.add(policy, &request, now, &Origin { actor, metadata })
             }
-            Job::Remove(cidr, metadata) => {
+            Job::Remove(cidr, scope, metadata) => {
                 let key = RuleKey::new(policy, cidr);
-                self.remove(key, now, &Origin { actor, metadata })
+                self.remove(key, &scope, now, &Origin { actor, metadata })
             }
         }
     }
@@ -48,23 +41,30 @@ impl Core {
             actor: actor.clone(),
             metadata,
         };
-        let (cidr, metadata) = match job {
+        let (cidr, scope, metadata) = match job {
             Job::Add(request, metadata) => {
                 return self.upsert(policy, &request, now, &origin(metadata));
             }
-            Job::Remove(cidr, metadata) => (cidr, metadata),
+            Job::Remove(cidr, scope, metadata) => (cidr, scope, metadata),
         };
-        match self.remove(RuleKey::new(policy, cidr), now, &origin(metadata)) {
+        let key = RuleKey::new(policy, cidr);
+        match self.remove(key, &scope, now, &origin(metadata)) {
+            Ok(_) if self.table(policy).shown(cidr).is_some() => Ok(Applied::Released),
             Ok(_) => Ok(Applied::Removed),
-            Err(FirewallError::NotFound { .. }) => Ok(Applied::Unchanged),
-            Err(FirewallError::OfSet { .. }) if matches!(actor, Actor::Peer(_)) => {
+            Err(FirewallError::NotFound { .. } | FirewallError::NoClaim { .. }) => {
+                Ok(Applied::Unchanged)
+            }
+            Err(FirewallError::OfSet { .. } | FirewallError::OfOthers { .. })
+                if matches!(actor, Actor::Peer(_)) =>
+            {
                 Ok(Applied::Unchanged)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Adds a rule, or renews the claim of the origin's owner: the later tag and expiration win.
+    /// Adds a rule, or renews the claim of the origin's owner; a client's, under that tag. Claims of others stay, but for
+    /// that of an unknown client under the same tag, which it takes over.
     pub(super) fn upsert(
         &mut self,
         policy: Policy,
@@ -74,20 +74,41 @@ impl Core {
     ) -> Result<Applied, FirewallError> {
         let key = request.key(policy);
         check_expiration(request.expiration, now)?;
-        let (applied, owner, claims) = match self.find(policy, request, origin) {
-            Found::Same => return Ok(Applied::Unchanged),
-            Found::New(owner, claims) => {
-                self.check_share(key, owner, &origin.actor)?;
-                (Applied::Added, owner, claims)
-            }
-            Found::Other(owner, claims) => (Applied::Updated, owner, claims),
+        let owner = self.owner_id(&Owner::of(&origin.actor).unwrap_or(Owner::Api));
+        self.admit_one(key, now);
+        let claims = self.table(policy).claims(key.cidr);
+        let tag_of = |claim: &PackedClaim| self.tags(policy).name(claim.slot);
+        let is_own = |claim: &PackedClaim| {
+            claim.owner == owner && (!owner.is_client() || tag_of(claim) == request.tag.as_ref())
+        };
+        let is_unknown = |claim: &PackedClaim| {
+            let unknown = *self.owners().get(claim.owner) == Owner::Api;
+            owner.is_client() && unknown && tag_of(claim) == request.tag.as_ref()
+        };
+        let own = claims.iter().find(|claim| is_own(claim)).copied();
+        let unknown = claims.iter().find(|claim| is_unknown(claim)).copied();
+        if own.is_some_and(|own| {
+            own.expiration == request.expiration && tag_of(&own) == request.tag.as_ref()
+        }) {
+            return Ok(Applied::Unchanged);
+        }
+        let before = own.or(unknown);
+        if claims.shown().is_none() {
+            self.check_share(key, owner, &origin.actor)?;
+        } else if before.is_none() && owner.is_client() {
+            self.check_claims(key, &claims, owner)?;
+        }
+        let applied = match claims.shown() {
+            None => Applied::Added,
+            Some(_) => Applied::Updated,
         };
         let claim = PackedClaim {
             expiration: request.expiration,
-            creation: claims.of(owner).map_or(now, |claim| claim.creation),
+            creation: before.map_or(now, |claim| claim.creation),
             owner,
             slot: self.slot_for(policy, request.tag.as_ref(), owner, &origin.actor)?,
         };
+        let claims = claims.without(|other| Some(*other) == unknown);
         let claims = claims.with(claim, self.owners());
         self.install(key, claims, now, origin)?;
         Ok(applied)
@@ -103,23 +124,6 @@ impl Core {
         let limit = MAX_TAGS - 1;
         tags.slot(tag, counters)
             .ok_or(FirewallError::TooManyTags { policy, limit })
-    }
-
-    fn find(&mut self, policy: Policy, request: &ClaimRequest, origin: &Origin) -> Found {
-        let owner = self.owner_id(&Owner::of(&origin.actor).unwrap_or(Owner::Api));
-        let claims = self.table(policy).claims(request.cidr);
-        if claims.shown().is_none() {
-            return Found::New(owner, claims);
-        }
-        let tag_of = |claim: &PackedClaim| self.tags(policy).name(claim.slot);
-        let is_same = |own: &PackedClaim| {
-            own.expiration == request.expiration && tag_of(own) == request.tag.as_ref()
-        };
-        if claims.of(owner).is_some_and(is_same) {
-            Found::Same
-        } else {
-            Found::Other(owner, claims)
-        }
     }
 
     /// Adds a rule that is not there yet.
@@ -140,53 +144,66 @@ impl Core {
         entry.ok_or(FirewallError::NotFound { key })
     }
 
-    /// Removes the claim of the origin's owner. A client removes the API's claim or, if the API has none, those of
-    /// peers: the operator is master of his own machine. Claims of a set are removed by the set alone.
+    /// Releases the claims that the origin's actor has or, if it asks for all owners, all but those of sets. Returns the
+    /// rule as it was shown.
     pub(super) fn remove(
         &mut self,
         key: RuleKey,
+        scope: &ClaimScope,
         now: u64,
         origin: &Origin,
     ) -> Result<Entry, FirewallError> {
         let claims = self.table(key.policy).claims(key.cidr);
-        let entry = claims.shown().map(|claim| self.entry(key, claim));
-        let Some(entry) = entry else {
-            let kept = self.remove_kept(key, &origin.actor);
+        let Some(entry) = claims.shown().map(|claim| self.entry(key, claim)) else {
+            let kept = self.remove_kept(key, scope, &origin.actor);
             return kept.ok_or(FirewallError::NotFound { key });
         };
-        let taken = self.removable(&claims, &origin.actor);
-        if taken.is_empty() {
-            return Err(self.not_removable(key, &claims));
+        let count = claims.iter().count();
+        let left = claims.without(|claim| self.releases(key.policy, claim, scope, &origin.actor));
+        if left.iter().count() == count {
+            return Err(self.not_released(key, &left, scope, now));
         }
-        let left = claims.without(|claim| taken.contains(&claim.owner));
         self.install(key, left, now, origin)?;
         Ok(entry)
     }
 
-    /// The owners whose claims go when this actor removes the rule.
-    pub(super) fn removable(&self, claims: &Claims, actor: &Actor) -> Vec<OwnerId> {
-        let own = Owner::of(actor);
-        let of = |wanted: &dyn Fn(&Owner) -> bool| -> Vec<OwnerId> {
-            let ids = claims.iter().map(|claim| claim.owner);
-            ids.filter(|id| wanted(self.owners().get(*id))).collect()
-        };
-        let taken = of(&|owner| Some(owner) == own.as_ref());
-        if taken.is_empty() && matches!(actor, Actor::Client(_)) {
-            return of(&|owner| matches!(owner, Owner::Peer(_)));
-        }
-        taken
+    /// Whether an actor releases a claim.
+    pub(super) fn releases(
+        &self,
+        policy: Policy,
+        claim: &PackedClaim,
+        scope: &ClaimScope,
+        actor: &Actor,
+    ) -> bool {
+        let claim = self.unpack(policy, claim);
+        scope.takes(actor, claim.owner, claim.tag)
     }
 
-    fn not_removable(&self, key: RuleKey, claims: &Claims) -> FirewallError {
-        let first_set = claims
-            .iter()
-            .find_map(|claim| match self.owners().get(claim.owner) {
-                Owner::Set(name) => Some(name.clone()),
-                _ => None,
-            });
-        match first_set {
-            Some(set) => FirewallError::OfSet { key, set },
-            None => FirewallError::NotFound { key },
+    fn not_released(
+        &self,
+        key: RuleKey,
+        claims: &Claims,
+        scope: &ClaimScope,
+        now: u64,
+    ) -> FirewallError {
+        let refs = || claims.iter().map(|claim| self.unpack(key.policy, claim));
+        let holders = || refs().map(ClaimRef::shown).collect();
+        if let Some(tag) = scope.tag.clone() {
+            let holders = holders();
+            return FirewallError::NoClaim {
+                key,
+                tag,
+                holders,
+                now,
+            };
+        }
+        let others = refs().any(|claim| !claim.owner.is_set());
+        match refs().next().map(|claim| claim.owner.clone()) {
+            Some(Owner::Set(set)) if !others => FirewallError::OfSet { key, set },
+            _ => {
+                let holders = holders();
+                FirewallError::OfOthers { key, holders, now }
+            }
         }
     }
 

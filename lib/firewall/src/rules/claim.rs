@@ -1,17 +1,23 @@
 //! A claim as everything outside of the rule table handles it. The table packs claims: see `packed`.
 
+use std::fmt;
+
 use couic_common::Policy;
-use couic_common::{Cidr, ClientName, RuleKey, SetName, Tag};
+use couic_common::{Cidr, ClientName, OwnerKind, RuleKey, RuleOwner, SetName, Tag};
 use serde::{Deserialize, Serialize};
 
 use super::Actor;
 
-/// Who holds a claim, in the order in which claims are shown.
+/// Who holds a claim.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
     /// A set file, by the set's name.
     Set(SetName),
-    /// All clients of the API together.
+    /// A client of the API, by name. It has one claim for each tag.
+    Client(ClientName),
+    /// Some client of the API: which one is not known, since the claim was made by a version that did not tell them
+    /// apart, or by a peer's register that this node wrote. Every client may release it, and takes it over when it
+    /// renews the rule under the same tag. Peering sees all claims of clients as one of this owner.
     Api,
     /// A peer, by name.
     Peer(ClientName),
@@ -21,7 +27,7 @@ impl Owner {
     /// Whose claim an actor changes. None for expiry, which ends any claim.
     pub(super) fn of(actor: &Actor) -> Option<Self> {
         match actor {
-            Actor::Client(_) => Some(Self::Api),
+            Actor::Client(name) => Some(Self::Client(name.clone())),
             Actor::Peer(name) => Some(Self::Peer(name.clone())),
             Actor::Set(name) => Some(Self::Set(name.clone())),
             Actor::Expiry => None,
@@ -34,9 +40,108 @@ impl Owner {
         matches!(self, Self::Set(_))
     }
 
-    /// The API.
+    /// Whether it is a client of the API, known or not.
+    #[must_use]
+    pub const fn is_client(&self) -> bool {
+        matches!(self, Self::Client(_) | Self::Api)
+    }
+
+    /// Whether the actor may release this owner's claims as its own.
+    fn is_of(&self, actor: &Actor) -> bool {
+        match (actor, self) {
+            (Actor::Client(own), Self::Client(name)) | (Actor::Peer(own), Self::Peer(name)) => {
+                own == name
+            }
+            (Actor::Set(own), Self::Set(name)) => own == name,
+            (Actor::Client(_), Self::Api) => true,
+            _ => false,
+        }
+    }
+
+    /// Its kind and name, as shown.
+    #[must_use]
+    pub fn shown(&self) -> (OwnerKind, Option<&str>) {
+        match self {
+            Self::Set(name) => (OwnerKind::Set, Some(name.as_str())),
+            Self::Client(name) => (OwnerKind::Client, Some(name.as_str())),
+            Self::Api => (OwnerKind::Client, None),
+            Self::Peer(name) => (OwnerKind::Peer, Some(name.as_str())),
+        }
+    }
+
+    /// Whether it is the actor itself.
+    #[must_use]
+    pub fn is_actor(&self, actor: &Actor) -> bool {
+        *self != Self::Api && self.is_of(actor)
+    }
+
+    /// A client.
     const fn api() -> Self {
         Self::Api
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.shown() {
+            (kind, Some(name)) => write!(f, "{} {name}", kind.as_str()),
+            (kind, None) => write!(f, "a {}", kind.as_str()),
+        }
+    }
+}
+
+/// Tells a rule's claims apart: an owner has one, a client one for each tag.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClaimId {
+    /// Who holds it.
+    pub owner: Owner,
+    /// The label of a client's claim; None for all other owners.
+    pub tag: Option<Tag>,
+}
+
+impl ClaimId {
+    /// The claim of this owner under this tag.
+    #[must_use]
+    pub fn new(owner: Owner, tag: Option<Tag>) -> Self {
+        let tag = tag.filter(|_| matches!(owner, Owner::Client(_)));
+        Self { owner, tag }
+    }
+}
+
+/// Which claims on a rule are to be released. Those of sets never are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClaimScope {
+    /// Only those under this tag; `Some(None)` = those without a tag.
+    pub tag: Option<Option<Tag>>,
+    /// Those of all clients and peers, not only the actor's own.
+    pub all_owners: bool,
+}
+
+impl ClaimScope {
+    /// All of the actor's own.
+    pub const OWN: Self = Self {
+        tag: None,
+        all_owners: false,
+    };
+
+    /// Those of all clients and peers.
+    pub const ALL: Self = Self {
+        tag: None,
+        all_owners: true,
+    };
+
+    /// Whether the actor releases a claim.
+    pub(super) fn takes(&self, actor: &Actor, owner: &Owner, tag: Option<&Tag>) -> bool {
+        let is_meant = if self.all_owners {
+            !owner.is_set()
+        } else {
+            owner.is_of(actor)
+        };
+        is_meant
+            && self
+                .tag
+                .as_ref()
+                .is_none_or(|wanted| wanted.as_ref() == tag)
     }
 }
 
@@ -65,6 +170,12 @@ impl Claim {
         one.into_iter()
             .map(Self::terms)
             .eq(other.into_iter().map(Self::terms))
+    }
+
+    /// What tells it apart from the rule's other claims.
+    #[must_use]
+    pub fn id(&self) -> ClaimId {
+        ClaimId::new(self.owner.clone(), self.tag.clone())
     }
 
     fn terms(&self) -> (&Owner, Option<&Tag>, u64) {
@@ -109,6 +220,16 @@ impl ClaimRef<'_> {
             tag: self.tag.cloned(),
             expiration: self.expiration,
             creation: self.creation,
+        }
+    }
+
+    pub(super) fn shown(self) -> RuleOwner {
+        let (kind, name) = self.owner.shown();
+        RuleOwner {
+            kind,
+            name: name.map(str::to_owned),
+            tag: self.tag.cloned(),
+            expiration: self.expiration,
         }
     }
 }

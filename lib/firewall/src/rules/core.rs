@@ -13,15 +13,54 @@ use super::{
     deadlines::Deadlines,
     durable::Durable,
     events::EventBus,
-    packed::{Claims, OwnerId, Owners, PackedClaim},
+    packed::{Claims, OwnerId, Owners, PackedClaim, last_end},
     shares::{Held, Holder, IsAdmin, Places, Shared},
     table::RuleTable,
     tags::TagTable,
 };
-use crate::dataplane::{Counters, Limits, Plane, PlaneError, TagSlot};
+use crate::dataplane::{Counters, Limits, Plane, PlaneError};
 
-/// The claim that was shown before a change, and the one that is now.
-pub(super) type Shown = (Option<PackedClaim>, Option<PackedClaim>);
+/// A change of a rule's claims, as events tell it.
+#[derive(Clone, Copy)]
+pub(super) struct Changed {
+    kind: EventKind,
+    /// The claim that is shown, or was shown before the rule went.
+    shown: PackedClaim,
+    /// When the rule ends.
+    expiration: u64,
+    /// Whether the entry shown is another one.
+    is_visible: bool,
+    /// Whose claim changed.
+    owner: OwnerId,
+}
+
+impl Changed {
+    fn between(old: &Claims, new: &Claims) -> Option<Self> {
+        let (before, after) = (old.plane_rule(), new.plane_rule());
+        let written = new.iter().find(|claim| old.like(claim) != Some(*claim));
+        let ended = || old.iter().find(|claim| new.like(claim).is_none());
+        let kind = match (before, after, written) {
+            (None, Some(_), _) => EventKind::Added,
+            (Some(_), None, _) => EventKind::Removed,
+            (Some(_), Some(_), Some(_)) => EventKind::Updated,
+            (Some(_), Some(_), None) => EventKind::Released,
+            (None, None, _) => return None,
+        };
+        Some(Self {
+            kind,
+            shown: *new.shown().or_else(|| old.shown())?,
+            expiration: after.or(before)?.deadline,
+            is_visible: before != after,
+            owner: written.or_else(ended).or_else(|| new.shown())?.owner,
+        })
+    }
+}
+
+/// The most claims of clients on a rule: a client that makes up tags must not take the memory of many rules.
+pub(super) const MAX_CLAIMS: usize = 64;
+
+/// The most claims of one client on a rule, so that it leaves room for others.
+pub(super) const MAX_TAGS_OF_CLIENT: usize = 16;
 
 pub(super) struct Core {
     plane: Box<dyn Plane>,
@@ -34,6 +73,8 @@ pub(super) struct Core {
     held: [[Held; 2]; 2],
     is_admin: Option<IsAdmin>,
     deadlines: Deadlines,
+    /// Claims of clients beyond the first on each rule, by policy.
+    further: [usize; 2],
     pub(super) durable: Durable,
     pub(super) bus: EventBus,
     /// Changes of claims beneath the one that is shown.
@@ -52,6 +93,7 @@ impl Core {
             held: Default::default(),
             is_admin: None,
             deadlines: Deadlines::default(),
+            further: [0; 2],
             durable: Durable::default(),
             bus: EventBus::default(),
             hidden: EventBus::default(),
@@ -110,20 +152,27 @@ impl Core {
 
     /// The rule as it is shown.
     pub(super) fn entry(&self, key: RuleKey, shown: &PackedClaim) -> Entry {
-        let PackedClaim {
-            expiration,
-            creation,
-            slot,
-            ..
-        } = *shown;
+        let PackedClaim { creation, slot, .. } = *shown;
         let usage = self.plane.usage(key);
+        let claims = self.table(key.policy).all_claims(key.cidr, shown);
         Entry {
             creation,
             cidr: key.cidr,
             tag: self.tags(key.policy).name(slot).cloned(),
-            expiration,
+            expiration: last_end(claims),
             hits: usage.map(|usage| usage.hits),
             last_seen: usage.map(|usage| usage.last_seen),
+            owners: Vec::new(),
+        }
+    }
+
+    /// The same with its owners.
+    pub(super) fn entry_with_owners(&self, key: RuleKey, shown: &PackedClaim) -> Entry {
+        let claims = self.table(key.policy).all_claims(key.cidr, shown);
+        let owners = claims.map(|claim| self.unpack(key.policy, claim).shown());
+        Entry {
+            owners: owners.collect(),
+            ..self.entry(key, shown)
         }
     }
 
@@ -138,13 +187,13 @@ impl Core {
         now: u64,
         origin: &Origin,
     ) -> Result<(), PlaneError> {
-        if let Some((old, new)) = self.exchange(key, new)? {
-            self.publish(key, (old.as_ref(), new.as_ref()), now, origin);
+        if let Some(changed) = self.exchange(key, new)? {
+            self.publish(key, &changed, now, origin);
         }
         Ok(())
     }
 
-    /// The same without an event. Returns the entry shown, if anything changed.
+    /// The same without an event. Returns what to tell, if anything changed.
     ///
     /// # Errors
     /// Nothing has changed then.
@@ -152,7 +201,7 @@ impl Core {
         &mut self,
         key: RuleKey,
         new: Claims,
-    ) -> Result<Option<Shown>, PlaneError> {
+    ) -> Result<Option<Changed>, PlaneError> {
         let old = self.table(key.policy).claims(key.cidr);
         if old == new {
             return Ok(None);
@@ -164,12 +213,12 @@ impl Core {
         }
         self.record(key, &old, &new);
         let is_to_sweep = self.account(key, &old, &new);
-        let shown = (old.shown().copied(), new.shown().copied());
+        let changed = Changed::between(&old, &new);
         self.tables[key.policy as usize].set(key.cidr, new);
         if is_to_sweep {
             self.sweep_deadlines();
         }
-        Ok(Some(shown))
+        Ok(changed)
     }
 
     /// Keeps tags and deadlines in step with a change of claims. True if deadlines are to be swept, once the tables
@@ -179,35 +228,27 @@ impl Core {
         let held = &mut self.held[key.policy as usize][usize::from(key.cidr.is_ipv4())];
         let holder = |claim: &PackedClaim| Holder::new(claim.owner, self.owners.get(claim.owner));
         // Claim before released, so that a tag that stays never looks unused.
-        for claim in new.iter() {
-            tags.hold(claim.slot, holder(claim));
-            if old.of(claim.owner).is_none() {
-                held.add(holder(claim));
-            }
+        new.iter().for_each(|claim| tags.hold(claim.slot, holder(claim)));
+        old.iter().for_each(|claim| tags.release(claim.slot));
+        for claim in new.owners().filter(|claim| old.of(claim.owner).is_none()) {
+            held.add(holder(claim));
         }
-        for claim in old.iter() {
-            tags.release(claim.slot);
-            if new.of(claim.owner).is_none() {
-                held.take(holder(claim));
-            }
+        for claim in old.owners().filter(|claim| new.of(claim.owner).is_none()) {
+            held.take(holder(claim));
         }
         let mut sweep = false;
-        for claim in old.iter() {
-            if new
-                .of(claim.owner)
-                .is_none_or(|c| c.expiration != claim.expiration)
-            {
-                sweep |= self.deadlines.left_behind(claim.expiration);
-            }
+        let ends_alike = |claims: &Claims, claim: &PackedClaim| {
+            let like = claims.like(claim);
+            like.is_some_and(|c| c.expiration == claim.expiration)
+        };
+        for claim in old.iter().filter(|claim| !ends_alike(new, claim)) {
+            sweep |= self.deadlines.left_behind(claim.expiration);
         }
-        for claim in new.iter() {
-            if old
-                .of(claim.owner)
-                .is_none_or(|c| c.expiration != claim.expiration)
-            {
-                self.deadlines.push(claim.expiration, key);
-            }
+        for claim in new.iter().filter(|claim| !ends_alike(old, claim)) {
+            self.deadlines.push(claim.expiration, key);
         }
+        let further = &mut self.further[key.policy as usize];
+        *further = *further + new.clients().saturating_sub(1) - old.clients().saturating_sub(1);
         sweep
     }
 
@@ -221,49 +262,33 @@ impl Core {
         });
     }
 
-    fn publish(
-        &mut self,
-        key: RuleKey,
-        (old, new): (Option<&PackedClaim>, Option<&PackedClaim>),
-        at: u64,
-        origin: &Origin,
-    ) {
-        let (kind, shown) = match (old, new) {
-            (None, Some(new)) => (EventKind::Added, *new),
-            (Some(old), None) => (EventKind::Removed, *old),
-            (Some(_), Some(new)) => (EventKind::Updated, *new),
-            (None, None) => return,
-        };
+    fn publish(&mut self, key: RuleKey, changed: &Changed, at: u64, origin: &Origin) {
         // Subscribers to claims rather than rules need the others as well.
-        let is_shown = old.map(seen) != new.map(seen);
-        let bus = if is_shown {
+        let bus = if changed.is_visible {
             &mut self.bus
         } else {
             &mut self.hidden
         };
-        let tags = &self.tags[key.policy as usize];
+        let (tags, owners) = (&self.tags[key.policy as usize], &self.owners);
         bus.publish(|seq| {
-            let PackedClaim {
-                expiration,
-                creation,
-                slot,
-                ..
-            } = shown;
+            let PackedClaim { creation, slot, .. } = changed.shown;
             let entry = Entry {
                 creation,
                 cidr: key.cidr,
                 tag: tags.name(slot).cloned(),
-                expiration,
+                expiration: changed.expiration,
                 hits: None,
                 last_seen: None,
+                owners: Vec::new(),
             };
             RuleEvent {
                 seq,
                 at,
-                kind,
+                kind: changed.kind,
                 policy: key.policy,
                 entry,
                 origin: origin.clone(),
+                owner: owners.get(changed.owner).clone(),
             }
         });
     }
@@ -314,14 +339,34 @@ impl Core {
         self.slot(policy, tag)
     }
 
+    /// Refuses one more claim of a client on a rule that has claims.
+    ///
+    /// # Errors
+    /// [`FirewallError::TooManyClaims`].
+    pub(super) fn check_claims(
+        &self,
+        key: RuleKey,
+        claims: &Claims,
+        owner: OwnerId,
+    ) -> Result<(), FirewallError> {
+        let own = claims.iter().filter(|claim| claim.owner == owner).count();
+        let all = self.limits.of(key.policy);
+        let further = self.further[key.policy as usize];
+        let (limit, what) = if own >= MAX_TAGS_OF_CLIENT {
+            (MAX_TAGS_OF_CLIENT, "under different tags of one client")
+        } else if claims.clients() >= MAX_CLAIMS {
+            (MAX_CLAIMS, "on one rule")
+        } else if claims.clients() > 0 && further >= all {
+            (all, "on rules that other claims hold, all together")
+        } else {
+            return Ok(());
+        };
+        Err(FirewallError::TooManyClaims { key, limit, what })
+    }
+
     pub(super) fn limits(&self) -> Limits {
         self.limits
     }
-}
-
-/// The part of a claim that is shown and may change.
-const fn seen(claim: &PackedClaim) -> (TagSlot, u64) {
-    (claim.slot, claim.expiration)
 }
 
 /// The family's name in messages and metrics.

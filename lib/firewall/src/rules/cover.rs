@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use couic_common::{Cidr, Policy, Tag, TagPattern};
 
 use super::{
-    Actor, Firewall, SetCatalog,
+    Actor, ClaimScope, Firewall, SetCatalog,
     core::Core,
     packed::{Claims, PackedClaim},
 };
@@ -17,12 +17,10 @@ use super::{
 pub(crate) enum Leaving<'a> {
     /// No rule of this policy.
     Nothing,
-    /// The claims on one rule that this actor removes or renews; afterwards it has one that lasts until then (0 = none).
-    Rule(Cidr, &'a Actor, u64),
-    /// The claims on one rule of all but sets; afterwards it has one that lasts until then (0 = none).
-    Shared(Cidr, u64),
-    /// The claims with such a tag that this actor may remove.
-    Tagged(&'a TagPattern, &'a Actor),
+    /// The claims on one rule that this actor releases or renews; afterwards it has one that lasts until then (0 = none).
+    Rule(Cidr, &'a ClaimScope, &'a Actor, u64),
+    /// The claims with such a tag that this actor releases: its own, or those of all clients and peers.
+    Tagged(&'a TagPattern, bool, &'a Actor),
     /// All claims of sets; afterwards these have one for ever.
     Sets(&'a SetCatalog),
 }
@@ -109,9 +107,7 @@ impl Core {
             after = after.max(last(&stays).unwrap_or(0));
         }
         let added = match leaving {
-            Leaving::Rule(cidr, _, until) | Leaving::Shared(cidr, until) if cidr.contains(ip) => {
-                until
-            }
+            Leaving::Rule(cidr, _, _, until) if cidr.contains(ip) => until,
             Leaving::Sets(catalog) if catalog.covers(policy, ip) => u64::MAX,
             _ => 0,
         };
@@ -121,22 +117,18 @@ impl Core {
     fn staying(&self, policy: Policy, cidr: Cidr, claims: Claims, leaving: Leaving<'_>) -> Claims {
         let of_set = |claim: &PackedClaim| self.owners().get(claim.owner).is_set();
         match leaving {
-            Leaving::Rule(gone, actor, _) if gone == cidr => {
-                let taken = self.removable(&claims, actor);
-                claims.without(|claim| taken.contains(&claim.owner))
+            Leaving::Rule(gone, scope, actor, _) if gone == cidr => {
+                claims.without(|claim| self.releases(policy, claim, scope, actor))
             }
-            Leaving::Tagged(pattern, actor) => {
-                let taken = self.removable(&claims, actor);
-                let is_meant = |claim: &PackedClaim| {
+            Leaving::Tagged(pattern, all_owners, actor) => {
+                let tag = None;
+                let scope = ClaimScope { tag, all_owners };
+                claims.without(|claim| {
                     let tag = self.tags(policy).name(claim.slot);
                     pattern.matches(tag.map(Tag::as_str))
-                };
-                let is_any = claims
-                    .iter()
-                    .any(|c| taken.contains(&c.owner) && is_meant(c));
-                claims.without(|claim| is_any && taken.contains(&claim.owner))
+                        && self.releases(policy, claim, &scope, actor)
+                })
             }
-            Leaving::Shared(gone, _) if gone == cidr => claims.without(|claim| !of_set(claim)),
             Leaving::Sets(_) => claims.without(of_set),
             _ => claims,
         }

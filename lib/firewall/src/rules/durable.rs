@@ -1,7 +1,7 @@
 //! Rules that outlive the process: the records of the journal, and restoring them.
 //!
 //! Guarantees:
-//! - Every change of a claim of the API or of a peer is appended to the journal before the call that made it returns.
+//! - Every change of a claim of a client or a peer is appended to the journal before the call that made it returns.
 //!   Claims of sets are in the set files.
 //! - A restored rule has its owner, tag, expiration and creation, and emits no event: a restart is not a change.
 //! - A rule that does not fit, say because a limit was lowered, is kept: it stays in the journal, and is put in force
@@ -17,7 +17,7 @@ use std::{
 use couic_common::{Cidr, Entry, Policy, RuleKey};
 
 use super::{
-    Actor, CHUNK, Claim, ClaimRef, Firewall, FirewallError, Owner,
+    Actor, CHUNK, Claim, ClaimRef, ClaimScope, Firewall, FirewallError,
     core::Core,
     packed::{Claims, PackedClaim},
 };
@@ -29,7 +29,7 @@ pub(super) struct Durable {
     journal: Option<Arc<Journal>>,
     /// How many records were appended.
     appended: u64,
-    /// Rules that did not fit at the start. None of them has a claim of the API or of a peer in force.
+    /// Rules that did not fit at the start. None of them has a claim of a client or a peer in force.
     kept: BTreeMap<RuleKey, Vec<Claim>>,
 }
 
@@ -157,12 +157,12 @@ impl Rows for Firewall {
 }
 
 impl Core {
-    /// Records the claims of the API and of peers on a rule, if they change. Call it before the table changes.
+    /// Records the claims of clients and peers on a rule, if they change. Call it before the table changes.
     pub(super) fn record(&mut self, key: RuleKey, old: &Claims, new: &Claims) {
         let Some(journal) = &self.durable.journal else {
             return;
         };
-        let is_saved = |claim: &&PackedClaim| !self.owners().get(claim.owner).is_set();
+        let is_saved = |claim: &&PackedClaim| !claim.owner.is_set();
         if old.iter().filter(is_saved).eq(new.iter().filter(is_saved)) {
             return;
         }
@@ -220,7 +220,8 @@ impl Core {
         // Claim meanwhile, since a claim's tag could be given away for the next claim's.
         let mut held = Vec::new();
         let mut outcome = Ok(());
-        for claim in saved {
+        // The last written one of clients is recorded first, and has to be written last.
+        for claim in saved.iter().rev() {
             let slot = match self.slot(key.policy, claim.tag.as_ref()) {
                 Ok(slot) => slot,
                 Err(error) => {
@@ -276,14 +277,24 @@ impl Core {
         keys.last().copied()
     }
 
-    /// Takes an actor's claims off a rule that is kept. Returns it as it would have been shown.
-    pub(super) fn remove_kept(&mut self, key: RuleKey, actor: &Actor) -> Option<Entry> {
+    /// Tries a rule that is kept, before another claim on it is made: that must not end those that are kept.
+    pub(super) fn admit_one(&mut self, key: RuleKey, now: u64) {
+        if let Some(journal) = self.durable.journal.clone()
+            && let Some(claims) = self.durable.kept.remove(&key)
+        {
+            self.restore(&journal, key, claims, now, &mut Restored::default());
+        }
+    }
+
+    /// Releases claims on a rule that is kept. Returns it as it would have been shown.
+    pub(super) fn remove_kept(
+        &mut self,
+        key: RuleKey,
+        scope: &ClaimScope,
+        actor: &Actor,
+    ) -> Option<Entry> {
         let claims = self.durable.kept.get(&key)?;
-        let is_left = |claim: &Claim| match (actor, &claim.owner) {
-            (Actor::Peer(own), Owner::Peer(name)) => own != name,
-            (Actor::Client(_), _) => false,
-            _ => true,
-        };
+        let is_left = |claim: &Claim| !scope.takes(actor, &claim.owner, claim.tag.as_ref());
         let left: Vec<Claim> = claims.iter().filter(|c| is_left(c)).cloned().collect();
         let shown = claims.iter().find(|claim| !is_left(claim))?;
         let entry = Entry {
@@ -293,6 +304,7 @@ impl Core {
             expiration: shown.expiration,
             hits: None,
             last_seen: None,
+            owners: Vec::new(),
         };
         if let Some(journal) = &self.durable.journal {
             journal.append(&record(key, left.clone()));

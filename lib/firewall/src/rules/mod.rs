@@ -1,8 +1,8 @@
 //! The owner of the rules.
 //!
 //! Guarantees:
-//! - A rule filters while one claim on it lives, and no longer. Claims of the API, of each set and of each peer do not
-//!   disturb each other.
+//! - A rule filters while one claim on it lives, and no longer. Claims of each client (one for each tag), of each set
+//!   and of each peer do not disturb each other: none ends, shortens or renews another's.
 //! - Changes take effect one after the other, and every subscriber of the event stream sees that order.
 //! - A refused change has changed nothing; of a batch, each job is a change.
 //! - With a journal, the change of a call outlives kill -9 once the call has returned; for [`Firewall::add`] and
@@ -47,8 +47,9 @@ use parking_lot::Mutex;
 
 use self::core::Core;
 pub(crate) use self::cover::{Cover, Leaving, covering, end};
+pub(crate) use self::query::count_rules;
 pub use self::{
-    claim::{Claim, ClaimRef, ClaimRequest, Owner},
+    claim::{Claim, ClaimId, ClaimRef, ClaimRequest, ClaimScope, Owner},
     clock::{Clock, ManualClock, SystemClock},
     durable::Restored,
     events::{Received, Subscription},
@@ -161,14 +162,18 @@ impl Firewall {
         self.deferred(|core, now| core.add(policy, request, now, origin))
     }
 
-    /// Removes the claim of the origin's owner, and returns the rule as it was shown. A client removes the API's claim,
-    /// or those of peers if the API has none; the rule stays while it has other claims. That survives the process after
-    /// the next [`Firewall::commit`].
+    /// Releases claims on a rule, and returns it as it was shown; it stays while it has other claims. That survives the
+    /// process after the next [`Firewall::commit`].
     ///
     /// # Errors
-    /// [`FirewallError::NotFound`], or `OfSet` if only sets claim the rule.
-    pub fn remove(&self, key: RuleKey, origin: &Origin) -> Result<Entry, FirewallError> {
-        self.deferred(|core, now| core.remove(key, now, origin))
+    /// [`FirewallError::NotFound`]; `OfSet`, `OfOthers` or `NoClaim` if the rule has claims, but none of those.
+    pub fn remove(
+        &self,
+        key: RuleKey,
+        scope: &ClaimScope,
+        origin: &Origin,
+    ) -> Result<Entry, FirewallError> {
+        self.deferred(|core, now| core.remove(key, scope, now, origin))
     }
 
     /// [`Firewall::add`] or [`Firewall::remove`], as the job says.

@@ -3,11 +3,20 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use couic_common::{
-    Cidr, Counter, Entry, Lookup, LookupRule, Policy, RuleKey, Stats, TagPattern, Verdict,
+    Cidr, Counter, Entry, Lookup, LookupRule, Policy, RemovedByTag, RuleKey, Stats, TagPattern,
+    Verdict,
 };
 
-use super::{CHUNK, Firewall, Origin, core::family, packed::PackedClaim, tags::TagFilter};
+use super::{
+    Applied, CHUNK, ClaimScope, Firewall, FirewallError, Job, Origin,
+    core::{Core, family},
+    packed::PackedClaim,
+    tags::TagFilter,
+};
 use crate::dataplane::MAX_TAGS;
+
+/// How a page shows a rule.
+type MakeEntry = fn(&Core, RuleKey, &PackedClaim) -> Entry;
 
 /// How full a table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +52,15 @@ impl Firewall {
         })
     }
 
+    /// The same with its owners.
+    #[must_use]
+    pub fn entry_with_owners(&self, key: RuleKey) -> Option<Entry> {
+        self.change(|core, _| {
+            let shown = core.table(key.policy).shown(key.cidr);
+            shown.map(|claim| core.entry_with_owners(key, claim))
+        })
+    }
+
     /// The tags that a pattern means now. They are compared without the lock.
     #[must_use]
     pub fn tag_filter(&self, policy: Policy, pattern: &TagPattern) -> TagFilter {
@@ -59,10 +77,33 @@ impl Firewall {
         limit: usize,
         filter: Option<&TagFilter>,
     ) -> Vec<Entry> {
+        self.page_by(policy, after, limit, filter, Core::entry)
+    }
+
+    /// The same with their owners.
+    #[must_use]
+    pub fn page_with_owners(
+        &self,
+        policy: Policy,
+        after: Option<Cidr>,
+        limit: usize,
+        filter: Option<&TagFilter>,
+    ) -> Vec<Entry> {
+        self.page_by(policy, after, limit, filter, Core::entry_with_owners)
+    }
+
+    fn page_by(
+        &self,
+        policy: Policy,
+        after: Option<Cidr>,
+        limit: usize,
+        filter: Option<&TagFilter>,
+        entry: MakeEntry,
+    ) -> Vec<Entry> {
         let mut page = Vec::new();
         let mut after = after;
         while page.len() < limit {
-            match self.fill_page(policy, after, limit, filter, &mut page) {
+            match self.fill_page((policy, after), limit, filter, entry, &mut page) {
                 Some(last) => after = Some(last),
                 None => break,
             }
@@ -73,10 +114,10 @@ impl Firewall {
     /// Adds to `page` from the next rules. Returns the last one walked over, None at the end.
     fn fill_page(
         &self,
-        policy: Policy,
-        after: Option<Cidr>,
+        (policy, after): (Policy, Option<Cidr>),
         limit: usize,
         filter: Option<&TagFilter>,
+        entry: MakeEntry,
         page: &mut Vec<Entry>,
     ) -> Option<Cidr> {
         self.change(|core, _| {
@@ -89,7 +130,7 @@ impl Firewall {
                     break;
                 }
                 if is_meant(claim) {
-                    page.push(core.entry(RuleKey::new(policy, cidr), claim));
+                    page.push(entry(core, RuleKey::new(policy, cidr), claim));
                 }
                 last = Some(cidr);
             }
@@ -97,23 +138,31 @@ impl Firewall {
         })
     }
 
-    /// Removes, as a client's DELETE would, every rule whose removable claims carry a tag that `pattern` means.
-    /// Returns how many rules lost a claim.
-    pub fn remove_by_tag(&self, policy: Policy, pattern: &TagPattern, origin: &Origin) -> u64 {
+    /// Releases the actor's claims (with `all_owners`, all but those of sets) whose tag `pattern` means. Counts rules.
+    pub fn remove_by_tag(
+        &self,
+        policy: Policy,
+        pattern: &TagPattern,
+        all_owners: bool,
+        origin: &Origin,
+    ) -> RemovedByTag {
         let filter = self.tag_filter(policy, pattern);
-        let (mut after, mut removed) = (None, 0);
+        let (mut after, mut outcome) = (None, RemovedByTag::default());
         loop {
             let walked = self.change(|core, now| {
-                let (found, last) = core.removable_by_tag(policy, &filter, &origin.actor, after);
-                for cidr in found {
-                    let key = RuleKey::new(policy, cidr);
-                    removed += u64::from(core.remove(key, now, origin).is_ok());
-                }
+                let (found, last) =
+                    core.removable_by_tag(policy, &filter, all_owners, &origin.actor, after);
+                let results = found.into_iter().map(|(cidr, tag)| {
+                    let tag = Some(tag);
+                    let job = Job::Remove(cidr, ClaimScope { tag, all_owners }, None);
+                    (cidr, core.apply(policy, job, &origin.actor, now))
+                });
+                count_rules(&mut outcome, results);
                 last
             });
             match walked {
                 Some(last) => after = Some(last),
-                None => return removed,
+                None => return outcome,
             }
         }
     }
@@ -129,7 +178,7 @@ impl Firewall {
                 let rules = core.table(policy).covering(ip).into_iter();
                 rules.map(move |(cidr, claim)| LookupRule {
                     policy,
-                    entry: core.entry(RuleKey::new(policy, cidr), &claim),
+                    entry: core.entry_with_owners(RuleKey::new(policy, cidr), &claim),
                 })
             };
             Policy::ALL.into_iter().flat_map(of).collect()
@@ -212,4 +261,27 @@ impl Firewall {
                 .collect()
         })
     }
+}
+
+/// Counts the rules of removals, those of one rule in a row: the last one tells whether the rule is gone.
+pub(crate) fn count_rules(
+    outcome: &mut RemovedByTag,
+    results: impl Iterator<Item = (Cidr, Result<Applied, FirewallError>)>,
+) {
+    let mut last: Option<(Cidr, Applied)> = None;
+    let mut count = |(_, applied)| match applied {
+        Applied::Removed => outcome.removed += 1,
+        Applied::Released => outcome.released += 1,
+        Applied::Added | Applied::Updated | Applied::Unchanged => {}
+    };
+    for (cidr, result) in results {
+        let Ok(applied @ (Applied::Removed | Applied::Released)) = result else {
+            continue;
+        };
+        if let Some(before) = last.filter(|(before, _)| *before != cidr) {
+            count(before);
+        }
+        last = Some((cidr, applied));
+    }
+    last.into_iter().for_each(count);
 }

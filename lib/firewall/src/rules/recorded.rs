@@ -1,10 +1,10 @@
 //! Changes with a record of their effect on claims, and the prediction of it, for commit-confirm.
 
-use couic_common::{Cidr, Entry, Policy, RuleKey};
+use couic_common::{Cidr, Entry, Policy, RuleKey, Tag};
 
 use super::{
-    Actor, Applied, CHUNK, Claim, ClaimRequest, Firewall, FirewallError, Job, Owner, core::Core,
-    packed::PackedClaim, tags::TagFilter,
+    Actor, Applied, CHUNK, Claim, ClaimId, ClaimRequest, ClaimScope, Firewall, FirewallError, Job,
+    Owner, core::Core, packed::PackedClaim, tags::TagFilter,
 };
 
 /// The effect on one claim.
@@ -12,8 +12,8 @@ use super::{
 pub struct ClaimChange {
     /// Which rule.
     pub key: RuleKey,
-    /// Whose claim.
-    pub owner: Owner,
+    /// Which claim on it.
+    pub claim: ClaimId,
     /// The claim before; None = there was none.
     pub before: Option<Claim>,
     /// The claim now.
@@ -37,10 +37,11 @@ impl Firewall {
                 for job in chunk {
                     match job {
                         Job::Add(request, _) => {
-                            changes.extend(core.predict_add(policy, request, now));
+                            changes.extend(core.predict_add(policy, request, actor, now));
                         }
-                        Job::Remove(cidr, _) => {
-                            core.predict_remove(RuleKey::new(policy, *cidr), actor, &mut changes);
+                        Job::Remove(cidr, scope, _) => {
+                            let key = RuleKey::new(policy, *cidr);
+                            changes.extend(core.predict_remove(key, scope, actor));
                         }
                     }
                 }
@@ -90,16 +91,17 @@ impl Firewall {
         results
     }
 
-    /// The rules that [`Firewall::remove_by_tag`] would remove claims from: those of the next [`CHUNK`] behind `after`,
-    /// and the position to continue from; None at the end.
+    /// The claims that [`Firewall::remove_by_tag`] would release, as rule and tag: those of the next [`CHUNK`] rules
+    /// behind `after`, and the position to continue from; None at the end.
     pub(crate) fn removable_by_tag(
         &self,
         policy: Policy,
         filter: &TagFilter,
+        all_owners: bool,
         actor: &Actor,
         after: Option<Cidr>,
-    ) -> (Vec<Cidr>, Option<Cidr>) {
-        self.change(|core, _| core.removable_by_tag(policy, filter, actor, after))
+    ) -> (Vec<(Cidr, Option<Tag>)>, Option<Cidr>) {
+        self.change(|core, _| core.removable_by_tag(policy, filter, all_owners, actor, after))
     }
 }
 
@@ -108,64 +110,78 @@ impl Core {
         &self,
         policy: Policy,
         filter: &TagFilter,
+        all_owners: bool,
         actor: &Actor,
         after: Option<Cidr>,
-    ) -> (Vec<Cidr>, Option<Cidr>) {
+    ) -> (Vec<(Cidr, Option<Tag>)>, Option<Cidr>) {
         let (table, tags) = (self.table(policy), self.tags(policy));
-        let is_meant = |claim: &PackedClaim| filter.means(tags, claim.slot);
+        let tag = None;
+        let scope = ClaimScope { tag, all_owners };
+        let is_meant = |claim: &&PackedClaim| {
+            filter.means(tags, claim.slot) && self.releases(policy, claim, &scope, actor)
+        };
         let (mut found, mut last) = (Vec::new(), None);
         for (cidr, shown) in table.iter_after(after).take(CHUNK) {
             last = Some(cidr);
-            if !table.all_claims(cidr, shown).any(is_meant) {
-                continue;
-            }
-            let claims = table.claims(cidr);
-            let taken = self.removable(&claims, actor);
-            if claims
-                .iter()
-                .any(|c| is_meant(c) && taken.contains(&c.owner))
-            {
-                found.push(cidr);
+            let claims = table.all_claims(cidr, shown).filter(is_meant);
+            let before = found.len();
+            for claim in claims {
+                let claim = (cidr, tags.name(claim.slot).cloned());
+                // Two owners may have the same tag.
+                if !found[before..].contains(&claim) {
+                    found.push(claim);
+                }
             }
         }
         (found, last)
     }
 
-    fn predict_add(&self, policy: Policy, request: &ClaimRequest, now: u64) -> Option<ClaimChange> {
+    /// The claim of the actor, and that of an unknown client which it takes over: see `Core::upsert`.
+    fn predict_add(
+        &self,
+        policy: Policy,
+        request: &ClaimRequest,
+        actor: &Actor,
+        now: u64,
+    ) -> Vec<ClaimChange> {
         let key = request.key(policy);
-        let mut claims = self.shared_claims(key).into_iter();
-        let before = claims.find(|claim| claim.owner == Owner::Api);
+        let owner = Owner::of(actor).unwrap_or(Owner::Api);
+        let claim = ClaimId::new(owner, request.tag.clone());
+        let standing = self.saved_claims(key);
+        let before = standing.iter().find(|held| held.id() == claim).cloned();
+        let unknown = standing.into_iter().find(|held| {
+            claim.owner.is_client() && held.owner == Owner::Api && held.tag == request.tag
+        });
+        let oldest = before.as_ref().or(unknown.as_ref());
         let after = Claim {
-            owner: Owner::Api,
+            owner: claim.owner.clone(),
             tag: request.tag.clone(),
             expiration: request.expiration,
-            creation: before.as_ref().map_or(now, |before| before.creation),
+            creation: oldest.map_or(now, |before| before.creation),
         };
-        let change = ClaimChange {
+        let own = ClaimChange {
             key,
-            owner: Owner::Api,
+            claim,
             before,
             after: Some(after),
         };
-        (!change.is_void()).then_some(change)
+        if own.is_void() {
+            return Vec::new();
+        }
+        let taken_over = unknown.map(|claim| released(key, claim));
+        [own].into_iter().chain(taken_over).collect()
     }
 
-    fn predict_remove(&self, key: RuleKey, actor: &Actor, changes: &mut Vec<ClaimChange>) {
-        let claims = self.table(key.policy).claims(key.cidr);
-        let taken = self.removable(&claims, actor);
-        let gone = claims.iter().filter(|claim| taken.contains(&claim.owner));
-        changes.extend(gone.map(|claim| {
-            let claim = self.unpack(key.policy, claim).to_claim();
-            ClaimChange {
-                key,
-                owner: claim.owner.clone(),
-                before: Some(claim),
-                after: None,
-            }
-        }));
+    fn predict_remove(&self, key: RuleKey, scope: &ClaimScope, actor: &Actor) -> Vec<ClaimChange> {
+        let claims = self.saved_claims(key).into_iter();
+        let gone = claims.filter(|held| scope.takes(actor, &held.owner, held.tag.as_ref()));
+        let mut gone: Vec<ClaimChange> = gone.map(|claim| released(key, claim)).collect();
+        // In the order of `differing`, so that what is done is seen to be what was predicted.
+        gone.sort_unstable_by(|a, b| a.claim.cmp(&b.claim));
+        gone
     }
 
-    /// Makes a change of one rule, and records what it did to claims of the API and of peers.
+    /// Makes a change of one rule, and records what it did to claims of clients and peers.
     fn recorded<T>(
         &mut self,
         key: RuleKey,
@@ -175,24 +191,32 @@ impl Core {
         let Some(record) = record else {
             return change(self);
         };
-        let before = self.shared_claims(key);
+        let before = self.saved_claims(key);
         let outcome = change(self)?;
-        record.extend(differing(key, &before, &self.shared_claims(key)));
+        record.extend(differing(key, &before, &self.saved_claims(key)));
         Ok(outcome)
     }
 }
 
-fn differing(key: RuleKey, before: &[Claim], after: &[Claim]) -> Vec<ClaimChange> {
-    let of = |claims: &[Claim], owner: &Owner| claims.iter().find(|c| c.owner == *owner).cloned();
-    let owners = before.iter().chain(after).map(|claim| &claim.owner);
-    let mut owners: Vec<&Owner> = owners.collect();
-    owners.sort_unstable();
-    owners.dedup();
-    let changes = owners.into_iter().map(|owner| ClaimChange {
+fn released(key: RuleKey, claim: Claim) -> ClaimChange {
+    ClaimChange {
         key,
-        owner: owner.clone(),
-        before: of(before, owner),
-        after: of(after, owner),
+        claim: claim.id(),
+        before: Some(claim),
+        after: None,
+    }
+}
+
+fn differing(key: RuleKey, before: &[Claim], after: &[Claim]) -> Vec<ClaimChange> {
+    let of = |claims: &[Claim], id: &ClaimId| claims.iter().find(|c| c.id() == *id).cloned();
+    let mut ids: Vec<ClaimId> = before.iter().chain(after).map(Claim::id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let changes = ids.into_iter().map(|claim| ClaimChange {
+        key,
+        before: of(before, &claim),
+        after: of(after, &claim),
+        claim,
     });
     changes.filter(|change| !change.is_void()).collect()
 }

@@ -2,11 +2,15 @@
 //!
 //! A caller that decides on the claims that it has seen puts others in their place with [`Firewall::swap`], provided
 //! that those still stand. So a change in between is never lost: peering and commit-confirm look again instead.
+//!
+//! Peering shares one state of a rule, so it sees all claims of clients as one, of [`Owner::Api`]: under the tag of the
+//! one that is shown, until the last of them ends. Putting that one in the place of others leaves the clients their
+//! claims, and removes those of peers.
 
-use couic_common::{Cidr, Policy, RuleKey};
+use couic_common::{Cidr, Policy, RuleKey, Tag};
 
 use super::{
-    Applied, CHUNK, Claim, ClaimRef, Firewall, FirewallError, Origin, Owner, Subscription,
+    Applied, CHUNK, Claim, ClaimId, ClaimRef, Firewall, FirewallError, Origin, Owner, Subscription,
     change::check_expiration,
     core::Core,
     packed::{Claims, PackedClaim},
@@ -17,7 +21,8 @@ use super::{
 pub struct ClaimSwap {
     /// Which rule.
     pub key: RuleKey,
-    /// Whose claims are compared and replaced; None = those of the API and of all peers.
+    /// Whose claims are compared and replaced: of a client, the one under the tag of the claims given. None = those of
+    /// all clients, as one, and of all peers.
     pub owner: Option<Owner>,
     /// The claims that the caller has seen.
     pub expected: Vec<Claim>,
@@ -45,22 +50,31 @@ impl Swapped {
 }
 
 impl ClaimSwap {
-    fn concerns(&self, owner: &Owner) -> bool {
-        match &self.owner {
-            Some(one) => one == owner,
-            None => !owner.is_set(),
-        }
+    /// The one claim that is concerned, if it is one.
+    fn claim(&self) -> Option<ClaimId> {
+        let owner = self.owner.clone()?;
+        let given = self.expected.first().or(self.wanted.as_ref());
+        Some(ClaimId::new(
+            owner,
+            given.and_then(|claim| claim.tag.clone()),
+        ))
     }
 }
 
 impl Firewall {
-    /// The claims of the API and of peers on a rule, the API's first, and the time of this reading.
+    /// The claims of clients, as one, and of peers on a rule, and the time of this reading.
     #[must_use]
     pub fn claims(&self, key: RuleKey) -> (Vec<Claim>, u64) {
         self.change(|core, now| (core.shared_claims(key), now))
     }
 
-    /// Up to `most` rules behind `after` with their claims of the API and of peers, and when the oldest claim of all
+    /// Every claim on a rule, the shown one first.
+    #[must_use]
+    pub fn all_claims(&self, key: RuleKey) -> Vec<Claim> {
+        self.change(|core, _| core.unpacked(key, |_| true))
+    }
+
+    /// Up to `most` rules behind `after` with their claims of clients, as one, and of peers, and when the oldest claim of all
     /// was made. Empty at the end.
     #[must_use]
     pub fn claims_page(
@@ -104,9 +118,18 @@ impl Firewall {
 }
 
 impl Core {
-    /// The claims of the API and of peers.
-    pub(super) fn shared_claims(&self, key: RuleKey) -> Vec<Claim> {
+    /// The claims of clients, each, and of peers.
+    pub(super) fn saved_claims(&self, key: RuleKey) -> Vec<Claim> {
         self.unpacked(key, |owner| !owner.is_set())
+    }
+
+    /// The claims of clients, as one, and of peers.
+    fn shared_claims(&self, key: RuleKey) -> Vec<Claim> {
+        let (clients, peers): (Vec<Claim>, Vec<Claim>) = self
+            .saved_claims(key)
+            .into_iter()
+            .partition(|claim| claim.owner.is_client());
+        as_one(clients).into_iter().chain(peers).collect()
     }
 
     fn unpacked(&self, key: RuleKey, is_meant: impl Fn(&Owner) -> bool) -> Vec<Claim> {
@@ -117,14 +140,33 @@ impl Core {
     }
 
     fn swap(&mut self, swap: &ClaimSwap, now: u64, origin: &Origin) -> Swapped {
-        let standing = self.unpacked(swap.key, |owner| swap.concerns(owner));
+        let one = swap.claim();
+        let standing = match &one {
+            None => self.shared_claims(swap.key),
+            Some(id) => {
+                let saved = self.saved_claims(swap.key).into_iter();
+                saved.filter(|claim| claim.id() == *id).collect()
+            }
+        };
         if Claim::alike(&standing, &swap.wanted) {
             return Swapped::Done(Applied::Unchanged);
         }
         if !Claim::alike(&standing, &swap.expected) {
             return Swapped::Moved;
         }
-        if let Err(error) = self.replace(swap, now, origin) {
+        // The clients' claims are what is wanted already: only those of peers go.
+        let keeps_clients = one.is_none()
+            && (swap.wanted.as_ref()).is_some_and(|wanted| {
+                let first = standing.first();
+                first
+                    .is_some_and(|first| first.owner.is_client() && Claim::alike([first], [wanted]))
+            });
+        let gone = |owner: &Owner, tag: Option<&Tag>| match &one {
+            None => !owner.is_set() && !(keeps_clients && owner.is_client()),
+            Some(id) => ClaimId::new(owner.clone(), tag.cloned()) == *id,
+        };
+        let wanted = swap.wanted.as_ref().filter(|_| !keeps_clients);
+        if let Err(error) = self.replace(swap.key, gone, wanted, now, origin) {
             return Swapped::Refused(error);
         }
         Swapped::Done(match (standing.is_empty(), &swap.wanted) {
@@ -136,22 +178,27 @@ impl Core {
 
     fn replace(
         &mut self,
-        swap: &ClaimSwap,
+        key: RuleKey,
+        gone: impl Fn(&Owner, Option<&Tag>) -> bool,
+        wanted: Option<&Claim>,
         now: u64,
         origin: &Origin,
     ) -> Result<(), FirewallError> {
-        let key = swap.key;
         let claims = self.table(key.policy).claims(key.cidr);
         let is_new = claims.shown().is_none();
-        let concerned = |claim: &PackedClaim| swap.concerns(self.owners().get(claim.owner));
-        let rest: Claims = claims.without(concerned);
-        let Some(wanted) = &swap.wanted else {
+        let rest: Claims = claims.without(|claim| {
+            let claim = self.unpack(key.policy, claim);
+            gone(claim.owner, claim.tag)
+        });
+        let Some(wanted) = wanted else {
             return Ok(self.install(key, rest, now, origin)?);
         };
         check_expiration(wanted.expiration, now)?;
         let owner = self.owner_id(&wanted.owner);
         if is_new {
             self.check_share(key, owner, &origin.actor)?;
+        } else if owner.is_client() {
+            self.check_claims(key, &rest, owner)?;
         }
         let claim = PackedClaim {
             expiration: wanted.expiration,
@@ -162,4 +209,22 @@ impl Core {
         let claims = rest.with(claim, self.owners());
         Ok(self.install(key, claims, now, origin)?)
     }
+}
+
+/// The claims of clients as peering sees them.
+fn as_one(clients: Vec<Claim>) -> Option<Claim> {
+    let ends = clients.iter().map(|claim| claim.expiration);
+    let expiration = if ends.clone().any(|end| end == 0) {
+        0
+    } else {
+        ends.max().unwrap_or(0)
+    };
+    let creation = clients.iter().map(|claim| claim.creation).min();
+    let shown = clients.into_iter().next()?;
+    Some(Claim {
+        owner: Owner::Api,
+        tag: shown.tag,
+        expiration,
+        creation: creation.unwrap_or(0),
+    })
 }

@@ -74,6 +74,7 @@ fn describe(event: &RuleEvent) -> String {
     let sign = match event.kind {
         EventKind::Added => '+',
         EventKind::Updated => '~',
+        EventKind::Released => '/',
         EventKind::Removed => '-',
     };
     let Entry {

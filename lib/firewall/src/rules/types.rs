@@ -2,15 +2,18 @@
 
 use std::{fmt, sync::Arc};
 
-use couic_common::{Cidr, ClientName, Entry, Metadata, Policy, RuleKey, SetName};
+use couic_common::{
+    ALL_OWNERS_HINT, Cidr, ClientName, Entry, Metadata, Policy, RuleKey, RuleOwner, SetName, Tag,
+    UNTAGGED,
+};
 
-use super::{ClaimRequest, Shared};
+use super::{ClaimRequest, ClaimScope, Owner, Shared};
 use crate::dataplane::PlaneError;
 
 /// Who made a change. Decides whose claim it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Actor {
-    /// A client of the API, by name. All of them share one claim: the API's.
+    /// A client of the API, by name. Has a claim of its own for each tag.
     Client(ClientName),
     /// A peer, by the name of its token. Has a claim of its own.
     Peer(ClientName),
@@ -45,15 +48,15 @@ pub struct Origin {
 pub enum Job {
     /// Add, or renew an existing rule.
     Add(ClaimRequest, Option<Arc<Metadata>>),
-    /// Take the actor's claim away.
-    Remove(Cidr, Option<Arc<Metadata>>),
+    /// Release claims.
+    Remove(Cidr, ClaimScope, Option<Arc<Metadata>>),
 }
 
 impl Job {
     pub(super) const fn key(&self, policy: Policy) -> RuleKey {
         match self {
             Self::Add(request, _) => request.key(policy),
-            Self::Remove(cidr, _) => RuleKey::new(policy, *cidr),
+            Self::Remove(cidr, ..) => RuleKey::new(policy, *cidr),
         }
     }
 }
@@ -67,8 +70,10 @@ pub enum Applied {
     Updated,
     /// It was as wanted already.
     Unchanged,
-    /// The claim was taken away.
+    /// The claims were released, and the rule is gone with them.
     Removed,
+    /// The claims were released; the rule stays in force by those of others.
+    Released,
 }
 
 /// The event of a rule, for subscribers.
@@ -78,6 +83,8 @@ pub enum EventKind {
     Added,
     /// Its shown tag or expiration changed.
     Updated,
+    /// A claim ended, and the rule stays in force by others: with another tag or expiration shown.
+    Released,
     /// It is no longer in force.
     Removed,
 }
@@ -97,6 +104,8 @@ pub struct RuleEvent {
     pub entry: Entry,
     /// Who did it, and why.
     pub origin: Origin,
+    /// Whose claim was made, changed or ended; of several, the first that was shown.
+    pub owner: Owner,
 }
 
 /// Why a change was refused. Nothing has changed then.
@@ -121,6 +130,45 @@ pub enum FirewallError {
         key: RuleKey,
         /// The first set that claims it, in the order of names.
         set: SetName,
+    },
+    /// The client has no claim on the entry: others hold it.
+    #[error(
+        "{key} is held by {}, and not by you: it stays in force. A client of group admin ends the claims of all clients and peers: {ALL_OWNERS_HINT}",
+        RuleOwner::list(holders, *now)
+    )]
+    OfOthers {
+        /// The rule asked for.
+        key: RuleKey,
+        /// Its claims.
+        holders: Vec<RuleOwner>,
+        /// The daemon's time, Unix seconds.
+        now: u64,
+    },
+    /// There is no claim under that tag that may be released. Others hold the entry.
+    #[error(
+        "you have no claim with the tag {} on {key}, which stays in force: it is held by {}",
+        tag.as_ref().map_or(UNTAGGED, Tag::as_str),
+        RuleOwner::list(holders, *now)
+    )]
+    NoClaim {
+        /// The rule asked for.
+        key: RuleKey,
+        /// The tag asked for.
+        tag: Option<Tag>,
+        /// Its claims.
+        holders: Vec<RuleOwner>,
+        /// The daemon's time, Unix seconds.
+        now: u64,
+    },
+    /// As many claims of clients are on the entry as there can be, or as many in all.
+    #[error("{key} has too many claims of clients: at most {limit} {what}; release some of them")]
+    TooManyClaims {
+        /// The rule asked for.
+        key: RuleKey,
+        /// How many there can be.
+        limit: usize,
+        /// What is limited.
+        what: &'static str,
     },
     /// The expiration does not lie in the future.
     #[error("the expiration {expiration} is not in the future: it is {now} now")]

@@ -129,10 +129,11 @@ fn tag_expiration_and_creation_come_back() {
     let before = lab
         .firewall
         .entry(RuleKey::new(Policy::Drop, ONE.parse().unwrap()));
-    for change in [
-        vec![tagged(ONE, 0, "new")],
-        vec![remove(ONE)],
-        vec![remove(ONE), add(ONE, 0)],
+    for (change, claims) in [
+        (vec![tagged(ONE, 0, "new")], 1),
+        (vec![remove(ONE)], 1),
+        (vec![remove(ONE), tagged(ONE, 0, "old")], 1),
+        (vec![remove(ONE), add(ONE, 0)], 2),
     ] {
         let id = lab.changes(change).unwrap();
         assert_ne!(
@@ -140,7 +141,7 @@ fn tag_expiration_and_creation_come_back() {
                 .entry(RuleKey::new(Policy::Drop, ONE.parse().unwrap())),
             before
         );
-        assert_eq!(lab.all.undo(id, None).unwrap().restored, 1);
+        assert_eq!(lab.all.undo(id, None).unwrap().restored, claims);
         assert_eq!(
             lab.firewall
                 .entry(RuleKey::new(Policy::Drop, ONE.parse().unwrap())),
@@ -180,8 +181,8 @@ fn the_claims_of_peers_come_back_and_are_left_alone() {
     lab.plainly(&peer("a"), add(ONE, 5_000));
     lab.plainly(&peer("b"), add(ONE, 6_000));
     let before = lab.claims(ONE);
-    // The API has no claim: those of peers go.
-    let id = lab.change(remove(ONE)).unwrap();
+    let all = Job::Remove(ONE.parse().unwrap(), ClaimScope::ALL, None);
+    let id = lab.change(all).unwrap();
     assert_eq!(lab.expiration(ONE), None);
     assert_eq!(lab.all.undo(id, None).unwrap().restored, 2);
     assert_eq!(lab.claims(ONE), before);

@@ -57,10 +57,13 @@ proptest! {
             let key = RuleKey::new(policy, cidr);
             let (change, job) = match after {
                 Some(expiration) => (
-                    Change::Add(key, &actor, expiration),
+                    Change::Add(key, &ClaimScope::OWN, &actor, expiration),
                     Job::Add(ClaimRequest { cidr, tag: None, expiration }, None),
                 ),
-                None => (Change::Remove(key, &actor), Job::Remove(cidr, None)),
+                None => (
+                    Change::Remove(key, &ClaimScope::OWN, &actor),
+                    Job::Remove(cidr, ClaimScope::OWN, None),
+                ),
             };
             let mut next = model.clone();
             match after {

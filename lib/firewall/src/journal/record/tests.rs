@@ -11,11 +11,13 @@ fn record(cidr: &str, claims: Vec<Claim>) -> Record {
     })
 }
 
-fn claim(peer: &str, tag: &str) -> Claim {
+/// `client:NAME`, `peer:NAME`, or an unknown client.
+fn claim(owner: &str, tag: &str) -> Claim {
     Claim {
-        owner: match peer {
-            "" => Owner::Api,
-            name => Owner::Peer(name.parse().unwrap()),
+        owner: match owner.split_once(':') {
+            Some(("client", name)) => Owner::Client(name.parse().unwrap()),
+            Some((_, name)) => Owner::Peer(name.parse().unwrap()),
+            None => Owner::Api,
         },
         tag: Tag::parse(tag).unwrap(),
         expiration: u64::MAX - 1,
@@ -37,7 +39,11 @@ fn records_round_trip() {
         record("0.0.0.0/0", vec![claim("", "")]),
         record(
             "2001:db8::1/128",
-            vec![claim("", &longest), claim(&longest[..48], "t")],
+            vec![
+                claim("", &longest),
+                claim(&format!("client:{}", &longest[..48]), "t"),
+                claim(&format!("peer:{}", &longest[..48]), "t"),
+            ],
         ),
     ] {
         let payload = written(&before);
@@ -48,25 +54,45 @@ fn records_round_trip() {
     assert_eq!(read(&end), Some(Payload::End(7)));
 }
 
+/// The fields behind the tag's length.
+fn rest() -> Vec<u8> {
+    let mut bytes = b"ssh".to_vec();
+    bytes.extend_from_slice(&(u64::MAX - 1).to_le_bytes());
+    bytes.extend_from_slice(&12_u64.to_le_bytes());
+    bytes
+}
+
 #[test]
-fn the_bytes_are_those_of_format_1() {
-    let payload = written(&record("10.1.0.0/16", vec![claim("", "ssh")]));
-    let mut expected = vec![1, 1, 4, 16, 10, 1, 0, 0, 1, 0, 0, 3];
-    expected.extend_from_slice(b"ssh");
-    expected.extend_from_slice(&(u64::MAX - 1).to_le_bytes());
-    expected.extend_from_slice(&12_u64.to_le_bytes());
+fn the_bytes_are_those_of_format_2() {
+    let payload = written(&record("10.1.0.0/16", vec![claim("client:f2b", "ssh")]));
+    let mut expected = vec![3, 1, 4, 16, 10, 1, 0, 0, 1, 0, 1, 3, b'f', b'2', b'b', 3];
+    expected.extend(rest());
     assert_eq!(payload, expected);
 }
 
 #[test]
+fn claims_of_format_1_are_those_of_an_unknown_client_and_of_peers() {
+    let mut payload = vec![1, 1, 4, 16, 10, 1, 0, 0, 2, 0, 0, 3];
+    payload.extend(rest());
+    payload.extend([1, b'p', 3]);
+    payload.extend(rest());
+    let expected = record(
+        "10.1.0.0/16",
+        vec![claim("", "ssh"), claim("peer:p", "ssh")],
+    );
+    assert_eq!(read(&payload), Some(Payload::Record(expected)));
+}
+
+#[test]
 fn invalid_payloads_are_refused() {
-    let good = written(&record("10.0.0.0/8", vec![claim("p", "t")]));
+    let good = written(&record("10.0.0.0/8", vec![claim("peer:p", "t")]));
     let spoilt = |at: usize, byte: u8| {
         let mut bad = good.clone();
         bad[at] = byte;
         read(&bad)
     };
-    // Kind, policy, family, length, host bits, count, the name's first byte, the tag's.
+    // Kind, policy, family, length, host bits, count, the owner's kind (another one, and one without a name), the
+    // name's first byte, the tag's.
     for (at, byte) in [
         (0, 9),
         (1, 2),
@@ -74,8 +100,10 @@ fn invalid_payloads_are_refused() {
         (3, 33),
         (7, 1),
         (8, 2),
-        (11, b' '),
-        (13, b'.'),
+        (10, 3),
+        (10, 0),
+        (12, b' '),
+        (14, b'.'),
     ] {
         assert_eq!(spoilt(at, byte), None, "byte {at}");
     }
@@ -89,13 +117,15 @@ proptest! {
     #[test]
     fn no_bytes_panic_and_what_is_read_is_written_alike(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         if let Some(Payload::Record(record)) = read(&bytes) {
-            prop_assert_eq!(written(&record), bytes);
+            let again = written(&record);
+            prop_assert_eq!(read(&again), Some(Payload::Record(record)));
+            prop_assert!(again == bytes || bytes[0] == CLAIMS_BEFORE_OWNERS);
         }
     }
 
     #[test]
-    fn every_prefix_is_refused(cut in 0_usize..33) {
-        let whole = written(&record("10.0.0.0/8", vec![claim("p", "t")]));
+    fn every_prefix_is_refused(cut in 0_usize..34) {
+        let whole = written(&record("10.0.0.0/8", vec![claim("peer:p", "t")]));
         prop_assume!(cut < whole.len());
         prop_assert_eq!(read(&whole[..cut]), None);
     }

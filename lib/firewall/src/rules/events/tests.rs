@@ -4,7 +4,7 @@ use couic_common::{Entry, Policy};
 use proptest::prelude::*;
 
 use super::*;
-use crate::rules::{Actor, EventKind, Origin};
+use crate::rules::{Actor, EventKind, Origin, Owner};
 
 fn event(seq: u64) -> RuleEvent {
     RuleEvent {
@@ -19,11 +19,13 @@ fn event(seq: u64) -> RuleEvent {
             expiration: 0,
             hits: None,
             last_seen: None,
+            owners: Vec::new(),
         },
         origin: Origin {
             actor: Actor::Expiry,
             metadata: None,
         },
+        owner: Owner::Api,
     }
 }
 

@@ -16,7 +16,11 @@ fn ignore_beats_drop_whatever_the_lengths() {
     assert_eq!(house.verdict("10.1.2.3"), Verdict::Pass);
     house
         .firewall
-        .remove(RuleKey::new(Policy::Ignore, cidr("10.0.0.0/8")), &client())
+        .remove(
+            RuleKey::new(Policy::Ignore, cidr("10.0.0.0/8")),
+            &ClaimScope::OWN,
+            &client(),
+        )
         .unwrap();
     assert_eq!(house.verdict("10.1.2.3"), Verdict::Drop);
 }
@@ -137,25 +141,25 @@ fn renewal_through_apply() {
     );
     house.clock.set(1500);
     assert_eq!(
-        apply(Job::Add(rule("10.0.0.0/8", "b", 1600), None)),
+        apply(Job::Add(rule("10.0.0.0/8", "a", 1600), None)),
         Applied::Updated
     );
     let entry = house.firewall.entry(drop_key("10.0.0.0/8")).unwrap();
     assert_eq!((entry.creation, entry.expiration), (1000, 1600));
     assert_eq!(
-        apply(Job::Remove(cidr("10.0.0.0/8"), None)),
+        apply(Job::Remove(cidr("10.0.0.0/8"), ClaimScope::OWN, None)),
         Applied::Removed
     );
     assert_eq!(
-        apply(Job::Remove(cidr("10.0.0.0/8"), None)),
+        apply(Job::Remove(cidr("10.0.0.0/8"), ClaimScope::OWN, None)),
         Applied::Unchanged
     );
     assert_eq!(
         house.heard(),
         [
             "+ drop 10.0.0.0/8 tag=a until=2000 by client c",
-            "~ drop 10.0.0.0/8 tag=b until=1600 by client c",
-            "- drop 10.0.0.0/8 tag=b until=1600 by client c",
+            "~ drop 10.0.0.0/8 tag=a until=1600 by client c",
+            "- drop 10.0.0.0/8 tag=a until=1600 by client c",
         ]
     );
 }
@@ -186,14 +190,16 @@ fn remove_by_tag_takes_what_a_delete_would() {
     assert_eq!(
         house_big
             .firewall
-            .remove_by_tag(Policy::Drop, &pattern, &client()),
+            .remove_by_tag(Policy::Drop, &pattern, false, &client())
+            .removed,
         5000
     );
     assert_eq!(house_big.firewall.stats().drop_cidr_count, 5000);
     assert_eq!(
         house
             .firewall
-            .remove_by_tag(Policy::Drop, &"*".parse().unwrap(), &client()),
+            .remove_by_tag(Policy::Drop, &"*".parse().unwrap(), false, &client())
+            .removed,
         0
     );
     assert_eq!(house.verdict("10.0.0.1"), Verdict::Drop);
@@ -210,7 +216,8 @@ fn remove_by_a_sets_tag_leaves_the_ban_beneath_it() {
     assert_eq!(
         house
             .firewall
-            .remove_by_tag(Policy::Drop, &pattern, &client()),
+            .remove_by_tag(Policy::Drop, &pattern, false, &client())
+            .removed,
         0
     );
     house.firewall.replace_sets(&SetCatalog::default()).unwrap();

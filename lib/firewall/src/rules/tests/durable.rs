@@ -15,7 +15,7 @@ const ROOM: Limits = Limits {
 };
 
 /// A start in this directory, after these sets were loaded. Returns the outcome for the rules.
-fn start(dir: &Path, now: u64, limits: Limits, sets: &SetCatalog) -> (House, Restored) {
+pub(super) fn start(dir: &Path, now: u64, limits: Limits, sets: &SetCatalog) -> (House, Restored) {
     let house = House::at(now, limits);
     house.firewall.replace_sets(sets).unwrap();
     let _ = house.heard();
@@ -77,7 +77,7 @@ fn a_deletion_outlives_the_process_too() {
     add(&house, "12.0.0.0/8", "", 0, &client());
     house
         .firewall
-        .remove(drop_key("10.0.0.0/8"), &client())
+        .remove(drop_key("10.0.0.0/8"), &ClaimScope::OWN, &client())
         .unwrap();
     house.clock.set(1_001);
     house.firewall.expire_due();
@@ -104,9 +104,11 @@ fn single_changes_outlive_the_process_once_committed_and_few_wait() {
     assert!(restored.rules > 3_900, "{restored:?}");
     house.firewall.commit();
     for n in 0..5_000 {
-        let removed = house
-            .firewall
-            .remove(RuleKey::new(Policy::Drop, host(n).cidr), &client());
+        let removed = house.firewall.remove(
+            RuleKey::new(Policy::Drop, host(n).cidr),
+            &ClaimScope::OWN,
+            &client(),
+        );
         removed.unwrap();
     }
     house.firewall.commit();
@@ -176,7 +178,7 @@ fn what_does_not_fit_is_kept_until_it_does() {
     // Deleting one that is not in force, letting time pass, and making room.
     let deleted = house
         .firewall
-        .remove(drop_key("10.0.0.4/32"), &client())
+        .remove(drop_key("10.0.0.4/32"), &ClaimScope::OWN, &client())
         .unwrap();
     assert_eq!(
         (deleted.creation, deleted.tag),
@@ -189,7 +191,7 @@ fn what_does_not_fit_is_kept_until_it_does() {
     );
     house
         .firewall
-        .remove(drop_key("10.0.0.1/32"), &client())
+        .remove(drop_key("10.0.0.1/32"), &ClaimScope::OWN, &client())
         .unwrap();
     let _ = house.heard();
     assert_eq!(house.firewall.admit_kept(), 1);
@@ -212,13 +214,17 @@ fn a_kept_rule_that_is_added_anew_is_what_was_asked_for_last() {
     add(&house, "10.0.0.2/32", "old", 0, &peer());
     let (house, _) = start_plainly(dir.path(), 1000, none);
     assert_eq!(house.firewall.kept_rules(), 2);
-    // The API removes peers' claims; a peer its own alone.
+    // A client and a peer release their own claims alone.
     let other = Origin {
         actor: Actor::Peer("q".parse().unwrap()),
         metadata: None,
     };
-    let refused = house.firewall.remove(drop_key("10.0.0.2/32"), &other);
-    assert!(matches!(refused, Err(FirewallError::NotFound { .. })));
+    for other in [other, client()] {
+        let refused = house
+            .firewall
+            .remove(drop_key("10.0.0.2/32"), &ClaimScope::OWN, &other);
+        assert!(matches!(refused, Err(FirewallError::NotFound { .. })));
+    }
     let entries: &[&str] = &["10.0.0.1/32"];
     let one = Limits {
         drop_entries: 1,
@@ -231,7 +237,7 @@ fn a_kept_rule_that_is_added_anew_is_what_was_asked_for_last() {
     add(&house, "10.0.0.1/32", "new", 0, &client());
     house
         .firewall
-        .remove(drop_key("10.0.0.2/32"), &client())
+        .remove(drop_key("10.0.0.2/32"), &ClaimScope::ALL, &client())
         .unwrap();
     house.firewall.commit();
     let (house, _) = start_plainly(dir.path(), 1000, ROOM);

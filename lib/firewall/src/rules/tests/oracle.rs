@@ -6,13 +6,47 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Claims as rule -> owner's rank and name -> (tag, expiration).
-pub(super) type Model = BTreeMap<RuleKey, BTreeMap<(u8, String), (Option<Tag>, u64)>>;
+/// A claim of the model.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    /// 0 a set, 1 a client, 2 a peer.
+    pub(super) rank: u8,
+    pub(super) name: String,
+    tag: Option<Tag>,
+    pub(super) end: u64,
+    /// Counts writes.
+    written: usize,
+}
+
+impl Held {
+    /// The order of owners; the claim of a client that was written last comes first.
+    fn place(&self) -> (u8, usize, &str) {
+        match self.rank {
+            1 => (1, usize::MAX - self.written, ""),
+            rank => (rank, 0, &self.name),
+        }
+    }
+
+    fn owner(&self) -> Owner {
+        match self.rank {
+            0 => Owner::Set(self.name.parse().unwrap()),
+            1 => Owner::Client(self.name.parse().unwrap()),
+            _ => Owner::Peer(self.name.parse().unwrap()),
+        }
+    }
+}
+
+/// Claims by rule.
+pub(super) type Model = BTreeMap<RuleKey, Vec<Held>>;
+
+const TAGS: [&str; 4] = ["", "a", "b", "c"];
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Add(Policy, usize, u8, u64, bool),
-    Remove(Policy, usize, bool),
+    /// Network, tag, seconds, and who.
+    Add(Policy, usize, usize, u64, usize),
+    /// Network, who, and which claims: own, all owners', own under a tag.
+    Remove(Policy, usize, usize, usize),
     Sets(Vec<(Policy, u8, Vec<usize>)>),
     Wait(u64),
 }
@@ -25,9 +59,10 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         prop::collection::vec(0usize..24, 0..8),
     );
     prop_oneof![
-        6 => (policy.clone(), 0usize..24, 0u8..4, 0u64..30, any::<bool>())
-            .prop_map(|(p, c, t, e, peer)| Step::Add(p, c, t, e, peer)),
-        3 => (policy, 0usize..24, any::<bool>()).prop_map(|(p, c, peer)| Step::Remove(p, c, peer)),
+        8 => (policy.clone(), 0usize..24, 0usize..4, 0u64..30, 0usize..4)
+            .prop_map(|(p, c, t, e, who)| Step::Add(p, c, t, e, who)),
+        4 => (policy, 0usize..24, 0usize..4, 0usize..6)
+            .prop_map(|(p, c, who, which)| Step::Remove(p, c, who, which)),
         1 => prop::collection::vec(set, 0..4).prop_map(Step::Sets),
         2 => (0u64..10).prop_map(Step::Wait),
     ]
@@ -64,11 +99,12 @@ pub(super) fn network(index: usize) -> Cidr {
     cidr(texts[index])
 }
 
-fn who(by_peer: bool) -> (Origin, (u8, String)) {
-    if by_peer {
-        (peer(), (2, "p".into()))
-    } else {
-        (client(), (1, String::new()))
+/// Two clients and two peers.
+fn who(index: usize) -> (Actor, u8, &'static str) {
+    let name = ["x", "y"][index % 2];
+    match index {
+        0 | 1 => (Actor::Client(name.parse().unwrap()), 1, name),
+        _ => (Actor::Peer(name.parse().unwrap()), 2, name),
     }
 }
 
@@ -79,7 +115,7 @@ fn load_sets(house: &House, model: &mut Model, sets: Vec<(Policy, u8, Vec<usize>
     }
     model
         .values_mut()
-        .for_each(|claims| claims.retain(|(rank, _), _| *rank != 0));
+        .for_each(|claims| claims.retain(|held| held.rank != 0));
     let mut loaded = Vec::new();
     for ((policy, name), networks) in by_name {
         let name: couic_common::SetName = format!("s{name}").parse().unwrap();
@@ -87,11 +123,14 @@ fn load_sets(house: &House, model: &mut Model, sets: Vec<(Policy, u8, Vec<usize>
         entries.sort_unstable();
         entries.dedup();
         for cidr in &entries {
-            let claim = (Some(Tag::of_set(&name)), 0);
-            model
-                .entry(RuleKey::new(policy, *cidr))
-                .or_default()
-                .insert((0, name.to_string()), claim);
+            let claims = model.entry(RuleKey::new(policy, *cidr)).or_default();
+            claims.push(Held {
+                rank: 0,
+                name: name.to_string(),
+                tag: Some(Tag::of_set(&name)),
+                end: 0,
+                written: 0,
+            });
         }
         loaded.push(super::super::reload::LoadedSet {
             is_suspect: false,
@@ -104,51 +143,106 @@ fn load_sets(house: &House, model: &mut Model, sets: Vec<(Policy, u8, Vec<usize>
     house.firewall.replace_sets(&SetCatalog(loaded)).unwrap();
 }
 
+fn add(house: &House, model: &mut Model, key: RuleKey, rule: ClaimRequest, by: usize) {
+    let (actor, rank, name) = who(by);
+    let claims = model.entry(key).or_default();
+    let is_own = |held: &Held| {
+        (held.rank, held.name.as_str()) == (rank, name) && (rank == 2 || held.tag == rule.tag)
+    };
+    let new = Held {
+        rank,
+        name: name.to_owned(),
+        tag: rule.tag.clone(),
+        end: rule.expiration,
+        written: 1 + claims.iter().map(|held| held.written).max().unwrap_or(0),
+    };
+    let applied = match claims.iter().position(is_own) {
+        Some(at) if claims[at].end == new.end && claims[at].tag == new.tag => Applied::Unchanged,
+        Some(at) => {
+            claims[at] = new;
+            Applied::Updated
+        }
+        None => {
+            claims.push(new);
+            if claims.len() == 1 {
+                Applied::Added
+            } else {
+                Applied::Updated
+            }
+        }
+    };
+    let job = vec![Job::Add(rule, None)];
+    let result = house.firewall.apply(key.policy, job, &actor).remove(0);
+    assert_eq!(result.unwrap(), applied);
+}
+
+fn remove(house: &House, model: &mut Model, key: RuleKey, by: usize, which: usize) {
+    let (actor, rank, name) = who(by);
+    let scope = match which {
+        0 => ClaimScope::OWN,
+        1 => ClaimScope::ALL,
+        which => ClaimScope {
+            tag: Some(Tag::parse(TAGS[which - 2]).unwrap()),
+            all_owners: false,
+        },
+    };
+    let claims = model.entry(key).or_default();
+    let count = claims.len();
+    claims.retain(|held| {
+        let is_meant = if scope.all_owners {
+            held.rank != 0
+        } else {
+            (held.rank, held.name.as_str()) == (rank, name)
+        };
+        !is_meant || scope.tag.as_ref().is_some_and(|tag| *tag != held.tag)
+    });
+    let job = vec![Job::Remove(key.cidr, scope.clone(), None)];
+    let result = house.firewall.apply(key.policy, job, &actor).remove(0);
+    match (count, claims.len()) {
+        (0, _) => assert_eq!(result.unwrap(), Applied::Unchanged),
+        (before, now) if before == now && (rank == 2 || scope.tag.is_some()) => {
+            assert_eq!(result.unwrap(), Applied::Unchanged);
+        }
+        (before, now) if before == now => assert!(result.is_err(), "{result:?}"),
+        (_, 0) => assert_eq!(result.unwrap(), Applied::Removed),
+        _ => assert_eq!(result.unwrap(), Applied::Released),
+    }
+}
+
 pub(super) fn run(house: &House, model: &mut Model, step: Step) {
     match step {
-        Step::Add(policy, index, tag, lasts, by_peer) => {
+        Step::Add(policy, index, tag, lasts, by) => {
             let now = house.firewall.now();
             let expiration = if lasts < 5 { 0 } else { now + lasts };
-            let rule = rule(
-                &network(index).to_string(),
-                ["", "a", "b", "c"][usize::from(tag)],
-                expiration,
-            );
-            let (origin, owner) = who(by_peer);
-            let job = vec![Job::Add(rule.clone(), None)];
-            house
-                .firewall
-                .apply(policy, job, &origin.actor)
-                .remove(0)
-                .unwrap();
-            model
-                .entry(RuleKey::new(policy, rule.cidr))
-                .or_default()
-                .insert(owner, (rule.tag, expiration));
+            let rule = rule(&network(index).to_string(), TAGS[tag], expiration);
+            add(house, model, RuleKey::new(policy, network(index)), rule, by);
         }
-        Step::Remove(policy, index, by_peer) => {
-            let (origin, owner) = who(by_peer);
-            let _ = house.firewall.apply(
-                policy,
-                vec![Job::Remove(network(index), None)],
-                &origin.actor,
-            );
-            let claims = model
-                .entry(RuleKey::new(policy, network(index)))
-                .or_default();
-            if claims.remove(&owner).is_none() && !by_peer {
-                claims.retain(|(rank, _), _| *rank != 2);
-            }
+        Step::Remove(policy, index, by, which) => {
+            let key = RuleKey::new(policy, network(index));
+            remove(house, model, key, by, which);
         }
         Step::Sets(sets) => load_sets(house, model, sets),
         Step::Wait(seconds) => house.clock.advance(seconds),
     }
     let now = house.firewall.now();
     house.firewall.expire_due();
-    model
-        .values_mut()
-        .for_each(|claims| claims.retain(|_, (_, end)| *end == 0 || *end > now));
+    end(model, now);
+}
+
+/// Ends the claims whose time is over.
+pub(super) fn end(model: &mut Model, now: u64) {
+    for claims in model.values_mut() {
+        claims.retain(|held| held.end == 0 || held.end > now);
+        claims.sort_by(|a, b| a.place().cmp(&b.place()));
+    }
     model.retain(|_, claims| !claims.is_empty());
+}
+
+/// When the last one ends.
+fn last_end(claims: &[Held]) -> u64 {
+    let forever = claims.iter().any(|held| held.end == 0);
+    let last = claims.iter().map(|held| held.end).max().unwrap();
+    if forever { 0 } else { last }
 }
 
 /// The list, the data plane and the sum of the events agree with the model.
@@ -158,7 +252,7 @@ fn compare(house: &House, model: &Model, heard: &mut BTreeMap<RuleKey, (Option<T
         let value = (event.entry.tag.clone(), event.entry.expiration);
         match event.kind {
             EventKind::Added => assert_eq!(heard.insert(key, value), None),
-            EventKind::Updated => assert!(
+            EventKind::Updated | EventKind::Released => assert!(
                 heard
                     .insert(key, value.clone())
                     .is_some_and(|old| old != value)
@@ -168,15 +262,17 @@ fn compare(house: &House, model: &Model, heard: &mut BTreeMap<RuleKey, (Option<T
     }
     let expected: BTreeMap<_, _> = model
         .iter()
-        .map(|(key, claims)| (*key, claims.values().next().unwrap().clone()))
+        .map(|(key, claims)| (*key, (claims[0].tag.clone(), last_end(claims))))
         .collect();
     assert_eq!(*heard, expected);
     let plane = house.plane.rules();
     assert!(plane.keys().eq(expected.keys()));
     for (key, claims) in model {
-        let forever = claims.values().any(|(_, end)| *end == 0);
-        let last = claims.values().map(|(_, end)| *end).max().unwrap();
-        assert_eq!(plane[key].deadline, if forever { 0 } else { last });
+        assert_eq!(plane[key].deadline, last_end(claims));
+        let held = house.firewall.all_claims(*key);
+        let held = held.into_iter().map(|c| (c.owner, c.tag, c.expiration));
+        let wanted = claims.iter().map(|h| (h.owner(), h.tag.clone(), h.end));
+        assert_eq!(held.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
     }
     for policy in Policy::ALL {
         let listed = house.firewall.page(policy, None, usize::MAX, None);

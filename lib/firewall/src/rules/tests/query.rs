@@ -81,7 +81,7 @@ fn tag_figures_count_by_the_deciding_rule() {
     );
     house
         .firewall
-        .remove(drop_key("10.0.0.0/8"), &client())
+        .remove(drop_key("10.0.0.0/8"), &ClaimScope::OWN, &client())
         .unwrap();
     assert_eq!(house.firewall.tag_stats(Policy::Drop)["wide"].rx_packets, 1);
 }

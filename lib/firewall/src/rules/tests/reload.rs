@@ -51,7 +51,7 @@ fn set_over_dynamic_and_back() {
             "~ drop 10.0.0.0/8 tag=s.couic until=0 by set s",
             "+ drop 11.0.0.0/8 tag=s.couic until=0 by set s",
             "- drop 11.0.0.0/8 tag=s.couic until=0 by set s",
-            "~ drop 10.0.0.0/8 tag=ban until=5000 by set s",
+            "/ drop 10.0.0.0/8 tag=ban until=5000 by set s",
         ]
     );
 }
@@ -95,7 +95,7 @@ fn a_client_cannot_delete_what_a_set_defines() {
         .unwrap();
     let error = house
         .firewall
-        .remove(drop_key("10.0.0.0/8"), &client())
+        .remove(drop_key("10.0.0.0/8"), &ClaimScope::OWN, &client())
         .unwrap_err();
     assert!(
         matches!(&error, FirewallError::OfSet { set, .. } if set.as_str() == "s"),

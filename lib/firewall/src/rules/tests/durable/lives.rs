@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    super::oracle::{Model, network, run, step},
+    super::oracle::{Held, Model, end, network, run, step},
     *,
 };
 
@@ -11,7 +11,7 @@ use super::{
 fn sets_of(model: &Model) -> SetCatalog {
     let mut loaded: Vec<crate::rules::reload::LoadedSet> = Vec::new();
     for (RuleKey { policy, cidr }, claims) in model {
-        for (_, name) in claims.keys().filter(|(rank, _)| *rank == 0) {
+        for Held { name, .. } in claims.iter().filter(|held| held.rank == 0) {
             let known = loaded
                 .iter_mut()
                 .find(|set| set.policy == *policy && set.name.as_str() == name);
@@ -42,7 +42,8 @@ fn seen(house: &House) -> Vec<String> {
             {
                 entry.creation = 0;
             }
-            let held = house.firewall.claims(RuleKey::new(policy, entry.cidr)).0;
+            let mut held = house.firewall.all_claims(RuleKey::new(policy, entry.cidr));
+            held.retain(|claim| !claim.owner.is_set());
             seen.push(format!("{policy} {entry:?} {held:?}"));
         }
     }
@@ -78,7 +79,7 @@ proptest! {
             house.clock.advance(pause);
             house.firewall.expire_due();
             let now = house.clock.now();
-            model.values_mut().for_each(|claims| claims.retain(|_, (_, end)| *end == 0 || *end > now));
+            end(&mut model, now);
             let before = seen(&house);
             let (next, restored) = start(dir.path(), now, ROOM, &sets_of(&model));
             prop_assert_eq!(restored.kept, 0);

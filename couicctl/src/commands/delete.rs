@@ -1,0 +1,148 @@
+//! `couicctl drop delete` and `couicctl ignore delete`: an operator learns who still holds what, and what happens to the
+//! sources now.
+
+use std::io;
+
+use couic_client::{ClientError, Release};
+use couic_common::{Policy, RuleOwner, Tag, TagError, counted};
+use serde::Serialize;
+
+use super::{
+    Context,
+    entries::{REMARKS, all, guard_of, is_forced, lookup, report},
+};
+use crate::{
+    cli::{DeleteArgs, Which},
+    failure::{Failure, printable},
+    input::{Network, Networks},
+    render,
+};
+
+/// One network of the command.
+#[derive(Serialize)]
+struct Deleted {
+    policy: Policy,
+    cidr: couic_common::Cidr,
+    /// Whether it was there, and is not any more.
+    deleted: bool,
+    #[serde(skip)]
+    text: String,
+}
+
+pub(super) async fn run(
+    policy: Policy,
+    args: DeleteArgs,
+    cx: &mut Context,
+) -> Result<(), Failure> {
+    if policy == Policy::Ignore {
+        // Protection is not taken away from what a drop would then cut off.
+        let force = is_forced(&args.force);
+        cx.client = cx.client.guarded(guard_of(&args.force), force);
+    }
+    let DeleteArgs {
+        which: Which { cidrs, tag },
+        all_owners,
+        if_exists,
+        confirm: _,
+        force: _,
+    } = args;
+    let which = Release { tag, all_owners };
+    if cidrs.is_empty() {
+        return by_tag(policy, &which, cx).await;
+    }
+    one_tag(which.tag.as_deref())?;
+    networks(policy, &cidrs, &which, if_exists, cx).await
+}
+
+/// Deletes one network after the other. A refusal does not keep the others from being deleted.
+async fn networks(
+    policy: Policy,
+    cidrs: &[Networks],
+    which: &Release,
+    if_exists: bool,
+    cx: &mut Context,
+) -> Result<(), Failure> {
+    let networks = all(cidrs);
+    let (mut done, mut failures) = (Vec::new(), Vec::new());
+    for network in &networks {
+        match one(policy, network, which, if_exists, cx).await {
+            Ok(deleted) => done.push(deleted),
+            Err(failure) => {
+                let goes_on = matches!(failure, Failure::Refused(_));
+                failures.push(failure);
+                if !goes_on {
+                    break;
+                }
+            }
+        }
+    }
+    let lines = |out: &mut dyn io::Write| {
+        let mut lines = done.iter().map(|one| printable(&one.text));
+        lines.try_for_each(|line| writeln!(out, "{line}"))
+    };
+    match (&networks[..], &done[..]) {
+        (_, []) => {}
+        ([_], [only]) => cx.output.show(only, lines)?,
+        _ => cx.output.show(&done, lines)?,
+    }
+    for one in done.iter().take(REMARKS) {
+        if let Some(lookup) = lookup(one.cidr, cx).await {
+            render::after_delete((policy, one.cidr), &lookup, cx.output.writer())?;
+        }
+    }
+    report(failures, cx)
+}
+
+async fn one(
+    policy: Policy,
+    Network { cidr, note }: &Network,
+    which: &Release,
+    if_exists: bool,
+    cx: &Context,
+) -> Result<Deleted, Failure> {
+    let (deleted, text) = match cx.client.release(policy, *cidr, which).await {
+        Ok(left) if left.is_empty() => (true, format!("{cidr} deleted from {policy}.")),
+        Ok(left) => {
+            let owners = RuleOwner::list(&left, cx.now());
+            let text = format!("{cidr} released, and still in {policy}: held by {owners}.");
+            (false, text)
+        }
+        Err(ClientError::Refused { status: 404, error }) if if_exists => {
+            (false, format!("Nothing to delete: {}.", error.message))
+        }
+        Err(error) => return Err(cx.failed(error).or_refused_with(note.as_deref())),
+    };
+    Ok(Deleted {
+        policy,
+        cidr: *cidr,
+        deleted,
+        text,
+    })
+}
+
+async fn by_tag(policy: Policy, which: &Release, cx: &mut Context) -> Result<(), Failure> {
+    let removed = cx.client.release_by_tag(policy, which).await;
+    let removed = removed.map_err(|e| cx.failed(e))?;
+    cx.output.show(&removed, |out| {
+        let entries = counted(removed.removed, "entry", "entries");
+        writeln!(out, "{entries} deleted from {policy}.")?;
+        if removed.released > 0 {
+            let entries = counted(removed.released, "entry", "entries");
+            writeln!(
+                out,
+                "{entries} released that others hold: still in {policy}."
+            )?;
+        }
+        Ok(())
+    })
+}
+
+/// With a CIDR, the tag names one claim.
+fn one_tag(tag: Option<&str>) -> Result<(), Failure> {
+    match tag.map(Tag::parse) {
+        None | Some(Ok(_) | Err(TagError::Reserved)) => Ok(()),
+        Some(Err(error)) => Err(Failure::Usage(format!(
+            "with a CIDR, -t is one tag, or untagged: {error}"
+        ))),
+    }
+}
