@@ -80,18 +80,6 @@ impl Failure {
         }
     }
 
-    /// The same with a further line.
-    pub(crate) fn with(self, line: &str) -> Self {
-        let add = |text: String| format!("{text}\n  {line}");
-        match self {
-            Self::Refused(text) => Self::Refused(add(text)),
-            Self::Failed(text) => Self::Failed(add(text)),
-            Self::Unreachable(text) => Self::Unreachable(add(text)),
-            Self::NotSaved(text) => Self::NotSaved(add(text)),
-            other => other,
-        }
-    }
-
     /// Writes the message to stderr, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         match self {

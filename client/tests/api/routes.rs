@@ -117,12 +117,14 @@ async fn owners_are_asked_for_and_told() {
         tag: tag.map(str::to_owned),
         all_owners,
     };
-    let left = client.release(Policy::Drop, net, &release(Some("long"), false));
-    assert_eq!(left.await.unwrap(), entry.owners);
-    let left = client.release(Policy::Drop, net, &release(None, true));
-    assert_eq!(left.await.unwrap(), []);
-    let done = client.release_by_tag(Policy::Drop, &release(Some("a*"), true));
-    assert_eq!(done.await.unwrap().released, 2);
+    let (long, all) = (release(Some("long"), false), release(None, true));
+    let left = client.release(Policy::Drop, net, &long).await;
+    assert_eq!(left.unwrap(), entry.owners);
+    let left = client.release(Policy::Drop, net, &all).await;
+    assert_eq!(left.unwrap(), []);
+    let tagged = release(Some("a*"), true);
+    let done = client.release_by_tag(Policy::Drop, &tagged).await;
+    assert_eq!(done.unwrap().released, 2);
 }
 
 #[tokio::test]

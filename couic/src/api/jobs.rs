@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use couic_common::{
-    BatchFailure, BatchJob, BatchOutcome, Cidr, ErrorCode, GuardRequest, PeerAction, Policy, Rail,
-    RuleKey, counted,
+    BatchFailure, BatchJob, BatchOutcome, BatchRule, Cidr, ErrorCode, GuardRequest, PeerAction,
+    Policy, Rail, RuleKey, counted,
 };
 
 use super::{

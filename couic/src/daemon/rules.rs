@@ -48,7 +48,7 @@ impl Rules {
             state::warn_of_unused(&config.working_dir);
             Registers::new()
         };
-        keep_rails(&firewall, &sets, catalog);
+        keep_rails(&firewall, catalog);
         let rules = Self {
             firewall: Arc::new(firewall),
             sets: Arc::new(sets),
@@ -88,7 +88,7 @@ fn load_sets(
 
 /// Takes out what the guard rails refuse. After the rules on disk are restored, so that it is judged with those that
 /// protect, and before the first packet.
-fn keep_rails(firewall: &Firewall, sets: &SetStore, mut catalog: SetCatalog) {
+fn keep_rails(firewall: &Firewall, mut catalog: SetCatalog) {
     let Some(guard) = firewall.guard() else {
         return;
     };

@@ -105,7 +105,9 @@ impl Flood {
         let (bucket, count) = match event.kind {
             EventKind::Added => (&mut spent.changes, &mut spent.sum.added),
             EventKind::Removed => (&mut spent.changes, &mut spent.sum.removed),
-            EventKind::Updated => (&mut spent.renewals, &mut spent.sum.updated),
+            EventKind::Updated | EventKind::Released => {
+                (&mut spent.renewals, &mut spent.sum.updated)
+            }
         };
         if bucket.take(now) {
             return true;

@@ -364,7 +364,9 @@ const fn change_of<'a>(
     limits: &Limits,
 ) -> Change<'a> {
     match offer.record.state {
-        RecordState::Live { until, .. } => Change::Add(key, &ClaimScope::OWN, actor, seconds(until)),
+        RecordState::Live { until, .. } => {
+            Change::Add(key, &ClaimScope::OWN, actor, seconds(until))
+        }
         RecordState::Deleted if limits.ends_others && offer.record.revokes > 0 => {
             Change::Remove(key, &ClaimScope::ALL, actor)
         }

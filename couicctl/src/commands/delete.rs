@@ -29,11 +29,7 @@ struct Deleted {
     text: String,
 }
 
-pub(super) async fn run(
-    policy: Policy,
-    args: DeleteArgs,
-    cx: &mut Context,
-) -> Result<(), Failure> {
+pub(super) async fn run(policy: Policy, args: DeleteArgs, cx: &mut Context) -> Result<(), Failure> {
     if policy == Policy::Ignore {
         // Protection is not taken away from what a drop would then cut off.
         let force = is_forced(&args.force);

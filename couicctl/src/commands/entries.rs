@@ -1,21 +1,17 @@
 //! `couicctl drop` and `couicctl ignore`.
 
-use std::io;
-
 use clap::Args;
-use couic_client::{ClientError, ListQuery, Release};
+use couic_client::{ClientError, ListQuery};
 use couic_common::{
     BatchJob, BatchRule, Cidr, Entry, EntryRequest, GuardRequest, Lookup, PeerAction, Policy,
-    RuleOwner, Tag, TagError, counted,
 };
 use futures_util::TryStreamExt;
-use serde_json::json;
 
 use super::{Context, check, delete, import};
 use crate::{
-    cli::{AddArgs, DeleteArgs, EntryCommand, Label, Lift, ListArgs, Override, Which},
+    cli::{AddArgs, EntryCommand, Label, Lift, ListArgs, Override},
     duration::now,
-    failure::{Failure, print_error, printable, with_option},
+    failure::{Failure, print_error, with_option},
     input::{Network, Networks},
     render, session,
 };

@@ -23,6 +23,7 @@ use crate::{
     cli::{self, Command, StatsCommand},
     config::Settings,
     connect,
+    duration::now,
     failure::Failure,
     output::Output,
     render,

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use couic_common::{Lookup, LookupRule, Policy, Verdict, counted};
+use couic_common::{Entry, Lookup, LookupRule, Policy, Verdict, counted};
 
 use super::{Table, entries::owners};
 use crate::{commands::Overlap, duration::remaining};
@@ -44,10 +44,7 @@ pub(crate) fn lookup(lookup: &Lookup, now: u64, out: &mut dyn Write) -> io::Resu
     } else {
         writeln!(out, "{} {cidr} decides.", rule.policy)?;
     }
-    let mut columns = vec!["Policy", "CIDR", "Tag", "Added", "Expiration", "Decides"];
-    if !rule.entry.owners.is_empty() {
-        columns.push("Owner");
-    }
+    let columns = columns("Decides", &rule.entry);
     let mut table = Table::new(&columns);
     let mut add = |rule, decides| add(&mut table, columns.len(), rule, decides, now);
     add(rule, if panic { "not now" } else { "yes" });
@@ -98,12 +95,23 @@ pub(crate) fn overlap(overlap: &Overlap, now: u64, out: &mut dyn Write) -> io::R
     if rules.is_empty() {
         return Ok(());
     }
-    let mut table = Table::new(&["Policy", "CIDR", "Tag", "Added", "Expiration", "Covers"]);
+    let columns = columns("Covers", &rules[0].entry);
+    let mut table = Table::new(&columns);
     for rule in rules {
         let all = rule.entry.cidr.prefix() <= cidr.prefix();
-        add(&mut table, rule, if all { "all" } else { "a part" }, now);
+        let covers = if all { "all" } else { "a part" };
+        add(&mut table, columns.len(), rule, covers, now);
     }
     table.write(out)
+}
+
+/// An older daemon does not name owners.
+fn columns(last: &'static str, first: &Entry) -> Vec<&'static str> {
+    let mut columns = vec!["Policy", "CIDR", "Tag", "Added", "Expiration", last];
+    if !first.owners.is_empty() {
+        columns.push("Owner");
+    }
+    columns
 }
 
 /// Why a packet passes while panic is on.

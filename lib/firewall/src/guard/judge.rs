@@ -57,7 +57,10 @@ impl GuardCheck<'_> {
         let turn = concerns.then(|| self.guard.turn.lock());
         let found = changes.iter().flat_map(|change| {
             let found = self.cut_off(firewall, *change, &self.concerned(*change));
-            self.unknown(*change).into_iter().chain(found).chain(too_short(*change))
+            self.unknown(*change)
+                .into_iter()
+                .chain(found)
+                .chain(too_short(*change))
         });
         for (key, reason) in found {
             let rail = reason.rail();
@@ -96,9 +99,7 @@ impl GuardCheck<'_> {
     /// The needs that a change may cut off.
     fn concerned(&self, change: Change<'_>) -> Vec<Need<'_>> {
         let is_concerned = |need: &Need<'_>| match change {
-            Change::Add(key, ..) | Change::Remove(key, ..)
-                if !is_harmless(change) =>
-            {
+            Change::Add(key, ..) | Change::Remove(key, ..) if !is_harmless(change) => {
                 key.cidr.contains(need.addr)
             }
             Change::RemoveByTag(policy, ..) => policy == Policy::Ignore,

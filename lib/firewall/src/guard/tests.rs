@@ -221,7 +221,14 @@ fn rails_hold_for_who_asks_and_for_sets_and_peers() {
 fn a_protected_address_may_be_dropped_as_long_as_it_is_protected() {
     let (guard, firewall, actor) = (guard(true), firewall(), client());
     let check = guard.for_request(None);
-    let drop = |until| Change::Add(key(Policy::Drop, "192.0.2.2/31"), &ClaimScope::OWN, &actor, until);
+    let drop = |until| {
+        Change::Add(
+            key(Policy::Drop, "192.0.2.2/31"),
+            &ClaimScope::OWN,
+            &actor,
+            until,
+        )
+    };
     assert!(judged(&check, &firewall, drop(0)).is_some());
     add(&firewall, Policy::Ignore, "192.0.2.2/32", NOW + 60);
     assert!(judged(&check, &firewall, drop(0)).is_some());
@@ -236,10 +243,19 @@ fn protection_is_not_taken_away_while_a_drop_covers_the_address() {
     let (guard, firewall, actor) = (guard(true), firewall(), client());
     let check = guard.for_request(None);
     add(&firewall, Policy::Ignore, "192.0.2.2/32", 0);
-    let removal = Change::Remove(key(Policy::Ignore, "192.0.2.2/32"), &ClaimScope::OWN, &actor);
+    let removal = Change::Remove(
+        key(Policy::Ignore, "192.0.2.2/32"),
+        &ClaimScope::OWN,
+        &actor,
+    );
     let pattern: TagPattern = "t".parse().unwrap();
     let by_tag = Change::RemoveByTag(Policy::Ignore, &pattern, false, &actor);
-    let shortened = Change::Add(key(Policy::Ignore, "192.0.2.2/32"), &ClaimScope::OWN, &actor, NOW + 9);
+    let shortened = Change::Add(
+        key(Policy::Ignore, "192.0.2.2/32"),
+        &ClaimScope::OWN,
+        &actor,
+        NOW + 9,
+    );
     let peer = Actor::Peer("p".parse().unwrap());
     let told_by_peer = Change::Remove(key(Policy::Ignore, "192.0.2.2/32"), &ClaimScope::ALL, &peer);
     let all = [removal, by_tag, shortened, told_by_peer];

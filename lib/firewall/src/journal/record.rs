@@ -88,15 +88,6 @@ fn owner_of_kind(kind: u8, name: &str) -> Option<Owner> {
     }
 }
 
-/// The name of a register's owner: a peer's name, or empty for this node.
-fn name_of(owner: &Owner) -> Option<&str> {
-    match owner {
-        Owner::Set(_) => None,
-        Owner::Api | Owner::Client(_) => Some(""),
-        Owner::Peer(name) => Some(name.as_str()),
-    }
-}
-
 fn owner_named(name: &str) -> Option<Owner> {
     match name {
         "" => Some(Owner::Api),

@@ -18,7 +18,7 @@ use super::{
     table::RuleTable,
     tags::TagTable,
 };
-use crate::dataplane::{Counters, Limits, Plane, PlaneError};
+use crate::dataplane::{Counters, Limits, Plane, PlaneError, TagSlot};
 
 /// A change of a rule's claims, as events tell it.
 #[derive(Clone, Copy)]
@@ -228,7 +228,8 @@ impl Core {
         let held = &mut self.held[key.policy as usize][usize::from(key.cidr.is_ipv4())];
         let holder = |claim: &PackedClaim| Holder::new(claim.owner, self.owners.get(claim.owner));
         // Claim before released, so that a tag that stays never looks unused.
-        new.iter().for_each(|claim| tags.hold(claim.slot, holder(claim)));
+        new.iter()
+            .for_each(|claim| tags.hold(claim.slot, holder(claim)));
         old.iter().for_each(|claim| tags.release(claim.slot));
         for claim in new.owners().filter(|claim| old.of(claim.owner).is_none()) {
             held.add(holder(claim));

@@ -13,6 +13,7 @@
 //! Synchronous; knows neither HTTP nor an async runtime. Every call takes microseconds, so it may be made from async
 //! code; walks over many rules release the lock after each chunk.
 
+mod address_share;
 mod change;
 mod claim;
 mod clock;
@@ -32,7 +33,6 @@ mod setfile;
 mod sets;
 mod sets_undo;
 mod shares;
-mod address_share;
 mod swap;
 mod table;
 mod tags;
@@ -49,6 +49,7 @@ use self::core::Core;
 pub(crate) use self::cover::{Cover, Leaving, covering, end};
 pub(crate) use self::query::count_rules;
 pub use self::{
+    address_share::AddressShare,
     claim::{Claim, ClaimId, ClaimRef, ClaimRequest, ClaimScope, Owner},
     clock::{Clock, ManualClock, SystemClock},
     durable::Restored,
@@ -62,7 +63,6 @@ pub use self::{
     sets::{MAX_SET_FILE, SetStore},
     sets_undo::SetEntries,
     shares::Shared,
-    address_share::AddressShare,
     swap::{ClaimSwap, Swapped},
     tags::TagFilter,
     types::{Actor, Applied, EventKind, FirewallError, Job, Origin, RuleEvent},

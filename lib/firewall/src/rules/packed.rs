@@ -147,7 +147,10 @@ impl Claims {
         let is_first = |(at, claim): &(usize, &PackedClaim)| {
             self.iter().position(|other| other.owner == claim.owner) == Some(*at)
         };
-        self.iter().enumerate().filter(is_first).map(|(_, claim)| claim)
+        self.iter()
+            .enumerate()
+            .filter(is_first)
+            .map(|(_, claim)| claim)
     }
 
     /// The first claim of an owner; a set or a peer has one.

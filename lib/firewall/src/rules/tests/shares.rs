@@ -64,7 +64,7 @@ fn one_client_leaves_tags_and_entries_for_others() {
         let pattern = "*".parse().unwrap();
         house
             .firewall
-            .remove_by_tag(Policy::Drop, &pattern, &peer());
+            .remove_by_tag(Policy::Drop, &pattern, false, &peer());
         let (again, _) = fill(&house, &peer().actor, 0x0d00_0000, tagged);
         assert!(again > limit / 2, "{again}");
     }
@@ -108,7 +108,7 @@ fn patterns_over_many_tags_hold_nobody_up() {
         scope.spawn(|| {
             house
                 .firewall
-                .remove_by_tag(Policy::Drop, &pattern, &client());
+                .remove_by_tag(Policy::Drop, &pattern, false, &client());
             done.store(true, Relaxed);
         });
         let mut longest = Duration::ZERO;
