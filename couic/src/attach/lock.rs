@@ -161,34 +161,51 @@ impl AttacherLock {
         working_dir: &Path,
         owner: &Account,
         lock: &WorkLock,
-        [grace, timeout]: [Duration; 2],
+        limits: [Duration; 2],
     ) -> Result<Self, LockError> {
         let path = working_dir.join(ATTACHER);
+        let file = if lock.is_dir {
+            None
+        } else {
+            Self::wait_for_file(&path, owner, limits)?
+        };
+        let has_file = file.is_some();
+        let file = match file {
+            Some(file) => Some(file),
+            None => {
+                let shared = lock.file.as_ref().map(File::try_clone).transpose();
+                shared.map_err(|source| LockError::Io { path, source })?
+            }
+        };
+        Ok(Self { file, has_file })
+    }
+
+    /// The locked file. `None` if the disk takes none.
+    fn wait_for_file(
+        path: &Path,
+        owner: &Account,
+        [grace, timeout]: [Duration; 2],
+    ) -> Result<Option<File>, LockError> {
         let failed = |source| LockError::Io {
-            path: path.clone(),
+            path: path.to_owned(),
             source,
         };
         let start = Instant::now();
         let mut reported = false;
-        while !lock.is_dir {
-            // No explicit unlock on drop: the attacher shares the lock.
-            let mut busy = match locked(&path, owner).map_err(failed)? {
+        // No explicit unlock on drop: the attacher shares the lock.
+        loop {
+            let mut busy = match locked(path, owner).map_err(failed)? {
                 Opened::Locked(file) => {
                     write_pid(&file, 0);
-                    let file = Some(file);
-                    return Ok(Self {
-                        file,
-                        has_file: true,
-                    });
+                    return Ok(Some(file));
                 }
                 Opened::Busy(file) => file,
-                Opened::NoFile => break,
+                Opened::NoFile => return Ok(None),
             };
             let waited = start.elapsed();
             if waited >= grace && !reported {
                 reported = true;
-                let orphan = OrphanAttacher::of(&mut busy);
-                if let Some(daemon) = orphan.kill_or_warn() {
+                if let Some(daemon) = OrphanAttacher::of(&mut busy).kill_or_warn() {
                     return Err(LockError::Running { pid: Some(daemon) });
                 }
             }
@@ -198,11 +215,6 @@ impl AttacherLock {
             }
             thread::sleep(RETRY);
         }
-        let shared = lock.file.as_ref().map(File::try_clone).transpose();
-        Ok(Self {
-            file: shared.map_err(failed)?,
-            has_file: false,
-        })
     }
 
     /// Records the attacher's process in the lock file.
