@@ -142,6 +142,9 @@ fn describe(pattern: &'static str, operation: &'static Operation) -> PathOperati
             errors.push(status);
         }
     }
+    if doc.body.is_some() {
+        errors.push(415);
+    }
     if !matches!(access, Access::Open) {
         let none: [&str; 0] = [];
         builder = builder.security(SecurityRequirement::new(SCHEME, none));

@@ -170,7 +170,7 @@ fn bad_expiration(expiration: u64, now: u64) -> Option<String> {
     let is_date = expiration <= LATEST || expiration >= LARGEST;
     (!is_date).then(|| {
         format!(
-            "the expiration {expiration} lies after the year 9999: it is a time in Unix seconds, not in milliseconds; it is {now} now, and 0 means never"
+            "the expiration {expiration} lies after the year 9999: expirations are in Unix seconds, not in milliseconds; it is {now} now, and 0 means never"
         )
     })
 }

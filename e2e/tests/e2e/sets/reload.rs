@@ -35,7 +35,7 @@ fn a_reload_with_a_bad_line_changes_nothing_and_names_it() {
     }
     assert_eq!(wire.arrivals(&frames), [0, 1, 1]);
     assert_eq!(daemon.api().stats().drop_cidr_count, 1);
-    daemon.set_file(Policy::Ignore, "friends", "");
+    daemon.set_file(Policy::Ignore, "friends", "# empty on purpose\n");
     daemon.api().reload();
     assert_eq!(wire.arrivals(&frames), [1, 0, 1]);
 }
