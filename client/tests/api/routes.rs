@@ -115,12 +115,13 @@ async fn owners_are_asked_for_and_told() {
         tag: tag.map(str::to_owned),
         all_owners,
     };
-    let left = client.release(Policy::Drop, net, &release(Some("long"), false));
-    assert_eq!(left.await.unwrap(), entry.owners);
-    let left = client.release(Policy::Drop, net, &release(None, true));
-    assert_eq!(left.await.unwrap(), []);
-    let done = client.release_by_tag(Policy::Drop, &release(Some("a*"), true));
-    assert_eq!(done.await.unwrap().released, 2);
+    let (one, all) = (release(Some("long"), false), release(None, true));
+    let left = client.release(Policy::Drop, net, &one).await;
+    assert_eq!(left.unwrap(), entry.owners);
+    assert_eq!(client.release(Policy::Drop, net, &all).await.unwrap(), []);
+    let by_tag = release(Some("a*"), true);
+    let done = client.release_by_tag(Policy::Drop, &by_tag).await;
+    assert_eq!(done.unwrap().released, 2);
 }
 
 #[tokio::test]
