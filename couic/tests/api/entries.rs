@@ -194,7 +194,9 @@ async fn lookup_returns_verdict_and_reason() {
     let found = test.get("/v1/lookup/10.1.2.3").await.is(200).json();
     assert_eq!(found["ip"], "10.1.2.3");
     assert_eq!(found["verdict"], "drop");
-    let decided = json!({"policy": "drop", "creation": NOW, "cidr": "10.1.0.0/16", "tag": "narrow", "expiration": 0});
+    let owner = json!({"kind": "client", "name": "admin", "tag": "narrow", "expiration": 0});
+    let decided = json!({"policy": "drop", "creation": NOW, "cidr": "10.1.0.0/16", "tag": "narrow", "expiration": 0,
+        "owners": [owner]});
     assert_eq!(found["decided_by"], decided);
     assert_eq!(found["also_covered_by"][0]["tag"], "wide");
     test.add("ignore", "10.0.0.0/8", None).await;

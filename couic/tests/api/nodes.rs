@@ -91,7 +91,7 @@ impl Node {
             };
             Job::Add(rule, None)
         };
-        let actor = couic_firewall::rules::Actor::Client("c".parse().unwrap());
+        let actor = couic_firewall::rules::Actor::Client("admin".parse().unwrap());
         let jobs = range.map(job).collect();
         let results = self.firewall().apply(Policy::Drop, jobs, &actor);
         assert!(results.iter().all(Result::is_ok));

@@ -12,6 +12,7 @@ mod lab;
 mod lifecycle;
 mod memory;
 mod old_kernel;
+mod owners;
 mod privileges;
 mod reporting;
 mod sets;

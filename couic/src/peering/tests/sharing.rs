@@ -122,3 +122,34 @@ fn plain_jobs_of_an_old_node_are_relayed() {
     level(&nodes);
     assert!(a.rules(Policy::Drop).is_empty());
 }
+
+#[test]
+fn claims_of_several_clients_are_shared_as_one_until_the_last_ends() {
+    let nodes = Node::pair(&Limits::default());
+    let [a, b] = &nodes;
+    let key = RuleKey::new(Policy::Drop, cidr(1));
+    let until = couic_common::unix_seconds() + 1_000;
+    let of = |name: &str| Actor::Client(name.parse().unwrap());
+    let apply = |job: Job, actor: &Actor| {
+        let results = a.firewall.apply(Policy::Drop, vec![job], actor);
+        assert!(results[0].is_ok(), "{results:?}");
+        a.engine.absorb_keys(&[key]);
+        level(&nodes);
+    };
+    let shown = || {
+        let entry = b.firewall.entry(key)?;
+        Some((entry.tag.unwrap().to_string(), entry.expiration))
+    };
+    apply(Job::Add(rule(1, "long", until + 600), None), &of("x"));
+    apply(Job::Add(rule(1, "short", until), None), &of("y"));
+    assert_eq!(shown(), Some(("short".to_owned(), until + 600)));
+    assert_eq!(a.firewall.all_claims(key).len(), 2, "each has its own");
+    let release = |scope| Job::Remove(cidr(1), scope, None);
+    apply(release(ClaimScope::OWN), &of("x"));
+    assert_eq!(shown(), Some(("short".to_owned(), until)));
+    // The end of the claims of all owners is a deletion.
+    apply(Job::Add(rule(1, "long", 0), None), &of("x"));
+    apply(release(ClaimScope::ALL), &of("ops"));
+    assert_eq!(shown(), None);
+    assert!(a.firewall.all_claims(key).is_empty());
+}

@@ -66,8 +66,13 @@ impl Lab {
     }
 
     fn changes(&self, jobs: Vec<Job>) -> Option<ConfirmId> {
+        self.changes_by(&Actor::Client(ops()), jobs)
+    }
+
+    fn changes_by(&self, actor: &Actor, jobs: Vec<Job>) -> Option<ConfirmId> {
         let mut change = self.begin();
-        self.apply(&mut change, jobs);
+        let results = change.apply(Policy::Drop, jobs, actor);
+        assert!(results.is_ok(), "{results:?}");
         change.finish().map(|ticket| ticket.id)
     }
 

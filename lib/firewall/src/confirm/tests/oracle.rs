@@ -1,7 +1,8 @@
 //! Many changes, some of which are pending, confirmed and undone in any order, against a list of the requests.
 //!
-//! The oracle: a rule is the result of the last change that was not undone. Permanent changes only add here, each with
-//! another expiration: two removals could not be told apart.
+//! The oracle: a claim is the result of the last change that was not undone. Permanent changes only add here, each with
+//! another expiration: two removals could not be told apart. Two clients have claims on the same rules, and change only
+//! their own.
 
 use proptest::prelude::*;
 
@@ -9,8 +10,8 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Which rules, whether each is added, whether it waits.
-    Change(Vec<(usize, bool)>, bool),
+    /// Which rules, whether each is added, whether it waits, and which client.
+    Change(Vec<(usize, bool)>, bool, usize),
     /// One of those that wait.
     Confirm(usize),
     Undo(usize),
@@ -20,18 +21,26 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let rules = proptest::collection::vec((0_usize..4, any::<bool>()), 1..4);
     prop_oneof![
-        6 => (rules, any::<bool>()).prop_map(|(rules, waits)| Step::Change(rules, waits)),
+        6 => (rules, any::<bool>(), 0_usize..2)
+            .prop_map(|(rules, waits, client)| Step::Change(rules, waits, client)),
         2 => (0_usize..8).prop_map(Step::Confirm),
         3 => (0_usize..8).prop_map(Step::Undo),
         1 => Just(Step::Restart),
     ]
 }
 
-fn cidr(rule: usize) -> String {
-    format!("192.0.2.{rule}/32")
+/// Claims are numbered: four rules, and on each one of either client.
+const CLAIMS: usize = 8;
+
+fn cidr(claim: usize) -> String {
+    format!("192.0.2.{}/32", claim % 4)
 }
 
-/// The last request for a rule: its expiration, and its change.
+fn owner(claim: usize) -> ClientName {
+    ["ops", "other"][claim / 4].parse().unwrap()
+}
+
+/// The last request for a claim: its expiration, and its change.
 type Asked = (usize, Option<u64>, Option<ConfirmId>);
 
 #[derive(Default)]
@@ -50,8 +59,13 @@ impl Oracle {
     }
 
     /// The outcome of a change: each rule that is different afterwards, once.
-    fn write(&mut self, before: [Option<u64>; 4], after: [Option<u64>; 4], by: Option<ConfirmId>) {
-        for rule in 0..4 {
+    fn write(
+        &mut self,
+        before: [Option<u64>; CLAIMS],
+        after: [Option<u64>; CLAIMS],
+        by: Option<ConfirmId>,
+    ) {
+        for rule in 0..CLAIMS {
             if before[rule] != after[rule] {
                 self.asked.push((rule, after[rule], by));
             }
@@ -77,22 +91,23 @@ proptest! {
         // Each expiration is another one, so that it tells which change it comes from.
         let mut next = 1_000_000;
         for step in steps {
-            let before = [0, 1, 2, 3].map(|rule| oracle.now(rule));
+            let before = std::array::from_fn(|claim| oracle.now(claim));
             match step {
-                Step::Change(rules, waits) => {
+                Step::Change(rules, waits, client) => {
                     let mut after = before;
                     let jobs: Vec<Job> = rules.iter().map(|(rule, adds)| {
                         next += 1;
+                        let rule = &(rule + 4 * client);
                         let adds = &(*adds || !waits);
                         after[*rule] = adds.then_some(next);
                         if *adds { add(&cidr(*rule), next) } else { remove(&cidr(*rule)) }
                     }).collect();
                     let id = if waits {
-                        let id = lab.changes(jobs);
+                        let id = lab.changes_by(&Actor::Client(owner(4 * client)), jobs);
                         oracle.waiting.extend(id);
                         id
                     } else {
-                        jobs.into_iter().for_each(|job| lab.plainly(&Actor::Client(ops()), job));
+                        jobs.into_iter().for_each(|job| lab.plainly(&Actor::Client(owner(4 * client)), job));
                         None
                     };
                     oracle.write(before, after, id);
@@ -106,8 +121,10 @@ proptest! {
                 }
                 Step::Restart => lab.restart(),
             }
-            for rule in 0..4 {
-                prop_assert_eq!(lab.expiration(&cidr(rule)), oracle.now(rule), "rule {}", rule);
+            for rule in 0..CLAIMS {
+                let held = lab.firewall.all_claims(RuleKey::new(Policy::Drop, cidr(rule).parse().unwrap()));
+                let own = held.iter().find(|claim| claim.owner == Owner::Client(owner(rule)));
+                prop_assert_eq!(own.map(|claim| claim.expiration), oracle.now(rule), "claim {}", rule);
             }
             let waiting: Vec<ConfirmId> = lab.all.list(None).pending.iter().map(|p| p.id).collect();
             prop_assert_eq!(waiting.len(), oracle.waiting.len());
