@@ -87,6 +87,6 @@ pub struct PeerHealth {
     pub name: ClientName,
     /// Time of its last response, Unix seconds; 0 = none since the start.
     pub since: u64,
-    /// Human-readable description.
+    /// Human-readable description, phrased to follow the name: it does not respond, or its share is full.
     pub problem: String,
 }

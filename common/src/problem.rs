@@ -154,10 +154,10 @@ impl Health {
         let notifiers = self.notifier_problems.iter().map(|problem| {
             Problem::degraded(Area::Notifier, &problem.message).about(&problem.notifier)
         });
-        let peers = self.peer_problems.iter().map(|peer| {
-            let message = format!("does not respond: {}", peer.problem);
-            Problem::degraded(Area::Peer, message).about(peer.name.as_str())
-        });
+        let peers = self
+            .peer_problems
+            .iter()
+            .map(|peer| Problem::degraded(Area::Peer, &peer.problem).about(peer.name.as_str()));
         notifiers.chain(peers)
     }
 
@@ -215,7 +215,7 @@ mod tests {
             peer_problems: vec![PeerHealth {
                 name: "b".parse().unwrap(),
                 since: 0,
-                problem: "gone".into(),
+                problem: "does not respond: gone".into(),
             }],
             state_problems: vec![StateProblem {
                 file: Some("j.log".into()),

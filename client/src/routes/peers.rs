@@ -18,7 +18,7 @@ impl Client {
         self.get(&["peers"]).await
     }
 
-    /// `DELETE /v1/peers/{name}`: removes every rule that came from a peer, here and on all nodes.
+    /// `DELETE /v1/peers/{name}`: removes all that came from a peer, on that node.
     ///
     /// # Errors
     /// [`ClientError::Refused`] with 404 if there is no peer of this name.

@@ -12,6 +12,7 @@
 
 mod budget;
 mod durable;
+mod enforce;
 mod engine;
 mod exchange;
 mod inbound;

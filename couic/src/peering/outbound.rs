@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use couic_common::{Cidr, ClientName, PeerJob, Policy, RuleKey, counted};
 use couic_peering::{
     Ask, DigestAnswer, DigestRequest, Face, Failure, LinkState, Next, Offer, PullAnswer,
-    PullOutcome, PullRequest, PushAnswer, PushRequest, RegisterId, Slot, WireRecord,
+    PullOutcome, PullRequest, PushAnswer, PushRequest, RegisterId, Slot, WireRecord, leaf_of,
 };
 use tokio::sync::Notify;
 
-use super::{engine::Engine, inbound::Taken};
+use super::{engine::Engine, inbound::Taken, status::LEAVES};
+use couic_firewall::rules::Actor;
 
 /// The next action of a peer's task.
 #[derive(Debug)]
@@ -75,10 +76,40 @@ impl Engine {
     }
 
     pub(super) fn answered_digest(&self, index: usize, answer: &DigestAnswer) {
-        let (now, mut state) = (self.now(), self.locked());
-        let state = &mut *state;
-        if let Some(peer) = state.peers.get_mut(index) {
-            peer.link.digests(&mut state.replica, answer, now);
+        {
+            let (now, mut state) = (self.now(), self.locked());
+            let state = &mut *state;
+            if let Some(peer) = state.peers.get_mut(index) {
+                peer.link.digests(&mut state.replica, answer, now);
+            }
+        }
+        self.confirm(index);
+    }
+
+    /// After a comparison, what others passed on of the peer is its own word where nothing differed.
+    fn confirm(&self, index: usize) {
+        let compared = {
+            let mut state = self.locked();
+            let state = &mut *state;
+            let link = state.peers.get_mut(index).map(|peer| &mut peer.link);
+            link.and_then(|link| Some((link.peer(), link.take_compared()?)))
+                .filter(|(peer, _)| state.replica.take_unconfirmed(*peer))
+        };
+        let Some((peer, differs)) = compared else {
+            return;
+        };
+        for policy in Policy::ALL {
+            for first in (0..=u16::MAX).step_by(LEAVES) {
+                let leaves = (first, first | (LEAVES as u16 - 1));
+                let (now, mut state) = (self.now(), self.locked());
+                for id in state.replica.relayed(policy, peer, leaves) {
+                    if !differs(policy, leaf_of(id.key)) {
+                        let before = state.standing(id.key);
+                        state.replica.confirm(id, peer);
+                        self.settle(&mut state, id.key, before, &Actor::Expiry, now);
+                    }
+                }
+            }
         }
     }
 
@@ -103,11 +134,14 @@ impl Engine {
         index: usize,
         answer: &PullAnswer,
     ) -> Option<(ClientName, PullOutcome)> {
-        let (now, mut state) = (self.now(), self.locked());
-        let state = &mut *state;
+        let (now, mut guard) = (self.now(), self.locked());
+        let state = &mut *guard;
         let peer = state.peers.get_mut(index)?;
         let outcome = peer.link.pulled(&mut state.replica, answer, now);
-        Some((peer.name.clone(), outcome))
+        let name = peer.name.clone();
+        drop(guard);
+        self.confirm(index);
+        Some((name, outcome))
     }
 
     /// Takes pulled registers. Returns how many were dealt with, and how long to wait before the rest.

@@ -18,7 +18,7 @@ const PATIENCE: u64 = 60_000;
 const CHUNK: usize = 1_024;
 
 /// How many leaves, for the same reason.
-const LEAVES: usize = 64;
+pub(super) const LEAVES: usize = 64;
 
 /// For how long a share that was full is told, in milliseconds.
 const FULL: u64 = 10 * 60_000;
@@ -75,7 +75,10 @@ impl Engine {
             PeerHealth {
                 name: peer.name.clone(),
                 since: status.last_answer / 1_000,
-                problem: status.last_error.map(|(_, text)| text).unwrap_or_default(),
+                problem: format!(
+                    "does not respond: {}",
+                    status.last_error.map(|(_, text)| text).unwrap_or_default()
+                ),
             }
         };
         let mut all: Vec<_> = state.peers.iter().filter(late).map(health).collect();
@@ -103,8 +106,11 @@ impl Engine {
                 let mut state = self.locked();
                 let now = self.now();
                 for id in state.replica.forget_peer(policy, peer, leaves) {
-                    removed += u64::from(self.remove_claim(id.key, name, &actor));
-                    state.waiting.remove(&(id.key, peer));
+                    let standing = state.standing(id.key);
+                    let from = state.replica.get(id).map(|slot| slot.from);
+                    let mut its = standing.iter().filter(|(peer, _)| Some(*peer) == from);
+                    removed += u64::from(its.any(|(_, had)| had.is_some()));
+                    self.settle(&mut state, id.key, standing, &actor, now);
                     // Those that have it from this node only end it, too.
                     state.tell(id, now);
                 }
@@ -127,8 +133,9 @@ impl Engine {
                 }
             }
         }
-        if known.is_some() {
+        if let Some(peer) = known {
             let mut state = self.locked();
+            state.replica.unbind(peer);
             if let Some(traffic) = state.traffic.get_mut(name) {
                 traffic.full = None;
             }
@@ -175,8 +182,8 @@ impl SharedRules {
         Some((
             *at,
             format!(
-                "{problem}: {rules} are here, {graves} of them tombstones, and {refused} were refused; if it should not \
-                 have so many, run: couicctl peers forget"
+                "sent more than its share: {problem}; {rules} are here, {graves} of them tombstones, and {refused} were \
+                 refused since the start. If it should not have so many, run: couicctl peers forget"
             ),
         ))
     }

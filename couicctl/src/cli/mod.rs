@@ -186,10 +186,10 @@ With --json, each line is a JSON document.")]
 pub(crate) enum PeersCommand {
     /// List all peers: state, queue, differences, last error
     List,
-    /// Remove every rule that came from a peer, here and on all nodes
+    /// Remove all that came from a peer, on this node
     #[command(after_long_help = "\
-The rules are deleted as with delete, so other nodes delete them too. Revoke the peer's token first, or it sends new
-ones: couicctl clients delete NAME
+Run it on every node that lists the peer. Nodes that have its rules from this one only remove them too. Revoke the peer's
+token first, or it sends new ones: couicctl clients delete NAME
 
 Example:
   couicctl peers forget frankfurt")]

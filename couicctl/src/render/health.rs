@@ -153,7 +153,7 @@ mod tests {
             peer_problems: vec![PeerHealth {
                 name: "b".parse().unwrap(),
                 since: 0,
-                problem: "connection refused".into(),
+                problem: "does not respond: connection refused".into(),
             }],
             panic_since: None,
             panic_problem: Some("panic is off, but panic.json cannot be removed".to_owned()),

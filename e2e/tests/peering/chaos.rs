@@ -35,6 +35,8 @@ struct Last {
 pub(crate) struct Chaos<'a, 'lab> {
     mesh: &'a Mesh<'lab>,
     pub(crate) daemons: Vec<Daemon<'lab>>,
+    /// Whether all trust each other with deletions, so that everybody's CIDRs can be changed.
+    trusting: bool,
     kills: u32,
     last: HashMap<String, Last>,
     pub(crate) chance: fastrand::Rng,
@@ -82,12 +84,14 @@ pub(crate) fn duration() -> Duration {
 }
 
 impl<'a, 'lab> Chaos<'a, 'lab> {
-    pub(crate) fn new(mesh: &'a Mesh<'lab>, nodes: usize, more: &str) -> Self {
+    pub(crate) fn new(mesh: &'a Mesh<'lab>, nodes: usize, trusting: bool) -> Self {
+        let more = if trusting { "deletions = \"all\"" } else { "" };
         let seed = from_env("COUIC_SEED").unwrap_or_else(|| fastrand::u64(..));
         println!("COUIC_SEED={seed}");
         Self {
             mesh,
             daemons: (0..nodes).map(|n| mesh.daemon(n, more).start()).collect(),
+            trusting,
             kills: 0,
             last: HashMap::new(),
             chance: fastrand::Rng::with_seed(seed),
@@ -115,7 +119,7 @@ impl<'a, 'lab> Chaos<'a, 'lab> {
     /// One of this node, or of all.
     fn some_cidr(&mut self, node: usize) -> String {
         let n = match self.chance.u32(..4) {
-            0 => CIDRS + self.chance.u32(..SHARED),
+            0 if self.trusting => CIDRS + self.chance.u32(..SHARED),
             _ => {
                 let nodes = self.daemons.len() as u32;
                 self.chance.u32(..CIDRS / nodes) * nodes + node as u32
@@ -227,7 +231,7 @@ fn all_nodes_converge() {
     };
     let mesh = Mesh::join(&labs);
     let lasts = duration();
-    let mut chaos = Chaos::new(&mesh, NODES, "deletions = \"all\"");
+    let mut chaos = Chaos::new(&mesh, NODES, true);
     let start = Instant::now();
     let mut settled = Instant::now();
     while start.elapsed() < lasts {

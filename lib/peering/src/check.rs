@@ -1,26 +1,21 @@
 //! A comparison with a peer, one policy after the other: root, branches, leaves, then the registers in the differing
 //! leaves. One request at a time.
 
+mod pull;
+
+pub use pull::PullOutcome;
+
 use std::collections::{HashMap, VecDeque};
 
-use couic_common::{Cidr, Policy, RuleKey};
+use couic_common::Policy;
 
-use crate::{
-    MAX_PULL, Mark, Moment, Of, Offer, PeerId, PullAnswer, Record, RegisterId, Replica,
-    replica::{Place, place},
-};
+use crate::{Mark, Of, Replica, replica::Place};
 
 /// Branches per request: 64 KiB of digests in memory, some 170 KB on the wire.
 const BRANCHES_AT_ONCE: usize = 32;
 
 /// Ranges of leaves per pull.
 const RANGES_AT_ONCE: usize = 1_024;
-
-/// Pages of one leaf per comparison. An honest leaf has one; who aims at a leaf makes others read so much and no more.
-const PAGES_OF_A_LEAF: u32 = 16;
-
-/// Pages per comparison: more than all registers need.
-const PAGES: u32 = 4_096;
 
 /// Number of comparisons in which a leaf may differ in the same way before it is skipped: by then, one side is known to
 /// reject registers of the other.
@@ -64,27 +59,6 @@ enum Step {
 pub(crate) enum Question {
     Digest(Policy, Of),
     Pull(Policy, Vec<(u16, u16)>, Option<Mark>),
-}
-
-/// The result of a pull.
-#[derive(Debug)]
-pub struct PullOutcome {
-    /// The policy.
-    pub policy: Policy,
-    /// Registers of the peer that are later than the local ones.
-    pub theirs: Vec<Offer>,
-    /// Why the response is invalid in part.
-    pub problem: Option<String>,
-}
-
-impl PullOutcome {
-    pub(crate) const fn nothing(policy: Policy) -> Self {
-        Self {
-            policy,
-            theirs: Vec::new(),
-            problem: None,
-        }
-    }
 }
 
 impl Check {
@@ -217,112 +191,6 @@ impl Check {
                 self.step = Step::Pull;
             }
         }
-    }
-
-    /// Processes a pull, translating times by `gap`. Calls `send` for each local register that the peer lacks.
-    pub(crate) fn pulled(
-        &mut self,
-        replica: &Replica,
-        peer: PeerId,
-        answer: &PullAnswer,
-        gap: i64,
-        now: Moment,
-        mut send: impl FnMut(RegisterId),
-    ) -> PullOutcome {
-        let (Some(policy), Step::Pull) = (self.policies.front().copied(), &self.step) else {
-            return PullOutcome::nothing(Policy::Drop);
-        };
-        let mut outcome = PullOutcome::nothing(policy);
-        let mut theirs: HashMap<(Cidr, u32), Record> = HashMap::with_capacity(answer.records.len());
-        for record in &answer.records {
-            let offer = match record.read(gap.saturating_neg()) {
-                Ok(offer) => offer,
-                Err(problem) => {
-                    outcome.problem.get_or_insert(problem);
-                    continue;
-                }
-            };
-            let author = offer.record.author();
-            let key = RuleKey::new(policy, offer.cidr);
-            let ours = replica.get(RegisterId { key, author });
-            theirs.insert((offer.cidr, author), offer.record.clone());
-            if ours.is_none_or(|ours| replica.is_replaced(ours, peer, &offer.record)) {
-                self.differing += 1;
-                outcome.theirs.push(offer);
-            }
-        }
-        let last = match self.page(answer) {
-            Ok(last) => last,
-            Err(problem) => {
-                outcome.problem.get_or_insert(problem);
-                return outcome;
-            }
-        };
-        let begin = self.after;
-        for range in self.cover(last) {
-            for (_, id, slot) in replica.after(policy, range, begin) {
-                if last.is_some_and(|last| place(id) > last) {
-                    break;
-                }
-                let known = theirs.get(&(id.key.cidr, id.author));
-                if known.is_none_or(|known| *known < slot.record) && !replica.is_over(slot, now) {
-                    self.differing += 1;
-                    send(id);
-                }
-            }
-        }
-        if self.leaves.is_empty() {
-            self.next_policy();
-        }
-        outcome
-    }
-
-    /// Where a response ends, if there is more. Each goes on, and is full: otherwise the requests would not end.
-    fn page(&mut self, answer: &PullAnswer) -> Result<Option<Place>, String> {
-        let Some(mark) = &answer.last else {
-            return Ok(None);
-        };
-        let first = self.leaves.first().map_or(0, |(first, _)| *first);
-        let place = mark.place().filter(|place| {
-            let goes_on = self.after.is_none_or(|after| *place > after);
-            goes_on && place.0 >= first && answer.records.len() >= MAX_PULL / 2
-        });
-        let place = place.ok_or("a page that does not go on")?;
-        let is_same_leaf = self.after.is_some_and(|after| after.0 == place.0);
-        let of_leaf = if is_same_leaf { self.pages.1 + 1 } else { 1 };
-        self.pages = (self.pages.0 + 1, of_leaf);
-        if self.pages.0 > PAGES {
-            return Err("more pages than there are rules".to_owned());
-        }
-        Ok(Some(place))
-    }
-
-    /// Removes what a response covered, up to `last`, from the list. Returns the ranges that it covered.
-    fn cover(&mut self, last: Option<Place>) -> Vec<(u16, u16)> {
-        let asked = self.leaves.len().min(self.ranges_at_once);
-        let mut covered: Vec<_> = self.leaves.drain(..asked).collect();
-        self.after = last;
-        let Some((reached, ..)) = last else {
-            return covered;
-        };
-        let mut left = Vec::new();
-        let mut next = Some(reached);
-        if self.pages.1 >= PAGES_OF_A_LEAF {
-            // The rest of this leaf waits for another comparison.
-            self.skipped += 1;
-            self.after = None;
-            next = reached.checked_add(1);
-        }
-        covered.retain_mut(|(first, end)| {
-            if let Some(next) = next.filter(|next| *end >= *next) {
-                left.push(((*first).max(next), *end));
-            }
-            *end = (*end).min(reached);
-            *first <= reached
-        });
-        left.append(&mut self.leaves);
-        self.leaves = left;
-        covered
     }
 
     /// Handles a request that was too large for a proxy in between.

@@ -56,6 +56,8 @@ struct Known {
     numbers: Vec<u32>,
     heard: Option<u64>,
     ends_others: bool,
+    /// Whether registers of its numbers may be here that others passed on.
+    unconfirmed: bool,
     /// Its own registers, and those of others.
     shares: [Share; 2],
     refutations: Tokens,
@@ -86,6 +88,7 @@ impl Peers {
             numbers: Vec::new(),
             heard: None,
             ends_others: limits.ends_others,
+            unconfirmed: false,
             shares: Default::default(),
             refutations: Tokens::new(REFUTATIONS, 0),
         });
@@ -116,6 +119,7 @@ impl Peers {
                 known.numbers.remove(0);
             }
             known.numbers.push(machine);
+            known.unconfirmed = true;
         }
         true
     }
@@ -154,6 +158,25 @@ impl Peers {
         } else {
             Voice::Relayed
         }
+    }
+
+    /// Notes that something of this machine was passed on by another.
+    pub(crate) fn passed_on(&mut self, machine: u32) {
+        let owner = self.owner(machine);
+        if let Some(known) = owner.and_then(|owner| self.known.get_mut(owner.index())) {
+            known.unconfirmed = true;
+        }
+    }
+
+    /// Whether something was, since this was last asked.
+    pub(crate) fn take_unconfirmed(&mut self, peer: PeerId) -> bool {
+        let known = self.known.get_mut(peer.index());
+        known.is_some_and(|known| std::mem::take(&mut known.unconfirmed))
+    }
+
+    pub(crate) fn is_of(&self, peer: PeerId, machine: u32) -> bool {
+        let known = self.known.get(peer.index());
+        known.is_some_and(|known| known.numbers.contains(&machine))
     }
 
     pub(crate) fn ends_others(&self, peer: PeerId) -> bool {

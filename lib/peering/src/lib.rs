@@ -58,7 +58,7 @@ pub use known::{PeerId, Share, addresses_of};
 pub use limits::{Limits, Refusal, Tokens};
 pub use link::{Link, PullOutcome};
 pub use plain::PlainBatch;
-pub use record::{NEVER, Record, RecordState, RegisterId, Slot};
+pub use record::{NEVER, Record, RecordState, RegisterId, Slot, leaf_of};
 pub use replica::{Merge, Offer, Replica};
 pub use wire::{
     DigestAnswer, DigestRequest, Face, MAX_PULL, Mark, Of, PROTOCOL, PullAnswer, PullRequest,

@@ -7,6 +7,8 @@ mod failures;
 mod requests;
 mod responses;
 
+use std::collections::HashSet;
+
 use couic_common::{Backoff, Policy};
 
 pub use crate::check::PullOutcome;
@@ -27,6 +29,8 @@ pub struct Link {
     in_flight: Option<(Ask, Moment)>,
     check: Option<Check>,
     known: KnownLeaves,
+    /// Whether a comparison ended whose result was not taken yet.
+    compared: bool,
     checks: u32,
     plain: Plain,
     is_plain: bool,
@@ -54,6 +58,7 @@ impl Link {
             in_flight: None,
             check: None,
             known: KnownLeaves::new(),
+            compared: false,
             checks: 0,
             plain: Plain::default(),
             is_plain: false,
@@ -109,6 +114,14 @@ impl Link {
         {
             self.overflowed();
         }
+    }
+
+    /// After a comparison, once: whether a leaf differed in it. Those that did not are what the peer says, too.
+    pub fn take_compared(&mut self) -> Option<impl Fn(Policy, u16) -> bool + use<>> {
+        std::mem::take(&mut self.compared).then(|| {
+            let differing: HashSet<_> = self.known.keys().copied().collect();
+            move |policy, leaf| differing.contains(&(policy, leaf))
+        })
     }
 
     fn overflowed(&mut self) {

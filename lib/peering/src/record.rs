@@ -162,7 +162,8 @@ fn bytes_of(key: RuleKey) -> [u8; 18] {
 }
 
 /// The leaf of a register in the digest tree: the same on every node, and evenly distributed.
-pub(crate) fn leaf_of(key: RuleKey) -> u16 {
+#[must_use]
+pub fn leaf_of(key: RuleKey) -> u16 {
     let hash = XxHash3_64::oneshot(&bytes_of(key));
     (hash >> 48) as u16
 }

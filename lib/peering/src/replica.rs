@@ -3,6 +3,7 @@
 //! Each register has one writer. So the last write wins only over the writer's own earlier ones, and a node with a hostile
 //! or broken clock harms nobody but itself. What holds for a rule is the union of the registers of all writers.
 
+mod attribution;
 mod deadlines;
 mod merge;
 mod own;
@@ -78,7 +79,7 @@ impl Replica {
     /// Notes that a peer spoke as this node. False if the node's number belongs to another peer, in whose name this one
     /// may not speak.
     pub fn heard(&mut self, peer: PeerId, node: NodeId, now: Moment) -> bool {
-        self.peers.heard(peer, node, now)
+        node.machine() != self.node.machine() && self.peers.heard(peer, node, now)
     }
 
     /// Registers that came from a peer: those that it wrote, or those of others.
@@ -114,7 +115,8 @@ impl Replica {
 
     /// Restores a register saved before a restart. Does not count as a change.
     pub fn restore(&mut self, key: RuleKey, slot: Slot) {
-        if slot.direct {
+        // What this node passes on of plain jobs is its own word.
+        if slot.direct && slot.record.author() != self.node.machine() {
             self.peers.bind(slot.from, slot.record.author());
         }
         self.insert(key, slot);
@@ -222,43 +224,6 @@ impl Replica {
             if is_meant(id, slot) {
                 slot.in_force = in_force && slot.is_live(now);
             }
-        }
-    }
-
-    /// Ends every register of a peer in these leaves until it is written anew, and forgets its tombstones. Its numbers
-    /// are free again. Returns the registers.
-    pub fn forget_peer(
-        &mut self,
-        policy: Policy,
-        peer: PeerId,
-        leaves: (u16, u16),
-    ) -> Vec<RegisterId> {
-        self.peers.unbind(peer);
-        let me = self.node.machine();
-        let slots = self.in_leaves(policy, leaves);
-        let its = slots.filter(|(_, id, slot)| slot.from == peer && id.author != me && !slot.ended);
-        let its: Vec<_> = its
-            .map(|(_, id, slot)| (id, slot.record.is_rule()))
-            .collect();
-        for (id, is_rule) in &its {
-            if *is_rule {
-                self.end(*id);
-                if let Some(slot) = self.slots[policy as usize].get_mut(&place(*id)) {
-                    slot.in_force = false;
-                }
-            } else {
-                self.forget(*id);
-            }
-        }
-        its.into_iter().map(|(id, _)| id).collect()
-    }
-
-    fn end(&mut self, id: RegisterId) {
-        if let Some(slot) = self.slots[id.key.policy as usize].get_mut(&place(id)) {
-            slot.ended = true;
-            let ends = slot.ends(self.lifetime);
-            self.ends.push(Reverse((ends, id)));
-            self.note(id);
         }
     }
 

@@ -74,7 +74,7 @@ impl Face {
             let theirs = self.protocol;
             return Err(Unfit::Protocol { theirs });
         }
-        if self.node.machine() == me.machine() && self.node != me {
+        if self.node.machine() == me.machine() {
             return Err(Unfit::Copied);
         }
         let by_ms = self.wall.saturating_sub(now.wall);

@@ -46,10 +46,10 @@ fn record() -> impl Strategy<Value = WireRecord> {
         node,
         until,
         tag,
-        (numbers(), numbers(), shift),
+        (numbers(), numbers(), shift, any::<bool>()),
     )
         .prop_map(
-            |(cidr, time, node, until, tag, (covers, revokes, shift))| WireRecord {
+            |(cidr, time, node, until, tag, (covers, revokes, shift, ended))| WireRecord {
                 cidr,
                 time,
                 node: NodeId(node),
@@ -58,7 +58,7 @@ fn record() -> impl Strategy<Value = WireRecord> {
                 shift,
                 covers,
                 revokes: revokes.min(time),
-                ended: false,
+                ended,
             },
         )
 }

@@ -46,10 +46,7 @@ pub(super) static PATHS: &[Path] = &[
         "/v1/peers/{client}",
         &[
             delete("forget_peer", PEERS_FORGET, Run::Blocking(peers::forget))
-                .summary(
-                    "Removes every rule that came from a peer, here and as a deletion on all \
-                 nodes",
-                )
+                .summary("Removes all that came from a peer, on this node")
                 .answers(200, json::<PeerForgotten>())
                 .errors(&[404]),
         ],

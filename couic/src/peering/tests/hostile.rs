@@ -101,3 +101,26 @@ fn a_pull_is_answered_in_pages() {
     }
     assert_eq!(pages, [4_000, 4_000, 2_000]);
 }
+
+#[test]
+fn a_rule_that_another_brought_first_is_its_authors_once_that_is_heard() {
+    let limits = Limits::default();
+    let a = Node::new(&["c"], &limits, 0, ROOM);
+    let evil = Node::new(&["a"], &limits, 0, ROOM);
+    let c = Node::new(&["a"], &limits, 0, ROOM);
+    a.add(Policy::Drop, 1, "", 0);
+    talk(&evil, "evil", &a);
+    push_as(&evil, &c, |_, _| {});
+    assert_eq!(c.held(1)[0].owner, Owner::Peer(name("evil")));
+    // It takes back what it brought, which is not its to take once A is heard.
+    push_as(&evil, &c, |record, _| record.ended = true);
+    assert_eq!(c.held(1), []);
+    couic_testkit::until("the rule is A's", LONG, || {
+        talk(&c, "c", &a);
+        let owner = c.held(1).first().map(|claim| claim.owner.clone());
+        (owner == Some(Owner::Peer(name("a")))).then_some(())
+    });
+    assert_eq!(c.held(1).len(), 1);
+    assert_eq!(c.engine.forget(&name("evil"), &name("c")), Some(0));
+    assert_eq!(c.held(1).len(), 1, "it was not the forgotten one's");
+}

@@ -102,6 +102,7 @@ impl Link {
         };
         self.backoff.succeeded();
         self.known = check.found;
+        self.compared = true;
         self.status.differing = check.differing;
         self.status.refused_ranges = check.skipped;
         self.status.state = LinkState::Syncing;

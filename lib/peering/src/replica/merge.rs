@@ -2,7 +2,7 @@
 
 use couic_common::{Cidr, RuleKey};
 
-use super::{Replica, place};
+use super::Replica;
 use crate::{Limits, Moment, PeerId, Record, Refusal, RegisterId, Slot, known::Voice};
 
 /// A register that a peer sends.
@@ -70,8 +70,8 @@ impl Replica {
                 (false, true) => is_newer && voice == Voice::Relayed,
                 (false, false) => is_newer,
             };
-            let is_taken_back = offer.ended && !held.direct && held.from == from && !held.ended;
-            if is_same && is_taken_back {
+            let is_introducer = !held.direct && held.from == from;
+            if is_same && offer.ended && !held.ended && is_introducer && self.is_nobodys(author) {
                 self.end(RegisterId { key, author });
                 return Merge::TakenBack;
             }
@@ -90,13 +90,15 @@ impl Replica {
         offer: &Offer,
         limits: &Limits,
     ) -> Merge {
+        let author = offer.record.author();
+        let taken_back = offer.ended && self.is_nobodys(author);
         let slot = Slot {
             record: offer.record.clone(),
             shift: offer.shift,
             from,
             direct,
             // Of a forgotten peer, nothing that others pass on is in force before it speaks itself.
-            ended: !direct && (offer.ended || self.peers.is_forgotten(offer.record.author())),
+            ended: !direct && (taken_back || self.peers.is_forgotten(author)),
             in_force: false,
         };
         if let Err(refusal) = self.check_room(key, &slot, limits) {
@@ -105,8 +107,16 @@ impl Replica {
             }
             return Merge::Refused(refusal);
         }
+        if !direct {
+            self.peers.passed_on(author);
+        }
         self.take(key, slot);
         Merge::Newer
+    }
+
+    /// Whether a machine is none of the peers: what is said in its name is its introducer's alone.
+    fn is_nobodys(&self, author: u32) -> bool {
+        self.peers.owner(author).is_none()
     }
 
     /// A peer says what this node wrote.
@@ -138,10 +148,7 @@ impl Replica {
     /// word instead of what others said.
     pub(crate) fn is_replaced(&self, held: &Slot, peer: PeerId, record: &Record) -> bool {
         *record > held.record
-            || (*record != held.record
-                && !held.direct
-                && !held.is_own()
-                && self.peers.owner(record.author()) == Some(peer))
+            || (!held.direct && !held.is_own() && self.peers.is_of(peer, record.author()))
     }
 
     fn take(&mut self, key: RuleKey, mut slot: Slot) {
@@ -153,12 +160,18 @@ impl Replica {
         self.end_others(key, &slot);
     }
 
+    /// Whose rule a register is: its author's, if that is a peer, whoever passed it on.
+    fn holder(&self, slot: &Slot) -> PeerId {
+        let owner = self.peers.owner(slot.record.author());
+        owner.filter(|_| !slot.direct).unwrap_or(slot.from)
+    }
+
     /// Whether a revocation may end a register.
     fn may_end(&self, revocation: &Slot, slot: &Slot) -> bool {
         revocation.record.revokes > slot.record.stamp.time
             && revocation.record.author() != slot.record.author()
             && (revocation.is_own()
-                || revocation.from == slot.from
+                || revocation.from == self.holder(slot)
                 || self.peers.ends_others(revocation.from))
     }
 
@@ -177,15 +190,6 @@ impl Replica {
         let ended: Vec<_> = ended.map(|(id, _)| id).collect();
         for id in ended {
             self.end(id);
-        }
-    }
-
-    /// Forgets a register as if it had never existed. Not a deletion: other nodes may send it again.
-    pub fn forget(&mut self, id: RegisterId) {
-        if let Some(slot) = self.slots[id.key.policy as usize].remove(&place(id)) {
-            self.trees[id.key.policy as usize].toggle(id.key, &slot.record);
-            self.account(id.key, &slot, false);
-            self.note(id);
         }
     }
 }

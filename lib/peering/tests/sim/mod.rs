@@ -300,7 +300,28 @@ impl World {
             }
             Event::Request(_) => {}
         }
+        self.confirm(slot);
         self.drive(slot.node, slot.peer);
+    }
+
+    /// After a comparison, what others passed on of the peer is its own word where nothing differed.
+    fn confirm(&mut self, slot: Slot) {
+        let there = &mut self.nodes[slot.node];
+        let link = &mut there.links[slot.peer].link;
+        let Some(differs) = link.take_compared() else {
+            return;
+        };
+        let peer = link.peer();
+        if !there.replica.take_unconfirmed(peer) {
+            return;
+        }
+        for policy in Policy::ALL {
+            for id in there.replica.relayed(policy, peer, (0, u16::MAX)) {
+                if !differs(policy, couic_peering::leaf_of(id.key)) {
+                    there.replica.confirm(id, peer);
+                }
+            }
+        }
     }
 
     /// Merges registers, and sends on what this node answered for itself.

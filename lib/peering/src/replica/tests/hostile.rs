@@ -48,8 +48,9 @@ fn a_forgery_counts_as_the_forgers_and_ends_when_it_is_forgotten() {
     let evil = b.peers[2];
     assert!(b.replica.of(drop_key(1)).all(|(_, slot)| slot.from == evil));
     let rules = b.replica.forget_peer(Policy::Drop, evil, (0, u16::MAX));
+    b.replica.unbind(evil);
     assert_eq!(rules.len(), 2);
-    assert!(rules.iter().all(|id| !b.replica.get(*id).unwrap().in_force));
+    assert!(rules.iter().all(|id| b.replica.get(*id).unwrap().ended));
     assert_eq!(
         (b.wanted_by(1, 1_000), b.wanted_by(2, 1_000)),
         (vec![], vec![])
@@ -108,7 +109,9 @@ fn what_a_peer_passed_on_goes_when_it_takes_it_back() {
     b.take(1, 1, &forged, 1_000);
     assert_eq!(b.wanted_by(1, 1_000), [99]);
     let from = a.peers[2];
-    for id in a.replica.forget_peer(Policy::Drop, from, (0, u16::MAX)) {
+    let taken_back = a.replica.forget_peer(Policy::Drop, from, (0, u16::MAX));
+    a.replica.unbind(from);
+    for id in taken_back {
         let said = crate::WireRecord::new(id.key.cidr, a.replica.get(id).unwrap());
         let offer = said.read(0).unwrap();
         // Not by others, who did not introduce it.
@@ -129,4 +132,63 @@ fn what_a_peer_passed_on_goes_when_it_takes_it_back() {
     a.replica.heard(from, NodeId::started(3, 0), at(1_000));
     a.take(3, 2, &own, 1_000);
     assert_eq!(a.wanted_by(2, 1_000), [3]);
+}
+
+#[test]
+fn who_passes_on_a_peers_rule_has_no_say_in_it() {
+    let [mut a, mut b] = [1, 2].map(Node::new);
+    let rule = a.write(1, live(NEVER), 1_000);
+    // The hostile brings A's rule first, then takes it back, and revokes it.
+    let mut offer = Offer {
+        cidr: cidr(1),
+        record: rule.clone(),
+        shift: 0,
+        ended: true,
+    };
+    let (evil, of_a) = (b.peers[2], b.peers[0]);
+    let mut merge = |b: &mut Node, offer: &Offer| {
+        b.replica
+            .merge(evil, drop_key(1), offer, &everything(), at(1_000))
+    };
+    assert_eq!(merge(&mut b, &offer), Merge::Newer);
+    assert_eq!(b.wanted_by(1, 1_000), [1]);
+    assert_eq!(merge(&mut b, &offer), Merge::Same);
+    let mut third = Node::new(3);
+    third.take(1, 1, &rule, 1_000);
+    third.replica.revoke(drop_key(1), at(1_000));
+    offer.record = third.replica.own(drop_key(1)).unwrap().record.clone();
+    assert_eq!(merge(&mut b, &offer), Merge::Newer);
+    assert_eq!(b.wanted_by(1, 1_000), [1]);
+    // Once A was compared with and does not differ, the rule is its own.
+    assert!(b.replica.take_unconfirmed(of_a));
+    for id in b.replica.relayed(Policy::Drop, of_a, (0, u16::MAX)) {
+        b.replica.confirm(id, of_a);
+    }
+    let author = 1;
+    let id = RegisterId {
+        key: drop_key(1),
+        author,
+    };
+    let slot = b.replica.get(id).unwrap();
+    assert!(slot.direct && slot.from == of_a && slot.is_live(at(1_000)));
+    assert!(!b.replica.take_unconfirmed(of_a));
+}
+
+#[test]
+fn this_nodes_own_number_cannot_be_taken() {
+    let mut b = Node::new(2);
+    b.write(1, live(NEVER), 1_000);
+    let (evil, me) = (b.peers[2], b.replica.node());
+    assert!(!b.replica.heard(evil, me, at(1_000)));
+    assert_eq!(b.replica.relayed(Policy::Drop, evil, (0, u16::MAX)), []);
+    let ended = b.replica.forget_peer(Policy::Drop, evil, (0, u16::MAX));
+    assert_eq!((ended, b.wanted_by(1, 1_000)), (vec![], vec![2]));
+    // Nor by what it sent as plain jobs, after a restart.
+    b.replica.write(drop_key(2), live(NEVER), evil, at(1_000));
+    let slot = b.replica.own(drop_key(2)).unwrap().clone();
+    let mut again = Node::new(2);
+    again.replica.restore(drop_key(2), slot);
+    again.write(1, live(NEVER), 1_000);
+    let ended = again.replica.forget_peer(Policy::Drop, evil, (0, u16::MAX));
+    assert_eq!(ended, []);
 }

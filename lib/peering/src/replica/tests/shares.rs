@@ -41,6 +41,7 @@ fn a_flood_of_tombstones_leaves_room_for_all_others() {
     assert_room(&mut node);
     let evil = node.peers[2];
     node.replica.forget_peer(Policy::Drop, evil, (0, u16::MAX));
+    node.replica.unbind(evil);
     let share = node.replica.share(evil, true);
     assert_eq!(share.registers, 0, "forgotten with the peer");
 }
