@@ -248,29 +248,29 @@ impl Engine {
             Merge::Refused(refusal) => Err(refusal),
         }
     }
+}
 
-    /// Whether a register would replace the one that is here.
-    fn is_news(state: &SharedRules, key: RuleKey, offer: &Offer) -> bool {
-        let author = offer.record.author();
-        let held = state.replica.get(RegisterId { key, author });
-        held.is_none_or(|slot| offer.record > slot.record)
-    }
+/// Whether a register would replace the one that is here.
+fn is_news(state: &SharedRules, key: RuleKey, offer: &Offer) -> bool {
+    let author = offer.record.author();
+    let held = state.replica.get(RegisterId { key, author });
+    held.is_none_or(|slot| offer.record > slot.record)
+}
 
-    /// What a register does to the rule, for the guard rails.
-    const fn change_of<'a>(
-        key: RuleKey,
-        offer: &Offer,
-        actor: &'a Actor,
-        limits: &Limits,
-    ) -> Change<'a> {
-        match offer.record.state {
-            RecordState::Live { until, .. } if !offer.ended => {
-                Change::Add(key, &ClaimScope::OWN, actor, seconds(until))
-            }
-            RecordState::Deleted if limits.ends_others && offer.record.revokes > 0 => {
-                Change::Remove(key, &ClaimScope::ALL, actor)
-            }
-            _ => Change::Remove(key, &ClaimScope::OWN, actor),
+/// What a register does to the rule, for the guard rails.
+const fn change_of<'a>(
+    key: RuleKey,
+    offer: &Offer,
+    actor: &'a Actor,
+    limits: &Limits,
+) -> Change<'a> {
+    match offer.record.state {
+        RecordState::Live { until, .. } if !offer.ended => {
+            Change::Add(key, &ClaimScope::OWN, actor, seconds(until))
         }
+        RecordState::Deleted if limits.ends_others && offer.record.revokes > 0 => {
+            Change::Remove(key, &ClaimScope::ALL, actor)
+        }
+        _ => Change::Remove(key, &ClaimScope::OWN, actor),
     }
 }

@@ -146,7 +146,7 @@ fn who_passes_on_a_peers_rule_has_no_say_in_it() {
         ended: true,
     };
     let (evil, of_a) = (b.peers[2], b.peers[0]);
-    let mut merge = |b: &mut Node, offer: &Offer| {
+    let merge = |b: &mut Node, offer: &Offer| {
         b.replica
             .merge(evil, drop_key(1), offer, &everything(), at(1_000))
     };
