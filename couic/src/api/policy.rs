@@ -48,12 +48,19 @@ pub(super) fn delete(call: &Call) -> Outcome {
     let tag = call.query("tag").map(tag_of_claim).transpose()?;
     let all_owners = call.all_owners()?;
     let job = Job::Remove(cidr, ClaimScope { tag, all_owners }, None);
-    let (_, ticket) = commit(call, job, || format!("{policy} delete {cidr}"))?;
+    let (_, ticket) = commit(call, job, || {
+        format!("{policy} delete {cidr}{}", whose(all_owners))
+    })?;
     let left = call
         .firewall()
         .entry_with_owners(RuleKey::new(policy, cidr));
     let left = left.map(|entry| entry.owners).unwrap_or_default();
     Ok(Answer::no_content().confirmable(ticket).held_by(&left))
+}
+
+/// How a summary tells that the claims of others end, too.
+const fn whose(all_owners: bool) -> &'static str {
+    if all_owners { " --all-owners" } else { "" }
 }
 
 /// The tag of the claim to release: one tag, no pattern.
@@ -92,7 +99,9 @@ pub(super) fn delete_by_tag(call: &Call) -> Outcome {
     let pattern = list::pattern(tag)?;
     let (policy, actor) = (call.policy()?, call.actor()?);
     let all_owners = call.all_owners()?;
-    let mut change = confirm::begin(call, || format!("{policy} delete --tag {tag:.40}"))?;
+    let mut change = confirm::begin(call, || {
+        format!("{policy} delete --tag {tag:.40}{}", whose(all_owners))
+    })?;
     let removed = change.remove_by_tag(policy, &pattern, all_owners, actor)?;
     Ok(Answer::ok(&removed)?.confirmable(change.finish()))
 }

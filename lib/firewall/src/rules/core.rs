@@ -9,7 +9,8 @@ use std::sync::Arc;
 use couic_common::{Entry, Policy, RuleKey};
 
 use super::{
-    ClaimRef, EventKind, FirewallError, Origin, Owner, RuleEvent,
+    ClaimRef, FirewallError, Origin, Owner, RuleEvent,
+    changed::Changed,
     deadlines::Deadlines,
     durable::Durable,
     events::EventBus,
@@ -18,42 +19,6 @@ use super::{
     tags::TagTable,
 };
 use crate::dataplane::{Counters, Limits, Plane, PlaneError};
-
-/// A change of a rule's claims, as events tell it.
-#[derive(Clone, Copy)]
-pub(super) struct Changed {
-    kind: EventKind,
-    /// The claim that is shown, or was shown before the rule went.
-    shown: PackedClaim,
-    /// When the rule ends.
-    expiration: u64,
-    /// Whether the entry shown is another one.
-    is_visible: bool,
-    /// Whose claim changed.
-    owner: OwnerId,
-}
-
-impl Changed {
-    fn between(old: &Claims, new: &Claims) -> Option<Self> {
-        let (before, after) = (old.plane_rule(), new.plane_rule());
-        let written = new.iter().find(|claim| old.like(claim) != Some(*claim));
-        let ended = || old.iter().find(|claim| new.like(claim).is_none());
-        let kind = match (before, after, written) {
-            (None, Some(_), _) => EventKind::Added,
-            (Some(_), None, _) => EventKind::Removed,
-            (Some(_), Some(_), Some(_)) => EventKind::Updated,
-            (Some(_), Some(_), None) => EventKind::Released,
-            (None, None, _) => return None,
-        };
-        Some(Self {
-            kind,
-            shown: *new.shown().or_else(|| old.shown())?,
-            expiration: after.or(before)?.deadline,
-            is_visible: before != after,
-            owner: written.or_else(ended).or_else(|| new.shown())?.owner,
-        })
-    }
-}
 
 /// The most claims of clients on a rule: a client that makes up tags must not take the memory of many rules.
 pub(super) const MAX_CLAIMS: usize = 64;

@@ -14,6 +14,7 @@
 //! code; walks over many rules release the lock after each chunk.
 
 mod change;
+mod changed;
 mod claim;
 mod clock;
 mod core;
