@@ -57,7 +57,7 @@ impl RuleOwner {
     pub fn who(&self) -> String {
         match &self.name {
             Some(name) => format!("{} {name}", self.kind.as_str()),
-            None => "a client of an earlier version".to_owned(),
+            None => "an unknown client".to_owned(),
         }
     }
 
@@ -134,7 +134,7 @@ mod tests {
         let text = RuleOwner::list(&all, 1_000);
         assert_eq!(
             text,
-            "client fail2ban (tag sshd) for 1h 5m, peer fw2 without end, a client of an earlier version for 1s"
+            "client fail2ban (tag sshd) for 1h 5m, peer fw2 without end, an unknown client for 1s"
         );
         let many = vec![owner(OwnerKind::Client, Some("c"), "", 0); 7];
         assert!(RuleOwner::list(&many, 0).ends_with("c without end and 2 more"));

@@ -67,12 +67,19 @@ pub(super) fn delete(call: &Call) -> Outcome {
     let change = Change::Remove(key, &scope, &actor);
     let (permit, lifted) = guard::judge(call, check.as_ref(), &[change], None)?;
     let job = Job::Remove(cidr, scope.clone(), None);
-    let (_, ticket) = commit(call, job, || format!("{policy} delete {cidr}"))?;
+    let (_, ticket) = commit(call, job, || {
+        format!("{policy} delete {cidr}{}", whose(all_owners))
+    })?;
     drop(permit);
     let left = call.firewall().entry_with_owners(key);
     let left = left.map(|entry| entry.owners).unwrap_or_default();
     let answer = Answer::no_content().confirmable(ticket);
     Ok(answer.held_by(&left).over(lifted))
+}
+
+/// How a summary tells that the claims of others end, too.
+const fn whose(all_owners: bool) -> &'static str {
+    if all_owners { " --all-owners" } else { "" }
 }
 
 /// The tag of the claim to release: one tag, no pattern.
@@ -115,7 +122,9 @@ pub(super) fn delete_by_tag(call: &Call) -> Outcome {
     let check = guard::check(call, Asked::from(&asked));
     let judged = Change::RemoveByTag(policy, &pattern, all_owners, &actor);
     let (permit, lifted) = guard::judge(call, check.as_ref(), &[judged], None)?;
-    let mut change = confirm::begin(call, || format!("{policy} delete --tag {tag:.40}"))?;
+    let mut change = confirm::begin(call, || {
+        format!("{policy} delete --tag {tag:.40}{}", whose(all_owners))
+    })?;
     let removed = change.remove_by_tag(policy, &pattern, all_owners, actor.clone())?;
     drop(permit);
     let answer = Answer::ok(&removed)?;

@@ -143,6 +143,47 @@ async fn every_change_is_reported_in_order_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_leaves_the_rule_in_force_is_no_removal() {
+    use couic_firewall::rules::{ClaimScope, Job};
+
+    let (firewall, _) = firewall();
+    let (reporting, received) = subscribed(&firewall, false);
+    let net: Cidr = "192.0.2.0/24".parse().unwrap();
+    let apply = |client: &str, job: Job| {
+        let actor = Actor::Client(client.parse().unwrap());
+        let results = firewall.apply(RulePolicy::Drop, vec![job], &actor);
+        assert!(results[0].is_ok(), "{results:?}");
+    };
+    let words = || {
+        let unban = r#"{"kind":"f2b","detail":"unban"}"#;
+        Some(Arc::new(serde_json::from_str::<Metadata>(unban).unwrap()))
+    };
+    apply("long", Job::Add(rule("192.0.2.0/24", 2_000), None));
+    apply("f2b", Job::Add(rule("192.0.2.0/24", 0), None));
+    apply("f2b", Job::Remove(net, ClaimScope::OWN, words()));
+    apply("ops", Job::Remove(net, ClaimScope::ALL, words()));
+    reporting.stop(Duration::from_secs(60)).await;
+    let sent = reports(&received);
+    let seen: Vec<_> = sent
+        .iter()
+        .map(|r| {
+            let detail = r.metadata.as_ref().map(|m| m.detail.as_str());
+            let owner = r.owner.as_ref().and_then(|owner| owner.name.as_deref());
+            (r.action, r.entry.expiration, detail, owner)
+        })
+        .collect();
+    let (add, remove) = (PeerAction::Add, PeerAction::Remove);
+    let ended = "the claim of client f2b has ended, others hold the rule";
+    let expected = [
+        (add, 2_000, None, Some("long")),
+        (add, 0, None, Some("f2b")),
+        (add, 2_000, Some(ended), Some("f2b")),
+        (remove, 2_000, Some("unban"), Some("long")),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_set_reload_reports_only_its_changes() {
     let (firewall, _) = firewall();
     let (reporting, received) = subscribed(&firewall, false);

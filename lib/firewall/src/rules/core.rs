@@ -6,75 +6,34 @@
 
 use std::sync::Arc;
 
-use couic_common::{Entry, Policy, RuleKey, Tag};
+use couic_common::{Entry, Policy, RuleKey};
 
 use super::{
-    Actor, ClaimRef, EventKind, FirewallError, Origin, Owner, RuleEvent,
+    ClaimRef, Origin, Owner, RuleEvent,
+    changed::Changed,
     deadlines::Deadlines,
     durable::Durable,
     events::EventBus,
     packed::{Claims, OwnerId, Owners, PackedClaim, last_end},
-    shares::{Held, Holder, IsAdmin, Places, Shared},
+    shares::{Held, Holder, IsAdmin},
     table::RuleTable,
     tags::TagTable,
 };
-use crate::dataplane::{Counters, Limits, Plane, PlaneError, TagSlot};
-
-/// A change of a rule's claims, as events tell it.
-#[derive(Clone, Copy)]
-pub(super) struct Changed {
-    kind: EventKind,
-    /// The claim that is shown, or was shown before the rule went.
-    shown: PackedClaim,
-    /// When the rule ends.
-    expiration: u64,
-    /// Whether the entry shown is another one.
-    is_visible: bool,
-    /// Whose claim changed.
-    owner: OwnerId,
-}
-
-impl Changed {
-    fn between(old: &Claims, new: &Claims) -> Option<Self> {
-        let (before, after) = (old.plane_rule(), new.plane_rule());
-        let written = new.iter().find(|claim| old.like(claim) != Some(*claim));
-        let ended = || old.iter().find(|claim| new.like(claim).is_none());
-        let kind = match (before, after, written) {
-            (None, Some(_), _) => EventKind::Added,
-            (Some(_), None, _) => EventKind::Removed,
-            (Some(_), Some(_), Some(_)) => EventKind::Updated,
-            (Some(_), Some(_), None) => EventKind::Released,
-            (None, None, _) => return None,
-        };
-        Some(Self {
-            kind,
-            shown: *new.shown().or_else(|| old.shown())?,
-            expiration: after.or(before)?.deadline,
-            is_visible: before != after,
-            owner: written.or_else(ended).or_else(|| new.shown())?.owner,
-        })
-    }
-}
-
-/// The most claims of clients on a rule: a client that makes up tags must not take the memory of many rules.
-pub(super) const MAX_CLAIMS: usize = 64;
-
-/// The most claims of one client on a rule, so that it leaves room for others.
-pub(super) const MAX_TAGS_OF_CLIENT: usize = 16;
+use crate::dataplane::{Counters, Limits, Plane, PlaneError};
 
 pub(super) struct Core {
     plane: Box<dyn Plane>,
     counters: Arc<dyn Counters>,
-    limits: Limits,
+    pub(super) limits: Limits,
     tables: [RuleTable; 2],
     tags: [TagTable; 2],
     owners: Owners,
     /// Who holds how many rules, by policy and family.
-    held: [[Held; 2]; 2],
-    is_admin: Option<IsAdmin>,
+    pub(super) held: [[Held; 2]; 2],
+    pub(super) is_admin: Option<IsAdmin>,
     deadlines: Deadlines,
     /// Claims of clients beyond the first on each rule, by policy.
-    further: [usize; 2],
+    pub(super) further: [usize; 2],
     pub(super) durable: Durable,
     pub(super) bus: EventBus,
     /// Changes of claims beneath the one that is shown.
@@ -292,77 +251,6 @@ impl Core {
                 owner: owners.get(changed.owner).clone(),
             }
         });
-    }
-
-    pub(super) fn check_room(&self, key: RuleKey) -> Result<(), FirewallError> {
-        let limit = self.limits.of(key.policy);
-        if self.table(key.policy).count_like(key.cidr) < limit {
-            return Ok(());
-        }
-        Err(FirewallError::Full {
-            policy: key.policy,
-            family: family(key.cidr.is_ipv4()),
-            limit,
-        })
-    }
-
-    /// [`Core::check_room`] for a new rule that a client or a peer asks for.
-    pub(super) fn check_share(
-        &self,
-        key: RuleKey,
-        owner: OwnerId,
-        actor: &Actor,
-    ) -> Result<(), FirewallError> {
-        self.check_room(key)?;
-        let is_ipv4 = key.cidr.is_ipv4();
-        let places = Places {
-            policy: key.policy,
-            what: Shared::Rules(family(is_ipv4)),
-            used: self.table(key.policy).count_like(key.cidr),
-            limit: self.limits.of(key.policy),
-            held: &self.held[key.policy as usize][usize::from(is_ipv4)],
-        };
-        places.check(owner, actor, self.is_admin.as_ref())
-    }
-
-    /// The slot of a tag that a client or a peer asks for, a new one if need be.
-    pub(super) fn slot_for(
-        &mut self,
-        policy: Policy,
-        tag: Option<&Tag>,
-        owner: OwnerId,
-        actor: &Actor,
-    ) -> Result<TagSlot, FirewallError> {
-        let tags = self.tags(policy);
-        if let Some(places) = tag.and_then(|tag| tags.places_for(tag)) {
-            places.check(owner, actor, self.is_admin.as_ref())?;
-        }
-        self.slot(policy, tag)
-    }
-
-    /// Refuses one more claim of a client on a rule that has claims.
-    ///
-    /// # Errors
-    /// [`FirewallError::TooManyClaims`].
-    pub(super) fn check_claims(
-        &self,
-        key: RuleKey,
-        claims: &Claims,
-        owner: OwnerId,
-    ) -> Result<(), FirewallError> {
-        let own = claims.iter().filter(|claim| claim.owner == owner).count();
-        let all = self.limits.of(key.policy);
-        let further = self.further[key.policy as usize];
-        let (limit, what) = if own >= MAX_TAGS_OF_CLIENT {
-            (MAX_TAGS_OF_CLIENT, "under different tags of one client")
-        } else if claims.clients() >= MAX_CLAIMS {
-            (MAX_CLAIMS, "on one rule")
-        } else if claims.clients() > 0 && further >= all {
-            (all, "on rules that other claims hold, all together")
-        } else {
-            return Ok(());
-        };
-        Err(FirewallError::TooManyClaims { key, limit, what })
     }
 
     pub(super) fn limits(&self) -> Limits {

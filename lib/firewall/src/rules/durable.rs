@@ -279,7 +279,8 @@ impl Core {
 
     /// Tries a rule that is kept, before another claim on it is made: that must not end those that are kept.
     pub(super) fn admit_one(&mut self, key: RuleKey, now: u64) {
-        if let Some(journal) = self.durable.journal.clone()
+        if !self.durable.kept.is_empty()
+            && let Some(journal) = self.durable.journal.clone()
             && let Some(claims) = self.durable.kept.remove(&key)
         {
             self.restore(&journal, key, claims, now, &mut Restored::default());

@@ -15,6 +15,7 @@
 
 mod address_share;
 mod change;
+mod changed;
 mod claim;
 mod clock;
 mod core;
@@ -26,6 +27,7 @@ mod packed;
 mod query;
 mod recorded;
 mod reload;
+mod room;
 mod selfcheck;
 mod set_error;
 mod set_load;

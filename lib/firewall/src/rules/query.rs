@@ -68,7 +68,7 @@ impl Firewall {
         TagFilter::new(pattern, &names)
     }
 
-    /// Up to `limit` rules behind `after` whose tag `filter` means, in the order of CIDRs.
+    /// Up to `limit` rules behind `after` with a claim whose tag `filter` means, in the order of CIDRs.
     #[must_use]
     pub fn page(
         &self,
@@ -129,7 +129,7 @@ impl Firewall {
                 if page.len() == limit {
                     break;
                 }
-                if is_meant(claim) {
+                if core.table(policy).all_claims(cidr, claim).any(is_meant) {
                     page.push(entry(core, RuleKey::new(policy, cidr), claim));
                 }
                 last = Some(cidr);

@@ -162,7 +162,8 @@ impl Core {
                     .is_some_and(|first| first.owner.is_client() && Claim::alike([first], [wanted]))
             });
         let gone = |owner: &Owner, tag: Option<&Tag>| match &one {
-            None => !owner.is_set() && !(keeps_clients && owner.is_client()),
+            None if owner.is_client() => !keeps_clients,
+            None => !owner.is_set(),
             Some(id) => ClaimId::new(owner.clone(), tag.cloned()) == *id,
         };
         let wanted = swap.wanted.as_ref().filter(|_| !keeps_clients);

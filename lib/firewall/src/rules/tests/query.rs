@@ -85,3 +85,17 @@ fn tag_figures_count_by_the_deciding_rule() {
         .unwrap();
     assert_eq!(house.firewall.tag_stats(Policy::Drop)["wide"].rx_packets, 1);
 }
+
+#[test]
+fn a_rule_is_listed_under_the_tag_of_each_of_its_claims() {
+    let house = House::new();
+    for tag in ["long", "sshd"] {
+        house.apply(&client().actor, Job::Add(rule("10.0.0.0/8", tag, 0), None));
+    }
+    for (pattern, count) in [("long", 1), ("sshd", 1), ("lo*,web", 1), ("web", 0)] {
+        let pattern = pattern.parse().unwrap();
+        let filter = house.firewall.tag_filter(Policy::Drop, &pattern);
+        let page = house.firewall.page(Policy::Drop, None, 9, Some(&filter));
+        assert_eq!(page.len(), count);
+    }
+}
