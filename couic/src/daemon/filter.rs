@@ -4,7 +4,10 @@ use couic_common::{Health, Policy, RuleKey, SetName, SetProblem};
 use parking_lot::Mutex;
 
 use crate::attach::{Attacher, CurrentInterface};
-use couic_firewall::rules::{Firewall, SetError, SetStore};
+use couic_firewall::{
+    guard::Guard,
+    rules::{Firewall, SetError, SetStore},
+};
 
 /// A program that is attached to interfaces.
 pub(super) trait Attached: Send {
@@ -152,9 +155,15 @@ fn is_repaired(problem: &SetProblem, sets: &SetStore, firewall: &Firewall) -> bo
     let SetProblem { policy, file, .. } = problem;
     let name: Option<SetName> = file.strip_suffix(".couic").and_then(|n| n.parse().ok());
     let repaired = match name.map(|name| sets.read(*policy, &name)) {
-        Some(Ok(entries)) => entries
-            .iter()
-            .all(|cidr| firewall.entry(RuleKey::new(*policy, *cidr)).is_some()),
+        Some(Ok(entries)) => {
+            let report = firewall.guard().map(Guard::set_report);
+            let (refused, _) = report.unwrap_or_default();
+            let is_refused = |cidr| refused.iter().any(|r| r.cidr == cidr && r.file == *file);
+            let is_loaded = |cidr| firewall.entry(RuleKey::new(*policy, cidr)).is_some();
+            entries
+                .into_iter()
+                .all(|cidr| is_loaded(cidr) || is_refused(cidr))
+        }
         Some(Err(SetError::NotFound { .. })) => true,
         _ => false,
     };

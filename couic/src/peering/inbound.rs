@@ -198,8 +198,9 @@ impl Engine {
             .map_err(|e| e.to_string())?;
         // A local change of the rule that was not looked at yet comes first.
         let seen = self.absorb(state, key, now);
-        let rails = self.firewall.guard().map(Guard::for_sets_and_peers);
-        let rails = rails.filter(|_| is_news(state, key, record));
+        let guard = self.firewall.guard();
+        let guard = guard.filter(|_| is_news(state, key, record));
+        let rails = guard.map(Guard::for_sets_and_peers);
         let judged = rails
             .as_ref()
             .map(|r| r.judge(&self.firewall, change_of(key, record)));

@@ -243,3 +243,30 @@ fn wrong_values_are_usage_errors_and_nothing_is_sent() {
     }
     assert!(daemon.requests().is_empty());
 }
+
+/// As `couicctl drop add <ip> -t <name> -e <bantime> --renew` of fail2ban's action is called.
+#[test]
+fn values_of_host_programs_are_mapped() {
+    let batch = r#"{"added":1,"updated":0,"unchanged":0,"removed":0,"failed":0,"failures":[]}"#;
+    let daemon = StandIn::unix(move |seen| match seen.line() {
+        "POST /v1/drop/batch" => Reply::json(200, batch),
+        _ => Reply::json(200, ENTRY),
+    });
+    for (name, time, tag, forever) in [
+        ("sshd", "600", "sshd", false),
+        ("www.example.org", "-1", "www_example_org", true),
+        ("a jail", "-1s", "a_jail", true),
+        ("sshd", "4733510400", "sshd", true),
+        ("sshd", "never", "sshd", true),
+        ("sshd", "600.5", "sshd", false),
+    ] {
+        let args = ["drop", "add", "192.0.2.7", "-t", name, "-e", time, "--renew"];
+        couicctl(&daemon, &args).done();
+        let seen = daemon.requests();
+        let sent = seen.iter().rev().find(|seen| seen.line().ends_with("batch"));
+        let job = &sent.unwrap().json()[0]["entry"];
+        assert_eq!(job["tag"], tag);
+        assert_eq!(job["expiration"] == 0, forever, "{time}: {job}");
+    }
+    couicctl(&daemon, &["drop", "add", "192.0.2.7", "-e", "soon"]).failed(2);
+}

@@ -120,7 +120,7 @@ fn what_the_host_needs_is_not_dropped() {
         ("127.0.0.0/8", Rail::Special),
         ("0.0.0.0/32", Rail::Special),
         ("2001:db8::/32", Rail::Host),
-        ("0.0.0.0/0", Rail::Special),
+        ("0.0.0.0/0", Rail::Host),
         ("128.0.0.0/1", Rail::Host),
         ("::/0", Rail::Host),
         ("2000::/3", Rail::Host),
