@@ -260,10 +260,22 @@ fn values_of_host_programs_are_mapped() {
         ("sshd", "never", "sshd", true),
         ("sshd", "600.5", "sshd", false),
     ] {
-        let args = ["drop", "add", "192.0.2.7", "-t", name, "-e", time, "--renew"];
+        let args = [
+            "drop",
+            "add",
+            "192.0.2.7",
+            "-t",
+            name,
+            "-e",
+            time,
+            "--renew",
+        ];
         couicctl(&daemon, &args).done();
         let seen = daemon.requests();
-        let sent = seen.iter().rev().find(|seen| seen.line().ends_with("batch"));
+        let sent = seen
+            .iter()
+            .rev()
+            .find(|seen| seen.line().ends_with("batch"));
         let job = &sent.unwrap().json()[0]["entry"];
         assert_eq!(job["tag"], tag);
         assert_eq!(job["expiration"] == 0, forever, "{time}: {job}");
