@@ -71,7 +71,12 @@ pub(crate) fn lifetime(text: &str) -> Result<Lifetime, String> {
     }
     if let Some(rest) = text.strip_prefix('-') {
         // Only if it is a duration at all, so that -5x stays a typo.
-        return lifetime(rest).map(|_| None);
+        let is_number = rest.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+        let whole = if is_number { rest } else { text };
+        return parse_any(whole)
+            .map(drop)
+            .or_else(|error| number(whole).map(drop).ok_or(error))
+            .map(|()| None);
     }
     let Some((seconds, unit)) = number(text) else {
         return parse_any(text).map(|seconds| seconds.map(Duration::from_secs));

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, error::Error, io};
 
-use couic_common::{ApiError, CONFIRM_WITHIN_HEADER, ErrorCode, ErrorDetail, error_chain};
+use couic_common::{ApiError, CONFIRM_WITHIN_HEADER, ErrorCode, ErrorDetail, Rail, error_chain};
 use couic_delivery::OperateError;
 use couic_peering::Unfit;
 use warp::http::StatusCode;
@@ -140,6 +140,14 @@ impl Fault {
         self
     }
 
+    /// The same error, by a guard rail.
+    pub(super) fn by_rail(mut self, rail: Rail) -> Self {
+        for detail in self.body.errors.values_mut() {
+            detail.rail = Some(rail);
+        }
+        self
+    }
+
     /// The same error, after which the connection is closed.
     pub(super) fn closing(mut self) -> Self {
         self.close = true;
@@ -266,11 +274,7 @@ impl From<Unfit> for Fault {
 
 impl From<GuardRefusal> for Fault {
     fn from(refusal: GuardRefusal) -> Self {
-        let mut fault = Self::refused("cidr", refusal.to_string());
-        for detail in fault.body.errors.values_mut() {
-            detail.rail = Some(refusal.reason.rail());
-        }
-        fault
+        Self::refused("cidr", refusal.to_string()).by_rail(refusal.reason.rail())
     }
 }
 

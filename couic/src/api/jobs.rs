@@ -216,6 +216,8 @@ impl<'a> Jobs<'a> {
         let firewall = self.call.firewall();
         self.now = firewall.now();
         self.applied = self.seen;
+        // A stream may last for hours: the host's addresses are not those of its beginning.
+        self.rails = None;
         if self.waiting.is_empty() {
             return;
         }

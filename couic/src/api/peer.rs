@@ -126,12 +126,15 @@ fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>
             .and_then(|_| guard::check(call, Asked::of(entry)));
         let check = own.as_ref().or(standing.as_ref());
         let check = check.filter(|_| !(entry.force && may_force));
-        if let Err(fault) = guard::judge(call, check, &[change], Some(&entry.cidr)) {
-            let message = fault.body.message.clone();
-            match guard::rail_of(&fault) {
-                Some(rail) => defects.guarded(field(index, "cidr"), message, rail),
-                None => defects.refused(field(index, "cidr"), message),
-            }
+        // Applied once all are judged. A peer is not told of a force that does not count for it.
+        let judged = check.map(|check| check.judge(call.firewall(), &[change]).map(drop));
+        if let Some(Err(refusal)) = judged {
+            let message = if may_force {
+                refusal.to_string()
+            } else {
+                refusal.reason_alone()
+            };
+            defects.guarded(field(index, "cidr"), message, refusal.reason.rail());
         }
         jobs.push(match action {
             PeerAction::Remove => Job::Remove(rule.cidr, ClaimScope::OWN, metadata()),

@@ -16,7 +16,7 @@ use super::{
 };
 use couic_firewall::{
     confirm::{Change, ConfirmError, FileChange, SetChange, Ticket},
-    guard::{Change as Judged, Guard, GuardCheck, Rails, RefusedEntry},
+    guard::{Change as Judged, Guard, GuardCheck, GuardReason, GuardRefusal, Rails, RefusedEntry},
     rules::{Actor, ClaimScope, SetChange as SetCounts, SetEntries, SetError, SetStore},
 };
 
@@ -154,7 +154,8 @@ fn put_in_force(call: &Call) -> Result<(SetCounts, usize, Option<Ticket>), Fault
     firewall.check_emptied(&catalog)?;
     let check = firewall.guard().map(Guard::for_sets_and_peers);
     let sifted = check.as_ref().map(|c| c.sift(firewall, &mut catalog));
-    let (permit, refused) = sifted.transpose()?.unzip();
+    let sifted = sifted.transpose().map_err(|refusal| exposed(&refusal))?;
+    let (permit, refused) = sifted.unzip();
     let refused: Vec<RefusedEntry> = refused.unwrap_or_default();
     let count = refused.len();
     let mut change = confirm::begin(call, || "sets reload".to_owned())?;
@@ -166,6 +167,18 @@ fn put_in_force(call: &Call) -> Result<(SetCounts, usize, Option<Ticket>), Fault
         guard.loaded(refused, catalog.cut_off());
     }
     Ok((counts, count, change.finish()))
+}
+
+/// The error of a reload after which a drop would cut off what the host needs.
+fn exposed(refusal: &GuardRefusal) -> Fault {
+    let rail = refusal.reason.rail();
+    let GuardReason::Exposed(_, addr, role) = &refusal.reason else {
+        return refusal.clone().into();
+    };
+    let message = format!(
+        "nothing was changed: by the set files {addr}, {role}, is no longer in ignore, and a drop that no set made would cut it off (guard rail {rail}): put it back, or delete the drop"
+    );
+    Fault::refused("cidr", message).by_rail(rail)
 }
 
 fn differing(mut before: SetEntries, after: SetEntries) -> Vec<Change> {

@@ -219,8 +219,9 @@ impl Engine {
         // A local change of the rule that was not looked at yet comes first.
         self.absorb(state, key, now);
         let actor = Actor::Peer(name.clone());
-        let rails = self.firewall.guard().map(Guard::for_sets_and_peers);
-        let rails = rails.filter(|_| is_news(state, key, offer));
+        let guard = self.firewall.guard();
+        let guard = guard.filter(|_| is_news(state, key, offer));
+        let rails = guard.map(Guard::for_sets_and_peers);
         let judged = rails
             .as_ref()
             .map(|rails| rails.judge(&self.firewall, &[change_of(key, offer, &actor, limits)]));

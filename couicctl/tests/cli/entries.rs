@@ -49,7 +49,7 @@ fn add_sends_one_entry_and_shows_it() {
 }
 
 #[test]
-fn add_without_duration_never_expires_and_ignore_has_no_guard() {
+fn add_without_duration_never_expires_and_ignore_asks_for_the_guard_rails() {
     let daemon = StandIn::always(201, ENTRY);
     let shown = couicctl(&daemon, &["ignore", "add", "2001:DB8::1/32", "--json"]).json();
     assert_eq!(
@@ -59,7 +59,7 @@ fn add_without_duration_never_expires_and_ignore_has_no_guard() {
     assert_eq!(daemon.only().line(), "POST /v1/ignore");
     assert_eq!(
         daemon.only().json(),
-        json!({"cidr": "2001:db8::/32", "expiration": 0})
+        json!({"cidr": "2001:db8::/32", "expiration": 0, "guard": {"protect": []}})
     );
 }
 
@@ -113,7 +113,7 @@ fn delete_by_cidr_and_by_tag() {
     let daemon = StandIn::unix(|seen| match seen.line() {
         "DELETE /v1/drop/192.0.2.0/24" => Reply::json(204, ""),
         "GET /v1/lookup/192.0.2.0" => Reply::json(200, NOTHING),
-        "DELETE /v1/ignore?tag=ssh-*%2Cuntagged" => Reply::json(200, r#"{"removed":3}"#),
+        "DELETE /v1/ignore?tag=ssh-*%2Cuntagged&guard=" => Reply::json(200, r#"{"removed":3}"#),
         other => panic!("{other}"),
     });
     let masked = couicctl(&daemon, &["drop", "delete", "192.0.2.7/24"]);
@@ -323,12 +323,11 @@ fn wrong_values_are_usage_errors_and_nothing_is_sent() {
         &["drop", "add", "192.0.2.7/33"][..],
         &["drop", "add", "192.0.2"],
         &["drop", "add"],
-        &["drop", "add", "192.0.2.7", "-t", "a b"],
         &["drop", "add", "192.0.2.7", "-t", ""],
         &["drop", "add", "192.0.2.7", "-t", "x.couic"],
         &["drop", "add", "192.0.2.7", "-e", "soon"],
         &["drop", "add", "192.0.2.7", "-e", "0s"],
-        &["ignore", "add", "192.0.2.7", "--force"],
+        &["ignore", "add", "192.0.2.7", "--force=x"],
         &["drop", "delete"],
         &["drop", "delete", "192.0.2.7", "-t", "x*"],
         &["drop", "delete", "192.0.2.7", "-t", "x,y"],
@@ -346,4 +345,43 @@ fn wrong_values_are_usage_errors_and_nothing_is_sent() {
         );
     }
     assert!(daemon.requests().is_empty());
+}
+
+/// As `couicctl drop add <ip> -t <name> -e <bantime> --renew` of fail2ban's action is called.
+#[test]
+fn values_of_host_programs_are_mapped() {
+    let batch = r#"{"added":1,"updated":0,"unchanged":0,"removed":0,"failed":0,"failures":[]}"#;
+    let daemon = StandIn::unix(move |seen| match seen.line() {
+        "POST /v1/drop/batch" => Reply::json(200, batch),
+        _ => Reply::json(200, ENTRY),
+    });
+    for (name, time, tag, forever) in [
+        ("sshd", "600", "sshd", false),
+        ("www.example.org", "-1", "www_example_org", true),
+        ("a jail", "-1s", "a_jail", true),
+        ("sshd", "4733510400", "sshd", true),
+        ("sshd", "never", "sshd", true),
+        ("sshd", "600.5", "sshd", false),
+    ] {
+        let args = [
+            "drop",
+            "add",
+            "192.0.2.7",
+            "-t",
+            name,
+            "-e",
+            time,
+            "--renew",
+        ];
+        couicctl(&daemon, &args).done();
+        let seen = daemon.requests();
+        let sent = seen
+            .iter()
+            .rev()
+            .find(|seen| seen.line().ends_with("batch"));
+        let job = &sent.unwrap().json()[0]["entry"];
+        assert_eq!(job["tag"], tag);
+        assert_eq!(job["expiration"] == 0, forever, "{time}: {job}");
+    }
+    couicctl(&daemon, &["drop", "add", "192.0.2.7", "-e", "soon"]).failed(2);
 }

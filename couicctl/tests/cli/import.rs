@@ -46,7 +46,9 @@ fn from_standard_input_into_ignore() {
     assert_eq!(shown["updated"], 1);
     assert_eq!(
         jobs(&daemon.only()),
-        [json!({"action": "add", "entry": {"cidr": "192.0.2.7/32", "expiration": 0}})]
+        [
+            json!({"action": "add", "entry": {"cidr": "192.0.2.7/32", "expiration": 0, "guard": {"protect": []}}})
+        ]
     );
 }
 

@@ -118,7 +118,7 @@ fn an_empty_input_does_not_empty_a_set() {
 }
 
 #[test]
-fn sets_of_drop_have_guard_rails() {
+fn sets_have_guard_rails() {
     let daemon = StandIn::always(201, "{}");
     let mut create = command(
         &config(&daemon),
@@ -142,7 +142,7 @@ fn sets_of_drop_have_guard_rails() {
     assert_eq!(bodies[1]["force"], json!(true));
     assert_eq!(
         bodies[2],
-        json!({"name": "good", "entries": ["10.0.0.0/8"]})
+        json!({"name": "good", "entries": ["10.0.0.0/8"], "guard": {"protect": []}})
     );
 }
 

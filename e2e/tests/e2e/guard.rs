@@ -46,7 +46,7 @@ fn couicctl_refuses_to_cut_off_the_host_and_names_the_force_option() {
 fn couicctl_adds_harmless_and_forced_rules() {
     let Some(lab) = Lab::addressed() else { return };
     let daemon = lab.daemon().start();
-    for cidr in ["198.51.100.23", "10.0.0.0/8", "2a00::/19"] {
+    for cidr in ["198.51.100.23", "100.64.0.0/10", "2a00::/19"] {
         let done = daemon.ctl_with_env(&["drop", "add", cidr], &SSH);
         assert_eq!(done.code, 0, "{cidr}: {done:?}");
     }
@@ -71,7 +71,7 @@ fn couicctl_adds_harmless_and_forced_rules() {
     let frames = [
         "198.51.100.22",
         "198.51.100.23",
-        "10.1.1.1",
+        "100.64.1.1",
         "198.51.100.24",
     ]
     .map(Frame::v4);
@@ -131,7 +131,7 @@ fn a_set_file_cannot_cut_off_the_host_at_a_reload_nor_at_a_start() {
         assert!(health.contains("192.0.2.0/24 is not in force"), "{health}");
     };
     is_right(&daemon);
-    let daemon = daemon.restart();
+    let daemon = daemon.ended_by(nix::sys::signal::Signal::SIGTERM).restart();
     is_right(&daemon);
     drop(daemon);
     // What an operator wants all the same, the configuration says.

@@ -42,8 +42,8 @@ async fn a_reload_leaves_out_what_cuts_off_the_host_and_says_so() {
     assert_eq!(
         refused,
         [
-            "drop/feed.couic 64.0.0.0/2 width",
             "ignore/feed.couic 128.0.0.0/1 width",
+            "drop/feed.couic 64.0.0.0/2 width",
             "drop/feed.couic 198.51.100.0/24 host",
         ]
     );
@@ -63,7 +63,7 @@ async fn a_reload_leaves_out_what_cuts_off_the_host_and_says_so() {
         .unwrap()
         .problems(&test.api.firewall);
     assert!(
-        told[0].starts_with("sets/drop/feed.couic: 64.0.0.0/2 is not in force"),
+        told[1].starts_with("sets/drop/feed.couic: 64.0.0.0/2 is not in force"),
         "{told:?}"
     );
     // Corrected.

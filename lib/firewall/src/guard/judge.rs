@@ -81,31 +81,37 @@ impl GuardCheck<'_> {
         !self.concerned(change).is_empty()
     }
 
-    fn needs(&self) -> impl Iterator<Item = Need<'_>> {
-        let named = self.protect.iter().map(|addr| Need {
+    /// The needs that a change may cut off, by rail.
+    fn concerned(&self, change: Change<'_>) -> Vec<Need<'_>> {
+        let inside = match change {
+            Change::Add(key, ..) | Change::Remove(key, ..) if !is_harmless(change) => {
+                Some(key.cidr)
+            }
+            Change::RemoveByTag(Policy::Ignore, ..) => None,
+            _ => return Vec::new(),
+        };
+        let is_inside = |addr: IpAddr| inside.is_none_or(|cidr| cidr.contains(addr));
+        let named = self.protect.iter().filter(|addr| is_inside(**addr));
+        let named = named.map(|addr| Need {
             rail: Rail::Caller,
             addr: *addr,
             role: NAMED,
         });
-        let host = self.host.iter().flat_map(|host| host.iter());
+        let host = self.host.as_deref().unwrap_or_default();
+        // Sorted by address: a host may have thousands, and a batch asks for each of its jobs.
+        let first = inside.map_or(0, |cidr| {
+            host.partition_point(|need| need.addr < cidr.addr())
+        });
+        let host = host[first..].iter().take_while(|need| is_inside(need.addr));
         let host = host.map(|need| Need {
             rail: need.rail,
             addr: need.addr,
             role: &need.role,
         });
-        named.chain(host).filter(|need| self.rails.has(need.rail))
-    }
-
-    /// The needs that a change may cut off.
-    fn concerned(&self, change: Change<'_>) -> Vec<Need<'_>> {
-        let is_concerned = |need: &Need<'_>| match change {
-            Change::Add(key, ..) | Change::Remove(key, ..) if !is_harmless(change) => {
-                key.cidr.contains(need.addr)
-            }
-            Change::RemoveByTag(policy, ..) => policy == Policy::Ignore,
-            _ => false,
-        };
-        self.needs().filter(is_concerned).collect()
+        let all = named.chain(host);
+        let mut needs: Vec<_> = all.filter(|need| self.rails.has(need.rail)).collect();
+        needs.sort_by_key(|need| need.rail);
+        needs
     }
 
     fn unknown(&self, change: Change<'_>) -> Option<(RuleKey, GuardReason)> {

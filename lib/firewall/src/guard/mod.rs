@@ -36,17 +36,22 @@ pub use refusal::{GuardReason, GuardRefusal};
 pub use sets::RefusedEntry;
 
 /// Asking the kernel takes some 50 µs, and far longer on a router with a full table: not for each of a hundred
-/// thousand requests a second. An address that is younger than this may go unnoticed.
+/// thousand requests a second. An address that is younger than this, or than a hundred times what asking took, may go
+/// unnoticed.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// Sorted by address.
 type Addresses = Result<Arc<[HostAddress]>, Arc<str>>;
+
+/// What was read, when, and how long that took.
+type Known = Option<(Instant, Duration, Addresses)>;
 
 /// The guard rails, shared by all requests.
 pub struct Guard {
     enforce: bool,
     off: Rails,
     source: Box<dyn HostSource>,
-    known: Mutex<Option<(Instant, Addresses)>>,
+    known: Mutex<Known>,
     /// Held while a change that concerns a needed address is judged and made.
     turn: Mutex<()>,
     /// What the last load of the set files kept out of force, and what it noted.
@@ -140,11 +145,17 @@ impl Guard {
     fn addresses(&self) -> Addresses {
         let mut known = self.known.lock();
         match &*known {
-            Some((since, addresses)) if since.elapsed() < FRESH => addresses.clone(),
+            Some((since, took, addresses)) if since.elapsed() < FRESH.max(*took * 100) => {
+                addresses.clone()
+            }
             _ => {
-                let read = self.source.addresses();
-                let addresses = read.map(Arc::from).map_err(|e| e.to_string().into());
-                *known = Some((Instant::now(), Addresses::clone(&addresses)));
+                let start = Instant::now();
+                let read = self.source.addresses().map(|mut all| {
+                    all.sort_by_key(|need| need.addr);
+                    Arc::from(all)
+                });
+                let addresses: Addresses = read.map_err(|e| e.to_string().into());
+                *known = Some((Instant::now(), start.elapsed(), addresses.clone()));
                 addresses
             }
         }

@@ -207,7 +207,7 @@ mod tests {
         .concat();
         let mut gateways = Vec::new();
         assert!(read_part(&part, &mut gateways).unwrap(), "the dump ends");
-        let expected: Vec<IpAddr> = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "::1"]
+        let expected: Vec<IpAddr> = ["192.0.2.1", "192.0.2.3", "192.0.2.2", "::1"]
             .map(|a| a.parse().unwrap())
             .into();
         assert_eq!(gateways, expected);

@@ -63,11 +63,9 @@ impl GuardCheck<'_> {
         if self.rails.has(Rail::Width) {
             take_wide(catalog, &mut refused);
         }
-        let needs: Vec<_> = self.host.iter().flat_map(|host| host.iter()).collect();
-        let needs: Vec<_> = needs
-            .into_iter()
-            .filter(|n| self.rails.has(n.rail))
-            .collect();
+        let needs = self.host.iter().flat_map(|host| host.iter());
+        let mut needs: Vec<_> = needs.filter(|need| self.rails.has(need.rail)).collect();
+        needs.sort_by_key(|need| need.rail);
         let addresses: Vec<IpAddr> = needs.iter().map(|need| need.addr).collect();
         let covers = |catalog: &SetCatalog| {
             firewall.cover(&addresses, Policy::Ignore, Leaving::Sets(catalog))

@@ -120,7 +120,7 @@ fn what_the_host_needs_is_not_dropped() {
         ("127.0.0.0/8", Rail::Special),
         ("0.0.0.0/32", Rail::Special),
         ("2001:db8::/32", Rail::Host),
-        ("0.0.0.0/0", Rail::Special),
+        ("0.0.0.0/0", Rail::Host),
         ("128.0.0.0/1", Rail::Host),
         ("::/0", Rail::Host),
         ("2000::/3", Rail::Host),
@@ -205,7 +205,7 @@ fn rails_hold_for_who_asks_and_for_sets_and_peers() {
     let asked = GuardRequest::default();
     let (plain, enforced) = (guard(false), guard(true));
     let rails = |check: &GuardCheck<'_>| {
-        ["192.0.2.2/32", "127.0.0.0/8", "64.0.0.0/2"].map(|cidr| rail(check, cidr).is_some())
+        ["192.0.2.2/32", "127.0.0.0/8", "32.0.0.0/3"].map(|cidr| rail(check, cidr).is_some())
     };
     assert_eq!(rails(&plain.for_request(None)), [false; 3]);
     assert_eq!(rails(&plain.for_request(Some(&asked))), [true; 3]);

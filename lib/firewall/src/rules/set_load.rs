@@ -2,6 +2,8 @@
 
 use couic_common::{Cidr, Policy, RuleKey, SetName, SetProblem};
 
+use crate::guard::Guard;
+
 use super::{
     Firewall, SetError, SetStore,
     reload::{LoadedSet, SetCatalog},
@@ -94,7 +96,8 @@ impl SetStore {
         })
     }
 
-    /// Whether the problem of a set's file is solved: it is gone, or it can be read and is in force. Those that
+    /// Whether the problem of a set's file is solved: it is gone, or it can be read and is in force but for what the guard
+    /// rails refuse. Those that
     /// [`Self::skipped`] finds are not asked about.
     #[must_use]
     pub fn is_repaired(&self, problem: &SetProblem, firewall: &Firewall) -> bool {
@@ -105,8 +108,13 @@ impl SetStore {
         };
         match self.load(*policy, name) {
             Ok(set) => {
-                let in_force = |cidr: &Cidr| firewall.entry(RuleKey::new(*policy, *cidr)).is_some();
-                !set.is_suspect && set.entries.iter().all(in_force)
+                let (refused, _) = firewall.guard().map(Guard::set_report).unwrap_or_default();
+                let is_refused = |cidr| refused.iter().any(|r| r.cidr == cidr && r.file == *file);
+                let is_done = |cidr: &Cidr| {
+                    let rule = RuleKey::new(*policy, *cidr);
+                    firewall.entry(rule).is_some() || is_refused(*cidr)
+                };
+                !set.is_suspect && set.entries.iter().all(is_done)
             }
             Err(error) => matches!(error, SetError::NotFound { .. }),
         }
