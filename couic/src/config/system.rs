@@ -216,7 +216,7 @@ pub(super) fn logging(root: &mut Section<'_>) -> Option<Logging> {
         dir: dir?,
         rotation: rotation?,
         max_log_files: usize::try_from(max_log_files?).ok()?,
-        max_file_mib: u64::try_from(max_file_mib?).ok()?,
+        max_file_mib: max_file_mib?,
         format: format?,
         level: level?,
         stdout: stdout?,

@@ -2,7 +2,7 @@
 
 use std::{mem, os::unix::net::UnixListener, sync::Arc};
 
-use couic_common::Group;
+use couic_common::{ClientName, Group};
 use couic_privsep::Hardening;
 use tokio::runtime::Runtime;
 
@@ -27,6 +27,7 @@ use crate::{
     logging::{ChangeLog, Log},
     metrics::MetricsRegistry,
     peering::Peering,
+    rbac::ClientStore,
     reporting::Reporting,
 };
 
@@ -84,10 +85,7 @@ impl Running {
             .map_err(StartError::system("start threads"))?;
         let notifiers = reporting.as_ref().map(Reporting::notifiers);
         let clients = Arc::new(privileged.clients);
-        let known = Arc::clone(&clients);
-        rules.firewall.set_admins(move |name| {
-            (known.get(name)).is_some_and(|client| client.group == Group::Admin)
-        });
+        exempt_admins(&rules, &clients);
         let api = Api {
             firewall: Arc::clone(&rules.firewall),
             sets: Arc::clone(&rules.sets),
@@ -122,6 +120,16 @@ impl Running {
         };
         Ok((running, privileged.listener, api))
     }
+}
+
+/// Admins have no share of tables and tags.
+fn exempt_admins(rules: &Rules, clients: &Arc<ClientStore>) {
+    let clients = Arc::clone(clients);
+    let is_admin = move |name: &ClientName| {
+        let found = clients.get(name);
+        found.is_some_and(|client| client.group == Group::Admin)
+    };
+    rules.firewall.set_admins(is_admin);
 }
 
 /// Attaches the filter: the last step that can fail, so that a failed start leaves the previous filter as it was.

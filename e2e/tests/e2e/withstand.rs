@@ -110,7 +110,7 @@ fn two_thousand_slow_clients_do_not_block_others() {
 
 /// Idle connections of a user of the daemon's group, made by a thread that is that user from then on.
 fn connect_as_member(daemon: &Daemon<'_>, count: usize) -> Vec<UnixStream> {
-    let socket = daemon.socket().to_owned();
+    let socket = daemon.socket().clone();
     let group = fs::metadata(&socket).expect("the socket").gid();
     for dir in socket
         .ancestors()

@@ -140,7 +140,7 @@ async fn bodies_that_are_announced_and_not_sent_take_no_room_of_others() {
         };
         let (stalled, honest) = tokio::join!(stalled, honest);
         assert_eq!(honest.unwrap(), "0123");
-        assert!(stalled.iter().all(|body| body.is_err()));
+        assert!(stalled.iter().all(Result::is_err));
         assert_eq!(reader.budget.used(), 0);
     }
 }
