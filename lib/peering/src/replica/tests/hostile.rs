@@ -47,6 +47,11 @@ fn a_forgery_counts_as_the_forgers_and_ends_when_it_is_forgotten() {
     b.take(3, 2, &forged, 1_000);
     let evil = b.peers[2];
     assert!(b.replica.of(drop_key(1)).all(|(_, slot)| slot.from == evil));
+    // Those that another passes on while leaf after leaf is looked at are not forgotten either.
+    b.replica.distrust(evil);
+    let own = Node::new(3).write(3, live(NEVER), 1_000);
+    b.take(1, 3, &own, 1_000);
+    assert_eq!(b.wanted_by(3, 1_000), [0_u32; 0]);
     let rules = b.replica.forget_peer(Policy::Drop, evil, (0, u16::MAX));
     b.replica.unbind(evil);
     assert_eq!(rules.len(), 2);
