@@ -97,7 +97,11 @@ impl Engine {
     /// away until it is written anew. Returns how many rules were removed, None if no peer has this name.
     #[must_use]
     pub fn forget(&self, name: &ClientName, by: &ClientName) -> Option<u64> {
-        let known = self.locked().id_of(name);
+        let known = {
+            let mut state = self.locked();
+            let known = state.id_of(name);
+            known.inspect(|peer| state.replica.distrust(*peer))
+        };
         let actor = Actor::Client(by.clone());
         let mut removed = 0;
         for (policy, peer) in Policy::ALL.into_iter().flat_map(|p| known.map(|k| (p, k))) {

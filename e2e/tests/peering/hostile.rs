@@ -103,9 +103,12 @@ impl Hostile {
         let n = chaos.chance.u32(..500);
         let cidr = format!("10.0.{}.{}/32", n >> 8, n & 255);
         let time = (now_ms() + chaos.chance.u64(..AHEAD)) << 16;
-        let says = |node: &str, live: bool| match live {
-            true => json!({"cidr": cidr, "time": time, "node": node, "until": 0}),
-            false => json!({"cidr": cidr, "time": time, "node": node, "revokes": time}),
+        let says = |node: &str, live: bool| {
+            if live {
+                json!({"cidr": cidr, "time": time, "node": node, "until": 0})
+            } else {
+                json!({"cidr": cidr, "time": time, "node": node, "revokes": time})
+            }
         };
         let live = chaos.chance.bool();
         match chaos.chance.u32(..6) {

@@ -132,13 +132,25 @@ impl Peers {
         u16::try_from(at).ok().map(PeerId)
     }
 
-    /// The numbers of a peer that is forgotten are free again.
-    pub(crate) fn unbind(&mut self, peer: PeerId) {
-        let known = self.known.get_mut(peer.index());
-        let numbers = known.map(|known| std::mem::take(&mut known.numbers));
-        self.forgotten.extend(numbers.unwrap_or_default());
+    /// A peer is about to be forgotten: from now on, what others pass on of it is not in force.
+    pub(crate) fn distrust(&mut self, peer: PeerId) {
+        let known = self.known.get(peer.index());
+        let numbers = known.map(|known| known.numbers.clone());
+        for number in numbers.unwrap_or_default() {
+            if !self.forgotten.contains(&number) {
+                self.forgotten.push_back(number);
+            }
+        }
         let excess = self.forgotten.len().saturating_sub(FORGOTTEN);
         self.forgotten.drain(..excess);
+    }
+
+    /// The numbers of a peer that is forgotten are free again.
+    pub(crate) fn unbind(&mut self, peer: PeerId) {
+        self.distrust(peer);
+        if let Some(known) = self.known.get_mut(peer.index()) {
+            known.numbers.clear();
+        }
     }
 
     pub(crate) fn is_forgotten(&self, machine: u32) -> bool {

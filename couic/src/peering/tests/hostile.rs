@@ -1,6 +1,6 @@
 //! A peer that lies or floods: what it costs, and how it is told.
 
-use couic_peering::{DigestRequest, Face, Of, PROTOCOL, PullRequest, Unfit};
+use couic_peering::{DigestRequest, Face, Of, PROTOCOL, PullRequest, Replica, Unfit};
 
 use super::*;
 
@@ -53,7 +53,35 @@ fn one_request_with_a_clock_ahead_parts_nobody() {
 }
 
 #[test]
-fn a_full_share_is_told_by_health_and_nobody_is_called_in_sync() {
+fn a_full_share_is_told_by_health_and_the_peer_is_not_called_in_sync() {
+    let nodes = Node::pair(&Limits::default());
+    let [a, b] = &nodes;
+    {
+        // Room for 16 registers of peers.
+        let mut state = b.engine.state.lock();
+        state.replica = Replica::new(state.replica.node(), 86_400_000, 16);
+        state.replica.introduce(&Limits::default());
+    }
+    assert_eq!(b.engine.problems(), []);
+    for n in 0..20 {
+        a.add(Policy::Drop, n, "", 0);
+    }
+    for _ in 0..6 {
+        talk(a, "a", b);
+        assert_ne!(a.engine.peers()[0].state, PeerState::InSync);
+    }
+    assert_eq!(b.rules(Policy::Drop).len(), 8);
+    let told = b.engine.problems().remove(0);
+    assert_eq!(told.name, name("a"));
+    assert!(told.problem.contains("couicctl peers forget"), "{told:?}");
+    for n in 100..150 {
+        b.add(Policy::Drop, n, "", 0);
+    }
+    assert_eq!(b.rules(Policy::Drop).len(), 58, "its own have room");
+}
+
+#[test]
+fn a_peer_may_not_drop_more_than_its_share_of_the_addresses() {
     let tight = Limits {
         total_prefix_v4: 30,
         ..Limits::default()

@@ -2,15 +2,28 @@
 
 use std::{io::Write, os::unix::net::UnixStream};
 
+use couic_common::{Policy, Tag};
+use couic_firewall::rules::{Actor, ClaimRequest, Job};
 use couic_testkit::{Api, At};
 use serde_json::json;
 
-use super::{Node, until};
+use super::{Node, cidr, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_answers_with_rules_are_few_for_each_client() {
     let node = Node::new(&["evil", "honest"]);
-    node.add(0..4_000);
+    // A page that no socket buffers.
+    let job = |n| {
+        let rule = ClaimRequest {
+            cidr: cidr(n),
+            tag: Tag::parse(&"t".repeat(60)).unwrap(),
+            expiration: 0,
+        };
+        Job::Add(rule, None)
+    };
+    let actor = Actor::Client("c".parse().unwrap());
+    let jobs = (0..4_000).map(job).collect();
+    node.firewall().apply(Policy::Drop, jobs, &actor);
     node.test.api.peering.as_ref().unwrap().scan();
     let wall = u64::try_from(couic_common::unix_time().as_millis()).unwrap();
     let from = json!({"node": "000000aa00000001", "wall": wall, "protocol": 2});

@@ -61,6 +61,11 @@ impl Replica {
         its.into_iter().map(|(id, _)| id).collect()
     }
 
+    /// A peer is about to be forgotten, leaf by leaf: what others pass on of it meanwhile is not in force.
+    pub fn distrust(&mut self, peer: PeerId) {
+        self.peers.distrust(peer);
+    }
+
     /// The numbers of a peer that was forgotten are free again.
     pub fn unbind(&mut self, peer: PeerId) {
         self.peers.unbind(peer);

@@ -154,7 +154,10 @@ impl Replica {
     fn take(&mut self, key: RuleKey, mut slot: Slot) {
         let author = slot.record.author();
         let held = self.get(RegisterId { key, author });
-        let was_ended = held.is_some_and(|held| held.ended && held.record == slot.record);
+        // What its author says itself does not depend on what became of it on the way here.
+        let was_ended = held.is_some_and(|held| {
+            held.ended && held.record == slot.record && (held.direct || !slot.direct)
+        });
         slot.ended |= slot.record.is_rule() && (was_ended || self.is_ended(key, &slot));
         self.put(key, slot.clone());
         self.end_others(key, &slot);
