@@ -173,9 +173,15 @@ impl Replica {
     fn may_end(&self, revocation: &Slot, slot: &Slot) -> bool {
         revocation.record.revokes > slot.record.stamp.time
             && revocation.record.author() != slot.record.author()
-            && (revocation.is_own()
-                || revocation.from == self.holder(slot)
-                || self.peers.ends_others(revocation.from))
+            && (revocation.is_own() || self.is_entitled(revocation, slot))
+    }
+
+    /// What a peer only passes on ends neither its own rules nor, where it is trusted, those of others.
+    fn is_entitled(&self, revocation: &Slot, slot: &Slot) -> bool {
+        if revocation.from == self.holder(slot) {
+            return revocation.direct || !slot.direct;
+        }
+        revocation.direct && self.peers.ends_others(revocation.from)
     }
 
     /// Whether a revocation that is held ends this register.

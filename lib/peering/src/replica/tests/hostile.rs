@@ -196,3 +196,23 @@ fn this_nodes_own_number_cannot_be_taken() {
     let ended = again.replica.forget_peer(Policy::Drop, evil, (0, u16::MAX));
     assert_eq!(ended, []);
 }
+
+#[test]
+fn a_revocation_that_a_peer_passes_on_ends_nothing_of_its_own() {
+    let trusting = Limits {
+        ends_others: true,
+        ..everything()
+    };
+    let mut b = Node::with(2, &trusting, 1_000);
+    let mut a = Node::new(1);
+    let rule = a.write(1, live(NEVER), 1_000);
+    b.take(1, 1, &rule, 1_000);
+    b.write(1, live(NEVER), 1_000);
+    let mut nobodys = rule;
+    nobodys.stamp.node = NodeId::started(99, 9);
+    nobodys.stamp.time += 1_000;
+    nobodys.state = RecordState::Deleted;
+    nobodys.revokes = nobodys.stamp.time;
+    assert_eq!(b.take(1, 1, &nobodys, 1_000), Merge::Newer);
+    assert_eq!(b.wanted_by(1, 1_000), [1, 2]);
+}
