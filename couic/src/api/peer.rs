@@ -108,7 +108,10 @@ fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>
         let metadata = || entry.metadata.clone().map(Arc::new);
         // Tag and expiration of a remove are ignored: the entry may have expired on the way.
         let (tag, expiration) = match action {
-            PeerAction::Add => (entry.tag.as_deref(), entry.expiration),
+            PeerAction::Add => {
+                let expiration = validate::expires(entry.expiration, entry.ttl, now);
+                (entry.tag.as_deref(), expiration)
+            }
             PeerAction::Remove => (None, 0),
         };
         let defect = |name: &'static str, message| defects.invalid(field(index, name), message);

@@ -67,22 +67,15 @@ impl Running {
         let Hardening { landlock, seccomp } = privileged.hardening;
         metrics.show_hardening(landlock.unwrap_or(0), seccomp);
         let engine = peering.as_ref().map(Peering::engine);
-        let mut repeaters = repeat(
-            &rules,
-            &filter,
-            &metrics,
-            watchdog,
-            privileged.socket.place(),
-        )
-        .and_then(|mut all| {
-            state::keep_writing(&mut all, &rules.firewall, engine.clone()).map(|()| all)
-        })
-        .map_err(StartError::system("start threads"))?;
-        panic_and_confirm.watch(&mut repeaters)?;
-        rules
-            .needs
-            .resolve()
+        let place = privileged.socket.place();
+        let mut repeaters = repeat(&rules, &filter, &metrics, watchdog, place)
+            .and_then(|mut all| {
+                state::keep_writing(&mut all, &rules.firewall, engine.clone())?;
+                rules.needs.resolve()?;
+                Ok(all)
+            })
             .map_err(StartError::system("start threads"))?;
+        panic_and_confirm.watch(&mut repeaters)?;
         let notifiers = reporting.as_ref().map(Reporting::notifiers);
         let clients = Arc::new(privileged.clients);
         exempt_admins(&rules, &clients);

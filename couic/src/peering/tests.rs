@@ -100,13 +100,23 @@ impl Node {
         self.engine.absorb_keys(&[RuleKey::new(policy, cidr(n))]);
     }
 
+    /// Releases what this node's client wants.
     fn delete(&self, policy: Policy, n: u32) -> Result<(), FirewallError> {
+        self.remove(policy, n, &ClaimScope::OWN)
+    }
+
+    /// Ends what all clients and peers want here.
+    fn unban(&self, n: u32) -> Result<(), FirewallError> {
+        self.remove(Policy::Drop, n, &ClaimScope::ALL)
+    }
+
+    fn remove(&self, policy: Policy, n: u32, scope: &ClaimScope) -> Result<(), FirewallError> {
         let origin = Origin {
             actor: client(),
             metadata: None,
         };
         self.firewall
-            .remove(RuleKey::new(policy, cidr(n)), &ClaimScope::ALL, &origin)?;
+            .remove(RuleKey::new(policy, cidr(n)), scope, &origin)?;
         self.engine.absorb_keys(&[RuleKey::new(policy, cidr(n))]);
         Ok(())
     }

@@ -152,7 +152,8 @@ async fn three_nodes_hold_the_same() {
         .json();
     assert_eq!(entry["tag"], "ssh");
     // Deleted on a different node than it was added on: there alone, since it is not trusted with more.
-    nodes[2].test.delete("/v1/drop/10.0.0.1/32").await.is(204);
+    let all = "/v1/drop/10.0.0.1/32?all_owners=true";
+    nodes[2].test.delete(all).await.is(204);
     assert_eq!(nodes[2].count(), 0);
     nodes[0].test.delete("/v1/drop/10.0.0.1/32").await.is(204);
     until("it is gone everywhere", || {

@@ -4,6 +4,7 @@ mod requests;
 
 use std::{
     io,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -139,11 +140,6 @@ fn furnish(
             time,
         ))
     });
-    let clients = ClientStore::open(dir.path()).unwrap();
-    for group in Group::ALL {
-        let name = group.as_str().parse().unwrap();
-        clients.create(name, group).unwrap();
-    }
     let health = Arc::new(Mutex::new(Box::new(healthy) as HealthSource));
     let state = Arc::clone(&health);
     let sets = Arc::new(SetStore::open(dir.path()).unwrap());
@@ -158,7 +154,7 @@ fn furnish(
         host: Host::new(dir.path(), None),
         firewall,
         sets,
-        clients: Arc::new(clients),
+        clients: Arc::new(one_client_of_each_group(dir.path())),
         metrics: Arc::new(MetricsRegistry::new()),
         notifiers,
         peering,
@@ -177,6 +173,15 @@ fn furnish(
         clock,
         health,
     }
+}
+
+fn one_client_of_each_group(working_dir: &Path) -> ClientStore {
+    let clients = ClientStore::open(working_dir).unwrap();
+    for group in Group::ALL {
+        let name = group.as_str().parse().unwrap();
+        clients.create(name, group).unwrap();
+    }
+    clients
 }
 
 pub(crate) fn healthy() -> Health {

@@ -175,8 +175,9 @@ async fn a_mapped_address_is_its_ipv4_host_at_every_door() {
         .is(200)
         .json();
     assert_eq!(removed["removed"], 1);
+    let job = |action: &str| json!([{"action": action, "entry": {"cidr": "::ffff:203.0.113.0/120", "expiration": 0}}]);
     test.post("/v1/drop/peer", &job("add")).await.is(201);
-    test.get("/v1/drop/198.51.100.0/24").await.is(200);
+    test.get("/v1/drop/203.0.113.0/24").await.is(200);
     test.post("/v1/drop/peer", &job("remove")).await.is(201);
     let set = json!({"name": "s", "entries": ["::ffff:192.0.2.0/120"]});
     let written = test.post("/v1/sets/drop", &set).await.is(201).json();

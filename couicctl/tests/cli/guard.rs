@@ -100,7 +100,7 @@ fn some_guard_rails_are_lifted_by_name() {
     let daemon = StandIn::always(201, ENTRY);
     let args = ["drop", "add", "192.0.2.0/24", "--force=host,width"];
     couicctl(&daemon, &args).done();
-    let body = daemon.only().json();
+    let body = daemon.requests()[0].json();
     assert_eq!(body["guard"]["lift"], json!(["host", "width"]));
     assert_eq!(body.get("force"), None);
     let wrong = couicctl(&daemon, &["drop", "add", "192.0.2.0/24", "--force=hosts"]).failed(2);
@@ -116,7 +116,7 @@ fn deletions_of_protection_ask_for_them() {
     );
     command.env("SSH_CLIENT", "203.0.113.9 50000 22");
     run(command, "").done();
-    let line = daemon.only().line().to_owned();
+    let line = daemon.requests()[0].line().to_owned();
     assert!(
         line.starts_with("DELETE /v1/ignore/192.0.2.7/32?guard="),
         "{line}"

@@ -156,16 +156,19 @@ impl<'a, 'lab> Chaos<'a, 'lab> {
 
     fn delete(&mut self, node: usize) {
         let cidr = self.some_cidr(node);
-        let path = format!("/v1/drop/{cidr}");
-        // What this node's clients want, and of a shared one then what peers want.
-        let times = if is_owned(&cidr) { 1 } else { 2 };
-        for _ in 0..times {
-            let reply = self.daemons[node].api().request("DELETE", &path, None);
-            match reply.status {
-                204 => self.note(cidr.clone(), false, 0),
-                404 => {}
-                other => panic!("{other}: {reply:?}"),
-            }
+        // What this node's clients want, and of a shared one what peers want, too.
+        let whose = if is_owned(&cidr) {
+            ""
+        } else {
+            "?all_owners=true"
+        };
+        let path = format!("/v1/drop/{cidr}{whose}");
+        let reply = self.daemons[node].api().request("DELETE", &path, None);
+        match reply.status {
+            204 => self.note(cidr, false, 0),
+            // No claim of this node's.
+            404 | 422 => {}
+            other => panic!("{other}: {reply:?}"),
         }
     }
 

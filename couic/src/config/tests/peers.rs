@@ -87,6 +87,11 @@ fn the_limits_of_peers() {
     assert!(second.ends_others && !limits.ends_others);
     assert_eq!((second.total_prefix_v4, second.total_prefix_v6), (0, 13));
     assert_eq!(peers[1].ca.as_deref(), Some(Path::new("/etc/ca.pem")));
+}
+
+#[test]
+fn wrong_limits_of_peers_are_named() {
+    let token = "token = \"bbfa1388-3218-463c-9722-6805507c14bb\"\n";
     for (bad, said) in [
         (
             "tombstone_days = 0",

@@ -14,11 +14,6 @@ fn pair(all: bool) -> [Node; 2] {
     ]
 }
 
-/// As an operator with `couicctl drop delete`: first what clients want, then what peers want.
-fn unban(node: &Node, n: u32) {
-    while node.delete(Policy::Drop, n).is_ok() {}
-}
-
 #[test]
 fn a_peer_may_not_delete_what_a_client_wants_unless_it_is_trusted_with_that() {
     for all in [false, true] {
@@ -26,7 +21,7 @@ fn a_peer_may_not_delete_what_a_client_wants_unless_it_is_trusted_with_that() {
         let [a, b] = &nodes;
         b.add(Policy::Drop, 1, "", 0);
         level(&nodes);
-        unban(a, 1);
+        a.unban(1).unwrap();
         assert!(a.held(1).is_empty());
         level(&nodes);
         b.engine.scan();
@@ -69,7 +64,7 @@ fn a_trusted_deletion_takes_the_claims_of_all_and_leaves_what_came_later() {
         .apply(Policy::Drop, vec![third], &Actor::Peer(name("old")));
     b.engine.scan();
     level(&nodes);
-    unban(a, 1);
+    a.unban(1).unwrap();
     a.add(Policy::Drop, 1, "new", 0);
     level(&nodes);
     assert_eq!(b.held(1).len(), 1);
@@ -83,7 +78,7 @@ fn an_undone_deletion_is_a_rule_again() {
     b.add(Policy::Drop, 1, "t", 0);
     level(&nodes);
     let before = a.held(1);
-    unban(a, 1);
+    a.unban(1).unwrap();
     level(&nodes);
     assert!(b.held(1).is_empty());
     // As commit-confirm does when nobody confirms.

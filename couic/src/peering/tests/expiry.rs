@@ -39,7 +39,7 @@ fn an_expiration_that_passed_while_a_node_was_partitioned_ends_the_rule_there_to
     let [a, b] = &nodes;
     a.add(Policy::Drop, 1, "a", 0);
     level(&nodes);
-    a.add(Policy::Drop, 1, "b", SystemClock.now() + 1);
+    a.add(Policy::Drop, 1, "a", SystemClock.now() + 1);
     couic_testkit::until("the rule has ended", LONG, || {
         a.held(1).is_empty().then_some(())
     });

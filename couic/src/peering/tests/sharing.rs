@@ -92,7 +92,7 @@ fn a_restarted_node_gets_everything_back_and_deletions_hold() {
     assert_eq!(b.rules(Policy::Drop).len(), 2_000);
     // A is killed; B deletes one meanwhile.
     drop(a);
-    b.delete(Policy::Drop, 7).unwrap();
+    b.unban(7).unwrap();
     let again = Node::new(&["b"], &trusting, 0, ROOM);
     // It has kept one rule, say from a journal, that was deleted since: older than the deletion.
     let kept = Job::Add(rule(7, "", 0), None);

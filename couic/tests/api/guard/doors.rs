@@ -119,7 +119,7 @@ async fn a_peer_cannot_cut_off_the_host_by_plain_jobs_nor_by_registers() {
         assert_eq!(reply.json()["errors"]["[0].entry.cidr"]["rail"], "host");
     }
     let wall = u64::try_from(couic_common::unix_time().as_millis()).unwrap();
-    let from = json!({"node": "00000000000000aa", "wall": wall, "clock": wall << 16});
+    let from = json!({"node": "00000000000000aa", "wall": wall, "protocol": 2});
     let record = |cidr: &str| json!({"cidr": cidr, "time": 1_700_000_000_000_u64 << 16, "node": "00000000000000aa", "until": 0});
     let push = json!({"from": from, "gap": 0, "records": [record(CUTS), record("203.0.113.0/24")]});
     let answer = say("/v1/drop/push", &push).await.is(200).json();

@@ -242,7 +242,7 @@ async fn a_set_file_that_became_empty_keeps_its_rules_until_it_says_that_it_is_m
 #[tokio::test]
 async fn set_files_are_read_as_every_list_is() {
     let test = start();
-    let text = "\u{feff}1.2.3.4 ; a host\r\n198.51.100.0/255.255.255.0\r\n203.0.113.1-203.0.113.2\r\n::ffff:192.0.2.7\r\n";
+    let text = "\u{feff}1.2.3.4 ; a host\r\n203.0.114.0/255.255.255.0\r\n203.0.113.1-203.0.113.2\r\n::ffff:192.0.2.7\r\n";
     fs::write(test.dir.path().join("sets/drop/l.couic"), text).unwrap();
     test.ask("POST", "/v1/sets/reload").send().await.is(201);
     let cidrs: Vec<String> = test
@@ -254,9 +254,9 @@ async fn set_files_are_read_as_every_list_is() {
     let expected = [
         "1.2.3.4/32",
         "192.0.2.7/32",
-        "198.51.100.0/24",
         "203.0.113.1/32",
         "203.0.113.2/32",
+        "203.0.114.0/24",
     ];
     assert_eq!(cidrs, expected);
     for (line, named) in [

@@ -84,6 +84,15 @@ fn stream(wire: &mut Wire, frames: &[Frame], stop: &AtomicBool) -> (u32, Vec<u32
     (bursts, arrived)
 }
 
+/// Ends the traffic, also when the test fails meanwhile.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn reloads_never_drop_or_pass_a_frame_wrongly() {
     let Some(lab) = Lab::quiet() else { return };
@@ -96,6 +105,7 @@ fn reloads_never_drop_or_pass_a_frame_wrongly() {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let traffic = scope.spawn(|| stream(&mut lab.wire(), &frames, &stop));
+        let stopped = Stop(&stop);
         for round in 0..10 {
             // The tested entries stay; their neighbours, and the set that holds them, change each time.
             let (list, extra) = if round % 2 == 0 {
@@ -104,7 +114,7 @@ fn reloads_never_drop_or_pass_a_frame_wrongly() {
                     "198.51.100.0/25\n198.51.0.0/16\n",
                 )
             } else {
-                (big_set("198.51.100.0/24"), "")
+                (big_set("198.51.100.0/24"), "# empty on purpose\n")
             };
             daemon.set_file(Policy::Drop, "list", &list);
             daemon.set_file(Policy::Drop, "extra", extra);
@@ -116,7 +126,7 @@ fn reloads_never_drop_or_pass_a_frame_wrongly() {
             daemon.set_file(Policy::Ignore, "friends", friends);
             daemon.api().reload();
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopped);
         let (bursts, arrived) = traffic.join().expect("the traffic");
         assert!(bursts > 20, "only {bursts} bursts during ten reloads");
         assert_eq!(arrived, [0, bursts, bursts]);

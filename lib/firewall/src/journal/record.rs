@@ -4,11 +4,11 @@
 //! written while changes continue.
 //!
 //! A payload is a byte for the kind and the kind's fields; numbers are little-endian. A text is a byte for its length and
-//! its bytes. Kind 4, claims: policy, network, `u16` count, for each claim a byte for its owner's kind (0 an unknown
+//! its bytes. Kind 3, claims: policy, network, `u16` count, for each claim a byte for its owner's kind (0 an unknown
 //! client, 1 a client, 2 a peer), the owner's name (empty if unknown), the tag (empty for none), `u64` expiration, `u64`
-//! creation. Kinds 2 and 3, a register of peering: see `register`.
+//! creation. Kinds 2 and 4, a register of peering: see `register`.
 //!
-//! Kind 1 is read and no longer written: claims from before clients were told apart. It is kind 4 without the byte for the
+//! Kind 1 is read and no longer written: claims from before clients were told apart. It is kind 3 without the byte for the
 //! kind, where an empty name is an unknown client's, and any other a peer's.
 
 use std::net::IpAddr;
@@ -39,7 +39,7 @@ pub struct RuleClaims {
 /// Kinds of payloads.
 const END: u8 = 0;
 const CLAIMS_BEFORE_OWNERS: u8 = 1;
-const CLAIMS: u8 = 4;
+const CLAIMS: u8 = 3;
 
 /// Kinds of owners.
 const UNKNOWN_CLIENT: u8 = 0;

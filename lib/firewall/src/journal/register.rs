@@ -1,6 +1,6 @@
 //! Registers of peering, as records.
 //!
-//! Kind 3: policy, network, `u32` author, a byte for its state (0 forgotten, 1 deleted, 2 live); unless forgotten `u64`
+//! Kind 4: policy, network, `u32` author, a byte for its state (0 forgotten, 1 deleted, 2 live); unless forgotten `u64`
 //! time and `u64` node of the stamp, `u64` covers, `u64` revokes, `i64` shift, a byte of flags (1 direct, 2 ended), the
 //! peer's name (empty for this node); if live the tag, `u64` until.
 //!
@@ -39,7 +39,7 @@ pub struct Register {
 
 /// Kinds of payloads.
 pub(super) const OLD_REGISTER: u8 = 2;
-pub(super) const REGISTER: u8 = 3;
+pub(super) const REGISTER: u8 = 4;
 
 /// States of a register.
 const FORGOTTEN: u8 = 0;
@@ -81,7 +81,7 @@ pub(super) fn put_register(out: &mut Vec<u8>, row: &RegisterRow) {
     }
 }
 
-/// Reads kind 3 or, if it is `old`, kind 2.
+/// Reads kind 4 or, if it is `old`, kind 2.
 pub(super) fn read_register(reader: &mut Reader<'_>, old: bool) -> Option<RegisterRow> {
     let key = reader.key()?;
     let author = if old { None } else { Some(reader.u32()?) };
