@@ -84,6 +84,7 @@ impl SharedRules {
                 from: self.name_of(slot.from).cloned(),
                 direct: slot.direct,
                 ended: slot.ended,
+                heeded: slot.heeded,
             }),
         })
     }
@@ -156,6 +157,7 @@ impl Engine {
             from,
             direct: register.direct,
             ended: register.ended,
+            heeded: register.heeded,
             in_force,
         };
         state.replica.restore(key, slot);

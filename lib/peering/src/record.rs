@@ -60,6 +60,8 @@ pub struct Slot {
     pub direct: bool,
     /// Whether it was ended here: by a revocation, or as its peer was forgotten. It stays so until it is written anew.
     pub ended: bool,
+    /// Whether what it revokes ends the rules of others here: its peer is trusted with that, and wrote it or heeds it, too.
+    pub heeded: bool,
     /// Whether the firewall has it.
     pub in_force: bool,
 }

@@ -59,6 +59,7 @@ fn record() -> impl Strategy<Value = WireRecord> {
                 covers,
                 revokes: revokes.min(time),
                 ended,
+                heeded: ended,
             },
         )
 }

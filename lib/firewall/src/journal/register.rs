@@ -1,7 +1,7 @@
 //! Registers of peering, as records.
 //!
 //! Kind 4: policy, network, `u32` author, a byte for its state (0 forgotten, 1 deleted, 2 live); unless forgotten `u64`
-//! time and `u64` node of the stamp, `u64` covers, `u64` revokes, `i64` shift, a byte of flags (1 direct, 2 ended), the
+//! time and `u64` node of the stamp, `u64` covers, `u64` revokes, `i64` shift, a byte of flags (1 direct, 2 ended, 4 heeded), the
 //! peer's name (empty for this node); if live the tag, `u64` until.
 //!
 //! Kind 2 is of versions with one register per rule: no author, revokes, shift and flags. Its owner's name is the peer's.
@@ -35,6 +35,8 @@ pub struct Register {
     pub direct: bool,
     /// Whether it was ended here.
     pub ended: bool,
+    /// Whether what it revokes ends the rules of others here.
+    pub heeded: bool,
 }
 
 /// Kinds of payloads.
@@ -49,6 +51,7 @@ const LIVE: u8 = 2;
 /// Flags.
 const DIRECT: u8 = 1;
 const ENDED: u8 = 2;
+const HEEDED: u8 = 4;
 
 pub(super) fn put_register(out: &mut Vec<u8>, row: &RegisterRow) {
     let RegisterRow {
@@ -72,8 +75,18 @@ pub(super) fn put_register(out: &mut Vec<u8>, row: &RegisterRow) {
         out.extend_from_slice(&number.to_le_bytes());
     }
     out.extend_from_slice(&register.shift.to_le_bytes());
-    let direct = if register.direct { DIRECT } else { 0 };
-    out.push(direct | if register.ended { ENDED } else { 0 });
+    let flags = [
+        (register.direct, DIRECT),
+        (register.ended, ENDED),
+        (register.heeded, HEEDED),
+    ];
+    out.push(
+        flags
+            .iter()
+            .filter(|(is_set, _)| *is_set)
+            .map(|(_, flag)| flag)
+            .sum(),
+    );
     put_text(out, register.from.as_ref().map_or("", ClientName::as_str));
     if let RecordState::Live { tag, until } = &record.state {
         put_text(out, tag.as_ref().map_or("", Tag::as_str));
@@ -119,6 +132,7 @@ pub(super) fn read_register(reader: &mut Reader<'_>, old: bool) -> Option<Regist
                 from,
                 direct: flags & DIRECT != 0,
                 ended: flags & ENDED != 0,
+                heeded: flags & HEEDED != 0,
             })
         }
         _ => return None,
@@ -155,6 +169,7 @@ mod tests {
             from: from.map(|name| name.parse().unwrap()),
             direct: from.is_some(),
             ended: from.is_none(),
+            heeded: from.is_some(),
         }
     }
 

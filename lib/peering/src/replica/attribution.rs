@@ -30,8 +30,11 @@ impl Replica {
             return;
         };
         (slot.from, slot.direct, slot.in_force) = (peer, true, false);
+        slot.heeded = self.peers.ends_others(peer);
         slot.ended = self.is_ended(id.key, &slot);
-        self.put(id.key, slot);
+        self.put(id.key, slot.clone());
+        // What it revoked took no effect while another peer only passed it on.
+        self.end_others(id.key, &slot);
     }
 
     /// Ends every register in these leaves that a peer wrote or introduced, until it is written anew, and forgets its

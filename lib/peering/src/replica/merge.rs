@@ -16,6 +16,8 @@ pub struct Offer {
     pub shift: i64,
     /// Whether the peer holds it as ended.
     pub ended: bool,
+    /// Whether what it revokes ends the rules of others at the peer.
+    pub heeded: bool,
 }
 
 /// The result of merging a register of another node.
@@ -99,6 +101,7 @@ impl Replica {
             direct,
             // Of a forgotten peer, nothing that others pass on is in force before it speaks itself.
             ended: !direct && (taken_back || self.peers.is_forgotten(author)),
+            heeded: (direct || offer.heeded) && self.peers.ends_others(from),
             in_force: false,
         };
         if let Err(refusal) = self.check_room(key, &slot, limits) {
@@ -173,15 +176,12 @@ impl Replica {
     fn may_end(&self, revocation: &Slot, slot: &Slot) -> bool {
         revocation.record.revokes > slot.record.stamp.time
             && revocation.record.author() != slot.record.author()
-            && (revocation.is_own() || self.is_entitled(revocation, slot))
+            && (revocation.is_own() || revocation.heeded || self.is_of_its_peer(revocation, slot))
     }
 
-    /// What a peer only passes on ends neither its own rules nor, where it is trusted, those of others.
-    fn is_entitled(&self, revocation: &Slot, slot: &Slot) -> bool {
-        if revocation.from == self.holder(slot) {
-            return revocation.direct || !slot.direct;
-        }
-        revocation.direct && self.peers.ends_others(revocation.from)
+    /// Without that trust a peer ends what it wrote or passed on; what it only passes on ends nothing that it wrote.
+    fn is_of_its_peer(&self, revocation: &Slot, slot: &Slot) -> bool {
+        revocation.from == self.holder(slot) && (revocation.direct || !slot.direct)
     }
 
     /// Whether a revocation that is held ends this register.

@@ -60,6 +60,7 @@ impl Replica {
             from,
             direct: from != PeerId::SELF,
             ended: false,
+            heeded: true,
             in_force: is_rule,
         };
         slot.ended = self.is_ended(key, &slot);

@@ -68,6 +68,7 @@ impl Node {
             record: record.clone(),
             shift: 0,
             ended: false,
+            heeded: false,
         };
         let from = self.peers[machine - 1];
         self.replica

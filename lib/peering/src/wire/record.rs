@@ -33,6 +33,9 @@ pub struct WireRecord {
     /// Whether the sender, who did not write it, holds it as ended: it takes back what it passed on.
     #[serde(default, skip_serializing_if = "is_false")]
     pub ended: bool,
+    /// Whether what it revokes ends the rules of others at the sender, who did not write it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub heeded: bool,
 }
 
 #[expect(
@@ -90,6 +93,7 @@ impl WireRecord {
             },
             revokes: record.revokes,
             ended: slot.ended,
+            heeded: slot.heeded,
         }
     }
 
@@ -136,6 +140,7 @@ impl WireRecord {
             record,
             shift,
             ended: self.ended,
+            heeded: self.heeded,
         })
     }
 }
@@ -161,6 +166,7 @@ mod tests {
             from: PeerId::SELF,
             direct: false,
             ended: false,
+            heeded: false,
             in_force: false,
         }
     }

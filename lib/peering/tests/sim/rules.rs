@@ -106,6 +106,7 @@ impl World {
             record,
             shift,
             ended: false,
+            heeded: false,
         };
         self.take(to, peer, key.policy, &[offer]);
     }

@@ -44,6 +44,7 @@ fn register(n: u32, state: RecordState) -> ((RuleKey, Option<u32>), SavedRegiste
         from: Some("fw2".parse().unwrap()),
         direct: false,
         ended: false,
+        heeded: false,
     };
     let is_older = false;
     let key = RuleKey::new(Policy::Drop, format!("10.0.0.{n}/32").parse().unwrap());

@@ -148,6 +148,7 @@ fn who_passes_on_a_peers_rule_has_no_say_in_it() {
         record: rule.clone(),
         shift: 0,
         ended: true,
+        heeded: false,
     };
     let (evil, of_a) = (b.peers[2], b.peers[0]);
     let merge = |b: &mut Node, offer: &Offer| {

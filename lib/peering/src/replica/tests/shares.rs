@@ -103,6 +103,7 @@ fn the_share_of_the_address_space_of_a_peer_is_bounded() {
             record,
             shift: 0,
             ended: false,
+            heeded: false,
         };
         let from = node.peers[2];
         let merge = node
@@ -126,6 +127,7 @@ fn the_share_of_the_address_space_of_a_peer_is_bounded() {
         record,
         shift: 0,
         ended: false,
+        heeded: false,
     };
     let from = node.peers[2];
     node.replica
