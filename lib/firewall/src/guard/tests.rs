@@ -95,6 +95,7 @@ fn judged(
 fn refused(check: &GuardCheck<'_>, cidr: &str) -> Option<(Rail, String)> {
     let change = Change::Add(key(Policy::Drop, cidr), &ClaimScope::OWN, &client(), 0);
     let (rail, told) = judged(check, &firewall(), change)?;
+    let cidr: Cidr = cidr.parse().unwrap();
     let begin = format!("drop {cidr} is refused by the guard rail {rail}: ");
     assert!(told.starts_with(&begin), "{told}");
     assert!(
@@ -124,17 +125,13 @@ fn what_the_host_needs_is_not_dropped() {
         ("128.0.0.0/1", Rail::Host),
         ("::/0", Rail::Host),
         ("2000::/3", Rail::Host),
+        ("::ffff:192.0.2.2/128", Rail::Host),
     ] {
         let (rail, told) = refused(&check, cidr).unwrap();
         assert_eq!(rail, expected, "{cidr}");
         assert!(told.contains("an address of this host (eth0)"), "{told}");
     }
-    for cidr in [
-        "192.0.2.3/32",
-        "192.0.3.0/24",
-        "2001:db9::/32",
-        "::ffff:192.0.2.2/128",
-    ] {
+    for cidr in ["192.0.2.3/32", "192.0.3.0/24", "2001:db9::/32"] {
         assert_eq!(rail(&check, cidr), None);
     }
 }
