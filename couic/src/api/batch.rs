@@ -2,8 +2,8 @@
 //!
 //! NDJSON may be of any length: memory holds one network read and the jobs of one chunk. A line that cannot be parsed
 //! is one failed job. If the body breaks off in the middle, applied jobs stay applied, and the error counts them. A JSON
-//! array is read whole first, so one that is no array of jobs changes nothing. So is NDJSON that is to be confirmed: it has the limit of
-//! JSON bodies.
+//! array is read whole first, so one that is no array of jobs changes nothing. So is NDJSON that is to be
+//! confirmed: it has the limit of JSON bodies.
 
 use std::pin::Pin;
 

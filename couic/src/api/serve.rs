@@ -1,9 +1,9 @@
 //! Serves the API on a Unix socket until shutdown.
 //!
 //! Connections are bounded in number, in all and for each user, and by timeouts; a few are kept for root and the daemon's
-//! user; those that never sent a valid token make room for new ones. A failed accept does not end the service. On shutdown no more
-//! connections are accepted, idle ones are closed, requests in progress are finished, and at the deadline the remaining
-//! connections are aborted.
+//! user; those that never sent a valid token make room for new ones. A failed accept does not end the service. On
+//! shutdown no more connections are accepted, idle ones are closed, requests in progress are finished, and at the
+//! deadline the remaining connections are aborted.
 
 use std::{future::Future, sync::Arc, time::Duration};
 

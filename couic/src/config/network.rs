@@ -146,7 +146,7 @@ fn limits(section: &mut Section<'_>, defaults: &Limits) -> Option<Limits> {
     })
 }
 
-/// Whether an operator's deletion on the peer ends only what came from it, or the rules of all here.
+/// Whether a deletion for all owners on the peer ends only what came from it, or the rules of all here.
 fn deletions(section: &mut Section<'_>, default: bool) -> Option<bool> {
     match section.string("deletions") {
         Ok(Some(("own", _))) => Some(false),

@@ -116,7 +116,8 @@ impl RollingFile {
         self.problem.clone()
     }
 
-    /// Begins the next file: of the next period, or the next part of this one. On error, lines go on in the old one, with a line about the error once a minute.
+    /// Begins the next file: of the next period, or the next part of this one. On error, lines go on in the old one, with a
+    /// line about the error once a minute.
     fn roll(&mut self, now: u64, next_part: bool) -> io::Result<()> {
         let span = span(self.rotation, now);
         let last = last_part(&self.dir, self.rotation, span.start);

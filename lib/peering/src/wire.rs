@@ -1,7 +1,7 @@
 //! Messages between nodes, as JSON. The policy is part of the path.
 //!
 //! Times of a register are Unix milliseconds by its author's clock, with the shift to the sender's clock; a push has the
-//! gap to the receiver's clock as measured by the sender, and whoever pulls measures it himself.
+//! gap to the receiver's clock as measured by the sender, and the node that pulls measures it itself.
 
 mod pull;
 mod record;

@@ -137,7 +137,7 @@ pub(super) static PATHS: &[Path] = &[
         &[
             post("peer_push", POLICY_PEER, Run::BlockingBody(exchange::push))
                 .summary(
-                    "Among peers: rules and tombstones; each is validated separately, the later one wins",
+                    "Among peers: rules and tombstones; each is validated separately, of each author the later one wins",
                 )
                 .answers(200, json::<PushAnswer>())
                 .body(json::<PushRequest>())

@@ -23,7 +23,7 @@ use crate::rules::{Claim, ClaimRef, Owner};
 pub enum Record {
     /// The claims on a rule.
     Claims(RuleClaims),
-    /// The register of a rule that peers share.
+    /// A register of a rule that peers share: what one machine wrote.
     Register(RegisterRow),
 }
 

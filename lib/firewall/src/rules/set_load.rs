@@ -97,8 +97,7 @@ impl SetStore {
     }
 
     /// Whether the problem of a set's file is solved: it is gone, or it can be read and is in force but for what the guard
-    /// rails refuse. Those that
-    /// [`Self::skipped`] finds are not asked about.
+    /// rails refuse. Those that [`Self::skipped`] finds are not asked about.
     #[must_use]
     pub fn is_repaired(&self, problem: &SetProblem, firewall: &Firewall) -> bool {
         let SetProblem { policy, file, .. } = problem;
