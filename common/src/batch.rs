@@ -53,7 +53,7 @@ pub struct BatchOutcome {
     pub unchanged: u64,
     /// Entries that were removed.
     pub removed: u64,
-    /// Entries that the client released and others still hold, so that they stay in force.
+    /// Entries that the client released and other claims still hold, so that they stay in force.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub released: u64,
     /// Jobs that failed.
@@ -85,7 +85,7 @@ pub struct BatchFailure {
 pub struct RemovedByTag {
     /// How many entries were removed.
     pub removed: u64,
-    /// How many entries the client released and others still hold, so that they stay in force.
+    /// How many entries the client released and other claims still hold, so that they stay in force.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub released: u64,
 }

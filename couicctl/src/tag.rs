@@ -24,17 +24,20 @@ pub(crate) fn parse(text: &str) -> Result<Tag, String> {
 
 /// A pattern over tags, mapped as the tags are. Tags of sets keep their ending.
 pub(crate) fn pattern(text: &str) -> String {
-    let part = |part: &str| {
+    let part = |part: &str| -> String {
         let part = part.trim();
         let (name, ending) = match part.strip_suffix(".couic") {
             Some(name) => (name, ".couic"),
             None => (part, ""),
         };
-        let name: String = name
-            .chars()
-            .map(|c| if c == '*' { c } else { fitting(c) })
-            .collect();
-        name + ending
+        let mapped = name.chars().map(|c| if c == '*' { c } else { fitting(c) });
+        // A pattern is longer than what it stands for.
+        let most = if name.contains('*') {
+            usize::MAX
+        } else {
+            LONGEST
+        };
+        mapped.take(most).chain(ending.chars()).collect()
     };
     let parts: Vec<String> = text.split(',').map(part).collect();
     parts.join(",")
@@ -63,7 +66,9 @@ mod tests {
             assert_eq!(parse(text).unwrap().as_str(), tag);
             assert_eq!(pattern(text), tag);
         }
-        assert_eq!(parse(&"x.".repeat(50)).unwrap().as_str(), "x_".repeat(32));
+        let long = "x.".repeat(50);
+        assert_eq!(parse(&long).unwrap().as_str(), "x_".repeat(32));
+        assert_eq!(pattern(&long), "x_".repeat(32), "as it is unbanned");
         for bad in ["", "list.couic", "untagged"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

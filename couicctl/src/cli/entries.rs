@@ -87,7 +87,7 @@ pub(crate) struct AddArgs<F: Args> {
     pub(crate) cidrs: Vec<Networks>,
     #[command(flatten)]
     pub(crate) label: Label,
-    /// If the entry exists, update its tag and expiration
+    /// If the entry exists, renew your claim with that tag, or add one
     #[arg(long)]
     pub(crate) renew: bool,
     #[command(flatten)]

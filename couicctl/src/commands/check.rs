@@ -5,19 +5,21 @@ use couic_common::{Cidr, LookupRule, Policy};
 use futures_util::TryStreamExt;
 
 use super::Context;
-use crate::{duration::now, failure::Failure, render};
+use crate::{failure::Failure, render};
 
 pub(super) async fn run(cidr: Cidr, cx: &mut Context) -> Result<(), Failure> {
     if cidr == Cidr::host(cidr.addr()) {
         let lookup = cx.client.lookup(cidr.addr()).await;
         let lookup = lookup.map_err(|e| cx.failed(e))?;
+        let now = cx.now();
         return cx
             .output
-            .show(&lookup, |out| render::lookup(&lookup, now(), out));
+            .show(&lookup, |out| render::lookup(&lookup, now, out));
     }
     let overlap = overlapping(cidr, &Policy::ALL, cx).await?;
+    let now = cx.now();
     cx.output
-        .show(&overlap, |out| render::overlap(&overlap, now(), out))
+        .show(&overlap, |out| render::overlap(&overlap, now, out))
 }
 
 /// The rules that cover a network or lie within it.
@@ -46,6 +48,7 @@ pub(super) async fn overlapping(
     // In the order of lists, a network is followed by those within.
     let query = ListQuery {
         after: Some(cidr),
+        owners: true,
         ..ListQuery::default()
     };
     for policy in policies {

@@ -59,8 +59,9 @@ async fn networks(
     cx: &mut Context,
 ) -> Result<(), Failure> {
     let networks = all(cidrs);
-    let (mut done, mut failures) = (Vec::new(), Vec::new());
+    let (mut done, mut failures, mut asked) = (Vec::new(), Vec::new(), Vec::new());
     for network in &networks {
+        asked.push(network.cidr);
         match one(policy, network, which, if_exists, cx).await {
             Ok(deleted) => done.push(deleted),
             Err(failure) => {
@@ -81,9 +82,9 @@ async fn networks(
         ([_], [only]) => cx.output.show(only, lines)?,
         _ => cx.output.show(&done, lines)?,
     }
-    for one in done.iter().take(REMARKS) {
-        if let Some(lookup) = lookup(one.cidr, cx).await {
-            render::after_delete((policy, one.cidr), &lookup, cx.output.writer())?;
+    for cidr in asked.into_iter().take(REMARKS) {
+        if let Some(lookup) = lookup(cidr, cx).await {
+            render::after_delete((policy, cidr), &lookup, cx.output.writer())?;
         }
     }
     report(failures, cx)
@@ -126,7 +127,7 @@ async fn by_tag(policy: Policy, which: &Release, cx: &mut Context) -> Result<(),
             let entries = counted(removed.released, "entry", "entries");
             writeln!(
                 out,
-                "{entries} released that others hold: still in {policy}."
+                "{entries} released that other claims hold: still in {policy}."
             )?;
         }
         Ok(())

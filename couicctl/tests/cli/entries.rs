@@ -183,7 +183,7 @@ fn a_delete_names_who_still_holds_the_entry() {
     let shown = couicctl(&daemon, &["drop", "delete", "-t", "s*", "--all-owners"]).done();
     assert_eq!(
         shown,
-        "1 entry deleted from drop.\n2 entries released that others hold: still in drop.\n"
+        "1 entry deleted from drop.\n2 entries released that other claims hold: still in drop.\n"
     );
 }
 

@@ -106,7 +106,7 @@ fn rules() -> StandIn {
             r#"{"ip":"192.0.2.0","verdict":"drop","decided_by":{"policy":"drop","creation":7,"cidr":"192.0.0.0/16","tag":"wide","expiration":0},
                 "also_covered_by":[{"policy":"drop","creation":7,"cidr":"192.0.2.0/32","tag":null,"expiration":0}]}"#,
         ),
-        "GET /v1/drop?after=192.0.2.0%2F24" => {
+        "GET /v1/drop?after=192.0.2.0%2F24&owners=true" => {
             let lines = [
                 entry("192.0.2.0/32"),
                 entry("192.0.2.7/32"),
@@ -114,7 +114,7 @@ fn rules() -> StandIn {
             ];
             Reply::text(200, "application/x-ndjson", lines.join("\n"))
         }
-        "GET /v1/ignore?after=192.0.2.0%2F24" => {
+        "GET /v1/ignore?after=192.0.2.0%2F24&owners=true" => {
             Reply::text(200, "application/x-ndjson", entry("192.0.2.9/32"))
         }
         other => panic!("{other}"),
