@@ -34,10 +34,11 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The rails of a request.
+/// The rails of a request, if any holds for it.
 pub(super) fn check<'a>(call: &'a Call, asked: Asked<'_>) -> Option<GuardCheck<'a>> {
     let guard = call.firewall().guard()?;
-    Some(guard.for_request(asked.guard).forced(asked.force))
+    let check = guard.for_request(asked.guard).forced(asked.force);
+    check.holds().then_some(check)
 }
 
 /// Judges changes that are made together, which the request wrote as `text`. They are to be made while the permit is held.

@@ -34,6 +34,14 @@ fn sorted(mut outcome: BatchOutcome) -> BatchOutcome {
     outcome
 }
 
+/// The claim that a job renews: that under its tag.
+fn renewal(rules: &[ClaimRequest]) -> ClaimScope {
+    ClaimScope {
+        tag: rules.first().map(|rule| rule.tag.clone()),
+        all_owners: false,
+    }
+}
+
 /// A batch in progress.
 pub(super) struct Jobs<'a> {
     call: &'a Call,
@@ -43,7 +51,7 @@ pub(super) struct Jobs<'a> {
     all_owners: bool,
     now: u64,
     /// What the last job said about the guard rails, and those: usually all jobs of a batch say the same.
-    rails: Option<(bool, Option<GuardRequest>, Arc<GuardCheck<'a>>)>,
+    rails: Option<(bool, Option<GuardRequest>, Option<Arc<GuardCheck<'a>>>)>,
     /// The rails that forced jobs went over.
     lifted: Rails,
     seen: u64,
@@ -94,7 +102,10 @@ impl<'a> Jobs<'a> {
             PeerAction::Remove => (None, 0),
         };
         let rules = validate::rules(&entry.cidr, tag, expiration, self.now, &mut defect);
-        let scope = self.scope(action, &entry, defect);
+        let scope = match action {
+            PeerAction::Add => renewal(&rules),
+            PeerAction::Remove => self.removal(&entry, defect),
+        };
         if let Some(problem) = problem {
             return self.fail(Some(entry.cidr), ErrorCode::Invalid, problem);
         }
@@ -140,27 +151,19 @@ impl<'a> Jobs<'a> {
         drop(permit);
     }
 
-    /// The claims that a job releases or renews.
-    fn scope(
+    /// The claims that a removal releases.
+    fn removal(
         &self,
-        action: PeerAction,
         entry: &BatchRule,
         mut defect: impl FnMut(&'static str, String),
     ) -> ClaimScope {
         let tag = validate::tag_of_claim(entry.tag.as_deref().unwrap_or_default());
-        match action {
-            // A defect of it is known already.
-            PeerAction::Add => ClaimScope {
-                tag: Some(tag.ok().flatten().flatten()),
-                all_owners: false,
-            },
-            PeerAction::Remove => ClaimScope {
-                tag: tag.unwrap_or_else(|error| {
-                    defect("tag", error.to_string());
-                    None
-                }),
-                all_owners: self.all_owners,
-            },
+        ClaimScope {
+            tag: tag.unwrap_or_else(|error| {
+                defect("tag", error.to_string());
+                None
+            }),
+            all_owners: self.all_owners,
         }
     }
 
@@ -169,10 +172,10 @@ impl<'a> Jobs<'a> {
             *force == asked.force && guard.as_ref() == asked.guard
         };
         if !self.rails.as_ref().is_some_and(is_same) {
-            let check = Arc::new(guard::check(self.call, asked)?);
+            let check = guard::check(self.call, asked).map(Arc::new);
             self.rails = Some((asked.force, asked.guard.cloned(), check));
         }
-        self.rails.as_ref().map(|(_, _, check)| Arc::clone(check))
+        self.rails.as_ref().and_then(|(_, _, check)| check.clone())
     }
 
     /// Counts a job that failed before it reached the firewall.

@@ -53,10 +53,11 @@ impl GuardCheck<'_> {
         changes: &[Change<'_>],
     ) -> Result<(Permit<'_>, Rails), GuardRefusal> {
         let mut gone_over = Rails::default();
-        let concerns = changes.iter().any(|change| self.concerns(*change));
+        let needs: Vec<_> = changes.iter().map(|c| self.concerned(*c)).collect();
+        let concerns = needs.iter().any(|needs| !needs.is_empty());
         let turn = concerns.then(|| self.guard.turn.lock());
-        let found = changes.iter().flat_map(|change| {
-            let found = self.cut_off(firewall, *change, &self.concerned(*change));
+        let found = changes.iter().zip(&needs).flat_map(|(change, needs)| {
+            let found = self.cut_off(firewall, *change, needs);
             self.unknown(*change)
                 .into_iter()
                 .chain(found)
@@ -73,6 +74,12 @@ impl GuardCheck<'_> {
             gone_over.insert(rail);
         }
         Ok((Permit { _turn: turn }, gone_over))
+    }
+
+    /// Whether a rail holds: none does for a request that asks for none, unless they are enforced.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.rails != Rails::default()
     }
 
     /// Whether judging a change depends on changes before it, which are to be made first.
