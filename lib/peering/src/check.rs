@@ -18,8 +18,11 @@ const BRANCHES_AT_ONCE: usize = 32;
 const RANGES_AT_ONCE: usize = 1_024;
 
 /// Number of comparisons in which a leaf may differ in the same way before it is skipped: by then, one side is known to
-/// reject registers of the other.
+/// reject registers of the other. It is looked at again ever more rarely: what was rejected may be accepted later.
 const MAX_REPEATS: u32 = 3;
+
+/// Number of comparisons after which a skipped leaf is looked at again at the latest.
+const RETRY_SKIPPED: u32 = 32;
 
 /// Differing leaves of the last comparison: local digest, remote digest, and number of times in a row.
 pub(crate) type KnownLeaves = HashMap<(Policy, u16), (u64, u64, u32)>;
@@ -172,7 +175,8 @@ impl Check {
                 _ => 1,
             };
             self.found.insert((policy, leaf), (*ours, *theirs, times));
-            if times > MAX_REPEATS {
+            let is_due = times.is_power_of_two() || times.is_multiple_of(RETRY_SKIPPED);
+            if times > MAX_REPEATS && !is_due {
                 self.skipped += 1;
             } else {
                 match self.leaves.last_mut() {

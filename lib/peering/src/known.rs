@@ -28,8 +28,8 @@ impl PeerId {
 /// Numbers per peer: a machine that was installed anew has another one.
 const NUMBERS: usize = 8;
 
-/// Time for which a peer that was heard speaks for itself, in milliseconds: what others say in its name does not replace
-/// its own word.
+/// Time for which a machine that was heard speaks for itself, in milliseconds: what others say in its name does not
+/// replace its own word.
 const HEARD: u64 = 60_000;
 
 /// Numbers of forgotten peers.
@@ -54,7 +54,9 @@ pub struct Share {
 #[derive(Debug)]
 struct Known {
     numbers: Vec<u32>,
-    heard: Option<u64>,
+    /// The number as which it spoke last, and when. The machines of its other numbers are no more: what is said of them is
+    /// passed on, by this peer as by any other.
+    heard: Option<(u32, u64)>,
     ends_others: bool,
     /// Whether registers of its numbers may be here that others passed on.
     unconfirmed: bool,
@@ -102,10 +104,13 @@ impl Peers {
 
     /// Notes that a peer spoke as this node. False if the number belongs to another peer.
     pub(crate) fn heard(&mut self, peer: PeerId, node: NodeId, now: Moment) -> bool {
-        if let Some(known) = self.known.get_mut(peer.index()) {
-            known.heard = Some(now.mono);
+        if !self.bind(peer, node.machine()) {
+            return false;
         }
-        self.bind(peer, node.machine())
+        if let Some(known) = self.known.get_mut(peer.index()) {
+            known.heard = Some((node.machine(), now.mono));
+        }
+        true
     }
 
     /// Whether the number belongs to this peer now.
@@ -150,6 +155,7 @@ impl Peers {
         self.distrust(peer);
         if let Some(known) = self.known.get_mut(peer.index()) {
             known.numbers.clear();
+            known.heard = None;
         }
     }
 
@@ -158,18 +164,22 @@ impl Peers {
     }
 
     pub(crate) fn voice(&self, peer: PeerId, author: u32, now: Moment) -> Voice {
-        let Some(owner) = self.owner(author) else {
-            return Voice::Relayed;
-        };
-        if owner == peer {
+        if self.speaks_as(peer, author) {
             return Voice::Direct;
         }
-        let heard = self.known[owner.index()].heard;
-        if heard.is_some_and(|at| now.mono.saturating_sub(at) < HEARD) {
+        let mut heard = self.known.iter().filter_map(|known| known.heard);
+        let heard = heard.find(|(machine, _)| *machine == author);
+        if heard.is_some_and(|(_, at)| now.mono.saturating_sub(at) < HEARD) {
             Voice::Hearsay
         } else {
             Voice::Relayed
         }
+    }
+
+    /// Whether a machine is what this peer is now.
+    pub(crate) fn speaks_as(&self, peer: PeerId, machine: u32) -> bool {
+        let known = self.known.get(peer.index());
+        known.is_some_and(|known| known.heard.is_some_and(|heard| heard.0 == machine))
     }
 
     /// Notes that something of this machine was passed on by another.
@@ -266,6 +276,20 @@ mod tests {
         assert_eq!(peers.voice(a, 7, at(9)), Voice::Direct);
         assert_eq!(peers.voice(evil, 7, at(9)), Voice::Hearsay);
         assert_eq!(peers.voice(evil, 7, at(HEARD)), Voice::Relayed);
+    }
+
+    #[test]
+    fn what_a_machine_was_before_it_was_installed_anew_is_passed_on_by_all() {
+        let mut peers = Peers::default();
+        let [a, b] = [(); 2].map(|()| peers.introduce(&Limits::default()));
+        assert!(peers.heard(a, NodeId::started(7, 1), at(0)));
+        assert!(peers.heard(a, NodeId::started(8, 1), at(1)));
+        assert_eq!(peers.voice(a, 8, at(1)), Voice::Direct);
+        assert_eq!(peers.voice(b, 8, at(1)), Voice::Hearsay);
+        for peer in [a, b] {
+            assert_eq!(peers.voice(peer, 7, at(1)), Voice::Relayed);
+        }
+        assert_eq!(peers.owner(7), Some(a));
     }
 
     #[test]

@@ -31,7 +31,6 @@ pub struct Link {
     known: KnownLeaves,
     /// Whether a comparison ended whose result was not taken yet.
     compared: bool,
-    checks: u32,
     plain: Plain,
     is_plain: bool,
     /// Position of the full transfer to a plain peer.
@@ -59,7 +58,6 @@ impl Link {
             check: None,
             known: KnownLeaves::new(),
             compared: false,
-            checks: 0,
             plain: Plain::default(),
             is_plain: false,
             full_transfer: None,

@@ -9,9 +9,6 @@ use crate::{
     outbox::Changed,
 };
 
-/// Number of comparisons after which skipped leaves are retried.
-const RETRY_SKIPPED: u32 = 30;
-
 /// Registers per step of the full transfer to a plain peer.
 const TRANSFER_STEP: usize = 1_000;
 
@@ -29,10 +26,6 @@ impl Link {
         }
         if self.check.is_none() && now.mono >= self.check_at {
             self.check = Some(Check::new(&self.settings.policies));
-            self.checks = self.checks.wrapping_add(1);
-            if self.checks.is_multiple_of(RETRY_SKIPPED) {
-                self.known.clear();
-            }
         }
         match self.check.as_ref()?.question() {
             Some(Question::Digest(policy, of)) => Some(Ask::Digest(policy, of)),

@@ -19,7 +19,9 @@ impl Replica {
     pub fn relayed(&self, policy: Policy, peer: PeerId, leaves: (u16, u16)) -> Vec<RegisterId> {
         let all = self.in_leaves(policy, leaves);
         let its = all.filter(|(_, id, slot)| {
-            !slot.direct && id.author != self.node.machine() && self.peers.is_of(peer, id.author)
+            !slot.direct
+                && id.author != self.node.machine()
+                && self.peers.speaks_as(peer, id.author)
         });
         its.map(|(_, id, _)| id).collect()
     }

@@ -151,7 +151,7 @@ impl Replica {
     /// word instead of what others said.
     pub(crate) fn is_replaced(&self, held: &Slot, peer: PeerId, record: &Record) -> bool {
         *record > held.record
-            || (!held.direct && !held.is_own() && self.peers.is_of(peer, record.author()))
+            || (!held.direct && !held.is_own() && self.peers.speaks_as(peer, record.author()))
     }
 
     fn take(&mut self, key: RuleKey, mut slot: Slot) {
