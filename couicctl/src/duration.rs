@@ -73,6 +73,9 @@ pub(crate) fn lifetime(text: &str) -> Result<Lifetime, String> {
         // Only if it is a duration at all, so that -5x stays a typo.
         let is_number = rest.starts_with(|c: char| c.is_ascii_digit() || c == '.');
         let whole = if is_number { rest } else { text };
+        if number(rest).is_some_and(|(number, _)| number <= 0.0) {
+            return Err(NOTHING.into());
+        }
         return parse_any(whole)
             .map(drop)
             .or_else(|error| number(whole).map(drop).ok_or(error))
@@ -204,8 +207,8 @@ mod tests {
             assert_eq!(lifetime(text), lifetime_of, "{text}");
         }
         for bad in [
-            "", "-", "--1", "0", "0s", "0.0", "x", "5x", "-5x", "1e9", ".", "5..5", "nan", "inf",
-            "+5", " 5",
+            "", "-", "--1", "0", "0s", "0.0", "-0", "-0s", "x", "5x", "-5x", "1e9", ".", "5..5",
+            "nan", "inf", "+5", " 5",
         ] {
             assert!(lifetime(bad).is_err(), "{bad}");
         }

@@ -59,6 +59,32 @@ impl Of {
 }
 
 impl Query {
+    /// An optional parameter that is a text.
+    pub(super) const fn new(name: &'static str, text: &'static str) -> Self {
+        Self {
+            name,
+            text,
+            required: false,
+            number: false,
+        }
+    }
+
+    /// The same, which must not be missing.
+    pub(super) const fn required(self) -> Self {
+        Self {
+            required: true,
+            ..self
+        }
+    }
+
+    /// The same, which is a number.
+    pub(super) const fn number(self) -> Self {
+        Self {
+            number: true,
+            ..self
+        }
+    }
+
     pub(super) fn parameter(&self) -> Parameter {
         let Self {
             name,

@@ -10,33 +10,17 @@ use crate::api::{
 };
 
 const DEAD_PAGE: &[Query] = &[
-    Query {
-        name: "limit",
-        text: "the most dead letters to return, from 1 to 1,000; default 100",
-        required: false,
-        number: true,
-    },
-    Query {
-        name: "after",
-        text: "a key: only dead letters after it",
-        required: false,
-        number: true,
-    },
+    Query::new(
+        "limit",
+        "the most dead letters to return, from 1 to 1,000; default 100",
+    )
+    .number(),
+    Query::new("after", "a key: only dead letters after it").number(),
 ];
 
-const ONE_DEAD: &[Query] = &[Query {
-    name: "key",
-    text: "the key of one dead letter; default all",
-    required: false,
-    number: true,
-}];
+const ONE_DEAD: &[Query] = &[Query::new("key", "the key of one dead letter; default all").number()];
 
-const WHICH_DEAD: &[Query] = &[Query {
-    name: "key",
-    text: "the key of one dead letter, or all",
-    required: true,
-    number: false,
-}];
+const WHICH_DEAD: &[Query] = &[Query::new("key", "the key of one dead letter, or all").required()];
 
 pub(super) static PATHS: &[Path] = &[
     path(

@@ -15,49 +15,31 @@ use crate::api::{
     table::{Path, Run},
 };
 
-const TAG: Query = Query {
-    name: "tag",
-    text: "alternatives separated by commas; * stands for any characters, untagged for entries without a tag",
-    required: false,
-    number: false,
-};
+const TAG: Query = Query::new(
+    "tag",
+    "alternatives separated by commas; * stands for any characters, untagged for entries without a tag",
+);
 
-const OWNERS: Query = Query {
-    name: "owners",
-    text: "true: each entry has its owners",
-    required: false,
-    number: false,
-};
+const OWNERS: Query = Query::new("owners", "true: each entry has its owners");
 
-const ALL_OWNERS: Query = Query {
-    name: "all_owners",
-    text: "true: removals end the claims of all clients and peers, not only the client's own; group admin",
-    required: false,
-    number: false,
-};
+const ALL_OWNERS: Query = Query::new(
+    "all_owners",
+    "true: removals end the claims of all clients and peers, not only the client's own; group admin",
+);
 
-const ONE_CLAIM: Query = Query {
-    name: "tag",
-    text: "release only the client's claim with this tag, untagged for the one without; 404 if there is none",
-    required: false,
-    number: false,
-};
+const ONE_CLAIM: Query = Query::new(
+    "tag",
+    "release only the client's claim with this tag, untagged for the one without; 404 if there is none",
+);
 
 const LIST_QUERY: &[Query] = &[
     TAG,
     OWNERS,
-    Query {
-        name: "limit",
-        text: "the most entries to return, from 1",
-        required: false,
-        number: true,
-    },
-    Query {
-        name: "after",
-        text: "a CIDR: only entries after it, in the order of lists",
-        required: false,
-        number: false,
-    },
+    Query::new("limit", "the most entries to return, from 1").number(),
+    Query::new(
+        "after",
+        "a CIDR: only entries after it, in the order of lists",
+    ),
 ];
 
 const BY_TAG: &[Query] = &[
@@ -73,26 +55,17 @@ const BY_TAG: &[Query] = &[
 
 const OF_DELETE: &[Query] = &[ONE_CLAIM, ALL_OWNERS, GUARD, LIFT, FORCE];
 
-const GUARD: Query = Query {
-    name: "guard",
-    text: "asks for the guard rails; addresses to protect besides the host's, with commas between them",
-    required: false,
-    number: false,
-};
+const GUARD: Query = Query::new(
+    "guard",
+    "asks for the guard rails; addresses to protect besides the host's, with commas between them",
+);
 
-const LIFT: Query = Query {
-    name: "lift",
-    text: "guard rails that do not hold, with commas between them",
-    required: false,
-    number: false,
-};
+const LIFT: Query = Query::new(
+    "lift",
+    "guard rails that do not hold, with commas between them",
+);
 
-const FORCE: Query = Query {
-    name: "force",
-    text: "true: no guard rail holds",
-    required: false,
-    number: false,
-};
+const FORCE: Query = Query::new("force", "true: no guard rail holds");
 
 pub(super) static PATHS: &[Path] = &[
     path(

@@ -9,12 +9,10 @@ use crate::api::{
     table::{Path, Run},
 };
 
-const FORMAT: &[Query] = &[Query {
-    name: "format",
-    text: "prometheus for OpenMetrics text; anything else is JSON",
-    required: false,
-    number: false,
-}];
+const FORMAT: &[Query] = &[Query::new(
+    "format",
+    "prometheus for OpenMetrics text; anything else is JSON",
+)];
 
 pub(super) static PATHS: &[Path] = &[
     path(
