@@ -69,17 +69,10 @@ pub(crate) fn lifetime(text: &str) -> Result<Lifetime, String> {
     if FOREVER.iter().any(|word| text.eq_ignore_ascii_case(word)) {
         return Ok(None);
     }
-    if let Some(rest) = text.strip_prefix('-') {
+    let is_number = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    if let Some(rest) = text.strip_prefix('-').filter(is_number) {
         // Only if it is a duration at all, so that -5x stays a typo.
-        let is_number = rest.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-        let whole = if is_number { rest } else { text };
-        if number(rest).is_some_and(|(number, _)| number <= 0.0) {
-            return Err(NOTHING.into());
-        }
-        return parse_any(whole)
-            .map(drop)
-            .or_else(|error| number(whole).map(drop).ok_or(error))
-            .map(|()| None);
+        return lifetime(rest).map(|_| None);
     }
     let Some((seconds, unit)) = number(text) else {
         return parse_any(text).map(|seconds| seconds.map(Duration::from_secs));

@@ -18,7 +18,8 @@ const BRANCHES_AT_ONCE: usize = 32;
 const RANGES_AT_ONCE: usize = 1_024;
 
 /// Number of comparisons in which a leaf may differ in the same way before it is skipped: by then, one side is known to
-/// reject registers of the other. It is looked at again ever more rarely: what was rejected may be accepted later.
+/// reject registers of the other. At powers of two, ever more rarely, it is looked at again: what was rejected may be
+/// accepted later.
 const MAX_REPEATS: u32 = 3;
 
 /// Number of comparisons after which a skipped leaf is looked at again at the latest.

@@ -137,15 +137,16 @@ fn check(world: &World, seed: u64) {
         written.any(|w| w.revoked && w.id.key == id.key && !is_held(world, w))
     };
     let all: Vec<Rules> = (0..NODES).map(|node| world.live(node)).collect();
-    let certain = |rules: &Rules| -> Rules {
-        let rules = rules.iter().filter(|(id, _)| !is_lost(id));
-        rules.map(|(id, rule)| (*id, rule.clone())).collect()
-    };
-    let compared: Vec<Rules> = all.iter().map(certain).collect();
-    for (node, live) in all.iter().enumerate() {
+    let mut compared = all.clone();
+    for rules in &mut compared {
+        rules.retain(|id, _| !is_lost(id));
+    }
+    for rules in &compared {
         for other in &compared {
-            same(&compared[node], other, world.now, seed);
+            same(rules, other, world.now, seed);
         }
+    }
+    for (node, live) in all.iter().enumerate() {
         for (key, written) in last_writes(world) {
             match live.get(&key) {
                 Some(found) if written.deleted => {

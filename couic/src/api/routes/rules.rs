@@ -42,16 +42,7 @@ const LIST_QUERY: &[Query] = &[
     ),
 ];
 
-const BY_TAG: &[Query] = &[
-    Query {
-        required: true,
-        ..TAG
-    },
-    ALL_OWNERS,
-    GUARD,
-    LIFT,
-    FORCE,
-];
+const BY_TAG: &[Query] = &[TAG.required(), ALL_OWNERS, GUARD, LIFT, FORCE];
 
 const OF_DELETE: &[Query] = &[ONE_CLAIM, ALL_OWNERS, GUARD, LIFT, FORCE];
 
