@@ -1,6 +1,8 @@
 //! The command line.
 
 use std::{
+    fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -11,6 +13,7 @@ use couic_report::{
     config::{Config, DEFAULT_PATH},
     notify,
 };
+use uuid::Uuid;
 
 /// Collects the reports of Couic firewalls and sends one summary per interval to Discord, Slack or any plugin.
 ///
@@ -37,6 +40,27 @@ pub(crate) enum Command {
 /// How long pending deliveries may take.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// The secret of the example configuration, which everybody knows.
+const EXAMPLE_SECRET: Uuid = Uuid::from_u128(0x550e_8400_e29b_41d4_a716_4466_5544_0000);
+
+/// What is valid and yet no secret: anyone could send reports, or read the tokens.
+pub(crate) fn warnings(path: &Path, config: &Config) -> Vec<String> {
+    const READ_OTHERS: u32 = 0o004;
+    let shown = path.display();
+    let mut warnings = Vec::new();
+    if *config.server.secret.expose() == EXAMPLE_SECRET {
+        warnings.push(format!(
+            "{shown}: server.secret is that of the example, so anyone can send reports: make one with uuidgen, and change it in the webhook of each Couic"
+        ));
+    }
+    if fs::metadata(path).is_ok_and(|found| found.mode() & READ_OTHERS != 0) {
+        warnings.push(format!(
+            "any user on this machine can read the secrets in {shown}: run chmod o-r {shown}, and make sure that the user of couic-report can still read it"
+        ));
+    }
+    warnings
+}
+
 /// Prints a summary of the configuration.
 pub(crate) async fn check(path: &Path, config: &Config) -> ExitCode {
     let (dispatcher, failed) = match notify::start(config, None).await {
@@ -58,6 +82,9 @@ pub(crate) async fn check(path: &Path, config: &Config) -> ExitCode {
         [] => "none configured".to_owned(),
         names => names.join(", "),
     };
+    for warning in warnings(path, config) {
+        eprintln!("warning: {warning}");
+    }
     println!("{}: valid", path.display());
     println!("listens on  {}", config.server.addr);
     println!("interval    {} s", config.interval.as_secs());

@@ -14,7 +14,7 @@ use tokio::{
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
 };
-use tracing::info;
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
@@ -44,7 +44,11 @@ fn main() -> ExitCode {
         match cli.command {
             Some(Command::CheckConfig) => cli::check(&cli.config, &config).await,
             Some(Command::TestNotify) => cli::test(&config).await,
-            None => serve(&config).await,
+            None => {
+                let warnings = cli::warnings(&cli.config, &config);
+                warnings.iter().for_each(|text| warn!("{text}"));
+                serve(&config).await
+            }
         }
     })
 }

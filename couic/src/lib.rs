@@ -18,6 +18,7 @@
 
 pub mod api;
 pub mod attach;
+pub mod check;
 pub mod config;
 pub mod daemon;
 pub mod host;

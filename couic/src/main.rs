@@ -1,18 +1,13 @@
 //! The daemon: reads its configuration and runs.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use couic::{
-    attach,
+    attach, check,
     config::{Config, DEFAULT_PATH, Settings as _, check_config_file},
-    daemon, reporting,
+    daemon,
 };
-use couic_files::{DirError, check_working_dir};
-use couic_firewall::dataplane::too_old;
 use couic_plugin_host::{PLUGIN_HOST, PLUGIN_SPAWNER};
 use couic_privsep::run_if_child;
 
@@ -47,6 +42,9 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(errors) => {
             eprintln!("{errors}");
+            if let Some(hint) = check::hint(&args.config) {
+                eprintln!("hint: {hint}");
+            }
             return BAD_CONFIGURATION.into();
         }
     };
@@ -58,7 +56,13 @@ fn main() -> ExitCode {
         }
     };
     if args.check_config {
-        return check(&args.config, &config, &warnings);
+        return match check::run(&args.config, &config, &warnings) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("couic would not start: {why}");
+                START_FAILED.into()
+            }
+        };
     }
     if let Some(Command::Detach) = args.command {
         return detach(&config);
@@ -67,34 +71,6 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("couic: {error}");
-            START_FAILED.into()
-        }
-    }
-}
-
-/// Prints the mistakes of the file, and what would fail a start with it. Changes nothing.
-fn check(file: &Path, config: &Config, warnings: &[String]) -> ExitCode {
-    warnings.iter().for_each(|text| println!("warning: {text}"));
-    println!("{}: no mistakes", file.display());
-    for failed in reporting::unavailable(&config.reporting, &config.plugins_dir) {
-        println!("warning: the notifier {}: {}", failed.name, failed.reason);
-    }
-    if let Some(why) = too_old() {
-        eprintln!("couic would not start: {why}");
-        return START_FAILED.into();
-    }
-    match check_working_dir(&config.working_dir, &config.owner, &attach::LOCK_FILES) {
-        Ok(()) => ExitCode::SUCCESS,
-        // It may exist and be invisible to users other than root and the configured one.
-        Err(DirError::Io { path, source }) => {
-            let path = path.display();
-            println!(
-                "warning: cannot check the working directory {path}: {source}; run this as root"
-            );
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("couic would not start: {error}");
             START_FAILED.into()
         }
     }

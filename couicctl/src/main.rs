@@ -23,6 +23,7 @@ mod input;
 mod output;
 mod render;
 mod session;
+mod setup;
 mod tag;
 
 use std::process::ExitCode;
@@ -58,6 +59,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let config = cli.config.as_deref();
     if let Command::Doctor(args) = &command {
         return runtime.block_on(doctor::run(config, args, output));
+    }
+    if let Command::Setup(args) = command {
+        return runtime.block_on(setup::run(args, output));
     }
     let settings = config::load(config)?;
     let context = Context::new(&settings, output)?;

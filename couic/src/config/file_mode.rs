@@ -5,10 +5,12 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path};
 use nix::unistd::geteuid;
 
 use super::Config;
-use couic_files::owner_name;
+use couic_files::{Account, owner_name};
 
 const WRITE_GROUP: u32 = 0o020;
 const WRITE_OTHERS: u32 = 0o002;
+const READ_OWNER: u32 = 0o400;
+const READ_GROUP: u32 = 0o040;
 const READ_OTHERS: u32 = 0o004;
 const STICKY: u32 = 0o1000;
 
@@ -59,11 +61,38 @@ pub fn check_config_file(path: &Path, config: &Config) -> Result<Vec<String>, St
     }
     if mode & READ_OTHERS != 0 && holds_secrets(config) {
         warn(format!(
-            "any user on this machine can read the tokens in the configuration: run chmod o-r {shown}, make sure that root or {} can still read it, and replace the tokens if another user may have read them",
-            config.owner.user
+            "any user on this machine can read the tokens in the configuration: run chown root:{} {shown} && chmod 0640 {shown}, and replace the tokens if another user may have read them",
+            config.owner.group
         ));
     }
     Ok(warnings)
+}
+
+/// What keeps the configured user from reading the file, with the command that repairs it. Under systemd the daemon
+/// starts as that user; started as root, it reads the file before it becomes that user.
+#[must_use]
+pub fn unreadable_for_user(path: &Path, config: &Config) -> Option<String> {
+    let Account {
+        user,
+        group,
+        uid,
+        gid,
+    } = &config.owner;
+    let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let bit = if found.uid() == *uid {
+        READ_OWNER
+    } else if found.gid() == *gid {
+        READ_GROUP
+    } else {
+        READ_OTHERS
+    };
+    let readable = *uid == 0 || found.mode() & bit != 0;
+    let shown = path.display();
+    (!readable).then(|| {
+        format!(
+            "the user {user} cannot read {shown}, so the systemd unit could not start: run chown root:{group} {shown} && chmod 0640 {shown}"
+        )
+    })
 }
 
 fn holds_secrets(config: &Config) -> bool {
@@ -117,8 +146,45 @@ mod tests {
         );
         let told = check_mode(SECRET, 0o644, 0o700).unwrap();
         assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].contains("run chmod o-r /"), "{told:?}");
+        assert!(
+            told[0].contains("run chown root:") && told[0].contains("&& chmod 0640 /"),
+            "{told:?}"
+        );
         assert!(!told[0].contains("550e8400"), "{told:?}");
+    }
+
+    #[test]
+    fn a_file_that_the_units_user_cannot_read_is_named_with_the_fix() {
+        if !geteuid().is_root() {
+            println!("skipped: only root can give files away");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("couic.toml");
+        fs::write(
+            &path,
+            "ifaces = [\"lo\"]\nuser = \"nobody\"\ngroup = \"nogroup\"\n",
+        )
+        .unwrap();
+        let Ok(config) = Config::load(&path) else {
+            println!("skipped: this machine has no user nobody with group nogroup");
+            return;
+        };
+        let (uid, gid) = (config.owner.uid, config.owner.gid);
+        for (owner, mode, readable) in [
+            ((0, 0), 0o600, false),
+            ((0, 0), 0o644, true),
+            ((0, gid), 0o640, true),
+            ((0, gid), 0o604, false),
+            ((uid, 0), 0o400, true),
+            ((uid, 0), 0o044, false),
+        ] {
+            std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1)).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let told = unreadable_for_user(&path, &config);
+            assert_eq!(told.is_none(), readable, "{owner:?} {mode:o} {told:?}");
+            assert!(told.is_none_or(|told| told.contains("run chown root:nogroup /")));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod system;
 use std::path::PathBuf;
 
 pub use couic_settings::{ConfigErrors, Mistake, NotifierConfig, Secret, Settings};
-pub use file_mode::check_config_file;
+pub use file_mode::{check_config_file, unreadable_for_user};
 pub use network::{Peer, Peering, Reporting};
 pub use system::{GuardRails, LogFormat, LogLevel, Logging, Rotation};
 

@@ -85,12 +85,14 @@ fn interface_name(text: &str) -> bool {
 pub(super) fn ifaces(root: &mut Section<'_>) -> Option<Vec<String>> {
     const KEY: &str = "ifaces";
     let Some(line) = root.get(KEY).map(|f| f.line) else {
-        let message = "is missing: name the interfaces to filter on, as in [\"eth0\"]";
+        let message =
+            "is missing: name the interfaces to filter on, as in [\"eth0\"], or run couicctl setup";
         return root.mistake(None, KEY, message.to_owned());
     };
     let names = root.strings(KEY)?;
     if names.is_empty() {
-        let message = "is empty: name at least one interface, as in [\"eth0\"]";
+        let message =
+            "is empty: name at least one interface, as in [\"eth0\"], or run couicctl setup";
         return root.mistake(Some(line), KEY, message.to_owned());
     }
     let mut seen = BTreeSet::new();

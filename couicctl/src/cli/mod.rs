@@ -4,6 +4,7 @@ mod entries;
 mod force;
 mod notifiers;
 mod sets;
+mod setup;
 mod switch;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub(crate) use entries::{
 pub(crate) use force::{Force, IgnoreForce, Lift, Override};
 pub(crate) use notifiers::NotifiersCommand;
 pub(crate) use sets::{SetArg, SetSource, SetsCommand};
+pub(crate) use setup::{SetupArgs, When};
 pub(crate) use switch::{Confirm, ConfirmArgs, ConfirmCommand, DoctorArgs, PanicCommand};
 
 /// Control Couic, the XDP firewall: ban and unban sources, manage sets and tokens, show statistics.
@@ -120,6 +122,9 @@ pub(crate) enum Command {
     /// Confirm changes that were made with --confirm-within
     #[command(after_long_help = switch::CONFIRM, args_conflicts_with_subcommands = true)]
     Confirm(ConfirmArgs),
+    /// Set up the daemon of this host: interfaces, protected sources, fail2ban; safe to run again
+    #[command(after_long_help = setup::SETUP)]
+    Setup(SetupArgs),
     /// Look for problems: kernel, interfaces, permissions, clock, disk, daemon, peers, notifiers
     #[command(after_long_help = switch::DOCTOR)]
     Doctor(DoctorArgs),

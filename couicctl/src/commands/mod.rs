@@ -122,6 +122,7 @@ pub(crate) async fn run(
         | Command::Unban(_)
         | Command::Reload { .. }
         | Command::Doctor(_)
+        | Command::Setup(_)
         | Command::Completions { .. }
         | Command::Man { .. } => Ok(()),
     };

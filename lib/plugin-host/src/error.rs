@@ -20,6 +20,17 @@ pub enum Reason {
     /// Missing, or not readable.
     #[error("cannot be read: {0}")]
     Read(#[source] io::Error),
+    /// No file of that name.
+    #[error(
+        "there is no such file: looked for {tried} in its folder{}",
+        if near.is_empty() { String::new() } else { format!(", which has {near}: rename that, or give its path") }
+    )]
+    Missing {
+        /// The names that were looked for.
+        tried: String,
+        /// Files there that may be meant; empty if there are none.
+        near: String,
+    },
     /// An invalid name.
     #[error(
         "is not a plugin name: give the name of a file in the plugin folder, or an absolute path"

@@ -1,7 +1,7 @@
 //! Opens configured notifiers.
 
 use std::{
-    fmt,
+    fmt, fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -160,7 +160,15 @@ impl Loader {
                 .map(AnyNotifier::BuiltIn)
                 .map_err(|error| Reason::Create(error.to_string()).at(plugin));
         }
-        let path = path.unwrap_or_else(|| self.folder.join(format!("{plugin}.so")));
+        // A static build refuses any file, with the reason.
+        let any = || (!LOADS_FILES).then(|| self.folder.join(format!("{plugin}.so")));
+        let Some(path) = path.or_else(any) else {
+            let reason = Reason::Missing {
+                tried: file_names(plugin).join(", "),
+                near: near(&self.folder, plugin),
+            };
+            return Err(reason.at(self.folder.join(plugin)));
+        };
         let pin = config.sha256.clone();
         let checked = tokio::task::spawn_blocking(move || PluginFile::check(&path, pin.as_deref()));
         let file = checked
@@ -200,18 +208,38 @@ impl Loader {
         if !LOADS_FILES {
             return Ok(None);
         }
-        let crate_name = plugin.replace('-', "_");
-        let files = [
-            format!("{plugin}.so"),
-            format!("lib{crate_name}.so"),
-            format!("libcouic_plugin_{crate_name}.so"),
-        ];
-        let paths = files.into_iter().map(|file| self.folder.join(file));
+        let paths = file_names(plugin).map(|file| self.folder.join(file));
         // A dangling link counts, too: it is an error.
         Ok(paths
             .into_iter()
             .find(|path| path.symlink_metadata().is_ok()))
     }
+}
+
+/// The files that a plugin's name stands for.
+fn file_names(plugin: &str) -> [String; 3] {
+    let crate_name = plugin.replace('-', "_");
+    [
+        format!("{plugin}.so"),
+        format!("lib{crate_name}.so"),
+        format!("libcouic_plugin_{crate_name}.so"),
+    ]
+}
+
+/// Files of the folder whose names contain the plugin's: what its author's build may have called it.
+fn near(folder: &Path, plugin: &str) -> String {
+    let plugin = plugin.replace('-', "_").to_ascii_lowercase();
+    let names = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = names.filter_map(|file| file.file_name().into_string().ok());
+    let like = |name: &String| {
+        name.replace('-', "_")
+            .to_ascii_lowercase()
+            .contains(&plugin)
+    };
+    let mut like: Vec<_> = names.filter(like).collect();
+    like.sort_unstable();
+    like.truncate(3);
+    like.join(", ")
 }
 
 impl fmt::Debug for Loader {

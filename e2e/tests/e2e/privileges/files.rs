@@ -90,6 +90,6 @@ fn a_configuration_accessible_to_others_is_refused_or_logged_with_the_fix() {
     );
 
     let daemon = lab.daemon().config(secret).config_mode(0o644).start();
-    assert!(daemon.log().contains("run chmod o-r "), "{}", daemon.log());
+    assert!(daemon.log().contains("&& chmod 0640 "), "{}", daemon.log());
     assert!(!daemon.log().contains("550e8400"), "a secret in the log");
 }

@@ -1,0 +1,258 @@
+//! Applies the steps in order. The first that fails ends it: what was done stays, and a second run continues there.
+
+use std::{
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use couic_client::Client;
+use couic_common::{Group, HealthStatus};
+use couic_files::replace_file;
+use nix::unistd;
+
+use super::{host::Daemon, step::Step};
+use crate::{
+    config::{Settings, Target},
+    connect,
+    failure::Failure,
+};
+
+/// The daemon, to be told by its API, and the place of its program.
+pub(super) struct Installed<'a> {
+    pub(super) daemon: &'a Daemon,
+}
+
+/// Applies all steps, and prints each when it is done unless `quiet`.
+pub(super) async fn all(
+    steps: &[Step],
+    installed: &Installed<'_>,
+    quiet: bool,
+) -> Result<(), Failure> {
+    for step in steps {
+        if let Err(why) = installed.apply(step).await {
+            return Err(Failure::Failed(format!(
+                "could not {step}\n  {}\n  the steps before are done: correct this, and run couicctl setup again",
+                why.replace('\n', "\n  ")
+            )));
+        }
+        if !quiet {
+            println!("done: {step}");
+        }
+    }
+    Ok(())
+}
+
+impl Installed<'_> {
+    async fn apply(&self, step: &Step) -> Result<(), String> {
+        match step {
+            Step::User { name } => create_user(name, &self.daemon.working_dir),
+            Step::Directory {
+                path,
+                mode,
+                owner,
+                group,
+            } => directory(path, *mode, owner, group).map_err(|e| said(path, &e)),
+            Step::Configuration {
+                path, text, group, ..
+            } => configuration(path, text, group),
+            Step::File {
+                path, text, owner, ..
+            } => file(path, text, owner.as_ref()).map_err(|e| said(path, &e)),
+            Step::Start => {
+                call("systemctl", &["daemon-reload"])?;
+                call("systemctl", &["enable", "--now", "couic"]).map_err(|why| journal(&why))
+            }
+            Step::Restart => call("systemctl", &["restart", "couic"]).map_err(|why| journal(&why)),
+            Step::Fail2ban => call("fail2ban-client", &["reload"]),
+            Step::Reload => {
+                let status = self.client()?.reload_sets().await;
+                status.map(drop).map_err(|e| Failure::from(e).text())
+            }
+            Step::Monitoring => {
+                let name = "monitoring".parse().map_err(|_| String::new())?;
+                let made = self.client()?.create_client(&name, Group::Monitoring).await;
+                made.map(drop).map_err(|e| Failure::from(e).text())
+            }
+        }
+    }
+
+    /// The daemon by its configuration, which need not be the one that couicctl uses by default.
+    fn client(&self) -> Result<Client, String> {
+        let settings = Settings {
+            target: Target::Local {
+                socket: self.daemon.socket.clone(),
+                client_file: self.daemon.working_dir.join("rbac/clients/couicctl.toml"),
+            },
+            ..Settings::default()
+        };
+        let connected = connect::connect(&settings);
+        connected
+            .map(|(client, _)| client)
+            .map_err(|failure| failure.text())
+    }
+
+    /// A sentence on the daemon's health, if it answers.
+    pub(super) async fn health(&self) -> Option<String> {
+        let health = self.client().ok()?.health().await.ok()?;
+        let attached = health.interfaces.iter().filter(|i| i.attached);
+        let names: Vec<_> = attached.map(|i| i.name.as_str()).collect();
+        Some(match health.status {
+            HealthStatus::Ok => format!("couic filters on {}.", names.join(", ")),
+            _ => "couic runs, and something needs attention: couicctl health says what.".to_owned(),
+        })
+    }
+}
+
+fn said(path: &Path, error: &io::Error) -> String {
+    format!("{}: {error}", path.display())
+}
+
+fn journal(why: &str) -> String {
+    format!("{why}\nsee journalctl -u couic -n 20")
+}
+
+/// Runs a program; on failure the error is what it wrote.
+fn call(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let done = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output();
+    let done = done.map_err(|e| format!("{program} cannot be run: {e}"))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let mut text = String::from_utf8_lossy(&done.stderr).into_owned();
+    text.push_str(&String::from_utf8_lossy(&done.stdout));
+    Err(format!(
+        "{program} {} failed: {}",
+        arguments.join(" "),
+        text.trim()
+    ))
+}
+
+fn create_user(name: &str, home: &Path) -> Result<(), String> {
+    let home = home.display().to_string();
+    let shell = ["/usr/sbin/nologin", "/sbin/nologin"];
+    let shell = shell
+        .into_iter()
+        .find(|path| Path::new(path).exists())
+        .unwrap_or("/bin/false");
+    call(
+        "useradd",
+        &[
+            "--system",
+            "--user-group",
+            "--no-create-home",
+            "--home-dir",
+            &home,
+            "--shell",
+            shell,
+            name,
+        ],
+    )
+}
+
+/// The IDs of an account that exists by now.
+fn ids(user: &str, group: &str) -> io::Result<(u32, u32)> {
+    let absent = |what: &str, name: &str| io::Error::other(format!("there is no {what} {name}"));
+    let uid = unistd::User::from_name(user)?
+        .ok_or_else(|| absent("user", user))?
+        .uid;
+    let gid = unistd::Group::from_name(group)?
+        .ok_or_else(|| absent("group", group))?
+        .gid;
+    Ok((uid.as_raw(), gid.as_raw()))
+}
+
+fn directory(path: &Path, mode: u32, user: &str, group: &str) -> io::Result<()> {
+    let (uid, gid) = ids(user, group)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)?;
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    chown(path, Some(uid), Some(gid))
+}
+
+/// Writes a file of its owner, or of root for all to read.
+fn file(path: &Path, text: &str, owner: Option<&(String, String)>) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(parent)?;
+    }
+    replace_file(
+        path,
+        if owner.is_some() { 0o640 } else { 0o644 },
+        text.as_bytes(),
+    )?;
+    match owner {
+        Some((user, group)) => {
+            let (uid, gid) = ids(user, group)?;
+            chown(path, Some(uid), Some(gid))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Puts the new configuration in place if the daemon accepts it, and keeps the old one beside it.
+fn configuration(path: &Path, text: &str, group: &str) -> Result<(), String> {
+    let check = |new: &str| call(&daemon_program(), &["-c", new, "--check-config"]);
+    replace_if_accepted(path, text, group, check)
+}
+
+fn replace_if_accepted(
+    path: &Path,
+    text: &str,
+    group: &str,
+    check: impl Fn(&str) -> Result<(), String>,
+) -> Result<(), String> {
+    let beside = |end: &str| -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        name.into()
+    };
+    let new = beside(".new");
+    let written = || {
+        if let Some(parent) = path.parent() {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(parent)?;
+        }
+        replace_file(&new, 0o640, text.as_bytes())?;
+        let (_, gid) = ids("root", group)?;
+        chown(&new, Some(0), Some(gid))
+    };
+    written().map_err(|e| said(&new, &e))?;
+    if let Err(why) = check(&new.display().to_string()) {
+        let _ = fs::remove_file(&new);
+        return Err(format!(
+            "the daemon refuses it, and the old file is unchanged: {why}"
+        ));
+    }
+    match fs::read(path) {
+        Ok(old) => {
+            replace_file(&beside(".old"), 0o600, &old).map_err(|e| said(&beside(".old"), &e))?
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(said(path, &error)),
+    }
+    fs::rename(&new, path).map_err(|e| said(path, &e))
+}
+
+/// The daemon that was installed with this couicctl, else the one in the search path.
+fn daemon_program() -> String {
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|own| Some(own.parent()?.join("couic")));
+    let found = beside.filter(|path| path.is_file());
+    found.map_or_else(|| "couic".to_owned(), |path| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests;

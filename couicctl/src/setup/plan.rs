@@ -1,0 +1,231 @@
+//! The plan: from what is wanted and what is there to the steps between them. Pure; changes nothing.
+
+use std::collections::BTreeSet;
+
+use couic_common::{Cidr, glob_matches, list_entries, list_networks};
+
+use super::{
+    Wanted,
+    edit::Edited,
+    host::{Fail2ban, Host},
+    step::Step,
+};
+use crate::{cli::When, failure::Failure};
+
+/// The jails' part of the fail2ban configuration.
+const JAIL: &str = "\
+# Written by couicctl setup: bans of all jails become rules of Couic. Remove this file to undo that.
+[DEFAULT]
+banaction = couic
+banaction_allports = couic
+";
+
+/// The action, as shipped.
+const ACTION: &str = include_str!("../../../config/fail2ban/couic.conf");
+
+/// Steps in order, and remarks for the operator.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) steps: Vec<Step>,
+    pub(super) notes: Vec<String>,
+}
+
+/// What is to be done.
+pub(super) fn plan(wanted: &Wanted, host: &Host) -> Result<Plan, Failure> {
+    let mut plan = Plan::default();
+    let mut config = Edited::of(&host.config, host.config_text.as_deref())?;
+    let names = interfaces(wanted, host, &config)?;
+    config.set_interfaces(&names);
+    if let Some(url) = &wanted.report {
+        config.set_webhook(url);
+    }
+    plan.account(host);
+    let reconfigured = plan.configuration(host, &config);
+    let protected = plan.protect(wanted, host);
+    let fail2ban = match wanted.fail2ban {
+        When::Auto => host.fail2ban.installed,
+        When::Always => true,
+        When::Never => false,
+    };
+    plan.service(wanted, host, reconfigured, protected);
+    if fail2ban {
+        plan.fail2ban(&host.fail2ban)?;
+    }
+    plan.monitoring(wanted, host);
+    Ok(plan)
+}
+
+/// Those that were named, else those of the configuration if they exist, else those with a default route.
+fn interfaces(wanted: &Wanted, host: &Host, config: &Edited) -> Result<Vec<String>, Failure> {
+    let exists = |name: &String| {
+        name.contains(['*', '?'])
+            || host
+                .interfaces
+                .iter()
+                .any(|known| glob_matches(name, known))
+    };
+    let here = || host.interfaces.join(", ");
+    if let Some(missing) = wanted.interfaces.iter().find(|name| !exists(name)) {
+        return Err(Failure::Usage(format!(
+            "there is no interface {missing}; there are: {}",
+            here()
+        )));
+    }
+    if !wanted.interfaces.is_empty() {
+        return Ok(wanted.interfaces.clone());
+    }
+    let configured = config.interfaces();
+    let kept =
+        host.config_text.is_some() && !configured.is_empty() && configured.iter().all(exists);
+    let names = if kept {
+        configured
+    } else {
+        host.default_interfaces.clone()
+    };
+    if names.is_empty() {
+        return Err(Failure::Usage(format!(
+            "no interface has a default route: name those to filter on with -i; there are: {}",
+            here()
+        )));
+    }
+    Ok(names)
+}
+
+impl Plan {
+    /// The daemon's user, and the directories that the files of setup are in. The daemon's unit creates the others.
+    fn account(&mut self, host: &Host) {
+        let daemon = &host.daemon;
+        if !daemon.user_exists {
+            self.steps.push(Step::User {
+                name: daemon.user.clone(),
+            });
+        }
+        for path in daemon.set_directories() {
+            if !daemon.directories.contains(&path) {
+                self.steps.push(Step::Directory {
+                    path,
+                    mode: 0o750,
+                    owner: daemon.user.clone(),
+                    group: daemon.group.clone(),
+                });
+            }
+        }
+    }
+
+    /// Whether the configuration is written.
+    fn configuration(&mut self, host: &Host, config: &Edited) -> bool {
+        let Some(text) = config.text() else {
+            return false;
+        };
+        self.steps.push(Step::Configuration {
+            path: host.config.clone(),
+            text,
+            group: host.daemon.group.clone(),
+            changes: config.changes.clone(),
+        });
+        true
+    }
+
+    /// Adds what is missing to the set of protected sources. Whether any was.
+    fn protect(&mut self, wanted: &Wanted, host: &Host) -> bool {
+        let before = host.daemon.protected.as_deref();
+        let mut known = BTreeSet::new();
+        for (_, entry) in list_entries(before.unwrap_or_default().as_bytes()) {
+            // What cannot be read is for the reload to report.
+            let _ = list_networks(entry, |cidr| {
+                known.insert(cidr);
+            });
+        }
+        let mut text = before.map_or_else(
+            || "# Sources that are never dropped. Written by couicctl setup; edit it as you like, then run couicctl reload.\n".to_owned(),
+            str::to_owned,
+        );
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        let all = host.protected().chain(wanted.protect.iter().copied());
+        let missing: BTreeSet<Cidr> = all.filter(|cidr| !known.contains(cidr)).collect();
+        if missing.is_empty() {
+            return false;
+        }
+        missing
+            .iter()
+            .for_each(|cidr| text.push_str(&format!("{cidr}\n")));
+        let list: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        self.steps.push(Step::File {
+            path: host.daemon.protect_file(),
+            text,
+            owner: Some((host.daemon.user.clone(), host.daemon.group.clone())),
+            about: format!("never drop {}", list.join(", ")),
+        });
+        true
+    }
+
+    fn service(&mut self, wanted: &Wanted, host: &Host, reconfigured: bool, protected: bool) {
+        let runs = host.daemon.runs;
+        let command = format!("couic -c {}", host.config.display());
+        match (host.unit && wanted.start, runs) {
+            (true, false) => self.steps.push(Step::Start),
+            (true, true) if reconfigured => self.steps.push(Step::Restart),
+            (_, true) if reconfigured => self.notes.push(
+                "the daemon runs with its old configuration until it is restarted; its filter stays attached meanwhile".into(),
+            ),
+            (_, true) if protected => self.steps.push(Step::Reload),
+            (_, true) => {}
+            (false, false) if host.unit => {
+                self.notes.push("nothing is filtered until the daemon is started: systemctl enable --now couic".into());
+            }
+            (false, false) => self.notes.push(format!(
+                "this host has no systemd unit couic.service: start the daemon yourself, as root: {command}"
+            )),
+        }
+    }
+
+    fn fail2ban(&mut self, found: &Fail2ban) -> Result<(), Failure> {
+        if !found.installed {
+            return Err(Failure::Usage(format!(
+                "fail2ban is not installed: there is no {}",
+                found.dir.join("action.d").display()
+            )));
+        }
+        let mut file = |name: &str, text: &str, about: &str| {
+            self.steps.push(Step::File {
+                path: found.dir.join(name),
+                text: text.to_owned(),
+                owner: None,
+                about: about.to_owned(),
+            });
+        };
+        if !found.has_action {
+            file("action.d/couic.conf", ACTION, "the fail2ban action");
+        }
+        let jail = found.jail.is_none();
+        if jail {
+            file(
+                "jail.d/couic.local",
+                JAIL,
+                "let all jails of fail2ban ban with Couic",
+            );
+        }
+        if found.runs && (jail || !found.has_action) {
+            self.steps.push(Step::Fail2ban);
+        }
+        Ok(())
+    }
+
+    fn monitoring(&mut self, wanted: &Wanted, host: &Host) {
+        if !wanted.monitoring || host.daemon.has_monitoring {
+            return;
+        }
+        if host.daemon.runs || self.steps.contains(&Step::Start) {
+            self.steps.push(Step::Monitoring);
+        } else {
+            self.notes.push(
+                "the client monitoring can be created once the daemon runs: couicctl clients add -n monitoring -g monitoring".into(),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! The steps of a plan, and their description for the operator.
+
+use std::{fmt, path::PathBuf};
+
+/// One change of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Create the system user and group of the daemon.
+    User { name: String },
+    /// Create a directory of this user, with its group.
+    Directory {
+        path: PathBuf,
+        mode: u32,
+        owner: String,
+        group: String,
+    },
+    /// Replace the daemon's configuration, once the daemon accepts it: `root:group`, 0640.
+    Configuration {
+        path: PathBuf,
+        text: String,
+        group: String,
+        changes: Vec<String>,
+    },
+    /// Write a file of this owner, or of root.
+    File {
+        path: PathBuf,
+        text: String,
+        owner: Option<(String, String)>,
+        about: String,
+    },
+    /// Start the daemon now, and at boot.
+    Start,
+    /// Restart the daemon with its new configuration.
+    Restart,
+    /// Apply the set files.
+    Reload,
+    /// Let fail2ban read its configuration again.
+    Fail2ban,
+    /// Create the client that may read statistics.
+    Monitoring,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User { name } => write!(f, "create the system user {name}"),
+            Self::Directory { path, mode, owner, group } => {
+                write!(f, "create {} ({owner}:{group}, {mode:04o})", path.display())
+            }
+            Self::Configuration { path, changes, .. } => {
+                write!(f, "write {}: {}", path.display(), changes.join("; "))
+            }
+            Self::File { path, about, .. } => write!(f, "write {}: {about}", path.display()),
+            Self::Start => f.write_str("start couic now and at boot (systemctl enable --now couic)"),
+            Self::Restart => f.write_str(
+                "restart couic with its new configuration; the filter stays attached (systemctl restart couic)",
+            ),
+            Self::Reload => f.write_str("apply the set files (couicctl reload)"),
+            Self::Fail2ban => f.write_str("reload fail2ban (fail2ban-client reload)"),
+            Self::Monitoring => f.write_str("create the client monitoring, unless there is one"),
+        }
+    }
+}
