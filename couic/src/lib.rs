@@ -20,6 +20,7 @@ pub mod api;
 pub mod attach;
 pub mod config;
 pub mod daemon;
+pub mod exporter;
 pub mod host;
 pub mod logging;
 pub mod metrics;

@@ -53,6 +53,7 @@ use std::sync::Arc;
 use couic_common::Health;
 use warp::{Filter, Rejection, filters, reply};
 
+pub(crate) use self::auth::bearer;
 use self::dispatch::{Head, dispatch};
 pub use self::serve::{ServeSettings, serve, serve_with};
 pub use self::socket::{ListeningSocket, SocketError, SocketPlace};

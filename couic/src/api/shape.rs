@@ -11,7 +11,9 @@ use utoipa::{
 };
 use warp::http::StatusCode;
 
-use super::answer::{JSON, NDJSON, OPENMETRICS};
+use couic_httpd::Exposition;
+
+use super::answer::{JSON, NDJSON};
 
 /// A query parameter.
 pub(super) struct Query {
@@ -131,7 +133,11 @@ impl Shape {
             Self::Json(of) => vec![(JSON, of.reference())],
             Self::Array(of) => vec![(JSON, array(of))],
             Self::ArrayOrLines(of) => vec![(JSON, array(of)), (NDJSON, of.reference())],
-            Self::JsonOrMetrics(of) => vec![(JSON, of.reference()), (OPENMETRICS, text())],
+            Self::JsonOrMetrics(of) => vec![
+                (JSON, of.reference()),
+                (Exposition::OpenMetrics.content_type(), text()),
+                (Exposition::Text.content_type(), text()),
+            ],
             Self::OpenApi => {
                 let object = ObjectBuilder::new().schema_type(Type::Object).build();
                 vec![(JSON, RefOr::T(Schema::Object(object)))]

@@ -21,6 +21,7 @@ mod peer;
 mod peering;
 mod rights;
 mod routes;
+mod scrapes;
 mod sets;
 mod socket;
 mod stats;
