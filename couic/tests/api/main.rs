@@ -23,6 +23,7 @@ mod rights;
 mod routes;
 mod scrapes;
 mod sets;
+mod shipped;
 mod socket;
 mod stats;
 mod support;
