@@ -31,14 +31,26 @@ static AREAS: &[(&str, &[Path])] = &[
 
 /// The tags of the OpenAPI document: the areas, and what peers send to each other.
 pub(super) const TAGS: [(&str, &str); 8] = [
-    ("rules", "Rules: bans (drop) and exceptions (ignore), single and in batches."),
+    (
+        "rules",
+        "Rules: bans (drop) and exceptions (ignore), single and in batches.",
+    ),
     ("sets", "Set files: lists that survive restarts."),
     ("stats", "Figures and metrics."),
-    ("daemon", "Health and state of the daemon, and this document."),
-    ("safety", "The panic switch, and changes that are undone unless they are confirmed."),
+    (
+        "daemon",
+        "Health and state of the daemon, and this document.",
+    ),
+    (
+        "safety",
+        "The panic switch, and changes that are undone unless they are confirmed.",
+    ),
     ("clients", "API clients and their tokens."),
     ("notifiers", "Receivers of reports of rule changes."),
-    ("peering", "The nodes that rules are shared with, and what they send to each other."),
+    (
+        "peering",
+        "The nodes that rules are shared with, and what they send to each other.",
+    ),
 ];
 
 /// All of them, in order of precedence.
@@ -47,7 +59,9 @@ pub(super) fn paths() -> impl Iterator<Item = &'static Path> {
 }
 
 pub(super) fn paths_by_area() -> impl Iterator<Item = (&'static str, &'static Path)> {
-    AREAS.iter().flat_map(|(area, paths)| paths.iter().map(|path| (*area, path)))
+    AREAS
+        .iter()
+        .flat_map(|(area, paths)| paths.iter().map(|path| (*area, path)))
 }
 
 /// The tag of an operation.

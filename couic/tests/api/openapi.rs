@@ -36,7 +36,12 @@ async fn the_examples_are_accepted() {
     let document = test.get("/v1/openapi.json").await.json();
     let examples = |schema: &str| {
         let pointer = format!("/components/schemas/{schema}/examples");
-        document.pointer(&pointer).unwrap().as_array().unwrap().clone()
+        document
+            .pointer(&pointer)
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .clone()
     };
     for (method, path, schema, status) in [
         ("POST", "/v1/drop", "EntryRequest", 201),
@@ -46,11 +51,15 @@ async fn the_examples_are_accepted() {
         ("PUT", "/v1/panic", "PanicRequest", 200),
     ] {
         for example in examples(schema) {
-            test.ask(method, path).json(&example).send().await.is(status);
+            test.ask(method, path)
+                .json(&example)
+                .send()
+                .await
+                .is(status);
         }
     }
-    let outcome = test.post("/v1/ignore/batch", &Value::Array(examples("BatchJob")));
-    let outcome = outcome.await.is(200).json();
+    let batch = Value::Array(examples("BatchJob"));
+    let outcome = test.post("/v1/ignore/batch", &batch).await.is(200).json();
     assert_eq!(outcome["failed"], 0, "{outcome}");
 }
 
@@ -101,9 +110,15 @@ async fn operation_ids_are_unique_and_have_responses() {
             assert_eq!(security.is_empty(), open, "{method} {path}");
             let tag = operation["tags"][0].as_str().unwrap();
             let tags = document["tags"].as_array().unwrap();
-            assert!(tags.iter().any(|t| t["name"] == tag), "{method} {path}: {tag}");
+            assert!(
+                tags.iter().any(|t| t["name"] == tag),
+                "{method} {path}: {tag}"
+            );
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
-                assert!(parameter["schema"].is_object(), "{method} {path}: {parameter}");
+                assert!(
+                    parameter["schema"].is_object(),
+                    "{method} {path}: {parameter}"
+                );
             }
         }
     }

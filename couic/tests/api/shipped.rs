@@ -27,7 +27,9 @@ fn documented() -> BTreeSet<String> {
     let columns = page.lines().filter_map(|line| line.strip_prefix("| `"));
     let columns = columns.filter_map(|line| line.split(" | ").next());
     let mut found = names(&columns.collect::<Vec<_>>().join(" "));
-    let of_notifiers = found.iter().filter_map(|name| name.strip_prefix("couic_notifier_"));
+    let of_notifiers = found
+        .iter()
+        .filter_map(|name| name.strip_prefix("couic_notifier_"));
     let same: Vec<_> = of_notifiers
         .map(|name| format!("couic_report_notifier_{name}"))
         .collect();
@@ -54,7 +56,10 @@ fn alert_rules_and_dashboard_name_documented_metrics() {
     let used = names(&(expressions.join(" ") + &rules));
     assert!(used.len() > 50, "{used:?}");
     for name in used {
-        assert!(is_documented(&name, &documented), "{name} is not in docs/metrics.md");
+        assert!(
+            is_documented(&name, &documented),
+            "{name} is not in docs/metrics.md"
+        );
     }
 }
 
@@ -85,6 +90,9 @@ async fn what_the_daemon_exposes_is_documented() {
     assert!(exposed.len() > 30);
     for family in &exposed {
         let name = family.name();
-        assert!(documented.contains(name), "{name} is not in docs/metrics.md");
+        assert!(
+            documented.contains(name),
+            "{name} is not in docs/metrics.md"
+        );
     }
 }

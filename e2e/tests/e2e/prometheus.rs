@@ -47,11 +47,17 @@ fn promtool(args: &[&str], input: &str) {
     let output = child.wait_with_output().expect("promtool ends");
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success(), "promtool {args:?}: {said}\n{input}");
+    assert!(
+        output.status.success(),
+        "promtool {args:?}: {said}\n{input}"
+    );
 }
 
 fn inside(lab: &Lab, port: u16) -> Api {
-    Api::new(At::Inside(lab.host.clone(), ([127, 0, 0, 1], port).into()), None)
+    Api::new(
+        At::Inside(lab.host.clone(), ([127, 0, 0, 1], port).into()),
+        None,
+    )
 }
 
 /// The daemon's text in the format 0.0.4.
@@ -79,7 +85,10 @@ fn start_prometheus(lab: &Lab, home: &Path) -> Program {
 
 /// The value of a query that has one result.
 fn value(prometheus: &Api, query: &str) -> Option<String> {
-    let query = query.replace('{', "%7B").replace('}', "%7D").replace('"', "%22");
+    let query = query
+        .replace('{', "%7B")
+        .replace('}', "%7D")
+        .replace('"', "%22");
     let path = format!("/api/v1/query?query={query}");
     let answer = prometheus.try_request("GET", &path, None).ok()?;
     let answer: Value = serde_json::from_str(&answer.body).ok()?;
@@ -108,7 +117,11 @@ fn prometheus_scrapes_the_daemon_and_couic_report_and_alerts() {
     );
     let daemon = lab.daemon().config(&config).start();
     // The listener works in the confined process.
-    assert!(daemon.log().contains("no capabilities on "), "{}", daemon.log());
+    assert!(
+        daemon.log().contains("no capabilities on "),
+        "{}",
+        daemon.log()
+    );
     daemon.ctl_ok(&["drop", "add", "198.51.100.7", "-t", "ssh"]);
     let home = TempDir::new().expect("a directory");
     let _prometheus = start_prometheus(&lab, home.path());
@@ -126,7 +139,10 @@ fn prometheus_scrapes_the_daemon_and_couic_report_and_alerts() {
     }
     // OpenMetrics was negotiated: only there is it an info.
     let metadata = prometheus.get("/api/v1/metadata?metric=couic_build");
-    let metadata = metadata.to_string() + &prometheus.get("/api/v1/metadata?metric=couic_build_info").to_string();
+    let metadata = metadata.to_string()
+        + &prometheus
+            .get("/api/v1/metadata?metric=couic_build_info")
+            .to_string();
     assert!(metadata.contains("\"info\""), "{metadata}");
     daemon.ctl_ok(&["panic", "on", "--reason", "a test"]);
     let firing = "count(ALERTS{alertname=\"CouicPanicOn\",alertstate=\"firing\"})";
@@ -151,7 +167,10 @@ fn promtool_finds_nothing_in_what_we_serve() {
     daemon.ctl_ok(&["drop", "add", "198.51.100.7", "-t", "ssh"]);
     daemon.ctl_ok(&["ignore", "add", "198.51.100.8"]);
     let text = scraped(&lab);
-    assert!(text.contains("couic_peer_up{peer=\"127-0-0-1\"} 0"), "{text}");
+    assert!(
+        text.contains("couic_peer_up{peer=\"127-0-0-1\"} 0"),
+        "{text}"
+    );
     promtool(&["check", "metrics"], &text);
     promtool(&["check", "metrics"], &daemon.ctl_ok(&["metrics"]));
     for path in ["/metrics", "/v1/metrics"] {
@@ -186,7 +205,10 @@ fn a_daemon_whose_metrics_port_is_taken_filters_and_takes_it_later() {
     let daemon = lab.daemon().config(LISTEN).start();
     let (status, problems) = metrics_problems(&daemon);
     assert_eq!(status, HealthStatus::Degraded);
-    assert!(problems[0].contains("no metrics on 127.0.0.1:9464"), "{problems:?}");
+    assert!(
+        problems[0].contains("no metrics on 127.0.0.1:9464"),
+        "{problems:?}"
+    );
     drop(taken);
     until("it listens", LONG, || {
         (metrics_problems(&daemon) == (HealthStatus::Ok, Vec::new())).then_some(())

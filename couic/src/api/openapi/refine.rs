@@ -12,14 +12,15 @@ macro_rules! cidr {
     };
 }
 
-const ADDRESS: &str = r#"{"anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}]}"#;
+const ADDRESS: &str =
+    r#"{"anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}]}"#;
 
 const NAME: &str = r#"{"type": "string", "pattern": "^[A-Za-z0-9_-]{1,48}$"}"#;
 
 /// The schema of a path variable.
 pub(super) fn path_schema(name: &str) -> &'static str {
     match name {
-        "policy" => r#"{"$ref": "#/components/schemas/Policy"}"#,
+        "policy" => r##"{"$ref": "#/components/schemas/Policy"}"##,
         "ip" => ADDRESS,
         "prefix" => r#"{"type": "integer", "format": "int32", "minimum": 0, "maximum": 128}"#,
         "confirmation" => r##"{"$ref": "#/components/schemas/ConfirmId"}"##,
@@ -51,19 +52,29 @@ const MEMBERS: &[(&str, &str)] = &[
     ),
     (
         "/components/schemas/Cidr",
-        concat!(r#"{"pattern": ""#, cidr!(), r#"", "examples": ["192.0.2.0/24", "2001:db8::/32"]}"#),
+        concat!(
+            r#"{"pattern": ""#,
+            cidr!(),
+            r#"", "examples": ["192.0.2.0/24", "2001:db8::/32"]}"#
+        ),
     ),
     (
         "/components/schemas/ClientName",
         r#"{"pattern": "^[A-Za-z0-9_-]{1,48}$", "examples": ["fail2ban"]}"#,
     ),
-    ("/components/schemas/SetName", r#"{"pattern": "^[A-Za-z0-9_-]{1,48}$"}"#),
+    (
+        "/components/schemas/SetName",
+        r#"{"pattern": "^[A-Za-z0-9_-]{1,48}$"}"#,
+    ),
     ("/components/schemas/Tag", r#"{"maxLength": 64}"#),
     (
         "/components/schemas/ConfirmId",
         r#"{"pattern": "^[0-9a-f]{8}$", "examples": ["0badcafe"]}"#,
     ),
-    ("/components/schemas/ClientInfo/properties/token", r#"{"format": "uuid"}"#),
+    (
+        "/components/schemas/ClientInfo/properties/token",
+        r#"{"format": "uuid"}"#,
+    ),
     (
         "/components/schemas/ClientRequest/properties/group",
         r#"{"enum": ["admin", "clientrw", "clientro", "monitoring", "peering"]}"#,
@@ -148,9 +159,9 @@ pub(super) fn members(document: &mut Value, tags: &[(&str, &str)]) -> Result<(),
             into.extend(members);
         }
     }
-    let tags = tags.iter().map(|(name, description)| {
-        serde_json::json!({"name": name, "description": description})
-    });
+    let tags = tags
+        .iter()
+        .map(|(name, description)| serde_json::json!({"name": name, "description": description}));
     document["tags"] = tags.collect();
     Ok(())
 }

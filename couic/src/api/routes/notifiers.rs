@@ -14,7 +14,9 @@ const DEAD_PAGE: &[Query] = &[
         "limit",
         "the most dead letters to return, from 1 to 1,000; default 100",
     )
-    .schema(r#"{"type": "integer", "format": "int32", "minimum": 1, "maximum": 1000, "default": 100}"#),
+    .schema(
+        r#"{"type": "integer", "format": "int32", "minimum": 1, "maximum": 1000, "default": 100}"#,
+    ),
     Query::new("after", "a key: only dead letters after it").number(),
 ];
 
