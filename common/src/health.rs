@@ -49,6 +49,21 @@ pub enum HealthStatus {
     Down,
 }
 
+impl HealthStatus {
+    /// Every status, the best first.
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Degraded, Self::Down];
+
+    /// The name, as in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Down => "down",
+        }
+    }
+}
+
 /// Response of `GET /v1/health`: status 200, or 503 if an interface is not filtered or the panic switch is on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -91,6 +106,9 @@ pub struct Health {
     /// Why rules may not survive a restart of the daemon. They never make the state worse than degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub state_problems: Vec<StateProblem>,
+    /// Why metrics are not served on the address in `[metrics]`. It never makes the state worse than degraded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_problem: Option<String>,
     /// Notes that are not problems: protections that this kernel lacks. They do not affect the state.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -117,6 +135,7 @@ impl Health {
             panic_problem: None,
             confirm_problems: Vec::new(),
             state_problems: Vec::new(),
+            metrics_problem: None,
             notes: Vec::new(),
             missing_features: Vec::new(),
         }

@@ -25,8 +25,44 @@ pub enum Area {
     Peer,
     /// Rules on disk.
     State,
+    /// The listener for metrics.
+    Metrics,
     /// Features that the kernel lacks.
     Kernel,
+}
+
+impl Area {
+    /// Every area that can have problems; `Kernel` has notes only.
+    pub const WITH_PROBLEMS: [Self; 10] = [
+        Self::Panic,
+        Self::Confirm,
+        Self::Interface,
+        Self::Filter,
+        Self::Sets,
+        Self::Rules,
+        Self::Notifier,
+        Self::Peer,
+        Self::State,
+        Self::Metrics,
+    ];
+
+    /// The name, as in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Panic => "panic",
+            Self::Confirm => "confirm",
+            Self::Interface => "interface",
+            Self::Filter => "filter",
+            Self::Sets => "sets",
+            Self::Rules => "rules",
+            Self::Notifier => "notifier",
+            Self::Peer => "peer",
+            Self::State => "state",
+            Self::Metrics => "metrics",
+            Self::Kernel => "kernel",
+        }
+    }
 }
 
 /// A problem, or a note.
@@ -158,7 +194,9 @@ impl Health {
             .peer_problems
             .iter()
             .map(|peer| Problem::degraded(Area::Peer, &peer.problem).about(peer.name.as_str()));
-        notifiers.chain(peers)
+        let metrics = self.metrics_problem.iter();
+        let metrics = metrics.map(|problem| Problem::degraded(Area::Metrics, problem));
+        notifiers.chain(peers).chain(metrics)
     }
 
     fn of_state(&self) -> impl Iterator<Item = Problem> {
@@ -217,6 +255,7 @@ mod tests {
                 since: 0,
                 problem: "does not respond: gone".into(),
             }],
+            metrics_problem: Some("m".into()),
             state_problems: vec![StateProblem {
                 file: Some("j.log".into()),
                 message: "is damaged".into(),
@@ -259,6 +298,7 @@ mod tests {
             (Area::Rules, Degraded, "r"),
             (Area::Notifier, Degraded, "siem has failed"),
             (Area::Peer, Degraded, "b does not respond: gone"),
+            (Area::Metrics, Degraded, "m"),
             (Area::State, Degraded, "j.log is damaged"),
             (Area::Sets, Ok, "cut"),
             (Area::Kernel, Ok, "no Landlock"),

@@ -1,10 +1,10 @@
 //! The daemon: reads its configuration and runs.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use couic::{
-    attach, check,
+    api, attach, check,
     config::{Config, DEFAULT_PATH, Settings as _, check_config_file},
     daemon,
 };
@@ -21,6 +21,9 @@ struct Args {
     /// Check the configuration file and the working directory, print their mistakes, and exit.
     #[arg(long)]
     check_config: bool,
+    /// Print the OpenAPI document of the REST API, and exit.
+    #[arg(long)]
+    openapi: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -38,6 +41,9 @@ const START_FAILED: u8 = 1;
 fn main() -> ExitCode {
     run_if_child(&[attach::ROLE, PLUGIN_HOST, PLUGIN_SPAWNER]);
     let args = Args::parse();
+    if args.openapi {
+        return openapi();
+    }
     let config = match Config::load(&args.config) {
         Ok(config) => config,
         Err(errors) => {
@@ -71,6 +77,19 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("couic: {error}");
+            START_FAILED.into()
+        }
+    }
+}
+
+/// Needs no configuration, and no daemon.
+fn openapi() -> ExitCode {
+    let written = api::openapi_document()
+        .and_then(|document| Ok(std::io::stdout().write_all(document.as_bytes())?));
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("couic: the OpenAPI document cannot be written: {error}");
             START_FAILED.into()
         }
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use couic_common::{Health, Lookup, Metrics, Policy, Stats, TagStats};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, header::ACCEPT};
 
 use crate::{Client, ClientError};
 
@@ -40,6 +40,18 @@ impl Client {
         let mut url = self.url(&["metrics"]);
         url.query_pairs_mut().append_pair("format", "prometheus");
         self.text(self.request(Method::GET, url)).await
+    }
+
+    /// The same in the Prometheus text format 0.0.4, as node_exporter's textfile collector reads it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn metrics_text_0_0_4(&self) -> Result<String, ClientError> {
+        let mut url = self.url(&["metrics"]);
+        url.query_pairs_mut().append_pair("format", "prometheus");
+        let request = self.request(Method::GET, url);
+        self.text(request.header(ACCEPT, "text/plain; version=0.0.4"))
+            .await
     }
 
     /// `GET /v1/lookup/{ip}`: the verdict for packets from this address, and the rules behind it.

@@ -10,16 +10,12 @@ use warp::{
     reply::{self, Response},
 };
 
-/// Content type of the Prometheus text format, version 0.0.4.
-const PROMETHEUS: HeaderValue =
-    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     reply::with_status(reply::json(body), status).into_response()
 }
 
-pub(super) fn text(body: String) -> Response {
-    reply::with_header(body, header::CONTENT_TYPE, PROMETHEUS).into_response()
+pub(super) fn text(content_type: &'static str, body: String) -> Response {
+    reply::with_header(body, header::CONTENT_TYPE, content_type).into_response()
 }
 
 /// An error in the common form of Couic's errors.

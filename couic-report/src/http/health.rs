@@ -6,10 +6,13 @@ use warp::{http::StatusCode, reply::Response};
 
 use super::{Context, answer::json};
 
+/// Every status, the best first.
+pub(super) const STATUSES: [&str; 3] = ["ok", "degraded", "failed"];
+
 #[derive(Serialize)]
-struct Health {
+pub(super) struct Health {
     /// `ok`, `degraded` (reports are accepted, but there are problems) or `failed` (reports are refused).
-    status: &'static str,
+    pub(super) status: &'static str,
     version: &'static str,
     interval: Interval,
     /// Summaries not yet passed to the notifiers.
@@ -42,6 +45,18 @@ struct Notifier {
 }
 
 pub(super) fn answer(context: &Context) -> Response {
+    let health = of(context);
+    let [.., failed] = STATUSES;
+    let code = if health.status == failed {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
+    json(code, &health)
+}
+
+/// Health now.
+pub(super) fn of(context: &Context) -> Health {
     let overview = context.journal.overview();
     let list = context.dispatcher.list();
     let mut problems: Vec<String> = list.iter().flat_map(named_problems).collect();
@@ -51,10 +66,11 @@ pub(super) fn answer(context: &Context) -> Response {
             "the state cannot be written ({failure}): reports are refused; free space in the state folder"
         ));
     }
-    let (code, status) = match (refusing, problems.is_empty()) {
-        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
-        (false, false) => (StatusCode::OK, "degraded"),
-        (false, true) => (StatusCode::OK, "ok"),
+    let [ok, degraded, failed] = STATUSES;
+    let status = match (refusing, problems.is_empty()) {
+        (true, _) => failed,
+        (false, false) => degraded,
+        (false, true) => ok,
     };
     let notifiers = list.into_iter().map(|n| Notifier {
         name: n.name,
@@ -64,7 +80,7 @@ pub(super) fn answer(context: &Context) -> Response {
         last_success: n.last_success,
         last_error: n.last_error,
     });
-    let health = Health {
+    Health {
         status,
         version: env!("CARGO_PKG_VERSION"),
         interval: Interval {
@@ -78,8 +94,7 @@ pub(super) fn answer(context: &Context) -> Response {
         outbox: overview.outbox,
         notifiers: notifiers.collect(),
         problems,
-    };
-    json(code, &health)
+    }
 }
 
 fn named_problems(notifier: &NotifierInfo) -> impl Iterator<Item = String> + '_ {

@@ -1,4 +1,4 @@
-//! `GET /v1/metrics`, in the Prometheus text format 0.0.4.
+//! `GET /metrics` and `GET /v1/metrics`: in the Prometheus text format 0.0.4, or as OpenMetrics on request.
 
 use std::{
     collections::BTreeMap,
@@ -7,11 +7,14 @@ use std::{
 
 use couic_common::{NotifierInfo, NotifierName, NotifierState};
 use couic_delivery::{AttemptTimes, FIGURES};
-use couic_httpd::{Family, Kind, float, prometheus};
+use couic_httpd::{ConnectionCounts, Exposition, Family, Kind, float};
 use parking_lot::Mutex;
-use warp::http::StatusCode;
+use warp::{
+    http::{HeaderMap, StatusCode, header},
+    reply::Response,
+};
 
-use super::Context;
+use super::{Context, health};
 use crate::state::Overview;
 
 /// Counters of requests.
@@ -38,16 +41,43 @@ impl Meter {
     }
 }
 
-/// Renders the page.
-pub(super) fn render(context: &Context) -> String {
+/// Renders the page, in the format that the client prefers.
+pub(super) fn answer(context: &Context, headers: &HeaderMap) -> Response {
+    let accept = headers.get_all(header::ACCEPT).iter();
+    let accept = accept.filter_map(|value| value.to_str().ok());
+    let format = Exposition::accepted(accept, Exposition::Text);
+    super::answer::text(format.content_type(), format.render(&families(context)))
+}
+
+/// Every metric.
+pub(super) fn families(context: &Context) -> Vec<Family> {
     let mut families = requests(&context.meter);
+    families.push(build_info());
+    families.push(health(context));
+    let connections = [("http", &*context.connections)];
+    families.extend(ConnectionCounts::families("couic_report", &connections));
     families.extend(state(context));
     let list = context.dispatcher.list();
     families.extend(notifier_figures(&list));
     families.push(notifier_states(&list));
     families.push(attempts(&list));
     families.push(attempt_seconds(&context.dispatcher.attempt_times()));
-    prometheus(&families)
+    families
+}
+
+fn build_info() -> Family {
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    let help = "The running version; always 1.";
+    Family::new(Kind::Gauge, "couic_report_build_info", help).with(&version, 1)
+}
+
+fn health(context: &Context) -> Family {
+    let help = "1 for the current status of health, as in GET /v1/health.";
+    let family = Family::new(Kind::Gauge, "couic_report_health", help);
+    let current = health::of(context).status;
+    health::STATUSES.iter().fold(family, |family, status| {
+        family.with(&[("status", status)], u64::from(*status == current))
+    })
 }
 
 fn requests(meter: &Meter) -> Vec<Family> {

@@ -12,11 +12,11 @@ mod serve;
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use couic_delivery::NotificationDispatcher;
-use couic_httpd::BodyReader;
+use couic_httpd::{BodyReader, ConnectionCounts};
 use uuid::Uuid;
 use warp::{Filter, Rejection, Reply, http::StatusCode, reject::MethodNotAllowed, reply::Response};
 
-use self::answer::{error, text};
+use self::answer::error;
 pub(crate) use self::{metrics::Meter, serve::serve};
 use crate::{config::Config, state::Journal};
 
@@ -25,6 +25,7 @@ pub(crate) struct Context {
     pub(crate) journal: Journal,
     pub(crate) dispatcher: Arc<NotificationDispatcher>,
     pub(crate) meter: Meter,
+    pub(crate) connections: Arc<ConnectionCounts>,
     /// Length of an interval, in seconds.
     pub(crate) interval_secs: u64,
     secret: couic_settings::Secret<Uuid>,
@@ -41,6 +42,7 @@ impl Context {
             journal,
             dispatcher,
             meter: Meter::default(),
+            connections: Arc::default(),
             interval_secs: config.interval.as_secs(),
             secret: config.server.secret.clone(),
             bodies: BodyReader::new(reports::limits(config.server.max_body)),
@@ -67,9 +69,12 @@ pub(crate) fn routes(
         .and(with.clone())
         .map(|context: Arc<Context>| health::answer(&context));
     let metrics = warp::path!("v1" / "metrics")
+        .or(warp::path!("metrics"))
+        .unify()
         .and(read())
         .and(with)
-        .map(|context: Arc<Context>| text(metrics::render(&context)));
+        .and(warp::header::headers_cloned())
+        .map(|context: Arc<Context>, headers| metrics::answer(&context, &headers));
     reports
         .or(health)
         .unify()

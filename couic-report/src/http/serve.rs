@@ -41,6 +41,7 @@ pub(crate) async fn serve(
     context: Arc<Context>,
     shutdown: impl Future<Output = ()>,
 ) -> ServeSummary {
+    let counts = Arc::clone(&context.connections);
     let filter = routes(context);
     let acceptor = Acceptor {
         name: "couic-report",
@@ -48,6 +49,7 @@ pub(crate) async fn serve(
         source: |(_, peer): &(TcpStream, SocketAddr)| Source::host(peer.ip()),
         overload: Overload::Wait,
         drain: DRAIN,
+        counts,
     };
     let serve = |connection, stopping, standing| {
         serve_connection(connection, filter.clone(), stopping, standing)

@@ -164,3 +164,38 @@ async fn health_and_metrics_show_the_current_figures() {
         );
     }
 }
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_accept_prefers() {
+    let f = fixture().await;
+    let scrape = async |path: &str, accept: &str| {
+        let request = warp::test::request().path(path).header("accept", accept);
+        let answer = request.reply(&routes(Arc::clone(&f.context))).await;
+        assert_eq!(answer.status(), 200);
+        let kind = answer.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        (kind, String::from_utf8(answer.body().to_vec()).unwrap())
+    };
+    for path in ["/metrics", "/v1/metrics"] {
+        let (kind, text) = scrape(path, "*/*").await;
+        assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+        for line in [
+            "couic_report_health{status=\"ok\"} 1",
+            "couic_report_health{status=\"failed\"} 0",
+            "couic_report_connections_refused_total{listener=\"http\"} 0",
+        ] {
+            assert!(
+                text.lines().any(|l| l == line),
+                "{line} is missing in {text}"
+            );
+        }
+        let (kind, text) = scrape(path, "application/openmetrics-text").await;
+        assert_eq!(
+            kind,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        );
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+}

@@ -22,7 +22,6 @@ pub(super) type Outcome = Result<Answer, Fault>;
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const NDJSON: &str = "application/x-ndjson";
-pub(super) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The pieces of a body that is made while it is sent.
 pub(super) type Pieces = Box<dyn Iterator<Item = Bytes> + Send + Sync>;

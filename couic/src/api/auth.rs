@@ -40,7 +40,7 @@ pub(super) fn authorize(
 }
 
 /// The token of the only `Authorization` header. The case of the scheme does not matter (RFC 9110, 11.1).
-fn bearer(headers: &HeaderMap) -> Option<Uuid> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<Uuid> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use couic_common::{Cidr, ClientName, ConfirmId, NotifierName, Policy, SetName};
+use couic_httpd::Exposition;
 use percent_encoding::percent_decode_str;
 use warp::http::{HeaderMap, header};
 
@@ -19,6 +20,8 @@ pub(super) struct Call {
     pub(super) query: Vec<(String, String)>,
     /// Whether the client asked for NDJSON instead of an array.
     pub(super) wants_lines: bool,
+    /// The format of metrics text that the client prefers.
+    pub(super) exposition: Exposition,
     /// Seconds after which the change is undone unless it is confirmed.
     pub(super) confirm_within: Option<u64>,
 }
@@ -124,6 +127,13 @@ impl Call {
 fn missing(what: &str) -> Fault {
     tracing::error!("a route's pattern does not fit its handler: {what}");
     Fault::internal_logged()
+}
+
+/// The format of metrics text: OpenMetrics, as in Couic 1.0, unless `Accept` prefers the other one.
+pub(super) fn exposition(headers: &HeaderMap) -> Exposition {
+    let values = headers.get_all(header::ACCEPT).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    Exposition::accepted(values, Exposition::OpenMetrics)
 }
 
 /// Whether `Accept` names NDJSON.

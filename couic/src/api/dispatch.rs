@@ -26,7 +26,7 @@ use super::{
     answer::Outcome,
     auth, batch,
     body::{Body, Content, read_all},
-    call::{Call, wants_lines},
+    call::{Call, exposition, wants_lines},
     confirm,
     error::Fault,
     table::{self, Found, Run},
@@ -105,6 +105,7 @@ async fn answer<S: Chunks>(
         params,
         query,
         wants_lines: wants_lines(headers),
+        exposition: exposition(headers),
         confirm_within,
     };
     // The undo record is written to the disk first.

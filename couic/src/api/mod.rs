@@ -53,7 +53,9 @@ use std::sync::Arc;
 use couic_common::Health;
 use warp::{Filter, Rejection, filters, reply};
 
+pub(crate) use self::auth::bearer;
 use self::dispatch::{Head, dispatch};
+pub use self::openapi::openapi_document;
 pub use self::serve::{ServeSettings, serve, serve_with};
 pub use self::socket::{ListeningSocket, SocketError, SocketPlace};
 use crate::{

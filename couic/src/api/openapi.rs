@@ -1,11 +1,14 @@
 //! The OpenAPI 3.1 document, generated from the route table and the types on the wire.
 
+mod refine;
+
 use std::sync::LazyLock;
 
 use couic_common::{
     ApiError, CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, CONFIRM_WITHIN_HEADER, CONFIRM_WITHIN_MAX,
     ErrorCode, ErrorDetail,
 };
+use serde_json::Value;
 use utoipa::openapi::{
     ComponentsBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Required,
     ResponsesBuilder,
@@ -13,7 +16,6 @@ use utoipa::openapi::{
         Operation as PathOperation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
         PathItem,
     },
-    schema::{ObjectBuilder, Type},
     security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
 };
 use warp::http::StatusCode;
@@ -26,6 +28,7 @@ use super::{
     table::{Access, Operation, Verb},
 };
 use crate::rbac::Right;
+use refine::Mistake;
 
 /// The documentation of an operation besides path, method and rights.
 pub(super) struct Doc {
@@ -44,8 +47,10 @@ pub(super) struct Doc {
 
 const SCHEME: &str = "token";
 
-static DOCUMENT: LazyLock<Result<Vec<u8>, serde_json::Error>> =
-    LazyLock::new(|| serde_json::to_vec(&document()));
+static DOCUMENT: LazyLock<Result<Vec<u8>, Mistake>> = LazyLock::new(|| {
+    let document = document()?;
+    serde_json::to_vec(&document).map_err(|error| Mistake::from(&error))
+});
 
 /// `GET /v1/openapi.json`.
 pub(super) fn show(_call: &Call) -> Outcome {
@@ -58,7 +63,38 @@ pub(super) fn show(_call: &Call) -> Outcome {
     }
 }
 
-fn document() -> OpenApi {
+/// The document, indented, with a line feed at its end: `docs/openapi.json`.
+///
+/// # Errors
+/// A bug in the document; a test finds it.
+pub fn openapi_document() -> Result<String, Box<dyn std::error::Error>> {
+    Ok(serde_json::to_string_pretty(&document()?)? + "\n")
+}
+
+fn document() -> Result<Value, Mistake> {
+    let generated = serde_json::to_value(generated());
+    let mut document = generated.map_err(|error| Mistake::from(&error))?;
+    for path in routes::paths() {
+        for operation in path.operations {
+            let verb = operation.verb.as_str().to_ascii_lowercase();
+            let place = (path.pattern, verb.as_str());
+            let mut set = |name, schema| refine::parameter(&mut document, place, name, schema);
+            for name in path.pattern.split('/').filter_map(variable) {
+                set(name, refine::path_schema(name))?;
+            }
+            for query in operation.doc.query {
+                set(query.name, query.schema)?;
+            }
+            if operation.confirmable {
+                set(CONFIRM_WITHIN_HEADER, refine::CONFIRM_WITHIN)?;
+            }
+        }
+    }
+    refine::members(&mut document, &routes::TAGS)?;
+    Ok(document)
+}
+
+fn generated() -> OpenApi {
     let info = InfoBuilder::new()
         .title("Couic")
         .version("1")
@@ -76,9 +112,9 @@ fn document() -> OpenApi {
     ] {
         (of.collect)(&mut schemas);
     }
-    for path in routes::paths() {
+    for (area, path) in routes::paths_by_area() {
         for operation in path.operations {
-            let described = describe(path.pattern, operation);
+            let described = describe(area, path.pattern, operation);
             let item = PathItem::new(http_method(operation.verb), described);
             paths = paths.path(path.pattern, item);
             let Doc { body, answer, .. } = &operation.doc;
@@ -112,7 +148,11 @@ const fn http_method(verb: Verb) -> HttpMethod {
     }
 }
 
-fn describe(pattern: &'static str, operation: &'static Operation) -> PathOperation {
+fn describe(
+    area: &'static str,
+    pattern: &'static str,
+    operation: &'static Operation,
+) -> PathOperation {
     let Operation {
         access,
         doc,
@@ -122,6 +162,7 @@ fn describe(pattern: &'static str, operation: &'static Operation) -> PathOperati
     } = operation;
     let mut builder = OperationBuilder::new()
         .operation_id(Some(doc.id))
+        .tag(routes::tag(area, pattern, operation.access))
         .summary(Some(doc.summary));
     for part in pattern.split('/').filter_map(variable) {
         builder = builder.parameter(path_parameter(part));
@@ -145,7 +186,9 @@ fn describe(pattern: &'static str, operation: &'static Operation) -> PathOperati
     if doc.body.is_some() {
         errors.push(415);
     }
-    if !matches!(access, Access::Open) {
+    if matches!(access, Access::Open) {
+        builder = builder.securities(Some([]));
+    } else {
         let none: [&str; 0] = [];
         builder = builder.security(SecurityRequirement::new(SCHEME, none));
         errors.push(401);
@@ -203,26 +246,19 @@ fn variable(part: &'static str) -> Option<&'static str> {
 }
 
 fn path_parameter(name: &'static str) -> Parameter {
-    let (text, kind) = match name {
-        "policy" => ("drop or ignore; case matters", Type::String),
-        "ip" => ("an IPv4 or IPv6 address", Type::String),
-        "prefix" => (
-            "0 to 32, or 0 to 128; host bits of the address are masked",
-            Type::Integer,
-        ),
-        "confirmation" => ("eight hexadecimal digits", Type::String),
-        "notifier" => (
-            "a notifier's name: 1 to 64 of A-Z a-z 0-9 _ - .",
-            Type::String,
-        ),
-        _ => ("a name: 1 to 48 of A-Z a-z 0-9 _ -", Type::String),
+    let text = match name {
+        "policy" => "drop or ignore; case matters",
+        "ip" => "an IPv4 or IPv6 address",
+        "prefix" => "0 to 32, or 0 to 128; host bits of the address are masked",
+        "confirmation" => "eight hexadecimal digits",
+        "notifier" => "a notifier's name: 1 to 64 of A-Z a-z 0-9 _ - .",
+        _ => "a name: 1 to 48 of A-Z a-z 0-9 _ -",
     };
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Path)
         .required(Required::True)
         .description(Some(text))
-        .schema(Some(ObjectBuilder::new().schema_type(kind)))
         .build()
 }
 
@@ -235,6 +271,5 @@ fn confirm_header() -> Parameter {
             "seconds after which the change is undone, 1 to {CONFIRM_WITHIN_MAX}, unless it is confirmed; the answer \
              has the headers {CONFIRM_ID_HEADER} and {CONFIRM_UNTIL_HEADER} then"
         )))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::Integer)))
         .build()
 }

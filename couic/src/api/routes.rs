@@ -19,19 +19,59 @@ use crate::rbac::Right;
 
 /// The routes. If two patterns match a path, the first one wins, so those of the rules, which begin with a variable,
 /// come last, and in each area the pattern with more words comes first.
-static AREAS: &[&[Path]] = &[
-    daemon::PATHS,
-    stats::PATHS,
-    switches::PATHS,
-    clients::PATHS,
-    notifiers::PATHS,
-    sets::PATHS,
-    rules::PATHS,
+static AREAS: &[(&str, &[Path])] = &[
+    ("daemon", daemon::PATHS),
+    ("stats", stats::PATHS),
+    ("safety", switches::PATHS),
+    ("clients", clients::PATHS),
+    ("notifiers", notifiers::PATHS),
+    ("sets", sets::PATHS),
+    ("rules", rules::PATHS),
+];
+
+/// The tags of the OpenAPI document: the areas, and what peers send to each other.
+pub(super) const TAGS: [(&str, &str); 8] = [
+    (
+        "rules",
+        "Rules: bans (drop) and exceptions (ignore), single and in batches.",
+    ),
+    ("sets", "Set files: lists that survive restarts."),
+    ("stats", "Figures and metrics."),
+    (
+        "daemon",
+        "Health and state of the daemon, and this document.",
+    ),
+    (
+        "safety",
+        "The panic switch, and changes that are undone unless they are confirmed.",
+    ),
+    ("clients", "API clients and their tokens."),
+    ("notifiers", "Receivers of reports of rule changes."),
+    (
+        "peering",
+        "The nodes that rules are shared with, and what they send to each other.",
+    ),
 ];
 
 /// All of them, in order of precedence.
 pub(super) fn paths() -> impl Iterator<Item = &'static Path> {
-    AREAS.iter().copied().flatten()
+    paths_by_area().map(|(_, path)| path)
+}
+
+pub(super) fn paths_by_area() -> impl Iterator<Item = (&'static str, &'static Path)> {
+    AREAS
+        .iter()
+        .flat_map(|(area, paths)| paths.iter().map(|path| (*area, path)))
+}
+
+/// The tag of an operation.
+pub(super) fn tag(area: &'static str, pattern: &str, access: Access) -> &'static str {
+    let is_peers = matches!(access, Access::Rights([Right::PolicyPeer]));
+    if is_peers || pattern.starts_with("/v1/peers") {
+        "peering"
+    } else {
+        area
+    }
 }
 
 // The rights that the client's group needs.

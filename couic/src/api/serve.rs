@@ -87,6 +87,7 @@ pub async fn serve_with(
     settings: ServeSettings,
 ) -> ServeSummary {
     let firewall = Arc::clone(&api.firewall);
+    let counts = Arc::clone(&api.metrics.api_connections);
     let filter = routes(api);
     let acceptor = Acceptor {
         name: "the API",
@@ -98,6 +99,7 @@ pub async fn serve_with(
         source: user_of,
         overload: Overload::Refuse(refuse),
         drain: settings.drain,
+        counts,
     };
     let serve = |stream, stopping, standing| {
         let commit = Arc::new(OwedCommit::new(Arc::clone(&firewall)));

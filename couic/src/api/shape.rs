@@ -11,15 +11,24 @@ use utoipa::{
 };
 use warp::http::StatusCode;
 
-use super::answer::{JSON, NDJSON, OPENMETRICS};
+use couic_httpd::Exposition;
+
+use super::answer::{JSON, NDJSON};
 
 /// A query parameter.
 pub(super) struct Query {
     pub(super) name: &'static str,
     pub(super) text: &'static str,
     pub(super) required: bool,
-    pub(super) number: bool,
+    /// Its JSON schema.
+    pub(super) schema: &'static str,
 }
+
+/// A number that may be 0.
+const NUMBER: &str = r#"{"type": "integer", "format": "int64", "minimum": 0}"#;
+
+/// `true` or `false`.
+const FLAG: &str = r#"{"type": "boolean", "default": false}"#;
 
 /// A body.
 #[derive(Clone, Copy)]
@@ -65,7 +74,7 @@ impl Query {
             name,
             text,
             required: false,
-            number: false,
+            schema: r#"{"type": "string"}"#,
         }
     }
 
@@ -79,10 +88,17 @@ impl Query {
 
     /// The same, which is a number.
     pub(super) const fn number(self) -> Self {
-        Self {
-            number: true,
-            ..self
-        }
+        self.schema(NUMBER)
+    }
+
+    /// The same, which is true or false.
+    pub(super) const fn flag(self) -> Self {
+        self.schema(FLAG)
+    }
+
+    /// The same, with this JSON schema.
+    pub(super) const fn schema(self, schema: &'static str) -> Self {
+        Self { schema, ..self }
     }
 
     pub(super) fn parameter(&self) -> Parameter {
@@ -90,9 +106,8 @@ impl Query {
             name,
             text,
             required,
-            number,
+            schema: _,
         } = *self;
-        let kind = if number { Type::Integer } else { Type::String };
         let required = if required {
             Required::True
         } else {
@@ -103,7 +118,6 @@ impl Query {
             .parameter_in(ParameterIn::Query)
             .required(required)
             .description(Some(text))
-            .schema(Some(ObjectBuilder::new().schema_type(kind)))
             .build()
     }
 }
@@ -131,7 +145,11 @@ impl Shape {
             Self::Json(of) => vec![(JSON, of.reference())],
             Self::Array(of) => vec![(JSON, array(of))],
             Self::ArrayOrLines(of) => vec![(JSON, array(of)), (NDJSON, of.reference())],
-            Self::JsonOrMetrics(of) => vec![(JSON, of.reference()), (OPENMETRICS, text())],
+            Self::JsonOrMetrics(of) => vec![
+                (JSON, of.reference()),
+                (Exposition::OpenMetrics.content_type(), text()),
+                (Exposition::Text.content_type(), text()),
+            ],
             Self::OpenApi => {
                 let object = ObjectBuilder::new().schema_type(Type::Object).build();
                 vec![(JSON, RefOr::T(Schema::Object(object)))]

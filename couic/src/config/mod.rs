@@ -11,7 +11,7 @@ mod mode;
 mod network;
 mod system;
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 pub use couic_settings::{ConfigErrors, Mistake, NotifierConfig, Secret, Settings};
 pub use file_mode::{check_config_file, unreadable_for_user};
@@ -47,6 +47,8 @@ pub struct Config {
     pub logging: Logging,
     /// The API's Unix socket. Absolute, and short enough for a socket address.
     pub socket: PathBuf,
+    /// Where metrics are served over TCP, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// Whether the filter stays attached, if possible, when the daemon ends.
     pub keep_filter: bool,
     /// The guard rails.
@@ -70,6 +72,7 @@ impl Settings for Config {
         let state = system::state(root);
         let logging = system::logging(root);
         let socket = system::socket(root);
+        let metrics_listen = network::metrics(root);
         let guard = system::guard(root);
         let reporting = network::reporting(root);
         let peering = network::peering(root);
@@ -84,6 +87,7 @@ impl Settings for Config {
             persist: state?.0,
             logging: logging?,
             socket: socket?,
+            metrics_listen: metrics_listen?,
             keep_filter: state?.1,
             guard: guard?,
             reporting: reporting?,

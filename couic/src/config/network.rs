@@ -1,8 +1,8 @@
-//! The sections `[reporting]` and `[peering]`.
+//! The sections `[reporting]`, `[peering]` and `[metrics]`.
 
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
@@ -165,6 +165,26 @@ fn deletions(section: &mut Section<'_>, default: bool) -> Option<bool> {
 struct Seen {
     places: BTreeSet<(String, u16)>,
     names: BTreeSet<ClientName>,
+}
+
+/// `[metrics]`: the address of the listener. An address that is no loopback's is fine: its clients need a token.
+pub(super) fn metrics(root: &mut Section<'_>) -> Option<Option<SocketAddr>> {
+    let mut section = root.table("metrics");
+    let listen = match section.string("listen") {
+        Ok(None) => Some(None),
+        Ok(Some((text, line))) => match text.parse::<SocketAddr>() {
+            Ok(address) if address.port() != 0 => Some(Some(address)),
+            _ => {
+                let message = format!(
+                    "{text:?} is not an address and a port, as in \"127.0.0.1:9464\" or \"[::1]:9464\"; to serve no metrics, remove the key"
+                );
+                section.mistake(Some(line), "listen", message)
+            }
+        },
+        Err(Noted) => None,
+    };
+    section.finish();
+    listen
 }
 
 fn peer(mut section: Section<'_>, defaults: &Limits, seen: &mut Seen) -> Option<Peer> {

@@ -87,7 +87,9 @@ fn the_example_is_valid_and_shows_the_defaults() {
         .unwrap()
         .replace("= \"couic\"", "= \"root\"");
     let example = Config::parse(&text).unwrap();
-    let default = Config::parse(HEAD).unwrap();
+    let mut default = Config::parse(HEAD).unwrap();
+    assert_eq!(default.metrics_listen, None);
+    default.metrics_listen = Some("127.0.0.1:9464".parse().unwrap());
     assert_eq!(format!("{example:?}"), format!("{default:?}"));
     let all: String = text
         .lines()

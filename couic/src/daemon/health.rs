@@ -11,7 +11,7 @@ use super::{
     room,
     state::{self, UnsavedState},
 };
-use crate::{peering::Engine, reporting::Notifiers};
+use crate::{exporter::ListenProblem, peering::Engine, reporting::Notifiers};
 
 /// The sources of the document.
 pub(super) struct HealthSources {
@@ -24,6 +24,7 @@ pub(super) struct HealthSources {
     pub(super) missing_features: Vec<String>,
     pub(super) notifiers: Option<Notifiers>,
     pub(super) peers: Option<Arc<Engine>>,
+    pub(super) metrics: Option<ListenProblem>,
 }
 
 impl HealthSources {
@@ -36,6 +37,7 @@ impl HealthSources {
                 notifier_problems: notifiers.unwrap_or_default(),
                 peer_problems: peers.unwrap_or_default(),
                 state_problems: state::problems(&self.firewall),
+                metrics_problem: self.metrics.as_ref().and_then(ListenProblem::get),
                 notes: self.notes.clone(),
                 missing_features: self.missing_features.clone(),
                 ..self.filter.health()

@@ -34,7 +34,6 @@ mod transitions;
 mod watchdog;
 
 use std::{
-    os::unix::net::UnixListener,
     panic,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -43,19 +42,17 @@ use std::{
 use couic_files::check_process_user;
 use couic_firewall::dataplane::too_old;
 use nix::sys::stat::{Mode, umask};
-use tokio::runtime::{Builder, Runtime};
-
-use crate::{
-    api::{self, Api},
-    attach::AttacherError,
-    config::Config,
-    logging::Log,
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::watch,
 };
+
+use crate::{api, attach::AttacherError, config::Config, logging::Log};
 pub use error::StartError;
 pub use landlock::files as files_of;
 use privileged::{Privileged, StoredLinks};
 use signals::Signals;
-use start::Running;
+use start::{Running, Services};
 use supervisor::Supervisor;
 use watchdog::Watchdog;
 
@@ -110,9 +107,9 @@ fn run_logged(config: &Config, log: &Log, stored: StoredLinks) -> Result<(), Sta
     let privileged = Privileged::start(config, log, supervisor.as_ref(), stored)?;
     let attacher_ended = privileged.attacher.ended();
     let watchdog = Watchdog::new(supervisor.as_ref(), runtime.handle());
-    let (running, listener, api) = Running::start(config, log, &runtime, privileged, watchdog)?;
+    let (running, services) = Running::start(config, log, &runtime, privileged, watchdog)?;
     announce(config, supervisor.as_deref());
-    let ended = serve(&runtime, listener, api, signals, attacher_ended)?;
+    let ended = serve(&runtime, services, signals, attacher_ended)?;
     if let Some(supervisor) = &supervisor {
         supervisor.stopping();
     }
@@ -139,14 +136,22 @@ fn runtime() -> std::io::Result<Runtime> {
         .build()
 }
 
+async fn until_dropped(mut sender: watch::Receiver<()>) {
+    while sender.changed().await.is_ok() {}
+}
+
 /// Serves until a signal to terminate, or until the attacher exits, which is returned.
 fn serve(
     runtime: &Runtime,
-    listener: UnixListener,
-    api: Api,
+    services: Services,
     signals: Signals,
     attacher_ended: impl Future<Output = AttacherError>,
 ) -> Result<Option<AttacherError>, StartError> {
+    let Services {
+        api,
+        listener,
+        exporter,
+    } = services;
     listener
         .set_nonblocking(true)
         .map_err(StartError::system("use the socket"))?;
@@ -154,13 +159,23 @@ fn serve(
         let listener = tokio::net::UnixListener::from_std(listener)
             .map_err(StartError::system("use the socket"))?;
         let ended = OnceLock::new();
+        let (stopping, stopped) = watch::channel(());
         let stop = async {
             tokio::select! {
                 () = signals.first() => {}
                 error = attacher_ended => drop(ended.set(error)),
             }
+            drop(stopping);
         };
-        let summary = api::serve(listener, Arc::new(api), stop, DRAIN).await;
+        // On a task of its own: whatever happens to it, the API is served.
+        let scrapes = exporter.map(|exporter| {
+            let api = Arc::clone(&api);
+            tokio::spawn(exporter.run(api, until_dropped(stopped)))
+        });
+        let summary = api::serve(listener, api, stop, DRAIN).await;
+        if let Some(scrapes) = scrapes {
+            drop(scrapes.await);
+        }
         tracing::info!(
             "{} connections served, {} refused, {} aborted at shutdown",
             summary.served,

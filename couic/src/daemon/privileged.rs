@@ -15,6 +15,7 @@ use crate::{
     api::ListeningSocket,
     attach::{Attacher, AttacherError, LOCK_FILES, LinkStore, Setup, WorkLock},
     config::Config,
+    exporter::Exporter,
     logging::Log,
     rbac::ClientStore,
     reporting::start_spawner,
@@ -78,6 +79,7 @@ pub(super) struct Privileged {
     pub(super) lock: WorkLock,
     pub(super) listener: UnixListener,
     pub(super) socket: ListeningSocket,
+    pub(super) exporter: Option<Exporter>,
     pub(super) attacher: Attacher,
     pub(super) spawner: Option<Spawner>,
     pub(super) rules: Rules,
@@ -102,6 +104,8 @@ impl Privileged {
         let unsaved = UnsavedState::found(&config.working_dir, problems);
         // Before root is dropped, which may be needed to create its directory. Early connections wait for the API.
         let (listener, socket) = ListeningSocket::bind(&config.socket, &config.owner)?;
+        // Before root is dropped, too, which ports below 1024 need.
+        let exporter = config.metrics_listen.map(Exporter::bind);
         make_inheritable(config)?;
         let mut attacher = start_attacher(config, &lock, supervisor, stored)?;
         let was_root = geteuid().is_root();
@@ -122,6 +126,7 @@ impl Privileged {
             lock,
             listener,
             socket,
+            exporter,
             attacher,
             spawner,
             rules,

@@ -103,7 +103,7 @@ mod tests {
         for seen in [(1, 0), (1, 0), (3, 1)] {
             found.count(seen, &metrics);
         }
-        let text = metrics.render_figures(&crate::metrics::Figures::default());
+        let text = couic_httpd::prometheus(&metrics.families(&crate::metrics::Figures::default()));
         for (healed, count) in [("yes", 3), ("no", 1)] {
             let line = format!(
                 "couic_self_check_differences_total{{healed=\"{healed}\",what=\"interface\"}} {count}"

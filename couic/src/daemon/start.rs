@@ -23,6 +23,7 @@ use crate::{
     api::{Api, ListeningSocket},
     attach::{Attacher, WorkLock},
     config::Config,
+    exporter::Exporter,
     host::Host,
     logging::{ChangeLog, Log},
     metrics::MetricsRegistry,
@@ -47,6 +48,14 @@ pub(super) struct Running {
     pub(super) lock: WorkLock,
 }
 
+/// What is served until shutdown.
+pub(super) struct Services {
+    pub(super) api: Arc<Api>,
+    pub(super) listener: UnixListener,
+    /// Metrics over TCP.
+    pub(super) exporter: Option<Exporter>,
+}
+
 impl Running {
     pub(super) fn start(
         config: &Config,
@@ -54,7 +63,7 @@ impl Running {
         runtime: &Runtime,
         privileged: Privileged,
         watchdog: Option<Watchdog>,
-    ) -> Result<(Self, UnixListener, Api), StartError> {
+    ) -> Result<(Self, Services), StartError> {
         let mut rules = privileged.rules;
         let changes = log.log_changes(rules.firewall.subscribe(LOG_QUEUE))?;
         let reporting = start_reporting(config, runtime, &rules.firewall, privileged.spawner)?;
@@ -93,6 +102,7 @@ impl Running {
                 missing_features: privileged.missing_features,
                 notifiers: notifiers.clone(),
                 peers: engine.clone(),
+                metrics: privileged.exporter.as_ref().map(Exporter::problem),
             }
             .document(),
             notifiers,
@@ -111,7 +121,12 @@ impl Running {
             socket: privileged.socket,
             lock: privileged.lock,
         };
-        Ok((running, privileged.listener, api))
+        let services = Services {
+            api: Arc::new(api),
+            listener: privileged.listener,
+            exporter: privileged.exporter,
+        };
+        Ok((running, services))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use couic_common::{ActionStats, Counter, PeerInfo, Policy, Stats};
+use couic_common::{ActionStats, Counter, Health, PeerInfo, Policy, Stats};
 use couic_httpd::{Family, Kind};
 
-use super::{ReportingFigures, peers, state::StateFigures};
+use super::{ReportingFigures, health, peers, state::StateFigures};
 use couic_firewall::rules::{AddressShare, Firewall, TagUsage, Usage};
 
 /// One reading.
@@ -33,6 +33,8 @@ pub struct Figures {
     pub panic: bool,
     /// Changes pending confirmation.
     pub pending_confirmations: usize,
+    /// The answer of `GET /v1/health`.
+    pub health: Option<Health>,
 }
 
 impl Figures {
@@ -51,6 +53,7 @@ impl Figures {
             peers: None,
             panic: firewall.passes_all(),
             pending_confirmations: 0,
+            health: None,
         }
     }
 
@@ -85,7 +88,22 @@ impl Figures {
         families.extend(self.state.iter().flat_map(StateFigures::families));
         families.extend(self.reporting.iter().flat_map(ReportingFigures::families));
         families.extend(self.peers.iter().flat_map(|peers| peers::families(peers)));
+        families.extend(self.health.iter().flat_map(health::families));
         families
+    }
+
+    /// The two families of Couic 1.0 whose names are not those of gauges. They have the figures of `couic_rules`.
+    #[must_use]
+    pub fn old_families(&self) -> [Family; 2] {
+        let policies = [
+            (Policy::Drop, self.stats.drop_cidr_count),
+            (Policy::Ignore, self.stats.ignore_cidr_count),
+        ];
+        policies.map(|(policy, count)| {
+            let name = format!("couic_{policy}_cidr_total");
+            let help = format!("Rules of policy {policy}, both address families.");
+            Family::new(Kind::Gauge, name, help).with(&[], count)
+        })
     }
 
     fn switches(&self) -> [Family; 2] {
@@ -107,17 +125,6 @@ impl Figures {
     }
 
     fn rules(&self) -> Vec<Family> {
-        let policies = [
-            (Policy::Drop, self.stats.drop_cidr_count),
-            (Policy::Ignore, self.stats.ignore_cidr_count),
-        ];
-        let mut families: Vec<_> = policies
-            .map(|(policy, count)| {
-                let name = format!("couic_{policy}_cidr_total");
-                let help = format!("Rules of policy {policy}, both address families.");
-                Family::new(Kind::Gauge, name, help).with(&[], count)
-            })
-            .into();
         let mut rules = Family::new(Kind::Gauge, "couic_rules", "Rules in force.");
         let mut limits = Family::new(Kind::Gauge, "couic_rules_limit", "The limit of rules.");
         for usage in &self.usage {
@@ -141,8 +148,7 @@ impl Figures {
             let labels = [("family", share.family), ("policy", share.policy.as_str())];
             shares.push(&labels, share.ratio());
         }
-        families.extend([rules, limits, tags, most, shares]);
-        families
+        vec![rules, limits, tags, most, shares]
     }
 }
 

@@ -1,9 +1,10 @@
-//! Metrics, as OpenMetrics 1.0 text.
+//! Metrics, as metric families, for the text formats of `couic_httpd`.
 //!
 //! Counting a request costs two atomic additions: handles are resolved once per route, method and status. Figures of
 //! rules and packets are read per scrape, not stored twice.
 
 mod figures;
+mod health;
 mod notifiers;
 mod peers;
 mod process;
@@ -11,14 +12,12 @@ mod registered;
 mod requests;
 mod state;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use couic_common::PeerInfo;
-use couic_httpd::{Family, Kind, open_metrics};
+use couic_httpd::{ConnectionCounts, Family, Kind};
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector};
 
-use crate::{logging::changes_summed_up, reporting::Notifiers};
-use couic_firewall::rules::Firewall;
+use crate::logging::changes_summed_up;
 pub use figures::Figures;
 pub use notifiers::ReportingFigures;
 use process::ProcessFigures;
@@ -34,6 +33,10 @@ pub struct MetricsRegistry {
     differences: IntCounterVec,
     hardening: IntGaugeVec,
     process: ProcessFigures,
+    /// The connections of the API.
+    pub(crate) api_connections: Arc<ConnectionCounts>,
+    /// Those of the listener for metrics.
+    pub(crate) scrape_connections: Arc<ConnectionCounts>,
 }
 
 impl std::fmt::Debug for MetricsRegistry {
@@ -65,6 +68,8 @@ impl MetricsRegistry {
             differences,
             hardening,
             process: ProcessFigures::since_now(),
+            api_connections: Arc::default(),
+            scrape_connections: Arc::default(),
         }
     }
 
@@ -92,35 +97,29 @@ impl MetricsRegistry {
         }
     }
 
-    /// OpenMetrics text of the figures of the firewall, of reporting and peering if they are enabled, and of the
-    /// daemon. Ends in `# EOF` and a line feed.
+    /// These figures and the daemon's own, by name.
     #[must_use]
-    pub fn render(
-        &self,
-        firewall: &Firewall,
-        notifiers: Option<&Notifiers>,
-        peers: Option<Vec<PeerInfo>>,
-        pending_confirmations: usize,
-    ) -> String {
-        self.render_figures(&Figures {
-            peers,
-            pending_confirmations,
-            reporting: notifiers.map(ReportingFigures::of),
-            ..Figures::of(firewall)
-        })
-    }
-
-    /// OpenMetrics text of these figures and of the daemon's. Ends in `# EOF` and a line feed.
-    #[must_use]
-    pub fn render_figures(&self, figures: &Figures) -> String {
+    pub fn families(&self, figures: &Figures) -> Vec<Family> {
         let mut families: Vec<Family> = registered::families(&self.registry).collect();
         families.push(build_info());
         families.push(log_summed_up());
+        families.extend(ConnectionCounts::families(
+            "couic",
+            &[
+                ("api", &self.api_connections),
+                ("metrics", &self.scrape_connections),
+            ],
+        ));
         families.extend(figures.families());
         families.extend(self.process.families());
-        families.sort_by(|a, b| a.name().cmp(b.name()));
-        open_metrics(&families)
+        sorted(families)
     }
+}
+
+/// By name, as promised to readers of the text.
+pub(crate) fn sorted(mut families: Vec<Family>) -> Vec<Family> {
+    families.sort_by(|a, b| a.name().cmp(b.name()));
+    families
 }
 
 fn log_summed_up() -> Family {

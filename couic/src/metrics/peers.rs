@@ -1,14 +1,14 @@
 //! Figures of peering, as metric families.
 
 use couic_common::{PeerInfo, PeerState};
-use couic_httpd::{Family, Kind};
+use couic_httpd::{Family, Kind, float};
 
 /// A figure of a peer.
-type Figure = (&'static str, &'static str, fn(&PeerInfo) -> u64);
+type Figure = (&'static str, &'static str, fn(&PeerInfo) -> f64);
 
 const GAUGES: &[Figure] = &[
     ("couic_peer_up", "Whether the peer answers; 1 = yes.", |p| {
-        u64::from(!matches!(
+        yes(!matches!(
             p.state,
             PeerState::Failing | PeerState::Connecting
         ))
@@ -16,46 +16,46 @@ const GAUGES: &[Figure] = &[
     (
         "couic_peer_in_sync",
         "Whether the peer held the same rules at the last comparison; 1 = yes.",
-        |p| u64::from(p.state == PeerState::InSync && p.refused_ranges == 0),
+        |p| yes(p.state == PeerState::InSync && p.refused_ranges == 0),
     ),
     (
         "couic_peer_rules",
         "Rules here that came from the peer.",
-        |p| p.rules,
+        |p| float(p.rules),
     ),
     ("couic_peer_queue", "Changes queued for the peer.", |p| {
-        p.queue
+        float(p.queue)
     }),
     (
-        "couic_peer_lag_milliseconds",
+        "couic_peer_lag_seconds",
         "Age of the oldest queued change.",
-        |p| p.lag_ms,
+        |p| float(p.lag_ms) / 1000.0,
     ),
     (
         "couic_peer_differing",
         "Rules that differed at the last comparison with the peer.",
-        |p| p.differing,
+        |p| float(p.differing),
     ),
 ];
 
 const COUNTERS: &[Figure] = &[
     ("couic_peer_sent_total", "Changes sent to the peer.", |p| {
-        p.sent
+        float(p.sent)
     }),
     (
         "couic_peer_refused_total",
         "Changes that the peer did not accept.",
-        |p| p.refused,
+        |p| float(p.refused),
     ),
     (
         "couic_peer_received_total",
         "Changes received from the peer.",
-        |p| p.received,
+        |p| float(p.received),
     ),
     (
         "couic_peer_not_accepted_total",
         "Changes from the peer that were not accepted here.",
-        |p| p.not_accepted,
+        |p| float(p.not_accepted),
     ),
 ];
 
@@ -65,8 +65,13 @@ pub(super) fn families(peers: &[PeerInfo]) -> impl Iterator<Item = Family> {
     let counters = COUNTERS.iter().map(|figure| (Kind::Counter, figure));
     gauges.chain(counters).map(|(kind, (name, help, value))| {
         let family = Family::new(kind, *name, *help);
-        peers.iter().fold(family, |family, peer| {
-            family.with(&[("peer", peer.name.as_str())], value(peer))
+        peers.iter().fold(family, |mut family, peer| {
+            family.push(&[("peer", peer.name.as_str())], value(peer));
+            family
         })
     })
+}
+
+fn yes(holds: bool) -> f64 {
+    float(holds.into())
 }

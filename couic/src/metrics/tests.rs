@@ -1,11 +1,14 @@
 //! The whole text against a strict parser, and single lines against the contract.
 
 use couic_common::{Counter, Policy};
+use couic_httpd::{open_metrics, prometheus};
 use openmetrics_parser::openmetrics::parse_openmetrics;
 use proptest::prelude::*;
 
 use super::*;
-use couic_common::{NotifierInfo, NotifierName, NotifierSpool, NotifierState};
+use couic_common::{
+    Health, InterfaceHealth, NotifierInfo, NotifierName, NotifierSpool, NotifierState, XdpMode,
+};
 use couic_delivery::AttemptTimes;
 use couic_firewall::{journal::JournalFigures, rules::Usage};
 
@@ -45,7 +48,24 @@ fn figures() -> Figures {
         notifiers: vec![notifier("siem"), notifier("chat")],
         attempt_times: vec![times("siem"), times("chat")],
     });
+    let interface = |name: &str, attached| InterfaceHealth {
+        name: name.to_owned(),
+        attached,
+        mode: attached.then_some(XdpMode::Native),
+        problem: None,
+        note: None,
+    };
+    let mut health = Health::well("2");
+    health.interfaces = vec![interface("eth0", true), interface("wan0", false)];
+    health.notes = vec!["a note is no problem".to_owned()];
+    health.status = health.derived_status();
+    figures.health = Some(health);
     figures
+}
+
+/// As the API answers.
+fn rendered(metrics: &MetricsRegistry, figures: &Figures) -> String {
+    open_metrics(&metrics.families(figures))
 }
 
 fn notifier(name: &str) -> NotifierInfo {
@@ -106,11 +126,16 @@ fn observed() -> MetricsRegistry {
 
 #[test]
 fn a_strict_parser_reads_all_of_it() {
-    let text = observed().render_figures(&figures());
+    let text = rendered(&observed(), &figures());
     let parsed = parse_openmetrics(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
     for (family, kind) in [
-        ("couic_drop_cidr_total", "gauge"),
-        ("couic_ignore_cidr_total", "gauge"),
+        ("couic_health", "gauge"),
+        ("couic_health_problems", "gauge"),
+        ("couic_interface_attached", "gauge"),
+        ("couic_connections", "gauge"),
+        ("couic_connections_served", "counter"),
+        ("couic_connections_refused", "counter"),
+        ("couic_api_route_seconds", "counter"),
         ("couic_stats_rx_packets", "counter"),
         ("couic_stats_rx_bytes", "counter"),
         ("couic_drop_tag_rx_packets", "counter"),
@@ -147,12 +172,28 @@ fn a_strict_parser_reads_all_of_it() {
 }
 
 #[test]
-fn the_lines_of_the_contract() {
-    let text = observed().render_figures(&figures());
+fn the_names_of_1_0_are_apart() {
+    let text = open_metrics(&figures().old_families());
     for line in [
         "# TYPE couic_drop_cidr_total gauge",
         "couic_drop_cidr_total 3",
         "couic_ignore_cidr_total 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+    }
+    for family in observed().families(&figures()) {
+        let is_gauge = prometheus(&[family.clone()]).contains(" gauge\n");
+        assert!(
+            !is_gauge || !family.name().ends_with("_total"),
+            "{family:?}"
+        );
+    }
+}
+
+#[test]
+fn the_lines_of_the_contract() {
+    let text = rendered(&observed(), &figures());
+    for line in [
         "# TYPE couic_stats_rx_packets counter",
         "couic_stats_rx_packets_total{action=\"XDP_DROP\"} 7",
         "couic_stats_rx_packets_total{action=\"XDP_PASS\"} 0",
@@ -163,9 +204,16 @@ fn the_lines_of_the_contract() {
         "couic_rules{family=\"IPv6\",policy=\"drop\"} 2",
         "couic_rules_limit{family=\"IPv4\",policy=\"ignore\"} 65536",
         "couic_api_requests_total{method=\"POST\",route=\"/v1/{policy}\",status=\"201\"} 2",
-        "couic_api_request_duration_seconds_bucket{route=\"/v1/{policy}\",status=\"2xx\",le=\"0.000025\"} 1",
-        "couic_api_request_duration_seconds_bucket{route=\"/v1/{policy}\",status=\"2xx\",le=\"+Inf\"} 2",
-        "couic_api_request_duration_seconds_count{route=\"/v1/{policy}\",status=\"5xx\"} 1",
+        "couic_api_request_duration_seconds_bucket{status=\"2xx\",le=\"0.000025\"} 1",
+        "couic_api_request_duration_seconds_bucket{status=\"2xx\",le=\"+Inf\"} 2",
+        "couic_api_request_duration_seconds_count{status=\"5xx\"} 1",
+        "couic_health{status=\"ok\"} 0",
+        "couic_health{status=\"down\"} 1",
+        "couic_health_problems{area=\"interface\"} 1",
+        "couic_health_problems{area=\"sets\"} 0",
+        "couic_interface_attached{interface=\"eth0\",mode=\"native\"} 1",
+        "couic_interface_attached{interface=\"wan0\",mode=\"none\"} 0",
+        "couic_connections_refused_total{listener=\"api\"} 0",
         "couic_state_recording 1",
         "couic_state_kept_rules 5",
         "couic_state_log_bytes 4096",
@@ -205,7 +253,7 @@ proptest! {
     fn labels_are_escaped(tag in "[ -~\n\"\\\\é]{1,20}", packets in any::<u32>()) {
         let mut figures = Figures::default();
         figures.drop_tags.insert(tag.clone(), counter(packets.into(), 0));
-        let text = MetricsRegistry::new().render_figures(&figures);
+        let text = rendered(&MetricsRegistry::new(), &figures);
         let line = text
             .lines()
             .find(|l| l.starts_with("couic_drop_tag_rx_packets_total{"))

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use couic_common::Group;
 use serde_json::json;
 
 use crate::support::{TestApi, start};
@@ -120,4 +121,36 @@ async fn prometheus_text_parses_and_has_the_documented_names() {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     assert!(!text.contains("/v1/Drop") && !text.contains("BREW"));
+}
+
+#[tokio::test]
+async fn the_format_follows_accept_and_is_that_of_1_0_by_default() {
+    let test = traffic().await;
+    let open = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let text = "text/plain; version=0.0.4; charset=utf-8";
+    for (accept, expected) in [
+        ("*/*", open),
+        ("application/json, text/plain, */*", open),
+        (
+            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            open,
+        ),
+        ("text/plain", text),
+        ("text/plain;version=0.0.4;q=1,*/*;q=0.1", text),
+    ] {
+        let path = "/v1/metrics?format=prometheus";
+        let request = test.as_group(Group::Monitoring, "GET", path);
+        let reply = request.header("accept", accept).send().await.is(200);
+        assert_eq!(reply.headers["content-type"], expected, "{accept}");
+        let body = String::from_utf8(reply.body).unwrap();
+        assert_eq!(
+            body.contains("couic_drop_cidr_total 2\n"),
+            expected == open,
+            "{accept}"
+        );
+        assert!(
+            body.contains("couic_rules{family=\"IPv4\",policy=\"drop\"} 2\n"),
+            "{body}"
+        );
+    }
 }

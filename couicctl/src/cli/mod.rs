@@ -88,6 +88,9 @@ pub(crate) enum Command {
     /// Statistics: packets and bytes, by verdict and by tag
     #[command(subcommand)]
     Stats(StatsCommand),
+    /// Print all metrics of the daemon, in the Prometheus text format
+    #[command(after_long_help = METRICS)]
+    Metrics,
     /// Show the verdict for packets from an address or network, and the rules behind it
     #[command(
         visible_alias = "why",
@@ -167,6 +170,14 @@ impl Command {
         }
     }
 }
+
+const METRICS: &str = "\
+Text format 0.0.4: for node_exporter's textfile collector, and to see what a scrape of the daemon's listener returns
+([metrics] listen in couic.toml).
+
+Example, for a timer; mv, so that the collector never reads half a file:
+  couicctl metrics > /var/lib/prometheus/node-exporter/couic.prom.new
+  mv /var/lib/prometheus/node-exporter/couic.prom.new /var/lib/prometheus/node-exporter/couic.prom";
 
 /// Statistics.
 #[derive(Subcommand)]

@@ -83,6 +83,7 @@ fn problems(health: &Health) -> impl Iterator<Item = Check> {
                 Area::Sets => "sets",
                 Area::Rules => "rules",
                 Area::State => "state",
+                Area::Metrics => "metrics",
                 Area::Interface | Area::Notifier | Area::Peer | Area::Kernel => return None,
             };
             let found = problem.to_string();

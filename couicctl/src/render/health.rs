@@ -49,6 +49,7 @@ const fn label(area: Area) -> &'static str {
         Area::Notifier => "Notifier",
         Area::Peer => "Peer",
         Area::State => "Rules on disk",
+        Area::Metrics => "Metrics",
         Area::Kernel => "Note",
     }
 }
@@ -145,6 +146,7 @@ mod tests {
                 message: "sets/drop/bad.couic line 3: x: not a CIDR".into(),
             }],
             rule_problems: vec!["drop covers 60 % of all IPv4 addresses".to_owned()],
+            metrics_problem: None,
             set_notes: vec!["sets/drop/a.couic may be cut off".to_owned()],
             notifier_problems: vec![NotifierProblem {
                 notifier: "siem".into(),

@@ -89,3 +89,13 @@ fn health_has_an_exit_code() {
     let state: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
     assert_eq!(state["status"], "down");
 }
+
+#[test]
+fn metrics_are_the_text_of_the_daemon() {
+    const TEXT: &str = "# HELP couic_panic Whether.\n# TYPE couic_panic gauge\ncouic_panic 0\n";
+    let daemon = StandIn::always(200, TEXT);
+    assert_eq!(couicctl(&daemon, &["metrics"]).done(), TEXT);
+    let request = daemon.only();
+    assert_eq!(request.line(), "GET /v1/metrics?format=prometheus");
+    assert_eq!(request.header("accept"), Some("text/plain; version=0.0.4"));
+}

@@ -14,6 +14,7 @@ mod memory;
 mod old_kernel;
 mod owners;
 mod privileges;
+mod prometheus;
 mod reporting;
 mod sets;
 mod state;

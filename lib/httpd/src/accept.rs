@@ -1,6 +1,6 @@
 //! Accepts connections until shutdown, then drains them.
 
-use std::{fmt, future::Future, io, net::SocketAddr, pin::pin, time::Duration};
+use std::{fmt, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::{
@@ -9,7 +9,10 @@ use tokio::{
     time::{self, Instant},
 };
 
-use crate::places::{Places, Shares, Source, Standing};
+use crate::{
+    connections::ConnectionCounts,
+    places::{Places, Shares, Source, Standing},
+};
 
 /// The pause after a failed accept. Mostly the process has no file descriptor left: connections have to close first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -62,7 +65,7 @@ impl<C> fmt::Debug for Overload<C> {
 }
 
 /// Limits of a service.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Acceptor<C> {
     /// The name of the service in the log.
     pub name: &'static str,
@@ -74,6 +77,8 @@ pub struct Acceptor<C> {
     pub overload: Overload<C>,
     /// How long requests may continue after the stop signal.
     pub drain: Duration,
+    /// Where connections are counted while the service runs.
+    pub counts: Arc<ConnectionCounts>,
 }
 
 /// Counts of a service that has ended.
@@ -113,7 +118,10 @@ impl<C> Acceptor<C> {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(ended) = connections.join_next_with_id() => places.give_up(ended_task(ended)),
+                Some(ended) = connections.join_next_with_id() => {
+                    places.give_up(ended_task(ended));
+                    self.counts.set_open(connections.len());
+                }
                 accepted = listener.accept(), if accepts => match accepted {
                     Err(error) => {
                         logged.accept_failed(self.name, &error);
@@ -126,8 +134,10 @@ impl<C> Acceptor<C> {
                             let standing = Standing::default();
                             let work = serve(connection, graceful.watcher(), standing.clone());
                             places.take(source, standing, connections.spawn(work));
+                            self.counts.served(connections.len());
                         } else {
                             summary.refused += 1;
+                            self.counts.refused();
                             logged.too_many(self, source);
                             self.refuse(connection);
                         }

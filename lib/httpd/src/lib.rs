@@ -1,4 +1,4 @@
-//! The common base of Couic's HTTP services: the daemon's API on a Unix socket, and couic-report on TCP.
+//! The common base of Couic's HTTP services: the daemon's API on a Unix socket, its metrics on TCP, and couic-report.
 //!
 //! Routes, requests and answers are the service's. Guarantees of this crate:
 //! - Connections are bounded in number, in all and of each source, and new ones take the places of idle ones whose clients
@@ -6,7 +6,8 @@
 //! - On shutdown no connection is accepted, requests in progress are finished, and those beyond the deadline aborted.
 //! - Request bodies are bounded each, of each client, and in total, and a client that stalls or trickles is timed out
 //!   ([`BodyReader`]).
-//! - Metrics are valid text, whatever their labels contain ([`Family`]).
+//! - Metrics are valid text, whatever their labels contain ([`Family`]), in the format that a client asks for
+//!   ([`Exposition`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -28,6 +29,7 @@
 //!     },
 //!     overload: Overload::Wait,
 //!     drain: Duration::from_secs(5),
+//!     counts: Default::default(),
 //! };
 //! let shutdown = async { /* SIGTERM */ };
 //! let summary = acceptor.run(listener, shutdown, |mut stream, _stopping, _standing| async move {
@@ -42,6 +44,8 @@
 mod accept;
 mod body;
 mod budget;
+mod connections;
+mod exposition;
 mod metrics;
 mod places;
 
@@ -51,6 +55,8 @@ pub use self::{
     accept::{Acceptor, Listener, Overload, ServeSummary},
     body::{BodyError, BodyLimits, BodyReader, Chunks, next_chunk},
     budget::BodyOwner,
+    connections::ConnectionCounts,
+    exposition::Exposition,
     metrics::{Family, Kind, float, open_metrics, prometheus},
     places::{Known, Shares, Source, Standing},
 };

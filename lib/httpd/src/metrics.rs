@@ -89,7 +89,7 @@ impl Family {
         let mut separator = '{';
         for (label, text) in labels {
             push(lines, format_args!("{separator}{label}=\""));
-            escape(lines, text);
+            escape(lines, text, true);
             lines.push('"');
             separator = ',';
         }
@@ -123,8 +123,7 @@ impl Family {
     }
 }
 
-/// OpenMetrics 1.0, of families in this order. Its content type is
-/// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+/// OpenMetrics 1.0, of families in this order.
 #[must_use]
 pub fn open_metrics(families: &[Family]) -> String {
     let mut text = String::new();
@@ -135,20 +134,19 @@ pub fn open_metrics(families: &[Family]) -> String {
         if let Some(unit) = unit(name).filter(|_| family.kind != Kind::Histogram) {
             push(&mut text, format_args!("# UNIT {name} {unit}\n"));
         }
-        help(&mut text, name, &family.help);
+        help(&mut text, name, &family.help, true);
         text.push_str(&family.lines);
     }
     text.push_str("# EOF\n");
     text
 }
 
-/// The Prometheus text format 0.0.4, of families in this order. Its content type is
-/// `text/plain; version=0.0.4; charset=utf-8`.
+/// The Prometheus text format 0.0.4, of families in this order.
 #[must_use]
 pub fn prometheus(families: &[Family]) -> String {
     let mut text = String::new();
     for family in families {
-        help(&mut text, &family.name, &family.help);
+        help(&mut text, &family.name, &family.help, false);
         let (name, kind) = (&family.name, family.kind.as_str());
         push(&mut text, format_args!("# TYPE {name} {kind}\n"));
         text.push_str(&family.lines);
@@ -172,9 +170,10 @@ fn unit(name: &str) -> Option<&'static str> {
         .find(|unit| name.strip_suffix(unit).is_some_and(|n| n.ends_with('_')))
 }
 
-fn help(text: &mut String, name: &str, help: &str) {
+/// In the text format 0.0.4, a help text with `\"` is refused.
+fn help(text: &mut String, name: &str, help: &str, escapes_quotes: bool) {
     push(text, format_args!("# HELP {name} "));
-    escape(text, help);
+    escape(text, help, escapes_quotes);
     text.push('\n');
 }
 
@@ -189,11 +188,11 @@ fn number(text: &mut String, value: f64) {
 }
 
 /// For label values and help texts.
-fn escape(text: &mut String, raw: &str) {
+fn escape(text: &mut String, raw: &str, quotes: bool) {
     for c in raw.chars() {
         match c {
             '\\' => text.push_str("\\\\"),
-            '"' => text.push_str("\\\""),
+            '"' if quotes => text.push_str("\\\""),
             '\n' => text.push_str("\\n"),
             other => text.push(other),
         }
@@ -239,7 +238,7 @@ mod tests {
         assert_eq!(
             prometheus(&families()),
             format!(
-                "# HELP build_info The \\\"version\\\".\n# TYPE build_info gauge\n{build}\
+                "# HELP build_info The \"version\".\n# TYPE build_info gauge\n{build}\
                 # HELP queue_bytes Bytes.\n# TYPE queue_bytes gauge\n{queue}\
                 # HELP none_total Nothing.\n# TYPE none_total counter\n\
                 # HELP wait_seconds Waits.\n# TYPE wait_seconds histogram\n{waits}"

@@ -14,13 +14,17 @@ const DEAD_PAGE: &[Query] = &[
         "limit",
         "the most dead letters to return, from 1 to 1,000; default 100",
     )
-    .number(),
+    .schema(
+        r#"{"type": "integer", "format": "int32", "minimum": 1, "maximum": 1000, "default": 100}"#,
+    ),
     Query::new("after", "a key: only dead letters after it").number(),
 ];
 
 const ONE_DEAD: &[Query] = &[Query::new("key", "the key of one dead letter; default all").number()];
 
-const WHICH_DEAD: &[Query] = &[Query::new("key", "the key of one dead letter, or all").required()];
+const WHICH_DEAD: &[Query] = &[Query::new("key", "the key of one dead letter, or all")
+    .required()
+    .schema(r#"{"type": "string", "pattern": "^(?:all|[0-9]{1,20})$"}"#)];
 
 pub(super) static PATHS: &[Path] = &[
     path(

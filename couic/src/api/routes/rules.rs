@@ -20,12 +20,13 @@ const TAG: Query = Query::new(
     "alternatives separated by commas; * stands for any characters, untagged for entries without a tag",
 );
 
-const OWNERS: Query = Query::new("owners", "true: each entry has its owners");
+const OWNERS: Query = Query::new("owners", "true: each entry has its owners").flag();
 
 const ALL_OWNERS: Query = Query::new(
     "all_owners",
     "true: removals end the claims of all clients and peers, not only the client's own; group admin",
-);
+)
+.flag();
 
 const ONE_CLAIM: Query = Query::new(
     "tag",
@@ -35,11 +36,13 @@ const ONE_CLAIM: Query = Query::new(
 const LIST_QUERY: &[Query] = &[
     TAG,
     OWNERS,
-    Query::new("limit", "the most entries to return, from 1").number(),
+    Query::new("limit", "the most entries to return, from 1")
+        .schema(r#"{"type": "integer", "format": "int64", "minimum": 1}"#),
     Query::new(
         "after",
         "a CIDR: only entries after it, in the order of lists",
-    ),
+    )
+    .schema(r##"{"$ref": "#/components/schemas/Cidr"}"##),
 ];
 
 const BY_TAG: &[Query] = &[TAG.required(), ALL_OWNERS, GUARD, LIFT, FORCE];
@@ -54,9 +57,12 @@ const GUARD: Query = Query::new(
 const LIFT: Query = Query::new(
     "lift",
     "guard rails that do not hold, with commas between them",
+)
+.schema(
+    r#"{"type": "string", "pattern": "^,*(?:(?:caller|host|gateway|peer|resolver|notifier|special|width)(?:,+|$))*$"}"#,
 );
 
-const FORCE: Query = Query::new("force", "true: no guard rail holds");
+const FORCE: Query = Query::new("force", "true: no guard rail holds").flag();
 
 pub(super) static PATHS: &[Path] = &[
     path(

@@ -11,8 +11,9 @@ use crate::api::{
 
 const FORMAT: &[Query] = &[Query::new(
     "format",
-    "prometheus for OpenMetrics text; anything else is JSON",
-)];
+    "prometheus for OpenMetrics text, or the Prometheus text format 0.0.4 if Accept prefers it; anything else is JSON",
+)
+.schema(r#"{"type": "string", "examples": ["prometheus"]}"#)];
 
 pub(super) static PATHS: &[Path] = &[
     path(

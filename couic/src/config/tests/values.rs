@@ -44,6 +44,22 @@ fn one_message_for_each_bad_value() {
             "5: limits.drop: unknown key; known here: drop_entries, ignore_entries",
         ),
         (
+            "[metrics]\nlisten = \"localhost:9464\"",
+            "5: metrics.listen: \"localhost:9464\" is not an address and a port, as in \"127.0.0.1:9464\"",
+        ),
+        (
+            "[metrics]\nlisten = \"127.0.0.1\"",
+            "5: metrics.listen: \"127.0.0.1\" is not an address and a port",
+        ),
+        (
+            "[metrics]\nlisten = \"127.0.0.1:0\"",
+            "5: metrics.listen: \"127.0.0.1:0\" is not an address and a port",
+        ),
+        (
+            "[metrics]\nlisten = 9464",
+            "5: metrics.listen: must be a string, not an integer",
+        ),
+        (
             "[logging]\ndir = \"log\"",
             "5: logging.dir: \"log\" must be an absolute path",
         ),

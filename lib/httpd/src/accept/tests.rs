@@ -57,6 +57,7 @@ fn run_with(max_connections: usize, overload: Overload<Connection>, keeps: bool)
         source: |_| Source::user(7, false),
         overload,
         drain: Duration::from_secs(5),
+        counts: Arc::default(),
     };
     let service = tokio::spawn(async move {
         let shutdown = async { drop(stopped.await) };
