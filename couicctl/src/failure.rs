@@ -67,6 +67,14 @@ impl Failure {
         }
     }
 
+    /// The same with a detail if the daemon refused the request.
+    pub(crate) fn noted(self, note: Option<&str>) -> Self {
+        match (&self, note) {
+            (Self::Refused(_), Some(note)) => self.with(note),
+            _ => self,
+        }
+    }
+
     /// The same with a line that says what to do.
     pub(crate) fn hint(self, hint: &str) -> Self {
         self.with(&format!("{HINT}{hint}"))
@@ -187,7 +195,11 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Refused { error, .. } => Self::Refused(refusal(&error)),
-            other => Self::Unreachable(other.to_string()),
+            // Below the first line of such an error is what to do.
+            other => {
+                let text = other.to_string();
+                Self::Unreachable(text.replace("\n  ", &format!("\n{HINT}")))
+            }
         }
     }
 }

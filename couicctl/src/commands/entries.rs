@@ -26,7 +26,7 @@ pub(super) async fn run<F: Args + Override>(
         EntryCommand::List(args) => list::run(policy, args, cx).await,
         EntryCommand::Inspect { cidr } => {
             let entry = cx.client.entry_with_owners(policy, cidr.cidr).await;
-            let entry = entry.map_err(|e| cx.failed(e).or_refused_with(cidr.note.as_deref()))?;
+            let entry = entry.map_err(|e| cx.failed(e).noted(cidr.note.as_deref()))?;
             show(policy, &entry, cx.now(), cx)?;
             if entry.owners.len() > 1 && !cx.output.is_json() {
                 let now = cx.now();
@@ -138,7 +138,7 @@ async fn add_all<F: Args + Override>(
             Ok(entry) => added.push(entry),
             Err(failure) => {
                 let goes_on = matches!(failure, Failure::Refused(_));
-                failures.push(failure.or_refused_with(note.as_deref()));
+                failures.push(failure.noted(note.as_deref()));
                 if !goes_on {
                     break;
                 }
