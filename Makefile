@@ -3,7 +3,7 @@
 PLUGINS := webhook discord slack
 PLUGIN_DIR ?= /usr/lib/couic/plugins
 
-.PHONY: help setup build build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny docs demo demo-peering bench soak fuzz clean
+.PHONY: help setup build man build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny docs demo demo-peering bench soak fuzz clean
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/sbin:/sbin
 
@@ -15,6 +15,11 @@ setup: ## install what is missing: toolchain, bpf-linker, packages
 
 build: setup ## release binaries: couic, couicctl and couic-report in target/release
 	cargo build --release --locked -p couic -p couicctl -p couic-report
+
+man: setup ## man pages of all programs and configuration files: target/man/*.1, *.5, *.8
+	cargo build --release --locked -p couic -p couicctl -p couic-report
+	install -d target/man
+	$${CARGO_TARGET_DIR:-target}/release/couicctl man --all target/man
 
 STATIC := $(shell uname -m)-unknown-linux-musl
 

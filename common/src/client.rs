@@ -76,6 +76,18 @@ pub struct ClientRequest {
     pub group: String,
 }
 
+/// Maximum of [`RotateRequest::grace`]: a day.
+pub const ROTATE_GRACE_MAX: u64 = 86_400;
+
+/// A request for a new token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RotateRequest {
+    /// Seconds for which the old token is accepted, too; at most 86400. A restart of the daemon ends it early.
+    #[serde(default)]
+    pub grace: u64,
+}
+
 /// A client as the API shows it. `Debug` hides the token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -51,7 +51,7 @@ pub use backoff::Backoff;
 pub use batch::{BatchFailure, BatchJob, BatchOutcome, BatchRule, RemovedByTag};
 pub use by_name::ByName;
 pub use cidr::{Cidr, CidrError, V4Net, V6Net};
-pub use client::{ClientInfo, ClientRequest, Group};
+pub use client::{ClientInfo, ClientRequest, Group, ROTATE_GRACE_MAX, RotateRequest};
 pub use clock::{unix_seconds, unix_time};
 pub use confirm::{
     CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, CONFIRM_WITHIN_HEADER, CONFIRM_WITHIN_MAX, ConfirmId,

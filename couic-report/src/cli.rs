@@ -1,41 +1,8 @@
-//! The command line.
+//! The commands of the command line.
 
-use std::{
-    fs,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{path::Path, process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand};
-use couic_report::{
-    config::{Config, DEFAULT_PATH},
-    notify,
-};
-use uuid::Uuid;
-
-/// Collects the reports of Couic firewalls and sends one summary per interval to Discord, Slack or any plugin.
-///
-/// Without a command, runs the service. Logs go to stderr; COUIC_REPORT_LOG=debug logs more. Exit codes: 0 success,
-/// 1 failure, 64 invalid configuration.
-#[derive(Parser)]
-#[command(version)]
-pub(crate) struct Cli {
-    /// The configuration file
-    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_PATH, global = true)]
-    pub(crate) config: PathBuf,
-    #[command(subcommand)]
-    pub(crate) command: Option<Command>,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum Command {
-    /// Send a sample to every configured notifier, and print the outcome
-    TestNotify,
-    /// Check the configuration and load every notifier; send nothing
-    CheckConfig,
-}
+use couic_report::{config::Config, notify};
 
 /// How long pending deliveries may take.
 const DRAIN: Duration = Duration::from_secs(2);

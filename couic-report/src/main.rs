@@ -1,5 +1,6 @@
 //! The entry point.
 
+mod args;
 mod cli;
 
 use std::{io::IsTerminal as _, process::ExitCode};
@@ -17,7 +18,7 @@ use tokio::{
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command};
+use crate::args::{Cli, Command};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,38 +1,18 @@
 //! The daemon: reads its configuration and runs.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+mod args;
 
-use clap::{Parser, Subcommand};
+use std::{io::Write as _, process::ExitCode};
+
+use args::{Args, Command};
+use clap::Parser as _;
 use couic::{
     api, attach, check,
-    config::{Config, DEFAULT_PATH, Settings as _, check_config_file},
+    config::{Config, Settings as _, check_config_file},
     daemon,
 };
 use couic_plugin_host::{PLUGIN_HOST, PLUGIN_SPAWNER};
 use couic_privsep::run_if_child;
-
-/// Drops unwanted sources in the network driver, ruled by a REST API.
-#[derive(Debug, Parser)]
-#[command(name = "couic", version, about)]
-struct Args {
-    /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_PATH, global = true)]
-    config: PathBuf,
-    /// Check the configuration file and the working directory, print their mistakes, and exit.
-    #[arg(long)]
-    check_config: bool,
-    /// Print the OpenAPI document of the REST API, and exit.
-    #[arg(long)]
-    openapi: bool,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Detach the filter that a stopped daemon left on the interfaces: packets pass unfiltered.
-    Detach,
-}
 
 /// `EX_CONFIG` would be 78; the contract says 64.
 const BAD_CONFIGURATION: u8 = 64;

@@ -77,7 +77,7 @@ pub(crate) async fn prefixes(template: &str, asn: Asn) -> Result<BTreeSet<Cidr>,
     let host = url.host_str().unwrap_or("?").to_owned();
     let failed = |what: String| {
         Failure::Failed(format!(
-            "the prefixes of {asn} cannot be fetched from {host}: {what}\n  nothing was changed; set another source as asn_url in couicctl.toml,\n  or give the prefixes with --from-file"
+            "the prefixes of {asn} cannot be fetched from {host}: {what}; nothing was changed\nhint: set another source as asn_url in couicctl.toml, or give the prefixes with --from-file"
         ))
     };
     let body = fetch(url).await.map_err(&failed)?;

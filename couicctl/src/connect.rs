@@ -1,13 +1,13 @@
 //! Builds the client of the daemon from the settings: reads the token and sets up the transport, without connecting.
 
-use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
-use couic_client::{Client, Endpoint, Token};
+use couic_client::{Builder, Client, Endpoint, Token};
 use serde::Deserialize;
 
 use crate::{
     config::{Settings, Target},
-    failure::Failure,
+    failure::{Failure, print_warning},
 };
 
 /// The part of a client file that couicctl needs.
@@ -18,30 +18,52 @@ struct ClientFile {
 
 /// The client, and the source of its token for messages.
 pub(crate) fn connect(settings: &Settings) -> Result<(Client, String), Failure> {
+    let client = open(settings, None)?;
     match &settings.target {
+        Target::Local { client_file, .. } => {
+            if let Some(warning) = world_readable(client_file) {
+                print_warning(&warning);
+            }
+            Ok((client, client_file.display().to_string()))
+        }
+        Target::Remote { .. } => Ok((client, "couicctl's configuration".into())),
+    }
+}
+
+/// The client, for a question that must be answered soon or not at all. Prints nothing.
+pub(crate) fn within(settings: &Settings, timeout: Duration) -> Result<Client, Failure> {
+    open(settings, Some(timeout))
+}
+
+/// A client that can ask for no more than the health of the daemon: it needs no token.
+pub(crate) fn without_token(settings: &Settings) -> Result<Client, Failure> {
+    match &settings.target {
+        Target::Local { socket, .. } => {
+            Ok(Client::builder(Endpoint::unix(socket.as_path())).build()?)
+        }
+        Target::Remote { .. } => open(settings, None),
+    }
+}
+
+fn open(settings: &Settings, timeout: Option<Duration>) -> Result<Client, Failure> {
+    let mut builder = match &settings.target {
         Target::Local {
             socket,
             client_file,
-        } => {
-            let token = token_of(client_file)?;
-            if let Some(warning) = world_readable(client_file) {
-                eprintln!("couicctl: {warning}");
-            }
-            let client = Client::unix(socket, token)?;
-            Ok((client, client_file.display().to_string()))
-        }
+        } => Client::builder(Endpoint::unix(socket.as_path())).token(token_of(client_file)?),
         Target::Remote {
             endpoint,
             token,
             ca_file,
-        } => {
-            let client = remote(endpoint, token, ca_file.as_deref())?;
-            Ok((client, "couicctl's configuration".into()))
-        }
+        } => remote(endpoint, token, ca_file.as_deref())?,
+    };
+    if let Some(timeout) = timeout {
+        builder = builder.timeout(timeout).connect_timeout(timeout);
     }
+    Ok(builder.build()?)
 }
 
-fn remote(endpoint: &Endpoint, token: &Token, ca_file: Option<&Path>) -> Result<Client, Failure> {
+fn remote(endpoint: &Endpoint, token: &Token, ca_file: Option<&Path>) -> Result<Builder, Failure> {
     let mut builder = Client::builder(endpoint.clone()).token(token.clone());
     if let Some(path) = ca_file {
         let pem = fs::read(path).map_err(|e| {
@@ -49,7 +71,7 @@ fn remote(endpoint: &Endpoint, token: &Token, ca_file: Option<&Path>) -> Result<
         })?;
         builder = builder.extra_ca(pem);
     }
-    Ok(builder.build()?)
+    Ok(builder)
 }
 
 fn token_of(path: &Path) -> Result<Token, Failure> {
@@ -57,7 +79,7 @@ fn token_of(path: &Path) -> Result<Token, Failure> {
     // The message of the parser would quote the line with the token.
     let damaged = || {
         Failure::Config(format!(
-            "the client file {} contains no `token = \"UUID\"`\n  restore it, or delete it and restart the daemon, which then creates a new one",
+            "the client file {} contains no `token = \"UUID\"`\nhint: restore it, or delete it and restart the daemon, which then creates a new one",
             path.display()
         ))
     };
@@ -71,9 +93,7 @@ fn world_readable(path: &Path) -> Option<String> {
     let mode = fs::metadata(path).ok()?.mode();
     (mode & READ_OTHERS != 0).then(|| {
         let shown = path.display();
-        format!(
-            "warning: every user of this host can read the token in {shown}: run chmod o-r {shown}"
-        )
+        format!("every user of this host can read the token in {shown}: run chmod o-r {shown}")
     })
 }
 
@@ -88,7 +108,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
         _ => "set client_file in couicctl.toml to a file that contains the token",
     };
     Failure::Unreachable(format!(
-        "the token in {} cannot be read: {error}\n  {advice}",
+        "the token in {} cannot be read: {error}\nhint: {advice}",
         path.display()
     ))
 }

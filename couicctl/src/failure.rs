@@ -2,7 +2,8 @@
 
 use std::{
     borrow::Cow,
-    io::{self, Write},
+    env,
+    io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
@@ -58,17 +59,30 @@ impl Failure {
         }
     }
 
-    /// The same with a further line if the daemon refused the request.
-    pub(crate) fn or_refused_with(self, line: Option<&str>) -> Self {
-        match (&self, line) {
-            (Self::Refused(_), Some(line)) => self.with(line),
+    /// The same with a hint if the daemon refused the request.
+    pub(crate) fn or_refused_with(self, hint: Option<&str>) -> Self {
+        match (&self, hint) {
+            (Self::Refused(_), Some(hint)) => self.hint(hint),
             _ => self,
         }
     }
 
+    /// The same with a detail if the daemon refused the request.
+    pub(crate) fn noted(self, note: Option<&str>) -> Self {
+        match (&self, note) {
+            (Self::Refused(_), Some(note)) => self.with(note),
+            _ => self,
+        }
+    }
+
+    /// The same with a line that says what to do.
+    pub(crate) fn hint(self, hint: &str) -> Self {
+        self.with(&format!("{HINT}{hint}"))
+    }
+
     /// The same with a further line.
     pub(crate) fn with(self, line: &str) -> Self {
-        let longer = |text| format!("{text}\n  {line}");
+        let longer = |text| format!("{text}\n{line}");
         match self {
             Self::Refused(text) => Self::Refused(longer(text)),
             Self::Failed(text) => Self::Failed(longer(text)),
@@ -95,9 +109,47 @@ impl Failure {
     }
 }
 
-/// Writes a message to stderr. Errors are ignored, as there is no other place to report them.
+/// Begins a line of a message that says what to do.
+pub(crate) const HINT: &str = "hint: ";
+
+/// Writes an error to stderr: `error: what`, details indented, `hint: what to do`.
 pub(crate) fn print_error(text: &str) {
-    let _ = writeln!(io::stderr(), "couicctl: {}", printable(text));
+    print("error", "31", text);
+}
+
+/// Writes to stderr what the operator should know although the command has done its work.
+pub(crate) fn print_warning(text: &str) {
+    print("warning", "33", text);
+}
+
+/// Errors of stderr are ignored, as there is no other place to report them.
+fn print(label: &str, colour: &str, text: &str) {
+    let mut stderr = io::stderr().lock();
+    let colour = Some(colour).filter(|_| stderr.is_terminal() && !no_color());
+    let _ = writeln!(stderr, "{}", laid_out(label, colour, text));
+}
+
+/// Whether `NO_COLOR` is set, by the convention of no-color.org.
+pub(crate) fn no_color() -> bool {
+    env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+fn laid_out(label: &str, colour: Option<&str>, text: &str) -> String {
+    let paint = |word: &str, code: &str| match colour {
+        Some(_) => format!("\x1b[1;{code}m{word}:\x1b[0m"),
+        None => format!("{word}:"),
+    };
+    let mut lines = text.lines();
+    let first = printable(lines.next().unwrap_or_default()).into_owned();
+    let mut all = format!("{} {first}", paint(label, colour.unwrap_or_default()));
+    for line in lines {
+        let line = printable(line);
+        all += &match line.strip_prefix(HINT) {
+            Some(hint) => format!("\n{} {hint}", paint("hint", "36")),
+            None => format!("\n  {}", line.trim_start()),
+        };
+    }
+    all
 }
 
 /// Replaces control characters, so that text from a remote daemon cannot control the terminal.
@@ -143,7 +195,11 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Refused { error, .. } => Self::Refused(refusal(&error)),
-            other => Self::Unreachable(other.to_string()),
+            // Below the first line of such an error is what to do.
+            other => {
+                let text = other.to_string();
+                Self::Unreachable(text.replace("\n  ", &format!("\n{HINT}")))
+            }
         }
     }
 }
@@ -178,6 +234,20 @@ mod tests {
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\r\nc\u{9b}d"), "a?[2Jb?\nc?d");
         assert!(matches!(printable("é │\n"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_then_details_then_what_to_do() {
+        let failure = Failure::Refused("no\n  cidr: bad\u{1b}".into()).hint("try x");
+        let text = failure.text();
+        assert_eq!(
+            laid_out("error", None, &text),
+            "error: no\n  cidr: bad?\nhint: try x"
+        );
+        assert_eq!(
+            laid_out("error", Some("31"), "no\nhint: x"),
+            "\u{1b}[1;31merror:\u{1b}[0m no\n\u{1b}[1;36mhint:\u{1b}[0m x"
+        );
     }
 
     #[test]

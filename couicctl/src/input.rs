@@ -2,6 +2,7 @@
 //! anything is sent. Lists are text ([`list_entries`]), or JSON with the names of the fields that hold the networks.
 
 mod json;
+mod records;
 
 use std::{
     fs::File,
@@ -13,6 +14,8 @@ use std::{
 use couic_common::{Cidr, CidrError, counted, list_entries, list_networks};
 
 use crate::failure::Failure;
+
+pub(crate) use records::Record;
 
 /// Maximum number of invalid lines shown.
 const SHOWN: usize = 20;
@@ -63,6 +66,21 @@ impl FromStr for Networks {
 /// Reads a list from `path`, where `-` is standard input: text, or JSON if `fields` names those that hold networks. An
 /// empty list is an error, as it indicates a failed download.
 pub(crate) fn read(path: &Path, fields: &[String]) -> Result<Vec<Network>, Failure> {
+    let (name, bytes) = load(path)?;
+    networks(&name, &bytes, fields)
+}
+
+/// The same, with the labels of the entries if these are what `export` or `list --json` prints.
+pub(crate) fn read_records(path: &Path, fields: &[String]) -> Result<Vec<Record>, Failure> {
+    let (name, bytes) = load(path)?;
+    if fields.is_empty() && records::are(&bytes) {
+        return records::parse(&name, &bytes);
+    }
+    let networks = networks(&name, &bytes, fields)?;
+    Ok(networks.into_iter().map(Record::from).collect())
+}
+
+fn load(path: &Path) -> Result<(String, Vec<u8>), Failure> {
     let (name, result) = if path == Path::new("-") {
         ("standard input".to_owned(), whole(io::stdin(), LONGEST))
     } else {
@@ -74,10 +92,14 @@ pub(crate) fn read(path: &Path, fields: &[String]) -> Result<Vec<Network>, Failu
     };
     let bytes = result
         .map_err(|e| Failure::Usage(format!("{name} cannot be read: {e}; nothing was changed")))?;
+    Ok((name, bytes))
+}
+
+fn networks(name: &str, bytes: &[u8], fields: &[String]) -> Result<Vec<Network>, Failure> {
     let found = if fields.is_empty() {
-        parse(&name, &bytes)?
+        parse(name, bytes)?
     } else {
-        json::parse(&name, &bytes, fields)?
+        json::parse(name, bytes, fields)?
     };
     if found.is_empty() {
         let text = format!("{name} contains no CIDR, nothing was changed");
@@ -105,7 +127,7 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Vec<Network>, Failure> {
         && let Some(advice) = json::advice(bytes)
     {
         return Err(Failure::Usage(format!(
-            "{name} is JSON, nothing was changed\n  {advice}"
+            "{name} is JSON, nothing was changed\nhint: {advice}"
         )));
     }
     found.all(name)

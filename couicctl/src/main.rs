@@ -14,16 +14,20 @@
 mod asn;
 mod cli;
 mod commands;
+mod complete;
 mod config;
 mod connect;
 mod doctor;
 mod duration;
 mod failure;
 mod input;
+mod manual;
 mod output;
+mod pager;
 mod render;
 mod session;
 mod setup;
+mod suggest;
 mod tag;
 
 use std::process::ExitCode;
@@ -34,8 +38,11 @@ use cli::{Cli, Command};
 use commands::Context;
 use failure::Failure;
 use output::Output;
+use render::Style;
 
 fn main() -> ExitCode {
+    // A shell asks for completions.
+    clap_complete::CompleteEnv::with_factory(cli::command).complete();
     let matches = cli::command().get_matches();
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
@@ -48,7 +55,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let mut output = Output::stdout(cli.json);
+    let mut output = Output::stdout(cli.json).without_pager(cli.no_pager);
+    render::set_style(Style::of_stdout(output.is_terminal()));
     let Some(command) = commands::offline(cli.command.spelled_out(), &mut output)? else {
         return output.finish();
     };
@@ -64,6 +72,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         return runtime.block_on(setup::run(args, output));
     }
     let settings = config::load(config)?;
-    let context = Context::new(&settings, output)?;
+    let context = match command {
+        Command::Health | Command::Status => Context::for_health(&settings, output)?,
+        _ => Context::new(&settings, output)?,
+    };
     runtime.block_on(commands::run(command, context, config))
 }

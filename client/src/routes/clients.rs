@@ -1,6 +1,6 @@
 //! `/v1/client`: API clients and their tokens.
 
-use couic_common::{ClientInfo, ClientName, ClientRequest, Group};
+use couic_common::{ClientInfo, ClientName, ClientRequest, Group, RotateRequest};
 
 use crate::{Client, ClientError};
 
@@ -35,6 +35,19 @@ impl Client {
     /// [`ClientError::Refused`] with 404 if there is no client of this name.
     pub async fn client(&self, name: &ClientName) -> Result<ClientInfo, ClientError> {
         self.get(&["client", name.as_str()]).await
+    }
+
+    /// `POST /v1/client/{name}/rotate`: a new token. The old one is accepted for `grace` seconds more.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 404 if there is no client of this name.
+    pub async fn rotate_client(
+        &self,
+        name: &ClientName,
+        grace: u64,
+    ) -> Result<ClientInfo, ClientError> {
+        let path = ["client", name.as_str(), "rotate"];
+        self.post(&path, &RotateRequest { grace }).await
     }
 
     /// `DELETE /v1/client/{name}`: deletes a client and revokes its token at once.

@@ -1,6 +1,8 @@
 //! The clients of the API: their names, groups and tokens.
 
-use couic_common::{ClientName, ClientRequest, Group};
+use std::time::Duration;
+
+use couic_common::{ClientName, ClientRequest, Group, ROTATE_GRACE_MAX, RotateRequest};
 
 use super::{
     answer::{Answer, Outcome},
@@ -31,6 +33,19 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
     let (client, created_client) = (&call.who()?.name, &created.name);
     tracing::info!(target: "couic::audit", %client, %created_client, %group, "client created");
     Answer::created(&created)
+}
+
+/// `POST /v1/client/{client}/rotate`.
+pub(super) fn rotate(call: &Call, body: &Body) -> Outcome {
+    let RotateRequest { grace } = body.json()?;
+    if grace > ROTATE_GRACE_MAX {
+        let most = format!("must be at most {ROTATE_GRACE_MAX} seconds");
+        return Err(Fault::invalid("grace", &most));
+    }
+    let rotated = (call.api().clients).rotate(call.client()?, Duration::from_secs(grace))?;
+    let (client, rotated_client) = (&call.who()?.name, &rotated.name);
+    tracing::info!(target: "couic::audit", %client, %rotated_client, grace, "token of a client replaced");
+    Answer::ok(&rotated)
 }
 
 /// `DELETE /v1/client/{client}`.

@@ -1,6 +1,6 @@
 //! All clients in memory, laid out for authenticating requests by token.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use couic_common::{ClientInfo, ClientName};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
@@ -13,20 +13,59 @@ use super::Identity;
 pub(super) struct Snapshot {
     tokens: Vec<u128>,
     identities: Vec<Arc<Identity>>,
+    /// Tokens that were replaced and are accepted for a while; at most one of each client.
+    former: Vec<Former>,
+}
+
+/// A token that was replaced.
+#[derive(Clone)]
+struct Former {
+    token: u128,
+    identity: Arc<Identity>,
+    until: Instant,
 }
 
 impl Snapshot {
     /// Compares with every token, to the end, even after a match: the time depends only on the number of clients. The
     /// store ensures that tokens are unique.
-    pub(super) fn authenticate(&self, token: &Uuid) -> Option<&Arc<Identity>> {
+    pub(super) fn authenticate(&self, token: &Uuid, now: Instant) -> Option<&Arc<Identity>> {
         let token = token.as_u128();
-        // Index + 1 of the match; 0 = none.
+        // Index + 1 of the match, former tokens last; 0 = none.
         let mut found = 0_u64;
-        for (place, known) in (1_u64..).zip(&self.tokens) {
+        let former = self.former.iter().map(|former| &former.token);
+        for (place, known) in (1_u64..).zip(self.tokens.iter().chain(former)) {
             found.conditional_assign(&place, known.ct_eq(&token));
         }
         let index = usize::try_from(found).ok()?.checked_sub(1)?;
-        self.identities.get(index)
+        match index.checked_sub(self.tokens.len()) {
+            None => self.identities.get(index),
+            Some(index) => {
+                let former = self.former.get(index)?;
+                (now < former.until).then_some(&former.identity)
+            }
+        }
+    }
+
+    /// Replaces the token of a client. The old one is accepted until `until`; one that was replaced before is not any
+    /// more. False if there is no such client.
+    pub(super) fn rotate(&mut self, name: &ClientName, token: Uuid, until: Instant) -> bool {
+        let Ok(place) = self.place(name) else {
+            return false;
+        };
+        let identity = Arc::clone(&self.identities[place]);
+        let old = std::mem::replace(&mut self.tokens[place], token.as_u128());
+        self.former.retain(|former| former.identity.name != *name);
+        self.former.push(Former {
+            token: old,
+            identity,
+            until,
+        });
+        true
+    }
+
+    /// Forgets replaced tokens that are not accepted any more.
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.former.retain(|former| now < former.until);
     }
 
     pub(super) fn get(&self, name: &ClientName) -> Option<ClientInfo> {
@@ -55,7 +94,9 @@ impl Snapshot {
             return false;
         };
         self.tokens.remove(place);
-        self.identities.remove(place);
+        let removed = self.identities.remove(place);
+        self.former
+            .retain(|former| former.identity.name != removed.name);
         true
     }
 
@@ -101,11 +142,48 @@ mod tests {
             let listed: Vec<_> = snapshot.list().into_iter().map(|c| (c.name, c.token)).collect();
             prop_assert_eq!(listed, oracle.clone().into_iter().collect::<Vec<_>>());
             for (name, token) in &oracle {
-                prop_assert_eq!(&snapshot.authenticate(token).unwrap().name, name);
+                prop_assert_eq!(&snapshot.authenticate(token, Instant::now()).unwrap().name, name);
             }
             for stranger in [Uuid::nil(), Uuid::max()] {
-                prop_assert!(snapshot.authenticate(&stranger).is_none());
+                prop_assert!(snapshot.authenticate(&stranger, Instant::now()).is_none());
             }
         }
+    }
+
+    #[test]
+    fn a_replaced_token_is_accepted_for_its_time_only() {
+        let [a, b]: [ClientName; 2] = ["a", "b"].map(|name| name.parse().unwrap());
+        let token = Uuid::from_u128;
+        let mut snapshot = Snapshot::default();
+        for (name, n) in [(&a, 1), (&b, 2)] {
+            let (name, group) = (name.clone(), Group::Admin);
+            snapshot.insert(ClientInfo {
+                name,
+                group,
+                token: token(n),
+            });
+        }
+        let now = Instant::now();
+        let end = now + std::time::Duration::from_secs(60);
+        let who = |snapshot: &Snapshot, n, at| {
+            let found = snapshot.authenticate(&token(n), at);
+            found.map(|identity| identity.name.clone())
+        };
+        assert!(snapshot.rotate(&a, token(11), end));
+        for n in [1, 11] {
+            assert_eq!(who(&snapshot, n, now), Some(a.clone()));
+        }
+        assert_eq!(who(&snapshot, 2, now), Some(b.clone()));
+        assert_eq!(who(&snapshot, 1, end), None);
+        assert_eq!(who(&snapshot, 11, end), Some(a.clone()));
+        // Only the last one has time left.
+        assert!(snapshot.rotate(&a, token(12), end));
+        let accepted = [1, 11, 12].map(|n| who(&snapshot, n, now).is_some());
+        assert_eq!(accepted, [false, true, true]);
+        snapshot.expire(end);
+        assert!(snapshot.former.is_empty());
+        assert!(snapshot.rotate(&a, token(13), end) && snapshot.remove(&a));
+        assert!(who(&snapshot, 12, now).is_none() && snapshot.former.is_empty());
+        assert!(!snapshot.rotate(&a, token(14), end));
     }
 }

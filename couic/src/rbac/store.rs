@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use couic_common::{ClientInfo, ClientName, Group};
@@ -12,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use super::{FileProblem, Identity, RbacError, file, snapshot::Snapshot};
-use couic_files::{advice, create_file, ensure_dir, refuses_data};
+use couic_files::{advice, create_file, ensure_dir, refuses_data, replace_file};
 
 /// The client of couicctl. Created at the first start, and never deleted through the API.
 pub const PROTECTED_CLIENT: &str = "couicctl";
@@ -84,7 +85,10 @@ impl ClientStore {
     /// The client with this token. Compares in constant time with the token of every client.
     #[must_use]
     pub fn authenticate(&self, token: &Uuid) -> Option<Arc<Identity>> {
-        self.clients.read().authenticate(token).cloned()
+        self.clients
+            .read()
+            .authenticate(token, Instant::now())
+            .cloned()
     }
 
     /// Every client, in the order of names.
@@ -119,6 +123,26 @@ impl ClientStore {
             Err(e) => return Err(failed("write", &path)(e)),
         }
         self.clients.write().insert(client.clone());
+        Ok(client)
+    }
+
+    /// Gives a client a new token. Blocks until its file is on the disk. The old token is accepted for `grace`, or until
+    /// the daemon ends.
+    ///
+    /// # Errors
+    /// [`RbacError::NotFound`] if there is none, [`RbacError::Io`].
+    pub fn rotate(&self, name: &ClientName, grace: Duration) -> Result<ClientInfo, RbacError> {
+        let _changing = self.changes.lock();
+        let known = self.clients.read().get(name);
+        let mut client = known.ok_or_else(|| RbacError::NotFound { name: name.clone() })?;
+        client.token = Uuid::new_v4();
+        let path = self.path(name);
+        replace_file(&path, 0o600, file::render(&client).as_bytes())
+            .map_err(failed("write", &path))?;
+        let now = Instant::now();
+        let mut clients = self.clients.write();
+        clients.expire(now);
+        clients.rotate(name, client.token, now + grace);
         Ok(client)
     }
 

@@ -152,3 +152,40 @@ async fn errors_never_contain_a_token() {
         assert!(tokens.iter().all(|token| !text.contains(token)), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_token_is_replaced_and_the_old_one_has_its_grace() {
+    let test = start();
+    let body = json!({"name": "web", "group": "clientro"});
+    let made = test.post("/v1/client", &body).await.is(201).json();
+    let status = async |client: &Value| {
+        let bearer = format!("Bearer {}", client["token"].as_str().unwrap());
+        let asked = test.anonymous("GET", "/v1/drop");
+        let reply = asked.header("authorization", &bearer).send().await;
+        reply.status.as_u16()
+    };
+    let rotate = "/v1/client/web/rotate";
+    let second = test
+        .post(rotate, &json!({"grace": 600}))
+        .await
+        .is(200)
+        .json();
+    assert_ne!(made["token"], second["token"]);
+    assert_eq!(second["group"], "clientro");
+    assert_eq!((status(&made).await, status(&second).await), (200, 200));
+    let third = test.post(rotate, &json!({})).await.is(200).json();
+    let accepted = [
+        status(&made).await,
+        status(&second).await,
+        status(&third).await,
+    ];
+    assert_eq!(accepted, [401, 401, 200]);
+    let file = test.dir.path().join("rbac/clients/web.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.contains(third["token"].as_str().unwrap()), "{text}");
+    test.post("/v1/client/nobody/rotate", &json!({}))
+        .await
+        .is(404);
+    test.post(rotate, &json!({"grace": 86_401})).await.is(422);
+    assert_eq!(test.get("/v1/client/web").await.is(200).json(), third);
+}

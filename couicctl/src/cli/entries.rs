@@ -2,11 +2,12 @@
 
 use std::{convert::Infallible, path::PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use couic_common::Tag;
 
 use super::{Confirm, force::DeleteForce};
 use crate::{
+    complete,
     duration::{self, Lifetime},
     input::{Network, Networks},
     tag,
@@ -54,7 +55,11 @@ Examples:
   couicctl drop list -t 'ssh*,untagged'      by tag; untagged matches entries without a tag
   couicctl drop list 192.0.2.7               those that cover this address
   couicctl drop list 192.0.2.0/24            those that cover this network or lie within
-  couicctl drop list -q > banned.txt         only the CIDRs, as import reads them")]
+  couicctl drop list --sort hits --limit 20  the busiest, if the daemon counts by rule (per_rule)
+  couicctl drop list -q > banned.txt         only the CIDRs; export has tags and expirations, too
+
+On a terminal, long lists go through $PAGER, less by default. In a pipe, each entry is one line, its columns separated by
+tabs. Sorted by anything but the CIDR without --limit, all entries are held in memory.")]
     List(ListArgs),
     /// Show one entry
     #[command(after_long_help = "\
@@ -75,8 +80,19 @@ Examples:
 
 One CIDR, address, range (192.0.2.1-192.0.2.9) or netmask per line; # and ; start comments. JSON, as one document or one
 per line, is read with --field. A file with an invalid line, or an empty one, is rejected as a whole.
-Existing entries get the new tag and expiration.")]
+Existing entries get the new tag and expiration.
+What export and list --json print is read with the tags and expirations in it; -t and -e take their place.")]
     Import(ImportArgs<F>),
+    /// Print entries as import reads them, with tags and expirations
+    #[command(after_long_help = "\
+Examples:
+  couicctl drop export > drop.ndjson
+  couicctl drop import drop.ndjson           on this host or another
+  couicctl drop export -t 'ssh*' > ssh.ndjson
+
+One JSON document per line for each claim of a client. Rules of sets are left out: copy their files. So are rules that come
+from peers only: they share them again.")]
+    Export(ExportArgs),
 }
 
 /// Entries to add.
@@ -100,7 +116,7 @@ pub(crate) struct AddArgs<F: Args> {
 #[derive(Args)]
 pub(crate) struct Label {
     /// A label: up to 64 letters, digits, _ and -; others become _
-    #[arg(short, long, value_parser = tag::parse)]
+    #[arg(short, long, value_parser = tag::parse, add = complete::tags())]
     pub(crate) tag: Option<Tag>,
     /// Lifetime: 30s, 1m, 2h, 7d or 1h30m, seconds without a unit; never or negative: no expiration [default: never]
     #[arg(short, long, value_name = "DURATION", value_parser = duration::lifetime, allow_hyphen_values = true)]
@@ -133,7 +149,7 @@ pub(crate) struct Which {
     pub(crate) cidrs: Vec<Networks>,
     /// All entries with matching tags: alternatives separated by commas, * for any characters. With a CIDR, one tag: only
     /// your claim with it
-    #[arg(short, long, value_name = "PATTERN", value_parser = not_blank)]
+    #[arg(short, long, value_name = "PATTERN", value_parser = not_blank, add = complete::tags())]
     pub(crate) tag: Option<String>,
 }
 
@@ -141,14 +157,46 @@ pub(crate) struct Which {
 #[derive(Args)]
 pub(crate) struct ListArgs {
     /// Only entries that cover this address or network, or lie within it
-    #[arg(value_name = "CIDR", conflicts_with = "tag")]
+    #[arg(value_name = "CIDR")]
     pub(crate) cidr: Option<Network>,
+    /// The same as CIDR
+    #[arg(short, long, value_name = "CIDR", conflicts_with = "cidr")]
+    pub(crate) address: Option<Network>,
     /// Only entries with matching tags: alternatives separated by commas, * for any characters
-    #[arg(short, long, value_name = "PATTERN", value_parser = listed)]
+    #[arg(short, long, value_name = "PATTERN", value_parser = listed, add = complete::tags())]
     pub(crate) tag: Option<String>,
+    /// The order: by address, most hits first, newest first, first to expire first, or by tag
+    #[arg(short, long, value_name = "KEY", value_enum, default_value_t = SortKey::Cidr)]
+    pub(crate) sort: SortKey,
+    /// At most so many entries
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
     /// Only the CIDRs, one per line
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SortKey {
+    /// By address: IPv4 first
+    Cidr,
+    /// Most hits first
+    Hits,
+    /// Newest first
+    Created,
+    /// First to expire first, those that never do last
+    Expires,
+    /// By tag, those without one last
+    Tag,
+}
+
+/// The entries to export.
+#[derive(Args)]
+pub(crate) struct ExportArgs {
+    /// Only claims with matching tags: alternatives separated by commas, * for any characters
+    #[arg(short, long, value_name = "PATTERN", value_parser = listed, add = complete::tags())]
+    pub(crate) tag: Option<String>,
 }
 
 /// Entries to add.
@@ -156,6 +204,9 @@ pub(crate) struct ListArgs {
 pub(crate) struct ImportArgs<F: Args> {
     /// A file, or - for standard input
     pub(crate) file: PathBuf,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// The file is JSON: read the networks from the fields of this name; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) field: Vec<String>,

@@ -1,26 +1,32 @@
 //! The command line. Help, shell completions and man pages are generated from these definitions.
 
+mod clients;
 mod entries;
 mod force;
 mod notifiers;
 mod sets;
 mod setup;
+mod stats;
 mod switch;
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use couic_common::{ClientName, Group};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use couic_build_info::{LONG_VERSION, VERSION};
+use couic_common::{ClientName, Policy};
 
-use crate::input::Network;
+use crate::{complete, input::Network};
 
+pub(crate) use clients::ClientsCommand;
 pub(crate) use entries::{
-    AddArgs, DeleteArgs, EntryArgs, EntryCommand, ImportArgs, Label, ListArgs, Which,
+    AddArgs, DeleteArgs, EntryArgs, EntryCommand, ExportArgs, ImportArgs, Label, ListArgs, SortKey,
+    Which,
 };
 pub(crate) use force::{Force, IgnoreForce, Lift, Override};
 pub(crate) use notifiers::NotifiersCommand;
 pub(crate) use sets::{SetArg, SetSource, SetsCommand};
 pub(crate) use setup::{SetupArgs, When};
+pub(crate) use stats::{StatsArgs, StatsCommand};
 pub(crate) use switch::{Confirm, ConfirmArgs, ConfirmCommand, DoctorArgs, PanicCommand};
 
 /// Control Couic, the XDP firewall: ban and unban sources, manage sets and tokens, show statistics.
@@ -29,7 +35,8 @@ pub(crate) use switch::{Confirm, ConfirmArgs, ConfirmCommand, DoctorArgs, PanicC
 #[derive(Parser)]
 #[command(
     name = "couicctl",
-    version,
+    version = VERSION,
+    long_version = LONG_VERSION,
     propagate_version = true,
     subcommand_required = true,
     after_long_help = "\
@@ -37,6 +44,7 @@ Examples:
   couicctl check 192.0.2.7                      the verdict for this address, and why
   couicctl drop add 192.0.2.7 -t scan -e 2h     ban an address for two hours; couicctl ban is the same
   couicctl drop list -t 'scan*'                 sources banned under these tags
+  couicctl status                               everything on one screen
   couicctl ignore add 198.51.100.0/24           never drop this network
   couicctl stats global -l                      watch the counters
   couicctl doctor                               find problems and how to fix them
@@ -51,7 +59,15 @@ Exit codes:
   64  the configuration file is invalid
 
 Files:
-  /etc/couic/couicctl.toml    the configuration; without it, the daemon of this host is used"
+  /etc/couic/couicctl.toml    the configuration; without it, the daemon of this host is used
+
+Environment:
+  PAGER                       the pager for long lists on a terminal; less by default, none if empty or cat
+  NO_COLOR                    if not empty, no colours
+  LC_ALL, LC_CTYPE, LANG      without UTF-8 in the first that is set, tables are drawn without boxes
+
+Tables are for people. In a pipe, each row is one line, its cells separated by tabs, without a header; --json has all
+figures, exact."
 )]
 pub(crate) struct Cli {
     /// The configuration file [default: /etc/couic/couicctl.toml, if it exists]
@@ -61,6 +77,10 @@ pub(crate) struct Cli {
     /// Print one JSON document instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
+
+    /// Do not send long lists on a terminal through a pager
+    #[arg(long, global = true)]
+    pub(crate) no_pager: bool,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -86,8 +106,8 @@ pub(crate) enum Command {
         confirm: Confirm,
     },
     /// Statistics: packets and bytes, by verdict and by tag
-    #[command(subcommand)]
-    Stats(StatsCommand),
+    #[command(args_conflicts_with_subcommands = true)]
+    Stats(StatsArgs),
     /// Print all metrics of the daemon, in the Prometheus text format
     #[command(after_long_help = METRICS)]
     Metrics,
@@ -101,16 +121,21 @@ pub(crate) enum Command {
         cidr: Network,
     },
     /// Show the health of the filter: interfaces, modes, set files that were not loaded, failing notifiers
-    #[command(
-        visible_alias = "status",
-        after_long_help = "Exits with 1 if an interface is not filtered. Requires no token rights."
-    )]
+    #[command(after_long_help = "Exits with 1 if an interface is not filtered. Requires no token.")]
     Health,
+    /// Show everything on one screen: interfaces, rules, rates, busiest tags, peers, notifiers, pending changes
+    #[command(after_long_help = "\
+What the token may not read is left out. Rates are those of one second. Exits with 1 if an interface is not filtered.")]
+    Status,
     /// Receivers of reports of rule changes: state, tests, dead letters
     #[command(subcommand)]
     Notifiers(NotifiersCommand),
     /// The nodes that rules are shared with: state, queue, differences
+    #[command(args_conflicts_with_subcommands = true)]
     Peers {
+        /// Wait until the rules of all peers are the same as here, and show the progress
+        #[arg(long)]
+        wait: bool,
         /// List the peers if omitted
         #[command(subcommand)]
         command: Option<PeersCommand>,
@@ -134,12 +159,15 @@ pub(crate) enum Command {
     /// API clients and their tokens
     #[command(subcommand)]
     Clients(ClientsCommand),
-    /// Print a shell completion script
+    /// Print a shell completion script, which completes names by asking the daemon
     #[command(after_long_help = "\
 Examples:
-  couicctl completions bash > /etc/bash_completion.d/couicctl
+  couicctl completions bash > /usr/local/share/bash-completion/completions/couicctl
   couicctl completions zsh > /usr/local/share/zsh/site-functions/_couicctl
-  couicctl completions fish > /etc/fish/completions/couicctl.fish")]
+  couicctl completions fish > /etc/fish/completions/couicctl.fish
+
+Create the directory first if it is missing: install -d DIRECTORY. The script runs couicctl for each completion, which
+asks the daemon for names of clients, sets, tags, notifiers and peers, for half a second at most.")]
     Completions {
         /// The shell
         shell: Shell,
@@ -152,6 +180,9 @@ Examples:
     Man {
         /// An existing directory
         dir: Option<PathBuf>,
+        /// Also couic(8), couic-report(8) and those of the configuration files, section 5
+        #[arg(long, requires = "dir")]
+        all: bool,
     },
 }
 
@@ -179,29 +210,15 @@ Example, for a timer; mv, so that the collector never reads half a file:
   couicctl metrics > /var/lib/prometheus/node-exporter/couic.prom.new
   mv /var/lib/prometheus/node-exporter/couic.prom.new /var/lib/prometheus/node-exporter/couic.prom";
 
-/// Statistics.
-#[derive(Subcommand)]
-pub(crate) enum StatsCommand {
-    /// Rule counts, and packets and bytes by verdict
-    #[command(after_long_help = "\
-With -l, figures and rates are updated every second until Ctrl-C: in place on a terminal, else one line per second.
-With --json, each line is a JSON document.")]
-    Global {
-        /// Update every second, with rates
-        #[arg(short, long)]
-        live: bool,
-    },
-    /// Packets and bytes matched by rules of policy drop, by tag
-    Drop,
-    /// Packets and bytes matched by rules of policy ignore, by tag
-    Ignore,
-}
-
 /// Peers.
 #[derive(Subcommand)]
 pub(crate) enum PeersCommand {
     /// List all peers: state, queue, differences, last error
-    List,
+    List {
+        /// Wait until the rules of all peers are the same as here, and show the progress
+        #[arg(long)]
+        wait: bool,
+    },
     /// Remove all that came from a peer, on this node
     #[command(after_long_help = "\
 Run it on every node that lists the peer. Nodes that have its rules from this one only remove them too. Revoke the peer's
@@ -211,66 +228,9 @@ Example:
   couicctl peers forget frankfurt")]
     Forget {
         /// Its name, as in the list
+        #[arg(add = complete::peers())]
         name: ClientName,
     },
-}
-
-/// Tokens.
-#[derive(Subcommand)]
-pub(crate) enum ClientsCommand {
-    /// Create a client, and show its token
-    #[command(after_long_help = "Example:\n  couicctl clients add -n fail2ban -g clientrw")]
-    Add(NewClient),
-    /// List all clients with their tokens
-    List,
-    /// Show one client with its token
-    Inspect {
-        /// Its name
-        name: ClientName,
-    },
-    /// Delete a client and revoke its token
-    Delete {
-        /// Its name
-        name: ClientName,
-    },
-}
-
-/// A client to create.
-#[derive(Args)]
-pub(crate) struct NewClient {
-    /// A new name: 1 to 48 letters, digits, _ and -
-    #[arg(short, long)]
-    pub(crate) name: ClientName,
-    /// Its group, which determines its rights
-    #[arg(short, long)]
-    pub(crate) group: GroupArg,
-}
-
-/// The groups, as arguments.
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum GroupArg {
-    /// Everything
-    Admin,
-    /// Entries and sets, read and write
-    Clientrw,
-    /// Entries and sets, read only
-    Clientro,
-    /// Statistics and the state of notifiers
-    Monitoring,
-    /// The peer routes only
-    Peering,
-}
-
-impl From<GroupArg> for Group {
-    fn from(group: GroupArg) -> Self {
-        match group {
-            GroupArg::Admin => Self::Admin,
-            GroupArg::Clientrw => Self::ClientRw,
-            GroupArg::Clientro => Self::ClientRo,
-            GroupArg::Monitoring => Self::Monitoring,
-            GroupArg::Peering => Self::Peering,
-        }
-    }
 }
 
 /// The shells with completions.
@@ -284,20 +244,28 @@ pub(crate) enum Shell {
     Fish,
 }
 
-impl From<Shell> for clap_complete::Shell {
-    fn from(shell: Shell) -> Self {
-        match shell {
-            Shell::Bash => Self::Bash,
-            Shell::Zsh => Self::Zsh,
-            Shell::Fish => Self::Fish,
+impl Shell {
+    /// The name, as clap_complete has it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bash => "bash",
+            Self::Zsh => "zsh",
+            Self::Fish => "fish",
         }
     }
+}
+
+/// Parses drop or ignore.
+fn policy_parser() -> impl clap::builder::TypedValueParser<Value = Policy> {
+    use clap::builder::TypedValueParser;
+    clap::builder::PossibleValuesParser::new(["drop", "ignore"])
+        .try_map(|text| text.parse::<Policy>())
 }
 
 /// The whole command for clap. `drop` and `ignore` share their definitions; the examples of the latter are adapted
 /// here.
 pub(crate) fn command() -> clap::Command {
-    Cli::command().mut_subcommand("ignore", |ignore| {
+    let command = Cli::command().mut_subcommand("ignore", |ignore| {
         let names: Vec<String> = ignore
             .get_subcommands()
             .map(|c| c.get_name().to_owned())
@@ -305,7 +273,36 @@ pub(crate) fn command() -> clap::Command {
         names
             .into_iter()
             .fold(ignore, |ignore, name| ignore.mut_subcommand(name, renamed))
-    })
+    });
+    unwrapped(command)
+}
+
+/// Lets clap wrap the texts below the options to the terminal, and only there.
+fn unwrapped(command: clap::Command) -> clap::Command {
+    let command = command.mut_subcommands(unwrapped);
+    match command.get_after_long_help() {
+        Some(help) => {
+            let help = paragraphs(&help.to_string());
+            command.after_long_help(help)
+        }
+        None => command,
+    }
+}
+
+/// Joins the lines of each paragraph. Lists and examples, which are indented, and their titles stay as they are.
+fn paragraphs(text: &str) -> String {
+    let mut all = String::new();
+    let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+    let mut before = "";
+    for line in text.lines() {
+        let goes_on = is_prose(before) && is_prose(line) && !before.ends_with(':');
+        if !all.is_empty() {
+            all.push(if goes_on { ' ' } else { '\n' });
+        }
+        all += line;
+        before = line;
+    }
+    all
 }
 
 fn renamed(command: clap::Command) -> clap::Command {

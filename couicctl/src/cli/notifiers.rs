@@ -3,6 +3,8 @@
 use clap::{Args, Subcommand};
 use couic_common::NotifierName;
 
+use crate::complete;
+
 /// Notifiers.
 #[derive(Subcommand)]
 pub(crate) enum NotifiersCommand {
@@ -17,12 +19,14 @@ Example:
   couicctl notifiers test webhook")]
     Test {
         /// Its name, as in the list
+        #[arg(add = complete::notifiers())]
         name: NotifierName,
     },
-    /// List dead letters (notifications that were given up), oldest first
+    /// List dead letters, the notifications that could not be delivered; oldest first
     #[command(after_long_help = "Example:\n  couicctl notifiers dead webhook")]
     Dead {
         /// Its name, as in the list
+        #[arg(add = complete::notifiers())]
         name: NotifierName,
         /// Maximum number, 1 to 1000
         #[arg(short = 'n', long, value_name = "COUNT", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -37,6 +41,7 @@ Example:
     )]
     Replay {
         /// Its name, as in the list
+        #[arg(add = complete::notifiers())]
         name: NotifierName,
         /// Only this one
         #[arg(long)]
@@ -48,6 +53,7 @@ Example:
     )]
     Discard {
         /// Its name, as in the list
+        #[arg(add = complete::notifiers())]
         name: NotifierName,
         #[command(flatten)]
         which: Which,
@@ -58,6 +64,7 @@ Example:
     )]
     Resume {
         /// Its name, as in the list
+        #[arg(add = complete::notifiers())]
         name: NotifierName,
     },
 }

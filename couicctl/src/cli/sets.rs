@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use couic_common::{Policy, SetName};
 
-use super::{Confirm, force::SetForce};
-use crate::{asn::Asn, input::Networks};
+use super::{Confirm, force::SetForce, policy_parser};
+use crate::{asn::Asn, complete, input::Networks};
 
 const SOURCES: &str = "\
 Examples:
@@ -22,11 +22,11 @@ Rules change at the next couicctl sets reload.";
 /// Operations on sets.
 #[derive(Subcommand)]
 pub(crate) enum SetsCommand {
-    /// List the sets of a policy
+    /// List the sets of a policy, or of both
     List {
-        /// drop or ignore
+        /// drop or ignore [default: both]
         #[arg(value_parser = policy_parser())]
-        policy: Policy,
+        policy: Option<Policy>,
     },
     /// Show the entries of a set, from its file
     Inspect {
@@ -85,6 +85,7 @@ pub(crate) struct SetArg {
     #[arg(value_parser = policy_parser())]
     pub(crate) policy: Policy,
     /// The name of the set: 1 to 48 letters, digits, _ and -
+    #[arg(add = complete::sets())]
     pub(crate) name: SetName,
 }
 
@@ -104,10 +105,4 @@ pub(crate) struct SetSource {
     /// The prefixes that an autonomous system announces
     #[arg(long, value_name = "AS")]
     pub(crate) from_asn: Option<Asn>,
-}
-
-fn policy_parser() -> impl clap::builder::TypedValueParser<Value = Policy> {
-    use clap::builder::TypedValueParser;
-    clap::builder::PossibleValuesParser::new(["drop", "ignore"])
-        .try_map(|text| text.parse::<Policy>())
 }

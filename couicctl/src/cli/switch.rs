@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use couic_common::{CONFIRM_WITHIN_MAX, ConfirmId};
 
 use super::{Command, EntryCommand, SetsCommand};
-use crate::duration;
+use crate::{complete, duration};
 
 pub(super) const PANIC: &str = "\
 Examples:
@@ -14,9 +14,10 @@ Examples:
   couicctl panic                  whether it is on, since when, by whom and why
   couicctl panic off
 
-While it is on, nothing is filtered on any interface of that host, even across a restart of the daemon. Rules can still
-be changed, and all of them are in force again once it is off. Health is down, the daemon logs it every minute, and every
-command prints a warning. Requires a token of group admin.";
+While it is on, nothing is filtered on any interface of that host, even after a restart of the daemon.
+Rules can still be changed, and all of them are in force again once it is off.
+Health is down, the daemon logs it every minute, and every command prints a warning.
+Requires a token of group admin.";
 
 pub(super) const CONFIRM: &str = "\
 Examples:
@@ -69,6 +70,7 @@ pub(crate) enum PanicCommand {
 #[derive(Args)]
 pub(crate) struct ConfirmArgs {
     /// The change [default: all of yours]
+    #[arg(add = complete::confirmations())]
     pub(crate) id: Option<ConfirmId>,
     #[command(subcommand)]
     pub(crate) command: Option<ConfirmCommand>,
@@ -82,6 +84,7 @@ pub(crate) enum ConfirmCommand {
     /// Undo a change at once
     Undo {
         /// The change
+        #[arg(add = complete::confirmations())]
         id: ConfirmId,
     },
 }
@@ -118,7 +121,7 @@ impl<F: Args> EntryCommand<F> {
             Self::Add(args) => Some(&args.confirm),
             Self::Delete(args) => Some(&args.confirm),
             Self::Import(args) => Some(&args.confirm),
-            Self::List(_) | Self::Inspect { .. } => None,
+            Self::List(_) | Self::Inspect { .. } | Self::Export(_) => None,
         }
     }
 }

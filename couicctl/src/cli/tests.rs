@@ -12,7 +12,7 @@ fn help_of_ignore_has_its_own_examples() {
     let mut all = command();
     all.build();
     let ignore = all.find_subcommand_mut("ignore").unwrap();
-    for verb in ["add", "delete", "list", "inspect", "import"] {
+    for verb in ["add", "delete", "list", "inspect", "import", "export"] {
         let help = ignore.find_subcommand_mut(verb).unwrap().render_long_help();
         let help = help.to_string();
         assert!(help.contains("couicctl ignore"), "{help}");
@@ -22,9 +22,10 @@ fn help_of_ignore_has_its_own_examples() {
 }
 
 #[test]
-fn every_group_is_an_argument() {
-    for group in Group::ALL {
-        let arg = GroupArg::from_str(group.as_str(), false).unwrap();
-        assert_eq!(Group::from(arg), group);
-    }
+fn paragraphs_are_joined_and_lists_are_not() {
+    let text = "Examples:\n  a   b\n  c\n\nOne\ntwo.\nThree:\n  d\ne";
+    assert_eq!(
+        paragraphs(text),
+        "Examples:\n  a   b\n  c\n\nOne two. Three:\n  d\ne"
+    );
 }

@@ -107,7 +107,7 @@ async fn one(
         Err(ClientError::Refused { status: 404, error }) if if_exists => {
             (false, format!("Nothing to delete: {}.", error.message))
         }
-        Err(error) => return Err(cx.failed(error).or_refused_with(note.as_deref())),
+        Err(error) => return Err(cx.failed(error).noted(note.as_deref())),
     };
     Ok(Deleted {
         policy,

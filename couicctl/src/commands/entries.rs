@@ -1,15 +1,14 @@
 //! `couicctl drop` and `couicctl ignore`.
 
 use clap::Args;
-use couic_client::{ClientError, ListQuery};
+use couic_client::ClientError;
 use couic_common::{
     BatchJob, BatchRule, Cidr, Entry, EntryRequest, GuardRequest, Lookup, PeerAction, Policy,
 };
-use futures_util::TryStreamExt;
 
-use super::{Context, check, delete, import};
+use super::{Context, delete, export, import, list};
 use crate::{
-    cli::{AddArgs, EntryCommand, Label, Lift, ListArgs, Override},
+    cli::{AddArgs, EntryCommand, Label, Lift, Override},
     duration::now,
     failure::{Failure, print_error, with_option},
     input::{Network, Networks},
@@ -24,10 +23,10 @@ pub(super) async fn run<F: Args + Override>(
     match command {
         EntryCommand::Add(args) => add_all(policy, &args, cx).await,
         EntryCommand::Delete(args) => delete::run(policy, args, cx).await,
-        EntryCommand::List(args) => list(policy, args, cx).await,
+        EntryCommand::List(args) => list::run(policy, args, cx).await,
         EntryCommand::Inspect { cidr } => {
             let entry = cx.client.entry_with_owners(policy, cidr.cidr).await;
-            let entry = entry.map_err(|e| cx.failed(e).or_refused_with(cidr.note.as_deref()))?;
+            let entry = entry.map_err(|e| cx.failed(e).noted(cidr.note.as_deref()))?;
             show(policy, &entry, cx.now(), cx)?;
             if entry.owners.len() > 1 && !cx.output.is_json() {
                 let now = cx.now();
@@ -36,6 +35,7 @@ pub(super) async fn run<F: Args + Override>(
             Ok(())
         }
         EntryCommand::Import(args) => import::run(policy, &args, cx).await,
+        EntryCommand::Export(args) => export::run(policy, args, cx).await,
     }
 }
 
@@ -138,7 +138,7 @@ async fn add_all<F: Args + Override>(
             Ok(entry) => added.push(entry),
             Err(failure) => {
                 let goes_on = matches!(failure, Failure::Refused(_));
-                failures.push(failure.or_refused_with(note.as_deref()));
+                failures.push(failure.noted(note.as_deref()));
                 if !goes_on {
                     break;
                 }
@@ -206,41 +206,4 @@ fn conflict(error: ClientError, cx: &Context) -> Failure {
     let remedy =
         exists.then_some("to add a claim of your own, or to change its expiration, use --renew");
     cx.failed(error).or_refused_with(remedy)
-}
-
-async fn list(policy: Policy, args: ListArgs, cx: &mut Context) -> Result<(), Failure> {
-    if let Some(Network { cidr, .. }) = args.cidr {
-        let rules = check::overlapping(cidr, &[policy], cx).await?.rules;
-        let entries: Vec<Entry> = rules.into_iter().map(|rule| rule.entry).collect();
-        return listed(policy, &entries, args.quiet, cx);
-    }
-    let query = ListQuery {
-        tag: args.tag,
-        owners: !args.quiet,
-        ..ListQuery::default()
-    };
-    let stream = cx.client.stream_entries(policy, &query).await;
-    let stream = stream.map_err(|e| cx.failed(e))?;
-    if args.quiet && !cx.output.is_json() {
-        // No columns to align, so no need to buffer.
-        let mut entries = stream;
-        while let Some(entry) = entries.try_next().await.map_err(|e| cx.failed(e))? {
-            writeln!(cx.output.writer(), "{}", entry.cidr)?;
-        }
-        return Ok(());
-    }
-    let entries: Vec<Entry> = stream.try_collect().await.map_err(|e| cx.failed(e))?;
-    listed(policy, &entries, args.quiet, cx)
-}
-
-fn listed(policy: Policy, entries: &[Entry], quiet: bool, cx: &mut Context) -> Result<(), Failure> {
-    if quiet {
-        let cidrs: Vec<Cidr> = entries.iter().map(|e| e.cidr).collect();
-        return cx.output.show(&cidrs, |out| {
-            cidrs.iter().try_for_each(|cidr| writeln!(out, "{cidr}"))
-        });
-    }
-    let now = cx.now();
-    cx.output
-        .table(&entries, || render::entries(policy, entries, now))
 }

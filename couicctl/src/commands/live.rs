@@ -1,12 +1,13 @@
-//! `couicctl stats global --live`: the figures every second, with rates, until Ctrl-C.
+//! `couicctl stats --live`: the figures every second, with rates, until Ctrl-C.
 //!
 //! On a terminal it uses the alternate screen, always restores the terminal, and leaves the last figures on it.
-//! Otherwise it prints a line per second. It keeps running while the daemon restarts.
+//! Otherwise it prints lines every second. It keeps running while the daemon restarts.
 
 use std::time::{Duration, Instant};
 
 use couic_client::ClientError;
-use couic_common::Stats;
+use couic_common::{Policy, Stats, TagStats};
+use serde::Serialize;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval},
@@ -14,7 +15,7 @@ use tokio::{
 
 use super::Context;
 use crate::{
-    failure::{Failure, print_error, printable},
+    failure::{Failure, print_warning, printable},
     render::{self, Rates},
 };
 
@@ -31,29 +32,54 @@ const END_OF_LINE: &str = "\x1b[K";
 /// Clears the screen after the cursor.
 const REST: &str = "\x1b[J";
 
+/// What is watched.
+#[derive(Clone, Copy)]
+pub(super) enum Source {
+    Global,
+    Tags(Policy),
+}
+
+/// The figures of one reading, as the API answers.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Figures {
+    Global(Stats),
+    Tags(TagStats),
+}
+
+impl Source {
+    async fn read(self, cx: &Context) -> Result<Figures, ClientError> {
+        Ok(match self {
+            Self::Global => Figures::Global(cx.client.stats().await?),
+            Self::Tags(policy) => Figures::Tags(cx.client.tag_stats(policy).await?),
+        })
+    }
+}
+
 /// Figures and the time of their reading.
 struct Sample {
     at: Instant,
-    stats: Stats,
+    figures: Figures,
 }
 
-pub(super) async fn run(cx: &mut Context) -> Result<(), Failure> {
+pub(super) async fn run(source: Source, cx: &mut Context) -> Result<(), Failure> {
     // The first reading may fail, so it is made before the screen changes.
-    let first = cx.client.stats().await.map_err(|e| cx.failed(e))?;
+    let first = source.read(cx).await.map_err(|e| cx.failed(e))?;
     let screen = cx.output.is_terminal() && !cx.output.is_json();
     if !screen {
-        return watch(cx, first, write).await.map(drop);
+        return watch(source, cx, first, write).await.map(drop);
     }
     write(cx, ENTER)?;
-    let result = watch(cx, first, |cx, text| write(cx, &frame(text))).await;
+    let result = watch(source, cx, first, |cx, text| write(cx, &frame(text))).await;
     write(cx, LEAVE)?;
     write(cx, &result?)
 }
 
 /// Reads and shows figures until a signal arrives. Returns the last text shown.
 async fn watch(
+    source: Source,
     cx: &mut Context,
-    first: Stats,
+    first: Figures,
     show: impl Fn(&mut Context, &str) -> Result<(), Failure>,
 ) -> Result<String, Failure> {
     let failed = |e| Failure::Failed(format!("signal handlers cannot be installed: {e}"));
@@ -65,20 +91,19 @@ async fn watch(
     ticks.tick().await;
     let mut last = Sample {
         at: Instant::now(),
-        stats: first,
+        figures: first,
     };
-    let mut shown = text(cx, &last.stats, None)?;
+    let mut shown = text(cx, &last, None)?;
     show(cx, &shown)?;
     loop {
         tokio::select! {
             _ = interrupt.recv() => return Ok(shown),
             _ = terminate.recv() => return Ok(shown),
             _ = hangup.recv() => return Ok(shown),
-            next = next(cx, &mut ticks) => match next {
-                Ok(stats) => {
-                    let sample = Sample { at: Instant::now(), stats };
-                    let rates = Rates::between(&last.stats, &sample.stats, sample.at - last.at);
-                    shown = text(cx, &sample.stats, Some(&rates))?;
+            next = next(source, cx, &mut ticks) => match next {
+                Ok(figures) => {
+                    let sample = Sample { at: Instant::now(), figures };
+                    shown = text(cx, &sample, Some(&last))?;
                     show(cx, &shown)?;
                     last = sample;
                 }
@@ -89,9 +114,13 @@ async fn watch(
     }
 }
 
-async fn next(cx: &Context, ticks: &mut tokio::time::Interval) -> Result<Stats, ClientError> {
+async fn next(
+    source: Source,
+    cx: &Context,
+    ticks: &mut tokio::time::Interval,
+) -> Result<Figures, ClientError> {
     ticks.tick().await;
-    cx.client.stats().await
+    source.read(cx).await
 }
 
 fn show_error(
@@ -107,22 +136,52 @@ fn show_error(
         );
         return show(cx, &text);
     }
-    print_error(&error.to_string());
+    print_warning(&error.to_string());
     Ok(())
 }
 
-/// The text of one reading: a table on a terminal, else a line.
-fn text(cx: &Context, stats: &Stats, rates: Option<&Rates>) -> Result<String, Failure> {
+/// The text of one reading: a table on a terminal, else lines.
+fn text(cx: &Context, sample: &Sample, before: Option<&Sample>) -> Result<String, Failure> {
     let mut bytes = Vec::new();
+    let elapsed = before.map_or(Duration::ZERO, |before| sample.at - before.at);
     if cx.output.is_json() {
-        serde_json::to_writer(&mut bytes, stats)?;
+        serde_json::to_writer(&mut bytes, &sample.figures)?;
         bytes.push(b'\n');
-    } else if cx.output.is_terminal() {
-        render::stats(stats, Some(rates.unwrap_or(&Rates::default())), &mut bytes)?;
-    } else {
-        render::stats_line(stats, rates, std::time::SystemTime::now(), &mut bytes)?;
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    let now = std::time::SystemTime::now();
+    let is_terminal = cx.output.is_terminal();
+    match (&sample.figures, before.map(|before| &before.figures)) {
+        (Figures::Global(stats), before) => {
+            let rates = match before {
+                Some(Figures::Global(before)) => Some(Rates::between(before, stats, elapsed)),
+                _ => None,
+            };
+            if is_terminal {
+                render::stats(stats, Some(&rates.unwrap_or_default()), &mut bytes)?;
+            } else {
+                render::stats_line(stats, rates.as_ref(), now, &mut bytes)?;
+            }
+        }
+        (Figures::Tags(stats), before) => {
+            let rates = match before {
+                Some(Figures::Tags(before)) => render::tag_rates(before, stats, elapsed),
+                _ => render::tag_rates(stats, stats, elapsed),
+            };
+            if is_terminal {
+                render::tag_screen(&rates, rows(), &mut bytes)?;
+            } else {
+                render::tag_lines(&rates, now, &mut bytes)?;
+            }
+        }
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// How many tags there is room for: the table takes four lines more, and the line below it one.
+fn rows() -> usize {
+    let (_, lines) = render::terminal_size().unwrap_or((80, 24));
+    lines.saturating_sub(6).max(1)
 }
 
 /// Overwrites the screen without flicker.

@@ -3,51 +3,84 @@
 mod check;
 mod clients;
 mod delete;
+mod dry_run;
 mod entries;
+mod export;
 mod import;
+mod interrupt;
+mod list;
 mod live;
 mod notifiers;
+mod own_token;
 mod parts;
 mod peers;
 mod progress;
 mod sets;
 mod stats;
+mod status;
 mod switch;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use couic_client::{Client, ClientError};
 use couic_common::{HealthStatus, Policy, unix_seconds};
 
 use crate::{
-    cli::{self, Command, StatsCommand},
-    config::Settings,
+    cli::Command,
+    config::{Settings, Target},
     connect,
     duration::now,
     failure::Failure,
+    manual,
     output::Output,
     render,
 };
 
 pub(crate) use check::Overlap;
+pub(crate) use status::{Overview, TagRate};
 
 /// The context of commands that call the daemon.
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) output: Output,
     pub(crate) asn_url: String,
+    /// The file that the token is from.
+    token_file: PathBuf,
     token_source: String,
+    /// Why there is no token, for a command that can do without.
+    no_token: Option<String>,
 }
 
 impl Context {
     pub(crate) fn new(settings: &Settings, output: Output) -> Result<Self, Failure> {
         let (client, token_source) = connect::connect(settings)?;
+        let token_file = match &settings.target {
+            Target::Local { client_file, .. } => client_file,
+            Target::Remote { .. } => &settings.file,
+        };
         Ok(Self {
             client,
             output,
             asn_url: settings.asn_url.clone(),
+            token_file: token_file.clone(),
             token_source,
+            no_token: None,
         })
+    }
+
+    /// The same for a command that can do without a token that cannot be read.
+    pub(crate) fn for_health(settings: &Settings, output: Output) -> Result<Self, Failure> {
+        match connect::connect(settings) {
+            Err(Failure::Unreachable(why)) => Ok(Self {
+                client: connect::without_token(settings)?,
+                output,
+                asn_url: String::new(),
+                token_file: PathBuf::new(),
+                token_source: String::new(),
+                no_token: Some(why),
+            }),
+            _ => Self::new(settings, output),
+        }
     }
 
     /// Now, in Unix seconds by the daemon's clock as the last response had it: what is left of a time that it named.
@@ -71,23 +104,19 @@ impl Context {
 pub(crate) fn offline(command: Command, output: &mut Output) -> Result<Option<Command>, Failure> {
     match command {
         Command::Completions { shell } => {
-            let shell = clap_complete::Shell::from(shell);
-            // Generators panic on write errors, so they write to memory.
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut cli::command(), "couicctl", &mut script);
-            output.writer().write_all(&script)?;
+            let shells = clap_complete::env::Shells::builtins();
+            let shell = shells.completer(shell.as_str());
+            let shell = shell.ok_or_else(|| Failure::Failed("unknown shell".to_owned()))?;
+            let (name, writer) = ("couicctl", output.writer());
+            shell.write_registration("COMPLETE", name, name, name, writer)?;
         }
-        Command::Man { dir: None } => {
-            clap_mangen::Man::new(cli::command()).render(output.writer())?;
+        Command::Man { dir: None, .. } => {
+            output.writer().write_all(&manual::main_page()?)?;
         }
-        Command::Man { dir: Some(dir) } => {
-            clap_mangen::generate_to(cli::command(), &dir).map_err(|e| {
-                Failure::Usage(format!(
-                    "man pages cannot be written to {}: {e}",
-                    dir.display()
-                ))
-            })?;
-        }
+        Command::Man {
+            dir: Some(dir),
+            all,
+        } => manual::write(&dir, all)?,
         other => return Ok(Some(other)),
     }
     Ok(None)
@@ -108,14 +137,14 @@ pub(crate) async fn run(
         Command::Drop(args) => entries::run(Policy::Drop, args.command, cx).await,
         Command::Ignore(args) => entries::run(Policy::Ignore, args.command, cx).await,
         Command::Sets(command) => sets::run(command, cx).await,
-        Command::Stats(StatsCommand::Global { live: true }) => live::run(cx).await,
-        Command::Stats(command) => stats::run(&command, cx).await,
         Command::Metrics => stats::metrics(cx).await,
+        Command::Stats(args) => stats::run(args.spelled_out(), cx).await,
         Command::Check { cidr } => check::run(cidr.cidr, cx).await,
         Command::Health => return finish(health(cx).await, context),
+        Command::Status => return finish(status::run(cx).await, context),
         Command::Panic { command } => return finish(switch::panic(command, cx).await, context),
         Command::Confirm(args) => switch::confirm(args, cx).await,
-        Command::Peers { command } => peers::run(command, cx).await,
+        Command::Peers { command, wait } => peers::run(command, wait, cx).await,
         Command::Notifiers(command) => notifiers::run(command, cx).await,
         Command::Clients(command) => clients::run(command, cx).await,
         // Spelled out before, or run elsewhere.
@@ -127,6 +156,8 @@ pub(crate) async fn run(
         | Command::Completions { .. }
         | Command::Man { .. } => Ok(()),
     };
+    let left = cx.output.end_page();
+    let done = done.and(left);
     // Even after a failure: a disabled filter is always reported.
     switch::remark(cx, within.filter(|_| done.is_ok()), config);
     finish(done, context)
@@ -147,7 +178,12 @@ async fn health(cx: &mut Context) -> Result<(), Failure> {
     cx.output.show(&health, |out| {
         render::health(&health, panic.as_ref(), unix_seconds(), out)
     })?;
-    if health.status == HealthStatus::Down {
+    exit_code(health.status, cx)
+}
+
+/// The exit code of health: 1 if an interface is not filtered.
+fn exit_code(status: HealthStatus, cx: &mut Context) -> Result<(), Failure> {
+    if status == HealthStatus::Down {
         cx.output.flush()?;
         return Err(Failure::Reported);
     }

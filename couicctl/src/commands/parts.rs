@@ -5,7 +5,7 @@ use couic_client::ClientError;
 use couic_common::{BatchJob, BatchOutcome, Policy, counted};
 use futures_util::stream;
 
-use super::{Context, progress::Progress};
+use super::{Context, interrupt::Interrupt, progress::Progress};
 use crate::failure::Failure;
 
 /// Jobs in a request, some 400 KiB: proxies take 1 MiB by default.
@@ -28,13 +28,13 @@ pub(super) async fn send(
         PART
     };
     let mut done = 0;
-    let progress = Progress::new(jobs.len());
+    let progress = Progress::of(jobs.len());
+    let mut interrupt = Interrupt::catch()?;
     loop {
         let part = &jobs[done..jobs.len().min(done + size)];
-        let sent = cx
-            .client
-            .batch_stream(policy, stream::iter(part.to_vec()))
-            .await;
+        let request = cx.client.batch_stream(policy, stream::iter(part.to_vec()));
+        // What was sent is waited for, so that it is known what was done.
+        let sent = interrupt.after(request).await;
         match sent {
             Ok(outcome) => {
                 add(&mut total, outcome, done as u64);
@@ -42,6 +42,10 @@ pub(super) async fn send(
                 progress.show(done);
                 if done == jobs.len() {
                     return Ok(total);
+                }
+                if interrupt.is_caught() {
+                    drop(progress);
+                    return Err(interrupted(&total, done, jobs.len()));
                 }
             }
             // Some proxy's limit is lower than that.
@@ -59,6 +63,15 @@ pub(super) async fn send(
             }
         }
     }
+}
+
+/// Ctrl-C between two requests.
+fn interrupted(outcome: &BatchOutcome, done: usize, total: usize) -> Failure {
+    let (rest, counts) = (total - done, counts(outcome));
+    let text = format!(
+        "interrupted: {done} of {total} networks are done ({counts}); the other {rest} were not sent"
+    );
+    Failure::Failed(text).hint("run the same again: what is in force already stays as it is")
 }
 
 /// The counts of an import.
@@ -95,8 +108,7 @@ fn broken(
     if unsent > 0 {
         text += &format!("; {unsent} were not sent");
     }
-    text +=
-        "\n  once that is mended, import the list again: what is in force already stays as it is";
+    text += "\nhint: once that is mended, import the list again: what is in force already stays as it is";
     Some(text)
 }
 

@@ -1,41 +1,63 @@
-//! The progress of a long import, on a terminal only.
+//! The progress of what takes long: on stderr, on a terminal only.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal},
+    time::Duration,
+};
 
-/// Imports of more networks than this show their progress.
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Work of more steps than this shows its progress.
 const LONG: usize = 10_000;
 
-/// A line on a terminal that is replaced as the import goes on, and gone at its end.
-pub(super) struct Progress {
-    total: usize,
-    shown: bool,
-}
+/// A line on a terminal that is replaced as the work goes on, and gone at its end.
+pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    pub(super) fn new(total: usize) -> Self {
-        let shown = total > LONG && io::stderr().is_terminal();
-        let progress = Self { total, shown };
-        progress.show(0);
-        progress
+    /// A bar with the time that is left, for so many networks. None of it for a few.
+    pub(super) fn of(total: usize) -> Self {
+        let bar = bar(total > LONG, Some(total as u64));
+        let form = "[{bar:20}] {human_pos} of {human_len} networks, {percent} %, {eta} left";
+        Self::started(bar, form)
+    }
+
+    /// A spinner with the time that has passed, for work of unknown length.
+    pub(super) fn waiting(what: &'static str) -> Self {
+        let bar = bar(true, None);
+        bar.set_message(what);
+        Self::started(bar, "{spinner} {msg}, {elapsed}")
+    }
+
+    fn started(bar: ProgressBar, form: &str) -> Self {
+        // A form that is not valid leaves the default.
+        if let Ok(style) = ProgressStyle::with_template(form) {
+            bar.set_style(style.progress_chars("#> ").tick_chars("|/-\\ "));
+        }
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Self(bar)
     }
 
     pub(super) fn show(&self, done: usize) {
-        if self.shown {
-            let percent = done * 100 / self.total.max(1);
-            let bar = "#".repeat(percent / 5);
-            let _ = write!(
-                io::stderr(),
-                "\r[{bar:<20}] {done} of {} networks, {percent} %",
-                self.total
-            );
-        }
+        self.0.set_position(done as u64);
     }
+
+    /// Replaces the text of a spinner.
+    pub(super) fn say(&self, what: String) {
+        self.0.set_message(what);
+    }
+}
+
+fn bar(is_long: bool, total: Option<u64>) -> ProgressBar {
+    let target = if is_long && io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    ProgressBar::with_draw_target(total, target)
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.shown {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
+        self.0.finish_and_clear();
     }
 }

@@ -2,26 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use couic_common::{Cidr, ReloadStatus, SetBody, SetUpdate, counted};
+use couic_client::ClientError;
+use couic_common::{Cidr, Policy, ReloadStatus, SetBody, SetSummary, SetUpdate, counted};
 use serde_json::json;
 
 use super::{
     Context,
     entries::{guard_of, is_forced},
+    interrupt::watched,
 };
 use crate::{
     asn,
     cli::{SetArg, SetSource, SetsCommand},
-    failure::{Failure, print_error},
+    failure::{Failure, print_error, print_warning},
     input, render,
+    suggest::did_you_mean,
 };
 
 pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Failure> {
     match command {
-        SetsCommand::List { policy } => {
-            let sets = cx.client.sets(policy).await.map_err(|e| cx.failed(e))?;
-            cx.output.table(&sets, || render::sets(policy, &sets))
-        }
+        SetsCommand::List { policy } => list(policy, cx).await,
         SetsCommand::Inspect { set, quiet } => inspect(&set, quiet, cx).await,
         SetsCommand::Create {
             set, source, force, ..
@@ -33,7 +33,8 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
                 force: is_forced(&force),
                 guard: Some(guard_of(&force)),
             };
-            let made = cx.client.create_set(set.policy, &body).await;
+            let request = cx.client.create_set(set.policy, &body);
+            let made = watched("writing the set", SEE_LIST, request).await?;
             made.map_err(|e| cx.failed(e))?;
             written(&set, body.entries.len(), cx)
         }
@@ -46,14 +47,20 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
                 force: is_forced(&force),
                 guard: Some(guard_of(&force)),
             };
-            let replaced = cx.client.replace_set(set.policy, &set.name, &body).await;
-            replaced.map_err(|e| cx.failed(e))?;
+            let request = cx.client.replace_set(set.policy, &set.name, &body);
+            let replaced = watched("writing the set", SEE_LIST, request).await?;
+            if let Err(error) = replaced {
+                return Err(unknown(&set, error, cx).await);
+            }
             written(&set, body.entries.len(), cx)
         }
         SetsCommand::Delete { set, .. } => {
+            let deleted = cx.client.delete_set(set.policy, &set.name).await;
+            let deleted = match deleted {
+                Ok(deleted) => deleted,
+                Err(error) => return Err(unknown(&set, error, cx).await),
+            };
             let SetArg { policy, name } = set;
-            let deleted = cx.client.delete_set(policy, &name).await;
-            let deleted = deleted.map_err(|e| cx.failed(e))?;
             cx.output.show(&deleted, |out| {
                 writeln!(
                     out,
@@ -68,15 +75,59 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
 /// How many refused entries are shown.
 const SHOWN: usize = 20;
 
+const SEE_LIST: &str = "couicctl sets list shows the sets";
+
+/// The sets of a policy, as the API answers; of both, each with its policy.
+async fn list(policy: Option<Policy>, cx: &mut Context) -> Result<(), Failure> {
+    let policies = policy.map_or(vec![Policy::Drop, Policy::Ignore], |policy| vec![policy]);
+    let mut all: Vec<(Policy, SetSummary)> = Vec::new();
+    for policy in policies {
+        let sets = cx.client.sets(policy).await.map_err(|e| cx.failed(e))?;
+        all.extend(sets.into_iter().map(|set| (policy, set)));
+    }
+    let document = match policy {
+        Some(_) => json!(all.iter().map(|(_, set)| set).collect::<Vec<_>>()),
+        None => all.iter().map(|(policy, set)| {
+            json!({"policy": policy, "name": set.name, "entry_count": set.entry_count, "file_size": set.file_size})
+        }).collect(),
+    };
+    if all.is_empty() {
+        let sentence = match policy {
+            Some(policy) => format!("There are no sets of policy {policy}."),
+            None => "There are no sets.".to_owned(),
+        };
+        return cx.output.nothing(&document, &sentence);
+    }
+    let rows: Vec<(Policy, &SetSummary)> = all.iter().map(|(policy, set)| (*policy, set)).collect();
+    cx.output.table(&document, || render::sets(&rows))
+}
+
+/// The failure of a call about a set; if there is none of that name, with the one that was probably meant.
+async fn unknown(set: &SetArg, error: ClientError, cx: &Context) -> Failure {
+    let is_missing = error.status() == Some(404);
+    let failure = cx.failed(error);
+    if !is_missing {
+        return failure;
+    }
+    let Ok(all) = cx.client.sets(set.policy).await else {
+        return failure;
+    };
+    let hint = did_you_mean(set.name.as_str(), all.iter().map(|set| set.name.as_str()));
+    failure.or_refused_with(hint.as_deref())
+}
+
 async fn reload(cx: &mut Context) -> Result<(), Failure> {
-    let status = cx.client.reload_sets().await.map_err(|e| cx.failed(e))?;
+    let see = "couicctl health shows set files that were not loaded";
+    let request = cx.client.reload_sets();
+    let status = watched("applying the set files", see, request).await?;
+    let status = status.map_err(|e| cx.failed(e))?;
     for problem in &status.skipped {
-        print_error(&problem.message);
+        print_warning(&problem.message);
     }
     cx.output.show(&status, |out| {
         writeln!(out, "The set files have been applied to the rules.")
     })?;
-    status.notes.iter().for_each(|note| print_error(note));
+    status.notes.iter().for_each(|note| print_warning(note));
     if status.refused.is_empty() {
         return Ok(());
     }
@@ -99,12 +150,15 @@ fn refused(status: &ReloadStatus) -> String {
     if more > 0 {
         text += &format!("\n  and {more} more");
     }
-    text + "\n  take them out of the files, or name the guard rail in [guard] off and restart couic"
+    text + "\nhint: take them out of the files, or name the guard rail in [guard] off and restart couic"
 }
 
 async fn inspect(set: &SetArg, quiet: bool, cx: &mut Context) -> Result<(), Failure> {
-    let body = cx.client.set(set.policy, &set.name).await;
-    let body = body.map_err(|e| cx.failed(e))?;
+    let body = match cx.client.set(set.policy, &set.name).await {
+        Ok(body) => body,
+        Err(error) => return Err(unknown(set, error, cx).await),
+    };
+    cx.output.page()?;
     if !quiet {
         return cx.output.table(&body, || render::set(set.policy, &body));
     }
@@ -122,7 +176,7 @@ async fn collect(set: &SetArg, source: SetSource, cx: &Context) -> Result<Vec<St
     let networks = source.cidrs.into_iter().flat_map(|networks| networks.0);
     let mut entries: BTreeSet<Cidr> = networks.map(|network| network.cidr).collect();
     if let Some(path) = &source.from_file {
-        let read = input::read(path, &source.field).map_err(|failure| failure.with(&hint))?;
+        let read = input::read(path, &source.field).map_err(|failure| failure.hint(&hint))?;
         entries.extend(read.into_iter().map(|network| network.cidr));
     }
     if let Some(asn) = source.from_asn {
@@ -130,7 +184,7 @@ async fn collect(set: &SetArg, source: SetSource, cx: &Context) -> Result<Vec<St
     }
     if entries.is_empty() {
         let nothing = Failure::Usage("the input contains no CIDR, nothing was changed".to_owned());
-        return Err(nothing.with(&hint));
+        return Err(nothing.hint(&hint));
     }
     Ok(entries.iter().map(ToString::to_string).collect())
 }

@@ -7,7 +7,7 @@ use couic_common::PanicRequest;
 use super::Context;
 use crate::{
     cli::{ConfirmArgs, ConfirmCommand, PanicCommand},
-    failure::{Failure, print_error},
+    failure::{Failure, print_warning},
     render,
 };
 
@@ -43,7 +43,7 @@ fn not_saved(on: bool, problem: &str) -> Failure {
         ("off", "the rules are in force")
     };
     Failure::NotSaved(format!(
-        "panic is {state}, and {effect}, but a restart of the daemon would undo it: {problem}\n  the daemon retries; couicctl health shows when it is saved"
+        "panic is {state}, and {effect}, but a restart of the daemon would undo it: {problem}\nhint: the daemon retries; couicctl health shows when it is saved"
     ))
 }
 
@@ -69,6 +69,12 @@ pub(super) async fn confirm(args: ConfirmArgs, cx: &mut Context) -> Result<(), F
 
 async fn list(cx: &mut Context) -> Result<(), Failure> {
     let all = cx.client.confirmations().await.map_err(|e| cx.failed(e))?;
+    if all.pending.is_empty() {
+        cx.output.nothing(&all, "No change awaits confirmation.")?;
+        if cx.output.is_json() {
+            return Ok(());
+        }
+    }
     let now = cx.now();
     cx.output
         .show(&all, |out| render::confirmations(&all, now, out))
@@ -77,26 +83,26 @@ async fn list(cx: &mut Context) -> Result<(), Failure> {
 /// The notices of the responses, on stderr to keep stdout clean.
 pub(super) fn remark(cx: &Context, within: Option<Duration>, config: Option<&Path>) {
     if cx.client.panic_seen() {
-        print_error(
-            "PANIC IS ON: nothing is filtered, regardless of the rules\n  see couicctl panic; to end it: couicctl panic off",
+        print_warning(
+            "PANIC IS ON: nothing is filtered, regardless of the rules\nhint: see couicctl panic; to end it: couicctl panic off",
         );
     }
     let lifted = cx.client.lifted();
     if !lifted.is_empty() {
         let names: Vec<&str> = lifted.iter().map(|rail| rail.as_str()).collect();
-        print_error(&format!("--force went over: {}", names.join(", ")));
+        print_warning(&format!("--force went over: {}", names.join(", ")));
     }
     let Some(within) = within else { return };
     let config = config.map_or(String::new(), |path| format!(" -c {}", path.display()));
     let waiting = cx.client.to_confirm();
     for change in &waiting {
         let (id, left) = (change.id, left(change.until, cx.now(), within.as_secs()));
-        print_error(&format!(
-            "this change is undone in {left} s unless you confirm it:\n  couicctl{config} confirm {id}"
+        print_warning(&format!(
+            "this change is undone in {left} s unless you confirm it\nhint: couicctl{config} confirm {id}"
         ));
     }
     if waiting.is_empty() {
-        print_error(
+        print_warning(
             "no change awaits confirmation: nothing was changed, or the daemon is too old to undo changes",
         );
     }

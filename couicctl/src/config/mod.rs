@@ -16,6 +16,8 @@ const DEFAULT_CLIENT_FILE: &str = "/var/lib/couic/rbac/clients/couicctl.toml";
 pub(crate) struct Settings {
     pub(crate) target: Target,
     pub(crate) asn_url: String,
+    /// The file that these are from, or would be.
+    pub(crate) file: PathBuf,
 }
 
 /// The daemon.
@@ -41,6 +43,7 @@ impl Default for Settings {
                 client_file: DEFAULT_CLIENT_FILE.into(),
             },
             asn_url: asn::DEFAULT_URL.into(),
+            file: DEFAULT_FILE.into(),
         }
     }
 }
@@ -51,7 +54,11 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Settings, Failure> {
     if named.is_none() && matches!(path.try_exists(), Ok(false)) {
         return Ok(Settings::default());
     }
-    couic_settings::load(path, read).map_err(|errors| report(&errors))
+    let settings = couic_settings::load(path, read).map_err(|errors| report(&errors))?;
+    Ok(Settings {
+        file: path.to_owned(),
+        ..settings
+    })
 }
 
 fn report(errors: &ConfigErrors) -> Failure {
@@ -116,6 +123,7 @@ fn read(root: &mut Section<'_>) -> Option<Settings> {
     Some(Settings {
         target,
         asn_url: asn_url.unwrap_or_else(|| asn::DEFAULT_URL.into()),
+        file: PathBuf::new(),
     })
 }
 

@@ -22,7 +22,7 @@ use crate::{
     cli::DoctorArgs,
     commands::Context,
     config::{self, Settings, Target},
-    failure::{Failure, printable},
+    failure::{Failure, HINT, no_color, printable},
     output::Output,
 };
 
@@ -94,7 +94,8 @@ impl Check {
 
 /// Every check is one line.
 fn one_line<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    lines.map(str::trim).collect::<Vec<_>>().join("; ")
+    let lines = lines.map(|line| line.strip_prefix(HINT).unwrap_or(line).trim());
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 /// Runs all checks and prints the results.
@@ -111,7 +112,7 @@ pub(crate) async fn run(
                 .advise("without it, neither daemon nor host can be checked"),
         ),
     }
-    let colour = output.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = output.is_terminal() && !no_color();
     output.show(&checks, |out| show(&checks, colour, out))?;
     output.finish()?;
     if checks.iter().any(|check| check.state == CheckState::Fail) {

@@ -30,7 +30,7 @@ pub(super) fn parse(name: &str, bytes: &[u8], fields: &[String]) -> Result<Vec<N
         let wanted = fields.join(", ");
         let advice = advice(bytes).unwrap_or_default();
         return Err(Failure::Usage(format!(
-            "{name} has no field {wanted} with a network, nothing was changed\n  {advice}"
+            "{name} has no field {wanted} with a network, nothing was changed\nhint: {advice}"
         )));
     }
     found.all(name)

@@ -4,11 +4,17 @@ use couic_common::ClientInfo;
 
 use super::Table;
 
-/// The clients with their tokens, which the command exists to show.
-pub(crate) fn clients<'a>(clients: impl IntoIterator<Item = &'a ClientInfo>) -> Table {
-    let mut table = Table::new(&["Name", "Group", "Token"]);
+/// The clients, with their tokens if asked for.
+pub(crate) fn clients<'a>(
+    clients: impl IntoIterator<Item = &'a ClientInfo>,
+    show_tokens: bool,
+) -> Table {
+    let columns = ["Name", "Group", "Token"];
+    let shown = if show_tokens { 3 } else { 2 };
+    let mut table = Table::new(&columns[..shown]);
     for ClientInfo { name, group, token } in clients {
-        table.row(&[name, group, token]);
+        let cells: [&dyn std::fmt::Display; 3] = [name, group, token];
+        table.row(&cells[..shown]);
     }
     table
 }
@@ -32,6 +38,6 @@ mod tests {
 │ web  ┆ clientrw ┆ 00000000-0000-0000-0000-000000000000 │
 └──────┴──────────┴──────────────────────────────────────┘
 ";
-        assert_eq!(drawn(&clients([&client])), expected);
+        assert_eq!(drawn(clients([&client], true)), expected);
     }
 }

@@ -1,6 +1,9 @@
 //! The table of entries, with hits and last match if the daemon has per-rule counters, and with owners if it names them.
 
-use std::fmt::Display;
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
 
 use couic_common::{Entry, Policy, RuleOwner};
 
@@ -13,43 +16,81 @@ pub(crate) fn entries<'a>(
     entries: impl IntoIterator<Item = &'a Entry>,
     now: u64,
 ) -> Table {
-    let mut entries = entries.into_iter().peekable();
-    let first = entries.peek();
-    let counted = first.is_some_and(|entry| entry.hits.is_some());
-    let owned = first.is_some_and(|entry| !entry.owners.is_empty());
-    let mut columns = vec!["Policy", "CIDR", "Tag", "Expiration"];
-    if counted {
-        columns.extend(["Hits", "Last seen"]);
-    }
-    if owned {
-        columns.push("Owner");
-    }
-    let mut table = Table::new(&columns);
+    let mut table: Option<EntryTable> = None;
     for entry in entries {
+        let table = table.get_or_insert_with(|| EntryTable::new(policy, entry, now));
+        table.add(entry);
+    }
+    table.map_or_else(|| Table::new(&COLUMNS), |table| table.table)
+}
+
+const COLUMNS: [&str; 4] = ["???Policy", "CIDR", "~Tag", "Expiration"];
+
+/// A table of entries of a policy, which may be drawn in parts.
+pub(crate) struct EntryTable {
+    table: Table,
+    policy: Policy,
+    counted: bool,
+    owned: bool,
+    now: u64,
+}
+
+impl EntryTable {
+    /// An empty table with the columns that `first` has.
+    pub(crate) fn new(policy: Policy, first: &Entry, now: u64) -> Self {
+        let (counted, owned) = (first.hits.is_some(), !first.owners.is_empty());
+        let mut columns = COLUMNS.to_vec();
+        // Programs count columns: those that depend on a setting of the daemon are last.
+        if owned {
+            columns.push("~?Owner");
+        }
+        if counted {
+            columns.extend(["?Hits", "??Last seen"]);
+        }
+        Self {
+            table: Table::new(&columns),
+            policy,
+            counted,
+            owned,
+            now,
+        }
+    }
+
+    /// Adds a row.
+    pub(crate) fn add(&mut self, entry: &Entry) {
         let tag: &dyn Display = match &entry.tag {
             Some(tag) => tag,
             None => &"",
         };
-        let remaining = remaining(entry.expiration, now);
-        let seen = last_seen(entry.last_seen.unwrap_or(0), now);
+        let remaining = remaining(entry.expiration, self.now);
+        let seen = last_seen(entry.last_seen.unwrap_or(0), self.now);
         let hits = entry.hits.unwrap_or(0);
         let owner = owners(&entry.owners);
-        let policy = policy.as_str();
+        let policy = self.policy.as_str();
         let mut cells: Vec<&dyn Display> = vec![&policy, &entry.cidr, tag, &remaining];
-        if counted {
-            cells.extend([&hits as &dyn Display, &seen]);
-        }
-        if owned {
+        if self.owned {
             cells.push(&owner);
         }
-        table.row(&cells);
+        if self.counted {
+            cells.extend([&hits as &dyn Display, &seen]);
+        }
+        self.table.row(&cells);
     }
-    table
+
+    /// Draws the rows so far and forgets them.
+    pub(crate) fn block(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        self.table.block(out)
+    }
+
+    /// Draws the last rows.
+    pub(crate) fn end(self, out: &mut dyn Write) -> io::Result<()> {
+        self.table.write(out)
+    }
 }
 
 /// The claims of one rule.
 pub(crate) fn claims(owners: &[RuleOwner], now: u64) -> Table {
-    let mut table = Table::new(&["Owner", "Tag", "Expiration"]);
+    let mut table = Table::new(&["~Owner", "~Tag", "Expiration"]);
     for owner in owners {
         let tag = owner.tag.as_ref().map_or("", |tag| tag.as_str());
         table.row(&[&owner.who(), &tag, &remaining(owner.expiration, now)]);
@@ -114,7 +155,7 @@ mod tests {
 │ drop   ┆ 2001:db8::/32 ┆          ┆ never      │
 └────────┴───────────────┴──────────┴────────────┘
 ";
-        assert_eq!(drawn(&entries(Policy::Drop, &list, 1_000)), expected);
+        assert_eq!(drawn(entries(Policy::Drop, &list, 1_000)), expected);
     }
 
     #[test]
@@ -137,7 +178,7 @@ mod tests {
 │ drop   ┆ ::/0         ┆     ┆ never      ┆ 0     ┆ never     │
 └────────┴──────────────┴─────┴────────────┴───────┴───────────┘
 ";
-        assert_eq!(drawn(&entries(Policy::Drop, &list, 1_000)), expected);
+        assert_eq!(drawn(entries(Policy::Drop, &list, 1_000)), expected);
     }
 
     #[test]
@@ -168,7 +209,7 @@ mod tests {
 │ drop   ┆ 192.0.2.7/32 ┆ sshd ┆ 1m         ┆ client f2b, peer fw2 │
 └────────┴──────────────┴──────┴────────────┴──────────────────────┘
 ";
-        assert_eq!(drawn(&entries(Policy::Drop, [&entry], 1_000)), expected);
+        assert_eq!(drawn(entries(Policy::Drop, [&entry], 1_000)), expected);
         let expected = "\
 ┌────────────┬──────┬────────────┐
 │ Owner      ┆ Tag  ┆ Expiration │
@@ -178,6 +219,6 @@ mod tests {
 │ peer fw2   ┆ x    ┆ 1m         │
 └────────────┴──────┴────────────┘
 ";
-        assert_eq!(drawn(&claims(&held, 1_000)), expected);
+        assert_eq!(drawn(claims(&held, 1_000)), expected);
     }
 }

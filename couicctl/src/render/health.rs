@@ -14,15 +14,8 @@ pub(crate) fn health(
     now: u64,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let state = match (health.panic_since, health.status) {
-        (Some(_), _) => "filters NOTHING",
-        (None, HealthStatus::Ok) => "filters",
-        (None, HealthStatus::Degraded) => "filters, but needs attention",
-        (None, HealthStatus::Down) => "does NOT filter everywhere",
-    };
-    writeln!(out, "couic {} {state}.", printable(&health.version))?;
-    if let Some(since) = health.panic_since {
-        writeln!(out, "{}", panic_line(since, panic, now))?;
+    for line in summary(health, panic, now) {
+        writeln!(out, "{line}")?;
     }
     interfaces(&health.interfaces, out)?;
     // Outages are in the lines above.
@@ -36,6 +29,21 @@ pub(crate) fn health(
         )?;
     }
     Ok(())
+}
+
+/// Whether it filters; and what is known of the panic, while that is on.
+pub(super) fn summary(health: &Health, panic: Option<&PanicStatus>, now: u64) -> Vec<String> {
+    let state = match (health.panic_since, health.status) {
+        (Some(_), _) => "filters NOTHING",
+        (None, HealthStatus::Ok) => "filters",
+        (None, HealthStatus::Degraded) => "filters, but needs attention",
+        (None, HealthStatus::Down) => "does NOT filter everywhere",
+    };
+    let mut lines = vec![format!("couic {} {state}.", printable(&health.version))];
+    if let Some(since) = health.panic_since {
+        lines.push(panic_line(since, panic, now));
+    }
+    lines
 }
 
 const fn label(area: Area) -> &'static str {
@@ -56,7 +64,7 @@ const fn label(area: Area) -> &'static str {
 
 /// The mode of each interface, and the reason for it.
 fn interfaces(interfaces: &[InterfaceHealth], out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Table::new(&["Interface", "Attached", "Mode", "Problem"]);
+    let mut table = Table::new(&["Interface", "Attached", "Mode", "~Problem"]);
     for interface in interfaces {
         let mode = interface.mode.map_or("", XdpMode::as_str);
         let attached = if interface.attached { "yes" } else { "NO" };

@@ -107,9 +107,9 @@ pub(crate) fn overlap(overlap: &Overlap, now: u64, out: &mut dyn Write) -> io::R
 
 /// An older daemon does not name owners.
 fn columns(last: &'static str, first: &Entry) -> Vec<&'static str> {
-    let mut columns = vec!["Policy", "CIDR", "Tag", "Added", "Expiration", last];
+    let mut columns = vec!["Policy", "CIDR", "~Tag", "??Added", "Expiration", last];
     if !first.owners.is_empty() {
-        columns.push("Owner");
+        columns.push("~?Owner");
     }
     columns
 }

@@ -9,24 +9,34 @@ mod now;
 mod peers;
 mod sets;
 mod stats;
+mod status;
+mod style;
 mod switch;
 mod table;
+mod terminal;
+mod wrap;
 
 pub(crate) use clients::clients;
-pub(crate) use entries::{claims, entries};
+pub(crate) use entries::{EntryTable, claims, entries};
 pub(crate) use health::health;
 pub(crate) use lookup::{lookup, overlap};
 pub(crate) use notifiers::{dead_letters, delivered, not_delivered, notifiers};
 pub(crate) use now::{after_add, after_delete};
-pub(crate) use peers::peers;
+pub(crate) use peers::{peers, state as peer_state};
 pub(crate) use sets::{set, sets};
-pub(crate) use stats::{Rates, stats, stats_line, tag_stats};
+pub(crate) use stats::{
+    Rates, TagFigures, drop_and_pass, stats, stats_line, tag_lines, tag_rates, tag_screen,
+    tag_stats,
+};
+pub(crate) use status::status;
+pub(crate) use style::{Style, set_style};
 pub(crate) use switch::{confirmations, panic, undone};
 pub(crate) use table::Table;
+pub(crate) use terminal::size as terminal_size;
 
 /// The text of a table, for tests.
 #[cfg(test)]
-fn drawn(table: &Table) -> String {
+fn drawn(table: Table) -> String {
     let mut bytes = Vec::new();
     table.write(&mut bytes).unwrap();
     String::from_utf8(bytes).unwrap()

@@ -2,29 +2,23 @@
 
 use std::io::{self, Write};
 
-use couic_common::{DeadLetter, NotifierInfo, NotifierName, NotifierState, NotifierTest, counted};
+use couic_common::{DeadLetter, NotifierInfo, NotifierState, NotifierTest, counted};
 
 use super::{Table, lookup::timestamp};
 use crate::{duration::remaining, failure::printable};
 
 /// A table, and a line for each problem.
 pub(crate) fn notifiers(all: &[NotifierInfo], now: u64, out: &mut dyn Write) -> io::Result<()> {
-    if all.is_empty() {
-        return writeln!(
-            out,
-            "There are no notifiers: [reporting] in couic.toml is not enabled."
-        );
-    }
     let mut table = Table::new(&[
-        "Name",
-        "Plugin",
-        "Runs",
+        "~Name",
+        "??~Plugin",
+        "?Runs",
         "State",
         ">Waiting",
         ">Delivered",
-        ">Failures",
+        ">???Failures",
         ">Dead",
-        "Last success",
+        "~?Last success",
     ]);
     for info in all {
         let runs = info.mode.map_or("NOT STARTED", |mode| mode.as_str());
@@ -145,15 +139,17 @@ fn advice(test: &NotifierTest) -> &'static str {
 
 /// A table, followed by the last key if there may be more.
 pub(crate) fn dead_letters(
-    name: &NotifierName,
     letters: &[DeadLetter],
     full: bool,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let Some(last) = letters.last() else {
-        return writeln!(out, "{name} has no dead letters.");
-    };
-    let mut table = Table::new(&[">Key", "Given up", "Severity", "Notification", "Reason"]);
+    let mut table = Table::new(&[
+        ">Key",
+        "??Given up",
+        "?Severity",
+        "~Notification",
+        "~Reason",
+    ]);
     for letter in letters {
         let DeadLetter {
             key,
@@ -165,7 +161,7 @@ pub(crate) fn dead_letters(
         table.row(&[key, &timestamp(letter.died), severity, text, reason]);
     }
     table.write(out)?;
-    if full {
+    if let Some(last) = letters.last().filter(|_| full) {
         writeln!(out, "There may be more: --after {}", last.key)?;
     }
     Ok(())

@@ -4,10 +4,10 @@ use couic_common::{Policy, SetBody, SetSummary};
 
 use super::{Table, stats::bytes};
 
-/// The sets of a policy.
-pub(crate) fn sets(policy: Policy, sets: &[SetSummary]) -> Table {
+/// Sets with their policies.
+pub(crate) fn sets(sets: &[(Policy, &SetSummary)]) -> Table {
     let mut table = Table::new(&["Policy", "Name", ">Entries", ">Size"]);
-    for set in sets {
+    for (policy, set) in sets {
         table.row(&[
             &policy.as_str(),
             &set.name,
@@ -46,7 +46,7 @@ mod tests {
 │ drop   ┆ spamhaus ┆    1500 ┆ 22.9 KiB │
 └────────┴──────────┴─────────┴──────────┘
 ";
-        assert_eq!(drawn(&sets(Policy::Drop, &list)), expected);
+        assert_eq!(drawn(sets(&[(Policy::Drop, &list[0])])), expected);
         let body = SetBody {
             name: "office".into(),
             entries: vec!["10.0.0.0/8".into()],
@@ -60,6 +60,6 @@ mod tests {
 │ ignore ┆ office ┆ 10.0.0.0/8 │
 └────────┴────────┴────────────┘
 ";
-        assert_eq!(drawn(&set(Policy::Ignore, &body)), expected);
+        assert_eq!(drawn(set(Policy::Ignore, &body)), expected);
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use couic_common::{ActionStats, Counter, Stats, TagStats};
 
 use super::Table;
+use crate::failure::printable;
 
 /// Rates per second between two samples. None without two samples, or if counters were reset by a restart of the
 /// daemon.
@@ -34,6 +35,16 @@ impl Rates {
         }
         rates
     }
+}
+
+/// Packets and bytes per second, dropped and passed, between two samples.
+pub(crate) fn drop_and_pass(
+    before: &Stats,
+    after: &Stats,
+    elapsed: Duration,
+) -> Option<[(f64, f64); 2]> {
+    let Rates([_, dropped, passed, ..]) = Rates::between(before, after, elapsed);
+    Some([dropped?, passed?])
 }
 
 fn actions(stats: &ActionStats) -> [(&'static str, Counter); 5] {
@@ -65,10 +76,7 @@ pub(crate) fn stats(stats: &Stats, rates: Option<&Rates>, out: &mut dyn Write) -
             table.row(&[&name, &counter.rx_packets, &size]);
             continue;
         };
-        let (packets, volume) = match rates.0[index] {
-            Some((p, b)) => (format!("{p:.0}"), bytes(b as u64)),
-            None => ("-".into(), "-".into()),
-        };
+        let (packets, volume) = shown_rate(rates.0[index]);
         table.row(&[&name, &counter.rx_packets, &size, &packets, &volume]);
     }
     table.write(out)?;
@@ -118,6 +126,92 @@ pub(crate) fn stats_line(
         " drop_rules={} ignore_rules={}",
         stats.drop_cidr_count, stats.ignore_cidr_count
     )
+}
+
+/// The figures of a tag, and its rates per second; none without two samples, or if counters were reset in between.
+pub(crate) struct TagFigures<'a> {
+    pub(crate) tag: &'a str,
+    pub(crate) counter: Counter,
+    pub(crate) rate: Option<(f64, f64)>,
+}
+
+/// The tags with their rates between two samples, busiest first.
+pub(crate) fn tag_rates<'a>(
+    before: &TagStats,
+    after: &'a TagStats,
+    elapsed: Duration,
+) -> Vec<TagFigures<'a>> {
+    let seconds = elapsed.as_secs_f64();
+    let of = |(tag, counter): (&'a String, &Counter)| {
+        // A tag that is new has counted since.
+        let old = before.tags.get(tag).copied().unwrap_or_default();
+        let packets = counter.rx_packets.checked_sub(old.rx_packets);
+        let bytes = counter.rx_bytes.checked_sub(old.rx_bytes);
+        let rate = packets.zip(bytes).filter(|_| seconds > 0.0);
+        TagFigures {
+            tag,
+            counter: *counter,
+            rate: rate.map(|(p, b)| (p as f64 / seconds, b as f64 / seconds)),
+        }
+    };
+    let mut all: Vec<TagFigures<'_>> = after.tags.iter().map(of).collect();
+    let rate = |figures: &TagFigures<'_>| figures.rate.map_or(0.0, |(packets, _)| packets);
+    all.sort_by(|a, b| {
+        let by_rate = rate(b).total_cmp(&rate(a));
+        let by_count = b.counter.rx_packets.cmp(&a.counter.rx_packets);
+        by_rate.then(by_count).then_with(|| a.tag.cmp(b.tag))
+    });
+    all
+}
+
+/// The busiest tags with their rates, as many as fit.
+pub(crate) fn tag_screen(
+    figures: &[TagFigures<'_>],
+    rows: usize,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if figures.is_empty() {
+        return writeln!(out, "There are no rules, and so no figures.");
+    }
+    let mut table = Table::new(&["~Tag", ">Packets", ">Bytes", ">Packets/s", ">Bytes/s"]);
+    for TagFigures { tag, counter, rate } in figures.iter().take(rows) {
+        let size = bytes(counter.rx_bytes);
+        let (packets, volume) = shown_rate(*rate);
+        table.row(&[tag, &counter.rx_packets, &size, &packets, &volume]);
+    }
+    table.write(out)?;
+    match figures.len().saturating_sub(rows) {
+        0 => Ok(()),
+        more => writeln!(out, "and {more} more"),
+    }
+}
+
+fn shown_rate(rate: Option<(f64, f64)>) -> (String, String) {
+    match rate {
+        Some((packets, volume)) => (format!("{packets:.0}"), bytes(volume as u64)),
+        None => ("-".into(), "-".into()),
+    }
+}
+
+/// A line for logs for each tag that had packets since the sample before.
+pub(crate) fn tag_lines(
+    figures: &[TagFigures<'_>],
+    now: SystemTime,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let time = humantime::format_rfc3339_seconds(now);
+    for TagFigures { tag, counter, rate } in figures {
+        let Some((packets, volume)) = rate.filter(|(packets, _)| *packets > 0.0) else {
+            continue;
+        };
+        let (total, size) = (counter.rx_packets, counter.rx_bytes);
+        let tag = printable(tag);
+        writeln!(
+            out,
+            "{time} tag={tag} packets={total} packets/s={packets:.0} bytes={size} bytes/s={volume:.0}"
+        )?;
+    }
+    Ok(())
 }
 
 /// Figures by tag, busiest first.
@@ -247,7 +341,49 @@ Rules: 12 drop, 3 ignore
 │ b    ┆       1 ┆  60 B │
 └──────┴─────────┴───────┘
 ";
-        assert_eq!(crate::render::drawn(&tag_stats(&stats)), expected);
+        assert_eq!(crate::render::drawn(tag_stats(&stats)), expected);
+    }
+
+    #[test]
+    fn tags_by_rate() {
+        let tags = |counts: &[(&str, u64)]| TagStats {
+            tags: counts
+                .iter()
+                .map(|(tag, n)| {
+                    let (rx_packets, rx_bytes) = (*n, 60 * n);
+                    (
+                        (*tag).to_owned(),
+                        Counter {
+                            rx_packets,
+                            rx_bytes,
+                        },
+                    )
+                })
+                .collect(),
+        };
+        let before = tags(&[("idle", 90), ("reset", 9)]);
+        let after = tags(&[("idle", 90), ("new", 20), ("reset", 1)]);
+        let rates = tag_rates(&before, &after, Duration::from_secs(2));
+        let shown = text(|out| tag_screen(&rates, 2, out));
+        let expected = "\
+┌──────┬─────────┬─────────┬───────────┬─────────┐
+│ Tag  ┆ Packets ┆   Bytes ┆ Packets/s ┆ Bytes/s │
+╞══════╪═════════╪═════════╪═══════════╪═════════╡
+│ new  ┆      20 ┆ 1.2 KiB ┆        10 ┆   600 B │
+│ idle ┆      90 ┆ 5.3 KiB ┆         0 ┆     0 B │
+└──────┴─────────┴─────────┴───────────┴─────────┘
+and 1 more
+";
+        assert_eq!(shown, expected);
+        let lines = text(|out| tag_lines(&rates, SystemTime::UNIX_EPOCH, out));
+        assert_eq!(
+            lines,
+            "1970-01-01T00:00:00Z tag=new packets=20 packets/s=10 bytes=1200 bytes/s=600\n"
+        );
+        assert!(
+            text(|out| tag_screen(&rates, 9, out))
+                .contains("│ reset ┆       1 ┆    60 B ┆         - ┆")
+        );
     }
 
     #[test]

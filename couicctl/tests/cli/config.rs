@@ -54,7 +54,7 @@ fn every_mistake_is_reported_with_64() {
     assert_eq!(
         error,
         format!(
-            "couicctl: the configuration is not usable, nothing was done\n  \
+            "error: the configuration is not usable, nothing was done\n  \
              {shown}: tls: is missing: mode \"remote\" requires it\n  \
              {shown}: host: is missing: mode \"remote\" requires it\n  \
              {shown}:2: port: 70000 is not in the range from 1 to 65535\n  \

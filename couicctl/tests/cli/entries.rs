@@ -11,13 +11,7 @@ use crate::{TOKEN, bare, command, config, couicctl};
 const ENTRY: &str = r#"{"creation":7,"cidr":"192.0.2.7/32","tag":"scan","expiration":0}"#;
 const NOTHING: &str =
     r#"{"ip":"192.0.2.7","verdict":"pass","decided_by":null,"also_covered_by":[]}"#;
-const TABLE: &str = "\
-┌────────┬──────────────┬──────┬────────────┐
-│ Policy ┆ CIDR         ┆ Tag  ┆ Expiration │
-╞════════╪══════════════╪══════╪════════════╡
-│ drop   ┆ 192.0.2.7/32 ┆ scan ┆ never      │
-└────────┴──────────────┴──────┴────────────┘
-";
+const TABLE: &str = "drop\t192.0.2.7/32\tscan\tnever\n";
 
 #[test]
 fn add_sends_one_entry_and_shows_it() {
@@ -72,7 +66,7 @@ fn adding_an_existing_entry_suggests_renew() {
     let error = couicctl(&daemon, &["drop", "add", "192.0.2.7"]).failed(1);
     assert_eq!(
         error,
-        "couicctl: 192.0.2.7/32 is in drop already\n  to add a claim of your own, or to change its expiration, use --renew\n"
+        "error: 192.0.2.7/32 is in drop already\nhint: to add a claim of your own, or to change its expiration, use --renew\n"
     );
 }
 
@@ -105,7 +99,7 @@ fn a_rejected_renew_is_a_failure() {
             [{"index":0,"cidr":"192.0.2.7/32","code":"processing","message":"the table is full"}]}"#,
     );
     let error = couicctl(&daemon, &["drop", "add", "192.0.2.7", "--renew"]).failed(1);
-    assert_eq!(error, "couicctl: the table is full\n");
+    assert_eq!(error, "error: the table is full\n");
 }
 
 #[test]
@@ -205,7 +199,7 @@ fn an_unban_after_the_ban_has_ended_succeeds_with_if_exists() {
         other => panic!("{other}"),
     });
     let unban = ["drop", "delete", "192.0.2.7", "-t", "sshd"];
-    let told = "couicctl: you have no claim with the tag sshd\n";
+    let told = "error: you have no claim with the tag sshd\n";
     assert_eq!(couicctl(&daemon, &unban).failed(1), told);
     let shown = couicctl(&daemon, &[&unban[..], &["--if-exists"]].concat()).done();
     assert_eq!(
@@ -216,7 +210,7 @@ fn an_unban_after_the_ban_has_ended_succeeds_with_if_exists() {
     let refused = couicctl(&daemon, &["drop", "delete", "192.0.2.7", "--if-exists"]);
     assert_eq!(
         refused.failed(1),
-        "couicctl: it is held by a: use --all-owners\n"
+        "error: it is held by a: use --all-owners\n"
     );
 }
 
@@ -247,10 +241,10 @@ fn list_in_its_three_forms() {
     let table = couicctl(&daemon, &["drop", "list", "-t", "scan*"]).done();
     assert_eq!(daemon.only().line(), "GET /v1/drop?tag=scan*&owners=true");
     assert!(
-        table.starts_with("┌────────┬───────────────┬──────┬────────────┐\n"),
+        table.ends_with("drop\t2001:db8::/32\tscan\tnever\n"),
         "{table}"
     );
-    assert_eq!(table.lines().count(), 6);
+    assert_eq!(table.lines().count(), 2);
     let quiet = couicctl(&daemon, &["drop", "list", "-q"]).done();
     assert_eq!(quiet, "192.0.2.7/32\n2001:db8::/32\n");
     let all = couicctl(&daemon, &["drop", "list", "--json"]).json();
@@ -384,4 +378,65 @@ fn values_of_host_programs_are_mapped() {
         assert_eq!(job["expiration"] == 0, forever, "{time}: {job}");
     }
     couicctl(&daemon, &["drop", "add", "192.0.2.7", "-e", "soon"]).failed(2);
+}
+
+#[test]
+fn lists_are_sorted_limited_and_asked_about_an_address() {
+    let entry = |n: u64, hits: u64, tag: Option<&str>| {
+        json!({"creation": n, "cidr": format!("10.0.0.{n}/32"), "tag": tag, "expiration": 0, "hits": hits, "last_seen": 0}).to_string()
+    };
+    let lines = [
+        entry(1, 5, Some("b")),
+        entry(2, 9, None),
+        entry(3, 7, Some("a")),
+    ]
+    .join("\n");
+    let daemon = StandIn::unix(move |seen| match seen.line() {
+        line if line.starts_with("GET /v1/drop?") => {
+            Reply::text(200, "application/x-ndjson", lines.as_str())
+        }
+        "GET /v1/lookup/10.0.0.0" => Reply::json(200, NOTHING),
+        other => panic!("{other}"),
+    });
+    let listed =
+        |args: &[&str]| couicctl(&daemon, &[&["drop", "list", "-q"], args].concat()).done();
+    assert_eq!(
+        listed(&["--sort", "hits", "--limit", "2"]),
+        "10.0.0.2/32\n10.0.0.3/32\n"
+    );
+    assert_eq!(
+        listed(&["--sort", "tag"]),
+        "10.0.0.3/32\n10.0.0.1/32\n10.0.0.2/32\n"
+    );
+    assert_eq!(listed(&["-n", "1"]), "10.0.0.1/32\n");
+    assert_eq!(
+        daemon.requests().last().unwrap().line(),
+        "GET /v1/drop?limit=1"
+    );
+    assert_eq!(
+        listed(&["--address", "10.0.0.0/8", "-t", "a"]),
+        "10.0.0.3/32\n"
+    );
+    let row = couicctl(&daemon, &["drop", "list", "--sort", "created", "-n1"]).done();
+    assert_eq!(row, "drop\t10.0.0.3/32\ta\tnever\t7\tnever\n");
+    let json = couicctl(&daemon, &["drop", "list", "--sort", "hits", "--json"]).json();
+    assert_eq!(json[0]["hits"], 9);
+    couicctl(&daemon, &["drop", "list", "-n", "0"]).failed(2);
+    couicctl(&daemon, &["drop", "list", "--sort", "colour"]).failed(2);
+}
+
+#[test]
+fn hits_that_are_not_counted_cannot_sort() {
+    let error = couicctl(&listing(), &["drop", "list", "--sort", "hits"]).failed(1);
+    assert!(error.contains("\nhint: set per_rule = true"), "{error}");
+}
+
+#[test]
+fn an_empty_list_is_no_output_for_programs() {
+    let daemon = StandIn::unix(|_| Reply::text(200, "application/x-ndjson", ""));
+    assert_eq!(couicctl(&daemon, &["drop", "list"]).done(), "");
+    assert_eq!(
+        couicctl(&daemon, &["drop", "list", "--json"]).json(),
+        json!([])
+    );
 }

@@ -18,10 +18,7 @@ fn the_daemon_refuses() {
             "cidr":{"code":"invalid","message":"no"},"tag":{"code":"invalid","message":"nor this"}}}"#,
     );
     let error = couicctl(&daemon, &["drop", "inspect", "10.0.0.0/8"]).failed(1);
-    assert_eq!(
-        error,
-        "couicctl: invalid entry\n  cidr: no\n  tag: nor this\n"
-    );
+    assert_eq!(error, "error: invalid entry\n  cidr: no\n  tag: nor this\n");
 }
 
 #[test]
@@ -32,7 +29,7 @@ fn a_token_without_that_right() {
     );
     let error = couicctl(&daemon, &["stats", "global", "--json"]).failed(1);
     assert!(
-        error.starts_with("couicctl: unauthorized\n  the token comes from /"),
+        error.starts_with("error: unauthorized\nhint: the token comes from /"),
         "{error}"
     );
     assert!(
@@ -50,7 +47,7 @@ fn no_daemon() {
     let socket = daemon.socket.display().to_string();
     assert!(
         error.starts_with(&format!(
-            "couicctl: cannot reach couic at {socket}: No such file"
+            "error: cannot reach couic at {socket}: No such file"
         )),
         "{error}"
     );
@@ -97,7 +94,7 @@ fn a_hostile_daemon_cannot_control_the_terminal() {
         r#"{"code":"invalid","message":"\u001b]0;owned\u0007","errors":{}}"#,
     );
     let error = couicctl(&daemon, &["drop", "list"]).failed(1);
-    assert_eq!(error, "couicctl: ?]0;owned?\n");
+    assert_eq!(error, "error: ?]0;owned?\n");
 }
 
 #[test]

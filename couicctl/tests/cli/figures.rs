@@ -14,10 +14,7 @@ pub(crate) const STATS: &str = r#"{"drop_cidr_count":2,"ignore_cidr_count":1,"xd
 fn global_figures() {
     let daemon = StandIn::always(200, STATS);
     let shown = couicctl(&daemon, &["stats", "global"]).done();
-    assert!(
-        shown.contains("│ XDP_DROP     ┆       5 ┆ 2.9 KiB │\n"),
-        "{shown}"
-    );
+    assert!(shown.contains("XDP_DROP\t5\t2.9 KiB\n"), "{shown}");
     assert!(shown.ends_with("Rules: 2 drop, 1 ignore\n"), "{shown}");
     assert_eq!(daemon.only().line(), "GET /v1/stats");
     let exact = couicctl(&daemon, &["stats", "global", "--json"]).json();
@@ -34,14 +31,7 @@ fn figures_by_tag() {
         "GET /v1/stats/tags/ignore" => Reply::json(200, r#"{"tags":{}}"#),
         other => panic!("{other}"),
     });
-    let expected = "\
-┌──────────┬─────────┬───────┐
-│ Tag      ┆ Packets ┆ Bytes │
-╞══════════╪═════════╪═══════╡
-│ untagged ┆       9 ┆ 540 B │
-│ quiet    ┆       1 ┆  60 B │
-└──────────┴─────────┴───────┘
-";
+    let expected = "untagged\t9\t540 B\nquiet\t1\t60 B\n";
     assert_eq!(couicctl(&daemon, &["stats", "drop"]).done(), expected);
     let none = couicctl(&daemon, &["stats", "ignore", "--json"]).json();
     assert_eq!(none, json!({"tags": {}}));
@@ -78,9 +68,7 @@ fn health_has_an_exit_code() {
     let shown = couicctl(&daemon, &["health"]);
     assert_eq!((shown.code, shown.err.as_str()), (1, ""));
     assert!(
-        shown
-            .out
-            .contains("│ eth0      ┆ NO       ┆      ┆ it is gone │"),
+        shown.out.contains("eth0\tNO\t\tit is gone\n"),
         "{}",
         shown.out
     );
@@ -98,4 +86,53 @@ fn metrics_are_the_text_of_the_daemon() {
     let request = daemon.only();
     assert_eq!(request.line(), "GET /v1/metrics?format=prometheus");
     assert_eq!(request.header("accept"), Some("text/plain; version=0.0.4"));
+}
+
+#[test]
+fn health_needs_no_token() {
+    let daemon = StandIn::always(
+        200,
+        r#"{"status":"ok","version":"2","interfaces":[],"set_problems":[]}"#,
+    );
+    let config = crate::config(&daemon);
+    std::fs::remove_file(daemon.dir.path().join("client.toml")).unwrap();
+    let shown = crate::run(crate::command(&config, &["health"]), "").done();
+    assert!(shown.starts_with("couic 2 filters.\n"), "{shown}");
+    assert_eq!(daemon.only().header("authorization"), None);
+    let shown = crate::run(crate::command(&config, &["status"]), "").done();
+    assert!(
+        shown.contains("only the health is shown: the token in "),
+        "{shown}"
+    );
+}
+
+#[test]
+fn status_is_one_screen_and_leaves_out_what_it_may_not_read() {
+    let daemon = StandIn::unix(|seen| match seen.line() {
+        "GET /v1/health" => Reply::json(
+            503,
+            r#"{"status":"down","version":"2","interfaces":[{"name":"eth0","attached":false,"mode":null,"problem":"it is gone"}],"set_problems":[]}"#,
+        ),
+        "GET /v1/stats" => Reply::json(200, STATS),
+        "GET /v1/stats/tags/drop" => {
+            Reply::json(200, r#"{"tags":{"sshd":{"rx_packets":4,"rx_bytes":60}}}"#)
+        }
+        "GET /v1/notifiers" => {
+            Reply::json(401, r#"{"code":"unauthorized","message":"no","errors":{}}"#)
+        }
+        _ => Reply::json(404, r#"{"code":"not_found","message":"no","errors":{}}"#),
+    });
+    let shown = couicctl(&daemon, &["status"]);
+    assert_eq!((shown.code, shown.err.as_str()), (1, ""), "as health");
+    for line in [
+        "Interfaces  eth0 NOT FILTERED: it is gone\n",
+        "Rules       drop 2\n            ignore 1\n",
+        "Packets     dropped 0/s (0 B/s), passed 0/s (0 B/s)\n",
+        "Top tags    sshd 0/s (4)\n",
+        "Note        without notifiers: the token has no right to read it\n",
+        "Note        without peers: the daemon is too old to report it\n",
+    ] {
+        assert!(shown.out.contains(line), "{line}{}", shown.out);
+    }
+    assert!(shown.out.lines().count() <= 24, "{}", shown.out);
 }

@@ -88,7 +88,7 @@ fn a_refusal_shows_the_daemons_reason_the_option_and_what_was_typed() {
     let error = couicctl(&daemon, &["drop", "add", "10.0.0.0/4"]).failed(1);
     assert_eq!(
         error,
-        "couicctl: drop 0.0.0.0/4 is refused: it is large. If you mean it, use --force\n  \
+        "error: drop 0.0.0.0/4 is refused: it is large. If you mean it, use --force\n  \
          10.0.0.0/4 is the network 0.0.0.0/4\n"
     );
     let error = couicctl(&daemon, &["drop", "add", "0.0.0.0/4"]).failed(1);

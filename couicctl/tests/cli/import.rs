@@ -59,7 +59,7 @@ fn an_invalid_line_rejects_the_whole_file() {
     let error = run(command, "192.0.2.7\n192.0.2.256\n").failed(2);
     assert_eq!(
         error,
-        "couicctl: standard input is not usable, nothing was changed\n  \
+        "error: standard input is not usable, nothing was changed\n  \
          line 2: \"192.0.2.256\": not an IPv4 or IPv6 address\n"
     );
     assert!(daemon.requests().is_empty());
@@ -95,7 +95,7 @@ fn rejected_entries_are_listed_with_exit_code_1() {
     );
     assert_eq!(
         shown.err,
-        "couicctl: 1 was rejected:\n  10.0.0.0/8: it covers 10.0.0.1 of eth0\n"
+        "error: 1 was rejected:\n  10.0.0.0/8: it covers 10.0.0.1 of eth0\n"
     );
 }
 
@@ -156,7 +156,7 @@ fn an_empty_list_is_refused() {
         let error = run(command, text).failed(2);
         assert_eq!(
             error,
-            "couicctl: standard input contains no CIDR, nothing was changed\n"
+            "error: standard input contains no CIDR, nothing was changed\n"
         );
     }
     assert!(daemon.requests().is_empty());
@@ -191,7 +191,114 @@ fn ranges_netmasks_mapped_addresses_and_json_become_cidrs() {
     let error = run(command(&config(&daemon), &["drop", "import", "-"]), json).failed(2);
     assert_eq!(
         error,
-        "couicctl: standard input is JSON, nothing was changed\n  \
-         name the fields with the networks: --field ip_prefix --field ipv6_prefix\n"
+        "error: standard input is JSON, nothing was changed\n\
+         hint: name the fields with the networks: --field ip_prefix --field ipv6_prefix\n"
+    );
+}
+
+#[test]
+fn what_was_exported_is_imported_with_tags_and_expirations() {
+    let soon = couic_common::unix_seconds() + 600;
+    let owners = json!([
+        {"kind": "client", "name": "f2b", "tag": "sshd", "expiration": soon},
+        {"kind": "client", "name": "ops", "tag": null, "expiration": 0},
+        {"kind": "peer", "name": "b", "tag": "x", "expiration": 0},
+    ]);
+    let entry = json!({"creation": 7, "cidr": "192.0.2.7/32", "tag": "sshd", "expiration": 0, "owners": owners});
+    let of = |kind: &str| {
+        json!({"creation": 7, "cidr": "198.51.100.0/24", "tag": "s", "expiration": 0,
+        "owners": [{"kind": kind, "name": "s", "tag": "s", "expiration": 0}]})
+    };
+    let lines = format!("{entry}\n{}\n{}\n", of("set"), of("peer"));
+    let daemon = StandIn::unix(move |_| Reply::text(200, "application/x-ndjson", lines.as_str()));
+    let exported = couicctl(&daemon, &["drop", "export"]);
+    assert_eq!(exported.code, 0, "{exported:?}");
+    assert!(
+        exported
+            .err
+            .contains("warning: 1 rule of sets left out\nhint: "),
+        "{exported:?}"
+    );
+    assert!(
+        exported.err.contains("warning: 1 rule of peers left out"),
+        "{exported:?}"
+    );
+    let tagged = couicctl(&daemon, &["drop", "export", "-t", "ssh*"]).done();
+    assert_eq!(tagged.lines().count(), 1, "{tagged}");
+
+    let daemon = StandIn::always(200, DONE);
+    let import = |policy| command(&config(&daemon), &[policy, "import", "-"]);
+    run(import("drop"), &exported.out).done();
+    let guard = json!({"protect": []});
+    assert_eq!(
+        jobs(&daemon.only()),
+        [
+            json!({"action": "add", "entry": {"cidr": "192.0.2.7/32", "tag": "sshd", "expiration": soon, "guard": guard}}),
+            json!({"action": "add", "entry": {"cidr": "192.0.2.7/32", "expiration": 0, "guard": guard}}),
+        ]
+    );
+    let error = run(import("ignore"), &exported.out).failed(2);
+    assert!(
+        error.contains("is not an entry of policy ignore"),
+        "{error}"
+    );
+}
+
+#[test]
+fn of_a_list_as_json_the_expired_and_those_of_sets_are_left_out() {
+    let list = r#"[{"creation":7,"cidr":"192.0.2.7/32","tag":null,"expiration":0,"owners":[]},
+        {"creation":7,"cidr":"192.0.2.8/32","tag":"a","expiration":5},
+        {"creation":7,"cidr":"192.0.2.9/32","tag":"bad.couic","expiration":0}]"#;
+    let daemon = StandIn::always(200, DONE);
+    let done = run(command(&config(&daemon), &["drop", "import", "-"]), list);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(
+        done.err.contains("1 entry left out, expired meanwhile"),
+        "{done:?}"
+    );
+    assert!(done.err.contains("1 entry left out, of sets"), "{done:?}");
+    let sent = jobs(&daemon.only());
+    assert_eq!(
+        (sent.len(), &sent[0]["entry"]["cidr"]),
+        (1, &json!("192.0.2.7/32"))
+    );
+    let daemon = StandIn::always(200, DONE);
+    let all = ["drop", "import", "-", "-t", "own", "-e", "1h"];
+    run(command(&config(&daemon), &all), list).done();
+    let sent = jobs(&daemon.only());
+    assert!(
+        sent.len() == 3
+            && sent
+                .iter()
+                .all(|job| job["entry"]["tag"] == "own" && job["entry"]["ttl"] == 3_600)
+    );
+}
+
+#[test]
+fn a_dry_run_compares_and_sends_nothing() {
+    let line = |cidr: &str, tag: &str| {
+        let owners = json!([{"kind": "client", "name": "f2b", "tag": tag, "expiration": 0}]);
+        json!({"creation": 7, "cidr": cidr, "tag": tag, "expiration": 0, "owners": owners})
+            .to_string()
+    };
+    let lines = [line("192.0.2.1/32", "a"), line("192.0.2.2/32", "b")].join("\n");
+    let daemon = StandIn::unix(move |_| Reply::text(200, "application/x-ndjson", lines.as_str()));
+    let args = ["drop", "import", "-", "-t", "a", "--dry-run"];
+    let dry = |more: &[&str]| {
+        let command = command(&config(&daemon), &[&args, more].concat());
+        run(command, "192.0.2.1\n192.0.2.2\n192.0.2.3\n192.0.2.4\n")
+    };
+    let told = dry(&[]).done();
+    assert!(
+        told.starts_with("drop: 2 would be added, 1 updated, 1 unchanged; nothing was sent."),
+        "{told}"
+    );
+    let expected = json!({"dry_run": true, "added": 2, "updated": 1, "unchanged": 1});
+    assert_eq!(dry(&["--json"]).json(), expected);
+    assert!(
+        daemon
+            .requests()
+            .iter()
+            .all(|seen| seen.line().starts_with("GET "))
     );
 }

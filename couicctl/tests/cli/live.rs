@@ -111,3 +111,28 @@ fn the_terminal_is_restored() {
         "{after:?}"
     );
 }
+
+#[test]
+fn rates_by_tag_as_lines() {
+    let packets = AtomicU64::new(0);
+    let daemon = StandIn::unix(move |_| {
+        let n = packets.fetch_add(10, Ordering::Relaxed);
+        let busy = format!(r#"{{"rx_packets":{n},"rx_bytes":{}}}"#, 60 * n);
+        Reply::json(
+            200,
+            format!(r#"{{"tags":{{"busy":{busy},"idle":{{"rx_packets":3,"rx_bytes":9}}}}}}"#),
+        )
+    });
+    let mut child = command(&config(&daemon), &["stats", "drop", "-l"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(
+        first.contains("Z tag=busy packets=10 packets/s=") && first.contains(" bytes=600 bytes/s="),
+        "{first}"
+    );
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

@@ -12,6 +12,13 @@ fn daemon() -> StandIn {
         "GET /v1/sets/drop" => {
             Reply::json(200, r#"[{"name":"bad","entry_count":2,"file_size":2048}]"#)
         }
+        "GET /v1/sets/ignore" => {
+            Reply::json(200, r#"[{"name":"ok","entry_count":1,"file_size":9}]"#)
+        }
+        "GET /v1/sets/drop/bda" => Reply::json(
+            404,
+            r#"{"code":"not_found","message":"there is no set drop/bda","errors":{}}"#,
+        ),
         "GET /v1/sets/drop/bad" => Reply::json(
             200,
             r#"{"name":"bad","entries":["10.0.0.0/8","192.0.2.7/32"]}"#,
@@ -28,24 +35,22 @@ fn daemon() -> StandIn {
 #[test]
 fn list_and_inspect() {
     let daemon = daemon();
-    let expected = "\
-┌────────┬──────┬─────────┬─────────┐
-│ Policy ┆ Name ┆ Entries ┆    Size │
-╞════════╪══════╪═════════╪═════════╡
-│ drop   ┆ bad  ┆       2 ┆ 2.0 KiB │
-└────────┴──────┴─────────┴─────────┘
-";
+    let expected = "drop\tbad\t2\t2.0 KiB\n";
     assert_eq!(
         couicctl(&daemon, &["sets", "list", "drop"]).done(),
         expected
     );
+    let both = couicctl(&daemon, &["sets", "list"]).done();
+    assert_eq!(both, format!("{expected}ignore\tok\t1\t9 B\n"));
+    let both = couicctl(&daemon, &["sets", "list", "--json"]).json();
+    assert_eq!(
+        both[1],
+        json!({"policy": "ignore", "name": "ok", "entry_count": 1, "file_size": 9})
+    );
     let all = couicctl(&daemon, &["sets", "list", "drop", "--json"]).json();
     assert_eq!(all[0]["file_size"], 2048);
     let table = couicctl(&daemon, &["sets", "inspect", "drop", "bad"]).done();
-    assert!(
-        table.contains("│ drop   ┆ bad  ┆ 192.0.2.7/32 │\n"),
-        "{table}"
-    );
+    assert!(table.contains("drop\tbad\t192.0.2.7/32\n"), "{table}");
     let quiet = couicctl(&daemon, &["sets", "inspect", "drop", "bad", "-q"]).done();
     assert_eq!(quiet, "10.0.0.0/8\n192.0.2.7/32\n");
     let quiet = couicctl(&daemon, &["sets", "inspect", "drop", "bad", "-q", "--json"]).json();
@@ -241,4 +246,13 @@ fn invalid_arguments() {
         assert!(error.contains("error: "), "{args:?}: {error}");
     }
     assert!(daemon.requests().is_empty());
+}
+
+#[test]
+fn a_set_that_is_nearly_right_is_suggested() {
+    let error = couicctl(&daemon(), &["sets", "inspect", "drop", "bda"]).failed(1);
+    assert_eq!(
+        error,
+        "error: there is no set drop/bda\nhint: did you mean bad?\n"
+    );
 }

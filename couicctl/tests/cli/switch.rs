@@ -126,7 +126,7 @@ fn every_command_warns_that_panic_is_on() {
     let listed = couicctl(&daemon, &["drop", "list", "-q"]);
     assert_eq!((listed.code, listed.out.as_str()), (0, "192.0.2.7/32\n"));
     assert!(
-        listed.err.starts_with("couicctl: PANIC IS ON"),
+        listed.err.starts_with("warning: PANIC IS ON"),
         "{}",
         listed.err
     );
@@ -176,11 +176,11 @@ fn a_change_to_confirm_prints_the_command() {
         );
         assert_eq!(done.code, 0, "{done:?}");
         assert!(
-            done.err.starts_with("couicctl: this change is undone in "),
+            done.err.starts_with("warning: this change is undone in "),
             "{args:?}: {}",
             done.err
         );
-        let how = format!("couicctl -c {} confirm 3f2a9c01\n", path.display());
+        let how = format!("hint: couicctl -c {} confirm 3f2a9c01\n", path.display());
         assert!(done.err.ends_with(&how), "{}", done.err);
         let asked = |within| {
             let requests = daemon.requests();

@@ -7,13 +7,7 @@ use crate::couicctl;
 
 const WEB: &str =
     r#"{"name":"web","group":"clientrw","token":"00000000-0000-0000-0000-000000000001"}"#;
-const TABLE: &str = "\
-┌──────┬──────────┬──────────────────────────────────────┐
-│ Name ┆ Group    ┆ Token                                │
-╞══════╪══════════╪══════════════════════════════════════╡
-│ web  ┆ clientrw ┆ 00000000-0000-0000-0000-000000000001 │
-└──────┴──────────┴──────────────────────────────────────┘
-";
+const TABLE: &str = "web\tclientrw\t00000000-0000-0000-0000-000000000001\n";
 
 fn daemon() -> StandIn {
     StandIn::unix(|seen| match seen.line() {
@@ -34,7 +28,10 @@ fn every_command() {
         daemon.only().json(),
         json!({"name": "web", "group": "clientrw"})
     );
-    assert_eq!(couicctl(&daemon, &["clients", "list"]).done(), TABLE);
+    let listed = couicctl(&daemon, &["clients", "list"]).done();
+    assert_eq!(listed, "web\tclientrw\n", "no token");
+    let listed = couicctl(&daemon, &["clients", "list", "--show-tokens"]).done();
+    assert_eq!(listed, TABLE);
     assert_eq!(
         couicctl(&daemon, &["clients", "inspect", "web"]).done(),
         TABLE
@@ -54,10 +51,10 @@ fn as_json() {
         &["clients", "add", "-n", "web", "-g", "clientrw", "--json"],
     );
     assert_eq!(made.json(), web);
-    assert_eq!(
-        couicctl(&daemon, &["clients", "list", "--json"]).json(),
-        json!([web])
-    );
+    let listed = couicctl(&daemon, &["clients", "list", "--json", "--show-tokens"]).json();
+    assert_eq!(listed, json!([web]));
+    let listed = couicctl(&daemon, &["clients", "list", "--json"]).json();
+    assert_eq!(listed, json!([{"name": "web", "group": "clientrw"}]));
     assert_eq!(
         couicctl(&daemon, &["--json", "clients", "inspect", "web"]).json(),
         web
@@ -78,4 +75,69 @@ fn invalid_arguments() {
         couicctl(&daemon, args).failed(2);
     }
     assert!(daemon.requests().is_empty());
+}
+
+/// Rotates the token of `web`, and of couicctl itself.
+fn rotating() -> StandIn {
+    let client = |name: &str, token: &str| {
+        Reply::json(
+            200,
+            json!({"name": name, "group": "admin", "token": token}).to_string(),
+        )
+    };
+    StandIn::unix(move |seen| match seen.line() {
+        "GET /v1/client/web" => Reply::json(200, WEB),
+        "GET /v1/client/couicctl" => client("couicctl", crate::TOKEN),
+        "POST /v1/client/web/rotate" => client("web", NEW),
+        "POST /v1/client/couicctl/rotate" => client("couicctl", NEW),
+        "GET /v1/client" => Reply::json(200, format!("[{WEB}]")),
+        _ => Reply::json(
+            404,
+            r#"{"code":"not_found","message":"there is no client","errors":{}}"#,
+        ),
+    })
+}
+
+const NEW: &str = "00000000-0000-0000-0000-0000000000ff";
+
+#[test]
+fn a_token_is_replaced_with_time_for_the_old_one() {
+    let daemon = rotating();
+    let shown = couicctl(&daemon, &["clients", "rotate", "web"]);
+    assert_eq!((shown.code, shown.out), (0, format!("web\tadmin\t{NEW}\n")));
+    assert_eq!(
+        shown.err,
+        "warning: the old token of web is accepted for 1m\n"
+    );
+    assert_eq!(daemon.requests()[1].json(), json!({"grace": 60}));
+    let shown = couicctl(&daemon, &["clients", "rotate", "web", "--grace", "0"]);
+    assert!(shown.err.ends_with("is refused from now on\n"), "{shown:?}");
+    couicctl(&daemon, &["clients", "rotate", "web", "--grace", "2d"]).failed(2);
+}
+
+#[test]
+fn couicctl_writes_its_own_new_token_into_its_file() {
+    let daemon = rotating();
+    let config = crate::config(&daemon);
+    let file = daemon.dir.path().join("client.toml");
+    let done = crate::run(
+        crate::command(&config, &["clients", "rotate", "couicctl"]),
+        "",
+    );
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(
+        done.err.contains("client.toml has the new token"),
+        "{done:?}"
+    );
+    let text = std::fs::read_to_string(file).unwrap();
+    assert_eq!(text, format!("token = \"{NEW}\"\ngroup = \"admin\"\n"));
+}
+
+#[test]
+fn a_name_that_is_nearly_right_is_suggested() {
+    let error = couicctl(&rotating(), &["clients", "rotate", "wbe"]).failed(1);
+    assert_eq!(
+        error,
+        "error: there is no client\nhint: did you mean web?\n"
+    );
 }

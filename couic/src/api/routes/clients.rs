@@ -1,6 +1,6 @@
 //! API clients, and the nodes that share rules.
 
-use couic_common::{ClientInfo, ClientRequest, PeerForgotten, PeerInfo};
+use couic_common::{ClientInfo, ClientRequest, PeerForgotten, PeerInfo, RotateRequest};
 
 use super::{CLIENTS, PEERS_FORGET, PEERS_LIST, array, delete, get, json, path, post};
 use crate::api::{
@@ -34,6 +34,16 @@ pub(super) static PATHS: &[Path] = &[
                 .summary("Deletes a client: its token is refused from now on")
                 .answers(204, Shape::Empty)
                 .errors(&[404, 422]),
+        ],
+    ),
+    path(
+        "/v1/client/{client}/rotate",
+        &[
+            post("rotate_client", CLIENTS, Run::BlockingBody(clients::rotate))
+                .summary("Gives a client a new token; the old one is accepted for a while")
+                .answers(200, json::<ClientInfo>())
+                .body(json::<RotateRequest>())
+                .errors(&[400, 404, 413, 422]),
         ],
     ),
     path(

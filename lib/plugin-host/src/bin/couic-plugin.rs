@@ -2,6 +2,7 @@
 
 use std::{env, path::PathBuf, process::ExitCode};
 
+use couic_build_info::{LONG_VERSION, VERSION};
 use couic_plugin_api::{Digest, Kind, Notice, Notification, Notifier, Severity, Summary, TagCount};
 use couic_plugin_host::{
     ChildCommand, Isolation, Loader, NotifierConfig, PluginFile, run_if_child,
@@ -11,7 +12,8 @@ const USAGE: &str = "\
 couic-plugin check FILE                            checks it as Couic does, without running its code
 couic-plugin send FILE CONFIG [KIND] [--loaded]    starts it with CONFIG (JSON) and delivers a sample
                                                    KIND: test (default), summary, reports, digest, notice
-                                                   --loaded: in this process instead of one of its own";
+                                                   --loaded: in this process instead of one of its own
+couic-plugin --version                             the version, with commit, date and target";
 
 fn main() -> ExitCode {
     run_if_child();
@@ -23,6 +25,8 @@ fn main() -> ExitCode {
         ["check", file] => check(file),
         ["send", file, config] => send(file, config, "test", loaded),
         ["send", file, config, kind] => send(file, config, kind, loaded),
+        ["--version"] => Ok(format!("couic-plugin {LONG_VERSION}")),
+        ["-V"] => Ok(format!("couic-plugin {VERSION}")),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

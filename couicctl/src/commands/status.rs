@@ -1,0 +1,209 @@
+//! `couicctl status`: everything on one screen. Only the health is required: what the token may not read, or an older
+//! daemon does not know, is left out and named.
+
+use std::time::{Duration, Instant};
+
+use couic_client::ClientError;
+use couic_common::{
+    Confirmations, DaemonStatus, Health, NotifierInfo, PanicStatus, PeerInfo, Stats, TagStats,
+    unix_seconds,
+};
+use serde::Serialize;
+
+use super::{Context, exit_code};
+use crate::{failure::Failure, render};
+
+/// Rates are those of this time.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// How many tags are shown.
+const TAGS: usize = 5;
+
+/// What is known; the rest was not answered.
+#[derive(Serialize)]
+pub(crate) struct Overview {
+    pub(crate) health: Health,
+    pub(crate) panic: Option<PanicStatus>,
+    pub(crate) daemon: Option<DaemonStatus>,
+    pub(crate) stats: Option<Stats>,
+    /// Packets and bytes per second: dropped, passed.
+    pub(crate) rates: Option<[(f64, f64); 2]>,
+    /// By policy and family.
+    pub(crate) tables: Vec<TableFill>,
+    /// The busiest tags of policy drop.
+    pub(crate) tags: Vec<TagRate>,
+    pub(crate) confirmations: Option<Confirmations>,
+    pub(crate) peers: Option<Vec<PeerInfo>>,
+    pub(crate) notifiers: Option<Vec<NotifierInfo>>,
+    /// Why something is missing.
+    pub(crate) notes: Vec<String>,
+}
+
+/// How full a table of rules is.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct TableFill {
+    pub(crate) policy: String,
+    pub(crate) family: String,
+    pub(crate) rules: u64,
+    pub(crate) limit: u64,
+}
+
+/// A tag with its packets, and packets per second.
+#[derive(Serialize)]
+pub(crate) struct TagRate {
+    pub(crate) tag: String,
+    pub(crate) packets: u64,
+    pub(crate) rate: f64,
+}
+
+pub(super) async fn run(cx: &mut Context) -> Result<(), Failure> {
+    let health = cx.client.health().await.map_err(|e| cx.failed(e))?;
+    let status = health.status;
+    let overview = look(health, cx).await;
+    let width = render::terminal_size().map_or(80, |(columns, _)| columns);
+    cx.output.show(&overview, |out| {
+        render::status(&overview, unix_seconds(), width, out)
+    })?;
+    exit_code(status, cx)
+}
+
+async fn look(health: Health, cx: &Context) -> Overview {
+    let mut overview = Overview {
+        health,
+        panic: None,
+        daemon: None,
+        stats: None,
+        rates: None,
+        tables: Vec::new(),
+        tags: Vec::new(),
+        confirmations: None,
+        peers: None,
+        notifiers: None,
+        notes: Vec::new(),
+    };
+    if let Some(why) = &cx.no_token {
+        let why = why.lines().next().unwrap_or_default();
+        overview
+            .notes
+            .push(format!("only the health is shown: {why}"));
+        return overview;
+    }
+    let client = &cx.client;
+    let started = Instant::now();
+    let notes = &mut overview.notes;
+    let first = known("figures", client.stats().await, notes);
+    let tags = known(
+        "figures",
+        client.tag_stats(couic_common::Policy::Drop).await,
+        notes,
+    );
+    overview.daemon = known("the host", client.status().await, notes);
+    overview.peers = known("peers", client.peers().await, notes);
+    overview.notifiers = known("notifiers", client.notifiers().await, notes);
+    overview.confirmations = known("pending changes", client.confirmations().await, notes);
+    overview.tables = known("the size of tables", client.metrics_text().await, notes)
+        .map_or_else(Vec::new, |text| fill(&text));
+    if overview.health.panic_since.is_some() {
+        overview.panic = client.panic().await.ok();
+    }
+    rates(&mut overview, started, first, tags, cx).await;
+    overview.notes.dedup();
+    overview
+}
+
+/// Reads the figures again after a while.
+async fn rates(
+    overview: &mut Overview,
+    started: Instant,
+    first: Option<Stats>,
+    tags: Option<TagStats>,
+    cx: &Context,
+) {
+    let (Some(first), Some(tags)) = (first, tags) else {
+        return;
+    };
+    tokio::time::sleep(PERIOD.saturating_sub(started.elapsed())).await;
+    let elapsed = started.elapsed();
+    if let Ok(second) = cx.client.stats().await {
+        overview.rates = render::drop_and_pass(&first, &second, elapsed);
+        overview.stats = Some(second);
+    }
+    if let Ok(second) = cx.client.tag_stats(couic_common::Policy::Drop).await {
+        let all = render::tag_rates(&tags, &second, elapsed);
+        let busiest = all.iter().filter(|figures| figures.counter.rx_packets > 0);
+        let rate = |figures: &render::TagFigures<'_>| TagRate {
+            tag: figures.tag.to_owned(),
+            packets: figures.counter.rx_packets,
+            rate: figures.rate.map_or(0.0, |(packets, _)| packets),
+        };
+        overview.tags = busiest.take(TAGS).map(rate).collect();
+    }
+}
+
+/// The answer, or a note that it is missing.
+fn known<T>(what: &str, answer: Result<T, ClientError>, notes: &mut Vec<String>) -> Option<T> {
+    match answer {
+        Ok(answer) => Some(answer),
+        Err(error) => {
+            let why = match error.status() {
+                Some(401) => "the token has no right to read it".to_owned(),
+                Some(404) => "the daemon is too old to report it".to_owned(),
+                _ => error.to_string(),
+            };
+            notes.push(format!("without {what}: {why}"));
+            None
+        }
+    }
+}
+
+/// The tables of rules by the daemon's metrics, those with rules only.
+fn fill(metrics: &str) -> Vec<TableFill> {
+    let value = |name: &str, policy: &str, family: &str| {
+        let line = metrics.lines().find_map(|line| {
+            let rest = line.strip_prefix(name)?.strip_prefix('{')?;
+            let (labels, value) = rest.split_once('}')?;
+            let has = |label: &str, value: &str| labels.contains(&format!("{label}=\"{value}\""));
+            (has("policy", policy) && has("family", family)).then_some(value)
+        });
+        line.and_then(|value| value.trim().parse::<f64>().ok())
+    };
+    let mut tables = Vec::new();
+    for policy in ["drop", "ignore"] {
+        for family in ["ipv4", "ipv6"] {
+            let rules = value("couic_rules", policy, family);
+            let limit = value("couic_rules_limit", policy, family);
+            if let (Some(rules), Some(limit)) = (rules, limit) {
+                tables.push(TableFill {
+                    policy: policy.to_owned(),
+                    family: family.to_owned(),
+                    rules: rules as u64,
+                    limit: limit as u64,
+                });
+            }
+        }
+    }
+    tables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_read_from_the_metrics() {
+        let text = "# TYPE couic_rules gauge\n\
+            couic_rules{policy=\"drop\",family=\"ipv4\"} 12\n\
+            couic_rules_limit{policy=\"drop\",family=\"ipv4\"} 1048576\n\
+            couic_rules{family=\"ipv6\",policy=\"ignore\"} 3\n\
+            couic_rules_limit{family=\"ipv6\",policy=\"ignore\"} 64\n";
+        let expected = [("drop", "ipv4", 12, 1_048_576), ("ignore", "ipv6", 3, 64)];
+        let expected = expected.map(|(policy, family, rules, limit)| TableFill {
+            policy: policy.to_owned(),
+            family: family.to_owned(),
+            rules,
+            limit,
+        });
+        assert_eq!(fill(text), expected);
+        assert!(fill("").is_empty());
+    }
+}
