@@ -52,7 +52,9 @@ pub(super) fn load(working_dir: &Path, machine_id: Option<&str>) -> Result<Ident
     };
     let mark = |number| machine_id.map(|id| mark_of_host(number, id));
     let was_copied = found.is_some_and(|(number, known)| {
-        known.zip(mark(number)).is_some_and(|(known, now)| known != now)
+        known
+            .zip(mark(number))
+            .is_some_and(|(known, now)| known != now)
     });
     let kept = found.filter(|_| !was_copied);
     let number = kept.map_or_else(|| uuid::Uuid::new_v4().as_fields().0, |(number, _)| number);

@@ -101,7 +101,7 @@ async fn plain_jobs_of_a_peer_have_reasons_too() {
 #[tokio::test]
 async fn a_deletion_tells_its_reason_to_reports() {
     let test = start();
-    let events = test.firewall.subscribe(10);
+    let events = test.api.firewall.subscribe(10);
     for cidr in ["192.0.2.7/32", "192.0.2.8/32"] {
         let body = json!({"cidr": cidr, "expiration": 0, "tag": "t", "metadata": {"kind": "k", "detail": "sshd"}});
         test.post("/v1/drop", &body).await.is(201);

@@ -134,7 +134,8 @@ fn own_host(endpoint: &Endpoint) -> Result<String, Failure> {
 }
 
 fn valid_host(host: &str) -> Result<(), Failure> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    let fits =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     if !host.is_empty() && host.len() <= 253 && host.chars().all(fits) {
         return Ok(());
     }
@@ -145,7 +146,10 @@ fn valid_host(host: &str) -> Result<(), Failure> {
 
 /// The first label of a host name; an address has none that says something.
 fn name_of(host: &str) -> Result<ClientName, Failure> {
-    let is_address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+    let is_address = host
+        .trim_matches(['[', ']'])
+        .parse::<std::net::IpAddr>()
+        .is_ok();
     let label = host.split('.').next().unwrap_or(host);
     let name = (!is_address).then(|| label.parse().ok()).flatten();
     name.ok_or_else(|| {
@@ -197,7 +201,10 @@ token = \"bbfa1388-3218-463c-9722-6805507c14bb\"\n";
             ..invitation()
         };
         let text = table(&other);
-        assert!(text.contains("tls = false\nca = \"/etc/couic/\\\"ca\\\".pem\"\n"), "{text}");
+        assert!(
+            text.contains("tls = false\nca = \"/etc/couic/\\\"ca\\\".pem\"\n"),
+            "{text}"
+        );
     }
 
     #[test]

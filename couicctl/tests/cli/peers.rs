@@ -92,8 +92,16 @@ token = \"bbfa1388-3218-463c-9722-6805507c14bb\"
     assert_eq!(lines(&daemon), ["GET /v1/client/couic2", "POST /v1/client"]);
     let args = [&args[..], &["--as", "paris", "--json"]].concat();
     let shown = couicctl(&daemon, &args).json();
-    assert_eq!((shown["client"].clone(), shown["name"].clone()), (json!("couic2"), json!("paris")));
-    assert!(shown["toml"].as_str().unwrap().contains("name = \"paris\"\n"));
+    assert_eq!(
+        (shown["client"].clone(), shown["name"].clone()),
+        (json!("couic2"), json!("paris"))
+    );
+    assert!(
+        shown["toml"]
+            .as_str()
+            .unwrap()
+            .contains("name = \"paris\"\n")
+    );
 }
 
 #[test]
@@ -108,15 +116,30 @@ fn a_client_that_exists_keeps_its_token_unless_it_is_rotated() {
     assert!(rotated.contains("[[peering.peers]]"));
     assert_eq!(
         lines(&daemon)[1..],
-        ["GET /v1/client/couic2", "DELETE /v1/client/couic2", "POST /v1/client"]
+        [
+            "GET /v1/client/couic2",
+            "DELETE /v1/client/couic2",
+            "POST /v1/client"
+        ]
     );
     // An admin's token is no peer's, and is not revoked by mistake.
-    let args = ["peers", "invite", "ops", "--host", "couic1.example.org", "--rotate"];
+    let args = [
+        "peers",
+        "invite",
+        "ops",
+        "--host",
+        "couic1.example.org",
+        "--rotate",
+    ];
     let said = couicctl(&daemon, &args).failed(1);
     assert!(said.contains("is of group admin"), "{said}");
     // What is wrong with the options is told before a client is made.
     let before = lines(&daemon).len();
-    for bad in [&["--host", "192.0.2.1"][..], &["--host", "a b"], &["--host", "a", "--ca", "ca.pem"]] {
+    for bad in [
+        &["--host", "192.0.2.1"][..],
+        &["--host", "a b"],
+        &["--host", "a", "--ca", "ca.pem"],
+    ] {
         couicctl(&daemon, &[&["peers", "invite", "couic3"], bad].concat()).failed(2);
     }
     assert_eq!(lines(&daemon).len(), before);

@@ -256,25 +256,23 @@ fn reasons_of_registers_outlive_the_process() {
     b.add_because(2, Some("of b"));
     let nodes = [a, b];
     level(&nodes);
-    let [a, b] = nodes;
+    let [mut a, b] = nodes;
     let before = root(&a);
     for compacted in [false, true] {
         if compacted {
             snapshot(&a);
         }
-        let again = plainly(dir.path(), "b");
-        assert_eq!(root(&again), before);
-        let state = again.engine.state.lock();
+        kill(a);
+        a = plainly(dir.path(), "b");
+        assert_eq!(root(&a), before);
         for (n, why) in [(1, "of a"), (2, "of b")] {
             let key = RuleKey::new(Policy::Drop, cidr(n));
-            let mut all = state.replica.of(key);
-            let (_, slot) = all.next().unwrap();
-            assert_eq!(state.replica.reason(slot).unwrap().as_str(), why);
-            let held = again.firewall.claims(key).0;
+            let held = a.firewall.claims(key).0;
             assert_eq!(held[0].reason.as_ref().unwrap().as_str(), why);
+            let state = a.engine.state.lock();
+            let (_, slot) = state.replica.of(key).next().unwrap();
+            assert_eq!(state.replica.reason(slot).unwrap().as_str(), why);
         }
-        drop(state);
-        kill(again);
     }
     kill(a);
     kill(b);

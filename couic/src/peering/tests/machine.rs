@@ -4,7 +4,6 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use couic_peering::{DigestRequest, Face, NodeId, Of};
 
-
 use super::{
     super::identity::{Identity, MACHINE, load},
     *,
@@ -73,21 +72,36 @@ fn two_nodes_with_one_number_are_a_problem_with_advice() {
         let mut from = Face::of(&here.engine.state.lock().replica, here.engine.now());
         from.node = NodeId::started(machine, 5);
         let request = DigestRequest { from, of: Of::Root };
-        here.engine.digests(&super::name(name), Policy::Drop, &request)
+        here.engine
+            .digests(&super::name(name), Policy::Drop, &request)
     };
     let problems = || -> Vec<(String, String)> {
         let all = here.engine.problems().into_iter();
-        all.map(|problem| (problem.name.to_string(), problem.problem)).collect()
+        all.map(|problem| (problem.name.to_string(), problem.problem))
+            .collect()
     };
     says("a", 1_000).unwrap();
     assert_eq!(problems(), []);
     says("b", 1_000).unwrap();
     let found = problems();
     assert_eq!((found.len(), found[0].0.as_str()), (1, "b"));
-    assert!(found[0].1.starts_with("has the machine number of the peer a"), "{found:?}");
-    assert!(found[0].1.contains("remove the file peering-machine"), "{found:?}");
+    assert!(
+        found[0]
+            .1
+            .starts_with("has the machine number of the peer a"),
+        "{found:?}"
+    );
+    assert!(
+        found[0].1.contains("remove the file peering-machine"),
+        "{found:?}"
+    );
     says("a", me).unwrap_err();
     let found = problems();
     assert_eq!(found.len(), 2);
-    assert!(found[0].1.starts_with("has the machine number of this node"), "{found:?}");
+    assert!(
+        found[0]
+            .1
+            .starts_with("has the machine number of this node"),
+        "{found:?}"
+    );
 }

@@ -82,11 +82,19 @@ async fn a_node_without_peering_is_no_couic_1_and_receives_nothing() {
     });
     let token: Token = "00000000-0000-0000-0000-000000000000".parse().unwrap();
     node.talk_to(vec![client(&later.socket, token)]);
-    until("it is asked again and again", || asked.lock().unwrap().len() > 3);
+    until("it is asked again and again", || {
+        asked.lock().unwrap().len() > 3
+    });
     let peer = node.peer(0);
     assert_eq!(peer.state, PeerState::NotEnabled);
     let problem = peer.last_error.unwrap().message;
-    assert!(problem.starts_with("peering is not enabled there"), "{problem}");
+    assert!(
+        problem.starts_with("peering is not enabled there"),
+        "{problem}"
+    );
     let asked = asked.lock().unwrap();
-    assert!(asked.iter().all(|line| line == "POST /v1/drop/digest"), "{asked:?}");
+    assert!(
+        asked.iter().all(|line| line == "POST /v1/drop/digest"),
+        "{asked:?}"
+    );
 }
