@@ -15,7 +15,7 @@ use couic_common::{Cidr, CidrError, counted, list_entries, list_networks};
 
 use crate::failure::Failure;
 
-pub(crate) use records::Record;
+pub(crate) use records::{Record, given};
 
 /// Maximum number of invalid lines shown.
 const SHOWN: usize = 20;

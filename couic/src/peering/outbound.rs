@@ -9,7 +9,11 @@ use couic_peering::{
 };
 use tokio::sync::Notify;
 
-use super::{engine::Engine, inbound::Taken, status::LEAVES};
+use super::{
+    engine::Engine,
+    inbound::Taken,
+    status::{LEAVES, what_fails},
+};
 use couic_firewall::rules::Actor;
 
 /// The next action of a peer's task.
@@ -60,7 +64,7 @@ impl Engine {
                 let register = |(cidr, author): &(Cidr, u32)| {
                     let (key, author) = (RuleKey::new(policy, *cidr), *author);
                     let slot = state.replica.get(RegisterId { key, author })?;
-                    Some(WireRecord::new(*cidr, slot))
+                    Some(WireRecord::new(*cidr, slot, state.replica.reason(slot)))
                 };
                 let records = all.iter().filter_map(register).collect();
                 Step::Push(policy, PushRequest { from, gap, records })
@@ -166,6 +170,12 @@ impl Engine {
     /// Logs what peers changed, a line for each and not for each rule, and those that have stopped or begun to answer.
     pub(super) fn log_turns(&self) {
         let (now, mut state) = (self.now(), self.locked());
+        if state.replica.reasons_not_kept() > 0 && !state.told_reasons {
+            state.told_reasons = true;
+            tracing::warn!(
+                "peers sent more different reasons of rules than are kept: some rules are shared without theirs"
+            );
+        }
         for (name, traffic) in &mut state.traffic {
             let (taken, refused) = std::mem::take(&mut traffic.untold);
             if refused > 0 {
@@ -178,7 +188,7 @@ impl Engine {
         }
         for peer in &mut state.peers {
             let status = peer.link.status(now);
-            let failing = status.state == LinkState::Failing;
+            let failing = matches!(status.state, LinkState::Failing | LinkState::NotEnabled);
             if failing {
                 peer.failing_since.get_or_insert(now.wall);
             } else if status.state != LinkState::Connecting {
@@ -190,7 +200,8 @@ impl Engine {
                 if failing {
                     let problem = status.last_error.map(|(_, text)| text).unwrap_or_default();
                     tracing::warn!(
-                        "the peer {name} ({endpoint}) does not answer, changes are sent later: {problem}"
+                        "the peer {name} ({endpoint}) {}, changes are sent later: {problem}",
+                        what_fails(status.state)
                     );
                 } else {
                     tracing::info!("the peer {name} ({endpoint}) answers");

@@ -100,6 +100,22 @@ impl Node {
         self.engine.absorb_keys(&[RuleKey::new(policy, cidr(n))]);
     }
 
+    /// Adds or renews a rule without end.
+    fn add_because(&self, n: u32, why: Option<&str>) {
+        let metadata = why.map(|why| {
+            Arc::new(couic_common::Metadata {
+                kind: "test".to_owned(),
+                detail: why.to_owned(),
+                extra: None,
+            })
+        });
+        let job = Job::Add(rule(n, "", 0), metadata);
+        let results = self.firewall.apply(Policy::Drop, vec![job], &client());
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        let key = RuleKey::new(Policy::Drop, cidr(n));
+        self.engine.absorb_keys(&[key]);
+    }
+
     /// Releases what this node's client wants.
     fn delete(&self, policy: Policy, n: u32) -> Result<(), FirewallError> {
         self.remove(policy, n, &ClaimScope::OWN)
@@ -200,7 +216,8 @@ fn push_as(from: &Node, to: &Node, spoil: impl Fn(&mut WireRecord, usize)) {
     let (request, called) = {
         let state = from.engine.state.lock();
         let slots = state.replica.in_leaves(Policy::Drop, (0, u16::MAX));
-        let records = slots.map(|(_, id, slot)| WireRecord::new(id.key.cidr, slot));
+        let records = slots
+            .map(|(_, id, slot)| WireRecord::new(id.key.cidr, slot, state.replica.reason(slot)));
         let mut records: Vec<_> = records.collect();
         for (n, record) in records.iter_mut().enumerate() {
             spoil(record, n);

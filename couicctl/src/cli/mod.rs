@@ -4,6 +4,7 @@ mod clients;
 mod entries;
 mod force;
 mod notifiers;
+mod peers;
 mod sets;
 mod setup;
 mod stats;
@@ -24,6 +25,7 @@ pub(crate) use entries::{
 };
 pub(crate) use force::{Force, IgnoreForce, Lift, Override};
 pub(crate) use notifiers::NotifiersCommand;
+pub(crate) use peers::InviteArgs;
 pub(crate) use sets::{SetArg, SetSource, SetsCommand};
 pub(crate) use setup::{SetupArgs, When};
 pub(crate) use stats::{StatsArgs, StatsCommand};
@@ -219,6 +221,9 @@ pub(crate) enum PeersCommand {
         #[arg(long)]
         wait: bool,
     },
+    /// Make a token for another node, and print what that node adds to its configuration
+    #[command(after_long_help = peers::INVITE)]
+    Invite(InviteArgs),
     /// Remove all that came from a peer, on this node
     #[command(after_long_help = "\
 Run it on every node that lists the peer. Nodes that have its rules from this one only remove them too. Revoke the peer's

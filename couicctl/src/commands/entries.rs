@@ -3,7 +3,8 @@
 use clap::Args;
 use couic_client::ClientError;
 use couic_common::{
-    BatchJob, BatchRule, Cidr, Entry, EntryRequest, GuardRequest, Lookup, PeerAction, Policy,
+    BatchJob, BatchRule, Cidr, Entry, EntryRequest, GuardRequest, Lookup, PeerAction,
+    Policy,
 };
 
 use super::{Context, delete, export, import, list};
@@ -11,7 +12,7 @@ use crate::{
     cli::{AddArgs, EntryCommand, Label, Lift, Override},
     duration::now,
     failure::{Failure, print_error, with_option},
-    input::{Network, Networks},
+    input::{self, Network, Networks},
     render, session,
 };
 
@@ -28,9 +29,9 @@ pub(super) async fn run<F: Args + Override>(
             let entry = cx.client.entry_with_owners(policy, cidr.cidr).await;
             let entry = entry.map_err(|e| cx.failed(e).noted(cidr.note.as_deref()))?;
             show(policy, &entry, cx.now(), cx)?;
-            if entry.owners.len() > 1 && !cx.output.is_json() {
+            if !cx.output.is_json() {
                 let now = cx.now();
-                render::claims(&entry.owners, now).write(cx.output.writer())?;
+                render::details(&entry, now, cx.output.writer())?;
             }
             Ok(())
         }
@@ -61,7 +62,7 @@ pub(super) fn request<F: Override>(
         // For daemons that do not know `ttl`.
         expiration: expiration(label, at),
         tag: label.tag.as_ref().map(ToString::to_string),
-        metadata: None,
+        metadata: label.reason.clone().map(input::given),
         force: is_forced(force),
         guard: Some(guard.clone()),
         ttl: span.map(|span| span.as_secs()),

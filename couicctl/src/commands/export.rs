@@ -77,7 +77,7 @@ impl LeftOut {
     }
 }
 
-/// The entry once for each claim of a client, with the claim's tag and expiration. An older daemon names no claims.
+/// The entry once for each claim of a client, with the claim's tag, expiration and reason. An older daemon names no claims.
 fn lines(
     policy: Policy,
     entry: &Entry,
@@ -101,6 +101,10 @@ fn lines(
         let mut line = line.clone();
         line.insert("tag".to_owned(), serde_json::to_value(&claim.tag)?);
         line.insert("expiration".to_owned(), claim.expiration.into());
+        match &claim.reason {
+            Some(reason) => drop(line.insert("reason".to_owned(), reason.as_str().into())),
+            None => drop(line.remove("reason")),
+        }
         if !lines.contains(&line) {
             lines.push(line);
         }

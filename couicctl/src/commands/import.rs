@@ -110,6 +110,9 @@ fn jobs<F: Args + Override>(records: &[Record], args: &ImportArgs<F>) -> Vec<Bat
             if label.tag.is_some() {
                 entry.tag = own.tag;
             }
+            if label.reason.is_some() {
+                entry.metadata = own.metadata;
+            }
             if label.expiration.is_some() {
                 (entry.expiration, entry.ttl) = (own.expiration, own.ttl);
             }

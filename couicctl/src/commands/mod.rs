@@ -8,6 +8,7 @@ mod entries;
 mod export;
 mod import;
 mod interrupt;
+mod invite;
 mod list;
 mod live;
 mod notifiers;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use couic_common::{PeerInfo, PeerState, counted};
 
-use super::{Context, interrupt::Interrupt, progress::Progress};
+use super::{Context, interrupt::Interrupt, invite, progress::Progress};
 use crate::{cli::PeersCommand, failure::Failure, render, suggest::did_you_mean};
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -29,6 +29,7 @@ pub(super) async fn run(
             let now = cx.now();
             cx.output.show(&all, |out| render::peers(&all, now, out))
         }
+        PeersCommand::Invite(args) => invite::run(args, cx).await,
         PeersCommand::Forget { name } => {
             let done = match cx.client.forget_peer(&name).await {
                 Ok(done) => done,

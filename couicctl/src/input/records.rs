@@ -1,6 +1,6 @@
 //! Entries as `export` and `list --json` print them: JSON, one document per line or an array, with tags and expirations.
 
-use couic_common::{BatchRule, Cidr, Policy, counted};
+use couic_common::{BatchRule, Cidr, Metadata, Policy, counted};
 use serde::Deserialize;
 use serde_json::{Deserializer, Value};
 
@@ -35,11 +35,13 @@ struct Head {
     expiration: u64,
 }
 
-/// The field that a batch does not have.
+/// The fields that a batch does not have.
 #[derive(Deserialize)]
 struct Origin {
     #[serde(default)]
     policy: Option<Policy>,
+    #[serde(default)]
+    reason: Option<String>,
 }
 
 /// Whether the list begins with an entry.
@@ -109,9 +111,19 @@ fn each(bytes: &[u8], mut add: impl FnMut(Value)) -> Result<(), String> {
     }
 }
 
+/// A reason as requests carry it.
+pub(crate) fn given(reason: String) -> Metadata {
+    Metadata {
+        kind: "couicctl".to_owned(),
+        detail: reason,
+        extra: None,
+    }
+}
+
 fn record(value: Value) -> Result<Record, String> {
     let origin = Origin::deserialize(&value).map_err(|e| e.to_string())?;
-    let rule: BatchRule = serde_json::from_value(value).map_err(|e| e.to_string())?;
+    let mut rule: BatchRule = serde_json::from_value(value).map_err(|e| e.to_string())?;
+    rule.metadata = rule.metadata.or(origin.reason.map(given));
     let cidr = Cidr::parse_lenient(&rule.cidr).map_err(|e| format!("{:?}: {e}", rule.cidr))?;
     Ok(Record {
         network: Network::new(cidr, &rule.cidr),

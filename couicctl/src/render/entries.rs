@@ -1,11 +1,12 @@
-//! The table of entries, with hits and last match if the daemon has per-rule counters, and with owners if it names them.
+//! The table of entries, with hits and last match if the daemon has per-rule counters, with owners if it names them, and
+//! with reasons if there are any.
 
 use std::{
     fmt::Display,
     io::{self, Write},
 };
 
-use couic_common::{Entry, Policy, RuleOwner};
+use couic_common::{Entry, Policy, Reason, RuleOwner};
 
 use super::Table;
 use crate::duration::remaining;
@@ -32,6 +33,7 @@ pub(crate) struct EntryTable {
     policy: Policy,
     counted: bool,
     owned: bool,
+    reasoned: bool,
     now: u64,
 }
 
@@ -39,10 +41,14 @@ impl EntryTable {
     /// An empty table with the columns that `first` has.
     pub(crate) fn new(policy: Policy, first: &Entry, now: u64) -> Self {
         let (counted, owned) = (first.hits.is_some(), !first.owners.is_empty());
+        let reasoned = owned || first.reason.is_some();
         let mut columns = COLUMNS.to_vec();
         // Programs count columns: those that depend on a setting of the daemon are last.
         if owned {
             columns.push("~?Owner");
+        }
+        if reasoned {
+            columns.push("-~?Reason");
         }
         if counted {
             columns.extend(["?Hits", "??Last seen"]);
@@ -52,6 +58,7 @@ impl EntryTable {
             policy,
             counted,
             owned,
+            reasoned,
             now,
         }
     }
@@ -66,10 +73,14 @@ impl EntryTable {
         let seen = last_seen(entry.last_seen.unwrap_or(0), self.now);
         let hits = entry.hits.unwrap_or(0);
         let owner = owners(&entry.owners);
+        let reason = shortened(entry.reason.as_ref());
         let policy = self.policy.as_str();
         let mut cells: Vec<&dyn Display> = vec![&policy, &entry.cidr, tag, &remaining];
         if self.owned {
             cells.push(&owner);
+        }
+        if self.reasoned {
+            cells.push(&reason);
         }
         if self.counted {
             cells.extend([&hits as &dyn Display, &seen]);
@@ -88,12 +99,43 @@ impl EntryTable {
     }
 }
 
+/// A reason in a column.
+fn shortened(reason: Option<&Reason>) -> String {
+    let text = reason.map_or("", Reason::as_str);
+    if text.chars().count() <= REASON_WIDTH {
+        return text.to_owned();
+    }
+    let cut: String = text.chars().take(REASON_WIDTH - 1).collect();
+    format!("{cut}…")
+}
+
+/// The most characters of a reason in a table of entries.
+const REASON_WIDTH: usize = 40;
+
+/// What the table of one entry leaves out: the rest of a long reason, and the claims, if there are several.
+pub(crate) fn details(entry: &Entry, now: u64, out: &mut dyn Write) -> io::Result<()> {
+    let is_cut = |reason: &&Reason| reason.as_str().chars().count() > REASON_WIDTH;
+    if let Some(reason) = entry.reason.as_ref().filter(is_cut) {
+        writeln!(out, "Reason: {reason}")?;
+    }
+    if entry.owners.len() > 1 {
+        claims(&entry.owners, now).write(out)?;
+    }
+    Ok(())
+}
+
 /// The claims of one rule.
-pub(crate) fn claims(owners: &[RuleOwner], now: u64) -> Table {
-    let mut table = Table::new(&["~Owner", "~Tag", "Expiration"]);
+fn claims(owners: &[RuleOwner], now: u64) -> Table {
+    let reasoned = owners.iter().any(|owner| owner.reason.is_some());
+    let columns = ["~Owner", "~Tag", "Expiration", "~Reason"];
+    let count = if reasoned { 4 } else { 3 };
+    let mut table = Table::new(&columns[..count]);
     for owner in owners {
         let tag = owner.tag.as_ref().map_or("", |tag| tag.as_str());
-        table.row(&[&owner.who(), &tag, &remaining(owner.expiration, now)]);
+        let reason = owner.reason.as_ref().map_or("", Reason::as_str);
+        let (who, left) = (owner.who(), remaining(owner.expiration, now));
+        let cells: [&dyn Display; 4] = [&who, &tag, &left, &reason];
+        table.row(&cells[..count]);
     }
     table
 }
@@ -141,6 +183,7 @@ mod tests {
             expiration,
             hits: None,
             last_seen: None,
+            reason: None,
             owners: Vec::new(),
         };
         let list = [
@@ -167,6 +210,7 @@ mod tests {
             expiration: 0,
             hits: Some(hits),
             last_seen: Some(last_seen),
+            reason: None,
             owners: Vec::new(),
         };
         let list = [entry("192.0.2.7/32", 12_345, 995), entry("::/0", 0, 0)];
@@ -200,6 +244,7 @@ mod tests {
             expiration: 1_060,
             hits: None,
             last_seen: None,
+            reason: None,
             owners: held.clone(),
         };
         let expected = "\

@@ -17,7 +17,7 @@ mod terminal;
 mod wrap;
 
 pub(crate) use clients::clients;
-pub(crate) use entries::{EntryTable, claims, entries};
+pub(crate) use entries::{EntryTable, details, entries};
 pub(crate) use health::health;
 pub(crate) use lookup::{lookup, overlap};
 pub(crate) use notifiers::{dead_letters, delivered, not_delivered, notifiers};

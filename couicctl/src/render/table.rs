@@ -36,14 +36,23 @@ struct Column {
     wraps: bool,
     /// Hidden first where it is highest; 0 = never.
     rank: usize,
+    /// Whether a terminal shows it only if a cell has text.
+    sparse: bool,
+    filled: bool,
+}
+
+impl Column {
+    fn is_absent(&self) -> bool {
+        self.sparse && !self.filled
+    }
 }
 
 impl Table {
     /// An empty table. Marks before a title: `>` aligns to the right, `~` lets cells be wrapped on a narrow terminal,
-    /// `?` lets the column be hidden there, those with most of them first.
+    /// `?` lets the column be hidden there, those with most of them first; `-` hides it on any terminal while it is empty.
     pub(crate) fn new(titles: &[&'static str]) -> Self {
         let column = |title: &&'static str| {
-            let bare = title.trim_start_matches(['>', '~', '?']);
+            let bare = title.trim_start_matches(['>', '~', '?', '-']);
             let marks = &title[..title.len() - bare.len()];
             Column {
                 title: bare,
@@ -51,6 +60,8 @@ impl Table {
                 right: marks.contains('>'),
                 wraps: marks.contains('~'),
                 rank: marks.matches('?').count(),
+                sparse: marks.contains('-'),
+                filled: false,
             }
         };
         Self {
@@ -74,6 +85,7 @@ impl Table {
                 self.text += &safe;
             }
             column.width = column.width.max(self.text[start..].chars().count());
+            column.filled |= self.text.len() > start;
             self.ends.push(self.text.len());
         }
     }
@@ -143,7 +155,7 @@ impl Table {
         frame.bottom(&self.drawn, &mut buffer);
         let columns = self.columns.iter().zip(&self.drawn);
         let hidden: Vec<&str> = columns
-            .filter(|(_, width)| **width == 0)
+            .filter(|(column, width)| **width == 0 && !column.is_absent())
             .map(|(column, _)| column.title)
             .collect();
         if !hidden.is_empty() {
@@ -155,9 +167,11 @@ impl Table {
 
     /// The width of each column, 0 if it is hidden.
     fn widths(&self, frame: Frame, limit: Option<usize>) -> Vec<usize> {
-        let mut widths: Vec<usize> = self.columns.iter().map(|c| c.width).collect();
+        let shown = self.columns.iter().map(|c| if c.is_absent() { 0 } else { c.width });
+        let mut widths: Vec<usize> = shown.collect();
         let Some(limit) = limit else { return widths };
         let floor = |column: &Column| match column.wraps {
+            _ if column.is_absent() => 0,
             true => column
                 .width
                 .min(NARROWEST.max(column.title.chars().count())),

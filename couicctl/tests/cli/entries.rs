@@ -440,3 +440,47 @@ fn an_empty_list_is_no_output_for_programs() {
         json!([])
     );
 }
+
+#[test]
+fn a_reason_is_sent_as_metadata_and_shown() {
+    let entry = r#"{"creation":7,"cidr":"192.0.2.7/32","tag":null,"expiration":0,"reason":"ticket 4711: a very long story about an address"}"#;
+    let daemon = StandIn::always(201, entry);
+    let args = ["ban", "192.0.2.7", "--reason", "ticket 4711"];
+    let shown = couicctl(&daemon, &args).done();
+    assert!(
+        shown.contains("\tticket 4711: a very long story about an…"),
+        "{shown}"
+    );
+    let metadata = &daemon.requests()[0].json()["metadata"];
+    assert_eq!(
+        *metadata,
+        json!({"kind": "couicctl", "detail": "ticket 4711"})
+    );
+
+    let daemon = StandIn::always(200, entry);
+    let shown = couicctl(&daemon, &["drop", "inspect", "192.0.2.7"]).done();
+    let whole = "\nReason: ticket 4711: a very long story about an address\n";
+    assert!(shown.ends_with(whole), "{shown}");
+
+    let daemon = StandIn::always(204, "");
+    couicctl(
+        &daemon,
+        &["unban", "192.0.2.7", "--reason", "a false positive"],
+    )
+    .done();
+    let line = daemon.requests()[0].line();
+    assert_eq!(line, "DELETE /v1/drop/192.0.2.7/32?reason=a+false+positive");
+}
+
+#[test]
+fn check_says_why() {
+    let rule = json!({"policy": "drop", "creation": 7, "cidr": "192.0.2.7/32", "tag": "sshd", "expiration": 0, "reason": "5 failures"});
+    let lookup =
+        json!({"ip": "192.0.2.7", "verdict": "drop", "decided_by": rule, "also_covered_by": []});
+    let daemon = StandIn::always(200, &lookup.to_string());
+    let shown = couicctl(&daemon, &["why", "192.0.2.7"]).done();
+    assert!(
+        shown.ends_with("\nReason of drop 192.0.2.7/32: 5 failures\n"),
+        "{shown}"
+    );
+}

@@ -1,6 +1,6 @@
 //! One register: the last word of one machine on a CIDR of a policy.
 
-use couic_common::{Cidr, RuleKey, Tag};
+use couic_common::{Cidr, ReasonId, RuleKey, Tag};
 use twox_hash::XxHash3_64;
 
 use crate::{Moment, PeerId, Stamp};
@@ -64,6 +64,9 @@ pub struct Slot {
     pub heeded: bool,
     /// Whether the firewall has it.
     pub in_force: bool,
+    /// Why the rule is there, by its number in the replica. It belongs to the write, and is no part of its digest: nodes
+    /// that know no reasons hold the same.
+    pub reason: ReasonId,
 }
 
 impl Record {
@@ -217,6 +220,13 @@ mod tests {
         assert_eq!(live(1_200, 1_300).ends(500, 0), 1_300);
         assert_eq!(live(1_200, NEVER).ends(500, 0), 1_500);
         assert_eq!(live(9_000, NEVER).ends(500, 0), 9_000);
+    }
+
+    /// The number fits in where there was nothing: a million registers without a reason cost nothing.
+    #[test]
+    fn a_reason_makes_no_register_larger() {
+        type Without = (Record, i64, PeerId, [bool; 4]);
+        assert_eq!(size_of::<Slot>(), size_of::<Without>());
     }
 
     #[test]

@@ -58,6 +58,7 @@ fn record() -> impl Strategy<Value = WireRecord> {
                 shift,
                 covers,
                 revokes: revokes.min(time),
+                reason: None,
                 ended,
                 heeded: ended,
             },
@@ -86,6 +87,7 @@ fn answer() -> impl Strategy<Value = Answer> {
     let failure = prop_oneof![
         Just(Failure::TooLarge),
         Just(Failure::Unknown),
+        Just(Failure::NotEnabled),
         Just(Failure::Refused("no".to_owned())),
         Just(Failure::Other("no".to_owned())),
     ];
