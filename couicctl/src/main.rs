@@ -24,6 +24,7 @@ mod output;
 mod render;
 mod session;
 mod tag;
+mod top;
 
 use std::process::ExitCode;
 

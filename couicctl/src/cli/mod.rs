@@ -86,6 +86,9 @@ pub(crate) enum Command {
     /// Statistics: packets and bytes, by verdict and by tag
     #[command(subcommand)]
     Stats(StatsCommand),
+    /// Watch rates, tags, rules and changes on a screen, and act on them by keys
+    #[command(after_long_help = crate::top::HELP)]
+    Top(crate::top::TopArgs),
     /// Show the verdict for packets from an address or network, and the rules behind it
     #[command(
         visible_alias = "why",

@@ -110,6 +110,7 @@ pub(crate) async fn run(
         Command::Sets(command) => sets::run(command, cx).await,
         Command::Stats(StatsCommand::Global { live: true }) => live::run(cx).await,
         Command::Stats(command) => stats::run(&command, cx).await,
+        Command::Top(args) => crate::top::run(args, cx).await,
         Command::Check { cidr } => check::run(cidr.cidr, cx).await,
         Command::Health => return finish(health(cx).await, context),
         Command::Panic { command } => return finish(switch::panic(command, cx).await, context),
