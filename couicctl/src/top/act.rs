@@ -136,7 +136,7 @@ impl Actor {
         let what = format!("{verb} {} {span}", brief(cidr));
         Ok(Outcome {
             added: Some((policy, entry)),
-            ..self.changed(what)
+            ..self.changed(&what)
         })
     }
 
@@ -149,16 +149,18 @@ impl Actor {
         if left.is_empty() {
             return Ok(Outcome {
                 removed: Some((policy, cidr)),
-                ..self.changed(format!("Deleted {name}"))
+                ..self.changed(&format!("Deleted {name}"))
             });
         }
         let at = now().saturating_add_signed(self.careful.clock_ahead());
         let owners = RuleOwner::list(&left, at);
-        Ok(self.changed(format!("Released {name}, still in force: held by {owners}")))
+        Ok(self.changed(&format!(
+            "Released {name}, still in force: held by {owners}"
+        )))
     }
 
     /// A change that was made: on probation, if the daemon is able to undo it.
-    fn changed(&self, what: String) -> Outcome {
+    fn changed(&self, what: &str) -> Outcome {
         let awaits: Vec<ToConfirm> = self.careful.to_confirm();
         let hint = match awaits.is_empty() {
             false => format!("undone in {} s unless you press c", self.within),
@@ -166,7 +168,7 @@ impl Actor {
         };
         Outcome {
             said: Some(Ok(format!("{what}; {hint}."))),
-            awaits: awaits.iter().map(|c| (c.id, what.clone())).collect(),
+            awaits: awaits.iter().map(|c| (c.id, what.to_owned())).collect(),
             ..Outcome::default()
         }
     }

@@ -25,23 +25,17 @@ pub(super) async fn run(cx: &mut Context, period: Duration, look: Look) -> Resul
     let mut fetch = Fetch::new(cx.client.clone(), period);
     for round in 0..2 {
         let (out, mut reports) = mpsc::channel(16);
-        let reading = fetch.round(round, &out);
+        let reading = async {
+            let read = fetch.round(round, &out).await;
+            drop(out);
+            read
+        };
         let taking = async {
-            loop {
-                let report = reports.recv().await?;
-                if model.take(report, Instant::now()) {
-                    return Some(());
-                }
+            while let Some(report) = reports.recv().await {
+                model.take(report, Instant::now());
             }
         };
-        let (read, _) = tokio::join!(
-            async {
-                let read = reading.await;
-                drop(out);
-                read
-            },
-            taking
-        );
+        let (read, ()) = tokio::join!(reading, taking);
         read.map_err(|e| cx.failed(e))?;
         if round == 0 {
             tokio::time::sleep(period).await;

@@ -22,6 +22,7 @@ mod stay;
 mod switch;
 mod systemd;
 mod tcx;
+mod top;
 mod tunnels;
 mod verdicts;
 mod withstand;

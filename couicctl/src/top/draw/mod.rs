@@ -82,8 +82,9 @@ fn quarters(frame: &mut Frame<'_>, mut rest: Rect, view: &View<'_>) {
     let half = rest.height.div_ceil(2);
     let mut upper = top(&mut rest, half);
     // Rules need more room than tags, changes more than states.
-    let tags = left(&mut upper, upper.width * 9 / 20);
-    let changes = left(&mut rest, rest.width * 11 / 20);
+    let (narrow, wide) = (rest.width * 9 / 20, rest.width * 11 / 20);
+    let tags = left(&mut upper, narrow);
+    let changes = left(&mut rest, wide);
     for (panel, area) in [
         (Panel::Tags, tags),
         (Panel::Rules, upper),

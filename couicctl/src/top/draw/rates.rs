@@ -4,7 +4,7 @@ use ratatui::{
     Frame,
     layout::Rect,
     text::{Line, Span},
-    widgets::{Block, Paragraph, Sparkline, SparklineBar},
+    widgets::{Block, Paragraph, Sparkline},
 };
 
 use super::View;
@@ -12,7 +12,7 @@ use crate::{
     duration::remaining,
     top::{
         look::{Tone, bits, rate},
-        model::{Flow, Traffic},
+        model::{Flow, Point, Traffic},
     },
 };
 
@@ -81,20 +81,17 @@ fn one(frame: &mut Frame<'_>, mut area: Rect, name: &'static str, tone: Tone, vi
             FIGURES + 1,
         ),
     };
-    let figures = super::left(&mut area, width.min(area.width));
+    let figures = super::left(&mut area, width);
     frame.render_widget(Paragraph::new(lines), figures);
-    let of = if name == "pass" {
-        |p: &crate::top::model::Point| p.pass
-    } else {
-        |p: &crate::top::model::Point| p.drop
+    let of: fn(&Point) -> Option<f64> = match name {
+        "pass" => |point| point.pass,
+        _ => |point| point.drop,
     };
     let (columns, _) = model.traffic.columns(usize::from(area.width), of);
     // The newest is at the right edge.
     let missing = usize::from(area.width).saturating_sub(columns.len());
     let bars = std::iter::repeat_n(None, missing).chain(columns);
-    let bars: Vec<SparklineBar> = bars
-        .map(|value| SparklineBar::from(Some(value.unwrap_or(0))))
-        .collect();
+    let bars: Vec<u64> = bars.map(Option::unwrap_or_default).collect();
     let sparkline = Sparkline::default()
         .data(bars)
         .bar_set(look.bars())

@@ -35,7 +35,8 @@ fn busy(start: Instant) -> Model {
     let take = |model: &mut Model, at, answer| model.take(Report::Answer { at, answer }, at);
     take(&mut model, start, Answer::Health(Box::new(health())));
     for second in 0..2_u64 {
-        let counter = |n: u64| serde_json::json!({"rx_packets": n * second, "rx_bytes": 100 * n * second});
+        let counter =
+            |n: u64| serde_json::json!({"rx_packets": n * second, "rx_bytes": 100 * n * second});
         let zero = counter(0);
         let metrics = serde_json::json!({
             "drop_cidr_count": 1_234, "ignore_cidr_count": 1,
@@ -45,7 +46,11 @@ fn busy(start: Instant) -> Model {
             "ignore_tags": {},
         });
         let metrics = Box::new(serde_json::from_value(metrics).unwrap());
-        take(&mut model, start + Duration::from_secs(second), Answer::Traffic(metrics));
+        take(
+            &mut model,
+            start + Duration::from_secs(second),
+            Answer::Traffic(metrics),
+        );
     }
     let entry = serde_json::json!({"cidr": "198.51.100.7/32", "tag": "ssh-scan", "creation": NOW - 60,
         "expiration": NOW + 3_600, "hits": 4_321, "last_seen": NOW});
@@ -127,7 +132,15 @@ fn a_large_screen_has_everything() {
 #[test]
 fn eighty_by_twenty_four_has_all_panels() {
     let shown = frame(&busy(Instant::now()), &Ui::new(60), PLAIN, (80, 24));
-    for part in ["Traffic", "Drops by tag", "Rules by hits/s", "Changes", "State", "1,500 pkt/s", "198.51.100.7"] {
+    for part in [
+        "Traffic",
+        "Drops by tag",
+        "Rules by hits/s",
+        "Changes",
+        "State",
+        "1,500 pkt/s",
+        "198.51.100.7",
+    ] {
         assert!(shown.contains(part), "{part}\n{shown}");
     }
 }
@@ -137,11 +150,21 @@ fn a_small_screen_has_the_rates_and_one_panel() {
     let mut ui = Ui::new(60);
     let mut model = busy(Instant::now());
     let shown = frame(&model, &ui, PLAIN, (40, 12));
-    assert!(shown.contains("pass") && shown.contains("ssh-scan"), "{shown}");
+    assert!(
+        shown.contains("pass") && shown.contains("ssh-scan"),
+        "{shown}"
+    );
     assert!(!shown.contains("Changes"), "{shown}");
-    ui.key(KeyEvent::new(KeyCode::Tab, KeyModifiers::NONE), &mut model, NOW);
+    ui.key(
+        KeyEvent::new(KeyCode::Tab, KeyModifiers::NONE),
+        &mut model,
+        NOW,
+    );
     let shown = frame(&model, &ui, PLAIN, (40, 12));
-    assert!(shown.contains("drop 198.51.100.7") && shown.contains("1,200"), "{shown}");
+    assert!(
+        shown.contains("drop 198.51.100.7") && shown.contains("1,200"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -200,23 +223,44 @@ fn a_daemon_that_is_away_and_panic_have_banners() {
     };
     model.take(away, start);
     let shown = frame(&model, &Ui::new(60), PLAIN, (100, 30));
-    assert!(shown.contains("NO ANSWER") && shown.contains("No answer for 1s, next attempt in"), "{shown}");
+    assert!(
+        shown.contains("NO ANSWER") && shown.contains("No answer for 1s, next attempt in"),
+        "{shown}"
+    );
     assert!(shown.contains("cannot reach couic: refused"), "{shown}");
     let mut panic = health();
     panic.panic_since = Some(NOW - 120);
     let at = start;
-    model.take(Report::Answer { at, answer: Answer::Health(Box::new(panic)) }, at);
+    model.take(
+        Report::Answer {
+            at,
+            answer: Answer::Health(Box::new(panic)),
+        },
+        at,
+    );
     let shown = frame(&model, &Ui::new(60), PLAIN, (120, 30));
     assert!(!shown.contains("No answer"), "{shown}");
-    assert!(shown.contains("PANIC IS ON: every packet passes, regardless of the rules, for 2m"), "{shown}");
+    assert!(
+        shown.contains("PANIC IS ON: every packet passes, regardless of the rules, for 2m"),
+        "{shown}"
+    );
 }
 
 #[test]
 fn a_panel_without_rights_names_the_group() {
     let mut model = Model::new(Duration::from_secs(1));
-    model.take(Report::Trouble(Source::Rules, Trouble::Denied), Instant::now());
-    model.take(Report::Trouble(Source::Changes, Trouble::Missing), Instant::now());
+    model.take(
+        Report::Trouble(Source::Rules, Trouble::Denied),
+        Instant::now(),
+    );
+    model.take(
+        Report::Trouble(Source::Changes, Trouble::Missing),
+        Instant::now(),
+    );
     let shown = frame(&model, &Ui::new(60), PLAIN, (120, 30));
-    assert!(shown.contains("This token may not read this: it takes one of group"), "{shown}");
+    assert!(
+        shown.contains("This token may not read this: it takes one of group"),
+        "{shown}"
+    );
     assert!(shown.contains("This daemon does not serve this"), "{shown}");
 }

@@ -142,19 +142,10 @@ impl Rules {
         self.sort = self.sort().next();
     }
 
-    /// Whether the daemon counts hits of rules.
-    pub(in crate::top) const fn counted(&self) -> bool {
-        self.counted
-    }
-
     /// Rules looked at in this pass; `None` once each policy was read to its end.
     pub(in crate::top) fn looked_at(&self) -> Option<u64> {
         let all = self.complete.iter().all(|complete| *complete);
         (!all).then(|| self.looked.iter().sum())
-    }
-
-    pub(in crate::top) fn get(&self, policy: Policy, cidr: Cidr) -> Option<&Rule> {
-        self.kept.get(&(policy, cidr))
     }
 
     /// A rule that was added just now.
@@ -195,7 +186,8 @@ mod tests {
 
     fn entry(n: u32, hits: Option<u64>) -> Entry {
         let cidr = host(n).to_string();
-        let mut entry = serde_json::json!({"creation": n, "cidr": cidr, "tag": null, "expiration": 0});
+        let mut entry =
+            serde_json::json!({"creation": n, "cidr": cidr, "tag": null, "expiration": 0});
         if let Some(hits) = hits {
             entry["hits"] = hits.into();
         }

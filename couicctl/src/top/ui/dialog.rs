@@ -6,7 +6,7 @@ use super::{Effect, Form, LONGEST, Ui};
 use crate::top::act::Action;
 
 /// The keys.
-pub(in crate::top) const HELP: &[&str] = &[
+const HELP: &[&str] = &[
     "Tab, arrows, h j k l   between panels and rows; PgUp, PgDn, g, G",
     "/                      filter by tag or address; Esc clears it",
     "s                      sort by something else",

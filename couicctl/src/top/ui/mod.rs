@@ -14,7 +14,7 @@ use super::{
     rows::{self, Key, Panel, subject},
 };
 
-pub(super) use dialog::{Dialog, HELP};
+pub(super) use dialog::Dialog;
 pub(super) use form::{Form, FormKind};
 
 /// What a key leads to.
@@ -128,7 +128,7 @@ impl Ui {
             KeyCode::Enter => return self.enter(model, now),
             KeyCode::Char('b') => self.ban(),
             KeyCode::Char('a') => {
-                self.form(FormKind::Allow, self.chosen(model).map(|(_, cidr)| cidr))
+                self.form(FormKind::Allow, self.chosen(model).map(|(_, cidr)| cidr));
             }
             KeyCode::Char('u') => self.unban(model),
             KeyCode::Char('p') => self.dialog = Some(Dialog::panic(!is_panic(model))),

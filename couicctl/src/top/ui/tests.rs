@@ -27,7 +27,8 @@ fn screen() -> (Ui, Model) {
         serde_json::from_value(metrics).unwrap(),
     )));
     let entry = |cidr: &str, tag: &str, creation: u64| {
-        let entry = serde_json::json!({"cidr": cidr, "tag": tag, "creation": creation, "expiration": 0});
+        let entry =
+            serde_json::json!({"cidr": cidr, "tag": tag, "creation": creation, "expiration": 0});
         (serde_json::from_value(entry).unwrap(), None)
     };
     let rules = vec![
@@ -147,7 +148,10 @@ fn a_filter_is_typed_and_can_be_taken_back() {
     press(&mut ui, &mut model, "/198.51.100.77");
     assert_eq!(ui.tag_pattern(), None);
     let seen = rows::rows(Panel::Rules, &model, &ui, NOW);
-    assert_eq!(seen[0].key, Key::Rule(Policy::Drop, cidr("198.51.100.0/24")));
+    assert_eq!(
+        seen[0].key,
+        Key::Rule(Policy::Drop, cidr("198.51.100.0/24"))
+    );
     assert_eq!(seen.len(), 1);
     press(&mut ui, &mut model, "\n");
     assert_eq!(ui.filter, "198.51.100.77");
@@ -240,10 +244,14 @@ fn a_refusal_is_shown_with_its_words() {
 #[test]
 fn any_keys_in_any_order_do_no_harm() {
     let (mut ui, mut model) = screen();
-    let keys: Vec<char> = "buapcxzs/?hjklgGq\n\t\u{1b}\u{8}↓↑19.:é \u{202e}".chars().collect();
+    let keys: Vec<char> = "buapcxzs/?hjklgGq\n\t\u{1b}\u{8}↓↑19.:é \u{202e}"
+        .chars()
+        .collect();
     let mut state: u64 = 7;
     for _ in 0..20_000 {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         let key = keys[(state >> 33) as usize % keys.len()];
         press(&mut ui, &mut model, &key.to_string());
     }
