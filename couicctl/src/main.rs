@@ -29,6 +29,7 @@ mod session;
 mod setup;
 mod suggest;
 mod tag;
+mod top;
 
 use std::process::ExitCode;
 

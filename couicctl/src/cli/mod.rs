@@ -113,6 +113,9 @@ pub(crate) enum Command {
     /// Print all metrics of the daemon, in the Prometheus text format
     #[command(after_long_help = METRICS)]
     Metrics,
+    /// Watch rates, tags, rules and changes on a screen, and act on them by keys
+    #[command(after_long_help = crate::top::HELP)]
+    Top(crate::top::TopArgs),
     /// Show the verdict for packets from an address or network, and the rules behind it
     #[command(
         visible_alias = "why",

@@ -139,6 +139,7 @@ pub(crate) async fn run(
         Command::Ignore(args) => entries::run(Policy::Ignore, args.command, cx).await,
         Command::Sets(command) => sets::run(command, cx).await,
         Command::Metrics => stats::metrics(cx).await,
+        Command::Top(args) => crate::top::run(args, cx).await,
         Command::Stats(args) => stats::run(args.spelled_out(), cx).await,
         Command::Check { cidr } => check::run(cidr.cidr, cx).await,
         Command::Health => return finish(health(cx).await, context),

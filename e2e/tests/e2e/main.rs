@@ -23,6 +23,7 @@ mod stay;
 mod switch;
 mod systemd;
 mod tcx;
+mod top;
 mod tunnels;
 mod verdicts;
 mod withstand;
