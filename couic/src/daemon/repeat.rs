@@ -2,6 +2,8 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
+
 use super::{
     every::Repeaters,
     filter::Filter,
@@ -10,7 +12,7 @@ use super::{
     transitions::{InterfaceWatch, Transition},
     watchdog::Watchdog,
 };
-use crate::{api::SocketPlace, metrics::MetricsRegistry};
+use crate::{api::SocketPlace, metrics::MetricsRegistry, reporting::TrafficMeter};
 
 /// The longest delay of an expiry.
 const EXPIRY: Duration = Duration::from_millis(200);
@@ -23,6 +25,21 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Rounds of a second between two log lines about an unreachable API socket.
 const SOCKET_REMINDER: u32 = 60;
+
+/// Reports traffic each minute, and at the end what is left.
+pub(super) fn report_traffic(
+    repeaters: &mut Repeaters,
+    meter: &Arc<Mutex<TrafficMeter>>,
+) -> io::Result<()> {
+    let meter = Arc::clone(meter);
+    let mut is_first = true;
+    repeaters.every(MINUTE, "couic-traffic", move || {
+        // Now, there is nothing to report yet.
+        if !std::mem::take(&mut is_first) {
+            meter.lock().report();
+        }
+    })
+}
 
 /// Starts a thread for each.
 ///
