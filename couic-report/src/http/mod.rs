@@ -8,6 +8,7 @@ mod health;
 mod metrics;
 mod reports;
 mod serve;
+mod traffic;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
@@ -18,11 +19,12 @@ use warp::{Filter, Rejection, Reply, http::StatusCode, reject::MethodNotAllowed,
 
 use self::answer::error;
 pub(crate) use self::{metrics::Meter, serve::serve};
-use crate::{config::Config, state::Journal};
+use crate::{config::Config, history::History, state::Journal};
 
 /// State shared by all requests.
 pub(crate) struct Context {
     pub(crate) journal: Journal,
+    pub(crate) history: History,
     pub(crate) dispatcher: Arc<NotificationDispatcher>,
     pub(crate) meter: Meter,
     pub(crate) connections: Arc<ConnectionCounts>,
@@ -39,6 +41,7 @@ impl Context {
         dispatcher: Arc<NotificationDispatcher>,
     ) -> Self {
         Self {
+            history: journal.history().clone(),
             journal,
             dispatcher,
             meter: Meter::default(),
