@@ -9,7 +9,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use couic_report::{
     config::{Config, DEFAULT_PATH},
-    notify,
+    notify, page,
 };
 
 /// Collects the reports of Couic firewalls and sends one summary per interval to Discord, Slack or any plugin.
@@ -58,10 +58,17 @@ pub(crate) async fn check(path: &Path, config: &Config) -> ExitCode {
         [] => "none configured".to_owned(),
         names => names.join(", "),
     };
+    if let Some(Err(error)) = config.page.as_ref().map(page::check) {
+        return refused(&error);
+    }
     println!("{}: valid", path.display());
     println!("listens on  {}", config.server.addr);
     println!("interval    {} s", config.interval.as_secs());
     println!("notifiers   {names}");
+    match &config.page {
+        Some(page) => println!("page        {}", page.addr),
+        None => println!("page        off"),
+    }
     dispatcher.drain(DRAIN).await;
     ExitCode::SUCCESS
 }

@@ -10,14 +10,20 @@ use std::{
 
 use couic_common::{counted, unix_seconds};
 use couic_delivery::{DispatchError, spool::Durability};
-use tokio::{net::TcpListener, sync::watch, task};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{self, JoinHandle},
+};
 use tracing::{error, info, warn};
 
 use crate::{
     config::Config,
     http::{self, Context},
+    history::History,
     intervals::Intervals,
     notify,
+    page::{self, Page, PageError},
     state::{Journal, StateError},
 };
 
@@ -41,6 +47,9 @@ pub enum StartError {
     /// The configured names of the notifiers are invalid.
     #[error(transparent)]
     Notifiers(#[from] DispatchError),
+    /// The page cannot be served.
+    #[error(transparent)]
+    Page(#[from] PageError),
 }
 
 /// The state directory: `STATE_DIRECTORY` as set by systemd, else the documented default.
@@ -66,9 +75,11 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
     let addr = config.server.addr;
-    let listener = TcpListener::bind(addr)
-        .await
-        .map_err(|source| StartError::Listen { addr, source })?;
+    let listener = listen(addr).await?;
+    let page_listener = match &config.page {
+        Some(page) => Some(listen(page.addr).await?),
+        None => None,
+    };
     let (journal, committer, damage) = Journal::open(state, unix_seconds())?;
     damage.iter().for_each(|what| warn!("{what}"));
     let (dispatcher, failed) = notify::start(config, Some(&state.join("spool"))).await?;
@@ -80,7 +91,10 @@ pub async fn run(
         warn!("no notifier is configured: summaries are not sent");
     }
 
+    let history = History::default();
+    let page = Page::open(config, history, journal.clone(), Arc::clone(&dispatcher))?;
     let (stop, stopping) = watch::channel(false);
+    let page = serve_page(page_listener.zip(page), stopping.clone());
     let intervals = Intervals {
         journal: journal.clone(),
         dispatcher: Arc::clone(&dispatcher),
@@ -105,6 +119,11 @@ pub async fn run(
         );
     }
     stop.send_replace(true);
+    if let Some(page) = page
+        && page.await.is_err()
+    {
+        error!("the task that serves the page panicked");
+    }
     if intervals.await.is_err() {
         error!("the task that closes intervals panicked");
     }
@@ -125,4 +144,27 @@ pub async fn run(
     }
     info!("stopped");
     Ok(())
+}
+
+async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
+    let listener = TcpListener::bind(addr).await;
+    listener.map_err(|source| StartError::Listen { addr, source })
+}
+
+/// Serves the page, if there is one, until `stopping`.
+fn serve_page(
+    page: Option<(TcpListener, Page)>,
+    mut stopping: watch::Receiver<bool>,
+) -> Option<JoinHandle<()>> {
+    let (listener, page) = page?;
+    if let Ok(addr) = listener.local_addr() {
+        info!("the page listens on {addr}");
+        if !addr.ip().is_loopback() {
+            warn!("the page is served without TLS on {addr}: put a reverse proxy with TLS in front of it");
+        }
+    }
+    let stopped = async move {
+        drop(stopping.wait_for(|stop| *stop).await);
+    };
+    Some(tokio::spawn(page::serve(listener, Arc::new(page), stopped)))
 }
