@@ -19,6 +19,7 @@
 mod codec;
 pub mod config;
 mod figures;
+pub mod history;
 mod http;
 mod ingest;
 mod intervals;

@@ -18,11 +18,12 @@ use warp::{Filter, Rejection, Reply, http::StatusCode, reject::MethodNotAllowed,
 
 use self::answer::{error, text};
 pub(crate) use self::{metrics::Meter, serve::serve};
-use crate::{config::Config, state::Journal};
+use crate::{config::Config, history::History, state::Journal};
 
 /// State shared by all requests.
 pub(crate) struct Context {
     pub(crate) journal: Journal,
+    pub(crate) history: History,
     pub(crate) dispatcher: Arc<NotificationDispatcher>,
     pub(crate) meter: Meter,
     /// Length of an interval, in seconds.
@@ -38,6 +39,7 @@ impl Context {
         dispatcher: Arc<NotificationDispatcher>,
     ) -> Self {
         Self {
+            history: journal.history().clone(),
             journal,
             dispatcher,
             meter: Meter::default(),

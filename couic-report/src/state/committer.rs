@@ -8,6 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use crate::history;
+
 use super::{
     Batch, Seal, Sealed, StateError,
     ledger::Ledger,
@@ -78,6 +80,7 @@ struct Write {
 pub(crate) struct Journal {
     commands: mpsc::Sender<Command>,
     overview: Arc<Mutex<Overview>>,
+    history: history::History,
 }
 
 /// The thread. Joining it makes sure that everything is written.
@@ -110,7 +113,12 @@ impl Journal {
                 path: dir.to_owned(),
                 source,
             })?;
-        Ok((Self { commands, overview }, Committer(thread), damage))
+        let journal = Self {
+            commands,
+            overview,
+            history: history::History,
+        };
+        Ok((journal, Committer(thread), damage))
     }
 
     /// Counts a batch; returns once it is on disk.
@@ -136,6 +144,11 @@ impl Journal {
     /// The summaries that wait for the dispatcher, oldest first.
     pub(crate) async fn outbox(&self) -> Result<Vec<Sealed>, Refused> {
         self.ask(Command::Outbox).await
+    }
+
+    /// The history of what was accepted.
+    pub(crate) fn history(&self) -> &history::History {
+        &self.history
     }
 
     /// The open interval, as of the last group.
