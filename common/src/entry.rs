@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cidr, Rail, RuleOwner, Tag};
+use crate::{Cidr, Rail, Reason, RuleOwner, Tag};
 
 /// A rule as the API shows it. Times are Unix seconds; expiration 0 means never.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,10 @@ pub struct Entry {
     /// Time of the last of these frames; 0 = none yet. Only with per-rule counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<u64>,
+    /// Why it is there: the first 200 bytes of `metadata.detail` of the request that made or last renewed the claim that
+    /// is shown first. Absent if none was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
     /// Who holds the rule, the claim that is shown first. Only if asked for, and in lookups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<RuleOwner>,
@@ -200,6 +204,7 @@ mod tests {
             expiration: 0,
             hits: None,
             last_seen: None,
+            reason: None,
             owners: Vec::new(),
         };
         let text = serde_json::to_string(&entry).unwrap();

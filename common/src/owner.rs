@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Tag;
+use crate::{Reason, Tag};
 
 /// Header of the answer to the deletion of a rule that others still hold: they, as a JSON array of [`RuleOwner`].
 pub const HELD_BY_HEADER: &str = "couic-held-by";
@@ -49,6 +49,9 @@ pub struct RuleOwner {
     pub tag: Option<Tag>,
     /// Time at which the claim ends, Unix seconds; 0 = never.
     pub expiration: u64,
+    /// Why the claim was made: see `Entry`. Absent if no reason was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
 }
 
 impl RuleOwner {
@@ -120,6 +123,7 @@ mod tests {
             name: name.map(str::to_owned),
             tag: Tag::parse(tag).unwrap(),
             expiration,
+            reason: None,
         }
     }
 

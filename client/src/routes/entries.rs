@@ -28,16 +28,25 @@ pub struct Release {
     pub tag: Option<String>,
     /// The claims of all clients and peers, not only the client's own. Needs a token of group `admin`.
     pub all_owners: bool,
+    /// Why, for reports.
+    pub reason: Option<String>,
 }
 
 impl Release {
     fn apply(&self, url: &mut Url) {
-        let Self { tag, all_owners } = self;
+        let Self {
+            tag,
+            all_owners,
+            reason,
+        } = self;
         if let Some(tag) = tag {
             url.query_pairs_mut().append_pair("tag", tag);
         }
         if *all_owners {
             url.query_pairs_mut().append_pair("all_owners", "true");
+        }
+        if let Some(reason) = reason {
+            url.query_pairs_mut().append_pair("reason", reason);
         }
     }
 }
@@ -180,7 +189,7 @@ impl Client {
     ) -> Result<RemovedByTag, ClientError> {
         let which = Release {
             tag: Some(pattern.to_owned()),
-            all_owners: false,
+            ..Release::default()
         };
         self.release_by_tag(policy, &which).await
     }

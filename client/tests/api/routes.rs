@@ -116,6 +116,7 @@ async fn owners_are_asked_for_and_told() {
     let release = |tag: Option<&str>, all_owners| Release {
         tag: tag.map(str::to_owned),
         all_owners,
+        reason: None,
     };
     let (long, all) = (release(Some("long"), false), release(None, true));
     let left = client.release(Policy::Drop, net, &long).await;

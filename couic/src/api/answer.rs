@@ -117,8 +117,13 @@ impl Answer {
         const NAMED: usize = 16;
         let named = &owners[..owners.len().min(NAMED)];
         let held_by = (!named.is_empty()).then(|| {
-            let text = serde_json::to_string(named).ok()?;
-            // Names and tags are ASCII without control characters.
+            // Names and tags are ASCII without control characters; reasons are not, and long.
+            let brief = |owner: &RuleOwner| RuleOwner {
+                reason: None,
+                ..owner.clone()
+            };
+            let named: Vec<RuleOwner> = named.iter().map(brief).collect();
+            let text = serde_json::to_string(&named).ok()?;
             HeaderValue::try_from(text).ok()
         });
         Self {

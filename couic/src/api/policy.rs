@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use couic_common::{Entry, EntryRequest, RuleKey, Tag};
+use couic_common::{Entry, EntryRequest, Metadata, RuleKey, Tag};
 use warp::http::StatusCode;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 use couic_firewall::{
     confirm::Ticket,
     guard::Change,
-    rules::{ClaimScope, Job},
+    rules::{ClaimScope, Job, Origin},
 };
 
 /// `POST /v1/{policy}`.
@@ -66,7 +66,7 @@ pub(super) fn delete(call: &Call) -> Outcome {
     let check = guard::check(call, Asked::from(&asked));
     let change = Change::Remove(key, &scope, &actor);
     let (permit, lifted) = guard::judge(call, check.as_ref(), &[change], None)?;
-    let job = Job::Remove(cidr, scope.clone(), None);
+    let job = Job::Remove(cidr, scope.clone(), reason(call));
     let (_, ticket) = commit(call, job, || {
         format!("{policy} delete {cidr}{}", whose(all_owners))
     })?;
@@ -80,6 +80,18 @@ pub(super) fn delete(call: &Call) -> Outcome {
 /// How a summary tells that the claims of others end, too.
 const fn whose(all_owners: bool) -> &'static str {
     if all_owners { " --all-owners" } else { "" }
+}
+
+/// Why entries are removed, as `?reason=` says, for reports.
+fn reason(call: &Call) -> Option<Arc<Metadata>> {
+    let text = call.query("reason").filter(|text| !text.trim().is_empty());
+    text.map(|text| {
+        Arc::new(Metadata {
+            kind: "reason".to_owned(),
+            detail: text.to_owned(),
+            extra: None,
+        })
+    })
 }
 
 /// The tag of the claim to release: one tag, no pattern.
@@ -122,10 +134,14 @@ pub(super) fn delete_by_tag(call: &Call) -> Outcome {
     let check = guard::check(call, Asked::from(&asked));
     let judged = Change::RemoveByTag(policy, &pattern, all_owners, &actor);
     let (permit, lifted) = guard::judge(call, check.as_ref(), &[judged], None)?;
+    let origin = Origin {
+        actor: actor.clone(),
+        metadata: reason(call),
+    };
     let mut change = confirm::begin(call, || {
         format!("{policy} delete --tag {tag:.40}{}", whose(all_owners))
     })?;
-    let removed = change.remove_by_tag(policy, &pattern, all_owners, actor.clone())?;
+    let removed = change.remove_by_tag(policy, &pattern, all_owners, &origin)?;
     drop(permit);
     let answer = Answer::ok(&removed)?;
     Ok(answer.confirmable(change.finish()).over(lifted))

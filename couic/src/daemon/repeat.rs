@@ -2,6 +2,9 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use couic_common::counted;
+use couic_firewall::rules::{Firewall, ReasonUsage};
+
 use super::{
     every::Repeaters,
     filter::Filter,
@@ -23,6 +26,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Rounds of a second between two log lines about an unreachable API socket.
 const SOCKET_REMINDER: u32 = 60;
+
+/// The same about rules that are stored without their reason.
+const REASON_REMINDER: u32 = 3_600;
 
 /// Starts a thread for each.
 ///
@@ -57,6 +63,7 @@ pub(super) fn repeat(
     let (mut watch, mut found) = (InterfaceWatch::default(), Found::default());
     let metrics = Arc::clone(metrics);
     let mut round = 0_u32;
+    let mut without_reason = 0;
     repeaters.every(SECOND, "couic-watch", move || {
         filter.probe();
         let interfaces = filter.interfaces();
@@ -74,6 +81,9 @@ pub(super) fn repeat(
         }
         found.count(filter.differences(), &metrics);
         round = round.wrapping_add(1);
+        if round.is_multiple_of(REASON_REMINDER) || without_reason == 0 {
+            without_reason = log_reasons(&firewall, without_reason);
+        }
         if round.is_multiple_of(5) {
             filter.review_sets(&sets, &firewall);
         }
@@ -84,4 +94,17 @@ pub(super) fn repeat(
         }
     })?;
     Ok(repeaters)
+}
+
+/// Logs that reasons were not kept since there were `before` such. Returns how many there are.
+fn log_reasons(firewall: &Firewall, before: u64) -> u64 {
+    let ReasonUsage { kept, not_kept } = firewall.reasons();
+    if not_kept > before {
+        tracing::warn!(
+            "{} stored without a reason: rules here have {kept} different reasons, and no more are kept. Send reasons \
+             that many rules share (metadata.detail: the jail, not the address)",
+            counted(not_kept - before, "rule was", "rules were")
+        );
+    }
+    not_kept
 }

@@ -6,7 +6,7 @@ use couic_common::{ActionStats, Counter, PeerInfo, Policy, Stats};
 use couic_httpd::{Family, Kind};
 
 use super::{ReportingFigures, peers, state::StateFigures};
-use couic_firewall::rules::{AddressShare, Firewall, TagUsage, Usage};
+use couic_firewall::rules::{AddressShare, Firewall, ReasonUsage, TagUsage, Usage};
 
 /// One reading.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,8 @@ pub struct Figures {
     pub usage: Vec<Usage>,
     /// The tags in use.
     pub tags: Vec<TagUsage>,
+    /// The reasons of rules.
+    pub reasons: ReasonUsage,
     /// The shares of the address space that rules cover.
     pub shares: Vec<AddressShare>,
     /// The rules on disk, if they are persisted.
@@ -45,6 +47,7 @@ impl Figures {
             ignore_tags: firewall.tag_stats(Policy::Ignore),
             usage: firewall.usage(),
             tags: firewall.tag_usage(),
+            reasons: firewall.reasons(),
             shares: firewall.shares(),
             state: StateFigures::of(firewall),
             reporting: None,
@@ -142,7 +145,26 @@ impl Figures {
             shares.push(&labels, share.ratio());
         }
         families.extend([rules, limits, tags, most, shares]);
+        families.extend(self.reasons());
         families
+    }
+
+    fn reasons(&self) -> [Family; 2] {
+        let kept = self.reasons.kept as u64;
+        [
+            Family::new(
+                Kind::Gauge,
+                "couic_reasons",
+                "Different reasons of rules, of 65535 at most.",
+            )
+            .with(&[], kept),
+            Family::new(
+                Kind::Counter,
+                "couic_reasons_not_kept_total",
+                "Rules stored without their reason, for want of a place.",
+            )
+            .with(&[], self.reasons.not_kept),
+        ]
     }
 }
 

@@ -12,11 +12,14 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-use couic_common::{Policy, RuleKey};
+use couic_common::{Policy, ReasonId, RuleKey};
 use couic_peering::{Moment, PeerId, RegisterId, Slot};
 use parking_lot::MutexGuard;
 
-use super::{engine::Engine, state::SharedRules};
+use super::{
+    engine::Engine,
+    state::{SharedRules, Terms},
+};
 use couic_firewall::{
     journal::{Journal, Record, Register, RegisterRow, Registers, Rows, SavedRegister},
     rules::{Actor, Owner},
@@ -85,6 +88,7 @@ impl SharedRules {
                 direct: slot.direct,
                 ended: slot.ended,
                 heeded: slot.heeded,
+                reason: self.replica.reason(slot).cloned(),
             }),
         })
     }
@@ -159,8 +163,9 @@ impl Engine {
             ended: register.ended,
             heeded: register.heeded,
             in_force,
+            reason: ReasonId::NONE,
         };
-        state.replica.restore(key, slot);
+        state.replica.restore(key, slot, register.reason.as_ref());
         (!is_older && !is_own).then_some(from)
     }
 
@@ -180,7 +185,7 @@ impl Engine {
             // The claim is what an earlier register asked for.
             let owner = Owner::Peer(name.clone());
             let had = held.iter().find(|claim| claim.owner == owner);
-            let had = had.map(|claim| (claim.tag.clone(), claim.expiration));
+            let had = had.map(Terms::of);
             self.enforce(state, key, (*peer, had), &Actor::Peer(name), now);
         }
         self.absorb(state, key, now);

@@ -117,6 +117,7 @@ impl Engine {
             traffic: BTreeMap::new(),
             waiting: BTreeSet::new(),
             tried: None,
+            told_reasons: false,
         };
         for peer in peers {
             let seed = uuid::Uuid::new_v4().as_u64_pair().1;

@@ -5,7 +5,7 @@ use couic_peering::{Moment, PeerId};
 
 use super::{
     engine::Engine,
-    state::{SharedRules, is_like, terms_of, union},
+    state::{SharedRules, is_like, union},
 };
 use couic_firewall::rules::{Actor, Claim, Owner, Swapped};
 
@@ -36,7 +36,14 @@ impl Engine {
             .all(|claim| matches!(claim.owner, Owner::Peer(_)));
         let from = plain.first().filter(|_| by_peers);
         let from = from.map_or(PeerId::SELF, |name| self.traffic(state, name, now).id);
-        let wants = union(own);
+        let mut wants = union(own);
+        if let Some(wants) = &mut wants {
+            // Else a register without it would be written anew for ever.
+            wants.reason = wants
+                .reason
+                .take()
+                .filter(|reason| state.replica.would_keep(reason));
+        }
         if removed {
             let before = state.standing(key);
             state.revoke(key, now);
@@ -47,7 +54,8 @@ impl Engine {
             return;
         }
         let own = state.replica.own(key);
-        let has = own.filter(|own| !own.ended).and_then(terms_of);
+        let has = own.filter(|own| !own.ended);
+        let has = has.and_then(|own| state.terms_of(own));
         let is_in_force = own.is_some_and(|own| own.in_force);
         let is_from = own.is_some_and(|own| own.from == from);
         match wants {
@@ -56,7 +64,7 @@ impl Engine {
             }
             Some(wants) => state.write(key, wants, from, now),
             None if !is_in_force => {}
-            None if has.is_some_and(|(_, end)| is_over(end)) => {
+            None if has.is_some_and(|has| is_over(has.end)) => {
                 state.replica.set_in_force(key, PeerId::SELF, false, now);
             }
             None => state.write_deleted(key, now),
@@ -96,7 +104,7 @@ impl Engine {
         let Some(own) = state.replica.own(key).filter(|own| own.is_live(now)) else {
             return;
         };
-        let (from, Some(wanted)) = (own.from, terms_of(own)) else {
+        let (from, Some(wanted)) = (own.from, state.terms_of(own)) else {
             return;
         };
         let owner = match state.name_of(from) {
@@ -144,8 +152,8 @@ fn peers_claims(
                 state.replica.set_in_force(key, *peer, false, now);
                 found.plain.push(name);
             }
-            (None, Some((_, end))) => {
-                found.removed |= !is_over(*end);
+            (None, Some(expected)) => {
+                found.removed |= !is_over(expected.end);
                 state.replica.set_in_force(key, *peer, false, now);
             }
             (None, None) => {}

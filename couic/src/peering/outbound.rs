@@ -60,7 +60,7 @@ impl Engine {
                 let register = |(cidr, author): &(Cidr, u32)| {
                     let (key, author) = (RuleKey::new(policy, *cidr), *author);
                     let slot = state.replica.get(RegisterId { key, author })?;
-                    Some(WireRecord::new(*cidr, slot))
+                    Some(WireRecord::new(*cidr, slot, state.replica.reason(slot)))
                 };
                 let records = all.iter().filter_map(register).collect();
                 Step::Push(policy, PushRequest { from, gap, records })
@@ -166,6 +166,12 @@ impl Engine {
     /// Logs what peers changed, a line for each and not for each rule, and those that have stopped or begun to answer.
     pub(super) fn log_turns(&self) {
         let (now, mut state) = (self.now(), self.locked());
+        if state.replica.reasons_not_kept() > 0 && !state.told_reasons {
+            state.told_reasons = true;
+            tracing::warn!(
+                "peers sent more different reasons of rules than are kept: some rules are shared without theirs"
+            );
+        }
         for (name, traffic) in &mut state.traffic {
             let (taken, refused) = std::mem::take(&mut traffic.untold);
             if refused > 0 {

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use couic_common::{ClientName, RuleKey, Tag};
+use couic_common::{ClientName, Reason, RuleKey, Tag};
 use couic_peering::{
     Limits, Link, Moment, NEVER, PeerId, RecordState, RegisterId, Replica, Slot, Tokens,
 };
@@ -54,10 +54,28 @@ pub(super) struct SharedRules {
     pub(super) waiting: BTreeSet<(RuleKey, PeerId)>,
     /// The last of them that was tried again, if others follow.
     pub(super) tried: Option<(RuleKey, PeerId)>,
+    /// Whether the log says that reasons of registers were not kept.
+    pub(super) told_reasons: bool,
 }
 
 /// What holds for a rule on behalf of one peer, or of this node: until the last of several registers ends.
-pub(super) type Terms = (Option<Tag>, u64);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
+    pub(super) tag: Option<Tag>,
+    /// Unix seconds; 0 = never.
+    pub(super) end: u64,
+    pub(super) reason: Option<Reason>,
+}
+
+impl Terms {
+    pub(super) fn of(claim: &Claim) -> Self {
+        Self {
+            tag: claim.tag.clone(),
+            end: claim.expiration,
+            reason: claim.reason.clone(),
+        }
+    }
+}
 
 impl Traffic {
     pub(super) fn new(id: PeerId, limits: Limits, now: Moment) -> Self {
@@ -111,7 +129,16 @@ impl SharedRules {
         let all = self.replica.of(key);
         let its = all.filter(|(id, slot)| slot.from == peer && (id.author != me) && is_meant(slot));
         let latest = its.max_by_key(|(_, slot)| (slot.until(), slot.record.stamp))?;
-        Some((latest.1.tag().cloned(), seconds(latest.1.until()?)))
+        self.terms_of(latest.1)
+    }
+
+    /// What a register asks for; None for a tombstone.
+    pub(super) fn terms_of(&self, slot: &Slot) -> Option<Terms> {
+        Some(Terms {
+            tag: slot.tag().cloned(),
+            end: seconds(slot.until()?),
+            reason: self.replica.reason(slot).cloned(),
+        })
     }
 
     /// What is to be in force on behalf of a peer.
@@ -145,13 +172,13 @@ impl SharedRules {
     pub(super) fn write(
         &mut self,
         key: RuleKey,
-        (tag, expiration): Terms,
+        Terms { tag, end, reason }: Terms,
         from: PeerId,
         now: Moment,
     ) {
-        let until = milliseconds(expiration);
-        self.replica
-            .write(key, RecordState::Live { tag, until }, from, now);
+        let until = milliseconds(end);
+        let live = (RecordState::Live { tag, until }, reason.as_ref());
+        self.replica.write_because(key, live, from, now);
         self.changed(key, now);
     }
 
@@ -182,12 +209,7 @@ impl SharedRules {
     }
 }
 
-/// What a register of this node asks for; None for a tombstone.
-pub(super) fn terms_of(slot: &Slot) -> Option<Terms> {
-    Some((slot.tag().cloned(), seconds(slot.until()?)))
-}
-
-/// What several claims ask for together: the tag of the first, until the last of them ends.
+/// What several claims ask for together: tag and reason of the first, until the last of them ends.
 pub(super) fn union<'a>(mut claims: impl Iterator<Item = &'a Claim>) -> Option<Terms> {
     let first = claims.next()?;
     let later = |one: u64, other: u64| match (one, other) {
@@ -195,21 +217,25 @@ pub(super) fn union<'a>(mut claims: impl Iterator<Item = &'a Claim>) -> Option<T
         (one, other) => one.max(other),
     };
     let end = claims.fold(first.expiration, |end, claim| later(end, claim.expiration));
-    Some((first.tag.clone(), end))
+    Some(Terms {
+        end,
+        ..Terms::of(first)
+    })
 }
 
-/// Whether a claim asks for this.
+/// Whether a claim asks for this, whatever the reason: the firewall may have had no place for that.
 pub(super) fn is_like(claim: &Claim, terms: Option<&Terms>) -> bool {
-    terms.is_some_and(|(tag, end)| (tag, *end) == (&claim.tag, claim.expiration))
+    terms.is_some_and(|terms| (&terms.tag, terms.end) == (&claim.tag, claim.expiration))
 }
 
 /// A claim of this owner, as old as those that it replaces.
-pub(super) fn claim(owner: Owner, (tag, expiration): Terms) -> Claim {
+pub(super) fn claim(owner: Owner, terms: Terms) -> Claim {
     Claim {
         owner,
-        tag,
-        expiration,
+        tag: terms.tag,
+        expiration: terms.end,
         creation: 0,
+        reason: terms.reason,
     }
 }
 

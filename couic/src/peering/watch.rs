@@ -17,7 +17,7 @@ use couic_peering::{PeerId, RecordState};
 
 use super::{
     engine::Engine,
-    state::{SharedRules, milliseconds, union},
+    state::{SharedRules, Terms, milliseconds, union},
 };
 use couic_firewall::rules::{Actor, Claim, Owner, Received, Subscription};
 
@@ -102,13 +102,13 @@ impl Engine {
         let now = self.now();
         self.walk_rules(|state, key, held, creation| {
             let is_client = |claim: &&Claim| !matches!(claim.owner, Owner::Peer(_));
-            let Some((tag, end)) = union(held.iter().filter(is_client)) else {
+            let Some(Terms { tag, end, reason }) = union(held.iter().filter(is_client)) else {
                 // What came by plain jobs is found by the scan, which tells it from what registers ask for.
                 return self.absorb(state, key, now);
             };
             let until = milliseconds(end);
             let ms = creation.saturating_mul(1_000);
-            let live = RecordState::Live { tag, until };
+            let live = (RecordState::Live { tag, until }, reason.as_ref());
             state.replica.write_past(key, live, PeerId::SELF, ms);
             self.end_own(state, key, &Actor::Expiry, now);
         });

@@ -30,6 +30,7 @@ Examples:
   couicctl drop add 192.0.2.10-192.0.2.20          the addresses of a range
   couicctl drop add 192.0.2.7 -t ssh-scan -e 2h    for two hours, with a tag
   couicctl drop add 192.0.2.7 --renew -e 1d        even if the entry exists
+  couicctl drop add 192.0.2.7 --reason 'ticket 4711'  why, as couicctl why 192.0.2.7 shows it
   couicctl drop add 10.0.0.0/8 --confirm-within 1m undone after a minute without couicctl confirm
 
 Without --renew, adding an existing entry fails. --renew changes only your own claim with that tag: claims of others,
@@ -96,7 +97,7 @@ pub(crate) struct AddArgs<F: Args> {
     pub(crate) force: F,
 }
 
-/// Tag and expiration, for one entry or many.
+/// Tag, expiration and reason, for one entry or many.
 #[derive(Args)]
 pub(crate) struct Label {
     /// A label: up to 64 letters, digits, _ and -; others become _
@@ -105,6 +106,9 @@ pub(crate) struct Label {
     /// Lifetime: 30s, 1m, 2h, 7d or 1h30m, seconds without a unit; never or negative: no expiration [default: never]
     #[arg(short, long, value_name = "DURATION", value_parser = duration::lifetime, allow_hyphen_values = true)]
     pub(crate) expiration: Option<Lifetime>,
+    /// Why: stored with the entry (its first 200 bytes), shown by check, inspect and list, and reported
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
 }
 
 /// Entries to delete.
@@ -118,6 +122,9 @@ pub(crate) struct DeleteArgs {
     /// Succeed if there is no such entry, or no claim of yours with that tag on it
     #[arg(long, requires = "cidrs")]
     pub(crate) if_exists: bool,
+    /// Why: goes to reports
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
     #[command(flatten)]
     pub(crate) confirm: Confirm,
     #[command(flatten)]

@@ -39,10 +39,15 @@ pub(super) async fn run(policy: Policy, args: DeleteArgs, cx: &mut Context) -> R
         which: Which { cidrs, tag },
         all_owners,
         if_exists,
+        reason,
         confirm: _,
         force: _,
     } = args;
-    let which = Release { tag, all_owners };
+    let which = Release {
+        tag,
+        all_owners,
+        reason,
+    };
     if cidrs.is_empty() {
         return by_tag(policy, &which, cx).await;
     }

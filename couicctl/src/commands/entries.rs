@@ -3,7 +3,8 @@
 use clap::Args;
 use couic_client::{ClientError, ListQuery};
 use couic_common::{
-    BatchJob, BatchRule, Cidr, Entry, EntryRequest, GuardRequest, Lookup, PeerAction, Policy,
+    BatchJob, BatchRule, Cidr, Entry, EntryRequest, GuardRequest, Lookup, Metadata, PeerAction,
+    Policy,
 };
 use futures_util::TryStreamExt;
 
@@ -29,9 +30,9 @@ pub(super) async fn run<F: Args + Override>(
             let entry = cx.client.entry_with_owners(policy, cidr.cidr).await;
             let entry = entry.map_err(|e| cx.failed(e).or_refused_with(cidr.note.as_deref()))?;
             show(policy, &entry, cx.now(), cx)?;
-            if entry.owners.len() > 1 && !cx.output.is_json() {
+            if !cx.output.is_json() {
                 let now = cx.now();
-                render::claims(&entry.owners, now).write(cx.output.writer())?;
+                render::details(&entry, now, cx.output.writer())?;
             }
             Ok(())
         }
@@ -61,7 +62,11 @@ pub(super) fn request<F: Override>(
         // For daemons that do not know `ttl`.
         expiration: expiration(label, at),
         tag: label.tag.as_ref().map(ToString::to_string),
-        metadata: None,
+        metadata: label.reason.as_ref().map(|reason| Metadata {
+            kind: "couicctl".to_owned(),
+            detail: reason.clone(),
+            extra: None,
+        }),
         force: is_forced(force),
         guard: Some(guard.clone()),
         ttl: span.map(|span| span.as_secs()),

@@ -1,8 +1,12 @@
-//! The table of entries, with hits and last match if the daemon has per-rule counters, and with owners if it names them.
+//! The table of entries, with hits and last match if the daemon has per-rule counters, with owners if it names them, and
+//! with reasons if there are any.
 
-use std::fmt::Display;
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
 
-use couic_common::{Entry, Policy, RuleOwner};
+use couic_common::{Entry, Policy, Reason, RuleOwner};
 
 use super::Table;
 use crate::duration::remaining;
@@ -13,8 +17,8 @@ pub(crate) fn entries<'a>(
     entries: impl IntoIterator<Item = &'a Entry>,
     now: u64,
 ) -> Table {
-    let mut entries = entries.into_iter().peekable();
-    let first = entries.peek();
+    let entries: Vec<&Entry> = entries.into_iter().collect();
+    let first = entries.first();
     let counted = first.is_some_and(|entry| entry.hits.is_some());
     let owned = first.is_some_and(|entry| !entry.owners.is_empty());
     let mut columns = vec!["Policy", "CIDR", "Tag", "Expiration"];
@@ -23,6 +27,10 @@ pub(crate) fn entries<'a>(
     }
     if owned {
         columns.push("Owner");
+    }
+    let reasoned = entries.iter().any(|entry| entry.reason.is_some());
+    if reasoned {
+        columns.push("Reason");
     }
     let mut table = Table::new(&columns);
     for entry in entries {
@@ -34,6 +42,7 @@ pub(crate) fn entries<'a>(
         let seen = last_seen(entry.last_seen.unwrap_or(0), now);
         let hits = entry.hits.unwrap_or(0);
         let owner = owners(&entry.owners);
+        let reason = shortened(entry.reason.as_ref());
         let policy = policy.as_str();
         let mut cells: Vec<&dyn Display> = vec![&policy, &entry.cidr, tag, &remaining];
         if counted {
@@ -42,17 +51,51 @@ pub(crate) fn entries<'a>(
         if owned {
             cells.push(&owner);
         }
+        if reasoned {
+            cells.push(&reason);
+        }
         table.row(&cells);
     }
     table
 }
 
+/// A reason in a column.
+fn shortened(reason: Option<&Reason>) -> String {
+    let text = reason.map_or("", Reason::as_str);
+    if text.chars().count() <= REASON_WIDTH {
+        return text.to_owned();
+    }
+    let cut: String = text.chars().take(REASON_WIDTH - 1).collect();
+    format!("{cut}…")
+}
+
+/// The most characters of a reason in a table of entries.
+const REASON_WIDTH: usize = 40;
+
+/// What the table of one entry leaves out: the rest of a long reason, and the claims, if there are several.
+pub(crate) fn details(entry: &Entry, now: u64, out: &mut dyn Write) -> io::Result<()> {
+    let is_cut = |reason: &&Reason| reason.as_str().chars().count() > REASON_WIDTH;
+    if let Some(reason) = entry.reason.as_ref().filter(is_cut) {
+        writeln!(out, "Reason: {reason}")?;
+    }
+    if entry.owners.len() > 1 {
+        claims(&entry.owners, now).write(out)?;
+    }
+    Ok(())
+}
+
 /// The claims of one rule.
-pub(crate) fn claims(owners: &[RuleOwner], now: u64) -> Table {
-    let mut table = Table::new(&["Owner", "Tag", "Expiration"]);
+fn claims(owners: &[RuleOwner], now: u64) -> Table {
+    let reasoned = owners.iter().any(|owner| owner.reason.is_some());
+    let columns = ["Owner", "Tag", "Expiration", "Reason"];
+    let count = if reasoned { 4 } else { 3 };
+    let mut table = Table::new(&columns[..count]);
     for owner in owners {
         let tag = owner.tag.as_ref().map_or("", |tag| tag.as_str());
-        table.row(&[&owner.who(), &tag, &remaining(owner.expiration, now)]);
+        let reason = owner.reason.as_ref().map_or("", Reason::as_str);
+        let (who, left) = (owner.who(), remaining(owner.expiration, now));
+        let cells: [&dyn Display; 4] = [&who, &tag, &left, &reason];
+        table.row(&cells[..count]);
     }
     table
 }
@@ -100,6 +143,7 @@ mod tests {
             expiration,
             hits: None,
             last_seen: None,
+            reason: None,
             owners: Vec::new(),
         };
         let list = [
@@ -126,6 +170,7 @@ mod tests {
             expiration: 0,
             hits: Some(hits),
             last_seen: Some(last_seen),
+            reason: None,
             owners: Vec::new(),
         };
         let list = [entry("192.0.2.7/32", 12_345, 995), entry("::/0", 0, 0)];
@@ -159,6 +204,7 @@ mod tests {
             expiration: 1_060,
             hits: None,
             last_seen: None,
+            reason: None,
             owners: held.clone(),
         };
         let expected = "\

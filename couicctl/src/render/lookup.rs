@@ -44,6 +44,7 @@ pub(crate) fn lookup(lookup: &Lookup, now: u64, out: &mut dyn Write) -> io::Resu
     } else {
         writeln!(out, "{} {cidr} decides.", rule.policy)?;
     }
+    let rest = others.clone();
     let columns = columns("Decides", &rule.entry);
     let mut table = Table::new(&columns);
     let mut add = |rule, decides| add(&mut table, columns.len(), rule, decides, now);
@@ -51,7 +52,21 @@ pub(crate) fn lookup(lookup: &Lookup, now: u64, out: &mut dyn Write) -> io::Resu
     for rule in others {
         add(rule, "");
     }
-    table.write(out)
+    table.write(out)?;
+    reasons([rule].into_iter().chain(rest), out)
+}
+
+/// Why rules are there, as far as that was given, a line each.
+fn reasons<'a>(
+    rules: impl Iterator<Item = &'a LookupRule>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    for LookupRule { policy, entry } in rules {
+        if let Some(reason) = &entry.reason {
+            writeln!(out, "Reason of {policy} {}: {reason}", entry.cidr)?;
+        }
+    }
+    Ok(())
 }
 
 /// A sentence about a network, then every rule that covers it or lies within.
@@ -102,7 +117,8 @@ pub(crate) fn overlap(overlap: &Overlap, now: u64, out: &mut dyn Write) -> io::R
         let covers = if all { "all" } else { "a part" };
         add(&mut table, columns.len(), rule, covers, now);
     }
-    table.write(out)
+    table.write(out)?;
+    reasons(rules.iter(), out)
 }
 
 /// An older daemon does not name owners.

@@ -13,7 +13,7 @@ mod switch;
 mod table;
 
 pub(crate) use clients::clients;
-pub(crate) use entries::{claims, entries};
+pub(crate) use entries::{details, entries};
 pub(crate) use health::health;
 pub(crate) use lookup::{lookup, overlap};
 pub(crate) use notifiers::{dead_letters, delivered, not_delivered, notifiers};

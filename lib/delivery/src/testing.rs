@@ -23,6 +23,7 @@ pub(crate) fn report(tag: &str) -> Report {
             expiration: 0,
             hits: None,
             last_seen: None,
+            reason: None,
             owners: Vec::new(),
         },
         metadata: None,

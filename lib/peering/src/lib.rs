@@ -28,7 +28,7 @@
 //! a.write(key, RecordState::Live { tag: None, until: NEVER }, PeerId::SELF, now);
 //!
 //! let record = a.own(key).unwrap().record.clone();
-//! let offer = Offer { cidr: key.cidr, record, shift: 0, ended: false, heeded: false };
+//! let offer = Offer { cidr: key.cidr, record, shift: 0, ended: false, heeded: false, reason: None };
 //! assert_eq!(b.merge(peer, key, &offer, &limits, now), Merge::Newer);
 //! assert_eq!(b.merge(peer, key, &offer, &limits, now), Merge::Same);
 //! assert_eq!(a.tree(Policy::Drop).root(), b.tree(Policy::Drop).root());

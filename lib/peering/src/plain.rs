@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use couic_common::{Cidr, EntryRequest, PeerAction, PeerJob, Policy};
+use couic_common::{Cidr, EntryRequest, Metadata, PeerAction, PeerJob, Policy, Reason};
 
 use crate::{Record, RecordState, record::NEVER};
 
@@ -43,20 +43,20 @@ impl Plain {
     pub(crate) fn queue<'a>(
         &mut self,
         policy: Policy,
-        records: impl Iterator<Item = (Cidr, &'a Record)>,
+        records: impl Iterator<Item = (Cidr, &'a Record, Option<&'a Reason>)>,
         wall: u64,
         insist: bool,
     ) {
         let (mut removes, mut adds) = (Vec::new(), Vec::new());
-        for (cidr, record) in records {
+        for (cidr, record, reason) in records {
             match &record.state {
                 RecordState::Live { tag, until } if *until > wall => {
                     let until = if *until == NEVER { 0 } else { until / 1_000 };
                     let tag = tag.as_ref().map(|t| t.as_str().to_owned());
-                    adds.push(job(PeerAction::Add, cidr, until, tag));
+                    adds.push(job(PeerAction::Add, cidr, until, tag, reason));
                 }
                 RecordState::Live { .. } => {}
-                RecordState::Deleted => removes.push(job(PeerAction::Remove, cidr, 0, None)),
+                RecordState::Deleted => removes.push(job(PeerAction::Remove, cidr, 0, None, None)),
             }
         }
         for jobs in [removes, adds] {
@@ -135,14 +135,24 @@ impl Plain {
     }
 }
 
-fn job(action: PeerAction, cidr: Cidr, expiration: u64, tag: Option<String>) -> PeerJob {
+fn job(
+    action: PeerAction,
+    cidr: Cidr,
+    expiration: u64,
+    tag: Option<String>,
+    reason: Option<&Reason>,
+) -> PeerJob {
     PeerJob {
         action,
         entry: EntryRequest {
             cidr: cidr.to_string(),
             expiration,
             tag,
-            metadata: None,
+            metadata: reason.map(|reason| Metadata {
+                kind: "couic".to_owned(),
+                detail: reason.as_str().to_owned(),
+                extra: None,
+            }),
             force: false,
             guard: None,
             ttl: None,
@@ -216,8 +226,8 @@ mod tests {
             tag: None,
             until: 500,
         });
-        let adds = (0..10).map(|n| (cidr(n), &live));
-        let rest = [(cidr(77), &gone), (cidr(78), &over)];
+        let adds = (0..10).map(|n| (cidr(n), &live, None));
+        let rest = [(cidr(77), &gone, None), (cidr(78), &over, None)];
         plain.queue(Policy::Drop, adds.chain(rest), 1_000, true);
         assert_eq!(plain.waiting(), 11);
         assert_eq!(deliver(&mut plain, &mut old), 0);
@@ -226,13 +236,13 @@ mod tests {
         // Without `insist`, sending them again changes nothing.
         plain.queue(
             Policy::Drop,
-            (0..10).map(|n| (cidr(n), &live)),
+            (0..10).map(|n| (cidr(n), &live, None)),
             1_000,
             false,
         );
         deliver(&mut plain, &mut old);
         assert_eq!(old.0.len(), 10);
-        plain.queue(Policy::Drop, (0..10).map(|n| (cidr(n), &gone)), 1_000, true);
+        plain.queue(Policy::Drop, (0..10).map(|n| (cidr(n), &gone, None)), 1_000, true);
         assert_eq!(deliver(&mut plain, &mut old), 0);
         assert!(old.0.is_empty());
     }
@@ -241,7 +251,7 @@ mod tests {
     fn too_large_is_halved_down_to_one() {
         let mut plain = Plain::default();
         let gone = record(RecordState::Deleted);
-        plain.queue(Policy::Drop, (0..4).map(|n| (cidr(n), &gone)), 0, true);
+        plain.queue(Policy::Drop, (0..4).map(|n| (cidr(n), &gone, None)), 0, true);
         assert!(plain.too_large() && plain.too_large());
         let first = plain.next().unwrap();
         assert_eq!(first.jobs.len(), 1);

@@ -1,6 +1,6 @@
 //! One register: the last word of one machine on a CIDR of a policy.
 
-use couic_common::{Cidr, RuleKey, Tag};
+use couic_common::{Cidr, ReasonId, RuleKey, Tag};
 use twox_hash::XxHash3_64;
 
 use crate::{Moment, PeerId, Stamp};
@@ -64,6 +64,9 @@ pub struct Slot {
     pub heeded: bool,
     /// Whether the firewall has it.
     pub in_force: bool,
+    /// Why the rule is there, by its number in the replica. It belongs to the write, and is no part of its digest: nodes
+    /// that know no reasons hold the same.
+    pub reason: ReasonId,
 }
 
 impl Record {

@@ -15,7 +15,7 @@ use std::{
     ops::Bound,
 };
 
-use couic_common::{Cidr, Policy, RuleKey, V4Net};
+use couic_common::{Cidr, Policy, Reason, ReasonOf, Reasons, RuleKey, V4Net};
 
 pub use merge::{Merge, Offer};
 
@@ -36,6 +36,8 @@ pub struct Replica {
     trees: [Tree; 2],
     ends: BinaryHeap<Reverse<(u64, RegisterId)>>,
     peers: Peers,
+    /// Those of the registers.
+    reasons: Reasons,
     lifetime: u64,
     limit: usize,
     /// Tombstones that this node wrote, the oldest first.
@@ -57,6 +59,7 @@ impl Replica {
             trees: Default::default(),
             ends: BinaryHeap::new(),
             peers: Peers::default(),
+            reasons: Reasons::default(),
             lifetime,
             limit,
             own_tombstones: VecDeque::new(),
@@ -113,13 +116,34 @@ impl Replica {
         self.recalls_before = wall;
     }
 
-    /// Restores a register saved before a restart. Does not count as a change.
-    pub fn restore(&mut self, key: RuleKey, slot: Slot) {
+    /// Restores a register saved before a restart, with its reason. Does not count as a change.
+    pub fn restore(&mut self, key: RuleKey, mut slot: Slot, reason: Option<&Reason>) {
         // What this node passes on of plain jobs is its own word.
         if slot.direct && slot.record.author() != self.node.machine() {
             self.peers.bind(slot.from, slot.record.author());
         }
+        slot.reason = self.reasons.hold_reason(reason, ReasonOf::Own);
+        let held = slot.reason;
         self.insert(key, slot);
+        self.reasons.release(held);
+    }
+
+    /// Why the rule of a register is there.
+    #[must_use]
+    pub fn reason(&self, slot: &Slot) -> Option<&Reason> {
+        self.reasons.get(slot.reason)
+    }
+
+    /// Whether this node's register could have this reason.
+    #[must_use]
+    pub fn would_keep(&self, reason: &Reason) -> bool {
+        self.reasons.would_keep(reason, ReasonOf::Own)
+    }
+
+    /// How many reasons of registers were not kept, for want of a place.
+    #[must_use]
+    pub const fn reasons_not_kept(&self) -> u64 {
+        self.reasons.not_kept()
     }
 
     /// The digests of the registers of a policy.
@@ -241,10 +265,12 @@ impl Replica {
             self.own_tombstones.push_back((id, slot.record.stamp));
         }
         self.account(key, &slot, true);
+        self.reasons.hold(slot.reason);
         self.trees[key.policy as usize].toggle(key, &slot.record);
         let before = self.slots[key.policy as usize].insert(place(id), slot);
         if let Some(before) = before {
             self.account(key, &before, false);
+            self.reasons.release(before.reason);
             self.trees[key.policy as usize].toggle(key, &before.record);
         }
         if ends != NEVER {

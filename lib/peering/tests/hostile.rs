@@ -58,6 +58,7 @@ fn record() -> impl Strategy<Value = WireRecord> {
                 shift,
                 covers,
                 revokes: revokes.min(time),
+                reason: None,
                 ended,
                 heeded: ended,
             },

@@ -42,9 +42,14 @@ const LIST_QUERY: &[Query] = &[
     ),
 ];
 
-const BY_TAG: &[Query] = &[TAG.required(), ALL_OWNERS, GUARD, LIFT, FORCE];
+const REASON: Query = Query::new(
+    "reason",
+    "why the entries are removed: goes to reports, as the detail of metadata of the kind reason",
+);
 
-const OF_DELETE: &[Query] = &[ONE_CLAIM, ALL_OWNERS, GUARD, LIFT, FORCE];
+const BY_TAG: &[Query] = &[TAG.required(), ALL_OWNERS, REASON, GUARD, LIFT, FORCE];
+
+const OF_DELETE: &[Query] = &[ONE_CLAIM, ALL_OWNERS, REASON, GUARD, LIFT, FORCE];
 
 const GUARD: Query = Query::new(
     "guard",

@@ -17,7 +17,9 @@ use super::{
     change::{Change, Key},
     pending::Stage,
 };
-use crate::rules::{Actor, Applied, ClaimChange, ClaimScope, FirewallError, Job, count_rules};
+use crate::rules::{
+    Actor, Applied, ClaimChange, ClaimScope, FirewallError, Job, Origin, count_rules,
+};
 
 /// A change that is being made. Dropped without [`ConfirmableChange::finish`], it waits to be confirmed all the same.
 #[derive(Debug)]
@@ -86,7 +88,7 @@ impl ConfirmableChange {
         policy: Policy,
         pattern: &TagPattern,
         all_owners: bool,
-        actor: &Actor,
+        Origin { actor, metadata }: &Origin,
     ) -> Result<RemovedByTag, ConfirmError> {
         let firewall = Arc::clone(&self.owner.firewall);
         let filter = firewall.tag_filter(policy, pattern);
@@ -97,7 +99,7 @@ impl ConfirmableChange {
             let cidrs: Vec<Cidr> = found.iter().map(|(cidr, _)| *cidr).collect();
             let jobs = found.into_iter().map(|(cidr, tag)| {
                 let tag = Some(tag);
-                Job::Remove(cidr, ClaimScope { tag, all_owners }, None)
+                Job::Remove(cidr, ClaimScope { tag, all_owners }, metadata.clone())
             });
             let results = self.apply(policy, jobs.collect(), actor)?;
             count_rules(&mut outcome, cidrs.into_iter().zip(results));

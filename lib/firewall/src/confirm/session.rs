@@ -57,15 +57,13 @@ impl ChangeSession {
         policy: Policy,
         pattern: &TagPattern,
         all_owners: bool,
-        actor: Actor,
+        origin: &Origin,
     ) -> Result<RemovedByTag, ConfirmError> {
-        let metadata = None;
         match self {
             Self::Immediate(firewall) => {
-                let origin = Origin { actor, metadata };
-                Ok(firewall.remove_by_tag(policy, pattern, all_owners, &origin))
+                Ok(firewall.remove_by_tag(policy, pattern, all_owners, origin))
             }
-            Self::Confirmable(change) => change.remove_by_tag(policy, pattern, all_owners, &actor),
+            Self::Confirmable(change) => change.remove_by_tag(policy, pattern, all_owners, origin),
         }
     }
 

@@ -6,16 +6,17 @@
 //! A payload is a byte for the kind and the kind's fields; numbers are little-endian. A text is a byte for its length and
 //! its bytes. Kind 3, claims: policy, network, `u16` count, for each claim a byte for its owner's kind (0 an unknown
 //! client, 1 a client, 2 a peer), the owner's name (empty if unknown), the tag (empty for none), `u64` expiration, `u64`
-//! creation. Kinds 2 and 4, a register of peering: see `register`.
+//! creation. Kind 5 is kind 3 with a reason at the end of each claim (empty for none); it is written only for rules that
+//! have one, so that earlier versions read all others. Kinds 2, 4 and 6, a register of peering: see `register`.
 //!
 //! Kind 1 is read and no longer written: claims from before clients were told apart. It is kind 3 without the byte for the
 //! kind, where an empty name is an unknown client's, and any other a peer's.
 
 use std::net::IpAddr;
 
-use couic_common::{Cidr, Policy, RuleKey, Tag};
+use couic_common::{Cidr, Policy, Reason, RuleKey, Tag};
 
-use super::register::{OLD_REGISTER, REGISTER, RegisterRow, put_register, read_register};
+use super::register::{RegisterRow, kind_of_register, put_register, read_register};
 use crate::rules::{Claim, ClaimRef, Owner};
 
 /// A persistent record.
@@ -40,6 +41,7 @@ pub struct RuleClaims {
 const END: u8 = 0;
 const CLAIMS_BEFORE_OWNERS: u8 = 1;
 const CLAIMS: u8 = 3;
+const CLAIMS_WITH_REASONS: u8 = 5;
 
 /// Kinds of owners.
 const UNKNOWN_CLIENT: u8 = 0;
@@ -99,9 +101,14 @@ fn owner_named(name: &str) -> Option<Owner> {
 pub(super) fn put_claims<'a>(
     out: &mut Vec<u8>,
     key: RuleKey,
-    claims: impl Iterator<Item = ClaimRef<'a>>,
+    claims: impl Iterator<Item = ClaimRef<'a>> + Clone,
 ) {
-    out.push(CLAIMS);
+    let has_reasons = claims.clone().any(|claim| claim.reason.is_some());
+    out.push(if has_reasons {
+        CLAIMS_WITH_REASONS
+    } else {
+        CLAIMS
+    });
     put_key(out, key);
     let at = out.len();
     out.extend_from_slice(&[0; 2]);
@@ -114,6 +121,9 @@ pub(super) fn put_claims<'a>(
         put_text(out, claim.tag.map_or("", Tag::as_str));
         out.extend_from_slice(&claim.expiration.to_le_bytes());
         out.extend_from_slice(&claim.creation.to_le_bytes());
+        if has_reasons {
+            put_text(out, claim.reason.map_or("", Reason::as_str));
+        }
     }
     out[at..at + 2].copy_from_slice(&count.to_le_bytes());
 }
@@ -129,19 +139,19 @@ pub(super) fn read(payload: &[u8]) -> Option<Payload> {
     let mut reader = Reader(payload);
     let payload = match reader.u8()? {
         END => Payload::End(reader.u64()?),
-        CLAIMS => {
+        kind @ (CLAIMS | CLAIMS_WITH_REASONS) => {
             let owner = |reader: &mut Reader<'_>| owner_of_kind(reader.u8()?, reader.text()?);
-            Payload::Record(Record::Claims(read_claims(&mut reader, owner)?))
+            let has_reasons = kind == CLAIMS_WITH_REASONS;
+            Payload::Record(Record::Claims(read_claims(&mut reader, owner, has_reasons)?))
         }
         CLAIMS_BEFORE_OWNERS => {
             let owner = |reader: &mut Reader<'_>| owner_named(reader.text()?);
-            Payload::Record(Record::Claims(read_claims(&mut reader, owner)?))
+            Payload::Record(Record::Claims(read_claims(&mut reader, owner, false)?))
         }
-        kind @ (OLD_REGISTER | REGISTER) => {
-            let row = read_register(&mut reader, kind == OLD_REGISTER)?;
+        kind => {
+            let row = read_register(&mut reader, kind_of_register(kind)?)?;
             Payload::Record(Record::Register(row))
         }
-        _ => return None,
     };
     reader.0.is_empty().then_some(payload)
 }
@@ -149,6 +159,7 @@ pub(super) fn read(payload: &[u8]) -> Option<Payload> {
 fn read_claims(
     reader: &mut Reader<'_>,
     owner: impl Fn(&mut Reader<'_>) -> Option<Owner>,
+    has_reasons: bool,
 ) -> Option<RuleClaims> {
     let key = reader.key()?;
     let count = reader.u16()?;
@@ -159,9 +170,12 @@ fn read_claims(
             tag: Tag::parse(reader.text()?).ok()?,
             expiration: reader.u64()?,
             creation: reader.u64()?,
+            reason: if has_reasons { reader.reason()? } else { None },
         });
     }
-    Some(RuleClaims { key, claims })
+    // The kind is written only if there is one.
+    let is_right = !has_reasons || claims.iter().any(|claim| claim.reason.is_some());
+    is_right.then_some(RuleClaims { key, claims })
 }
 
 /// Policy, family, length, address.
@@ -178,7 +192,7 @@ pub(super) fn put_key(out: &mut Vec<u8>, key: RuleKey) {
     }
 }
 
-/// Names and tags have at most 64 bytes.
+/// Names and tags have at most 64 bytes, reasons 200.
 pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
     out.push(length);
@@ -216,6 +230,14 @@ impl<'a> Reader<'a> {
         let (text, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         std::str::from_utf8(text).ok()
+    }
+
+    /// A reason, or the empty text for none.
+    pub(super) fn reason(&mut self) -> Option<Option<Reason>> {
+        let text = self.text()?;
+        let reason = Reason::of(text);
+        // What was written was fit to be kept.
+        (reason.as_ref().map_or("", Reason::as_str) == text).then_some(reason)
     }
 
     pub(super) fn key(&mut self) -> Option<RuleKey> {

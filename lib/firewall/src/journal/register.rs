@@ -4,9 +4,11 @@
 //! time and `u64` node of the stamp, `u64` covers, `u64` revokes, `i64` shift, a byte of flags (1 direct, 2 ended, 4 heeded), the
 //! peer's name (empty for this node); if live the tag, `u64` until.
 //!
+//! Kind 6 is kind 4 with a reason at the end; it is written only if there is one.
+//!
 //! Kind 2 is of versions with one register per rule: no author, revokes, shift and flags. Its owner's name is the peer's.
 
-use couic_common::{ClientName, RuleKey, Tag};
+use couic_common::{ClientName, Reason, RuleKey, Tag};
 use couic_peering::{NodeId, Record as Written, RecordState, Stamp};
 
 use super::record::{Reader, put_key, put_text};
@@ -37,11 +39,14 @@ pub struct Register {
     pub ended: bool,
     /// Whether what it revokes ends the rules of others here.
     pub heeded: bool,
+    /// Why the rule is there.
+    pub reason: Option<Reason>,
 }
 
 /// Kinds of payloads.
-pub(super) const OLD_REGISTER: u8 = 2;
-pub(super) const REGISTER: u8 = 4;
+const OLD_REGISTER: u8 = 2;
+const REGISTER: u8 = 4;
+const REGISTER_WITH_REASON: u8 = 6;
 
 /// States of a register.
 const FORGOTTEN: u8 = 0;
@@ -53,13 +58,34 @@ const DIRECT: u8 = 1;
 const ENDED: u8 = 2;
 const HEEDED: u8 = 4;
 
+/// A kind of registers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum RegisterKind {
+    Old,
+    Plain,
+    WithReason,
+}
+
+pub(super) const fn kind_of_register(kind: u8) -> Option<RegisterKind> {
+    match kind {
+        OLD_REGISTER => Some(RegisterKind::Old),
+        REGISTER => Some(RegisterKind::Plain),
+        REGISTER_WITH_REASON => Some(RegisterKind::WithReason),
+        _ => None,
+    }
+}
+
 pub(super) fn put_register(out: &mut Vec<u8>, row: &RegisterRow) {
     let RegisterRow {
         key,
         author,
         register,
     } = row;
-    out.push(REGISTER);
+    let reason = register.as_ref().and_then(|r| r.reason.as_ref());
+    out.push(match reason {
+        Some(_) => REGISTER_WITH_REASON,
+        None => REGISTER,
+    });
     put_key(out, *key);
     out.extend_from_slice(&author.unwrap_or(0).to_le_bytes());
     let Some(register) = register else {
@@ -92,15 +118,19 @@ pub(super) fn put_register(out: &mut Vec<u8>, row: &RegisterRow) {
         put_text(out, tag.as_ref().map_or("", Tag::as_str));
         out.extend_from_slice(&until.to_le_bytes());
     }
+    if let Some(reason) = reason {
+        put_text(out, reason.as_str());
+    }
 }
 
-/// Reads kind 4 or, if it is `old`, kind 2.
-pub(super) fn read_register(reader: &mut Reader<'_>, old: bool) -> Option<RegisterRow> {
+/// Reads a register of this kind.
+pub(super) fn read_register(reader: &mut Reader<'_>, kind: RegisterKind) -> Option<RegisterRow> {
+    let old = kind == RegisterKind::Old;
     let key = reader.key()?;
     let author = if old { None } else { Some(reader.u32()?) };
     let says = reader.u8()?;
     let register = match says {
-        FORGOTTEN => None,
+        FORGOTTEN if kind != RegisterKind::WithReason => None,
         DELETED | LIVE => {
             let (time, node) = (reader.u64()?, NodeId(reader.u64()?));
             let covers = reader.u64()?;
@@ -126,6 +156,10 @@ pub(super) fn read_register(reader: &mut Reader<'_>, old: bool) -> Option<Regist
                 covers,
                 revokes,
             };
+            let reason = match kind {
+                RegisterKind::WithReason => Some(reader.reason()??),
+                RegisterKind::Old | RegisterKind::Plain => None,
+            };
             Some(Register {
                 record,
                 shift,
@@ -133,6 +167,7 @@ pub(super) fn read_register(reader: &mut Reader<'_>, old: bool) -> Option<Regist
                 direct: flags & DIRECT != 0,
                 ended: flags & ENDED != 0,
                 heeded: flags & HEEDED != 0,
+                reason,
             })
         }
         _ => return None,
@@ -170,6 +205,7 @@ mod tests {
             direct: from.is_some(),
             ended: from.is_none(),
             heeded: from.is_some(),
+            reason: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Single changes of rules: add, renew, remove, expire. Each ends in one [`Core::install`].
 
-use couic_common::{Entry, Policy, RuleKey, Tag};
+use couic_common::{Entry, Policy, Reason, ReasonId, ReasonOf, RuleKey, Tag};
 
 use super::{
     Actor, Applied, ClaimRef, ClaimRequest, ClaimScope, FirewallError, Job, Origin, Owner,
@@ -88,7 +88,9 @@ impl Core {
         let own = claims.iter().find(|claim| is_own(claim)).copied();
         let unknown = claims.iter().find(|claim| is_unknown(claim)).copied();
         if own.is_some_and(|own| {
-            own.expiration == request.expiration && tag_of(&own) == request.tag.as_ref()
+            own.expiration == request.expiration
+                && tag_of(&own) == request.tag.as_ref()
+                && !self.is_new_reason(own.reason, origin)
         }) {
             return Ok(Applied::Unchanged);
         }
@@ -102,16 +104,43 @@ impl Core {
             None => Applied::Added,
             Some(_) => Applied::Updated,
         };
+        let slot = self.slot_for(policy, request.tag.as_ref(), owner, &origin.actor)?;
+        let reason = self.hold_reason_of(origin, before.map(|claim| claim.reason));
         let claim = PackedClaim {
             expiration: request.expiration,
             creation: before.map_or(now, |claim| claim.creation),
             owner,
-            slot: self.slot_for(policy, request.tag.as_ref(), owner, &origin.actor)?,
+            slot,
+            reason,
         };
         let claims = claims.without(|other| Some(*other) == unknown);
         let claims = claims.with(claim, self.owners());
-        self.install(key, claims, now, origin)?;
-        Ok(applied)
+        let installed = self.install(key, claims, now, origin);
+        self.reasons_mut().release(reason);
+        Ok(installed.map(|()| applied)?)
+    }
+
+    /// Holds the reason that a request gives for a claim or, if it gives none, that of the claim before.
+    fn hold_reason_of(&mut self, origin: &Origin, before: Option<ReasonId>) -> ReasonId {
+        let whose = whose(&origin.actor);
+        let reasons = self.reasons_mut();
+        match origin.reason() {
+            Some(text) => reasons.hold_text(text, whose),
+            None => {
+                let kept = before.unwrap_or(ReasonId::NONE);
+                reasons.hold(kept);
+                kept
+            }
+        }
+    }
+
+    /// Whether a request gives another reason than a claim has, and that would be kept.
+    fn is_new_reason(&self, id: ReasonId, origin: &Origin) -> bool {
+        let Some(given) = origin.reason().and_then(Reason::of) else {
+            return false;
+        };
+        let reasons = self.reasons();
+        reasons.get(id) != Some(&given) && reasons.would_keep(&given, whose(&origin.actor))
     }
 
     /// The slot of a tag, a new one if need be.
@@ -235,6 +264,14 @@ impl Core {
             }
         }
         (expired, true)
+    }
+}
+
+/// Whose share of the reasons an actor uses.
+pub(super) const fn whose(actor: &Actor) -> ReasonOf {
+    match actor {
+        Actor::Peer(_) => ReasonOf::Peer,
+        Actor::Client(_) | Actor::Set(_) | Actor::Expiry => ReasonOf::Own,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use couic_common::Policy;
-use couic_common::{Cidr, ClientName, OwnerKind, RuleKey, RuleOwner, SetName, Tag};
+use couic_common::{Cidr, ClientName, OwnerKind, Reason, RuleKey, RuleOwner, SetName, Tag};
 use serde::{Deserialize, Serialize};
 
 use super::Actor;
@@ -158,6 +158,9 @@ pub struct Claim {
     pub expiration: u64,
     /// Unix seconds.
     pub creation: u64,
+    /// Why it was made, as far as that was given and there was room to keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
 }
 
 impl Claim {
@@ -178,8 +181,9 @@ impl Claim {
         ClaimId::new(self.owner.clone(), self.tag.clone())
     }
 
-    fn terms(&self) -> (&Owner, Option<&Tag>, u64) {
-        (&self.owner, self.tag.as_ref(), self.expiration)
+    fn terms(&self) -> (&Owner, Option<&Tag>, u64, Option<&Reason>) {
+        let (tag, reason) = (self.tag.as_ref(), self.reason.as_ref());
+        (&self.owner, tag, self.expiration, reason)
     }
 
     /// Whether its time is over.
@@ -200,6 +204,8 @@ pub struct ClaimRef<'a> {
     pub expiration: u64,
     /// Unix seconds.
     pub creation: u64,
+    /// Why it was made.
+    pub reason: Option<&'a Reason>,
 }
 
 impl<'a> From<&'a Claim> for ClaimRef<'a> {
@@ -209,6 +215,7 @@ impl<'a> From<&'a Claim> for ClaimRef<'a> {
             tag: claim.tag.as_ref(),
             expiration: claim.expiration,
             creation: claim.creation,
+            reason: claim.reason.as_ref(),
         }
     }
 }
@@ -220,6 +227,7 @@ impl ClaimRef<'_> {
             tag: self.tag.cloned(),
             expiration: self.expiration,
             creation: self.creation,
+            reason: self.reason.cloned(),
         }
     }
 
@@ -230,6 +238,7 @@ impl ClaimRef<'_> {
             name: name.map(str::to_owned),
             tag: self.tag.cloned(),
             expiration: self.expiration,
+            reason: self.reason.cloned(),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use couic_common::{Entry, Policy, RuleKey};
+use couic_common::{Entry, Policy, Reasons, RuleKey};
 
 use super::{
     ClaimRef, Origin, Owner, RuleEvent,
@@ -28,6 +28,7 @@ pub(super) struct Core {
     tables: [RuleTable; 2],
     tags: [TagTable; 2],
     owners: Owners,
+    reasons: Reasons,
     /// Who holds how many rules, by policy and family.
     pub(super) held: [[Held; 2]; 2],
     pub(super) is_admin: Option<IsAdmin>,
@@ -49,6 +50,7 @@ impl Core {
             tables: Default::default(),
             tags: [TagTable::new(Policy::Drop), TagTable::new(Policy::Ignore)],
             owners: Owners::default(),
+            reasons: Reasons::default(),
             held: Default::default(),
             is_admin: None,
             deadlines: Deadlines::default(),
@@ -83,6 +85,14 @@ impl Core {
         self.owners.id(owner)
     }
 
+    pub(super) const fn reasons(&self) -> &Reasons {
+        &self.reasons
+    }
+
+    pub(super) fn reasons_mut(&mut self) -> &mut Reasons {
+        &mut self.reasons
+    }
+
     pub(super) fn set_admins(&mut self, is_admin: IsAdmin) {
         self.is_admin = Some(is_admin);
     }
@@ -99,13 +109,14 @@ impl Core {
         self.plane.heartbeat(now);
     }
 
-    /// A claim with its owner and tag.
+    /// A claim with its owner, tag and reason.
     pub(super) fn unpack(&self, policy: Policy, claim: &PackedClaim) -> ClaimRef<'_> {
         ClaimRef {
             owner: self.owners.get(claim.owner),
             tag: self.tags(policy).name(claim.slot),
             expiration: claim.expiration,
             creation: claim.creation,
+            reason: self.reasons.get(claim.reason),
         }
     }
 
@@ -121,6 +132,7 @@ impl Core {
             expiration: last_end(claims),
             hits: usage.map(|usage| usage.hits),
             last_seen: usage.map(|usage| usage.last_seen),
+            reason: self.reasons.get(shown.reason).cloned(),
             owners: Vec::new(),
         }
     }
@@ -171,8 +183,8 @@ impl Core {
             _ => {}
         }
         self.record(key, &old, &new);
+        let changed = Changed::between(&old, &new, &self.reasons);
         let is_to_sweep = self.account(key, &old, &new);
-        let changed = Changed::between(&old, &new);
         self.tables[key.policy as usize].set(key.cidr, new);
         if is_to_sweep {
             self.sweep_deadlines();
@@ -180,7 +192,7 @@ impl Core {
         Ok(changed)
     }
 
-    /// Keeps tags and deadlines in step with a change of claims. True if deadlines are to be swept, once the tables
+    /// Keeps tags, reasons and deadlines in step with a change of claims. True if deadlines are to be swept, once the tables
     /// have the new claims: a deadline that no claim there has is thrown away.
     fn account(&mut self, key: RuleKey, old: &Claims, new: &Claims) -> bool {
         let tags = &mut self.tags[key.policy as usize];
@@ -190,6 +202,10 @@ impl Core {
         new.iter()
             .for_each(|claim| tags.hold(claim.slot, holder(claim)));
         old.iter().for_each(|claim| tags.release(claim.slot));
+        new.iter()
+            .for_each(|claim| self.reasons.hold(claim.reason));
+        old.iter()
+            .for_each(|claim| self.reasons.release(claim.reason));
         for claim in new.owners().filter(|claim| old.of(claim.owner).is_none()) {
             held.add(holder(claim));
         }
@@ -239,6 +255,7 @@ impl Core {
                 expiration: changed.expiration,
                 hits: None,
                 last_seen: None,
+                reason: changed.reason.clone(),
                 owners: Vec::new(),
             };
             RuleEvent {

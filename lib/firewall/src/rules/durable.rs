@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use couic_common::{Cidr, Entry, Policy, RuleKey};
+use couic_common::{Cidr, Entry, Policy, ReasonOf, RuleKey};
 
 use super::{
     Actor, CHUNK, Claim, ClaimRef, ClaimScope, Firewall, FirewallError,
@@ -217,8 +217,9 @@ impl Core {
             self.check_room(key)?;
         }
         let mut claims = there;
-        // Claim meanwhile, since a claim's tag could be given away for the next claim's.
+        // Held meanwhile, since a claim's tag or reason could be given away for the next claim's.
         let mut held = Vec::new();
+        let mut reasons = Vec::new();
         let mut outcome = Ok(());
         // The last written one of clients is recorded first, and has to be written last.
         for claim in saved.iter().rev() {
@@ -233,11 +234,15 @@ impl Core {
             let holder = self.holder(owner);
             self.tags_mut(key.policy).0.hold(slot, holder);
             held.push(slot);
+            let reason = claim.reason.as_ref();
+            let reason = self.reasons_mut().hold_reason(reason, ReasonOf::Own);
+            reasons.push(reason);
             let claim = PackedClaim {
                 expiration: claim.expiration,
                 creation: claim.creation,
                 owner,
                 slot,
+                reason,
             };
             claims = claims.with(claim, self.owners());
         }
@@ -247,6 +252,8 @@ impl Core {
         }
         let (tags, _) = self.tags_mut(key.policy);
         held.into_iter().for_each(|slot| tags.release(slot));
+        let kept = self.reasons_mut();
+        reasons.into_iter().for_each(|id| kept.release(id));
         outcome.inspect_err(|error| {
             tracing::debug!("{key} is not restored at {now}: {error}");
         })
@@ -305,6 +312,7 @@ impl Core {
             expiration: shown.expiration,
             hits: None,
             last_seen: None,
+            reason: shown.reason.clone(),
             owners: Vec::new(),
         };
         if let Some(journal) = &self.durable.journal {

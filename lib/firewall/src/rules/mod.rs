@@ -56,7 +56,7 @@ pub use self::{
     clock::{Clock, ManualClock, SystemClock},
     durable::Restored,
     events::{Received, Subscription},
-    query::{TagUsage, Usage},
+    query::{ReasonUsage, TagUsage, Usage},
     recorded::ClaimChange,
     reload::{SetCatalog, SetChange},
     selfcheck::{SelfCheck, SelfChecked},

@@ -1,9 +1,11 @@
-//! Claims as the table of rules stores them: owner and tag are numbers, so that a claim takes 24 bytes.
+//! Claims as the table of rules stores them: owner, tag and reason are numbers, so that a claim takes 24 bytes.
 //!
 //! A rule filters while one claim on it lives. The claim that comes first (sets by name, then clients, the last written
 //! first, then peers by name) is the one whose tag is shown, and under whose tag packets count.
 
 use std::collections::HashMap;
+
+use couic_common::ReasonId;
 
 use super::Owner;
 use crate::dataplane::{PlaneRule, TagSlot};
@@ -104,6 +106,7 @@ pub(super) struct PackedClaim {
     pub(super) creation: u64,
     pub(super) owner: OwnerId,
     pub(super) slot: TagSlot,
+    pub(super) reason: ReasonId,
 }
 
 impl PackedClaim {
@@ -138,7 +141,7 @@ impl Claims {
         self.first.as_ref()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &PackedClaim> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &PackedClaim> + Clone {
         self.first.iter().chain(&self.rest)
     }
 
@@ -230,6 +233,7 @@ mod tests {
             creation: 1,
             owner: owners.id(owner),
             slot: TagSlot::UNTAGGED,
+            reason: ReasonId::NONE,
         }
     }
 

@@ -42,7 +42,27 @@ pub struct TagUsage {
     pub limit: usize,
 }
 
+/// The reasons of claims.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReasonUsage {
+    /// Different ones that are kept.
+    pub kept: usize,
+    /// How many were not kept since the start, for want of a place: their rules are in force without them.
+    pub not_kept: u64,
+}
+
 impl Firewall {
+    /// The reasons of claims, of which there can be [`couic_common::Reasons::MAX`].
+    #[must_use]
+    pub fn reasons(&self) -> ReasonUsage {
+        let core = self.core.lock();
+        let reasons = core.reasons();
+        ReasonUsage {
+            kept: reasons.len(),
+            not_kept: reasons.not_kept(),
+        }
+    }
+
     /// One rule as it is shown.
     #[must_use]
     pub fn entry(&self, key: RuleKey) -> Option<Entry> {
@@ -154,7 +174,8 @@ impl Firewall {
                     core.removable_by_tag(policy, &filter, all_owners, &origin.actor, after);
                 let results = found.into_iter().map(|(cidr, tag)| {
                     let tag = Some(tag);
-                    let job = Job::Remove(cidr, ClaimScope { tag, all_owners }, None);
+                    let scope = ClaimScope { tag, all_owners };
+                    let job = Job::Remove(cidr, scope, origin.metadata.clone());
                     (cidr, core.apply(policy, job, &origin.actor, now))
                 });
                 count_rules(&mut outcome, results);

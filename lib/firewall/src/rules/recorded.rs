@@ -1,6 +1,6 @@
 //! Changes with a record of their effect on claims, and the prediction of it, for commit-confirm.
 
-use couic_common::{Cidr, Entry, Policy, RuleKey, Tag};
+use couic_common::{Cidr, Entry, Metadata, Policy, Reason, RuleKey, Tag};
 
 use super::{
     Actor, Applied, CHUNK, Claim, ClaimId, ClaimRequest, ClaimScope, Firewall, FirewallError, Job,
@@ -36,8 +36,10 @@ impl Firewall {
             self.change(|core, now| {
                 for job in chunk {
                     match job {
-                        Job::Add(request, _) => {
-                            changes.extend(core.predict_add(policy, request, actor, now));
+                        Job::Add(request, metadata) => {
+                            let reason = metadata.as_deref().and_then(reason_of);
+                            let added = core.predict_add(policy, request, (actor, reason), now);
+                            changes.extend(added);
                         }
                         Job::Remove(cidr, scope, _) => {
                             let key = RuleKey::new(policy, *cidr);
@@ -141,7 +143,7 @@ impl Core {
         &self,
         policy: Policy,
         request: &ClaimRequest,
-        actor: &Actor,
+        (actor, reason): (&Actor, Option<Reason>),
         now: u64,
     ) -> Vec<ClaimChange> {
         let key = request.key(policy);
@@ -158,6 +160,7 @@ impl Core {
             tag: request.tag.clone(),
             expiration: request.expiration,
             creation: oldest.map_or(now, |before| before.creation),
+            reason: reason.or_else(|| oldest.and_then(|before| before.reason.clone())),
         };
         let own = ClaimChange {
             key,
@@ -196,6 +199,10 @@ impl Core {
         record.extend(differing(key, &before, &self.saved_claims(key)));
         Ok(outcome)
     }
+}
+
+fn reason_of(metadata: &Metadata) -> Option<Reason> {
+    Reason::of(&metadata.detail)
 }
 
 fn released(key: RuleKey, claim: Claim) -> ClaimChange {

@@ -5,7 +5,7 @@
 //! before old ones go: a source that is covered before and after is covered all the time. Groups that only shrink go
 //! first, so that a big set can be replaced although the table has no room for both.
 
-use couic_common::{Cidr, Policy, RuleKey, SetName, Tag};
+use couic_common::{Cidr, Policy, ReasonId, RuleKey, SetName, Tag};
 
 use super::{
     Actor, Firewall, FirewallError, Origin, Owner,
@@ -166,6 +166,7 @@ fn wanted_claims(
         core.tags_mut(policy).0.hold(slot, holder);
         pinned.push((policy, slot));
         let claim = PackedClaim {
+            reason: ReasonId::NONE,
             expiration: 0,
             creation: now,
             owner,

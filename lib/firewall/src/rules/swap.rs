@@ -11,7 +11,7 @@ use couic_common::{Cidr, Policy, RuleKey, Tag};
 
 use super::{
     Applied, CHUNK, Claim, ClaimId, ClaimRef, Firewall, FirewallError, Origin, Owner, Subscription,
-    change::check_expiration,
+    change::{check_expiration, whose},
     core::Core,
     packed::{Claims, PackedClaim},
 };
@@ -201,14 +201,20 @@ impl Core {
         } else if owner.is_client() {
             self.check_claims(key, &rest, owner)?;
         }
+        let slot = self.slot_for(key.policy, wanted.tag.as_ref(), owner, &origin.actor)?;
+        let whose = whose(&origin.actor);
+        let reason = (self.reasons_mut()).hold_reason(wanted.reason.as_ref(), whose);
         let claim = PackedClaim {
             expiration: wanted.expiration,
             creation: wanted.creation,
             owner,
-            slot: self.slot_for(key.policy, wanted.tag.as_ref(), owner, &origin.actor)?,
+            slot,
+            reason,
         };
         let claims = rest.with(claim, self.owners());
-        Ok(self.install(key, claims, now, origin)?)
+        let installed = self.install(key, claims, now, origin);
+        self.reasons_mut().release(reason);
+        Ok(installed?)
     }
 }
 
@@ -227,5 +233,6 @@ fn as_one(clients: Vec<Claim>) -> Option<Claim> {
         tag: shown.tag,
         expiration,
         creation: creation.unwrap_or(0),
+        reason: shown.reason,
     })
 }

@@ -43,6 +43,14 @@ pub struct Origin {
     pub metadata: Option<Arc<Metadata>>,
 }
 
+impl Origin {
+    /// The reason for a claim that is made, if it gives one: the detail of its metadata.
+    pub(super) fn reason(&self) -> Option<&str> {
+        let detail = self.metadata.as_ref()?.detail.as_str();
+        Some(detail).filter(|detail| !detail.trim().is_empty())
+    }
+}
+
 /// One change of a rule that a client or a peer asks for.
 #[derive(Clone, Debug)]
 pub enum Job {

@@ -1,6 +1,6 @@
 //! The next request to a peer: changes first, then the comparison; a plain peer gets jobs instead.
 
-use couic_common::{Cidr, Policy, RuleKey};
+use couic_common::{Cidr, Policy, Reason, RuleKey};
 
 use super::Link;
 use crate::{
@@ -55,7 +55,7 @@ impl Link {
                     .filter_map(|one| Some((one.0, replica.get(id(policy, *one))?)));
                 let records = slots
                     .filter(|(_, slot)| tellable(slot))
-                    .map(|(cidr, slot)| (cidr, &slot.record));
+                    .map(|(cidr, slot)| (cidr, &slot.record, replica.reason(slot)));
                 self.plain.queue(policy, records, now.wall, true);
             } else {
                 self.continue_full_transfer(replica, now, tellable);
@@ -78,7 +78,7 @@ impl Link {
         let Some((policy, first)) = self.full_transfer else {
             return;
         };
-        let mut found: Vec<(Cidr, &Record)> = Vec::new();
+        let mut found: Vec<(Cidr, &Record, Option<&Reason>)> = Vec::new();
         let mut next = None;
         for (leaf, id, slot) in replica.in_leaves(policy, (first, u16::MAX)) {
             if found.len() >= TRANSFER_STEP && leaf > first {
@@ -86,7 +86,7 @@ impl Link {
                 break;
             }
             if slot.is_live(now) && tellable(slot) {
-                found.push((id.key.cidr, &slot.record));
+                found.push((id.key.cidr, &slot.record, replica.reason(slot)));
             }
         }
         self.full_transfer = next.or_else(|| {

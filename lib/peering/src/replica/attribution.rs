@@ -90,6 +90,7 @@ impl Replica {
         if let Some(slot) = self.slots[id.key.policy as usize].remove(&place(id)) {
             self.trees[id.key.policy as usize].toggle(id.key, &slot.record);
             self.account(id.key, &slot, false);
+            self.reasons.release(slot.reason);
             self.note(id);
         }
     }

@@ -1,6 +1,6 @@
 //! Registers of other nodes.
 
-use couic_common::{Cidr, RuleKey};
+use couic_common::{Cidr, Reason, ReasonId, ReasonOf, RuleKey};
 
 use super::Replica;
 use crate::{Limits, Moment, PeerId, Record, Refusal, RegisterId, Slot, known::Voice};
@@ -18,6 +18,8 @@ pub struct Offer {
     pub ended: bool,
     /// Whether what it revokes ends the rules of others at the peer.
     pub heeded: bool,
+    /// Why the rule is there.
+    pub reason: Option<Reason>,
 }
 
 /// The result of merging a register of another node.
@@ -94,7 +96,7 @@ impl Replica {
     ) -> Merge {
         let author = offer.record.author();
         let taken_back = offer.ended && self.is_nobodys(author);
-        let slot = Slot {
+        let mut slot = Slot {
             record: offer.record.clone(),
             shift: offer.shift,
             from,
@@ -103,6 +105,7 @@ impl Replica {
             ended: !direct && (taken_back || self.peers.is_forgotten(author)),
             heeded: (direct || offer.heeded) && self.peers.ends_others(from),
             in_force: false,
+            reason: ReasonId::NONE,
         };
         if let Err(refusal) = self.check_room(key, &slot, limits) {
             if let Some(share) = self.peers.share_mut(from, direct) {
@@ -113,7 +116,11 @@ impl Replica {
         if !direct {
             self.peers.passed_on(author);
         }
+        let reason = offer.reason.as_ref().filter(|_| slot.record.is_rule());
+        slot.reason = self.reasons.hold_reason(reason, ReasonOf::Peer);
+        let held = slot.reason;
         self.take(key, slot);
+        self.reasons.release(held);
         Merge::Newer
     }
 

@@ -1,6 +1,6 @@
 //! Writes of this node.
 
-use couic_common::RuleKey;
+use couic_common::{Reason, ReasonOf, RuleKey};
 
 use super::Replica;
 use crate::{Moment, PeerId, Record, RecordState, Slot, Stamp, clock::next_time};
@@ -9,13 +9,24 @@ impl Replica {
     /// A write of this node, now: later than every register of the rule. `from` is the peer whose plain jobs it passes
     /// on, or [`PeerId::SELF`].
     pub fn write(&mut self, key: RuleKey, state: RecordState, from: PeerId, now: Moment) {
+        self.write_because(key, (state, None), from, now);
+    }
+
+    /// The same with the reason of the rule.
+    pub fn write_because(
+        &mut self,
+        key: RuleKey,
+        state: (RecordState, Option<&Reason>),
+        from: PeerId,
+        now: Moment,
+    ) {
         self.write_at(key, state, from, self.next_time(key, now), 0);
     }
 
     /// Ends a rule for all: this node's register, those of others here, and elsewhere as far as this node is trusted.
     pub fn revoke(&mut self, key: RuleKey, now: Moment) {
         let time = self.next_time(key, now);
-        self.write_at(key, RecordState::Deleted, PeerId::SELF, time, time);
+        self.write_at(key, (RecordState::Deleted, None), PeerId::SELF, time, time);
     }
 
     fn next_time(&self, key: RuleKey, now: Moment) -> u64 {
@@ -27,7 +38,13 @@ impl Replica {
 
     /// A write of this node at an earlier time, Unix milliseconds: for rules from before the replica. Does nothing if
     /// it has a register of the rule already.
-    pub fn write_past(&mut self, key: RuleKey, state: RecordState, from: PeerId, ms: u64) {
+    pub fn write_past(
+        &mut self,
+        key: RuleKey,
+        state: (RecordState, Option<&Reason>),
+        from: PeerId,
+        ms: u64,
+    ) {
         if self.own(key).is_none() {
             let then = Moment { wall: ms, mono: 0 };
             self.write_at(key, state, from, next_time(then, None), 0);
@@ -37,7 +54,7 @@ impl Replica {
     fn write_at(
         &mut self,
         key: RuleKey,
-        state: RecordState,
+        (state, reason): (RecordState, Option<&Reason>),
         from: PeerId,
         time: u64,
         revokes: u64,
@@ -62,9 +79,11 @@ impl Replica {
             ended: false,
             heeded: true,
             in_force: is_rule,
+            reason: self.reasons.hold_reason(reason, ReasonOf::Own),
         };
         slot.ended = self.is_ended(key, &slot);
         self.put(key, slot.clone());
+        self.reasons.release(slot.reason);
         self.end_others(key, &slot);
     }
 
@@ -76,7 +95,8 @@ impl Replica {
         let ended = own.is_some_and(|slot| slot.ended);
         let last = own.map_or(0, |slot| slot.record.stamp.time);
         let time = next_time(now, Some(last.max(record.stamp.time)));
-        self.write_at(key, state, from, time, 0);
+        let reason = own.and_then(|slot| self.reason(slot)).cloned();
+        self.write_at(key, (state, reason.as_ref()), from, time, 0);
         let id = self.own_id(key);
         if let Some(slot) = self.slots[key.policy as usize].get_mut(&super::place(id)) {
             (slot.in_force, slot.ended) = (in_force, ended);

@@ -69,6 +69,7 @@ impl Node {
             shift: 0,
             ended: false,
             heeded: false,
+            reason: None,
         };
         let from = self.peers[machine - 1];
         self.replica
@@ -218,7 +219,7 @@ fn a_restored_register_is_identical_and_older_than_new_writes() {
     again.replica.note_changes();
     for id in ids {
         let slot = a.replica.get(id).unwrap().clone();
-        again.replica.restore(id.key, slot);
+        again.replica.restore(id.key, slot, None);
     }
     assert_eq!(again.replica.drain_changed(), []);
     assert_eq!(again.root(), a.root());

@@ -75,7 +75,7 @@ impl PullAnswer {
         let after = request.after.as_ref().and_then(Mark::place);
         'all: for range in request.leaves.iter().take(MAX_RANGES) {
             for (_, id, slot) in replica.after(policy, *range, after) {
-                records.push(WireRecord::new(id.key.cidr, slot));
+                records.push(WireRecord::new(id.key.cidr, slot, replica.reason(slot)));
                 if records.len() >= MAX_PULL {
                     last = Some(Mark::new(place(id)));
                     break 'all;

@@ -1,6 +1,6 @@
 //! A register in a message. Its values are validated when it is read.
 
-use couic_common::{Cidr, Tag};
+use couic_common::{Cidr, Reason, Tag};
 use serde::{Deserialize, Serialize};
 
 use crate::{MAX_AHEAD, NodeId, Offer, Record, RecordState, Slot, Stamp, record::NEVER};
@@ -36,6 +36,9 @@ pub struct WireRecord {
     /// Whether what it revokes ends the rules of others at the sender, who did not write it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub heeded: bool,
+    /// Why the rule is there. Nodes that know no reasons ignore it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 #[expect(
@@ -71,7 +74,7 @@ const MAX_SHIFT: u64 = 2 * MAX_AHEAD;
 impl WireRecord {
     /// The message form of a register.
     #[must_use]
-    pub fn new(cidr: Cidr, slot: &Slot) -> Self {
+    pub fn new(cidr: Cidr, slot: &Slot, reason: Option<&Reason>) -> Self {
         let record = &slot.record;
         let until = match &record.state {
             RecordState::Deleted => None,
@@ -94,6 +97,7 @@ impl WireRecord {
             revokes: record.revokes,
             ended: slot.ended,
             heeded: slot.heeded,
+            reason: reason.map(|reason| reason.as_str().to_owned()),
         }
     }
 
@@ -141,6 +145,7 @@ impl WireRecord {
             shift,
             ended: self.ended,
             heeded: self.heeded,
+            reason: self.reason.as_deref().and_then(Reason::of),
         })
     }
 }
@@ -168,6 +173,7 @@ mod tests {
             ended: false,
             heeded: false,
             in_force: false,
+            reason: couic_common::ReasonId::NONE,
         }
     }
 
@@ -179,16 +185,18 @@ mod tests {
     #[test]
     fn registers_round_trip_as_their_author_wrote_them() {
         let cidr: Cidr = "10.0.0.0/8".parse().unwrap();
+        let why = Reason::of("sshd: 5 failures").unwrap();
         for (state, covers) in [
             (RecordState::Deleted, 0),
             (live("", NEVER), NEVER),
             (live("t", 5_000), 9_000),
         ] {
             let before = slot(state, covers);
-            let text = serde_json::to_string(&WireRecord::new(cidr, &before)).unwrap();
+            let text = serde_json::to_string(&WireRecord::new(cidr, &before, Some(&why))).unwrap();
             let read: WireRecord = serde_json::from_str(&text).unwrap();
             let read = read.read(-80).unwrap();
             assert_eq!((read.cidr, read.record), (cidr, before.record), "{text}");
+            assert_eq!(read.reason.as_ref(), Some(&why));
             assert_eq!(read.shift, -30);
         }
     }

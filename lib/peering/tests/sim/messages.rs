@@ -41,7 +41,7 @@ pub(super) fn message(replica: &Replica, moment: Moment, ask: Ask, gap: i64) -> 
                 Some((*cidr, replica.get(RegisterId { key, author })?))
             });
             let records = slots
-                .map(|(cidr, slot)| WireRecord::new(cidr, slot))
+                .map(|(cidr, slot)| WireRecord::new(cidr, slot, replica.reason(slot)))
                 .collect();
             Message::Push(policy, PushRequest { from, gap, records })
         }

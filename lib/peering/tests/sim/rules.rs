@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
-use couic_common::{Cidr, Policy, RuleKey, Tag};
+use couic_common::{Cidr, Policy, Reason, RuleKey, Tag};
 use couic_peering::{NEVER, Offer, PeerId, Record, RecordState, RegisterId, Stamp};
 
 use super::{Node, World};
 
-/// The registers in force on a node: stamp, tag, and expiration in true time.
-pub(crate) type Rules = BTreeMap<RegisterId, (Stamp, Option<Tag>, u64)>;
+/// The registers in force on a node: stamp, tag and reason, and expiration in true time.
+pub(crate) type Rules = BTreeMap<RegisterId, (Stamp, (Option<Tag>, Option<Reason>), u64)>;
 
 /// A write, as recorded by the test.
 #[derive(Clone, Debug)]
@@ -72,7 +72,9 @@ impl World {
     fn write(&mut self, node: usize, policy: Policy, n: u32, state: RecordState, until: u64) {
         let (moment, key) = (self.moment(node), RuleKey::new(policy, cidr(n)));
         let replica = &mut self.nodes[node].replica;
-        replica.write(key, state, PeerId::SELF, moment);
+        let reason = Reason::of(["", "sshd: 5 failures", "by hand"][n as usize % 3]);
+        let reason = reason.filter(|_| until != 0);
+        replica.write_because(key, (state, reason.as_ref()), PeerId::SELF, moment);
         self.wrote(node, key, false, until);
     }
 
@@ -107,6 +109,7 @@ impl World {
             shift,
             ended: false,
             heeded: false,
+            reason: None,
         };
         self.take(to, peer, key.policy, &[offer]);
     }
@@ -134,8 +137,8 @@ impl World {
                         NEVER => NEVER,
                         until => until.saturating_add_signed(-there.skew),
                     };
-                    let tag = slot.tag().cloned();
-                    all.insert(id, (slot.record.stamp, tag, until));
+                    let why = (slot.tag().cloned(), there.replica.reason(slot).cloned());
+                    all.insert(id, (slot.record.stamp, why, until));
                 }
             }
         }

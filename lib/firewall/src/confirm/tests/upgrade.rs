@@ -31,6 +31,7 @@ fn changes_of_the_version_before_owners_are_undone_at_their_time() {
             tag: Tag::parse("fixture").unwrap(),
             expiration: 0,
             creation: MADE,
+            reason: None,
         }),
     };
     let origin = Origin {

@@ -22,6 +22,7 @@ fn claim(owner: &str, tag: &str) -> Claim {
         tag: Tag::parse(tag).unwrap(),
         expiration: u64::MAX - 1,
         creation: 12,
+        reason: None,
     }
 }
 

@@ -22,6 +22,7 @@ fn rule(n: u32, owners: &[&str]) -> (RuleKey, Vec<Claim>) {
         tag: couic_common::Tag::parse(["", "ssh", "web"][n as usize % 3]).unwrap(),
         expiration: u64::from(n) * 7 % 11,
         creation: 1_700_000_000 + u64::from(n),
+        reason: None,
     };
     let key = RuleKey::new(Policy::ALL[n as usize % 2], cidr.parse().unwrap());
     (key, owners.iter().map(claim).collect())
@@ -45,6 +46,7 @@ fn register(n: u32, state: RecordState) -> ((RuleKey, Option<u32>), SavedRegiste
         direct: false,
         ended: false,
         heeded: false,
+        reason: None,
     };
     let is_older = false;
     let key = RuleKey::new(Policy::Drop, format!("10.0.0.{n}/32").parse().unwrap());

@@ -19,6 +19,7 @@ fn event(seq: u64) -> RuleEvent {
             expiration: 0,
             hits: None,
             last_seen: None,
+            reason: None,
             owners: Vec::new(),
         },
         origin: Origin {

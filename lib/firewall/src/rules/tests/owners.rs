@@ -179,6 +179,7 @@ fn a_claim_of_an_unknown_client_is_released_or_taken_over_by_any() {
             tag: Tag::parse("ban").unwrap(),
             expiration: 5_000,
             creation: 7,
+            reason: None,
         };
         let swap = ClaimSwap {
             key: drop_key(NET),

@@ -8,6 +8,7 @@ fn claim(owner: Owner, tag: &str, expiration: u64) -> Claim {
         tag: Tag::parse(tag).unwrap(),
         expiration,
         creation: 1_000,
+        reason: None,
     }
 }
 

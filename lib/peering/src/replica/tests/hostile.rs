@@ -116,7 +116,7 @@ fn what_a_peer_passed_on_goes_when_it_takes_it_back() {
     let taken_back = a.replica.forget_peer(Policy::Drop, from, (0, u16::MAX));
     a.replica.unbind(from);
     for id in taken_back {
-        let said = crate::WireRecord::new(id.key.cidr, a.replica.get(id).unwrap());
+        let said = crate::WireRecord::new(id.key.cidr, a.replica.get(id).unwrap(), None);
         let offer = said.read(0).unwrap();
         // Not by others, who did not introduce it.
         let mut merge = |machine: usize| {
@@ -149,6 +149,7 @@ fn who_passes_on_a_peers_rule_has_no_say_in_it() {
         shift: 0,
         ended: true,
         heeded: false,
+        reason: None,
     };
     let (evil, of_a) = (b.peers[2], b.peers[0]);
     let merge = |b: &mut Node, offer: &Offer| {
@@ -192,7 +193,7 @@ fn this_nodes_own_number_cannot_be_taken() {
     b.replica.write(drop_key(2), live(NEVER), evil, at(1_000));
     let slot = b.replica.own(drop_key(2)).unwrap().clone();
     let mut again = Node::new(2);
-    again.replica.restore(drop_key(2), slot);
+    again.replica.restore(drop_key(2), slot, None);
     again.write(1, live(NEVER), 1_000);
     let ended = again.replica.forget_peer(Policy::Drop, evil, (0, u16::MAX));
     assert_eq!(ended, []);

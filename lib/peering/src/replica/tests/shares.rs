@@ -104,6 +104,7 @@ fn the_share_of_the_address_space_of_a_peer_is_bounded() {
             shift: 0,
             ended: false,
             heeded: false,
+            reason: None,
         };
         let from = node.peers[2];
         let merge = node
@@ -128,6 +129,7 @@ fn the_share_of_the_address_space_of_a_peer_is_bounded() {
         shift: 0,
         ended: false,
         heeded: false,
+        reason: None,
     };
     let from = node.peers[2];
     node.replica
