@@ -20,7 +20,6 @@ use tracing::{error, info, warn};
 use crate::{
     config::Config,
     http::{self, Context},
-    history::History,
     intervals::Intervals,
     notify,
     page::{self, Page, PageError},
@@ -91,10 +90,15 @@ pub async fn run(
         warn!("no notifier is configured: summaries are not sent");
     }
 
-    let history = History::default();
-    let page = Page::open(config, history, journal.clone(), Arc::clone(&dispatcher))?;
+    let page = Page::open(config, journal.clone(), Arc::clone(&dispatcher))?;
     let (stop, stopping) = watch::channel(false);
-    let page = serve_page(page_listener.zip(page), stopping.clone());
+    let (stop_page, page_stopping) = watch::channel(false);
+    let page = serve_page(page_listener.zip(page), page_stopping);
+    // The page ends its requests while those of the senders end.
+    let shutdown = async {
+        shutdown.await;
+        stop_page.send_replace(true);
+    };
     let intervals = Intervals {
         journal: journal.clone(),
         dispatcher: Arc::clone(&dispatcher),

@@ -84,7 +84,6 @@ impl Page {
     /// If a token or certificate file cannot be used. A broken database is shown on the page instead.
     pub(crate) fn open(
         config: &Config,
-        history: History,
         journal: Journal,
         dispatcher: Arc<NotificationDispatcher>,
     ) -> Result<Option<Self>, PageError> {
@@ -99,7 +98,7 @@ impl Page {
             fleet,
             geo: Geo::open(&settings.mmdb),
             settings,
-            history,
+            history: journal.history().clone(),
             journal,
             dispatcher,
         }))

@@ -145,11 +145,18 @@ fn rule_row(rule: &LookupRule, decides: bool, now: u64) -> RuleRow {
         decides,
         tag: entry.tag.as_ref().map(ToString::to_string).unwrap_or_default(),
         who: RuleOwner::list(&entry.owners, now),
-        reason: String::new(),
+        reason: reason(rule),
         added: text::when(entry.creation),
         ends: text::ends(now, Some(entry.expiration)),
         hits: hits.unwrap_or_default(),
     }
+}
+
+/// Why the rule is there, by its first claim that says so.
+fn reason(rule: &LookupRule) -> String {
+    let claims = rule.entry.owners.iter().filter_map(|owner| owner.reason.as_ref());
+    let reason = rule.entry.reason.as_ref().or_else(|| claims.into_iter().next());
+    reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default()
 }
 
 fn of_reports(name: &str, known: &[KnownRule], now: u64) -> Verdict {
