@@ -263,7 +263,10 @@ mod tests {
     #[test]
     fn a_reason_is_short_and_safe_to_print() {
         let of = |text: &str| Reason::of(text).map(|reason| reason.to_string());
-        assert_eq!(of("  sshd: 5 failures\n"), Some("sshd: 5 failures".to_owned()));
+        assert_eq!(
+            of("  sshd: 5 failures\n"),
+            Some("sshd: 5 failures".to_owned())
+        );
         assert_eq!(of("a\u{1b}[2J\nb\u{202e}c"), Some("a?[2J?b?c".to_owned()));
         assert_eq!((of(""), of(" \n ")), (None, None));
         let long = of(&format!("{}é", "x".repeat(Reason::MAX - 1))).unwrap();
@@ -303,7 +306,10 @@ mod tests {
                 .count()
         };
         assert_eq!(fill(0, ReasonOf::Peer), Reasons::MAX / 2);
-        assert_eq!(fill(1 << 15, ReasonOf::Own), Reasons::MAX - Reasons::MAX / 2);
+        assert_eq!(
+            fill(1 << 15, ReasonOf::Own),
+            Reasons::MAX - Reasons::MAX / 2
+        );
         assert_eq!((all.len(), all.not_kept()), (Reasons::MAX, 2));
         let last = Reason::of("r1").unwrap();
         assert!(all.would_keep(&last, ReasonOf::Peer));

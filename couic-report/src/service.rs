@@ -164,7 +164,9 @@ fn serve_page(
     if let Ok(addr) = listener.local_addr() {
         info!("the page listens on {addr}");
         if !addr.ip().is_loopback() {
-            warn!("the page is served without TLS on {addr}: put a reverse proxy with TLS in front of it");
+            warn!(
+                "the page is served without TLS on {addr}: put a reverse proxy with TLS in front of it"
+            );
         }
     }
     let stopped = async move {

@@ -11,9 +11,9 @@ use std::{
     time::Duration,
 };
 
-use couic_plugin_api::Severity;
 pub use self::page::{Firewall, Page, Role, Source, User};
 pub(crate) use self::page::{LONGEST_TOKEN, daemon_token, password};
+use couic_plugin_api::Severity;
 pub use couic_settings::Settings;
 use couic_settings::{Noted, NotifierConfig, Secret, Section};
 use uuid::Uuid;

@@ -314,8 +314,7 @@ fn endpoint(table: &mut Section<'_>) -> Option<Endpoint> {
         );
     }
     parse_url(text).or_else(|| {
-        let message =
-            format!("{text:?} is not an address, as in \"https://fw.example.org:2900\"");
+        let message = format!("{text:?} is not an address, as in \"https://fw.example.org:2900\"");
         table.mistake(Some(line), "url", message)
     })
 }

@@ -247,7 +247,10 @@ mod tests {
         let client = format!("name = \"x\"\ntoken = \"{token}\"\n");
         assert_eq!(read(&client).unwrap(), expected);
         let error = read("b09d58a9-secret").unwrap_err().to_string();
-        assert!(error.contains("is not a UUID") && !error.contains("b09d"), "{error}");
+        assert!(
+            error.contains("is not a UUID") && !error.contains("b09d"),
+            "{error}"
+        );
         let missing = Source::File(dir.path().join("none"));
         let error = secret(&missing, password).unwrap_err().to_string();
         assert!(error.contains("cannot be read"), "{error}");

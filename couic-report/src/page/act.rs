@@ -169,6 +169,7 @@ async fn unban(form: &Form, client: &Client, actor: Actor<'_>) -> Result<Tried, 
     let which = Release {
         tag: None,
         all_owners: form.get("all_owners").is_some(),
+        reason: Some(format!("deleted by {}", actor.user.name)),
     };
     let careful = client.confirm_within(WITHIN).guarded(guard(actor), false);
     let what = format!("delete {policy} {cidr}");

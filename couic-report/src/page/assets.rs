@@ -58,13 +58,20 @@ const ALL: [Asset; 6] = [
 static DIGESTS: LazyLock<[String; ALL.len()]> = LazyLock::new(|| {
     ALL.map(|asset| {
         let digest = Sha256::digest(asset.bytes);
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        digest
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     })
 });
 
 /// The address of an asset; a new version of it has another one.
 pub(super) fn path(name: &str) -> String {
-    let found = ALL.iter().zip(DIGESTS.iter()).find(|(asset, _)| asset.name == name);
+    let found = ALL
+        .iter()
+        .zip(DIGESTS.iter())
+        .find(|(asset, _)| asset.name == name);
     let digest = found.map_or("", |(_, digest)| digest);
     format!("/assets/{digest}/{name}")
 }
@@ -95,8 +102,14 @@ mod tests {
     #[test]
     fn the_vendored_files_are_those_of_the_record() {
         let record = include_str!("../../assets/README.md");
-        for asset in ALL.iter().filter(|asset| !asset.name.contains("page") && !asset.name.contains("icon")) {
-            let digest: String = Sha256::digest(asset.bytes).iter().map(|b| format!("{b:02x}")).collect();
+        for asset in ALL
+            .iter()
+            .filter(|asset| !asset.name.contains("page") && !asset.name.contains("icon"))
+        {
+            let digest: String = Sha256::digest(asset.bytes)
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect();
             assert!(record.contains(&digest), "{} is {digest}", asset.name);
         }
     }
@@ -106,13 +119,18 @@ mod tests {
         let address = path("page.css");
         let mut parts = address.split('/').skip(2);
         let (digest, name) = (parts.next().unwrap(), parts.next().unwrap());
-        let answer = self::answer(digest, name, &HeaderMap::new()).unwrap();
+        let answer = answer(digest, name, &HeaderMap::new()).unwrap();
         assert_eq!(answer.status(), 200);
         let tag = answer.headers()[header::ETAG].clone();
-        assert!(answer.headers()[header::CACHE_CONTROL].to_str().unwrap().contains("immutable"));
+        assert!(
+            answer.headers()[header::CACHE_CONTROL]
+                .to_str()
+                .unwrap()
+                .contains("immutable")
+        );
         let again = HeaderMap::from_iter([(header::IF_NONE_MATCH, tag)]);
-        assert_eq!(self::answer(digest, name, &again).unwrap().status(), 304);
-        assert!(self::answer("0", name, &again).is_none());
-        assert!(self::answer(digest, "none.css", &again).is_none());
+        assert_eq!(super::answer(digest, name, &again).unwrap().status(), 304);
+        assert!(super::answer("0", name, &again).is_none());
+        assert!(super::answer(digest, "none.css", &again).is_none());
     }
 }

@@ -95,11 +95,15 @@ pub(super) fn rules(series: &Series) -> Plot {
 
 fn start_of(series: &Series, index: usize) -> u64 {
     let index = u64::try_from(index).unwrap_or(u64::MAX);
-    series.from.saturating_add(index.saturating_mul(series.step_secs))
+    series
+        .from
+        .saturating_add(index.saturating_mul(series.step_secs))
 }
 
 fn times(series: &Series) -> Vec<u64> {
-    (0..series.points.len()).map(|index| start_of(series, index)).collect()
+    (0..series.points.len())
+        .map(|index| start_of(series, index))
+        .collect()
 }
 
 impl Plot {
@@ -132,7 +136,10 @@ impl Plot {
     }
 
     fn highest(&self) -> f64 {
-        let values = self.lines.iter().flat_map(|line| line.values.iter().flatten());
+        let values = self
+            .lines
+            .iter()
+            .flat_map(|line| line.values.iter().flatten());
         nice(values.fold(0.0, |a: f64, b| a.max(*b)))
     }
 
@@ -169,16 +176,27 @@ impl Plot {
         let is_long = last - first > 2 * 86_400;
         let label = |time: u64| {
             let when = text::when(time);
-            let part = if is_long { when.get(5..10) } else { when.get(11..16) };
+            let part = if is_long {
+                when.get(5..10)
+            } else {
+                when.get(11..16)
+            };
             part.unwrap_or_default().to_owned()
         };
         for (x, anchor, time) in [
             (LEFT, "start", *first),
-            (f64::midpoint(LEFT, WIDTH), "middle", first + (last - first) / 2),
+            (
+                f64::midpoint(LEFT, WIDTH),
+                "middle",
+                first + (last - first) / 2,
+            ),
             (WIDTH, "end", *last),
         ] {
             let (y, label) = (HEIGHT - 4.0, label(time));
-            let _ = write!(svg, r#"<text x="{x:.0}" y="{y:.0}" text-anchor="{anchor}">{label}</text>"#);
+            let _ = write!(
+                svg,
+                r#"<text x="{x:.0}" y="{y:.0}" text-anchor="{anchor}">{label}</text>"#
+            );
         }
     }
 
@@ -187,7 +205,12 @@ impl Plot {
         let Some(line) = self.lines.first() else {
             return String::new();
         };
-        let path = path_of(&line.values, self.lines_highest(), (0.0, 100.0), (1.0, 19.0));
+        let path = path_of(
+            &line.values,
+            self.lines_highest(),
+            (0.0, 100.0),
+            (1.0, 19.0),
+        );
         format!(
             r#"<svg class="spark" viewBox="0 0 100 20" aria-hidden="true"><path class="line {}" d="{path}"/></svg>"#,
             line.name
@@ -195,7 +218,11 @@ impl Plot {
     }
 
     fn lines_highest(&self) -> f64 {
-        let values = self.lines.first().into_iter().flat_map(|line| line.values.iter().flatten());
+        let values = self
+            .lines
+            .first()
+            .into_iter()
+            .flat_map(|line| line.values.iter().flatten());
         values.fold(0.0, |a: f64, b| a.max(*b))
     }
 }
@@ -213,7 +240,11 @@ fn path_of(values: &[Option<f64>], highest: f64, x: (f64, f64), y: (f64, f64)) -
         let at = x.0 + float(index as u64) / steps * (x.1 - x.0);
         let share = if highest > 0.0 { value / highest } else { 0.0 };
         let height = y.1 - share.clamp(0.0, 1.0) * (y.1 - y.0);
-        let _ = write!(path, "{}{at:.1} {height:.1}", if pen_is_down { 'L' } else { 'M' });
+        let _ = write!(
+            path,
+            "{}{at:.1} {height:.1}",
+            if pen_is_down { 'L' } else { 'M' }
+        );
         // A single point is a dot.
         if !pen_is_down && values.get(index + 1).is_none_or(Option::is_none) {
             path.push_str("h1");
@@ -274,7 +305,11 @@ mod tests {
     fn a_chart_is_drawn_without_style_or_script() {
         let chart = rules(&series()).chart("rules", "Rules added", "/api".to_owned());
         assert!(chart.svg.starts_with("<svg") && chart.svg.ends_with("</svg>"));
-        assert!(!chart.svg.contains("style") && !chart.svg.contains("NaN"), "{}", chart.svg);
+        assert!(
+            !chart.svg.contains("style") && !chart.svg.contains("NaN"),
+            "{}",
+            chart.svg
+        );
         assert_eq!(chart.columns, ["added", "removed"]);
         assert_eq!(chart.rows.len(), 3);
         assert_eq!(chart.rows[0].1, ["600", "0"]);
@@ -295,7 +330,14 @@ mod tests {
 
     #[test]
     fn axes_end_at_round_numbers() {
-        for (highest, end) in [(0.0, 1.0), (0.3, 0.5), (7.0, 10.0), (10.0, 10.0), (11.0, 20.0), (f64::NAN, 1.0)] {
+        for (highest, end) in [
+            (0.0, 1.0),
+            (0.3, 0.5),
+            (7.0, 10.0),
+            (10.0, 10.0),
+            (11.0, 20.0),
+            (f64::NAN, 1.0),
+        ] {
             assert!((nice(highest) - end).abs() < 1e-9, "{highest}");
         }
     }

@@ -70,7 +70,10 @@ impl Fleet {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Daemon> {
-        self.0.iter().map(AsRef::as_ref).find(|daemon: &&Daemon| daemon.name == name)
+        self.0
+            .iter()
+            .map(AsRef::as_ref)
+            .find(|daemon: &&Daemon| daemon.name == name)
     }
 
     /// The state of each, asked at the same time.

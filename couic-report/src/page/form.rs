@@ -64,7 +64,10 @@ mod tests {
 
     #[test]
     fn links_escape_their_values() {
-        let path = link("/changes", &[("tag", "a b&c=\"<"), ("firewall", ""), ("q", "ü")]);
+        let path = link(
+            "/changes",
+            &[("tag", "a b&c=\"<"), ("firewall", ""), ("q", "ü")],
+        );
         assert_eq!(path, "/changes?tag=a+b%26c%3D%22%3C&q=%C3%BC");
         assert_eq!(link("/", &[("a", "")]), "/");
     }
@@ -75,7 +78,16 @@ mod tests {
             assert_eq!(local_path(Some(good)), good);
         }
         let long = format!("/{}", "a".repeat(600));
-        for bad in ["", "x", "//evil.example", "/\\evil.example", "https://evil", "/a b", "/\r\n", &long] {
+        for bad in [
+            "",
+            "x",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil",
+            "/a b",
+            "/\r\n",
+            &long,
+        ] {
             assert_eq!(local_path(Some(bad)), "/", "{bad}");
         }
         assert_eq!(local_path(None), "/");

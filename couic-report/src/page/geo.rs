@@ -81,12 +81,20 @@ impl Geo {
         let readers: Vec<_> = {
             let mut databases = self.0.lock();
             databases.refresh();
-            databases.all.iter().filter_map(|d| d.reader.clone()).collect()
+            databases
+                .all
+                .iter()
+                .filter_map(|d| d.reader.clone())
+                .collect()
         };
         let mut place = Place::default();
         for reader in readers {
-            place.country = place.country.or_else(|| country(&reader, ip).ok().flatten());
-            place.network = place.network.or_else(|| network(&reader, ip).ok().flatten());
+            place.country = place
+                .country
+                .or_else(|| country(&reader, ip).ok().flatten());
+            place.network = place
+                .network
+                .or_else(|| network(&reader, ip).ok().flatten());
         }
         place
     }
@@ -147,7 +155,9 @@ fn read(path: &Path) -> Result<Reader<Vec<u8>>, String> {
     let reader = Reader::from_source(bytes).map_err(broken)?;
     // One lookup finds a file that was cut.
     let probe = IpAddr::from([1, 1, 1, 1]);
-    country(&reader, probe).and_then(|_| network(&reader, probe)).map_err(broken)?;
+    country(&reader, probe)
+        .and_then(|_| network(&reader, probe))
+        .map_err(broken)?;
     Ok(reader)
 }
 
@@ -204,7 +214,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sample.mmdb");
         let geo = Geo::open(std::slice::from_ref(&path));
-        assert!(geo.problems()[0].contains("cannot be read"), "{:?}", geo.problems());
+        assert!(
+            geo.problems()[0].contains("cannot be read"),
+            "{:?}",
+            geo.problems()
+        );
         let refresh = || geo.0.lock().all.iter_mut().for_each(Database::refresh);
         fs::write(&path, SAMPLE).unwrap();
         refresh();
@@ -213,7 +227,10 @@ mod tests {
             fs::write(&path, broken).unwrap();
             refresh();
             let problem = &geo.problems()[0];
-            assert!(problem.contains("not a MaxMind database") && problem.ends_with("stays in use"), "{problem}");
+            assert!(
+                problem.contains("not a MaxMind database") && problem.ends_with("stays in use"),
+                "{problem}"
+            );
             assert!(geo.place(ip("203.0.113.9")).country.is_some());
         }
         fs::write(&path, SAMPLE).unwrap();

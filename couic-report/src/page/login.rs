@@ -20,7 +20,11 @@ pub(super) fn ask(headers: &HeaderMap, is_post: bool, segments: &[&str], here: &
     match segments {
         // Of these a script asks; nobody would see a login in their place.
         ["part" | "api", ..] => {
-            let answer = reply::with(StatusCode::UNAUTHORIZED, "text/plain; charset=utf-8", "log in\n");
+            let answer = reply::with(
+                StatusCode::UNAUTHORIZED,
+                "text/plain; charset=utf-8",
+                "log in\n",
+            );
             reply::and(answer, REFRESH, "true")
         }
         // Browsers leave the cookie out when a link in a chat is followed, but not when this page asks again.
@@ -67,5 +71,12 @@ fn form(status: StatusCode, next: &str, mistake: Option<String>) -> Answer {
         ..Frame::default()
     };
     let next = next.to_owned();
-    reply::html(status, &view::Login { frame, next, mistake })
+    reply::html(
+        status,
+        &view::Login {
+            frame,
+            next,
+            mistake,
+        },
+    )
 }

@@ -50,7 +50,10 @@ pub(super) fn is_our_host(headers: &HeaderMap, settings: &config::Page) -> bool 
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         bare.parse::<IpAddr>().is_ok()
             || host.eq_ignore_ascii_case("localhost")
-            || settings.hosts.iter().any(|name| name.eq_ignore_ascii_case(host))
+            || settings
+                .hosts
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(host))
     })
 }
 
@@ -111,7 +114,10 @@ mod tests {
 
     fn headers(all: &[(&'static str, &str)]) -> HeaderMap {
         let pairs = all.iter().map(|(name, value)| {
-            (header::HeaderName::from_static(name), value.parse().unwrap())
+            (
+                header::HeaderName::from_static(name),
+                value.parse().unwrap(),
+            )
         });
         pairs.collect()
     }
@@ -121,12 +127,24 @@ mod tests {
         let settings = settings();
         let ours = |host: &str| is_our_host(&headers(&[("host", host)]), &settings);
         for good in [
-            "localhost:8001", "127.0.0.1", "127.0.0.1:8001", "[::1]:8001", "[::1]", "10.1.2.3:1",
-            "couic.example.org", "COUIC.example.org:443",
+            "localhost:8001",
+            "127.0.0.1",
+            "127.0.0.1:8001",
+            "[::1]:8001",
+            "[::1]",
+            "10.1.2.3:1",
+            "couic.example.org",
+            "COUIC.example.org:443",
         ] {
             assert!(ours(good), "{good}");
         }
-        for bad in ["", "evil.example", "couic.example.org.evil.example", "localhost.evil", "a:b:c"] {
+        for bad in [
+            "",
+            "evil.example",
+            "couic.example.org.evil.example",
+            "localhost.evil",
+            "a:b:c",
+        ] {
             assert!(!ours(bad), "{bad}");
         }
         assert!(!is_our_host(&headers(&[]), &settings));

@@ -20,9 +20,18 @@ const EVERYWHERE: [(HeaderName, &str); 8] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "same-origin"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=()",
+    ),
     (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
 ];
 
@@ -42,7 +51,11 @@ pub(super) fn html(status: StatusCode, template: &impl Template) -> Answer {
         Err(error) => {
             tracing::error!("page: a template cannot be rendered: {error}");
             let text = "500: the page cannot be rendered; the log of couic-report says why\n";
-            with(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", text)
+            with(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "text/plain; charset=utf-8",
+                text,
+            )
         }
     }
 }

@@ -63,18 +63,28 @@ async fn checked(page: &Arc<Page>, parts: &Parts, body: &[u8], peer: IpAddr) -> 
                        on Host and set X-Forwarded-Proto.";
         return failure(StatusCode::FORBIDDEN, message);
     }
-    let form = Form::parse(if is_post { body } else { parts.uri.query().unwrap_or_default().as_bytes() });
+    let form = Form::parse(if is_post {
+        body
+    } else {
+        parts.uri.query().unwrap_or_default().as_bytes()
+    });
     let cookies: Vec<&str> = headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|line| line.to_str().ok())
         .collect();
-    let here = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let here = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |path| path.as_str())
+        .to_owned();
     if segments == ["login"] && is_post {
         return login::enter(page, &form, peer);
     }
     let session = page.sessions.find(&cookies, peer.secure, Instant::now());
-    let user = session.as_ref().and_then(|session| page.users.get(session.user));
+    let user = session
+        .as_ref()
+        .and_then(|session| page.users.get(session.user));
     let (Some(session), Some(user)) = (session, user) else {
         return login::ask(headers, is_post, &segments, &here);
     };
@@ -129,13 +139,20 @@ async fn show(page: &Arc<Page>, visit: &Visit<'_>, segments: &[&str], query: &Fo
         }
         ["api", "series"] => reply::json(&panels::figures::plot(page, query)),
         ["login"] => reply::see("/"),
-        ["robots.txt"] => reply::with(ok, "text/plain; charset=utf-8", "User-agent: *\nDisallow: /\n"),
+        ["robots.txt"] => reply::with(
+            ok,
+            "text/plain; charset=utf-8",
+            "User-agent: *\nDisallow: /\n",
+        ),
         _ => missing(),
     }
 }
 
 async fn change(page: &Arc<Page>, visit: &Visit<'_>, segments: &[&str], form: &Form) -> Answer {
-    if !visit.session.owns(form.get("form_token").unwrap_or_default()) {
+    if !visit
+        .session
+        .owns(form.get("form_token").unwrap_or_default())
+    {
         let message = "This form is of another login, so nothing was done. Open the page again, and repeat it.";
         return failure(StatusCode::FORBIDDEN, message);
     }
@@ -152,7 +169,8 @@ async fn change(page: &Arc<Page>, visit: &Visit<'_>, segments: &[&str], form: &F
         return missing();
     };
     if visit.user.role < Role::Act {
-        let message = "You may look, but not change rules: your role is view. A user with role act may.";
+        let message =
+            "You may look, but not change rules: your role is view. A user with role act may.";
         return failure(StatusCode::FORBIDDEN, message);
     }
     let Some(daemon) = form.get("firewall").and_then(|name| page.fleet.get(name)) else {

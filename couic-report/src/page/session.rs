@@ -182,10 +182,17 @@ mod tests {
         let found = sessions.find(&cookies, false, now).unwrap();
         assert_eq!(found.user, 7);
         assert!(found.owns(&found.form_token) && !found.owns("") && !found.owns("x"));
-        assert!(sessions.find(&cookies, true, now).is_none(), "a plain cookie over TLS");
+        assert!(
+            sessions.find(&cookies, true, now).is_none(),
+            "a plain cookie over TLS"
+        );
         assert!(sessions.find(&["couic=0"], false, now).is_none());
         // It is used, and so not idle, but ends after its time.
-        assert!(sessions.find(&cookies, false, now + 2 * HOUR - HOUR / 2).is_some());
+        assert!(
+            sessions
+                .find(&cookies, false, now + 2 * HOUR - HOUR / 2)
+                .is_some()
+        );
         assert!(sessions.find(&cookies, false, now + 3 * HOUR).is_none());
     }
 

@@ -6,6 +6,7 @@ use super::{
     act::{LASTS, WITHIN},
     assets,
     chart::Chart,
+    form::link,
     session::Notice,
 };
 
@@ -31,6 +32,11 @@ pub(super) struct Frame {
 impl Frame {
     fn asset(&self, name: &str) -> String {
         assets::path(name)
+    }
+
+    /// Where the part at the top of the page is refreshed from.
+    fn alarms_part(&self) -> String {
+        link("/part/alarms", &[("here", &self.here)])
     }
 }
 

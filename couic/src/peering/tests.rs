@@ -200,7 +200,8 @@ fn push_as(from: &Node, to: &Node, spoil: impl Fn(&mut WireRecord, usize)) {
     let (request, called) = {
         let state = from.engine.state.lock();
         let slots = state.replica.in_leaves(Policy::Drop, (0, u16::MAX));
-        let records = slots.map(|(_, id, slot)| WireRecord::new(id.key.cidr, slot, state.replica.reason(slot)));
+        let records = slots
+            .map(|(_, id, slot)| WireRecord::new(id.key.cidr, slot, state.replica.reason(slot)));
         let mut records: Vec<_> = records.collect();
         for (n, record) in records.iter_mut().enumerate() {
             spoil(record, n);

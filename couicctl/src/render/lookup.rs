@@ -57,10 +57,7 @@ pub(crate) fn lookup(lookup: &Lookup, now: u64, out: &mut dyn Write) -> io::Resu
 }
 
 /// Why rules are there, as far as that was given, a line each.
-fn reasons<'a>(
-    rules: impl Iterator<Item = &'a LookupRule>,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+fn reasons<'a>(rules: impl Iterator<Item = &'a LookupRule>, out: &mut dyn Write) -> io::Result<()> {
     for LookupRule { policy, entry } in rules {
         if let Some(reason) = &entry.reason {
             writeln!(out, "Reason of {policy} {}: {reason}", entry.cidr)?;

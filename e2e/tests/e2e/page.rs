@@ -32,7 +32,9 @@ impl Browser {
         let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/browser/node_modules");
         let found = |name: &str| {
             let paths = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&paths).map(|dir| dir.join(name)).find(|file| file.is_file())
+            std::env::split_paths(&paths)
+                .map(|dir| dir.join(name))
+                .find(|file| file.is_file())
         };
         let missing = [
             ("node", found("node").is_none()),
@@ -40,9 +42,16 @@ impl Browser {
             ("playwright-core", !modules.join("playwright-core").is_dir()),
             ("axe-core", !modules.join("axe-core").is_dir()),
         ];
-        let missing: Vec<&str> = missing.iter().filter(|one| one.1).map(|one| one.0).collect();
+        let missing: Vec<&str> = missing
+            .iter()
+            .filter(|one| one.1)
+            .map(|one| one.0)
+            .collect();
         if !missing.is_empty() {
-            println!("skipped: scripts/setup browser installs {}", missing.join(", "));
+            println!(
+                "skipped: scripts/setup browser installs {}",
+                missing.join(", ")
+            );
             return None;
         }
         Some(Self {
@@ -92,7 +101,9 @@ fn configuration(daemon_socket: &Path, token: &str) -> String {
 
 #[test]
 fn a_browser_bans_confirms_and_allows() {
-    let Some(browser) = Browser::find() else { return };
+    let Some(browser) = Browser::find() else {
+        return;
+    };
     let Some(lab) = Lab::quiet() else { return };
     // The address of the collector is known before the daemon's token, which its configuration needs.
     let webhook = lab.collector(60, "").webhook();
@@ -106,14 +117,19 @@ fn a_browser_bans_confirms_and_allows() {
     let collector: Collector = lab.collector(60, &configuration(&daemon.socket(), &token));
     let running = collector.serve();
     for (host, tag) in [(7, "sshd"), (8, "sshd"), (9, "<b>web</b>")] {
-        daemon.api().add("drop", &format!("198.51.100.{host}/32"), Some(tag), 0);
+        daemon
+            .api()
+            .add("drop", &format!("198.51.100.{host}/32"), Some(tag), 0);
     }
     until("the bans are reported", PATIENCE, || {
         let adds = collector.health()["interval"]["adds"].as_u64();
         adds.is_some_and(|adds| adds >= 3).then_some(())
     });
     let said = browser.run(&lab, &[]);
-    assert!(said.contains("a look-up with the keyboard alone: ok"), "{said}");
+    assert!(
+        said.contains("a look-up with the keyboard alone: ok"),
+        "{said}"
+    );
     print!("{said}");
     // The daemon holds what the browser confirmed: the address is allowed, and so passes although it is banned.
     let mut wire = lab.wire();
@@ -122,7 +138,10 @@ fn a_browser_bans_confirms_and_allows() {
     assert_eq!(banned["decided_by"]["policy"], "ignore", "{banned}");
     assert_eq!(banned["also_covered_by"][0]["policy"], "drop", "{banned}");
     let log = collector.log();
-    assert!(log.contains("ana from 127.0.0.1: firewall fw-paris: ban 203.0.113.99/32: done"), "{log}");
+    assert!(
+        log.contains("ana from 127.0.0.1: firewall fw-paris: ban 203.0.113.99/32: done"),
+        "{log}"
+    );
     for secret in [TOKEN, &token] {
         assert!(!log.contains(secret), "a secret in the log");
     }

@@ -242,7 +242,12 @@ mod tests {
         );
         deliver(&mut plain, &mut old);
         assert_eq!(old.0.len(), 10);
-        plain.queue(Policy::Drop, (0..10).map(|n| (cidr(n), &gone, None)), 1_000, true);
+        plain.queue(
+            Policy::Drop,
+            (0..10).map(|n| (cidr(n), &gone, None)),
+            1_000,
+            true,
+        );
         assert_eq!(deliver(&mut plain, &mut old), 0);
         assert!(old.0.is_empty());
     }
@@ -251,7 +256,12 @@ mod tests {
     fn too_large_is_halved_down_to_one() {
         let mut plain = Plain::default();
         let gone = record(RecordState::Deleted);
-        plain.queue(Policy::Drop, (0..4).map(|n| (cidr(n), &gone, None)), 0, true);
+        plain.queue(
+            Policy::Drop,
+            (0..4).map(|n| (cidr(n), &gone, None)),
+            0,
+            true,
+        );
         assert!(plain.too_large() && plain.too_large());
         let first = plain.next().unwrap();
         assert_eq!(first.jobs.len(), 1);

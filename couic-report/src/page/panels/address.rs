@@ -78,7 +78,11 @@ async fn fill(page: &Arc<Page>, shown: &mut view::Address, ip: IpAddr) {
     shown.network = network.unwrap_or_default();
     shown.verdicts = verdicts(page, &asked, &known, now);
     shown.truncated = found.truncated || found.changes.len() >= CHANGES;
-    shown.changes = found.changes.iter().map(|change| changes::row(change, now)).collect();
+    shown.changes = found
+        .changes
+        .iter()
+        .map(|change| changes::row(change, now))
+        .collect();
     shown.all_changes = link("/changes", &[("address", &shown.ip)]);
 }
 
@@ -92,7 +96,9 @@ fn verdicts(page: &Page, asked: &[Asked], known: &[KnownRule], now: u64) -> Vec<
             Ok(lookup) => of_lookup(name, lookup, now),
             Err(error) => {
                 let mut verdict = of_reports(name, known, now);
-                verdict.because.insert(0, format!("The daemon does not answer: {error}"));
+                verdict
+                    .because
+                    .insert(0, format!("The daemon does not answer: {error}"));
                 verdict.is_asked = true;
                 verdict
             }
@@ -114,12 +120,20 @@ fn of_lookup(name: &str, lookup: &Lookup, now: u64) -> Verdict {
         Of::Pass => ("passes", "good"),
     };
     let because = match (&lookup.decided_by, lookup.panic) {
-        (_, true) => "The panic switch is on: every packet passes, whatever the rules say.".to_owned(),
+        (_, true) => {
+            "The panic switch is on: every packet passes, whatever the rules say.".to_owned()
+        }
         (None, _) => "No rule covers it.".to_owned(),
         (Some(rule), _) => format!("Decided by {} {}.", rule.policy, rule.entry.cidr),
     };
-    let deciding = lookup.decided_by.iter().map(|rule| rule_row(rule, true, now));
-    let others = lookup.also_covered_by.iter().map(|rule| rule_row(rule, false, now));
+    let deciding = lookup
+        .decided_by
+        .iter()
+        .map(|rule| rule_row(rule, true, now));
+    let others = lookup
+        .also_covered_by
+        .iter()
+        .map(|rule| rule_row(rule, false, now));
     let rules: Vec<RuleRow> = deciding.chain(others).take(RULES).collect();
     Verdict {
         firewall: name.to_owned(),
@@ -143,7 +157,11 @@ fn rule_row(rule: &LookupRule, decides: bool, now: u64) -> RuleRow {
         policy: rule.policy.as_str(),
         cidr: entry.cidr.to_string(),
         decides,
-        tag: entry.tag.as_ref().map(ToString::to_string).unwrap_or_default(),
+        tag: entry
+            .tag
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         who: RuleOwner::list(&entry.owners, now),
         reason: reason(rule),
         added: text::when(entry.creation),
@@ -154,9 +172,19 @@ fn rule_row(rule: &LookupRule, decides: bool, now: u64) -> RuleRow {
 
 /// Why the rule is there, by its first claim that says so.
 fn reason(rule: &LookupRule) -> String {
-    let claims = rule.entry.owners.iter().filter_map(|owner| owner.reason.as_ref());
-    let reason = rule.entry.reason.as_ref().or_else(|| claims.into_iter().next());
-    reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default()
+    let claims = rule
+        .entry
+        .owners
+        .iter()
+        .filter_map(|owner| owner.reason.as_ref());
+    let reason = rule
+        .entry
+        .reason
+        .as_ref()
+        .or_else(|| claims.into_iter().next());
+    reason
+        .map(|reason| reason.as_str().to_owned())
+        .unwrap_or_default()
 }
 
 fn of_reports(name: &str, known: &[KnownRule], now: u64) -> Verdict {
@@ -165,7 +193,10 @@ fn of_reports(name: &str, known: &[KnownRule], now: u64) -> Verdict {
     // Ignore before drop, and longer prefixes first: the order of verdicts.
     let policy = |rule: &KnownRule| rule.added.policy.unwrap_or(Policy::Drop);
     rules.sort_by_key(|rule| {
-        (policy(rule) == Policy::Drop, std::cmp::Reverse(rule.added.cidr.prefix()))
+        (
+            policy(rule) == Policy::Drop,
+            std::cmp::Reverse(rule.added.cidr.prefix()),
+        )
     });
     let (word, class) = match rules.first().map(|rule| policy(rule)) {
         Some(Policy::Drop) => ("dropped", "bad"),
@@ -180,7 +211,11 @@ fn of_reports(name: &str, known: &[KnownRule], now: u64) -> Verdict {
         word,
         class,
         because: vec![because.to_owned()],
-        rules: rules.iter().enumerate().map(|(at, rule)| known_row(rule, at == 0, now)).collect(),
+        rules: rules
+            .iter()
+            .enumerate()
+            .map(|(at, rule)| known_row(rule, at == 0, now))
+            .collect(),
         is_asked: false,
         has_hits: false,
     }

@@ -21,7 +21,12 @@ pub(in super::super) async fn show(page: &Page, visit: &Visit<'_>, form: &Form) 
     let until = form.get("until").and_then(|until| until.parse().ok());
     let mut shown = view::Changes {
         frame: super::frame(page, visit, "changes", "Changes").await,
-        firewalls: page.history.firewalls().into_iter().map(|wall| wall.name).collect(),
+        firewalls: page
+            .history
+            .firewalls()
+            .into_iter()
+            .map(|wall| wall.name)
+            .collect(),
         mistake: None,
         changes: Vec::new(),
         remarks: Vec::new(),
@@ -77,7 +82,10 @@ fn cut(mut changes: Vec<Change>) -> (Vec<Change>, Option<u64>) {
     let Some(last) = changes.get(ROWS.saturating_sub(1)).map(|change| change.at) else {
         return (changes, None);
     };
-    let end = changes.iter().take_while(|change| change.at >= last).count();
+    let end = changes
+        .iter()
+        .take_while(|change| change.at >= last)
+        .count();
     let more = end < changes.len() || full;
     changes.truncate(end);
     (changes, more.then_some(last))
@@ -139,7 +147,12 @@ mod tests {
         let all: Vec<Change> = changes((0..700).map(|n| 1000 - n / 7));
         let (mut until, mut seen) = (u64::MAX, 0);
         loop {
-            let found: Vec<_> = all.iter().filter(|c| c.at < until).take(MOST_CHANGES).cloned().collect();
+            let found: Vec<_> = all
+                .iter()
+                .filter(|c| c.at < until)
+                .take(MOST_CHANGES)
+                .cloned()
+                .collect();
             let (page, next) = cut(found);
             seen += page.len();
             let Some(next) = next else { break };

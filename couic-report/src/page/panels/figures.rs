@@ -42,20 +42,35 @@ impl Scope {
         let named = |range: &&(Range, &str, &str)| query.get("range") == Some(range.1);
         Self {
             firewall: query.get("name").map(str::to_owned),
-            range: RANGES.iter().find(named).map_or(Range::Day, |range| range.0),
+            range: RANGES
+                .iter()
+                .find(named)
+                .map_or(Range::Day, |range| range.0),
         }
     }
 
     fn name(&self) -> &'static str {
-        RANGES.iter().find(|range| range.0 == self.range).map_or("day", |range| range.1)
+        RANGES
+            .iter()
+            .find(|range| range.0 == self.range)
+            .map_or("day", |range| range.1)
     }
 
     fn span(&self) -> &'static str {
-        RANGES.iter().find(|range| range.0 == self.range).map_or("", |range| range.2)
+        RANGES
+            .iter()
+            .find(|range| range.0 == self.range)
+            .map_or("", |range| range.2)
     }
 
     fn path(&self, path: &str, range: &str) -> String {
-        link(path, &[("name", self.firewall.as_deref().unwrap_or_default()), ("range", range)])
+        link(
+            path,
+            &[
+                ("name", self.firewall.as_deref().unwrap_or_default()),
+                ("range", range),
+            ],
+        )
     }
 }
 
@@ -65,7 +80,11 @@ pub(in super::super) async fn show(
     visit: &Visit<'_>,
     scope: Scope,
 ) -> Option<view::Now> {
-    let path = if scope.firewall.is_some() { "/firewalls" } else { "/" };
+    let path = if scope.firewall.is_some() {
+        "/firewalls"
+    } else {
+        "/"
+    };
     let choice = |(_, name, title): &(Range, &str, &'static str)| Choice {
         name: title,
         link: scope.path(path, name),
@@ -122,7 +141,10 @@ fn figures(page: &Page, scope: &Scope, seen: &[super::Seen]) -> Option<Figures> 
         has_traffic: series.points.iter().any(|point| point.traffic.is_some()),
         charts: charts(&series, scope, now),
         tags: tags.iter().map(tag_row).collect(),
-        sources: sources.iter().map(|source| source_row(page, source)).collect(),
+        sources: sources
+            .iter()
+            .map(|source| source_row(page, source))
+            .collect(),
         has_places: page.geo.is_configured(),
         summaries,
         notifiers,
@@ -133,7 +155,10 @@ fn figures(page: &Page, scope: &Scope, seen: &[super::Seen]) -> Option<Figures> 
 fn charts(series: &Series, scope: &Scope, now: u64) -> Vec<chart::Chart> {
     let data = |kind: &str| {
         let name = scope.firewall.as_deref().unwrap_or_default();
-        link("/api/series", &[("kind", kind), ("name", name), ("range", scope.name())])
+        link(
+            "/api/series",
+            &[("kind", kind), ("name", name), ("range", scope.name())],
+        )
     };
     vec![
         chart::traffic(series, now).chart("traffic", "Packets per second", data("traffic")),

@@ -62,7 +62,10 @@ fn row(
         name: name.to_owned(),
         link: path(name),
         state: state(reported, asked, now),
-        heard: reported.map_or_else(|| "never".to_owned(), |wall| text::ago(now, wall.last_heard)),
+        heard: reported.map_or_else(
+            || "never".to_owned(),
+            |wall| text::ago(now, wall.last_heard),
+        ),
         rules: status.map_or_else(unknown, |status| text::count(drop_rules(status))),
         adds: reported.map_or_else(unknown, |wall| text::count(wall.adds_24h)),
         dropped: reported
@@ -73,7 +76,10 @@ fn row(
 }
 
 fn drop_rules(status: &ReportedStatus) -> u64 {
-    let dropping = status.rules.iter().filter(|rules| rules.policy == Policy::Drop);
+    let dropping = status
+        .rules
+        .iter()
+        .filter(|rules| rules.policy == Policy::Drop);
     dropping.map(|rules| rules.rules).sum()
 }
 
@@ -98,8 +104,9 @@ pub(super) fn state(reported: Option<&FirewallStatus>, asked: Option<&Seen>, now
         };
     };
     let open = status.interfaces.iter().filter(|i| !i.attached);
-    let mut problems: Vec<String> =
-        open.map(|i| format!("interface {} is not filtered", i.name)).collect();
+    let mut problems: Vec<String> = open
+        .map(|i| format!("interface {} is not filtered", i.name))
+        .collect();
     let mut class = match status.health.as_str() {
         "ok" => "good",
         "degraded" => "fair",
@@ -128,14 +135,25 @@ fn of_health(health: &Health) -> State {
     };
     let mut problems = Vec::new();
     for interface in health.interfaces.iter().filter(|i| !i.attached) {
-        let why = interface.problem.as_deref().unwrap_or("the program is not attached");
-        problems.push(format!("interface {} is not filtered: {why}", interface.name));
+        let why = interface
+            .problem
+            .as_deref()
+            .unwrap_or("the program is not attached");
+        problems.push(format!(
+            "interface {} is not filtered: {why}",
+            interface.name
+        ));
     }
     problems.extend(health.filter_problems.iter().cloned());
     problems.extend(health.rule_problems.iter().cloned());
     problems.extend(health.panic_problem.iter().cloned());
     problems.extend(health.confirm_problems.iter().cloned());
-    problems.extend(health.set_problems.iter().map(|set| format!("set {}: {}", set.file, set.message)));
+    problems.extend(
+        health
+            .set_problems
+            .iter()
+            .map(|set| format!("set {}: {}", set.file, set.message)),
+    );
     problems.extend(health.state_problems.iter().map(|state| match &state.file {
         Some(file) => format!("{file} {}", state.message),
         None => state.message.clone(),
@@ -150,29 +168,55 @@ fn of_health(health: &Health) -> State {
 }
 
 /// The facts of one firewall's page.
-pub(super) fn facts(reported: Option<&FirewallStatus>, asked: Option<&Seen>) -> Vec<(String, String)> {
+pub(super) fn facts(
+    reported: Option<&FirewallStatus>,
+    asked: Option<&Seen>,
+) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
     if let Some(wall) = reported {
-        fact("First heard of", format!("{} UTC", text::when(wall.first_heard)));
-        fact("Last heard of", format!("{} UTC", text::when(wall.last_heard)));
+        fact(
+            "First heard of",
+            format!("{} UTC", text::when(wall.first_heard)),
+        );
+        fact(
+            "Last heard of",
+            format!("{} UTC", text::when(wall.last_heard)),
+        );
     }
     if let Some(Ok(health)) = asked.map(|one| &one.health) {
         fact("Version", health.version.clone());
         for interface in &health.interfaces {
-            let mode = interface.mode.map_or("not filtered", couic_common::XdpMode::as_str);
+            let mode = interface
+                .mode
+                .map_or("not filtered", couic_common::XdpMode::as_str);
             fact("Interface", format!("{} ({mode})", interface.name));
         }
     } else if let Some(status) = reported.and_then(|wall| wall.status.as_ref()) {
         fact("Version", status.version.clone());
         for interface in &status.interfaces {
-            let mode = if interface.attached { "filtered" } else { "not filtered" };
+            let mode = if interface.attached {
+                "filtered"
+            } else {
+                "not filtered"
+            };
             fact("Interface", format!("{} ({mode})", interface.name));
         }
     }
-    for rules in reported.and_then(|wall| wall.status.as_ref()).iter().flat_map(|s| &s.rules) {
+    for rules in reported
+        .and_then(|wall| wall.status.as_ref())
+        .iter()
+        .flat_map(|s| &s.rules)
+    {
         let name = format!("Rules, {}, IPv{}", rules.policy, rules.family);
-        fact(&name, format!("{} of {}", text::count(rules.rules), text::count(rules.limit)));
+        fact(
+            &name,
+            format!(
+                "{} of {}",
+                text::count(rules.rules),
+                text::count(rules.limit)
+            ),
+        );
     }
     facts
 }

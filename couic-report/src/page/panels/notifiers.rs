@@ -17,7 +17,11 @@ pub(in super::super) async fn show(page: &Page, visit: &Visit<'_>) -> view::Noti
     let seen = page.fleet.seen().await;
     let mut problems = Vec::new();
     for one in &seen {
-        for problem in one.health.iter().flat_map(|health| &health.notifier_problems) {
+        for problem in one
+            .health
+            .iter()
+            .flat_map(|health| &health.notifier_problems)
+        {
             let (wall, name, message) = (&one.name, &problem.notifier, &problem.message);
             problems.push(format!("{wall}: notifier {name} {message}"));
         }
@@ -34,7 +38,9 @@ pub(in super::super) async fn show(page: &Page, visit: &Visit<'_>) -> view::Noti
 pub(super) fn rows(page: &Page) -> Vec<NotifierRow> {
     let now = unix_seconds();
     let list = page.dispatcher.list();
-    list.into_iter().map(|notifier| row(notifier, now)).collect()
+    list.into_iter()
+        .map(|notifier| row(notifier, now))
+        .collect()
 }
 
 fn row(notifier: NotifierInfo, now: u64) -> NotifierRow {
@@ -54,7 +60,9 @@ fn row(notifier: NotifierInfo, now: u64) -> NotifierRow {
         },
         waiting: text::count(notifier.queue_events),
         dead: text::count(notifier.dead_letters),
-        success: notifier.last_success.map_or_else(|| "none yet".to_owned(), ago),
+        success: notifier
+            .last_success
+            .map_or_else(|| "none yet".to_owned(), ago),
         error: notifier
             .last_error
             .map(|error| format!("{} ({})", error.message, ago(error.at)))

@@ -4,16 +4,19 @@ use super::super::{Page, route::Visit, view};
 use crate::config::{self, Config, Source};
 
 /// What the page shows of the configuration.
-pub(in super::super) fn facts(
-    config: &Config,
-    page: &config::Page,
-) -> Vec<(&'static str, String)> {
+pub(in super::super) fn facts(config: &Config, page: &config::Page) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("Version", env!("CARGO_PKG_VERSION").to_owned()),
         ("Server", config.server.name.clone()),
         ("Reports are received on", config.server.addr.to_string()),
-        ("Largest request", format!("{} MiB", config.server.max_body >> 20)),
-        ("Interval of summaries", format!("{} s", config.interval.as_secs())),
+        (
+            "Largest request",
+            format!("{} MiB", config.server.max_body >> 20),
+        ),
+        (
+            "Interval of summaries",
+            format!("{} s", config.interval.as_secs()),
+        ),
         (
             "Thresholds",
             format!(
@@ -26,7 +29,10 @@ pub(in super::super) fn facts(
         ("Page listens on", page.addr.to_string()),
         ("Host names", listed(page.hosts.iter())),
         ("Trusted proxies", listed(page.proxies.iter())),
-        ("A login lasts", format!("{} h", page.session.as_secs() / 3600)),
+        (
+            "A login lasts",
+            format!("{} h", page.session.as_secs() / 3600),
+        ),
         (
             "Databases",
             listed(page.mmdb.iter().map(|path| path.display())),

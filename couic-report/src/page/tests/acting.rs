@@ -20,15 +20,21 @@ async fn with_daemon(refuses: bool) -> (Fixture, StandIn) {
         match request.line() {
             "GET /v1/health" => Reply::json(200, HEALTH),
             "GET /v1/lookup/203.0.113.9" => Reply::json(200, LOOKUP),
-            "GET /v1/confirm" if *pending => Reply::json(200, r#"{"pending":[{"id":"0a1b2c3d","client":"page","summary":"ban <b>203.0.113.9/32",
-                "made":1,"until":61,"left":57,"rules":1,"added":1,"removed":0,"sets":[],"problem":null}],"reverted":[],"problems":[]}"#),
+            "GET /v1/confirm" if *pending => Reply::json(
+                200,
+                r#"{"pending":[{"id":"0a1b2c3d","client":"page","summary":"ban <b>203.0.113.9/32",
+                "made":1,"until":61,"left":57,"rules":1,"added":1,"removed":0,"sets":[],"problem":null}],"reverted":[],"problems":[]}"#,
+            ),
             "GET /v1/confirm" => Reply::json(200, r#"{"pending":[],"reverted":[],"problems":[]}"#),
             "POST /v1/drop" | "POST /v1/ignore" if refuses => Reply::json(422, REFUSED),
             "POST /v1/drop" | "POST /v1/ignore" => {
                 *pending = true;
-                Reply::json(201, r#"{"creation":1,"cidr":"203.0.113.9/32","tag":"couic-report","expiration":0}"#)
-                    .with("couic-confirm-id", "0a1b2c3d")
-                    .with("couic-confirm-until", "61")
+                Reply::json(
+                    201,
+                    r#"{"creation":1,"cidr":"203.0.113.9/32","tag":"couic-report","expiration":0}"#,
+                )
+                .with("couic-confirm-id", "0a1b2c3d")
+                .with("couic-confirm-until", "61")
             }
             "POST /v1/confirm/0a1b2c3d" => {
                 *pending = false;
@@ -51,11 +57,16 @@ async fn an_address_is_asked_of_the_daemon() {
     let (f, _daemon) = with_daemon(false).await;
     let cookie = f.login(VIEWER).await;
     let got = f.get("/address?ip=203.0.113.9", &cookie).await;
-    got.has("Decided by drop 203.0.113.0/24.").has("client fail2ban (tag sshd) without end");
+    got.has("Decided by drop 203.0.113.0/24.")
+        .has("client fail2ban (tag sshd) without end");
     got.has("<span class=\"state bad\">dropped</span>");
     assert!(!got.body.contains("/act/"), "a viewer has no buttons");
     let actor = f.login(ACTOR).await;
-    f.get("/address?ip=203.0.113.9", &actor).await.has("/act/ban").has("/act/unban").has("/act/allow");
+    f.get("/address?ip=203.0.113.9", &actor)
+        .await
+        .has("/act/ban")
+        .has("/act/unban")
+        .has("/act/allow");
     let none = f.get("/address?ip=192.0.2.1", &actor).await;
     none.has("The daemon does not answer").has("not known");
 }
@@ -71,25 +82,46 @@ async fn a_ban_protects_the_viewer_and_is_confirmed_without_script() {
         "/address%3Fip%3D203.0.113.9"
     );
     let got = f.post("/act/ban", &cookie, &body).await;
-    assert_eq!((got.status, got.header("location")), (303, "/address?ip=203.0.113.9"));
+    assert_eq!(
+        (got.status, got.header("location")),
+        (303, "/address?ip=203.0.113.9")
+    );
     let sent = daemon.requests();
-    let ban = sent.iter().find(|request| request.line() == "POST /v1/drop").unwrap();
+    let ban = sent
+        .iter()
+        .find(|request| request.line() == "POST /v1/drop")
+        .unwrap();
     assert_eq!(ban.header("couic-confirm-within"), Some("60"));
-    assert_eq!(ban.header("authorization"), Some("Bearer b09d58a9-aaf1-4911-a592-040ff5dc45eb"));
+    assert_eq!(
+        ban.header("authorization"),
+        Some("Bearer b09d58a9-aaf1-4911-a592-040ff5dc45eb")
+    );
     let json = ban.json();
     assert_eq!(json["guard"]["protect"][0], BROWSER.to_string());
-    assert_eq!((&json["ttl"], &json["cidr"]), (&3600.into(), &"203.0.113.9/32".into()));
+    assert_eq!(
+        (&json["ttl"], &json["cidr"]),
+        (&3600.into(), &"203.0.113.9/32".into())
+    );
     assert_eq!(json["metadata"]["kind"], "couic-report");
     assert_eq!(json["metadata"]["detail"], "banned by bob: scans  ports");
 
     let page = f.get("/address?ip=203.0.113.9", &cookie).await;
-    page.has("203.0.113.9/32 is banned.").has("data-countdown=\"57\"").has("ban &#60;b&#62;203.0.113.9/32");
-    assert!(!f.get("/", &cookie).await.body.contains("is banned."), "shown once");
+    page.has("203.0.113.9/32 is banned.")
+        .has("data-countdown=\"57\"")
+        .has("ban &#60;b&#62;203.0.113.9/32");
+    assert!(
+        !f.get("/", &cookie).await.body.contains("is banned."),
+        "shown once"
+    );
     let viewer = f.login(VIEWER).await;
     let seen = f.get("/", &viewer).await;
     seen.has("is undone in");
     assert!(!seen.body.contains("/act/confirm"));
-    let body = format!("form_token={}&firewall=fw&id={}&back=/", page.field("form_token"), page.field("id"));
+    let body = format!(
+        "form_token={}&firewall=fw&id={}&back=/",
+        page.field("form_token"),
+        page.field("id")
+    );
     assert_eq!(f.post("/act/confirm", &cookie, &body).await.status, 303);
     let page = f.get("/", &cookie).await;
     page.has("the change is confirmed, and stays.");
@@ -104,10 +136,19 @@ async fn an_unban_is_guarded_and_may_include_what_others_hold() {
     for (more, expected) in [("", false), ("&all_owners=yes", true)] {
         let body = format!("form_token={token}&firewall=fw&policy=drop&cidr=203.0.113.0/24{more}");
         assert_eq!(f.post("/act/unban", &cookie, &body).await.status, 303);
-        f.get("/", &cookie).await.has("drop 203.0.113.0/24 is deleted.");
+        f.get("/", &cookie)
+            .await
+            .has("drop 203.0.113.0/24 is deleted.");
         let sent = daemon.requests();
-        let delete = sent.iter().rfind(|request| request.line().starts_with("DELETE")).unwrap();
-        assert!(delete.line().contains("guard=198.51.100.77"), "{}", delete.line());
+        let delete = sent
+            .iter()
+            .rfind(|request| request.line().starts_with("DELETE"))
+            .unwrap();
+        assert!(
+            delete.line().contains("guard=198.51.100.77"),
+            "{}",
+            delete.line()
+        );
         assert_eq!(delete.line().contains("all_owners=true"), expected);
         assert_eq!(delete.header("couic-confirm-within"), Some("60"));
     }
@@ -121,9 +162,20 @@ async fn a_refusal_is_shown_in_the_words_of_the_daemon() {
     let body = format!("form_token={token}&firewall=fw&ip=198.51.100.77&lasts=0");
     assert_eq!(f.post("/act/ban", &cookie, &body).await.status, 303);
     let got = f.get("/", &cookie).await;
-    got.has("Nothing was changed.").has("would cut off 198.51.100.77: couicctl with --force can do it");
-    for body in ["&ip=x&lasts=0", "&ip=192.0.2.1", "&ip=192.0.2.1&lasts=7", "&ip=192.0.2.1&lasts=-1"] {
-        f.post("/act/ban", &cookie, &format!("form_token={token}&firewall=fw{body}")).await;
+    got.has("Nothing was changed.")
+        .has("would cut off 198.51.100.77: couicctl with --force can do it");
+    for body in [
+        "&ip=x&lasts=0",
+        "&ip=192.0.2.1",
+        "&ip=192.0.2.1&lasts=7",
+        "&ip=192.0.2.1&lasts=-1",
+    ] {
+        f.post(
+            "/act/ban",
+            &cookie,
+            &format!("form_token={token}&firewall=fw{body}"),
+        )
+        .await;
         f.get("/", &cookie).await.has("Nothing was changed.");
     }
 }
@@ -141,10 +193,14 @@ async fn a_daemon_that_hangs_or_floods_delays_a_page_by_seconds_only() {
     .await;
     let cookie = f.login(VIEWER).await;
     let got = f.get("/firewalls", &cookie).await;
-    got.has("the response is larger than 4 MiB").has("did not answer within 3");
+    got.has("the response is larger than 4 MiB")
+        .has("did not answer within 3");
     let before = flood.sent();
     for _ in 0..5 {
         f.get("/settings", &cookie).await;
     }
-    assert!(flood.sent() - before <= 64 << 20, "the state is kept for some seconds");
+    assert!(
+        flood.sent() - before <= 64 << 20,
+        "the state is kept for some seconds"
+    );
 }

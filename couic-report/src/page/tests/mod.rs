@@ -41,19 +41,28 @@ struct Got {
 
 impl Got {
     fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// The value of a hidden field.
     fn field(&self, name: &str) -> String {
         let start = format!("name=\"{name}\" value=\"");
-        let from = self.body.find(&start).unwrap_or_else(|| panic!("no {name} in {}", self.body));
+        let from = self
+            .body
+            .find(&start)
+            .unwrap_or_else(|| panic!("no {name} in {}", self.body));
         let rest = &self.body[from + start.len()..];
         rest[..rest.find('"').unwrap()].to_owned()
     }
 
     fn has(&self, text: &str) -> &Self {
-        assert!(self.body.contains(text), "{text:?} is not in\n{}", self.body);
+        assert!(
+            self.body.contains(text),
+            "{text:?} is not in\n{}",
+            self.body
+        );
         self
     }
 }
@@ -115,7 +124,11 @@ impl Fixture {
     async fn login(&self, token: &str) -> String {
         let got = self.post("/login", "", &format!("token={token}")).await;
         assert_eq!(got.status, 303, "{}", got.body);
-        got.header("set-cookie").split(';').next().unwrap().to_owned()
+        got.header("set-cookie")
+            .split(';')
+            .next()
+            .unwrap()
+            .to_owned()
     }
 
     /// Receives a request with reports.
@@ -128,8 +141,14 @@ impl Fixture {
 /// What holds for every answer.
 fn check(got: &Got, path: &str) {
     let policy = got.header("content-security-policy");
-    assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{path}: {policy}");
-    assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{path}");
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'self'"),
+        "{path}: {policy}"
+    );
+    assert!(
+        policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"),
+        "{path}"
+    );
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
@@ -139,10 +158,17 @@ fn check(got: &Got, path: &str) {
         assert_eq!(got.header(name), value, "{path}");
     }
     let store = got.header("cache-control");
-    assert!(store == "no-store" || path.starts_with("/assets/"), "{path}: {store}");
+    assert!(
+        store == "no-store" || path.starts_with("/assets/"),
+        "{path}: {store}"
+    );
     if got.header("content-type").starts_with("text/html") {
         for inline in [" style=", "<style", " onclick", "javascript:", "<script>"] {
-            assert!(!got.body.contains(inline), "{path}: {inline} in {}", got.body);
+            assert!(
+                !got.body.contains(inline),
+                "{path}: {inline} in {}",
+                got.body
+            );
         }
         for secret in [VIEWER, ACTOR, "550e8400"] {
             assert!(!got.body.contains(secret), "{path}: a secret");

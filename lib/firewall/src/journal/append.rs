@@ -27,7 +27,11 @@ impl Journal {
     }
 
     /// Appends the claims of clients and peers on a rule, as [`Record::Claims`].
-    pub fn append_claims<'a>(&self, key: RuleKey, claims: impl Iterator<Item = ClaimRef<'a>> + Clone) {
+    pub fn append_claims<'a>(
+        &self,
+        key: RuleKey,
+        claims: impl Iterator<Item = ClaimRef<'a>> + Clone,
+    ) {
         self.append_with(|out| record::put_claims(out, key, claims));
     }
 

@@ -142,7 +142,11 @@ pub(super) fn read(payload: &[u8]) -> Option<Payload> {
         kind @ (CLAIMS | CLAIMS_WITH_REASONS) => {
             let owner = |reader: &mut Reader<'_>| owner_of_kind(reader.u8()?, reader.text()?);
             let has_reasons = kind == CLAIMS_WITH_REASONS;
-            Payload::Record(Record::Claims(read_claims(&mut reader, owner, has_reasons)?))
+            Payload::Record(Record::Claims(read_claims(
+                &mut reader,
+                owner,
+                has_reasons,
+            )?))
         }
         CLAIMS_BEFORE_OWNERS => {
             let owner = |reader: &mut Reader<'_>| owner_named(reader.text()?);

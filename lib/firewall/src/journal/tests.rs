@@ -133,6 +133,8 @@ fn claim(owner: u8, creation: u64) -> Claim {
         tag: couic_common::Tag::parse(["", "ssh", "web"][creation as usize % 3]).unwrap(),
         expiration: creation * 7 % 11,
         creation,
-        reason: couic_common::Reason::of(["", "sshd: 5 failures", "by hand"][creation as usize % 3]),
+        reason: couic_common::Reason::of(
+            ["", "sshd: 5 failures", "by hand"][creation as usize % 3],
+        ),
     }
 }

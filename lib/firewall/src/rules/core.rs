@@ -202,8 +202,7 @@ impl Core {
         new.iter()
             .for_each(|claim| tags.hold(claim.slot, holder(claim)));
         old.iter().for_each(|claim| tags.release(claim.slot));
-        new.iter()
-            .for_each(|claim| self.reasons.hold(claim.reason));
+        new.iter().for_each(|claim| self.reasons.hold(claim.reason));
         old.iter()
             .for_each(|claim| self.reasons.release(claim.reason));
         for claim in new.owners().filter(|claim| old.of(claim.owner).is_none()) {
