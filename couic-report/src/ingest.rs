@@ -4,18 +4,23 @@
 //! report. A body that is not entirely an array of reports is rejected as a whole.
 //!
 //! Lenient about differences of Couic 1.0 or a newer version (unknown fields, no policy, no timestamp), and with tags:
-//! any text is accepted, truncated to 255 bytes. Strict about the action and the CIDR.
+//! any text is accepted, truncated to 255 bytes. Metadata, owner and expiration may be anything: what can be read of them
+//! goes into the history. Strict about the action and the CIDR.
+
+mod lenient;
 
 use std::{borrow::Cow, cell::Cell, fmt};
 
 use couic_common::{Cidr, PeerAction, Policy};
+use couic_plugin_api::Traffic;
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, SeqAccess, Visitor},
+    de::{DeserializeSeed, SeqAccess, Visitor},
 };
 use uuid::Uuid;
 
-use crate::state::{Batch, BatchWriter};
+use self::lenient::{Details, Scalar};
+use crate::state::{Batch, BatchWriter, Row};
 
 /// Roughly how many times smaller a report is in the journal than in a body.
 const SHRINKS_BY: usize = 8;
@@ -48,10 +53,15 @@ impl fmt::Display for NotReports {
     }
 }
 
-/// Parses a body. `id` is the request's id, stable across retries; `source` is the sender.
-pub(crate) fn parse(body: &[u8], id: Option<Uuid>, source: &str) -> Result<Batch, NotReports> {
+/// Parses a body. `id` is the request's id, stable across retries; `source` is the sender; `now` the time.
+pub(crate) fn parse(
+    body: &[u8],
+    id: Option<Uuid>,
+    source: &str,
+    now: u64,
+) -> Result<Batch, NotReports> {
     let at = Cell::new(None);
-    let writer = BatchWriter::new(id, source, body.len() / SHRINKS_BY);
+    let writer = BatchWriter::new(id, source, now, body.len() / SHRINKS_BY);
     let mut json = serde_json::Deserializer::from_slice(body);
     let batch = json
         .deserialize_seq(Reports { writer, at: &at })
@@ -62,17 +72,35 @@ pub(crate) fn parse(body: &[u8], id: Option<Uuid>, source: &str) -> Result<Batch
     })
 }
 
+/// Parses what a firewall passed and dropped, and returns it as JSON within the bounds of the history.
+pub(crate) fn parse_traffic(body: &[u8]) -> Result<Vec<u8>, String> {
+    const MAX_INTERFACES: usize = 64;
+    const MAX_RULES: usize = 4;
+    let read = serde_json::from_slice::<Traffic>(body);
+    let mut traffic = read.map_err(|error| format!("not traffic as JSON: {error}"))?;
+    traffic.interfaces.truncate(MAX_INTERFACES);
+    traffic.rules.truncate(MAX_RULES);
+    let tags = traffic.tags.iter_mut().map(|tag| &mut tag.tag);
+    let interfaces = traffic.interfaces.iter_mut().map(|one| &mut one.name);
+    let others = [&mut traffic.health, &mut traffic.version];
+    for text in tags.chain(interfaces).chain(others) {
+        text.truncate(text.floor_char_boundary(usize::from(u8::MAX)));
+    }
+    traffic.limit_tags();
+    serde_json::to_vec(&traffic).map_err(|error| error.to_string())
+}
+
 #[derive(Deserialize)]
 struct WireReport<'a> {
     action: PeerAction,
-    #[serde(rename = "policy")]
-    _policy: Option<Policy>,
+    policy: Option<Policy>,
     #[serde(borrow)]
     entry: WireEntry<'a>,
-    #[serde(rename = "metadata")]
-    _metadata: Option<IgnoredAny>,
-    #[serde(rename = "timestamp")]
-    _timestamp: Option<u64>,
+    #[serde(borrow, default)]
+    metadata: Details<'a>,
+    timestamp: Option<u64>,
+    #[serde(borrow, default)]
+    owner: Details<'a>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +108,8 @@ struct WireEntry<'a> {
     cidr: Cidr,
     #[serde(borrow)]
     tag: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    expiration: Scalar<'a>,
 }
 
 /// Borrowed unless it has escapes. (serde borrows a `Cow` in a field of its own only, not within an `Option`.)
@@ -117,13 +147,17 @@ impl<'de> DeserializeSeed<'de> for One<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
         let report = WireReport::deserialize(json)?;
-        match report.action {
-            PeerAction::Remove => self.0.remove(),
-            PeerAction::Add => {
-                let tag = report.entry.tag.as_ref().map_or("", |tag| &tag.0);
-                self.0.add(report.entry.cidr, tag);
-            }
-        }
+        let tag = report.entry.tag.as_ref().map_or("", |tag| &tag.0);
+        self.0.push(&Row {
+            action: report.action,
+            policy: report.policy,
+            cidr: report.entry.cidr,
+            tag,
+            at: report.timestamp.unwrap_or_default(),
+            expiration: report.entry.expiration.number(),
+            reason: report.metadata.detail(),
+            owner: report.owner.owner(),
+        });
         Ok(())
     }
 }
@@ -132,11 +166,13 @@ impl<'de> DeserializeSeed<'de> for One<'_> {
 mod tests {
     use proptest::prelude::*;
 
+    use serde::de::IgnoredAny;
+
     use super::*;
     use crate::state::Ledger;
 
     fn counted(body: &str) -> Result<(u32, u32, Ledger), NotReports> {
-        let batch = parse(body.as_bytes(), None, "fw1")?;
+        let batch = parse(body.as_bytes(), None, "fw1", 9)?;
         let mut ledger = Ledger::new(Uuid::nil(), 0);
         ledger.apply(&batch.payload).unwrap();
         Ok((batch.adds, batch.removes, ledger))
@@ -218,7 +254,7 @@ mod tests {
             let error = counted(&body).unwrap_err().to_string();
             assert!(error.contains(says), "{body:.60}: {error}");
         }
-        assert!(parse(b"[\xff]", None, "").is_err());
+        assert!(parse(b"[\xff]", None, "", 9).is_err());
     }
 
     #[test]
@@ -233,7 +269,7 @@ mod tests {
     /// Every element of an array is counted, or the first that is no report is named.
     fn counts_all_or_names_one(body: &[u8]) -> Result<(), TestCaseError> {
         let elements = serde_json::from_slice::<Vec<IgnoredAny>>(body).map(|all| all.len());
-        match (parse(body, None, ""), elements) {
+        match (parse(body, None, "", 9), elements) {
             (Ok(batch), Ok(elements)) => {
                 prop_assert_eq!((batch.adds + batch.removes) as usize, elements);
             }

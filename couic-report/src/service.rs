@@ -10,6 +10,7 @@ use std::{
 
 use couic_common::{counted, unix_seconds};
 use couic_delivery::{DispatchError, spool::Durability};
+use couic_plugin_api::Severity;
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -18,7 +19,8 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
-    config::Config,
+    config::{self, Config, Thresholds},
+    history::History,
     http::{self, Context},
     intervals::Intervals,
     notify,
@@ -64,6 +66,25 @@ pub fn state_dir() -> PathBuf {
     )
 }
 
+/// The history in a state folder that no service uses at the moment: for tests of the whole path.
+///
+/// # Errors
+/// If the state cannot be used.
+#[doc(hidden)]
+pub fn history_of(state: &Path) -> Result<History, StateError> {
+    let thresholds = Thresholds {
+        orange: 10,
+        red: 100,
+        min: Severity::Green,
+    };
+    let limits = config::History::default();
+    let (journal, committer, _) = Journal::open(state, unix_seconds(), limits, thresholds)?;
+    let history = journal.history().clone();
+    drop(journal);
+    committer.join();
+    Ok(history)
+}
+
 /// Serves until `shutdown`, then finishes requests in progress and flushes the state.
 ///
 /// # Errors
@@ -79,7 +100,8 @@ pub async fn run(
         Some(page) => Some(listen(page.addr).await?),
         None => None,
     };
-    let (journal, committer, damage) = Journal::open(state, unix_seconds())?;
+    let (journal, committer, damage) =
+        Journal::open(state, unix_seconds(), config.history, config.thresholds)?;
     damage.iter().for_each(|what| warn!("{what}"));
     let (dispatcher, failed) = notify::start(config, Some(&state.join("spool"))).await?;
     for failed in failed {

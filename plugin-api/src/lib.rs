@@ -56,6 +56,7 @@ mod notification;
 mod notifier;
 pub mod outcome;
 pub mod panics;
+mod traffic;
 mod wire;
 
 pub use async_trait::async_trait;
@@ -65,4 +66,5 @@ pub use notification::{Digest, Kind, Notice, Notification, Severity, Summary, Ta
 pub use notifier::{Notifier, NotifyError, Plugin, Receipt};
 pub use serde;
 pub use serde_json;
+pub use traffic::{InterfaceState, OTHER_TAGS, PacketCount, RuleCount, TagTraffic, Traffic};
 pub use uuid::Uuid;

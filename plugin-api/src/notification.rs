@@ -4,6 +4,8 @@ use couic_common::{PeerAction, Report, unix_seconds};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Traffic;
+
 /// One message to be delivered.
 ///
 /// Its JSON form crosses the plugin ABI and is stored in the spool: a field `version`, `kind` and, under the name of
@@ -35,6 +37,9 @@ pub enum Kind {
     Digest(Digest),
     /// A message about Couic itself, for example that notifications were dropped.
     Notice(Notice),
+    /// What the firewall passed and dropped in the last minute, for collectors that draw it. Not for people: there is one
+    /// each minute.
+    Traffic(Traffic),
     /// A sample that an operator requested.
     Test,
     /// A kind of a newer host. [`Notification::text`] still describes it.
@@ -160,6 +165,7 @@ impl Kind {
             Self::Reports(_) => "reports",
             Self::Digest(_) => "digest",
             Self::Notice(_) => "notice",
+            Self::Traffic(_) => "traffic",
             Self::Test => "test",
             Self::Other { name, .. } => name,
         }
@@ -174,6 +180,7 @@ impl Kind {
             },
             Self::Digest(digest) => digest.text(),
             Self::Notice(notice) => notice.message.clone(),
+            Self::Traffic(traffic) => traffic.text(),
             Self::Test => "Test notification: delivery works.".to_owned(),
             Self::Other { text, .. } => text.clone(),
         }

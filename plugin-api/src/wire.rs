@@ -7,7 +7,7 @@ use couic_common::Report;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
-use crate::{Digest, Kind, Notice, Notification, Severity, Summary};
+use crate::{Digest, Kind, Notice, Notification, Severity, Summary, Traffic};
 
 const VERSION: u32 = 1;
 
@@ -28,6 +28,8 @@ struct Out<'a> {
     digest: Option<&'a Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     notice: Option<&'a Notice>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traffic: Option<&'a Traffic>,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +47,7 @@ struct In {
     reports: Option<Vec<Report>>,
     digest: Option<Digest>,
     notice: Option<Notice>,
+    traffic: Option<Traffic>,
 }
 
 impl Serialize for Notification {
@@ -61,12 +64,14 @@ impl Serialize for Notification {
             reports: None,
             digest: None,
             notice: None,
+            traffic: None,
         };
         match &self.kind {
             Kind::Summary(summary) => out.summary = Some(summary),
             Kind::Reports(reports) => out.reports = Some(reports),
             Kind::Digest(digest) => out.digest = Some(digest),
             Kind::Notice(notice) => out.notice = Some(notice),
+            Kind::Traffic(traffic) => out.traffic = Some(traffic),
             Kind::Test | Kind::Other { .. } => {}
         }
         out.serialize(serializer)
@@ -87,6 +92,7 @@ impl<'de> Deserialize<'de> for Notification {
             "reports" => Kind::Reports(content(read.reports, "reports")?),
             "digest" => Kind::Digest(content(read.digest, "digest")?),
             "notice" => Kind::Notice(content(read.notice, "notice")?),
+            "traffic" => Kind::Traffic(content(read.traffic, "traffic")?),
             "test" => Kind::Test,
             _ => Kind::Other {
                 name: read.kind,
@@ -152,6 +158,17 @@ mod tests {
             Kind::Notice(Notice {
                 code: "dropped".to_owned(),
                 message: "2 dropped".to_owned(),
+            }),
+            Kind::Traffic(Traffic {
+                tags: vec![crate::TagTraffic {
+                    policy: couic_common::Policy::Drop,
+                    tag: "ssh".to_owned(),
+                    count: crate::PacketCount {
+                        packets: 2,
+                        bytes: 120,
+                    },
+                }],
+                ..Traffic::default()
             }),
             Kind::Test,
         ];

@@ -30,6 +30,8 @@ pub struct Config {
     pub server: Server,
     /// Thresholds of the colours.
     pub thresholds: Thresholds,
+    /// The bounds of the history.
+    pub history: History,
     /// The URL of a Discord webhook.
     pub discord: Option<Secret<String>>,
     /// The URL of a Slack incoming webhook.
@@ -66,6 +68,24 @@ pub struct Thresholds {
     pub min: Severity,
 }
 
+/// How much of the changes is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The most bytes of changes on disk. Those that the state needs come in addition.
+    pub max_bytes: u64,
+    /// How long changes are kept: a day to ten years.
+    pub kept: Duration,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            max_bytes: 256 << 20,
+            kept: Duration::from_secs(30 * 86_400),
+        }
+    }
+}
+
 impl Thresholds {
     /// The colour of an interval with this many adds.
     #[must_use]
@@ -95,6 +115,7 @@ impl Settings for Config {
         let interval = root.int("batch_interval_secs", 1..=604_800, Some(900));
         let server = server(root);
         let thresholds = thresholds(root);
+        let history = history(root);
         let discord = chat(root, "discord");
         let slack = chat(root, "slack");
         let chats = [
@@ -115,6 +136,7 @@ impl Settings for Config {
             interval: Duration::from_secs(interval?),
             server: server?,
             thresholds: thresholds?,
+            history: history?,
             discord: discord?,
             slack: slack?,
             notifiers: notifiers?,
@@ -189,6 +211,17 @@ fn thresholds(root: &mut Section<'_>) -> Option<Thresholds> {
         orange: orange?,
         red: red?,
         min: min?,
+    })
+}
+
+fn history(root: &mut Section<'_>) -> Option<History> {
+    let mut section = root.table("history");
+    let max_mib = section.int("max_mib", 1..=1_048_576, Some(256));
+    let days = section.int("days", 1..=3_650, Some(30));
+    section.finish();
+    Some(History {
+        max_bytes: max_mib? << 20,
+        kept: Duration::from_secs(days? * 86_400),
     })
 }
 

@@ -50,6 +50,7 @@ fn the_shortest_file_has_the_documented_defaults() {
     let config = Config::parse(HEAD).unwrap();
     let old = Config::parse(OLD).unwrap();
     assert_eq!(config.thresholds, old.thresholds);
+    assert_eq!(config.history, History::default());
     assert_eq!(config.server.addr, old.server.addr);
     assert_eq!(
         (config.interval, config.server.max_body),

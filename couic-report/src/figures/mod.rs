@@ -4,7 +4,7 @@
 //! figures, so that the journal can be replayed.
 
 mod distinct;
-mod tags;
+pub(crate) mod tags;
 
 use std::collections::BTreeMap;
 

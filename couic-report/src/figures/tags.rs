@@ -1,50 +1,114 @@
-//! The most frequent tags, in bounded memory for any input.
+//! The most frequent keys, tags above all, in bounded memory for any input.
 //!
-//! Up to [`ROOM`] tags are counted exactly. At one more, the median count is subtracted from every tag, and tags at
-//! zero are dropped: the frequent-items sketch of Anderson et al. (2017), a batched form of Misra and Gries (1982).
-//! From then on a count is too low by at most the sum of the subtracted medians. As each step subtracts the median from
-//! at least half of the tags, that sum is at most `2 × total / ROOM`: a tag with more than 0.1 % of all adds is always
-//! found. Amortized constant time per report; a replay gives the same figures.
+//! Up to a number of keys, the room, are counted exactly. At one more, the median count is subtracted from every key,
+//! and keys at zero are dropped: the frequent-items sketch of Anderson et al. (2017), a batched form of Misra and Gries
+//! (1982). From then on a count is too low by at most the sum of the subtracted medians. As each step subtracts the
+//! median from at least half of the keys, that sum is at most `2 × total / room`: with [`ROOM`], a tag with more than
+//! 0.1 % of all adds is always found. Amortized constant time per report; a replay gives the same figures.
 
-use std::collections::HashMap;
+use std::{borrow::Borrow, collections::HashMap, hash::Hash};
 
 use crate::codec::{Malformed, Put, Take};
 
-/// Most tags counted at a time: of at most 255 bytes each, 700 KiB at worst.
+/// Most tags counted at a time in an interval: of at most 255 bytes each, 700 KiB at worst.
 pub(crate) const ROOM: usize = 2048;
 
 /// Counts of tags.
-#[derive(Debug, Default)]
-pub(crate) struct TopTags {
-    counts: HashMap<Box<str>, u64>,
+pub(crate) type TopTags = Top<Box<str>, ROOM>;
+
+/// Counts of keys, each with a value that is kept with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Top<K, const ROOM: usize, V = ()> {
+    counts: HashMap<K, (u64, V)>,
 }
 
-impl TopTags {
-    pub(crate) fn count(&mut self, tag: &str) {
-        if let Some(count) = self.counts.get_mut(tag) {
-            *count += 1;
+impl<K, const ROOM: usize, V> Default for Top<K, ROOM, V> {
+    fn default() -> Self {
+        Self {
+            counts: HashMap::new(),
+        }
+    }
+}
+
+impl<K: Eq + Hash + Ord, const ROOM: usize, V> Top<K, ROOM, V> {
+    /// Adds to the count of a key. `value` is set if the key is new, and updated by `update` if it is not.
+    pub(crate) fn add<Q>(
+        &mut self,
+        key: &Q,
+        by: u64,
+        own: impl FnOnce() -> (K, V),
+        update: impl FnOnce(&mut V),
+    ) where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        if let Some((count, value)) = self.counts.get_mut(key) {
+            *count = count.saturating_add(by);
+            update(value);
             return;
         }
         if self.counts.len() >= ROOM {
             self.cut();
         }
-        self.counts.insert(tag.into(), 1);
+        let (key, value) = own();
+        self.counts.insert(key, (by, value));
     }
 
     fn cut(&mut self) {
-        let mut counts: Vec<u64> = self.counts.values().copied().collect();
+        let mut counts: Vec<u64> = self.counts.values().map(|(count, _)| *count).collect();
         let middle = counts.len() / 2;
         let (_, median, _) = counts.select_nth_unstable(middle);
         let median = *median;
-        self.counts.retain(|_, count| {
+        self.counts.retain(|_, (count, _)| {
             *count = count.saturating_sub(median);
             *count > 0
         });
     }
 
-    /// The `n` most frequent tags, in descending order; ties are sorted by name.
+    /// Drops all but the `n` most frequent keys.
+    pub(crate) fn keep(&mut self, n: usize) {
+        if self.counts.len() <= n {
+            return;
+        }
+        let mut all: Vec<_> = self.counts.drain().collect();
+        all.sort_unstable_by(|a, b| b.1.0.cmp(&a.1.0).then_with(|| a.0.cmp(&b.0)));
+        all.truncate(n);
+        self.counts = all.into_iter().collect();
+        self.counts.shrink_to_fit();
+    }
+
+    /// The keys with their counts and values, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, u64, &V)> {
+        self.counts
+            .iter()
+            .map(|(key, (count, value))| (key, *count, value))
+    }
+
+    /// The number of keys.
+    pub(crate) fn len(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Sets a key, as read from a snapshot.
+    pub(crate) fn set(&mut self, key: K, count: u64, value: V) {
+        self.counts.insert(key, (count, value));
+    }
+}
+
+impl<const ROOM: usize> Top<Box<str>, ROOM> {
+    /// Counts a text once.
+    pub(crate) fn count(&mut self, text: &str) {
+        self.count_by(text, 1);
+    }
+
+    /// Counts a text.
+    pub(crate) fn count_by(&mut self, text: &str, by: u64) {
+        self.add(text, by, || (text.into(), ()), |()| ());
+    }
+
+    /// The `n` most frequent texts, in descending order; ties are sorted by name.
     pub(crate) fn top(&self, n: usize) -> Vec<(&str, u64)> {
-        let mut all: Vec<(&str, u64)> = self.counts.iter().map(|(t, c)| (&**t, *c)).collect();
+        let mut all: Vec<(&str, u64)> = self.iter().map(|(t, c, ())| (&**t, c)).collect();
         all.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
         all.truncate(n);
         all
@@ -52,17 +116,18 @@ impl TopTags {
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.put_u32(u32::try_from(self.counts.len()).unwrap_or(u32::MAX));
-        for (tag, count) in self.top(usize::MAX) {
-            out.put_short(tag);
+        for (text, count) in self.top(usize::MAX) {
+            out.put_short(text);
             out.put_u64(count);
         }
     }
 
     pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, Malformed> {
-        let len = from.u32()?;
-        let one = |_| Ok((from.short()?.into(), from.u64()?));
-        let counts: Result<_, _> = (0..len).map(one).collect();
-        Ok(Self { counts: counts? })
+        let mut read = Self::default();
+        for _ in 0..from.u32()? {
+            read.set(from.short()?.into(), from.u64()?, ());
+        }
+        Ok(read)
     }
 }
 

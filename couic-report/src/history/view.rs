@@ -49,7 +49,7 @@ pub struct ReportedStatus {
     pub at: u64,
     /// The version of the daemon.
     pub version: String,
-    /// `ok`, `degraded` or `failed`; another word from a newer daemon.
+    /// `ok`, `degraded` or `down`; another word from a newer daemon.
     pub health: String,
     /// The configured interfaces.
     pub interfaces: Vec<InterfaceStatus>,

@@ -1,5 +1,7 @@
 //! `GET /v1/metrics`, in the Prometheus text format 0.0.4.
 
+mod history;
+
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -21,6 +23,7 @@ pub(crate) struct Meter {
     adds: AtomicU64,
     removes: AtomicU64,
     repeated: AtomicU64,
+    traffic: AtomicU64,
 }
 
 impl Meter {
@@ -36,12 +39,22 @@ impl Meter {
             self.removes.fetch_add(u64::from(removes), Relaxed);
         }
     }
+
+    pub(super) fn traffic(&self, repeated: bool) {
+        let counter = if repeated {
+            &self.repeated
+        } else {
+            &self.traffic
+        };
+        counter.fetch_add(1, Relaxed);
+    }
 }
 
 /// Renders the page.
 pub(super) fn render(context: &Context) -> String {
     let mut families = requests(&context.meter);
     families.extend(state(context));
+    families.extend(history::families(&context.history.sizes()));
     let list = context.dispatcher.list();
     families.extend(notifier_figures(&list));
     families.push(notifier_states(&list));
@@ -73,7 +86,13 @@ fn requests(meter: &Meter) -> Vec<Family> {
         "Retries of requests that were already counted.",
     )
     .with(&[], meter.repeated.load(Relaxed));
-    vec![answered, reports, repeated]
+    let traffic = Family::new(
+        Kind::Counter,
+        "couic_report_traffic_requests_total",
+        "Requests with the traffic of a firewall that were counted since the start.",
+    )
+    .with(&[], meter.traffic.load(Relaxed));
+    vec![answered, reports, repeated, traffic]
 }
 
 /// A figure of the state.

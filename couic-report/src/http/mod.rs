@@ -8,6 +8,7 @@ mod health;
 mod metrics;
 mod reports;
 mod serve;
+mod traffic;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 

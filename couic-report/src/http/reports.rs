@@ -3,19 +3,21 @@
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use couic_common::unix_seconds;
 use couic_httpd::{BodyError, BodyLimits, BodyOwner, Chunks, Known};
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 use tokio::task;
 use uuid::Uuid;
 use warp::{
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     reply::Response,
 };
 
 use super::{
     Context,
     answer::{error, json, later},
+    traffic,
 };
 use crate::{
     ingest::{self, NotReports},
@@ -30,6 +32,15 @@ const INSTANCE: &str = "couic-instance";
 
 /// The client address behind a reverse proxy. Trusted from loopback only.
 const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The kind of content; without it, reports.
+const KIND: &str = "couic-kind";
+
+/// In answers: what is accepted besides reports.
+const ACCEPTS: &str = "couic-accepts";
+
+/// What a firewall passed and dropped.
+const TRAFFIC: &str = "traffic";
 
 /// A larger body is parsed on a blocking thread, not on the runtime: 64 KiB take some 0.2 ms.
 const PARSED_ASIDE: usize = 64 * 1024;
@@ -54,6 +65,9 @@ pub(super) async fn accept(
         return error(StatusCode::UNAUTHORIZED, "wrong secret");
     }
     let mut answer = accept_known(headers, peer, body, &context).await;
+    // Couic sends traffic only to receivers that announce it.
+    let traffic = HeaderValue::from_static(TRAFFIC);
+    answer.headers_mut().insert(ACCEPTS, traffic);
     answer.extensions_mut().insert(Known);
     answer
 }
@@ -74,7 +88,11 @@ async fn accept_known(
         Ok(body) => body,
         Err(error) => return refusal(&error),
     };
-    match parse(body, request_id(&headers), instance(&headers, peer)).await {
+    let (id, source) = (request_id(&headers), instance(&headers, peer));
+    if headers.get(KIND).is_some_and(|kind| kind == TRAFFIC) {
+        return traffic::accept(&body, id, &source, context).await;
+    }
+    match parse(body, id, source).await {
         Ok(batch) => count(batch, context).await,
         Err(not_reports) => {
             tracing::info!("refused a request: {not_reports}");
@@ -133,9 +151,10 @@ fn refusal(why: &BodyError) -> Response {
 
 async fn parse(body: Bytes, id: Option<Uuid>, source: String) -> Result<Batch, NotReports> {
     if body.len() <= PARSED_ASIDE {
-        return ingest::parse(&body, id, &source);
+        return ingest::parse(&body, id, &source, unix_seconds());
     }
-    let parsed = task::spawn_blocking(move || ingest::parse(&body, id, &source)).await;
+    let parsed =
+        task::spawn_blocking(move || ingest::parse(&body, id, &source, unix_seconds())).await;
     parsed.unwrap_or_else(|_| Err(NotReports::fault()))
 }
 

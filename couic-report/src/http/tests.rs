@@ -19,7 +19,8 @@ async fn fixture() -> Fixture {
     let text = format!("[server]\nname = \"a\"\nsecret = \"{SECRET}\"\nmax_request_mib = 1\n");
     let config = Config::parse(&text).unwrap();
     let dir = TempDir::new().unwrap();
-    let (journal, committer, _) = Journal::open(dir.path(), 1_000).unwrap();
+    let (journal, committer, _) =
+        Journal::open(dir.path(), 1_000, config.history, config.thresholds).unwrap();
     let (dispatcher, _) = crate::notify::start(&config, None).await.unwrap();
     Fixture {
         context: Arc::new(Context::new(&config, journal, Arc::new(dispatcher))),
@@ -162,5 +163,73 @@ async fn health_and_metrics_show_the_current_figures() {
             line.rsplit(' ').next().unwrap().parse::<f64>().is_ok(),
             "{line}"
         );
+    }
+}
+
+async fn send_traffic(f: &Fixture, body: &str, id: &str) -> HttpResponse<bytes::Bytes> {
+    let request = warp::test::request()
+        .method("POST")
+        .path(&format!("/v1/reports/{SECRET}"))
+        .header("couic-kind", "traffic")
+        .header("couic-instance", "fw1")
+        .header("idempotency-key", id)
+        .body(body);
+    request.reply(&routes(Arc::clone(&f.context))).await
+}
+
+#[tokio::test]
+async fn traffic_is_announced_counted_once_and_bounded() {
+    let f = fixture().await;
+    let answer = send(&f, "POST", &format!("/v1/reports/{SECRET}"), "[]").await;
+    assert_eq!(answer.headers()["couic-accepts"], "traffic");
+    let now = couic_common::unix_seconds();
+    // More tags and interfaces than there may be, and names of any length.
+    let tags = (0..1_000).map(|n| {
+        let tag = format!("t{n}{}", "x".repeat(100));
+        json!({"policy":"drop","tag":tag,"packets":1,"bytes":60})
+    });
+    let interfaces =
+        (0..500).map(|n| json!({"name":format!("if{n}{}", "é".repeat(100)),"attached":true}));
+    let body = json!({
+        "from": now - 60, "until": now, "dropped": {"packets": 1_000, "bytes": 60_000},
+        "tags": tags.collect::<Vec<_>>(), "interfaces": interfaces.collect::<Vec<_>>(),
+        "health": "ok", "version": "9", "new": [1],
+    });
+    let id = "0d9e1b2c-0000-4000-8000-000000000001";
+    for repeated in [false, true] {
+        let answer = send_traffic(&f, &body.to_string(), id).await;
+        assert_eq!(answer.status(), 200);
+        let expected = json!({"repeated": repeated}).to_string();
+        assert_eq!(answer.body(), expected.as_str());
+    }
+    let [firewall] = &f.context.history.firewalls()[..] else {
+        panic!("one firewall");
+    };
+    assert_eq!(firewall.dropped_packets_24h, Some(1_000));
+    let status = firewall.status.as_ref().unwrap();
+    assert_eq!((&*status.version, status.interfaces.len()), ("9", 64));
+    let range = crate::history::Range::Hour;
+    let tags = f.context.history.top_tags(None, range, 9_999);
+    assert_eq!((tags.len(), &*tags[0].tag), (101, "(others)"));
+    assert_eq!(tags[0].packets, 900);
+
+    for bad in [
+        "",
+        "[]",
+        "7",
+        r#"{"tags":[{"tag":"x"}]}"#,
+        r#"{"until":-1}"#,
+    ] {
+        assert_eq!(code(&send_traffic(&f, bad, "x").await).0, 400, "{bad}");
+    }
+    let large = format!("{{\"x\":\"{}\"}}", "y".repeat(256 << 10));
+    assert_eq!(code(&send_traffic(&f, &large, "x").await).0, 413);
+    let metrics = send(&f, "GET", "/v1/metrics", "").await;
+    let metrics = String::from_utf8(metrics.body().to_vec()).unwrap();
+    for line in [
+        "couic_report_traffic_requests_total 1",
+        "couic_report_history_firewalls 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{metrics}");
     }
 }

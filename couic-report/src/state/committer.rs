@@ -2,20 +2,22 @@
 
 use std::{fs::File, io, path::Path, sync::Arc, thread, time::Duration};
 
-use couic_durable::{Alarm, Pause};
+use couic_durable::{Alarm, Folder, Pause};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use crate::history;
-
 use super::{
-    Batch, Seal, Sealed, StateError,
+    Batch, FORMAT, Seal, Sealed, StateError, TrafficRecord,
     ledger::Ledger,
     record,
     recover::{self, Recovered},
     store::Store,
+};
+use crate::{
+    config,
+    history::{Archive, History},
 };
 
 /// How many requests may wait for the disk. Their bodies are bounded elsewhere.
@@ -80,7 +82,7 @@ struct Write {
 pub(crate) struct Journal {
     commands: mpsc::Sender<Command>,
     overview: Arc<Mutex<Overview>>,
-    history: history::History,
+    history: History,
 }
 
 /// The thread. Joining it makes sure that everything is written.
@@ -88,20 +90,30 @@ pub(crate) struct Committer(thread::JoinHandle<()>);
 
 impl Journal {
     /// Recovers the state in a folder, or creates one, and starts its thread. Also returns messages about damage.
-    pub(crate) fn open(dir: &Path, now: u64) -> Result<(Self, Committer, Vec<String>), StateError> {
+    pub(crate) fn open(
+        dir: &Path,
+        now: u64,
+        limits: config::History,
+        thresholds: config::Thresholds,
+    ) -> Result<(Self, Committer, Vec<String>), StateError> {
+        let archive = Archive::new(dir, limits);
         let Recovered {
             ledger,
             store,
             lock,
             damage,
-        } = recover::open(dir, now)?;
+        } = recover::open(dir, now, archive.clone())?;
+        let books = Arc::clone(&ledger.books);
+        let state = Folder::new(dir, FORMAT);
+        let history = History::new(books, state, archive, thresholds);
         let (commands, inbox) = mpsc::channel(WAITING);
         let overview = Arc::new(Mutex::default());
         let mut owner = Owner {
             ledger,
             store,
             overview: Arc::clone(&overview),
-            history: History::default(),
+            commits: 0,
+            alarm: Alarm::default(),
             snapshot_pause: Pause::new(SNAPSHOT_RETRY, SNAPSHOT_RETRY),
             _lock: lock,
         };
@@ -116,7 +128,7 @@ impl Journal {
         let journal = Self {
             commands,
             overview,
-            history: history::History,
+            history,
         };
         Ok((journal, Committer(thread), damage))
     }
@@ -124,6 +136,11 @@ impl Journal {
     /// Counts a batch; returns once it is on disk.
     pub(crate) async fn accept(&self, batch: Batch) -> Result<Accepted, Refused> {
         self.write(batch.id, batch.payload).await
+    }
+
+    /// Counts the traffic of a firewall; returns once it is on disk.
+    pub(crate) async fn traffic(&self, record: &TrafficRecord<'_>) -> Result<Accepted, Refused> {
+        self.write(record.id, record.encode()).await
     }
 
     /// Ends the open interval.
@@ -147,7 +164,7 @@ impl Journal {
     }
 
     /// The history of what was accepted.
-    pub(crate) fn history(&self) -> &history::History {
+    pub(crate) fn history(&self) -> &History {
         &self.history
     }
 
@@ -188,15 +205,10 @@ struct Owner {
     ledger: Ledger,
     store: Store,
     overview: Arc<Mutex<Overview>>,
-    history: History,
-    snapshot_pause: Pause,
-    _lock: File,
-}
-
-#[derive(Default)]
-struct History {
     commits: u64,
     alarm: Alarm,
+    snapshot_pause: Pause,
+    _lock: File,
 }
 
 impl Owner {
@@ -269,10 +281,10 @@ impl Owner {
     }
 
     fn apply(&mut self, group: Vec<Write>) -> Vec<Answer> {
-        if self.history.alarm.clear() {
+        if self.alarm.clear() {
             info!("the state can be written again");
         }
-        self.history.commits += 1;
+        self.commits += 1;
         let interval = self.ledger.interval;
         let mut answers = Vec::with_capacity(group.len());
         for write in group {
@@ -288,7 +300,8 @@ impl Owner {
             };
             answers.push((write.reply, Ok(accepted)));
         }
-        if self.ledger.interval != interval || self.store.is_long() {
+        let has_ended = self.ledger.interval != interval;
+        if self.store.is_long() || (has_ended && self.store.is_due()) {
             self.snapshot();
         }
         answers
@@ -308,7 +321,7 @@ impl Owner {
 
     fn refuse(&mut self, group: Vec<Write>, error: &io::Error) -> Vec<Answer> {
         let text = error.to_string();
-        if self.history.alarm.raise(&text) {
+        if self.alarm.raise(&text) {
             error!(
                 "the state cannot be written ({text}): reports are refused with 503 until it can; \
                  free space for the state folder"
@@ -331,9 +344,9 @@ impl Owner {
             estimated,
             outbox: self.ledger.outbox.len(),
             journal_bytes: self.store.len(),
-            commits: self.history.commits,
-            failures: self.history.alarm.failures(),
-            failure: (self.history.alarm.raised()).map(|(why, _)| why.to_owned()),
+            commits: self.commits,
+            failures: self.alarm.failures(),
+            failure: (self.alarm.raised()).map(|(why, _)| why.to_owned()),
         };
     }
 }

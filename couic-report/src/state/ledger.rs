@@ -3,14 +3,20 @@
 //! Applying the same records in the same order gives the same state. So the state after a crash is the last snapshot
 //! plus the log after it, and an interval has one id, however often its end is replayed.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
+use couic_common::PeerAction;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::record::{Record, Seal};
+use super::record::{BatchRecord, Record, Seal};
 use crate::{
     codec::{Malformed, Put, Take},
     figures::Figures,
+    history::Books,
 };
 
 /// How many request ids are kept, to recognize repeated ones. A sender repeats a request before it sends the next.
@@ -33,6 +39,8 @@ pub(crate) struct Ledger {
     pub(crate) figures: Figures,
     /// Closed intervals that the dispatcher does not have yet, oldest first.
     pub(crate) outbox: VecDeque<Sealed>,
+    /// The figures of the history, which others read. Locked for one record at a time.
+    pub(crate) books: Arc<Mutex<Books>>,
     recent: Recent,
 }
 
@@ -64,6 +72,7 @@ impl Ledger {
             from,
             figures: Figures::default(),
             outbox: VecDeque::new(),
+            books: Arc::default(),
             recent: Recent::default(),
         }
     }
@@ -77,16 +86,13 @@ impl Ledger {
     pub(crate) fn apply(&mut self, payload: &[u8]) -> Result<(), Malformed> {
         match Record::decode(payload)? {
             Record::Batch(batch) => {
-                if let Some(id) = batch.id
-                    && !self.recent.insert(id)
-                {
-                    return Ok(());
+                if self.is_new(batch.id) {
+                    self.count(batch)?;
                 }
-                self.figures.remove(u64::from(batch.removes));
-                self.figures.heard_from(batch.source, u64::from(batch.adds));
-                for row in batch.rows() {
-                    let (cidr, tag) = row?;
-                    self.figures.add(cidr, tag);
+            }
+            Record::Traffic(traffic) => {
+                if self.is_new(traffic.id) {
+                    self.books.lock().traffic(&traffic);
                 }
             }
             Record::Seal(seal) => self.seal(seal),
@@ -95,7 +101,35 @@ impl Ledger {
                 self.figures = Figures::default();
                 self.interval = Uuid::new_v4();
             }
-            Record::Handed(id) => self.outbox.retain(|sealed| sealed.id != id),
+            Record::Handed(id) => {
+                self.outbox.retain(|sealed| sealed.id != id);
+                self.books.lock().handed(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a request was not accepted before.
+    fn is_new(&mut self, id: Option<Uuid>) -> bool {
+        id.is_none_or(|id| self.recent.insert(id))
+    }
+
+    fn count(&mut self, batch: BatchRecord<'_>) -> Result<(), Malformed> {
+        self.figures.remove(u64::from(batch.removes));
+        self.figures.heard_from(batch.source, u64::from(batch.adds));
+        let mut books = self.books.lock();
+        let mut counter = books.batch(&batch);
+        for row in batch.rows() {
+            let row = row?;
+            if row.action == PeerAction::Add {
+                self.figures.add(row.cidr, row.tag);
+            }
+            if let Some(counter) = &mut counter {
+                counter.row(&row);
+            }
+        }
+        if let Some(counter) = counter {
+            counter.finish();
         }
         Ok(())
     }
@@ -103,6 +137,7 @@ impl Ledger {
     fn seal(&mut self, seal: Seal) {
         let figures = std::mem::take(&mut self.figures);
         let (distinct, estimated) = figures.distinct();
+        (self.books.lock()).sealed(self.interval, self.from, &seal, figures.adds());
         let owned = |(text, count): (&str, u64)| (text.to_owned(), count);
         self.outbox.push_back(Sealed {
             id: self.interval,

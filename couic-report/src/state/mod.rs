@@ -22,7 +22,8 @@ mod tests;
 pub(crate) use self::{
     committer::{Accepted, Journal, Overview, Refused},
     ledger::Sealed,
-    record::{Batch, BatchWriter, Seal},
+    record::{Batch, BatchRecord, BatchWriter, Record, Row, Seal, TrafficRecord},
+    store::FORMAT,
 };
 pub use recover::StateError;
 #[cfg(test)]

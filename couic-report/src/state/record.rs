@@ -1,36 +1,44 @@
-//! The journal's records: accepted batches, ends of intervals, summaries that were handed on.
+//! The journal's records: accepted batches and traffic, ends of intervals, summaries that were handed on.
 //!
-//! A batch is encoded while its request is parsed, and the same bytes are written, applied, and replayed after a crash:
-//! so counting and replay cannot differ.
+//! A batch is encoded while its request is parsed, and the same bytes are written, applied, replayed after a crash, and
+//! searched later: so counting, replay and history cannot differ.
 
-use couic_common::Cidr;
+mod batch;
+
 use uuid::Uuid;
 
+pub(crate) use self::batch::{Batch, BatchRecord, BatchWriter, Row};
 use crate::codec::{Malformed, Put, Take};
 
-const BATCH: u8 = 1;
+/// A batch of format 2: the added CIDRs with their tags.
+const ADDS: u8 = 1;
 const SEAL: u8 = 2;
 const HANDED: u8 = 3;
+const BATCH: u8 = 4;
+const TRAFFIC: u8 = 5;
 
 /// A record with encoded content.
 pub(crate) enum Record<'a> {
     /// Accepted reports.
     Batch(BatchRecord<'a>),
+    /// The traffic of a firewall.
+    Traffic(TrafficRecord<'a>),
     /// The end of an interval and the start of the next.
     Seal(Seal),
     /// The summary with this id was handed to the dispatcher.
     Handed(Uuid),
 }
 
-/// The reports of one request.
-pub(crate) struct BatchRecord<'a> {
+/// What a firewall passed and dropped.
+pub(crate) struct TrafficRecord<'a> {
     /// The sender's id of the request, the same in every attempt.
     pub(crate) id: Option<Uuid>,
+    /// When it was received, Unix seconds.
+    pub(crate) received: u64,
     /// The Couic instance that sent it.
     pub(crate) source: &'a str,
-    pub(crate) removes: u32,
-    pub(crate) adds: u32,
-    rows: Take<'a>,
+    /// A `couic_plugin_api::Traffic`, as JSON.
+    pub(crate) json: &'a [u8],
 }
 
 /// The end of an interval.
@@ -61,12 +69,29 @@ pub(crate) fn handed(id: Uuid) -> Vec<u8> {
     out
 }
 
+impl TrafficRecord<'_> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![TRAFFIC];
+        out.put_u128(self.id.unwrap_or_default().as_u128());
+        out.put_u64(self.received);
+        out.put_short(self.source);
+        out.put_bytes(self.json);
+        out
+    }
+}
+
 impl<'a> Record<'a> {
     pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
         let mut from = Take(payload);
-        let kind = from.u8()?;
-        match kind {
+        match from.u8()? {
+            ADDS => BatchRecord::decode_old(from).map(Self::Batch),
             BATCH => BatchRecord::decode(from).map(Self::Batch),
+            TRAFFIC => Ok(Self::Traffic(TrafficRecord {
+                id: id(&mut from)?,
+                received: from.u64()?,
+                source: from.short()?,
+                json: from.bytes()?,
+            })),
             SEAL => Ok(Self::Seal(Seal {
                 until: from.u64()?,
                 next_from: from.u64()?,
@@ -78,117 +103,55 @@ impl<'a> Record<'a> {
     }
 }
 
-impl<'a> BatchRecord<'a> {
-    fn decode(mut from: Take<'a>) -> Result<Self, Malformed> {
-        let id = Uuid::from_u128(from.u128()?);
-        Ok(Self {
-            id: (!id.is_nil()).then_some(id),
-            removes: from.u32()?,
-            adds: from.u32()?,
-            source: from.short()?,
-            rows: from,
-        })
-    }
-
-    /// The CIDRs and tags that were added, in the order of the request.
-    pub(crate) fn rows(self) -> impl Iterator<Item = Result<(Cidr, &'a str), Malformed>> {
-        let mut rows = self.rows;
-        (0..self.adds).map(move |_| Ok((rows.cidr()?, rows.short()?)))
-    }
-}
-
-/// A batch that is ready for the journal.
-#[derive(Debug)]
-pub(crate) struct Batch {
-    /// As in [`BatchRecord`].
-    pub(crate) id: Option<Uuid>,
-    pub(crate) adds: u32,
-    pub(crate) removes: u32,
-    pub(crate) payload: Vec<u8>,
-}
-
-/// Writes a batch, report by report.
-pub(crate) struct BatchWriter {
-    id: Option<Uuid>,
-    adds: u32,
-    removes: u32,
-    out: Vec<u8>,
-}
-
-/// The offset of the numbers of removes and adds: after the kind and the id.
-const COUNTS: usize = 1 + 16;
-
-impl BatchWriter {
-    /// `expected` is an estimate of the size.
-    pub(crate) fn new(id: Option<Uuid>, source: &str, expected: usize) -> Self {
-        let mut out = Vec::with_capacity(64 + source.len() + expected);
-        out.put_u8(BATCH);
-        out.put_u128(id.unwrap_or_default().as_u128());
-        out.put_u64(0);
-        out.put_short(source);
-        Self {
-            id,
-            adds: 0,
-            removes: 0,
-            out,
-        }
-    }
-
-    pub(crate) fn add(&mut self, cidr: Cidr, tag: &str) {
-        self.adds += 1;
-        self.out.put_cidr(cidr);
-        self.out.put_short(tag);
-    }
-
-    pub(crate) fn remove(&mut self) {
-        self.removes += 1;
-    }
-
-    /// The number of reports.
-    pub(crate) fn len(&self) -> u32 {
-        self.adds + self.removes
-    }
-
-    pub(crate) fn finish(self) -> Batch {
-        let Self {
-            id,
-            adds,
-            removes,
-            mut out,
-        } = self;
-        out[COUNTS..COUNTS + 4].copy_from_slice(&removes.to_le_bytes());
-        out[COUNTS + 4..COUNTS + 8].copy_from_slice(&adds.to_le_bytes());
-        Batch {
-            id,
-            adds,
-            removes,
-            payload: out,
-        }
-    }
+fn id(from: &mut Take<'_>) -> Result<Option<Uuid>, Malformed> {
+    let id = Uuid::from_u128(from.u128()?);
+    Ok((!id.is_nil()).then_some(id))
 }
 
 #[cfg(test)]
 mod tests {
+    use couic_common::{OwnerKind, PeerAction, Policy};
+
     use super::*;
 
     #[test]
     fn a_batch_round_trips() {
         let id = Uuid::from_u128(7);
-        let mut writer = BatchWriter::new(Some(id), "fw1", 0);
-        writer.add("192.0.2.0/24".parse().unwrap(), "ssh");
-        writer.remove();
-        writer.add("2001:db8::1/128".parse().unwrap(), "");
+        let mut writer = BatchWriter::new(Some(id), "fw1", 70, 0);
+        let owner = Some((OwnerKind::Client, Some("f2b")));
+        let rows = [
+            Row {
+                tag: "ssh",
+                policy: Some(Policy::Drop),
+                at: 60,
+                expiration: 90,
+                reason: "sshd",
+                owner,
+                ..Row::add("192.0.2.0/24".parse().unwrap())
+            },
+            Row {
+                tag: "ssh",
+                action: PeerAction::Remove,
+                at: 60,
+                owner,
+                ..Row::add("192.0.2.0/24".parse().unwrap())
+            },
+            Row {
+                owner: Some((OwnerKind::Set, None)),
+                policy: Some(Policy::Ignore),
+                ..Row::add("2001:db8::1/128".parse().unwrap())
+            },
+        ];
+        rows.iter().for_each(|row| writer.push(row));
         let batch = writer.finish();
         assert_eq!((batch.id, batch.adds, batch.removes), (Some(id), 2, 1));
         let Ok(Record::Batch(read)) = Record::decode(&batch.payload) else {
             panic!("no batch");
         };
-        assert_eq!((read.id, read.source, read.removes), (Some(id), "fw1", 1));
-        let rows: Vec<_> = read
-            .rows()
-            .map(|row| row.map(|(cidr, tag)| format!("{cidr} {tag}")).unwrap())
-            .collect();
-        assert_eq!(rows, ["192.0.2.0/24 ssh", "2001:db8::1/128 "]);
+        let head = (read.id, read.source, read.received, read.removes, read.adds);
+        assert_eq!(head, (Some(id), "fw1", Some(70), 1, 2));
+        let read: Result<Vec<Row<'_>>, _> = read.rows().collect();
+        assert_eq!(read.unwrap(), rows);
     }
 
     #[test]

@@ -18,7 +18,10 @@ use super::{
     old,
     store::{self, FORMAT, StateFile, Store},
 };
-use crate::codec::Take;
+use crate::{
+    codec::Take,
+    history::{Archive, Books},
+};
 
 /// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +41,7 @@ pub enum StateError {
         path: PathBuf,
     },
     /// The state was written by another version.
-    #[error("{} was written by another version of couic-report (format {version}, this one reads 1 and 2): use that version, or move the file away and lose its reports", path.display())]
+    #[error("{} was written by another version of couic-report (format {version}, this one reads 1 to 3): use that version, or move the file away and lose its reports", path.display())]
     Version {
         /// The file.
         path: PathBuf,
@@ -58,7 +61,7 @@ pub(super) struct Recovered {
 }
 
 /// Opens the folder, creates it if it is missing, and starts a new generation with the recovered state.
-pub(super) fn open(dir: &Path, now: u64) -> Result<Recovered, StateError> {
+pub(super) fn open(dir: &Path, now: u64, archive: Archive) -> Result<Recovered, StateError> {
     let io = |source| StateError::Io {
         path: dir.to_owned(),
         source,
@@ -87,7 +90,7 @@ pub(super) fn open(dir: &Path, now: u64) -> Result<Recovered, StateError> {
         damage, damaged, ..
     } = reader;
     let next = files.last().map_or(1, |newest| newest.generation() + 1);
-    let store = Store::begin(folder, next, generation, damaged, &ledger).map_err(io)?;
+    let store = Store::begin(folder, archive, next, generation, damaged, &ledger).map_err(io)?;
     Ok(Recovered {
         ledger,
         store,
@@ -113,10 +116,18 @@ impl Reader<'_> {
             .rev()
             .filter(|file| file.kind() == Kind::Snapshot);
         for file in snapshots {
-            let mut found = None;
+            let mut found: Option<Ledger> = None;
             let scanned = self.read(*file, |payload| {
-                found = Ledger::decode(&mut Take(payload)).ok();
-                found.is_some()
+                let mut payload = Take(payload);
+                let Some(ledger) = &found else {
+                    found = Ledger::decode(&mut payload).ok();
+                    return found.is_some();
+                };
+                // The second record, since format 3.
+                let books = Books::decode(&mut payload);
+                let is_valid = books.is_ok();
+                *ledger.books.lock() = books.unwrap_or_default();
+                is_valid
             })?;
             if found.is_none() {
                 self.is_damaged(*file, "is damaged: an older one is used");

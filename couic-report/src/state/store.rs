@@ -4,23 +4,33 @@
 //! an empty log, then the snapshot: at any moment, one complete chain exists. The previous generation is kept, so that
 //! damage to a snapshot costs nothing: the older one and two logs give the same state.
 
-use std::{fmt, fs, io};
+use std::{
+    fmt, fs, io,
+    time::{Duration, Instant},
+};
 
 use couic_durable::{Folder, Format, Kind, Name, Segment};
 use tracing::warn;
 
 use super::{ledger::Ledger, old};
+use crate::history::Archive;
 
 /// Records are smaller than the limit: a batch is smaller than its request, whose size is bounded. Version 1 is in
-/// [`old`].
-pub(super) const FORMAT: Format = Format {
+/// [`old`], version 2 has records and snapshots without history.
+pub(crate) const FORMAT: Format = Format {
     prefix: "ledger",
-    version: 2,
+    version: 3,
     max_payload: 1 << 30,
 };
 
 /// A longer log is replaced by a snapshot.
 const ROTATE_AT: u64 = 64 << 20;
+
+/// A longer log is replaced at the end of an interval.
+const REPLAYED: u64 = 4 << 20;
+
+/// The history deletes whole logs, by age: a log has the changes of about a day.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Larger buffers are not reused.
 const BUFFER: usize = 1 << 20;
@@ -69,7 +79,10 @@ impl fmt::Display for StateFile {
 #[derive(Debug)]
 pub(super) struct Store {
     folder: Folder,
+    archive: Archive,
     segment: Segment,
+    /// When the log was started.
+    begun: Instant,
     /// A write failed: nothing more is appended to the segment.
     suspect: bool,
     /// The oldest generation that is kept.
@@ -83,6 +96,7 @@ impl Store {
     /// Starts a new generation with this state. `damaged` are files of older ones.
     pub(super) fn begin(
         folder: Folder,
+        archive: Archive,
         generation: u64,
         keep_from: u64,
         damaged: Vec<StateFile>,
@@ -91,6 +105,8 @@ impl Store {
         let mut store = Self {
             segment: begin_generation(&folder, generation, ledger)?,
             folder,
+            archive,
+            begun: Instant::now(),
             suspect: false,
             keep_from,
             damaged,
@@ -143,6 +159,11 @@ impl Store {
         self.len() > ROTATE_AT
     }
 
+    /// Whether a snapshot is due at the end of an interval: a replay would take long, or the log has the changes of days.
+    pub(super) fn is_due(&self) -> bool {
+        self.len() > REPLAYED || self.begun.elapsed() > DAY
+    }
+
     /// The length of the log.
     pub(super) fn len(&self) -> u64 {
         self.segment.bytes()
@@ -155,6 +176,7 @@ impl Store {
     pub(super) fn rotate(&mut self, ledger: &Ledger) -> io::Result<()> {
         let generation = self.segment.name().number;
         self.segment = begin_generation(&self.folder, generation + 1, ledger)?;
+        self.begun = Instant::now();
         self.keep_from = generation;
         self.suspect = false;
         self.remove_old();
@@ -168,7 +190,7 @@ impl Store {
             .iter()
             .filter(|file| file.generation() < self.keep_from)
         {
-            match self.folder.retire(file, self.damaged.contains(file)) {
+            match self.remove(file) {
                 Ok(Some(aside)) => {
                     warn!(
                         "{file} in {} is kept as {aside}",
@@ -184,12 +206,32 @@ impl Store {
             }
         }
         self.folder.forget_oldest(&mut kept);
+        self.archive.prune();
+    }
+
+    /// Removes a file that the state does not need. A log becomes part of the history; a damaged file is set aside, and its
+    /// name returned.
+    fn remove(&self, file: &StateFile) -> io::Result<Option<String>> {
+        let is_damaged = self.damaged.contains(file);
+        if let StateFile::New(name) = file
+            && name.kind == Kind::Log
+            && !is_damaged
+        {
+            match self.archive.take(&self.folder, name) {
+                Ok(()) => return Ok(None),
+                Err(error) => warn!("{file} does not become part of the history: {error}"),
+            }
+        }
+        self.folder.retire(file, is_damaged)
     }
 }
 
 fn begin_generation(folder: &Folder, generation: u64, ledger: &Ledger) -> io::Result<Segment> {
     let segment = Segment::begin(folder, generation)?;
-    let written = folder.write_snapshot(generation, |out| out.put(|out| ledger.encode(out)));
+    let written = folder.write_snapshot(generation, |out| {
+        out.put(|out| ledger.encode(out))?;
+        out.put(|out| ledger.books.lock().encode(out))
+    });
     match written {
         Ok(_) => Ok(segment),
         Err(error) => {

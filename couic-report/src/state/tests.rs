@@ -7,13 +7,13 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{
-    BatchWriter, Seal,
+    BatchWriter, Row, Seal, StateError,
     ledger::Ledger,
     record::handed,
     recover,
     store::{self, FORMAT, StateFile, Store},
 };
-use crate::codec::Take;
+use crate::{codec::Take, config, history::Archive};
 
 mod upgrade;
 
@@ -21,8 +21,11 @@ const NOW: u64 = 1_000;
 
 fn batch(id: u128, host: u8) -> Vec<u8> {
     let id = (id > 0).then(|| Uuid::from_u128(id));
-    let mut writer = BatchWriter::new(id, "fw1", 0);
-    writer.add(format!("192.0.2.{host}/32").parse().unwrap(), "ssh");
+    let mut writer = BatchWriter::new(id, "fw1", NOW, 0);
+    writer.push(&Row {
+        tag: "ssh",
+        ..Row::add(format!("192.0.2.{host}/32").parse().unwrap())
+    });
     writer.finish().payload
 }
 
@@ -49,15 +52,29 @@ fn write(store: &mut Store, ledger: &mut Ledger, payload: &[u8]) {
 /// A copy of the folder, as after kill -9.
 fn copy(from: &Path) -> TempDir {
     let to = TempDir::new().unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.path().join(entry.file_name())).unwrap();
-    }
+    copy_into(from, to.path());
     to
 }
 
+fn copy_into(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&to).unwrap();
+            copy_into(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn open(dir: &Path) -> Result<recover::Recovered, StateError> {
+    recover::open(dir, NOW, Archive::new(dir, config::History::default()))
+}
+
 fn recovered(dir: &Path) -> (Vec<u8>, Vec<String>) {
-    let found = recover::open(dir, NOW).unwrap();
+    let found = open(dir).unwrap();
     (bytes(&found.ledger), found.damage)
 }
 
@@ -68,7 +85,7 @@ fn lively() -> (TempDir, Vec<Vec<u8>>) {
 
 fn lively_with(later: &[Vec<u8>]) -> (TempDir, Vec<Vec<u8>>) {
     let dir = TempDir::new().unwrap();
-    let mut found = recover::open(dir.path(), NOW).unwrap();
+    let mut found = open(dir.path()).unwrap();
     found.ledger.interval = INTERVAL;
     let (store, ledger) = (&mut found.store, &mut found.ledger);
     store.rotate(ledger).unwrap();
@@ -194,7 +211,7 @@ fn an_interval_whose_end_was_lost_is_reported_once() {
     let seal = LOG_HEAD + 10 + batch(9, 9).len() + 12;
     bytes[seal] ^= 1;
     fs::write(&log, bytes).unwrap();
-    let found = recover::open(dir.path(), NOW).unwrap();
+    let found = open(dir.path()).unwrap();
     assert_eq!(found.damage.len(), 1, "{:?}", found.damage);
     assert!(found.ledger.outbox.is_empty());
     assert_ne!(found.ledger.interval, INTERVAL);
@@ -228,11 +245,11 @@ fn a_rotation_stopped_between_any_two_steps_loses_nothing() {
 #[test]
 fn two_processes_cannot_share_a_folder() {
     let dir = TempDir::new().unwrap();
-    let first = recover::open(dir.path(), NOW).unwrap();
-    let second = recover::open(dir.path(), NOW).err().unwrap();
+    let first = open(dir.path()).unwrap();
+    let second = open(dir.path()).err().unwrap();
     assert!(second.to_string().contains("in use"), "{second}");
     drop(first);
-    assert!(recover::open(dir.path(), NOW).is_ok());
+    assert!(open(dir.path()).is_ok());
 }
 
 #[test]
@@ -242,7 +259,7 @@ fn a_newer_version_is_not_overwritten() {
     let newer = Folder::new(dir.path(), Format { version, ..FORMAT });
     Segment::begin(&newer, 9).unwrap();
     let before = files(dir.path());
-    let error = recover::open(dir.path(), NOW).err().unwrap().to_string();
+    let error = open(dir.path()).err().unwrap().to_string();
     assert!(error.contains("another version"), "{error}");
     assert_eq!(files(dir.path()), before);
 }

@@ -17,6 +17,8 @@ use uuid::Uuid;
 pub struct Reporting {
     /// Whether rule changes are reported.
     pub enabled: bool,
+    /// Whether traffic is reported each minute, to webhooks.
+    pub traffic: bool,
     /// The name of this server in reports; the host's name by default.
     pub name: Option<String>,
     /// An http or https URL. Its path is a secret.
@@ -63,6 +65,7 @@ const WEBHOOK_IS_TAKEN: (&str, &str) = ("webhook", "reporting.webhook");
 pub(super) fn reporting(root: &mut Section<'_>) -> Option<Reporting> {
     let mut section = root.table("reporting");
     let enabled = section.bool("enabled", false);
+    let traffic = section.bool("traffic", false);
     let name = instance_name(&mut section);
     let webhook = section.url("webhook");
     let taken = webhook.iter().flatten().map(|_| WEBHOOK_IS_TAKEN);
@@ -75,6 +78,7 @@ pub(super) fn reporting(root: &mut Section<'_>) -> Option<Reporting> {
     section.finish();
     Some(Reporting {
         enabled: enabled?,
+        traffic: traffic?,
         name: name?,
         webhook: webhook?,
         notifiers: notifiers?,

@@ -4,6 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use couic_common::counted;
 use couic_firewall::rules::{Firewall, ReasonUsage};
+use parking_lot::Mutex;
 
 use super::{
     every::Repeaters,
@@ -13,7 +14,7 @@ use super::{
     transitions::{InterfaceWatch, Transition},
     watchdog::Watchdog,
 };
-use crate::{api::SocketPlace, metrics::MetricsRegistry};
+use crate::{api::SocketPlace, metrics::MetricsRegistry, reporting::TrafficMeter};
 
 /// The longest delay of an expiry.
 const EXPIRY: Duration = Duration::from_millis(200);
@@ -29,6 +30,21 @@ const SOCKET_REMINDER: u32 = 60;
 
 /// The same about rules that are stored without their reason.
 const REASON_REMINDER: u32 = 3_600;
+
+/// Reports traffic each minute, and at the end what is left.
+pub(super) fn report_traffic(
+    repeaters: &mut Repeaters,
+    meter: &Arc<Mutex<TrafficMeter>>,
+) -> io::Result<()> {
+    let meter = Arc::clone(meter);
+    let mut is_first = true;
+    repeaters.every(MINUTE, "couic-traffic", move || {
+        // Now, there is nothing to report yet.
+        if !std::mem::take(&mut is_first) {
+            meter.lock().report();
+        }
+    })
+}
 
 /// Starts a thread for each.
 ///

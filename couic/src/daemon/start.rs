@@ -2,8 +2,9 @@
 
 use std::{mem, os::unix::net::UnixListener, sync::Arc};
 
-use couic_common::{ClientName, Group};
+use couic_common::{ClientName, Group, Health};
 use couic_privsep::Hardening;
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     health::HealthSources,
     panic_and_confirm::PanicAndConfirm,
     privileged::Privileged,
-    repeat::repeat,
+    repeat::{repeat, report_traffic},
     rules::Rules,
     state,
     subscribers::{start_peering, start_reporting},
@@ -28,7 +29,7 @@ use crate::{
     metrics::MetricsRegistry,
     peering::Peering,
     rbac::ClientStore,
-    reporting::Reporting,
+    reporting::{Reporting, TrafficMeter},
 };
 
 /// Changes queued for the log: 100 ms at half a million per second, some 15 MB at most.
@@ -42,6 +43,8 @@ pub(super) struct Running {
     pub(super) rules: Rules,
     pub(super) filter: Arc<Filter>,
     pub(super) reporting: Option<Reporting>,
+    /// If traffic is reported.
+    pub(super) traffic: Option<Arc<Mutex<TrafficMeter>>>,
     pub(super) changes: Option<ChangeLog>,
     pub(super) socket: ListeningSocket,
     pub(super) lock: WorkLock,
@@ -79,22 +82,24 @@ impl Running {
         let notifiers = reporting.as_ref().map(Reporting::notifiers);
         let clients = Arc::new(privileged.clients);
         exempt_admins(&rules, &clients);
+        let health = HealthSources {
+            filter: Arc::clone(&filter),
+            firewall: Arc::clone(&rules.firewall),
+            panic_and_confirm: panic_and_confirm.clone(),
+            unsaved: privileged.unsaved,
+            notes: privileged.notes,
+            missing_features: privileged.missing_features,
+            notifiers: notifiers.clone(),
+            peers: engine.clone(),
+        }
+        .document();
+        let traffic = measure(config, reporting.as_ref(), &rules, &health, &mut repeaters)?;
         let api = Api {
             firewall: Arc::clone(&rules.firewall),
             sets: Arc::clone(&rules.sets),
             clients,
             metrics,
-            health: HealthSources {
-                filter: Arc::clone(&filter),
-                firewall: Arc::clone(&rules.firewall),
-                panic_and_confirm: panic_and_confirm.clone(),
-                unsaved: privileged.unsaved,
-                notes: privileged.notes,
-                missing_features: privileged.missing_features,
-                notifiers: notifiers.clone(),
-                peers: engine.clone(),
-            }
-            .document(),
+            health,
             notifiers,
             peering: engine,
             panic: panic_and_confirm.panic,
@@ -107,12 +112,31 @@ impl Running {
             rules,
             filter,
             reporting,
+            traffic,
             changes,
             socket: privileged.socket,
             lock: privileged.lock,
         };
         Ok((running, privileged.listener, api))
     }
+}
+
+/// Starts to measure traffic, if it is to be reported.
+fn measure(
+    config: &Config,
+    reporting: Option<&Reporting>,
+    rules: &Rules,
+    health: &Arc<dyn Fn() -> Health + Send + Sync>,
+    repeaters: &mut Repeaters,
+) -> Result<Option<Arc<Mutex<TrafficMeter>>>, StartError> {
+    let Some(reporting) = reporting.filter(|_| config.reporting.traffic) else {
+        return Ok(None);
+    };
+    let meter = reporting.meter(&rules.firewall, Arc::clone(health));
+    let meter = Arc::new(Mutex::new(meter));
+    report_traffic(repeaters, &meter).map_err(StartError::system("start threads"))?;
+    tracing::info!("reporting traffic each minute");
+    Ok(Some(meter))
 }
 
 /// Admins have no share of tables and tags.

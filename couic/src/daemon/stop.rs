@@ -13,6 +13,7 @@ impl Running {
             rules,
             filter,
             reporting,
+            traffic,
             changes,
             socket,
             lock,
@@ -21,6 +22,10 @@ impl Running {
             runtime.block_on(peering.stop());
         }
         repeaters.stop();
+        // While health can still be asked.
+        if let Some(meter) = traffic {
+            meter.lock().report();
+        }
         state::close(&rules.firewall);
         if filter.stop() {
             tracing::info!("the filter stays attached; couic detach detaches it");

@@ -9,12 +9,15 @@
 //! A rule that is added, or renewed with a new tag or expiration, is reported as `add` with its current values; a
 //! removed rule as `remove`. The client's metadata, if any, is passed on unchanged. Without a client, the metadata has
 //! the kind `couic`, and the detail `expired` for an expired rule or the set's name for a set's.
+//!
+//! With `traffic = true`, what was passed and dropped is reported each minute, to webhooks only: see [`TrafficMeter`].
 
 mod collect;
 mod convert;
 mod operate;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 use std::{
     path::Path,
@@ -26,6 +29,7 @@ use std::{
     time::Duration,
 };
 
+use couic_common::Health;
 use couic_delivery::{DispatchError, Leftover, Member, Merge, NotificationDispatcher, Policy};
 use couic_files::Account;
 use couic_plugin_discord::Discord;
@@ -39,6 +43,7 @@ use couic_firewall::rules::Firewall;
 
 pub use convert::report;
 pub use operate::Notifiers;
+pub use traffic::TrafficMeter;
 
 /// Capacity of the event queue, at about 110 bytes per event. The collector empties it every 50 ms; the queue holds a
 /// second's worth at full load, or one API batch, in case the thread is not scheduled meanwhile.
@@ -87,6 +92,7 @@ pub struct Reporting {
     counted: Arc<Counted>,
     stop: Arc<AtomicBool>,
     thread: thread::JoinHandle<()>,
+    source: String,
 }
 
 impl Reporting {
@@ -146,6 +152,7 @@ impl Reporting {
             counted,
             stop,
             thread,
+            source: source.to_owned(),
         })
     }
 
@@ -153,6 +160,22 @@ impl Reporting {
     #[must_use]
     pub fn notifiers(&self) -> Notifiers {
         Notifiers::new(Arc::clone(&self.dispatcher), Arc::clone(&self.counted))
+    }
+
+    /// Measures traffic from now on, for the notifiers that take it.
+    #[must_use]
+    pub fn meter(
+        &self,
+        firewall: &Arc<Firewall>,
+        health: Arc<dyn Fn() -> Health + Send + Sync>,
+    ) -> TrafficMeter {
+        let dispatcher = Arc::clone(&self.dispatcher);
+        TrafficMeter::new(
+            Arc::clone(firewall),
+            health,
+            dispatcher,
+            self.source.clone(),
+        )
     }
 
     /// The counters.

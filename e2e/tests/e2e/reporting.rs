@@ -174,3 +174,90 @@ fn a_plugin_file_delivers_isolated_and_loaded() {
         assert!(!daemon.log().contains("t0ken"), "a secret in the log");
     }
 }
+
+/// Dropped packets, from the wire to the history of couic-report, which was told by the daemon when it stopped.
+#[test]
+fn dropped_packets_are_in_the_history_under_their_tag() {
+    let Some(lab) = Lab::quiet() else { return };
+    let collector = lab.collector(900, "");
+    let mut running = collector.serve();
+    let webhook = collector.webhook();
+    let mut daemon = lab
+        .daemon()
+        .config(&format!(
+            "[reporting]\nenabled = true\ntraffic = true\nname = \"fw1\"\nwebhook = \"{webhook}\"\n"
+        ))
+        .start();
+    ban(&daemon, 1..4, "sshd");
+    let attack: Vec<Frame> = (1..=3)
+        .map(|n| Frame::v4(&format!("198.51.100.{n}")))
+        .collect();
+    let mut wire = lab.wire();
+    for _ in 0..4 {
+        assert_eq!(wire.arrivals(&attack), [0; 3]);
+    }
+    let counted = daemon.ctl_ok(&["--json", "stats", "drop"]);
+    let counted: Value = serde_json::from_str(&counted).expect("JSON");
+    let counted = &counted["tags"]["sshd"];
+    assert!(counted["rx_packets"].as_u64() >= Some(12), "{counted}");
+    // An interval has a length.
+    let started = couic_common::unix_seconds();
+    until("a second passes", PATIENCE, || {
+        (couic_common::unix_seconds() > started).then_some(())
+    });
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.exit_code(), 0, "{}", daemon.log());
+    assert_eq!(running.end(Signal::SIGTERM), 0, "{}", collector.log());
+
+    let history = couic_report::service::history_of(&collector.state()).expect("the state");
+    let range = couic_report::history::Range::Hour;
+    let tags = history.top_tags(Some("fw1"), range, 5);
+    let [tag] = &tags[..] else {
+        panic!("{tags:?}, {}", daemon.log())
+    };
+    assert_eq!((tag.tag.as_str(), tag.adds), ("sshd", 3));
+    assert_eq!(Some(tag.packets), counted["rx_packets"].as_u64());
+    assert_eq!(Some(tag.bytes), counted["rx_bytes"].as_u64());
+    let firewalls = history.firewalls();
+    let status = firewalls[0].status.as_ref().expect("a status");
+    assert_eq!(firewalls[0].adds_24h, 3);
+    assert!(firewalls[0].dropped_packets_24h >= Some(12));
+    assert!(status.interfaces.iter().all(|interface| interface.attached));
+    let drops = |rules: &couic_report::history::RuleTotals| rules.rules == 3 && rules.family == 4;
+    assert!(status.rules.iter().any(drops), "{status:?}");
+}
+
+/// A receiver that knows Couic 1.0 only: arrays of reports, and nothing else, whatever the daemon measures.
+#[test]
+fn an_old_receiver_gets_arrays_of_reports_only() {
+    let Some(lab) = Lab::quiet() else { return };
+    let old = lab.chat();
+    let mut daemon = lab
+        .daemon()
+        .config(&format!(
+            "[reporting]\nenabled = true\ntraffic = true\nwebhook = \"{}\"\n",
+            old.url(HOOK)
+        ))
+        .start();
+    ban(&daemon, 1..4, "sshd");
+    let started = couic_common::unix_seconds();
+    until("a second passes", PATIENCE, || {
+        (couic_common::unix_seconds() > started).then_some(())
+    });
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.exit_code(), 0, "{}", daemon.log());
+    let came = old.rest();
+    let reports: usize = came
+        .iter()
+        .map(|request| {
+            assert_eq!(request.header("couic-kind"), None);
+            request.json().as_array().expect("an array").len()
+        })
+        .sum();
+    assert_eq!(reports, 3);
+    let log = daemon.log();
+    assert!(
+        !log.contains("dead letter") && !log.contains("spooled"),
+        "{log}"
+    );
+}

@@ -1,7 +1,7 @@
 //! Undeliverable notifications: kept with their reason, until an operator replays or discards them.
 
 use couic_common::DeadLetter;
-use couic_plugin_api::{Notification, Severity};
+use couic_plugin_api::{Kind, Notification, Severity};
 
 use super::{
     delivery_queue::{DeliveryQueue, Inner},
@@ -18,6 +18,16 @@ pub(super) struct DeadItem {
 impl DeliveryQueue {
     /// Keeps a dead letter. The caller then advances or finishes the head: the log has both in this order.
     pub(super) fn bury(&self, notification: Option<Notification>, reason: String) {
+        // Figures of a minute that has passed: nobody replays them, and reports need the room.
+        if matches!(&notification, Some(one) if matches!(one.kind, Kind::Traffic(_))) {
+            let notifier = self.name.as_str();
+            tracing::info!(
+                notifier,
+                reason,
+                "the traffic of an interval is not delivered"
+            );
+            return;
+        }
         let died = self.clock.unix_secs();
         tracing::warn!(
             notifier = self.name.as_str(),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use couic_common::{NameError, NotifierName, NotifierState};
-use couic_plugin_api::{Notification, Notifier, NotifyError, Receipt, Severity, async_trait};
+use couic_plugin_api::{Kind, Notification, Notifier, NotifyError, Receipt, Severity, async_trait};
 use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, watch},
@@ -28,6 +28,9 @@ use super::{
 
 /// How long a drain waits for the disk, after its deadline.
 const DISK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// With as many waiting notifications, no traffic is queued.
+const TRAFFIC_WAITING: usize = 60;
 
 /// Why a group cannot start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -132,7 +135,7 @@ impl NotificationDispatcher {
         })
     }
 
-    /// Queues a notification for every member. Never waits; [`durable`](Self::durable) waits for the disk.
+    /// Queues a notification for every member, traffic for those that accept it. Never waits; [`durable`](Self::durable) waits for the disk.
     ///
     /// A long list of reports becomes several notifications, each with its own id.
     ///
@@ -140,6 +143,16 @@ impl NotificationDispatcher {
     /// [`NotifyError::Cancelled`] once the group is stopping, [`NotifyError::Permanent`] if it cannot be stored.
     pub fn enqueue(&self, notification: &Notification) -> Result<(), NotifyError> {
         self.enqueue_where(notification, |_| true)
+    }
+
+    /// Whether traffic may be queued: a member accepts it, and no member that does has many notifications waiting. If not,
+    /// measure on, and queue one with the totals later: nothing is lost, and reports have the queue.
+    #[must_use]
+    pub fn has_room_for_traffic(&self) -> bool {
+        let queues = self.members.iter().map(|member| &member.queue);
+        let mut takers = queues.filter(|queue| queue.policy.traffic).peekable();
+        takers.peek().is_some()
+            && takers.all(|queue| queue.inner.lock().waiting.len() < TRAFFIC_WAITING)
     }
 
     /// Queues a notification for the members whose queue is `meant`.
@@ -154,7 +167,10 @@ impl NotificationDispatcher {
         let queued = self.clock.unix_secs();
         let mut sealed: HashMap<usize, Vec<Sealed>> = HashMap::new();
         let mut outcome = Ok(());
-        for member in self.members.iter().filter(|member| meant(&member.queue)) {
+        let is_traffic = matches!(notification.kind, Kind::Traffic(_));
+        let accepts = |queue: &DeliveryQueue| !is_traffic || queue.policy.traffic;
+        let meant = |member: &&Running| meant(&member.queue) && accepts(&member.queue);
+        for member in self.members.iter().filter(meant) {
             let reports = member.queue.policy.part_reports.max(1);
             let parts = match sealed.entry(reports) {
                 Entry::Occupied(known) => known.into_mut(),

@@ -33,6 +33,8 @@ pub struct Policy {
     pub part_bytes: usize,
     /// What to do over 80 %.
     pub merge: Merge,
+    /// Whether traffic is delivered: to machines, there is one each minute.
+    pub traffic: bool,
     /// Dead letters that are kept. Older ones are dropped first.
     pub max_dead: usize,
     /// Bytes of dead letters that are kept.
@@ -52,6 +54,7 @@ impl Policy {
             },
             "webhook" => Self {
                 merge: Merge::Batches,
+                traffic: true,
                 ..policy
             },
             _ => policy,
@@ -71,6 +74,7 @@ impl Default for Policy {
             part_reports: 5_000,
             part_bytes: 1 << 20,
             merge: Merge::Digest,
+            traffic: false,
             max_dead: 1_000,
             max_dead_bytes: 16 << 20,
         }

@@ -19,6 +19,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod traffic;
+
 use std::time::Duration;
 
 use couic_plugin_api::{
@@ -28,6 +30,8 @@ use couic_plugin_api::{
 use couic_plugin_shared::{Endpoint, EndpointConfig, HeaderMap, HeaderName, HeaderValue};
 use serde_json as json;
 use std::sync::{Mutex, PoisonError};
+
+use self::traffic::Receiver;
 
 #[cfg(feature = "export")]
 couic_plugin_api::export_notifier!(Webhook, name = "webhook");
@@ -41,7 +45,8 @@ pub const MAX_BYTES: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// Arrays of reports, as in Couic 1.0. Other notifications are not sent; a test posts an empty array.
+    /// Arrays of reports, as in Couic 1.0. Traffic goes to receivers that announce that they take it; other
+    /// notifications are not sent; a test posts an empty array.
     #[default]
     Reports,
     /// Complete notifications of every kind, one per POST.
@@ -74,6 +79,7 @@ pub struct Webhook {
     format: Format,
     /// The notification that was sent in part, and how many of its reports were.
     partly: Mutex<Option<(Uuid, usize)>>,
+    receiver: Receiver,
 }
 
 impl Webhook {
@@ -85,6 +91,7 @@ impl Webhook {
     ) -> Result<Receipt, NotifyError> {
         let body = body.map_err(|error| NotifyError::permanent(error.to_string()))?;
         let answer = self.endpoint.post_with(body, id, instance(source)).await?;
+        self.receiver.answered(&answer.headers);
         Ok(Receipt {
             http_status: Some(answer.status),
             pause: None,
@@ -134,6 +141,7 @@ impl Plugin for Webhook {
             endpoint: Endpoint::new("url", endpoint)?,
             format: config.format,
             partly: Mutex::new(None),
+            receiver: Receiver::default(),
         })
     }
 }
@@ -150,6 +158,9 @@ impl Notifier for Webhook {
             (Format::Notifications, _) => self.post(json::to_vec(notification), id, source).await,
             (Format::Reports, Kind::Reports(reports)) => {
                 self.post_reports(id, reports, source).await
+            }
+            (Format::Reports, Kind::Traffic(traffic)) => {
+                self.post_traffic(id, traffic, source).await
             }
             (Format::Reports, Kind::Test) => self.post(Ok(b"[]".to_vec()), id, source).await,
             (Format::Reports, _) => Ok(Receipt::default()),

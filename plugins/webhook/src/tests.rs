@@ -180,3 +180,5 @@ fn configuration_is_checked() {
         Err(NotifyError::BadConfig { .. })
     ));
 }
+
+mod traffic;

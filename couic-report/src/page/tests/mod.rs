@@ -77,7 +77,13 @@ async fn fixture(more: &str) -> Fixture {
     );
     let config = Config::parse(&text).unwrap();
     let dir = TempDir::new().unwrap();
-    let (journal, committer, _) = Journal::open(dir.path(), unix_seconds()).unwrap();
+    let (journal, committer, _) = Journal::open(
+        dir.path(),
+        unix_seconds(),
+        config.history,
+        config.thresholds,
+    )
+    .unwrap();
     let (dispatcher, _) = crate::notify::start(&config, None).await.unwrap();
     let page = Page::open(&config, journal.clone(), Arc::new(dispatcher)).unwrap();
     Fixture {

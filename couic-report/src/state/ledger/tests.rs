@@ -3,20 +3,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::state::record::{Batch, BatchWriter, handed};
+use crate::state::record::{Batch, BatchWriter, Row, handed};
 
 fn batch(id: u128, source: &str, adds: &[(u8, u8)], removes: u32) -> Batch {
     let id = (id > 0).then(|| Uuid::from_u128(id));
-    let mut writer = BatchWriter::new(id, source, 0);
+    let mut writer = BatchWriter::new(id, source, 1_000, 0);
     for (host, tag) in adds {
         let tag = if *tag == 0 {
             String::new()
         } else {
             format!("t{tag}")
         };
-        writer.add(format!("192.0.2.{host}/32").parse().unwrap(), &tag);
+        writer.push(&Row {
+            tag: &tag,
+            ..Row::add(format!("192.0.2.{host}/32").parse().unwrap())
+        });
     }
-    (0..removes).for_each(|_| writer.remove());
+    let cidr = "192.0.2.255/32".parse().unwrap();
+    let removed = Row {
+        action: PeerAction::Remove,
+        ..Row::add(cidr)
+    };
+    (0..removes).for_each(|_| writer.push(&removed));
     writer.finish()
 }
 
