@@ -1,5 +1,7 @@
 //! The page of couic-report in a real browser, with a real daemon: packets, a ban by mouse, its confirmation.
 
+mod day;
+
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -91,12 +93,32 @@ fn page_token(daemon: &Daemon<'_>) -> String {
 }
 
 fn configuration(daemon_socket: &Path, token: &str) -> String {
+    let database = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../couic-report/src/page/fixtures/sample.mmdb"
+    );
     format!(
-        "[page]\nenabled = true\nport = {PORT}\n\
+        "[page]\nenabled = true\nport = {PORT}\nmmdb = [\"{database}\"]\n\
          [[page.users]]\nname = \"ana\"\nrole = \"act\"\ntoken = \"{TOKEN}\"\n\
          [[page.firewalls]]\nname = \"{FIREWALL}\"\nsocket = \"{}\"\ntoken = \"{token}\"\n",
         daemon_socket.display()
     )
+}
+
+/// A daemon in a lab, and a collector with a page that has its token.
+fn start<'lab>(lab: &'lab Lab, more: &str) -> (Daemon<'lab>, Collector, String) {
+    // The address of the collector is known before the daemon's token, which its configuration needs.
+    let webhook = lab.collector(60, "").webhook();
+    let daemon = lab
+        .daemon()
+        .config(&format!(
+            "[reporting]\nenabled = true\ntraffic = true\nname = \"{FIREWALL}\"\nwebhook = \"{webhook}\"\n"
+        ))
+        .start();
+    let token = page_token(&daemon);
+    let page = configuration(&daemon.socket(), &token);
+    let collector = lab.collector(900, &format!("{page}{more}"));
+    (daemon, collector, token)
 }
 
 #[test]
@@ -105,31 +127,17 @@ fn a_browser_bans_confirms_and_allows() {
         return;
     };
     let Some(lab) = Lab::quiet() else { return };
-    // The address of the collector is known before the daemon's token, which its configuration needs.
-    let webhook = lab.collector(60, "").webhook();
-    let daemon = lab
-        .daemon()
-        .config(&format!(
-            "[reporting]\nenabled = true\nname = \"{FIREWALL}\"\nwebhook = \"{webhook}\"\n"
-        ))
-        .start();
-    let token = page_token(&daemon);
-    let collector: Collector = lab.collector(60, &configuration(&daemon.socket(), &token));
+    let (daemon, collector, token) = start(&lab, "");
     let running = collector.serve();
     for (host, tag) in [(7, "sshd"), (8, "sshd"), (9, "<b>web</b>")] {
-        daemon
-            .api()
-            .add("drop", &format!("198.51.100.{host}/32"), Some(tag), 0);
+        let cidr = format!("198.51.100.{host}/32");
+        daemon.api().add("drop", &cidr, Some(tag), 0);
     }
     until("the bans are reported", PATIENCE, || {
         let adds = collector.health()["interval"]["adds"].as_u64();
         adds.is_some_and(|adds| adds >= 3).then_some(())
     });
     let said = browser.run(&lab, &[]);
-    assert!(
-        said.contains("a look-up with the keyboard alone: ok"),
-        "{said}"
-    );
     print!("{said}");
     // The daemon holds what the browser confirmed: the address is allowed, and so passes although it is banned.
     let mut wire = lab.wire();
@@ -138,12 +146,40 @@ fn a_browser_bans_confirms_and_allows() {
     assert_eq!(banned["decided_by"]["policy"], "ignore", "{banned}");
     assert_eq!(banned["also_covered_by"][0]["policy"], "drop", "{banned}");
     let log = collector.log();
-    assert!(
-        log.contains("ana from 127.0.0.1: firewall fw-paris: ban 203.0.113.99/32: done"),
-        "{log}"
-    );
+    let line = "ana from 127.0.0.1: firewall fw-paris: ban 203.0.113.99/32: done";
+    assert!(log.contains(line), "{log}");
     for secret in [TOKEN, &token] {
         assert!(!log.contains(secret), "a secret in the log");
     }
     drop(running);
+}
+
+/// Writes the pictures of docs/page.md: scripts/page-shots runs it.
+#[test]
+#[ignore = "writes docs/page-*.png: scripts/page-shots"]
+fn pictures_for_the_documents() {
+    let Some(browser) = Browser::find() else {
+        return;
+    };
+    let Some(lab) = Lab::quiet() else { return };
+    let chat = lab.chat();
+    let hook = chat.url("/api/webhooks/1/t0ken");
+    let more = format!("[discord]\nwebhook_url = \"{hook}\"\n");
+    let (daemon, collector, _) = start(&lab, &more);
+    let _running = collector.serve();
+    day::report(&collector, &[FIREWALL, "fw-lyon"]);
+    let ban = ["drop", "add", "203.0.113.57", "-t", "sshd", "-e", "1d"];
+    daemon.ctl_ok(&ban);
+    daemon.ctl_ok(&[
+        "drop",
+        "add",
+        "203.0.113.0/24",
+        "-t",
+        "recidive",
+        "-e",
+        "7d",
+    ]);
+    let shots = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+    let said = browser.run(&lab, &[("SHOTS", shots), ("SHOT_IP", "203.0.113.57")]);
+    print!("{said}");
 }
