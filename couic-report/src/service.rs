@@ -9,7 +9,7 @@ use std::{
 };
 
 use couic_common::{counted, unix_seconds};
-use couic_delivery::{DispatchError, spool::Durability};
+use couic_delivery::{DispatchError, NotificationDispatcher, spool::Durability};
 use couic_plugin_api::Severity;
 use tokio::{
     net::TcpListener,
@@ -95,11 +95,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
     let addr = config.server.addr;
-    let listener = listen(addr).await?;
-    let page_listener = match &config.page {
-        Some(page) => Some(listen(page.addr).await?),
-        None => None,
-    };
+    let (listener, page_listener) = listeners(config).await?;
     let (journal, committer, damage) =
         Journal::open(state, unix_seconds(), config.history, config.thresholds)?;
     damage.iter().for_each(|what| warn!("{what}"));
@@ -136,13 +132,10 @@ pub async fn run(
         env!("CARGO_PKG_VERSION"),
         state.display()
     );
-    let summary = http::serve(listener, context, shutdown).await;
-    let aborted = summary.aborted;
+    let aborted = http::serve(listener, context, shutdown).await.aborted;
     if aborted > 0 {
-        warn!(
-            "{} closed at the deadline, with requests that were not answered",
-            counted(aborted as u64, "connection was", "connections were")
-        );
+        let closed = counted(aborted as u64, "connection was", "connections were");
+        warn!("{closed} closed at the deadline, with requests that were not answered");
     }
     stop.send_replace(true);
     if let Some(page) = page
@@ -153,6 +146,17 @@ pub async fn run(
     if intervals.await.is_err() {
         error!("the task that closes intervals panicked");
     }
+    drain(&dispatcher).await;
+    // Every handle on the journal is dropped, so its thread writes the last snapshot and ends.
+    if task::spawn_blocking(|| committer.join()).await.is_err() {
+        error!("the journal thread panicked");
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// Lets the notifiers deliver what they can, and says what is left.
+async fn drain(dispatcher: &NotificationDispatcher) {
     for left in dispatcher.drain(DRAIN).await {
         let kept = match left.kept {
             Durability::Disk => "kept, and delivered after the next start",
@@ -164,12 +168,16 @@ pub async fn run(
             counted(left.events as u64, "notification is", "notifications are")
         );
     }
-    // Every handle on the journal is dropped, so its thread writes the last snapshot and ends.
-    if task::spawn_blocking(|| committer.join()).await.is_err() {
-        error!("the journal thread panicked");
-    }
-    info!("stopped");
-    Ok(())
+}
+
+/// The addresses of the reports and of the page, if there is one.
+async fn listeners(config: &Config) -> Result<(TcpListener, Option<TcpListener>), StartError> {
+    let reports = listen(config.server.addr).await?;
+    let page = match &config.page {
+        Some(page) => Some(listen(page.addr).await?),
+        None => None,
+    };
+    Ok((reports, page))
 }
 
 async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {

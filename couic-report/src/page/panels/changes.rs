@@ -1,5 +1,7 @@
 //! `/changes`: what was banned and unbanned, when, by whom and why.
 
+use std::cmp::Reverse;
+
 use couic_common::{Cidr, OwnerKind, PeerAction, Policy, unix_seconds};
 
 use super::super::{
@@ -78,6 +80,8 @@ pub(in super::super) async fn show(page: &Page, visit: &Visit<'_>, form: &Form) 
 /// A page of changes, and until when the next one is. A page ends between two seconds, since a search has no finer limit;
 /// so one second's changes are on one page, however many.
 fn cut(mut changes: Vec<Change>) -> (Vec<Change>, Option<u64>) {
+    // A search gives what was received last first; a report may have waited at its sender.
+    changes.sort_by_key(|change| Reverse(change.at));
     let full = changes.len() >= MOST_CHANGES;
     let Some(last) = changes.get(ROWS.saturating_sub(1)).map(|change| change.at) else {
         return (changes, None);
@@ -159,6 +163,13 @@ mod tests {
             until = next;
         }
         assert_eq!(seen, 700);
+    }
+
+    #[test]
+    fn late_reports_are_sorted_in() {
+        let (page, next) = cut(changes([7, 9, 3, 8].into_iter()));
+        let times: Vec<u64> = page.iter().map(|change| change.at).collect();
+        assert_eq!((times, next), (vec![9, 8, 7, 3], None));
     }
 
     #[test]
