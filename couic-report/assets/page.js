@@ -63,6 +63,9 @@
     figure.prepend(made.root);
     // The drawing of the server stays the text alternative.
     if (svg) svg.classList.add('hidden');
+    // uPlot has a legend of its own, with values.
+    const caption = figure.querySelector('figcaption');
+    if (caption) caption.classList.add('hidden');
     plots.set(figure, made);
   };
   const drawAll = () => {
