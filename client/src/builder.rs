@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use reqwest::header::HeaderValue;
 
-use crate::{Client, Endpoint, SetupError, Token, tls};
+use crate::{Client, Endpoint, SetupError, Token, tls, transport::MAX_ANSWER};
 
 /// Default response timeout.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -19,6 +19,7 @@ pub struct Builder {
     token: Option<Token>,
     timeout: Duration,
     connect_timeout: Duration,
+    max_answer: usize,
     extra_ca: Option<Vec<u8>>,
 }
 
@@ -29,6 +30,7 @@ impl Builder {
             token: None,
             timeout: TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
+            max_answer: MAX_ANSWER,
             extra_ca: None,
         }
     }
@@ -51,6 +53,13 @@ impl Builder {
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
+        self
+    }
+
+    /// Maximum size of a response that is read as a whole, 256 MiB by default; a larger one is an error.
+    #[must_use]
+    pub fn max_answer(mut self, bytes: usize) -> Self {
+        self.max_answer = bytes;
         self
     }
 
@@ -94,6 +103,7 @@ impl Builder {
             endpoint: self.endpoint,
             authorization,
             timeout: self.timeout,
+            max_answer: self.max_answer,
             confirm_within: None,
             notices: Arc::default(),
             guard: None,
@@ -116,12 +126,14 @@ impl fmt::Debug for Builder {
             token: _,
             timeout,
             connect_timeout,
+            max_answer,
             extra_ca,
         } = self;
         f.debug_struct("Builder")
             .field("endpoint", endpoint)
             .field("timeout", timeout)
             .field("connect_timeout", connect_timeout)
+            .field("max_answer", max_answer)
             .field("extra_ca", &extra_ca.is_some())
             .finish_non_exhaustive()
     }

@@ -14,8 +14,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Builder, ClientError, Endpoint, SetupError, ToConfirm, Token, notices::Notices};
 
-/// Maximum size of a response that is read as a whole: a list of two million entries fits.
-const MAX_ANSWER: usize = 256 << 20;
+/// Default maximum size of a response that is read as a whole: a list of two million entries fits.
+pub(crate) const MAX_ANSWER: usize = 256 << 20;
 
 /// Maximum size of an error body.
 const MAX_ERROR: usize = 256 << 10;
@@ -28,6 +28,7 @@ pub struct Client {
     pub(crate) endpoint: Endpoint,
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) timeout: Duration,
+    pub(crate) max_answer: usize,
     pub(crate) confirm_within: Option<u64>,
     pub(crate) notices: Arc<Notices>,
     /// The guard rails of DELETE requests, and whether to go over them.
@@ -197,7 +198,7 @@ impl Client {
         &self,
         response: Response,
     ) -> Result<T, ClientError> {
-        let body = self.body(response, MAX_ANSWER).await?;
+        let body = self.body(response, self.max_answer).await?;
         serde_json::from_slice(&body).map_err(|e| {
             ClientError::protocol(&self.endpoint, format!("its JSON does not match the API: {e}\n  do daemon and client have the same version?"))
         })
@@ -205,7 +206,7 @@ impl Client {
 
     pub(crate) async fn text(&self, request: RequestBuilder) -> Result<String, ClientError> {
         let response = self.send(request.timeout(self.timeout)).await?;
-        let body = self.body(response, MAX_ANSWER).await?;
+        let body = self.body(response, self.max_answer).await?;
         String::from_utf8(body)
             .map_err(|_| ClientError::protocol(&self.endpoint, "the text is not UTF-8"))
     }

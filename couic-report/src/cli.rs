@@ -1,8 +1,9 @@
 //! The commands of the command line.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, process::ExitCode, time::Duration};
 
-use couic_report::{config::Config, notify};
+use couic_report::{config::Config, notify, page};
+use uuid::Uuid;
 
 /// How long pending deliveries may take.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -52,10 +53,17 @@ pub(crate) async fn check(path: &Path, config: &Config) -> ExitCode {
     for warning in warnings(path, config) {
         eprintln!("warning: {warning}");
     }
+    if let Some(Err(error)) = config.page.as_ref().map(page::check) {
+        return refused(&error);
+    }
     println!("{}: valid", path.display());
     println!("listens on  {}", config.server.addr);
     println!("interval    {} s", config.interval.as_secs());
     println!("notifiers   {names}");
+    match &config.page {
+        Some(page) => println!("page        {}", page.addr),
+        None => println!("page        off"),
+    }
     dispatcher.drain(DRAIN).await;
     ExitCode::SUCCESS
 }

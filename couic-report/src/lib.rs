@@ -24,6 +24,7 @@ mod http;
 mod ingest;
 mod intervals;
 pub mod notify;
+pub mod page;
 pub mod service;
 mod state;
 

@@ -9,9 +9,13 @@ use std::{
 };
 
 use couic_common::{counted, unix_seconds};
-use couic_delivery::{DispatchError, spool::Durability};
+use couic_delivery::{DispatchError, NotificationDispatcher, spool::Durability};
 use couic_plugin_api::Severity;
-use tokio::{net::TcpListener, sync::watch, task};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{self, JoinHandle},
+};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -20,6 +24,7 @@ use crate::{
     http::{self, Context},
     intervals::Intervals,
     notify,
+    page::{self, Page, PageError},
     state::{Journal, StateError},
 };
 
@@ -43,6 +48,9 @@ pub enum StartError {
     /// The configured names of the notifiers are invalid.
     #[error(transparent)]
     Notifiers(#[from] DispatchError),
+    /// The page cannot be served.
+    #[error(transparent)]
+    Page(#[from] PageError),
 }
 
 /// The state directory: `STATE_DIRECTORY` as set by systemd, else the documented default.
@@ -87,9 +95,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
     let addr = config.server.addr;
-    let listener = TcpListener::bind(addr)
-        .await
-        .map_err(|source| StartError::Listen { addr, source })?;
+    let (listener, page_listener) = listeners(config).await?;
     let (journal, committer, damage) =
         Journal::open(state, unix_seconds(), config.history, config.thresholds)?;
     damage.iter().for_each(|what| warn!("{what}"));
@@ -102,7 +108,15 @@ pub async fn run(
         warn!("no notifier is configured: summaries are not sent");
     }
 
+    let page = Page::open(config, journal.clone(), Arc::clone(&dispatcher))?;
     let (stop, stopping) = watch::channel(false);
+    let (stop_page, page_stopping) = watch::channel(false);
+    let page = serve_page(page_listener.zip(page), page_stopping);
+    // The page ends its requests while those of the senders end.
+    let shutdown = async {
+        shutdown.await;
+        stop_page.send_replace(true);
+    };
     let intervals = Intervals {
         journal: journal.clone(),
         dispatcher: Arc::clone(&dispatcher),
@@ -118,18 +132,31 @@ pub async fn run(
         env!("CARGO_PKG_VERSION"),
         state.display()
     );
-    let summary = http::serve(listener, context, shutdown).await;
-    let aborted = summary.aborted;
+    let aborted = http::serve(listener, context, shutdown).await.aborted;
     if aborted > 0 {
-        warn!(
-            "{} closed at the deadline, with requests that were not answered",
-            counted(aborted as u64, "connection was", "connections were")
-        );
+        let closed = counted(aborted as u64, "connection was", "connections were");
+        warn!("{closed} closed at the deadline, with requests that were not answered");
     }
     stop.send_replace(true);
+    if let Some(page) = page
+        && page.await.is_err()
+    {
+        error!("the task that serves the page panicked");
+    }
     if intervals.await.is_err() {
         error!("the task that closes intervals panicked");
     }
+    drain(&dispatcher).await;
+    // Every handle on the journal is dropped, so its thread writes the last snapshot and ends.
+    if task::spawn_blocking(|| committer.join()).await.is_err() {
+        error!("the journal thread panicked");
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// Lets the notifiers deliver what they can, and says what is left.
+async fn drain(dispatcher: &NotificationDispatcher) {
     for left in dispatcher.drain(DRAIN).await {
         let kept = match left.kept {
             Durability::Disk => "kept, and delivered after the next start",
@@ -141,10 +168,39 @@ pub async fn run(
             counted(left.events as u64, "notification is", "notifications are")
         );
     }
-    // Every handle on the journal is dropped, so its thread writes the last snapshot and ends.
-    if task::spawn_blocking(|| committer.join()).await.is_err() {
-        error!("the journal thread panicked");
+}
+
+/// The addresses of the reports and of the page, if there is one.
+async fn listeners(config: &Config) -> Result<(TcpListener, Option<TcpListener>), StartError> {
+    let reports = listen(config.server.addr).await?;
+    let page = match &config.page {
+        Some(page) => Some(listen(page.addr).await?),
+        None => None,
+    };
+    Ok((reports, page))
+}
+
+async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
+    let listener = TcpListener::bind(addr).await;
+    listener.map_err(|source| StartError::Listen { addr, source })
+}
+
+/// Serves the page, if there is one, until `stopping`.
+fn serve_page(
+    page: Option<(TcpListener, Page)>,
+    mut stopping: watch::Receiver<bool>,
+) -> Option<JoinHandle<()>> {
+    let (listener, page) = page?;
+    if let Ok(addr) = listener.local_addr() {
+        info!("the page listens on {addr}");
+        if !addr.ip().is_loopback() {
+            warn!(
+                "the page is served without TLS on {addr}: put a reverse proxy with TLS in front of it"
+            );
+        }
     }
-    info!("stopped");
-    Ok(())
+    let stopped = async move {
+        drop(stopping.wait_for(|stop| *stop).await);
+    };
+    Some(tokio::spawn(page::serve(listener, Arc::new(page), stopped)))
 }

@@ -134,3 +134,19 @@ async fn an_answer_that_is_not_what_was_asked_for() {
         assert!(error.to_string().contains("same version"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_response_larger_than_the_limit_is_an_error() {
+    let server = StandIn::always(200, &" ".repeat(2 << 20));
+    let address = server.address.unwrap();
+    let client = Client::builder(Endpoint::plain(address.ip().to_string(), address.port()))
+        .token(TOKEN.parse().unwrap())
+        .max_answer(1 << 20)
+        .build()
+        .unwrap();
+    let error = failure(&client).await.to_string();
+    assert!(
+        error.contains("the response is larger than 1 MiB"),
+        "{error}"
+    );
+}

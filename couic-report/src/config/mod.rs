@@ -3,12 +3,16 @@
 //! All mistakes are reported at once, each with file, line and key, before anything on the machine is touched. A file
 //! of Couic 1.0 works unchanged.
 
+mod page;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
 
+pub use self::page::{Firewall, Page, Role, Source, User};
+pub(crate) use self::page::{LONGEST_TOKEN, daemon_token, password};
 use couic_plugin_api::Severity;
 pub use couic_settings::Settings;
 use couic_settings::{Noted, NotifierConfig, Secret, Section};
@@ -36,6 +40,8 @@ pub struct Config {
     pub notifiers: Vec<NotifierConfig>,
     /// The plugin folder.
     pub plugins_dir: PathBuf,
+    /// The web page, if it is enabled.
+    pub page: Option<Page>,
 }
 
 /// The HTTP service.
@@ -125,6 +131,7 @@ impl Settings for Config {
         let mut plugins = root.table("plugins");
         let plugins_dir = plugins.path("dir", "/usr/lib/couic/plugins");
         plugins.finish();
+        let page = page::read(root);
         Some(Self {
             interval: Duration::from_secs(interval?),
             server: server?,
@@ -134,6 +141,7 @@ impl Settings for Config {
             slack: slack?,
             notifiers: notifiers?,
             plugins_dir: plugins_dir?,
+            page: page?,
         })
     }
 }

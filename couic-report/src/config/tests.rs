@@ -78,7 +78,11 @@ fn the_example_is_valid() {
             None => format!("{line}\n"),
         })
         .collect();
-    assert_eq!(Config::parse(&all).unwrap().notifier_count(), 3);
+    let all = Config::parse(&all).unwrap();
+    assert_eq!(all.notifier_count(), 3);
+    let page = all.page.unwrap();
+    assert_eq!((page.users.len(), page.firewalls.len()), (2, 2));
+    assert!(example.page.is_none());
 }
 
 #[test]
@@ -235,5 +239,95 @@ fn two_notifiers_of_one_name_are_a_mistake() {
     ] {
         let mistake = only_mistake(&format!("{HEAD}{table}{key}\n"));
         assert!(mistake.contains(says), "{mistake}");
+    }
+}
+
+fn page(text: &str) -> String {
+    format!("{HEAD}[page]\nenabled = true\n{text}")
+}
+
+#[test]
+fn the_page_is_off_and_needs_a_token() {
+    assert!(Config::parse(HEAD).unwrap().page.is_none());
+    let missing = only_mistake(&page(""));
+    assert!(
+        missing.contains("page.token: is missing") && missing.contains("openssl rand"),
+        "{missing}"
+    );
+    let settings = Config::parse(&page("token = \"0123456789abcdef\"")).unwrap();
+    assert!(!format!("{settings:?}").contains("0123456789abcdef"));
+    let settings = settings.page.unwrap();
+    assert_eq!(settings.addr, "127.0.0.1:8001".parse().unwrap());
+    assert_eq!(settings.users[0].role, Role::View);
+    assert_eq!(settings.session, Duration::from_secs(12 * 3600));
+}
+
+#[test]
+fn each_mistake_of_the_page_has_one_message_without_secrets() {
+    let good = "token = \"0123456789abcdef\"\n";
+    let wall = |keys: &str| format!("{good}[[page.firewalls]]\nname = \"a\"\n{keys}");
+    let uuid = "token = \"550e8400-e29b-41d4-a716-446655440000\"";
+    for (text, expected) in [
+        (
+            "token = \"sekret\"".to_owned(),
+            "page.token: must have 16 to 256",
+        ),
+        (
+            format!("{good}token_file = \"/x\""),
+            "page.token_file: must not be set together",
+        ),
+        (
+            "token_file = \"x\"".to_owned(),
+            "page.token_file: \"x\" must be an absolute path",
+        ),
+        (
+            format!("{good}hosts = [\"a/b\"]"),
+            "page.hosts: \"a/b\" is not a host name",
+        ),
+        (
+            format!("{good}proxies = [\"x\"]"),
+            "page.proxies: \"x\" is not an address",
+        ),
+        (
+            format!("{good}mmdb = [\"x\"]"),
+            "page.mmdb: \"x\" must be an absolute path",
+        ),
+        (
+            format!("{good}role = \"root\""),
+            "page.role: \"root\" is none of: view, act",
+        ),
+        (
+            format!("{good}session_hours = 0"),
+            "page.session_hours: 0 is not in the range",
+        ),
+        (
+            format!("{good}[[page.users]]\nname = \"a\""),
+            "page.users[0].token: is missing",
+        ),
+        (wall(""), "page.firewalls[0].token: is missing"),
+        (
+            wall("token = \"sekret\""),
+            "page.firewalls[0].token: is not a UUID",
+        ),
+        (
+            wall(&format!("{uuid}\nurl = \"fw:1\"")),
+            "page.firewalls[0].url: \"fw:1\" is not an address",
+        ),
+        (
+            wall(&format!("{uuid}\nurl = \"https://u@fw\"")),
+            "page.firewalls[0].url: ",
+        ),
+        (
+            wall(&format!("{uuid}\nurl = \"https://fw\"\nsocket = \"/x\"")),
+            "must not be set together",
+        ),
+        (
+            wall(&format!("{uuid}\n[[page.firewalls]]\nname = \"a\"\n{uuid}")),
+            "two are named \"a\"",
+        ),
+    ] {
+        let told = only_mistake(&page(&text));
+        assert!(told.contains(expected), "{text}: {told}");
+        assert!(!told.contains("sekret"), "{told}");
     }
 }

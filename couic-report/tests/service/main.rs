@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod crowd;
+mod page;
 mod support;
 
 use std::{

@@ -13,6 +13,7 @@ mod lifecycle;
 mod memory;
 mod old_kernel;
 mod owners;
+mod page;
 mod privileges;
 mod prometheus;
 mod reporting;
