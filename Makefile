@@ -3,7 +3,7 @@
 PLUGINS := webhook discord slack
 PLUGIN_DIR ?= /usr/lib/couic/plugins
 
-.PHONY: help setup build build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny docs demo demo-peering bench soak fuzz clean
+.PHONY: help setup packages test-packages build build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny docs demo demo-peering bench soak fuzz clean
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/sbin:/sbin
 
@@ -15,6 +15,13 @@ setup: ## install what is missing: toolchain, bpf-linker, packages
 
 build: setup ## release binaries: couic, couicctl and couic-report in target/release
 	cargo build --release --locked -p couic -p couicctl -p couic-report
+
+packages: ## deb, rpm, static archives and container images for x86-64 and arm64, in target/packages
+	@scripts/packages
+
+test-packages: ## install, upgrade under load, remove the packages on a Debian with systemd, in namespaces (needs root)
+	@scripts/setup test-packages
+	@scripts/test-packages
 
 STATIC := $(shell uname -m)-unknown-linux-musl
 
