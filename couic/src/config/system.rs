@@ -90,7 +90,7 @@ pub(super) fn ifaces(root: &mut Section<'_>) -> Option<Vec<String>> {
     };
     let names = root.strings(KEY)?;
     if names.is_empty() {
-        let message = "is empty: name at least one interface, as in [\"eth0\"]";
+        let message = "is empty: no interface is set. Name at least one, as in [\"eth0\"]";
         return root.mistake(Some(line), KEY, message.to_owned());
     }
     let mut seen = BTreeSet::new();
