@@ -3,7 +3,7 @@
 PLUGINS := webhook discord slack
 PLUGIN_DIR ?= /usr/lib/couic/plugins
 
-.PHONY: help setup build man build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny docs demo demo-peering bench soak fuzz clean
+.PHONY: help setup packages test-packages build man build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny docs demo demo-peering bench soak fuzz clean
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/sbin:/sbin
 
@@ -20,6 +20,13 @@ man: setup ## man pages of all programs and configuration files: target/man/*.1,
 	cargo build --release --locked -p couic -p couicctl -p couic-report
 	install -d target/man
 	$${CARGO_TARGET_DIR:-target}/release/couicctl man --all target/man
+
+packages: ## deb, rpm, static archives and container images for x86-64 and arm64, in target/packages
+	@scripts/packages
+
+test-packages: ## install, upgrade under load, remove the packages on a Debian with systemd, in namespaces (needs root)
+	@scripts/setup test-packages
+	@scripts/test-packages
 
 STATIC := $(shell uname -m)-unknown-linux-musl
 
