@@ -151,7 +151,7 @@ impl Figures {
             let labels = [("family", share.family), ("policy", share.policy.as_str())];
             shares.push(&labels, share.ratio());
         }
-        families.extend([rules, limits, tags, most, shares]);
+        let mut families = vec![rules, limits, tags, most, shares];
         families.extend(self.reasons());
         families
     }

@@ -106,6 +106,7 @@ fn peer(info: &PeerInfo, now: u64) -> (Tone, String) {
         PeerState::Syncing => (Tone::Warn, "syncing"),
         PeerState::InSync => (Tone::Good, "in sync"),
         PeerState::Plain => (Tone::Plain, "Couic 1.0"),
+        PeerState::NotEnabled => (Tone::Warn, "peering is not enabled there"),
         PeerState::Failing => (Tone::Bad, "FAILING"),
         PeerState::Inbound => (Tone::Plain, "inbound only"),
     };
