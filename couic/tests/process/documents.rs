@@ -1,6 +1,6 @@
 //! What the documents name exists, and what they show works.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use couic::config::{Config, Settings as _};
 
@@ -44,4 +44,16 @@ fn every_plugin_configuration_in_the_documents_is_taken_in_couic_toml() {
         );
         Config::parse(&text).unwrap_or_else(|e| panic!("{config}: {e:?}"));
     }
+}
+
+/// Without a configuration and a daemon, as in a build of packages or clients.
+#[test]
+fn the_program_prints_the_openapi_document() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_couic"));
+    let output = command.args(["-c", "/no/such/file", "--openapi"]).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let file = fs::read_to_string(root.join("docs/openapi.json")).unwrap();
+    assert!(output.stdout == file.as_bytes());
 }
