@@ -13,9 +13,10 @@ use super::{
 };
 use crate::{
     cli::{DeleteArgs, Which},
-    failure::{Failure, printable},
+    failure::{Failure, print_warning, printable},
     input::{Network, Networks},
     render,
+    suggest::did_you_mean,
 };
 
 /// One network of the command.
@@ -136,7 +137,20 @@ async fn by_tag(policy: Policy, which: &Release, cx: &mut Context) -> Result<(),
             )?;
         }
         Ok(())
-    })
+    })?;
+    if removed.removed + removed.released > 0 || cx.output.is_json() {
+        return Ok(());
+    }
+    let tag = which.tag.as_deref().unwrap_or_default();
+    if let Ok(known) = cx.client.tag_stats(policy).await
+        && !known.tags.contains_key(tag)
+        && let Some(hint) = did_you_mean(tag, known.tags.keys().map(String::as_str))
+    {
+        print_warning(&format!(
+            "no entry of {policy} has the tag {tag}\nhint: {hint}"
+        ));
+    }
+    Ok(())
 }
 
 /// With a CIDR, the tag names one claim.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use couic_client::ListQuery;
-use couic_common::{BatchJob, Cidr, Entry, OwnerKind, Policy};
+use couic_common::{BatchJob, Cidr, Entry, OwnerKind, Policy, Tag};
 use futures_util::TryStreamExt;
 use serde::Serialize;
 
@@ -74,8 +74,8 @@ pub(super) async fn predict(
 /// Whether a claim of a client is what the job asks for. One with a lifetime is renewed each time.
 fn is_there(job: &BatchJob, entry: &Entry) -> bool {
     let tag = job.entry.tag.as_deref().filter(|tag| !tag.is_empty());
-    let same = |held: Option<&couic_common::Tag>, expiration| {
-        held.map(|tag| tag.as_str()) == tag
+    let same = |held: Option<&Tag>, expiration| {
+        held.map(Tag::as_str) == tag
             && job.entry.ttl.is_none()
             && job.entry.expiration == expiration
     };

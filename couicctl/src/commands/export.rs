@@ -1,7 +1,7 @@
 //! `couicctl drop export` and `couicctl ignore export`: what `import` reads, one JSON document per line and claim.
 
 use couic_client::ListQuery;
-use couic_common::{Entry, OwnerKind, Policy, RuleOwner, TagPattern, counted};
+use couic_common::{Entry, OwnerKind, Policy, RuleOwner, Tag, TagPattern, counted};
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value};
 
@@ -32,7 +32,7 @@ pub(super) async fn run(policy: Policy, args: ExportArgs, cx: &mut Context) -> R
     let mut left_out = LeftOut::default();
     while let Some(entry) = entries.try_next().await.map_err(|e| cx.failed(e))? {
         let matches = |claim: &RuleOwner| {
-            let tag = claim.tag.as_ref().map(|tag| tag.as_str());
+            let tag = claim.tag.as_ref().map(Tag::as_str);
             pattern.as_ref().is_none_or(|pattern| pattern.matches(tag))
         };
         if entry.owners.iter().all(|o| o.kind != OwnerKind::Client) && !entry.owners.is_empty() {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use couic_client::{ClientError, EntryStream, ListQuery};
-use couic_common::{Cidr, Entry, Policy, TagPattern};
+use couic_common::{Cidr, Entry, Policy, Tag, TagPattern};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Context, check};
@@ -64,7 +64,7 @@ async fn source(policy: Policy, args: &ListArgs, cx: &Context) -> Result<EntrySt
         return Ok(all.boxed());
     };
     let Ok(pattern) = tag.parse::<TagPattern>();
-    let matches = move |entry: &Entry| pattern.matches(entry.tag.as_ref().map(|t| t.as_str()));
+    let matches = move |entry: &Entry| pattern.matches(entry.tag.as_ref().map(Tag::as_str));
     let all = all.try_filter(move |entry| std::future::ready(matches(entry)));
     Ok(all.boxed())
 }

@@ -224,10 +224,10 @@ fn rules_count_their_hits_if_configured() {
         let ago = couic_e2e::unix_now() - entry["last_seen"].as_f64().unwrap();
         assert!(ago.abs() < 60.0, "{entry}");
     }
-    let table = daemon.ctl_ok(&["drop", "inspect", "198.51.100.7/32"]);
+    let row = daemon.ctl_ok(&["drop", "inspect", "198.51.100.7/32"]);
     assert!(
-        table.contains("Hits") && table.contains("┆ 5 "),
-        "the figures of the rule are missing:\n{table}"
+        row.contains("\t5\t"),
+        "the figures of the rule are missing:\n{row}"
     );
     // A renewal keeps the counters, a rule that is added again starts at zero.
     let entry = json!({"cidr": "198.51.100.0/24", "tag": "new", "expiration": 0});
