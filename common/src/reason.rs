@@ -310,7 +310,7 @@ mod tests {
             fill(1 << 15, ReasonOf::Own),
             Reasons::MAX - Reasons::MAX / 2
         );
-        assert_eq!((all.len(), all.not_kept()), (Reasons::MAX, 2));
+        assert_eq!((all.len(), all.not_kept()), (Reasons::MAX, 1));
         let last = Reason::of("r1").unwrap();
         assert!(all.would_keep(&last, ReasonOf::Peer));
         assert!(!all.would_keep(&Reason::of("new").unwrap(), ReasonOf::Own));

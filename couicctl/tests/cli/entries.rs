@@ -468,8 +468,8 @@ fn a_reason_is_sent_as_metadata_and_shown() {
         &["unban", "192.0.2.7", "--reason", "a false positive"],
     )
     .done();
-    let requests = daemon.requests();
-    assert_eq!(requests[0].line(), "DELETE /v1/drop/192.0.2.7/32?reason=a+false+positive");
+    let line = daemon.requests()[0].line().to_owned();
+    assert_eq!(line, "DELETE /v1/drop/192.0.2.7/32?reason=a+false+positive");
 }
 
 #[test]

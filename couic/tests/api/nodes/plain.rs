@@ -76,7 +76,7 @@ async fn a_node_without_peering_is_no_couic_1_and_receives_nothing() {
     let asked = Arc::<Mutex<Vec<String>>>::default();
     let seen = Arc::clone(&asked);
     let later = StandIn::unix(move |request| {
-        seen.lock().unwrap().push(request.line());
+        seen.lock().unwrap().push(request.line().to_owned());
         let body = json!({"code": "peering_off", "message": "no", "errors": {}});
         Reply::json(404, body.to_string())
     });

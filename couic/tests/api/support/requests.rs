@@ -164,7 +164,7 @@ fn check_error(status: u16, kind: Option<&str>, reply: &Reply) {
     let codes: &[&str] = match status {
         400 | 408 | 413 | 415 => &["bad_request"],
         401 => &["unauthorized"],
-        404 => &["not_found"],
+        404 => &["not_found", "peering_off"],
         405 => &["not_implemented"],
         409 => &["conflict"],
         422 => &["invalid", "processing", "bad_request"],
