@@ -129,6 +129,13 @@ impl Rules {
         rules
     }
 
+    /// All that are kept, the newest first.
+    pub(in crate::top) fn newest(&self) -> Vec<&Rule> {
+        let mut rules: Vec<&Rule> = self.kept.values().collect();
+        rules.sort_by(|a, b| b.entry.creation.cmp(&a.entry.creation));
+        rules
+    }
+
     /// The order; without counters there is none by hits.
     pub(in crate::top) const fn sort(&self) -> RuleSort {
         match self.sort {
