@@ -154,7 +154,10 @@ fn a_refusal_a_suspension_and_an_absent_daemon_leave_the_screen_usable() {
     screen.until("the words of the guard rail", |text| {
         text.contains("Refused") && text.contains("--force")
     });
-    screen.keys(&["Escape", "C-z"]);
+    screen.keys(&["Escape"]);
+    // Together, the two would be one key.
+    screen.until("no dialog", |text| !text.contains("Refused"));
+    screen.keys(&["C-z"]);
     screen.until("the shell", |text| !text.contains("Drops by tag"));
     screen.line("fg");
     screen.until("the panels again", |text| text.contains("Drops by tag"));
