@@ -54,8 +54,7 @@ impl Source {
     /// The groups whose tokens may read it.
     pub(super) const fn groups(self) -> &'static str {
         match self {
-            Self::Rules => "clientro, clientrw or admin",
-            Self::Changes => "clientro, clientrw, monitoring or admin",
+            Self::Rules | Self::Changes => "clientro, clientrw or admin",
             Self::Health | Self::Confirm | Self::Panic => "any that exists",
             Self::Traffic | Self::Peers | Self::Notifiers | Self::Status | Self::Limits => {
                 "monitoring or admin"
@@ -136,8 +135,9 @@ impl Trouble {
         match error.http_status() {
             Some(401 | 403) => Ok(Self::Denied),
             Some(404 | 405 | 501) => Ok(Self::Missing),
-            // A proxy, for a daemon behind it.
-            Some(502..=504) | None => Err(error),
+            // A proxy, for a daemon behind it; the daemon itself may be busy.
+            Some(502..=504) if error.status().is_none() => Err(error),
+            None => Err(error),
             Some(_) => Ok(Self::Refused(Failure::from(error).text())),
         }
     }

@@ -1,12 +1,13 @@
 //! The rows of each panel: what the model knows, in order, filtered, as text. Keys and drawing share them, so that a key
 //! acts on what is seen.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use couic_common::{Cidr, Policy, UNTAGGED};
 
 use super::{
     answer::Source,
+    changes::{self, Change},
     look::{Tone, bits, clock, grouped, rate},
     model::{Model, Rule, RuleSort, Tag},
     state,
@@ -149,6 +150,7 @@ pub(super) fn about(panel: Panel, model: &Model, ui: &Ui) -> String {
     match panel {
         Panel::Tags => format!("by {}", ui.tags.name()),
         Panel::Rules => about_rules(model),
+        Panel::Changes if model.changes.is_empty() => "newest rules".to_owned(),
         Panel::Changes | Panel::State => String::new(),
     }
 }
@@ -244,9 +246,11 @@ pub(super) fn brief(cidr: Cidr) -> String {
 fn changes(model: &Model, ui: &Ui) -> Vec<Row> {
     let filter = ui.filter.to_lowercase();
     let shown = |text: &str| filter.is_empty() || text.to_lowercase().contains(&filter);
-    let changes = model.changes.iter();
-    let changes = changes.filter(|change| shown(&change.what) || shown(&change.who));
-    let row = |change: &super::changes::Change| Row {
+    let changes = known_changes(model);
+    let changes = changes
+        .iter()
+        .filter(|change| shown(&change.what) || shown(&change.who));
+    let row = |change: &Change| Row {
         key: Key::Change(change.at, change.what.clone()),
         cells: vec![clock(change.at), change.what.clone(), change.who.clone()],
         tone: change.tone,
@@ -254,12 +258,21 @@ fn changes(model: &Model, ui: &Ui) -> Vec<Row> {
     changes.map(row).collect()
 }
 
+/// The changes of the log; without one, what the rules tell.
+fn known_changes(model: &Model) -> Cow<'_, [Change]> {
+    if model.changes.is_empty() {
+        return changes::of_rules(&model.rules.newest()).into();
+    }
+    Cow::Borrowed(&model.changes)
+}
+
 /// The address that a row is about, and its rule.
 pub(super) fn subject(key: &Key, model: &Model) -> Option<(Option<Policy>, Cidr)> {
     match key {
         Key::Rule(policy, cidr) => Some((Some(*policy), *cidr)),
         Key::Change(at, what) => {
-            let mut changes = model.changes.iter();
+            let changes = known_changes(model);
+            let mut changes = changes.iter();
             let change = changes.find(|change| change.at == *at && change.what == *what)?;
             change.rule.map(|(policy, cidr)| (Some(policy), cidr))
         }

@@ -30,7 +30,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, panel: Panel, view: &View<
     let about = rows::about(panel, model, ui);
     let title = match about.is_empty() {
         true => format!(" {} ", panel.name()),
-        false => format!(" {} {about} ", panel.name()),
+        false => format!(" {}: {about} ", panel.name()),
     };
     let tone = if focused { Tone::Accent } else { Tone::Dim };
     let name = if focused {

@@ -26,7 +26,7 @@ pub(super) fn panel(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
     let (filled, per) = model.traffic.columns(usize::from(columns), |p| p.drop);
     // A column stands for `per` readings.
     let seconds = filled.len() as u64 * per as u64 * view.model.period.max(1);
-    let mut title = format!(" Traffic, {} ", remaining(seconds.max(1), 0));
+    let mut title = format!(" Traffic: last {} ", remaining(seconds.max(1), 0));
     if let Some(aborted) = model.traffic.aborted.filter(|flow| flow.packets > 0.0) {
         title += &format!("- malformed {} pkt/s ", rate(Some(aborted.packets)));
     }

@@ -44,6 +44,8 @@ pub(in crate::top) struct Rules {
     /// Whether the daemon counts hits.
     counted: bool,
     looked: [u64; 2],
+    /// Where the last page of each policy begins: with counters, each is read twice.
+    page: [Option<Option<Cidr>>; 2],
     complete: [bool; 2],
 }
 
@@ -54,6 +56,7 @@ impl Default for Rules {
             sort: RuleSort::Hits,
             counted: false,
             looked: [0; 2],
+            page: [None; 2],
             complete: [false; 2],
         }
     }
@@ -70,11 +73,12 @@ impl Rules {
         } = page;
         let slot = policy as usize;
         let seen = rules.len() as u64;
-        self.looked[slot] = if after.is_none() {
-            seen
-        } else {
-            self.looked[slot] + seen
-        };
+        if after.is_none() {
+            self.looked[slot] = seen;
+        } else if self.page[slot] != Some(after) {
+            self.looked[slot] += seen;
+        }
+        self.page[slot] = Some(after);
         self.complete[slot] |= last.is_none();
         let within = |cidr: Cidr| after.is_none_or(|a| cidr > a) && last.is_none_or(|l| cidr <= l);
         let mut old = BTreeMap::new();
@@ -126,6 +130,13 @@ impl Rules {
             RuleSort::Newest => rules.sort_by(newest),
             RuleSort::Address => {}
         }
+        rules
+    }
+
+    /// All that are kept, the newest first.
+    pub(in crate::top) fn newest(&self) -> Vec<&Rule> {
+        let mut rules: Vec<&Rule> = self.kept.values().collect();
+        rules.sort_by(|a, b| b.entry.creation.cmp(&a.entry.creation));
         rules
     }
 
@@ -216,6 +227,8 @@ mod tests {
     fn a_page_replaces_its_part_and_the_newest_are_kept() {
         let mut rules = Rules::default();
         rules.take(page(1..1_001, None, false));
+        rules.take(page(1_001..2_001, Some(1_000), false));
+        // Read for the second time.
         rules.take(page(1_001..2_001, Some(1_000), false));
         assert_eq!(rules.looked_at(), Some(2_000));
         rules.take(page(2_001..2_101, Some(2_000), true));

@@ -22,8 +22,14 @@ struct Pen {
 
 impl Pen {
     fn take(&mut self, codes: &str) {
-        for code in codes.split([';', ':']) {
-            match code.parse::<usize>().unwrap_or(0) {
+        let mut codes = codes.split([';', ':']).map(|code| code.parse().unwrap_or(0));
+        while let Some(code) = codes.next() {
+            match code {
+                // 38;5;N: of these, the first sixteen.
+                38 | 48 => {
+                    let colour = codes.nth(1).filter(|n| *n < COLOURS.len());
+                    *(if code == 38 { &mut self.fore } else { &mut self.back }) = colour;
+                }
                 0 => *self = Self::default(),
                 1 => self.bold = true,
                 22 => self.bold = false,
@@ -31,10 +37,10 @@ impl Pen {
                 27 => self.reversed = false,
                 39 => self.fore = None,
                 49 => self.back = None,
-                code @ 30..=37 => self.fore = Some(code - 30),
-                code @ 90..=97 => self.fore = Some(code - 82),
-                code @ 40..=47 => self.back = Some(code - 40),
-                code @ 100..=107 => self.back = Some(code - 92),
+                30..=37 => self.fore = Some(code - 30),
+                90..=97 => self.fore = Some(code - 82),
+                40..=47 => self.back = Some(code - 40),
+                100..=107 => self.back = Some(code - 92),
                 _ => {}
             }
         }
@@ -120,7 +126,7 @@ fn run(svg: &mut String, pen: Pen, text: &str, column: usize, row: usize) {
 
 #[test]
 fn colours_become_attributes() {
-    let svg = of("a\x1b[31mb<\x1b[0m \x1b[1;7mc\x1b[0m", 10, 1);
+    let svg = of("a\x1b[38;5;1mb<\x1b[0m \x1b[1;7mc\x1b[0m", 10, 1);
     assert!(
         svg.contains("fill=\"#e5575f\" xml:space=\"preserve\">b&lt;</text>"),
         "{svg}"
