@@ -20,7 +20,7 @@ use crate::{
     http::{self, Context},
     intervals::Intervals,
     notify,
-    state::{Journal, StateError},
+    state::{Committer, Journal, StateError},
 };
 
 /// How long notifiers may go on delivering after the stop signal. The rest stays in their spools.
@@ -58,6 +58,14 @@ pub fn state_dir() -> PathBuf {
     )
 }
 
+fn open(
+    state: &Path,
+    limits: config::History,
+    thresholds: Thresholds,
+) -> Result<(Journal, Committer, Vec<String>), StateError> {
+    Journal::open(state, unix_seconds(), limits, thresholds)
+}
+
 /// The history in a state folder that no service uses at the moment: for tests of the whole path.
 ///
 /// # Errors
@@ -69,8 +77,7 @@ pub fn history_of(state: &Path) -> Result<History, StateError> {
         red: 100,
         min: Severity::Green,
     };
-    let limits = config::History::default();
-    let (journal, committer, _) = Journal::open(state, unix_seconds(), limits, thresholds)?;
+    let (journal, committer, _) = open(state, config::History::default(), thresholds)?;
     let history = journal.history().clone();
     drop(journal);
     committer.join();
@@ -90,8 +97,7 @@ pub async fn run(
     let listener = TcpListener::bind(addr)
         .await
         .map_err(|source| StartError::Listen { addr, source })?;
-    let (journal, committer, damage) =
-        Journal::open(state, unix_seconds(), config.history, config.thresholds)?;
+    let (journal, committer, damage) = open(state, config.history, config.thresholds)?;
     damage.iter().for_each(|what| warn!("{what}"));
     let (dispatcher, failed) = notify::start(config, Some(&state.join("spool"))).await?;
     for failed in failed {
