@@ -25,7 +25,7 @@ use crate::{
     intervals::Intervals,
     notify,
     page::{self, Page, PageError},
-    state::{Journal, StateError},
+    state::{Committer, Journal, StateError},
 };
 
 /// How long notifiers may go on delivering after the stop signal. The rest stays in their spools.
@@ -66,6 +66,14 @@ pub fn state_dir() -> PathBuf {
     )
 }
 
+fn open(
+    state: &Path,
+    limits: config::History,
+    thresholds: Thresholds,
+) -> Result<(Journal, Committer, Vec<String>), StateError> {
+    Journal::open(state, unix_seconds(), limits, thresholds)
+}
+
 /// The history in a state folder that no service uses at the moment: for tests of the whole path.
 ///
 /// # Errors
@@ -77,8 +85,7 @@ pub fn history_of(state: &Path) -> Result<History, StateError> {
         red: 100,
         min: Severity::Green,
     };
-    let limits = config::History::default();
-    let (journal, committer, _) = Journal::open(state, unix_seconds(), limits, thresholds)?;
+    let (journal, committer, _) = open(state, config::History::default(), thresholds)?;
     let history = journal.history().clone();
     drop(journal);
     committer.join();
@@ -96,8 +103,7 @@ pub async fn run(
 ) -> Result<(), StartError> {
     let addr = config.server.addr;
     let (listener, page_listener) = listeners(config).await?;
-    let (journal, committer, damage) =
-        Journal::open(state, unix_seconds(), config.history, config.thresholds)?;
+    let (journal, committer, damage) = open(state, config.history, config.thresholds)?;
     damage.iter().for_each(|what| warn!("{what}"));
     let (dispatcher, failed) = notify::start(config, Some(&state.join("spool"))).await?;
     for failed in failed {

@@ -73,10 +73,10 @@ impl History {
     pub fn firewalls(&self) -> Vec<FirewallStatus> {
         let from = unix_seconds().saturating_sub(DAY);
         let books = self.books.lock();
-        let status = |(name, book): (&Box<str>, &Book)| {
+        let status = |name: &str, book: &Book| {
             let day = book.steps.since(from);
             FirewallStatus {
-                name: name.to_string(),
+                name: name.to_owned(),
                 first_heard: book.first_heard,
                 last_heard: book.last_heard,
                 adds_24h: day.adds,
@@ -84,7 +84,8 @@ impl History {
                 status: book.status.clone(),
             }
         };
-        books.firewalls.iter().map(status).collect()
+        let all = books.firewalls.iter();
+        all.map(|(name, book)| status(name, book)).collect()
     }
 
     /// The figures of one firewall, or of all. A firewall that is not known has none.

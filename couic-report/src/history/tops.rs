@@ -80,8 +80,9 @@ impl Counts {
     }
 
     /// Sorted, so that a replay gives the same counts.
-    fn sorted_sources(&self) -> Vec<(&Cidr, u64, &Box<str>)> {
-        let mut sources: Vec<_> = self.sources.iter().collect();
+    fn sorted_sources(&self) -> Vec<(&Cidr, u64, &str)> {
+        let sources = self.sources.iter();
+        let mut sources: Vec<_> = sources.map(|(cidr, n, tag)| (cidr, n, &**tag)).collect();
         sources.sort_unstable_by_key(|(cidr, ..)| **cidr);
         sources
     }

@@ -87,7 +87,7 @@ impl Ledger {
         match Record::decode(payload)? {
             Record::Batch(batch) => {
                 if self.is_new(batch.id) {
-                    self.count(batch)?;
+                    self.count(&batch)?;
                 }
             }
             Record::Traffic(traffic) => {
@@ -114,11 +114,11 @@ impl Ledger {
         id.is_none_or(|id| self.recent.insert(id))
     }
 
-    fn count(&mut self, batch: BatchRecord<'_>) -> Result<(), Malformed> {
+    fn count(&mut self, batch: &BatchRecord<'_>) -> Result<(), Malformed> {
         self.figures.remove(u64::from(batch.removes));
         self.figures.heard_from(batch.source, u64::from(batch.adds));
         let mut books = self.books.lock();
-        let mut counter = books.batch(&batch);
+        let mut counter = books.batch(batch);
         for row in batch.rows() {
             let row = row?;
             if row.action == PeerAction::Add {

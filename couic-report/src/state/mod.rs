@@ -20,11 +20,11 @@ mod store;
 mod tests;
 
 pub(crate) use self::{
-    committer::{Accepted, Journal, Overview, Refused},
+    committer::{Accepted, Committer, Journal, Overview, Refused},
     ledger::Sealed,
     record::{Batch, BatchRecord, BatchWriter, Record, Row, Seal, TrafficRecord},
     store::FORMAT,
 };
-pub use recover::StateError;
 #[cfg(test)]
-pub(crate) use {committer::Committer, ledger::Ledger};
+pub(crate) use ledger::Ledger;
+pub use recover::StateError;
