@@ -28,7 +28,8 @@ impl Book {
         }
     }
 
-    /// Counts an interval, whose lists were bounded when it was received. One that is longer than a minute, since intervals were merged, is spread over its minutes.
+    /// Counts an interval, whose lists were bounded when it was received. One that is longer than a minute, since intervals
+    /// were merged, is spread over its minutes.
     pub(super) fn traffic(&mut self, traffic: Traffic, now: u64) {
         let until = traffic.until.min(now);
         if until + KEPT < now {

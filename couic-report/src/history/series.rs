@@ -112,9 +112,8 @@ impl Steps {
                 out.put_u64(figures.adds);
                 out.put_u64(figures.removes);
                 out.put_u8(u8::from(figures.traffic.is_some()));
-                figures.traffic.iter().for_each(|traffic| {
-                    traffic.numbers().map(|number| out.put_u64(number));
-                });
+                let numbers = figures.traffic.iter().flat_map(TrafficPoint::numbers);
+                numbers.for_each(|number| out.put_u64(number));
             }
         }
     }

@@ -115,6 +115,7 @@ impl Reader<'_> {
             .iter()
             .rev()
             .filter(|file| file.kind() == Kind::Snapshot);
+        let mut half = None;
         for file in snapshots {
             let mut found: Option<Ledger> = None;
             let scanned = self.read(*file, |payload| {
@@ -129,16 +130,21 @@ impl Reader<'_> {
                 *ledger.books.lock() = books.unwrap_or_default();
                 is_valid
             })?;
-            if found.is_none() {
+            // The figures of the history are lost: an older snapshot and one more log have them.
+            let is_half = scanned.records < 2 && !scanned.is_sound();
+            if found.is_none() || is_half {
                 self.is_damaged(*file, "is damaged: an older one is used");
-            } else if !scanned.is_sound() {
+                half = half.or(found.map(|ledger| (file.generation(), ledger)));
+                continue;
+            }
+            if !scanned.is_sound() {
                 self.is_damaged(*file, &scanned.damage("count"));
             }
             if let Some(ledger) = found {
                 return Ok(Some((file.generation(), ledger)));
             }
         }
-        Ok(None)
+        Ok(half)
     }
 
     /// Applies the valid records of a log.

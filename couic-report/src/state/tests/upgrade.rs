@@ -17,6 +17,14 @@ fn before() -> TempDir {
     dir
 }
 
+/// Without the history, which is not in those files.
+fn recovered(dir: &Path) -> (Vec<u8>, Vec<String>) {
+    let found = open(dir).unwrap();
+    let mut state = Vec::new();
+    found.ledger.encode(&mut state);
+    (state, found.damage)
+}
+
 fn expected() -> &'static [u8] {
     include_bytes!("../fixtures/state.expected")
 }
