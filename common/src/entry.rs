@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Cidr, Rail, Reason, RuleOwner, Tag};
 
@@ -26,11 +26,23 @@ pub struct Entry {
     pub last_seen: Option<u64>,
     /// Why it is there: the first 200 bytes of `metadata.detail` of the request that made or last renewed the claim that
     /// is shown first. Absent if none was given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "whatever_is_sent",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub reason: Option<Reason>,
     /// Who holds the rule, the claim that is shown first. Only if asked for, and in lookups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<RuleOwner>,
+}
+
+/// Reports come from other programs as well: what is no reason there is none.
+fn whatever_is_sent<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Reason>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value.as_str().and_then(Reason::of))
 }
 
 /// A request for an entry as received: well-formed JSON, not yet validated.
@@ -213,5 +225,15 @@ mod tests {
             r#"{"creation":1,"cidr":"1.2.3.0/24","tag":null,"expiration":0}"#
         );
         assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry);
+        for (sent, read) in [
+            ("\"sshd\"", Some("sshd")),
+            ("\" \"", None),
+            ("null", None),
+            ("[7]", None),
+        ] {
+            let text = text.replace('}', &format!(",\"reason\":{sent}}}"));
+            let entry: Entry = serde_json::from_str(&text).unwrap();
+            assert_eq!(entry.reason.as_ref().map(Reason::as_str), read, "{text}");
+        }
     }
 }

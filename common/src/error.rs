@@ -27,6 +27,9 @@ pub enum ErrorCode {
     Internal,
     /// The path does not support the method (405).
     NotImplemented,
+    /// This node does not share rules (404): `[peering]` is not enabled. Couic 1.0, which has no such routes, answers
+    /// `not_found`.
+    PeeringOff,
 }
 
 /// The body of an error response.

@@ -19,6 +19,8 @@ pub enum PeerState {
     Plain,
     /// It does not respond as it should.
     Failing,
+    /// It responds, but peering is not enabled there: nothing is sent to it, and it is asked again every few seconds.
+    NotEnabled,
     /// It sends to this node, but is not configured as a peer here.
     Inbound,
 }

@@ -77,8 +77,11 @@ pub(super) fn push(call: &Call, body: &Body) -> Outcome {
     Answer::ok(&engine.push(&call.who()?.name, call.policy()?, &request)?)
 }
 
-/// 404 if peering is off: the peer then falls back to plain jobs.
+/// 404 if peering is off, with a code that tells this node from Couic 1.0: the peer asks again, and sends no plain jobs.
 fn engine(call: &Call) -> Result<&Engine, Fault> {
-    let off = || Fault::not_found("this node does not share rules: [peering] is not enabled");
+    let off = || {
+        let message = "this node does not share rules: [peering] is not enabled";
+        Fault::new(StatusCode::NOT_FOUND, ErrorCode::PeeringOff, message)
+    };
     call.api().peering.as_deref().ok_or_else(off)
 }

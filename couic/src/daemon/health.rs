@@ -40,6 +40,8 @@ impl HealthSources {
                 missing_features: self.missing_features.clone(),
                 ..self.filter.health()
             };
+            let machine = self.peers.as_ref().and_then(|e| e.machine_problem());
+            health.state_problems.extend(machine);
             health.state_problems.extend(self.unsaved.problems());
             health.state_problems.extend(room::problems(&self.firewall));
             if let Some(guard) = self.firewall.guard() {

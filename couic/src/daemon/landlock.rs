@@ -24,7 +24,7 @@ const SYSTEM: &[&str] = &[
 /// The kernel's: interfaces, processors, memory, this process. The kernel itself guards the rest.
 const KERNEL: &[&str] = &["/proc", "/sys"];
 
-/// Read in /etc by name services, TLS and the dynamic loader.
+/// Read in /etc by name services, TLS, the dynamic loader and peering.
 const ETC: &[&str] = &[
     "/etc/ca-certificates",
     "/etc/gai.conf",
@@ -35,6 +35,7 @@ const ETC: &[&str] = &[
     "/etc/ld.so.conf",
     "/etc/ld.so.conf.d",
     "/etc/localtime",
+    "/etc/machine-id",
     "/etc/nsswitch.conf",
     "/etc/passwd",
     "/etc/pki",

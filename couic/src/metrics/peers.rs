@@ -10,7 +10,7 @@ const GAUGES: &[Figure] = &[
     ("couic_peer_up", "Whether the peer answers; 1 = yes.", |p| {
         u64::from(!matches!(
             p.state,
-            PeerState::Failing | PeerState::Connecting
+            PeerState::Failing | PeerState::NotEnabled | PeerState::Connecting
         ))
     }),
     (

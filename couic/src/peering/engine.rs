@@ -8,12 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_common::{ClientName, Policy, RuleKey, unix_time};
+use couic_common::{ClientName, Policy, RuleKey, StateProblem, unix_time};
 use couic_peering::{Limits, Link, LinkSettings, Moment, NodeId, Replica};
 use parking_lot::Mutex;
 
 use super::{
     budget::{AnswerBudget, AnswerPlace},
+    identity::MACHINE,
     state::{Peer, SharedRules, Traffic},
 };
 use crate::config;
@@ -88,6 +89,8 @@ pub struct Engine {
     answers: AnswerBudget,
     defaults: Limits,
     time: Time,
+    /// Whether this machine is a copy of another one, and has a new number.
+    was_copied: bool,
 }
 
 impl std::fmt::Debug for Engine {
@@ -138,7 +141,27 @@ impl Engine {
             answers: AnswerBudget::default(),
             defaults,
             time,
+            was_copied: false,
         }
+    }
+
+    /// Notes that this machine had the number of another one, which health tells for an hour.
+    #[must_use]
+    pub(super) fn of_copied_machine(mut self, was_copied: bool) -> Self {
+        self.was_copied = was_copied;
+        self
+    }
+
+    /// What became of this machine's number, for the hour after the start at which it was changed.
+    #[must_use]
+    pub fn machine_problem(&self) -> Option<StateProblem> {
+        const TOLD: u64 = 3_600_000;
+        (self.was_copied && self.now().mono < TOLD).then(|| StateProblem {
+            file: Some(MACHINE.to_owned()),
+            message: "was copied from another machine, as with an image: this one has a new number for peering now. If \
+                      it replaces the other one, run on its peers: couicctl peers forget NAME"
+                .to_owned(),
+        })
     }
 
     pub(super) fn now(&self) -> Moment {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use couic_client::{Client, ClientError};
-use couic_common::Policy;
+use couic_common::{ErrorCode, Policy};
 use couic_peering::{DigestAnswer, Failure, PullAnswer, PushAnswer};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -89,6 +89,9 @@ async fn pulled(engine: &Arc<Engine>, index: usize, answer: PullAnswer) {
 fn failure(error: &ClientError, plain: bool) -> Failure {
     match (error.http_status(), error) {
         (Some(413), _) => Failure::TooLarge,
+        (_, ClientError::Refused { error, .. }) if error.code == ErrorCode::PeeringOff => {
+            Failure::NotEnabled
+        }
         (_, ClientError::Refused { status, .. }) if !plain && matches!(status, 404 | 405) => {
             Failure::Unknown
         }

@@ -132,13 +132,25 @@ impl Engine {
         let traffic = self.traffic(state, name, now);
         traffic.last = now.wall;
         if let Err(unfit) = from.check(me, now) {
+            if unfit == Unfit::Copied {
+                traffic.copied = Some((now.wall, "this node".to_owned()));
+            }
             traffic.refuse(format!("its {unfit}"), now);
             return Err(unfit);
         }
         let (id, accepts) = (traffic.id, policy == Policy::Drop || traffic.limits.ignore);
+        if let Some(peer) = state.peers.iter_mut().find(|peer| peer.name == *name)
+            && peer.link.peer_spoke(now)
+        {
+            peer.wake.notify_one();
+        }
         if !state.replica.heard(id, from.node, now) {
             let text = "it has the machine number of another peer: its rules count as passed on";
-            self.traffic(state, name, now).problem = Some((now.wall, text.to_owned()));
+            let owner = state.replica.owner_of(from.node.machine());
+            let owner = owner.and_then(|owner| state.name_of(owner)).cloned();
+            let traffic = self.traffic(state, name, now);
+            traffic.copied = owner.map(|owner| (now.wall, format!("the peer {owner}")));
+            traffic.problem = Some((now.wall, text.to_owned()));
         }
         Ok(accepts)
     }

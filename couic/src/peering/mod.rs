@@ -15,6 +15,7 @@ mod durable;
 mod enforce;
 mod engine;
 mod exchange;
+mod identity;
 mod inbound;
 mod local;
 mod outbound;
@@ -42,14 +43,10 @@ pub(crate) use budget::AnswerPlace;
 pub use engine::{Engine, PeerSettings, Time};
 
 use crate::config;
-use couic_files::{read_regular, refuses_data, replace_file};
 use couic_firewall::{journal::Registers, rules::Firewall};
 
 /// How long to wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
-
-/// The file in the working directory with the machine's number.
-const MACHINE: &str = "peering-machine";
 
 /// How long to wait for a connection. Short, since the next try follows soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -107,17 +104,18 @@ impl Peering {
         (firewall, registers): (Arc<Firewall>, Registers),
         runtime: &Handle,
     ) -> Result<Self, PeeringError> {
-        let machine = machine(working_dir)?;
+        let machine = identity::load(working_dir, identity::machine_id().as_deref())?;
         let clients: Vec<Client> = wanted.peers.iter().map(client).collect::<Result<_, _>>()?;
         let settings = wanted.peers.iter().map(PeerSettings::from).collect();
         let engine = Engine::new(
-            machine,
+            machine.number,
             firewall,
             settings,
             wanted.limits.clone(),
             wanted.tombstones,
             Time::system(),
-        );
+        )
+        .of_copied_machine(machine.was_copied);
         engine.restore(registers);
         Self::run(Arc::new(engine), clients, runtime)
     }
@@ -181,37 +179,6 @@ fn client(peer: &config::Peer) -> Result<Client, PeeringError> {
         builder = builder.extra_ca(read_ca(path, peer)?);
     }
     builder.build().map_err(named)
-}
-
-/// This machine's number, made at the first start. Without it, a restarted node could not tell which of the rules that
-/// come back were made here.
-fn machine(working_dir: &Path) -> Result<u32, PeeringError> {
-    let path = working_dir.join(MACHINE);
-    let failed = |problem| PeeringError::Machine {
-        path: path.clone(),
-        problem,
-    };
-    match read_regular(&path, 64).map(String::from_utf8) {
-        // Versions before 2.0 could leave a torn file: it counts as none, since the number can be made again.
-        Ok(Ok(text)) if text.len() == 9 => {
-            if let Ok(number) = u32::from_str_radix(text.trim_end(), 16) {
-                return Ok(number);
-            }
-        }
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let number = uuid::Uuid::new_v4().as_fields().0;
-    match replace_file(&path, 0o640, format!("{number:08x}\n").as_bytes()) {
-        Err(problem) if refuses_data(&problem) => tracing::warn!(
-            "{} cannot be written: {problem}; after a restart, peers attribute the rules that were made here to another \
-             machine",
-            path.display()
-        ),
-        other => other.map_err(failed)?,
-    }
-    Ok(number)
 }
 
 fn read_ca(path: &Path, peer: &config::Peer) -> Result<Vec<u8>, PeeringError> {

@@ -9,7 +9,11 @@ use couic_peering::{
 };
 use tokio::sync::Notify;
 
-use super::{engine::Engine, inbound::Taken, status::LEAVES};
+use super::{
+    engine::Engine,
+    inbound::Taken,
+    status::{LEAVES, what_fails},
+};
 use couic_firewall::rules::Actor;
 
 /// The next action of a peer's task.
@@ -184,7 +188,7 @@ impl Engine {
         }
         for peer in &mut state.peers {
             let status = peer.link.status(now);
-            let failing = status.state == LinkState::Failing;
+            let failing = matches!(status.state, LinkState::Failing | LinkState::NotEnabled);
             if failing {
                 peer.failing_since.get_or_insert(now.wall);
             } else if status.state != LinkState::Connecting {
@@ -196,7 +200,8 @@ impl Engine {
                 if failing {
                     let problem = status.last_error.map(|(_, text)| text).unwrap_or_default();
                     tracing::warn!(
-                        "the peer {name} ({endpoint}) does not answer, changes are sent later: {problem}"
+                        "the peer {name} ({endpoint}) {}, changes are sent later: {problem}",
+                        what_fails(status.state)
                     );
                 } else {
                     tracing::info!("the peer {name} ({endpoint}) answers");

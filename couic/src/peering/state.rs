@@ -26,6 +26,8 @@ pub(super) struct Traffic {
     pub(super) problem: Option<(u64, String)>,
     /// When a register was last refused as its share is full, Unix ms, and why.
     pub(super) full: Option<(u64, String)>,
+    /// When it last spoke as the machine of another node, Unix ms, and which: a copied machine.
+    pub(super) copied: Option<(u64, String)>,
     /// Changes that were not told yet, for the log: taken and refused.
     pub(super) untold: (u64, u64),
 }
@@ -88,6 +90,7 @@ impl Traffic {
             last: 0,
             problem: None,
             full: None,
+            copied: None,
             untold: (0, 0),
         }
     }

@@ -7,6 +7,7 @@ use couic_peering::{LinkState, Moment, PeerId};
 
 use super::{
     engine::Engine,
+    identity::MACHINE,
     state::{Peer, SharedRules, Traffic},
 };
 use couic_firewall::rules::{Actor, Claim, Owner};
@@ -19,6 +20,9 @@ const CHUNK: usize = 1_024;
 
 /// How many leaves, for the same reason.
 pub(super) const LEAVES: usize = 64;
+
+/// For how long it is told that a peer spoke as another machine, in milliseconds: nodes speak every ten seconds.
+const COPIED: u64 = 2 * 60_000;
 
 /// For how long a share that was full is told, in milliseconds.
 const FULL: u64 = 10 * 60_000;
@@ -37,6 +41,15 @@ const fn state_of(state: LinkState) -> PeerState {
         LinkState::InSync => PeerState::InSync,
         LinkState::Plain => PeerState::Plain,
         LinkState::Failing => PeerState::Failing,
+        LinkState::NotEnabled => PeerState::NotEnabled,
+    }
+}
+
+/// Phrased to follow the name of a peer.
+pub(super) const fn what_fails(state: LinkState) -> &'static str {
+    match state {
+        LinkState::NotEnabled => "does not share rules",
+        _ => "does not respond",
     }
 }
 
@@ -76,14 +89,16 @@ impl Engine {
                 name: peer.name.clone(),
                 since: status.last_answer / 1_000,
                 problem: format!(
-                    "does not respond: {}",
+                    "{}: {}",
+                    what_fails(status.state),
                     status.last_error.map(|(_, text)| text).unwrap_or_default()
                 ),
             }
         };
         let mut all: Vec<_> = state.peers.iter().filter(late).map(health).collect();
         all.extend(state.traffic.iter().filter_map(|(name, traffic)| {
-            let (_, problem) = state.full(traffic, now)?;
+            let full = || state.full(traffic, now).map(|(_, problem)| problem);
+            let problem = copied(traffic, now).or_else(full)?;
             Some(PeerHealth {
                 name: name.clone(),
                 since: traffic.last / 1_000,
@@ -158,6 +173,18 @@ impl Engine {
         let done = self.replace(key, Some(owner), its, None, actor);
         done.is_some_and(|done| done.is_done())
     }
+}
+
+/// A machine that was copied with its number.
+fn copied(traffic: &Traffic, now: Moment) -> Option<String> {
+    let (at, whose) = traffic.copied.as_ref()?;
+    if now.wall.saturating_sub(*at) > COPIED {
+        return None;
+    }
+    Some(format!(
+        "has the machine number of {whose}, as after copying a machine: their rules cannot be told apart. On one of the \
+         two, remove the file {MACHINE} from [server] working_dir and restart couic"
+    ))
 }
 
 impl SharedRules {

@@ -100,6 +100,22 @@ impl Node {
         self.engine.absorb_keys(&[RuleKey::new(policy, cidr(n))]);
     }
 
+    /// Adds or renews a rule without end.
+    fn add_because(&self, n: u32, why: Option<&str>) {
+        let metadata = why.map(|why| {
+            Arc::new(couic_common::Metadata {
+                kind: "test".to_owned(),
+                detail: why.to_owned(),
+                extra: None,
+            })
+        });
+        let job = Job::Add(rule(n, "", 0), metadata);
+        let results = self.firewall.apply(Policy::Drop, vec![job], &client());
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        let key = RuleKey::new(Policy::Drop, cidr(n));
+        self.engine.absorb_keys(&[key]);
+    }
+
     /// Releases what this node's client wants.
     fn delete(&self, policy: Policy, n: u32) -> Result<(), FirewallError> {
         self.remove(policy, n, &ClaimScope::OWN)

@@ -19,6 +19,7 @@ mod openapi;
 mod owners;
 mod peer;
 mod peering;
+mod reasons;
 mod rights;
 mod routes;
 mod sets;

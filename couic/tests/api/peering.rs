@@ -43,7 +43,7 @@ async fn without_peering_its_routes_are_404() {
     let body = json!({"from": face(0), "of": "root"});
     say(&test, "/v1/drop/digest", &body)
         .await
-        .error(404, "not_found");
+        .error(404, "peering_off");
     assert_eq!(test.get("/v1/peers").await.is(200).json(), json!([]));
     test.delete("/v1/peers/a").await.error(404, "not_found");
 }

@@ -3,6 +3,7 @@
 mod entries;
 mod force;
 mod notifiers;
+mod peers;
 mod sets;
 mod switch;
 
@@ -18,6 +19,7 @@ pub(crate) use entries::{
 };
 pub(crate) use force::{Force, IgnoreForce, Lift, Override};
 pub(crate) use notifiers::NotifiersCommand;
+pub(crate) use peers::InviteArgs;
 pub(crate) use sets::{SetArg, SetSource, SetsCommand};
 pub(crate) use switch::{Confirm, ConfirmArgs, ConfirmCommand, DoctorArgs, PanicCommand};
 
@@ -186,6 +188,9 @@ With --json, each line is a JSON document.")]
 pub(crate) enum PeersCommand {
     /// List all peers: state, queue, differences, last error
     List,
+    /// Make a token for another node, and print what that node adds to its configuration
+    #[command(after_long_help = peers::INVITE)]
+    Invite(InviteArgs),
     /// Remove all that came from a peer, on this node
     #[command(after_long_help = "\
 Run it on every node that lists the peer. Nodes that have its rules from this one only remove them too. Revoke the peer's

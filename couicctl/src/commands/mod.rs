@@ -5,6 +5,7 @@ mod clients;
 mod delete;
 mod entries;
 mod import;
+mod invite;
 mod live;
 mod notifiers;
 mod parts;

@@ -2,7 +2,7 @@
 
 use couic_common::counted;
 
-use super::Context;
+use super::{Context, invite};
 use crate::{cli::PeersCommand, failure::Failure, render};
 
 pub(super) async fn run(command: Option<PeersCommand>, cx: &mut Context) -> Result<(), Failure> {
@@ -12,6 +12,7 @@ pub(super) async fn run(command: Option<PeersCommand>, cx: &mut Context) -> Resu
             let now = cx.now();
             cx.output.show(&all, |out| render::peers(&all, now, out))
         }
+        Some(PeersCommand::Invite(args)) => invite::run(args, cx).await,
         Some(PeersCommand::Forget { name }) => {
             let done = cx.client.forget_peer(&name).await;
             let done = done.map_err(|e| cx.failed(e))?;

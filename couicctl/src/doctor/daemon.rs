@@ -180,6 +180,8 @@ fn peer(peer: &PeerInfo) -> Check {
     match peer.state {
         PeerState::Failing => Check::error(name, &format!("does not respond: {problem}"))
             .advise("see couicctl peers; check address, port, token and the proxy in front of it"),
+        PeerState::NotEnabled => Check::warn(name, "responds, but peering is not enabled there")
+            .advise("enable it there as well: couicctl peers invite prints what to add"),
         PeerState::Connecting => {
             Check::warn(name, "has not responded yet").advise("check again in a minute")
         }

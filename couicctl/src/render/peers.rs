@@ -65,6 +65,7 @@ const fn state(state: PeerState) -> &'static str {
         PeerState::InSync => "in sync",
         PeerState::Plain => "Couic 1.0",
         PeerState::Failing => "FAILING",
+        PeerState::NotEnabled => "not enabled there",
         PeerState::Inbound => "inbound only",
     }
 }

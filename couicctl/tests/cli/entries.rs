@@ -385,3 +385,48 @@ fn values_of_host_programs_are_mapped() {
     }
     couicctl(&daemon, &["drop", "add", "192.0.2.7", "-e", "soon"]).failed(2);
 }
+
+#[test]
+fn a_reason_is_sent_as_metadata_and_shown() {
+    let entry = r#"{"creation":7,"cidr":"192.0.2.7/32","tag":null,"expiration":0,"reason":"ticket 4711: a very long story about an address"}"#;
+    let daemon = StandIn::always(201, entry);
+    let args = ["ban", "192.0.2.7", "--reason", "ticket 4711"];
+    let shown = couicctl(&daemon, &args).done();
+    assert!(shown.contains("┆ Reason"), "{shown}");
+    assert!(
+        shown.contains("ticket 4711: a very long story about an…"),
+        "{shown}"
+    );
+    let metadata = &daemon.requests()[0].json()["metadata"];
+    assert_eq!(
+        *metadata,
+        json!({"kind": "couicctl", "detail": "ticket 4711"})
+    );
+
+    let daemon = StandIn::always(200, entry);
+    let shown = couicctl(&daemon, &["drop", "inspect", "192.0.2.7"]).done();
+    let whole = "\nReason: ticket 4711: a very long story about an address\n";
+    assert!(shown.ends_with(whole), "{shown}");
+
+    let daemon = StandIn::always(204, "");
+    couicctl(
+        &daemon,
+        &["unban", "192.0.2.7", "--reason", "a false positive"],
+    )
+    .done();
+    let line = daemon.requests()[0].line();
+    assert_eq!(line, "DELETE /v1/drop/192.0.2.7/32?reason=a+false+positive");
+}
+
+#[test]
+fn check_says_why() {
+    let rule = json!({"policy": "drop", "creation": 7, "cidr": "192.0.2.7/32", "tag": "sshd", "expiration": 0, "reason": "5 failures"});
+    let lookup =
+        json!({"ip": "192.0.2.7", "verdict": "drop", "decided_by": rule, "also_covered_by": []});
+    let daemon = StandIn::always(200, &lookup.to_string());
+    let shown = couicctl(&daemon, &["why", "192.0.2.7"]).done();
+    assert!(
+        shown.ends_with("\nReason of drop 192.0.2.7/32: 5 failures\n"),
+        "{shown}"
+    );
+}

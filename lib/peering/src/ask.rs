@@ -60,6 +60,8 @@ pub enum Failure {
     TooLarge,
     /// A Couic without this route: 404 or 405.
     Unknown,
+    /// A Couic that has it, and does not share rules.
+    NotEnabled,
     /// A Couic that rejects these jobs: 422 or 409 to a plain request.
     Refused(String),
     /// Any other error.
@@ -79,6 +81,8 @@ pub enum LinkState {
     Plain,
     /// The last request failed.
     Failing,
+    /// It responds, and does not share rules (yet): it is asked again soon, and sent nothing.
+    NotEnabled,
 }
 
 /// The status of a link.

@@ -77,6 +77,12 @@ impl utoipa::PartialSchema for NodeId {
 #[cfg(feature = "openapi")]
 impl utoipa::ToSchema for NodeId {}
 
+/// A mark of the host that a machine's number belongs to, by a name of it that nobody else needs to know.
+#[must_use]
+pub fn mark_of_host(machine: u32, host: &str) -> u64 {
+    twox_hash::XxHash3_64::oneshot_with_seed(u64::from(machine), host.as_bytes())
+}
+
 /// Time and node of a write to a register. The later one of a machine wins over its earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {

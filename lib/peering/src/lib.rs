@@ -51,7 +51,7 @@ mod replica;
 mod wire;
 
 pub use ask::{Ask, Failure, LinkSettings, LinkState, LinkStatus, Next};
-pub use clock::{MAX_AHEAD, Moment, NodeId, Stamp};
+pub use clock::{MAX_AHEAD, Moment, NodeId, Stamp, mark_of_host};
 pub use digest::{LEAVES, Tree};
 pub use gap::Gap;
 pub use known::{PeerId, Share, addresses_of};

@@ -176,7 +176,7 @@ impl Link {
         self.status.last_answer = now.wall;
         if matches!(
             self.status.state,
-            LinkState::Connecting | LinkState::Failing | LinkState::Plain
+            LinkState::Connecting | LinkState::Failing | LinkState::Plain | LinkState::NotEnabled
         ) && !self.is_plain
         {
             self.status.state = LinkState::Syncing;

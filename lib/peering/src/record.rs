@@ -222,6 +222,13 @@ mod tests {
         assert_eq!(live(9_000, NEVER).ends(500, 0), 9_000);
     }
 
+    /// The number fits in where there was nothing: a million registers without a reason cost nothing.
+    #[test]
+    fn a_reason_makes_no_register_larger() {
+        type Without = (Record, i64, PeerId, [bool; 4]);
+        assert_eq!(size_of::<Slot>(), size_of::<Without>());
+    }
+
     #[test]
     fn keys_differ_by_policy_family_and_length() {
         let parse = |text: &str| text.parse::<Cidr>().unwrap();

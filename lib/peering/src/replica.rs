@@ -85,6 +85,12 @@ impl Replica {
         node.machine() != self.node.machine() && self.peers.heard(peer, node, now)
     }
 
+    /// The peer that a machine's number belongs to.
+    #[must_use]
+    pub fn owner_of(&self, machine: u32) -> Option<PeerId> {
+        self.peers.owner(machine)
+    }
+
     /// Registers that came from a peer: those that it wrote, or those of others.
     #[must_use]
     pub fn share(&self, peer: PeerId, direct: bool) -> Share {

@@ -87,6 +87,7 @@ fn answer() -> impl Strategy<Value = Answer> {
     let failure = prop_oneof![
         Just(Failure::TooLarge),
         Just(Failure::Unknown),
+        Just(Failure::NotEnabled),
         Just(Failure::Refused("no".to_owned())),
         Just(Failure::Other("no".to_owned())),
     ];

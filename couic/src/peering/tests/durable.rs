@@ -244,3 +244,36 @@ fn nothing_is_lost_or_reverted_by_kills() {
         assert_eq!(root(&nodes[0]), root(&nodes[1]));
     }
 }
+
+#[test]
+fn reasons_of_registers_outlive_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (
+        plainly(dir.path(), "b"),
+        Node::new(&["a"], &Limits::default(), 0, ROOM),
+    );
+    a.add_because(1, Some("of a"));
+    b.add_because(2, Some("of b"));
+    let nodes = [a, b];
+    level(&nodes);
+    let [mut a, b] = nodes;
+    let before = root(&a);
+    for compacted in [false, true] {
+        if compacted {
+            snapshot(&a);
+        }
+        kill(a);
+        a = plainly(dir.path(), "b");
+        assert_eq!(root(&a), before);
+        for (n, why) in [(1, "of a"), (2, "of b")] {
+            let key = RuleKey::new(Policy::Drop, cidr(n));
+            let held = a.firewall.claims(key).0;
+            assert_eq!(held[0].reason.as_ref().unwrap().as_str(), why);
+            let state = a.engine.state.lock();
+            let (_, slot) = state.replica.of(key).next().unwrap();
+            assert_eq!(state.replica.reason(slot).unwrap().as_str(), why);
+        }
+    }
+    kill(a);
+    kill(b);
+}

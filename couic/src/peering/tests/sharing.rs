@@ -153,3 +153,28 @@ fn claims_of_several_clients_are_shared_as_one_until_the_last_ends() {
     assert_eq!(shown(), None);
     assert!(a.firewall.all_claims(key).is_empty());
 }
+
+#[test]
+fn reasons_arrive_and_follow_renewals() {
+    let nodes = Node::pair(&Limits::default());
+    let [a, b] = &nodes;
+    let reason = |node: &Node| node.held(1)[0].reason.as_ref().map(ToString::to_string);
+    for (why, shown) in [
+        (Some("sshd: 5 failures"), "sshd: 5 failures"),
+        // Without one it stays; a new one alone is a change.
+        (None, "sshd: 5 failures"),
+        (Some("by hand"), "by hand"),
+    ] {
+        a.add_because(1, why);
+        level(&nodes);
+        assert_eq!(reason(a).as_deref(), Some(shown));
+        assert_eq!(reason(b).as_deref(), Some(shown));
+    }
+    // It has come to rest: looking again writes nothing.
+    let root = || a.engine.state.lock().replica.tree(Policy::Drop).root();
+    let before = root();
+    a.engine.scan();
+    b.engine.scan();
+    assert_eq!(root(), before);
+    assert_eq!(b.held(1)[0].owner, Owner::Peer(name("a")));
+}

@@ -68,3 +68,33 @@ async fn a_couic_1_node_receives_plain_jobs() {
     });
     assert_eq!(count(), 59);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_peering_is_no_couic_1_and_receives_nothing() {
+    let mut node = Node::new(&["later"]);
+    node.add(0..50);
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let seen = Arc::clone(&asked);
+    let later = StandIn::unix(move |request| {
+        seen.lock().unwrap().push(request.line());
+        let body = json!({"code": "peering_off", "message": "no", "errors": {}});
+        Reply::json(404, body.to_string())
+    });
+    let token: Token = "00000000-0000-0000-0000-000000000000".parse().unwrap();
+    node.talk_to(vec![client(&later.socket, token)]);
+    until("it is asked again and again", || {
+        asked.lock().unwrap().len() > 3
+    });
+    let peer = node.peer(0);
+    assert_eq!(peer.state, PeerState::NotEnabled);
+    let problem = peer.last_error.unwrap().message;
+    assert!(
+        problem.starts_with("peering is not enabled there"),
+        "{problem}"
+    );
+    let asked = asked.lock().unwrap();
+    assert!(
+        asked.iter().all(|line| line == "POST /v1/drop/digest"),
+        "{asked:?}"
+    );
+}

@@ -82,7 +82,11 @@ impl Change {
     pub(super) fn weight(&self) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         256 + match self {
-            Self::Claim(_) => 0,
+            Self::Claim(c) => {
+                let claims = c.before.iter().chain(&c.after);
+                let reasons = claims.filter_map(|claim| claim.reason.as_ref());
+                reasons.map(|reason| reason.as_str().len()).sum()
+            }
             Self::File(c) => text(&c.before) + text(&c.after),
             Self::Set(c) => (c.before.len() + c.after.len()) * size_of::<Cidr>(),
         }

@@ -135,6 +135,18 @@ fn tagged(cidr: &str, expiration: u64, tag: &str) -> Job {
     Job::Add(rule, None)
 }
 
+fn with_reason(job: Job, why: &str) -> Job {
+    let Job::Add(rule, _) = job else {
+        return job;
+    };
+    let metadata = couic_common::Metadata {
+        kind: "test".to_owned(),
+        detail: why.to_owned(),
+        extra: None,
+    };
+    Job::Add(rule, Some(Arc::new(metadata)))
+}
+
 fn remove(cidr: &str) -> Job {
     Job::Remove(cidr.parse().unwrap(), ClaimScope::OWN, None)
 }

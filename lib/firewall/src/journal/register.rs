@@ -215,10 +215,13 @@ mod tests {
             tag: Tag::parse("t").unwrap(),
             until: 4,
         };
+        let mut with_reason = register(live.clone(), None);
+        with_reason.reason = Reason::of("sshd: 5 failures");
         for register in [
             None,
             Some(register(RecordState::Deleted, None)),
             Some(register(live, Some("fw2"))),
+            Some(with_reason),
         ] {
             let row = RegisterRow {
                 key: RuleKey::new(Policy::Ignore, "2001:db8::/32".parse().unwrap()),

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_is_small() {
+    fn a_claim_is_small_and_a_reason_takes_nothing() {
         assert_eq!(size_of::<PackedClaim>(), 24);
     }
 

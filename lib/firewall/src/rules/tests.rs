@@ -13,7 +13,7 @@ mod swap;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use couic_common::{Cidr, Policy, RuleKey, Tag, Verdict};
+use couic_common::{Cidr, Metadata, Policy, RuleKey, Tag, Verdict};
 
 use super::*;
 use crate::dataplane::MemoryPlane;
@@ -104,6 +104,15 @@ fn rule(network: &str, tag: &str, expiration: u64) -> ClaimRequest {
         tag: Tag::parse(tag).unwrap(),
         expiration,
     }
+}
+
+/// The metadata that gives this reason.
+fn because(why: &str) -> Option<Arc<Metadata>> {
+    Some(Arc::new(Metadata {
+        kind: "test".to_owned(),
+        detail: why.to_owned(),
+        extra: None,
+    }))
 }
 
 fn client() -> Origin {

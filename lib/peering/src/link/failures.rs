@@ -22,6 +22,7 @@ impl Link {
                     now,
                 );
             }
+            Failure::NotEnabled => self.not_enabled(ask, now),
             Failure::Unknown if is_digest => self.switch_to_plain(now),
             Failure::Unknown => {
                 self.gave_up(ask, "it no longer supports a route (404)".to_owned(), now);
@@ -69,6 +70,31 @@ impl Link {
         if news {
             self.start_full_transfer();
         }
+    }
+
+    /// It is no Couic 1.0, which the probe of one may tell, too.
+    fn not_enabled(&mut self, ask: Ask, now: Moment) {
+        self.is_plain = false;
+        self.plain.clear();
+        self.full_transfer = None;
+        let problem = "peering is not enabled there: list this node in [[peering.peers]] of its couic.toml, set \
+                       [peering] enabled = true, and restart couic there";
+        self.gave_up(ask, problem.to_owned(), now);
+        self.status.state = LinkState::NotEnabled;
+        self.status.last_answer = now.wall;
+    }
+
+    /// The peer speaks: if it was not ready before, it is asked at once.
+    /// Returns whether there is something to do.
+    pub fn peer_spoke(&mut self, now: Moment) -> bool {
+        if self.status.state == LinkState::NotEnabled {
+            self.retry_at = now.mono;
+        } else if self.is_plain {
+            self.check_at = now.mono;
+        } else {
+            return false;
+        }
+        true
     }
 
     pub(super) fn gave_up(&mut self, ask: Ask, problem: String, now: Moment) {

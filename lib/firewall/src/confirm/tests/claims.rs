@@ -282,3 +282,19 @@ fn a_change_that_breaks_off_waits_all_the_same() {
     lab.all.undo_due();
     assert_eq!(lab.expiration(ONE), None);
 }
+
+#[test]
+fn undoing_gives_back_the_reason_also_if_it_alone_was_changed() {
+    let mut lab = Lab::new();
+    let by_hand = || with_reason(add(ONE, 0), "by hand");
+    lab.plainly(&Actor::Client(ops()), by_hand());
+    let reason = |lab: &Lab| lab.claims(ONE)[0].reason.as_ref().map(ToString::to_string);
+    let id = lab.change(with_reason(add(ONE, 0), "ticket 7")).unwrap();
+    assert_eq!(reason(&lab).as_deref(), Some("ticket 7"));
+    lab.restart();
+    assert_eq!(reason(&lab).as_deref(), Some("ticket 7"));
+    lab.all.undo(id, None).unwrap();
+    assert_eq!(reason(&lab).as_deref(), Some("by hand"));
+    // The same reason once more is no change.
+    assert_eq!(lab.change(by_hand()), None);
+}

@@ -40,6 +40,15 @@ fn owner(claim: usize) -> ClientName {
     ["ops", "other"][claim / 4].parse().unwrap()
 }
 
+/// The reason that is given with an expiration.
+fn because(expiration: u64) -> String {
+    format!("change {expiration}")
+}
+
+fn reasoned(cidr: &str, expiration: u64) -> Job {
+    with_reason(add(cidr, expiration), &because(expiration))
+}
+
 /// The last request for a claim: its expiration, and its change.
 type Asked = (usize, Option<u64>, Option<ConfirmId>);
 
@@ -100,7 +109,7 @@ proptest! {
                         let rule = &(rule + 4 * client);
                         let adds = &(*adds || !waits);
                         after[*rule] = adds.then_some(next);
-                        if *adds { add(&cidr(*rule), next) } else { remove(&cidr(*rule)) }
+                        if *adds { reasoned(&cidr(*rule), next) } else { remove(&cidr(*rule)) }
                     }).collect();
                     let id = if waits {
                         let id = lab.changes_by(&Actor::Client(owner(4 * client)), jobs);
@@ -125,6 +134,8 @@ proptest! {
                 let held = lab.firewall.all_claims(RuleKey::new(Policy::Drop, cidr(rule).parse().unwrap()));
                 let own = held.iter().find(|claim| claim.owner == Owner::Client(owner(rule)));
                 prop_assert_eq!(own.map(|claim| claim.expiration), oracle.now(rule), "claim {}", rule);
+                let reason = own.and_then(|claim| Some(claim.reason.as_ref()?.to_string()));
+                prop_assert_eq!(reason, oracle.now(rule).map(because), "claim {}", rule);
             }
             let waiting: Vec<ConfirmId> = lab.all.list(None).pending.iter().map(|p| p.id).collect();
             prop_assert_eq!(waiting.len(), oracle.waiting.len());

@@ -50,6 +50,22 @@ fn records_round_trip() {
         let payload = written(&before);
         assert_eq!(read(&payload), Some(Payload::Record(before)));
     }
+    let longest = Reason::of(&"r".repeat(Reason::MAX));
+    for reasons in [[Reason::of("é"), None], [None, longest]] {
+        let claims = reasons.map(|reason| Claim {
+            reason,
+            ..claim("client:f2b", "ssh")
+        });
+        let before = record("10.0.0.0/8", claims.into());
+        let payload = written(&before);
+        assert_eq!(
+            (payload[0], read(&payload)),
+            (5, Some(Payload::Record(before)))
+        );
+        for cut in 0..payload.len() {
+            assert_eq!(read(&payload[..cut]), None);
+        }
+    }
     let mut end = Vec::new();
     write_end(&mut end, 7);
     assert_eq!(read(&end), Some(Payload::End(7)));

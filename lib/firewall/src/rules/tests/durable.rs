@@ -52,12 +52,18 @@ fn a_restored_rule_has_all_that_it_had_and_emits_no_event() {
     let (house, _) = start_plainly(dir.path(), 1000, ROOM);
     add(&house, "10.0.0.0/8", "ssh", 5_000, &client());
     add(&house, "2001:db8::/32", "", 0, &peer());
+    let job = Job::Add(rule("192.0.2.1/32", "ssh", 0), because("sshd: 5 failures"));
+    house.firewall.apply(Policy::Drop, vec![job], &peer().actor);
     let before = house.firewall.page(Policy::Drop, None, 10, None);
     // As kill -9 leaves it: nothing is closed, synced or dropped.
     std::mem::forget(house);
     let (house, restored) = start_plainly(dir.path(), 2000, ROOM);
-    assert_eq!((restored.rules, restored.expired, restored.kept), (2, 0, 0));
+    assert_eq!((restored.rules, restored.expired, restored.kept), (3, 0, 0));
     let after = house.firewall.page(Policy::Drop, None, 10, None);
+    assert_eq!(
+        after[1].reason,
+        couic_common::Reason::of("sshd: 5 failures")
+    );
     assert_eq!(after, before);
     assert_eq!(after[0].creation, 1000);
     assert_eq!(house.verdict("10.1.1.1"), Verdict::Drop);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use couic_common::Reason;
 use proptest::prelude::*;
 
 use super::*;
@@ -14,6 +15,8 @@ pub(super) struct Held {
     pub(super) name: String,
     tag: Option<Tag>,
     pub(super) end: u64,
+    /// Why, as last given.
+    reason: Option<Reason>,
     /// Counts writes.
     written: usize,
 }
@@ -41,10 +44,12 @@ pub(super) type Model = BTreeMap<RuleKey, Vec<Held>>;
 
 const TAGS: [&str; 4] = ["", "a", "b", "c"];
 
+const REASONS: [&str; 4] = ["", " \n", "sshd: 5 failures", "by hand"];
+
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Network, tag, seconds, and who.
-    Add(Policy, usize, usize, u64, usize),
+    /// Network, tag and reason, seconds, and who.
+    Add(Policy, usize, (usize, usize), u64, usize),
     /// Network, who, and which claims: own, all owners', own under a tag.
     Remove(Policy, usize, usize, usize),
     Sets(Vec<(Policy, u8, Vec<usize>)>),
@@ -59,7 +64,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         prop::collection::vec(0usize..24, 0..8),
     );
     prop_oneof![
-        8 => (policy.clone(), 0usize..24, 0usize..4, 0u64..30, 0usize..4)
+        8 => (policy.clone(), 0usize..24, (0usize..4, 0usize..4), 0u64..30, 0usize..4)
             .prop_map(|(p, c, t, e, who)| Step::Add(p, c, t, e, who)),
         4 => (policy, 0usize..24, 0usize..4, 0usize..6)
             .prop_map(|(p, c, who, which)| Step::Remove(p, c, who, which)),
@@ -129,6 +134,7 @@ fn load_sets(house: &House, model: &mut Model, sets: Vec<(Policy, u8, Vec<usize>
                 name: name.to_string(),
                 tag: Some(Tag::of_set(&name)),
                 end: 0,
+                reason: None,
                 written: 0,
             });
         }
@@ -143,7 +149,14 @@ fn load_sets(house: &House, model: &mut Model, sets: Vec<(Policy, u8, Vec<usize>
     house.firewall.replace_sets(&SetCatalog(loaded)).unwrap();
 }
 
-fn add(house: &House, model: &mut Model, key: RuleKey, rule: ClaimRequest, by: usize) {
+fn add(
+    house: &House,
+    model: &mut Model,
+    (policy, why): (Policy, &str),
+    rule: ClaimRequest,
+    by: usize,
+) {
+    let key = RuleKey::new(policy, rule.cidr);
     let (actor, rank, name) = who(by);
     let claims = model.entry(key).or_default();
     let is_own = |held: &Held| {
@@ -154,12 +167,21 @@ fn add(house: &House, model: &mut Model, key: RuleKey, rule: ClaimRequest, by: u
         name: name.to_owned(),
         tag: rule.tag.clone(),
         end: rule.expiration,
+        reason: Reason::of(why),
         written: 1 + claims.iter().map(|held| held.written).max().unwrap_or(0),
     };
     let applied = match claims.iter().position(is_own) {
-        Some(at) if claims[at].end == new.end && claims[at].tag == new.tag => Applied::Unchanged,
+        Some(at)
+            if claims[at].end == new.end
+                && claims[at].tag == new.tag
+                && (new.reason.is_none() || claims[at].reason == new.reason) =>
+        {
+            Applied::Unchanged
+        }
         Some(at) => {
-            claims[at] = new;
+            // A renewal without a reason keeps it.
+            let reason = new.reason.clone().or(claims[at].reason.take());
+            claims[at] = Held { reason, ..new };
             Applied::Updated
         }
         None => {
@@ -171,7 +193,7 @@ fn add(house: &House, model: &mut Model, key: RuleKey, rule: ClaimRequest, by: u
             }
         }
     };
-    let job = vec![Job::Add(rule, None)];
+    let job = vec![Job::Add(rule, because(why))];
     let result = house.firewall.apply(key.policy, job, &actor).remove(0);
     assert_eq!(result.unwrap(), applied);
 }
@@ -211,11 +233,11 @@ fn remove(house: &House, model: &mut Model, key: RuleKey, by: usize, which: usiz
 
 pub(super) fn run(house: &House, model: &mut Model, step: Step) {
     match step {
-        Step::Add(policy, index, tag, lasts, by) => {
+        Step::Add(policy, index, (tag, why), lasts, by) => {
             let now = house.firewall.now();
             let expiration = if lasts < 5 { 0 } else { now + lasts };
             let rule = rule(&network(index).to_string(), TAGS[tag], expiration);
-            add(house, model, RuleKey::new(policy, network(index)), rule, by);
+            add(house, model, (policy, REASONS[why]), rule, by);
         }
         Step::Remove(policy, index, by, which) => {
             let key = RuleKey::new(policy, network(index));
@@ -245,11 +267,18 @@ fn last_end(claims: &[Held]) -> u64 {
     if forever { 0 } else { last }
 }
 
+/// Tag, end and reason of a rule.
+type Shown = (Option<Tag>, u64, Option<Reason>);
+
+fn shown(entry: Entry) -> Shown {
+    (entry.tag, entry.expiration, entry.reason)
+}
+
 /// The list, the data plane and the sum of the events agree with the model.
-fn compare(house: &House, model: &Model, heard: &mut BTreeMap<RuleKey, (Option<Tag>, u64)>) {
+fn compare(house: &House, model: &Model, heard: &mut BTreeMap<RuleKey, Shown>) {
     for event in house.events.recv_timeout(Duration::ZERO).events.iter() {
         let key = RuleKey::new(event.policy, event.entry.cidr);
-        let value = (event.entry.tag.clone(), event.entry.expiration);
+        let value = shown(event.entry.clone());
         match event.kind {
             EventKind::Added => assert_eq!(heard.insert(key, value), None),
             EventKind::Updated | EventKind::Released => assert!(
@@ -262,7 +291,11 @@ fn compare(house: &House, model: &Model, heard: &mut BTreeMap<RuleKey, (Option<T
     }
     let expected: BTreeMap<_, _> = model
         .iter()
-        .map(|(key, claims)| (*key, (claims[0].tag.clone(), last_end(claims))))
+        .map(|(key, claims)| {
+            let first = &claims[0];
+            let shown = (first.tag.clone(), last_end(claims), first.reason.clone());
+            (*key, shown)
+        })
         .collect();
     assert_eq!(*heard, expected);
     let plane = house.plane.rules();
@@ -270,16 +303,15 @@ fn compare(house: &House, model: &Model, heard: &mut BTreeMap<RuleKey, (Option<T
     for (key, claims) in model {
         assert_eq!(plane[key].deadline, last_end(claims));
         let held = house.firewall.all_claims(*key);
-        let held = held.into_iter().map(|c| (c.owner, c.tag, c.expiration));
-        let wanted = claims.iter().map(|h| (h.owner(), h.tag.clone(), h.end));
+        let held = held.into_iter();
+        let held = held.map(|c| (c.owner, c.tag, c.expiration, c.reason));
+        let wanted = claims.iter();
+        let wanted = wanted.map(|h| (h.owner(), h.tag.clone(), h.end, h.reason.clone()));
         assert_eq!(held.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
     }
     for policy in Policy::ALL {
         let listed = house.firewall.page(policy, None, usize::MAX, None);
-        let listed: Vec<_> = listed
-            .into_iter()
-            .map(|e| (e.cidr, (e.tag, e.expiration)))
-            .collect();
+        let listed: Vec<_> = listed.into_iter().map(|e| (e.cidr, shown(e))).collect();
         let wanted = expected.iter().filter(|(key, _)| key.policy == policy);
         assert!(
             listed
@@ -297,6 +329,9 @@ proptest! {
         for step in steps {
             run(&house, &mut model, step);
             compare(&house, &model, &mut heard);
+            let different: std::collections::BTreeSet<_> =
+                model.values().flatten().filter_map(|held| held.reason.clone()).collect();
+            prop_assert_eq!(house.firewall.reasons().kept, different.len(), "none stays behind");
         }
     }
 
