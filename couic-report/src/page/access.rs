@@ -82,7 +82,7 @@ impl Users {
         let failures = self.failures.lock();
         let of = failures.get(&network(from))?;
         let over = of.count.checked_sub(FREE_FAILURES)?;
-        let pause = Duration::from_secs(1 << over.min(10)).min(LONGEST_PAUSE);
+        let pause = Duration::from_secs(4 << over.min(8)).min(LONGEST_PAUSE);
         let until = of.last + pause;
         (until > now).then(|| until - now)
     }

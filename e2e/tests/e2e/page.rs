@@ -129,7 +129,7 @@ fn a_browser_bans_confirms_and_allows() {
     let Some(lab) = Lab::quiet() else { return };
     let (daemon, collector, token) = start(&lab, "");
     let running = collector.serve();
-    for (host, tag) in [(7, "sshd"), (8, "sshd"), (9, "<b>web</b>")] {
+    for (host, tag) in [(7, "sshd"), (8, "sshd"), (9, "web")] {
         let cidr = format!("198.51.100.{host}/32");
         daemon.api().add("drop", &cidr, Some(tag), 0);
     }
