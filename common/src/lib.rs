@@ -17,6 +17,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod audit;
 mod backoff;
 mod batch;
 mod by_name;
@@ -47,6 +48,7 @@ mod stats;
 mod status;
 mod tag;
 
+pub use audit::{AuditActor, AuditActorKind, AuditEntry, REQUEST_ID_HEADER};
 pub use backoff::Backoff;
 pub use batch::{BatchFailure, BatchJob, BatchOutcome, BatchRule, RemovedByTag};
 pub use by_name::ByName;
