@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cidr, Policy, ReportOwner, Tag};
+use crate::{Cidr, Policy, ReportOwner, Tag, time_left};
 
 /// The header that carries the id of a request: taken from the request if it is usable, and sent with every answer.
 pub const REQUEST_ID_HEADER: &str = "X-Request-Id";
+
+/// The header of an answer of `GET /v1/log` that ended at the bound of a search: the time down to which the log was read,
+/// Unix seconds. A request with `until` of that time goes on.
+pub const LOG_READ_DOWN_TO_HEADER: &str = "couic-log-read-down-to";
 
 /// One entry of the audit log. Fields that do not apply are missing; readers ignore fields that they do not know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +131,57 @@ impl AuditEntry {
             message: None,
         }
     }
+
+    /// What happened, in words, without time, request and origin: `client web-1 added drop 192.0.2.7/32 (tag ssh) for
+    /// 1h: 5 failed logins`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut text = match (self.policy, self.cidr) {
+            (Some(policy), Some(cidr)) => {
+                let Self { actor, action, .. } = self;
+                let action = action.replace('_', " ");
+                format!("{actor} {action} {policy} {cidr}") + &self.details()
+            }
+            _ => {
+                let action = self.action.replace('_', " ");
+                format!(
+                    "{}: {}",
+                    self.actor,
+                    self.message.as_ref().unwrap_or(&action)
+                )
+            }
+        };
+        if let (Some(_), Some(message)) = (self.cidr, &self.message) {
+            text += &format!("; {message}");
+        }
+        if let Some(reason) = &self.reason {
+            text += &format!(": {reason}");
+        }
+        if text.contains(char::is_control) {
+            text = text.replace(char::is_control, " ");
+        }
+        text
+    }
+
+    /// Tag, time and owner of a rule.
+    fn details(&self) -> String {
+        let mut text = String::new();
+        if let Some(tag) = &self.tag {
+            text += &format!(" (tag {tag})");
+        }
+        match self.expiration {
+            Some(0) if self.action == "added" => text += " without end",
+            Some(end) if end > 0 && matches!(self.action.as_str(), "added" | "updated") => {
+                text += &format!(" for {}", time_left(end.saturating_sub(self.at)));
+            }
+            _ => {}
+        }
+        if let Some(owner) = &self.owner {
+            let name = owner.name.as_deref().unwrap_or("unknown");
+            text += &format!(" of {} {name}", owner.kind.as_str());
+        }
+        text
+    }
 }
 
 #[cfg(test)]
@@ -142,5 +197,34 @@ mod tests {
         let newer = r#"{"at":7,"actor":{"kind":"robot","model":3},"action":"x","more":[]}"#;
         let entry: AuditEntry = serde_json::from_str(newer).unwrap();
         assert_eq!(entry.actor.to_string(), "unknown");
+    }
+
+    #[test]
+    fn entries_in_words() {
+        let actor = |kind, name: Option<&str>| AuditActor {
+            kind,
+            name: name.map(str::to_owned),
+        };
+        let client = actor(AuditActorKind::Client, Some("web"));
+        let mut entry = AuditEntry::new(100, client, "added");
+        (entry.policy, entry.cidr) = (Some(Policy::Drop), "192.0.2.7/32".parse().ok());
+        (entry.tag, entry.expiration) = (Tag::parse("ssh").unwrap(), Some(3_700));
+        entry.reason = Some("5 failures\nin a minute".to_owned());
+        assert_eq!(
+            entry.describe(),
+            "client web added drop 192.0.2.7/32 (tag ssh) for 1h: 5 failures in a minute"
+        );
+        (entry.actor, entry.action) = (actor(AuditActorKind::Expiry, None), "removed".to_owned());
+        (entry.tag, entry.reason) = (None, None);
+        let (kind, name) = (crate::OwnerKind::Client, Some("web".to_owned()));
+        entry.owner = Some(ReportOwner { kind, name });
+        assert_eq!(
+            entry.describe(),
+            "expiry removed drop 192.0.2.7/32 of client web"
+        );
+        let mut other = AuditEntry::new(1, actor(AuditActorKind::Daemon, None), "sets_reloaded");
+        assert_eq!(other.describe(), "daemon: sets reloaded");
+        other.message = Some("sets reloaded: 3 added".to_owned());
+        assert_eq!(other.describe(), "daemon: sets reloaded: 3 added");
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use couic_common::Health;
+use couic_common::{Health, StateProblem};
 use couic_firewall::rules::Firewall;
 
 use super::{
     filter::Filter,
     panic_and_confirm::PanicAndConfirm,
+    reload::ReloadState,
     room,
     state::{self, UnsavedState},
 };
@@ -24,6 +25,8 @@ pub(super) struct HealthSources {
     pub(super) missing_features: Vec<String>,
     pub(super) notifiers: Option<Notifiers>,
     pub(super) peers: Option<Arc<Engine>>,
+    /// Of the configuration file.
+    pub(super) reload: Arc<ReloadState>,
 }
 
 impl HealthSources {
@@ -41,6 +44,13 @@ impl HealthSources {
                 ..self.filter.health()
             };
             health.state_problems.extend(self.unsaved.problems());
+            let message = self.reload.problem();
+            let problem = message.map(|message| StateProblem {
+                file: None,
+                message,
+            });
+            health.state_problems.extend(problem);
+            health.notes.extend(self.reload.pending());
             health.state_problems.extend(room::problems(&self.firewall));
             if let Some(guard) = self.firewall.guard() {
                 health.rule_problems = guard.problems(&self.firewall);

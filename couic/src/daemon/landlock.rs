@@ -56,15 +56,18 @@ const NAMES: &[&str] = &[
     "/mnt/wsl/resolv.conf",
 ];
 
-/// The files of a daemon with this configuration.
+/// The files of a daemon with this configuration, which is read again below `readable`.
 #[must_use]
-pub fn files(config: &Config) -> Files {
+pub fn files(config: &Config, readable: Option<&Path>) -> Files {
     let mut files = Files::default()
         .write(&config.working_dir)
         .write(&config.logging.dir)
         .write("/dev/null")
         .read("/dev/urandom")
         .read(&config.plugins_dir);
+    if let Some(path) = readable {
+        files = files.read(path);
+    }
     if let Some(dir) = config.socket.parent() {
         files = files.remove(dir);
     }

@@ -13,6 +13,7 @@ use super::{
     health::HealthSources,
     panic_and_confirm::PanicAndConfirm,
     privileged::Privileged,
+    reload::ReloadState,
     repeat::repeat,
     rules::Rules,
     state,
@@ -24,15 +25,16 @@ use crate::{
     attach::{Attacher, WorkLock},
     config::Config,
     host::Host,
-    logging::{ChangeLog, Log},
+    logging::{AuditFiles, ChangeLog, Log},
     metrics::MetricsRegistry,
     peering::Peering,
     rbac::ClientStore,
     reporting::Reporting,
 };
 
-/// Changes queued for the log: 100 ms at half a million per second, some 15 MB at most.
-const LOG_QUEUE: usize = 1 << 16;
+/// Changes queued for the log: half a second at half a million per second, some 60 MB at most. A reload of large sets
+/// has an entry for each.
+const LOG_QUEUE: usize = 1 << 18;
 
 /// The parts that run until shutdown.
 pub(super) struct Running {
@@ -42,9 +44,10 @@ pub(super) struct Running {
     pub(super) rules: Rules,
     pub(super) filter: Arc<Filter>,
     pub(super) reporting: Option<Reporting>,
-    pub(super) changes: Option<ChangeLog>,
+    pub(super) changes: ChangeLog,
     pub(super) socket: ListeningSocket,
     pub(super) lock: WorkLock,
+    pub(super) reload_state: Arc<ReloadState>,
 }
 
 impl Running {
@@ -79,6 +82,7 @@ impl Running {
         let notifiers = reporting.as_ref().map(Reporting::notifiers);
         let clients = Arc::new(privileged.clients);
         exempt_admins(&rules, &clients);
+        let reload_state = Arc::<ReloadState>::default();
         let api = Api {
             firewall: Arc::clone(&rules.firewall),
             sets: Arc::clone(&rules.sets),
@@ -93,10 +97,12 @@ impl Running {
                 missing_features: privileged.missing_features,
                 notifiers: notifiers.clone(),
                 peers: engine.clone(),
+                reload: Arc::clone(&reload_state),
             }
             .document(),
             notifiers,
             peering: engine,
+            audit: audit_files(config),
             panic: panic_and_confirm.panic,
             confirmations: panic_and_confirm.confirmations,
             host: Host::new(&config.working_dir, Some(&config.logging.dir)),
@@ -110,9 +116,15 @@ impl Running {
             changes,
             socket: privileged.socket,
             lock: privileged.lock,
+            reload_state,
         };
         Ok((running, privileged.listener, api))
     }
+}
+
+fn audit_files(config: &Config) -> Option<AuditFiles> {
+    let logging = &config.logging;
+    logging.audit.then(|| AuditFiles::new(&logging.dir))
 }
 
 /// Admins have no share of tables and tags.
@@ -130,6 +142,13 @@ fn filter_packets(attacher: Attacher, rules: &Rules) -> Result<Arc<Filter>, Star
     // Deadlines count from the heartbeat on, so it comes before the first packet.
     rules.firewall.heartbeat();
     attacher.attach_all()?;
+    let names: Vec<String> = attacher
+        .interfaces()
+        .into_iter()
+        .filter_map(|interface| interface.health.attached.then_some(interface.health.name))
+        .collect();
+    let names = names.join(", ");
+    tracing::info!(target: "couic::audit", action = "attached", "filtering on {names}");
     let problems = rules.problems.clone();
     Ok(Arc::new(Filter::new(Box::new(attacher), problems)))
 }

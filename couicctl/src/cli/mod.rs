@@ -2,6 +2,7 @@
 
 mod entries;
 mod force;
+mod log;
 mod notifiers;
 mod sets;
 mod switch;
@@ -17,6 +18,7 @@ pub(crate) use entries::{
     AddArgs, DeleteArgs, EntryArgs, EntryCommand, ImportArgs, Label, ListArgs, Which,
 };
 pub(crate) use force::{Force, IgnoreForce, Lift, Override};
+pub(crate) use log::LogArgs;
 pub(crate) use notifiers::NotifiersCommand;
 pub(crate) use sets::{SetArg, SetSource, SetsCommand};
 pub(crate) use switch::{Confirm, ConfirmArgs, ConfirmCommand, DoctorArgs, PanicCommand};
@@ -101,6 +103,9 @@ pub(crate) enum Command {
         after_long_help = "Exits with 1 if an interface is not filtered. Requires no token rights."
     )]
     Health,
+    /// The audit log: who changed what, from where, why
+    #[command(after_long_help = log::LOG)]
+    Log(LogArgs),
     /// Receivers of reports of rule changes: state, tests, dead letters
     #[command(subcommand)]
     Notifiers(NotifiersCommand),

@@ -6,6 +6,7 @@ mod delete;
 mod entries;
 mod import;
 mod live;
+mod log;
 mod notifiers;
 mod parts;
 mod peers;
@@ -114,6 +115,7 @@ pub(crate) async fn run(
         Command::Health => return finish(health(cx).await, context),
         Command::Panic { command } => return finish(switch::panic(command, cx).await, context),
         Command::Confirm(args) => switch::confirm(args, cx).await,
+        Command::Log(args) => log::run(&args, cx).await,
         Command::Peers { command } => peers::run(command, cx).await,
         Command::Notifiers(command) => notifiers::run(command, cx).await,
         Command::Clients(command) => clients::run(command, cx).await,
