@@ -119,7 +119,7 @@ impl Privileged {
             tracing::info!("{}", missing_features.join("; "));
         }
         attacher.send_programs(&program)?;
-        let hardening = drop_privileges(&landlock::files(config, file.readable()))?;
+        let hardening = drop_privileges(&landlock::files(config, &file.readable()))?;
         let notes = hardening.notes().into_iter().chain(shares).collect();
         Ok(Self {
             clients,

@@ -9,7 +9,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -56,8 +56,7 @@ impl ReloadState {
     }
 }
 
-/// The configuration file, to be read again.
-#[derive(Debug)]
+/// The configuration file, to be read again. Holds secrets, so it has no `Debug`.
 pub(super) struct ConfigFile {
     path: PathBuf,
     /// Its keys at the start. None if it cannot be read twice, such as a pipe.
@@ -71,22 +70,21 @@ impl ConfigFile {
         let text = is_file.then(|| fs::read_to_string(path).ok()).flatten();
         Self {
             // The working directory may be another one later.
-            path: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+            path: absolute(path).unwrap_or_else(|_| path.to_owned()),
             at_start: text.and_then(|text| keys(&text)),
         }
     }
 
-    /// What has to stay readable for that: its directory, since editors replace a file by renaming; where that is not
-    /// Couic's own, as with /etc/couic.toml, the file alone.
-    pub(super) fn readable(&self) -> Option<&Path> {
-        let dir = self.path.parent()?;
-        let name = dir.file_name()?.to_string_lossy();
-        let path = if name.starts_with("couic") {
-            dir
-        } else {
-            &self.path
+    /// What has to stay readable for that: the file, and its directory, since editors replace a file by renaming; but not
+    /// a directory that is not Couic's own, as of /etc/couic.toml.
+    pub(super) fn readable(&self) -> Vec<&Path> {
+        let is_own = |dir: &&Path| {
+            let name = dir.file_name().unwrap_or_default();
+            name.to_string_lossy().starts_with("couic")
         };
-        self.at_start.is_some().then_some(path)
+        let dir = self.path.parent().filter(is_own);
+        let file = self.at_start.is_some().then_some(self.path.as_path());
+        file.into_iter().chain(dir).collect()
     }
 
     fn read(&self) -> Result<(Config, Vec<String>, Vec<String>), String> {
@@ -232,12 +230,18 @@ mod tests {
     fn a_file_that_cannot_be_read_twice_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let file = ConfigFile::at_start(&dir.path().join("none"));
-        assert_eq!(file.readable(), None);
+        assert!(file.readable().is_empty());
         assert!(file.read().unwrap_err().contains("not a regular file"));
         let path = dir.path().join("couic.toml");
         fs::write(&path, "ifaces = [\"lo\"]\n").unwrap();
         let file = ConfigFile::at_start(&path);
-        assert_eq!(file.readable(), Some(&*path.canonicalize().unwrap()));
+        assert_eq!(file.readable(), [path.as_path()]);
+        let own = dir.path().join("couic-1");
+        fs::create_dir(&own).unwrap();
+        let file_of_ours = own.join("c.toml");
+        fs::write(&file_of_ours, "").unwrap();
+        let ours = ConfigFile::at_start(&file_of_ours);
+        assert_eq!(ours.readable(), [file_of_ours.as_path(), own.as_path()]);
         fs::write(&path, "ifaces = []\nno_such_key = 1\n").unwrap();
         let told = file.read().unwrap_err();
         assert!(
