@@ -38,6 +38,6 @@ pub use builder::Builder;
 pub use endpoint::Endpoint;
 pub use error::{ClientError, SetupError};
 pub use notices::ToConfirm;
-pub use routes::{EntryStream, ListQuery, Release};
+pub use routes::{EntryStream, ListQuery, LogPage, LogQuery, Release};
 pub use token::{Token, TokenError};
 pub use transport::Client;

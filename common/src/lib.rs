@@ -17,6 +17,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod audit;
 mod backoff;
 mod batch;
 mod by_name;
@@ -48,6 +49,9 @@ mod stats;
 mod status;
 mod tag;
 
+pub use audit::{
+    AuditActor, AuditActorKind, AuditEntry, LOG_READ_DOWN_TO_HEADER, REQUEST_ID_HEADER,
+};
 pub use backoff::Backoff;
 pub use batch::{BatchFailure, BatchJob, BatchOutcome, BatchRule, RemovedByTag};
 pub use by_name::ByName;

@@ -30,6 +30,7 @@ pub struct Report {
 
 /// The owner of a claim that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReportOwner {
     /// The kind of owner.
     pub kind: OwnerKind,

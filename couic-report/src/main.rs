@@ -6,6 +6,7 @@ mod cli;
 use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::Parser as _;
+use couic_journald::{Prefixed, is_journal};
 use couic_plugin_host as host;
 use couic_report::{
     config::{Config, Settings as _},
@@ -57,16 +58,20 @@ fn main() -> ExitCode {
 async fn serve(config: &Config) -> ExitCode {
     let signals = signal(SignalKind::terminate()).and_then(|term| {
         let interrupt = signal(SignalKind::interrupt())?;
-        Ok((term, interrupt))
+        Ok((term, interrupt, signal(SignalKind::hangup())?))
     });
-    let (mut term, mut interrupt) = match signals {
+    let (mut term, mut interrupt, mut hangup) = match signals {
         Ok(signals) => signals,
         Err(error) => return failed(&format!("cannot handle signals: {error}")),
     };
     let shutdown = async move {
-        tokio::select! {
-            _ = term.recv() => info!("SIGTERM: stopping"),
-            _ = interrupt.recv() => info!("SIGINT: stopping"),
+        loop {
+            tokio::select! {
+                _ = term.recv() => break info!("SIGTERM: stopping"),
+                _ = interrupt.recv() => break info!("SIGINT: stopping"),
+                // systemd hands over the configuration at the start only.
+                _ = hangup.recv() => warn!("SIGHUP is ignored: a restart reads the configuration again, and loses no report"),
+            }
         }
     };
     match service::run(config, &service::state_dir(), shutdown).await {
@@ -75,12 +80,15 @@ async fn serve(config: &Config) -> ExitCode {
     }
 }
 
-/// Logs to stderr, which systemd collects. `COUIC_REPORT_LOG=debug` logs more.
+/// Logs to stderr, which systemd collects, with priorities. `COUIC_REPORT_LOG=debug` logs more.
 fn log() {
     let filter = EnvFilter::try_from_env("COUIC_REPORT_LOG").unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(Prefixed::new(
+            std::io::stderr,
+            is_journal(std::io::stderr()),
+        ))
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();

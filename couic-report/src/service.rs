@@ -115,6 +115,7 @@ pub async fn run(
     }
 
     let page = Page::open(config, journal.clone(), Arc::clone(&dispatcher))?;
+    let page_connections = page.as_ref().map(Page::connections);
     let (stop, stopping) = watch::channel(false);
     let (stop_page, page_stopping) = watch::channel(false);
     let page = serve_page(page_listener.zip(page), page_stopping);
@@ -132,7 +133,8 @@ pub async fn run(
         in_memory: Default::default(),
     };
     let intervals = tokio::spawn(intervals.run(stopping));
-    let context = Arc::new(Context::new(config, journal, Arc::clone(&dispatcher)));
+    let context = Context::new(config, journal, Arc::clone(&dispatcher));
+    let context = Arc::new(context.with_page(page_connections));
     info!(
         "couic-report {} listens on {addr}, state in {}",
         env!("CARGO_PKG_VERSION"),

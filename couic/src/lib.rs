@@ -12,7 +12,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config::load(DEFAULT_PATH.as_ref())?;
 //! // Until SIGTERM.
-//! daemon::run(&config, &[])?;
+//! daemon::run(DEFAULT_PATH.as_ref(), &config, &[])?;
 //! # Ok(()) }
 //! ```
 

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     if let Some(Command::Detach) = args.command {
         return detach(&config);
     }
-    match daemon::run(&config, &warnings) {
+    match daemon::run(&args.config, &config, &warnings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("couic: {error}");

@@ -4,6 +4,7 @@ mod batch;
 mod clients;
 mod entries;
 mod list;
+mod log;
 mod notifiers;
 mod peers;
 mod sets;
@@ -12,3 +13,4 @@ mod switch;
 
 pub use entries::{ListQuery, Release};
 pub use list::EntryStream;
+pub use log::{LogPage, LogQuery};

@@ -66,7 +66,9 @@ pub(super) fn families(context: &Context) -> Vec<Family> {
     let mut families = requests(&context.meter);
     families.push(build_info());
     families.push(health(context));
-    let connections = [("http", &*context.connections)];
+    let mut connections = vec![("http", &*context.connections)];
+    let page = context.page_connections.as_deref();
+    connections.extend(page.map(|page| ("page", page)));
     families.extend(ConnectionCounts::families("couic_report", &connections));
     families.extend(state(context));
     families.extend(history::families(&context.history.sizes()));

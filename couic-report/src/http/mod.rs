@@ -28,6 +28,8 @@ pub(crate) struct Context {
     pub(crate) dispatcher: Arc<NotificationDispatcher>,
     pub(crate) meter: Meter,
     pub(crate) connections: Arc<ConnectionCounts>,
+    /// Those of the page, if there is one.
+    pub(crate) page_connections: Option<Arc<ConnectionCounts>>,
     /// Length of an interval, in seconds.
     pub(crate) interval_secs: u64,
     secret: couic_settings::Secret<Uuid>,
@@ -46,10 +48,17 @@ impl Context {
             dispatcher,
             meter: Meter::default(),
             connections: Arc::default(),
+            page_connections: None,
             interval_secs: config.interval.as_secs(),
             secret: config.server.secret.clone(),
             bodies: BodyReader::new(reports::limits(config.server.max_body)),
         }
+    }
+
+    /// The same with the connections to the page, for the metrics.
+    pub(crate) fn with_page(mut self, connections: Option<Arc<ConnectionCounts>>) -> Self {
+        self.page_connections = connections;
+        self
     }
 }
 

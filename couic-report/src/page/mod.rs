@@ -75,9 +75,15 @@ pub(crate) struct Page {
     history: History,
     journal: Journal,
     dispatcher: Arc<NotificationDispatcher>,
+    connections: Arc<ConnectionCounts>,
 }
 
 impl Page {
+    /// What becomes of connections to the page, for the metrics.
+    pub(crate) fn connections(&self) -> Arc<ConnectionCounts> {
+        Arc::clone(&self.connections)
+    }
+
     /// Reads the secrets and databases that the configuration names. `Ok(None)` if there is no page.
     ///
     /// # Errors
@@ -101,6 +107,7 @@ impl Page {
             history: journal.history().clone(),
             journal,
             dispatcher,
+            connections: Arc::default(),
         }))
     }
 }

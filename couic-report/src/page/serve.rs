@@ -60,6 +60,7 @@ pub(crate) async fn serve(
         source: |(_, peer): &(TcpStream, SocketAddr)| Source::host(peer.ip()),
         overload: Overload::Wait,
         drain: DRAIN,
+        counts: page.connections(),
     };
     let serve = |connection, stopping, standing| {
         let (page, places) = (Arc::clone(&page), Arc::clone(&places));

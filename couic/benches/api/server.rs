@@ -170,6 +170,7 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
     let (firewall, sets) = (Arc::new(firewall), Arc::new(SetStore::open(dir).unwrap()));
     let confirmations = Confirmations::open(dir, Arc::clone(&firewall), Arc::clone(&sets)).unwrap();
     let api = Arc::new(Api {
+        audit: None,
         panic: Arc::new(PanicSwitch::open(dir, Arc::clone(&firewall))),
         confirmations: Arc::new(confirmations),
         host: Host::new(dir, None),

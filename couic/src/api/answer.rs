@@ -10,7 +10,7 @@ use futures_util::stream;
 use serde::Serialize;
 use warp::{
     Reply,
-    http::{HeaderValue, Response, StatusCode, header},
+    http::{HeaderName, HeaderValue, Response, StatusCode, header},
     reply,
 };
 
@@ -37,6 +37,8 @@ pub(super) struct Answer {
     lifted: Rails,
     /// Who still holds a rule that this client released.
     held_by: Option<HeaderValue>,
+    /// A header of this route's own.
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 enum Payload {
@@ -56,6 +58,7 @@ impl Answer {
             ticket: None,
             lifted: Rails::default(),
             held_by: None,
+            header: None,
         }
     }
 
@@ -68,6 +71,7 @@ impl Answer {
             ticket: None,
             lifted: Rails::default(),
             held_by: None,
+            header: None,
         }
     }
 
@@ -94,6 +98,7 @@ impl Answer {
             ticket: None,
             lifted: Rails::default(),
             held_by: None,
+            header: None,
         }
     }
 
@@ -131,6 +136,20 @@ impl Answer {
         }
     }
 
+    /// Adds a header.
+    #[must_use]
+    pub(super) fn header(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self {
+            header: Some((name, value)),
+            ..self
+        }
+    }
+
+    /// The guard rails that a forced change went over.
+    pub(super) fn lifted(&self) -> Rails {
+        self.lifted
+    }
+
     /// The response; for `HEAD` the same headers without the body.
     pub(super) fn into_response(self, head: bool) -> reply::Response {
         let Self {
@@ -140,6 +159,7 @@ impl Answer {
             ticket,
             lifted,
             held_by,
+            header: own,
         } = self;
         let mut response = match body {
             Payload::Empty => Response::new(Bytes::new()).into_response(),
@@ -161,6 +181,9 @@ impl Answer {
         if !content.is_empty() {
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content));
+        }
+        if let Some((name, value)) = own {
+            response.headers_mut().insert(name, value);
         }
         if let Some(held_by) = held_by {
             response.headers_mut().insert(HELD_BY_HEADER, held_by);

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use couic_firewall::rules::Request;
 use uuid::Uuid;
 use warp::http::{HeaderMap, header};
 
@@ -18,6 +19,7 @@ pub(super) fn authorize(
     clients: &ClientStore,
     headers: &HeaderMap,
     access: Access,
+    request: &Request,
 ) -> Result<Option<Arc<Identity>>, Fault> {
     let rights = match access {
         Access::Open => return Ok(None),
@@ -30,6 +32,7 @@ pub(super) fn authorize(
     let who = clients
         .authenticate(&token)
         .ok_or_else(|| Fault::unauthorized("no client has this token"))?;
+    let _ = request.client.set(who.name.clone());
     if rights.iter().all(|right| who.may(*right)) {
         Ok(Some(who))
     } else {

@@ -30,8 +30,8 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
     let ClientRequest { name, group } = body.json()?;
     let (name, group) = validated(&name, &group)?;
     let created = call.api().clients.create(name, group)?;
-    let (client, created_client) = (&call.who()?.name, &created.name);
-    tracing::info!(target: "couic::audit", %client, %created_client, %group, "client created");
+    let name = &created.name;
+    tracing::info!(target: "couic::audit", action = "client_created", "client {name} created in group {group}");
     Answer::created(&created)
 }
 
@@ -50,10 +50,9 @@ pub(super) fn rotate(call: &Call, body: &Body) -> Outcome {
 
 /// `DELETE /v1/client/{client}`.
 pub(super) fn delete(call: &Call) -> Outcome {
-    let deleted_client = call.client()?;
-    call.api().clients.delete(deleted_client)?;
-    let client = &call.who()?.name;
-    tracing::info!(target: "couic::audit", %client, %deleted_client, "client deleted");
+    let name = call.client()?;
+    call.api().clients.delete(name)?;
+    tracing::info!(target: "couic::audit", action = "client_deleted", "client {name} deleted");
     Ok(Answer::no_content())
 }
 

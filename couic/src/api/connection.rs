@@ -24,6 +24,7 @@ use warp::{
 
 use super::{
     commit::OwedCommit,
+    origin::UnixPeer,
     serve::ServeSettings,
     unread::Watched,
     wire::{Patience, Progress, Wire},
@@ -32,8 +33,11 @@ use super::{
 /// The largest request head, and the buffer for an answer.
 const BUFFER: usize = 64 * 1024;
 
-/// `CONNECT host:port` and `GET host` have no path, on which warp panics: they get a 404.
-fn give_a_path(request: &mut Request<Incoming>) {
+/// Adds who sent it. `CONNECT host:port` and `GET host` have no path, on which warp panics: they get a 404.
+fn complete(request: &mut Request<Incoming>, peer: Option<UnixPeer>) {
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(peer);
+    }
     if request.uri().path_and_query().is_none() {
         *request.uri_mut() = Uri::from_static("/");
     }
@@ -61,10 +65,11 @@ pub(super) async fn serve_connection<F>(
         write: settings.write,
     };
     let progress = Arc::new(Progress::new());
+    let peer = UnixPeer::of(&stream);
     let wire = Wire::new(stream, Arc::clone(&progress), Arc::clone(&commit));
     let routes = TowerToHyperService::new(warp::service(filter));
     let service = service_fn(|mut request: Request<Incoming>| {
-        give_a_path(&mut request);
+        complete(&mut request, peer);
         let (progress, commit, standing) = (&progress, &commit, &standing);
         progress.begin();
         standing.keep(true);

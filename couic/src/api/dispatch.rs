@@ -12,12 +12,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use couic_common::PANIC_HEADER;
+use couic_common::{PANIC_HEADER, Rail};
+use couic_firewall::rules::Request;
 use couic_httpd::{Chunks, Known};
 use futures_util::FutureExt;
 use warp::{
     filters::path::FullPath,
-    http::{HeaderMap, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     reply,
 };
 
@@ -29,11 +30,16 @@ use super::{
     call::{Call, exposition, wants_lines},
     confirm,
     error::Fault,
+    guard,
+    origin::{self, UnixPeer, on_behalf},
     table::{self, Found, Run},
 };
 
 /// Longer bodies take milliseconds, so they are handled on a blocking thread.
 const MAX_INLINE: usize = 64 * 1024;
+
+/// [`couic_common::REQUEST_ID_HEADER`].
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Everything before the body.
 pub(super) struct Head {
@@ -41,6 +47,7 @@ pub(super) struct Head {
     pub(super) path: FullPath,
     pub(super) query: Vec<(String, String)>,
     pub(super) headers: HeaderMap,
+    pub(super) peer: Option<UnixPeer>,
 }
 
 /// Answers one request; errors and panics become answers, too.
@@ -53,17 +60,28 @@ pub(super) async fn dispatch<S: Chunks>(api: Arc<Api>, head: Head, body: S) -> r
         path,
         query,
         headers,
+        peer,
     } = head;
+    let request = origin::request(&headers, peer);
     let found = table::find(path.as_str());
     let route = found.as_ref().map_or("unmatched", |f| f.path.pattern);
     let body = pin!(body);
     let known = AtomicBool::new(false);
-    let work = answer(api, &method, found, query, &headers, body, &known);
-    let outcome = AssertUnwindSafe(work).catch_unwind().await;
+    let work = answer(
+        api,
+        &method,
+        found,
+        query,
+        &headers,
+        body,
+        (&known, &request),
+    );
+    let outcome = AssertUnwindSafe(on_behalf(&request, work))
+        .catch_unwind()
+        .await;
     let outcome = outcome.unwrap_or_else(|panic| Err(panicked(route, &*panic)));
-    if let Err(fault) = &outcome {
-        tracing::debug!(%method, route, status = fault.status.as_u16(), "request refused");
-    }
+    Request::on_behalf(Some(&request), || note(&method, path.as_str(), &outcome));
+    request.answer();
     let head = method == Method::HEAD;
     let mut response = match outcome {
         Ok(answer) => answer.into_response(head),
@@ -71,6 +89,9 @@ pub(super) async fn dispatch<S: Chunks>(api: Arc<Api>, head: Head, body: S) -> r
     };
     if known.into_inner() {
         response.extensions_mut().insert(Known);
+    }
+    if let Ok(id) = HeaderValue::try_from(&*request.id) {
+        response.headers_mut().insert(REQUEST_ID, id);
     }
     if firewall.passes_all() {
         let on = HeaderValue::from_static("on");
@@ -88,11 +109,11 @@ async fn answer<S: Chunks>(
     query: Vec<(String, String)>,
     headers: &HeaderMap,
     body: Pin<&mut S>,
-    known: &AtomicBool,
+    (known, request): (&AtomicBool, &Request),
 ) -> Outcome {
     let found = found.ok_or_else(|| Fault::not_found("there is no such path"))?;
     let operation = found.operation(method)?;
-    let who = auth::authorize(&api.clients, headers, operation.access)?;
+    let who = auth::authorize(&api.clients, headers, operation.access, request)?;
     known.store(who.is_some(), Relaxed);
     let params = found.params()?;
     let confirm_within = confirm::within(headers)?;
@@ -150,12 +171,36 @@ pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
 
 /// Runs long work on a thread that may block.
 pub(super) async fn blocking(work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+    let request = Request::current();
+    let work = move || Request::on_behalf(request.as_ref(), work);
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(error) => Err(Fault::internal("running a request", &error)),
         },
+    }
+}
+
+/// What the audit log has of a request besides its changes: that a write was refused, or went over guard rails.
+fn note(method: &Method, path: &str, outcome: &Outcome) {
+    match outcome {
+        Err(fault) => {
+            let status = fault.status.as_u16();
+            tracing::debug!(%method, path, status, "request refused");
+            let by_rail = guard::rail_of(fault).is_some();
+            if !method.is_safe() && (status == 401 || by_rail) {
+                let message = &fault.body.message;
+                tracing::warn!(target: "couic::audit", action = "refused", "refused {method} {path}: {message}");
+            }
+        }
+        Ok(answer) => {
+            let rails: Vec<&str> = answer.lifted().iter().map(Rail::as_str).collect();
+            if !rails.is_empty() {
+                let rails = rails.join(", ");
+                tracing::warn!(target: "couic::audit", action = "forced", "{method} {path} went over the guard rails {rails}");
+            }
+        }
     }
 }
 

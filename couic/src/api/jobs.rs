@@ -54,6 +54,8 @@ pub(super) struct Jobs<'a> {
     rails: Option<(bool, Option<GuardRequest>, Option<Arc<GuardCheck<'a>>>)>,
     /// The rails that forced jobs went over.
     lifted: Rails,
+    /// How many jobs the rails refused, and why the first.
+    guarded: (u64, String),
     seen: u64,
     /// What `seen` was when jobs were last applied.
     applied: u64,
@@ -77,6 +79,7 @@ impl<'a> Jobs<'a> {
             now: call.firewall().now(),
             rails: None,
             lifted: Rails::default(),
+            guarded: Default::default(),
             seen: 0,
             applied: 0,
             plane_failed: false,
@@ -192,6 +195,12 @@ impl<'a> Jobs<'a> {
     ) {
         let index = self.seen;
         self.seen += 1;
+        if rail.is_some() {
+            if self.guarded.0 == 0 {
+                self.guarded.1.clone_from(&message);
+            }
+            self.guarded.0 += 1;
+        }
         self.failed(BatchFailure {
             index,
             cidr,
@@ -268,9 +277,20 @@ impl<'a> Jobs<'a> {
         });
     }
 
+    /// Applies the remaining jobs, and has those that the rails refused in the audit log.
+    fn end(&mut self) {
+        self.apply();
+        let (count, first) = &self.guarded;
+        if *count > 0 {
+            let jobs = counted(*count, "job", "jobs");
+            let policy = self.policy;
+            tracing::warn!(target: "couic::audit", action = "refused", count, "{jobs} of a batch for {policy} refused by guard rails; the first: {first}");
+        }
+    }
+
     /// Applies the remaining jobs and answers with the totals.
     pub(super) fn finish(mut self) -> Outcome {
-        self.apply();
+        self.end();
         let outcome = sorted(self.outcome);
         let ticket = self.change.finish();
         Ok(Answer::ok(&outcome)?.confirmable(ticket).over(self.lifted))
@@ -278,7 +298,7 @@ impl<'a> Jobs<'a> {
 
     /// The body broke off: applies the jobs that came, and answers with what was done and what stopped the rest.
     pub(super) fn broken_off(mut self, mut fault: Fault) -> Fault {
-        self.apply();
+        self.end();
         let (policy, actor) = (self.policy, &self.actor);
         let outcome = sorted(self.outcome);
         let came = counted(self.seen, "job", "jobs");

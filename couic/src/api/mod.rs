@@ -29,9 +29,11 @@ mod guard;
 mod health;
 mod jobs;
 mod list;
+mod log;
 mod lookup;
 mod notifiers;
 mod openapi;
+mod origin;
 mod panic;
 mod peer;
 mod peers;
@@ -57,9 +59,11 @@ pub(crate) use self::auth::bearer;
 use self::dispatch::{Head, dispatch};
 pub use self::openapi::openapi_document;
 pub use self::serve::{ServeSettings, serve, serve_with};
+pub(crate) use self::sets::reload_for_daemon;
 pub use self::socket::{ListeningSocket, SocketError, SocketPlace};
 use crate::{
-    host::Host, metrics::MetricsRegistry, peering::Engine, rbac::ClientStore, reporting::Notifiers,
+    host::Host, logging::AuditFiles, metrics::MetricsRegistry, peering::Engine, rbac::ClientStore,
+    reporting::Notifiers,
 };
 use couic_firewall::{
     confirm::Confirmations,
@@ -81,6 +85,8 @@ pub struct Api {
     pub notifiers: Option<Notifiers>,
     /// The rules shared with other nodes; None if peering is off.
     pub peering: Option<Arc<Engine>>,
+    /// The audit log; None if there is none.
+    pub audit: Option<AuditFiles>,
     /// The panic switch.
     pub panic: Arc<PanicSwitch>,
     /// Changes that wait to be confirmed.
@@ -107,13 +113,15 @@ pub fn routes(
         .and(warp::path::full())
         .and(warp::query())
         .and(warp::header::headers_cloned())
+        .and(warp::ext::optional())
         .and(filters::body::stream())
-        .then(|api, method, path, query, headers, body| {
+        .then(|api, method, path, query, headers, peer, body| {
             let head = Head {
                 method,
                 path,
                 query,
                 headers,
+                peer,
             };
             dispatch(api, head, body)
         })

@@ -32,7 +32,11 @@ pub(super) fn get(call: &Call) -> Outcome {
 pub(super) fn test(call: Call) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
     Box::pin(async move {
         let tested = running(&call)?.test(call.notifier()?).await?;
-        audit(&call, &format!("tested: {}", tested.outcome))?;
+        audit(
+            &call,
+            "notifier_test",
+            &format!("tested: {}", tested.outcome),
+        )?;
         Answer::ok(&tested)
     })
 }
@@ -56,7 +60,7 @@ pub(super) fn replay(call: &Call) -> Outcome {
     let key = number(call, "key")?;
     let replayed = running(call)?.replay(call.notifier()?, key)?;
     let letters = counted(replayed, "dead letter", "dead letters");
-    audit(call, &format!("replayed {letters}"))?;
+    audit(call, "notifier_replay", &format!("replayed {letters}"))?;
     Answer::ok(&Replayed { replayed })
 }
 
@@ -72,7 +76,7 @@ pub(super) fn discard(call: &Call) -> Outcome {
     };
     let discarded = running(call)?.discard(call.notifier()?, key)?;
     let letters = counted(discarded, "dead letter", "dead letters");
-    audit(call, &format!("discarded {letters}"))?;
+    audit(call, "notifier_discard", &format!("discarded {letters}"))?;
     Answer::ok(&Discarded { discarded })
 }
 
@@ -80,7 +84,7 @@ pub(super) fn discard(call: &Call) -> Outcome {
 pub(super) fn resume(call: &Call) -> Outcome {
     let (notifiers, name) = (running(call)?, call.notifier()?);
     notifiers.resume(name)?;
-    audit(call, "resumed")?;
+    audit(call, "notifier_resume", "resumed")?;
     Answer::ok(&notifiers.get(name)?)
 }
 
@@ -94,8 +98,8 @@ fn number(call: &Call, name: &str) -> Result<Option<u64>, Fault> {
     parsed.map_err(|_| Fault::bad_request(format!("?{name}= is the key of a dead letter")))
 }
 
-fn audit(call: &Call, what: &str) -> Result<(), Fault> {
-    let (client, notifier) = (&call.who()?.name, call.notifier()?);
-    tracing::info!(target: "couic::audit", %client, %notifier, "notifier {what}");
+fn audit(call: &Call, action: &str, what: &str) -> Result<(), Fault> {
+    let notifier = call.notifier()?;
+    tracing::info!(target: "couic::audit", action, "notifier {notifier} {what}");
     Ok(())
 }

@@ -238,6 +238,7 @@ const fn right_name(right: Right) -> &'static str {
         Right::NotifiersOperate => "notifiers operate",
         Right::Panic => "panic",
         Right::ConfirmAny => "confirm any",
+        Right::LogRead => "log read",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Peers: their state, and forgetting one.
 
-use couic_common::PeerForgotten;
+use couic_common::{PeerForgotten, counted};
 
 use super::{
     answer::{Answer, Outcome},
@@ -22,6 +22,7 @@ pub(super) fn forget(call: &Call) -> Outcome {
     let removed = engine.forget(peer, client);
     let removed =
         removed.ok_or_else(|| Fault::not_found(format!("there is no peer called {peer}")))?;
-    tracing::info!(target: "couic::audit", %client, %peer, removed, "peer forgotten");
+    let rules = counted(removed, "rule", "rules");
+    tracing::info!(target: "couic::audit", action = "peer_forgotten", "peer {peer} forgotten, {rules} removed");
     Answer::ok(&PeerForgotten { removed })
 }

@@ -76,6 +76,7 @@ pub(super) fn tag(area: &'static str, pattern: &str, access: Access) -> &'static
 
 // The rights that the client's group needs.
 const CLIENTS: Access = Access::Rights(&[Right::Clients]);
+const LOG_READ: Access = Access::Rights(&[Right::LogRead]);
 const NOTIFIERS_LIST: Access = Access::Rights(&[Right::NotifiersList]);
 const NOTIFIERS_OPERATE: Access = Access::Rights(&[Right::NotifiersOperate]);
 const PANIC: Access = Access::Rights(&[Right::Panic]);

@@ -3,9 +3,12 @@
 //! Creating, replacing and deleting a set touches its file only; the rules follow at the next reload. All of this waits
 //! for the disk, so it runs on blocking threads.
 
+use std::sync::Arc;
+
 use couic_common::{Cidr, Policy, ReloadStatus, RuleKey, SetBody, SetDeleted, SetName, SetUpdate};
 
 use super::{
+    Api,
     answer::{Answer, Outcome},
     body::Body,
     call::Call,
@@ -15,7 +18,7 @@ use super::{
     validate::Defects,
 };
 use couic_firewall::{
-    confirm::{Change, ConfirmError, FileChange, SetChange, Ticket},
+    confirm::{Change, ChangeSession, ConfirmError, FileChange, SetChange, Ticket},
     guard::{Change as Judged, Guard, GuardCheck, GuardReason, GuardRefusal, Rails, RefusedEntry},
     rules::{Actor, ClaimScope, SetChange as SetCounts, SetEntries, SetError, SetStore},
 };
@@ -54,7 +57,7 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
     };
     let work = |sets: &SetStore| sets.create(policy, &name, &entries).map(drop);
     let ticket = change_file(call, policy, &name, Some(&entries), work)?;
-    audit(call, "set created", policy, &name, entries.len())?;
+    audit("set_created", "created", policy, &name, entries.len());
     let answer = Answer::created(&set_body(&name, &entries))?;
     Ok(answer.confirmable(ticket).over(lifted))
 }
@@ -80,7 +83,7 @@ pub(super) fn replace(call: &Call, body: &Body) -> Outcome {
     let (entries, lifted) = validated(call, policy, &entries, asked, defects)?;
     let work = |sets: &SetStore| sets.replace(policy, name, &entries).map(drop);
     let ticket = change_file(call, policy, name, Some(&entries), work)?;
-    audit(call, "set replaced", policy, name, entries.len())?;
+    audit("set_replaced", "replaced", policy, name, entries.len());
     let answer = Answer::ok(&set_body(name, &entries))?;
     Ok(answer.confirmable(ticket).over(lifted))
 }
@@ -90,7 +93,7 @@ pub(super) fn delete(call: &Call) -> Outcome {
     let (policy, name) = (call.policy()?, call.set()?);
     let work = |sets: &SetStore| sets.delete(policy, name);
     let ticket = change_file(call, policy, name, None, work)?;
-    audit(call, "set deleted", policy, name, 0)?;
+    audit("set_deleted", "deleted", policy, name, 0);
     let deleted = SetDeleted {
         deleted: true,
         reload_required: true,
@@ -126,10 +129,8 @@ fn change_file(
 
 /// `POST /v1/sets/reload`.
 pub(super) fn reload(call: &Call) -> Outcome {
-    let client = &call.who()?.name;
-    let (change, refused, ticket) = put_in_force(call)?;
-    let (added, removed, total) = (change.added, change.removed, change.total);
-    tracing::info!(target: "couic::audit", %client, added, removed, total, refused, "sets reloaded");
+    let begin = || confirm::begin(call, || "sets reload".to_owned());
+    let (_, ticket) = put_in_force(call.api(), begin)?;
     let skipped = call.api().sets.skipped();
     for problem in &skipped {
         tracing::warn!("{}", problem.message);
@@ -145,10 +146,23 @@ pub(super) fn reload(call: &Call) -> Outcome {
     Ok(Answer::created(&status)?.confirmable(ticket))
 }
 
-/// Loads the set files but for what the guard rails refuse, confirmable if the request asks for that. Returns how many
-/// entries these refused, too.
-fn put_in_force(call: &Call) -> Result<(SetCounts, usize, Option<Ticket>), Fault> {
-    let (sets, firewall) = (&call.api().sets, call.firewall());
+/// `POST /v1/sets/reload`, as the daemon does it when its configuration is reloaded. Returns what has changed.
+///
+/// # Errors
+/// Why nothing has.
+pub(crate) fn reload_for_daemon(api: &Api) -> Result<String, String> {
+    let begin = || Ok(ChangeSession::Immediate(Arc::clone(&api.firewall)));
+    let done = put_in_force(api, begin);
+    done.map(|(text, _)| text)
+        .map_err(|fault| fault.body.message)
+}
+
+/// Loads the set files but for what the guard rails refuse, as the session begun records it. Returns what has changed.
+fn put_in_force(
+    api: &Api,
+    begin: impl FnOnce() -> Result<ChangeSession, Fault>,
+) -> Result<(String, Option<Ticket>), Fault> {
+    let (sets, firewall) = (&api.sets, &*api.firewall);
     let _one_at_a_time = sets.turn();
     let mut catalog = sets.load_strict()?;
     firewall.check_emptied(&catalog)?;
@@ -158,15 +172,26 @@ fn put_in_force(call: &Call) -> Result<(SetCounts, usize, Option<Ticket>), Fault
     let (permit, refused) = sifted.unzip();
     let refused: Vec<RefusedEntry> = refused.unwrap_or_default();
     let count = refused.len();
-    let mut change = confirm::begin(call, || "sets reload".to_owned())?;
+    let mut change = begin()?;
     let plan = || Ok::<_, Fault>(differing(firewall.sets_in_force(), catalog.entries()));
     let counts = change.make(plan, || firewall.replace_sets(&catalog))?;
     drop(permit);
-    call.api().confirmations.files_followed();
+    api.confirmations.files_followed();
     if let Some(guard) = firewall.guard() {
         guard.loaded(refused, catalog.cut_off());
     }
-    Ok((counts, count, change.finish()))
+    let SetCounts {
+        added,
+        removed,
+        total,
+        ..
+    } = counts;
+    let mut text = format!("sets reloaded: {added} added, {removed} removed, {total} in all");
+    if count > 0 {
+        text += &format!(", {count} refused by guard rails");
+    }
+    tracing::info!(target: "couic::audit", action = "sets_reloaded", "{text}");
+    Ok((text, change.finish()))
 }
 
 /// The error of a reload after which a drop would cut off what the host needs.
@@ -261,14 +286,8 @@ fn set_body(name: &SetName, entries: &[Cidr]) -> SetBody {
     }
 }
 
-fn audit(
-    call: &Call,
-    what: &str,
-    policy: Policy,
-    set: &SetName,
-    entries: usize,
-) -> Result<(), Fault> {
-    let client = &call.who()?.name;
-    tracing::info!(target: "couic::audit", %client, %policy, %set, entries, "{what}");
-    Ok(())
+fn audit(action: &str, verb: &str, policy: Policy, set: &SetName, entries: usize) {
+    let entries = (entries > 0).then(|| format!(", {} entries", entries));
+    let entries = entries.unwrap_or_default();
+    tracing::info!(target: "couic::audit", action, %policy, "set {policy}/{set} {verb}{entries}");
 }

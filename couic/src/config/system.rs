@@ -35,6 +35,10 @@ pub struct Logging {
     pub level: LogLevel,
     /// Whether to log to standard output, too.
     pub stdout: bool,
+    /// Whether there is an audit log.
+    pub audit: bool,
+    /// The size of all its files together.
+    pub audit_max_mib: u64,
 }
 
 /// The rotation of log files, in UTC.
@@ -213,6 +217,8 @@ pub(super) fn logging(root: &mut Section<'_>) -> Option<Logging> {
     ];
     let level = section.one_of("level", &levels, LogLevel::Info);
     let stdout = section.bool("stdout", true);
+    let audit = section.bool("audit", true);
+    let audit_max_mib = section.int("audit_max_mib", 4..=1_000_000, Some(256));
     section.finish();
     Some(Logging {
         dir: dir?,
@@ -222,6 +228,8 @@ pub(super) fn logging(root: &mut Section<'_>) -> Option<Logging> {
         format: format?,
         level: level?,
         stdout: stdout?,
+        audit: audit?,
+        audit_max_mib: audit_max_mib?,
     })
 }
 

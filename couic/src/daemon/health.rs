@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use couic_common::Health;
+use couic_common::{Health, StateProblem};
 use couic_firewall::rules::Firewall;
 
 use super::{
     filter::Filter,
     panic_and_confirm::PanicAndConfirm,
+    reload::ReloadState,
     room,
     state::{self, UnsavedState},
 };
@@ -25,6 +26,8 @@ pub(super) struct HealthSources {
     pub(super) notifiers: Option<Notifiers>,
     pub(super) peers: Option<Arc<Engine>>,
     pub(super) metrics: Option<ListenProblem>,
+    /// Of the configuration file.
+    pub(super) reload: Arc<ReloadState>,
 }
 
 impl HealthSources {
@@ -45,6 +48,13 @@ impl HealthSources {
             let machine = self.peers.as_ref().and_then(|e| e.machine_problem());
             health.state_problems.extend(machine);
             health.state_problems.extend(self.unsaved.problems());
+            let message = self.reload.problem();
+            let problem = message.map(|message| StateProblem {
+                file: None,
+                message,
+            });
+            health.state_problems.extend(problem);
+            health.notes.extend(self.reload.pending());
             health.state_problems.extend(room::problems(&self.firewall));
             if let Some(guard) = self.firewall.guard() {
                 health.rule_problems = guard.problems(&self.firewall);

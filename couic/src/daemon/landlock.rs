@@ -57,15 +57,18 @@ const NAMES: &[&str] = &[
     "/mnt/wsl/resolv.conf",
 ];
 
-/// The files of a daemon with this configuration.
+/// The files of a daemon with this configuration, and what has to stay readable for it.
 #[must_use]
-pub fn files(config: &Config) -> Files {
+pub fn files(config: &Config, readable: &[&Path]) -> Files {
     let mut files = Files::default()
         .write(&config.working_dir)
         .write(&config.logging.dir)
         .write("/dev/null")
         .read("/dev/urandom")
         .read(&config.plugins_dir);
+    for path in readable {
+        files = files.read(*path);
+    }
     if let Some(dir) = config.socket.parent() {
         files = files.remove(dir);
     }

@@ -9,6 +9,7 @@
 //!   daemon is as it was, and no socket is left behind.
 //! - On SIGTERM and SIGINT, requests in progress are answered (for [`DRAIN`] at most), then the socket is removed and
 //!   the log flushed. Exit code 0. The filter stays attached if its links are stored, else it is detached.
+//! - On SIGHUP, configuration and set files are read again: `reload`.
 //! - When the attacher exits, the daemon exits with code 1, so that its supervisor restarts both.
 
 mod error;
@@ -20,6 +21,7 @@ mod limits;
 mod memory;
 mod panic_and_confirm;
 mod privileged;
+mod reload;
 mod repeat;
 mod room;
 mod rules;
@@ -34,23 +36,27 @@ mod transitions;
 mod watchdog;
 
 use std::{
+    os::unix::net::UnixListener,
     panic,
-    sync::{Arc, OnceLock},
+    path::Path,
+    sync::{Arc, OnceLock, atomic::AtomicUsize},
     time::Duration,
 };
 
 use couic_files::check_process_user;
 use couic_firewall::dataplane::too_old;
 use nix::sys::stat::{Mode, umask};
+use parking_lot::Mutex;
 use tokio::{
     runtime::{Builder, Runtime},
     sync::watch,
 };
 
-use crate::{api, attach::AttacherError, config::Config, logging::Log};
+use crate::{api, attach::AttacherError, config::Config, exporter::Exporter, logging::Log};
 pub use error::StartError;
 pub use landlock::files as files_of;
 use privileged::{Privileged, StoredLinks};
+use reload::{ConfigFile, Reload};
 use signals::Signals;
 use start::{Running, Services};
 use supervisor::Supervisor;
@@ -62,11 +68,11 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// For the log to be flushed during shutdown.
 const LOG_FLUSH: Duration = Duration::from_secs(2);
 
-/// Runs until a signal to terminate. `warnings` about the configuration file are logged.
+/// Runs until a signal to terminate. `warnings` about the configuration file are logged. SIGHUP has the file read again.
 ///
 /// # Errors
 /// [`StartError`], after which nothing is left behind.
-pub fn run(config: &Config, warnings: &[String]) -> Result<(), StartError> {
+pub fn run(file: &Path, config: &Config, warnings: &[String]) -> Result<(), StartError> {
     // Before anything else is opened: descriptors passed by systemd have fixed numbers.
     let stored = supervisor::inherited();
     couic_privsep::ignore_stray_signals();
@@ -80,36 +86,60 @@ pub fn run(config: &Config, warnings: &[String]) -> Result<(), StartError> {
     panic::set_hook(Box::new(|info| {
         tracing::error!("a bug in couic, please report it: {info}");
     }));
-    tracing::info!("couic {} starts", env!("CARGO_PKG_VERSION"));
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(target: "couic::audit", action = "started", "couic {version} starts");
     warnings.iter().for_each(|text| tracing::warn!("{text}"));
     limits::raise_descriptors();
     limits::raise_locked_memory();
     memory::give_back_large_buffers();
-    let outcome = run_logged(config, &log, stored);
+    let outcome = run_logged((file, config), &log, stored);
     match &outcome {
-        Ok(()) => tracing::info!("couic has stopped"),
-        Err(StartError::Filter(error @ AttacherError::Ended(_))) => {
-            tracing::error!("couic ends: {error}");
+        Ok(()) => {
+            tracing::info!(target: "couic::audit", action = "stopped", "couic has stopped");
         }
-        Err(error) => tracing::error!("couic does not start: {error}"),
+        Err(StartError::Filter(error @ AttacherError::Ended(_))) => {
+            tracing::error!(target: "couic::audit", action = "stopped", "couic ends: {error}");
+        }
+        Err(error) => {
+            tracing::error!(target: "couic::audit", action = "start_failed", "couic does not start: {error}");
+        }
     }
     log.close(LOG_FLUSH);
     outcome
 }
 
-fn run_logged(config: &Config, log: &Log, stored: StoredLinks) -> Result<(), StartError> {
+fn run_logged(
+    (file, config): (&Path, &Config),
+    log: &Log,
+    stored: StoredLinks,
+) -> Result<(), StartError> {
+    let file = ConfigFile::at_start(file);
     let runtime = runtime().map_err(StartError::system("start threads"))?;
     let signals = {
         let _inside = runtime.enter();
         Signals::catch().map_err(StartError::system("catch signals"))?
     };
     let supervisor = Supervisor::find().map(Arc::new);
-    let privileged = Privileged::start(config, log, supervisor.as_ref(), stored)?;
+    let privileged = Privileged::start(config, log, supervisor.as_ref(), stored, &file)?;
     let attacher_ended = privileged.attacher.ended();
     let watchdog = Watchdog::new(supervisor.as_ref(), runtime.handle());
     let (running, services) = Running::start(config, log, &runtime, privileged, watchdog)?;
     announce(config, supervisor.as_deref());
-    let ended = serve(&runtime, services, signals, attacher_ended)?;
+    let Services {
+        api,
+        listener,
+        exporter,
+    } = services;
+    let reload = Arc::new(Reload {
+        file,
+        state: Arc::clone(&running.reload_state),
+        api,
+        log: log.control(),
+        supervisor: supervisor.clone(),
+        turn: Mutex::default(),
+        queued: AtomicUsize::new(0),
+    });
+    let ended = serve(&runtime, listener, exporter, reload, signals, attacher_ended)?;
     if let Some(supervisor) = &supervisor {
         supervisor.stopping();
     }
@@ -143,15 +173,12 @@ async fn until_dropped(mut sender: watch::Receiver<()>) {
 /// Serves until a signal to terminate, or until the attacher exits, which is returned.
 fn serve(
     runtime: &Runtime,
-    services: Services,
+    listener: UnixListener,
+    exporter: Option<Exporter>,
+    reload: Arc<Reload>,
     signals: Signals,
     attacher_ended: impl Future<Output = AttacherError>,
 ) -> Result<Option<AttacherError>, StartError> {
-    let Services {
-        api,
-        listener,
-        exporter,
-    } = services;
     listener
         .set_nonblocking(true)
         .map_err(StartError::system("use the socket"))?;
@@ -160,9 +187,14 @@ fn serve(
             .map_err(StartError::system("use the socket"))?;
         let ended = OnceLock::new();
         let (stopping, stopped) = watch::channel(());
+        let api = Arc::clone(&reload.api);
+        let on_hangup = move || {
+            let reload = Arc::clone(&reload);
+            drop(tokio::task::spawn_blocking(move || reload.run()));
+        };
         let stop = async {
             tokio::select! {
-                () = signals.first() => {}
+                () = signals.first(on_hangup) => {}
                 error = attacher_ended => drop(ended.set(error)),
             }
             drop(stopping);

@@ -10,7 +10,10 @@ use couic_plugin_host::Spawner;
 use couic_privsep::{Hardening, become_configured_user, check_capabilities, drop_privileges};
 use nix::unistd::geteuid;
 
-use super::{StartError, landlock, rules::Rules, state::UnsavedState, supervisor::Supervisor};
+use super::{
+    StartError, landlock, reload::ConfigFile, rules::Rules, state::UnsavedState,
+    supervisor::Supervisor,
+};
 use crate::{
     api::ListeningSocket,
     attach::{Attacher, AttacherError, LOCK_FILES, LinkStore, Setup, WorkLock},
@@ -96,10 +99,11 @@ impl Privileged {
         log: &Log,
         supervisor: Option<&Arc<Supervisor>>,
         stored: StoredLinks,
+        file: &ConfigFile,
     ) -> Result<Self, StartError> {
         let (clients, lock) = claim(config)?;
         check_capabilities(&config.owner)?;
-        let problems = [log.problem(), clients.problem()].into_iter().flatten();
+        let problems = log.problems().chain(clients.problem());
         let problems = problems.map(str::to_owned).collect();
         let unsaved = UnsavedState::found(&config.working_dir, problems);
         // Before root is dropped, which may be needed to create its directory. Early connections wait for the API.
@@ -119,7 +123,7 @@ impl Privileged {
             tracing::info!("{}", missing_features.join("; "));
         }
         attacher.send_programs(&program)?;
-        let hardening = drop_privileges(&landlock::files(config))?;
+        let hardening = drop_privileges(&landlock::files(config, &file.readable()))?;
         let notes = hardening.notes().into_iter().chain(shares).collect();
         Ok(Self {
             clients,

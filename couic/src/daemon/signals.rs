@@ -1,5 +1,5 @@
-//! The three signals that request shutdown, and those that must not end a firewall by surprise: SIGHUP, which a closed
-//! terminal sends to a daemon in the foreground and scripts send for "reload", SIGUSR1 and the like.
+//! The three signals that request shutdown, SIGHUP that requests a reload, and those that must not end a firewall by
+//! surprise: SIGUSR1 and the like. A closed terminal sends SIGHUP to a daemon in the foreground: a reload does no harm.
 
 use std::{future::poll_fn, io, task::Poll};
 
@@ -28,12 +28,15 @@ impl Signals {
         })
     }
 
-    /// Waits for the first signal that requests shutdown.
-    pub(super) async fn first(mut self) {
+    /// Waits for the first signal that requests shutdown. Calls `reload` at each SIGHUP.
+    pub(super) async fn first(mut self, reload: impl Fn()) {
         let terminating = loop {
             tokio::select! {
                 number = next(&mut self.terminating) => break number,
-                number = next(&mut self.stray) => log_stray(number),
+                number = next(&mut self.stray) => match number {
+                    libc::SIGHUP => reload(),
+                    other => log_stray(other),
+                },
             }
         };
         let name = name(terminating);
@@ -55,11 +58,7 @@ async fn next(signals: &mut [(i32, Signal)]) -> i32 {
 
 fn log_stray(number: i32) {
     let name = name(number);
-    if number == libc::SIGHUP {
-        tracing::info!("{name} is ignored; to read set files again, run couicctl sets reload");
-    } else {
-        tracing::warn!("{name} is ignored; to stop couic, send SIGTERM");
-    }
+    tracing::warn!("{name} is ignored; to stop couic, send SIGTERM");
 }
 
 fn name(number: i32) -> String {

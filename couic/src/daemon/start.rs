@@ -14,6 +14,7 @@ use super::{
     health::HealthSources,
     panic_and_confirm::PanicAndConfirm,
     privileged::Privileged,
+    reload::ReloadState,
     repeat::{repeat, report_traffic},
     rules::Rules,
     state,
@@ -26,15 +27,16 @@ use crate::{
     config::Config,
     exporter::Exporter,
     host::Host,
-    logging::{ChangeLog, Log},
+    logging::{AuditFiles, ChangeLog, Log},
     metrics::MetricsRegistry,
     peering::Peering,
     rbac::ClientStore,
     reporting::{Reporting, TrafficMeter},
 };
 
-/// Changes queued for the log: 100 ms at half a million per second, some 15 MB at most.
-const LOG_QUEUE: usize = 1 << 16;
+/// Changes queued for the log: half a second at half a million per second, some 60 MB at most. A reload of large sets
+/// has an entry for each.
+const LOG_QUEUE: usize = 1 << 18;
 
 /// The parts that run until shutdown.
 pub(super) struct Running {
@@ -44,11 +46,12 @@ pub(super) struct Running {
     pub(super) rules: Rules,
     pub(super) filter: Arc<Filter>,
     pub(super) reporting: Option<Reporting>,
+    pub(super) changes: ChangeLog,
     /// If traffic is reported.
     pub(super) traffic: Option<Arc<Mutex<TrafficMeter>>>,
-    pub(super) changes: Option<ChangeLog>,
     pub(super) socket: ListeningSocket,
     pub(super) lock: WorkLock,
+    pub(super) reload_state: Arc<ReloadState>,
 }
 
 /// What is served until shutdown.
@@ -91,6 +94,7 @@ impl Running {
         let notifiers = reporting.as_ref().map(Reporting::notifiers);
         let clients = Arc::new(privileged.clients);
         exempt_admins(&rules, &clients);
+        let reload_state = Arc::<ReloadState>::default();
         let health = HealthSources {
             filter: Arc::clone(&filter),
             firewall: Arc::clone(&rules.firewall),
@@ -101,6 +105,7 @@ impl Running {
             notifiers: notifiers.clone(),
             peers: engine.clone(),
             metrics: privileged.exporter.as_ref().map(Exporter::problem),
+            reload: Arc::clone(&reload_state),
         }
         .document();
         let traffic = measure(config, reporting.as_ref(), &rules, &health, &mut repeaters)?;
@@ -112,6 +117,7 @@ impl Running {
             health,
             notifiers,
             peering: engine,
+            audit: audit_files(config),
             panic: panic_and_confirm.panic,
             confirmations: panic_and_confirm.confirmations,
             host: Host::new(&config.working_dir, Some(&config.logging.dir)),
@@ -126,6 +132,7 @@ impl Running {
             changes,
             socket: privileged.socket,
             lock: privileged.lock,
+            reload_state,
         };
         let services = Services {
             api: Arc::new(api),
@@ -154,6 +161,11 @@ fn measure(
     Ok(Some(meter))
 }
 
+fn audit_files(config: &Config) -> Option<AuditFiles> {
+    let logging = &config.logging;
+    logging.audit.then(|| AuditFiles::new(&logging.dir))
+}
+
 /// Admins have no share of tables and tags.
 fn exempt_admins(rules: &Rules, clients: &Arc<ClientStore>) {
     let clients = Arc::clone(clients);
@@ -169,6 +181,13 @@ fn filter_packets(attacher: Attacher, rules: &Rules) -> Result<Arc<Filter>, Star
     // Deadlines count from the heartbeat on, so it comes before the first packet.
     rules.firewall.heartbeat();
     attacher.attach_all()?;
+    let names: Vec<String> = attacher
+        .interfaces()
+        .into_iter()
+        .filter_map(|interface| interface.health.attached.then_some(interface.health.name))
+        .collect();
+    let names = names.join(", ");
+    tracing::info!(target: "couic::audit", action = "attached", "filtering on {names}");
     let problems = rules.problems.clone();
     Ok(Arc::new(Filter::new(Box::new(attacher), problems)))
 }

@@ -17,6 +17,7 @@ impl Running {
             changes,
             socket,
             lock,
+            reload_state: _,
         } = self;
         if let Some(peering) = peering {
             runtime.block_on(peering.stop());
@@ -29,13 +30,13 @@ impl Running {
         state::close(&rules.firewall);
         if filter.stop() {
             tracing::info!("the filter stays attached; couic detach detaches it");
+        } else {
+            tracing::info!(target: "couic::audit", action = "detached", "the filter is detached: packets pass unfiltered");
         }
         if let Some(reporting) = reporting {
             stop_reporting(runtime, reporting);
         }
-        if let Some(changes) = changes {
-            changes.close();
-        }
+        changes.close();
         drop(socket);
         drop(lock);
     }

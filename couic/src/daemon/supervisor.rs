@@ -85,6 +85,19 @@ impl Supervisor {
         self.ready.store(true, Ordering::Release);
     }
 
+    /// A reload has begun.
+    pub(super) fn reloading(&self) {
+        self.try_notify("RELOADING=1\nSTATUS=reloading\n");
+    }
+
+    /// It is over. `text` is added to the status.
+    pub(super) fn reloaded(&self, text: &str) {
+        let status = text.replace(char::is_control, " ");
+        // One datagram, and a line that `systemctl status` shows.
+        let status = &status[..status.floor_char_boundary(1_000)];
+        self.try_notify(&format!("READY=1\nSTATUS=filtering{status}\n"));
+    }
+
     /// Shutdown has begun.
     pub(super) fn stopping(&self) {
         self.try_notify("STOPPING=1\n");
@@ -194,6 +207,10 @@ mod tests {
         assert_eq!(heard(), "FDSTORE=1\nFDPOLL=0\nFDNAME=xdp-if2\n");
         supervisor.remove("if2").unwrap();
         assert_eq!(heard(), "FDSTOREREMOVE=1\nFDNAME=xdp-if2\n");
+        supervisor.reloading();
+        assert_eq!(heard(), "RELOADING=1\nSTATUS=reloading\n");
+        supervisor.reloaded("; bad\nX=1");
+        assert_eq!(heard(), "READY=1\nSTATUS=filtering; bad X=1\n");
         supervisor.stopping();
         assert_eq!(heard(), "STOPPING=1\n");
         // More than a socket buffers, without a reader.

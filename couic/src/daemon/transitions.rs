@@ -53,8 +53,12 @@ impl InterfaceWatch {
 impl Transition {
     pub(super) fn log(&self) {
         match self {
-            Self::Lost(name, why) => tracing::error!("NOT filtering on {name} any more: {why}"),
-            Self::Back(name) => tracing::info!("filtering on {name} again"),
+            Self::Lost(name, why) => {
+                tracing::error!(target: "couic::audit", action = "detached", "NOT filtering on {name} any more: {why}");
+            }
+            Self::Back(name) => {
+                tracing::info!(target: "couic::audit", action = "attached", "filtering on {name} again");
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Bounds the lines of rule changes: so many in a burst and so many a second for each actor. Further changes are counted,
-//! and summed up in one line a second, so that no client or peer can fill a disk, or push older lines out of the log.
+//! and summed up in one entry a second, so that no client or peer can push all older entries out of the audit log.
 //!
 //! Renewals are bounded apart from adds and removals, which they cannot hide.
 
@@ -11,10 +11,10 @@ use std::{
 
 use couic_firewall::rules::{Actor, EventKind, RuleEvent};
 
-/// Lines in a burst, some 1 MB.
-pub(super) const BURST: u32 = 10_000;
+/// Entries in a burst, some 50 MB: as many as the largest sets have lines.
+pub(super) const BURST: u32 = 250_000;
 
-/// Lines a second after that, some 170 MB a day.
+/// Entries a second after that.
 const PER_SECOND: u32 = 20;
 
 /// How long changes are counted before they are summed up.
@@ -22,7 +22,7 @@ const ROUND: Duration = Duration::from_secs(1);
 
 static SUMMED_UP: AtomicU64 = AtomicU64::new(0);
 
-/// How many changes of rules had no line of their own since the start.
+/// How many changes of rules had no entry of their own since the start.
 #[must_use]
 pub fn changes_summed_up() -> u64 {
     SUMMED_UP.load(Relaxed)
@@ -57,25 +57,32 @@ struct Spent {
     sum: Sum,
 }
 
+/// Lines that may still be written.
 #[derive(Debug)]
-struct Bucket {
+pub(super) struct Bucket {
+    burst: u32,
+    per_second: u32,
     lines: u32,
     filled: Instant,
 }
 
 impl Bucket {
-    const fn full(now: Instant) -> Self {
+    pub(super) const fn full(burst: u32, per_second: u32, now: Instant) -> Self {
         Self {
-            lines: BURST,
+            burst,
+            per_second,
+            lines: burst,
             filled: now,
         }
     }
 
-    fn take(&mut self, now: Instant) -> bool {
+    /// Whether there is a line left, which is then spent.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
         let seconds = now.saturating_duration_since(self.filled).as_secs();
         if seconds > 0 {
             let more = u32::try_from(seconds).unwrap_or(u32::MAX);
-            self.lines = BURST.min(self.lines.saturating_add(more.saturating_mul(PER_SECOND)));
+            let more = more.saturating_mul(self.per_second);
+            self.lines = self.burst.min(self.lines.saturating_add(more));
             self.filled += Duration::from_secs(seconds);
         }
         let has_line = self.lines > 0;
@@ -90,7 +97,8 @@ impl Flood {
         let actor = &event.origin.actor;
         // Looked up first: the name is cloned once.
         if !self.actors.contains_key(actor) {
-            let (changes, renewals) = (Bucket::full(now), Bucket::full(now));
+            let full = || Bucket::full(BURST, PER_SECOND, now);
+            let (changes, renewals) = (full(), full());
             let sum = Sum::default();
             let spent = Spent {
                 changes,
@@ -134,7 +142,7 @@ impl Flood {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logging::changes::tests::event;
+    use crate::logging::entries::tests::event;
 
     fn web() -> Actor {
         Actor::Client("web".parse().unwrap())
@@ -147,7 +155,7 @@ mod tests {
         let lines = |flood: &mut Flood, count: u32, at| {
             (0..count).filter(|_| flood.has_line(&added, at)).count() as u32
         };
-        assert_eq!(lines(&mut flood, 50_000, start), BURST);
+        assert_eq!(lines(&mut flood, BURST + 40_000, start), BURST);
         let other = event(Actor::Peer("web".parse().unwrap()), "ssh", 0);
         assert!(flood.has_line(&other, start));
         let mut renewed = added.clone();
@@ -164,6 +172,6 @@ mod tests {
         assert_eq!(lines(&mut flood, 1_000, second + ROUND), 2 * PER_SECOND);
         assert_eq!(flood.sums(second + ROUND, true)[0].1.total(), 960);
         let later = second + Duration::from_secs(1_000_000);
-        assert_eq!(lines(&mut flood, 50_000, later), BURST);
+        assert_eq!(lines(&mut flood, BURST + 1, later), BURST);
     }
 }

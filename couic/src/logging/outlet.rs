@@ -10,11 +10,11 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::warning;
-use crate::config::LogFormat;
-
 /// In bytes, some ten thousand lines; an outlet holds at most two of these.
 const CAPACITY: usize = 1 << 20;
+
+/// In bytes: room for single lines when lines in bulk have filled the buffer.
+const RESERVE: usize = 1 << 18;
 
 /// A buffered sink.
 #[derive(Clone, Debug)]
@@ -43,11 +43,11 @@ impl fmt::Debug for SharedBuffer {
 }
 
 impl Outlet {
-    /// Starts the thread that writes to `sink`.
+    /// Starts the thread that writes to `sink`. `lost` makes the line that reports lost ones.
     pub(super) fn start(
         name: &str,
         sink: impl Write + Send + 'static,
-        format: LogFormat,
+        lost: impl Fn(u64) -> String + Send + 'static,
     ) -> io::Result<Self> {
         let shared = Arc::new(SharedBuffer {
             state: Mutex::default(),
@@ -57,15 +57,17 @@ impl Outlet {
         let outlet = Self(Arc::clone(&shared));
         thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || write_out(&shared, sink, format))?;
+            .spawn(move || write_out(&shared, sink, lost))?;
         Ok(outlet)
     }
 
     /// Queues complete lines. Waits up to `timeout` for room; then they are dropped and counted.
     pub(super) fn push(&self, bytes: &[u8], lines: u64, timeout: Duration) {
         let mut state = self.0.state.lock();
-        let full =
-            |s: &BufferState| !s.buffer.is_empty() && s.buffer.len() + bytes.len() > CAPACITY;
+        let single = if lines == 1 { RESERVE } else { 0 };
+        let full = |s: &BufferState| {
+            !s.buffer.is_empty() && s.buffer.len() + bytes.len() > CAPACITY + single
+        };
         if full(&state) && !timeout.is_zero() {
             let deadline = Instant::now() + timeout;
             while full(&state) && !self.0.emptied.wait_until(&mut state, deadline).timed_out() {}
@@ -93,7 +95,7 @@ impl Outlet {
     }
 }
 
-fn write_out(shared: &SharedBuffer, mut sink: impl Write, format: LogFormat) {
+fn write_out(shared: &SharedBuffer, mut sink: impl Write, lost: impl Fn(u64) -> String) {
     let mut buffer = Vec::new();
     let (mut failed, mut torn) = (0, false);
     loop {
@@ -112,7 +114,7 @@ fn write_out(shared: &SharedBuffer, mut sink: impl Write, format: LogFormat) {
         // Lines were dropped after those in the buffer, or failed before them; either way the gap is reported.
         if failed > 0 {
             // On a line of its own, even if the last one is torn.
-            let text = if torn { "\n" } else { "" }.to_owned() + &lost_message(failed, format);
+            let text = if torn { "\n" } else { "" }.to_owned() + &lost(failed);
             let (written, outcome) = put(&mut sink, text.as_bytes());
             torn = is_torn(&text.as_bytes()[..written], torn);
             if outcome.is_ok() {
@@ -154,9 +156,9 @@ fn is_torn(written: &[u8], before: bool) -> bool {
     written.last().map_or(before, |last| *last != b'\n')
 }
 
-fn lost_message(lost: u64, format: LogFormat) -> String {
-    let message = format!("{lost} log lines were lost here: this output was too slow, or full");
-    warning(format, &message)
+/// What the line about lost ones says.
+pub(super) fn lost_message(lost: u64) -> String {
+    format!("{lost} log lines were lost here: this output was too slow, or full")
 }
 
 #[cfg(test)]

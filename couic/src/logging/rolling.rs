@@ -1,4 +1,5 @@
-//! The log file, rotated daily or weekly, and where it has reached its size: then `couic.log.DATE.1` and so on follow.
+//! A log file, rotated daily or weekly, and where it has reached its size: then `couic.log.DATE.1` and so on follow.
+//! `couic.log` is bounded by the number of files, `audit.log` by their bytes together.
 //!
 //! tracing-appender does not fit: it deletes a file at every start, even the one that it is about to append to, and
 //! does not set owner and mode.
@@ -11,20 +12,27 @@ use std::{
         unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, lchown},
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use couic_common::unix_seconds;
 use nix::unistd::geteuid;
 
-use super::{stamp, warning};
-use crate::config::{LogFormat, Logging, Rotation};
+use super::{live::Live, stamp};
+use crate::config::{Logging, Rotation};
 use couic_files::{Account, Standing, advice, give_to, is_foreign_link, open_own, refuses_data};
 
-const NAME: &str = "couic.log";
+/// The main log.
+const MAIN: &str = "couic.log";
+/// The audit log.
+pub(super) const AUDIT: &str = "audit.log";
 const DAY: u64 = 86_400;
 const MIB: u64 = 1024 * 1024;
 /// Seconds between two attempts to open a file.
 const RETRY: u64 = 60;
+
+/// The files of the audit log in which its bytes are kept: the oldest is deleted at a time.
+const PARTS: u64 = 16;
 
 /// The log file cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -36,13 +44,38 @@ pub struct RollingError {
     pub source: io::Error,
 }
 
+/// Which files are kept.
+#[derive(Clone, Copy, Debug)]
+enum Keep {
+    /// So many of the newest.
+    Files(usize),
+    /// The newest, as long as all together stay below so many bytes.
+    Bytes(u64),
+}
+
+/// One of the two logs.
+struct Kind {
+    name: &'static str,
+    rotation: Rotation,
+    keep: Keep,
+    most: Option<u64>,
+    note: Note,
+}
+
+/// What a line about the log itself looks like.
+type Note = fn(&Live, &str) -> String;
+
 /// Appends to the file of the current day or week.
 pub(super) struct RollingFile {
     dir: PathBuf,
+    name: &'static str,
     rotation: Rotation,
-    keep: usize,
+    keep: Keep,
     owner: Account,
-    format: LogFormat,
+    note: Note,
+    live: Arc<Live>,
+    /// How often the log was reopened when the file was last looked at.
+    reopened: u64,
     now: fn() -> u64,
     file: File,
     /// The period of the file, in Unix seconds.
@@ -60,17 +93,81 @@ pub(super) struct RollingFile {
 }
 
 impl RollingFile {
-    pub(super) fn open(logging: &Logging, owner: &Account) -> Result<Self, RollingError> {
-        Self::open_at(logging, owner, unix_seconds)
+    /// The main log.
+    pub(super) fn open(
+        logging: &Logging,
+        owner: &Account,
+        live: &Arc<Live>,
+    ) -> Result<Self, RollingError> {
+        Self::open_at(logging, owner, live, unix_seconds)
     }
 
-    fn open_at(logging: &Logging, owner: &Account, now: fn() -> u64) -> Result<Self, RollingError> {
+    fn open_at(
+        logging: &Logging,
+        owner: &Account,
+        live: &Arc<Live>,
+        now: fn() -> u64,
+    ) -> Result<Self, RollingError> {
+        let kind = Kind {
+            name: MAIN,
+            rotation: logging.rotation,
+            keep: Keep::Files(logging.max_log_files),
+            most: (logging.rotation != Rotation::Never).then(|| logging.max_file_mib * MIB),
+            note: |live, message| super::warning(live.format(), message),
+        };
+        Self::open_kind(kind, logging, owner, live, now)
+    }
+
+    /// The audit log. It is always rotated, so that its bound holds.
+    pub(super) fn open_audit(
+        logging: &Logging,
+        owner: &Account,
+        live: &Arc<Live>,
+    ) -> Result<Self, RollingError> {
+        Self::open_audit_at(logging, owner, live, unix_seconds)
+    }
+
+    fn open_audit_at(
+        logging: &Logging,
+        owner: &Account,
+        live: &Arc<Live>,
+        now: fn() -> u64,
+    ) -> Result<Self, RollingError> {
+        let all = logging.audit_max_mib * MIB;
+        let kind = Kind {
+            name: AUDIT,
+            rotation: match logging.rotation {
+                Rotation::Weekly => Rotation::Weekly,
+                Rotation::Daily | Rotation::Never => Rotation::Daily,
+            },
+            keep: Keep::Bytes(all),
+            most: Some((all / PARTS).max(MIB / 4)),
+            note: |_, message| super::audit::note(message),
+        };
+        Self::open_kind(kind, logging, owner, live, now)
+    }
+
+    fn open_kind(
+        kind: Kind,
+        logging: &Logging,
+        owner: &Account,
+        live: &Arc<Live>,
+        now: fn() -> u64,
+    ) -> Result<Self, RollingError> {
+        let Kind {
+            name,
+            rotation,
+            keep,
+            most,
+            note,
+        } = kind;
         let dir = &logging.dir;
         let now_is = now();
-        let mut span = span(logging.rotation, now_is);
-        let part = last_part(dir, logging.rotation, span.start);
-        let path = dir.join(name(logging.rotation, span.start, part));
-        let opened = make_dir(dir, owner).and_then(|()| open_file(&path, owner, logging.format));
+        let mut span = span(rotation, now_is);
+        let part = last_part(dir, name, rotation, span.start);
+        let path = dir.join(file_name(name, rotation, span.start, part));
+        let opened =
+            make_dir(dir, owner).and_then(|()| open_file(&path, owner, |text| note(live, text)));
         let mut problem = None;
         let file = match opened {
             Err(source) if refuses_data(&source) => {
@@ -78,28 +175,30 @@ impl RollingFile {
                 problem = Some(format!(
                     "the log file {} cannot be written: {source}; lines go to {}, and opening the file is retried each minute; {advice}",
                     path.display(),
-                    if logging.stdout {
-                        "standard output only"
-                    } else {
-                        "standard error"
+                    match (name, logging.stdout) {
+                        (AUDIT, _) => "nowhere",
+                        (_, true) => "standard output only",
+                        (_, false) => "standard error",
                     }
                 ));
                 span = now_is..now_is.saturating_add(RETRY);
-                fallback(logging.stdout).map_err(|source| RollingError { path, source })?
+                fallback(name, logging.stdout).map_err(|source| RollingError { path, source })?
             }
             other => other.map_err(|source| RollingError { path, source })?,
         };
         let size = file.metadata().map_or(0, |found| found.len());
-        let most = (logging.rotation != Rotation::Never).then(|| logging.max_file_mib * MIB);
         let rolling = Self {
             part,
             most,
             size,
             dir: dir.clone(),
-            rotation: logging.rotation,
-            keep: logging.max_log_files,
+            name,
+            rotation,
+            keep,
             owner: owner.clone(),
-            format: logging.format,
+            note,
+            live: Arc::clone(live),
+            reopened: live.reopened(),
             now,
             file,
             span,
@@ -120,10 +219,11 @@ impl RollingFile {
     /// line about the error once a minute.
     fn roll(&mut self, now: u64, next_part: bool) -> io::Result<()> {
         let span = span(self.rotation, now);
-        let last = last_part(&self.dir, self.rotation, span.start);
+        let last = last_part(&self.dir, self.name, self.rotation, span.start);
         let part = if next_part { last + 1 } else { last };
-        let path = self.dir.join(name(self.rotation, span.start, part));
-        match open_file(&path, &self.owner, self.format) {
+        let name = file_name(self.name, self.rotation, span.start, part);
+        let path = self.dir.join(name);
+        match open_file(&path, &self.owner, |text| (self.note)(&self.live, text)) {
             Ok(file) => {
                 self.size = file.metadata().map_or(0, |found| found.len());
                 self.file = file;
@@ -140,22 +240,22 @@ impl RollingFile {
                 // A quote in the path must not break JSON.
                 let message =
                     format!("cannot open the log file {shown}: {e}").replace(['"', '\\'], "?");
-                let line = warning(self.format, &message);
+                let line = (self.note)(&self.live, &message);
                 self.file.write_all(line.as_bytes())
             }
         }
     }
 
-    /// Whether the file was moved or removed, as by logrotate: then a new one is created. Checked at most once a
-    /// second.
+    /// Whether the file was moved or removed, as by logrotate: then a new one is created. Checked once a second at most,
+    /// and when the log is reopened.
     fn was_moved(&mut self, now: u64) -> bool {
-        if !self.in_place || now == self.checked {
+        let reopened = self.live.reopened();
+        if !self.in_place || (now == self.checked && reopened == self.reopened) {
             return false;
         }
-        self.checked = now;
-        let path = self
-            .dir
-            .join(name(self.rotation, self.span.start, self.part));
+        (self.checked, self.reopened) = (now, reopened);
+        let name = file_name(self.name, self.rotation, self.span.start, self.part);
+        let path = self.dir.join(name);
         let Ok(ours) = self.file.metadata() else {
             return false;
         };
@@ -172,11 +272,27 @@ impl RollingFile {
             return;
         };
         let mut ours: Vec<(String, u32)> = items
-            .filter_map(|item| dated(&item.ok()?.file_name().into_string().ok()?))
+            .filter_map(|item| dated(self.name, &item.ok()?.file_name().into_string().ok()?))
             .collect();
         ours.sort();
-        for (date, part) in ours.iter().take(ours.len().saturating_sub(self.keep)) {
-            let _ = fs::remove_file(self.dir.join(numbered(date, *part)));
+        let path = |(date, part): &(String, u32)| self.dir.join(numbered(self.name, date, *part));
+        let kept = match self.keep {
+            Keep::Files(files) => files,
+            Keep::Bytes(all) => {
+                // The newest is going to grow.
+                let mut room = all.saturating_sub(self.most.unwrap_or(0));
+                let older = ours.iter().rev().skip(1);
+                let fit = older.take_while(|file| {
+                    let size = fs::symlink_metadata(path(file)).map_or(0, |found| found.len());
+                    let fits = size <= room;
+                    room = room.saturating_sub(size);
+                    fits
+                });
+                fit.count() + 1
+            }
+        };
+        for file in ours.iter().take(ours.len().saturating_sub(kept)) {
+            let _ = fs::remove_file(path(file));
         }
     }
 
@@ -233,36 +349,51 @@ fn span(rotation: Rotation, now: u64) -> std::ops::Range<u64> {
     }
 }
 
-fn name(rotation: Rotation, start: u64, part: u32) -> String {
+fn file_name(name: &str, rotation: Rotation, start: u64, part: u32) -> String {
     if rotation == Rotation::Never {
-        return NAME.to_owned();
+        return name.to_owned();
     }
-    numbered(&stamp::utc(start).date().to_string(), part)
+    numbered(name, &stamp::utc(start).date().to_string(), part)
 }
 
-fn numbered(date: &str, part: u32) -> String {
+fn numbered(name: &str, date: &str, part: u32) -> String {
     match part {
-        0 => format!("{NAME}.{date}"),
-        _ => format!("{NAME}.{date}.{part}"),
+        0 => format!("{name}.{date}"),
+        _ => format!("{name}.{date}.{part}"),
     }
+}
+
+/// The files of a rotated log that exist, oldest first.
+///
+/// # Errors
+/// If the directory cannot be read.
+pub(super) fn files(dir: &Path, name: &str) -> io::Result<Vec<PathBuf>> {
+    let mut ours = Vec::new();
+    for item in fs::read_dir(dir)? {
+        let item = item?.file_name().into_string();
+        ours.extend(item.ok().and_then(|item| dated(name, &item)));
+    }
+    ours.sort();
+    let path = |(date, part): (String, u32)| dir.join(numbered(name, &date, part));
+    Ok(ours.into_iter().map(path).collect())
 }
 
 /// The last part of a period that exists, 0 if there is none.
-fn last_part(dir: &Path, rotation: Rotation, start: u64) -> u32 {
+fn last_part(dir: &Path, name: &str, rotation: Rotation, start: u64) -> u32 {
     if rotation == Rotation::Never {
         return 0;
     }
     let date = stamp::utc(start).date().to_string();
     let items = fs::read_dir(dir).into_iter().flatten();
     let parts = items
-        .filter_map(|item| dated(&item.ok()?.file_name().into_string().ok()?))
+        .filter_map(|item| dated(name, &item.ok()?.file_name().into_string().ok()?))
         .filter(|(of, _)| *of == date);
     parts.map(|(_, part)| part).max().unwrap_or(0)
 }
 
 /// Date and part of a log file of ours.
-fn dated(name: &str) -> Option<(String, u32)> {
-    let rest = name.strip_prefix(NAME)?.strip_prefix('.')?;
+fn dated(log: &str, name: &str) -> Option<(String, u32)> {
+    let rest = name.strip_prefix(log)?.strip_prefix('.')?;
     let (date, part) = match rest.split_once('.') {
         None => (rest, 0),
         Some((date, part)) => (date, part.parse().ok().filter(|part| *part > 0)?),
@@ -273,7 +404,7 @@ fn dated(name: &str) -> Option<(String, u32)> {
             _ => b.is_ascii_digit(),
         });
     // `.01` and `.+1` would be other files.
-    let is_ours = is_date && numbered(date, part) == name;
+    let is_ours = is_date && numbered(log, date, part) == name;
     is_ours.then(|| (date.to_owned(), part))
 }
 
@@ -293,7 +424,11 @@ fn make_dir(dir: &Path, owner: &Account) -> io::Result<()> {
 }
 
 /// The output while there is no file.
-fn fallback(on_stdout: bool) -> io::Result<File> {
+fn fallback(name: &str, on_stdout: bool) -> io::Result<File> {
+    if name == AUDIT {
+        // Takes nothing, so that the lost entries are counted.
+        return OpenOptions::new().write(true).open("/dev/full");
+    }
     if on_stdout {
         return OpenOptions::new().write(true).open("/dev/null");
     }
@@ -302,7 +437,7 @@ fn fallback(on_stdout: bool) -> io::Result<File> {
 
 /// Does not follow a symbolic link: the directory may belong to a less privileged user. A file with a second name is left
 /// to that name.
-fn open_file(path: &Path, owner: &Account, format: LogFormat) -> io::Result<File> {
+fn open_file(path: &Path, owner: &Account, note: impl Fn(&str) -> String) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).mode(0o640);
     let file = open_own(path, options.create(true))?;
@@ -314,7 +449,7 @@ fn open_file(path: &Path, owner: &Account, format: LogFormat) -> io::Result<File
     give_to(&file, owner)?;
     let line =
         "the log file before this one had a second name (a hard link), and keeps that one only";
-    file.write_all(warning(format, line).as_bytes())?;
+    file.write_all(note(line).as_bytes())?;
     Ok(file)
 }
 

@@ -43,6 +43,8 @@ pub enum Right {
     Panic,
     /// Confirm or undo changes of other clients.
     ConfirmAny,
+    /// Read the audit log.
+    LogRead,
 }
 
 /// The authenticated client of a request.
@@ -71,10 +73,11 @@ impl Identity {
                     | R::SetsGet
                     | R::SetsCreate
                     | R::SetsDelete
+                    | R::LogRead
             ),
             Group::ClientRo => matches!(
                 right,
-                R::PolicyList | R::PolicyGet | R::SetsList | R::SetsGet
+                R::PolicyList | R::PolicyGet | R::SetsList | R::SetsGet | R::LogRead
             ),
             Group::Monitoring => matches!(
                 right,
@@ -90,7 +93,7 @@ mod tests {
     use super::*;
 
     /// One row per right, one column per group, in the order of `Group::ALL`.
-    const TABLE: [(Right, [bool; 5]); 19] = {
+    const TABLE: [(Right, [bool; 5]); 20] = {
         const Y: bool = true;
         const N: bool = false;
         [
@@ -113,6 +116,7 @@ mod tests {
             (Right::NotifiersOperate, [Y, N, N, N, N]),
             (Right::Panic, [Y, N, N, N, N]),
             (Right::ConfirmAny, [Y, N, N, N, N]),
+            (Right::LogRead, [Y, Y, Y, N, N]),
         ]
     };
 

@@ -12,6 +12,7 @@ mod entries;
 mod errors;
 mod guard;
 mod lists;
+mod log;
 mod nodes;
 mod noise;
 mod notifiers;

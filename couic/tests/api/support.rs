@@ -12,6 +12,7 @@ use std::{
 use couic::{
     api::Api,
     host::Host,
+    logging::AuditFiles,
     metrics::MetricsRegistry,
     peering::{Engine, PeerSettings, Time},
     rbac::ClientStore,
@@ -149,6 +150,7 @@ fn furnish(
     let confirmations = Arc::new(confirmations.unwrap());
     let changes = Arc::clone(&confirmations);
     let api = Arc::new(Api {
+        audit: Some(AuditFiles::new(dir.path())),
         panic,
         confirmations,
         host: Host::new(dir.path(), None),

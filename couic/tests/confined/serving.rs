@@ -50,7 +50,7 @@ fn serve(config: &Config, work: fn(&Config)) -> Hardening {
         confined.recv().unwrap();
         work(&copy);
     });
-    let hardening = drop_privileges(&files_of(config)).unwrap();
+    let hardening = drop_privileges(&files_of(config, &[])).unwrap();
     work(config);
     go.send(()).unwrap();
     before.join().unwrap();

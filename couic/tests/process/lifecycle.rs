@@ -54,13 +54,16 @@ fn sigterm_and_sigint_exit_0_and_leave_nothing_behind() {
 }
 
 #[test]
-fn sighup_does_not_stop_the_daemon() {
+fn sighup_reloads_and_does_not_stop_the_daemon() {
     let place = Place::new();
     let Some(mut daemon) = place.start(&[]) else {
         return;
     };
     daemon.program.signal(Signal::SIGHUP);
-    daemon.program.until_printed("SIGHUP is ignored").unwrap();
+    daemon
+        .program
+        .until_printed("configuration reloaded")
+        .unwrap();
     let _ = place.health().expect(200);
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
 }
@@ -322,7 +325,7 @@ fn changes_are_logged_with_their_client() {
         return;
     };
     place.api().add("drop", "192.0.2.7/32", Some("ssh"), 0);
-    let line = "client couicctl added drop 192.0.2.7/32 tag=ssh expires=never";
+    let line = "client couicctl added drop 192.0.2.7/32 (tag ssh) without end, request ";
     daemon.program.until_printed(line).unwrap();
     assert_eq!(daemon.end(Signal::SIGTERM), 0);
     let log = place.log();

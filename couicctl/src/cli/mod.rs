@@ -3,6 +3,7 @@
 mod clients;
 mod entries;
 mod force;
+mod log;
 mod notifiers;
 mod peers;
 mod sets;
@@ -24,6 +25,7 @@ pub(crate) use entries::{
     Which,
 };
 pub(crate) use force::{Force, IgnoreForce, Lift, Override};
+pub(crate) use log::LogArgs;
 pub(crate) use notifiers::NotifiersCommand;
 pub(crate) use peers::InviteArgs;
 pub(crate) use sets::{SetArg, SetSource, SetsCommand};
@@ -132,6 +134,9 @@ pub(crate) enum Command {
     #[command(after_long_help = "\
 What the token may not read is left out. Rates are those of one second. Exits with 1 if an interface is not filtered.")]
     Status,
+    /// The audit log: who changed what, from where, why
+    #[command(after_long_help = log::LOG)]
+    Log(LogArgs),
     /// Receivers of reports of rule changes: state, tests, dead letters
     #[command(subcommand)]
     Notifiers(NotifiersCommand),

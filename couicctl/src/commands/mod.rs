@@ -11,6 +11,7 @@ mod interrupt;
 mod invite;
 mod list;
 mod live;
+mod log;
 mod notifiers;
 mod own_token;
 mod parts;
@@ -146,6 +147,7 @@ pub(crate) async fn run(
         Command::Status => return finish(status::run(cx).await, context),
         Command::Panic { command } => return finish(switch::panic(command, cx).await, context),
         Command::Confirm(args) => switch::confirm(args, cx).await,
+        Command::Log(args) => log::run(&args, cx).await,
         Command::Peers { command, wait } => peers::run(command, wait, cx).await,
         Command::Notifiers(command) => notifiers::run(command, cx).await,
         Command::Clients(command) => clients::run(command, cx).await,

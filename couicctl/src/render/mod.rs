@@ -3,6 +3,7 @@
 mod clients;
 mod entries;
 mod health;
+mod log;
 mod lookup;
 mod notifiers;
 mod now;
@@ -19,6 +20,7 @@ mod wrap;
 pub(crate) use clients::clients;
 pub(crate) use entries::{EntryTable, details, entries};
 pub(crate) use health::health;
+pub(crate) use log::audit;
 pub(crate) use lookup::{lookup, overlap};
 pub(crate) use notifiers::{dead_letters, delivered, not_delivered, notifiers};
 pub(crate) use now::{after_add, after_delete};

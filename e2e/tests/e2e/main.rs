@@ -1,6 +1,7 @@
 //! End-to-end tests: the real daemon, the real `couicctl`, real frames. One binary, so that it links once.
 
 mod attach;
+mod audit;
 mod bpffs;
 mod counters;
 mod demo;

@@ -45,7 +45,9 @@ pub fn inspect_log_dir(dir: &Path, owner: &Account) {
         |mut dir| {
             dir.iter().flatten().all(|item| {
                 let name = item.file_name().to_bytes();
-                matches!(name, b"." | b"..") || name.starts_with(b"couic.log")
+                matches!(name, b"." | b"..")
+                    || name.starts_with(b"couic.log")
+                    || name.starts_with(b"audit.log")
             })
         },
     );

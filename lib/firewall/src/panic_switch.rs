@@ -113,7 +113,7 @@ impl PanicSwitch {
             state.reminded = None;
         }
         self.save(&mut state);
-        tracing::info!(target: "couic::audit", client = %by, "panic switched on");
+        tracing::info!(target: "couic::audit", action = "panic_on", client = %by, reason = state.last.reason, "panic switched on: every packet passes");
         self.log(&mut state);
         state.status()
     }
@@ -164,7 +164,7 @@ impl PanicSwitch {
                 since: Some(self.firewall.now()),
                 reason: None,
             };
-            tracing::warn!(target: "couic::audit", client = %by, "panic switched off: the rules hold again");
+            tracing::warn!(target: "couic::audit", action = "panic_off", client = %by, "panic switched off: the rules hold again");
         }
         state.unread = None;
         self.save(&mut state);

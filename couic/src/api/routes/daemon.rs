@@ -1,16 +1,48 @@
 //! The daemon itself.
 
-use couic_common::{DaemonStatus, Health, Live};
+use couic_common::{AuditEntry, DaemonStatus, Health, Live};
 
-use super::{STATS_LIST, get, json, path};
+use super::{LOG_READ, STATS_LIST, array, get, json, path};
 use crate::api::{
-    health, openapi,
-    shape::Shape,
+    health, log, openapi,
+    shape::{Query, Shape},
     status,
     table::{Access, Path, Run},
 };
 
+const LOG: &[Query] = &[
+    Query::new(
+        "limit",
+        "At most so many entries, 1 to 1000; 100 by default",
+    )
+    .number(),
+    Query::new("since", "Not older, Unix seconds").number(),
+    Query::new("until", "Not newer, Unix seconds").number(),
+    Query::new(
+        "address",
+        "An address or ADDRESS/PREFIX: rules that cover it, or lie in it",
+    ),
+    Query::new(
+        "tag",
+        "Rules with this tag; * is a wildcard, commas separate alternatives",
+    ),
+    Query::new(
+        "actor",
+        "The name of the client, peer or set, or expiry or daemon; * is a wildcard",
+    ),
+    Query::new("action", "The action, such as added, removed or panic_on"),
+    Query::new("policy", "drop or ignore"),
+];
+
 pub(super) static PATHS: &[Path] = &[
+    path(
+        "/v1/log",
+        &[get("log", LOG_READ, Run::Blocking(log::list))
+            .summary("The audit log, newest entries first: who changed what, from where, why")
+            .answers(200, array::<AuditEntry>())
+            .query(LOG)
+            .errors(&[400, 404, 503])],
+    ),
     path(
         "/v1/live",
         &[get("live", Access::Open, Run::Inline(health::live))

@@ -8,7 +8,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::LogLevel;
+use crate::config::{LogFormat, LogLevel};
 
 thread_local!(static NOW: Cell<u64> = const { Cell::new(0) });
 
@@ -33,12 +33,21 @@ fn logging(dir: &Path, rotation: Rotation, keep: usize) -> Logging {
         format: LogFormat::Text,
         level: LogLevel::Info,
         stdout: false,
+        audit: true,
+        audit_max_mib: 8,
     }
+}
+
+fn live() -> Arc<Live> {
+    Arc::new(Live::new(LogLevel::Info, LogFormat::Text))
 }
 
 fn open(dir: &Path, rotation: Rotation, keep: usize, now: u64) -> RollingFile {
     NOW.set(now);
-    RollingFile::open_at(&logging(dir, rotation, keep), &owner(), || NOW.get()).unwrap()
+    RollingFile::open_at(&logging(dir, rotation, keep), &owner(), &live(), || {
+        NOW.get()
+    })
+    .unwrap()
 }
 
 fn files(dir: &TempDir) -> Vec<String> {
@@ -189,7 +198,7 @@ fn the_directory_is_created_and_files_are_private() {
     if geteuid().is_root() {
         (owner.uid, owner.gid) = (4242, 4343);
     }
-    drop(RollingFile::open(&logging(&deep, Rotation::Never, 7), &owner).unwrap());
+    drop(RollingFile::open(&logging(&deep, Rotation::Never, 7), &owner, &live()).unwrap());
     let file = fs::metadata(deep.join("couic.log")).unwrap();
     assert_eq!(file.permissions().mode() & 0o137, 0);
     for found in [file, fs::metadata(&deep).unwrap()] {
@@ -203,7 +212,7 @@ fn a_file_that_cannot_be_opened_is_named() {
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
     let told = |path: &Path| {
-        RollingFile::open(&logging(path, Rotation::Never, 7), &owner())
+        RollingFile::open(&logging(path, Rotation::Never, 7), &owner(), &live())
             .err()
             .unwrap()
             .to_string()
@@ -227,15 +236,62 @@ fn a_log_file_with_a_second_name_is_left_to_that_name() {
     let dir = tempfile::tempdir().unwrap();
     let precious = dir.path().join("precious");
     fs::write(&precious, "content").unwrap();
-    fs::hard_link(&precious, dir.path().join(NAME)).unwrap();
+    fs::hard_link(&precious, dir.path().join(MAIN)).unwrap();
     let mut file = open(dir.path(), Rotation::Never, 1, DAY);
     file.write_all(b"line\n").unwrap();
     let found = fs::metadata(&precious).unwrap();
     assert_eq!((found.uid(), found.nlink()), (0, 1));
     assert_eq!(fs::read(&precious).unwrap(), b"content");
-    let log = fs::read_to_string(dir.path().join(NAME)).unwrap();
+    let log = fs::read_to_string(dir.path().join(MAIN)).unwrap();
     assert!(
         log.contains("had a second name (a hard link)") && log.ends_with("line\n"),
         "{log}"
     );
+}
+
+#[test]
+fn the_audit_log_is_bounded_in_bytes_and_always_rotated() {
+    let dir = tempfile::tempdir().unwrap();
+    let logging = logging(dir.path(), Rotation::Never, 1);
+    NOW.set(SATURDAY);
+    let owner = owner();
+    let mut log = RollingFile::open_audit_at(&logging, &owner, &live(), || NOW.get()).unwrap();
+    let lines = ("x".repeat(99) + "\n").repeat(1_000);
+    let total = || -> u64 {
+        let sizes = fs::read_dir(dir.path()).unwrap();
+        sizes
+            .map(|item| item.unwrap().metadata().unwrap().len())
+            .sum()
+    };
+    for _ in 0..200 {
+        log.write_all(lines.as_bytes()).unwrap();
+        assert!(total() <= 8 * MIB, "{}", total());
+    }
+    assert!(total() > 7 * MIB, "{}", total());
+    NOW.set(SATURDAY + DAY);
+    log.write_all(b"y\n").unwrap();
+    let kept = super::files(dir.path(), AUDIT).unwrap();
+    assert!(
+        kept[0]
+            .display()
+            .to_string()
+            .contains("audit.log.2026-11-21.")
+    );
+    assert!(kept.last().unwrap().ends_with("audit.log.2026-11-22"));
+}
+
+#[test]
+fn reopening_notices_a_moved_file_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let live = live();
+    NOW.set(SATURDAY);
+    let logging = logging(dir.path(), Rotation::Never, 1);
+    let mut log = RollingFile::open_at(&logging, &owner(), &live, || NOW.get()).unwrap();
+    log.write_all(b"one\n").unwrap();
+    fs::rename(dir.path().join(MAIN), dir.path().join("aside")).unwrap();
+    log.write_all(b"two\n").unwrap();
+    assert_eq!(files(&dir), ["aside"], "looked at once a second");
+    live.reopen();
+    log.write_all(b"three\n").unwrap();
+    assert_eq!(fs::read(dir.path().join(MAIN)).unwrap(), b"three\n");
 }

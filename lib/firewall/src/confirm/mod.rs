@@ -187,7 +187,7 @@ impl Confirmations {
         let pending = self.waiting(&mut state, id, client)?;
         pending.record.remove().map_err(ConfirmError::Unremoved)?;
         let (made_by, summary) = (&pending.head.client, &pending.head.summary);
-        tracing::info!(target: "couic::audit", %id, %made_by, summary, "change confirmed");
+        tracing::info!(target: "couic::audit", action = "confirmed", "{made_by}'s change {id} ({summary}) is confirmed");
         let confirmed = state.pending.iter().position(|p| p.head.id == id);
         if let Some(at) = confirmed {
             let confirmed = state.pending.remove(at);

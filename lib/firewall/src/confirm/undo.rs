@@ -202,6 +202,8 @@ impl Confirmations {
         state.pending.retain(|p| p.head.id != *id);
         let left_alone: Vec<String> = moved.iter().take(NAMED).map(Key::name).collect();
         tracing::warn!(
+            target: "couic::audit",
+            action = "undone",
             "{client}'s change {id} ({summary}) is undone, {why}: {restored} restored, {}",
             left(moved.len(), &left_alone)
         );

@@ -47,9 +47,10 @@ impl Guard {
         let Ok(host) = self.addresses() else {
             return Vec::new();
         };
+        let off = self.switches().off;
         let needed = host
             .iter()
-            .filter(|need| need.rail != Rail::Special && !self.off.has(need.rail));
+            .filter(|need| need.rail != Rail::Special && !off.has(need.rail));
         let dropped = needed.filter_map(|need| {
             let (cidr, tag) = firewall.dropping(need.addr)?;
             let tag = tag

@@ -48,8 +48,7 @@ type Known = Option<(Instant, Duration, Addresses)>;
 
 /// The guard rails, shared by all requests.
 pub struct Guard {
-    enforce: bool,
-    off: Rails,
+    switches: Mutex<Switches>,
     source: Box<dyn HostSource>,
     known: Mutex<Known>,
     /// Held while a change that concerns a needed address is judged and made.
@@ -58,11 +57,17 @@ pub struct Guard {
     sets: Mutex<sets::Loaded>,
 }
 
+/// What the configuration says, which may change at run time.
+#[derive(Clone, Copy, Debug)]
+struct Switches {
+    enforce: bool,
+    off: Rails,
+}
+
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
-            .field("enforce", &self.enforce)
-            .field("off", &self.off)
+            .field("switches", &self.switches())
             .finish_non_exhaustive()
     }
 }
@@ -85,8 +90,7 @@ impl Guard {
     #[must_use]
     pub fn with_source(enforce: bool, off: Rails, source: Box<dyn HostSource>) -> Self {
         Self {
-            enforce,
-            off,
+            switches: Mutex::new(Switches { enforce, off }),
             source,
             known: Mutex::new(None),
             turn: Mutex::default(),
@@ -94,11 +98,21 @@ impl Guard {
         }
     }
 
+    /// Changes what the configuration says, from the next request on.
+    pub fn set_switches(&self, enforce: bool, off: Rails) {
+        *self.switches.lock() = Switches { enforce, off };
+    }
+
+    fn switches(&self) -> Switches {
+        *self.switches.lock()
+    }
+
     /// The rails for the changes of one request, over one state of the host. Those of a request that does not ask for
     /// them hold only if they are enforced.
     #[must_use]
     pub fn for_request(&self, asked: Option<&GuardRequest>) -> GuardCheck<'_> {
-        let rails = if asked.is_some() || self.enforce {
+        let Switches { enforce, off } = self.switches();
+        let rails = if asked.is_some() || enforce {
             Rails::all()
         } else {
             Rails::default()
@@ -107,20 +121,21 @@ impl Guard {
         let mut protect = asked.map(|a| a.protect.clone()).unwrap_or_default();
         // sshd on a dual-stack socket calls an IPv4 caller ::ffff:192.0.2.1. Its frames are IPv4.
         protect.extend(protect.clone().iter().map(IpAddr::to_canonical));
-        let rails = rails.without(self.off);
+        let rails = rails.without(off);
         self.check(rails, lifted.unwrap_or_default(), protect)
     }
 
     /// The rails for set files and peers.
     #[must_use]
     pub fn for_sets_and_peers(&self) -> GuardCheck<'_> {
-        let mut rails = Rails::all().without(self.off);
-        if !self.enforce {
+        let Switches { enforce, off } = self.switches();
+        let mut rails = Rails::all().without(off);
+        if !enforce {
             // Lists of reserved networks hold these, which harms few hosts, and Couic 1.0 took them.
             rails = rails.without(Rails::from_iter([Rail::Special]));
         }
         let mut check = self.check(rails, Rails::default(), Vec::new());
-        if !self.enforce {
+        if !enforce {
             // A host that cannot read its addresses is not to open for what its lists and peers ban.
             check.host = check.host.or_else(|_| Ok(Arc::default()));
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use couic_common::{Entry, Policy, Reasons, RuleKey};
 
 use super::{
-    ClaimRef, Origin, Owner, RuleEvent,
+    Actor, ClaimRef, Origin, Owner, Request, RuleEvent,
     changed::Changed,
     deadlines::Deadlines,
     durable::Durable,
@@ -265,6 +265,11 @@ impl Core {
                 entry,
                 origin: origin.clone(),
                 owner: owners.get(changed.owner).clone(),
+                // What a request finds overdue, it did not end.
+                request: match origin.actor {
+                    Actor::Expiry => None,
+                    _ => Request::current(),
+                },
             }
         });
     }

@@ -27,6 +27,7 @@ mod packed;
 mod query;
 mod recorded;
 mod reload;
+mod request;
 mod room;
 mod selfcheck;
 mod set_error;
@@ -59,6 +60,7 @@ pub use self::{
     query::{ReasonUsage, TagUsage, Usage},
     recorded::ClaimChange,
     reload::{SetCatalog, SetChange},
+    request::Request,
     selfcheck::{SelfCheck, SelfChecked},
     set_error::SetError,
     setfile::{BadLine, parse_set},

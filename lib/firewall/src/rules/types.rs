@@ -7,7 +7,7 @@ use couic_common::{
     UNTAGGED,
 };
 
-use super::{ClaimRequest, ClaimScope, Owner, Shared};
+use super::{ClaimRequest, ClaimScope, Owner, Request, Shared};
 use crate::dataplane::PlaneError;
 
 /// Who made a change. Decides whose claim it is.
@@ -98,7 +98,7 @@ pub enum EventKind {
 }
 
 /// A change of the rules in force. Subscribers receive these in the order in which they took effect.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct RuleEvent {
     /// Counts from 1 without gaps, over all events of the process.
     pub seq: u64,
@@ -114,6 +114,8 @@ pub struct RuleEvent {
     pub origin: Origin,
     /// Whose claim was made, changed or ended; of several, the first that was shown.
     pub owner: Owner,
+    /// The request that made the change, if one did.
+    pub request: Option<Arc<Request>>,
 }
 
 /// Why a change was refused. Nothing has changed then.

@@ -27,6 +27,7 @@ fn event(seq: u64) -> RuleEvent {
             metadata: None,
         },
         owner: Owner::Api,
+        request: None,
     }
 }
 
