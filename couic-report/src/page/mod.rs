@@ -30,6 +30,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use couic_client::SetupError;
 use couic_delivery::NotificationDispatcher;
+use couic_httpd::ConnectionCounts;
 
 pub(crate) use self::serve::serve;
 use self::{access::Users, daemon::Fleet, geo::Geo, session::Sessions};

@@ -139,7 +139,14 @@ fn run_logged(
         turn: Mutex::default(),
         queued: AtomicUsize::new(0),
     });
-    let ended = serve(&runtime, listener, exporter, reload, signals, attacher_ended)?;
+    let ended = serve(
+        &runtime,
+        listener,
+        exporter,
+        reload,
+        signals,
+        attacher_ended,
+    )?;
     if let Some(supervisor) = &supervisor {
         supervisor.stopping();
     }

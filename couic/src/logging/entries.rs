@@ -224,6 +224,7 @@ pub(super) mod tests {
                 expiration,
                 hits: None,
                 last_seen: None,
+                reason: None,
                 owners: Vec::new(),
             },
             owner: match &actor {

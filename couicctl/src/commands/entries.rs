@@ -3,8 +3,7 @@
 use clap::Args;
 use couic_client::ClientError;
 use couic_common::{
-    BatchJob, BatchRule, Cidr, Entry, EntryRequest, GuardRequest, Lookup, PeerAction,
-    Policy,
+    BatchJob, BatchRule, Cidr, Entry, EntryRequest, GuardRequest, Lookup, PeerAction, Policy,
 };
 
 use super::{Context, delete, export, import, list};

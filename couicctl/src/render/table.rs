@@ -167,7 +167,10 @@ impl Table {
 
     /// The width of each column, 0 if it is hidden.
     fn widths(&self, frame: Frame, limit: Option<usize>) -> Vec<usize> {
-        let shown = self.columns.iter().map(|c| if c.is_absent() { 0 } else { c.width });
+        let shown = self
+            .columns
+            .iter()
+            .map(|c| if c.is_absent() { 0 } else { c.width });
         let mut widths: Vec<usize> = shown.collect();
         let Some(limit) = limit else { return widths };
         let floor = |column: &Column| match column.wraps {

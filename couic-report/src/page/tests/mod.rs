@@ -139,7 +139,13 @@ impl Fixture {
 
     /// Receives a request with reports.
     async fn report(&self, firewall: &str, reports: &serde_json::Value) {
-        let batch = ingest::parse(reports.to_string().as_bytes(), None, firewall, couic_common::unix_seconds()).unwrap();
+        let batch = ingest::parse(
+            reports.to_string().as_bytes(),
+            None,
+            firewall,
+            unix_seconds(),
+        )
+        .unwrap();
         self.journal.accept(batch).await.unwrap();
     }
 }
