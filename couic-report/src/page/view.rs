@@ -99,7 +99,6 @@ pub(super) struct SourceRow {
 
 #[derive(Debug)]
 pub(super) struct SummaryRow {
-    pub(super) from: String,
     pub(super) until: String,
     pub(super) total: String,
     pub(super) colour: &'static str,

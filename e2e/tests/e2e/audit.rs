@@ -19,6 +19,7 @@ fn found(daemon: &Daemon<'_>, args: &[&str]) -> Vec<AuditEntry> {
         let all: Vec<AuditEntry> = serde_json::from_str(&daemon.ctl_ok(&args)).unwrap();
         (!all.is_empty()).then_some(all)
     })
+    .0
 }
 
 fn config(daemon: &Daemon<'_>) -> PathBuf {
@@ -205,7 +206,7 @@ fn lines_for_the_journal_have_their_priority_and_those_of_the_file_have_none() {
         .start();
     daemon.ctl(&["drop", "add", "0.0.0.0/0"]);
     daemon.ctl_ok(&["drop", "add", "192.0.2.7"]);
-    let output = until("the lines are there", SOON, || {
+    let (output, _) = until("the lines are there", SOON, || {
         let output = daemon.output();
         let there = output.contains("refused POST") && output.contains("added drop 192.0.2.7/32");
         there.then_some(output)

@@ -74,7 +74,6 @@ fn row(notifier: NotifierInfo, now: u64) -> NotifierRow {
 pub(super) fn summaries(page: &Page, most: usize) -> Vec<SummaryRow> {
     let all = page.history.summaries(most).into_iter();
     all.map(|summary: SentSummary| SummaryRow {
-        from: text::when(summary.from),
         until: text::when(summary.until),
         total: text::count(summary.total),
         colour: summary.colour.as_str(),
