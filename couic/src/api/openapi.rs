@@ -186,18 +186,10 @@ fn describe(
     if doc.body.is_some() {
         errors.push(415);
     }
-    if matches!(access, Access::Open) {
-        builder = builder.securities(Some([]));
-    } else {
-        let none: [&str; 0] = [];
-        builder = builder.security(SecurityRequirement::new(SCHEME, none));
+    if !matches!(access, Access::Open) {
         errors.push(401);
     }
-    if let Access::Rights(rights) = access {
-        let names: Vec<&str> = rights.iter().copied().map(right_name).collect();
-        let text = format!("The client's group needs: {}.", names.join(", "));
-        builder = builder.description(Some(text));
-    }
+    builder = secured(builder, *access);
     errors.extend([500]);
     errors.sort_unstable();
     let Doc {
@@ -215,6 +207,21 @@ fn describe(
         responses = responses.response(status.to_string(), error.response(status));
     }
     builder.responses(responses.build()).build()
+}
+
+/// Adds who may call the operation.
+fn secured(builder: OperationBuilder, access: Access) -> OperationBuilder {
+    if matches!(access, Access::Open) {
+        return builder.securities(Some([]));
+    }
+    let none: [&str; 0] = [];
+    let builder = builder.security(SecurityRequirement::new(SCHEME, none));
+    let Access::Rights(rights) = access else {
+        return builder;
+    };
+    let names: Vec<&str> = rights.iter().copied().map(right_name).collect();
+    let text = format!("The client's group needs: {}.", names.join(", "));
+    builder.description(Some(text))
 }
 
 const fn right_name(right: Right) -> &'static str {

@@ -62,6 +62,17 @@ pub(super) struct Services {
     pub(super) exporter: Option<Exporter>,
 }
 
+impl Services {
+    fn new(api: Api, listener: UnixListener, exporter: Option<Exporter>) -> Self {
+        let api = Arc::new(api);
+        Self {
+            api,
+            listener,
+            exporter,
+        }
+    }
+}
+
 impl Running {
     pub(super) fn start(
         config: &Config,
@@ -134,11 +145,7 @@ impl Running {
             lock: privileged.lock,
             reload_state,
         };
-        let services = Services {
-            api: Arc::new(api),
-            listener: privileged.listener,
-            exporter: privileged.exporter,
-        };
+        let services = Services::new(api, privileged.listener, privileged.exporter);
         Ok((running, services))
     }
 }

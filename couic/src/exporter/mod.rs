@@ -6,7 +6,7 @@
 //!   `monitoring`: any other token is refused, so that none with more rights is sent over the network in clear.
 //! - It never keeps the daemon from filtering: an address that cannot be listened on is a problem in health, and is
 //!   tried again until it can.
-//! - Connections are bounded in number, one carries one request, and each ends after [`serve::LIFETIME`].
+//! - Connections are bounded in number, one carries one request, and each ends after 30 s.
 
 mod serve;
 

@@ -18,7 +18,8 @@ use crate::api::{
 const TAG: Query = Query::new(
     "tag",
     "alternatives separated by commas; * stands for any characters, untagged for entries without a tag",
-);
+)
+.schema(r#"{"type": "string", "minLength": 1}"#);
 
 const OWNERS: Query = Query::new("owners", "true: each entry has its owners").flag();
 
@@ -31,7 +32,8 @@ const ALL_OWNERS: Query = Query::new(
 const ONE_CLAIM: Query = Query::new(
     "tag",
     "release only the client's claim with this tag, untagged for the one without; 404 if there is none",
-);
+)
+.schema(r#"{"type": "string", "minLength": 1}"#);
 
 const LIST_QUERY: &[Query] = &[
     TAG,
