@@ -50,7 +50,7 @@ fn groff_has_no_complaint() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), true).unwrap();
     let mut groff = std::process::Command::new("groff");
-    groff.args(["-man", "-ww", "-Tutf8", "-z"]);
+    groff.args(["-man", "-ww", "-Kutf8", "-Tutf8", "-z"]);
     for file in fs::read_dir(dir.path()).unwrap() {
         groff.arg(file.unwrap().path());
     }

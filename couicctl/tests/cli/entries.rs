@@ -392,7 +392,7 @@ fn lists_are_sorted_limited_and_asked_about_an_address() {
     ]
     .join("\n");
     let daemon = StandIn::unix(move |seen| match seen.line() {
-        line if line.starts_with("GET /v1/drop?") => {
+        line if line.starts_with("GET /v1/drop") => {
             Reply::text(200, "application/x-ndjson", lines.as_str())
         }
         "GET /v1/lookup/10.0.0.0" => Reply::json(200, NOTHING),

@@ -108,7 +108,9 @@ fn offered(config: &std::path::Path, line: &[&str]) -> Vec<String> {
         .arg("--")
         .args(&words);
     let offered = run(command, "").done();
-    offered.lines().map(str::to_owned).collect()
+    // Options, too, where a word is empty.
+    let names = offered.lines().filter(|line| !line.starts_with('-'));
+    names.map(str::to_owned).collect()
 }
 
 fn names() -> StandIn {

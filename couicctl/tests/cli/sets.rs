@@ -235,7 +235,6 @@ fn invalid_arguments() {
     let daemon = daemon();
     for args in [
         &["sets", "list", "DROP"][..],
-        &["sets", "list"],
         &["sets", "create", "drop", "bad"],
         &["sets", "create", "drop", "b/d", "10.0.0.0/8"],
         &["sets", "create", "drop", "bad", "10.0.0.0/x"],
