@@ -22,13 +22,19 @@ struct Pen {
 
 impl Pen {
     fn take(&mut self, codes: &str) {
-        let mut codes = codes.split([';', ':']).map(|code| code.parse().unwrap_or(0));
+        let mut codes = codes
+            .split([';', ':'])
+            .map(|code| code.parse().unwrap_or(0));
         while let Some(code) = codes.next() {
             match code {
                 // 38;5;N: of these, the first sixteen.
                 38 | 48 => {
                     let colour = codes.nth(1).filter(|n| *n < COLOURS.len());
-                    *(if code == 38 { &mut self.fore } else { &mut self.back }) = colour;
+                    *(if code == 38 {
+                        &mut self.fore
+                    } else {
+                        &mut self.back
+                    }) = colour;
                 }
                 0 => *self = Self::default(),
                 1 => self.bold = true,
