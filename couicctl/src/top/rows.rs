@@ -50,7 +50,7 @@ impl Panel {
 /// A column of a panel.
 pub(super) struct Column {
     pub(super) title: &'static str,
-    /// 0 = what is left, at least 18.
+    /// 0 = what is left, at least 24.
     pub(super) width: u16,
     pub(super) right: bool,
     /// Columns with a larger number are left out first.
@@ -78,7 +78,7 @@ const RULES: [Column; 6] = [
     column("Rule", 0, false, 0),
     column("hits/s", 7, true, 0),
     column("Tag", 14, false, 1),
-    column("hits", 11, true, 2),
+    column("hits", 10, true, 2),
     column("ends in", 8, true, 3),
     column("added", 8, true, 4),
 ];
@@ -86,7 +86,7 @@ const RULES: [Column; 6] = [
 const CHANGES: [Column; 3] = [
     column("UTC", 8, false, 0),
     column("Change", 0, false, 0),
-    column("by", 18, false, 1),
+    column("by", 16, false, 1),
 ];
 
 const STATE: [Column; 1] = [column("", 0, false, 0)];

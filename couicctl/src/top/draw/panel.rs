@@ -15,7 +15,7 @@ use crate::top::{
 };
 
 /// The least width of the column that takes what is left.
-const REST: u16 = 18;
+const REST: u16 = 24;
 
 /// Draws it.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, panel: Panel, view: &View<'_>) {
@@ -73,11 +73,10 @@ fn table(
     let height = usize::from(inner.height).saturating_sub(usize::from(titled));
     let first = selected.map_or(0, |at| (at + 1).saturating_sub(height));
     let seen = rows.iter().skip(first).take(height);
-    let lines: Vec<TableRow<'_>> = seen.map(|row| line(row, columns, &shown, look)).collect();
-    let widths = shown.iter().map(|index| match columns[*index].width {
-        0 => Constraint::Min(1),
-        width => Constraint::Length(width),
-    });
+    let widths = widths(columns, &shown, inner.width);
+    let line = |row| line(row, columns, &shown, &widths, look);
+    let lines: Vec<TableRow<'_>> = seen.map(line).collect();
+    let widths = widths.iter().map(|width| Constraint::Length(*width));
     let mut table = Table::new(lines, widths).block(block).column_spacing(1);
     if titled {
         let head = shown
@@ -90,12 +89,41 @@ fn table(
     frame.render_stateful_widget(table.row_highlight_style(highlight), area, &mut state);
 }
 
-fn line<'a>(row: &Row, columns: &[Column], shown: &[usize], look: Look) -> TableRow<'a> {
-    let cells = shown.iter().map(|index| {
+/// The width of each column that is shown.
+fn widths(columns: &[Column], shown: &[usize], width: u16) -> Vec<u16> {
+    let fixed: u16 = shown.iter().map(|index| columns[*index].width).sum();
+    let gaps = u16::try_from(shown.len()).unwrap_or(0).saturating_sub(1);
+    let rest = width.saturating_sub(fixed + gaps);
+    let width = |index: &usize| match columns[*index].width {
+        0 => rest,
+        width => width,
+    };
+    shown.iter().map(width).collect()
+}
+
+fn line<'a>(
+    row: &Row,
+    columns: &[Column],
+    shown: &[usize],
+    widths: &[u16],
+    look: Look,
+) -> TableRow<'a> {
+    let cells = shown.iter().zip(widths).map(|(index, width)| {
         let text = row.cells.get(*index).map_or("", String::as_str);
-        cell(look.text(text), &columns[*index])
+        cell(cut(look.text(text), *width, look), &columns[*index])
     });
     TableRow::new(cells).style(look.style(row.tone))
+}
+
+/// A text that does not fit says so: half a network would be another one.
+fn cut(text: String, width: u16, look: Look) -> String {
+    let width = usize::from(width);
+    if text.chars().count() <= width {
+        return text;
+    }
+    let mark = if look.unicode { '…' } else { '~' };
+    let kept = text.chars().take(width.saturating_sub(1));
+    kept.chain([mark]).collect()
 }
 
 fn cell<'a>(text: String, column: &Column) -> Cell<'a> {
