@@ -128,7 +128,7 @@ fn a_reload_applies_what_it_can_and_a_broken_file_changes_nothing() {
         let _ = daemon.api().request("GET", "/v1/nowhere", None).expect(404);
         // A line that comes at any level, after the one in question.
         let later = daemon.log().matches("refused POST").count();
-        daemon.ctl(&["drop", "add", "0.0.0.0/0"]);
+        let _ = daemon.ctl(&["drop", "add", "0.0.0.0/0"]);
         until("a later line", SOON, || {
             (daemon.log().matches("refused POST").count() > later).then_some(())
         });
@@ -204,7 +204,7 @@ fn lines_for_the_journal_have_their_priority_and_those_of_the_file_have_none() {
         .daemon()
         .wrapped(&["/bin/sh", "-ec", script, "sh"], &[])
         .start();
-    daemon.ctl(&["drop", "add", "0.0.0.0/0"]);
+    let _ = daemon.ctl(&["drop", "add", "0.0.0.0/0"]);
     daemon.ctl_ok(&["drop", "add", "192.0.2.7"]);
     let (output, _) = until("the lines are there", SOON, || {
         let output = daemon.output();
