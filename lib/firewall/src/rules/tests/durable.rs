@@ -71,7 +71,7 @@ fn a_restored_rule_has_all_that_it_had_and_emits_no_event() {
     assert_eq!(held[0].owner, Owner::Peer("p".parse().unwrap()));
     house.clock.set(5_000);
     house.firewall.expire_due();
-    assert_eq!(listed(&house), ["2001:db8::/32"]);
+    assert_eq!(listed(&house), ["192.0.2.1/32", "2001:db8::/32"]);
 }
 
 #[test]
