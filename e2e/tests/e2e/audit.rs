@@ -19,6 +19,13 @@ fn found(daemon: &Daemon<'_>, args: &[&str]) -> Vec<AuditEntry> {
         let all: Vec<AuditEntry> = serde_json::from_str(&daemon.ctl_ok(&args)).unwrap();
         (!all.is_empty()).then_some(all)
     })
+    .0
+}
+
+/// A request that the log has a warning of.
+fn refused(daemon: &Daemon<'_>) {
+    let stranger = daemon.api_as("550e8400-e29b-41d4-a716-446655440000");
+    let _ = stranger.request("POST", "/v1/drop", Some("{}")).expect(401);
 }
 
 fn config(daemon: &Daemon<'_>) -> PathBuf {
@@ -127,7 +134,7 @@ fn a_reload_applies_what_it_can_and_a_broken_file_changes_nothing() {
         let _ = daemon.api().request("GET", "/v1/nowhere", None).expect(404);
         // A line that comes at any level, after the one in question.
         let later = daemon.log().matches("refused POST").count();
-        daemon.ctl(&["drop", "add", "0.0.0.0/0"]);
+        refused(daemon);
         until("a later line", SOON, || {
             (daemon.log().matches("refused POST").count() > later).then_some(())
         });
@@ -203,9 +210,9 @@ fn lines_for_the_journal_have_their_priority_and_those_of_the_file_have_none() {
         .daemon()
         .wrapped(&["/bin/sh", "-ec", script, "sh"], &[])
         .start();
-    daemon.ctl(&["drop", "add", "0.0.0.0/0"]);
+    refused(&daemon);
     daemon.ctl_ok(&["drop", "add", "192.0.2.7"]);
-    let output = until("the lines are there", SOON, || {
+    let (output, _) = until("the lines are there", SOON, || {
         let output = daemon.output();
         let there = output.contains("refused POST") && output.contains("added drop 192.0.2.7/32");
         there.then_some(output)
