@@ -22,6 +22,12 @@ fn found(daemon: &Daemon<'_>, args: &[&str]) -> Vec<AuditEntry> {
     .0
 }
 
+/// A request that the log has a warning of.
+fn refused(daemon: &Daemon<'_>) {
+    let stranger = daemon.api_as("550e8400-e29b-41d4-a716-446655440000");
+    let _ = stranger.request("POST", "/v1/drop", Some("{}")).expect(401);
+}
+
 fn config(daemon: &Daemon<'_>) -> PathBuf {
     daemon.working_dir().parent().unwrap().join("couic.toml")
 }
@@ -128,7 +134,7 @@ fn a_reload_applies_what_it_can_and_a_broken_file_changes_nothing() {
         let _ = daemon.api().request("GET", "/v1/nowhere", None).expect(404);
         // A line that comes at any level, after the one in question.
         let later = daemon.log().matches("refused POST").count();
-        let _ = daemon.ctl(&["drop", "add", "0.0.0.0/0"]);
+        refused(daemon);
         until("a later line", SOON, || {
             (daemon.log().matches("refused POST").count() > later).then_some(())
         });
@@ -204,7 +210,7 @@ fn lines_for_the_journal_have_their_priority_and_those_of_the_file_have_none() {
         .daemon()
         .wrapped(&["/bin/sh", "-ec", script, "sh"], &[])
         .start();
-    let _ = daemon.ctl(&["drop", "add", "0.0.0.0/0"]);
+    refused(&daemon);
     daemon.ctl_ok(&["drop", "add", "192.0.2.7"]);
     let (output, _) = until("the lines are there", SOON, || {
         let output = daemon.output();
