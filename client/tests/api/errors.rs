@@ -137,7 +137,7 @@ async fn an_answer_that_is_not_what_was_asked_for() {
 
 #[tokio::test]
 async fn a_response_larger_than_the_limit_is_an_error() {
-    let server = StandIn::always(200, &" ".repeat(2 << 20));
+    let server = StandIn::tcp(|_| Reply::json(200, " ".repeat(2 << 20)));
     let address = server.address.unwrap();
     let client = Client::builder(Endpoint::plain(address.ip().to_string(), address.port()))
         .token(TOKEN.parse().unwrap())

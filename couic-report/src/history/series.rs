@@ -218,7 +218,7 @@ mod tests {
         steps.prune(now);
         assert_eq!(steps.minutes.len(), 3);
         assert_eq!(steps.since(now - DAY).adds, 7);
-        steps.prune(now - 2 * DAY);
+        steps.prune(now - 3 * DAY);
         assert_eq!(steps.len(), 0);
     }
 

@@ -102,7 +102,8 @@ impl Users {
             failures.remove(&from);
             return Some(index);
         }
-        failures.retain(|_, of| now.duration_since(of.last) < LONGEST_PAUSE);
+        // As long again: else an attempt after the longest pause would start over.
+        failures.retain(|_, of| now.duration_since(of.last) < 2 * LONGEST_PAUSE);
         if failures.len() >= MOST_ADDRESSES
             && !failures.contains_key(&from)
             && let Some(oldest) = failures.iter().min_by_key(|(_, of)| of.last)

@@ -23,6 +23,9 @@ use crate::{
     history::{Archive, Books},
 };
 
+/// The first format whose snapshots have a second record, the figures of the history.
+const HISTORY: u32 = 3;
+
 /// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -131,7 +134,9 @@ impl Reader<'_> {
                 is_valid
             })?;
             // The figures of the history are lost: an older snapshot and one more log have them.
-            let is_half = scanned.records < 2 && !scanned.is_sound();
+            let has_history = matches!(file, StateFile::New(_))
+                && scanned.version.is_none_or(|version| version >= HISTORY);
+            let is_half = scanned.records < 2 && (has_history || !scanned.is_sound());
             if found.is_none() || is_half {
                 self.is_damaged(*file, "is damaged: an older one is used");
                 half = half.or(found.map(|ledger| (file.generation(), ledger)));

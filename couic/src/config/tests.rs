@@ -103,6 +103,7 @@ fn the_example_is_valid_and_shows_the_defaults() {
                 if key.starts_with("[[")
                     || [
                         "name =", "host =", "port =", "tls =", "ca =", "ignore =", "token =",
+                        "plugin =", "config =",
                     ]
                     .iter()
                     .any(|k| key.starts_with(k)) =>

@@ -82,7 +82,7 @@ async fn every_answer_has_the_id_of_its_request() {
     let test = start();
     let reply = test.get("/v1/stats").await.is(200);
     let first = reply.headers["x-request-id"].clone();
-    let reply = test.get("/v1/nowhere").await.is(404);
+    let reply = test.get("/nowhere").await.is(404);
     let second = &reply.headers["x-request-id"];
     assert!(first != *second && second.len() == 16, "{second:?}");
 }

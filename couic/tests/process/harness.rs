@@ -95,7 +95,7 @@ impl Place {
         );
         let log = self.log();
         assert!(
-            log.contains("ERROR couic::daemon: couic does not start: "),
+            log.contains("ERROR couic::audit: daemon: couic does not start: "),
             "{log}"
         );
         assert!(log.contains(expected), "{log}");

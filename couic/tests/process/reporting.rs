@@ -24,7 +24,10 @@ fn failing_notifiers_degrade_health_without_503() {
     let problem = &health["notifier_problems"][0];
     assert_eq!(problem["notifier"], "absent");
     let message = problem["message"].as_str().unwrap();
-    assert!(message.contains("plugins/absent.so"), "{message}");
+    assert!(
+        message.contains("plugins/absent") && message.contains("libabsent.so"),
+        "{message}"
+    );
 
     let webhook = StandIn::on(daemon.listen(8001), |_| Reply::status(200));
     let api = place.api();

@@ -131,7 +131,7 @@ fn a_reload_applies_what_it_can_and_a_broken_file_changes_nothing() {
     let good = fs::read_to_string(&path).unwrap();
     let debug = |daemon: &Daemon<'_>| {
         let before = daemon.log().matches("request refused").count();
-        let _ = daemon.api().request("GET", "/v1/nowhere", None).expect(404);
+        let _ = daemon.api().request("GET", "/nowhere", None).expect(404);
         // A line that comes at any level, after the one in question.
         let later = daemon.log().matches("refused POST").count();
         refused(daemon);

@@ -153,10 +153,8 @@ fn a_crash_before_confirmation_does_not_make_a_change_permanent() {
         wire.passes(&Frame::v4("198.51.100.9")).then_some(())
     });
     until("nothing waits", SOON, || {
-        let listed = daemon.ctl_ok(&["confirm", "list"]);
-        listed
-            .starts_with("No change awaits confirmation.")
-            .then_some(())
+        let listed = daemon.ctl_ok(&["--json", "confirm", "list"]);
+        listed.contains("\"pending\": []").then_some(())
     });
     assert_eq!(
         daemon.ctl_ok(&["drop", "list", "-q"]),

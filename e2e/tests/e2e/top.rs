@@ -71,8 +71,8 @@ fn a_rate_is_seen_and_keys_ban_confirm_undo_and_unban() {
     ban_and_confirm(&screen, &mut wire);
     assert!(
         daemon
-            .ctl_ok(&["confirm", "list"])
-            .contains("No change awaits")
+            .ctl_ok(&["--json", "confirm", "list"])
+            .contains("\"pending\": []")
     );
 
     // A smaller terminal.

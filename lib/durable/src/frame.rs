@@ -33,7 +33,7 @@ pub struct Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Header {
     /// A readable version.
-    Known,
+    Known(u32),
     /// A later version.
     Newer(u32),
     /// Damaged or incomplete.
@@ -58,7 +58,7 @@ impl Format {
         if version > self.version {
             return Header::Newer(version);
         }
-        Header::Known
+        Header::Known(version)
     }
 
     /// Adds a frame whose payload `write` appends. Returns false and adds nothing if the payload is too long.
@@ -158,8 +158,8 @@ mod tests {
     #[test]
     fn headers_are_known_newer_or_damaged() {
         let header = FORMAT.header();
-        assert_eq!(FORMAT.read_header(&header), Header::Known);
-        assert_eq!(FORMAT.read_header(&header_of(2)), Header::Known);
+        assert_eq!(FORMAT.read_header(&header), Header::Known(3));
+        assert_eq!(FORMAT.read_header(&header_of(2)), Header::Known(2));
         assert_eq!(FORMAT.read_header(&header_of(7)), Header::Newer(7));
         assert_eq!(FORMAT.read_header(&header[..15]), Header::Damaged);
         for bit in 0..128 {

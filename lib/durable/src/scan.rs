@@ -32,6 +32,8 @@ pub struct Scanned {
     pub unreadable: u64,
     /// The header is damaged or incomplete; valid frames after it were read all the same.
     pub headless: bool,
+    /// The version in its header, if that is undamaged.
+    pub version: Option<u32>,
     /// The file has this format of a later version: nothing was read.
     pub newer: Option<u32>,
 }
@@ -154,6 +156,9 @@ impl Folder {
         );
         scanned.length = length;
         scanned.headless = headless;
+        if let Header::Known(version) = header {
+            scanned.version = Some(version);
+        }
         scanned.missing = synced.saturating_sub(length);
         if extent == Extent::Damaged {
             scanned.first_damage = Some(HEADER);

@@ -10,7 +10,7 @@ const HEALTH: &str = r#"{"status":"ok","version":"2.0","interfaces":[],"set_prob
 const LOOKUP: &str = r#"{"ip":"203.0.113.9","verdict":"drop","decided_by":{"policy":"drop","creation":1,
     "cidr":"203.0.113.0/24","tag":"sshd","expiration":0,"owners":[{"kind":"client","name":"fail2ban","tag":"sshd","expiration":0}]},
     "also_covered_by":[]}"#;
-const REFUSED: &str = r#"{"code":"validation","message":"cidr: would cut off 198.51.100.77: send \"force\": true","errors":{}}"#;
+const REFUSED: &str = r#"{"code":"invalid","message":"cidr: would cut off 198.51.100.77: send \"force\": true","errors":{}}"#;
 
 /// A daemon that bans, and the page with its token.
 async fn with_daemon(refuses: bool) -> (Fixture, StandIn) {

@@ -139,7 +139,11 @@ fn head_keeps_the_connection_in_sync() {
         // RFC 9110, 9.3.2: headers determined while generating the body may be omitted.
         let names = |head: &str| {
             let left_out = |line: &&str| {
-                line.starts_with("date") || line.starts_with("transfer-encoding") || line.is_empty()
+                // Each answer has an id of its own.
+                line.starts_with("x-request-id")
+                    || line.starts_with("date")
+                    || line.starts_with("transfer-encoding")
+                    || line.is_empty()
             };
             let lines = head.lines().skip(1).filter(|line| !left_out(line));
             let mut names: Vec<String> = lines.map(str::to_owned).collect();

@@ -116,7 +116,6 @@ fn a_large_screen_has_everything() {
         "idle ",
         "drop 198.51.100.7 ",
         "4,321",
-        "1h",
         "13:45:39 added drop 198.51.100.7 ssh-scan",
         "client fail2ban",
         "! eth1 is NOT filtered: no such interface",

@@ -85,7 +85,7 @@ async fn nothing_else_is_searched() {
         .await
         .unwrap_err();
     assert!(
-        matches!(error.reason, Reason::Read(_)) && error.path.starts_with(dir.path()),
+        matches!(error.reason, Reason::Missing { .. }) && error.path.starts_with(dir.path()),
         "{error}"
     );
 }
