@@ -76,6 +76,10 @@ pub(crate) fn parse(
 pub(crate) fn parse_traffic(body: &[u8]) -> Result<Vec<u8>, String> {
     const MAX_INTERFACES: usize = 64;
     const MAX_RULES: usize = 4;
+    // A list would be read as the fields in their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err("not traffic: a JSON object is expected".to_owned());
+    }
     let read = serde_json::from_slice::<Traffic>(body);
     let mut traffic = read.map_err(|error| format!("not traffic as JSON: {error}"))?;
     traffic.interfaces.truncate(MAX_INTERFACES);

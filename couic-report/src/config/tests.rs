@@ -265,8 +265,6 @@ fn the_page_is_off_and_needs_a_token() {
 #[test]
 fn each_mistake_of_the_page_has_one_message_without_secrets() {
     let good = "token = \"0123456789abcdef\"\n";
-    let wall = |keys: &str| format!("{good}[[page.firewalls]]\nname = \"a\"\n{keys}");
-    let uuid = "token = \"550e8400-e29b-41d4-a716-446655440000\"";
     for (text, expected) in [
         (
             "token = \"sekret\"".to_owned(),
@@ -304,6 +302,19 @@ fn each_mistake_of_the_page_has_one_message_without_secrets() {
             format!("{good}[[page.users]]\nname = \"a\""),
             "page.users[0].token: is missing",
         ),
+    ] {
+        let told = only_mistake(&page(&text));
+        assert!(told.contains(expected), "{text}: {told}");
+        assert!(!told.contains("sekret"), "{told}");
+    }
+}
+
+#[test]
+fn each_mistake_of_a_firewall_of_the_page_has_one_message_without_secrets() {
+    let good = "token = \"0123456789abcdef\"\n";
+    let wall = |keys: &str| format!("{good}[[page.firewalls]]\nname = \"a\"\n{keys}");
+    let uuid = "token = \"550e8400-e29b-41d4-a716-446655440000\"";
+    for (text, expected) in [
         (wall(""), "page.firewalls[0].token: is missing"),
         (
             wall("token = \"sekret\""),

@@ -68,16 +68,10 @@ async fn checked(page: &Arc<Page>, parts: &Parts, body: &[u8], peer: IpAddr) -> 
     } else {
         parts.uri.query().unwrap_or_default().as_bytes()
     });
-    let cookies: Vec<&str> = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .collect();
-    let here = parts
-        .uri
-        .path_and_query()
-        .map_or("/", |path| path.as_str())
-        .to_owned();
+    let cookies = headers.get_all(header::COOKIE).iter();
+    let cookies: Vec<&str> = cookies.filter_map(|line| line.to_str().ok()).collect();
+    let here = parts.uri.path_and_query();
+    let here = here.map_or("/", |path| path.as_str()).to_owned();
     if segments == ["login"] && is_post {
         return login::enter(page, &form, peer);
     }

@@ -58,12 +58,7 @@ pub(super) async fn serve_connection<F>(
 ) where
     F: Filter<Extract = (reply::Response,), Error = Rejection> + Clone + Send + Sync + 'static,
 {
-    let patience = Patience {
-        idle: settings.idle,
-        newcomer: settings.newcomer,
-        head: settings.head,
-        write: settings.write,
-    };
+    let patience = Patience::of(&settings);
     let progress = Arc::new(Progress::new());
     let peer = UnixPeer::of(&stream);
     let wire = Wire::new(stream, Arc::clone(&progress), Arc::clone(&commit));

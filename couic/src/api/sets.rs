@@ -287,7 +287,7 @@ fn set_body(name: &SetName, entries: &[Cidr]) -> SetBody {
 }
 
 fn audit(action: &str, verb: &str, policy: Policy, set: &SetName, entries: usize) {
-    let entries = (entries > 0).then(|| format!(", {} entries", entries));
+    let entries = (entries > 0).then(|| format!(", {entries} entries"));
     let entries = entries.unwrap_or_default();
     tracing::info!(target: "couic::audit", action, %policy, "set {policy}/{set} {verb}{entries}");
 }

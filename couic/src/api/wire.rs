@@ -27,7 +27,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::commit::OwedCommit;
+use super::{commit::OwedCommit, serve::ServeSettings};
 
 /// How many bytes are collected before they are sent.
 const COLLECT: usize = 32 * 1024;
@@ -72,6 +72,17 @@ pub(super) struct Patience {
     pub(super) newcomer: Duration,
     pub(super) head: Duration,
     pub(super) write: Duration,
+}
+
+impl Patience {
+    pub(super) fn of(settings: &ServeSettings) -> Self {
+        Self {
+            idle: settings.idle,
+            newcomer: settings.newcomer,
+            head: settings.head,
+            write: settings.write,
+        }
+    }
 }
 
 impl Progress {

@@ -29,7 +29,7 @@ use crate::{
     host::Host,
     logging::{AuditFiles, ChangeLog, Log},
     metrics::MetricsRegistry,
-    peering::Peering,
+    peering::{Engine, Peering},
     rbac::ClientStore,
     reporting::{Reporting, TrafficMeter},
 };
@@ -94,13 +94,8 @@ impl Running {
         metrics.show_hardening(landlock.unwrap_or(0), seccomp);
         let engine = peering.as_ref().map(Peering::engine);
         let place = privileged.socket.place();
-        let mut repeaters = repeat(&rules, &filter, &metrics, watchdog, place)
-            .and_then(|mut all| {
-                state::keep_writing(&mut all, &rules.firewall, engine.clone())?;
-                rules.needs.resolve()?;
-                Ok(all)
-            })
-            .map_err(StartError::system("start threads"))?;
+        let repeaters = repeat(&rules, &filter, &metrics, watchdog, place);
+        let mut repeaters = with_writers(repeaters, &rules, engine.clone())?;
         panic_and_confirm.watch(&mut repeaters)?;
         let notifiers = reporting.as_ref().map(Reporting::notifiers);
         let clients = Arc::new(privileged.clients);
@@ -148,6 +143,20 @@ impl Running {
         let services = Services::new(api, privileged.listener, privileged.exporter);
         Ok((running, services))
     }
+}
+
+/// Starts what writes the state, besides the periodic work.
+fn with_writers(
+    repeaters: std::io::Result<Repeaters>,
+    rules: &Rules,
+    engine: Option<Arc<Engine>>,
+) -> Result<Repeaters, StartError> {
+    let written = repeaters.and_then(|mut all| {
+        state::keep_writing(&mut all, &rules.firewall, engine)?;
+        rules.needs.resolve()?;
+        Ok(all)
+    });
+    written.map_err(StartError::system("start threads"))
 }
 
 /// Starts to measure traffic, if it is to be reported.

@@ -115,7 +115,7 @@ impl RollingFile {
             most: (logging.rotation != Rotation::Never).then(|| logging.max_file_mib * MIB),
             note: |live, message| super::warning(live.format(), message),
         };
-        Self::open_kind(kind, logging, owner, live, now)
+        Self::open_kind(&kind, logging, owner, live, now)
     }
 
     /// The audit log. It is always rotated, so that its bound holds.
@@ -144,11 +144,11 @@ impl RollingFile {
             most: Some((all / PARTS).max(MIB / 4)),
             note: |_, message| super::audit::note(message),
         };
-        Self::open_kind(kind, logging, owner, live, now)
+        Self::open_kind(&kind, logging, owner, live, now)
     }
 
     fn open_kind(
-        kind: Kind,
+        kind: &Kind,
         logging: &Logging,
         owner: &Account,
         live: &Arc<Live>,
@@ -160,7 +160,7 @@ impl RollingFile {
             keep,
             most,
             note,
-        } = kind;
+        } = *kind;
         let dir = &logging.dir;
         let now_is = now();
         let mut span = span(rotation, now_is);

@@ -182,7 +182,7 @@ fn the_names_of_1_0_are_apart() {
         assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
     }
     for family in observed().families(&figures()) {
-        let is_gauge = prometheus(&[family.clone()]).contains(" gauge\n");
+        let is_gauge = prometheus(std::slice::from_ref(&family)).contains(" gauge\n");
         assert!(
             !is_gauge || !family.name().ends_with("_total"),
             "{family:?}"

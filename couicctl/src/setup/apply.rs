@@ -237,7 +237,8 @@ fn replace_if_accepted(
     }
     match fs::read(path) {
         Ok(old) => {
-            replace_file(&beside(".old"), 0o600, &old).map_err(|e| said(&beside(".old"), &e))?
+            let kept = beside(".old");
+            replace_file(&kept, 0o600, &old).map_err(|e| said(&kept, &e))?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(said(path, &error)),

@@ -84,10 +84,8 @@ pub(crate) async fn run(args: SetupArgs, mut output: Output) -> Result<(), Failu
         if plan.steps.is_empty() {
             writeln!(out, "Everything was in place, nothing was changed.")?;
         }
-        let notes = plan.notes.iter().filter(|_| !asks);
-        notes
-            .map(|note| writeln!(out, "Note: {note}"))
-            .collect::<io::Result<()>>()?;
+        let mut notes = plan.notes.iter().filter(|_| !asks);
+        notes.try_for_each(|note| writeln!(out, "Note: {note}"))?;
         health.map_or(Ok(()), |health| writeln!(out, "{health}"))?;
         out.write_all(NEXT.as_bytes())
     })?;

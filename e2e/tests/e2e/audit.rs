@@ -72,7 +72,19 @@ fn who_changed_what_from_where_and_why() {
             .unwrap()
             .starts_with("203.0.113.9 via uid 0 (root), pid ")
     );
+    // The main log has a line for each request.
+    let log = daemon.log();
+    assert!(
+        log.contains("client couicctl added drop 192.0.2.8/32"),
+        "{log}"
+    );
+    assert!(log.contains("request ticket-4711"), "{log}");
+}
 
+#[test]
+fn reloads_panic_refusals_and_the_start_have_entries() {
+    let Some(lab) = Lab::quiet() else { return };
+    let daemon = lab.daemon().start();
     daemon.set_file(Policy::Drop, "list", "198.51.100.0/24\n198.51.101.0/24\n");
     daemon.ctl_ok(&["sets", "reload"]);
     let reload = &found(&daemon, &["--action", "sets_reloaded"])[0];
@@ -94,9 +106,7 @@ fn who_changed_what_from_where_and_why() {
     daemon.ctl_ok(&["panic", "off"]);
 
     let stranger = daemon.api_as("550e8400-e29b-41d4-a716-446655440000");
-    let answer = stranger
-        .request("POST", "/v1/drop", Some(&body.to_string()))
-        .expect(401);
+    let answer = stranger.request("POST", "/v1/drop", Some("{}")).expect(401);
     let refused = &found(&daemon, &["--action", "refused"])[0];
     assert_eq!(refused.request.as_deref(), answer.header("x-request-id"));
     assert!(
@@ -112,14 +122,32 @@ fn who_changed_what_from_where_and_why() {
     assert_eq!(found(&daemon, &["--action", "started"]).len(), 1);
     assert_eq!(found(&daemon, &["--action", "attached"]).len(), 1);
 
-    // Rules are in the audit log only, requests in the main log.
+    // Rules are in the audit log only.
     let log = daemon.log();
     assert!(!log.contains("198.51.100.0/24"), "{log}");
-    assert!(
-        log.contains("client couicctl added drop 192.0.2.8/32"),
-        "{log}"
-    );
-    assert!(log.contains("request ticket-4711"), "{log}");
+}
+
+/// Whether the log has lines of level debug.
+fn is_debug(daemon: &Daemon<'_>) -> bool {
+    let before = daemon.log().matches("request refused").count();
+    let _ = daemon.api().request("GET", "/nowhere", None).expect(404);
+    // A line that comes at any level, after the one in question.
+    let later = daemon.log().matches("refused POST").count();
+    refused(daemon);
+    until("a later line", SOON, || {
+        (daemon.log().matches("refused POST").count() > later).then_some(())
+    });
+    daemon.log().matches("request refused").count() > before
+}
+
+/// Has the configuration read again, for the `count`-th time.
+fn reload(daemon: &Daemon<'_>, count: usize) {
+    daemon.signal(Signal::SIGHUP);
+    until("a reload is over", SOON, || {
+        let log = daemon.log();
+        let done = log.matches("onfiguration reloaded").count();
+        (done + log.matches("NOT reloaded").count() >= count).then_some(())
+    });
 }
 
 #[test]
@@ -129,27 +157,7 @@ fn a_reload_applies_what_it_can_and_a_broken_file_changes_nothing() {
     let (api, path) = (daemon.api(), config(&daemon));
     let well = api.health().1.status;
     let good = fs::read_to_string(&path).unwrap();
-    let debug = |daemon: &Daemon<'_>| {
-        let before = daemon.log().matches("request refused").count();
-        let _ = daemon.api().request("GET", "/nowhere", None).expect(404);
-        // A line that comes at any level, after the one in question.
-        let later = daemon.log().matches("refused POST").count();
-        refused(daemon);
-        until("a later line", SOON, || {
-            (daemon.log().matches("refused POST").count() > later).then_some(())
-        });
-        daemon.log().matches("request refused").count() > before
-    };
-    let reloads = |daemon: &Daemon<'_>, count: usize| {
-        daemon.signal(Signal::SIGHUP);
-        until("a reload is over", SOON, || {
-            let log = daemon.log();
-            let all =
-                log.matches("onfiguration reloaded").count() + log.matches("NOT reloaded").count();
-            (all >= count).then_some(())
-        });
-    };
-    assert!(!debug(&daemon));
+    assert!(!is_debug(&daemon));
 
     // Replaced by renaming, as editors do.
     let replace = |text: &str| {
@@ -159,16 +167,16 @@ fn a_reload_applies_what_it_can_and_a_broken_file_changes_nothing() {
     };
     replace(&good.replace("[logging]\n", "[logging]\nlevel = \"debug\"\n"));
     daemon.set_file(Policy::Drop, "list", "198.51.100.0/24\n");
-    reloads(&daemon, 1);
-    assert!(debug(&daemon));
+    reload(&daemon, 1);
+    assert!(is_debug(&daemon));
     let _ = api
         .request("GET", "/v1/drop/198.51.100.0/24", None)
         .expect(200);
 
     replace("ifaces = 7\nno_such_key = 1\n");
     daemon.set_file(Policy::Drop, "list", "198.51.101.0/24\n");
-    reloads(&daemon, 2);
-    assert!(debug(&daemon), "the level before stays");
+    reload(&daemon, 2);
+    assert!(is_debug(&daemon), "the level before stays");
     let _ = api
         .request("GET", "/v1/drop/198.51.101.0/24", None)
         .expect(404);
@@ -187,7 +195,7 @@ fn a_reload_applies_what_it_can_and_a_broken_file_changes_nothing() {
     );
 
     replace(&good.replace("max_log_files = 1", "max_log_files = 2"));
-    reloads(&daemon, 3);
+    reload(&daemon, 3);
     let (_, health) = api.health();
     assert_eq!(health.status, well, "{health:?}");
     let note = health
@@ -198,7 +206,7 @@ fn a_reload_applies_what_it_can_and_a_broken_file_changes_nothing() {
         note.unwrap().ends_with(": logging.max_log_files"),
         "{note:?}"
     );
-    assert!(!debug(&daemon));
+    assert!(!is_debug(&daemon));
 }
 
 /// As systemd starts it: `JOURNAL_STREAM` names what standard output is.

@@ -1,5 +1,7 @@
 //! The page of couic-report in a real browser, with a real daemon: packets, a ban by mouse, its confirmation.
 
+#![expect(clippy::expect_used, reason = "a panic fails the test")]
+
 mod day;
 
 use std::{

@@ -136,7 +136,7 @@ impl Rules {
     /// All that are kept, the newest first.
     pub(in crate::top) fn newest(&self) -> Vec<&Rule> {
         let mut rules: Vec<&Rule> = self.kept.values().collect();
-        rules.sort_by(|a, b| b.entry.creation.cmp(&a.entry.creation));
+        rules.sort_by_key(|rule| std::cmp::Reverse(rule.entry.creation));
         rules
     }
 
