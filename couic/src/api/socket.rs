@@ -7,7 +7,7 @@ use std::{
     os::{
         fd::AsRawFd,
         unix::{
-            fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown},
+            fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, lchown},
             net::UnixListener,
         },
     },
@@ -16,8 +16,11 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::AtFlags,
-    sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket},
+    fcntl::{AtFlags, OFlag, open},
+    sys::{
+        socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket},
+        stat::Mode,
+    },
     unistd::{Gid, Uid, fchownat, geteuid},
 };
 
@@ -182,10 +185,9 @@ fn guarded(dir: &Path) -> Result<(), SocketError> {
 /// Owner first: the mode must not open the socket to a group that is not the configured one. Both by descriptor, since the
 /// owner of the directory may put another file in the socket's place.
 fn open_up(path: &Path, owner: &Account) -> io::Result<ListeningSocket> {
-    let socket = File::options()
-        .read(true)
-        .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)
-        .open(path)?;
+    // Not by `custom_flags` of std, which drops O_PATH with musl: there O_ACCMODE contains it.
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let socket = File::from(open(path, flags, Mode::empty())?);
     let found = socket.metadata()?;
     let is_ours = found.uid() == geteuid().as_raw() && found.nlink() == 1;
     if !found.file_type().is_socket() || !is_ours {
