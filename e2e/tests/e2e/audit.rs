@@ -73,12 +73,14 @@ fn who_changed_what_from_where_and_why() {
             .starts_with("203.0.113.9 via uid 0 (root), pid ")
     );
     // The main log has a line for each request.
-    let log = daemon.log();
-    assert!(
-        log.contains("client couicctl added drop 192.0.2.8/32"),
-        "{log}"
-    );
-    assert!(log.contains("request ticket-4711"), "{log}");
+    for line in [
+        "client couicctl added drop 192.0.2.8/32",
+        "request ticket-4711",
+    ] {
+        until("the main log has the request", SOON, || {
+            daemon.log().contains(line).then_some(())
+        });
+    }
 }
 
 #[test]
