@@ -50,7 +50,7 @@ impl Panel {
 /// A column of a panel.
 pub(super) struct Column {
     pub(super) title: &'static str,
-    /// 0 = what is left, at least 24.
+    /// 0 = what is left, at least 23.
     pub(super) width: u16,
     pub(super) right: bool,
     /// Columns with a larger number are left out first.
@@ -77,7 +77,7 @@ const TAGS: [Column; 5] = [
 const RULES: [Column; 6] = [
     column("Rule", 0, false, 0),
     column("hits/s", 7, true, 0),
-    column("Tag", 14, false, 1),
+    column("Tag", 12, false, 1),
     column("hits", 10, true, 2),
     column("ends in", 8, true, 3),
     column("added", 8, true, 4),

@@ -190,7 +190,7 @@ impl App {
         self.dirty = true;
         let tag = self.ui.tag_pattern();
         if self.wish.borrow().tag != tag {
-            self.model.rules.clear();
+            self.model.rules.restart();
             self.wish.send_modify(|wish| wish.tag = tag);
         }
         effect

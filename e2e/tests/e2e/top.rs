@@ -122,7 +122,9 @@ fn unban_undo_and_unban(screen: &Tmux, wire: &mut Wire) {
     screen.keys(&["/"]);
     screen.typed("by-key");
     screen.keys(&["Enter", "Tab"]);
-    screen.until("the rule", |text| text.contains(&rule));
+    screen.until("the filtered rule", |text| {
+        text.contains("filter by-key") && text.contains(&rule)
+    });
     screen.keys(&["Down"]);
     unban();
     assert!(wire.passes(&Frame::v4(OTHER)));

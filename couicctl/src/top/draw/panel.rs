@@ -15,7 +15,7 @@ use crate::top::{
 };
 
 /// The least width of the column that takes what is left.
-const REST: u16 = 24;
+const REST: u16 = 23;
 
 /// Draws it.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, panel: Panel, view: &View<'_>) {

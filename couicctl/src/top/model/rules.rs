@@ -175,13 +175,11 @@ impl Rules {
         self.kept.remove(&(policy, cidr));
     }
 
-    /// Forgets all, since other rules are read from now on.
-    pub(in crate::top) fn clear(&mut self) {
-        *self = Self {
-            sort: self.sort,
-            counted: self.counted,
-            ..Self::default()
-        };
+    /// Other rules are read from now on. Those that are kept stay until their part of the list is read.
+    pub(in crate::top) const fn restart(&mut self) {
+        self.looked = [0; 2];
+        self.page = [None; 2];
+        self.complete = [false; 2];
     }
 }
 
