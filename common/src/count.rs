@@ -1,10 +1,24 @@
-//! Counts with their noun, for messages: an operator should not read "1 rules".
+//! Counts for messages: with their noun, so that an operator does not read "1 rules", and with their thousands apart.
 
 /// The count, followed by `one` if it is 1, else by `many`.
 #[must_use]
 pub fn counted(count: u64, one: &str, many: &str) -> String {
     let noun = if count == 1 { one } else { many };
     format!("{count} {noun}")
+}
+
+/// A number with a comma after each three digits: `1,234,567`.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub use confirm::{
     CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, CONFIRM_WITHIN_HEADER, CONFIRM_WITHIN_MAX, ConfirmId,
     ConfirmIdError, Confirmations, Confirmed, PendingChange, RevertedChange,
 };
-pub use count::counted;
+pub use count::{counted, grouped};
 pub use entry::{
     Entry, EntryRequest, FORCE_HINT, GuardRequest, LIFTED_HEADER, Metadata, PeerAction, PeerJob,
 };

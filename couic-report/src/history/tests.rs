@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     config,
-    state::{BatchWriter, Committer, Journal, Row, Seal, TrafficRecord},
+    state::{BatchWriter, Committer, Journal, Row, Seal, TrafficRecord, tests::copy_into},
 };
 
 mod bounds;
@@ -74,19 +74,6 @@ impl Rig {
         let (journal, committer) = self.running.take().unwrap();
         drop(journal);
         committer.join();
-    }
-}
-
-fn copy_into(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            fs::create_dir(&to).unwrap();
-            copy_into(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
     }
 }
 

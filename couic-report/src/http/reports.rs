@@ -90,7 +90,7 @@ async fn accept_known(
     };
     let (id, source) = (request_id(&headers), instance(&headers, peer));
     if headers.get(KIND).is_some_and(|kind| kind == TRAFFIC) {
-        return traffic::accept(&body, id, &source, context).await;
+        return traffic::accept(body, id, &source, context).await;
     }
     match parse(body, id, source).await {
         Ok(batch) => count(batch, context).await,
@@ -150,12 +150,20 @@ fn refusal(why: &BodyError) -> Response {
 }
 
 async fn parse(body: Bytes, id: Option<Uuid>, source: String) -> Result<Batch, NotReports> {
+    let parse = move |body: &[u8]| ingest::parse(body, id, &source, unix_seconds());
+    let parsed = aside(body, parse).await;
+    parsed.unwrap_or_else(|| Err(NotReports::fault()))
+}
+
+/// Parses a large body on a thread of its own, so that it delays no other request. None if that thread panicked.
+pub(super) async fn aside<T: Send + 'static>(
+    body: Bytes,
+    parse: impl FnOnce(&[u8]) -> T + Send + 'static,
+) -> Option<T> {
     if body.len() <= PARSED_ASIDE {
-        return ingest::parse(&body, id, &source, unix_seconds());
+        return Some(parse(&body));
     }
-    let parsed =
-        task::spawn_blocking(move || ingest::parse(&body, id, &source, unix_seconds())).await;
-    parsed.unwrap_or_else(|_| Err(NotReports::fault()))
+    task::spawn_blocking(move || parse(&body)).await.ok()
 }
 
 async fn count(batch: Batch, context: &Context) -> Response {

@@ -1,5 +1,6 @@
 //! `POST /v1/reports/{secret}` with the header `Couic-Kind: traffic`.
 
+use bytes::Bytes;
 use couic_common::unix_seconds;
 use serde::Serialize;
 use uuid::Uuid;
@@ -8,9 +9,10 @@ use warp::{http::StatusCode, reply::Response};
 use super::{
     Context,
     answer::{error, json, later},
+    reports::aside,
 };
 use crate::{
-    ingest,
+    ingest::{self, NotReports},
     state::{Accepted, TrafficRecord},
 };
 
@@ -25,7 +27,7 @@ struct Taken {
 
 /// Counts the traffic of a firewall, or answers with the error.
 pub(super) async fn accept(
-    body: &[u8],
+    body: Bytes,
     id: Option<Uuid>,
     source: &str,
     context: &Context,
@@ -34,7 +36,8 @@ pub(super) async fn accept(
         let message = format!("traffic is larger than {} KiB", MAX_BODY >> 10);
         return error(StatusCode::PAYLOAD_TOO_LARGE, message);
     }
-    let json_body = match ingest::parse_traffic(body) {
+    let parsed = aside(body, ingest::parse_traffic).await;
+    let json_body = match parsed.unwrap_or_else(|| Err(NotReports::fault().to_string())) {
         Ok(json) => json,
         Err(message) => {
             tracing::info!("refused a request with traffic: {message}");

@@ -107,7 +107,7 @@ fn times(series: &Series) -> Vec<u64> {
 }
 
 impl Plot {
-    /// The chart with its table, which has at most `rows` rows.
+    /// The chart with its table.
     pub(super) fn chart(&self, id: &'static str, title: &'static str, data: String) -> Chart {
         Chart {
             id,

@@ -1,5 +1,6 @@
 //! How numbers and times are written.
 
+pub(super) use couic_common::grouped as count;
 use couic_common::time_left;
 use time::{OffsetDateTime, macros::format_description};
 
@@ -29,19 +30,6 @@ pub(super) fn ends(now: u64, expiration: Option<u64>) -> String {
         Some(end) if end <= now => "ended".to_owned(),
         Some(end) => format!("in {}", time_left(end - now)),
     }
-}
-
-/// A count with its thousands apart.
-pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.char_indices() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A rate or an axis label with three digits: `12.3 k`.

@@ -17,7 +17,7 @@ mod record;
 mod recover;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use self::{
     committer::{Accepted, Committer, Journal, Overview, Refused},

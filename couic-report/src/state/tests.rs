@@ -57,7 +57,8 @@ fn copy(from: &Path) -> TempDir {
     to
 }
 
-fn copy_into(from: &Path, to: &Path) {
+/// Copies a folder with what is below it.
+pub(crate) fn copy_into(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());

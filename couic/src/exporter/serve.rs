@@ -125,9 +125,12 @@ async fn answer(request: &Request<Incoming>, api: Arc<Api>, needs_token: bool) -
 async fn scrape(api: Arc<Api>, format: Exposition) -> Answer {
     // The semaphore is never closed.
     let place = RENDERING.acquire().await;
-    let render = move || format.render(&api.metric_families());
+    let render = move || {
+        // Held by the work itself, which goes on if the connection ends before it.
+        let _place = place;
+        format.render(&api.metric_families())
+    };
     let rendered = tokio::task::spawn_blocking(render).await;
-    drop(place);
     match rendered {
         Ok(body) => with_type(StatusCode::OK, format.content_type(), body),
         Err(error) => {

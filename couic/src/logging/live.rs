@@ -1,6 +1,6 @@
 //! What can be changed while the daemon runs: level and format. And the request to open files again.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use tracing::{
     Level, Metadata, Subscriber, callsite::rebuild_interest_cache, level_filters::LevelFilter,
@@ -15,7 +15,7 @@ use crate::config::{LogFormat, LogLevel};
 #[derive(Debug)]
 pub(super) struct Live {
     level: AtomicU8,
-    is_json: AtomicU8,
+    is_json: AtomicBool,
     reopened: AtomicU64,
 }
 
@@ -23,7 +23,7 @@ impl Live {
     pub(super) fn new(level: LogLevel, format: LogFormat) -> Self {
         let live = Self {
             level: AtomicU8::new(0),
-            is_json: AtomicU8::new(0),
+            is_json: AtomicBool::new(false),
             reopened: AtomicU64::new(0),
         };
         live.store(level, format);
@@ -32,8 +32,7 @@ impl Live {
 
     fn store(&self, level: LogLevel, format: LogFormat) {
         self.level.store(level as u8, Relaxed);
-        self.is_json
-            .store(u8::from(format == LogFormat::Json), Relaxed);
+        self.is_json.store(format == LogFormat::Json, Relaxed);
     }
 
     /// From the next line on.
@@ -44,26 +43,20 @@ impl Live {
     }
 
     pub(super) fn level(&self) -> LevelFilter {
-        const LEVELS: [LogLevel; 5] = [
-            LogLevel::Error,
-            LogLevel::Warn,
-            LogLevel::Info,
-            LogLevel::Debug,
-            LogLevel::Trace,
+        const LEVELS: [(LogLevel, LevelFilter); 5] = [
+            (LogLevel::Error, LevelFilter::ERROR),
+            (LogLevel::Warn, LevelFilter::WARN),
+            (LogLevel::Info, LevelFilter::INFO),
+            (LogLevel::Debug, LevelFilter::DEBUG),
+            (LogLevel::Trace, LevelFilter::TRACE),
         ];
         let level = self.level.load(Relaxed);
-        let found = LEVELS.into_iter().find(|known| *known as u8 == level);
-        LevelFilter::from_level(match found.unwrap_or(LogLevel::Info) {
-            LogLevel::Error => Level::ERROR,
-            LogLevel::Warn => Level::WARN,
-            LogLevel::Info => Level::INFO,
-            LogLevel::Debug => Level::DEBUG,
-            LogLevel::Trace => Level::TRACE,
-        })
+        let found = LEVELS.iter().find(|(known, _)| *known as u8 == level);
+        found.map_or(LevelFilter::INFO, |(_, filter)| *filter)
     }
 
     pub(super) fn format(&self) -> LogFormat {
-        if self.is_json.load(Relaxed) == 1 {
+        if self.is_json.load(Relaxed) {
             LogFormat::Json
         } else {
             LogFormat::Text

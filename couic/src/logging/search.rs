@@ -181,6 +181,10 @@ impl Search<'_> {
                 }
             }
             text.truncate(start);
+            // Its end is no entry, so its beginning is none either.
+            if text.len() > 2 * BLOCK {
+                text.clear();
+            }
             rest = text;
         }
         Ok(End::OfFile)

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_common::{AuditEntry, Policy, Tag, counted};
+use couic_common::{AuditEntry, Policy, Tag};
 use couic_firewall::rules::{Actor, EventKind, Request, RuleEvent};
 
 use super::{
@@ -160,15 +160,13 @@ impl Group {
             .collect();
         let tag = self.first.entry.tag.as_ref().filter(|_| self.same_tag);
         let tag = tag.map(|tag: &Tag| format!(" (tag {tag})"));
-        let rules = counted(total, "rule", "rules");
-        let rules = rules.trim_start_matches(|c: char| c.is_ascii_digit() || c == ',');
         let policy = self.first.policy;
         let actor = actor_of(&self.first.origin.actor);
         let mut entry = AuditEntry::new(self.first.at, actor, "changed");
         entry.request = self.request.as_ref().map(|request| request.id.clone());
         entry.count = Some(total);
         entry.message = Some(format!(
-            "{} {policy}{rules}{}",
+            "{} {policy} rules{}",
             kinds.join(", "),
             tag.unwrap_or_default()
         ));

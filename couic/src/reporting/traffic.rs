@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use couic_common::{Counter, Health, HealthStatus, Policy, unix_seconds};
+use couic_common::{Counter, Health, Policy, unix_seconds};
 use couic_delivery::NotificationDispatcher;
 use couic_firewall::rules::Firewall;
 use couic_plugin_api::{
@@ -89,12 +89,7 @@ impl TrafficMeter {
                     attached: interface.attached,
                 })
                 .collect(),
-            health: match health.status {
-                HealthStatus::Ok => "ok",
-                HealthStatus::Degraded => "degraded",
-                HealthStatus::Down => "down",
-            }
-            .to_owned(),
+            health: health.status.as_str().to_owned(),
             version: health.version,
             ..traffic
         }

@@ -11,7 +11,11 @@ use couic_common::{
 use serde::Serialize;
 
 use super::{Context, exit_code};
-use crate::{failure::Failure, render};
+use crate::{
+    failure::Failure,
+    fill::{TableFill, fills},
+    render,
+};
 
 /// Rates are those of this time.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -37,15 +41,6 @@ pub(crate) struct Overview {
     pub(crate) notifiers: Option<Vec<NotifierInfo>>,
     /// Why something is missing.
     pub(crate) notes: Vec<String>,
-}
-
-/// How full a table of rules is.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct TableFill {
-    pub(crate) policy: String,
-    pub(crate) family: String,
-    pub(crate) rules: u64,
-    pub(crate) limit: u64,
 }
 
 /// A tag with its packets, and packets per second.
@@ -102,7 +97,7 @@ async fn look(health: Health, cx: &Context) -> Overview {
     overview.notifiers = known("notifiers", client.notifiers().await, notes);
     overview.confirmations = known("pending changes", client.confirmations().await, notes);
     overview.tables = known("the size of tables", client.metrics_text().await, notes)
-        .map_or_else(Vec::new, |text| fill(&text));
+        .map_or_else(Vec::new, |text| fills(&text));
     if overview.health.panic_since.is_some() {
         overview.panic = client.panic().await.ok();
     }
@@ -153,57 +148,5 @@ fn known<T>(what: &str, answer: Result<T, ClientError>, notes: &mut Vec<String>)
             notes.push(format!("without {what}: {why}"));
             None
         }
-    }
-}
-
-/// The tables of rules by the daemon's metrics, those with rules only.
-fn fill(metrics: &str) -> Vec<TableFill> {
-    let value = |name: &str, policy: &str, family: &str| {
-        let line = metrics.lines().find_map(|line| {
-            let rest = line.strip_prefix(name)?.strip_prefix('{')?;
-            let (labels, value) = rest.split_once('}')?;
-            let has = |label: &str, value: &str| labels.contains(&format!("{label}=\"{value}\""));
-            (has("policy", policy) && has("family", family)).then_some(value)
-        });
-        line.and_then(|value| value.trim().parse::<f64>().ok())
-    };
-    let mut tables = Vec::new();
-    for policy in ["drop", "ignore"] {
-        for family in ["ipv4", "ipv6"] {
-            let rules = value("couic_rules", policy, family);
-            let limit = value("couic_rules_limit", policy, family);
-            if let (Some(rules), Some(limit)) = (rules, limit) {
-                tables.push(TableFill {
-                    policy: policy.to_owned(),
-                    family: family.to_owned(),
-                    rules: rules as u64,
-                    limit: limit as u64,
-                });
-            }
-        }
-    }
-    tables
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tables_are_read_from_the_metrics() {
-        let text = "# TYPE couic_rules gauge\n\
-            couic_rules{policy=\"drop\",family=\"ipv4\"} 12\n\
-            couic_rules_limit{policy=\"drop\",family=\"ipv4\"} 1048576\n\
-            couic_rules{family=\"ipv6\",policy=\"ignore\"} 3\n\
-            couic_rules_limit{family=\"ipv6\",policy=\"ignore\"} 64\n";
-        let expected = [("drop", "ipv4", 12, 1_048_576), ("ignore", "ipv6", 3, 64)];
-        let expected = expected.map(|(policy, family, rules, limit)| TableFill {
-            policy: policy.to_owned(),
-            family: family.to_owned(),
-            rules,
-            limit,
-        });
-        assert_eq!(fill(text), expected);
-        assert!(fill("").is_empty());
     }
 }

@@ -3,23 +3,13 @@
 use std::{
     fs, io,
     os::unix::fs::{FileTypeExt, MetadataExt},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use nix::unistd::{Uid, User};
 
 use super::Check;
-use crate::config::Target;
-
-/// The part of the daemon's configuration that the checks need.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Installed {
-    pub(super) ifaces: Vec<String>,
-    pub(super) working_dir: PathBuf,
-    pub(super) log_dir: PathBuf,
-    pub(super) socket: PathBuf,
-    pub(super) user: String,
-}
+use crate::{config::Target, installed::Installed};
 
 /// Checks the daemon's files. None if its configuration cannot be read.
 pub(super) fn daemon(config: &Path, checks: &mut Vec<Check>) -> Option<Installed> {
@@ -51,27 +41,11 @@ pub(super) fn daemon(config: &Path, checks: &mut Vec<Check>) -> Option<Installed
     Some(installed)
 }
 
-/// Applies the daemon's defaults. Errors in the file are for the daemon to report.
+/// None if the text is not TOML, or lists no interfaces.
 fn read(text: &str) -> Option<Installed> {
     let table: toml::Table = toml::from_str(text).ok()?;
-    let text = |section: Option<&str>, key: &str, default: &str| {
-        let table = match section {
-            Some(section) => table.get(section).and_then(|value| value.as_table()),
-            None => Some(&table),
-        };
-        let value = table.and_then(|table| table.get(key)?.as_str());
-        value.unwrap_or(default).to_owned()
-    };
-    let names = table.get("ifaces")?.as_array()?.iter();
-    Some(Installed {
-        ifaces: names
-            .filter_map(|name| name.as_str().map(str::to_owned))
-            .collect(),
-        working_dir: text(None, "working_dir", "/var/lib/couic").into(),
-        log_dir: text(Some("logging"), "dir", "/var/log/couic").into(),
-        socket: text(Some("server"), "socket", "/var/run/couic/couic.sock").into(),
-        user: text(None, "user", "couic"),
-    })
+    table.get("ifaces")?.as_array()?;
+    Some(Installed::of(&table))
 }
 
 fn unreadable(check: &str, path: &Path, error: &io::Error) -> Check {

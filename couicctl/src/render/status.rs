@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use couic_common::{HealthStatus, NotifierState, PeerState, counted, time_left};
+use couic_common::{HealthStatus, NotifierState, PeerState, counted, grouped, time_left};
 
 use super::{health::summary, stats::bytes, wrap::wrap};
 use crate::{
@@ -218,19 +218,6 @@ fn pending(overview: &Overview, screen: &mut Screen<'_>) -> io::Result<()> {
         })
         .collect();
     screen.lines("Pending", &lines, "couicctl confirm list")
-}
-
-/// A number with a comma after each three digits.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -20,19 +20,10 @@ use crate::{
     failure::Failure,
 };
 
-/// The daemon, to be told by its API, and the place of its program.
-pub(super) struct Installed<'a> {
-    pub(super) daemon: &'a Daemon,
-}
-
 /// Applies all steps, and prints each when it is done unless `quiet`.
-pub(super) async fn all(
-    steps: &[Step],
-    installed: &Installed<'_>,
-    quiet: bool,
-) -> Result<(), Failure> {
+pub(super) async fn all(steps: &[Step], daemon: &Daemon, quiet: bool) -> Result<(), Failure> {
     for step in steps {
-        if let Err(why) = installed.apply(step).await {
+        if let Err(why) = daemon.apply(step).await {
             return Err(Failure::Failed(format!(
                 "could not {step}\n  {}\n  the steps before are done: correct this, and run couicctl setup again",
                 why.replace('\n', "\n  ")
@@ -45,10 +36,10 @@ pub(super) async fn all(
     Ok(())
 }
 
-impl Installed<'_> {
+impl Daemon {
     async fn apply(&self, step: &Step) -> Result<(), String> {
         match step {
-            Step::User { name } => create_user(name, &self.daemon.working_dir),
+            Step::User { name } => create_user(name, &self.installed.working_dir),
             Step::Directory {
                 path,
                 mode,
@@ -83,8 +74,8 @@ impl Installed<'_> {
     fn client(&self) -> Result<Client, String> {
         let settings = Settings {
             target: Target::Local {
-                socket: self.daemon.socket.clone(),
-                client_file: self.daemon.working_dir.join("rbac/clients/couicctl.toml"),
+                socket: self.installed.socket.clone(),
+                client_file: self.client_file("couicctl"),
             },
             ..Settings::default()
         };

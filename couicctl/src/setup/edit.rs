@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
+use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value, value};
 
 use crate::failure::Failure;
 
@@ -50,12 +50,7 @@ impl Edited {
         }
         self.changes.push(format!("filter on {}", names.join(", ")));
         let list: Array = names.iter().collect();
-        self.put_root("ifaces", list.into());
-    }
-
-    /// Replaces a value where it stands, with the comments around it.
-    fn put_root(&mut self, key: &str, new: Value) {
-        put(self.document.as_table_mut(), key, new);
+        put(self.document.as_table_mut(), "ifaces", list.into());
     }
 
     /// Enables reports to this webhook.
@@ -74,14 +69,8 @@ impl Edited {
         }
         self.changes
             .push("report rule changes to the webhook".to_owned());
-        for (key, new) in [("enabled", true.into()), ("webhook", url.into())] {
-            match table.get_mut(key).and_then(Item::as_value_mut) {
-                Some(old) => replace(old, new),
-                None => {
-                    table.insert(key, value(new));
-                }
-            }
-        }
+        put(table, "enabled", true.into());
+        put(table, "webhook", url.into());
     }
 
     /// The text, if it differs from the file's.
@@ -91,7 +80,8 @@ impl Edited {
     }
 }
 
-fn put(table: &mut Table, key: &str, new: Value) {
+/// Sets a value where it stands, with the comments around it.
+fn put(table: &mut dyn TableLike, key: &str, new: Value) {
     match table.get_mut(key).and_then(Item::as_value_mut) {
         Some(old) => replace(old, new),
         None => {

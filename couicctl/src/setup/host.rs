@@ -11,7 +11,7 @@ use std::{
 use couic_common::Cidr;
 use nix::{ifaddrs::getifaddrs, unistd::User};
 
-use crate::session;
+use crate::{installed::Installed, session};
 
 /// `RTF_UP` and `RTF_REJECT` of `linux/route.h`.
 const UP: u32 = 0x1;
@@ -39,10 +39,7 @@ pub(super) struct Host {
 /// The daemon's account and places.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Daemon {
-    pub(super) user: String,
-    pub(super) group: String,
-    pub(super) working_dir: PathBuf,
-    pub(super) socket: PathBuf,
+    pub(super) installed: Installed,
     pub(super) user_exists: bool,
     /// Something accepts connections on the socket.
     pub(super) runs: bool,
@@ -64,16 +61,22 @@ pub(super) struct Fail2ban {
 }
 
 impl Daemon {
+    /// The file of a client and its token.
+    pub(super) fn client_file(&self, name: &str) -> PathBuf {
+        let clients = self.installed.working_dir.join("rbac/clients");
+        clients.join(format!("{name}.toml"))
+    }
+
     /// The set file of protected sources.
     pub(super) fn protect_file(&self) -> PathBuf {
-        self.working_dir.join("sets/ignore/setup.couic")
+        self.installed.working_dir.join("sets/ignore/setup.couic")
     }
 
     /// The directories above it, outermost first.
     pub(super) fn set_directories(&self) -> [PathBuf; 3] {
         ["", "sets", "sets/ignore"].map(|below| match below {
-            "" => self.working_dir.clone(),
-            below => self.working_dir.join(below),
+            "" => self.installed.working_dir.clone(),
+            below => self.installed.working_dir.join(below),
         })
     }
 }
@@ -113,33 +116,19 @@ pub(super) fn look(config: &Path) -> Host {
     }
 }
 
-/// The account and places in a configuration; the defaults for what is not in it.
+/// The daemon that a configuration describes, and what of it exists. A text that is not TOML counts as empty.
 fn daemon(text: &str) -> Daemon {
-    let table: toml::Table = toml::from_str(text).unwrap_or_default();
-    let of = |value: Option<&toml::Value>, default: &str| {
-        value
-            .and_then(toml::Value::as_str)
-            .unwrap_or(default)
-            .to_owned()
-    };
-    let socket = table.get("server").and_then(|server| server.get("socket"));
-    let user = of(table.get("user"), "couic");
+    let installed = Installed::of(&toml::from_str(text).unwrap_or_default());
     let mut daemon = Daemon {
-        user_exists: matches!(User::from_name(&user), Ok(Some(_))),
-        user,
-        group: of(table.get("group"), "couic"),
-        working_dir: of(table.get("working_dir"), "/var/lib/couic").into(),
-        socket: of(socket, "/var/run/couic/couic.sock").into(),
+        user_exists: matches!(User::from_name(&installed.user), Ok(Some(_))),
+        runs: UnixStream::connect(&installed.socket).is_ok(),
+        installed,
         ..Daemon::default()
     };
-    daemon.runs = UnixStream::connect(&daemon.socket).is_ok();
     let directories = daemon.set_directories().into_iter();
     daemon.directories = directories.filter(|dir| dir.is_dir()).collect();
     daemon.protected = fs::read_to_string(daemon.protect_file()).ok();
-    daemon.has_monitoring = daemon
-        .working_dir
-        .join("rbac/clients/monitoring.toml")
-        .exists();
+    daemon.has_monitoring = daemon.client_file("monitoring").exists();
     daemon
 }
 
@@ -273,7 +262,10 @@ mod tests {
             host.interfaces
         );
         assert!(host.own.iter().all(|ip| !ip.is_loopback()));
-        assert_eq!(host.daemon.working_dir, Path::new("/var/lib/couic"));
+        assert_eq!(
+            host.daemon.installed.working_dir,
+            Path::new("/var/lib/couic")
+        );
     }
 
     #[test]
@@ -282,7 +274,10 @@ mod tests {
             daemon("user = \"root\"\nworking_dir = \"/no/w\"\n[server]\nsocket = \"/no/s\"\n");
         assert!(found.user_exists && !found.runs && found.directories.is_empty());
         assert_eq!(
-            (found.group.as_str(), found.socket.as_path()),
+            (
+                found.installed.group.as_str(),
+                found.installed.socket.as_path()
+            ),
             ("couic", Path::new("/no/s"))
         );
         assert_eq!(

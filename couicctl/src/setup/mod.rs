@@ -74,11 +74,8 @@ pub(crate) async fn run(args: SetupArgs, mut output: Output) -> Result<(), Failu
             return Err(Failure::Failed("nothing was changed".into()));
         }
     }
-    let installed = apply::Installed {
-        daemon: &host.daemon,
-    };
-    apply::all(&plan.steps, &installed, output.is_json()).await?;
-    let health = installed.health().await;
+    apply::all(&plan.steps, &host.daemon, output.is_json()).await?;
+    let health = host.daemon.health().await;
     let value = json!({"applied": true, "steps": lines, "notes": plan.notes});
     output.show(&value, |out| {
         if plan.steps.is_empty() {

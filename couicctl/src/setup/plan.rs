@@ -97,7 +97,7 @@ impl Plan {
         let daemon = &host.daemon;
         if !daemon.user_exists {
             self.steps.push(Step::User {
-                name: daemon.user.clone(),
+                name: daemon.installed.user.clone(),
             });
         }
         for path in daemon.set_directories() {
@@ -105,8 +105,8 @@ impl Plan {
                 self.steps.push(Step::Directory {
                     path,
                     mode: 0o750,
-                    owner: daemon.user.clone(),
-                    group: daemon.group.clone(),
+                    owner: daemon.installed.user.clone(),
+                    group: daemon.installed.group.clone(),
                 });
             }
         }
@@ -120,7 +120,7 @@ impl Plan {
         self.steps.push(Step::Configuration {
             path: host.config.clone(),
             text,
-            group: host.daemon.group.clone(),
+            group: host.daemon.installed.group.clone(),
             changes: config.changes.clone(),
         });
         true
@@ -155,7 +155,10 @@ impl Plan {
         self.steps.push(Step::File {
             path: host.daemon.protect_file(),
             text,
-            owner: Some((host.daemon.user.clone(), host.daemon.group.clone())),
+            owner: Some((
+                host.daemon.installed.user.clone(),
+                host.daemon.installed.group.clone(),
+            )),
             about: format!("never drop {}", list.join(", ")),
         });
         true

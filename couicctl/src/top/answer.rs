@@ -9,7 +9,7 @@ use couic_common::{
 };
 
 use super::changes::Change;
-use crate::failure::Failure;
+use crate::{failure::Failure, fill::TableFill};
 
 /// A part of the API that the screen reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,7 +75,7 @@ pub(super) enum Answer {
     Notifiers(Vec<NotifierInfo>),
     Panic(PanicStatus),
     Status(Box<DaemonStatus>),
-    Limits(Vec<Fill>),
+    Limits(Vec<TableFill>),
 }
 
 /// A page of the rules of a policy.
@@ -88,15 +88,6 @@ pub(super) struct Page {
     pub(super) last: Option<Cidr>,
     /// With hits per second, if the daemon counts them and the page was read twice.
     pub(super) rules: Vec<(Entry, Option<f64>)>,
-}
-
-/// How full a table of rules is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fill {
-    pub(super) policy: String,
-    pub(super) family: String,
-    pub(super) used: u64,
-    pub(super) limit: u64,
 }
 
 /// Why a source has no answer.

@@ -14,10 +14,11 @@ use tokio::{
 };
 
 use super::{
-    answer::{Answer, Fill, Report, Source, Trouble},
+    answer::{Answer, Report, Source, Trouble},
     changes,
     sweep::Sweep,
 };
+use crate::fill::fills;
 
 /// The deadline of a request: a slow link is not a daemon that is away.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -181,68 +182,4 @@ impl Fetch {
 fn some<T>(mut all: Vec<T>) -> Vec<T> {
     all.truncate(MOST);
     all
-}
-
-/// The fill of the tables of rules, which only the metrics have.
-fn fills(text: &str) -> Vec<Fill> {
-    let mut fills: Vec<Fill> = Vec::new();
-    for line in text.lines() {
-        let used = line.strip_prefix("couic_rules{");
-        let limit = line.strip_prefix("couic_rules_limit{");
-        let Some((labels, value)) = used.or(limit).and_then(|rest| rest.split_once("} ")) else {
-            continue;
-        };
-        let label = |name: &str| {
-            let (_, rest) = labels.split_once(&format!("{name}=\""))?;
-            rest.split_once('"').map(|(value, _)| value.to_owned())
-        };
-        let (Some(policy), Some(family)) = (label("policy"), label("family")) else {
-            continue;
-        };
-        let value = value.parse::<f64>().unwrap_or_default() as u64;
-        let found = fills
-            .iter()
-            .position(|f| f.policy == policy && f.family == family);
-        let index = found.unwrap_or_else(|| {
-            let (used, limit) = (0, 0);
-            fills.push(Fill {
-                policy,
-                family,
-                used,
-                limit,
-            });
-            fills.len() - 1
-        });
-        if limit.is_some() {
-            fills[index].limit = value;
-        } else {
-            fills[index].used = value;
-        }
-        if fills.len() > 16 {
-            break;
-        }
-    }
-    fills
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_fill_of_the_tables_is_in_the_metrics() {
-        let text = "# TYPE couic_rules gauge\n\
-            couic_rules{family=\"IPv4\",policy=\"drop\"} 12\n\
-            couic_rules{family=\"IPv6\",policy=\"drop\"} 3\n\
-            couic_rules_limit{family=\"IPv4\",policy=\"drop\"} 1000\n\
-            couic_rules_limit{broken\ncouic_rules{x=\"1\"} 7\n# EOF\n";
-        let found = fills(text);
-        let fill = |family: &str, used, limit| Fill {
-            policy: "drop".into(),
-            family: family.into(),
-            used,
-            limit,
-        };
-        assert_eq!(found, [fill("IPv4", 12, 1_000), fill("IPv6", 3, 0)]);
-    }
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use couic_common::grouped;
 use ratatui::{
     style::{Color, Modifier, Style},
     symbols::{bar, border},
@@ -175,19 +176,6 @@ fn scaled(mut value: f64, space: &str) -> String {
         _ => 0,
     };
     format!("{value:.decimals$}{space}{}", UNITS[unit])
-}
-
-/// `1,234,567`.
-pub(super) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// The time of day, UTC.

@@ -3,12 +3,12 @@
 
 use std::{borrow::Cow, net::IpAddr};
 
-use couic_common::{Cidr, Policy, UNTAGGED};
+use couic_common::{Cidr, Policy, UNTAGGED, grouped};
 
 use super::{
     answer::Source,
     changes::{self, Change},
-    look::{Tone, bits, clock, grouped, rate},
+    look::{Tone, bits, clock, rate},
     model::{Model, Rule, RuleSort, Tag},
     state,
     ui::Ui,

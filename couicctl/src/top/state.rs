@@ -2,16 +2,16 @@
 
 use couic_common::{
     DaemonStatus, HealthStatus, InterfaceHealth, NotifierInfo, NotifierState, PeerInfo, PeerState,
-    Policy, XdpMode,
+    Policy, XdpMode, grouped,
 };
 
 use super::{
-    answer::{Fill, Source},
-    look::{Tone, grouped},
+    answer::Source,
+    look::Tone,
     model::Model,
     rows::{Key, Row},
 };
-use crate::duration::remaining;
+use crate::{duration::remaining, fill::TableFill};
 
 /// All lines, at this time (Unix seconds).
 pub(super) fn rows(model: &Model, now: u64) -> Vec<Row> {
@@ -19,7 +19,7 @@ pub(super) fn rows(model: &Model, now: u64) -> Vec<Row> {
     problems(model, &mut lines);
     let interfaces = model.health.iter().flat_map(|health| &health.interfaces);
     lines.extend(interfaces.map(interface));
-    lines.extend(model.limits.iter().filter(|fill| fill.used > 0).map(fill));
+    lines.extend(model.limits.iter().filter(|fill| fill.rules > 0).map(fill));
     lines.extend(model.peers.iter().map(|info| peer(info, now)));
     lines.extend(model.notifiers.iter().map(notifier));
     lines.extend(model.status.iter().map(|status| daemon(status)));
@@ -77,26 +77,26 @@ fn interface(interface: &InterfaceHealth) -> (Tone, String) {
     )
 }
 
-fn fill(fill: &Fill) -> (Tone, String) {
-    let Fill {
+fn fill(fill: &TableFill) -> (Tone, String) {
+    let TableFill {
         policy,
         family,
-        used,
+        rules,
         limit,
     } = fill;
     let share = match limit {
         0 => 0.0,
-        limit => *used as f64 / *limit as f64 * 100.0,
+        limit => *rules as f64 / *limit as f64 * 100.0,
     };
     let tone = match share {
         s if s >= 95.0 => Tone::Bad,
         s if s >= 80.0 => Tone::Warn,
         _ => Tone::Plain,
     };
-    let (used, limit) = (grouped(*used), grouped(*limit));
+    let (rules, limit) = (grouped(*rules), grouped(*limit));
     (
         tone,
-        format!("rules {policy} {family}  {used} of {limit} ({share:.1} %)"),
+        format!("rules {policy} {family}  {rules} of {limit} ({share:.1} %)"),
     )
 }
 

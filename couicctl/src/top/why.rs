@@ -1,6 +1,6 @@
 //! The verdict for an address in words: which rule decides, whose it is, until when, and why.
 
-use couic_common::{Entry, Lookup, LookupRule, Policy, RuleOwner, UNTAGGED, Verdict};
+use couic_common::{Lookup, LookupRule, Policy, RuleOwner, UNTAGGED, Verdict};
 
 use crate::duration::remaining;
 
@@ -55,17 +55,12 @@ fn of_rule(rule: &LookupRule, now: u64) -> Vec<String> {
     if !entry.owners.is_empty() {
         lines.push(format!("  held by {}", RuleOwner::list(&entry.owners, now)));
     }
-    lines.extend(reason(entry).map(|reason| format!("  reason: {reason}")));
+    let reason = entry.reason.as_ref();
+    lines.extend(reason.map(|reason| format!("  reason: {reason}")));
     if *policy == Policy::Ignore {
         lines.push("  ignore beats drop".to_owned());
     }
     lines
-}
-
-/// The reason that was given for the rule. Read from the document, so that rules of a version without reasons have none.
-fn reason(entry: &Entry) -> Option<String> {
-    let document = serde_json::to_value(entry).ok()?;
-    Some(document.get("reason")?.as_str()?.to_owned())
 }
 
 #[cfg(test)]

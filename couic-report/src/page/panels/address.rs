@@ -106,7 +106,10 @@ fn verdicts(page: &Page, asked: &[Asked], known: &[KnownRule], now: u64) -> Vec<
     }
     for wall in page.history.firewalls() {
         if asked.iter().all(|(name, _)| *name != wall.name) {
-            all.push(of_reports(&wall.name, known, now));
+            let mut verdict = of_reports(&wall.name, known, now);
+            let why = "This page has no token to ask the daemon.".to_owned();
+            verdict.because.insert(0, why);
+            all.push(verdict);
         }
     }
     // The firewalls that drop come first.
@@ -189,7 +192,7 @@ fn reason(rule: &LookupRule) -> String {
 
 fn of_reports(name: &str, known: &[KnownRule], now: u64) -> Verdict {
     let rules = known.iter().filter(|rule| rule.added.firewall == name);
-    let mut rules: Vec<&KnownRule> = rules.take(RULES).collect();
+    let mut rules: Vec<&KnownRule> = rules.collect();
     // Ignore before drop, and longer prefixes first: the order of verdicts.
     let policy = |rule: &KnownRule| rule.added.policy.unwrap_or(Policy::Drop);
     rules.sort_by_key(|rule| {
@@ -198,13 +201,14 @@ fn of_reports(name: &str, known: &[KnownRule], now: u64) -> Verdict {
             std::cmp::Reverse(rule.added.cidr.prefix()),
         )
     });
+    rules.truncate(RULES);
     let (word, class) = match rules.first().map(|rule| policy(rule)) {
         Some(Policy::Drop) => ("dropped", "bad"),
         Some(Policy::Ignore) => ("passes", "good"),
         None => ("not known", "none"),
     };
-    let because = "As its reports tell: this page has no token to ask the daemon. Rules that are older than the kept \
-                   history, or were never reported, are not known.";
+    let because = "As its reports tell. Rules that are older than the kept history, or were never reported, are not \
+                   known.";
     Verdict {
         firewall: name.to_owned(),
         link: firewalls::path(name),

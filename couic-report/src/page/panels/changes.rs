@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use couic_common::{Cidr, OwnerKind, PeerAction, Policy, unix_seconds};
+use couic_common::{Cidr, PeerAction, Policy, unix_seconds};
 
 use super::super::{
     Page,
@@ -118,11 +118,7 @@ pub(super) fn row(change: &Change, now: u64) -> ChangeRow {
 }
 
 fn who(owner: &ChangeOwner) -> String {
-    let kind = match owner.kind {
-        OwnerKind::Set => "set",
-        OwnerKind::Client => "client",
-        OwnerKind::Peer => "peer",
-    };
+    let kind = owner.kind.as_str();
     format!("{kind} {}", owner.name.as_deref().unwrap_or("(unknown)"))
 }
 

@@ -114,12 +114,11 @@ pub(in super::super) async fn part(page: &Arc<Page>, scope: Scope) -> Option<Fig
 fn figures(page: &Page, scope: &Scope, seen: &[super::Seen]) -> Option<Figures> {
     let now = unix_seconds();
     let (wall, range) = (scope.firewall.as_deref(), scope.range);
-    let mut walls = firewalls::rows(page, seen, range);
+    let heard = page.history.firewalls();
+    let walls = firewalls::rows(page, &heard, seen, wall, range);
     let mut facts = Vec::new();
     if let Some(name) = wall {
-        walls.retain(|row| row.name == name);
-        let reported = page.history.firewalls();
-        let reported = reported.iter().find(|one| one.name == name);
+        let reported = heard.iter().find(|one| one.name == name);
         facts = firewalls::facts(reported, seen.iter().find(|one| one.name == name));
         if walls.is_empty() {
             return None;

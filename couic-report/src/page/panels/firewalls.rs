@@ -21,7 +21,7 @@ const MOST: usize = 100;
 pub(in super::super) async fn show(page: &Page, visit: &Visit<'_>) -> view::Walls {
     let seen = page.fleet.seen().await;
     view::Walls {
-        walls: rows(page, &seen, Range::Day),
+        walls: rows(page, &page.history.firewalls(), &seen, None, Range::Day),
         frame: super::frame(page, visit, "firewalls", "Firewalls").await,
     }
 }
@@ -31,14 +31,20 @@ pub(super) fn path(name: &str) -> String {
     link("/firewalls", &[("name", name)])
 }
 
-/// One row for each firewall, by name.
-pub(super) fn rows(page: &Page, seen: &[Seen], range: Range) -> Vec<WallRow> {
+/// One row for each firewall, by name; or for this one only, if it is known.
+pub(super) fn rows(
+    page: &Page,
+    heard: &[FirewallStatus],
+    seen: &[Seen],
+    only: Option<&str>,
+    range: Range,
+) -> Vec<WallRow> {
     let now = unix_seconds();
-    let heard = page.history.firewalls();
     let mut names: Vec<&str> = heard.iter().map(|wall| wall.name.as_str()).collect();
     names.extend(seen.iter().map(|one| one.name.as_str()));
     names.sort_unstable();
     names.dedup();
+    names.retain(|name| only.is_none_or(|only| only == *name));
     names.truncate(MOST);
     let row = |name: &str| {
         let reported = heard.iter().find(|wall| wall.name == name);

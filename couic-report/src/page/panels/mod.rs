@@ -27,20 +27,15 @@ pub(super) async fn frame(
     section: &'static str,
     title: impl Into<String>,
 ) -> Frame {
-    let seen = page.fleet.seen().await;
     let User { name, role, .. } = visit.user;
     Frame {
         title: title.into(),
         section,
         user: name.clone(),
         role: role.as_str(),
-        can_act: *role >= Role::Act,
-        form_token: visit.session.form_token.clone(),
-        here: visit.here.clone(),
         notice: page.sessions.notice(&visit.cookies, visit.peer.secure),
-        alarms: alarms(page, &seen),
-        pending: pending(&seen),
         now: text::when(unix_seconds()),
+        ..banner(page, visit).await
     }
 }
 

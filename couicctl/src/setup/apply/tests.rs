@@ -71,7 +71,7 @@ async fn the_step_that_failed_is_named_and_ends_the_run() {
         step(last.clone()),
     ];
     let daemon = Daemon::default();
-    let done = all(&steps, &Installed { daemon: &daemon }, true).await;
+    let done = all(&steps, &daemon, true).await;
     let told = done.unwrap_err().text();
     assert!(
         told.contains("could not write") && told.contains("run couicctl setup again"),

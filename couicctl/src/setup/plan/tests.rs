@@ -24,9 +24,12 @@ fn fresh() -> Host {
         own: vec!["192.0.2.1".parse().unwrap()],
         sessions: vec!["203.0.113.7".parse().unwrap()],
         daemon: Daemon {
-            user: "couic".into(),
-            group: "couic".into(),
-            working_dir: "/var/lib/couic".into(),
+            installed: crate::installed::Installed {
+                user: "couic".into(),
+                group: "couic".into(),
+                working_dir: "/var/lib/couic".into(),
+                ..Default::default()
+            },
             user_exists: true,
             ..Daemon::default()
         },

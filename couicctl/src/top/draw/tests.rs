@@ -8,7 +8,7 @@ use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
 use crate::top::{
-    answer::{Answer, Fill, Page, Report, Source, Trouble},
+    answer::{Answer, Page, Report, Source, Trouble},
     changes::Change,
     once::text,
 };
@@ -71,10 +71,10 @@ fn busy(start: Instant) -> Model {
         tone: Tone::Plain,
     };
     take(&mut model, start, Answer::Changes(vec![change]));
-    let fill = Fill {
+    let fill = crate::fill::TableFill {
         policy: "drop".into(),
         family: "IPv4".into(),
-        used: 1_234,
+        rules: 1_234,
         limit: 10_000,
     };
     take(&mut model, start, Answer::Limits(vec![fill]));

@@ -17,9 +17,10 @@ use couic_common::{
 };
 
 use super::{
-    answer::{Answer, Fill, Report, Source, Trouble},
+    answer::{Answer, Report, Source, Trouble},
     changes::Change,
 };
+use crate::fill::TableFill;
 
 pub(super) use rules::{Rule, RuleSort, Rules};
 pub(super) use traffic::{Flow, Point, Tag, TagSort, Traffic};
@@ -45,7 +46,7 @@ pub(super) struct Model {
     pub(super) peers: Vec<PeerInfo>,
     pub(super) notifiers: Vec<NotifierInfo>,
     pub(super) status: Option<Box<DaemonStatus>>,
-    pub(super) limits: Vec<Fill>,
+    pub(super) limits: Vec<TableFill>,
     pub(super) away: Option<Away>,
     /// Seconds by which the daemon's clock is ahead.
     pub(super) clock_ahead: i64,
