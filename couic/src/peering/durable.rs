@@ -28,21 +28,19 @@ use couic_firewall::{
 /// How many registers are dealt with before others get their turn.
 const CHUNK: usize = 256;
 
-/// The state under its lock. Changes are with the journal's file once this is gone.
+/// The state under its lock. Once this is gone, changes are with the journal's file, before any peer hears of them, and
+/// those that digests do not show are in the queues.
 pub(super) struct Locked<'a> {
     // Dropped in this order: the lock is released before the disk is written.
     state: MutexGuard<'a, SharedRules>,
     commit: Commit<'a>,
 }
 
-struct Commit<'a> {
-    journal: Option<&'a Journal>,
-    due: bool,
-}
+struct Commit<'a>(&'a Engine);
 
 impl Drop for Commit<'_> {
     fn drop(&mut self) {
-        if let Some(journal) = self.journal.filter(|_| self.due) {
+        if let Some(journal) = &self.0.journal {
             journal.commit();
         }
     }
@@ -64,15 +62,11 @@ impl DerefMut for Locked<'_> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        let changed = self.state.replica.drain_changed();
-        let Some(journal) = self.commit.journal.filter(|_| !changed.is_empty()) else {
-            return;
-        };
-        for id in changed {
-            let slot = self.state.replica.get(id);
-            journal.append(&self.state.row(id, slot));
+        let engine = self.commit.0;
+        engine.append_changed(&mut self.state);
+        for id in self.state.replica.drain_ended() {
+            self.state.tell(id, engine.now());
         }
-        self.commit.due = true;
     }
 }
 
@@ -98,10 +92,18 @@ impl Engine {
     pub(super) fn locked(&self) -> Locked<'_> {
         Locked {
             state: self.state.lock(),
-            commit: Commit {
-                journal: self.journal.as_deref(),
-                due: false,
-            },
+            commit: Commit(self),
+        }
+    }
+
+    /// Appends registers to the journal, before claims that they ask for: a claim without its register would be taken for
+    /// this node's own word after a kill -9.
+    pub(super) fn append_changed(&self, state: &mut SharedRules) {
+        let changed = state.replica.drain_changed();
+        if let Some(journal) = &self.journal {
+            for id in changed {
+                journal.append(&state.row(id, state.replica.get(id)));
+            }
         }
     }
 

@@ -27,6 +27,7 @@ impl Engine {
         actor: &Actor,
         now: Moment,
     ) {
+        self.append_changed(state);
         self.end_own(state, key, actor, now);
         let own = state.replica.own(key);
         if own.is_some_and(|own| !own.in_force && own.is_live(now)) {

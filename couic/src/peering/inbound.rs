@@ -243,14 +243,8 @@ impl Engine {
             .map_err(|refusal| Refusal::Guard(refusal.reason_alone()))?;
         let before = state.standing(key);
         match state.replica.merge(id, key, offer, limits, now) {
-            Merge::Newer => {
+            Merge::Newer | Merge::TakenBack => {
                 self.settle(state, key, before, &actor, now);
-                Ok(())
-            }
-            Merge::TakenBack => {
-                self.settle(state, key, before, &actor, now);
-                let author = offer.record.author();
-                state.tell(RegisterId { key, author }, now);
                 Ok(())
             }
             Merge::Refuted => {

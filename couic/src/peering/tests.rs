@@ -180,9 +180,11 @@ fn name(text: &str) -> ClientName {
 /// Lets `from` (called `name` there) say all that it has to say to `to`.
 fn talk(from: &Node, called: &str, to: &Node) {
     let called = name(called);
-    for _ in 0..500 {
+    for _ in 0..2_000 {
         match from.engine.step(0) {
             Step::Wait(time) if time > Duration::from_millis(500) => return,
+            // It looks through its registers, a part at a time.
+            Step::Wait(Duration::ZERO) => {}
             Step::Wait(time) => {
                 let info = from.engine.peers().remove(0);
                 if info.state == PeerState::InSync && info.queue == 0 {

@@ -33,8 +33,9 @@ pub struct Link {
     compared: bool,
     plain: Plain,
     is_plain: bool,
-    /// Position of the full transfer to a plain peer.
-    full_transfer: Option<(Policy, u16)>,
+    /// Position in a walk over all registers: a plain peer is sent all, another one is told which ended here. Digests do
+    /// not cover that, and a queue that overflowed, or was lost with the process, may have held it.
+    walk: Option<(Policy, u16)>,
     gap: Gap,
     backoff: Backoff,
     chance: fastrand::Rng,
@@ -60,7 +61,7 @@ impl Link {
             compared: false,
             plain: Plain::default(),
             is_plain: false,
-            full_transfer: None,
+            walk: settings.walk(),
             gap: Gap::default(),
             backoff: backoff::new(),
             chance: fastrand::Rng::with_seed(seed),
@@ -125,18 +126,12 @@ impl Link {
     fn overflowed(&mut self) {
         self.status.overflows += 1;
         self.compare_soon(0);
-        if self.is_plain {
-            self.start_full_transfer();
-        }
+        self.walk = self.settings.walk();
     }
 
     fn compare_soon(&mut self, at: u64) {
         self.check_at = self.check_at.min(at);
         self.known.clear();
-    }
-
-    fn start_full_transfer(&mut self) {
-        self.full_transfer = self.settings.policies.first().map(|policy| (*policy, 0));
     }
 
     /// The next action. `tellable` selects the registers that a plain node receives.
@@ -164,7 +159,8 @@ impl Link {
     }
 
     fn wake_at(&self) -> u64 {
-        if self.outboxes.iter().all(Outbox::is_empty) {
+        let walks = self.walk.is_some() && !self.is_plain && self.gap.ms().is_some();
+        if !walks && self.outboxes.iter().all(Outbox::is_empty) {
             self.check_at
         } else {
             self.check_at.min(self.send_at)
@@ -189,6 +185,13 @@ impl Link {
         }
     }
 
+    /// Where a walk goes on after the last leaf of a policy.
+    fn policy_after(&self, policy: Policy) -> Option<(Policy, u16)> {
+        let mut policies = self.settings.policies.iter();
+        policies.find(|p| **p == policy);
+        policies.next().map(|policy| (*policy, 0))
+    }
+
     /// The current status.
     #[must_use]
     pub fn status(&self, now: Moment) -> LinkStatus {
@@ -199,5 +202,12 @@ impl Link {
             gap: self.gap.ms(),
             ..self.status.clone()
         }
+    }
+}
+
+impl LinkSettings {
+    /// Where a walk over all registers begins.
+    fn walk(&self) -> Option<(Policy, u16)> {
+        self.policies.first().map(|policy| (*policy, 0))
     }
 }

@@ -46,6 +46,8 @@ pub struct Replica {
     recalls_before: u64,
     /// Log of changed registers, if enabled.
     changed: Option<Vec<RegisterId>>,
+    /// Registers that were ended since [`Replica::drain_ended`], and that peers may have from this node alone.
+    ended: Vec<RegisterId>,
 }
 
 impl Replica {
@@ -65,6 +67,7 @@ impl Replica {
             own_tombstones: VecDeque::new(),
             recalls_before: 0,
             changed: None,
+            ended: Vec::new(),
         }
     }
 

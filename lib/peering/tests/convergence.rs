@@ -10,7 +10,7 @@
 
 mod sim;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use couic_common::{Policy, RuleKey};
 use couic_peering::{MAX_AHEAD, NodeId, Record, RecordState, RegisterId, Stamp};
@@ -278,14 +278,44 @@ fn an_outage_with_more_changes_than_the_queue_loses_none() {
     );
 }
 
+/// Ends that a queue has no place for are told all the same: digests do not show them.
+#[test]
+fn forgetting_more_than_the_queue_holds_is_told_to_those_that_have_it_from_here() {
+    let mut world = World::beside_hostile(3, 0, 4);
+    world.cut = HashSet::from([(0, 1), (0, 2)]);
+    let said = Record {
+        stamp: Stamp {
+            time: world.now << 16,
+            node: NodeId::started(1, 0),
+        },
+        state: RecordState::Live {
+            tag: None,
+            until: u64::MAX,
+        },
+        covers: 0,
+        revokes: 0,
+    };
+    for n in 0..110_000 {
+        let key = RuleKey::new(Policy::Drop, cidr(n));
+        world.forge((0, 1), key, said.clone());
+    }
+    world.run_until(world.now + 60_000);
+    assert_eq!(world.live(2).len(), 110_000);
+    world.cut.insert((1, 2));
+    world.forget(1, 0);
+    world.run_until(world.now + 10_000);
+    world.cut.remove(&(1, 2));
+    world.run_until(world.now + 60_000);
+    assert_eq!((world.live(1).len(), world.live(2).len()), (0, 0));
+}
+
 /// One of five nodes has a clock almost an hour ahead, gives two nodes two contents with one stamp, writes in the names of
 /// others, and answers with wrong digests, while the network fails.
 #[test]
 fn honest_nodes_converge_and_hold_their_rules_beside_a_hostile_one() {
     for seed in seeds(20) {
         println!("seed {seed}");
-        let mut world = World::new(NODES, World::mesh(NODES), 1_000, seed);
-        world.hostile = Some(0);
+        let mut world = World::beside_hostile(NODES, 1_000, seed);
         let end = world.now + TROUBLE;
         while world.now < end {
             let next = world.now + world.chance.u64(0..60);
@@ -303,9 +333,20 @@ fn honest_nodes_converge_and_hold_their_rules_beside_a_hostile_one() {
             world.run_until(next);
             assert!(world.now < deadline, "seed {seed}: not equal in time");
         }
+        // One command on each, while the links fail again, removes all that the hostile wrote or introduced.
+        world.loss = 20;
+        for node in 1..NODES {
+            world.cut.insert((0, node));
+            world.forget(node, 0);
+        }
+        world.run_until(world.now + 30_000);
         let honest: Vec<_> = (1..NODES).map(|node| world.live(node)).collect();
         let hostile = world.nodes[0].replica.node();
         for live in &honest {
+            let its = live
+                .keys()
+                .find(|id| id.author < 4 || id.author == hostile.machine());
+            assert_eq!(its, None, "seed {seed}");
             same(live, &honest[0], world.now, seed);
             for (id, written) in last_writes(&world) {
                 let lasts = written.until > world.now + 2_000;
@@ -367,7 +408,7 @@ fn harm(world: &mut World) {
         covers: 0,
         revokes: 0,
     };
-    match world.chance.u8(..3) {
+    match world.chance.u8(..4) {
         // In another's name.
         0 => {
             let name = world.nodes[other].replica.node();
@@ -375,8 +416,14 @@ fn harm(world: &mut World) {
         }
         // In nobody's.
         1 => {
-            let name = NodeId(world.chance.u64(..));
+            let name = NodeId::started(world.chance.u32(1..4), 0);
             world.forge((0, victim), key, said(name, &state));
+        }
+        // The end of all that it wrote and introduced.
+        2 => {
+            let mut record = said(mine, &RecordState::Deleted);
+            record.revokes = time;
+            world.forge((0, victim), key, record);
         }
         // Two contents with one stamp.
         _ => {

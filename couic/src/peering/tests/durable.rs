@@ -24,12 +24,12 @@ fn start(dir: &Path, peer: &str, capacity: Capacity, spoil: impl Fn(&mut Recover
     node
 }
 
-fn plainly(dir: &Path, peer: &str) -> Node {
+pub(super) fn plainly(dir: &Path, peer: &str) -> Node {
     start(dir, peer, ROOM, |_| {})
 }
 
 /// As kill -9 leaves it: nothing is closed, synced or told.
-fn kill(node: Node) {
+pub(super) fn kill(node: Node) {
     mem::forget(node);
 }
 
@@ -75,6 +75,27 @@ fn a_killed_node_has_the_registers_that_it_had() {
     // Holders are restored, so no rule appears to be a local change.
     a.engine.scan();
     assert_eq!((root(&a), root(&b)), (digest, digest));
+}
+
+/// A claim alone would be this node's own word after a kill, and outlive the peer's deletion.
+#[test]
+fn a_peers_register_is_in_the_journal_before_its_claim() {
+    let dir = tempfile::tempdir().unwrap();
+    let nodes = [
+        plainly(dir.path(), "b"),
+        Node::on(9, &["a"], &Limits::default(), 0, ROOM),
+    ];
+    for n in 0..300 {
+        nodes[1].add(Policy::Drop, n, "", 0);
+    }
+    level(&nodes);
+    let [a, _b] = nodes;
+    kill(a);
+    let (_, recovered) = Journal::open(&dir.path().join("state")).unwrap();
+    for n in 0..300 {
+        assert!(recovered.claims.contains_key(&of(n, 9).0), "{n}");
+        assert!(recovered.registers[&of(n, 9)].is_older, "{n}");
+    }
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Forgetting a peer removes what came from it, and nothing else.
 
-use super::*;
+use super::{
+    durable::{kill, plainly},
+    *,
+};
 
 #[test]
 fn forgetting_a_peer_removes_all_that_came_from_it_until_it_is_written_anew() {
@@ -71,4 +74,49 @@ fn what_a_node_without_its_state_gets_back_can_be_forgotten() {
     level(&nodes);
     assert_eq!(a.rules(Policy::Drop), []);
     assert_eq!(b.rules(Policy::Drop), [(cidr(2), None)]);
+}
+
+/// Says a rule in the name of a machine that is none of the peers.
+fn introduce(evil: &Node, to: &Node) {
+    evil.add(Policy::Drop, 1, "", 0);
+    push_as(evil, to, |record, _| {
+        record.node = couic_peering::NodeId::started(99, 1);
+    });
+}
+
+#[test]
+fn who_has_a_rule_from_this_node_alone_hears_of_its_end_also_after_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let evil = Node::new(&["a"], &Limits::default(), 0, ROOM);
+    let nodes = [
+        plainly(dir.path(), "b"),
+        Node::new(&["a"], &Limits::default(), 0, ROOM),
+    ];
+    introduce(&evil, &nodes[0]);
+    level(&nodes);
+    let [a, b] = nodes;
+    assert_eq!(b.held(1)[0].owner, Owner::Peer(name("a")));
+    assert_eq!(a.engine.forget(&name("evil"), &name("c")), Some(1));
+    // Before the other one was told; digests do not differ.
+    kill(a);
+    let nodes = [plainly(dir.path(), "b"), b];
+    level(&nodes);
+    for node in &nodes {
+        assert_eq!(node.rules(Policy::Drop), []);
+    }
+}
+
+#[test]
+fn what_a_peer_revokes_of_what_it_introduced_ends_also_where_it_was_passed_on() {
+    let evil = Node::new(&["a"], &Limits::default(), 0, ROOM);
+    let nodes = Node::pair(&Limits::default());
+    introduce(&evil, &nodes[0]);
+    level(&nodes);
+    assert_eq!(nodes[1].rules(Policy::Drop).len(), 1);
+    evil.delete(Policy::Drop, 1).unwrap();
+    push_as(&evil, &nodes[0], |record, _| record.revokes = record.time);
+    level(&nodes);
+    for node in &nodes {
+        assert_eq!(node.rules(Policy::Drop), []);
+    }
 }

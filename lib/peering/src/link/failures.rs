@@ -68,7 +68,7 @@ impl Link {
         self.succeeded(now);
         self.status.state = LinkState::Plain;
         if news {
-            self.start_full_transfer();
+            self.walk = self.settings.walk();
         }
     }
 
@@ -76,7 +76,7 @@ impl Link {
     fn not_enabled(&mut self, ask: Ask, now: Moment) {
         self.is_plain = false;
         self.plain.clear();
-        self.full_transfer = None;
+        self.walk = self.settings.walk();
         let problem = "peering is not enabled there: list this node in [[peering.peers]] of its couic.toml, set \
                        [peering] enabled = true, and restart couic there";
         self.gave_up(ask, problem.to_owned(), now);
@@ -108,7 +108,7 @@ impl Link {
         self.check_at = 0;
         self.known.clear();
         if self.is_plain && self.backoff.failures() == 1 {
-            self.start_full_transfer();
+            self.walk = self.settings.walk();
         }
         self.status.state = LinkState::Failing;
         self.status.last_error = Some((now.wall, problem));

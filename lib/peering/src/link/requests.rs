@@ -6,16 +6,22 @@ use super::Link;
 use crate::{
     Ask, Moment, Of, Record, RegisterId, Replica, Slot,
     check::{Check, Question},
-    outbox::Changed,
+    outbox::{Changed, Outbox},
 };
 
 /// Registers per step of the full transfer to a plain peer.
 const TRANSFER_STEP: usize = 1_000;
 
+/// Leaves that are searched at a time for registers that ended: with millions of registers, in a millisecond or two.
+const LEAVES: u16 = 256;
+
 impl Link {
     pub(super) fn ask(&mut self, replica: &Replica, now: Moment) -> Option<Ask> {
         // Times cannot be translated before the first clock sample.
         let may_push = self.gap.ms().is_some() && now.mono >= self.send_at;
+        if may_push && self.outboxes.iter().all(Outbox::is_empty) {
+            self.queue_ended(replica, now);
+        }
         while may_push && let Some((policy, mut cidrs)) = self.next_changes() {
             // Registers forgotten in the meantime need not be sent.
             cidrs.retain(|one| replica.get(id(policy, *one)).is_some());
@@ -32,6 +38,22 @@ impl Link {
             Some(Question::Pull(policy, leaves, after)) => Some(Ask::Pull(policy, leaves, after)),
             None => None,
         }
+    }
+
+    fn queue_ended(&mut self, replica: &Replica, now: Moment) {
+        let Some((policy, first)) = self.walk else {
+            return;
+        };
+        let last = first | (LEAVES - 1);
+        // The queue is empty: so many fit.
+        for id in replica
+            .ended_in(policy, (first, last))
+            .take(self.settings.queue)
+        {
+            self.changed(id, now);
+        }
+        let next = last.checked_add(1).map(|next| (policy, next));
+        self.walk = next.or_else(|| self.policy_after(policy));
     }
 
     fn next_changes(&mut self) -> Option<(Policy, Vec<Changed>)> {
@@ -75,7 +97,7 @@ impl Link {
         now: Moment,
         tellable: impl Fn(&Slot) -> bool,
     ) {
-        let Some((policy, first)) = self.full_transfer else {
+        let Some((policy, first)) = self.walk else {
             return;
         };
         let mut found: Vec<(Cidr, &Record, Option<&Reason>)> = Vec::new();
@@ -89,11 +111,7 @@ impl Link {
                 found.push((id.key.cidr, &slot.record, replica.reason(slot)));
             }
         }
-        self.full_transfer = next.or_else(|| {
-            let mut policies = self.settings.policies.iter();
-            policies.find(|p| **p == policy);
-            policies.next().map(|policy| (*policy, 0))
-        });
+        self.walk = next.or_else(|| self.policy_after(policy));
         self.plain.queue(policy, found.into_iter(), now.wall, false);
     }
 }

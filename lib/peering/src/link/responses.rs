@@ -42,7 +42,7 @@ impl Link {
         };
         if was_plain {
             self.plain.clear();
-            self.full_transfer = None;
+            self.walk = self.settings.walk();
             self.compare_soon(now.mono);
             self.check_at = now.mono;
             return;

@@ -76,12 +76,37 @@ impl Replica {
         self.peers.unbind(peer);
     }
 
+    /// Registers that were ended since the last call, and that are to be told to peers: those that have one from this
+    /// node alone end it, too, and the digests, which do not cover this, would not show it.
+    pub fn drain_ended(&mut self) -> Vec<RegisterId> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// The registers in these leaves of which the same is to be told.
+    pub(crate) fn ended_in(
+        &self,
+        policy: Policy,
+        leaves: (u16, u16),
+    ) -> impl Iterator<Item = RegisterId> {
+        let all = self.in_leaves(policy, leaves);
+        let ended = all.filter(|(_, id, slot)| slot.ended && self.is_introduced(*id));
+        ended.map(|(_, id, _)| id)
+    }
+
+    /// Whether a register is of no peer's machine: who introduced it answers for it.
+    fn is_introduced(&self, id: RegisterId) -> bool {
+        id.author != self.node.machine() && self.is_nobodys(id.author)
+    }
+
     pub(super) fn end(&mut self, id: RegisterId) {
         if let Some(slot) = self.slots[id.key.policy as usize].get_mut(&place(id)) {
             slot.ended = true;
             let ends = slot.ends(self.lifetime);
             self.ends.push(Reverse((ends, id)));
             self.note(id);
+            if self.is_introduced(id) {
+                self.ended.push(id);
+            }
         }
     }
 

@@ -125,7 +125,7 @@ impl Replica {
     }
 
     /// Whether a machine is none of the peers: what is said in its name is its introducer's alone.
-    fn is_nobodys(&self, author: u32) -> bool {
+    pub(super) fn is_nobodys(&self, author: u32) -> bool {
         self.peers.owner(author).is_none()
     }
 

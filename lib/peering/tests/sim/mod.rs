@@ -29,7 +29,7 @@ const LIFETIME: u64 = 86_400_000;
 const LIMIT: usize = 10_000_000;
 
 /// What every node accepts of every other.
-pub(crate) fn limits() -> Limits {
+fn limits() -> Limits {
     Limits {
         ignore: true,
         ends_others: true,
@@ -91,6 +91,7 @@ pub(crate) struct World {
     pub(crate) written: Vec<Written>,
     /// A node whose answers and requests are not what they should be.
     pub(crate) hostile: Option<usize>,
+    limits: Limits,
     size: usize,
     settings: LinkSettings,
     topology: Vec<(usize, usize)>,
@@ -114,6 +115,7 @@ impl World {
             measure: false,
             written: Vec::new(),
             hostile: None,
+            limits: limits(),
             size: nodes,
             settings: LinkSettings {
                 policies: vec![Policy::Drop, Policy::Ignore],
@@ -135,6 +137,15 @@ impl World {
         world
     }
 
+    /// A mesh whose first node does what it wants, and that lets none end the rules of others.
+    pub(crate) fn beside_hostile(nodes: usize, skew: i64, seed: u64) -> Self {
+        let mut world = Self::new(nodes, Self::mesh(nodes), skew, seed);
+        world.hostile = Some(0);
+        world.limits.ends_others = false;
+        (0..nodes).for_each(|node| world.restart(node));
+        world
+    }
+
     /// A full mesh.
     pub(crate) fn mesh(nodes: usize) -> Vec<(usize, usize)> {
         let all = |a| (0..nodes).filter(move |b| *b != a).map(move |b| (a, b));
@@ -144,7 +155,7 @@ impl World {
     fn boot(&mut self, index: usize, skew: i64, epoch: u32) -> Node {
         let id = NodeId(self.chance.u64(..));
         let mut replica = Replica::new(id, LIFETIME, LIMIT);
-        let known = |_| replica.introduce(&limits());
+        let known = |_| replica.introduce(&self.limits);
         let known: Vec<PeerId> = (0..self.size).map(known).collect();
         let peers = self.topology.iter().filter(|(from, _)| *from == index);
         let links = peers
@@ -330,10 +341,14 @@ impl World {
         let there = &mut self.nodes[node];
         for offer in offers {
             let key = RuleKey::new(policy, offer.cidr);
-            if there.replica.merge(from, key, offer, &limits(), moment) == Merge::Refuted {
-                let id = there.replica.own_id(key);
-                for peer in &mut there.links {
-                    peer.link.changed(id, moment);
+            let mut told = match there.replica.merge(from, key, offer, &self.limits, moment) {
+                Merge::Refuted => vec![there.replica.own_id(key)],
+                _ => Vec::new(),
+            };
+            told.extend(there.replica.drain_ended());
+            for peer in &mut there.links {
+                for id in &told {
+                    peer.link.changed(*id, moment);
                 }
             }
         }

@@ -114,6 +114,22 @@ impl World {
         self.take(to, peer, key.policy, &[offer]);
     }
 
+    /// A node forgets a peer.
+    pub(crate) fn forget(&mut self, node: usize, peer: usize) {
+        let moment = self.moment(node);
+        let there = &mut self.nodes[node];
+        let peer = there.peers[peer];
+        there.replica.distrust(peer);
+        let forgotten = there.replica.forget_peer(Policy::Drop, peer, (0, u16::MAX));
+        there.replica.unbind(peer);
+        for id in forgotten.into_iter().chain(there.replica.drain_ended()) {
+            for link in &mut there.links {
+                link.link.changed(id, moment);
+            }
+        }
+        self.wake_all(node);
+    }
+
     /// Whether all nodes hold the same registers.
     pub(crate) fn is_equal(&self) -> bool {
         let but = self.hostile;
