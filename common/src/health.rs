@@ -109,6 +109,10 @@ pub struct Health {
     /// Why metrics are not served on the address in `[metrics]`. It never makes the state worse than degraded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_problem: Option<String>,
+    /// Why the last reload did not take over the configuration file, or the set files. It never makes the state worse than
+    /// degraded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_problem: Option<String>,
     /// Notes that are not problems: protections that this kernel lacks. They do not affect the state.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -136,6 +140,7 @@ impl Health {
             confirm_problems: Vec::new(),
             state_problems: Vec::new(),
             metrics_problem: None,
+            config_problem: None,
             notes: Vec::new(),
             missing_features: Vec::new(),
         }

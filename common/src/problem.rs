@@ -27,13 +27,15 @@ pub enum Area {
     State,
     /// The listener for metrics.
     Metrics,
+    /// The configuration file.
+    Config,
     /// Features that the kernel lacks.
     Kernel,
 }
 
 impl Area {
     /// Every area that can have problems; `Kernel` has notes only.
-    pub const WITH_PROBLEMS: [Self; 10] = [
+    pub const WITH_PROBLEMS: [Self; 11] = [
         Self::Panic,
         Self::Confirm,
         Self::Interface,
@@ -44,6 +46,7 @@ impl Area {
         Self::Peer,
         Self::State,
         Self::Metrics,
+        Self::Config,
     ];
 
     /// The name, as in metrics.
@@ -60,6 +63,7 @@ impl Area {
             Self::Peer => "peer",
             Self::State => "state",
             Self::Metrics => "metrics",
+            Self::Config => "config",
             Self::Kernel => "kernel",
         }
     }
@@ -196,7 +200,12 @@ impl Health {
             .map(|peer| Problem::degraded(Area::Peer, &peer.problem).about(peer.name.as_str()));
         let metrics = self.metrics_problem.iter();
         let metrics = metrics.map(|problem| Problem::degraded(Area::Metrics, problem));
-        notifiers.chain(peers).chain(metrics)
+        let config = self.config_problem.iter();
+        let config = config.map(|problem| {
+            Problem::degraded(Area::Config, problem)
+                .advise("correct it (couic --check-config), then run systemctl reload couic")
+        });
+        notifiers.chain(peers).chain(metrics).chain(config)
     }
 
     fn of_state(&self) -> impl Iterator<Item = Problem> {
@@ -256,6 +265,7 @@ mod tests {
                 problem: "does not respond: gone".into(),
             }],
             metrics_problem: Some("m".into()),
+            config_problem: Some("not reloaded".into()),
             state_problems: vec![StateProblem {
                 file: Some("j.log".into()),
                 message: "is damaged".into(),
@@ -299,6 +309,7 @@ mod tests {
             (Area::Notifier, Degraded, "siem has failed"),
             (Area::Peer, Degraded, "b does not respond: gone"),
             (Area::Metrics, Degraded, "m"),
+            (Area::Config, Degraded, "not reloaded"),
             (Area::State, Degraded, "j.log is damaged"),
             (Area::Sets, Ok, "cut"),
             (Area::Kernel, Ok, "no Landlock"),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use couic_client::Client;
 use couic_common::{time_left, unix_time};
 
 const UNITS: [(char, u64); 5] = [
@@ -16,6 +17,11 @@ const UNITS: [(char, u64); 5] = [
 pub(crate) fn now() -> u64 {
     let since = unix_time();
     since.as_secs() + u64::from(since.subsec_nanos() > 0)
+}
+
+/// The same by the daemon's clock, as its last response had it.
+pub(crate) fn now_at(client: &Client) -> u64 {
+    now().saturating_add_signed(client.clock_ahead())
 }
 
 /// Parses `30s`, `1m`, `2h`, `7d`, `2w`, and combinations such as `1h30m`, up to 100 years.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use couic_common::{Health, StateProblem};
+use couic_common::Health;
 use couic_firewall::rules::Firewall;
 
 use super::{
@@ -41,6 +41,7 @@ impl HealthSources {
                 peer_problems: peers.unwrap_or_default(),
                 state_problems: state::problems(&self.firewall),
                 metrics_problem: self.metrics.as_ref().and_then(ListenProblem::get),
+                config_problem: self.reload.problem(),
                 notes: self.notes.clone(),
                 missing_features: self.missing_features.clone(),
                 ..self.filter.health()
@@ -48,12 +49,6 @@ impl HealthSources {
             let machine = self.peers.as_ref().and_then(|e| e.machine_problem());
             health.state_problems.extend(machine);
             health.state_problems.extend(self.unsaved.problems());
-            let message = self.reload.problem();
-            let problem = message.map(|message| StateProblem {
-                file: None,
-                message,
-            });
-            health.state_problems.extend(problem);
             health.notes.extend(self.reload.pending());
             health.state_problems.extend(room::problems(&self.firewall));
             if let Some(guard) = self.firewall.guard() {

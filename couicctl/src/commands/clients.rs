@@ -12,7 +12,6 @@ use crate::{
     duration::remaining,
     failure::{Failure, print_warning},
     render,
-    suggest::did_you_mean,
 };
 
 pub(super) async fn run(command: ClientsCommand, cx: &mut Context) -> Result<(), Failure> {
@@ -86,16 +85,15 @@ async fn rotate(name: &ClientName, grace: Duration, cx: &mut Context) -> Result<
     Ok(())
 }
 
-/// The failure of a call about a client; if there is none of that name, with the one that was probably meant.
+/// The failure of a call about a client.
 async fn unknown(name: &ClientName, error: ClientError, cx: &Context) -> Failure {
-    let is_missing = error.status() == Some(404);
-    let failure = cx.failed(error);
-    if !is_missing {
-        return failure;
-    }
-    let Ok(all) = cx.client.clients().await else {
-        return failure;
+    let names = async || {
+        let all = cx.client.clients().await.ok()?;
+        Some(
+            all.into_iter()
+                .map(|client| client.name.to_string())
+                .collect(),
+        )
     };
-    let hint = did_you_mean(name.as_str(), all.iter().map(|client| client.name.as_str()));
-    failure.or_refused_with(hint.as_deref())
+    cx.unknown(name.as_str(), error, names).await
 }

@@ -165,8 +165,10 @@ fn text(cx: &Context, sample: &Sample, before: Option<&Sample>) -> Result<String
         }
         (Figures::Tags(stats), before) => {
             let rates = match before {
-                Some(Figures::Tags(before)) => render::tag_rates(before, stats, elapsed),
-                _ => render::tag_rates(stats, stats, elapsed),
+                Some(Figures::Tags(before)) => {
+                    render::tag_rates(&before.tags, &stats.tags, elapsed)
+                }
+                _ => render::tag_rates(&stats.tags, &stats.tags, elapsed),
             };
             if is_terminal {
                 render::tag_screen(&rates, rows(), &mut bytes)?;

@@ -31,11 +31,12 @@ use crate::{
     cli::Command,
     config::{Settings, Target},
     connect,
-    duration::now,
+    duration::now_at,
     failure::Failure,
     manual,
     output::Output,
     render,
+    suggest::did_you_mean,
 };
 
 pub(crate) use check::Overlap;
@@ -87,7 +88,7 @@ impl Context {
 
     /// Now, in Unix seconds by the daemon's clock as the last response had it: what is left of a time that it named.
     pub(crate) fn now(&self) -> u64 {
-        now().saturating_add_signed(self.client.clock_ahead())
+        now_at(&self.client)
     }
 
     /// The failure of a call; for a rejected token, with its source.
@@ -99,6 +100,24 @@ impl Context {
             )
         });
         Failure::from(error).or_refused_with(denied.as_deref())
+    }
+
+    /// The failure of a call about something by its name; if there is none of that name, with the one of these that was
+    /// probably meant. `names` is None if they cannot be read.
+    pub(crate) async fn unknown(
+        &self,
+        name: &str,
+        error: ClientError,
+        names: impl AsyncFnOnce() -> Option<Vec<String>>,
+    ) -> Failure {
+        let is_missing = error.status() == Some(404);
+        let failure = self.failed(error);
+        if !is_missing {
+            return failure;
+        }
+        let all = names().await.unwrap_or_default();
+        let hint = did_you_mean(name, all.iter().map(String::as_str));
+        failure.or_refused_with(hint.as_deref())
     }
 }
 

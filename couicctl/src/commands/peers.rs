@@ -5,7 +5,7 @@ use std::time::Duration;
 use couic_common::{PeerInfo, PeerState, counted};
 
 use super::{Context, interrupt::Interrupt, invite, progress::Progress};
-use crate::{cli::PeersCommand, failure::Failure, render, suggest::did_you_mean};
+use crate::{cli::PeersCommand, failure::Failure, render};
 
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -34,10 +34,11 @@ pub(super) async fn run(
             let done = match cx.client.forget_peer(&name).await {
                 Ok(done) => done,
                 Err(error) => {
-                    let failure = cx.failed(error);
-                    let all = cx.client.peers().await.unwrap_or_default();
-                    let hint = did_you_mean(name.as_str(), all.iter().map(|p| p.name.as_str()));
-                    return Err(failure.or_refused_with(hint.as_deref()));
+                    let names = async || {
+                        let all = cx.client.peers().await.ok()?;
+                        Some(all.into_iter().map(|peer| peer.name.to_string()).collect())
+                    };
+                    return Err(cx.unknown(name.as_str(), error, names).await);
                 }
             };
             cx.output.show(&done, |out| {

@@ -16,7 +16,6 @@ use crate::{
     cli::{SetArg, SetSource, SetsCommand},
     failure::{Failure, print_error, print_warning},
     input, render,
-    suggest::did_you_mean,
 };
 
 pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Failure> {
@@ -102,18 +101,13 @@ async fn list(policy: Option<Policy>, cx: &mut Context) -> Result<(), Failure> {
     cx.output.table(&document, || render::sets(&rows))
 }
 
-/// The failure of a call about a set; if there is none of that name, with the one that was probably meant.
+/// The failure of a call about a set.
 async fn unknown(set: &SetArg, error: ClientError, cx: &Context) -> Failure {
-    let is_missing = error.status() == Some(404);
-    let failure = cx.failed(error);
-    if !is_missing {
-        return failure;
-    }
-    let Ok(all) = cx.client.sets(set.policy).await else {
-        return failure;
+    let names = async || {
+        let all = cx.client.sets(set.policy).await.ok()?;
+        Some(all.into_iter().map(|set| set.name.to_string()).collect())
     };
-    let hint = did_you_mean(set.name.as_str(), all.iter().map(|set| set.name.as_str()));
-    failure.or_refused_with(hint.as_deref())
+    cx.unknown(set.name.as_str(), error, names).await
 }
 
 async fn reload(cx: &mut Context) -> Result<(), Failure> {

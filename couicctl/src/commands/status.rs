@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use couic_client::ClientError;
+use couic_client::{ClientError, LogQuery};
 use couic_common::{
-    Confirmations, DaemonStatus, Health, NotifierInfo, PanicStatus, PeerInfo, Stats, TagStats,
-    unix_seconds,
+    AuditEntry, Confirmations, DaemonStatus, Health, Metrics, NotifierInfo, PanicStatus, PeerInfo,
+    Stats,
 };
 use serde::Serialize;
 
@@ -22,6 +22,9 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// How many tags are shown.
 const TAGS: usize = 5;
+
+/// How many of the last changes are shown.
+const CHANGES: u64 = 3;
 
 /// What is known; the rest was not answered.
 #[derive(Serialize)]
@@ -39,6 +42,8 @@ pub(crate) struct Overview {
     pub(crate) confirmations: Option<Confirmations>,
     pub(crate) peers: Option<Vec<PeerInfo>>,
     pub(crate) notifiers: Option<Vec<NotifierInfo>>,
+    /// The last changes, the newest first.
+    pub(crate) changes: Option<Vec<AuditEntry>>,
     /// Why something is missing.
     pub(crate) notes: Vec<String>,
 }
@@ -55,10 +60,10 @@ pub(super) async fn run(cx: &mut Context) -> Result<(), Failure> {
     let health = cx.client.health().await.map_err(|e| cx.failed(e))?;
     let status = health.status;
     let overview = look(health, cx).await;
+    let now = cx.now();
     let width = render::terminal_size().map_or(80, |(columns, _)| columns);
-    cx.output.show(&overview, |out| {
-        render::status(&overview, unix_seconds(), width, out)
-    })?;
+    cx.output
+        .show(&overview, |out| render::status(&overview, now, width, out))?;
     exit_code(status, cx)
 }
 
@@ -74,6 +79,7 @@ async fn look(health: Health, cx: &Context) -> Overview {
         confirmations: None,
         peers: None,
         notifiers: None,
+        changes: None,
         notes: Vec::new(),
     };
     if let Some(why) = &cx.no_token {
@@ -86,45 +92,31 @@ async fn look(health: Health, cx: &Context) -> Overview {
     let client = &cx.client;
     let started = Instant::now();
     let notes = &mut overview.notes;
-    let first = known("figures", client.stats().await, notes);
-    let tags = known(
-        "figures",
-        client.tag_stats(couic_common::Policy::Drop).await,
-        notes,
-    );
+    let first = known("figures", client.metrics().await, notes);
     overview.daemon = known("the host", client.status().await, notes);
     overview.peers = known("peers", client.peers().await, notes);
     overview.notifiers = known("notifiers", client.notifiers().await, notes);
     overview.confirmations = known("pending changes", client.confirmations().await, notes);
+    overview.changes = changes(cx, notes).await;
     overview.tables = known("the size of tables", client.metrics_text().await, notes)
         .map_or_else(Vec::new, |text| fills(&text));
     if overview.health.panic_since.is_some() {
         overview.panic = client.panic().await.ok();
     }
-    rates(&mut overview, started, first, tags, cx).await;
+    if let Some(first) = first {
+        rates(&mut overview, started, &first, cx).await;
+    }
     overview.notes.dedup();
     overview
 }
 
 /// Reads the figures again after a while.
-async fn rates(
-    overview: &mut Overview,
-    started: Instant,
-    first: Option<Stats>,
-    tags: Option<TagStats>,
-    cx: &Context,
-) {
-    let (Some(first), Some(tags)) = (first, tags) else {
-        return;
-    };
+async fn rates(overview: &mut Overview, started: Instant, first: &Metrics, cx: &Context) {
     tokio::time::sleep(PERIOD.saturating_sub(started.elapsed())).await;
     let elapsed = started.elapsed();
-    if let Ok(second) = cx.client.stats().await {
-        overview.rates = render::drop_and_pass(&first, &second, elapsed);
-        overview.stats = Some(second);
-    }
-    if let Ok(second) = cx.client.tag_stats(couic_common::Policy::Drop).await {
-        let all = render::tag_rates(&tags, &second, elapsed);
+    if let Ok(second) = cx.client.metrics().await {
+        overview.rates = render::drop_and_pass(&first.stats, &second.stats, elapsed);
+        let all = render::tag_rates(&first.drop_tags, &second.drop_tags, elapsed);
         let busiest = all.iter().filter(|figures| figures.counter.rx_packets > 0);
         let rate = |figures: &render::TagFigures<'_>| TagRate {
             tag: figures.tag.to_owned(),
@@ -132,7 +124,24 @@ async fn rates(
             rate: figures.rate.map_or(0.0, |(packets, _)| packets),
         };
         overview.tags = busiest.take(TAGS).map(rate).collect();
+        overview.stats = Some(second.stats);
     }
+}
+
+/// The last changes; none if the daemon keeps no audit log, or none that the token may read.
+async fn changes(cx: &Context, notes: &mut Vec<String>) -> Option<Vec<AuditEntry>> {
+    let query = LogQuery {
+        limit: Some(CHANGES),
+        ..LogQuery::default()
+    };
+    let answer = cx.client.log(&query).await;
+    if answer
+        .as_ref()
+        .is_err_and(|error| error.status() == Some(404))
+    {
+        return None;
+    }
+    known("changes", answer, notes).map(|page| page.entries)
 }
 
 /// The answer, or a note that it is missing.

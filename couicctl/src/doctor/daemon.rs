@@ -84,6 +84,7 @@ fn problems(health: &Health) -> impl Iterator<Item = Check> {
                 Area::Rules => "rules",
                 Area::State => "state",
                 Area::Metrics => "metrics",
+                Area::Config => "config",
                 Area::Interface | Area::Notifier | Area::Peer | Area::Kernel => return None,
             };
             let found = problem.to_string();

@@ -58,6 +58,7 @@ const fn label(area: Area) -> &'static str {
         Area::Peer => "Peer",
         Area::State => "Rules on disk",
         Area::Metrics => "Metrics",
+        Area::Config => "Configuration",
         Area::Kernel => "Note",
     }
 }
@@ -155,6 +156,7 @@ mod tests {
             }],
             rule_problems: vec!["drop covers 60 % of all IPv4 addresses".to_owned()],
             metrics_problem: None,
+            config_problem: Some("the configuration is NOT reloaded".into()),
             set_notes: vec!["sets/drop/a.couic may be cut off".to_owned()],
             notifier_problems: vec![NotifierProblem {
                 notifier: "siem".into(),

@@ -31,7 +31,7 @@ pub(crate) use stats::{
     tag_stats,
 };
 pub(crate) use status::status;
-pub(crate) use style::{Style, set_style};
+pub(crate) use style::{Style, is_utf8, set_style};
 pub(crate) use switch::{confirmations, panic, undone};
 pub(crate) use table::Table;
 pub(crate) use terminal::size as terminal_size;

@@ -2,6 +2,7 @@
 
 use std::{
     cmp::Reverse,
+    collections::BTreeMap,
     io::{self, Write},
     time::{Duration, SystemTime},
 };
@@ -19,22 +20,24 @@ pub(crate) struct Rates([Option<(f64, f64)>; 5]);
 impl Rates {
     /// The rates between two samples.
     pub(crate) fn between(before: &Stats, after: &Stats, elapsed: Duration) -> Self {
-        let seconds = elapsed.as_secs_f64();
         let mut rates = Self::default();
         for (rate, ((_, old), (_, new))) in rates
             .0
             .iter_mut()
             .zip(actions(&before.xdp).into_iter().zip(actions(&after.xdp)))
         {
-            let packets = new.rx_packets.checked_sub(old.rx_packets);
-            let bytes = new.rx_bytes.checked_sub(old.rx_bytes);
-            *rate = packets
-                .zip(bytes)
-                .filter(|_| seconds > 0.0)
-                .map(|(p, b)| (p as f64 / seconds, b as f64 / seconds));
+            *rate = per_second(old, new, elapsed);
         }
         rates
     }
+}
+
+/// Packets and bytes per second. None if no time has passed, or if the counters were reset.
+pub(crate) fn per_second(old: Counter, new: Counter, elapsed: Duration) -> Option<(f64, f64)> {
+    let seconds = elapsed.as_secs_f64();
+    let packets = new.rx_packets.checked_sub(old.rx_packets)?;
+    let bytes = new.rx_bytes.checked_sub(old.rx_bytes)?;
+    (seconds > 0.0).then(|| (packets as f64 / seconds, bytes as f64 / seconds))
 }
 
 /// Packets and bytes per second, dropped and passed, between two samples.
@@ -137,24 +140,20 @@ pub(crate) struct TagFigures<'a> {
 
 /// The tags with their rates between two samples, busiest first.
 pub(crate) fn tag_rates<'a>(
-    before: &TagStats,
-    after: &'a TagStats,
+    before: &BTreeMap<String, Counter>,
+    after: &'a BTreeMap<String, Counter>,
     elapsed: Duration,
 ) -> Vec<TagFigures<'a>> {
-    let seconds = elapsed.as_secs_f64();
     let of = |(tag, counter): (&'a String, &Counter)| {
         // A tag that is new has counted since.
-        let old = before.tags.get(tag).copied().unwrap_or_default();
-        let packets = counter.rx_packets.checked_sub(old.rx_packets);
-        let bytes = counter.rx_bytes.checked_sub(old.rx_bytes);
-        let rate = packets.zip(bytes).filter(|_| seconds > 0.0);
+        let old = before.get(tag).copied().unwrap_or_default();
         TagFigures {
             tag,
             counter: *counter,
-            rate: rate.map(|(p, b)| (p as f64 / seconds, b as f64 / seconds)),
+            rate: per_second(old, *counter, elapsed),
         }
     };
-    let mut all: Vec<TagFigures<'_>> = after.tags.iter().map(of).collect();
+    let mut all: Vec<TagFigures<'_>> = after.iter().map(of).collect();
     let rate = |figures: &TagFigures<'_>| figures.rate.map_or(0.0, |(packets, _)| packets);
     all.sort_by(|a, b| {
         let by_rate = rate(b).total_cmp(&rate(a));
@@ -363,7 +362,7 @@ Rules: 12 drop, 3 ignore
         };
         let before = tags(&[("idle", 90), ("reset", 9)]);
         let after = tags(&[("idle", 90), ("new", 20), ("reset", 1)]);
-        let rates = tag_rates(&before, &after, Duration::from_secs(2));
+        let rates = tag_rates(&before.tags, &after.tags, Duration::from_secs(2));
         let shown = text(|out| tag_screen(&rates, 2, out));
         let expected = "\
 ┌──────┬─────────┬─────────┬───────────┬─────────┐

@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 
-use couic_common::{HealthStatus, NotifierState, PeerState, counted, grouped, time_left};
+use couic_common::{
+    AuditEntry, HealthStatus, NotifierState, PeerState, counted, grouped, time_left,
+};
 
-use super::{health::summary, stats::bytes, wrap::wrap};
+use super::{health::summary, notifiers::ago, stats::bytes, wrap::wrap};
 use crate::{
     commands::{Overview, TagRate},
     failure::printable,
@@ -39,6 +41,7 @@ pub(crate) fn status(
     peers(overview, &mut screen)?;
     notifiers(overview, &mut screen)?;
     pending(overview, &mut screen)?;
+    changes(overview, now, &mut screen)?;
     for note in &overview.notes {
         screen.text("Note", note)?;
     }
@@ -220,9 +223,16 @@ fn pending(overview: &Overview, screen: &mut Screen<'_>) -> io::Result<()> {
     screen.lines("Pending", &lines, "couicctl confirm list")
 }
 
+fn changes(overview: &Overview, now: u64, screen: &mut Screen<'_>) -> io::Result<()> {
+    let entries = overview.changes.iter().flatten();
+    let line = |entry: &AuditEntry| format!("{}: {}", ago(entry.at, now), entry.describe());
+    let lines: Vec<String> = entries.map(line).collect();
+    screen.lines("Changes", &lines, "couicctl log")
+}
+
 #[cfg(test)]
 mod tests {
-    use couic_common::{Health, InterfaceHealth, Stats, XdpMode};
+    use couic_common::{AuditActor, AuditActorKind, Health, InterfaceHealth, Stats, XdpMode};
 
     use super::*;
 
@@ -259,6 +269,14 @@ mod tests {
             confirmations: None,
             peers: Some(Vec::new()),
             notifiers: None,
+            changes: Some(vec![AuditEntry::new(
+                4,
+                AuditActor {
+                    kind: AuditActorKind::Client,
+                    name: Some("web".to_owned()),
+                },
+                "panic_on",
+            )]),
             notes: vec!["without notifiers: the token has no right to read it".to_owned()],
         }
     }
@@ -266,7 +284,7 @@ mod tests {
     #[test]
     fn a_line_for_each_part() {
         let mut out = Vec::new();
-        status(&overview(), 0, 80, &mut out).unwrap();
+        status(&overview(), 64, 80, &mut out).unwrap();
         let expected = "\
 couic 2.0.0 does NOT filter everywhere.
 Problems    problem 0
@@ -280,6 +298,7 @@ Rules       drop 1,234,567
             ignore 0
 Packets     dropped 10/s (2.0 KiB/s), passed 0/s (0 B/s)
 Top tags    sshd 7/s (1,000)
+Changes     1m ago: client web: panic on
 Note        without notifiers: the token has no right to read it
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -39,7 +39,7 @@ pub(crate) fn set_style(style: Style) {
 impl Style {
     /// The style for standard output.
     pub(crate) fn of_stdout(is_terminal: bool) -> Self {
-        let frame = match (is_terminal, is_utf8()) {
+        let frame = match (is_terminal, is_utf8(|name| env::var(name).ok())) {
             (false, _) => {
                 return Self {
                     frame: None,
@@ -56,16 +56,14 @@ impl Style {
     }
 }
 
-/// Whether the locale has UTF-8, as `setlocale` chooses it: without any of these it is that of POSIX.
-fn is_utf8() -> bool {
-    let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
+/// Whether the locale has UTF-8, as `setlocale` chooses it: without any of these variables it is that of POSIX.
+pub(crate) fn is_utf8(var: impl Fn(&str) -> Option<String>) -> bool {
+    let set = |name| var(name).filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
-    locale.is_some_and(|locale| names_utf8(&locale))
-}
-
-fn names_utf8(locale: &str) -> bool {
-    let locale = locale.to_ascii_lowercase();
-    locale.contains("utf-8") || locale.contains("utf8")
+    locale.is_some_and(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
 }
 
 impl Frame {
@@ -148,7 +146,7 @@ mod tests {
             ("POSIX", false),
             ("en_US.ISO-8859-1", false),
         ] {
-            assert_eq!(names_utf8(locale), expected, "{locale}");
+            assert_eq!(is_utf8(|_| Some(locale.to_owned())), expected, "{locale}");
         }
     }
 }

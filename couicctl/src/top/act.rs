@@ -10,7 +10,7 @@ use couic_common::{
 
 use super::{rows::brief, why};
 use crate::{
-    duration::{Lifetime, now, remaining},
+    duration::{Lifetime, now, now_at, remaining},
     failure::Failure,
     session,
 };
@@ -152,7 +152,7 @@ impl Actor {
                 ..self.changed(&format!("Deleted {name}"))
             });
         }
-        let at = now().saturating_add_signed(self.careful.clock_ahead());
+        let at = now_at(&self.careful);
         let owners = RuleOwner::list(&left, at);
         Ok(self.changed(&format!(
             "Released {name}, still in force: held by {owners}"
@@ -214,7 +214,7 @@ impl Actor {
 
     async fn why(&self, ip: IpAddr) -> Result<Outcome, ClientError> {
         let lookup = self.plain.lookup(ip).await?;
-        let at = now().saturating_add_signed(self.plain.clock_ahead());
+        let at = now_at(&self.plain);
         Ok(Outcome {
             shown: Some((format!("Why {ip}"), why::lines(&lookup, at))),
             ..Outcome::default()

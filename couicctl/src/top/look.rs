@@ -9,6 +9,8 @@ use ratatui::{
     symbols::{bar, border},
 };
 
+use crate::render;
+
 /// What the terminal shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Look {
@@ -56,12 +58,9 @@ const ASCII_BARS: bar::Set<'static> = bar::Set {
 impl Look {
     /// By the variables of the environment: no colours with `NO_COLOR`, ASCII unless the locale is UTF-8.
     pub(super) fn of(var: impl Fn(&str) -> Option<String>) -> Self {
-        let set = |name: &&str| var(name).is_some_and(|value| !value.is_empty());
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find(set);
-        let locale = locale.and_then(&var).unwrap_or_default().to_lowercase();
         Self {
-            colour: !set(&"NO_COLOR"),
-            unicode: locale.contains("utf-8") || locale.contains("utf8"),
+            colour: var("NO_COLOR").is_none_or(|value| value.is_empty()),
+            unicode: render::is_utf8(var),
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
     model::Model,
     rows::{Key, Row},
 };
-use crate::{duration::remaining, fill::TableFill};
+use crate::{duration::remaining, fill::TableFill, render};
 
 /// All lines, at this time (Unix seconds).
 pub(super) fn rows(model: &Model, now: u64) -> Vec<Row> {
@@ -101,16 +101,13 @@ fn fill(fill: &TableFill) -> (Tone, String) {
 }
 
 fn peer(info: &PeerInfo, now: u64) -> (Tone, String) {
-    let (tone, state) = match info.state {
-        PeerState::Connecting => (Tone::Warn, "connecting"),
-        PeerState::Syncing => (Tone::Warn, "syncing"),
-        PeerState::InSync => (Tone::Good, "in sync"),
-        PeerState::Plain => (Tone::Plain, "Couic 1.0"),
-        PeerState::NotEnabled => (Tone::Warn, "peering is not enabled there"),
-        PeerState::Failing => (Tone::Bad, "FAILING"),
-        PeerState::Inbound => (Tone::Plain, "inbound only"),
+    let tone = match info.state {
+        PeerState::Connecting | PeerState::Syncing | PeerState::NotEnabled => Tone::Warn,
+        PeerState::InSync => Tone::Good,
+        PeerState::Plain | PeerState::Inbound => Tone::Plain,
+        PeerState::Failing => Tone::Bad,
     };
-    let mut text = format!("peer {}  {state}", info.name);
+    let mut text = format!("peer {}  {}", info.name, render::peer_state(info.state));
     if info.queue > 0 {
         text += &format!(", {} queued, lag {} ms", grouped(info.queue), info.lag_ms);
     }

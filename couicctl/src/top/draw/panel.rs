@@ -44,8 +44,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, panel: Panel, view: &View<
         .title(Line::styled(title, name.add_modifier(Modifier::BOLD)));
     let inner = block.inner(area);
     let rows = rows::rows(panel, model, ui, now.unix);
-    let trouble = rows::instead(panel, model, ui).filter(|_| rows.is_empty());
-    if let Some(text) = trouble {
+    if rows.is_empty()
+        && let Some(text) = rows::instead(panel, model, ui)
+    {
         frame.render_widget(block, area);
         let text = Paragraph::new(look.text(&text)).style(look.style(Tone::Dim));
         frame.render_widget(text.wrap(Wrap { trim: true }), inner);
