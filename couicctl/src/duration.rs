@@ -19,9 +19,14 @@ pub(crate) fn now() -> u64 {
     since.as_secs() + u64::from(since.subsec_nanos() > 0)
 }
 
+/// The same by a clock that is so many seconds ahead of ours.
+pub(crate) fn now_ahead(seconds: i64) -> u64 {
+    now().saturating_add_signed(seconds)
+}
+
 /// The same by the daemon's clock, as its last response had it.
 pub(crate) fn now_at(client: &Client) -> u64 {
-    now().saturating_add_signed(client.clock_ahead())
+    now_ahead(client.clock_ahead())
 }
 
 /// Parses `30s`, `1m`, `2h`, `7d`, `2w`, and combinations such as `1h30m`, up to 100 years.

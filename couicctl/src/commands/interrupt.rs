@@ -8,19 +8,34 @@ use super::progress::Progress;
 use crate::failure::Failure;
 
 /// While this lives, SIGINT and SIGTERM do not end the process.
-pub(super) struct Interrupt {
+pub(crate) struct Interrupt {
     signals: [Signal; 2],
+    hangup: Option<Signal>,
     caught: bool,
+}
+
+/// A signal that no longer ends the process.
+pub(crate) fn caught(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|e| Failure::Failed(format!("signal handlers cannot be installed: {e}")))
 }
 
 impl Interrupt {
     pub(super) fn catch() -> Result<Self, Failure> {
-        let failed = |e| Failure::Failed(format!("signal handlers cannot be installed: {e}"));
-        let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        let terminate = signal(SignalKind::terminate()).map_err(failed)?;
         Ok(Self {
-            signals: [interrupt, terminate],
+            signals: [
+                caught(SignalKind::interrupt())?,
+                caught(SignalKind::terminate())?,
+            ],
+            hangup: None,
             caught: false,
+        })
+    }
+
+    /// Also SIGHUP, for what ends with its terminal. Work under nohup must not be ended by it.
+    pub(crate) fn with_hangup() -> Result<Self, Failure> {
+        Ok(Self {
+            hangup: Some(caught(SignalKind::hangup())?),
+            ..Self::catch()?
         })
     }
 
@@ -42,11 +57,12 @@ impl Interrupt {
     }
 
     /// Waits for a signal.
-    pub(super) async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         let [interrupt, terminate] = &mut self.signals;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            Some(_) = async { self.hangup.as_mut()?.recv().await } => {}
         }
     }
 }

@@ -8,12 +8,9 @@ use std::time::{Duration, Instant};
 use couic_client::ClientError;
 use couic_common::{Policy, Stats, TagStats};
 use serde::Serialize;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{MissedTickBehavior, interval},
-};
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::Context;
+use super::{Context, interrupt::Interrupt};
 use crate::{
     failure::{Failure, print_warning, printable},
     render::{self, Rates},
@@ -82,10 +79,7 @@ async fn watch(
     first: Figures,
     show: impl Fn(&mut Context, &str) -> Result<(), Failure>,
 ) -> Result<String, Failure> {
-    let failed = |e| Failure::Failed(format!("signal handlers cannot be installed: {e}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let mut interrupt = Interrupt::with_hangup()?;
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
@@ -97,9 +91,7 @@ async fn watch(
     show(cx, &shown)?;
     loop {
         tokio::select! {
-            _ = interrupt.recv() => return Ok(shown),
-            _ = terminate.recv() => return Ok(shown),
-            _ = hangup.recv() => return Ok(shown),
+            () = interrupt.wait() => return Ok(shown),
             next = next(source, cx, &mut ticks) => match next {
                 Ok(figures) => {
                     let sample = Sample { at: Instant::now(), figures };

@@ -25,7 +25,7 @@ mod switch;
 use std::path::{Path, PathBuf};
 
 use couic_client::{Client, ClientError};
-use couic_common::{HealthStatus, Policy, unix_seconds};
+use couic_common::{HealthStatus, Policy};
 
 use crate::{
     cli::Command,
@@ -40,6 +40,7 @@ use crate::{
 };
 
 pub(crate) use check::Overlap;
+pub(crate) use interrupt::{Interrupt, caught};
 pub(crate) use status::{Overview, TagRate};
 
 /// The context of commands that call the daemon.
@@ -198,8 +199,9 @@ async fn health(cx: &mut Context) -> Result<(), Failure> {
         Some(_) => cx.client.panic().await.ok().filter(|panic| panic.on),
         None => None,
     };
+    let now = cx.now();
     cx.output.show(&health, |out| {
-        render::health(&health, panic.as_ref(), unix_seconds(), out)
+        render::health(&health, panic.as_ref(), now, out)
     })?;
     exit_code(health.status, cx)
 }

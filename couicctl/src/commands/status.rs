@@ -128,17 +128,15 @@ async fn rates(overview: &mut Overview, started: Instant, first: &Metrics, cx: &
     }
 }
 
-/// The last changes; none if the daemon keeps no audit log, or none that the token may read.
+/// The last changes; none if the daemon keeps no audit log or is older than it, or if the token has no right to read it.
 async fn changes(cx: &Context, notes: &mut Vec<String>) -> Option<Vec<AuditEntry>> {
     let query = LogQuery {
         limit: Some(CHANGES),
         ..LogQuery::default()
     };
     let answer = cx.client.log(&query).await;
-    if answer
-        .as_ref()
-        .is_err_and(|error| error.status() == Some(404))
-    {
+    let is_absent = |error: &ClientError| matches!(error.status(), Some(403 | 404));
+    if answer.as_ref().is_err_and(is_absent) {
         return None;
     }
     known("changes", answer, notes).map(|page| page.entries)

@@ -27,8 +27,8 @@ pub(crate) use now::{after_add, after_delete};
 pub(crate) use peers::{peers, state as peer_state};
 pub(crate) use sets::{set, sets};
 pub(crate) use stats::{
-    Rates, TagFigures, drop_and_pass, stats, stats_line, tag_lines, tag_rates, tag_screen,
-    tag_stats,
+    Rates, TagFigures, drop_and_pass, per_second, stats, stats_line, tag_lines, tag_rates,
+    tag_screen, tag_stats,
 };
 pub(crate) use status::status;
 pub(crate) use style::{Style, is_utf8, set_style};

@@ -168,14 +168,20 @@ fn directory(path: &Path, mode: u32, user: &str, group: &str) -> io::Result<()> 
     chown(path, Some(uid), Some(gid))
 }
 
+/// Creates the directories that a file is in.
+fn parent_of(path: &Path) -> io::Result<()> {
+    let Some(parent) = path.parent() else {
+        return Ok(());
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(parent)
+}
+
 /// Writes a file of its owner, or of root for all to read.
 fn file(path: &Path, text: &str, owner: Option<&(String, String)>) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(parent)?;
-    }
+    parent_of(path)?;
     replace_file(
         path,
         if owner.is_some() { 0o640 } else { 0o644 },
@@ -209,12 +215,7 @@ fn replace_if_accepted(
     };
     let new = beside(".new");
     let written = || {
-        if let Some(parent) = path.parent() {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o755)
-                .create(parent)?;
-        }
+        parent_of(path)?;
         replace_file(&new, 0o640, text.as_bytes())?;
         let (_, gid) = ids("root", group)?;
         chown(&new, Some(0), Some(gid))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use couic_common::{Cidr, glob_matches, list_entries, list_networks};
+use couic_common::{Cidr, list_entries, list_networks};
 
 use super::{
     Wanted,
@@ -57,13 +57,7 @@ pub(super) fn plan(wanted: &Wanted, host: &Host) -> Result<Plan, Failure> {
 
 /// Those that were named, else those of the configuration if they exist, else those with a default route.
 fn interfaces(wanted: &Wanted, host: &Host, config: &Edited) -> Result<Vec<String>, Failure> {
-    let exists = |name: &String| {
-        name.contains(['*', '?'])
-            || host
-                .interfaces
-                .iter()
-                .any(|known| glob_matches(name, known))
-    };
+    let exists = |name: &String| name.contains(['*', '?']) || host.interfaces.contains(name);
     let here = || host.interfaces.join(", ");
     if let Some(missing) = wanted.interfaces.iter().find(|name| !exists(name)) {
         return Err(Failure::Usage(format!(

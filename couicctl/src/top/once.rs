@@ -12,7 +12,7 @@ use super::{
     model::Model,
     ui::Ui,
 };
-use crate::{commands::Context, duration::now, failure::Failure};
+use crate::{commands::Context, duration::now_ahead, failure::Failure};
 
 /// Columns and lines if there is no terminal and no `COLUMNS` and `LINES`.
 const SIZE: (u16, u16) = (120, 40);
@@ -51,7 +51,7 @@ fn frame(cx: &Context, model: &Model, look: Look) -> Result<String, Failure> {
     let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
     let now = Now {
         at: Instant::now(),
-        unix: now().saturating_add_signed(model.clock_ahead),
+        unix: now_ahead(model.clock_ahead),
     };
     let ui = Ui::new(60);
     let endpoint = cx.client.endpoint().to_string();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crossterm::event::{Event, EventStream, KeyEventKind};
 use futures_util::StreamExt;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::SignalKind,
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
@@ -20,7 +20,11 @@ use super::{
     terminal::Screen,
     ui::{Effect, Ui},
 };
-use crate::{commands::Context, duration::now, failure::Failure};
+use crate::{
+    commands::{Context, Interrupt, caught},
+    duration::now_ahead,
+    failure::Failure,
+};
 
 /// Countdowns and ages move each second, also while nothing else happens.
 const TICK: Duration = Duration::from_secs(1);
@@ -39,38 +43,6 @@ struct App {
     dirty: bool,
 }
 
-/// The signals that end or stop the screen.
-struct Signals {
-    end: [Signal; 3],
-    stop: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        let end = [
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::hangup())?,
-        ];
-        let stop = signal(SignalKind::from_raw(libc::SIGTSTP))?;
-        Ok(Self { end, stop })
-    }
-
-    /// True if one that ends it came.
-    async fn next(&mut self) -> bool {
-        let Self {
-            end: [a, b, c],
-            stop,
-        } = self;
-        tokio::select! {
-            _ = a.recv() => true,
-            _ = b.recv() => true,
-            _ = c.recv() => true,
-            _ = stop.recv() => false,
-        }
-    }
-}
-
 /// Shows the screen until it is left. Returns the changes that were not confirmed.
 pub(super) async fn run(
     cx: &Context,
@@ -78,8 +50,8 @@ pub(super) async fn run(
     within: u64,
     look: Look,
 ) -> Result<Model, Failure> {
-    let failed = |e| Failure::Failed(format!("signal handlers cannot be installed: {e}"));
-    let mut signals = Signals::new().map_err(failed)?;
+    let mut ends = Interrupt::with_hangup()?;
+    let mut stop = caught(SignalKind::from_raw(libc::SIGTSTP))?;
     let (wish, wishes) = watch::channel(Wish::default());
     let (reports_in, mut reports) = mpsc::channel(16);
     let (outcomes_in, mut outcomes) = mpsc::channel(16);
@@ -123,10 +95,8 @@ pub(super) async fn run(
                 // The terminal is gone.
                 Some(Err(_)) | None => break,
             },
-            ends = signals.next() => {
-                if ends {
-                    break;
-                }
+            () = ends.wait() => break,
+            _ = stop.recv() => {
                 screen.suspend().map_err(broken)?;
                 app.dirty = true;
             }
@@ -140,7 +110,7 @@ pub(super) async fn run(
 
 impl App {
     fn unix(&self) -> u64 {
-        now().saturating_add_signed(self.model.clock_ahead)
+        now_ahead(self.model.clock_ahead)
     }
 
     fn draw(&mut self, screen: &mut Screen) -> std::io::Result<()> {

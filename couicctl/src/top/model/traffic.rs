@@ -1,8 +1,13 @@
 //! Rates from counters: packets and bits per second by verdict and by tag, and their history.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use couic_common::{Counter, Metrics};
+
+use crate::render;
 
 /// Readings kept: ten minutes at one a second.
 const HISTORY: usize = 600;
@@ -16,12 +21,11 @@ pub(in crate::top) struct Flow {
 
 impl Flow {
     /// None if a counter was reset, or no time has passed.
-    fn between(before: Counter, after: Counter, seconds: f64) -> Option<Self> {
-        let packets = after.rx_packets.checked_sub(before.rx_packets)?;
-        let bytes = after.rx_bytes.checked_sub(before.rx_bytes)?;
-        (seconds > 0.0).then(|| Self {
-            packets: packets as f64 / seconds,
-            bits: bytes as f64 * 8.0 / seconds,
+    fn between(before: Counter, after: Counter, elapsed: Duration) -> Option<Self> {
+        let (packets, bytes) = render::per_second(before, after, elapsed)?;
+        Some(Self {
+            packets,
+            bits: bytes * 8.0,
         })
     }
 }
@@ -84,12 +88,12 @@ pub(in crate::top) struct Traffic {
 impl Traffic {
     pub(super) fn take(&mut self, metrics: Metrics, at: Instant) {
         let last = self.last.take();
-        let seconds = last.as_ref().map_or(0.0, |(before, _)| {
-            at.saturating_duration_since(*before).as_secs_f64()
+        let elapsed = last.as_ref().map_or(Duration::ZERO, |(before, _)| {
+            at.saturating_duration_since(*before)
         });
         let last = last.map(|(_, metrics)| metrics);
         let flow =
-            |of: fn(&Metrics) -> Counter| Flow::between(of(last.as_ref()?), of(&metrics), seconds);
+            |of: fn(&Metrics) -> Counter| Flow::between(of(last.as_ref()?), of(&metrics), elapsed);
         self.pass = flow(|m| m.stats.xdp.xdp_pass);
         self.drop = flow(|m| m.stats.xdp.xdp_drop);
         self.aborted = flow(|m| m.stats.xdp.xdp_aborted);
@@ -100,7 +104,7 @@ impl Traffic {
             Tag {
                 name: name.clone(),
                 total: *total,
-                flow: before.and_then(|before| Flow::between(before, *total, seconds)),
+                flow: before.and_then(|before| Flow::between(before, *total, elapsed)),
             }
         };
         self.tags = metrics.drop_tags.iter().map(tag).collect();
