@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{
     Context,
     entries::{REMARKS, all, guard_of, is_forced, lookup, report},
+    interrupt::watched,
 };
 use crate::{
     cli::{DeleteArgs, Which},
@@ -124,7 +125,9 @@ async fn one(
 }
 
 async fn by_tag(policy: Policy, which: &Release, cx: &mut Context) -> Result<(), Failure> {
-    let removed = cx.client.release_by_tag(policy, which).await;
+    let see = format!("couicctl {policy} list shows what is left; delete the tag again");
+    let request = cx.client.release_by_tag(policy, which);
+    let removed = watched("deleting the entries", &see, request).await?;
     let removed = removed.map_err(|e| cx.failed(e))?;
     cx.output.show(&removed, |out| {
         let entries = counted(removed.removed, "entry", "entries");

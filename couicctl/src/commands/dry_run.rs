@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use couic_client::ListQuery;
 use couic_common::{BatchJob, Cidr, Entry, OwnerKind, Policy, Tag};
-use futures_util::TryStreamExt;
 use serde::Serialize;
 
-use super::{Context, progress::Progress};
+use super::{Context, reading::Reading};
 use crate::failure::Failure;
 
 /// The counts, as an import has them.
@@ -54,19 +53,18 @@ pub(super) async fn predict(
         ..ListQuery::default()
     };
     let entries = cx.client.stream_entries(policy, &query).await;
-    let mut entries = entries.map_err(|e| cx.failed(e))?;
+    let entries = entries.map_err(|e| cx.failed(e))?;
     let mut prediction = Prediction {
         dry_run: true,
         ..Prediction::default()
     };
-    let progress = Progress::waiting("comparing");
-    while let Some(entry) = entries.try_next().await.map_err(|e| cx.failed(e))? {
+    let mut reading = Reading::of(entries, Some(policy), cx).await?;
+    while let Some(entry) = reading.next(cx).await? {
         let jobs = wanted.remove(&entry.cidr).unwrap_or_default();
         let same = jobs.iter().all(|job| is_there(job, &entry));
         prediction.unchanged += u64::from(!jobs.is_empty() && same);
         prediction.updated += u64::from(!jobs.is_empty() && !same);
     }
-    drop(progress);
     prediction.added = wanted.len() as u64;
     Ok(prediction)
 }

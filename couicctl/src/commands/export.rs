@@ -2,10 +2,9 @@
 
 use couic_client::ListQuery;
 use couic_common::{Entry, OwnerKind, Policy, RuleOwner, Tag, TagPattern, counted};
-use futures_util::TryStreamExt;
 use serde_json::{Map, Value};
 
-use super::Context;
+use super::{Context, reading::Reading};
 use crate::{
     cli::ExportArgs,
     failure::{Failure, print_warning},
@@ -28,9 +27,19 @@ pub(super) async fn run(policy: Policy, args: ExportArgs, cx: &mut Context) -> R
         ..ListQuery::default()
     };
     let entries = cx.client.stream_entries(policy, &query).await;
-    let mut entries = entries.map_err(|e| cx.failed(e))?;
+    let entries = entries.map_err(|e| cx.failed(e))?;
     let mut left_out = LeftOut::default();
-    while let Some(entry) = entries.try_next().await.map_err(|e| cx.failed(e))? {
+    let mut reading = Reading::of(entries, Some(policy), cx).await?;
+    if cx.output.is_terminal() {
+        reading.hide();
+    }
+    loop {
+        let next = reading.next(cx).await;
+        let Some(entry) =
+            next.map_err(|f| f.hint("the list written so far is not complete: export it again"))?
+        else {
+            break;
+        };
         let matches = |claim: &RuleOwner| {
             let tag = claim.tag.as_ref().map(Tag::as_str);
             pattern.as_ref().is_none_or(|pattern| pattern.matches(tag))
@@ -44,6 +53,7 @@ pub(super) async fn run(policy: Policy, args: ExportArgs, cx: &mut Context) -> R
             writeln!(cx.output.writer())?;
         }
     }
+    drop(reading);
     cx.output.flush()?;
     if pattern.is_none() {
         left_out.report(policy);

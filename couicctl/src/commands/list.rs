@@ -6,7 +6,7 @@ use couic_client::{ClientError, EntryStream, ListQuery};
 use couic_common::{Cidr, Entry, Policy, Tag, TagPattern};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{Context, check};
+use super::{Context, check, reading::Reading};
 use crate::{
     cli::{ListArgs, SortKey},
     failure::Failure,
@@ -23,7 +23,9 @@ pub(super) async fn run(policy: Policy, args: ListArgs, cx: &mut Context) -> Res
     let mut entries = source(policy, &args, cx).await?;
     let most = args.limit.unwrap_or(u64::MAX);
     if args.sort != SortKey::Cidr {
-        let sorted = sorted(entries, args.sort, most, cx).await?;
+        let is_whole = args.cidr.is_none() && args.address.is_none() && args.tag.is_none();
+        let reading = Reading::of(entries, is_whole.then_some(policy), cx).await?;
+        let sorted = sorted(reading, args.sort, most, cx).await?;
         entries = stream::iter(sorted.into_iter().map(Ok)).boxed();
     }
     let count = if cx.output.is_json() {
@@ -71,14 +73,14 @@ async fn source(policy: Policy, args: &ListArgs, cx: &Context) -> Result<EntrySt
 
 /// The first `most` entries in this order. Holds twice as many at most.
 async fn sorted(
-    mut entries: EntryStream,
+    mut reading: Reading,
     key: SortKey,
     most: u64,
     cx: &Context,
 ) -> Result<Vec<Entry>, Failure> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let mut held: Vec<Entry> = Vec::new();
-    while let Some(entry) = entries.try_next().await.map_err(|e| cx.failed(e))? {
+    while let Some(entry) = reading.next(cx).await? {
         if key == SortKey::Hits && entry.hits.is_none() {
             let missing = Failure::Failed("the daemon does not count hits by rule".to_owned());
             return Err(

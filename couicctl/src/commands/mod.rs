@@ -17,6 +17,7 @@ mod own_token;
 mod parts;
 mod peers;
 mod progress;
+mod reading;
 mod sets;
 mod stats;
 mod status;

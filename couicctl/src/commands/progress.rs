@@ -14,6 +14,11 @@ const LONG: usize = 10_000;
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
+    /// Whether there is a terminal to show it on.
+    pub(super) fn is_shown() -> bool {
+        io::stderr().is_terminal()
+    }
+
     /// A bar with the time that is left, for so many networks. None of it for a few.
     pub(super) fn of(total: usize) -> Self {
         let bar = bar(total > LONG, Some(total as u64));
@@ -48,7 +53,7 @@ impl Progress {
 }
 
 fn bar(is_long: bool, total: Option<u64>) -> ProgressBar {
-    let target = if is_long && io::stderr().is_terminal() {
+    let target = if is_long && Progress::is_shown() {
         ProgressDrawTarget::stderr()
     } else {
         ProgressDrawTarget::hidden()

@@ -10,6 +10,7 @@ use super::{
     Context,
     entries::{guard_of, is_forced},
     interrupt::watched,
+    progress::Progress,
 };
 use crate::{
     asn,
@@ -174,6 +175,7 @@ async fn collect(set: &SetArg, source: SetSource, cx: &Context) -> Result<Vec<St
         entries.extend(read.into_iter().map(|network| network.cidr));
     }
     if let Some(asn) = source.from_asn {
+        let _waiting = Progress::waiting("fetching the prefixes");
         entries.extend(asn::prefixes(&cx.asn_url, asn).await?);
     }
     if entries.is_empty() {

@@ -135,7 +135,7 @@ async fn changes(cx: &Context, notes: &mut Vec<String>) -> Option<Vec<AuditEntry
         ..LogQuery::default()
     };
     let answer = cx.client.log(&query).await;
-    let is_absent = |error: &ClientError| matches!(error.status(), Some(403 | 404));
+    let is_absent = |error: &ClientError| matches!(error.status(), Some(401 | 404));
     if answer.as_ref().is_err_and(is_absent) {
         return None;
     }

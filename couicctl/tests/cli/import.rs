@@ -1,11 +1,15 @@
 //! `import`: many entries in one call.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
 
 use couic_testkit::{Reply, Request, StandIn, script};
 use serde_json::{Value, json};
 
-use crate::{command, config, couicctl, run};
+use crate::{command, config, couicctl, live::interrupt, run};
 
 const DONE: &str = r#"{"added":2,"updated":1,"unchanged":0,"removed":0,"failed":0,"failures":[]}"#;
 
@@ -300,5 +304,33 @@ fn a_dry_run_compares_and_sends_nothing() {
             .requests()
             .iter()
             .all(|seen| seen.line().starts_with("GET "))
+    );
+}
+
+#[test]
+fn an_interrupted_export_says_that_the_list_is_not_complete() {
+    // More than all buffers between the two hold: the export is at work as long as nobody reads.
+    let line = |n: u32| {
+        let cidr = std::net::Ipv4Addr::from(0x0100_0000 + n);
+        format!(r#"{{"creation":7,"cidr":"{cidr}/32","tag":null,"expiration":0}}"#)
+    };
+    let body = (0..200_000).map(line).collect::<Vec<_>>().join("\n");
+    let daemon = StandIn::unix(move |_| Reply::text(200, "application/x-ndjson", body.as_str()));
+    let mut child = command(&config(&daemon), &["drop", "export"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("1.0.0.0/32"));
+    interrupt(&child);
+    assert!(lines.count() < 199_999);
+    let done = child.wait_with_output().unwrap();
+    let error = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(1), "{error}");
+    assert!(
+        error.starts_with("error: interrupted after reading ")
+            && error.ends_with("entries; nothing was changed\nhint: the list written so far is not complete: export it again\n"),
+        "{error}"
     );
 }
