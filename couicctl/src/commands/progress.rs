@@ -28,8 +28,8 @@ impl Progress {
 
     /// A spinner with the time that has passed, for work of unknown length.
     pub(super) fn waiting(what: &'static str) -> Self {
-        let bar = bar(true, None);
-        bar.set_message(what);
+        // Not set_message, which would draw it at once, in the default form.
+        let bar = bar(true, None).with_message(what);
         Self::started(bar, "{spinner} {msg}, {elapsed}")
     }
 

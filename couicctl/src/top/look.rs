@@ -56,11 +56,15 @@ const ASCII_BARS: bar::Set<'static> = bar::Set {
 };
 
 impl Look {
-    /// By the variables of the environment: no colours with `NO_COLOR`, ASCII unless the locale is UTF-8.
+    /// By the variables of the environment: no colours with `NO_COLOR` and on a VT100 to VT220, ASCII unless the locale is
+    /// UTF-8, and on the console of Linux, whose fonts lack rounded corners and most bars.
     pub(super) fn of(var: impl Fn(&str) -> Option<String>) -> Self {
+        let term = var("TERM").unwrap_or_default();
         Self {
-            colour: var("NO_COLOR").is_none_or(|value| value.is_empty()),
-            unicode: render::is_utf8(var),
+            colour: var("NO_COLOR").is_none_or(|value| value.is_empty())
+                && !term.starts_with("vt1")
+                && !term.starts_with("vt2"),
+            unicode: term != "linux" && render::is_utf8(var),
         }
     }
 
@@ -232,5 +236,8 @@ mod tests {
         assert!(!look.unicode && !look.colour);
         assert!(of(&[("LC_ALL", ""), ("LC_CTYPE", "C.utf8")]).unicode);
         assert!(of(&[("NO_COLOR", "")]).colour && !of(&[]).unicode);
+        let look = of(&[("LANG", "C.UTF-8"), ("TERM", "linux")]);
+        assert!(look.colour && !look.unicode);
+        assert!(!of(&[("TERM", "vt220")]).colour);
     }
 }

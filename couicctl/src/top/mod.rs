@@ -113,16 +113,14 @@ pub(crate) async fn run(args: TopArgs, cx: &mut Context) -> Result<(), Failure> 
 
 fn usable(cx: &Context) -> Result<(), Failure> {
     const INSTEAD: &str =
-        "couicctl stats global -l prints a line a second; couicctl top --once prints one screen";
+        "couicctl top --once prints one screen, couicctl stats global -l a line a second";
     if !cx.output.is_terminal() || !std::io::stdin().is_terminal() {
-        return Err(Failure::Usage(format!(
-            "top needs a terminal, and standard input or output is none\n  {INSTEAD}"
-        )));
+        let text = "top needs a terminal, and standard input or output is none";
+        return Err(Failure::Usage(text.to_owned()).hint(INSTEAD));
     }
     if std::env::var("TERM").is_ok_and(|term| term == "dumb") {
-        return Err(Failure::Usage(format!(
-            "top cannot draw on this terminal (TERM=dumb)\n  {INSTEAD}"
-        )));
+        let text = "top cannot draw on this terminal (TERM=dumb)";
+        return Err(Failure::Usage(text.to_owned()).hint(INSTEAD));
     }
     Ok(())
 }

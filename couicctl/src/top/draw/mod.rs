@@ -107,17 +107,27 @@ fn header(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
             look.text(&format!("couic {version} ")),
             look.style(Tone::Accent),
         ),
-        Span::raw(look.text(&format!("{} ", view.endpoint))),
         Span::styled(word, look.style(tone).add_modifier(Modifier::BOLD)),
     ];
     if let Some(counts) = state::counts(model) {
         spans.push(Span::raw(format!("  {counts}")));
     }
-    frame.render_widget(Line::from(spans), area);
     let time = format!(" {} UTC", clock(view.now.unix));
-    if usize::from(area.width) > 70 {
+    let mut room = usize::from(area.width);
+    if room > 70 {
+        room = room.saturating_sub(time.len());
         frame.render_widget(Line::from(time).right_aligned(), area);
     }
+    // The state is worth more than a long path.
+    let endpoint = Span::raw(look.text(&format!("{} ", view.endpoint)));
+    if spans.iter().map(Span::width).sum::<usize>() + endpoint.width() <= room {
+        spans.insert(1, endpoint);
+    }
+    let area = Rect {
+        width: u16::try_from(room).unwrap_or(area.width),
+        ..area
+    };
+    frame.render_widget(Line::from(spans), area);
 }
 
 /// Panic, and a daemon that is away.

@@ -3,6 +3,7 @@
 use ratatui::{
     Frame,
     layout::Rect,
+    style::Modifier,
     text::{Line, Span},
     widgets::{Block, Paragraph, Sparkline},
 };
@@ -95,7 +96,8 @@ fn one(frame: &mut Frame<'_>, mut area: Rect, name: &'static str, tone: Tone, vi
     let sparkline = Sparkline::default()
         .data(bars)
         .bar_set(look.bars())
-        .style(style);
+        // Underlined, as what is bad without colours, the empty columns would be a line.
+        .style(style.remove_modifier(Modifier::UNDERLINED));
     frame.render_widget(sparkline, area);
 }
 
