@@ -46,10 +46,10 @@ use render::Style;
 fn main() -> ExitCode {
     // A shell asks for completions.
     clap_complete::CompleteEnv::with_factory(cli::command).complete();
-    let matches = cli::command().get_matches();
-    let cli = match Cli::from_arg_matches(&matches) {
+    let matches = cli::command().try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => error.exit(),
+        Err(error) => cli::suggest(error).exit(),
     };
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,6 +10,7 @@ mod sets;
 mod setup;
 mod stats;
 mod switch;
+mod words;
 
 use std::path::PathBuf;
 
@@ -32,6 +33,7 @@ pub(crate) use sets::{SetArg, SetSource, SetsCommand};
 pub(crate) use setup::{SetupArgs, When};
 pub(crate) use stats::{StatsArgs, StatsCommand};
 pub(crate) use switch::{Confirm, ConfirmArgs, ConfirmCommand, DoctorArgs, PanicCommand};
+pub(crate) use words::suggest;
 
 /// Control Couic, the XDP firewall: ban and unban sources, manage sets and tokens, show statistics.
 ///
@@ -102,8 +104,11 @@ pub(crate) enum Command {
     /// Lift bans, as drop delete does
     Unban(DeleteArgs),
     /// Static sets: files of CIDRs that survive restarts
-    #[command(subcommand)]
-    Sets(SetsCommand),
+    Sets {
+        /// List the sets if omitted
+        #[command(subcommand)]
+        command: Option<SetsCommand>,
+    },
     /// Apply the set files to the rules, as sets reload does
     Reload {
         #[command(flatten)]
@@ -138,8 +143,11 @@ What the token may not read is left out. Rates are those of one second. Exits wi
     #[command(after_long_help = log::LOG)]
     Log(LogArgs),
     /// Receivers of reports of rule changes: state, tests, dead letters
-    #[command(subcommand)]
-    Notifiers(NotifiersCommand),
+    Notifiers {
+        /// List the notifiers if omitted
+        #[command(subcommand)]
+        command: Option<NotifiersCommand>,
+    },
     /// The nodes that rules are shared with: state, queue, differences
     #[command(args_conflicts_with_subcommands = true)]
     Peers {
@@ -167,8 +175,11 @@ What the token may not read is left out. Rates are those of one second. Exits wi
     #[command(after_long_help = switch::DOCTOR)]
     Doctor(DoctorArgs),
     /// API clients and their tokens
-    #[command(subcommand)]
-    Clients(ClientsCommand),
+    Clients {
+        /// List the clients if omitted
+        #[command(subcommand)]
+        command: Option<ClientsCommand>,
+    },
     /// Print a shell completion script, which completes names by asking the daemon
     #[command(after_long_help = "\
 Examples:
@@ -206,7 +217,9 @@ impl Command {
             Self::Unban(args) => Self::Drop(EntryArgs {
                 command: EntryCommand::Delete(args),
             }),
-            Self::Reload { confirm } => Self::Sets(SetsCommand::Reload { confirm }),
+            Self::Reload { confirm } => Self::Sets {
+                command: Some(SetsCommand::Reload { confirm }),
+            },
             other => other,
         }
     }

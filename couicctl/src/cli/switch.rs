@@ -103,12 +103,15 @@ impl Command {
         let confirm = match self {
             Self::Drop(args) => args.command.confirm()?,
             Self::Ignore(args) => args.command.confirm()?,
-            Self::Sets(
-                SetsCommand::Create { confirm, .. }
-                | SetsCommand::Update { confirm, .. }
-                | SetsCommand::Delete { confirm, .. }
-                | SetsCommand::Reload { confirm },
-            ) => confirm,
+            Self::Sets {
+                command:
+                    Some(
+                        SetsCommand::Create { confirm, .. }
+                        | SetsCommand::Update { confirm, .. }
+                        | SetsCommand::Delete { confirm, .. }
+                        | SetsCommand::Reload { confirm },
+                    ),
+            } => confirm,
             _ => return None,
         };
         confirm.confirm_within

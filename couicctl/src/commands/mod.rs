@@ -29,7 +29,7 @@ use couic_client::{Client, ClientError};
 use couic_common::{HealthStatus, Policy};
 
 use crate::{
-    cli::Command,
+    cli::{ClientsCommand, Command, NotifiersCommand, SetsCommand},
     config::{Settings, Target},
     connect,
     duration::now_at,
@@ -159,7 +159,10 @@ pub(crate) async fn run(
     let done = match command {
         Command::Drop(args) => entries::run(Policy::Drop, args.command, cx).await,
         Command::Ignore(args) => entries::run(Policy::Ignore, args.command, cx).await,
-        Command::Sets(command) => sets::run(command, cx).await,
+        Command::Sets { command } => {
+            let list = SetsCommand::List { policy: None };
+            sets::run(command.unwrap_or(list), cx).await
+        }
         Command::Metrics => stats::metrics(cx).await,
         Command::Top(args) => crate::top::run(args, cx).await,
         Command::Stats(args) => stats::run(args.spelled_out(), cx).await,
@@ -170,8 +173,13 @@ pub(crate) async fn run(
         Command::Confirm(args) => switch::confirm(args, cx).await,
         Command::Log(args) => log::run(&args, cx).await,
         Command::Peers { command, wait } => peers::run(command, wait, cx).await,
-        Command::Notifiers(command) => notifiers::run(command, cx).await,
-        Command::Clients(command) => clients::run(command, cx).await,
+        Command::Notifiers { command } => {
+            notifiers::run(command.unwrap_or(NotifiersCommand::List), cx).await
+        }
+        Command::Clients { command } => {
+            let list = ClientsCommand::List { show_tokens: false };
+            clients::run(command.unwrap_or(list), cx).await
+        }
         // Spelled out before, or run elsewhere.
         Command::Ban(_)
         | Command::Unban(_)

@@ -26,7 +26,7 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
         SetsCommand::Create {
             set, source, force, ..
         } => {
-            let entries = collect(&set, source, cx).await?;
+            let entries = collect(source, None, cx).await?;
             let body = SetBody {
                 name: set.name.to_string(),
                 entries,
@@ -41,9 +41,11 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
         SetsCommand::Update {
             set, source, force, ..
         } => {
+            let SetArg { policy, name } = &set;
+            let instead = format!("to delete the set: couicctl sets delete {policy} {name}");
             let body = SetUpdate {
                 name: Some(set.name.to_string()),
-                entries: collect(&set, source, cx).await?,
+                entries: collect(source, Some(&instead), cx).await?,
                 force: is_forced(&force),
                 guard: Some(guard_of(&force)),
             };
@@ -164,14 +166,21 @@ async fn inspect(set: &SetArg, quiet: bool, cx: &mut Context) -> Result<(), Fail
     })
 }
 
-/// All sources combined, sorted and without duplicates. An empty result is an error: it indicates a broken pipeline.
-async fn collect(set: &SetArg, source: SetSource, cx: &Context) -> Result<Vec<String>, Failure> {
-    let SetArg { policy, name } = set;
-    let hint = format!("to delete the set: couicctl sets delete {policy} {name}");
+/// All sources combined, sorted and without duplicates. An empty result is an error: it
+/// indicates a broken pipeline, or a wish for something else, which `instead` says how to do.
+async fn collect(
+    source: SetSource,
+    instead: Option<&str>,
+    cx: &Context,
+) -> Result<Vec<String>, Failure> {
+    let hinted = |failure: Failure| match instead {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    };
     let networks = source.cidrs.into_iter().flat_map(|networks| networks.0);
     let mut entries: BTreeSet<Cidr> = networks.map(|network| network.cidr).collect();
     if let Some(path) = &source.from_file {
-        let read = input::read(path, &source.field).map_err(|failure| failure.hint(&hint))?;
+        let read = input::read(path, &source.field).map_err(hinted)?;
         entries.extend(read.into_iter().map(|network| network.cidr));
     }
     if let Some(asn) = source.from_asn {
@@ -180,7 +189,7 @@ async fn collect(set: &SetArg, source: SetSource, cx: &Context) -> Result<Vec<St
     }
     if entries.is_empty() {
         let nothing = Failure::Usage("the input contains no CIDR, nothing was changed".to_owned());
-        return Err(nothing.hint(&hint));
+        return Err(hinted(nothing));
     }
     Ok(entries.iter().map(ToString::to_string).collect())
 }

@@ -105,7 +105,7 @@ pub(crate) async fn run(args: TopArgs, cx: &mut Context) -> Result<(), Failure> 
     let model = run::run(cx, interval, confirm_within.as_secs(), look).await?;
     for id in model.own_ids() {
         print_error(&format!(
-            "a change of yours is undone soon unless you confirm it:\n  couicctl confirm {id}"
+            "a change of yours is undone soon unless you confirm it\nhint: couicctl confirm {id}"
         ));
     }
     Ok(())
