@@ -4,6 +4,7 @@
 //! in total, and a sender that stalls is timed out.
 
 mod answer;
+pub(crate) mod connection;
 mod health;
 mod metrics;
 mod reports;

@@ -185,5 +185,5 @@ pub(super) fn in_words(error: &ClientError) -> String {
     let text = error.to_string();
     let text = text.replace(FORCE_HINT, "couicctl with --force can do it");
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    lines.join(" ").chars().take(LONGEST).collect()
+    lines.join("; ").chars().take(LONGEST).collect()
 }

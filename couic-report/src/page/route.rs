@@ -131,7 +131,10 @@ async fn show(page: &Arc<Page>, visit: &Visit<'_>, segments: &[&str], query: &Fo
             frame.here = form::local_path(query.get("here")).to_owned();
             reply::html(ok, &view::AlarmsPart { frame })
         }
-        ["api", "series"] => reply::json(&panels::figures::plot(page, query)),
+        ["api", "series"] => match panels::figures::plot(page, query).await {
+            Some(plot) => reply::json(&plot),
+            None => missing(),
+        },
         ["login"] => reply::see("/"),
         ["robots.txt"] => reply::with(
             ok,
