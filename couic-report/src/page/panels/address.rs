@@ -97,7 +97,6 @@ fn verdicts(page: &Page, asked: &[Asked], known: &[KnownRule], now: u64) -> Vec<
                 verdict
                     .because
                     .insert(0, format!("The daemon does not answer: {error}"));
-                verdict.is_asked = true;
                 verdict
             }
         });
