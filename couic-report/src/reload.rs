@@ -58,7 +58,7 @@ impl Reload {
         match self.reload() {
             Ok(text) => info!("{text}"),
             Err(why) => {
-                error!("the configuration is NOT reloaded, the one before stays in force: {why}")
+                error!("the configuration is NOT reloaded, the one before stays in force: {why}");
             }
         }
     }

@@ -4,12 +4,12 @@
 
 use std::{cmp::Reverse, net::IpAddr, sync::Arc};
 
-use couic_common::{Cidr, Lookup, LookupRule, Policy, RuleOwner, Verdict as Of, unix_seconds};
+use couic_common::{Lookup, LookupRule, Policy, RuleOwner, Verdict as Of, unix_seconds};
 
 use super::{
     super::{
         Page,
-        form::{Form, link},
+        form::{self, Form, link},
         geo::Place,
         route::Visit,
         text,
@@ -47,9 +47,9 @@ pub(in super::super) async fn show(
     if shown.typed.is_empty() {
         return shown;
     }
-    match Cidr::parse_address(&shown.typed) {
-        Ok(ip) => fill(page, &mut shown, ip.to_canonical()).await,
-        Err(error) => shown.mistake = Some(error.to_string()),
+    match form::address(&shown.typed) {
+        Ok(ip) => fill(page, &mut shown, ip).await,
+        Err(mistake) => shown.mistake = Some(mistake),
     }
     shown
 }
