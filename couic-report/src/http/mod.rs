@@ -15,7 +15,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use couic_delivery::NotificationDispatcher;
 use couic_httpd::{BodyReader, ConnectionCounts};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use uuid::Uuid;
 use warp::{Filter, Rejection, Reply, http::StatusCode, reject::MethodNotAllowed, reply::Response};
 
@@ -64,10 +64,10 @@ impl Context {
     pub(crate) fn with_page(
         mut self,
         connections: Option<Arc<ConnectionCounts>>,
-        task: Option<AbortHandle>,
+        task: Option<&JoinHandle<()>>,
     ) -> Self {
         self.page_connections = connections;
-        self.page = task;
+        self.page = task.map(JoinHandle::abort_handle);
         self
     }
 }

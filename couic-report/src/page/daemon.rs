@@ -11,7 +11,7 @@ use std::{
 };
 
 use couic_client::{Client, ClientError};
-use couic_common::{Confirmations, FORCE_HINT, Health, Lookup, PendingChange};
+use couic_common::{ALL_OWNERS_HINT, Confirmations, FORCE_HINT, Health, Lookup, PendingChange};
 use tokio::{sync::Mutex, task::JoinSet, time};
 
 use super::{
@@ -184,6 +184,13 @@ pub(super) fn in_words(error: &ClientError) -> String {
     const LONGEST: usize = 2000;
     let text = error.to_string();
     let text = text.replace(FORCE_HINT, "couicctl with --force can do it");
-    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let text = text.replace(
+        ALL_OWNERS_HINT,
+        "tick \"also what others hold\", if the token of this page is of that group. Or allow the address for an hour",
+    );
+    let mut lines: Vec<&str> = text.lines().map(str::trim).collect();
+    // The error of a field repeats the message, with the field before it.
+    let first = lines.first().copied().unwrap_or_default();
+    lines.retain(|line| *line == first || !line.ends_with(first));
     lines.join("; ").chars().take(LONGEST).collect()
 }
