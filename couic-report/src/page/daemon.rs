@@ -29,6 +29,9 @@ const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
 /// How old the shown state of a daemon may be.
 const FRESH: Duration = Duration::from_secs(4);
 
+/// Why a daemon does not say what it does with an address.
+const TOO_OLD: &str = "it has no look-up of addresses, so it is older than Couic 2.0";
+
 /// The largest answer.
 const LARGEST: usize = 4 << 20;
 
@@ -165,7 +168,13 @@ impl Daemon {
     }
 
     async fn lookup(&self, ip: IpAddr) -> Result<Lookup, String> {
-        bounded(self.reading.lookup(ip)).await
+        let asked = async {
+            match self.reading.lookup(ip).await {
+                Err(error) if error.status() == Some(404) => Ok(Err(TOO_OLD.to_owned())),
+                other => other.map(Ok),
+            }
+        };
+        bounded(asked).await?
     }
 }
 
@@ -192,5 +201,10 @@ pub(super) fn in_words(error: &ClientError) -> String {
     // The error of a field repeats the message, with the field before it.
     let first = lines.first().copied().unwrap_or_default();
     lines.retain(|line| *line == first || !line.ends_with(first));
-    lines.join("; ").chars().take(LONGEST).collect()
+    lines
+        .join("; ")
+        .replace("?;", "?")
+        .chars()
+        .take(LONGEST)
+        .collect()
 }
