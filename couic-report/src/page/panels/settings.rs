@@ -28,6 +28,14 @@ pub(in super::super) fn facts(config: &Config, page: &config::Page) -> Vec<(&'st
                 config.thresholds.min.as_str()
             ),
         ),
+        (
+            "Changes are kept for",
+            format!(
+                "{} days, at most {} MiB",
+                config.history.kept.as_secs() / 86_400,
+                config.history.max_bytes >> 20
+            ),
+        ),
         ("Page listens on", page.addr.to_string()),
         ("Host names", listed(page.hosts.iter())),
         ("Trusted proxies", listed(page.proxies.iter())),
