@@ -141,32 +141,29 @@ impl Reasons {
 
     /// Holds what can be kept of a text once more. [`ReasonId::NONE`] if that is nothing, or there is no place.
     pub fn hold_text(&mut self, text: &str, whose: ReasonOf) -> ReasonId {
-        let Some(text) = Reason::kept(text) else {
-            return ReasonId::NONE;
-        };
-        match self.ids.get(text.as_ref()) {
-            Some(id) => {
-                let id = *id;
-                self.hold(id);
-                id
-            }
-            None => self.insert(Reason(text.into()), whose),
-        }
+        Reason::kept(text).map_or(ReasonId::NONE, |kept| {
+            self.hold_or_insert(&kept, || Reason(kept.as_ref().into()), whose)
+        })
     }
 
     /// The same for a reason.
     pub fn hold_reason(&mut self, reason: Option<&Reason>, whose: ReasonOf) -> ReasonId {
-        let Some(reason) = reason else {
-            return ReasonId::NONE;
+        reason.map_or(ReasonId::NONE, |reason| {
+            self.hold_or_insert(reason.as_str(), || reason.clone(), whose)
+        })
+    }
+
+    fn hold_or_insert(
+        &mut self,
+        text: &str,
+        reason: impl FnOnce() -> Reason,
+        whose: ReasonOf,
+    ) -> ReasonId {
+        let Some(id) = self.ids.get(text).copied() else {
+            return self.insert(reason(), whose);
         };
-        match self.ids.get(reason) {
-            Some(id) => {
-                let id = *id;
-                self.hold(id);
-                id
-            }
-            None => self.insert(reason.clone(), whose),
-        }
+        self.hold(id);
+        id
     }
 
     fn insert(&mut self, reason: Reason, whose: ReasonOf) -> ReasonId {

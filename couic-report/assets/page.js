@@ -41,7 +41,7 @@
         })),
       ],
       axes: [
-        { ...axis, values: labels },
+        { ...axis, size: 30, values: labels },
         { ...axis, size: 56, values: (_, ticks) => ticks.map(short) },
       ],
     };

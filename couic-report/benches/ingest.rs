@@ -67,6 +67,9 @@ fn measure(what: &str, distinct: u32, address: SocketAddr, pid: Pid) {
 fn body(first: u32, distinct: u32) -> (Vec<u8>, u32) {
     let mut body = b"[".to_vec();
     let mut count = 0;
+    // What is older than the kept history does not count there.
+    let now = couic_common::unix_seconds();
+    let end = now + 3600;
     while body.len() < (1 << 20) - 256 {
         if count > 0 {
             body.push(b',');
@@ -74,7 +77,7 @@ fn body(first: u32, distinct: u32) -> (Vec<u8>, u32) {
         let addr = Ipv4Addr::from_bits(0x0a00_0000 + (first + count) % distinct);
         write!(
             body,
-            r#"{{"action":"add","policy":"drop","entry":{{"creation":1767225600,"cidr":"{addr}/32","tag":"ssh-{}","expiration":1767229200}},"metadata":null,"timestamp":1767225600}}"#,
+            r#"{{"action":"add","policy":"drop","entry":{{"creation":{now},"cidr":"{addr}/32","tag":"ssh-{}","expiration":{end}}},"metadata":null,"timestamp":{now}}}"#,
             count % 50
         )
         .unwrap();

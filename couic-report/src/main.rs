@@ -2,11 +2,11 @@
 
 mod args;
 mod cli;
+mod reload;
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser as _;
-use couic_journald::{Prefixed, is_journal};
 use couic_plugin_host as host;
 use couic_report::{
     config::{Config, Settings as _},
@@ -17,9 +17,11 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
-use crate::args::{Cli, Command};
+use crate::{
+    args::{Cli, Command},
+    reload::Reload,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    log();
+    let reload = Reload::start(&cli.config, &config);
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start the tokio runtime: {error}")),
@@ -49,13 +51,13 @@ fn main() -> ExitCode {
             None => {
                 let warnings = cli::warnings(&cli.config, &config);
                 warnings.iter().for_each(|text| warn!("{text}"));
-                serve(&config).await
+                serve(&config, reload).await
             }
         }
     })
 }
 
-async fn serve(config: &Config) -> ExitCode {
+async fn serve(config: &Config, reload: Reload) -> ExitCode {
     let signals = signal(SignalKind::terminate()).and_then(|term| {
         let interrupt = signal(SignalKind::interrupt())?;
         Ok((term, interrupt, signal(SignalKind::hangup())?))
@@ -69,8 +71,7 @@ async fn serve(config: &Config) -> ExitCode {
             tokio::select! {
                 _ = term.recv() => break info!("SIGTERM: stopping"),
                 _ = interrupt.recv() => break info!("SIGINT: stopping"),
-                // systemd hands over the configuration at the start only.
-                _ = hangup.recv() => warn!("SIGHUP is ignored: a restart reads the configuration again, and loses no report"),
+                _ = hangup.recv() => reload.run(),
             }
         }
     };
@@ -78,20 +79,6 @@ async fn serve(config: &Config) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error.to_string()),
     }
-}
-
-/// Logs to stderr, which systemd collects, with priorities. `COUIC_REPORT_LOG=debug` logs more.
-fn log() {
-    let filter = EnvFilter::try_from_env("COUIC_REPORT_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(Prefixed::new(
-            std::io::stderr,
-            is_journal(std::io::stderr()),
-        ))
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
 }
 
 fn failed(what: &str) -> ExitCode {

@@ -134,7 +134,7 @@ pub async fn run(
     };
     let intervals = tokio::spawn(intervals.run(stopping));
     let context = Context::new(config, journal, Arc::clone(&dispatcher));
-    let context = Arc::new(context.with_page(page_connections));
+    let context = Arc::new(context.with_page(page_connections, page.as_ref()));
     info!(
         "couic-report {} listens on {addr}, state in {}",
         env!("CARGO_PKG_VERSION"),

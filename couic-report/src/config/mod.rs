@@ -42,6 +42,8 @@ pub struct Config {
     pub plugins_dir: PathBuf,
     /// The web page, if it is enabled.
     pub page: Option<Page>,
+    /// The lowest level that is logged.
+    pub log_level: &'static str,
 }
 
 /// The HTTP service.
@@ -132,6 +134,7 @@ impl Settings for Config {
         let plugins_dir = plugins.path("dir", "/usr/lib/couic/plugins");
         plugins.finish();
         let page = page::read(root);
+        let log_level = log_level(root);
         Some(Self {
             interval: Duration::from_secs(interval?),
             server: server?,
@@ -142,6 +145,7 @@ impl Settings for Config {
             notifiers: notifiers?,
             plugins_dir: plugins_dir?,
             page: page?,
+            log_level: log_level?,
         })
     }
 }
@@ -212,6 +216,14 @@ fn thresholds(root: &mut Section<'_>) -> Option<Thresholds> {
         red: red?,
         min: min?,
     })
+}
+
+fn log_level(root: &mut Section<'_>) -> Option<&'static str> {
+    let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
+    let mut section = root.table("logging");
+    let level = section.one_of("level", &levels, "info");
+    section.finish();
+    level
 }
 
 fn history(root: &mut Section<'_>) -> Option<History> {

@@ -163,7 +163,7 @@ fn each_bad_value_has_one_message() {
         (
             "[slack]",
             "[slak]",
-            "13: slak: unknown key; known here: batch_interval_secs, discord, history, notifiers, page, plugins, server, slack, thresholds",
+            "13: slak: unknown key; known here: batch_interval_secs, discord, history, logging, notifiers, page, plugins, server, slack, thresholds",
         ),
     ] {
         let text = OLD.replacen(old, new, 1);

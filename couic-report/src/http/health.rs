@@ -2,6 +2,7 @@
 
 use couic_common::{NotifierFailure, NotifierInfo, NotifierName};
 use serde::Serialize;
+use tokio::task::AbortHandle;
 use warp::{http::StatusCode, reply::Response};
 
 use super::{Context, answer::json};
@@ -65,6 +66,10 @@ pub(super) fn of(context: &Context) -> Health {
         problems.push(format!(
             "the state cannot be written ({failure}): reports are refused; free space in the state folder"
         ));
+    }
+    if context.page.as_ref().is_some_and(AbortHandle::is_finished) {
+        let problem = "the page is not served any more: the log says why; systemctl restart couic-report brings it back";
+        problems.push(problem.to_owned());
     }
     let [ok, degraded, failed] = STATUSES;
     let status = match (refusing, problems.is_empty()) {

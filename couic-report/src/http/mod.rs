@@ -4,6 +4,7 @@
 //! in total, and a sender that stalls is timed out.
 
 mod answer;
+pub(crate) mod connection;
 mod health;
 mod metrics;
 mod reports;
@@ -14,6 +15,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use couic_delivery::NotificationDispatcher;
 use couic_httpd::{BodyReader, ConnectionCounts};
+use tokio::task::{AbortHandle, JoinHandle};
 use uuid::Uuid;
 use warp::{Filter, Rejection, Reply, http::StatusCode, reject::MethodNotAllowed, reply::Response};
 
@@ -30,6 +32,8 @@ pub(crate) struct Context {
     pub(crate) connections: Arc<ConnectionCounts>,
     /// Those of the page, if there is one.
     pub(crate) page_connections: Option<Arc<ConnectionCounts>>,
+    /// The task that serves it.
+    page: Option<AbortHandle>,
     /// Length of an interval, in seconds.
     pub(crate) interval_secs: u64,
     secret: couic_settings::Secret<Uuid>,
@@ -49,15 +53,21 @@ impl Context {
             meter: Meter::default(),
             connections: Arc::default(),
             page_connections: None,
+            page: None,
             interval_secs: config.interval.as_secs(),
             secret: config.server.secret.clone(),
             bodies: BodyReader::new(reports::limits(config.server.max_body)),
         }
     }
 
-    /// The same with the connections to the page, for the metrics.
-    pub(crate) fn with_page(mut self, connections: Option<Arc<ConnectionCounts>>) -> Self {
+    /// The same with the connections to the page, for the metrics, and its task, for health.
+    pub(crate) fn with_page(
+        mut self,
+        connections: Option<Arc<ConnectionCounts>>,
+        task: Option<&JoinHandle<()>>,
+    ) -> Self {
         self.page_connections = connections;
+        self.page = task.map(JoinHandle::abort_handle);
         self
     }
 }

@@ -17,6 +17,7 @@ use warp::{
 use super::{
     Context,
     answer::{error, json, later},
+    connection::forwarded_for,
     traffic,
 };
 use crate::{
@@ -29,9 +30,6 @@ const REQUEST_ID: &str = "idempotency-key";
 
 /// The name of the sending Couic instance.
 const INSTANCE: &str = "couic-instance";
-
-/// The client address behind a reverse proxy. Trusted from loopback only.
-const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The kind of content; without it, reports.
 const KIND: &str = "couic-kind";
@@ -188,18 +186,16 @@ fn request_id(headers: &HeaderMap) -> Option<Uuid> {
 
 /// The sender: its instance name, else its address.
 fn instance(headers: &HeaderMap, peer: Option<SocketAddr>) -> String {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let named = text(INSTANCE).map(str::trim);
+    let named = headers.get(INSTANCE).and_then(|name| name.to_str().ok());
+    let named = named.map(str::trim);
     if let Some(name) = named.filter(|name| (1..=100).contains(&name.len())) {
         return name.to_owned();
     }
     let Some(peer) = peer.map(|peer| peer.ip().to_canonical()) else {
         return "unknown".to_owned();
     };
-    let forwarded = text(FORWARDED_FOR)
-        .filter(|_| peer.is_loopback())
-        .and_then(|list| list.rsplit(',').next())
-        .and_then(|last| last.trim().parse::<std::net::IpAddr>().ok());
+    // A reverse proxy is on this machine.
+    let forwarded = peer.is_loopback().then(|| forwarded_for(headers)).flatten();
     forwarded.unwrap_or(peer).to_string()
 }
 
@@ -224,7 +220,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert_eq!(instance(&headers, None), "unknown");
         assert_eq!(instance(&headers, peer("::ffff:192.0.2.1")), "192.0.2.1");
-        headers.insert(FORWARDED_FOR, "6.6.6.6, 192.0.2.7".parse().unwrap());
+        headers.insert("x-forwarded-for", "6.6.6.6, 192.0.2.7".parse().unwrap());
         assert_eq!(instance(&headers, peer("192.0.2.1")), "192.0.2.1");
         assert_eq!(instance(&headers, peer("127.0.0.1")), "192.0.2.7");
         headers.insert(INSTANCE, " fw1 ".parse().unwrap());

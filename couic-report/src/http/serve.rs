@@ -5,18 +5,17 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use couic_httpd::{Acceptor, Known, Overload, ServeSummary, Shares, Source, Standing, Watcher};
 use hyper::{
     body::Incoming,
-    server::conn::http1,
     service::{Service as _, service_fn},
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tracing::debug;
 use warp::http::Request;
 
-use super::{Context, routes};
+use super::{
+    Context,
+    connection::{self, Bounds},
+    routes,
+};
 
 /// Connections at a time. A host has a share, other than this one, where a proxy may be; connections that never sent a
 /// request with the secret make room for new ones.
@@ -26,11 +25,10 @@ const SHARES: Shares = Shares {
     reserve: 0,
 };
 
-/// The largest request head.
-const BUFFER: usize = 64 * 1024;
-
-/// Timeout of a request's head, and of an idle connection.
-const HEAD: Duration = Duration::from_secs(60);
+const BOUNDS: Bounds = Bounds {
+    head: 64 * 1024,
+    patience: Duration::from_secs(60),
+};
 
 /// How long requests may continue after the stop signal.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -69,10 +67,6 @@ async fn serve_connection<F>(
         + Sync
         + 'static,
 {
-    // Responses are small: Nagle's algorithm would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!("TCP_NODELAY: {error}");
-    }
     let inner = TowerToHyperService::new(warp::service(filter));
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
@@ -85,11 +79,5 @@ async fn serve_connection<F>(
             answer
         }
     });
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
-    builder.max_buf_size(BUFFER);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = stopping.watch(connection).await {
-        debug!("connection from {}: {error}", peer.ip());
-    }
+    connection::serve((stream, peer), BOUNDS, service, stopping).await;
 }

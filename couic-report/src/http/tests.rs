@@ -270,3 +270,15 @@ async fn traffic_is_announced_counted_once_and_bounded() {
         assert!(metrics.lines().any(|found| found == line), "{metrics}");
     }
 }
+
+#[tokio::test]
+async fn a_page_that_has_ended_is_a_problem() {
+    let mut f = fixture().await;
+    let context = Arc::get_mut(&mut f.context).unwrap();
+    let page = tokio::spawn(std::future::pending::<()>());
+    context.page = Some(page.abort_handle());
+    assert_eq!(health::of(context).status, "ok");
+    page.abort();
+    assert!(page.await.unwrap_err().is_cancelled());
+    assert_eq!(health::of(context).status, "degraded");
+}

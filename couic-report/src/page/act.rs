@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::{
     access::User,
     daemon::{Daemon, in_words},
-    form::Form,
+    form::{self, Form},
 };
 
 /// Seconds until a change that was not confirmed is undone.
@@ -193,9 +193,7 @@ fn guard(actor: Actor<'_>) -> GuardRequest {
 }
 
 fn address(form: &Form) -> Result<IpAddr, String> {
-    let text = form.get("ip").unwrap_or_default();
-    let ip = Cidr::parse_address(text).map_err(|error| error.to_string())?;
-    Ok(ip.to_canonical())
+    form::address(form.get("ip").unwrap_or_default())
 }
 
 /// A reason in one line, without control characters.

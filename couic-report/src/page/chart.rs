@@ -135,16 +135,8 @@ impl Plot {
         shown.map(row).collect()
     }
 
-    fn highest(&self) -> f64 {
-        let values = self
-            .lines
-            .iter()
-            .flat_map(|line| line.values.iter().flatten());
-        nice(values.fold(0.0, |a: f64, b| a.max(*b)))
-    }
-
     fn svg(&self, title: &str) -> String {
-        let (highest, bottom) = (self.highest(), HEIGHT - BOTTOM);
+        let (highest, bottom) = (nice(highest(&self.lines)), HEIGHT - BOTTOM);
         let mut svg = format!(
             r#"<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}, up to {}">"#,
             text::short(highest)
@@ -205,26 +197,18 @@ impl Plot {
         let Some(line) = self.lines.first() else {
             return String::new();
         };
-        let path = path_of(
-            &line.values,
-            self.lines_highest(),
-            (0.0, 100.0),
-            (1.0, 19.0),
-        );
+        let highest = highest(std::slice::from_ref(line));
+        let path = path_of(&line.values, highest, (0.0, 100.0), (1.0, 19.0));
         format!(
             r#"<svg class="spark" viewBox="0 0 100 20" aria-hidden="true"><path class="line {}" d="{path}"/></svg>"#,
             line.name
         )
     }
+}
 
-    fn lines_highest(&self) -> f64 {
-        let values = self
-            .lines
-            .first()
-            .into_iter()
-            .flat_map(|line| line.values.iter().flatten());
-        values.fold(0.0, |a: f64, b| a.max(*b))
-    }
+fn highest(lines: &[Line]) -> f64 {
+    let values = lines.iter().flat_map(|line| line.values.iter().flatten());
+    values.fold(0.0, |a: f64, b| a.max(*b))
 }
 
 /// A path through the values, with gaps where there are none.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use couic_client::{Client, ClientError};
-use couic_common::{Confirmations, FORCE_HINT, Health, Lookup, PendingChange};
+use couic_common::{ALL_OWNERS_HINT, Confirmations, FORCE_HINT, Health, Lookup, PendingChange};
 use tokio::{sync::Mutex, task::JoinSet, time};
 
 use super::{
@@ -28,6 +28,9 @@ const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How old the shown state of a daemon may be.
 const FRESH: Duration = Duration::from_secs(4);
+
+/// Why a daemon does not say what it does with an address.
+const TOO_OLD: &str = "it has no look-up of addresses, so it is older than Couic 2.0";
 
 /// The largest answer.
 const LARGEST: usize = 4 << 20;
@@ -165,7 +168,13 @@ impl Daemon {
     }
 
     async fn lookup(&self, ip: IpAddr) -> Result<Lookup, String> {
-        bounded(self.reading.lookup(ip)).await
+        let asked = async {
+            match self.reading.lookup(ip).await {
+                Err(error) if error.status() == Some(404) => Ok(Err(TOO_OLD.to_owned())),
+                other => other.map(Ok),
+            }
+        };
+        bounded(asked).await?
     }
 }
 
@@ -184,6 +193,18 @@ pub(super) fn in_words(error: &ClientError) -> String {
     const LONGEST: usize = 2000;
     let text = error.to_string();
     let text = text.replace(FORCE_HINT, "couicctl with --force can do it");
-    let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    lines.join(" ").chars().take(LONGEST).collect()
+    let text = text.replace(
+        ALL_OWNERS_HINT,
+        "tick \"also what others hold\", if the token of this page is of that group. Or allow the address for an hour",
+    );
+    let mut lines: Vec<&str> = text.lines().map(str::trim).collect();
+    // The error of a field repeats the message, with the field before it.
+    let first = lines.first().copied().unwrap_or_default();
+    lines.retain(|line| *line == first || !line.ends_with(first));
+    lines
+        .join("; ")
+        .replace("?;", "?")
+        .chars()
+        .take(LONGEST)
+        .collect()
 }

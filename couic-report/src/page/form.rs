@@ -1,5 +1,9 @@
 //! Fields of a query or a form, bounded by the size of what is parsed.
 
+use std::net::IpAddr;
+
+use couic_common::Cidr;
+
 /// The largest body of a form.
 pub(super) const LARGEST: usize = 16 * 1024;
 
@@ -22,6 +26,17 @@ impl Form {
         let mut pairs = self.0.iter();
         let (_, value) = pairs.find(|(key, _)| key == name)?;
         Some(value.trim()).filter(|value| !value.is_empty())
+    }
+}
+
+/// The address that somebody typed, or what is wrong with it.
+pub(super) fn address(text: &str) -> Result<IpAddr, String> {
+    match Cidr::parse_address(text) {
+        Ok(ip) => Ok(ip.to_canonical()),
+        Err(_) if text.parse::<Cidr>().is_ok() => {
+            Err("a network: look up an address in it".to_owned())
+        }
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -51,6 +66,15 @@ pub(super) fn local_path(text: Option<&str>) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_typed_in_many_ways() {
+        let plain = address("203.0.113.7");
+        assert_eq!(plain, Ok([203, 0, 113, 7].into()));
+        assert_eq!(address("::ffff:203.0.113.7"), plain);
+        assert!(address("203.0.113.0/24").unwrap_err().contains("network"));
+        assert!(address("203.0.113.7:22").unwrap_err().contains("port"));
+    }
 
     #[test]
     fn fields_are_decoded_and_bounded() {

@@ -35,7 +35,8 @@ pub(super) fn ask(headers: &HeaderMap, is_post: bool, segments: &[&str], here: &
         ["login"] => form(StatusCode::OK, "/", None),
         _ if is_post => {
             let mistake = "You were logged out, so nothing was done. Log in, and repeat it.";
-            form(StatusCode::UNAUTHORIZED, "/", Some(mistake.to_owned()))
+            let next = local_path(Some(here));
+            form(StatusCode::UNAUTHORIZED, next, Some(mistake.to_owned()))
         }
         _ => form(StatusCode::UNAUTHORIZED, local_path(Some(here)), None),
     }

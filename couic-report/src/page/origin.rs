@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use warp::http::{HeaderMap, header};
 
-use crate::config;
+use crate::{config, http::connection::forwarded_for};
 
 /// A request's client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +30,8 @@ impl Peer {
             return direct;
         }
         let secure = text(headers, "x-forwarded-proto").is_some_and(|p| p == "https");
-        let last = text(headers, "x-forwarded-for").and_then(|list| list.rsplit(',').next());
-        let ip = last.and_then(|ip| ip.trim().parse::<IpAddr>().ok());
         Self {
-            ip: ip.map_or(connected, |ip| ip.to_canonical()),
+            ip: forwarded_for(headers).unwrap_or(connected),
             secure,
         }
     }

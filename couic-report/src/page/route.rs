@@ -70,8 +70,11 @@ async fn checked(page: &Arc<Page>, parts: &Parts, body: &[u8], peer: IpAddr) -> 
     });
     let cookies = headers.get_all(header::COOKIE).iter();
     let cookies: Vec<&str> = cookies.filter_map(|line| line.to_str().ok()).collect();
-    let here = parts.uri.path_and_query();
-    let here = here.map_or("/", |path| path.as_str()).to_owned();
+    let here = match parts.uri.path_and_query() {
+        _ if is_post => form.get("back").unwrap_or("/"),
+        path => path.map_or("/", |path| path.as_str()),
+    };
+    let here = here.to_owned();
     if segments == ["login"] && is_post {
         return login::enter(page, &form, peer);
     }
@@ -131,7 +134,10 @@ async fn show(page: &Arc<Page>, visit: &Visit<'_>, segments: &[&str], query: &Fo
             frame.here = form::local_path(query.get("here")).to_owned();
             reply::html(ok, &view::AlarmsPart { frame })
         }
-        ["api", "series"] => reply::json(&panels::figures::plot(page, query)),
+        ["api", "series"] => match panels::figures::plot(page, query).await {
+            Some(plot) => reply::json(&plot),
+            None => missing(),
+        },
         ["login"] => reply::see("/"),
         ["robots.txt"] => reply::with(
             ok,

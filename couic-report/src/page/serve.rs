@@ -5,14 +5,12 @@ use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time:
 use bytes::Bytes;
 use couic_httpd::{Acceptor, Known, Overload, Shares, Source, Standing, Watcher};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{body::Incoming, service::service_fn};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time,
 };
-use tracing::debug;
 use warp::http::{Method, Request, StatusCode, request::Parts};
 
 use super::{
@@ -21,6 +19,7 @@ use super::{
     reply::{self, Answer},
     route,
 };
+use crate::http::connection::{self, Bounds};
 
 /// Connections at a time. A host has a share, other than this one, where a proxy may be. Those of users who are logged in
 /// are kept when others make room.
@@ -37,9 +36,10 @@ const WAIT: Duration = Duration::from_secs(5);
 /// The longest time to answer one.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// The largest request head, and its timeout and that of an idle connection.
-const BUFFER: usize = 16 * 1024;
-const HEAD: Duration = Duration::from_secs(30);
+const BOUNDS: Bounds = Bounds {
+    head: 16 * 1024,
+    patience: Duration::from_secs(30),
+};
 
 /// The timeout of a form's body.
 const BODY: Duration = Duration::from_secs(10);
@@ -76,9 +76,6 @@ async fn serve_connection(
     stopping: Watcher,
     standing: Standing,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!("TCP_NODELAY: {error}");
-    }
     let service = service_fn(move |request: Request<Incoming>| {
         let (page, places) = (Arc::clone(&page), Arc::clone(&places));
         let standing = standing.clone();
@@ -89,13 +86,7 @@ async fn serve_connection(
             Ok::<_, Infallible>(answer)
         }
     });
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
-    builder.max_buf_size(BUFFER);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = stopping.watch(connection).await {
-        debug!("page: connection from {}: {error}", peer.ip());
-    }
+    connection::serve((stream, peer), BOUNDS, service, stopping).await;
 }
 
 /// Answers one request, within its bounds.

@@ -182,7 +182,7 @@ pub(super) struct Verdict {
     /// Why, in sentences.
     pub(super) because: Vec<String>,
     pub(super) rules: Vec<RuleRow>,
-    /// Whether the page has a token for it, and so may change its rules.
+    /// Whether the daemon itself answered, and so may be asked to change its rules.
     pub(super) is_asked: bool,
     pub(super) has_hits: bool,
 }

@@ -9,6 +9,8 @@ mod support;
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write as _,
+    net::TcpStream,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
 };
@@ -303,4 +305,29 @@ fn two_services_cannot_share_a_state() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("in use by another couic-report"), "{text}");
+}
+
+#[test]
+fn sighup_takes_over_the_level_of_the_log_and_names_what_needs_a_restart() {
+    let home = collector(900, "");
+    let service = home.serve();
+    let file = home.state().with_file_name("config.toml");
+    let before = fs::read_to_string(&file).unwrap();
+    let logged = |text: &str| until(text, LONG, || home.log().contains(text).then_some(()));
+    let reloaded_with = |text: &str| {
+        fs::write(&file, text).unwrap();
+        service.signal(Signal::SIGHUP);
+    };
+    let other = before.replace("batch_interval_secs = 900", "batch_interval_secs = 901");
+    reloaded_with(&format!("{other}[logging]\nlevel = \"debug\"\n"));
+    logged(
+        "configuration reloaded; these keys of the configuration have changed and take effect at the next restart: \
+         batch_interval_secs",
+    );
+    let mut broken = TcpStream::connect(home.address()).unwrap();
+    broken.write_all(b"no request\r\n\r\n").unwrap();
+    logged("DEBUG connection from 127.0.0.1");
+    reloaded_with("[logging]\nlevel = \"loud\"\n");
+    logged("the configuration is NOT reloaded, the one before stays in force");
+    assert!(home.log().contains("logging.level"), "{}", home.log());
 }

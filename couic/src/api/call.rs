@@ -129,18 +129,20 @@ fn missing(what: &str) -> Fault {
     Fault::internal_logged()
 }
 
-/// The format of metrics text: OpenMetrics, as in Couic 1.0, unless `Accept` prefers the other one.
-pub(super) fn exposition(headers: &HeaderMap) -> Exposition {
+/// The values of `Accept`.
+fn accepted(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(header::ACCEPT).iter();
-    let values = values.filter_map(|value| value.to_str().ok());
-    Exposition::accepted(values, Exposition::OpenMetrics)
+    values.filter_map(|value| value.to_str().ok())
+}
+
+/// The format of metrics text that `Accept` prefers.
+pub(crate) fn exposition(headers: &HeaderMap, default: Exposition) -> Exposition {
+    Exposition::accepted(accepted(headers), default)
 }
 
 /// Whether `Accept` names NDJSON.
 pub(super) fn wants_lines(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT).iter();
-    values
-        .filter_map(|value| value.to_str().ok())
+    accepted(headers)
         .flat_map(|value| value.split(','))
         .any(|range| {
             let kind = range.split(';').next().unwrap_or_default();

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use couic_common::{PANIC_HEADER, Rail};
 use couic_firewall::rules::Request;
-use couic_httpd::{Chunks, Known};
+use couic_httpd::{Chunks, Exposition, Known};
 use futures_util::FutureExt;
 use warp::{
     filters::path::FullPath,
@@ -126,7 +126,8 @@ async fn answer<S: Chunks>(
         params,
         query,
         wants_lines: wants_lines(headers),
-        exposition: exposition(headers),
+        // As in Couic 1.0.
+        exposition: exposition(headers, Exposition::OpenMetrics),
         confirm_within,
     };
     // The undo record is written to the disk first.

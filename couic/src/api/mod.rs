@@ -55,12 +55,12 @@ use std::sync::Arc;
 use couic_common::Health;
 use warp::{Filter, Rejection, filters, reply};
 
-pub(crate) use self::auth::bearer;
 use self::dispatch::{Head, dispatch};
 pub use self::openapi::openapi_document;
 pub use self::serve::{ServeSettings, serve, serve_with};
 pub(crate) use self::sets::reload_for_daemon;
 pub use self::socket::{ListeningSocket, SocketError, SocketPlace};
+pub(crate) use self::{auth::bearer, call::exposition};
 use crate::{
     host::Host, logging::AuditFiles, metrics::MetricsRegistry, peering::Engine, rbac::ClientStore,
     reporting::Notifiers,

@@ -7,7 +7,6 @@
 //! - Keys of [`LIVE`] take effect at once. Others that differ from those of the start are named: they need a restart.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf, absolute},
     sync::{
@@ -16,8 +15,8 @@ use std::{
     },
 };
 
+use couic_settings::Keys;
 use parking_lot::Mutex;
-use toml::{Table, Value};
 
 use super::supervisor::Supervisor;
 use crate::{
@@ -33,9 +32,6 @@ const LIVE: &[&str] = &[
     "logging.format",
     "logging.level",
 ];
-
-/// Keys named in a message.
-const NAMED: usize = 10;
 
 /// What the last reload left, for health.
 #[derive(Debug, Default)]
@@ -60,7 +56,7 @@ impl ReloadState {
 pub(super) struct ConfigFile {
     path: PathBuf,
     /// Its keys at the start. None if it cannot be read twice, such as a pipe.
-    at_start: Option<BTreeMap<String, Value>>,
+    at_start: Option<Keys>,
 }
 
 impl ConfigFile {
@@ -71,7 +67,7 @@ impl ConfigFile {
         Self {
             // The working directory may be another one later.
             path: absolute(path).unwrap_or_else(|_| path.to_owned()),
-            at_start: text.and_then(|text| keys(&text)),
+            at_start: text.and_then(|text| Keys::of(&text)),
         }
     }
 
@@ -87,7 +83,7 @@ impl ConfigFile {
         file.into_iter().chain(dir).collect()
     }
 
-    fn read(&self) -> Result<(Config, Vec<String>, Vec<String>), String> {
+    fn read(&self) -> Result<(Config, Vec<String>, Option<String>), String> {
         let shown = self.path.display();
         let Some(before) = &self.at_start else {
             return Err(format!(
@@ -98,37 +94,9 @@ impl ConfigFile {
             .map_err(|mistakes| mistakes.to_string().trim_end().replace('\n', "; "))?;
         let text = fs::read_to_string(&self.path).unwrap_or_default();
         let warnings = check_config_file(&self.path, &config)?;
-        let pending = differing(before, &keys(&text).unwrap_or_default());
+        let pending = Keys::of(&text).and_then(|now| before.pending(&now, LIVE));
         Ok((config, warnings, pending))
     }
-}
-
-/// Every key of a file, with its tables: `logging.level`.
-fn keys(text: &str) -> Option<BTreeMap<String, Value>> {
-    let mut keys = BTreeMap::new();
-    collect(text.parse::<Table>().ok()?, "", &mut keys);
-    Some(keys)
-}
-
-fn collect(table: Table, within: &str, keys: &mut BTreeMap<String, Value>) {
-    for (name, value) in table {
-        match value {
-            Value::Table(table) => collect(table, &format!("{within}{name}."), keys),
-            value => drop(keys.insert(format!("{within}{name}"), value)),
-        }
-    }
-}
-
-/// The keys that differ and need a restart.
-fn differing(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> Vec<String> {
-    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let differ = names
-        .into_iter()
-        .filter(|name| before.get(*name) != after.get(*name));
-    differ
-        .filter(|name| !LIVE.contains(&name.as_str()))
-        .cloned()
-        .collect()
 }
 
 /// Reloads on request, one at a time.
@@ -183,7 +151,6 @@ impl Reload {
         if let Some(guard) = self.api.firewall.guard() {
             guard.set_switches(config.guard.enforce, config.guard.off);
         }
-        let pending = pending_message(&pending);
         self.state.pending.lock().clone_from(&pending);
         let pending = pending.map(|text| format!("; {text}")).unwrap_or_default();
         let sets = reload_for_daemon(&self.api).map_err(|why| {
@@ -193,38 +160,9 @@ impl Reload {
     }
 }
 
-fn pending_message(keys: &[String]) -> Option<String> {
-    let named: Vec<&str> = keys.iter().take(NAMED).map(String::as_str).collect();
-    let more = keys.len().saturating_sub(NAMED);
-    let more = (more > 0).then(|| format!(" and {more} more"));
-    let more = more.unwrap_or_default();
-    (!named.is_empty()).then(|| {
-        format!(
-            "these keys of the configuration have changed and take effect at the next restart: {}{more}",
-            named.join(", ")
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_that_need_a_restart_are_named_and_values_are_not() {
-        let before =
-            "ifaces = [\"a\"]\n[logging]\nlevel = \"info\"\n[[peering.peers]]\ntoken = \"x\"\n";
-        let after = "ifaces = [\"a\"]\nuser = \"u\"\n[logging]\nlevel = \"debug\"\nmax_log_files = 3\n\
-                     [[peering.peers]]\ntoken = \"secret\"\n[guard]\nenforce = true\n";
-        let (before, after) = (keys(before).unwrap(), keys(after).unwrap());
-        let pending = differing(&before, &after);
-        assert_eq!(pending, ["logging.max_log_files", "peering.peers", "user"]);
-        let message = pending_message(&pending).unwrap();
-        assert!(message.ends_with("restart: logging.max_log_files, peering.peers, user"));
-        assert_eq!(pending_message(&differing(&before, &before)), None);
-        let many: Vec<String> = (0..12).map(|n| n.to_string()).collect();
-        assert!(pending_message(&many).unwrap().ends_with(", 9 and 2 more"));
-    }
 
     #[test]
     fn a_file_that_cannot_be_read_twice_is_not() {

@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::api::{Api, bearer};
+use crate::api::{Api, bearer, exposition};
 
 /// Connections at a time. A host has a share, other than this one.
 const SHARES: Shares = Shares {
@@ -116,9 +116,7 @@ async fn answer(request: &Request<Incoming>, api: Arc<Api>, needs_token: bool) -
     if !request.body().is_end_stream() {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "send no body\n");
     }
-    let accept = request.headers().get_all(header::ACCEPT).iter();
-    let accept = accept.filter_map(|value| value.to_str().ok());
-    let format = Exposition::accepted(accept, Exposition::Text);
+    let format = exposition(request.headers(), Exposition::Text);
     scrape(api, format).await
 }
 

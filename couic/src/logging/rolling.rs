@@ -268,14 +268,9 @@ impl RollingFile {
     /// Deletes the oldest log files beyond those to keep. Other files are left alone; on error, the next rotation
     /// retries.
     fn prune(&self) {
-        let Ok(items) = fs::read_dir(&self.dir) else {
+        let Ok(ours) = files(&self.dir, self.name) else {
             return;
         };
-        let mut ours: Vec<(String, u32)> = items
-            .filter_map(|item| dated(self.name, &item.ok()?.file_name().into_string().ok()?))
-            .collect();
-        ours.sort();
-        let path = |(date, part): &(String, u32)| self.dir.join(numbered(self.name, date, *part));
         let kept = match self.keep {
             Keep::Files(files) => files,
             Keep::Bytes(all) => {
@@ -283,7 +278,7 @@ impl RollingFile {
                 let mut room = all.saturating_sub(self.most.unwrap_or(0));
                 let older = ours.iter().rev().skip(1);
                 let fit = older.take_while(|file| {
-                    let size = fs::symlink_metadata(path(file)).map_or(0, |found| found.len());
+                    let size = fs::symlink_metadata(file).map_or(0, |found| found.len());
                     let fits = size <= room;
                     room = room.saturating_sub(size);
                     fits
@@ -292,7 +287,7 @@ impl RollingFile {
             }
         };
         for file in ours.iter().take(ours.len().saturating_sub(kept)) {
-            let _ = fs::remove_file(path(file));
+            let _ = fs::remove_file(file);
         }
     }
 
@@ -363,19 +358,24 @@ fn numbered(name: &str, date: &str, part: u32) -> String {
     }
 }
 
-/// The files of a rotated log that exist, oldest first.
-///
-/// # Errors
-/// If the directory cannot be read.
-pub(super) fn files(dir: &Path, name: &str) -> io::Result<Vec<PathBuf>> {
+/// Date and part of each file of a rotated log, oldest first.
+fn parts(dir: &Path, name: &str) -> io::Result<Vec<(String, u32)>> {
     let mut ours = Vec::new();
     for item in fs::read_dir(dir)? {
         let item = item?.file_name().into_string();
         ours.extend(item.ok().and_then(|item| dated(name, &item)));
     }
     ours.sort();
+    Ok(ours)
+}
+
+/// The files of a rotated log that exist, oldest first.
+///
+/// # Errors
+/// If the directory cannot be read.
+pub(super) fn files(dir: &Path, name: &str) -> io::Result<Vec<PathBuf>> {
     let path = |(date, part): (String, u32)| dir.join(numbered(name, &date, part));
-    Ok(ours.into_iter().map(path).collect())
+    Ok(parts(dir, name)?.into_iter().map(path).collect())
 }
 
 /// The last part of a period that exists, 0 if there is none.
@@ -384,11 +384,9 @@ fn last_part(dir: &Path, name: &str, rotation: Rotation, start: u64) -> u32 {
         return 0;
     }
     let date = stamp::utc(start).date().to_string();
-    let items = fs::read_dir(dir).into_iter().flatten();
-    let parts = items
-        .filter_map(|item| dated(name, &item.ok()?.file_name().into_string().ok()?))
-        .filter(|(of, _)| *of == date);
-    parts.map(|(_, part)| part).max().unwrap_or(0)
+    let parts = parts(dir, name).unwrap_or_default().into_iter();
+    let mut parts = parts.filter(|(of, _)| *of == date);
+    parts.next_back().map_or(0, |(_, part)| part)
 }
 
 /// Date and part of a log file of ours.

@@ -182,12 +182,15 @@ fn dropped_packets_are_in_the_history_under_their_tag() {
     let collector = lab.collector(900, "");
     let mut running = collector.serve();
     let webhook = collector.webhook();
+    // As in production: confined, as a user of its own.
     let mut daemon = lab
         .daemon()
+        .user("nobody", "nogroup")
         .config(&format!(
             "[reporting]\nenabled = true\ntraffic = true\nname = \"fw1\"\nwebhook = \"{webhook}\"\n"
         ))
         .start();
+    assert!(daemon.log().contains("seccomp yes"), "{}", daemon.log());
     ban(&daemon, 1..4, "sshd");
     let attack: Vec<Frame> = (1..=3)
         .map(|n| Frame::v4(&format!("198.51.100.{n}")))

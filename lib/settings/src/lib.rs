@@ -26,6 +26,7 @@
 //! ```
 
 mod error;
+mod keys;
 mod notifier;
 mod reader;
 mod secret;
@@ -33,6 +34,7 @@ mod secret;
 use std::{fs, path::Path};
 
 pub use error::{ConfigErrors, Mistake};
+pub use keys::Keys;
 pub use notifier::NotifierConfig;
 pub use reader::{Found, Noted, Section};
 pub use secret::Secret;

@@ -2,14 +2,14 @@
 //!
 //! A daemon that the page may ask says it itself. Of the others it is known by their reports only, and the page says so.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{cmp::Reverse, net::IpAddr, sync::Arc};
 
-use couic_common::{Cidr, Lookup, LookupRule, Policy, RuleOwner, Verdict as Of, unix_seconds};
+use couic_common::{Lookup, LookupRule, Policy, RuleOwner, Verdict as Of, unix_seconds};
 
 use super::{
     super::{
         Page,
-        form::{Form, link},
+        form::{self, Form, link},
         geo::Place,
         route::Visit,
         text,
@@ -47,9 +47,9 @@ pub(in super::super) async fn show(
     if shown.typed.is_empty() {
         return shown;
     }
-    match Cidr::parse_address(&shown.typed) {
-        Ok(ip) => fill(page, &mut shown, ip.to_canonical()).await,
-        Err(error) => shown.mistake = Some(error.to_string()),
+    match form::address(&shown.typed) {
+        Ok(ip) => fill(page, &mut shown, ip).await,
+        Err(mistake) => shown.mistake = Some(mistake),
     }
     shown
 }
@@ -60,15 +60,11 @@ async fn fill(page: &Arc<Page>, shown: &mut view::Address, ip: IpAddr) {
         limit: CHANGES,
         ..ChangeQuery::default()
     };
-    let placed = {
-        let page = Arc::clone(page);
-        tokio::task::spawn_blocking(move || page.geo.place(ip))
-    };
     let (asked, known, found, place) = tokio::join!(
         page.fleet.lookup(ip),
         page.history.known_verdict(ip),
         page.history.changes(query),
-        placed
+        super::aside(page, move |page| page.geo.place(ip))
     );
     let now = unix_seconds();
     shown.ip = ip.to_string();
@@ -78,8 +74,10 @@ async fn fill(page: &Arc<Page>, shown: &mut view::Address, ip: IpAddr) {
     shown.network = network.unwrap_or_default();
     shown.verdicts = verdicts(page, &asked, &known, now);
     shown.truncated = found.truncated || found.changes.len() >= CHANGES;
-    shown.changes = found
-        .changes
+    // A search gives what was received last first; a report may have waited at its sender.
+    let mut changes = found.changes;
+    changes.sort_by_key(|change| Reverse(change.at));
+    shown.changes = changes
         .iter()
         .map(|change| changes::row(change, now))
         .collect();
@@ -99,7 +97,6 @@ fn verdicts(page: &Page, asked: &[Asked], known: &[KnownRule], now: u64) -> Vec<
                 verdict
                     .because
                     .insert(0, format!("The daemon does not answer: {error}"));
-                verdict.is_asked = true;
                 verdict
             }
         });
@@ -198,7 +195,7 @@ fn of_reports(name: &str, known: &[KnownRule], now: u64) -> Verdict {
     rules.sort_by_key(|rule| {
         (
             policy(rule) == Policy::Drop,
-            std::cmp::Reverse(rule.added.cidr.prefix()),
+            Reverse(rule.added.cidr.prefix()),
         )
     });
     rules.truncate(RULES);

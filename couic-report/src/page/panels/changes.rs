@@ -2,11 +2,11 @@
 
 use std::cmp::Reverse;
 
-use couic_common::{Cidr, PeerAction, Policy, unix_seconds};
+use couic_common::{PeerAction, Policy, unix_seconds};
 
 use super::super::{
     Page,
-    form::{Form, link},
+    form::{self, Form, link},
     route::Visit,
     text,
     view::{self, ChangeRow},
@@ -19,7 +19,7 @@ const ROWS: usize = 100;
 pub(in super::super) async fn show(page: &Page, visit: &Visit<'_>, form: &Form) -> view::Changes {
     let field = |name| form.get(name).unwrap_or_default().to_owned();
     let (tag, firewall, address) = (field("tag"), field("firewall"), field("address"));
-    let parsed = form.get("address").map(Cidr::parse_address).transpose();
+    let parsed = form.get("address").map(form::address).transpose();
     let until = form.get("until").and_then(|until| until.parse().ok());
     let mut shown = view::Changes {
         frame: super::frame(page, visit, "changes", "Changes").await,
@@ -40,8 +40,8 @@ pub(in super::super) async fn show(page: &Page, visit: &Visit<'_>, form: &Form) 
     };
     let address = match parsed {
         Ok(address) => address,
-        Err(error) => {
-            shown.mistake = Some(error.to_string());
+        Err(mistake) => {
+            shown.mistake = Some(mistake);
             return shown;
         }
     };

@@ -26,41 +26,38 @@ const SUMMARIES: usize = 5;
 #[derive(Clone, Debug)]
 pub(in super::super) struct Scope {
     pub(in super::super) firewall: Option<String>,
-    pub(in super::super) range: Range,
+    over: &'static Over,
 }
 
-/// The ranges with their name in addresses and on the page.
-const RANGES: [(Range, &str, &str); 4] = [
-    (Range::Hour, "hour", "1 hour"),
-    (Range::Day, "day", "24 hours"),
-    (Range::Week, "week", "7 days"),
-    (Range::Month, "month", "30 days"),
+/// A range of time.
+#[derive(Debug)]
+struct Over {
+    range: Range,
+    /// In addresses.
+    name: &'static str,
+    title: &'static str,
+}
+
+const fn over(range: Range, name: &'static str, title: &'static str) -> Over {
+    Over { range, name, title }
+}
+
+static RANGES: [Over; 4] = [
+    over(Range::Hour, "hour", "1 hour"),
+    over(Range::Day, "day", "24 hours"),
+    over(Range::Week, "week", "7 days"),
+    over(Range::Month, "month", "30 days"),
 ];
 
 impl Scope {
     pub(in super::super) fn of(query: &Form) -> Self {
-        let named = |range: &&(Range, &str, &str)| query.get("range") == Some(range.1);
+        let named = RANGES
+            .iter()
+            .find(|over| query.get("range") == Some(over.name));
         Self {
             firewall: query.get("name").map(str::to_owned),
-            range: RANGES
-                .iter()
-                .find(named)
-                .map_or(Range::Day, |range| range.0),
+            over: named.unwrap_or(&RANGES[1]),
         }
-    }
-
-    fn name(&self) -> &'static str {
-        RANGES
-            .iter()
-            .find(|range| range.0 == self.range)
-            .map_or("day", |range| range.1)
-    }
-
-    fn span(&self) -> &'static str {
-        RANGES
-            .iter()
-            .find(|range| range.0 == self.range)
-            .map_or("", |range| range.2)
     }
 
     fn path(&self, path: &str, range: &str) -> String {
@@ -85,10 +82,10 @@ pub(in super::super) async fn show(
     } else {
         "/"
     };
-    let choice = |(_, name, title): &(Range, &str, &'static str)| Choice {
-        name: title,
-        link: scope.path(path, name),
-        current: scope.name() == *name,
+    let choice = |over: &Over| Choice {
+        name: over.title,
+        link: scope.path(path, over.name),
+        current: scope.over.name == over.name,
     };
     let ranges = RANGES.iter().map(choice).collect();
     let (section, title) = match &scope.firewall {
@@ -105,15 +102,14 @@ pub(in super::super) async fn show(
 /// The figures alone. None if there is no such firewall.
 pub(in super::super) async fn part(page: &Arc<Page>, scope: Scope) -> Option<Figures> {
     let seen = page.fleet.seen().await;
-    let page = Arc::clone(page);
-    // Databases are read from files.
-    let figures = tokio::task::spawn_blocking(move || figures(&page, &scope, &seen)).await;
-    figures.ok().flatten()
+    super::aside(page, move |page| figures(page, &scope, &seen))
+        .await
+        .flatten()
 }
 
 fn figures(page: &Page, scope: &Scope, seen: &[super::Seen]) -> Option<Figures> {
     let now = unix_seconds();
-    let (wall, range) = (scope.firewall.as_deref(), scope.range);
+    let (wall, range) = (scope.firewall.as_deref(), scope.over.range);
     let heard = page.history.firewalls();
     let walls = firewalls::rows(page, &heard, seen, wall, range);
     let mut facts = Vec::new();
@@ -132,9 +128,9 @@ fn figures(page: &Page, scope: &Scope, seen: &[super::Seen]) -> Option<Figures> 
         None => (notifiers::summaries(page, SUMMARIES), notifiers::rows(page)),
     };
     Some(Figures {
-        part: scope.path("/part/figures", scope.name()),
+        part: scope.path("/part/figures", scope.over.name),
         as_of: text::when(now),
-        span: scope.span(),
+        span: scope.over.title,
         firewall: wall.unwrap_or_default().to_owned(),
         walls,
         has_traffic: series.points.iter().any(|point| point.traffic.is_some()),
@@ -156,7 +152,7 @@ fn charts(series: &Series, scope: &Scope, now: u64) -> Vec<chart::Chart> {
         let name = scope.firewall.as_deref().unwrap_or_default();
         link(
             "/api/series",
-            &[("kind", kind), ("name", name), ("range", scope.name())],
+            &[("kind", kind), ("name", name), ("range", scope.over.name)],
         )
     };
     vec![
@@ -166,13 +162,18 @@ fn charts(series: &Series, scope: &Scope, now: u64) -> Vec<chart::Chart> {
 }
 
 /// The figures of a chart, for the script.
-pub(in super::super) fn plot(page: &Page, query: &Form) -> chart::Plot {
+pub(in super::super) async fn plot(page: &Arc<Page>, query: &Form) -> Option<chart::Plot> {
     let scope = Scope::of(query);
-    let series = page.history.series(scope.firewall.as_deref(), scope.range);
-    match query.get("kind") {
-        Some("rules") => chart::rules(&series),
-        _ => chart::traffic(&series, unix_seconds()),
-    }
+    let is_rules = query.get("kind") == Some("rules");
+    let plot = move |page: &Page| {
+        let series = (page.history).series(scope.firewall.as_deref(), scope.over.range);
+        if is_rules {
+            chart::rules(&series)
+        } else {
+            chart::traffic(&series, unix_seconds())
+        }
+    };
+    super::aside(page, plot).await
 }
 
 fn tag_row(tag: &TagTotals) -> TagRow {

@@ -1,5 +1,7 @@
 //! The firewalls: those that report, and those that the page asks.
 
+use std::sync::Arc;
+
 use couic_common::{Health, HealthStatus, Policy, unix_seconds};
 
 use super::super::{
@@ -18,10 +20,11 @@ const SILENT: u64 = 300;
 /// The most firewalls of a table.
 const MOST: usize = 100;
 
-pub(in super::super) async fn show(page: &Page, visit: &Visit<'_>) -> view::Walls {
+pub(in super::super) async fn show(page: &Arc<Page>, visit: &Visit<'_>) -> view::Walls {
     let seen = page.fleet.seen().await;
+    let rows = move |page: &Page| rows(page, &page.history.firewalls(), &seen, None, Range::Day);
     view::Walls {
-        walls: rows(page, &page.history.firewalls(), &seen, None, Range::Day),
+        walls: super::aside(page, rows).await.unwrap_or_default(),
         frame: super::frame(page, visit, "firewalls", "Firewalls").await,
     }
 }
@@ -122,7 +125,7 @@ pub(super) fn state(reported: Option<&FirewallStatus>, asked: Option<&Seen>, now
     if silent > SILENT {
         class = "bad";
         problems.push(format!(
-            "silent for {}: is the daemon running, and can it reach couic-report?",
+            "no figures of packets for {}: is the daemon running, and can it reach couic-report?",
             couic_common::time_left(silent)
         ));
     }
@@ -139,37 +142,16 @@ fn of_health(health: &Health) -> State {
         HealthStatus::Degraded => ("degraded", "fair"),
         HealthStatus::Down => ("down", "bad"),
     };
-    let mut problems = Vec::new();
-    for interface in health.interfaces.iter().filter(|i| !i.attached) {
-        let why = interface
-            .problem
-            .as_deref()
-            .unwrap_or("the program is not attached");
-        problems.push(format!(
-            "interface {} is not filtered: {why}",
-            interface.name
-        ));
-    }
-    problems.extend(health.filter_problems.iter().cloned());
-    problems.extend(health.rule_problems.iter().cloned());
-    problems.extend(health.panic_problem.iter().cloned());
-    problems.extend(health.confirm_problems.iter().cloned());
-    problems.extend(
-        health
-            .set_problems
-            .iter()
-            .map(|set| format!("set {}: {}", set.file, set.message)),
-    );
-    problems.extend(health.state_problems.iter().map(|state| match &state.file {
-        Some(file) => format!("{file} {}", state.message),
-        None => state.message.clone(),
-    }));
-    let notifiers = health.notifier_problems.iter();
-    problems.extend(notifiers.map(|n| format!("notifier {} {}", n.notifier, n.message)));
+    let problems = health.problems().into_iter();
+    let problems = problems.filter(|problem| problem.severity != HealthStatus::Ok);
+    let in_words = |problem: couic_common::Problem| match problem.advice {
+        Some(advice) => format!("{problem}: {advice}"),
+        None => problem.to_string(),
+    };
     State {
         word: word.to_owned(),
         class,
-        problems,
+        problems: problems.map(in_words).collect(),
     }
 }
 

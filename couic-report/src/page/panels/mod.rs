@@ -7,6 +7,8 @@ pub(super) mod firewalls;
 pub(super) mod notifiers;
 pub(super) mod settings;
 
+use std::sync::Arc;
+
 use couic_common::{HealthStatus, unix_seconds};
 
 use super::{
@@ -19,6 +21,15 @@ use super::{
 };
 use crate::config::Role;
 pub(super) use settings::facts;
+
+/// Does work that reads files, or waits for who does, on a thread for that. None if it panicked.
+async fn aside<T: Send + 'static>(
+    page: &Arc<Page>,
+    work: impl FnOnce(&Page) -> T + Send + 'static,
+) -> Option<T> {
+    let page = Arc::clone(page);
+    tokio::task::spawn_blocking(move || work(&page)).await.ok()
+}
 
 /// What surrounds a page: who is logged in, what is wrong, what waits for a confirmation.
 pub(super) async fn frame(

@@ -1,5 +1,7 @@
 //! `/settings`: the configuration without its secrets.
 
+use std::sync::Arc;
+
 use super::super::{Page, route::Visit, view};
 use crate::config::{self, Config, Source};
 
@@ -24,6 +26,14 @@ pub(in super::super) fn facts(config: &Config, page: &config::Page) -> Vec<(&'st
                 config.thresholds.orange,
                 config.thresholds.red,
                 config.thresholds.min.as_str()
+            ),
+        ),
+        (
+            "Changes are kept for",
+            format!(
+                "{} days, at most {} MiB",
+                config.history.kept.as_secs() / 86_400,
+                config.history.max_bytes >> 20
             ),
         ),
         ("Page listens on", page.addr.to_string()),
@@ -61,8 +71,9 @@ fn listed<T: ToString>(all: impl Iterator<Item = T>) -> String {
     }
 }
 
-pub(in super::super) async fn show(page: &Page, visit: &Visit<'_>) -> view::Settings {
-    let mut problems = page.geo.problems();
+pub(in super::super) async fn show(page: &Arc<Page>, visit: &Visit<'_>) -> view::Settings {
+    let problems = super::aside(page, |page| page.geo.problems()).await;
+    let mut problems = problems.unwrap_or_default();
     if !page.settings.addr.ip().is_loopback() && !visit.peer.secure {
         problems.push(
             "This connection is not encrypted: whoever is on the path can read the token. Put a reverse proxy \

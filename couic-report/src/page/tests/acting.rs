@@ -10,7 +10,8 @@ const HEALTH: &str = r#"{"status":"ok","version":"2.0","interfaces":[],"set_prob
 const LOOKUP: &str = r#"{"ip":"203.0.113.9","verdict":"drop","decided_by":{"policy":"drop","creation":1,
     "cidr":"203.0.113.0/24","tag":"sshd","expiration":0,"owners":[{"kind":"client","name":"fail2ban","tag":"sshd","expiration":0}]},
     "also_covered_by":[]}"#;
-const REFUSED: &str = r#"{"code":"invalid","message":"cidr: would cut off 198.51.100.77: send \"force\": true","errors":{}}"#;
+const REFUSED: &str = r#"{"code":"invalid","message":"would cut off 198.51.100.77: send \"force\": true",
+    "errors":{"cidr":{"code":"invalid","message":"would cut off 198.51.100.77: send \"force\": true"}}}"#;
 
 /// A daemon that bans, and the page with its token.
 async fn with_daemon(refuses: bool) -> (Fixture, StandIn) {
@@ -164,6 +165,15 @@ async fn a_refusal_is_shown_in_the_words_of_the_daemon() {
     let got = f.get("/", &cookie).await;
     got.has("Nothing was changed.")
         .has("would cut off 198.51.100.77: couicctl with --force can do it");
+    assert_eq!(got.body.matches("would cut off").count(), 1, "{}", got.body);
+    let login = f
+        .post("/act/ban", "", &format!("{body}&back=/changes"))
+        .await;
+    login.has("You were logged out");
+    assert_eq!(
+        (login.status, login.field("next")),
+        (401, "/changes".to_owned())
+    );
     for body in [
         "&ip=x&lasts=0",
         "&ip=192.0.2.1",

@@ -58,7 +58,16 @@ async function fits(page, what) {
 
 const PATHS = ['/', `/address?ip=${BANNED}`, '/changes', '/firewalls', `/firewalls?name=${FIREWALL}`, '/notifiers', '/settings'];
 
+// What a user sees first, in both schemes and on a phone.
+const PICTURES = [
+  ['page-now', '/', { viewport: { width: 1200, height: 1000 } }],
+  ['page-address', `/address?ip=${process.env.SHOT_IP}`, { viewport: { width: 1200, height: 900 } }],
+  ['page-phone', '/', { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, colorScheme: 'dark' }],
+];
+
 async function step(name, work) {
+  // Pictures are of a firewall that nothing was tried on.
+  if (Boolean(SHOTS) !== name.startsWith('page-')) return;
   const start = Date.now();
   await work();
   console.log(`${name}: ok (${Date.now() - start} ms)`);
@@ -169,15 +178,12 @@ try {
     await page.context().close();
   });
 
-  if (SHOTS) {
-    await step('screenshots', async () => {
-      const page = await open({ viewport: { width: 1200, height: 900 } });
-      await login(page);
-      await page.locator('#chart-rules .uplot canvas').waitFor();
-      await page.waitForTimeout(500);
-      await page.screenshot({ path: `${SHOTS}/page-now.png` });
-      await page.goto(`${PAGE}/address?ip=${process.env.SHOT_IP ?? BANNED}`);
-      await page.screenshot({ path: `${SHOTS}/page-address.png` });
+  for (const [name, path, options] of SHOTS ? PICTURES : []) {
+    await step(name, async () => {
+      const page = await open(options);
+      await login(page, path);
+      if (path === '/') await page.locator('#chart-rules .uplot canvas').waitFor();
+      await page.screenshot({ path: `${SHOTS}/${name}.png` });
       await page.context().close();
     });
   }

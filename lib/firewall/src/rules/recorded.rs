@@ -1,6 +1,6 @@
 //! Changes with a record of their effect on claims, and the prediction of it, for commit-confirm.
 
-use couic_common::{Cidr, Entry, Metadata, Policy, Reason, RuleKey, Tag};
+use couic_common::{Cidr, Entry, Policy, Reason, RuleKey, Tag};
 
 use super::{
     Actor, Applied, CHUNK, Claim, ClaimId, ClaimRequest, ClaimScope, Firewall, FirewallError, Job,
@@ -37,7 +37,8 @@ impl Firewall {
                 for job in chunk {
                     match job {
                         Job::Add(request, metadata) => {
-                            let reason = metadata.as_deref().and_then(reason_of);
+                            let detail = metadata.as_deref().map(|given| given.detail.as_str());
+                            let reason = detail.and_then(Reason::of);
                             let added = core.predict_add(policy, request, (actor, reason), now);
                             changes.extend(added);
                         }
@@ -199,10 +200,6 @@ impl Core {
         record.extend(differing(key, &before, &self.saved_claims(key)));
         Ok(outcome)
     }
-}
-
-fn reason_of(metadata: &Metadata) -> Option<Reason> {
-    Reason::of(&metadata.detail)
 }
 
 fn released(key: RuleKey, claim: Claim) -> ClaimChange {
