@@ -56,6 +56,7 @@ impl Daemon {
                 call("systemctl", &["daemon-reload"])?;
                 call("systemctl", &["enable", "--now", "couic"]).map_err(|why| journal(&why))
             }
+            Step::Enable => call("systemctl", &["enable", "couic"]),
             Step::Restart => call("systemctl", &["restart", "couic"]).map_err(|why| journal(&why)),
             Step::Fail2ban => call("fail2ban-client", &["reload"]),
             Step::Reload => {

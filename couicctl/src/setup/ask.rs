@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Write};
 
 use couic_common::Cidr;
 
-use super::{Wanted, host::Host};
+use super::{Wanted, host::Host, plan};
 use crate::{cli::When, failure::Failure};
 
 /// Asks for what no flag has said.
@@ -33,16 +33,12 @@ struct Terminal<'a> {
 impl Terminal<'_> {
     fn complete(&mut self, wanted: &mut Wanted, host: &Host) -> Result<(), Failure> {
         if wanted.interfaces.is_empty() {
-            let found = host.default_interfaces.join(" ");
+            // As without questions: what is configured stays unless another answer is given.
+            let found = plan::proposed(host, &plan::current(host)?).join(" ");
             let all = host.interfaces.iter().filter(|name| *name != "lo");
             let all: Vec<_> = all.map(String::as_str).collect();
             writeln!(self.output, "Interfaces here: {}", all.join(" "))?;
-            let answer = self.text("Filter on", &found)?;
-            wanted.interfaces = answer
-                .split([' ', ','])
-                .filter(|n| !n.is_empty())
-                .map(str::to_owned)
-                .collect();
+            wanted.interfaces = self.interfaces(&found, host)?;
         }
         if wanted.protect.is_empty() {
             let own: Vec<String> = host.protected().map(|cidr| cidr.to_string()).collect();
@@ -71,6 +67,19 @@ impl Terminal<'_> {
             wanted.monitoring = self.yes("Create a token for monitoring?", false)?;
         }
         Ok(())
+    }
+
+    fn interfaces(&mut self, found: &str, host: &Host) -> Result<Vec<String>, Failure> {
+        loop {
+            let answer = self.text("Filter on", found)?;
+            let words = answer.split([' ', ',']).filter(|word| !word.is_empty());
+            let names: Vec<String> = words.map(str::to_owned).collect();
+            match names.iter().find(|name| !host.has_interface(name)) {
+                Some(missing) => writeln!(self.output, "  there is no interface {missing}")?,
+                None if names.is_empty() => writeln!(self.output, "  name at least one")?,
+                None => return Ok(names),
+            }
+        }
     }
 
     fn networks(&mut self, question: &str) -> Result<Vec<Cidr>, Failure> {
@@ -170,7 +179,7 @@ mod tests {
 
     #[test]
     fn answers_are_taken_and_mistakes_asked_again() {
-        let answers = "eth0, eth1\nhq\n10.0.0.0/8 2001:db8::1\nmaybe\nn\nhttps://h/s\ny\n";
+        let answers = "eth9\neth0, eth1\nhq\n10.0.0.0/8 2001:db8::1\nmaybe\nn\nhttps://h/s\ny\n";
         let (wanted, shown) = asked(answers, &host(), nothing_said());
         let wanted = wanted.unwrap();
         assert_eq!(wanted.interfaces, ["eth0", "eth1"]);
@@ -178,9 +187,20 @@ mod tests {
         assert_eq!((wanted.fail2ban, wanted.monitoring), (When::Never, true));
         assert_eq!(wanted.report.as_deref(), Some("https://h/s"));
         assert!(
-            shown.contains("hq: ") && shown.contains("y or n"),
+            shown.contains("no interface eth9")
+                && shown.contains("hq: ")
+                && shown.contains("y or n"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn enter_keeps_the_interfaces_of_the_configuration() {
+        let mut host = host();
+        host.config_text = Some("ifaces = [\"eth1\"]\n".into());
+        let (wanted, shown) = asked("\n\n\n\n\n", &host, nothing_said());
+        assert_eq!(wanted.unwrap().interfaces, ["eth1"]);
+        assert!(shown.contains("Filter on [eth1]: "), "{shown}");
     }
 
     #[test]

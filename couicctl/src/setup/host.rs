@@ -1,8 +1,9 @@
-//! What setup finds on the machine. Reads only; what cannot be read counts as absent.
+//! What setup finds on the machine. Reads only. What cannot be read counts as absent, except the configuration: that would
+//! be replaced by the example.
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs, io,
     net::IpAddr,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -17,12 +18,16 @@ use crate::{installed::Installed, session};
 const UP: u32 = 0x1;
 const REJECT: u32 = 0x200;
 
+/// What `systemctl enable couic` makes.
+const WANTED_AT_BOOT: &str = "/etc/systemd/system/multi-user.target.wants/couic.service";
+
 /// The facts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Host {
-    /// The daemon's configuration file, and its text if it exists.
+    /// The daemon's configuration file, its text if it exists, and why it cannot be read if it does.
     pub(super) config: PathBuf,
     pub(super) config_text: Option<String>,
+    pub(super) config_error: Option<String>,
     /// Interfaces with a default route, the preferred one first.
     pub(super) default_interfaces: Vec<String>,
     pub(super) interfaces: Vec<String>,
@@ -31,8 +36,9 @@ pub(super) struct Host {
     pub(super) sessions: Vec<IpAddr>,
     /// What the configuration says, by default the example's.
     pub(super) daemon: Daemon,
-    /// systemd runs and has the unit.
+    /// systemd runs and has the unit, which may be started at boot.
     pub(super) unit: bool,
+    pub(super) enabled: bool,
     pub(super) fail2ban: Fail2ban,
 }
 
@@ -99,11 +105,16 @@ pub(super) fn look(config: &Path) -> Host {
     let unit = units
         .iter()
         .any(|dir| Path::new(dir).join("couic.service").exists());
-    let config_text = fs::read_to_string(config).ok();
+    let (config_text, config_error) = match fs::read_to_string(config) {
+        Ok(text) => (Some(text), None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (None, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
     Host {
         config: config.to_owned(),
         daemon: daemon(config_text.as_deref().unwrap_or_default()),
         config_text,
+        config_error,
         default_interfaces,
         interfaces: all.into_iter().map(|interface| interface.name).collect(),
         own: own_addresses(),
@@ -112,7 +123,12 @@ pub(super) fn look(config: &Path) -> Host {
             .filter(|ip| is_reachable(*ip))
             .collect(),
         unit: unit && Path::new("/run/systemd/system").is_dir(),
-        fail2ban: fail2ban(Path::new("/etc/fail2ban")),
+        // A link, which may point to what is not there yet.
+        enabled: fs::symlink_metadata(WANTED_AT_BOOT).is_ok(),
+        fail2ban: fail2ban(
+            Path::new("/etc/fail2ban"),
+            in_search_path("fail2ban-client"),
+        ),
     }
 }
 
@@ -132,14 +148,20 @@ fn daemon(text: &str) -> Daemon {
     daemon
 }
 
-fn fail2ban(dir: &Path) -> Fail2ban {
+/// Its program says that it is installed: the action in `action.d` comes with Couic.
+fn fail2ban(dir: &Path, installed: bool) -> Fail2ban {
     Fail2ban {
         dir: dir.to_owned(),
-        installed: dir.join("action.d").is_dir(),
+        installed,
         has_action: dir.join("action.d/couic.conf").exists(),
         jail: fs::read_to_string(dir.join("jail.d/couic.local")).ok(),
         runs: UnixStream::connect("/run/fail2ban/fail2ban.sock").is_ok(),
     }
+}
+
+fn in_search_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
 /// Interfaces of default routes in `/proc/net/route`, by metric.
@@ -215,6 +237,11 @@ fn is_reachable(ip: IpAddr) -> bool {
 }
 
 impl Host {
+    /// Whether there is this interface. A pattern may match those that come later.
+    pub(super) fn has_interface(&self, name: &str) -> bool {
+        name.contains(['*', '?']) || self.interfaces.iter().any(|known| known == name)
+    }
+
     /// Addresses that must never be dropped, without `--protect`.
     pub(super) fn protected(&self) -> impl Iterator<Item = Cidr> {
         self.own
@@ -266,6 +293,23 @@ mod tests {
             host.daemon.installed.working_dir,
             Path::new("/var/lib/couic")
         );
+    }
+
+    #[test]
+    fn fail2ban_is_not_installed_by_the_action_of_couic() {
+        let dir = std::env::temp_dir().join(format!("couicctl-fail2ban-{}", std::process::id()));
+        fs::create_dir_all(dir.join("action.d")).unwrap();
+        fs::write(dir.join("action.d/couic.conf"), "").unwrap();
+        let found = fail2ban(&dir, in_search_path("no-such-program"));
+        fs::remove_dir_all(&dir).unwrap();
+        assert!(!found.installed && found.has_action, "{found:?}");
+        assert!(in_search_path("sh"));
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_read_is_not_an_absent_one() {
+        let host = look(&std::env::temp_dir());
+        assert!(host.config_text.is_none() && host.config_error.is_some());
     }
 
     #[test]

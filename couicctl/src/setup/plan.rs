@@ -33,7 +33,7 @@ pub(super) struct Plan {
 /// What is to be done.
 pub(super) fn plan(wanted: &Wanted, host: &Host) -> Result<Plan, Failure> {
     let mut plan = Plan::default();
-    let mut config = Edited::of(&host.config, host.config_text.as_deref())?;
+    let mut config = current(host)?;
     let names = interfaces(wanted, host, &config)?;
     config.set_interfaces(&names);
     if let Some(url) = &wanted.report {
@@ -55,11 +55,22 @@ pub(super) fn plan(wanted: &Wanted, host: &Host) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
-/// Those that were named, else those of the configuration if they exist, else those with a default route.
+/// The configuration as it is, or the example. One that cannot be read must not be replaced by the example.
+pub(super) fn current(host: &Host) -> Result<Edited, Failure> {
+    if let Some(error) = &host.config_error {
+        return Err(Failure::Config(format!(
+            "{}: {error}\n  nothing was changed; correct that, or run it as root",
+            host.config.display()
+        )));
+    }
+    Edited::of(&host.config, host.config_text.as_deref())
+}
+
+/// Those that were named, else what is [`proposed`].
 fn interfaces(wanted: &Wanted, host: &Host, config: &Edited) -> Result<Vec<String>, Failure> {
-    let exists = |name: &String| name.contains(['*', '?']) || host.interfaces.contains(name);
     let here = || host.interfaces.join(", ");
-    if let Some(missing) = wanted.interfaces.iter().find(|name| !exists(name)) {
+    let mut named = wanted.interfaces.iter();
+    if let Some(missing) = named.find(|name| !host.has_interface(name)) {
         return Err(Failure::Usage(format!(
             "there is no interface {missing}; there are: {}",
             here()
@@ -68,14 +79,7 @@ fn interfaces(wanted: &Wanted, host: &Host, config: &Edited) -> Result<Vec<Strin
     if !wanted.interfaces.is_empty() {
         return Ok(wanted.interfaces.clone());
     }
-    let configured = config.interfaces();
-    let kept =
-        host.config_text.is_some() && !configured.is_empty() && configured.iter().all(exists);
-    let names = if kept {
-        configured
-    } else {
-        host.default_interfaces.clone()
-    };
+    let names = proposed(host, config);
     if names.is_empty() {
         return Err(Failure::Usage(format!(
             "no interface has a default route: name those to filter on with -i; there are: {}",
@@ -83,6 +87,16 @@ fn interfaces(wanted: &Wanted, host: &Host, config: &Edited) -> Result<Vec<Strin
         )));
     }
     Ok(names)
+}
+
+/// Those of the configuration if they exist, else those with a default route.
+pub(super) fn proposed(host: &Host, config: &Edited) -> Vec<String> {
+    let configured = config.interfaces();
+    let exist = configured.iter().all(|name| host.has_interface(name));
+    if host.config_text.is_some() && !configured.is_empty() && exist {
+        return configured;
+    }
+    host.default_interfaces.clone()
 }
 
 impl Plan {
@@ -161,6 +175,9 @@ impl Plan {
     fn service(&mut self, wanted: &Wanted, host: &Host, reconfigured: bool, protected: bool) {
         let runs = host.daemon.runs;
         let command = format!("couic -c {}", host.config.display());
+        if host.unit && wanted.start && runs && !host.enabled {
+            self.steps.push(Step::Enable);
+        }
         match (host.unit && wanted.start, runs) {
             (true, false) => self.steps.push(Step::Start),
             (true, true) if reconfigured => self.steps.push(Step::Restart),
@@ -180,10 +197,9 @@ impl Plan {
 
     fn fail2ban(&mut self, found: &Fail2ban) -> Result<(), Failure> {
         if !found.installed {
-            return Err(Failure::Usage(format!(
-                "fail2ban is not installed: there is no {}",
-                found.dir.join("action.d").display()
-            )));
+            return Err(Failure::Usage(
+                "fail2ban is not installed: there is no fail2ban-client in the search path".into(),
+            ));
         }
         let mut file = |name: &str, text: &str, about: &str| {
             self.steps.push(Step::File {

@@ -30,6 +30,8 @@ pub(super) enum Step {
     },
     /// Start the daemon now, and at boot.
     Start,
+    /// Start the daemon, which runs, at boot too.
+    Enable,
     /// Restart the daemon with its new configuration.
     Restart,
     /// Apply the set files.
@@ -52,12 +54,13 @@ impl fmt::Display for Step {
             }
             Self::File { path, about, .. } => write!(f, "write {}: {about}", path.display()),
             Self::Start => f.write_str("start couic now and at boot (systemctl enable --now couic)"),
+            Self::Enable => f.write_str("start couic at boot (systemctl enable couic)"),
             Self::Restart => f.write_str(
                 "restart couic with its new configuration; the filter stays attached (systemctl restart couic)",
             ),
             Self::Reload => f.write_str("apply the set files (couicctl reload)"),
             Self::Fail2ban => f.write_str("reload fail2ban (fail2ban-client reload)"),
-            Self::Monitoring => f.write_str("create the client monitoring, unless there is one"),
+            Self::Monitoring => f.write_str("create the client monitoring; its token is in rbac/clients/monitoring.toml of the working directory"),
         }
     }
 }

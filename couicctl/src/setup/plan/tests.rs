@@ -1,5 +1,3 @@
-use std::path::PathBuf;
-
 use super::*;
 use crate::setup::host::Daemon;
 
@@ -33,7 +31,9 @@ fn fresh() -> Host {
             user_exists: true,
             ..Daemon::default()
         },
+        config_error: None,
         unit: true,
+        enabled: false,
         fail2ban: Fail2ban {
             dir: "/etc/fail2ban".into(),
             installed: true,
@@ -56,7 +56,9 @@ fn applied(mut host: Host, plan: &Plan) -> Host {
                 host.fail2ban.has_action = true;
             }
             Step::File { text, .. } => host.fail2ban.jail = Some(text.clone()),
-            Step::Start | Step::Restart => host.daemon.runs = true,
+            Step::Start => (host.daemon.runs, host.enabled) = (true, true),
+            Step::Restart => host.daemon.runs = true,
+            Step::Enable => host.enabled = true,
             Step::Monitoring => host.daemon.has_monitoring = true,
             Step::Reload | Step::Fail2ban => {}
         }
@@ -190,12 +192,26 @@ fn without_package_user_and_directories_are_made_and_the_start_is_left_to_the_op
     let mut always = wanted();
     always.fail2ban = When::Always;
     let refused = super::plan(&always, &host).unwrap_err().text();
+    assert!(refused.contains("no fail2ban-client"), "{refused}");
+}
+
+#[test]
+fn a_daemon_that_was_started_by_hand_is_started_at_boot_too() {
+    let mut host = applied(fresh(), &plan(&wanted(), &fresh()).unwrap());
+    host.enabled = false;
+    let plan = plan(&wanted(), &host).unwrap();
+    assert_eq!(plan.steps, [Step::Enable]);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_not_replaced_by_the_example() {
+    let mut host = fresh();
+    host.config_text = None;
+    host.config_error = Some("Permission denied".into());
+    let refused = plan(&wanted(), &host).unwrap_err().text();
     assert!(
-        refused.contains(
-            &PathBuf::from("/etc/fail2ban/action.d")
-                .display()
-                .to_string()
-        ),
+        refused.contains("couic.toml: Permission denied")
+            && refused.contains("nothing was changed"),
         "{refused}"
     );
 }
