@@ -193,6 +193,7 @@ Sets: drop/bad.couic was not loaded: sets/drop/bad.couic line 3: x: not a CIDR
 Rules: drop covers 60 % of all IPv4 addresses
 Notifier: siem has failed: the server answered 404
 Peer: b does not respond: connection refused
+Configuration: the configuration is NOT reloaded
 Rules on disk: journal-1.log is damaged
 Rules on disk: cannot write the log: disk full
 Sets: sets/drop/a.couic may be cut off

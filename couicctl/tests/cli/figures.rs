@@ -108,18 +108,23 @@ fn health_needs_no_token() {
 
 #[test]
 fn status_is_one_screen_and_leaves_out_what_it_may_not_read() {
-    let daemon = StandIn::unix(|seen| match seen.line() {
+    const REFUSED: &str = r#"{"code":"unauthorized","message":"no","errors":{}}"#;
+    let log = std::cell::Cell::new(true);
+    let tags = r#"{"drop_tags":{"sshd":{"rx_packets":4,"rx_bytes":60}},"ignore_tags":{},"#;
+    let metrics = STATS.replacen('{', tags, 1);
+    let daemon = StandIn::unix(move |seen| match seen.line() {
         "GET /v1/health" => Reply::json(
             503,
             r#"{"status":"down","version":"2","interfaces":[{"name":"eth0","attached":false,"mode":null,"problem":"it is gone"}],"set_problems":[]}"#,
         ),
-        "GET /v1/stats" => Reply::json(200, STATS),
-        "GET /v1/stats/tags/drop" => {
-            Reply::json(200, r#"{"tags":{"sshd":{"rx_packets":4,"rx_bytes":60}}}"#)
-        }
-        "GET /v1/notifiers" => {
-            Reply::json(401, r#"{"code":"unauthorized","message":"no","errors":{}}"#)
-        }
+        "GET /v1/metrics" => Reply::json(200, metrics.as_str()),
+        "GET /v1/notifiers" => Reply::json(401, REFUSED),
+        // The second time, the right is gone.
+        "GET /v1/log?limit=3" if log.replace(false) => Reply::json(
+            200,
+            r#"[{"at":1,"actor":{"kind":"client","name":"web"},"action":"panic_on"}]"#,
+        ),
+        "GET /v1/log?limit=3" => Reply::json(401, REFUSED),
         _ => Reply::json(404, r#"{"code":"not_found","message":"no","errors":{}}"#),
     });
     let shown = couicctl(&daemon, &["status"]);
@@ -129,10 +134,14 @@ fn status_is_one_screen_and_leaves_out_what_it_may_not_read() {
         "Rules       drop 2\n            ignore 1\n",
         "Packets     dropped 0/s (0 B/s), passed 0/s (0 B/s)\n",
         "Top tags    sshd 0/s (4)\n",
+        "ago: client web: panic on\n",
         "Note        without notifiers: the token has no right to read it\n",
         "Note        without peers: the daemon is too old to report it\n",
     ] {
         assert!(shown.out.contains(line), "{line}{}", shown.out);
     }
     assert!(shown.out.lines().count() <= 24, "{}", shown.out);
+    let shown = couicctl(&daemon, &["status"]).out;
+    let silent = !shown.contains("Changes") && !shown.contains("without changes");
+    assert!(silent, "{shown}");
 }

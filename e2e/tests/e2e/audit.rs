@@ -184,7 +184,7 @@ fn a_reload_applies_what_it_can_and_a_broken_file_changes_nothing() {
         .expect(404);
     let (_, health) = api.health();
     assert_eq!(health.status, HealthStatus::Degraded);
-    let told = &health.state_problems[0].message;
+    let told = health.config_problem.as_deref().unwrap_or_default();
     assert!(
         told.contains("ifaces") && told.contains("no_such_key"),
         "{told}"
