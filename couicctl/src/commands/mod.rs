@@ -97,7 +97,7 @@ impl Context {
     pub(crate) fn failed(&self, error: ClientError) -> Failure {
         let denied = (error.status() == Some(401)).then(|| {
             format!(
-                "the token comes from {}: the daemon does not know it, or its group lacks this right",
+                "the token comes from {}; couicctl clients, as an admin, shows the clients and their groups",
                 self.token_source
             )
         });

@@ -4,7 +4,7 @@
 use std::{borrow::Cow, fmt};
 
 use couic_common::list_networks;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{Found, Network};
 use crate::failure::Failure;
@@ -61,14 +61,21 @@ pub(super) fn advice(bytes: &[u8]) -> Option<String> {
 /// Calls `each` with every string, and the field that it stands under.
 fn walk(bytes: &[u8], each: &mut dyn FnMut(&str, &str)) -> serde_json::Result<()> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut documents = serde_json::Deserializer::from_slice(bytes);
-    while documents.end().is_err() {
+    // Where each document ends first: a `Deserializer` that is asked whether there is more counts the lines from the start
+    // of the text each time.
+    let mut documents = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
+    let mut start = 0;
+    while let Some(document) = documents.next() {
+        document?;
+        let end = documents.byte_offset();
         let field = "";
-        Walk {
+        let walk = Walk {
             field,
             each: &mut *each,
-        }
-        .deserialize(&mut documents)?;
+        };
+        let document = bytes.get(start..end).unwrap_or_default();
+        walk.deserialize(&mut serde_json::Deserializer::from_slice(document))?;
+        start = end;
     }
     Ok(())
 }
@@ -174,6 +181,14 @@ mod tests {
             array.unwrap(),
             ["192.30.252.0/22", "192.0.2.1/32", "192.0.2.2/32"]
         );
+    }
+
+    /// It would take minutes if each document cost as much as all before it.
+    #[test]
+    fn many_documents_are_read_in_linear_time() {
+        let line = "{\"cidr\":\"192.0.2.1\"}\n";
+        let all = read(line.repeat(300_000).as_bytes(), &["cidr"]).unwrap();
+        assert_eq!(all.len(), 300_000);
     }
 
     #[test]
