@@ -1,4 +1,6 @@
-//! Applies the steps in order. The first that fails ends it: what was done stays, and a second run continues there.
+//! Applies the steps in order. The first that fails ends it: what was done stays, and a second run continues there. A
+//! restart or a reload that fails is for the operator to repeat, since a second run finds nothing that differs: the error
+//! has its command.
 
 use std::{
     fs::{self, Permissions},
@@ -24,8 +26,12 @@ use crate::{
 pub(super) async fn all(steps: &[Step], daemon: &Daemon, quiet: bool) -> Result<(), Failure> {
     for step in steps {
         if let Err(why) = daemon.apply(step).await {
+            let next = match step {
+                Step::Restart | Step::Reload | Step::Fail2ban => "run the command in brackets",
+                _ => "run couicctl setup again",
+            };
             return Err(Failure::Failed(format!(
-                "could not {step}\n  {}\n  the steps before are done: correct this, and run couicctl setup again",
+                "could not {step}\n  {}\n  the steps before are done: correct this, and {next}",
                 why.replace('\n', "\n  ")
             )));
         }

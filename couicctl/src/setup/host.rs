@@ -120,7 +120,8 @@ pub(super) fn look(config: &Path) -> Host {
         own: own_addresses(),
         sessions: session::addresses()
             .into_iter()
-            .filter(|ip| is_reachable(*ip))
+            // Frames of the same link do come from link-local addresses.
+            .filter(|ip| !ip.is_loopback())
             .collect(),
         unit: unit && Path::new("/run/systemd/system").is_dir(),
         // A link, which may point to what is not there yet.

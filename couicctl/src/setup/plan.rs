@@ -89,11 +89,12 @@ fn interfaces(wanted: &Wanted, host: &Host, config: &Edited) -> Result<Vec<Strin
     Ok(names)
 }
 
-/// Those of the configuration if they exist, else those with a default route.
+/// Those of the configuration if one of them exists, else those with a default route. Others may come later, as that of a
+/// VPN.
 pub(super) fn proposed(host: &Host, config: &Edited) -> Vec<String> {
     let configured = config.interfaces();
-    let exist = configured.iter().all(|name| host.has_interface(name));
-    if host.config_text.is_some() && !configured.is_empty() && exist {
+    let exists = configured.iter().any(|name| host.has_interface(name));
+    if host.config_text.is_some() && exists {
         return configured;
     }
     host.default_interfaces.clone()

@@ -155,6 +155,12 @@ fn interfaces_are_named_found_or_missing() {
         ["eth1"],
         "the operator's choice stays"
     );
+    host.config_text = Some("ifaces = [\"eth1\", \"wg0\"]".into());
+    assert_eq!(
+        named(&[], &host).unwrap(),
+        ["eth1", "wg0"],
+        "one that is down comes back"
+    );
     host.config_text = Some("ifaces = [\"ens3\"]".into());
     assert_eq!(
         named(&[], &host).unwrap(),
