@@ -159,6 +159,8 @@ try {
   await step('a look-up with the keyboard alone', async () => {
     const page = await open();
     await page.goto(PAGE);
+    // The browser gives the focus once it has drawn the page.
+    await page.waitForFunction(() => document.activeElement?.matches('input[name=token]'));
     await page.keyboard.type(TOKEN);
     await page.keyboard.press('Enter');
     await page.getByRole('button', { name: 'Log out' }).waitFor();
