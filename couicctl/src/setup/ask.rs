@@ -34,11 +34,13 @@ impl Terminal<'_> {
     fn complete(&mut self, wanted: &mut Wanted, host: &Host) -> Result<(), Failure> {
         if wanted.interfaces.is_empty() {
             // As without questions: what is configured stays unless another answer is given.
-            let found = plan::proposed(host, &plan::current(host)?).join(" ");
+            let config = plan::current(host)?;
+            let found = plan::proposed(host, &config).join(" ");
             let all = host.interfaces.iter().filter(|name| *name != "lo");
             let all: Vec<_> = all.map(String::as_str).collect();
             writeln!(self.output, "Interfaces here: {}", all.join(" "))?;
-            wanted.interfaces = self.interfaces(&found, host)?;
+            wanted.interfaces =
+                self.interfaces(&found, |name| plan::is_known(name, host, &config))?;
         }
         if wanted.protect.is_empty() {
             let own: Vec<String> = host.protected().map(|cidr| cidr.to_string()).collect();
@@ -69,12 +71,16 @@ impl Terminal<'_> {
         Ok(())
     }
 
-    fn interfaces(&mut self, found: &str, host: &Host) -> Result<Vec<String>, Failure> {
+    fn interfaces(
+        &mut self,
+        found: &str,
+        is_known: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>, Failure> {
         loop {
             let answer = self.text("Filter on", found)?;
             let words = answer.split([' ', ',']).filter(|word| !word.is_empty());
             let names: Vec<String> = words.map(str::to_owned).collect();
-            match names.iter().find(|name| !host.has_interface(name)) {
+            match names.iter().find(|name| !is_known(name)) {
                 Some(missing) => writeln!(self.output, "  there is no interface {missing}")?,
                 None if names.is_empty() => writeln!(self.output, "  name at least one")?,
                 None => return Ok(names),
@@ -197,10 +203,10 @@ mod tests {
     #[test]
     fn enter_keeps_the_interfaces_of_the_configuration() {
         let mut host = host();
-        host.config_text = Some("ifaces = [\"eth1\"]\n".into());
+        host.config_text = Some("ifaces = [\"eth1\", \"wg0\"]\n".into());
         let (wanted, shown) = asked("\n\n\n\n\n", &host, nothing_said());
-        assert_eq!(wanted.unwrap().interfaces, ["eth1"]);
-        assert!(shown.contains("Filter on [eth1]: "), "{shown}");
+        assert_eq!(wanted.unwrap().interfaces, ["eth1", "wg0"]);
+        assert!(shown.contains("Filter on [eth1 wg0]: "), "{shown}");
     }
 
     #[test]

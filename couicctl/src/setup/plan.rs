@@ -70,7 +70,7 @@ pub(super) fn current(host: &Host) -> Result<Edited, Failure> {
 fn interfaces(wanted: &Wanted, host: &Host, config: &Edited) -> Result<Vec<String>, Failure> {
     let here = || host.interfaces.join(", ");
     let mut named = wanted.interfaces.iter();
-    if let Some(missing) = named.find(|name| !host.has_interface(name)) {
+    if let Some(missing) = named.find(|name| !is_known(name, host, config)) {
         return Err(Failure::Usage(format!(
             "there is no interface {missing}; there are: {}",
             here()
@@ -87,6 +87,11 @@ fn interfaces(wanted: &Wanted, host: &Host, config: &Edited) -> Result<Vec<Strin
         )));
     }
     Ok(names)
+}
+
+/// Whether there is this interface, or the configuration names it.
+pub(super) fn is_known(name: &str, host: &Host, config: &Edited) -> bool {
+    host.has_interface(name) || config.interfaces().iter().any(|known| known == name)
 }
 
 /// Those of the configuration if one of them exists, else those with a default route. Others may come later, as that of a

@@ -161,6 +161,7 @@ fn interfaces_are_named_found_or_missing() {
         ["eth1", "wg0"],
         "one that is down comes back"
     );
+    assert_eq!(named(&["wg0"], &host).unwrap(), ["wg0"]);
     host.config_text = Some("ifaces = [\"ens3\"]".into());
     assert_eq!(
         named(&[], &host).unwrap(),
