@@ -77,15 +77,9 @@ fn problems(health: &Health) -> impl Iterator<Item = Check> {
         .filter(degraded)
         .filter_map(|problem| {
             let name = match problem.area {
-                Area::Panic => "panic",
-                Area::Confirm => "confirm",
-                Area::Filter => "filter",
-                Area::Sets => "sets",
-                Area::Rules => "rules",
-                Area::State => "state",
-                Area::Metrics => "metrics",
-                Area::Config => "config",
+                // These have checks of their own, and notes are no problems.
                 Area::Interface | Area::Notifier | Area::Peer | Area::Kernel => return None,
+                area => area.as_str(),
             };
             let found = problem.to_string();
             let check = match problem.area {
