@@ -1,0 +1,3 @@
+//! `couicmon`: from log lines to bans.
+
+fn main() {}

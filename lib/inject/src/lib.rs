@@ -1,0 +1,1 @@
+//! Sends rules to the daemon.
