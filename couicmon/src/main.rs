@@ -1,3 +1,5 @@
 //! `couicmon`: from log lines to bans.
 
+mod import;
+
 fn main() {}
