@@ -189,8 +189,8 @@ impl Places {
         for part in parts {
             let line = places.together.matches('\n').count();
             places.lines.push((part.path.clone(), line));
-            let blanks = places.together.len().checked_sub(1);
-            let blanks = blanks.map_or(String::new(), |blanks| " ".repeat(blanks) + "\n");
+            let blank = |byte| if byte == b'\n' { '\n' } else { ' ' };
+            let blanks: String = places.together.bytes().map(blank).collect();
             places.padded.push(blanks + &part.text);
             places.together.push_str(&part.text);
             places.together.push('\n');
