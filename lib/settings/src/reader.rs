@@ -307,6 +307,29 @@ impl<'a> Section<'a> {
             })
     }
 
+    /// A number in a range, with or without a fraction.
+    pub fn float(
+        &mut self,
+        key: &'static str,
+        range: std::ops::RangeInclusive<f64>,
+        default: f64,
+    ) -> Option<f64> {
+        let Some(found) = self.get(key) else {
+            return Some(default);
+        };
+        let text = match found.value {
+            DeValue::Float(number) => number.as_str().to_owned(),
+            DeValue::Integer(number) => number.as_str().to_owned(),
+            _ => return self.wrong_type(key, &found, "a number"),
+        };
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.or_else(|| {
+            let (low, high) = (range.start(), range.end());
+            let message = format!("{text} is not in the range from {low} to {high}");
+            self.mistake(Some(found.line), key, message)
+        })
+    }
+
     /// One of the given words.
     pub fn one_of<T: Copy>(
         &mut self,
