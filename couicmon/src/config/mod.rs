@@ -89,6 +89,11 @@ impl Config {
         let read = layers.parse(read);
         read.map_err(|errors| ConfigErrors(errors.iter().map(ToString::to_string).collect()))
     }
+
+    /// The rules for a detector. None if they are not valid, which was checked.
+    pub(crate) fn rules(&self) -> Option<Rules> {
+        self.detect.check(&names(&self.sources)).ok()
+    }
 }
 
 fn read(root: &mut Section<'_>) -> Option<Config> {
@@ -133,15 +138,19 @@ fn state_dir() -> String {
     first.filter(|dir| dir.starts_with('/')).unwrap_or("/var/lib/couicmon").to_owned()
 }
 
+fn names(sources: &[SourceConfig]) -> Vec<String> {
+    sources.iter().map(|source| source.name.clone()).collect()
+}
+
 /// The detector's own check, with lines.
-fn checked(root: &Section<'_>, sources: &[SourceConfig], detect: &DetectConfig) -> Option<Rules> {
-    let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
+fn checked(root: &Section<'_>, sources: &[SourceConfig], detect: &DetectConfig) -> Option<()> {
+    let names = names(sources);
     if names.is_empty() {
         root.mistake_at("source", "is missing: there is nothing to read; add [source.NAME] or presets = [\"sshd\"]".to_owned());
         return None;
     }
     match detect.check(&names) {
-        Ok(rules) => Some(rules),
+        Ok(_) => Some(()),
         Err(mistakes) => {
             for mistake in mistakes {
                 root.mistake_at(&mistake.key, mistake.message);
