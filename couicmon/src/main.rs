@@ -2,7 +2,9 @@
 
 mod args;
 mod check;
+mod commands;
 mod config;
+mod import;
 mod presets;
 mod run;
 
@@ -10,10 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::{
-    args::{Cli, Command},
-    config::Config,
-};
+use crate::{args::Cli, config::Config};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -23,9 +22,8 @@ const EXIT_CONFIG: u8 = 64;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let command: Option<Command> = cli.command;
-    if let Some(command) = command {
-        match command {}
+    if let Some(command) = &cli.command {
+        return commands::run(command, &cli.config);
     }
     let config = match Config::load(&cli.config) {
         Ok(config) => config,
