@@ -22,7 +22,11 @@ pub(crate) fn print(path: &Path, config: &Config) -> ExitCode {
     for jail in &config.detect.jails {
         let (of, rate) = (jail.sources.join(", "), &jail.rate);
         let ban = humantime::format_duration(jail.ban);
-        let shadow = if jail.shadow { ", shadow: bans nobody" } else { "" };
+        let shadow = if jail.shadow {
+            ", shadow: bans nobody"
+        } else {
+            ""
+        };
         println!("jail   {:<12} {rate} of {of}: {ban}{shadow}", jail.name);
     }
     match config.metrics {

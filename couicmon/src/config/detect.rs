@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use couic_detect::{
-    BotConfig, BotsConfig, DetectConfig, Distinct, GuardConfig, JailConfig, LadderConfig, Login, LoginConfig, Nets,
-    WidenConfig,
+    BotConfig, BotsConfig, DetectConfig, Distinct, GuardConfig, JailConfig, LadderConfig, Login,
+    LoginConfig, Nets, WidenConfig,
 };
 use couic_settings::Section;
 
@@ -21,7 +21,10 @@ pub(super) fn read(root: &mut Section<'_>) -> Option<DetectConfig> {
     let v6_prefix = root.int("v6_prefix", 48..=128, Some(64));
     let ignore = networks(root, "ignore");
     let jails = root.tables_by_name("jail").map(|sections| {
-        let read: Vec<_> = sections.into_iter().map(|(name, section)| jail(name, section)).collect();
+        let read: Vec<_> = sections
+            .into_iter()
+            .map(|(name, section)| jail(name, section))
+            .collect();
         read.into_iter().collect::<Option<Vec<_>>>()
     });
     let logins = login_rules(root);
@@ -48,7 +51,10 @@ fn jail(name: &str, mut section: Section<'_>) -> Option<Option<JailConfig>> {
     let (status, method) = (texts(&mut section, "status"), texts(&mut section, "method"));
     let (path, contains) = (texts(&mut section, "path"), texts(&mut section, "contains"));
     let (agent, host) = (texts(&mut section, "agent"), texts(&mut section, "host"));
-    let (regex, ignore_regex) = (texts(&mut section, "regex"), texts(&mut section, "ignore_regex"));
+    let (regex, ignore_regex) = (
+        texts(&mut section, "regex"),
+        texts(&mut section, "ignore_regex"),
+    );
     let login = logins(&mut section);
     let distinct = distinct(&mut section);
     let rate = section.required("rate").map(|(rate, _)| rate.to_owned());
@@ -107,21 +113,24 @@ fn distinct(section: &mut Section<'_>) -> Option<Option<Distinct>> {
 
 /// `[login.NAME]`: what tells that somebody logged in, besides the formats that know it.
 fn login_rules(root: &mut Section<'_>) -> Option<Vec<LoginConfig>> {
-    let read = root.tables_by_name("login")?.into_iter().map(|(name, mut section)| {
-        let named = check_name(&section, name);
-        let sources = texts(&mut section, "source");
-        let (status, method) = (texts(&mut section, "status"), texts(&mut section, "method"));
-        let (path, host) = (texts(&mut section, "path"), texts(&mut section, "host"));
-        section.finish();
-        named?;
-        Some(LoginConfig {
-            sources: sources?,
-            status: status?,
-            method: method?,
-            path: path?,
-            host: host?,
-        })
-    });
+    let read = root
+        .tables_by_name("login")?
+        .into_iter()
+        .map(|(name, mut section)| {
+            let named = check_name(&section, name);
+            let sources = texts(&mut section, "source");
+            let (status, method) = (texts(&mut section, "status"), texts(&mut section, "method"));
+            let (path, host) = (texts(&mut section, "path"), texts(&mut section, "host"));
+            section.finish();
+            named?;
+            Some(LoginConfig {
+                sources: sources?,
+                status: status?,
+                method: method?,
+                path: path?,
+                host: host?,
+            })
+        });
     let read: Vec<_> = read.collect();
     read.into_iter().collect()
 }
@@ -150,7 +159,12 @@ fn widen(root: &mut Section<'_>) -> Option<Option<WidenConfig>> {
     let enabled = section.bool("enabled", there);
     let after = section.int("after", 2..=256, Some(usual.after.into()));
     let share = section.float("share", 0.01..=1.0, usual.share);
-    let memory = duration(&mut section, "login_memory", LONGEST_MEMORY, usual.login_memory);
+    let memory = duration(
+        &mut section,
+        "login_memory",
+        LONGEST_MEMORY,
+        usual.login_memory,
+    );
     section.finish();
     let widen = WidenConfig {
         after: u32::try_from(after?).ok()?,
@@ -163,7 +177,11 @@ fn widen(root: &mut Section<'_>) -> Option<Option<WidenConfig>> {
 fn guard(root: &mut Section<'_>) -> Option<GuardConfig> {
     let usual = GuardConfig::default();
     let mut section = root.table("guard");
-    let bans = section.int("bans_per_minute", 1..=1_000_000, Some(usual.bans_per_minute.into()));
+    let bans = section.int(
+        "bans_per_minute",
+        1..=1_000_000,
+        Some(usual.bans_per_minute.into()),
+    );
     let share = section.float("share", 0.001..=1.0, usual.share);
     let from = section.int("share_from", 1..=1_000_000, Some(usual.share_from.into()));
     let siege = section.bool("siege", usual.siege);

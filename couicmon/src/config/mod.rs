@@ -135,7 +135,10 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
 fn state_dir() -> String {
     let given = std::env::var("STATE_DIRECTORY").ok();
     let first = given.as_deref().and_then(|dirs| dirs.split(':').next());
-    first.filter(|dir| dir.starts_with('/')).unwrap_or("/var/lib/couicmon").to_owned()
+    first
+        .filter(|dir| dir.starts_with('/'))
+        .unwrap_or("/var/lib/couicmon")
+        .to_owned()
 }
 
 fn names(sources: &[SourceConfig]) -> Vec<String> {
@@ -146,7 +149,11 @@ fn names(sources: &[SourceConfig]) -> Vec<String> {
 fn checked(root: &Section<'_>, sources: &[SourceConfig], detect: &DetectConfig) -> Option<()> {
     let names = names(sources);
     if names.is_empty() {
-        root.mistake_at("source", "is missing: there is nothing to read; add [source.NAME] or presets = [\"sshd\"]".to_owned());
+        root.mistake_at(
+            "source",
+            "is missing: there is nothing to read; add [source.NAME] or presets = [\"sshd\"]"
+                .to_owned(),
+        );
         return None;
     }
     match detect.check(&names) {
@@ -171,7 +178,9 @@ fn metrics(root: &mut Section<'_>) -> Option<Option<SocketAddr>> {
         ("off", _) => Some(None),
         (_, Ok(address)) if address.ip().is_loopback() => Some(Some(address)),
         _ => {
-            let message = format!("{text:?} must be \"off\", or an address of the loopback with a port, as in {METRICS:?}");
+            let message = format!(
+                "{text:?} must be \"off\", or an address of the loopback with a port, as in {METRICS:?}"
+            );
             section.mistake(line, "listen", message)
         }
     };

@@ -46,7 +46,10 @@ pub(super) fn below(files: &[Part]) -> Vec<Part> {
 /// What is wrong with `preset = NAME` in a table of this kind; None if nothing is.
 pub(super) fn unknown(kind: &str, own: &str, name: &str) -> Option<String> {
     let Some(preset) = parsed(name) else {
-        return Some(format!("{name:?} is none of: {}", presets::NAMES.join(", ")));
+        return Some(format!(
+            "{name:?} is none of: {}",
+            presets::NAMES.join(", ")
+        ));
     };
     if take(&preset, kind, own).is_some() {
         return None;
@@ -54,7 +57,10 @@ pub(super) fn unknown(kind: &str, own: &str, name: &str) -> Option<String> {
     let names: Vec<&str> = names(&preset, kind).collect();
     Some(match names.as_slice() {
         [] => format!("the preset {name:?} has no {kind}"),
-        names => format!("the preset {name:?} has several: name this table {kind}.{}", names.join(&format!(" or {kind}."))),
+        names => format!(
+            "the preset {name:?} has several: name this table {kind}.{}",
+            names.join(&format!(" or {kind}."))
+        ),
     })
 }
 
@@ -76,7 +82,11 @@ fn asked(user: &Table) -> Vec<String> {
 
 /// Names of tables of this kind, with their presets.
 fn single(user: &Table, kind: &str) -> Vec<(String, String)> {
-    let tables = user.get(kind).and_then(Value::as_table).into_iter().flatten();
+    let tables = user
+        .get(kind)
+        .and_then(Value::as_table)
+        .into_iter()
+        .flatten();
     let presets = tables.filter_map(|(own, table)| {
         let name = table.as_table()?.get("preset")?.as_str()?;
         Some((own.clone(), name.to_owned()))
@@ -108,10 +118,17 @@ fn take(preset: &Table, kind: &str, own: &str) -> Option<Table> {
         None => return None,
     };
     let mut part = Table::new();
-    if kind == "jail" && let Some(sources) = preset.get("source") {
+    if kind == "jail"
+        && let Some(sources) = preset.get("source")
+    {
         let read = read_by(found);
-        let sources = sources.as_table()?.iter().filter(|(name, _)| read.contains(name));
-        let sources: Table = sources.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let sources = sources
+            .as_table()?
+            .iter()
+            .filter(|(name, _)| read.contains(name));
+        let sources: Table = sources
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         part.insert("source".to_owned(), Value::Table(sources));
     }
     let named = Table::from_iter([(own.to_owned(), found.clone())]);
@@ -124,11 +141,13 @@ fn read_by(jail: &Value) -> Vec<&String> {
     match jail.get("source") {
         Some(Value::String(name)) => vec![name],
         Some(Value::Array(names)) => {
-            let name = |value: &'_ Value| match value {
-                Value::String(name) => Some(name),
-                _ => None,
-            };
-            names.iter().filter_map(name).collect()
+            let mut found = Vec::new();
+            for name in names {
+                if let Value::String(name) = name {
+                    found.push(name);
+                }
+            }
+            found
         }
         _ => Vec::new(),
     }

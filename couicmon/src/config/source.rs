@@ -1,6 +1,6 @@
 //! `[source.NAME]`: where lines come from, what they look like, and which of their addresses is the client's.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
 
 use couic_detect::{Container, Field, Format};
 use couic_settings::Section;
@@ -20,8 +20,10 @@ const JSON: &[(&str, Field)] = &[
     ("time", Field::Time),
     ("peer", Field::Peer),
     ("forwarded", Field::Forwarded),
+    ("request", Field::Request),
     ("method", Field::Method),
     ("path", Field::Path),
+    ("query", Field::Query),
     ("status", Field::Status),
     ("host", Field::Host),
     ("agent", Field::Agent),
@@ -108,7 +110,10 @@ fn read(name: &str, mut section: Section<'_>) -> Option<SourceConfig> {
         None => None,
     };
     let proxies = proxies(&mut section);
-    let choices = [("peer", ClientFrom::Peer), ("x-forwarded-for", ClientFrom::Forwarded)];
+    let choices = [
+        ("peer", ClientFrom::Peer),
+        ("x-forwarded-for", ClientFrom::Forwarded),
+    ];
     let client_from = section.one_of("client_from", &choices, ClientFrom::Peer);
     if client_from == Some(ClientFrom::Forwarded) && proxies.as_ref().is_some_and(Vec::is_empty) {
         let line = section.get("client_from").map(|found| found.line);
@@ -144,7 +149,11 @@ fn the_one(section: &mut Section<'_>, keys: &'static [&'static str]) -> Option<&
         .collect();
     match lines.as_slice() {
         [(key, _)] => Some(key),
-        [] => section.mistake(None, keys[0], format!("is missing: one of {}", keys.join(", "))),
+        [] => section.mistake(
+            None,
+            keys[0],
+            format!("is missing: one of {}", keys.join(", ")),
+        ),
         [(first, _), (second, line), ..] => {
             let message = format!("cannot be beside {first}: a source has one of them");
             section.mistake(Some(*line), second, message)
@@ -155,12 +164,16 @@ fn the_one(section: &mut Section<'_>, keys: &'static [&'static str]) -> Option<&
 fn input(section: &mut Section<'_>) -> Option<(Input, Option<Container>)> {
     let key = the_one(section, INPUTS)?;
     let input = match key {
-        "journal" => Input::Journal { matches: journal(section)? },
+        "journal" => Input::Journal {
+            matches: journal(section)?,
+        },
         "udp" => Input::Udp(address(section)?),
         "unix" => Input::Unix(section.path("unix", "/run/couicmon/log")?),
         "stdin" if section.bool("stdin", false)? => Input::Stdin,
         "stdin" => return section.mistake(None, "stdin", "must be true".to_owned()),
-        files => Input::File { patterns: patterns(section, files)? },
+        files => Input::File {
+            patterns: patterns(section, files)?,
+        },
     };
     let container = match key {
         "docker" => Some(Container::Docker),
@@ -178,7 +191,9 @@ fn patterns(section: &mut Section<'_>, key: &'static str) -> Option<Vec<String>>
     let mut fine = Some(());
     for (text, line) in &words {
         if !text.starts_with('/') || text.contains('\0') {
-            let message = format!("{text:?} must be an absolute path, with * in its file name if it stands for several");
+            let message = format!(
+                "{text:?} must be an absolute path, with * in its file name if it stands for several"
+            );
             fine = section.mistake(Some(*line), key, message);
         }
     }
@@ -189,7 +204,11 @@ fn patterns(section: &mut Section<'_>, key: &'static str) -> Option<Vec<String>>
 fn journal(section: &mut Section<'_>) -> Option<Vec<String>> {
     let words = section.words("journal")?;
     if words.is_empty() {
-        return section.mistake(None, "journal", "is empty: name units, as in \"_SYSTEMD_UNIT=ssh.service\"".to_owned());
+        return section.mistake(
+            None,
+            "journal",
+            "is empty: name units, as in \"_SYSTEMD_UNIT=ssh.service\"".to_owned(),
+        );
     }
     let mut fine = Some(());
     for (text, line) in &words {
@@ -232,23 +251,34 @@ fn format(section: &mut Section<'_>) -> Option<(Format, String)> {
 
 fn named(section: &mut Section<'_>) -> Option<(Format, String)> {
     let (text, line) = section.required("format")?;
-    Format::named(text).map(|format| (format, text.to_owned())).or_else(|| {
-        let known = couic_detect::FORMATS.join(", ");
-        section.mistake(Some(line), "format", format!("{text:?} is none of: {known}; or set fields or json"))
-    })
+    Format::named(text)
+        .map(|format| (format, text.to_owned()))
+        .or_else(|| {
+            let known = couic_detect::FORMATS.join(", ");
+            section.mistake(
+                Some(line),
+                "format",
+                format!("{text:?} is none of: {known}; or set fields or json"),
+            )
+        })
 }
 
 fn json(section: &mut Section<'_>) -> Option<(Format, String)> {
     let line = section.get("json").map(|found| found.line);
     let mut table = section.table("json");
-    let keys: Vec<_> = JSON.iter().map(|(key, field)| (*field, table.string(key))).collect();
+    let keys: Vec<_> = JSON
+        .iter()
+        .map(|(key, field)| (*field, table.words(key)))
+        .collect();
     table.finish();
     let mut found = Vec::new();
-    for (field, key) in keys {
-        if let Some((key, _)) = key.ok()? {
-            found.push((field, key));
-        }
+    for (field, words) in keys {
+        found.extend(words?.into_iter().map(|(word, _)| (field, word)));
     }
+    let found: Vec<_> = found
+        .iter()
+        .map(|(field, word)| (*field, word.as_str()))
+        .collect();
     match Format::json(&found) {
         Ok(format) => Some((format, format!("{found:?}"))),
         Err(error) => section.mistake(line, "json", error.to_string()),

@@ -23,7 +23,8 @@ pub(super) fn duration(
             section.mistake(Some(line), key, message)
         }
         Err(_) => {
-            let message = format!("{text:?} is not a duration, as in \"90s\", \"10m\", \"1h\", \"7d\"");
+            let message =
+                format!("{text:?} is not a duration, as in \"90s\", \"10m\", \"1h\", \"7d\"");
             section.mistake(Some(line), key, message)
         }
     }
@@ -45,7 +46,8 @@ pub(super) fn networks(section: &mut Section<'_>, key: &'static str) -> Option<V
         .iter()
         .map(|(text, line)| {
             network(text).or_else(|| {
-                let message = format!("{text:?} is not an address or a network, as in \"10.0.0.0/8\"");
+                let message =
+                    format!("{text:?} is not an address or a network, as in \"10.0.0.0/8\"");
                 section.mistake(Some(*line), key, message)
             })
         })

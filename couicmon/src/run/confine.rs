@@ -43,19 +43,37 @@ const SYSTEM: &[&str] = &[
 ];
 
 /// Read by journalctl.
-const JOURNAL: &[&str] = &["/var/log/journal", "/run/log/journal", "/run/systemd/journal"];
+const JOURNAL: &[&str] = &[
+    "/var/log/journal",
+    "/run/log/journal",
+    "/run/systemd/journal",
+];
 
 /// Where programs are.
-const PROGRAMS: &[&str] = &["/usr", "/bin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store"];
+const PROGRAMS: &[&str] = &[
+    "/usr",
+    "/bin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/nix/store",
+    "/gnu/store",
+];
 
 /// Targets of the links in `/var/log/containers`.
-const CONTAINERS: &[&str] = &["/var/log/pods", "/var/lib/docker/containers", "/var/log/containers"];
+const CONTAINERS: &[&str] = &[
+    "/var/log/pods",
+    "/var/lib/docker/containers",
+    "/var/log/containers",
+];
 
 /// Why this process must not go on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfineError {
     /// Root without a user to become.
-    #[error("couicmon does not run as root: start it by its unit (systemctl start couicmon), or set user = \"couicmon\" in the configuration")]
+    #[error(
+        "couicmon does not run as root: start it by its unit (systemctl start couicmon), or set user = \"couicmon\" in the configuration"
+    )]
     Root,
     /// The user does not exist, or is root.
     #[error("the configured user {user:?} {problem}")]
@@ -101,9 +119,14 @@ impl Readable {
     pub(crate) fn lacks(&self, source: &SourceConfig) -> Option<String> {
         let allowed = self.dirs.as_ref()?;
         if matches!(source.input, Source::Journal { .. }) && !self.programs {
-            return Some("the journal is read by a program, and this process gave up executing any".to_owned());
+            return Some(
+                "the journal is read by a program, and this process gave up executing any"
+                    .to_owned(),
+            );
         }
-        let outside = dirs(source).into_iter().find(|dir| !allowed.iter().any(|a| dir.starts_with(a)));
+        let outside = dirs(source)
+            .into_iter()
+            .find(|dir| !allowed.iter().any(|a| dir.starts_with(a)));
         outside.map(|dir| format!("this process gave up reading {}", dir.display()))
     }
 }
@@ -118,17 +141,25 @@ pub(crate) fn confine(config: &Config, config_file: &Path) -> Result<Readable, C
     nothing.here().map_err(step("give up capabilities"))?;
     hide_memory().map_err(step("hide the memory"))?;
     let all = threads().map_err(step("read /proc/self/task"))?;
-    if !all.iter().all(|thread| thread.is_powerless() && thread.no_new_privs) {
+    if !all
+        .iter()
+        .all(|thread| thread.is_powerless() && thread.no_new_privs)
+    {
         return Err(ConfineError::Kept);
     }
-    let journal = config.sources.iter().any(|s| matches!(s.input, Source::Journal { .. }));
+    let journal = config
+        .sources
+        .iter()
+        .any(|s| matches!(s.input, Source::Journal { .. }));
     let landlock = enter(nothing, &files(config, config_file, journal));
     let landlock = landlock.unwrap_or_else(|error| {
         warn!("cannot confine couicmon to its files (Landlock): {error}; it runs without this protection");
         false
     });
     let filtered = install(journal).inspect_err(|error| {
-        warn!("cannot filter system calls (seccomp): {error}; couicmon runs without this protection");
+        warn!(
+            "cannot filter system calls (seccomp): {error}; couicmon runs without this protection"
+        );
     });
     info!(
         "no capabilities, no_new_privs, Landlock {}, seccomp {}",
@@ -159,10 +190,15 @@ fn become_user(config: &Config) -> Result<(), ConfineError> {
     let user = match User::from_name(name) {
         Ok(Some(user)) if user.uid.is_root() => return Err(wrong("is root".to_owned())),
         Ok(Some(user)) => user,
-        Ok(None) => return Err(wrong("does not exist: useradd --system couicmon makes one".to_owned())),
+        Ok(None) => {
+            return Err(wrong(
+                "does not exist: useradd --system couicmon makes one".to_owned(),
+            ));
+        }
         Err(error) => return Err(wrong(format!("cannot be looked up: {error}"))),
     };
-    let given = std::ffi::CString::new(name.as_bytes()).map_err(|_| wrong("is no name".to_owned()))?;
+    let given =
+        std::ffi::CString::new(name.as_bytes()).map_err(|_| wrong("is no name".to_owned()))?;
     // Before the user changes: it takes CAP_SETPCAP.
     lower_bounding(Caps::NONE).map_err(step("empty the bounding set of capabilities"))?;
     let switched = initgroups(&given, user.gid)
@@ -175,7 +211,9 @@ fn become_user(config: &Config) -> Result<(), ConfineError> {
 
 fn enter(nothing: ThreadStep, files: &Files) -> io::Result<bool> {
     let Some(domain) = files.domain()? else {
-        warn!("this kernel has no Landlock (Linux 5.13 and later, enabled by lsm= at boot): couicmon can open every file that its user can");
+        warn!(
+            "this kernel has no Landlock (Linux 5.13 and later, enabled by lsm= at boot): couicmon can open every file that its user can"
+        );
         return Ok(false);
     };
     nothing.domain(domain.as_fd()).here()?;
@@ -184,14 +222,21 @@ fn enter(nothing: ThreadStep, files: &Files) -> io::Result<bool> {
 
 fn files(config: &Config, config_file: &Path, journal: bool) -> Files {
     let mut files = Files::default().write(&config.state_dir).write("/dev/null");
-    let sockets = config.sources.iter().filter_map(|source| match &source.input {
-        Source::Unix(path) => path.parent(),
-        _ => None,
-    });
+    let sockets = config
+        .sources
+        .iter()
+        .filter_map(|source| match &source.input {
+            Source::Unix(path) => path.parent(),
+            _ => None,
+        });
     for dir in sockets.chain(config.control.parent()) {
         files = files.write(dir);
     }
-    let tokens = [config.token_file.parent(), config_file.parent(), config.socket.parent()];
+    let tokens = [
+        config.token_file.parent(),
+        config_file.parent(),
+        config.socket.parent(),
+    ];
     for path in tokens.into_iter().flatten() {
         files = files.read(path);
     }
@@ -201,7 +246,9 @@ fn files(config: &Config, config_file: &Path, journal: bool) -> Files {
     files = SYSTEM.iter().fold(files, |files, path| files.read(*path));
     if journal {
         files = JOURNAL.iter().fold(files, |files, path| files.read(*path));
-        files = PROGRAMS.iter().fold(files, |files, path| files.execute(*path));
+        files = PROGRAMS
+            .iter()
+            .fold(files, |files, path| files.execute(*path));
     }
     files
 }
@@ -217,7 +264,9 @@ fn dirs(source: &SourceConfig) -> Vec<PathBuf> {
         let fixed = pattern.split(['*', '?', '[']).next().unwrap_or(pattern);
         let fixed = Path::new(fixed.rsplit_once('/').map_or("/", |(dir, _)| dir));
         // Not the root: everything would be readable.
-        let there = fixed.ancestors().find(|dir| dir.is_dir() && dir.parent().is_some());
+        let there = fixed
+            .ancestors()
+            .find(|dir| dir.is_dir() && dir.parent().is_some());
         if let Some(dir) = there {
             dirs.extend(dir.canonicalize());
             dirs.extend(linked(dir));
@@ -235,7 +284,11 @@ fn dirs(source: &SourceConfig) -> Vec<PathBuf> {
 fn linked(dir: &Path) -> Vec<PathBuf> {
     /// Most entries that are looked at.
     const MOST: usize = 10_000;
-    let entries = std::fs::read_dir(dir).into_iter().flatten().take(MOST).flatten();
+    let entries = std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .take(MOST)
+        .flatten();
     let links = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
     let targets = links.filter_map(|link| link.path().canonicalize().ok());
     let files = targets.filter(|target| target.is_file());

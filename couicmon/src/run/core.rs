@@ -29,7 +29,11 @@ impl Core {
     /// For a configuration that was checked. None if it is not valid after all.
     pub(crate) fn new(config: &Config, seed: u64) -> Option<Self> {
         let rules = config.rules()?;
-        let names = config.sources.iter().map(|source| source.name.clone()).collect();
+        let names = config
+            .sources
+            .iter()
+            .map(|source| source.name.clone())
+            .collect();
         Some(Self {
             detector: Detector::new(rules, seed),
             late: Late::new(Arc::clone(&config.detect), names, seed),

@@ -65,7 +65,8 @@ impl Decider {
             Decision::Ban(ban) => self.ban(&ban, time_ms),
             Decision::Shadow(ban) => {
                 self.counts.shadow.fetch_add(1, Relaxed);
-                self.log.line(|| format!("shadow: would ban {}", told(&ban)));
+                self.log
+                    .line(|| format!("shadow: would ban {}", told(&ban)));
             }
             Decision::Held(ban, why) => self.held(&ban, &why),
             Decision::Ask(ask) => {
@@ -85,7 +86,7 @@ impl Decider {
         self.counts.bans.fetch_add(1, Relaxed);
         let rule = rule(ban, until, self.has_text());
         if let Some(injector) = &*self.injector.lock() {
-            injector.ban(&rule);
+            injector.ban(rule);
         }
         self.log.line(|| format!("ban {}", told(ban)));
     }
@@ -143,12 +144,22 @@ impl Decider {
 /// For the log and alarms.
 fn told(ban: &Ban) -> String {
     let length = humantime::format_duration(ban.length);
-    let Ban { cidr, jail, level, .. } = ban;
-    format!("{cidr} for {length} (level {level}) by jail {jail}: {}", why(ban))
+    let Ban {
+        cidr, jail, level, ..
+    } = ban;
+    format!(
+        "{cidr} for {length} (level {level}) by jail {jail}: {}",
+        why(ban)
+    )
 }
 
 fn why(ban: &Ban) -> String {
-    let Ban { count, rate, neighbours, .. } = ban;
+    let Ban {
+        count,
+        rate,
+        neighbours,
+        ..
+    } = ban;
     match neighbours {
         0 => format!("{count} hits, rate {rate}"),
         _ => format!("{neighbours} neighbours are banned"),
@@ -168,7 +179,10 @@ fn rule(ban: &Ban, until: u64, has_text: bool) -> Rule {
         ("neighbours", json!(ban.neighbours)),
         ("sample", json!(&*ban.sample)),
     ];
-    let extra: Map<_, _> = fields.map(|(key, value)| (key.to_owned(), value)).into_iter().collect();
+    let extra: Map<_, _> = fields
+        .map(|(key, value)| (key.to_owned(), value))
+        .into_iter()
+        .collect();
     Rule {
         cidr: ban.cidr,
         tag: ban.tag.to_string(),

@@ -65,6 +65,12 @@ pub(crate) fn of(service: &Service, samples: bool) -> Health {
             blind.join(", ")
         ));
     }
+    let counters = service.core.lock().detector.counters();
+    let dominant = counters.dominant.iter().filter(|dominant| dominant.proxy);
+    problems.extend(dominant.map(|dominant| match samples {
+        true => dominant.to_string(),
+        false => format!("a single address has most lines of source {}: a proxy? set trusted_proxies", dominant.source),
+    }));
     let daemon = of_daemon(service);
     let no_source = !sources.is_empty() && sources.iter().all(|source| source.ended);
     let failed = daemon.is_some() || no_source;
@@ -74,7 +80,10 @@ pub(crate) fn of(service: &Service, samples: bool) -> Health {
     problems.extend(daemon);
     problems.extend(service.problem());
     if service.decider.last_held().is_some_and(|ago| ago < HELD) {
-        problems.push("bans were held back in the last ten minutes: look whether a rule or a proxy is wrong".to_owned());
+        problems.push(
+            "bans were held back in the last ten minutes: look whether a rule or a proxy is wrong"
+                .to_owned(),
+        );
     }
     let status = match (failed, problems.is_empty()) {
         (true, _) => STATUSES[2],
@@ -85,7 +94,10 @@ pub(crate) fn of(service: &Service, samples: bool) -> Health {
         status,
         version: env!("CARGO_PKG_VERSION"),
         problems,
-        sources: sources.iter().map(|source| shown(source, samples)).collect(),
+        sources: sources
+            .iter()
+            .map(|source| shown(source, samples))
+            .collect(),
     }
 }
 
@@ -101,18 +113,29 @@ fn shown(source: &SourceFigures, samples: bool) -> Source {
 }
 
 pub(super) fn unparsed(counts: &Counts) -> u64 {
-    counts.unparsed.iter().map(|count| count.load(Relaxed)).sum()
+    counts
+        .unparsed
+        .iter()
+        .map(|count| count.load(Relaxed))
+        .sum()
 }
 
 fn of_source(source: &SourceFigures) -> Vec<String> {
-    let SourceFigures { name, tail, counts, ended } = source;
+    let SourceFigures {
+        name,
+        tail,
+        counts,
+        ended,
+    } = source;
     let mut problems = Vec::new();
     if *ended {
         problems.push(format!("source {name} is not read any more"));
     }
     if tail.lag > LAG {
         let lag = tail.lag.as_secs();
-        problems.push(format!("source {name} is {lag} s behind what is written to it"));
+        problems.push(format!(
+            "source {name} is {lag} s behind what is written to it"
+        ));
     }
     let bad = unparsed(counts);
     if bad > 0 && bad.saturating_mul(2) > tail.lines {
@@ -124,7 +147,10 @@ fn of_source(source: &SourceFigures) -> Vec<String> {
     }
     let offset = counts.offset_ms.load(Relaxed);
     if offset.abs() > OFFSET {
-        let (by, way) = (offset.abs() / 1_000, if offset > 0 { "behind" } else { "ahead of" });
+        let (by, way) = (
+            offset.abs() / 1_000,
+            if offset > 0 { "behind" } else { "ahead of" },
+        );
         problems.push(format!(
             "source {name}: its lines are {by} s {way} this machine's clock: rates are by arrival all the same; look at clocks and time zones"
         ));
@@ -138,6 +164,12 @@ fn of_daemon(service: &Service) -> Option<String> {
     if !waits {
         return None;
     }
-    let (count, why) = (counted(figures.pending as u64, "ban waits", "bans wait"), figures.problem);
-    Some(format!("{count} for the daemon: {}", why.unwrap_or_else(|| "it does not answer".to_owned())))
+    let (count, why) = (
+        counted(figures.pending as u64, "ban waits", "bans wait"),
+        figures.problem,
+    );
+    Some(format!(
+        "{count} for the daemon: {}",
+        why.unwrap_or_else(|| "it does not answer".to_owned())
+    ))
 }

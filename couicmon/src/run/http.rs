@@ -73,16 +73,24 @@ impl Listeners {
         let metrics = match metrics {
             Some(address) => {
                 let bound = TcpListener::bind(address).await;
-                Some(bound.map_err(|error| named("[metrics] listen", &address.to_string(), &error))?)
+                Some(
+                    bound
+                        .map_err(|error| named("[metrics] listen", &address.to_string(), &error))?,
+                )
             }
             None => None,
         };
-        let control = unix(control).map_err(|error| named("control", &control.display().to_string(), &error))?;
+        let control = unix(control)
+            .map_err(|error| named("control", &control.display().to_string(), &error))?;
         Ok(Self { metrics, control })
     }
 
     /// Serves until `stop` is true.
-    pub(crate) fn serve(self, service: &Arc<Service>, stop: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+    pub(crate) fn serve(
+        self,
+        service: &Arc<Service>,
+        stop: &watch::Receiver<bool>,
+    ) -> Vec<JoinHandle<()>> {
         let mut tasks = Vec::new();
         if let Some(listener) = self.metrics {
             let acceptor = Acceptor {
@@ -96,7 +104,13 @@ impl Listeners {
             let (service, stopped) = (Arc::clone(service), stopped(stop.clone()));
             tasks.push(tokio::spawn(async move {
                 let serve = |(stream, _), stopping, standing| {
-                    connection(stream, Arc::clone(&service), Asker::Anybody, stopping, standing)
+                    connection(
+                        stream,
+                        Arc::clone(&service),
+                        Asker::Anybody,
+                        stopping,
+                        standing,
+                    )
                 };
                 acceptor.run(listener, stopped, serve).await;
             }));
@@ -115,7 +129,13 @@ impl Listeners {
         let (service, stopped) = (Arc::clone(service), stopped(stop.clone()));
         tasks.push(tokio::spawn(async move {
             let serve = |stream, stopping, standing| {
-                connection(stream, Arc::clone(&service), Asker::Group, stopping, standing)
+                connection(
+                    stream,
+                    Arc::clone(&service),
+                    Asker::Group,
+                    stopping,
+                    standing,
+                )
             };
             acceptor.run(self.control, stopped, serve).await;
         }));
@@ -124,7 +144,10 @@ impl Listeners {
 }
 
 fn named(key: &str, place: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot listen on {place} ({key}): {error}"))
+    io::Error::new(
+        error.kind(),
+        format!("cannot listen on {place} ({key}): {error}"),
+    )
 }
 
 fn unix(path: &Path) -> io::Result<UnixListener> {
@@ -142,19 +165,37 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn connection<S>(stream: S, service: Arc<Service>, asker: Asker, stopping: Watcher, standing: Standing)
-where
+async fn connection<S>(
+    stream: S,
+    service: Arc<Service>,
+    asker: Asker,
+    stopping: Watcher,
+    standing: Standing,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let answers = service_fn(move |request: Request<Incoming>| {
         standing.keep(true);
-        let answer = answer(&service, asker, request.method(), request.uri().path(), request.uri().query(), request.headers());
+        let answer = answer(
+            &service,
+            asker,
+            request.method(),
+            request.uri().path(),
+            request.uri().query(),
+            request.headers(),
+        );
         standing.keep(false);
         async move { Ok::<_, Infallible>(answer) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(16 * 1024);
-    if let Err(error) = stopping.watch(builder.serve_connection(TokioIo::new(stream), answers)).await {
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(16 * 1024);
+    if let Err(error) = stopping
+        .watch(builder.serve_connection(TokioIo::new(stream), answers))
+        .await
+    {
         debug!("connection: {error}");
     }
 }
@@ -175,18 +216,32 @@ fn answer(
             let accept = headers.get_all(header::ACCEPT).iter();
             let accept = accept.filter_map(|value| value.to_str().ok());
             let format = Exposition::accepted(accept, Exposition::Text);
-            reply(StatusCode::OK, format.content_type(), format.render(&figures::families(service)))
+            reply(
+                StatusCode::OK,
+                format.content_type(),
+                format.render(&figures::families(service)),
+            )
         }
         ("/health" | "/v1/health", asker) => {
             let health = health::of(service, asker == Asker::Group);
-            let code = if health.is_failed() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+            let code = if health.is_failed() {
+                StatusCode::SERVICE_UNAVAILABLE
+            } else {
+                StatusCode::OK
+            };
             json_reply(code, &health)
         }
         ("/v1/top", Asker::Group) => {
             let count = query.and_then(|query| query.strip_prefix("n=")?.parse().ok());
-            json_reply(StatusCode::OK, &figures::top(service, count.unwrap_or(50).min(MOST)))
+            json_reply(
+                StatusCode::OK,
+                &figures::top(service, count.unwrap_or(50).min(MOST)),
+            )
         }
-        ("/v1/top", Asker::Anybody) => told(StatusCode::FORBIDDEN, "talkers are told on the control socket only"),
+        ("/v1/top", Asker::Anybody) => told(
+            StatusCode::FORBIDDEN,
+            "talkers are told on the control socket only",
+        ),
         _ => told(StatusCode::NOT_FOUND, "there is nothing on this path"),
     }
 }
@@ -196,7 +251,11 @@ fn told(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
 }
 
 fn json_reply(status: StatusCode, body: &impl serde::Serialize) -> Response<Full<Bytes>> {
-    reply(status, "application/json", serde_json::to_string(body).unwrap_or_default())
+    reply(
+        status,
+        "application/json",
+        serde_json::to_string(body).unwrap_or_default(),
+    )
 }
 
 fn reply(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {

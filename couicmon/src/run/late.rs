@@ -9,9 +9,7 @@
 
 use std::sync::Arc;
 
-use couic_detect::{
-    Client, Decision, DetectConfig, Detector, Event, JailConfig, Nets, SourceId,
-};
+use couic_detect::{Client, Decision, DetectConfig, Detector, Event, JailConfig, Nets};
 
 /// How long a detector without lines is kept, in ms.
 const KEPT: i64 = 60_000;

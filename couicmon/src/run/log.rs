@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_journald::{Prefixed, is_journal};
 use couic_common::counted;
+use couic_journald::{Prefixed, is_journal};
 use parking_lot::Mutex;
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
@@ -113,7 +113,9 @@ impl Decisions {
 
 fn told(left_out: u64) {
     let lines = counted(left_out, "more decision has", "more decisions have");
-    warn!("{lines} no line here: the log is bounded; the daemon's audit log and the metrics have them all");
+    warn!(
+        "{lines} no line here: the log is bounded; the daemon's audit log and the metrics have them all"
+    );
 }
 
 impl Bucket {

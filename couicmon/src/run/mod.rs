@@ -17,12 +17,7 @@ mod state;
 mod tests;
 mod watch;
 
-use std::{
-    path::Path,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::{
     runtime::Builder,
@@ -32,13 +27,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use self::{
-    confine::Readable,
-    http::Listeners,
-    log::Level,
-    notify::Notify,
-    service::Service,
-};
+use self::{confine::Readable, http::Listeners, log::Level, notify::Notify, service::Service};
 use crate::config::Config;
 
 /// How often the ladder and bans that wait are written.
@@ -78,7 +67,11 @@ fn serve(
         let signals = Signals::new()?;
         let listeners = Listeners::bind(config.metrics, &config.control).await?;
         let service = Service::start(config, readable, own_log)?;
-        info!("couicmon {}: {}", env!("CARGO_PKG_VERSION"), service.summary());
+        info!(
+            "couicmon {}: {}",
+            env!("CARGO_PKG_VERSION"),
+            service.summary()
+        );
         let (stop, stopping) = channel(false);
         let tasks = listeners.serve(&service, &stopping);
         notify.ready(&service.summary());
@@ -86,7 +79,10 @@ fn serve(
         notify.stopping();
         let ending = Arc::clone(&service);
         // Metrics are served meanwhile.
-        if tokio::task::spawn_blocking(move || ending.stop()).await.is_err() {
+        if tokio::task::spawn_blocking(move || ending.stop())
+            .await
+            .is_err()
+        {
             error!("the end has panicked: what was not written is lost");
         }
         stop.send_replace(true);
@@ -117,7 +113,13 @@ impl Signals {
 }
 
 /// What happens in between: reloads, and what is due each second and each half minute.
-async fn until_stopped(path: &Path, service: &Arc<Service>, mut signals: Signals, level: &Level, notify: &Notify) {
+async fn until_stopped(
+    path: &Path,
+    service: &Arc<Service>,
+    mut signals: Signals,
+    level: &Level,
+    notify: &Notify,
+) {
     let (mut second, mut save) = (interval(Duration::from_secs(1)), interval(SAVE));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     save.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -147,7 +149,8 @@ async fn until_stopped(path: &Path, service: &Arc<Service>, mut signals: Signals
 async fn reload(path: &Path, service: &Arc<Service>, level: &Level) -> String {
     let (path, reloading) = (path.to_owned(), Arc::clone(service));
     let work = move || {
-        let config = Config::load(&path).map_err(|mistakes| mistakes.to_string().replace('\n', "; "))?;
+        let config =
+            Config::load(&path).map_err(|mistakes| mistakes.to_string().replace('\n', "; "))?;
         let log_level = config.log_level;
         reloading.reload(config).map(|text| (text, log_level))
     };

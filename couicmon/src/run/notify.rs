@@ -23,7 +23,8 @@ impl Notify {
         let Ok(name) = env::var("NOTIFY_SOCKET") else {
             return Self(None);
         };
-        let connected = connect(&name).inspect_err(|error| warn!("cannot notify systemd that couicmon is ready: {error}"));
+        let connected = connect(&name)
+            .inspect_err(|error| warn!("cannot notify systemd that couicmon is ready: {error}"));
         Self(connected.ok())
     }
 

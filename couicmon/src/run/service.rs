@@ -102,15 +102,25 @@ impl Service {
     ///
     /// # Errors
     /// [`StartError`].
-    pub(crate) fn start(config: Config, readable: Readable, own_log: Vec<PathBuf>) -> Result<Arc<Self>, StartError> {
+    pub(crate) fn start(
+        config: Config,
+        readable: Readable,
+        own_log: Vec<PathBuf>,
+    ) -> Result<Arc<Self>, StartError> {
         let dir = config.state_dir.clone();
-        ensure_dir(&dir, 0o700).map_err(|source| StartError::State { dir: dir.clone(), source })?;
+        ensure_dir(&dir, 0o700).map_err(|source| StartError::State {
+            dir: dir.clone(),
+            source,
+        })?;
         let state = State::new(&dir);
         let seed = RandomState::new().hash_one(std::process::id());
         let mut core = Core::new(&config, seed).ok_or(StartError::Rules)?;
         state.restore_ladder(&mut core.detector);
         let core = Arc::new(Mutex::new(core));
-        let injector = Injector::start(Client::unix(&config.socket, &config.token_file), Limits::default())?;
+        let injector = Injector::start(
+            Client::unix(&config.socket, &config.token_file),
+            Limits::default(),
+        )?;
         state.restore_pending(&injector);
         let (answers, ask) = Answers::start(&core)?;
         let decider = Arc::new(Decider::new(injector, ask));
@@ -189,7 +199,11 @@ impl Service {
                 );
             }
         }
-        for name in now.told.iter().filter(|name| !blind.iter().any(|(blind, _)| blind == *name)) {
+        for name in now
+            .told
+            .iter()
+            .filter(|name| !blind.iter().any(|(blind, _)| blind == *name))
+        {
             info!("source {name}: its proxies are known, its lines are judged from here on");
         }
         now.told = blind.into_iter().map(|(name, _)| name).collect();
@@ -215,9 +229,17 @@ impl Service {
 
     /// To be called each 30 s: writes the state. Blocks on the disk.
     pub(crate) fn save(&self) {
+        self.write(false);
+    }
+
+    fn write(&self, at_end: bool) {
         let ladder = self.core.lock().detector.ladder();
-        let saved = self.state.save_ladder(&ladder);
-        let saved = saved.and_then(|()| self.decider.with(|injector| self.state.save_pending(injector)).unwrap_or(Ok(())));
+        let saved = self.state.save_ladder(&ladder, at_end);
+        let saved = saved.and_then(|()| {
+            self.decider
+                .with(|injector| self.state.save_pending(injector))
+                .unwrap_or(Ok(()))
+        });
         let mut now = self.now.lock();
         match (saved, &now.problem) {
             (Ok(()), Some(_)) => {
@@ -226,7 +248,10 @@ impl Service {
             }
             (Ok(()), None) => {}
             (Err(error), before) => {
-                let problem = format!("the state in {} cannot be written: {error}", now.config.state_dir.display());
+                let problem = format!(
+                    "the state in {} cannot be written: {error}",
+                    now.config.state_dir.display()
+                );
                 if before.is_none() {
                     error!("{problem}; how often sources were banned is forgotten at a restart");
                 }
@@ -243,7 +268,10 @@ impl Service {
     pub(crate) fn reload(&self, config: Config) -> Result<String, String> {
         for source in &config.sources {
             if let Some(why) = self.readable.lacks(source) {
-                return Err(format!("source {}: {why}, so it needs a restart", source.name));
+                return Err(format!(
+                    "source {}: {why}, so it needs a restart",
+                    source.name
+                ));
             }
         }
         let fresh_core = Core::new(&config, self.seed).ok_or("the rules are not valid")?;
@@ -254,11 +282,23 @@ impl Service {
             new.any(|new| new.name == old.config.name && new.same_input(&old.config))
         };
         // Another source may take the socket or the checkpoint of one that ends.
-        let (kept, ended) = std::mem::take(&mut now.running).into_iter().partition(stays);
+        let (kept, ended) = std::mem::take(&mut now.running)
+            .into_iter()
+            .partition(stays);
         now.running = kept;
-        let named = |running: &[Running]| running.iter().map(|one| one.config.name.clone()).collect::<Vec<_>>();
+        let named = |running: &[Running]| {
+            running
+                .iter()
+                .map(|one| one.config.name.clone())
+                .collect::<Vec<_>>()
+        };
         let (kept, before) = (named(&now.running), configs(&ended));
-        let fresh: Vec<_> = config.sources.iter().filter(|new| !kept.contains(&new.name)).cloned().collect();
+        let fresh: Vec<_> = config
+            .sources
+            .iter()
+            .filter(|new| !kept.contains(&new.name))
+            .cloned()
+            .collect();
         end(ended);
         let old_config = std::mem::replace(&mut now.config, config);
         let old_core = self.swap(fresh_core, &mut now);
@@ -270,20 +310,31 @@ impl Service {
             now.config = old_config;
             self.swap(old_core, &mut now);
             drop(now);
-            let back = self.read(&before).inspect_err(|error| error!("after a failed reload: {error}"));
+            let back = self
+                .read(&before)
+                .inspect_err(|error| error!("after a failed reload: {error}"));
             self.now.lock().running.extend(back.into_iter().flatten());
             return Err(error.to_string());
         }
         let mut now = self.now.lock();
-        let Now { config, running, .. } = &mut *now;
+        let Now {
+            config, running, ..
+        } = &mut *now;
         running.extend(started.into_iter().flatten());
         for one in running {
-            if let Some(new) = config.sources.iter().find(|new| new.name == one.config.name) {
+            if let Some(new) = config
+                .sources
+                .iter()
+                .find(|new| new.name == one.config.name)
+            {
                 one.config = new.clone();
             }
         }
         drop(now);
-        Ok(format!("configuration reloaded, {}{pending}", self.summary()))
+        Ok(format!(
+            "configuration reloaded, {}{pending}",
+            self.summary()
+        ))
     }
 
     /// Puts another core in place, with the ladder of the one before, which is returned.
@@ -302,15 +353,19 @@ impl Service {
         let running = std::mem::take(&mut self.now.lock().running);
         end(running);
         self.answers.stop();
-        self.save();
+        self.write(true);
         let Some(rest) = self.decider.stop(DRAIN) else {
             return;
         };
         let left = counted(rest.len() as u64, "ban was", "bans were");
         match (rest.is_empty(), self.state.keep(rest)) {
             (true, Ok(())) => {}
-            (false, Ok(())) => warn!("{left} not sent: they are kept, and sent after the next start"),
-            (_, Err(error)) => error!("{left} not sent, and are lost: they cannot be written: {error}"),
+            (false, Ok(())) => {
+                warn!("{left} not sent: they are kept, and sent after the next start")
+            }
+            (_, Err(error)) => {
+                error!("{left} not sent, and are lost: they cannot be written: {error}")
+            }
         }
     }
 
@@ -367,9 +422,16 @@ fn pending(old: &Config, new: &Config) -> String {
         ("daemon.socket", old.socket != new.socket),
         ("daemon.token_file", old.token_file != new.token_file),
     ];
-    let changed: Vec<&str> = keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect();
+    let changed: Vec<&str> = keys
+        .into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(key, _)| key)
+        .collect();
     match changed.as_slice() {
         [] => String::new(),
-        keys => format!("; these keys have changed and take effect at the next restart: {}", keys.join(", ")),
+        keys => format!(
+            "; these keys have changed and take effect at the next restart: {}",
+            keys.join(", ")
+        ),
     }
 }

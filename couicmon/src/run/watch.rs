@@ -82,7 +82,12 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// For the source of this name.
-    pub(crate) fn new(name: &str, core: &Arc<Mutex<Core>>, decider: &Arc<Decider>, counts: &Arc<Counts>) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        core: &Arc<Mutex<Core>>,
+        decider: &Arc<Decider>,
+        counts: &Arc<Counts>,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             core: Arc::clone(core),
@@ -110,7 +115,8 @@ impl Watch {
         if core.generation != self.generation || self.settings.is_none() {
             self.generation = core.generation;
             let now = core.settings.get(&self.name).cloned();
-            let text = |settings: &Option<Arc<Settings>>| settings.as_ref().map(|s| s.format_text.clone());
+            let text =
+                |settings: &Option<Arc<Settings>>| settings.as_ref().map(|s| s.format_text.clone());
             if text(&now) != text(&self.settings) {
                 self.formats.clear();
             }
@@ -123,7 +129,10 @@ impl Watch {
         let (Some(core), Some(settings)) = (self.locked.as_mut(), self.settings.as_ref()) else {
             return;
         };
-        let format = self.formats.entry(stream).or_insert_with(|| settings.format.clone());
+        let format = self
+            .formats
+            .entry(stream)
+            .or_insert_with(|| settings.format.clone());
         let event = match format.parse(line) {
             Ok(event) => event,
             Err(why) => return self.unparsed(why, line),
@@ -136,15 +145,22 @@ impl Watch {
         match (when, event.time_ms) {
             (When::Live, time) => {
                 if let Some(time) = time {
-                    self.counts.offset_ms.store(self.now_ms.saturating_sub(time), Relaxed);
+                    self.counts
+                        .offset_ms
+                        .store(self.now_ms.saturating_sub(time), Relaxed);
                 }
-                let decisions = core.detector.observe(settings.id, &event, client, line, self.now_ms);
+                let decisions =
+                    core.detector
+                        .observe(settings.id, &event, client, line, self.now_ms);
                 self.decisions.extend(decisions);
             }
             (When::Late, Some(time)) => {
                 let time = time.min(self.now_ms);
-                let decisions = core.late.observe(&settings.id, &self.name, &event, client, line, time);
-                self.late_decisions.extend(decisions.into_iter().map(|decision| (time, decision)));
+                let decisions =
+                    core.late
+                        .observe(&self.name, &event, client, line, (time, self.now_ms));
+                self.late_decisions
+                    .extend(decisions.into_iter().map(|decision| (time, decision)));
             }
             (When::Late, None) => {
                 self.counts.undated.fetch_add(1, Relaxed);
@@ -166,7 +182,8 @@ impl Watch {
         if !self.sampled {
             self.sampled = true;
             let head = line.get(..SAMPLE).unwrap_or(line);
-            *self.counts.sample.lock() = Some(format!("{}: {}", REASONS[reason], head.escape_ascii()));
+            *self.counts.sample.lock() =
+                Some(format!("{}: {}", REASONS[reason], head.escape_ascii()));
         }
     }
 }
