@@ -5,6 +5,7 @@ mod check;
 mod commands;
 mod config;
 mod import;
+mod local_time;
 mod presets;
 mod run;
 
