@@ -3,8 +3,9 @@
 use super::{Detector, SourceId};
 use crate::{
     Client, Counters, Event, JailAccount, JailFigures, LadderRow, Talker, Verdict,
+    account::Account,
     key::Key,
-    rules::{Filter, text},
+    rules::{Filter, Pattern, text},
 };
 
 impl Detector {
@@ -49,7 +50,7 @@ impl Detector {
     /// What [`keep_account`](Self::keep_account) asked for, in the order of jails; empty without that.
     #[must_use]
     pub fn account(&self) -> Vec<JailAccount> {
-        let accounts = self.account.as_ref().map(|account| account.jails());
+        let accounts = self.account.as_ref().map(Account::jails);
         let jails = self.jails.iter().zip(accounts.unwrap_or_default());
         jails
             .map(|(jail, account)| JailAccount {
@@ -118,7 +119,7 @@ impl Detector {
             }
             None => {
                 let matching = filter.regexes.iter().filter(|regex| regex.is_match(text));
-                let mut capturers = matching.filter_map(|regex| regex.capturer());
+                let mut capturers = matching.filter_map(Pattern::capturer);
                 capturers.find_map(|mut capturer| capturer.address(text))
             }
         };

@@ -156,7 +156,7 @@ fn regexes_that_are_too_large_are_refused() {
     );
     let many = JailConfig {
         regex: (0..40)
-            .map(|n| format!(r"[a-z]{{8}}(\w{{60}}){{60}}x{n}"))
+            .map(|n| format!(r"[a-z]{{8}}(\w{{100}}){{90}}x{n}"))
             .collect(),
         ..jail("scan")
     };
