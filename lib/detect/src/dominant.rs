@@ -64,7 +64,7 @@ impl Majority {
             self.of_candidate += 1;
             self.forwarded += u32::from(!event.forwarded.is_empty());
             // A few lines are enough to tell one client from many.
-            if self.of_candidate % 16 == 0 {
+            if self.of_candidate.is_multiple_of(16) {
                 let hash = twox_hash::XxHash3_64::oneshot(&event.agent);
                 self.agents |= 1 << (hash >> 58);
             }

@@ -14,6 +14,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 pub(crate) use self::{
     filter::Filter,
+    pattern::Pattern,
     scan::{Scan, bits},
     text::text,
 };

@@ -118,7 +118,7 @@ mod tests {
     fn the_most_frequent_are_found_in_a_crowd() {
         let mut random = fastrand::Rng::with_seed(3);
         let mut talkers = Talkers::new();
-        let mut lines = vec![0_u64; 10];
+        let mut lines = [0_u64; 10];
         for _ in 0..400_000 {
             let n = if random.bool() {
                 random.u32(0..10)

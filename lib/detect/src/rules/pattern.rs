@@ -125,7 +125,7 @@ pub(crate) fn all(patterns: &[&Pattern]) -> Result<Regex, String> {
 }
 
 /// Texts are bytes: classes are those of ASCII, which keeps automata small.
-fn build(texts: &[&str], size: usize) -> Result<Regex, BuildError> {
+fn build(texts: &[&str], size: usize) -> Result<Regex, Box<BuildError>> {
     let many = texts.len() > 1;
     let kind = if many {
         regex_automata::MatchKind::All
@@ -141,7 +141,7 @@ fn build(texts: &[&str], size: usize) -> Result<Regex, BuildError> {
     let syntax = syntax::Config::new().unicode(false).utf8(false);
     let mut builder = Regex::builder();
     builder.configure(config).syntax(syntax);
-    builder.build_many(texts)
+    builder.build_many(texts).map_err(Box::new)
 }
 
 fn explained(text: &str, error: &BuildError) -> String {
