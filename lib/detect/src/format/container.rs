@@ -80,14 +80,14 @@ impl Unwrap {
         // Whatever this was, it may have been the part of a line.
         let record = record.inspect_err(|_| self.lost())?;
         let parts = &mut self.streams[usize::from(record.stderr)];
-        parts.push(record.text, record.ends)?;
+        parts.push(&record.text, record.ends)?;
         Ok((super::scan::trim_end(&parts.text), record.time_ms))
     }
 }
 
 impl Parts {
     /// After `Ok` the text is a whole line.
-    fn push(&mut self, part: Cow<'_, [u8]>, ends: bool) -> Result<(), Unparsed> {
+    fn push(&mut self, part: &[u8], ends: bool) -> Result<(), Unparsed> {
         if self.state == State::Start {
             self.text.clear();
         }
@@ -106,7 +106,7 @@ impl Parts {
                 Unparsed::Partial
             });
         }
-        self.text.extend_from_slice(&part);
+        self.text.extend_from_slice(part);
         if ends { Ok(()) } else { Err(Unparsed::Partial) }
     }
 }

@@ -18,12 +18,11 @@ pub(super) enum Escape {
 impl Escape {
     /// The text as the client sent it. What is no escape sequence stays as it is.
     pub(super) fn undo(self, text: &[u8]) -> Cow<'_, [u8]> {
-        let (byte, decode): (u8, fn(&[u8]) -> Option<(u8, usize)>) = match self {
-            Self::Backslash => (b'\\', backslash),
-            Self::Hash => (b'#', |rest| Some((hex(rest)?, 2))),
-            Self::None => return Cow::Borrowed(text),
-        };
-        replace(text, byte, decode)
+        match self {
+            Self::Backslash => replace(text, b'\\', backslash),
+            Self::Hash => replace(text, b'#', |rest| Some((hex(rest)?, 2))),
+            Self::None => Cow::Borrowed(text),
+        }
     }
 }
 

@@ -1,4 +1,8 @@
-use crate::{Format, Login, Unparsed};
+use crate::{
+    Format,
+    Login::{self, Accepted, Failed},
+    Unparsed,
+};
 
 #[track_caller]
 fn check(message: &str, user: &str, login: Login) {
@@ -22,178 +26,188 @@ fn check(message: &str, user: &str, login: Login) {
     }
 }
 
-#[test]
-fn attempts_are_read() {
-    use Login::{Accepted, Failed};
-    check(
+const ATTEMPTS: &[(&str, &str, Login)] = &[
+    (
         "Failed password for root from ADDR port 4711 ssh2",
         "root",
         Failed,
-    );
-    check(
+    ),
+    (
         "Failed password for invalid user bob from ADDR port 4711 ssh2",
         "bob",
         Failed,
-    );
-    check(
+    ),
+    (
         "Failed password for invalid user  from ADDR port 4711 ssh2",
         "",
         Failed,
-    );
-    check(
+    ),
+    (
         "Failed none for invalid user a b from ADDR port 1 ssh2",
         "a b",
         Failed,
-    );
-    check(
+    ),
+    (
         "Failed keyboard-interactive/pam for invalid user x from ADDR port 1 ssh2",
         "x",
         Failed,
-    );
-    check(
+    ),
+    (
         "Failed publickey for root from ADDR port 1 ssh2: ED25519 SHA256:abc/+",
         "root",
         Failed,
-    );
-    check(
+    ),
+    (
         "Failed publickey for invalid user x from ADDR port 1 ssh2: RSA SHA256:a",
         "x",
         Failed,
-    );
-    check(
+    ),
+    (
         "Failed publickey for root from ADDR port 1 ssh2: RSA-CERT SHA256:a ID k from 6.6.6.6 port 1 ssh2: (serial 0) CA RSA SHA256:b",
         "root",
         Failed,
-    );
-    check(
+    ),
+    (
         "message repeated 2 times: [ Failed password for root from ADDR port 1 ssh2]",
         "root",
         Failed,
-    );
-    check(
+    ),
+    (
         "Accepted publickey for ann from ADDR port 1 ssh2: RSA SHA256:a",
         "ann",
         Accepted,
-    );
-    check(
+    ),
+    (
         "Accepted password for ann from ADDR port 1 ssh2",
         "ann",
         Accepted,
-    );
-    check("Invalid user bob from ADDR port 4711", "bob", Failed);
-    check("Invalid user bob from ADDR", "bob", Failed);
-    check("Invalid user  from ADDR port 4711", "", Failed);
-    check(
+    ),
+    ("Invalid user bob from ADDR port 4711", "bob", Failed),
+    ("Invalid user bob from ADDR", "bob", Failed),
+    ("Invalid user  from ADDR port 4711", "", Failed),
+    (
         "error: maximum authentication attempts exceeded for root from ADDR port 1 ssh2 [preauth]",
         "root",
         Failed,
-    );
-    check(
+    ),
+    (
         "error: maximum authentication attempts exceeded for invalid user a b from ADDR port 1 ssh2 [preauth]",
         "a b",
         Failed,
-    );
-    check(
+    ),
+    (
         "error: PAM: Authentication failure for illegal user x from ADDR",
         "x",
         Failed,
-    );
-    check(
+    ),
+    (
         "error: PAM: Authentication failure for root from ADDR",
         "root",
         Failed,
-    );
-    check(
+    ),
+    (
         "User bob from ADDR not allowed because not listed in AllowUsers",
         "bob",
         Failed,
-    );
-    check("ROOT LOGIN REFUSED FROM ADDR port 4711", "", Failed);
+    ),
+    ("ROOT LOGIN REFUSED FROM ADDR port 4711", "", Failed),
+];
+
+#[test]
+fn attempts_are_read() {
+    for &(message, user, login) in ATTEMPTS {
+        check(message, user, login);
+    }
 }
+
+const ABANDONED: &[(&str, &str)] = &[
+    ("Connection closed by ADDR port 4711 [preauth]", ""),
+    ("Connection closed by ADDR [preauth]", ""),
+    (
+        "Connection closed by authenticating user root ADDR port 4711 [preauth]",
+        "root",
+    ),
+    (
+        "Connection closed by invalid user a b ADDR port 4711 [preauth]",
+        "a b",
+    ),
+    (
+        "Connection closed by invalid user  ADDR port 4711 [preauth]",
+        "",
+    ),
+    (
+        "Connection reset by authenticating user root ADDR port 4711 [preauth]",
+        "root",
+    ),
+    ("Connection reset by ADDR port 4711 [preauth]", ""),
+    (
+        "Disconnected from invalid user x ADDR port 4711 [preauth]",
+        "x",
+    ),
+    (
+        "Disconnected from authenticating user root ADDR port 4711 [preauth]",
+        "root",
+    ),
+    ("Disconnected from ADDR port 4711 [preauth]", ""),
+    (
+        "Received disconnect from ADDR port 4711:11: Bye from 6.6.6.6 port 1 [preauth]",
+        "",
+    ),
+    ("Received disconnect from ADDR: 11: Bye [preauth]", ""),
+    (
+        "error: Received disconnect from ADDR port 4711:3: com.jcraft.jsch: Auth fail [preauth]",
+        "",
+    ),
+    (
+        "Disconnecting authenticating user root ADDR port 1: Too many authentication failures [preauth]",
+        "root",
+    ),
+    (
+        "Disconnecting invalid user x ADDR port 1: Too many authentication failures [preauth]",
+        "x",
+    ),
+    (
+        "Disconnecting invalid user x ADDR port 1: Change of username or service not allowed: (x,ssh) -> (y,ssh) [preauth]",
+        "x",
+    ),
+    (
+        "Disconnecting authenticating user root ADDR port 1: Change of username or service not allowed: (root,ssh) -> (y 6.6.6.6 port 1,ssh) [preauth]",
+        "root",
+    ),
+    (
+        "fatal: Unable to negotiate with ADDR port 1: no matching host key type found. Their offer: x from 6.6.6.6 port 1 [preauth]",
+        "",
+    ),
+    (
+        "banner exchange: Connection from ADDR port 1: invalid format",
+        "",
+    ),
+    (
+        "ssh_dispatch_run_fatal: Connection from ADDR port 1: Connection corrupted [preauth]",
+        "",
+    ),
+    ("Did not receive identification string from ADDR port 1", ""),
+    ("Did not receive identification string from ADDR", ""),
+    ("fatal: Timeout before authentication for ADDR port 1", ""),
+    (
+        "Timeout before authentication for connection from ADDR to 198.51.100.1, pid = 2",
+        "",
+    ),
+    (
+        "Bad protocol version identification 'GET / from 6.6.6.6 port 1' from ADDR port 1",
+        "",
+    ),
+    (
+        "drop connection #0 from [ADDR]:5 on [198.51.100.1]:22 penalty: failed authentication",
+        "",
+    ),
+];
 
 #[test]
 fn connections_that_end_early_are_read() {
-    let check = |message: &str, user| check(message, user, Login::Abandoned);
-    check("Connection closed by ADDR port 4711 [preauth]", "");
-    check("Connection closed by ADDR [preauth]", "");
-    check(
-        "Connection closed by authenticating user root ADDR port 4711 [preauth]",
-        "root",
-    );
-    check(
-        "Connection closed by invalid user a b ADDR port 4711 [preauth]",
-        "a b",
-    );
-    check(
-        "Connection closed by invalid user  ADDR port 4711 [preauth]",
-        "",
-    );
-    check(
-        "Connection reset by authenticating user root ADDR port 4711 [preauth]",
-        "root",
-    );
-    check("Connection reset by ADDR port 4711 [preauth]", "");
-    check(
-        "Disconnected from invalid user x ADDR port 4711 [preauth]",
-        "x",
-    );
-    check(
-        "Disconnected from authenticating user root ADDR port 4711 [preauth]",
-        "root",
-    );
-    check("Disconnected from ADDR port 4711 [preauth]", "");
-    check(
-        "Received disconnect from ADDR port 4711:11: Bye from 6.6.6.6 port 1 [preauth]",
-        "",
-    );
-    check("Received disconnect from ADDR: 11: Bye [preauth]", "");
-    check(
-        "error: Received disconnect from ADDR port 4711:3: com.jcraft.jsch: Auth fail [preauth]",
-        "",
-    );
-    check(
-        "Disconnecting authenticating user root ADDR port 1: Too many authentication failures [preauth]",
-        "root",
-    );
-    check(
-        "Disconnecting invalid user x ADDR port 1: Too many authentication failures [preauth]",
-        "x",
-    );
-    check(
-        "Disconnecting invalid user x ADDR port 1: Change of username or service not allowed: (x,ssh) -> (y,ssh) [preauth]",
-        "x",
-    );
-    check(
-        "Disconnecting authenticating user root ADDR port 1: Change of username or service not allowed: (root,ssh) -> (y 6.6.6.6 port 1,ssh) [preauth]",
-        "root",
-    );
-    check(
-        "fatal: Unable to negotiate with ADDR port 1: no matching host key type found. Their offer: x from 6.6.6.6 port 1 [preauth]",
-        "",
-    );
-    check(
-        "banner exchange: Connection from ADDR port 1: invalid format",
-        "",
-    );
-    check(
-        "ssh_dispatch_run_fatal: Connection from ADDR port 1: Connection corrupted [preauth]",
-        "",
-    );
-    check("Did not receive identification string from ADDR port 1", "");
-    check("Did not receive identification string from ADDR", "");
-    check("fatal: Timeout before authentication for ADDR port 1", "");
-    check(
-        "Timeout before authentication for connection from ADDR to 198.51.100.1, pid = 2",
-        "",
-    );
-    check(
-        "Bad protocol version identification 'GET / from 6.6.6.6 port 1' from ADDR port 1",
-        "",
-    );
-    check(
-        "drop connection #0 from [ADDR]:5 on [198.51.100.1]:22 penalty: failed authentication",
-        "",
-    );
+    for &(message, user) in ABANDONED {
+        check(message, user, Login::Abandoned);
+    }
 }
 
 #[test]
@@ -224,13 +238,8 @@ fn lines_about_nobody_are_irrelevant() {
             "{message}"
         );
     }
-    for line in ["Dec  1 06:25:01 h CRON[1]: Failed password for root from 192.0.2.7 port 1 ssh2"] {
-        assert_eq!(
-            format.parse(line.as_bytes()),
-            Err(Unparsed::Irrelevant),
-            "{line}"
-        );
-    }
+    let cron = "Dec  1 06:25:01 h CRON[1]: Failed password for root from 192.0.2.7 port 1 ssh2";
+    assert_eq!(format.parse(cron.as_bytes()), Err(Unparsed::Irrelevant));
 }
 
 #[test]

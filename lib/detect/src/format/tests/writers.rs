@@ -3,21 +3,21 @@
 
 /// What a client sends.
 #[derive(Clone, Debug, Default)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// The target of the request, or all of its line.
-    pub target: Vec<u8>,
-    pub user: Vec<u8>,
-    pub host: Vec<u8>,
-    pub referer: Vec<u8>,
-    pub agent: Vec<u8>,
+    pub(crate) target: Vec<u8>,
+    pub(crate) user: Vec<u8>,
+    pub(crate) host: Vec<u8>,
+    pub(crate) referer: Vec<u8>,
+    pub(crate) agent: Vec<u8>,
     /// `X-Forwarded-For` as the client sends it.
-    pub forwarded: Vec<u8>,
+    pub(crate) forwarded: Vec<u8>,
 }
 
 /// A line, and how to open its format: `[docker:|cri:|syslog:]NAME` or `fields:LOG_FORMAT`.
-pub struct Written {
-    pub format: String,
-    pub line: Vec<u8>,
+pub(crate) struct Written {
+    pub(crate) format: String,
+    pub(crate) line: Vec<u8>,
 }
 
 /// Layouts in which text of clients stands wherever it may.
@@ -31,7 +31,7 @@ const LAYOUTS: &[&str] = &[
 ];
 
 /// One line for each format, from `peer`, which appends nothing to the header of proxies that `sent` holds.
-pub fn lines(sent: &Sent, peer: &str) -> Vec<Written> {
+pub(crate) fn lines(sent: &Sent, peer: &str) -> Vec<Written> {
     let mut all = Vec::new();
     let mut push = |format: &str, line: Vec<u8>| {
         all.push(Written {
@@ -78,7 +78,7 @@ pub fn lines(sent: &Sent, peer: &str) -> Vec<Written> {
 }
 
 /// Messages of sshd with the text `client` in the place of a user's name, or of a banner, reason or certificate.
-pub fn sshd_lines(client: &[u8], peer: &str) -> Vec<Written> {
+pub(crate) fn sshd_lines(client: &[u8], peer: &str) -> Vec<Written> {
     const MESSAGES: &[&str] = &[
         "Failed password for invalid user USER from PEER port 4711 ssh2",
         "Failed none for invalid user USER from PEER port 4711 ssh2",
