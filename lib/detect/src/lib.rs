@@ -4,9 +4,11 @@
 
 mod client;
 mod event;
+mod format;
 
-pub use client::{Client, Nets};
+pub use client::{Client, Nets, Trusted};
 pub use event::{Event, Login};
+pub use format::{Container, FORMATS, Field, Format, FormatError, Unparsed};
 
 // Rules and the detector.
 mod account;
