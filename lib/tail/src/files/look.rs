@@ -16,7 +16,7 @@ use super::{
     Files, MAX_PAST, RESCAN, TICK,
     checkpoint::Past,
     identity::{FileId, Print, head},
-    names::is_rotated,
+    names::{is_kin, is_rotated},
     siblings::siblings,
     tailed::{Tailed, open},
     unix_ms,
@@ -90,7 +90,7 @@ impl Files {
     pub(super) fn take_events(&mut self) -> io::Result<()> {
         // Before: what happens from here on is not in the events.
         let looked_ms = unix_ms();
-        let events = self.watch.drain(|path| self.patterns.matches(path))?;
+        let events = self.watch.drain(&self.patterns)?;
         for id in &events.dirty {
             if let Some(file) = self.known.get_mut(id) {
                 file.dirty = file.copy_of.is_none();
@@ -280,7 +280,7 @@ impl Files {
             return false;
         };
         let copies = |of: &Path, print: &Print| {
-            print.tells_copies() && print.fits(start) && is_rotated(of, path)
+            print.tells_copies() && print.fits(start) && is_kin(of, path)
         };
         let original = self
             .known

@@ -4,6 +4,8 @@ use std::{ffi::OsStr, path::Path};
 
 const COMPRESSED: [&str; 7] = [".gz", ".xz", ".bz2", ".zst", ".lz4", ".zip", ".Z"];
 
+const OLD: [&str; 4] = [".old", ".prev", ".bak", "~"];
+
 /// Whether the name is that of a compressed file.
 pub(super) fn is_compressed(name: &str) -> bool {
     COMPRESSED.iter().any(|end| name.ends_with(end))
@@ -23,7 +25,7 @@ pub(super) fn is_rotated(log: &Path, path: &Path) -> bool {
         return false;
     }
     if let Some(suffix) = name.strip_prefix(base) {
-        return is_suffix(suffix, 1) || [".old", ".prev", ".bak", "~"].contains(&suffix);
+        return is_suffix(suffix, 1) || OLD.contains(&suffix);
     }
     let Some((stem, extension)) = base.rsplit_once('.') else {
         return false;
@@ -34,6 +36,31 @@ pub(super) fn is_rotated(log: &Path, path: &Path) -> bool {
         .and_then(|rest| rest.strip_suffix('.'));
     // A date: `access-2.log` may be the log of another site.
     between.is_some_and(|between| is_suffix(between, 6))
+}
+
+/// Whether both are, or were, one log: each is the log or one of its rotated files, by the same rules.
+pub(super) fn is_kin(one: &Path, other: &Path) -> bool {
+    let families = (family(one), family(other));
+    one.parent() == other.parent() && families.0.is_some() && families.0 == families.1
+}
+
+/// The name of the log that a rotated file was.
+fn family(path: &Path) -> Option<String> {
+    let mut name = path.file_name()?.to_str()?;
+    for end in OLD {
+        name = name.strip_suffix(end).unwrap_or(name);
+    }
+    let cut = name.trim_end_matches(|c: char| c.is_ascii_digit() || ".-_:T".contains(c));
+    if cut.len() < name.len() && is_suffix(name.get(cut.len()..)?, 1) {
+        return Some(cut.to_owned());
+    }
+    if let Some((stem, extension)) = name.rsplit_once('.') {
+        let cut = stem.trim_end_matches(|c: char| c.is_ascii_digit() || ".-_:T".contains(c));
+        if is_suffix(stem.get(cut.len()..)?, 6) {
+            return Some(format!("{cut}.{extension}"));
+        }
+    }
+    Some(name.to_owned())
 }
 
 /// A separator, and then a number or a date.
@@ -65,6 +92,15 @@ mod tests {
             "a.20261201.log",
         ] {
             assert!(is("a.log", name), "{name}");
+            for kin in ["a.log", "a.log.7", "a-20270101.log"] {
+                assert!(
+                    is_kin(
+                        &Path::new("/var/log").join(kin),
+                        &Path::new("/var/log").join(name)
+                    ),
+                    "{kin} {name}"
+                );
+            }
         }
         for name in [
             "a.log",
@@ -77,6 +113,11 @@ mod tests {
             "a.logs",
         ] {
             assert!(!is("a.log", name), "{name}");
+            let kin = is_kin(
+                Path::new("/var/log/a.log"),
+                &Path::new("/var/log").join(name),
+            );
+            assert_eq!(kin, name == "a.log", "{name}");
         }
         assert!(is("syslog", "syslog.1") && !is("syslog", "syslog"));
         assert!(!is_rotated(Path::new("/a/x.log"), Path::new("/b/x.log.1")));

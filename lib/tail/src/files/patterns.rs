@@ -60,16 +60,22 @@ impl Patterns {
 
     /// Whether a path is one of those that are meant.
     pub(super) fn matches(&self, path: &Path) -> bool {
+        self.begin_with(path, |parts, names| parts == names)
+    }
+
+    /// The same for directories above them.
+    pub(super) fn lead_through(&self, path: &Path) -> bool {
+        self.begin_with(path, |parts, names| parts >= names)
+    }
+
+    fn begin_with(&self, path: &Path, lengths: impl Fn(usize, usize) -> bool) -> bool {
         let Some(path) = path.to_str() else {
             return false;
         };
-        let components: Vec<&str> = split(path).collect();
+        let names: Vec<&str> = split(path).collect();
         self.parts.iter().any(|parts| {
-            let pairs = parts.iter().zip(&components);
-            parts.len() == components.len()
-                && pairs
-                    .into_iter()
-                    .all(|(part, name)| part_matches(part, name))
+            let mut pairs = parts.iter().zip(&names);
+            lengths(parts.len(), names.len()) && pairs.all(|(part, name)| part_matches(part, name))
         })
     }
 
@@ -246,6 +252,8 @@ mod tests {
         assert!(patterns.matches(&root.join("q/logs/new.log")));
         assert!(!patterns.matches(&root.join("q/logs/new.log.1")));
         assert!(!patterns.matches(&root.join("q/logs/more/new.log")));
+        assert!(patterns.lead_through(&root.join("q/logs")) && patterns.lead_through(root));
+        assert!(!patterns.lead_through(&root.join("q/other")));
     }
 
     #[test]

@@ -28,7 +28,9 @@ impl Sink for Numbers {
 
     fn line(&mut self, _: StreamId, line: &[u8], _: When) {
         let text = std::str::from_utf8(line).unwrap();
-        let number = text.strip_prefix("line ").and_then(|rest| rest.split(' ').next());
+        let number = text
+            .strip_prefix("line ")
+            .and_then(|rest| rest.split(' ').next());
         self.0.lock().push(number.unwrap().parse().unwrap());
     }
 
@@ -51,7 +53,11 @@ impl Writer {
     fn burst(&mut self) {
         let mut text = String::new();
         for _ in 0..self.random.u32(1..300) {
-            text += &format!("line {} {}\n", self.next, "y".repeat(self.random.usize(20..120)));
+            text += &format!(
+                "line {} {}\n",
+                self.next,
+                "y".repeat(self.random.usize(40..120))
+            );
             self.next += 1;
         }
         self.file.write_all(text.as_bytes()).unwrap();
@@ -89,7 +95,11 @@ impl Writer {
 }
 
 fn create(path: &Path) -> File {
-    OpenOptions::new().append(true).create(true).open(path).unwrap()
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .unwrap()
 }
 
 struct Reader {
@@ -103,8 +113,14 @@ impl Reader {
     fn start(&self) -> Files {
         let pattern = self.dir.join(self.pattern).to_str().unwrap().to_owned();
         let output = Output::new(Box::new(self.numbers.clone()), Arc::clone(&self.counters));
-        let options = Options::new(self.dir.clone());
-        let mut files = Files::new(Patterns::new(vec![pattern]).unwrap(), options, self.dir.join("s.tail.json"), output).unwrap();
+        let options = Options::new(self.dir.join("state"));
+        let mut files = Files::new(
+            Patterns::new(vec![pattern]).unwrap(),
+            options,
+            self.dir.join("state/s.tail.json"),
+            output,
+        )
+        .unwrap();
         // Checkpoints are taken by hand here, so that it is known what they cover.
         files.next_save = Instant::now() + Duration::from_secs(86_400);
         files
@@ -112,7 +128,12 @@ impl Reader {
 }
 
 /// Reads until everything is there, killed in between. Returns how often.
-fn read_with_kills(reader: &Reader, writer: &JoinHandle<u64>, random: &mut fastrand::Rng, all: &AtomicU64) -> u64 {
+fn read_with_kills(
+    reader: &Reader,
+    writer: &JoinHandle<u64>,
+    random: &mut fastrand::Rng,
+    all: &AtomicU64,
+) -> u64 {
     let stop = Stop::new().unwrap();
     let mut files = reader.start();
     let (mut kills, mut safe) = (0, HashSet::new());
@@ -121,7 +142,7 @@ fn read_with_kills(reader: &Reader, writer: &JoinHandle<u64>, random: &mut fastr
     loop {
         assert!(Instant::now() < until, "not in time");
         files.turn(&stop).unwrap();
-        if random.u8(..16) == 0 {
+        if random.bool() {
             files.save();
             files.saver.settle();
             let mut numbers = reader.numbers.0.lock();
@@ -134,7 +155,7 @@ fn read_with_kills(reader: &Reader, writer: &JoinHandle<u64>, random: &mut fastr
             drop(files);
             reader.numbers.0.lock().clear();
             kills += 1;
-            next_kill = Instant::now() + Duration::from_millis(random.u64(5..120));
+            next_kill = Instant::now() + Duration::from_millis(random.u64(5..300));
             files = reader.start();
         }
         let have = (safe.len() + reader.numbers.0.lock().len()) as u64;
@@ -151,6 +172,7 @@ fn read_with_kills(reader: &Reader, writer: &JoinHandle<u64>, random: &mut fastr
 
 fn stress(rotations: u64, seed: u64, pattern: &'static str) {
     let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("state")).unwrap();
     let path = dir.path().join("a.log");
     let reader = Reader {
         dir: dir.path().to_owned(),
@@ -184,7 +206,10 @@ fn stress(rotations: u64, seed: u64, pattern: &'static str) {
     let kills = read_with_kills(&reader, &thread, &mut random, &written);
     let lines = thread.join().unwrap();
     let figures = reader.counters.figures();
-    println!("{pattern}: {lines} lines, {rotations} rotations, {kills} kills in {:?}: {figures:?}", began.elapsed());
+    println!(
+        "{pattern}: {lines} lines, {rotations} rotations, {kills} kills in {:?}: {figures:?}",
+        began.elapsed()
+    );
     assert_eq!(figures.lost_bytes, 0);
 }
 

@@ -13,7 +13,7 @@ use nix::{
     sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor},
 };
 
-use super::identity::FileId;
+use super::{identity::FileId, patterns::Patterns};
 
 /// Events taken in at once; the rest waits for the next round.
 const MAX_READS: usize = 512;
@@ -117,15 +117,15 @@ impl Watch {
         let _ = self.inotify.rm_watch(wd);
     }
 
-    /// Takes in what has happened. `is_log` tells names that are read.
-    pub(super) fn drain(&mut self, is_log: impl Fn(&Path) -> bool) -> io::Result<Events> {
+    /// Takes in what has happened to the files of these patterns.
+    pub(super) fn drain(&mut self, patterns: &Patterns) -> io::Result<Events> {
         let mut events = Events::default();
         let mut moves = Moves::default();
         for _ in 0..MAX_READS {
             match self.inotify.read_events() {
                 Ok(some) => some
                     .iter()
-                    .for_each(|event| self.take(event, &is_log, &mut moves, &mut events)),
+                    .for_each(|event| self.take(event, patterns, &mut moves, &mut events)),
                 Err(Errno::EAGAIN) => break,
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
@@ -138,7 +138,7 @@ impl Watch {
     fn take(
         &mut self,
         event: &InotifyEvent,
-        is_log: &impl Fn(&Path) -> bool,
+        patterns: &Patterns,
         moves: &mut Moves,
         events: &mut Events,
     ) {
@@ -155,9 +155,9 @@ impl Watch {
             Some(Target::Dir(dir)) => dir,
             None => return,
         };
-        events.rescan = true;
         if event.mask.intersects(Flag::IN_IGNORED | Flag::IN_MOVE_SELF) {
             // Gone, or it is another's now: the next scan watches what is there.
+            events.rescan = true;
             let dir = dir.clone();
             self.dirs.remove(&dir);
             self.remove(event.wd);
@@ -167,8 +167,9 @@ impl Watch {
             return;
         };
         let path = dir.join(name);
+        events.rescan |= patterns.lead_through(&path);
         if event.mask.contains(Flag::IN_MOVED_FROM) {
-            moves.from(event.cookie, &path, is_log(&path));
+            moves.from(event.cookie, &path, patterns.matches(&path));
         } else if event.mask.contains(Flag::IN_MOVED_TO) {
             moves.to(event.cookie, path);
         } else if event.mask.contains(Flag::IN_DELETE) {
@@ -226,6 +227,10 @@ mod tests {
 
     use super::*;
 
+    fn logs(dir: &Path, name: &str) -> Patterns {
+        Patterns::new(vec![dir.join(name).to_str().unwrap().to_owned()]).unwrap()
+    }
+
     fn watching(dir: &Path) -> Watch {
         let mut watch = Watch::new().unwrap();
         let (new, failed) = watch.set_dirs(&BTreeSet::from([dir.to_owned()]));
@@ -248,14 +253,20 @@ mod tests {
         }
         fs::write(at("other"), "").unwrap();
         fs::rename(at("other"), at("other.1")).unwrap();
-        let events = watch.drain(|path| path.ends_with("a.log")).unwrap();
+        let events = watch.drain(&logs(dir.path(), "a.log")).unwrap();
         assert!(events.rescan && !events.overflow && events.dirty.is_empty());
         assert_eq!(
             events.renamed,
             [at("a.log.3"), at("a.log.2"), at("a.log.1")]
         );
         fs::rename(at("a.log.3"), at("b")).unwrap();
-        assert!(watch.drain(|_| false).unwrap().renamed.is_empty());
+        assert!(
+            watch
+                .drain(&logs(dir.path(), "none"))
+                .unwrap()
+                .renamed
+                .is_empty()
+        );
     }
 
     #[test]
@@ -269,10 +280,22 @@ mod tests {
         fs::rename(&path, dir.path().join("b")).unwrap();
         watch.add_file(id, &file, &path).unwrap();
         io::Write::write_all(&mut &file, b"line\n").unwrap();
-        assert!(watch.drain(|_| true).unwrap().dirty.contains(&id));
+        assert!(
+            watch
+                .drain(&logs(dir.path(), "*"))
+                .unwrap()
+                .dirty
+                .contains(&id)
+        );
         watch.remove_file(id);
         io::Write::write_all(&mut &file, b"line\n").unwrap();
-        assert!(watch.drain(|_| true).unwrap().dirty.is_empty());
+        assert!(
+            watch
+                .drain(&logs(dir.path(), "*"))
+                .unwrap()
+                .dirty
+                .is_empty()
+        );
     }
 
     #[test]
@@ -282,11 +305,11 @@ mod tests {
         fs::create_dir(&dir).unwrap();
         let mut watch = watching(&dir);
         fs::remove_dir(&dir).unwrap();
-        assert!(watch.drain(|_| true).unwrap().rescan);
+        assert!(watch.drain(&logs(&dir, "*")).unwrap().rescan);
         fs::create_dir(&dir).unwrap();
         let (new, failed) = watch.set_dirs(&BTreeSet::from([dir.clone()]));
         assert!(new && failed.is_none());
         fs::write(dir.join("x"), "").unwrap();
-        assert!(watch.drain(|_| true).unwrap().rescan);
+        assert!(watch.drain(&logs(&dir, "*")).unwrap().rescan);
     }
 }
