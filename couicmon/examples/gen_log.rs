@@ -96,10 +96,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn options(args: &[String]) -> Result<Options, Box<dyn Error>> {
     let of = |key: &str, default: f64| -> Result<f64, Box<dyn Error>> {
-        let mut values = args.iter().filter_map(|arg| arg.strip_prefix(key)?.strip_prefix('='));
+        let mut values = args
+            .iter()
+            .filter_map(|arg| arg.strip_prefix(key)?.strip_prefix('='));
         Ok(values.next_back().map_or(Ok(default), str::parse)?)
     };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "arguments are small")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "arguments are small"
+    )]
     let whole = |value: f64| value as u64;
     Ok(Options {
         sources: whole(of("sources", 62_250.0)?).max(HARMFUL + 1),
@@ -147,8 +153,18 @@ fn request(told: &Told, rng: &mut fastrand::Rng) -> (&'static str, String, u16, 
     match told.kind {
         Kind::Login => ("POST", "/login".into(), 401, 512),
         Kind::Flood => ("GET", format!("/search?q={}", rng.u32(..)), 200, 9_120),
-        Kind::Scan => ("GET", format!("{}?{}", pick(&SECRETS, rng), told.number), 404, 162),
-        Kind::Visit if rng.u32(0..100) < 3 => ("GET", format!("/old/page-{}.html", rng.u32(0..500)), 404, 162),
+        Kind::Scan => (
+            "GET",
+            format!("{}?{}", pick(&SECRETS, rng), told.number),
+            404,
+            162,
+        ),
+        Kind::Visit if rng.u32(0..100) < 3 => (
+            "GET",
+            format!("/old/page-{}.html", rng.u32(0..500)),
+            404,
+            162,
+        ),
         Kind::Visit => ("GET", pick(&PATHS, rng).into(), 200, rng.u64(300..60_000)),
     }
 }
@@ -183,15 +199,31 @@ fn caddy(out: &mut dyn Write, told: &Told, rng: &mut fastrand::Rng) -> io::Resul
 }
 
 fn sshd(out: &mut dyn Write, told: &Told, rng: &mut fastrand::Rng) -> io::Result<()> {
-    let (addr, port, pid) = (told.addr, 1_024 + told.number % 64_000, 1_000 + told.number % 30_000);
+    let (addr, port, pid) = (
+        told.addr,
+        1_024 + told.number % 64_000,
+        1_000 + told.number % 30_000,
+    );
     let user = USERS[rng.usize(0..USERS.len())];
     let (day, time) = (Day(told.second).syslog(), Clock(told.second));
     write!(out, "{day} {time} bastion sshd[{pid}]: ")?;
     match told.kind {
-        Kind::Login if rng.bool() => writeln!(out, "Failed password for {user} from {addr} port {port} ssh2"),
-        Kind::Login => writeln!(out, "Failed password for invalid user {user}{} from {addr} port {port} ssh2", rng.u32(0..90)),
-        Kind::Flood | Kind::Scan => writeln!(out, "Connection closed by {addr} port {port} [preauth]"),
-        Kind::Visit => writeln!(out, "Accepted publickey for deploy from {addr} port {port} ssh2: ED25519 SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"),
+        Kind::Login if rng.bool() => writeln!(
+            out,
+            "Failed password for {user} from {addr} port {port} ssh2"
+        ),
+        Kind::Login => writeln!(
+            out,
+            "Failed password for invalid user {user}{} from {addr} port {port} ssh2",
+            rng.u32(0..90)
+        ),
+        Kind::Flood | Kind::Scan => {
+            writeln!(out, "Connection closed by {addr} port {port} [preauth]")
+        }
+        Kind::Visit => writeln!(
+            out,
+            "Accepted publickey for deploy from {addr} port {port} ssh2: ED25519 SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"
+        ),
     }
 }
 
@@ -201,7 +233,11 @@ struct Day(u64);
 impl Day {
     fn parts(&self) -> (u64, &'static str) {
         let day = 2 + self.0 / 86_400;
-        if day <= 30 { (day, "Nov") } else { ((day - 30).min(31), "Dec") }
+        if day <= 30 {
+            (day, "Nov")
+        } else {
+            ((day - 30).min(31), "Dec")
+        }
     }
 
     fn syslog(&self) -> String {

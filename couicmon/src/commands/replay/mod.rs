@@ -19,7 +19,6 @@ use std::{
 
 use couic_tail::{Figures, Read, read_file};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use parking_lot::Mutex;
 
 use self::{
     limit::Limit,
@@ -36,12 +35,12 @@ pub(super) fn run(args: &Replay, path: &Path, out: &mut dyn Write) -> Result<Exi
     let mut config = reading::config(&args.reading, path)?;
     only(&mut config, &args.jails)?;
     let candidates = reading::candidates(&args.reading, &config)?;
-    let run = Arc::new(Mutex::new(Run::new(&config, &candidates, args.bans)?));
+    let mut run = Run::new(&config, &candidates, args.bans)?;
     let mut done = Figures::default();
     let progress = Progress::of(&args.files);
     for file in &args.files {
-        let feed = Feed::new(Arc::clone(&run), file);
-        let read = read_file(file, Box::new(feed), &mut |read| progress.show(read));
+        let mut feed = Feed::new(&mut run, file);
+        let read = read_file(file, &mut feed, &mut |read| progress.show(read));
         let figures = read.map_err(|e| Failure::failed(file.display(), e))?;
         done.lines += figures.lines;
         done.bytes += figures.bytes;
@@ -49,7 +48,6 @@ pub(super) fn run(args: &Replay, path: &Path, out: &mut dyn Write) -> Result<Exi
         progress.file_is_done();
     }
     drop(progress);
-    let mut run = run.lock();
     if let Some(failure) = run.failure.take() {
         return Err(failure);
     }

@@ -3,13 +3,11 @@
 use std::{
     mem,
     path::Path,
-    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use couic_detect::{Answer, Ban, Decision, Detector, Format, JailAccount, SourceId, Unparsed};
 use couic_tail::{Sink, StreamId, When};
-use parking_lot::Mutex;
 
 use super::clock::Clock;
 use crate::{
@@ -211,8 +209,8 @@ impl Run {
 }
 
 /// The lines of one file.
-pub(super) struct Feed {
-    run: Arc<Mutex<Run>>,
+pub(super) struct Feed<'r> {
+    run: &'r mut Run,
     name: String,
     written_ms: i64,
     state: State,
@@ -230,8 +228,8 @@ enum State {
     Nothing,
 }
 
-impl Feed {
-    pub(super) fn new(run: Arc<Mutex<Run>>, path: &Path) -> Self {
+impl<'r> Feed<'r> {
+    pub(super) fn new(run: &'r mut Run, path: &Path) -> Self {
         let written = path.metadata().and_then(|meta| meta.modified());
         let since = written.unwrap_or_else(|_| SystemTime::now()).duration_since(UNIX_EPOCH);
         Self {
@@ -252,27 +250,25 @@ impl Feed {
         let State::Head(head) = mem::replace(&mut self.state, State::Nothing) else {
             return;
         };
-        let mut run = self.run.lock();
-        let Some(source) = run.choose(&self.name, &head) else {
+        let Some(source) = self.run.choose(&self.name, &head) else {
             return;
         };
-        let mut format = self.clocked(run.sources[source].format.clone());
-        let plain = Format::named("syslog").unwrap_or_else(|| run.sources[source].format.clone());
+        let mut format = self.clocked(self.run.sources[source].format.clone());
+        let plain = Format::named("syslog").unwrap_or_else(|| self.run.sources[source].format.clone());
         let mut dates = self.clocked(plain);
         for line in head {
-            run.line(source, &mut format, &mut dates, &line);
+            self.run.line(source, &mut format, &mut dates, &line);
         }
-        drop(run);
         self.state = State::Chosen { source, format, dates };
     }
 }
 
-impl Sink for Feed {
+impl Sink for Feed<'_> {
     fn open(&mut self, _stream: StreamId, _name: &str) {}
 
     fn line(&mut self, _stream: StreamId, line: &[u8], _when: When) {
         match &mut self.state {
-            State::Chosen { source, format, dates } => self.run.lock().line(*source, format, dates, line),
+            State::Chosen { source, format, dates } => self.run.line(*source, format, dates, line),
             State::Head(head) => {
                 head.push(line.to_vec());
                 if head.len() == HEAD {
