@@ -43,6 +43,8 @@ const RUNS: usize = 1_048_576;
 const NETWORKS: usize = 65_536;
 const VERIFIED: usize = 65_536;
 
+const UNKNOWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
 /// A source of lines, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SourceId(usize);
@@ -99,6 +101,14 @@ struct Seen<'a> {
     hash: u64,
     now: i64,
     now_ms: i64,
+}
+
+impl Seen<'_> {
+    fn of(&mut self, addr: IpAddr, detector: &Detector) {
+        self.addr = addr.to_canonical();
+        self.key = Key::of(addr, detector.v6_prefix);
+        self.hash = self.key.hash(detector.seed);
+    }
 }
 
 impl Detector {
@@ -163,50 +173,48 @@ impl Detector {
             return decisions;
         };
         let hits = scan.hits(event);
-        let mut of_source = |detector: &mut Self, addr: IpAddr, hits: Mask| {
-            let key = Key::of(addr, detector.v6_prefix);
-            let seen = Seen {
-                source: source.0,
-                event,
-                line,
-                addr: addr.to_canonical(),
-                key,
-                hash: key.hash(detector.seed),
-                now,
-                now_ms,
-            };
-            detector.of_source(&seen, hits, &mut decisions);
+        let mut seen = Seen {
+            source: source.0,
+            event,
+            line,
+            addr: UNKNOWN,
+            key: Key::default(),
+            hash: 0,
+            now,
+            now_ms,
         };
         match client {
-            Some(Client::Known(addr)) => of_source(self, addr, hits),
+            Some(Client::Known(addr)) => {
+                seen.of(addr, self);
+                self.of_source(&seen, hits, &mut decisions);
+            }
             Some(Client::Proxy(_)) => self.counters.of_proxies += 1,
             None if hits == 0 => {}
-            None => {
-                let mut told = None;
-                for bit in bits(hits & scan.capturing) {
-                    let Some(scan) = self.scans.get_mut(source.0) else {
-                        break;
-                    };
-                    let addr = scan.captured(bit, event);
-                    told = match (told, addr) {
-                        (Some((before, mask)), Some(addr)) if before == addr => {
-                            Some((addr, mask | 1 << bit))
-                        }
-                        (Some((before, mask)), Some(addr)) => {
-                            of_source(self, before, mask);
-                            Some((addr, 1 << bit))
-                        }
-                        (None, Some(addr)) => Some((addr, 1 << bit)),
-                        (told, None) => told,
-                    };
-                }
-                match told {
-                    Some((addr, mask)) => of_source(self, addr, mask),
-                    None => self.counters.no_address += 1,
-                }
-            }
+            None => self.of_captured(&mut seen, hits, &mut decisions),
         }
         decisions
+    }
+
+    /// A line whose address the regexes of each jail capture, mostly the same one.
+    fn of_captured(&mut self, seen: &mut Seen<'_>, hits: Mask, decisions: &mut Vec<Decision>) {
+        let capturing = self.scans.get(seen.source).map_or(0, |s| s.capturing);
+        let mut same = 0;
+        for bit in bits(hits & capturing) {
+            let scan = self.scans.get_mut(seen.source);
+            let Some(addr) = scan.and_then(|scan| scan.captured(bit, seen.event)) else {
+                continue;
+            };
+            if same != 0 && seen.addr != addr.to_canonical() {
+                self.of_source(seen, same, decisions);
+                same = 0;
+            }
+            seen.of(addr, self);
+            same |= 1 << bit;
+        }
+        match same {
+            0 => self.counters.no_address += 1,
+            _ => self.of_source(seen, same, decisions),
+        }
     }
 
     #[inline]

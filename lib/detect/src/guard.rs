@@ -41,6 +41,8 @@ pub(crate) struct Guard {
     /// Sources and bans of this half and the one before.
     seen: [Sketch; 2],
     banned: [u32; 2],
+    /// The sources, and the second of the estimate: it takes microseconds.
+    sources: (i64, f64),
 }
 
 impl Guard {
@@ -52,6 +54,7 @@ impl Guard {
             half_since: 0,
             seen: [Sketch::default(), Sketch::default()],
             banned: [0; 2],
+            sources: (0, 0.0),
         }
     }
 
@@ -97,7 +100,7 @@ impl Guard {
         Ok(())
     }
 
-    fn judge(&self) -> Result<(), Why> {
+    fn judge(&mut self) -> Result<(), Why> {
         let minute: u64 = self.bans.iter().copied().map(u64::from).sum();
         if minute >= u64::from(self.config.bans_per_minute) {
             return Err(Why::Rate(self.config.bans_per_minute));
@@ -108,7 +111,10 @@ impl Guard {
         if banned < self.config.share_from {
             return Ok(());
         }
-        let share = (f64::from(banned) / self.sources().max(1.0)).min(1.0);
+        if self.sources.0 != self.second {
+            self.sources = (self.second, self.sources());
+        }
+        let share = (f64::from(banned) / self.sources.1.max(1.0)).min(1.0);
         if share > self.config.share {
             return Err(Why::Share(share));
         }

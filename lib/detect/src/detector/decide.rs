@@ -69,8 +69,9 @@ impl Detector {
         decisions.push(Decision::Ask(ask));
     }
 
+    /// Also true for the unspecified address, which formats give for peers of a Unix socket.
     pub(super) fn is_ignored(&self, cidr: IpNetwork) -> bool {
-        self.ignore.overlaps(cidr) || self.ignored.overlaps(cidr)
+        cidr.ip().is_unspecified() || self.ignore.overlaps(cidr) || self.ignored.overlaps(cidr)
     }
 
     /// None if a ban runs that is enough. A relapse counts if the last ban is over, or once per jail while it runs.

@@ -286,10 +286,18 @@ mod tests {
         fn captures_are_addresses_of_the_text(text in "[0-9a-f.: \\[\\]x]{0,40}") {
             let mut capturer = Pattern::new("<HOST>").unwrap().capturer().unwrap();
             if let Some(addr) = capturer.address(text.as_bytes()) {
-                let word = |c: char| !(c.is_ascii_alphanumeric() || ".:".contains(c));
-                let told = |part: &str| part.trim_end_matches(['.', ':']).parse() == Ok(addr) || part.parse() == Ok(addr);
-                let port = |part: &str| part.rsplit_once(':').is_some_and(|(host, _)| told(host)) || part.split(':').any(told);
-                prop_assert!(text.split(word).any(|part| told(part) || port(part)), "{addr} in {text:?}");
+                let ends = |n: usize| n + 1..=text.len();
+                let mut parts = (0..text.len()).flat_map(|start| ends(start).map(move |end| (start, end)));
+                let word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+                let whole = |(start, end): (usize, usize)| {
+                    let (before, after) = (&text[..start], &text[end..]);
+                    let goes_on = after.strip_prefix('.').unwrap_or(after).chars().next();
+                    text[start..end].parse() == Ok(addr)
+                        && !word(before.chars().last())
+                        && !before.ends_with('.')
+                        && !word(goes_on)
+                };
+                prop_assert!(parts.any(whole), "{} in {:?}", addr, text);
             }
         }
     }

@@ -10,7 +10,11 @@ fn ignored_addresses_are_never_banned_not_even_with_their_prefix() {
     let mut d = detector(&config);
     assert_eq!(d.scans("192.0.2.7", NOW), []);
     assert_eq!(d.scans("2001:db8::2", NOW), []);
-    assert_eq!(d.counters().ignored, 2);
+    assert_eq!(
+        (d.scans("0.0.0.0", NOW), d.scans("::1", NOW)),
+        (vec![], vec![])
+    );
+    assert_eq!(d.counters().ignored, 4);
     d.set_ignored(nets(&["198.51.100.7/32"]));
     assert_eq!(d.scans("198.51.100.7", NOW), []);
     assert_eq!(d.scans("192.0.2.8", NOW), []);
