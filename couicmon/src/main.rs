@@ -1,10 +1,13 @@
 //! `couicmon`: from log lines to bans.
 
 mod args;
+#[expect(dead_code, reason = "the service that asks is not here yet")]
+mod bots;
 mod check;
 mod commands;
 mod config;
 mod import;
+mod local_time;
 mod presets;
 mod run;
 

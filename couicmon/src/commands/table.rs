@@ -24,14 +24,19 @@ impl Table {
 
     /// Writes it as fits what standard output is.
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        if io::stdout().is_terminal() { self.aligned(out) } else { self.tabs(out) }
+        self.print(out, io::stdout().is_terminal())
+    }
+
+    /// For people or for programs.
+    pub(super) fn print(&self, out: &mut dyn Write, people: bool) -> io::Result<()> {
+        if people { self.aligned(out) } else { self.tabs(out) }
     }
 
     fn tabs(&self, out: &mut dyn Write) -> io::Result<()> {
         self.rows.iter().try_for_each(|row| writeln!(out, "{}", row.join("\t")))
     }
 
-    pub(super) fn aligned(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn aligned(&self, out: &mut dyn Write) -> io::Result<()> {
         let titles: Vec<String> = self.titles.iter().map(|t| t.trim_start_matches('>').to_owned()).collect();
         let lines = || std::iter::once(&titles).chain(&self.rows);
         let width = |column: usize| lines().filter_map(|l| l.get(column)).map(|cell| cell.chars().count()).max();

@@ -115,7 +115,13 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     let sources = source::read_all(root);
     let detect = detect::read(root);
     presets?;
-    let (sources, detect) = (sources?, detect?);
+    let (sources, mut detect) = (sources?, detect?);
+    // A jail without sources reads all: presets such as `scanners` cannot know their names.
+    for jail in &mut detect.jails {
+        if jail.sources.is_empty() {
+            jail.sources = names(&sources);
+        }
+    }
     checked(root, &sources, &detect)?;
     Some(Config {
         user: user.ok()?.map(|(user, _)| user.to_owned()),

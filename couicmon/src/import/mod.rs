@@ -17,6 +17,8 @@ mod tests;
 
 use std::path::Path;
 
+use couic_detect::{DetectConfig, JailConfig};
+
 pub(crate) use ini::Unreadable;
 
 use self::{
@@ -76,7 +78,6 @@ pub(crate) fn fail2ban(jails: &Path, filters: &Path) -> Result<Imported, Unreada
 }
 
 fn add(out: &mut write::Writer, name: &str, filter: &str, found: &Found) -> Result<(), String> {
-    // Lines of requests, for which there is a better way than an expression over all of the line.
     let expressions = rules::expressions(&found.rules, found.journal)?;
     check(&expressions)?;
     if found.journal && found.rules.journal.is_empty() {
@@ -91,8 +92,22 @@ fn add(out: &mut write::Writer, name: &str, filter: &str, found: &Found) -> Resu
 
 /// The same as at the start of couicmon.
 fn check(expressions: &Expressions) -> Result<(), String> {
-    let _ = expressions;
-    Ok(())
+    let source = "log".to_owned();
+    let jail = JailConfig {
+        name: "jail".into(),
+        sources: vec![source.clone()],
+        regex: expressions.regex.clone(),
+        ignore_regex: expressions.ignore.clone(),
+        rate: "1 per 1s".into(),
+        ..JailConfig::default()
+    };
+    let config = DetectConfig {
+        jails: vec![jail],
+        ..DetectConfig::default()
+    };
+    let checked = config.check(&[source]);
+    let first = checked.err().and_then(|mistakes| mistakes.into_iter().next());
+    first.map_or(Ok(()), |mistake| Err(mistake.message))
 }
 
 /// What does the work of a filter without translation.

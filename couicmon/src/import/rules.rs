@@ -44,14 +44,13 @@ pub(super) fn expressions(filter: &Filter, journal: bool) -> Result<Expressions,
             None => regex.clone(),
         };
         match translate(&whole(&joined), Host::Captured) {
-            Ok(regex) => found.regex.push(bytes(regex)),
+            Ok(regex) => found.regex.push(regex),
             Err(Untranslatable::NoAddress) => found.of_other_lines += 1,
             Err(why) => return Err(told(regex, why)),
         }
     }
     for regex in &filter.ignore {
-        let translated = translate(&whole(regex), Host::Any).map_err(|e| told(regex, e))?;
-        found.ignore.push(bytes(translated));
+        found.ignore.push(translate(&whole(regex), Host::Any).map_err(|e| told(regex, e))?);
     }
     match (found.regex.len(), filter.max_lines) {
         (0, _) if found.of_other_lines > 0 => Err(Untranslatable::NoAddress.to_string()),
@@ -123,13 +122,4 @@ fn is_in_tag(regex: &str) -> bool {
     }
     without += rest;
     without != regex && !has_alternatives(&without)
-}
-
-/// Lines are bytes: `.` must match those that are no UTF-8, or a client would write one into its name and be unseen.
-fn bytes(regex: String) -> String {
-    if regex.is_ascii() {
-        format!("(?-u){regex}")
-    } else {
-        regex
-    }
 }

@@ -27,6 +27,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+pub(crate) use self::{core::clock_ms, proxies::Judge};
 use self::{confine::Readable, http::Listeners, log::Level, notify::Notify, service::Service};
 use crate::config::Config;
 

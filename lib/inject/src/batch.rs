@@ -71,10 +71,6 @@ fn failed(error: &ClientError) -> Batch {
 }
 
 fn settle(state: &State, sent: &[u64], verdict: &Verdict, outcome: &BatchOutcome) -> Batch {
-    land(
-        state,
-        sent.iter().copied().zip(verdict.fates.iter().copied()),
-    );
     let mut counts = state.counts.lock();
     let figures = &mut counts.figures;
     figures.batches += 1;
@@ -94,6 +90,11 @@ fn settle(state: &State, sent: &[u64], verdict: &Verdict, outcome: &BatchOutcome
         Some(why) => counts.pace.fails(why),
         None => counts.pace.works(),
     }
+    drop(counts);
+    land(
+        state,
+        sent.iter().copied().zip(verdict.fates.iter().copied()),
+    );
     Batch::Answered {
         postponed: verdict.postponed > 0,
     }

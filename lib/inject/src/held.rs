@@ -229,8 +229,8 @@ impl Held {
         self.next = self.next.max(place + 1);
         let slot = Slot {
             key: Key {
-                tag: self.share(&key.tag),
                 cidr: key.cidr,
+                tag: self.share(key.tag),
             },
             end,
             due: self.shared_due(due),
@@ -285,21 +285,24 @@ impl Held {
                 mut texts,
                 released,
             } => {
-                texts.kind = self.share(&texts.kind);
+                texts.kind = self.share(texts.kind);
                 Due::Ban { texts, released }
             }
         }
     }
 
     /// Equal texts that repeat are one allocation.
-    fn share(&mut self, text: &Arc<str>) -> Arc<str> {
-        if let Some(shared) = self.shared.get(text) {
+    fn share(&mut self, text: Arc<str>) -> Arc<str> {
+        if let Some(shared) = self.shared.get(&text) {
             return Arc::clone(shared);
         }
         if self.shared.len() >= MOST_SHARED {
             self.shared.clear();
         }
-        self.shared.insert(Arc::clone(text));
-        Arc::clone(text)
+        self.shared.insert(Arc::clone(&text));
+        text
     }
 }
+
+#[cfg(test)]
+mod tests;

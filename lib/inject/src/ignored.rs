@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use couic_client::{
     Client, ClientError, ListQuery,
-    common::{Backoff, Entry, OwnerKind, Policy},
+    common::{Backoff, Entry, OwnerKind, Policy, Tag},
 };
 use futures_util::TryStreamExt;
 use ipnetwork::IpNetwork;
@@ -44,7 +44,7 @@ impl Ignored {
         let mut names: Vec<&str> = sets.filter_map(|owner| owner.name.as_deref()).collect();
         if entry.owners.is_empty() {
             // A daemon that names no owners.
-            let tag = entry.tag.as_ref().map(|tag| tag.as_str());
+            let tag = entry.tag.as_ref().map(Tag::as_str);
             names.extend(tag.and_then(|tag| tag.strip_suffix(SET_TAG)));
         }
         for name in names {

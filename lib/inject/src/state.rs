@@ -96,18 +96,23 @@ impl State {
     }
 
     pub(crate) fn figures(&self) -> Figures {
-        let counts = self.counts.lock();
-        let mut figures = counts.figures.clone();
-        let sending = counts.sending.problem().or_else(|| counts.pace.problem());
-        figures.problem = sending.map(str::to_owned);
-        figures.ignored_problem = counts.reading.problem().map(str::to_owned);
-        drop(counts);
+        // The queue first: what has left it is counted.
         let held = self.held.lock();
-        figures.pending = held.len();
-        figures.pending_bytes = held.bytes();
-        figures.oldest = held.oldest().map(|since| since.elapsed());
-        figures.dropped = held.dropped;
-        figures.expired = held.expired;
-        figures
+        let (pending, pending_bytes) = (held.len(), held.bytes());
+        let oldest = held.oldest().map(|since| since.elapsed());
+        let (dropped, expired) = (held.dropped, held.expired);
+        drop(held);
+        let counts = self.counts.lock();
+        let sending = counts.sending.problem().or_else(|| counts.pace.problem());
+        Figures {
+            pending,
+            pending_bytes,
+            oldest,
+            dropped,
+            expired,
+            problem: sending.map(str::to_owned),
+            ignored_problem: counts.reading.problem().map(str::to_owned),
+            ..counts.figures.clone()
+        }
     }
 }
