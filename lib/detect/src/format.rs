@@ -66,6 +66,14 @@ enum Kind {
     Text,
 }
 
+/// How much of a line there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Given {
+    Line,
+    /// Its end is missing.
+    Head,
+}
+
 /// What all splitters need.
 #[derive(Clone, Debug, Default)]
 struct Reader {
@@ -217,10 +225,28 @@ impl Format {
     /// # Errors
     /// [`Unparsed`]
     pub fn parse<'a>(&'a mut self, line: &'a [u8]) -> Result<Event<'a>, Unparsed> {
-        let mut line = scan::trim_end(line);
+        self.read(scan::trim_end(line), Given::Line)
+    }
+
+    /// Takes apart the head of a line whose rest is not there, as it is too long: otherwise a client would hide behind a
+    /// header of 8 KiB. Since the client chooses where the head ends, only what stands before the end for sure is read:
+    /// the address, and each field that is complete; `status` may be 0, and a last field may lack its end. Formats that
+    /// are read from the right, or have no fields, are [`Unparsed::Malformed`]. Includes [`lost`](Self::lost).
+    ///
+    /// # Errors
+    /// [`Unparsed`]
+    pub fn parse_head<'a>(&'a mut self, head: &'a [u8]) -> Result<Event<'a>, Unparsed> {
+        self.read(head, Given::Head)
+    }
+
+    fn read<'a>(&'a mut self, line: &'a [u8], given: Given) -> Result<Event<'a>, Unparsed> {
+        let mut line = line;
         let mut time_ms = None;
         if let Some(container) = &mut self.container {
-            (line, time_ms) = container.unwrap(line)?;
+            (line, time_ms) = match given {
+                Given::Line => container.unwrap(line),
+                Given::Head => container.unwrap_head(line),
+            }?;
         }
         let reader = &mut self.reader;
         let mut header = syslog::Header::none(line);
@@ -228,10 +254,11 @@ impl Format {
             header = syslog::split(line, &reader.clock);
         }
         let mut event = match &self.kind {
-            Kind::Access(access) => access.read(header.message, reader),
+            Kind::Access(access) => access.read(header.message, reader, given),
             Kind::Haproxy => haproxy::read(header.message, reader),
-            Kind::Json(keys) => keys.read(header.message, reader),
-            Kind::Layout(layout) => layout.read(header.message, reader),
+            Kind::Json(keys) => keys.read(header.message, reader, given),
+            Kind::Layout(layout) => layout.read(header.message, reader, given),
+            Kind::Sshd | Kind::Text if given == Given::Head => Err(Unparsed::Malformed),
             Kind::Sshd => sshd::read(&header),
             Kind::Text => Ok(Event {
                 message: Cow::Borrowed(header.message),

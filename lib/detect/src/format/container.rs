@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use super::{
     Unparsed,
     clock::iso,
-    json_text::{Keys, Slots, Value},
-    scan::cut,
+    json_text::{Keys, Slots, Value, unescape},
+    scan::{cut, cut_quote},
 };
 
 /// The longest line that is put together, in bytes; of a longer one nothing is read.
@@ -38,6 +38,8 @@ pub(super) struct Unwrap {
 struct Parts {
     text: Vec<u8>,
     state: State,
+    /// Something came from this stream.
+    seen: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,11 +85,43 @@ impl Unwrap {
         parts.push(&record.text, record.ends)?;
         Ok((super::scan::trim_end(&parts.text), record.time_ms))
     }
+
+    /// What is there of a line inside a record that has no end. Docker tells neither before the end which stream it is,
+    /// nor whether the line ends in it.
+    pub(super) fn unwrap_head<'a>(
+        &'a mut self,
+        head: &'a [u8],
+    ) -> Result<(&'a [u8], Option<i64>), Unparsed> {
+        let record = match self.container {
+            Container::Docker => docker_head(head),
+            Container::Cri => cri(head),
+        };
+        let at_start = |parts: &Parts| parts.state == State::Start;
+        let starts = match (&record, self.container) {
+            (Some(record), Container::Cri) => at_start(&self.streams[usize::from(record.stderr)]),
+            // Whichever it is of those that the container uses.
+            _ => {
+                let used = |parts: &Parts| !parts.seen || at_start(parts);
+                self.streams.iter().all(used) && self.streams.iter().any(at_start)
+            }
+        };
+        self.lost();
+        let record = record.filter(|_| starts).ok_or(Unparsed::Malformed)?;
+        let parts = &mut self.streams[usize::from(record.stderr)];
+        if record.ends {
+            parts.state = State::Start;
+        }
+        parts
+            .text
+            .extend_from_slice(&record.text[..record.text.len().min(LONGEST)]);
+        Ok((&parts.text, record.time_ms))
+    }
 }
 
 impl Parts {
     /// After `Ok` the text is a whole line.
     fn push(&mut self, part: &[u8], ends: bool) -> Result<(), Unparsed> {
+        self.seen = true;
         if self.state == State::Start {
             self.text.clear();
         }
@@ -131,6 +165,18 @@ fn docker<'a>(keys: &Keys, line: &'a [u8]) -> Result<Record<'a>, Unparsed> {
         text: log,
         stderr: text(1).as_deref() == Some(b"stderr"),
         time_ms: text(2).and_then(|time| iso(&time)),
+    })
+}
+
+/// The text inside a record without end. An escape at the end that is cut stays as it is.
+fn docker_head(head: &[u8]) -> Option<Record<'_>> {
+    let text = head.strip_prefix(br#"{"log":""#)?;
+    // A record that ends its string is not cut within it.
+    cut_quote(text).is_none().then(|| Record {
+        text: unescape(text),
+        stderr: false,
+        time_ms: None,
+        ends: false,
     })
 }
 
@@ -234,6 +280,45 @@ mod tests {
             assert_eq!(
                 parse(line(LINE, "\\n", "stdout")),
                 Ok("192.0.2.7".parse().ok())
+            );
+        }
+    }
+
+    #[test]
+    fn the_head_of_a_long_record_is_read_where_it_begins_a_line() {
+        let long = LINE.replace("agent", &"x".repeat(9000));
+        for (container, line) in BOTH {
+            let mut format = Format::named("combined").unwrap().within(container);
+            let head = |text: &str, end| line(text, end, "stdout").as_bytes()[..8000].to_vec();
+            for _ in 0..3 {
+                let long = head(&long, "\\n");
+                let event = format.parse_head(&long).unwrap();
+                assert_eq!((event.peer, event.status), ("192.0.2.7".parse().ok(), 404));
+                // Whether the line went on, Docker says behind the head.
+                let rest = line(FORGED, "\\n", "stdout");
+                if container == Container::Docker {
+                    assert_eq!(format.parse(rest.as_bytes()), Err(Unparsed::Malformed));
+                }
+                let good = line(LINE, "\\n", "stdout");
+                assert!(format.parse(good.as_bytes()).is_ok());
+            }
+            assert_eq!(
+                format.parse(line("part", "", "stdout").as_bytes()),
+                Err(Unparsed::Partial)
+            );
+            let forged = FORGED.replace("agent", &"x".repeat(9000));
+            assert_eq!(
+                format.parse_head(&head(&forged, "")),
+                Err(Unparsed::Malformed)
+            );
+            assert_eq!(
+                format.parse_head(&head(&forged, "\\n")),
+                Err(Unparsed::Malformed)
+            );
+            format.lost();
+            assert_eq!(
+                format.parse_head(&head(&forged, "\\n")),
+                Err(Unparsed::Malformed)
             );
         }
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    FormatError, Reader, Unparsed,
+    FormatError, Given, Reader, Unparsed,
     access::without_port,
     escape::Escape,
     json_text::{Keys, MOST_SLOTS, Slots, Value, strings},
@@ -152,9 +152,14 @@ impl JsonKeys {
         &self,
         line: &'a [u8],
         reader: &mut Reader,
+        given: Given,
     ) -> Result<Event<'a>, Unparsed> {
         let mut slots = Slots::default();
-        self.keys.scan(line, &mut slots)?;
+        match (self.keys.scan(line, &mut slots), given) {
+            // The values found until then are whole.
+            (Ok(()), _) | (Err(Unparsed::Malformed), Given::Head) => {}
+            (Err(why), _) => return Err(why),
+        }
         if let Some((slot, start)) = self.only {
             let text = slots[slot].as_ref().and_then(Value::text);
             if text.is_some_and(|text| !text.starts_with(start)) {

@@ -11,7 +11,7 @@ use memchr::{memchr, memmem};
 
 use self::variables::{Writer, field, writer};
 use super::{
-    FormatError, Reader, Unparsed,
+    FormatError, Given, Reader, Unparsed,
     json_keys::{Field, set_text},
     json_text::unescape,
     scan::cut_quote,
@@ -104,16 +104,27 @@ impl Layout {
         &self,
         line: &'a [u8],
         reader: &mut Reader,
+        given: Given,
     ) -> Result<Event<'a>, Unparsed> {
         let mut event = Event::default();
         let mut rest = line;
         for segment in &self.segments {
-            let text;
-            (text, rest) = match segment.mark {
-                None => (rest, &b""[..]),
-                Some(b'"') => cut_quote(rest).ok_or(Unparsed::Malformed)?,
-                Some(mark) => super::scan::cut(rest, mark).ok_or(Unparsed::Malformed)?,
+            let found = match segment.mark {
+                None if given == Given::Line => Some((rest, &b""[..])),
+                None => None,
+                Some(b'"') => cut_quote(rest),
+                Some(mark) => super::scan::cut(rest, mark),
             };
+            let Some((text, behind)) = found else {
+                // A segment without its end says nothing.
+                let enough = given == Given::Head && event.peer.is_some();
+                return if enough {
+                    Ok(event)
+                } else {
+                    Err(Unparsed::Malformed)
+                };
+            };
+            rest = behind;
             segment
                 .read(text, &mut |field, value| {
                     set_text(&mut event, field, unescape(value), reader)
