@@ -131,7 +131,7 @@ fn answers_are_kept_for_a_day_but_for_failures() {
 fn without_an_answer_in_time_it_is_unknown_and_the_late_answer_is_kept() {
     let (resolver, names, permit) = gated();
     let start = Instant::now();
-    for n in 1..=4 {
+    for n in 1..=4_u32 {
         resolver.ask_at(n.into(), (addr(1), ends()), start);
     }
     resolver.ask_at(5, (addr(3), ends()), start);

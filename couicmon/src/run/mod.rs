@@ -27,8 +27,8 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-pub(crate) use self::{core::clock_ms, proxies::Judge};
 use self::{confine::Readable, http::Listeners, log::Level, notify::Notify, service::Service};
+pub(crate) use self::{core::clock_ms, proxies::Judge};
 use crate::config::Config;
 
 /// How often the ladder and bans that wait are written.
