@@ -78,7 +78,7 @@ pub(super) fn caddy(lab: &Lab, dir: &Path) -> Option<Program> {
     }
     let home = dir.display();
     let config = format!(
-        "{{\n admin off\n auto_https off\n storage file_system {home}/caddy\n}}\n:80 {{\n log {{\n  output file {home}/caddy.log\n }}\n \
+        "{{\n admin off\n auto_https off\n storage file_system {home}/caddy\n}}\nhttp://:80 {{\n log {{\n  output file {home}/caddy.log\n }}\n \
          respond /good 200\n respond /login 401\n respond 404\n}}\n"
     );
     let file = dir.join("Caddyfile");
