@@ -23,18 +23,19 @@ fn of_children() -> f64 {
         .sum()
 }
 
-/// Runs a command to its end: its user and system time in seconds. No other child may end meanwhile.
+/// Runs a command to its end: its user and system time in seconds, and its standard output. No other child may end meanwhile.
 ///
 /// # Panics
 /// If its exit code is none of the expected ones: the message has its output.
-pub(crate) fn cpu_seconds(command: &mut Command, expected: &[i32]) -> f64 {
+pub(crate) fn cpu_seconds(command: &mut Command, expected: &[i32]) -> (f64, String) {
     let before = of_children();
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|e| panic!("{command:?}: {e}"));
     let code = output.status.code().unwrap_or(-1);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(expected.contains(&code), "{command:?}: {code}\n{said}");
-    of_children() - before
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    (of_children() - before, printed)
 }
 
 /// User and system time of a running process, in ticks of the kernel's clock: 10 ms.

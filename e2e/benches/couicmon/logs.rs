@@ -77,7 +77,12 @@ impl Iterator for Requests {
             0..150 => (0xc633_6400, "GET", "/search?q=couic".to_owned(), 200),
             150..175 => {
                 let number = self.random.u32(..);
-                (0xcb00_7100, "GET", format!("/backup-{number}.zip"), 404)
+                (
+                    0xcb00_7100,
+                    "GET",
+                    format!("/phpMyAdmin-{number}/index.php"),
+                    404,
+                )
             }
             175..200 => (0xc000_0200, "POST", "/wp-login.php".to_owned(), 401),
             _ => {

@@ -98,7 +98,7 @@ pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
     for _ in 0..ROUNDS {
         for run in &mut runs {
             // 3: replay found collateral.
-            run.seconds.push(cpu_seconds(&mut run.command, &[0, 3]));
+            run.seconds.push(cpu_seconds(&mut run.command, &[0, 3]).0);
         }
     }
     let rates: Vec<f64> = runs.iter_mut().map(Run::rate).collect();
