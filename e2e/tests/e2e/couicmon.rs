@@ -3,7 +3,7 @@
 
 mod outages;
 mod proxied;
-mod servers;
+pub(crate) mod servers;
 mod syslog;
 mod web;
 

@@ -12,7 +12,7 @@ use couic_testkit::{LONG, Program};
 use super::ask;
 
 /// Whether a program is there; says `skipped` otherwise.
-pub(super) fn is_there(program: &str, shows_version: &str) -> bool {
+pub(crate) fn is_there(program: &str, shows_version: &str) -> bool {
     let mut command = Command::new(program);
     let command = command.arg(shows_version).stdout(Stdio::null());
     let status = command.stderr(Stdio::null()).status();
