@@ -1,6 +1,7 @@
 //! Web servers whose access log is a file, or comes by syslog.
 
-use couic_e2e::{HOST_V6, Lab, Monitor};
+use couic_e2e::{HOST_V6, Lab, Monitor, OUTSIDE_V6, until};
+use couic_testkit::LONG;
 use tempfile::TempDir;
 
 use super::{
@@ -120,15 +121,12 @@ fn a_scanner_with_many_addresses_of_one_v6_network_is_dropped_with_that_network(
     }
     lab.host.run(
         "ip",
-        &[
-            "-6",
-            "route",
-            "add",
-            "2001:db8:bad::/48",
-            "via",
-            couic_e2e::OUTSIDE_V6,
-        ],
+        &["-6", "route", "add", "2001:db8:bad::/48", "via", OUTSIDE_V6],
     );
+    // The kernel first checks that its own addresses are unique.
+    until("IPv6 is up", LONG, || {
+        (lab.ping_from(HOST_V6, Some(addresses[0]))).then_some(())
+    });
     let Some(_nginx) = nginx(&lab, dir.path(), "") else {
         return;
     };
@@ -150,7 +148,7 @@ fn a_scanner_with_many_addresses_of_one_v6_network_is_dropped_with_that_network(
     for (nth, address) in addresses[..3].iter().enumerate() {
         let _ = scan(address, 4 * nth, 4);
     }
-    couic_e2e::until("the network is dropped", couic_testkit::LONG, || {
+    until("the network is dropped", LONG, || {
         (!lab.ping_from(HOST_V6, Some(addresses[0]))).then_some(())
     });
     assert!(lab.ping_from(HOST_V6, Some(addresses[3])));
