@@ -1,14 +1,18 @@
-//! couicmon as a process in the host's namespace: its files in a directory of the test, a token that may only ban, its
+//! couicmon as a process in the host's namespace, as the user nobody: its files in a directory of the test, a token that may only ban, its
 //! metrics on a port of the namespace.
 
 use std::{
     fs,
     net::SocketAddr,
+    os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
 use couic_testkit::{Api, At, LONG, Program, until};
-use nix::{sys::signal::Signal, unistd::Pid};
+use nix::{
+    sys::signal::Signal,
+    unistd::{Pid, User},
+};
 
 use crate::{Daemon, Lab};
 
@@ -23,8 +27,11 @@ pub struct Monitor {
 }
 
 impl Monitor {
+    /// The group of the daemon's socket.
+    pub const GROUP: &str = "nogroup";
+
     /// Starts it with these sources and jails, and waits until it answers. A later start with the same directory goes on
-    /// where the earlier one ended.
+    /// where the earlier one ended. The daemon's group must be [`Monitor::GROUP`].
     ///
     /// # Panics
     /// If it does not start: the message has its output.
@@ -88,20 +95,37 @@ impl Monitor {
     }
 }
 
+/// couicmon refuses to be root: it becomes this user, which is in the group of the daemon's socket.
+const USER: &str = "nobody";
+
+/// Gives it a file or directory.
+fn give(path: &Path, mode: u32) {
+    let user = User::from_name(USER).ok().flatten().expect("a user");
+    chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("chown");
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+}
+
 fn write_config(daemon: &Daemon<'_>, dir: &Path, config: &str) -> PathBuf {
-    let token = dir.join("couicmon.token");
+    let (state, token) = (dir.join("state"), dir.join("couicmon.token"));
+    fs::create_dir_all(&state).expect("make a directory");
     if !token.exists() {
         fs::write(&token, daemon.ban_token("couicmon")).expect("write the token");
     }
+    // The sources' sockets are in it, too.
+    give(dir, 0o755);
+    give(&state, 0o700);
+    give(&token, 0o600);
+    let home = daemon.socket();
+    let home = home.parent().expect("a directory");
+    fs::set_permissions(home, fs::Permissions::from_mode(0o711)).expect("chmod");
     let (socket, shown) = (daemon.socket(), dir.display());
     let whole = format!(
-        "state_dir = \"{shown}/state\"\n{config}\n\
+        "user = \"{USER}\"\nstate_dir = \"{shown}/state\"\ncontrol = \"{shown}/control.sock\"\n{config}\n\
          [daemon]\nsocket = \"{}\"\ntoken_file = \"{}\"\n\
          [metrics]\nlisten = \"{METRICS}\"\n",
         socket.display(),
         token.display()
     );
-    fs::create_dir_all(dir.join("state")).expect("make a directory");
     let file = dir.join("couicmon.toml");
     fs::write(&file, whole).expect("write couicmon.toml");
     file

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
     let dir = TempDir::new().expect("a directory");
     let daemon = lab
-        .daemon()
+        .monitored_daemon()
         .config("[limits]\ndrop_entries = 1048576\n")
         .start();
     let mut log = File::create(dir.path().join("live.log")).expect("create a log");

@@ -54,7 +54,7 @@ pub(crate) fn paced(whole: Duration, mut write: impl FnMut(u32)) -> Duration {
 
 pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
     let dir = TempDir::new().expect("a directory");
-    let daemon = lab.daemon().start();
+    let daemon = lab.monitored_daemon().start();
     let mut log = File::create(dir.path().join("live.log")).expect("create a log");
     let monitor = Monitor::start(lab, &daemon, dir.path(), &watching(dir.path(), THREE));
     let seconds = sized(30).max(2);

@@ -34,7 +34,7 @@ fn line(text: &mut String, source: u32, time: &str) {
 
 pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
     let dir = TempDir::new().expect("a directory");
-    let daemon = lab.daemon().start();
+    let daemon = lab.monitored_daemon().start();
     let mut log = File::create(dir.path().join("live.log")).expect("create a log");
     let monitor = Monitor::start(lab, &daemon, dir.path(), &watching(dir.path(), JAIL));
     let sources = sized(SOURCES);

@@ -21,7 +21,7 @@ const ATTEMPTS: u32 = 500;
 
 pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
     let dir = TempDir::new().expect("a directory");
-    let daemon = lab.daemon().start();
+    let daemon = lab.monitored_daemon().start();
     let mut log = File::create(dir.path().join("live.log")).expect("create a log");
     let _monitor = Monitor::start(lab, &daemon, dir.path(), &watching(dir.path(), ONE));
     let mut wire = lab.wire();

@@ -37,7 +37,7 @@ fn rotation_in_a_flood_loses_no_line_and_counts_none_twice() {
     let Some(nginx) = nginx(&lab, dir.path(), "") else {
         return;
     };
-    let daemon = lab.daemon().start();
+    let daemon = lab.monitored_daemon().start();
     let jail = "[jail.missing]\nsource = \"web\"\nstatus = [404]\nrate = \"10 per 1h\"\nban = \"10m\"\n[guard]\nshare = 1.0\n";
     let monitor = Monitor::start(&lab, &daemon, dir.path(), &(web(dir.path()) + jail));
     let sources: Vec<String> = (1..=30).map(|n| format!("198.51.100.{n}")).collect();
@@ -73,7 +73,7 @@ fn what_a_killed_couicmon_missed_is_read_at_its_next_start() {
     let Some(nginx) = nginx(&lab, dir.path(), "") else {
         return;
     };
-    let daemon = lab.daemon().start();
+    let daemon = lab.monitored_daemon().start();
     let config = web(dir.path()) + &scan_jail();
     let monitor = Monitor::start(&lab, &daemon, dir.path(), &config);
     let _ = ask(&lab, "198.51.100.1", &SCAN, &[]);
@@ -103,7 +103,7 @@ fn bans_are_kept_while_the_daemon_is_killed_and_arrive_once_it_is_back() {
     let Some(_nginx) = nginx(&lab, dir.path(), "") else {
         return;
     };
-    let daemon = lab.daemon().start();
+    let daemon = lab.monitored_daemon().start();
     let monitor = Monitor::start(&lab, &daemon, dir.path(), &(web(dir.path()) + &scan_jail()));
     let daemon = daemon.ended_by(Signal::SIGKILL);
     let _ = ask(&lab, OFFENDER, &SCAN, &[]);
@@ -120,7 +120,7 @@ fn bans_are_kept_while_the_daemon_is_killed_and_arrive_once_it_is_back() {
 #[test]
 fn the_token_of_couicmon_can_only_ban_for_a_while_and_not_too_widely() {
     let Some(lab) = Lab::quiet() else { return };
-    let daemon = lab.daemon().start();
+    let daemon = lab.monitored_daemon().start();
     let api = daemon.api_as(&daemon.ban_token("couicmon"));
     let status = |path: &str, cidr: &str, tag: &str, seconds: u64| {
         let expiration = couic_testkit::unix_now() as u64 + seconds;

@@ -25,7 +25,7 @@ fn the_client_before_a_trusted_proxy_is_dropped_and_never_an_address_that_it_cla
     let Some(_nginx) = nginx(&lab, dir.path(), &behind) else {
         return;
     };
-    let daemon = lab.daemon().start();
+    let daemon = lab.monitored_daemon().start();
     let source = format!(
         "[source.web]\nfile = \"{home}/behind.log\"\nfields = '{log}'\ntrusted_proxies = [\"127.0.0.0/8\"]\n\
          client_from = \"x-forwarded-for\"\n"

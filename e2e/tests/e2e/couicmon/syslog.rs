@@ -28,7 +28,7 @@ fn a_guesser_of_passwords_of_sshd_is_dropped_and_a_user_is_not() {
         return;
     }
     let dir = TempDir::new().unwrap();
-    let daemon = lab.daemon().start();
+    let daemon = lab.monitored_daemon().start();
     let socket = format!("{}/log.sock", dir.path().display());
     let config = format!(
         "[source.auth]\nunix = \"{socket}\"\nformat = \"sshd\"\n\

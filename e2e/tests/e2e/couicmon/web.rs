@@ -33,7 +33,7 @@ fn a_scanner_of_nginx_is_dropped_with_a_reason_and_a_visitor_is_not() {
     let Some(_nginx) = nginx(&lab, dir.path(), "") else {
         return;
     };
-    let daemon = lab.daemon().start();
+    let daemon = lab.monitored_daemon().start();
     let source = format!(
         "[source.web]\nfile = \"{}/access.log\"\nformat = \"combined\"\n",
         dir.path().display()
@@ -54,7 +54,7 @@ fn a_scanner_of_nginx_is_dropped_with_a_reason_and_a_visitor_is_not() {
 fn a_scanner_of_haproxy_is_dropped_by_its_syslog_over_udp() {
     let Some(lab) = crowded() else { return };
     let dir = TempDir::new().unwrap();
-    let daemon = lab.daemon().start();
+    let daemon = lab.monitored_daemon().start();
     let source = "[source.web]\nudp = \"127.0.0.1:5140\"\nformat = \"haproxy\"\n";
     let _monitor = Monitor::start(
         &lab,
@@ -78,7 +78,7 @@ fn a_guesser_of_passwords_at_caddy_is_dropped_and_who_mistyped_is_not() {
     let Some(_caddy) = caddy(&lab, dir.path()) else {
         return;
     };
-    let daemon = lab.daemon().start();
+    let daemon = lab.monitored_daemon().start();
     let config = format!(
         "[source.web]\nfile = \"{}/caddy.log\"\nformat = \"caddy-json\"\n[jail.login]\nsource = \"web\"\nmethod = \"POST\"\n\
          path = [\"/login\"]\nstatus = [401, 403]\nrate = \"5 per 5m\"\nban = \"1h\"\n",
@@ -130,7 +130,7 @@ fn a_scanner_with_many_addresses_of_one_v6_network_is_dropped_with_that_network(
     let Some(_nginx) = nginx(&lab, dir.path(), "") else {
         return;
     };
-    let daemon = lab.daemon().start();
+    let daemon = lab.monitored_daemon().start();
     let source = format!(
         "[source.web]\nfile = \"{}/access.log\"\nformat = \"combined\"\n",
         dir.path().display()
