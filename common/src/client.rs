@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn a_token_that_is_not_known_is_all_zeros_on_the_wire() {
-        let hidden = r#"{"name":"web","group":"clientrw","token":"00000000-0000-0000-0000-000000000000"}"#;
+        let hidden =
+            r#"{"name":"web","group":"clientrw","token":"00000000-0000-0000-0000-000000000000"}"#;
         let info: ClientInfo = serde_json::from_str(hidden).unwrap();
         assert_eq!(info.token, None);
         assert_eq!(serde_json::to_string(&info).unwrap(), hidden);

@@ -81,9 +81,8 @@ impl ClientLimits {
         let message = "names no policy: for a client that changes nothing, use group clientro";
         mistake("policies", none, message.to_owned());
         let bad = tags.as_ref().is_some_and(|tags| !are_patterns(tags));
-        let message = format!(
-            "must be 1 to {MAX_TAGS} patterns of 1 to {MAX_TAG} of A-Z a-z 0-9 _ - and *"
-        );
+        let message =
+            format!("must be 1 to {MAX_TAGS} patterns of 1 to {MAX_TAG} of A-Z a-z 0-9 _ - and *");
         mistake("tags", bad, message);
         for (field, prefix, most) in [
             ("widest_ipv4", widest_ipv4, 32),
@@ -118,7 +117,11 @@ mod tests {
 
     #[test]
     fn a_misspelt_limit_is_no_silent_freedom() {
-        for bad in [r#"{"tag": ["x"]}"#, r#"{"longest": "7d"}"#, r#"{"policies": ["Drop"]}"#] {
+        for bad in [
+            r#"{"tag": ["x"]}"#,
+            r#"{"longest": "7d"}"#,
+            r#"{"policies": ["Drop"]}"#,
+        ] {
             assert!(serde_json::from_str::<ClientLimits>(bad).is_err(), "{bad}");
         }
         assert_eq!(read("{}"), ClientLimits::default());

@@ -239,7 +239,10 @@ mod tests {
 
     #[test]
     fn a_pattern_within_another_matches_what_both_do() {
-        let pattern = |text: &str| text.parse::<TagPattern>().unwrap_or_else(|never| match never {});
+        let pattern = |text: &str| {
+            text.parse::<TagPattern>()
+                .unwrap_or_else(|never| match never {})
+        };
         let own = pattern("mon-*,test");
         let all = pattern("*").within(&own);
         for (tag, expected) in [

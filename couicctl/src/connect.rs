@@ -93,12 +93,12 @@ fn token_of(path: &Path) -> Result<Token, Failure> {
     }
     match toml::from_str(&text) {
         Ok(ClientFile { token, .. }) if !token.is_empty() => token.parse().map_err(|_| damaged()),
-        Ok(ClientFile { token_sha256, .. }) if !token_sha256.is_empty() => Err(Failure::Config(
-            format!(
+        Ok(ClientFile { token_sha256, .. }) if !token_sha256.is_empty() => {
+            Err(Failure::Config(format!(
                 "the client file {} has the hash of a token, not the token: the daemon keeps no others\nhint: couicctl clients rotate NAME --token-file FILE, with an admin's client file, makes a token; then set client_file to that file",
                 path.display()
-            ),
-        )),
+            )))
+        }
         _ => Err(damaged()),
     }
 }
@@ -169,7 +169,10 @@ mod tests {
         assert!(token_of(&path).is_ok());
         fs::write(&path, "token_sha256 = \"00ff\"\ngroup = \"admin\"\n").unwrap();
         let message = text(token_of(&path).unwrap_err());
-        assert!(message.contains("has the hash of a token") && !message.contains("00ff"), "{message}");
+        assert!(
+            message.contains("has the hash of a token") && !message.contains("00ff"),
+            "{message}"
+        );
     }
 
     #[test]

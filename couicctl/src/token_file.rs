@@ -130,7 +130,10 @@ mod tests {
     }
 
     fn text(result: Result<TokenFile, Failure>) -> String {
-        result.err().map(|failure| failure.text()).unwrap_or_default()
+        result
+            .err()
+            .map(|failure| failure.text())
+            .unwrap_or_default()
     }
 
     #[test]
@@ -138,8 +141,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         drop(TokenFile::new(&path, None).ok().unwrap());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left");
-        TokenFile::new(&path, None).ok().unwrap().write(TOKEN).unwrap();
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            0,
+            "nothing is left"
+        );
+        TokenFile::new(&path, None)
+            .ok()
+            .unwrap()
+            .write(TOKEN)
+            .unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), TOKEN);
         assert_eq!(mode(&path), 0o600);
         assert!(text(TokenFile::new(&path, None)).contains("exists already"));
@@ -159,7 +170,10 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let new = TokenFile::replacing(&path, None).ok().unwrap();
         new.write(TOKEN).unwrap();
-        assert_eq!((fs::read_to_string(&path).unwrap(), mode(&path)), (TOKEN.to_owned(), 0o640));
+        assert_eq!(
+            (fs::read_to_string(&path).unwrap(), mode(&path)),
+            (TOKEN.to_owned(), 0o640)
+        );
         let other = dir.path().join("notes");
         for content in ["root:x:0:0", &"x".repeat(100)] {
             fs::write(&other, content).unwrap();
@@ -168,7 +182,11 @@ mod tests {
         }
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        TokenFile::replacing(&link, None).ok().unwrap().write("").unwrap();
+        TokenFile::replacing(&link, None)
+            .ok()
+            .unwrap()
+            .write("")
+            .unwrap();
         assert!(link.is_symlink() && fs::read(&path).unwrap().is_empty());
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use couic_common::{
-    ApiError, BatchFailure, BatchJob, BatchOutcome, BatchRule, Cidr, ErrorCode, GuardRequest, PeerAction,
-    Policy, Rail, RuleKey, counted,
+    ApiError, BatchFailure, BatchJob, BatchOutcome, BatchRule, Cidr, ErrorCode, GuardRequest,
+    PeerAction, Policy, Rail, RuleKey, counted,
 };
 
 use super::{

@@ -114,7 +114,10 @@ fn limited(who: Option<&Identity>) -> Option<(&ClientName, &Scope)> {
 }
 
 fn refused(name: &ClientName, refusal: &Refusal) -> Fault {
-    Fault::forbidden(Some(refusal.field()), format!("the client {name} {refusal}"))
+    Fault::forbidden(
+        Some(refusal.field()),
+        format!("the client {name} {refusal}"),
+    )
 }
 
 fn too_many(name: &ClientName, wait: Wait) -> Fault {

@@ -19,7 +19,9 @@ impl TokenHash {
         let digest = Sha256::digest(token.hyphenated().encode_lower(&mut text).as_bytes());
         let mut halves = [0; 2];
         for (half, bytes) in halves.iter_mut().zip(digest.chunks_exact(16)) {
-            *half = bytes.iter().fold(0, |sum, byte| sum << 8 | u128::from(*byte));
+            *half = bytes
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | u128::from(*byte));
         }
         Self(halves)
     }
@@ -73,7 +75,14 @@ mod tests {
 
     #[test]
     fn only_64_digits_are_a_hash() {
-        for bad in ["", "0", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64), &"+".repeat(64)] {
+        for bad in [
+            "",
+            "0",
+            &"0".repeat(63),
+            &"0".repeat(65),
+            &"g".repeat(64),
+            &"+".repeat(64),
+        ] {
             assert_eq!(TokenHash::parse(bad), None, "{bad}");
         }
     }

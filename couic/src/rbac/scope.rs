@@ -99,7 +99,9 @@ impl Scope {
         limits.limit_rules().then(|| Self {
             limits: limits.clone(),
             tags: limits.tags.as_ref().and_then(pattern),
-            taken: limits.adds_per_minute.map(|rate| (each(rate), Mutex::new(now))),
+            taken: limits
+                .adds_per_minute
+                .map(|rate| (each(rate), Mutex::new(now))),
         })
     }
 

@@ -84,7 +84,8 @@ impl Snapshot {
         };
         self.identities[place] = Arc::new(renewed);
         let hash = std::mem::replace(&mut self.hashes[place], record.token.hash());
-        self.former.retain(|former| former.identity.name != record.name);
+        self.former
+            .retain(|former| former.identity.name != record.name);
         self.former.push(Former {
             hash,
             identity,
@@ -152,7 +153,8 @@ impl Snapshot {
     }
 
     fn place(&self, name: &ClientName) -> Result<usize, usize> {
-        self.records.binary_search_by(|record| record.name.cmp(name))
+        self.records
+            .binary_search_by(|record| record.name.cmp(name))
     }
 }
 

@@ -345,3 +345,7 @@ fn shared_tokens(clients: &[(PathBuf, Record)]) -> Vec<FileProblem> {
 #[cfg(test)]
 #[path = "store_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "takeover_tests.rs"]
+mod takeover_tests;

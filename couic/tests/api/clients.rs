@@ -201,7 +201,11 @@ async fn a_client_knows_itself_and_couicctl_keeps_its_token() {
     let listed = test.get("/v1/client").await.is(200).json();
     for client in listed.as_array().unwrap() {
         let is_own = client["name"] == "admin";
-        assert_eq!(client.get("own"), is_own.then_some(&json!(true)), "{client}");
+        assert_eq!(
+            client.get("own"),
+            is_own.then_some(&json!(true)),
+            "{client}"
+        );
     }
     // couicctl reads it from its file anyway.
     let couicctl = test.get("/v1/client/couicctl").await.is(200).json();

@@ -49,7 +49,12 @@ pub(super) async fn run(command: ClientsCommand, cx: &mut Context) -> Result<(),
 
 /// The token of a client that was made just now.
 pub(super) fn token_of(made: &ClientInfo) -> Result<Uuid, Failure> {
-    let missing = || Failure::Failed(format!("the daemon answered without the token of {}", made.name));
+    let missing = || {
+        Failure::Failed(format!(
+            "the daemon answered without the token of {}",
+            made.name
+        ))
+    };
     made.token.ok_or_else(missing)
 }
 
@@ -134,7 +139,9 @@ async fn rotate(
     path: Option<&Path>,
     cx: &mut Context,
 ) -> Result<(), Failure> {
-    let file = path.map(|path| TokenFile::replacing(path, None)).transpose()?;
+    let file = path
+        .map(|path| TokenFile::replacing(path, None))
+        .transpose()?;
     let old = match cx.client.client(name).await {
         Ok(old) => old,
         Err(error) => return Err(unknown(name, error, cx).await),

@@ -12,7 +12,15 @@ pub(crate) fn clients(clients: &[&ClientInfo], show_tokens: bool, now: u64) -> T
         ("Name", true),
         ("Group", true),
         ("Token", show_tokens && any(|client| client.token.is_some())),
-        ("~Limits", any(|client| client.limits.as_ref().is_some_and(ClientLimits::limit_rules))),
+        (
+            "~Limits",
+            any(|client| {
+                client
+                    .limits
+                    .as_ref()
+                    .is_some_and(ClientLimits::limit_rules)
+            }),
+        ),
         ("Token ends", any(|client| client.expires.is_some())),
     ];
     let shown = columns.iter().filter(|(_, is_shown)| *is_shown);
@@ -34,7 +42,10 @@ pub(crate) fn clients(clients: &[&ClientInfo], show_tokens: bool, now: u64) -> T
             limits.as_ref().map(brief).unwrap_or_default(),
             expires.map(|end| ends(end, now)).unwrap_or_default(),
         ];
-        let cells = cells.iter().zip(columns).filter(|(_, (_, is_shown))| *is_shown);
+        let cells = cells
+            .iter()
+            .zip(columns)
+            .filter(|(_, (_, is_shown))| *is_shown);
         let cells: Vec<&dyn std::fmt::Display> = cells.map(|(cell, _)| cell as _).collect();
         table.row(&cells);
     }
@@ -63,7 +74,9 @@ fn brief(limits: &ClientLimits) -> String {
         let names: Vec<_> = policies.iter().map(|policy| policy.as_str()).collect();
         names.join(", ")
     });
-    let tags = tags.as_ref().map(|tags| format!("tags {}", tags.join(", ")));
+    let tags = tags
+        .as_ref()
+        .map(|tags| format!("tags {}", tags.join(", ")));
     let widest = |prefix: &Option<u8>, family| prefix.map(|len| format!("{family} /{len}"));
     let parts = [
         policies,

@@ -76,9 +76,8 @@ impl Daemon {
                 let made = self.client()?.create_client(&name, Group::Monitoring).await;
                 let made = made.map_err(|e| Failure::from(e).text())?;
                 let token = made.token.unwrap_or_default();
-                file.write(&format!("{token}\n")).map_err(|e| {
-                    format!("{}\nrun couicctl clients rotate monitoring", e.text())
-                })
+                file.write(&format!("{token}\n"))
+                    .map_err(|e| format!("{}\nrun couicctl clients rotate monitoring", e.text()))
             }
         }
     }
