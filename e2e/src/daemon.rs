@@ -237,12 +237,4 @@ impl<'lab> Daemon<'lab> {
     pub fn token(&self) -> String {
         admin_token(&self.working_dir())
     }
-
-    /// A new client with the rights of couicmon: its token.
-    #[must_use]
-    pub fn ban_token(&self, name: &str) -> String {
-        let made = self.ctl_ok(&["clients", "add", "-n", name, "-g", "clientrw", "--json"]);
-        let made: serde_json::Value = serde_json::from_str(&made).expect("JSON");
-        made["token"].as_str().expect("a token").to_owned()
-    }
 }

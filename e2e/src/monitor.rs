@@ -30,6 +30,24 @@ impl Monitor {
     /// The group of the daemon's socket.
     pub const GROUP: &str = "nogroup";
 
+    /// `couicctl` with these arguments makes a client with the rights of couicmon.
+    pub const CLIENT: [&str; 14] = [
+        "clients",
+        "add",
+        "-n",
+        "couicmon",
+        "-g",
+        "clientrw",
+        "--policy",
+        "drop",
+        "--tag",
+        "mon-*",
+        "--widest",
+        "24,48",
+        "--longest",
+        "7d",
+    ];
+
     /// Starts it with these sources and jails, and waits until it answers. A later start with the same directory goes on
     /// where the earlier one ended. The daemon's group must be [`Monitor::GROUP`].
     ///
@@ -109,12 +127,13 @@ fn write_config(daemon: &Daemon<'_>, dir: &Path, config: &str) -> PathBuf {
     let (state, token) = (dir.join("state"), dir.join("couicmon.token"));
     fs::create_dir_all(&state).expect("make a directory");
     if !token.exists() {
-        fs::write(&token, daemon.ban_token("couicmon")).expect("write the token");
+        let file = token.to_string_lossy();
+        let written = ["--token-file", &*file, "--owner", USER];
+        daemon.ctl_ok(&[&Monitor::CLIENT[..], &written].concat());
     }
     // The sources' sockets are in it, too.
     give(dir, 0o755);
     give(&state, 0o700);
-    give(&token, 0o600);
     let home = daemon.socket();
     let home = home.parent().expect("a directory");
     fs::set_permissions(home, fs::Permissions::from_mode(0o711)).expect("chmod");

@@ -121,7 +121,9 @@ fn bans_are_kept_while_the_daemon_is_killed_and_arrive_once_it_is_back() {
 fn the_token_of_couicmon_can_only_ban_for_a_while_and_not_too_widely() {
     let Some(lab) = Lab::quiet() else { return };
     let daemon = lab.monitored_daemon().start();
-    let api = daemon.api_as(&daemon.ban_token("couicmon"));
+    let made = daemon.ctl_ok(&[&Monitor::CLIENT[..], &["--json"]].concat());
+    let made: serde_json::Value = serde_json::from_str(&made).expect("JSON");
+    let api = daemon.api_as(made["token"].as_str().expect("a token"));
     let status = |path: &str, cidr: &str, tag: &str, seconds: u64| {
         let expiration = couic_testkit::unix_now() as u64 + seconds;
         let body =
