@@ -1,20 +1,20 @@
-//! Notices in response headers: that the panic switch is on, changes to confirm, guard rails that were lifted, and the
-//! daemon's clock.
+//! Notices in response headers: that the panic switch is on, changes to confirm, guard rails that were lifted, how long to
+//! wait, and the daemon's clock.
 
 use std::{
     collections::BTreeSet,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
-    time::UNIX_EPOCH,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use couic_common::{
     CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, ConfirmId, LIFTED_HEADER, PANIC_HEADER, Rail,
     unix_seconds,
 };
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 /// How much less than this two clocks may differ: whole seconds, and the way of the response.
 const SAME: i64 = 3;
@@ -41,6 +41,8 @@ pub struct ToConfirm {
 pub(crate) struct Notices {
     panic: AtomicBool,
     clock_ahead: AtomicI64,
+    /// Seconds; 0 if the last response has not said.
+    retry_after: AtomicU64,
     to_confirm: Mutex<Vec<ToConfirm>>,
     lifted: Mutex<BTreeSet<Rail>>,
 }
@@ -53,6 +55,8 @@ impl Notices {
         if let Some(ahead) = text("date").and_then(|date| ahead(date, unix_seconds())) {
             self.clock_ahead.store(ahead, Ordering::Relaxed);
         }
+        let wait = text(RETRY_AFTER.as_str()).and_then(|wait| wait.parse().ok());
+        self.retry_after.store(wait.unwrap_or(0), Ordering::Relaxed);
         let id = text(CONFIRM_ID_HEADER).and_then(|id| id.parse().ok());
         let until = text(CONFIRM_UNTIL_HEADER).and_then(|until| until.parse().ok());
         if let (Some(id), Some(until)) = (id, until) {
@@ -78,6 +82,11 @@ impl Notices {
         self.clock_ahead.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.retry_after.load(Ordering::Relaxed);
+        (seconds > 0).then(|| Duration::from_secs(seconds))
+    }
+
     pub(crate) fn panic(&self) -> bool {
         self.panic.load(Ordering::Relaxed)
     }
@@ -94,6 +103,19 @@ impl Notices {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_wait_is_that_of_the_last_response() {
+        let notices = Notices::default();
+        for (header, seconds) in [("7", Some(7)), ("soon", None), ("0", None), ("9", Some(9))] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, header.parse().unwrap());
+            notices.read(&headers);
+            assert_eq!(notices.retry_after(), seconds.map(Duration::from_secs));
+        }
+        notices.read(&HeaderMap::new());
+        assert_eq!(notices.retry_after(), None);
+    }
 
     #[test]
     fn a_date_gives_the_difference_of_the_clocks() {

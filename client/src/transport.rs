@@ -126,6 +126,12 @@ impl Client {
         self.notices.clock_ahead()
     }
 
+    /// How long the last response asked to wait before the next request (`Retry-After` in seconds).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.notices.retry_after()
+    }
+
     pub(crate) fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
         // Both schemes of a base URL support path segments.

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use couic_inject::{Injector, Limits as InjectLimits, Rule};
 use couic_testkit::request;
 
 use crate::server::Server;
@@ -113,6 +114,34 @@ pub(crate) fn batch(server: &Server, count: u32) -> Duration {
     let answer = connection.ask(&request).body;
     let took = start.elapsed();
     assert!(answer.contains(&format!("\"added\":{count},")), "{answer}");
+    took
+}
+
+/// A burst of bans by couic-inject: from the first and from the last until the daemon has taken all.
+pub(crate) fn injected(server: &Server, count: u32) -> (Duration, Duration) {
+    let injector = Injector::start(server.injection(), InjectLimits::default()).unwrap();
+    let until = in_an_hour();
+    let start = Instant::now();
+    for i in 0..count {
+        let mut extra = serde_json::Map::new();
+        extra.insert("count".into(), i.into());
+        extra.insert("sample".into(), "203.0.113.9 - - [01/Dec/2026:00:00:00 +0000] \"POST /wp-login.php HTTP/1.1\" 401 12 \"-\" \"curl/8\"".into());
+        injector.ban(Rule {
+            cidr: address(i).parse().unwrap(),
+            tag: "mon-login".into(),
+            until,
+            kind: "couicmon".into(),
+            detail: "login: 5 in 10 s".into(),
+            extra,
+        });
+    }
+    let last = Instant::now();
+    while injector.figures().pending > 0 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let took = (start.elapsed(), last.elapsed());
+    let figures = injector.figures();
+    assert_eq!((figures.applied, figures.failures), (u64::from(count), 0));
     took
 }
 

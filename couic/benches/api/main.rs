@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let mut rows = Vec::new();
     rows.extend(single_adds());
     rows.extend(bulk());
+    rows.extend(injected());
     rows.push(reload());
     rows.push(memory());
     report::print(&rows);
@@ -94,6 +95,30 @@ fn bulk() -> Vec<Row> {
             value: list.as_secs_f64(),
             unit: "s",
             target: Some(Target::Below(0.5)),
+        },
+    ]
+}
+
+/// What couicmon sends, by way of couic-inject.
+fn injected() -> Vec<Row> {
+    const COUNT: u32 = 100_000;
+    let server = Server::start();
+    let (whole, behind) = load::injected(&server, COUNT);
+    assert_eq!(load::rules(&server), COUNT);
+    vec![
+        Row {
+            what: "burst of 100,000 bans by couic-inject, after the last",
+            method: "Injector::ban with metadata and guard rails, from the return of the last one to nothing pending".to_owned(),
+            value: behind.as_secs_f64(),
+            unit: "s",
+            target: Some(Target::Below(2.0)),
+        },
+        Row {
+            what: "the same, from the first",
+            method: "of the same".to_owned(),
+            value: whole.as_secs_f64(),
+            unit: "s",
+            target: None,
         },
     ]
 }

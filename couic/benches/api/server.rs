@@ -115,6 +115,13 @@ impl Server {
         Connection::unix(socket(self.dir.path())).unwrap()
     }
 
+    /// How couic-inject reaches it.
+    pub(crate) fn injection(&self) -> couic_inject::Config {
+        let file = self.dir.path().join("token");
+        fs::write(&file, &self.token).unwrap();
+        couic_inject::Config::unix(socket(self.dir.path()), file)
+    }
+
     pub(crate) fn set_file(&self, name: &str) -> PathBuf {
         self.dir
             .path()

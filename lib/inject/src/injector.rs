@@ -1,0 +1,154 @@
+//! The handle: takes rules from any thread, and owns the thread that sends them.
+
+use std::{
+    io,
+    path::Path,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use ipnetwork::IpNetwork;
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    Config, Figures, Ignored, InjectError, Limits, Pending, Rule,
+    daemon::Daemon,
+    held::Held,
+    ignored, pending,
+    sender::{Sender, Stop},
+    state::State,
+};
+
+/// Sends rules to the daemon. Dropped, it ends at once; [`Injector::stop`] sends what waits first.
+#[derive(Debug)]
+pub struct Injector {
+    state: Arc<State>,
+    limits: Limits,
+    stop: watch::Sender<Option<Instant>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Injector {
+    /// Starts to send. The daemon need not be there yet.
+    ///
+    /// # Errors
+    /// [`InjectError`] if the token cannot be read, the client not be set up, or the thread not be started.
+    pub fn start(config: Config, limits: Limits) -> Result<Self, InjectError> {
+        let daemon = Arc::new(Daemon::new(config)?);
+        let state = Arc::new(State::new(limits));
+        let (stop, stopped) = watch::channel(None);
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(InjectError::Thread)?;
+        let shared = Arc::clone(&state);
+        let work = move || run(&runtime, &shared, &daemon, limits, stopped);
+        let thread = thread::Builder::new()
+            .name("inject".to_owned())
+            .spawn(work)
+            .map_err(InjectError::Thread)?;
+        Ok(Self {
+            state,
+            limits,
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Takes a ban. Does not wait for the daemon, and does not fail: what becomes of it is in [`Injector::figures`].
+    pub fn ban(&self, rule: Rule) {
+        self.state.ban(rule);
+    }
+
+    /// Takes the removal of a ban: the claim of this client under this tag (empty for none). The rule stays in force if
+    /// others hold it.
+    pub fn remove(&self, cidr: IpNetwork, tag: &str) {
+        self.state.remove(cidr, tag);
+    }
+
+    /// The daemon's ignore list as of the last minute; None until it was read once. It is the same allocation as long as
+    /// the list is the same.
+    #[must_use]
+    pub fn ignored(&self) -> Option<Arc<Ignored>> {
+        self.state.ignored.lock().clone()
+    }
+
+    /// The state at present.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.state.figures()
+    }
+
+    /// Takes what a former run left, as if it had come before everything else.
+    pub fn restore(&self, pending: Pending) {
+        pending.restore(&self.state);
+    }
+
+    /// Writes what waits to a file, as [`Pending::save`] does, so that it survives a crash. For once in a while: what the
+    /// file holds is sent again after one, bans and removals alike.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        pending::save(&self.state.held, path)
+    }
+
+    /// Sends what waits, until it is sent or the deadline has passed, and returns the rest.
+    #[must_use = "what could not be sent is lost unless it is saved"]
+    pub fn stop(mut self, deadline: Duration) -> Pending {
+        self.end(deadline);
+        let empty = Held::new(self.limits);
+        Pending::new(std::mem::replace(&mut *self.state.held.lock(), empty))
+    }
+
+    fn end(&mut self, deadline: Duration) {
+        self.stop.send_replace(Some(Instant::now() + deadline));
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that sends rules has panicked: what waited is kept");
+        }
+    }
+}
+
+impl Drop for Injector {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.end(Duration::ZERO);
+        }
+    }
+}
+
+fn run(runtime: &Runtime, state: &Arc<State>, daemon: &Arc<Daemon>, limits: Limits, stop: Stop) {
+    let sender = Sender::new(Arc::clone(state), Arc::clone(daemon), limits, stop.clone());
+    let watching = async {
+        if daemon.config.watch_ignored {
+            ignored::watch(state, daemon).await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            () = sender.run() => {}
+            () = passed(stop) => {}
+            () = watching => {}
+        }
+    });
+}
+
+/// The deadline of the end.
+async fn passed(mut stop: Stop) {
+    let deadline = match stop.wait_for(Option::is_some).await {
+        Ok(deadline) => *deadline,
+        Err(_) => None,
+    };
+    if let Some(deadline) = deadline {
+        sleep_until(deadline).await;
+    }
+}
