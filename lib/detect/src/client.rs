@@ -28,6 +28,14 @@ impl Nets {
         }
     }
 
+    /// Whether the set and a network have an address in common.
+    #[must_use]
+    pub fn overlaps(&self, network: IpNetwork) -> bool {
+        let other: Self = [network].into_iter().collect();
+        let v4 = other.v4.iter().any(|range| meet(&self.v4, *range));
+        v4 || other.v6.iter().any(|range| meet(&self.v6, *range))
+    }
+
     /// Whether nothing is in the set.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -63,6 +71,12 @@ impl FromIterator<IpNetwork> for Nets {
 fn within<T: Ord + Copy>(ranges: &[(T, T)], addr: T) -> bool {
     let after = ranges.partition_point(|(first, _)| *first <= addr);
     after > 0 && addr <= ranges[after - 1].1
+}
+
+/// Whether a range has a value in common with one of `ranges`: if so, with the last that starts within it or before.
+fn meet<T: Ord + Copy>(ranges: &[(T, T)], (first, last): (T, T)) -> bool {
+    let after = ranges.partition_point(|(start, _)| *start <= last);
+    after > 0 && first <= ranges[after - 1].1
 }
 
 fn merge<T: Ord + Copy>(ranges: &mut Vec<(T, T)>, next: impl Fn(T) -> Option<T>) {

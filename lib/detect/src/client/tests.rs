@@ -118,6 +118,11 @@ proptest! {
         for addr in edges.chain(near) {
             let expected = list.iter().any(|net| net.contains(addr));
             prop_assert_eq!(nets.contains(addr), expected, "{}", addr);
+            for len in [24, 30, 32] {
+                let other = IpNetwork::new(addr, len).unwrap();
+                let meets = |net: &IpNetwork| net.contains(other.network()) || other.contains(net.network());
+                prop_assert_eq!(nets.overlaps(other), list.iter().any(meets), "{}", other);
+            }
         }
     }
 
