@@ -16,8 +16,7 @@ use crate::{
     Row,
     child::{memory, used},
     jails::{THREE, UNGUARDED},
-    logs::{Requests, combined},
-    sized,
+    logs, sized,
 };
 
 const PER_SECOND: u32 = 40_000;
@@ -59,14 +58,14 @@ pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
     let monitor = Monitor::start(lab, &daemon, dir.path(), &watching(dir.path(), THREE));
     let seconds = sized(30).max(2);
     let each = PER_SECOND / 200;
-    let requests: Vec<_> = Requests::new().take(200_000).collect();
-    let mut endless = requests.iter().cycle();
+    let lines = logs::undated(lab, dir.path(), 200_000);
+    let mut endless = lines.iter().cycle();
     let before = used(monitor.pid());
     let took = paced(Duration::from_secs(seconds.into()), |_| {
         let time = now();
-        for request in endless.by_ref().take(each as usize) {
-            log.write_all(combined(request, &time).as_bytes())
-                .expect("write a log");
+        for (before, behind) in endless.by_ref().take(each as usize) {
+            let line = format!("{before}[{time}]{behind}\n");
+            log.write_all(line.as_bytes()).expect("write a log");
         }
     });
     monitor.until_read(seconds * PER_SECOND);

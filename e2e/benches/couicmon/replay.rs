@@ -46,9 +46,9 @@ pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
     let dir = TempDir::new().expect("a directory");
     let dir = dir.path();
     let (many, some, few) = (sized(1_000_000), sized(500_000), sized(300_000));
-    let access = logs::access_log(dir, many);
-    let auth = logs::auth_log(dir, some);
-    let caddy = logs::caddy_log(dir, few);
+    let access = logs::combined(lab, dir, many);
+    let auth = logs::sshd(lab, dir, some);
+    let caddy = logs::caddy(lab, dir, few);
     let config = |name: &str, format, jails: &str| jails::write_config(dir, name, format, jails);
     let mut runs = vec![
         Run::couicmon(
