@@ -3,7 +3,7 @@
 PLUGINS := webhook discord slack
 PLUGIN_DIR ?= /usr/lib/couic/plugins
 
-.PHONY: help setup packages test-packages build man build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny docs demo demo-peering bench soak fuzz clean
+.PHONY: help setup packages test-packages build man build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny docs demo demo-couicmon demo-peering bench soak fuzz clean
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/sbin:/sbin
 
@@ -80,6 +80,9 @@ docs: ## build the documents as a site, target/book, and check every link
 
 demo: setup ## run the daemon between two namespaces: it drops pings and notifies a chat (needs root)
 	@scripts/demo
+
+demo-couicmon: setup ## run nginx with visitors, a scanner and a flooder: couicmon has the daemon drop the latter two (needs root and nginx)
+	@scripts/demo-couicmon
 
 demo-peering: setup ## run three instances that share rules: bans, deletions, a partition, a kill (needs root and nginx)
 	@scripts/demo-peering
