@@ -6,9 +6,7 @@ use std::{collections::HashSet, time::Duration};
 
 use couic_common::Tag;
 
-use super::{
-    Filter, Jail, Mistake, Rules, Scan, pattern::Pattern, rate, scan::MAX_FILTERS,
-};
+use super::{Filter, Jail, Mistake, Rules, Scan, pattern::Pattern, rate, scan::MAX_FILTERS};
 use crate::{DetectConfig, JailConfig, LoginConfig, bots::Bots, key::WIDE_V6};
 
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
