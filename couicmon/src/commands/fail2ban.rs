@@ -5,8 +5,16 @@ use std::{io::Write, path::Path, process::ExitCode};
 use super::Failure;
 use crate::import;
 
-pub(super) fn run(jails: &Path, filters: Option<&Path>, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let dir = if jails.is_dir() { Some(jails) } else { jails.parent() };
+pub(super) fn run(
+    jails: &Path,
+    filters: Option<&Path>,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let dir = if jails.is_dir() {
+        Some(jails)
+    } else {
+        jails.parent()
+    };
     let beside = dir.unwrap_or(Path::new(".")).join("filter.d");
     let filters = filters.unwrap_or(if beside.is_dir() {
         &beside
@@ -28,14 +36,23 @@ pub(super) fn run(jails: &Path, filters: Option<&Path>, out: &mut dyn Write) -> 
     }
     eprintln!("{done} of {} jails are translated.", done + left_out);
     for jail in &imported.left_out {
-        eprintln!("Left out: {} (filter {}): {}", jail.jail, jail.filter, jail.why);
+        eprintln!(
+            "Left out: {} (filter {}): {}",
+            jail.jail, jail.filter, jail.why
+        );
         match jail.instead {
             Some(instead) => eprintln!("    Instead: {instead}"),
-            None => eprintln!("    Instead: a jail of your own with `contains` or `regex`; couicmon explain shows what it sees"),
+            None => eprintln!(
+                "    Instead: a jail of your own with `contains` or `regex`; couicmon explain shows what it sees"
+            ),
         }
     }
     for note in &imported.notes {
         eprintln!("Note: {note}");
     }
-    Ok(if done > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if done > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -48,18 +48,24 @@ pub(crate) fn run(command: &Command, config: &Path) -> ExitCode {
         Command::Explain(args) => explain::run(args, config, &mut out),
         Command::Top(args) => top::run(args, config, &mut out),
         Command::Presets { name } => presets::run(name.as_deref(), &mut out),
-        Command::Import { from: Import::Fail2ban { jails, filters } } => {
-            fail2ban::run(jails, filters.as_deref(), &mut out)
-        }
+        Command::Import {
+            from: Import::Fail2ban { jails, filters },
+        } => fail2ban::run(jails, filters.as_deref(), &mut out),
     };
     let result = result.and_then(|code| Ok(out.flush().map(|()| code)?));
     match result {
         Ok(code) => code,
         // Nobody reads on, as in `| head`.
-        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(failure) => {
             eprintln!("{failure}");
-            ExitCode::from(if matches!(failure, Failure::Usage(_)) { EXIT_USAGE } else { 1 })
+            ExitCode::from(if matches!(failure, Failure::Usage(_)) {
+                EXIT_USAGE
+            } else {
+                1
+            })
         }
     }
 }

@@ -16,7 +16,9 @@ pub(super) fn run(name: Option<&str>, out: &mut dyn Write) -> Result<ExitCode, F
     };
     let Some(text) = presets::get(name) else {
         let names = presets::NAMES.join(", ");
-        return Err(Failure::Usage(format!("there is no preset {name:?}; there are: {names}")));
+        return Err(Failure::Usage(format!(
+            "there is no preset {name:?}; there are: {names}"
+        )));
     };
     out.write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

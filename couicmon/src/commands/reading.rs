@@ -19,7 +19,11 @@ const ANY_SOURCE: &str = "log";
 pub(super) fn config(args: &Reading, path: &Path) -> Result<Config, Failure> {
     if args.presets.is_empty() {
         return Config::load(path).map_err(|mistakes| {
-            let missing = if path.exists() { "" } else { "\nWithout a configuration, name presets, as in --preset nginx." };
+            let missing = if path.exists() {
+                ""
+            } else {
+                "\nWithout a configuration, name presets, as in --preset nginx."
+            };
             Failure::Usage(format!("{mistakes}{missing}"))
         });
     }
@@ -47,13 +51,27 @@ pub(super) struct Candidate<'c> {
 }
 
 /// The sources whose lines these may be.
-pub(super) fn candidates<'c>(args: &Reading, config: &'c Config) -> Result<Vec<Candidate<'c>>, Failure> {
-    let named = |source: &&SourceConfig| args.source.as_ref().is_none_or(|name| *name == source.name);
+pub(super) fn candidates<'c>(
+    args: &Reading,
+    config: &'c Config,
+) -> Result<Vec<Candidate<'c>>, Failure> {
+    let named =
+        |source: &&SourceConfig| args.source.as_ref().is_none_or(|name| *name == source.name);
     let sources: Vec<&SourceConfig> = config.sources.iter().filter(named).collect();
-    let names = || config.sources.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
+    let names = || {
+        config
+            .sources
+            .iter()
+            .map(|s| s.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     if sources.is_empty() {
         let name = args.source.as_deref().unwrap_or_default();
-        return Err(Failure::Usage(format!("there is no source {name:?}; there are: {}", names())));
+        return Err(Failure::Usage(format!(
+            "there is no source {name:?}; there are: {}",
+            names()
+        )));
     }
     let Some(name) = &args.format else {
         let of = |source: &'c SourceConfig| Candidate {
@@ -70,7 +88,10 @@ pub(super) fn candidates<'c>(args: &Reading, config: &'c Config) -> Result<Vec<C
             format,
             format_name: name.clone(),
         }]),
-        _ => Err(Failure::Usage(format!("--format needs --source: name one of {}", names()))),
+        _ => Err(Failure::Usage(format!(
+            "--format needs --source: name one of {}",
+            names()
+        ))),
     }
 }
 
@@ -91,7 +112,9 @@ pub(super) fn format(name: &str) -> Result<Format, Failure> {
 pub(super) fn fit(format: &mut Format, line: &[u8]) -> u32 {
     match format.parse(line) {
         Ok(Event { peer: Some(_), .. }) => 4,
-        Ok(Event { time_ms: Some(_), .. }) => 2,
+        Ok(Event {
+            time_ms: Some(_), ..
+        }) => 2,
         Ok(_) => 1,
         Err(couic_detect::Unparsed::Irrelevant | couic_detect::Unparsed::NoAddress) => 1,
         Err(_) => 0,

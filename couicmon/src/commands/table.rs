@@ -29,22 +29,47 @@ impl Table {
 
     /// For people or for programs.
     pub(super) fn print(&self, out: &mut dyn Write, people: bool) -> io::Result<()> {
-        if people { self.aligned(out) } else { self.tabs(out) }
+        if people {
+            self.aligned(out)
+        } else {
+            self.tabs(out)
+        }
     }
 
     fn tabs(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.rows.iter().try_for_each(|row| writeln!(out, "{}", row.join("\t")))
+        self.rows
+            .iter()
+            .try_for_each(|row| writeln!(out, "{}", row.join("\t")))
     }
 
     fn aligned(&self, out: &mut dyn Write) -> io::Result<()> {
-        let titles: Vec<String> = self.titles.iter().map(|t| t.trim_start_matches('>').to_owned()).collect();
+        let titles: Vec<String> = self
+            .titles
+            .iter()
+            .map(|t| t.trim_start_matches('>').to_owned())
+            .collect();
         let lines = || std::iter::once(&titles).chain(&self.rows);
-        let width = |column: usize| lines().filter_map(|l| l.get(column)).map(|cell| cell.chars().count()).max();
-        let widths: Vec<usize> = (0..titles.len()).map(|column| width(column).unwrap_or(0)).collect();
+        let width = |column: usize| {
+            lines()
+                .filter_map(|l| l.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+        };
+        let widths: Vec<usize> = (0..titles.len())
+            .map(|column| width(column).unwrap_or(0))
+            .collect();
         for line in lines() {
-            let cells = line.iter().zip(&widths).zip(self.titles).map(|((cell, width), title)| {
-                if title.starts_with('>') { format!("{cell:>width$}") } else { format!("{cell:width$}") }
-            });
+            let cells = line
+                .iter()
+                .zip(&widths)
+                .zip(self.titles)
+                .map(|((cell, width), title)| {
+                    if title.starts_with('>') {
+                        format!("{cell:>width$}")
+                    } else {
+                        format!("{cell:width$}")
+                    }
+                });
             let text = cells.collect::<Vec<_>>().join("  ");
             writeln!(out, "{}", text.trim_end())?;
         }
@@ -64,7 +89,10 @@ mod tests {
         let mut out = Vec::new();
         table.aligned(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, "Name    Count  Why\né           1  x?[2J\nlonger  12345\n");
+        assert_eq!(
+            text,
+            "Name    Count  Why\né           1  x?[2J\nlonger  12345\n"
+        );
         let mut out = Vec::new();
         table.tabs(&mut out).unwrap();
         assert_eq!(out, "é\t1\tx?[2J\nlonger\t12345\t\n".as_bytes());

@@ -80,7 +80,12 @@ pub(super) fn run(args: &Top, config: &Path, out: &mut dyn Write) -> Result<Exit
         return Ok(ExitCode::SUCCESS);
     }
     if args.once || !io::stdout().is_terminal() {
-        show(&answer(&socket, args.n.unwrap_or(USUAL))?, None, usize::MAX, out)?;
+        show(
+            &answer(&socket, args.n.unwrap_or(USUAL))?,
+            None,
+            usize::MAX,
+            out,
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut before: Option<u64> = None;
@@ -92,7 +97,12 @@ pub(super) fn run(args: &Top, config: &Path, out: &mut dyn Write) -> Result<Exit
         before = Some(lines);
         let mut screen = Vec::new();
         queue!(screen, MoveTo(0, 0), Clear(ClearType::All))?;
-        show(&answer, rate, usize::from(rows.saturating_sub(1)), &mut screen)?;
+        show(
+            &answer,
+            rate,
+            usize::from(rows.saturating_sub(1)),
+            &mut screen,
+        )?;
         out.write_all(&screen)?;
         out.flush()?;
         thread::sleep(EVERY);
@@ -101,7 +111,8 @@ pub(super) fn run(args: &Top, config: &Path, out: &mut dyn Write) -> Result<Exit
 
 fn answer(socket: &Path, n: u16) -> Result<Answer, Failure> {
     let text = fetch(socket, n)?;
-    serde_json::from_str(&text).map_err(|e| Failure::failed("the answer of couicmon cannot be read", e))
+    serde_json::from_str(&text)
+        .map_err(|e| Failure::failed("the answer of couicmon cannot be read", e))
 }
 
 /// The body of the answer.
@@ -109,7 +120,9 @@ fn fetch(socket: &Path, n: u16) -> Result<String, Failure> {
     let name = socket.display();
     let failed = |error: io::Error| {
         let hint = match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "couicmon does not run here; see systemctl status couicmon",
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                "couicmon does not run here; see systemctl status couicmon"
+            }
             io::ErrorKind::PermissionDenied => "only root, its user and its group may ask",
             _ => "no answer",
         };
@@ -118,15 +131,22 @@ fn fetch(socket: &Path, n: u16) -> Result<String, Failure> {
     let mut stream = UnixStream::connect(socket).map_err(failed)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
-    let request = format!("GET /v1/top?n={n} HTTP/1.1\r\nHost: couicmon\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET /v1/top?n={n} HTTP/1.1\r\nHost: couicmon\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut text = String::new();
-    stream.take(MAX_BYTES).read_to_string(&mut text).map_err(failed)?;
+    stream
+        .take(MAX_BYTES)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).unwrap_or_default();
     match status {
         "200" => Ok(body.to_owned()),
-        _ => Err(Failure::Failed(format!("{name}: couicmon answered {status}: {}", body.replace(char::is_control, " ")))),
+        _ => Err(Failure::Failed(format!(
+            "{name}: couicmon answered {status}: {}",
+            body.replace(char::is_control, " ")
+        ))),
     }
 }
 
@@ -140,7 +160,11 @@ fn show(answer: &Answer, rate: Option<u64>, rows: usize, out: &mut dyn Write) ->
     writeln!(head)?;
     jails(answer).print(&mut head, rate.is_some())?;
     if answer.pending_bans > 0 {
-        writeln!(head, "\n{} bans wait for the daemon", grouped(answer.pending_bans))?;
+        writeln!(
+            head,
+            "\n{} bans wait for the daemon",
+            grouped(answer.pending_bans)
+        )?;
     }
     for told in &answer.dominant {
         writeln!(head, "\n{}", told.replace(char::is_control, "?"))?;
@@ -224,14 +248,21 @@ mod tests {
 
     #[test]
     fn the_answer_is_shown() {
-        let (_dir, path, served) = served(format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{BODY}"));
+        let (_dir, path, served) = served(format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{BODY}"
+        ));
         let answer = answer(&path, 7).unwrap();
         assert_eq!(served.join().unwrap(), "GET /v1/top?n=7 HTTP/1.1\r\n");
         let mut out = Vec::new();
         show(&answer, Some(40), 18, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("40 lines a second\n"), "{text}");
-        for part in ["scan (shadow)     7     0            1", "5 bans wait", "is it a proxy?", "192.0.2.1   1,200  60.0 %"] {
+        for part in [
+            "scan (shadow)     7     0            1",
+            "5 bans wait",
+            "is it a proxy?",
+            "192.0.2.1   1,200  60.0 %",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(text.contains("2001:db8::   ~800"), "{text}");
@@ -240,11 +271,14 @@ mod tests {
 
     #[test]
     fn who_may_not_ask_or_asks_nobody_is_told() {
-        let (_dir, path, served) = served("HTTP/1.1 403 Forbidden\r\n\r\n{\"message\":\"no\"}".into());
+        let (_dir, path, served) =
+            served("HTTP/1.1 403 Forbidden\r\n\r\n{\"message\":\"no\"}".into());
         let error = fetch(&path, 1).unwrap_err().to_string();
         assert!(error.contains("answered 403"), "{error}");
         served.join().unwrap();
-        let error = fetch(Path::new("/nonexistent/socket"), 1).unwrap_err().to_string();
+        let error = fetch(Path::new("/nonexistent/socket"), 1)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("couicmon does not run here"), "{error}");
     }
 }

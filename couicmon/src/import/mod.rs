@@ -106,7 +106,9 @@ fn check(expressions: &Expressions) -> Result<(), String> {
         ..DetectConfig::default()
     };
     let checked = config.check(&[source]);
-    let first = checked.err().and_then(|mistakes| mistakes.into_iter().next());
+    let first = checked
+        .err()
+        .and_then(|mistakes| mistakes.into_iter().next());
     first.map_or(Ok(()), |mistake| Err(mistake.message))
 }
 

@@ -50,7 +50,9 @@ pub(super) fn expressions(filter: &Filter, journal: bool) -> Result<Expressions,
         }
     }
     for regex in &filter.ignore {
-        found.ignore.push(translate(&whole(regex), Host::Any).map_err(|e| told(regex, e))?);
+        found
+            .ignore
+            .push(translate(&whole(regex), Host::Any).map_err(|e| told(regex, e))?);
     }
     match (found.regex.len(), filter.max_lines) {
         (0, _) if found.of_other_lines > 0 => Err(Untranslatable::NoAddress.to_string()),

@@ -90,7 +90,9 @@ fn toml(imported: &Imported) -> toml::Table {
 /// The address that an expression of a jail finds, with `<HOST>` as the detector has it.
 pub(super) fn host(regex: &str, line: &[u8]) -> Option<String> {
     let regex = regex.replace("<HOST>", HOST);
-    let config = regex_automata::util::syntax::Config::new().unicode(false).utf8(false);
+    let config = regex_automata::util::syntax::Config::new()
+        .unicode(false)
+        .utf8(false);
     let regex = Regex::builder()
         .syntax(config)
         .configure(Regex::config().utf8_empty(false))

@@ -9,7 +9,10 @@ use crate::{config::Config, run::Judge};
 /// The configuration of presets; those for any source read combined lines.
 fn config(names: &[&str]) -> Config {
     let mut text = format!("presets = {names:?}\n");
-    if !names.iter().any(|name| get(name).unwrap().contains("\n[source.")) {
+    if !names
+        .iter()
+        .any(|name| get(name).unwrap().contains("\n[source."))
+    {
         text += "[source.log]\nstdin = true\nformat = \"combined\"\n";
     }
     let part = Part {
@@ -33,24 +36,38 @@ fn verdicts(preset: &str, line: &str) -> Vec<Verdict> {
 
 /// The jails of which a line is a hit, and of whom.
 fn hits(preset: &str, line: &str) -> Vec<(String, Option<IpAddr>)> {
-    let hits = verdicts(preset, line).into_iter().filter(|verdict| verdict.hit);
-    hits.map(|verdict| (verdict.jail.to_string(), verdict.addr)).collect()
+    let hits = verdicts(preset, line)
+        .into_iter()
+        .filter(|verdict| verdict.hit);
+    hits.map(|verdict| (verdict.jail.to_string(), verdict.addr))
+        .collect()
 }
 
 #[track_caller]
 fn check(preset: &str, line: &str, expected: &[&str]) {
     let found = hits(preset, line);
     let jails: Vec<&str> = found.iter().map(|(jail, _)| jail.as_str()).collect();
-    assert_eq!(jails, expected, "{preset}: {line}\n{:#?}", verdicts(preset, line));
+    assert_eq!(
+        jails,
+        expected,
+        "{preset}: {line}\n{:#?}",
+        verdicts(preset, line)
+    );
     // Whatever a client writes, its own address is the only one.
     for (jail, addr) in &found {
-        assert_eq!(addr.unwrap(), "192.0.2.1".parse::<IpAddr>().unwrap(), "{jail}: {line}");
+        assert_eq!(
+            addr.unwrap(),
+            "192.0.2.1".parse::<IpAddr>().unwrap(),
+            "{jail}: {line}"
+        );
     }
 }
 
 /// A request as nginx and Apache log it.
 fn request(method: &str, target: &str, status: u16, agent: &str) -> String {
-    format!("192.0.2.1 - - [01/Dec/2026:06:25:01 +0000] \"{method} {target} HTTP/1.1\" {status} 162 \"-\" \"{agent}\"")
+    format!(
+        "192.0.2.1 - - [01/Dec/2026:06:25:01 +0000] \"{method} {target} HTTP/1.1\" {status} 162 \"-\" \"{agent}\""
+    )
 }
 
 #[test]
@@ -78,35 +95,67 @@ fn presets_have_no_warnings_about_their_regexes() {
 #[test]
 fn sshd_counts_failures_and_names_but_no_success() {
     for preset in ["sshd", "sshd-file"] {
-        let head = if preset == "sshd" { "" } else { "Dec  1 06:25:01 host sshd[12]: " };
+        let head = if preset == "sshd" {
+            ""
+        } else {
+            "Dec  1 06:25:01 host sshd[12]: "
+        };
         for (line, expected) in [
-            ("Failed password for root from 192.0.2.1 port 4022 ssh2", &["sshd", "sshd-users"][..]),
-            ("Failed password for invalid user a from 192.0.2.1 port 4022 ssh2", &["sshd", "sshd-users"]),
+            (
+                "Failed password for root from 192.0.2.1 port 4022 ssh2",
+                &["sshd", "sshd-users"][..],
+            ),
+            (
+                "Failed password for invalid user a from 192.0.2.1 port 4022 ssh2",
+                &["sshd", "sshd-users"],
+            ),
             // The user name is the client's.
-            ("Failed password for invalid user x from 203.0.113.9 port 22 ssh2 from 192.0.2.1 port 4022 ssh2", &["sshd", "sshd-users"]),
-            ("Invalid user root from 203.0.113.9 port 1 from 192.0.2.1 port 4022", &[]),
-            ("Connection closed by 192.0.2.1 port 4022 [preauth]", &["sshd-probe"]),
-            ("Accepted publickey for deploy from 192.0.2.1 port 4022 ssh2: ED25519 SHA256:abc", &[]),
+            (
+                "Failed password for invalid user x from 203.0.113.9 port 22 ssh2 from 192.0.2.1 port 4022 ssh2",
+                &["sshd", "sshd-users"],
+            ),
+            (
+                "Invalid user root from 203.0.113.9 port 1 from 192.0.2.1 port 4022",
+                &[],
+            ),
+            (
+                "Connection closed by 192.0.2.1 port 4022 [preauth]",
+                &["sshd-probe"],
+            ),
+            (
+                "Accepted publickey for deploy from 192.0.2.1 port 4022 ssh2: ED25519 SHA256:abc",
+                &[],
+            ),
             ("Server listening on 0.0.0.0 port 22.", &[]),
         ] {
             let line = format!("{head}{line}");
             // One attempt is several lines; which of them counts is the format's matter, that nobody else is hit is ours.
             if line.contains("Invalid user") {
                 let found = hits(preset, &line);
-                assert!(found.iter().all(|(_, addr)| *addr == Some([192, 0, 2, 1].into())), "{line}: {found:?}");
+                assert!(
+                    found
+                        .iter()
+                        .all(|(_, addr)| *addr == Some([192, 0, 2, 1].into())),
+                    "{line}: {found:?}"
+                );
             } else {
                 check(preset, &line, expected);
             }
         }
     }
-    check("sshd-file", "Dec  1 06:25:01 host CRON[12]: Failed password for root from 192.0.2.1 port 4022 ssh2", &[]);
+    check(
+        "sshd-file",
+        "Dec  1 06:25:01 host CRON[12]: Failed password for root from 192.0.2.1 port 4022 ssh2",
+        &[],
+    );
 }
 
 #[test]
 fn servers_of_the_combined_format_see_logins_scans_and_limits() {
     for preset in ["nginx", "apache"] {
         let jail = |name: &str| format!("{preset}-{name}");
-        let (auth, login, scan, limited) = (jail("auth"), jail("login"), jail("scan"), jail("limited"));
+        let (auth, login, scan, limited) =
+            (jail("auth"), jail("login"), jail("scan"), jail("limited"));
         for (line, expected) in [
             (request("GET", "/private/", 401, "x"), &[auth.as_str()][..]),
             (request("POST", "/login", 200, "x"), &[&login]),
@@ -118,9 +167,33 @@ fn servers_of_the_combined_format_see_logins_scans_and_limits() {
             (request("GET", "/api", 429, "x"), &[&limited]),
             (request("GET", "/", 200, "x"), &[]),
             // What a client writes into path, referer and agent.
-            (request("GET", r"/\x22 404 203.0.113.9 - - [01/Dec/2026:06:25:01 +0000] \x22POST /login", 200, "x"), &[]),
-            (request("GET", "/", 200, r"x\x22 203.0.113.9 - - \x22GET /x HTTP/1.1\x22 404"), &[]),
-            (request("GET", "/%0a203.0.113.9 - - [01/Dec/2026:06:25:01 +0000] ", 404, "x"), &[&scan]),
+            (
+                request(
+                    "GET",
+                    r"/\x22 404 203.0.113.9 - - [01/Dec/2026:06:25:01 +0000] \x22POST /login",
+                    200,
+                    "x",
+                ),
+                &[],
+            ),
+            (
+                request(
+                    "GET",
+                    "/",
+                    200,
+                    r"x\x22 203.0.113.9 - - \x22GET /x HTTP/1.1\x22 404",
+                ),
+                &[],
+            ),
+            (
+                request(
+                    "GET",
+                    "/%0a203.0.113.9 - - [01/Dec/2026:06:25:01 +0000] ",
+                    404,
+                    "x",
+                ),
+                &[&scan],
+            ),
         ] {
             check(preset, &line, expected);
         }
@@ -136,9 +209,17 @@ fn haproxy_sees_what_it_answered() {
     };
     check("haproxy", &line(404, "GET /x HTTP/1.1"), &["haproxy-scan"]);
     check("haproxy", &line(401, "GET /x HTTP/1.1"), &["haproxy-auth"]);
-    check("haproxy", &line(200, "POST /login HTTP/1.1"), &["haproxy-login"]);
+    check(
+        "haproxy",
+        &line(200, "POST /login HTTP/1.1"),
+        &["haproxy-login"],
+    );
     check("haproxy", &line(200, "GET / HTTP/1.1"), &[]);
-    check("haproxy", &line(200, "GET /x\\x22_404_203.0.113.9:1 HTTP/1.1"), &[]);
+    check(
+        "haproxy",
+        &line(200, "GET /x\\x22_404_203.0.113.9:1 HTTP/1.1"),
+        &[],
+    );
 }
 
 #[test]
@@ -189,17 +270,32 @@ fn scanners_ask_for_what_nobody_has() {
 #[test]
 fn wordpress_counts_failed_logins_and_searches_for_users() {
     for (line, expected) in [
-        (request("POST", "/wp-login.php", 200, "x"), &["wp-login"][..]),
-        (request("POST", "/blog//wp-login.php", 200, "x"), &["wp-login"]),
+        (
+            request("POST", "/wp-login.php", 200, "x"),
+            &["wp-login"][..],
+        ),
+        (
+            request("POST", "/blog//wp-login.php", 200, "x"),
+            &["wp-login"],
+        ),
         (request("POST", "/wp-login.php", 302, "x"), &[]),
         (request("GET", "/wp-login.php", 200, "x"), &[]),
         (request("POST", "/xmlrpc.php", 200, "x"), &["wp-xmlrpc"]),
         (request("GET", "/?author=1", 301, "x"), &["wp-users"]),
-        (request("GET", "/wp-json/wp/v2/users", 401, "x"), &["wp-users"]),
+        (
+            request("GET", "/wp-json/wp/v2/users", 401, "x"),
+            &["wp-users"],
+        ),
         (request("GET", "/wp-json/wp/v2/users", 200, "x"), &[]),
         (request("GET", "/?s=coauthor=1", 301, "x"), &[]),
-        (request("GET", "/wp-content/plugins/old/readme.txt", 404, "x"), &["wp-plugins"]),
-        (request("GET", "/wp-content/plugins/old/readme.txt", 200, "x"), &[]),
+        (
+            request("GET", "/wp-content/plugins/old/readme.txt", 404, "x"),
+            &["wp-plugins"],
+        ),
+        (
+            request("GET", "/wp-content/plugins/old/readme.txt", 200, "x"),
+            &[],
+        ),
     ] {
         check("wordpress", &line, expected);
     }
@@ -210,5 +306,9 @@ fn floods_are_only_told_at_first() {
     let config = config(&["http-flood"]);
     assert!(config.detect.jails.iter().all(|jail| jail.shadow));
     check("http-flood", &request("GET", "/", 200, "x"), &["flood"]);
-    check("http-flood", &request("POST", "/", 503, "x"), &["flood", "flood-errors", "flood-write"]);
+    check(
+        "http-flood",
+        &request("POST", "/", 503, "x"),
+        &["flood", "flood-errors", "flood-write"],
+    );
 }

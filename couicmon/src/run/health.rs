@@ -69,7 +69,10 @@ pub(crate) fn of(service: &Service, samples: bool) -> Health {
     let dominant = counters.dominant.iter().filter(|dominant| dominant.proxy);
     problems.extend(dominant.map(|dominant| match samples {
         true => dominant.to_string(),
-        false => format!("a single address has most lines of source {}: a proxy? set trusted_proxies", dominant.source),
+        false => format!(
+            "a single address has most lines of source {}: a proxy? set trusted_proxies",
+            dominant.source
+        ),
     }));
     let daemon = of_daemon(service);
     let no_source = !sources.is_empty() && sources.iter().all(|source| source.ended);

@@ -71,7 +71,9 @@ impl State {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => {
                 let path = path.display();
-                return error!("how often sources were banned is forgotten: {path} cannot be read: {error}");
+                return error!(
+                    "how often sources were banned is forgotten: {path} cannot be read: {error}"
+                );
             }
         };
         match rows {
@@ -79,8 +81,14 @@ impl State {
             None => {
                 let aside = self.dir.join("ladder.damaged");
                 let moved = fs::rename(&path, &aside).err();
-                let moved = moved.map_or_else(|| aside.display().to_string(), |error| format!("where it was ({error})"));
-                error!("how often sources were banned is forgotten: {} is damaged, and is now {moved}", path.display());
+                let moved = moved.map_or_else(
+                    || aside.display().to_string(),
+                    |error| format!("where it was ({error})"),
+                );
+                error!(
+                    "how often sources were banned is forgotten: {} is damaged, and is now {moved}",
+                    path.display()
+                );
             }
         }
     }
@@ -119,7 +127,10 @@ impl State {
                 }
                 injector.restore(loaded.pending);
             }
-            Err(error) => error!("bans that were not sent are lost: {} cannot be read: {error}", path.display()),
+            Err(error) => error!(
+                "bans that were not sent are lost: {} cannot be read: {error}",
+                path.display()
+            ),
         }
     }
 
@@ -142,7 +153,12 @@ impl State {
 
 fn text(rows: &[LadderRow]) -> String {
     let mut text = format!("{MAGIC}\n");
-    for LadderRow { addr, level, ends_ms } in rows {
+    for LadderRow {
+        addr,
+        level,
+        ends_ms,
+    } in rows
+    {
         // Writing into a String cannot fail.
         let _ = writeln!(text, "{addr} {level} {ends_ms}");
     }
@@ -187,7 +203,12 @@ mod tests {
                 assert_eq!(parse(&text.as_bytes()[..cut]), None, "{cut}");
             }
         }
-        for bad in ["", "x", "couicmon-ladder-1\n1.2.3.4 1 2 3\nend 1\n", "couicmon-ladder-1\n1.2.3.4 1\nend 1\n"] {
+        for bad in [
+            "",
+            "x",
+            "couicmon-ladder-1\n1.2.3.4 1 2 3\nend 1\n",
+            "couicmon-ladder-1\n1.2.3.4 1\nend 1\n",
+        ] {
             assert_eq!(parse(bad.as_bytes()), None, "{bad:?}");
         }
     }

@@ -72,6 +72,9 @@ mod tests {
         ] {
             assert_eq!(clock.at(line), Some(expected), "{line:?}");
         }
-        assert_eq!((clock.first, clock.undated, clock.backwards), (Some(1_000), 2, 1));
+        assert_eq!(
+            (clock.first, clock.undated, clock.backwards),
+            (Some(1_000), 2, 1)
+        );
     }
 }

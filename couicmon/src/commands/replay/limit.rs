@@ -13,12 +13,20 @@ pub(super) enum Limit {
 
 impl Limit {
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
-        let percent = text.strip_suffix('%').map(|number| number.trim().parse().ok());
+        let percent = text
+            .strip_suffix('%')
+            .map(|number| number.trim().parse().ok());
         let limit = match percent {
-            Some(percent) => percent.filter(|p| (0.0..=100.0).contains(p)).map(Self::Percent),
+            Some(percent) => percent
+                .filter(|p| (0.0..=100.0).contains(p))
+                .map(Self::Percent),
             None => text.parse().ok().map(Self::Sources),
         };
-        let wrong = || format!("--max-collateral {text:?} is neither a number of sources nor a share of them, as in 5%");
+        let wrong = || {
+            format!(
+                "--max-collateral {text:?} is neither a number of sources nor a share of them, as in 5%"
+            )
+        };
         limit.ok_or_else(|| Failure::Usage(wrong()))
     }
 

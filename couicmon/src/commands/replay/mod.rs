@@ -31,7 +31,11 @@ use crate::{args::Replay, config::Config};
 const EXIT_COLLATERAL: u8 = 3;
 
 pub(super) fn run(args: &Replay, path: &Path, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let limit = args.max_collateral.as_deref().map(Limit::parse).transpose()?;
+    let limit = args
+        .max_collateral
+        .as_deref()
+        .map(Limit::parse)
+        .transpose()?;
     let mut config = reading::config(&args.reading, path)?;
     only(&mut config, &args.jails)?;
     let candidates = reading::candidates(&args.reading, &config)?;
@@ -52,8 +56,14 @@ pub(super) fn run(args: &Replay, path: &Path, out: &mut dyn Write) -> Result<Exi
         return Err(failure);
     }
     let report = report::Report::of(&run, &done);
-    if args.json { report.json(out)? } else { report.text(out, args.bans)? }
-    let over = limit.as_ref().and_then(|limit| limit.exceeded(&report.jails));
+    if args.json {
+        report.json(out)?
+    } else {
+        report.text(out, args.bans)?
+    }
+    let over = limit
+        .as_ref()
+        .and_then(|limit| limit.exceeded(&report.jails));
     if let Some(jail) = over {
         out.flush()?;
         eprintln!("{jail}: the collateral is above --max-collateral");
@@ -65,9 +75,18 @@ pub(super) fn run(args: &Replay, path: &Path, out: &mut dyn Write) -> Result<Exi
 /// Leaves out all jails but these.
 fn only(config: &mut Config, names: &[String]) -> Result<(), Failure> {
     let jails = &config.detect.jails;
-    if let Some(unknown) = names.iter().find(|name| !jails.iter().any(|jail| jail.name == **name)) {
-        let known = jails.iter().map(|jail| jail.name.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(Failure::Usage(format!("there is no jail {unknown:?}; there are: {known}")));
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !jails.iter().any(|jail| jail.name == **name))
+    {
+        let known = jails
+            .iter()
+            .map(|jail| jail.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(Failure::Usage(format!(
+            "there is no jail {unknown:?}; there are: {known}"
+        )));
     }
     if !names.is_empty() {
         // Nobody else has it yet.
@@ -87,9 +106,15 @@ struct Progress {
 
 impl Progress {
     fn of(files: &[PathBuf]) -> Self {
-        let sizes = files.iter().map(|file| fs::metadata(file).ok().filter(fs::Metadata::is_file));
+        let sizes = files
+            .iter()
+            .map(|file| fs::metadata(file).ok().filter(fs::Metadata::is_file));
         let total: Option<u64> = sizes.map(|meta| meta.map(|meta| meta.len())).sum();
-        let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(total, target);
         let form = match total {
             Some(_) => "[{bar:20}] {bytes} of {total_bytes}, {percent} %, {eta} left",

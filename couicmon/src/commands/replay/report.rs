@@ -31,11 +31,19 @@ impl<'r> Report<'r> {
 
     pub(super) fn text(&self, out: &mut dyn Write, bans: bool) -> io::Result<()> {
         for (file, source, format) in &self.run.read_as {
-            writeln!(out, "{}: read as source {source}, format {format}", file.replace(char::is_control, "?"))?;
+            writeln!(
+                out,
+                "{}: read as source {source}, format {format}",
+                file.replace(char::is_control, "?")
+            )?;
         }
         let clock = &self.run.clock;
         let (first, last) = (time(clock.first), time(clock.now()));
-        writeln!(out, "{} lines from {first} to {last}", grouped(self.done.lines))?;
+        writeln!(
+            out,
+            "{} lines from {first} to {last}",
+            grouped(self.done.lines)
+        )?;
         for warning in self.warnings() {
             writeln!(out, "{warning}")?;
         }
@@ -50,7 +58,17 @@ impl<'r> Report<'r> {
     }
 
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut table = Table::new(&["Jail", ">Hits", ">Bans", ">Networks", ">Held", "First ban", ">Stopped", ">Share", ">Collateral"]);
+        let mut table = Table::new(&[
+            "Jail",
+            ">Hits",
+            ">Bans",
+            ">Networks",
+            ">Held",
+            "First ban",
+            ">Stopped",
+            ">Share",
+            ">Collateral",
+        ]);
         for jail in &self.jails {
             let shadow = if jail.shadow { " (shadow)" } else { "" };
             table.row([
@@ -72,7 +90,12 @@ impl<'r> Report<'r> {
         for jail in &self.jails {
             let of = &jail.collateral;
             if honest(jail) > 0 {
-                let examples = of.examples.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let examples = of
+                    .examples
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ");
                 writeln!(
                     out,
                     "{}: of its banned sources, {} also made good requests ({} of them would have been stopped), {} logged in: {examples}",
@@ -92,9 +115,18 @@ impl<'r> Report<'r> {
                 )?;
             }
         }
-        let forgotten = self.jails.iter().map(|jail| jail.collateral.forgotten).max().unwrap_or(0);
+        let forgotten = self
+            .jails
+            .iter()
+            .map(|jail| jail.collateral.forgotten)
+            .max()
+            .unwrap_or(0);
         if forgotten > 0 {
-            writeln!(out, "{} sources were too many to remember: the collateral may be higher", grouped(forgotten))?;
+            writeln!(
+                out,
+                "{} sources were too many to remember: the collateral may be higher",
+                grouped(forgotten)
+            )?;
         }
         Ok(())
     }
@@ -124,28 +156,50 @@ impl<'r> Report<'r> {
     fn warnings(&self) -> Vec<String> {
         let (unread, clock) = (&self.run.unread, &self.run.clock);
         let counts = [
-            (unread.irrelevant, "tell of no client: other programs, messages of the server"),
+            (
+                unread.irrelevant,
+                "tell of no client: other programs, messages of the server",
+            ),
             (unread.malformed, "are not of the format"),
             (unread.no_address, "have no address of a client"),
-            (unread.ambiguous, "were left out: text of the client could be taken for its address"),
-            (self.done.cut_lines, "are longer than 8 KiB or cut off, and were left out"),
-            (clock.undated, "have no time that is known: they count as at the time of the line before"),
-            (self.run.unjudged, "come before the first time, and were not judged"),
+            (
+                unread.ambiguous,
+                "were left out: text of the client could be taken for its address",
+            ),
+            (
+                self.done.cut_lines,
+                "are longer than 8 KiB or cut off, and were left out",
+            ),
+            (
+                clock.undated,
+                "have no time that is known: they count as at the time of the line before",
+            ),
+            (
+                self.run.unjudged,
+                "come before the first time, and were not judged",
+            ),
         ];
         let told = counts.iter().filter(|(count, _)| *count > 0);
-        let mut all: Vec<String> = told.map(|(count, what)| format!("{} lines {what}", grouped(*count))).collect();
+        let mut all: Vec<String> = told
+            .map(|(count, what)| format!("{} lines {what}", grouped(*count)))
+            .collect();
         if let Some(sample) = &unread.sample {
             all.push(format!("one of the lines that could not be read: {sample}"));
         }
         if clock.backwards > 0 {
-            all.push(format!("time went back by more than a day {} times: give files in the order of time", clock.backwards));
+            all.push(format!(
+                "time went back by more than a day {} times: give files in the order of time",
+                clock.backwards
+            ));
         }
         all
     }
 
     pub(super) fn json(&self, out: &mut dyn Write) -> io::Result<()> {
         let files = self.run.read_as.iter();
-        let files = files.map(|(file, source, format)| json!({ "file": file, "source": source, "format": format }));
+        let files = files.map(
+            |(file, source, format)| json!({ "file": file, "source": source, "format": format }),
+        );
         let unread = &self.run.unread;
         let bans = self.run.bans.iter().flatten().map(ban_json);
         let mut value = json!({
@@ -221,7 +275,12 @@ fn state(banned: &Banned) -> String {
 
 /// UTC, so that it can be compared whatever the log's zone is.
 fn time(ms: Option<i64>) -> String {
-    let since = ms.and_then(|ms| u64::try_from(ms).ok()).map(std::time::Duration::from_millis);
+    let since = ms
+        .and_then(|ms| u64::try_from(ms).ok())
+        .map(std::time::Duration::from_millis);
     let time = since.and_then(|since| std::time::UNIX_EPOCH.checked_add(since));
-    time.map_or_else(|| "-".into(), |time| humantime::format_rfc3339_seconds(time).to_string())
+    time.map_or_else(
+        || "-".into(),
+        |time| humantime::format_rfc3339_seconds(time).to_string(),
+    )
 }

@@ -73,8 +73,14 @@ struct Source {
 }
 
 impl Run {
-    pub(super) fn new(config: &Config, candidates: &[Candidate<'_>], bans: bool) -> Result<Self, Failure> {
-        let rules = config.rules().ok_or_else(|| Failure::Usage("the jails are not valid".into()))?;
+    pub(super) fn new(
+        config: &Config,
+        candidates: &[Candidate<'_>],
+        bans: bool,
+    ) -> Result<Self, Failure> {
+        let rules = config
+            .rules()
+            .ok_or_else(|| Failure::Usage("the jails are not valid".into()))?;
         let mut detector = Detector::new(rules, SEED);
         detector.keep_account();
         let source = |candidate: &Candidate<'_>| {
@@ -87,14 +93,19 @@ impl Run {
                 ))
             };
             Ok(Source {
-                id: detector.source(name).ok_or_else(|| Failure::Usage(format!("no jail reads the source {name}")))?,
+                id: detector
+                    .source(name)
+                    .ok_or_else(|| Failure::Usage(format!("no jail reads the source {name}")))?,
                 name: name.clone(),
                 format: candidate.format.clone(),
                 format_name: candidate.format_name.clone(),
                 judge: Judge::of(candidate.source, None).ok_or_else(unknown)?,
             })
         };
-        let sources = candidates.iter().map(source).collect::<Result<_, Failure>>()?;
+        let sources = candidates
+            .iter()
+            .map(source)
+            .collect::<Result<_, Failure>>()?;
         Ok(Self {
             detector,
             sources,
@@ -122,7 +133,10 @@ impl Run {
         let best = scores.iter().copied().max().filter(|best| *best > 0);
         let Some(at) = best.and_then(|best| scores.iter().position(|score| *score == best)) else {
             if !head.is_empty() {
-                let formats = self.sources.iter().map(|s| format!("{} ({})", s.name, s.format_name));
+                let formats = self
+                    .sources
+                    .iter()
+                    .map(|s| format!("{} ({})", s.name, s.format_name));
                 let formats = formats.collect::<Vec<_>>().join(", ");
                 let known = couic_detect::FORMATS.join(", ");
                 self.failure = Some(Failure::Usage(format!(
@@ -133,7 +147,11 @@ impl Run {
             return None;
         };
         let chosen = &self.sources[at];
-        let told = (name.to_owned(), chosen.name.clone(), chosen.format_name.clone());
+        let told = (
+            name.to_owned(),
+            chosen.name.clone(),
+            chosen.format_name.clone(),
+        );
         self.read_as.push(told);
         Some(at)
     }
@@ -204,7 +222,9 @@ impl Run {
             Unparsed::Ambiguous => unread.ambiguous += 1,
         }
         let head = line.get(..200).unwrap_or(line);
-        unread.sample.get_or_insert_with(|| head.escape_ascii().to_string());
+        unread
+            .sample
+            .get_or_insert_with(|| head.escape_ascii().to_string());
     }
 }
 
@@ -231,18 +251,25 @@ enum State {
 impl<'r> Feed<'r> {
     pub(super) fn new(run: &'r mut Run, path: &Path) -> Self {
         let written = path.metadata().and_then(|meta| meta.modified());
-        let since = written.unwrap_or_else(|_| SystemTime::now()).duration_since(UNIX_EPOCH);
+        let since = written
+            .unwrap_or_else(|_| SystemTime::now())
+            .duration_since(UNIX_EPOCH);
         Self {
             run,
             name: path.display().to_string(),
-            written_ms: since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+            written_ms: since.map_or(0, |since| {
+                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+            }),
             state: State::Head(Vec::new()),
         }
     }
 
     /// Times without a year are of the year before the last write.
     fn clocked(&self, mut format: Format) -> Box<Format> {
-        format.set_clock(self.written_ms, local_time::offset_s(self.written_ms / 1_000));
+        format.set_clock(
+            self.written_ms,
+            local_time::offset_s(self.written_ms / 1_000),
+        );
         Box::new(format)
     }
 
@@ -254,12 +281,17 @@ impl<'r> Feed<'r> {
             return;
         };
         let mut format = self.clocked(self.run.sources[source].format.clone());
-        let plain = Format::named("syslog").unwrap_or_else(|| self.run.sources[source].format.clone());
+        let plain =
+            Format::named("syslog").unwrap_or_else(|| self.run.sources[source].format.clone());
         let mut dates = self.clocked(plain);
         for line in head {
             self.run.line(source, &mut format, &mut dates, &line);
         }
-        self.state = State::Chosen { source, format, dates };
+        self.state = State::Chosen {
+            source,
+            format,
+            dates,
+        };
     }
 }
 
@@ -268,7 +300,11 @@ impl Sink for Feed<'_> {
 
     fn line(&mut self, _stream: StreamId, line: &[u8], _when: When) {
         match &mut self.state {
-            State::Chosen { source, format, dates } => self.run.line(*source, format, dates, line),
+            State::Chosen {
+                source,
+                format,
+                dates,
+            } => self.run.line(*source, format, dates, line),
             State::Head(head) => {
                 head.push(line.to_vec());
                 if head.len() == HEAD {

@@ -55,7 +55,10 @@ impl Trial {
             Some(name) => self.dir.path().join(name).display().to_string(),
             None => word.to_owned(),
         };
-        let words = ["couicmon", "replay"].map(str::to_owned).into_iter().chain(args.split(' ').map(path));
+        let words = ["couicmon", "replay"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(args.split(' ').map(path));
         let Some(Command::Replay(args)) = Cli::try_parse_from(words).unwrap().command else {
             panic!("no replay");
         };
@@ -71,20 +74,46 @@ impl Trial {
 
 /// A line of the combined format, so many seconds after the start.
 fn line(second: i64, addr: &str, path: &str, status: u16) -> String {
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(u64::try_from(START + second).unwrap());
+    let time = std::time::UNIX_EPOCH
+        + std::time::Duration::from_secs(u64::try_from(START + second).unwrap());
     let time = humantime::format_rfc3339_seconds(time).to_string();
     let (day, clock) = (&time[8..10], &time[11..19]);
-    let month = if &time[5..7] == "12" { "Dec" } else { panic!("{time}") };
-    format!("{addr} - - [{day}/{month}/2026:{clock} +0000] \"GET {path} HTTP/1.1\" {status} 1 \"-\" \"x\"\n")
+    let month = if &time[5..7] == "12" {
+        "Dec"
+    } else {
+        panic!("{time}")
+    };
+    format!(
+        "{addr} - - [{day}/{month}/2026:{clock} +0000] \"GET {path} HTTP/1.1\" {status} 1 \"-\" \"x\"\n"
+    )
 }
 
 fn banned(report: &Value, jail: &str) -> BTreeSet<IpAddr> {
-    let bans = report["bans"].as_array().unwrap().iter().filter(|ban| ban["jail"] == jail);
-    bans.map(|ban| ban["cidr"].as_str().unwrap().split('/').next().unwrap().parse().unwrap()).collect()
+    let bans = report["bans"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|ban| ban["jail"] == jail);
+    bans.map(|ban| {
+        ban["cidr"]
+            .as_str()
+            .unwrap()
+            .split('/')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap()
+    })
+    .collect()
 }
 
 fn of<'v>(report: &'v Value, jail: &str) -> &'v Value {
-    report["jails"].as_array().unwrap().iter().find(|j| j["jail"] == jail).unwrap()
+    report["jails"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|j| j["jail"] == jail)
+        .unwrap()
 }
 
 /// An exact bucket for each source, with no bound of memory: what the detector may at most ban.
@@ -122,7 +151,11 @@ fn the_same_sources_are_banned_as_by_an_exact_count() {
         for n in 0..20_000_i64 {
             let second = n / 40;
             // A few busy sources among many.
-            let source = if random.u8(..) < 150 { random.u32(0..60) } else { random.u32(60..3_000) };
+            let source = if random.u8(..) < 150 {
+                random.u32(0..60)
+            } else {
+                random.u32(60..3_000)
+            };
             let addr = IpAddr::from([10, 0, (source >> 8) as u8, source as u8]);
             let status = if source % 3 == 0 { 404 } else { 200 };
             text += &line(second, &addr.to_string(), &format!("/{n}"), status);
@@ -181,7 +214,12 @@ fn each_file_is_read_as_the_source_that_fits() {
     trial.write("auth", &auth);
     trial.write("access", &line(60, "192.0.2.9", "/", 200));
     let report = trial.json("--bans @auth @access");
-    let sources: Vec<&str> = report["files"].as_array().unwrap().iter().map(|f| f["source"].as_str().unwrap()).collect();
+    let sources: Vec<&str> = report["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f["source"].as_str().unwrap())
+        .collect();
     assert_eq!(sources, ["ssh", "web"]);
     assert_eq!(of(&report, "ssh")["bans"], 1);
     assert_eq!(report["last_ms"], (START + 60) * 1_000);
@@ -199,10 +237,19 @@ fn presets_need_no_configuration() {
     }
     text += &line(31, "192.0.2.2", "/.env", 404).repeat(3);
     trial.write("log", &text);
-    assert_eq!(of(&trial.json("--preset nginx @log"), "nginx-scan")["bans"], 1);
+    assert_eq!(
+        of(&trial.json("--preset nginx @log"), "nginx-scan")["bans"],
+        1
+    );
     let both = trial.json("--preset nginx --preset scanners --bans @log");
-    assert_eq!(banned(&both, "scanner-paths"), BTreeSet::from([[192, 0, 2, 2].into()]));
-    assert_eq!(of(&trial.json("--preset scanners @log"), "scanner-paths")["bans"], 1);
+    assert_eq!(
+        banned(&both, "scanner-paths"),
+        BTreeSet::from([[192, 0, 2, 2].into()])
+    );
+    assert_eq!(
+        of(&trial.json("--preset scanners @log"), "scanner-paths")["bans"],
+        1
+    );
     let error = trial.run("--preset nothing @log").unwrap_err().to_string();
     assert!(error.contains("is none of: sshd"), "{error}");
 }
@@ -210,15 +257,46 @@ fn presets_need_no_configuration() {
 #[test]
 fn what_cannot_be_judged_is_told() {
     let trial = Trial::new();
-    let text = format!("{}broken\n{}", line(0, "192.0.2.1", "/", 200), line(1, "example.org", "/", 200));
+    let text = format!(
+        "{}broken\n{}",
+        line(0, "192.0.2.1", "/", 200),
+        line(1, "example.org", "/", 200)
+    );
     trial.write("log", &text);
     let report = trial.json("@log");
-    assert_eq!((&report["malformed"], &report["no_address"]), (&1.into(), &1.into()));
+    assert_eq!(
+        (&report["malformed"], &report["no_address"]),
+        (&1.into(), &1.into())
+    );
     let text = trial.run("@log").unwrap().1;
     assert!(text.contains("1 lines are not of the format"), "{text}");
     assert!(text.contains("could not be read: broken"), "{text}");
-    assert!(trial.run("--jail nope @log").unwrap_err().to_string().contains("there are: "));
-    assert!(trial.run("--source nope @log").unwrap_err().to_string().contains("there are: web, ssh"));
-    assert!(trial.run("--format nope --source web @log").unwrap_err().to_string().contains("combined"));
-    assert!(trial.run("@missing").unwrap_err().to_string().contains("missing: "));
+    assert!(
+        trial
+            .run("--jail nope @log")
+            .unwrap_err()
+            .to_string()
+            .contains("there are: ")
+    );
+    assert!(
+        trial
+            .run("--source nope @log")
+            .unwrap_err()
+            .to_string()
+            .contains("there are: web, ssh")
+    );
+    assert!(
+        trial
+            .run("--format nope --source web @log")
+            .unwrap_err()
+            .to_string()
+            .contains("combined")
+    );
+    assert!(
+        trial
+            .run("@missing")
+            .unwrap_err()
+            .to_string()
+            .contains("missing: ")
+    );
 }
