@@ -4,8 +4,8 @@
 ///
 /// Greedy, backtracking to the last `*` only: constant memory, and time at most the product of both lengths.
 #[must_use]
-pub fn glob_matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+pub fn glob_matches(pattern: impl AsRef<[u8]>, text: impl AsRef<[u8]>) -> bool {
+    let (pattern, text) = (pattern.as_ref(), text.as_ref());
     let (mut p, mut t) = (0, 0);
     let mut last_star: Option<(usize, usize)> = None;
     while let Some(byte) = text.get(t) {

@@ -23,6 +23,7 @@ pub struct Files {
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
     remove: Vec<PathBuf>,
+    execute: Vec<PathBuf>,
 }
 
 impl Files {
@@ -47,6 +48,13 @@ impl Files {
         self
     }
 
+    /// Allows reading this file, or everything below this directory, and executing it.
+    #[must_use]
+    pub fn execute(mut self, path: impl Into<PathBuf>) -> Self {
+        self.execute.push(path.into());
+        self
+    }
+
     /// The rules, for [`ThreadStep::domain`](crate::ThreadStep::domain). Missing paths are skipped: a rule refers to an
     /// inode, not to a name. `None` if this kernel has no Landlock.
     ///
@@ -63,6 +71,7 @@ impl Files {
             (&self.read, read),
             (&self.write, read | writing()),
             (&self.remove, AccessFs::ReadDir | AccessFs::RemoveFile),
+            (&self.execute, read | AccessFs::Execute),
         ];
         let mut created = created;
         for (paths, rights) in kinds {

@@ -27,6 +27,7 @@
 
 mod error;
 mod keys;
+mod layers;
 mod notifier;
 mod reader;
 mod secret;
@@ -35,6 +36,7 @@ use std::{fs, path::Path};
 
 pub use error::{ConfigErrors, Mistake};
 pub use keys::Keys;
+pub use layers::{Layers, Part};
 pub use notifier::NotifierConfig;
 pub use reader::{Found, Noted, Section};
 pub use secret::Secret;

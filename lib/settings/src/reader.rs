@@ -2,7 +2,7 @@
 //!
 //! serde's derive with `deny_unknown_fields` would be shorter, but stops at the first mistake.
 
-use std::{cell::RefCell, collections::BTreeSet, path::PathBuf};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeSet, path::PathBuf};
 
 use toml::{
     Spanned,
@@ -25,7 +25,7 @@ pub(crate) fn document(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Mistake>>
     Err(errors.into_iter().map(mistake).collect())
 }
 
-fn line_at(text: &str, offset: usize) -> usize {
+pub(crate) fn line_at(text: &str, offset: usize) -> usize {
     let before = &text.as_bytes()[..offset.min(text.len())];
     1 + before.iter().filter(|b| **b == b'\n').count()
 }
@@ -42,6 +42,14 @@ impl<'t> Reader<'t> {
             text,
             mistakes: RefCell::default(),
         }
+    }
+
+    pub(crate) fn line_of(&self, offset: usize) -> usize {
+        line_at(self.text, offset)
+    }
+
+    pub(crate) fn note(&self, mistake: Mistake) {
+        self.mistakes.borrow_mut().push(mistake);
     }
 
     pub(crate) fn into_mistakes(self) -> Vec<Mistake> {
@@ -150,6 +158,68 @@ impl<'a> Section<'a> {
         Self::new(self.reader, name, Some(found.line), table)
     }
 
+    /// The subtables of a table whose names are up to the user, as in `[jail.NAME]`, by name. None if one is not a table.
+    pub fn tables_by_name(&mut self, key: &'static str) -> Option<Vec<(&'a str, Section<'a>)>> {
+        let outer = self.table(key);
+        let there = self.table.is_some_and(|table| table.contains_key(key));
+        if there && outer.table.is_none() {
+            return None;
+        }
+        let section = |(name, value): (&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>)| {
+            let (name, found) = (name.get_ref().as_ref(), self.found(value));
+            match found.value.as_table() {
+                Some(table) => {
+                    let full = outer.full(name);
+                    let section = Self::new(self.reader, full, Some(found.line), Some(table));
+                    Some((name, section))
+                }
+                None => outer.wrong_type(name, &found, "a table"),
+            }
+        };
+        let all = outer.table.into_iter().flat_map(|table| table.iter());
+        let all: Vec<_> = all.map(section).collect();
+        all.into_iter().collect()
+    }
+
+    /// The words of a key that has one or an array of them: strings and whole numbers, each with its line. Empty if it is
+    /// missing. None after a mistake.
+    pub fn words(&mut self, key: &'static str) -> Option<Vec<(String, usize)>> {
+        let Some(found) = self.get(key) else {
+            return Some(Vec::new());
+        };
+        let word = |found: &Found<'a>| match found.value {
+            DeValue::String(text) => Some(text.clone().into_owned()),
+            DeValue::Integer(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let Some(items) = found.value.as_array() else {
+            let word = word(&found).map(|word| Vec::from([(word, found.line)]));
+            return word.or_else(|| self.wrong_type(key, &found, "a string, or an array of them"));
+        };
+        let items = items.iter().enumerate().map(|(n, item)| {
+            let item = self.found(item);
+            let word = word(&item).map(|word| (word, item.line));
+            word.or_else(|| self.wrong_type(&format!("{key}[{n}]"), &item, "a string"))
+        });
+        let words: Vec<_> = items.collect();
+        words.into_iter().collect()
+    }
+
+    /// Reports a mistake in a dotted key below this table, such as `jail.login.rate`, found by a check of the whole. Its
+    /// line is that of the longest part of the key that is there.
+    pub fn mistake_at(&self, key: &str, message: String) {
+        let (mut table, mut line) = (self.table, self.line);
+        for part in key.split('.') {
+            let name = part.split('[').next().unwrap_or(part);
+            let Some(value) = table.and_then(|table| table.get(name)) else {
+                break;
+            };
+            let found = self.found(value);
+            (table, line) = (found.value.as_table(), Some(found.line));
+        }
+        self.mistake::<()>(line, key, message);
+    }
+
     /// The tables of an array, as in `[[…]]`. None if an element is not a table.
     pub fn tables(&mut self, key: &'static str) -> Option<Vec<Section<'a>>> {
         let Some(found) = self.get(key) else {
@@ -235,6 +305,29 @@ impl<'a> Section<'a> {
                 let message = format!("{number} is not in the range from {low} to {high}");
                 self.mistake(Some(found.line), key, message)
             })
+    }
+
+    /// A number in a range, with or without a fraction.
+    pub fn float(
+        &mut self,
+        key: &'static str,
+        range: std::ops::RangeInclusive<f64>,
+        default: f64,
+    ) -> Option<f64> {
+        let Some(found) = self.get(key) else {
+            return Some(default);
+        };
+        let text = match found.value {
+            DeValue::Float(number) => number.as_str().to_owned(),
+            DeValue::Integer(number) => number.as_str().to_owned(),
+            _ => return self.wrong_type(key, &found, "a number"),
+        };
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.or_else(|| {
+            let (low, high) = (range.start(), range.end());
+            let message = format!("{text} is not in the range from {low} to {high}");
+            self.mistake(Some(found.line), key, message)
+        })
     }
 
     /// One of the given words.

@@ -1,0 +1,284 @@
+//! `couicmon top`: talkers and jails of the running couicmon, from its control socket, again each second on a terminal.
+
+use std::{
+    io::{self, IsTerminal, Read, Write},
+    net::IpAddr,
+    os::unix::net::UnixStream,
+    path::Path,
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
+
+use couic_common::grouped;
+use crossterm::{
+    cursor::MoveTo,
+    queue,
+    terminal::{self, Clear, ClearType},
+};
+use serde::Deserialize;
+
+use super::{Failure, table::Table};
+use crate::{args::Top, config::Config};
+
+const EVERY: Duration = Duration::from_secs(1);
+/// The socket is on this machine: a longer silence is a process that hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// 1,000 talkers are 100 KB.
+const MAX_BYTES: u64 = 4 << 20;
+/// Where no configuration says otherwise.
+const SOCKET: &str = "/run/couicmon/control.sock";
+/// Talkers without a terminal.
+const USUAL: u16 = 20;
+
+/// What the service tells. Fields of later versions are passed over.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    talkers: Vec<Talker>,
+    jails: Vec<Jail>,
+    sources: Vec<Source>,
+    #[serde(default)]
+    dominant: Vec<String>,
+    #[serde(default)]
+    pending_bans: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Talker {
+    addr: IpAddr,
+    lines: u64,
+    over: u64,
+    share: f64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Jail {
+    jail: String,
+    shadow: bool,
+    hits: u64,
+    bans: u64,
+    shadow_bans: u64,
+    held: u64,
+    fill: f64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Source {
+    source: String,
+    lines: u64,
+    unparsed: u64,
+    lag_seconds: f64,
+    behind_bytes: u64,
+}
+
+pub(super) fn run(args: &Top, config: &Path, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    // Its own mistakes are no reason not to look at a service that runs.
+    let socket = Config::load(config).map_or_else(|_| SOCKET.into(), |config| config.control);
+    if args.json {
+        let text = fetch(&socket, args.n.unwrap_or(USUAL))?;
+        writeln!(out, "{}", text.trim_end())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.once || !io::stdout().is_terminal() {
+        show(
+            &answer(&socket, args.n.unwrap_or(USUAL))?,
+            None,
+            usize::MAX,
+            out,
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut before: Option<u64> = None;
+    loop {
+        let rows = terminal::size().map_or(24, |(_, rows)| rows);
+        let answer = answer(&socket, args.n.unwrap_or(rows.clamp(1, 1_000)))?;
+        let lines = answer.sources.iter().map(|source| source.lines).sum();
+        let rate = before.map(|before| lines - before.min(lines));
+        before = Some(lines);
+        let mut screen = Vec::new();
+        queue!(screen, MoveTo(0, 0), Clear(ClearType::All))?;
+        show(
+            &answer,
+            rate,
+            usize::from(rows.saturating_sub(1)),
+            &mut screen,
+        )?;
+        out.write_all(&screen)?;
+        out.flush()?;
+        thread::sleep(EVERY);
+    }
+}
+
+fn answer(socket: &Path, n: u16) -> Result<Answer, Failure> {
+    let text = fetch(socket, n)?;
+    serde_json::from_str(&text)
+        .map_err(|e| Failure::failed("the answer of couicmon cannot be read", e))
+}
+
+/// The body of the answer.
+fn fetch(socket: &Path, n: u16) -> Result<String, Failure> {
+    let name = socket.display();
+    let failed = |error: io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                "couicmon does not run here; see systemctl status couicmon"
+            }
+            io::ErrorKind::PermissionDenied => "only root, its user and its group may ask",
+            _ => "no answer",
+        };
+        Failure::Failed(format!("{name}: {hint} ({error})"))
+    };
+    let mut stream = UnixStream::connect(socket).map_err(failed)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+    let request =
+        format!("GET /v1/top?n={n} HTTP/1.1\r\nHost: couicmon\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(failed)?;
+    let mut text = String::new();
+    stream
+        .take(MAX_BYTES)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    match status {
+        "200" => Ok(body.to_owned()),
+        _ => Err(Failure::Failed(format!(
+            "{name}: couicmon answered {status}: {}",
+            body.replace(char::is_control, " ")
+        ))),
+    }
+}
+
+/// At most so many rows of a terminal; talkers have what the rest leaves.
+fn show(answer: &Answer, rate: Option<u64>, rows: usize, out: &mut dyn Write) -> io::Result<()> {
+    let mut head = Vec::new();
+    if let Some(rate) = rate {
+        writeln!(head, "{} lines a second\n", grouped(rate))?;
+    }
+    sources(answer).write(&mut head)?;
+    writeln!(head)?;
+    jails(answer).print(&mut head, rate.is_some())?;
+    if answer.pending_bans > 0 {
+        writeln!(
+            head,
+            "\n{} bans wait for the daemon",
+            grouped(answer.pending_bans)
+        )?;
+    }
+    for told in &answer.dominant {
+        writeln!(head, "\n{}", told.replace(char::is_control, "?"))?;
+    }
+    writeln!(head)?;
+    let used = head.iter().filter(|byte| **byte == b'\n').count();
+    out.write_all(&head)?;
+    let left = rows.saturating_sub(used + 1);
+    talkers(answer, left).print(out, rate.is_some())
+}
+
+fn talkers(answer: &Answer, most: usize) -> Table {
+    let mut table = Table::new(&["Address", ">Lines", ">Share"]);
+    for talker in answer.talkers.iter().take(most) {
+        let about = if talker.over > 0 { "~" } else { "" };
+        table.row([
+            talker.addr.to_string(),
+            format!("{about}{}", grouped(talker.lines)),
+            format!("{:.1} %", 100.0 * talker.share),
+        ]);
+    }
+    table
+}
+
+fn jails(answer: &Answer) -> Table {
+    let mut table = Table::new(&["Jail", ">Hits", ">Bans", ">Shadow bans", ">Held", ">Full"]);
+    for jail in &answer.jails {
+        let shadow = if jail.shadow { " (shadow)" } else { "" };
+        table.row([
+            format!("{}{shadow}", jail.jail),
+            grouped(jail.hits),
+            grouped(jail.bans),
+            grouped(jail.shadow_bans),
+            grouped(jail.held),
+            format!("{:.0} %", 100.0 * jail.fill),
+        ]);
+    }
+    table
+}
+
+fn sources(answer: &Answer) -> Table {
+    let mut table = Table::new(&["Source", ">Lines", ">Unreadable", ">Lag", ">Bytes behind"]);
+    for source in &answer.sources {
+        table.row([
+            source.source.clone(),
+            grouped(source.lines),
+            grouped(source.unparsed),
+            format!("{:.1} s", source.lag_seconds),
+            grouped(source.behind_bytes),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::BufRead, io::BufReader, os::unix::net::UnixListener, path::PathBuf};
+
+    use super::*;
+
+    const BODY: &str = r#"{"version":"1","talkers":[{"addr":"192.0.2.1","lines":1200,"over":0,"share":0.6},
+        {"addr":"2001:db8::","lines":800,"over":3,"share":0.4}],
+        "jails":[{"jail":"scan","shadow":true,"hits":7,"bans":0,"shadow_bans":1,"held":0,"fill":0.01,"pushed_out":0}],
+        "sources":[{"source":"web","lines":2000,"unparsed":1,"lag_seconds":0.25,"behind_bytes":0}],
+        "dominant":["192.0.2.1 has most lines of web: is it a proxy?"],"pending_bans":5}"#;
+
+    /// Answers one request.
+    fn served(reply: String) -> (tempfile::TempDir, PathBuf, thread::JoinHandle<String>) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let served = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = String::new();
+            BufReader::new(&stream).read_line(&mut asked).unwrap();
+            stream.write_all(reply.as_bytes()).unwrap();
+            asked
+        });
+        (dir, path, served)
+    }
+
+    #[test]
+    fn the_answer_is_shown() {
+        let (_dir, path, served) = served(format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{BODY}"
+        ));
+        let answer = answer(&path, 7).unwrap();
+        assert_eq!(served.join().unwrap(), "GET /v1/top?n=7 HTTP/1.1\r\n");
+        let mut out = Vec::new();
+        show(&answer, Some(40), 18, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("40 lines a second\n"), "{text}");
+        for part in [
+            "scan (shadow)     7     0            1",
+            "5 bans wait",
+            "is it a proxy?",
+            "192.0.2.1   1,200  60.0 %",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(text.contains("2001:db8::   ~800"), "{text}");
+        assert!(text.lines().count() <= 18);
+    }
+
+    #[test]
+    fn who_may_not_ask_or_asks_nobody_is_told() {
+        let (_dir, path, served) =
+            served("HTTP/1.1 403 Forbidden\r\n\r\n{\"message\":\"no\"}".into());
+        let error = fetch(&path, 1).unwrap_err().to_string();
+        assert!(error.contains("answered 403"), "{error}");
+        served.join().unwrap();
+        let error = fetch(Path::new("/nonexistent/socket"), 1)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("couicmon does not run here"), "{error}");
+    }
+}

@@ -1,0 +1,62 @@
+//! The files of the configuration: the main one, and `*.toml` of the directory beside it, in the order of their names.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use couic_files::read_bounded;
+use couic_settings::Part;
+
+/// The largest file, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// Most files in the directory.
+const MOST: usize = 256;
+
+/// Reads all of them, or tells why that is not possible.
+pub(super) fn read(main: &Path) -> Result<Vec<Part>, String> {
+    let mut parts = Vec::from([part(main.to_owned())?]);
+    let dir = main.with_extension("d");
+    for path in fragments(&dir).map_err(|error| unreadable(&dir, &error))? {
+        parts.push(part(path)?);
+    }
+    Ok(parts)
+}
+
+/// The directory may be missing.
+fn fragments(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        if name.ends_with(b".toml") && !name.starts_with(b".") {
+            paths.push(path);
+        }
+        if paths.len() > MOST {
+            let message = format!("it has more than {MOST} files *.toml");
+            return Err(io::Error::other(message));
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn part(path: PathBuf) -> Result<Part, String> {
+    // A pipe is fine, as of `couicmon -c <(…)`.
+    let bytes = fs::File::open(&path).and_then(|file| read_bounded(file, LARGEST));
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+    match text {
+        Ok(text) => Ok(Part { path, text }),
+        Err(error) => Err(unreadable(&path, &error)),
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("{}: cannot be read: {error}", path.display())
+}

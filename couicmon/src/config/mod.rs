@@ -1,0 +1,234 @@
+//! The configuration: `couicmon.toml`, the files of `couicmon.d`, and presets below them.
+//!
+//! All mistakes are reported at once, each with file, line and key, before anything on the machine is touched.
+
+mod detect;
+mod files;
+mod presets;
+mod source;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use couic_detect::{DetectConfig, Rules};
+use couic_settings::{Layers, Part, Section};
+
+pub(crate) use self::source::{ClientFrom, Proxies, SourceConfig};
+use self::text::duration;
+
+/// The default port of the metrics.
+const METRICS: &str = "127.0.0.1:2921";
+
+/// A valid configuration.
+#[derive(Clone)]
+pub(crate) struct Config {
+    /// The user that a start as root becomes.
+    pub(crate) user: Option<String>,
+    /// Checkpoints, the ladder, bans that were not sent.
+    pub(crate) state_dir: PathBuf,
+    /// The socket of `couicmon top`.
+    pub(crate) control: PathBuf,
+    /// Where metrics are served, on the loopback; None if they are off.
+    pub(crate) metrics: Option<SocketAddr>,
+    /// The daemon's socket.
+    pub(crate) socket: PathBuf,
+    /// The token of the daemon's client.
+    pub(crate) token_file: PathBuf,
+    /// How far back a start reads what was written meanwhile.
+    pub(crate) catch_up: Duration,
+    /// The lowest level that is logged.
+    pub(crate) log_level: &'static str,
+    /// Where lines come from.
+    pub(crate) sources: Vec<SourceConfig>,
+    /// Jails and what holds for all of them, checked.
+    pub(crate) detect: Arc<DetectConfig>,
+}
+
+/// Every mistake of every file.
+#[derive(Debug)]
+pub(crate) struct ConfigErrors(Vec<String>);
+
+impl fmt::Display for ConfigErrors {
+    /// One line per mistake: `FILE:LINE: KEY: message`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl Config {
+    /// Reads and checks the file, and those of the directory beside it.
+    ///
+    /// # Errors
+    /// All mistakes in them, or the reason why one cannot be read.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let files = files::read(path).map_err(|why| ConfigErrors(Vec::from([why])))?;
+        Self::of(&files)
+    }
+
+    /// The same for texts.
+    ///
+    /// # Errors
+    /// All mistakes in them.
+    pub(crate) fn of(files: &[Part]) -> Result<Self, ConfigErrors> {
+        let layers = Layers {
+            files,
+            below: &presets::below(files),
+            named: &["source", "jail", "login"],
+            lists: &["presets"],
+            either: &[source::INPUTS, source::FORMATS],
+        };
+        let read = layers.parse(read);
+        read.map_err(|errors| ConfigErrors(errors.iter().map(ToString::to_string).collect()))
+    }
+
+    /// The rules for a detector. None if they are not valid, which was checked.
+    pub(crate) fn rules(&self) -> Option<Rules> {
+        self.detect.check(&names(&self.sources)).ok()
+    }
+}
+
+fn read(root: &mut Section<'_>) -> Option<Config> {
+    let user = root.string("user");
+    let state_dir = root.path("state_dir", &state_dir());
+    let control = root.path("control", "/run/couicmon/control.sock");
+    let (most, usual) = (Duration::from_secs(7 * 86_400), Duration::from_secs(600));
+    let catch_up = duration(root, "catch_up", most, usual);
+    let mut daemon = root.table("daemon");
+    let socket = daemon.path("socket", "/var/run/couic/couic.sock");
+    let token_file = daemon.path("token_file", "/etc/couicmon/token");
+    daemon.finish();
+    let metrics = metrics(root);
+    let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
+    let mut logging = root.table("logging");
+    let log_level = logging.one_of("level", &levels, "info");
+    logging.finish();
+    let presets = known_presets(root);
+    let sources = source::read_all(root);
+    let detect = detect::read(root);
+    presets?;
+    let (sources, mut detect) = (sources?, detect?);
+    // A jail without sources reads all: presets such as `scanners` cannot know their names.
+    for jail in &mut detect.jails {
+        if jail.sources.is_empty() {
+            jail.sources = names(&sources);
+        }
+    }
+    checked(root, &sources, &detect)?;
+    Some(Config {
+        user: user.ok()?.map(|(user, _)| user.to_owned()),
+        state_dir: state_dir?,
+        control: control?,
+        metrics: metrics?,
+        socket: socket?,
+        token_file: token_file?,
+        catch_up: catch_up?,
+        log_level: log_level?,
+        sources,
+        detect: Arc::new(detect),
+    })
+}
+
+/// What systemd made for the state, else the documented default.
+fn state_dir() -> String {
+    let given = std::env::var("STATE_DIRECTORY").ok();
+    let first = given.as_deref().and_then(|dirs| dirs.split(':').next());
+    first
+        .filter(|dir| dir.starts_with('/'))
+        .unwrap_or("/var/lib/couicmon")
+        .to_owned()
+}
+
+fn names(sources: &[SourceConfig]) -> Vec<String> {
+    sources.iter().map(|source| source.name.clone()).collect()
+}
+
+/// The detector's own check, with lines.
+fn checked(root: &mut Section<'_>, sources: &[SourceConfig], detect: &DetectConfig) -> Option<()> {
+    let names = names(sources);
+    if names.is_empty() {
+        root.mistake_at(
+            "source",
+            "is missing: there is nothing to read; add [source.NAME] or presets = [\"sshd\"]"
+                .to_owned(),
+        );
+        return None;
+    }
+    match detect.check(&names) {
+        Ok(_) => Some(()),
+        Err(mistakes) => {
+            let logins: Vec<&str> = root
+                .tables_by_name("login")
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name)
+                .collect();
+            for mistake in mistakes {
+                root.mistake_at(&as_written(&mistake.key, &logins), mistake.message);
+            }
+            None
+        }
+    }
+}
+
+/// The detector knows `[login.NAME]` by its number.
+fn as_written(key: &str, logins: &[&str]) -> String {
+    let login = key.strip_prefix("logins.").and_then(|rest| {
+        let (number, key) = rest.split_once('.')?;
+        let name = logins.get(number.parse::<usize>().ok()?)?;
+        Some(format!("login.{name}.{key}"))
+    });
+    login.unwrap_or_else(|| key.to_owned())
+}
+
+/// `[metrics] listen`: on the loopback only, as anyone who can connect may read it.
+fn metrics(root: &mut Section<'_>) -> Option<Option<SocketAddr>> {
+    let mut section = root.table("metrics");
+    let (text, line) = match section.string("listen") {
+        Ok(found) => found.map_or((METRICS, None), |(text, line)| (text, Some(line))),
+        Err(_) => return None,
+    };
+    let address = match (text, text.parse::<SocketAddr>()) {
+        ("off", _) => Some(None),
+        (_, Ok(address)) if address.ip().is_loopback() => Some(Some(address)),
+        _ => {
+            let message = format!(
+                "{text:?} must be \"off\", or an address of the loopback with a port, as in {METRICS:?}"
+            );
+            section.mistake(line, "listen", message)
+        }
+    };
+    section.finish();
+    address
+}
+
+/// Whether all presets that are asked for exist.
+fn known_presets(root: &mut Section<'_>) -> Option<()> {
+    let mut fine = Some(());
+    let words = root.words("presets");
+    for (name, line) in words.iter().flatten() {
+        if crate::presets::get(name).is_none() {
+            let message = format!("{name:?} is none of: {}", crate::presets::NAMES.join(", "));
+            fine = root.mistake(Some(*line), "presets", message);
+        }
+    }
+    for kind in ["source", "jail"] {
+        for (own, mut section) in root.tables_by_name(kind).into_iter().flatten() {
+            let Ok(Some((name, line))) = section.string("preset") else {
+                continue;
+            };
+            if let Some(message) = presets::unknown(kind, own, name) {
+                fine = section.mistake(Some(line), "preset", message);
+            }
+        }
+    }
+    words.and(fine)
+}

@@ -1,0 +1,205 @@
+//! When a source is banned, for how long, and when again.
+
+use super::*;
+
+#[test]
+fn a_ban_says_what_happened() {
+    let mut d = detector(&config(vec![scan()]));
+    let web = d.source("web").unwrap();
+    assert_eq!(d.source("other"), None);
+    let client = Some(Client::Known(addr("::ffff:192.0.2.7")));
+    let event = request(404, "/x");
+    let line = b"192.0.2.7 \x1b \"GET /x\" 404";
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        assert!(told.is_empty());
+        told = d.observe(web, &event, client, line, NOW);
+    }
+    let expected = Ban {
+        cidr: "192.0.2.7/32".parse().unwrap(),
+        jail: "scan".into(),
+        tag: "mon-scan".into(),
+        length: Duration::from_secs(600),
+        level: 1,
+        count: 3,
+        rate: "3 per 1m".into(),
+        sample: r#"192.0.2.7 \x1b "GET /x" 404"#.into(),
+        neighbours: 0,
+    };
+    assert_eq!(told, [Decision::Ban(expected)]);
+    assert_eq!((d.counters().bans, d.jails()[0].hits), (1, 3));
+}
+
+#[test]
+fn addresses_of_a_64_are_one_source() {
+    let mut d = detector(&config(vec![scan()]));
+    d.status("2001:db8::1", 404, NOW);
+    d.status("2001:db8::2", 404, NOW);
+    assert_eq!(
+        ban(&d.status("2001:db8::ffff:1", 404, NOW)).0,
+        "2001:db8::/64"
+    );
+    let mut whole = DetectConfig {
+        v6_prefix: 128,
+        ..config(vec![scan()])
+    };
+    let mut d = detector(&whole);
+    assert_eq!(ban(&d.scans("2001:db8::1", NOW)).0, "2001:db8::1/128");
+    whole.v6_prefix = 56;
+    let mut d = detector(&whole);
+    assert_eq!(
+        ban(&d.scans("2001:db8:0:1ff::1", NOW)).0,
+        "2001:db8:0:100::/56"
+    );
+}
+
+#[test]
+fn a_ban_that_runs_is_not_told_again_until_most_of_it_is_over() {
+    let mut d = detector(&config(vec![scan()]));
+    assert_eq!(
+        ban(&d.scans("192.0.2.7", NOW)),
+        ("192.0.2.7/32".into(), 10, 1)
+    );
+    for _ in 0..1_000 {
+        assert_eq!(d.scans("192.0.2.7", NOW + 4 * MINUTE), []);
+    }
+    assert_eq!(
+        ban(&d.scans("192.0.2.7", NOW + 6 * MINUTE)).2,
+        1,
+        "a renewal"
+    );
+    assert_eq!(d.scans("192.0.2.7", NOW + 7 * MINUTE), []);
+    let counters = d.counters();
+    assert_eq!(
+        (counters.bans, counters.renewals, counters.running),
+        (2, 1, 1_001)
+    );
+}
+
+#[test]
+fn who_comes_back_is_banned_longer_until_the_past_is_forgotten() {
+    let config = config(vec![scan()]);
+    let mut d = detector(&config);
+    let mut now = NOW;
+    for (minutes, level) in [(10, 1), (40, 2), (160, 3)] {
+        assert_eq!(
+            ban(&d.scans("192.0.2.7", now)),
+            ("192.0.2.7/32".into(), minutes, level)
+        );
+        now += (minutes as i64 + 1) * MINUTE;
+    }
+    let rows = d.ladder();
+    assert_eq!((rows.len(), rows[0].level), (1, 3));
+    let mut restarted = detector(&config);
+    restarted.restore_ladder(rows);
+    assert_eq!(ban(&restarted.scans("192.0.2.7", now)).2, 4);
+    let month = 31 * 24 * 60 * MINUTE;
+    assert_eq!(ban(&d.scans("192.0.2.7", now + month)).2, 1);
+}
+
+#[test]
+fn another_jail_tells_longer_bans_only() {
+    let mut d = detector(&config(vec![scan(), login()]));
+    assert_eq!(ban(&d.scans("192.0.2.7", NOW)).1, 10);
+    assert_eq!(
+        ban(&d.fails("192.0.2.7", NOW)),
+        ("192.0.2.7/32".into(), 240, 2)
+    );
+    assert_eq!(
+        d.scans("192.0.2.7", NOW),
+        [],
+        "scan is covered by the longer ban"
+    );
+    assert_eq!(d.fails("192.0.2.7", NOW), []);
+    let mut d = detector(&config(vec![scan(), login()]));
+    assert_eq!(ban(&d.fails("192.0.2.8", NOW)).1, 60);
+    assert_eq!(
+        d.scans("192.0.2.8", NOW),
+        [],
+        "40 minutes are within the hour"
+    );
+    assert_eq!(d.scans("192.0.2.8", NOW), []);
+    assert_eq!(d.ladder()[0].level, 2, "but it counts, once");
+    assert_eq!(ban(&d.scans("192.0.2.8", NOW + 61 * MINUTE)).2, 3);
+}
+
+#[test]
+fn a_shadow_ban_is_told_once_and_changes_nothing() {
+    let shadow = JailConfig {
+        shadow: true,
+        ..login()
+    };
+    let mut d = detector(&config(vec![scan(), shadow]));
+    let decisions = d.fails("192.0.2.7", NOW);
+    assert!(matches!(&decisions[..], [Decision::Shadow(ban)] if &*ban.jail == "login"));
+    assert_eq!(d.fails("192.0.2.7", NOW), []);
+    assert_eq!(d.ladder(), []);
+    assert_eq!(ban(&d.scans("192.0.2.7", NOW)).2, 1);
+    let jails = d.jails();
+    assert_eq!(
+        (jails[1].shadow_bans, jails[1].bans, d.counters().shadow),
+        (1, 0, 1)
+    );
+}
+
+#[test]
+fn a_lifted_ban_is_forgotten() {
+    let mut d = detector(&config(vec![scan()]));
+    d.scans("192.0.2.7", NOW);
+    d.status("192.0.2.7", 404, NOW);
+    d.forget(addr("192.0.2.7"));
+    assert_eq!(d.status("192.0.2.7", 404, NOW), []);
+    assert_eq!(d.status("192.0.2.7", 404, NOW), []);
+    assert_eq!(
+        ban(&d.status("192.0.2.7", 404, NOW)),
+        ("192.0.2.7/32".into(), 10, 1)
+    );
+}
+
+#[test]
+fn a_clock_that_is_set_back_neither_bans_nor_unbans() {
+    let mut d = detector(&config(vec![scan()]));
+    d.scans("192.0.2.7", NOW);
+    let back = NOW - 60 * MINUTE;
+    assert_eq!(d.scans("192.0.2.7", back), [], "the ban still runs");
+    for n in 0..100 {
+        let told = d.status("192.0.2.8", 404, back + n * 21_000);
+        assert_eq!(told, [], "a slow source, {n}");
+    }
+    assert_eq!(
+        ban(&d.scans("192.0.2.7", back + 30 * MINUTE)).2,
+        2,
+        "its time has passed"
+    );
+}
+
+#[test]
+fn only_other_paths_count_where_that_is_wanted() {
+    let distinct = JailConfig {
+        distinct: Some(Distinct::Path),
+        ..scan()
+    };
+    let mut d = detector(&config(vec![distinct]));
+    for _ in 0..100 {
+        assert_eq!(d.event("192.0.2.7", &request(404, "/missing.png"), NOW), []);
+    }
+    let paths = ["/a", "/b", "/c", "/d", "/e", "/f"];
+    let told: Vec<Decision> = paths
+        .iter()
+        .flat_map(|path| d.event("192.0.2.7", &request(404, path), NOW))
+        .collect();
+    assert_eq!(ban(&told).2, 1);
+}
+
+#[test]
+fn lines_without_a_format_are_of_the_address_that_a_regex_captures() {
+    let mut d = detector(&config(vec![plain(), scan()]));
+    let line = "bad login of eve from 198.51.100.1 from 192.0.2.7";
+    let told: Vec<Decision> = (0..3).flat_map(|_| d.message(line, NOW)).collect();
+    assert_eq!(ban(&told).0, "192.0.2.7/32");
+    assert_eq!(d.message("bad login of eve from nowhere", NOW), []);
+    assert_eq!(d.message("fine from 192.0.2.8", NOW), []);
+    assert_eq!(d.message("bad login of eve from 999.0.2.7", NOW), []);
+    assert_eq!(d.counters().no_address, 1);
+    assert_eq!(d.top(5).len(), 1);
+}

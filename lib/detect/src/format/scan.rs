@@ -1,0 +1,92 @@
+//! The few ways in which splitters walk over a line.
+
+use memchr::{memchr, memchr2};
+
+/// What stands before and after the first `byte`.
+pub(super) fn cut(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    memchr(byte, text).map(|at| (&text[..at], &text[at + 1..]))
+}
+
+/// The same at the last `byte`.
+pub(super) fn cut_last(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    memchr::memrchr(byte, text).map(|at| (&text[..at], &text[at + 1..]))
+}
+
+/// What stands before and after the first quote that no backslash escapes. Writers of logs escape quotes in what clients
+/// send (`\x22` or `\"`), so this one is the writer's own.
+pub(super) fn cut_quote(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut at = 0;
+    loop {
+        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            return Some((&text[..at], &text[at + 1..]));
+        }
+        at += 2;
+    }
+}
+
+/// A decimal number of 1 to `digits` digits, at most 9.
+pub(super) fn number(text: &[u8], digits: usize) -> Option<u32> {
+    if text.is_empty() || text.len() > digits.min(9) {
+        return None;
+    }
+    text.iter().try_fold(0, |value, byte| {
+        byte.is_ascii_digit()
+            .then(|| value * 10 + u32::from(byte - b'0'))
+    })
+}
+
+/// A status of three digits; 0 for anything else.
+pub(super) fn status(text: &[u8]) -> u16 {
+    match text {
+        [b'1'..=b'9', _, _] => number(text, 3).and_then(|n| u16::try_from(n).ok()),
+        _ => None,
+    }
+    .unwrap_or(0)
+}
+
+/// The text, or nothing where writers put a dash for nothing.
+pub(super) fn unless_dash(text: &[u8]) -> &[u8] {
+    if text == b"-" { b"" } else { text }
+}
+
+/// The line without its end.
+pub(super) fn trim_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_behind_an_odd_number_of_backslashes_is_text() {
+        let cut = |text: &'static str| cut_quote(text.as_bytes()).map(|(before, _)| before.len());
+        assert_eq!(cut(r#"ab" "#), Some(2));
+        assert_eq!(cut(r#"a\"b" "#), Some(4));
+        assert_eq!(cut(r#"a\\" "#), Some(3));
+        assert_eq!(cut(r#"a\x22b" "#), Some(6));
+        for unclosed in [r#"a\""#, r"a\", "", "abc", r#"\\\""#] {
+            assert_eq!(cut_quote(unclosed.as_bytes()), None, "{unclosed}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_bounded() {
+        assert_eq!(number(b"007", 3), Some(7));
+        assert_eq!(number(b"999999999", 20), Some(999_999_999));
+        for text in ["", "1234", "+1", "1 ", "x"] {
+            assert_eq!(number(text.as_bytes(), 3), None, "{text}");
+        }
+        assert_eq!(
+            (
+                status(b"404"),
+                status(b"-1"),
+                status(b"099"),
+                status(b"4040")
+            ),
+            (404, 0, 0, 0)
+        );
+    }
+}

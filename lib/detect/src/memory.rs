@@ -1,0 +1,190 @@
+//! What is remembered of sources until a time: a map with a bound.
+//!
+//! Sets of 8 entries; a newcomer takes an entry whose time is over, else the one whose time is over first, which is
+//! counted as lost. It grows with what it holds, up to the bound. For what decisions need, not for every line.
+
+use crate::key::Key;
+
+const WAYS: usize = 8;
+const FIRST_SETS: usize = 32;
+
+#[derive(Clone, Copy, Default)]
+struct Slot<V> {
+    key: Key,
+    /// In microseconds; 0: free.
+    until: i64,
+    value: V,
+}
+
+/// A bounded map of values that hold until a time.
+pub(crate) struct Memory<V> {
+    slots: Vec<Slot<V>>,
+    used: usize,
+    max: usize,
+    seed: u64,
+    lost: u64,
+}
+
+impl<V: Copy + Default> Memory<V> {
+    /// At most `max` entries (rounded up).
+    pub(crate) fn new(max: usize, seed: u64) -> Self {
+        let max = max.next_power_of_two().max(FIRST_SETS * WAYS);
+        Self {
+            slots: vec![Slot::default(); FIRST_SETS * WAYS],
+            used: 0,
+            max,
+            seed,
+            lost: 0,
+        }
+    }
+
+    fn base(&self, key: Key) -> usize {
+        let sets = self.slots.len() / WAYS;
+        // Other bits than those of the buckets.
+        (key.hash(self.seed) >> 20) as usize % sets * WAYS
+    }
+
+    fn set(&mut self, key: Key) -> &mut [Slot<V>] {
+        let base = self.base(key);
+        self.slots.get_mut(base..base + WAYS).unwrap_or_default()
+    }
+
+    /// The value of a key and the time until which it holds, if that is not over.
+    pub(crate) fn get(&self, key: Key, now: i64) -> Option<(&V, i64)> {
+        let base = self.base(key);
+        let set = self.slots.get(base..base + WAYS)?;
+        let slot = set
+            .iter()
+            .find(|slot| slot.key == key && slot.until > now)?;
+        Some((&slot.value, slot.until))
+    }
+
+    /// The value of a key, to change it, if its time is not over.
+    pub(crate) fn get_mut(&mut self, key: Key, now: i64) -> Option<&mut V> {
+        let mut slots = self.set(key).iter_mut();
+        let slot = slots.find(|slot| slot.key == key && slot.until > now)?;
+        Some(&mut slot.value)
+    }
+
+    /// The value of a key, the default one if there is none, and makes it hold until `until` at least.
+    pub(crate) fn entry(&mut self, key: Key, until: i64, now: i64) -> Option<&mut V> {
+        if self.get(key, now).is_none() {
+            self.set_until(key, V::default(), until, now);
+        }
+        let slot = self.set(key).iter_mut().find(|slot| slot.key == key)?;
+        slot.until = slot.until.max(until);
+        Some(&mut slot.value)
+    }
+
+    /// Remembers a value until a time, above 0.
+    pub(crate) fn set_until(&mut self, key: Key, value: V, until: i64, now: i64) {
+        if self.used * 4 > self.slots.len() * 3 && self.slots.len() < self.max {
+            self.grow(now);
+        }
+        self.put(
+            Slot {
+                key,
+                until: until.max(1),
+                value,
+            },
+            now,
+        );
+    }
+
+    fn put(&mut self, new: Slot<V>, now: i64) {
+        let set = self.set(new.key);
+        let same = set.iter().position(|s| s.until != 0 && s.key == new.key);
+        let first = || (0..set.len()).min_by_key(|way| set[*way].until);
+        let Some(way) = same.or_else(first) else {
+            return;
+        };
+        let old = std::mem::replace(&mut set[way], new);
+        self.used += usize::from(old.until == 0);
+        self.lost += u64::from(old.until > now && old.key != new.key);
+    }
+
+    fn grow(&mut self, now: i64) {
+        let size = self.slots.len() * 2;
+        let old = std::mem::replace(&mut self.slots, vec![Slot::default(); size]);
+        self.used = 0;
+        for slot in old.into_iter().filter(|slot| slot.until > now) {
+            self.put(slot, now);
+        }
+    }
+
+    /// Forgets a key.
+    pub(crate) fn remove(&mut self, key: Key) {
+        let mut freed = 0;
+        for slot in self.set(key) {
+            if slot.key == key && slot.until != 0 {
+                *slot = Slot::default();
+                freed += 1;
+            }
+        }
+        self.used -= freed;
+    }
+
+    /// The entries whose time is not over, with it.
+    pub(crate) fn iter(&self, now: i64) -> impl Iterator<Item = (Key, &V, i64)> {
+        let live = self.slots.iter().filter(move |slot| slot.until > now);
+        live.map(|slot| (slot.key, &slot.value, slot.until))
+    }
+
+    /// Entries that had to make room before their time was over.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(n: u32) -> Key {
+        Key::of(std::net::Ipv4Addr::from_bits(n).into(), 64)
+    }
+
+    #[test]
+    fn memory_is_bounded_and_keeps_what_holds_longest() {
+        let mut memory = Memory::new(1_024, 3);
+        for n in 0..100_000_u32 {
+            memory.set_until(key(n), n, 1_000 + i64::from(n), 1);
+        }
+        assert_eq!(memory.slots.len(), 1_024);
+        assert!(memory.lost() >= 98_000);
+        let kept = memory.iter(1).filter(|(_, n, _)| **n > 90_000).count();
+        assert!(kept > 1_000, "{kept}");
+    }
+
+    proptest! {
+        /// What it says is what was set; with room for all, it says all that holds.
+        #[test]
+        fn as_a_map_that_may_forget(
+            steps in prop::collection::vec((0..400_u32, 1..50_i64, 0..4_u8), 1..800),
+        ) {
+            let mut memory = Memory::new(8_192, 5);
+            let mut map: HashMap<u32, (i64, i64)> = HashMap::new();
+            let mut now = 1;
+            for (n, life, action) in steps {
+                now += 1;
+                match action {
+                    0 => { memory.remove(key(n)); map.remove(&n); }
+                    1 => {
+                        let expected = map.get(&n).filter(|(_, until)| *until > now);
+                        let said = memory.get(key(n), now).map(|(value, until)| (*value, until));
+                        prop_assert_eq!(said, expected.copied().filter(|_| said.is_some() || memory.lost() == 0));
+                    }
+                    _ => { memory.set_until(key(n), now, now + life, now); map.insert(n, (now, now + life)); }
+                }
+            }
+            let live = map.values().filter(|(_, until)| *until > now).count();
+            prop_assert!(memory.iter(now).count() <= live);
+            prop_assert!(memory.lost() > 0 || memory.iter(now).count() == live);
+            prop_assert_eq!(memory.used, memory.slots.iter().filter(|s| s.until != 0).count());
+        }
+    }
+}
