@@ -77,7 +77,7 @@ pub(super) fn candidates<'c>(
         let of = |source: &'c SourceConfig| Candidate {
             source,
             format: source.format.clone(),
-            format_name: source.format_text.clone(),
+            format_name: source.format_text.trim_start_matches("None ").to_owned(),
         };
         return Ok(sources.into_iter().map(of).collect());
     };
