@@ -152,7 +152,7 @@ fn names(sources: &[SourceConfig]) -> Vec<String> {
 }
 
 /// The detector's own check, with lines.
-fn checked(root: &Section<'_>, sources: &[SourceConfig], detect: &DetectConfig) -> Option<()> {
+fn checked(root: &mut Section<'_>, sources: &[SourceConfig], detect: &DetectConfig) -> Option<()> {
     let names = names(sources);
     if names.is_empty() {
         root.mistake_at(
@@ -165,12 +165,23 @@ fn checked(root: &Section<'_>, sources: &[SourceConfig], detect: &DetectConfig) 
     match detect.check(&names) {
         Ok(_) => Some(()),
         Err(mistakes) => {
+            let logins: Vec<&str> = root.tables_by_name("login").into_iter().flatten().map(|(name, _)| name).collect();
             for mistake in mistakes {
-                root.mistake_at(&mistake.key, mistake.message);
+                root.mistake_at(&as_written(&mistake.key, &logins), mistake.message);
             }
             None
         }
     }
+}
+
+/// The detector knows `[login.NAME]` by its number.
+fn as_written(key: &str, logins: &[&str]) -> String {
+    let login = key.strip_prefix("logins.").and_then(|rest| {
+        let (number, key) = rest.split_once('.')?;
+        let name = logins.get(number.parse::<usize>().ok()?)?;
+        Some(format!("login.{name}.{key}"))
+    });
+    login.unwrap_or_else(|| key.to_owned())
 }
 
 /// `[metrics] listen`: on the loopback only, as anyone who can connect may read it.

@@ -10,6 +10,7 @@ mod access;
 mod address;
 mod clock;
 mod container;
+mod error;
 mod escape;
 mod haproxy;
 mod json_keys;
@@ -26,7 +27,11 @@ use std::{borrow::Cow, net::IpAddr};
 
 pub(crate) use self::address::{LOCAL_PEER, address};
 use self::{access::Access, clock::Clock, container::Unwrap, json_keys::JsonKeys, layout::Layout};
-pub use self::{container::Container, json_keys::Field};
+pub use self::{
+    container::Container,
+    error::{FormatError, Unparsed},
+    json_keys::Field,
+};
 use crate::Event;
 
 /// The names that [`Format::named`] knows.
@@ -66,58 +71,19 @@ enum Kind {
     Text,
 }
 
+/// How much of a line there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Given {
+    Line,
+    /// Its end is missing.
+    Head,
+}
+
 /// What all splitters need.
 #[derive(Clone, Debug, Default)]
 struct Reader {
     clock: Clock,
     unix: bool,
-}
-
-/// Why a line gives no event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Unparsed {
-    /// A part of a container's line; the rest follows.
-    #[error("the line goes on in the next one")]
-    Partial,
-    /// A line that tells of no client: another program's, or one of a server's own.
-    #[error("the line tells of no client")]
-    Irrelevant,
-    /// A line that the writer of this format does not write, or a container's line over 8 KiB.
-    #[error("the line is not of this format")]
-    Malformed,
-    /// A name, a Unix socket or nothing stands where the address should.
-    #[error("the line has no address of a client")]
-    NoAddress,
-    /// What the client wrote could be read as the address.
-    #[error("text of the client could be taken for its address")]
-    Ambiguous,
-}
-
-/// Why a format cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FormatError {
-    /// Nothing says who the client is.
-    #[error("the format has no address of the client: {0} is needed")]
-    NoAddress(&'static str),
-    /// Text of the client stands unquoted on both sides of an address, or the client could make its text look like one.
-    #[error(
-        "`{address}` cannot be told from what a client writes into `{text}`: put quotes around `{text}`, or move `{address}` to the start"
-    )]
-    Ambiguous {
-        /// The variable that holds an address.
-        address: String,
-        /// The variable that the client writes.
-        text: String,
-    },
-    /// The text of the layout is wrong at a place.
-    #[error("`{0}` is not a variable: write `$name` or `${{name}}`")]
-    Variable(String),
-    /// The key of a JSON log is empty, given twice, or both a value and an object.
-    #[error("key `{0}`: {1}")]
-    Key(String, &'static str),
-    /// There are more variables, quotes or keys than any log has.
-    #[error("at most {0} variables or keys are read")]
-    TooMany(usize),
 }
 
 impl Format {
@@ -217,10 +183,28 @@ impl Format {
     /// # Errors
     /// [`Unparsed`]
     pub fn parse<'a>(&'a mut self, line: &'a [u8]) -> Result<Event<'a>, Unparsed> {
-        let mut line = scan::trim_end(line);
+        self.read(scan::trim_end(line), Given::Line)
+    }
+
+    /// Takes apart the head of a line whose rest is not there, as it is too long: otherwise a client would hide behind a
+    /// header of 8 KiB. Since the client chooses where the head ends, only what stands before the end for sure is read:
+    /// the address, and each field that is complete; `status` may be 0, and a last field may lack its end. Formats that
+    /// are read from the right, or have no fields, are [`Unparsed::Malformed`]. Includes [`lost`](Self::lost).
+    ///
+    /// # Errors
+    /// [`Unparsed`]
+    pub fn parse_head<'a>(&'a mut self, head: &'a [u8]) -> Result<Event<'a>, Unparsed> {
+        self.read(head, Given::Head)
+    }
+
+    fn read<'a>(&'a mut self, line: &'a [u8], given: Given) -> Result<Event<'a>, Unparsed> {
+        let mut line = line;
         let mut time_ms = None;
         if let Some(container) = &mut self.container {
-            (line, time_ms) = container.unwrap(line)?;
+            (line, time_ms) = match given {
+                Given::Line => container.unwrap(line),
+                Given::Head => container.unwrap_head(line),
+            }?;
         }
         let reader = &mut self.reader;
         let mut header = syslog::Header::none(line);
@@ -228,10 +212,11 @@ impl Format {
             header = syslog::split(line, &reader.clock);
         }
         let mut event = match &self.kind {
-            Kind::Access(access) => access.read(header.message, reader),
+            Kind::Access(access) => access.read(header.message, reader, given),
             Kind::Haproxy => haproxy::read(header.message, reader),
-            Kind::Json(keys) => keys.read(header.message, reader),
-            Kind::Layout(layout) => layout.read(header.message, reader),
+            Kind::Json(keys) => keys.read(header.message, reader, given),
+            Kind::Layout(layout) => layout.read(header.message, reader, given),
+            Kind::Sshd | Kind::Text if given == Given::Head => Err(Unparsed::Malformed),
             Kind::Sshd => sshd::read(&header),
             Kind::Text => Ok(Event {
                 message: Cow::Borrowed(header.message),

@@ -75,9 +75,11 @@ impl Guard {
     fn turn(&mut self, now: i64) {
         self.seen.swap(0, 1);
         self.banned.swap(0, 1);
-        (self.seen[0], self.banned[0]) = (Sketch::default(), 0);
+        self.seen[0].clear();
+        self.banned[0] = 0;
         if now - self.half_since >= 2 * HALF {
-            (self.seen[1], self.banned[1]) = (Sketch::default(), 0);
+            self.seen[1].clear();
+            self.banned[1] = 0;
         }
         self.half_since = now;
     }

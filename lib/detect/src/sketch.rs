@@ -24,6 +24,10 @@ impl Sketch {
         }
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.0.fill(0);
+    }
+
     /// The different hashes in both.
     pub(crate) fn count(&self, other: &Self) -> f64 {
         let m = REGISTERS as f64;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Reader, Unparsed,
+    Given, Reader, Unparsed,
     clock::CLF,
     escape::Escape,
     request::set_line,
@@ -27,6 +27,7 @@ impl Access {
         self,
         line: &'a [u8],
         reader: &mut Reader,
+        given: Given,
     ) -> Result<Event<'a>, Unparsed> {
         let mut event = Event::default();
         let mut line = line;
@@ -35,50 +36,59 @@ impl Access {
             event.host = Cow::Borrowed(without_port(host));
             line = rest;
         }
-        self.fields(&mut event, line, reader)
+        let rest = front(&mut event, line, reader)
             .ok_or(Unparsed::Malformed)
             .flatten()?;
+        let complete = back(&mut event, rest, self != Self::Common);
+        if complete.is_none() && given == Given::Line {
+            return Err(Unparsed::Malformed);
+        }
         Ok(event)
     }
+}
 
-    /// None if the layout is another one. The address is the first field, so that no client's text stands before it.
-    fn fields<'a>(
-        self,
-        event: &mut Event<'a>,
-        line: &'a [u8],
-        reader: &mut Reader,
-    ) -> Option<Result<(), Unparsed>> {
-        let (peer, rest) = cut(line, b' ')?;
-        let (head, rest) = cut_quote(rest)?;
-        let (who, time) = head.split_at(head.len().checked_sub(CLF + 3)?);
-        let time = time.strip_prefix(b"[")?.strip_suffix(b"] ")?;
-        // Users may have spaces; the name in front of them is "-" unless Apache asks identd.
-        let (_, user) = cut(who, b' ')?;
-        let (request, rest) = cut_quote(rest)?;
-        let (code, rest) = cut(rest.strip_prefix(b" ")?, b' ')?;
-        event.status = status(code);
-        if event.status == 0 && code != b"-" && code != b"000" {
-            return None;
-        }
-        if self == Self::Common {
-            let size = cut(rest, b' ').map_or(rest, |(size, _)| size);
-            is_size(size)?;
-        } else {
-            let (size, rest) = cut(rest, b' ')?;
-            is_size(size)?;
-            let (_, rest) = cut_quote(rest.strip_prefix(b"\"")?)?;
-            let (agent, _) = cut_quote(rest.strip_prefix(b" \"")?)?;
-            event.agent = Escape::Backslash.undo(unless_dash(agent));
-        }
-        event.peer = match reader.peer(peer) {
-            Ok(peer) => peer,
-            Err(unparsed) => return Some(Err(unparsed)),
-        };
-        event.time_ms = reader.clock.clf(time);
-        event.user = Escape::Backslash.undo(unless_dash(user.strip_suffix(b" ")?));
-        set_line(event, request, Escape::Backslash);
-        Some(Ok(()))
+/// `ADDR - USER [TIME] "`. Gives what follows it; none if the layout is another one. The address is the first field, so
+/// that no client's text stands before it.
+fn front<'a>(
+    event: &mut Event<'a>,
+    line: &'a [u8],
+    reader: &mut Reader,
+) -> Option<Result<&'a [u8], Unparsed>> {
+    let (peer, rest) = cut(line, b' ')?;
+    let (head, rest) = cut_quote(rest)?;
+    let (who, time) = head.split_at(head.len().checked_sub(CLF + 3)?);
+    let time = time.strip_prefix(b"[")?.strip_suffix(b"] ")?;
+    // Users may have spaces; the name in front of them is "-" unless Apache asks identd.
+    let (_, user) = cut(who, b' ')?;
+    event.time_ms = reader.clock.clf(time);
+    event.user = Escape::Backslash.undo(unless_dash(user.strip_suffix(b" ")?));
+    Some(reader.peer(peer).map(|peer| {
+        event.peer = peer;
+        rest
+    }))
+}
+
+/// `REQUEST" STATUS SIZE`, with `more` also ` "REFERER" "AGENT"`. None at the first thing that is missing.
+fn back<'a>(event: &mut Event<'a>, text: &'a [u8], more: bool) -> Option<()> {
+    let Some((request, rest)) = cut_quote(text) else {
+        set_line(event, text, Escape::Backslash);
+        return None;
+    };
+    set_line(event, request, Escape::Backslash);
+    let (code, rest) = cut(rest.strip_prefix(b" ")?, b' ')?;
+    event.status = status(code);
+    if event.status == 0 && code != b"-" && code != b"000" {
+        return None;
     }
+    if !more {
+        return is_size(cut(rest, b' ').map_or(rest, |(size, _)| size));
+    }
+    let (size, rest) = cut(rest, b' ')?;
+    is_size(size)?;
+    let (_, rest) = cut_quote(rest.strip_prefix(b"\"")?)?;
+    let (agent, _) = cut_quote(rest.strip_prefix(b" \"")?)?;
+    event.agent = Escape::Backslash.undo(unless_dash(agent));
+    Some(())
 }
 
 fn is_size(text: &[u8]) -> Option<()> {
@@ -174,6 +184,28 @@ mod tests {
         for cut in 0..LINE.len() {
             assert!(parse(&LINE[..cut]).is_err(), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn the_head_of_a_line_gives_what_is_complete() {
+        let mut format = Format::named("combined").unwrap();
+        let mut read = |upto: &str| {
+            let end = LINE.find(upto).unwrap() + upto.len();
+            format.parse_head(&LINE.as_bytes()[..end]).map(|event| {
+                (
+                    event.peer.is_some(),
+                    event.method.to_vec(),
+                    event.status,
+                    event.agent.is_empty(),
+                )
+            })
+        };
+        assert_eq!(read("+0000] "), Err(Unparsed::Malformed));
+        assert_eq!(read("POST /a/../wp"), Ok((true, b"".to_vec(), 0, true)));
+        assert_eq!(read("HTTP/1.1\" 40"), Ok((true, b"POST".to_vec(), 0, true)));
+        assert_eq!(read("401 "), Ok((true, b"POST".to_vec(), 401, true)));
+        assert_eq!(read("Mozilla"), Ok((true, b"POST".to_vec(), 401, true)));
+        assert_eq!(read("x\\\"\""), Ok((true, b"POST".to_vec(), 401, false)));
     }
 
     #[test]

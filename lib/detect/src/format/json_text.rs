@@ -4,33 +4,20 @@
 //! not choose. The same holds for the objects on the way to it. Nothing may follow the object. Values that nobody wants
 //! are skipped: their strings, brackets and nesting are checked, their commas and colons are not.
 
+mod keys;
+mod unescape;
+
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
+pub(super) use self::{keys::Keys, unescape::unescape};
 use super::Unparsed;
 
 /// The most wanted keys of a format.
 pub(super) const MOST_SLOTS: usize = 24;
-/// The most keys and objects on the way to them: one bit each.
-const MOST_NODES: usize = 64;
-/// The deepest object that holds a wanted key; bounds recursion.
-const DEEPEST_KEY: usize = 8;
 /// The deepest nesting of skipped values: one bit each.
 const DEEPEST: u32 = 64;
-
-/// The wanted keys as a tree.
-#[derive(Clone, Debug)]
-pub(super) struct Keys {
-    nodes: Vec<Node>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Node {
-    name: Box<[u8]>,
-    children: Vec<usize>,
-    slot: Option<usize>,
-}
 
 /// What stands behind a wanted key.
 #[derive(Clone, Copy, Debug)]
@@ -47,77 +34,6 @@ pub(super) enum Value<'a> {
 pub(super) type Slots<'a> = [Option<Value<'a>>; MOST_SLOTS];
 
 impl Keys {
-    /// Keys at the top level, of which the first has slot 0.
-    pub(super) fn flat(names: &[&str]) -> Self {
-        let mut keys = Self {
-            nodes: vec![Node::default()],
-        };
-        for (slot, name) in names.iter().enumerate() {
-            // Names in code are distinct, and few.
-            let _ = keys.insert([name.as_bytes().to_vec()], slot);
-        }
-        keys
-    }
-
-    /// Adds a key by the names on the way to it.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub(super) fn insert(
-        &mut self,
-        names: impl IntoIterator<Item = Vec<u8>>,
-        slot: usize,
-    ) -> Result<(), &'static str> {
-        let mut node = 0;
-        let mut depth = 0;
-        for name in names {
-            depth += 1;
-            if name.is_empty() {
-                return Err("a name is empty");
-            }
-            if self.nodes[node].slot.is_some() {
-                return Err("another key wants a value where this one wants an object");
-            }
-            node = match self.child(node, &name) {
-                Some(child) => child,
-                None => self.add(node, name)?,
-            };
-        }
-        if depth == 0 || depth > DEEPEST_KEY {
-            return Err("it is nested too deeply");
-        }
-        let node = &mut self.nodes[node];
-        if node.slot.is_some() {
-            return Err("it is given twice");
-        }
-        if !node.children.is_empty() {
-            return Err("another key wants an object where this one wants a value");
-        }
-        node.slot = Some(slot);
-        Ok(())
-    }
-
-    fn add(&mut self, parent: usize, name: Vec<u8>) -> Result<usize, &'static str> {
-        let new = self.nodes.len();
-        if new == MOST_NODES {
-            return Err("there are too many keys");
-        }
-        self.nodes.push(Node {
-            name: name.into(),
-            ..Node::default()
-        });
-        self.nodes[parent].children.push(new);
-        Ok(new)
-    }
-
-    fn child(&self, node: usize, name: &[u8]) -> Option<usize> {
-        let children = &self.nodes[node].children;
-        children
-            .iter()
-            .copied()
-            .find(|child| *self.nodes[*child].name == *name)
-    }
-
     /// Fills the slots from a line that is one object.
     pub(super) fn scan<'a>(&self, line: &'a [u8], slots: &mut Slots<'a>) -> Result<(), Unparsed> {
         let mut scanner = Scanner {
@@ -319,73 +235,6 @@ pub(super) fn strings(list: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
             Cow::Borrowed(raw)
         })
     })
-}
-
-/// Undoes escapes. `\x22`, which is not JSON, is what nginx writes without `escape=json`.
-pub(super) fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
-    if memchr(b'\\', raw).is_none() {
-        return Cow::Borrowed(raw);
-    }
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(at) = memchr(b'\\', rest) {
-        out.extend_from_slice(&rest[..at]);
-        let used = match &rest[at + 1..] {
-            [b'u', digits @ ..] => unicode(digits, &mut out),
-            [b'x', digits @ ..] => super::escape::hex(digits).map(|byte| {
-                out.push(byte);
-                3
-            }),
-            [letter, ..] => simple(*letter).map(|byte| {
-                out.push(byte);
-                1
-            }),
-            [] => None,
-        };
-        if used.is_none() {
-            out.push(b'\\');
-        }
-        rest = &rest[at + 1 + used.unwrap_or(0)..];
-    }
-    out.extend_from_slice(rest);
-    Cow::Owned(out)
-}
-
-const fn simple(letter: u8) -> Option<u8> {
-    Some(match letter {
-        b'"' | b'\\' | b'/' => letter,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'b' => 8,
-        b'f' => 12,
-        _ => return None,
-    })
-}
-
-/// Decodes what follows `\u`, and gives the length of the sequence with the `u`. Half a surrogate pair is U+FFFD.
-fn unicode(digits: &[u8], out: &mut Vec<u8>) -> Option<usize> {
-    let unit = |text: &[u8]| {
-        let (high, low) = (
-            super::escape::hex(text)?,
-            super::escape::hex(text.get(2..)?)?,
-        );
-        Some(u32::from(high) << 8 | u32::from(low))
-    };
-    let first = unit(digits)?;
-    let second = digits
-        .get(4..)
-        .and_then(|rest| rest.strip_prefix(b"\\u"))
-        .and_then(unit);
-    let (code, used) = match (first, second) {
-        (0xd800..0xdc00, Some(second @ 0xdc00..0xe000)) => {
-            (0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00), 11)
-        }
-        _ => (first, 5),
-    };
-    let char = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-    out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
-    Some(used)
 }
 
 #[cfg(test)]

@@ -156,3 +156,19 @@ fn an_address_that_is_none_is_said_so() {
     let line = NGINX.replace(r#""args":"b""#, r#""remote_addr":"6.6.6.6""#);
     assert_eq!(format.parse(line.as_bytes()), Err(Unparsed::Ambiguous));
 }
+
+#[test]
+fn the_head_of_a_line_gives_the_values_that_are_whole() {
+    let mut format = Format::named("caddy-json").unwrap();
+    let mut read = |upto: &str| {
+        let end = CADDY.find(upto).unwrap() + upto.len();
+        format
+            .parse_head(&CADDY.as_bytes()[..end])
+            .map(|event| (event.peer, event.path.len(), event.status))
+    };
+    assert_eq!(read("192.0.2.7"), Err(Unparsed::Irrelevant));
+    assert_eq!(read("GET"), Ok((peer(), 0, 0)));
+    assert_eq!(read("/a//b?"), Ok((peer(), 0, 0)));
+    assert_eq!(read("curl"), Ok((peer(), 4, 0)));
+    assert_eq!(read("404,"), Ok((peer(), 4, 404)));
+}

@@ -179,3 +179,21 @@ fn layouts_that_make_no_sense_are_refused() {
     ));
     assert!(matches!(error(&"\"".repeat(200)), FormatError::TooMany(_)));
 }
+
+#[test]
+fn the_head_of_a_line_gives_the_segments_that_are_whole() {
+    let mut format = Format::fields(COMBINED).unwrap();
+    for (upto, expected) in [
+        ("192.0.2.7 - ", Err(Unparsed::Malformed)),
+        ("POST /a", Ok((0, 0))),
+        ("HTTP/1.1\" 401", Ok((4, 0))),
+        ("401 1234 \"", Ok((4, 401))),
+        ("\"x", Ok((4, 401))),
+    ] {
+        let head = &LINE.as_bytes()[..LINE.find(upto).unwrap() + upto.len()];
+        let read = format
+            .parse_head(head)
+            .map(|event| (event.path.len(), event.status));
+        assert_eq!(read, expected, "{upto}");
+    }
+}

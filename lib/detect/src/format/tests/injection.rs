@@ -249,6 +249,17 @@ proptest! {
     }
 
     #[test]
+    fn wherever_a_line_is_cut_its_head_has_no_other_peer(user in hostile(), agent in hostile(), at: prop::sample::Index) {
+        let sent = Sent { target: b"/".to_vec(), user: user.clone(), agent, ..Sent::default() };
+        for written in lines(&sent, CLIENT).into_iter().chain(sshd_lines(&user, CLIENT)) {
+            let head = &written.line[..at.index(written.line.len())];
+            if let Ok(event) = open(&written.format).parse_head(head) {
+                prop_assert_eq!(event.peer, CLIENT.parse().ok(), "{}", String::from_utf8_lossy(head));
+            }
+        }
+    }
+
+    #[test]
     fn lines_of_any_bytes_are_no_panic(parts in prop::collection::vec(hostile(), 0..4)) {
         for name in crate::FORMATS {
             for outer in ["", "docker:", "cri:", "syslog:"] {
@@ -267,6 +278,7 @@ proptest! {
             let at = at.index(written.line.len());
             written.line[at] = byte;
             let _ = open(&written.format).parse(&written.line).map(|event| event.status);
+            let _ = open(&written.format).parse_head(&written.line).map(|event| event.status);
             written.line.truncate(at);
             let _ = open(&written.format).parse(&written.line).map(|event| event.status);
         }
