@@ -36,9 +36,15 @@ fuzz_target!(|bytes: &[u8]| {
         let mut format = open(&written.format);
         let peer = format.parse(&written.line).map(|event| event.peer);
         assert_eq!(peer, Ok(PEER.parse().ok()), "{}", shown(&written.line));
-        let head = &written.line[..written.line.len() - bytes.len() % 100];
-        let peer = open(&written.format).parse_head(head).map(|event| event.peer);
-        assert!(peer.is_err() || peer == Ok(PEER.parse().ok()), "{}", shown(head));
+        let head = &written.line[..bytes.len() % written.line.len()];
+        let peer = open(&written.format)
+            .parse_head(head)
+            .map(|event| event.peer);
+        assert!(
+            peer.is_err() || peer == Ok(PEER.parse().ok()),
+            "{}",
+            shown(head)
+        );
     }
     for written in sshd_lines(&sent.user, PEER) {
         let mut format = open(&written.format);

@@ -1,6 +1,6 @@
 //! The log files of container runtimes: Docker's `json-file`, and CRI (containerd, CRI-O, Kubernetes).
 //!
-//! Runtimes cut long lines (at 16 KiB). The parts are joined per stream up to [`LONGEST`]; a longer line is left out whole,
+//! Runtimes cut long lines (at 16 KiB). The parts are joined per stream up to [`LONGEST`]; a longer line is left out whole, but for its head,
 //! never in parts: the second part of a line begins where its client likes, for example with an address.
 
 use std::borrow::Cow;
@@ -12,7 +12,7 @@ use super::{
     scan::{cut, cut_quote},
 };
 
-/// The longest line that is put together, in bytes; of a longer one nothing is read.
+/// The longest line that is put together, in bytes. Of a longer one at most the head of its first part is read.
 const LONGEST: usize = 8192;
 
 /// Which runtime wrote a file.
