@@ -155,7 +155,7 @@ fn request(told: &Told, rng: &mut fastrand::Rng) -> (&'static str, String, u16, 
         Kind::Flood => ("GET", format!("/search?q={}", rng.u32(..)), 200, 9_120),
         Kind::Scan => (
             "GET",
-            format!("{}?{}", pick(&SECRETS, rng), told.number),
+            format!("/{:x}{}", told.number, pick(&SECRETS, rng)),
             404,
             162,
         ),

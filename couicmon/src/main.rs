@@ -1,7 +1,6 @@
 //! `couicmon`: from log lines to bans.
 
 mod args;
-#[expect(dead_code, reason = "the service that asks is not here yet")]
 mod bots;
 mod check;
 mod commands;

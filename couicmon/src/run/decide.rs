@@ -6,13 +6,16 @@ use std::{
 };
 
 use couic_common::unix_seconds;
-use couic_detect::{Ask, Ban, Decision, Why};
+use couic_detect::{Answer, Ask, Ban, Decision, Why};
 use couic_inject::{Injector, Pending, Rule};
 use parking_lot::Mutex;
 use serde_json::{Map, json};
 use tracing::warn;
 
-use super::log::Decisions;
+use super::{
+    answers::{Answers, Asker},
+    log::Decisions,
+};
 
 /// The daemon keeps at most 65,535 different reasons, of all its clients. So only the first bans of a burst have their
 /// sample in the text that it keeps; the reports have it always.
@@ -29,7 +32,7 @@ pub(crate) struct Decider {
     /// None once it has ended.
     injector: Mutex<Option<Injector>>,
     log: Decisions,
-    ask: Box<dyn Fn(Ask) + Send + Sync>,
+    answers: Answers,
     texts: Mutex<(f64, Instant)>,
     held: Mutex<Option<Instant>>,
     pub(crate) counts: Counts,
@@ -41,26 +44,25 @@ pub(crate) struct Counts {
     pub(crate) bans: AtomicU64,
     pub(crate) shadow: AtomicU64,
     pub(crate) held: AtomicU64,
-    pub(crate) asked: AtomicU64,
     /// Bans of late lines that were over when they were found.
     pub(crate) over: AtomicU64,
 }
 
 impl Decider {
-    /// Bans go to this injector, and questions to `ask`.
-    pub(crate) fn new(injector: Injector, ask: Box<dyn Fn(Ask) + Send + Sync>) -> Self {
+    /// Bans go to this injector, and questions to `answers`.
+    pub(crate) fn new(injector: Injector, answers: Answers) -> Self {
         Self {
             injector: Mutex::new(Some(injector)),
             log: Decisions::default(),
-            ask,
+            answers,
             texts: Mutex::new((TEXTS, Instant::now())),
             held: Mutex::new(None),
             counts: Counts::default(),
         }
     }
 
-    /// Acts upon a decision on a line of this time, in Unix ms.
-    pub(crate) fn act(&self, decision: Decision, time_ms: i64) {
+    /// Acts upon the decision of a detector on a line of this time, in Unix ms.
+    pub(crate) fn act(&self, decision: Decision, asker: Asker, time_ms: i64) {
         match decision {
             Decision::Ban(ban) => self.ban(&ban, time_ms),
             Decision::Shadow(ban) => {
@@ -69,10 +71,7 @@ impl Decider {
                     .line(|| format!("shadow: would ban {}", told(&ban)));
             }
             Decision::Held(ban, why) => self.held(&ban, &why),
-            Decision::Ask(ask) => {
-                self.counts.asked.fetch_add(1, Relaxed);
-                (self.ask)(ask);
-            }
+            Decision::Ask(ask) => self.answers.ask(ask, asker),
         }
     }
 
@@ -127,6 +126,11 @@ impl Decider {
     /// Uses the injector, unless it has ended.
     pub(crate) fn with<T>(&self, then: impl FnOnce(&Injector) -> T) -> Option<T> {
         self.injector.lock().as_ref().map(then)
+    }
+
+    /// What is known about crawlers by now.
+    pub(crate) fn answered(&self) -> Vec<(Ask, Answer, Asker)> {
+        self.answers.answered()
     }
 
     /// Lines that are due although nothing happens.

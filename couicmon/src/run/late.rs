@@ -9,7 +9,9 @@
 
 use std::sync::Arc;
 
-use couic_detect::{Client, Decision, DetectConfig, Detector, Event, JailConfig, Nets};
+use couic_detect::{
+    Answer, Ask, Client, Decision, DetectConfig, Detector, Event, JailConfig, Nets,
+};
 
 /// How long a detector without lines is kept, in ms.
 const KEPT: i64 = 60_000;
@@ -74,6 +76,12 @@ impl Late {
         };
         self.judged += 1;
         detector.observe(id, event, client, line, time_ms)
+    }
+
+    /// As [`Detector::answer`]. Without the detector that asked, nobody is banned.
+    pub(crate) fn answer(&mut self, ask: Ask, answer: Answer, now_ms: i64) -> Vec<Decision> {
+        let detector = self.detector.as_mut();
+        detector.map_or_else(Vec::new, |detector| detector.answer(ask, answer, now_ms))
     }
 
     /// Lets go of a detector that had no lines for a while.

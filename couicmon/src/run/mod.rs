@@ -31,6 +31,9 @@ use self::{confine::Readable, http::Listeners, log::Level, notify::Notify, servi
 pub(crate) use self::{core::clock_ms, proxies::Judge};
 use crate::config::Config;
 
+/// How often answers about crawlers and the daemon's ignore list are taken over.
+const TICK: Duration = Duration::from_millis(250);
+
 /// How often the ladder and bans that wait are written.
 const SAVE: Duration = Duration::from_secs(30);
 
@@ -113,7 +116,7 @@ impl Signals {
     }
 }
 
-/// What happens in between: reloads, and what is due each second and each half minute.
+/// What happens in between: reloads, and what is due now and then.
 async fn until_stopped(
     path: &Path,
     service: &Arc<Service>,
@@ -121,8 +124,8 @@ async fn until_stopped(
     level: &Level,
     notify: &Notify,
 ) {
-    let (mut second, mut save) = (interval(Duration::from_secs(1)), interval(SAVE));
-    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut tick, mut save) = (interval(TICK), interval(SAVE));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     save.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first is due at once.
     save.tick().await;
@@ -135,7 +138,7 @@ async fn until_stopped(
                 let status = reload(path, service, level).await;
                 notify.ready(&status);
             }
-            _ = second.tick() => service.tick(),
+            _ = tick.tick() => service.tick(),
             _ = save.tick() => {
                 let saving = Arc::clone(service);
                 if tokio::task::spawn_blocking(move || saving.save()).await.is_err() {

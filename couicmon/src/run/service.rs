@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
 use super::{
-    answers::Answers,
+    answers::{Answers, Asker},
     confine::Readable,
     core::{Core, clock_ms},
     decide::Decider,
@@ -62,7 +62,6 @@ pub(crate) enum StartError {
 pub(crate) struct Service {
     pub(crate) core: Arc<Mutex<Core>>,
     pub(crate) decider: Arc<Decider>,
-    answers: Answers,
     state: State,
     readable: Readable,
     own_log: Vec<PathBuf>,
@@ -122,13 +121,10 @@ impl Service {
             Limits::default(),
         )?;
         state.restore_pending(&injector);
-        let (answers, ask) = Answers::start(&core)?;
-        let decider = Arc::new(Decider::new(injector, ask));
-        answers.to(&decider);
+        let decider = Arc::new(Decider::new(injector, Answers::start()?));
         let service = Self {
             core,
             decider,
-            answers,
             state,
             readable,
             own_log,
@@ -209,7 +205,7 @@ impl Service {
         now.told = blind.into_iter().map(|(name, _)| name).collect();
     }
 
-    /// To be called each second.
+    /// To be called a few times a second.
     pub(crate) fn tick(&self) {
         let ignored = self.decider.with(Injector::ignored).flatten();
         let mut now = self.now.lock();
@@ -224,7 +220,24 @@ impl Service {
         }
         drop(now);
         self.core.lock().late.tidy(clock_ms());
+        self.hear();
         self.decider.tidy();
+    }
+
+    /// Gives the detectors what is known about crawlers.
+    fn hear(&self) {
+        for (ask, answer, asker) in self.decider.answered() {
+            let now_ms = clock_ms();
+            let mut core = self.core.lock();
+            let decisions = match asker {
+                Asker::Live => core.detector.answer(ask, answer, now_ms),
+                Asker::Late => core.late.answer(ask, answer, now_ms),
+            };
+            drop(core);
+            for decision in decisions {
+                self.decider.act(decision, asker, now_ms);
+            }
+        }
     }
 
     /// To be called each 30 s: writes the state. Blocks on the disk.
@@ -352,7 +365,6 @@ impl Service {
     pub(crate) fn stop(&self) {
         let running = std::mem::take(&mut self.now.lock().running);
         end(running);
-        self.answers.stop();
         self.write(true);
         let Some(rest) = self.decider.stop(DRAIN) else {
             return;
@@ -408,7 +420,12 @@ fn configs(running: &[Running]) -> Vec<SourceConfig> {
 fn end(running: Vec<Running>) {
     running.iter().for_each(|one| one.stop.stop());
     for one in running {
-        one.handle.join();
+        if !one.handle.join() {
+            error!(
+                "source {}: its thread has panicked, which is a bug",
+                one.config.name
+            );
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use couic_tail::{Sink, StreamId, When};
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 
 use super::{
+    answers::Asker,
     core::{Core, clock_ms},
     decide::Decider,
     proxies::Judge,
@@ -206,10 +207,10 @@ impl Sink for Watch {
     fn flush(&mut self) {
         self.locked = None;
         for decision in self.decisions.drain(..) {
-            self.decider.act(decision, self.now_ms);
+            self.decider.act(decision, Asker::Live, self.now_ms);
         }
         for (time, decision) in self.late_decisions.drain(..) {
-            self.decider.act(decision, time);
+            self.decider.act(decision, Asker::Late, time);
         }
     }
 
