@@ -26,7 +26,9 @@ use crate::figures::{count, gauge};
 /// A file whose name is another's is read until nothing was written to it for this long.
 const RETIRED_FOR: Duration = Duration::from_secs(60);
 /// Less if its name was given away twice.
-const RETIRED_TWICE: Duration = Duration::from_secs(1);
+const RETIRED_TWICE: Duration = Duration::from_secs(3);
+/// Clocks of file systems go in steps of up to 10 ms, behind the clock.
+pub(super) const CLOCK_STEP_MS: u64 = 100;
 /// A new file whose last change is older has been moved here, and is no news.
 const NEWS: Duration = Duration::from_secs(60);
 
@@ -86,6 +88,21 @@ fn key(is: &fs::Metadata) -> (u64, u64) {
     (is.dev(), is.ino())
 }
 
+/// Whether a file came into being since then, in Unix milliseconds, and was written to. Not all file systems know the
+/// former.
+fn is_created_since(path: &Path, since: u64) -> bool {
+    let since = |at: SystemTime| ms_of(at) + CLOCK_STEP_MS >= since;
+    fs::metadata(path).is_ok_and(|is| is.modified().is_ok_and(since) && is.created().map_or(true, since))
+}
+
+/// In Unix milliseconds.
+pub(super) fn ms_of(at: SystemTime) -> u64 {
+    let since = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Files {
     pub(super) fn take_events(&mut self) -> io::Result<()> {
         // Before: what happens from here on is not in the events.
@@ -93,7 +110,7 @@ impl Files {
         let events = self.watch.drain(&self.patterns)?;
         for id in &events.dirty {
             if let Some(file) = self.known.get_mut(id) {
-                file.dirty = file.copy_of.is_none();
+                file.dirty = true;
             }
         }
         if events.overflow {
@@ -103,7 +120,7 @@ impl Files {
             );
             self.known
                 .values_mut()
-                .for_each(|file| file.dirty = file.copy_of.is_none());
+                .for_each(|file| file.dirty = true);
         }
         // Before the scan, so that the older file has the older stream.
         for path in events.renamed {
@@ -136,7 +153,7 @@ impl Files {
         }
         count(&self.output.counters.rotations, 1);
         let offset = if self.is_news(&is) { 0 } else { is.len() };
-        self.add(path, file, &is, offset, true);
+        self.add(path, file, &is, offset, None).retired = Some(Instant::now());
     }
 
     fn is_news(&self, is: &fs::Metadata) -> bool {
@@ -160,7 +177,7 @@ impl Files {
                 continue;
             };
             let offset = if self.is_news(&is) { 0 } else { is.len() };
-            self.add(path, file, &is, offset, false);
+            self.add(path, file, &is, offset, None);
         }
     }
 
@@ -197,7 +214,7 @@ impl Files {
         for file in self.known.values_mut() {
             if !now.contains(&file.id) && file.retired.is_none() {
                 file.retired = Some(Instant::now());
-                file.dirty = file.copy_of.is_none();
+                file.dirty = true;
                 self.changed = true;
                 count(&self.output.counters.rotations, 1);
             }
@@ -242,67 +259,117 @@ impl Files {
         }
     }
 
-    /// Begins to read a file at `offset`, where a line starts.
+    /// Begins to read a file that is not known yet at `offset`, where a line starts. `print` is what it was when that
+    /// offset was right; by default what it is.
     pub(super) fn add(
         &mut self,
         path: PathBuf,
         file: File,
         is: &fs::Metadata,
         offset: u64,
-        retired: bool,
-    ) {
+        print: Option<Print>,
+    ) -> &mut Tailed {
         let id = FileId::of(is);
-        if self.known.contains_key(&id) {
-            return;
-        }
         let file = Arc::new(file);
-        let print = match head(&file) {
-            // From its beginning: the first reading knows better, and looks whether it is a copy.
-            Ok((head, len)) if offset > 0 => Print::of(head.get(..len).unwrap_or_default()),
-            _ => Print::default(),
+        let now = || match head(&file) {
+            Ok((head, len)) => Print::of(head.get(..len).unwrap_or_default()),
+            Err(_) => Print::default(),
         };
+        let print = print.unwrap_or_else(now);
         if let Err(error) = self.watch.add_file(id, &file, &path) {
             self.unsettled = true;
             self.cannot_watch(&error);
         }
         let stream = self.output.open(&path.to_string_lossy());
         let mut tailed = Tailed::new(path, file, id, print, offset, stream);
-        tailed.retired = retired.then(Instant::now);
-        self.known.insert(id, tailed);
+        tailed.looked_ms = self.looked_ms;
+        tailed.born = is.created().ok();
         self.changed = true;
-        gauge(&self.output.counters.files, self.known.len() as u64);
+        let known = self.known.len() as u64 + 1;
+        gauge(&self.output.counters.files, known);
+        self.known.entry(id).insert_entry(tailed).into_mut()
     }
 
-    /// Whether a file whose first bytes are in the buffer is a copy of one that is read, or was before it was truncated.
+    /// A file was looked at. If it has begun since the last look, it may have begun more than once, and the copies of what
+    /// it was in between are files that nobody has seen.
+    pub(super) fn looked_at(&mut self, id: FileId, now: u64) {
+        let Some(file) = self.known.get_mut(&id) else {
+            return;
+        };
+        let since = std::mem::replace(&mut file.looked_ms, now);
+        if !file.fresh || file.retired.is_some() {
+            return;
+        }
+        let log = file.path.clone();
+        let new = siblings(&log, |path, _| {
+            is_kin(&log, path) && is_created_since(path, since)
+        });
+        for found in new {
+            if !self.known.contains_key(&found.id) && !self.own.has(&found.path, &found.is) {
+                let added = self.add(found.path, found.file, &found.is, 0, None);
+                added.retired = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Whether a file whose first bytes are in the buffer is a copy of one that is read. One of the two waits: what the copy
+    /// is good for is known when the original is truncated. If it was before, it is known now.
     pub(super) fn is_copy(&mut self, id: FileId, read: usize) -> bool {
         let start = self.buffer.get(..read).unwrap_or_default();
-        let Some(path) = self.known.get(&id).map(|file| file.path.as_path()) else {
+        let Some((path, born)) = self.known.get(&id).map(|file| (file.path.clone(), file.born)) else {
             return false;
         };
-        let copies = |of: &Path, print: &Print| {
-            print.tells_copies() && print.fits(start) && is_kin(of, path)
-        };
-        let original = self
-            .known
-            .values()
-            .find(|file| file.id != id && copies(&file.path, &file.print));
-        let original = original.map(|file| file.id);
-        let past = self
-            .past
-            .iter()
-            .rev()
-            .find(|past| copies(&past.path, &past.print));
-        let read_before = past.map(|past| past.offset);
+        let alike = |of: &Path, print: &Print| print.tells_copies() && print.fits(start) && is_kin(of, &path);
+        let past = self.past.iter().filter(|past| alike(&past.path, &past.print));
+        let mut read_before = past.map(|past| past.offset).max().unwrap_or(0);
+        let mut original = None;
+        for other in self.known.values_mut().filter(|other| other.id != id && alike(&other.path, &other.print)) {
+            if other.copy_of.is_none() && other.born <= born {
+                original = Some(other.id);
+            } else if other.copy_of.is_none() {
+                read_before = read_before.max(other.line_start()).max(other.ours);
+                other.lines.reset();
+                other.copy_of = Some(id);
+                other.dirty = false;
+            }
+        }
         let Some(file) = self.known.get_mut(&id) else {
             return false;
         };
-        if let Some(read_before) = read_before {
-            file.ours = read_before;
-        } else if original.is_some() {
+        file.ours = read_before;
+        if original.is_some() {
             file.copy_of = original;
             file.dirty = false;
         }
-        file.copy_of.is_some()
+        original.is_some()
+    }
+
+    /// Something happened to a file that waits as a copy of another.
+    pub(super) fn look_at_copy(&mut self, id: FileId) {
+        let size = |file: &mut Tailed| file.opened().and_then(|open| open.metadata()).map(|is| is.len());
+        let Some(file) = self.known.get_mut(&id) else {
+            return;
+        };
+        file.dirty = false;
+        let Ok(length) = size(file) else {
+            return;
+        };
+        let of = file.copy_of;
+        let Some(other) = of.and_then(|of| self.known.get_mut(&of)) else {
+            return;
+        };
+        // The longer one has everything: the original, until it is truncated.
+        if size(other).is_ok_and(|other| length <= other) {
+            return;
+        }
+        let read_before = other.line_start().max(other.ours);
+        other.lines.reset();
+        other.copy_of = Some(id);
+        if let Some(file) = self.known.get_mut(&id) {
+            file.copy_of = None;
+            file.ours = file.ours.max(read_before);
+            file.dirty = true;
+        }
     }
 
     /// A file was truncated. What was not read of it may be in a copy.
@@ -315,8 +382,7 @@ impl Files {
             print: file.print,
             offset: file.line_start(),
         };
-        self.output
-            .finish(file.stream, &mut file.lines, false, crate::When::Live);
+        // An unfinished line is none that its writer had torn: its rest is gone, or in the copy.
         let restarted = file.restart();
         file.dirty = true;
         count(&self.output.counters.rotations, 1);
@@ -326,13 +392,16 @@ impl Files {
             .filter(|copy| copy.copy_of == Some(id))
         {
             copy.copy_of = None;
-            copy.ours = past.offset;
+            copy.ours = past.offset.max(copy.ours);
             copy.dirty = true;
         }
         if past.print.tells_copies() {
-            for found in siblings(&past.path, |sibling, _| is_rotated(&past.path, sibling)) {
-                if found.len > past.offset && past.print.fits(&found.head) {
-                    self.add(found.path, found.file, &found.is, past.offset, true);
+            for found in siblings(&past.path, |sibling, _| is_kin(&past.path, sibling)) {
+                let new = found.len > past.offset && !self.known.contains_key(&found.id);
+                if new && past.print.fits(&found.head) {
+                    let print = Some(past.print);
+                    let added = self.add(found.path, found.file, &found.is, past.offset, print);
+                    added.retired = Some(Instant::now());
                 }
             }
         }
@@ -364,6 +433,11 @@ impl Files {
 
     fn forget(&mut self, id: FileId) {
         if let Some(mut file) = self.known.remove(&id) {
+            for copy in self.known.values_mut().filter(|copy| copy.copy_of == Some(id)) {
+                copy.copy_of = None;
+                copy.ours = copy.ours.max(file.line_start());
+                copy.dirty = true;
+            }
             self.watch.remove_file(id);
             self.output
                 .finish(file.stream, &mut file.lines, false, crate::When::Live);
@@ -376,12 +450,18 @@ impl Files {
     /// Each second: sizes, for file systems without inotify; files that nobody writes to any more.
     pub(super) fn tick(&mut self) {
         self.next_tick = Instant::now() + TICK;
+        let now = unix_ms();
+        // What happened until now has been taken in.
+        let quiet = self.watch.is_quiet();
         for file in self.known.values_mut() {
             let size = match &file.file {
                 Some(open) => open.metadata().map(|is| is.len()),
                 None => fs::metadata(&file.path).map(|is| is.len()),
             };
             let changed = size.is_ok_and(|size| size != file.offset);
+            if quiet && !changed && !file.dirty {
+                file.looked_ms = now;
+            }
             file.dirty |= file.copy_of.is_none() && changed;
         }
         if self.unsettled || Instant::now() >= self.next_scan {

@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use memchr::{memchr, memrchr};
@@ -33,6 +33,12 @@ pub(super) struct Tailed {
     pub(super) dirty: bool,
     /// It is a copy of this file, which is read itself: what the copy is good for is known when that one is truncated.
     pub(super) copy_of: Option<FileId>,
+    /// When it was created, if the file system knows: an original is older than its copies.
+    pub(super) born: Option<SystemTime>,
+    /// Nothing was handed over since it began.
+    pub(super) fresh: bool,
+    /// Until when it is known to have been what it is, in Unix milliseconds.
+    pub(super) looked_ms: u64,
     /// Bytes before this were read in the file that it is a copy of.
     pub(super) ours: u64,
     /// Reading failed, which has been told.
@@ -71,6 +77,9 @@ impl Tailed {
             last_data: Instant::now(),
             dirty: true,
             copy_of: None,
+            born: None,
+            fresh: offset == 0,
+            looked_ms: 0,
             ours: 0,
             failing: false,
         }
@@ -133,6 +142,8 @@ impl Tailed {
     pub(super) fn restart(&mut self) -> io::Result<()> {
         self.lines.reset();
         self.print = Print::default();
+        self.fresh = true;
+        self.ours = 0;
         self.offset = first_data(&*self.opened()?)?;
         Ok(())
     }
