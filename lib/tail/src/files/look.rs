@@ -344,23 +344,29 @@ impl Files {
         original.is_some()
     }
 
-    /// Something happened to a file that waits as a copy of another.
+    /// Something happened to a file that waits as a copy of another. The longer of the two has everything, and is read.
     pub(super) fn look_at_copy(&mut self, id: FileId) {
-        let size = |file: &mut Tailed| file.opened().and_then(|open| open.metadata()).map(|is| is.len());
         let Some(file) = self.known.get_mut(&id) else {
             return;
         };
         file.dirty = false;
-        let Ok(length) = size(file) else {
+        let of = file.copy_of;
+        let Ok(length) = file.length() else {
+            // Truncated, so it is none.
+            file.copy_of = None;
+            file.dirty = true;
             return;
         };
-        let of = file.copy_of;
         let Some(other) = of.and_then(|of| self.known.get_mut(&of)) else {
             return;
         };
-        // The longer one has everything: the original, until it is truncated.
-        if size(other).is_ok_and(|other| length <= other) {
-            return;
+        match other.length() {
+            Ok(most) if length > most => {}
+            Ok(_) => return,
+            Err(_) => {
+                other.dirty = true;
+                return;
+            }
         }
         let read_before = other.line_start().max(other.ours);
         other.lines.reset();

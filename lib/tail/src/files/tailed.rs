@@ -138,6 +138,17 @@ impl Tailed {
         false
     }
 
+    /// Its size, unless it cannot be read or has been truncated.
+    pub(super) fn length(&mut self) -> io::Result<u64> {
+        let file = self.opened()?;
+        let length = file.metadata()?.len();
+        let (head, len) = head(&file)?;
+        if self.print.fits(head.get(..len).unwrap_or_default()) {
+            return Ok(length);
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+
     /// Begins anew, after a truncation.
     pub(super) fn restart(&mut self) -> io::Result<()> {
         self.lines.reset();
